@@ -1,0 +1,1 @@
+//! Nodes: who owns a bucket and how to ask them.

@@ -1,0 +1,1 @@
+//! What makes a release: configuration, command line, boot and drain, console, control socket.

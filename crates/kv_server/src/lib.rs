@@ -1,0 +1,1 @@
+//! Clients: acceptor, connection, protocol, router.

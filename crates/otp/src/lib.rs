@@ -1,0 +1,1 @@
+//! Supervision as a library: supervisors, strategies, restart intensity, and the tree as a value.
