@@ -2,6 +2,7 @@
 //!
 //! Follow a batch through the files in this order: [`Request`] -> [`Store::execute`] -> shard -> registry -> bucket -> [`Reply`].
 
+mod limits;
 mod reply;
 mod request;
 mod store;

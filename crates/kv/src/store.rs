@@ -56,7 +56,7 @@ impl Store {
     /// Subscribes to the changes of a bucket; `None` when there is no such bucket.
     pub fn subscribe(&self, bucket: &[u8]) -> Option<Subscription> {
         let mut buckets = self.buckets.lock().expect("unpoisoned");
-        let (publisher, subscription) = Subscription::new();
+        let (publisher, subscription) = Subscription::new(bucket);
         buckets.get_mut(bucket)?.1.push(publisher);
         Some(subscription)
     }

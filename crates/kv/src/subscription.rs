@@ -1,7 +1,16 @@
 //! Changes of a bucket, as they happen, for those who asked to hear of them.
 
-use std::sync::Arc;
+use crate::limits::{SUBSCRIBER_BYTES, SUBSCRIBER_EVENTS};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
 use tokio::sync::mpsc;
+use tokio_stream::Stream;
 
 /// One change of one bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,37 +51,129 @@ pub enum End {
     Restarted,
     /// The link to the bucket's node was lost.
     NodeDown,
+    /// The subscriber did not keep up with the changes.
+    FellBehind,
 }
 
-/// The receiving end of a bucket's changes. Dropping it ends the subscription.
+impl Event {
+    fn bytes(&self) -> usize {
+        match &self.change {
+            Change::Set { key, value } => key.len() + value.len(),
+            Change::Deleted { key } => key.len(),
+            Change::Ended(_) => 0,
+        }
+    }
+}
+
+/// The receiving end of a bucket's changes: a stream that closes after [`Change::Ended`]. Dropping it ends the
+/// subscription.
 #[derive(Debug)]
 pub struct Subscription {
+    bucket: Box<[u8]>,
     events: mpsc::Receiver<Arc<Event>>,
+    waiting_bytes: Arc<AtomicUsize>,
+    ended: bool,
 }
 
 /// The sending end of a bucket's changes. It never waits: a subscriber that does not keep up is dropped.
 #[derive(Debug, Clone)]
 pub struct Publisher {
     events: mpsc::Sender<Arc<Event>>,
+    waiting_bytes: Arc<AtomicUsize>,
 }
 
 impl Subscription {
-    /// A subscription and the publisher that feeds it.
-    pub fn new() -> (Publisher, Subscription) {
-        let (sender, receiver) = mpsc::channel(1024);
-        (Publisher { events: sender }, Subscription { events: receiver })
+    /// A subscription to the changes of `bucket` and the publisher that feeds it.
+    pub fn new(bucket: &[u8]) -> (Publisher, Subscription) {
+        let (sender, receiver) = mpsc::channel(SUBSCRIBER_EVENTS);
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let publisher = Publisher { events: sender, waiting_bytes: waiting_bytes.clone() };
+        (publisher, Subscription { bucket: bucket.into(), events: receiver, waiting_bytes, ended: false })
     }
+}
 
-    /// The next change; `None` once the subscription is over. Without [`Change::Ended`] before it, `None`
-    /// means that the subscriber fell behind.
-    pub async fn next(&mut self) -> Option<Arc<Event>> {
-        self.events.recv().await
+impl Stream for Subscription {
+    type Item = Arc<Event>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Arc<Event>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let event = ready!(self.events.poll_recv(context)).unwrap_or_else(|| {
+            Arc::new(Event { bucket: self.bucket.clone(), change: Change::Ended(End::FellBehind) })
+        });
+        self.waiting_bytes.fetch_sub(event.bytes(), Relaxed);
+        self.ended = matches!(event.change, Change::Ended(_));
+        Poll::Ready(Some(event))
     }
 }
 
 impl Publisher {
     /// Hands on one change. `false`: the subscriber is gone or fell behind, and is to be forgotten.
     pub fn publish(&self, event: Arc<Event>) -> bool {
+        let bytes = event.bytes();
+        if self.waiting_bytes.load(Relaxed) + bytes > SUBSCRIBER_BYTES {
+            return false;
+        }
+        self.waiting_bytes.fetch_add(bytes, Relaxed);
         self.events.try_send(event).is_ok()
+    }
+
+    /// Whether the subscriber has gone.
+    pub fn is_closed(&self) -> bool {
+        self.events.is_closed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio_stream::StreamExt;
+
+    fn set(value: &[u8]) -> Arc<Event> {
+        let change = Change::Set { key: (*b"milk").into(), value: value.into() };
+        Arc::new(Event { bucket: (*b"shopping").into(), change })
+    }
+
+    fn ended(end: End) -> Option<Arc<Event>> {
+        Some(Arc::new(Event { bucket: (*b"shopping").into(), change: Change::Ended(end) }))
+    }
+
+    #[tokio::test]
+    async fn changes_arrive_in_order_until_the_end() {
+        let (publisher, mut changes) = Subscription::new(b"shopping");
+        assert!(publisher.publish(set(b"1")) && publisher.publish(set(b"2")));
+        assert!(publisher.publish(ended(End::Dropped).expect("an event")));
+        assert_eq!(changes.next().await, Some(set(b"1")));
+        assert_eq!(changes.next().await, Some(set(b"2")));
+        assert_eq!(changes.next().await, ended(End::Dropped));
+        assert_eq!(changes.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_falls_behind_is_dropped_and_told() {
+        let (publisher, mut changes) = Subscription::new(b"shopping");
+        let taken = (0..2 * SUBSCRIBER_EVENTS).take_while(|_| publisher.publish(set(b"1"))).count();
+        assert_eq!(taken, SUBSCRIBER_EVENTS);
+        drop(publisher);
+        for _ in 0..taken {
+            assert_eq!(changes.next().await, Some(set(b"1")));
+        }
+        assert_eq!(changes.next().await, ended(End::FellBehind));
+    }
+
+    #[test]
+    fn waiting_changes_are_bounded_in_bytes() {
+        let (publisher, _changes) = Subscription::new(b"shopping");
+        let megabyte = set(&[0; 1024 * 1024]);
+        let taken = (0..SUBSCRIBER_EVENTS).take_while(|_| publisher.publish(megabyte.clone())).count();
+        assert_eq!(taken, SUBSCRIBER_BYTES / (1024 * 1024) - 1);
+    }
+
+    #[test]
+    fn a_subscriber_that_left_is_noticed() {
+        let (publisher, changes) = Subscription::new(b"shopping");
+        drop(changes);
+        assert!(publisher.is_closed() && !publisher.publish(set(b"1")));
     }
 }
