@@ -1,0 +1,18 @@
+//! Every limit of this crate, by name and with its unit.
+
+use std::time::Duration;
+
+/// How many times a supervisor restarts children within [`RESTART_PERIOD`] before it gives up: OTP's usual value.
+pub(crate) const MAX_RESTARTS: u32 = 3;
+
+/// The time over which restarts are counted: OTP's usual value.
+pub(crate) const RESTART_PERIOD: Duration = Duration::from_secs(5);
+
+/// How long a worker may take to stop before it is aborted: OTP's usual value.
+pub(crate) const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long an aborted child may take to reach its next await before its supervisor goes on without it.
+pub(crate) const ABORT_GRACE: Duration = Duration::from_secs(1);
+
+/// Bytes kept of the reason for which a child failed or panicked.
+pub(crate) const MAX_REASON_BYTES: usize = 512;

@@ -1,0 +1,171 @@
+//! What is to be supervised, and how: the plan that a supervisor carries out.
+
+use std::fmt::Display;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Stop;
+use crate::exit::Exit;
+use crate::intensity::Intensity;
+use crate::limits::SHUTDOWN_DEADLINE;
+use crate::status::ListBeneath;
+use crate::strategy::Strategy;
+use crate::task_supervisor::TaskSupervisor;
+use crate::tree::{Beneath, Kind};
+
+/// The plan of a supervisor: its children in the order in which they start, and what happens when one ends.
+pub struct Supervisor {
+    pub(crate) name: String,
+    pub(crate) strategy: Strategy,
+    pub(crate) intensity: Intensity,
+    pub(crate) children: Vec<ChildSpec>,
+}
+
+impl Supervisor {
+    /// A supervisor without children.
+    pub fn new(name: impl Into<String>, strategy: Strategy) -> Self {
+        Self { name: name.into(), strategy, intensity: Intensity::default(), children: Vec::new() }
+    }
+
+    /// How many restarts it makes before it gives up.
+    #[must_use]
+    pub fn intensity(mut self, intensity: Intensity) -> Self {
+        self.intensity = intensity;
+        self
+    }
+
+    /// Adds a child, to be started after those before it and stopped before them.
+    #[must_use]
+    pub fn child(mut self, child: ChildSpec) -> Self {
+        self.children.push(child);
+        self
+    }
+}
+
+/// When a child that has ended is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// Always.
+    Permanent,
+    /// When it did not end normally.
+    Transient,
+    /// Never, not even when its siblings are restarted.
+    Temporary,
+}
+
+impl Restart {
+    pub(crate) fn is_due(self, exit: &Exit) -> bool {
+        match self {
+            Self::Permanent => true,
+            Self::Transient => !exit.is_normal(),
+            Self::Temporary => false,
+        }
+    }
+}
+
+/// How a child is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// It is aborted at once.
+    BrutalKill,
+    /// It is told to stop, and aborted when it has not ended in time.
+    Deadline(Duration),
+    /// It is told to stop and waited for. Meant for supervisors, whose children have deadlines of their own.
+    Infinity,
+}
+
+pub(crate) type Work = Pin<Box<dyn Future<Output = Exit> + Send>>;
+
+/// How a child comes to life, each time anew.
+pub(crate) enum Start {
+    Worker(Box<dyn FnMut(Stop) -> Work + Send>),
+    Supervisor(Box<dyn FnMut() -> Supervisor + Send>),
+}
+
+/// The plan of one child.
+pub struct ChildSpec {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) start: Start,
+    pub(crate) restart: Restart,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) beneath: Option<ListBeneath>,
+}
+
+impl ChildSpec {
+    /// A child that does work: permanent, with 5 s to stop.
+    ///
+    /// `start` itself is called in start order, so what it does before it returns its future is done before the next
+    /// sibling starts. The future should end soon after its [`Stop`] is cancelled.
+    pub fn worker<F, E>(name: impl Into<String>, mut start: impl FnMut(Stop) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display,
+    {
+        let start = move |stop| -> Work {
+            let work = start(stop);
+            Box::pin(async move { Exit::from_result(work.await) })
+        };
+        Self {
+            name: name.into(),
+            kind: Kind::Worker,
+            start: Start::Worker(Box::new(start)),
+            restart: Restart::Permanent,
+            shutdown: Shutdown::Deadline(SHUTDOWN_DEADLINE),
+            beneath: None,
+        }
+    }
+
+    /// A supervisor beneath the supervisor, permanent and waited for when it stops. `build` makes it afresh at every
+    /// start.
+    pub fn supervisor(name: impl Into<String>, build: impl FnMut() -> Supervisor + Send + 'static) -> Self {
+        Self {
+            name: name.into(),
+            kind: Kind::Supervisor,
+            start: Start::Supervisor(Box::new(build)),
+            restart: Restart::Permanent,
+            shutdown: Shutdown::Infinity,
+            beneath: None,
+        }
+    }
+
+    /// A supervisor of tasks that are started at run time; all of them together have 5 s to stop.
+    pub fn tasks(tasks: TaskSupervisor) -> Self {
+        let counted = tasks.clone();
+        Self {
+            name: tasks.name().to_owned(),
+            kind: Kind::Tasks,
+            start: Start::Worker(Box::new(move |stop| Box::pin(tasks.supervise(stop)))),
+            restart: Restart::Permanent,
+            shutdown: Shutdown::Deadline(SHUTDOWN_DEADLINE),
+            beneath: None,
+        }
+        .beneath(move |_limit| Beneath {
+            total: counted.count(),
+            crashed: counted.crashed(),
+            ..Beneath::default()
+        })
+    }
+
+    /// When the child is started again.
+    #[must_use]
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.restart = restart;
+        self
+    }
+
+    /// How the child is stopped.
+    #[must_use]
+    pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.shutdown = shutdown;
+        self
+    }
+
+    /// Shows in the tree what this child looks after: `list` is asked for at most so many of them.
+    #[must_use]
+    pub fn beneath(mut self, list: impl Fn(usize) -> Beneath + Send + Sync + 'static) -> Self {
+        self.beneath = Some(Arc::new(list));
+        self
+    }
+}

@@ -1,0 +1,150 @@
+//! The supervision tree as a value: for people with box lines, for programs through serde.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::strategy::Strategy;
+
+/// One row of the supervision tree, and the rows beneath it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tree {
+    /// The name that its parent gave it.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// A supervisor's strategy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+    /// Whether it runs.
+    pub state: State,
+    /// How many times its supervisor has started it again.
+    pub restarts: u32,
+    /// How many things beneath it, that nobody restarts, have crashed.
+    pub crashed: u64,
+    /// How many things are beneath it, shown or not.
+    pub total: usize,
+    /// Those that are shown.
+    pub children: Vec<Tree>,
+}
+
+/// What a row of the tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It supervises the rows beneath it.
+    Supervisor,
+    /// It does work of its own.
+    Worker,
+    /// It runs tasks that are counted but not named.
+    Tasks,
+    /// It is looked after by the row above it and does nothing by itself.
+    Passive,
+}
+
+/// Whether a row of the tree runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It runs.
+    Running,
+    /// It has been told to stop.
+    Stopping,
+    /// It has ended.
+    Ended,
+}
+
+/// Passive things that a child looks after.
+#[derive(Debug, Clone, Default)]
+pub struct Beneath {
+    /// How many there are.
+    pub total: usize,
+    /// How many have crashed so far.
+    pub crashed: u64,
+    /// The first of them.
+    pub shown: Vec<Tree>,
+}
+
+impl Tree {
+    /// A thing that is looked after by the row above it.
+    pub fn passive(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            kind: Kind::Passive,
+            strategy: None,
+            state: State::Running,
+            restarts: 0,
+            crashed: 0,
+            total: 0,
+            children: Vec::new(),
+        }
+    }
+
+    fn draw_row(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names may be a client's bytes, and must not move a terminal's cursor.
+        write!(f, "{}", self.name.escape_debug())?;
+        let details = self.details();
+        if details.is_empty() { Ok(()) } else { write!(f, " ({})", details.join(", ")) }
+    }
+
+    fn details(&self) -> Vec<String> {
+        let state = match self.state {
+            State::Running => None,
+            State::Stopping => Some("stopping".to_owned()),
+            State::Ended => Some("ended".to_owned()),
+        };
+        let total = match self.kind {
+            Kind::Supervisor => None,
+            Kind::Tasks => Some(format!("{} running", grouped(self.total as u64))),
+            Kind::Worker | Kind::Passive => {
+                (self.total > 0).then(|| format!("{} beneath", grouped(self.total as u64)))
+            }
+        };
+        let crashed = (self.crashed > 0).then(|| format!("{} crashed", grouped(self.crashed)));
+        let restarts = match self.restarts {
+            0 => None,
+            1 => Some("1 restart".to_owned()),
+            many => Some(format!("{} restarts", grouped(many.into()))),
+        };
+        let strategy = self.strategy.map(|strategy| strategy.to_string());
+        [strategy, state, total, crashed, restarts].into_iter().flatten().collect()
+    }
+
+    fn draw_children(&self, f: &mut fmt::Formatter<'_>, indent: &str) -> fmt::Result {
+        // Where none is shown, the row itself says how many there are.
+        let shown = self.children.len();
+        let hidden = if shown == 0 { 0 } else { self.total.saturating_sub(shown) };
+        for (place, child) in self.children.iter().enumerate() {
+            let last = place + 1 == shown && hidden == 0;
+            let (branch, below) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
+            write!(f, "\n{indent}{branch}")?;
+            child.draw_row(f)?;
+            child.draw_children(f, &format!("{indent}{below}"))?;
+        }
+        if hidden > 0 {
+            write!(f, "\n{indent}└── … and {} more", grouped(hidden as u64))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.draw_row(f)?;
+        self.draw_children(f, "")
+    }
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
