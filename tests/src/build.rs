@@ -1,0 +1,34 @@
+//! Builds the releases once per test binary, in the profile and folder that the tests themselves were built in.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// The built release: `.../target/debug/foo`.
+pub(crate) fn binary(release: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build).join(release)
+}
+
+fn build() -> PathBuf {
+    // Tests run as `<target>/<profile>/deps/<name>`.
+    let test = env::current_exe().expect("a running test knows its own path");
+    let folder = test.parent().and_then(Path::parent).expect("tests are built below a target folder");
+    let target = folder.parent().expect("a profile's folder is below the target folder");
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(named) => named,
+    };
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "foo", "--package", "bar", "--profile", profile])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    assert!(status.expect("cargo starts").success(), "foo and bar build");
+    folder.to_owned()
+}

@@ -1,0 +1,102 @@
+//! Golden sessions: what a client sends and what it must get back, byte for byte, in files a person can read.
+//!
+//! `> line` is sent and `< line` is expected, each ending with CRLF. `>> bytes` and `<< bytes` have no ending of
+//! their own and know the escapes `\r \n \t \\ \xNN`. Empty lines and lines that start with `#` are for the reader.
+
+use crate::Client;
+use std::{fs, path::Path};
+
+/// One step of a session.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Send(Vec<u8>),
+    ExpectLine(Vec<u8>),
+    ExpectBytes(Vec<u8>),
+}
+
+/// The files of one folder below `golden/`, by name.
+pub fn sessions(folder: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(folder);
+    let entries = fs::read_dir(folder).expect("the golden folder is there");
+    let mut sessions: Vec<_> = entries
+        .map(|entry| entry.expect("the golden folder can be read").path())
+        .map(|path| (path.display().to_string(), fs::read_to_string(&path).expect("a text file")))
+        .collect();
+    sessions.sort();
+    sessions
+}
+
+/// Plays a session.
+///
+/// # Panics
+/// When an answer differs, or when more comes than the session says.
+pub fn play(client: &mut Client, name: &str, session: &str) {
+    for (number, line) in session.lines().enumerate() {
+        let (got, expected) = match step(line) {
+            None => continue,
+            Some(Step::Send(bytes)) => {
+                client.send(bytes);
+                continue;
+            }
+            Some(Step::ExpectLine(expected)) => (client.line_bytes(), expected),
+            Some(Step::ExpectBytes(expected)) => (client.bytes(expected.len()), expected),
+        };
+        assert_eq!(
+            got.escape_ascii().to_string(),
+            expected.escape_ascii().to_string(),
+            "{name}:{}",
+            number + 1
+        );
+    }
+    client.in_step();
+}
+
+fn step(line: &str) -> Option<Step> {
+    let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match mark {
+        ">" => Some(Step::Send(format!("{rest}\r\n").into_bytes())),
+        "<" => Some(Step::ExpectLine(rest.into())),
+        ">>" => Some(Step::Send(unescape(rest))),
+        "<<" => Some(Step::ExpectBytes(unescape(rest))),
+        _ => {
+            assert!(line.is_empty() || line.starts_with('#'), "not a line of a golden session: {line:?}");
+            None
+        }
+    }
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        bytes.push(match rest.next() {
+            Some(b'r') => b'\r',
+            Some(b'n') => b'\n',
+            Some(b't') => b'\t',
+            Some(b'\\') => b'\\',
+            Some(b'x') => {
+                let digits: String = rest.by_ref().take(2).map(char::from).collect();
+                u8::from_str_radix(&digits, 16).expect("two hexadecimal digits after \\x")
+            }
+            other => panic!("no such escape in a golden session: {other:?}"),
+        });
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_and_escapes() {
+        assert_eq!(step("> CREATE shopping"), Some(Step::Send(b"CREATE shopping\r\n".to_vec())));
+        assert_eq!(step("<"), Some(Step::ExpectLine(Vec::new())));
+        assert_eq!(step(r">> a\t\x00\\\n"), Some(Step::Send(b"a\t\0\\\n".to_vec())));
+        assert_eq!(step("# a word to the reader"), None);
+    }
+}
