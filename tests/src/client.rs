@@ -29,11 +29,20 @@ impl Client {
 
     /// The next line, as bytes, without its ending.
     pub fn line_bytes(&mut self) -> Vec<u8> {
+        self.next_line().expect("the connection stays open")
+    }
+
+    /// The next line without its ending; `None` when the node has closed the connection.
+    pub fn next_line(&mut self) -> Option<Vec<u8>> {
         let mut line = Vec::new();
-        self.input.read_until(b'\n', &mut line).expect("the node answers in time");
+        match self.input.read_until(b'\n', &mut line) {
+            Ok(0) => return None,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+            other => other.expect("the node answers in time"),
+        };
         assert!(line.ends_with(b"\r\n"), "a line ends with CRLF: {:?}", String::from_utf8_lossy(&line));
         line.truncate(line.len() - 2);
-        line
+        Some(line)
     }
 
     /// The next line, without its ending.

@@ -26,6 +26,7 @@ struct Line {
     stalled: bool,
     cut: bool,
     sockets: Vec<TcpStream>,
+    refused: usize,
     /// What arrived while the wire was stalled, of both directions.
     held: Vec<u8>,
 }
@@ -66,6 +67,11 @@ impl Wire {
         self.state.lock().held.windows(bytes.len()).any(|window| window == bytes)
     }
 
+    /// How many connections came to nothing because nobody was at the other end.
+    pub fn refused(&self) -> usize {
+        self.state.lock().refused
+    }
+
     /// Ends all connections, drops what is held back, and refuses new ones.
     pub fn cut(&self) {
         let mut line = self.state.lock();
@@ -93,8 +99,11 @@ impl State {
 
     fn carry(self: &Arc<State>, near: TcpStream) {
         let mut line = self.lock();
-        let Some(target) = line.target.filter(|_| !line.cut) else { return };
-        let Ok(far) = TcpStream::connect(target) else { return };
+        let open = line.target.filter(|_| !line.cut);
+        let Some(Ok(far)) = open.map(TcpStream::connect) else {
+            line.refused += 1;
+            return;
+        };
         for (from, to) in [(&near, &far), (&far, &near)] {
             let (Ok(from), Ok(to), Ok(kept)) = (from.try_clone(), to.try_clone(), from.try_clone()) else {
                 return;

@@ -1,0 +1,17 @@
+//! Nodes of different cookies do not talk to each other, and both say why.
+
+use tests::{BAR, FOO, Pair, Settings};
+
+#[test]
+fn a_wrong_cookie_is_refused_on_both_sides() {
+    let other = Settings { head: "cookie = \"someoneelse\"\n".into(), ..Settings::default() };
+    let pair = Pair::with(&Settings::default(), &other);
+    pair.foo.wait_for_log(&["cookie", BAR]);
+    pair.bar.wait_for_log(&["cookie", FOO]);
+
+    let answer = pair.foo.client().ask("CREATE shopping");
+    assert!(answer.starts_with(&format!("ERROR node {BAR} is down")), "{answer}");
+    for log in [pair.foo.log(), pair.bar.log()] {
+        assert!(!log.contains("weknoweachother") && !log.contains("someoneelse"), "a cookie in the log");
+    }
+}

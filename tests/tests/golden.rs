@@ -1,0 +1,21 @@
+//! The golden sessions, byte for byte: alone, and over two nodes. Each has fresh nodes, so it says all that it needs.
+
+use tests::{Pair, Release, golden};
+
+#[test]
+fn on_a_single_node() {
+    for (name, session) in golden::sessions("both") {
+        let node = Release::alone();
+        golden::play(&mut node.client(), &name, &session);
+    }
+}
+
+#[test]
+fn over_two_nodes() {
+    for folder in ["both", "pair"] {
+        for (name, session) in golden::sessions(folder) {
+            let pair = Pair::start();
+            golden::play(&mut pair.foo.client(), &name, &session);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Bytes that mean harm or nothing at all leave the server serving.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+};
+use tests::{Pair, Release};
+
+const PACKETS: usize = 10_000;
+/// Packets that share a connection, for speed and for the state that they leave behind.
+const PACKETS_PER_CONNECTION: usize = 20;
+
+/// Numbers that look random and are the same in every run (xorshift).
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).expect("it fits, for end does")
+    }
+
+    /// Bytes of any kind, now and then with words that the server knows among them.
+    fn packet(&mut self) -> Vec<u8> {
+        const WORDS: [&[u8]; 10] = [
+            b"PUT ",
+            b"GET ",
+            b"CREATE ",
+            b"SUBSCRIBE ",
+            b"KEYS ",
+            b"\"",
+            b"\\x",
+            b"\r\n",
+            b"shopping ",
+            b"*3\r\n$3\r\n",
+        ];
+        let mut packet = Vec::new();
+        for _ in 0..=self.below(12) {
+            match self.below(3) {
+                0 => packet.extend_from_slice(WORDS[self.below(WORDS.len())]),
+                _ => packet.extend((0..self.below(60)).map(|_| self.next() as u8)),
+            }
+        }
+        packet
+    }
+}
+
+fn flood(address: SocketAddr) {
+    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..PACKETS / PACKETS_PER_CONNECTION {
+        let mut stream = TcpStream::connect(address).expect("the node takes connections");
+        for _ in 0..PACKETS_PER_CONNECTION {
+            // The node may have closed a connection that made no sense.
+            if stream.write_all(&noise.packet()).is_err() {
+                break;
+            }
+        }
+        // What it answers is of no interest, only that it comes to an end.
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+}
+
+#[test]
+fn random_packets_leave_the_server_serving() {
+    let mut node = Release::alone();
+    let mut client = node.client();
+    assert_eq!(client.ask("CREATE groceries"), "OK");
+    client.put("groceries", "milk", "1");
+    flood(node.clients());
+    assert_eq!(client.get("groceries", "milk"), "1");
+    assert!(node.is_running());
+    assert!(!node.log().contains("panicked"), "{}", node.log());
+}
+
+#[test]
+fn random_packets_on_the_link_leave_the_nodes_linked() {
+    let mut pair = Pair::start();
+    flood(pair.bar.link());
+    pair.wait_until_linked();
+    assert_eq!(pair.foo.client().ask("CREATE shopping"), "OK");
+    assert!(pair.bar.is_running());
+    assert!(!pair.bar.log().contains("panicked"), "{}", pair.bar.log());
+}
+
+#[test]
+fn a_browser_is_turned_away() {
+    let node = Release::alone();
+    for request in
+        ["POST / HTTP/1.1\r\nHost: localhost\r\n\r\nCREATE shopping\r\n", "Host: x\r\nCREATE shopping\r\n"]
+    {
+        let mut client = node.client();
+        client.send(request);
+        client.until_closed();
+    }
+    assert_eq!(node.client().ask("GET shopping milk"), "NOT FOUND");
+}
+
+#[test]
+fn quit_says_goodbye() {
+    let node = Release::alone();
+    let mut client = node.client();
+    client.send("QUIT\r\nPING\r\n");
+    assert_eq!(client.until_closed(), b"OK\r\n");
+}

@@ -1,0 +1,113 @@
+//! The verbs of a release, as a user types them.
+
+use tests::{BAR, FOO, Pair, Release, verb, wait_until};
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("a text").trim_end()
+}
+
+#[test]
+fn rpc_finds_the_running_node_by_its_configuration() {
+    let pair = Pair::start();
+    let nodes = pair.foo.rpc("nodes");
+    assert!(nodes.contains(FOO) && nodes.contains(BAR), "{nodes}");
+    assert_eq!(pair.foo.rpc("node").trim_end(), FOO);
+    assert_eq!(pair.foo.rpc("Node.connect(:\"bar@127.0.0.1\")").trim_end(), "true");
+    assert_eq!(pair.foo.rpc("Node.connect(:baz@127.0.0.1)").trim_end(), "false");
+    assert!(pair.bar.rpc("Node.list").contains(FOO));
+    let json = pair.foo.verb(&["rpc", "nodes", "--json"]);
+    let nodes: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert!(nodes.to_string().contains(BAR), "{nodes}");
+}
+
+#[test]
+fn the_console_words_work_on_buckets_of_any_node() {
+    let pair = Pair::start();
+    for bucket in ["apples", "shopping"] {
+        pair.foo.rpc(&format!("create {bucket}"));
+        pair.bar.rpc(&format!("put {bucket} milk 1"));
+        assert!(pair.foo.rpc(&format!("get {bucket} milk")).contains('1'));
+        pair.foo.rpc(&format!("delete {bucket} milk"));
+        assert!(pair.bar.rpc("buckets").contains(bucket));
+    }
+    assert!(pair.foo.rpc("routes").contains("a..m"));
+    assert_eq!(pair.foo.client().get("shopping", "milk"), "");
+}
+
+#[test]
+fn an_expression_that_means_nothing_fails() {
+    let node = Release::alone();
+    let output = node.verb(&["rpc", "frobnicate"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("frobnicate"), "{output:?}");
+}
+
+#[test]
+fn pid_stop_and_restart() {
+    let mut node = Release::alone();
+    let pid = node.pid().to_string();
+    assert_eq!(text(&node.verb(&["pid"]).stdout), pid);
+
+    let mut client = node.client();
+    assert!(node.verb(&["restart"]).status.success());
+    client.until_closed();
+    wait_until("it answers again", || node.verb(&["pid"]).status.success());
+    assert_eq!(text(&node.verb(&["pid"]).stdout), pid, "restart keeps the process");
+
+    assert!(node.verb(&["stop"]).status.success());
+    assert_eq!(node.wait().code(), Some(0));
+    assert_eq!(node.verb(&["pid"]).status.code(), Some(69), "nobody is running");
+}
+
+#[test]
+fn version_help_and_completions_need_no_node() {
+    let version = verb("foo", &["version"]);
+    assert_eq!(text(&version.stdout), format!("foo {}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(text(&verb("bar", &["version"]).stdout), format!("bar {}", env!("CARGO_PKG_VERSION")));
+    for shell in ["bash", "zsh", "fish"] {
+        let output = verb("foo", &["completions", shell]);
+        assert!(output.status.success() && text(&output.stdout).contains("check-config"), "{shell}");
+    }
+    let verbs = [
+        "start",
+        "start_iex",
+        "daemon",
+        "remote",
+        "rpc",
+        "eval",
+        "restart",
+        "stop",
+        "pid",
+        "version",
+        "check-config",
+        "completions",
+    ];
+    let help = verb("foo", &["help"]);
+    for name in verbs {
+        assert!(text(&help.stdout).contains(name), "{name} is not in the help");
+        assert!(verb("foo", &[name, "--help"]).status.success(), "{name} --help");
+    }
+    assert_eq!(verb("foo", &["frobnicate"]).status.code(), Some(2));
+}
+
+#[test]
+fn eval_needs_no_node() {
+    let output = verb("foo", &["eval", "get shopping milk"]);
+    assert!(
+        text(&output.stdout).contains("NOT FOUND") || text(&output.stderr).contains("NOT FOUND"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn daemon_starts_in_the_background() {
+    let folder = tests::Folder::new();
+    let run_dir = folder.path().display().to_string();
+    let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir];
+    let with = |word: &'static str| [&[word], &flags[..]].concat();
+    let output = verb("foo", &with("daemon"));
+    assert!(output.status.success(), "{output:?}");
+    let pid = verb("foo", &with("pid"));
+    assert!(text(&output.stdout).contains(text(&pid.stdout)), "{output:?} {pid:?}");
+    assert!(verb("foo", &with("stop")).status.success());
+}
