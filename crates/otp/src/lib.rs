@@ -6,6 +6,7 @@ mod exit;
 mod handle;
 mod intensity;
 mod limits;
+mod policy;
 mod spec;
 mod status;
 mod strategy;
@@ -16,7 +17,8 @@ pub use error::Error;
 pub use exit::Exit;
 pub use handle::SupervisorHandle;
 pub use intensity::Intensity;
-pub use spec::{ChildSpec, Restart, Shutdown, Supervisor};
+pub use policy::{Restart, Shutdown};
+pub use spec::{ChildSpec, Supervisor};
 pub use strategy::Strategy;
 pub use task_supervisor::TaskSupervisor;
 /// A child's order to end: it is cancelled when the child is to stop, and when the child has ended.

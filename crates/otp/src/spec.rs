@@ -3,12 +3,12 @@
 use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::Stop;
 use crate::exit::Exit;
 use crate::intensity::Intensity;
 use crate::limits::SHUTDOWN_DEADLINE;
+use crate::policy::{Restart, Shutdown};
 use crate::status::ListBeneath;
 use crate::strategy::Strategy;
 use crate::task_supervisor::TaskSupervisor;
@@ -41,38 +41,6 @@ impl Supervisor {
         self.children.push(child);
         self
     }
-}
-
-/// When a child that has ended is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restart {
-    /// Always.
-    Permanent,
-    /// When it did not end normally.
-    Transient,
-    /// Never, not even when its siblings are restarted.
-    Temporary,
-}
-
-impl Restart {
-    pub(crate) fn is_due(self, exit: &Exit) -> bool {
-        match self {
-            Self::Permanent => true,
-            Self::Transient => !exit.is_normal(),
-            Self::Temporary => false,
-        }
-    }
-}
-
-/// How a child is stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shutdown {
-    /// It is aborted at once.
-    BrutalKill,
-    /// It is told to stop, and aborted when it has not ended in time.
-    Deadline(Duration),
-    /// It is told to stop and waited for. Meant for supervisors, whose children have deadlines of their own.
-    Infinity,
 }
 
 pub(crate) type Work = Pin<Box<dyn Future<Output = Exit> + Send>>;

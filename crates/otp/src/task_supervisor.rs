@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -88,15 +88,14 @@ impl TaskSupervisor {
         let (seat, stop) = self.take_seat()?;
         let number = seat.number;
         let task = tokio::spawn(async move {
-            let seat = seat;
-            if let Err(exit) = catch(async move { work(stop).await }).await {
+            let running = pin!(async move { work(stop).await });
+            if let Err(exit) = catch(running).await {
                 seat.crashed(&name, &exit);
             }
         });
-        match self.tasks().seats.get_mut(&number) {
-            Some(place) => *place = Some(task.abort_handle()),
-            // It has ended already, or all tasks were aborted before this one was known.
-            None => task.abort(),
+        let seated = self.tasks().seats.get_mut(&number).map(|place| *place = Some(task.abort_handle()));
+        if seated.is_none() {
+            task.abort(); // It has ended already, or all were aborted before this one was known.
         }
         Ok(())
     }
@@ -181,8 +180,7 @@ impl Drop for AbortRest {
 }
 
 /// Runs `work` and catches its panic where it happens, so that no handle is kept only to learn of it.
-async fn catch(work: impl Future<Output = ()>) -> Result<(), Exit> {
-    let mut work = pin!(work);
+async fn catch(mut work: Pin<&mut impl Future<Output = ()>>) -> Result<(), Exit> {
     poll_fn(|context| {
         catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)))
             .map_or_else(|payload| Poll::Ready(Err(Exit::from_panic(&*payload))), |poll| poll.map(Ok))

@@ -1,0 +1,167 @@
+//! Tasks that are started at run time.
+
+use std::time::Duration;
+
+use otp::{ChildSpec, Error, Exit, Intensity, Strategy, Supervisor, SupervisorHandle, TaskSupervisor};
+use tokio::time::Instant;
+
+use crate::stage::{Cue, FOREVER, Stage};
+
+fn supervised(tasks: &TaskSupervisor) -> SupervisorHandle {
+    Supervisor::new("top", Strategy::OneForOne).child(ChildSpec::tasks(tasks.clone())).start()
+}
+
+/// Waits until so many tasks run.
+async fn settled(tasks: &TaskSupervisor, count: usize) {
+    while tasks.count() != count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_tasks_run_than_allowed_and_an_ended_task_makes_room() {
+    let tasks = TaskSupervisor::new("connections", 2);
+    let _top = supervised(&tasks);
+    let release = otp::Stop::new();
+    for task in 0..2 {
+        let release = release.clone();
+        tasks.spawn(task, |_stop| async move { release.cancelled().await }).unwrap();
+    }
+
+    let refused = tasks.spawn("third", |_stop| async {}).unwrap_err();
+    assert_eq!(refused, Error::AtCapacity { tasks: "connections".to_owned(), max: 2 });
+
+    release.cancel();
+    settled(&tasks, 0).await;
+    tasks.spawn("third", |_stop| async {}).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_start_only_while_a_supervisor_runs_them() {
+    let tasks = TaskSupervisor::new("connections", 2);
+    let not_running = Err(Error::NotRunning { tasks: "connections".to_owned() });
+    assert_eq!(tasks.spawn("early", |_stop| async {}), not_running);
+
+    let top = supervised(&tasks);
+    assert_eq!(tasks.spawn("in time", |_stop| async {}), Ok(()));
+
+    top.stop().await;
+    assert_eq!(tasks.spawn("late", |_stop| async {}), not_running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_one_task_and_is_counted() {
+    let stage = Stage::new();
+    let tasks = TaskSupervisor::new("connections", 8);
+    let top = supervised(&tasks);
+    let actor = stage.enter("neighbour");
+    tasks
+        .spawn("neighbour", |stop| async move {
+            let _actor = actor;
+            stop.cancelled().await;
+        })
+        .unwrap();
+
+    tasks.spawn("crasher", |_stop| async { panic!("bad packet") }).unwrap();
+    settled(&tasks, 1).await;
+
+    let row = &top.tree(0).children[0];
+    assert_eq!((row.total, row.crashed, row.restarts), (1, 1, 0));
+    stage.hears(["neighbour starts"]).await;
+    assert_eq!(top.stop().await, Exit::Normal);
+    stage.hears(["neighbour ends"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_before_the_future_exists_is_counted_too() {
+    let tasks = TaskSupervisor::new("connections", 8);
+    let _top = supervised(&tasks);
+
+    tasks
+        .spawn("crasher", |stop| if stop.is_cancelled() { std::future::ready(()) } else { panic!("at once") })
+        .unwrap();
+    settled(&tasks, 0).await;
+
+    assert_eq!(tasks.crashed(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_get_their_stop_then_a_deadline_and_are_then_aborted() {
+    let stage = Stage::new();
+    let tasks = TaskSupervisor::new("connections", 8);
+    let top = supervised(&tasks);
+    for (name, time) in [("polite", Duration::from_secs(1)), ("stubborn", FOREVER)] {
+        let actor = stage.enter(name);
+        tasks
+            .spawn(name, move |stop| async move {
+                let _actor = actor;
+                stop.cancelled().await;
+                tokio::time::sleep(time).await;
+            })
+            .unwrap();
+    }
+    stage.hears(["polite starts", "stubborn starts"]).await;
+    let began = Instant::now();
+
+    assert_eq!(top.stop().await, Exit::Normal);
+
+    stage.hears(["polite ends", "stubborn ends"]).await;
+    assert_eq!(began.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_stop_with_their_group_and_new_ones_run_after_its_restart() {
+    let stage = Stage::new();
+    let tasks = TaskSupervisor::new("connections", 8);
+    let _top = Supervisor::new("top", Strategy::OneForAll)
+        .child(ChildSpec::tasks(tasks.clone()))
+        .child(stage.child("a"))
+        .start();
+    let actor = stage.enter("task");
+    tasks
+        .spawn("task", |stop| async move {
+            let _actor = actor;
+            stop.cancelled().await;
+        })
+        .unwrap();
+    stage.hears(["a starts", "task starts"]).await;
+
+    stage.cue("a", Cue::Panic);
+
+    stage.hears(["a ends", "task ends", "a starts"]).await;
+    tasks.spawn("new", |stop| async move { stop.cancelled().await }).unwrap();
+    assert_eq!(tasks.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn crashing_tasks_use_up_no_restarts() {
+    let tasks = TaskSupervisor::new("connections", 100);
+    let top = Supervisor::new("top", Strategy::OneForOne)
+        .intensity(Intensity { max_restarts: 0, ..Intensity::default() })
+        .child(ChildSpec::tasks(tasks.clone()))
+        .start();
+
+    for task in 0..100 {
+        tasks.spawn(task, |_stop| async { panic!("again") }).unwrap();
+    }
+    settled(&tasks, 0).await;
+
+    assert_eq!(tasks.crashed(), 100);
+    assert_eq!(top.stop().await, Exit::Normal);
+}
+
+#[test]
+fn tasks_that_outlive_the_runtime_give_back_their_seats() {
+    let tasks = TaskSupervisor::new("connections", 8);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let inside = runtime.enter();
+    let top = supervised(&tasks);
+    tasks.spawn("never polled", |_stop| async {}).unwrap();
+
+    let spawner = tasks.clone();
+    drop(inside);
+    drop(runtime);
+
+    assert_eq!(spawner.count(), 0);
+    drop(top);
+}

@@ -1,0 +1,89 @@
+//! The tree as a value.
+
+use otp::{Beneath, ChildSpec, Restart, Strategy, Supervisor, SupervisorHandle, TaskSupervisor, Tree};
+
+use crate::stage::{Cue, Stage, has_ended};
+
+fn umbrella(stage: &Stage) -> SupervisorHandle {
+    let actors = stage.clone();
+    let buckets = |limit: usize| Beneath {
+        total: 1_000_000,
+        crashed: 2,
+        shown: (0..limit).map(|number| Tree::passive(format!("bucket {number}"))).collect(),
+    };
+    Supervisor::new("foo", Strategy::OneForOne)
+        .child(ChildSpec::supervisor("kv", move || {
+            Supervisor::new("kv", Strategy::OneForAll)
+                .child(actors.child("registry"))
+                .child(actors.child("bucket_supervisor").beneath(buckets))
+        }))
+        .child(stage.child("links").restart(Restart::Temporary))
+        .child(ChildSpec::tasks(TaskSupervisor::new("connections", 10)))
+        .start()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tree_is_drawn_with_box_lines_and_bounded() {
+    let stage = Stage::new();
+    let top = umbrella(&stage);
+    stage.hears(["registry starts", "bucket_supervisor starts", "links starts"]).await;
+    stage.cue("registry", Cue::Panic);
+    stage
+        .hears(["registry ends", "bucket_supervisor ends", "registry starts", "bucket_supervisor starts"])
+        .await;
+    stage.cue("links", Cue::Finish);
+    has_ended(&top, 1).await;
+
+    let drawn = "\
+foo (one_for_one)
+├── kv (one_for_all)
+│   ├── registry (1 restart)
+│   └── bucket_supervisor (1,000,000 beneath, 2 crashed, 1 restart)
+│       ├── bucket 0
+│       ├── bucket 1
+│       └── … and 999,998 more
+├── links (ended)
+└── connections (0 running)";
+    assert_eq!(top.tree(2).to_string(), drawn);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nothing_shown_the_row_itself_says_how_many() {
+    let top = umbrella(&Stage::new());
+    assert!(
+        top.tree(0)
+            .to_string()
+            .contains("│   └── bucket_supervisor (1,000,000 beneath, 2 crashed)\n├── links")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_whole_tree_is_there_as_soon_as_start_returns() {
+    let tree = umbrella(&Stage::new()).tree(1);
+    assert_eq!(tree.children[0].children[1].children[0], Tree::passive("bucket 0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_longer_than_asked_for_is_cut() {
+    let generous = |_limit| Beneath { total: 3, shown: vec![Tree::passive("x"); 3], ..Beneath::default() };
+    let top =
+        Supervisor::new("top", Strategy::OneForOne).child(Stage::new().child("a").beneath(generous)).start();
+    assert_eq!(top.tree(1).children[0].children.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn programs_read_the_tree_through_serde() {
+    let top = umbrella(&Stage::new());
+    let json = serde_json::to_value(top.tree(1)).unwrap();
+    assert_eq!(json["kind"], "supervisor");
+    assert_eq!(json["children"][0]["strategy"], "one_for_all");
+    let buckets = &json["children"][0]["children"][1];
+    assert_eq!((&buckets["total"], &buckets["state"]), (&1_000_000.into(), &"running".into()));
+    assert_eq!(buckets["children"][0]["kind"], "passive");
+    assert_eq!(buckets["children"][0].get("strategy"), None);
+}
+
+#[test]
+fn a_name_cannot_move_the_cursor() {
+    assert_eq!(Tree::passive("a\r\n\u{1b}[2J").to_string(), "a\\r\\n\\u{1b}[2J");
+}
