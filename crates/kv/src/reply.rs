@@ -24,6 +24,8 @@ pub enum Reply<'a> {
     },
     /// The bucket crashed while this request was worked on; it is gone, and so is all that it held.
     Crashed,
+    /// There is no memory left for it; nothing was changed.
+    OutOfMemory,
     /// The store is being restarted by its supervisor; ask again in a moment.
     Restarting,
 }

@@ -1,18 +1,29 @@
-//! The only door into the data.
+//! The store: the only door into the data. It takes a batch, executes it on the caller's thread, and returns.
 
-use crate::{Op, Publisher, Reply, Request, Subscription};
+use crate::{
+    Reply, Request, Subscription, Unit,
+    bucket::Bucket,
+    faults::Faults,
+    limits::SHARDS,
+    registry::Registration,
+    shard::{AtWork, Shard},
+};
+use foldhash::fast::RandomState;
 use std::{
-    collections::{BTreeMap, HashMap},
+    any::Any,
+    cell::Cell,
+    hash::BuildHasher,
     ops::ControlFlow,
-    sync::Mutex,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-type Map = HashMap<Vec<u8>, (BTreeMap<Vec<u8>, Vec<u8>>, Vec<Publisher>)>;
-
 /// All the buckets of one node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Store {
-    buckets: Mutex<Map>,
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    pub(crate) faults: Faults,
 }
 
 /// One bounded page of bucket names.
@@ -24,10 +35,18 @@ pub struct Page {
     pub next: u64,
 }
 
+impl Default for Store {
+    fn default() -> Self {
+        Store::new()
+    }
+}
+
 impl Store {
     /// An empty store.
     pub fn new() -> Store {
-        Store::default()
+        let hasher = RandomState::default();
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(hasher.clone()))).collect();
+        Store { shards, hasher, faults: Faults::default() }
     }
 
     /// Executes the batch in order and hands each reply to `reply`, which may break off. Returns how many
@@ -37,57 +56,145 @@ impl Store {
         batch: &[Request<'_>],
         mut reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> usize {
-        let mut buckets = self.buckets.lock().expect("unpoisoned");
-        for (index, request) in batch.iter().enumerate() {
-            let answer = run(&mut buckets, request);
-            if reply(answer).is_break() {
-                return index + 1;
+        let mut done = 0;
+        while done < batch.len() {
+            let hash = self.hasher.hash_one(batch[done].bucket);
+            if self.execute_in_shard(hash, batch, &mut done, &mut reply).is_break() {
+                break;
             }
         }
-        batch.len()
+        done
+    }
+
+    /// Executes the requests from `done` on under one lock, up to the first one of another shard.
+    fn execute_in_shard(
+        &self,
+        mut hash: u64,
+        batch: &[Request<'_>],
+        done: &mut usize,
+        reply: &mut impl FnMut(Reply<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let number = shard_of(hash);
+        let mut shard = self.lock(number);
+        let at_work = Cell::new(AtWork::Requester);
+        let work = catch_unwind(AssertUnwindSafe(|| {
+            shard.sweep(&at_work);
+            loop {
+                let answer = match self.faults.restarting() {
+                    true => Reply::Restarting,
+                    false => shard.execute(hash, &batch[*done], &at_work),
+                };
+                *done += 1;
+                at_work.set(AtWork::Requester);
+                reply(answer)?;
+                let Some(next) = batch.get(*done) else { break };
+                if next.bucket != batch[*done - 1].bucket {
+                    hash = self.hasher.hash_one(next.bucket);
+                    if shard_of(hash) != number {
+                        break;
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        }));
+        work.unwrap_or_else(|panic| {
+            let answer = match at_work.get() {
+                AtWork::Requester => resume_unwind(panic),
+                AtWork::Unit(unit) => self.unit_crashed(unit, &*panic),
+                AtWork::Bucket(registration, bucket) => {
+                    self.bucket_crashed(&mut shard, registration, bucket, batch[*done].bucket, &*panic)
+                }
+            };
+            *done += 1;
+            reply(answer)
+        })
+    }
+
+    /// Ends a bucket that crashed, and it alone.
+    fn bucket_crashed(
+        &self,
+        shard: &mut Shard,
+        registration: Registration,
+        bucket: Bucket,
+        name: &[u8],
+        panic: &(dyn Any + Send),
+    ) -> Reply<'static> {
+        tracing::error!(bucket = %name.escape_ascii(), reason = message(panic), "bucket crashed");
+        let ended = catch_unwind(AssertUnwindSafe(|| shard.end_crashed(registration, bucket, name)));
+        match ended {
+            Ok(()) => Reply::Crashed,
+            Err(panic) => self.unit_crashed(Unit::BucketSupervisor, &*panic),
+        }
+    }
+
+    fn unit_crashed(&self, unit: Unit, panic: &(dyn Any + Send)) -> Reply<'static> {
+        self.faults.report(unit, message(panic));
+        Reply::Restarting
+    }
+
+    /// Crashes a part of the store: a drill for the supervisor above it.
+    pub fn crash(&self, unit: Unit) {
+        self.faults.report(unit, "a crash was asked for");
+    }
+
+    /// Starts afresh, without a bucket.
+    pub(crate) fn restart(&self) {
+        for number in 0..SHARDS {
+            let mut shard = self.lock(number);
+            shard.supervisor.restarted();
+            *shard = Shard::new(self.hasher.clone());
+        }
+        self.faults.clear();
+    }
+
+    /// How many buckets there are.
+    pub fn count(&self) -> usize {
+        (0..SHARDS).map(|number| self.lock(number).registry.len()).sum()
+    }
+
+    /// How many buckets have crashed since the store was started.
+    pub fn crashed_count(&self) -> u64 {
+        (0..SHARDS).map(|number| self.lock(number).supervisor.crashed).sum()
     }
 
     /// One page of the names of all buckets, from `cursor` on (0: from the start).
-    pub fn buckets(&self, _cursor: u64) -> Page {
-        let names = self.buckets.lock().expect("unpoisoned").keys().map(|n| n.clone().into()).collect();
-        Page { names, next: 0 }
+    pub fn buckets(&self, cursor: u64) -> Page {
+        let (number, cursor) = ((cursor % SHARDS as u64) as usize, cursor / SHARDS as u64);
+        let shard = self.lock(number);
+        let (names, next) = shard.registry.names(&shard.memory, cursor);
+        let next = match next {
+            0 if number + 1 == SHARDS => 0,
+            0 => number as u64 + 1,
+            next => next * SHARDS as u64 + number as u64,
+        };
+        Page { names: names.iter().map(|name| Box::from(name.as_ref())).collect(), next }
     }
 
     /// Subscribes to the changes of a bucket; `None` when there is no such bucket.
     pub fn subscribe(&self, bucket: &[u8]) -> Option<Subscription> {
-        let mut buckets = self.buckets.lock().expect("unpoisoned");
+        let hash = self.hasher.hash_one(bucket);
+        let mut shard = self.lock(shard_of(hash));
+        shard.registry.lookup(&shard.memory, hash, bucket)?;
         let (publisher, subscription) = Subscription::new(bucket);
-        buckets.get_mut(bucket)?.1.push(publisher);
+        shard.supervisor.subscribe(bucket, publisher);
         Some(subscription)
+    }
+
+    /// A panic under the lock is dealt with before the lock is released, so a poisoned shard is a sound one.
+    fn lock(&self, number: usize) -> MutexGuard<'_, Shard> {
+        self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn run<'m>(map: &'m mut Map, request: &Request<'_>) -> Reply<'m> {
-    let name = request.bucket;
-    if let Op::Create = request.op {
-        map.entry(name.to_vec()).or_default();
-        return Reply::Done;
-    }
-    if let Op::Drop = request.op {
-        return if map.remove(name).is_some() { Reply::Done } else { Reply::NoBucket };
-    }
-    if let Op::Crash = request.op {
-        return if map.remove(name).is_some() { Reply::Crashed } else { Reply::NoBucket };
-    }
-    let Some((bucket, _)) = map.get_mut(name) else { return Reply::NoBucket };
-    match request.op {
-        Op::Put { key, value } => {
-            bucket.insert(key.to_vec(), value.to_vec());
-            Reply::Done
-        }
-        Op::Get { key } => bucket.get(key).map_or(Reply::NoKey, |v| Reply::Value(v)),
-        Op::Delete { key } => {
-            bucket.remove(key);
-            Reply::Done
-        }
-        Op::Keys { .. } => {
-            Reply::Keys { keys: bucket.keys().map(|k| serde_bytes::Bytes::new(k)).collect(), next: 0 }
-        }
-        Op::Create | Op::Drop | Op::Crash => Reply::Done,
-    }
+/// The shard of a name, from bits that choose neither its line nor its tag there.
+fn shard_of(hash: u64) -> usize {
+    (hash >> 40) as usize % SHARDS
 }
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests;

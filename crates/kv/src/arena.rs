@@ -1,0 +1,165 @@
+//! The memory of a shard: blocks of bytes, named by 32-bit handles instead of 64-bit pointers.
+//!
+//! Blocks up to [`BLOCK_BYTES`] are cut from chunks in steps of [`GRANULE_BYTES`], one free list for each size;
+//! larger ones stand on their own. Chunks are handed out zeroed by the system and touched only as they fill.
+
+use crate::limits::{ARENA_GRANULES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES};
+
+/// The name of a block. Never 0, so that 0 can stand for "none".
+pub(crate) type Handle = u32;
+
+/// Set in the handle of a block that stands on its own.
+const LARGE: Handle = 1 << 31;
+
+const CHUNK_GRANULES: u32 = (CHUNK_BYTES / GRANULE_BYTES) as u32;
+const SIZES: usize = BLOCK_BYTES / GRANULE_BYTES + 1;
+
+/// The arena cannot name another block.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// Blocks of bytes.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    chunks: Vec<Box<[u8]>>,
+    /// The first granule that was never handed out.
+    fresh: u32,
+    /// By size in granules: the head of a list that runs through the free blocks' first bytes.
+    free: Box<[Handle; SIZES]>,
+    large: Vec<Box<[u8]>>,
+    large_free: Vec<u32>,
+}
+
+impl Arena {
+    /// An arena without a block.
+    pub(crate) fn new() -> Arena {
+        Arena {
+            chunks: Vec::new(),
+            fresh: 1,
+            free: Box::new([0; SIZES]),
+            large: Vec::new(),
+            large_free: Vec::new(),
+        }
+    }
+
+    /// A block of at least `bytes`, with arbitrary contents.
+    pub(crate) fn allocate(&mut self, bytes: usize) -> Result<Handle, Full> {
+        if bytes > BLOCK_BYTES {
+            return Ok(self.allocate_large(bytes));
+        }
+        let size = bytes.div_ceil(GRANULE_BYTES).max(1);
+        let reused = self.free[size];
+        if reused != 0 {
+            self.free[size] =
+                u32::from_le_bytes(*self.bytes(reused).first_chunk().expect("a granule holds a handle"));
+            return Ok(reused);
+        }
+        self.cut(size as u32)
+    }
+
+    /// Gives back a block that was allocated with the same number of bytes.
+    pub(crate) fn free(&mut self, handle: Handle, bytes: usize) {
+        if handle & LARGE != 0 {
+            self.large[(handle & !LARGE) as usize] = Box::default();
+            self.large_free.push(handle & !LARGE);
+            return;
+        }
+        let size = bytes.div_ceil(GRANULE_BYTES).max(1);
+        let next = self.free[size];
+        self.bytes_mut(handle)[..4].copy_from_slice(&next.to_le_bytes());
+        self.free[size] = handle;
+    }
+
+    /// Whether blocks of these two lengths take the same space, so that one can be rewritten as the other.
+    pub(crate) fn same_size(one: usize, other: usize) -> bool {
+        let size = |bytes: usize| bytes.div_ceil(GRANULE_BYTES).max(1);
+        one <= BLOCK_BYTES && other <= BLOCK_BYTES && size(one) == size(other) || one == other
+    }
+
+    /// The bytes from the block's start on; what is in the block says where it ends.
+    pub(crate) fn bytes(&self, handle: Handle) -> &[u8] {
+        if handle & LARGE != 0 {
+            return &self.large[(handle & !LARGE) as usize];
+        }
+        &self.chunks[(handle / CHUNK_GRANULES) as usize][(handle % CHUNK_GRANULES) as usize * GRANULE_BYTES..]
+    }
+
+    /// The bytes from the block's start on, to be written.
+    pub(crate) fn bytes_mut(&mut self, handle: Handle) -> &mut [u8] {
+        if handle & LARGE != 0 {
+            return &mut self.large[(handle & !LARGE) as usize];
+        }
+        &mut self.chunks[(handle / CHUNK_GRANULES) as usize]
+            [(handle % CHUNK_GRANULES) as usize * GRANULE_BYTES..]
+    }
+
+    #[cfg(test)]
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.chunks.len()
+    }
+
+    fn cut(&mut self, size: u32) -> Result<Handle, Full> {
+        let room = CHUNK_GRANULES - self.fresh % CHUNK_GRANULES;
+        let start = if size <= room { self.fresh } else { self.fresh + room };
+        if start + size > ARENA_GRANULES {
+            return Err(Full);
+        }
+        if self.chunks.len() <= (start / CHUNK_GRANULES) as usize {
+            self.chunks.push(vec![0; CHUNK_BYTES].into_boxed_slice());
+        }
+        self.fresh = start + size;
+        Ok(start)
+    }
+
+    fn allocate_large(&mut self, bytes: usize) -> Handle {
+        let block = vec![0; bytes].into_boxed_slice();
+        let index = match self.large_free.pop() {
+            Some(index) => {
+                self.large[index as usize] = block;
+                index
+            }
+            None => {
+                self.large.push(block);
+                self.large.len() as u32 - 1
+            }
+        };
+        index | LARGE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_do_not_overlap_and_are_reused() {
+        let mut arena = Arena::new();
+        let one = arena.allocate(29).expect("room");
+        let other = arena.allocate(29).expect("room");
+        arena.bytes_mut(one)[..29].fill(1);
+        arena.bytes_mut(other)[..29].fill(2);
+        assert_eq!(arena.bytes(one)[..29], [1; 29]);
+        arena.free(one, 29);
+        assert_eq!(arena.allocate(32), Ok(one), "the same size in granules");
+        assert_eq!(arena.bytes(other)[..29], [2; 29]);
+    }
+
+    #[test]
+    fn blocks_never_cross_a_chunk() {
+        let mut arena = Arena::new();
+        for length in (1..BLOCK_BYTES).step_by(977) {
+            let handle = arena.allocate(length).expect("room");
+            assert!(arena.bytes(handle).len() >= length);
+        }
+    }
+
+    #[test]
+    fn a_large_block_stands_alone_and_leaves_when_it_is_freed() {
+        let mut arena = Arena::new();
+        let large = arena.allocate(3_000_000).expect("room");
+        assert_eq!(arena.bytes(large).len(), 3_000_000);
+        arena.free(large, 3_000_000);
+        assert_eq!(arena.bytes(large).len(), 0);
+        assert_eq!(arena.allocate(2_000_000), Ok(large));
+    }
+}

@@ -1,0 +1,82 @@
+//! The bucket supervisor: starts buckets, ends them, and sees to it that the crash of one stays its own.
+
+use crate::{
+    arena::Full,
+    bucket::Bucket,
+    limits::SWEEP_LINES,
+    memory::Memory,
+    subscription::{Change, End, Event, Publisher},
+    table::Table,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// What one shard's buckets have to do with besides their contents.
+#[derive(Debug, Default)]
+pub(crate) struct BucketSupervisor {
+    subscribers: HashMap<Box<[u8]>, Vec<Publisher>>,
+    /// Tables of ended buckets, and the line up to which each is freed.
+    ended: Vec<(Table, usize)>,
+    /// Buckets that crashed.
+    pub(crate) crashed: u64,
+}
+
+impl BucketSupervisor {
+    /// Starts a bucket.
+    pub(crate) fn start(&self, memory: &mut Memory, name: &[u8]) -> Result<Bucket, Full> {
+        Bucket::start(memory, name)
+    }
+
+    /// Ends a bucket and tells its subscribers. What a large one held is freed bit by bit, by [`Self::sweep`].
+    pub(crate) fn end(&mut self, memory: &mut Memory, name: &[u8], bucket: Bucket, why: End) {
+        if let Some(publishers) = self.subscribers.remove(name) {
+            let ended = Arc::new(Event { bucket: name.into(), change: Change::Ended(why) });
+            publishers.iter().for_each(|publisher| {
+                publisher.publish(ended.clone());
+            });
+        }
+        self.ended.extend(bucket.end(memory).map(|table| (table, 0)));
+    }
+
+    /// Frees a bounded part of what ended buckets held.
+    pub(crate) fn sweep(&mut self, memory: &mut Memory) {
+        let Some((table, line)) = self.ended.last_mut() else { return };
+        let until = table.lines().min(*line + SWEEP_LINES);
+        for number in *line..until {
+            table.line(number).for_each(|handle| memory.free_entry(handle));
+        }
+        *line = until;
+        if until == table.lines() {
+            self.ended.pop();
+        }
+    }
+
+    /// Adds a subscriber of a bucket, and forgets those that have gone.
+    pub(crate) fn subscribe(&mut self, bucket: &[u8], publisher: Publisher) {
+        let publishers = self.subscribers.entry(bucket.into()).or_default();
+        publishers.retain(|publisher| !publisher.is_closed());
+        publishers.push(publisher);
+    }
+
+    /// Tells a bucket's subscribers of a change, if there are any.
+    pub(crate) fn publish(&mut self, bucket: &[u8], change: impl FnOnce() -> Change) {
+        if self.subscribers.is_empty() {
+            return;
+        }
+        let Some(publishers) = self.subscribers.get_mut(bucket) else { return };
+        let event = Arc::new(Event { bucket: bucket.into(), change: change() });
+        publishers.retain(|publisher| publisher.publish(event.clone()));
+        if publishers.is_empty() {
+            self.subscribers.remove(bucket);
+        }
+    }
+
+    /// Tells all subscribers of all buckets that the store restarts.
+    pub(crate) fn restarted(&mut self) {
+        for (name, publishers) in self.subscribers.drain() {
+            let ended = Arc::new(Event { bucket: name, change: Change::Ended(End::Restarted) });
+            publishers.iter().for_each(|publisher| {
+                publisher.publish(ended.clone());
+            });
+        }
+    }
+}

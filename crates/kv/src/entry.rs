@@ -1,0 +1,89 @@
+//! A key and its value, one after the other, with their lengths in front as base-128 varints.
+
+/// A key and its value, borrowed from a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    /// The key.
+    pub(crate) key: &'a [u8],
+    /// The value.
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// Bytes that the entry takes.
+    pub(crate) fn size(&self) -> usize {
+        varint_size(self.key.len()) + varint_size(self.value.len()) + self.key.len() + self.value.len()
+    }
+
+    /// Writes the entry at the start of `bytes`.
+    pub(crate) fn write(&self, bytes: &mut [u8]) {
+        let mut at = write_varint(bytes, self.key.len());
+        at += write_varint(&mut bytes[at..], self.value.len());
+        let (key, rest) = bytes[at..].split_at_mut(self.key.len());
+        key.copy_from_slice(self.key);
+        rest[..self.value.len()].copy_from_slice(self.value);
+    }
+
+    /// Reads the entry at the start of `bytes`.
+    pub(crate) fn read(bytes: &'a [u8]) -> Entry<'a> {
+        let (key, at) = read_varint(bytes);
+        let (value, more) = read_varint(&bytes[at..]);
+        let (key, rest) = bytes[at + more..].split_at(key);
+        Entry { key, value: &rest[..value] }
+    }
+}
+
+/// Bytes that a length takes.
+pub(crate) fn varint_size(length: usize) -> usize {
+    (usize::BITS - length.leading_zeros()).div_ceil(7).max(1) as usize
+}
+
+/// Writes a length at the start of `bytes`; returns the bytes it took.
+pub(crate) fn write_varint(bytes: &mut [u8], mut length: usize) -> usize {
+    let mut at = 0;
+    while length >= 0x80 {
+        bytes[at] = length as u8 | 0x80;
+        length >>= 7;
+        at += 1;
+    }
+    bytes[at] = length as u8;
+    at + 1
+}
+
+/// Reads a length at the start of `bytes`, and the bytes it took.
+pub(crate) fn read_varint(bytes: &[u8]) -> (usize, usize) {
+    if bytes[0] < 0x80 {
+        return (usize::from(bytes[0]), 1);
+    }
+    let (mut length, mut at) = (0, 0);
+    loop {
+        length |= usize::from(bytes[at] & 0x7f) << (7 * at);
+        at += 1;
+        if bytes[at - 1] < 0x80 {
+            return (length, at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(key: Vec<u8>, value in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let entry = Entry { key: &key, value: &value };
+            let mut bytes = vec![0; entry.size() + 3];
+            entry.write(&mut bytes);
+            prop_assert_eq!(Entry::read(&bytes), entry);
+        }
+
+        #[test]
+        fn lengths_take_the_bytes_they_say(length in 0_usize..1 << 40) {
+            let mut bytes = [0; 10];
+            prop_assert_eq!(write_varint(&mut bytes, length), varint_size(length));
+            prop_assert_eq!(read_varint(&bytes), (length, varint_size(length)));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What the buckets of one shard are made of: blocks of bytes, and the tables of those that have outgrown a block.
+
+use crate::{
+    arena::{Arena, Full, Handle},
+    entry::Entry,
+    table::Table,
+};
+use foldhash::fast::RandomState;
+use std::hash::BuildHasher;
+
+/// The blocks and tables of one shard.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) arena: Arena,
+    tables: Vec<Table>,
+    tables_free: Vec<u32>,
+    hasher: RandomState,
+}
+
+impl Memory {
+    /// Memory that holds nothing.
+    pub(crate) fn new(hasher: RandomState) -> Memory {
+        Memory { arena: Arena::new(), tables: Vec::new(), tables_free: Vec::new(), hasher }
+    }
+
+    /// The hash of a name or a key.
+    pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
+        self.hasher.hash_one(bytes)
+    }
+
+    /// The entry in a block.
+    pub(crate) fn entry(&self, handle: Handle) -> Entry<'_> {
+        Entry::read(self.arena.bytes(handle))
+    }
+
+    /// A new block that holds `entry`.
+    pub(crate) fn add_entry(&mut self, entry: Entry<'_>) -> Result<Handle, Full> {
+        let handle = self.arena.allocate(entry.size())?;
+        entry.write(self.arena.bytes_mut(handle));
+        Ok(handle)
+    }
+
+    /// Gives back the block of an entry.
+    pub(crate) fn free_entry(&mut self, handle: Handle) {
+        let size = self.entry(handle).size();
+        self.arena.free(handle, size);
+    }
+
+    /// The number of a new, empty table.
+    pub(crate) fn add_table(&mut self) -> u32 {
+        self.tables_free.pop().unwrap_or_else(|| {
+            self.tables.push(Table::default());
+            self.tables.len() as u32 - 1
+        })
+    }
+
+    /// Takes a table out; its number may be used again.
+    pub(crate) fn take_table(&mut self, number: u32) -> Table {
+        self.tables_free.push(number);
+        std::mem::take(&mut self.tables[number as usize])
+    }
+
+    /// A table.
+    pub(crate) fn table(&self, number: u32) -> &Table {
+        &self.tables[number as usize]
+    }
+
+    /// A table to be changed, and the blocks that its handles name.
+    pub(crate) fn table_mut(&mut self, number: u32) -> (&mut Table, &Arena, &RandomState) {
+        (&mut self.tables[number as usize], &self.arena, &self.hasher)
+    }
+}

@@ -1,0 +1,51 @@
+//! The registry: which name belongs to which bucket.
+
+use crate::{
+    bucket::{Bucket, page},
+    memory::Memory,
+    table::{Place, Table},
+};
+use serde_bytes::Bytes;
+
+/// The names of one shard's buckets.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    names: Table,
+}
+
+/// Where a name is registered; good until the next registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Registration(Place);
+
+impl Registry {
+    /// How many buckets are registered.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Finds the bucket of a name, whose hash is `hash`.
+    pub(crate) fn lookup(&self, memory: &Memory, hash: u64, name: &[u8]) -> Option<(Registration, Bucket)> {
+        let place = self.names.find(hash, |handle| Bucket(handle).name(memory) == name)?;
+        Some((Registration(place), Bucket(self.names.get(place))))
+    }
+
+    /// Registers a bucket under its name, which is not registered yet.
+    pub(crate) fn register(&mut self, memory: &Memory, hash: u64, bucket: Bucket) {
+        self.names.insert(hash, bucket.0, |handle| memory.hash(Bucket(handle).name(memory)));
+    }
+
+    /// Notes that a bucket has moved to another block.
+    pub(crate) fn moved(&mut self, registration: Registration, bucket: Bucket) {
+        self.names.set(registration.0, bucket.0);
+    }
+
+    /// Forgets a name.
+    pub(crate) fn unregister(&mut self, registration: Registration) {
+        self.names.remove(registration.0);
+    }
+
+    /// One page of names, from `cursor` on, and the cursor of the next; 0 at the end.
+    pub(crate) fn names<'m>(&self, memory: &'m Memory, cursor: u64) -> (Vec<&'m Bytes>, u64) {
+        page(&self.names, cursor, |handle| Bucket(handle).name(memory))
+    }
+}

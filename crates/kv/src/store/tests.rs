@@ -1,0 +1,243 @@
+//! The store against a model, and the promises of supervision.
+
+use super::*;
+use crate::{Change, End, Op};
+use proptest::prelude::*;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio_stream::StreamExt;
+
+/// A reply that outlives the lock.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Done,
+    Value(Vec<u8>),
+    NoKey,
+    NoBucket,
+    Keys(Vec<Vec<u8>>),
+    Crashed,
+    Restarting,
+}
+
+fn said(reply: Reply<'_>) -> Said {
+    match reply {
+        Reply::Done => Said::Done,
+        Reply::Value(value) => Said::Value(value.to_vec()),
+        Reply::NoKey => Said::NoKey,
+        Reply::NoBucket => Said::NoBucket,
+        Reply::Keys { keys, .. } => Said::Keys(keys.iter().map(|key| key.to_vec()).collect()),
+        Reply::Crashed => Said::Crashed,
+        Reply::Restarting => Said::Restarting,
+        Reply::OutOfMemory => unreachable!("tests are small"),
+    }
+}
+
+fn ask_all(store: &Store, batch: &[Request<'_>]) -> Vec<Said> {
+    let mut replies = Vec::new();
+    let done = store.execute(batch, |reply| {
+        replies.push(said(reply));
+        ControlFlow::Continue(())
+    });
+    assert_eq!(done, batch.len());
+    replies
+}
+
+fn ask(store: &Store, bucket: &str, op: Op<'_>) -> Said {
+    ask_all(store, &[Request { bucket: bucket.as_bytes(), op }]).remove(0)
+}
+
+fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Op<'a> {
+    Op::Put { key, value }
+}
+
+fn names(store: &Store) -> Vec<String> {
+    let (mut names, mut cursor) = (Vec::new(), 0);
+    loop {
+        let page = store.buckets(cursor);
+        names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
+        cursor = page.next;
+        if cursor == 0 {
+            names.sort_unstable();
+            return names;
+        }
+    }
+}
+
+#[test]
+fn spawns_buckets() {
+    let store = Store::new();
+    assert_eq!(ask(&store, "shopping", Op::Get { key: b"milk" }), Said::NoBucket);
+    assert_eq!(ask(&store, "shopping", Op::Create), Said::Done);
+    assert_eq!(ask(&store, "shopping", put(b"milk", b"1")), Said::Done);
+    assert_eq!(ask(&store, "shopping", Op::Create), Said::Done);
+    assert_eq!(ask(&store, "shopping", Op::Get { key: b"milk" }), Said::Value(b"1".to_vec()));
+    assert_eq!(ask(&store, "shopping", Op::Get { key: b"eggs" }), Said::NoKey);
+}
+
+#[test]
+fn removes_buckets_on_drop() {
+    let store = Store::new();
+    ask(&store, "shopping", Op::Create);
+    assert_eq!(ask(&store, "shopping", Op::Drop), Said::Done);
+    assert_eq!(ask(&store, "shopping", Op::Drop), Said::NoBucket);
+    assert_eq!(store.count(), 0);
+}
+
+#[test]
+fn removes_bucket_on_crash_and_no_other() {
+    let store = Store::new();
+    ask(&store, "shopping", Op::Create);
+    ask(&store, "work", Op::Create);
+    ask(&store, "work", put(b"k", b"v"));
+    let batch = [
+        Request { bucket: b"work", op: Op::Get { key: b"k" } },
+        Request { bucket: b"shopping", op: Op::Crash },
+        Request { bucket: b"shopping", op: Op::Get { key: b"k" } },
+        Request { bucket: b"work", op: Op::Get { key: b"k" } },
+    ];
+    let value = || Said::Value(b"v".to_vec());
+    assert_eq!(ask_all(&store, &batch), [value(), Said::Crashed, Said::NoBucket, value()]);
+    assert_eq!((names(&store), store.crashed_count()), (vec!["work".to_owned()], 1));
+}
+
+#[test]
+fn a_batch_may_be_broken_off_and_taken_up_again() {
+    let store = Store::new();
+    let batch = [Request { bucket: b"a", op: Op::Create }, Request { bucket: b"b", op: Op::Create }];
+    assert_eq!(store.execute(&batch, |_| ControlFlow::Break(())), 1);
+    assert_eq!(names(&store), ["a"]);
+}
+
+#[test]
+fn a_panic_of_the_requester_is_not_the_buckets() {
+    let store = Store::new();
+    ask(&store, "shopping", Op::Create);
+    let batch = [Request { bucket: b"shopping", op: Op::Create }];
+    let panicked = catch_unwind(AssertUnwindSafe(|| store.execute(&batch, |_| panic!("requester"))));
+    assert!(panicked.is_err());
+    assert_eq!(ask(&store, "shopping", Op::Create), Said::Done);
+    assert_eq!(store.crashed_count(), 0);
+}
+
+#[test]
+fn pages_name_every_bucket_once() {
+    let store = Store::new();
+    for number in 0..5_000 {
+        ask(&store, &format!("bucket-{number:04}"), Op::Create);
+    }
+    assert_eq!(names(&store), (0..5_000).map(|n| format!("bucket-{n:04}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_memory_of_a_dropped_bucket_is_used_again() {
+    let store = Store::new();
+    for _ in 0..50 {
+        ask(&store, "b", Op::Create);
+        for key in 0..2_000_u32 {
+            ask(&store, "b", put(&key.to_le_bytes(), &[0; 100]));
+        }
+        ask(&store, "b", Op::Drop);
+    }
+    let shard = store.lock(shard_of(store.hasher.hash_one(b"b".as_slice())));
+    assert!(shard.memory.arena.chunk_count() <= 2);
+}
+
+#[tokio::test]
+async fn subscribers_hear_of_changes_until_the_end() {
+    let store = Store::new();
+    assert!(store.subscribe(b"shopping").is_none());
+    ask(&store, "shopping", Op::Create);
+    let mut changes = store.subscribe(b"shopping").expect("the bucket is there");
+    ask(&store, "shopping", put(b"milk", b"1"));
+    ask(&store, "shopping", Op::Delete { key: b"milk" });
+    ask(&store, "shopping", Op::Delete { key: b"milk" });
+    ask(&store, "shopping", Op::Drop);
+    let mut heard = Vec::new();
+    while let Some(event) = changes.next().await {
+        heard.push(event.change.clone());
+    }
+    let (milk, one): (Box<[u8]>, Box<[u8]>) = ((*b"milk").into(), (*b"1").into());
+    assert_eq!(
+        heard,
+        [
+            Change::Set { key: milk.clone(), value: one },
+            Change::Deleted { key: milk },
+            Change::Ended(End::Dropped)
+        ]
+    );
+}
+
+async fn crash_restarts_both(unit: Unit) {
+    let store = Arc::new(Store::new());
+    let running = crate::supervisor(&store, otp::Intensity::default()).start();
+    while running.tree(10).children.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    ask(&store, "shopping", Op::Create);
+    store.crash(unit);
+    assert_eq!(ask(&store, "shopping", Op::Create), Said::Restarting);
+    while ask(&store, "work", Op::Create) == Said::Restarting {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(names(&store), ["work"]);
+    let restarts: Vec<u32> = running.tree(10).children.iter().map(|child| child.restarts).collect();
+    assert_eq!(restarts, [1, 1]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_crash_of_the_registry_starts_both_afresh() {
+    crash_restarts_both(Unit::Registry).await;
+}
+
+#[tokio::test]
+async fn a_crash_of_the_bucket_supervisor_starts_both_afresh() {
+    crash_restarts_both(Unit::BucketSupervisor).await;
+}
+
+type Model = BTreeMap<u8, BTreeMap<u8, Vec<u8>>>;
+
+fn model_says(model: &mut Model, name: u8, key: u8, op: Op<'_>) -> Said {
+    if op == Op::Create {
+        model.entry(name).or_default();
+        return Said::Done;
+    }
+    let Some(bucket) = model.get_mut(&name) else { return Said::NoBucket };
+    match op {
+        Op::Put { value, .. } => {
+            bucket.insert(key, value.to_vec());
+        }
+        Op::Get { .. } => return bucket.get(&key).map_or(Said::NoKey, |value| Said::Value(value.clone())),
+        Op::Delete { .. } => {
+            bucket.remove(&key);
+        }
+        _ => {
+            model.remove(&name);
+        }
+    }
+    Said::Done
+}
+
+proptest! {
+    #[test]
+    fn equals_a_map_of_maps(
+        steps in proptest::collection::vec((0..9_u8, 0..40_u8, 0..8_u8, 0..60_usize), 1..600)
+    ) {
+        let (store, mut model) = (Store::new(), Model::new());
+        for (name, key, choice, length) in steps {
+            let value = vec![key; length];
+            let keys = [key];
+            let op = match choice {
+                0 => Op::Create,
+                1..=3 => Op::Put { key: &keys, value: &value },
+                4..=5 => Op::Get { key: &keys },
+                6 => Op::Delete { key: &keys },
+                _ if length == 0 => Op::Drop,
+                _ => Op::Create,
+            };
+            let expected = model_says(&mut model, name, key, op);
+            let got = ask_all(&store, &[Request { bucket: &[name], op }]).remove(0);
+            prop_assert_eq!(got, expected);
+        }
+        prop_assert_eq!(store.count(), model.len());
+    }
+}

@@ -1,0 +1,45 @@
+//! `kv`: one_for_all over the registry and the bucket supervisor, as in the guide. Neither is worth anything
+//! without the other, so the crash of one starts both afresh; clients stay connected meanwhile.
+
+use crate::{Store, Unit};
+use otp::{Beneath, ChildSpec, Intensity, Stop, Strategy, Supervisor, Tree};
+use std::sync::Arc;
+
+/// The supervisor of a store.
+pub fn supervisor(store: &Arc<Store>, intensity: Intensity) -> Supervisor {
+    let registry = {
+        let store = store.clone();
+        ChildSpec::worker("registry", move |stop| {
+            store.restart();
+            watch(store.clone(), Unit::Registry, stop)
+        })
+    };
+    let buckets = {
+        let (store, listed) = (store.clone(), store.clone());
+        ChildSpec::worker("bucket_supervisor", move |stop| watch(store.clone(), Unit::BucketSupervisor, stop))
+            .beneath(move |limit| beneath(&listed, limit))
+    };
+    Supervisor::new("kv", Strategy::OneForAll).intensity(intensity).child(registry).child(buckets)
+}
+
+/// Lives as long as a part of the store does.
+async fn watch(store: Arc<Store>, unit: Unit, stop: Stop) -> Result<(), String> {
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        reason = store.faults.wait_for(unit) => Err(reason),
+    }
+}
+
+fn beneath(store: &Store, limit: usize) -> Beneath {
+    let (mut shown, mut cursor) = (Vec::new(), 0);
+    while shown.len() < limit {
+        let page = store.buckets(cursor);
+        shown.extend(page.names.iter().map(|name| Tree::passive(String::from_utf8_lossy(name))));
+        cursor = page.next;
+        if cursor == 0 {
+            break;
+        }
+    }
+    shown.truncate(limit);
+    Beneath { total: store.count(), crashed: store.crashed_count(), shown }
+}
