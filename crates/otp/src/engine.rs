@@ -27,7 +27,7 @@ pub(crate) struct Engine {
     restarts: Restarts,
     children: Vec<Child>,
     tasks: JoinSet<Exit>,
-    /// Ends that were noticed while other children were being stopped.
+    /// Ends that were noticed and not yet acted upon.
     unhandled: VecDeque<(usize, Exit)>,
 }
 
@@ -106,7 +106,7 @@ impl Engine {
         };
         let is_its = |child: &Child| child.running.as_ref().is_some_and(|running| running.abort.id() == task);
         let Some(place) = self.children.iter().position(is_its) else {
-            return; // It was given up when it did not react to being aborted.
+            return; // It was left behind, and has ended after all.
         };
         let child = &mut self.children[place];
         child.running = None;
@@ -194,11 +194,10 @@ impl Engine {
     }
 
     async fn wait_for(&mut self, place: usize) {
-        while self.children[place].running.is_some() {
-            match self.tasks.join_next_with_id().await {
-                Some(joined) => self.note_end(joined),
-                None => return,
-            }
+        while self.children[place].running.is_some()
+            && let Some(joined) = self.tasks.join_next_with_id().await
+        {
+            self.note_end(joined);
         }
     }
 }
@@ -217,5 +216,12 @@ impl Child {
         };
         catch_unwind(AssertUnwindSafe(start))
             .unwrap_or_else(|payload| Box::pin(ready(Exit::from_panic(&*payload))))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Also when its supervisor was aborted, and could not watch it end.
+        self.status.set(State::Ended);
     }
 }

@@ -14,6 +14,7 @@ use crate::tree::{Kind, State, Tree};
 
 /// A running supervisor. Clones are handles to the same one; when the last is dropped, it is stopped in order.
 #[derive(Clone)]
+#[must_use = "a supervisor stops when its last handle is dropped"]
 pub struct SupervisorHandle {
     status: Arc<Status>,
     stop: Stop,

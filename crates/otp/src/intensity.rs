@@ -28,7 +28,8 @@ impl Default for Intensity {
 
 impl fmt::Display for Intensity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} restarts in {:?}", self.max_restarts, self.within)
+        let restarts = if self.max_restarts == 1 { "restart" } else { "restarts" };
+        write!(f, "{} {restarts} in {:?}", self.max_restarts, self.within)
     }
 }
 

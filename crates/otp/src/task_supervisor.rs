@@ -153,7 +153,9 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut tasks = self.supervisor.tasks();
         tasks.seats.remove(&self.number);
-        if tasks.seats.is_empty() {
+        let emptied = tasks.seats.is_empty();
+        drop(tasks);
+        if emptied {
             self.supervisor.shared.emptied.notify_waiters();
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use otp::{ChildSpec, Exit, Shutdown, Strategy, Supervisor};
+use otp::{ChildSpec, Exit, Shutdown, State, Strategy, Supervisor};
 use tokio::time::Instant;
 
 use crate::stage::{Cue, FOREVER, Stage};
@@ -155,6 +155,7 @@ async fn an_aborted_supervisor_leaves_no_child_behind() {
     top.stop().await;
 
     stage.hears(["a ends"]).await;
+    assert_eq!(top.tree(0).children[0].children[0].state, State::Ended);
 }
 
 #[tokio::test(start_paused = true)]
