@@ -1,1 +1,42 @@
-//! Nodes: who owns a bucket and how to ask them.
+//! Nodes: who owns a bucket, and how to ask them.
+//!
+//! Follow a forwarded request through the files in this order: [`Cluster::owner`] -> [`Peer::call`] -> link ->
+//! connection -> wire, and on the owner's side: connection -> service -> answers -> [`kv::Store::execute`].
+
+mod answers;
+mod backoff;
+mod buckets;
+mod calls;
+mod cluster;
+mod connection;
+mod cookie;
+mod dialer;
+mod error;
+mod events;
+mod frame;
+mod handshake;
+mod limits;
+mod link;
+mod listener;
+mod local;
+mod node_name;
+mod peer;
+mod range;
+mod replies;
+mod routes;
+mod service;
+mod subscriptions;
+mod wire;
+
+pub use buckets::Buckets;
+pub use cluster::{Cluster, Owner, Settings};
+pub use cookie::Cookie;
+pub use error::{Error, NodeNameError, RouteError};
+pub use events::{NodeEvent, NodeStatus};
+pub use limits::FRAME_BYTES;
+pub use local::Heartbeat;
+pub use node_name::NodeName;
+pub use peer::{Call, Peer};
+pub use replies::Replies;
+pub use routes::{Route, RouteRow, Routes};
+pub use wire::Answer;

@@ -1,0 +1,68 @@
+//! The calls of one link that wait for their answers, each under a small number.
+
+use crate::{
+    limits::{CALL_BYTES_IN_FLIGHT, CALLS_IN_FLIGHT},
+    replies::Replies,
+    wire::Outcome,
+};
+use kv::{Page, Publisher};
+use tokio::sync::oneshot;
+
+/// Who waits, and for what.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// For the answers to so many requests.
+    Call { requests: usize, answer: oneshot::Sender<Replies> },
+    /// For a subscription to begin.
+    Subscribe { subscription: u64, subscriber: Subscriber, answer: oneshot::Sender<Outcome> },
+    /// For a page of names; `None` when it exceeds a frame.
+    List { answer: oneshot::Sender<Option<Page>> },
+}
+
+/// A local subscriber to a bucket of the peer.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) bucket: Box<[u8]>,
+    pub(crate) publisher: Publisher,
+}
+
+/// The waiting calls. When they are dropped, every waiter learns that its link is lost.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    slots: Vec<Option<(Waiter, usize)>>,
+    free: Vec<u32>,
+    bytes: usize,
+}
+
+impl Calls {
+    /// The number that the next call will have; `None` when no more may wait.
+    pub(crate) fn next_id(&self) -> Option<u32> {
+        match self.free.last() {
+            Some(id) => Some(*id),
+            None if self.slots.len() < CALLS_IN_FLIGHT => Some(self.slots.len() as u32),
+            None => None,
+        }
+    }
+
+    /// Whether a call of so many bytes may wait too. A lone call always may.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.bytes + bytes <= CALL_BYTES_IN_FLIGHT
+    }
+
+    /// Lets a call of so many bytes wait under `next_id`.
+    pub(crate) fn insert(&mut self, waiter: Waiter, bytes: usize) {
+        self.bytes += bytes;
+        match self.free.pop() {
+            Some(id) => self.slots[id as usize] = Some((waiter, bytes)),
+            None => self.slots.push(Some((waiter, bytes))),
+        }
+    }
+
+    /// Takes out the call that has been answered.
+    pub(crate) fn remove(&mut self, id: u32) -> Option<Waiter> {
+        let (waiter, bytes) = self.slots.get_mut(id as usize)?.take()?;
+        self.bytes -= bytes;
+        self.free.push(id);
+        Some(waiter)
+    }
+}

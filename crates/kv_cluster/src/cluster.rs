@@ -1,0 +1,235 @@
+//! The cluster as one node sees it: who owns a bucket, and how to ask.
+
+use crate::{
+    Cookie, NodeName, Routes,
+    buckets::Buckets,
+    dialer,
+    error::Error,
+    events::{NodeEvent, NodeStatus},
+    limits::{HANDSHAKES, NODE_EVENTS},
+    listener::{self, Peers},
+    local::{Heartbeat, Local},
+    peer::Peer,
+    wire::Answer,
+};
+use kv::{Reply, Request, Store, Subscription};
+use otp::{Beneath, ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
+use std::{
+    net::SocketAddr,
+    ops::ControlFlow::Continue,
+    sync::{Arc, OnceLock},
+};
+use tokio::{net::TcpListener, sync::broadcast};
+
+/// What a node must know to be one of a cluster.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This node.
+    pub me: NodeName,
+    /// Where this node takes links, as `host:port`; needed when there are peers.
+    pub link: Option<String>,
+    /// The other nodes, and where they take links.
+    pub peers: Vec<(NodeName, String)>,
+    /// Who owns which buckets.
+    pub routes: Routes,
+    /// The secret that all nodes share.
+    pub cookie: Cookie,
+    /// How a silent node is noticed.
+    pub heartbeat: Heartbeat,
+}
+
+/// A handle to this node's view of the cluster. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    local: Arc<Local>,
+    peers: Peers,
+    /// For each row of the routes, the place of its owner among the peers; `None`: this node.
+    owners: Arc<[Option<usize>]>,
+    link: Option<Arc<str>>,
+    listener: Arc<OnceLock<TcpListener>>,
+    events: broadcast::Sender<NodeEvent>,
+}
+
+/// Who owns a bucket.
+#[derive(Debug)]
+pub enum Owner<'a> {
+    /// This node.
+    Here,
+    /// Another one.
+    There(&'a Peer),
+    /// No route covers the bucket.
+    Nobody,
+}
+
+impl Cluster {
+    /// The cluster of these settings; nothing is opened yet.
+    pub fn new(settings: Settings, store: Arc<Store>) -> Result<Cluster, Error> {
+        let Settings { me, link, peers, routes, cookie, heartbeat } = settings;
+        let (events, _) = broadcast::channel(NODE_EVENTS);
+        let others = peers.into_iter().filter(|(name, _)| *name != me);
+        let peers: Peers =
+            others.map(|(name, address)| Arc::new(Peer::new(name, address, &me, events.clone()))).collect();
+        let owner = |row: &crate::Route| {
+            if *row.owner() == me {
+                return Ok(None);
+            }
+            let place = peers.iter().position(|peer| peer.name() == row.owner());
+            let known = || peers.iter().map(|peer| peer.name().as_str()).collect::<Vec<_>>().join(", ");
+            place.map(Some).ok_or_else(|| Error::UnknownNode { node: row.owner().shared(), known: known() })
+        };
+        let owners = routes.rows().iter().map(owner).collect::<Result<_, _>>()?;
+        let local = Arc::new(Local { me, cookie, heartbeat, routes, store });
+        let link = link.map(Arc::from);
+        Ok(Cluster { local, peers, owners, link, listener: Arc::default(), events })
+    }
+
+    /// Starts to listen for links, so that an address in use is found out at once. Needed once, before the supervisor
+    /// is started; a node without peers listens for none.
+    pub async fn bind(&self) -> Result<(), Error> {
+        if self.peers.is_empty() {
+            return Ok(());
+        }
+        let Some(address) = self.link.as_deref() else {
+            return Err(Error::NoLinkAddress { node: self.local.me.shared() });
+        };
+        let bound = TcpListener::bind(address).await;
+        let listener =
+            bound.map_err(|error| Error::Bind { address: address.into(), reason: error.to_string() })?;
+        // A second listener would only take the place of the first.
+        drop(self.listener.set(listener));
+        Ok(())
+    }
+
+    /// Where links are taken, once bound.
+    pub fn link_address(&self) -> Option<SocketAddr> {
+        self.listener.get()?.local_addr().ok()
+    }
+
+    /// The plan of `kv_cluster`: the listener, and one child for the link to each peer.
+    pub fn supervisor(&self) -> Supervisor {
+        let handshakes = TaskSupervisor::new("handshakes", HANDSHAKES);
+        let cluster = self.clone();
+        let accepting = handshakes.clone();
+        let listener =
+            ChildSpec::worker("listener", move |stop| cluster.clone().listen(accepting.clone(), stop));
+        let supervisor = Supervisor::new("kv_cluster", Strategy::OneForOne)
+            .child(ChildSpec::tasks(handshakes))
+            .child(listener);
+        self.peers.iter().fold(supervisor, |supervisor, peer| supervisor.child(link(&self.local, peer)))
+    }
+
+    async fn listen(self, handshakes: TaskSupervisor, stop: Stop) -> Result<(), String> {
+        match self.listener.get() {
+            Some(listener) => {
+                let accepting = listener::run(listener, &self.local, &self.peers, &handshakes);
+                stop.run_until_cancelled(accepting).await;
+            }
+            None => stop.cancelled().await,
+        }
+        Ok(())
+    }
+
+    /// This node.
+    pub fn me(&self) -> &NodeName {
+        &self.local.me
+    }
+
+    /// Who owns which buckets.
+    pub fn routes(&self) -> &Routes {
+        &self.local.routes
+    }
+
+    /// The buckets of this node.
+    pub fn store(&self) -> &Store {
+        &self.local.store
+    }
+
+    /// Who owns the bucket.
+    pub fn owner(&self, bucket: &[u8]) -> Owner<'_> {
+        match self.local.routes.row(bucket).map(|row| self.owners[row]) {
+            Some(None) => Owner::Here,
+            Some(Some(peer)) => Owner::There(&self.peers[peer]),
+            None => Owner::Nobody,
+        }
+    }
+
+    /// Asks the owner of the bucket, wherever it is, and hands its reply to `read`.
+    pub async fn ask<T>(&self, request: Request<'_>, read: impl FnOnce(Reply<'_>) -> T) -> Result<T, Error> {
+        match self.owner(request.bucket) {
+            Owner::Nobody => Err(no_route(request.bucket)),
+            Owner::Here => {
+                let (mut read, mut result) = (Some(read), None);
+                self.local.store.execute(&[request], |reply| {
+                    result = read.take().map(|read| read(reply));
+                    Continue(())
+                });
+                Ok(result.expect("one request has one reply"))
+            }
+            Owner::There(peer) => {
+                let replies = peer.call(&[request])?.await?;
+                let node = peer.name().shared();
+                match replies.iter().next() {
+                    Some(Answer::Reply(reply)) => Ok(read(reply)),
+                    Some(Answer::NotOwner) => Err(Error::NotOwner { node }),
+                    Some(Answer::TooLarge) => {
+                        Err(Error::TooLarge { node, limit: crate::limits::FRAME_BYTES })
+                    }
+                    None => Err(Error::LinkLost { node }),
+                }
+            }
+        }
+    }
+
+    /// Subscribes to a bucket, wherever it is; `None` when there is no such bucket.
+    pub async fn subscribe(&self, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
+        match self.owner(bucket) {
+            Owner::Here => Ok(self.local.store.subscribe(bucket)),
+            Owner::There(peer) => peer.subscribe(bucket).await,
+            Owner::Nobody => Err(no_route(bucket)),
+        }
+    }
+
+    /// Brings up the link to a node, if that can be done now; this node is always connected to itself.
+    pub async fn connect(&self, node: &NodeName) -> bool {
+        match self.peers.iter().find(|peer| peer.name() == node) {
+            Some(peer) => peer.connect().await,
+            None => *node == self.local.me,
+        }
+    }
+
+    /// The other nodes as they are now.
+    pub fn nodes(&self) -> Vec<NodeStatus> {
+        self.peers.iter().map(|peer| peer.status()).collect()
+    }
+
+    /// Nodes that come up and go down, from now on.
+    pub fn events(&self) -> broadcast::Receiver<NodeEvent> {
+        self.events.subscribe()
+    }
+
+    /// Lists the names of the buckets of all nodes.
+    pub fn buckets(&self) -> Buckets {
+        Buckets::new(self.local.clone(), self.peers.clone())
+    }
+}
+
+/// The plan of the one link to a peer.
+fn link(local: &Arc<Local>, peer: &Arc<Peer>) -> ChildSpec {
+    let shown = peer.clone();
+    let beneath = move |_| {
+        let status = shown.status();
+        let state = status.reason.map_or("link up".into(), |reason| format!("link down: {reason}"));
+        Beneath { total: 1, shown: vec![Tree::passive(state)], ..Beneath::default() }
+    };
+    let (name, local, peer) = (peer.name().to_string(), local.clone(), peer.clone());
+    let child = if peer.is_dialled_by_us() {
+        ChildSpec::worker(name, move |stop| dialer::run(local.clone(), peer.clone(), stop))
+    } else {
+        ChildSpec::worker(name, move |stop| listener::keep(local.clone(), peer.clone(), stop))
+    };
+    child.beneath(beneath)
+}
+
+fn no_route(bucket: &[u8]) -> Error {
+    Error::NoRoute { bucket: bucket.escape_ascii().to_string() }
+}

@@ -1,0 +1,145 @@
+//! The life of one link: its socket, read and written by one task until the link ends.
+
+use crate::{
+    error::LinkEnd,
+    frame::Input,
+    limits::FLUSH_TIMEOUT,
+    link::Link,
+    local::Local,
+    peer::Peer,
+    service::Service,
+    wire::{Frame, Message},
+};
+use otp::Stop;
+use std::{io, pin::pin, sync::Arc};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
+    task::yield_now,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+/// Lets the peer be up over this socket until the link ends.
+pub(crate) async fn serve(mut stream: TcpStream, peer: &Peer, local: &Arc<Local>, stop: &Stop) {
+    let link = Arc::new(Link::new(peer.name().clone()));
+    let mut connection = Connection {
+        input: Input::default(),
+        service: Service::new(local.clone(), link.clone()),
+        link: link.clone(),
+        silent_beats: 0,
+        stuck_beats: 0,
+    };
+    let up = peer.up(link);
+    let (mut reader, mut writer) = stream.split();
+    let Err(end) = connection.run(&mut reader, &writer, stop).await;
+    if let LinkEnd::Stopped = end {
+        connection.flush(&mut writer).await;
+    }
+    up.end(&end);
+}
+
+struct Connection {
+    link: Arc<Link>,
+    input: Input,
+    service: Service,
+    silent_beats: u32,
+    stuck_beats: u32,
+}
+
+/// A connection runs until something ends it.
+enum Never {}
+
+impl Connection {
+    async fn run(
+        &mut self,
+        reader: &mut ReadHalf<'_>,
+        writer: &WriteHalf<'_>,
+        stop: &Stop,
+    ) -> Result<Never, LinkEnd> {
+        let heartbeat = self.service.heartbeat();
+        let mut beat = interval(heartbeat.every);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stopped = pin!(stop.cancelled());
+        let link = self.link.clone();
+        loop {
+            let sending = !self.service.output.is_empty();
+            tokio::select! {
+                biased;
+                () = &mut stopped => return Err(LinkEnd::Stopped),
+                _ = beat.tick() => self.beat(heartbeat.missed)?,
+                read = reader.read_buf(self.input.room()) => self.hear(read?)?,
+                ready = writer.writable(), if sending => ready?,
+                // All who are ready to run have their say first, so that their calls leave in one write.
+                () = link.work(), if !sending => yield_now().await,
+                () = self.service.pumps.reap() => {}
+            }
+            self.send(writer)?;
+        }
+    }
+
+    /// Does what the frames say of which the last bytes have come now.
+    fn hear(&mut self, bytes: usize) -> Result<(), LinkEnd> {
+        if bytes == 0 {
+            return Err(LinkEnd::Closed);
+        }
+        self.silent_beats = 0;
+        while let Some(frame) = self.input.frame()? {
+            self.service.hear(frame)?;
+        }
+        Ok(())
+    }
+
+    /// Sends all that there is to send, as far as the socket takes it.
+    fn send(&mut self, writer: &WriteHalf<'_>) -> Result<(), LinkEnd> {
+        loop {
+            self.service.gather();
+            if self.service.output.is_empty() {
+                return Ok(());
+            }
+            match writer.try_write(self.service.output.unsent()) {
+                Ok(bytes) => {
+                    self.stuck_beats = 0;
+                    self.service.output.advance(bytes);
+                    self.service.catch_up()?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Says that this node is alive, and finds out whether the peer is.
+    fn beat(&mut self, missed: u32) -> Result<(), LinkEnd> {
+        if self.silent_beats >= missed {
+            return Err(LinkEnd::Silent);
+        }
+        if self.stuck_beats >= missed {
+            return Err(LinkEnd::Stuck);
+        }
+        self.silent_beats += 1;
+        let output = &mut self.service.output;
+        if output.is_empty() {
+            Frame::begin(output.buffer(), &Message::Heartbeat).finish();
+        } else {
+            self.stuck_beats += 1;
+        }
+        output.shrink();
+        self.input.shrink();
+        self.link.tidy();
+        Ok(())
+    }
+
+    /// Sends what is left when the node stops, in bounded time.
+    async fn flush(&mut self, writer: &mut WriteHalf<'_>) {
+        self.service.gather();
+        let sent = async {
+            writer.write_all(self.service.output.unsent()).await?;
+            writer.shutdown().await
+        };
+        // What the peer does not take in time is lost, as if the link had been cut.
+        drop(timeout(FLUSH_TIMEOUT, sent).await);
+    }
+}

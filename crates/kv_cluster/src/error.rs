@@ -1,0 +1,127 @@
+//! What can go wrong between nodes, and what to do about it.
+
+use std::{io, sync::Arc};
+
+/// Why a request could not be asked or answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is no link to the node now; nothing was sent.
+    #[error("node {node} is down: {reason}")]
+    NodeDown {
+        /// The node.
+        node: Arc<str>,
+        /// Why its link is down.
+        reason: Arc<str>,
+    },
+    /// Too much waits for the node already; nothing was sent.
+    #[error("node {node} is busy: too many requests wait for it; try again in a moment")]
+    Busy {
+        /// The node.
+        node: Arc<str>,
+    },
+    /// The link died after the request left and before its answer came.
+    #[error(
+        "outcome unknown: the link to {node} was lost after the request left, which may or may not have taken effect"
+    )]
+    LinkLost {
+        /// The node.
+        node: Arc<str>,
+    },
+    /// One request, or one answer, is larger than a link carries.
+    #[error("too large for the link to {node}: one request or answer may have {limit} bytes")]
+    TooLarge {
+        /// The node.
+        node: Arc<str>,
+        /// Bytes that a link carries.
+        limit: usize,
+    },
+    /// The node that our routes name says that the bucket is not its own.
+    #[error(
+        "node {node} does not own this bucket: the routes of the two nodes differ; give both the same configuration"
+    )]
+    NotOwner {
+        /// The node.
+        node: Arc<str>,
+    },
+    /// No route covers the bucket.
+    #[error("no route for bucket \"{bucket}\"")]
+    NoRoute {
+        /// The bucket's name, escaped for people.
+        bucket: String,
+    },
+    /// A node is named that the settings do not know.
+    #[error("node {node} is not configured; known are: {known}")]
+    UnknownNode {
+        /// The node.
+        node: Arc<str>,
+        /// The configured nodes.
+        known: String,
+    },
+    /// There are peers, and no address of our own where they could reach us.
+    #[error("node {node} has peers but no link address; give it one, such as link = \"127.0.0.1:4051\"")]
+    NoLinkAddress {
+        /// This node.
+        node: Arc<str>,
+    },
+    /// The link address cannot be listened on.
+    #[error("cannot listen for links on {address}: {reason}")]
+    Bind {
+        /// The configured address.
+        address: String,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// A row of the routes that cannot be followed, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}; {remedy}")]
+pub struct RouteError {
+    /// The row's index, from 0.
+    pub row: usize,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What to write instead.
+    pub remedy: String,
+}
+
+/// A text that is no node name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{given}\" is not a node name: {problem}; write name@host, such as foo@127.0.0.1")]
+pub struct NodeNameError {
+    /// The text.
+    pub given: String,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+/// Bytes that are not what the link protocol allows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not the link protocol: {0}")]
+pub(crate) struct Malformed(pub(crate) String);
+
+/// Why a link ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkEnd {
+    /// The peer closed it.
+    #[error("the node closed the link")]
+    Closed,
+    /// This node is being stopped.
+    #[error("this node is stopping")]
+    Stopped,
+    /// Nothing was heard for too long.
+    #[error("nothing heard from it for too long")]
+    Silent,
+    /// The peer takes nothing of what we send.
+    #[error("it takes nothing of what is sent to it")]
+    Stuck,
+    /// The peer asked for more at once than the protocol allows.
+    #[error("it asked for more at once than a link allows")]
+    Flooded,
+    /// The peer sent what the protocol does not allow.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The socket failed.
+    #[error("the link broke: {0}")]
+    Io(#[from] io::Error),
+}

@@ -1,0 +1,164 @@
+//! Two nodes prove to each other that they know the cookie, before anything else is said on a link.
+//!
+//! ```text
+//! dialer                              listener
+//!   Hello { from, to, nonce }   ->
+//!                               <-   Challenge { nonce }
+//!   Proof(dialer's)             ->
+//!                               <-   Proof(listener's)
+//! ```
+//! Either side may say `Refused` instead. Each message follows a byte with the speaker's version and two with its length.
+
+use crate::{
+    Cookie, NodeName,
+    cookie::{self, Meeting, Nonce, Proof, Role},
+    error::Malformed,
+    limits::{HANDSHAKE_BYTES, LINK_VERSION},
+    wire,
+};
+use serde::{Deserialize, Serialize};
+use std::{fmt, io};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Word {
+    Hello { from: NodeName, to: NodeName, nonce: Nonce },
+    Challenge { nonce: Nonce },
+    Proof(Proof),
+    Refused(Refusal),
+}
+
+/// Why one side wants no link with the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Refusal {
+    WrongCookie,
+    OtherVersion,
+    UnknownNode,
+    OtherName,
+    WrongDirection,
+    Nonsense,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::WrongCookie => "wrong cookie: give both nodes the same one",
+            Refusal::OtherVersion => {
+                "another version of the link protocol: run the same release on both nodes"
+            }
+            Refusal::UnknownNode => "the dialling node is not in the other's configuration",
+            Refusal::OtherName => "the node at that address has another name",
+            Refusal::WrongDirection => "of two nodes the one with the lower name dials",
+            Refusal::Nonsense => "not the link protocol",
+        })
+    }
+}
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    #[error("it refused: {0}")]
+    RefusedByPeer(Refusal),
+    #[error(
+        "refused: it speaks version {theirs} of the link protocol, this node version {LINK_VERSION}; run the same release on both nodes"
+    )]
+    Version { theirs: u8 },
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    #[error("no answer in time")]
+    TimedOut,
+}
+
+/// Introduces this node to the listener of `peer`.
+pub(crate) async fn dial(
+    stream: &mut TcpStream,
+    me: &NodeName,
+    peer: &NodeName,
+    cookie: &Cookie,
+) -> Result<(), HandshakeError> {
+    let dialer_nonce = cookie::nonce();
+    say(stream, &Word::Hello { from: me.clone(), to: peer.clone(), nonce: dialer_nonce }).await?;
+    let Word::Challenge { nonce: listener_nonce } = hear(stream).await? else { return Err(nonsense()) };
+    let meeting = Meeting { dialer: me.clone(), listener: peer.clone(), dialer_nonce, listener_nonce };
+    say(stream, &Word::Proof(cookie.prove(Role::Dialer, &meeting))).await?;
+    let Word::Proof(proof) = hear(stream).await? else { return Err(nonsense()) };
+    match cookie.verify(Role::Listener, &meeting, &proof) {
+        true => Ok(()),
+        false => Err(HandshakeError::Refused(Refusal::WrongCookie)),
+    }
+}
+
+/// Lets a dialer introduce itself; `admit` says whether a node of that name is expected.
+pub(crate) async fn accept(
+    stream: &mut TcpStream,
+    me: &NodeName,
+    cookie: &Cookie,
+    admit: impl Fn(&NodeName) -> Result<(), Refusal>,
+) -> Result<NodeName, HandshakeError> {
+    let Word::Hello { from, to, nonce: dialer_nonce } = hear(stream).await? else { return Err(nonsense()) };
+    if to != *me {
+        return Err(HandshakeError::Refused(Refusal::OtherName));
+    }
+    admit(&from).map_err(HandshakeError::Refused)?;
+    let listener_nonce = cookie::nonce();
+    say(stream, &Word::Challenge { nonce: listener_nonce }).await?;
+    let meeting = Meeting { dialer: from, listener: to, dialer_nonce, listener_nonce };
+    let Word::Proof(proof) = hear(stream).await? else { return Err(nonsense()) };
+    if !cookie.verify(Role::Dialer, &meeting, &proof) {
+        return Err(HandshakeError::Refused(Refusal::WrongCookie));
+    }
+    say(stream, &Word::Proof(cookie.prove(Role::Listener, &meeting))).await?;
+    Ok(meeting.dialer)
+}
+
+/// Tells the dialer why it gets no link, and waits until it has read that.
+pub(crate) async fn refuse(stream: &mut TcpStream, error: &HandshakeError) -> io::Result<()> {
+    let refusal = match error {
+        HandshakeError::Refused(refusal) => *refusal,
+        HandshakeError::Version { .. } => Refusal::OtherVersion,
+        HandshakeError::Malformed(_) => Refusal::Nonsense,
+        HandshakeError::RefusedByPeer(_) | HandshakeError::Io(_) | HandshakeError::TimedOut => return Ok(()),
+    };
+    say(stream, &Word::Refused(refusal)).await?;
+    stream.shutdown().await?;
+    // Closing with bytes unread would reset the connection, and the refusal with it.
+    let mut unread = [0; HANDSHAKE_BYTES];
+    while stream.read(&mut unread).await? > 0 {}
+    Ok(())
+}
+
+fn nonsense() -> HandshakeError {
+    HandshakeError::Refused(Refusal::Nonsense)
+}
+
+async fn say(stream: &mut TcpStream, word: &Word) -> io::Result<()> {
+    let mut bytes = vec![LINK_VERSION, 0, 0];
+    wire::encode(&mut bytes, word);
+    let length = (bytes.len() - 3) as u16;
+    bytes[1..3].copy_from_slice(&length.to_le_bytes());
+    stream.write_all(&bytes).await
+}
+
+async fn hear(stream: &mut TcpStream) -> Result<Word, HandshakeError> {
+    let version = stream.read_u8().await?;
+    if version != LINK_VERSION {
+        return Err(HandshakeError::Version { theirs: version });
+    }
+    let length = usize::from(stream.read_u16_le().await?);
+    if length > HANDSHAKE_BYTES {
+        return Err(nonsense());
+    }
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes).await?;
+    match wire::decode_handshake(&bytes)? {
+        Word::Refused(refusal) => Err(HandshakeError::RefusedByPeer(refusal)),
+        word => Ok(word),
+    }
+}

@@ -1,0 +1,285 @@
+//! One live link as the rest of the node sees it: calls go in, answers and changes come out.
+//!
+//! The socket belongs to the link's connection (connection.rs), which fetches what is written here.
+
+use crate::{
+    NodeName,
+    calls::{Calls, Subscriber, Waiter},
+    error::{Error, Malformed},
+    frame,
+    limits::{BATCH_BYTES, CALL_REQUESTS, FRAME_BYTES, UNSENT_BYTES},
+    replies::Replies,
+    wire::{Change, Frame, Message, Outcome},
+};
+use kv::{End, Event, Page, Request, Subscription};
+use std::{
+    collections::HashMap,
+    mem::take,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+use tokio::sync::{Notify, futures::Notified, oneshot};
+
+/// One live link to a peer.
+#[derive(Debug)]
+pub(crate) struct Link {
+    node: NodeName,
+    state: Mutex<State>,
+    next_subscription: AtomicU64,
+    /// There is something to send and the connection sleeps.
+    work: Notify,
+    /// There is room again for changes to send.
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    /// The connection has fetched everything and is to be woken.
+    idle: bool,
+    outgoing: Vec<u8>,
+    calls: Calls,
+    subscribers: HashMap<u64, Subscriber>,
+}
+
+/// Why a change could not be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotSent {
+    /// Too much is unsent; there will be room.
+    Full,
+    /// It exceeds a frame.
+    TooLarge,
+    /// The link is gone.
+    Closed,
+}
+
+impl Link {
+    pub(crate) fn new(node: NodeName) -> Link {
+        Link {
+            node,
+            state: Mutex::default(),
+            next_subscription: AtomicU64::new(0),
+            work: Notify::new(),
+            room: Notify::new(),
+        }
+    }
+
+    /// Sends as many of the requests as one call takes. Returns how many, and where their answers will come.
+    pub(crate) fn call(
+        &self,
+        requests: &[Request<'_>],
+    ) -> Result<(usize, oneshot::Receiver<Replies>), Error> {
+        let (answer, receiver) = oneshot::channel();
+        let waiter = |requests| Waiter::Call { requests, answer };
+        let taken = self.ask(|id| Message::Call { id }, requests, waiter)?;
+        Ok((taken, receiver))
+    }
+
+    /// Asks for the changes of a bucket.
+    pub(crate) fn subscribe(
+        &self,
+        bucket: &[u8],
+    ) -> Result<(Subscription, oneshot::Receiver<Outcome>), Error> {
+        let (answer, receiver) = oneshot::channel();
+        let (publisher, changes) = Subscription::new(bucket);
+        let subscriber = Subscriber { bucket: bucket.into(), publisher };
+        let subscription = self.next_subscription.fetch_add(1, Relaxed);
+        let message = |id| Message::Subscribe { id, subscription, bucket };
+        self.ask(message, &[], |_| Waiter::Subscribe { subscription, subscriber, answer })?;
+        Ok((changes, receiver))
+    }
+
+    /// Asks for one page of bucket names.
+    pub(crate) fn list(&self, cursor: u64) -> Result<oneshot::Receiver<Option<Page>>, Error> {
+        let (answer, receiver) = oneshot::channel();
+        self.ask(|id| Message::List { id, cursor }, &[], |_| Waiter::List { answer })?;
+        Ok(receiver)
+    }
+
+    fn ask<'m>(
+        &self,
+        message: impl FnOnce(u32) -> Message<'m>,
+        requests: &[Request<'_>],
+        waiter: impl FnOnce(usize) -> Waiter,
+    ) -> Result<usize, Error> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.closed {
+            return Err(Error::NodeDown {
+                node: self.node.shared(),
+                reason: "its link has just gone".into(),
+            });
+        }
+        let busy = || Error::Busy { node: self.node.shared() };
+        let id = state.calls.next_id().ok_or_else(busy)?;
+        let mut frame = Frame::begin(&mut state.outgoing, &message(id));
+        let mut taken = 0;
+        for request in requests.iter().take(CALL_REQUESTS) {
+            if frame.bytes() >= BATCH_BYTES || !frame.item(request) {
+                break;
+            }
+            taken += 1;
+        }
+        if taken == 0 && !requests.is_empty() || frame.bytes() > FRAME_BYTES {
+            frame.abandon();
+            return Err(Error::TooLarge { node: self.node.shared(), limit: FRAME_BYTES });
+        }
+        let bytes = frame.bytes();
+        if !state.calls.has_room(bytes) {
+            frame.abandon();
+            return Err(busy());
+        }
+        frame.finish();
+        state.calls.insert(waiter(taken), bytes);
+        self.wake(guard);
+        Ok(taken)
+    }
+
+    /// Sends one change of a bucket of ours to the peer that subscribed to it.
+    pub(crate) fn send_change(&self, subscription: u64, change: &kv::Change) -> Result<(), NotSent> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(NotSent::Closed);
+        }
+        if state.outgoing.len() >= UNSENT_BYTES {
+            return Err(NotSent::Full);
+        }
+        let change = Change::from(change);
+        let frame = Frame::begin(&mut state.outgoing, &Message::Changed { subscription, change });
+        if frame.bytes() > FRAME_BYTES {
+            frame.abandon();
+            return Err(NotSent::TooLarge);
+        }
+        frame.finish();
+        self.wake(state);
+        Ok(())
+    }
+
+    /// Ready when there is room for changes again.
+    pub(crate) fn room(&self) -> Notified<'_> {
+        self.room.notified()
+    }
+
+    /// Ready when there is something to fetch.
+    pub(crate) fn work(&self) -> Notified<'_> {
+        self.work.notified()
+    }
+
+    /// Hands all that is to be sent to `sender`; when that is nothing, the link will call for `work` next time.
+    pub(crate) fn fetch(&self, sender: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.lock();
+        state.idle = state.outgoing.is_empty();
+        if state.idle {
+            return;
+        }
+        let was_full = state.outgoing.len() >= UNSENT_BYTES;
+        sender(&mut state.outgoing);
+        drop(state);
+        if was_full {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// The answers to a call have come.
+    pub(crate) fn answers(&self, id: u32, replies: Replies) -> Result<(), Malformed> {
+        match self.lock().calls.remove(id) {
+            Some(Waiter::Call { requests, answer })
+                if replies.len() <= requests && (requests == 0 || !replies.is_empty()) =>
+            {
+                // A caller that has gone does not want its answers.
+                drop(answer.send(replies));
+                Ok(())
+            }
+            _ => Err(unasked(id)),
+        }
+    }
+
+    /// The answer to a wish to subscribe has come.
+    pub(crate) fn subscribed(&self, id: u32, outcome: Outcome) -> Result<(), Malformed> {
+        let mut state = self.lock();
+        let Some(Waiter::Subscribe { subscription, subscriber, answer }) = state.calls.remove(id) else {
+            return Err(unasked(id));
+        };
+        if outcome == Outcome::Subscribed {
+            state.subscribers.insert(subscription, subscriber);
+        }
+        // An asker that has gone is found out by the next beat.
+        let _ = answer.send(outcome);
+        Ok(())
+    }
+
+    /// A page of names has come; `None` when it exceeds a frame.
+    pub(crate) fn names(&self, id: u32, page: Option<Page>) -> Result<(), Malformed> {
+        let Some(Waiter::List { answer }) = self.lock().calls.remove(id) else { return Err(unasked(id)) };
+        drop(answer.send(page));
+        Ok(())
+    }
+
+    /// A change of a bucket of the peer has come. One that nobody waits for any more is of no interest.
+    pub(crate) fn changed(&self, subscription: u64, change: kv::Change) {
+        let mut state = self.lock();
+        let Some(subscriber) = state.subscribers.get(&subscription) else { return };
+        let ended = matches!(change, kv::Change::Ended(_));
+        let event = Event { bucket: subscriber.bucket.clone(), change };
+        let heard = subscriber.publisher.publish(Arc::new(event));
+        if ended {
+            state.subscribers.remove(&subscription);
+        } else if !heard {
+            unsubscribe(&mut state, subscription);
+            self.wake(state);
+        }
+    }
+
+    /// Tells the peer of the subscribers that have gone, and gives back memory that is not needed now.
+    pub(crate) fn tidy(&self) {
+        let mut state = self.lock();
+        let gone =
+            |(number, subscriber): (&u64, &Subscriber)| subscriber.publisher.is_closed().then_some(*number);
+        let gone: Vec<u64> = state.subscribers.iter().filter_map(gone).collect();
+        for subscription in &gone {
+            unsubscribe(&mut state, *subscription);
+        }
+        frame::shrink(&mut state.outgoing);
+        if !gone.is_empty() {
+            self.wake(state);
+        }
+    }
+
+    /// Ends the link: whoever waits for an answer learns that it is lost, and every subscription ends.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let (calls, subscribers) = (take(&mut state.calls), take(&mut state.subscribers));
+        state.outgoing = Vec::new();
+        drop(state);
+        self.room.notify_waiters();
+        drop(calls);
+        for Subscriber { bucket, publisher } in subscribers.into_values() {
+            publisher.publish(Arc::new(Event { bucket, change: kv::Change::Ended(End::NodeDown) }));
+        }
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let idle = take(&mut state.idle);
+        drop(state);
+        if idle {
+            self.work.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic of one user of the link must not spread to the others.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unsubscribe(state: &mut State, subscription: u64) {
+    state.subscribers.remove(&subscription);
+    Frame::begin(&mut state.outgoing, &Message::Unsubscribe { subscription }).finish();
+}
+
+fn unasked(id: u32) -> Malformed {
+    Malformed(format!("an answer to call {id} that does not fit what was asked"))
+}

@@ -1,0 +1,119 @@
+//! What a peer says is understood here: its requests are executed, its answers and changes go to those who wait.
+
+use crate::{
+    answers,
+    error::LinkEnd,
+    frame::Output,
+    limits::{CALL_BYTES_IN_FLIGHT, UNSENT_BYTES},
+    link::Link,
+    local::{Heartbeat, Local},
+    replies::Replies,
+    subscriptions::Pumps,
+    wire::{self, Frame, Items, Message},
+};
+use kv::Page;
+use serde_bytes::Bytes;
+use std::{collections::VecDeque, sync::Arc};
+
+/// One link's service.
+#[derive(Debug)]
+pub(crate) struct Service {
+    local: Arc<Local>,
+    link: Arc<Link>,
+    pub(crate) output: Output,
+    pub(crate) pumps: Pumps,
+    /// Requests that came while too much was unsent. The protocol bounds them, so reading never has to stop, and
+    /// two nodes that both wait to be read cannot wait for each other.
+    deferred: VecDeque<Box<[u8]>>,
+    deferred_bytes: usize,
+}
+
+impl Service {
+    pub(crate) fn new(local: Arc<Local>, link: Arc<Link>) -> Service {
+        Service {
+            local,
+            link,
+            output: Output::default(),
+            pumps: Pumps::default(),
+            deferred: VecDeque::new(),
+            deferred_bytes: 0,
+        }
+    }
+
+    pub(crate) fn heartbeat(&self) -> Heartbeat {
+        self.local.heartbeat
+    }
+
+    /// Does what one frame says.
+    pub(crate) fn hear(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {
+        let (message, items) = wire::read(frame)?;
+        match message {
+            Message::Heartbeat => {}
+            Message::Answers { id } => self.link.answers(id, Replies::read(items)?)?,
+            Message::Subscribed { id, outcome } => self.link.subscribed(id, outcome)?,
+            Message::Changed { subscription, change } => self.link.changed(subscription, change.into()),
+            Message::Names { id, next, complete } => {
+                let names = Items::<&Bytes>::new(items).map(|name| name.map(|name| name[..].into()));
+                let page = Page { names: names.collect::<Result<_, _>>()?, next };
+                self.link.names(id, complete.then_some(page))?;
+            }
+            Message::Call { .. }
+            | Message::Subscribe { .. }
+            | Message::Unsubscribe { .. }
+            | Message::List { .. } => {
+                if self.has_room() && self.deferred.is_empty() {
+                    self.execute(message, items)?;
+                } else {
+                    self.defer(frame)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Executes what was put off, as far as there is room for the answers.
+    pub(crate) fn catch_up(&mut self) -> Result<(), LinkEnd> {
+        while self.has_room() {
+            let Some(frame) = self.deferred.pop_front() else { break };
+            self.deferred_bytes -= frame.len();
+            let (message, items) = wire::read(&frame)?;
+            self.execute(message, items)?;
+        }
+        Ok(())
+    }
+
+    /// Fetches what this node has for the peer.
+    pub(crate) fn gather(&mut self) {
+        if self.has_room() {
+            self.link.fetch(|more| self.output.gather(more));
+        }
+    }
+
+    fn execute(&mut self, message: Message<'_>, items: &[u8]) -> Result<(), LinkEnd> {
+        let out = self.output.buffer();
+        match message {
+            Message::Call { id } => answers::call(&self.local, id, &wire::requests(items)?, out),
+            Message::List { id, cursor } => answers::list(&self.local, id, cursor, out),
+            Message::Unsubscribe { subscription } => self.pumps.stop(subscription),
+            Message::Subscribe { id, subscription, bucket } => {
+                let outcome = self.pumps.start(&self.local, &self.link, subscription, bucket);
+                Frame::begin(out, &Message::Subscribed { id, outcome }).finish();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn defer(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {
+        self.deferred_bytes += frame.len();
+        if self.deferred_bytes > CALL_BYTES_IN_FLIGHT {
+            return Err(LinkEnd::Flooded);
+        }
+        self.deferred.push_back(frame.into());
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        self.output.unsent().len() < UNSENT_BYTES
+    }
+}

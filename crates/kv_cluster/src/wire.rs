@@ -1,0 +1,238 @@
+//! What nodes say to each other, as bytes. The only place that knows the codec.
+//!
+//! A frame is its length (four bytes, little endian), one [`Message`], and the items that the message announces, one
+//! after the other until the frame ends.
+
+use crate::{
+    error::Malformed,
+    limits::{CALL_REQUESTS, FRAME_BYTES, HANDSHAKE_BYTES},
+};
+use kv::{Reply, Request};
+use serde::{Deserialize, Serialize};
+use std::marker::PhantomData;
+
+/// Bytes of a frame's length.
+pub(crate) const LENGTH_BYTES: usize = 4;
+
+/// What one frame says.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Message<'a> {
+    /// The sender is alive.
+    Heartbeat,
+    /// Requests to execute; they follow as items. Answered by `Answers`.
+    Call { id: u32 },
+    /// The answers to the first so many requests of a call; they follow as items.
+    Answers { id: u32 },
+    /// Asks for the changes of a bucket, under a number of the asker's. Answered by `Subscribed`.
+    Subscribe {
+        id: u32,
+        subscription: u64,
+        #[serde(with = "serde_bytes")]
+        bucket: &'a [u8],
+    },
+    /// Whether changes will come.
+    Subscribed { id: u32, outcome: Outcome },
+    /// No more changes are wanted.
+    Unsubscribe { subscription: u64 },
+    /// One change of a subscribed bucket.
+    Changed {
+        subscription: u64,
+        #[serde(borrow)]
+        change: Change<'a>,
+    },
+    /// Asks for one page of bucket names. Answered by `Names`.
+    List { id: u32, cursor: u64 },
+    /// One page of bucket names; they follow as items. `complete` is false when they exceed a frame.
+    Names { id: u32, next: u64, complete: bool },
+}
+
+/// What became of the wish to subscribe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    Subscribed,
+    NoBucket,
+    NotOwner,
+    TooMany,
+}
+
+/// The answer to one forwarded request.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer<'a> {
+    /// The owner executed it.
+    Reply(#[serde(borrow)] Reply<'a>),
+    /// The node that was asked does not own the bucket, and did nothing.
+    NotOwner,
+    /// The reply is larger than a link carries.
+    TooLarge,
+}
+
+/// What happened to a subscribed bucket.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Change<'a> {
+    Set {
+        #[serde(with = "serde_bytes")]
+        key: &'a [u8],
+        #[serde(with = "serde_bytes")]
+        value: &'a [u8],
+    },
+    Deleted {
+        #[serde(with = "serde_bytes")]
+        key: &'a [u8],
+    },
+    Ended(End),
+}
+
+/// Why no more changes come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum End {
+    Dropped,
+    Crashed,
+    Restarted,
+    NodeDown,
+    FellBehind,
+}
+
+/// A frame that is being written at the end of a buffer.
+pub(crate) struct Frame<'a> {
+    buffer: &'a mut Vec<u8>,
+    start: usize,
+}
+
+impl<'a> Frame<'a> {
+    pub(crate) fn begin(buffer: &'a mut Vec<u8>, message: &Message<'_>) -> Frame<'a> {
+        let start = buffer.len();
+        buffer.extend_from_slice(&[0; LENGTH_BYTES]);
+        encode(buffer, message);
+        Frame { buffer, start }
+    }
+
+    /// Adds an item, or adds nothing when the frame would become too long.
+    pub(crate) fn item(&mut self, item: &impl Serialize) -> bool {
+        let before = self.buffer.len();
+        encode(self.buffer, item);
+        let fits = self.bytes() <= FRAME_BYTES;
+        if !fits {
+            self.buffer.truncate(before);
+        }
+        fits
+    }
+
+    /// Bytes of the frame so far, without its length.
+    pub(crate) fn bytes(&self) -> usize {
+        self.buffer.len() - self.start - LENGTH_BYTES
+    }
+
+    /// Writes down the length, and returns the bytes of the frame.
+    pub(crate) fn finish(self) -> usize {
+        let bytes = self.bytes();
+        let length = (bytes as u32).to_le_bytes();
+        self.buffer[self.start..self.start + LENGTH_BYTES].copy_from_slice(&length);
+        bytes
+    }
+
+    /// Takes the frame out of the buffer again.
+    pub(crate) fn abandon(self) {
+        self.buffer.truncate(self.start);
+    }
+}
+
+/// The message of a frame, and the bytes of its items.
+pub(crate) fn read(frame: &[u8]) -> Result<(Message<'_>, &[u8]), Malformed> {
+    let (message, used) = decode::<_, FRAME_BYTES>(frame)?;
+    let items = &frame[used..];
+    match message {
+        Message::Call { .. } | Message::Answers { .. } | Message::Names { .. } => Ok((message, items)),
+        _ if items.is_empty() => Ok((message, items)),
+        _ => Err(Malformed(format!("{} bytes too many after a message", items.len()))),
+    }
+}
+
+/// The requests of a call.
+pub(crate) fn requests(items: &[u8]) -> Result<Vec<Request<'_>>, Malformed> {
+    let requests: Vec<_> = Items::new(items).take(CALL_REQUESTS + 1).collect::<Result<_, _>>()?;
+    if requests.len() > CALL_REQUESTS {
+        return Err(Malformed(format!("a call of more than {CALL_REQUESTS} requests")));
+    }
+    Ok(requests)
+}
+
+/// The items of a frame, read one by one.
+pub(crate) struct Items<'a, T> {
+    rest: &'a [u8],
+    item: PhantomData<T>,
+}
+
+impl<'a, T> Items<'a, T> {
+    pub(crate) fn new(items: &'a [u8]) -> Items<'a, T> {
+        Items { rest: items, item: PhantomData }
+    }
+}
+
+impl<'a, T: Deserialize<'a>> Iterator for Items<'a, T> {
+    type Item = Result<T, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let item = decode::<_, FRAME_BYTES>(self.rest).map(|(item, used)| {
+            self.rest = &self.rest[used..];
+            item
+        });
+        if item.is_err() {
+            self.rest = &[];
+        }
+        Some(item)
+    }
+}
+
+/// Writes one handshake message at the end of a buffer.
+pub(crate) fn encode(buffer: &mut Vec<u8>, value: &impl Serialize) {
+    bincode::serde::encode_into_std_write(value, buffer, bincode::config::standard())
+        .expect("memory takes every byte");
+}
+
+/// Reads one handshake message, which fills its bytes.
+pub(crate) fn decode_handshake<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
+    let (value, used) = decode::<_, HANDSHAKE_BYTES>(bytes)?;
+    if used == bytes.len() { Ok(value) } else { Err(Malformed("bytes after the handshake".into())) }
+}
+
+fn decode<'a, T: Deserialize<'a>, const LIMIT: usize>(bytes: &'a [u8]) -> Result<(T, usize), Malformed> {
+    let config = bincode::config::standard().with_limit::<LIMIT>();
+    let (value, used) = bincode::serde::borrow_decode_from_slice(bytes, config)
+        .map_err(|error| Malformed(error.to_string()))?;
+    if used == 0 { Err(Malformed("an empty item".into())) } else { Ok((value, used)) }
+}
+
+impl<'a> From<&'a kv::Change> for Change<'a> {
+    fn from(change: &'a kv::Change) -> Change<'a> {
+        match change {
+            kv::Change::Set { key, value } => Change::Set { key, value },
+            kv::Change::Deleted { key } => Change::Deleted { key },
+            kv::Change::Ended(end) => Change::Ended(match end {
+                kv::End::Dropped => End::Dropped,
+                kv::End::Crashed => End::Crashed,
+                kv::End::Restarted => End::Restarted,
+                kv::End::NodeDown => End::NodeDown,
+                kv::End::FellBehind => End::FellBehind,
+            }),
+        }
+    }
+}
+
+impl From<Change<'_>> for kv::Change {
+    fn from(change: Change<'_>) -> kv::Change {
+        match change {
+            Change::Set { key, value } => kv::Change::Set { key: key.into(), value: value.into() },
+            Change::Deleted { key } => kv::Change::Deleted { key: key.into() },
+            Change::Ended(end) => kv::Change::Ended(match end {
+                End::Dropped => kv::End::Dropped,
+                End::Crashed => kv::End::Crashed,
+                End::Restarted => kv::End::Restarted,
+                End::NodeDown => kv::End::NodeDown,
+                End::FellBehind => kv::End::FellBehind,
+            }),
+        }
+    }
+}
