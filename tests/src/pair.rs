@@ -1,4 +1,4 @@
-//! foo and bar, with a wire between them.
+//! foo and bar, with a wire to each of them, so that it does not matter which one dials.
 
 use crate::{Folder, Release, Settings, Wire, settings, wait_until};
 use std::{net::SocketAddr, path::Path, sync::Arc};
@@ -10,10 +10,8 @@ pub struct Pair {
     pub foo: Release,
     /// The node that owns `n..z`.
     pub bar: Release,
-    /// What foo dials to reach bar.
-    pub to_bar: Wire,
-    /// What bar dials to reach foo.
-    pub to_foo: Wire,
+    to_bar: Wire,
+    to_foo: Wire,
 }
 
 impl Pair {
@@ -57,24 +55,35 @@ impl Pair {
         self.to_bar.point_at(self.bar.link());
     }
 
-    /// Cuts both wires.
+    /// Starts foo again and points bar's wire at it.
+    pub fn start_foo_again(&mut self) {
+        self.foo.start_again();
+        self.to_foo.point_at(self.foo.link());
+    }
+
+    /// Waits until a node has tried this often to reach one that is not there.
+    pub fn wait_for_attempts(&self, count: usize) {
+        wait_until("attempts to link", || self.to_bar.refused() + self.to_foo.refused() >= count);
+    }
+
+    /// Cuts the link, and refuses new ones.
     pub fn cut(&self) {
         self.to_bar.cut();
         self.to_foo.cut();
     }
 
-    /// Holds back everything on both wires.
+    /// Holds back everything that the nodes say to each other.
     pub fn stall(&self) {
         self.to_bar.stall();
         self.to_foo.stall();
     }
 
-    /// Waits until `bytes` are held back on one of the wires, whichever carries the link.
+    /// Waits until `bytes` have left a node and are held back.
     pub fn wait_for_held(&self, bytes: &[u8]) {
         wait_until("the bytes leave a node", || self.to_bar.holds(bytes) || self.to_foo.holds(bytes));
     }
 
-    /// Carries again.
+    /// Ends a stall or a cut.
     pub fn mend(&self) {
         self.to_bar.mend();
         self.to_foo.mend();

@@ -30,12 +30,12 @@ impl Release {
         Release::start("foo", &folder, &flags)
     }
 
-    /// Starts a release and waits until it says that it is up.
+    /// Starts a release and waits until it says where it is.
     pub fn start(name: &'static str, folder: &Arc<Folder>, flags: &[&str]) -> Release {
         let mut release = Release::spawn(name, folder, flags);
-        wait_until("the node is up", || {
+        wait_until("the node says where it is", || {
             assert!(release.child.try_wait().expect("our own child").is_none(), "ended:\n{}", release.log());
-            release.log().contains("is up")
+            release.log().contains("  all verbs  ")
         });
         release
     }

@@ -33,7 +33,7 @@ fn two_nodes_that_disagree_refuse_instead_of_asking_each_other_for_ever() {
     let mine = Settings { routes: vec![("a..z", BAR)], ..Settings::default() };
     let yours = Settings { routes: vec![("a..z", FOO)], ..Settings::default() };
     let pair = Pair::with(&mine, &yours);
-    pair.foo.wait_for_log(&["up", BAR]);
+    pair.foo.wait_for_log(&["node up", BAR]);
     let answer = pair.foo.client().ask("CREATE apples");
     assert!(answer.starts_with("ERROR ") && answer.contains(BAR), "{answer}");
     pair.foo.client().in_step();
