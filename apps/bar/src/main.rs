@@ -1,2 +1,8 @@
-//! Entry.
-fn main() {}
+//! The release `bar`: the store and links to other nodes; clients reach it through nodes like foo.
+
+use kv_release::Release;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    Release::new("bar", env!("CARGO_PKG_VERSION")).main()
+}

@@ -1,2 +1,15 @@
-//! Entry.
-fn main() {}
+//! The release `foo`: the store, links to other nodes, and a port for clients.
+
+use kv_release::{Face, Release};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    Release::new("foo", env!("CARGO_PKG_VERSION"))
+        .clients(|address, cluster, limits| async move {
+            let limits =
+                kv_server::Limits { line_bytes: limits.max_line_bytes, connections: limits.max_connections };
+            let listening = kv_server::listen(&address, cluster.into(), limits).await?;
+            Ok::<_, kv_server::Error>(Face::new(listening.address, move || listening.supervisor()))
+        })
+        .main()
+}

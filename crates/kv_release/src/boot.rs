@@ -1,0 +1,117 @@
+//! Brings a node up, in this order: storage, links, faces, console, and then the tree that looks after them.
+//! All ports are bound before the tree starts, so a port in use is one clear line and nothing is half-started.
+
+use crate::{
+    config::Settings,
+    console::Node,
+    control::{place::Place, server},
+    error::Error,
+    release::Release,
+};
+use kv::Store;
+use kv_cluster::{Cluster, Cookie, Heartbeat, Routes};
+use otp::{ChildSpec, Intensity, Strategy, Supervisor, SupervisorHandle};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
+use tokio::sync::watch;
+
+/// A node that is up.
+pub(crate) struct Running {
+    pub(crate) node: Arc<Node>,
+    pub(crate) root: SupervisorHandle,
+}
+
+/// Brings up the whole node.
+pub(crate) async fn boot(release: Release, settings: &Settings, place: &Place) -> Result<Running, Error> {
+    let Release { name, version, open_clients } = release;
+    let store = Arc::new(Store::new());
+    let cluster = cluster(of_cluster(settings), &store)?;
+    cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
+    let clients = match (&settings.clients, open_clients) {
+        (Some(address), Some(open)) => {
+            Some(open(address.clone(), cluster.clone(), settings.client_limits).await?)
+        }
+        (None, _) | (_, None) => None,
+    };
+    let control = server::bind(place)?;
+
+    let address = clients.as_ref().map(|clients| clients.address);
+    let node = Arc::new(node(name, version, settings, cluster.clone(), address));
+    let intensity = settings.intensity;
+    let mut root = root(settings)
+        .child({
+            let node = node.clone();
+            ChildSpec::supervisor("control", move || server::supervisor(&control, &node).intensity(intensity))
+        })
+        .child(ChildSpec::supervisor("kv", move || kv::supervisor(&store, intensity)))
+        .child(ChildSpec::supervisor("kv_cluster", move || cluster.supervisor().intensity(intensity)));
+    if let Some(mut clients) = clients {
+        let supervisor = move || (clients.supervisor)().intensity(intensity);
+        root = root.child(ChildSpec::supervisor("kv_server", supervisor));
+    }
+    Ok(start(node, root))
+}
+
+/// Brings up a store of its own for `eval`: no port, no socket, no other node.
+pub(crate) fn alone(release: &Release, settings: &Settings) -> Result<Running, Error> {
+    let store = Arc::new(Store::new());
+    let routes = Routes::all(settings.node.clone());
+    let no_others = kv_cluster::Settings { link: None, peers: Vec::new(), routes, ..of_cluster(settings) };
+    let cluster = cluster(no_others, &store)?;
+    let node = Arc::new(node(release.name, release.version, settings, cluster, None));
+    let intensity = settings.intensity;
+    let kv = ChildSpec::supervisor("kv", move || kv::supervisor(&store, intensity));
+    Ok(start(node, root(settings).child(kv)))
+}
+
+/// The root. An application that gives up is one too many: the node ends, and the init system starts it afresh.
+fn root(settings: &Settings) -> Supervisor {
+    Supervisor::new(settings.node.to_string(), Strategy::OneForOne)
+        .intensity(Intensity { max_restarts: 0, within: settings.intensity.within })
+}
+
+fn start(node: Arc<Node>, root: Supervisor) -> Running {
+    let root = root.start();
+    // Set once: a node has one tree.
+    let _ = node.root.set(root.clone());
+    Running { node, root }
+}
+
+fn node(
+    release: &'static str,
+    version: &'static str,
+    settings: &Settings,
+    cluster: Cluster,
+    clients: Option<SocketAddr>,
+) -> Node {
+    Node {
+        release,
+        version,
+        clients,
+        link: cluster.link_address(),
+        cluster,
+        file: settings.file.clone(),
+        started: SystemTime::now(),
+        root: OnceLock::new(),
+        orders: watch::Sender::new(None),
+    }
+}
+
+fn cluster(settings: kv_cluster::Settings, store: &Arc<Store>) -> Result<Cluster, Error> {
+    Cluster::new(settings, store.clone()).map_err(|error| Error::Config { problems: error.to_string() })
+}
+
+fn of_cluster(settings: &Settings) -> kv_cluster::Settings {
+    kv_cluster::Settings {
+        me: settings.node.clone(),
+        link: settings.link.clone(),
+        peers: settings.peers.clone(),
+        routes: settings.routes.clone(),
+        // Without a link nobody is asked for it.
+        cookie: Cookie::new(settings.cookie.as_deref().unwrap_or_default()),
+        heartbeat: Heartbeat { every: settings.heartbeat, missed: settings.missed_heartbeats },
+    }
+}

@@ -1,0 +1,123 @@
+//! Configuration: four layers become one typed value, before any port is bound.
+//!
+//! Follow it in this order: [`environment`] and [`file`] -> [`layers`] -> [`check`] -> [`Settings`].
+
+mod check;
+pub(crate) mod environment;
+mod file;
+mod layers;
+mod problem;
+mod schema;
+pub(crate) mod suggest;
+#[cfg(test)]
+mod tests;
+
+pub use layers::ClientLimits;
+
+use crate::{cli::Flags, error::Error};
+use environment::Environment;
+use file::File;
+use kv_cluster::{NodeName, Routes};
+use layers::Layers;
+use otp::Intensity;
+use problem::Problem;
+use std::{path::PathBuf, time::Duration};
+
+/// What a node is to be: checked, complete, and the same for every verb.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) node: NodeName,
+    /// The file that this came from, if there was one.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) clients: Option<String>,
+    pub(crate) link: Option<String>,
+    pub(crate) peers: Vec<(NodeName, String)>,
+    pub(crate) routes: Routes,
+    pub(crate) cookie: Option<String>,
+    pub(crate) run_dir: PathBuf,
+    pub(crate) log_level: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) shutdown: Duration,
+    pub(crate) intensity: Intensity,
+    pub(crate) client_limits: ClientLimits,
+    pub(crate) heartbeat: Duration,
+    pub(crate) missed_heartbeats: u32,
+    /// What is allowed, and perhaps not meant.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What a release brings that the configuration is checked against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) release: &'static str,
+    pub(crate) takes_clients: bool,
+}
+
+/// The address for clients when nobody names one.
+const CLIENTS: &str = "127.0.0.1:4040";
+
+impl Settings {
+    /// Reads and checks all layers.
+    pub(crate) fn load(kind: Kind, flags: &Flags, environment: &Environment) -> Result<Settings, Error> {
+        load(kind, flags, environment).map_err(|problems| Error::Config {
+            problems: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        })
+    }
+
+    /// What the configuration means, for `check-config`.
+    pub(crate) fn summary(&self) -> String {
+        let file = self.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
+        let (nodes, rows) = (1 + self.peers.len(), self.routes.rows().len());
+        let warnings: String = self.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
+        format!("{file}: good; this is {}, of {nodes} nodes, with {rows} routes{warnings}", self.node)
+    }
+
+    /// The names of the settings that differ in `other` and cannot change while the node runs.
+    pub(crate) fn fixed_differences(&self, other: &Settings) -> Vec<&'static str> {
+        let mut names = Vec::new();
+        let mut compare = |name, same: bool| {
+            if !same {
+                names.push(name);
+            }
+        };
+        compare("the node's name", self.node == other.node);
+        compare("clients", self.clients == other.clients);
+        compare("link", self.link == other.link);
+        compare("nodes", self.peers == other.peers);
+        compare("routes", self.routes == other.routes);
+        compare("cookie", self.cookie == other.cookie);
+        compare("run_dir", self.run_dir == other.run_dir);
+        compare("log.format", self.log_format == other.log_format);
+        compare("shutdown_seconds", self.shutdown == other.shutdown);
+        compare("supervision", self.intensity == other.intensity);
+        compare("client_limits", self.client_limits == other.client_limits);
+        compare(
+            "links",
+            (self.heartbeat, self.missed_heartbeats) == (other.heartbeat, other.missed_heartbeats),
+        );
+        names
+    }
+}
+
+fn load(kind: Kind, flags: &Flags, environment: &Environment) -> Result<Settings, Vec<Problem>> {
+    let chosen = flags.config.clone().or_else(|| environment.variables.get("KV_CONFIG").map(PathBuf::from));
+    let file = chosen.map(|path| File::read(&path)).transpose().map_err(|problem| vec![problem])?;
+    if let Some(file) = &file {
+        let problems = file.problems();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+    }
+    let wanted = flags.node.as_ref().or(environment.variables.get("KV_NODE"));
+    let me = check::identity(kind.release, wanted.map(String::as_str), file.as_ref())
+        .map_err(|problem| vec![problem])?;
+    let layers = Layers::gather(file, &me, environment, flags)?;
+    check::settings(kind, &me, &layers, environment)
+}

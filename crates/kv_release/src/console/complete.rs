@@ -1,0 +1,68 @@
+//! What Tab offers: commands first, then the names of nodes and buckets, asked of the running node.
+
+use super::grammar::{ELIXIR, WORDS, first_word};
+use crate::control::{client, place::Place};
+use rustyline::{
+    Context, Helper,
+    completion::{Completer, Pair},
+    highlight::Highlighter,
+    hint::Hinter,
+    validate::Validator,
+};
+use serde_json::Value;
+
+/// Completes lines for the node at `place`.
+pub(super) struct Completion {
+    pub(super) place: Place,
+}
+
+impl Helper for Completion {}
+impl Highlighter for Completion {}
+impl Validator for Completion {}
+impl Hinter for Completion {
+    type Hint = String;
+}
+
+impl Completer for Completion {
+    type Candidate = Pair;
+
+    fn complete(&self, line: &str, end: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let typed = &line[..end];
+        let start = typed.rfind([' ', '(', ':', '"']).map_or(0, |blank| blank + 1);
+        let candidates = if start == 0 { commands() } else { self.names(first_word(typed)) };
+        let prefix = &typed[start..];
+        let pair = |word: String| Pair { display: word.clone(), replacement: word };
+        Ok((start, candidates.into_iter().filter(|word| word.starts_with(prefix)).map(pair).collect()))
+    }
+}
+
+impl Completion {
+    /// The names that may follow a command.
+    fn names(&self, command: &str) -> Vec<String> {
+        if command == "connect" || command.starts_with("Node.") {
+            let nodes = self.ask("nodes");
+            return texts(nodes.as_array().into_iter().flatten().map(|row| &row["node"]));
+        }
+        let mut names = if command == "crash" { vec!["registry".to_owned()] } else { Vec::new() };
+        let buckets = self.ask("buckets");
+        names.extend(texts(buckets["names"].as_array().into_iter().flatten()));
+        names
+    }
+
+    fn ask(&self, expression: &str) -> Value {
+        client::ask(&self.place, expression, true).unwrap_or_default()
+    }
+}
+
+fn commands() -> Vec<String> {
+    let mut words: Vec<String> =
+        WORDS.iter().map(|(usage, _)| first_word(usage)).map(str::to_owned).collect();
+    words.extend(ELIXIR.iter().map(|&word| word.to_owned()));
+    words.push("exit".to_owned());
+    words.dedup();
+    words
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<String> {
+    values.filter_map(Value::as_str).map(str::to_owned).collect()
+}

@@ -1,0 +1,22 @@
+//! The exit codes of every verb, in one place. `--help` prints this table too.
+
+/// It is done. A node that was told to stop, or got SIGTERM or SIGINT, ends with this one too.
+pub(crate) const OK: u8 = 0;
+/// It failed while it ran: a node gave up for the init system to restart it, an expression was refused.
+pub(crate) const FAILED: u8 = 1;
+/// Something needed is not to be had: a port in use, a node already running, no node running.
+pub(crate) const UNAVAILABLE: u8 = 69;
+/// The configuration is wrong; nothing was started (EX_CONFIG of sysexits.h).
+pub(crate) const CONFIG: u8 = 78;
+/// A second SIGINT or Ctrl-C cut the drain short (128 + SIGINT).
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// The table as `--help` shows it.
+pub(crate) const TABLE: &str = "\
+Exit codes:
+  0    done; also after SIGTERM, SIGINT or `stop`
+  1    failed while it ran: the node gave up, or an expression was refused
+  2    the command line was not understood
+  69   unavailable: a port in use, a node already running, no node running
+  78   the configuration is wrong; nothing was started
+  130  a second Ctrl-C cut the drain short";
