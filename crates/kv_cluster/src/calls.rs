@@ -44,7 +44,7 @@ impl Calls {
         }
     }
 
-    /// Whether a call of so many bytes may wait too. A lone call always may.
+    /// Whether a call of so many bytes may wait too.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.bytes + bytes <= CALL_BYTES_IN_FLIGHT
     }

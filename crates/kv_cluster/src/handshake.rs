@@ -25,7 +25,7 @@ use tokio::{
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Word {
-    Hello { from: NodeName, to: NodeName, nonce: Nonce },
+    Hello(Hello),
     Challenge { nonce: Nonce },
     Proof(Proof),
     Refused(Refusal),
@@ -84,7 +84,8 @@ pub(crate) async fn dial(
     cookie: &Cookie,
 ) -> Result<(), HandshakeError> {
     let dialer_nonce = cookie::nonce();
-    say(stream, &Word::Hello { from: me.clone(), to: peer.clone(), nonce: dialer_nonce }).await?;
+    let hello = Hello { from: me.clone(), to: peer.clone(), nonce: dialer_nonce };
+    say(stream, &Word::Hello(hello)).await?;
     let Word::Challenge { nonce: listener_nonce } = hear(stream).await? else { return Err(nonsense()) };
     let meeting = Meeting { dialer: me.clone(), listener: peer.clone(), dialer_nonce, listener_nonce };
     say(stream, &Word::Proof(cookie.prove(Role::Dialer, &meeting))).await?;
@@ -95,27 +96,43 @@ pub(crate) async fn dial(
     }
 }
 
-/// Lets a dialer introduce itself; `admit` says whether a node of that name is expected.
+/// How a dialer introduces itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// The name that it claims.
+    pub(crate) from: NodeName,
+    to: NodeName,
+    nonce: Nonce,
+}
+
+/// Hears who wants a link.
+pub(crate) async fn hear_hello(stream: &mut TcpStream) -> Result<Hello, HandshakeError> {
+    match hear(stream).await? {
+        Word::Hello(hello) => Ok(hello),
+        _ => Err(nonsense()),
+    }
+}
+
+/// Lets the dialer prove that it knows the cookie, and proves the same to it.
 pub(crate) async fn accept(
     stream: &mut TcpStream,
+    hello: &Hello,
     me: &NodeName,
     cookie: &Cookie,
-    admit: impl Fn(&NodeName) -> Result<(), Refusal>,
-) -> Result<NodeName, HandshakeError> {
-    let Word::Hello { from, to, nonce: dialer_nonce } = hear(stream).await? else { return Err(nonsense()) };
-    if to != *me {
+) -> Result<(), HandshakeError> {
+    if hello.to != *me {
         return Err(HandshakeError::Refused(Refusal::OtherName));
     }
-    admit(&from).map_err(HandshakeError::Refused)?;
     let listener_nonce = cookie::nonce();
     say(stream, &Word::Challenge { nonce: listener_nonce }).await?;
-    let meeting = Meeting { dialer: from, listener: to, dialer_nonce, listener_nonce };
+    let (dialer, listener) = (hello.from.clone(), me.clone());
+    let meeting = Meeting { dialer, listener, dialer_nonce: hello.nonce, listener_nonce };
     let Word::Proof(proof) = hear(stream).await? else { return Err(nonsense()) };
     if !cookie.verify(Role::Dialer, &meeting, &proof) {
         return Err(HandshakeError::Refused(Refusal::WrongCookie));
     }
     say(stream, &Word::Proof(cookie.prove(Role::Listener, &meeting))).await?;
-    Ok(meeting.dialer)
+    Ok(())
 }
 
 /// Tells the dialer why it gets no link, and waits until it has read that.

@@ -1,7 +1,7 @@
 //! Takes the links of the peers that dial this node.
 
 use crate::{
-    connection,
+    NodeName, connection,
     handshake::{self, HandshakeError, Refusal},
     limits::{ACCEPT_PAUSE, HANDSHAKE_TIMEOUT},
     local::Local,
@@ -46,27 +46,36 @@ pub(crate) async fn run(
 
 /// Shakes hands with a newcomer, and hands its socket to the peer that it proves to be.
 async fn welcome(mut stream: TcpStream, from: SocketAddr, local: &Local, peers: &Peers) {
-    let find = |name: &_| peers.iter().find(|peer| peer.name() == name);
-    let admit = |name: &_| match find(name) {
-        Some(peer) if peer.is_dialled_by_us() => Err(Refusal::WrongDirection),
-        Some(_) => Ok(()),
-        None => Err(Refusal::UnknownNode),
-    };
-    let shaken = handshake::accept(&mut stream, &local.me, &local.cookie, admit);
-    let error = match timeout(HANDSHAKE_TIMEOUT, shaken).await {
-        Ok(Ok(name)) => {
-            if let Some(peer) = find(&name) {
-                peer.arrive(stream);
-            }
-            return;
-        }
+    let mut claims = None;
+    let shaken = timeout(HANDSHAKE_TIMEOUT, shake_hands(&mut stream, local, peers, &mut claims)).await;
+    let error = match shaken {
+        Ok(Ok(peer)) => return peer.arrive(stream),
         Ok(Err(error)) => error,
         Err(_) => HandshakeError::TimedOut,
     };
-    warn!(%from, %error, "link refused");
+    let claims = claims.as_ref().map(NodeName::as_str);
+    warn!(%from, claims, %error, "link refused");
     if let Ok(Err(error)) = timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, &error)).await {
         debug!(%from, %error, "the refusal was not heard");
     }
+}
+
+async fn shake_hands<'a>(
+    stream: &mut TcpStream,
+    local: &Local,
+    peers: &'a Peers,
+    claims: &mut Option<NodeName>,
+) -> Result<&'a Peer, HandshakeError> {
+    let hello = handshake::hear_hello(stream).await?;
+    let name = claims.insert(hello.from.clone());
+    let Some(peer) = peers.iter().find(|peer| peer.name() == name) else {
+        return Err(HandshakeError::Refused(Refusal::UnknownNode));
+    };
+    if peer.is_dialled_by_us() {
+        return Err(HandshakeError::Refused(Refusal::WrongDirection));
+    }
+    handshake::accept(stream, &hello, &local.me, &local.cookie).await?;
+    Ok(peer)
 }
 
 /// Keeps the link to a peer that dials this node. A newer socket of the peer replaces the older one, which may be half

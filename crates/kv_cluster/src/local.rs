@@ -14,9 +14,9 @@ pub struct Heartbeat {
 }
 
 impl Default for Heartbeat {
-    /// A silent peer is dead after 3 s.
+    /// A silent peer is dead after 3 s, give or take one beat.
     fn default() -> Heartbeat {
-        Heartbeat { every: Duration::from_secs(1), missed: 3 }
+        Heartbeat { every: Duration::from_millis(750), missed: 4 }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::{
     answers,
-    error::LinkEnd,
+    error::{LinkEnd, Malformed},
     frame::Output,
-    limits::{CALL_BYTES_IN_FLIGHT, UNSENT_BYTES},
+    limits::{CALL_BYTES_IN_FLIGHT, CALLS_IN_FLIGHT, UNSENT_BYTES},
     link::Link,
     local::{Heartbeat, Local},
     replies::Replies,
@@ -44,40 +44,23 @@ impl Service {
         self.local.heartbeat
     }
 
-    /// Does what one frame says.
+    /// Does what one frame says, or puts it off.
     pub(crate) fn hear(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {
         let (message, items) = wire::read(frame)?;
-        match message {
-            Message::Heartbeat => {}
-            Message::Answers { id } => self.link.answers(id, Replies::read(items)?)?,
-            Message::Subscribed { id, outcome } => self.link.subscribed(id, outcome)?,
-            Message::Changed { subscription, change } => self.link.changed(subscription, change.into()),
-            Message::Names { id, next, complete } => {
-                let names = Items::<&Bytes>::new(items).map(|name| name.map(|name| name[..].into()));
-                let page = Page { names: names.collect::<Result<_, _>>()?, next };
-                self.link.names(id, complete.then_some(page))?;
-            }
-            Message::Call { .. }
-            | Message::Subscribe { .. }
-            | Message::Unsubscribe { .. }
-            | Message::List { .. } => {
-                if self.has_room() && self.deferred.is_empty() {
-                    self.execute(message, items)?;
-                } else {
-                    self.defer(frame)?;
-                }
-            }
+        let asks = matches!(message, Message::Call { .. } | Message::Subscribe { .. } | Message::List { .. });
+        if asks && !(self.has_room() && self.deferred.is_empty()) {
+            return self.defer(frame);
         }
-        Ok(())
+        Ok(self.act(message, items)?)
     }
 
-    /// Executes what was put off, as far as there is room for the answers.
+    /// Does what was put off, as far as there is room for the answers.
     pub(crate) fn catch_up(&mut self) -> Result<(), LinkEnd> {
         while self.has_room() {
             let Some(frame) = self.deferred.pop_front() else { break };
             self.deferred_bytes -= frame.len();
             let (message, items) = wire::read(&frame)?;
-            self.execute(message, items)?;
+            self.act(message, items)?;
         }
         Ok(())
     }
@@ -89,24 +72,32 @@ impl Service {
         }
     }
 
-    fn execute(&mut self, message: Message<'_>, items: &[u8]) -> Result<(), LinkEnd> {
+    fn act(&mut self, message: Message<'_>, items: &[u8]) -> Result<(), Malformed> {
         let out = self.output.buffer();
         match message {
+            Message::Heartbeat => {}
             Message::Call { id } => answers::call(&self.local, id, &wire::requests(items)?, out),
-            Message::List { id, cursor } => answers::list(&self.local, id, cursor, out),
-            Message::Unsubscribe { subscription } => self.pumps.stop(subscription),
+            Message::Answers { id } => self.link.answers(id, Replies::read(items)?)?,
             Message::Subscribe { id, subscription, bucket } => {
                 let outcome = self.pumps.start(&self.local, &self.link, subscription, bucket);
                 Frame::begin(out, &Message::Subscribed { id, outcome }).finish();
             }
-            _ => {}
+            Message::Subscribed { id, outcome } => self.link.subscribed(id, outcome)?,
+            Message::Unsubscribe { subscription } => self.pumps.stop(subscription),
+            Message::Changed { subscription, change } => self.link.changed(subscription, change.into()),
+            Message::List { id, cursor } => answers::list(&self.local, id, cursor, out),
+            Message::Names { id, next, complete } => {
+                let names = Items::<&Bytes>::new(items).map(|name| name.map(|name| name[..].into()));
+                let page = Page { names: names.collect::<Result<_, _>>()?, next };
+                self.link.names(id, complete.then_some(page))?;
+            }
         }
         Ok(())
     }
 
     fn defer(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {
         self.deferred_bytes += frame.len();
-        if self.deferred_bytes > CALL_BYTES_IN_FLIGHT {
+        if self.deferred_bytes > CALL_BYTES_IN_FLIGHT || self.deferred.len() >= CALLS_IN_FLIGHT {
             return Err(LinkEnd::Flooded);
         }
         self.deferred.push_back(frame.into());
