@@ -11,7 +11,10 @@ use super::{
 use crate::{limits::COOKIE_BYTES, log::level_problem};
 use kv_cluster::{NodeName, RouteError, RouteRow, Routes};
 use otp::Intensity;
-use std::{fs, io::Read, net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet, fs, io::Read, net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf,
+    time::Duration,
+};
 
 /// The cookie of the shipped file: everyone knows it, so it protects loopback alone.
 const SHIPPED_COOKIE: &str = "weknoweachother";
@@ -186,7 +189,7 @@ impl Check<'_> {
 
     /// Who owns what; a node that stands alone owns everything.
     fn routes(&mut self, me: &str) -> Option<Routes> {
-        let names: Vec<&str> = self.document.nodes.keys().map(String::as_str).chain([me]).collect();
+        let names: BTreeSet<&str> = self.document.nodes.keys().map(String::as_str).chain([me]).collect();
         let rows = &self.document.routes;
         if rows.is_empty() {
             if self.document.nodes.len() > 1 {
@@ -195,7 +198,7 @@ impl Check<'_> {
             return me.parse().map(Routes::all).ok();
         }
         for (index, row) in rows.iter().enumerate() {
-            for stranger in row.nodes.iter().filter(|name| !names.contains(&name.as_str())) {
+            for stranger in row.nodes.iter().filter(|name| !names.contains(name.as_str())) {
                 let advice = match nearest(stranger, names.iter().copied()) {
                     Some(name) => format!("did you mean {name:?}?"),
                     None => format!("add [nodes.{stranger:?}]"),

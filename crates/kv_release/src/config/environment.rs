@@ -28,6 +28,15 @@ impl Environment {
     }
 }
 
+#[cfg(test)]
+impl Environment {
+    /// Surroundings of this test process alone.
+    pub(crate) fn scratch() -> Environment {
+        let run_dir = env::temp_dir().join(format!("kv-test-{}", std::process::id()));
+        Environment { variables: BTreeMap::new(), run_dir }
+    }
+}
+
 /// The program that runs, to start it again.
 pub(crate) fn program() -> io::Result<PathBuf> {
     env::current_exe()

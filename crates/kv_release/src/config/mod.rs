@@ -109,6 +109,15 @@ impl Settings {
 fn load(kind: Kind, flags: &Flags, environment: &Environment) -> Result<Settings, Vec<Problem>> {
     let chosen = flags.config.clone().or_else(|| environment.variables.get("KV_CONFIG").map(PathBuf::from));
     let file = chosen.map(|path| File::read(&path)).transpose().map_err(|problem| vec![problem])?;
+    understand(kind, file, flags, environment)
+}
+
+fn understand(
+    kind: Kind,
+    file: Option<File>,
+    flags: &Flags,
+    environment: &Environment,
+) -> Result<Settings, Vec<Problem>> {
     if let Some(file) = &file {
         let problems = file.problems();
         if !problems.is_empty() {

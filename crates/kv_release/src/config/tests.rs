@@ -1,1 +1,282 @@
-//! tests
+//! Each mistake with its exact message, and the order of the layers.
+
+use super::{
+    Kind, LogFormat, Settings,
+    environment::Environment,
+    file::File,
+    layers::Layers,
+    problem::Problem,
+    schema::{KEYS, Section},
+};
+use crate::cli::Flags;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+const FOO: Kind = Kind { release: "foo", takes_clients: true };
+const BAR: Kind = Kind { release: "bar", takes_clients: false };
+
+const PAIR: &str = r#"cookie = "weknoweachother"
+[nodes."foo@127.0.0.1"]
+clients = "127.0.0.1:0"
+link = "127.0.0.1:4051"
+[nodes."bar@127.0.0.1"]
+link = "127.0.0.1:4052"
+[[routes]]
+buckets = "a..m"
+nodes = ["foo@127.0.0.1"]
+[[routes]]
+buckets = "n..z"
+nodes = ["bar@127.0.0.1"]
+"#;
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Environment { variables: variables.collect(), run_dir: PathBuf::from("/run/user/1/kv") }
+}
+
+/// Everything but the reading of the file.
+fn load(
+    kind: Kind,
+    text: Option<&str>,
+    variables: &[(&str, &str)],
+    flags: &Flags,
+) -> Result<Settings, Vec<Problem>> {
+    let file = text.map(|text| File::parse(Path::new("kv.toml"), text.to_owned()));
+    let file = file.transpose().map_err(|problem| vec![problem])?;
+    super::understand(kind, file, flags, &environment(variables))
+}
+
+/// What is said about a file, one line for each mistake.
+fn said(kind: Kind, text: &str) -> String {
+    match load(kind, Some(text), &[], &Flags::default()) {
+        Ok(settings) => settings.summary(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+#[test]
+fn without_anything_it_is_one_volatile_node_on_loopback() {
+    let foo = load(FOO, None, &[], &Flags::default()).unwrap();
+    assert_eq!(foo.node.as_str(), "foo@127.0.0.1");
+    assert_eq!(foo.clients.as_deref(), Some("127.0.0.1:4040"));
+    assert_eq!((foo.link, foo.peers.len(), foo.warnings.len()), (None, 0, 0));
+    assert_eq!(foo.routes.owner(b"\xff"), Some(&foo.node));
+    assert_eq!(foo.run_dir, PathBuf::from("/run/user/1/kv"));
+    assert_eq!((foo.log_level.as_str(), foo.log_format), ("info", LogFormat::Text));
+    assert_eq!((foo.intensity, foo.shutdown), (otp::Intensity::default(), Duration::from_secs(10)));
+    let bar = load(BAR, None, &[], &Flags::default()).unwrap();
+    assert_eq!((bar.node.as_str(), bar.clients), ("bar@127.0.0.1", None));
+}
+
+#[test]
+fn each_release_finds_its_own_entry() {
+    let foo = load(FOO, Some(PAIR), &[], &Flags::default()).unwrap();
+    assert_eq!(foo.link.as_deref(), Some("127.0.0.1:4051"));
+    let peers: Vec<String> = foo.peers.iter().map(|(name, link)| format!("{name} {link}")).collect();
+    assert_eq!(peers, ["bar@127.0.0.1 127.0.0.1:4052"]);
+    assert_eq!(foo.routes.owner(b"shopping").map(|node| node.name()), Some("bar"));
+    let bar = load(BAR, Some(PAIR), &[], &Flags::default()).unwrap();
+    assert_eq!((bar.node.as_str(), bar.link.as_deref()), ("bar@127.0.0.1", Some("127.0.0.1:4052")));
+    assert_eq!(
+        bar.summary(),
+        "kv.toml: good; this is bar@127.0.0.1, of 2 nodes, with 2 routes\n\
+         warning: no route for buckets with names below \"a\", from \"{\" on"
+    );
+}
+
+#[test]
+fn flags_go_before_variables_before_the_file_before_defaults() {
+    let clients = |text, variables: &[(&str, &str)], flags: &Flags| {
+        load(FOO, text, variables, flags).unwrap().clients.unwrap()
+    };
+    let variable = [("KV_CLIENTS", "127.0.0.1:2"), ("KV_NODE", "foo@127.0.0.1")];
+    let flag = Flags { clients: Some("127.0.0.1:3".to_owned()), ..Flags::default() };
+    assert_eq!(clients(None, &[], &Flags::default()), "127.0.0.1:4040");
+    assert_eq!(clients(Some(PAIR), &[], &Flags::default()), "127.0.0.1:0");
+    assert_eq!(clients(Some(PAIR), &variable, &Flags::default()), "127.0.0.1:2");
+    assert_eq!(clients(Some(PAIR), &variable, &flag), "127.0.0.1:3");
+}
+
+#[test]
+fn every_key_is_known_to_the_table_and_to_the_type() {
+    for key in KEYS {
+        let path = key.section.path("foo@127.0.0.1", key.name);
+        let text = match key.section {
+            Section::Top => format!("{} = {}", key.name, key.example),
+            Section::Table(table) => format!("[{table}]\n{} = {}", key.name, key.example),
+            Section::Node => format!("[nodes.\"foo@127.0.0.1\"]\n{} = {}", key.name, key.example),
+            Section::Route => format!("[[routes]]\n{} = {}", key.name, key.example),
+        };
+        let file = File::parse(Path::new("kv.toml"), text.clone()).unwrap();
+        assert_eq!(file.problems(), [], "{text}");
+        let layers =
+            Layers::gather(Some(file), "foo@127.0.0.1", &environment(&[]), &Flags::default()).unwrap();
+        assert!(layers.merge().is_ok(), "{path:?}");
+        if let Some(variable) = key.variable {
+            let value = key.example.trim_matches('"');
+            let surroundings = environment(&[(variable, value)]);
+            let layers = Layers::gather(None, "foo@127.0.0.1", &surroundings, &Flags::default()).unwrap();
+            assert!(layers.merge().is_ok(), "{variable}");
+        }
+    }
+}
+
+#[test]
+fn a_mistake_is_named_with_its_line_and_the_remedy() {
+    let pair = |good: &str, bad: &str| {
+        assert!(PAIR.contains(good), "{good}");
+        PAIR.replacen(good, bad, 1)
+    };
+    let cases = [
+        (pair("cookie =", "cokie ="), "kv.toml:1: cokie: unknown key; did you mean `cookie`?"),
+        (
+            pair("clients =", "colour ="),
+            "kv.toml:3: nodes.\"foo@127.0.0.1\".colour: unknown key; known here: clients, link",
+        ),
+        (
+            pair("clients = \"127.0.0.1:0\"", "clients = 4040"),
+            "kv.toml:3: nodes.\"foo@127.0.0.1\".clients: 4040 is not text in quotes; write clients = \"127.0.0.1:4040\"",
+        ),
+        (
+            pair("\"127.0.0.1:4051\"", "\"127.0.0.1\""),
+            "kv.toml:4: nodes.\"foo@127.0.0.1\".link: \"127.0.0.1\" is no address; write link = \"127.0.0.1:4051\"",
+        ),
+        (
+            pair("\"127.0.0.1:4052\"", "\"127.0.0.1:99999\""),
+            "kv.toml:6: nodes.\"bar@127.0.0.1\".link: \"127.0.0.1:99999\" is no address; write link = \"127.0.0.1:4052\"",
+        ),
+        (
+            pair("[nodes.\"bar@127.0.0.1\"]\nlink = \"127.0.0.1:4052\"\n", "[nodes.\"bar@127.0.0.1\"]\n"),
+            "kv.toml:5: nodes.\"bar@127.0.0.1\": has no link; write link = \"127.0.0.1:4051\"",
+        ),
+        (
+            pair("\"n..z\"", "\"m..z\""),
+            "kv.toml:11: routes.buckets: \"m..z\" overlaps \"a..m\": both hold the name \"m\"; \
+             let \"m..z\" begin after all that \"a..m\" holds, or end before it",
+        ),
+        (
+            pair("\"n..z\"", "\"n-z\""),
+            "kv.toml:11: routes.buckets: \"n-z\" is not a range of buckets: it has no ..; \
+             write \"a..m\", \"n..\" or \"..\" for all names",
+        ),
+        (
+            pair("nodes = [\"bar@127.0.0.1\"]", "nodes = [\"baz@127.0.0.1\"]"),
+            "kv.toml:12: routes.nodes: no node is called \"baz@127.0.0.1\"; did you mean \"bar@127.0.0.1\"?",
+        ),
+        (
+            pair("nodes = [\"bar@127.0.0.1\"]", "nodes = []"),
+            "kv.toml:12: routes.nodes: nodes is empty; name the node that owns the range: bar@127.0.0.1, foo@127.0.0.1",
+        ),
+        (pair("[[routes]]", "[[routes]"), "kv.toml:7: is no TOML: unclosed array table, expected `]`"),
+        (
+            pair("cookie = \"weknoweachother\"\n", ""),
+            "kv.toml:3: nodes.\"foo@127.0.0.1\".link: links need a cookie; \
+             write cookie = \"a secret that all nodes share\", or set KV_COOKIE or cookie_file",
+        ),
+        (
+            pair("\"127.0.0.1:4051\"", "\"10.0.0.1:4051\""),
+            "kv.toml:4: nodes.\"foo@127.0.0.1\".link: 10.0.0.1:4051 is open to other machines and the cookie is \
+             the shipped one, which everyone knows; write a cookie of your own, or set KV_COOKIE or cookie_file",
+        ),
+        (
+            pair("clients = \"127.0.0.1:0\"", "clients = \"0.0.0.0:4040\""),
+            "kv.toml:3: nodes.\"foo@127.0.0.1\".clients: 0.0.0.0:4040 is open to other machines and clients are \
+             not asked who they are; keep to 127.0.0.1, or write allow_public_clients = true at the top of the \
+             file (or set KV_ALLOW_PUBLIC_CLIENTS=true)",
+        ),
+        (
+            pair("nodes.\"foo@127.0.0.1\"", "nodes.\"foobar@127.0.0.1\""),
+            "kv.toml: nodes: no node of the release foo; add [nodes.\"foo@127.0.0.1\"], or name one with --node",
+        ),
+        (
+            pair("nodes.\"bar@127.0.0.1\"", "nodes.\"foo@b\""),
+            "kv.toml: nodes: foo@127.0.0.1, foo@b are all of the release foo; name one with --node or KV_NODE",
+        ),
+        (
+            "[links]\nheartbeat_ms = 0".to_owned(),
+            "kv.toml:2: links.heartbeat_ms: 0 is not a whole number, at least 1; write heartbeat_ms = 1000",
+        ),
+        (
+            "[log]\nlevel = \"inof\"\nformat = \"xml\"".to_owned(),
+            "kv.toml:3: log.format: \"xml\" is no format; write \"text\" or \"json\"\n\
+             kv.toml:2: log.level: \"inof\" is no level; write one of off, error, warn, info, debug, trace",
+        ),
+        ("log = 1".to_owned(), "kv.toml:1: log: is no table; begin it with [log]"),
+        ("[routes]".to_owned(), "kv.toml:1: routes: is no list of rows; begin each row with [[routes]]"),
+        (
+            "cookie = \"a\"\ncookie_file = \"b\"".to_owned(),
+            "kv.toml:1: cookie: there is a cookie_file as well; write one of the two",
+        ),
+    ];
+    for (text, message) in cases {
+        assert_eq!(said(FOO, &text), message);
+    }
+    assert_eq!(
+        said(BAR, &PAIR.replace("[nodes.\"bar@127.0.0.1\"]", "[nodes.\"bar@127.0.0.1\"]\nclients = \"a:1\"")),
+        "kv.toml:6: nodes.\"bar@127.0.0.1\".clients: bar takes no clients; remove it"
+    );
+}
+
+#[test]
+fn variables_and_flags_are_blamed_by_name() {
+    let blamed = |variables: &[(&str, &str)], flags: Flags| {
+        let problems = load(FOO, Some(PAIR), variables, &flags).unwrap_err();
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        blamed(&[("KV_MAX_RESTARTS", "many")], Flags::default()),
+        "KV_MAX_RESTARTS: \"many\" is not a whole number, at least 0; set it to 3"
+    );
+    assert_eq!(
+        blamed(&[("KV_LINK", "4051")], Flags::default()),
+        "KV_LINK: nodes.\"foo@127.0.0.1\".link: \"4051\" is no address; write link = \"127.0.0.1:4051\""
+    );
+    assert_eq!(
+        blamed(&[], Flags { log_level: Some("loud".to_owned()), ..Flags::default() }),
+        "--log-level: log.level: \"loud\" is no level; write one of off, error, warn, info, debug, trace"
+    );
+    assert_eq!(
+        blamed(&[], Flags { node: Some("fo@127.0.0.1".to_owned()), ..Flags::default() }),
+        "kv.toml: nodes: no node fo@127.0.0.1; did you mean --node foo@127.0.0.1?"
+    );
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning() {
+    let settings = load(FOO, None, &[("KV_CLIENT", "127.0.0.1:1")], &Flags::default()).unwrap();
+    assert_eq!(settings.warnings, ["the variable KV_CLIENT means nothing here; did you mean KV_CLIENTS?"]);
+}
+
+#[test]
+fn a_cookie_file_is_for_its_owner_alone() {
+    let path = std::env::temp_dir().join(format!("kv-cookie-{}", std::process::id()));
+    fs::write(&path, "secret\n").unwrap();
+    let name = path.display();
+    let text = PAIR.replace("cookie = \"weknoweachother\"", &format!("cookie_file = \"{name}\""));
+    let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o640);
+    assert_eq!(
+        said(FOO, &text).lines().next().unwrap(),
+        format!("kv.toml:1: cookie_file: {name} can be read by others (mode 640); run chmod 600 {name}")
+    );
+    mode(0o600);
+    let settings = load(FOO, Some(&text), &[], &Flags::default()).unwrap();
+    assert_eq!(settings.cookie.as_deref(), Some("secret"));
+    fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let flags = Flags { config: Some("no/such.toml".into()), ..Flags::default() };
+    let error = Settings::load(FOO, &flags, &environment(&[])).unwrap_err();
+    assert_eq!(error.exit_code(), 78);
+    assert_eq!(
+        error.to_string(),
+        "the configuration is wrong, nothing was started\nno/such.toml: cannot be read (No such file or \
+         directory (os error 2)); name a file with --config or KV_CONFIG, or neither"
+    );
+}

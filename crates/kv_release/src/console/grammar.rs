@@ -117,7 +117,7 @@ fn unknown(head: &str) -> String {
         return format!("write {}", usages.join(" or "));
     }
     let known = WORDS.iter().map(|(usage, _)| first_word(usage)).chain(ELIXIR.iter().copied());
-    match nearest(&head.to_lowercase(), known.clone()).or_else(|| nearest(head, known)) {
+    match nearest(head, known) {
         Some(word) => format!("unknown command {head:?}; did you mean `{word}`?"),
         None => format!("unknown command {head:?}; `help` lists the commands"),
     }
