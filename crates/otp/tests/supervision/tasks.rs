@@ -110,6 +110,27 @@ async fn tasks_get_their_stop_then_a_deadline_and_are_then_aborted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn stopping_takes_no_longer_than_the_slowest_task_and_starts_no_other() {
+    let tasks = TaskSupervisor::new("connections", 8);
+    let top = supervised(&tasks);
+    let latecomers = tasks.clone();
+    tasks
+        .spawn("slow", |stop| async move {
+            stop.cancelled().await;
+            let late = latecomers.spawn("late", |_stop| async {});
+            assert_eq!(late, Err(Error::NotRunning { tasks: "connections".to_owned() }));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        })
+        .unwrap();
+    let began = Instant::now();
+
+    top.stop().await;
+
+    assert_eq!(began.elapsed().as_secs(), 1);
+    assert_eq!(tasks.crashed(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn tasks_stop_with_their_group_and_new_ones_run_after_its_restart() {
     let stage = Stage::new();
     let tasks = TaskSupervisor::new("connections", 8);
