@@ -8,7 +8,7 @@ fn main() -> ExitCode {
         .clients(|address, cluster, limits| async move {
             let limits =
                 kv_server::Limits { line_bytes: limits.max_line_bytes, connections: limits.max_connections };
-            let listening = kv_server::listen(&address, cluster.into(), limits).await?;
+            let listening = kv_server::listen(&address, cluster, limits).await?;
             Ok::<_, kv_server::Error>(Face::new(listening.address, move || listening.supervisor()))
         })
         .main()

@@ -4,13 +4,13 @@ use crate::{
     Cookie, NodeName, Routes,
     buckets::Buckets,
     dialer,
+    errand::Errand,
     error::Error,
     events::{NodeEvent, NodeStatus},
     limits::{HANDSHAKES, NODE_EVENTS},
     listener::{self, Peers},
     local::{Heartbeat, Local},
     peer::Peer,
-    wire::Answer,
 };
 use kv::{Reply, Request, Store, Subscription};
 use otp::{Beneath, ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
@@ -156,7 +156,7 @@ impl Cluster {
     /// Asks the owner of the bucket, wherever it is, and hands its reply to `read`.
     pub async fn ask<T>(&self, request: Request<'_>, read: impl FnOnce(Reply<'_>) -> T) -> Result<T, Error> {
         match self.owner(request.bucket) {
-            Owner::Nobody => Err(no_route(request.bucket)),
+            Owner::Nobody => Err(Error::no_route(request.bucket)),
             Owner::Here => {
                 let (mut read, mut result) = (Some(read), None);
                 self.local.store.execute(&[request], |reply| {
@@ -165,18 +165,7 @@ impl Cluster {
                 });
                 Ok(result.expect("one request has one reply"))
             }
-            Owner::There(peer) => {
-                let replies = peer.call(&[request])?.await?;
-                let node = peer.name().shared();
-                match replies.iter().next() {
-                    Some(Answer::Reply(reply)) => Ok(read(reply)),
-                    Some(Answer::NotOwner) => Err(Error::NotOwner { node }),
-                    Some(Answer::TooLarge) => {
-                        Err(Error::TooLarge { node, limit: crate::limits::FRAME_BYTES })
-                    }
-                    None => Err(Error::LinkLost { node }),
-                }
-            }
+            Owner::There(peer) => Errand::new(peer, request).next().await.map(read),
         }
     }
 
@@ -185,7 +174,7 @@ impl Cluster {
         match self.owner(bucket) {
             Owner::Here => Ok(self.local.store.subscribe(bucket)),
             Owner::There(peer) => peer.subscribe(bucket).await,
-            Owner::Nobody => Err(no_route(bucket)),
+            Owner::Nobody => Err(Error::no_route(bucket)),
         }
     }
 
@@ -228,8 +217,4 @@ fn link(local: &Arc<Local>, peer: &Arc<Peer>) -> ChildSpec {
         ChildSpec::worker(name, move |stop| listener::keep(local.clone(), peer.clone(), stop))
     };
     child.beneath(beneath)
-}
-
-fn no_route(bucket: &[u8]) -> Error {
-    Error::NoRoute { bucket: bucket.escape_ascii().to_string() }
 }

@@ -73,6 +73,21 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// No route covers the bucket of this name.
+    pub fn no_route(bucket: &[u8]) -> Error {
+        Error::NoRoute { bucket: shown(bucket) }
+    }
+}
+
+/// A bucket's name for people.
+pub(crate) fn shown(name: &[u8]) -> String {
+    match std::str::from_utf8(name) {
+        Ok(text) => text.escape_debug().to_string(),
+        Err(_) => name.escape_ascii().to_string(),
+    }
+}
+
 /// A row of the routes that cannot be followed, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {remedy}")]

@@ -1,6 +1,6 @@
 //! Nodes: who owns a bucket, and how to ask them.
 //!
-//! Follow a forwarded request through the files in this order: [`Cluster::owner`] -> [`Peer::call`] -> link ->
+//! Follow a forwarded request through the files in this order: [`Cluster::owner`] -> [`Errand`] -> peer -> link ->
 //! connection -> wire, and on the owner's side: connection -> service -> answers -> [`kv::Store::execute`].
 
 mod answers;
@@ -11,6 +11,7 @@ mod cluster;
 mod connection;
 mod cookie;
 mod dialer;
+mod errand;
 mod error;
 mod events;
 mod frame;
@@ -26,17 +27,18 @@ mod replies;
 mod routes;
 mod service;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use buckets::Buckets;
 pub use cluster::{Cluster, Owner, Settings};
 pub use cookie::Cookie;
+pub use errand::Errand;
 pub use error::{Error, NodeNameError, RouteError};
 pub use events::{NodeEvent, NodeStatus};
 pub use limits::FRAME_BYTES;
 pub use local::Heartbeat;
 pub use node_name::NodeName;
-pub use peer::{Call, Peer};
-pub use replies::Replies;
+pub use peer::Peer;
 pub use routes::{Route, RouteRow, Routes};
-pub use wire::Answer;

@@ -89,7 +89,7 @@ impl Peer {
 
     /// Sends the first so many of the requests as one call; [`Call::taken`] says how many. Fails at once when nothing
     /// could be sent.
-    pub fn call(&self, requests: &[Request<'_>]) -> Result<Call, Error> {
+    pub(crate) fn call(&self, requests: &[Request<'_>]) -> Result<Call, Error> {
         let (taken, answer) = self.over_link(|link| link.call(requests))?;
         Ok(Call { node: self.name.clone(), taken, answer })
     }
@@ -227,7 +227,7 @@ impl Drop for Up<'_> {
 
 /// A call that is on its way; ready when its answers are there, or its link is lost.
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     node: NodeName,
     taken: usize,
     answer: oneshot::Receiver<Replies>,
@@ -235,7 +235,7 @@ pub struct Call {
 
 impl Call {
     /// How many of the requests it carries: the first so many, at least one.
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.taken
     }
 }

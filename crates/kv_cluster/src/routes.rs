@@ -1,11 +1,6 @@
 //! The routing table: which node owns a bucket.
 
-use crate::{
-    error::shown,
-    NodeName,
-    error::RouteError,
-    range::Range,
-};
+use crate::{NodeName, error::RouteError, error::shown, range::Range};
 use serde::Deserialize;
 
 /// One row as the configuration writes it.

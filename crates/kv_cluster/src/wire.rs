@@ -57,7 +57,7 @@ pub(crate) enum Outcome {
 
 /// The answer to one forwarded request.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Answer<'a> {
+pub(crate) enum Answer<'a> {
     /// The owner executed it.
     Reply(#[serde(borrow)] Reply<'a>),
     /// The node that was asked does not own the bucket, and did nothing.
@@ -165,6 +165,11 @@ pub(crate) struct Items<'a, T> {
 impl<'a, T> Items<'a, T> {
     pub(crate) fn new(items: &'a [u8]) -> Items<'a, T> {
         Items { rest: items, item: PhantomData }
+    }
+
+    /// The bytes of the items that have not been read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 }
 

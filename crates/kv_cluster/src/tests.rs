@@ -1,0 +1,154 @@
+//! Two nodes in one process, over real sockets; and peers that misbehave.
+
+mod calls;
+mod hostile;
+mod links;
+mod subscriptions;
+
+use crate::{
+    Cluster, Cookie, Error, Heartbeat, NodeEvent, NodeName, Peer, RouteRow, Routes, Settings,
+    frame::Input,
+    handshake,
+    wire::{Frame, Message},
+};
+use kv::{Op, Reply, Request, Store};
+use otp::SupervisorHandle;
+use serde::Serialize;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Nothing in these tests waits this long.
+const SOON: Duration = Duration::from_secs(20);
+
+fn name(name: &str) -> NodeName {
+    format!("{name}@127.0.0.1").parse().unwrap()
+}
+
+fn row(buckets: &str, node: &str) -> RouteRow {
+    RouteRow { buckets: buckets.into(), nodes: vec![name(node).to_string()] }
+}
+
+/// Of `foo` and `bar`, each with the other as its peer. `bar` has the lower name, and dials.
+fn settings(me: &str, peer: &str, peer_address: String) -> Settings {
+    let known = [name("foo"), name("bar")];
+    Settings {
+        me: name(me),
+        link: Some("127.0.0.1:0".into()),
+        peers: vec![(name(peer), peer_address)],
+        routes: Routes::new(&[row("a..m", "foo"), row("n..z", "bar")], &known).unwrap(),
+        cookie: Cookie::new("weknoweachother"),
+        heartbeat: Heartbeat::default(),
+    }
+}
+
+fn foo_settings() -> Settings {
+    settings("foo", "bar", "the one that dials needs no address".into())
+}
+
+fn bar_settings(foo: SocketAddr) -> Settings {
+    settings("bar", "foo", foo.to_string())
+}
+
+struct Node {
+    cluster: Cluster,
+    store: Arc<Store>,
+    supervisor: SupervisorHandle,
+}
+
+impl Node {
+    async fn start(settings: Settings) -> Node {
+        let store = Arc::new(Store::new());
+        let cluster = Cluster::new(settings, store.clone()).unwrap();
+        cluster.bind().await.unwrap();
+        let supervisor = cluster.supervisor().start();
+        Node { cluster, store, supervisor }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.cluster.link_address().unwrap()
+    }
+
+    fn peer(&self) -> &Peer {
+        let bucket: &[u8] = if *self.cluster.me() == name("foo") { b"shopping" } else { b"apples" };
+        let crate::Owner::There(peer) = self.cluster.owner(bucket) else { panic!("there is one peer") };
+        peer
+    }
+
+    async fn ask(&self, bucket: &str, op: Op<'_>) -> Result<String, Error> {
+        let request = Request { bucket: bucket.as_bytes(), op };
+        soon(self.cluster.ask(request, |reply| match reply {
+            Reply::Value(value) => String::from_utf8_lossy(value).into_owned(),
+            other => format!("{other:?}"),
+        }))
+        .await
+    }
+
+    /// Waits for the next time that the peer goes down, and says why.
+    async fn peer_goes_down(&self) -> String {
+        let mut events = self.cluster.events();
+        loop {
+            match soon(events.recv()).await.unwrap() {
+                NodeEvent::Down { reason, .. } => return reason.to_string(),
+                NodeEvent::Up(_) => {}
+            }
+        }
+    }
+}
+
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    timeout(SOON, work).await.expect("it takes too long")
+}
+
+/// `foo` and `bar`, linked.
+async fn pair() -> (Node, Node) {
+    let foo = Node::start(foo_settings()).await;
+    let bar = Node::start(bar_settings(foo.address())).await;
+    assert!(foo.cluster.connect(&name("bar")).await);
+    assert!(bar.cluster.connect(&name("foo")).await);
+    (foo, bar)
+}
+
+/// A `bar` that does only what the test says.
+struct FakeBar {
+    stream: TcpStream,
+    input: Input,
+}
+
+impl FakeBar {
+    async fn link_to(foo: &Node) -> FakeBar {
+        let mut stream = TcpStream::connect(foo.address()).await.unwrap();
+        let cookie = Cookie::new("weknoweachother");
+        handshake::dial(&mut stream, &name("bar"), &name("foo"), &cookie).await.unwrap();
+        FakeBar { stream, input: Input::default() }
+    }
+
+    async fn say<T: Serialize>(&mut self, message: Message<'_>, items: &[T]) {
+        let mut bytes = Vec::new();
+        let mut frame = Frame::begin(&mut bytes, &message);
+        items.iter().for_each(|item| assert!(frame.item(item)));
+        frame.finish();
+        self.stream.write_all(&bytes).await.unwrap();
+    }
+
+    /// The next frame that is no heartbeat.
+    async fn hear(&mut self) -> Vec<u8> {
+        loop {
+            while let Some(frame) = self.input.frame().unwrap() {
+                if crate::wire::read(frame).unwrap().0 != Message::Heartbeat {
+                    return frame.to_vec();
+                }
+            }
+            assert!(soon(self.stream.read_buf(self.input.room())).await.unwrap() > 0, "the link ended");
+        }
+    }
+
+    /// Waits until the other side has closed the link.
+    async fn hear_the_end(&mut self) {
+        let mut bytes = [0; 1024];
+        while let Ok(1..) = soon(self.stream.read(&mut bytes)).await {}
+    }
+}

@@ -1,0 +1,134 @@
+//! Requests that another node executes.
+
+use super::*;
+use crate::wire::Answer;
+use tokio::task::JoinSet;
+
+const MIB: usize = 1024 * 1024;
+
+#[tokio::test]
+async fn a_request_is_executed_by_the_owner_of_its_bucket_whoever_is_asked() {
+    let (foo, bar) = pair().await;
+    for bucket in ["apples", "shopping"] {
+        foo.ask(bucket, Op::Create).await.unwrap();
+        bar.ask(bucket, Op::Put { key: b"eggs", value: b"3" }).await.unwrap();
+        assert_eq!(foo.ask(bucket, Op::Get { key: b"eggs" }).await.unwrap(), "3");
+        assert_eq!(bar.ask(bucket, Op::Get { key: b"milk" }).await.unwrap(), "NoKey");
+    }
+    assert_eq!(foo.store.buckets(0).names, [b"apples".as_slice().into()]);
+    assert_eq!(bar.store.buckets(0).names, [b"shopping".as_slice().into()]);
+}
+
+#[tokio::test]
+async fn a_bucket_without_a_route_is_an_error_that_names_it() {
+    let (foo, _bar) = pair().await;
+    let error = foo.ask("1abc", Op::Create).await.unwrap_err();
+    assert_eq!(error.to_string(), "no route for bucket \"1abc\"");
+}
+
+#[tokio::test]
+async fn answers_come_in_the_order_of_the_requests() {
+    let (foo, bar) = pair().await;
+    bar.ask("shopping", Op::Create).await.unwrap();
+    let keys: Vec<_> = (0..1_000).map(|n: i32| n.to_string()).collect();
+    let put = |key: &'static str| Request {
+        bucket: b"shopping",
+        op: Op::Put { key: key.as_bytes(), value: key.as_bytes() },
+    };
+    let keys: Vec<&'static str> = keys.into_iter().map(|key| &*key.leak()).collect();
+    let puts: Vec<_> = keys.iter().map(|key| put(key)).collect();
+    let call = foo.peer().call(&puts).unwrap();
+    assert_eq!(call.taken(), puts.len());
+    call.await.unwrap();
+    let gets: Vec<_> =
+        keys.iter().map(|key| Request { bucket: b"shopping", op: Op::Get { key: key.as_bytes() } }).collect();
+    let mut replies = foo.peer().call(&gets).unwrap().await.unwrap();
+    for key in keys {
+        assert_eq!(replies.next(), Some(Answer::Reply(Reply::Value(key.as_bytes()))));
+    }
+    assert!(replies.is_empty());
+}
+
+#[tokio::test]
+async fn a_call_takes_what_fits_and_a_frame_of_answers_too() {
+    let (foo, bar) = pair().await;
+    bar.ask("shopping", Op::Create).await.unwrap();
+    let value = vec![b'x'; MIB];
+    let put = Request { bucket: b"shopping", op: Op::Put { key: b"milk", value: &value } };
+    let call = foo.peer().call(&[put; 64]).unwrap();
+    assert!((1..64).contains(&call.taken()), "{}", call.taken());
+    let taken = call.taken();
+    assert_eq!(call.await.unwrap().len(), taken);
+    let get = Request { bucket: b"shopping", op: Op::Get { key: b"milk" } };
+    let call = foo.peer().call(&[get; 64]).unwrap();
+    assert_eq!(call.taken(), 64);
+    let answers = call.await.unwrap().len();
+    assert!((1..64).contains(&answers), "{answers}");
+}
+
+#[tokio::test]
+async fn what_exceeds_a_frame_is_refused_and_the_link_goes_on() {
+    let (foo, bar) = pair().await;
+    bar.ask("shopping", Op::Create).await.unwrap();
+    let huge = vec![b'x'; crate::FRAME_BYTES];
+    let error = foo.ask("shopping", Op::Put { key: b"milk", value: &huge }).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    bar.ask("shopping", Op::Put { key: b"milk", value: &huge }).await.unwrap();
+    let error = foo.ask("shopping", Op::Get { key: b"milk" }).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    assert_eq!(foo.ask("shopping", Op::Get { key: b"eggs" }).await.unwrap(), "NoKey");
+}
+
+#[tokio::test]
+async fn a_request_that_reaches_the_wrong_node_is_refused_and_never_forwarded_again() {
+    let foo = Node::start(foo_settings()).await;
+    let all_foo = Routes::all(name("foo"));
+    let bar = Node::start(Settings { routes: all_foo, ..bar_settings(foo.address()) }).await;
+    assert!(soon(foo.cluster.connect(&name("bar"))).await);
+    let error = foo.ask("shopping", Op::Create).await.unwrap_err();
+    assert_eq!(error, Error::NotOwner { node: name("bar").shared() });
+    assert!(matches!(foo.cluster.subscribe(b"shopping").await, Err(Error::NotOwner { .. })));
+    assert!(foo.store.buckets(0).names.is_empty() && bar.store.buckets(0).names.is_empty());
+}
+
+#[tokio::test]
+async fn two_nodes_that_flood_each_other_both_get_their_answers() {
+    let (foo, bar) = pair().await;
+    let value = vec![b'x'; MIB];
+    for bucket in ["apples", "shopping"] {
+        foo.ask(bucket, Op::Create).await.unwrap();
+        foo.ask(bucket, Op::Put { key: b"milk", value: &value }).await.unwrap();
+    }
+    let mut asking = JoinSet::new();
+    for (node, bucket) in [(&foo, "shopping"), (&bar, "apples")] {
+        for _ in 0..100 {
+            let (cluster, op) = (node.cluster.clone(), Op::Get { key: b"milk" });
+            let request = Request { bucket: bucket.as_bytes(), op };
+            asking.spawn(async move { cluster.ask(request, |reply| format!("{reply:?}").len()).await });
+        }
+    }
+    let answers = soon(asking.join_all()).await;
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|bytes| *bytes > MIB)));
+}
+
+#[tokio::test]
+async fn the_names_of_all_buckets_come_page_by_page_and_a_missing_node_is_named() {
+    let (foo, bar) = pair().await;
+    for bucket in ["apples", "bread", "shopping"] {
+        foo.ask(bucket, Op::Create).await.unwrap();
+    }
+    assert_eq!(all_names(&foo).await, Ok(vec!["apples".into(), "bread".into(), "shopping".into()]));
+    let went_down = foo.peer_goes_down();
+    tokio::join!(bar.supervisor.stop(), went_down);
+    let down = all_names(&foo).await.unwrap_err();
+    assert!(down.to_string().starts_with("node bar@127.0.0.1 is down"), "{down}");
+}
+
+async fn all_names(node: &Node) -> Result<Vec<String>, Error> {
+    let (mut names, mut buckets) = (Vec::new(), node.cluster.buckets());
+    while let Some(page) = soon(buckets.next()).await {
+        names.extend(page?.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
+    }
+    names.sort();
+    Ok(names)
+}

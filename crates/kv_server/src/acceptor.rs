@@ -1,0 +1,78 @@
+//! Accepts clients. The port is bound once, before supervision begins, so a restarted acceptor keeps it.
+
+use crate::{Error, Limits, connection};
+use kv_cluster::Cluster;
+use otp::{ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, time};
+
+/// A bound port that waits for its supervisor to be started.
+#[derive(Debug)]
+pub struct Listening {
+    /// The address as bound: the real port where 0 was asked for.
+    pub address: SocketAddr,
+    listener: Arc<TcpListener>,
+    cluster: Cluster,
+    limits: Limits,
+}
+
+/// Binds the address for clients. They are accepted once [`Listening::supervisor`] is started.
+pub async fn listen(address: &str, cluster: Cluster, limits: Limits) -> Result<Listening, Error> {
+    let bind = |source| Error::Bind { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(bind)?;
+    let address = listener.local_addr().map_err(bind)?;
+    Ok(Listening { address, listener: Arc::new(listener), cluster, limits })
+}
+
+impl Listening {
+    /// `kv_server`: the connections and, after them, the acceptor that starts them. Connections outlive a
+    /// crash of the acceptor.
+    pub fn supervisor(&self) -> Supervisor {
+        let connections = TaskSupervisor::new("connections", self.limits.connections);
+        let acceptor = {
+            let (listener, cluster, limits) = (self.listener.clone(), self.cluster.clone(), self.limits);
+            let connections = connections.clone();
+            ChildSpec::worker("acceptor", move |stop| {
+                accept(listener.clone(), cluster.clone(), limits, connections.clone(), stop)
+            })
+        };
+        Supervisor::new("kv_server", Strategy::RestForOne)
+            .child(ChildSpec::tasks(connections))
+            .child(acceptor)
+    }
+}
+
+/// How long to wait when the system has no descriptor left for a client.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+async fn accept(
+    listener: Arc<TcpListener>,
+    cluster: Cluster,
+    limits: Limits,
+    connections: TaskSupervisor,
+    stop: Stop,
+) -> Result<(), io::Error> {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                tracing::debug!(%peer, "client connected");
+                stream.set_nodelay(true).ok();
+                let cluster = cluster.clone();
+                let serve = move |stop| connection::serve(stream, cluster, limits, stop);
+                if let Err(reason) = connections.spawn(peer, serve) {
+                    tracing::warn!(%peer, %reason, "client refused");
+                }
+            }
+            // What the next client can meet too: wait for others to leave. Anything else was this client's own.
+            Err(error) if matches!(error.raw_os_error(), Some(23 | 24)) => {
+                tracing::error!(%error, "cannot accept clients");
+                time::sleep(OUT_OF_DESCRIPTORS).await;
+            }
+            Err(error) => tracing::debug!(%error, "client lost before it was accepted"),
+        }
+    }
+}

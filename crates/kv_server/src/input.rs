@@ -1,0 +1,66 @@
+//! What a client has sent and what of it is still to be answered.
+
+use crate::limits::{INPUT_BYTES, SPARE_BYTES};
+use std::{cell::Cell, io};
+use tokio::{io::AsyncReadExt, net::tcp::ReadHalf};
+
+thread_local! {
+    /// The storage of the connection that was served last on this thread: connections that wait hold none.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The bytes read from one connection and not yet consumed.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    storage: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Input {
+    /// Reads what has arrived, with one system call; 0 at the end of the stream.
+    pub(crate) async fn read_from(&mut self, stream: &mut ReadHalf<'_>) -> io::Result<usize> {
+        self.make_room();
+        let count = stream.read(&mut self.storage[self.end..]).await?;
+        self.end += count;
+        Ok(count)
+    }
+
+    /// What is still to be answered.
+    pub(crate) fn unread(&mut self) -> &mut [u8] {
+        &mut self.storage[self.start..self.end]
+    }
+
+    /// Forgets the first `count` unread bytes.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start += count;
+    }
+
+    /// Lends the storage to the thread's next connection when nothing is left in it.
+    pub(crate) fn rest(&mut self) {
+        if self.start < self.end {
+            return;
+        }
+        (self.start, self.end) = (0, 0);
+        let storage = std::mem::take(&mut self.storage);
+        if storage.len() <= SPARE_BYTES {
+            SPARE.set(storage);
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.storage.is_empty() {
+            self.storage = SPARE.take();
+            if self.storage.is_empty() {
+                self.storage = vec![0; INPUT_BYTES];
+            }
+        } else if self.start > 0 {
+            self.storage.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.storage.len() {
+            self.storage.resize(self.storage.len() * 2, 0);
+        }
+    }
+}

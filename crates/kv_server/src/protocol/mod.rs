@@ -1,0 +1,3 @@
+//! The languages that clients speak.
+
+pub(crate) mod text;

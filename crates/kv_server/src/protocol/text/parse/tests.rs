@@ -1,0 +1,89 @@
+//! What lines mean: the guide's own examples, then the rules around them.
+
+use super::*;
+use proptest::prelude::*;
+
+fn parsed(line: &str, check: impl FnOnce(Command<'_>)) {
+    check(parse(&mut line.as_bytes().to_vec()));
+}
+
+fn put<'a>(bucket: &'a [u8], key: &'a [u8], value: &'a [u8]) -> Command<'a> {
+    Command::Request(Request { bucket, op: Op::Put { key, value } })
+}
+
+#[test]
+fn the_guides_commands() {
+    let request = |bucket, op| Command::Request(Request { bucket, op });
+    parsed("CREATE shopping", |c| assert_eq!(c, request(b"shopping", Op::Create)));
+    parsed("CREATE  shopping  ", |c| assert_eq!(c, request(b"shopping", Op::Create)));
+    parsed("PUT shopping milk 1", |c| assert_eq!(c, put(b"shopping", b"milk", b"1")));
+    parsed("GET shopping milk", |c| assert_eq!(c, request(b"shopping", Op::Get { key: b"milk" })));
+    parsed("DELETE shopping eggs", |c| assert_eq!(c, request(b"shopping", Op::Delete { key: b"eggs" })));
+}
+
+#[test]
+fn unknown_commands_and_wrong_numbers_of_arguments() {
+    for line in [
+        "UNKNOWN shopping eggs",
+        "GET shopping",
+        "get shopping milk",
+        "",
+        "  ",
+        "PUT a b c d",
+        "GET a b c d e",
+    ] {
+        parsed(line, |c| assert_eq!(c, Command::Unknown, "{line:?}"));
+    }
+}
+
+#[test]
+fn runs_of_blanks_and_tabs_separate() {
+    parsed("\t PUT\t\tshopping   milk \t 1 ", |c| assert_eq!(c, put(b"shopping", b"milk", b"1")));
+}
+
+#[test]
+fn quotes_that_hold_a_blank_make_one_argument() {
+    parsed(r#"PUT shopping milk "hello world""#, |c| {
+        assert_eq!(c, put(b"shopping", b"milk", b"hello world"))
+    });
+    parsed(r#"PUT "my list" "a \"b\"" "\x00 \\ \n""#, |c| {
+        assert_eq!(c, put(b"my list", b"a \"b\"", b"\0 \\ \n"));
+    });
+    parsed(r#"PUT shopping note "two\nlines""#, |c| assert_eq!(c, put(b"shopping", b"note", b"two\nlines")));
+}
+
+#[test]
+fn a_lone_word_keeps_its_quotes() {
+    parsed(r#"PUT shopping milk "1""#, |c| assert_eq!(c, put(b"shopping", b"milk", b"\"1\"")));
+    parsed(r#"PUT shopping "a\"b" "\x41""#, |c| assert_eq!(c, put(b"shopping", b"\"a\\\"b\"", b"\"\\x41\"")));
+    parsed(r#"PUT shopping milk "open"#, |c| assert_eq!(c, put(b"shopping", b"milk", b"\"open")));
+    parsed(r#"PUT shopping "a "b"#, |c| assert_eq!(c, put(b"shopping", b"\"a", b"\"b")));
+}
+
+#[test]
+fn http_is_recognised() {
+    parsed("POST / HTTP/1.1", |c| assert_eq!(c, Command::Http));
+    parsed("Host: localhost", |c| assert_eq!(c, Command::Http));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(mut line in proptest::collection::vec(any::<u8>(), 0..200)) {
+        parse(&mut line);
+    }
+
+    #[test]
+    fn what_is_printed_quoted_reads_back(value in proptest::collection::vec(any::<u8>(), 0..50)) {
+        let value = [b"\n".as_slice(), &value].concat();
+        let mut line = b"PUT bucket key ".to_vec();
+        quote::print(&mut line, &value);
+        prop_assert_eq!(parse(&mut line), put(b"bucket", b"key", &value));
+    }
+
+    #[test]
+    fn words_come_back_as_they_were(words in proptest::collection::vec("[^ \t\r\n\"]{1,9}", 3)) {
+        let mut line = format!("PUT  {}\t{} {}", words[0], words[1], words[2]).into_bytes();
+        let expected = put(words[0].as_bytes(), words[1].as_bytes(), words[2].as_bytes());
+        prop_assert_eq!(parse(&mut line), expected);
+    }
+}

@@ -1,0 +1,108 @@
+//! Quotes: how an argument that holds a blank is written, and how a value that holds a line break is printed.
+
+/// What the start of `text` holds when it opens with a quote.
+pub(super) enum Quoted<'a> {
+    /// A quoted argument without its quotes and escapes, and what follows it.
+    Argument(&'a [u8], &'a mut [u8]),
+    /// A plain word that happens to start with a quote.
+    Word(&'a mut [u8]),
+}
+
+/// Takes a quoted argument off the start of `text`, which opens with a quote. The quotes count as such only
+/// when a separator follows them and they hold a blank, a tab or a line break, written out or escaped: the
+/// guide keeps the quotes of a lone word. Escapes are undone in place, for they only ever shrink.
+pub(super) fn take(text: &mut [u8]) -> Quoted<'_> {
+    let Some(close) = closing_quote(text) else { return Quoted::Word(text) };
+    if text.get(close + 1).is_some_and(|after| !super::parse::separates(*after)) {
+        return Quoted::Word(text);
+    }
+    if !holds_white_space(&text[1..close]) {
+        return Quoted::Word(text);
+    }
+    let (quoted, rest) = text.split_at_mut(close + 1);
+    let length = unescape(&mut quoted[1..close]);
+    Quoted::Argument(&quoted[1..1 + length], rest)
+}
+
+fn closing_quote(text: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    while at < text.len() {
+        match text[at] {
+            b'\\' => at += 2,
+            b'"' => return Some(at),
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+fn holds_white_space(quoted: &[u8]) -> bool {
+    let mut at = 0;
+    while at < quoted.len() {
+        let (byte, taken) = unescape_one(&quoted[at..]);
+        if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+            return true;
+        }
+        at += taken;
+    }
+    false
+}
+
+fn unescape(quoted: &mut [u8]) -> usize {
+    let (mut from, mut to) = (0, 0);
+    while from < quoted.len() {
+        let (byte, taken) = unescape_one(&quoted[from..]);
+        quoted[to] = byte;
+        from += taken;
+        to += 1;
+    }
+    to
+}
+
+/// The first byte that `text` stands for, and how many bytes it was written with. An unknown escape is kept.
+fn unescape_one(text: &[u8]) -> (u8, usize) {
+    match text {
+        [b'\\', b'x', high, low, ..] => match (hex(*high), hex(*low)) {
+            (Some(high), Some(low)) => (high << 4 | low, 4),
+            _ => (b'\\', 1),
+        },
+        [b'\\', b'n', ..] => (b'\n', 2),
+        [b'\\', b'r', ..] => (b'\r', 2),
+        [b'\\', b't', ..] => (b'\t', 2),
+        [b'\\', quoted @ (b'"' | b'\\'), ..] => (*quoted, 2),
+        [byte, ..] => (*byte, 1),
+        [] => (0, 0),
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+/// Prints a name, key or value on one line: as it is, or quoted when it holds a line break.
+pub(super) fn print(output: &mut Vec<u8>, bytes: &[u8]) {
+    if memchr::memchr2(b'\r', b'\n', bytes).is_none() {
+        return output.extend_from_slice(bytes);
+    }
+    print_quoted(output, bytes);
+}
+
+/// Prints bytes in quotes, with what cannot stand on a line escaped.
+pub(super) fn print_quoted(output: &mut Vec<u8>, bytes: &[u8]) {
+    output.push(b'"');
+    for &byte in bytes {
+        match byte {
+            b'\n' => output.extend_from_slice(b"\\n"),
+            b'\r' => output.extend_from_slice(b"\\r"),
+            b'\t' => output.extend_from_slice(b"\\t"),
+            b'"' | b'\\' => output.extend_from_slice(&[b'\\', byte]),
+            0..b' ' | 0x7f => {
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                let (high, low) = (DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]);
+                output.extend_from_slice(&[b'\\', b'x', high, low]);
+            }
+            _ => output.push(byte),
+        }
+    }
+    output.push(b'"');
+}

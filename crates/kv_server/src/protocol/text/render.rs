@@ -1,0 +1,75 @@
+//! A reply -> the line that a person reads.
+
+use super::quote;
+use kv::{Change, End, Event, Reply};
+
+/// Renders the reply to one request.
+pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
+    match reply {
+        Reply::Done => output.extend_from_slice(b"OK\r\n"),
+        Reply::Value(value) => {
+            quote::print(output, value);
+            output.extend_from_slice(b"\r\nOK\r\n");
+        }
+        Reply::NoKey => output.extend_from_slice(b"\r\nOK\r\n"),
+        Reply::NoBucket => output.extend_from_slice(b"NOT FOUND\r\n"),
+        Reply::Keys { keys, .. } => names(output, keys.iter().map(|key| key.as_ref())),
+        Reply::Crashed => about_bucket(output, "bucket ", bucket, " crashed"),
+        Reply::OutOfMemory => error(output, "out of memory: delete something, or give this node more"),
+        Reply::Restarting => error(output, "the store is restarting: ask again in a moment"),
+    }
+}
+
+/// Renders names, a line each, in the order of their bytes.
+pub(super) fn names<'a>(output: &mut Vec<u8>, names: impl Iterator<Item = &'a [u8]>) {
+    let mut names: Vec<&[u8]> = names.collect();
+    names.sort_unstable();
+    for name in names {
+        quote::print(output, name);
+        output.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Renders one change of a subscribed bucket.
+pub(super) fn event(output: &mut Vec<u8>, event: &Event) {
+    match &event.change {
+        Change::Set { key, value } => {
+            quote::print(output, key);
+            output.extend_from_slice(b" SET TO ");
+            quote::print(output, value);
+            output.extend_from_slice(b"\r\n");
+        }
+        Change::Deleted { key } => {
+            quote::print(output, key);
+            output.extend_from_slice(b" DELETED\r\n");
+        }
+        Change::Ended(end) => about_bucket(
+            output,
+            "subscription to ",
+            &event.bucket,
+            match end {
+                End::Dropped => " ended: the bucket was dropped",
+                End::Crashed => " ended: the bucket crashed; create it and subscribe again",
+                End::Restarted => " ended: the store restarted; create the bucket and subscribe again",
+                End::FellBehind => " ended: this connection did not keep up with the changes",
+                End::NodeDown => " ended: its node is down; subscribe again when it is back",
+            },
+        ),
+    }
+}
+
+/// Renders an error that names a bucket.
+fn about_bucket(output: &mut Vec<u8>, before: &str, bucket: &[u8], after: &str) {
+    output.extend_from_slice(b"ERROR ");
+    output.extend_from_slice(before.as_bytes());
+    quote::print_quoted(output, bucket);
+    output.extend_from_slice(after.as_bytes());
+    output.extend_from_slice(b"\r\n");
+}
+
+/// Renders one error line: what went wrong, and what to do.
+pub(super) fn error(output: &mut Vec<u8>, what: &str) {
+    output.extend_from_slice(b"ERROR ");
+    output.extend_from_slice(what.as_bytes());
+    output.extend_from_slice(b"\r\n");
+}

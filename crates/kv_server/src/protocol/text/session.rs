@@ -1,0 +1,239 @@
+//! One person's conversation: cuts the input into a batch of requests, and knows the commands that are not
+//! requests to one bucket.
+
+use super::{
+    help::HELP,
+    lines::{Cut, cut_line},
+    parse::{Command, parse},
+    render,
+};
+use crate::{
+    input::Input,
+    limits::{BATCH_REQUESTS, EVENTS_AT_ONCE, Limits, SUBSCRIPTIONS},
+    output::Output,
+    router,
+};
+use arrayvec::ArrayVec;
+use kv::{Change, End, Op, Reply, Request, Subscription};
+use kv_cluster::{Cluster, Error};
+use std::{future::pending, io};
+use tokio_stream::StreamMap;
+
+/// What a session holds between two batches.
+pub(crate) struct Session {
+    cluster: Cluster,
+    limits: Limits,
+    subscriptions: StreamMap<Box<[u8]>, Subscription>,
+    /// The rest of an over-long line is still to come, and to be thrown away.
+    skipping: bool,
+}
+
+/// How a conversation goes on after a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There may be more whole lines.
+    More,
+    /// More input is needed.
+    Starved,
+    /// The conversation is over.
+    Close,
+}
+
+/// What follows the requests of a batch.
+enum Next<'a> {
+    More,
+    Starved,
+    TooLong,
+    Command(Command<'a>),
+}
+
+/// The leading requests of the input, the bytes that they and what follows took, and what follows.
+struct Batch<'a> {
+    requests: ArrayVec<Request<'a>, BATCH_REQUESTS>,
+    taken: usize,
+    next: Next<'a>,
+}
+
+impl Session {
+    /// A conversation that has not begun.
+    pub(crate) fn new(cluster: Cluster, limits: Limits) -> Session {
+        Session { cluster, limits, subscriptions: StreamMap::new(), skipping: false }
+    }
+
+    /// Answers one batch of what the input holds.
+    pub(crate) async fn answer(
+        &mut self,
+        input: &mut Input,
+        output: &mut Output<'_>,
+    ) -> io::Result<Progress> {
+        if self.skipping && !self.skip(input) {
+            return Ok(Progress::Starved);
+        }
+        let (left, taken, next) = {
+            let Batch { requests, taken, next } = gather(input.unread(), self.limits.line_bytes);
+            let done = router::answer_here(&self.cluster, &requests, output, render_outcome);
+            // Empty, and so without an allocation, when all was answered here.
+            (Vec::from(&requests[done..]), taken, next)
+        };
+        if !left.is_empty() {
+            Box::pin(router::answer_anywhere(&self.cluster, &left, output, render_outcome)).await?;
+        }
+        let progress = match next {
+            Next::More => Progress::More,
+            Next::Starved => Progress::Starved,
+            Next::TooLong => {
+                self.skipping = true;
+                let limit = self.limits.line_bytes;
+                render::error(
+                    &mut output.bytes,
+                    &format!("line too long: the limit is {limit} bytes; the line was ignored"),
+                );
+                Progress::More
+            }
+            Next::Command(command) => Box::pin(self.obey(command, output)).await?,
+        };
+        input.consume(taken);
+        Ok(progress)
+    }
+
+    /// Waits for changes of subscribed buckets and renders all that have come. `false`: this client did not keep
+    /// up, and the conversation is over. Without a subscription it waits for ever.
+    pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
+        let mut events = Vec::new();
+        if self.subscriptions.next_many(&mut events, EVENTS_AT_ONCE).await == 0 {
+            return pending().await;
+        }
+        events.iter().for_each(|(_, event)| render::event(output, event));
+        !events.iter().any(|(_, event)| event.change == Change::Ended(End::FellBehind))
+    }
+
+    /// Drops the rest of an over-long line; `true` when its end was found.
+    fn skip(&mut self, input: &mut Input) -> bool {
+        let unread = input.unread();
+        let end = memchr::memchr(b'\n', unread);
+        let skipped = end.map_or(unread.len(), |end| end + 1);
+        input.consume(skipped);
+        self.skipping = end.is_none();
+        !self.skipping
+    }
+
+    async fn obey(&mut self, command: Command<'_>, output: &mut Output<'_>) -> io::Result<Progress> {
+        match command {
+            Command::Request(_) => unreachable!("requests are gathered into the batch"),
+            Command::Keys(bucket) => self.keys(bucket, output).await?,
+            Command::Buckets => self.buckets(output).await?,
+            Command::Subscribe(bucket) => self.subscribe(bucket, output).await,
+            Command::Help => output.bytes.extend_from_slice(HELP.as_bytes()),
+            Command::Ping => output.bytes.extend_from_slice(b"PONG\r\n"),
+            Command::Unknown => output.bytes.extend_from_slice(b"UNKNOWN COMMAND\r\n"),
+            Command::Http => return Ok(Progress::Close),
+            Command::Quit => {
+                output.bytes.extend_from_slice(b"OK\r\n");
+                return Ok(Progress::Close);
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    /// Lists a bucket's keys page by page: each page is sorted, and written before the next one is asked for.
+    async fn keys(&self, bucket: &[u8], output: &mut Output<'_>) -> io::Result<()> {
+        let mut cursor = 0;
+        loop {
+            let request = Request { bucket, op: Op::Keys { cursor } };
+            let bytes = &mut output.bytes;
+            let rendered = self.cluster.ask(request, |reply| match reply {
+                Reply::Keys { keys, next } => {
+                    render::names(bytes, keys.iter().map(|key| key.as_ref()));
+                    Some(next)
+                }
+                other => {
+                    render::reply(bytes, bucket, &other);
+                    None
+                }
+            });
+            match rendered.await {
+                Ok(Some(0)) => {
+                    output.bytes.extend_from_slice(b"OK\r\n");
+                    return Ok(());
+                }
+                Ok(Some(next)) => cursor = next,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    render::error(&mut output.bytes, &error.to_string());
+                    return Ok(());
+                }
+            }
+            output.flush().await?;
+        }
+    }
+
+    /// Lists the buckets of all nodes page by page; nodes that cannot be asked are named at the end.
+    async fn buckets(&self, output: &mut Output<'_>) -> io::Result<()> {
+        let (mut pages, mut missing) = (self.cluster.buckets(), Vec::new());
+        while let Some(page) = pages.next().await {
+            match page {
+                Ok(names) => render::names(&mut output.bytes, names.iter().map(|name| name.as_ref())),
+                Err(error) => missing.push(error.to_string()),
+            }
+            if output.is_full() {
+                output.flush().await?;
+            }
+        }
+        if missing.is_empty() {
+            output.bytes.extend_from_slice(b"OK\r\n");
+        } else {
+            render::error(&mut output.bytes, &format!("not all buckets are listed: {}", missing.join("; ")));
+        }
+        Ok(())
+    }
+
+    async fn subscribe(&mut self, bucket: &[u8], output: &mut Output<'_>) {
+        if self.subscriptions.len() >= SUBSCRIPTIONS && !self.subscriptions.contains_key(bucket) {
+            let what = format!("too many subscriptions: one connection may have {SUBSCRIPTIONS}");
+            return render::error(&mut output.bytes, &what);
+        }
+        match self.cluster.subscribe(bucket).await {
+            Ok(Some(subscription)) => {
+                self.subscriptions.insert(bucket.into(), subscription);
+                output.bytes.extend_from_slice(b"OK\r\n");
+            }
+            Ok(None) => output.bytes.extend_from_slice(b"NOT FOUND\r\n"),
+            Err(error) => render::error(&mut output.bytes, &error.to_string()),
+        }
+    }
+}
+
+/// Parses the leading requests of the input, up to the first command that is not one.
+fn gather(mut input: &mut [u8], limit: usize) -> Batch<'_> {
+    let mut batch = Batch { requests: ArrayVec::new(), taken: 0, next: Next::More };
+    while !batch.requests.is_full() {
+        let (line, taken, rest) = match cut_line(input, limit) {
+            Cut::Line(line, taken, rest) => (line, taken, rest),
+            Cut::Partial => {
+                batch.next = Next::Starved;
+                break;
+            }
+            Cut::TooLong => {
+                batch.next = Next::TooLong;
+                break;
+            }
+        };
+        batch.taken += taken;
+        input = rest;
+        match parse(line) {
+            Command::Request(request) => batch.requests.push(request),
+            command => {
+                batch.next = Next::Command(command);
+                break;
+            }
+        }
+    }
+    batch
+}
+
+fn render_outcome(output: &mut Vec<u8>, request: &Request<'_>, outcome: Result<Reply<'_>, Error>) {
+    match outcome {
+        Ok(reply) => render::reply(output, request.bucket, &reply),
+        Err(error) => render::error(output, &error.to_string()),
+    }
+}
