@@ -205,8 +205,10 @@ impl Check<'_> {
                 };
                 let path = ["routes", &index.to_string(), "nodes"];
                 self.wrong(&path, format!("no node is called {stranger:?}; {advice}"));
-                return None;
             }
+        }
+        if !self.problems.is_empty() {
+            return None;
         }
         let known: Vec<NodeName> = names.iter().filter_map(|name| name.parse().ok()).collect();
         let as_written = |row: &Route| RouteRow { buckets: row.buckets.clone(), nodes: row.nodes.clone() };

@@ -125,13 +125,22 @@ fn every_key_is_known_to_the_table_and_to_the_type() {
     }
 }
 
+/// The good file with one change.
+fn pair(good: &str, bad: &str) -> String {
+    assert!(PAIR.contains(good), "{good}");
+    PAIR.replacen(good, bad, 1)
+}
+
+/// Each file is refused with exactly these lines.
+fn refused<const N: usize>(cases: [(String, &str); N]) {
+    for (text, lines) in cases {
+        assert_eq!(said(FOO, &text), lines);
+    }
+}
+
 #[test]
-fn a_mistake_is_named_with_its_line_and_the_remedy() {
-    let pair = |good: &str, bad: &str| {
-        assert!(PAIR.contains(good), "{good}");
-        PAIR.replacen(good, bad, 1)
-    };
-    let cases = [
+fn a_key_or_value_that_means_nothing() {
+    refused([
         (pair("cookie =", "cokie ="), "kv.toml:1: cokie: unknown key; did you mean `cookie`?"),
         (
             pair("clients =", "colour ="),
@@ -141,18 +150,24 @@ fn a_mistake_is_named_with_its_line_and_the_remedy() {
             pair("clients = \"127.0.0.1:0\"", "clients = 4040"),
             "kv.toml:3: nodes.\"foo@127.0.0.1\".clients: 4040 is not text in quotes; write clients = \"127.0.0.1:4040\"",
         ),
+        (pair("[[routes]]", "[[routes]"), "kv.toml:7: is no TOML: unclosed array table, expected `]`"),
         (
-            pair("\"127.0.0.1:4051\"", "\"127.0.0.1\""),
-            "kv.toml:4: nodes.\"foo@127.0.0.1\".link: \"127.0.0.1\" is no address; write link = \"127.0.0.1:4051\"",
+            "[links]\nheartbeat_ms = 0".to_owned(),
+            "kv.toml:2: links.heartbeat_ms: 0 is not a whole number, at least 1; write heartbeat_ms = 1000",
         ),
         (
-            pair("\"127.0.0.1:4052\"", "\"127.0.0.1:99999\""),
-            "kv.toml:6: nodes.\"bar@127.0.0.1\".link: \"127.0.0.1:99999\" is no address; write link = \"127.0.0.1:4052\"",
+            "[log]\nlevel = \"inof\"\nformat = \"xml\"".to_owned(),
+            "kv.toml:3: log.format: \"xml\" is no format; write \"text\" or \"json\"\n\
+             kv.toml:2: log.level: \"inof\" is no level; write one of off, error, warn, info, debug, trace",
         ),
-        (
-            pair("[nodes.\"bar@127.0.0.1\"]\nlink = \"127.0.0.1:4052\"\n", "[nodes.\"bar@127.0.0.1\"]\n"),
-            "kv.toml:5: nodes.\"bar@127.0.0.1\": has no link; write link = \"127.0.0.1:4051\"",
-        ),
+        ("log = 1".to_owned(), "kv.toml:1: log: is no table; begin it with [log]"),
+        ("[routes]".to_owned(), "kv.toml:1: routes: is no list of rows; begin each row with [[routes]]"),
+    ]);
+}
+
+#[test]
+fn routes_that_cannot_be_followed() {
+    refused([
         (
             pair("\"n..z\"", "\"m..z\""),
             "kv.toml:11: routes.buckets: \"m..z\" overlaps \"a..m\": both hold the name \"m\"; \
@@ -171,7 +186,24 @@ fn a_mistake_is_named_with_its_line_and_the_remedy() {
             pair("nodes = [\"bar@127.0.0.1\"]", "nodes = []"),
             "kv.toml:12: routes.nodes: nodes is empty; name the node that owns the range: bar@127.0.0.1, foo@127.0.0.1",
         ),
-        (pair("[[routes]]", "[[routes]"), "kv.toml:7: is no TOML: unclosed array table, expected `]`"),
+    ]);
+}
+
+#[test]
+fn nodes_addresses_and_cookies() {
+    refused([
+        (
+            pair("\"127.0.0.1:4051\"", "\"127.0.0.1\""),
+            "kv.toml:4: nodes.\"foo@127.0.0.1\".link: \"127.0.0.1\" is no address; write link = \"127.0.0.1:4051\"",
+        ),
+        (
+            pair("\"127.0.0.1:4052\"", "\"127.0.0.1:99999\""),
+            "kv.toml:6: nodes.\"bar@127.0.0.1\".link: \"127.0.0.1:99999\" is no address; write link = \"127.0.0.1:4052\"",
+        ),
+        (
+            pair("[nodes.\"bar@127.0.0.1\"]\nlink = \"127.0.0.1:4052\"\n", "[nodes.\"bar@127.0.0.1\"]\n"),
+            "kv.toml:5: nodes.\"bar@127.0.0.1\": has no link; write link = \"127.0.0.1:4051\"",
+        ),
         (
             pair("cookie = \"weknoweachother\"\n", ""),
             "kv.toml:3: nodes.\"foo@127.0.0.1\".link: links need a cookie; \
@@ -197,24 +229,10 @@ fn a_mistake_is_named_with_its_line_and_the_remedy() {
             "kv.toml: nodes: foo@127.0.0.1, foo@b are all of the release foo; name one with --node or KV_NODE",
         ),
         (
-            "[links]\nheartbeat_ms = 0".to_owned(),
-            "kv.toml:2: links.heartbeat_ms: 0 is not a whole number, at least 1; write heartbeat_ms = 1000",
-        ),
-        (
-            "[log]\nlevel = \"inof\"\nformat = \"xml\"".to_owned(),
-            "kv.toml:3: log.format: \"xml\" is no format; write \"text\" or \"json\"\n\
-             kv.toml:2: log.level: \"inof\" is no level; write one of off, error, warn, info, debug, trace",
-        ),
-        ("log = 1".to_owned(), "kv.toml:1: log: is no table; begin it with [log]"),
-        ("[routes]".to_owned(), "kv.toml:1: routes: is no list of rows; begin each row with [[routes]]"),
-        (
             "cookie = \"a\"\ncookie_file = \"b\"".to_owned(),
             "kv.toml:1: cookie: there is a cookie_file as well; write one of the two",
         ),
-    ];
-    for (text, message) in cases {
-        assert_eq!(said(FOO, &text), message);
-    }
+    ]);
     assert_eq!(
         said(BAR, &PAIR.replace("[nodes.\"bar@127.0.0.1\"]", "[nodes.\"bar@127.0.0.1\"]\nclients = \"a:1\"")),
         "kv.toml:6: nodes.\"bar@127.0.0.1\".clients: bar takes no clients; remove it"
