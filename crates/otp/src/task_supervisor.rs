@@ -145,7 +145,7 @@ struct Seat {
 impl Seat {
     fn crashed(&self, task: &dyn Display, exit: &Exit) {
         self.supervisor.shared.crashed.fetch_add(1, Ordering::Relaxed);
-        error!(supervisor = self.supervisor.name(), %task, %exit, "task crashed");
+        error!(supervisor = %self.supervisor.name(), %task, %exit, "task crashed");
     }
 }
 
@@ -172,7 +172,7 @@ impl Drop for AbortRest {
         drop(tasks);
         if !rest.is_empty() {
             warn!(
-                supervisor = self.0.name(),
+                supervisor = %self.0.name(),
                 tasks = rest.len(),
                 "tasks did not stop in time and are aborted"
             );

@@ -1,7 +1,6 @@
 //! What a supervisor promises, one test for each promise. Children say on a [`stage`] what they do.
 
 mod intensity;
-mod log;
 mod restarts;
 mod shutdown;
 mod stage;

@@ -1,0 +1,105 @@
+//! What the log says. A program of its own, because it has one log for all its threads, there before the first event.
+
+use std::future::pending;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use otp::{ChildSpec, Exit, Intensity, Strategy, Supervisor, TaskSupervisor};
+
+/// The log of all tests; they are told apart by the names of their supervisors.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no writer panicked").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn open() -> &'static Self {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        LOG.get_or_init(|| {
+            let log = Self::default();
+            let sink = log.clone();
+            tracing_subscriber::fmt()
+                .with_max_level(tracing::Level::DEBUG)
+                .with_ansi(false)
+                .without_time()
+                .with_writer(move || sink.clone())
+                .init();
+            log
+        })
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("no writer panicked")).into_owned()
+    }
+
+    #[track_caller]
+    fn tells(&self, line: &str) {
+        let text = self.text();
+        assert!(text.contains(line), "not told: {line}\n{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_crashes_restarts_and_giving_up_are_told_with_fields() {
+    let log = Log::open();
+    let mut starts = 0;
+    let registry = ChildSpec::worker("registry", move |_stop| {
+        starts += 1;
+        async move { if starts == 1 { panic!("lost its table") } else { Err("found no table") } }
+    });
+
+    let once = Intensity { max_restarts: 1, ..Intensity::default() };
+    Supervisor::new("kv", Strategy::OneForOne).intensity(once).child(registry).start().wait().await;
+
+    log.tells("DEBUG otp::engine: child started supervisor=kv child=registry");
+    log.tells("ERROR otp::engine: child crashed supervisor=kv child=registry exit=panicked: lost its table");
+    log.tells(" WARN otp::engine: child is restarted supervisor=kv child=registry restarts=1");
+    log.tells("ERROR otp::engine: child crashed supervisor=kv child=registry exit=failed: found no table");
+    log.tells(
+        "ERROR otp::engine: too many restarts, giving up supervisor=kv child=registry \
+         exit=failed: found no table allowed=1 restart in 5s",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_past_its_deadline_is_told() {
+    let log = Log::open();
+    let tasks = TaskSupervisor::new("links", 8);
+    let top = Supervisor::new("cluster", Strategy::OneForOne)
+        .child(ChildSpec::worker("slow", |_stop| pending::<Result<(), String>>()))
+        .child(ChildSpec::tasks(tasks.clone()))
+        .start();
+    tasks.spawn("stubborn", |_stop| pending()).unwrap();
+
+    assert_eq!(top.stop().await, Exit::Normal);
+
+    log.tells(
+        "WARN otp::engine: child did not stop in time and is aborted supervisor=cluster child=slow deadline=5s",
+    );
+    log.tells(
+        "WARN otp::task_supervisor: tasks did not stop in time and are aborted supervisor=links tasks=1",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crashed_task_is_told_with_its_name_and_a_bounded_reason() {
+    let log = Log::open();
+    let tasks = TaskSupervisor::new("connections", 8);
+    let top = Supervisor::new("server", Strategy::OneForOne).child(ChildSpec::tasks(tasks.clone())).start();
+
+    tasks.spawn("127.0.0.1:5000", |_stop| async { panic!("{}", "é".repeat(10_000)) }).unwrap();
+    top.stop().await;
+
+    let text = log.text();
+    let line = text.lines().find(|line| line.contains("task crashed")).unwrap();
+    assert!(line.contains("supervisor=connections task=127.0.0.1:5000 exit=panicked: éé"), "{line}");
+    assert!(line.ends_with("é…") && line.len() < 700, "{line}");
+}
