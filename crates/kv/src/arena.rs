@@ -3,6 +3,7 @@
 //! Blocks up to [`BLOCK_BYTES`] are cut from chunks in steps of [`GRANULE_BYTES`], one free list for each size;
 //! larger ones stand on their own. Chunks are handed out zeroed by the system and touched only as they fill.
 
+use crate::Refusal;
 use crate::limits::{ARENA_GRANULES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES};
 
 /// The name of a block. Never 0, so that 0 can stand for "none".
@@ -17,6 +18,12 @@ const SIZES: usize = BLOCK_BYTES / GRANULE_BYTES + 1;
 /// The arena cannot name another block.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
+
+impl From<Full> for Refusal {
+    fn from(_: Full) -> Refusal {
+        Refusal::OutOfMemory
+    }
+}
 
 /// Blocks of bytes.
 #[derive(Debug)]

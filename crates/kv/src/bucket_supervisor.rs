@@ -1,7 +1,6 @@
 //! The bucket supervisor: starts buckets, ends them, and sees to it that the crash of one stays its own.
 
 use crate::{
-    arena::Full,
     bucket::Bucket,
     limits::SWEEP_LINES,
     memory::Memory,
@@ -21,11 +20,6 @@ pub(crate) struct BucketSupervisor {
 }
 
 impl BucketSupervisor {
-    /// Starts a bucket.
-    pub(crate) fn start(&self, memory: &mut Memory, name: &[u8]) -> Result<Bucket, Full> {
-        Bucket::start(memory, name)
-    }
-
     /// Ends a bucket and tells its subscribers. What a large one held is freed bit by bit, by [`Self::sweep`].
     pub(crate) fn end(&mut self, memory: &mut Memory, name: &[u8], bucket: Bucket, why: End) {
         if let Some(publishers) = self.subscribers.remove(name) {

@@ -1,4 +1,5 @@
-//! A key and its value, one after the other, with their lengths in front as base-128 varints.
+//! A key and its value, one after the other. In front stand their lengths as base-128 varints; the lowest bit of
+//! the key's says whether eight bytes follow that tell when the entry expires, in milliseconds since 1970.
 
 /// A key and its value, borrowed from a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,18 +8,30 @@ pub(crate) struct Entry<'a> {
     pub(crate) key: &'a [u8],
     /// The value.
     pub(crate) value: &'a [u8],
+    /// When it expires, in milliseconds since 1970.
+    pub(crate) expires: Option<u64>,
 }
 
 impl<'a> Entry<'a> {
     /// Bytes that the entry takes.
     pub(crate) fn size(&self) -> usize {
-        varint_size(self.key.len()) + varint_size(self.value.len()) + self.key.len() + self.value.len()
+        let lengths = varint_size(self.key.len() << 1) + varint_size(self.value.len());
+        lengths + self.expires.map_or(0, |_| 8) + self.key.len() + self.value.len()
+    }
+
+    /// Whether it has expired.
+    pub(crate) fn is_over(&self, now: u64) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
     }
 
     /// Writes the entry at the start of `bytes`.
     pub(crate) fn write(&self, bytes: &mut [u8]) {
-        let mut at = write_varint(bytes, self.key.len());
+        let mut at = write_varint(bytes, self.key.len() << 1 | usize::from(self.expires.is_some()));
         at += write_varint(&mut bytes[at..], self.value.len());
+        if let Some(expires) = self.expires {
+            bytes[at..at + 8].copy_from_slice(&expires.to_le_bytes());
+            at += 8;
+        }
         let (key, rest) = bytes[at..].split_at_mut(self.key.len());
         key.copy_from_slice(self.key);
         rest[..self.value.len()].copy_from_slice(self.value);
@@ -26,11 +39,22 @@ impl<'a> Entry<'a> {
 
     /// Reads the entry at the start of `bytes`.
     pub(crate) fn read(bytes: &'a [u8]) -> Entry<'a> {
-        let (key, at) = read_varint(bytes);
+        let (key, mut at) = read_varint(bytes);
         let (value, more) = read_varint(&bytes[at..]);
-        let (key, rest) = bytes[at + more..].split_at(key);
-        Entry { key, value: &rest[..value] }
+        at += more;
+        let mut expires = None;
+        if key & 1 == 1 {
+            expires = Some(read_time(&bytes[at..]));
+            at += 8;
+        }
+        let (key, rest) = bytes[at..].split_at(key >> 1);
+        Entry { key, value: &rest[..value], expires }
     }
+}
+
+/// Reads a time at the start of `bytes`.
+pub(crate) fn read_time(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(*bytes.first_chunk().expect("a time has eight bytes"))
 }
 
 /// Bytes that a length takes.
@@ -72,8 +96,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(key: Vec<u8>, value in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let entry = Entry { key: &key, value: &value };
+        fn what_is_written_reads_back(
+            key: Vec<u8>,
+            value in proptest::collection::vec(any::<u8>(), 0..400),
+            expires: Option<u64>,
+        ) {
+            let entry = Entry { key: &key, value: &value, expires };
             let mut bytes = vec![0; entry.size() + 3];
             entry.write(&mut bytes);
             prop_assert_eq!(Entry::read(&bytes), entry);

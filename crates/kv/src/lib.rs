@@ -1,27 +1,39 @@
 //! The store: named buckets of keys and values, as passive data behind one synchronous door.
 //!
-//! Follow a batch through the files in this order: request -> store -> shard -> registry -> bucket -> table and
-//! entry -> reply. What holds the bytes is the arena; what keeps a crash where it belongs are the bucket
+//! Follow a batch through the files in this order: request -> store -> shard -> target -> commands -> reply.
+//! A target finds its bucket through the registry; a bucket is a block, or a table of entries. What holds the bytes is the arena; what keeps a crash where it belongs are the bucket
 //! supervisor and, above it, the supervisor.
 
 mod arena;
+mod args;
 mod bucket;
 mod bucket_supervisor;
+mod clock;
+mod commands;
 mod entry;
 mod faults;
 mod limits;
 mod memory;
+mod refusal;
 mod registry;
 mod reply;
 mod request;
+mod several;
 mod shard;
 mod store;
 mod subscription;
 mod supervisor;
 mod table;
+mod target;
+mod view;
+mod watched;
 
+pub use args::{Args, push_bulk};
+pub use clock::now;
+pub use commands::{About, COMMANDS, Command, Keys, flag};
 pub use faults::Unit;
-pub use reply::Reply;
+pub use refusal::Refusal;
+pub use reply::{Outcome, Reply};
 pub use request::{Op, Request};
 pub use store::{Page, Store};
 pub use subscription::{Change, End, Event, Publisher, Subscription};

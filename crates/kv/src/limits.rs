@@ -32,3 +32,6 @@ pub(crate) const SUBSCRIBER_EVENTS: usize = 1_024;
 
 /// Bytes of keys and values that may wait for one subscriber.
 pub(crate) const SUBSCRIBER_BYTES: usize = 8 * 1024 * 1024;
+
+/// Names that are watched in one shard at the same time.
+pub(crate) const WATCHED_NAMES: usize = 10_000;

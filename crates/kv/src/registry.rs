@@ -5,7 +5,6 @@ use crate::{
     memory::Memory,
     table::{Place, Table},
 };
-use serde_bytes::Bytes;
 
 /// The names of one shard's buckets.
 #[derive(Debug, Default)]
@@ -44,8 +43,8 @@ impl Registry {
         self.names.remove(registration.0);
     }
 
-    /// One page of names, from `cursor` on, and the cursor of the next; 0 at the end.
-    pub(crate) fn names<'m>(&self, memory: &'m Memory, cursor: u64) -> (Vec<&'m Bytes>, u64) {
-        page(&self.names, cursor, |handle| Bucket(handle).name(memory))
+    /// One page of buckets, from `cursor` on, and the cursor of the next; 0 at the end.
+    pub(crate) fn page(&self, memory: &Memory, cursor: u64) -> (Vec<Bucket>, u64) {
+        page(&self.names, cursor, Bucket, |bucket| bucket.name(memory).len())
     }
 }

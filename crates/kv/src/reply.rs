@@ -1,31 +1,44 @@
 //! What a bucket answers.
 
+use crate::Refusal;
 use serde::{Deserialize, Serialize};
-use serde_bytes::Bytes;
 
 /// The answer to one request. It borrows from the store and lives only while the batch is executed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Reply<'a> {
     /// It is done.
     Done,
-    /// The value of the key.
+    /// A value.
     Value(#[serde(with = "serde_bytes")] &'a [u8]),
+    /// A value that was made for this answer.
+    Made(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// A word that the protocol knows, such as a type's name.
+    Word(&'a str),
+    /// A number.
+    Number(i64),
+    /// A list.
+    List(#[serde(borrow)] Vec<Reply<'a>>),
+    /// Keys and values by turns.
+    Map(#[serde(borrow)] Vec<Reply<'a>>),
+    /// One page of a walk, and the cursor of the next page; 0 when this one is the last.
+    Page {
+        /// What the page lists, in no particular order.
+        #[serde(borrow)]
+        items: Vec<Reply<'a>>,
+        /// Where the next page starts.
+        next: u64,
+    },
     /// The bucket is there, the key is not.
     NoKey,
     /// There is no such bucket.
     NoBucket,
-    /// One page of keys.
-    Keys {
-        /// Keys, in no particular order.
-        #[serde(borrow)]
-        keys: Vec<&'a Bytes>,
-        /// The cursor of the next page; 0 when this one is the last.
-        next: u64,
-    },
+    /// The request was refused, and changed nothing.
+    Refused(Refusal),
     /// The bucket crashed while this request was worked on; it is gone, and so is all that it held.
     Crashed,
-    /// There is no memory left for it; nothing was changed.
-    OutOfMemory,
     /// The store is being restarted by its supervisor; ask again in a moment.
     Restarting,
 }
+
+/// What a command comes to.
+pub type Outcome<'a> = Result<Reply<'a>, Refusal>;

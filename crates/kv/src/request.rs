@@ -1,5 +1,9 @@
 //! What can be asked of a bucket, as plain values that borrow their bytes from the read buffer.
 
+use crate::{
+    Args, Command,
+    commands::{Keys, Run},
+};
 use serde::{Deserialize, Serialize};
 
 /// One operation on one bucket. Names, keys and values are bytes, never text.
@@ -12,7 +16,7 @@ pub struct Request<'a> {
     pub op: Op<'a>,
 }
 
-/// The operations of a bucket.
+/// The operations of a bucket: those of the guide, and the commands of Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op<'a> {
     /// Starts the bucket; an existing one keeps its contents.
@@ -45,15 +49,48 @@ pub enum Op<'a> {
         /// The `next` of the page before.
         cursor: u64,
     },
+    /// One of Redis's commands, with its arguments after the bucket's name.
+    Command {
+        /// Which.
+        #[serde(with = "crate::commands::by_name")]
+        command: &'static Command,
+        /// Its arguments.
+        args: Args<'a>,
+    },
+    /// A number that changes with the bucket, for WATCH.
+    Watch,
     /// Panics while the bucket is worked on: a drill for the supervision that ends that bucket alone.
     Crash,
+}
+
+impl<'a> Request<'a> {
+    /// Whether the request names several buckets, which must all live on one node.
+    pub(crate) fn is_for_several(&self) -> bool {
+        matches!(self.op, Op::Command { command, .. } if matches!(command.run, Run::Several(_)))
+    }
+
+    /// The names of all buckets that the request is about.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a [u8]> {
+        let (others, step) = match self.op {
+            Op::Command { command, args } => match command.about.keys {
+                Keys::Two => (args, usize::MAX),
+                Keys::PairsTogether => (args, 2),
+                _ => (Args::NONE, 1),
+            },
+            _ => (Args::NONE, 1),
+        };
+        // After the first name stands its value, if there are pairs.
+        let others = others.skip(usize::from(step == 2)).step_by(step);
+        std::iter::once(self.bucket).chain(others)
+    }
 }
 
 impl Op<'_> {
     /// Whether the operation leaves the bucket as it was, so that an unknown outcome does no harm.
     pub fn is_read(&self) -> bool {
         match self {
-            Op::Get { .. } | Op::Keys { .. } => true,
+            Op::Get { .. } | Op::Keys { .. } | Op::Watch => true,
+            Op::Command { command, .. } => command.is_read(),
             Op::Create | Op::Put { .. } | Op::Delete { .. } | Op::Drop | Op::Crash => false,
         }
     }

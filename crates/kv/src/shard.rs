@@ -1,13 +1,15 @@
 //! A shard: the buckets whose names hash to it, with their registry, their supervisor and their memory. One lock guards it.
 
 use crate::{
-    Op, Reply, Request, Unit,
-    arena::Full,
+    Op, Outcome, Reply, Request, Unit,
     bucket::Bucket,
     bucket_supervisor::BucketSupervisor,
+    commands::Run,
     memory::Memory,
     registry::{Registration, Registry},
-    subscription::{Change, End},
+    subscription::End,
+    target::Target,
+    watched::Watched,
 };
 use foldhash::fast::RandomState;
 use std::cell::Cell;
@@ -18,6 +20,7 @@ pub(crate) struct Shard {
     pub(crate) registry: Registry,
     pub(crate) supervisor: BucketSupervisor,
     pub(crate) memory: Memory,
+    pub(crate) watched: Watched,
 }
 
 /// What a crash would be the crash of.
@@ -38,67 +41,33 @@ impl Shard {
             registry: Registry::default(),
             supervisor: BucketSupervisor::default(),
             memory: Memory::new(hasher),
+            watched: Watched::default(),
         }
     }
 
     /// Executes one request. `hash` is that of the bucket's name; `at_work` says at any time whose crash a panic
     /// would be.
-    pub(crate) fn execute(&mut self, hash: u64, request: &Request<'_>, at_work: &Cell<AtWork>) -> Reply<'_> {
-        at_work.set(AtWork::Unit(Unit::Registry));
-        let found = self.registry.lookup(&self.memory, hash, request.bucket);
-        match found {
-            Some((registration, bucket)) => self.execute_in(registration, bucket, request, at_work),
-            None if request.op == Op::Create => self.create(hash, request.bucket, at_work),
-            None => Reply::NoBucket,
-        }
-    }
-
-    fn create(&mut self, hash: u64, name: &[u8], at_work: &Cell<AtWork>) -> Reply<'_> {
-        at_work.set(AtWork::Unit(Unit::BucketSupervisor));
-        let Ok(bucket) = self.supervisor.start(&mut self.memory, name) else { return Reply::OutOfMemory };
-        at_work.set(AtWork::Unit(Unit::Registry));
-        self.registry.register(&self.memory, hash, bucket);
-        Reply::Done
-    }
-
-    fn execute_in(
-        &mut self,
-        registration: Registration,
-        bucket: Bucket,
-        request: &Request<'_>,
+    pub(crate) fn execute<'s>(
+        &'s mut self,
+        hash: u64,
+        request: &'s Request<'_>,
+        now: u64,
         at_work: &Cell<AtWork>,
-    ) -> Reply<'_> {
-        at_work.set(AtWork::Bucket(registration, bucket));
-        let name = request.bucket;
-        let changed = match request.op {
-            Op::Create => return Reply::Done,
-            Op::Get { key } => return bucket.get(&self.memory, key).map_or(Reply::NoKey, Reply::Value),
-            Op::Keys { cursor } => {
-                let (keys, next) = bucket.keys(&self.memory, cursor);
-                return Reply::Keys { keys, next };
-            }
-            Op::Put { key, value } => {
-                let put = self.change(registration, bucket, |bucket, memory| bucket.put(memory, key, value));
-                put.map(|()| {
-                    self.supervisor.publish(name, || Change::Set { key: key.into(), value: value.into() })
-                })
-            }
-            Op::Delete { key } => {
-                let deleted = self.change(registration, bucket, |bucket, memory| bucket.delete(memory, key));
-                deleted.map(|was_there| {
-                    if was_there {
-                        self.supervisor.publish(name, || Change::Deleted { key: key.into() })
-                    }
-                })
-            }
-            Op::Drop => {
-                at_work.set(AtWork::Unit(Unit::BucketSupervisor));
-                self.end(registration, bucket, name, End::Dropped);
-                Ok(())
-            }
-            Op::Crash => panic!("a crash was asked for"),
+    ) -> Reply<'s> {
+        at_work.set(AtWork::Unit(Unit::Registry));
+        let target = Target::new(self, request.bucket, hash, now);
+        if let Some((registration, bucket)) = target.found() {
+            at_work.set(AtWork::Bucket(registration, bucket));
+        }
+        let outcome = match request.op {
+            Op::Command { command, args } => match command.run {
+                Run::One(run) => run(target, args),
+                Run::Several(_) => unreachable!("the store takes several shards for it"),
+            },
+            Op::Watch => Ok(Reply::Number(target.watch() as i64)),
+            op => execute_guide(target, op),
         };
-        changed.map_or(Reply::OutOfMemory, |()| Reply::Done)
+        outcome.unwrap_or_else(Reply::Refused)
     }
 
     /// Ends a bucket that crashed.
@@ -107,7 +76,8 @@ impl Shard {
         self.end(registration, bucket, name, End::Crashed);
     }
 
-    fn end(&mut self, registration: Registration, bucket: Bucket, name: &[u8], why: End) {
+    /// Ends a bucket.
+    pub(crate) fn end(&mut self, registration: Registration, bucket: Bucket, name: &[u8], why: End) {
         self.registry.unregister(registration);
         self.supervisor.end(&mut self.memory, name, bucket, why);
     }
@@ -117,19 +87,40 @@ impl Shard {
         at_work.set(AtWork::Unit(Unit::BucketSupervisor));
         self.supervisor.sweep(&mut self.memory);
     }
+}
 
-    /// Changes a bucket, and tells the registry when that moved it to another block.
-    fn change<T>(
-        &mut self,
-        registration: Registration,
-        mut bucket: Bucket,
-        change: impl FnOnce(&mut Bucket, &mut Memory) -> Result<T, Full>,
-    ) -> Result<T, Full> {
-        let before = bucket;
-        let outcome = change(&mut bucket, &mut self.memory);
-        if bucket != before {
-            self.registry.moved(registration, bucket);
-        }
-        outcome
+/// Executes what the guide's protocol asks for. It wants buckets to be created, and keeps them when they are empty.
+fn execute_guide<'s>(mut target: Target<'s>, op: Op<'_>) -> Outcome<'s> {
+    if op == Op::Create {
+        target.create()?;
+        return Ok(Reply::Done);
     }
+    if !target.exists() {
+        return Ok(Reply::NoBucket);
+    }
+    match op {
+        Op::Get { key } => {
+            let entry = target.into_view().field(key)?;
+            return Ok(entry.map_or(Reply::NoKey, |entry| Reply::Value(entry.value)));
+        }
+        Op::Keys { cursor } => {
+            let (entries, next) = target.into_view().entries(cursor)?;
+            return Ok(Reply::Page {
+                items: entries.iter().map(|entry| Reply::Value(entry.key)).collect(),
+                next,
+            });
+        }
+        Op::Put { key, value } => {
+            target.set_field(key, value, None)?;
+        }
+        Op::Delete { key } => {
+            target.delete_field(key)?;
+        }
+        Op::Drop => {
+            target.end(End::Dropped);
+        }
+        Op::Crash => panic!("a crash was asked for"),
+        Op::Create | Op::Watch | Op::Command { .. } => unreachable!("executed before"),
+    }
+    Ok(Reply::Done)
 }

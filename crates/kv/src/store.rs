@@ -1,12 +1,15 @@
 //! The store: the only door into the data. It takes a batch, executes it on the caller's thread, and returns.
 
 use crate::{
-    Reply, Request, Subscription, Unit,
+    Command, Op, Reply, Request, Subscription, Unit,
     bucket::Bucket,
+    commands::Run,
     faults::Faults,
     limits::SHARDS,
     registry::Registration,
+    several::{Locked, Several},
     shard::{AtWork, Shard},
+    target::Target,
 };
 use foldhash::fast::RandomState;
 use std::{
@@ -49,46 +52,112 @@ impl Store {
         Store { shards, hasher, faults: Faults::default() }
     }
 
-    /// Executes the batch in order and hands each reply to `reply`, which may break off. Returns how many
-    /// requests were executed; the caller asks again for the rest.
+    /// Executes the batch in order, as of `now` in milliseconds since 1970, and hands each reply to `reply`, which
+    /// may break off. Returns how many requests were executed; the caller asks again for the rest.
     pub fn execute(
         &self,
         batch: &[Request<'_>],
+        now: u64,
         mut reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> usize {
         let mut done = 0;
         while done < batch.len() {
-            let hash = self.hasher.hash_one(batch[done].bucket);
-            if self.execute_in_shard(hash, batch, &mut done, &mut reply).is_break() {
+            let request = &batch[done];
+            let flow = if request.is_for_several() {
+                let mut locked = self.lock_all(request.names());
+                done += 1;
+                reply(self.run_in_several(&mut locked, request, now))
+            } else {
+                let hash = self.hasher.hash_one(request.bucket);
+                let mut shard = self.lock(shard_of(hash));
+                self.run_in_shard(&mut shard, hash, batch, now, &mut done, &mut reply)
+            };
+            if flow.is_break() {
                 break;
             }
         }
         done
     }
 
-    /// Executes the requests from `done` on under one lock, up to the first one of another shard.
-    fn execute_in_shard(
+    /// Executes the whole batch as one step that nothing else comes between, if none of the watched buckets has
+    /// changed since [`crate::Op::Watch`] gave its number. `false`: one has, and nothing was done.
+    pub fn transact(
         &self,
+        watched: &[(&[u8], u64)],
+        batch: &[Request<'_>],
+        now: u64,
+        mut reply: impl FnMut(Reply<'_>),
+    ) -> bool {
+        let names = batch.iter().flat_map(Request::names).chain(watched.iter().map(|(name, _)| *name));
+        let mut locked = self.lock_all(names);
+        for (name, version) in watched {
+            let hash = self.hasher.hash_one(name);
+            let shard = locked.shard(shard_of(hash));
+            // A look at the bucket ends it if its time has come.
+            Target::new(shard, name, hash, now);
+            if !shard.watched.is_unchanged(name, *version) {
+                return false;
+            }
+        }
+        for request in batch {
+            if request.is_for_several() {
+                reply(self.run_in_several(&mut locked, request, now));
+                continue;
+            }
+            let hash = self.hasher.hash_one(request.bucket);
+            let one = std::slice::from_ref(request);
+            let _ = self.run_in_shard(locked.shard(shard_of(hash)), hash, one, now, &mut 0, &mut |answer| {
+                reply(answer);
+                ControlFlow::Continue(())
+            });
+        }
+        true
+    }
+
+    /// Executes a command that names several buckets.
+    fn run_in_several(&self, locked: &mut Locked<'_>, request: &Request<'_>, now: u64) -> Reply<'static> {
+        let Op::Command { command: Command { run: Run::Several(run), .. }, args } = request.op else {
+            unreachable!("only commands name several buckets");
+        };
+        if self.faults.restarting() {
+            return Reply::Restarting;
+        }
+        let mut several = Several { locked, hasher: &self.hasher, shard_of, now };
+        let work = catch_unwind(AssertUnwindSafe(|| run(&mut several, request.bucket, args)));
+        match work {
+            Ok(outcome) => outcome.unwrap_or_else(Reply::Refused),
+            Err(panic) => self.unit_crashed(Unit::BucketSupervisor, &*panic),
+        }
+    }
+
+    /// Executes the requests from `done` on, up to the first one that needs another shard.
+    fn run_in_shard(
+        &self,
+        shard: &mut Shard,
         mut hash: u64,
         batch: &[Request<'_>],
+        now: u64,
         done: &mut usize,
         reply: &mut impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let number = shard_of(hash);
-        let mut shard = self.lock(number);
         let at_work = Cell::new(AtWork::Requester);
         let work = catch_unwind(AssertUnwindSafe(|| {
             shard.sweep(&at_work);
             loop {
+                let request = &batch[*done];
                 let answer = match self.faults.restarting() {
                     true => Reply::Restarting,
-                    false => shard.execute(hash, &batch[*done], &at_work),
+                    false => shard.execute(hash, request, now, &at_work),
                 };
                 *done += 1;
                 at_work.set(AtWork::Requester);
                 reply(answer)?;
                 let Some(next) = batch.get(*done) else { break };
-                if next.bucket != batch[*done - 1].bucket {
+                if next.is_for_several() {
+                    break;
+                }
+                if next.bucket != request.bucket {
                     hash = self.hasher.hash_one(next.bucket);
                     if shard_of(hash) != number {
                         break;
@@ -102,7 +171,7 @@ impl Store {
                 AtWork::Requester => resume_unwind(panic),
                 AtWork::Unit(unit) => self.unit_crashed(unit, &*panic),
                 AtWork::Bucket(registration, bucket) => {
-                    self.bucket_crashed(&mut shard, registration, bucket, batch[*done].bucket, &*panic)
+                    self.bucket_crashed(shard, registration, bucket, batch[*done].bucket, &*panic)
                 }
             };
             *done += 1;
@@ -161,13 +230,13 @@ impl Store {
     pub fn buckets(&self, cursor: u64) -> Page {
         let (number, cursor) = ((cursor % SHARDS as u64) as usize, cursor / SHARDS as u64);
         let shard = self.lock(number);
-        let (names, next) = shard.registry.names(&shard.memory, cursor);
+        let (buckets, next) = shard.registry.page(&shard.memory, cursor);
         let next = match next {
             0 if number + 1 == SHARDS => 0,
             0 => number as u64 + 1,
             next => next * SHARDS as u64 + number as u64,
         };
-        Page { names: names.iter().map(|name| Box::from(name.as_ref())).collect(), next }
+        Page { names: buckets.iter().map(|bucket| bucket.name(&shard.memory).into()).collect(), next }
     }
 
     /// Subscribes to the changes of a bucket; `None` when there is no such bucket.
@@ -178,6 +247,11 @@ impl Store {
         let (publisher, subscription) = Subscription::new(bucket);
         shard.supervisor.subscribe(bucket, publisher);
         Some(subscription)
+    }
+
+    fn lock_all<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Locked<'_> {
+        let shards = names.map(|name| shard_of(self.hasher.hash_one(name))).collect();
+        Locked::new(shards, |number| self.lock(number))
     }
 
     /// A panic under the lock is dealt with before the lock is released, so a poisoned shard is a sound one.

@@ -45,6 +45,8 @@ pub enum Change {
 pub enum End {
     /// The bucket was dropped.
     Dropped,
+    /// The bucket's time had come.
+    Expired,
     /// The bucket crashed.
     Crashed,
     /// The store was restarted by its supervisor.

@@ -1,76 +1,120 @@
-//! The block that a bucket is: `length of its name, name, kind, body`.
+//! The block that a bucket is: `length of its name, name, kind, when it expires (if it does), body`.
 
-use crate::entry::{Entry, read_varint, varint_size, write_varint};
+use crate::entry::{Entry, read_time, read_varint, varint_size, write_varint};
 use std::ops::Range;
 
 /// What a bucket's block says.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Block<'m> {
-    pub(super) name: &'m [u8],
+    pub(super) head: Head<'m>,
     pub(super) body: Body<'m>,
 }
 
-/// Where a bucket's entries are.
-#[derive(Debug)]
+/// What every bucket has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head<'m> {
+    pub(super) name: &'m [u8],
+    /// It stays when its last entry goes.
+    pub(super) kept: bool,
+    /// When it expires, in milliseconds since 1970.
+    pub(super) expires: Option<u64>,
+}
+
+/// Where a bucket's contents are.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Body<'m> {
-    /// Here, one after the other.
+    /// A few entries, here, one after the other.
     Compact(&'m [u8]),
-    /// In the table of this number.
+    /// Entries, in the table of this number.
     Table(u32),
+    /// A single value, here.
+    Text(&'m [u8]),
 }
 
 const COMPACT: u8 = 0;
 const TABLE: u8 = 1;
+const TEXT: u8 = 2;
+const KIND: u8 = 0x0f;
+const KEPT: u8 = 0x10;
+const EXPIRES: u8 = 0x20;
 
 impl<'m> Block<'m> {
     /// Reads the block at the start of `bytes`.
     pub(super) fn read(bytes: &'m [u8]) -> Block<'m> {
         let (length, at) = read_varint(bytes);
         let (name, rest) = bytes[at..].split_at(length);
-        let body = match *rest {
-            [TABLE, a, b, c, d, ..] => Body::Table(u32::from_le_bytes([a, b, c, d])),
-            [COMPACT, a, b, ref entries @ ..] => {
-                Body::Compact(&entries[..usize::from(u16::from_le_bytes([a, b]))])
+        let (kind, mut rest) = (rest[0], &rest[1..]);
+        let mut expires = None;
+        if kind & EXPIRES != 0 {
+            expires = Some(read_time(rest));
+            rest = &rest[8..];
+        }
+        let body = match kind & KIND {
+            COMPACT => {
+                let (length, at) = (u16::from_le_bytes([rest[0], rest[1]]), 2);
+                Body::Compact(&rest[at..at + usize::from(length)])
             }
-            _ => unreachable!("a bucket is compact or has a table"),
+            TEXT => {
+                let (length, at) = read_varint(rest);
+                Body::Text(&rest[at..at + length])
+            }
+            _ => Body::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]])),
         };
-        Block { name, body }
+        Block { head: Head { name, kept: kind & KEPT != 0, expires }, body }
+    }
+
+    /// Bytes of the block.
+    pub(super) fn size(&self) -> usize {
+        self.head.size() + self.body.size()
+    }
+
+    /// Writes the block at the start of `bytes`.
+    pub(super) fn write(&self, bytes: &mut [u8]) {
+        let Head { name, kept, expires } = self.head;
+        let mut at = write_varint(bytes, name.len());
+        bytes[at..at + name.len()].copy_from_slice(name);
+        at += name.len();
+        let flags = if kept { KEPT } else { 0 } | expires.map_or(0, |_| EXPIRES);
+        bytes[at] = flags
+            | match self.body {
+                Body::Compact(_) => COMPACT,
+                Body::Table(_) => TABLE,
+                Body::Text(_) => TEXT,
+            };
+        at += 1;
+        if let Some(expires) = expires {
+            bytes[at..at + 8].copy_from_slice(&expires.to_le_bytes());
+            at += 8;
+        }
+        match self.body {
+            Body::Compact(entries) => {
+                bytes[at..at + 2].copy_from_slice(&(entries.len() as u16).to_le_bytes());
+                bytes[at + 2..at + 2 + entries.len()].copy_from_slice(entries);
+            }
+            Body::Table(number) => bytes[at..at + 4].copy_from_slice(&number.to_le_bytes()),
+            Body::Text(value) => {
+                at += write_varint(&mut bytes[at..], value.len());
+                bytes[at..at + value.len()].copy_from_slice(value);
+            }
+        }
     }
 }
 
-/// Bytes of the block of a compact bucket.
-pub(super) fn compact_size(name: &[u8], entries: usize) -> usize {
-    varint_size(name.len()) + name.len() + 3 + entries
-}
-
-/// Bytes of the block of a bucket with a table.
-pub(super) fn table_size(name: &[u8]) -> usize {
-    varint_size(name.len()) + name.len() + 5
-}
-
-/// Writes the block of a compact bucket whose entries come in three parts.
-pub(super) fn write_compact(block: &mut [u8], name: &[u8], parts: [&[u8]; 3]) {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut at = write_name(block, name, COMPACT);
-    block[at..at + 2].copy_from_slice(&(length as u16).to_le_bytes());
-    at += 2;
-    for part in parts {
-        block[at..at + part.len()].copy_from_slice(part);
-        at += part.len();
+impl Head<'_> {
+    /// Bytes of what stands before the body.
+    pub(super) fn size(&self) -> usize {
+        varint_size(self.name.len()) + self.name.len() + 1 + self.expires.map_or(0, |_| 8)
     }
 }
 
-/// Writes the block of a bucket with a table.
-pub(super) fn write_table(block: &mut [u8], name: &[u8], number: u32) {
-    let at = write_name(block, name, TABLE);
-    block[at..at + 4].copy_from_slice(&number.to_le_bytes());
-}
-
-fn write_name(block: &mut [u8], name: &[u8], kind: u8) -> usize {
-    let at = write_varint(block, name.len());
-    block[at..at + name.len()].copy_from_slice(name);
-    block[at + name.len()] = kind;
-    at + name.len() + 1
+impl Body<'_> {
+    fn size(&self) -> usize {
+        match self {
+            Body::Compact(entries) => 2 + entries.len(),
+            Body::Table(_) => 4,
+            Body::Text(value) => varint_size(value.len()) + value.len(),
+        }
+    }
 }
 
 /// The entries of a compact bucket and where each stands.

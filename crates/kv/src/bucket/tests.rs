@@ -5,6 +5,14 @@ use foldhash::fast::RandomState;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+fn entry<'a>(key: &'a [u8], value: &'a [u8]) -> Entry<'a> {
+    Entry { key, value, expires: None }
+}
+
+fn value<'m>(bucket: Bucket, memory: &'m Memory, key: &[u8]) -> Option<&'m [u8]> {
+    bucket.get(memory, key).map(|entry| entry.value)
+}
+
 fn memory() -> Memory {
     Memory::new(RandomState::default())
 }
@@ -12,24 +20,24 @@ fn memory() -> Memory {
 #[test]
 fn stores_values_by_key() {
     let mut memory = memory();
-    let mut bucket = Bucket::start(&mut memory, b"shopping").expect("room");
-    assert_eq!(bucket.get(&memory, b"milk"), None);
-    bucket.put(&mut memory, b"milk", b"3").expect("room");
-    assert_eq!(bucket.get(&memory, b"milk"), Some(b"3".as_slice()));
+    let mut bucket = Bucket::start(&mut memory, b"shopping", false).expect("room");
+    assert_eq!(value(bucket, &memory, b"milk"), None);
+    bucket.put(&mut memory, entry(b"milk", b"3")).expect("room");
+    assert_eq!(value(bucket, &memory, b"milk"), Some(b"3".as_slice()));
     assert_eq!(bucket.delete(&mut memory, b"milk"), Ok(true));
-    assert_eq!(bucket.get(&memory, b"milk"), None);
+    assert_eq!(value(bucket, &memory, b"milk"), None);
     assert_eq!(bucket.name(&memory), b"shopping");
 }
 
 #[test]
 fn keys_and_values_of_any_length() {
     let mut memory = memory();
-    let mut bucket = Bucket::start(&mut memory, &[b'n'; 2_000]).expect("room");
+    let mut bucket = Bucket::start(&mut memory, &[b'n'; 2_000], false).expect("room");
     for length in [0, 1, 127, 128, 500, 40_000, 1_000_000] {
-        bucket.put(&mut memory, &vec![b'k'; length], &vec![b'v'; length]).expect("room");
+        bucket.put(&mut memory, entry(&vec![b'k'; length], &vec![b'v'; length])).expect("room");
     }
     for length in [0, 1, 127, 128, 500, 40_000, 1_000_000] {
-        assert_eq!(bucket.get(&memory, &vec![b'k'; length]), Some(vec![b'v'; length].as_slice()));
+        assert_eq!(value(bucket, &memory, &vec![b'k'; length]), Some(vec![b'v'; length].as_slice()));
     }
     assert_eq!(bucket.name(&memory), [b'n'; 2_000]);
 }
@@ -37,15 +45,15 @@ fn keys_and_values_of_any_length() {
 #[test]
 fn pages_list_every_key_once() {
     let mut memory = memory();
-    let mut bucket = Bucket::start(&mut memory, b"big").expect("room");
+    let mut bucket = Bucket::start(&mut memory, b"big", false).expect("room");
     for number in 0..10_000 {
-        bucket.put(&mut memory, number.to_string().as_bytes(), b"").expect("room");
+        bucket.put(&mut memory, entry(number.to_string().as_bytes(), b"")).expect("room");
     }
     let (mut keys, mut cursor, mut pages) = (Vec::new(), 0, 0);
     loop {
-        let (page, next) = bucket.keys(&memory, cursor);
+        let (page, next) = bucket.entries(&memory, cursor);
         assert!(page.len() < 2 * PAGE_NAMES);
-        keys.extend(page.iter().map(|key| key.to_vec()));
+        keys.extend(page.iter().map(|entry| entry.key.to_vec()));
         pages += 1;
         if next == 0 {
             break;
@@ -57,19 +65,51 @@ fn pages_list_every_key_once() {
     assert_eq!((keys.len(), pages > 5), (10_000, true));
 }
 
+#[test]
+fn a_single_value_and_its_expiry() {
+    let mut memory = memory();
+    let mut bucket = Bucket::start_text(&mut memory, b"greeting", b"hello", None).expect("room");
+    assert_eq!(bucket.contents(&memory), Contents::Text(b"hello"));
+    bucket.set_head(&mut memory, false, Some(77)).expect("room");
+    assert_eq!((bucket.expires(&memory), bucket.contents(&memory)), (Some(77), Contents::Text(b"hello")));
+    let long = vec![b'x'; 100_000];
+    bucket.set_text(&mut memory, b"greeting", &long, None).expect("room");
+    assert_eq!((bucket.expires(&memory), bucket.contents(&memory)), (None, Contents::Text(&long)));
+    assert_eq!(bucket.name(&memory), b"greeting");
+}
+
+#[test]
+fn an_expiry_may_outgrow_a_full_block() {
+    let mut memory = memory();
+    let mut bucket = Bucket::start(&mut memory, b"b", true).expect("room");
+    let mut key = 0_u8;
+    while bucket.contents(&memory) == (Contents::Map { len: usize::from(key), compact: true }) {
+        bucket.set_head(&mut memory, true, None).expect("room");
+        bucket.put(&mut memory, entry(&[key], b"12")).expect("room");
+        key += 1;
+    }
+    let mut bucket = Bucket::start(&mut memory, b"c", true).expect("room");
+    for key in 0..key - 1 {
+        bucket.put(&mut memory, entry(&[key], b"12")).expect("room");
+    }
+    bucket.set_head(&mut memory, true, Some(5)).expect("room");
+    assert!(bucket.is_kept(&memory) && bucket.expires(&memory) == Some(5));
+    assert!((0..key - 1).all(|key| value(bucket, &memory, &[key]) == Some(b"12")));
+}
+
 proptest! {
     #[test]
     fn equals_a_map(
         changes in proptest::collection::vec((0..60_u8, proptest::option::of(0..90_usize)), 1..400)
     ) {
         let mut memory = memory();
-        let mut bucket = Bucket::start(&mut memory, b"b").expect("room");
+        let mut bucket = Bucket::start(&mut memory, b"b", false).expect("room");
         let mut model = BTreeMap::new();
         for (key, value) in changes {
             let key = vec![key; usize::from(key) % 7 + 1];
             match value {
                 Some(length) => {
-                    bucket.put(&mut memory, &key, &vec![b'v'; length]).expect("room");
+                    bucket.put(&mut memory, entry(&key, &vec![b'v'; length])).expect("room");
                     model.insert(key.clone(), vec![b'v'; length]);
                 }
                 None => {
@@ -77,10 +117,10 @@ proptest! {
                     prop_assert_eq!(was_there, model.remove(&key).is_some());
                 }
             }
-            prop_assert_eq!(bucket.get(&memory, &key), model.get(&key).map(Vec::as_slice));
+            prop_assert_eq!(value(bucket, &memory, &key), model.get(&key).map(Vec::as_slice));
         }
-        let (page, _) = bucket.keys(&memory, 0);
-        let mut keys: Vec<&[u8]> = page.iter().map(|key| key.as_ref()).collect();
+        let (page, _) = bucket.entries(&memory, 0);
+        let mut keys: Vec<&[u8]> = page.iter().map(|entry| entry.key).collect();
         keys.sort_unstable();
         prop_assert_eq!(keys, model.keys().map(Vec::as_slice).collect::<Vec<_>>());
     }

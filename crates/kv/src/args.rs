@@ -1,0 +1,82 @@
+//! The arguments of a command, as RESP writes them: `$4\r\nmilk\r\n$1\r\n1\r\n`. They stay in the buffer they were
+//! read into, cross a link as they are, and are taken apart only where the command is executed.
+
+use serde::{Deserialize, Serialize};
+
+/// Arguments, each a bulk string. A malformed one ends them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Args<'a> {
+    #[serde(with = "serde_bytes")]
+    bulks: &'a [u8],
+}
+
+impl<'a> Args<'a> {
+    /// No arguments.
+    pub const NONE: Args<'static> = Args { bulks: &[] };
+
+    /// The arguments in `bulks`, which holds bulk strings and nothing else.
+    pub fn new(bulks: &'a [u8]) -> Args<'a> {
+        Args { bulks }
+    }
+
+    /// How many are left.
+    pub fn count(mut self) -> usize {
+        std::iter::from_fn(|| self.next()).count()
+    }
+
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.bulks.is_empty()
+    }
+}
+
+impl<'a> Iterator for Args<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let after_mark = self.bulks.strip_prefix(b"$")?;
+        let (mut length, mut at) = (0_usize, 0);
+        while let Some(digit) = after_mark.get(at).filter(|byte| byte.is_ascii_digit()) {
+            length = length.checked_mul(10)?.checked_add(usize::from(digit - b'0'))?;
+            at += 1;
+        }
+        let bulk = after_mark[at..].strip_prefix(b"\r\n")?;
+        let (argument, rest) = bulk.split_at_checked(length)?;
+        self.bulks = rest.strip_prefix(b"\r\n")?;
+        Some(argument)
+    }
+}
+
+/// Writes `argument` as a bulk string.
+pub fn push_bulk(bulks: &mut Vec<u8>, argument: &[u8]) {
+    bulks.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
+    bulks.extend_from_slice(argument);
+    bulks.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_malformed_argument_ends_them() {
+        for bulks in ["x", "$", "$1", "$1\r\n", "$1\r\na", "$2\r\na\r\n", "$99999999999999999999\r\na\r\n"] {
+            assert_eq!(Args::new(bulks.as_bytes()).next(), None, "{bulks:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_pushed_reads_back(arguments: Vec<Vec<u8>>) {
+            let mut bulks = Vec::new();
+            arguments.iter().for_each(|argument| push_bulk(&mut bulks, argument));
+            prop_assert_eq!(Args::new(&bulks).map(<[u8]>::to_vec).collect::<Vec<_>>(), arguments);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bulks: Vec<u8>) {
+            Args::new(&bulks).count();
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Numbers as Redis reads and prints them.
+
+use crate::Refusal;
+
+/// Reads an integer as Redis does: no blanks, no plus, no needless zeros.
+pub(super) fn integer(bytes: &[u8]) -> Option<i64> {
+    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    let canonical = match digits {
+        [b'0'] => bytes == b"0",
+        [b'1'..=b'9', ..] => true,
+        _ => false,
+    };
+    std::str::from_utf8(bytes).ok().filter(|_| canonical)?.parse().ok()
+}
+
+/// Reads an argument that must be an integer.
+pub(super) fn integer_argument(bytes: Option<&[u8]>) -> Result<i64, Refusal> {
+    integer(bytes.ok_or(Refusal::Syntax)?).ok_or(Refusal::NotInteger)
+}
+
+/// Reads a number that may have a fraction or an exponent; NaN is none.
+pub(super) fn float(bytes: &[u8]) -> Option<f64> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    text.parse().ok().filter(|number: &f64| !number.is_nan())
+}
+
+/// Prints a float with up to 17 digits after the point and no needless zeros.
+pub(super) fn print_float(number: f64) -> Vec<u8> {
+    let text = format!("{number:.17}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    if text == "-0" { b"0".to_vec() } else { text.as_bytes().to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_canonical() {
+        for (text, number) in [("0", 0), ("-1", -1), ("9223372036854775807", i64::MAX)] {
+            assert_eq!(integer(text.as_bytes()), Some(number));
+        }
+        for text in ["", "-", "+1", "01", "-0", " 1", "1 ", "1.0", "9223372036854775808", "\u{664}"] {
+            assert_eq!(integer(text.as_bytes()), None, "{text:?}");
+        }
+    }
+}

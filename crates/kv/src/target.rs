@@ -1,0 +1,197 @@
+//! The bucket that a command names, to be looked at and to be changed.
+
+use crate::{
+    Refusal,
+    bucket::{Bucket, Contents},
+    entry::Entry,
+    registry::Registration,
+    shard::Shard,
+    subscription::{Change, End},
+    view::View,
+};
+
+/// A bucket that may be there or not. All changes go through here: they are told to subscribers, seen by those who
+/// watch the bucket, and noted in the registry when they move it.
+#[derive(Debug)]
+pub(crate) struct Target<'s> {
+    shard: &'s mut Shard,
+    name: &'s [u8],
+    hash: u64,
+    found: Option<(Registration, Bucket)>,
+    now: u64,
+}
+
+impl<'s> Target<'s> {
+    /// Looks the bucket up. One that has expired is ended, and is not there.
+    pub(crate) fn new(shard: &'s mut Shard, name: &'s [u8], hash: u64, now: u64) -> Target<'s> {
+        let found = shard.registry.lookup(&shard.memory, hash, name);
+        let mut target = Target { shard, name, hash, found, now };
+        if target.view().expires().is_some_and(|expires| expires <= now) {
+            target.end(End::Expired);
+        }
+        target
+    }
+
+    /// The bucket as it is now.
+    pub(crate) fn view(&self) -> View<'_> {
+        View { memory: &self.shard.memory, bucket: self.bucket(), now: self.now }
+    }
+
+    /// The bucket as it is after the last change, for as long as the lock is held.
+    pub(crate) fn into_view(self) -> View<'s> {
+        let bucket = self.bucket();
+        View { memory: &self.shard.memory, bucket, now: self.now }
+    }
+
+    /// The bucket's name.
+    pub(crate) fn name(&self) -> &'s [u8] {
+        self.name
+    }
+
+    /// The time of this batch, in milliseconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Whether the bucket is there.
+    pub(crate) fn exists(&self) -> bool {
+        self.found.is_some()
+    }
+
+    /// The bucket and where it is registered.
+    pub(crate) fn found(&self) -> Option<(Registration, Bucket)> {
+        self.found
+    }
+
+    /// A number that changes with the bucket.
+    pub(crate) fn watch(self) -> u64 {
+        self.shard.watched.watch(self.name)
+    }
+
+    /// Starts an empty map that stays when its last field goes; one that is there now stays too.
+    pub(crate) fn create(&mut self) -> Result<(), Refusal> {
+        if self.view().map()?.is_none() {
+            self.start_map(true)?;
+            self.touched();
+        } else if self.view().bucket.is_some_and(|bucket| !bucket.is_kept(&self.shard.memory)) {
+            let expires = self.view().expires();
+            self.change(|bucket, shard| bucket.set_head(&mut shard.memory, true, expires))?;
+        }
+        Ok(())
+    }
+
+    /// Sets a field of the map, which is started if it is not there. Returns whether the field is new.
+    pub(crate) fn set_field(
+        &mut self,
+        field: &[u8],
+        value: &[u8],
+        expires: Option<u64>,
+    ) -> Result<bool, Refusal> {
+        let is_new = self.view().field(field)?.is_none();
+        if !self.exists() {
+            self.start_map(false)?;
+        }
+        let entry = Entry { key: field, value, expires };
+        self.change(|bucket, shard| bucket.put(&mut shard.memory, entry))?;
+        self.tell(|| Change::Set { key: field.into(), value: value.into() });
+        Ok(is_new)
+    }
+
+    /// Forgets a field of the map; `false` when it was not there.
+    pub(crate) fn delete_field(&mut self, field: &[u8]) -> Result<bool, Refusal> {
+        let was_there = self.view().field(field)?.is_some();
+        if self.exists() {
+            self.change(|bucket, shard| bucket.delete(&mut shard.memory, field).map(|_| ()))?;
+        }
+        if was_there {
+            self.tell(|| Change::Deleted { key: field.into() });
+        }
+        Ok(was_there)
+    }
+
+    /// Ends the map when nothing is left in it and nobody has said that it stays.
+    pub(crate) fn end_if_empty(&mut self) {
+        let Some(Contents::Map { len: 0, .. }) = self.view().contents() else { return };
+        if self.view().bucket.is_some_and(|bucket| !bucket.is_kept(&self.shard.memory)) {
+            self.end(End::Dropped);
+        }
+    }
+
+    /// Sets the single value and when it expires. A map of the same name is replaced.
+    pub(crate) fn set_text(&mut self, value: &[u8], expires: Option<u64>) -> Result<(), Refusal> {
+        if let Some(Contents::Map { .. }) = self.view().contents() {
+            self.end(End::Dropped);
+        }
+        let name = self.name;
+        if self.exists() {
+            self.change(|bucket, shard| bucket.set_text(&mut shard.memory, name, value, expires))?;
+        } else {
+            let bucket = Bucket::start_text(&mut self.shard.memory, name, value, expires)?;
+            self.register(bucket);
+        }
+        self.tell(|| Change::Set { key: name.into(), value: value.into() });
+        Ok(())
+    }
+
+    /// Sets when the bucket expires. One whose time has come ends at once.
+    pub(crate) fn set_expires(&mut self, expires: Option<u64>) -> Result<(), Refusal> {
+        let Some((_, bucket)) = self.found else { return Ok(()) };
+        if expires.is_some_and(|expires| expires <= self.now) {
+            self.end(End::Expired);
+            return Ok(());
+        }
+        let kept = bucket.is_kept(&self.shard.memory);
+        self.change(|bucket, shard| bucket.set_head(&mut shard.memory, kept, expires))?;
+        self.touched();
+        Ok(())
+    }
+
+    /// Ends the bucket; `false` when it was not there.
+    pub(crate) fn end(&mut self, why: End) -> bool {
+        let Some((registration, bucket)) = self.found.take() else { return false };
+        self.touched();
+        self.shard.end(registration, bucket, self.name, why);
+        true
+    }
+
+    fn bucket(&self) -> Option<Bucket> {
+        self.found.map(|(_, bucket)| bucket)
+    }
+
+    fn start_map(&mut self, kept: bool) -> Result<(), Refusal> {
+        let bucket = Bucket::start(&mut self.shard.memory, self.name, kept)?;
+        self.register(bucket);
+        Ok(())
+    }
+
+    fn register(&mut self, bucket: Bucket) {
+        let Shard { registry, memory, .. } = &mut *self.shard;
+        registry.register(memory, self.hash, bucket);
+        self.found = registry.lookup(memory, self.hash, self.name);
+    }
+
+    /// Changes the bucket, which is there, and tells the registry when that moved it to another block.
+    fn change(
+        &mut self,
+        change: impl FnOnce(&mut Bucket, &mut Shard) -> Result<(), crate::arena::Full>,
+    ) -> Result<(), Refusal> {
+        let Some((registration, bucket)) = &mut self.found else {
+            unreachable!("only a bucket that is there changes")
+        };
+        let before = *bucket;
+        let outcome = change(bucket, self.shard);
+        if *bucket != before {
+            self.shard.registry.moved(*registration, *bucket);
+        }
+        Ok(outcome?)
+    }
+
+    fn tell(&mut self, change: impl FnOnce() -> Change) {
+        self.touched();
+        self.shard.supervisor.publish(self.name, change);
+    }
+
+    fn touched(&mut self) {
+        self.shard.watched.forget(self.name);
+    }
+}

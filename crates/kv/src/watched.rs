@@ -1,0 +1,39 @@
+//! Buckets that somebody watches: the memory of optimistic locking (Redis's WATCH).
+
+use crate::limits::WATCHED_NAMES;
+use std::collections::HashMap;
+
+/// A number for each watched bucket. A change forgets the bucket, so that the number it had never comes back.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    versions: HashMap<Box<[u8]>, u64>,
+    last: u64,
+}
+
+impl Watched {
+    /// The number of a bucket until it changes.
+    pub(crate) fn watch(&mut self, name: &[u8]) -> u64 {
+        if let Some(version) = self.versions.get(name) {
+            return *version;
+        }
+        if self.versions.len() >= WATCHED_NAMES {
+            // Watchers then find their buckets changed, and try again.
+            self.versions.clear();
+        }
+        self.last += 1;
+        self.versions.insert(name.into(), self.last);
+        self.last
+    }
+
+    /// Whether a bucket still has the number.
+    pub(crate) fn is_unchanged(&self, name: &[u8], version: u64) -> bool {
+        self.versions.get(name) == Some(&version)
+    }
+
+    /// Notes that a bucket has changed.
+    pub(crate) fn forget(&mut self, name: &[u8]) {
+        if !self.versions.is_empty() {
+            self.versions.remove(name);
+        }
+    }
+}
