@@ -9,7 +9,9 @@ fn main() -> ExitCode {
             let limits =
                 kv_server::Limits { line_bytes: limits.max_line_bytes, connections: limits.max_connections };
             let listening = kv_server::listen(&address, cluster, limits).await?;
-            Ok::<_, kv_server::Error>(Face::new(listening.address, move || listening.supervisor()))
+            Ok::<_, kv_server::Error>(Face::new("kv_server", listening.address, move || {
+                listening.supervisor()
+            }))
         })
         .main()
 }

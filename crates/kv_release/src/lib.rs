@@ -15,6 +15,7 @@ mod error;
 mod exit_code;
 mod limits;
 mod log;
+mod output;
 mod release;
 mod run;
 mod runtime;

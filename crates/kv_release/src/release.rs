@@ -9,6 +9,7 @@ use crate::{
     error::Error,
     exit_code,
     limits::BOOT_PATIENCE,
+    output::say,
     run::{self, Manner},
 };
 use kv_cluster::Cluster;
@@ -19,6 +20,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     process::ExitCode,
+    time::Duration,
 };
 
 /// A release, to be run by `main`.
@@ -30,6 +32,7 @@ pub struct Release {
 
 /// A face of the node: a bound port, and the supervisor of those who come to it.
 pub struct Face {
+    pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) supervisor: Box<dyn FnMut() -> Supervisor + Send>,
 }
@@ -39,9 +42,13 @@ pub(crate) type OpenClients = Box<dyn FnOnce(String, Cluster, ClientLimits) -> O
 type Opening = Pin<Box<dyn Future<Output = Result<Face, Error>>>>;
 
 impl Face {
-    /// A face whose port is bound at `address`. `supervisor` is called at every start.
-    pub fn new(address: SocketAddr, supervisor: impl FnMut() -> Supervisor + Send + 'static) -> Face {
-        Face { address, supervisor: Box::new(supervisor) }
+    /// The application `name`, whose port is bound at `address`. `supervisor` is called at every start.
+    pub fn new(
+        name: &'static str,
+        address: SocketAddr,
+        supervisor: impl FnMut() -> Supervisor + Send + 'static,
+    ) -> Face {
+        Face { name, address, supervisor: Box::new(supervisor) }
     }
 }
 
@@ -84,32 +91,27 @@ impl Release {
     }
 
     fn obey(self, flags: &Flags, verb: Verb) -> Result<u8, Error> {
+        let kind = self.kind();
+        let settings = || Settings::load(kind, flags, &Environment::read());
+        let place = || settings().map(|settings| Place::new(&settings.run_dir, &settings.node));
         match verb {
-            Verb::Version => {
-                println!("{} {}", self.name, self.version);
-                return Ok(exit_code::OK);
+            Verb::Start { detached: false } => {
+                return run::run(self, flags, &settings()?, Manner::Foreground);
             }
+            Verb::Start { detached: true } => return run::run(self, flags, &settings()?, Manner::Detached),
+            Verb::StartIex => return run::run(self, flags, &settings()?, Manner::Console),
+            Verb::Daemon => daemon::start(&place()?, flags)?,
+            Verb::Remote => remote(&place()?)?,
+            Verb::Rpc(expression) => console::rpc(&place()?, &expression.line(), expression.json)?,
+            Verb::Eval(expression) => run::eval(&self, &settings()?, &expression)?,
+            Verb::Restart => restart(&place()?)?,
+            Verb::Stop => stop(&place()?, settings()?.shutdown)?,
+            Verb::Pid => console::rpc(&place()?, "pid", false)?,
+            Verb::Version => say(format_args!("{} {}", self.name, self.version)),
+            Verb::CheckConfig => say(settings()?.summary()),
             Verb::Completions { shell } => {
                 clap_complete::generate(shell, &mut cli::command(self.name), self.name, &mut io::stdout());
-                return Ok(exit_code::OK);
             }
-            _ => {}
-        }
-        let settings = Settings::load(self.kind(), flags, &Environment::read())?;
-        let place = Place::new(&settings.run_dir, &settings.node);
-        match verb {
-            Verb::Start { detached: false } => return run::run(self, flags, &settings, Manner::Foreground),
-            Verb::Start { detached: true } => return run::run(self, flags, &settings, Manner::Detached),
-            Verb::StartIex => return run::run(self, flags, &settings, Manner::Console),
-            Verb::Daemon => daemon::start(&place, flags)?,
-            Verb::Remote => remote(&place)?,
-            Verb::Rpc(expression) => console::rpc(&place, &expression.line(), expression.json)?,
-            Verb::Eval(expression) => run::eval(&self, &settings, &expression)?,
-            Verb::Restart => restart(&place)?,
-            Verb::Stop => stop(&place, &settings)?,
-            Verb::Pid => console::rpc(&place, "pid", false)?,
-            Verb::CheckConfig => println!("{}", settings.summary()),
-            Verb::Version | Verb::Completions { .. } => {}
         }
         Ok(exit_code::OK)
     }
@@ -122,9 +124,9 @@ fn remote(place: &Place) -> Result<(), Error> {
 }
 
 /// Tells the node to stop and waits until it has.
-fn stop(place: &Place, settings: &Settings) -> Result<(), Error> {
+fn stop(place: &Place, deadline: Duration) -> Result<(), Error> {
     client::ask(place, "stop", false)?;
-    client::wait(place, "stop", settings.shutdown + BOOT_PATIENCE, || Ok(place.is_free()))
+    client::wait(place, "stop", deadline + BOOT_PATIENCE, || Ok(place.is_free()))
 }
 
 /// Tells the node to restart and waits until it answers afresh.

@@ -14,6 +14,7 @@ use crate::{
     exit_code,
     limits::RUNTIME_SHUTDOWN,
     log::{Log, Sink},
+    output::say,
     release::Release,
     runtime,
     signals::Signals,
@@ -43,7 +44,7 @@ pub(crate) fn run(release: Release, flags: &Flags, settings: &Settings, manner: 
     let claim = place.claim()?;
     let sink = if manner == Manner::Console { Sink::File(place.log()) } else { Sink::Stderr };
     let log = Log::start(&settings.log_level, settings.log_format, sink)?;
-    let terminal = KeepTerminal::new();
+    let terminal = (manner == Manner::Console).then(KeepTerminal::new);
     let runtime = runtime::build()?;
     let ending = runtime.block_on(live(release, flags, settings, &place, &log, manner));
     match ending {
@@ -71,7 +72,7 @@ async fn live(
     let kind = release.kind();
     let mut signals = Signals::listen()?;
     let running = boot::boot(release, settings, place).await?;
-    banner::print(&running.node);
+    say(banner::text(&running.node));
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -96,7 +97,7 @@ pub(crate) fn eval(release: &Release, settings: &Settings, expression: &Expressi
 fn open_console(place: Place, running: &boot::Running) {
     let node = Arc::clone(&running.node);
     thread::spawn(move || {
-        println!("  log      {}\n", place.log().display());
+        say(format_args!("  log      {}\n", place.log().display()));
         if let Err(error) = console::converse(&place, "stops the node") {
             tracing::error!(%error, "the console ended");
         }

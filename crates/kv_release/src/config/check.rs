@@ -1,7 +1,7 @@
 //! Judges what the layers say, value by value, and makes [`Settings`] of it.
 
 use super::{
-    CLIENTS, Kind, LogFormat, Settings,
+    CLIENTS, Kind, LogFormat, Secret, Settings,
     environment::Environment,
     file::File,
     layers::{self, Document, Layers, Route},
@@ -22,31 +22,38 @@ const SHIPPED_COOKIE: &str = "weknoweachother";
 const NO_ROUTES: &str = "there are several nodes and no routes; write [[routes]], buckets = \"..\",";
 
 /// The name of the node that starts: the wanted one, or the file's only one of this release.
-pub(super) fn identity(release: &str, wanted: Option<&str>, file: Option<&File>) -> Result<String, Problem> {
+pub(super) fn identity(
+    release: &str,
+    wanted: Option<(Place, &str)>,
+    file: Option<&File>,
+) -> Result<String, Problem> {
     let nodes = file.map(File::nodes).unwrap_or_default();
-    let Some(file) = file.filter(|_| !nodes.is_empty()) else {
-        return Ok(wanted.map_or_else(|| format!("{release}@127.0.0.1"), str::to_owned));
-    };
-    let problem = |wrong| Problem { place: Place::File(file.path.clone()), key: "nodes".to_owned(), wrong };
     let names = || nodes.iter().map(String::as_str);
-    if let Some(wanted) = wanted {
-        return match (nodes.iter().any(|node| node == wanted), nearest(wanted, names())) {
-            (true, _) => Ok(wanted.to_owned()),
-            (false, Some(name)) => Err(problem(format!("no node {wanted}; did you mean --node {name}?"))),
-            (false, None) => Err(problem(format!("no node {wanted}; add [nodes.{wanted:?}]"))),
-        };
+    if let Some((place, wanted)) = wanted {
+        let problem = |wrong| Problem { place, key: String::new(), wrong };
+        if let Err(error) = wanted.parse::<NodeName>() {
+            return Err(problem(error.to_string()));
+        }
+        if nodes.is_empty() || names().any(|name| name == wanted) {
+            return Ok(wanted.to_owned());
+        }
+        return Err(problem(match nearest(wanted, names()) {
+            Some(name) => format!("the file has no node {wanted}; did you mean {name}?"),
+            None => format!("the file has no node {wanted}; add [nodes.{wanted:?}]"),
+        }));
     }
+    let Some(file) = file.filter(|_| !nodes.is_empty()) else { return Ok(format!("{release}@127.0.0.1")) };
     let own: Vec<&str> = names().filter(|name| name.split('@').next() == Some(release)).collect();
-    match own[..] {
-        [name] => Ok(name.to_owned()),
-        [] => Err(problem(format!(
+    let wrong = match own[..] {
+        [name] => return Ok(name.to_owned()),
+        [] => format!(
             "no node of the release {release}; add [nodes.\"{release}@127.0.0.1\"], or name one with --node"
-        ))),
-        [..] => Err(problem(format!(
-            "{} are all of the release {release}; name one with --node or KV_NODE",
-            own.join(", ")
-        ))),
-    }
+        ),
+        [..] => {
+            format!("{} are all of the release {release}; name one with --node or KV_NODE", own.join(", "))
+        }
+    };
+    Err(Problem { place: Place::File(file.path.clone()), key: "nodes".to_owned(), wrong })
 }
 
 /// All that can be judged about the merged layers.
@@ -85,7 +92,7 @@ pub(super) fn settings(
         link,
         peers,
         routes,
-        cookie,
+        cookie: cookie.map(Secret),
         run_dir: document.run_dir.map_or_else(|| environment.run_dir.clone(), PathBuf::from),
         log_level: document.log.level,
         log_format,

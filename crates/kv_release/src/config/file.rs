@@ -3,7 +3,7 @@
 
 use super::{
     problem::{Place, Problem, written},
-    schema::{self, Kind, Section},
+    schema::{self, Kind, Section, TABLES},
     suggest::nearest,
 };
 use crate::limits::CONFIG_FILE_BYTES;
@@ -15,7 +15,6 @@ use std::{
 use toml_edit::{Document, Item, TableLike, Value};
 
 /// A file that was read and is TOML.
-#[derive(Debug)]
 pub(crate) struct File {
     pub(crate) path: PathBuf,
     document: Document<String>,
@@ -100,11 +99,13 @@ impl File {
                 ("routes", ..) => problems.push(
                     self.problem(&path, "is no list of rows; begin each row with [[routes]]".to_owned()),
                 ),
-                (_, Some(table), _) if is_table(name) => {
-                    self.judge(Section::Table(static_name(name)), &path, table, &mut problems);
-                }
-                _ if is_table(name) => problems.push(self.no_table(&path)),
-                _ => self.judge_one(Section::Top, &path, item, &mut problems),
+                (_, table, _) => match (TABLES.iter().find(|known| **known == name), table) {
+                    (Some(known), Some(table)) => {
+                        self.judge(Section::Table(known), &path, table, &mut problems);
+                    }
+                    (Some(_), None) => problems.push(self.no_table(&path)),
+                    (None, _) => self.judge_one(Section::Top, &path, item, &mut problems),
+                },
             }
         }
         problems
@@ -122,7 +123,7 @@ impl File {
         let Some(key) = schema::keys(section).find(|key| key.name == name) else {
             let known: Vec<&str> = schema::keys(section)
                 .map(|key| key.name)
-                .chain(schema::TABLES.iter().copied().filter(|_| section == Section::Top))
+                .chain(TABLES.iter().copied().filter(|_| section == Section::Top))
                 .collect();
             let advice = match nearest(name, known.iter().copied()) {
                 Some(word) => format!("did you mean `{word}`?"),
@@ -148,14 +149,6 @@ impl File {
         };
         Problem { place, key: written(path), wrong }
     }
-}
-
-fn is_table(name: &str) -> bool {
-    schema::TABLES.contains(&name)
-}
-
-fn static_name(name: &str) -> &'static str {
-    schema::TABLES.iter().find(|table| **table == name).copied().unwrap_or_default()
 }
 
 fn fits(kind: Kind, item: &Item) -> bool {

@@ -20,8 +20,8 @@ use file::File;
 use kv_cluster::{NodeName, Routes};
 use layers::Layers;
 use otp::Intensity;
-use problem::Problem;
-use std::{path::PathBuf, time::Duration};
+use problem::{Place, Problem};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// What a node is to be: checked, complete, and the same for every verb.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct Settings {
     pub(crate) link: Option<String>,
     pub(crate) peers: Vec<(NodeName, String)>,
     pub(crate) routes: Routes,
-    pub(crate) cookie: Option<String>,
+    pub(crate) cookie: Option<Secret>,
     pub(crate) run_dir: PathBuf,
     pub(crate) log_level: String,
     pub(crate) log_format: LogFormat,
@@ -44,6 +44,16 @@ pub(crate) struct Settings {
     pub(crate) missed_heartbeats: u32,
     /// What is allowed, and perhaps not meant.
     pub(crate) warnings: Vec<String>,
+}
+
+/// A cookie on its way to those who need it; never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
 }
 
 /// How log lines look.
@@ -124,9 +134,11 @@ fn understand(
             return Err(problems);
         }
     }
-    let wanted = flags.node.as_ref().or(environment.variables.get("KV_NODE"));
-    let me = check::identity(kind.release, wanted.map(String::as_str), file.as_ref())
-        .map_err(|problem| vec![problem])?;
+    let flag = flags.node.as_deref().map(|name| (Place::Flag("--node"), name));
+    let variable =
+        environment.variables.get("KV_NODE").map(|name| (Place::Variable("KV_NODE"), name.as_str()));
+    let me =
+        check::identity(kind.release, flag.or(variable), file.as_ref()).map_err(|problem| vec![problem])?;
     let layers = Layers::gather(file, &me, environment, flags)?;
     check::settings(kind, &me, &layers, environment)
 }

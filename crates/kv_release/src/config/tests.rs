@@ -1,7 +1,7 @@
 //! Each mistake with its exact message, and the order of the layers.
 
 use super::{
-    Kind, LogFormat, Settings,
+    Kind, LogFormat, Secret, Settings,
     environment::Environment,
     file::File,
     layers::Layers,
@@ -250,6 +250,10 @@ fn variables_and_flags_are_blamed_by_name() {
         "KV_MAX_RESTARTS: \"many\" is not a whole number, at least 0; set it to 3"
     );
     assert_eq!(
+        blamed(&[("KV_NODE", "foo")], Flags::default()),
+        "KV_NODE: \"foo\" is not a node name: it has no @; write name@host, such as foo@127.0.0.1"
+    );
+    assert_eq!(
         blamed(&[("KV_LINK", "4051")], Flags::default()),
         "KV_LINK: nodes.\"foo@127.0.0.1\".link: \"4051\" is no address; write link = \"127.0.0.1:4051\""
     );
@@ -259,7 +263,7 @@ fn variables_and_flags_are_blamed_by_name() {
     );
     assert_eq!(
         blamed(&[], Flags { node: Some("fo@127.0.0.1".to_owned()), ..Flags::default() }),
-        "kv.toml: nodes: no node fo@127.0.0.1; did you mean --node foo@127.0.0.1?"
+        "--node: the file has no node fo@127.0.0.1; did you mean foo@127.0.0.1?"
     );
 }
 
@@ -283,7 +287,7 @@ fn a_cookie_file_is_for_its_owner_alone() {
     );
     mode(0o600);
     let settings = load(FOO, Some(&text), &[], &Flags::default()).unwrap();
-    assert_eq!(settings.cookie.as_deref(), Some("secret"));
+    assert_eq!(settings.cookie, Some(Secret("secret".to_owned())));
     fs::remove_file(path).unwrap();
 }
 

@@ -4,6 +4,7 @@ use super::{grammar::statements, node::Node};
 use crate::{
     control::{client, place::Place},
     error::Error,
+    output::say,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -25,10 +26,10 @@ pub(crate) fn eval(runtime: &Runtime, node: &Node, line: &str, json: bool) -> Re
 fn each(line: &str, json: bool, mut ask: impl FnMut(&str) -> Result<Value, Error>) -> Result<(), Error> {
     for statement in statements(line) {
         match ask(statement) {
-            Ok(value) if json => println!("{value}"),
-            Ok(value) => println!("{}", value.as_str().unwrap_or_default()),
+            Ok(value) if json => say(value),
+            Ok(value) => say(value.as_str().unwrap_or_default()),
             Err(Error::Refused(message)) if json => {
-                println!("{}", json!({ "error": message }));
+                say(json!({ "error": message }));
                 return Err(Error::Printed);
             }
             Err(error) => return Err(error),
