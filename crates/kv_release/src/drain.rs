@@ -29,7 +29,12 @@ pub(crate) async fn until_ending(running: &Running, signals: &mut Signals, reloa
         tokio::select! {
             exit = running.root.wait() => return Ending::GaveUp(exit),
             order = orders.wait_for(Option::is_some) => {
-                return if order.is_ok_and(|order| *order == Some(Order::Restart)) { Ending::Restart } else { Ending::Stop };
+                let ending = match order.as_deref() {
+                    Ok(Some(Order::Restart)) => Ending::Restart,
+                    Ok(Some(Order::Stop) | None) | Err(_) => Ending::Stop,
+                };
+                tracing::info!(?ending, "draining");
+                return ending;
             }
             asked = signals.next() => match asked {
                 Asked::Reload => reload(),
@@ -62,5 +67,51 @@ pub(crate) async fn drain(
             }
             asked = signals.next() => if asked == Asked::Interrupt { return Ending::Interrupted },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::Flags,
+        config::{Kind, Settings, environment::Environment},
+        release::Release,
+    };
+    use otp::{ChildSpec, Shutdown, Strategy, Supervisor};
+    use rustix::process::{Signal, getpid, kill_process};
+    use std::future::pending;
+
+    /// A node with a child that never stops by itself.
+    fn stubborn() -> Running {
+        let kind = Kind { release: "foo", takes_clients: false };
+        let settings = Settings::load(kind, &Flags::default(), &Environment::default()).unwrap();
+        let running = crate::boot::alone(&Release::new("foo", "1.2.3"), &settings).unwrap();
+        let child =
+            ChildSpec::worker("stubborn", |_| pending::<Result<(), String>>()).shutdown(Shutdown::Infinity);
+        let root = Supervisor::new("root", Strategy::OneForOne).child(child).start();
+        Running { root, ..running }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_ends_a_drain_that_hangs() {
+        let mut signals = Signals::listen().unwrap();
+        let ending = drain(&stubborn(), &mut signals, Duration::from_secs(10), Ending::Stop).await;
+        assert_eq!(ending, Ending::Stop);
+    }
+
+    #[tokio::test]
+    async fn an_order_or_a_signal_begins_the_drain_and_an_interrupt_cuts_it_short() {
+        let running = stubborn();
+        let mut signals = Signals::listen().unwrap();
+        running.node.order(Order::Restart);
+        assert_eq!(until_ending(&running, &mut signals, || {}).await, Ending::Restart);
+
+        let running = stubborn();
+        kill_process(getpid(), Signal::INT).unwrap();
+        assert_eq!(until_ending(&running, &mut signals, || {}).await, Ending::Stop);
+        kill_process(getpid(), Signal::INT).unwrap();
+        let long = Duration::from_secs(3600);
+        assert_eq!(drain(&running, &mut signals, long, Ending::Stop).await, Ending::Interrupted);
     }
 }

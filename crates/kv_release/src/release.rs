@@ -1,29 +1,18 @@
-//! A release: its name, its version, what it serves, and what each verb does with it.
+//! A release as its `main` describes it: a name, a version, and what it serves.
 
 use crate::{
-    cli::{self, Cli, Flags, Verb},
-    config::{ClientLimits, Kind, Settings, environment::Environment},
-    console,
-    control::{client, place::Place},
-    daemon,
+    config::{ClientLimits, Kind},
     error::Error,
-    exit_code,
-    limits::BOOT_PATIENCE,
-    output::say,
-    run::{self, Manner},
 };
 use kv_cluster::Cluster;
 use otp::Supervisor;
 use std::{
     fmt::{self, Display},
-    io,
     net::SocketAddr,
     pin::Pin,
-    process::ExitCode,
-    time::Duration,
 };
 
-/// A release, to be run by `main`.
+/// A release, for [`main`](crate::main) to run.
 pub struct Release {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
@@ -72,69 +61,9 @@ impl Release {
         self
     }
 
-    /// Does what the command line says.
-    pub fn main(self) -> ExitCode {
-        let name = self.name;
-        let Cli { flags, verb } = cli::parse(name);
-        let code =
-            self.obey(&flags, verb.unwrap_or(Verb::Start { detached: false })).unwrap_or_else(|error| {
-                if !matches!(error, Error::Printed) {
-                    eprintln!("{name}: {error}");
-                }
-                error.exit_code()
-            });
-        ExitCode::from(code)
-    }
-
     pub(crate) fn kind(&self) -> Kind {
         Kind { release: self.name, takes_clients: self.open_clients.is_some() }
     }
-
-    fn obey(self, flags: &Flags, verb: Verb) -> Result<u8, Error> {
-        let kind = self.kind();
-        let settings = || Settings::load(kind, flags, &Environment::read());
-        let place = || settings().map(|settings| Place::new(&settings.run_dir, &settings.node));
-        match verb {
-            Verb::Start { detached: false } => {
-                return run::run(self, flags, &settings()?, Manner::Foreground);
-            }
-            Verb::Start { detached: true } => return run::run(self, flags, &settings()?, Manner::Detached),
-            Verb::StartIex => return run::run(self, flags, &settings()?, Manner::Console),
-            Verb::Daemon => daemon::start(&place()?, flags)?,
-            Verb::Remote => remote(&place()?)?,
-            Verb::Rpc(expression) => console::rpc(&place()?, &expression.line(), expression.json)?,
-            Verb::Eval(expression) => run::eval(&self, &settings()?, &expression)?,
-            Verb::Restart => restart(&place()?)?,
-            Verb::Stop => stop(&place()?, settings()?.shutdown)?,
-            Verb::Pid => console::rpc(&place()?, "pid", false)?,
-            Verb::Version => say(format_args!("{} {}", self.name, self.version)),
-            Verb::CheckConfig => say(settings()?.summary()),
-            Verb::Completions { shell } => {
-                clap_complete::generate(shell, &mut cli::command(self.name), self.name, &mut io::stdout());
-            }
-        }
-        Ok(exit_code::OK)
-    }
-}
-
-/// A console of its own, once it is sure that somebody answers.
-fn remote(place: &Place) -> Result<(), Error> {
-    client::ask(place, "node", false)?;
-    console::converse(place, "leaves it, and the node runs on")
-}
-
-/// Tells the node to stop and waits until it has.
-fn stop(place: &Place, deadline: Duration) -> Result<(), Error> {
-    client::ask(place, "stop", false)?;
-    client::wait(place, "stop", deadline + BOOT_PATIENCE, || Ok(place.is_free()))
-}
-
-/// Tells the node to restart and waits until it answers afresh.
-fn restart(place: &Place) -> Result<(), Error> {
-    let started = |place| client::ask(place, "status", true).map(|status| status["started_unix_ms"].clone());
-    let before = started(place)?;
-    client::ask(place, "restart", false)?;
-    client::wait(place, "restart", BOOT_PATIENCE, || Ok(started(place).is_ok_and(|now| now != before)))
 }
 
 impl fmt::Debug for Release {

@@ -7,7 +7,7 @@ use crate::{
         Kind, Settings,
         environment::{self, Environment},
     },
-    console::{self, KeepTerminal, Order},
+    console::Order,
     control::place::Place,
     drain::{self, Ending},
     error::Error,
@@ -16,8 +16,9 @@ use crate::{
     log::{Log, Sink},
     output::say,
     release::Release,
-    runtime,
+    runtime, script,
     signals::Signals,
+    terminal::{self, KeepTerminal},
 };
 use std::{os::unix::process::CommandExt, path::Path, process::Command, sync::Arc, thread};
 
@@ -55,7 +56,7 @@ pub(crate) fn run(release: Release, flags: &Flags, settings: &Settings, manner: 
     match ending? {
         Ending::Stop => Ok(exit_code::OK),
         Ending::Interrupted => Ok(exit_code::INTERRUPTED),
-        Ending::GaveUp(exit) => Err(Error::GaveUp(exit.to_string())),
+        Ending::GaveUp(exit) => Err(Error::GaveUp(exit)),
         Ending::Restart => Err(start_again(&program)),
     }
 }
@@ -90,7 +91,7 @@ pub(crate) fn eval(release: &Release, settings: &Settings, expression: &Expressi
     Log::start(&settings.log_level, settings.log_format, Sink::Stderr)?;
     let runtime = runtime::build()?;
     let running = runtime.block_on(async { boot::alone(release, settings) })?;
-    console::eval(&runtime, &running.node, &expression.line(), expression.json)
+    script::eval(&runtime, &running.node, &expression.line(), expression.json)
 }
 
 /// The console runs on a thread of its own, since it waits for a person; when it is left, the node ends.
@@ -98,7 +99,7 @@ fn open_console(place: Place, running: &boot::Running) {
     let node = Arc::clone(&running.node);
     thread::spawn(move || {
         say(format_args!("  log      {}\n", place.log().display()));
-        if let Err(error) = console::converse(&place, "stops the node") {
+        if let Err(error) = terminal::converse(&place, "stops the node") {
             tracing::error!(%error, "the console ended");
         }
         node.order(Order::Stop);

@@ -1,14 +1,17 @@
 //! Judges what the layers say, value by value, and makes [`Settings`] of it.
 
 use super::{
-    CLIENTS, Kind, LogFormat, Secret, Settings,
+    CLIENTS, Kind, Secret, Settings,
     environment::Environment,
     file::File,
     layers::{self, Document, Layers, Route},
     problem::{Place, Problem},
     suggest::nearest,
 };
-use crate::{limits::COOKIE_BYTES, log::level_problem};
+use crate::{
+    limits::COOKIE_BYTES,
+    log::{LogFormat, level_problem},
+};
 use kv_cluster::{NodeName, RouteError, RouteRow, Routes};
 use otp::Intensity;
 use std::{

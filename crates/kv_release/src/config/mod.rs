@@ -14,7 +14,7 @@ mod tests;
 
 pub use layers::ClientLimits;
 
-use crate::{cli::Flags, error::Error};
+use crate::{cli::Flags, error::Error, log::LogFormat};
 use environment::Environment;
 use file::File;
 use kv_cluster::{NodeName, Routes};
@@ -54,13 +54,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(hidden)")
     }
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
 }
 
 /// What a release brings that the configuration is checked against.

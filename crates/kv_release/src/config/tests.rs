@@ -1,14 +1,14 @@
 //! Each mistake with its exact message, and the order of the layers.
 
 use super::{
-    Kind, LogFormat, Secret, Settings,
+    Kind, Secret, Settings,
     environment::Environment,
     file::File,
     layers::Layers,
     problem::Problem,
     schema::{KEYS, Section},
 };
-use crate::cli::Flags;
+use crate::{cli::Flags, log::LogFormat};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,

@@ -1,7 +1,7 @@
 //! `rpc` and `eval`: expressions from the command line, results on stdout.
 
-use super::{grammar::statements, node::Node};
 use crate::{
+    console::{self, Node, grammar::statements},
     control::{client, place::Place},
     error::Error,
     output::say,
@@ -17,7 +17,7 @@ pub(crate) fn rpc(place: &Place, line: &str, json: bool) -> Result<(), Error> {
 /// Evaluates each statement on a node in this process.
 pub(crate) fn eval(runtime: &Runtime, node: &Node, line: &str, json: bool) -> Result<(), Error> {
     each(line, json, |statement| {
-        let answer = runtime.block_on(super::evaluate(node, statement)).map_err(Error::Refused)?;
+        let answer = runtime.block_on(console::evaluate(node, statement)).map_err(Error::Refused)?;
         Ok(if json { answer.json() } else { Value::String(answer.text()) })
     })
 }

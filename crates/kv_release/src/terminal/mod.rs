@@ -1,15 +1,15 @@
 //! The console on a terminal: line editing, history, completion.
 
-use super::{
-    complete::Completion,
-    grammar::{self, Command},
-};
+mod complete;
+
 use crate::{
+    console::grammar::{self, Command},
     control::{client, place::Place},
     error::Error,
     limits::HISTORY_LINES,
     output::say,
 };
+use complete::Completion;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::{CompletionType, Config, Editor, error::ReadlineError, history::FileHistory};
 use std::io::stdin;
