@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::Flags,
-        config::{Kind, Settings, environment::Environment},
+        config::{Profile, Settings, environment::Environment},
         release::Release,
     };
     use otp::{ChildSpec, Shutdown, Strategy, Supervisor};
@@ -84,8 +84,8 @@ mod tests {
 
     /// A node with a child that never stops by itself.
     fn stubborn() -> Running {
-        let kind = Kind { release: "foo", takes_clients: false };
-        let settings = Settings::load(kind, &Flags::default(), &Environment::default()).unwrap();
+        let profile = Profile { release: "foo", takes_clients: false };
+        let settings = Settings::load(profile, &Flags::default(), &Environment::default()).unwrap();
         let running = crate::boot::alone(&Release::new("foo", "1.2.3"), &settings).unwrap();
         let child =
             ChildSpec::worker("stubborn", |_| pending::<Result<(), String>>()).shutdown(Shutdown::Infinity);
@@ -93,25 +93,22 @@ mod tests {
         Running { root, ..running }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_deadline_ends_a_drain_that_hangs() {
-        let mut signals = Signals::listen().unwrap();
-        let ending = drain(&stubborn(), &mut signals, Duration::from_secs(10), Ending::Stop).await;
-        assert_eq!(ending, Ending::Stop);
-    }
-
+    /// One test, since a signal reaches all that listen in the process.
     #[tokio::test]
-    async fn an_order_or_a_signal_begins_the_drain_and_an_interrupt_cuts_it_short() {
-        let running = stubborn();
+    async fn a_drain_begins_with_an_order_or_a_signal_and_ends_at_the_deadline_or_an_interrupt() {
         let mut signals = Signals::listen().unwrap();
+        let running = stubborn();
         running.node.order(Order::Restart);
         assert_eq!(until_ending(&running, &mut signals, || {}).await, Ending::Restart);
+        let hour = Duration::from_secs(3600);
+        tokio::time::pause();
+        assert_eq!(drain(&running, &mut signals, hour, Ending::Restart).await, Ending::Restart);
+        tokio::time::resume();
 
         let running = stubborn();
         kill_process(getpid(), Signal::INT).unwrap();
         assert_eq!(until_ending(&running, &mut signals, || {}).await, Ending::Stop);
         kill_process(getpid(), Signal::INT).unwrap();
-        let long = Duration::from_secs(3600);
-        assert_eq!(drain(&running, &mut signals, long, Ending::Stop).await, Ending::Interrupted);
+        assert_eq!(drain(&running, &mut signals, hour, Ending::Stop).await, Ending::Interrupted);
     }
 }

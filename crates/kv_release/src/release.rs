@@ -1,7 +1,7 @@
 //! A release as its `main` describes it: a name, a version, and what it serves.
 
 use crate::{
-    config::{ClientLimits, Kind},
+    config::{ClientLimits, Profile},
     error::Error,
 };
 use kv_cluster::Cluster;
@@ -61,8 +61,8 @@ impl Release {
         self
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        Kind { release: self.name, takes_clients: self.open_clients.is_some() }
+    pub(crate) fn profile(&self) -> Profile {
+        Profile { release: self.name, takes_clients: self.open_clients.is_some() }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     banner, boot,
     cli::{Expression, Flags},
     config::{
-        Kind, Settings,
+        Profile, Settings,
         environment::{self, Environment},
     },
     console::Order,
@@ -70,7 +70,7 @@ async fn live(
     log: &Log,
     manner: Manner,
 ) -> Result<Ending, Error> {
-    let kind = release.kind();
+    let profile = release.profile();
     let mut signals = Signals::listen()?;
     let running = boot::boot(release, settings, place).await?;
     say(banner::text(&running.node));
@@ -81,7 +81,7 @@ async fn live(
     if manner == Manner::Console {
         open_console(place.clone(), &running);
     }
-    let reload = || reload(kind, flags, settings, log);
+    let reload = || reload(profile, flags, settings, log);
     let ending = drain::until_ending(&running, &mut signals, reload).await;
     Ok(drain::drain(&running, &mut signals, settings.shutdown, ending).await)
 }
@@ -107,8 +107,8 @@ fn open_console(place: Place, running: &boot::Running) {
 }
 
 /// Changes what can change while the node runs, and says what cannot.
-fn reload(kind: Kind, flags: &Flags, settings: &Settings, log: &Log) {
-    match Settings::load(kind, flags, &Environment::read()) {
+fn reload(profile: Profile, flags: &Flags, settings: &Settings, log: &Log) {
+    match Settings::load(profile, flags, &Environment::read()) {
         Ok(new) => {
             log.set_level(&new.log_level);
             tracing::info!(log_level = new.log_level, "the configuration was read again");

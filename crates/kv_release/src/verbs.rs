@@ -30,8 +30,8 @@ pub fn main(release: Release) -> ExitCode {
 }
 
 fn obey(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
-    let kind = release.kind();
-    let settings = || Settings::load(kind, flags, &Environment::read());
+    let profile = release.profile();
+    let settings = || Settings::load(profile, flags, &Environment::read());
     let place = || settings().map(|settings| Place::new(&settings.run_dir, &settings.node));
     match verb {
         Verb::Start { detached: false } => {

@@ -1,11 +1,10 @@
 //! Judges what the layers say, value by value, and makes [`Settings`] of it.
 
 use super::{
-    CLIENTS, Kind, Secret, Settings,
+    CLIENTS, Profile, Secret, Settings,
     environment::Environment,
-    file::File,
     layers::{self, Document, Layers, Route},
-    problem::{Place, Problem},
+    problem::Problem,
     suggest::nearest,
 };
 use crate::{
@@ -24,44 +23,9 @@ const SHIPPED_COOKIE: &str = "weknoweachother";
 
 const NO_ROUTES: &str = "there are several nodes and no routes; write [[routes]], buckets = \"..\",";
 
-/// The name of the node that starts: the wanted one, or the file's only one of this release.
-pub(super) fn identity(
-    release: &str,
-    wanted: Option<(Place, &str)>,
-    file: Option<&File>,
-) -> Result<String, Problem> {
-    let nodes = file.map(File::nodes).unwrap_or_default();
-    let names = || nodes.iter().map(String::as_str);
-    if let Some((place, wanted)) = wanted {
-        let problem = |wrong| Problem { place, key: String::new(), wrong };
-        if let Err(error) = wanted.parse::<NodeName>() {
-            return Err(problem(error.to_string()));
-        }
-        if nodes.is_empty() || names().any(|name| name == wanted) {
-            return Ok(wanted.to_owned());
-        }
-        return Err(problem(match nearest(wanted, names()) {
-            Some(name) => format!("the file has no node {wanted}; did you mean {name}?"),
-            None => format!("the file has no node {wanted}; add [nodes.{wanted:?}]"),
-        }));
-    }
-    let Some(file) = file.filter(|_| !nodes.is_empty()) else { return Ok(format!("{release}@127.0.0.1")) };
-    let own: Vec<&str> = names().filter(|name| name.split('@').next() == Some(release)).collect();
-    let wrong = match own[..] {
-        [name] => return Ok(name.to_owned()),
-        [] => format!(
-            "no node of the release {release}; add [nodes.\"{release}@127.0.0.1\"], or name one with --node"
-        ),
-        [..] => {
-            format!("{} are all of the release {release}; name one with --node or KV_NODE", own.join(", "))
-        }
-    };
-    Err(Problem { place: Place::File(file.path.clone()), key: "nodes".to_owned(), wrong })
-}
-
 /// All that can be judged about the merged layers.
 pub(super) fn settings(
-    kind: Kind,
+    profile: Profile,
     me: &str,
     layers: &Layers,
     environment: &Environment,
@@ -69,7 +33,7 @@ pub(super) fn settings(
     let document = layers.merge().map_err(|error| vec![layers.problem(&[], error.to_string())])?;
     let mut check = Check { layers, document: &document, problems: Vec::new() };
     let node = check.node_name(me, &["nodes", me]);
-    let clients = check.clients(kind, me);
+    let clients = check.clients(profile, me);
     let link = check.link(me);
     let peers = check.peers(me);
     let routes = check.routes(me);
@@ -127,15 +91,15 @@ impl Check<'_> {
     }
 
     /// Where clients connect: what was said, else the default of a node that stands alone.
-    fn clients(&mut self, kind: Kind, me: &str) -> Option<String> {
+    fn clients(&mut self, profile: Profile, me: &str) -> Option<String> {
         let path = ["nodes", me, "clients"];
         let said = self.document.nodes.get(me).and_then(|node| node.clients.clone());
-        match (kind.takes_clients, said) {
+        match (profile.takes_clients, said) {
             (true, Some(address)) => self.public_clients(&path, address),
             (true, None) if self.layers.no_nodes() => Some(CLIENTS.to_owned()),
             (true | false, None) => None,
             (false, Some(_)) => {
-                self.wrong(&path, format!("{} takes no clients; remove it", kind.release));
+                self.wrong(&path, format!("{} takes no clients; remove it", profile.release));
                 None
             }
         }

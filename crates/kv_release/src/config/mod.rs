@@ -1,10 +1,11 @@
 //! Configuration: four layers become one typed value, before any port is bound.
 //!
-//! Follow it in this order: [`environment`] and [`file`] -> [`layers`] -> [`check`] -> [`Settings`].
+//! Follow it in this order: [`environment`] and [`mod@file`] -> [`identity`] -> [`layers`] -> [`check`] -> [`Settings`].
 
 mod check;
 pub(crate) mod environment;
 mod file;
+mod identity;
 mod layers;
 mod problem;
 mod schema;
@@ -58,7 +59,7 @@ impl fmt::Debug for Secret {
 
 /// What a release brings that the configuration is checked against.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Kind {
+pub(crate) struct Profile {
     pub(crate) release: &'static str,
     pub(crate) takes_clients: bool,
 }
@@ -68,8 +69,12 @@ const CLIENTS: &str = "127.0.0.1:4040";
 
 impl Settings {
     /// Reads and checks all layers.
-    pub(crate) fn load(kind: Kind, flags: &Flags, environment: &Environment) -> Result<Settings, Error> {
-        load(kind, flags, environment).map_err(|problems| Error::Config {
+    pub(crate) fn load(
+        profile: Profile,
+        flags: &Flags,
+        environment: &Environment,
+    ) -> Result<Settings, Error> {
+        load(profile, flags, environment).map_err(|problems| Error::Config {
             problems: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         })
     }
@@ -109,14 +114,14 @@ impl Settings {
     }
 }
 
-fn load(kind: Kind, flags: &Flags, environment: &Environment) -> Result<Settings, Vec<Problem>> {
+fn load(profile: Profile, flags: &Flags, environment: &Environment) -> Result<Settings, Vec<Problem>> {
     let chosen = flags.config.clone().or_else(|| environment.variables.get("KV_CONFIG").map(PathBuf::from));
     let file = chosen.map(|path| File::read(&path)).transpose().map_err(|problem| vec![problem])?;
-    understand(kind, file, flags, environment)
+    understand(profile, file, flags, environment)
 }
 
 fn understand(
-    kind: Kind,
+    profile: Profile,
     file: Option<File>,
     flags: &Flags,
     environment: &Environment,
@@ -130,8 +135,8 @@ fn understand(
     let flag = flags.node.as_deref().map(|name| (Place::Flag("--node"), name));
     let variable =
         environment.variables.get("KV_NODE").map(|name| (Place::Variable("KV_NODE"), name.as_str()));
-    let me =
-        check::identity(kind.release, flag.or(variable), file.as_ref()).map_err(|problem| vec![problem])?;
+    let me = identity::identify(profile.release, flag.or(variable), file.as_ref())
+        .map_err(|problem| vec![problem])?;
     let layers = Layers::gather(file, &me, environment, flags)?;
-    check::settings(kind, &me, &layers, environment)
+    check::settings(profile, &me, &layers, environment)
 }

@@ -1,7 +1,7 @@
 //! Each mistake with its exact message, and the order of the layers.
 
 use super::{
-    Kind, Secret, Settings,
+    Profile, Secret, Settings,
     environment::Environment,
     file::File,
     layers::Layers,
@@ -16,8 +16,8 @@ use std::{
     time::Duration,
 };
 
-const FOO: Kind = Kind { release: "foo", takes_clients: true };
-const BAR: Kind = Kind { release: "bar", takes_clients: false };
+const FOO: Profile = Profile { release: "foo", takes_clients: true };
+const BAR: Profile = Profile { release: "bar", takes_clients: false };
 
 const PAIR: &str = r#"cookie = "weknoweachother"
 [nodes."foo@127.0.0.1"]
@@ -40,19 +40,19 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 
 /// Everything but the reading of the file.
 fn load(
-    kind: Kind,
+    profile: Profile,
     text: Option<&str>,
     variables: &[(&str, &str)],
     flags: &Flags,
 ) -> Result<Settings, Vec<Problem>> {
     let file = text.map(|text| File::parse(Path::new("kv.toml"), text.to_owned()));
     let file = file.transpose().map_err(|problem| vec![problem])?;
-    super::understand(kind, file, flags, &environment(variables))
+    super::understand(profile, file, flags, &environment(variables))
 }
 
 /// What is said about a file, one line for each mistake.
-fn said(kind: Kind, text: &str) -> String {
-    match load(kind, Some(text), &[], &Flags::default()) {
+fn said(profile: Profile, text: &str) -> String {
+    match load(profile, Some(text), &[], &Flags::default()) {
         Ok(settings) => settings.summary(),
         Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     }
@@ -160,7 +160,10 @@ fn a_key_or_value_that_means_nothing() {
             "kv.toml:3: log.format: \"xml\" is no format; write \"text\" or \"json\"\n\
              kv.toml:2: log.level: \"inof\" is no level; write one of off, error, warn, info, debug, trace",
         ),
-        ("log = 1".to_owned(), "kv.toml:1: log: is no table; begin it with [log]"),
+        (
+            "log = 1".to_owned(),
+            "kv.toml:1: log: is no table; give it a line of its own in brackets, with its keys below",
+        ),
         ("[routes]".to_owned(), "kv.toml:1: routes: is no list of rows; begin each row with [[routes]]"),
     ]);
 }
