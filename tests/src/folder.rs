@@ -1,7 +1,8 @@
 //! A folder of a test's own, gone with the test.
 
 use std::{
-    fs,
+    fs::{self, DirBuilder},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU32, Ordering},
@@ -18,7 +19,8 @@ impl Folder {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("kv-test-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("the temporary folder is writable");
+        // A control socket's folder must be its owner's alone.
+        DirBuilder::new().mode(0o700).create(&path).expect("the temporary folder is writable");
         Folder(path)
     }
 

@@ -1,6 +1,9 @@
 //! How a node begins and ends.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tests::{Folder, Pair, Release, Signal};
 
 #[test]
@@ -14,6 +17,20 @@ fn signals_drain_and_end_it_well() {
         let status = node.wait();
         assert_eq!(status.code(), Some(0), "{signal:?}: {status}\n{}", node.log());
     }
+}
+
+#[test]
+fn clients_that_say_nothing_do_not_hold_up_the_end() {
+    let mut node = Release::alone();
+    let mut silent = node.client();
+    let mut subscribed = node.client();
+    assert_eq!(subscribed.ask("CREATE shopping"), "OK");
+    assert_eq!(subscribed.ask("SUBSCRIBE shopping"), "OK");
+    let start = Instant::now();
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}\n{}", start.elapsed(), node.log());
+    silent.until_closed();
 }
 
 #[test]

@@ -4,5 +4,5 @@ use kv_release::Release;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    Release::new("bar", env!("CARGO_PKG_VERSION")).main()
+    kv_release::main(Release::new("bar", env!("CARGO_PKG_VERSION")))
 }

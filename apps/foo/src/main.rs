@@ -4,12 +4,11 @@ use kv_release::{Face, Release};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    Release::new("foo", env!("CARGO_PKG_VERSION"))
-        .clients(|address, cluster, limits| async move {
-            let limits =
-                kv_server::Limits { line_bytes: limits.max_line_bytes, connections: limits.max_connections };
-            let listening = kv_server::listen(&address, cluster, limits).await?;
-            Ok::<_, kv_server::Error>(Face::new(listening.address, move || listening.supervisor()))
-        })
-        .main()
+    let foo = Release::new("foo", env!("CARGO_PKG_VERSION"));
+    kv_release::main(foo.clients(|address, cluster, limits| async move {
+        let limits =
+            kv_server::Limits { line_bytes: limits.max_line_bytes, connections: limits.max_connections };
+        let listening = kv_server::listen(&address, cluster, limits).await?;
+        Ok::<_, kv_server::Error>(Face::new("kv_server", listening.address, move || listening.supervisor()))
+    }))
 }

@@ -21,6 +21,7 @@ use tokio::{
     task::yield_now,
     time::{MissedTickBehavior, interval, timeout},
 };
+use tracing::debug;
 
 /// Lets the peer be up over this socket until the link ends.
 pub(crate) async fn serve(mut stream: TcpStream, peer: &Peer, local: &Arc<Local>, stop: &Stop) {
@@ -33,6 +34,9 @@ pub(crate) async fn serve(mut stream: TcpStream, peer: &Peer, local: &Arc<Local>
         stuck_beats: 0,
     };
     let up = peer.up(link);
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "the link's socket delays small frames");
+    }
     let (mut reader, mut writer) = stream.split();
     let Err(end) = connection.run(&mut reader, &writer, stop).await;
     if let LinkEnd::Stopped = end {

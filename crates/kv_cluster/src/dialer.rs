@@ -61,8 +61,10 @@ async fn dial(local: &Local, peer: &Peer) -> Result<TcpStream, DialError> {
     let shaken = handshake::dial(&mut stream, &local.me, peer.name(), &local.cookie);
     let error = match timeout(HANDSHAKE_TIMEOUT, shaken).await {
         Ok(Ok(())) => return Ok(stream),
+        // Silence is no refusal: behind a proxy, or while it hangs, an absent node is connected to all the same.
+        Ok(Err(HandshakeError::Io(error))) => return Err(unreachable(error.to_string())),
+        Err(_) => return Err(unreachable("no answer in time".into())),
         Ok(Err(error)) => error,
-        Err(_) => HandshakeError::TimedOut,
     };
     drop(timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, &error)).await);
     Err(DialError::NoLink { address: peer.address().into(), error })

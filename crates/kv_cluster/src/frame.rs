@@ -107,3 +107,48 @@ pub(crate) fn shrink(buffer: &mut Vec<u8>) {
         *buffer = Vec::new();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u32).to_le_bytes(), bytes].concat()
+    }
+
+    #[test]
+    fn frames_are_read_however_they_are_cut() {
+        let sent = [frame(b"one"), frame(b""), frame(&[7; 100_000]), frame(b"four")].concat();
+        for size in [1, 3, 4, 5, 1_000, sent.len()] {
+            let (mut input, mut lengths) = (Input::default(), Vec::new());
+            for piece in sent.chunks(size) {
+                input.room().extend_from_slice(piece);
+                while let Some(frame) = input.frame().unwrap() {
+                    lengths.push(frame.len());
+                }
+            }
+            assert_eq!(lengths, [3, 0, 100_000, 4], "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_limit_takes_no_memory() {
+        let mut input = Input::default();
+        input.room().extend_from_slice(&u32::MAX.to_le_bytes());
+        assert!(input.frame().is_err());
+        assert!(input.bytes.capacity() <= 2 * READ_BYTES);
+    }
+
+    #[test]
+    fn what_has_gone_is_forgotten_and_the_rest_keeps_its_order() {
+        let mut output = Output::default();
+        output.gather(&mut b"hello ".to_vec());
+        output.gather(&mut b"world".to_vec());
+        output.advance(2);
+        assert_eq!(output.unsent(), b"llo world");
+        output.advance(7);
+        assert_eq!(output.unsent(), b"ld");
+        output.advance(2);
+        assert!(output.is_empty() && output.bytes.is_empty());
+    }
+}

@@ -46,7 +46,7 @@ pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(25);
 /// The longest pause while the peer cannot be reached, so that one that comes back is found soon.
 pub(crate) const RETRY_UNREACHABLE: Duration = Duration::from_secs(1);
 /// The longest pause while the peer refuses us, which only a person can put right.
-pub(crate) const RETRY_REFUSED: Duration = Duration::from_secs(30);
+pub(crate) const RETRY_REFUSED: Duration = Duration::from_secs(10);
 /// A link that lived this long counts as sound, and the pauses start over.
 pub(crate) const SOUND_AFTER: Duration = Duration::from_secs(5);
 

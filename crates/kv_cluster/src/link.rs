@@ -283,3 +283,52 @@ fn unsubscribe(state: &mut State, subscription: u64) {
 fn unasked(id: u32) -> Malformed {
     Malformed(format!("an answer to call {id} that does not fit what was asked"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        limits::CALLS_IN_FLIGHT,
+        wire::{self, Answer},
+    };
+    use kv::Op;
+
+    fn link() -> Link {
+        Link::new("bar@127.0.0.1".parse().unwrap())
+    }
+
+    #[test]
+    fn a_link_with_too_many_bytes_unanswered_is_busy_until_some_are_answered() {
+        let (link, value) = (link(), vec![b'x'; 1024 * 1024]);
+        let request = Request { bucket: b"shopping", op: Op::Put { key: b"milk", value: &value } };
+        let calls: Vec<_> = (0..1_000).map_while(|_| link.call(&[request]).ok()).collect();
+        assert_eq!(calls.len(), 63, "64 MiB, less the frames' own bytes");
+        assert!(matches!(link.call(&[request]), Err(Error::Busy { .. })));
+        let mut answers = Vec::new();
+        wire::encode(&mut answers, &Answer::NotOwner);
+        link.answers(0, Replies::read(&answers).unwrap()).unwrap();
+        assert!(link.call(&[request]).is_ok());
+    }
+
+    #[test]
+    fn a_link_with_too_many_calls_unanswered_is_busy() {
+        let (link, request) = (link(), Request { bucket: b"shopping", op: Op::Create });
+        let calls: Vec<_> = (0..1_000_000).map_while(|_| link.call(&[request]).ok()).collect();
+        assert_eq!(calls.len(), CALLS_IN_FLIGHT);
+        assert!(matches!(link.call(&[request]), Err(Error::Busy { .. })));
+    }
+
+    #[test]
+    fn changes_wait_when_too_much_is_unsent_and_calls_of_a_closed_link_end() {
+        let (link, value) = (link(), vec![b'x'; 1024 * 1024].into_boxed_slice());
+        let change = kv::Change::Set { key: b"milk".as_slice().into(), value };
+        while link.send_change(1, &change).is_ok() {}
+        assert_eq!(link.send_change(1, &change), Err(NotSent::Full));
+        link.fetch(|outgoing| outgoing.clear());
+        assert_eq!(link.send_change(1, &change), Ok(()));
+        let (_, mut answer) = link.call(&[Request { bucket: b"shopping", op: Op::Create }]).unwrap();
+        link.close();
+        assert!(matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+        assert_eq!(link.send_change(1, &change), Err(NotSent::Closed));
+    }
+}

@@ -110,3 +110,6 @@ fn owner(nodes: &[String], known: &[NodeName]) -> Result<NodeName, (String, Stri
     }
     Ok(node)
 }
+
+#[cfg(test)]
+mod tests;

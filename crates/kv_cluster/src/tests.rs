@@ -87,6 +87,19 @@ impl Node {
         .await
     }
 
+    /// The names of this node's own buckets.
+    fn own_buckets(&self) -> Vec<String> {
+        let (mut names, mut cursor) = (Vec::new(), 0);
+        loop {
+            let page = self.store.buckets(cursor);
+            names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
+            cursor = page.next;
+            if cursor == 0 {
+                return names;
+            }
+        }
+    }
+
     /// Waits for the next time that the peer goes down, and says why.
     async fn peer_goes_down(&self) -> String {
         let mut events = self.cluster.events();

@@ -1,14 +1,10 @@
 //! What a node says on stdout when it has started. The lines `name  value` are stable: scripts read them.
 
 use crate::console::Node;
-use std::{io::Write, net::SocketAddr};
+use std::net::SocketAddr;
 
-/// Prints the banner; a closed stdout is no reason to end.
-pub(crate) fn print(node: &Node) {
-    let _ = std::io::stdout().lock().write_all(text(node).as_bytes());
-}
-
-fn text(node: &Node) -> String {
+/// The banner.
+pub(crate) fn text(node: &Node) -> String {
     let (release, version, me, pid) = (node.release, node.version, node.cluster.me(), std::process::id());
     let address = |address: Option<SocketAddr>| address.map_or("none".to_owned(), |known| known.to_string());
     let (clients, link) = (address(node.clients), address(node.link));
@@ -35,7 +31,6 @@ fn text(node: &Node) -> String {
   talk to it      {talk}{cluster}
   its console     {release} remote{with}
   all verbs       {release} help
-
 "
     )
 }

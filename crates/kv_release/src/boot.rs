@@ -6,7 +6,7 @@ use crate::{
     console::Node,
     control::{place::Place, server},
     error::Error,
-    release::Release,
+    release::{Face, Release},
 };
 use kv::Store;
 use kv_cluster::{Cluster, Cookie, Heartbeat, Routes};
@@ -48,9 +48,8 @@ pub(crate) async fn boot(release: Release, settings: &Settings, place: &Place) -
         })
         .child(ChildSpec::supervisor("kv", move || kv::supervisor(&store, intensity)))
         .child(ChildSpec::supervisor("kv_cluster", move || cluster.supervisor().intensity(intensity)));
-    if let Some(mut clients) = clients {
-        let supervisor = move || (clients.supervisor)().intensity(intensity);
-        root = root.child(ChildSpec::supervisor("kv_server", supervisor));
+    if let Some(Face { name, mut supervisor, .. }) = clients {
+        root = root.child(ChildSpec::supervisor(name, move || supervisor().intensity(intensity)));
     }
     Ok(start(node, root))
 }
@@ -111,7 +110,7 @@ fn of_cluster(settings: &Settings) -> kv_cluster::Settings {
         peers: settings.peers.clone(),
         routes: settings.routes.clone(),
         // Without a link nobody is asked for it.
-        cookie: Cookie::new(settings.cookie.as_deref().unwrap_or_default()),
+        cookie: Cookie::new(settings.cookie.as_ref().map(|cookie| cookie.0.as_str()).unwrap_or_default()),
         heartbeat: Heartbeat { every: settings.heartbeat, missed: settings.missed_heartbeats },
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     error::Error,
     exit_code,
     limits::{BOOT_PATIENCE, DAEMON_LOG_BYTES},
+    output::say,
 };
 use std::{
     fs::{self, File},
@@ -29,7 +30,7 @@ pub(crate) fn start(place: &Place, flags: &Flags) -> Result<(), Error> {
         }
         Ok(client::ask(place, "pid", true).is_ok_and(|pid| pid == child.id()))
     })?;
-    println!("{}", child.id());
+    say(child.id());
     Ok(())
 }
 

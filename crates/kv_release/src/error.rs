@@ -42,8 +42,8 @@ pub(crate) enum Error {
     #[error("failed")]
     Printed,
 
-    #[error("the node gave up: {0}")]
-    GaveUp(String),
+    #[error("the node {0}")]
+    GaveUp(otp::Exit),
 
     #[error("the node did not start (exit code {code}); its log says:\n{log}")]
     Daemon { code: u8, log: String },

@@ -1,7 +1,7 @@
 //! What makes a release: configuration, command line, boot and drain, console, control socket, log.
 //!
-//! Follow a start through the files in this order: release -> cli -> config -> run -> boot -> banner -> drain.
-//! Follow a verb that talks to a running node: release -> console -> control/client ⇒ control/server -> console.
+//! Follow a start through the files in this order: verbs -> cli -> config -> run -> boot -> banner -> drain.
+//! Follow an expression to a running node: verbs -> script or terminal -> control/client ⇒ control/server -> console.
 
 mod banner;
 mod boot;
@@ -15,10 +15,15 @@ mod error;
 mod exit_code;
 mod limits;
 mod log;
+mod output;
 mod release;
 mod run;
 mod runtime;
+mod script;
 mod signals;
+mod terminal;
+mod verbs;
 
 pub use config::ClientLimits;
 pub use release::{Face, Release};
+pub use verbs::main;

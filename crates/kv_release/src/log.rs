@@ -1,6 +1,6 @@
 //! The log: events on stderr, as text for people or as JSON for machines. A panic is an event too.
 
-use crate::{config::LogFormat, error::Error};
+use crate::error::Error;
 use std::{
     fs::File,
     io::{self, IsTerminal},
@@ -15,6 +15,13 @@ use tracing_subscriber::{
     reload,
     util::SubscriberInitExt,
 };
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
 
 /// Where log lines go.
 #[derive(Debug)]

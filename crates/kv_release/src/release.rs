@@ -1,27 +1,18 @@
-//! A release: its name, its version, what it serves, and what each verb does with it.
+//! A release as its `main` describes it: a name, a version, and what it serves.
 
 use crate::{
-    cli::{self, Cli, Flags, Verb},
-    config::{ClientLimits, Kind, Settings, environment::Environment},
-    console,
-    control::{client, place::Place},
-    daemon,
+    config::{ClientLimits, Profile},
     error::Error,
-    exit_code,
-    limits::BOOT_PATIENCE,
-    run::{self, Manner},
 };
 use kv_cluster::Cluster;
 use otp::Supervisor;
 use std::{
     fmt::{self, Display},
-    io,
     net::SocketAddr,
     pin::Pin,
-    process::ExitCode,
 };
 
-/// A release, to be run by `main`.
+/// A release, for [`main`](crate::main) to run.
 pub struct Release {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
@@ -30,6 +21,7 @@ pub struct Release {
 
 /// A face of the node: a bound port, and the supervisor of those who come to it.
 pub struct Face {
+    pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) supervisor: Box<dyn FnMut() -> Supervisor + Send>,
 }
@@ -39,9 +31,13 @@ pub(crate) type OpenClients = Box<dyn FnOnce(String, Cluster, ClientLimits) -> O
 type Opening = Pin<Box<dyn Future<Output = Result<Face, Error>>>>;
 
 impl Face {
-    /// A face whose port is bound at `address`. `supervisor` is called at every start.
-    pub fn new(address: SocketAddr, supervisor: impl FnMut() -> Supervisor + Send + 'static) -> Face {
-        Face { address, supervisor: Box::new(supervisor) }
+    /// The application `name`, whose port is bound at `address`. `supervisor` is called at every start.
+    pub fn new(
+        name: &'static str,
+        address: SocketAddr,
+        supervisor: impl FnMut() -> Supervisor + Send + 'static,
+    ) -> Face {
+        Face { name, address, supervisor: Box::new(supervisor) }
     }
 }
 
@@ -65,74 +61,9 @@ impl Release {
         self
     }
 
-    /// Does what the command line says.
-    pub fn main(self) -> ExitCode {
-        let name = self.name;
-        let Cli { flags, verb } = cli::parse(name);
-        let code =
-            self.obey(&flags, verb.unwrap_or(Verb::Start { detached: false })).unwrap_or_else(|error| {
-                if !matches!(error, Error::Printed) {
-                    eprintln!("{name}: {error}");
-                }
-                error.exit_code()
-            });
-        ExitCode::from(code)
+    pub(crate) fn profile(&self) -> Profile {
+        Profile { release: self.name, takes_clients: self.open_clients.is_some() }
     }
-
-    pub(crate) fn kind(&self) -> Kind {
-        Kind { release: self.name, takes_clients: self.open_clients.is_some() }
-    }
-
-    fn obey(self, flags: &Flags, verb: Verb) -> Result<u8, Error> {
-        match verb {
-            Verb::Version => {
-                println!("{} {}", self.name, self.version);
-                return Ok(exit_code::OK);
-            }
-            Verb::Completions { shell } => {
-                clap_complete::generate(shell, &mut cli::command(self.name), self.name, &mut io::stdout());
-                return Ok(exit_code::OK);
-            }
-            _ => {}
-        }
-        let settings = Settings::load(self.kind(), flags, &Environment::read())?;
-        let place = Place::new(&settings.run_dir, &settings.node);
-        match verb {
-            Verb::Start { detached: false } => return run::run(self, flags, &settings, Manner::Foreground),
-            Verb::Start { detached: true } => return run::run(self, flags, &settings, Manner::Detached),
-            Verb::StartIex => return run::run(self, flags, &settings, Manner::Console),
-            Verb::Daemon => daemon::start(&place, flags)?,
-            Verb::Remote => remote(&place)?,
-            Verb::Rpc(expression) => console::rpc(&place, &expression.line(), expression.json)?,
-            Verb::Eval(expression) => run::eval(&self, &settings, &expression)?,
-            Verb::Restart => restart(&place)?,
-            Verb::Stop => stop(&place, &settings)?,
-            Verb::Pid => console::rpc(&place, "pid", false)?,
-            Verb::CheckConfig => println!("{}", settings.summary()),
-            Verb::Version | Verb::Completions { .. } => {}
-        }
-        Ok(exit_code::OK)
-    }
-}
-
-/// A console of its own, once it is sure that somebody answers.
-fn remote(place: &Place) -> Result<(), Error> {
-    client::ask(place, "node", false)?;
-    console::converse(place, "leaves it, and the node runs on")
-}
-
-/// Tells the node to stop and waits until it has.
-fn stop(place: &Place, settings: &Settings) -> Result<(), Error> {
-    client::ask(place, "stop", false)?;
-    client::wait(place, "stop", settings.shutdown + BOOT_PATIENCE, || Ok(place.is_free()))
-}
-
-/// Tells the node to restart and waits until it answers afresh.
-fn restart(place: &Place) -> Result<(), Error> {
-    let started = |place| client::ask(place, "status", true).map(|status| status["started_unix_ms"].clone());
-    let before = started(place)?;
-    client::ask(place, "restart", false)?;
-    client::wait(place, "restart", BOOT_PATIENCE, || Ok(started(place).is_ok_and(|now| now != before)))
 }
 
 impl fmt::Debug for Release {

@@ -4,19 +4,21 @@ use crate::{
     banner, boot,
     cli::{Expression, Flags},
     config::{
-        Kind, Settings,
+        Profile, Settings,
         environment::{self, Environment},
     },
-    console::{self, KeepTerminal, Order},
+    console::Order,
     control::place::Place,
     drain::{self, Ending},
     error::Error,
     exit_code,
     limits::RUNTIME_SHUTDOWN,
     log::{Log, Sink},
+    output::say,
     release::Release,
-    runtime,
+    runtime, script,
     signals::Signals,
+    terminal::{self, KeepTerminal},
 };
 use std::{os::unix::process::CommandExt, path::Path, process::Command, sync::Arc, thread};
 
@@ -43,7 +45,7 @@ pub(crate) fn run(release: Release, flags: &Flags, settings: &Settings, manner: 
     let claim = place.claim()?;
     let sink = if manner == Manner::Console { Sink::File(place.log()) } else { Sink::Stderr };
     let log = Log::start(&settings.log_level, settings.log_format, sink)?;
-    let terminal = KeepTerminal::new();
+    let terminal = (manner == Manner::Console).then(KeepTerminal::new);
     let runtime = runtime::build()?;
     let ending = runtime.block_on(live(release, flags, settings, &place, &log, manner));
     match ending {
@@ -54,7 +56,7 @@ pub(crate) fn run(release: Release, flags: &Flags, settings: &Settings, manner: 
     match ending? {
         Ending::Stop => Ok(exit_code::OK),
         Ending::Interrupted => Ok(exit_code::INTERRUPTED),
-        Ending::GaveUp(exit) => Err(Error::GaveUp(exit.to_string())),
+        Ending::GaveUp(exit) => Err(Error::GaveUp(exit)),
         Ending::Restart => Err(start_again(&program)),
     }
 }
@@ -68,10 +70,10 @@ async fn live(
     log: &Log,
     manner: Manner,
 ) -> Result<Ending, Error> {
-    let kind = release.kind();
+    let profile = release.profile();
     let mut signals = Signals::listen()?;
     let running = boot::boot(release, settings, place).await?;
-    banner::print(&running.node);
+    say(banner::text(&running.node));
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -79,7 +81,7 @@ async fn live(
     if manner == Manner::Console {
         open_console(place.clone(), &running);
     }
-    let reload = || reload(kind, flags, settings, log);
+    let reload = || reload(profile, flags, settings, log);
     let ending = drain::until_ending(&running, &mut signals, reload).await;
     Ok(drain::drain(&running, &mut signals, settings.shutdown, ending).await)
 }
@@ -89,15 +91,15 @@ pub(crate) fn eval(release: &Release, settings: &Settings, expression: &Expressi
     Log::start(&settings.log_level, settings.log_format, Sink::Stderr)?;
     let runtime = runtime::build()?;
     let running = runtime.block_on(async { boot::alone(release, settings) })?;
-    console::eval(&runtime, &running.node, &expression.line(), expression.json)
+    script::eval(&runtime, &running.node, &expression.line(), expression.json)
 }
 
 /// The console runs on a thread of its own, since it waits for a person; when it is left, the node ends.
 fn open_console(place: Place, running: &boot::Running) {
     let node = Arc::clone(&running.node);
     thread::spawn(move || {
-        println!("  log      {}\n", place.log().display());
-        if let Err(error) = console::converse(&place, "stops the node") {
+        say(format_args!("  log      {}\n", place.log().display()));
+        if let Err(error) = terminal::converse(&place, "stops the node") {
             tracing::error!(%error, "the console ended");
         }
         node.order(Order::Stop);
@@ -105,8 +107,8 @@ fn open_console(place: Place, running: &boot::Running) {
 }
 
 /// Changes what can change while the node runs, and says what cannot.
-fn reload(kind: Kind, flags: &Flags, settings: &Settings, log: &Log) {
-    match Settings::load(kind, flags, &Environment::read()) {
+fn reload(profile: Profile, flags: &Flags, settings: &Settings, log: &Log) {
+    match Settings::load(profile, flags, &Environment::read()) {
         Ok(new) => {
             log.set_level(&new.log_level);
             tracing::info!(log_level = new.log_level, "the configuration was read again");

@@ -36,8 +36,13 @@ async fn converse(stream: &mut TcpStream, cluster: Cluster, limits: Limits, stop
             }
             () = &mut stopped => return Ok(()),
         }
-        if input.read_from(&mut reader).await? == 0 {
-            return Ok(());
+        match input.read_from(&mut reader).await? {
+            Some(0) => return Ok(()),
+            Some(_) => {}
+            None => {
+                input.rest();
+                continue;
+            }
         }
         output.wake();
         loop {

@@ -1,7 +1,7 @@
 //! What a client has sent and what of it is still to be answered.
 
 use crate::limits::{INPUT_BYTES, SPARE_BYTES};
-use std::{cell::Cell, io};
+use std::{cell::Cell, future::ready, io};
 use tokio::{io::AsyncReadExt, net::tcp::ReadHalf};
 
 thread_local! {
@@ -18,12 +18,17 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Reads what has arrived, with one system call; 0 at the end of the stream.
-    pub(crate) async fn read_from(&mut self, stream: &mut ReadHalf<'_>) -> io::Result<usize> {
+    /// Reads what has arrived, with one system call: 0 at the end of the stream, and `None` when nothing has, for
+    /// readiness can be a false alarm.
+    pub(crate) async fn read_from(&mut self, stream: &mut ReadHalf<'_>) -> io::Result<Option<usize>> {
         self.make_room();
-        let count = stream.read(&mut self.storage[self.end..]).await?;
+        let count = tokio::select! {
+            biased;
+            count = stream.read(&mut self.storage[self.end..]) => count?,
+            () = ready(()) => return Ok(None),
+        };
         self.end += count;
-        Ok(count)
+        Ok(Some(count))
     }
 
     /// What is still to be answered.

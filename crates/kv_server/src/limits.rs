@@ -27,6 +27,9 @@ pub(crate) const SPARE_BYTES: usize = 1024 * 1024;
 /// Requests that are executed as one batch.
 pub(crate) const BATCH_REQUESTS: usize = 64;
 
+/// Bytes of bucket names that are sorted together before they are written.
+pub(crate) const SORTED_BYTES: usize = 4 * 1024 * 1024;
+
 /// Buckets that one connection may subscribe to.
 pub(crate) const SUBSCRIPTIONS: usize = 1_000;
 

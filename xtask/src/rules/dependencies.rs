@@ -13,6 +13,7 @@ pub(crate) const ALLOWED: &[(&str, &[&str])] = &[
     ("kv_release", &["kv", "kv_cluster", "otp"]),
     ("foo", &["kv_release", "kv_server"]),
     ("bar", &["kv_release"]),
+    ("kv_bench", &[]),
     ("tests", &[]),
     ("xtask", &[]),
 ];

@@ -1,14 +1,16 @@
 //! Judges what the layers say, value by value, and makes [`Settings`] of it.
 
 use super::{
-    CLIENTS, Kind, LogFormat, Settings,
+    CLIENTS, Profile, Secret, Settings,
     environment::Environment,
-    file::File,
     layers::{self, Document, Layers, Route},
-    problem::{Place, Problem},
+    problem::Problem,
     suggest::nearest,
 };
-use crate::{limits::COOKIE_BYTES, log::level_problem};
+use crate::{
+    limits::COOKIE_BYTES,
+    log::{LogFormat, level_problem},
+};
 use kv_cluster::{NodeName, RouteError, RouteRow, Routes};
 use otp::Intensity;
 use std::{
@@ -21,37 +23,9 @@ const SHIPPED_COOKIE: &str = "weknoweachother";
 
 const NO_ROUTES: &str = "there are several nodes and no routes; write [[routes]], buckets = \"..\",";
 
-/// The name of the node that starts: the wanted one, or the file's only one of this release.
-pub(super) fn identity(release: &str, wanted: Option<&str>, file: Option<&File>) -> Result<String, Problem> {
-    let nodes = file.map(File::nodes).unwrap_or_default();
-    let Some(file) = file.filter(|_| !nodes.is_empty()) else {
-        return Ok(wanted.map_or_else(|| format!("{release}@127.0.0.1"), str::to_owned));
-    };
-    let problem = |wrong| Problem { place: Place::File(file.path.clone()), key: "nodes".to_owned(), wrong };
-    let names = || nodes.iter().map(String::as_str);
-    if let Some(wanted) = wanted {
-        return match (nodes.iter().any(|node| node == wanted), nearest(wanted, names())) {
-            (true, _) => Ok(wanted.to_owned()),
-            (false, Some(name)) => Err(problem(format!("no node {wanted}; did you mean --node {name}?"))),
-            (false, None) => Err(problem(format!("no node {wanted}; add [nodes.{wanted:?}]"))),
-        };
-    }
-    let own: Vec<&str> = names().filter(|name| name.split('@').next() == Some(release)).collect();
-    match own[..] {
-        [name] => Ok(name.to_owned()),
-        [] => Err(problem(format!(
-            "no node of the release {release}; add [nodes.\"{release}@127.0.0.1\"], or name one with --node"
-        ))),
-        [..] => Err(problem(format!(
-            "{} are all of the release {release}; name one with --node or KV_NODE",
-            own.join(", ")
-        ))),
-    }
-}
-
 /// All that can be judged about the merged layers.
 pub(super) fn settings(
-    kind: Kind,
+    profile: Profile,
     me: &str,
     layers: &Layers,
     environment: &Environment,
@@ -59,7 +33,7 @@ pub(super) fn settings(
     let document = layers.merge().map_err(|error| vec![layers.problem(&[], error.to_string())])?;
     let mut check = Check { layers, document: &document, problems: Vec::new() };
     let node = check.node_name(me, &["nodes", me]);
-    let clients = check.clients(kind, me);
+    let clients = check.clients(profile, me);
     let link = check.link(me);
     let peers = check.peers(me);
     let routes = check.routes(me);
@@ -85,7 +59,7 @@ pub(super) fn settings(
         link,
         peers,
         routes,
-        cookie,
+        cookie: cookie.map(Secret),
         run_dir: document.run_dir.map_or_else(|| environment.run_dir.clone(), PathBuf::from),
         log_level: document.log.level,
         log_format,
@@ -117,15 +91,15 @@ impl Check<'_> {
     }
 
     /// Where clients connect: what was said, else the default of a node that stands alone.
-    fn clients(&mut self, kind: Kind, me: &str) -> Option<String> {
+    fn clients(&mut self, profile: Profile, me: &str) -> Option<String> {
         let path = ["nodes", me, "clients"];
         let said = self.document.nodes.get(me).and_then(|node| node.clients.clone());
-        match (kind.takes_clients, said) {
+        match (profile.takes_clients, said) {
             (true, Some(address)) => self.public_clients(&path, address),
             (true, None) if self.layers.no_nodes() => Some(CLIENTS.to_owned()),
             (true | false, None) => None,
             (false, Some(_)) => {
-                self.wrong(&path, format!("{} takes no clients; remove it", kind.release));
+                self.wrong(&path, format!("{} takes no clients; remove it", profile.release));
                 None
             }
         }

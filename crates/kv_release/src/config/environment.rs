@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, env, ffi::OsString, io, path::PathBuf};
 /// What the process was started with, as a value, so that tests can have surroundings of their own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
-    /// The variables that begin with `KV_`.
+    /// The variables that begin with `KV_`; an empty one counts as unset.
     pub(crate) variables: BTreeMap<String, String>,
     /// Where control sockets go when nobody says.
     pub(crate) run_dir: PathBuf,
@@ -18,7 +18,7 @@ impl Environment {
     pub(crate) fn read() -> Environment {
         let variables = env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
-            .filter(|(name, _)| name.starts_with("KV_"))
+            .filter(|(name, value)| name.starts_with("KV_") && !value.is_empty())
             .collect();
         let run_dir = match env::var_os("XDG_RUNTIME_DIR") {
             Some(dir) if !dir.is_empty() => PathBuf::from(dir).join("kv"),

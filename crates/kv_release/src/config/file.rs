@@ -3,7 +3,7 @@
 
 use super::{
     problem::{Place, Problem, written},
-    schema::{self, Kind, Section},
+    schema::{self, Kind, Section, TABLES},
     suggest::nearest,
 };
 use crate::limits::CONFIG_FILE_BYTES;
@@ -14,8 +14,9 @@ use std::{
 };
 use toml_edit::{Document, Item, TableLike, Value};
 
+const NO_TABLE: &str = "is no table; give it a line of its own in brackets, with its keys below";
+
 /// A file that was read and is TOML.
-#[derive(Debug)]
 pub(crate) struct File {
     pub(crate) path: PathBuf,
     document: Document<String>,
@@ -59,58 +60,59 @@ impl File {
         nodes.map(|table| table.iter().map(|(name, _)| name.to_owned()).collect()).unwrap_or_default()
     }
 
-    /// The line of a key; positions in lists are parts of the path, from 0 on.
+    /// The line of a key. A row of the routes is named by its position, from 0 on, and is found even where
+    /// the key in it is missing.
     pub(crate) fn line(&self, path: &[&str]) -> Option<usize> {
-        let mut item = self.document.as_item();
-        let mut start = None;
-        for part in path {
-            let index = part.parse::<usize>().ok();
-            if let (Some(index), Some(rows)) = (index, item.as_array_of_tables()) {
-                return match (rows.get(index)?, path.last()?) {
-                    (row, last) if *last == *part => row.span().map(|span| line_at(self.text(), span.start)),
-                    (row, last) => row.key(last)?.span().map(|span| line_at(self.text(), span.start)),
-                };
+        let start = match path {
+            ["routes", row, rest @ ..] => {
+                let rows = self.document.get("routes")?.as_array_of_tables()?;
+                let row = rows.get(row.parse().ok()?)?;
+                key_start(row, rest).or(row.span().map(|span| span.start))
             }
-            let (key, value) = item.as_table_like()?.get_key_value(part)?;
-            start = key.span().map(|span| span.start);
-            item = value;
-        }
-        start.map(|start| line_at(self.text(), start))
+            _ => key_start(self.document.as_table(), path),
+        };
+        Some(line_at(self.text(), start?))
     }
 
     /// Unknown keys and values of the wrong type.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (name, item) in self.document.as_table() {
-            let path = [name];
-            match (name, item.as_table_like(), item.as_array_of_tables()) {
-                ("nodes", Some(nodes), _) => {
-                    for (node, item) in nodes.iter() {
-                        match item.as_table_like() {
-                            Some(table) => self.judge(Section::Node, &["nodes", node], table, &mut problems),
-                            None => problems.push(self.no_table(&["nodes", node])),
-                        }
-                    }
-                }
-                ("routes", _, Some(rows)) => {
-                    for (index, row) in rows.iter().enumerate() {
-                        self.judge(Section::Route, &["routes", &index.to_string()], row, &mut problems);
-                    }
-                }
-                ("routes", ..) => problems.push(
-                    self.problem(&path, "is no list of rows; begin each row with [[routes]]".to_owned()),
-                ),
-                (_, Some(table), _) if is_table(name) => {
-                    self.judge(Section::Table(static_name(name)), &path, table, &mut problems);
-                }
-                _ if is_table(name) => problems.push(self.no_table(&path)),
-                _ => self.judge_one(Section::Top, &path, item, &mut problems),
+            match TABLES.iter().find(|table| **table == name) {
+                None => self.judge_one(Section::Top, &[name], item, &mut problems),
+                Some(&"nodes") => self.judge_nodes(item, &mut problems),
+                Some(&"routes") => self.judge_routes(item, &mut problems),
+                Some(table) => self.judge(Section::Table(table), &[name], item, &mut problems),
             }
         }
         problems
     }
 
-    fn judge(&self, section: Section, path: &[&str], table: &dyn TableLike, problems: &mut Vec<Problem>) {
+    fn judge_nodes(&self, item: &Item, problems: &mut Vec<Problem>) {
+        let Some(nodes) = item.as_table_like() else {
+            return problems.push(self.problem(&["nodes"], NO_TABLE));
+        };
+        for (node, item) in nodes.iter() {
+            self.judge(Section::Node, &["nodes", node], item, problems);
+        }
+    }
+
+    fn judge_routes(&self, item: &Item, problems: &mut Vec<Problem>) {
+        let Some(rows) = item.as_array_of_tables() else {
+            return problems
+                .push(self.problem(&["routes"], "is no list of rows; begin each row with [[routes]]"));
+        };
+        for (index, row) in rows.iter().enumerate() {
+            for (name, item) in row {
+                self.judge_one(Section::Route, &["routes", &index.to_string(), name], item, problems);
+            }
+        }
+    }
+
+    fn judge(&self, section: Section, path: &[&str], item: &Item, problems: &mut Vec<Problem>) {
+        let Some(table) = item.as_table_like() else {
+            return problems.push(self.problem(path, NO_TABLE));
+        };
         for (name, item) in table.iter() {
             let path: Vec<&str> = path.iter().copied().chain([name]).collect();
             self.judge_one(section, &path, item, problems);
@@ -122,7 +124,7 @@ impl File {
         let Some(key) = schema::keys(section).find(|key| key.name == name) else {
             let known: Vec<&str> = schema::keys(section)
                 .map(|key| key.name)
-                .chain(schema::TABLES.iter().copied().filter(|_| section == Section::Top))
+                .chain(TABLES.iter().copied().filter(|_| section == Section::Top))
                 .collect();
             let advice = match nearest(name, known.iter().copied()) {
                 Some(word) => format!("did you mean `{word}`?"),
@@ -137,25 +139,20 @@ impl File {
         }
     }
 
-    fn no_table(&self, path: &[&str]) -> Problem {
-        self.problem(path, format!("is no table; begin it with [{}]", written(path)))
-    }
-
-    fn problem(&self, path: &[&str], wrong: String) -> Problem {
+    fn problem(&self, path: &[&str], wrong: impl Into<String>) -> Problem {
         let place = match self.line(path) {
             Some(line) => Place::Line(self.path.clone(), line),
             None => Place::File(self.path.clone()),
         };
-        Problem { place, key: written(path), wrong }
+        Problem { place, key: written(path), wrong: wrong.into() }
     }
 }
 
-fn is_table(name: &str) -> bool {
-    schema::TABLES.contains(&name)
-}
-
-fn static_name(name: &str) -> &'static str {
-    schema::TABLES.iter().find(|table| **table == name).copied().unwrap_or_default()
+/// Where the last key of the path begins.
+fn key_start(table: &dyn TableLike, path: &[&str]) -> Option<usize> {
+    let (name, rest) = path.split_first()?;
+    let (key, item) = table.get_key_value(name)?;
+    if rest.is_empty() { key.span().map(|span| span.start) } else { key_start(item.as_table_like()?, rest) }
 }
 
 fn fits(kind: Kind, item: &Item) -> bool {

@@ -9,10 +9,9 @@ use super::{
 use crate::cli::Flags;
 use config::{Config, ConfigError, FileFormat, Map, Source, Value};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// The layers above the defaults.
-#[derive(Debug)]
 pub(crate) struct Layers {
     pub(crate) file: Option<File>,
     /// Variables, then flags: of two that set one key the later holds.
@@ -20,15 +19,15 @@ pub(crate) struct Layers {
 }
 
 /// One key that a variable or a flag sets.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Given {
     place: Place,
     path: Vec<String>,
     value: Value,
 }
 
-/// The file's shape, with nothing judged but names and types.
-#[derive(Debug, Deserialize)]
+/// The file's shape, with nothing judged but names and types. Not to be printed: it holds the cookie.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Document {
     pub(crate) cookie: Option<String>,
@@ -156,6 +155,13 @@ impl Layers {
             Some(line) => Place::Line(file.path.clone(), line),
             None => Place::File(file.path.clone()),
         }
+    }
+}
+
+/// Without the value, which may be the cookie.
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Given({})", self.place)
     }
 }
 

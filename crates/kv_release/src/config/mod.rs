@@ -1,10 +1,11 @@
 //! Configuration: four layers become one typed value, before any port is bound.
 //!
-//! Follow it in this order: [`environment`] and [`file`] -> [`layers`] -> [`check`] -> [`Settings`].
+//! Follow it in this order: [`environment`] and [`mod@file`] -> [`identity`] -> [`layers`] -> [`check`] -> [`Settings`].
 
 mod check;
 pub(crate) mod environment;
 mod file;
+mod identity;
 mod layers;
 mod problem;
 mod schema;
@@ -14,14 +15,14 @@ mod tests;
 
 pub use layers::ClientLimits;
 
-use crate::{cli::Flags, error::Error};
+use crate::{cli::Flags, error::Error, log::LogFormat};
 use environment::Environment;
 use file::File;
 use kv_cluster::{NodeName, Routes};
 use layers::Layers;
 use otp::Intensity;
-use problem::Problem;
-use std::{path::PathBuf, time::Duration};
+use problem::{Place, Problem};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// What a node is to be: checked, complete, and the same for every verb.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub(crate) struct Settings {
     pub(crate) link: Option<String>,
     pub(crate) peers: Vec<(NodeName, String)>,
     pub(crate) routes: Routes,
-    pub(crate) cookie: Option<String>,
+    pub(crate) cookie: Option<Secret>,
     pub(crate) run_dir: PathBuf,
     pub(crate) log_level: String,
     pub(crate) log_format: LogFormat,
@@ -46,16 +47,19 @@ pub(crate) struct Settings {
     pub(crate) warnings: Vec<String>,
 }
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
+/// A cookie on its way to those who need it; never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
 }
 
 /// What a release brings that the configuration is checked against.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Kind {
+pub(crate) struct Profile {
     pub(crate) release: &'static str,
     pub(crate) takes_clients: bool,
 }
@@ -65,8 +69,12 @@ const CLIENTS: &str = "127.0.0.1:4040";
 
 impl Settings {
     /// Reads and checks all layers.
-    pub(crate) fn load(kind: Kind, flags: &Flags, environment: &Environment) -> Result<Settings, Error> {
-        load(kind, flags, environment).map_err(|problems| Error::Config {
+    pub(crate) fn load(
+        profile: Profile,
+        flags: &Flags,
+        environment: &Environment,
+    ) -> Result<Settings, Error> {
+        load(profile, flags, environment).map_err(|problems| Error::Config {
             problems: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         })
     }
@@ -106,14 +114,14 @@ impl Settings {
     }
 }
 
-fn load(kind: Kind, flags: &Flags, environment: &Environment) -> Result<Settings, Vec<Problem>> {
+fn load(profile: Profile, flags: &Flags, environment: &Environment) -> Result<Settings, Vec<Problem>> {
     let chosen = flags.config.clone().or_else(|| environment.variables.get("KV_CONFIG").map(PathBuf::from));
     let file = chosen.map(|path| File::read(&path)).transpose().map_err(|problem| vec![problem])?;
-    understand(kind, file, flags, environment)
+    understand(profile, file, flags, environment)
 }
 
 fn understand(
-    kind: Kind,
+    profile: Profile,
     file: Option<File>,
     flags: &Flags,
     environment: &Environment,
@@ -124,9 +132,11 @@ fn understand(
             return Err(problems);
         }
     }
-    let wanted = flags.node.as_ref().or(environment.variables.get("KV_NODE"));
-    let me = check::identity(kind.release, wanted.map(String::as_str), file.as_ref())
+    let flag = flags.node.as_deref().map(|name| (Place::Flag("--node"), name));
+    let variable =
+        environment.variables.get("KV_NODE").map(|name| (Place::Variable("KV_NODE"), name.as_str()));
+    let me = identity::identify(profile.release, flag.or(variable), file.as_ref())
         .map_err(|problem| vec![problem])?;
     let layers = Layers::gather(file, &me, environment, flags)?;
-    check::settings(kind, &me, &layers, environment)
+    check::settings(profile, &me, &layers, environment)
 }

@@ -1,14 +1,14 @@
 //! Each mistake with its exact message, and the order of the layers.
 
 use super::{
-    Kind, LogFormat, Settings,
+    Profile, Secret, Settings,
     environment::Environment,
     file::File,
     layers::Layers,
     problem::Problem,
     schema::{KEYS, Section},
 };
-use crate::cli::Flags;
+use crate::{cli::Flags, log::LogFormat};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -16,8 +16,8 @@ use std::{
     time::Duration,
 };
 
-const FOO: Kind = Kind { release: "foo", takes_clients: true };
-const BAR: Kind = Kind { release: "bar", takes_clients: false };
+const FOO: Profile = Profile { release: "foo", takes_clients: true };
+const BAR: Profile = Profile { release: "bar", takes_clients: false };
 
 const PAIR: &str = r#"cookie = "weknoweachother"
 [nodes."foo@127.0.0.1"]
@@ -40,19 +40,19 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 
 /// Everything but the reading of the file.
 fn load(
-    kind: Kind,
+    profile: Profile,
     text: Option<&str>,
     variables: &[(&str, &str)],
     flags: &Flags,
 ) -> Result<Settings, Vec<Problem>> {
     let file = text.map(|text| File::parse(Path::new("kv.toml"), text.to_owned()));
     let file = file.transpose().map_err(|problem| vec![problem])?;
-    super::understand(kind, file, flags, &environment(variables))
+    super::understand(profile, file, flags, &environment(variables))
 }
 
 /// What is said about a file, one line for each mistake.
-fn said(kind: Kind, text: &str) -> String {
-    match load(kind, Some(text), &[], &Flags::default()) {
+fn said(profile: Profile, text: &str) -> String {
+    match load(profile, Some(text), &[], &Flags::default()) {
         Ok(settings) => settings.summary(),
         Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     }
@@ -160,7 +160,10 @@ fn a_key_or_value_that_means_nothing() {
             "kv.toml:3: log.format: \"xml\" is no format; write \"text\" or \"json\"\n\
              kv.toml:2: log.level: \"inof\" is no level; write one of off, error, warn, info, debug, trace",
         ),
-        ("log = 1".to_owned(), "kv.toml:1: log: is no table; begin it with [log]"),
+        (
+            "log = 1".to_owned(),
+            "kv.toml:1: log: is no table; give it a line of its own in brackets, with its keys below",
+        ),
         ("[routes]".to_owned(), "kv.toml:1: routes: is no list of rows; begin each row with [[routes]]"),
     ]);
 }
@@ -250,6 +253,10 @@ fn variables_and_flags_are_blamed_by_name() {
         "KV_MAX_RESTARTS: \"many\" is not a whole number, at least 0; set it to 3"
     );
     assert_eq!(
+        blamed(&[("KV_NODE", "foo")], Flags::default()),
+        "KV_NODE: \"foo\" is not a node name: it has no @; write name@host, such as foo@127.0.0.1"
+    );
+    assert_eq!(
         blamed(&[("KV_LINK", "4051")], Flags::default()),
         "KV_LINK: nodes.\"foo@127.0.0.1\".link: \"4051\" is no address; write link = \"127.0.0.1:4051\""
     );
@@ -259,7 +266,7 @@ fn variables_and_flags_are_blamed_by_name() {
     );
     assert_eq!(
         blamed(&[], Flags { node: Some("fo@127.0.0.1".to_owned()), ..Flags::default() }),
-        "kv.toml: nodes: no node fo@127.0.0.1; did you mean --node foo@127.0.0.1?"
+        "--node: the file has no node fo@127.0.0.1; did you mean foo@127.0.0.1?"
     );
 }
 
@@ -283,7 +290,7 @@ fn a_cookie_file_is_for_its_owner_alone() {
     );
     mode(0o600);
     let settings = load(FOO, Some(&text), &[], &Flags::default()).unwrap();
-    assert_eq!(settings.cookie.as_deref(), Some("secret"));
+    assert_eq!(settings.cookie, Some(Secret("secret".to_owned())));
     fs::remove_file(path).unwrap();
 }
 

@@ -4,7 +4,7 @@ use super::{client, place::Place, server};
 use crate::{
     boot,
     cli::Flags,
-    config::{Kind, Settings, environment::Environment},
+    config::{Profile, Settings, environment::Environment},
     console::Order,
     error::Error,
     release::Release,
@@ -42,8 +42,8 @@ impl Drop for Scratch {
 /// A node that answers at a socket and holds no port.
 fn node_at(dir: &Path) -> (Place, boot::Running, SupervisorHandle) {
     let release = Release::new("foo", "1.2.3");
-    let kind = Kind { release: "foo", takes_clients: false };
-    let settings = Settings::load(kind, &Flags::default(), &Environment::default()).unwrap();
+    let profile = Profile { release: "foo", takes_clients: false };
+    let settings = Settings::load(profile, &Flags::default(), &Environment::default()).unwrap();
     let place = Place::new(dir, &settings.node);
     place.prepare().unwrap();
     let running = boot::alone(&release, &settings).unwrap();

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     input::Input,
-    limits::{BATCH_REQUESTS, EVENTS_AT_ONCE, Limits, SUBSCRIPTIONS},
+    limits::{BATCH_REQUESTS, EVENTS_AT_ONCE, Limits, SORTED_BYTES, SUBSCRIPTIONS},
     output::Output,
     router,
 };
@@ -170,15 +170,22 @@ impl Session {
     /// Lists the buckets of all nodes page by page; nodes that cannot be asked are named at the end.
     async fn buckets(&self, output: &mut Output<'_>) -> io::Result<()> {
         let (mut pages, mut missing) = (self.cluster.buckets(), Vec::new());
+        let (mut names, mut bytes) = (Vec::new(), 0);
         while let Some(page) = pages.next().await {
             match page {
-                Ok(names) => render::names(&mut output.bytes, names.iter().map(|name| name.as_ref())),
+                Ok(page) => {
+                    bytes += page.iter().map(|name| name.len()).sum::<usize>();
+                    names.extend(page);
+                }
                 Err(error) => missing.push(error.to_string()),
             }
-            if output.is_full() {
+            if bytes >= SORTED_BYTES {
+                render::names(&mut output.bytes, names.iter().map(|name| name.as_ref()));
+                (names, bytes) = (Vec::new(), 0);
                 output.flush().await?;
             }
         }
+        render::names(&mut output.bytes, names.iter().map(|name| name.as_ref()));
         if missing.is_empty() {
             output.bytes.extend_from_slice(b"OK\r\n");
         } else {

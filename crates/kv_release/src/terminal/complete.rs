@@ -1,7 +1,9 @@
 //! What Tab offers: commands first, then the names of nodes and buckets, asked of the running node.
 
-use super::grammar::{ELIXIR, WORDS, first_word};
-use crate::control::{client, place::Place};
+use crate::{
+    console::grammar::{ELIXIR, WORDS, first_word},
+    control::{client, place::Place},
+};
 use rustyline::{
     Context, Helper,
     completion::{Completer, Pair},

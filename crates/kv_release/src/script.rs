@@ -1,9 +1,10 @@
 //! `rpc` and `eval`: expressions from the command line, results on stdout.
 
-use super::{grammar::statements, node::Node};
 use crate::{
+    console::{self, Node, grammar::statements},
     control::{client, place::Place},
     error::Error,
+    output::say,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -16,7 +17,7 @@ pub(crate) fn rpc(place: &Place, line: &str, json: bool) -> Result<(), Error> {
 /// Evaluates each statement on a node in this process.
 pub(crate) fn eval(runtime: &Runtime, node: &Node, line: &str, json: bool) -> Result<(), Error> {
     each(line, json, |statement| {
-        let answer = runtime.block_on(super::evaluate(node, statement)).map_err(Error::Refused)?;
+        let answer = runtime.block_on(console::evaluate(node, statement)).map_err(Error::Refused)?;
         Ok(if json { answer.json() } else { Value::String(answer.text()) })
     })
 }
@@ -25,10 +26,10 @@ pub(crate) fn eval(runtime: &Runtime, node: &Node, line: &str, json: bool) -> Re
 fn each(line: &str, json: bool, mut ask: impl FnMut(&str) -> Result<Value, Error>) -> Result<(), Error> {
     for statement in statements(line) {
         match ask(statement) {
-            Ok(value) if json => println!("{value}"),
-            Ok(value) => println!("{}", value.as_str().unwrap_or_default()),
+            Ok(value) if json => say(value),
+            Ok(value) => say(value.as_str().unwrap_or_default()),
             Err(Error::Refused(message)) if json => {
-                println!("{}", json!({ "error": message }));
+                say(json!({ "error": message }));
                 return Err(Error::Printed);
             }
             Err(error) => return Err(error),

@@ -1,11 +1,15 @@
 //! The console on a terminal: line editing, history, completion.
 
-use super::complete::Completion;
+mod complete;
+
 use crate::{
+    console::grammar::{self, Command},
     control::{client, place::Place},
     error::Error,
     limits::HISTORY_LINES,
+    output::say,
 };
+use complete::Completion;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::{CompletionType, Config, Editor, error::ReadlineError, history::FileHistory};
 use std::io::stdin;
@@ -22,7 +26,10 @@ pub(crate) fn converse(place: &Place, leaving: &str) -> Result<(), Error> {
     editor.set_helper(Some(Completion { place: place.clone() }));
     // A first console has no history yet, and an unreadable one is not worth refusing a console for.
     let _ = editor.load_history(&place.history());
-    println!("Console of {}: `help` lists what it understands, `exit` or Ctrl-D {leaving}.", place.node());
+    say(format_args!(
+        "Console of {}: `help` lists what it understands, `exit` or Ctrl-D {leaving}.",
+        place.node()
+    ));
     let prompt = format!("{}> ", place.node());
     loop {
         match editor.readline(&prompt) {
@@ -30,36 +37,37 @@ pub(crate) fn converse(place: &Place, leaving: &str) -> Result<(), Error> {
                 "" => {}
                 "exit" | "quit" => break,
                 line => {
+                    // At once, since the process may end while the next line is typed.
                     let _ = editor.add_history_entry(line);
+                    let _ = editor.append_history(&place.history());
                     if !evaluate(place, line) {
                         break;
                     }
                 }
             },
-            Err(ReadlineError::Interrupted) => println!("(`exit` or Ctrl-D {leaving})"),
+            Err(ReadlineError::Interrupted) => say(format_args!("(`exit` or Ctrl-D {leaving})")),
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(broken(error)),
         }
     }
-    let _ = editor.save_history(&place.history());
     Ok(())
 }
 
 /// Prints what the node answers to each statement. `false`: the node was told to end, or is gone.
 fn evaluate(place: &Place, line: &str) -> bool {
-    for statement in super::grammar::statements(line) {
+    for statement in grammar::statements(line) {
         match client::ask(place, statement, false) {
-            Ok(answer) => println!("{}", answer.as_str().unwrap_or_default()),
+            Ok(answer) => say(answer.as_str().unwrap_or_default()),
             Err(Error::Refused(message)) => {
-                println!("** {message}");
+                say(format_args!("** {message}"));
                 return true;
             }
             Err(error) => {
-                println!("** {error}");
+                say(format_args!("** {error}"));
                 return false;
             }
         }
-        if super::grammar::parse(statement) == Ok(super::grammar::Command::Stop) {
+        if grammar::parse(statement) == Ok(Command::Stop) {
             return false;
         }
     }

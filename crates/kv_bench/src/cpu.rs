@@ -1,0 +1,83 @@
+//! What /proc and the scheduler know of a process: the time it computed, the memory it holds, the core it runs on.
+
+use crate::error::{Context, Error};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use std::{fs, io, ops::Sub, time::Duration};
+
+/// CPU time of a process, all its threads together.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct CpuTime {
+    pub(crate) user: Duration,
+    pub(crate) system: Duration,
+}
+
+impl CpuTime {
+    /// What the process has used since it started.
+    pub(crate) fn of(pid: u32) -> Result<CpuTime, Error> {
+        let path = format!("/proc/{pid}/stat");
+        let text = fs::read_to_string(&path).context(format!("cannot read {path}"))?;
+        parse_stat(&text, rustix::param::clock_ticks_per_second()).ok_or_else(|| Error::Io {
+            what: format!("cannot understand {path}"),
+            source: io::ErrorKind::InvalidData.into(),
+        })
+    }
+
+    /// What this process has used since it started.
+    pub(crate) fn own() -> Result<CpuTime, Error> {
+        CpuTime::of(std::process::id())
+    }
+
+    pub(crate) fn total(self) -> Duration {
+        self.user + self.system
+    }
+}
+
+impl Sub for CpuTime {
+    type Output = CpuTime;
+
+    fn sub(self, earlier: CpuTime) -> CpuTime {
+        CpuTime {
+            user: self.user.saturating_sub(earlier.user),
+            system: self.system.saturating_sub(earlier.system),
+        }
+    }
+}
+
+/// Fields 14 and 15 of the line; the name in field 2 may hold blanks and brackets.
+fn parse_stat(text: &str, ticks_per_second: u64) -> Option<CpuTime> {
+    let (_, after_name) = text.rsplit_once(')')?;
+    let mut times = after_name.split_ascii_whitespace().skip(11).map(|field| {
+        let ticks: u64 = field.parse().ok()?;
+        Some(Duration::from_nanos(ticks * (1_000_000_000 / ticks_per_second.max(1))))
+    });
+    Some(CpuTime { user: times.next()??, system: times.next()?? })
+}
+
+/// Keeps this process on one core.
+pub(crate) fn pin(core: usize) -> Result<(), Error> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores).map_err(io::Error::from).context(format!("cannot move to core {core}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let line = "7 (a) b (c)) S 1 7 7 0 -1 4194304 100 0 0 0 150 25 0 0 20 0 1 0 9 9 9";
+        let expected = CpuTime { user: Duration::from_millis(1_500), system: Duration::from_millis(250) };
+        assert_eq!(parse_stat(line, 100), Some(expected));
+    }
+
+    #[test]
+    fn a_line_that_breaks_off_is_refused() {
+        assert_eq!(parse_stat("7 (a) S 1 7", 100), None);
+    }
+
+    #[test]
+    fn this_process_has_a_time() {
+        assert!(CpuTime::own().is_ok());
+    }
+}

@@ -1,0 +1,16 @@
+//! `kv_bench load`: many clients in one thread, and what they measured.
+
+mod connection;
+mod fill;
+mod options;
+mod progress;
+mod replies;
+mod report;
+mod ring;
+mod run;
+mod schedule;
+
+pub(crate) use fill::fill;
+pub(crate) use options::Load;
+pub(crate) use report::Report;
+pub(crate) use run::run;

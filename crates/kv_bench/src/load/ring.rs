@@ -1,0 +1,40 @@
+//! The requests, built before the clock starts: batches of random keys, written as they are, round and round.
+
+use crate::{limits, workload::Workload};
+use std::ops::Range;
+
+/// A long run of batches, all of one size.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    bytes: Vec<u8>,
+    batch_bytes: usize,
+    next: usize,
+}
+
+impl Ring {
+    /// Builds as many batches as the limits allow; the same seed every time, so that runs compare.
+    pub(crate) fn build(workload: &Workload) -> Ring {
+        let batch_bytes = workload.request_bytes() * workload.pipeline;
+        let batches =
+            (limits::RING_REQUESTS / workload.pipeline).min(limits::RING_BYTES / batch_bytes).max(1);
+        let mut bytes = Vec::with_capacity(batches * batch_bytes);
+        let mut random = fastrand::Rng::with_seed(limits::RING_SEED);
+        for _ in 0..batches * workload.pipeline {
+            workload.request(random.u64(..workload.keys), &mut bytes);
+        }
+        Ring { bytes, batch_bytes, next: 0 }
+    }
+
+    /// Where the next batch lies.
+    pub(crate) fn take(&mut self) -> Range<usize> {
+        let start = self.next;
+        let end = start + self.batch_bytes;
+        self.next = if end == self.bytes.len() { 0 } else { end };
+        start..end
+    }
+
+    /// The bytes that lie there.
+    pub(crate) fn bytes(&self, place: Range<usize>) -> &[u8] {
+        &self.bytes[place]
+    }
+}

@@ -1,0 +1,146 @@
+//! The loop: whatever is ready is read, compared and answered with the next batch.
+
+use super::{
+    Load, Report, connection::Connection, progress::Progress, replies::Replies, ring::Ring,
+    schedule::Schedule,
+};
+use crate::{
+    cpu::CpuTime,
+    error::{Context, Error},
+    interrupt::Interrupt,
+    limits,
+};
+use hdrhistogram::Histogram;
+use mio::{Events, Poll, Token};
+use std::{
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
+
+/// Loads the server as the flags say.
+pub(crate) fn run(load: &Load, interrupt: &Interrupt) -> Result<Report, Error> {
+    let mut run = Run::prepare(load)?;
+    let server_before = load.server_pid.map(CpuTime::of).transpose()?;
+    let own_before = CpuTime::own()?;
+    let start = Instant::now();
+    run.drive(load, start, interrupt)?;
+    let elapsed = start.elapsed();
+    let own = CpuTime::own()? - own_before;
+    let server_after = load.server_pid.map(CpuTime::of).transpose()?;
+    let server = server_after.zip(server_before).map(|(after, before)| after - before);
+    Ok(Report::new(load, run.answered, elapsed, own, server, &run.latencies))
+}
+
+struct Run {
+    poll: Poll,
+    connections: Vec<Connection>,
+    ring: Ring,
+    replies: Replies,
+    schedule: Option<Schedule>,
+    /// Nanoseconds from the intended start of a batch to its last reply.
+    latencies: Histogram<u64>,
+    /// Batches that may still be started.
+    left: u64,
+    /// Batches that were answered.
+    answered: u64,
+}
+
+impl Run {
+    fn prepare(load: &Load) -> Result<Run, Error> {
+        let poll = Poll::new().context("cannot open an epoll")?;
+        let open = |token| Connection::open(load.address, poll.registry(), Token(token));
+        let connections = (0..load.connections).map(open).collect::<Result<_, _>>()?;
+        let latencies = Histogram::new_with_bounds(1, limits::RUN.as_nanos() as u64, 3);
+        Ok(Run {
+            poll,
+            connections,
+            ring: Ring::build(&load.workload),
+            replies: Replies::to(&load.workload, load.workload.pipeline),
+            schedule: None,
+            latencies: latencies.map_err(|error| Error::Histogram(error.to_string()))?,
+            left: load.batches(),
+            answered: 0,
+        })
+    }
+
+    fn drive(&mut self, load: &Load, start: Instant, interrupt: &Interrupt) -> Result<(), Error> {
+        let pipeline = load.workload.pipeline as f64;
+        self.schedule = load.rate.map(|rate| Schedule::new(start, rate / pipeline, load.connections));
+        // In an open loop a sleep would be a batch that leaves late, so the clock is watched instead.
+        let nap = if load.rate.is_some() { Duration::ZERO } else { limits::NAP };
+        let mut events = Events::with_capacity(limits::EVENTS);
+        let mut buffer = vec![0; limits::READ_BYTES];
+        let mut progress = Progress::new(load.duration(), load.batches());
+        let mut heard = start;
+        self.start_all(start)?;
+        while self.answered < load.batches() {
+            interrupt.check()?;
+            match self.poll.poll(&mut events, Some(nap)) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                polled => polled.context("cannot wait for sockets")?,
+            }
+            for event in &events {
+                self.serve(event.token().0, &mut buffer)?;
+            }
+            let now = Instant::now();
+            if !events.is_empty() {
+                heard = now;
+            } else if now - heard > limits::SILENCE {
+                return Err(Error::Silent(limits::SILENCE.as_secs()));
+            }
+            if now - start > load.duration() {
+                break;
+            }
+            self.start_due(now)?;
+            progress.show(now - start, self.answered);
+        }
+        Ok(())
+    }
+
+    /// In a closed loop every connection has a batch under way from the start.
+    fn start_all(&mut self, now: Instant) -> Result<(), Error> {
+        if self.schedule.is_none() {
+            for connection in 0..self.connections.len() {
+                self.start(connection, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// In an open loop connections start when their time has come; a busy one starts as soon as it is free.
+    fn start_due(&mut self, now: Instant) -> Result<(), Error> {
+        while let Some((connection, batch)) = self.schedule.as_mut().and_then(|schedule| schedule.due(now)) {
+            let free = &self.connections[connection];
+            if free.intended.is_none() && free.started == batch {
+                let intended =
+                    self.schedule.as_ref().map_or(now, |schedule| schedule.intended(connection, batch));
+                self.start(connection, intended)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One connection is ready.
+    fn serve(&mut self, connection: usize, buffer: &mut [u8]) -> Result<(), Error> {
+        let ready = &mut self.connections[connection];
+        ready.send(&self.ring)?;
+        let Some(intended) = ready.receive(&self.replies, buffer)? else { return Ok(()) };
+        let started = ready.started;
+        let now = Instant::now();
+        self.answered += 1;
+        self.latencies.saturating_record((now - intended).as_nanos() as u64);
+        match self.schedule.as_ref().map(|schedule| schedule.intended(connection, started)) {
+            None => self.start(connection, now),
+            Some(overdue) if overdue <= now => self.start(connection, overdue),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn start(&mut self, connection: usize, intended: Instant) -> Result<(), Error> {
+        if self.left > 0 {
+            self.left -= 1;
+            self.connections[connection].start(&mut self.ring, intended)?;
+        }
+        Ok(())
+    }
+}

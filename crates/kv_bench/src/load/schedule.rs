@@ -1,0 +1,55 @@
+//! When batches are meant to leave: at once after the last answer, or at a fixed rate whatever the server does.
+
+use std::time::{Duration, Instant};
+
+/// An open loop. Batches are dealt to the connections in turn, so that each one has a steady beat of its own.
+/// A batch that its connection cannot send in time keeps its intended time, so waiting counts as latency.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    start: Instant,
+    interval: Duration,
+    connections: u64,
+    /// The first batch that was not offered to its connection yet.
+    next: u64,
+}
+
+impl Schedule {
+    pub(crate) fn new(start: Instant, batches_per_second: f64, connections: usize) -> Schedule {
+        let interval = Duration::from_secs_f64(1.0 / batches_per_second);
+        Schedule { start, interval, connections: connections as u64, next: 0 }
+    }
+
+    /// When a connection is meant to send its batch of this number, both counted from 0.
+    pub(crate) fn intended(&self, connection: usize, batch: u64) -> Instant {
+        self.time_of(batch * self.connections + connection as u64)
+    }
+
+    /// The next connection whose time has come, with the number of the batch.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<(usize, u64)> {
+        if self.time_of(self.next) > now {
+            return None;
+        }
+        let (connection, batch) = (self.next % self.connections, self.next / self.connections);
+        self.next += 1;
+        Some((connection as usize, batch))
+    }
+
+    fn time_of(&self, number: u64) -> Instant {
+        self.start + Duration::from_nanos((self.interval.as_nanos() * u128::from(number)) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_take_turns_at_the_rate() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(start, 1_000.0, 2);
+        let later = start + Duration::from_micros(2_500);
+        let due: Vec<_> = std::iter::from_fn(|| schedule.due(later)).collect();
+        assert_eq!(due, [(0, 0), (1, 0), (0, 1)]);
+        assert_eq!(schedule.intended(1, 1), start + Duration::from_millis(3));
+    }
+}
