@@ -2,9 +2,10 @@
 
 use crate::Refusal;
 use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
 
 /// The answer to one request. It borrows from the store and lives only while the batch is executed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply<'a> {
     /// It is done.
     Done,
@@ -26,6 +27,14 @@ pub enum Reply<'a> {
         #[serde(borrow)]
         items: Vec<Reply<'a>>,
         /// Where the next page starts.
+        next: u64,
+    },
+    /// One page of keys.
+    Keys {
+        /// Keys, in no particular order.
+        #[serde(borrow)]
+        keys: Vec<&'a Bytes>,
+        /// The cursor of the next page; 0 when this one is the last.
         next: u64,
     },
     /// The bucket is there, the key is not.

@@ -12,6 +12,7 @@ use crate::{
     watched::Watched,
 };
 use foldhash::fast::RandomState;
+use serde_bytes::Bytes;
 use std::cell::Cell;
 
 /// A part of the store.

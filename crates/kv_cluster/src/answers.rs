@@ -22,7 +22,7 @@ pub(crate) fn call(local: &Local, id: u32, requests: &[Request<'_>], out: &mut V
             flow
         };
         let done = match ours {
-            true => local.store.execute(&rest[..run], |reply| answer(Answer::Reply(reply))),
+            true => local.store.execute(&rest[..run], kv::now(), |reply| answer(Answer::Reply(reply))),
             false => rest[..run].iter().take_while(|_| answer(Answer::NotOwner).is_continue()).count(),
         };
         if flow.is_break() {

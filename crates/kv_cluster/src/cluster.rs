@@ -159,7 +159,7 @@ impl Cluster {
             Owner::Nobody => Err(Error::no_route(request.bucket)),
             Owner::Here => {
                 let (mut read, mut result) = (Some(read), None);
-                self.local.store.execute(&[request], |reply| {
+                self.local.store.execute(&[request], kv::now(), |reply| {
                     result = read.take().map(|read| read(reply));
                     Continue(())
                 });

@@ -35,7 +35,7 @@ fn execute(cluster: &Cluster, batch: &[Request<'_>], output: &mut Output<'_>, re
     let mine =
         batch.iter().take_while(|request| matches!(cluster.owner(request.bucket), Owner::Here)).count();
     let mut done = 0;
-    cluster.store().execute(&batch[..mine], |reply| {
+    cluster.store().execute(&batch[..mine], kv::now(), |reply| {
         render(&mut output.bytes, &batch[done], Ok(reply));
         done += 1;
         if output.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -105,9 +105,9 @@ proptest! {
         let mut memory = memory();
         let mut bucket = Bucket::start(&mut memory, b"b", false).expect("room");
         let mut model = BTreeMap::new();
-        for (key, value) in changes {
+        for (key, change) in changes {
             let key = vec![key; usize::from(key) % 7 + 1];
-            match value {
+            match change {
                 Some(length) => {
                     bucket.put(&mut memory, entry(&key, &vec![b'v'; length])).expect("room");
                     model.insert(key.clone(), vec![b'v'; length]);

@@ -130,8 +130,16 @@ fn answer_of(bucket: &[u8], op: Op<'_>) -> impl FnOnce(Reply<'_>) -> Result<Answ
         }
         Reply::Crashed if drill => Ok(Answer::Done),
         Reply::Crashed => Err(format!("bucket \"{name}\" crashed")),
-        Reply::OutOfMemory => Err("no memory is left for it; delete something first".to_owned()),
+        Reply::Refused(refusal) => Err(refusal.to_string()),
         Reply::Restarting => Err("the store is being restarted; try again in a moment".to_owned()),
+        Reply::Made(_)
+        | Reply::Word(_)
+        | Reply::Number(_)
+        | Reply::List(_)
+        | Reply::Map(_)
+        | Reply::Page { .. } => {
+            unreachable!("only Redis's commands are answered so")
+        }
     }
 }
 

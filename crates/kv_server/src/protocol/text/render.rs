@@ -1,7 +1,7 @@
 //! A reply -> the line that a person reads.
 
 use super::quote;
-use kv::{Change, End, Event, Reply};
+use kv::{Change, End, Event, Refusal, Reply};
 
 /// Renders the reply to one request.
 pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
@@ -15,8 +15,25 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         Reply::NoBucket => output.extend_from_slice(b"NOT FOUND\r\n"),
         Reply::Keys { keys, .. } => names(output, keys.iter().map(|key| key.as_ref())),
         Reply::Crashed => about_bucket(output, "bucket ", bucket, " crashed"),
-        Reply::OutOfMemory => error(output, "out of memory: delete something, or give this node more"),
+        Reply::Refused(Refusal::WrongType) => about_bucket(
+            output,
+            "bucket ",
+            bucket,
+            " holds a single value, not keys: use a Redis client, or drop it",
+        ),
+        Reply::Refused(Refusal::OutOfMemory) => {
+            error(output, "out of memory: delete something, or give this node more")
+        }
+        Reply::Refused(refusal) => error(output, &refusal.to_string()),
         Reply::Restarting => error(output, "the store is restarting: ask again in a moment"),
+        Reply::Made(_)
+        | Reply::Word(_)
+        | Reply::Number(_)
+        | Reply::List(_)
+        | Reply::Map(_)
+        | Reply::Page { .. } => {
+            unreachable!("only Redis's commands are answered so")
+        }
     }
 }
 
@@ -49,6 +66,7 @@ pub(super) fn event(output: &mut Vec<u8>, event: &Event) {
             &event.bucket,
             match end {
                 End::Dropped => " ended: the bucket was dropped",
+                End::Expired => " ended: the bucket expired",
                 End::Crashed => " ended: the bucket crashed; create it and subscribe again",
                 End::Restarted => " ended: the store restarted; create the bucket and subscribe again",
                 End::FellBehind => " ended: this connection did not keep up with the changes",
