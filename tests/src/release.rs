@@ -4,6 +4,7 @@ use crate::{Client, Folder, build, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File},
+    io::Write,
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -114,6 +115,23 @@ impl Release {
     /// Runs a verb of the release, with the flags that the node was started with.
     pub fn verb(&self, words: &[&str]) -> Output {
         command(self.name).args(words).args(&self.flags).output().expect("the release starts")
+    }
+
+    /// Types lines into a console of the node and returns all that it printed.
+    pub fn console(&self, lines: &str) -> String {
+        let mut remote = command(self.name)
+            .arg("remote")
+            .args(&self.flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the release starts");
+        let mut keyboard = remote.stdin.take().expect("it was asked for");
+        keyboard.write_all(lines.as_bytes()).expect("the console reads what is typed");
+        drop(keyboard);
+        let output = remote.wait_with_output().expect("our own child");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("a text")
     }
 
     /// What the node answers to an expression.

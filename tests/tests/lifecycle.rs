@@ -59,6 +59,23 @@ fn a_port_in_use_is_one_clear_line() {
 }
 
 #[test]
+fn the_log_is_json_when_asked() {
+    let folder = Arc::new(Folder::new());
+    let run_dir = folder.path().display().to_string();
+    let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--log-format", "json"];
+    let mut node = Release::start("foo", &folder, &flags);
+    assert_eq!(node.client().ask("CREATE shopping"), "OK");
+    node.rpc("crash shopping");
+    node.signal(Signal::TERM);
+    node.wait();
+    let log = node.log();
+    let events = log.lines().filter(|line| line.starts_with('{'));
+    let events: Vec<serde_json::Value> =
+        events.map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    assert!(events.iter().any(|event| event["bucket"] == "shopping" && event["level"] == "ERROR"), "{log}");
+}
+
+#[test]
 fn the_same_node_does_not_start_twice() {
     let folder = Arc::new(Folder::new());
     let run_dir = folder.path().display().to_string();

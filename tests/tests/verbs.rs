@@ -35,6 +35,19 @@ fn the_console_words_work_on_buckets_of_any_node() {
 }
 
 #[test]
+fn remote_is_a_console_of_the_running_node() {
+    let mut pair = Pair::start();
+    let printed = pair
+        .foo
+        .console("node\nNode.list\ncreate shopping\nput shopping milk 7\nget shopping milk\nbuckts\n");
+    for part in [FOO, BAR, "OK", "7", "did you mean `buckets`?"] {
+        assert!(printed.contains(part), "{part} is not in: {printed}");
+    }
+    assert!(pair.foo.is_running(), "leaving the console leaves the node alone");
+    assert_eq!(pair.foo.client().get("shopping", "milk"), "7");
+}
+
+#[test]
 fn an_expression_that_means_nothing_fails() {
     let node = Release::alone();
     let output = node.verb(&["rpc", "frobnicate"]);

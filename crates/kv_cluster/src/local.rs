@@ -7,16 +7,16 @@ use std::{sync::Arc, time::Duration};
 /// How the death of a silent peer is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// How often each side says that it is alive.
+    /// How often each side says that it is alive; not zero.
     pub every: Duration,
     /// So many beats without a byte from the peer, and it counts as dead.
     pub missed: u32,
 }
 
 impl Default for Heartbeat {
-    /// A silent peer is dead after 3 s, give or take one beat.
+    /// A silent peer is dead after 3 to 4 s.
     fn default() -> Heartbeat {
-        Heartbeat { every: Duration::from_millis(750), missed: 4 }
+        Heartbeat { every: Duration::from_secs(1), missed: 3 }
     }
 }
 

@@ -189,7 +189,7 @@ impl Peer {
         info!(node = %self.name, "node up");
         // Nobody needs to listen.
         drop(self.events.send(NodeEvent::Up(self.name.clone())));
-        Up { peer: self, link, reason: None }
+        Up { peer: self, link, reason: None, expected: false }
     }
 }
 
@@ -199,12 +199,14 @@ pub(crate) struct Up<'a> {
     peer: &'a Peer,
     link: Arc<Link>,
     reason: Option<Arc<str>>,
+    expected: bool,
 }
 
 impl Up<'_> {
     /// The link has ended.
     pub(crate) fn end(mut self, end: &LinkEnd) {
         self.reason = Some(end.to_string().into());
+        self.expected = matches!(end, LinkEnd::Stopped);
     }
 }
 
@@ -220,7 +222,11 @@ impl Drop for Up<'_> {
             state.reason = reason.clone();
         });
         self.link.close();
-        warn!(%node, %reason, "node down");
+        if self.expected {
+            info!(%node, %reason, "node down");
+        } else {
+            warn!(%node, %reason, "node down");
+        }
         drop(self.peer.events.send(NodeEvent::Down { node: node.clone(), reason }));
     }
 }
@@ -247,5 +253,33 @@ impl Future for Call {
         Pin::new(&mut self.answer)
             .poll(context)
             .map(|answer| answer.map_err(|_| Error::LinkLost { node: self.node.shared() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv::Op;
+
+    #[tokio::test]
+    async fn a_crash_of_a_link_ends_its_calls_and_is_told_as_such() {
+        let (bar, foo): (NodeName, NodeName) = ("bar@host".parse().unwrap(), "foo@host".parse().unwrap());
+        let (events, mut heard) = broadcast::channel(2);
+        let peer = Arc::new(Peer::new(bar.clone(), "nowhere".into(), &foo, events));
+        let (crashing, crash) = (peer.clone(), Arc::new(Notify::new()));
+        let ordered = crash.clone();
+        let connection = tokio::spawn(async move {
+            let _up = crashing.up(Arc::new(Link::new(crashing.name().clone())));
+            ordered.notified().await;
+            panic!("as this test wants it");
+        });
+        assert_eq!(heard.recv().await, Ok(NodeEvent::Up(bar.clone())));
+        let call = peer.call(&[Request { bucket: b"shopping", op: Op::Create }]).unwrap();
+        crash.notify_one();
+        assert_eq!(call.await.unwrap_err(), Error::LinkLost { node: bar.shared() });
+        assert!(connection.await.unwrap_err().is_panic());
+        let reason: Arc<str> = "its link crashed".into();
+        assert_eq!(heard.recv().await, Ok(NodeEvent::Down { node: bar, reason }));
+        assert!(!peer.is_up());
     }
 }
