@@ -1,6 +1,7 @@
 //! Changes of a bucket, as they happen, for those who asked to hear of them.
 
 use crate::limits::{SUBSCRIBER_BYTES, SUBSCRIBER_EVENTS};
+use serde::{Deserialize, Serialize};
 use std::{
     pin::Pin,
     sync::{
@@ -22,18 +23,21 @@ pub struct Event {
 }
 
 /// What happened to a bucket.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// `key` has a new value.
     Set {
         /// The key.
+        #[serde(with = "serde_bytes")]
         key: Box<[u8]>,
         /// Its new value.
+        #[serde(with = "serde_bytes")]
         value: Box<[u8]>,
     },
     /// `key` is gone.
     Deleted {
         /// The key.
+        #[serde(with = "serde_bytes")]
         key: Box<[u8]>,
     },
     /// No more changes will come.
@@ -41,7 +45,7 @@ pub enum Change {
 }
 
 /// Why a subscription ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// The bucket was dropped.
     Dropped,

@@ -9,10 +9,11 @@ use crate::{
     frame,
     limits::{BATCH_BYTES, CALL_REQUESTS, FRAME_BYTES, UNSENT_BYTES},
     replies::Replies,
-    wire::{Change, Frame, Message, Outcome},
+    wire::{Frame, Message, Outcome},
 };
-use kv::{End, Event, Page, Request, Subscription};
+use kv::{Change, End, Event, Page, Request, Subscription};
 use std::{
+    borrow::Cow,
     collections::HashMap,
     mem::take,
     sync::{
@@ -138,7 +139,7 @@ impl Link {
     }
 
     /// Sends one change of a bucket of ours to the peer that subscribed to it.
-    pub(crate) fn send_change(&self, subscription: u64, change: &kv::Change) -> Result<(), NotSent> {
+    pub(crate) fn send_change(&self, subscription: u64, change: &Change) -> Result<(), NotSent> {
         let mut state = self.lock();
         if state.closed {
             return Err(NotSent::Closed);
@@ -146,7 +147,7 @@ impl Link {
         if state.outgoing.len() >= UNSENT_BYTES {
             return Err(NotSent::Full);
         }
-        let change = Change::from(change);
+        let change = Cow::Borrowed(change);
         let frame = Frame::begin(&mut state.outgoing, &Message::Changed { subscription, change });
         if frame.bytes() > FRAME_BYTES {
             frame.abandon();
@@ -218,10 +219,10 @@ impl Link {
     }
 
     /// A change of a bucket of the peer has come. One that nobody waits for any more is of no interest.
-    pub(crate) fn changed(&self, subscription: u64, change: kv::Change) {
+    pub(crate) fn changed(&self, subscription: u64, change: Change) {
         let mut state = self.lock();
         let Some(subscriber) = state.subscribers.get(&subscription) else { return };
-        let ended = matches!(change, kv::Change::Ended(_));
+        let ended = matches!(change, Change::Ended(_));
         let event = Event { bucket: subscriber.bucket.clone(), change };
         let heard = subscriber.publisher.publish(Arc::new(event));
         if ended {
@@ -257,7 +258,7 @@ impl Link {
         self.room.notify_waiters();
         drop(calls);
         for Subscriber { bucket, publisher } in subscribers.into_values() {
-            publisher.publish(Arc::new(Event { bucket, change: kv::Change::Ended(End::NodeDown) }));
+            publisher.publish(Arc::new(Event { bucket, change: Change::Ended(End::NodeDown) }));
         }
     }
 
@@ -321,7 +322,7 @@ mod tests {
     #[test]
     fn changes_wait_when_too_much_is_unsent_and_calls_of_a_closed_link_end() {
         let (link, value) = (link(), vec![b'x'; 1024 * 1024].into_boxed_slice());
-        let change = kv::Change::Set { key: b"milk".as_slice().into(), value };
+        let change = Change::Set { key: b"milk".as_slice().into(), value };
         while link.send_change(1, &change).is_ok() {}
         assert_eq!(link.send_change(1, &change), Err(NotSent::Full));
         link.fetch(|outgoing| outgoing.clear());

@@ -84,7 +84,7 @@ impl Service {
             }
             Message::Subscribed { id, outcome } => self.link.subscribed(id, outcome)?,
             Message::Unsubscribe { subscription } => self.pumps.stop(subscription),
-            Message::Changed { subscription, change } => self.link.changed(subscription, change.into()),
+            Message::Changed { subscription, change } => self.link.changed(subscription, change.into_owned()),
             Message::List { id, cursor } => answers::list(&self.local, id, cursor, out),
             Message::Names { id, next, complete } => {
                 let names = Items::<&Bytes>::new(items).map(|name| name.map(|name| name[..].into()));

@@ -7,9 +7,9 @@ use crate::{
     error::Malformed,
     limits::{CALL_REQUESTS, FRAME_BYTES, HANDSHAKE_BYTES},
 };
-use kv::{Reply, Request};
+use kv::{Change, Reply, Request};
 use serde::{Deserialize, Serialize};
-use std::marker::PhantomData;
+use std::{borrow::Cow, marker::PhantomData};
 
 /// Bytes of a frame's length.
 pub(crate) const LENGTH_BYTES: usize = 4;
@@ -35,11 +35,7 @@ pub(crate) enum Message<'a> {
     /// No more changes are wanted.
     Unsubscribe { subscription: u64 },
     /// One change of a subscribed bucket.
-    Changed {
-        subscription: u64,
-        #[serde(borrow)]
-        change: Change<'a>,
-    },
+    Changed { subscription: u64, change: Cow<'a, Change> },
     /// Asks for one page of bucket names. Answered by `Names`.
     List { id: u32, cursor: u64 },
     /// One page of bucket names; they follow as items. `complete` is false when they exceed a frame.
@@ -64,32 +60,6 @@ pub(crate) enum Answer<'a> {
     NotOwner,
     /// The reply is larger than a link carries.
     TooLarge,
-}
-
-/// What happened to a subscribed bucket.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Change<'a> {
-    Set {
-        #[serde(with = "serde_bytes")]
-        key: &'a [u8],
-        #[serde(with = "serde_bytes")]
-        value: &'a [u8],
-    },
-    Deleted {
-        #[serde(with = "serde_bytes")]
-        key: &'a [u8],
-    },
-    Ended(End),
-}
-
-/// Why no more changes come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum End {
-    Dropped,
-    Crashed,
-    Restarted,
-    NodeDown,
-    FellBehind,
 }
 
 /// A frame that is being written at the end of a buffer.
@@ -208,36 +178,4 @@ fn decode<'a, T: Deserialize<'a>, const LIMIT: usize>(bytes: &'a [u8]) -> Result
     let (value, used) = bincode::serde::borrow_decode_from_slice(bytes, config)
         .map_err(|error| Malformed(error.to_string()))?;
     if used == 0 { Err(Malformed("an empty item".into())) } else { Ok((value, used)) }
-}
-
-impl<'a> From<&'a kv::Change> for Change<'a> {
-    fn from(change: &'a kv::Change) -> Change<'a> {
-        match change {
-            kv::Change::Set { key, value } => Change::Set { key, value },
-            kv::Change::Deleted { key } => Change::Deleted { key },
-            kv::Change::Ended(end) => Change::Ended(match end {
-                kv::End::Dropped => End::Dropped,
-                kv::End::Crashed => End::Crashed,
-                kv::End::Restarted => End::Restarted,
-                kv::End::NodeDown => End::NodeDown,
-                kv::End::FellBehind => End::FellBehind,
-            }),
-        }
-    }
-}
-
-impl From<Change<'_>> for kv::Change {
-    fn from(change: Change<'_>) -> kv::Change {
-        match change {
-            Change::Set { key, value } => kv::Change::Set { key: key.into(), value: value.into() },
-            Change::Deleted { key } => kv::Change::Deleted { key: key.into() },
-            Change::Ended(end) => kv::Change::Ended(match end {
-                End::Dropped => kv::End::Dropped,
-                End::Crashed => kv::End::Crashed,
-                End::Restarted => kv::End::Restarted,
-                End::NodeDown => kv::End::NodeDown,
-                End::FellBehind => kv::End::FellBehind,
-            }),
-        }
-    }
 }

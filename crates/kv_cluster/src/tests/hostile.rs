@@ -1,10 +1,7 @@
 //! Bytes that no honest node sends end their own link and nothing else.
 
 use super::*;
-use crate::{
-    limits::LINK_VERSION,
-    wire::{Answer, Change},
-};
+use crate::{limits::LINK_VERSION, wire::Answer};
 use proptest::prelude::*;
 
 /// What a stranger hears back, until the connection is closed.
@@ -74,7 +71,7 @@ async fn a_linked_peer_that_sends_nonsense_loses_its_link_alone() {
         bar.hear_the_end().await;
     }
     let mut bar = FakeBar::link_to(&foo).await;
-    let change = Change::Deleted { key: b"milk" };
+    let change = std::borrow::Cow::Owned(kv::Change::Deleted { key: (*b"milk").into() });
     bar.say::<()>(Message::Changed { subscription: 9, change }, &[]).await;
     bar.say::<()>(Message::Unsubscribe { subscription: 9 }, &[]).await;
     bar.say(Message::Call { id: 1 }, &[Request { bucket: b"apples", op: Op::Create }]).await;
