@@ -51,6 +51,19 @@ pub fn play(client: &mut Client, name: &str, session: &str) {
     client.in_step();
 }
 
+/// The first telnet session of a page, in the form of a golden session.
+///
+/// # Panics
+/// When the page has none.
+pub fn transcript(page: &str) -> String {
+    let (_, rest) = page.split_once("```telnet\n$ telnet").expect("a telnet session");
+    let (session, _) = rest.split_once("```").expect("the end of the session");
+    let is_request =
+        |line: &str| ["CREATE ", "PUT ", "GET ", "DELETE "].iter().any(|verb| line.starts_with(verb));
+    let mark = |line: &str| format!("{} {line}\n", if is_request(line) { '>' } else { '<' });
+    session.lines().skip(1).map(mark).collect()
+}
+
 fn step(line: &str) -> Option<Step> {
     let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
     match mark {

@@ -19,3 +19,9 @@ fn over_two_nodes() {
         }
     }
 }
+
+#[test]
+fn the_readme_shows_what_happens() {
+    let page = include_str!("../../README.md");
+    golden::play(&mut Release::alone().client(), "README.md", &golden::transcript(page));
+}

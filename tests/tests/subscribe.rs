@@ -97,7 +97,8 @@ fn a_subscription_ends_with_its_connection() {
         subscriber(&pair.foo, "shopping");
     }
     let mut reader = subscriber(&pair.foo, "shopping");
-    wait_until("the writer is served as ever", || writer.ask("PUT shopping milk 1") == "OK");
+    wait_until("the others are gone", || pair.foo.rpc("tree").contains("connections (2 running)"));
+    writer.put("shopping", "milk", "1");
     assert_eq!(reader.line(), "milk SET TO 1");
     reader.in_step();
 }
