@@ -5,6 +5,7 @@
 
 use crate::Refusal;
 use crate::limits::{ARENA_GRANULES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES};
+use std::hint::black_box;
 
 /// The name of a block. Never 0, so that 0 can stand for "none".
 pub(crate) type Handle = u32;
@@ -89,6 +90,11 @@ impl Arena {
             return &self.large[(handle & !LARGE) as usize];
         }
         &self.chunks[(handle / CHUNK_GRANULES) as usize][(handle % CHUNK_GRANULES) as usize * GRANULE_BYTES..]
+    }
+
+    /// Has the start of a block read.
+    pub(crate) fn touch(&self, handle: Handle) {
+        black_box(self.bytes(handle)[0]);
     }
 
     /// The bytes from the block's start on, to be written.

@@ -77,6 +77,14 @@ impl Bucket {
         !matches!(self.block(memory).body, Body::Text(_))
     }
 
+    /// The table of its entries, if it has outgrown its block.
+    pub(crate) fn table(self, memory: &Memory) -> Option<&Table> {
+        match self.block(memory).body {
+            Body::Table(number) => Some(memory.table(number)),
+            Body::Compact(_) | Body::Text(_) => None,
+        }
+    }
+
     /// What it holds.
     pub(crate) fn contents(self, memory: &Memory) -> Contents<'_> {
         match self.block(memory).body {

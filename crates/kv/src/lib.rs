@@ -26,6 +26,7 @@ mod supervisor;
 mod table;
 mod target;
 mod view;
+mod warm;
 mod watched;
 
 pub use args::{Args, push_bulk};

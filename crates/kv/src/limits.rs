@@ -1,7 +1,10 @@
 //! Every limit of the store, with its unit.
 
-/// Shards of a store: locks that requests to different buckets can hold at once. A power of two.
-pub(crate) const SHARDS: usize = 64;
+/// Shards for each thread that executes requests: locks that requests to different buckets can hold at once.
+pub(crate) const SHARDS_PER_THREAD: usize = 16;
+
+/// Requests that are executed under one lock at a time.
+pub(crate) const BATCH_REQUESTS: usize = 64;
 
 /// Bytes that an arena's blocks are rounded up to.
 pub(crate) const GRANULE_BYTES: usize = 8;

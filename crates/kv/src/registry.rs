@@ -28,6 +28,11 @@ impl Registry {
         Some((Registration(place), Bucket(self.names.get(place))))
     }
 
+    /// The table of names.
+    pub(crate) fn names(&self) -> &Table {
+        &self.names
+    }
+
     /// Registers a bucket under its name, which is not registered yet.
     pub(crate) fn register(&mut self, memory: &Memory, hash: u64, bucket: Bucket) {
         self.names.insert(hash, bucket.0, |handle| memory.hash(Bucket(handle).name(memory)));

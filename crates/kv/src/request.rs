@@ -85,7 +85,16 @@ impl<'a> Request<'a> {
     }
 }
 
-impl Op<'_> {
+impl<'a> Op<'a> {
+    /// The first field of the bucket that the operation is about.
+    pub(crate) fn field(&self) -> Option<&'a [u8]> {
+        match *self {
+            Op::Get { key } | Op::Put { key, .. } | Op::Delete { key } => Some(key),
+            Op::Command { command, mut args } if command.is_on_fields() => args.next(),
+            _ => None,
+        }
+    }
+
     /// Whether the operation leaves the bucket as it was, so that an unknown outcome does no harm.
     pub fn is_read(&self) -> bool {
         match self {

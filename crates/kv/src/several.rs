@@ -28,7 +28,7 @@ impl<'g> Locked<'g> {
 pub(crate) struct Several<'l, 'g> {
     pub(crate) locked: &'l mut Locked<'g>,
     pub(crate) hasher: &'l RandomState,
-    pub(crate) shard_of: fn(u64) -> usize,
+    pub(crate) shards: usize,
     pub(crate) now: u64,
 }
 
@@ -36,6 +36,12 @@ impl Several<'_, '_> {
     /// One of the buckets.
     pub(crate) fn target<'t>(&'t mut self, name: &'t [u8]) -> Target<'t> {
         let hash = self.hasher.hash_one(name);
-        Target::new(self.locked.shard((self.shard_of)(hash)), name, hash, self.now)
+        Target::new(self.locked.shard(shard_of(hash, self.shards)), name, hash, self.now)
     }
+}
+
+/// The shard of a name, from bits of its hash that choose neither its line nor its tag there. There are a power of
+/// two of them.
+pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
+    (hash >> 40) as usize & (shards - 1)
 }

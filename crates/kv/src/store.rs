@@ -5,12 +5,14 @@ use crate::{
     bucket::Bucket,
     commands::Run,
     faults::Faults,
-    limits::SHARDS,
+    limits::{BATCH_REQUESTS, SHARDS_PER_THREAD},
     registry::Registration,
-    several::{Locked, Several},
+    several::{Locked, Several, shard_of},
     shard::{AtWork, Shard},
     target::Target,
+    warm::warm,
 };
+use arrayvec::ArrayVec;
 use foldhash::fast::RandomState;
 use std::{
     any::Any,
@@ -45,10 +47,17 @@ impl Default for Store {
 }
 
 impl Store {
-    /// An empty store.
+    /// An empty store for two threads.
     pub fn new() -> Store {
+        Store::for_threads(2)
+    }
+
+    /// An empty store, made for so many threads that execute requests. For a single one it has a single shard:
+    /// there is nobody to wait for, and a batch is best read ahead of where it is together.
+    pub fn for_threads(threads: usize) -> Store {
         let hasher = RandomState::default();
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(hasher.clone()))).collect();
+        let shards = if threads < 2 { 1 } else { (threads * SHARDS_PER_THREAD).next_power_of_two() };
+        let shards = (0..shards).map(|_| Mutex::new(Shard::new(hasher.clone()))).collect();
         Store { shards, hasher, faults: Faults::default() }
     }
 
@@ -68,9 +77,9 @@ impl Store {
                 done += 1;
                 reply(self.run_in_several(&mut locked, request, now))
             } else {
-                let hash = self.hasher.hash_one(request.bucket);
-                let mut shard = self.lock(shard_of(hash));
-                self.run_in_shard(&mut shard, hash, batch, now, &mut done, &mut reply)
+                let hashes = self.hashes_of_run(&batch[done..]);
+                let mut shard = self.lock(self.shard_of(hashes[0]));
+                self.run_in_shard(&mut shard, &hashes, batch, now, &mut done, &mut reply)
             };
             if flow.is_break() {
                 break;
@@ -92,7 +101,7 @@ impl Store {
         let mut locked = self.lock_all(names);
         for (name, version) in watched {
             let hash = self.hasher.hash_one(name);
-            let shard = locked.shard(shard_of(hash));
+            let shard = locked.shard(self.shard_of(hash));
             // A look at the bucket ends it if its time has come.
             Target::new(shard, name, hash, now);
             if !shard.watched.is_unchanged(name, *version) {
@@ -106,12 +115,38 @@ impl Store {
             }
             let hash = self.hasher.hash_one(request.bucket);
             let one = std::slice::from_ref(request);
-            let _ = self.run_in_shard(locked.shard(shard_of(hash)), hash, one, now, &mut 0, &mut |answer| {
-                reply(answer);
-                ControlFlow::Continue(())
-            });
+            let _ = self.run_in_shard(
+                locked.shard(self.shard_of(hash)),
+                &[hash],
+                one,
+                now,
+                &mut 0,
+                &mut |answer| {
+                    reply(answer);
+                    ControlFlow::Continue(())
+                },
+            );
         }
         true
+    }
+
+    /// The hashes of the names of the leading requests that one shard can execute.
+    fn hashes_of_run(&self, batch: &[Request<'_>]) -> ArrayVec<u64, BATCH_REQUESTS> {
+        let mut hashes = ArrayVec::new();
+        let mut last = batch[0].bucket;
+        let mut hash = self.hasher.hash_one(last);
+        let shard = self.shard_of(hash);
+        for request in batch.iter().take(BATCH_REQUESTS) {
+            if request.bucket != last {
+                last = request.bucket;
+                hash = self.hasher.hash_one(last);
+            }
+            if self.shard_of(hash) != shard || request.is_for_several() {
+                break;
+            }
+            hashes.push(hash);
+        }
+        hashes
     }
 
     /// Executes a command that names several buckets.
@@ -122,7 +157,7 @@ impl Store {
         if self.faults.restarting() {
             return Reply::Restarting;
         }
-        let mut several = Several { locked, hasher: &self.hasher, shard_of, now };
+        let mut several = Several { locked, hasher: &self.hasher, shards: self.shards.len(), now };
         let work = catch_unwind(AssertUnwindSafe(|| run(&mut several, request.bucket, args)));
         match work {
             Ok(outcome) => outcome.unwrap_or_else(Reply::Refused),
@@ -134,35 +169,26 @@ impl Store {
     fn run_in_shard(
         &self,
         shard: &mut Shard,
-        mut hash: u64,
+        hashes: &[u64],
         batch: &[Request<'_>],
         now: u64,
         done: &mut usize,
         reply: &mut impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let number = shard_of(hash);
         let at_work = Cell::new(AtWork::Requester);
         let work = catch_unwind(AssertUnwindSafe(|| {
             shard.sweep(&at_work);
-            loop {
-                let request = &batch[*done];
+            if hashes.len() > 1 {
+                warm(shard, &batch[*done..*done + hashes.len()], hashes);
+            }
+            for hash in hashes {
                 let answer = match self.faults.restarting() {
                     true => Reply::Restarting,
-                    false => shard.execute(hash, request, now, &at_work),
+                    false => shard.execute(*hash, &batch[*done], now, &at_work),
                 };
                 *done += 1;
                 at_work.set(AtWork::Requester);
                 reply(answer)?;
-                let Some(next) = batch.get(*done) else { break };
-                if next.is_for_several() {
-                    break;
-                }
-                if next.bucket != request.bucket {
-                    hash = self.hasher.hash_one(next.bucket);
-                    if shard_of(hash) != number {
-                        break;
-                    }
-                }
             }
             ControlFlow::Continue(())
         }));
@@ -208,7 +234,7 @@ impl Store {
 
     /// Starts afresh, without a bucket.
     pub(crate) fn restart(&self) {
-        for number in 0..SHARDS {
+        for number in 0..self.shards.len() {
             let mut shard = self.lock(number);
             shard.supervisor.restarted();
             *shard = Shard::new(self.hasher.clone());
@@ -218,23 +244,24 @@ impl Store {
 
     /// How many buckets there are.
     pub fn count(&self) -> usize {
-        (0..SHARDS).map(|number| self.lock(number).registry.len()).sum()
+        (0..self.shards.len()).map(|number| self.lock(number).registry.len()).sum()
     }
 
     /// How many buckets have crashed since the store was started.
     pub fn crashed_count(&self) -> u64 {
-        (0..SHARDS).map(|number| self.lock(number).supervisor.crashed).sum()
+        (0..self.shards.len()).map(|number| self.lock(number).supervisor.crashed).sum()
     }
 
     /// One page of the names of all buckets, from `cursor` on (0: from the start).
     pub fn buckets(&self, cursor: u64) -> Page {
-        let (number, cursor) = ((cursor % SHARDS as u64) as usize, cursor / SHARDS as u64);
+        let shards = self.shards.len() as u64;
+        let (number, cursor) = ((cursor % shards) as usize, cursor / shards);
         let shard = self.lock(number);
         let (buckets, next) = shard.registry.page(&shard.memory, cursor);
         let next = match next {
-            0 if number + 1 == SHARDS => 0,
+            0 if number + 1 == self.shards.len() => 0,
             0 => number as u64 + 1,
-            next => next * SHARDS as u64 + number as u64,
+            next => next * shards + number as u64,
         };
         Page { names: buckets.iter().map(|bucket| bucket.name(&shard.memory).into()).collect(), next }
     }
@@ -242,15 +269,19 @@ impl Store {
     /// Subscribes to the changes of a bucket; `None` when there is no such bucket.
     pub fn subscribe(&self, bucket: &[u8]) -> Option<Subscription> {
         let hash = self.hasher.hash_one(bucket);
-        let mut shard = self.lock(shard_of(hash));
+        let mut shard = self.lock(self.shard_of(hash));
         shard.registry.lookup(&shard.memory, hash, bucket)?;
         let (publisher, subscription) = Subscription::new(bucket);
         shard.supervisor.subscribe(bucket, publisher);
         Some(subscription)
     }
 
+    fn shard_of(&self, hash: u64) -> usize {
+        shard_of(hash, self.shards.len())
+    }
+
     fn lock_all<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Locked<'_> {
-        let shards = names.map(|name| shard_of(self.hasher.hash_one(name))).collect();
+        let shards = names.map(|name| self.shard_of(self.hasher.hash_one(name))).collect();
         Locked::new(shards, |number| self.lock(number))
     }
 
@@ -258,11 +289,6 @@ impl Store {
     fn lock(&self, number: usize) -> MutexGuard<'_, Shard> {
         self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The shard of a name, from bits that choose neither its line nor its tag there.
-fn shard_of(hash: u64) -> usize {
-    (hash >> 40) as usize % SHARDS
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -6,6 +6,7 @@
 //! ever move to lines with higher numbers; a walk in the order of lines therefore misses none that stays.
 
 use crate::arena::Handle;
+use std::hint::black_box;
 
 const SLOTS: usize = 12;
 /// Handles per line, on the average, above which a line is split.
@@ -73,6 +74,23 @@ impl Table {
             }
             number = line.next;
         }
+    }
+
+    /// Has the line read where a handle of this hash would stand.
+    pub(crate) fn touch(&self, hash: u64) {
+        if self.len > 0 {
+            black_box(self.at(self.home_of(hash)).tags[0]);
+        }
+    }
+
+    /// The handle that a look-up of this hash would examine first.
+    pub(crate) fn candidate(&self, hash: u64) -> Option<Handle> {
+        if self.len == 0 {
+            return None;
+        }
+        let line = self.at(self.home_of(hash));
+        let matches = line.matches(tag(hash));
+        (matches != 0).then(|| line.handles[(matches.trailing_zeros() / 8) as usize])
     }
 
     /// The handle at a place.

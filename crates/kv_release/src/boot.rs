@@ -7,6 +7,7 @@ use crate::{
     control::{place::Place, server},
     error::Error,
     release::{Face, Release},
+    runtime,
 };
 use kv::Store;
 use kv_cluster::{Cluster, Cookie, Heartbeat, Routes};
@@ -27,7 +28,7 @@ pub(crate) struct Running {
 /// Brings up the whole node.
 pub(crate) async fn boot(release: Release, settings: &Settings, place: &Place) -> Result<Running, Error> {
     let Release { name, version, open_clients } = release;
-    let store = Arc::new(Store::new());
+    let store = Arc::new(Store::for_threads(runtime::threads()));
     let cluster = cluster(of_cluster(settings), &store)?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
     let clients = match (&settings.clients, open_clients) {

@@ -4,12 +4,16 @@ use crate::error::Error;
 use std::thread::available_parallelism;
 use tokio::runtime::{Builder, Runtime};
 
+/// How many threads execute requests.
+pub(crate) fn threads() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}
+
 /// Builds it.
 pub(crate) fn build() -> Result<Runtime, Error> {
-    let cores = available_parallelism().map_or(1, usize::from);
-    let mut builder = match cores {
+    let mut builder = match threads() {
         1 => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
-    builder.worker_threads(cores).enable_all().build().map_err(Error::io("start the runtime"))
+    builder.worker_threads(threads()).enable_all().build().map_err(Error::io("start the runtime"))
 }

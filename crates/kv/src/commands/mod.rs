@@ -108,6 +108,11 @@ impl Command {
         BY_NAME.get(&*lower).copied()
     }
 
+    /// Whether its arguments begin with a field of a hash.
+    pub(crate) fn is_on_fields(&self) -> bool {
+        self.about.group == "hash"
+    }
+
     /// Whether it leaves the bucket as it was.
     pub fn is_read(&self) -> bool {
         self.about.flags & flag::READ != 0

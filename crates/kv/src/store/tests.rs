@@ -135,7 +135,7 @@ fn the_memory_of_a_dropped_bucket_is_used_again() {
         }
         ask(&store, "b", Op::Drop);
     }
-    let shard = store.lock(shard_of(store.hasher.hash_one(b"b".as_slice())));
+    let shard = store.lock(store.shard_of(store.hasher.hash_one(b"b".as_slice())));
     assert!(shard.memory.arena.chunk_count() <= 2);
 }
 
