@@ -64,10 +64,10 @@ impl BucketSupervisor {
         }
     }
 
-    /// Tells all subscribers of all buckets that the store restarts.
-    pub(crate) fn restarted(&mut self) {
+    /// Tells all subscribers of all buckets that their buckets have ended.
+    pub(crate) fn all_ended(&mut self, why: End) {
         for (name, publishers) in self.subscribers.drain() {
-            let ended = Arc::new(Event { bucket: name, change: Change::Ended(End::Restarted) });
+            let ended = Arc::new(Event { bucket: name, change: Change::Ended(why) });
             publishers.iter().for_each(|publisher| {
                 publisher.publish(ended.clone());
             });

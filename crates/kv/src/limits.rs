@@ -35,3 +35,27 @@ pub(crate) const SUBSCRIBER_BYTES: usize = 8 * 1024 * 1024;
 
 /// Names that are watched in one shard at the same time.
 pub(crate) const WATCHED_NAMES: usize = 10_000;
+
+/// Names, or empty lines of a registry, that are looked at under one lock.
+pub(crate) const LOCKED_LOOKS: usize = 1_000;
+
+/// Names, or empty lines of registries, that one page looks at.
+pub(crate) const PAGE_LOOKS: usize = 10_000;
+
+/// Names that are looked at first to find one at random.
+pub(crate) const RANDOM_LOOKS: usize = 16;
+
+/// Pages that are looked at to find one name at random, among many that have expired.
+pub(crate) const RANDOM_PAGES: usize = 100;
+
+/// Messages that may wait for one listener.
+pub(crate) const LISTENER_MESSAGES: usize = 65_536;
+
+/// Bytes of messages that may wait for one listener.
+pub(crate) const LISTENER_BYTES: usize = 32 * 1024 * 1024;
+
+/// Bytes of the names of all channels and patterns of one listener, each with [`TOPIC_BYTES`].
+pub(crate) const LISTENER_TOPIC_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes that one subscription counts for besides its name.
+pub(crate) const TOPIC_BYTES: usize = 64;

@@ -23,6 +23,11 @@ impl Memory {
         Memory { arena: Arena::new(), tables: Vec::new(), tables_free: Vec::new(), hasher }
     }
 
+    /// Bytes of memory that have been used.
+    pub(crate) fn bytes(&self) -> usize {
+        self.arena.used_bytes() + self.tables.iter().map(Table::bytes).sum::<usize>()
+    }
+
     /// The hash of a name or a key.
     pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
         self.hasher.hash_one(bytes)

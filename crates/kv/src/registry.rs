@@ -1,7 +1,7 @@
 //! The registry: which name belongs to which bucket.
 
 use crate::{
-    bucket::{Bucket, page},
+    bucket::Bucket,
     memory::Memory,
     table::{Place, Table},
 };
@@ -43,8 +43,25 @@ impl Registry {
         self.names.remove(registration.0);
     }
 
-    /// One page of buckets, from `cursor` on, and the cursor of the next; 0 at the end.
-    pub(crate) fn page(&self, memory: &Memory, cursor: u64) -> (Vec<Bucket>, u64) {
-        page(&self.names, cursor, Bucket, |bucket| bucket.name(memory).len())
+    /// How many lines a walk has.
+    pub(crate) fn lines(&self) -> usize {
+        self.names.lines()
+    }
+
+    /// Walks from a line on until `looks` names or empty lines have been seen. Returns how many have, and the line where
+    /// the walk goes on; 0 at the end.
+    pub(crate) fn walk(&self, line: u64, looks: usize, mut see: impl FnMut(Bucket)) -> (usize, u64) {
+        let (mut line, mut seen) = (usize::try_from(line).unwrap_or(usize::MAX), 0);
+        while line < self.names.lines() && seen < looks {
+            let buckets = self.names.line(line).map(|handle| see(Bucket(handle))).count();
+            seen += buckets.max(1);
+            line += 1;
+        }
+        (seen, if line < self.names.lines() { line as u64 } else { 0 })
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.names.bytes()
     }
 }

@@ -65,12 +65,12 @@ pub enum Op<'a> {
 
 impl<'a> Request<'a> {
     /// Whether the request names several buckets, which must all live on one node.
-    pub(crate) fn is_for_several(&self) -> bool {
+    pub fn is_for_several(&self) -> bool {
         matches!(self.op, Op::Command { command, .. } if matches!(command.run, Run::Several(_)))
     }
 
     /// The names of all buckets that the request is about.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'a [u8]> {
+    pub fn names(&self) -> impl Iterator<Item = &'a [u8]> {
         let (others, step) = match self.op {
             Op::Command { command, args } => match command.about.keys {
                 Keys::Two => (args, usize::MAX),

@@ -1,7 +1,7 @@
 //! `kv`: one_for_all over the registry and the bucket supervisor, as in the guide. Neither is worth anything
 //! without the other, so the crash of one starts both afresh; clients stay connected meanwhile.
 
-use crate::{Store, Unit};
+use crate::{Store, Unit, Wanted};
 use otp::{Beneath, ChildSpec, Intensity, Stop, Strategy, Supervisor, Tree};
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ async fn watch(store: Arc<Store>, unit: Unit, stop: Stop) -> Result<(), String> 
 fn beneath(store: &Store, limit: usize) -> Beneath {
     let (mut shown, mut cursor) = (Vec::new(), 0);
     while shown.len() < limit {
-        let page = store.buckets(cursor);
+        let page = store.buckets(cursor, &Wanted::default(), crate::now());
         shown.extend(page.names.iter().map(|name| Tree::passive(String::from_utf8_lossy(name))));
         cursor = page.next;
         if cursor == 0 {

@@ -52,6 +52,11 @@ impl Table {
         self.home.len()
     }
 
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.home.len() + self.overflow.len()) * size_of::<Line>()
+    }
+
     /// Finds a handle by its hash among those that `is_it` accepts.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(Handle) -> bool) -> Option<Place> {
         if self.len == 0 {

@@ -56,7 +56,7 @@ impl Answers<'_> {
 
 /// Writes one page of the names of our buckets.
 pub(crate) fn list(local: &Local, id: u32, cursor: u64, out: &mut Vec<u8>) {
-    let page = local.store.buckets(cursor);
+    let page = local.store.buckets(cursor, &kv::Wanted::default(), kv::now());
     let message = Message::Names { id, next: page.next, complete: true };
     let mut frame = Frame::begin(out, &message);
     if page.names.iter().all(|name| frame.item(&Bytes::new(name))) {

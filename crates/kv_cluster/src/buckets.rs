@@ -22,7 +22,7 @@ impl Buckets {
     /// asked, and the listing goes on with the one after it.
     pub async fn next(&mut self) -> Option<Result<Vec<Box<[u8]>>, Error>> {
         let page = match self.listed.checked_sub(1) {
-            None => Ok(self.local.store.buckets(self.cursor)),
+            None => Ok(self.local.store.buckets(self.cursor, &kv::Wanted::default(), kv::now())),
             Some(peer) => self.peers.get(peer)?.list(self.cursor).await,
         };
         self.cursor = page.as_ref().map_or(0, |page| page.next);

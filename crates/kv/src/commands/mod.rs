@@ -5,6 +5,7 @@
 mod hash;
 mod key;
 mod number;
+pub(crate) mod pattern;
 mod string;
 mod table;
 
