@@ -1,5 +1,7 @@
 //! Every limit of the store, with its unit.
 
+use std::time::Duration;
+
 /// Shards of a store: locks that requests to different buckets can hold at once. A power of two.
 pub(crate) const SHARDS: usize = 64;
 
@@ -24,6 +26,30 @@ pub(crate) const PAGE_NAMES: usize = 1_000;
 /// Bytes of names or keys after which a page ends.
 pub(crate) const PAGE_BYTES: usize = 256 * 1024;
 
+/// Lines of a table that one page looks at.
+pub(crate) const PAGE_LINES: usize = 4_096;
+
+/// Places of a table that are tried in search of a random entry, before the next best is taken.
+pub(crate) const RANDOM_TRIES: usize = 1_000;
+
+/// Entries that one command chooses at random.
+pub(crate) const RANDOM_ENTRIES: usize = 20_000;
+
+/// Entries that one step of a scan lists, whatever it is asked for.
+pub(crate) const SCAN_ENTRIES: usize = 10_000;
+
+/// Lines of a registry that one step of the search for what has expired looks at.
+pub(crate) const EXPIRY_LINES: usize = 64;
+
+/// Buckets and entries that one step of that search ends.
+pub(crate) const EXPIRY_ENDS: usize = 512;
+
+/// Buckets and entries that one step has ended when the next one follows at once.
+pub(crate) const EXPIRY_MUCH: usize = 32;
+
+/// Time between two steps that find little.
+pub(crate) const EXPIRY_ROUND: Duration = Duration::from_millis(100);
+
 /// Lines of an ended bucket's table that are freed at a time.
 pub(crate) const SWEEP_LINES: usize = 64;
 
@@ -32,6 +58,9 @@ pub(crate) const SUBSCRIBER_EVENTS: usize = 1_024;
 
 /// Bytes of keys and values that may wait for one subscriber.
 pub(crate) const SUBSCRIBER_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of the longest value that a command makes: 512 MiB, as Redis has it (proto-max-bulk-len).
+pub(crate) const VALUE_BYTES: usize = 512 * 1024 * 1024;
 
 /// Names that are watched in one shard at the same time.
 pub(crate) const WATCHED_NAMES: usize = 10_000;

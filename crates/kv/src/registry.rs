@@ -43,6 +43,11 @@ impl Registry {
         self.names.remove(registration.0);
     }
 
+    /// The buckets of one line.
+    pub(crate) fn line(&self, number: usize) -> impl Iterator<Item = Bucket> {
+        self.names.line(number).map(Bucket)
+    }
+
     /// How many lines a walk has.
     pub(crate) fn lines(&self) -> usize {
         self.names.lines()

@@ -1,7 +1,9 @@
 //! The store: the only door into the data. It takes a batch, executes it on the caller's thread, and returns.
 
+mod expiry;
 mod whole;
 
+pub(crate) use expiry::sweep;
 pub use whole::{Figures, Flushed, Kind, Page, Wanted};
 
 use crate::{
