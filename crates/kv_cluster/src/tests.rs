@@ -1,9 +1,12 @@
 //! Two nodes in one process, over real sockets; and peers that misbehave.
 
 mod calls;
+mod channels;
 mod hostile;
 mod links;
 mod subscriptions;
+mod transactions;
+mod whole;
 
 use crate::{
     Cluster, Cookie, Error, Heartbeat, NodeEvent, NodeName, Peer, RouteRow, Routes, Settings,
