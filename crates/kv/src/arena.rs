@@ -3,9 +3,12 @@
 //! Blocks up to [`BLOCK_BYTES`] are cut from chunks in steps of [`GRANULE_BYTES`], one free list for each size;
 //! larger ones stand on their own. Chunks are handed out zeroed by the system and touched only as they fill.
 
-use crate::Refusal;
-use crate::limits::{ARENA_GRANULES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES};
-use std::hint::black_box;
+use crate::{
+    Refusal,
+    limits::{ARENA_GRANULES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
+};
+use arrayvec::ArrayVec;
+use std::{hint::black_box, ops::Range};
 
 /// The name of a block. Never 0, so that 0 can stand for "none".
 pub(crate) type Handle = u32;
@@ -34,8 +37,9 @@ pub(crate) struct Arena {
     fresh: u32,
     /// By size in granules: the head of a list that runs through the free blocks' first bytes.
     free: Box<[Handle; SIZES]>,
-    large: Vec<Box<[u8]>>,
+    large: Vec<Vec<u8>>,
     large_free: Vec<u32>,
+    large_bytes: usize,
 }
 
 impl Arena {
@@ -47,6 +51,7 @@ impl Arena {
             free: Box::new([0; SIZES]),
             large: Vec::new(),
             large_free: Vec::new(),
+            large_bytes: 0,
         }
     }
 
@@ -68,7 +73,8 @@ impl Arena {
     /// Gives back a block that was allocated with the same number of bytes.
     pub(crate) fn free(&mut self, handle: Handle, bytes: usize) {
         if handle & LARGE != 0 {
-            self.large[(handle & !LARGE) as usize] = Box::default();
+            let freed = std::mem::take(&mut self.large[(handle & !LARGE) as usize]);
+            self.large_bytes -= freed.len();
             self.large_free.push(handle & !LARGE);
             return;
         }
@@ -76,6 +82,44 @@ impl Arena {
         let next = self.free[size];
         self.bytes_mut(handle)[..4].copy_from_slice(&next.to_le_bytes());
         self.free[size] = handle;
+    }
+
+    /// Gives the `gap` in a block of `before` bytes the room of `room` bytes, with arbitrary contents. What stands
+    /// behind the gap moves, and so may the block.
+    pub(crate) fn stretch(
+        &mut self,
+        handle: Handle,
+        before: usize,
+        gap: Range<usize>,
+        room: usize,
+    ) -> Result<Handle, Full> {
+        if gap.len() == room {
+            return Ok(handle);
+        }
+        let (after, behind) = (before - gap.len() + room, gap.start + room);
+        if before > BLOCK_BYTES && after > BLOCK_BYTES {
+            let block = &mut self.large[(handle & !LARGE) as usize];
+            block.resize(before.max(after), 0);
+            block.copy_within(gap.end..before, behind);
+            block.truncate(after);
+            self.large_bytes = self.large_bytes - before + after;
+            return Ok(handle);
+        }
+        if Arena::same_size(before, after) {
+            self.bytes_mut(handle).copy_within(gap.end..before, behind);
+            return Ok(handle);
+        }
+        // One of the two is small, and so is what stays.
+        let mut stays = ArrayVec::<u8, BLOCK_BYTES>::new();
+        for part in [0..gap.start, gap.end..before] {
+            stays.try_extend_from_slice(&self.bytes(handle)[part]).expect("what stays fits the smaller one");
+        }
+        let moved = self.allocate(after)?;
+        let (front, back) = stays.split_at(gap.start);
+        self.bytes_mut(moved)[..gap.start].copy_from_slice(front);
+        self.bytes_mut(moved)[behind..after].copy_from_slice(back);
+        self.free(handle, before);
+        Ok(moved)
     }
 
     /// Whether blocks of these two lengths take the same space, so that one can be rewritten as the other.
@@ -106,6 +150,11 @@ impl Arena {
             [(handle % CHUNK_GRANULES) as usize * GRANULE_BYTES..]
     }
 
+    /// Bytes of memory that have been used; those of freed blocks are used again.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.fresh as usize * GRANULE_BYTES + self.large_bytes
+    }
+
     #[cfg(test)]
     pub(crate) fn chunk_count(&self) -> usize {
         self.chunks.len()
@@ -125,7 +174,8 @@ impl Arena {
     }
 
     fn allocate_large(&mut self, bytes: usize) -> Handle {
-        let block = vec![0; bytes].into_boxed_slice();
+        self.large_bytes += bytes;
+        let block = vec![0; bytes];
         let index = match self.large_free.pop() {
             Some(index) => {
                 self.large[index as usize] = block;
@@ -163,6 +213,20 @@ mod tests {
         for length in (1..BLOCK_BYTES).step_by(977) {
             let handle = arena.allocate(length).expect("room");
             assert!(arena.bytes(handle).len() >= length);
+        }
+    }
+
+    #[test]
+    fn a_stretched_block_keeps_what_is_around_the_gap() {
+        let lengths = [20, 24, 200, BLOCK_BYTES, BLOCK_BYTES + 1, 100_000];
+        for (before, after) in lengths.iter().flat_map(|one| lengths.map(|other| (*one, other))) {
+            let mut arena = Arena::new();
+            let handle = arena.allocate(before).expect("room");
+            arena.bytes_mut(handle)[..10].fill(1);
+            arena.bytes_mut(handle)[before - 5..before].fill(2);
+            let handle = arena.stretch(handle, before, 10..before - 5, after - 15).expect("room");
+            assert_eq!(arena.bytes(handle)[..10], [1; 10]);
+            assert_eq!(arena.bytes(handle)[after - 5..after], [2; 5], "{before} -> {after}");
         }
     }
 

@@ -4,15 +4,19 @@
 //! with its name and the number of a table.
 
 mod block;
+mod expiring;
+mod moving;
+
+pub(crate) use moving::Packed;
 
 use crate::{
+    Refusal,
     arena::{Arena, Full, Handle},
-    entry::Entry,
-    limits::{COMPACT_BYTES, PAGE_BYTES, PAGE_NAMES},
+    entry::{Entry, varint_size, write_varint},
+    limits::{COMPACT_BYTES, PAGE_BYTES, PAGE_LINES, RANDOM_TRIES},
     memory::Memory,
     table::{Place, Table},
 };
-use arrayvec::ArrayVec;
 use block::{Block, Body, Head, walk};
 use std::{hash::BuildHasher, ops::Range};
 
@@ -33,8 +37,7 @@ impl Bucket {
     /// Starts an empty map. `kept`: it stays when its last entry goes.
     pub(crate) fn start(memory: &mut Memory, name: &[u8], kept: bool) -> Result<Bucket, Full> {
         let head = Head { name, kept, expires: None };
-        let fits = head.size() + 2 <= COMPACT_BYTES;
-        let body = if fits { Body::Compact(&[]) } else { Body::Table(memory.add_table()) };
+        let body = if fits(&head, 0) { Body::Compact(&[]) } else { Body::Table(memory.add_table()) };
         add_block(memory, Block { head, body })
     }
 
@@ -59,12 +62,12 @@ impl Bucket {
 
     /// Its name.
     pub(crate) fn name(self, memory: &Memory) -> &[u8] {
-        self.block(memory).head.name
+        block::name(memory.arena.bytes(self.0))
     }
 
     /// When it expires, in milliseconds since 1970.
     pub(crate) fn expires(self, memory: &Memory) -> Option<u64> {
-        self.block(memory).head.expires
+        block::expires(memory.arena.bytes(self.0))
     }
 
     /// Whether it stays when its last entry goes.
@@ -94,21 +97,23 @@ impl Bucket {
         }
     }
 
-    /// Sets when it expires, and whether it stays when its last entry goes.
+    /// Sets its name, whether it stays when its last entry goes, and when it expires.
     pub(crate) fn set_head(
         &mut self,
         memory: &mut Memory,
+        name: &[u8],
         kept: bool,
         expires: Option<u64>,
     ) -> Result<(), Full> {
-        let bytes = memory.arena.bytes(self.0)[..self.block(memory).size()].to_vec();
-        let Block { head, body } = Block::read(&bytes);
-        let head = Head { kept, expires, ..head };
-        if matches!(body, Body::Compact(entries) if head.size() + 2 + entries.len() > COMPACT_BYTES) {
-            let number = self.outgrow(memory)?;
-            return self.rewrite(memory, Block { head, body: Body::Table(number) });
+        let head = Head { name, kept, expires };
+        if matches!(self.block(memory).body, Body::Compact(entries) if !fits(&head, entries.len())) {
+            self.outgrow(memory)?;
         }
-        self.rewrite(memory, Block { head, body })
+        let block = self.block(memory);
+        let (kind, size, before) = (block.body.kind(), block.size(), block.head.size());
+        self.0 = memory.arena.stretch(self.0, size, 0..before, head.size())?;
+        head.write(memory.arena.bytes_mut(self.0), kind);
+        Ok(())
     }
 
     /// Replaces a single value by another, and sets when the bucket expires.
@@ -122,15 +127,38 @@ impl Bucket {
         self.rewrite(memory, Block { head: Head { name, kept: false, expires }, body: Body::Text(value) })
     }
 
-    /// The entry of a key.
-    pub(crate) fn get<'m>(self, memory: &'m Memory, key: &[u8]) -> Option<Entry<'m>> {
+    /// Writes into a single value, from `offset` on. It grows as it must, with zeros up to `offset`.
+    pub(crate) fn write_text(
+        &mut self,
+        memory: &mut Memory,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), Full> {
+        let block = self.block(memory);
+        let Body::Text(value) = block.body else { unreachable!("only a single value is written into") };
+        let (at, before, after) = (block.head.size(), value.len(), value.len().max(offset + bytes.len()));
+        let (width, new_width) = (varint_size(before), varint_size(after));
+        let size = block.size();
+        self.0 = memory.arena.stretch(self.0, size, size..size, new_width + after - width - before)?;
+        let text = &mut memory.arena.bytes_mut(self.0)[at..];
+        if new_width != width {
+            text.copy_within(width..width + before, new_width);
+        }
+        write_varint(text, after);
+        let value = &mut text[new_width..new_width + after];
+        value[before.min(offset)..offset].fill(0);
+        value[offset..offset + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// The entry of a key of the map.
+    pub(crate) fn get<'m>(self, memory: &'m Memory, key: &[u8]) -> Result<Option<Entry<'m>>, Refusal> {
         match self.block(memory).body {
-            Body::Compact(entries) => walk(entries).map(|(_, entry)| entry).find(|entry| entry.key == key),
-            Body::Table(number) => {
-                let place = find(memory, number, key)?;
-                Some(memory.entry(memory.table(number).get(place)))
+            Body::Compact(entries) => {
+                Ok(walk(entries).map(|(_, entry)| entry).find(|entry| entry.key == key))
             }
-            Body::Text(_) => None,
+            Body::Table(number) => Ok(search(memory, number, key).map(|(_, entry)| entry)),
+            Body::Text(_) => Err(Refusal::WrongType),
         }
     }
 
@@ -142,10 +170,10 @@ impl Bucket {
             Body::Compact(entries) => {
                 let end = entries.len()..entries.len();
                 let old = walk(entries).find(|(_, old)| old.key == entry.key).map_or(end, |(at, _)| at);
-                if head.size() + 2 + entries.len() - old.len() + entry.size() <= COMPACT_BYTES {
-                    let mut bytes = [0; COMPACT_BYTES];
-                    entry.write(&mut bytes);
-                    return self.splice(memory, old, &bytes[..entry.size()]);
+                if fits(&head, entries.len() - old.len() + entry.size()) {
+                    let at = self.splice(memory, old, entry.size())?;
+                    entry.write(&mut memory.arena.bytes_mut(self.0)[at..]);
+                    return Ok(());
                 }
                 self.outgrow(memory)?
             }
@@ -161,27 +189,41 @@ impl Bucket {
                 let Some((at, _)) = walk(entries).find(|(_, entry)| entry.key == key) else {
                     return Ok(false);
                 };
-                self.splice(memory, at, &[])?;
+                self.splice(memory, at, 0)?;
             }
             Body::Table(number) => {
-                let Some(place) = find(memory, number, key) else { return Ok(false) };
-                let handle = memory.table_mut(number).0.remove(place);
-                memory.free_entry(handle);
+                let Some((place, _)) = search(memory, number, key) else { return Ok(false) };
+                remove_from_table(memory, number, place);
             }
             Body::Text(_) => return Ok(false),
         }
         Ok(true)
     }
 
-    /// One page of entries, from `cursor` on, and the cursor of the next; 0 at the end.
-    pub(crate) fn entries(self, memory: &Memory, cursor: u64) -> (Vec<Entry<'_>>, u64) {
+    /// One page of about `wanted` entries, from `cursor` on, and the cursor of the next; 0 at the end.
+    pub(crate) fn entries(self, memory: &Memory, cursor: u64, wanted: usize) -> (Vec<Entry<'_>>, u64) {
         match self.block(memory).body {
             Body::Compact(entries) => (walk(entries).map(|(_, entry)| entry).collect(), 0),
             Body::Table(number) => {
                 let size = |entry: &Entry<'_>| entry.key.len() + entry.value.len();
-                page(memory.table(number), cursor, |handle| memory.entry(handle), size)
+                page(memory.table(number), cursor, wanted, |handle| memory.entry(handle), size)
             }
             Body::Text(_) => (Vec::new(), 0),
+        }
+    }
+
+    /// An entry chosen at random, all alike; `None` when hardly any is left, or none.
+    pub(crate) fn random(self, memory: &Memory, now: u64) -> Option<Entry<'_>> {
+        match self.block(memory).body {
+            Body::Compact(entries) => {
+                let alive = || walk(entries).map(|(_, entry)| entry).filter(|entry| !entry.is_over(now));
+                alive().nth(fastrand::usize(..alive().count().max(1)))
+            }
+            Body::Table(number) => (0..RANDOM_TRIES).find_map(|_| {
+                let entry = memory.entry(memory.table(number).random()?);
+                (!entry.is_over(now)).then_some(entry)
+            }),
+            Body::Text(_) => None,
         }
     }
 
@@ -201,18 +243,16 @@ impl Bucket {
         Ok(())
     }
 
-    /// Replaces a range of a compact bucket's entries.
-    fn splice(&mut self, memory: &mut Memory, range: Range<usize>, with: &[u8]) -> Result<(), Full> {
-        let Block { head, body: Body::Compact(entries) } = self.block(memory) else {
-            unreachable!("only compact buckets are spliced");
-        };
-        let mut copy = ArrayVec::<u8, COMPACT_BYTES>::new();
-        for part in [head.name, &entries[..range.start], with, &entries[range.end..]] {
-            copy.try_extend_from_slice(part).expect("a compact bucket fits its limit");
-        }
-        let (kept, expires) = (head.kept, head.expires);
-        let (name, entries) = copy.split_at(head.name.len());
-        self.rewrite(memory, Block { head: Head { name, kept, expires }, body: Body::Compact(entries) })
+    /// Gives a range of a compact bucket's entries the room of `room` bytes, and returns where in the block it is.
+    fn splice(&mut self, memory: &mut Memory, range: Range<usize>, room: usize) -> Result<usize, Full> {
+        let block = self.block(memory);
+        let Body::Compact(entries) = block.body else { unreachable!("only compact buckets are spliced") };
+        let (size, length_at) = (block.size(), block.head.size());
+        let length = (entries.len() - range.len() + room) as u16;
+        let at = length_at + 2 + range.start;
+        self.0 = memory.arena.stretch(self.0, size, at..at + range.len(), room)?;
+        memory.arena.bytes_mut(self.0)[length_at..length_at + 2].copy_from_slice(&length.to_le_bytes());
+        Ok(at)
     }
 
     /// Moves a compact bucket's entries to a table, and returns its number.
@@ -230,52 +270,80 @@ impl Bucket {
     }
 }
 
+/// Whether a map with so many bytes of entries is kept in one block.
+fn fits(head: &Head<'_>, entries: usize) -> bool {
+    head.size() + 2 + entries <= COMPACT_BYTES
+}
+
 fn add_block(memory: &mut Memory, block: Block<'_>) -> Result<Bucket, Full> {
     let handle = memory.arena.allocate(block.size())?;
     block.write(memory.arena.bytes_mut(handle));
     Ok(Bucket(handle))
 }
 
-fn find(memory: &Memory, number: u32, key: &[u8]) -> Option<Place> {
-    memory.table(number).find(memory.hash(key), |handle| memory.entry(handle).key == key)
+/// Finds the entry of a key in a table.
+fn search<'m>(memory: &'m Memory, number: u32, key: &[u8]) -> Option<(Place, Entry<'m>)> {
+    memory.table(number).search(memory.hash(key), |handle| {
+        let entry = memory.entry(handle);
+        (entry.key == key).then_some(entry)
+    })
 }
 
 fn put_in_table(memory: &mut Memory, number: u32, entry: Entry<'_>) -> Result<(), Full> {
-    let Some(place) = find(memory, number, entry.key) else {
-        let handle = memory.add_entry(entry)?;
-        let hash = memory.hash(entry.key);
-        let (table, arena, hasher) = memory.table_mut(number);
-        table.insert(hash, handle, |handle| hasher.hash_one(Entry::read(arena.bytes(handle)).key));
-        return Ok(());
+    let Some((place, old)) = search(memory, number, entry.key) else {
+        return add_to_table(memory, number, entry);
     };
-    let old = memory.table(number).get(place);
-    if Arena::same_size(memory.entry(old).size(), entry.size()) {
-        entry.write(memory.arena.bytes_mut(old));
+    let (old_size, old_expires) = (old.size(), old.expires);
+    let handle = memory.table(number).get(place);
+    if Arena::same_size(old_size, entry.size()) {
+        entry.write(memory.arena.bytes_mut(handle));
+        memory.expiries.remove(number, handle, old_expires);
+        memory.expiries.add(number, handle, entry.expires);
         return Ok(());
     }
     let new = memory.add_entry(entry)?;
     memory.table_mut(number).0.set(place, new);
-    memory.free_entry(old);
+    memory.free_entry(handle);
+    memory.expiries.remove(number, handle, old_expires);
+    memory.expiries.add(number, new, entry.expires);
     Ok(())
 }
 
-/// One page of what a table's handles name, from a line on, and the line where the next page starts; 0 at the end.
+fn remove_from_table(memory: &mut Memory, number: u32, place: Place) {
+    let handle = memory.table_mut(number).0.remove(place);
+    let expires = memory.entry(handle).expires;
+    memory.expiries.remove(number, handle, expires);
+    memory.free_entry(handle);
+}
+
+/// Puts an entry, whose key is not there yet, in a table.
+fn add_to_table(memory: &mut Memory, number: u32, entry: Entry<'_>) -> Result<(), Full> {
+    let handle = memory.add_entry(entry)?;
+    let hash = memory.hash(entry.key);
+    let (table, arena, hasher) = memory.table_mut(number);
+    table.insert(hash, handle, |handle| hasher.hash_one(Entry::read(arena.bytes(handle)).key));
+    memory.expiries.add(number, handle, entry.expires);
+    Ok(())
+}
+
+/// One page of what a table's handles name, of about `wanted`, and the cursor of the next page; 0 at the end.
 pub(crate) fn page<T>(
     table: &Table,
-    cursor: u64,
+    mut cursor: u64,
+    wanted: usize,
     item: impl Fn(Handle) -> T,
     size: impl Fn(&T) -> usize,
 ) -> (Vec<T>, u64) {
     let (mut items, mut bytes) = (Vec::new(), 0);
-    let mut line = usize::try_from(cursor).unwrap_or(usize::MAX);
-    while line < table.lines() {
-        if items.len() >= PAGE_NAMES || bytes >= PAGE_BYTES {
-            return (items, line as u64);
+    for _ in 0..PAGE_LINES {
+        let (handles, next) = table.step(cursor);
+        items.extend(handles.map(&item).inspect(|item| bytes += size(item)));
+        cursor = next;
+        if cursor == 0 || items.len() >= wanted || bytes >= PAGE_BYTES {
+            break;
         }
-        items.extend(table.line(line).map(&item).inspect(|item| bytes += size(item)));
-        line += 1;
     }
-    (items, 0)
+    (items, cursor)
 }
 
 #[cfg(test)]

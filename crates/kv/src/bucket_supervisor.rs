@@ -22,12 +22,21 @@ pub(crate) struct BucketSupervisor {
 impl BucketSupervisor {
     /// Ends a bucket and tells its subscribers. What a large one held is freed bit by bit, by [`Self::sweep`].
     pub(crate) fn end(&mut self, memory: &mut Memory, name: &[u8], bucket: Bucket, why: End) {
-        if let Some(publishers) = self.subscribers.remove(name) {
-            let ended = Arc::new(Event { bucket: name.into(), change: Change::Ended(why) });
-            publishers.iter().for_each(|publisher| {
-                publisher.publish(ended.clone());
-            });
-        }
+        self.tell_end(name, why);
+        self.discard(memory, bucket);
+    }
+
+    /// Tells the subscribers of a bucket that it has ended.
+    pub(crate) fn tell_end(&mut self, name: &[u8], why: End) {
+        let Some(publishers) = self.subscribers.remove(name) else { return };
+        let ended = Arc::new(Event { bucket: name.into(), change: Change::Ended(why) });
+        publishers.iter().for_each(|publisher| {
+            publisher.publish(ended.clone());
+        });
+    }
+
+    /// Frees a bucket that nobody knows of.
+    pub(crate) fn discard(&mut self, memory: &mut Memory, bucket: Bucket) {
         self.ended.extend(bucket.end(memory).map(|table| (table, 0)));
     }
 
@@ -42,6 +51,11 @@ impl BucketSupervisor {
         if until == table.lines() {
             self.ended.pop();
         }
+    }
+
+    /// Whether there is something to be freed.
+    pub(crate) fn is_sweeping(&self) -> bool {
+        !self.ended.is_empty()
     }
 
     /// Adds a subscriber of a bucket, and forgets those that have gone.
@@ -64,10 +78,10 @@ impl BucketSupervisor {
         }
     }
 
-    /// Tells all subscribers of all buckets that the store restarts.
-    pub(crate) fn restarted(&mut self) {
+    /// Tells all subscribers of all buckets that their buckets have ended.
+    pub(crate) fn all_ended(&mut self, why: End) {
         for (name, publishers) in self.subscribers.drain() {
-            let ended = Arc::new(Event { bucket: name, change: Change::Ended(End::Restarted) });
+            let ended = Arc::new(Event { bucket: name, change: Change::Ended(why) });
             publishers.iter().for_each(|publisher| {
                 publisher.publish(ended.clone());
             });

@@ -3,6 +3,7 @@
 use crate::{
     arena::{Arena, Full, Handle},
     entry::Entry,
+    expiries::Expiries,
     table::Table,
 };
 use foldhash::fast::RandomState;
@@ -12,6 +13,7 @@ use std::hash::BuildHasher;
 #[derive(Debug)]
 pub(crate) struct Memory {
     pub(crate) arena: Arena,
+    pub(crate) expiries: Expiries,
     tables: Vec<Table>,
     tables_free: Vec<u32>,
     hasher: RandomState,
@@ -20,7 +22,18 @@ pub(crate) struct Memory {
 impl Memory {
     /// Memory that holds nothing.
     pub(crate) fn new(hasher: RandomState) -> Memory {
-        Memory { arena: Arena::new(), tables: Vec::new(), tables_free: Vec::new(), hasher }
+        Memory {
+            arena: Arena::new(),
+            expiries: Expiries::default(),
+            tables: Vec::new(),
+            tables_free: Vec::new(),
+            hasher,
+        }
+    }
+
+    /// Bytes of memory that have been used.
+    pub(crate) fn bytes(&self) -> usize {
+        self.arena.used_bytes() + self.tables.iter().map(Table::bytes).sum::<usize>()
     }
 
     /// The hash of a name or a key.
@@ -57,6 +70,7 @@ impl Memory {
     /// Takes a table out; its number may be used again.
     pub(crate) fn take_table(&mut self, number: u32) -> Table {
         self.tables_free.push(number);
+        self.expiries.remove_table(number);
         std::mem::take(&mut self.tables[number as usize])
     }
 

@@ -1,15 +1,18 @@
 //! The registry: which name belongs to which bucket.
 
 use crate::{
-    bucket::{Bucket, page},
+    bucket::Bucket,
     memory::Memory,
     table::{Place, Table},
 };
+use std::cell::Cell;
 
 /// The names of one shard's buckets.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     names: Table,
+    /// The latest look-up that found something; a batch is often about one bucket.
+    latest: Cell<Option<(u64, Registration, Bucket)>>,
 }
 
 /// Where a name is registered; good until the next registration.
@@ -24,8 +27,16 @@ impl Registry {
 
     /// Finds the bucket of a name, whose hash is `hash`.
     pub(crate) fn lookup(&self, memory: &Memory, hash: u64, name: &[u8]) -> Option<(Registration, Bucket)> {
-        let place = self.names.find(hash, |handle| Bucket(handle).name(memory) == name)?;
-        Some((Registration(place), Bucket(self.names.get(place))))
+        let is_it = |bucket: Bucket| bucket.name(memory) == name;
+        if let Some((_, registration, bucket)) =
+            self.latest.get().filter(|latest| latest.0 == hash && is_it(latest.2))
+        {
+            return Some((registration, bucket));
+        }
+        let found = |handle| Some(Bucket(handle)).filter(|bucket| is_it(*bucket));
+        let (place, bucket) = self.names.search(hash, found)?;
+        self.latest.set(Some((hash, Registration(place), bucket)));
+        Some((Registration(place), bucket))
     }
 
     /// The table of names.
@@ -35,21 +46,46 @@ impl Registry {
 
     /// Registers a bucket under its name, which is not registered yet.
     pub(crate) fn register(&mut self, memory: &Memory, hash: u64, bucket: Bucket) {
+        self.latest.set(None);
         self.names.insert(hash, bucket.0, |handle| memory.hash(Bucket(handle).name(memory)));
     }
 
     /// Notes that a bucket has moved to another block.
     pub(crate) fn moved(&mut self, registration: Registration, bucket: Bucket) {
+        self.latest.set(None);
         self.names.set(registration.0, bucket.0);
     }
 
     /// Forgets a name.
     pub(crate) fn unregister(&mut self, registration: Registration) {
+        self.latest.set(None);
         self.names.remove(registration.0);
     }
 
-    /// One page of buckets, from `cursor` on, and the cursor of the next; 0 at the end.
-    pub(crate) fn page(&self, memory: &Memory, cursor: u64) -> (Vec<Bucket>, u64) {
-        page(&self.names, cursor, Bucket, |bucket| bucket.name(memory).len())
+    /// The buckets of one line.
+    pub(crate) fn line(&self, number: usize) -> impl Iterator<Item = Bucket> {
+        self.names.line(number).map(Bucket)
+    }
+
+    /// How many lines a walk has.
+    pub(crate) fn lines(&self) -> usize {
+        self.names.lines()
+    }
+
+    /// Walks from a line on until `looks` names or empty lines have been seen. Returns how many have, and the line where
+    /// the walk goes on; 0 at the end.
+    pub(crate) fn walk(&self, line: u64, looks: usize, mut see: impl FnMut(Bucket)) -> (usize, u64) {
+        let (mut line, mut seen) = (usize::try_from(line).unwrap_or(usize::MAX), 0);
+        while line < self.names.lines() && seen < looks {
+            let buckets = self.names.line(line).map(|handle| see(Bucket(handle))).count();
+            seen += buckets.max(1);
+            line += 1;
+        }
+        (seen, if line < self.names.lines() { line as u64 } else { 0 })
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.names.bytes()
     }
 }

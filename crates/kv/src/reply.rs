@@ -21,6 +21,10 @@ pub enum Reply<'a> {
     List(#[serde(borrow)] Vec<Reply<'a>>),
     /// Keys and values by turns.
     Map(#[serde(borrow)] Vec<Reply<'a>>),
+    /// Keys and values by turns, listed in pairs where the protocol has them.
+    Pairs(#[serde(borrow)] Vec<Reply<'a>>),
+    /// There is too much to be listed at once. [`crate::Op::Entries`] lists it page by page.
+    Long(Part),
     /// One page of a walk, and the cursor of the next page; 0 when this one is the last.
     Page {
         /// What the page lists, in no particular order.
@@ -47,6 +51,17 @@ pub enum Reply<'a> {
     Crashed,
     /// The store is being restarted by its supervisor; ask again in a moment.
     Restarting,
+}
+
+/// What of a map's entries is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// Their keys.
+    Keys,
+    /// Their values.
+    Values,
+    /// Keys and values by turns.
+    Both,
 }
 
 /// What a command comes to.

@@ -1,7 +1,7 @@
 //! What can be asked of a bucket, as plain values that borrow their bytes from the read buffer.
 
 use crate::{
-    Args, Command,
+    Args, Command, Part,
     commands::{Keys, Run},
 };
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,13 @@ pub enum Op<'a> {
         /// The `next` of the page before.
         cursor: u64,
     },
+    /// Lists one bounded page of entries, from `cursor` on (0: from the start). No walk meets a key twice.
+    Entries {
+        /// What of them.
+        part: Part,
+        /// The `next` of the page before.
+        cursor: u64,
+    },
     /// One of Redis's commands, with its arguments after the bucket's name.
     Command {
         /// Which.
@@ -65,12 +72,12 @@ pub enum Op<'a> {
 
 impl<'a> Request<'a> {
     /// Whether the request names several buckets, which must all live on one node.
-    pub(crate) fn is_for_several(&self) -> bool {
+    pub fn is_for_several(&self) -> bool {
         matches!(self.op, Op::Command { command, .. } if matches!(command.run, Run::Several(_)))
     }
 
     /// The names of all buckets that the request is about.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'a [u8]> {
+    pub fn names(&self) -> impl Iterator<Item = &'a [u8]> {
         let (others, step) = match self.op {
             Op::Command { command, args } => match command.about.keys {
                 Keys::Two => (args, usize::MAX),
@@ -98,7 +105,7 @@ impl<'a> Op<'a> {
     /// Whether the operation leaves the bucket as it was, so that an unknown outcome does no harm.
     pub fn is_read(&self) -> bool {
         match self {
-            Op::Get { .. } | Op::Keys { .. } | Op::Watch => true,
+            Op::Get { .. } | Op::Keys { .. } | Op::Entries { .. } | Op::Watch => true,
             Op::Command { command, .. } => command.is_read(),
             Op::Create | Op::Put { .. } | Op::Delete { .. } | Op::Drop | Op::Crash => false,
         }

@@ -1,6 +1,11 @@
 //! Several buckets at once: their shards are locked together, in the order of their numbers.
 
-use crate::{shard::Shard, target::Target};
+use crate::{
+    Refusal,
+    bucket::{Bucket, Contents, Packed},
+    shard::Shard,
+    target::Target,
+};
 use foldhash::fast::RandomState;
 use std::{hash::BuildHasher, sync::MutexGuard};
 
@@ -19,8 +24,20 @@ impl<'g> Locked<'g> {
 
     /// A shard that was locked.
     pub(crate) fn shard(&mut self, number: usize) -> &mut Shard {
+        let at = self.position(number);
+        &mut self.shards[at].1
+    }
+
+    /// Two different shards that were locked.
+    fn two(&mut self, one: usize, other: usize) -> (&mut Shard, &mut Shard) {
+        let places = [self.position(one), self.position(other)];
+        let [one, other] = self.shards.get_disjoint_mut(places).expect("two different shards");
+        (&mut one.1, &mut other.1)
+    }
+
+    fn position(&self, number: usize) -> usize {
         let found = self.shards.binary_search_by_key(&number, |(number, _)| *number);
-        &mut self.shards[found.expect("the shards of all names are locked")].1
+        found.expect("the shards of all names are locked")
     }
 }
 
@@ -37,6 +54,70 @@ impl Several<'_, '_> {
     pub(crate) fn target<'t>(&'t mut self, name: &'t [u8]) -> Target<'t> {
         let hash = self.hasher.hash_one(name);
         Target::new(self.locked.shard(shard_of(hash, self.shards)), name, hash, self.now)
+    }
+
+    /// Gives a bucket another name; `false` when it is not there. A bucket that has that name ends.
+    pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<bool, Refusal> {
+        let Some((registration, bucket)) = self.target(from).found() else { return Ok(false) };
+        if from == to {
+            return Ok(true);
+        }
+        let (source, sink) = (self.number(from), self.number(to));
+        let moved = if source == sink {
+            self.target(from).rename(to)?
+        } else {
+            let (source, sink) = self.locked.two(source, sink);
+            let moved = bucket.move_to(&mut source.memory, &mut sink.memory, to)?;
+            source.forget(registration, from);
+            moved
+        };
+        self.target(to).adopt(moved);
+        Ok(true)
+    }
+
+    /// Copies a bucket to another name; `false` when it is not there. A bucket that has that name ends.
+    pub(crate) fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<bool, Refusal> {
+        let view = self.target(from).into_view();
+        if view.bucket.is_none() {
+            return Ok(false);
+        }
+        let (kept, expires) = (view.is_kept(), view.expires());
+        if let Some(Contents::Text(value)) = view.contents() {
+            let value = value.to_vec();
+            self.target(to).set_text(&value, expires)?;
+            return Ok(true);
+        }
+        let sink = self.number(to);
+        let memory = &mut self.locked.shard(sink).memory;
+        let mut copy = Bucket::start(memory, to, kept)?;
+        let copied = copy.set_head(memory, to, kept, expires).map_err(Refusal::from);
+        if let Err(refusal) = copied.and_then(|()| self.copy_entries(from, to, &mut copy)) {
+            let shard = self.locked.shard(sink);
+            shard.supervisor.discard(&mut shard.memory, copy);
+            return Err(refusal);
+        }
+        self.target(to).adopt(copy);
+        Ok(true)
+    }
+
+    /// Copies the entries of a map, page by page, to a bucket that is not registered yet.
+    fn copy_entries(&mut self, from: &[u8], to: &[u8], copy: &mut Bucket) -> Result<(), Refusal> {
+        let (sink, mut cursor) = (self.number(to), 0);
+        loop {
+            let (entries, next) = self.target(from).into_view().entries(cursor)?;
+            let page = Packed::new(&entries);
+            for entry in page.iter() {
+                copy.put(&mut self.locked.shard(sink).memory, entry)?;
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+
+    fn number(&self, name: &[u8]) -> usize {
+        shard_of(self.hasher.hash_one(name), self.shards)
     }
 }
 

@@ -4,15 +4,15 @@ use crate::{
     Op, Outcome, Reply, Request, Unit,
     bucket::Bucket,
     bucket_supervisor::BucketSupervisor,
-    commands::Run,
+    commands::{Run, list},
     memory::Memory,
     registry::{Registration, Registry},
     subscription::End,
+    sweep::Sweep,
     target::Target,
     watched::Watched,
 };
 use foldhash::fast::RandomState;
-use serde_bytes::Bytes;
 use std::cell::Cell;
 
 /// A part of the store.
@@ -22,6 +22,7 @@ pub(crate) struct Shard {
     pub(crate) supervisor: BucketSupervisor,
     pub(crate) memory: Memory,
     pub(crate) watched: Watched,
+    pub(crate) sweep: Sweep,
 }
 
 /// What a crash would be the crash of.
@@ -43,6 +44,7 @@ impl Shard {
             supervisor: BucketSupervisor::default(),
             memory: Memory::new(hasher),
             watched: Watched::default(),
+            sweep: Sweep::default(),
         }
     }
 
@@ -65,6 +67,7 @@ impl Shard {
                 Run::One(run) => run(target, args),
                 Run::Several(_) => unreachable!("the store takes several shards for it"),
             },
+            Op::Entries { part, cursor } => list(target.into_view(), part, cursor),
             Op::Watch => Ok(Reply::Number(target.watch() as i64)),
             op => execute_guide(target, op),
         };
@@ -81,6 +84,13 @@ impl Shard {
     pub(crate) fn end(&mut self, registration: Registration, bucket: Bucket, name: &[u8], why: End) {
         self.registry.unregister(registration);
         self.supervisor.end(&mut self.memory, name, bucket, why);
+    }
+
+    /// Takes a bucket out of the registry; what it holds lives on under another name.
+    pub(crate) fn forget(&mut self, registration: Registration, name: &[u8]) {
+        self.registry.unregister(registration);
+        self.watched.forget(name);
+        self.supervisor.tell_end(name, End::Dropped);
     }
 
     /// Frees a bounded part of what ended buckets held.
@@ -121,7 +131,7 @@ fn execute_guide<'s>(mut target: Target<'s>, op: Op<'_>) -> Outcome<'s> {
             target.end(End::Dropped);
         }
         Op::Crash => panic!("a crash was asked for"),
-        Op::Create | Op::Watch | Op::Command { .. } => unreachable!("executed before"),
+        Op::Create | Op::Entries { .. } | Op::Watch | Op::Command { .. } => unreachable!("executed before"),
     }
     Ok(Reply::Done)
 }

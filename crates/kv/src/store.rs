@@ -1,5 +1,11 @@
 //! The store: the only door into the data. It takes a batch, executes it on the caller's thread, and returns.
 
+mod expiry;
+mod whole;
+
+pub(crate) use expiry::sweep;
+pub use whole::{Figures, Flushed, Kind, Page, Wanted};
+
 use crate::{
     Command, Op, Reply, Request, Subscription, Unit,
     bucket::Bucket,
@@ -9,6 +15,7 @@ use crate::{
     registry::Registration,
     several::{Locked, Several, shard_of},
     shard::{AtWork, Shard},
+    subscription::End,
     target::Target,
     warm::warm,
 };
@@ -29,15 +36,6 @@ pub struct Store {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
     pub(crate) faults: Faults,
-}
-
-/// One bounded page of bucket names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// Names, in no particular order.
-    pub names: Vec<Box<[u8]>>,
-    /// The cursor of the next page; 0 when this one is the last.
-    pub next: u64,
 }
 
 impl Default for Store {
@@ -236,34 +234,10 @@ impl Store {
     pub(crate) fn restart(&self) {
         for number in 0..self.shards.len() {
             let mut shard = self.lock(number);
-            shard.supervisor.restarted();
+            shard.supervisor.all_ended(End::Restarted);
             *shard = Shard::new(self.hasher.clone());
         }
         self.faults.clear();
-    }
-
-    /// How many buckets there are.
-    pub fn count(&self) -> usize {
-        (0..self.shards.len()).map(|number| self.lock(number).registry.len()).sum()
-    }
-
-    /// How many buckets have crashed since the store was started.
-    pub fn crashed_count(&self) -> u64 {
-        (0..self.shards.len()).map(|number| self.lock(number).supervisor.crashed).sum()
-    }
-
-    /// One page of the names of all buckets, from `cursor` on (0: from the start).
-    pub fn buckets(&self, cursor: u64) -> Page {
-        let shards = self.shards.len() as u64;
-        let (number, cursor) = ((cursor % shards) as usize, cursor / shards);
-        let shard = self.lock(number);
-        let (buckets, next) = shard.registry.page(&shard.memory, cursor);
-        let next = match next {
-            0 if number + 1 == self.shards.len() => 0,
-            0 => number as u64 + 1,
-            next => next * shards + number as u64,
-        };
-        Page { names: buckets.iter().map(|bucket| bucket.name(&shard.memory).into()).collect(), next }
     }
 
     /// Subscribes to the changes of a bucket; `None` when there is no such bucket.

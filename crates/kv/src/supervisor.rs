@@ -1,7 +1,8 @@
 //! `kv`: one_for_all over the registry and the bucket supervisor, as in the guide. Neither is worth anything
-//! without the other, so the crash of one starts both afresh; clients stay connected meanwhile.
+//! without the other, so the crash of one starts both afresh; clients stay connected meanwhile. The sweeper beside
+//! them ends what has expired.
 
-use crate::{Store, Unit};
+use crate::{Store, Unit, Wanted, store::sweep};
 use otp::{Beneath, ChildSpec, Intensity, Stop, Strategy, Supervisor, Tree};
 use std::sync::Arc;
 
@@ -19,7 +20,12 @@ pub fn supervisor(store: &Arc<Store>, intensity: Intensity) -> Supervisor {
         ChildSpec::worker("bucket_supervisor", move |stop| watch(store.clone(), Unit::BucketSupervisor, stop))
             .beneath(move |limit| beneath(&listed, limit))
     };
-    Supervisor::new("kv", Strategy::OneForAll).intensity(intensity).child(registry).child(buckets)
+    let sweeper = {
+        let store = store.clone();
+        ChildSpec::worker("sweeper", move |stop| sweep(store.clone(), stop))
+    };
+    let kv = Supervisor::new("kv", Strategy::OneForAll).intensity(intensity);
+    kv.child(registry).child(buckets).child(sweeper)
 }
 
 /// Lives as long as a part of the store does.
@@ -33,7 +39,7 @@ async fn watch(store: Arc<Store>, unit: Unit, stop: Stop) -> Result<(), String> 
 fn beneath(store: &Store, limit: usize) -> Beneath {
     let (mut shown, mut cursor) = (Vec::new(), 0);
     while shown.len() < limit {
-        let page = store.buckets(cursor);
+        let page = store.buckets(cursor, &Wanted::default(), crate::now());
         shown.extend(page.names.iter().map(|name| Tree::passive(String::from_utf8_lossy(name))));
         cursor = page.next;
         if cursor == 0 {

@@ -3,7 +3,8 @@
 //! A line is one cache line: 12 tags of one byte, 12 handles, and the number of an overflow line. A look-up
 //! reads one line as a rule, and then only entries whose tag matches. When the lines are three quarters full,
 //! one of them is split in two, so that no insertion ever waits for a whole table to be rehashed. Entries only
-//! ever move to lines with higher numbers; a walk in the order of lines therefore misses none that stays.
+//! ever move to lines with higher numbers, and from each line to lines that are known beforehand, so that a walk
+//! of many steps misses none that stays and meets none twice, however much the table grows meanwhile.
 
 use crate::arena::Handle;
 use std::hint::black_box;
@@ -13,6 +14,8 @@ const SLOTS: usize = 12;
 const LOAD: usize = 9;
 /// Lines that are allocated together, once the table has as many.
 const SEGMENT_LINES: usize = 1024;
+/// Bits of a walk's cursor that tell how many steps it has.
+const CURSOR_BITS: u32 = 5;
 /// Set in the number of an overflow line.
 const OVERFLOW: u32 = 1 << 31;
 
@@ -48,13 +51,18 @@ impl Table {
         self.len
     }
 
-    /// How many lines a walk through [`Table::line`] has.
+    /// How many lines there are for [`Table::line`].
     pub(crate) fn lines(&self) -> usize {
         self.home.len()
     }
 
-    /// Finds a handle by its hash among those that `is_it` accepts.
-    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(Handle) -> bool) -> Option<Place> {
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.home.len() + self.overflow.len()) * size_of::<Line>()
+    }
+
+    /// Looks a hash up: the first of its handles for which `found` has something, and that.
+    pub(crate) fn search<T>(&self, hash: u64, found: impl Fn(Handle) -> Option<T>) -> Option<(Place, T)> {
         if self.len == 0 {
             return None;
         }
@@ -64,8 +72,8 @@ impl Table {
             let mut matches = line.matches(tag(hash));
             while matches != 0 {
                 let slot = (matches.trailing_zeros() / 8) as usize;
-                if is_it(line.handles[slot]) {
-                    return Some(Place { line: number, slot });
+                if let Some(found) = found(line.handles[slot]) {
+                    return Some((Place { line: number, slot }, found));
                 }
                 matches &= matches - 1;
             }
@@ -74,6 +82,11 @@ impl Table {
             }
             number = line.next;
         }
+    }
+
+    /// Finds a handle by its hash among those that `is_it` accepts.
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(Handle) -> bool) -> Option<Place> {
+        self.search(hash, |handle| is_it(handle).then_some(())).map(|(place, ())| place)
     }
 
     /// Has the line read where a handle of this hash would stand.
@@ -143,6 +156,35 @@ impl Table {
                 }
             }
         })
+    }
+
+    /// The handles that one step of a walk meets, and the cursor of the next step. A walk starts and ends with
+    /// cursor 0. Its first step settles how many steps it has, a power of two: each meets the handles whose hashes
+    /// agree with it in so many bits, wherever their lines have been split to.
+    pub(crate) fn step(&self, cursor: u64) -> (impl Iterator<Item = Handle>, u64) {
+        let lines = self.lines();
+        let (step, bits) = match cursor {
+            0 => (0, lines.max(1).ilog2()),
+            _ => (cursor >> CURSOR_BITS, (cursor & ((1 << CURSOR_BITS) - 1)) as u32),
+        };
+        let steps = 1_u64 << bits;
+        // A cursor of another table, such as that of a bucket that was dropped meanwhile: nothing is left of it.
+        let is_over = step >= steps || steps > lines as u64;
+        let first = if is_over { lines } else { step as usize };
+        let next = if is_over || step + 1 == steps { 0 } else { (step + 1) << CURSOR_BITS | u64::from(bits) };
+        ((first..lines).step_by(steps as usize).flat_map(|number| self.line(number)), next)
+    }
+
+    /// A handle from a place chosen at random, all places alike; `None` when that place is vacant.
+    pub(crate) fn random(&self) -> Option<Handle> {
+        let number = fastrand::usize(..(self.home.len() + self.overflow.len()).max(1));
+        let line = match number.checked_sub(self.home.len()) {
+            None => self.home.get(number as u32),
+            Some(_) if self.home.len() == 0 => return None,
+            Some(number) => self.overflow.get(number as u32),
+        };
+        let slot = fastrand::usize(..SLOTS);
+        (line.tags[slot] != 0).then_some(line.handles[slot])
     }
 
     fn home_of(&self, hash: u64) -> u32 {
@@ -296,21 +338,48 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_that_meets_growth_misses_nothing() {
+    fn a_walk_that_meets_growth_misses_nothing_and_repeats_nothing() {
         let mut table = Table::default();
         for handle in 1..=1_000 {
             table.insert(hash(handle), handle, hash);
         }
-        let (mut seen, mut line, mut newcomer) = (HashSet::new(), 0, 1_000_000);
-        while line < table.lines() {
-            seen.extend(table.line(line));
-            line += 1;
-            for _ in 0..if newcomer < 1_002_000 { 20 } else { 0 } {
+        let (mut seen, mut cursor, mut newcomer) = (HashSet::new(), 0, 1_000_000);
+        loop {
+            let (handles, next) = table.step(cursor);
+            handles.for_each(|handle| assert!(seen.insert(handle), "{handle} is met once"));
+            if next == 0 {
+                break;
+            }
+            cursor = next;
+            for _ in 0..20 {
                 newcomer += 1;
                 table.insert(hash(newcomer), newcomer, hash);
             }
         }
         assert!((1..=1_000).all(|handle| seen.contains(&handle)));
+    }
+
+    #[test]
+    fn a_cursor_from_elsewhere_ends_the_walk() {
+        let mut table = Table::default();
+        assert_eq!((table.step(0).0.count(), table.step(0).1, table.random()), (0, 0, None));
+        (1..=100).for_each(|handle| table.insert(hash(handle), handle, hash));
+        for cursor in [31, 1 << 5, 1 << 5 | 31, 7 << 5 | 3, u64::MAX, u64::MAX - 31] {
+            assert!(table.step(cursor).0.count() < 100, "{cursor}");
+        }
+        assert_eq!((table.step(u64::MAX).0.count(), table.step(u64::MAX).1), (0, 0));
+    }
+
+    #[test]
+    fn a_random_choice_is_fair() {
+        let mut table = Table::default();
+        (1..=300).for_each(|handle| table.insert(hash(handle), handle, hash));
+        let mut times = [0; 301];
+        for _ in 0..300_000 {
+            times[table.random().unwrap_or(0) as usize] += 1;
+        }
+        let chosen = 300_000 - times[0];
+        assert!(times[1..].iter().all(|times| (chosen / 600..chosen / 150).contains(times)), "{times:?}");
     }
 
     #[test]

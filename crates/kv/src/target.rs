@@ -2,6 +2,7 @@
 
 use crate::{
     Refusal,
+    arena::Full,
     bucket::{Bucket, Contents},
     entry::Entry,
     registry::Registration,
@@ -26,7 +27,7 @@ impl<'s> Target<'s> {
     pub(crate) fn new(shard: &'s mut Shard, name: &'s [u8], hash: u64, now: u64) -> Target<'s> {
         let found = shard.registry.lookup(&shard.memory, hash, name);
         let mut target = Target { shard, name, hash, found, now };
-        if target.view().expires().is_some_and(|expires| expires <= now) {
+        if found.is_some_and(|(_, bucket)| bucket.is_over(&target.shard.memory, now)) {
             target.end(End::Expired);
         }
         target
@@ -73,9 +74,9 @@ impl<'s> Target<'s> {
         if self.view().map()?.is_none() {
             self.start_map(true)?;
             self.touched();
-        } else if self.view().bucket.is_some_and(|bucket| !bucket.is_kept(&self.shard.memory)) {
-            let expires = self.view().expires();
-            self.change(|bucket, shard| bucket.set_head(&mut shard.memory, true, expires))?;
+        } else if !self.view().is_kept() {
+            let (name, expires) = (self.name, self.view().expires());
+            self.change(|bucket, shard| bucket.set_head(&mut shard.memory, name, true, expires))?;
         }
         Ok(())
     }
@@ -91,6 +92,7 @@ impl<'s> Target<'s> {
         if !self.exists() {
             self.start_map(false)?;
         }
+        self.will_expire(expires);
         let entry = Entry { key: field, value, expires };
         self.change(|bucket, shard| bucket.put(&mut shard.memory, entry))?;
         self.tell(|| Change::Set { key: field.into(), value: value.into() });
@@ -111,18 +113,44 @@ impl<'s> Target<'s> {
 
     /// Ends the map when nothing is left in it and nobody has said that it stays.
     pub(crate) fn end_if_empty(&mut self) {
-        let Some(Contents::Map { len: 0, .. }) = self.view().contents() else { return };
-        if self.view().bucket.is_some_and(|bucket| !bucket.is_kept(&self.shard.memory)) {
+        if self.exists() && self.view().len() == Ok(0) && !self.view().is_kept() {
             self.end(End::Dropped);
         }
     }
 
+    /// Sets when a field of the map, which is there, expires.
+    pub(crate) fn set_field_expires(&mut self, field: &[u8], expires: Option<u64>) -> Result<(), Refusal> {
+        let Some(entry) = self.view().field(field)? else { return Ok(()) };
+        let value = entry.value.to_vec();
+        self.will_expire(expires);
+        let entry = Entry { key: field, value: &value, expires };
+        self.change(|bucket, shard| bucket.put(&mut shard.memory, entry))?;
+        self.touched();
+        Ok(())
+    }
+
+    /// Forgets fields that have expired, so many at most, and the map with the last of them. Returns how many there were.
+    pub(crate) fn forget_expired(&mut self, limit: usize) -> usize {
+        let Some((_, bucket)) = self.found else { return 0 };
+        let expired = bucket.expired(&self.shard.memory, self.now, limit);
+        let fields: Vec<Box<[u8]>> = expired.iter().map(|entry| entry.key.into()).collect();
+        for field in &fields {
+            let deleted = self.change(|bucket, shard| bucket.delete(&mut shard.memory, field).map(|_| ()));
+            if deleted.is_ok() {
+                self.tell(|| Change::Deleted { key: field.clone() });
+            }
+        }
+        self.end_if_empty();
+        fields.len()
+    }
+
     /// Sets the single value and when it expires. A map of the same name is replaced.
     pub(crate) fn set_text(&mut self, value: &[u8], expires: Option<u64>) -> Result<(), Refusal> {
-        if let Some(Contents::Map { .. }) = self.view().contents() {
+        if self.bucket().is_some_and(|bucket| bucket.is_map(&self.shard.memory)) {
             self.end(End::Dropped);
         }
         let name = self.name;
+        self.will_expire(expires);
         if self.exists() {
             self.change(|bucket, shard| bucket.set_text(&mut shard.memory, name, value, expires))?;
         } else {
@@ -133,15 +161,39 @@ impl<'s> Target<'s> {
         Ok(())
     }
 
+    /// Writes into the single value, from `offset` on, with zeros between its end and `offset`.
+    pub(crate) fn write_text(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Refusal> {
+        self.view().text()?;
+        if !self.exists() {
+            let bucket = Bucket::start_text(&mut self.shard.memory, self.name, b"", None)?;
+            self.register(bucket);
+        }
+        self.change(|bucket, shard| bucket.write_text(&mut shard.memory, offset, bytes))?;
+        self.touched();
+        let (name, bucket) = (self.name, self.bucket());
+        let Shard { supervisor, memory, .. } = &mut *self.shard;
+        supervisor.publish(name, || {
+            let contents = bucket.map(|bucket| bucket.contents(memory));
+            let Some(Contents::Text(value)) = contents else {
+                unreachable!("a single value was written into")
+            };
+            Change::Set { key: name.into(), value: value.into() }
+        });
+        Ok(())
+    }
+
     /// Sets when the bucket expires. One whose time has come ends at once.
     pub(crate) fn set_expires(&mut self, expires: Option<u64>) -> Result<(), Refusal> {
-        let Some((_, bucket)) = self.found else { return Ok(()) };
+        if !self.exists() {
+            return Ok(());
+        }
         if expires.is_some_and(|expires| expires <= self.now) {
             self.end(End::Expired);
             return Ok(());
         }
-        let kept = bucket.is_kept(&self.shard.memory);
-        self.change(|bucket, shard| bucket.set_head(&mut shard.memory, kept, expires))?;
+        self.will_expire(expires);
+        let (name, kept) = (self.name, self.view().is_kept());
+        self.change(|bucket, shard| bucket.set_head(&mut shard.memory, name, kept, expires))?;
         self.touched();
         Ok(())
     }
@@ -152,6 +204,29 @@ impl<'s> Target<'s> {
         self.touched();
         self.shard.end(registration, bucket, self.name, why);
         true
+    }
+
+    /// Gives the bucket, which is there, another name, under which it is still to be registered.
+    pub(crate) fn rename(mut self, name: &[u8]) -> Result<Bucket, Refusal> {
+        let (kept, expires) = (self.view().is_kept(), self.view().expires());
+        let (registration, bucket) =
+            self.change(|bucket, shard| bucket.set_head(&mut shard.memory, name, kept, expires))?;
+        self.shard.forget(registration, self.name);
+        Ok(bucket)
+    }
+
+    /// Registers a bucket that has this name. One that is there now ends.
+    pub(crate) fn adopt(&mut self, bucket: Bucket) {
+        self.end(End::Dropped);
+        self.will_expire(bucket.first_expiry(&self.shard.memory));
+        self.register(bucket);
+        self.touched();
+    }
+
+    fn will_expire(&mut self, expires: Option<u64>) {
+        if expires.is_some() {
+            self.shard.sweep.expect();
+        }
     }
 
     fn bucket(&self) -> Option<Bucket> {
@@ -173,8 +248,8 @@ impl<'s> Target<'s> {
     /// Changes the bucket, which is there, and tells the registry when that moved it to another block.
     fn change(
         &mut self,
-        change: impl FnOnce(&mut Bucket, &mut Shard) -> Result<(), crate::arena::Full>,
-    ) -> Result<(), Refusal> {
+        change: impl FnOnce(&mut Bucket, &mut Shard) -> Result<(), Full>,
+    ) -> Result<(Registration, Bucket), Refusal> {
         let Some((registration, bucket)) = &mut self.found else {
             unreachable!("only a bucket that is there changes")
         };
@@ -183,7 +258,8 @@ impl<'s> Target<'s> {
         if *bucket != before {
             self.shard.registry.moved(*registration, *bucket);
         }
-        Ok(outcome?)
+        outcome?;
+        Ok((*registration, *bucket))
     }
 
     fn tell(&mut self, change: impl FnOnce() -> Change) {

@@ -4,6 +4,7 @@ use crate::{
     Refusal,
     bucket::{Bucket, Contents},
     entry::Entry,
+    limits::PAGE_NAMES,
     memory::Memory,
 };
 
@@ -41,26 +42,50 @@ impl<'s> View<'s> {
 
     /// The entry of a field of the map.
     pub(crate) fn field(self, field: &[u8]) -> Result<Option<Entry<'s>>, Refusal> {
-        let entry = self.map()?.and_then(|bucket| bucket.get(self.memory, field));
+        let Some(bucket) = self.bucket else { return Ok(None) };
+        let entry = bucket.get(self.memory, field)?;
         Ok(entry.filter(|entry| !entry.is_over(self.now)))
     }
 
     /// How many fields the map has.
     pub(crate) fn len(self) -> Result<usize, Refusal> {
-        match self.contents() {
-            None => Ok(0),
-            Some(Contents::Map { compact: true, .. }) => Ok(self.entries(0)?.0.len()),
-            Some(Contents::Map { len, .. }) => Ok(len),
-            Some(Contents::Text(_)) => Err(Refusal::WrongType),
+        Ok(self.map()?.map_or(0, |bucket| bucket.len(self.memory, self.now)))
+    }
+
+    /// One page of the map's entries, from `cursor` on, and the cursor of the next; 0 at the end. No walk meets an
+    /// entry twice.
+    pub(crate) fn entries(self, cursor: u64) -> Result<(Vec<Entry<'s>>, u64), Refusal> {
+        self.few_entries(cursor, PAGE_NAMES)
+    }
+
+    /// One page of about `wanted` entries.
+    pub(crate) fn few_entries(self, cursor: u64, wanted: usize) -> Result<(Vec<Entry<'s>>, u64), Refusal> {
+        let Some(bucket) = self.map()? else { return Ok((Vec::new(), 0)) };
+        let (mut entries, next) = bucket.entries(self.memory, cursor, wanted);
+        entries.retain(|entry| !entry.is_over(self.now));
+        Ok((entries, next))
+    }
+
+    /// An entry of the map, chosen at random.
+    pub(crate) fn random(self) -> Result<Option<Entry<'s>>, Refusal> {
+        let Some(bucket) = self.map()? else { return Ok(None) };
+        if let Some(entry) = bucket.random(self.memory, self.now) {
+            return Ok(Some(entry));
+        }
+        let (mut cursor, mut entries) = (0, Vec::new());
+        loop {
+            let (page, next) = self.few_entries(cursor, 1)?;
+            entries.extend(page);
+            if next == 0 || !entries.is_empty() {
+                return Ok(fastrand::choice(entries));
+            }
+            cursor = next;
         }
     }
 
-    /// One page of the map's entries, from `cursor` on, and the cursor of the next; 0 at the end.
-    pub(crate) fn entries(self, cursor: u64) -> Result<(Vec<Entry<'s>>, u64), Refusal> {
-        let Some(bucket) = self.map()? else { return Ok((Vec::new(), 0)) };
-        let (mut entries, next) = bucket.entries(self.memory, cursor);
-        entries.retain(|entry| !entry.is_over(self.now));
-        Ok((entries, next))
+    /// Whether the bucket stays when its last field goes.
+    pub(crate) fn is_kept(self) -> bool {
+        self.bucket.is_some_and(|bucket| bucket.is_kept(self.memory))
     }
 
     /// When the bucket expires, in milliseconds since 1970.

@@ -30,6 +30,11 @@ impl Watched {
         self.versions.get(name) == Some(&version)
     }
 
+    /// Notes that all buckets have changed of which `changed` says so.
+    pub(crate) fn forget_all(&mut self, changed: impl Fn(&[u8]) -> bool) {
+        self.versions.retain(|name, _| !changed(name));
+    }
+
     /// Notes that a bucket has changed.
     pub(crate) fn forget(&mut self, name: &[u8]) {
         if !self.versions.is_empty() {

@@ -1,9 +1,10 @@
 //! What this node answers to a peer. A request for a bucket that is not ours is refused, never forwarded again.
 
 use crate::{
-    limits::BATCH_BYTES,
+    limits::{BATCH_BYTES, FRAME_BYTES, TRANSACTION_REQUESTS},
     local::Local,
-    wire::{Answer, Frame, Message},
+    question::{self, Question, Told},
+    wire::{Answer, Frame, Message, Verdict},
 };
 use kv::Request;
 use serde_bytes::Bytes;
@@ -14,8 +15,8 @@ pub(crate) fn call(local: &Local, id: u32, requests: &[Request<'_>], out: &mut V
     let mut answers = Answers { frame: Frame::begin(out, &Message::Answers { id }), count: 0 };
     let mut rest = requests;
     while let Some(first) = rest.first() {
-        let ours = local.owns(first.bucket);
-        let run = rest.iter().take_while(|request| local.owns(request.bucket) == ours).count();
+        let ours = local.owns_all(first);
+        let run = rest.iter().take_while(|request| local.owns_all(request) == ours).count();
         let mut flow = Continue(());
         let mut answer = |answer: Answer<'_>| {
             flow = answers.add(&answer);
@@ -54,15 +55,41 @@ impl Answers<'_> {
     }
 }
 
-/// Writes one page of the names of our buckets.
-pub(crate) fn list(local: &Local, id: u32, cursor: u64, out: &mut Vec<u8>) {
-    let page = local.store.buckets(cursor);
-    let message = Message::Names { id, next: page.next, complete: true };
-    let mut frame = Frame::begin(out, &message);
-    if page.names.iter().all(|name| frame.item(&Bytes::new(name))) {
+/// Executes a transaction whole, and writes the answers to all its requests, or that nothing was done.
+pub(crate) fn transact(
+    local: &Local,
+    id: u32,
+    watched: &[(&Bytes, u64)],
+    requests: &[Request<'_>],
+    out: &mut Vec<u8>,
+) {
+    let watched: Vec<(&[u8], u64)> = watched.iter().map(|(name, version)| (&name[..], *version)).collect();
+    let mut frame = Frame::begin(out, &Message::Transacted { id, verdict: Verdict::Done });
+    let ours = watched.iter().all(|(name, _)| local.owns(name))
+        && requests.iter().all(|request| local.owns_all(request));
+    let done = ours
+        && local.store.transact(&watched, requests, kv::now(), |reply| {
+            // Too late to refuse: what does not fit leaves a byte that says so, for which there is always room.
+            if !frame.item_within(FRAME_BYTES - TRANSACTION_REQUESTS, &Answer::Reply(reply)) {
+                frame.item(&Answer::TooLarge);
+            }
+        });
+    if done {
         frame.finish();
-    } else {
-        frame.abandon();
-        Frame::begin(out, &Message::Names { id, next: 0, complete: false }).finish();
+        return;
     }
+    frame.abandon();
+    let verdict = if ours { Verdict::Aborted } else { Verdict::NotOwner };
+    Frame::begin(out, &Message::Transacted { id, verdict }).finish();
+}
+
+/// Answers a question to this node as a whole.
+pub(crate) fn tell(local: &Local, id: u32, question: &Question<'_>, out: &mut Vec<u8>) {
+    let frame = Frame::begin(out, &Message::Told { id, told: question::answer(local, question) });
+    if frame.bytes() <= FRAME_BYTES {
+        frame.finish();
+        return;
+    }
+    frame.abandon();
+    Frame::begin(out, &Message::Told { id, told: Told::TooLarge }).finish();
 }

@@ -2,10 +2,11 @@
 
 use crate::{
     limits::{CALL_BYTES_IN_FLIGHT, CALLS_IN_FLIGHT},
+    question::Told,
     replies::Replies,
-    wire::Outcome,
+    wire::{Outcome, Verdict},
 };
-use kv::{Page, Publisher};
+use kv::Publisher;
 use tokio::sync::oneshot;
 
 /// Who waits, and for what.
@@ -15,8 +16,10 @@ pub(crate) enum Waiter {
     Call { requests: usize, answer: oneshot::Sender<Replies> },
     /// For a subscription to begin.
     Subscribe { subscription: u64, subscriber: Subscriber, answer: oneshot::Sender<Outcome> },
-    /// For a page of names; `None` when it exceeds a frame.
-    List { answer: oneshot::Sender<Option<Page>> },
+    /// For a transaction of so many requests.
+    Transaction { requests: usize, answer: oneshot::Sender<(Verdict, Replies)> },
+    /// For what the node says.
+    Question { answer: oneshot::Sender<Told> },
 }
 
 /// A local subscriber to a bucket of the peer.

@@ -2,7 +2,6 @@
 
 use crate::{
     Cookie, NodeName, Routes,
-    buckets::Buckets,
     dialer,
     errand::Errand,
     error::Error,
@@ -41,8 +40,10 @@ pub struct Settings {
 /// A handle to this node's view of the cluster. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cluster {
-    local: Arc<Local>,
-    peers: Peers,
+    pub(crate) local: Arc<Local>,
+    pub(crate) peers: Peers,
+    /// All nodes in the order of their names, by their places among the peers; `None`: this node.
+    pub(crate) by_name: Arc<[Option<usize>]>,
     /// For each row of the routes, the place of its owner among the peers; `None`: this node.
     owners: Arc<[Option<usize>]>,
     link: Option<Arc<str>>,
@@ -78,9 +79,12 @@ impl Cluster {
             place.map(Some).ok_or_else(|| Error::UnknownNode { node: row.owner().shared(), known: known() })
         };
         let owners = routes.rows().iter().map(owner).collect::<Result<_, _>>()?;
-        let local = Arc::new(Local { me, cookie, heartbeat, routes, store });
-        let link = link.map(Arc::from);
-        Ok(Cluster { local, peers, owners, link, listener: Arc::default(), events })
+        let name = |node: &Option<usize>| node.map_or(&me, |peer| peers[peer].name());
+        let mut by_name: Vec<_> = (0..peers.len()).map(Some).chain([None]).collect();
+        by_name.sort_by(|one, other| name(one).cmp(name(other)));
+        let local = Arc::new(Local { me, cookie, heartbeat, routes, store, channels: Arc::default() });
+        let (by_name, link) = (by_name.into(), link.map(Arc::from));
+        Ok(Cluster { local, peers, by_name, owners, link, listener: Arc::default(), events })
     }
 
     /// Starts to listen for links, so that an address in use is found out at once. Needed once, before the supervisor
@@ -111,14 +115,14 @@ impl Cluster {
         let cluster = self.clone();
         let accepting = handshakes.clone();
         let listener =
-            ChildSpec::worker("listener", move |stop| cluster.clone().listen(accepting.clone(), stop));
+            ChildSpec::worker("listener", move |stop| cluster.clone().take_links(accepting.clone(), stop));
         let supervisor = Supervisor::new("kv_cluster", Strategy::OneForOne)
             .child(ChildSpec::tasks(handshakes))
             .child(listener);
         self.peers.iter().fold(supervisor, |supervisor, peer| supervisor.child(link(&self.local, peer)))
     }
 
-    async fn listen(self, handshakes: TaskSupervisor, stop: Stop) -> Result<(), String> {
+    async fn take_links(self, handshakes: TaskSupervisor, stop: Stop) -> Result<(), String> {
         match self.listener.get() {
             Some(listener) => {
                 let accepting = listener::run(listener, &self.local, &self.peers, &handshakes);
@@ -194,11 +198,6 @@ impl Cluster {
     /// Nodes that come up and go down, from now on.
     pub fn events(&self) -> broadcast::Receiver<NodeEvent> {
         self.events.subscribe()
-    }
-
-    /// Lists the names of the buckets of all nodes.
-    pub fn buckets(&self) -> Buckets {
-        Buckets::new(self.local.clone(), self.peers.clone())
     }
 }
 

@@ -70,10 +70,7 @@ impl<'a> Errand<'a> {
             State::Failed(count, error) => {
                 *count -= 1;
                 match error {
-                    // A read that was lost did no harm, whether or not it was executed.
-                    Error::LinkLost { .. } if request.op.is_read() => {
-                        Err(Error::NodeDown { node, reason: "its link was lost".into() })
-                    }
+                    Error::LinkLost { .. } => Err(self.peer.lost(request.op.is_read())),
                     error => Err(error.clone()),
                 }
             }

@@ -35,6 +35,32 @@ pub enum Error {
         /// Bytes that a link carries.
         limit: usize,
     },
+    /// A transaction is larger than a link carries; nothing was sent.
+    #[error("too large for the link to {node}: one transaction may have {requests} requests and {bytes} bytes")]
+    TransactionTooLarge {
+        /// The node.
+        node: Arc<str>,
+        /// Requests that one transaction may have.
+        requests: usize,
+        /// Bytes that a link carries.
+        bytes: usize,
+    },
+    /// What must happen on one node names buckets of several.
+    #[error(
+        "these buckets live on several nodes, {one} and {other}; one command or transaction takes place on one"
+    )]
+    SeveralNodes {
+        /// One of the nodes.
+        one: Arc<str>,
+        /// Another one.
+        other: Arc<str>,
+    },
+    /// A node's answer does not fit the question.
+    #[error("node {node} gave an answer to another question: run the same release on both nodes")]
+    OtherAnswer {
+        /// The node.
+        node: Arc<str>,
+    },
     /// The node that our routes name says that the bucket is not its own.
     #[error(
         "node {node} does not own this bucket: the routes of the two nodes differ; give both the same configuration"

@@ -7,6 +7,7 @@ mod answers;
 mod backoff;
 mod buckets;
 mod calls;
+mod channels;
 mod cluster;
 mod connection;
 mod cookie;
@@ -21,7 +22,9 @@ mod link;
 mod listener;
 mod local;
 mod node_name;
+mod nodes;
 mod peer;
+mod question;
 mod range;
 mod replies;
 mod routes;
@@ -29,6 +32,8 @@ mod service;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod transaction;
+mod whole;
 mod wire;
 
 pub use buckets::Buckets;

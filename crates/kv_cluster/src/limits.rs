@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The version of the link protocol; the first byte that each side says. Any change to wire.rs raises it.
-pub(crate) const LINK_VERSION: u8 = 1;
+pub(crate) const LINK_VERSION: u8 = 2;
 
 /// Bytes of a node's name, host included.
 pub(crate) const NODE_NAME_BYTES: usize = 255;
@@ -19,6 +19,8 @@ pub(crate) const HANDSHAKES: usize = 64;
 pub const FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// Requests of one call.
 pub(crate) const CALL_REQUESTS: usize = 4_096;
+/// Requests of one transaction.
+pub(crate) const TRANSACTION_REQUESTS: usize = 65_536;
 /// Bytes at which a call, or the answer to one, takes in no more than it has.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 

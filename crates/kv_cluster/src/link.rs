@@ -7,11 +7,13 @@ use crate::{
     calls::{Calls, Subscriber, Waiter},
     error::{Error, Malformed},
     frame,
-    limits::{BATCH_BYTES, CALL_REQUESTS, FRAME_BYTES, UNSENT_BYTES},
+    limits::{BATCH_BYTES, CALL_REQUESTS, FRAME_BYTES, TRANSACTION_REQUESTS, UNSENT_BYTES},
+    question::{Question, Told},
     replies::Replies,
-    wire::{Frame, Message, Outcome},
+    wire::{Frame, Message, Outcome, Verdict},
 };
-use kv::{Change, End, Event, Page, Request, Subscription};
+use kv::{Change, End, Event, Request, Subscription};
+use serde_bytes::Bytes;
 use std::{
     borrow::Cow,
     collections::HashMap,
@@ -73,9 +75,37 @@ impl Link {
         requests: &[Request<'_>],
     ) -> Result<(usize, oneshot::Receiver<Replies>), Error> {
         let (answer, receiver) = oneshot::channel();
-        let waiter = |requests| Waiter::Call { requests, answer };
-        let taken = self.ask(|id| Message::Call { id }, requests, waiter)?;
+        let mut taken = 0;
+        let fill = |frame: &mut Frame<'_>| {
+            let fits = |request: &&Request<'_>| frame.bytes() < BATCH_BYTES && frame.item(*request);
+            taken = requests.iter().take(CALL_REQUESTS).take_while(fits).count();
+            if taken > 0 || requests.is_empty() { Ok(taken) } else { Err(self.too_large()) }
+        };
+        self.ask(|id| Message::Call { id }, fill, |requests| Waiter::Call { requests, answer })?;
         Ok((taken, receiver))
+    }
+
+    /// Sends all requests as one transaction, or none.
+    pub(crate) fn transact(
+        &self,
+        watched: &[(&[u8], u64)],
+        requests: &[Request<'_>],
+    ) -> Result<oneshot::Receiver<(Verdict, Replies)>, Error> {
+        let (answer, receiver) = oneshot::channel();
+        let watched = watched.iter().map(|(name, version)| (Bytes::new(name), *version)).collect();
+        let fill = |frame: &mut Frame<'_>| {
+            let few = requests.len() <= TRANSACTION_REQUESTS;
+            let fits = few && requests.iter().all(|request| frame.item(request));
+            let too_large = || Error::TransactionTooLarge {
+                node: self.node.shared(),
+                requests: TRANSACTION_REQUESTS,
+                bytes: FRAME_BYTES,
+            };
+            fits.then_some(requests.len()).ok_or_else(too_large)
+        };
+        let waiter = |requests| Waiter::Transaction { requests, answer };
+        self.ask(|id| Message::Transact { id, watched }, fill, waiter)?;
+        Ok(receiver)
     }
 
     /// Asks for the changes of a bucket.
@@ -88,23 +118,25 @@ impl Link {
         let subscriber = Subscriber { bucket: bucket.into(), publisher };
         let subscription = self.next_subscription.fetch_add(1, Relaxed);
         let message = |id| Message::Subscribe { id, subscription, bucket };
-        self.ask(message, &[], |_| Waiter::Subscribe { subscription, subscriber, answer })?;
+        self.ask(message, |_| Ok(0), |_| Waiter::Subscribe { subscription, subscriber, answer })?;
         Ok((changes, receiver))
     }
 
-    /// Asks for one page of bucket names.
-    pub(crate) fn list(&self, cursor: u64) -> Result<oneshot::Receiver<Option<Page>>, Error> {
+    /// Asks something of the node as a whole.
+    pub(crate) fn question(&self, question: &Question<'_>) -> Result<oneshot::Receiver<Told>, Error> {
         let (answer, receiver) = oneshot::channel();
-        self.ask(|id| Message::List { id, cursor }, &[], |_| Waiter::List { answer })?;
+        let message = |id| Message::Ask { id, question: question.clone() };
+        self.ask(message, |_| Ok(0), |_| Waiter::Question { answer })?;
         Ok(receiver)
     }
 
+    /// Sends one frame, to which `fill` adds requests, of which it says how many; `waiter` waits for the answer.
     fn ask<'m>(
         &self,
         message: impl FnOnce(u32) -> Message<'m>,
-        requests: &[Request<'_>],
+        fill: impl FnOnce(&mut Frame<'_>) -> Result<usize, Error>,
         waiter: impl FnOnce(usize) -> Waiter,
-    ) -> Result<usize, Error> {
+    ) -> Result<(), Error> {
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.closed {
@@ -116,26 +148,26 @@ impl Link {
         let busy = || Error::Busy { node: self.node.shared() };
         let id = state.calls.next_id().ok_or_else(busy)?;
         let mut frame = Frame::begin(&mut state.outgoing, &message(id));
-        let mut taken = 0;
-        for request in requests.iter().take(CALL_REQUESTS) {
-            if frame.bytes() >= BATCH_BYTES || !frame.item(request) {
-                break;
+        let filled = match fill(&mut frame) {
+            Ok(_) if frame.bytes() > FRAME_BYTES => Err(self.too_large()),
+            Ok(_) if !state.calls.has_room(frame.bytes()) => Err(busy()),
+            filled => filled,
+        };
+        let requests = match filled {
+            Ok(requests) => requests,
+            Err(error) => {
+                frame.abandon();
+                return Err(error);
             }
-            taken += 1;
-        }
-        if taken == 0 && !requests.is_empty() || frame.bytes() > FRAME_BYTES {
-            frame.abandon();
-            return Err(Error::TooLarge { node: self.node.shared(), limit: FRAME_BYTES });
-        }
-        let bytes = frame.bytes();
-        if !state.calls.has_room(bytes) {
-            frame.abandon();
-            return Err(busy());
-        }
-        frame.finish();
-        state.calls.insert(waiter(taken), bytes);
+        };
+        let bytes = frame.finish();
+        state.calls.insert(waiter(requests), bytes);
         self.wake(guard);
-        Ok(taken)
+        Ok(())
+    }
+
+    fn too_large(&self) -> Error {
+        Error::TooLarge { node: self.node.shared(), limit: FRAME_BYTES }
     }
 
     /// Sends one change of a bucket of ours to the peer that subscribed to it.
@@ -211,10 +243,23 @@ impl Link {
         Ok(())
     }
 
-    /// A page of names has come; `None` when it exceeds a frame.
-    pub(crate) fn names(&self, id: u32, page: Option<Page>) -> Result<(), Malformed> {
-        let Some(Waiter::List { answer }) = self.lock().calls.remove(id) else { return Err(unasked(id)) };
-        drop(answer.send(page));
+    /// The outcome of a transaction has come.
+    pub(crate) fn transacted(&self, id: u32, verdict: Verdict, replies: Replies) -> Result<(), Malformed> {
+        match self.lock().calls.remove(id) {
+            Some(Waiter::Transaction { requests, answer })
+                if replies.len() == if verdict == Verdict::Done { requests } else { 0 } =>
+            {
+                drop(answer.send((verdict, replies)));
+                Ok(())
+            }
+            _ => Err(unasked(id)),
+        }
+    }
+
+    /// The peer has answered a question.
+    pub(crate) fn told(&self, id: u32, told: Told) -> Result<(), Malformed> {
+        let Some(Waiter::Question { answer }) = self.lock().calls.remove(id) else { return Err(unasked(id)) };
+        drop(answer.send(told));
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What all links of this node share.
 
 use crate::{Cookie, NodeName, Routes};
-use kv::Store;
+use kv::{Channels, Request, Store};
 use std::{sync::Arc, time::Duration};
 
 /// How the death of a silent peer is noticed.
@@ -28,11 +28,18 @@ pub(crate) struct Local {
     pub(crate) heartbeat: Heartbeat,
     pub(crate) routes: Routes,
     pub(crate) store: Arc<Store>,
+    pub(crate) channels: Arc<Channels>,
 }
 
 impl Local {
     /// Whether this node owns the bucket.
     pub(crate) fn owns(&self, bucket: &[u8]) -> bool {
         self.routes.owner(bucket) == Some(&self.me)
+    }
+
+    /// Whether this node owns all buckets that the request is about.
+    pub(crate) fn owns_all(&self, request: &Request<'_>) -> bool {
+        self.owns(request.bucket)
+            && (!request.is_for_several() || request.names().all(|name| self.owns(name)))
     }
 }

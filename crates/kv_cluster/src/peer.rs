@@ -4,12 +4,13 @@ use crate::{
     NodeName,
     error::{Error, LinkEnd},
     events::{NodeEvent, NodeStatus},
-    limits::CONNECT_WAIT,
+    limits::{CONNECT_WAIT, FRAME_BYTES},
     link::Link,
+    question::{Question, Told},
     replies::Replies,
-    wire::Outcome,
+    wire::{Outcome, Verdict},
 };
-use kv::{Page, Request, Subscription};
+use kv::{Request, Subscription};
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -107,14 +108,34 @@ impl Peer {
         }
     }
 
-    /// One page of the names of the peer's buckets.
-    pub(crate) async fn list(&self, cursor: u64) -> Result<Page, Error> {
-        let page = self.over_link(|link| link.list(cursor))?.await;
+    /// Executes all requests as one step, or none.
+    pub(crate) async fn transact(
+        &self,
+        watched: &[(&[u8], u64)],
+        requests: &[Request<'_>],
+    ) -> Result<(Verdict, Replies), Error> {
+        let answer = self.over_link(|link| link.transact(watched, requests))?;
+        let is_read = requests.iter().all(|request| request.op.is_read());
+        answer.await.map_err(|_| self.lost(is_read))
+    }
+
+    /// Asks something of the peer as a whole.
+    pub(crate) fn question(self: &Arc<Self>, question: &Question<'_>) -> Result<Telling, Error> {
+        let answer = self.over_link(|link| link.question(question))?;
+        Ok(Telling { peer: self.clone(), is_read: question.is_read(), answer })
+    }
+
+    /// Why the peer cannot be asked now, if so.
+    pub(crate) fn down(&self) -> Option<Error> {
+        self.over_link(|_| Ok(())).err()
+    }
+
+    /// What has become of a question whose link was lost. A read did no harm, whether or not it was executed.
+    pub(crate) fn lost(&self, is_read: bool) -> Error {
         let node = self.name.shared();
-        match page {
-            Ok(Some(page)) => Ok(page),
-            Ok(None) => Err(Error::TooLarge { node, limit: crate::limits::FRAME_BYTES }),
-            Err(_) => Err(Error::LinkLost { node }),
+        match is_read {
+            true => Error::NodeDown { node, reason: "its link was lost".into() },
+            false => Error::LinkLost { node },
         }
     }
 
@@ -253,6 +274,25 @@ impl Future for Call {
         Pin::new(&mut self.answer)
             .poll(context)
             .map(|answer| answer.map_err(|_| Error::LinkLost { node: self.node.shared() }))
+    }
+}
+
+/// A question that is on its way.
+#[derive(Debug)]
+pub(crate) struct Telling {
+    peer: Arc<Peer>,
+    is_read: bool,
+    answer: oneshot::Receiver<Told>,
+}
+
+impl Telling {
+    /// What the peer says.
+    pub(crate) async fn told(self) -> Result<Told, Error> {
+        match self.answer.await {
+            Ok(Told::TooLarge) => Err(Error::TooLarge { node: self.peer.name.shared(), limit: FRAME_BYTES }),
+            Ok(told) => Ok(told),
+            Err(_) => Err(self.peer.lost(self.is_read)),
+        }
     }
 }
 

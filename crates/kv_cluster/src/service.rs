@@ -4,15 +4,13 @@ use crate::{
     answers,
     error::{LinkEnd, Malformed},
     frame::Output,
-    limits::{CALL_BYTES_IN_FLIGHT, CALLS_IN_FLIGHT, UNSENT_BYTES},
+    limits::{CALL_BYTES_IN_FLIGHT, CALL_REQUESTS, CALLS_IN_FLIGHT, TRANSACTION_REQUESTS, UNSENT_BYTES},
     link::Link,
     local::{Heartbeat, Local},
     replies::Replies,
     subscriptions::Pumps,
-    wire::{self, Frame, Items, Message},
+    wire::{self, Frame, Message},
 };
-use kv::Page;
-use serde_bytes::Bytes;
 use std::{collections::VecDeque, sync::Arc};
 
 /// One link's service.
@@ -47,7 +45,10 @@ impl Service {
     /// Does what one frame says, or puts it off.
     pub(crate) fn hear(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {
         let (message, items) = wire::read(frame)?;
-        let asks = matches!(message, Message::Call { .. } | Message::Subscribe { .. } | Message::List { .. });
+        let asks = matches!(
+            message,
+            Message::Call { .. } | Message::Subscribe { .. } | Message::Transact { .. } | Message::Ask { .. }
+        );
         if asks && !(self.has_room() && self.deferred.is_empty()) {
             return self.defer(frame);
         }
@@ -76,7 +77,9 @@ impl Service {
         let out = self.output.buffer();
         match message {
             Message::Heartbeat => {}
-            Message::Call { id } => answers::call(&self.local, id, &wire::requests(items)?, out),
+            Message::Call { id } => {
+                answers::call(&self.local, id, &wire::requests(items, CALL_REQUESTS)?, out)
+            }
             Message::Answers { id } => self.link.answers(id, Replies::read(items)?)?,
             Message::Subscribe { id, subscription, bucket } => {
                 let outcome = self.pumps.start(&self.local, &self.link, subscription, bucket);
@@ -85,12 +88,15 @@ impl Service {
             Message::Subscribed { id, outcome } => self.link.subscribed(id, outcome)?,
             Message::Unsubscribe { subscription } => self.pumps.stop(subscription),
             Message::Changed { subscription, change } => self.link.changed(subscription, change.into_owned()),
-            Message::List { id, cursor } => answers::list(&self.local, id, cursor, out),
-            Message::Names { id, next, complete } => {
-                let names = Items::<&Bytes>::new(items).map(|name| name.map(|name| name[..].into()));
-                let page = Page { names: names.collect::<Result<_, _>>()?, next };
-                self.link.names(id, complete.then_some(page))?;
+            Message::Transact { id, watched } => {
+                let requests = wire::requests(items, TRANSACTION_REQUESTS)?;
+                answers::transact(&self.local, id, &watched, &requests, out);
             }
+            Message::Transacted { id, verdict } => {
+                self.link.transacted(id, verdict, Replies::read(items)?)?;
+            }
+            Message::Ask { id, question } => answers::tell(&self.local, id, &question, out),
+            Message::Told { id, told } => self.link.told(id, told)?,
         }
         Ok(())
     }

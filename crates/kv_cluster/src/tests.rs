@@ -1,9 +1,12 @@
 //! Two nodes in one process, over real sockets; and peers that misbehave.
 
 mod calls;
+mod channels;
 mod hostile;
 mod links;
 mod subscriptions;
+mod transactions;
+mod whole;
 
 use crate::{
     Cluster, Cookie, Error, Heartbeat, NodeEvent, NodeName, Peer, RouteRow, Routes, Settings,
@@ -91,7 +94,7 @@ impl Node {
     fn own_buckets(&self) -> Vec<String> {
         let (mut names, mut cursor) = (Vec::new(), 0);
         loop {
-            let page = self.store.buckets(cursor);
+            let page = self.store.buckets(cursor, &kv::Wanted::default(), kv::now());
             names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
             cursor = page.next;
             if cursor == 0 {

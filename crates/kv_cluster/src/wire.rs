@@ -5,10 +5,12 @@
 
 use crate::{
     error::Malformed,
-    limits::{CALL_REQUESTS, FRAME_BYTES, HANDSHAKE_BYTES},
+    limits::{FRAME_BYTES, HANDSHAKE_BYTES},
+    question::{Question, Told},
 };
 use kv::{Change, Reply, Request};
 use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
 use std::{borrow::Cow, marker::PhantomData};
 
 /// Bytes of a frame's length.
@@ -36,10 +38,30 @@ pub(crate) enum Message<'a> {
     Unsubscribe { subscription: u64 },
     /// One change of a subscribed bucket.
     Changed { subscription: u64, change: Cow<'a, Change> },
-    /// Asks for one page of bucket names. Answered by `Names`.
-    List { id: u32, cursor: u64 },
-    /// One page of bucket names; they follow as items. `complete` is false when they exceed a frame.
-    Names { id: u32, next: u64, complete: bool },
+    /// Requests to execute as one step unless a watched bucket has changed; they follow as items. Answered by `Transacted`.
+    Transact {
+        id: u32,
+        #[serde(borrow)]
+        watched: Vec<(&'a Bytes, u64)>,
+    },
+    /// What became of the transaction. If it was done, the answers to all requests follow as items.
+    Transacted { id: u32, verdict: Verdict },
+    /// Asks something of the node as a whole. Answered by `Told`.
+    Ask {
+        id: u32,
+        #[serde(borrow)]
+        question: Question<'a>,
+    },
+    /// The answer to the question.
+    Told { id: u32, told: Told },
+}
+
+/// What became of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Verdict {
+    Done,
+    Aborted,
+    NotOwner,
 }
 
 /// What became of the wish to subscribe.
@@ -78,9 +100,14 @@ impl<'a> Frame<'a> {
 
     /// Adds an item, or adds nothing when the frame would become too long.
     pub(crate) fn item(&mut self, item: &impl Serialize) -> bool {
+        self.item_within(FRAME_BYTES, item)
+    }
+
+    /// Adds an item, or adds nothing when the frame would exceed so many bytes.
+    pub(crate) fn item_within(&mut self, limit: usize, item: &impl Serialize) -> bool {
         let before = self.buffer.len();
         encode(self.buffer, item);
-        let fits = self.bytes() <= FRAME_BYTES;
+        let fits = self.bytes() <= limit;
         if !fits {
             self.buffer.truncate(before);
         }
@@ -111,17 +138,20 @@ pub(crate) fn read(frame: &[u8]) -> Result<(Message<'_>, &[u8]), Malformed> {
     let (message, used) = decode::<_, FRAME_BYTES>(frame)?;
     let items = &frame[used..];
     match message {
-        Message::Call { .. } | Message::Answers { .. } | Message::Names { .. } => Ok((message, items)),
+        Message::Call { .. }
+        | Message::Answers { .. }
+        | Message::Transact { .. }
+        | Message::Transacted { .. } => Ok((message, items)),
         _ if items.is_empty() => Ok((message, items)),
         _ => Err(Malformed(format!("{} bytes too many after a message", items.len()))),
     }
 }
 
-/// The requests of a call.
-pub(crate) fn requests(items: &[u8]) -> Result<Vec<Request<'_>>, Malformed> {
-    let requests: Vec<_> = Items::new(items).take(CALL_REQUESTS + 1).collect::<Result<_, _>>()?;
-    if requests.len() > CALL_REQUESTS {
-        return Err(Malformed(format!("a call of more than {CALL_REQUESTS} requests")));
+/// The requests of a call or a transaction, of which there are at most so many.
+pub(crate) fn requests(items: &[u8], most: usize) -> Result<Vec<Request<'_>>, Malformed> {
+    let requests: Vec<_> = Items::new(items).take(most + 1).collect::<Result<_, _>>()?;
+    if requests.len() > most {
+        return Err(Malformed(format!("more than {most} requests at once")));
     }
     Ok(requests)
 }

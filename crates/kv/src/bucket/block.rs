@@ -38,6 +38,19 @@ const KIND: u8 = 0x0f;
 const KEPT: u8 = 0x10;
 const EXPIRES: u8 = 0x20;
 
+/// The name in the block at the start of `bytes`.
+pub(super) fn name(bytes: &[u8]) -> &[u8] {
+    let (length, at) = read_varint(bytes);
+    &bytes[at..at + length]
+}
+
+/// When the bucket of the block at the start of `bytes` expires.
+pub(super) fn expires(bytes: &[u8]) -> Option<u64> {
+    let (length, at) = read_varint(bytes);
+    let rest = &bytes[at + length..];
+    (rest[0] & EXPIRES != 0).then(|| read_time(&rest[1..]))
+}
+
 impl<'m> Block<'m> {
     /// Reads the block at the start of `bytes`.
     pub(super) fn read(bytes: &'m [u8]) -> Block<'m> {
@@ -70,22 +83,7 @@ impl<'m> Block<'m> {
 
     /// Writes the block at the start of `bytes`.
     pub(super) fn write(&self, bytes: &mut [u8]) {
-        let Head { name, kept, expires } = self.head;
-        let mut at = write_varint(bytes, name.len());
-        bytes[at..at + name.len()].copy_from_slice(name);
-        at += name.len();
-        let flags = if kept { KEPT } else { 0 } | expires.map_or(0, |_| EXPIRES);
-        bytes[at] = flags
-            | match self.body {
-                Body::Compact(_) => COMPACT,
-                Body::Table(_) => TABLE,
-                Body::Text(_) => TEXT,
-            };
-        at += 1;
-        if let Some(expires) = expires {
-            bytes[at..at + 8].copy_from_slice(&expires.to_le_bytes());
-            at += 8;
-        }
+        let mut at = self.head.write(bytes, self.body.kind());
         match self.body {
             Body::Compact(entries) => {
                 bytes[at..at + 2].copy_from_slice(&(entries.len() as u16).to_le_bytes());
@@ -101,6 +99,20 @@ impl<'m> Block<'m> {
 }
 
 impl Head<'_> {
+    /// Writes the head, and of what kind the body is; returns the bytes it took.
+    pub(super) fn write(&self, bytes: &mut [u8], kind: u8) -> usize {
+        let mut at = write_varint(bytes, self.name.len());
+        bytes[at..at + self.name.len()].copy_from_slice(self.name);
+        at += self.name.len();
+        bytes[at] = kind | if self.kept { KEPT } else { 0 } | self.expires.map_or(0, |_| EXPIRES);
+        at += 1;
+        if let Some(expires) = self.expires {
+            bytes[at..at + 8].copy_from_slice(&expires.to_le_bytes());
+            at += 8;
+        }
+        at
+    }
+
     /// Bytes of what stands before the body.
     pub(super) fn size(&self) -> usize {
         varint_size(self.name.len()) + self.name.len() + 1 + self.expires.map_or(0, |_| 8)
@@ -108,6 +120,15 @@ impl Head<'_> {
 }
 
 impl Body<'_> {
+    /// What the head says of it.
+    pub(super) fn kind(&self) -> u8 {
+        match self {
+            Body::Compact(_) => COMPACT,
+            Body::Table(_) => TABLE,
+            Body::Text(_) => TEXT,
+        }
+    }
+
     fn size(&self) -> usize {
         match self {
             Body::Compact(entries) => 2 + entries.len(),

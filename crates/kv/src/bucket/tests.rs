@@ -1,6 +1,7 @@
 //! The guide's bucket, then the same against a model while it outgrows its block.
 
 use super::*;
+use crate::limits::PAGE_NAMES;
 use foldhash::fast::RandomState;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ fn entry<'a>(key: &'a [u8], value: &'a [u8]) -> Entry<'a> {
 }
 
 fn value<'m>(bucket: Bucket, memory: &'m Memory, key: &[u8]) -> Option<&'m [u8]> {
-    bucket.get(memory, key).map(|entry| entry.value)
+    bucket.get(memory, key).expect("a map").map(|entry| entry.value)
 }
 
 fn memory() -> Memory {
@@ -51,7 +52,7 @@ fn pages_list_every_key_once() {
     }
     let (mut keys, mut cursor, mut pages) = (Vec::new(), 0, 0);
     loop {
-        let (page, next) = bucket.entries(&memory, cursor);
+        let (page, next) = bucket.entries(&memory, cursor, PAGE_NAMES);
         assert!(page.len() < 2 * PAGE_NAMES);
         keys.extend(page.iter().map(|entry| entry.key.to_vec()));
         pages += 1;
@@ -70,7 +71,7 @@ fn a_single_value_and_its_expiry() {
     let mut memory = memory();
     let mut bucket = Bucket::start_text(&mut memory, b"greeting", b"hello", None).expect("room");
     assert_eq!(bucket.contents(&memory), Contents::Text(b"hello"));
-    bucket.set_head(&mut memory, false, Some(77)).expect("room");
+    bucket.set_head(&mut memory, b"greeting", false, Some(77)).expect("room");
     assert_eq!((bucket.expires(&memory), bucket.contents(&memory)), (Some(77), Contents::Text(b"hello")));
     let long = vec![b'x'; 100_000];
     bucket.set_text(&mut memory, b"greeting", &long, None).expect("room");
@@ -84,7 +85,7 @@ fn an_expiry_may_outgrow_a_full_block() {
     let mut bucket = Bucket::start(&mut memory, b"b", true).expect("room");
     let mut key = 0_u8;
     while bucket.contents(&memory) == (Contents::Map { len: usize::from(key), compact: true }) {
-        bucket.set_head(&mut memory, true, None).expect("room");
+        bucket.set_head(&mut memory, b"b", true, None).expect("room");
         bucket.put(&mut memory, entry(&[key], b"12")).expect("room");
         key += 1;
     }
@@ -92,7 +93,7 @@ fn an_expiry_may_outgrow_a_full_block() {
     for key in 0..key - 1 {
         bucket.put(&mut memory, entry(&[key], b"12")).expect("room");
     }
-    bucket.set_head(&mut memory, true, Some(5)).expect("room");
+    bucket.set_head(&mut memory, b"c", true, Some(5)).expect("room");
     assert!(bucket.is_kept(&memory) && bucket.expires(&memory) == Some(5));
     assert!((0..key - 1).all(|key| value(bucket, &memory, &[key]) == Some(b"12")));
 }
@@ -119,7 +120,7 @@ proptest! {
             }
             prop_assert_eq!(value(bucket, &memory, &key), model.get(&key).map(Vec::as_slice));
         }
-        let (page, _) = bucket.entries(&memory, 0);
+        let (page, _) = bucket.entries(&memory, 0, PAGE_NAMES);
         let mut keys: Vec<&[u8]> = page.iter().map(|entry| entry.key).collect();
         keys.sort_unstable();
         prop_assert_eq!(keys, model.keys().map(Vec::as_slice).collect::<Vec<_>>());

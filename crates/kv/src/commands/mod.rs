@@ -2,12 +2,27 @@
 //!
 //! One command is one row of the table and one function of the same name. Reference: <https://redis.io/docs/latest/commands/>.
 
+mod expiry;
+mod fields;
 mod hash;
+mod hash_ex;
+mod hash_expiry;
+mod hash_list;
+mod hash_number;
+mod hash_random;
+mod hash_scan;
 mod key;
+mod key_move;
+mod lifetime;
+mod long_double;
 mod number;
+pub(crate) mod pattern;
 mod string;
+mod string_number;
+mod string_range;
 mod table;
 
+pub(crate) use hash_list::list;
 pub use table::COMMANDS;
 
 use crate::{Args, Outcome, several::Several, target::Target};
@@ -16,7 +31,7 @@ use std::{collections::HashMap, fmt, sync::LazyLock};
 /// What the world is told about a command.
 #[derive(Debug)]
 pub struct About {
-    /// Its name in lower case.
+    /// Its name in lower case. A bar stands between it and that of a subcommand, before which no key stands.
     pub name: &'static str,
     /// How many words it has with its name; negative: at least so many.
     pub arity: i32,

@@ -1,1 +1,5 @@
-//! Commands.
+//! The commands: what redis-cli shows of each.
+
+mod keys;
+mod session;
+mod strings;

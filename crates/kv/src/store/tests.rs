@@ -50,7 +50,7 @@ fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Op<'a> {
 fn names(store: &Store) -> Vec<String> {
     let (mut names, mut cursor) = (Vec::new(), 0);
     loop {
-        let page = store.buckets(cursor);
+        let page = store.buckets(cursor, &Wanted::default(), 0);
         names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
         cursor = page.next;
         if cursor == 0 {

@@ -1,7 +1,10 @@
 //! Bytes that no honest node sends end their own link and nothing else.
 
 use super::*;
-use crate::{limits::LINK_VERSION, wire::Answer};
+use crate::{
+    limits::{CALL_REQUESTS, LINK_VERSION},
+    wire::{Answer, Verdict},
+};
 use proptest::prelude::*;
 
 /// What a stranger hears back, until the connection is closed.
@@ -64,7 +67,7 @@ async fn a_linked_peer_that_sends_nonsense_loses_its_link_alone() {
         bar.stream.write_all(bytes).await.unwrap();
         bar.hear_the_end().await;
     }
-    let nobody_asked = [Message::Answers { id: 0 }, Message::Names { id: 3, next: 0, complete: true }];
+    let nobody_asked = [Message::Answers { id: 0 }, Message::Transacted { id: 3, verdict: Verdict::Done }];
     for message in nobody_asked {
         let mut bar = FakeBar::link_to(&foo).await;
         bar.say(message, &[Answer::NotOwner]).await;
@@ -83,7 +86,7 @@ async fn a_linked_peer_that_sends_nonsense_loses_its_link_alone() {
 fn no_bytes_make_the_decoder_panic_or_loop() {
     proptest!(|(bytes in prop::collection::vec(any::<u8>(), 0..256))| {
         if let Ok((_, items)) = crate::wire::read(&bytes) {
-            let _ = crate::wire::requests(items);
+            let _ = crate::wire::requests(items, CALL_REQUESTS);
             let _ = crate::replies::Replies::read(items);
         }
     });
@@ -93,8 +96,8 @@ fn no_bytes_make_the_decoder_panic_or_loop() {
 fn a_call_holds_no_more_requests_than_allowed() {
     let request = Request { bucket: b"", op: Op::Create };
     let mut items = Vec::new();
-    (0..crate::limits::CALL_REQUESTS).for_each(|_| crate::wire::encode(&mut items, &request));
-    assert!(crate::wire::requests(&items).is_ok());
+    (0..CALL_REQUESTS).for_each(|_| crate::wire::encode(&mut items, &request));
+    assert!(crate::wire::requests(&items, CALL_REQUESTS).is_ok());
     crate::wire::encode(&mut items, &request);
-    assert!(crate::wire::requests(&items).is_err());
+    assert!(crate::wire::requests(&items, CALL_REQUESTS).is_err());
 }

@@ -75,7 +75,7 @@ fn split<'a>(line: &'a mut [u8], words: &mut [&'a [u8]; WORDS]) -> Option<usize>
                 Quoted::Word(same) => rest = same,
             }
         }
-        let end = rest.iter().position(|byte| separates(*byte)).unwrap_or(rest.len());
+        let end = memchr::memchr2(b' ', b'\t', rest).unwrap_or(rest.len());
         let (word, after) = rest.split_at_mut(end);
         *slot = word;
         rest = after;

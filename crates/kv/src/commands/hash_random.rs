@@ -1,0 +1,80 @@
+//! HRANDFIELD: fields chosen at random, each as likely as any other.
+
+use super::{fields::error, hash_list::items, number::integer};
+use crate::{
+    Args, Outcome, Part, Refusal, Reply, entry::Entry, limits::RANDOM_ENTRIES, target::Target, view::View,
+};
+use std::collections::HashSet;
+
+/// One field; or `count` different ones, or all; or so many that may repeat when the count is negative.
+pub(super) fn hrandfield<'s>(target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
+    let Some(count) = args.next() else {
+        let entry = target.into_view().random()?;
+        return Ok(entry.map_or(Reply::NoKey, |entry| Reply::Value(entry.key)));
+    };
+    let count = integer(count).ok_or(Refusal::NotInteger)?;
+    if count == i64::MIN {
+        let most = i64::MAX;
+        return Err(error(&format!("value is out of range, value must between -{most} and {most}")));
+    }
+    let with_values = match (args.next(), args.next()) {
+        (None, None) => false,
+        (Some(word), None) if word.eq_ignore_ascii_case(b"withvalues") => true,
+        _ => return Err(Refusal::Syntax),
+    };
+    if with_values && count.unsigned_abs() > i64::MAX as u64 / 2 {
+        return Err(error("value is out of range"));
+    }
+    let view = target.into_view();
+    let chosen = match view.len()? {
+        0 => Vec::new(),
+        len if count >= 0 => choose_different(view, bounded(count.unsigned_abs().min(len as u64))?, len)?,
+        _ => choose(view, bounded(count.unsigned_abs())?)?,
+    };
+    Ok(match with_values {
+        true => Reply::Pairs(items(&chosen, Part::Both)),
+        false => Reply::List(items(&chosen, Part::Keys)),
+    })
+}
+
+fn bounded(count: u64) -> Result<usize, Refusal> {
+    let count = usize::try_from(count).ok().filter(|count| *count <= RANDOM_ENTRIES);
+    count.ok_or_else(|| error("value is out of range"))
+}
+
+/// So many entries, some perhaps several times.
+fn choose(view: View<'_>, count: usize) -> Result<Vec<Entry<'_>>, Refusal> {
+    (0..count).map_while(|_| view.random().transpose()).collect()
+}
+
+/// So many different entries of `len`.
+fn choose_different(view: View<'_>, count: usize, len: usize) -> Result<Vec<Entry<'_>>, Refusal> {
+    if count > len / 2 {
+        let mut all = all(view)?;
+        if count < all.len() {
+            fastrand::shuffle(&mut all);
+            all.truncate(count);
+        }
+        return Ok(all);
+    }
+    let (mut chosen, mut seen) = (Vec::with_capacity(count), HashSet::with_capacity(count));
+    while chosen.len() < count {
+        let Some(entry) = view.random()? else { break };
+        if seen.insert(entry.key) {
+            chosen.push(entry);
+        }
+    }
+    Ok(chosen)
+}
+
+fn all(view: View<'_>) -> Result<Vec<Entry<'_>>, Refusal> {
+    let (mut all, mut cursor) = (Vec::new(), 0);
+    loop {
+        let (entries, next) = view.entries(cursor)?;
+        all.extend(entries);
+        if next == 0 {
+            return Ok(all);
+        }
+        cursor = next;
+    }
+}

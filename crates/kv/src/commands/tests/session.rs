@@ -1,0 +1,118 @@
+//! Sessions as redis-cli shows them: a line that starts with `> ` is typed, those below it are the answer. A line such as
+//! `(500 ms later)` lets time pass. The words of a line may be quoted, with `\xNN` for any byte.
+
+use crate::{Args, Command, Keys, Op, Reply, Request, Store, push_bulk};
+use std::ops::ControlFlow;
+
+/// Some time in 2023.
+const START: u64 = 1_700_000_000_000;
+
+/// Plays a session in an empty store, and compares each answer.
+pub(super) fn play(session: &str) {
+    let (store, mut now) = (Store::new(), START);
+    let lines: Vec<&str> = session.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let mut at = 0;
+    while at < lines.len() {
+        if let Some(wait) = lines[at].strip_prefix('(').and_then(|line| line.strip_suffix(" ms later)")) {
+            now += wait.parse::<u64>().expect("a number of milliseconds");
+            at += 1;
+            continue;
+        }
+        let typed = lines[at].strip_prefix("> ").expect("a command");
+        let end =
+            lines[at + 1..].iter().position(|line| line.starts_with("> ") || line.ends_with(" ms later)"));
+        let answer = lines[at + 1..].iter().take(end.unwrap_or(lines.len())).copied();
+        let expected = answer.collect::<Vec<_>>().join("\n");
+        assert_eq!(say(&store, now, &words(typed)), expected, "> {typed}");
+        at += 1 + expected.lines().count();
+    }
+}
+
+/// The answer to one command, taken apart as the server does it.
+pub(super) fn say(store: &Store, now: u64, words: &[Vec<u8>]) -> String {
+    let (command, words) = match Command::find(&words[0]) {
+        Some(command) => (command, words),
+        None => (Command::find(&words[..2].join(&b'|')).expect("a command"), &words[1..]),
+    };
+    let about = &command.about;
+    let count = words.len() as i32 + i32::from(about.name.contains('|'));
+    if about.arity >= 0 && count != about.arity || count < -about.arity {
+        return format!("(error) ERR wrong number of arguments for '{}' command", about.name);
+    }
+    let ask = |words: &[Vec<u8>]| ask(store, now, command, words);
+    match about.keys {
+        Keys::Sum => {
+            let numbers = words[1..].chunks(1).map(|key| ask(key));
+            let number =
+                |text: String| text.trim_start_matches("(integer) ").parse::<i64>().expect("a number");
+            format!("(integer) {}", numbers.map(number).sum::<i64>())
+        }
+        Keys::List => {
+            let items = words[1..].chunks(1).map(|key| ask(key)).zip(1..);
+            items.map(|(item, number)| format!("{number}) {item}")).collect::<Vec<_>>().join("\n")
+        }
+        Keys::Pairs => words[1..].chunks(2).map(|pair| ask(pair)).last().expect("a pair"),
+        Keys::None | Keys::One | Keys::Two | Keys::PairsTogether => ask(&words[1..]),
+    }
+}
+
+fn ask(store: &Store, now: u64, command: &'static Command, words: &[Vec<u8>]) -> String {
+    let mut bulks = Vec::new();
+    words[1..].iter().for_each(|word| push_bulk(&mut bulks, word));
+    let request = Request { bucket: &words[0], op: Op::Command { command, args: Args::new(&bulks) } };
+    let mut said = String::new();
+    store.execute(&[request], now, |reply| {
+        said = shown(&reply);
+        ControlFlow::Continue(())
+    });
+    said
+}
+
+/// A reply as redis-cli shows it.
+fn shown(reply: &Reply<'_>) -> String {
+    match reply {
+        Reply::Done => "OK".into(),
+        Reply::Value(value) => format!("\"{}\"", value.escape_ascii()),
+        Reply::Made(value) => format!("\"{}\"", value.escape_ascii()),
+        Reply::Word(word) => (*word).into(),
+        Reply::Number(number) => format!("(integer) {number}"),
+        Reply::NoKey | Reply::NoBucket => "(nil)".into(),
+        Reply::List(items) | Reply::Map(items) if items.is_empty() => "(empty array)".into(),
+        Reply::List(items) | Reply::Map(items) => {
+            let lines = items.iter().zip(1..).map(|(item, number)| format!("{number}) {}", shown(item)));
+            lines.collect::<Vec<_>>().join("\n")
+        }
+        Reply::Refused(refusal) => format!("(error) {refusal}"),
+        Reply::Pairs(items) => shown(&Reply::List(items.clone())),
+        Reply::Page { items, next } => {
+            let items = shown(&Reply::List(items.clone()));
+            format!("1) \"{next}\"\n2) {}", items.replace('\n', "\n   "))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// The words of a typed line.
+pub(super) fn words(line: &str) -> Vec<Vec<u8>> {
+    let (mut words, mut bytes) = (Vec::new(), line.bytes().peekable());
+    while let Some(byte) = bytes.next() {
+        let mut word = Vec::new();
+        match byte {
+            b' ' => continue,
+            b'"' => {
+                while let Some(byte) = bytes.next().filter(|byte| *byte != b'"') {
+                    let escaped = byte == b'\\' && bytes.next_if_eq(&b'x').is_some();
+                    let mut digit =
+                        || char::from(bytes.next().expect("a digit")).to_digit(16).expect("a digit");
+                    word.push(if escaped { (digit() * 16 + digit()) as u8 } else { byte });
+                }
+            }
+            byte => {
+                word.push(byte);
+                word.extend(std::iter::from_fn(|| bytes.next_if(|byte| *byte != b' ')));
+            }
+        }
+        words.push(word);
+    }
+    words
+}

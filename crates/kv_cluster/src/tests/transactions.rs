@@ -1,0 +1,143 @@
+//! Several requests as one step, wherever their buckets live.
+
+use super::*;
+use crate::{limits::TRANSACTION_REQUESTS, wire::Verdict};
+
+fn put<'a>(bucket: &'a str, value: &'a [u8]) -> Request<'a> {
+    Request { bucket: bucket.as_bytes(), op: Op::Put { key: b"milk", value } }
+}
+
+fn get(bucket: &str) -> Request<'_> {
+    Request { bucket: bucket.as_bytes(), op: Op::Get { key: b"milk" } }
+}
+
+/// What became of it, and the answers in words.
+async fn transact(
+    node: &Node,
+    watched: &[(&[u8], u64)],
+    requests: &[Request<'_>],
+) -> (Result<bool, Error>, Vec<String>) {
+    let mut answers = Vec::new();
+    let take = |answer: Result<Reply<'_>, Error>| {
+        answers.push(match answer {
+            Ok(Reply::Value(value)) => String::from_utf8_lossy(value).into_owned(),
+            other => format!("{other:?}"),
+        });
+    };
+    (soon(node.cluster.transact(watched, requests, take)).await, answers)
+}
+
+async fn watch(node: &Node, bucket: &str) -> u64 {
+    let request = Request { bucket: bucket.as_bytes(), op: Op::Watch };
+    let version = |reply: Reply<'_>| if let Reply::Number(number) = reply { number as u64 } else { 0 };
+    soon(node.cluster.ask(request, version)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_transaction_happens_on_the_owner_unless_a_watched_bucket_has_changed() {
+    let (foo, bar) = pair().await;
+    for bucket in ["apples", "shopping"] {
+        foo.ask(bucket, Op::Create).await.unwrap();
+        let version = watch(&foo, bucket).await;
+        let requests = [put(bucket, b"1"), get(bucket)];
+        let watched = [(bucket.as_bytes(), version)];
+        let (done, answers) = transact(&foo, &watched, &requests).await;
+        assert_eq!((done, answers), (Ok(true), vec!["Ok(Done)".into(), "1".into()]));
+        let version = watch(&foo, bucket).await;
+        bar.ask(bucket, Op::Put { key: b"milk", value: b"2" }).await.unwrap();
+        let (done, answers) = transact(&foo, &[(bucket.as_bytes(), version)], &requests).await;
+        assert_eq!((done, answers), (Ok(false), vec![]));
+        assert_eq!(foo.ask(bucket, Op::Get { key: b"milk" }).await.unwrap(), "2");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_only_watches_says_whether_anything_changed() {
+    let (foo, _bar) = pair().await;
+    assert_eq!(transact(&foo, &[], &[]).await.0, Ok(true));
+    let version = watch(&foo, "shopping").await;
+    assert_eq!(transact(&foo, &[(b"shopping", version)], &[]).await.0, Ok(true));
+    foo.ask("shopping", Op::Create).await.unwrap();
+    assert_eq!(transact(&foo, &[(b"shopping", version)], &[]).await.0, Ok(false));
+}
+
+#[tokio::test]
+async fn buckets_of_several_nodes_are_refused_and_the_nodes_are_named() {
+    let (foo, _bar) = pair().await;
+    let (done, _) = transact(&foo, &[(b"apples", 1)], &[get("shopping")]).await;
+    let error = done.unwrap_err();
+    let (one, other) = (name("foo").shared(), name("bar").shared());
+    assert_eq!(error, Error::SeveralNodes { one, other });
+    assert!(error.to_string().contains("foo@127.0.0.1 and bar@127.0.0.1"), "{error}");
+    assert!(matches!(transact(&foo, &[], &[get("1abc")]).await.0, Err(Error::NoRoute { .. })));
+}
+
+#[tokio::test]
+async fn a_transaction_that_exceeds_a_link_is_not_begun() {
+    let (foo, _bar) = pair().await;
+    foo.ask("shopping", Op::Create).await.unwrap();
+    let megabyte = vec![b'x'; 1024 * 1024];
+    for requests in [vec![put("shopping", &megabyte); 16], vec![get("shopping"); TRANSACTION_REQUESTS + 1]] {
+        let (done, _) = transact(&foo, &[], &requests).await;
+        assert!(matches!(done, Err(Error::TransactionTooLarge { .. })), "{done:?}");
+    }
+    assert_eq!(foo.ask("shopping", Op::Get { key: b"milk" }).await.unwrap(), "NoKey");
+    let most = vec![get("shopping"); TRANSACTION_REQUESTS];
+    assert_eq!(transact(&foo, &[], &most).await.1.len(), TRANSACTION_REQUESTS);
+}
+
+#[tokio::test]
+async fn answers_that_exceed_a_link_are_told_as_such_and_the_others_arrive() {
+    let (foo, bar) = pair().await;
+    let megabyte = vec![b'x'; 1024 * 1024];
+    bar.ask("shopping", Op::Create).await.unwrap();
+    bar.ask("shopping", Op::Put { key: b"milk", value: &megabyte }).await.unwrap();
+    let mut requests = vec![get("shopping"); 20];
+    requests.push(put("shopping", b"after"));
+    let (done, answers) = transact(&foo, &[], &requests).await;
+    assert_eq!((done, answers.len()), (Ok(true), 21));
+    assert_eq!(answers.iter().filter(|answer| answer.contains("TooLarge")).count(), 5);
+    assert_eq!(answers[20], "Ok(Done)");
+}
+
+#[tokio::test]
+async fn a_transaction_whose_link_is_cut_has_an_unknown_outcome() {
+    let foo = Node::start(foo_settings()).await;
+    for (request, unknown) in [(put("shopping", b"1"), true), (get("shopping"), false)] {
+        let mut bar = FakeBar::link_to(&foo).await;
+        assert!(foo.cluster.connect(&name("bar")).await);
+        let down = foo.peer_goes_down();
+        let cut = async {
+            bar.hear().await;
+            drop(bar);
+        };
+        let requests = [request];
+        let (outcome, (), _) = tokio::join!(transact(&foo, &[], &requests), cut, down);
+        assert_eq!(matches!(outcome.0, Err(Error::LinkLost { .. })), unknown, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_own_the_buckets_does_nothing() {
+    let foo = Node::start(foo_settings()).await;
+    let bar = Node::start(Settings { routes: Routes::all(name("foo")), ..bar_settings(foo.address()) }).await;
+    assert!(soon(foo.cluster.connect(&name("bar"))).await);
+    let create = Request { bucket: b"shopping", op: Op::Create };
+    assert_eq!(transact(&foo, &[], &[create]).await.0, Err(Error::NotOwner { node: name("bar").shared() }));
+    assert!(bar.own_buckets().is_empty());
+}
+
+#[tokio::test]
+async fn a_verdict_that_does_not_fit_ends_the_link() {
+    let foo = Node::start(foo_settings()).await;
+    let mut bar = FakeBar::link_to(&foo).await;
+    assert!(foo.cluster.connect(&name("bar")).await);
+    let lie = async {
+        bar.hear().await;
+        bar.say::<()>(Message::Transacted { id: 0, verdict: Verdict::Done }, &[]).await;
+        bar.hear_the_end().await;
+    };
+    let requests = [put("shopping", b"1")];
+    let (outcome, ()) = tokio::join!(transact(&foo, &[], &requests), lie);
+    assert!(matches!(outcome.0, Err(Error::LinkLost { .. })), "{outcome:?}");
+}

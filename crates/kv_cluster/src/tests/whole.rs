@@ -1,0 +1,125 @@
+//! What concerns the buckets of all nodes.
+
+use super::*;
+use kv::{Kind, Wanted};
+
+/// `foo` and `bar` with 300 buckets each.
+async fn full_pair() -> (Node, Node) {
+    let (foo, bar) = pair().await;
+    for (node, letter) in [(&foo, 'a'), (&bar, 's')] {
+        for number in 0..300 {
+            let bucket = format!("{letter}{number}");
+            node.ask(&bucket, Op::Create).await.unwrap();
+        }
+    }
+    (foo, bar)
+}
+
+async fn scan(node: &Node, wanted: Wanted<'_>) -> Result<Vec<String>, Error> {
+    let (mut names, mut cursor) = (Vec::new(), 0);
+    loop {
+        let page = soon(node.cluster.scan(cursor, &wanted)).await?;
+        names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
+        cursor = page.next;
+        if cursor == 0 {
+            names.sort_unstable();
+            return Ok(names);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_scan_lists_each_bucket_of_all_nodes_once_and_filters_on_the_owners_side() {
+    let (foo, bar) = full_pair().await;
+    for count in [1, 10, usize::MAX] {
+        let mut names = scan(&foo, Wanted { count, ..Wanted::default() }).await.unwrap();
+        names.dedup();
+        assert_eq!(names.len(), 600, "{count}");
+    }
+    let tens = Wanted { pattern: Some(b"?10"), ..Wanted::default() };
+    assert_eq!(scan(&bar, tens).await.unwrap(), ["a10", "s10"]);
+    assert_eq!(scan(&bar, Wanted { kind: Some(Kind::Map), ..tens }).await.unwrap().len(), 2);
+    assert!(scan(&bar, Wanted { kind: Some(Kind::Text), ..tens }).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_on_every_node() {
+    let (foo, bar) = full_pair().await;
+    let (mut names, mut cursor) = (Vec::new(), 0);
+    for node in [&foo, &bar].into_iter().cycle() {
+        let page = soon(node.cluster.scan(cursor, &Wanted { count: 20, ..Wanted::default() })).await.unwrap();
+        names.extend(page.names);
+        cursor = page.next;
+        if cursor == 0 {
+            break;
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), 600);
+}
+
+#[tokio::test]
+async fn any_cursor_is_harmless() {
+    let (foo, _bar) = full_pair().await;
+    for cursor in [1, 2, 3, 12_345, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
+        soon(foo.cluster.scan(cursor, &Wanted::default())).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn buckets_are_counted_and_chosen_at_random_on_all_nodes() {
+    let (foo, _bar) = pair().await;
+    assert_eq!(soon(foo.cluster.random_key()).await, Ok(None));
+    assert_eq!(soon(foo.cluster.count()).await, Ok(0));
+    for bucket in ["apples", "shopping"] {
+        foo.ask(bucket, Op::Create).await.unwrap();
+    }
+    assert_eq!(soon(foo.cluster.count()).await, Ok(2));
+    let mut wanted = vec!["apples", "shopping"];
+    while !wanted.is_empty() {
+        let key = soon(foo.cluster.random_key()).await.unwrap().unwrap();
+        wanted.retain(|name| name.as_bytes() != &*key);
+    }
+    let figures = soon(foo.cluster.figures()).await;
+    let nodes: Vec<_> = figures.iter().map(|(node, _)| node.clone()).collect();
+    assert_eq!(nodes, [name("foo"), name("bar")]);
+    assert!(figures.iter().all(|(_, figures)| figures.as_ref().is_ok_and(|figures| figures.buckets == 1)));
+}
+
+#[tokio::test]
+async fn a_flush_ends_the_buckets_of_all_nodes() {
+    let (foo, bar) = full_pair().await;
+    soon(bar.cluster.flush()).await.unwrap();
+    assert_eq!(soon(foo.cluster.count()).await, Ok(0));
+    assert_eq!(foo.ask("shopping", Op::Create).await.unwrap(), "Done");
+}
+
+#[tokio::test]
+async fn a_node_that_is_down_is_named_and_nothing_is_flushed() {
+    let (foo, bar) = full_pair().await;
+    tokio::join!(bar.supervisor.stop(), foo.peer_goes_down());
+    let down = |error: Error| assert!(error.to_string().starts_with("node bar@127.0.0.1 is down"), "{error}");
+    down(scan(&foo, Wanted::default()).await.unwrap_err());
+    down(soon(foo.cluster.random_key()).await.unwrap_err());
+    down(soon(foo.cluster.count()).await.unwrap_err());
+    down(soon(foo.cluster.flush()).await.unwrap_err());
+    assert_eq!(foo.store.count(), 300);
+    let figures = soon(foo.cluster.figures()).await;
+    assert!(figures[0].1.is_ok() && figures[1].1.is_err());
+}
+
+#[tokio::test]
+async fn an_answer_to_another_question_is_an_error() {
+    let foo = Node::start(foo_settings()).await;
+    let mut bar = FakeBar::link_to(&foo).await;
+    assert!(foo.cluster.connect(&name("bar")).await);
+    for told in [crate::question::Told::Done, crate::question::Told::Numbers(vec![1, 2])] {
+        let lie = async {
+            bar.hear().await;
+            bar.say::<()>(Message::Told { id: 0, told }, &[]).await;
+        };
+        let (count, ()) = tokio::join!(soon(foo.cluster.count()), lie);
+        assert_eq!(count, Err(Error::OtherAnswer { node: name("bar").shared() }));
+    }
+}
