@@ -40,12 +40,17 @@ impl Expiries {
 
     /// Whether `len` entries of a table, all that it has, have expired.
     pub(crate) fn are_all_over(&self, table: u32, len: usize, now: u64) -> bool {
-        let Some(entries) = self.tables.get(&table).filter(|entries| entries.len() == len) else { return false };
+        let Some(entries) = self.tables.get(&table).filter(|entries| entries.len() == len) else {
+            return false;
+        };
         entries.last().is_some_and(|(expires, _)| *expires <= now)
     }
 
     /// The entries of a table that have expired, the oldest first.
     pub(crate) fn over(&self, table: u32, now: u64) -> impl Iterator<Item = Handle> {
-        self.tables.get(&table).into_iter().flat_map(move |entries| entries.range(..=(now, Handle::MAX)).map(|(_, handle)| *handle))
+        self.tables
+            .get(&table)
+            .into_iter()
+            .flat_map(move |entries| entries.range(..=(now, Handle::MAX)).map(|(_, handle)| *handle))
     }
 }

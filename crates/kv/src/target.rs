@@ -174,7 +174,9 @@ impl<'s> Target<'s> {
         let Shard { supervisor, memory, .. } = &mut *self.shard;
         supervisor.publish(name, || {
             let contents = bucket.map(|bucket| bucket.contents(memory));
-            let Some(Contents::Text(value)) = contents else { unreachable!("a single value was written into") };
+            let Some(Contents::Text(value)) = contents else {
+                unreachable!("a single value was written into")
+            };
             Change::Set { key: name.into(), value: value.into() }
         });
         Ok(())

@@ -31,9 +31,7 @@ impl Bucket {
             Body::Compact(entries) => {
                 !entries.is_empty() && walk(entries).all(|(_, entry)| entry.is_over(now))
             }
-            Body::Table(number) => {
-                memory.expiries.are_all_over(number, memory.table(number).len(), now)
-            }
+            Body::Table(number) => memory.expiries.are_all_over(number, memory.table(number).len(), now),
             Body::Text(_) => false,
         }
     }

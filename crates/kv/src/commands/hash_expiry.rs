@@ -73,12 +73,7 @@ pub(super) fn hpersist<'s>(mut target: Target<'s>, args: Args<'_>) -> Outcome<'s
 }
 
 /// The moment that an argument names, in milliseconds since 1970. It may be over.
-pub(super) fn moment(
-    argument: Option<&[u8]>,
-    clock: Clock,
-    now: u64,
-    command: &str,
-) -> Result<u64, Refusal> {
+pub(super) fn moment(argument: Option<&[u8]>, clock: Clock, now: u64, command: &str) -> Result<u64, Refusal> {
     let number = argument.and_then(integer).ok_or(Refusal::NotInteger)?;
     if number < 0 {
         return Err(error("invalid expire time, must be >= 0"));
@@ -122,7 +117,8 @@ fn expire<'s>(mut target: Target<'s>, mut args: Args<'_>, clock: Clock, command:
 
 fn tell<'s>(target: Target<'s>, args: Args<'_>, time: impl Fn(u64) -> u64) -> Outcome<'s> {
     target.view().map()?;
-    let codes = fields(args)?.map(|field| code(&target, field, |expires| time(expires) as i64).map(Reply::Number));
+    let codes =
+        fields(args)?.map(|field| code(&target, field, |expires| time(expires) as i64).map(Reply::Number));
     Ok(Reply::List(codes.collect::<Result<_, _>>()?))
 }
 

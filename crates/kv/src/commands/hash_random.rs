@@ -1,7 +1,9 @@
 //! HRANDFIELD: fields chosen at random, each as likely as any other.
 
 use super::{fields::error, hash_list::items, number::integer};
-use crate::{Args, Outcome, Part, Refusal, Reply, entry::Entry, limits::RANDOM_ENTRIES, target::Target, view::View};
+use crate::{
+    Args, Outcome, Part, Refusal, Reply, entry::Entry, limits::RANDOM_ENTRIES, target::Target, view::View,
+};
 use std::collections::HashSet;
 
 /// One field; or `count` different ones, or all; or so many that may repeat when the count is negative.

@@ -58,7 +58,8 @@ impl LongDouble {
     /// The sum; `None` when it is not finite.
     pub(super) fn plus(self, other: LongDouble) -> Option<LongDouble> {
         let lowest = self.exponent.min(other.exponent);
-        let (one, two) = (self.mantissa? << (self.exponent - lowest), other.mantissa? << (other.exponent - lowest));
+        let (one, two) =
+            (self.mantissa? << (self.exponent - lowest), other.mantissa? << (other.exponent - lowest));
         let (negative, sum) = match (self.negative == other.negative, one >= two) {
             (true, _) => (self.negative, one + two),
             (false, true) => (self.negative, one - two),
@@ -163,7 +164,20 @@ mod tests {
 
     #[test]
     fn what_is_no_number() {
-        for text in ["", " 1", "1 ", "x", "nan", ".", "1e", "e1", "1e5000", "-1e99999999999999999999", "1e-5000", "1e+"] {
+        for text in [
+            "",
+            " 1",
+            "1 ",
+            "x",
+            "nan",
+            ".",
+            "1e",
+            "e1",
+            "1e5000",
+            "-1e99999999999999999999",
+            "1e-5000",
+            "1e+",
+        ] {
             assert_eq!(LongDouble::parse(text.as_bytes()), None, "{text:?}");
         }
         assert_eq!(LongDouble::parse(&[b'1'; TEXT_BYTES + 1]), None);

@@ -1,9 +1,10 @@
 //! The table of commands: one row each, from which dispatch, arity, documentation and completion come.
 
 use super::{
-    About, Command, Keys, Run,
+    About, Command, Keys, Run, expiry,
     flag::{DENYOOM, FAST, READ, WRITE},
-    expiry, hash, hash_ex, hash_expiry, hash_list, hash_number, hash_random, hash_scan, key, key_move, string, string_number, string_range,
+    hash, hash_ex, hash_expiry, hash_list, hash_number, hash_random, hash_scan, key, key_move, string,
+    string_number, string_range,
 };
 use crate::{Args, Outcome, several::Several, target::Target};
 
@@ -128,5 +129,8 @@ const fn several(
     summary: &'static str,
     run: fn(&mut Several<'_, '_>, &[u8], Args<'_>) -> Outcome<'static>,
 ) -> Command {
-    Command { about: About { name, arity, flags, keys, group, since, syntax, summary }, run: Run::Several(run) }
+    Command {
+        about: About { name, arity, flags, keys, group, since, syntax, summary },
+        run: Run::Several(run),
+    }
 }

@@ -5,7 +5,7 @@ use crate::{Args, Command, Keys, Op, Reply, Request, Store, push_bulk};
 use std::ops::ControlFlow;
 
 /// Some time in 2023.
-const START: u64 = 1_700_000_000_000;
+pub(super) const START: u64 = 1_700_000_000_000;
 
 /// Plays a session in an empty store, and compares each answer.
 pub(super) fn play(session: &str) {
@@ -19,7 +19,8 @@ pub(super) fn play(session: &str) {
             continue;
         }
         let typed = lines[at].strip_prefix("> ").expect("a command");
-        let end = lines[at + 1..].iter().position(|line| line.starts_with("> ") || line.ends_with(" ms later)"));
+        let end =
+            lines[at + 1..].iter().position(|line| line.starts_with("> ") || line.ends_with(" ms later)"));
         let answer = lines[at + 1..].iter().take(end.unwrap_or(lines.len())).copied();
         let expected = answer.collect::<Vec<_>>().join("\n");
         assert_eq!(say(&store, now, &words(typed)), expected, "> {typed}");
@@ -42,7 +43,8 @@ pub(super) fn say(store: &Store, now: u64, words: &[Vec<u8>]) -> String {
     match about.keys {
         Keys::Sum => {
             let numbers = words[1..].chunks(1).map(|key| ask(key));
-            let number = |text: String| text.trim_start_matches("(integer) ").parse::<i64>().expect("a number");
+            let number =
+                |text: String| text.trim_start_matches("(integer) ").parse::<i64>().expect("a number");
             format!("(integer) {}", numbers.map(number).sum::<i64>())
         }
         Keys::List => {
@@ -83,8 +85,7 @@ fn shown(reply: &Reply<'_>) -> String {
         Reply::Refused(refusal) => format!("(error) {refusal}"),
         Reply::Pairs(items) => shown(&Reply::List(items.clone())),
         Reply::Page { items, next } => {
-            let items = shown(&Reply::List(items.clone()));
-            format!("1) \"{next}\"\n2) {}", items.replace('\n', "\n   "))
+            format!("1) \"{next}\"\n2) {}", shown(&Reply::List(items.clone())))
         }
         other => format!("{other:?}"),
     }
@@ -100,7 +101,8 @@ pub(super) fn words(line: &str) -> Vec<Vec<u8>> {
             b'"' => {
                 while let Some(byte) = bytes.next().filter(|byte| *byte != b'"') {
                     let escaped = byte == b'\\' && bytes.next_if_eq(&b'x').is_some();
-                    let mut digit = || char::from(bytes.next().expect("a digit")).to_digit(16).expect("a digit");
+                    let mut digit =
+                        || char::from(bytes.next().expect("a digit")).to_digit(16).expect("a digit");
                     word.push(if escaped { (digit() * 16 + digit()) as u8 } else { byte });
                 }
             }

@@ -380,7 +380,15 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Around the sizes where lengths take another byte, and blocks stand on their own.
-    let length = || prop_oneof![0..40_usize, 110..140_usize, 16_300..16_400_usize, 32_700..32_800_usize, 60_000..70_000_usize];
+    let length = || {
+        prop_oneof![
+            0..40_usize,
+            110..140_usize,
+            16_300..16_400_usize,
+            32_700..32_800_usize,
+            60_000..70_000_usize
+        ]
+    };
     let step = prop_oneof![
         length().prop_map(Step::Set),
         length().prop_map(Step::Append),
