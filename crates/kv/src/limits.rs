@@ -68,10 +68,7 @@ pub(crate) const VALUE_BYTES: usize = 512 * 1024 * 1024;
 /// Names that are watched in one shard at the same time.
 pub(crate) const WATCHED_NAMES: usize = 10_000;
 
-/// Names, or empty lines of a registry, that are looked at under one lock.
-pub(crate) const LOCKED_LOOKS: usize = 1_000;
-
-/// Names, or empty lines of registries, that one page looks at.
+/// Names and lines of registries that one page looks at.
 pub(crate) const PAGE_LOOKS: usize = 10_000;
 
 /// Names that are looked at first to find one at random.

@@ -72,18 +72,6 @@ impl Registry {
         self.names.lines()
     }
 
-    /// Walks from a line on until `looks` names or empty lines have been seen. Returns how many have, and the line where
-    /// the walk goes on; 0 at the end.
-    pub(crate) fn walk(&self, line: u64, looks: usize, mut see: impl FnMut(Bucket)) -> (usize, u64) {
-        let (mut line, mut seen) = (usize::try_from(line).unwrap_or(usize::MAX), 0);
-        while line < self.names.lines() && seen < looks {
-            let buckets = self.names.line(line).map(|handle| see(Bucket(handle))).count();
-            seen += buckets.max(1);
-            line += 1;
-        }
-        (seen, if line < self.names.lines() { line as u64 } else { 0 })
-    }
-
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         self.names.bytes()

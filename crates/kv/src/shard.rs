@@ -13,6 +13,7 @@ use crate::{
     watched::Watched,
 };
 use foldhash::fast::RandomState;
+use serde_bytes::Bytes;
 use std::cell::Cell;
 
 /// A part of the store.
@@ -116,10 +117,8 @@ fn execute_guide<'s>(mut target: Target<'s>, op: Op<'_>) -> Outcome<'s> {
         }
         Op::Keys { cursor } => {
             let (entries, next) = target.into_view().entries(cursor)?;
-            return Ok(Reply::Page {
-                items: entries.iter().map(|entry| Reply::Value(entry.key)).collect(),
-                next,
-            });
+            let keys = entries.iter().map(|entry| Bytes::new(entry.key)).collect();
+            return Ok(Reply::Keys { keys, next });
         }
         Op::Put { key, value } => {
             target.set_field(key, value, None)?;

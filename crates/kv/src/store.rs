@@ -33,7 +33,7 @@ use std::{
 /// All the buckets of one node.
 #[derive(Debug)]
 pub struct Store {
-    shards: Box<[Mutex<Shard>]>,
+    pub(crate) shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
     pub(crate) faults: Faults,
 }

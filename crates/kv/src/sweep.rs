@@ -22,6 +22,11 @@ impl Sweep {
         self.is_wanted = true;
         self.has_found = true;
     }
+
+    #[cfg(test)]
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
 }
 
 impl Shard {

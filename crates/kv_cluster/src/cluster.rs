@@ -1,8 +1,7 @@
 //! The cluster as one node sees it: who owns a bucket, and how to ask.
 
 use crate::{
-    Cookie, NodeName, Routes,
-    dialer,
+    Cookie, NodeName, Routes, dialer,
     errand::Errand,
     error::Error,
     events::{NodeEvent, NodeStatus},

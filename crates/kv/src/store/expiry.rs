@@ -37,3 +37,6 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

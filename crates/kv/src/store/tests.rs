@@ -178,7 +178,7 @@ async fn crash_restarts_both(unit: Unit) {
     }
     assert_eq!(names(&store), ["work"]);
     let restarts: Vec<u32> = running.tree(10).children.iter().map(|child| child.restarts).collect();
-    assert_eq!(restarts, [1, 1]);
+    assert_eq!(restarts, [1, 1, 1]);
     running.stop().await;
 }
 

@@ -4,7 +4,7 @@ use super::Store;
 use crate::{
     bucket::Bucket,
     commands::pattern,
-    limits::{LOCKED_LOOKS, PAGE_BYTES, PAGE_LOOKS, PAGE_NAMES, RANDOM_LOOKS, RANDOM_PAGES},
+    limits::{PAGE_BYTES, PAGE_LOOKS, PAGE_NAMES, RANDOM_LOOKS, RANDOM_PAGES},
     memory::Memory,
     shard::Shard,
     subscription::End,
@@ -19,7 +19,7 @@ pub struct Wanted<'a> {
     pub pattern: Option<&'a [u8]>,
     /// Those of this kind.
     pub kind: Option<Kind>,
-    /// About how many names the page looks at; it never looks at more than a bounded number.
+    /// About how much the page looks at; it never looks at more than a bounded number of names.
     pub count: usize,
 }
 
@@ -69,7 +69,7 @@ impl Default for Wanted<'_> {
 impl Wanted<'_> {
     fn is(&self, memory: &Memory, bucket: Bucket, now: u64) -> bool {
         let kind = || if bucket.is_map(memory) { Kind::Map } else { Kind::Text };
-        bucket.expires(memory).is_none_or(|expires| expires > now)
+        !bucket.is_over(memory, now)
             && self.kind.is_none_or(|wanted| wanted == kind())
             && self.pattern.is_none_or(|wanted| pattern::matches(wanted, bucket.name(memory)))
     }
@@ -98,31 +98,32 @@ impl Store {
         figures
     }
 
-    /// One page of names, from `cursor` on (0: from the start). A bucket that is there all the time is listed.
+    /// One page of names, from `cursor` on (0: from the start). No lock is held for longer than a look at one line of a
+    /// registry. A bucket that is there all the time is listed.
     pub fn buckets(&self, cursor: u64, wanted: &Wanted<'_>, now: u64) -> Page {
-        let (mut number, mut line) =
-            ((cursor % self.shards.len() as u64) as usize, cursor / self.shards.len() as u64);
-        let (mut names, mut bytes) = (Vec::<Box<[u8]>>::new(), 0);
-        let mut looks = wanted.count.clamp(1, PAGE_LOOKS);
-        while looks > 0 && bytes < PAGE_BYTES {
+        let mut number = (cursor % self.shards.len() as u64) as usize;
+        let mut line = usize::try_from(cursor / self.shards.len() as u64).unwrap_or(usize::MAX);
+        let (mut names, mut bytes, mut looks) = (Vec::<Box<[u8]>>::new(), 0, 0);
+        while looks < wanted.count.clamp(1, PAGE_LOOKS) && bytes < PAGE_BYTES {
             let shard = self.lock(number);
-            let (seen, next) = shard.registry.walk(line, looks.min(LOCKED_LOOKS), |bucket| {
-                if wanted.is(&shard.memory, bucket, now) {
-                    let name = bucket.name(&shard.memory);
-                    bytes += name.len();
-                    names.push(name.into());
-                }
-            });
-            looks = looks.saturating_sub(seen);
-            line = next;
-            if next == 0 {
-                number += 1;
+            if line >= shard.registry.lines() {
+                (number, line) = (number + 1, 0);
                 if number == self.shards.len() {
                     return Page { names, next: 0 };
                 }
+                continue;
             }
+            let buckets = shard.registry.line(line).inspect(|_| looks += 1);
+            for bucket in buckets.filter(|bucket| wanted.is(&shard.memory, *bucket, now)) {
+                let name = bucket.name(&shard.memory);
+                bytes += name.len();
+                names.push(name.into());
+            }
+            // An empty line takes its time too.
+            looks += 1;
+            line += 1;
         }
-        Page { names, next: line * self.shards.len() as u64 + number as u64 }
+        Page { names, next: (line * self.shards.len() + number) as u64 }
     }
 
     /// The name of some bucket, which `seed` chooses; `None` when there is none, or hardly any that has not expired.

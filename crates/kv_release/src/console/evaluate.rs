@@ -137,6 +137,8 @@ fn answer_of(bucket: &[u8], op: Op<'_>) -> impl FnOnce(Reply<'_>) -> Result<Answ
         | Reply::Number(_)
         | Reply::List(_)
         | Reply::Map(_)
+        | Reply::Pairs(_)
+        | Reply::Long(_)
         | Reply::Page { .. } => {
             unreachable!("only Redis's commands are answered so")
         }

@@ -5,7 +5,7 @@ use crate::{Args, Command, Keys, Op, Reply, Request, Store, push_bulk};
 use std::ops::ControlFlow;
 
 /// Some time in 2023.
-const START: u64 = 1_700_000_000_000;
+pub(super) const START: u64 = 1_700_000_000_000;
 
 /// Plays a session in an empty store, and compares each answer.
 pub(super) fn play(session: &str) {
@@ -85,8 +85,7 @@ fn shown(reply: &Reply<'_>) -> String {
         Reply::Refused(refusal) => format!("(error) {refusal}"),
         Reply::Pairs(items) => shown(&Reply::List(items.clone())),
         Reply::Page { items, next } => {
-            let items = shown(&Reply::List(items.clone()));
-            format!("1) \"{next}\"\n2) {}", items.replace('\n', "\n   "))
+            format!("1) \"{next}\"\n2) {}", shown(&Reply::List(items.clone())))
         }
         other => format!("{other:?}"),
     }

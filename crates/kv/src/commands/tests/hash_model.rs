@@ -1,0 +1,184 @@
+//! Hashes and the times of their fields against a model, and walks through hashes that change.
+
+use super::session::{START, say, words};
+use crate::{Op, Part, Reply, Request, Store};
+use proptest::prelude::*;
+use std::{collections::BTreeMap, ops::ControlFlow};
+
+/// What is done to one field, or to time.
+#[derive(Debug, Clone)]
+enum Step {
+    Set(u8, usize),
+    SetUntil(u8, u64),
+    Expire(u8, u64),
+    Persist(u8),
+    Delete(u8),
+    Increment(u8),
+    Wait(u64),
+    Sweep,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let field = 0..40_u8;
+    prop_oneof![
+        3 => (field.clone(), 1..60_usize).prop_map(|(field, length)| Step::Set(field, length)),
+        2 => (field.clone(), 0..50_u64).prop_map(|(field, after)| Step::SetUntil(field, after)),
+        2 => (field.clone(), 0..50_u64).prop_map(|(field, after)| Step::Expire(field, after)),
+        1 => field.clone().prop_map(Step::Persist),
+        2 => field.clone().prop_map(Step::Delete),
+        1 => field.prop_map(Step::Increment),
+        2 => (0..30_u64).prop_map(Step::Wait),
+        1 => Just(Step::Sweep),
+    ]
+}
+
+/// Values and when they expire.
+type Model = BTreeMap<String, (String, Option<u64>)>;
+
+fn execute(model: &mut Model, store: &Store, now: &mut u64, step: Step) -> Result<(), TestCaseError> {
+    let ask = |now: u64, line: String| say(store, now, &words(&line));
+    let name = |field: u8| "f".repeat(usize::from(field) + 1);
+    match step {
+        Step::Set(field, length) => {
+            let said = ask(*now, format!("HSET h {} {}", name(field), "v".repeat(length)));
+            let before = model.insert(name(field), ("v".repeat(length), None));
+            prop_assert_eq!(said, format!("(integer) {}", u8::from(before.is_none())));
+        }
+        Step::SetUntil(field, after) => {
+            ask(*now, format!("HSETEX h PX {after} FIELDS 1 {} 7", name(field)));
+            model.insert(name(field), ("7".into(), Some(*now + after)));
+        }
+        Step::Expire(field, after) => {
+            let said = ask(*now, format!("HPEXPIRE h {after} FIELDS 1 {}", name(field)));
+            let code = match model.get_mut(&name(field)) {
+                None => -2,
+                Some((_, expires)) => {
+                    *expires = Some(*now + after);
+                    if after == 0 { 2 } else { 1 }
+                }
+            };
+            prop_assert_eq!(said, format!("1) (integer) {code}"));
+        }
+        Step::Persist(field) => {
+            ask(*now, format!("HPERSIST h FIELDS 1 {}", name(field)));
+            if let Some((_, expires)) = model.get_mut(&name(field)) {
+                *expires = None;
+            }
+        }
+        Step::Delete(field) => {
+            let said = ask(*now, format!("HDEL h {}", name(field)));
+            prop_assert_eq!(said, format!("(integer) {}", u8::from(model.remove(&name(field)).is_some())));
+        }
+        Step::Increment(field) => {
+            let said = ask(*now, format!("HINCRBY h {} 1", name(field)));
+            let entry = model.entry(name(field)).or_insert(("0".into(), None));
+            match entry.0.parse::<i64>() {
+                Ok(number) => entry.0 = (number + 1).to_string(),
+                Err(_) => prop_assert_eq!(said, "(error) ERR hash value is not an integer"),
+            }
+        }
+        Step::Wait(time) => *now += time,
+        Step::Sweep => (0..store.shards.len()).for_each(|number| {
+            store.sweep_expired(number, *now);
+        }),
+    }
+    model.retain(|_, (_, expires)| expires.is_none_or(|expires| expires > *now));
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn equals_a_map_whose_entries_expire(steps in proptest::collection::vec(step(), 1..200)) {
+        let (store, mut model, mut now) = (Store::new(), Model::new(), START);
+        for step in steps {
+            execute(&mut model, &store, &mut now, step)?;
+            let ask = |line: &str| say(&store, now, &words(line));
+            prop_assert_eq!(ask("HLEN h"), format!("(integer) {}", model.len()));
+            prop_assert_eq!(ask("EXISTS h"), format!("(integer) {}", u8::from(!model.is_empty())));
+        }
+        for (field, (value, expires)) in &model {
+            let ask = |command: &str| say(&store, now, &words(&format!("{command} {field}")));
+            prop_assert_eq!(ask("HGET h"), format!("\"{value}\""));
+            let left = expires.map_or(-1, |expires| (expires - now) as i64);
+            prop_assert_eq!(ask("HPTTL h FIELDS 1"), format!("1) (integer) {left}"));
+        }
+        let mut listed: Vec<String> = walk(&store, now, |_| ());
+        listed.sort_unstable();
+        prop_assert_eq!(listed, model.into_keys().collect::<Vec<_>>());
+    }
+}
+
+/// The fields of `h`, page by page; `between` happens between two pages.
+fn walk(store: &Store, now: u64, mut between: impl FnMut(usize)) -> Vec<String> {
+    let (mut fields, mut cursor) = (Vec::new(), 0);
+    loop {
+        let request = Request { bucket: b"h", op: Op::Entries { part: Part::Keys, cursor } };
+        store.execute(&[request], now, |reply| {
+            let Reply::Page { items, next } = reply else { panic!("{reply:?}") };
+            let texts = items.iter().map(|item| match item {
+                Reply::Value(field) => String::from_utf8_lossy(field).into_owned(),
+                other => panic!("{other:?}"),
+            });
+            fields.extend(texts);
+            cursor = next;
+            ControlFlow::Continue(())
+        });
+        if cursor == 0 {
+            return fields;
+        }
+        between(fields.len());
+    }
+}
+
+fn fill(store: &Store, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        say(store, START, &words(&format!("HSET h field{number} {number}")));
+    }
+}
+
+#[test]
+fn a_long_hash_is_walked_and_repeats_nothing_while_it_grows() {
+    let store = Store::new();
+    fill(&store, 0..5_000);
+    assert_eq!(say(&store, START, &words("HGETALL h")), "Long(Both)");
+    assert_eq!(say(&store, START, &words("HKEYS h")), "Long(Keys)");
+    let mut fields =
+        walk(&store, START, |count| fill(&store, 10_000 + count * 3..10_000 + count * 3 + 2_000));
+    fields.sort_unstable();
+    let listed = fields.len();
+    fields.dedup();
+    assert_eq!(fields.len(), listed, "no field twice");
+    let there_all_the_time =
+        fields.iter().filter(|field| field["field".len()..].parse::<usize>().unwrap() < 5_000);
+    assert_eq!(there_all_the_time.count(), 5_000);
+}
+
+#[test]
+fn a_scan_brings_a_few_at_a_time() {
+    let store = Store::new();
+    fill(&store, 0..1_000);
+    let page = say(&store, START, &words("HSCAN h 0 COUNT 20 NOVALUES"));
+    assert!((21..100).contains(&page.lines().count()), "{page}");
+    let all = say(&store, START, &words("HSCAN h 0 COUNT 5000 NOVALUES"));
+    assert_eq!((all.lines().next(), all.lines().count()), (Some("1) \"0\""), 1_001));
+}
+
+#[test]
+fn random_fields_of_a_long_hash() {
+    let store = Store::new();
+    fill(&store, 0..1_000);
+    for count in [3, 400, 900, 2_000] {
+        let said = say(&store, START, &words(&format!("HRANDFIELD h {count}")));
+        let mut fields: Vec<&str> =
+            said.lines().map(|line| line.split_once(' ').expect("a field").1).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        assert_eq!(fields.len(), count.min(1_000));
+    }
+    assert_eq!(say(&store, START, &words("HRANDFIELD h -1500 WITHVALUES")).lines().count(), 3_000);
+    assert_eq!(say(&store, START, &words("HRANDFIELD h -1000000")), "(error) ERR value is out of range");
+    for number in 1..1_000 {
+        say(&store, START, &words(&format!("HDEL h field{number}")));
+    }
+    assert_eq!(say(&store, START, &words("HRANDFIELD h")), "\"field0\"", "even if the table is nearly empty");
+}

@@ -1,0 +1,92 @@
+//! What has expired goes without being asked for, in bounded steps.
+
+use super::*;
+use crate::{Args, Change, Command, End, Op, Request, limits::EXPIRY_ENDS, push_bulk};
+use std::ops::ControlFlow;
+use tokio_stream::StreamExt;
+
+fn say(store: &Store, now: u64, line: &str) {
+    let words: Vec<&str> = line.split(' ').collect();
+    let mut bulks = Vec::new();
+    words[2..].iter().for_each(|word| push_bulk(&mut bulks, word.as_bytes()));
+    let command = Command::find(words[0].as_bytes()).expect("a command");
+    let op = Op::Command { command, args: Args::new(&bulks) };
+    store.execute(&[Request { bucket: words[1].as_bytes(), op }], now, |_| ControlFlow::Continue(()));
+}
+
+/// Takes one step in each shard; in how many the next one is worth taking at once.
+fn step(store: &Store, now: u64) -> usize {
+    (0..store.shards.len()).filter(|number| store.sweep_expired(*number, now)).count()
+}
+
+fn is_sweeping(store: &Store) -> bool {
+    (0..store.shards.len()).any(|number| store.lock(number).sweep.is_wanted())
+}
+
+#[test]
+fn what_has_expired_goes_unasked() {
+    let store = Store::new();
+    assert!(!is_sweeping(&store));
+    (0..5_000).for_each(|number| say(&store, 0, &format!("SET key{number} value PX 100")));
+    say(&store, 0, "SET forever value");
+    say(&store, 0, "HSETEX list PX 100 FIELDS 2 milk 1 eggs 12");
+    say(&store, 0, "HSETEX later PX 200 FIELDS 1 milk 1");
+    assert_eq!((step(&store, 99), store.count()), (0, 5_003));
+    while step(&store, 100) > 0 {}
+    assert_eq!(store.count(), 2);
+    (0..9).for_each(|_| {
+        step(&store, 200);
+    });
+    assert_eq!((store.count(), is_sweeping(&store)), (1, false), "nobody looks for what cannot be");
+}
+
+#[test]
+fn a_step_ends_a_bounded_number() {
+    let store = Store::new();
+    (0..100_000).for_each(|number| say(&store, 0, &format!("SET key{number} value PX 1")));
+    let before = store.count();
+    assert_eq!(step(&store, 1), store.shards.len());
+    assert!((1..=EXPIRY_ENDS * store.shards.len()).contains(&(before - store.count())));
+}
+
+#[tokio::test]
+async fn the_fields_of_a_large_hash_go_bit_by_bit() {
+    let store = Store::new();
+    say(&store, 0, "HSET list forever 1");
+    (0..3_000).for_each(|number| {
+        say(&store, 0, &format!("HSETEX list PX {} FIELDS 1 field{number} 1", 100 + number))
+    });
+    let mut changes = store.subscribe(b"list").expect("it is there");
+    let mut steps = 0;
+    while step(&store, 1_100) > 0 {
+        steps += 1;
+    }
+    assert!((1_001 / EXPIRY_ENDS..20).contains(&steps), "{steps} steps for 1,001 fields");
+    for number in 0..1_001 {
+        let event = changes.next().await.expect("a change");
+        assert_eq!(event.change, Change::Deleted { key: format!("field{number}").into_bytes().into() });
+    }
+    say(&store, 1_100, "HDEL list forever");
+    while step(&store, 10_000) > 0 {}
+    assert_eq!(store.count(), 0, "the hash goes with its last field");
+}
+
+#[tokio::test]
+async fn the_supervisor_runs_the_sweeper() {
+    let store = Arc::new(Store::new());
+    let running = crate::supervisor(&store, otp::Intensity::default()).start();
+    say(&store, 0, "SET milk 1 PX 5");
+    while store.count() > 0 {
+        tokio::task::yield_now().await;
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn subscribers_hear_of_the_end() {
+    let store = Store::new();
+    say(&store, 0, "SET milk 1 PX 5");
+    let mut changes = store.subscribe(b"milk").expect("it is there");
+    step(&store, 5);
+    assert_eq!(changes.next().await.expect("a change").change, Change::Ended(End::Expired));
+}
