@@ -33,8 +33,6 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         | Reply::Map(_)
         | Reply::Pairs(_)
         | Reply::Long(_)
-        | Reply::Pairs(_)
-        | Reply::Long(_)
         | Reply::Page { .. } => {
             unreachable!("only Redis's commands are answered so")
         }
