@@ -31,6 +31,8 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         | Reply::Number(_)
         | Reply::List(_)
         | Reply::Map(_)
+        | Reply::Pairs(_)
+        | Reply::Long(_)
         | Reply::Page { .. } => {
             unreachable!("only Redis's commands are answered so")
         }
