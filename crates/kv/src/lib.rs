@@ -35,7 +35,7 @@ mod watched;
 pub use args::{Args, push_bulk};
 pub use channels::{Channels, Heard, Listener, Message, TooManyTopics, Topic};
 pub use clock::now;
-pub use commands::{About, COMMANDS, Command, Keys, flag};
+pub use commands::{About, COMMANDS, Command, Keys, flag, matches};
 pub use faults::Unit;
 pub use refusal::Refusal;
 pub use reply::{Outcome, Part, Reply};

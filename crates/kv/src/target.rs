@@ -44,11 +44,6 @@ impl<'s> Target<'s> {
         View { memory: &self.shard.memory, bucket, now: self.now }
     }
 
-    /// The bucket's name.
-    pub(crate) fn name(&self) -> &'s [u8] {
-        self.name
-    }
-
     /// The time of this batch, in milliseconds since 1970.
     pub(crate) fn now(&self) -> u64 {
         self.now

@@ -158,7 +158,7 @@ impl Cluster {
 
     /// Asks the owner of the bucket, wherever it is, and hands its reply to `read`.
     pub async fn ask<T>(&self, request: Request<'_>, read: impl FnOnce(Reply<'_>) -> T) -> Result<T, Error> {
-        match self.owner(request.bucket) {
+        match self.home(request.names())? {
             Owner::Nobody => Err(Error::no_route(request.bucket)),
             Owner::Here => {
                 let (mut read, mut result) = (Some(read), None);

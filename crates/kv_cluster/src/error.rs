@@ -36,7 +36,9 @@ pub enum Error {
         limit: usize,
     },
     /// A transaction is larger than a link carries; nothing was sent.
-    #[error("too large for the link to {node}: one transaction may have {requests} requests and {bytes} bytes")]
+    #[error(
+        "too large for the link to {node}: one transaction may have {requests} requests and {bytes} bytes"
+    )]
     TransactionTooLarge {
         /// The node.
         node: Arc<str>,

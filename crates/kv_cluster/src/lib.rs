@@ -2,6 +2,7 @@
 //!
 //! Follow a forwarded request through the files in this order: [`Cluster::owner`] -> [`Errand`] -> peer -> link ->
 //! connection -> wire, and on the owner's side: connection -> service -> answers -> [`kv::Store::execute`].
+//! What concerns whole nodes goes from whole or channels through nodes -> peer, and is answered there by question.
 
 mod answers;
 mod backoff;

@@ -1,6 +1,6 @@
 //! Accepts clients. The port is bound once, before supervision begins, so a restarted acceptor keeps it.
 
-use crate::{Error, Limits, connection};
+use crate::{Error, Limits, connection, server::Server};
 use kv_cluster::Cluster;
 use otp::{ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -12,8 +12,7 @@ pub struct Listening {
     /// The address as bound: the real port where 0 was asked for.
     pub address: SocketAddr,
     listener: Arc<TcpListener>,
-    cluster: Cluster,
-    limits: Limits,
+    server: Arc<Server>,
 }
 
 /// Binds the address for clients. They are accepted once [`Listening::supervisor`] is started.
@@ -21,19 +20,20 @@ pub async fn listen(address: &str, cluster: Cluster, limits: Limits) -> Result<L
     let bind = |source| Error::Bind { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
-    Ok(Listening { address, listener: Arc::new(listener), cluster, limits })
+    let server = Arc::new(Server::new(cluster, limits, address));
+    Ok(Listening { address, listener: Arc::new(listener), server })
 }
 
 impl Listening {
     /// `kv_server`: the connections and, after them, the acceptor that starts them. Connections outlive a
     /// crash of the acceptor.
     pub fn supervisor(&self) -> Supervisor {
-        let connections = TaskSupervisor::new("connections", self.limits.connections);
+        let connections = TaskSupervisor::new("connections", self.server.limits.connections);
         let acceptor = {
-            let (listener, cluster, limits) = (self.listener.clone(), self.cluster.clone(), self.limits);
+            let (listener, server) = (self.listener.clone(), self.server.clone());
             let connections = connections.clone();
             ChildSpec::worker("acceptor", move |stop| {
-                accept(listener.clone(), cluster.clone(), limits, connections.clone(), stop)
+                accept(listener.clone(), server.clone(), connections.clone(), stop)
             })
         };
         Supervisor::new("kv_server", Strategy::RestForOne)
@@ -47,8 +47,7 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
 async fn accept(
     listener: Arc<TcpListener>,
-    cluster: Cluster,
-    limits: Limits,
+    server: Arc<Server>,
     connections: TaskSupervisor,
     stop: Stop,
 ) -> Result<(), io::Error> {
@@ -61,8 +60,8 @@ async fn accept(
             Ok((stream, peer)) => {
                 tracing::debug!(%peer, "client connected");
                 stream.set_nodelay(true).ok();
-                let cluster = cluster.clone();
-                let serve = move |stop| connection::serve(stream, cluster, limits, stop);
+                let server = server.clone();
+                let serve = move |stop| connection::serve(stream, peer, server, stop);
                 if let Err(reason) = connections.spawn(peer, serve) {
                     tracing::warn!(%peer, %reason, "client refused");
                 }

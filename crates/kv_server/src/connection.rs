@@ -2,38 +2,46 @@
 
 use crate::{
     input::Input,
-    limits::Limits,
     output::Output,
-    protocol::text::{Progress, Session},
+    protocol::{Progress, Session},
+    server::Server,
 };
-use kv_cluster::Cluster;
 use otp::Stop;
-use std::{io, pin::pin};
-use tokio::net::TcpStream;
+use std::{future::pending, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use tokio::{net::TcpStream, time};
 
 /// Serves one client until it leaves, is told to leave, or the node stops.
-pub(crate) async fn serve(mut stream: TcpStream, cluster: Cluster, limits: Limits, stop: Stop) {
-    let ended = converse(&mut stream, cluster, limits, stop).await;
+pub(crate) async fn serve(mut stream: TcpStream, peer: SocketAddr, server: Arc<Server>, stop: Stop) {
+    let ended = converse(&mut stream, peer, &server, stop).await;
     match ended {
         Ok(()) => tracing::debug!("connection closed"),
         Err(error) => tracing::debug!(%error, "connection lost"),
     }
 }
 
-async fn converse(stream: &mut TcpStream, cluster: Cluster, limits: Limits, stop: Stop) -> io::Result<()> {
+async fn converse(
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    server: &Arc<Server>,
+    stop: Stop,
+) -> io::Result<()> {
     let mut stopped = pin!(stop.cancelled());
     let mut input = Input::default();
     let (mut reader, writer) = stream.split();
     let mut output = Output::new(writer);
-    let mut session = Session::new(cluster, limits);
+    let connected = server.clients.enter(peer);
+    let mut session = None;
     loop {
+        let listens = session.as_ref().is_some_and(Session::is_subscribed);
+        let silent = silence(server.idle().filter(|_| !listens));
         tokio::select! {
             biased;
             ready = reader.readable() => ready?,
-            still_open = session.next_events(&mut output.bytes) => {
+            still_open = next_events(&mut session, &mut output.bytes) => {
                 output.flush().await?;
                 if still_open { continue } else { return Ok(()) }
             }
+            () = silent => return Ok(()),
             () = &mut stopped => return Ok(()),
         }
         match input.read_from(&mut reader).await? {
@@ -45,6 +53,8 @@ async fn converse(stream: &mut TcpStream, cluster: Cluster, limits: Limits, stop
             }
         }
         output.wake();
+        let first = input.unread()[0];
+        let session = session.get_or_insert_with(|| Session::begin(first, server, &connected.client));
         loop {
             let progress = session.answer(&mut input, &mut output).await?;
             if progress != Progress::More || output.is_full() {
@@ -58,5 +68,20 @@ async fn converse(stream: &mut TcpStream, cluster: Cluster, limits: Limits, stop
         }
         input.rest();
         output.rest();
+    }
+}
+
+async fn next_events(session: &mut Option<Session>, output: &mut Vec<u8>) -> bool {
+    match session {
+        Some(session) => session.next_events(output).await,
+        None => pending().await,
+    }
+}
+
+/// Waits until the client has been silent for too long.
+async fn silence(allowed: Option<Duration>) {
+    match allowed {
+        Some(allowed) => time::sleep(allowed).await,
+        None => pending().await,
     }
 }

@@ -1,9 +1,11 @@
 //! Clients: one port that a person can talk to.
 //!
 //! Follow a request through the files in this order: acceptor -> connection -> input -> protocol/text (session, lines,
-//! parse) -> router -> `kv_cluster` and `kv` -> protocol/text (render) -> output.
+//! parse) or protocol/resp (session, parse, rows, split) -> router -> `kv_cluster` and `kv` -> protocol/text (render) or
+//! protocol/resp (merge, render) -> output.
 
 mod acceptor;
+mod clients;
 mod connection;
 mod error;
 mod input;
@@ -11,6 +13,8 @@ mod limits;
 mod output;
 mod protocol;
 mod router;
+mod server;
+mod stats;
 
 pub use acceptor::{Listening, listen};
 pub use error::Error;

@@ -1,5 +1,7 @@
 //! Every limit of a client connection, with its unit.
 
+use std::time::Duration;
+
 /// What a release may set.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -7,15 +9,27 @@ pub struct Limits {
     pub line_bytes: usize,
     /// Client connections at once.
     pub connections: usize,
+    /// Bytes of one argument of a Redis command (`proto-max-bulk-len`).
+    pub bulk_bytes: usize,
+    /// Bytes of one Redis command with all its arguments.
+    pub request_bytes: usize,
+    /// How long a client that is subscribed to nothing may be silent before its connection is closed (`timeout`).
+    pub idle: Option<Duration>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { line_bytes: 1024 * 1024, connections: 10_000 }
+        Limits {
+            line_bytes: 1024 * 1024,
+            connections: 10_000,
+            bulk_bytes: 512 * 1024 * 1024,
+            request_bytes: 1024 * 1024 * 1024,
+            idle: None,
+        }
     }
 }
 
-/// Bytes that a connection's input buffer starts with; it grows while a longer line arrives.
+/// Bytes that a connection's input buffer starts with; it grows while a longer request arrives.
 pub(crate) const INPUT_BYTES: usize = 16 * 1024;
 
 /// Bytes of replies after which a batch is broken off and written before it goes on.
@@ -33,5 +47,29 @@ pub(crate) const SORTED_BYTES: usize = 4 * 1024 * 1024;
 /// Buckets that one connection may subscribe to.
 pub(crate) const SUBSCRIPTIONS: usize = 1_000;
 
-/// Changes of subscribed buckets that are written at once.
+/// Changes of subscribed buckets, or messages, that are written at once.
 pub(crate) const EVENTS_AT_ONCE: usize = 64;
+
+/// Words of one Redis command.
+pub(crate) const ARGUMENTS: usize = 1_048_576;
+
+/// Bytes of a line that announces how many words, or how many bytes, follow.
+pub(crate) const HEADER_BYTES: usize = 64 * 1024;
+
+/// Bytes of the names that one KEYS lists; SCAN has no such limit.
+pub(crate) const LISTED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Commands that wait for EXEC.
+pub(crate) const QUEUED_COMMANDS: usize = 100_000;
+
+/// Bytes of the commands that wait for EXEC.
+pub(crate) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Buckets that one connection may watch.
+pub(crate) const WATCHED: usize = 10_000;
+
+/// Bytes of a name that a client gives itself.
+pub(crate) const CLIENT_NAME_BYTES: usize = 1_024;
+
+/// How long DEBUG SLEEP holds up its own connection at most.
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(60);

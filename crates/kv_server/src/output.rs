@@ -15,12 +15,13 @@ pub(crate) struct Output<'s> {
     stream: WriteHalf<'s>,
     /// What is rendered and not yet written.
     pub(crate) bytes: Vec<u8>,
+    muted: bool,
 }
 
 impl<'s> Output<'s> {
     /// Replies to `stream`.
     pub(crate) fn new(stream: WriteHalf<'s>) -> Output<'s> {
-        Output { stream, bytes: Vec::new() }
+        Output { stream, bytes: Vec::new(), muted: false }
     }
 
     /// Takes storage for the replies to come.
@@ -38,6 +39,16 @@ impl<'s> Output<'s> {
         }
     }
 
+    /// From now on, replies are thrown away rather than written.
+    pub(crate) fn mute(&mut self) {
+        self.muted = true;
+    }
+
+    /// From now on, replies are written again.
+    pub(crate) fn unmute(&mut self) {
+        self.muted = false;
+    }
+
     /// Whether so much waits that it is to be written before more is rendered.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes.len() >= OUTPUT_BYTES
@@ -45,16 +56,24 @@ impl<'s> Output<'s> {
 
     /// Writes all that waits, as a rule with one system call; a client that does not read is waited for.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
-        let mut written = 0;
-        while written < self.bytes.len() {
-            match self.stream.try_write(&self.bytes[written..]) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.write(&bytes).await?;
+        self.bytes = bytes;
+        self.bytes.clear();
+        Ok(())
+    }
+
+    /// Writes `bytes`, after all that waits has been written.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut written = if self.muted { bytes.len() } else { 0 };
+        while written < bytes.len() {
+            match self.stream.try_write(&bytes[written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.writable().await?,
                 Err(error) => return Err(error),
             }
         }
-        self.bytes.clear();
         Ok(())
     }
 }

@@ -5,23 +5,32 @@ use kv::{Reply, Request};
 use kv_cluster::{Cluster, Errand, Error, Owner};
 use std::{io, ops::ControlFlow};
 
-/// How an outcome is put into the client's language.
-pub(crate) type Render = fn(&mut Vec<u8>, &Request<'_>, Result<Reply<'_>, Error>);
+/// What became of a request.
+pub(crate) type Outcome<'a> = Result<Reply<'a>, Error>;
 
-/// Answers the leading requests that need no other node, at once and without a task hop, until the output is
-/// full. Returns how many.
+/// Answers the leading requests that need no other node, at once and without a task hop, until the output is full
+/// or `render`, which puts an outcome into the client's language, breaks off. Returns how many.
 pub(crate) fn answer_here(
     cluster: &Cluster,
     batch: &[Request<'_>],
     output: &mut Output<'_>,
-    render: Render,
+    mut render: impl FnMut(&mut Vec<u8>, &Request<'_>, Outcome<'_>) -> ControlFlow<()>,
 ) -> usize {
-    let mut done = 0;
-    while done < batch.len() && !output.is_full() {
+    let (mut done, mut flow) = (0, ControlFlow::Continue(()));
+    while done < batch.len() && flow.is_continue() && !output.is_full() {
         match cluster.owner(batch[done].bucket) {
-            Owner::Here => done += execute(cluster, &batch[done..], output, render),
+            Owner::Here => {
+                let here = |request: &&Request<'_>| matches!(cluster.owner(request.bucket), Owner::Here);
+                let mine = done + batch[done..].iter().take_while(here).count();
+                cluster.store().execute(&batch[done..mine], kv::now(), |reply| {
+                    flow = render(&mut output.bytes, &batch[done], Ok(reply));
+                    done += 1;
+                    if output.is_full() { ControlFlow::Break(()) } else { flow }
+                });
+            }
             Owner::Nobody => {
-                render(&mut output.bytes, &batch[done], Err(Error::no_route(batch[done].bucket)));
+                let error = Error::no_route(batch[done].bucket);
+                flow = render(&mut output.bytes, &batch[done], Err(error));
                 done += 1;
             }
             Owner::There(_) => break,
@@ -30,42 +39,34 @@ pub(crate) fn answer_here(
     done
 }
 
-/// Executes the leading requests that belong here on this node's store. Returns how many.
-fn execute(cluster: &Cluster, batch: &[Request<'_>], output: &mut Output<'_>, render: Render) -> usize {
-    let mine =
-        batch.iter().take_while(|request| matches!(cluster.owner(request.bucket), Owner::Here)).count();
-    let mut done = 0;
-    cluster.store().execute(&batch[..mine], kv::now(), |reply| {
-        render(&mut output.bytes, &batch[done], Ok(reply));
-        done += 1;
-        if output.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })
-}
-
 /// Answers a batch whose buckets live on several nodes. All errands leave before the first answer is awaited,
-/// so the other nodes work side by side; the replies come in the order of the requests.
+/// so the other nodes work side by side; the replies come in the order of the requests. Returns how many came until
+/// `render` broke off.
 pub(crate) async fn answer_anywhere(
     cluster: &Cluster,
     batch: &[Request<'_>],
     output: &mut Output<'_>,
-    render: Render,
-) -> io::Result<()> {
+    mut render: impl FnMut(&mut Vec<u8>, &Request<'_>, Outcome<'_>) -> ControlFlow<()>,
+) -> io::Result<usize> {
     let mut errands = send(cluster, batch);
-    let mut done = 0;
-    while done < batch.len() {
+    let (mut done, mut flow) = (0, ControlFlow::Continue(()));
+    while done < batch.len() && flow.is_continue() {
         if let Owner::There(peer) = cluster.owner(batch[done].bucket) {
             let errand = errands.iter_mut().find(|errand| errand.peer().name() == peer.name());
             let outcome = errand.expect("every owner elsewhere was sent to").next().await;
-            render(&mut output.bytes, &batch[done], outcome);
+            flow = render(&mut output.bytes, &batch[done], outcome);
             done += 1;
         } else {
-            done += answer_here(cluster, &batch[done..], output, render);
+            done += answer_here(cluster, &batch[done..], output, |bytes, request, outcome| {
+                flow = render(bytes, request, outcome);
+                flow
+            });
         }
         if output.is_full() {
             output.flush().await?;
         }
     }
-    Ok(())
+    Ok(done)
 }
 
 /// Sends each node elsewhere its share of the batch.

@@ -23,6 +23,7 @@ mod string_range;
 mod table;
 
 pub(crate) use hash_list::list;
+pub use pattern::matches;
 pub use table::COMMANDS;
 
 use crate::{Args, Outcome, several::Several, target::Target};

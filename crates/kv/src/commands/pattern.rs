@@ -1,7 +1,7 @@
 //! Redis's glob patterns: `*`, `?`, `[a-z]`, `[^abc]`, and a backslash before what is meant as it stands.
 
 /// Whether all of `text` matches the pattern. The work is bounded by the product of the two lengths.
-pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut rest, mut at) = (pattern, 0);
     // After the last star: the pattern, and where in the text the star ended so far.
     let mut star: Option<(&[u8], usize)> = None;

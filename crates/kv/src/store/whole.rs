@@ -104,7 +104,8 @@ impl Store {
         let mut number = (cursor % self.shards.len() as u64) as usize;
         let mut line = usize::try_from(cursor / self.shards.len() as u64).unwrap_or(usize::MAX);
         let (mut names, mut bytes, mut looks) = (Vec::<Box<[u8]>>::new(), 0, 0);
-        while looks < wanted.count.clamp(1, PAGE_LOOKS) && bytes < PAGE_BYTES {
+        let most = wanted.count.clamp(1, PAGE_LOOKS);
+        while looks < most && bytes < PAGE_BYTES {
             let shard = self.lock(number);
             if line >= shard.registry.lines() {
                 (number, line) = (number + 1, 0);

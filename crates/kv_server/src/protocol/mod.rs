@@ -1,3 +1,64 @@
-//! The languages that clients speak.
+//! The languages that clients speak. The first byte of a connection says which: `*` begins a command of Redis's protocol,
+//! and no line of text.
 
+pub(crate) mod resp;
 pub(crate) mod text;
+
+use crate::{clients::Client, input::Input, output::Output, server::Server};
+use std::{io, sync::Arc};
+
+/// A conversation in one of the languages.
+pub(crate) enum Session {
+    Text(text::Session),
+    Resp(Box<resp::Session>),
+}
+
+/// How a conversation goes on after a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There may be more whole requests.
+    More,
+    /// More input is needed.
+    Starved,
+    /// The conversation is over.
+    Close,
+}
+
+impl Session {
+    /// The conversation that begins with this byte.
+    pub(crate) fn begin(first: u8, server: &Arc<Server>, client: &Arc<Client>) -> Session {
+        match first {
+            b'*' => Session::Resp(Box::new(resp::Session::new(server.clone(), client.clone()))),
+            _ => Session::Text(text::Session::new(server.cluster.clone(), server.limits)),
+        }
+    }
+
+    /// Answers one batch of what the input holds.
+    pub(crate) async fn answer(
+        &mut self,
+        input: &mut Input,
+        output: &mut Output<'_>,
+    ) -> io::Result<Progress> {
+        match self {
+            Session::Text(session) => session.answer(input, output).await,
+            Session::Resp(session) => session.answer(input, output).await,
+        }
+    }
+
+    /// Waits for what the client has subscribed to and renders all that has come. `false`: it did not keep up, and the
+    /// conversation is over. Without a subscription it waits for ever.
+    pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
+        match self {
+            Session::Text(session) => session.next_events(output).await,
+            Session::Resp(session) => session.next_events(output).await,
+        }
+    }
+
+    /// Whether the client waits for what it has subscribed to, and so may be silent itself.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        match self {
+            Session::Text(session) => session.is_subscribed(),
+            Session::Resp(session) => session.is_subscribed(),
+        }
+    }
+}

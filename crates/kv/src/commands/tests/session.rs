@@ -42,16 +42,16 @@ pub(super) fn say(store: &Store, now: u64, words: &[Vec<u8>]) -> String {
     let ask = |words: &[Vec<u8>]| ask(store, now, command, words);
     match about.keys {
         Keys::Sum => {
-            let numbers = words[1..].chunks(1).map(|key| ask(key));
+            let numbers = words[1..].chunks(1).map(&ask);
             let number =
                 |text: String| text.trim_start_matches("(integer) ").parse::<i64>().expect("a number");
             format!("(integer) {}", numbers.map(number).sum::<i64>())
         }
         Keys::List => {
-            let items = words[1..].chunks(1).map(|key| ask(key)).zip(1..);
+            let items = words[1..].chunks(1).map(&ask).zip(1..);
             items.map(|(item, number)| format!("{number}) {item}")).collect::<Vec<_>>().join("\n")
         }
-        Keys::Pairs => words[1..].chunks(2).map(|pair| ask(pair)).last().expect("a pair"),
+        Keys::Pairs => words[1..].chunks(2).map(&ask).fold(None, |_, answer| Some(answer)).expect("a pair"),
         Keys::None | Keys::One | Keys::Two | Keys::PairsTogether => ask(&words[1..]),
     }
 }

@@ -7,4 +7,4 @@ mod quote;
 mod render;
 mod session;
 
-pub(crate) use session::{Progress, Session};
+pub(crate) use session::Session;

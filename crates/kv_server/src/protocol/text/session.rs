@@ -11,12 +11,13 @@ use crate::{
     input::Input,
     limits::{BATCH_REQUESTS, EVENTS_AT_ONCE, Limits, SORTED_BYTES, SUBSCRIPTIONS},
     output::Output,
+    protocol::Progress,
     router,
 };
 use arrayvec::ArrayVec;
 use kv::{Change, End, Op, Reply, Request, Subscription};
 use kv_cluster::{Cluster, Error};
-use std::{future::pending, io};
+use std::{future::pending, io, ops::ControlFlow};
 use tokio_stream::StreamMap;
 
 /// What a session holds between two batches.
@@ -26,17 +27,6 @@ pub(crate) struct Session {
     subscriptions: StreamMap<Box<[u8]>, Subscription>,
     /// The rest of an over-long line is still to come, and to be thrown away.
     skipping: bool,
-}
-
-/// How a conversation goes on after a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// There may be more whole lines.
-    More,
-    /// More input is needed.
-    Starved,
-    /// The conversation is over.
-    Close,
 }
 
 /// What follows the requests of a batch.
@@ -105,6 +95,11 @@ impl Session {
         }
         events.iter().for_each(|(_, event)| render::event(output, event));
         !events.iter().any(|(_, event)| event.change == Change::Ended(End::FellBehind))
+    }
+
+    /// Whether the client waits for changes.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        !self.subscriptions.is_empty()
     }
 
     /// Drops the rest of an over-long line; `true` when its end was found.
@@ -238,9 +233,14 @@ fn gather(mut input: &mut [u8], limit: usize) -> Batch<'_> {
     batch
 }
 
-fn render_outcome(output: &mut Vec<u8>, request: &Request<'_>, outcome: Result<Reply<'_>, Error>) {
+fn render_outcome(
+    output: &mut Vec<u8>,
+    request: &Request<'_>,
+    outcome: Result<Reply<'_>, Error>,
+) -> ControlFlow<()> {
     match outcome {
         Ok(reply) => render::reply(output, request.bucket, &reply),
         Err(error) => render::error(output, &error.to_string()),
     }
+    ControlFlow::Continue(())
 }

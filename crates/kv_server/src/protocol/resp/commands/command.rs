@@ -1,0 +1,206 @@
+//! What commands there are, from the tables.
+
+use super::{is, other, syntax};
+use crate::protocol::resp::{
+    parse::Words,
+    rows::{self, Row},
+    session::Session,
+    write::Writer,
+};
+use kv::{About, Args, Keys, Refusal, flag};
+
+/// `COMMAND`
+pub(in super::super) fn command(
+    session: &mut Session,
+    _: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), Refusal> {
+    info(session, Args::NONE, writer)
+}
+
+/// `COMMAND COUNT`
+pub(in super::super) fn count(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
+    writer.number(commands().count() as i64);
+    Ok(())
+}
+
+/// `COMMAND INFO [command-name [command-name ...]]`
+pub(in super::super) fn info(
+    _: &mut Session,
+    args: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), Refusal> {
+    if args.is_empty() {
+        writer.list(commands().count());
+        commands().for_each(|row| describe(writer, row));
+        return Ok(());
+    }
+    writer.list(args.count());
+    for name in args {
+        match rows::find(name) {
+            Some(found) => describe(writer, found.row),
+            None => writer.no_list(),
+        }
+    }
+    Ok(())
+}
+
+/// `COMMAND DOCS [command-name [command-name ...]]`
+pub(in super::super) fn docs(
+    _: &mut Session,
+    args: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), Refusal> {
+    let wanted: Vec<Row> = if args.is_empty() {
+        commands().collect()
+    } else {
+        args.filter_map(|name| rows::find(name).map(|found| found.row)).collect()
+    };
+    writer.map(wanted.len());
+    wanted.iter().for_each(|row| document(writer, *row));
+    Ok(())
+}
+
+/// `COMMAND LIST [FILTERBY MODULE module-name|ACLCAT category|PATTERN pattern]`
+pub(in super::super) fn list(
+    _: &mut Session,
+    mut args: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), Refusal> {
+    let filter = match (args.next(), args.next(), args.next(), args.next()) {
+        (None, ..) => None,
+        (Some(by), Some(kind), Some(value), None) if is(by, "filterby") => Some((kind, value)),
+        _ => return Err(Refusal::Syntax),
+    };
+    let kept: Vec<&About> = match filter {
+        None => commands().map(Row::about).collect(),
+        Some((kind, _)) if is(kind, "module") => Vec::new(),
+        Some((kind, category)) if is(kind, "aclcat") => {
+            let belongs = |about: &&About| categories(about).iter().any(|known| is(category, &known[1..]));
+            commands().map(Row::about).filter(belongs).collect()
+        }
+        Some((kind, pattern)) if is(kind, "pattern") => {
+            let pattern = pattern.to_ascii_lowercase();
+            Row::all().map(Row::about).filter(|about| kv::matches(&pattern, about.name.as_bytes())).collect()
+        }
+        Some(_) => return Err(Refusal::Syntax),
+    };
+    writer.list(kept.len());
+    kept.iter().for_each(|about| writer.bulk(about.name.as_bytes()));
+    Ok(())
+}
+
+/// `COMMAND GETKEYS command [arg [arg ...]]`
+pub(in super::super) fn getkeys(
+    _: &mut Session,
+    mut args: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), Refusal> {
+    let name = args.next().ok_or(Refusal::Syntax)?;
+    let words: Vec<&[u8]> = std::iter::once(name).chain(args).collect();
+    let found = rows::find(name).ok_or_else(|| other("ERR Invalid command specified"))?;
+    let mut bulks = Vec::new();
+    words[1..].iter().for_each(|word| kv::push_bulk(&mut bulks, word));
+    if rows::judge(&Words { count: words.len(), name, bulks: &bulks }, None).is_err() {
+        return Err(other("ERR Invalid number of arguments specified for command"));
+    }
+    let (first, last, step) = positions(found.row.about().keys);
+    if first == 0 {
+        return Err(other("ERR The command has no key arguments"));
+    }
+    let last = if last < 0 { words.len() as i64 + last } else { last };
+    let keys: Vec<&&[u8]> =
+        words.iter().take(last as usize + 1).skip(first as usize).step_by(step as usize).collect();
+    writer.list(keys.len());
+    keys.iter().for_each(|key| writer.bulk(key));
+    Ok(())
+}
+
+/// The commands that are not subcommands of others.
+fn commands() -> impl Iterator<Item = Row> {
+    Row::all().filter(|row| !row.about().name.contains('|'))
+}
+
+fn subcommands(row: Row) -> Vec<Row> {
+    let container = row.about().name;
+    let belongs = |name: &str| name.split_once('|').is_some_and(|(first, _)| first == container);
+    Row::all().filter(|row| belongs(row.about().name)).collect()
+}
+
+/// The words that are keys: the first of them, the last (counted from the end when negative), and every how many.
+fn positions(keys: Keys) -> (i64, i64, i64) {
+    match keys {
+        Keys::None => (0, 0, 0),
+        Keys::One => (1, 1, 1),
+        Keys::Two => (1, 2, 1),
+        Keys::Sum | Keys::List => (1, -1, 1),
+        Keys::Pairs | Keys::PairsTogether => (1, -1, 2),
+    }
+}
+
+fn flags(about: &About) -> impl Iterator<Item = &'static str> {
+    let flags = about.flags;
+    flag::NAMES.into_iter().enumerate().filter(move |(bit, _)| flags & 1 << bit != 0).map(|(_, name)| name)
+}
+
+fn categories(about: &About) -> Vec<String> {
+    let mut categories = vec![match about.flags & flag::FAST {
+        0 => "@slow".to_owned(),
+        _ => "@fast".to_owned(),
+    }];
+    for (bit, name) in
+        [(flag::READ, "@read"), (flag::WRITE, "@write"), (flag::ADMIN, "@admin"), (flag::ADMIN, "@dangerous")]
+    {
+        if about.flags & bit != 0 {
+            categories.push(name.into());
+        }
+    }
+    match about.group {
+        "generic" => categories.push("@keyspace".into()),
+        "transactions" => categories.push("@transaction".into()),
+        "server" => {}
+        group => categories.push(format!("@{group}")),
+    }
+    categories
+}
+
+/// One command as COMMAND INFO has it.
+fn describe(writer: &mut Writer<'_>, row: Row) {
+    let about = row.about();
+    let (first, last, step) = positions(about.keys);
+    writer.list(10);
+    writer.bulk(about.name.as_bytes());
+    writer.number(about.arity.into());
+    writer.set(flags(about).count());
+    flags(about).for_each(|flag| writer.word(flag));
+    [first, last, step].into_iter().for_each(|position| writer.number(position));
+    let categories = categories(about);
+    writer.set(categories.len());
+    categories.iter().for_each(|category| writer.word(category));
+    writer.list(0);
+    writer.list(0);
+    let subcommands = subcommands(row);
+    writer.list(subcommands.len());
+    subcommands.into_iter().for_each(|row| describe(writer, row));
+}
+
+/// One command as COMMAND DOCS has it.
+fn document(writer: &mut Writer<'_>, row: Row) {
+    let about = row.about();
+    let (arguments, subcommands) = (syntax::parse(about.syntax), subcommands(row));
+    writer.bulk(about.name.as_bytes());
+    writer.map(3 + usize::from(!arguments.is_empty()) + usize::from(!subcommands.is_empty()));
+    for (field, value) in [("summary", about.summary), ("since", about.since), ("group", about.group)] {
+        writer.bulk(field.as_bytes());
+        writer.bulk(value.as_bytes());
+    }
+    if !arguments.is_empty() {
+        writer.bulk(b"arguments");
+        syntax::write(writer, &arguments);
+    }
+    if !subcommands.is_empty() {
+        writer.bulk(b"subcommands");
+        writer.map(subcommands.len());
+        subcommands.into_iter().for_each(|row| document(writer, row));
+    }
+}

@@ -1,0 +1,127 @@
+//! Commands on all keys of all nodes.
+
+use super::{is, number, other};
+use crate::{
+    limits::LISTED_BYTES,
+    output::Output,
+    protocol::resp::session::{Session, Trouble},
+};
+use kv::{Args, Kind, Refusal, Wanted};
+
+/// Names that one step of SCAN looks at when the client does not say.
+const SCAN_COUNT: usize = 10;
+
+/// `DBSIZE`
+pub(in super::super) async fn dbsize(
+    session: &mut Session,
+    _: Args<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Trouble> {
+    let count = session.server.cluster.count().await?;
+    session.writer(output).number(count as i64);
+    Ok(())
+}
+
+/// `FLUSHALL [ASYNC|SYNC]`, and `FLUSHDB`, for there is one database. Names go at once and memory piece by piece.
+pub(in super::super) async fn flushall(
+    session: &mut Session,
+    mut args: Args<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Trouble> {
+    let known = args.next().is_none_or(|mode| is(mode, "async") || is(mode, "sync"));
+    if !known || args.next().is_some() {
+        return Err(Refusal::Syntax.into());
+    }
+    session.server.cluster.flush().await?;
+    session.writer(output).ok();
+    Ok(())
+}
+
+/// `KEYS pattern`
+pub(in super::super) async fn keys(
+    session: &mut Session,
+    mut args: Args<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Trouble> {
+    let wanted = Wanted { pattern: args.next(), kind: None, count: usize::MAX };
+    let (mut names, mut bytes, mut cursor) = (Vec::new(), 0, 0);
+    loop {
+        let page = session.server.cluster.scan(cursor, &wanted).await?;
+        bytes += page.names.iter().map(|name| name.len()).sum::<usize>();
+        names.extend(page.names);
+        if bytes > LISTED_BYTES {
+            return Err(other(&format!("ERR more than {LISTED_BYTES} bytes of names: use SCAN")).into());
+        }
+        cursor = page.next;
+        if cursor == 0 {
+            break;
+        }
+    }
+    session.writer(output).list(names.len());
+    for name in names {
+        session.writer(output).bulk(&name);
+        if output.is_full() {
+            output.flush().await?;
+        }
+    }
+    Ok(())
+}
+
+/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
+pub(in super::super) async fn scan(
+    session: &mut Session,
+    mut args: Args<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Trouble> {
+    let cursor = args.next().and_then(|cursor| std::str::from_utf8(cursor).ok()?.parse().ok());
+    let cursor: u64 = cursor.ok_or(Refusal::Cursor)?;
+    let mut wanted = Wanted { pattern: None, kind: None, count: SCAN_COUNT };
+    let mut is_known = true;
+    while let Some(option) = args.next() {
+        let value = args.next().ok_or(Refusal::Syntax)?;
+        if is(option, "match") {
+            wanted.pattern = Some(value);
+        } else if is(option, "count") {
+            let count = number(Some(value)).ok_or(Refusal::NotInteger)?;
+            wanted.count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(Refusal::Syntax)?;
+        } else if is(option, "type") {
+            wanted.kind = if is(value, "hash") {
+                Some(Kind::Map)
+            } else if is(value, "string") {
+                Some(Kind::Text)
+            } else {
+                is_known = false;
+                None
+            };
+        } else {
+            return Err(Refusal::Syntax.into());
+        }
+    }
+    let (names, next) = if is_known {
+        let page = session.server.cluster.scan(cursor, &wanted).await?;
+        (page.names, page.next)
+    } else {
+        (Vec::new(), 0)
+    };
+    let mut writer = session.writer(output);
+    writer.list(2);
+    writer.bulk(next.to_string().as_bytes());
+    writer.list(names.len());
+    names.iter().for_each(|name| writer.bulk(name));
+    Ok(())
+}
+
+/// `RANDOMKEY`
+pub(in super::super) async fn randomkey(
+    session: &mut Session,
+    _: Args<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Trouble> {
+    let name = session.server.cluster.random_key().await?;
+    let mut writer = session.writer(output);
+    match name {
+        Some(name) => writer.bulk(&name),
+        None => writer.nil(),
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! Commands about the node.
+
+use super::{connection::REDIS_VERSION, is, number, other};
+use crate::{
+    limits::LONGEST_SLEEP,
+    output::Output,
+    protocol::resp::{
+        rows::Row,
+        session::{Session, Trouble},
+        write::Writer,
+    },
+};
+use kv::{Args, Op, Refusal, Reply, Request};
+use std::{fmt::Write, time::Duration};
+
+/// `TIME`
+pub(in super::super) fn time(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    writer.list(2);
+    writer.bulk(since.as_secs().to_string().as_bytes());
+    writer.bulk(since.subsec_micros().to_string().as_bytes());
+    Ok(())
+}
+
+/// `WAIT numreplicas timeout`: a volatile range has no replicas.
+pub(in super::super) fn wait(
+    _: &mut Session,
+    mut args: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), Refusal> {
+    let (_, timeout) = number(args.next()).zip(number(args.next())).ok_or(Refusal::NotInteger)?;
+    if timeout < 0 {
+        return Err(other("ERR timeout is negative"));
+    }
+    writer.number(0);
+    Ok(())
+}
+
+/// `SLOWLOG GET` and `LATENCY LATEST`: nothing is ever noted.
+pub(in super::super) fn nothing(
+    _: &mut Session,
+    _: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), Refusal> {
+    writer.list(0);
+    Ok(())
+}
+
+/// `SLOWLOG LEN` and `LATENCY RESET`
+pub(in super::super) fn zero(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
+    writer.number(0);
+    Ok(())
+}
+
+/// `SLOWLOG RESET`
+pub(in super::super) fn done(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
+    writer.ok();
+    Ok(())
+}
+
+/// `MEMORY DOCTOR`
+pub(in super::super) fn doctor(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
+    writer.text("Sam, I detected no issues with this node's memory.");
+    Ok(())
+}
+
+/// `MEMORY USAGE key [SAMPLES count]`: the bytes of what the bucket holds, as far as one page shows them.
+pub(in super::super) async fn usage(
+    session: &mut Session,
+    mut args: Args<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Trouble> {
+    let bucket = args.next().ok_or(Refusal::Syntax)?;
+    match (args.next(), number(args.next())) {
+        (None, _) => {}
+        (Some(option), Some(count)) if is(option, "samples") && count >= 0 => {}
+        _ => return Err(Refusal::Syntax.into()),
+    }
+    let bytes = match session.server.cluster.ask(Request { bucket, op: Op::Keys { cursor: 0 } }, size).await?
+    {
+        Size::Bytes(bytes) => Some(bytes),
+        Size::Nothing => None,
+        Size::Text => {
+            let get = kv::Command::find(b"get").map(|command| Op::Command { command, args: Args::NONE });
+            let op = get.ok_or(Refusal::Syntax)?;
+            session
+                .server
+                .cluster
+                .ask(Request { bucket, op }, |reply| match reply {
+                    Reply::Value(value) => Some(value.len()),
+                    _ => None,
+                })
+                .await?
+        }
+    };
+    let mut writer = session.writer(output);
+    match bytes {
+        Some(bytes) => writer.number((bucket.len() + bytes) as i64),
+        None => writer.nil(),
+    }
+    Ok(())
+}
+
+enum Size {
+    Bytes(usize),
+    Nothing,
+    Text,
+}
+
+fn size(reply: Reply<'_>) -> Size {
+    match reply {
+        Reply::Page { items, .. } => Size::Bytes(
+            items.iter().map(|item| if let Reply::Value(key) = item { key.len() } else { 0 }).sum(),
+        ),
+        Reply::Refused(Refusal::WrongType) => Size::Text,
+        _ => Size::Nothing,
+    }
+}
+
+/// `DEBUG SLEEP seconds`: holds up this connection, and no other.
+pub(in super::super) async fn sleep(
+    session: &mut Session,
+    mut args: Args<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Trouble> {
+    let seconds = args.next().and_then(|seconds| std::str::from_utf8(seconds).ok()?.parse().ok());
+    let pause = Duration::try_from_secs_f64(seconds.ok_or(Refusal::NotFloat)?);
+    tokio::time::sleep(pause.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)).await;
+    session.writer(output).ok();
+    Ok(())
+}
+
+/// `INFO [section [section ...]]`
+pub(in super::super) async fn info(
+    session: &mut Session,
+    args: Args<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Trouble> {
+    let all = ["default", "all", "everything"];
+    let wanted = |section: &str| {
+        args.is_empty() || args.into_iter().any(|arg| is(arg, section) || all.iter().any(|all| is(arg, all)))
+    };
+    let mut text = String::new();
+    let mut section = |name: &str, body: String| {
+        let separator = if text.is_empty() { "" } else { "\r\n" };
+        let _ = write!(text, "{separator}# {name}\r\n{body}");
+    };
+    if wanted("server") {
+        section("Server", about_server(session));
+    }
+    if wanted("clients") {
+        section("Clients", about_clients(session));
+    }
+    if wanted("memory") {
+        section("Memory", about_memory(session).await);
+    }
+    if wanted("stats") {
+        section("Stats", about_stats(session));
+    }
+    if wanted("replication") {
+        section("Replication", "role:master\r\nconnected_slaves:0\r\n".into());
+    }
+    if !args.is_empty() && wanted("commandstats") {
+        section("Commandstats", about_commands(session));
+    }
+    if wanted("cluster") {
+        section("Cluster", "cluster_enabled:0\r\n".into());
+    }
+    if wanted("keyspace") {
+        section("Keyspace", about_keys(session).await?);
+    }
+    session.writer(output).text(&text);
+    Ok(())
+}
+
+fn about_server(session: &Session) -> String {
+    let server = &session.server;
+    let uptime = server.started.elapsed().as_secs();
+    format!(
+        "redis_version:{REDIS_VERSION}\r\nkv_version:{}\r\nredis_mode:standalone\r\nnode:{}\r\nos:{} {}\r\narch_bits:{}\r\nprocess_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n",
+        env!("CARGO_PKG_VERSION"),
+        server.cluster.me(),
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+        usize::BITS,
+        std::process::id(),
+        server.address.port(),
+        uptime / 86_400,
+    )
+}
+
+fn about_clients(session: &Session) -> String {
+    let clients = session.server.clients.all();
+    let subscribed = clients.iter().filter(|client| {
+        let says = client.says();
+        says.channels + says.patterns > 0
+    });
+    format!(
+        "connected_clients:{}\r\nmaxclients:{}\r\nblocked_clients:0\r\npubsub_clients:{}\r\n",
+        clients.len(),
+        session.server.limits.connections,
+        subscribed.count(),
+    )
+}
+
+/// The bytes of this node's buckets.
+async fn about_memory(session: &Session) -> String {
+    let figures = session.server.cluster.figures().await;
+    let mine = figures.into_iter().next().and_then(|(_, figures)| figures.ok());
+    let used = mine.map_or(0, |figures| figures.bytes);
+    format!(
+        "used_memory:{used}\r\nused_memory_dataset:{used}\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n"
+    )
+}
+
+fn about_stats(session: &Session) -> String {
+    let server = &session.server;
+    format!(
+        "total_connections_received:{}\r\ntotal_commands_processed:{}\r\nrejected_commands:{}\r\n",
+        server.clients.total(),
+        server.stats.calls().sum::<u64>(),
+        server.stats.refused_count(),
+    )
+}
+
+fn about_commands(session: &Session) -> String {
+    let calls = Row::all().zip(session.server.stats.calls()).filter(|(_, calls)| *calls > 0);
+    calls.map(|(row, calls)| format!("cmdstat_{}:calls={calls}\r\n", row.about().name)).collect()
+}
+
+/// The keys of all nodes.
+async fn about_keys(session: &Session) -> Result<String, Trouble> {
+    let keys = session.server.cluster.count().await?;
+    Ok(if keys == 0 { String::new() } else { format!("db0:keys={keys},expires=0,avg_ttl=0\r\n") })
+}

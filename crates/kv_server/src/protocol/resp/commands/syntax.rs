@@ -1,0 +1,188 @@
+//! How a command is written, taken apart for COMMAND DOCS: from `key [EX seconds|KEEPTTL] [field ...]` to arguments that a
+//! client can complete.
+
+use crate::protocol::resp::write::Writer;
+
+/// One argument of a command.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Argument {
+    name: String,
+    /// A word that stands before it as it is written.
+    token: Option<String>,
+    optional: bool,
+    multiple: bool,
+    /// Its parts, if it has some: one of them, or one after the other.
+    parts: Vec<Argument>,
+    one_of: bool,
+}
+
+/// The arguments of a command.
+pub(super) fn parse(syntax: &str) -> Vec<Argument> {
+    // Signs are words of their own.
+    let spaced: String = syntax
+        .chars()
+        .map(|sign| if "[]|".contains(sign) { format!(" {sign} ") } else { sign.to_string() })
+        .collect();
+    let words: Vec<&str> = spaced.split_whitespace().collect();
+    sequence(&mut words.as_slice())
+}
+
+/// Arguments one after the other, up to what ends them.
+fn sequence(words: &mut &[&str]) -> Vec<Argument> {
+    let mut arguments: Vec<Argument> = Vec::new();
+    while let Some((word, rest)) = words.split_first() {
+        match *word {
+            "]" => break,
+            "|" => {
+                *words = rest;
+                let before = group(std::mem::take(&mut arguments));
+                let mut choices = vec![before];
+                match group(sequence(words)) {
+                    Argument { one_of: true, parts, .. } => choices.extend(parts),
+                    choice => choices.push(choice),
+                }
+                let name = choices.iter().map(|choice| choice.name.as_str()).collect::<Vec<_>>().join("-or-");
+                return vec![Argument { name, parts: choices, one_of: true, ..Argument::default() }];
+            }
+            "[" => {
+                *words = rest;
+                let inner = sequence(words);
+                *words = words.get(1..).unwrap_or_default();
+                optional(&mut arguments, inner);
+            }
+            "..." => {
+                *words = rest;
+                arguments.iter_mut().for_each(|argument| argument.multiple = true);
+            }
+            word => {
+                *words = rest;
+                arguments.push(plain(word, words));
+            }
+        }
+    }
+    arguments
+}
+
+/// A word: a token, with the argument that follows it if it is no token itself, or an argument.
+fn plain(word: &str, rest: &mut &[&str]) -> Argument {
+    let is_token = |word: &str| word.chars().all(|sign| sign.is_ascii_uppercase() || sign == '-');
+    if !is_token(word) {
+        return Argument { name: word.to_owned(), ..Argument::default() };
+    }
+    let token = Some(word.to_owned());
+    match rest.split_first() {
+        Some((next, after)) if !["[", "]", "|", "..."].contains(next) && !is_token(next) => {
+            *rest = after;
+            Argument { name: (*next).to_owned(), token, ..Argument::default() }
+        }
+        _ => Argument { name: word.to_ascii_lowercase(), token, ..Argument::default() },
+    }
+}
+
+/// What stands in brackets: `[key ...]` after `key` says that there may be more of what stands before.
+fn optional(arguments: &mut Vec<Argument>, inner: Vec<Argument>) {
+    let names = |arguments: &[Argument]| arguments.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+    let before = arguments.len().saturating_sub(inner.len());
+    if !inner.is_empty() && names(&arguments[before..]) == names(&inner) && inner[0].multiple {
+        let repeated = arguments.split_off(before);
+        arguments.push(Argument { multiple: true, ..group(repeated) });
+        return;
+    }
+    arguments.push(Argument { optional: true, ..group(inner) });
+}
+
+/// Several arguments as one.
+fn group(mut arguments: Vec<Argument>) -> Argument {
+    if arguments.len() == 1 {
+        return arguments.remove(0);
+    }
+    let multiple = arguments.iter().any(|argument| argument.multiple);
+    arguments.iter_mut().for_each(|argument| argument.multiple = false);
+    let name = arguments.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join("-");
+    Argument { name, parts: arguments, multiple, ..Argument::default() }
+}
+
+/// Writes arguments as COMMAND DOCS has them.
+pub(super) fn write(writer: &mut Writer<'_>, arguments: &[Argument]) {
+    writer.list(arguments.len());
+    for argument in arguments {
+        let kind = match argument {
+            Argument { one_of: true, .. } => "oneof",
+            Argument { parts, .. } if !parts.is_empty() => "block",
+            Argument { token: Some(token), name, .. } if token.eq_ignore_ascii_case(name) => "pure-token",
+            Argument { name, .. } => match name.as_str() {
+                "key" | "newkey" | "source" | "destination" => "key",
+                "pattern" => "pattern",
+                "seconds" | "milliseconds" | "cursor" | "count" | "index" => "integer",
+                _ => "string",
+            },
+        };
+        let flags: Vec<&str> = [(argument.optional, "optional"), (argument.multiple, "multiple")]
+            .into_iter()
+            .filter_map(|(is_set, flag)| is_set.then_some(flag))
+            .collect();
+        let fields = [argument.token.is_some(), !flags.is_empty(), !argument.parts.is_empty()];
+        writer.map(3 + fields.iter().filter(|there| **there).count());
+        for (field, value) in
+            [("name", argument.name.as_str()), ("type", kind), ("display_text", &argument.name)]
+        {
+            writer.bulk(field.as_bytes());
+            writer.bulk(value.as_bytes());
+        }
+        if let Some(token) = &argument.token {
+            writer.bulk(b"token");
+            writer.bulk(token.as_bytes());
+        }
+        if !flags.is_empty() {
+            writer.bulk(b"flags");
+            writer.set(flags.len());
+            flags.iter().for_each(|flag| writer.word(flag));
+        }
+        if !argument.parts.is_empty() {
+            writer.bulk(b"arguments");
+            write(writer, &argument.parts);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Arguments in a short form.
+    fn shown(arguments: &[Argument]) -> String {
+        let show = |argument: &Argument| {
+            let inside = shown(&argument.parts);
+            let token = argument.token.as_ref().map(|token| format!("{token}=")).unwrap_or_default();
+            let name = match (argument.parts.is_empty(), argument.one_of) {
+                (true, _) => argument.name.clone(),
+                (false, true) => format!("one({inside})"),
+                (false, false) => format!("all({inside})"),
+            };
+            let (optional, multiple) = (argument.optional, argument.multiple);
+            format!("{token}{name}{}{}", if optional { "?" } else { "" }, if multiple { "*" } else { "" })
+        };
+        arguments.iter().map(show).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_is_documented_is_taken_apart() {
+        for (syntax, arguments) in [
+            ("", ""),
+            ("key field", "key field"),
+            ("key [key ...]", "key*"),
+            ("key field value [field value ...]", "key all(field value)*"),
+            ("[message]", "message?"),
+            ("[section [section ...]]", "section?*"),
+            ("[ASYNC|SYNC]", "one(ASYNC=async SYNC=sync)?"),
+            ("cursor [MATCH pattern] [COUNT count]", "cursor MATCH=pattern? COUNT=count?"),
+            (
+                "key [EX seconds|PX milliseconds|KEEPTTL]",
+                "key one(EX=seconds PX=milliseconds KEEPTTL=keepttl)?",
+            ),
+            ("ON|OFF|SKIP", "one(ON=on OFF=off SKIP=skip)"),
+        ] {
+            assert_eq!(shown(&parse(syntax)), arguments, "{syntax}");
+        }
+    }
+}

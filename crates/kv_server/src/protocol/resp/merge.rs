@@ -1,0 +1,108 @@
+//! Puts the replies to the requests that a command was split into together again.
+
+use super::{
+    render,
+    split::Parts,
+    write::{Version, Writer},
+};
+use crate::limits::BATCH_REQUESTS;
+use arrayvec::ArrayVec;
+use kv::{Keys, Part, Refusal, Reply, Request};
+use kv_cluster::Error;
+use std::ops::ControlFlow;
+
+/// Renders the replies to one command after the other.
+#[derive(Debug)]
+pub(super) struct Merger {
+    version: Version,
+    shares: ArrayVec<Share, BATCH_REQUESTS>,
+    /// The command whose requests are being answered.
+    at: usize,
+    /// How many of its requests have been answered.
+    answered: u32,
+    sum: i64,
+    /// The first error among the replies to the command, as rendered.
+    failed: Option<Vec<u8>>,
+    /// The last reply was that there is too much to be listed at once.
+    pub(super) long: Option<Part>,
+}
+
+/// The requests that one command was split into.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    keys: Keys,
+    requests: u32,
+}
+
+impl Merger {
+    /// No commands yet.
+    pub(super) fn new(version: Version) -> Merger {
+        Merger { version, shares: ArrayVec::new(), at: 0, answered: 0, sum: 0, failed: None, long: None }
+    }
+
+    /// The replies to come are those to one more command.
+    pub(super) fn expect(&mut self, parts: &Parts<'_>) {
+        if self.is_done() {
+            (self.shares, self.at) = (ArrayVec::new(), 0);
+        }
+        self.shares.push(Share { keys: parts.keys(), requests: parts.left() as u32 });
+    }
+
+    /// Whether all replies have come.
+    pub(super) fn is_done(&self) -> bool {
+        self.at == self.shares.len()
+    }
+
+    /// Takes the next reply, and renders as much as can be known by now. It breaks off when the reply is `long`, for
+    /// the session to list it page by page before it goes on.
+    pub(super) fn take(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        request: &Request<'_>,
+        outcome: Result<Reply<'_>, Error>,
+    ) -> ControlFlow<()> {
+        let Share { keys, requests } = self.shares[self.at];
+        let mut writer = Writer::new(bytes, self.version);
+        self.answered += 1;
+        match keys {
+            Keys::Sum => match outcome {
+                Ok(Reply::Number(number)) => self.sum += number,
+                other => self.fail(request, other),
+            },
+            Keys::Pairs => match outcome {
+                Ok(Reply::Done) => {}
+                other => self.fail(request, other),
+            },
+            Keys::List => {
+                if self.answered == 1 {
+                    writer.list(requests as usize);
+                }
+                match outcome {
+                    Ok(Reply::Refused(Refusal::WrongType)) => writer.nil(),
+                    outcome => render::outcome(&mut writer, request.bucket, outcome),
+                }
+            }
+            Keys::None | Keys::One | Keys::Two | Keys::PairsTogether => match outcome {
+                Ok(Reply::Long(part)) => self.long = Some(part),
+                outcome => render::outcome(&mut writer, request.bucket, outcome),
+            },
+        }
+        if self.answered == requests {
+            match (self.failed.take(), keys) {
+                (Some(failed), _) => bytes.extend_from_slice(&failed),
+                (None, Keys::Sum) => writer.number(self.sum),
+                (None, Keys::Pairs) => writer.ok(),
+                _ => {}
+            }
+            (self.at, self.answered, self.sum) = (self.at + 1, 0, 0);
+        }
+        if self.long.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn fail(&mut self, request: &Request<'_>, outcome: Result<Reply<'_>, Error>) {
+        if self.failed.is_none() {
+            let failed = self.failed.insert(Vec::new());
+            render::outcome(&mut Writer::new(failed, self.version), request.bucket, outcome);
+        }
+    }
+}

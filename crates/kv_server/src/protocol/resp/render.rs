@@ -1,0 +1,72 @@
+//! A reply -> the bytes that a Redis client reads.
+
+use super::write::{Version, Writer};
+use kv::{Refusal, Reply};
+use kv_cluster::Error;
+
+/// Renders what became of one request.
+pub(super) fn outcome(writer: &mut Writer<'_>, bucket: &[u8], outcome: Result<Reply<'_>, Error>) {
+    match outcome {
+        Ok(answer) => reply(writer, bucket, &answer),
+        Err(error) => failure(writer, &error),
+    }
+}
+
+/// Renders the reply to one request.
+pub(super) fn reply(writer: &mut Writer<'_>, bucket: &[u8], answer: &Reply<'_>) {
+    match answer {
+        Reply::Done => writer.ok(),
+        Reply::Value(value) => writer.bulk(value),
+        Reply::Made(value) => writer.bulk(value),
+        Reply::Word(word) => writer.word(word),
+        Reply::Number(number) => writer.number(*number),
+        Reply::List(items) => list(writer, bucket, items),
+        Reply::Map(items) => {
+            writer.map(items.len() / 2);
+            items.iter().for_each(|item| reply(writer, bucket, item));
+        }
+        Reply::Pairs(items) if writer.version == Version::Resp3 => {
+            writer.list(items.len() / 2);
+            items.chunks(2).for_each(|pair| list(writer, bucket, pair));
+        }
+        Reply::Pairs(items) => match writer.version {
+            Version::Resp2 => list(writer, bucket, items),
+            Version::Resp3 => {
+                writer.list(items.len() / 2);
+                items.chunks(2).for_each(|pair| list(writer, bucket, pair));
+            }
+        },
+        Reply::Page { items, next } => {
+            writer.list(2);
+            writer.bulk(next.to_string().as_bytes());
+            list(writer, bucket, items);
+        }
+        Reply::Keys { keys, .. } => {
+            writer.list(keys.len());
+            keys.iter().for_each(|key| writer.bulk(key));
+        }
+        Reply::Long(_) => unreachable!("it is listed page by page instead"),
+        Reply::NoKey | Reply::NoBucket => writer.nil(),
+        Reply::Refused(refusal) => writer.error(&refusal.to_string()),
+        Reply::Crashed => writer.error(&format!("ERR bucket \"{}\" crashed", bucket.escape_ascii())),
+        Reply::Restarting => writer.error("LOADING the store is restarting: ask again in a moment"),
+    }
+}
+
+/// Renders why a request could not be answered.
+pub(super) fn failure(writer: &mut Writer<'_>, error: &Error) {
+    match error {
+        Error::SeveralNodes { .. } => writer.error(&format!("CROSSSLOT {error}")),
+        error => writer.error(&format!("ERR {error}")),
+    }
+}
+
+/// Renders why a command was not executed.
+pub(super) fn refusal(writer: &mut Writer<'_>, refusal: &Refusal) {
+    writer.error(&refusal.to_string());
+}
+
+fn list(writer: &mut Writer<'_>, bucket: &[u8], items: &[Reply<'_>]) {
+    writer.list(items.len());
+    items.iter().for_each(|item| reply(writer, bucket, item));
+}

@@ -1,0 +1,118 @@
+//! Splits a command into requests, each for the node that owns its bucket.
+
+use super::parse::Words;
+use kv::{
+    Args, Command, Keys, Op, Refusal, Request,
+    flag::{FAST, READ},
+};
+use kv_cluster::Cluster;
+
+/// The requests that a command comes to.
+#[derive(Debug, Clone)]
+pub(super) struct Parts<'a> {
+    command: &'static Command,
+    /// The words that are not taken yet.
+    bulks: &'a [u8],
+    left: usize,
+}
+
+impl<'a> Parts<'a> {
+    /// The requests of a command whose arity is right; or why there are none.
+    pub(super) fn new(
+        command: &'static Command,
+        words: &Words<'a>,
+        cluster: &Cluster,
+    ) -> Result<Parts<'a>, Refusal> {
+        let (keys, args) = (command.about.keys, words.count - 1);
+        if matches!(keys, Keys::Pairs | Keys::PairsTogether) && !args.is_multiple_of(2) {
+            return Err(Refusal::Arity(command.about.name.to_owned()));
+        }
+        let left = match keys {
+            Keys::Sum | Keys::List => args,
+            Keys::Pairs => args / 2,
+            Keys::None | Keys::One | Keys::Two | Keys::PairsTogether => 1,
+        };
+        let parts = Parts { command, bulks: words.bulks, left };
+        if matches!(keys, Keys::Two | Keys::PairsTogether) {
+            live_together(cluster, &parts)?;
+        }
+        Ok(parts)
+    }
+
+    /// How many requests are still to come.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Whether the command changes nothing.
+    pub(super) fn is_read(&self) -> bool {
+        self.command.is_read()
+    }
+
+    /// Whether the answer may be too long to be given at once.
+    pub(super) fn may_be_long(&self) -> bool {
+        let about = &self.command.about;
+        about.flags & (READ | FAST) == READ && about.group == "hash"
+    }
+
+    /// Where the command has its keys.
+    pub(super) fn keys(&self) -> Keys {
+        self.command.about.keys
+    }
+}
+
+/// Checks that all buckets that a command names live on one node.
+fn live_together(cluster: &Cluster, parts: &Parts<'_>) -> Result<(), Refusal> {
+    let name = parts.command.about.name;
+    for request in parts.clone() {
+        cluster.home(request.names()).map_err(|error| {
+            Refusal::Other(format!("CROSSSLOT keys of '{name}' must live on one node: {error}"))
+        })?;
+    }
+    Ok(())
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Request<'a>;
+
+    fn next(&mut self) -> Option<Request<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let (bucket, rest) = cut(self.bulks)?;
+        let args = match self.keys() {
+            Keys::Sum | Keys::List => &[],
+            Keys::Pairs => &rest[..rest.len() - cut(rest)?.1.len()],
+            Keys::None | Keys::One | Keys::Two | Keys::PairsTogether => rest,
+        };
+        self.bulks = match self.keys() {
+            Keys::Pairs => &rest[args.len()..],
+            _ => rest,
+        };
+        Some(Request { bucket, op: Op::Command { command: self.command, args: Args::new(args) } })
+    }
+}
+
+/// The first of some bulk strings, and those that follow it.
+fn cut(bulks: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut args = Args::new(bulks);
+    let first = args.next()?;
+    // A length is written without needless zeros: the parser has seen to it.
+    let digits = first.len().checked_ilog10().unwrap_or(0) as usize + 1;
+    Some((first, &bulks[1 + digits + 2 + first.len() + 2..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bulks_are_cut_where_they_end() {
+        for len in [0, 1, 9, 10, 11, 99, 100, 1_000] {
+            let mut bulks = Vec::new();
+            kv::push_bulk(&mut bulks, &vec![b'x'; len]);
+            kv::push_bulk(&mut bulks, b"rest");
+            let (first, rest) = cut(&bulks).unwrap();
+            assert_eq!((first.len(), rest), (len, b"$4\r\nrest\r\n".as_slice()));
+        }
+        assert_eq!(cut(b""), None);
+    }
+}
