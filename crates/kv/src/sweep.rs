@@ -23,7 +23,7 @@ impl Sweep {
         self.has_found = true;
     }
 
-    #[cfg(test)]
+    /// Whether there is anything that will expire.
     pub(crate) fn is_wanted(&self) -> bool {
         self.is_wanted
     }

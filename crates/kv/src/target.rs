@@ -27,7 +27,8 @@ impl<'s> Target<'s> {
     pub(crate) fn new(shard: &'s mut Shard, name: &'s [u8], hash: u64, now: u64) -> Target<'s> {
         let found = shard.registry.lookup(&shard.memory, hash, name);
         let mut target = Target { shard, name, hash, found, now };
-        if found.is_some_and(|(_, bucket)| bucket.is_over(&target.shard.memory, now)) {
+        let is_over = |(_, bucket): (_, Bucket)| bucket.is_over(&target.shard.memory, now);
+        if target.shard.sweep.is_wanted() && found.is_some_and(is_over) {
             target.end(End::Expired);
         }
         target

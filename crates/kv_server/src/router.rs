@@ -20,8 +20,7 @@ pub(crate) fn answer_here(
     while done < batch.len() && flow.is_continue() && !output.is_full() {
         match cluster.owner(batch[done].bucket) {
             Owner::Here => {
-                let here = |request: &&Request<'_>| matches!(cluster.owner(request.bucket), Owner::Here);
-                let mine = done + batch[done..].iter().take_while(here).count();
+                let mine = done + leading(cluster, &batch[done..]);
                 cluster.store().execute(&batch[done..mine], kv::now(), |reply| {
                     flow = render(&mut output.bytes, &batch[done], Ok(reply));
                     done += 1;
@@ -37,6 +36,14 @@ pub(crate) fn answer_here(
         }
     }
     done
+}
+
+/// How many of the requests, of which the first is this node's, come before one of another bucket that is not.
+fn leading(cluster: &Cluster, batch: &[Request<'_>]) -> usize {
+    let is_other = |pair: &[Request<'_>]| {
+        pair[1].bucket != pair[0].bucket && !matches!(cluster.owner(pair[1].bucket), Owner::Here)
+    };
+    batch.windows(2).position(is_other).map_or(batch.len(), |last| last + 1)
 }
 
 /// Answers a batch whose buckets live on several nodes. All errands leave before the first answer is awaited,

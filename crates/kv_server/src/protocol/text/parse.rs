@@ -53,7 +53,8 @@ pub(super) fn parse(line: &mut [u8]) -> Command<'_> {
 
 /// Whether a byte separates words.
 pub(super) fn separates(byte: u8) -> bool {
-    byte == b' ' || byte == b'\t'
+    // One comparison settles it for all that is no control character.
+    byte <= b' ' && (byte == b' ' || byte == b'\t')
 }
 
 /// Splits a line into words; `None` when there are more than any command has.
@@ -75,7 +76,7 @@ fn split<'a>(line: &'a mut [u8], words: &mut [&'a [u8]; WORDS]) -> Option<usize>
                 Quoted::Word(same) => rest = same,
             }
         }
-        let end = memchr::memchr2(b' ', b'\t', rest).unwrap_or(rest.len());
+        let end = rest.iter().position(|byte| separates(*byte)).unwrap_or(rest.len());
         let (word, after) = rest.split_at_mut(end);
         *slot = word;
         rest = after;
