@@ -1,6 +1,6 @@
 //! A line's bytes -> a command.
 
-use super::quote::{self, Quoted};
+use super::quote::{self, Quoted, separates};
 use kv::{Op, Request};
 
 /// What one line asks for.
@@ -49,12 +49,6 @@ pub(super) fn parse(line: &mut [u8]) -> Command<'_> {
         [b"POST" | b"Host:", ..] => Command::Http,
         _ => Command::Unknown,
     }
-}
-
-/// Whether a byte separates words.
-pub(super) fn separates(byte: u8) -> bool {
-    // One comparison settles it for all that is no control character.
-    byte <= b' ' && (byte == b' ' || byte == b'\t')
 }
 
 /// Splits a line into words; `None` when there are more than any command has.

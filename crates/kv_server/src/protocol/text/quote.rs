@@ -13,7 +13,7 @@ pub(super) enum Quoted<'a> {
 /// guide keeps the quotes of a lone word. Escapes are undone in place, for they only ever shrink.
 pub(super) fn take(text: &mut [u8]) -> Quoted<'_> {
     let Some(close) = closing_quote(text) else { return Quoted::Word(text) };
-    if text.get(close + 1).is_some_and(|after| !super::parse::separates(*after)) {
+    if text.get(close + 1).is_some_and(|after| !separates(*after)) {
         return Quoted::Word(text);
     }
     if !holds_white_space(&text[1..close]) {
@@ -22,6 +22,12 @@ pub(super) fn take(text: &mut [u8]) -> Quoted<'_> {
     let (quoted, rest) = text.split_at_mut(close + 1);
     let length = unescape(&mut quoted[1..close]);
     Quoted::Argument(&quoted[1..1 + length], rest)
+}
+
+/// Whether a byte separates words.
+pub(super) fn separates(byte: u8) -> bool {
+    // One comparison settles it for all that is no control character.
+    byte <= b' ' && (byte == b' ' || byte == b'\t')
 }
 
 fn closing_quote(text: &[u8]) -> Option<usize> {
