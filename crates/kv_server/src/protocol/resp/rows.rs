@@ -3,6 +3,7 @@
 use super::{
     parse::Words,
     session_commands::{SESSION_COMMANDS, SessionCommand},
+    split,
 };
 use kv::{About, COMMANDS, Command, Refusal};
 use std::{collections::HashMap, sync::LazyLock};
@@ -23,6 +24,8 @@ pub(super) struct Found {
     pub(super) number: usize,
     /// Whether the second word of the command says what it does.
     has_subcommands: bool,
+    /// Whether the command is the second word of another one.
+    is_subcommand: bool,
 }
 
 impl Row {
@@ -40,6 +43,17 @@ impl Row {
     }
 }
 
+impl Found {
+    /// The words of the command, less the one that chose among subcommands.
+    pub(super) fn own<'a>(&self, words: &Words<'a>) -> Words<'a> {
+        if !self.is_subcommand {
+            return *words;
+        }
+        let bulks = split::cut(words.bulks).map_or(words.bulks, |(_, rest)| rest);
+        Words { count: words.count - 1, bulks, ..*words }
+    }
+}
+
 /// The row of this name, which may be in any case; a subcommand's is `client|id`.
 pub(super) fn find(name: &[u8]) -> Option<Found> {
     static BY_NAME: LazyLock<HashMap<&'static [u8], Found>> = LazyLock::new(|| {
@@ -47,7 +61,8 @@ pub(super) fn find(name: &[u8]) -> Option<Found> {
         let found = |(number, row): (usize, Row)| {
             let name = row.about().name;
             let belongs = |other: &str| other.split_once('|').is_some_and(|(container, _)| container == name);
-            (name.as_bytes(), Found { row, number, has_subcommands: names().any(belongs) })
+            let (has_subcommands, is_subcommand) = (names().any(belongs), name.contains('|'));
+            (name.as_bytes(), Found { row, number, has_subcommands, is_subcommand })
         };
         Row::all().enumerate().map(found).collect()
     });
