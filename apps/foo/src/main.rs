@@ -6,8 +6,11 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let foo = Release::new("foo", env!("CARGO_PKG_VERSION"));
     kv_release::main(foo.clients(|address, cluster, limits| async move {
-        let limits =
-            kv_server::Limits { line_bytes: limits.max_line_bytes, connections: limits.max_connections };
+        let limits = kv_server::Limits {
+            line_bytes: limits.max_line_bytes,
+            connections: limits.max_connections,
+            ..kv_server::Limits::default()
+        };
         let listening = kv_server::listen(&address, cluster, limits).await?;
         Ok::<_, kv_server::Error>(Face::new("kv_server", listening.address, move || listening.supervisor()))
     }))

@@ -42,6 +42,7 @@ impl BucketSupervisor {
 
     /// Frees a bounded part of what ended buckets held.
     pub(crate) fn sweep(&mut self, memory: &mut Memory) {
+        memory.expiries.sweep();
         let Some((table, line)) = self.ended.last_mut() else { return };
         let until = table.lines().min(*line + SWEEP_LINES);
         for number in *line..until {

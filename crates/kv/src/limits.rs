@@ -56,6 +56,9 @@ pub(crate) const EXPIRY_ROUND: Duration = Duration::from_millis(100);
 /// Lines of an ended bucket's table that are freed at a time.
 pub(crate) const SWEEP_LINES: usize = 64;
 
+/// Times of an ended table's entries that are freed at a time: more than there are in [`SWEEP_LINES`].
+pub(crate) const SWEEP_TIMES: usize = 16 * SWEEP_LINES;
+
 /// Changes that may wait for one subscriber.
 pub(crate) const SUBSCRIBER_EVENTS: usize = 1_024;
 

@@ -25,13 +25,13 @@ pub(crate) struct Server {
 
 impl Server {
     /// A face that nobody has come to.
-    pub(crate) fn new(cluster: Cluster, limits: Limits, address: SocketAddr) -> Server {
+    pub(crate) fn new(cluster: Cluster, limits: Limits, address: SocketAddr, stats: Stats) -> Server {
         Server {
             cluster,
             address,
             started: Instant::now(),
             clients: Clients::default(),
-            stats: Stats::default(),
+            stats,
             bulk_bytes: AtomicUsize::new(limits.bulk_bytes),
             idle_seconds: AtomicU64::new(limits.idle.map_or(0, |idle| idle.as_secs())),
             limits,

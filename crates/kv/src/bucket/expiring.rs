@@ -11,7 +11,7 @@ impl Bucket {
     pub(crate) fn len(self, memory: &Memory, now: u64) -> usize {
         match self.block(memory).body {
             Body::Compact(entries) => walk(entries).filter(|(_, entry)| !entry.is_over(now)).count(),
-            Body::Table(number) => memory.table(number).len() - memory.expiries.over(number, now).count(),
+            Body::Table(number) => memory.table(number).len() - memory.expiries.over_count(number, now),
             Body::Text(_) => 0,
         }
     }
@@ -31,7 +31,10 @@ impl Bucket {
             Body::Compact(entries) => {
                 !entries.is_empty() && walk(entries).all(|(_, entry)| entry.is_over(now))
             }
-            Body::Table(number) => memory.expiries.are_all_over(number, memory.table(number).len(), now),
+            Body::Table(number) => {
+                let over = memory.expiries.over_count(number, now);
+                over > 0 && over == memory.table(number).len()
+            }
             Body::Text(_) => false,
         }
     }

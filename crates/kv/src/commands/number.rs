@@ -18,19 +18,6 @@ pub(super) fn integer_argument(bytes: Option<&[u8]>) -> Result<i64, Refusal> {
     integer(bytes.ok_or(Refusal::Syntax)?).ok_or(Refusal::NotInteger)
 }
 
-/// Reads a number that may have a fraction or an exponent; NaN is none.
-pub(super) fn float(bytes: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    text.parse().ok().filter(|number: &f64| !number.is_nan())
-}
-
-/// Prints a float with up to 17 digits after the point and no needless zeros.
-pub(super) fn print_float(number: f64) -> Vec<u8> {
-    let text = format!("{number:.17}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    if text == "-0" { b"0".to_vec() } else { text.as_bytes().to_vec() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,8 @@
 
 use super::{
     parse::Words,
-    session_commands::{Run, SESSION_COMMANDS, SessionCommand},
+    session_commands::{SESSION_COMMANDS, SessionCommand},
+    split,
 };
 use kv::{About, COMMANDS, Command, Refusal};
 use std::{collections::HashMap, sync::LazyLock};
@@ -21,6 +22,10 @@ pub(crate) enum Row {
 pub(super) struct Found {
     pub(super) row: Row,
     pub(super) number: usize,
+    /// Whether the second word of the command says what it does.
+    has_subcommands: bool,
+    /// Whether the command is the second word of another one.
+    is_subcommand: bool,
 }
 
 impl Row {
@@ -36,18 +41,30 @@ impl Row {
             Row::Session(command) => &command.about,
         }
     }
+}
 
-    /// Whether the second word of the command says what it does.
-    pub(super) fn has_subcommands(self) -> bool {
-        matches!(self, Row::Session(SessionCommand { run: Run::Subcommands, .. }))
+impl Found {
+    /// The words of the command, less the one that chose among subcommands.
+    pub(super) fn own<'a>(&self, words: &Words<'a>) -> Words<'a> {
+        if !self.is_subcommand {
+            return *words;
+        }
+        let bulks = split::cut(words.bulks).map_or(words.bulks, |(_, rest)| rest);
+        Words { count: words.count - 1, bulks, ..*words }
     }
 }
 
 /// The row of this name, which may be in any case; a subcommand's is `client|id`.
 pub(super) fn find(name: &[u8]) -> Option<Found> {
     static BY_NAME: LazyLock<HashMap<&'static [u8], Found>> = LazyLock::new(|| {
-        let numbered = Row::all().enumerate();
-        numbered.map(|(number, row)| (row.about().name.as_bytes(), Found { row, number })).collect()
+        let names = || Row::all().map(|row| row.about().name);
+        let found = |(number, row): (usize, Row)| {
+            let name = row.about().name;
+            let belongs = |other: &str| other.split_once('|').is_some_and(|(container, _)| container == name);
+            let (has_subcommands, is_subcommand) = (names().any(belongs), name.contains('|'));
+            (name.as_bytes(), Found { row, number, has_subcommands, is_subcommand })
+        };
+        Row::all().enumerate().map(found).collect()
     });
     let mut lower = [0; LONGEST_NAME];
     let lower = lower.get_mut(..name.len())?;
@@ -64,7 +81,7 @@ pub(super) fn judge(words: &Words<'_>, last: Option<Found>) -> Result<Found, Ref
     let same = |found: &Found| words.name.eq_ignore_ascii_case(found.row.about().name.as_bytes());
     let found = last.filter(same).or_else(|| find(words.name)).ok_or_else(|| unknown(words))?;
     let found = match words.args().next() {
-        Some(word) if found.row.has_subcommands() => subcommand(found, word)?,
+        Some(word) if found.has_subcommands => subcommand(found, word)?,
         _ => found,
     };
     let About { arity, name, .. } = *found.row.about();

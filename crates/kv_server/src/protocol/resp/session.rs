@@ -206,7 +206,7 @@ impl Session {
             self.count(calls);
             self.last = Some(found);
         }
-        Parts::new(command, words, &self.server.cluster).ok()
+        Parts::new(command, &found.own(words), &self.server.cluster).ok()
     }
 
     /// Notes so many calls of the last command.
@@ -253,6 +253,7 @@ impl Session {
                 return Err(refusal.into());
             }
         };
+        let words = found.own(&words);
         self.check_subscribed(found.row)?;
         if self.transaction.is_open() && found.row.waits_for_exec() {
             self.queue(found, &words)?;
@@ -296,10 +297,7 @@ impl Session {
         words: Words<'_>,
         output: &mut Output<'_>,
     ) -> Result<(), Trouble> {
-        let mut args = words.args();
-        if command.about.name.contains('|') {
-            args.next();
-        }
+        let args = words.args();
         match command.run {
             Run::Subcommands => Err(Refusal::Arity(command.about.name.to_owned()).into()),
             Run::Now(run) => {

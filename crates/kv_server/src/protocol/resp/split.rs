@@ -92,7 +92,7 @@ impl<'a> Iterator for Parts<'a> {
 }
 
 /// The first of some bulk strings, and those that follow it.
-fn cut(bulks: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn cut(bulks: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut args = Args::new(bulks);
     let first = args.next()?;
     // A length is written without needless zeros: the parser has seen to it.

@@ -39,7 +39,7 @@ pub(in super::super) fn info(
     for name in args {
         match rows::find(name) {
             Some(found) => describe(writer, found.row),
-            None => writer.no_list(),
+            None => writer.nil(),
         }
     }
     Ok(())
@@ -98,13 +98,12 @@ pub(in super::super) fn getkeys(
 ) -> Result<(), Refusal> {
     let name = args.next().ok_or(Refusal::Syntax)?;
     let words: Vec<&[u8]> = std::iter::once(name).chain(args).collect();
-    let found = rows::find(name).ok_or_else(|| other("ERR Invalid command specified"))?;
+    rows::find(name).ok_or_else(|| other("ERR Invalid command specified"))?;
     let mut bulks = Vec::new();
     words[1..].iter().for_each(|word| kv::push_bulk(&mut bulks, word));
-    if rows::judge(&Words { count: words.len(), name, bulks: &bulks }, None).is_err() {
-        return Err(other("ERR Invalid number of arguments specified for command"));
-    }
-    let (first, last, step) = positions(found.row.about().keys);
+    let found = rows::judge(&Words { count: words.len(), name, bulks: &bulks }, None)
+        .map_err(|_| other("ERR Invalid number of arguments specified for command"))?;
+    let (first, last, step) = positions(found.row.about());
     if first == 0 {
         return Err(other("ERR The command has no key arguments"));
     }
@@ -128,14 +127,16 @@ fn subcommands(row: Row) -> Vec<Row> {
 }
 
 /// The words that are keys: the first of them, the last (counted from the end when negative), and every how many.
-fn positions(keys: Keys) -> (i64, i64, i64) {
-    match keys {
-        Keys::None => (0, 0, 0),
+fn positions(about: &About) -> (i64, i64, i64) {
+    let (first, last, step) = match about.keys {
+        Keys::None => return (0, 0, 0),
         Keys::One => (1, 1, 1),
         Keys::Two => (1, 2, 1),
         Keys::Sum | Keys::List => (1, -1, 1),
         Keys::Pairs | Keys::PairsTogether => (1, -1, 2),
-    }
+    };
+    let after = i64::from(about.name.contains('|'));
+    (first + after, if last > 0 { last + after } else { last }, step)
 }
 
 fn flags(about: &About) -> impl Iterator<Item = &'static str> {
@@ -167,7 +168,7 @@ fn categories(about: &About) -> Vec<String> {
 /// One command as COMMAND INFO has it.
 fn describe(writer: &mut Writer<'_>, row: Row) {
     let about = row.about();
-    let (first, last, step) = positions(about.keys);
+    let (first, last, step) = positions(about);
     writer.list(10);
     writer.bulk(about.name.as_bytes());
     writer.number(about.arity.into());

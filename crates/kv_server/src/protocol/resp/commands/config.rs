@@ -72,8 +72,11 @@ fn change(server: &Server, name: &[u8], value: &[u8], meant: bool) -> Result<(),
     let failed =
         |why: &str| other(&format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"));
     if is(name, "timeout") {
-        let seconds = number(Some(value)).and_then(|seconds| u64::try_from(seconds).ok());
-        let seconds = seconds.ok_or_else(|| failed("argument must be a number of seconds"))?;
+        let seconds = number(Some(value));
+        let seconds = seconds.ok_or_else(|| failed("argument couldn't be parsed into an integer"))?;
+        let range = "argument must be between 0 and 2147483647 inclusive";
+        let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds < 1 << 31);
+        let seconds = seconds.ok_or_else(|| failed(range))?;
         if meant {
             server.idle_seconds.store(seconds, Relaxed);
         }
