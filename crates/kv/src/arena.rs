@@ -37,6 +37,8 @@ pub(crate) struct Arena {
     fresh: u32,
     /// By size in granules: the head of a list that runs through the free blocks' first bytes.
     free: Box<[Handle; SIZES]>,
+    /// Granules of all free blocks.
+    free_granules: usize,
     large: Vec<Vec<u8>>,
     large_free: Vec<u32>,
     large_bytes: usize,
@@ -49,6 +51,7 @@ impl Arena {
             chunks: Vec::new(),
             fresh: 1,
             free: Box::new([0; SIZES]),
+            free_granules: 0,
             large: Vec::new(),
             large_free: Vec::new(),
             large_bytes: 0,
@@ -63,6 +66,7 @@ impl Arena {
         let size = bytes.div_ceil(GRANULE_BYTES).max(1);
         let reused = self.free[size];
         if reused != 0 {
+            self.free_granules -= size;
             self.free[size] =
                 u32::from_le_bytes(*self.bytes(reused).first_chunk().expect("a granule holds a handle"));
             return Ok(reused);
@@ -82,6 +86,7 @@ impl Arena {
         let next = self.free[size];
         self.bytes_mut(handle)[..4].copy_from_slice(&next.to_le_bytes());
         self.free[size] = handle;
+        self.free_granules += size;
     }
 
     /// Gives the `gap` in a block of `before` bytes the room of `room` bytes, with arbitrary contents. What stands
@@ -150,9 +155,14 @@ impl Arena {
             [(handle % CHUNK_GRANULES) as usize * GRANULE_BYTES..]
     }
 
-    /// Bytes of memory that have been used; those of freed blocks are used again.
+    /// Bytes of all blocks that are in use.
     pub(crate) fn used_bytes(&self) -> usize {
-        self.fresh as usize * GRANULE_BYTES + self.large_bytes
+        (self.fresh as usize - self.free_granules) * GRANULE_BYTES + self.large_bytes
+    }
+
+    /// Bytes of free blocks, which are kept to be used again.
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.free_granules * GRANULE_BYTES
     }
 
     #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::{
     table::{Place, Table},
 };
 use block::{Block, Body, Head, walk};
-use std::{hash::BuildHasher, ops::Range};
+use std::ops::Range;
 
 /// A bucket, by the block that it is. A change may move it to another block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,7 +302,7 @@ fn put_in_table(memory: &mut Memory, number: u32, entry: Entry<'_>) -> Result<()
         return Ok(());
     }
     let new = memory.add_entry(entry)?;
-    memory.table_mut(number).0.set(place, new);
+    memory.table_mut(number).set(place, new);
     memory.free_entry(handle);
     memory.expiries.remove(number, handle, old_expires);
     memory.expiries.add(number, new, entry.expires);
@@ -310,7 +310,7 @@ fn put_in_table(memory: &mut Memory, number: u32, entry: Entry<'_>) -> Result<()
 }
 
 fn remove_from_table(memory: &mut Memory, number: u32, place: Place) {
-    let handle = memory.table_mut(number).0.remove(place);
+    let handle = memory.table_mut(number).remove(place);
     let expires = memory.entry(handle).expires;
     memory.expiries.remove(number, handle, expires);
     memory.free_entry(handle);
@@ -319,9 +319,7 @@ fn remove_from_table(memory: &mut Memory, number: u32, place: Place) {
 /// Puts an entry, whose key is not there yet, in a table.
 fn add_to_table(memory: &mut Memory, number: u32, entry: Entry<'_>) -> Result<(), Full> {
     let handle = memory.add_entry(entry)?;
-    let hash = memory.hash(entry.key);
-    let (table, arena, hasher) = memory.table_mut(number);
-    table.insert(hash, handle, |handle| hasher.hash_one(Entry::read(arena.bytes(handle)).key));
+    memory.add_to_table(number, entry.key, handle);
     memory.expiries.add(number, handle, entry.expires);
     Ok(())
 }

@@ -8,6 +8,7 @@ mod arena;
 mod args;
 mod bucket;
 mod bucket_supervisor;
+mod budget;
 mod channels;
 mod clock;
 mod commands;
@@ -33,6 +34,7 @@ mod warm;
 mod watched;
 
 pub use args::{Args, push_bulk};
+pub use budget::bytes_of;
 pub use channels::{Channels, Heard, Listener, Message, TooManyTopics, Topic};
 pub use clock::now;
 pub use commands::{About, COMMANDS, Command, Keys, flag, matches};

@@ -16,6 +16,7 @@ pub(crate) struct Memory {
     pub(crate) expiries: Expiries,
     tables: Vec<Table>,
     tables_free: Vec<u32>,
+    table_bytes: usize,
     hasher: RandomState,
 }
 
@@ -27,13 +28,14 @@ impl Memory {
             expiries: Expiries::default(),
             tables: Vec::new(),
             tables_free: Vec::new(),
+            table_bytes: 0,
             hasher,
         }
     }
 
-    /// Bytes of memory that have been used.
-    pub(crate) fn bytes(&self) -> usize {
-        self.arena.used_bytes() + self.tables.iter().map(Table::bytes).sum::<usize>()
+    /// Bytes of memory that are in use.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.arena.used_bytes() + self.table_bytes
     }
 
     /// The hash of a name or a key.
@@ -71,7 +73,9 @@ impl Memory {
     pub(crate) fn take_table(&mut self, number: u32) -> Table {
         self.tables_free.push(number);
         self.expiries.remove_table(number);
-        std::mem::take(&mut self.tables[number as usize])
+        let table = std::mem::take(&mut self.tables[number as usize]);
+        self.table_bytes -= table.bytes();
+        table
     }
 
     /// A table.
@@ -79,8 +83,19 @@ impl Memory {
         &self.tables[number as usize]
     }
 
-    /// A table to be changed, and the blocks that its handles name.
-    pub(crate) fn table_mut(&mut self, number: u32) -> (&mut Table, &Arena, &RandomState) {
-        (&mut self.tables[number as usize], &self.arena, &self.hasher)
+    /// A table whose handles are to be replaced or taken out.
+    pub(crate) fn table_mut(&mut self, number: u32) -> &mut Table {
+        &mut self.tables[number as usize]
+    }
+
+    /// Adds the handle of an entry that is not there yet to a table.
+    pub(crate) fn add_to_table(&mut self, number: u32, key: &[u8], handle: Handle) {
+        let Memory { tables, arena, hasher, .. } = self;
+        let table = &mut tables[number as usize];
+        let before = table.bytes();
+        table.insert(hasher.hash_one(key), handle, |other| {
+            hasher.hash_one(Entry::read(arena.bytes(other)).key)
+        });
+        self.table_bytes += table.bytes() - before;
     }
 }

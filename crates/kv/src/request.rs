@@ -2,7 +2,7 @@
 
 use crate::{
     Args, Command, Part,
-    commands::{Keys, Run},
+    commands::{Keys, Run, flag},
 };
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,15 @@ impl<'a> Op<'a> {
             Op::Get { key } | Op::Put { key, .. } | Op::Delete { key } => Some(key),
             Op::Command { command, mut args } if command.is_on_fields() => args.next(),
             _ => None,
+        }
+    }
+
+    /// Whether the operation may take memory, and so has to be refused when none is left.
+    pub(crate) fn takes_memory(&self) -> bool {
+        match self {
+            Op::Create | Op::Put { .. } => true,
+            Op::Command { command, .. } => command.about.flags & flag::DENYOOM != 0,
+            _ => false,
         }
     }
 

@@ -28,6 +28,11 @@ impl<'g> Locked<'g> {
         &mut self.shards[at].1
     }
 
+    /// Does something with each of them.
+    pub(crate) fn each(&mut self, work: impl FnMut(&mut Shard)) {
+        self.shards.iter_mut().map(|(_, shard)| &mut **shard).for_each(work);
+    }
+
     /// Two different shards that were locked.
     fn two(&mut self, one: usize, other: usize) -> (&mut Shard, &mut Shard) {
         let places = [self.position(one), self.position(other)];

@@ -24,6 +24,8 @@ pub(crate) struct Shard {
     pub(crate) memory: Memory,
     pub(crate) watched: Watched,
     pub(crate) sweep: Sweep,
+    /// What the node's budget knows of [`Shard::used_bytes`].
+    pub(crate) noted: usize,
 }
 
 /// What a crash would be the crash of.
@@ -46,7 +48,13 @@ impl Shard {
             memory: Memory::new(hasher),
             watched: Watched::default(),
             sweep: Sweep::default(),
+            noted: 0,
         }
+    }
+
+    /// Bytes of memory that are in use.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.registry.bytes() + self.memory.used_bytes()
     }
 
     /// Executes one request. `hash` is that of the bucket's name; `at_work` says at any time whose crash a panic

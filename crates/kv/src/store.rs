@@ -7,8 +7,9 @@ pub(crate) use expiry::sweep;
 pub use whole::{Figures, Flushed, Kind, Page, Wanted};
 
 use crate::{
-    Command, Op, Reply, Request, Subscription, Unit,
+    Command, Op, Refusal, Reply, Request, Subscription, Unit,
     bucket::Bucket,
+    budget::Budget,
     commands::Run,
     faults::Faults,
     limits::{BATCH_REQUESTS, SHARDS_PER_THREAD},
@@ -36,6 +37,7 @@ pub struct Store {
     pub(crate) shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
     pub(crate) faults: Faults,
+    pub(crate) budget: Budget,
 }
 
 impl Default for Store {
@@ -56,7 +58,7 @@ impl Store {
         let hasher = RandomState::default();
         let shards = if threads < 2 { 1 } else { (threads * SHARDS_PER_THREAD).next_power_of_two() };
         let shards = (0..shards).map(|_| Mutex::new(Shard::new(hasher.clone()))).collect();
-        Store { shards, hasher, faults: Faults::default() }
+        Store { shards, hasher, faults: Faults::default(), budget: Budget::default() }
     }
 
     /// Executes the batch in order, as of `now` in milliseconds since 1970, and hands each reply to `reply`, which
@@ -87,7 +89,8 @@ impl Store {
     }
 
     /// Executes the whole batch as one step that nothing else comes between, if none of the watched buckets has
-    /// changed since [`crate::Op::Watch`] gave its number. `false`: one has, and nothing was done.
+    /// changed since [`crate::Op::Watch`] gave its number. `false`: one has, and nothing was done. Nothing is done
+    /// either, and each request is refused, when one of them may take memory and none is left.
     pub fn transact(
         &self,
         watched: &[(&[u8], u64)],
@@ -105,6 +108,10 @@ impl Store {
             if !shard.watched.is_unchanged(name, *version) {
                 return false;
             }
+        }
+        if batch.iter().any(|request| request.op.takes_memory()) && self.is_out_of_memory() {
+            batch.iter().for_each(|_| reply(Reply::Refused(Refusal::OutOfMemory)));
+            return true;
         }
         for request in batch {
             if request.is_for_several() {
@@ -155,8 +162,12 @@ impl Store {
         if self.faults.restarting() {
             return Reply::Restarting;
         }
+        if request.op.takes_memory() && self.is_out_of_memory() {
+            return Reply::Refused(Refusal::OutOfMemory);
+        }
         let mut several = Several { locked, hasher: &self.hasher, shards: self.shards.len(), now };
         let work = catch_unwind(AssertUnwindSafe(|| run(&mut several, request.bucket, args)));
+        several.locked.each(|shard| self.note(shard));
         match work {
             Ok(outcome) => outcome.unwrap_or_else(Reply::Refused),
             Err(panic) => self.unit_crashed(Unit::BucketSupervisor, &*panic),
@@ -182,6 +193,9 @@ impl Store {
             for hash in hashes {
                 let answer = match self.faults.restarting() {
                     true => Reply::Restarting,
+                    false if batch[*done].op.takes_memory() && self.is_full(shard) => {
+                        Reply::Refused(Refusal::OutOfMemory)
+                    }
                     false => shard.execute(*hash, &batch[*done], now, &at_work),
                 };
                 *done += 1;
@@ -190,7 +204,7 @@ impl Store {
             }
             ControlFlow::Continue(())
         }));
-        work.unwrap_or_else(|panic| {
+        let flow = work.unwrap_or_else(|panic| {
             let answer = match at_work.get() {
                 AtWork::Requester => resume_unwind(panic),
                 AtWork::Unit(unit) => self.unit_crashed(unit, &*panic),
@@ -200,7 +214,9 @@ impl Store {
             };
             *done += 1;
             reply(answer)
-        })
+        });
+        self.note(shard);
+        flow
     }
 
     /// Ends a bucket that crashed, and it alone.
@@ -235,6 +251,7 @@ impl Store {
         for number in 0..self.shards.len() {
             let mut shard = self.lock(number);
             shard.supervisor.all_ended(End::Restarted);
+            self.budget.note(0, &mut shard.noted);
             *shard = Shard::new(self.hasher.clone());
         }
         self.faults.clear();
@@ -248,6 +265,31 @@ impl Store {
         let (publisher, subscription) = Subscription::new(bucket);
         shard.supervisor.subscribe(bucket, publisher);
         Some(subscription)
+    }
+
+    /// Sets the bytes that all buckets together may take, or lets them take what they want.
+    pub fn limit_memory(&self, limit: Option<usize>) {
+        self.budget.set_limit(limit);
+    }
+
+    /// The bytes that all buckets together may take, if that is limited.
+    pub fn memory_limit(&self) -> Option<usize> {
+        self.budget.limit()
+    }
+
+    /// Whether no memory is left, as far as the shards have noted what they hold.
+    fn is_out_of_memory(&self) -> bool {
+        self.budget.is_exceeded(0, 0)
+    }
+
+    /// Whether no memory is left while a shard is changed.
+    fn is_full(&self, shard: &Shard) -> bool {
+        self.budget.is_exceeded(shard.used_bytes(), shard.noted)
+    }
+
+    /// Notes what a shard holds now.
+    pub(crate) fn note(&self, shard: &mut Shard) {
+        self.budget.note(shard.used_bytes(), &mut shard.noted);
     }
 
     fn shard_of(&self, hash: u64) -> usize {

@@ -31,7 +31,9 @@ impl Store {
         if self.faults.restarting() {
             return false;
         }
-        catch_unwind(AssertUnwindSafe(|| shard.sweep_expired(now))).unwrap_or_else(|panic| {
+        let swept = catch_unwind(AssertUnwindSafe(|| shard.sweep_expired(now)));
+        self.note(&mut shard);
+        swept.unwrap_or_else(|panic| {
             self.unit_crashed(Unit::BucketSupervisor, &*panic);
             false
         })

@@ -46,8 +46,12 @@ pub struct Page {
 pub struct Figures {
     /// Buckets, with those that have expired and are not swept up yet.
     pub buckets: u64,
-    /// Bytes of memory that the buckets use, or have used.
+    /// Bytes of memory that the buckets take.
     pub bytes: u64,
+    /// Bytes of memory that ended buckets and entries have left, between those of others; they are used again.
+    pub free: u64,
+    /// Bytes of memory that the buckets may take, if that is limited.
+    pub limit: Option<u64>,
     /// Buckets that have crashed.
     pub crashed: u64,
 }
@@ -88,11 +92,13 @@ impl Store {
 
     /// How much the store holds.
     pub fn figures(&self) -> Figures {
-        let mut figures = Figures::default();
+        let limit = self.memory_limit().map(|limit| limit as u64);
+        let mut figures = Figures { limit, ..Figures::default() };
         for number in 0..self.shards.len() {
             let shard = self.lock(number);
             figures.buckets += shard.registry.len() as u64;
-            figures.bytes += (shard.registry.bytes() + shard.memory.bytes()) as u64;
+            figures.bytes += shard.used_bytes() as u64;
+            figures.free += shard.memory.arena.free_bytes() as u64;
             figures.crashed += shard.supervisor.crashed;
         }
         figures
@@ -152,6 +158,7 @@ impl Store {
         let flush = |number| {
             let mut shard = self.lock(number);
             let mut flushed = std::mem::replace(&mut *shard, Shard::new(self.hasher.clone()));
+            self.budget.note(0, &mut flushed.noted);
             shard.supervisor.crashed = flushed.supervisor.crashed;
             shard.watched = std::mem::take(&mut flushed.watched);
             shard.watched.forget_all(|name| {
