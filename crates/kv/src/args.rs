@@ -33,18 +33,35 @@ impl<'a> Args<'a> {
 impl<'a> Iterator for Args<'a> {
     type Item = &'a [u8];
 
+    #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        let after_mark = self.bulks.strip_prefix(b"$")?;
-        let (mut length, mut at) = (0_usize, 0);
-        while let Some(digit) = after_mark.get(at).filter(|byte| byte.is_ascii_digit()) {
-            length = length.checked_mul(10)?.checked_add(usize::from(digit - b'0'))?;
-            at += 1;
-        }
-        let bulk = after_mark[at..].strip_prefix(b"\r\n")?;
-        let (argument, rest) = bulk.split_at_checked(length)?;
+        let (length, start) = announced(self.bulks)?;
+        let (argument, rest) = self.bulks[start..].split_at_checked(length)?;
         self.bulks = rest.strip_prefix(b"\r\n")?;
         Some(argument)
     }
+}
+
+/// The length that a bulk string announces, and where its bytes start. As a rule it has one digit or two.
+#[inline]
+fn announced(bulks: &[u8]) -> Option<(usize, usize)> {
+    match *bulks {
+        [b'$', ones @ b'0'..=b'9', b'\r', b'\n', ..] => Some((usize::from(ones - b'0'), 4)),
+        [b'$', tens @ b'0'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Some((usize::from(tens - b'0') * 10 + usize::from(ones - b'0'), 5))
+        }
+        _ => announced_at_length(bulks),
+    }
+}
+
+fn announced_at_length(bulks: &[u8]) -> Option<(usize, usize)> {
+    let after_mark = bulks.strip_prefix(b"$")?;
+    let (mut length, mut at) = (0_usize, 0);
+    while let Some(digit) = after_mark.get(at).filter(|byte| byte.is_ascii_digit()) {
+        length = length.checked_mul(10)?.checked_add(usize::from(digit - b'0'))?;
+        at += 1;
+    }
+    after_mark[at..].starts_with(b"\r\n").then_some((length, at + 3))
 }
 
 /// Writes `argument` as a bulk string.

@@ -155,15 +155,11 @@ fn announced(input: &[u8], at: usize, mark: u8) -> Result<Option<(i64, usize)>, 
     if *first != mark {
         return Err(if mark == b'*' { Broken::NoCommand(*first) } else { Broken::NoBulk(*first) });
     }
-    // As a rule the number has few digits: this loop is faster than a search for the end of the line.
-    let (mut number, mut digits) = (0_i64, 0);
-    while let Some(digit) = line.get(digits).filter(|byte| byte.is_ascii_digit() && digits < 10) {
-        number = number * 10 + i64::from(digit - b'0');
-        digits += 1;
-    }
-    match line.get(digits..) {
-        Some([b'\r', b'\n', ..]) if digits == 1 || (digits > 1 && line[0] != b'0') => {
-            Ok(Some((number, at + digits + 3)))
+    // As a rule the number has one digit or two.
+    match *line {
+        [ones @ b'0'..=b'9', b'\r', b'\n', ..] => Ok(Some((i64::from(ones - b'0'), at + 4))),
+        [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Ok(Some((i64::from(tens - b'0') * 10 + i64::from(ones - b'0'), at + 5)))
         }
         _ => other_number(line, wrong, long).map(|read| read.map(|(number, taken)| (number, at + 1 + taken))),
     }

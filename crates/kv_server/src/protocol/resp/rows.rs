@@ -80,9 +80,9 @@ const LONGEST_NAME: usize = 32;
 pub(super) fn judge(words: &Words<'_>, last: Option<Found>) -> Result<Found, Refusal> {
     let same = |found: &Found| words.name.eq_ignore_ascii_case(found.row.about().name.as_bytes());
     let found = last.filter(same).or_else(|| find(words.name)).ok_or_else(|| unknown(words))?;
-    let found = match words.args().next() {
-        Some(word) if found.has_subcommands => subcommand(found, word)?,
-        _ => found,
+    let found = match found.has_subcommands.then(|| words.args().next()).flatten() {
+        Some(word) => subcommand(found, word)?,
+        None => found,
     };
     let About { arity, name, .. } = *found.row.about();
     let wanted = arity.unsigned_abs() as usize;

@@ -57,12 +57,7 @@ impl<'o> Writer<'o> {
     }
 
     pub(super) fn number(&mut self, number: i64) {
-        self.bytes.push(b':');
-        if number < 0 {
-            self.bytes.push(b'-');
-        }
-        self.decimal(number.unsigned_abs());
-        self.bytes.extend_from_slice(b"\r\n");
+        self.number_line(b':', number.unsigned_abs(), number < 0);
     }
 
     /// No value.
@@ -117,22 +112,29 @@ impl<'o> Writer<'o> {
     }
 
     fn announce(&mut self, mark: u8, count: u64) {
-        self.bytes.push(mark);
-        self.decimal(count);
-        self.bytes.extend_from_slice(b"\r\n");
+        self.number_line(mark, count, false);
     }
 
-    fn decimal(&mut self, mut number: u64) {
-        let (mut digits, mut first) = ([0; MOST_DIGITS], MOST_DIGITS);
+    /// A line with a number, put together from its end.
+    fn number_line(&mut self, mark: u8, mut number: u64, is_negative: bool) {
+        const END: usize = MOST_DIGITS + 2;
+        let mut line = [0; END + 2];
+        line[END..].copy_from_slice(b"\r\n");
+        let mut first = END;
         loop {
             first -= 1;
-            digits[first] = b'0' + (number % 10) as u8;
+            line[first] = b'0' + (number % 10) as u8;
             number /= 10;
             if number == 0 {
                 break;
             }
         }
-        self.bytes.extend_from_slice(&digits[first..]);
+        if is_negative {
+            first -= 1;
+            line[first] = b'-';
+        }
+        line[first - 1] = mark;
+        self.bytes.extend_from_slice(&line[first - 1..]);
     }
 }
 
