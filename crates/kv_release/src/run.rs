@@ -20,6 +20,7 @@ use crate::{
     signals::Signals,
     terminal::{self, KeepTerminal},
 };
+use kv::Store;
 use std::{os::unix::process::CommandExt, path::Path, process::Command, sync::Arc, thread};
 
 /// How a node sits on its terminal.
@@ -81,7 +82,7 @@ async fn live(
     if manner == Manner::Console {
         open_console(place.clone(), &running);
     }
-    let reload = || reload(profile, flags, settings, log);
+    let reload = || reload(profile, flags, settings, log, running.node.cluster.store());
     let ending = drain::until_ending(&running, &mut signals, reload).await;
     Ok(drain::drain(&running, &mut signals, settings.shutdown, ending).await)
 }
@@ -107,10 +108,11 @@ fn open_console(place: Place, running: &boot::Running) {
 }
 
 /// Changes what can change while the node runs, and says what cannot.
-fn reload(profile: Profile, flags: &Flags, settings: &Settings, log: &Log) {
+fn reload(profile: Profile, flags: &Flags, settings: &Settings, log: &Log, store: &Store) {
     match Settings::load(profile, flags, &Environment::read()) {
         Ok(new) => {
             log.set_level(&new.log_level);
+            store.limit_memory(new.max_memory);
             tracing::info!(log_level = new.log_level, "the configuration was read again");
             for setting in settings.fixed_differences(&new) {
                 tracing::warn!(setting, "this change takes effect at the next restart");

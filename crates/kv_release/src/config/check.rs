@@ -40,6 +40,7 @@ pub(super) fn settings(
     let cookie = check.cookie(me, link.as_deref());
     let log_format = check.log_format();
     check.log_level();
+    let max_memory = check.max_memory();
     let problems = check.problems;
     let (Some(node), Some(routes), Some(log_format)) = (node, routes, log_format) else {
         return Err(problems);
@@ -69,6 +70,7 @@ pub(super) fn settings(
             within: Duration::from_secs(document.supervision.within_seconds),
         },
         client_limits: document.client_limits,
+        max_memory,
         heartbeat: Duration::from_millis(document.links.heartbeat_ms),
         missed_heartbeats: document.links.missed_heartbeats,
         warnings,
@@ -88,6 +90,19 @@ impl Check<'_> {
 
     fn node_name(&mut self, name: &str, path: &[&str]) -> Option<NodeName> {
         name.parse().map_err(|error| self.wrong(path, format!("{error}"))).ok()
+    }
+
+    /// How much memory buckets may take; 0: as much as they want.
+    fn max_memory(&mut self) -> Option<usize> {
+        let said = &self.document.storage.max_memory;
+        let bytes = kv::bytes_of(said);
+        if bytes.is_none() {
+            self.wrong(
+                &["storage", "max_memory"],
+                format!("{said:?} is no size; write max_memory = \"512mb\", or \"0\" for no limit"),
+            );
+        }
+        bytes.filter(|bytes| *bytes > 0)
     }
 
     /// Where clients connect: what was said, else the default of a node that stands alone.

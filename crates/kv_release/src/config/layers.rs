@@ -38,6 +38,7 @@ pub(crate) struct Document {
     pub(crate) log: Log,
     pub(crate) supervision: Supervision,
     pub(crate) client_limits: ClientLimits,
+    pub(crate) storage: Storage,
     pub(crate) links: Links,
     #[serde(default)]
     pub(crate) nodes: BTreeMap<String, Node>,
@@ -67,6 +68,12 @@ pub struct ClientLimits {
     pub max_connections: usize,
     /// The longest line that a client may send, in bytes.
     pub max_line_bytes: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Storage {
+    pub(crate) max_memory: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) shutdown: Duration,
     pub(crate) intensity: Intensity,
     pub(crate) client_limits: ClientLimits,
+    /// Bytes that the buckets of this node may take.
+    pub(crate) max_memory: Option<usize>,
     pub(crate) heartbeat: Duration,
     pub(crate) missed_heartbeats: u32,
     /// What is allowed, and perhaps not meant.

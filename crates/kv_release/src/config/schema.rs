@@ -38,6 +38,7 @@ pub(crate) struct Key {
 const LOG: Section = Section::Table("log");
 const SUPERVISION: Section = Section::Table("supervision");
 const CLIENT_LIMITS: Section = Section::Table("client_limits");
+const STORAGE: Section = Section::Table("storage");
 const LINKS: Section = Section::Table("links");
 const POSITIVE: Kind = Kind::Number { at_least: 1 };
 
@@ -68,6 +69,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(SUPERVISION, "within_seconds", POSITIVE, "5", "KV_WITHIN_SECONDS"),
     key(CLIENT_LIMITS, "max_connections", POSITIVE, "10000", "KV_MAX_CONNECTIONS"),
     key(CLIENT_LIMITS, "max_line_bytes", Kind::Number { at_least: 64 }, "1048576", "KV_MAX_LINE_BYTES"),
+    key(STORAGE, "max_memory", Kind::Text, "\"512mb\"", "KV_MAX_MEMORY"),
     key(LINKS, "heartbeat_ms", POSITIVE, "1000", "KV_HEARTBEAT_MS"),
     key(LINKS, "missed_heartbeats", POSITIVE, "3", "KV_MISSED_HEARTBEATS"),
     key(Section::Node, "clients", Kind::Text, "\"127.0.0.1:4040\"", "KV_CLIENTS"),
@@ -77,7 +79,8 @@ pub(crate) const KEYS: &[Key] = &[
 ];
 
 /// The tables that may stand at the top of a file.
-pub(crate) const TABLES: &[&str] = &["log", "supervision", "client_limits", "links", "nodes", "routes"];
+pub(crate) const TABLES: &[&str] =
+    &["log", "supervision", "client_limits", "storage", "links", "nodes", "routes"];
 
 /// The variables that choose a configuration instead of being part of it.
 pub(crate) const CHOOSERS: &[&str] = &["KV_CONFIG", "KV_NODE"];

@@ -68,6 +68,7 @@ fn without_anything_it_is_one_volatile_node_on_loopback() {
     assert_eq!(foo.run_dir, PathBuf::from("/run/user/1/kv"));
     assert_eq!((foo.log_level.as_str(), foo.log_format), ("info", LogFormat::Text));
     assert_eq!((foo.intensity, foo.shutdown), (otp::Intensity::default(), Duration::from_secs(10)));
+    assert_eq!(foo.max_memory, None);
     let bar = load(BAR, None, &[], &Flags::default()).unwrap();
     assert_eq!((bar.node.as_str(), bar.clients), ("bar@127.0.0.1", None));
 }
@@ -99,6 +100,19 @@ fn flags_go_before_variables_before_the_file_before_defaults() {
     assert_eq!(clients(Some(PAIR), &[], &Flags::default()), "127.0.0.1:0");
     assert_eq!(clients(Some(PAIR), &variable, &Flags::default()), "127.0.0.1:2");
     assert_eq!(clients(Some(PAIR), &variable, &flag), "127.0.0.1:3");
+}
+
+#[test]
+fn memory_is_limited_in_the_units_that_people_write() {
+    let limit = |variables: &[(&str, &str)]| {
+        let text = "[storage]\nmax_memory = \"1gb\"";
+        load(FOO, Some(&format!("[nodes.\"foo@127.0.0.1\"]\n{text}")), variables, &Flags::default())
+            .unwrap()
+            .max_memory
+    };
+    assert_eq!(limit(&[]), Some(1 << 30));
+    assert_eq!(limit(&[("KV_MAX_MEMORY", "512mb")]), Some(512 << 20));
+    assert_eq!(limit(&[("KV_MAX_MEMORY", "0")]), None);
 }
 
 #[test]
@@ -163,6 +177,10 @@ fn a_key_or_value_that_means_nothing() {
         (
             "log = 1".to_owned(),
             "kv.toml:1: log: is no table; give it a line of its own in brackets, with its keys below",
+        ),
+        (
+            "[storage]\nmax_memory = \"lots\"".to_owned(),
+            "kv.toml:2: storage.max_memory: \"lots\" is no size; write max_memory = \"512mb\", or \"0\" for no limit",
         ),
         ("[routes]".to_owned(), "kv.toml:1: routes: is no list of rows; begin each row with [[routes]]"),
     ]);

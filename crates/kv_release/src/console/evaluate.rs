@@ -55,6 +55,7 @@ fn status(node: &Node) -> Status {
         clients: node.clients.map(|address| address.to_string()),
         link: node.link.map(|address| address.to_string()),
         config: node.file.as_ref().map(|file| file.display().to_string()),
+        memory: node.cluster.store().figures().into(),
         up_seconds: node.started.elapsed().unwrap_or_default().as_secs(),
         started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
     }

@@ -65,8 +65,24 @@ pub(crate) struct Status {
     pub(crate) clients: Option<String>,
     pub(crate) link: Option<String>,
     pub(crate) config: Option<String>,
+    pub(crate) memory: Memory,
     pub(crate) up_seconds: u64,
     pub(crate) started_unix_ms: u64,
+}
+
+/// The memory of a node's buckets, in bytes.
+#[derive(Debug, Serialize)]
+pub(crate) struct Memory {
+    pub(crate) used: u64,
+    /// What has ended left it between what is used; it is used again.
+    pub(crate) free: u64,
+    pub(crate) limit: Option<u64>,
+}
+
+impl From<kv::Figures> for Memory {
+    fn from(figures: kv::Figures) -> Memory {
+        Memory { used: figures.bytes, free: figures.free, limit: figures.limit }
+    }
 }
 
 impl Answer {
@@ -137,9 +153,16 @@ fn status_cells(status: &Status) -> impl Iterator<Item = [String; 2]> {
         ["clients".to_owned(), some(&status.clients)],
         ["link".to_owned(), some(&status.link)],
         ["config".to_owned(), some(&status.config)],
+        ["memory".to_owned(), memory_text(&status.memory)],
         ["up".to_owned(), format!("{} s", status.up_seconds)],
     ]
     .into_iter()
+}
+
+fn memory_text(memory: &Memory) -> String {
+    let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+    let limit = memory.limit.map_or_else(String::new, |limit| format!(" of {}", megabytes(limit)));
+    format!("{}{limit} used, {} free between", megabytes(memory.used), megabytes(memory.free))
 }
 
 fn names_text(names: &Names) -> String {
@@ -233,6 +256,13 @@ mod tests {
             nodes.json()[1],
             json!({ "node": "barbar@a", "up": false, "me": false, "reason": "refused" })
         );
+    }
+
+    #[test]
+    fn memory_is_told_in_megabytes() {
+        let memory = |limit| Memory { used: 12_345_678, free: 250_000, limit };
+        assert_eq!(memory_text(&memory(None)), "12.3 MB used, 0.2 MB free between");
+        assert_eq!(memory_text(&memory(Some(512_000_000))), "12.3 MB of 512.0 MB used, 0.2 MB free between");
     }
 
     #[test]

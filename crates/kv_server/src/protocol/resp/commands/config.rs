@@ -10,12 +10,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Settings by name, as CONFIG GET shows them.
 fn settings(server: &Server) -> Vec<(&'static str, String)> {
+    let memory = server.cluster.store().memory_limit().unwrap_or(0);
     vec![
         ("appendonly", "no".into()),
         ("bind", server.address.ip().to_string()),
         ("databases", "1".into()),
         ("maxclients", server.limits.connections.to_string()),
-        ("maxmemory", "0".into()),
+        ("maxmemory", memory.to_string()),
         ("maxmemory-policy", "noeviction".into()),
         ("notify-keyspace-events", String::new()),
         ("port", server.address.port().to_string()),
@@ -88,6 +89,12 @@ fn change(server: &Server, name: &[u8], value: &[u8], meant: bool) -> Result<(),
         let bytes = bytes.ok_or_else(wrong)?;
         if meant {
             server.bulk_bytes.store(bytes, Relaxed);
+        }
+    } else if is(name, "maxmemory") {
+        let bytes = std::str::from_utf8(value).ok().and_then(kv::bytes_of);
+        let bytes = bytes.ok_or_else(|| failed("argument must be a memory value"))?;
+        if meant {
+            server.cluster.store().limit_memory(Some(bytes).filter(|bytes| *bytes > 0));
         }
     } else {
         let known = settings(server).into_iter().find(|(known, _)| is(name, known));

@@ -10,7 +10,7 @@ use crate::{
         write::Writer,
     },
 };
-use kv::{Args, Op, Refusal, Reply, Request};
+use kv::{Args, Figures, Op, Refusal, Reply, Request};
 use std::{fmt::Write, time::Duration};
 
 /// `TIME`
@@ -203,14 +203,28 @@ fn about_clients(session: &Session) -> String {
     )
 }
 
-/// The bytes of this node's buckets.
+/// The bytes of this node's buckets, and those that what has ended left between them. The process's resident memory is
+/// not among them: the system knows it, and is not asked here.
 async fn about_memory(session: &Session) -> String {
     let figures = session.server.cluster.figures().await;
     let mine = figures.into_iter().next().and_then(|(_, figures)| figures.ok());
-    let used = mine.map_or(0, |figures| figures.bytes);
+    let Figures { bytes: used, free, limit, .. } = mine.unwrap_or_default();
+    let (held, limit) = (used + free, limit.unwrap_or(0));
+    let ratio = held as f64 / used.max(1) as f64;
     format!(
-        "used_memory:{used}\r\nused_memory_dataset:{used}\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n"
+        "used_memory:{used}\r\nused_memory_human:{}\r\nused_memory_dataset:{used}\r\nallocator_allocated:{used}\r\nallocator_active:{held}\r\nallocator_frag_bytes:{free}\r\nallocator_frag_ratio:{ratio:.2}\r\nmem_fragmentation_bytes:{free}\r\nmem_fragmentation_ratio:{ratio:.2}\r\nmaxmemory:{limit}\r\nmaxmemory_human:{}\r\nmaxmemory_policy:noeviction\r\n",
+        human(used),
+        human(limit),
     )
+}
+
+/// Bytes as Redis shows them to people: `1.50M`.
+fn human(bytes: u64) -> String {
+    let units = [("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)];
+    match units.into_iter().find(|(_, unit)| bytes >= *unit) {
+        Some((letter, unit)) => format!("{:.2}{letter}", bytes as f64 / unit as f64),
+        None => format!("{bytes}B"),
+    }
 }
 
 fn about_stats(session: &Session) -> String {
