@@ -18,6 +18,12 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    /// What has been read already.
+    #[cfg(test)]
+    pub(crate) fn holding(bytes: &[u8]) -> Input {
+        Input { storage: bytes.to_vec(), start: 0, end: bytes.len() }
+    }
+
     /// Reads what has arrived, with one system call: 0 at the end of the stream, and `None` when nothing has, for
     /// readiness can be a false alarm.
     pub(crate) async fn read_from(&mut self, stream: &mut ReadHalf<'_>) -> io::Result<Option<usize>> {

@@ -1,0 +1,173 @@
+//! What a batch costs from the bytes of the requests to the bytes of the replies: it takes no memory, and a known number
+//! of instructions. No byte goes through a socket.
+
+use super::{Progress, Session};
+use crate::{
+    input::Input, limits::Limits, output::Output, protocol::resp::Row, server::Server, stats::Stats,
+};
+use allocation_counter::measure;
+use kv::Store;
+use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings};
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Builder,
+};
+
+/// Entries, and strings, that are there to be asked for.
+const ENTRIES: usize = 4_096;
+/// Batches that are counted.
+const BATCHES: usize = 256;
+const VALUE: &str = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
+
+/// A request for the entry, or the string, of this number.
+type Ask = fn(usize) -> String;
+
+fn text_get(number: usize) -> String {
+    format!("GET bucket key{number:08}\r\n")
+}
+
+fn text_put(number: usize) -> String {
+    format!("PUT bucket key{number:08} {VALUE}\r\n")
+}
+
+fn get(number: usize) -> String {
+    format!("*2\r\n$3\r\nGET\r\n$11\r\nkey{number:08}\r\n")
+}
+
+fn set(number: usize) -> String {
+    format!("*3\r\n$3\r\nSET\r\n$11\r\nkey{number:08}\r\n$32\r\n{VALUE}\r\n")
+}
+
+fn hget(number: usize) -> String {
+    format!("*3\r\n$4\r\nHGET\r\n$4\r\nhash\r\n$11\r\nkey{number:08}\r\n")
+}
+
+fn hset(number: usize) -> String {
+    format!("*4\r\n$4\r\nHSET\r\n$4\r\nhash\r\n$11\r\nkey{number:08}\r\n$32\r\n{VALUE}\r\n")
+}
+
+/// A conversation whose replies are looked at and not sent.
+struct Talk<'s> {
+    session: Session,
+    output: Output<'s>,
+}
+
+impl Talk<'_> {
+    /// Answers one batch, which has to wait for nothing.
+    fn answer(&mut self, input: &mut Input) {
+        let answer = pin!(self.session.answer(input, &mut self.output));
+        let Poll::Ready(progress) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("all buckets are here");
+        };
+        assert_ne!(progress.expect("nothing is sent"), Progress::Close);
+    }
+
+    /// Instructions are counted from where this begins to where it ends.
+    #[inline(never)]
+    fn answer_and_count_instructions(&mut self, input: &mut Input) {
+        self.answer(input);
+    }
+}
+
+/// Writes all entries, asks for all of them, and then has as many batches answered as are counted, of `size` requests each.
+/// Returns how often these take memory from the heap.
+fn answer_batches(write: Ask, ask: Ask, size: usize) -> u64 {
+    let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let server = Arc::new(server());
+        let connected = server.clients.enter("127.0.0.1:1".parse().unwrap());
+        let session = Session::begin(ask(0).as_bytes()[0], &server, &connected.client);
+        let mut talk = Talk { session, output: Output::new(stream.split().1) };
+        if matches!(talk.session, Session::Text(_)) {
+            talk.answer(&mut Input::holding(b"CREATE bucket\r\n"));
+        }
+        (0..ENTRIES).for_each(|number| talk.answer(&mut Input::holding(write(number).as_bytes())));
+        let requests = |batch: usize| (0..size).map(move |number| ask((batch * size + number) * 7 % ENTRIES));
+        let mut taken = 0;
+        for (round, batch) in (0..2).flat_map(|round| (0..BATCHES).map(move |batch| (round, batch))) {
+            let mut input = Input::holding(requests(batch).collect::<String>().as_bytes());
+            talk.output.bytes.clear();
+            match round {
+                0 => talk.answer(&mut input),
+                _ => taken += measure(|| talk.answer_and_count_instructions(&mut input)).count_total,
+            }
+            assert!(input.unread().is_empty(), "all were answered");
+            assert!(
+                !talk.output.bytes.is_empty() && !talk.output.bytes.contains(&b'E'),
+                "and none with an error"
+            );
+        }
+        taken
+    })
+}
+
+/// A server that owns all buckets.
+fn server() -> Server {
+    let me: NodeName = "foo@127.0.0.1".parse().unwrap();
+    let settings = Settings {
+        routes: Routes::all(me.clone()),
+        me,
+        link: None,
+        peers: Vec::new(),
+        cookie: Cookie::new(""),
+        heartbeat: Heartbeat::default(),
+    };
+    let cluster = Cluster::new(settings, Arc::new(Store::for_threads(1))).unwrap();
+    let address = "127.0.0.1:4040".parse().unwrap();
+    Server::new(cluster, Limits::default(), address, Stats::new(Row::all().count()))
+}
+
+#[test]
+fn a_batch_takes_no_memory_between_its_arrival_and_its_replies() {
+    for (write, ask) in [
+        (text_put as Ask, text_get as Ask),
+        (text_put, text_put),
+        (set, get),
+        (set, set),
+        (hset, hget),
+        (hset, hset),
+    ] {
+        for size in [1, 16, 64] {
+            assert_eq!(answer_batches(write, ask, size), 0, "batches of {size} like {:?}", ask(0));
+        }
+    }
+}
+
+/// A test for each number that `cargo xtask instructions` knows.
+macro_rules! instructions {
+    ($($name:ident: $write:ident, $ask:ident, $size:literal;)*) => {$(
+        #[test]
+        #[ignore = "run by cargo xtask instructions"]
+        fn $name() {
+            answer_batches($write, $ask, $size);
+        }
+    )*};
+}
+
+instructions! {
+    instructions_text_get_1: text_put, text_get, 1;
+    instructions_text_get_16: text_put, text_get, 16;
+    instructions_text_get_64: text_put, text_get, 64;
+    instructions_text_put_1: text_put, text_put, 1;
+    instructions_text_put_16: text_put, text_put, 16;
+    instructions_text_put_64: text_put, text_put, 64;
+    instructions_get_1: set, get, 1;
+    instructions_get_16: set, get, 16;
+    instructions_get_64: set, get, 64;
+    instructions_set_1: set, set, 1;
+    instructions_set_16: set, set, 16;
+    instructions_set_64: set, set, 64;
+    instructions_hget_1: hset, hget, 1;
+    instructions_hget_16: hset, hget, 16;
+    instructions_hget_64: hset, hget, 64;
+    instructions_hset_1: hset, hset, 1;
+    instructions_hset_16: hset, hset, 16;
+    instructions_hset_64: hset, hset, 64;
+}
