@@ -145,8 +145,23 @@ impl Parser {
     }
 }
 
-/// Reads the line at `at` that announces how much follows: the number, and where the line ends.
+/// Reads the line at `at` that announces how much follows: the number, and where the line ends. As a rule the number
+/// has one digit or two.
+#[inline]
 fn announced(input: &[u8], at: usize, mark: u8) -> Result<Option<(i64, usize)>, Broken> {
+    match input[at..] {
+        [first, ones @ b'0'..=b'9', b'\r', b'\n', ..] if first == mark => {
+            Ok(Some((i64::from(ones - b'0'), at + 4)))
+        }
+        [first, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] if first == mark => {
+            Ok(Some((i64::from(tens - b'0') * 10 + i64::from(ones - b'0'), at + 5)))
+        }
+        _ => announced_otherwise(input, at, mark),
+    }
+}
+
+#[cold]
+fn announced_otherwise(input: &[u8], at: usize, mark: u8) -> Result<Option<(i64, usize)>, Broken> {
     let Some((first, line)) = input[at..].split_first() else { return Ok(None) };
     let (wrong, long) = match mark {
         b'*' => (Broken::Count, Broken::LongCount),
@@ -155,14 +170,7 @@ fn announced(input: &[u8], at: usize, mark: u8) -> Result<Option<(i64, usize)>, 
     if *first != mark {
         return Err(if mark == b'*' { Broken::NoCommand(*first) } else { Broken::NoBulk(*first) });
     }
-    // As a rule the number has one digit or two.
-    match *line {
-        [ones @ b'0'..=b'9', b'\r', b'\n', ..] => Ok(Some((i64::from(ones - b'0'), at + 4))),
-        [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
-            Ok(Some((i64::from(tens - b'0') * 10 + i64::from(ones - b'0'), at + 5)))
-        }
-        _ => other_number(line, wrong, long).map(|read| read.map(|(number, taken)| (number, at + 1 + taken))),
-    }
+    Ok(other_number(line, wrong, long)?.map(|(number, taken)| (number, at + 1 + taken)))
 }
 
 /// Reads a line that is not plain: negative, of many digits, no number at all, or not all there.
