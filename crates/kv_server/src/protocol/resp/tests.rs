@@ -1,5 +1,6 @@
 //! A client of the real server: what it sends, and the exact bytes that it gets.
 
+mod docs;
 mod limits;
 mod replies;
 
