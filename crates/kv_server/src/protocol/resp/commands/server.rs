@@ -184,11 +184,9 @@ fn about_server(session: &Session) -> String {
     let server = &session.server;
     let uptime = server.started.elapsed().as_secs();
     format!(
-        "redis_version:{REDIS_VERSION}\r\nkv_version:{}\r\nredis_mode:standalone\r\nnode:{}\r\nos:{} {}\r\narch_bits:{}\r\nprocess_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n",
+        "redis_version:{REDIS_VERSION}\r\nkv_version:{}\r\nredis_mode:standalone\r\nnode:{}\r\narch_bits:{}\r\nprocess_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n",
         env!("CARGO_PKG_VERSION"),
         server.cluster.me(),
-        std::env::consts::OS,
-        std::env::consts::ARCH,
         usize::BITS,
         std::process::id(),
         server.address.port(),
