@@ -91,7 +91,10 @@ fn steps(session: &str) -> Vec<Step> {
             continue;
         }
         let Some(step) = steps.last_mut().filter(|_| ["<", "?", "!"].contains(&mark)) else {
-            assert!(line.is_empty() || mark == "#" || mark == "!", "not a line of a golden session: {line:?}");
+            assert!(
+                line.is_empty() || mark == "#" || mark == "!",
+                "not a line of a golden session: {line:?}"
+            );
             continue;
         };
         match (mark, rest.strip_prefix("since ")) {
