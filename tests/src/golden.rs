@@ -1,7 +1,7 @@
 //! Golden sessions: what a client sends and what it must get back, byte for byte, in files a person can read.
 //!
 //! `> line` is sent and `< line` is expected, each ending with CRLF. `>> bytes` and `<< bytes` have no ending of
-//! their own and know the escapes `\r \n \t \\ \xNN`. Empty lines and lines that start with `#` are for the reader.
+//! their own and know the escapes `\r \n \t \\ \" \xNN`. Empty lines and lines that start with `#` are for the reader.
 
 use crate::Client;
 use std::{fs, path::Path};
@@ -69,8 +69,8 @@ fn step(line: &str) -> Option<Step> {
     match mark {
         ">" => Some(Step::Send(format!("{rest}\r\n").into_bytes())),
         "<" => Some(Step::ExpectLine(rest.into())),
-        ">>" => Some(Step::Send(unescape(rest))),
-        "<<" => Some(Step::ExpectBytes(unescape(rest))),
+        ">>" => Some(Step::Send(unescape(rest.as_bytes()))),
+        "<<" => Some(Step::ExpectBytes(unescape(rest.as_bytes()))),
         _ => {
             assert!(line.is_empty() || line.starts_with('#'), "not a line of a golden session: {line:?}");
             None
@@ -78,9 +78,10 @@ fn step(line: &str) -> Option<Step> {
     }
 }
 
-fn unescape(text: &str) -> Vec<u8> {
+/// The bytes that a text with escapes stands for.
+pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut rest = text.bytes();
+    let mut rest = text.iter().copied();
     while let Some(byte) = rest.next() {
         if byte != b'\\' {
             bytes.push(byte);
@@ -90,7 +91,7 @@ fn unescape(text: &str) -> Vec<u8> {
             Some(b'r') => b'\r',
             Some(b'n') => b'\n',
             Some(b't') => b'\t',
-            Some(b'\\') => b'\\',
+            Some(quote @ (b'\\' | b'"')) => quote,
             Some(b'x') => {
                 let digits: String = rest.by_ref().take(2).map(char::from).collect();
                 u8::from_str_radix(&digits, 16).expect("two hexadecimal digits after \\x")

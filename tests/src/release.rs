@@ -1,6 +1,6 @@
 //! A release as a child process: started, asked, signalled, and gone with the test.
 
-use crate::{Client, Folder, build, wait_until};
+use crate::{Client, Folder, RespClient, build, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File},
@@ -144,6 +144,11 @@ impl Release {
     /// A new client of this node.
     pub fn client(&self) -> Client {
         Client::connect(self.clients())
+    }
+
+    /// A new client of this node that speaks the Redis protocol.
+    pub fn resp(&self) -> RespClient {
+        RespClient::connect(self.clients())
     }
 
     /// Where clients connect, as the node says at its start.

@@ -21,7 +21,7 @@ use crate::{
     warm::warm,
 };
 use arrayvec::ArrayVec;
-use foldhash::fast::RandomState;
+use foldhash::fast::SeedableRandomState;
 use std::{
     any::Any,
     cell::Cell,
@@ -35,7 +35,7 @@ use std::{
 #[derive(Debug)]
 pub struct Store {
     pub(crate) shards: Box<[Mutex<Shard>]>,
-    hasher: RandomState,
+    hasher: SeedableRandomState,
     pub(crate) faults: Faults,
     pub(crate) budget: Budget,
 }
@@ -55,7 +55,16 @@ impl Store {
     /// An empty store, made for so many threads that execute requests. For a single one it has a single shard:
     /// there is nobody to wait for, and a batch is best read ahead of where it is together.
     pub fn for_threads(threads: usize) -> Store {
-        let hasher = RandomState::default();
+        Store::with_hasher(threads, SeedableRandomState::random())
+    }
+
+    /// An empty store whose hashes are the same in every process, for measurements that are to be repeated exactly. Do
+    /// not let strangers near it: they can choose names that collide.
+    pub fn reproducible(threads: usize) -> Store {
+        Store::with_hasher(threads, SeedableRandomState::fixed())
+    }
+
+    fn with_hasher(threads: usize, hasher: SeedableRandomState) -> Store {
         let shards = if threads < 2 { 1 } else { (threads * SHARDS_PER_THREAD).next_power_of_two() };
         let shards = (0..shards).map(|_| Mutex::new(Shard::new(hasher.clone()))).collect();
         Store { shards, hasher, faults: Faults::default(), budget: Budget::default() }
@@ -77,8 +86,8 @@ impl Store {
                 done += 1;
                 reply(self.run_in_several(&mut locked, request, now))
             } else {
-                let hashes = self.hashes_of_run(&batch[done..]);
-                let mut shard = self.lock(self.shard_of(hashes[0]));
+                let mut hashes = ArrayVec::new();
+                let mut shard = self.lock(self.hash_run(&batch[done..], &mut hashes));
                 self.run_in_shard(&mut shard, &hashes, batch, now, &mut done, &mut reply)
             };
             if flow.is_break() {
@@ -135,9 +144,8 @@ impl Store {
         true
     }
 
-    /// The hashes of the names of the leading requests that one shard can execute.
-    fn hashes_of_run(&self, batch: &[Request<'_>]) -> ArrayVec<u64, BATCH_REQUESTS> {
-        let mut hashes = ArrayVec::new();
+    /// Hashes the names of the leading requests that one shard can execute. Returns the shard's number.
+    fn hash_run(&self, batch: &[Request<'_>], hashes: &mut ArrayVec<u64, BATCH_REQUESTS>) -> usize {
         let mut last = batch[0].bucket;
         let mut hash = self.hasher.hash_one(last);
         let shard = self.shard_of(hash);
@@ -151,7 +159,7 @@ impl Store {
             }
             hashes.push(hash);
         }
-        hashes
+        shard
     }
 
     /// Executes a command that names several buckets.

@@ -7,7 +7,14 @@ use crate::{
     server::Server,
 };
 use otp::Stop;
-use std::{future::pending, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::{pending, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{net::TcpStream, time};
 
 /// Serves one client until it leaves, is told to leave, or the node stops.
@@ -33,15 +40,15 @@ async fn converse(
     let mut session = None;
     loop {
         let listens = session.as_ref().is_some_and(Session::is_subscribed);
-        let silent = silence(server.idle().filter(|_| !listens));
+        let idle = server.idle().filter(|_| !listens);
         tokio::select! {
             biased;
-            ready = reader.readable() => ready?,
-            still_open = next_events(&mut session, &mut output.bytes) => {
+            ready = poll_fn(|context| reader.as_ref().poll_read_ready(context)) => ready?,
+            still_open = next_events(&mut session, &mut output.bytes), if listens => {
                 output.flush().await?;
                 if still_open { continue } else { return Ok(()) }
             }
-            () = silent => return Ok(()),
+            () = silence(idle), if idle.is_some() => return Ok(()),
             () = &mut stopped => return Ok(()),
         }
         match input.read_from(&mut reader).await? {

@@ -1,8 +1,11 @@
 //! What a client has sent and what of it is still to be answered.
 
 use crate::limits::{INPUT_BYTES, SPARE_BYTES};
-use std::{cell::Cell, future::ready, io};
-use tokio::{io::AsyncReadExt, net::tcp::ReadHalf};
+use std::{cell::Cell, future::poll_fn, io, pin::Pin, task::Poll};
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    net::tcp::ReadHalf,
+};
 
 thread_local! {
     /// The storage of the connection that was served last on this thread: connections that wait hold none.
@@ -28,11 +31,11 @@ impl Input {
     /// readiness can be a false alarm.
     pub(crate) async fn read_from(&mut self, stream: &mut ReadHalf<'_>) -> io::Result<Option<usize>> {
         self.make_room();
-        let count = tokio::select! {
-            biased;
-            count = stream.read(&mut self.storage[self.end..]) => count?,
-            () = ready(()) => return Ok(None),
-        };
+        let mut room = ReadBuf::new(&mut self.storage[self.end..]);
+        let read = poll_fn(|context| Poll::Ready(Pin::new(&mut *stream).poll_read(context, &mut room)));
+        let Poll::Ready(read) = read.await else { return Ok(None) };
+        read?;
+        let count = room.filled().len();
         self.end += count;
         Ok(Some(count))
     }

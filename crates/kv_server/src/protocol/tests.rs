@@ -119,7 +119,7 @@ fn server() -> Server {
         cookie: Cookie::new(""),
         heartbeat: Heartbeat::default(),
     };
-    let cluster = Cluster::new(settings, Arc::new(Store::for_threads(1))).unwrap();
+    let cluster = Cluster::new(settings, Arc::new(Store::reproducible(1))).unwrap();
     let address = "127.0.0.1:4040".parse().unwrap();
     Server::new(cluster, Limits::default(), address, Stats::new(Row::all().count()))
 }

@@ -13,6 +13,8 @@ mod rows;
 mod session;
 mod session_commands;
 mod split;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod transaction;
 mod write;

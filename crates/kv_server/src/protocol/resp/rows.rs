@@ -79,7 +79,8 @@ const LONGEST_NAME: usize = 32;
 /// The row that a command asks for, with as many words as the row wants; or why there is none, in Redis's words.
 pub(super) fn judge(words: &Words<'_>, last: Option<Found>) -> Result<Found, Refusal> {
     let same = |found: &Found| words.name.eq_ignore_ascii_case(found.row.about().name.as_bytes());
-    let found = last.filter(same).or_else(|| find(words.name)).ok_or_else(|| unknown(words))?;
+    let found = last.filter(same).or_else(|| find(words.name)).filter(|found| !found.is_subcommand);
+    let found = found.ok_or_else(|| unknown(words))?;
     let found = match found.has_subcommands.then(|| words.args().next()).flatten() {
         Some(word) => subcommand(found, word)?,
         None => found,
@@ -148,6 +149,8 @@ mod tests {
 
     #[test]
     fn refusals_are_in_rediss_words() {
+        let unknown = "ERR unknown command 'client|id', with args beginning with: ";
+        assert_eq!(judged("client|id"), Err(unknown.into()));
         for (line, refusal) in [
             ("get", "ERR wrong number of arguments for 'get' command"),
             ("get a b", "ERR wrong number of arguments for 'get' command"),

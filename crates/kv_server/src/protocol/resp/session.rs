@@ -62,13 +62,8 @@ pub(super) enum Trouble {
 /// A command of the session that has to wait for something.
 pub(super) type Waiting<'s> = Pin<Box<dyn Future<Output = Result<(), Trouble>> + Send + 's>>;
 
-/// The leading requests of the input, the bytes that they and what follows took, and what follows.
-struct Batch<'a> {
-    requests: ArrayVec<Request<'a>, BATCH_REQUESTS>,
-    merger: Merger,
-    taken: usize,
-    next: Next<'a>,
-}
+/// Requests of one batch. Large: it is filled where it stands.
+type Requests<'a> = ArrayVec<Request<'a>, BATCH_REQUESTS>;
 
 /// What follows the requests of a batch.
 enum Next<'a> {
@@ -102,15 +97,17 @@ impl Session {
         input: &mut Input,
         output: &mut Output<'_>,
     ) -> io::Result<Progress> {
-        let (left, mut merger, long, taken, next) = {
-            let Batch { requests, mut merger, taken, next } = self.gather(input.unread());
+        let mut merger = Merger::new(self.version);
+        let (left, long, taken, next) = {
+            let mut requests = Requests::new();
+            let (taken, next) = self.gather(input.unread(), &mut requests, &mut merger);
             let take = |bytes: &mut Vec<u8>, request: &Request<'_>, outcome: router::Outcome<'_>| {
                 merger.take(bytes, request, outcome)
             };
             let done = router::answer_here(&self.server.cluster, &requests, output, take);
             let long = merger.long.take().map(|part| (requests[done - 1].bucket, part));
             // Empty, and so without an allocation, when all was answered here.
-            (Vec::from(&requests[done..]), merger, long, taken, next)
+            (Vec::from(&requests[done..]), long, taken, next)
         };
         if let Some((bucket, part)) = long {
             Box::pin(listing::list(self, bucket, part, output)).await?;
@@ -148,54 +145,51 @@ impl Session {
     }
 
     /// Splits the leading commands of the input into requests, up to the first one that is to be answered alone.
-    fn gather<'a>(&mut self, input: &'a [u8]) -> Batch<'a> {
+    /// Returns the bytes that they and what follows took, and what follows.
+    fn gather<'a>(
+        &mut self,
+        input: &'a [u8],
+        requests: &mut Requests<'a>,
+        merger: &mut Merger,
+    ) -> (usize, Next<'a>) {
         let allowed = Allowed {
             bulk_bytes: self.server.bulk_bytes.load(Relaxed),
             request_bytes: self.server.limits.request_bytes,
         };
         self.client.heard.store(kv::now(), Relaxed);
-        let merger = Merger::new(self.version);
-        let mut batch = Batch { requests: ArrayVec::new(), merger, taken: 0, next: Next::More };
         let plain = self.is_plain();
-        let (mut calls, mut lists) = (0, false);
-        loop {
-            let (words, taken) = match self.parser.cut(&input[batch.taken..], allowed) {
-                Ok(Cut::Words(words, taken)) => (words, taken),
-                Ok(Cut::Nothing(taken)) => {
-                    batch.taken += taken;
+        let (mut taken, mut calls, mut lists) = (0, 0, false);
+        let next = loop {
+            let (words, size) = match self.parser.cut(&input[taken..], allowed) {
+                Ok(Cut::Words(words, size)) => (words, size),
+                Ok(Cut::Nothing(size)) => {
+                    taken += size;
                     continue;
                 }
-                Ok(Cut::Partial) => {
-                    batch.next = Next::Starved;
-                    break;
-                }
-                Err(broken) => {
-                    batch.next = Next::Broken(broken);
-                    break;
-                }
+                Ok(Cut::Partial) => break Next::Starved,
+                Err(broken) => break Next::Broken(broken),
             };
             let parts = if plain { self.parts(&words, &mut calls) } else { None };
             match parts {
                 // What would change a bucket that is being listed waits for the end of the list.
-                Some(parts) if lists && !parts.is_read() => break,
-                Some(parts) if parts.left() <= batch.requests.remaining_capacity() => {
+                Some(parts) if lists && !parts.is_read() => break Next::More,
+                Some(parts) if parts.left() <= requests.remaining_capacity() => {
                     calls += 1;
                     lists |= parts.may_be_long();
-                    batch.merger.expect(&parts);
-                    batch.requests.extend(parts);
+                    merger.expect(&parts);
+                    requests.extend(parts);
                 }
                 // It is cut off again for the next batch.
-                Some(parts) if parts.left() <= BATCH_REQUESTS => break,
+                Some(parts) if parts.left() <= BATCH_REQUESTS => break Next::More,
                 _ => {
-                    batch.taken += taken;
-                    batch.next = Next::Alone(words);
-                    break;
+                    taken += size;
+                    break Next::Alone(words);
                 }
             }
-            batch.taken += taken;
-        }
+            taken += size;
+        };
         self.count(&mut calls);
-        batch
+        (taken, next)
     }
 
     /// The requests that a command on buckets comes to; `None` when it is none, or is to be refused.

@@ -11,9 +11,12 @@ use kv::Refusal;
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
     queue: Option<Box<Queue>>,
-    /// Buckets, and the number that each had when it was last looked at.
-    pub(super) watched: Vec<(Box<[u8]>, u64)>,
+    /// The buckets that must not change before.
+    pub(super) watched: Vec<Watched>,
 }
+
+/// A bucket, and the number that it had when it was last looked at.
+pub(super) type Watched = (Box<[u8]>, u64);
 
 /// Commands that wait for EXEC.
 #[derive(Debug, Default)]
@@ -79,7 +82,7 @@ impl Transaction {
     }
 
     /// Ends the transaction, and with it what is watched.
-    pub(super) fn close(&mut self) -> (Option<Box<Queue>>, Vec<(Box<[u8]>, u64)>) {
+    pub(super) fn close(&mut self) -> (Option<Box<Queue>>, Vec<Watched>) {
         (self.queue.take(), std::mem::take(&mut self.watched))
     }
 }

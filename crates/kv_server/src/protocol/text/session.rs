@@ -37,12 +37,8 @@ enum Next<'a> {
     Command(Command<'a>),
 }
 
-/// The leading requests of the input, the bytes that they and what follows took, and what follows.
-struct Batch<'a> {
-    requests: ArrayVec<Request<'a>, BATCH_REQUESTS>,
-    taken: usize,
-    next: Next<'a>,
-}
+/// Requests of one batch. Large: it is filled where it stands.
+type Requests<'a> = ArrayVec<Request<'a>, BATCH_REQUESTS>;
 
 impl Session {
     /// A conversation that has not begun.
@@ -60,7 +56,8 @@ impl Session {
             return Ok(Progress::Starved);
         }
         let (left, taken, next) = {
-            let Batch { requests, taken, next } = gather(input.unread(), self.limits.line_bytes);
+            let mut requests = Requests::new();
+            let (taken, next) = gather(input.unread(), self.limits.line_bytes, &mut requests);
             let done = router::answer_here(&self.cluster, &requests, output, render_outcome);
             // Empty, and so without an allocation, when all was answered here.
             (Vec::from(&requests[done..]), taken, next)
@@ -205,32 +202,24 @@ impl Session {
     }
 }
 
-/// Parses the leading requests of the input, up to the first command that is not one.
-fn gather(mut input: &mut [u8], limit: usize) -> Batch<'_> {
-    let mut batch = Batch { requests: ArrayVec::new(), taken: 0, next: Next::More };
-    while !batch.requests.is_full() {
+/// Parses the leading requests of the input, up to the first command that is not one. Returns the bytes that they
+/// and what follows took, and what follows.
+fn gather<'a>(mut input: &'a mut [u8], limit: usize, requests: &mut Requests<'a>) -> (usize, Next<'a>) {
+    let mut all_taken = 0;
+    while !requests.is_full() {
         let (line, taken, rest) = match cut_line(input, limit) {
             Cut::Line(line, taken, rest) => (line, taken, rest),
-            Cut::Partial => {
-                batch.next = Next::Starved;
-                break;
-            }
-            Cut::TooLong => {
-                batch.next = Next::TooLong;
-                break;
-            }
+            Cut::Partial => return (all_taken, Next::Starved),
+            Cut::TooLong => return (all_taken, Next::TooLong),
         };
-        batch.taken += taken;
+        all_taken += taken;
         input = rest;
         match parse(line) {
-            Command::Request(request) => batch.requests.push(request),
-            command => {
-                batch.next = Next::Command(command);
-                break;
-            }
+            Command::Request(request) => requests.push(request),
+            command => return (all_taken, Next::Command(command)),
         }
     }
-    batch
+    (all_taken, Next::More)
 }
 
 fn render_outcome(

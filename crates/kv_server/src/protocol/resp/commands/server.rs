@@ -10,7 +10,7 @@ use crate::{
         write::Writer,
     },
 };
-use kv::{Args, Figures, Op, Refusal, Reply, Request};
+use kv::{Args, Figures, Op, Part, Refusal, Reply, Request};
 use std::{fmt::Write, time::Duration};
 
 /// `TIME`
@@ -60,11 +60,11 @@ pub(in super::super) fn done(_: &mut Session, _: Args<'_>, writer: &mut Writer<'
 
 /// `MEMORY DOCTOR`
 pub(in super::super) fn doctor(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
-    writer.text("Sam, I detected no issues with this node's memory.");
+    writer.text("No problem with the memory of this node is known.");
     Ok(())
 }
 
-/// `MEMORY USAGE key [SAMPLES count]`: the bytes of what the bucket holds, as far as one page shows them.
+/// `MEMORY USAGE key [SAMPLES count]`: the bytes of the name and of all that the bucket holds.
 pub(in super::super) async fn usage(
     session: &mut Session,
     mut args: Args<'_>,
@@ -76,23 +76,7 @@ pub(in super::super) async fn usage(
         (Some(option), Some(count)) if is(option, "samples") && count >= 0 => {}
         _ => return Err(Refusal::Syntax.into()),
     }
-    let bytes = match session.server.cluster.ask(Request { bucket, op: Op::Keys { cursor: 0 } }, size).await?
-    {
-        Size::Bytes(bytes) => Some(bytes),
-        Size::Nothing => None,
-        Size::Text => {
-            let get = kv::Command::find(b"get").map(|command| Op::Command { command, args: Args::NONE });
-            let op = get.ok_or(Refusal::Syntax)?;
-            session
-                .server
-                .cluster
-                .ask(Request { bucket, op }, |reply| match reply {
-                    Reply::Value(value) => Some(value.len()),
-                    _ => None,
-                })
-                .await?
-        }
-    };
+    let bytes = held(session, bucket).await?;
     let mut writer = session.writer(output);
     match bytes {
         Some(bytes) => writer.number((bucket.len() + bytes) as i64),
@@ -101,19 +85,42 @@ pub(in super::super) async fn usage(
     Ok(())
 }
 
-enum Size {
-    Bytes(usize),
-    Nothing,
-    Text,
+/// The bytes that a bucket holds; `None` when it holds nothing.
+async fn held(session: &Session, bucket: &[u8]) -> Result<Option<usize>, Trouble> {
+    let cluster = &session.server.cluster;
+    let (mut bytes, mut cursor) = (0, 0);
+    loop {
+        let op = Op::Entries { part: Part::Both, cursor };
+        let page = cluster.ask(Request { bucket, op }, |reply| match reply {
+            Reply::Page { items, next } => Ok(Some((items.iter().map(len).sum::<usize>(), next))),
+            Reply::Refused(refusal) => Err(refusal),
+            _ => Ok(None),
+        });
+        match page.await? {
+            Ok(Some((page, next))) => (bytes, cursor) = (bytes + page, next),
+            Ok(None) => return Ok(None),
+            // A single value.
+            Err(Refusal::WrongType) => {
+                let command = kv::Command::find(b"strlen").ok_or(Refusal::Syntax)?;
+                let op = Op::Command { command, args: Args::NONE };
+                let length = cluster.ask(Request { bucket, op }, |reply| match reply {
+                    Reply::Number(length) => usize::try_from(length).ok(),
+                    _ => None,
+                });
+                return Ok(length.await?);
+            }
+            Err(refusal) => return Err(refusal.into()),
+        }
+        if cursor == 0 {
+            return Ok(Some(bytes).filter(|bytes| *bytes > 0));
+        }
+    }
 }
 
-fn size(reply: Reply<'_>) -> Size {
-    match reply {
-        Reply::Page { items, .. } => Size::Bytes(
-            items.iter().map(|item| if let Reply::Value(key) = item { key.len() } else { 0 }).sum(),
-        ),
-        Reply::Refused(Refusal::WrongType) => Size::Text,
-        _ => Size::Nothing,
+fn len(item: &Reply<'_>) -> usize {
+    match item {
+        Reply::Value(bytes) => bytes.len(),
+        _ => 0,
     }
 }
 
@@ -177,11 +184,9 @@ fn about_server(session: &Session) -> String {
     let server = &session.server;
     let uptime = server.started.elapsed().as_secs();
     format!(
-        "redis_version:{REDIS_VERSION}\r\nkv_version:{}\r\nredis_mode:standalone\r\nnode:{}\r\nos:{} {}\r\narch_bits:{}\r\nprocess_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n",
+        "redis_version:{REDIS_VERSION}\r\nkv_version:{}\r\nredis_mode:standalone\r\nnode:{}\r\narch_bits:{}\r\nprocess_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n",
         env!("CARGO_PKG_VERSION"),
         server.cluster.me(),
-        std::env::consts::OS,
-        std::env::consts::ARCH,
         usize::BITS,
         std::process::id(),
         server.address.port(),

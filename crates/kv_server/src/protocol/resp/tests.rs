@@ -1,0 +1,73 @@
+//! A client of the real server: what it sends, and the exact bytes that it gets.
+
+mod docs;
+mod limits;
+mod replies;
+
+use crate::{Limits, listen};
+use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings};
+use otp::SupervisorHandle;
+use std::sync::Arc;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// A node with a port for clients; it ends when this is dropped.
+struct Node {
+    address: std::net::SocketAddr,
+    _tree: SupervisorHandle,
+}
+
+impl Node {
+    async fn start(limits: Limits) -> Node {
+        let me: NodeName = "foo@127.0.0.1".parse().expect("a name");
+        let settings = Settings {
+            routes: Routes::all(me.clone()),
+            me,
+            link: None,
+            peers: Vec::new(),
+            cookie: Cookie::new("none"),
+            heartbeat: Heartbeat::default(),
+        };
+        let cluster = Cluster::new(settings, Arc::new(kv::Store::new())).expect("a cluster");
+        let listening = listen("127.0.0.1:0", cluster, limits).await.expect("a port");
+        Node { address: listening.address, _tree: listening.supervisor().start() }
+    }
+
+    async fn client(&self) -> Client {
+        Client(TcpStream::connect(self.address).await.expect("the port is open"))
+    }
+}
+
+struct Client(TcpStream);
+
+impl Client {
+    /// Sends a command, whose words stand between blanks.
+    async fn send(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+        words.iter().for_each(|word| kv::push_bulk(&mut bytes, word.as_bytes()));
+        self.send_bytes(&bytes).await;
+    }
+
+    async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.expect("the server reads");
+    }
+
+    /// Reads as many bytes as are expected, and sees that they are those.
+    async fn expect(&mut self, reply: &str, what: &str) {
+        let mut bytes = vec![0; reply.len()];
+        let read = tokio::time::timeout(std::time::Duration::from_secs(20), self.0.read_exact(&mut bytes));
+        let read = read.await;
+        assert_eq!(String::from_utf8_lossy(&bytes), reply, "{what}: {read:?}");
+    }
+
+    /// What still comes until the server closes the connection.
+    async fn rest(&mut self) -> String {
+        let mut bytes = Vec::new();
+        // Closed with something unread, a connection may be reset.
+        let _ = self.0.read_to_end(&mut bytes).await;
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}

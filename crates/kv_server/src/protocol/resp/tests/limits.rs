@@ -1,0 +1,116 @@
+//! What a client may not do, and what it is told.
+
+use super::{Client, Node};
+use crate::{
+    Limits,
+    limits::{LISTED_BYTES, OUTPUT_BYTES, QUEUED_BYTES},
+};
+use std::time::Duration;
+
+async fn close_of(limits: Limits, bytes: &[u8]) -> String {
+    let node = Node::start(limits).await;
+    let mut client = node.client().await;
+    client.send_bytes(bytes).await;
+    client.rest().await
+}
+
+#[tokio::test]
+async fn an_argument_may_have_so_many_bytes() {
+    let limits = Limits { bulk_bytes: 10, ..Limits::default() };
+    assert_eq!(close_of(limits, b"*1\r\n$11\r\n").await, "-ERR Protocol error: invalid bulk length\r\n");
+}
+
+#[tokio::test]
+async fn a_request_may_have_so_many_bytes() {
+    let limits = Limits { request_bytes: 30, ..Limits::default() };
+    let request = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$20\r\n";
+    assert_eq!(close_of(limits, request).await, "-ERR Protocol error: request of more than 30 bytes\r\n");
+}
+
+#[tokio::test]
+async fn a_request_may_have_so_many_words() {
+    let close = close_of(Limits::default(), b"*1048577\r\n").await;
+    assert_eq!(close, "-ERR Protocol error: invalid multibulk length\r\n");
+}
+
+#[tokio::test]
+async fn what_looks_like_http_is_no_command() {
+    let close = close_of(Limits::default(), b"*1\r\n$4\r\nPING\r\nPOST / HTTP/1.1\r\n").await;
+    assert_eq!(close, "+PONG\r\n-ERR Protocol error: expected '*', got 'P'\r\n");
+}
+
+#[tokio::test]
+async fn so_many_clients_may_be_connected() {
+    let node = Node::start(Limits { connections: 1, ..Limits::default() }).await;
+    let mut first = node.client().await;
+    first.send("PING").await;
+    first.expect("+PONG\r\n", "the first").await;
+    assert_eq!(node.client().await.rest().await, "");
+    first.send("PING").await;
+    first.expect("+PONG\r\n", "the first, again").await;
+}
+
+#[tokio::test]
+async fn a_silent_client_is_closed_unless_it_is_subscribed() {
+    let node = Node::start(Limits { idle: Some(Duration::from_secs(1)), ..Limits::default() }).await;
+    let (mut silent, mut subscribed) = (node.client().await, node.client().await);
+    subscribed.send("SUBSCRIBE news").await;
+    subscribed.expect("*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n", "SUBSCRIBE").await;
+    assert_eq!(silent.rest().await, "");
+    subscribed.send("PING").await;
+    subscribed.expect("*2\r\n$4\r\npong\r\n$0\r\n\r\n", "PING").await;
+}
+
+#[tokio::test]
+async fn what_waits_for_exec_is_bounded() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    client.send("MULTI").await;
+    client.expect("+OK\r\n", "MULTI").await;
+    client.send(&format!("SET a {}", "x".repeat(QUEUED_BYTES))).await;
+    client
+        .expect(
+            "-ERR transaction too large: it may have 100000 commands and 67108864 bytes\r\n",
+            "too much for EXEC",
+        )
+        .await;
+    client.send("EXEC").await;
+    client.expect("-EXECABORT Transaction discarded because of previous errors.\r\n", "EXEC").await;
+}
+
+/// A client that sends and does not read holds up itself alone, and little waits for it.
+#[tokio::test]
+async fn reads_stop_while_a_client_does_not_take_its_replies() {
+    let node = Node::start(Limits::default()).await;
+    let (mut slow, mut other) = (node.client().await, node.client().await);
+    let value = "x".repeat(OUTPUT_BYTES);
+    slow.send(&format!("SET a {value}")).await;
+    slow.expect("+OK\r\n", "SET").await;
+    let get = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n";
+    let asked = LISTED_BYTES / OUTPUT_BYTES;
+    slow.send_bytes(&get.repeat(asked)).await;
+    other.send("PING").await;
+    other.expect("+PONG\r\n", "another client").await;
+    let reply = format!("${OUTPUT_BYTES}\r\n{value}\r\n");
+    for number in 0..asked {
+        slow.expect(&reply, &format!("reply {number}")).await;
+    }
+}
+
+/// Commands of any number in one packet are answered in their order.
+#[tokio::test]
+async fn a_pipeline_may_be_of_any_depth() {
+    let node = Node::start(Limits::default()).await;
+    let Client(stream) = node.client().await;
+    let (reader, mut writer) = stream.into_split();
+    let writing = tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt;
+        writer.write_all(&b"*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n".repeat(100_000)).await.map(|()| writer)
+    });
+    use tokio::io::AsyncBufReadExt;
+    let mut lines = tokio::io::BufReader::new(reader).lines();
+    for number in 1..=100_000 {
+        assert_eq!(lines.next_line().await.unwrap(), Some(format!(":{number}")));
+    }
+    writing.await.unwrap().unwrap();
+}

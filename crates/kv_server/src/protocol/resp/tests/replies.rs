@@ -1,0 +1,267 @@
+//! Commands of the session against their exact replies, which are Redis's own.
+
+use super::{Client, Node};
+use crate::Limits;
+
+/// Sends one command after the other and compares each reply.
+async fn converse(client: &mut Client, lines: &[(&str, &str)]) {
+    for (line, reply) in lines {
+        client.send(line).await;
+        client.expect(reply, line).await;
+    }
+}
+
+async fn alone(lines: &[(&str, &str)]) {
+    let node = Node::start(Limits::default()).await;
+    converse(&mut node.client().await, lines).await;
+}
+
+const NO_PASSWORD: &str = "-ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?\r\n";
+
+#[tokio::test]
+async fn of_the_connection() {
+    alone(&[
+        ("PING", "+PONG\r\n"),
+        ("ping hi", "$2\r\nhi\r\n"),
+        ("PING a b", "-ERR wrong number of arguments for 'ping' command\r\n"),
+        ("ECHO hi", "$2\r\nhi\r\n"),
+        ("FOO a", "-ERR unknown command 'FOO', with args beginning with: 'a' \r\n"),
+        ("SELECT 0", "+OK\r\n"),
+        ("SELECT 1", "-ERR DB index is out of range\r\n"),
+        ("SELECT x", "-ERR value is not an integer or out of range\r\n"),
+        ("AUTH x", NO_PASSWORD),
+        ("AUTH default x", "+OK\r\n"),
+        ("AUTH bob x", "-WRONGPASS invalid username-password pair or user is disabled.\r\n"),
+        ("HELLO 4", "-NOPROTO unsupported protocol version\r\n"),
+        ("HELLO x", "-ERR Protocol version is not an integer or out of range\r\n"),
+        ("HELLO 2 FOO", "-ERR Syntax error in HELLO option 'FOO'\r\n"),
+        ("RESET", "+RESET\r\n"),
+        ("QUIT", "+OK\r\n"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn of_the_client() {
+    alone(&[
+        ("CLIENT", "-ERR wrong number of arguments for 'client' command\r\n"),
+        ("CLIENT FOO", "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n"),
+        ("CLIENT ID", ":1\r\n"),
+        ("CLIENT GETNAME", "$-1\r\n"),
+        ("CLIENT SETNAME bob", "+OK\r\n"),
+        ("CLIENT GETNAME", "$3\r\nbob\r\n"),
+        ("CLIENT SETINFO LIB-NAME kv", "+OK\r\n"),
+        ("CLIENT NO-EVICT ON", "+OK\r\n"),
+        ("CLIENT NO-TOUCH MAYBE", "-ERR syntax error\r\n"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn replies_are_left_out_where_none_are_wanted() {
+    alone(&[
+        ("CLIENT REPLY SKIP", ""),
+        ("PING lost", ""),
+        ("PING 1", "$1\r\n1\r\n"),
+        ("CLIENT REPLY OFF", ""),
+        ("SET a 1", ""),
+        ("FOO", ""),
+        ("CLIENT REPLY ON", "+OK\r\n"),
+        ("GET a", "$1\r\n1\r\n"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn of_the_server() {
+    alone(&[
+        ("CONFIG GET save", "*2\r\n$4\r\nsave\r\n$0\r\n\r\n"),
+        ("CONFIG GET nope", "*0\r\n"),
+        ("CONFIG SET timeout 7", "+OK\r\n"),
+        ("CONFIG GET timeout", "*2\r\n$7\r\ntimeout\r\n$1\r\n7\r\n"),
+        (
+            "CONFIG SET port 1",
+            "-ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config\r\n",
+        ),
+        ("CONFIG SET nope 1", "-ERR Unknown option or number of arguments for CONFIG SET - 'nope'\r\n"),
+        ("CONFIG RESETSTAT", "+OK\r\n"),
+        ("WAIT 0 0", ":0\r\n"),
+        ("HSET abc milk 12", ":1\r\n"),
+        ("MEMORY USAGE abc", ":9\r\n"),
+        ("SET abc 1234", "+OK\r\n"),
+        ("MEMORY USAGE abc SAMPLES 0", ":7\r\n"),
+        ("MEMORY USAGE nope", "$-1\r\n"),
+        ("SLOWLOG GET", "*0\r\n"),
+        ("LATENCY RESET", ":0\r\n"),
+        ("COMMAND INFO nosuch", "*1\r\n$-1\r\n"),
+        ("COMMAND GETKEYS MSET a 1 b 2", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
+        ("COMMAND GETKEYS OBJECT ENCODING a", "*1\r\n$1\r\na\r\n"),
+        ("COMMAND GETKEYS PING", "-ERR The command has no key arguments\r\n"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn of_all_keys() {
+    alone(&[
+        ("MSET a 1 b 2", "+OK\r\n"),
+        ("MSET a 1 b", "-ERR wrong number of arguments for 'mset' command\r\n"),
+        ("HSET h f v", ":1\r\n"),
+        ("MGET a h b c", "*4\r\n$1\r\n1\r\n$-1\r\n$1\r\n2\r\n$-1\r\n"),
+        ("EXISTS a a c", ":2\r\n"),
+        ("DBSIZE", ":3\r\n"),
+        ("KEYS h*", "*1\r\n$1\r\nh\r\n"),
+        ("SCAN 0 COUNT 1000000 TYPE hash", "*2\r\n$1\r\n0\r\n*1\r\n$1\r\nh\r\n"),
+        ("SCAN 0 TYPE list", "*2\r\n$1\r\n0\r\n*0\r\n"),
+        ("SCAN x", "-ERR invalid cursor\r\n"),
+        ("SCAN 0 COUNT 0", "-ERR syntax error\r\n"),
+        ("DEL a b c", ":2\r\n"),
+        ("RANDOMKEY", "$1\r\nh\r\n"),
+        ("FLUSHALL", "+OK\r\n"),
+        ("RANDOMKEY", "$-1\r\n"),
+        ("FLUSHALL NOW", "-ERR syntax error\r\n"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn of_transactions() {
+    alone(&[
+        ("EXEC", "-ERR EXEC without MULTI\r\n"),
+        ("DISCARD", "-ERR DISCARD without MULTI\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("MULTI", "-ERR MULTI calls can not be nested\r\n"),
+        ("SET a 1", "+QUEUED\r\n"),
+        ("PING", "+QUEUED\r\n"),
+        ("HGET a f", "+QUEUED\r\n"),
+        ("MGET a b", "+QUEUED\r\n"),
+        (
+            "EXEC",
+            "*4\r\n+OK\r\n+PONG\r\n-WRONGTYPE Operation against a key holding the wrong kind of value\r\n*2\r\n$1\r\n1\r\n$-1\r\n",
+        ),
+        ("MULTI", "+OK\r\n"),
+        ("FOO", "-ERR unknown command 'FOO', with args beginning with: \r\n"),
+        ("EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("SET b 1", "+QUEUED\r\n"),
+        ("FLUSHALL", "+QUEUED\r\n"),
+        ("SET c 1", "+QUEUED\r\n"),
+        ("KEYS *", "+QUEUED\r\n"),
+        ("EXEC", "*4\r\n+OK\r\n+OK\r\n+OK\r\n*1\r\n$1\r\nc\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("EXEC", "*0\r\n"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_watched_must_not_change() {
+    let node = Node::start(Limits::default()).await;
+    let (mut watcher, mut other) = (node.client().await, node.client().await);
+    converse(&mut watcher, &[("WATCH a", "+OK\r\n"), ("GET a", "$-1\r\n"), ("MULTI", "+OK\r\n")]).await;
+    converse(&mut other, &[("SET a 1", "+OK\r\n")]).await;
+    converse(&mut watcher, &[("SET a 2", "+QUEUED\r\n"), ("EXEC", "*-1\r\n"), ("GET a", "$1\r\n1\r\n")])
+        .await;
+    converse(&mut watcher, &[("WATCH a", "+OK\r\n"), ("UNWATCH", "+OK\r\n")]).await;
+    converse(&mut other, &[("SET a 3", "+OK\r\n")]).await;
+    converse(&mut watcher, &[("MULTI", "+OK\r\n"), ("GET a", "+QUEUED\r\n"), ("EXEC", "*1\r\n$1\r\n3\r\n")])
+        .await;
+}
+
+#[tokio::test]
+async fn of_channels() {
+    let node = Node::start(Limits::default()).await;
+    let (mut hears, mut says) = (node.client().await, node.client().await);
+    converse(
+        &mut hears,
+        &[
+            ("SUBSCRIBE news", "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"),
+            ("PSUBSCRIBE n*", "*3\r\n$10\r\npsubscribe\r\n$2\r\nn*\r\n:2\r\n"),
+            (
+                "GET a",
+                "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\r\n",
+            ),
+            ("PING", "*2\r\n$4\r\npong\r\n$0\r\n\r\n"),
+        ],
+    )
+    .await;
+    converse(&mut says, &[("PUBLISH news hi", ":2\r\n"), ("PUBSUB NUMPAT", ":1\r\n")]).await;
+    converse(&mut says, &[("PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:1\r\n")]).await;
+    hears.expect("*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n", "a message").await;
+    hears.expect("*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\nhi\r\n", "by pattern").await;
+    converse(
+        &mut hears,
+        &[
+            ("UNSUBSCRIBE", "*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:1\r\n"),
+            ("PUNSUBSCRIBE", "*3\r\n$12\r\npunsubscribe\r\n$2\r\nn*\r\n:0\r\n"),
+            ("UNSUBSCRIBE", "*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n"),
+            ("GET a", "$-1\r\n"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn changes_of_a_bucket_are_messages_of_its_channel() {
+    let node = Node::start(Limits::default()).await;
+    let (mut hears, mut text) = (node.client().await, node.client().await);
+    text.send_bytes(b"CREATE shopping\r\n").await;
+    text.expect("OK\r\n", "CREATE").await;
+    hears.send("SUBSCRIBE __bucket__:shopping").await;
+    hears.expect("*3\r\n$9\r\nsubscribe\r\n$19\r\n__bucket__:shopping\r\n:1\r\n", "SUBSCRIBE").await;
+    text.send_bytes(b"PUT shopping milk 1\r\nDELETE shopping milk\r\nDROP shopping\r\n").await;
+    for payload in ["$13\r\nmilk SET TO 1", "$12\r\nmilk DELETED", "$29\r\nENDED: the bucket was dropped"] {
+        let message = format!("*3\r\n$7\r\nmessage\r\n$19\r\n__bucket__:shopping\r\n{payload}\r\n");
+        hears.expect(&message, payload).await;
+    }
+    hears.expect("*3\r\n$11\r\nunsubscribe\r\n$19\r\n__bucket__:shopping\r\n:0\r\n", "the end").await;
+}
+
+#[tokio::test]
+async fn in_resp3() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    client.send("HELLO 3 SETNAME bob").await;
+    let fields = "$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.0\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:1\r\n";
+    let more = "$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
+    client.expect(&format!("%7\r\n{fields}{more}"), "HELLO 3").await;
+    converse(
+        &mut client,
+        &[
+            ("GET a", "_\r\n"),
+            ("HSET h f v", ":1\r\n"),
+            ("HGETALL h", "%1\r\n$1\r\nf\r\n$1\r\nv\r\n"),
+            ("CONFIG GET save", "%1\r\n$4\r\nsave\r\n$0\r\n\r\n"),
+            ("SUBSCRIBE news", ">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"),
+            ("GET a", "_\r\n"),
+            ("WATCH h", "+OK\r\n"),
+            ("HSET h f w", ":0\r\n"),
+            ("MULTI", "+OK\r\n"),
+            ("EXEC", "_\r\n"),
+        ],
+    )
+    .await;
+}
+
+/// A hash of more than one page is listed whole, and in its place among the replies.
+#[tokio::test]
+async fn a_large_hash_is_listed_in_its_place() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    let fields: String = (0..5_000).map(|number| format!(" f{number:04} {number:04}")).collect();
+    client.send(&format!("HSET h{fields}")).await;
+    client.expect(":5000\r\n", "HSET").await;
+    client.send("HKEYS h").await;
+    client.send("DEL h").await;
+    client.expect("*5000\r\n", "HKEYS").await;
+    let mut keys = Vec::new();
+    for _ in 0..5_000 {
+        let mut bytes = [0; 11];
+        tokio::io::AsyncReadExt::read_exact(&mut client.0, &mut bytes).await.expect("a key");
+        keys.push(bytes);
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), 5_000);
+    client.expect(":1\r\n", "DEL").await;
+}
