@@ -6,7 +6,7 @@ use crate::{
     expiries::Expiries,
     table::Table,
 };
-use foldhash::fast::RandomState;
+use foldhash::fast::SeedableRandomState;
 use std::hash::BuildHasher;
 
 /// The blocks and tables of one shard.
@@ -17,12 +17,12 @@ pub(crate) struct Memory {
     tables: Vec<Table>,
     tables_free: Vec<u32>,
     table_bytes: usize,
-    hasher: RandomState,
+    hasher: SeedableRandomState,
 }
 
 impl Memory {
     /// Memory that holds nothing.
-    pub(crate) fn new(hasher: RandomState) -> Memory {
+    pub(crate) fn new(hasher: SeedableRandomState) -> Memory {
         Memory {
             arena: Arena::new(),
             expiries: Expiries::default(),

@@ -6,7 +6,7 @@ use crate::{
     shard::Shard,
     target::Target,
 };
-use foldhash::fast::RandomState;
+use foldhash::fast::SeedableRandomState;
 use std::{hash::BuildHasher, sync::MutexGuard};
 
 /// Locked shards, by number.
@@ -49,7 +49,7 @@ impl<'g> Locked<'g> {
 /// The buckets that one command names.
 pub(crate) struct Several<'l, 'g> {
     pub(crate) locked: &'l mut Locked<'g>,
-    pub(crate) hasher: &'l RandomState,
+    pub(crate) hasher: &'l SeedableRandomState,
     pub(crate) shards: usize,
     pub(crate) now: u64,
 }

@@ -12,7 +12,7 @@ use crate::{
     target::Target,
     watched::Watched,
 };
-use foldhash::fast::RandomState;
+use foldhash::fast::SeedableRandomState;
 use serde_bytes::Bytes;
 use std::cell::Cell;
 
@@ -41,7 +41,7 @@ pub(crate) enum AtWork {
 
 impl Shard {
     /// A shard without buckets.
-    pub(crate) fn new(hasher: RandomState) -> Shard {
+    pub(crate) fn new(hasher: SeedableRandomState) -> Shard {
         Shard {
             registry: Registry::default(),
             supervisor: BucketSupervisor::default(),

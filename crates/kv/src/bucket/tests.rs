@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::PAGE_NAMES;
-use foldhash::fast::RandomState;
+use foldhash::fast::SeedableRandomState;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ fn value<'m>(bucket: Bucket, memory: &'m Memory, key: &[u8]) -> Option<&'m [u8]>
 }
 
 fn memory() -> Memory {
-    Memory::new(RandomState::default())
+    Memory::new(SeedableRandomState::fixed())
 }
 
 #[test]
