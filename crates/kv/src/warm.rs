@@ -30,14 +30,16 @@ pub(crate) fn warm(shard: &Shard, requests: &[Request<'_>], hashes: &[u64]) {
             last = (*hash, bucket.and_then(|bucket| bucket.table(&shard.memory)));
         }
         if let Some(table) = last.1 {
-            let hash = shard.memory.hash(field);
-            table.touch(hash);
-            fields.push((table, hash));
+            fields.push((table, shard.memory.hash(field)));
         }
     }
-    for (table, hash) in fields {
-        if let Some(handle) = table.candidate(hash) {
-            shard.memory.arena.touch(handle);
-        }
+    // The shorter a loop, the more of its reads are under way at the same time.
+    for (table, hash) in &fields {
+        table.touch(*hash);
+    }
+    let candidates = fields.iter().filter_map(|(table, hash)| table.candidate(*hash));
+    let entries: ArrayVec<_, BATCH_REQUESTS> = candidates.collect();
+    for entry in entries {
+        shard.memory.arena.touch(entry);
     }
 }
