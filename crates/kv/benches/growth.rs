@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use kv::{Op, Part, Reply, Request, Store, Wanted};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
-    hint::black_box,
+    hint::{self, black_box},
     ops::ControlFlow::Continue,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
@@ -17,8 +17,9 @@ use std::{
 const ENTRIES: u64 = 10_000_000;
 const LISTED: u64 = 1_000_000;
 const BATCH: u64 = 64;
-/// How long reads are listened to.
-const READS: Duration = Duration::from_secs(3);
+/// Reads while something else goes on, and the time between two of them.
+const READS: u32 = 200_000;
+const PERIOD: Duration = Duration::from_micros(20);
 
 fn main() {
     grow("entries of one bucket", |number| Request { bucket: b"bucket", op: put(number) });
@@ -26,8 +27,8 @@ fn main() {
     let store = Store::for_threads(1);
     fill(&store);
     listen_while(&store, "nothing else happens", |_| thread::sleep(Duration::from_millis(1)));
-    listen_while(&store, "HGETALL walks 1 M entries", |store| walk_entries(store));
-    listen_while(&store, "SCAN walks 1 M buckets", |store| walk_names(store));
+    listen_while(&store, "HGETALL walks 1 M entries", walk_entries);
+    listen_while(&store, "SCAN walks 1 M buckets", walk_names);
 }
 
 fn put(number: &[u8]) -> Op<'_> {
@@ -63,7 +64,8 @@ fn fill(store: &Store) {
     }
 }
 
-/// Reads single entries on this thread while another does something over and over, and prints how long the reads took.
+/// Reads single entries on this thread, one each period, while another does something over and over. Prints how long
+/// after they were due the reads were done, so that one that waits long counts for all that should have come meanwhile.
 fn listen_while(store: &Store, what: &str, work: impl Fn(&Store) + Sync) {
     let (over, mut took) = (AtomicBool::new(false), histogram());
     thread::scope(|scope| {
@@ -73,11 +75,14 @@ fn listen_while(store: &Store, what: &str, work: impl Fn(&Store) + Sync) {
             }
         });
         let start = Instant::now();
-        while start.elapsed() < READS {
+        for number in 0..READS {
             let key = key(fastrand::u64(..LISTED));
-            let asked = Instant::now();
+            let due = PERIOD * number;
+            while start.elapsed() < due {
+                hint::spin_loop();
+            }
             execute(store, &[Request { bucket: b"bucket", op: Op::Get { key: &key } }]);
-            note(&mut took, asked.elapsed());
+            note(&mut took, start.elapsed() - due);
         }
         over.store(true, Relaxed);
     });

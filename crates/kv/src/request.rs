@@ -102,6 +102,11 @@ impl<'a> Op<'a> {
         }
     }
 
+    /// Whether the operation lists one page of many.
+    pub(crate) fn is_page(&self) -> bool {
+        matches!(self, Op::Keys { .. } | Op::Entries { .. })
+    }
+
     /// Whether the operation may take memory, and so has to be refused when none is left.
     pub(crate) fn takes_memory(&self) -> bool {
         match self {

@@ -7,7 +7,8 @@ use crate::{
     target::Target,
 };
 use foldhash::fast::SeedableRandomState;
-use std::{hash::BuildHasher, sync::MutexGuard};
+use parking_lot::MutexGuard;
+use std::hash::BuildHasher;
 
 /// Locked shards, by number.
 pub(crate) struct Locked<'g> {

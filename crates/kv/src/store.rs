@@ -22,13 +22,13 @@ use crate::{
 };
 use arrayvec::ArrayVec;
 use foldhash::fast::SeedableRandomState;
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     any::Any,
     cell::Cell,
     hash::BuildHasher,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// All the buckets of one node.
@@ -88,7 +88,12 @@ impl Store {
             } else {
                 let mut hashes = ArrayVec::new();
                 let mut shard = self.lock(self.hash_run(&batch[done..], &mut hashes));
-                self.run_in_shard(&mut shard, &hashes, batch, now, &mut done, &mut reply)
+                let flow = self.run_in_shard(&mut shard, &hashes, batch, now, &mut done, &mut reply);
+                if batch[done - 1].op.is_page() {
+                    // The next page is asked for at once. Those who wait for the lock come first.
+                    MutexGuard::unlock_fair(shard);
+                }
+                flow
             };
             if flow.is_break() {
                 break;
@@ -311,7 +316,7 @@ impl Store {
 
     /// A panic under the lock is dealt with before the lock is released, so a poisoned shard is a sound one.
     fn lock(&self, number: usize) -> MutexGuard<'_, Shard> {
-        self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[number].lock()
     }
 }
 

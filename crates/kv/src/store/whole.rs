@@ -9,6 +9,7 @@ use crate::{
     shard::Shard,
     subscription::End,
 };
+use parking_lot::MutexGuard;
 use serde::{Deserialize, Serialize};
 
 /// Which buckets a page is to list.
@@ -129,6 +130,8 @@ impl Store {
             // An empty line takes its time too.
             looks += 1;
             line += 1;
+            // Those who wait for the lock come before the next line.
+            MutexGuard::unlock_fair(shard);
         }
         Page { names, next: (line * self.shards.len() + number) as u64 }
     }

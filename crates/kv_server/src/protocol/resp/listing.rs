@@ -4,6 +4,7 @@ use super::{render, session::Session, write::Writer};
 use crate::{limits::LISTED_BYTES, output::Output};
 use kv::{Op, Part, Reply, Request};
 use std::io;
+use tokio::task::yield_now;
 
 /// Lists what is asked for of the entries of a hash. How many there are stands before them, so they wait until all
 /// have come.
@@ -44,6 +45,8 @@ pub(super) async fn list(
             session.writer(output).error(&what);
             return Ok(());
         }
+        // Other clients of this thread come before the next page.
+        yield_now().await;
     }
     let mut writer = session.writer(output);
     match part {

@@ -18,6 +18,7 @@ use arrayvec::ArrayVec;
 use kv::{Change, End, Op, Reply, Request, Subscription};
 use kv_cluster::{Cluster, Error};
 use std::{future::pending, io, ops::ControlFlow};
+use tokio::task::yield_now;
 use tokio_stream::StreamMap;
 
 /// What a session holds between two batches.
@@ -156,6 +157,8 @@ impl Session {
                 }
             }
             output.flush().await?;
+            // Other clients of this thread come before the next page.
+            yield_now().await;
         }
     }
 
@@ -171,6 +174,7 @@ impl Session {
                 }
                 Err(error) => missing.push(error.to_string()),
             }
+            yield_now().await;
             if bytes >= SORTED_BYTES {
                 render::names(&mut output.bytes, names.iter().map(|name| name.as_ref()));
                 (names, bytes) = (Vec::new(), 0);

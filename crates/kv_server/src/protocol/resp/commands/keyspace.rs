@@ -7,6 +7,7 @@ use crate::{
     protocol::resp::session::{Session, Trouble},
 };
 use kv::{Args, Kind, Refusal, Wanted};
+use tokio::task::yield_now;
 
 /// Names that one step of SCAN looks at when the client does not say.
 const SCAN_COUNT: usize = 10;
@@ -56,6 +57,8 @@ pub(in super::super) async fn keys(
         if cursor == 0 {
             break;
         }
+        // Other clients of this thread come before the next page.
+        yield_now().await;
     }
     session.writer(output).list(names.len());
     for name in names {
