@@ -7,6 +7,8 @@ use kv_cluster::Error;
 /// Renders what became of one request.
 pub(super) fn outcome(writer: &mut Writer<'_>, bucket: &[u8], outcome: Result<Reply<'_>, Error>) {
     match outcome {
+        // What is asked for most has nothing to be dropped.
+        Ok(Reply::Value(value)) => writer.bulk(value),
         Ok(answer) => reply(writer, bucket, &answer),
         Err(error) => failure(writer, &error),
     }

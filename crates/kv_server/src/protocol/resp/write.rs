@@ -112,7 +112,14 @@ impl<'o> Writer<'o> {
     }
 
     fn announce(&mut self, mark: u8, count: u64) {
-        self.number_line(mark, count, false);
+        match count {
+            0..10 => self.bytes.extend_from_slice(&[mark, b'0' + count as u8, b'\r', b'\n']),
+            10..100 => {
+                let (tens, ones) = (b'0' + (count / 10) as u8, b'0' + (count % 10) as u8);
+                self.bytes.extend_from_slice(&[mark, tens, ones, b'\r', b'\n']);
+            }
+            _ => self.number_line(mark, count, false),
+        }
     }
 
     /// A line with a number, put together from its end.
