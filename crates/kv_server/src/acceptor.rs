@@ -1,6 +1,6 @@
 //! Accepts clients. The port is bound once, before supervision begins, so a restarted acceptor keeps it.
 
-use crate::{Error, Limits, connection, protocol::resp::Row, server::Server, stats::Stats};
+use crate::{Error, Limits, connection, protocol::resp::catalog, server::Server, stats::Stats};
 use kv_cluster::Cluster;
 use otp::{ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -20,7 +20,7 @@ pub async fn listen(address: &str, cluster: Cluster, limits: Limits) -> Result<L
     let bind = |source| Error::Bind { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
-    let server = Arc::new(Server::new(cluster, limits, address, Stats::new(Row::all().count())));
+    let server = Arc::new(Server::new(cluster, limits, address, Stats::new(catalog().abouts().len())));
     Ok(Listening { address, listener: Arc::new(listener), server })
 }
 

@@ -10,7 +10,7 @@ use std::{io, sync::Arc};
 /// A conversation in one of the languages.
 pub(crate) enum Session {
     Text(text::Session),
-    Resp(Box<resp::Session>),
+    Resp(Box<resp::Conversation>),
 }
 
 /// How a conversation goes on after a batch.
@@ -28,7 +28,7 @@ impl Session {
     /// The conversation that begins with this byte.
     pub(crate) fn begin(first: u8, server: &Arc<Server>, client: &Arc<Client>) -> Session {
         match first {
-            b'*' => Session::Resp(Box::new(resp::Session::new(server.clone(), client.clone()))),
+            b'*' => Session::Resp(Box::new(resp::Conversation::new(server.clone(), client.clone()))),
             _ => Session::Text(text::Session::new(server.cluster.clone(), server.limits)),
         }
     }

@@ -3,7 +3,7 @@
 
 use super::{Progress, Session};
 use crate::{
-    input::Input, limits::Limits, output::Output, protocol::resp::Row, server::Server, stats::Stats,
+    input::Input, limits::Limits, output::Output, protocol::resp::catalog, server::Server, stats::Stats,
 };
 use allocation_counter::measure;
 use kv::Store;
@@ -121,7 +121,7 @@ fn server() -> Server {
     };
     let cluster = Cluster::new(settings, Arc::new(Store::reproducible(1))).unwrap();
     let address = "127.0.0.1:4040".parse().unwrap();
-    Server::new(cluster, Limits::default(), address, Stats::new(Row::all().count()))
+    Server::new(cluster, Limits::default(), address, Stats::new(catalog().abouts().len()))
 }
 
 #[test]

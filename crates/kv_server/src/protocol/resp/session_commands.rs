@@ -2,7 +2,8 @@
 
 use super::{
     commands::{client, command, config, connection, keyspace, pubsub, server, transaction},
-    session::{Session, Waiting},
+    parse::Words,
+    session::{Session, Trouble},
     write::Writer,
 };
 use crate::output::Output;
@@ -10,27 +11,58 @@ use kv::{
     About, Args, Keys, Refusal,
     flag::{ADMIN, FAST, LOADING, NO_AUTH, NO_MULTI, PUBSUB, READ, STALE, WRITE},
 };
+use std::pin::Pin;
 
 /// A command of the session.
 #[derive(Debug)]
 pub(crate) struct SessionCommand {
     /// What the world is told about it.
     pub(super) about: About,
-    pub(super) run: Run,
+    run: Run,
 }
 
 /// How a command of the session is executed, with the words after its name.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Run {
+enum Run {
     /// Its second word says which row is meant.
     Subcommands,
+    /// It is EXEC, which executes others.
+    Exec,
     /// At once.
     Now(fn(&mut Session, Args<'_>, &mut Writer<'_>) -> Result<(), Refusal>),
     /// It may wait for other nodes, or for the client to take its reply.
     Wait(for<'s, 'o> fn(&'s mut Session, Args<'s>, &'s mut Output<'o>) -> Waiting<'s>),
 }
 
-use Run::{Now, Subcommands, Wait};
+/// A command of the session that has to wait for something.
+type Waiting<'s> = Pin<Box<dyn Future<Output = Result<(), Trouble>> + Send + 's>>;
+
+impl SessionCommand {
+    /// Whether it is EXEC.
+    pub(super) fn is_exec(&self) -> bool {
+        matches!(self.run, Run::Exec)
+    }
+
+    /// Executes any command but EXEC.
+    pub(super) async fn execute(
+        &self,
+        session: &mut Session,
+        words: Words<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<(), Trouble> {
+        match self.run {
+            Run::Subcommands => Err(Refusal::Arity(self.about.name.to_owned()).into()),
+            Run::Exec => unreachable!("EXEC is executed by those who execute what has waited for it"),
+            Run::Now(run) => {
+                let mut writer = session.writer(output);
+                Ok(run(session, words.args(), &mut writer)?)
+            }
+            Run::Wait(run) => run(session, words.args(), output).await,
+        }
+    }
+}
+
+use Run::{Exec, Now, Subcommands, Wait};
 
 const ANY_TIME: u16 = LOADING | STALE;
 const NOW: u16 = LOADING | STALE | FAST;
@@ -95,7 +127,7 @@ pub(super) static SESSION_COMMANDS: &[SessionCommand] = &[
     row("time", 1, NOW, "server", "2.6.0", "", "Returns the server time.", Now(server::time)),
 
     row("discard", 1, NOW, "transactions", "2.0.0", "", "Discards a transaction.", Now(transaction::discard)),
-    row("exec", 1, ANY_TIME, "transactions", "1.2.0", "", "Executes all commands in a transaction.", Wait(|s, a, o| Box::pin(transaction::exec(s, a, o)))),
+    row("exec", 1, ANY_TIME, "transactions", "1.2.0", "", "Executes all commands in a transaction.", Exec),
     row("multi", 1, NOW | NO_MULTI, "transactions", "1.2.0", "", "Starts a transaction.", Now(transaction::multi)),
     row("unwatch", 1, NOW, "transactions", "2.2.0", "", "Forgets about watched keys of a transaction.", Now(transaction::unwatch)),
     keyed("watch", -2, NOW | NO_MULTI, Keys::List, "transactions", "2.2.0", "key [key ...]", "Monitors changes to keys to determine the execution of a transaction.", Wait(|s, a, o| Box::pin(transaction::watch(s, a, o)))),

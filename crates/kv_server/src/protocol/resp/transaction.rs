@@ -1,9 +1,6 @@
 //! What a client has asked for since MULTI, and the buckets that it watches.
 
-use super::{
-    parse::Words,
-    rows::{Found, Row},
-};
+use super::{catalog::Found, parse::Words};
 use crate::limits::{QUEUED_BYTES, QUEUED_COMMANDS};
 use kv::Refusal;
 
@@ -36,11 +33,10 @@ struct Queued {
     end: usize,
 }
 
-impl Row {
+impl Found {
     /// Whether the command waits for EXEC rather than being executed at once.
-    pub(super) fn waits_for_exec(self) -> bool {
-        let name = self.about().name;
-        !["multi", "exec", "discard", "watch", "quit", "reset"].contains(&name)
+    pub(super) fn waits_for_exec(&self) -> bool {
+        !["multi", "exec", "discard", "watch", "quit", "reset"].contains(&self.about.name)
     }
 }
 
@@ -94,7 +90,7 @@ impl Queue {
         self.commands.iter().map(move |queued| {
             let bulks = &self.bulks[start..queued.end];
             start = queued.end;
-            let name = queued.found.row.about().name.as_bytes();
+            let name = queued.found.about.name.as_bytes();
             (queued.found, Words { count: queued.words, name, bulks })
         })
     }

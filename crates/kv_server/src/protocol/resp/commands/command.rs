@@ -1,12 +1,7 @@
 //! What commands there are, from the tables.
 
 use super::{is, other, syntax};
-use crate::protocol::resp::{
-    parse::Words,
-    rows::{self, Row},
-    session::Session,
-    write::Writer,
-};
+use crate::protocol::resp::{catalog::Catalog, parse::Words, session::Session, write::Writer};
 use kv::{About, Args, Keys, Refusal, flag};
 
 /// `COMMAND`
@@ -19,26 +14,31 @@ pub(in super::super) fn command(
 }
 
 /// `COMMAND COUNT`
-pub(in super::super) fn count(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
-    writer.number(commands().count() as i64);
+pub(in super::super) fn count(
+    session: &mut Session,
+    _: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), Refusal> {
+    writer.number(commands(session.catalog).count() as i64);
     Ok(())
 }
 
 /// `COMMAND INFO [command-name [command-name ...]]`
 pub(in super::super) fn info(
-    _: &mut Session,
+    session: &mut Session,
     args: Args<'_>,
     writer: &mut Writer<'_>,
 ) -> Result<(), Refusal> {
+    let catalog = session.catalog;
     if args.is_empty() {
-        writer.list(commands().count());
-        commands().for_each(|row| describe(writer, row));
+        writer.list(commands(catalog).count());
+        commands(catalog).for_each(|about| describe(writer, catalog, about));
         return Ok(());
     }
     writer.list(args.count());
     for name in args {
-        match rows::find(name) {
-            Some(found) => describe(writer, found.row),
+        match catalog.find(name) {
+            Some(found) => describe(writer, catalog, found.about),
             None => writer.nil(),
         }
     }
@@ -47,23 +47,24 @@ pub(in super::super) fn info(
 
 /// `COMMAND DOCS [command-name [command-name ...]]`
 pub(in super::super) fn docs(
-    _: &mut Session,
+    session: &mut Session,
     args: Args<'_>,
     writer: &mut Writer<'_>,
 ) -> Result<(), Refusal> {
-    let wanted: Vec<Row> = if args.is_empty() {
-        commands().collect()
+    let catalog = session.catalog;
+    let wanted: Vec<&About> = if args.is_empty() {
+        commands(catalog).collect()
     } else {
-        args.filter_map(|name| rows::find(name).map(|found| found.row)).collect()
+        args.filter_map(|name| catalog.find(name).map(|found| found.about)).collect()
     };
     writer.map(wanted.len());
-    wanted.iter().for_each(|row| document(writer, *row));
+    wanted.iter().for_each(|about| document(writer, catalog, about));
     Ok(())
 }
 
 /// `COMMAND LIST [FILTERBY MODULE module-name|ACLCAT category|PATTERN pattern]`
 pub(in super::super) fn list(
-    _: &mut Session,
+    session: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
 ) -> Result<(), Refusal> {
@@ -72,16 +73,22 @@ pub(in super::super) fn list(
         (Some(by), Some(kind), Some(value), None) if is(by, "filterby") => Some((kind, value)),
         _ => return Err(Refusal::Syntax),
     };
+    let catalog = session.catalog;
     let kept: Vec<&About> = match filter {
-        None => commands().map(Row::about).collect(),
+        None => commands(catalog).collect(),
         Some((kind, _)) if is(kind, "module") => Vec::new(),
         Some((kind, category)) if is(kind, "aclcat") => {
             let belongs = |about: &&About| categories(about).iter().any(|known| is(category, &known[1..]));
-            commands().map(Row::about).filter(belongs).collect()
+            commands(catalog).filter(belongs).collect()
         }
         Some((kind, pattern)) if is(kind, "pattern") => {
             let pattern = pattern.to_ascii_lowercase();
-            Row::all().map(Row::about).filter(|about| kv::matches(&pattern, about.name.as_bytes())).collect()
+            catalog
+                .abouts()
+                .iter()
+                .copied()
+                .filter(|about| kv::matches(&pattern, about.name.as_bytes()))
+                .collect()
         }
         Some(_) => return Err(Refusal::Syntax),
     };
@@ -92,18 +99,20 @@ pub(in super::super) fn list(
 
 /// `COMMAND GETKEYS command [arg [arg ...]]`
 pub(in super::super) fn getkeys(
-    _: &mut Session,
+    session: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
 ) -> Result<(), Refusal> {
     let name = args.next().ok_or(Refusal::Syntax)?;
     let words: Vec<&[u8]> = std::iter::once(name).chain(args).collect();
-    rows::find(name).ok_or_else(|| other("ERR Invalid command specified"))?;
+    session.catalog.find(name).ok_or_else(|| other("ERR Invalid command specified"))?;
     let mut bulks = Vec::new();
     words[1..].iter().for_each(|word| kv::push_bulk(&mut bulks, word));
-    let found = rows::judge(&Words { count: words.len(), name, bulks: &bulks }, None)
+    let found = session
+        .catalog
+        .judge(&Words { count: words.len(), name, bulks: &bulks }, None)
         .map_err(|_| other("ERR Invalid number of arguments specified for command"))?;
-    let (first, last, step) = positions(found.row.about());
+    let (first, last, step) = positions(found.about);
     if first == 0 {
         return Err(other("ERR The command has no key arguments"));
     }
@@ -116,14 +125,8 @@ pub(in super::super) fn getkeys(
 }
 
 /// The commands that are not subcommands of others.
-fn commands() -> impl Iterator<Item = Row> {
-    Row::all().filter(|row| !row.about().name.contains('|'))
-}
-
-fn subcommands(row: Row) -> Vec<Row> {
-    let container = row.about().name;
-    let belongs = |name: &str| name.split_once('|').is_some_and(|(first, _)| first == container);
-    Row::all().filter(|row| belongs(row.about().name)).collect()
+fn commands(catalog: &Catalog) -> impl Iterator<Item = &'static About> {
+    catalog.abouts().iter().copied().filter(|about| !about.name.contains('|'))
 }
 
 /// The words that are keys: the first of them, the last (counted from the end when negative), and every how many.
@@ -166,8 +169,7 @@ fn categories(about: &About) -> Vec<String> {
 }
 
 /// One command as COMMAND INFO has it.
-fn describe(writer: &mut Writer<'_>, row: Row) {
-    let about = row.about();
+fn describe(writer: &mut Writer<'_>, catalog: &Catalog, about: &About) {
     let (first, last, step) = positions(about);
     writer.list(10);
     writer.bulk(about.name.as_bytes());
@@ -180,15 +182,14 @@ fn describe(writer: &mut Writer<'_>, row: Row) {
     categories.iter().for_each(|category| writer.word(category));
     writer.list(0);
     writer.list(0);
-    let subcommands = subcommands(row);
+    let subcommands = catalog.subcommands(about);
     writer.list(subcommands.len());
-    subcommands.into_iter().for_each(|row| describe(writer, row));
+    subcommands.into_iter().for_each(|about| describe(writer, catalog, about));
 }
 
 /// One command as COMMAND DOCS has it.
-fn document(writer: &mut Writer<'_>, row: Row) {
-    let about = row.about();
-    let (arguments, subcommands) = (syntax::parse(about.syntax), subcommands(row));
+fn document(writer: &mut Writer<'_>, catalog: &Catalog, about: &About) {
+    let (arguments, subcommands) = (syntax::parse(about.syntax), catalog.subcommands(about));
     writer.bulk(about.name.as_bytes());
     writer.map(3 + usize::from(!arguments.is_empty()) + usize::from(!subcommands.is_empty()));
     for (field, value) in [("summary", about.summary), ("since", about.since), ("group", about.group)] {
@@ -202,6 +203,6 @@ fn document(writer: &mut Writer<'_>, row: Row) {
     if !subcommands.is_empty() {
         writer.bulk(b"subcommands");
         writer.map(subcommands.len());
-        subcommands.into_iter().for_each(|row| document(writer, row));
+        subcommands.into_iter().for_each(|about| document(writer, catalog, about));
     }
 }

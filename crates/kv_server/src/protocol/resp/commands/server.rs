@@ -5,7 +5,6 @@ use crate::{
     limits::LONGEST_SLEEP,
     output::Output,
     protocol::resp::{
-        rows::Row,
         session::{Session, Trouble},
         write::Writer,
     },
@@ -243,8 +242,9 @@ fn about_stats(session: &Session) -> String {
 }
 
 fn about_commands(session: &Session) -> String {
-    let calls = Row::all().zip(session.server.stats.calls()).filter(|(_, calls)| *calls > 0);
-    calls.map(|(row, calls)| format!("cmdstat_{}:calls={calls}\r\n", row.about().name)).collect()
+    let calls = session.catalog.abouts().iter().zip(session.server.stats.calls());
+    let called = calls.filter(|(_, calls)| *calls > 0);
+    called.map(|(about, calls)| format!("cmdstat_{}:calls={calls}\r\n", about.name)).collect()
 }
 
 /// The keys of all nodes.

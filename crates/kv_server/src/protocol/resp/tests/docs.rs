@@ -1,6 +1,7 @@
 //! docs/commands.md says what the tables say. When it does not, it is written anew, for a person to look at and commit.
 
-use crate::protocol::resp::Row;
+use crate::protocol::resp::catalog;
+use kv::About;
 use std::{collections::BTreeMap, fmt::Write, fs};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md");
@@ -14,15 +15,14 @@ Written by kv_server's tests from the tables of commands, in `crates/kv/src/comm
 ";
 
 fn document() -> String {
-    let mut groups: BTreeMap<&str, BTreeMap<&str, Row>> = BTreeMap::new();
-    for row in Row::all() {
-        groups.entry(row.about().group).or_default().insert(row.about().name, row);
+    let mut groups: BTreeMap<&str, BTreeMap<&str, &About>> = BTreeMap::new();
+    for about in catalog().abouts() {
+        groups.entry(about.group).or_default().insert(about.name, about);
     }
     let mut text = HEAD.to_owned();
-    for (group, rows) in groups {
+    for (group, abouts) in groups {
         let _ = write!(text, "\n## {group}\n\n| Command | Since | What it does |\n|---|---|---|\n");
-        for row in rows.values() {
-            let about = row.about();
+        for about in abouts.values() {
             let written = format!("{} {}", about.name.to_uppercase().replace('|', " "), about.syntax);
             let written = written.trim().replace('|', "\\|");
             let _ = writeln!(text, "| `{written}` | {} | {} |", about.since, about.summary);

@@ -1,0 +1,166 @@
+//! What commands there are, by name and by number, and whether one is called as it should be. What they do stands in `rows`.
+
+use super::{parse::Words, split};
+use kv::{About, Refusal};
+use std::collections::HashMap;
+
+/// All commands that a Redis client may use.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    abouts: Vec<&'static About>,
+    by_name: HashMap<&'static [u8], Found>,
+}
+
+/// A command of the catalog.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) about: &'static About,
+    /// Its place among all commands.
+    pub(super) number: usize,
+    /// Whether the second word of the command says what it does.
+    has_subcommands: bool,
+    /// Whether the command is the second word of another one.
+    is_subcommand: bool,
+}
+
+/// Bytes that the longest name of a command may have.
+const LONGEST_NAME: usize = 32;
+
+/// Bytes of an unknown command that are said again in the error.
+const QUOTED_BYTES: usize = 128;
+
+impl Catalog {
+    /// The commands in this order.
+    pub(super) fn new(abouts: Vec<&'static About>) -> Catalog {
+        let found = |(number, about): (usize, &&'static About)| {
+            let belongs = |other: &&About| container(other) == Some(about.name);
+            let (has_subcommands, is_subcommand) = (abouts.iter().any(belongs), container(about).is_some());
+            (about.name.as_bytes(), Found { about, number, has_subcommands, is_subcommand })
+        };
+        let by_name = abouts.iter().enumerate().map(found).collect();
+        Catalog { abouts, by_name }
+    }
+
+    /// What the world is told about all commands, subcommands among them.
+    pub(crate) fn abouts(&self) -> &[&'static About] {
+        &self.abouts
+    }
+
+    /// The subcommands of a command.
+    pub(super) fn subcommands(&self, about: &About) -> Vec<&'static About> {
+        self.abouts.iter().copied().filter(|other| container(other) == Some(about.name)).collect()
+    }
+
+    /// The command of this name, which may be in any case; a subcommand's is `client|id`.
+    pub(super) fn find(&self, name: &[u8]) -> Option<Found> {
+        let mut lower = [0; LONGEST_NAME];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        self.by_name.get(&*lower).copied()
+    }
+
+    /// The command that is asked for, with as many words as it wants; or why there is none, in Redis's words. It is
+    /// looked for only when it is not the last one again.
+    pub(super) fn judge(&self, words: &Words<'_>, last: Option<Found>) -> Result<Found, Refusal> {
+        let same = |found: &Found| words.name.eq_ignore_ascii_case(found.about.name.as_bytes());
+        let found = last.filter(same).or_else(|| self.find(words.name)).filter(|found| !found.is_subcommand);
+        let found = found.ok_or_else(|| unknown(words))?;
+        let found = match found.has_subcommands.then(|| words.args().next()).flatten() {
+            Some(word) => self.subcommand(found.about.name, word)?,
+            None => found,
+        };
+        let About { arity, name, .. } = *found.about;
+        let wanted = arity.unsigned_abs() as usize;
+        if words.count == wanted || (arity < 0 && words.count > wanted) {
+            Ok(found)
+        } else {
+            Err(Refusal::Arity(name.to_owned()))
+        }
+    }
+
+    fn subcommand(&self, container: &str, word: &[u8]) -> Result<Found, Refusal> {
+        self.find(&[container.as_bytes(), b"|", word].concat()).ok_or_else(|| {
+            let (word, container) = (quoted(word), container.to_ascii_uppercase());
+            Refusal::Other(format!("ERR unknown subcommand '{word}'. Try {container} HELP."))
+        })
+    }
+}
+
+impl Found {
+    /// The words of the command, less the one that chose among subcommands.
+    pub(super) fn own<'a>(&self, words: &Words<'a>) -> Words<'a> {
+        if !self.is_subcommand {
+            return *words;
+        }
+        let bulks = split::cut(words.bulks).map_or(words.bulks, |(_, rest)| rest);
+        Words { count: words.count - 1, bulks, ..*words }
+    }
+}
+
+/// The command that a subcommand belongs to.
+fn container(about: &About) -> Option<&'static str> {
+    about.name.split_once('|').map(|(container, _)| container)
+}
+
+fn unknown(words: &Words<'_>) -> Refusal {
+    let mut args = String::new();
+    for word in words.args() {
+        if args.len() >= QUOTED_BYTES {
+            break;
+        }
+        let room = QUOTED_BYTES - args.len();
+        args.push_str(&format!("'{}' ", quoted(&word[..word.len().min(room)])));
+    }
+    Refusal::Other(format!("ERR unknown command '{}', with args beginning with: {args}", quoted(words.name)))
+}
+
+/// The start of a word that is not known.
+fn quoted(word: &[u8]) -> String {
+    String::from_utf8_lossy(&word[..word.len().min(QUOTED_BYTES)]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::resp::catalog;
+
+    fn judged(line: &str) -> Result<&'static str, String> {
+        let mut words = line.split(' ');
+        let name = words.next().expect("a name").as_bytes();
+        let (mut bulks, mut count) = (Vec::new(), 1);
+        for word in words {
+            kv::push_bulk(&mut bulks, word.as_bytes());
+            count += 1;
+        }
+        let found = catalog().judge(&Words { count, name, bulks: &bulks }, None);
+        found.map(|found| found.about.name).map_err(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_once() {
+        assert_eq!(judged("GeT milk"), Ok("get"));
+        assert_eq!(judged("client Id"), Ok("client|id"));
+        let names: Vec<_> = catalog().abouts().iter().map(|about| about.name).collect();
+        assert!(names.iter().enumerate().all(|(number, name)| {
+            catalog().find(name.as_bytes()).is_some_and(|found| found.number == number)
+        }));
+    }
+
+    #[test]
+    fn refusals_are_in_rediss_words() {
+        let unknown = "ERR unknown command 'client|id', with args beginning with: ";
+        assert_eq!(judged("client|id"), Err(unknown.into()));
+        for (line, refusal) in [
+            ("get", "ERR wrong number of arguments for 'get' command"),
+            ("get a b", "ERR wrong number of arguments for 'get' command"),
+            ("client", "ERR wrong number of arguments for 'client' command"),
+            ("CLIENT id 1", "ERR wrong number of arguments for 'client|id' command"),
+            ("client foo", "ERR unknown subcommand 'foo'. Try CLIENT HELP."),
+            ("foo", "ERR unknown command 'foo', with args beginning with: "),
+            ("foo a b", "ERR unknown command 'foo', with args beginning with: 'a' 'b' "),
+        ] {
+            assert_eq!(judged(line), Err(refusal.to_owned()), "{line}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! One client's conversation: cuts the input into a batch of requests, and has done one by one what is no plain request.
+
+use super::{
+    alone,
+    catalog::Found,
+    listing,
+    merge::Merger,
+    parse::{Allowed, Broken, Cut, Parser, Words},
+    requests::{self, Requests},
+    rows::{self, Row},
+    session::Session,
+    split::Parts,
+    write::Writer,
+};
+use crate::{
+    clients::Client, input::Input, limits::BATCH_REQUESTS, output::Output, protocol::Progress, router,
+    server::Server,
+};
+use kv::Request;
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+/// What a conversation holds between two batches.
+pub(crate) struct Conversation {
+    session: Session,
+    parser: Parser,
+    /// The command of the last request, which the next one most often names again.
+    last: Option<Found>,
+}
+
+/// What follows the requests of a batch.
+enum Next<'a> {
+    More,
+    Starved,
+    /// A command that is answered by itself.
+    Alone(Words<'a>),
+    Broken(Broken),
+}
+
+impl Conversation {
+    /// A conversation that has not begun.
+    pub(crate) fn new(server: Arc<Server>, client: Arc<Client>) -> Conversation {
+        let session = Session::new(server, client, rows::catalog());
+        Conversation { session, parser: Parser::default(), last: None }
+    }
+
+    /// Whether the client waits for messages, and so may be silent itself.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        self.session.is_subscribed()
+    }
+
+    /// Answers one batch of what the input holds.
+    pub(crate) async fn answer(
+        &mut self,
+        input: &mut Input,
+        output: &mut Output<'_>,
+    ) -> io::Result<Progress> {
+        let mut merger = Merger::new(self.session.version);
+        let (left, long, taken, next) = {
+            let mut requests = Requests::new();
+            let (taken, next) = self.gather(input.unread(), &mut requests, &mut merger);
+            let take = |bytes: &mut Vec<u8>, request: &Request<'_>, outcome: router::Outcome<'_>| {
+                merger.take(bytes, request, outcome)
+            };
+            let done = router::answer_here(&self.session.server.cluster, &requests, output, take);
+            let long = merger.long.take().map(|part| (requests[done - 1].bucket, part));
+            // Empty, and so without an allocation, when all was answered here.
+            (Vec::from(&requests[done..]), long, taken, next)
+        };
+        if let Some((bucket, part)) = long {
+            Box::pin(listing::list(&self.session, bucket, part, output)).await?;
+        }
+        if !left.is_empty() {
+            Box::pin(requests::answer(&self.session, &left, &mut merger, output)).await?;
+        }
+        let progress = match next {
+            Next::More => Progress::More,
+            Next::Starved => Progress::Starved,
+            Next::Alone(words) => Box::pin(alone::answer(&mut self.session, words, output)).await?,
+            Next::Broken(broken) => {
+                self.session.writer(output).error(&format!("ERR Protocol error: {broken}"));
+                Progress::Close
+            }
+        };
+        input.consume(taken);
+        Ok(progress)
+    }
+
+    /// Waits for messages to this client and renders all that have come. `false`: it did not keep up, and the
+    /// conversation is over. Without a subscription it waits for ever.
+    pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
+        self.session.topics.next(&mut Writer::new(output, self.session.version)).await
+    }
+
+    /// Splits the leading commands of the input into requests, up to the first one that is to be answered alone.
+    /// Returns the bytes that they and what follows took, and what follows.
+    fn gather<'a>(
+        &mut self,
+        input: &'a [u8],
+        requests: &mut Requests<'a>,
+        merger: &mut Merger,
+    ) -> (usize, Next<'a>) {
+        let server = &self.session.server;
+        let allowed = Allowed {
+            bulk_bytes: server.bulk_bytes.load(Relaxed),
+            request_bytes: server.limits.request_bytes,
+        };
+        self.session.client.heard.store(kv::now(), Relaxed);
+        let plain = self.session.is_plain();
+        let (mut taken, mut calls, mut lists) = (0, 0, false);
+        let next = loop {
+            let (words, size) = match self.parser.cut(&input[taken..], allowed) {
+                Ok(Cut::Words(words, size)) => (words, size),
+                Ok(Cut::Nothing(size)) => {
+                    taken += size;
+                    continue;
+                }
+                Ok(Cut::Partial) => break Next::Starved,
+                Err(broken) => break Next::Broken(broken),
+            };
+            let parts = if plain { self.parts(&words, &mut calls) } else { None };
+            match parts {
+                // What would change a bucket that is being listed waits for the end of the list.
+                Some(parts) if lists && !parts.is_read() => break Next::More,
+                Some(parts) if parts.left() <= requests.remaining_capacity() => {
+                    calls += 1;
+                    lists |= parts.may_be_long();
+                    merger.expect(&parts);
+                    requests.extend(parts);
+                }
+                // It is cut off again for the next batch.
+                Some(parts) if parts.left() <= BATCH_REQUESTS => break Next::More,
+                _ => {
+                    taken += size;
+                    break Next::Alone(words);
+                }
+            }
+            taken += size;
+        };
+        self.count(&mut calls);
+        (taken, next)
+    }
+
+    /// The requests that a command on buckets comes to; `None` when it is none, or is to be refused.
+    fn parts<'a>(&mut self, words: &Words<'a>, calls: &mut u64) -> Option<Parts<'a>> {
+        let found = self.session.catalog.judge(words, self.last).ok()?;
+        let Row::Bucket(command) = found.row() else { return None };
+        if self.last.is_none_or(|last| last.number != found.number) {
+            self.count(calls);
+            self.last = Some(found);
+        }
+        Parts::new(command, &found.own(words), &self.session.server.cluster).ok()
+    }
+
+    /// Notes so many calls of the last command.
+    fn count(&self, calls: &mut u64) {
+        if let Some(last) = self.last.filter(|_| *calls > 0) {
+            self.session.server.stats.called(last.number, std::mem::take(calls));
+        }
+    }
+}
