@@ -108,8 +108,8 @@ impl Error {
     }
 }
 
-/// A bucket's name for people.
-pub(crate) fn shown(name: &[u8]) -> String {
+/// A bucket's name for people: text as it is, and what is none escaped.
+pub fn shown(name: &[u8]) -> String {
     match std::str::from_utf8(name) {
         Ok(text) => text.escape_debug().to_string(),
         Err(_) => name.escape_ascii().to_string(),

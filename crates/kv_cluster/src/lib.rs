@@ -41,7 +41,7 @@ pub use buckets::Buckets;
 pub use cluster::{Cluster, Owner, Settings};
 pub use cookie::Cookie;
 pub use errand::Errand;
-pub use error::{Error, NodeNameError, RouteError};
+pub use error::{Error, NodeNameError, RouteError, shown};
 pub use events::{NodeEvent, NodeStatus};
 pub use limits::FRAME_BYTES;
 pub use local::Heartbeat;

@@ -2,7 +2,7 @@
 
 use super::write::{Version, Writer};
 use kv::{Refusal, Reply};
-use kv_cluster::Error;
+use kv_cluster::{Error, shown};
 
 /// Renders what became of one request.
 pub(super) fn outcome(writer: &mut Writer<'_>, bucket: &[u8], outcome: Result<Reply<'_>, Error>) {
@@ -50,7 +50,7 @@ pub(super) fn reply(writer: &mut Writer<'_>, bucket: &[u8], answer: &Reply<'_>) 
         Reply::Long(_) => unreachable!("it is listed page by page instead"),
         Reply::NoKey | Reply::NoBucket => writer.nil(),
         Reply::Refused(refusal) => writer.error(&refusal.to_string()),
-        Reply::Crashed => writer.error(&format!("ERR bucket \"{}\" crashed", bucket.escape_ascii())),
+        Reply::Crashed => writer.error(&format!("ERR bucket \"{}\" crashed", shown(bucket))),
         Reply::Restarting => writer.error("LOADING the store is restarting: ask again in a moment"),
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn print(output: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Prints bytes in quotes, with what cannot stand on a line escaped.
-pub(super) fn print_quoted(output: &mut Vec<u8>, bytes: &[u8]) {
+fn print_quoted(output: &mut Vec<u8>, bytes: &[u8]) {
     output.push(b'"');
     for &byte in bytes {
         match byte {

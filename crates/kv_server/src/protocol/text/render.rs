@@ -2,6 +2,7 @@
 
 use super::quote;
 use kv::{Change, End, Event, Refusal, Reply};
+use kv_cluster::shown;
 
 /// Renders the reply to one request.
 pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
@@ -80,11 +81,7 @@ pub(super) fn event(output: &mut Vec<u8>, event: &Event) {
 
 /// Renders an error that names a bucket.
 fn about_bucket(output: &mut Vec<u8>, before: &str, bucket: &[u8], after: &str) {
-    output.extend_from_slice(b"ERROR ");
-    output.extend_from_slice(before.as_bytes());
-    quote::print_quoted(output, bucket);
-    output.extend_from_slice(after.as_bytes());
-    output.extend_from_slice(b"\r\n");
+    error(output, &format!("{before}\"{}\"{after}", shown(bucket)));
 }
 
 /// Renders one error line: what went wrong, and what to do.
@@ -92,4 +89,21 @@ pub(super) fn error(output: &mut Vec<u8>, what: &str) {
     output.extend_from_slice(b"ERROR ");
     output.extend_from_slice(what.as_bytes());
     output.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_an_error_is_text_or_escaped() {
+        for (bucket, line) in [
+            ("Einkauf-ü".as_bytes(), "ERROR bucket \"Einkauf-ü\" crashed\r\n"),
+            (b"\xff\"\n", "ERROR bucket \"\\xff\\\"\\n\" crashed\r\n"),
+        ] {
+            let mut output = Vec::new();
+            reply(&mut output, bucket, &Reply::Crashed);
+            assert_eq!(String::from_utf8(output).as_deref(), Ok(line));
+        }
+    }
 }
