@@ -82,7 +82,7 @@ impl Client {
 
     /// Shows that nothing is on its way but the answer to this very question.
     pub fn in_step(&mut self) {
-        assert_eq!(self.ask("PING"), "PONG", "something came that nobody asked for");
+        assert_eq!(self.ask("PING"), "+PONG", "something came that nobody asked for");
     }
 
     /// Waits until the node closes the connection, and returns what it still said.

@@ -102,5 +102,5 @@ fn a_cut_between_pipelined_requests_answers_each_of_them() {
     assert!(answers[0].starts_with("ERROR outcome unknown: "), "{answers:?}");
     assert_eq!(answers[1], "OK");
     assert!(answers[2].starts_with(&format!("ERROR node {BAR} is down")), "{answers:?}");
-    assert_eq!(answers[3], "PONG");
+    assert_eq!(answers[3], "+PONG");
 }

@@ -24,7 +24,7 @@ fn a_line_above_the_limit_gets_one_error(client: &mut Client) {
         client.send("\r\nPING\r\n");
         let error = client.line();
         assert!(error.starts_with("ERROR ") && error.contains("1048576"), "{error}");
-        assert_eq!(client.line(), "PONG");
+        assert_eq!(client.line(), "+PONG");
     }
 }
 

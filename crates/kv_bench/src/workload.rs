@@ -104,7 +104,7 @@ impl Workload {
         match (self.protocol, self.operation) {
             (Protocol::Text, Get | Hget) => format!("{value}\r\nOK\r\n"),
             (Protocol::Text, Set | Hset) => "OK\r\n".into(),
-            (Protocol::Text, Ping) => "PONG\r\n".into(),
+            (Protocol::Text, Ping) => "+PONG\r\n".into(),
             (Protocol::Resp, Get | Hget) => format!("${bytes}\r\n{value}\r\n"),
             (Protocol::Resp, Set) => "+OK\r\n".into(),
             (Protocol::Resp, Hset) => ":0\r\n".into(),

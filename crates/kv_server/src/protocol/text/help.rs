@@ -10,7 +10,7 @@ KEYS bucket              the bucket's keys, a line each\r
 SUBSCRIBE bucket         the bucket's changes, a line each, as they happen\r
 DROP bucket              end a bucket and all that it holds\r
 BUCKETS                  the names of all buckets on all nodes\r
-PING                     PONG\r
+PING                     +PONG, as Redis answers it\r
 QUIT                     close the connection\r
 OK\r
 ";

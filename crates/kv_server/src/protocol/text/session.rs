@@ -117,7 +117,7 @@ impl Session {
             Command::Buckets => self.buckets(output).await?,
             Command::Subscribe(bucket) => self.subscribe(bucket, output).await,
             Command::Help => output.bytes.extend_from_slice(HELP.as_bytes()),
-            Command::Ping => output.bytes.extend_from_slice(b"PONG\r\n"),
+            Command::Ping => output.bytes.extend_from_slice(b"+PONG\r\n"),
             Command::Unknown => output.bytes.extend_from_slice(b"UNKNOWN COMMAND\r\n"),
             Command::Http => return Ok(Progress::Close),
             Command::Quit => {
