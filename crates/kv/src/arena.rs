@@ -1,13 +1,17 @@
 //! The memory of a shard: blocks of bytes, named by 32-bit handles instead of 64-bit pointers.
 //!
 //! Blocks up to [`BLOCK_BYTES`] are cut from chunks in steps of [`GRANULE_BYTES`], one free list for each size;
-//! larger ones stand on their own. Chunks are handed out zeroed by the system and touched only as they fill.
+//! larger ones stand on their own. Chunks come zeroed from the system and are touched only as they fill; in large pages,
+//! where it has them, so that finding a block's page seldom costs a walk through the page tables.
 
 use crate::{
     Refusal,
     limits::{ARENA_GRANULES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
 };
 use arrayvec::ArrayVec;
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
+use memmap2::MmapMut;
 use std::{hint::black_box, ops::Range};
 
 /// The name of a block. Never 0, so that 0 can stand for "none".
@@ -32,7 +36,7 @@ impl From<Full> for Refusal {
 /// Blocks of bytes.
 #[derive(Debug)]
 pub(crate) struct Arena {
-    chunks: Vec<Box<[u8]>>,
+    chunks: Vec<MmapMut>,
     /// The first granule that was never handed out.
     fresh: u32,
     /// By size in granules: the head of a list that runs through the free blocks' first bytes.
@@ -177,10 +181,22 @@ impl Arena {
             return Err(Full);
         }
         if self.chunks.len() <= (start / CHUNK_GRANULES) as usize {
-            self.chunks.push(vec![0; CHUNK_BYTES].into_boxed_slice());
+            self.add_chunk()?;
         }
         self.fresh = start + size;
         Ok(start)
+    }
+
+    fn add_chunk(&mut self) -> Result<(), Full> {
+        let chunk = MmapMut::map_anon(CHUNK_BYTES).map_err(|_| Full)?;
+        // A large page is there as a whole or not at all: only a shard that has filled one chunk gets them. A system
+        // that has none is no worse off.
+        #[cfg(target_os = "linux")]
+        if !self.chunks.is_empty() {
+            let _ = chunk.advise(Advice::HugePage);
+        }
+        self.chunks.push(chunk);
+        Ok(())
     }
 
     fn allocate_large(&mut self, bytes: usize) -> Handle {

@@ -14,8 +14,8 @@ pub(crate) const GRANULE_BYTES: usize = 8;
 /// Bytes of the largest block that is cut from a chunk.
 pub(crate) const BLOCK_BYTES: usize = 32 * 1024;
 
-/// Bytes of a chunk.
-pub(crate) const CHUNK_BYTES: usize = 1024 * 1024;
+/// Bytes of a chunk: a large page of the common machines.
+pub(crate) const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
 /// Granules that an arena can name: 16 GiB, beside the blocks that stand on their own.
 pub(crate) const ARENA_GRANULES: u32 = 1 << 31;
