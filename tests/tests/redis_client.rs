@@ -1,0 +1,168 @@
+//! The Redis client of the Rust world, unchanged: on one node, and on two as if they were one.
+
+use redis::{Commands, Connection, RedisResult, Value};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use tests::{BAR, Pair, Release};
+
+/// Runs a conversation with a node of its own, then with one of two nodes.
+fn everywhere(conversation: impl Fn(&Release)) {
+    conversation(&Release::alone());
+    conversation(&Pair::start().foo);
+}
+
+/// A connection that speaks RESP2, or with `?protocol=resp3` RESP3.
+fn connect(node: &Release, parameters: &str) -> Connection {
+    let client = redis::Client::open(format!("redis://{}/{parameters}", node.clients())).expect("an address");
+    client.get_connection().expect("the node takes clients")
+}
+
+#[test]
+fn strings_hashes_and_their_times() {
+    everywhere(|node| {
+        for parameters in ["", "?protocol=resp3"] {
+            let mut client = connect(node, parameters);
+            () = client.flushall().unwrap();
+            () = client.set("stock", 5).unwrap();
+            assert_eq!(client.incr("stock", 2), Ok(7));
+            assert_eq!(client.get("nothing"), Ok(None::<String>));
+            () = client.hset_multiple("shopping", &[("milk", "1"), ("eggs", "3")]).unwrap();
+            let all: BTreeMap<String, i64> = client.hgetall("shopping").unwrap();
+            assert_eq!(all, BTreeMap::from([("eggs".into(), 3), ("milk".into(), 1)]));
+            assert_eq!(client.hincr("price", "milk", 1.5), Ok(1.5));
+            assert_eq!(client.expire("shopping", 100), Ok(true));
+            assert_eq!(client.ttl("shopping"), Ok(100));
+            assert_eq!(client.ttl("stock"), Ok(-1));
+            () = client.set_ex("apples", "red", 100).unwrap();
+            assert_eq!(client.persist("apples"), Ok(true));
+            assert_eq!(client.pexpire("apples", 1), Ok(true));
+            tests::wait_until("the key has expired", || client.exists("apples") == Ok(false));
+            let refused: RedisResult<String> = client.get("shopping");
+            assert_eq!(refused.unwrap_err().code(), Some("WRONGTYPE"));
+        }
+    });
+}
+
+#[test]
+fn keys_of_all_nodes_are_merged() {
+    everywhere(|node| {
+        let mut client = connect(node, "");
+        let names: BTreeSet<String> = ('a'..='z').map(|first| format!("{first}-bucket")).collect();
+        let pairs: Vec<(&String, usize)> = names.iter().zip(1..).collect();
+        () = client.mset(&pairs).unwrap();
+        assert_eq!(client.mget(&["n-bucket", "a-bucket", "missing"]), Ok((14, 1, None::<i64>)));
+        assert_eq!(redis::cmd("DBSIZE").query(&mut client), Ok(names.len()));
+        assert_eq!(client.keys("*"), Ok(names.clone()));
+        assert_eq!(client.keys("[ax]-*"), Ok(BTreeSet::from(["a-bucket".to_owned(), "x-bucket".into()])));
+        let walked: Vec<String> = client.scan().unwrap().map(|name| name.expect("a text")).collect();
+        assert_eq!(walked.len(), names.len(), "each once");
+        assert_eq!(BTreeSet::from_iter(walked), names);
+        assert_eq!(client.exists(&["a-bucket", "z-bucket", "missing"]), Ok(2));
+        assert_eq!(client.del(&["a-bucket", "z-bucket", "missing"]), Ok(2));
+        () = client.flushall().unwrap();
+        assert_eq!(redis::cmd("DBSIZE").query(&mut client), Ok(0));
+    });
+}
+
+#[test]
+fn a_transaction_is_refused_after_a_watched_key_has_changed() {
+    everywhere(|node| {
+        let (mut client, mut other) = (connect(node, ""), connect(node, "?protocol=resp3"));
+        for (disturbed, expected) in [(false, Some((1,))), (true, None)] {
+            () = client.del("stock").unwrap();
+            () = redis::cmd("WATCH").arg("stock").query(&mut client).unwrap();
+            if disturbed {
+                () = other.set("stock", 10).unwrap();
+            }
+            let done: RedisResult<Option<(i64,)>> =
+                redis::pipe().atomic().incr("stock", 1).query(&mut client);
+            assert_eq!(done, Ok(expected));
+        }
+        assert_eq!(client.get("stock"), Ok(10));
+    });
+}
+
+#[test]
+fn long_pipelines_are_answered_in_order() {
+    everywhere(|node| {
+        let mut client = connect(node, "");
+        let mut pipeline = redis::pipe();
+        for number in 0..1_000 {
+            // Every other bucket lives on the other node.
+            let bucket = if number % 2 == 0 { "apples" } else { "shopping" };
+            pipeline.hset(bucket, number, number).ignore().hget(bucket, number);
+        }
+        let answers: Vec<i64> = pipeline.query(&mut client).unwrap();
+        assert!(answers.into_iter().eq(0..1_000), "an answer out of order");
+        assert_eq!(client.hlen("apples"), Ok(500));
+    });
+}
+
+#[test]
+fn ten_megabytes_come_back_identical() {
+    everywhere(|node| {
+        let mut client = connect(node, "");
+        let value: Vec<u8> = (0..=u8::MAX).cycle().take(10_000_000).collect();
+        () = client.set("tea", &value).unwrap();
+        () = client.hset("apples", "big", &value).unwrap();
+        assert!(client.get::<_, Vec<u8>>("tea").unwrap() == value, "the string has changed");
+        assert!(client.hget::<_, _, Vec<u8>>("apples", "big").unwrap() == value, "the field has changed");
+    });
+}
+
+#[test]
+fn hello_changes_the_protocol() {
+    everywhere(|node| {
+        let mut client = connect(node, "");
+        () = client.hset("shopping", "milk", 1).unwrap();
+        let milk = || (Value::BulkString(b"milk".into()), Value::BulkString(b"1".into()));
+        let all = redis::cmd("HGETALL").arg("shopping").clone();
+        assert_eq!(all.query(&mut client), Ok(Value::Array(vec![milk().0, milk().1])));
+        let hello: HashMap<String, Value> = redis::cmd("HELLO").arg(3).query(&mut client).unwrap();
+        assert_eq!(hello["proto"], Value::Int(3));
+        assert_eq!(all.query(&mut client), Ok(Value::Map(vec![milk()])));
+    });
+}
+
+#[test]
+fn text_and_resp_see_each_others_writes() {
+    everywhere(|node| {
+        let (mut text, mut client) = (node.client(), connect(node, ""));
+        for bucket in ["apples", "shopping"] {
+            assert_eq!(text.ask(&format!("CREATE {bucket}")), "OK");
+            assert_eq!(client.key_type(bucket), Ok("hash".to_owned()));
+            text.put(bucket, "milk", "1");
+            assert_eq!(client.hget(bucket, "milk"), Ok(1));
+            () = client.hset(bucket, "eggs", 2).unwrap();
+            assert_eq!(text.get(bucket, "eggs"), "2");
+            // A bucket that CREATE made outlives its fields.
+            assert_eq!(client.hdel(bucket, &["milk", "eggs"]), Ok(2));
+            assert_eq!(client.exists(bucket), Ok(true));
+            () = client.del(bucket).unwrap();
+            assert_eq!(text.ask(&format!("GET {bucket} milk")), "NOT FOUND");
+        }
+    });
+}
+
+#[test]
+fn a_node_that_is_down_is_named_and_the_connection_stays() {
+    let mut pair = Pair::start();
+    let mut client = connect(&pair.foo, "");
+    () = client.mset(&[("apples", 1), ("shopping", 2)]).unwrap();
+    pair.bar.kill();
+    pair.wait_until_parted();
+    for command in [
+        vec!["GET", "shopping"],
+        vec!["DBSIZE"],
+        vec!["KEYS", "*"],
+        vec!["DEL", "shopping"],
+        vec!["FLUSHALL"],
+    ] {
+        let refused =
+            redis::cmd(command[0]).arg(&command[1..]).query::<Value>(&mut client).unwrap_err().to_string();
+        assert!(refused.contains(BAR) && refused.contains("is down"), "{command:?}: {refused}");
+    }
+    assert_eq!(client.get("apples"), Ok(1), "and nothing was flushed");
+    pair.start_bar_again();
+    pair.wait_until_linked();
+    assert_eq!(client.get("shopping"), Ok(None::<i64>));
+}

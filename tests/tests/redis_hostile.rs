@@ -1,0 +1,134 @@
+//! Bytes and clients that mean harm, or that only wait, cost little and leave the server serving.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+use tests::{Pair, Release, resp::command, wait_until};
+
+#[test]
+fn what_breaks_the_protocol_is_told_and_the_connection_closed() {
+    let mut node = Release::alone();
+    for (sent, told) in [
+        ("*1\r\n$1000000000000\r\n", "invalid bulk length"),
+        ("*1\r\n$-1\r\n", "invalid bulk length"),
+        ("*1\r\n$abc\r\n", "invalid bulk length"),
+        ("*2147483648\r\n", "invalid multibulk length"),
+        ("*99999999999999999999\r\n", "invalid multibulk length"),
+        ("*1048577\r\n", "invalid multibulk length"),
+        ("*abc\r\n", "invalid multibulk length"),
+        ("*1\r\n:1\r\n", "expected '$', got ':'"),
+        ("*1\r\nPING\r\n", "expected '$', got 'P'"),
+        ("*1\r\n$4\r\nPINGPING\r\n", "expected CRLF after a bulk string"),
+    ] {
+        let mut client = node.resp();
+        // What comes before is answered, what comes after is not.
+        client.send([&command(&["PING"]), sent.as_bytes(), &command(&["PING"])].concat());
+        let answer = client.until_closed();
+        assert_eq!(
+            answer,
+            format!(r"+PONG\r\n-ERR Protocol error: {}\r\n", told.escape_default()),
+            "{sent:?}"
+        );
+    }
+    for endless in ["*1", "*1\r\n$1"] {
+        let mut client = node.resp();
+        client.send([endless, &"1".repeat(64 * 1024)].concat());
+        let told = client.until_closed();
+        assert!(told.starts_with("-ERR Protocol error: "), "{told}");
+    }
+    assert!(node.is_running());
+    assert_eq!(node.resp().ask("PING"), r"+PONG\r\n");
+}
+
+#[test]
+fn a_browser_is_turned_away() {
+    let node = Release::alone();
+    let command = String::from_utf8(command(&["SET", "stolen", "1"])).unwrap();
+    for head in ["POST / HTTP/1.1\r\nHost: x\r\n\r\n", "Host: x\r\n"] {
+        let mut client = node.client();
+        client.send(format!("{head}{command}"));
+        client.until_closed();
+    }
+    assert_eq!(node.resp().ask("EXISTS stolen"), r":0\r\n");
+}
+
+#[test]
+fn words_up_to_the_limit_are_taken() {
+    let node = Release::alone();
+    let mut client = node.resp();
+    let mut words = vec!["DEL"; 1_048_576];
+    words[1] = "apples";
+    client.ask("SET apples 1");
+    client.command(&words);
+    assert_eq!(client.reply(), b":1\r\n");
+}
+
+#[test]
+fn a_client_that_takes_no_replies_is_not_read_from() {
+    const MEGABYTE: usize = 1024 * 1024;
+    const REQUESTS: usize = 1_000;
+    let pair = Pair::start();
+    for bucket in ["apples", "shopping"] {
+        let mut client = pair.foo.resp();
+        client.command(&[b"SET".as_slice(), bucket.as_bytes(), &vec![b'x'; MEGABYTE]]);
+        assert_eq!(client.reply(), b"+OK\r\n");
+        let before = memory(&pair.foo);
+        let mut slow = TcpStream::connect(pair.foo.clients()).unwrap();
+        slow.write_all(&command(&["GET", bucket]).repeat(REQUESTS)).unwrap();
+        slow.peek(&mut [0]).unwrap();
+        // Others are served meanwhile, and what is held for the slow one does not grow with what it asked for.
+        for _ in 0..100 {
+            client.ask("STRLEN shopping");
+        }
+        let after = memory(&pair.foo);
+        assert!(after < before + 64 * MEGABYTE, "{before} -> {after} bytes");
+        slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut reply = vec![0; 10 + MEGABYTE + 2];
+        for _ in 0..REQUESTS {
+            slow.read_exact(&mut reply).unwrap();
+            assert!(reply.starts_with(b"$1048576\r\nx"), "a reply is lost");
+        }
+    }
+}
+
+#[test]
+fn a_listener_that_falls_behind_is_let_go() {
+    let pair = Pair::start();
+    let before = memory(&pair.foo);
+    let mut slow = pair.foo.resp();
+    assert_eq!(slow.ask("SUBSCRIBE news"), r"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+    let mut speaking = pair.foo.resp();
+    let message = command(&[b"PUBLISH".as_slice(), b"news", &[b'x'; 10_000]]);
+    wait_until("nobody listens any more", || {
+        speaking.send(message.repeat(100));
+        (0..100).map(|_| speaking.reply()).any(|heard| heard == b":0\r\n")
+    });
+    let after = memory(&pair.foo);
+    assert!(after < before + 128 * 1024 * 1024, "{before} -> {after} bytes");
+    slow.until_closed();
+}
+
+#[test]
+fn a_thousand_idle_connections_are_cheap() {
+    const CONNECTIONS: usize = 1_000;
+    let node = Release::alone();
+    let before = memory(&node);
+    let mut idle: Vec<_> = (0..CONNECTIONS).map(|_| node.resp()).collect();
+    for client in &mut idle {
+        assert_eq!(client.ask("PING"), r"+PONG\r\n");
+    }
+    let each = (memory(&node) - before) / CONNECTIONS;
+    // 10,000 of them may take 100 MB.
+    assert!(each < 10_000, "{each} bytes for each");
+}
+
+/// The memory that a node has of the machine, in bytes.
+fn memory(node: &Release) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("a running node");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says it");
+    let kilobytes = resident.trim().trim_end_matches(" kB").parse::<usize>();
+    kilobytes.expect("a number") * 1024
+}
