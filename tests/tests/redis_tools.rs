@@ -78,17 +78,7 @@ fn redis_benchmark_runs_through() {
     let Some(program) = tool("redis-benchmark") else { return };
     everywhere(|node| {
         let mut benchmark = at(node, &program);
-        benchmark.args([
-            "-q",
-            "-n",
-            "20000",
-            "-t",
-            "ping,set,get,incr,hset,mset",
-            "-P",
-            "16",
-            "-r",
-            "1000",
-        ]);
+        benchmark.args(["-q", "-n", "20000", "-t", "ping,set,get,incr,hset,mset", "-P", "16", "-r", "1000"]);
         let printed = said(&benchmark.output().unwrap());
         for test in ["PING_MBULK", "SET", "GET", "INCR", "HSET", "MSET (10 keys)"] {
             assert!(printed.contains(&format!("{test}: ")), "{printed}");
