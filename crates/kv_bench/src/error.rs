@@ -11,10 +11,12 @@ pub(crate) enum Error {
     Range { name: &'static str, least: u64, most: u64, given: u64 },
     #[error("{0} is no loopback address; a load generator is pointed at this machine alone")]
     NotLoopback(std::net::SocketAddr),
-    #[error(
-        "the server answered {got:?} where {expected:?} was due (are the keys there? --fill writes them)"
-    )]
+    #[error("--bucket must be letters and digits, not {0:?}")]
+    Bucket(String),
+    #[error("the server answered {got:?} where {expected:?} was due")]
     Reply { got: String, expected: String },
+    #[error("{program} did not come up: {why}")]
+    NotUp { program: String, why: String },
     #[error("the server closed a connection")]
     Closed,
     #[error("no reply for {0} seconds")]
@@ -23,6 +25,8 @@ pub(crate) enum Error {
     Histogram(String),
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("knows nothing of the kind")]
+    Unknown,
     #[error("interrupted")]
     Interrupted,
 }

@@ -10,7 +10,7 @@ mod ring;
 mod run;
 mod schedule;
 
-pub(crate) use fill::fill;
-pub(crate) use options::Load;
+pub(crate) use fill::{fill, write_all};
+pub(crate) use options::{Load, loopback};
 pub(crate) use report::Report;
 pub(crate) use run::run;

@@ -16,7 +16,7 @@ pub(crate) struct Load {
     pub(crate) workload: Workload,
     #[arg(long, default_value_t = 50)]
     pub(crate) connections: usize,
-    /// Write every key once before the measurement
+    /// Write every key once before the measurement; a read of a key that is not there ends it
     #[arg(long)]
     pub(crate) fill: bool,
     /// End after so many requests

@@ -55,7 +55,7 @@ impl Run {
             poll,
             connections,
             ring: Ring::build(&load.workload),
-            replies: Replies::to(&load.workload, load.workload.pipeline),
+            replies: Replies::to(&load.workload),
             schedule: None,
             latencies: latencies.map_err(|error| Error::Histogram(error.to_string()))?,
             left: load.batches(),

@@ -1,0 +1,19 @@
+//! `kv_bench compare`: our release beside whichever peers are installed, in turns, on the same core.
+
+mod memory;
+mod options;
+mod peer;
+mod round;
+mod table;
+
+pub(crate) use options::Compare;
+
+use crate::{cpu, error::Error, interrupt::Interrupt, machine};
+
+/// Compares what the flags ask for. Every process that it starts ends with it.
+pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {
+    compare.check()?;
+    cpu::pin(crate::limits::LOAD_CORE)?;
+    println!("{}\n", machine::describe());
+    if compare.memory { memory::run(compare, interrupt) } else { round::run(compare, interrupt) }
+}
