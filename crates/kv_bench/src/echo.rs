@@ -52,7 +52,9 @@ pub(crate) fn serve(echo: &Echo, interrupt: &Interrupt) -> Result<(), Error> {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             polled => polled.context("cannot wait for sockets")?,
         }
-        interrupt.check()?;
+        if interrupt.check().is_err() {
+            return Ok(());
+        }
         for event in &events {
             let token = event.token();
             if token == LISTENER {

@@ -22,11 +22,9 @@ pub(crate) enum Error {
     #[error("no reply for {0} seconds")]
     Silent(u64),
     #[error("cannot record latencies: {0}")]
-    Histogram(String),
+    Histogram(#[from] hdrhistogram::CreationError),
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("knows nothing of the kind")]
-    Unknown,
     #[error("interrupted")]
     Interrupted,
 }

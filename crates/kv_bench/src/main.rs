@@ -25,7 +25,16 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Load one server and report throughput, latency and CPU time per request
-    Load(load::Load),
+    Load {
+        #[command(flatten)]
+        plan: load::Plan,
+        /// Write every key once before the measurement; a read of a key that is not there ends it
+        #[arg(long)]
+        fill: bool,
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Answer batches of one size with canned replies: the limit of this machine
     Echo(echo::Echo),
     /// Start our release and its peers in turns and print how they compare
@@ -44,22 +53,33 @@ fn main() -> ExitCode {
 
 fn execute(command: Command, interrupt: &Interrupt) -> Result<(), Error> {
     match command {
-        Command::Load(options) => load(&options, interrupt),
+        Command::Load { plan, fill, json } => measure(&plan, fill, json, interrupt),
         Command::Echo(options) => echo::serve(&options, interrupt),
         Command::Compare(options) => compare::run(&options, interrupt),
     }
 }
 
-fn load(options: &load::Load, interrupt: &Interrupt) -> Result<(), Error> {
-    options.check()?;
-    if options.fill {
-        load::fill(options.address, &options.workload, interrupt)?;
+fn measure(plan: &load::Plan, fill: bool, json: bool, interrupt: &Interrupt) -> Result<(), Error> {
+    plan.check()?;
+    if fill {
+        load::fill(plan.address, &plan.workload, interrupt)?;
     }
-    let report = load::run(options, interrupt)?;
-    if options.json {
+    let report = load::run(plan, interrupt)?;
+    if json {
         println!("{}", serde_json::to_string_pretty(&report)?)
     } else {
         println!("{report}")
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
 }

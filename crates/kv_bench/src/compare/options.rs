@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     limits,
-    load::Load,
+    load::Plan,
     workload::{Operation, Protocol, Workload, in_range},
 };
 use clap::Args;
@@ -56,7 +56,7 @@ impl Compare {
         in_range("--buckets", 1, limits::KEYS, self.buckets)?;
         for pipeline in &self.pipelines {
             let address = SocketAddr::from(([127, 0, 0, 1], 0));
-            self.load(address, self.workload(Protocol::Resp, Operation::Get, *pipeline)).check()?;
+            self.plan(address, self.workload(Protocol::Resp, Operation::Get, *pipeline)).check()?;
         }
         Ok(())
     }
@@ -82,17 +82,15 @@ impl Compare {
     }
 
     /// One measurement of a workload, in a closed loop until `rate` is set.
-    pub(crate) fn load(&self, address: SocketAddr, workload: Workload) -> Load {
-        Load {
+    pub(crate) fn plan(&self, address: SocketAddr, workload: Workload) -> Plan {
+        Plan {
             address,
             workload,
             connections: self.connections,
-            fill: false,
             requests: None,
             seconds: Some(if self.quick { limits::QUICK_SECONDS } else { self.seconds }),
             rate: None,
             server_pid: None,
-            json: false,
         }
     }
 }

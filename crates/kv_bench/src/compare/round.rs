@@ -51,7 +51,10 @@ fn set_up(compare: &Compare, interrupt: &Interrupt) -> Result<(Vec<Server>, Vec<
         };
         let server = Server::start(&program, interrupt)?;
         for protocol in program.protocols() {
-            let name = format!("{version} {}", format!("{protocol:?}").to_lowercase());
+            let name = match program.protocols() {
+                [_] => version.clone(),
+                _ => format!("{version} {}", format!("{protocol:?}").to_lowercase()),
+            };
             match fill(compare, &server, *protocol, interrupt) {
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(error) => println!("left out: {name}: {error}"),
@@ -88,10 +91,10 @@ impl<'a> Lane<'a> {
     }
 
     fn load(&self, compare: &Compare, rate: Option<f64>, interrupt: &Interrupt) -> Result<Report, Error> {
-        let mut load = compare.load(self.server.address, self.workload.clone());
-        load.server_pid = Some(self.server.pid());
-        load.rate = rate;
-        load::run(&load, interrupt)
+        let mut plan = compare.plan(self.server.address, self.workload.clone());
+        plan.server_pid = Some(self.server.pid());
+        plan.rate = rate;
+        load::run(&plan, interrupt)
     }
 
     fn per_second(&self) -> f64 {

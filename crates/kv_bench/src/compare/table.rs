@@ -51,16 +51,16 @@ impl fmt::Display for Group {
         let head = format!("{operation}, {} at once", self.pipeline);
         writeln!(
             f,
-            "{head:<24} {:>11} {:>7} {:>6} {:>6} {:>8} {:>8} {:>7} {:>8}",
-            "per second", "CPU us", "user", "system", "x redis", "CPU x r.", "x echo", "p99 us"
+            "{head:<18} {:>11} {:>7} {:>6} {:>6} {:>8} {:>9} {:>7} {:>8}",
+            "per second", "CPU us", "user", "system", "of redis", "its CPU", "of echo", "p99 us"
         )?;
         for row in &self.rows {
             let speed =
                 |other: Option<&Row>| other.map_or(f64::NAN, |other| row.per_second / other.per_second);
             let cost = redis.map_or(f64::NAN, |redis| row.cpu_us() / redis.cpu_us());
-            write!(f, "{:<24} {:>11}", row.name, thousands(row.per_second))?;
+            write!(f, "{:<18} {:>11}", row.name, thousands(row.per_second))?;
             write!(f, " {:>7.3} {:>6.3} {:>6.3}", row.cpu_us(), row.user_us, row.system_us)?;
-            write!(f, " {} {} {}", cell(speed(redis), 8, 2), cell(cost, 8, 2), cell(speed(echo), 7, 2))?;
+            write!(f, " {} {} {}", cell(speed(redis), 8, 2), cell(cost, 9, 2), cell(speed(echo), 7, 2))?;
             write!(f, " {}", cell(row.p99_us, 8, 0))?;
             if row.load_was_bottleneck {
                 write!(f, "  the load was the bottleneck")?;

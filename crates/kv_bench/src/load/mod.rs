@@ -2,7 +2,7 @@
 
 mod connection;
 mod fill;
-mod options;
+mod plan;
 mod progress;
 mod replies;
 mod report;
@@ -11,6 +11,6 @@ mod run;
 mod schedule;
 
 pub(crate) use fill::{fill, write_all};
-pub(crate) use options::{Load, loopback};
+pub(crate) use plan::{Plan, loopback};
 pub(crate) use report::Report;
 pub(crate) use run::run;

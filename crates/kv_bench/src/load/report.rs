@@ -1,6 +1,6 @@
 //! What a measurement found, for people and as JSON.
 
-use super::Load;
+use super::Plan;
 use crate::{
     cpu::CpuTime,
     workload::{Operation, Protocol},
@@ -54,30 +54,30 @@ pub(crate) struct CpuPerRequest {
 
 impl Report {
     pub(crate) fn new(
-        load: &Load,
+        plan: &Plan,
         batches: u64,
         elapsed: Duration,
         own: CpuTime,
         server: Option<CpuTime>,
         latencies: &Histogram<u64>,
     ) -> Report {
-        let requests = batches * load.workload.pipeline as u64;
+        let requests = batches * plan.workload.pipeline as u64;
         let per_second = requests as f64 / elapsed.as_secs_f64();
         let busy = own.total().as_secs_f64() / elapsed.as_secs_f64();
         Report {
-            protocol: load.workload.protocol,
-            operation: load.workload.operation,
-            connections: load.connections,
-            pipeline: load.workload.pipeline,
-            rate: load.rate,
+            protocol: plan.workload.protocol,
+            operation: plan.workload.operation,
+            connections: plan.connections,
+            pipeline: plan.workload.pipeline,
+            rate: plan.rate,
             requests,
             seconds: elapsed.as_secs_f64(),
             per_second,
             latency_us: Latency::of(latencies),
             load_cpu_us: CpuPerRequest::of(own, requests),
             server_cpu_us: server.map(|server| CpuPerRequest::of(server, requests)),
-            load_was_bottleneck: load.rate.is_none() && busy > BUSY,
-            fell_behind: load.rate.is_some_and(|rate| per_second < rate * KEPT_UP),
+            load_was_bottleneck: plan.rate.is_none() && busy > BUSY,
+            fell_behind: plan.rate.is_some_and(|rate| per_second < rate * KEPT_UP),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The flags of `kv_bench load`.
+//! What one measurement is made of.
 
 use crate::{
     error::Error,
@@ -9,16 +9,13 @@ use clap::Args;
 use std::{net::SocketAddr, time::Duration};
 
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Load {
+pub(crate) struct Plan {
     #[arg(long, default_value = "127.0.0.1:4040")]
     pub(crate) address: SocketAddr,
     #[command(flatten)]
     pub(crate) workload: Workload,
     #[arg(long, default_value_t = 50)]
     pub(crate) connections: usize,
-    /// Write every key once before the measurement; a read of a key that is not there ends it
-    #[arg(long)]
-    pub(crate) fill: bool,
     /// End after so many requests
     #[arg(long)]
     pub(crate) requests: Option<u64>,
@@ -31,12 +28,9 @@ pub(crate) struct Load {
     /// Report the CPU time of this process per request
     #[arg(long)]
     pub(crate) server_pid: Option<u32>,
-    /// Print the report as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
-impl Load {
+impl Plan {
     /// Refuses other machines and numbers that are out of bounds.
     pub(crate) fn check(&self) -> Result<(), Error> {
         loopback(self.address)?;
