@@ -59,8 +59,8 @@ pub(crate) const SHOWN_BYTES: usize = 40;
 /// Rounds of a comparison.
 pub(crate) const ROUNDS: u64 = 1_000;
 
-/// Seconds of a measurement of a quick comparison.
-pub(crate) const QUICK_SECONDS: f64 = 0.5;
+/// A measurement of a quick comparison.
+pub(crate) const QUICK_RUN: Duration = Duration::from_millis(500);
 
 /// The core of the servers, as taskset takes it, and the core of the load.
 pub(crate) const SERVER_CORE: &str = "0";

@@ -35,6 +35,11 @@ impl Operation {
     }
 }
 
+/// A protocol or an operation as its flag spells it.
+pub(crate) fn name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().into())
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Workload {
     #[arg(long, default_value = "resp")]
@@ -78,8 +83,8 @@ impl Workload {
     pub(crate) fn arguments(&self) -> [String; 7] {
         let Workload { protocol, operation, pipeline, keys, key_bytes, value_bytes, bucket } = self;
         [
-            format!("--protocol={protocol:?}").to_lowercase(),
-            format!("--operation={operation:?}").to_lowercase(),
+            format!("--protocol={}", name(protocol)),
+            format!("--operation={}", name(operation)),
             format!("--pipeline={pipeline}"),
             format!("--keys={keys}"),
             format!("--key-bytes={key_bytes}"),

@@ -2,7 +2,8 @@
 
 use super::{
     Compare,
-    peer::{Program, Server, knows},
+    peer::{Program, knows},
+    server::Server,
     table::thousands,
 };
 use crate::{

@@ -3,11 +3,11 @@
 use crate::{
     error::Error,
     limits,
-    load::Plan,
+    load::{self, Plan},
     workload::{Operation, Protocol, Workload, in_range},
 };
 use clap::Args;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Compare {
@@ -17,8 +17,8 @@ pub(crate) struct Compare {
     #[arg(long, default_value_t = 5)]
     rounds: u64,
     /// Seconds of one measurement
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
+    #[arg(long, default_value = "2", value_parser = load::seconds)]
+    seconds: Duration,
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
     pipelines: Vec<usize>,
     #[arg(long, value_delimiter = ',', default_values = ["hget", "hset", "get", "set"])]
@@ -88,7 +88,7 @@ impl Compare {
             workload,
             connections: self.connections,
             requests: None,
-            seconds: Some(if self.quick { limits::QUICK_SECONDS } else { self.seconds }),
+            seconds: Some(if self.quick { limits::QUICK_RUN } else { self.seconds }),
             rate: None,
             server_pid: None,
         }

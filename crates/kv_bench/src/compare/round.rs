@@ -2,14 +2,15 @@
 
 use super::{
     Compare,
-    peer::{Program, Server, knows},
-    table::{Group, Row, median},
+    peer::{Program, knows},
+    server::Server,
+    table::{Group, LEGEND, Row, median},
 };
 use crate::{
     error::Error,
     interrupt::Interrupt,
     load::{self, Report},
-    workload::{Operation, Protocol, Workload},
+    workload::{Operation, Protocol, Workload, name},
 };
 
 /// A server as one protocol shows it.
@@ -23,6 +24,7 @@ struct Contender {
 /// Starts and fills everything, then prints one group of rows per operation and batch size.
 pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {
     let (servers, contenders) = set_up(compare, interrupt)?;
+    println!("{LEGEND}\n");
     for operation in &compare.operations {
         for pipeline in compare.pipelines() {
             let echo = compare.workload(Protocol::Resp, *operation, *pipeline);
@@ -51,14 +53,16 @@ fn set_up(compare: &Compare, interrupt: &Interrupt) -> Result<(Vec<Server>, Vec<
         };
         let server = Server::start(&program, interrupt)?;
         for protocol in program.protocols() {
-            let name = match program.protocols() {
+            let contender = match program.protocols() {
                 [_] => version.clone(),
-                _ => format!("{version} {}", format!("{protocol:?}").to_lowercase()),
+                _ => format!("{version} {}", name(protocol)),
             };
             match fill(compare, &server, *protocol, interrupt) {
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
-                Err(error) => println!("left out: {name}: {error}"),
-                Ok(()) => contenders.push(Contender { name, protocol: *protocol, server: servers.len() }),
+                Err(error) => println!("left out: {contender}: {error}"),
+                Ok(()) => {
+                    contenders.push(Contender { name: contender, protocol: *protocol, server: servers.len() })
+                }
             }
         }
         servers.push(server);
@@ -90,7 +94,7 @@ impl<'a> Lane<'a> {
         Lane { name, server, workload, reports: Vec::new(), paced: Vec::new() }
     }
 
-    fn load(&self, compare: &Compare, rate: Option<f64>, interrupt: &Interrupt) -> Result<Report, Error> {
+    fn load(&self, compare: &Compare, rate: Option<u64>, interrupt: &Interrupt) -> Result<Report, Error> {
         let mut plan = compare.plan(self.server.address, self.workload.clone());
         plan.server_pid = Some(self.server.pid());
         plan.rate = rate;
@@ -99,6 +103,11 @@ impl<'a> Lane<'a> {
 
     fn per_second(&self) -> f64 {
         median(self.reports.iter().map(|report| report.per_second))
+    }
+
+    /// Requests per second that leave it half of its time.
+    fn half(&self) -> u64 {
+        (self.per_second() / 2.0).max(1.0) as u64
     }
 
     fn row(&self) -> Row {
@@ -132,7 +141,7 @@ fn measure(
     let paced_rounds = if compare.skip_latency { 0 } else { compare.rounds() };
     for _ in 0..paced_rounds {
         for lane in &mut *lanes {
-            lane.paced.push(lane.load(compare, Some(lane.per_second() / 2.0), interrupt)?);
+            lane.paced.push(lane.load(compare, Some(lane.half()), interrupt)?);
         }
     }
     Ok(Group { operation, pipeline, rows: lanes.iter().map(Lane::row).collect() })

@@ -1,6 +1,6 @@
 //! The table of medians and ratios.
 
-use crate::workload::Operation;
+use crate::workload::{Operation, name};
 use std::fmt;
 
 /// One operation at one batch size.
@@ -32,6 +32,12 @@ impl Row {
     }
 }
 
+/// What the columns of every group say.
+pub(crate) const LEGEND: &str = "\
+Medians of all rounds. CPU: of the server, per request, user and system; its CPU: the same as a share of redis's.
+of redis, of echo: requests per second as a share of theirs; the echo is asked in RESP and is this machine's limit.
+p99: from the intended time of sending, at half of each one's own maximum.";
+
 /// The middle value, or the mean of the two in the middle; not a number of nothing.
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
@@ -47,7 +53,7 @@ impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = |name: &str| self.rows.iter().find(|row| row.name.starts_with(name));
         let (redis, echo) = (named("redis"), named("echo"));
-        let operation = format!("{:?}", self.operation).to_uppercase();
+        let operation = name(&self.operation).to_uppercase();
         let head = format!("{operation}, {} at once", self.pipeline);
         writeln!(
             f,

@@ -8,7 +8,7 @@ use crate::{
     workload::{Operation, Protocol, Workload},
 };
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
@@ -38,7 +38,6 @@ pub(crate) fn write_all(
     let mut requests = Vec::new();
     let mut number = 0;
     while number < count {
-        interrupt.check()?;
         let first = number;
         requests.clear();
         while number < count && number - first < limits::FILL_REQUESTS && requests.len() < limits::FILL_BYTES
@@ -47,7 +46,7 @@ pub(crate) fn write_all(
             number += 1;
         }
         stream.write_all(&requests).context("cannot send")?;
-        receive(&mut stream, &Replies::of(reply, (number - first) as usize))?;
+        receive(&mut stream, &Replies::of(reply, (number - first) as usize), interrupt)?;
     }
     Ok(())
 }
@@ -59,14 +58,16 @@ fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
     Ok(stream)
 }
 
-fn receive(stream: &mut TcpStream, replies: &Replies) -> Result<(), Error> {
+fn receive(stream: &mut TcpStream, replies: &Replies, interrupt: &Interrupt) -> Result<(), Error> {
     let mut buffer = [0; limits::READ_BYTES];
     let mut seen = 0;
     while seen < replies.len() {
-        let got = stream.read(&mut buffer).context("cannot receive the replies of a fill")?;
-        if got == 0 {
-            return Err(Error::Closed);
-        }
+        interrupt.check()?;
+        let got = match stream.read(&mut buffer) {
+            Ok(0) => return Err(Error::Closed),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read.context("cannot receive the replies of a fill")?,
+        };
         replies.check(seen, &buffer[..got])?;
         seen += got;
     }

@@ -11,6 +11,6 @@ mod run;
 mod schedule;
 
 pub(crate) use fill::{fill, write_all};
-pub(crate) use plan::{Plan, loopback};
+pub(crate) use plan::{Plan, loopback, seconds};
 pub(crate) use report::Report;
 pub(crate) use run::run;

@@ -20,11 +20,11 @@ pub(crate) struct Plan {
     #[arg(long)]
     pub(crate) requests: Option<u64>,
     /// End after so many seconds [default: 10, unless --requests is given]
-    #[arg(long)]
-    pub(crate) seconds: Option<f64>,
+    #[arg(long, value_parser = seconds)]
+    pub(crate) seconds: Option<Duration>,
     /// Requests per second, whatever the server does; latency then counts from the intended time
     #[arg(long)]
-    pub(crate) rate: Option<f64>,
+    pub(crate) rate: Option<u64>,
     /// Report the CPU time of this process per request
     #[arg(long)]
     pub(crate) server_pid: Option<u32>,
@@ -37,19 +37,15 @@ impl Plan {
         self.workload.check()?;
         in_range("--connections", 1, limits::CONNECTIONS as u64, self.connections as u64)?;
         if let Some(rate) = self.rate {
-            in_range("--rate", 1, limits::RATE, rate as u64)?;
+            in_range("--rate", 1, limits::RATE, rate)?;
         }
         Ok(())
     }
 
     /// How long the measurement may take.
     pub(crate) fn duration(&self) -> Duration {
-        let seconds = match (self.seconds, self.requests) {
-            (Some(seconds), _) => Duration::try_from_secs_f64(seconds).unwrap_or(limits::RUN),
-            (None, Some(_)) => limits::RUN,
-            (None, None) => limits::DEFAULT_RUN,
-        };
-        seconds.min(limits::RUN)
+        let unnamed = if self.requests.is_some() { limits::RUN } else { limits::DEFAULT_RUN };
+        self.seconds.unwrap_or(unnamed)
     }
 
     /// How many batches it may take.
@@ -58,7 +54,27 @@ impl Plan {
     }
 }
 
+/// A flag's seconds, which may be a fraction of one.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let duration = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let most = limits::RUN.as_secs();
+    duration.filter(|duration| *duration <= limits::RUN).ok_or(format!("must be a number from 0 to {most}"))
+}
+
 /// Only this machine is ever loaded.
 pub(crate) fn loopback(address: SocketAddr) -> Result<(), Error> {
     if address.ip().is_loopback() { Ok(()) } else { Err(Error::NotLoopback(address)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_may_be_parts_of_one_but_not_for_ever() {
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for wrong in ["-1", "NaN", "3601", "soon"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -68,7 +68,7 @@ impl Run {
     fn drive(&mut self, plan: &Plan, start: Instant, interrupt: &Interrupt) -> Result<(), Error> {
         let duration = plan.duration();
         let pipeline = plan.workload.pipeline as f64;
-        self.schedule = plan.rate.map(|rate| Schedule::new(start, rate / pipeline, plan.connections));
+        self.schedule = plan.rate.map(|rate| Schedule::new(start, rate as f64 / pipeline, plan.connections));
         // In an open loop a nap would make batches leave late, so the clock is watched instead.
         let nap = if plan.rate.is_some() { Duration::ZERO } else { limits::NAP };
         let mut events = Events::with_capacity(limits::EVENTS);
