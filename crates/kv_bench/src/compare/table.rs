@@ -30,11 +30,17 @@ impl Row {
     fn cpu_us(&self) -> f64 {
         self.user_us + self.system_us
     }
+
+    /// Percent of its core that the server used.
+    fn core(&self) -> f64 {
+        self.per_second * self.cpu_us() / 1e6 * 100.0
+    }
 }
 
 /// What the columns of every group say.
 pub(crate) const LEGEND: &str = "\
 Medians of all rounds. CPU: of the server, per request, user and system; its CPU: the same as a share of redis's.
+core %: of the servers' core. Where neither server nor load had a whole core, others did: believe the CPU then.
 of redis, of echo: requests per second as a share of theirs; the echo is asked in RESP and is this machine's limit.
 p99: from the intended time of sending, at half of each one's own maximum.";
 
@@ -57,8 +63,8 @@ impl fmt::Display for Group {
         let head = format!("{operation}, {} at once", self.pipeline);
         writeln!(
             f,
-            "{head:<18} {:>11} {:>7} {:>6} {:>6} {:>8} {:>9} {:>7} {:>8}",
-            "per second", "CPU us", "user", "system", "of redis", "its CPU", "of echo", "p99 us"
+            "{head:<18} {:>11} {:>7} {:>6} {:>6} {:>6} {:>8} {:>9} {:>7} {:>8}",
+            "per second", "CPU us", "user", "system", "core %", "of redis", "its CPU", "of echo", "p99 us"
         )?;
         for row in &self.rows {
             let speed =
@@ -66,6 +72,7 @@ impl fmt::Display for Group {
             let cost = redis.map_or(f64::NAN, |redis| row.cpu_us() / redis.cpu_us());
             write!(f, "{:<18} {:>11}", row.name, thousands(row.per_second))?;
             write!(f, " {:>7.3} {:>6.3} {:>6.3}", row.cpu_us(), row.user_us, row.system_us)?;
+            write!(f, " {:>6.0}", row.core())?;
             write!(f, " {} {} {}", cell(speed(redis), 8, 2), cell(cost, 9, 2), cell(speed(echo), 7, 2))?;
             write!(f, " {}", cell(row.p99_us, 8, 0))?;
             if row.load_was_bottleneck {
@@ -121,7 +128,7 @@ mod tests {
         let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(
             lines[1],
-            ["foo", "0.1.0", "3,000,000", "0.300", "0.150", "0.150", "3.00", "0.30", "0.75", "-"]
+            ["foo", "0.1.0", "3,000,000", "0.300", "0.150", "0.150", "90", "3.00", "0.30", "0.75", "-"]
         );
     }
 
