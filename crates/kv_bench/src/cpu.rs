@@ -16,10 +16,7 @@ impl CpuTime {
     pub(crate) fn of(pid: u32) -> Result<CpuTime, Error> {
         let path = format!("/proc/{pid}/stat");
         let text = fs::read_to_string(&path).context(format!("cannot read {path}"))?;
-        parse_stat(&text, rustix::param::clock_ticks_per_second()).ok_or_else(|| Error::Io {
-            what: format!("cannot understand {path}"),
-            source: io::ErrorKind::InvalidData.into(),
-        })
+        parse_stat(&text, rustix::param::clock_ticks_per_second()).ok_or_else(|| unreadable(&path))
     }
 
     /// What this process has used since it started.
@@ -53,6 +50,23 @@ fn parse_stat(text: &str, ticks_per_second: u64) -> Option<CpuTime> {
     Some(CpuTime { user: times.next()??, system: times.next()?? })
 }
 
+/// Bytes of a process that are in memory, `VmRSS`.
+pub(crate) fn resident_bytes(pid: u32) -> Result<u64, Error> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).context(format!("cannot read {path}"))?;
+    parse_resident(&text).ok_or_else(|| unreadable(&path))
+}
+
+fn parse_resident(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+fn unreadable(path: &str) -> Error {
+    Error::Io { what: format!("cannot understand {path}"), source: io::ErrorKind::InvalidData.into() }
+}
+
 /// Keeps this process on one core.
 pub(crate) fn pin(core: usize) -> Result<(), Error> {
     let mut cores = CpuSet::new();
@@ -74,6 +88,12 @@ mod tests {
     #[test]
     fn a_line_that_breaks_off_is_refused() {
         assert_eq!(parse_stat("7 (a) S 1 7", 100), None);
+    }
+
+    #[test]
+    fn the_resident_set_is_in_bytes() {
+        assert_eq!(parse_resident("Name:\tfoo\nVmRSS:\t    2048 kB\nRssAnon: 1 kB\n"), Some(2 * 1024 * 1024));
+        assert_eq!(parse_resident("Name:\tfoo\n"), None);
     }
 
     #[test]

@@ -11,16 +11,18 @@ pub(crate) enum Error {
     Range { name: &'static str, least: u64, most: u64, given: u64 },
     #[error("{0} is no loopback address; a load generator is pointed at this machine alone")]
     NotLoopback(std::net::SocketAddr),
-    #[error(
-        "the server answered {got:?} where {expected:?} was due (are the keys there? --fill writes them)"
-    )]
+    #[error("--bucket must be letters and digits, not {0:?}")]
+    Bucket(String),
+    #[error("the server answered {got:?} where {expected:?} was due")]
     Reply { got: String, expected: String },
+    #[error("{program} did not come up: {why}")]
+    NotUp { program: String, why: String },
     #[error("the server closed a connection")]
     Closed,
     #[error("no reply for {0} seconds")]
     Silent(u64),
     #[error("cannot record latencies: {0}")]
-    Histogram(String),
+    Histogram(#[from] hdrhistogram::CreationError),
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error("interrupted")]

@@ -54,4 +54,18 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(10);
 pub(crate) const NAP: Duration = Duration::from_millis(100);
 
 /// Bytes of an unexpected reply that an error message shows.
-pub(crate) const SHOWN_BYTES: usize = 80;
+pub(crate) const SHOWN_BYTES: usize = 40;
+
+/// Rounds of a comparison.
+pub(crate) const ROUNDS: u64 = 1_000;
+
+/// A measurement of a quick comparison.
+pub(crate) const QUICK_RUN: Duration = Duration::from_millis(500);
+
+/// The core of the servers, as taskset takes it, and the core of the load.
+pub(crate) const SERVER_CORE: &str = "0";
+pub(crate) const LOAD_CORE: usize = 1;
+
+/// How long a server may take to come up, and how often it is tried.
+pub(crate) const START: Duration = Duration::from_secs(10);
+pub(crate) const LOOK: Duration = Duration::from_millis(10);

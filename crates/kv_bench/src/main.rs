@@ -1,10 +1,13 @@
 //! `kv_bench`: how fast a server answers, what an answer costs it, and how that compares with others.
 
+mod compare;
 mod cpu;
+mod echo;
 mod error;
 mod interrupt;
 mod limits;
 mod load;
+mod machine;
 mod workload;
 
 use clap::{Parser, Subcommand};
@@ -22,7 +25,20 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Load one server and report throughput, latency and CPU time per request
-    Load(load::Load),
+    Load {
+        #[command(flatten)]
+        plan: load::Plan,
+        /// Write every key once before the measurement; a read of a key that is not there ends it
+        #[arg(long)]
+        fill: bool,
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Answer batches of one size with canned replies: the limit of this machine
+    Echo(echo::Echo),
+    /// Start our release and its peers in turns and print how they compare
+    Compare(compare::Compare),
 }
 
 fn main() -> ExitCode {
@@ -37,18 +53,33 @@ fn main() -> ExitCode {
 
 fn execute(command: Command, interrupt: &Interrupt) -> Result<(), Error> {
     match command {
-        Command::Load(load) => {
-            load.check()?;
-            if load.fill {
-                load::fill(load.address, &load.workload, interrupt)?;
-            }
-            let report = load::run(&load, interrupt)?;
-            if load.json {
-                println!("{}", serde_json::to_string_pretty(&report)?)
-            } else {
-                println!("{report}")
-            }
-        }
+        Command::Load { plan, fill, json } => measure(&plan, fill, json, interrupt),
+        Command::Echo(options) => echo::serve(&options, interrupt),
+        Command::Compare(options) => compare::run(&options, interrupt),
+    }
+}
+
+fn measure(plan: &load::Plan, fill: bool, json: bool, interrupt: &Interrupt) -> Result<(), Error> {
+    plan.check()?;
+    if fill {
+        load::fill(plan.address, &plan.workload, interrupt)?;
+    }
+    let report = load::run(plan, interrupt)?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report)?)
+    } else {
+        println!("{report}")
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
 }

@@ -35,6 +35,11 @@ impl Operation {
     }
 }
 
+/// A protocol or an operation as its flag spells it.
+pub(crate) fn name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().into())
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Workload {
     #[arg(long, default_value = "resp")]
@@ -59,6 +64,9 @@ pub(crate) struct Workload {
 impl Workload {
     /// Refuses sizes that are out of bounds.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.bucket.is_empty() || !self.bucket.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(Error::Bucket(self.bucket.clone()));
+        }
         let digits = self.keys.saturating_sub(1).max(1).ilog10() as usize + 1;
         in_range("--keys", 1, limits::KEYS, self.keys)?;
         in_range("--pipeline", 1, limits::PIPELINE as u64, self.pipeline as u64)?;
@@ -71,28 +79,45 @@ impl Workload {
         Workload { operation, ..self.clone() }
     }
 
-    /// Appends one request for the key of this number.
-    pub(crate) fn request(&self, number: u64, out: &mut Vec<u8>) {
-        let digits = self.key_bytes - 1;
-        let key = format!("k{number:0digits$}");
-        let value = "v".repeat(self.value_bytes);
-        let (bucket, key, value) = (self.bucket.as_str(), key.as_str(), value.as_str());
+    /// The flags that say the same, for another process.
+    pub(crate) fn arguments(&self) -> [String; 7] {
+        let Workload { protocol, operation, pipeline, keys, key_bytes, value_bytes, bucket } = self;
+        [
+            format!("--protocol={}", name(protocol)),
+            format!("--operation={}", name(operation)),
+            format!("--pipeline={pipeline}"),
+            format!("--keys={keys}"),
+            format!("--key-bytes={key_bytes}"),
+            format!("--value-bytes={value_bytes}"),
+            format!("--bucket={bucket}"),
+        ]
+    }
+
+    /// The request, with a gap for the digits of a key's number.
+    pub(crate) fn requests(&self) -> Requests {
+        let gap = "\0".repeat(self.key_bytes - 1);
+        let (bucket, key, value) = (self.bucket.as_str(), format!("k{gap}"), "v".repeat(self.value_bytes));
         use Operation::{Get, Hget, Hset, Ping, Set};
-        match (self.protocol, self.operation) {
-            (Protocol::Text, Get | Hget) => line(&["GET", bucket, key], out),
-            (Protocol::Text, Set | Hset) => line(&["PUT", bucket, key, value], out),
-            (Protocol::Text, Ping) => line(&["PING"], out),
-            (Protocol::Resp, Get) => command(&["GET", key], out),
-            (Protocol::Resp, Set) => command(&["SET", key, value], out),
-            (Protocol::Resp, Hget) => command(&["HGET", bucket, key], out),
-            (Protocol::Resp, Hset) => command(&["HSET", bucket, key, value], out),
-            (Protocol::Resp, Ping) => command(&["PING"], out),
-            (Protocol::Memcached, Get | Hget) => line(&["mg", key, "v"], out),
+        let request = match (self.protocol, self.operation) {
+            (Protocol::Text, Get | Hget) => line(&["GET", bucket, &key]),
+            (Protocol::Text, Set | Hset) => line(&["PUT", bucket, &key, &value]),
+            (Protocol::Text, Ping) => line(&["PING"]),
+            (Protocol::Resp, Get) => command(&["GET", &key]),
+            (Protocol::Resp, Set) => command(&["SET", &key, &value]),
+            (Protocol::Resp, Hget) => command(&["HGET", bucket, &key]),
+            (Protocol::Resp, Hset) => command(&["HSET", bucket, &key, &value]),
+            (Protocol::Resp, Ping) => command(&["PING"]),
+            (Protocol::Memcached, Get | Hget) => line(&["mg", &key, "v"]),
             (Protocol::Memcached, Set | Hset) => {
-                line(&["ms", key, &self.value_bytes.to_string()], out);
-                line(&[value], out);
+                line(&["ms", &key, &self.value_bytes.to_string()]) + &line(&[&value])
             }
-            (Protocol::Memcached, Ping) => line(&["mn"], out),
+            (Protocol::Memcached, Ping) => line(&["mn"]),
+        };
+        match request.split_once(&gap) {
+            Some((before, after)) => {
+                Requests { before: before.into(), digits: gap.len(), after: after.into() }
+            }
+            None => Requests { before: request, digits: 0, after: String::new() },
         }
     }
 
@@ -114,28 +139,98 @@ impl Workload {
             (Protocol::Memcached, Ping) => "MN\r\n".into(),
         }
     }
+}
 
-    /// Bytes of one request, which is the same for every key.
-    pub(crate) fn request_bytes(&self) -> usize {
-        let mut one = Vec::new();
-        self.request(0, &mut one);
-        one.len()
+fn line(words: &[&str]) -> String {
+    words.join(" ") + "\r\n"
+}
+
+fn command(words: &[&str]) -> String {
+    let arguments: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+    format!("*{}\r\n{arguments}", words.len())
+}
+
+/// Requests that differ in nothing but the digits of their keys.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    before: String,
+    digits: usize,
+    after: String,
+}
+
+impl Requests {
+    /// Bytes of one request.
+    pub(crate) fn bytes(&self) -> usize {
+        self.before.len() + self.digits + self.after.len()
     }
-}
 
-fn line(words: &[&str], out: &mut Vec<u8>) {
-    out.extend_from_slice(words.join(" ").as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
-fn command(words: &[&str], out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-    for word in words {
-        out.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+    /// Appends the request for the key of this number.
+    pub(crate) fn write(&self, mut number: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.before.as_bytes());
+        let start = out.len();
+        out.resize(start + self.digits, b'0');
+        for digit in out[start..].iter_mut().rev() {
+            *digit += (number % 10) as u8;
+            number /= 10;
+        }
+        out.extend_from_slice(self.after.as_bytes());
     }
 }
 
 /// Refuses a number that is out of bounds, by the name of its flag.
 pub(crate) fn in_range(name: &'static str, least: u64, most: u64, given: u64) -> Result<(), Error> {
     if (least..=most).contains(&given) { Ok(()) } else { Err(Error::Range { name, least, most, given }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workload(protocol: Protocol, operation: Operation) -> Workload {
+        let bucket = "bench".into();
+        Workload { protocol, operation, pipeline: 2, keys: 1_000, key_bytes: 5, value_bytes: 3, bucket }
+    }
+
+    fn request(protocol: Protocol, operation: Operation) -> String {
+        let mut bytes = Vec::new();
+        let requests = workload(protocol, operation).requests();
+        requests.write(42, &mut bytes);
+        assert_eq!(bytes.len(), requests.bytes());
+        String::from_utf8(bytes).expect("requests are text")
+    }
+
+    #[test]
+    fn text_names_the_bucket() {
+        assert_eq!(request(Protocol::Text, Operation::Get), "GET bench k0042\r\n");
+        assert_eq!(request(Protocol::Text, Operation::Hset), "PUT bench k0042 vvv\r\n");
+    }
+
+    #[test]
+    fn resp_tells_strings_from_fields() {
+        assert_eq!(request(Protocol::Resp, Operation::Get), "*2\r\n$3\r\nGET\r\n$5\r\nk0042\r\n");
+        let hget = "*3\r\n$4\r\nHGET\r\n$5\r\nbench\r\n$5\r\nk0042\r\n";
+        assert_eq!(request(Protocol::Resp, Operation::Hget), hget);
+        assert_eq!(request(Protocol::Resp, Operation::Ping), "*1\r\n$4\r\nPING\r\n");
+    }
+
+    #[test]
+    fn memcached_is_asked_with_meta_commands() {
+        assert_eq!(request(Protocol::Memcached, Operation::Set), "ms k0042 3\r\nvvv\r\n");
+        assert_eq!(workload(Protocol::Memcached, Operation::Get).reply(), "VA 3\r\nvvv\r\n");
+    }
+
+    #[test]
+    fn a_key_must_have_room_for_its_number() {
+        let mut workload = workload(Protocol::Resp, Operation::Get);
+        assert!(workload.check().is_ok());
+        workload.keys = 10_001;
+        let refused = workload.check().expect_err("five digits and a letter do not fit in five bytes");
+        assert_eq!(refused.to_string(), "--key-bytes must be from 6 to 250, not 5");
+    }
+
+    #[test]
+    fn a_bucket_is_one_plain_word() {
+        let bucket = "two words".into();
+        assert!(Workload { bucket, ..workload(Protocol::Text, Operation::Get) }.check().is_err());
+    }
 }

@@ -1,4 +1,4 @@
-//! Writes every key once, over one connection, in batches that both sockets can hold.
+//! Writes many keys once, over one connection, in batches that the sockets of both ends hold.
 
 use super::replies::Replies;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     workload::{Operation, Protocol, Workload},
 };
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
@@ -18,24 +18,35 @@ pub(crate) fn fill(address: SocketAddr, workload: &Workload, interrupt: &Interru
     if writer.operation == Operation::Ping {
         return Ok(());
     }
-    let mut stream = connect(address)?;
     if writer.protocol == Protocol::Text {
-        let request = format!("CREATE {}\r\n", writer.bucket);
-        exchange(&mut stream, request.as_bytes(), &Replies::to(&writer, 1))?;
+        let create = format!("CREATE {}\r\n", writer.bucket);
+        write_all(address, 1, "OK\r\n", |_, out| out.extend_from_slice(create.as_bytes()), interrupt)?;
     }
-    let batch = (limits::FILL_BYTES / writer.request_bytes()).clamp(1, limits::FILL_REQUESTS as usize) as u64;
-    let full = Replies::to(&writer, batch as usize);
+    let requests = writer.requests();
+    write_all(address, writer.keys, &writer.reply(), |number, out| requests.write(number, out), interrupt)
+}
+
+/// Sends `count` requests; each one's reply must be `reply`.
+pub(crate) fn write_all(
+    address: SocketAddr,
+    count: u64,
+    reply: &str,
+    request: impl Fn(u64, &mut Vec<u8>),
+    interrupt: &Interrupt,
+) -> Result<(), Error> {
+    let mut stream = connect(address)?;
     let mut requests = Vec::new();
-    for first in (0..writer.keys).step_by(batch as usize) {
-        interrupt.check()?;
-        let end = writer.keys.min(first + batch);
+    let mut number = 0;
+    while number < count {
+        let first = number;
         requests.clear();
-        (first..end).for_each(|number| writer.request(number, &mut requests));
-        if end - first == batch {
-            exchange(&mut stream, &requests, &full)?;
-        } else {
-            exchange(&mut stream, &requests, &Replies::to(&writer, (end - first) as usize))?;
+        while number < count && number - first < limits::FILL_REQUESTS && requests.len() < limits::FILL_BYTES
+        {
+            request(number, &mut requests);
+            number += 1;
         }
+        stream.write_all(&requests).context("cannot send")?;
+        receive(&mut stream, &Replies::of(reply, (number - first) as usize), interrupt)?;
     }
     Ok(())
 }
@@ -47,15 +58,16 @@ fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
     Ok(stream)
 }
 
-fn exchange(stream: &mut TcpStream, requests: &[u8], replies: &Replies) -> Result<(), Error> {
-    stream.write_all(requests).context("cannot send")?;
-    let mut buffer = [0; 4096];
+fn receive(stream: &mut TcpStream, replies: &Replies, interrupt: &Interrupt) -> Result<(), Error> {
+    let mut buffer = [0; limits::READ_BYTES];
     let mut seen = 0;
     while seen < replies.len() {
-        let got = stream.read(&mut buffer).context("cannot receive the replies of a fill")?;
-        if got == 0 {
-            return Err(Error::Closed);
-        }
+        interrupt.check()?;
+        let got = match stream.read(&mut buffer) {
+            Ok(0) => return Err(Error::Closed),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read.context("cannot receive the replies of a fill")?,
+        };
         replies.check(seen, &buffer[..got])?;
         seen += got;
     }

@@ -2,7 +2,7 @@
 
 mod connection;
 mod fill;
-mod options;
+mod plan;
 mod progress;
 mod replies;
 mod report;
@@ -10,7 +10,7 @@ mod ring;
 mod run;
 mod schedule;
 
-pub(crate) use fill::fill;
-pub(crate) use options::Load;
+pub(crate) use fill::{fill, write_all};
+pub(crate) use plan::{Plan, loopback, seconds};
 pub(crate) use report::Report;
 pub(crate) use run::run;

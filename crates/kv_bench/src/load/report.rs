@@ -1,9 +1,9 @@
 //! What a measurement found, for people and as JSON.
 
-use super::Load;
+use super::Plan;
 use crate::{
     cpu::CpuTime,
-    workload::{Operation, Protocol},
+    workload::{Operation, Protocol, name},
 };
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -22,7 +22,7 @@ pub(crate) struct Report {
     pub(crate) operation: Operation,
     pub(crate) connections: usize,
     pub(crate) pipeline: usize,
-    pub(crate) rate: Option<f64>,
+    pub(crate) rate: Option<u64>,
     pub(crate) requests: u64,
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
@@ -54,30 +54,30 @@ pub(crate) struct CpuPerRequest {
 
 impl Report {
     pub(crate) fn new(
-        load: &Load,
+        plan: &Plan,
         batches: u64,
         elapsed: Duration,
         own: CpuTime,
         server: Option<CpuTime>,
         latencies: &Histogram<u64>,
     ) -> Report {
-        let requests = batches * load.workload.pipeline as u64;
+        let requests = batches * plan.workload.pipeline as u64;
         let per_second = requests as f64 / elapsed.as_secs_f64();
         let busy = own.total().as_secs_f64() / elapsed.as_secs_f64();
         Report {
-            protocol: load.workload.protocol,
-            operation: load.workload.operation,
-            connections: load.connections,
-            pipeline: load.workload.pipeline,
-            rate: load.rate,
+            protocol: plan.workload.protocol,
+            operation: plan.workload.operation,
+            connections: plan.connections,
+            pipeline: plan.workload.pipeline,
+            rate: plan.rate,
             requests,
             seconds: elapsed.as_secs_f64(),
             per_second,
             latency_us: Latency::of(latencies),
             load_cpu_us: CpuPerRequest::of(own, requests),
             server_cpu_us: server.map(|server| CpuPerRequest::of(server, requests)),
-            load_was_bottleneck: load.rate.is_none() && busy > BUSY,
-            fell_behind: load.rate.is_some_and(|rate| per_second < rate * KEPT_UP),
+            load_was_bottleneck: plan.rate.is_none() && busy > BUSY,
+            fell_behind: plan.rate.is_some_and(|rate| per_second < rate as f64 * KEPT_UP),
         }
     }
 }
@@ -108,8 +108,9 @@ impl fmt::Display for CpuPerRequest {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Report { protocol, operation, connections, pipeline, .. }, latency) = (self, self.latency_us);
-        writeln!(f, "{protocol:?} {operation:?}, {connections} connections, {pipeline} requests at once")?;
+        let Report { connections, pipeline, latency_us: latency, .. } = self;
+        write!(f, "{} {}, ", name(&self.protocol), name(&self.operation))?;
+        writeln!(f, "{connections} connections, {pipeline} requests at once")?;
         writeln!(f, "  requests     {} in {:.2} s", self.requests, self.seconds)?;
         writeln!(f, "  per second   {:.0}", self.per_second)?;
         write!(f, "  latency      p50 {:.0} us, p99 {:.0} us, ", latency.p50, latency.p99)?;
@@ -119,10 +120,7 @@ impl fmt::Display for Report {
             write!(f, "\n  server CPU   {server} per request")?;
         }
         if self.load_was_bottleneck {
-            write!(
-                f,
-                "\n  warning      the load side used its whole core: the server could do more than this"
-            )?;
+            write!(f, "\n  warning      the load side used its whole core: the server could do more")?;
         }
         if self.fell_behind {
             write!(f, "\n  warning      the rate was not reached")?;

@@ -1,7 +1,7 @@
 //! The loop: whatever is ready is read, compared and answered with the next batch.
 
 use super::{
-    Load, Report, connection::Connection, progress::Progress, replies::Replies, ring::Ring,
+    Plan, Report, connection::Connection, progress::Progress, replies::Replies, ring::Ring,
     schedule::Schedule,
 };
 use crate::{
@@ -18,17 +18,17 @@ use std::{
 };
 
 /// Loads the server as the flags say.
-pub(crate) fn run(load: &Load, interrupt: &Interrupt) -> Result<Report, Error> {
-    let mut run = Run::prepare(load)?;
-    let server_before = load.server_pid.map(CpuTime::of).transpose()?;
+pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Report, Error> {
+    let mut run = Run::prepare(plan)?;
+    let server_before = plan.server_pid.map(CpuTime::of).transpose()?;
     let own_before = CpuTime::own()?;
     let start = Instant::now();
-    run.drive(load, start, interrupt)?;
+    run.drive(plan, start, interrupt)?;
     let elapsed = start.elapsed();
     let own = CpuTime::own()? - own_before;
-    let server_after = load.server_pid.map(CpuTime::of).transpose()?;
+    let server_after = plan.server_pid.map(CpuTime::of).transpose()?;
     let server = server_after.zip(server_before).map(|(after, before)| after - before);
-    Ok(Report::new(load, run.answered, elapsed, own, server, &run.latencies))
+    Ok(Report::new(plan, run.answered, elapsed, own, server, &run.latencies))
 }
 
 struct Run {
@@ -39,41 +39,44 @@ struct Run {
     schedule: Option<Schedule>,
     /// Nanoseconds from the intended start of a batch to its last reply.
     latencies: Histogram<u64>,
-    /// Batches that may still be started.
-    left: u64,
+    /// Batches to send at most.
+    batches: u64,
+    /// Batches that were sent.
+    started: u64,
     /// Batches that were answered.
     answered: u64,
 }
 
 impl Run {
-    fn prepare(load: &Load) -> Result<Run, Error> {
+    fn prepare(plan: &Plan) -> Result<Run, Error> {
         let poll = Poll::new().context("cannot open an epoll")?;
-        let open = |token| Connection::open(load.address, poll.registry(), Token(token));
-        let connections = (0..load.connections).map(open).collect::<Result<_, _>>()?;
-        let latencies = Histogram::new_with_bounds(1, limits::RUN.as_nanos() as u64, 3);
+        let open = |token| Connection::open(plan.address, poll.registry(), Token(token));
+        let connections = (0..plan.connections).map(open).collect::<Result<_, _>>()?;
         Ok(Run {
             poll,
             connections,
-            ring: Ring::build(&load.workload),
-            replies: Replies::to(&load.workload, load.workload.pipeline),
+            ring: Ring::build(&plan.workload),
+            replies: Replies::to(&plan.workload),
             schedule: None,
-            latencies: latencies.map_err(|error| Error::Histogram(error.to_string()))?,
-            left: load.batches(),
+            latencies: Histogram::new_with_bounds(1, limits::RUN.as_nanos() as u64, 3)?,
+            batches: plan.batches(),
+            started: 0,
             answered: 0,
         })
     }
 
-    fn drive(&mut self, load: &Load, start: Instant, interrupt: &Interrupt) -> Result<(), Error> {
-        let pipeline = load.workload.pipeline as f64;
-        self.schedule = load.rate.map(|rate| Schedule::new(start, rate / pipeline, load.connections));
-        // In an open loop a sleep would be a batch that leaves late, so the clock is watched instead.
-        let nap = if load.rate.is_some() { Duration::ZERO } else { limits::NAP };
+    fn drive(&mut self, plan: &Plan, start: Instant, interrupt: &Interrupt) -> Result<(), Error> {
+        let duration = plan.duration();
+        let pipeline = plan.workload.pipeline as f64;
+        self.schedule = plan.rate.map(|rate| Schedule::new(start, rate as f64 / pipeline, plan.connections));
+        // In an open loop a nap would make batches leave late, so the clock is watched instead.
+        let nap = if plan.rate.is_some() { Duration::ZERO } else { limits::NAP };
         let mut events = Events::with_capacity(limits::EVENTS);
         let mut buffer = vec![0; limits::READ_BYTES];
-        let mut progress = Progress::new(load.duration(), load.batches());
+        let mut progress = Progress::new(duration, self.batches);
         let mut heard = start;
         self.start_all(start)?;
-        while self.answered < load.batches() {
+        while self.answered < self.batches && start.elapsed() < duration {
             interrupt.check()?;
             match self.poll.poll(&mut events, Some(nap)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -83,15 +86,12 @@ impl Run {
                 self.serve(event.token().0, &mut buffer)?;
             }
             let now = Instant::now();
-            if !events.is_empty() {
+            self.start_due(now)?;
+            if !events.is_empty() || self.started == self.answered {
                 heard = now;
             } else if now - heard > limits::SILENCE {
                 return Err(Error::Silent(limits::SILENCE.as_secs()));
             }
-            if now - start > load.duration() {
-                break;
-            }
-            self.start_due(now)?;
             progress.show(now - start, self.answered);
         }
         Ok(())
@@ -109,12 +109,10 @@ impl Run {
 
     /// In an open loop connections start when their time has come; a busy one starts as soon as it is free.
     fn start_due(&mut self, now: Instant) -> Result<(), Error> {
-        while let Some((connection, batch)) = self.schedule.as_mut().and_then(|schedule| schedule.due(now)) {
-            let free = &self.connections[connection];
-            if free.intended.is_none() && free.started == batch {
-                let intended =
-                    self.schedule.as_ref().map_or(now, |schedule| schedule.intended(connection, batch));
-                self.start(connection, intended)?;
+        while let Some(due) = self.schedule.as_mut().and_then(|schedule| schedule.due(now)) {
+            let connection = &self.connections[due.connection];
+            if connection.intended.is_none() && connection.started == due.batch {
+                self.start(due.connection, due.intended)?;
             }
         }
         Ok(())
@@ -137,8 +135,8 @@ impl Run {
     }
 
     fn start(&mut self, connection: usize, intended: Instant) -> Result<(), Error> {
-        if self.left > 0 {
-            self.left -= 1;
+        if self.started < self.batches {
+            self.started += 1;
             self.connections[connection].start(&mut self.ring, intended)?;
         }
         Ok(())

@@ -13,6 +13,15 @@ pub(crate) struct Schedule {
     next: u64,
 }
 
+/// A batch whose time has come.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) connection: usize,
+    /// The connection's own number of the batch.
+    pub(crate) batch: u64,
+    pub(crate) intended: Instant,
+}
+
 impl Schedule {
     pub(crate) fn new(start: Instant, batches_per_second: f64, connections: usize) -> Schedule {
         let interval = Duration::from_secs_f64(1.0 / batches_per_second);
@@ -24,14 +33,15 @@ impl Schedule {
         self.time_of(batch * self.connections + connection as u64)
     }
 
-    /// The next connection whose time has come, with the number of the batch.
-    pub(crate) fn due(&mut self, now: Instant) -> Option<(usize, u64)> {
-        if self.time_of(self.next) > now {
+    /// The next batch whose time has come.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<Due> {
+        let intended = self.time_of(self.next);
+        if intended > now {
             return None;
         }
-        let (connection, batch) = (self.next % self.connections, self.next / self.connections);
+        let (connection, batch) = ((self.next % self.connections) as usize, self.next / self.connections);
         self.next += 1;
-        Some((connection as usize, batch))
+        Some(Due { connection, batch, intended })
     }
 
     fn time_of(&self, number: u64) -> Instant {
@@ -48,7 +58,8 @@ mod tests {
         let start = Instant::now();
         let mut schedule = Schedule::new(start, 1_000.0, 2);
         let later = start + Duration::from_micros(2_500);
-        let due: Vec<_> = std::iter::from_fn(|| schedule.due(later)).collect();
+        let due: Vec<_> =
+            std::iter::from_fn(|| schedule.due(later)).map(|due| (due.connection, due.batch)).collect();
         assert_eq!(due, [(0, 0), (1, 0), (0, 1)]);
         assert_eq!(schedule.intended(1, 1), start + Duration::from_millis(3));
     }

@@ -1,0 +1,96 @@
+//! The flags of `kv_bench compare`.
+
+use crate::{
+    error::Error,
+    limits,
+    load::{self, Plan},
+    workload::{Operation, Protocol, Workload, in_range},
+};
+use clap::Args;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Compare {
+    /// Our release
+    #[arg(long, default_value = "target/release/foo")]
+    pub(crate) ours: PathBuf,
+    #[arg(long, default_value_t = 5)]
+    rounds: u64,
+    /// Seconds of one measurement
+    #[arg(long, default_value = "2", value_parser = load::seconds)]
+    seconds: Duration,
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
+    pipelines: Vec<usize>,
+    #[arg(long, value_delimiter = ',', default_values = ["hget", "hset", "get", "set"])]
+    pub(crate) operations: Vec<Operation>,
+    #[arg(long, default_value_t = 50)]
+    connections: usize,
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u64,
+    #[arg(long, default_value_t = 11)]
+    key_bytes: usize,
+    #[arg(long, default_value_t = 32)]
+    value_bytes: usize,
+    /// One short round of 16 requests at once: a look, no result
+    #[arg(long)]
+    quick: bool,
+    /// Leave out the latencies at half of each one's own maximum
+    #[arg(long)]
+    pub(crate) skip_latency: bool,
+    /// Compare bytes per entry instead, by the resident set before and after a fill
+    #[arg(long)]
+    pub(crate) memory: bool,
+    /// Entries of the one big hash of --memory
+    #[arg(long, default_value_t = 10_000_000)]
+    pub(crate) entries: u64,
+    /// Buckets of one entry, and strings, of --memory
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) buckets: u64,
+}
+
+impl Compare {
+    /// Refuses numbers that are out of bounds.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        in_range("--rounds", 1, limits::ROUNDS, self.rounds)?;
+        in_range("--entries", 1, limits::KEYS, self.entries)?;
+        in_range("--buckets", 1, limits::KEYS, self.buckets)?;
+        for pipeline in &self.pipelines {
+            let address = SocketAddr::from(([127, 0, 0, 1], 0));
+            self.plan(address, self.workload(Protocol::Resp, Operation::Get, *pipeline)).check()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn rounds(&self) -> u64 {
+        if self.quick { 1 } else { self.rounds }
+    }
+
+    pub(crate) fn pipelines(&self) -> &[usize] {
+        if self.quick { &[16] } else { &self.pipelines }
+    }
+
+    pub(crate) fn workload(&self, protocol: Protocol, operation: Operation, pipeline: usize) -> Workload {
+        Workload {
+            protocol,
+            operation,
+            pipeline,
+            keys: self.keys,
+            key_bytes: self.key_bytes,
+            value_bytes: self.value_bytes,
+            bucket: "bench".into(),
+        }
+    }
+
+    /// One measurement of a workload, in a closed loop until `rate` is set.
+    pub(crate) fn plan(&self, address: SocketAddr, workload: Workload) -> Plan {
+        Plan {
+            address,
+            workload,
+            connections: self.connections,
+            requests: None,
+            seconds: Some(if self.quick { limits::QUICK_RUN } else { self.seconds }),
+            rate: None,
+            server_pid: None,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Who is compared: which programs are installed, what they speak, and how each is started.
+
+use crate::{
+    error::{Context, Error},
+    workload::{Operation, Protocol, Workload},
+};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Everything that can be started.
+#[derive(Debug)]
+pub(crate) enum Program {
+    Ours(PathBuf),
+    Redis,
+    Valkey,
+    Memcached,
+    /// This program's own echo, for one workload.
+    Echo(Workload),
+}
+
+impl Program {
+    /// Our release and its peers.
+    pub(crate) fn all(ours: &Path) -> [Program; 4] {
+        [Program::Ours(ours.into()), Program::Redis, Program::Valkey, Program::Memcached]
+    }
+
+    /// Where it is, or its name to look for.
+    pub(crate) fn path(&self) -> Result<PathBuf, Error> {
+        Ok(match self {
+            Program::Ours(path) => path.clone(),
+            Program::Redis => "redis-server".into(),
+            Program::Valkey => "valkey-server".into(),
+            Program::Memcached => "memcached".into(),
+            Program::Echo(_) => fs::read_link("/proc/self/exe").context("cannot find this program")?,
+        })
+    }
+
+    /// Its name and version, when it is installed.
+    pub(crate) fn version(&self) -> Option<String> {
+        let argument = if matches!(self, Program::Ours(_)) { "version" } else { "--version" };
+        let said = Command::new(self.path().ok()?).arg(argument).output().ok()?.stdout;
+        let said = String::from_utf8_lossy(&said);
+        let number = version_in(&said)?;
+        let path = self.path().ok()?;
+        let name = path.file_name()?.to_string_lossy();
+        Some(format!("{} {number}", name.trim_end_matches("-server")))
+    }
+
+    /// What each is asked in: a bucket of ours is a hash, memcached knows strings alone.
+    pub(crate) fn protocols(&self) -> &'static [Protocol] {
+        match self {
+            Program::Ours(_) => &[Protocol::Resp, Protocol::Text],
+            Program::Memcached => &[Protocol::Memcached],
+            Program::Redis | Program::Valkey | Program::Echo(_) => &[Protocol::Resp],
+        }
+    }
+
+    /// Volatile, on one thread, at this address; what it must write goes to this folder.
+    pub(crate) fn arguments(&self, address: SocketAddr, folder: &Path) -> Vec<String> {
+        let (address, port, folder) =
+            (address.to_string(), address.port().to_string(), folder.to_string_lossy());
+        let arguments: &[&str] = match self {
+            Program::Ours(_) => &["start", "--clients", &address, "--run-dir", &folder],
+            Program::Redis | Program::Valkey => {
+                &["--port", &port, "--bind", HOST, "--save", "", "--appendonly", "no", "--dir", &folder]
+            }
+            Program::Memcached => {
+                &["-t", "1", "-U", "0", "-l", HOST, "-p", &port, "-u", "root", "-m", MEMORY_MB]
+            }
+            Program::Echo(workload) => {
+                return [vec!["echo".into(), format!("--address={address}")], workload.arguments().into()]
+                    .concat();
+            }
+        };
+        arguments.iter().map(ToString::to_string).collect()
+    }
+}
+
+const HOST: &str = "127.0.0.1";
+
+/// Megabytes that memcached may use, so that it evicts nothing.
+const MEMORY_MB: &str = "4096";
+
+/// Whether a protocol has what an operation works on.
+pub(crate) fn knows(protocol: Protocol, operation: Operation) -> bool {
+    match (protocol, operation) {
+        (Protocol::Resp, _) | (_, Operation::Ping) => true,
+        (Protocol::Text, operation) => matches!(operation, Operation::Hget | Operation::Hset),
+        (Protocol::Memcached, operation) => matches!(operation, Operation::Get | Operation::Set),
+    }
+}
+
+/// The first word that is a number with dots, after a `v=` or not.
+fn version_in(text: &str) -> Option<&str> {
+    let words = text.split_ascii_whitespace().map(|word| word.trim_start_matches("v="));
+    words.into_iter().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_servers_say() {
+        assert_eq!(version_in("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0"), Some("7.0.15"));
+        assert_eq!(version_in("memcached 1.6.18"), Some("1.6.18"));
+        assert_eq!(version_in("foo"), None);
+    }
+
+    #[test]
+    fn a_program_that_is_not_installed_has_no_version() {
+        assert_eq!(Program::Ours("/nowhere/foo".into()).version(), None);
+    }
+}
