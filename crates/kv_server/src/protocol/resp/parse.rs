@@ -80,7 +80,7 @@ pub(super) struct Allowed {
 }
 
 /// How far the command at the start of the input has been read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Parser {
     /// Bytes of it that are understood.
     at: usize,
@@ -97,25 +97,32 @@ pub(super) struct Parser {
 impl Parser {
     /// Cuts the first command off `input`, which starts with what it started with when this was last asked.
     pub(super) fn cut<'a>(&mut self, input: &'a [u8], allowed: Allowed) -> Result<Cut<'a>, Broken> {
-        if self.count == 0 {
+        // A copy stays in registers; as a rule nothing of it has to be kept.
+        let mut read = *self;
+        if read.count == 0 {
             let Some((count, after)) = announced(input, 0, b'*')? else { return Ok(Cut::Partial) };
             if count <= 0 {
                 return Ok(Cut::Nothing(after));
             }
-            self.count =
+            read.count =
                 usize::try_from(count).ok().filter(|count| *count <= ARGUMENTS).ok_or(Broken::Count)?;
-            self.at = after;
+            read.at = after;
         }
-        while self.arrived < self.count {
-            if !self.take_word(input, allowed)? {
+        while read.arrived < read.count {
+            if !read.take_word(input, allowed)? {
+                *self = read;
                 return Ok(Cut::Partial);
             }
         }
-        let Parser { at, count, name: (start, end), .. } = std::mem::take(self);
+        if self.count > 0 {
+            *self = Parser::default();
+        }
+        let Parser { at, count, name: (start, end), .. } = read;
         Ok(Cut::Words(Words { count, name: &input[start..end], bulks: &input[end + 2..at] }, at))
     }
 
     /// Reads the next word; `false` when it has not arrived whole.
+    #[inline]
     fn take_word(&mut self, input: &[u8], allowed: Allowed) -> Result<bool, Broken> {
         let length = match self.length {
             Some(length) => length,
