@@ -39,8 +39,8 @@ async fn converse(
     let connected = server.clients.enter(peer);
     let mut session = None;
     loop {
-        let listens = session.as_ref().is_some_and(Session::is_subscribed);
-        let idle = server.idle().filter(|_| !listens);
+        let listens = session.as_ref().is_some_and(Session::is_listening);
+        let idle = server.idle().filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
         tokio::select! {
             biased;
             ready = poll_fn(|context| reader.as_ref().poll_read_ready(context)) => ready?,

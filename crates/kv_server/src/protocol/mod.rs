@@ -1,8 +1,11 @@
 //! The languages that clients speak. The first byte of a connection says which: `*` begins a command of Redis's protocol,
 //! and no line of text.
 
+mod progress;
 pub(crate) mod resp;
 pub(crate) mod text;
+
+pub(crate) use progress::Progress;
 
 use crate::{clients::Client, input::Input, output::Output, server::Server};
 use std::{io, sync::Arc};
@@ -11,17 +14,6 @@ use std::{io, sync::Arc};
 pub(crate) enum Session {
     Text(text::Session),
     Resp(Box<resp::Conversation>),
-}
-
-/// How a conversation goes on after a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// There may be more whole requests.
-    More,
-    /// More input is needed.
-    Starved,
-    /// The conversation is over.
-    Close,
 }
 
 impl Session {
@@ -51,6 +43,14 @@ impl Session {
         match self {
             Session::Text(session) => session.next_events(output).await,
             Session::Resp(session) => session.next_events(output).await,
+        }
+    }
+
+    /// Whether something may come that the client did not ask for just now.
+    pub(crate) fn is_listening(&self) -> bool {
+        match self {
+            Session::Text(session) => session.is_subscribed(),
+            Session::Resp(session) => session.is_listening(),
         }
     }
 

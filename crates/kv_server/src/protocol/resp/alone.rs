@@ -10,7 +10,7 @@ use super::{
     split::Parts,
     write::Version,
 };
-use crate::{output::Output, protocol::Progress};
+use crate::{output::Output, protocol::progress::Progress};
 use kv::Refusal;
 use std::io;
 

@@ -13,8 +13,8 @@ use super::{
     write::Writer,
 };
 use crate::{
-    clients::Client, input::Input, limits::BATCH_REQUESTS, output::Output, protocol::Progress, router,
-    server::Server,
+    clients::Client, input::Input, limits::BATCH_REQUESTS, output::Output, protocol::progress::Progress,
+    router, server::Server,
 };
 use kv::Request;
 use std::{
@@ -49,6 +49,11 @@ impl Conversation {
     /// Whether the client waits for messages, and so may be silent itself.
     pub(crate) fn is_subscribed(&self) -> bool {
         self.session.is_subscribed()
+    }
+
+    /// Whether something may come that the client did not ask for just now.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.session.topics.is_listening()
     }
 
     /// Answers one batch of what the input holds.

@@ -29,6 +29,11 @@ impl Topics {
         self.listener.as_ref().map_or(0, |listener| listener.count()) + self.buckets.len()
     }
 
+    /// Whether something may come: a message, or the news that the client did not keep up and has no subscription any more.
+    pub(super) fn is_listening(&self) -> bool {
+        self.listener.is_some() || !self.buckets.is_empty()
+    }
+
     /// The names of the channels, those of buckets included.
     pub(super) fn channels(&self) -> Vec<Box<[u8]>> {
         let heard = self.listener.iter().flat_map(|listener| listener.channels());

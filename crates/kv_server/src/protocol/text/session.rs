@@ -11,7 +11,7 @@ use crate::{
     input::Input,
     limits::{BATCH_REQUESTS, EVENTS_AT_ONCE, Limits, SORTED_BYTES, SUBSCRIPTIONS},
     output::Output,
-    protocol::Progress,
+    protocol::progress::Progress,
     router,
 };
 use arrayvec::ArrayVec;
