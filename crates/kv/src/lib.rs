@@ -1,6 +1,6 @@
 //! The store: named buckets of keys and values, as passive data behind one synchronous door.
 //!
-//! Follow a batch through the files in this order: request -> store -> shard -> target -> commands -> reply.
+//! Follow a batch through the files in this order: request -> store -> execute -> target -> commands -> reply.
 //! A target finds its bucket through the registry; a bucket is a block, or a table of entries. What holds the bytes is the arena; what keeps a crash where it belongs are the bucket
 //! supervisor and, above it, the supervisor.
 
@@ -13,6 +13,7 @@ mod channels;
 mod clock;
 mod commands;
 mod entry;
+mod execute;
 mod expiries;
 mod faults;
 mod limits;

@@ -1,19 +1,16 @@
 //! A shard: the buckets whose names hash to it, with their registry, their supervisor and their memory. One lock guards it.
 
 use crate::{
-    Op, Outcome, Reply, Request, Unit,
+    Unit,
     bucket::Bucket,
     bucket_supervisor::BucketSupervisor,
-    commands::{Run, list},
     memory::Memory,
     registry::{Registration, Registry},
     subscription::End,
     sweep::Sweep,
-    target::Target,
     watched::Watched,
 };
 use foldhash::fast::SeedableRandomState;
-use serde_bytes::Bytes;
 use std::cell::Cell;
 
 /// A part of the store.
@@ -57,32 +54,6 @@ impl Shard {
         self.registry.bytes() + self.memory.used_bytes()
     }
 
-    /// Executes one request. `hash` is that of the bucket's name; `at_work` says at any time whose crash a panic
-    /// would be.
-    pub(crate) fn execute<'s>(
-        &'s mut self,
-        hash: u64,
-        request: &'s Request<'_>,
-        now: u64,
-        at_work: &Cell<AtWork>,
-    ) -> Reply<'s> {
-        at_work.set(AtWork::Unit(Unit::Registry));
-        let target = Target::new(self, request.bucket, hash, now);
-        if let Some((registration, bucket)) = target.found() {
-            at_work.set(AtWork::Bucket(registration, bucket));
-        }
-        let outcome = match request.op {
-            Op::Command { command, args } => match command.run {
-                Run::One(run) => run(target, args),
-                Run::Several(_) => unreachable!("the store takes several shards for it"),
-            },
-            Op::Entries { part, cursor } => list(target.into_view(), part, cursor),
-            Op::Watch => Ok(Reply::Number(target.watch() as i64)),
-            op => execute_guide(target, op),
-        };
-        outcome.unwrap_or_else(Reply::Refused)
-    }
-
     /// Ends a bucket that crashed.
     pub(crate) fn end_crashed(&mut self, registration: Registration, bucket: Bucket, name: &[u8]) {
         self.supervisor.crashed += 1;
@@ -107,38 +78,4 @@ impl Shard {
         at_work.set(AtWork::Unit(Unit::BucketSupervisor));
         self.supervisor.sweep(&mut self.memory);
     }
-}
-
-/// Executes what the guide's protocol asks for. It wants buckets to be created, and keeps them when they are empty.
-fn execute_guide<'s>(mut target: Target<'s>, op: Op<'_>) -> Outcome<'s> {
-    if op == Op::Create {
-        target.create()?;
-        return Ok(Reply::Done);
-    }
-    if !target.exists() {
-        return Ok(Reply::NoBucket);
-    }
-    match op {
-        Op::Get { key } => {
-            let entry = target.into_view().field(key)?;
-            return Ok(entry.map_or(Reply::NoKey, |entry| Reply::Value(entry.value)));
-        }
-        Op::Keys { cursor } => {
-            let (entries, next) = target.into_view().entries(cursor)?;
-            let keys = entries.iter().map(|entry| Bytes::new(entry.key)).collect();
-            return Ok(Reply::Keys { keys, next });
-        }
-        Op::Put { key, value } => {
-            target.set_field(key, value, None)?;
-        }
-        Op::Delete { key } => {
-            target.delete_field(key)?;
-        }
-        Op::Drop => {
-            target.end(End::Dropped);
-        }
-        Op::Crash => panic!("a crash was asked for"),
-        Op::Create | Op::Entries { .. } | Op::Watch | Op::Command { .. } => unreachable!("executed before"),
-    }
-    Ok(Reply::Done)
 }

@@ -11,6 +11,7 @@ use crate::{
     bucket::Bucket,
     budget::Budget,
     commands::Run,
+    execute::execute,
     faults::Faults,
     limits::{BATCH_REQUESTS, SHARDS_PER_THREAD},
     registry::Registration,
@@ -209,7 +210,7 @@ impl Store {
                     false if batch[*done].op.takes_memory() && self.is_full(shard) => {
                         Reply::Refused(Refusal::OutOfMemory)
                     }
-                    false => shard.execute(*hash, &batch[*done], now, &at_work),
+                    false => execute(shard, *hash, &batch[*done], now, &at_work),
                 };
                 *done += 1;
                 at_work.set(AtWork::Requester);

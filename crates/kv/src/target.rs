@@ -28,7 +28,7 @@ impl<'s> Target<'s> {
         let found = shard.registry.lookup(&shard.memory, hash, name);
         let mut target = Target { shard, name, hash, found, now };
         let is_over = |(_, bucket): (_, Bucket)| bucket.is_over(&target.shard.memory, now);
-        if target.shard.sweep.is_wanted() && found.is_some_and(is_over) {
+        if target.shard.sweep.is_wanted && found.is_some_and(is_over) {
             target.end(End::Expired);
         }
         target

@@ -20,7 +20,7 @@ fn step(store: &Store, now: u64) -> usize {
 }
 
 fn is_sweeping(store: &Store) -> bool {
-    (0..store.shards.len()).any(|number| store.lock(number).sweep.is_wanted())
+    (0..store.shards.len()).any(|number| store.lock(number).sweep.is_wanted)
 }
 
 #[test]
