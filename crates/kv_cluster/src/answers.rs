@@ -1,7 +1,7 @@
 //! What this node answers to a peer. A request for a bucket that is not ours is refused, never forwarded again.
 
 use crate::{
-    limits::{BATCH_BYTES, FRAME_BYTES, TRANSACTION_REQUESTS},
+    limits::{ANSWERS_BYTES, BATCH_BYTES, FRAME_BYTES, TRANSACTION_REQUESTS},
     local::Local,
     question::{self, Question, Told},
     wire::{Answer, Frame, Message, Verdict},
@@ -18,8 +18,10 @@ pub(crate) fn call(local: &Local, id: u32, requests: &[Request<'_>], out: &mut V
         let ours = local.owns_all(first);
         let run = rest.iter().take_while(|request| local.owns_all(request) == ours).count();
         let mut flow = Continue(());
+        let mut asked = rest[..run].iter();
         let mut answer = |answer: Answer<'_>| {
-            flow = answers.add(&answer);
+            let is_read = asked.next().is_none_or(|request| request.op.is_read());
+            flow = answers.add(&answer, is_read);
             flow
         };
         let done = match ours {
@@ -41,14 +43,15 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    /// Breaks off when the frame has taken enough. An answer that no longer fits is left out and asked for again,
-    /// which does no harm: only those to reads are large.
-    fn add(&mut self, answer: &Answer<'_>) -> ControlFlow<()> {
-        if !self.frame.item(answer) {
-            if self.count > 0 {
+    /// Breaks off when the frame has taken enough. The answer to a read that no longer fits is left out and asked for
+    /// again. A write must not be done twice: what GETDEL answers is gone.
+    fn add(&mut self, answer: &Answer<'_>, is_read: bool) -> ControlFlow<()> {
+        let limit = if is_read { FRAME_BYTES } else { self.frame.bytes() + FRAME_BYTES };
+        if !self.frame.item_within(limit, answer) {
+            if is_read && self.count > 0 {
                 return Break(());
             }
-            self.frame.item(&Answer::TooLarge);
+            self.frame.item_within(ANSWERS_BYTES, &Answer::TooLarge);
         }
         self.count += 1;
         if self.frame.bytes() < BATCH_BYTES { Continue(()) } else { Break(()) }

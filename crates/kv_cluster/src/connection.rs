@@ -125,12 +125,12 @@ impl Connection {
         }
         self.silent_beats += 1;
         let output = &mut self.service.output;
+        output.shrink();
         if output.is_empty() {
             Frame::begin(output.buffer(), &Message::Heartbeat).finish();
         } else {
             self.stuck_beats += 1;
         }
-        output.shrink();
         self.input.shrink();
         self.link.tidy();
         Ok(())
@@ -145,5 +145,38 @@ impl Connection {
         };
         // What the peer does not take in time is lost, as if the link had been cut.
         drop(timeout(FLUSH_TIMEOUT, sent).await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Cookie, Heartbeat, NodeName, Routes,
+        limits::{FRAME_BYTES, IDLE_BUFFER_BYTES},
+    };
+
+    #[test]
+    fn an_idle_link_gives_back_the_memory_that_a_large_frame_took() {
+        let me: NodeName = "foo@host".parse().unwrap();
+        let local = Local {
+            me: me.clone(),
+            cookie: Cookie::new("weknoweachother"),
+            heartbeat: Heartbeat::default(),
+            routes: Routes::all(me.clone()),
+            store: Arc::default(),
+            channels: Arc::default(),
+        };
+        let link = Arc::new(Link::new(me));
+        let mut connection = Connection {
+            input: Input::default(),
+            service: Service::new(Arc::new(local), link.clone()),
+            link,
+            silent_beats: 0,
+            stuck_beats: 0,
+        };
+        connection.service.output.buffer().reserve(FRAME_BYTES);
+        assert!(connection.beat(3).is_ok());
+        assert!(connection.service.output.buffer().capacity() <= IDLE_BUFFER_BYTES);
     }
 }

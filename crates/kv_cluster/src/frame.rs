@@ -2,7 +2,7 @@
 
 use crate::{
     error::Malformed,
-    limits::{FRAME_BYTES, IDLE_BUFFER_BYTES, READ_BYTES},
+    limits::{ANSWERS_BYTES, IDLE_BUFFER_BYTES, READ_BYTES},
     wire::LENGTH_BYTES,
 };
 
@@ -18,7 +18,7 @@ impl Input {
     pub(crate) fn room(&mut self) -> &mut Vec<u8> {
         self.forget_read();
         let wanted = match self.length() {
-            Some(length) => (LENGTH_BYTES + length.min(FRAME_BYTES)).saturating_sub(self.bytes.len()),
+            Some(length) => (LENGTH_BYTES + length.min(ANSWERS_BYTES)).saturating_sub(self.bytes.len()),
             None => 0,
         };
         self.bytes.reserve(wanted.max(READ_BYTES));
@@ -28,8 +28,8 @@ impl Input {
     /// The next complete frame.
     pub(crate) fn frame(&mut self) -> Result<Option<&[u8]>, Malformed> {
         let Some(length) = self.length() else { return Ok(None) };
-        if length > FRAME_BYTES {
-            return Err(Malformed(format!("a frame of {length} bytes; {FRAME_BYTES} are allowed")));
+        if length > ANSWERS_BYTES {
+            return Err(Malformed(format!("a frame of {length} bytes; {ANSWERS_BYTES} are allowed")));
         }
         let start = self.read + LENGTH_BYTES;
         let frame = self.bytes.get(start..start + length);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The version of the link protocol; the first byte that each side says. Any change to wire.rs raises it.
-pub(crate) const LINK_VERSION: u8 = 2;
+pub(crate) const LINK_VERSION: u8 = 3;
 
 /// Bytes of a node's name, host included.
 pub(crate) const NODE_NAME_BYTES: usize = 255;
@@ -17,6 +17,11 @@ pub(crate) const HANDSHAKES: usize = 64;
 
 /// Bytes of one frame of a link, and so of the largest request and the largest reply that can cross it.
 pub const FRAME_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of a frame of answers: the largest follows others that come to less than [`BATCH_BYTES`], for what a write has
+/// answered cannot be asked for again.
+pub(crate) const ANSWERS_BYTES: usize = FRAME_BYTES + BATCH_BYTES;
+/// What the codec may count for one frame or item. It counts what it makes of the bytes: at most 8 for each of them.
+pub(crate) const DECODED_BYTES: usize = 8 * ANSWERS_BYTES;
 /// Requests of one call.
 pub(crate) const CALL_REQUESTS: usize = 4_096;
 /// Requests of one transaction.

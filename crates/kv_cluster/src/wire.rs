@@ -5,7 +5,7 @@
 
 use crate::{
     error::Malformed,
-    limits::{FRAME_BYTES, HANDSHAKE_BYTES},
+    limits::{DECODED_BYTES, FRAME_BYTES, HANDSHAKE_BYTES},
     question::{Question, Told},
 };
 use kv::{Change, Reply, Request};
@@ -135,7 +135,7 @@ impl<'a> Frame<'a> {
 
 /// The message of a frame, and the bytes of its items.
 pub(crate) fn read(frame: &[u8]) -> Result<(Message<'_>, &[u8]), Malformed> {
-    let (message, used) = decode::<_, FRAME_BYTES>(frame)?;
+    let (message, used) = decode::<_, DECODED_BYTES>(frame)?;
     let items = &frame[used..];
     match message {
         Message::Call { .. }
@@ -180,7 +180,7 @@ impl<'a, T: Deserialize<'a>> Iterator for Items<'a, T> {
         if self.rest.is_empty() {
             return None;
         }
-        let item = decode::<_, FRAME_BYTES>(self.rest).map(|(item, used)| {
+        let item = decode::<_, DECODED_BYTES>(self.rest).map(|(item, used)| {
             self.rest = &self.rest[used..];
             item
         });

@@ -78,6 +78,67 @@ async fn what_exceeds_a_frame_is_refused_and_the_link_goes_on() {
     assert_eq!(foo.ask("shopping", Op::Get { key: b"eggs" }).await.unwrap(), "NoKey");
 }
 
+fn command<'a>(bucket: &'a [u8], name: &str, args: &'a [u8]) -> Request<'a> {
+    let command = kv::Command::find(name.as_bytes()).unwrap();
+    Request { bucket, op: Op::Command { command, args: kv::Args::new(args) } }
+}
+
+fn bulk(argument: &[u8]) -> Vec<u8> {
+    let mut bulks = Vec::new();
+    kv::push_bulk(&mut bulks, argument);
+    bulks
+}
+
+/// Lets `node` execute the requests at their owner; the bytes of each value.
+async fn lengths(node: &Node, requests: &[Request<'_>]) -> Vec<Result<usize, Error>> {
+    let mut errand = crate::Errand::new(node.peer(), requests[0]);
+    requests[1..].iter().for_each(|request| errand.add(*request));
+    let mut lengths = Vec::new();
+    let length = |reply: Reply<'_>| match reply {
+        Reply::Value(value) => value.len(),
+        Reply::Made(value) => value.len(),
+        _ => 0,
+    };
+    for _ in requests {
+        let outcome = soon(errand.next()).await;
+        lengths.push(outcome.map(length));
+    }
+    lengths
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_long_is_done_once_and_its_answer_comes() {
+    let (foo, _bar) = pair().await;
+    let (short, long) = (MIB / 5, crate::FRAME_BYTES - 1_000);
+    let (some, much) = (bulk(&vec![b'x'; short]), bulk(&vec![b'x'; long]));
+    let sets = [command(b"salt", "set", &some), command(b"sugar", "set", &much)];
+    assert_eq!(lengths(&foo, &sets).await, [Ok(0), Ok(0)]);
+    let takes = [command(b"salt", "get", b""), command(b"sugar", "getdel", b"")];
+    assert_eq!(lengths(&foo, &takes).await, [Ok(short), Ok(long)]);
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_exceeds_a_frame_is_not_done_again() {
+    let (foo, bar) = pair().await;
+    bar.ask("salt", Op::Create).await.unwrap();
+    let much = bulk(&vec![b'x'; crate::FRAME_BYTES]);
+    bar.cluster.ask(command(b"sugar", "set", &much), |_| ()).await.unwrap();
+    let takes = [command(b"salt", "exists", b""), command(b"sugar", "getdel", b"")];
+    let taken = lengths(&foo, &takes).await;
+    assert!(matches!(taken[..], [Ok(0), Err(Error::TooLarge { .. })]), "{taken:?}");
+}
+
+#[tokio::test]
+async fn an_answer_of_a_million_values_comes() {
+    let (foo, bar) = pair().await;
+    bar.ask("shopping", Op::Create).await.unwrap();
+    bar.ask("shopping", Op::Put { key: b"milk", value: b"1234567" }).await.unwrap();
+    let fields = bulk(b"milk").repeat(1_000_000);
+    let request = command(b"shopping", "hmget", &fields);
+    let count = |reply: Reply<'_>| if let Reply::List(items) = reply { items.len() } else { 0 };
+    assert_eq!(soon(foo.cluster.ask(request, count)).await, Ok(1_000_000));
+}
+
 #[tokio::test]
 async fn a_request_that_reaches_the_wrong_node_is_refused_and_never_forwarded_again() {
     let foo = Node::start(foo_settings()).await;
