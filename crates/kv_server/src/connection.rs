@@ -8,7 +8,7 @@ use crate::{
 };
 use otp::Stop;
 use std::{
-    future::{pending, poll_fn},
+    future::{pending, poll_fn, ready},
     io,
     net::SocketAddr,
     pin::pin,
@@ -73,6 +73,10 @@ async fn converse(
                 Progress::Close => return Ok(()),
             }
         }
+        // One who always has something to ask hears what it has subscribed to all the same.
+        if session.is_listening() && !next_events_if_any(session, &mut output).await? {
+            return Ok(());
+        }
         input.rest();
         output.rest();
     }
@@ -82,6 +86,18 @@ async fn next_events(session: &mut Option<Session>, output: &mut Vec<u8>) -> boo
     match session {
         Some(session) => session.next_events(output).await,
         None => pending().await,
+    }
+}
+
+/// Writes what has come for the client by now, if anything; `false` as [`Session::next_events`] says it.
+async fn next_events_if_any(session: &mut Session, output: &mut Output<'_>) -> io::Result<bool> {
+    tokio::select! {
+        biased;
+        still_open = session.next_events(&mut output.bytes) => {
+            output.flush().await?;
+            Ok(still_open)
+        }
+        () = ready(()) => Ok(true),
     }
 }
 

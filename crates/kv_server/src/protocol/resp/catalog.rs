@@ -63,7 +63,7 @@ impl Catalog {
     /// The command that is asked for, with as many words as it wants; or why there is none, in Redis's words. It is
     /// looked for only when it is not the last one again.
     pub(super) fn judge(&self, words: &Words<'_>, last: Option<Found>) -> Result<Found, Refusal> {
-        let same = |found: &Found| words.name.eq_ignore_ascii_case(found.about.name.as_bytes());
+        let same = |found: &Found| names(words.name, found.about.name);
         let found = last.filter(same).or_else(|| self.find(words.name)).filter(|found| !found.is_subcommand);
         let found = found.ok_or_else(|| unknown(words))?;
         let found = match found.has_subcommands.then(|| words.args().next()).flatten() {
@@ -96,6 +96,12 @@ impl Found {
         let bulks = split::cut(words.bulks).map_or(words.bulks, |(_, rest)| rest);
         Words { count: words.count - 1, bulks, ..*words }
     }
+}
+
+/// Whether a word is the name of a command, which is made of small letters. In ASCII they differ from the large ones
+/// in one bit.
+fn names(word: &[u8], name: &str) -> bool {
+    word.len() == name.len() && word.iter().zip(name.as_bytes()).all(|(byte, letter)| byte | 0x20 == *letter)
 }
 
 /// The command that a subcommand belongs to.
