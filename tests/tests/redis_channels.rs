@@ -1,7 +1,12 @@
 //! Channels between connections, and the channel of a bucket's changes: on one node, and with the bucket on another.
 
 use redis::{Client, Commands, Msg};
-use tests::{PATIENCE, Pair, Release};
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    thread,
+};
+use tests::{PATIENCE, Pair, Release, resp::command};
 
 fn everywhere(conversation: impl Fn(&Release)) {
     conversation(&Release::alone());
@@ -59,4 +64,27 @@ fn a_buckets_changes_are_messages() {
             assert_eq!(heard.get_payload(), Ok(change.to_owned()));
         }
     });
+}
+
+#[test]
+fn a_client_that_never_stops_asking_hears_messages_all_the_same() {
+    const BYTES_MEANWHILE: usize = 32 * 1024 * 1024;
+    let node = Release::alone();
+    let mut busy = TcpStream::connect(node.clients()).unwrap();
+    busy.set_read_timeout(Some(PATIENCE)).unwrap();
+    busy.write_all(&[command(&["HELLO", "3"]), command(&["SUBSCRIBE", "news"])].concat()).unwrap();
+    let mut asking = busy.try_clone().unwrap();
+    let asking =
+        thread::spawn(move || while asking.write_all(&command(&["GET", "milk"]).repeat(1_000)).is_ok() {});
+    let mut heard = [0; 64 * 1024];
+    // The answers to what is asked come after the confirmation.
+    (0..16).for_each(|_| busy.read_exact(&mut heard).unwrap());
+    assert_eq!(node.resp().ask("PUBLISH news !"), r":1\r\n");
+    let hears = (0..BYTES_MEANWHILE / heard.len()).any(|_| {
+        busy.read_exact(&mut heard).unwrap();
+        heard.contains(&b'!')
+    });
+    busy.shutdown(Shutdown::Both).unwrap();
+    asking.join().unwrap();
+    assert!(hears, "the message does not come");
 }
