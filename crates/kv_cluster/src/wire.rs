@@ -11,7 +11,11 @@ use crate::{
 use kv::{Change, Reply, Request};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
-use std::{borrow::Cow, marker::PhantomData};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+    marker::PhantomData,
+};
 
 /// Bytes of a frame's length.
 pub(crate) const LENGTH_BYTES: usize = 4;
@@ -106,8 +110,9 @@ impl<'a> Frame<'a> {
     /// Adds an item, or adds nothing when the frame would exceed so many bytes.
     pub(crate) fn item_within(&mut self, limit: usize, item: &impl Serialize) -> bool {
         let before = self.buffer.len();
-        encode(self.buffer, item);
-        let fits = self.bytes() <= limit;
+        let mut room = Room { bytes: self.buffer, end: self.start + LENGTH_BYTES + limit };
+        let fits =
+            bincode::serde::encode_into_std_write(item, &mut room, bincode::config::standard()).is_ok();
         if !fits {
             self.buffer.truncate(before);
         }
@@ -130,6 +135,26 @@ impl<'a> Frame<'a> {
     /// Takes the frame out of the buffer again.
     pub(crate) fn abandon(self) {
         self.buffer.truncate(self.start);
+    }
+}
+
+/// A buffer that takes bytes up to its end, so that an item that does not fit takes no more memory than one that does.
+struct Room<'a> {
+    bytes: &'a mut Vec<u8>,
+    end: usize,
+}
+
+impl Write for Room<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.end {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.bytes.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -208,4 +233,20 @@ fn decode<'a, T: Deserialize<'a>, const LIMIT: usize>(bytes: &'a [u8]) -> Result
     let (value, used) = bincode::serde::borrow_decode_from_slice(bytes, config)
         .map_err(|error| Malformed(error.to_string()))?;
     if used == 0 { Err(Malformed("an empty item".into())) } else { Ok((value, used)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_that_does_not_fit_takes_no_memory() {
+        let mut buffer = Vec::new();
+        let mut frame = Frame::begin(&mut buffer, &Message::Answers { id: 0 });
+        let before = frame.bytes();
+        let reply = Reply::List(vec![Reply::Value(&[0; 1_000]); 1_000]);
+        assert!(!frame.item_within(10_000, &Answer::Reply(reply)));
+        assert_eq!(frame.bytes(), before);
+        assert!(buffer.capacity() <= 32_000, "{}", buffer.capacity());
+    }
 }
