@@ -95,6 +95,26 @@ fn a_client_that_takes_no_replies_is_not_read_from() {
 }
 
 #[test]
+fn the_answers_of_a_transaction_are_bounded() {
+    const MEGABYTE: usize = 1024 * 1024;
+    let node = Release::alone();
+    let mut client = node.resp();
+    client.command(&[b"SET".as_slice(), b"apples", &vec![b'x'; MEGABYTE]]);
+    assert_eq!(client.reply(), b"+OK\r\n");
+    let before = memory(&node);
+    client.send(
+        [command(&["MULTI"]), command(&["GET", "apples"]).repeat(500), command(&["DEL", "apples"])].concat(),
+    );
+    (0..502).for_each(|_| drop(client.reply()));
+    client.command(&["EXEC"]);
+    let answers = client.reply();
+    let bounded = answers.ends_with(b"exceed 67108864 bytes\r\n:1\r\n");
+    assert!(bounded && answers.len() < 65 * MEGABYTE, "{} bytes", answers.len());
+    let after = memory(&node);
+    assert!(after < before + 256 * MEGABYTE, "{before} -> {after} bytes");
+}
+
+#[test]
 fn a_listener_that_falls_behind_is_let_go() {
     let pair = Pair::start();
     let before = memory(&pair.foo);

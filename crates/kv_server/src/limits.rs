@@ -65,6 +65,9 @@ pub(crate) const QUEUED_COMMANDS: usize = 100_000;
 /// Bytes of the commands that wait for EXEC.
 pub(crate) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
+/// Bytes of the answers of one transaction after which none that holds values is taken any more.
+pub(crate) const TRANSACTION_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
 /// Buckets that one connection may watch.
 pub(crate) const WATCHED: usize = 10_000;
 

@@ -9,7 +9,7 @@ use super::{
     split::Parts,
     write::Writer,
 };
-use crate::output::Output;
+use crate::{limits::TRANSACTION_ANSWER_BYTES, output::Output};
 use kv::{
     Refusal, Reply, Request,
     flag::{READ, WRITE},
@@ -97,6 +97,7 @@ async fn execute(
             merger.expect(to_come.next().expect("no more answers than requests"));
         }
         let request = answered.next().expect("no more answers than requests");
+        let outcome = outcome.map(|reply| within(answers.bytes.len(), reply));
         if merger.take(&mut answers.bytes, request, outcome).is_break() {
             // What comes page by page would not be of one moment.
             merger.long = None;
@@ -109,6 +110,22 @@ async fn execute(
     };
     let done = session.server.cluster.transact(watched, &requests, take).await?;
     Ok(done.then_some(answers))
+}
+
+/// The reply, or that there is no room for its values after so many bytes of answers: until the step is done they all
+/// are held at once.
+fn within(bytes: usize, reply: Reply<'_>) -> Reply<'_> {
+    match reply {
+        Reply::Value(_) | Reply::Made(_) | Reply::List(_) | Reply::Map(_) | Reply::Pairs(_)
+            if bytes >= TRANSACTION_ANSWER_BYTES =>
+        {
+            let what = format!(
+                "ERR answers of a transaction before this one exceed {TRANSACTION_ANSWER_BYTES} bytes"
+            );
+            Reply::Refused(Refusal::Other(what))
+        }
+        reply => reply,
+    }
 }
 
 /// Writes the answers of one step, and does between them what is no request to a bucket.
