@@ -3,17 +3,18 @@
 use super::{catalog::Found, parse::Words};
 use crate::limits::{QUEUED_BYTES, QUEUED_COMMANDS};
 use kv::Refusal;
+use std::collections::HashMap;
 
 /// A session's transaction, if it has begun one, and what must not change before it is executed.
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
     queue: Option<Box<Queue>>,
     /// The buckets that must not change before.
-    pub(super) watched: Vec<Watched>,
+    pub(super) watched: Watched,
 }
 
-/// A bucket, and the number that it had when it was last looked at.
-pub(super) type Watched = (Box<[u8]>, u64);
+/// Buckets, each with the number that it had when it was watched.
+pub(super) type Watched = HashMap<Box<[u8]>, u64>;
 
 /// Commands that wait for EXEC.
 #[derive(Debug, Default)]
@@ -78,7 +79,7 @@ impl Transaction {
     }
 
     /// Ends the transaction, and with it what is watched.
-    pub(super) fn close(&mut self) -> (Option<Box<Queue>>, Vec<Watched>) {
+    pub(super) fn close(&mut self) -> (Option<Box<Queue>>, Watched) {
         (self.queue.take(), std::mem::take(&mut self.watched))
     }
 }

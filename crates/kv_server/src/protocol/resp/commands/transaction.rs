@@ -61,7 +61,7 @@ pub(in super::super) async fn watch(
     }
     for bucket in args {
         let watched = &session.transaction.watched;
-        if watched.iter().any(|(name, _)| **name == *bucket) {
+        if watched.contains_key(bucket) {
             continue;
         }
         if watched.len() >= WATCHED {
@@ -72,7 +72,7 @@ pub(in super::super) async fn watch(
             _ => Err(other("LOADING the store is restarting: ask again in a moment")),
         };
         let version = session.server.cluster.ask(Request { bucket, op: Op::Watch }, read).await??;
-        session.transaction.watched.push((bucket.into(), version));
+        session.transaction.watched.insert(bucket.into(), version);
     }
     session.writer(output).ok();
     Ok(())
