@@ -4,10 +4,17 @@ use crate::limits::WATCHED_NAMES;
 use std::collections::HashMap;
 
 /// A number for each watched bucket. A change forgets the bucket, so that the number it had never comes back.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Watched {
     versions: HashMap<Box<[u8]>, u64>,
     last: u64,
+}
+
+impl Default for Watched {
+    /// Nothing is watched. The numbers begin anywhere: those that were given before a restart must not come back.
+    fn default() -> Watched {
+        Watched { versions: HashMap::new(), last: fastrand::u64(..) }
+    }
 }
 
 impl Watched {
@@ -20,7 +27,7 @@ impl Watched {
             // Watchers then find their buckets changed, and try again.
             self.versions.clear();
         }
-        self.last += 1;
+        self.last = self.last.wrapping_add(1);
         self.versions.insert(name.into(), self.last);
         self.last
     }
@@ -40,5 +47,18 @@ impl Watched {
         if !self.versions.is_empty() {
             self.versions.remove(name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_from_before_a_restart_does_not_come_back() {
+        let (mut before, mut after) = (Watched::default(), Watched::default());
+        let version = before.watch(b"shopping");
+        assert_ne!(after.watch(b"shopping"), version);
+        assert!(!after.is_unchanged(b"shopping", version));
     }
 }
