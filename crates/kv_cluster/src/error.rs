@@ -27,8 +27,16 @@ pub enum Error {
         /// The node.
         node: Arc<str>,
     },
-    /// One request, or one answer, is larger than a link carries.
-    #[error("too large for the link to {node}: one request or answer may have {limit} bytes")]
+    /// It was executed, and its answer is larger than a link carries.
+    #[error("done, but the answer is too large for the link to {node}: it may have {limit} bytes")]
+    AnswerTooLarge {
+        /// The node.
+        node: Arc<str>,
+        /// Bytes that a link carries.
+        limit: usize,
+    },
+    /// One request is larger than a link carries; nothing was sent.
+    #[error("too large for the link to {node}: one request may have {limit} bytes")]
     TooLarge {
         /// The node.
         node: Arc<str>,

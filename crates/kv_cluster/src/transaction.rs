@@ -55,7 +55,7 @@ impl Cluster {
             reply(match answer {
                 Answer::Reply(answer) => Ok(answer),
                 Answer::NotOwner => Err(Error::NotOwner { node: node() }),
-                Answer::TooLarge => Err(Error::TooLarge { node: node(), limit: FRAME_BYTES }),
+                Answer::TooLarge => Err(Error::AnswerTooLarge { node: node(), limit: FRAME_BYTES }),
             });
         }
         Ok(true)

@@ -74,7 +74,7 @@ async fn what_exceeds_a_frame_is_refused_and_the_link_goes_on() {
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     bar.ask("shopping", Op::Put { key: b"milk", value: &huge }).await.unwrap();
     let error = foo.ask("shopping", Op::Get { key: b"milk" }).await.unwrap_err();
-    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    assert!(matches!(error, Error::AnswerTooLarge { .. }), "{error}");
     assert_eq!(foo.ask("shopping", Op::Get { key: b"eggs" }).await.unwrap(), "NoKey");
 }
 
@@ -125,7 +125,7 @@ async fn a_write_whose_answer_exceeds_a_frame_is_not_done_again() {
     bar.cluster.ask(command(b"sugar", "set", &much), |_| ()).await.unwrap();
     let takes = [command(b"salt", "exists", b""), command(b"sugar", "getdel", b"")];
     let taken = lengths(&foo, &takes).await;
-    assert!(matches!(taken[..], [Ok(0), Err(Error::TooLarge { .. })]), "{taken:?}");
+    assert!(matches!(taken[..], [Ok(0), Err(Error::AnswerTooLarge { .. })]), "{taken:?}");
 }
 
 #[tokio::test]
