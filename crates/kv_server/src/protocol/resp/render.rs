@@ -27,10 +27,6 @@ pub(super) fn reply(writer: &mut Writer<'_>, bucket: &[u8], answer: &Reply<'_>) 
             writer.map(items.len() / 2);
             items.iter().for_each(|item| reply(writer, bucket, item));
         }
-        Reply::Pairs(items) if writer.version == Version::Resp3 => {
-            writer.list(items.len() / 2);
-            items.chunks(2).for_each(|pair| list(writer, bucket, pair));
-        }
         Reply::Pairs(items) => match writer.version {
             Version::Resp2 => list(writer, bucket, items),
             Version::Resp3 => {
