@@ -3,7 +3,7 @@
 use super::{catalog::Found, parse::Words};
 use crate::limits::{QUEUED_BYTES, QUEUED_COMMANDS};
 use kv::Refusal;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// A session's transaction, if it has begun one, and what must not change before it is executed.
 #[derive(Debug, Default)]
@@ -13,8 +13,8 @@ pub(super) struct Transaction {
     pub(super) watched: Watched,
 }
 
-/// Buckets, each with the number that it had when it was watched.
-pub(super) type Watched = HashMap<Box<[u8]>, u64>;
+/// Buckets in the order of their names, each with the number that it had when it was watched.
+pub(super) type Watched = BTreeMap<Box<[u8]>, u64>;
 
 /// Commands that wait for EXEC.
 #[derive(Debug, Default)]
