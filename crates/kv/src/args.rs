@@ -19,6 +19,11 @@ impl<'a> Args<'a> {
         Args { bulks }
     }
 
+    /// Those that are left, as bulk strings.
+    pub fn bulks(&self) -> &'a [u8] {
+        self.bulks
+    }
+
     /// How many are left.
     pub fn count(mut self) -> usize {
         std::iter::from_fn(|| self.next()).count()
@@ -35,26 +40,28 @@ impl<'a> Iterator for Args<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        let (length, start) = announced(self.bulks)?;
+        let (length, start) = short_line(self.bulks, b'$').or_else(|| announced(self.bulks))?;
         let (argument, rest) = self.bulks[start..].split_at_checked(length)?;
         self.bulks = rest.strip_prefix(b"\r\n")?;
         Some(argument)
     }
 }
 
-/// The length that a bulk string announces, and where its bytes start. As a rule it has one digit or two.
+/// Reads a line of a mark and a number of one digit or two, as most are: the number, and the bytes of the line.
 #[inline]
-fn announced(bulks: &[u8]) -> Option<(usize, usize)> {
-    match *bulks {
-        [b'$', ones @ b'0'..=b'9', b'\r', b'\n', ..] => Some((usize::from(ones - b'0'), 4)),
-        [b'$', tens @ b'0'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
+pub fn short_line(bytes: &[u8], mark: u8) -> Option<(usize, usize)> {
+    match *bytes {
+        [first, ones @ b'0'..=b'9', b'\r', b'\n', ..] if first == mark => Some((usize::from(ones - b'0'), 4)),
+        [first, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] if first == mark => {
             Some((usize::from(tens - b'0') * 10 + usize::from(ones - b'0'), 5))
         }
-        _ => announced_at_length(bulks),
+        _ => None,
     }
 }
 
-fn announced_at_length(bulks: &[u8]) -> Option<(usize, usize)> {
+/// The length that a bulk string announces, and where its bytes start.
+#[cold]
+fn announced(bulks: &[u8]) -> Option<(usize, usize)> {
     let after_mark = bulks.strip_prefix(b"$")?;
     let (mut length, mut at) = (0_usize, 0);
     while let Some(digit) = after_mark.get(at).filter(|byte| byte.is_ascii_digit()) {

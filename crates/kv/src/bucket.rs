@@ -24,6 +24,16 @@ use std::ops::Range;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bucket(pub(crate) Handle);
 
+/// A map is wanted, and the bucket holds a single value; or the other way round.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct WrongType;
+
+impl From<WrongType> for Refusal {
+    fn from(_: WrongType) -> Refusal {
+        Refusal::WrongType
+    }
+}
+
 /// What a bucket holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contents<'m> {
@@ -77,12 +87,12 @@ impl Bucket {
 
     /// Whether it holds a map.
     pub(crate) fn is_map(self, memory: &Memory) -> bool {
-        !matches!(self.block(memory).body, Body::Text(_))
+        !matches!(self.body(memory), Body::Text(_))
     }
 
     /// The table of its entries, if it has outgrown its block.
     pub(crate) fn table(self, memory: &Memory) -> Option<&Table> {
-        match self.block(memory).body {
+        match self.body(memory) {
             Body::Table(number) => Some(memory.table(number)),
             Body::Compact(_) | Body::Text(_) => None,
         }
@@ -90,7 +100,7 @@ impl Bucket {
 
     /// What it holds.
     pub(crate) fn contents(self, memory: &Memory) -> Contents<'_> {
-        match self.block(memory).body {
+        match self.body(memory) {
             Body::Compact(entries) => Contents::Map { len: walk(entries).count(), compact: true },
             Body::Table(number) => Contents::Map { len: memory.table(number).len(), compact: false },
             Body::Text(value) => Contents::Text(value),
@@ -106,7 +116,7 @@ impl Bucket {
         expires: Option<u64>,
     ) -> Result<(), Full> {
         let head = Head { name, kept, expires };
-        if matches!(self.block(memory).body, Body::Compact(entries) if !fits(&head, entries.len())) {
+        if matches!(self.body(memory), Body::Compact(entries) if !fits(&head, entries.len())) {
             self.outgrow(memory)?;
         }
         let block = self.block(memory);
@@ -152,39 +162,40 @@ impl Bucket {
     }
 
     /// The entry of a key of the map.
-    pub(crate) fn get<'m>(self, memory: &'m Memory, key: &[u8]) -> Result<Option<Entry<'m>>, Refusal> {
-        match self.block(memory).body {
+    #[inline]
+    pub(crate) fn get<'m>(self, memory: &'m Memory, key: &[u8]) -> Result<Option<Entry<'m>>, WrongType> {
+        match self.body(memory) {
             Body::Compact(entries) => {
                 Ok(walk(entries).map(|(_, entry)| entry).find(|entry| entry.key == key))
             }
             Body::Table(number) => Ok(search(memory, number, key).map(|(_, entry)| entry)),
-            Body::Text(_) => Err(Refusal::WrongType),
+            Body::Text(_) => Err(WrongType),
         }
     }
 
-    /// Sets a key to a value.
-    pub(crate) fn put(&mut self, memory: &mut Memory, entry: Entry<'_>) -> Result<(), Full> {
-        let Block { head, body } = self.block(memory);
-        let number = match body {
+    /// Sets a key to a value. Returns whether the key is new: there was none, or it had expired by `now`.
+    pub(crate) fn put(&mut self, memory: &mut Memory, entry: Entry<'_>, now: u64) -> Result<bool, Refusal> {
+        let number = match self.body(memory) {
             Body::Table(number) => number,
             Body::Compact(entries) => {
-                let end = entries.len()..entries.len();
-                let old = walk(entries).find(|(_, old)| old.key == entry.key).map_or(end, |(at, _)| at);
-                if fits(&head, entries.len() - old.len() + entry.size()) {
-                    let at = self.splice(memory, old, entry.size())?;
+                let old = walk(entries).find(|(_, old)| old.key == entry.key);
+                let is_new = old.as_ref().is_none_or(|(_, old)| old.is_over(now));
+                let at = old.map_or(entries.len()..entries.len(), |(at, _)| at);
+                if fits(&self.block(memory).head, entries.len() - at.len() + entry.size()) {
+                    let at = self.splice(memory, at, entry.size())?;
                     entry.write(&mut memory.arena.bytes_mut(self.0)[at..]);
-                    return Ok(());
+                    return Ok(is_new);
                 }
                 self.outgrow(memory)?
             }
-            Body::Text(_) => unreachable!("a single value has no keys"),
+            Body::Text(_) => return Err(Refusal::WrongType),
         };
-        put_in_table(memory, number, entry)
+        Ok(put_in_table(memory, number, entry, now)?)
     }
 
     /// Forgets a key; `false` when it was not there.
     pub(crate) fn delete(&mut self, memory: &mut Memory, key: &[u8]) -> Result<bool, Full> {
-        match self.block(memory).body {
+        match self.body(memory) {
             Body::Compact(entries) => {
                 let Some((at, _)) = walk(entries).find(|(_, entry)| entry.key == key) else {
                     return Ok(false);
@@ -202,7 +213,7 @@ impl Bucket {
 
     /// One page of about `wanted` entries, from `cursor` on, and the cursor of the next; 0 at the end.
     pub(crate) fn entries(self, memory: &Memory, cursor: u64, wanted: usize) -> (Vec<Entry<'_>>, u64) {
-        match self.block(memory).body {
+        match self.body(memory) {
             Body::Compact(entries) => (walk(entries).map(|(_, entry)| entry).collect(), 0),
             Body::Table(number) => {
                 let size = |entry: &Entry<'_>| entry.key.len() + entry.value.len();
@@ -214,7 +225,7 @@ impl Bucket {
 
     /// An entry chosen at random, all alike; `None` when hardly any is left, or none.
     pub(crate) fn random(self, memory: &Memory, now: u64) -> Option<Entry<'_>> {
-        match self.block(memory).body {
+        match self.body(memory) {
             Body::Compact(entries) => {
                 let alive = || walk(entries).map(|(_, entry)| entry).filter(|entry| !entry.is_over(now));
                 alive().nth(fastrand::usize(..alive().count().max(1)))
@@ -225,6 +236,11 @@ impl Bucket {
             }),
             Body::Text(_) => None,
         }
+    }
+
+    #[inline]
+    fn body(self, memory: &Memory) -> Body<'_> {
+        Body::read(memory.arena.bytes(self.0))
     }
 
     fn block(self, memory: &Memory) -> Block<'_> {
@@ -263,7 +279,7 @@ impl Bucket {
         };
         let number = memory.add_table();
         for (_, entry) in walk(entries) {
-            put_in_table(memory, number, entry)?;
+            put_in_table(memory, number, entry, 0)?;
         }
         self.rewrite(memory, Block { head, body: Body::Table(number) })?;
         Ok(number)
@@ -282,6 +298,7 @@ fn add_block(memory: &mut Memory, block: Block<'_>) -> Result<Bucket, Full> {
 }
 
 /// Finds the entry of a key in a table.
+#[inline]
 fn search<'m>(memory: &'m Memory, number: u32, key: &[u8]) -> Option<(Place, Entry<'m>)> {
     memory.table(number).search(memory.hash(key), |handle| {
         let entry = memory.entry(handle);
@@ -289,24 +306,26 @@ fn search<'m>(memory: &'m Memory, number: u32, key: &[u8]) -> Option<(Place, Ent
     })
 }
 
-fn put_in_table(memory: &mut Memory, number: u32, entry: Entry<'_>) -> Result<(), Full> {
+/// Sets a key of a table, and returns whether it is new, as [`Bucket::put`] does.
+fn put_in_table(memory: &mut Memory, number: u32, entry: Entry<'_>, now: u64) -> Result<bool, Full> {
     let Some((place, old)) = search(memory, number, entry.key) else {
-        return add_to_table(memory, number, entry);
+        add_to_table(memory, number, entry)?;
+        return Ok(true);
     };
-    let (old_size, old_expires) = (old.size(), old.expires);
+    let (old_size, old_expires, is_new) = (old.size(), old.expires, old.is_over(now));
     let handle = memory.table(number).get(place);
     if Arena::same_size(old_size, entry.size()) {
         entry.write(memory.arena.bytes_mut(handle));
         memory.expiries.remove(number, handle, old_expires);
         memory.expiries.add(number, handle, entry.expires);
-        return Ok(());
+        return Ok(is_new);
     }
     let new = memory.add_entry(entry)?;
     memory.table_mut(number).set(place, new);
     memory.free_entry(handle);
     memory.expiries.remove(number, handle, old_expires);
     memory.expiries.add(number, new, entry.expires);
-    Ok(())
+    Ok(is_new)
 }
 
 fn remove_from_table(memory: &mut Memory, number: u32, place: Place) {

@@ -3,6 +3,7 @@
 use crate::{
     Op, Outcome, Reply, Request, Unit,
     commands::{Run, list},
+    registry::Look,
     shard::{AtWork, Shard},
     subscription::End,
     target::Target,
@@ -10,17 +11,17 @@ use crate::{
 use serde_bytes::Bytes;
 use std::cell::Cell;
 
-/// Executes one request in its bucket's shard. `hash` is that of the bucket's name; `at_work` says at any time whose
+/// Executes one request in its bucket's shard. `at_work` says at any time whose
 /// crash a panic would be.
 pub(crate) fn execute<'s>(
     shard: &'s mut Shard,
-    hash: u64,
+    look: Look,
     request: &'s Request<'_>,
     now: u64,
     at_work: &Cell<AtWork>,
 ) -> Reply<'s> {
     at_work.set(AtWork::Unit(Unit::Registry));
-    let target = Target::new(shard, request.bucket, hash, now);
+    let target = Target::new(shard, request.bucket, look, now);
     if let Some((registration, bucket)) = target.found() {
         at_work.set(AtWork::Bucket(registration, bucket));
     }
@@ -47,8 +48,10 @@ fn execute_guide<'s>(mut target: Target<'s>, op: Op<'_>) -> Outcome<'s> {
     }
     match op {
         Op::Get { key } => {
-            let entry = target.into_view().field(key)?;
-            return Ok(entry.map_or(Reply::NoKey, |entry| Reply::Value(entry.value)));
+            return Ok(match target.into_view().field(key)? {
+                Some(entry) => Reply::Value(entry.value),
+                None => Reply::NoKey,
+            });
         }
         Op::Keys { cursor } => {
             let (entries, next) = target.into_view().entries(cursor)?;

@@ -34,11 +34,11 @@ mod view;
 mod warm;
 mod watched;
 
-pub use args::{Args, push_bulk};
+pub use args::{Args, push_bulk, short_line};
 pub use budget::bytes_of;
 pub use channels::{Channels, Heard, Listener, Message, TooManyTopics, Topic};
 pub use clock::now;
-pub use commands::{About, COMMANDS, Command, Keys, flag, matches};
+pub use commands::{About, COMMANDS, Command, Group, Keys, flag, matches};
 pub use faults::Unit;
 pub use refusal::Refusal;
 pub use reply::{Outcome, Part, Reply};

@@ -11,8 +11,24 @@ use std::cell::Cell;
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     names: Table,
-    /// The latest look-up that found something; a batch is often about one bucket.
+    /// What the latest look-up found under its hash; a batch is often about one bucket.
     latest: Cell<Option<(u64, Registration, Bucket)>>,
+}
+
+/// How a name is looked up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    /// The hash of the name.
+    pub(crate) hash: u64,
+    /// The latest look-up was of the same name.
+    pub(crate) again: bool,
+}
+
+impl Look {
+    /// For the first time.
+    pub(crate) fn new(hash: u64) -> Look {
+        Look { hash, again: false }
+    }
 }
 
 /// Where a name is registered; good until the next registration.
@@ -25,18 +41,24 @@ impl Registry {
         self.names.len()
     }
 
-    /// Finds the bucket of a name, whose hash is `hash`.
-    pub(crate) fn lookup(&self, memory: &Memory, hash: u64, name: &[u8]) -> Option<(Registration, Bucket)> {
-        let is_it = |bucket: Bucket| bucket.name(memory) == name;
-        if let Some((_, registration, bucket)) =
-            self.latest.get().filter(|latest| latest.0 == hash && is_it(latest.2))
+    /// Finds the bucket of a name.
+    #[inline]
+    pub(crate) fn lookup(&self, memory: &Memory, look: Look, name: &[u8]) -> Option<(Registration, Bucket)> {
+        if let Some((hash, registration, bucket)) = self.latest.get()
+            && hash == look.hash
+            && (look.again || bucket.name(memory) == name)
         {
             return Some((registration, bucket));
         }
-        let found = |handle| Some(Bucket(handle)).filter(|bucket| is_it(*bucket));
-        let (place, bucket) = self.names.search(hash, found)?;
-        self.latest.set(Some((hash, Registration(place), bucket)));
-        Some((Registration(place), bucket))
+        let found = self.search(memory, look.hash, name);
+        self.latest.set(found.map(|(registration, bucket)| (look.hash, registration, bucket)));
+        found
+    }
+
+    fn search(&self, memory: &Memory, hash: u64, name: &[u8]) -> Option<(Registration, Bucket)> {
+        let is_it = |bucket: &Bucket| bucket.name(memory) == name;
+        let found = self.names.search(hash, |handle| Some(Bucket(handle)).filter(is_it));
+        found.map(|(place, bucket)| (Registration(place), bucket))
     }
 
     /// The table of names.

@@ -3,6 +3,7 @@
 use crate::{
     Refusal,
     bucket::{Bucket, Contents, Packed},
+    registry::Look,
     shard::Shard,
     target::Target,
 };
@@ -59,7 +60,7 @@ impl Several<'_, '_> {
     /// One of the buckets.
     pub(crate) fn target<'t>(&'t mut self, name: &'t [u8]) -> Target<'t> {
         let hash = self.hasher.hash_one(name);
-        Target::new(self.locked.shard(shard_of(hash, self.shards)), name, hash, self.now)
+        Target::new(self.locked.shard(shard_of(hash, self.shards)), name, Look::new(hash), self.now)
     }
 
     /// Gives a bucket another name; `false` when it is not there. A bucket that has that name ends.
@@ -113,7 +114,7 @@ impl Several<'_, '_> {
             let (entries, next) = self.target(from).into_view().entries(cursor)?;
             let page = Packed::new(&entries);
             for entry in page.iter() {
-                copy.put(&mut self.locked.shard(sink).memory, entry)?;
+                copy.put(&mut self.locked.shard(sink).memory, entry, self.now)?;
             }
             if next == 0 {
                 return Ok(());

@@ -14,7 +14,7 @@ use crate::{
     execute::execute,
     faults::Faults,
     limits::{BATCH_REQUESTS, SHARDS_PER_THREAD},
-    registry::Registration,
+    registry::{Look, Registration},
     several::{Locked, Several, shard_of},
     shard::{AtWork, Shard},
     subscription::End,
@@ -87,9 +87,9 @@ impl Store {
                 done += 1;
                 reply(self.run_in_several(&mut locked, request, now))
             } else {
-                let mut hashes = ArrayVec::new();
-                let mut shard = self.lock(self.hash_run(&batch[done..], &mut hashes));
-                let flow = self.run_in_shard(&mut shard, &hashes, batch, now, &mut done, &mut reply);
+                let mut looks = ArrayVec::new();
+                let mut shard = self.lock(self.hash_run(&batch[done..], &mut looks));
+                let flow = self.run_in_shard(&mut shard, &looks, batch, now, &mut done, &mut reply);
                 if batch[done - 1].op.is_page() {
                     // The next page is asked for at once. Those who wait for the lock come first.
                     MutexGuard::unlock_fair(shard);
@@ -119,7 +119,7 @@ impl Store {
             let hash = self.hasher.hash_one(name);
             let shard = locked.shard(self.shard_of(hash));
             // A look at the bucket ends it if its time has come.
-            Target::new(shard, name, hash, now);
+            Target::new(shard, name, Look::new(hash), now);
             if !shard.watched.is_unchanged(name, *version) {
                 return false;
             }
@@ -137,7 +137,7 @@ impl Store {
             let one = std::slice::from_ref(request);
             let _ = self.run_in_shard(
                 locked.shard(self.shard_of(hash)),
-                &[hash],
+                &[Look::new(hash)],
                 one,
                 now,
                 &mut 0,
@@ -151,19 +151,20 @@ impl Store {
     }
 
     /// Hashes the names of the leading requests that one shard can execute. Returns the shard's number.
-    fn hash_run(&self, batch: &[Request<'_>], hashes: &mut ArrayVec<u64, BATCH_REQUESTS>) -> usize {
+    fn hash_run(&self, batch: &[Request<'_>], looks: &mut ArrayVec<Look, BATCH_REQUESTS>) -> usize {
         let mut last = batch[0].bucket;
-        let mut hash = self.hasher.hash_one(last);
-        let shard = self.shard_of(hash);
+        let mut look = Look::new(self.hasher.hash_one(last));
+        let shard = self.shard_of(look.hash);
         for request in batch.iter().take(BATCH_REQUESTS) {
             if request.bucket != last {
                 last = request.bucket;
-                hash = self.hasher.hash_one(last);
+                look = Look::new(self.hasher.hash_one(last));
             }
-            if self.shard_of(hash) != shard || request.is_for_several() {
+            if self.shard_of(look.hash) != shard || request.is_for_several() {
                 break;
             }
-            hashes.push(hash);
+            looks.push(look);
+            look.again = true;
         }
         shard
     }
@@ -192,7 +193,7 @@ impl Store {
     fn run_in_shard(
         &self,
         shard: &mut Shard,
-        hashes: &[u64],
+        looks: &[Look],
         batch: &[Request<'_>],
         now: u64,
         done: &mut usize,
@@ -201,16 +202,16 @@ impl Store {
         let at_work = Cell::new(AtWork::Requester);
         let work = catch_unwind(AssertUnwindSafe(|| {
             shard.sweep(&at_work);
-            if hashes.len() > 1 {
-                warm(shard, &batch[*done..*done + hashes.len()], hashes);
+            if looks.len() > 1 {
+                warm(shard, &batch[*done..*done + looks.len()], looks);
             }
-            for hash in hashes {
+            for look in looks {
                 let answer = match self.faults.restarting() {
                     true => Reply::Restarting,
                     false if batch[*done].op.takes_memory() && self.is_full(shard) => {
                         Reply::Refused(Refusal::OutOfMemory)
                     }
-                    false => execute(shard, *hash, &batch[*done], now, &at_work),
+                    false => execute(shard, *look, &batch[*done], now, &at_work),
                 };
                 *done += 1;
                 at_work.set(AtWork::Requester);
@@ -275,7 +276,7 @@ impl Store {
     pub fn subscribe(&self, bucket: &[u8]) -> Option<Subscription> {
         let hash = self.hasher.hash_one(bucket);
         let mut shard = self.lock(self.shard_of(hash));
-        shard.registry.lookup(&shard.memory, hash, bucket)?;
+        shard.registry.lookup(&shard.memory, Look::new(hash), bucket)?;
         let (publisher, subscription) = Subscription::new(bucket);
         shard.supervisor.subscribe(bucket, publisher);
         Some(subscription)

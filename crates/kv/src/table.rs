@@ -33,7 +33,7 @@ struct Line {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     line: u32,
-    slot: usize,
+    slot: u32,
 }
 
 /// Handles by the hash of what they name.
@@ -62,6 +62,7 @@ impl Table {
     }
 
     /// Looks a hash up: the first of its handles for which `found` has something, and that.
+    #[inline]
     pub(crate) fn search<T>(&self, hash: u64, found: impl Fn(Handle) -> Option<T>) -> Option<(Place, T)> {
         if self.len == 0 {
             return None;
@@ -71,8 +72,8 @@ impl Table {
             let line = self.at(number);
             let mut matches = line.matches(tag(hash));
             while matches != 0 {
-                let slot = (matches.trailing_zeros() / 8) as usize;
-                if let Some(found) = found(line.handles[slot]) {
+                let slot = matches.trailing_zeros() / 8;
+                if let Some(found) = found(line.handles[slot as usize]) {
                     return Some((Place { line: number, slot }, found));
                 }
                 matches &= matches - 1;
@@ -108,12 +109,12 @@ impl Table {
 
     /// The handle at a place.
     pub(crate) fn get(&self, place: Place) -> Handle {
-        self.at(place.line).handles[place.slot]
+        self.at(place.line).handles[place.slot as usize]
     }
 
     /// Replaces the handle at a place by another one of the same hash.
     pub(crate) fn set(&mut self, place: Place, handle: Handle) {
-        self.at_mut(place.line).handles[place.slot] = handle;
+        self.at_mut(place.line).handles[place.slot as usize] = handle;
     }
 
     /// Adds a handle that is not there yet. `hash_of` gives the hash of a handle that is.
@@ -131,8 +132,8 @@ impl Table {
     /// Takes the handle at a place out.
     pub(crate) fn remove(&mut self, place: Place) -> Handle {
         let line = self.at_mut(place.line);
-        line.tags[place.slot] = 0;
-        let handle = line.handles[place.slot];
+        line.tags[place.slot as usize] = 0;
+        let handle = line.handles[place.slot as usize];
         self.len -= 1;
         handle
     }
@@ -188,10 +189,8 @@ impl Table {
     }
 
     fn home_of(&self, hash: u64) -> u32 {
-        let lines = self.home.len();
-        let mask = lines.next_power_of_two() - 1;
-        let number = hash as usize & mask;
-        (if number < lines { number } else { number & (mask >> 1) }) as u32
+        let number = hash as u32 & self.home.mask;
+        if number < self.home.len { number } else { number & (self.home.mask >> 1) }
     }
 
     fn at(&self, number: u32) -> &Line {
@@ -253,7 +252,7 @@ impl Line {
         const ONES: u128 = u128::from_le_bytes([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
         let mut tags = [0; 16];
         tags[..SLOTS].copy_from_slice(&self.tags);
-        let differences = u128::from_le_bytes(tags) ^ (ONES * u128::from(tag));
+        let differences = u128::from_le_bytes(tags) ^ u128::from_le_bytes([tag; 16]);
         differences.wrapping_sub(ONES) & !differences & (ONES << 7)
     }
 }
@@ -267,14 +266,15 @@ fn tag(hash: u64) -> u8 {
 #[derive(Debug, Default)]
 struct Lines {
     segments: Vec<Vec<Line>>,
+    /// How many there are.
+    len: u32,
+    /// The least number of all ones that is not below any line's.
+    mask: u32,
 }
 
 impl Lines {
     fn len(&self) -> usize {
-        match self.segments.last() {
-            Some(last) => (self.segments.len() - 1) * SEGMENT_LINES + last.len(),
-            None => 0,
-        }
+        self.len as usize
     }
 
     fn get(&self, number: u32) -> &Line {
@@ -295,6 +295,8 @@ impl Lines {
             }
             None => self.segments.push(vec![line]),
         }
+        self.len += 1;
+        self.mask = self.len.next_power_of_two() - 1;
     }
 }
 

@@ -2,10 +2,9 @@
 
 use crate::{
     Refusal,
-    arena::Full,
     bucket::{Bucket, Contents},
     entry::Entry,
-    registry::Registration,
+    registry::{Look, Registration},
     shard::Shard,
     subscription::{Change, End},
     view::View,
@@ -17,16 +16,17 @@ use crate::{
 pub(crate) struct Target<'s> {
     shard: &'s mut Shard,
     name: &'s [u8],
-    hash: u64,
+    look: Look,
     found: Option<(Registration, Bucket)>,
     now: u64,
 }
 
 impl<'s> Target<'s> {
     /// Looks the bucket up. One that has expired is ended, and is not there.
-    pub(crate) fn new(shard: &'s mut Shard, name: &'s [u8], hash: u64, now: u64) -> Target<'s> {
-        let found = shard.registry.lookup(&shard.memory, hash, name);
-        let mut target = Target { shard, name, hash, found, now };
+    #[inline]
+    pub(crate) fn new(shard: &'s mut Shard, name: &'s [u8], look: Look, now: u64) -> Target<'s> {
+        let found = shard.registry.lookup(&shard.memory, look, name);
+        let mut target = Target { shard, name, look, found, now };
         let is_over = |(_, bucket): (_, Bucket)| bucket.is_over(&target.shard.memory, now);
         if target.shard.sweep.is_wanted && found.is_some_and(is_over) {
             target.end(End::Expired);
@@ -35,11 +35,13 @@ impl<'s> Target<'s> {
     }
 
     /// The bucket as it is now.
+    #[inline]
     pub(crate) fn view(&self) -> View<'_> {
         View { memory: &self.shard.memory, bucket: self.bucket(), now: self.now }
     }
 
     /// The bucket as it is after the last change, for as long as the lock is held.
+    #[inline]
     pub(crate) fn into_view(self) -> View<'s> {
         let bucket = self.bucket();
         View { memory: &self.shard.memory, bucket, now: self.now }
@@ -84,13 +86,12 @@ impl<'s> Target<'s> {
         value: &[u8],
         expires: Option<u64>,
     ) -> Result<bool, Refusal> {
-        let is_new = self.view().field(field)?.is_none();
         if !self.exists() {
             self.start_map(false)?;
         }
         self.will_expire(expires);
-        let entry = Entry { key: field, value, expires };
-        self.change(|bucket, shard| bucket.put(&mut shard.memory, entry))?;
+        let (entry, now) = (Entry { key: field, value, expires }, self.now);
+        let is_new = self.change(|bucket, shard| bucket.put(&mut shard.memory, entry, now))?;
         self.tell(|| Change::Set { key: field.into(), value: value.into() });
         Ok(is_new)
     }
@@ -119,8 +120,8 @@ impl<'s> Target<'s> {
         let Some(entry) = self.view().field(field)? else { return Ok(()) };
         let value = entry.value.to_vec();
         self.will_expire(expires);
-        let entry = Entry { key: field, value: &value, expires };
-        self.change(|bucket, shard| bucket.put(&mut shard.memory, entry))?;
+        let (entry, now) = (Entry { key: field, value: &value, expires }, self.now);
+        self.change(|bucket, shard| bucket.put(&mut shard.memory, entry, now))?;
         self.touched();
         Ok(())
     }
@@ -205,9 +206,12 @@ impl<'s> Target<'s> {
     /// Gives the bucket, which is there, another name, under which it is still to be registered.
     pub(crate) fn rename(mut self, name: &[u8]) -> Result<Bucket, Refusal> {
         let (kept, expires) = (self.view().is_kept(), self.view().expires());
-        let (registration, bucket) =
-            self.change(|bucket, shard| bucket.set_head(&mut shard.memory, name, kept, expires))?;
-        self.shard.forget(registration, self.name);
+        let bucket = self.change(|bucket, shard| {
+            bucket.set_head(&mut shard.memory, name, kept, expires).map(|()| *bucket)
+        })?;
+        if let Some((registration, _)) = self.found {
+            self.shard.forget(registration, self.name);
+        }
         Ok(bucket)
     }
 
@@ -237,15 +241,15 @@ impl<'s> Target<'s> {
 
     fn register(&mut self, bucket: Bucket) {
         let Shard { registry, memory, .. } = &mut *self.shard;
-        registry.register(memory, self.hash, bucket);
-        self.found = registry.lookup(memory, self.hash, self.name);
+        registry.register(memory, self.look.hash, bucket);
+        self.found = registry.lookup(memory, self.look, self.name);
     }
 
     /// Changes the bucket, which is there, and tells the registry when that moved it to another block.
-    fn change(
+    fn change<T, E: Into<Refusal>>(
         &mut self,
-        change: impl FnOnce(&mut Bucket, &mut Shard) -> Result<(), Full>,
-    ) -> Result<(Registration, Bucket), Refusal> {
+        change: impl FnOnce(&mut Bucket, &mut Shard) -> Result<T, E>,
+    ) -> Result<T, Refusal> {
         let Some((registration, bucket)) = &mut self.found else {
             unreachable!("only a bucket that is there changes")
         };
@@ -254,8 +258,7 @@ impl<'s> Target<'s> {
         if *bucket != before {
             self.shard.registry.moved(*registration, *bucket);
         }
-        outcome?;
-        Ok((*registration, *bucket))
+        outcome.map_err(Into::into)
     }
 
     fn tell(&mut self, change: impl FnOnce() -> Change) {

@@ -1,8 +1,7 @@
 //! What a command sees of the bucket that it names, at one moment: nothing of it has expired.
 
 use crate::{
-    Refusal,
-    bucket::{Bucket, Contents},
+    bucket::{Bucket, Contents, WrongType},
     entry::Entry,
     limits::PAGE_NAMES,
     memory::Memory,
@@ -23,43 +22,44 @@ impl<'s> View<'s> {
     }
 
     /// The single value.
-    pub(crate) fn text(self) -> Result<Option<&'s [u8]>, Refusal> {
+    pub(crate) fn text(self) -> Result<Option<&'s [u8]>, WrongType> {
         match self.contents() {
             None => Ok(None),
             Some(Contents::Text(value)) => Ok(Some(value)),
-            Some(Contents::Map { .. }) => Err(Refusal::WrongType),
+            Some(Contents::Map { .. }) => Err(WrongType),
         }
     }
 
     /// The map; `None` when the bucket is not there.
-    pub(crate) fn map(self) -> Result<Option<Bucket>, Refusal> {
+    pub(crate) fn map(self) -> Result<Option<Bucket>, WrongType> {
         match self.bucket {
             Some(bucket) if bucket.is_map(self.memory) => Ok(Some(bucket)),
-            Some(_) => Err(Refusal::WrongType),
+            Some(_) => Err(WrongType),
             None => Ok(None),
         }
     }
 
     /// The entry of a field of the map.
-    pub(crate) fn field(self, field: &[u8]) -> Result<Option<Entry<'s>>, Refusal> {
+    #[inline]
+    pub(crate) fn field(self, field: &[u8]) -> Result<Option<Entry<'s>>, WrongType> {
         let Some(bucket) = self.bucket else { return Ok(None) };
         let entry = bucket.get(self.memory, field)?;
         Ok(entry.filter(|entry| !entry.is_over(self.now)))
     }
 
     /// How many fields the map has.
-    pub(crate) fn len(self) -> Result<usize, Refusal> {
+    pub(crate) fn len(self) -> Result<usize, WrongType> {
         Ok(self.map()?.map_or(0, |bucket| bucket.len(self.memory, self.now)))
     }
 
     /// One page of the map's entries, from `cursor` on, and the cursor of the next; 0 at the end. No walk meets an
     /// entry twice.
-    pub(crate) fn entries(self, cursor: u64) -> Result<(Vec<Entry<'s>>, u64), Refusal> {
+    pub(crate) fn entries(self, cursor: u64) -> Result<(Vec<Entry<'s>>, u64), WrongType> {
         self.few_entries(cursor, PAGE_NAMES)
     }
 
     /// One page of about `wanted` entries.
-    pub(crate) fn few_entries(self, cursor: u64, wanted: usize) -> Result<(Vec<Entry<'s>>, u64), Refusal> {
+    pub(crate) fn few_entries(self, cursor: u64, wanted: usize) -> Result<(Vec<Entry<'s>>, u64), WrongType> {
         let Some(bucket) = self.map()? else { return Ok((Vec::new(), 0)) };
         let (mut entries, next) = bucket.entries(self.memory, cursor, wanted);
         entries.retain(|entry| !entry.is_over(self.now));
@@ -67,7 +67,7 @@ impl<'s> View<'s> {
     }
 
     /// An entry of the map, chosen at random.
-    pub(crate) fn random(self) -> Result<Option<Entry<'s>>, Refusal> {
+    pub(crate) fn random(self) -> Result<Option<Entry<'s>>, WrongType> {
         let Some(bucket) = self.map()? else { return Ok(None) };
         if let Some(entry) = bucket.random(self.memory, self.now) {
             return Ok(Some(entry));

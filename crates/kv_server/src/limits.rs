@@ -56,6 +56,9 @@ pub(crate) const ARGUMENTS: usize = 1_048_576;
 /// Bytes of a line that announces how many words, or how many bytes, follow.
 pub(crate) const HEADER_BYTES: usize = 64 * 1024;
 
+/// Bytes of a command up to the end of its name, for it to be known again when the next one begins so too.
+pub(crate) const OPENING_BYTES: usize = 32;
+
 /// Bytes of the names that one KEYS lists; SCAN has no such limit.
 pub(crate) const LISTED_BYTES: usize = 64 * 1024 * 1024;
 

@@ -40,40 +40,29 @@ const EXPIRES: u8 = 0x20;
 
 /// The name in the block at the start of `bytes`.
 pub(super) fn name(bytes: &[u8]) -> &[u8] {
-    let (length, at) = read_varint(bytes);
-    &bytes[at..at + length]
+    start(bytes).0
 }
 
 /// When the bucket of the block at the start of `bytes` expires.
 pub(super) fn expires(bytes: &[u8]) -> Option<u64> {
+    let (_, kind, rest) = start(bytes);
+    (kind & EXPIRES != 0).then(|| read_time(rest))
+}
+
+/// What every block starts with: the name, the kind, and what follows them.
+#[inline]
+fn start(bytes: &[u8]) -> (&[u8], u8, &[u8]) {
     let (length, at) = read_varint(bytes);
-    let rest = &bytes[at + length..];
-    (rest[0] & EXPIRES != 0).then(|| read_time(&rest[1..]))
+    let (name, rest) = bytes[at..].split_at(length);
+    (name, rest[0], &rest[1..])
 }
 
 impl<'m> Block<'m> {
     /// Reads the block at the start of `bytes`.
     pub(super) fn read(bytes: &'m [u8]) -> Block<'m> {
-        let (length, at) = read_varint(bytes);
-        let (name, rest) = bytes[at..].split_at(length);
-        let (kind, mut rest) = (rest[0], &rest[1..]);
-        let mut expires = None;
-        if kind & EXPIRES != 0 {
-            expires = Some(read_time(rest));
-            rest = &rest[8..];
-        }
-        let body = match kind & KIND {
-            COMPACT => {
-                let (length, at) = (u16::from_le_bytes([rest[0], rest[1]]), 2);
-                Body::Compact(&rest[at..at + usize::from(length)])
-            }
-            TEXT => {
-                let (length, at) = read_varint(rest);
-                Body::Text(&rest[at..at + length])
-            }
-            _ => Body::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]])),
-        };
-        Block { head: Head { name, kept: kind & KEPT != 0, expires }, body }
+        let (name, kind, rest) = start(bytes);
+        let expires = (kind & EXPIRES != 0).then(|| read_time(rest));
+        Block { head: Head { name, kept: kind & KEPT != 0, expires }, body: Body::read(bytes) }
     }
 
     /// Bytes of the block.
@@ -119,7 +108,25 @@ impl Head<'_> {
     }
 }
 
-impl Body<'_> {
+impl<'m> Body<'m> {
+    /// Reads the body of the block at the start of `bytes`.
+    #[inline]
+    pub(super) fn read(bytes: &'m [u8]) -> Body<'m> {
+        let (_, kind, rest) = start(bytes);
+        let rest = if kind & EXPIRES == 0 { rest } else { &rest[8..] };
+        match kind & KIND {
+            COMPACT => {
+                let length = u16::from_le_bytes([rest[0], rest[1]]);
+                Body::Compact(&rest[2..2 + usize::from(length)])
+            }
+            TEXT => {
+                let (length, at) = read_varint(rest);
+                Body::Text(&rest[at..at + length])
+            }
+            _ => Body::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]])),
+        }
+    }
+
     /// What the head says of it.
     pub(super) fn kind(&self) -> u8 {
         match self {

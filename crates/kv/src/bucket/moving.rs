@@ -22,7 +22,7 @@ impl Bucket {
             Body::Compact(entries) => {
                 let number = to.add_table();
                 for (_, entry) in walk(entries) {
-                    put_in_table(to, number, entry)?;
+                    put_in_table(to, number, entry, 0)?;
                 }
                 add_block(to, Block { head, body: Body::Table(number) })?
             }

@@ -83,7 +83,10 @@ pub(super) fn hstrlen<'s>(target: Target<'s>, mut args: Args<'_>) -> Outcome<'s>
 }
 
 fn value<'s>(view: View<'s>, field: &[u8]) -> Outcome<'s> {
-    Ok(view.field(field)?.map_or(Reply::NoKey, |entry| Reply::Value(entry.value)))
+    Ok(match view.field(field)? {
+        Some(entry) => Reply::Value(entry.value),
+        None => Reply::NoKey,
+    })
 }
 
 fn set_all(command: &str, mut target: Target<'_>, mut args: Args<'_>) -> Result<i64, Refusal> {

@@ -2,7 +2,8 @@
 
 use super::{fields::error, hash_list::items, number::integer};
 use crate::{
-    Args, Outcome, Part, Refusal, Reply, entry::Entry, limits::RANDOM_ENTRIES, target::Target, view::View,
+    Args, Outcome, Part, Refusal, Reply, bucket::WrongType, entry::Entry, limits::RANDOM_ENTRIES,
+    target::Target, view::View,
 };
 use std::collections::HashSet;
 
@@ -43,12 +44,12 @@ fn bounded(count: u64) -> Result<usize, Refusal> {
 }
 
 /// So many entries, some perhaps several times.
-fn choose(view: View<'_>, count: usize) -> Result<Vec<Entry<'_>>, Refusal> {
+fn choose(view: View<'_>, count: usize) -> Result<Vec<Entry<'_>>, WrongType> {
     (0..count).map_while(|_| view.random().transpose()).collect()
 }
 
 /// So many different entries of `len`.
-fn choose_different(view: View<'_>, count: usize, len: usize) -> Result<Vec<Entry<'_>>, Refusal> {
+fn choose_different(view: View<'_>, count: usize, len: usize) -> Result<Vec<Entry<'_>>, WrongType> {
     if count > len / 2 {
         let mut all = all(view)?;
         if count < all.len() {
@@ -67,7 +68,7 @@ fn choose_different(view: View<'_>, count: usize, len: usize) -> Result<Vec<Entr
     Ok(chosen)
 }
 
-fn all(view: View<'_>) -> Result<Vec<Entry<'_>>, Refusal> {
+fn all(view: View<'_>) -> Result<Vec<Entry<'_>>, WrongType> {
     let (mut all, mut cursor) = (Vec::new(), 0);
     loop {
         let (entries, next) = view.entries(cursor)?;

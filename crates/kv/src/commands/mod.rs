@@ -41,13 +41,41 @@ pub struct About {
     /// Where its keys are.
     pub keys: Keys,
     /// The group that it is documented in.
-    pub group: &'static str,
+    pub group: Group,
     /// The version of Redis that brought it.
     pub since: &'static str,
     /// Its arguments as documented: upper case for what is written as it is.
     pub syntax: &'static str,
     /// What it does, in a sentence.
     pub summary: &'static str,
+}
+
+/// The groups that commands are documented in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are Redis's")]
+pub enum Group {
+    Connection,
+    Generic,
+    Hash,
+    Pubsub,
+    Server,
+    String,
+    Transactions,
+}
+
+impl Group {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Connection => "connection",
+            Group::Generic => "generic",
+            Group::Hash => "hash",
+            Group::Pubsub => "pubsub",
+            Group::Server => "server",
+            Group::String => "string",
+            Group::Transactions => "transactions",
+        }
+    }
 }
 
 /// What a command does to the server, in the words of COMMAND INFO.
@@ -126,7 +154,7 @@ impl Command {
 
     /// Whether its arguments begin with a field of a hash.
     pub(crate) fn is_on_fields(&self) -> bool {
-        self.about.group == "hash"
+        self.about.group == Group::Hash
     }
 
     /// Whether it leaves the bucket as it was.

@@ -5,7 +5,10 @@ use crate::{Args, Outcome, Refusal, Reply, several::Several, subscription::End, 
 
 /// The value.
 pub(super) fn get<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
-    Ok(target.into_view().text()?.map_or(Reply::NoBucket, Reply::Value))
+    Ok(match target.into_view().text()? {
+        Some(value) => Reply::Value(value),
+        None => Reply::NoBucket,
+    })
 }
 
 /// The value, as one of many: what is no string counts as missing.

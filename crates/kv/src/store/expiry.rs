@@ -5,6 +5,7 @@ use crate::{
     Unit,
     bucket::Bucket,
     limits::{EXPIRY_ENDS, EXPIRY_LINES, EXPIRY_MUCH, EXPIRY_ROUND},
+    registry::Look,
     shard::Shard,
     sweep::Sweep,
     target::Target,
@@ -81,7 +82,7 @@ fn end_expired(shard: &mut Shard, now: u64) -> usize {
 fn end_expired_of(shard: &mut Shard, bucket: Bucket, now: u64, limit: usize) -> usize {
     let name = bucket.name(&shard.memory).to_vec();
     let hash = shard.memory.hash(&name);
-    let mut target = Target::new(shard, &name, hash, now);
+    let mut target = Target::new(shard, &name, Look::new(hash), now);
     if target.exists() { target.forget_expired(limit) } else { 1 }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     commands::pattern,
     limits::{PAGE_BYTES, PAGE_LOOKS, PAGE_NAMES, RANDOM_LOOKS, RANDOM_PAGES},
     memory::Memory,
+    registry::Look,
     shard::Shard,
     subscription::End,
 };
@@ -166,7 +167,7 @@ impl Store {
             shard.watched = std::mem::take(&mut flushed.watched);
             shard.watched.forget_all(|name| {
                 let hash = flushed.memory.hash(name);
-                flushed.registry.lookup(&flushed.memory, hash, name).is_some()
+                flushed.registry.lookup(&flushed.memory, Look::new(hash), name).is_some()
             });
             drop(shard);
             flushed.supervisor.all_ended(End::Dropped);

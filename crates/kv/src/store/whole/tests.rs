@@ -1,7 +1,7 @@
 //! All buckets at once.
 
 use super::*;
-use crate::{Change, Command, Op, Reply, Request, push_bulk, target::Target};
+use crate::{Change, Command, Op, Reply, Request, push_bulk, registry::Look, target::Target};
 use std::{collections::HashSet, hash::BuildHasher, ops::ControlFlow};
 use tokio_stream::StreamExt;
 
@@ -74,7 +74,7 @@ fn names_are_listed_by_pattern_and_kind_until_they_expire() {
     assert_eq!(store.buckets(0, &maps, 0).names.len(), 10);
     let hash = store.hasher.hash_one("990".as_bytes());
     let mut shard = store.lock(store.shard_of(hash));
-    Target::new(&mut shard, b"990", hash, 0).set_expires(Some(10)).unwrap();
+    Target::new(&mut shard, b"990", Look::new(hash), 0).set_expires(Some(10)).unwrap();
     drop(shard);
     assert_eq!(store.buckets(0, &wanted, 9).names.len(), 10);
     assert_eq!(store.buckets(0, &wanted, 10).names.len(), 9);

@@ -40,7 +40,7 @@ pub(super) async fn answer(
 }
 
 async fn obey(session: &mut Session, words: Words<'_>, output: &mut Output<'_>) -> Result<(), Trouble> {
-    let found = match session.catalog.judge(&words, None) {
+    let found = match session.catalog.judge(&words) {
         Ok(found) => found,
         Err(refusal) => {
             session.server.stats.refused();

@@ -1,6 +1,7 @@
 //! What commands there are, by name and by number, and whether one is called as it should be. What they do stands in `rows`.
 
 use super::{parse::Words, split};
+use foldhash::fast::RandomState;
 use kv::{About, Refusal};
 use std::collections::HashMap;
 
@@ -8,7 +9,7 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub(crate) struct Catalog {
     abouts: Vec<&'static About>,
-    by_name: HashMap<&'static [u8], Found>,
+    by_name: HashMap<&'static [u8], Found, RandomState>,
 }
 
 /// A command of the catalog.
@@ -20,7 +21,7 @@ pub(super) struct Found {
     /// Whether the second word of the command says what it does.
     has_subcommands: bool,
     /// Whether the command is the second word of another one.
-    is_subcommand: bool,
+    pub(super) is_subcommand: bool,
 }
 
 /// Bytes that the longest name of a command may have.
@@ -60,11 +61,9 @@ impl Catalog {
         self.by_name.get(&*lower).copied()
     }
 
-    /// The command that is asked for, with as many words as it wants; or why there is none, in Redis's words. It is
-    /// looked for only when it is not the last one again.
-    pub(super) fn judge(&self, words: &Words<'_>, last: Option<Found>) -> Result<Found, Refusal> {
-        let same = |found: &Found| names(words.name, found.about.name);
-        let found = last.filter(same).or_else(|| self.find(words.name)).filter(|found| !found.is_subcommand);
+    /// The command that is asked for, with as many words as it wants; or why there is none, in Redis's words.
+    pub(super) fn judge(&self, words: &Words<'_>) -> Result<Found, Refusal> {
+        let found = self.find(words.name).filter(|found| !found.is_subcommand);
         let found = found.ok_or_else(|| unknown(words))?;
         let found = match found.has_subcommands.then(|| words.args().next()).flatten() {
             Some(word) => self.subcommand(found.about.name, word)?,
@@ -96,12 +95,6 @@ impl Found {
         let bulks = split::cut(words.bulks).map_or(words.bulks, |(_, rest)| rest);
         Words { count: words.count - 1, bulks, ..*words }
     }
-}
-
-/// Whether a word is the name of a command, which is made of small letters. In ASCII they differ from the large ones
-/// in one bit.
-fn names(word: &[u8], name: &str) -> bool {
-    word.len() == name.len() && word.iter().zip(name.as_bytes()).all(|(byte, letter)| byte | 0x20 == *letter)
 }
 
 /// The command that a subcommand belongs to.
@@ -139,7 +132,7 @@ mod tests {
             kv::push_bulk(&mut bulks, word.as_bytes());
             count += 1;
         }
-        let found = catalog().judge(&Words { count, name, bulks: &bulks }, None);
+        let found = catalog().judge(&Words { count, name, bulks: &bulks });
         found.map(|found| found.about.name).map_err(|refusal| refusal.to_string())
     }
 

@@ -1,9 +1,7 @@
 //! One client's conversation: cuts the input into a batch of requests, and has done one by one what is no plain request.
 
 use super::{
-    alone,
-    catalog::Found,
-    listing,
+    alone, listing,
     merge::Merger,
     parse::{Allowed, Broken, Cut, Parser, Words},
     requests::{self, Requests},
@@ -16,7 +14,7 @@ use crate::{
     clients::Client, input::Input, limits::BATCH_REQUESTS, output::Output, protocol::progress::Progress,
     router, server::Server,
 };
-use kv::Request;
+use kv::{Command, Request};
 use std::{
     io,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -26,8 +24,8 @@ use std::{
 pub(crate) struct Conversation {
     session: Session,
     parser: Parser,
-    /// The command of the last request, which the next one most often names again.
-    last: Option<Found>,
+    /// The last command, with its number, if it can be answered in a batch. The next one is most often the same.
+    last: Option<(usize, &'static Command)>,
 }
 
 /// What follows the requests of a batch.
@@ -116,8 +114,8 @@ impl Conversation {
         let plain = self.session.is_plain();
         let (mut taken, mut calls, mut lists) = (0, 0, false);
         let next = loop {
-            let (words, size) = match self.parser.cut(&input[taken..], allowed) {
-                Ok(Cut::Words(words, size)) => (words, size),
+            let (words, size, repeats) = match self.parser.cut(&input[taken..], allowed) {
+                Ok(Cut::Words { words, size, repeats }) => (words, size, repeats),
                 Ok(Cut::Nothing(size)) => {
                     taken += size;
                     continue;
@@ -125,8 +123,11 @@ impl Conversation {
                 Ok(Cut::Partial) => break Next::Starved,
                 Err(broken) => break Next::Broken(broken),
             };
-            let parts = if plain { self.parts(&words, &mut calls) } else { None };
-            match parts {
+            if !repeats {
+                self.count(&mut calls);
+                self.last = self.command(&words);
+            }
+            match self.last.filter(|_| plain).and_then(|(_, command)| self.parts(command, &words)) {
                 // What would change a bucket that is being listed waits for the end of the list.
                 Some(parts) if lists && !parts.is_read() => break Next::More,
                 Some(parts) if parts.left() <= requests.remaining_capacity() => {
@@ -148,21 +149,24 @@ impl Conversation {
         (taken, next)
     }
 
-    /// The requests that a command on buckets comes to; `None` when it is none, or is to be refused.
-    fn parts<'a>(&mut self, words: &Words<'a>, calls: &mut u64) -> Option<Parts<'a>> {
-        let found = self.session.catalog.judge(words, self.last).ok()?;
-        let Row::Bucket(command) = found.row() else { return None };
-        if self.last.is_none_or(|last| last.number != found.number) {
-            self.count(calls);
-            self.last = Some(found);
+    /// The command on buckets that is asked for; `None` when it is none, or is to be refused.
+    fn command(&self, words: &Words<'_>) -> Option<(usize, &'static Command)> {
+        let found = self.session.catalog.judge(words).ok().filter(|found| !found.is_subcommand)?;
+        match found.row() {
+            Row::Bucket(command) => Some((found.number, command)),
+            Row::Session(_) => None,
         }
-        Parts::new(command, &found.own(words), &self.session.server.cluster).ok()
+    }
+
+    /// The requests that a command comes to; `None` when it is to be refused.
+    fn parts<'a>(&self, command: &'static Command, words: &Words<'a>) -> Option<Parts<'a>> {
+        Parts::new(command, words, &self.session.server.cluster).ok()
     }
 
     /// Notes so many calls of the last command.
     fn count(&self, calls: &mut u64) {
-        if let Some(last) = self.last.filter(|_| *calls > 0) {
-            self.session.server.stats.called(last.number, std::mem::take(calls));
+        if let Some((number, _)) = self.last.filter(|_| *calls > 0) {
+            self.session.server.stats.called(number, std::mem::take(calls));
         }
     }
 }

@@ -61,7 +61,30 @@ impl Merger {
         request: &Request<'_>,
         outcome: Result<Reply<'_>, Error>,
     ) -> ControlFlow<()> {
-        let Share { keys, requests } = self.shares[self.at];
+        let share = self.shares[self.at];
+        match (share.keys, outcome) {
+            (Keys::Sum | Keys::List | Keys::Pairs, outcome) => self.merge(share, bytes, request, outcome),
+            (_, Ok(Reply::Long(part))) => {
+                self.long = Some(part);
+                self.at += 1;
+                return ControlFlow::Break(());
+            }
+            (_, outcome) => {
+                render::outcome(&mut Writer::new(bytes, self.version), request.bucket, outcome);
+                self.at += 1;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Takes the next reply to one of the requests that a command was split into.
+    fn merge(
+        &mut self,
+        Share { keys, requests }: Share,
+        bytes: &mut Vec<u8>,
+        request: &Request<'_>,
+        outcome: Result<Reply<'_>, Error>,
+    ) {
         let mut writer = Writer::new(bytes, self.version);
         self.answered += 1;
         match keys {
@@ -73,7 +96,7 @@ impl Merger {
                 Ok(Reply::Done) => {}
                 other => self.fail(request, other),
             },
-            Keys::List => {
+            _ => {
                 if self.answered == 1 {
                     writer.list(requests as usize);
                 }
@@ -82,10 +105,6 @@ impl Merger {
                     outcome => render::outcome(&mut writer, request.bucket, outcome),
                 }
             }
-            Keys::None | Keys::One | Keys::Two | Keys::PairsTogether => match outcome {
-                Ok(Reply::Long(part)) => self.long = Some(part),
-                outcome => render::outcome(&mut writer, request.bucket, outcome),
-            },
         }
         if self.answered == requests {
             match (self.failed.take(), keys) {
@@ -96,7 +115,6 @@ impl Merger {
             }
             (self.at, self.answered, self.sum) = (self.at + 1, 0, 0);
         }
-        if self.long.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn fail(&mut self, request: &Request<'_>, outcome: Result<Reply<'_>, Error>) {

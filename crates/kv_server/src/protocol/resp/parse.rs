@@ -1,7 +1,8 @@
-//! Cuts the input into commands: `*2\r\n$3\r\nGET\r\n$4\r\nmilk\r\n`. A command that has not arrived whole is gone on with where it
-//! was left, so that a byte is looked at once however it arrives.
+//! Cuts the input into commands: `*2\r\n$3\r\nGET\r\n$4\r\nmilk\r\n`. A command that has not arrived whole is gone on with at
+//! the word where it was left, so that no word is read twice however it arrives.
 
-use crate::limits::{ARGUMENTS, HEADER_BYTES};
+use crate::limits::{ARGUMENTS, HEADER_BYTES, OPENING_BYTES};
+use arrayvec::ArrayVec;
 use kv::Args;
 
 /// The words of one command; they stay where they were read.
@@ -25,8 +26,14 @@ impl<'a> Words<'a> {
 /// What the start of the input holds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Cut<'a> {
-    /// A command, and the bytes that it takes.
-    Words(Words<'a>, usize),
+    /// A command.
+    Words {
+        words: Words<'a>,
+        /// The bytes that it takes.
+        size: usize,
+        /// It has the name of the command before it, and as many words.
+        repeats: bool,
+    },
     /// A command of no words, which is not answered, and the bytes that it takes.
     Nothing(usize),
     /// Less than a command.
@@ -79,28 +86,44 @@ pub(super) struct Allowed {
     pub(super) request_bytes: usize,
 }
 
+/// Cuts one command after the other off the input.
+#[derive(Debug, Default)]
+pub(super) struct Parser {
+    read: Read,
+    last: Opening,
+}
+
 /// How far the command at the start of the input has been read.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Parser {
-    /// Bytes of it that are understood.
+struct Read {
+    /// Bytes of it that are understood: those of the words that have arrived whole.
     at: usize,
     /// Words that it has; 0 as long as that is not known.
     count: usize,
     /// Words of it that have arrived.
     arrived: usize,
-    /// Bytes of the word that is arriving.
-    length: Option<usize>,
-    /// Where its name starts and ends, and where the word after it is announced.
+    /// Where its name starts and ends.
     name: (usize, usize),
+}
+
+/// How the last command began, up to the end of its name. The next one most often begins with the same bytes.
+#[derive(Debug, Default)]
+struct Opening {
+    bytes: ArrayVec<u8, OPENING_BYTES>,
+    /// How far a command is read of which only these bytes are.
+    read: Read,
 }
 
 impl Parser {
     /// Cuts the first command off `input`, which starts with what it started with when this was last asked.
     pub(super) fn cut<'a>(&mut self, input: &'a [u8], allowed: Allowed) -> Result<Cut<'a>, Broken> {
         // A copy stays in registers; as a rule nothing of it has to be kept.
-        let mut read = *self;
-        if read.count == 0 {
-            let Some((count, after)) = announced(input, 0, b'*')? else { return Ok(Cut::Partial) };
+        let mut read = self.read;
+        let repeats = read.count == 0 && self.last.read.count > 0 && input.starts_with(&self.last.bytes);
+        if repeats {
+            read = self.last.read;
+        } else if read.count == 0 {
+            let Some((count, after)) = announced(input, b'*')? else { return Ok(Cut::Partial) };
             if count <= 0 {
                 return Ok(Cut::Nothing(after));
             }
@@ -109,67 +132,65 @@ impl Parser {
             read.at = after;
         }
         while read.arrived < read.count {
-            if !read.take_word(input, allowed)? {
-                *self = read;
+            let Some((start, end)) = word(input, read.at, allowed)? else {
+                self.read = read;
                 return Ok(Cut::Partial);
+            };
+            if read.arrived == 0 {
+                read.name = (start, end);
             }
+            read.at = end + 2;
+            read.arrived += 1;
         }
-        if self.count > 0 {
-            *self = Parser::default();
+        if !repeats {
+            self.read = Read::default();
+            self.last = Opening::of(input, read);
         }
-        let Parser { at, count, name: (start, end), .. } = read;
-        Ok(Cut::Words(Words { count, name: &input[start..end], bulks: &input[end + 2..at] }, at))
-    }
-
-    /// Reads the next word; `false` when it has not arrived whole.
-    #[inline]
-    fn take_word(&mut self, input: &[u8], allowed: Allowed) -> Result<bool, Broken> {
-        let length = match self.length {
-            Some(length) => length,
-            None => {
-                let Some((length, after)) = announced(input, self.at, b'$')? else { return Ok(false) };
-                let length = usize::try_from(length).ok().filter(|length| *length <= allowed.bulk_bytes);
-                let length = length.ok_or(Broken::Length)?;
-                if after + length > allowed.request_bytes {
-                    return Err(Broken::TooLarge(allowed.request_bytes));
-                }
-                self.at = after;
-                *self.length.insert(length)
-            }
-        };
-        let end = self.at + length;
-        match input.get(end..end + 2) {
-            None => return Ok(false),
-            Some(b"\r\n") => {}
-            Some(_) => return Err(Broken::NoEnd),
-        }
-        if self.arrived == 0 {
-            self.name = (self.at, end);
-        }
-        (self.at, self.length) = (end + 2, None);
-        self.arrived += 1;
-        Ok(true)
+        let Read { at, count, name: (start, end), .. } = read;
+        let words = Words { count, name: &input[start..end], bulks: &input[end + 2..at] };
+        Ok(Cut::Words { words, size: at, repeats })
     }
 }
 
-/// Reads the line at `at` that announces how much follows: the number, and where the line ends. As a rule the number
-/// has one digit or two.
+impl Opening {
+    /// That of a command which has been read; none if it is too long to be remembered.
+    fn of(input: &[u8], read: Read) -> Opening {
+        let at = read.name.1 + 2;
+        match ArrayVec::try_from(&input[..at]) {
+            Ok(bytes) => Opening { bytes, read: Read { at, arrived: 1, ..read } },
+            Err(_) => Opening::default(),
+        }
+    }
+}
+
+/// Where the word that is announced at `at` starts and ends; `None` when it has not arrived whole.
 #[inline]
-fn announced(input: &[u8], at: usize, mark: u8) -> Result<Option<(i64, usize)>, Broken> {
-    match input[at..] {
-        [first, ones @ b'0'..=b'9', b'\r', b'\n', ..] if first == mark => {
-            Ok(Some((i64::from(ones - b'0'), at + 4)))
+fn word(input: &[u8], at: usize, allowed: Allowed) -> Result<Option<(usize, usize)>, Broken> {
+    let (length, size) = match kv::short_line(&input[at..], b'$') {
+        Some(announced) => announced,
+        None => {
+            let Some((length, size)) = announced(&input[at..], b'$')? else { return Ok(None) };
+            (usize::try_from(length).map_err(|_| Broken::Length)?, size)
         }
-        [first, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] if first == mark => {
-            Ok(Some((i64::from(tens - b'0') * 10 + i64::from(ones - b'0'), at + 5)))
-        }
-        _ => announced_otherwise(input, at, mark),
+    };
+    if length > allowed.bulk_bytes {
+        return Err(Broken::Length);
+    }
+    let (start, end) = (at + size, at + size + length);
+    if end > allowed.request_bytes {
+        return Err(Broken::TooLarge(allowed.request_bytes));
+    }
+    match input.get(end..end + 2) {
+        None => Ok(None),
+        Some(b"\r\n") => Ok(Some((start, end))),
+        Some(_) => Err(Broken::NoEnd),
     }
 }
 
+/// Reads the line that announces how much follows: the number, and the bytes of the line.
 #[cold]
-fn announced_otherwise(input: &[u8], at: usize, mark: u8) -> Result<Option<(i64, usize)>, Broken> {
-    let Some((first, line)) = input[at..].split_first() else { return Ok(None) };
+fn announced(input: &[u8], mark: u8) -> Result<Option<(i64, usize)>, Broken> {
+    let Some((first, line)) = input.split_first() else { return Ok(None) };
     let (wrong, long) = match mark {
         b'*' => (Broken::Count, Broken::LongCount),
         _ => (Broken::Length, Broken::LongLength),
@@ -177,11 +198,11 @@ fn announced_otherwise(input: &[u8], at: usize, mark: u8) -> Result<Option<(i64,
     if *first != mark {
         return Err(if mark == b'*' { Broken::NoCommand(*first) } else { Broken::NoBulk(*first) });
     }
-    Ok(other_number(line, wrong, long)?.map(|(number, taken)| (number, at + 1 + taken)))
+    Ok(number(line, wrong, long)?.map(|(number, taken)| (number, 1 + taken)))
 }
 
-/// Reads a line that is not plain: negative, of many digits, no number at all, or not all there.
-fn other_number(line: &[u8], wrong: Broken, long: Broken) -> Result<Option<(i64, usize)>, Broken> {
+/// Reads a line that holds a number.
+fn number(line: &[u8], wrong: Broken, long: Broken) -> Result<Option<(i64, usize)>, Broken> {
     let within = &line[..line.len().min(HEADER_BYTES)];
     let Some(end) = memchr::memchr(b'\r', within) else {
         return if within.len() == HEADER_BYTES { Err(long) } else { Ok(None) };

@@ -2,7 +2,7 @@
 
 use super::parse::Words;
 use kv::{
-    Args, Command, Keys, Op, Refusal, Request,
+    Args, Command, Group, Keys, Op, Refusal, Request,
     flag::{FAST, READ},
 };
 use kv_cluster::Cluster;
@@ -18,6 +18,7 @@ pub(super) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// The requests of a command whose arity is right; or why there are none.
+    #[inline]
     pub(super) fn new(
         command: &'static Command,
         words: &Words<'a>,
@@ -52,7 +53,7 @@ impl<'a> Parts<'a> {
     /// Whether the answer may be too long to be given at once.
     pub(super) fn may_be_long(&self) -> bool {
         let about = &self.command.about;
-        about.flags & (READ | FAST) == READ && about.group == "hash"
+        about.flags & (READ | FAST) == READ && about.group == Group::Hash
     }
 
     /// Where the command has its keys.
@@ -94,10 +95,7 @@ impl<'a> Iterator for Parts<'a> {
 /// The first of some bulk strings, and those that follow it.
 pub(super) fn cut(bulks: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut args = Args::new(bulks);
-    let first = args.next()?;
-    // A length is written without needless zeros: the parser has seen to it.
-    let digits = first.len().checked_ilog10().unwrap_or(0) as usize + 1;
-    Some((first, &bulks[1 + digits + 2 + first.len() + 2..]))
+    Some((args.next()?, args.bulks()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{is, other, syntax};
 use crate::protocol::resp::{catalog::Catalog, parse::Words, session::Session, write::Writer};
-use kv::{About, Args, Keys, Refusal, flag};
+use kv::{About, Args, Group, Keys, Refusal, flag};
 
 /// `COMMAND`
 pub(in super::super) fn command(
@@ -110,7 +110,7 @@ pub(in super::super) fn getkeys(
     words[1..].iter().for_each(|word| kv::push_bulk(&mut bulks, word));
     let found = session
         .catalog
-        .judge(&Words { count: words.len(), name, bulks: &bulks }, None)
+        .judge(&Words { count: words.len(), name, bulks: &bulks })
         .map_err(|_| other("ERR Invalid number of arguments specified for command"))?;
     let (first, last, step) = positions(found.about);
     if first == 0 {
@@ -160,10 +160,10 @@ fn categories(about: &About) -> Vec<String> {
         }
     }
     match about.group {
-        "generic" => categories.push("@keyspace".into()),
-        "transactions" => categories.push("@transaction".into()),
-        "server" => {}
-        group => categories.push(format!("@{group}")),
+        Group::Generic => categories.push("@keyspace".into()),
+        Group::Transactions => categories.push("@transaction".into()),
+        Group::Server => {}
+        group => categories.push(format!("@{}", group.name())),
     }
     categories
 }
@@ -192,7 +192,8 @@ fn document(writer: &mut Writer<'_>, catalog: &Catalog, about: &About) {
     let (arguments, subcommands) = (syntax::parse(about.syntax), catalog.subcommands(about));
     writer.bulk(about.name.as_bytes());
     writer.map(3 + usize::from(!arguments.is_empty()) + usize::from(!subcommands.is_empty()));
-    for (field, value) in [("summary", about.summary), ("since", about.since), ("group", about.group)] {
+    for (field, value) in [("summary", about.summary), ("since", about.since), ("group", about.group.name())]
+    {
         writer.bulk(field.as_bytes());
         writer.bulk(value.as_bytes());
     }

@@ -18,10 +18,10 @@ fn commands(input: &[u8], pieces: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, Broken>
             match parser.cut(&input[start..end], ALLOWED)? {
                 Cut::Partial => break,
                 Cut::Nothing(taken) => start += taken,
-                Cut::Words(words, taken) => {
+                Cut::Words { words, size, .. } => {
                     let name = words.name.to_vec();
                     commands.push(std::iter::once(name).chain(words.args().map(<[u8]>::to_vec)).collect());
-                    start += taken;
+                    start += size;
                 }
             }
         }
@@ -86,7 +86,10 @@ fn what_has_been_read_is_not_read_again() {
     input.extend([b'k'; 900]);
     assert_eq!(parser.cut(&input, ALLOWED), Ok(Cut::Partial));
     input.extend(b"\r\n");
-    assert!(matches!(parser.cut(&input, ALLOWED), Ok(Cut::Words(Words { name: b"GET", .. }, 921))));
+    assert!(matches!(
+        parser.cut(&input, ALLOWED),
+        Ok(Cut::Words { words: Words { name: b"GET", .. }, size: 921, .. })
+    ));
 }
 
 proptest! {

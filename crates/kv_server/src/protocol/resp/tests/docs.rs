@@ -17,7 +17,7 @@ Written by kv_server's tests from the tables of commands, in `crates/kv/src/comm
 fn document() -> String {
     let mut groups: BTreeMap<&str, BTreeMap<&str, &About>> = BTreeMap::new();
     for about in catalog().abouts() {
-        groups.entry(about.group).or_default().insert(about.name, about);
+        groups.entry(about.group.name()).or_default().insert(about.name, about);
     }
     let mut text = HEAD.to_owned();
     for (group, abouts) in groups {
