@@ -7,12 +7,13 @@
 use crate::{
     Refusal,
     limits::{ARENA_GRANULES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
+    prefetch::prefetch,
 };
 use arrayvec::ArrayVec;
 #[cfg(target_os = "linux")]
 use memmap2::Advice;
 use memmap2::MmapMut;
-use std::{hint::black_box, ops::Range};
+use std::ops::Range;
 
 /// The name of a block. Never 0, so that 0 can stand for "none".
 pub(crate) type Handle = u32;
@@ -21,6 +22,8 @@ pub(crate) type Handle = u32;
 const LARGE: Handle = 1 << 31;
 
 const CHUNK_GRANULES: u32 = (CHUNK_BYTES / GRANULE_BYTES) as u32;
+/// Where a block is prefetched for a second time: in the next line of the cache, if an entry of common length goes on there.
+const COMMON_ENTRY_BYTES: usize = 40;
 const SIZES: usize = BLOCK_BYTES / GRANULE_BYTES + 1;
 
 /// The arena cannot name another block.
@@ -138,6 +141,7 @@ impl Arena {
     }
 
     /// The bytes from the block's start on; what is in the block says where it ends.
+    #[inline]
     pub(crate) fn bytes(&self, handle: Handle) -> &[u8] {
         if handle & LARGE != 0 {
             return &self.large[(handle & !LARGE) as usize];
@@ -145,9 +149,14 @@ impl Arena {
         &self.chunks[(handle / CHUNK_GRANULES) as usize][(handle % CHUNK_GRANULES) as usize * GRANULE_BYTES..]
     }
 
-    /// Has the start of a block read.
-    pub(crate) fn touch(&self, handle: Handle) {
-        black_box(self.bytes(handle)[0]);
+    /// Has the start of a block brought into the cache: as much as most entries are long.
+    #[inline]
+    pub(crate) fn prefetch(&self, handle: Handle) {
+        let bytes = self.bytes(handle);
+        prefetch(&bytes[0]);
+        if let Some(byte) = bytes.get(COMMON_ENTRY_BYTES) {
+            prefetch(byte);
+        }
     }
 
     /// The bytes from the block's start on, to be written.

@@ -298,7 +298,7 @@ fn add_block(memory: &mut Memory, block: Block<'_>) -> Result<Bucket, Full> {
 }
 
 /// Finds the entry of a key in a table.
-#[inline]
+#[inline(always)]
 fn search<'m>(memory: &'m Memory, number: u32, key: &[u8]) -> Option<(Place, Entry<'m>)> {
     memory.table(number).search(memory.hash(key), |handle| {
         let entry = memory.entry(handle);

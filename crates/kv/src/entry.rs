@@ -38,6 +38,7 @@ impl<'a> Entry<'a> {
     }
 
     /// Reads the entry at the start of `bytes`.
+    #[inline]
     pub(crate) fn read(bytes: &'a [u8]) -> Entry<'a> {
         let (key, mut at) = read_varint(bytes);
         let (value, more) = read_varint(&bytes[at..]);
@@ -75,6 +76,7 @@ pub(crate) fn write_varint(bytes: &mut [u8], mut length: usize) -> usize {
 }
 
 /// Reads a length at the start of `bytes`, and the bytes it took.
+#[inline]
 pub(crate) fn read_varint(bytes: &[u8]) -> (usize, usize) {
     if bytes[0] < 0x80 {
         return (usize::from(bytes[0]), 1);

@@ -1,7 +1,8 @@
 //! One request is executed: those of the guide's protocol here, a command by the function of its name.
 
 use crate::{
-    Op, Outcome, Reply, Request, Unit,
+    Op, Outcome, Refusal, Reply, Request, Unit,
+    budget::Budget,
     commands::{Run, list},
     registry::Look,
     shard::{AtWork, Shard},
@@ -19,9 +20,13 @@ pub(crate) fn execute<'s>(
     request: &'s Request<'_>,
     now: u64,
     at_work: &Cell<AtWork>,
+    budget: &Budget,
 ) -> Reply<'s> {
     at_work.set(AtWork::Unit(Unit::Registry));
     let target = Target::new(shard, request.bucket, look, now);
+    if request.op.takes_memory() && target.exceeds(budget) {
+        return Reply::Refused(Refusal::OutOfMemory);
+    }
     if let Some((registration, bucket)) = target.found() {
         at_work.set(AtWork::Bucket(registration, bucket));
     }

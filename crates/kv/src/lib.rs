@@ -18,6 +18,7 @@ mod expiries;
 mod faults;
 mod limits;
 mod memory;
+mod prefetch;
 mod refusal;
 mod registry;
 mod reply;

@@ -8,6 +8,9 @@ pub(crate) const SHARDS_PER_THREAD: usize = 16;
 /// Requests that are executed under one lock at a time.
 pub(crate) const BATCH_REQUESTS: usize = 64;
 
+/// Requests that are read ahead for at a time. With more, what was read first has left the nearest cache when it is needed.
+pub(crate) const AHEAD_REQUESTS: usize = 16;
+
 /// Bytes that an arena's blocks are rounded up to.
 pub(crate) const GRANULE_BYTES: usize = 8;
 

@@ -13,7 +13,7 @@ use crate::{
     commands::Run,
     execute::execute,
     faults::Faults,
-    limits::{BATCH_REQUESTS, SHARDS_PER_THREAD},
+    limits::{AHEAD_REQUESTS, BATCH_REQUESTS, SHARDS_PER_THREAD},
     registry::{Look, Registration},
     several::{Locked, Several, shard_of},
     shard::{AtWork, Shard},
@@ -164,7 +164,8 @@ impl Store {
                 break;
             }
             looks.push(look);
-            look.again = true;
+            // What is read ahead for together begins with a look of its own.
+            look.again = !looks.len().is_multiple_of(AHEAD_REQUESTS);
         }
         shard
     }
@@ -202,20 +203,19 @@ impl Store {
         let at_work = Cell::new(AtWork::Requester);
         let work = catch_unwind(AssertUnwindSafe(|| {
             shard.sweep(&at_work);
-            if looks.len() > 1 {
-                warm(shard, &batch[*done..*done + looks.len()], looks);
-            }
-            for look in looks {
-                let answer = match self.faults.restarting() {
-                    true => Reply::Restarting,
-                    false if batch[*done].op.takes_memory() && self.is_full(shard) => {
-                        Reply::Refused(Refusal::OutOfMemory)
-                    }
-                    false => execute(shard, *look, &batch[*done], now, &at_work),
-                };
-                *done += 1;
-                at_work.set(AtWork::Requester);
-                reply(answer)?;
+            for looks in looks.chunks(AHEAD_REQUESTS) {
+                if looks.len() > 1 {
+                    warm(shard, &batch[*done..*done + looks.len()], looks);
+                }
+                for look in looks {
+                    let answer = match self.faults.restarting() {
+                        true => Reply::Restarting,
+                        false => execute(shard, *look, &batch[*done], now, &at_work, &self.budget),
+                    };
+                    *done += 1;
+                    at_work.set(AtWork::Requester);
+                    reply(answer)?;
+                }
             }
             ControlFlow::Continue(())
         }));
@@ -295,11 +295,6 @@ impl Store {
     /// Whether no memory is left, as far as the shards have noted what they hold.
     fn is_out_of_memory(&self) -> bool {
         self.budget.is_exceeded(0, 0)
-    }
-
-    /// Whether no memory is left while a shard is changed.
-    fn is_full(&self, shard: &Shard) -> bool {
-        self.budget.is_exceeded(shard.used_bytes(), shard.noted)
     }
 
     /// Notes what a shard holds now.

@@ -6,8 +6,7 @@
 //! ever move to lines with higher numbers, and from each line to lines that are known beforehand, so that a walk
 //! of many steps misses none that stays and meets none twice, however much the table grows meanwhile.
 
-use crate::arena::Handle;
-use std::hint::black_box;
+use crate::{arena::Handle, prefetch::prefetch};
 
 const SLOTS: usize = 12;
 /// Handles per line, on the average, above which a line is split.
@@ -62,7 +61,7 @@ impl Table {
     }
 
     /// Looks a hash up: the first of its handles for which `found` has something, and that.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn search<T>(&self, hash: u64, found: impl Fn(Handle) -> Option<T>) -> Option<(Place, T)> {
         if self.len == 0 {
             return None;
@@ -90,21 +89,23 @@ impl Table {
         self.search(hash, |handle| is_it(handle).then_some(())).map(|(place, ())| place)
     }
 
-    /// Has the line read where a handle of this hash would stand.
-    pub(crate) fn touch(&self, hash: u64) {
-        if self.len > 0 {
-            black_box(self.at(self.home_of(hash)).tags[0]);
-        }
+    /// The line where a look-up of this hash begins.
+    pub(crate) fn first_line(&self, hash: u64) -> Option<u32> {
+        (self.len > 0).then(|| self.home_of(hash))
     }
 
-    /// The handle that a look-up of this hash would examine first.
-    pub(crate) fn candidate(&self, hash: u64) -> Option<Handle> {
-        if self.len == 0 {
-            return None;
+    /// Has a line brought into the cache.
+    pub(crate) fn prefetch(&self, line: u32) {
+        prefetch(&self.at(line).tags[0]);
+    }
+
+    /// What a look-up of this hash examines first in a line, or the line where it goes on.
+    pub(crate) fn candidate(&self, line: u32, hash: u64) -> Result<Handle, Option<u32>> {
+        let line = self.at(line);
+        match line.matches(tag(hash)) {
+            0 => Err(Some(line.next).filter(|next| *next != 0)),
+            matches => Ok(line.handles[(matches.trailing_zeros() / 8) as usize]),
         }
-        let line = self.at(self.home_of(hash));
-        let matches = line.matches(tag(hash));
-        (matches != 0).then(|| line.handles[(matches.trailing_zeros() / 8) as usize])
     }
 
     /// The handle at a place.
@@ -193,6 +194,7 @@ impl Table {
         if number < self.home.len { number } else { number & (self.home.mask >> 1) }
     }
 
+    #[inline]
     fn at(&self, number: u32) -> &Line {
         if number & OVERFLOW == 0 { self.home.get(number) } else { self.overflow.get(number & !OVERFLOW) }
     }
@@ -277,6 +279,7 @@ impl Lines {
         self.len as usize
     }
 
+    #[inline]
     fn get(&self, number: u32) -> &Line {
         &self.segments[number as usize / SEGMENT_LINES][number as usize % SEGMENT_LINES]
     }

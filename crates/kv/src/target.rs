@@ -3,6 +3,7 @@
 use crate::{
     Refusal,
     bucket::{Bucket, Contents},
+    budget::Budget,
     entry::Entry,
     registry::{Look, Registration},
     shard::Shard,
@@ -50,6 +51,11 @@ impl<'s> Target<'s> {
     /// The time of this batch, in milliseconds since 1970.
     pub(crate) fn now(&self) -> u64 {
         self.now
+    }
+
+    /// Whether all buckets together hold more than they may.
+    pub(crate) fn exceeds(&self, budget: &Budget) -> bool {
+        budget.is_exceeded(self.shard.used_bytes(), self.shard.noted)
     }
 
     /// Whether the bucket is there.

@@ -1,46 +1,57 @@
 //! Brings what a batch will need into the processor's cache before any of it is needed. Look-ups go to memory three
 //! or four times each; done ahead, one kind of step for all requests at a time, they wait together and not in turn.
-//!
-//! Ordinary reads do for this: a processor runs well ahead of a read whose value nothing depends on.
 
-use crate::{
-    Request, arena::Handle, bucket::Bucket, limits::BATCH_REQUESTS, registry::Look, shard::Shard,
-    table::Table,
-};
+use crate::{Request, arena::Arena, limits::AHEAD_REQUESTS, registry::Look, shard::Shard, table::Table};
 use arrayvec::ArrayVec;
 
-/// Blocks that the requests of a batch will need.
-type Blocks = ArrayVec<Handle, BATCH_REQUESTS>;
-
-/// Reads ahead for requests that are all of this shard, and that look their buckets up like this.
-pub(crate) fn warm(shard: &Shard, requests: &[Request<'_>], looks: &[Look]) {
-    let (names, arena) = (shard.registry.names(), &shard.memory.arena);
-    // The shorter a loop, the more of its reads are under way at the same time.
-    let distinct = || looks.iter().filter(|look| !look.again);
-    distinct().for_each(|look| names.touch(look.hash));
-    let buckets: Blocks = distinct().filter_map(|look| names.candidate(look.hash)).collect();
-    buckets.iter().for_each(|bucket| arena.touch(*bucket));
-    let fields = fields(shard, requests, looks);
-    fields.iter().for_each(|(table, hash)| table.touch(*hash));
-    let entries: Blocks = fields.iter().filter_map(|(table, hash)| table.candidate(*hash)).collect();
-    entries.iter().for_each(|entry| arena.touch(*entry));
+/// A look-up on its way through a table.
+struct Step<'s> {
+    table: &'s Table,
+    hash: u64,
+    line: u32,
 }
 
-/// The fields that the requests are about and that stand in a table: which one, and the field's hash.
-fn fields<'s>(
-    shard: &'s Shard,
-    requests: &[Request<'_>],
-    looks: &[Look],
-) -> ArrayVec<(&'s Table, u64), BATCH_REQUESTS> {
-    let (mut fields, mut table) = (ArrayVec::new(), None);
-    for (request, look) in requests.iter().zip(looks) {
+/// Prefetches for requests that are all of this shard, and that look their buckets up like this.
+pub(crate) fn warm(shard: &Shard, requests: &[Request<'_>], looks: &[Look]) {
+    let names = looks.iter().filter(|look| !look.again);
+    prefetch(&shard.memory.arena, names.filter_map(|look| first(shard.registry.names(), look.hash)));
+    let mut table = None;
+    let fields = requests.iter().zip(looks).filter_map(|(request, look)| {
         if !look.again {
-            let bucket = shard.registry.names().candidate(look.hash).map(Bucket);
-            table = bucket.and_then(|bucket| bucket.table(&shard.memory));
+            table = table_of(shard, *look, request);
         }
-        if let (Some(table), Some(field)) = (table, request.op.field()) {
-            fields.push((table, shard.memory.hash(field)));
-        }
+        first(table?, shard.memory.hash(request.op.field()?))
+    });
+    prefetch(&shard.memory.arena, fields);
+}
+
+/// The table in which a request will look its field up, if it has one.
+fn table_of<'s>(shard: &'s Shard, look: Look, request: &Request<'_>) -> Option<&'s Table> {
+    request.op.field()?;
+    let (_, bucket) = shard.registry.lookup(&shard.memory, look, request.bucket)?;
+    bucket.table(&shard.memory)
+}
+
+fn first(table: &Table, hash: u64) -> Option<Step<'_>> {
+    Some(Step { table, hash, line: table.first_line(hash)? })
+}
+
+/// Prefetches the lines that look-ups pass through, and then the blocks that they find.
+fn prefetch<'s>(arena: &Arena, steps: impl Iterator<Item = Step<'s>>) {
+    let mut steps: ArrayVec<Step<'_>, AHEAD_REQUESTS> = steps.collect();
+    let mut blocks = ArrayVec::<_, AHEAD_REQUESTS>::new();
+    while !steps.is_empty() {
+        steps.iter().for_each(|step| step.table.prefetch(step.line));
+        steps.retain(|step| match step.table.candidate(step.line, step.hash) {
+            Ok(block) => {
+                blocks.push(block);
+                false
+            }
+            Err(next) => next.is_some_and(|line| {
+                step.line = line;
+                true
+            }),
+        });
     }
-    fields
+    blocks.iter().for_each(|block| arena.prefetch(*block));
 }
