@@ -12,7 +12,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use tokio::{net::TcpStream, time};
@@ -43,7 +43,9 @@ async fn converse(
         let idle = server.idle().filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
         tokio::select! {
             biased;
-            ready = poll_fn(|context| reader.as_ref().poll_read_ready(context)) => ready?,
+            read = poll_fn(|context| input.poll_read(context, &mut reader)) => {
+                if read? == 0 { return Ok(()) }
+            }
             still_open = next_events(&mut session, &mut output.bytes), if listens => {
                 output.flush().await?;
                 if still_open { continue } else { return Ok(()) }
@@ -51,19 +53,13 @@ async fn converse(
             () = silence(idle), if idle.is_some() => return Ok(()),
             () = &mut stopped => return Ok(()),
         }
-        match input.read_from(&mut reader).await? {
-            Some(0) => return Ok(()),
-            Some(_) => {}
-            None => {
-                input.rest();
-                continue;
-            }
-        }
         output.wake();
         let first = input.unread()[0];
         let session = session.get_or_insert_with(|| Session::begin(first, server, &connected.client));
         loop {
-            let progress = session.answer(&mut input, &mut output).await?;
+            let now = kv::now();
+            connected.client.heard.store(now, Relaxed);
+            let progress = session.answer(now, &mut input, &mut output).await?;
             if progress != Progress::More || output.is_full() {
                 output.flush().await?;
             }
@@ -77,7 +73,6 @@ async fn converse(
         if session.is_listening() && !next_events_if_any(session, &mut output).await? {
             return Ok(());
         }
-        input.rest();
         output.rest();
     }
 }

@@ -1,7 +1,12 @@
 //! What a client has sent and what of it is still to be answered.
 
 use crate::limits::{INPUT_BYTES, SPARE_BYTES};
-use std::{cell::Cell, future::poll_fn, io, pin::Pin, task::Poll};
+use std::{
+    cell::Cell,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
 use tokio::{
     io::{AsyncRead, ReadBuf},
     net::tcp::ReadHalf,
@@ -27,17 +32,22 @@ impl Input {
         Input { storage: bytes.to_vec(), start: 0, end: bytes.len() }
     }
 
-    /// Reads what has arrived, with one system call: 0 at the end of the stream, and `None` when nothing has, for
-    /// readiness can be a false alarm.
-    pub(crate) async fn read_from(&mut self, stream: &mut ReadHalf<'_>) -> io::Result<Option<usize>> {
+    /// Reads what has arrived, with one system call: 0 bytes at the end of the stream. As long as nothing has, it holds no
+    /// storage for it.
+    pub(crate) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: &mut ReadHalf<'_>,
+    ) -> Poll<io::Result<usize>> {
         self.make_room();
         let mut room = ReadBuf::new(&mut self.storage[self.end..]);
-        let read = poll_fn(|context| Poll::Ready(Pin::new(&mut *stream).poll_read(context, &mut room)));
-        let Poll::Ready(read) = read.await else { return Ok(None) };
-        read?;
+        let read = Pin::new(stream).poll_read(context, &mut room);
         let count = room.filled().len();
         self.end += count;
-        Ok(Some(count))
+        if read.is_pending() {
+            self.rest();
+        }
+        read.map_ok(|()| count)
     }
 
     /// What is still to be answered.
@@ -51,7 +61,7 @@ impl Input {
     }
 
     /// Lends the storage to the thread's next connection when nothing is left in it.
-    pub(crate) fn rest(&mut self) {
+    fn rest(&mut self) {
         if self.start < self.end {
             return;
         }

@@ -56,24 +56,31 @@ impl<'s> Output<'s> {
 
     /// Writes all that waits, as a rule with one system call; a client that does not read is waited for.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
-        let bytes = std::mem::take(&mut self.bytes);
-        self.write(&bytes).await?;
-        self.bytes = bytes;
+        if !self.muted {
+            write_all(&self.stream, &self.bytes).await?;
+        }
         self.bytes.clear();
         Ok(())
     }
 
     /// Writes `bytes`, after all that waits has been written.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut written = if self.muted { bytes.len() } else { 0 };
-        while written < bytes.len() {
-            match self.stream.try_write(&bytes[written..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.writable().await?,
-                Err(error) => return Err(error),
-            }
+        if self.muted {
+            return Ok(());
         }
-        Ok(())
+        write_all(&self.stream, bytes).await
     }
+}
+
+async fn write_all(stream: &WriteHalf<'_>, bytes: &[u8]) -> io::Result<()> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match stream.try_write(&bytes[written..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

@@ -8,11 +8,12 @@ use std::{io, ops::ControlFlow};
 /// What became of a request.
 pub(crate) type Outcome<'a> = Result<Reply<'a>, Error>;
 
-/// Answers the leading requests that need no other node, at once and without a task hop, until the output is full
+/// Answers the leading requests that need no other node, as of `now`, at once and without a task hop, until the output is full
 /// or `render`, which puts an outcome into the client's language, breaks off. Returns how many.
 pub(crate) fn answer_here(
     cluster: &Cluster,
     batch: &[Request<'_>],
+    now: u64,
     output: &mut Output<'_>,
     mut render: impl FnMut(&mut Vec<u8>, &Request<'_>, Outcome<'_>) -> ControlFlow<()>,
 ) -> usize {
@@ -21,7 +22,7 @@ pub(crate) fn answer_here(
         match cluster.owner(batch[done].bucket) {
             Owner::Here => {
                 let mine = done + leading(cluster, &batch[done..]);
-                cluster.store().execute(&batch[done..mine], kv::now(), |reply| {
+                cluster.store().execute(&batch[done..mine], now, |reply| {
                     flow = render(&mut output.bytes, &batch[done], Ok(reply));
                     done += 1;
                     if output.is_full() { ControlFlow::Break(()) } else { flow }
@@ -64,7 +65,7 @@ pub(crate) async fn answer_anywhere(
             flow = render(&mut output.bytes, &batch[done], outcome);
             done += 1;
         } else {
-            done += answer_here(cluster, &batch[done..], output, |bytes, request, outcome| {
+            done += answer_here(cluster, &batch[done..], kv::now(), output, |bytes, request, outcome| {
                 flow = render(bytes, request, outcome);
                 flow
             });

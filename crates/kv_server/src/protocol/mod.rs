@@ -25,15 +25,16 @@ impl Session {
         }
     }
 
-    /// Answers one batch of what the input holds.
+    /// Answers one batch of what the input holds, as of `now` in milliseconds since 1970.
     pub(crate) async fn answer(
         &mut self,
+        now: u64,
         input: &mut Input,
         output: &mut Output<'_>,
     ) -> io::Result<Progress> {
         match self {
-            Session::Text(session) => session.answer(input, output).await,
-            Session::Resp(session) => session.answer(input, output).await,
+            Session::Text(session) => session.answer(now, input, output).await,
+            Session::Resp(session) => session.answer(now, input, output).await,
         }
     }
 

@@ -60,7 +60,7 @@ struct Talk<'s> {
 impl Talk<'_> {
     /// Answers one batch, which has to wait for nothing.
     fn answer(&mut self, input: &mut Input) {
-        let answer = pin!(self.session.answer(input, &mut self.output));
+        let answer = pin!(self.session.answer(kv::now(), input, &mut self.output));
         let Poll::Ready(progress) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("all buckets are here");
         };

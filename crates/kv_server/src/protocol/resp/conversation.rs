@@ -54,9 +54,10 @@ impl Conversation {
         self.session.topics.is_listening()
     }
 
-    /// Answers one batch of what the input holds.
+    /// Answers one batch of what the input holds, as of `now` in milliseconds since 1970.
     pub(crate) async fn answer(
         &mut self,
+        now: u64,
         input: &mut Input,
         output: &mut Output<'_>,
     ) -> io::Result<Progress> {
@@ -67,7 +68,7 @@ impl Conversation {
             let take = |bytes: &mut Vec<u8>, request: &Request<'_>, outcome: router::Outcome<'_>| {
                 merger.take(bytes, request, outcome)
             };
-            let done = router::answer_here(&self.session.server.cluster, &requests, output, take);
+            let done = router::answer_here(&self.session.server.cluster, &requests, now, output, take);
             let long = merger.long.take().map(|part| (requests[done - 1].bucket, part));
             // Empty, and so without an allocation, when all was answered here.
             (Vec::from(&requests[done..]), long, taken, next)
@@ -110,7 +111,6 @@ impl Conversation {
             bulk_bytes: server.bulk_bytes.load(Relaxed),
             request_bytes: server.limits.request_bytes,
         };
-        self.session.client.heard.store(kv::now(), Relaxed);
         let plain = self.session.is_plain();
         let (mut taken, mut calls, mut lists) = (0, 0, false);
         let next = loop {

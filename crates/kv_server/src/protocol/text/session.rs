@@ -47,9 +47,10 @@ impl Session {
         Session { cluster, limits, subscriptions: StreamMap::new(), skipping: false }
     }
 
-    /// Answers one batch of what the input holds.
+    /// Answers one batch of what the input holds, as of `now` in milliseconds since 1970.
     pub(crate) async fn answer(
         &mut self,
+        now: u64,
         input: &mut Input,
         output: &mut Output<'_>,
     ) -> io::Result<Progress> {
@@ -59,7 +60,7 @@ impl Session {
         let (left, taken, next) = {
             let mut requests = Requests::new();
             let (taken, next) = gather(input.unread(), self.limits.line_bytes, &mut requests);
-            let done = router::answer_here(&self.cluster, &requests, output, render_outcome);
+            let done = router::answer_here(&self.cluster, &requests, now, output, render_outcome);
             // Empty, and so without an allocation, when all was answered here.
             (Vec::from(&requests[done..]), taken, next)
         };
