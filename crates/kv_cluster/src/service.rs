@@ -2,14 +2,19 @@
 
 use crate::{
     answers,
+    assembly::Assembly,
     error::{LinkEnd, Malformed},
     frame::Output,
-    limits::{CALL_BYTES_IN_FLIGHT, CALL_REQUESTS, CALLS_IN_FLIGHT, TRANSACTION_REQUESTS, UNSENT_BYTES},
+    limits::{
+        CALL_BYTES_IN_FLIGHT, CALL_REQUESTS, CALLS_IN_FLIGHT, LARGE_CALL_BYTES_IN_FLIGHT, LARGE_UNSENT_BYTES,
+        TRANSACTION_REQUESTS, UNSENT_BYTES,
+    },
     link::Link,
     local::{Heartbeat, Local},
+    outgoing::Frame,
     replies::Replies,
     subscriptions::Pumps,
-    wire::{self, Frame, Message},
+    wire::{self, Message},
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -18,6 +23,7 @@ use std::{collections::VecDeque, sync::Arc};
 pub(crate) struct Service {
     local: Arc<Local>,
     link: Arc<Link>,
+    assembly: Assembly,
     pub(crate) output: Output,
     pub(crate) pumps: Pumps,
     /// Requests that came while too much was unsent. The protocol bounds them, so reading never has to stop, and
@@ -31,6 +37,7 @@ impl Service {
         Service {
             local,
             link,
+            assembly: Assembly::default(),
             output: Output::default(),
             pumps: Pumps::default(),
             deferred: VecDeque::new(),
@@ -45,12 +52,19 @@ impl Service {
     /// Does what one frame says, or puts it off.
     pub(crate) fn hear(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {
         let (message, items) = wire::read(frame)?;
+        let Message::Part { left, bytes } = message else { return self.take(frame, message, items) };
+        let Some(whole) = self.assembly.add(left, bytes)? else { return Ok(()) };
+        let (message, items) = wire::read(&whole)?;
+        self.take(&whole, message, items)
+    }
+
+    fn take(&mut self, whole: &[u8], message: Message<'_>, items: &[u8]) -> Result<(), LinkEnd> {
         let asks = matches!(
             message,
             Message::Call { .. } | Message::Subscribe { .. } | Message::Transact { .. } | Message::Ask { .. }
         );
         if asks && !(self.has_room() && self.deferred.is_empty()) {
-            return self.defer(frame);
+            return self.defer(whole);
         }
         Ok(self.act(message, items)?)
     }
@@ -68,13 +82,13 @@ impl Service {
 
     /// Fetches what this node has for the peer.
     pub(crate) fn gather(&mut self) {
-        if self.has_room() {
+        if self.output.unsent().len() < UNSENT_BYTES {
             self.link.fetch(|more| self.output.gather(more));
         }
     }
 
     fn act(&mut self, message: Message<'_>, items: &[u8]) -> Result<(), Malformed> {
-        let out = self.output.buffer();
+        let out = self.output.outgoing();
         match message {
             Message::Heartbeat => {}
             Message::Call { id } => {
@@ -97,13 +111,15 @@ impl Service {
             }
             Message::Ask { id, question } => answers::tell(&self.local, id, &question, out),
             Message::Told { id, told } => self.link.told(id, told)?,
+            Message::Part { .. } => return Err(Malformed("a part within a part".into())),
         }
         Ok(())
     }
 
     fn defer(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {
         self.deferred_bytes += frame.len();
-        if self.deferred_bytes > CALL_BYTES_IN_FLIGHT || self.deferred.len() >= CALLS_IN_FLIGHT {
+        let most = CALL_BYTES_IN_FLIGHT + LARGE_CALL_BYTES_IN_FLIGHT;
+        if self.deferred_bytes > most || self.deferred.len() >= CALLS_IN_FLIGHT {
             return Err(LinkEnd::Flooded);
         }
         self.deferred.push_back(frame.into());
@@ -111,6 +127,6 @@ impl Service {
     }
 
     fn has_room(&self) -> bool {
-        self.output.unsent().len() < UNSENT_BYTES
+        self.output.unsent().len() < UNSENT_BYTES && self.output.large_bytes() <= LARGE_UNSENT_BYTES
     }
 }

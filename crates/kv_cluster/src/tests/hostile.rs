@@ -73,6 +73,13 @@ async fn a_linked_peer_that_sends_nonsense_loses_its_link_alone() {
         bar.say(message, &[Answer::NotOwner]).await;
         bar.hear_the_end().await;
     }
+    let mut heartbeat_in_a_part = Vec::new();
+    crate::wire::encode(&mut heartbeat_in_a_part, &Message::Part { left: 0, bytes: &[0] });
+    for (left, bytes) in [(u32::MAX, &b"too large"[..]), (9, b""), (0, &heartbeat_in_a_part)] {
+        let mut bar = FakeBar::link_to(&foo).await;
+        bar.say::<()>(Message::Part { left, bytes }, &[]).await;
+        bar.hear_the_end().await;
+    }
     let mut bar = FakeBar::link_to(&foo).await;
     let change = std::borrow::Cow::Owned(kv::Change::Deleted { key: (*b"milk").into() });
     bar.say::<()>(Message::Changed { subscription: 9, change }, &[]).await;
