@@ -108,3 +108,15 @@ fn a_call_holds_no_more_requests_than_allowed() {
     crate::wire::encode(&mut items, &request);
     assert!(crate::wire::requests(&items, CALL_REQUESTS).is_err());
 }
+
+#[test]
+fn lists_within_lists_do_not_exhaust_the_stack() {
+    let (list, mut items) = (Reply::List(vec![Reply::List(vec![])]), Vec::new());
+    crate::wire::encode(&mut items, &Answer::Reply(list));
+    let one_deeper = items[1..3].to_vec();
+    items.splice(1..1, one_deeper.repeat(1_000_000));
+    assert!(crate::replies::Replies::read(&items).is_err());
+    let mut honest = Vec::new();
+    (0..2).for_each(|_| crate::wire::encode(&mut honest, &Answer::Reply(Reply::List(vec![Reply::Done]))));
+    assert_eq!(crate::replies::Replies::read(&honest).unwrap().len(), 2, "what was refused leaves no trace");
+}
