@@ -22,11 +22,11 @@ pub(crate) const PART_BYTES: usize = 256 * 1024;
 /// Bytes of the largest message, and so of the largest request and the largest reply that can cross a link: as many as a
 /// client's command may have. A link puts together one large message at a time.
 pub(crate) const MESSAGE_BYTES: usize = 1024 * 1024 * 1024;
-/// What the codec may count for one frame, or for an item of one. It counts what it makes of the bytes: at most 8 for
-/// each of them.
+/// What the codec may count for one frame without its items. It counts what it makes of the bytes: at most 8 for each.
 pub(crate) const DECODED_BYTES: usize = 8 * FRAME_BYTES;
-/// What the codec may count for an item of a large message.
-pub(crate) const DECODED_LARGE_BYTES: usize = MESSAGE_BYTES.saturating_mul(8);
+/// What the codec may count for one item. No memory is taken at the word of a length: what an item owns is copied from
+/// bytes that are there.
+pub(crate) const DECODED_ITEM_BYTES: usize = MESSAGE_BYTES.saturating_mul(8);
 /// Requests of one call.
 pub(crate) const CALL_REQUESTS: usize = 4_096;
 /// Requests of one transaction.

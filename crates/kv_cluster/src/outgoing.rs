@@ -51,7 +51,8 @@ impl Outgoing {
 pub(crate) struct Frame<'a> {
     out: &'a mut Outgoing,
     start: usize,
-    large: Option<Vec<u8>>,
+    /// It is the last of the large messages by now.
+    is_large: bool,
 }
 
 impl<'a> Frame<'a> {
@@ -59,41 +60,42 @@ impl<'a> Frame<'a> {
         let start = out.frames.len();
         out.frames.extend_from_slice(&[0; LENGTH_BYTES]);
         wire::encode(&mut out.frames, message);
-        Frame { out, start, large: None }
+        Frame { out, start, is_large: false }
     }
 
     /// Adds an item, or adds nothing when the message would exceed so many bytes.
     pub(crate) fn item_within(&mut self, limit: usize, item: &impl Serialize) -> bool {
-        if let Some(large) = &mut self.large {
-            return wire::encode_within(large, limit, item);
+        loop {
+            let body = self.start + LENGTH_BYTES;
+            let (buffer, end) = match self.out.large.back_mut() {
+                Some(large) if self.is_large => (large, limit),
+                _ => (&mut self.out.frames, body + limit.min(FRAME_BYTES)),
+            };
+            let fits = wire::encode_within(buffer, end, item);
+            if fits || self.is_large || limit <= FRAME_BYTES {
+                return fits;
+            }
+            // It grows larger than a frame, and stands apart from now on.
+            self.out.large.push_back(self.out.frames[body..].to_vec());
+            self.out.frames.truncate(self.start);
+            self.is_large = true;
         }
-        let body = self.start + LENGTH_BYTES;
-        let fits = wire::encode_within(&mut self.out.frames, body + limit.min(FRAME_BYTES), item);
-        if fits || limit <= FRAME_BYTES {
-            return fits;
-        }
-        let large = self.large.insert(self.out.frames[body..].to_vec());
-        self.out.frames.truncate(self.start);
-        wire::encode_within(large, limit, item)
     }
 
     /// Bytes of the message so far.
     pub(crate) fn bytes(&self) -> usize {
-        match &self.large {
-            Some(large) => large.len(),
-            None => self.out.frames.len() - self.start - LENGTH_BYTES,
+        match self.is_large {
+            true => self.out.large.back().map_or(0, Vec::len),
+            false => self.out.frames.len() - self.start - LENGTH_BYTES,
         }
     }
 
     /// Leaves the message to be sent, and returns its bytes.
     pub(crate) fn finish(self) -> usize {
         let bytes = self.bytes();
-        match self.large {
-            Some(large) => self.out.large.push_back(large),
-            None => {
-                let length = (bytes as u32).to_le_bytes();
-                self.out.frames[self.start..self.start + LENGTH_BYTES].copy_from_slice(&length);
-            }
+        if !self.is_large {
+            let length = (bytes as u32).to_le_bytes();
+            self.out.frames[self.start..self.start + LENGTH_BYTES].copy_from_slice(&length);
         }
         bytes
     }
@@ -101,6 +103,9 @@ impl<'a> Frame<'a> {
     /// Takes the message back.
     pub(crate) fn abandon(self) {
         self.out.frames.truncate(self.start);
+        if self.is_large {
+            self.out.large.pop_back();
+        }
     }
 }
 

@@ -52,21 +52,14 @@ impl Service {
     /// Does what one frame says, or puts it off.
     pub(crate) fn hear(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {
         let (message, items) = wire::read(frame)?;
-        let Message::Part { left, bytes } = message else { return self.take(frame, message, items) };
-        let Some(whole) = self.assembly.add(left, bytes)? else { return Ok(()) };
-        let (message, items) = wire::read(&whole)?;
-        self.take(&whole, message, items)
-    }
-
-    fn take(&mut self, whole: &[u8], message: Message<'_>, items: &[u8]) -> Result<(), LinkEnd> {
         let asks = matches!(
             message,
             Message::Call { .. } | Message::Subscribe { .. } | Message::Transact { .. } | Message::Ask { .. }
         );
         if asks && !(self.has_room() && self.deferred.is_empty()) {
-            return self.defer(whole);
+            return self.defer(frame);
         }
-        Ok(self.act(message, items)?)
+        self.act(message, items)
     }
 
     /// Does what was put off, as far as there is room for the answers.
@@ -87,7 +80,7 @@ impl Service {
         }
     }
 
-    fn act(&mut self, message: Message<'_>, items: &[u8]) -> Result<(), Malformed> {
+    fn act(&mut self, message: Message<'_>, items: &[u8]) -> Result<(), LinkEnd> {
         let out = self.output.outgoing();
         match message {
             Message::Heartbeat => {}
@@ -111,9 +104,20 @@ impl Service {
             }
             Message::Ask { id, question } => answers::tell(&self.local, id, &question, out),
             Message::Told { id, told } => self.link.told(id, told)?,
-            Message::Part { .. } => return Err(Malformed("a part within a part".into())),
+            Message::Part { left, bytes } => {
+                if let Some(whole) = self.assembly.add(left, bytes)? {
+                    self.hear_large(&whole)?;
+                }
+            }
         }
         Ok(())
+    }
+
+    fn hear_large(&mut self, whole: &[u8]) -> Result<(), LinkEnd> {
+        if let (Message::Part { .. }, _) = wire::read(whole)? {
+            return Err(Malformed("a part within a part".into()).into());
+        }
+        self.hear(whole)
     }
 
     fn defer(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {

@@ -6,7 +6,7 @@
 
 use crate::{
     error::Malformed,
-    limits::{DECODED_BYTES, DECODED_LARGE_BYTES, FRAME_BYTES, HANDSHAKE_BYTES},
+    limits::{DECODED_BYTES, DECODED_ITEM_BYTES, HANDSHAKE_BYTES},
     question::{Question, Told},
 };
 use kv::{Change, Reply, Request};
@@ -173,11 +173,7 @@ impl<'a, T: Deserialize<'a>> Iterator for Items<'a, T> {
         if self.rest.is_empty() {
             return None;
         }
-        let item = match self.rest.len() {
-            ..=FRAME_BYTES => decode::<_, DECODED_BYTES>(self.rest),
-            _ => decode::<_, DECODED_LARGE_BYTES>(self.rest),
-        };
-        let item = item.map(|(item, used)| {
+        let item = decode::<_, DECODED_ITEM_BYTES>(self.rest).map(|(item, used)| {
             self.rest = &self.rest[used..];
             item
         });
