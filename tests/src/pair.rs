@@ -78,6 +78,12 @@ impl Pair {
         self.to_foo.stall();
     }
 
+    /// Holds back everything from the moment on that `bytes` have left a node.
+    pub fn stall_at(&self, bytes: &[u8]) {
+        self.to_bar.stall_at(bytes);
+        self.to_foo.stall_at(bytes);
+    }
+
     /// Waits until `bytes` have left a node and are held back.
     pub fn wait_for_held(&self, bytes: &[u8]) {
         wait_until("the bytes leave a node", || self.to_bar.holds(bytes) || self.to_foo.holds(bytes));

@@ -27,6 +27,8 @@ struct Line {
     cut: bool,
     sockets: Vec<TcpStream>,
     refused: usize,
+    /// The wire stalls when these bytes come by.
+    trap: Option<Vec<u8>>,
     /// What arrived while the wire was stalled, of both directions.
     held: Vec<u8>,
 }
@@ -62,9 +64,14 @@ impl Wire {
         self.state.lock().stalled = true;
     }
 
+    /// Stalls as soon as `bytes` come by.
+    pub fn stall_at(&self, bytes: &[u8]) {
+        self.state.lock().trap = Some(bytes.to_vec());
+    }
+
     /// Whether `bytes` have come in while the wire was stalled.
     pub fn holds(&self, bytes: &[u8]) -> bool {
-        self.state.lock().held.windows(bytes.len()).any(|window| window == bytes)
+        contains(&self.state.lock().held, bytes)
     }
 
     /// How many connections came to nothing because nobody was at the other end.
@@ -86,7 +93,7 @@ impl Wire {
     /// Carries bytes and connections again; what a stall held back goes on its way.
     pub fn mend(&self) {
         let mut line = self.state.lock();
-        (line.cut, line.stalled) = (false, false);
+        (line.cut, line.stalled, line.trap) = (false, false, None);
         line.held.clear();
         self.state.changed.notify_all();
     }
@@ -118,6 +125,7 @@ impl State {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
             let mut line = self.lock();
+            line.stalled |= line.trap.as_ref().is_some_and(|trap| contains(&buffer[..count], trap));
             if line.stalled {
                 line.held.extend_from_slice(&buffer[..count]);
             }
@@ -136,4 +144,8 @@ impl State {
         let _ = to.shutdown(Shutdown::Both);
         let _ = from.shutdown(Shutdown::Both);
     }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }

@@ -1,8 +1,14 @@
 //! Large values and lines above the limit, alone and over two nodes.
 
-use tests::{Client, Pair, Release};
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+use tests::{BAR, Client, Pair, Release, RespClient};
 
 const MILLION: usize = 1_000_000;
+const MIB: usize = 1024 * 1024;
 const LINE_LIMIT: usize = 1024 * 1024;
 
 fn a_large_value_comes_back_identical(client: &mut Client) {
@@ -58,4 +64,59 @@ fn a_long_pipeline_of_large_answers_keeps_its_order() {
             assert_eq!(client.line(), "OK");
         }
     }
+}
+
+/// More than one frame of a link can hold; a prime number of bytes repeats, so that no part can be taken for another.
+fn a_value_for_several_frames() -> Vec<u8> {
+    let bytes: Vec<u8> = (0..251).collect();
+    let mut value = bytes.repeat(40 * MIB / bytes.len() + 1);
+    value.truncate(40 * MIB);
+    value
+}
+
+/// Writes and reads until told to stop; the longest time that an answer took.
+fn slowest_of_small_requests(mut client: RespClient, stop: &AtomicBool) -> Duration {
+    let mut slowest = Duration::ZERO;
+    while !stop.load(Relaxed) {
+        for (request, answer) in [("SET salt 1", "+OK\\r\\n"), ("GET salt", "$1\\r\\n1\\r\\n")] {
+            let asked = Instant::now();
+            assert_eq!(client.ask(request), answer);
+            slowest = slowest.max(asked.elapsed());
+        }
+    }
+    slowest
+}
+
+#[test]
+fn a_value_of_several_frames_crosses_the_link_and_small_requests_go_on_beside_it() {
+    let pair = Pair::start();
+    let (mut client, value) = (pair.foo.resp(), a_value_for_several_frames());
+    let wanted = [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
+    let (stop, others) = (AtomicBool::new(false), pair.foo.resp());
+    thread::scope(|scope| {
+        let slowest = scope.spawn(|| slowest_of_small_requests(others, &stop));
+        client.command(&[b"SET", &b"sugar"[..], &value]);
+        assert_eq!(client.reply(), b"+OK\r\n");
+        client.command(&["GET", "sugar"]);
+        let same = client.reply() == wanted;
+        stop.store(true, Relaxed);
+        assert!(same, "the value has changed");
+        let slowest = slowest.join().expect("small requests are answered");
+        assert!(slowest < Duration::from_secs(1), "a small request took {slowest:?}");
+    });
+}
+
+#[test]
+fn a_value_whose_link_is_cut_halfway_has_an_unknown_outcome() {
+    let pair = Pair::start();
+    let mut client = pair.foo.resp();
+    pair.stall_at(b"sugar");
+    client.command(&[b"SET", &b"sugar"[..], &a_value_for_several_frames()]);
+    pair.wait_for_held(b"sugar");
+    pair.cut();
+    let error = String::from_utf8(client.reply()).expect("an error is text");
+    assert!(error.starts_with(&format!("-ERR outcome unknown: the link to {BAR} was lost")), "{error}");
+    pair.mend();
+    pair.wait_until_linked();
+    assert_eq!(client.ask("EXISTS sugar"), ":0\\r\\n");
 }

@@ -18,6 +18,7 @@ mod expiries;
 mod faults;
 mod limits;
 mod memory;
+mod owned;
 mod prefetch;
 mod refusal;
 mod registry;

@@ -40,10 +40,10 @@ pub enum Refusal {
     Offset,
     /// A time that is not allowed, or beyond 64 bits of milliseconds.
     #[error("ERR invalid expire time in '{0}' command")]
-    ExpireTime(String),
+    ExpireTime(#[serde(deserialize_with = "crate::owned::text")] String),
     /// Too few or too many arguments.
     #[error("ERR wrong number of arguments for '{0}' command")]
-    Arity(String),
+    Arity(#[serde(deserialize_with = "crate::owned::text")] String),
     /// There is nothing to be renamed or copied.
     #[error("ERR no such key")]
     NoSuchKey,
@@ -52,5 +52,5 @@ pub enum Refusal {
     Cursor,
     /// Any other, with its code.
     #[error("{0}")]
-    Other(String),
+    Other(#[serde(deserialize_with = "crate::owned::text")] String),
 }

@@ -1,8 +1,9 @@
 //! What a bucket answers.
 
 use crate::Refusal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_bytes::Bytes;
+use std::cell::Cell;
 
 /// The answer to one request. It borrows from the store and lives only while the batch is executed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,23 +13,23 @@ pub enum Reply<'a> {
     /// A value.
     Value(#[serde(with = "serde_bytes")] &'a [u8]),
     /// A value that was made for this answer.
-    Made(#[serde(with = "serde_bytes")] Vec<u8>),
+    Made(#[serde(with = "crate::owned")] Vec<u8>),
     /// A word that the protocol knows, such as a type's name.
     Word(&'a str),
     /// A number.
     Number(i64),
     /// A list.
-    List(#[serde(borrow)] Vec<Reply<'a>>),
+    List(#[serde(borrow, deserialize_with = "items")] Vec<Reply<'a>>),
     /// Keys and values by turns.
-    Map(#[serde(borrow)] Vec<Reply<'a>>),
+    Map(#[serde(borrow, deserialize_with = "items")] Vec<Reply<'a>>),
     /// Keys and values by turns, listed in pairs where the protocol has them.
-    Pairs(#[serde(borrow)] Vec<Reply<'a>>),
+    Pairs(#[serde(borrow, deserialize_with = "items")] Vec<Reply<'a>>),
     /// There is too much to be listed at once. [`crate::Op::Entries`] lists it page by page.
     Long(Part),
     /// One page of a walk, and the cursor of the next page; 0 when this one is the last.
     Page {
         /// What the page lists, in no particular order.
-        #[serde(borrow)]
+        #[serde(borrow, deserialize_with = "items")]
         items: Vec<Reply<'a>>,
         /// Where the next page starts.
         next: u64,
@@ -66,3 +67,15 @@ pub enum Part {
 
 /// What a command comes to.
 pub type Outcome<'a> = Result<Reply<'a>, Refusal>;
+
+/// Reads the items of a list. A list within a list is refused: no bucket answers with one, and what another node sends
+/// must not nest them until the stack ends.
+fn items<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reply<'a>>, D::Error> {
+    thread_local!(static WITHIN: Cell<bool> = const { Cell::new(false) });
+    if WITHIN.replace(true) {
+        return Err(D::Error::custom("a list within a list"));
+    }
+    let items = Vec::deserialize(deserializer);
+    WITHIN.set(false);
+    items
+}

@@ -28,16 +28,16 @@ pub enum Change {
     /// `key` has a new value.
     Set {
         /// The key.
-        #[serde(with = "serde_bytes")]
+        #[serde(with = "crate::owned")]
         key: Box<[u8]>,
         /// Its new value.
-        #[serde(with = "serde_bytes")]
+        #[serde(with = "crate::owned")]
         value: Box<[u8]>,
     },
     /// `key` is gone.
     Deleted {
         /// The key.
-        #[serde(with = "serde_bytes")]
+        #[serde(with = "crate::owned")]
         key: Box<[u8]>,
     },
     /// No more changes will come.

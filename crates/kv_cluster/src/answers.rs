@@ -1,17 +1,18 @@
 //! What this node answers to a peer. A request for a bucket that is not ours is refused, never forwarded again.
 
 use crate::{
-    limits::{ANSWERS_BYTES, BATCH_BYTES, FRAME_BYTES, TRANSACTION_REQUESTS},
+    limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
     local::Local,
+    outgoing::{Frame, Outgoing},
     question::{self, Question, Told},
-    wire::{Answer, Frame, Message, Verdict},
+    wire::{Answer, Message, Verdict},
 };
 use kv::Request;
 use serde_bytes::Bytes;
 use std::ops::ControlFlow::{self, Break, Continue};
 
-/// Executes a call, and writes the answers to as many of its requests as one frame takes.
-pub(crate) fn call(local: &Local, id: u32, requests: &[Request<'_>], out: &mut Vec<u8>) {
+/// Executes a call, and writes the answers to as many of its requests as one message takes.
+pub(crate) fn call(local: &Local, id: u32, requests: &[Request<'_>], out: &mut Outgoing) {
     let mut answers = Answers { frame: Frame::begin(out, &Message::Answers { id }), count: 0 };
     let mut rest = requests;
     while let Some(first) = rest.first() {
@@ -43,15 +44,16 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    /// Breaks off when the frame has taken enough. The answer to a read that no longer fits is left out and asked for
-    /// again. A write must not be done twice: what GETDEL answers is gone.
+    /// Breaks off when the frame has taken enough. The answer to a read that exceeds it is left out and asked for
+    /// again, unless it comes first. A write must not be done twice: what GETDEL answers is gone.
     fn add(&mut self, answer: &Answer<'_>, is_read: bool) -> ControlFlow<()> {
-        let limit = if is_read { FRAME_BYTES } else { self.frame.bytes() + FRAME_BYTES };
+        let may_wait = is_read && self.count > 0;
+        let limit = if may_wait { FRAME_BYTES } else { MESSAGE_BYTES };
         if !self.frame.item_within(limit, answer) {
-            if is_read && self.count > 0 {
+            if may_wait {
                 return Break(());
             }
-            self.frame.item_within(ANSWERS_BYTES, &Answer::TooLarge);
+            self.frame.item_within(MESSAGE_BYTES, &Answer::TooLarge);
         }
         self.count += 1;
         if self.frame.bytes() < BATCH_BYTES { Continue(()) } else { Break(()) }
@@ -64,7 +66,7 @@ pub(crate) fn transact(
     id: u32,
     watched: &[(&Bytes, u64)],
     requests: &[Request<'_>],
-    out: &mut Vec<u8>,
+    out: &mut Outgoing,
 ) {
     let watched: Vec<(&[u8], u64)> = watched.iter().map(|(name, version)| (&name[..], *version)).collect();
     let mut frame = Frame::begin(out, &Message::Transacted { id, verdict: Verdict::Done });
@@ -73,8 +75,8 @@ pub(crate) fn transact(
     let done = ours
         && local.store.transact(&watched, requests, kv::now(), |reply| {
             // Too late to refuse: what does not fit leaves a byte that says so, for which there is always room.
-            if !frame.item_within(FRAME_BYTES - TRANSACTION_REQUESTS, &Answer::Reply(reply)) {
-                frame.item(&Answer::TooLarge);
+            if !frame.item_within(MESSAGE_BYTES - TRANSACTION_REQUESTS, &Answer::Reply(reply)) {
+                frame.item_within(MESSAGE_BYTES, &Answer::TooLarge);
             }
         });
     if done {
@@ -87,7 +89,7 @@ pub(crate) fn transact(
 }
 
 /// Answers a question to this node as a whole.
-pub(crate) fn tell(local: &Local, id: u32, question: &Question<'_>, out: &mut Vec<u8>) {
+pub(crate) fn tell(local: &Local, id: u32, question: &Question<'_>, out: &mut Outgoing) {
     let frame = Frame::begin(out, &Message::Told { id, told: question::answer(local, question) });
     if frame.bytes() <= FRAME_BYTES {
         frame.finish();
@@ -95,4 +97,26 @@ pub(crate) fn tell(local: &Local, id: u32, question: &Question<'_>, out: &mut Ve
     }
     frame.abandon();
     Frame::begin(out, &Message::Told { id, told: Told::TooLarge }).finish();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv::Reply;
+
+    #[test]
+    fn an_answer_that_exceeds_a_message_is_told_as_such_unless_it_can_be_asked_for_again() {
+        // The system gives zeros their memory when they are read, which nobody does.
+        let huge = vec![0; MESSAGE_BYTES];
+        let (done, huge) = (Answer::Reply(Reply::Done), Answer::Reply(Reply::Value(&huge)));
+        let mut out = Outgoing::default();
+        for (before, is_read, count) in [(0, true, 1), (1, true, 1), (0, false, 1), (1, false, 2)] {
+            let mut answers =
+                Answers { frame: Frame::begin(&mut out, &Message::Answers { id: 0 }), count: 0 };
+            (0..before).for_each(|_| assert!(answers.add(&done, true).is_continue()));
+            let flow = answers.add(&huge, is_read);
+            assert_eq!((answers.count, flow.is_continue()), (count, count > before), "{before} {is_read}");
+            assert!(answers.frame.bytes() < 10);
+        }
+    }
 }

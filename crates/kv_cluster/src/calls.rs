@@ -1,7 +1,7 @@
 //! The calls of one link that wait for their answers, each under a small number.
 
 use crate::{
-    limits::{CALL_BYTES_IN_FLIGHT, CALLS_IN_FLIGHT},
+    limits::{CALL_BYTES_IN_FLIGHT, CALLS_IN_FLIGHT, FRAME_BYTES, LARGE_CALL_BYTES_IN_FLIGHT},
     question::Told,
     replies::Replies,
     wire::{Outcome, Verdict},
@@ -35,6 +35,8 @@ pub(crate) struct Calls {
     slots: Vec<Option<(Waiter, usize)>>,
     free: Vec<u32>,
     bytes: usize,
+    /// Those of calls larger than a frame are counted apart, so that no such call keeps others from being sent.
+    large_bytes: usize,
 }
 
 impl Calls {
@@ -49,12 +51,15 @@ impl Calls {
 
     /// Whether a call of so many bytes may wait too.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.bytes + bytes <= CALL_BYTES_IN_FLIGHT
+        match bytes > FRAME_BYTES {
+            true => self.large_bytes + bytes <= LARGE_CALL_BYTES_IN_FLIGHT,
+            false => self.bytes + bytes <= CALL_BYTES_IN_FLIGHT,
+        }
     }
 
     /// Lets a call of so many bytes wait under `next_id`.
     pub(crate) fn insert(&mut self, waiter: Waiter, bytes: usize) {
-        self.bytes += bytes;
+        *self.waiting(bytes) += bytes;
         match self.free.pop() {
             Some(id) => self.slots[id as usize] = Some((waiter, bytes)),
             None => self.slots.push(Some((waiter, bytes))),
@@ -64,8 +69,32 @@ impl Calls {
     /// Takes out the call that has been answered.
     pub(crate) fn remove(&mut self, id: u32) -> Option<Waiter> {
         let (waiter, bytes) = self.slots.get_mut(id as usize)?.take()?;
-        self.bytes -= bytes;
+        *self.waiting(bytes) -= bytes;
         self.free.push(id);
         Some(waiter)
+    }
+
+    /// The sum in which a call of so many bytes is counted.
+    fn waiting(&mut self, bytes: usize) -> &mut usize {
+        if bytes > FRAME_BYTES { &mut self.large_bytes } else { &mut self.bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_calls_are_bounded_and_leave_the_others_their_room() {
+        let mut calls = Calls::default();
+        let waiter = || Waiter::Question { answer: oneshot::channel().0 };
+        calls.insert(waiter(), LARGE_CALL_BYTES_IN_FLIGHT - FRAME_BYTES);
+        assert!(!calls.has_room(FRAME_BYTES + 1));
+        assert!(calls.has_room(FRAME_BYTES));
+        assert!(calls.remove(0).is_some());
+        assert!(calls.has_room(FRAME_BYTES + 1));
+        (0..4).for_each(|_| calls.insert(waiter(), FRAME_BYTES));
+        assert!(!calls.has_room(1));
+        assert!(calls.has_room(LARGE_CALL_BYTES_IN_FLIGHT));
     }
 }

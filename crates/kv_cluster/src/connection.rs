@@ -1,14 +1,8 @@
 //! The life of one link: its socket, read and written by one task until the link ends.
 
 use crate::{
-    error::LinkEnd,
-    frame::Input,
-    limits::FLUSH_TIMEOUT,
-    link::Link,
-    local::Local,
-    peer::Peer,
-    service::Service,
-    wire::{Frame, Message},
+    error::LinkEnd, frame::Input, limits::FLUSH_TIMEOUT, link::Link, local::Local, outgoing::Frame,
+    peer::Peer, service::Service, wire::Message,
 };
 use otp::Stop;
 use std::{io, pin::pin, sync::Arc};
@@ -96,11 +90,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends all that there is to send, as far as the socket takes it.
+    /// Sends all frames that there are to send, as far as the socket takes them, and no more than one part of a large
+    /// message, so that the peer is heard while the others go.
     fn send(&mut self, writer: &WriteHalf<'_>) -> Result<(), LinkEnd> {
+        self.service.output.add_part();
         loop {
             self.service.gather();
-            if self.service.output.is_empty() {
+            if self.service.output.unsent().is_empty() {
                 return Ok(());
             }
             match writer.try_write(self.service.output.unsent()) {
@@ -127,7 +123,7 @@ impl Connection {
         let output = &mut self.service.output;
         output.shrink();
         if output.is_empty() {
-            Frame::begin(output.buffer(), &Message::Heartbeat).finish();
+            Frame::begin(output.outgoing(), &Message::Heartbeat).finish();
         } else {
             self.stuck_beats += 1;
         }
@@ -138,9 +134,15 @@ impl Connection {
 
     /// Sends what is left when the node stops, in bounded time.
     async fn flush(&mut self, writer: &mut WriteHalf<'_>) {
-        self.service.gather();
         let sent = async {
-            writer.write_all(self.service.output.unsent()).await?;
+            self.service.gather();
+            while !self.service.output.is_empty() {
+                self.service.output.add_part();
+                let unsent = self.service.output.unsent();
+                let bytes = unsent.len();
+                writer.write_all(unsent).await?;
+                self.service.output.advance(bytes);
+            }
             writer.shutdown().await
         };
         // What the peer does not take in time is lost, as if the link had been cut.
@@ -175,8 +177,8 @@ mod tests {
             silent_beats: 0,
             stuck_beats: 0,
         };
-        connection.service.output.buffer().reserve(FRAME_BYTES);
+        connection.service.output.outgoing().frames.reserve(FRAME_BYTES);
         assert!(connection.beat(3).is_ok());
-        assert!(connection.service.output.buffer().capacity() <= IDLE_BUFFER_BYTES);
+        assert!(connection.service.output.outgoing().frames.capacity() <= IDLE_BUFFER_BYTES);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    limits::FRAME_BYTES,
+    limits::MESSAGE_BYTES,
     peer::{Call, Peer},
     replies::Replies,
     wire::Answer,
@@ -65,7 +65,7 @@ impl<'a> Errand<'a> {
             State::Answered(replies) => match replies.next().expect("settled") {
                 Answer::Reply(reply) => Ok(reply),
                 Answer::NotOwner => Err(Error::NotOwner { node }),
-                Answer::TooLarge => Err(Error::AnswerTooLarge { node, limit: FRAME_BYTES }),
+                Answer::TooLarge => Err(Error::AnswerTooLarge { node, limit: MESSAGE_BYTES }),
             },
             State::Failed(count, error) => {
                 *count -= 1;

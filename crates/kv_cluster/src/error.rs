@@ -71,6 +71,9 @@ pub enum Error {
         /// The node.
         node: Arc<str>,
     },
+    /// What came back is no reply to the request.
+    #[error("the answer is to another question: run the same release on all nodes")]
+    OtherReply,
     /// The node that our routes name says that the bucket is not its own.
     #[error(
         "node {node} does not own this bucket: the routes of the two nodes differ; give both the same configuration"

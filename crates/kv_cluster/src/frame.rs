@@ -2,7 +2,8 @@
 
 use crate::{
     error::Malformed,
-    limits::{ANSWERS_BYTES, IDLE_BUFFER_BYTES, READ_BYTES},
+    limits::{FRAME_BYTES, IDLE_BUFFER_BYTES, READ_BYTES},
+    outgoing::Outgoing,
     wire::LENGTH_BYTES,
 };
 
@@ -18,7 +19,7 @@ impl Input {
     pub(crate) fn room(&mut self) -> &mut Vec<u8> {
         self.forget_read();
         let wanted = match self.length() {
-            Some(length) => (LENGTH_BYTES + length.min(ANSWERS_BYTES)).saturating_sub(self.bytes.len()),
+            Some(length) => (LENGTH_BYTES + length.min(FRAME_BYTES)).saturating_sub(self.bytes.len()),
             None => 0,
         };
         self.bytes.reserve(wanted.max(READ_BYTES));
@@ -28,8 +29,8 @@ impl Input {
     /// The next complete frame.
     pub(crate) fn frame(&mut self) -> Result<Option<&[u8]>, Malformed> {
         let Some(length) = self.length() else { return Ok(None) };
-        if length > ANSWERS_BYTES {
-            return Err(Malformed(format!("a frame of {length} bytes; {ANSWERS_BYTES} are allowed")));
+        if length > FRAME_BYTES {
+            return Err(Malformed(format!("a frame of {length} bytes; {FRAME_BYTES} are allowed")));
         }
         let start = self.read + LENGTH_BYTES;
         let frame = self.bytes.get(start..start + length);
@@ -56,48 +57,66 @@ impl Input {
     }
 }
 
-/// Bytes that are to go out, of which some have gone.
+/// What is to go out, of which some bytes have gone.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    bytes: Vec<u8>,
+    outgoing: Outgoing,
     sent: usize,
+    /// Unsent bytes up to the end of the newest part of a large message.
+    part: usize,
 }
 
 impl Output {
-    /// The buffer to write frames at the end of.
-    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+    /// Where to write frames.
+    pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
     }
 
+    /// The frames that have not gone.
     pub(crate) fn unsent(&self) -> &[u8] {
-        &self.bytes[self.sent..]
+        &self.outgoing.frames[self.sent..]
+    }
+
+    /// Bytes of the large messages that are not among the frames yet.
+    pub(crate) fn large_bytes(&self) -> usize {
+        self.outgoing.large_bytes()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.unsent().is_empty()
+        self.outgoing.is_empty()
     }
 
     /// Notes that so many bytes have gone.
     pub(crate) fn advance(&mut self, bytes: usize) {
         self.sent += bytes;
-        if self.sent >= self.bytes.len() / 2 {
-            self.bytes.drain(..self.sent);
+        self.part = self.part.saturating_sub(bytes);
+        if self.sent >= self.outgoing.frames.len() / 2 {
+            self.outgoing.frames.drain(..self.sent);
             self.sent = 0;
         }
     }
 
     /// Takes all of `more`, which is left empty.
-    pub(crate) fn gather(&mut self, more: &mut Vec<u8>) {
-        if self.is_empty() {
-            std::mem::swap(&mut self.bytes, more);
+    pub(crate) fn gather(&mut self, more: &mut Outgoing) {
+        self.outgoing.append_large(more);
+        if self.outgoing.frames.is_empty() {
+            std::mem::swap(&mut self.outgoing.frames, &mut more.frames);
         } else {
-            self.bytes.append(more);
+            self.outgoing.frames.append(&mut more.frames);
+        }
+    }
+
+    /// Adds the next part of a large message once the one before has gone, so that the frames that have come in the
+    /// meantime go between them.
+    pub(crate) fn add_part(&mut self) {
+        if self.part == 0 && self.outgoing.cut_part() {
+            self.part = self.unsent().len();
         }
     }
 
     /// Gives back the memory that a large frame took.
     pub(crate) fn shrink(&mut self) {
-        shrink(&mut self.bytes);
+        shrink(&mut self.outgoing.frames);
     }
 }
 
@@ -111,6 +130,12 @@ pub(crate) fn shrink(buffer: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        limits::MESSAGE_BYTES,
+        outgoing::Frame,
+        wire::{Answer, Message},
+    };
+    use kv::Reply;
 
     fn frame(bytes: &[u8]) -> Vec<u8> {
         [&(bytes.len() as u32).to_le_bytes(), bytes].concat()
@@ -142,13 +167,35 @@ mod tests {
     #[test]
     fn what_has_gone_is_forgotten_and_the_rest_keeps_its_order() {
         let mut output = Output::default();
-        output.gather(&mut b"hello ".to_vec());
-        output.gather(&mut b"world".to_vec());
+        for bytes in [b"hello ", &b"world"[..]] {
+            let mut more = Outgoing::default();
+            more.frames.extend_from_slice(bytes);
+            output.gather(&mut more);
+        }
         output.advance(2);
         assert_eq!(output.unsent(), b"llo world");
         output.advance(7);
         assert_eq!(output.unsent(), b"ld");
         output.advance(2);
-        assert!(output.is_empty() && output.bytes.is_empty());
+        assert!(output.is_empty());
+    }
+
+    #[test]
+    fn one_part_at_a_time_is_among_the_frames_and_others_go_between_them() {
+        let mut output = Output::default();
+        let mut large = Frame::begin(output.outgoing(), &Message::Answers { id: 1 });
+        assert!(large.item_within(MESSAGE_BYTES, &Answer::Reply(Reply::Value(&[0; FRAME_BYTES]))));
+        large.finish();
+        output.add_part();
+        let part = output.unsent().len();
+        output.add_part();
+        assert_eq!(output.unsent().len(), part);
+        Frame::begin(output.outgoing(), &Message::Heartbeat).finish();
+        output.advance(part - 1);
+        output.add_part();
+        assert_eq!(output.unsent().len(), 1 + LENGTH_BYTES + 1, "the part has not gone");
+        output.advance(1);
+        output.add_part();
+        assert_eq!(output.unsent().len(), LENGTH_BYTES + 1 + part, "the next follows the heartbeat");
     }
 }

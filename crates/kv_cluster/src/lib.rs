@@ -1,10 +1,11 @@
 //! Nodes: who owns a bucket, and how to ask them.
 //!
 //! Follow a forwarded request through the files in this order: [`Cluster::owner`] -> [`Errand`] -> peer -> link ->
-//! connection -> wire, and on the owner's side: connection -> service -> answers -> [`kv::Store::execute`].
+//! connection -> outgoing -> wire, and on the owner's side: connection -> service -> answers -> [`kv::Store::execute`].
 //! What concerns whole nodes goes from whole or channels through nodes -> peer, and is answered there by question.
 
 mod answers;
+mod assembly;
 mod backoff;
 mod buckets;
 mod calls;
@@ -24,6 +25,7 @@ mod listener;
 mod local;
 mod node_name;
 mod nodes;
+mod outgoing;
 mod peer;
 mod question;
 mod range;
@@ -43,7 +45,6 @@ pub use cookie::Cookie;
 pub use errand::Errand;
 pub use error::{Error, NodeNameError, RouteError, shown};
 pub use events::{NodeEvent, NodeStatus};
-pub use limits::FRAME_BYTES;
 pub use local::Heartbeat;
 pub use node_name::NodeName;
 pub use peer::Peer;

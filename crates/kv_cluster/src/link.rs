@@ -7,10 +7,11 @@ use crate::{
     calls::{Calls, Subscriber, Waiter},
     error::{Error, Malformed},
     frame,
-    limits::{BATCH_BYTES, CALL_REQUESTS, FRAME_BYTES, TRANSACTION_REQUESTS, UNSENT_BYTES},
+    limits::{BATCH_BYTES, CALL_REQUESTS, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS, UNSENT_BYTES},
+    outgoing::{Frame, Outgoing},
     question::{Question, Told},
     replies::Replies,
-    wire::{Frame, Message, Outcome, Verdict},
+    wire::{Message, Outcome, Verdict},
 };
 use kv::{Change, End, Event, Request, Subscription};
 use serde_bytes::Bytes;
@@ -42,7 +43,7 @@ struct State {
     closed: bool,
     /// The connection has fetched everything and is to be woken.
     idle: bool,
-    outgoing: Vec<u8>,
+    outgoing: Outgoing,
     calls: Calls,
     subscribers: HashMap<u64, Subscriber>,
 }
@@ -77,9 +78,13 @@ impl Link {
         let (answer, receiver) = oneshot::channel();
         let mut taken = 0;
         let fill = |frame: &mut Frame<'_>| {
-            let fits = |request: &&Request<'_>| frame.bytes() < BATCH_BYTES && frame.item(*request);
-            taken = requests.iter().take(CALL_REQUESTS).take_while(fits).count();
-            if taken > 0 || requests.is_empty() { Ok(taken) } else { Err(self.too_large()) }
+            let fits = |(place, request): &(usize, &Request<'_>)| {
+                // Only alone may a request exceed a frame.
+                let limit = if *place == 0 { MESSAGE_BYTES } else { FRAME_BYTES };
+                frame.bytes() < BATCH_BYTES && frame.item_within(limit, *request)
+            };
+            taken = requests.iter().take(CALL_REQUESTS).enumerate().take_while(fits).count();
+            if taken > 0 || requests.is_empty() { Ok(taken) } else { Err(self.too_large(MESSAGE_BYTES)) }
         };
         self.ask(|id| Message::Call { id }, fill, |requests| Waiter::Call { requests, answer })?;
         Ok((taken, receiver))
@@ -95,11 +100,11 @@ impl Link {
         let watched = watched.iter().map(|(name, version)| (Bytes::new(name), *version)).collect();
         let fill = |frame: &mut Frame<'_>| {
             let few = requests.len() <= TRANSACTION_REQUESTS;
-            let fits = few && requests.iter().all(|request| frame.item(request));
+            let fits = few && requests.iter().all(|request| frame.item_within(MESSAGE_BYTES, request));
             let too_large = || Error::TransactionTooLarge {
                 node: self.node.shared(),
                 requests: TRANSACTION_REQUESTS,
-                bytes: FRAME_BYTES,
+                bytes: MESSAGE_BYTES,
             };
             fits.then_some(requests.len()).ok_or_else(too_large)
         };
@@ -130,7 +135,7 @@ impl Link {
         Ok(receiver)
     }
 
-    /// Sends one frame, to which `fill` adds requests, of which it says how many; `waiter` waits for the answer.
+    /// Sends one message, to which `fill` adds requests, of which it says how many; `waiter` waits for the answer.
     fn ask<'m>(
         &self,
         message: impl FnOnce(u32) -> Message<'m>,
@@ -148,8 +153,11 @@ impl Link {
         let busy = || Error::Busy { node: self.node.shared() };
         let id = state.calls.next_id().ok_or_else(busy)?;
         let mut frame = Frame::begin(&mut state.outgoing, &message(id));
-        let filled = match fill(&mut frame) {
-            Ok(_) if frame.bytes() > FRAME_BYTES => Err(self.too_large()),
+        let filled = match frame.bytes() {
+            ..=FRAME_BYTES => fill(&mut frame),
+            _ => Err(self.too_large(FRAME_BYTES)),
+        };
+        let filled = match filled {
             Ok(_) if !state.calls.has_room(frame.bytes()) => Err(busy()),
             filled => filled,
         };
@@ -166,8 +174,8 @@ impl Link {
         Ok(())
     }
 
-    fn too_large(&self) -> Error {
-        Error::TooLarge { node: self.node.shared(), limit: FRAME_BYTES }
+    fn too_large(&self, limit: usize) -> Error {
+        Error::TooLarge { node: self.node.shared(), limit }
     }
 
     /// Sends one change of a bucket of ours to the peer that subscribed to it.
@@ -176,7 +184,7 @@ impl Link {
         if state.closed {
             return Err(NotSent::Closed);
         }
-        if state.outgoing.len() >= UNSENT_BYTES {
+        if state.outgoing.frames.len() >= UNSENT_BYTES {
             return Err(NotSent::Full);
         }
         let change = Cow::Borrowed(change);
@@ -201,13 +209,13 @@ impl Link {
     }
 
     /// Hands all that is to be sent to `sender`; when that is nothing, the link will call for `work` next time.
-    pub(crate) fn fetch(&self, sender: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn fetch(&self, sender: impl FnOnce(&mut Outgoing)) {
         let mut state = self.lock();
         state.idle = state.outgoing.is_empty();
         if state.idle {
             return;
         }
-        let was_full = state.outgoing.len() >= UNSENT_BYTES;
+        let was_full = state.outgoing.frames.len() >= UNSENT_BYTES;
         sender(&mut state.outgoing);
         drop(state);
         if was_full {
@@ -287,7 +295,7 @@ impl Link {
         for subscription in &gone {
             unsubscribe(&mut state, *subscription);
         }
-        frame::shrink(&mut state.outgoing);
+        frame::shrink(&mut state.outgoing.frames);
         if !gone.is_empty() {
             self.wake(state);
         }
@@ -298,7 +306,7 @@ impl Link {
         let mut state = self.lock();
         state.closed = true;
         let (calls, subscribers) = (take(&mut state.calls), take(&mut state.subscribers));
-        state.outgoing = Vec::new();
+        state.outgoing = Outgoing::default();
         drop(state);
         self.room.notify_waiters();
         drop(calls);
@@ -370,7 +378,7 @@ mod tests {
         let change = Change::Set { key: b"milk".as_slice().into(), value };
         while link.send_change(1, &change).is_ok() {}
         assert_eq!(link.send_change(1, &change), Err(NotSent::Full));
-        link.fetch(|outgoing| outgoing.clear());
+        link.fetch(|outgoing| outgoing.frames.clear());
         assert_eq!(link.send_change(1, &change), Ok(()));
         let (_, mut answer) = link.call(&[Request { bucket: b"shopping", op: Op::Create }]).unwrap();
         link.close();

@@ -2,14 +2,19 @@
 
 use crate::{
     answers,
+    assembly::Assembly,
     error::{LinkEnd, Malformed},
     frame::Output,
-    limits::{CALL_BYTES_IN_FLIGHT, CALL_REQUESTS, CALLS_IN_FLIGHT, TRANSACTION_REQUESTS, UNSENT_BYTES},
+    limits::{
+        CALL_BYTES_IN_FLIGHT, CALL_REQUESTS, CALLS_IN_FLIGHT, LARGE_CALL_BYTES_IN_FLIGHT, LARGE_UNSENT_BYTES,
+        TRANSACTION_REQUESTS, UNSENT_BYTES,
+    },
     link::Link,
     local::{Heartbeat, Local},
+    outgoing::Frame,
     replies::Replies,
     subscriptions::Pumps,
-    wire::{self, Frame, Message},
+    wire::{self, Message},
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -18,6 +23,7 @@ use std::{collections::VecDeque, sync::Arc};
 pub(crate) struct Service {
     local: Arc<Local>,
     link: Arc<Link>,
+    assembly: Assembly,
     pub(crate) output: Output,
     pub(crate) pumps: Pumps,
     /// Requests that came while too much was unsent. The protocol bounds them, so reading never has to stop, and
@@ -31,6 +37,7 @@ impl Service {
         Service {
             local,
             link,
+            assembly: Assembly::default(),
             output: Output::default(),
             pumps: Pumps::default(),
             deferred: VecDeque::new(),
@@ -52,7 +59,7 @@ impl Service {
         if asks && !(self.has_room() && self.deferred.is_empty()) {
             return self.defer(frame);
         }
-        Ok(self.act(message, items)?)
+        self.act(message, items)
     }
 
     /// Does what was put off, as far as there is room for the answers.
@@ -68,13 +75,13 @@ impl Service {
 
     /// Fetches what this node has for the peer.
     pub(crate) fn gather(&mut self) {
-        if self.has_room() {
+        if self.output.unsent().len() < UNSENT_BYTES {
             self.link.fetch(|more| self.output.gather(more));
         }
     }
 
-    fn act(&mut self, message: Message<'_>, items: &[u8]) -> Result<(), Malformed> {
-        let out = self.output.buffer();
+    fn act(&mut self, message: Message<'_>, items: &[u8]) -> Result<(), LinkEnd> {
+        let out = self.output.outgoing();
         match message {
             Message::Heartbeat => {}
             Message::Call { id } => {
@@ -97,13 +104,26 @@ impl Service {
             }
             Message::Ask { id, question } => answers::tell(&self.local, id, &question, out),
             Message::Told { id, told } => self.link.told(id, told)?,
+            Message::Part { left, bytes } => {
+                if let Some(whole) = self.assembly.add(left, bytes)? {
+                    self.hear_large(&whole)?;
+                }
+            }
         }
         Ok(())
     }
 
+    fn hear_large(&mut self, whole: &[u8]) -> Result<(), LinkEnd> {
+        if let (Message::Part { .. }, _) = wire::read(whole)? {
+            return Err(Malformed("a part within a part".into()).into());
+        }
+        self.hear(whole)
+    }
+
     fn defer(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {
         self.deferred_bytes += frame.len();
-        if self.deferred_bytes > CALL_BYTES_IN_FLIGHT || self.deferred.len() >= CALLS_IN_FLIGHT {
+        let most = CALL_BYTES_IN_FLIGHT + LARGE_CALL_BYTES_IN_FLIGHT;
+        if self.deferred_bytes > most || self.deferred.len() >= CALLS_IN_FLIGHT {
             return Err(LinkEnd::Flooded);
         }
         self.deferred.push_back(frame.into());
@@ -111,6 +131,6 @@ impl Service {
     }
 
     fn has_room(&self) -> bool {
-        self.output.unsent().len() < UNSENT_BYTES
+        self.output.unsent().len() < UNSENT_BYTES && self.output.large_bytes() <= LARGE_UNSENT_BYTES
     }
 }

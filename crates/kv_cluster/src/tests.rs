@@ -12,7 +12,9 @@ use crate::{
     Cluster, Cookie, Error, Heartbeat, NodeEvent, NodeName, Peer, RouteRow, Routes, Settings,
     frame::Input,
     handshake,
-    wire::{Frame, Message},
+    limits::FRAME_BYTES,
+    outgoing::{Frame, Outgoing},
+    wire::Message,
 };
 use kv::{Op, Reply, Request, Store};
 use otp::SupervisorHandle;
@@ -143,11 +145,11 @@ impl FakeBar {
     }
 
     async fn say<T: Serialize>(&mut self, message: Message<'_>, items: &[T]) {
-        let mut bytes = Vec::new();
-        let mut frame = Frame::begin(&mut bytes, &message);
-        items.iter().for_each(|item| assert!(frame.item(item)));
+        let mut out = Outgoing::default();
+        let mut frame = Frame::begin(&mut out, &message);
+        items.iter().for_each(|item| assert!(frame.item_within(FRAME_BYTES, item)));
         frame.finish();
-        self.stream.write_all(&bytes).await.unwrap();
+        self.stream.write_all(&out.frames).await.unwrap();
     }
 
     /// The next frame that is no heartbeat.

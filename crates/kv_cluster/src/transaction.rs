@@ -3,7 +3,7 @@
 use crate::{
     Cluster, Owner,
     error::Error,
-    limits::FRAME_BYTES,
+    limits::MESSAGE_BYTES,
     peer::Peer,
     wire::{Answer, Verdict},
 };
@@ -55,7 +55,7 @@ impl Cluster {
             reply(match answer {
                 Answer::Reply(answer) => Ok(answer),
                 Answer::NotOwner => Err(Error::NotOwner { node: node() }),
-                Answer::TooLarge => Err(Error::AnswerTooLarge { node: node(), limit: FRAME_BYTES }),
+                Answer::TooLarge => Err(Error::AnswerTooLarge { node: node(), limit: MESSAGE_BYTES }),
             });
         }
         Ok(true)

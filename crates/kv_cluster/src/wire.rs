@@ -1,11 +1,12 @@
 //! What nodes say to each other, as bytes. The only place that knows the codec.
 //!
 //! A frame is its length (four bytes, little endian), one [`Message`], and the items that the message announces, one
-//! after the other until the frame ends.
+//! after the other until the frame ends. A message that is larger with its items than a frame is cut into frames that
+//! are a [`Message::Part`] each.
 
 use crate::{
     error::Malformed,
-    limits::{DECODED_BYTES, FRAME_BYTES, HANDSHAKE_BYTES},
+    limits::{DECODED_BYTES, DECODED_ITEM_BYTES, HANDSHAKE_BYTES},
     question::{Question, Told},
 };
 use kv::{Change, Reply, Request};
@@ -58,6 +59,12 @@ pub(crate) enum Message<'a> {
     },
     /// The answer to the question.
     Told { id: u32, told: Told },
+    /// The next part of a message that is larger than a frame, and how many bytes of it are left after this part.
+    Part {
+        left: u32,
+        #[serde(with = "serde_bytes")]
+        bytes: &'a [u8],
+    },
 }
 
 /// What became of a transaction.
@@ -88,54 +95,15 @@ pub(crate) enum Answer<'a> {
     TooLarge,
 }
 
-/// A frame that is being written at the end of a buffer.
-pub(crate) struct Frame<'a> {
-    buffer: &'a mut Vec<u8>,
-    start: usize,
-}
-
-impl<'a> Frame<'a> {
-    pub(crate) fn begin(buffer: &'a mut Vec<u8>, message: &Message<'_>) -> Frame<'a> {
-        let start = buffer.len();
-        buffer.extend_from_slice(&[0; LENGTH_BYTES]);
-        encode(buffer, message);
-        Frame { buffer, start }
+/// Adds an item to a buffer, or adds nothing when the buffer would grow beyond `end`.
+pub(crate) fn encode_within(bytes: &mut Vec<u8>, end: usize, item: &impl Serialize) -> bool {
+    let before = bytes.len();
+    let mut room = Room { bytes, end };
+    let fits = bincode::serde::encode_into_std_write(item, &mut room, bincode::config::standard()).is_ok();
+    if !fits {
+        bytes.truncate(before);
     }
-
-    /// Adds an item, or adds nothing when the frame would become too long.
-    pub(crate) fn item(&mut self, item: &impl Serialize) -> bool {
-        self.item_within(FRAME_BYTES, item)
-    }
-
-    /// Adds an item, or adds nothing when the frame would exceed so many bytes.
-    pub(crate) fn item_within(&mut self, limit: usize, item: &impl Serialize) -> bool {
-        let before = self.buffer.len();
-        let mut room = Room { bytes: self.buffer, end: self.start + LENGTH_BYTES + limit };
-        let fits =
-            bincode::serde::encode_into_std_write(item, &mut room, bincode::config::standard()).is_ok();
-        if !fits {
-            self.buffer.truncate(before);
-        }
-        fits
-    }
-
-    /// Bytes of the frame so far, without its length.
-    pub(crate) fn bytes(&self) -> usize {
-        self.buffer.len() - self.start - LENGTH_BYTES
-    }
-
-    /// Writes down the length, and returns the bytes of the frame.
-    pub(crate) fn finish(self) -> usize {
-        let bytes = self.bytes();
-        let length = (bytes as u32).to_le_bytes();
-        self.buffer[self.start..self.start + LENGTH_BYTES].copy_from_slice(&length);
-        bytes
-    }
-
-    /// Takes the frame out of the buffer again.
-    pub(crate) fn abandon(self) {
-        self.buffer.truncate(self.start);
-    }
+    fits
 }
 
 /// A buffer that takes bytes up to its end, so that an item that does not fit takes no more memory than one that does.
@@ -205,7 +173,7 @@ impl<'a, T: Deserialize<'a>> Iterator for Items<'a, T> {
         if self.rest.is_empty() {
             return None;
         }
-        let item = decode::<_, DECODED_BYTES>(self.rest).map(|(item, used)| {
+        let item = decode::<_, DECODED_ITEM_BYTES>(self.rest).map(|(item, used)| {
             self.rest = &self.rest[used..];
             item
         });
@@ -216,7 +184,7 @@ impl<'a, T: Deserialize<'a>> Iterator for Items<'a, T> {
     }
 }
 
-/// Writes one handshake message at the end of a buffer.
+/// Adds a message to a buffer.
 pub(crate) fn encode(buffer: &mut Vec<u8>, value: &impl Serialize) {
     bincode::serde::encode_into_std_write(value, buffer, bincode::config::standard())
         .expect("memory takes every byte");
@@ -233,20 +201,4 @@ fn decode<'a, T: Deserialize<'a>, const LIMIT: usize>(bytes: &'a [u8]) -> Result
     let (value, used) = bincode::serde::borrow_decode_from_slice(bytes, config)
         .map_err(|error| Malformed(error.to_string()))?;
     if used == 0 { Err(Malformed("an empty item".into())) } else { Ok((value, used)) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_item_that_does_not_fit_takes_no_memory() {
-        let mut buffer = Vec::new();
-        let mut frame = Frame::begin(&mut buffer, &Message::Answers { id: 0 });
-        let before = frame.bytes();
-        let reply = Reply::List(vec![Reply::Value(&[0; 1_000]); 1_000]);
-        assert!(!frame.item_within(10_000, &Answer::Reply(reply)));
-        assert_eq!(frame.bytes(), before);
-        assert!(buffer.capacity() <= 32_000, "{}", buffer.capacity());
-    }
 }

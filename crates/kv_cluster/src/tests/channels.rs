@@ -69,7 +69,7 @@ async fn a_message_that_exceeds_a_link_is_published_nowhere() {
     let (foo, _bar) = pair().await;
     let mut listener = foo.cluster.listen();
     listener.subscribe(Topic::Channel(b"news")).unwrap();
-    let huge = vec![b'x'; crate::FRAME_BYTES];
+    let huge = vec![b'x'; FRAME_BYTES];
     let error = soon(foo.cluster.publish(b"news", &huge)).await.unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     assert_eq!(publish(&foo, "news", "small").await, 1);

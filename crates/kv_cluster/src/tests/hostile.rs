@@ -73,6 +73,13 @@ async fn a_linked_peer_that_sends_nonsense_loses_its_link_alone() {
         bar.say(message, &[Answer::NotOwner]).await;
         bar.hear_the_end().await;
     }
+    let mut heartbeat_in_a_part = Vec::new();
+    crate::wire::encode(&mut heartbeat_in_a_part, &Message::Part { left: 0, bytes: &[0] });
+    for (left, bytes) in [(u32::MAX, &b"too large"[..]), (9, b""), (0, &heartbeat_in_a_part)] {
+        let mut bar = FakeBar::link_to(&foo).await;
+        bar.say::<()>(Message::Part { left, bytes }, &[]).await;
+        bar.hear_the_end().await;
+    }
     let mut bar = FakeBar::link_to(&foo).await;
     let change = std::borrow::Cow::Owned(kv::Change::Deleted { key: (*b"milk").into() });
     bar.say::<()>(Message::Changed { subscription: 9, change }, &[]).await;
@@ -100,4 +107,16 @@ fn a_call_holds_no_more_requests_than_allowed() {
     assert!(crate::wire::requests(&items, CALL_REQUESTS).is_ok());
     crate::wire::encode(&mut items, &request);
     assert!(crate::wire::requests(&items, CALL_REQUESTS).is_err());
+}
+
+#[test]
+fn lists_within_lists_do_not_exhaust_the_stack() {
+    let (list, mut items) = (Reply::List(vec![Reply::List(vec![])]), Vec::new());
+    crate::wire::encode(&mut items, &Answer::Reply(list));
+    let one_deeper = items[1..3].to_vec();
+    items.splice(1..1, one_deeper.repeat(1_000_000));
+    assert!(crate::replies::Replies::read(&items).is_err());
+    let mut honest = Vec::new();
+    (0..2).for_each(|_| crate::wire::encode(&mut honest, &Answer::Reply(Reply::List(vec![Reply::Done]))));
+    assert_eq!(crate::replies::Replies::read(&honest).unwrap().len(), 2, "what was refused leaves no trace");
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::limits::CONSOLE_NAMES;
 use kv::{Op, Reply, Request, Unit};
-use kv_cluster::NodeName;
+use kv_cluster::{Error, NodeName};
 use std::time::UNIX_EPOCH;
 
 /// Evaluates one line. The error is a line for the person who typed it.
@@ -140,13 +140,22 @@ fn answer_of(bucket: &[u8], op: Op<'_>) -> impl FnOnce(Reply<'_>) -> Result<Answ
         | Reply::Map(_)
         | Reply::Pairs(_)
         | Reply::Long(_)
-        | Reply::Page { .. } => {
-            unreachable!("only Redis's commands are answered so")
-        }
+        | Reply::Page { .. } => Err(Error::OtherReply.to_string()),
     }
 }
 
 /// The first keys of a bucket.
 async fn keys(node: &Node, bucket: &[u8]) -> Result<Answer, String> {
     ask(node, bucket, Op::Keys { cursor: 0 }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_only_redis_commands_get_is_an_error() {
+        let answer = answer_of(b"shopping", Op::Get { key: b"milk" })(Reply::Number(1));
+        assert_eq!(answer.err(), Some(Error::OtherReply.to_string()));
+    }
 }

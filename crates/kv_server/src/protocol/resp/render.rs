@@ -43,7 +43,8 @@ pub(super) fn reply(writer: &mut Writer<'_>, bucket: &[u8], answer: &Reply<'_>) 
             writer.list(keys.len());
             keys.iter().for_each(|key| writer.bulk(key));
         }
-        Reply::Long(_) => unreachable!("it is listed page by page instead"),
+        // Where it may come it is listed page by page instead.
+        Reply::Long(_) => failure(writer, &Error::OtherReply),
         Reply::NoKey | Reply::NoBucket => writer.nil(),
         Reply::Refused(refusal) => writer.error(&refusal.to_string()),
         Reply::Crashed => writer.error(&format!("ERR bucket \"{}\" crashed", shown(bucket))),
@@ -67,4 +68,18 @@ pub(super) fn refusal(writer: &mut Writer<'_>, refusal: &Refusal) {
 fn list(writer: &mut Writer<'_>, bucket: &[u8], items: &[Reply<'_>]) {
     writer.list(items.len());
     items.iter().for_each(|item| reply(writer, bucket, item));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv::Part;
+
+    #[test]
+    fn an_answer_that_cannot_be_here_is_an_error() {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes, Version::Resp2);
+        reply(&mut writer, b"shopping", &Reply::List(vec![Reply::Long(Part::Keys)]));
+        assert_eq!(bytes, format!("*1\r\n-ERR {}\r\n", Error::OtherReply).into_bytes());
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::quote;
 use kv::{Change, End, Event, Refusal, Reply};
-use kv_cluster::shown;
+use kv_cluster::{Error, shown};
 
 /// Renders the reply to one request.
 pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
@@ -34,9 +34,7 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         | Reply::Map(_)
         | Reply::Pairs(_)
         | Reply::Long(_)
-        | Reply::Page { .. } => {
-            unreachable!("only Redis's commands are answered so")
-        }
+        | Reply::Page { .. } => error(output, &Error::OtherReply.to_string()),
     }
 }
 
@@ -105,5 +103,12 @@ mod tests {
             reply(&mut output, bucket, &Reply::Crashed);
             assert_eq!(String::from_utf8(output).as_deref(), Ok(line));
         }
+    }
+
+    #[test]
+    fn an_answer_that_only_redis_commands_get_is_an_error_line() {
+        let mut output = Vec::new();
+        reply(&mut output, b"shopping", &Reply::Number(1));
+        assert_eq!(output, format!("ERROR {}\r\n", Error::OtherReply).into_bytes());
     }
 }
