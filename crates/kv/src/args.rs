@@ -24,6 +24,20 @@ impl<'a> Args<'a> {
         self.bulks
     }
 
+    #[cold]
+    fn next_long(&mut self) -> Option<&'a [u8]> {
+        let (length, start) = announced(self.bulks)?;
+        self.take(length, start)
+    }
+
+    /// Takes the argument of so many bytes that begins at `start`.
+    #[inline]
+    fn take(&mut self, length: usize, start: usize) -> Option<&'a [u8]> {
+        let (argument, rest) = self.bulks[start..].split_at_checked(length)?;
+        self.bulks = rest.strip_prefix(b"\r\n")?;
+        Some(argument)
+    }
+
     /// How many are left.
     pub fn count(mut self) -> usize {
         std::iter::from_fn(|| self.next()).count()
@@ -40,10 +54,10 @@ impl<'a> Iterator for Args<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        let (length, start) = short_line(self.bulks, b'$').or_else(|| announced(self.bulks))?;
-        let (argument, rest) = self.bulks[start..].split_at_checked(length)?;
-        self.bulks = rest.strip_prefix(b"\r\n")?;
-        Some(argument)
+        match short_line(self.bulks, b'$') {
+            Some((length, start)) => self.take(length, start),
+            None => self.next_long(),
+        }
     }
 }
 
@@ -60,7 +74,6 @@ pub fn short_line(bytes: &[u8], mark: u8) -> Option<(usize, usize)> {
 }
 
 /// The length that a bulk string announces, and where its bytes start.
-#[cold]
 fn announced(bulks: &[u8]) -> Option<(usize, usize)> {
     let after_mark = bulks.strip_prefix(b"$")?;
     let (mut length, mut at) = (0_usize, 0);

@@ -17,7 +17,7 @@ use crate::{
     memory::Memory,
     table::{Place, Table},
 };
-use block::{Block, Body, Head, walk};
+use block::{Block, Body, Head, text_size, walk, write_text};
 use std::ops::Range;
 
 /// A bucket, by the block that it is. A change may move it to another block.
@@ -85,6 +85,14 @@ impl Bucket {
         self.block(memory).head.kept
     }
 
+    /// The single value.
+    pub(crate) fn text(self, memory: &Memory) -> Result<&[u8], WrongType> {
+        match self.body(memory) {
+            Body::Text(value) => Ok(value),
+            Body::Compact(_) | Body::Table(_) => Err(WrongType),
+        }
+    }
+
     /// Whether it holds a map.
     pub(crate) fn is_map(self, memory: &Memory) -> bool {
         !matches!(self.body(memory), Body::Text(_))
@@ -126,15 +134,23 @@ impl Bucket {
         Ok(())
     }
 
-    /// Replaces a single value by another, and sets when the bucket expires.
+    /// Replaces a single value, which must be there, by another, and sets when the bucket expires.
     pub(crate) fn set_text(
         &mut self,
         memory: &mut Memory,
         name: &[u8],
         value: &[u8],
         expires: Option<u64>,
-    ) -> Result<(), Full> {
-        self.rewrite(memory, Block { head: Head { name, kept: false, expires }, body: Body::Text(value) })
+    ) -> Result<(), Refusal> {
+        let block = self.block(memory);
+        let Body::Text(old) = block.body else { return Err(Refusal::WrongType) };
+        let (at, before) = (block.head.size(), text_size(old));
+        if block.head.expires == expires && Arena::same_size(at + before, at + text_size(value)) {
+            write_text(&mut memory.arena.bytes_mut(self.0)[at..], value);
+            return Ok(());
+        }
+        let block = Block { head: Head { name, kept: false, expires }, body: Body::Text(value) };
+        Ok(self.rewrite(memory, block)?)
     }
 
     /// Writes into a single value, from `offset` on. It grows as it must, with zeros up to `offset`.
@@ -161,20 +177,31 @@ impl Bucket {
         Ok(())
     }
 
-    /// The entry of a key of the map.
+    /// The entry of a key of the map, whose hash is `hash`.
     #[inline]
-    pub(crate) fn get<'m>(self, memory: &'m Memory, key: &[u8]) -> Result<Option<Entry<'m>>, WrongType> {
+    pub(crate) fn get<'m>(
+        self,
+        memory: &'m Memory,
+        hash: u64,
+        key: &[u8],
+    ) -> Result<Option<Entry<'m>>, WrongType> {
         match self.body(memory) {
             Body::Compact(entries) => {
                 Ok(walk(entries).map(|(_, entry)| entry).find(|entry| entry.key == key))
             }
-            Body::Table(number) => Ok(search(memory, number, key).map(|(_, entry)| entry)),
+            Body::Table(number) => Ok(search(memory, number, hash, key).map(|(_, entry)| entry)),
             Body::Text(_) => Err(WrongType),
         }
     }
 
-    /// Sets a key to a value. Returns whether the key is new: there was none, or it had expired by `now`.
-    pub(crate) fn put(&mut self, memory: &mut Memory, entry: Entry<'_>, now: u64) -> Result<bool, Refusal> {
+    /// Sets a key, whose hash is `hash`, to a value. Returns whether it is new: there was none, or it had expired by `now`.
+    pub(crate) fn put(
+        &mut self,
+        memory: &mut Memory,
+        hash: u64,
+        entry: Entry<'_>,
+        now: u64,
+    ) -> Result<bool, Refusal> {
         let number = match self.body(memory) {
             Body::Table(number) => number,
             Body::Compact(entries) => {
@@ -190,7 +217,7 @@ impl Bucket {
             }
             Body::Text(_) => return Err(Refusal::WrongType),
         };
-        Ok(put_in_table(memory, number, entry, now)?)
+        Ok(put_in_table(memory, number, hash, entry, now)?)
     }
 
     /// Forgets a key; `false` when it was not there.
@@ -203,7 +230,9 @@ impl Bucket {
                 self.splice(memory, at, 0)?;
             }
             Body::Table(number) => {
-                let Some((place, _)) = search(memory, number, key) else { return Ok(false) };
+                let Some((place, _)) = search(memory, number, memory.hash(key), key) else {
+                    return Ok(false);
+                };
                 remove_from_table(memory, number, place);
             }
             Body::Text(_) => return Ok(false),
@@ -279,7 +308,7 @@ impl Bucket {
         };
         let number = memory.add_table();
         for (_, entry) in walk(entries) {
-            put_in_table(memory, number, entry, 0)?;
+            put_in_table(memory, number, memory.hash(entry.key), entry, 0)?;
         }
         self.rewrite(memory, Block { head, body: Body::Table(number) })?;
         Ok(number)
@@ -299,17 +328,23 @@ fn add_block(memory: &mut Memory, block: Block<'_>) -> Result<Bucket, Full> {
 
 /// Finds the entry of a key in a table.
 #[inline(always)]
-fn search<'m>(memory: &'m Memory, number: u32, key: &[u8]) -> Option<(Place, Entry<'m>)> {
-    memory.table(number).search(memory.hash(key), |handle| {
+fn search<'m>(memory: &'m Memory, number: u32, hash: u64, key: &[u8]) -> Option<(Place, Entry<'m>)> {
+    memory.table(number).search(hash, |handle| {
         let entry = memory.entry(handle);
         (entry.key == key).then_some(entry)
     })
 }
 
 /// Sets a key of a table, and returns whether it is new, as [`Bucket::put`] does.
-fn put_in_table(memory: &mut Memory, number: u32, entry: Entry<'_>, now: u64) -> Result<bool, Full> {
-    let Some((place, old)) = search(memory, number, entry.key) else {
-        add_to_table(memory, number, entry)?;
+fn put_in_table(
+    memory: &mut Memory,
+    number: u32,
+    hash: u64,
+    entry: Entry<'_>,
+    now: u64,
+) -> Result<bool, Full> {
+    let Some((place, old)) = search(memory, number, hash, entry.key) else {
+        add_to_table(memory, number, hash, entry)?;
         return Ok(true);
     };
     let (old_size, old_expires, is_new) = (old.size(), old.expires, old.is_over(now));
@@ -336,9 +371,9 @@ fn remove_from_table(memory: &mut Memory, number: u32, place: Place) {
 }
 
 /// Puts an entry, whose key is not there yet, in a table.
-fn add_to_table(memory: &mut Memory, number: u32, entry: Entry<'_>) -> Result<(), Full> {
+fn add_to_table(memory: &mut Memory, number: u32, hash: u64, entry: Entry<'_>) -> Result<(), Full> {
     let handle = memory.add_entry(entry)?;
-    memory.add_to_table(number, entry.key, handle);
+    memory.add_to_table(number, hash, handle);
     memory.expiries.add(number, handle, entry.expires);
     Ok(())
 }

@@ -38,7 +38,7 @@ impl<'a> Entry<'a> {
     }
 
     /// Reads the entry at the start of `bytes`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(bytes: &'a [u8]) -> Entry<'a> {
         let (key, mut at) = read_varint(bytes);
         let (value, more) = read_varint(&bytes[at..]);

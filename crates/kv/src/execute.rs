@@ -4,7 +4,7 @@ use crate::{
     Op, Outcome, Refusal, Reply, Request, Unit,
     budget::Budget,
     commands::{Run, list},
-    registry::Look,
+    look::Look,
     shard::{AtWork, Shard},
     subscription::End,
     target::Target,
@@ -16,7 +16,7 @@ use std::cell::Cell;
 /// crash a panic would be.
 pub(crate) fn execute<'s>(
     shard: &'s mut Shard,
-    look: Look,
+    look: Look<'s>,
     request: &'s Request<'_>,
     now: u64,
     at_work: &Cell<AtWork>,

@@ -17,6 +17,7 @@ mod execute;
 mod expiries;
 mod faults;
 mod limits;
+mod look;
 mod memory;
 mod owned;
 mod prefetch;

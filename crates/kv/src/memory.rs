@@ -39,11 +39,13 @@ impl Memory {
     }
 
     /// The hash of a name or a key.
+    #[inline]
     pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
         self.hasher.hash_one(bytes)
     }
 
     /// The entry in a block.
+    #[inline]
     pub(crate) fn entry(&self, handle: Handle) -> Entry<'_> {
         Entry::read(self.arena.bytes(handle))
     }
@@ -88,14 +90,12 @@ impl Memory {
         &mut self.tables[number as usize]
     }
 
-    /// Adds the handle of an entry that is not there yet to a table.
-    pub(crate) fn add_to_table(&mut self, number: u32, key: &[u8], handle: Handle) {
+    /// Adds the handle of an entry that is not there yet to a table; `hash` is that of its key.
+    pub(crate) fn add_to_table(&mut self, number: u32, hash: u64, handle: Handle) {
         let Memory { tables, arena, hasher, .. } = self;
         let table = &mut tables[number as usize];
         let before = table.bytes();
-        table.insert(hasher.hash_one(key), handle, |other| {
-            hasher.hash_one(Entry::read(arena.bytes(other)).key)
-        });
+        table.insert(hash, handle, |other| hasher.hash_one(Entry::read(arena.bytes(other)).key));
         self.table_bytes += table.bytes() - before;
     }
 }

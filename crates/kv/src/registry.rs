@@ -2,6 +2,7 @@
 
 use crate::{
     bucket::Bucket,
+    look::Look,
     memory::Memory,
     table::{Place, Table},
 };
@@ -13,22 +14,6 @@ pub(crate) struct Registry {
     names: Table,
     /// What the latest look-up found under its hash; a batch is often about one bucket.
     latest: Cell<Option<(u64, Registration, Bucket)>>,
-}
-
-/// How a name is looked up.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Look {
-    /// The hash of the name.
-    pub(crate) hash: u64,
-    /// The latest look-up was of the same name.
-    pub(crate) again: bool,
-}
-
-impl Look {
-    /// For the first time.
-    pub(crate) fn new(hash: u64) -> Look {
-        Look { hash, again: false }
-    }
 }
 
 /// Where a name is registered; good until the next registration.
@@ -43,15 +28,20 @@ impl Registry {
 
     /// Finds the bucket of a name.
     #[inline]
-    pub(crate) fn lookup(&self, memory: &Memory, look: Look, name: &[u8]) -> Option<(Registration, Bucket)> {
+    pub(crate) fn lookup(
+        &self,
+        memory: &Memory,
+        look: Look<'_>,
+        name: &[u8],
+    ) -> Option<(Registration, Bucket)> {
         if let Some((hash, registration, bucket)) = self.latest.get()
-            && hash == look.hash
+            && hash == look.name
             && (look.again || bucket.name(memory) == name)
         {
             return Some((registration, bucket));
         }
-        let found = self.search(memory, look.hash, name);
-        self.latest.set(found.map(|(registration, bucket)| (look.hash, registration, bucket)));
+        let found = self.search(memory, look.name, name);
+        self.latest.set(found.map(|(registration, bucket)| (look.name, registration, bucket)));
         found
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     Refusal,
     bucket::{Bucket, Contents, Packed},
-    registry::Look,
+    look::Look,
     shard::Shard,
     target::Target,
 };
@@ -114,7 +114,8 @@ impl Several<'_, '_> {
             let (entries, next) = self.target(from).into_view().entries(cursor)?;
             let page = Packed::new(&entries);
             for entry in page.iter() {
-                copy.put(&mut self.locked.shard(sink).memory, entry, self.now)?;
+                let hash = self.hasher.hash_one(entry.key);
+                copy.put(&mut self.locked.shard(sink).memory, hash, entry, self.now)?;
             }
             if next == 0 {
                 return Ok(());

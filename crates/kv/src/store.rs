@@ -14,7 +14,8 @@ use crate::{
     execute::execute,
     faults::Faults,
     limits::{AHEAD_REQUESTS, BATCH_REQUESTS, SHARDS_PER_THREAD},
-    registry::{Look, Registration},
+    look::Look,
+    registry::Registration,
     several::{Locked, Several, shard_of},
     shard::{AtWork, Shard},
     subscription::End,
@@ -88,7 +89,7 @@ impl Store {
                 reply(self.run_in_several(&mut locked, request, now))
             } else {
                 let mut looks = ArrayVec::new();
-                let mut shard = self.lock(self.hash_run(&batch[done..], &mut looks));
+                let mut shard = self.lock(self.look(&batch[done..], &mut looks));
                 let flow = self.run_in_shard(&mut shard, &looks, batch, now, &mut done, &mut reply);
                 if batch[done - 1].op.is_page() {
                     // The next page is asked for at once. Those who wait for the lock come first.
@@ -150,18 +151,21 @@ impl Store {
         true
     }
 
-    /// Hashes the names of the leading requests that one shard can execute. Returns the shard's number.
-    fn hash_run(&self, batch: &[Request<'_>], looks: &mut ArrayVec<Look, BATCH_REQUESTS>) -> usize {
+    /// Hashes what the leading requests look up that one shard can execute. Returns the shard's number.
+    fn look<'b>(&self, batch: &[Request<'b>], looks: &mut ArrayVec<Look<'b>, BATCH_REQUESTS>) -> usize {
         let mut last = batch[0].bucket;
         let mut look = Look::new(self.hasher.hash_one(last));
-        let shard = self.shard_of(look.hash);
+        let shard = self.shard_of(look.name);
         for request in batch.iter().take(BATCH_REQUESTS) {
             if request.bucket != last {
                 last = request.bucket;
                 look = Look::new(self.hasher.hash_one(last));
             }
-            if self.shard_of(look.hash) != shard || request.is_for_several() {
+            if self.shard_of(look.name) != shard || request.is_for_several() {
                 break;
+            }
+            if batch.len() > 1 {
+                look.field = request.op.field().map(|field| (field, self.hasher.hash_one(field)));
             }
             looks.push(look);
             // What is read ahead for together begins with a look of its own.
@@ -194,7 +198,7 @@ impl Store {
     fn run_in_shard(
         &self,
         shard: &mut Shard,
-        looks: &[Look],
+        looks: &[Look<'_>],
         batch: &[Request<'_>],
         now: u64,
         done: &mut usize,

@@ -5,7 +5,8 @@ use crate::{
     bucket::{Bucket, Contents},
     budget::Budget,
     entry::Entry,
-    registry::{Look, Registration},
+    look::Look,
+    registry::Registration,
     shard::Shard,
     subscription::{Change, End},
     view::View,
@@ -17,7 +18,7 @@ use crate::{
 pub(crate) struct Target<'s> {
     shard: &'s mut Shard,
     name: &'s [u8],
-    look: Look,
+    look: Look<'s>,
     found: Option<(Registration, Bucket)>,
     now: u64,
 }
@@ -25,7 +26,7 @@ pub(crate) struct Target<'s> {
 impl<'s> Target<'s> {
     /// Looks the bucket up. One that has expired is ended, and is not there.
     #[inline]
-    pub(crate) fn new(shard: &'s mut Shard, name: &'s [u8], look: Look, now: u64) -> Target<'s> {
+    pub(crate) fn new(shard: &'s mut Shard, name: &'s [u8], look: Look<'s>, now: u64) -> Target<'s> {
         let found = shard.registry.lookup(&shard.memory, look, name);
         let mut target = Target { shard, name, look, found, now };
         let is_over = |(_, bucket): (_, Bucket)| bucket.is_over(&target.shard.memory, now);
@@ -38,14 +39,14 @@ impl<'s> Target<'s> {
     /// The bucket as it is now.
     #[inline]
     pub(crate) fn view(&self) -> View<'_> {
-        View { memory: &self.shard.memory, bucket: self.bucket(), now: self.now }
+        View { memory: &self.shard.memory, bucket: self.bucket(), look: self.look, now: self.now }
     }
 
     /// The bucket as it is after the last change, for as long as the lock is held.
     #[inline]
     pub(crate) fn into_view(self) -> View<'s> {
         let bucket = self.bucket();
-        View { memory: &self.shard.memory, bucket, now: self.now }
+        View { memory: &self.shard.memory, bucket, look: self.look, now: self.now }
     }
 
     /// The time of this batch, in milliseconds since 1970.
@@ -96,8 +97,7 @@ impl<'s> Target<'s> {
             self.start_map(false)?;
         }
         self.will_expire(expires);
-        let (entry, now) = (Entry { key: field, value, expires }, self.now);
-        let is_new = self.change(|bucket, shard| bucket.put(&mut shard.memory, entry, now))?;
+        let is_new = self.put(Entry { key: field, value, expires })?;
         self.tell(|| Change::Set { key: field.into(), value: value.into() });
         Ok(is_new)
     }
@@ -126,8 +126,7 @@ impl<'s> Target<'s> {
         let Some(entry) = self.view().field(field)? else { return Ok(()) };
         let value = entry.value.to_vec();
         self.will_expire(expires);
-        let (entry, now) = (Entry { key: field, value: &value, expires }, self.now);
-        self.change(|bucket, shard| bucket.put(&mut shard.memory, entry, now))?;
+        self.put(Entry { key: field, value: &value, expires })?;
         self.touched();
         Ok(())
     }
@@ -149,14 +148,18 @@ impl<'s> Target<'s> {
 
     /// Sets the single value and when it expires. A map of the same name is replaced.
     pub(crate) fn set_text(&mut self, value: &[u8], expires: Option<u64>) -> Result<(), Refusal> {
-        if self.bucket().is_some_and(|bucket| bucket.is_map(&self.shard.memory)) {
-            self.end(End::Dropped);
-        }
         let name = self.name;
         self.will_expire(expires);
         if self.exists() {
-            self.change(|bucket, shard| bucket.set_text(&mut shard.memory, name, value, expires))?;
-        } else {
+            let set = |bucket: &mut Bucket, shard: &mut Shard| {
+                bucket.set_text(&mut shard.memory, name, value, expires)
+            };
+            match self.change(set) {
+                Err(Refusal::WrongType) => self.end(End::Dropped),
+                outcome => outcome.map(|()| true)?,
+            };
+        }
+        if !self.exists() {
             let bucket = Bucket::start_text(&mut self.shard.memory, name, value, expires)?;
             self.register(bucket);
         }
@@ -247,8 +250,13 @@ impl<'s> Target<'s> {
 
     fn register(&mut self, bucket: Bucket) {
         let Shard { registry, memory, .. } = &mut *self.shard;
-        registry.register(memory, self.look.hash, bucket);
+        registry.register(memory, self.look.name, bucket);
         self.found = registry.lookup(memory, self.look, self.name);
+    }
+
+    fn put(&mut self, entry: Entry<'_>) -> Result<bool, Refusal> {
+        let (hash, now) = (self.look.hash(entry.key, &self.shard.memory), self.now);
+        self.change(|bucket, shard| bucket.put(&mut shard.memory, hash, entry, now))
     }
 
     /// Changes the bucket, which is there, and tells the registry when that moved it to another block.

@@ -4,6 +4,7 @@ use crate::{
     bucket::{Bucket, Contents, WrongType},
     entry::Entry,
     limits::PAGE_NAMES,
+    look::Look,
     memory::Memory,
 };
 
@@ -12,6 +13,7 @@ use crate::{
 pub(crate) struct View<'s> {
     pub(crate) memory: &'s Memory,
     pub(crate) bucket: Option<Bucket>,
+    pub(crate) look: Look<'s>,
     pub(crate) now: u64,
 }
 
@@ -23,11 +25,7 @@ impl<'s> View<'s> {
 
     /// The single value.
     pub(crate) fn text(self) -> Result<Option<&'s [u8]>, WrongType> {
-        match self.contents() {
-            None => Ok(None),
-            Some(Contents::Text(value)) => Ok(Some(value)),
-            Some(Contents::Map { .. }) => Err(WrongType),
-        }
+        self.bucket.map(|bucket| bucket.text(self.memory)).transpose()
     }
 
     /// The map; `None` when the bucket is not there.
@@ -43,7 +41,7 @@ impl<'s> View<'s> {
     #[inline]
     pub(crate) fn field(self, field: &[u8]) -> Result<Option<Entry<'s>>, WrongType> {
         let Some(bucket) = self.bucket else { return Ok(None) };
-        let entry = bucket.get(self.memory, field)?;
+        let entry = bucket.get(self.memory, self.look.hash(field, self.memory), field)?;
         Ok(entry.filter(|entry| !entry.is_over(self.now)))
     }
 

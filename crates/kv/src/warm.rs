@@ -1,7 +1,7 @@
 //! Brings what a batch will need into the processor's cache before any of it is needed. Look-ups go to memory three
 //! or four times each; done ahead, one kind of step for all requests at a time, they wait together and not in turn.
 
-use crate::{Request, arena::Arena, limits::AHEAD_REQUESTS, registry::Look, shard::Shard, table::Table};
+use crate::{Request, arena::Arena, limits::AHEAD_REQUESTS, look::Look, shard::Shard, table::Table};
 use arrayvec::ArrayVec;
 
 /// A look-up on its way through a table.
@@ -12,22 +12,22 @@ struct Step<'s> {
 }
 
 /// Prefetches for requests that are all of this shard, and that look their buckets up like this.
-pub(crate) fn warm(shard: &Shard, requests: &[Request<'_>], looks: &[Look]) {
+pub(crate) fn warm(shard: &Shard, requests: &[Request<'_>], looks: &[Look<'_>]) {
     let names = looks.iter().filter(|look| !look.again);
-    prefetch(&shard.memory.arena, names.filter_map(|look| first(shard.registry.names(), look.hash)));
+    prefetch(&shard.memory.arena, names.filter_map(|look| first(shard.registry.names(), look.name)));
     let mut table = None;
     let fields = requests.iter().zip(looks).filter_map(|(request, look)| {
         if !look.again {
             table = table_of(shard, *look, request);
         }
-        first(table?, shard.memory.hash(request.op.field()?))
+        first(table?, look.field?.1)
     });
     prefetch(&shard.memory.arena, fields);
 }
 
 /// The table in which a request will look its field up, if it has one.
-fn table_of<'s>(shard: &'s Shard, look: Look, request: &Request<'_>) -> Option<&'s Table> {
-    request.op.field()?;
+fn table_of<'s>(shard: &'s Shard, look: Look<'_>, request: &Request<'_>) -> Option<&'s Table> {
+    look.field?;
     let (_, bucket) = shard.registry.lookup(&shard.memory, look, request.bucket)?;
     bucket.table(&shard.memory)
 }

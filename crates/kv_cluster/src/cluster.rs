@@ -45,6 +45,8 @@ pub struct Cluster {
     pub(crate) by_name: Arc<[Option<usize>]>,
     /// For each row of the routes, the place of its owner among the peers; `None`: this node.
     owners: Arc<[Option<usize>]>,
+    /// Every bucket is this node's.
+    owns_all: bool,
     link: Option<Arc<str>>,
     listener: Arc<OnceLock<TcpListener>>,
     events: broadcast::Sender<NodeEvent>,
@@ -77,13 +79,14 @@ impl Cluster {
             let known = || peers.iter().map(|peer| peer.name().as_str()).collect::<Vec<_>>().join(", ");
             place.map(Some).ok_or_else(|| Error::UnknownNode { node: row.owner().shared(), known: known() })
         };
-        let owners = routes.rows().iter().map(owner).collect::<Result<_, _>>()?;
+        let owners: Arc<[_]> = routes.rows().iter().map(owner).collect::<Result<_, _>>()?;
+        let owns_all = owners.iter().all(Option::is_none) && routes.uncovered().is_empty();
         let name = |node: &Option<usize>| node.map_or(&me, |peer| peers[peer].name());
         let mut by_name: Vec<_> = (0..peers.len()).map(Some).chain([None]).collect();
         by_name.sort_by(|one, other| name(one).cmp(name(other)));
         let local = Arc::new(Local { me, cookie, heartbeat, routes, store, channels: Arc::default() });
         let (by_name, link) = (by_name.into(), link.map(Arc::from));
-        Ok(Cluster { local, peers, by_name, owners, link, listener: Arc::default(), events })
+        Ok(Cluster { local, peers, by_name, owners, owns_all, link, listener: Arc::default(), events })
     }
 
     /// Starts to listen for links, so that an address in use is found out at once. Needed once, before the supervisor
@@ -145,6 +148,11 @@ impl Cluster {
     /// The buckets of this node.
     pub fn store(&self) -> &Store {
         &self.local.store
+    }
+
+    /// Whether every bucket is this node's.
+    pub fn owns_all(&self) -> bool {
+        self.owns_all
     }
 
     /// Who owns the bucket.

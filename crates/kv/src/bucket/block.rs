@@ -72,17 +72,14 @@ impl<'m> Block<'m> {
 
     /// Writes the block at the start of `bytes`.
     pub(super) fn write(&self, bytes: &mut [u8]) {
-        let mut at = self.head.write(bytes, self.body.kind());
+        let at = self.head.write(bytes, self.body.kind());
         match self.body {
             Body::Compact(entries) => {
                 bytes[at..at + 2].copy_from_slice(&(entries.len() as u16).to_le_bytes());
                 bytes[at + 2..at + 2 + entries.len()].copy_from_slice(entries);
             }
             Body::Table(number) => bytes[at..at + 4].copy_from_slice(&number.to_le_bytes()),
-            Body::Text(value) => {
-                at += write_varint(&mut bytes[at..], value.len());
-                bytes[at..at + value.len()].copy_from_slice(value);
-            }
+            Body::Text(value) => write_text(&mut bytes[at..], value),
         }
     }
 }
@@ -140,9 +137,20 @@ impl<'m> Body<'m> {
         match self {
             Body::Compact(entries) => 2 + entries.len(),
             Body::Table(_) => 4,
-            Body::Text(value) => varint_size(value.len()) + value.len(),
+            Body::Text(value) => text_size(value),
         }
     }
+}
+
+/// Bytes of the body that a single value is.
+pub(super) fn text_size(value: &[u8]) -> usize {
+    varint_size(value.len()) + value.len()
+}
+
+/// Writes the body that a single value is at the start of `bytes`.
+pub(super) fn write_text(bytes: &mut [u8], value: &[u8]) {
+    let at = write_varint(bytes, value.len());
+    bytes[at..at + value.len()].copy_from_slice(value);
 }
 
 /// The entries of a compact bucket and where each stands.

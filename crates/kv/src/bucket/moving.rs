@@ -22,7 +22,7 @@ impl Bucket {
             Body::Compact(entries) => {
                 let number = to.add_table();
                 for (_, entry) in walk(entries) {
-                    put_in_table(to, number, entry, 0)?;
+                    put_in_table(to, number, to.hash(entry.key), entry, 0)?;
                 }
                 add_block(to, Block { head, body: Body::Table(number) })?
             }
@@ -48,8 +48,9 @@ fn pour(source: (&mut Memory, u32), sink: (&mut Memory, u32)) -> Result<(), Full
     for line in 0..from.table(source).lines() {
         for handle in from.table(source).line(line).collect::<Vec<Handle>>() {
             let entry = from.entry(handle);
-            add_to_table(to, sink, entry)?;
+            // All shards hash alike.
             let hash = from.hash(entry.key);
+            add_to_table(to, sink, hash, entry)?;
             let place = from.table(source).find(hash, |candidate| candidate == handle);
             remove_from_table(from, source, place.expect("it was just seen there"));
         }

@@ -6,12 +6,13 @@ use foldhash::fast::SeedableRandomState;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-fn entry<'a>(key: &'a [u8], value: &'a [u8]) -> Entry<'a> {
-    Entry { key, value, expires: None }
+fn put(bucket: &mut Bucket, memory: &mut Memory, key: &[u8], value: &[u8]) {
+    let hash = memory.hash(key);
+    bucket.put(memory, hash, Entry { key, value, expires: None }, 0).expect("room");
 }
 
 fn value<'m>(bucket: Bucket, memory: &'m Memory, key: &[u8]) -> Option<&'m [u8]> {
-    bucket.get(memory, key).expect("a map").map(|entry| entry.value)
+    bucket.get(memory, memory.hash(key), key).expect("a map").map(|entry| entry.value)
 }
 
 fn memory() -> Memory {
@@ -23,7 +24,7 @@ fn stores_values_by_key() {
     let mut memory = memory();
     let mut bucket = Bucket::start(&mut memory, b"shopping", false).expect("room");
     assert_eq!(value(bucket, &memory, b"milk"), None);
-    bucket.put(&mut memory, entry(b"milk", b"3"), 0).expect("room");
+    put(&mut bucket, &mut memory, b"milk", b"3");
     assert_eq!(value(bucket, &memory, b"milk"), Some(b"3".as_slice()));
     assert_eq!(bucket.delete(&mut memory, b"milk"), Ok(true));
     assert_eq!(value(bucket, &memory, b"milk"), None);
@@ -35,7 +36,7 @@ fn keys_and_values_of_any_length() {
     let mut memory = memory();
     let mut bucket = Bucket::start(&mut memory, &[b'n'; 2_000], false).expect("room");
     for length in [0, 1, 127, 128, 500, 40_000, 1_000_000] {
-        bucket.put(&mut memory, entry(&vec![b'k'; length], &vec![b'v'; length]), 0).expect("room");
+        put(&mut bucket, &mut memory, &vec![b'k'; length], &vec![b'v'; length]);
     }
     for length in [0, 1, 127, 128, 500, 40_000, 1_000_000] {
         assert_eq!(value(bucket, &memory, &vec![b'k'; length]), Some(vec![b'v'; length].as_slice()));
@@ -48,7 +49,7 @@ fn pages_list_every_key_once() {
     let mut memory = memory();
     let mut bucket = Bucket::start(&mut memory, b"big", false).expect("room");
     for number in 0..10_000 {
-        bucket.put(&mut memory, entry(number.to_string().as_bytes(), b""), 0).expect("room");
+        put(&mut bucket, &mut memory, number.to_string().as_bytes(), b"");
     }
     let (mut keys, mut cursor, mut pages) = (Vec::new(), 0, 0);
     loop {
@@ -86,12 +87,12 @@ fn an_expiry_may_outgrow_a_full_block() {
     let mut key = 0_u8;
     while bucket.contents(&memory) == (Contents::Map { len: usize::from(key), compact: true }) {
         bucket.set_head(&mut memory, b"b", true, None).expect("room");
-        bucket.put(&mut memory, entry(&[key], b"12"), 0).expect("room");
+        put(&mut bucket, &mut memory, &[key], b"12");
         key += 1;
     }
     let mut bucket = Bucket::start(&mut memory, b"c", true).expect("room");
     for key in 0..key - 1 {
-        bucket.put(&mut memory, entry(&[key], b"12"), 0).expect("room");
+        put(&mut bucket, &mut memory, &[key], b"12");
     }
     bucket.set_head(&mut memory, b"c", true, Some(5)).expect("room");
     assert!(bucket.is_kept(&memory) && bucket.expires(&memory) == Some(5));
@@ -110,7 +111,7 @@ proptest! {
             let key = vec![key; usize::from(key) % 7 + 1];
             match change {
                 Some(length) => {
-                    bucket.put(&mut memory, entry(&key, &vec![b'v'; length]), 0).expect("room");
+                    put(&mut bucket, &mut memory, &key, &vec![b'v'; length]);
                     model.insert(key.clone(), vec![b'v'; length]);
                 }
                 None => {

@@ -90,12 +90,15 @@ fn value<'s>(view: View<'s>, field: &[u8]) -> Outcome<'s> {
 }
 
 fn set_all(command: &str, mut target: Target<'_>, mut args: Args<'_>) -> Result<i64, Refusal> {
-    if !args.count().is_multiple_of(2) {
+    let mut pair = (args.next(), args.next());
+    // As a rule that was all.
+    if pair.1.is_none() || !(args.is_empty() || args.count().is_multiple_of(2)) {
         return Err(Refusal::Arity(command.into()));
     }
     let mut added = 0;
-    while let (Some(field), Some(value)) = (args.next(), args.next()) {
+    while let (Some(field), Some(value)) = pair {
         added += i64::from(target.set_field(field, value, None)?);
+        pair = (args.next(), args.next());
     }
     Ok(added)
 }

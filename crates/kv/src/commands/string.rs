@@ -19,6 +19,10 @@ pub(super) fn mget<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
 /// Sets the value: `value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`.
 pub(super) fn set<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
     let value = args.next().ok_or(Refusal::Syntax)?;
+    if args.is_empty() {
+        target.set_text(value, None)?;
+        return Ok(Reply::Done);
+    }
     let (mut lifetime, mut nx, mut xx, mut get) = (Lifetime::default(), false, false, false);
     while let Some(word) = args.next() {
         if lifetime.accept(word, &mut args)? {

@@ -5,7 +5,7 @@ use crate::{
     Unit,
     bucket::Bucket,
     limits::{EXPIRY_ENDS, EXPIRY_LINES, EXPIRY_MUCH, EXPIRY_ROUND},
-    registry::Look,
+    look::Look,
     shard::Shard,
     sweep::Sweep,
     target::Target,

@@ -5,8 +5,8 @@ use crate::{
     bucket::Bucket,
     commands::pattern,
     limits::{PAGE_BYTES, PAGE_LOOKS, PAGE_NAMES, RANDOM_LOOKS, RANDOM_PAGES},
+    look::Look,
     memory::Memory,
-    registry::Look,
     shard::Shard,
     subscription::End,
 };

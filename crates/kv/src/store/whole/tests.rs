@@ -1,7 +1,7 @@
 //! All buckets at once.
 
 use super::*;
-use crate::{Change, Command, Op, Reply, Request, push_bulk, registry::Look, target::Target};
+use crate::{Change, Command, Op, Reply, Request, look::Look, push_bulk, target::Target};
 use std::{collections::HashSet, hash::BuildHasher, ops::ControlFlow};
 use tokio_stream::StreamExt;
 

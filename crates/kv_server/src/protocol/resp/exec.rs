@@ -98,7 +98,7 @@ async fn execute(
         }
         let request = answered.next().expect("no more answers than requests");
         let outcome = outcome.map(|reply| within(answers.bytes.len(), reply));
-        if merger.take(&mut answers.bytes, request, outcome).is_break() {
+        if merger.take(&mut answers.bytes, request, outcome.as_ref()).is_break() {
             // What comes page by page would not be of one moment.
             merger.long = None;
             let what = "ERR the hash is too large to be listed in a transaction: use HSCAN";

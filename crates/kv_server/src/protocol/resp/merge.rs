@@ -5,10 +5,9 @@ use super::{
     split::Parts,
     write::{Version, Writer},
 };
-use crate::limits::BATCH_REQUESTS;
+use crate::{limits::BATCH_REQUESTS, router::Outcome};
 use arrayvec::ArrayVec;
 use kv::{Keys, Part, Refusal, Reply, Request};
-use kv_cluster::Error;
 use std::ops::ControlFlow;
 
 /// Renders the replies to one command after the other.
@@ -55,17 +54,18 @@ impl Merger {
 
     /// Takes the next reply, and renders as much as can be known by now. It breaks off when the reply is `long`, for
     /// the session to list it page by page before it goes on.
+    #[inline]
     pub(super) fn take(
         &mut self,
         bytes: &mut Vec<u8>,
         request: &Request<'_>,
-        outcome: Result<Reply<'_>, Error>,
+        outcome: Outcome<'_>,
     ) -> ControlFlow<()> {
         let share = self.shares[self.at];
         match (share.keys, outcome) {
             (Keys::Sum | Keys::List | Keys::Pairs, outcome) => self.merge(share, bytes, request, outcome),
             (_, Ok(Reply::Long(part))) => {
-                self.long = Some(part);
+                self.long = Some(*part);
                 self.at += 1;
                 return ControlFlow::Break(());
             }
@@ -78,12 +78,13 @@ impl Merger {
     }
 
     /// Takes the next reply to one of the requests that a command was split into.
+    #[inline(never)]
     fn merge(
         &mut self,
         Share { keys, requests }: Share,
         bytes: &mut Vec<u8>,
         request: &Request<'_>,
-        outcome: Result<Reply<'_>, Error>,
+        outcome: Outcome<'_>,
     ) {
         let mut writer = Writer::new(bytes, self.version);
         self.answered += 1;
@@ -117,7 +118,7 @@ impl Merger {
         }
     }
 
-    fn fail(&mut self, request: &Request<'_>, outcome: Result<Reply<'_>, Error>) {
+    fn fail(&mut self, request: &Request<'_>, outcome: Outcome<'_>) {
         if self.failed.is_none() {
             let failed = self.failed.insert(Vec::new());
             render::outcome(&mut Writer::new(failed, self.version), request.bucket, outcome);

@@ -1,16 +1,18 @@
 //! A reply -> the bytes that a Redis client reads.
 
 use super::write::{Version, Writer};
+use crate::router::Outcome;
 use kv::{Refusal, Reply};
 use kv_cluster::{Error, shown};
 
 /// Renders what became of one request.
-pub(super) fn outcome(writer: &mut Writer<'_>, bucket: &[u8], outcome: Result<Reply<'_>, Error>) {
+#[inline]
+pub(super) fn outcome(writer: &mut Writer<'_>, bucket: &[u8], outcome: Outcome<'_>) {
     match outcome {
-        // What is asked for most has nothing to be dropped.
+        // What is asked for most.
         Ok(Reply::Value(value)) => writer.bulk(value),
-        Ok(answer) => reply(writer, bucket, &answer),
-        Err(error) => failure(writer, &error),
+        Ok(answer) => reply(writer, bucket, answer),
+        Err(error) => failure(writer, error),
     }
 }
 

@@ -37,6 +37,7 @@ impl<'o> Writer<'o> {
         self.line(b'-', &what);
     }
 
+    #[inline]
     pub(super) fn bulk(&mut self, value: &[u8]) {
         self.announce(b'$', value.len() as u64);
         self.bytes.extend_from_slice(value);
@@ -111,6 +112,7 @@ impl<'o> Writer<'o> {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
+    #[inline]
     fn announce(&mut self, mark: u8, count: u64) {
         match count {
             0..10 => self.bytes.extend_from_slice(&[mark, b'0' + count as u8, b'\r', b'\n']),
@@ -123,6 +125,7 @@ impl<'o> Writer<'o> {
     }
 
     /// A line with a number, put together from its end.
+    #[inline(never)]
     fn number_line(&mut self, mark: u8, mut number: u64, is_negative: bool) {
         const END: usize = MOST_DIGITS + 2;
         let mut line = [0; END + 2];

@@ -16,7 +16,7 @@ use crate::{
 };
 use arrayvec::ArrayVec;
 use kv::{Change, End, Op, Reply, Request, Subscription};
-use kv_cluster::{Cluster, Error};
+use kv_cluster::Cluster;
 use std::{future::pending, io, ops::ControlFlow};
 use tokio::task::yield_now;
 use tokio_stream::StreamMap;
@@ -230,10 +230,10 @@ fn gather<'a>(mut input: &'a mut [u8], limit: usize, requests: &mut Requests<'a>
 fn render_outcome(
     output: &mut Vec<u8>,
     request: &Request<'_>,
-    outcome: Result<Reply<'_>, Error>,
+    outcome: router::Outcome<'_>,
 ) -> ControlFlow<()> {
     match outcome {
-        Ok(reply) => render::reply(output, request.bucket, &reply),
+        Ok(reply) => render::reply(output, request.bucket, reply),
         Err(error) => render::error(output, &error.to_string()),
     }
     ControlFlow::Continue(())

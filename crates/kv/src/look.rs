@@ -1,0 +1,30 @@
+//! What a request looks up: a bucket by its name, and there the field that its arguments begin with. Both are hashed once.
+
+use crate::memory::Memory;
+
+/// The hashes of what one request looks up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look<'a> {
+    /// That of the bucket's name.
+    pub(crate) name: u64,
+    /// The latest look-up was of the same name.
+    pub(crate) again: bool,
+    /// The field, and its hash.
+    pub(crate) field: Option<(&'a [u8], u64)>,
+}
+
+impl Look<'_> {
+    /// A look-up of a name alone.
+    pub(crate) fn new(name: u64) -> Self {
+        Look { name, again: false, field: None }
+    }
+
+    /// The hash of a field, which most often is the one that is known.
+    #[inline]
+    pub(crate) fn hash(&self, field: &[u8], memory: &Memory) -> u64 {
+        match self.field {
+            Some((known, hash)) if std::ptr::eq(known, field) => hash,
+            _ => memory.hash(field),
+        }
+    }
+}
