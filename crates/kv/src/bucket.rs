@@ -347,19 +347,22 @@ fn put_in_table(
         add_to_table(memory, number, hash, entry)?;
         return Ok(true);
     };
-    let (old_size, old_expires, is_new) = (old.size(), old.expires, old.is_over(now));
-    let handle = memory.table(number).get(place);
-    if Arena::same_size(old_size, entry.size()) {
-        entry.write(memory.arena.bytes_mut(handle));
-        memory.expiries.remove(number, handle, old_expires);
-        memory.expiries.add(number, handle, entry.expires);
+    let (size, is_new, expires) = (old.size(), old.is_over(now), old.expires);
+    let before = memory.table(number).get(place);
+    if old.value.len() == entry.value.len() && expires == entry.expires {
+        memory.arena.bytes_mut(before)[size - entry.value.len()..size].copy_from_slice(entry.value);
         return Ok(is_new);
     }
-    let new = memory.add_entry(entry)?;
-    memory.table_mut(number).set(place, new);
-    memory.free_entry(handle);
-    memory.expiries.remove(number, handle, old_expires);
-    memory.expiries.add(number, new, entry.expires);
+    let mut after = before;
+    if Arena::same_size(size, entry.size()) {
+        entry.write(memory.arena.bytes_mut(before));
+    } else {
+        after = memory.add_entry(entry)?;
+        memory.table_mut(number).set(place, after);
+        memory.free_entry(before);
+    }
+    memory.expiries.remove(number, before, expires);
+    memory.expiries.add(number, after, entry.expires);
     Ok(is_new)
 }
 

@@ -59,11 +59,16 @@ pub(crate) fn read_time(bytes: &[u8]) -> u64 {
 }
 
 /// Bytes that a length takes.
+#[inline]
 pub(crate) fn varint_size(length: usize) -> usize {
-    (usize::BITS - length.leading_zeros()).div_ceil(7).max(1) as usize
+    match length {
+        0..0x80 => 1,
+        _ => (usize::BITS - length.leading_zeros()).div_ceil(7) as usize,
+    }
 }
 
 /// Writes a length at the start of `bytes`; returns the bytes it took.
+#[inline]
 pub(crate) fn write_varint(bytes: &mut [u8], mut length: usize) -> usize {
     let mut at = 0;
     while length >= 0x80 {

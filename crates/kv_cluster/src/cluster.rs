@@ -156,7 +156,12 @@ impl Cluster {
     }
 
     /// Who owns the bucket.
+    #[inline]
     pub fn owner(&self, bucket: &[u8]) -> Owner<'_> {
+        if self.owns_all { Owner::Here } else { self.owner_by_routes(bucket) }
+    }
+
+    fn owner_by_routes(&self, bucket: &[u8]) -> Owner<'_> {
         match self.local.routes.row(bucket).map(|row| self.owners[row]) {
             Some(None) => Owner::Here,
             Some(Some(peer)) => Owner::There(&self.peers[peer]),

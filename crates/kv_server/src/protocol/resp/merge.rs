@@ -42,7 +42,8 @@ impl Merger {
     /// The replies to come are those to one more command.
     pub(super) fn expect(&mut self, parts: &Parts<'_>) {
         if self.is_done() {
-            (self.shares, self.at) = (ArrayVec::new(), 0);
+            self.shares.clear();
+            self.at = 0;
         }
         self.shares.push(Share { keys: parts.keys(), requests: parts.left() as u32 });
     }

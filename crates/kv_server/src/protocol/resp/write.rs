@@ -58,7 +58,10 @@ impl<'o> Writer<'o> {
     }
 
     pub(super) fn number(&mut self, number: i64) {
-        self.number_line(b':', number.unsigned_abs(), number < 0);
+        match u64::try_from(number) {
+            Ok(number) => self.announce(b':', number),
+            Err(_) => self.number_line(b':', number.unsigned_abs(), true),
+        }
     }
 
     /// No value.
