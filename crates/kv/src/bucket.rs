@@ -330,6 +330,8 @@ fn add_block(memory: &mut Memory, block: Block<'_>) -> Result<Bucket, Full> {
 #[inline(always)]
 fn search<'m>(memory: &'m Memory, number: u32, hash: u64, key: &[u8]) -> Option<(Place, Entry<'m>)> {
     memory.table(number).search(hash, |handle| {
+        // Its second line arrives with the first.
+        memory.arena.prefetch(handle);
         let entry = memory.entry(handle);
         (entry.key == key).then_some(entry)
     })

@@ -1,4 +1,4 @@
-//! Interleaved rounds: A B C A B C, so that what else the machine does falls on all alike.
+//! Interleaved rounds: A B C, B C A, so that what else the machine does falls on all alike.
 
 use super::{
     Compare,
@@ -125,6 +125,11 @@ impl<'a> Lane<'a> {
     }
 }
 
+/// Whose turn it is, round after round. Each round begins with another one, so that nobody gains by its place.
+fn turns(rounds: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..rounds).flat_map(move |round| (0..count).map(move |place| (round + place) % count))
+}
+
 /// Closed loops for the maximum, then open loops at half of it for the latency.
 fn measure(
     compare: &Compare,
@@ -133,16 +138,15 @@ fn measure(
     lanes: &mut [Lane<'_>],
     interrupt: &Interrupt,
 ) -> Result<Group, Error> {
-    for _ in 0..compare.rounds() {
-        for lane in &mut *lanes {
-            lane.reports.push(lane.load(compare, None, interrupt)?);
-        }
+    let count = lanes.len();
+    for turn in turns(compare.rounds(), count) {
+        let report = lanes[turn].load(compare, None, interrupt)?;
+        lanes[turn].reports.push(report);
     }
     let paced_rounds = if compare.skip_latency { 0 } else { compare.rounds() };
-    for _ in 0..paced_rounds {
-        for lane in &mut *lanes {
-            lane.paced.push(lane.load(compare, Some(lane.half()), interrupt)?);
-        }
+    for turn in turns(paced_rounds, count) {
+        let report = lanes[turn].load(compare, Some(lanes[turn].half()), interrupt)?;
+        lanes[turn].paced.push(report);
     }
     Ok(Group { operation, pipeline, rows: lanes.iter().map(Lane::row).collect() })
 }
