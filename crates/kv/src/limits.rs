@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Shards for each thread that executes requests: locks that requests to different buckets can hold at once.
 pub(crate) const SHARDS_PER_THREAD: usize = 16;
 
+/// Looks at a shard's lock, some microseconds in all, before a thread that waits for it sleeps.
+pub(crate) const LOCK_SPINS: u32 = 200;
+
 /// Requests that are executed under one lock at a time.
 pub(crate) const BATCH_REQUESTS: usize = 64;
 

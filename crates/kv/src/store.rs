@@ -13,7 +13,7 @@ use crate::{
     commands::Run,
     execute::execute,
     faults::Faults,
-    limits::{AHEAD_REQUESTS, BATCH_REQUESTS, SHARDS_PER_THREAD},
+    limits::{AHEAD_REQUESTS, BATCH_REQUESTS, LOCK_SPINS, SHARDS_PER_THREAD},
     look::Look,
     registry::Registration,
     several::{Locked, Several, shard_of},
@@ -29,6 +29,7 @@ use std::{
     any::Any,
     cell::Cell,
     hash::BuildHasher,
+    hint::spin_loop,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
@@ -315,9 +316,16 @@ impl Store {
         Locked::new(shards, |number| self.lock(number))
     }
 
-    /// A panic under the lock is dealt with before the lock is released, so a poisoned shard is a sound one.
+    /// A panic under the lock is dealt with before the lock is released, so a poisoned shard is a sound one. The lock is
+    /// held for about as long as it takes to put a thread to sleep and to wake it; so one that waits stays awake at first.
     fn lock(&self, number: usize) -> MutexGuard<'_, Shard> {
-        self.shards[number].lock()
+        let shard = &self.shards[number];
+        let mut spins = 0;
+        while shard.is_locked() && spins < LOCK_SPINS {
+            spin_loop();
+            spins += 1;
+        }
+        shard.lock()
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Compare {
     #[arg(long, default_value = "target/release/foo")]
     pub(crate) ours: PathBuf,
     #[arg(long, default_value_t = 5)]
-    rounds: usize,
+    rounds: u64,
     /// Seconds of one measurement
     #[arg(long, default_value = "2", value_parser = load::seconds)]
     seconds: Duration,
@@ -61,7 +61,7 @@ impl Compare {
         Ok(())
     }
 
-    pub(crate) fn rounds(&self) -> usize {
+    pub(crate) fn rounds(&self) -> u64 {
         if self.quick { 1 } else { self.rounds }
     }
 

@@ -126,8 +126,8 @@ impl<'a> Lane<'a> {
 }
 
 /// Whose turn it is, round after round. Each round begins with another one, so that nobody gains by its place.
-fn turns(rounds: usize, count: usize) -> impl Iterator<Item = usize> {
-    (0..rounds).flat_map(move |round| (0..count).map(move |place| (round + place) % count))
+fn turns(rounds: u64, count: usize) -> impl Iterator<Item = usize> {
+    (0..rounds as usize).flat_map(move |round| (0..count).map(move |place| (round + place) % count))
 }
 
 /// Closed loops for the maximum, then open loops at half of it for the latency.
