@@ -71,6 +71,7 @@ impl Bucket {
     }
 
     /// Its name.
+    #[inline]
     pub(crate) fn name(self, memory: &Memory) -> &[u8] {
         block::name(memory.arena.bytes(self.0))
     }
@@ -86,6 +87,7 @@ impl Bucket {
     }
 
     /// The single value.
+    #[inline]
     pub(crate) fn text(self, memory: &Memory) -> Result<&[u8], WrongType> {
         match self.body(memory) {
             Body::Text(value) => Ok(value),

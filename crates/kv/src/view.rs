@@ -24,6 +24,7 @@ impl<'s> View<'s> {
     }
 
     /// The single value.
+    #[inline]
     pub(crate) fn text(self) -> Result<Option<&'s [u8]>, WrongType> {
         self.bucket.map(|bucket| bucket.text(self.memory)).transpose()
     }

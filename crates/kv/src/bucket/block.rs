@@ -39,6 +39,7 @@ const KEPT: u8 = 0x10;
 const EXPIRES: u8 = 0x20;
 
 /// The name in the block at the start of `bytes`.
+#[inline]
 pub(super) fn name(bytes: &[u8]) -> &[u8] {
     start(bytes).0
 }
@@ -107,7 +108,7 @@ impl Head<'_> {
 
 impl<'m> Body<'m> {
     /// Reads the body of the block at the start of `bytes`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(bytes: &'m [u8]) -> Body<'m> {
         let (_, kind, rest) = start(bytes);
         let rest = if kind & EXPIRES == 0 { rest } else { &rest[8..] };

@@ -76,6 +76,7 @@ fn live_together(cluster: &Cluster, parts: &Parts<'_>) -> Result<(), Refusal> {
 impl<'a> Iterator for Parts<'a> {
     type Item = Request<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Request<'a>> {
         self.left = self.left.checked_sub(1)?;
         let (bucket, rest) = cut(self.bulks)?;
@@ -93,6 +94,7 @@ impl<'a> Iterator for Parts<'a> {
 }
 
 /// The first of some bulk strings, and those that follow it.
+#[inline]
 pub(super) fn cut(bulks: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut args = Args::new(bulks);
     Some((args.next()?, args.bulks()))
