@@ -34,6 +34,12 @@ const BANS: &[Ban] = &[
         advice: "uses bincode outside of kv_cluster's wire.rs; encode and decode there, under its byte limit",
     },
     Ban {
+        needle: "unsafe",
+        within: "",
+        except: "crates/kv/src/prefetch.rs",
+        advice: "is unsafe outside of kv's prefetch.rs; there is a safe way",
+    },
+    Ban {
         needle: "unbounded_channel",
         within: "",
         except: "",
@@ -206,6 +212,13 @@ mod tests {
             refused("crates/kv/src/a.rs", &text, 2, "sockets or files");
             assert_eq!(judged("crates/kv_server/src/a.rs", &text), []);
         }
+    }
+
+    #[test]
+    fn unsafe_stays_in_its_file() {
+        let text = "//! A.\nfn a() { unsafe { b() } }\n";
+        refused("crates/kv/src/a.rs", text, 2, "there is a safe way");
+        assert_eq!(judged("crates/kv/src/prefetch.rs", text), []);
     }
 
     #[test]
