@@ -2,7 +2,7 @@
 
 use crate::limits::{OUTPUT_BYTES, SPARE_BYTES};
 use std::{cell::Cell, io};
-use tokio::net::tcp::WriteHalf;
+use tokio::{net::tcp::WriteHalf, task::yield_now};
 
 thread_local! {
     /// The storage of the connection that was served last on this thread: connections that wait hold none.
@@ -72,14 +72,21 @@ impl<'s> Output<'s> {
     }
 }
 
+/// A client that reads as fast as it is written to could keep the thread for itself: between two parts, others have
+/// their turn.
 async fn write_all(stream: &WriteHalf<'_>, bytes: &[u8]) -> io::Result<()> {
-    let mut written = 0;
-    while written < bytes.len() {
-        match stream.try_write(&bytes[written..]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => written += count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
-            Err(error) => return Err(error),
+    for part in bytes.chunks(OUTPUT_BYTES) {
+        let mut written = 0;
+        while written < part.len() {
+            match stream.try_write(&part[written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        if part.len() == OUTPUT_BYTES {
+            yield_now().await;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Lists a hash that is too large for one answer: page by page, so that no lock is held for long.
+//! Lists what is too large for one answer: page by page, so that neither a lock nor the thread is held for long.
 
 use super::{render, session::Session, write::Writer};
 use crate::{limits::LISTED_BYTES, output::Output};
@@ -6,18 +6,44 @@ use kv::{Op, Part, Reply, Request};
 use std::io;
 use tokio::task::yield_now;
 
-/// Lists what is asked for of the entries of a hash. How many there are stands before them, so they wait until all
-/// have come.
+/// Pages as they will be written. How much there is stands before them, so they wait until all have come.
+#[derive(Default)]
+pub(super) struct Pages {
+    rendered: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Pages {
+    /// Takes in one more. `false`: that is more than is listed.
+    pub(super) fn add(&mut self, page: Vec<u8>) -> bool {
+        self.bytes += page.len();
+        self.rendered.push(page);
+        self.bytes <= LISTED_BYTES
+    }
+
+    /// Writes them all, and lets other clients of this thread come before each.
+    pub(super) async fn write(self, output: &mut Output<'_>) -> io::Result<()> {
+        output.flush().await?;
+        for page in self.rendered {
+            yield_now().await;
+            output.write(&page).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Lists what is asked for of the entries of a hash.
 pub(super) async fn list(
     session: &Session,
     bucket: &[u8],
     part: Part,
     output: &mut Output<'_>,
 ) -> io::Result<()> {
-    let (mut entries, mut count, mut cursor) = (Vec::new(), 0, 0);
+    let (mut pages, mut count, mut cursor) = (Pages::default(), 0, 0);
     loop {
+        let mut rendered = Vec::new();
         let request = Request { bucket, op: Op::Entries { part, cursor } };
-        let mut writer = Writer::new(&mut entries, session.version);
+        let mut writer = Writer::new(&mut rendered, session.version);
         let page = session.server.cluster.ask(request, |reply| match reply {
             Reply::Page { items, next } => {
                 count += items.len();
@@ -32,7 +58,6 @@ pub(super) async fn list(
             }
         });
         match page.await {
-            Ok(Some(0)) => break,
             Ok(Some(next)) => cursor = next,
             Ok(None) => return Ok(()),
             Err(error) => {
@@ -40,10 +65,13 @@ pub(super) async fn list(
                 return Ok(());
             }
         }
-        if entries.len() > LISTED_BYTES {
+        if !pages.add(rendered) {
             let what = format!("ERR more than {LISTED_BYTES} bytes to be listed: use HSCAN");
             session.writer(output).error(&what);
             return Ok(());
+        }
+        if cursor == 0 {
+            break;
         }
         // Other clients of this thread come before the next page.
         yield_now().await;
@@ -53,6 +81,5 @@ pub(super) async fn list(
         Part::Both => writer.map(count / 2),
         Part::Keys | Part::Values => writer.list(count),
     }
-    output.flush().await?;
-    output.write(&entries).await
+    pages.write(output).await
 }

@@ -4,7 +4,11 @@ use super::{is, number, other};
 use crate::{
     limits::LISTED_BYTES,
     output::Output,
-    protocol::resp::session::{Session, Trouble},
+    protocol::resp::{
+        listing::Pages,
+        session::{Session, Trouble},
+        write::Writer,
+    },
 };
 use kv::{Args, Kind, Refusal, Wanted};
 use tokio::task::yield_now;
@@ -45,12 +49,13 @@ pub(in super::super) async fn keys(
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
     let wanted = Wanted { pattern: args.next(), kind: None, count: usize::MAX };
-    let (mut names, mut bytes, mut cursor) = (Vec::new(), 0, 0);
+    let (mut pages, mut count, mut cursor) = (Pages::default(), 0, 0);
     loop {
         let page = session.server.cluster.scan(cursor, &wanted).await?;
-        bytes += page.names.iter().map(|name| name.len()).sum::<usize>();
-        names.extend(page.names);
-        if bytes > LISTED_BYTES {
+        let mut rendered = Vec::new();
+        page.names.iter().for_each(|name| Writer::new(&mut rendered, session.version).bulk(name));
+        count += page.names.len();
+        if !pages.add(rendered) {
             return Err(other(&format!("ERR more than {LISTED_BYTES} bytes of names: use SCAN")).into());
         }
         cursor = page.next;
@@ -60,14 +65,8 @@ pub(in super::super) async fn keys(
         // Other clients of this thread come before the next page.
         yield_now().await;
     }
-    session.writer(output).list(names.len());
-    for name in names {
-        session.writer(output).bulk(&name);
-        if output.is_full() {
-            output.flush().await?;
-        }
-    }
-    Ok(())
+    session.writer(output).list(count);
+    Ok(pages.write(output).await?)
 }
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
