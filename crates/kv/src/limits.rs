@@ -44,6 +44,9 @@ pub(crate) const RANDOM_TRIES: usize = 1_000;
 /// Entries that one command chooses at random.
 pub(crate) const RANDOM_ENTRIES: usize = 20_000;
 
+/// Items of the longest list that is taken from another node: more than any command answers with.
+pub(crate) const LISTED_ITEMS: usize = 16 * 1024 * 1024;
+
 /// Entries that one step of a scan lists, whatever it is asked for.
 pub(crate) const SCAN_ENTRIES: usize = 10_000;
 

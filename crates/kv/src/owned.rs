@@ -1,7 +1,12 @@
-//! Owned bytes and text, read from what another node has sent: they take memory once all their bytes are known to be
+//! Owned bytes, text and lists, read from what another node has sent: they take memory once all their bytes are known to be
 //! there, not at the word of a length.
 
-use serde::{Deserialize, Deserializer};
+use crate::limits::LISTED_ITEMS;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, SeqAccess, Visitor, value::SeqAccessDeserializer},
+};
+use std::{fmt, marker::PhantomData};
 
 pub(crate) use serde_bytes::serialize;
 
@@ -17,4 +22,42 @@ where
 /// Reads text.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     <&str>::deserialize(deserializer).map(str::to_owned)
+}
+
+/// Reads a list, of which an item may take many times the memory of the bytes that it is read from.
+pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(List(PhantomData))
+}
+
+struct List<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {LISTED_ITEMS} items")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Vec<T>, A::Error> {
+        match items.size_hint() {
+            Some(..=LISTED_ITEMS) => Vec::deserialize(SeqAccessDeserializer::new(items)),
+            len => Err(A::Error::invalid_length(len.unwrap_or(usize::MAX), &self)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::value::{Error, SeqDeserializer};
+    use std::iter::repeat_n;
+
+    #[test]
+    fn a_list_is_bounded() {
+        let read = |len| list::<_, u8>(SeqDeserializer::<_, Error>::new(repeat_n(7_u8, len)));
+        assert_eq!(read(3), Ok(vec![7; 3]));
+        assert!(read(LISTED_ITEMS + 1).is_err());
+    }
 }

@@ -37,7 +37,7 @@ pub enum Reply<'a> {
     /// One page of keys.
     Keys {
         /// Keys, in no particular order.
-        #[serde(borrow)]
+        #[serde(borrow, deserialize_with = "crate::owned::list")]
         keys: Vec<&'a Bytes>,
         /// The cursor of the next page; 0 when this one is the last.
         next: u64,
@@ -75,7 +75,7 @@ fn items<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reply
     if WITHIN.replace(true) {
         return Err(D::Error::custom("a list within a list"));
     }
-    let items = Vec::deserialize(deserializer);
+    let items = crate::owned::list(deserializer);
     WITHIN.set(false);
     items
 }

@@ -249,7 +249,7 @@ impl Table {
 
 impl Line {
     /// A bit in every byte whose tag is `tag`, the slot's number times eight from the right. Rarely a bit too
-    /// many: the entry itself decides.
+    /// many, for a tag that differs in its lowest bit alone: the entry itself decides.
     fn matches(&self, tag: u8) -> u128 {
         const ONES: u128 = u128::from_le_bytes([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
         let mut tags = [0; 16];
@@ -259,9 +259,10 @@ impl Line {
     }
 }
 
-/// The byte that stands for a hash in its line: from bits that do not choose the line, and never 0.
+/// The byte that stands for a hash in its line: from bits that do not choose the line. Never 0, and never 1, which
+/// [`Line::matches`] could take a vacant slot for.
 fn tag(hash: u64) -> u8 {
-    ((hash >> 56) as u8).max(1)
+    ((hash >> 56) as u8).max(2)
 }
 
 /// Lines in segments, so that growing moves nothing.
@@ -385,6 +386,18 @@ mod tests {
         }
         let chosen = 300_000 - times[0];
         assert!(times[1..].iter().all(|times| (chosen / 600..chosen / 150).contains(times)), "{times:?}");
+    }
+
+    #[test]
+    fn a_vacant_slot_is_not_looked_at() {
+        for byte in 0..=u8::MAX {
+            let (hash, other) = (u64::from(byte) << 56, u64::from(!byte) << 56);
+            let mut table = Table::default();
+            table.insert(hash, 1, |_| 0);
+            table.insert(other, 2, |_| 0);
+            table.remove(table.find(other, |handle| handle == 2).expect("not removed yet"));
+            assert_eq!(table.search(hash, |handle| (handle == 2).then_some(handle)), None, "{byte}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The store against a model, and the promises of supervision.
 
+mod batches;
+
 use super::*;
 use crate::{Change, End, Op};
 use proptest::prelude::*;

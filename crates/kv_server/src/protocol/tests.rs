@@ -109,7 +109,7 @@ fn answer_batches(write: Ask, ask: Ask, size: usize) -> u64 {
 }
 
 /// A server that owns all buckets.
-fn server() -> Server {
+pub(super) fn server() -> Server {
     let me: NodeName = "foo@127.0.0.1".parse().unwrap();
     let settings = Settings {
         routes: Routes::all(me.clone()),

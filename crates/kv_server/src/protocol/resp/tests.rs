@@ -2,6 +2,7 @@
 
 mod docs;
 mod limits;
+mod pipelines;
 mod replies;
 
 use crate::{Limits, listen};

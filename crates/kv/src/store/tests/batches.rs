@@ -1,0 +1,88 @@
+//! A batch against the same requests one by one.
+
+use super::*;
+use crate::{Args, Command, push_bulk};
+
+/// The name of a command, a bucket, and the arguments.
+type Asked = (&'static str, [u8; 3], Vec<u8>);
+
+fn request((command, bucket, bulks): &Asked) -> Request<'_> {
+    let op = match *command {
+        "create" => Op::Create,
+        "crash" => Op::Crash,
+        name => {
+            let command = Command::find(name.as_bytes()).expect("a command");
+            Op::Command { command, args: Args::new(bulks) }
+        }
+    };
+    Request { bucket, op }
+}
+
+/// Something to ask of one of a few buckets, about one of a few fields.
+fn asked() -> impl Strategy<Value = Asked> {
+    let names = [
+        "hset", "hset", "hset", "hset", "hget", "hget", "hdel", "hdel", "hpexpire", "hpersist", "hgetall",
+        "hlen", "set", "set", "setrange", "psetex", "get", "get", "del", "pexpire", "persist", "rename",
+        "copy", "create", "crash",
+    ];
+    let length = prop_oneof![6 => 0..20_usize, 2 => 0..600_usize, 1 => 32_700..32_800_usize];
+    (proptest::sample::select(names.to_vec()), 0..4_u8, 0..24_u8, length, any::<u8>()).prop_map(
+        |(name, bucket, field, length, number)| {
+            let (field, value, time) = (format!("field{field}"), vec![number; length], number.to_string());
+            let (field, other, time) = (field.as_bytes(), [number % 4; 3], time.as_bytes());
+            let words: &[&[u8]] = match name {
+                "hset" if number % 4 == 0 => &[field, &value, b"other", b"", field, &value],
+                "hset" => &[field, &value],
+                "hget" | "hdel" => &[field],
+                "hpexpire" => &[time, b"FIELDS", b"1", field],
+                "hpersist" => &[b"FIELDS", b"1", field],
+                "set" => &[&value],
+                "setrange" => &[time, &value],
+                "psetex" => &[b"77", &value],
+                "pexpire" => &[time],
+                "rename" | "copy" => &[&other],
+                _ => &[],
+            };
+            let mut bulks = Vec::new();
+            words.iter().for_each(|word| push_bulk(&mut bulks, word));
+            (name, [bucket; 3], bulks)
+        },
+    )
+}
+
+/// The replies to a batch that is broken off after each `most` of them, and taken up again.
+fn replies(store: &Store, batch: &[Request<'_>], now: u64, most: usize) -> Vec<String> {
+    let mut replies = Vec::new();
+    while replies.len() < batch.len() {
+        let before = replies.len();
+        let done = store.execute(&batch[before..], now, |reply| {
+            replies.push(format!("{reply:?}"));
+            if replies.len() == before + most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert_eq!(done, replies.len() - before);
+    }
+    replies
+}
+
+/// How many buckets there are, how many have crashed, and what they take when all that has ended is free.
+fn held(store: &Store) -> (u64, u64, u64) {
+    while store.sweep_expired(0, 0) {}
+    let figures = store.figures();
+    (figures.buckets, figures.crashed, figures.bytes)
+}
+
+proptest! {
+    #[test]
+    fn a_batch_does_what_its_requests_do_one_by_one(
+        batches in proptest::collection::vec((proptest::collection::vec(asked(), 1..120), 1..90_usize), 1..6),
+    ) {
+        let (together, alone) = (Store::reproducible(1), Store::reproducible(1));
+        for (now, (batch, most)) in (0..).step_by(100).zip(&batches) {
+            let requests: Vec<_> = batch.iter().map(request).collect();
+            let one_by_one: Vec<_> =
+                requests.iter().flat_map(|request| replies(&alone, &[*request], now, 1)).collect();
+            prop_assert_eq!(replies(&together, &requests, now, *most), one_by_one);
+        }
+        prop_assert_eq!(held(&together), held(&alone));
+    }
+}

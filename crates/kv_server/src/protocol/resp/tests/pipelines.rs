@@ -1,0 +1,95 @@
+//! Commands that arrive together, cut anywhere, against the same commands one after the other.
+
+use crate::{
+    input::Input,
+    output::Output,
+    protocol::{Progress, Session, tests::server},
+};
+use proptest::{prelude::*, sample::select};
+use std::{
+    iter::{once, repeat_n},
+    sync::Arc,
+};
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+    runtime::Builder,
+};
+
+/// Commands on buckets.
+const OF_BUCKETS: &str = "GET a, GET b, get a, GeT a, SET a 1, SET b 2, set a 3, DEL a, DEL a b, EXISTS a h, MGET a b h, \
+    MSET a 4 b 5, HSET h x 1, HSET h y 2, hset h x 3, HGET h x, HGET h y, HGET a x, HSET a x 1, HGETALL h, \
+    HKEYS h, INCR a, HINCRBY h x 1, HDEL h x, RENAME a b, STRLEN a";
+
+/// Commands that are refused, or are no plain requests.
+const OTHERS: &str = "PING, ping, ECHO hi, OBJECT, OBJECT FOO, OBJECT ENCODING a, OBJECT REFCOUNT a, GET, GET a b, MSET a, \
+    MSET a 1 b, MSETNX a 1 b, HSET h x, SET a 1 XX, SET a 1 FOO, FOO a, \
+    A-COMMAND-OF-A-NAME-THAT-IS-TOO-LONG a";
+
+/// Commands that change how the next ones are answered.
+const OF_SESSIONS: &str = "MULTI, EXEC, DISCARD, WATCH a, UNWATCH, CLIENT REPLY SKIP, CLIENT REPLY OFF, CLIENT REPLY ON, \
+    SUBSCRIBE c, UNSUBSCRIBE c, HELLO 2, HELLO 3, RESET, FLUSHALL";
+
+/// What a client reads that sends these pieces, and how often each command was called.
+fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
+    Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut client, address) = listener.accept().await.unwrap();
+        let server = Arc::new(server());
+        let connected = server.clients.enter(address);
+        let mut session = Session::begin(b'*', &server, &connected.client);
+        let mut output = Output::new(stream.split().1);
+        let mut unread = Vec::new();
+        for piece in pieces {
+            unread.extend(piece);
+            let mut input = Input::holding(&unread);
+            while session.answer(0, &mut input, &mut output).await.unwrap() == Progress::More {}
+            unread = input.unread().to_vec();
+        }
+        output.flush().await.unwrap();
+        drop(stream);
+        let mut answers = Vec::new();
+        client.read_to_end(&mut answers).await.unwrap();
+        (String::from_utf8_lossy(&answers).into_owned(), server.stats.calls().collect())
+    })
+}
+
+/// A command as RESP writes it.
+fn written(line: &str) -> Vec<u8> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    words.iter().for_each(|word| kv::push_bulk(&mut bytes, word.as_bytes()));
+    bytes
+}
+
+fn one_of(lines: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    select(lines.split(", ").collect::<Vec<_>>()).prop_map(written)
+}
+
+fn command() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        13 => one_of(OF_BUCKETS),
+        4 => one_of(OTHERS),
+        3 => one_of(OF_SESSIONS),
+        1 => select(vec!["*0\r\n", "*1\r\n$0\r\n\r\n", "*2\r\n$0\r\n\r\n$0\r\n\r\n"]).prop_map(Vec::from),
+        1 => (60..70_usize).prop_map(|many| written(&format!("MGET{}", " a".repeat(many)))),
+        1 => (100..300_usize).prop_map(|long| written(&format!("SET a {}", "x".repeat(long)))),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn commands_are_answered_alike_however_they_arrive(
+        commands in prop::collection::vec((command(), 1..4_usize), 1..60),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let commands: Vec<_> =
+            commands.into_iter().flat_map(|(command, times)| repeat_n(command, times)).collect();
+        let all = commands.concat();
+        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(all.len())).chain([all.len()]).collect();
+        ends.sort_unstable();
+        let pieces = once(0).chain(ends.clone()).zip(&ends).map(|(start, end)| all[start..*end].to_vec());
+        prop_assert_eq!(answers(pieces), answers(commands));
+    }
+}
