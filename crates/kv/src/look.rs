@@ -1,4 +1,5 @@
-//! What a request looks up: a bucket by its name, and there the field that its arguments begin with. Both are hashed once.
+//! What a request looks up: a bucket by its name, and there the field that its arguments begin with. Both are
+//! hashed once.
 
 use crate::memory::Memory;
 
@@ -7,9 +8,10 @@ use crate::memory::Memory;
 pub(crate) struct Look<'a> {
     /// That of the bucket's name.
     pub(crate) name: u64,
-    /// The latest look-up was of the same name.
+    /// Whoever made this knows that the registry's latest look-up will have been of the same name, which then is not
+    /// compared.
     pub(crate) again: bool,
-    /// The field, and its hash.
+    /// The field, and its hash, when it was hashed ahead.
     pub(crate) field: Option<(&'a [u8], u64)>,
 }
 

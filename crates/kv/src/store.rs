@@ -155,22 +155,22 @@ impl Store {
     /// Hashes what the leading requests look up that one shard can execute. Returns the shard's number.
     fn look<'b>(&self, batch: &[Request<'b>], looks: &mut ArrayVec<Look<'b>, BATCH_REQUESTS>) -> usize {
         let mut last = batch[0].bucket;
-        let mut look = Look::new(self.hasher.hash_one(last));
-        let shard = self.shard_of(look.name);
+        let mut name = self.hasher.hash_one(last);
+        let shard = self.shard_of(name);
         for request in batch.iter().take(BATCH_REQUESTS) {
-            if request.bucket != last {
+            let is_same = request.bucket == last;
+            if !is_same {
                 last = request.bucket;
-                look = Look::new(self.hasher.hash_one(last));
+                name = self.hasher.hash_one(last);
             }
-            if self.shard_of(look.name) != shard || request.is_for_several() {
+            if self.shard_of(name) != shard || request.is_for_several() {
                 break;
             }
-            if batch.len() > 1 {
-                look.field = request.op.field().map(|field| (field, self.hasher.hash_one(field)));
-            }
-            looks.push(look);
-            // What is read ahead for together begins with a look of its own.
-            look.again = !looks.len().is_multiple_of(AHEAD_REQUESTS);
+            // What is read ahead for together begins with a look-up of its own.
+            let again = is_same && !looks.len().is_multiple_of(AHEAD_REQUESTS);
+            let field = request.op.field().filter(|_| batch.len() > 1);
+            let field = field.map(|field| (field, self.hasher.hash_one(field)));
+            looks.push(Look { name, again, field });
         }
         shard
     }

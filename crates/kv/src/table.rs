@@ -35,6 +35,17 @@ pub(crate) struct Place {
     slot: u32,
 }
 
+/// Where a look-up goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// At this block.
+    Block(Handle),
+    /// At the next line of the chain.
+    Line(u32),
+    /// Nowhere.
+    End,
+}
+
 /// Handles by the hash of what they name.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -99,12 +110,13 @@ impl Table {
         prefetch(&self.at(line).tags[0]);
     }
 
-    /// What a look-up of this hash examines first in a line, or the line where it goes on.
-    pub(crate) fn candidate(&self, line: u32, hash: u64) -> Result<Handle, Option<u32>> {
+    /// What a look-up of this hash does after it has read a line.
+    pub(crate) fn after(&self, line: u32, hash: u64) -> Then {
         let line = self.at(line);
         match line.matches(tag(hash)) {
-            0 => Err(Some(line.next).filter(|next| *next != 0)),
-            matches => Ok(line.handles[(matches.trailing_zeros() / 8) as usize]),
+            0 if line.next == 0 => Then::End,
+            0 => Then::Line(line.next),
+            matches => Then::Block(line.handles[(matches.trailing_zeros() / 8) as usize]),
         }
     }
 

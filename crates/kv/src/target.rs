@@ -97,7 +97,11 @@ impl<'s> Target<'s> {
             self.start_map(false)?;
         }
         self.will_expire(expires);
-        let is_new = self.put(Entry { key: field, value, expires })?;
+        let outcome = self.put(Entry { key: field, value, expires });
+        if outcome.is_err() {
+            self.end_if_empty();
+        }
+        let is_new = outcome?;
         self.tell(|| Change::Set { key: field.into(), value: value.into() });
         Ok(is_new)
     }
@@ -154,10 +158,12 @@ impl<'s> Target<'s> {
             let set = |bucket: &mut Bucket, shard: &mut Shard| {
                 bucket.set_text(&mut shard.memory, name, value, expires)
             };
-            match self.change(set) {
-                Err(Refusal::WrongType) => self.end(End::Dropped),
-                outcome => outcome.map(|()| true)?,
-            };
+            let outcome = self.change(set);
+            if outcome == Err(Refusal::WrongType) {
+                self.end(End::Dropped);
+            } else {
+                outcome?;
+            }
         }
         if !self.exists() {
             let bucket = Bucket::start_text(&mut self.shard.memory, name, value, expires)?;

@@ -1,7 +1,14 @@
 //! Brings what a batch will need into the processor's cache before any of it is needed. Look-ups go to memory three
 //! or four times each; done ahead, one kind of step for all requests at a time, they wait together and not in turn.
 
-use crate::{Request, arena::Arena, limits::AHEAD_REQUESTS, look::Look, shard::Shard, table::Table};
+use crate::{
+    Request,
+    arena::Arena,
+    limits::AHEAD_REQUESTS,
+    look::Look,
+    shard::Shard,
+    table::{Table, Then},
+};
 use arrayvec::ArrayVec;
 
 /// A look-up on its way through a table.
@@ -11,17 +18,25 @@ struct Step<'s> {
     line: u32,
 }
 
+/// Look-ups that are made together.
+type Steps<'s> = ArrayVec<Step<'s>, AHEAD_REQUESTS>;
+
 /// Prefetches for requests that are all of this shard, and that look their buckets up like this.
 pub(crate) fn warm(shard: &Shard, requests: &[Request<'_>], looks: &[Look<'_>]) {
     let names = looks.iter().filter(|look| !look.again);
-    prefetch(&shard.memory.arena, names.filter_map(|look| first(shard.registry.names(), look.name)));
-    let mut table = None;
-    let fields = requests.iter().zip(looks).filter_map(|(request, look)| {
+    prefetch(
+        &shard.memory.arena,
+        names.filter_map(|look| first(shard.registry.names(), look.name)).collect(),
+    );
+    let (mut fields, mut table) = (Steps::new(), None);
+    for (request, look) in requests.iter().zip(looks) {
         if !look.again {
             table = table_of(shard, *look, request);
         }
-        first(table?, look.field?.1)
-    });
+        if let (Some(table), Some((_, hash))) = (table, look.field) {
+            fields.extend(first(table, hash));
+        }
+    }
     prefetch(&shard.memory.arena, fields);
 }
 
@@ -37,20 +52,20 @@ fn first(table: &Table, hash: u64) -> Option<Step<'_>> {
 }
 
 /// Prefetches the lines that look-ups pass through, and then the blocks that they find.
-fn prefetch<'s>(arena: &Arena, steps: impl Iterator<Item = Step<'s>>) {
-    let mut steps: ArrayVec<Step<'_>, AHEAD_REQUESTS> = steps.collect();
+fn prefetch(arena: &Arena, mut steps: Steps<'_>) {
     let mut blocks = ArrayVec::<_, AHEAD_REQUESTS>::new();
     while !steps.is_empty() {
         steps.iter().for_each(|step| step.table.prefetch(step.line));
-        steps.retain(|step| match step.table.candidate(step.line, step.hash) {
-            Ok(block) => {
+        steps.retain(|step| match step.table.after(step.line, step.hash) {
+            Then::Block(block) => {
                 blocks.push(block);
                 false
             }
-            Err(next) => next.is_some_and(|line| {
-                step.line = line;
+            Then::Line(next) => {
+                step.line = next;
                 true
-            }),
+            }
+            Then::End => false,
         });
     }
     blocks.iter().for_each(|block| arena.prefetch(*block));

@@ -24,7 +24,8 @@ use std::{
 pub(crate) struct Conversation {
     session: Session,
     parser: Parser,
-    /// The last command, with its number, if it can be answered in a batch. The next one is most often the same.
+    /// The last command that was cut, with its number, if it can be answered in a batch. Most often the next one repeats
+    /// it, as the parser then says.
     last: Option<(usize, &'static Command)>,
 }
 

@@ -98,6 +98,7 @@ impl Merger {
                 Ok(Reply::Done) => {}
                 other => self.fail(request, other),
             },
+            // A list; the others are answered at once.
             _ => {
                 if self.answered == 1 {
                     writer.list(requests as usize);
