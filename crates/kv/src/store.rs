@@ -168,7 +168,7 @@ impl Store {
             }
             // What is read ahead for together begins with a look-up of its own.
             let again = is_same && !looks.len().is_multiple_of(AHEAD_REQUESTS);
-            let field = request.op.field().filter(|_| batch.len() > 1);
+            let field = if batch.len() > 1 { request.op.field() } else { None };
             let field = field.map(|field| (field, self.hasher.hash_one(field)));
             looks.push(Look { name, again, field });
         }
