@@ -1,8 +1,8 @@
 //! The store: named buckets of keys and values, as passive data behind one synchronous door.
 //!
-//! Follow a batch through the files in this order: request -> store -> execute -> target -> commands -> reply.
-//! A target finds its bucket through the registry; a bucket is a block, or a table of entries. What holds the bytes is the arena; what keeps a crash where it belongs are the bucket
-//! supervisor and, above it, the supervisor.
+//! Follow a batch through the files in this order: request -> store -> look -> execute -> target -> commands
+//! -> reply. A target finds its bucket through the registry; a bucket is a block, or a table of entries. What holds the
+//! bytes is the arena; what keeps a crash where it belongs are the bucket supervisor and, above it, the supervisor.
 
 mod arena;
 mod args;
