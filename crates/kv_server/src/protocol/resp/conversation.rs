@@ -128,7 +128,9 @@ impl Conversation {
                 self.count(&mut calls);
                 self.last = self.command(&words);
             }
-            match self.last.filter(|_| plain).and_then(|(_, command)| self.parts(command, &words)) {
+            let command = self.last.filter(|_| plain).map(|(_, command)| command);
+            let cluster = &self.session.server.cluster;
+            match command.and_then(|command| Parts::new(command, &words, cluster).ok()) {
                 // What would change a bucket that is being listed waits for the end of the list.
                 Some(parts) if lists && !parts.is_read() => break Next::More,
                 Some(parts) if parts.left() <= requests.remaining_capacity() => {
@@ -157,11 +159,6 @@ impl Conversation {
             Row::Bucket(command) => Some((found.number, command)),
             Row::Session(_) => None,
         }
-    }
-
-    /// The requests that a command comes to; `None` when it is to be refused.
-    fn parts<'a>(&self, command: &'static Command, words: &Words<'a>) -> Option<Parts<'a>> {
-        Parts::new(command, words, &self.session.server.cluster).ok()
     }
 
     /// Notes so many calls of the last command.
