@@ -1,5 +1,8 @@
 //! The one instruction that safe Rust has no name for.
-#![expect(unsafe_code, reason = "docs/decisions/004-one-unsafe-instruction.md")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "docs/decisions/004-one-unsafe-instruction.md")
+)]
 
 /// Has a byte brought into the nearest cache, and waits for nothing.
 #[cfg(target_arch = "x86_64")]
