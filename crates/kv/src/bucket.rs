@@ -17,7 +17,7 @@ use crate::{
     memory::Memory,
     table::{Place, Table},
 };
-use block::{Block, Body, Head, text_size, walk, write_text};
+use block::{Block, Body, Head, walk};
 use std::ops::Range;
 
 /// A bucket, by the block that it is. A change may move it to another block.
@@ -145,14 +145,15 @@ impl Bucket {
         expires: Option<u64>,
     ) -> Result<(), Refusal> {
         let block = self.block(memory);
-        let Body::Text(old) = block.body else { return Err(Refusal::WrongType) };
-        let (at, before) = (block.head.size(), text_size(old));
-        if block.head.expires == expires && Arena::same_size(at + before, at + text_size(value)) {
-            write_text(&mut memory.arena.bytes_mut(self.0)[at..], value);
+        if !matches!(block.body, Body::Text(_)) {
+            return Err(Refusal::WrongType);
+        }
+        let (at, body) = (block.head.size(), Body::Text(value));
+        if block.head.expires == expires && Arena::same_size(block.size(), at + body.size()) {
+            body.write(&mut memory.arena.bytes_mut(self.0)[at..]);
             return Ok(());
         }
-        let block = Block { head: Head { name, kept: false, expires }, body: Body::Text(value) };
-        Ok(self.rewrite(memory, block)?)
+        Ok(self.rewrite(memory, Block { head: Head { name, kept: false, expires }, body })?)
     }
 
     /// Writes into a single value, from `offset` on. It grows as it must, with zeros up to `offset`.
@@ -222,24 +223,31 @@ impl Bucket {
         Ok(put_in_table(memory, number, hash, entry, now)?)
     }
 
-    /// Forgets a key; `false` when it was not there.
-    pub(crate) fn delete(&mut self, memory: &mut Memory, key: &[u8]) -> Result<bool, Full> {
+    /// Forgets a key, whose hash is `hash`. Returns whether it was there, and had not expired by `now`.
+    pub(crate) fn delete(
+        &mut self,
+        memory: &mut Memory,
+        hash: u64,
+        key: &[u8],
+        now: u64,
+    ) -> Result<bool, Refusal> {
         match self.body(memory) {
             Body::Compact(entries) => {
-                let Some((at, _)) = walk(entries).find(|(_, entry)| entry.key == key) else {
+                let Some((at, entry)) = walk(entries).find(|(_, entry)| entry.key == key) else {
                     return Ok(false);
                 };
+                let was_there = !entry.is_over(now);
                 self.splice(memory, at, 0)?;
+                Ok(was_there)
             }
             Body::Table(number) => {
-                let Some((place, _)) = search(memory, number, memory.hash(key), key) else {
-                    return Ok(false);
-                };
+                let Some((place, entry)) = search(memory, number, hash, key) else { return Ok(false) };
+                let was_there = !entry.is_over(now);
                 remove_from_table(memory, number, place);
+                Ok(was_there)
             }
-            Body::Text(_) => return Ok(false),
+            Body::Text(_) => Err(Refusal::WrongType),
         }
-        Ok(true)
     }
 
     /// One page of about `wanted` entries, from `cursor` on, and the cursor of the next; 0 at the end.

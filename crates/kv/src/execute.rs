@@ -3,7 +3,7 @@
 use crate::{
     Op, Outcome, Refusal, Reply, Request, Unit,
     budget::Budget,
-    commands::{Run, list},
+    commands::{Run, list, value},
     look::Look,
     shard::{AtWork, Shard},
     subscription::End,
@@ -12,8 +12,7 @@ use crate::{
 use serde_bytes::Bytes;
 use std::cell::Cell;
 
-/// Executes one request in its bucket's shard. `at_work` says at any time whose
-/// crash a panic would be.
+/// Executes one request in its bucket's shard. `at_work` says at any time whose crash a panic would be.
 pub(crate) fn execute<'s>(
     shard: &'s mut Shard,
     look: Look<'s>,
@@ -52,12 +51,7 @@ fn execute_guide<'s>(mut target: Target<'s>, op: Op<'_>) -> Outcome<'s> {
         return Ok(Reply::NoBucket);
     }
     match op {
-        Op::Get { key } => {
-            return Ok(match target.into_view().field(key)? {
-                Some(entry) => Reply::Value(entry.value),
-                None => Reply::NoKey,
-            });
-        }
+        Op::Get { key } => return value(target.into_view(), key),
         Op::Keys { cursor } => {
             let (entries, next) = target.into_view().entries(cursor)?;
             let keys = entries.iter().map(|entry| Bytes::new(entry.key)).collect();

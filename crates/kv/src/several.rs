@@ -2,7 +2,7 @@
 
 use crate::{
     Refusal,
-    bucket::{Bucket, Contents, Packed},
+    bucket::{Bucket, Packed},
     look::Look,
     shard::Shard,
     target::Target,
@@ -89,7 +89,7 @@ impl Several<'_, '_> {
             return Ok(false);
         }
         let (kept, expires) = (view.is_kept(), view.expires());
-        if let Some(Contents::Text(value)) = view.contents() {
+        if let Ok(Some(value)) = view.text() {
             let value = value.to_vec();
             self.target(to).set_text(&value, expires)?;
             return Ok(true);

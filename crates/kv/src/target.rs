@@ -2,7 +2,7 @@
 
 use crate::{
     Refusal,
-    bucket::{Bucket, Contents},
+    bucket::Bucket,
     budget::Budget,
     entry::Entry,
     look::Look,
@@ -108,10 +108,7 @@ impl<'s> Target<'s> {
 
     /// Forgets a field of the map; `false` when it was not there.
     pub(crate) fn delete_field(&mut self, field: &[u8]) -> Result<bool, Refusal> {
-        let was_there = self.view().field(field)?.is_some();
-        if self.exists() {
-            self.change(|bucket, shard| bucket.delete(&mut shard.memory, field).map(|_| ()))?;
-        }
+        let was_there = self.exists() && self.delete(field)?;
         if was_there {
             self.tell(|| Change::Deleted { key: field.into() });
         }
@@ -141,8 +138,7 @@ impl<'s> Target<'s> {
         let expired = bucket.expired(&self.shard.memory, self.now, limit);
         let fields: Vec<Box<[u8]>> = expired.iter().map(|entry| entry.key.into()).collect();
         for field in &fields {
-            let deleted = self.change(|bucket, shard| bucket.delete(&mut shard.memory, field).map(|_| ()));
-            if deleted.is_ok() {
+            if self.delete(field).is_ok() {
                 self.tell(|| Change::Deleted { key: field.clone() });
             }
         }
@@ -185,8 +181,7 @@ impl<'s> Target<'s> {
         let (name, bucket) = (self.name, self.bucket());
         let Shard { supervisor, memory, .. } = &mut *self.shard;
         supervisor.publish(name, || {
-            let contents = bucket.map(|bucket| bucket.contents(memory));
-            let Some(Contents::Text(value)) = contents else {
+            let Some(Ok(value)) = bucket.map(|bucket| bucket.text(memory)) else {
                 unreachable!("a single value was written into")
             };
             Change::Set { key: name.into(), value: value.into() }
@@ -263,6 +258,11 @@ impl<'s> Target<'s> {
     fn put(&mut self, entry: Entry<'_>) -> Result<bool, Refusal> {
         let (hash, now) = (self.look.hash(entry.key, &self.shard.memory), self.now);
         self.change(|bucket, shard| bucket.put(&mut shard.memory, hash, entry, now))
+    }
+
+    fn delete(&mut self, field: &[u8]) -> Result<bool, Refusal> {
+        let (hash, now) = (self.look.hash(field, &self.shard.memory), self.now);
+        self.change(|bucket, shard| bucket.delete(&mut shard.memory, hash, field, now))
     }
 
     /// Changes the bucket, which is there, and tells the registry when that moved it to another block.

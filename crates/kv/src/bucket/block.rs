@@ -74,14 +74,7 @@ impl<'m> Block<'m> {
     /// Writes the block at the start of `bytes`.
     pub(super) fn write(&self, bytes: &mut [u8]) {
         let at = self.head.write(bytes, self.body.kind());
-        match self.body {
-            Body::Compact(entries) => {
-                bytes[at..at + 2].copy_from_slice(&(entries.len() as u16).to_le_bytes());
-                bytes[at + 2..at + 2 + entries.len()].copy_from_slice(entries);
-            }
-            Body::Table(number) => bytes[at..at + 4].copy_from_slice(&number.to_le_bytes()),
-            Body::Text(value) => write_text(&mut bytes[at..], value),
-        }
+        self.body.write(&mut bytes[at..]);
     }
 }
 
@@ -125,6 +118,22 @@ impl<'m> Body<'m> {
         }
     }
 
+    /// Writes the body at the start of `bytes`.
+    #[inline(always)]
+    pub(super) fn write(&self, bytes: &mut [u8]) {
+        match self {
+            Body::Compact(entries) => {
+                bytes[..2].copy_from_slice(&(entries.len() as u16).to_le_bytes());
+                bytes[2..2 + entries.len()].copy_from_slice(entries);
+            }
+            Body::Table(number) => bytes[..4].copy_from_slice(&number.to_le_bytes()),
+            Body::Text(value) => {
+                let at = write_varint(bytes, value.len());
+                bytes[at..at + value.len()].copy_from_slice(value);
+            }
+        }
+    }
+
     /// What the head says of it.
     pub(super) fn kind(&self) -> u8 {
         match self {
@@ -134,24 +143,15 @@ impl<'m> Body<'m> {
         }
     }
 
-    fn size(&self) -> usize {
+    /// Bytes of the body.
+    #[inline(always)]
+    pub(super) fn size(&self) -> usize {
         match self {
             Body::Compact(entries) => 2 + entries.len(),
             Body::Table(_) => 4,
-            Body::Text(value) => text_size(value),
+            Body::Text(value) => varint_size(value.len()) + value.len(),
         }
     }
-}
-
-/// Bytes of the body that a single value is.
-pub(super) fn text_size(value: &[u8]) -> usize {
-    varint_size(value.len()) + value.len()
-}
-
-/// Writes the body that a single value is at the start of `bytes`.
-pub(super) fn write_text(bytes: &mut [u8], value: &[u8]) {
-    let at = write_varint(bytes, value.len());
-    bytes[at..at + value.len()].copy_from_slice(value);
 }
 
 /// The entries of a compact bucket and where each stands.

@@ -82,7 +82,8 @@ pub(super) fn hstrlen<'s>(target: Target<'s>, mut args: Args<'_>) -> Outcome<'s>
     Ok(Reply::Number(entry.map_or(0, |entry| entry.value.len() as i64)))
 }
 
-fn value<'s>(view: View<'s>, field: &[u8]) -> Outcome<'s> {
+/// The value of a field of the bucket.
+pub(crate) fn value<'s>(view: View<'s>, field: &[u8]) -> Outcome<'s> {
     Ok(match view.field(field)? {
         Some(entry) => Reply::Value(entry.value),
         None => Reply::NoKey,

@@ -22,6 +22,7 @@ mod string_number;
 mod string_range;
 mod table;
 
+pub(crate) use hash::value;
 pub(crate) use hash_list::list;
 pub use pattern::matches;
 pub use table::COMMANDS;
