@@ -46,6 +46,6 @@ pub use faults::Unit;
 pub use refusal::Refusal;
 pub use reply::{Outcome, Part, Reply};
 pub use request::{Op, Request};
-pub use store::{Figures, Flushed, Kind, Page, Store, Wanted};
+pub use store::{Approach, Figures, Flushed, Kind, Page, Store, Wanted};
 pub use subscription::{Change, End, Event, Publisher, Subscription};
 pub use supervisor::supervisor;

@@ -45,6 +45,11 @@ impl Registry {
         found
     }
 
+    /// Whether the latest look-up was of a name of this hash.
+    pub(crate) fn is_latest(&self, hash: u64) -> bool {
+        self.latest.get().is_some_and(|(latest, ..)| latest == hash)
+    }
+
     fn search(&self, memory: &Memory, hash: u64, name: &[u8]) -> Option<(Registration, Bucket)> {
         let is_it = |bucket: &Bucket| bucket.name(memory) == name;
         let found = self.names.search(hash, |handle| Some(Bucket(handle)).filter(is_it));

@@ -1,8 +1,10 @@
 //! The store: the only door into the data. It takes a batch, executes it on the caller's thread, and returns.
 
+mod approach;
 mod expiry;
 mod whole;
 
+pub use approach::Approach;
 pub(crate) use expiry::sweep;
 pub use whole::{Figures, Flushed, Kind, Page, Wanted};
 

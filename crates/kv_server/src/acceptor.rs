@@ -1,6 +1,8 @@
 //! Accepts clients. The port is bound once, before supervision begins, so a restarted acceptor keeps it.
 
-use crate::{Error, Limits, connection, protocol::resp::catalog, server::Server, stats::Stats};
+use crate::{
+    Error, Limits, connection, protocol::resp::catalog, reactor::Pool, server::Server, stats::Stats,
+};
 use kv_cluster::Cluster;
 use otp::{ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -25,18 +27,20 @@ pub async fn listen(address: &str, cluster: Cluster, limits: Limits) -> Result<L
 }
 
 impl Listening {
-    /// `kv_server`: the connections and, after them, the acceptor that starts them. Connections outlive a
-    /// crash of the acceptor.
+    /// `kv_server`: the reactors, the connections that they serve and, after them, the acceptor that starts these.
+    /// Connections outlive a crash of the acceptor.
     pub fn supervisor(&self) -> Supervisor {
         let connections = TaskSupervisor::new("connections", self.server.limits.connections);
+        let reactors = Pool::new(self.server.limits.io_uring);
         let acceptor = {
             let (listener, server) = (self.listener.clone(), self.server.clone());
-            let connections = connections.clone();
+            let (connections, reactors) = (connections.clone(), reactors.clone());
             ChildSpec::worker("acceptor", move |stop| {
-                accept(listener.clone(), server.clone(), connections.clone(), stop)
+                accept(listener.clone(), server.clone(), connections.clone(), reactors.clone(), stop)
             })
         };
         Supervisor::new("kv_server", Strategy::RestForOne)
+            .child(ChildSpec::worker("reactors", move |stop| reactors.supervise(stop)))
             .child(ChildSpec::tasks(connections))
             .child(acceptor)
     }
@@ -49,6 +53,7 @@ async fn accept(
     listener: Arc<TcpListener>,
     server: Arc<Server>,
     connections: TaskSupervisor,
+    reactors: Pool,
     stop: Stop,
 ) -> Result<(), io::Error> {
     loop {
@@ -61,8 +66,10 @@ async fn accept(
                 tracing::debug!(%peer, "client connected");
                 stream.set_nodelay(true).ok();
                 let server = server.clone();
-                let serve = move |stop| connection::serve(stream, peer, server, stop);
-                if let Err(reason) = connections.spawn(peer, serve) {
+                let serve = |stream| {
+                    connections.admit(peer, move |stop| connection::serve(stream, peer, server, stop))
+                };
+                if let Err(reason) = stream.into_std().and_then(|socket| reactors.serve(socket, serve)) {
                     tracing::warn!(%peer, %reason, "client refused");
                 }
             }

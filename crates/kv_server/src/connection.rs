@@ -4,6 +4,7 @@ use crate::{
     input::Input,
     output::Output,
     protocol::{Progress, Session},
+    reactor::Stream,
     server::Server,
 };
 use otp::Stop;
@@ -15,27 +16,21 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::{net::TcpStream, time};
+use tokio::time;
 
 /// Serves one client until it leaves, is told to leave, or the node stops.
-pub(crate) async fn serve(mut stream: TcpStream, peer: SocketAddr, server: Arc<Server>, stop: Stop) {
-    let ended = converse(&mut stream, peer, &server, stop).await;
+pub(crate) async fn serve(stream: Stream, peer: SocketAddr, server: Arc<Server>, stop: Stop) {
+    let ended = converse(&stream, peer, &server, stop).await.and(stream.finish().await);
     match ended {
         Ok(()) => tracing::debug!("connection closed"),
         Err(error) => tracing::debug!(%error, "connection lost"),
     }
 }
 
-async fn converse(
-    stream: &mut TcpStream,
-    peer: SocketAddr,
-    server: &Arc<Server>,
-    stop: Stop,
-) -> io::Result<()> {
+async fn converse(stream: &Stream, peer: SocketAddr, server: &Arc<Server>, stop: Stop) -> io::Result<()> {
     let mut stopped = pin!(stop.cancelled());
     let mut input = Input::default();
-    let (mut reader, writer) = stream.split();
-    let mut output = Output::new(writer);
+    let mut output = Output::new(stream);
     let connected = server.clients.enter(peer);
     let mut session = None;
     loop {
@@ -43,7 +38,7 @@ async fn converse(
         let idle = server.idle().filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
         tokio::select! {
             biased;
-            read = poll_fn(|context| input.poll_read(context, &mut reader)) => {
+            read = poll_fn(|_| input.poll_read(stream)) => {
                 if read? == 0 { return Ok(()) }
             }
             still_open = next_events(&mut session, &mut output.bytes), if listens => {

@@ -1,20 +1,11 @@
 //! What a client has sent and what of it is still to be answered.
 
-use crate::limits::{INPUT_BYTES, SPARE_BYTES};
-use std::{
-    cell::Cell,
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    net::tcp::ReadHalf,
-};
+use crate::{limits::INPUT_BYTES, reactor::Stream, spare::Spare};
+use std::{io, task::Poll};
 
 thread_local! {
-    /// The storage of the connection that was served last on this thread: connections that wait hold none.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// As long as it was made, and filled.
+    static SPARE: Spare = const { Spare::new() };
 }
 
 /// The bytes read from one connection and not yet consumed.
@@ -32,22 +23,15 @@ impl Input {
         Input { storage: bytes.to_vec(), start: 0, end: bytes.len() }
     }
 
-    /// Reads what has arrived, with one system call: 0 bytes at the end of the stream. As long as nothing has, it holds no
-    /// storage for it.
-    pub(crate) fn poll_read(
-        &mut self,
-        context: &mut Context<'_>,
-        stream: &mut ReadHalf<'_>,
-    ) -> Poll<io::Result<usize>> {
+    /// Reads what has arrived: 0 bytes at the end of the stream. As long as nothing has, it holds no storage for it.
+    pub(crate) fn poll_read(&mut self, stream: &Stream) -> Poll<io::Result<usize>> {
         self.make_room();
-        let mut room = ReadBuf::new(&mut self.storage[self.end..]);
-        let read = Pin::new(stream).poll_read(context, &mut room);
-        let count = room.filled().len();
-        self.end += count;
-        if read.is_pending() {
-            self.rest();
+        let read = stream.poll_read(&mut self.storage[self.end..]);
+        match &read {
+            Poll::Ready(count) => self.end += count.as_ref().copied().unwrap_or_default(),
+            Poll::Pending => self.rest(),
         }
-        read.map_ok(|()| count)
+        read
     }
 
     /// What is still to be answered.
@@ -66,15 +50,12 @@ impl Input {
             return;
         }
         (self.start, self.end) = (0, 0);
-        let storage = std::mem::take(&mut self.storage);
-        if storage.len() <= SPARE_BYTES {
-            SPARE.set(storage);
-        }
+        SPARE.with(|spare| spare.give(std::mem::take(&mut self.storage)));
     }
 
     fn make_room(&mut self) {
         if self.storage.is_empty() {
-            self.storage = SPARE.take();
+            self.storage = SPARE.with(Spare::take);
             if self.storage.is_empty() {
                 self.storage = vec![0; INPUT_BYTES];
             }

@@ -15,6 +15,8 @@ pub struct Limits {
     pub request_bytes: usize,
     /// How long a client that is subscribed to nothing may be silent before its connection is closed (`timeout`).
     pub idle: Option<Duration>,
+    /// Whether io_uring is used where the kernel has it.
+    pub io_uring: bool,
 }
 
 impl Default for Limits {
@@ -25,6 +27,7 @@ impl Default for Limits {
             bulk_bytes: 512 * 1024 * 1024,
             request_bytes: 1024 * 1024 * 1024,
             idle: None,
+            io_uring: true,
         }
     }
 }
@@ -35,8 +38,27 @@ pub(crate) const INPUT_BYTES: usize = 16 * 1024;
 /// Bytes of replies after which a batch is broken off and written before it goes on.
 pub(crate) const OUTPUT_BYTES: usize = 256 * 1024;
 
-/// Bytes of an empty buffer above which it is given back rather than kept for the next batch.
+/// Bytes of empty buffers that a thread keeps for its next batches, of each kind.
 pub(crate) const SPARE_BYTES: usize = 1024 * 1024;
+
+/// Sockets whose readiness a reactor hears of at once.
+pub(crate) const EVENTS: usize = 256;
+
+/// Connections that take turns. Of more, what the kernel keeps of the first one's socket is no longer in the processor's cache
+/// when its reply is written.
+pub(crate) const GROUP: usize = 8;
+
+/// Receives and sends that are handed to the kernel in one system call.
+pub(crate) const RING_SUBMISSIONS: u32 = 128;
+
+/// Receives and sends that the kernel can say are done before it has to remember some elsewhere.
+pub(crate) const RING_COMPLETIONS: u32 = 4096;
+
+/// Buffers into which the kernel receives. Those who have to wait for one are served in the next turn.
+pub(crate) const RING_BUFFERS: u16 = 256;
+
+/// Bytes of each of them.
+pub(crate) const RING_BUFFER_BYTES: usize = 8 * 1024;
 
 /// Requests that are executed as one batch.
 pub(crate) const BATCH_REQUESTS: usize = 64;

@@ -1,18 +1,15 @@
 //! The replies that wait to be written to one client.
 
-use crate::limits::{OUTPUT_BYTES, SPARE_BYTES};
-use std::{cell::Cell, io};
-use tokio::{net::tcp::WriteHalf, task::yield_now};
+use crate::{limits::OUTPUT_BYTES, reactor::Stream, spare::Spare};
+use std::io;
 
 thread_local! {
-    /// The storage of the connection that was served last on this thread: connections that wait hold none.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SPARE: Spare = const { Spare::new() };
 }
 
 /// Replies on their way to one client.
-#[derive(Debug)]
 pub(crate) struct Output<'s> {
-    stream: WriteHalf<'s>,
+    stream: &'s Stream,
     /// What is rendered and not yet written.
     pub(crate) bytes: Vec<u8>,
     muted: bool,
@@ -20,23 +17,20 @@ pub(crate) struct Output<'s> {
 
 impl<'s> Output<'s> {
     /// Replies to `stream`.
-    pub(crate) fn new(stream: WriteHalf<'s>) -> Output<'s> {
+    pub(crate) fn new(stream: &'s Stream) -> Output<'s> {
         Output { stream, bytes: Vec::new(), muted: false }
     }
 
     /// Takes storage for the replies to come.
     pub(crate) fn wake(&mut self) {
         if self.bytes.capacity() == 0 {
-            self.bytes = SPARE.take();
+            self.bytes = SPARE.with(Spare::take);
         }
     }
 
     /// Lends the storage to the thread's next connection.
     pub(crate) fn rest(&mut self) {
-        let storage = std::mem::take(&mut self.bytes);
-        if storage.capacity() <= SPARE_BYTES {
-            SPARE.set(storage);
-        }
+        SPARE.with(|spare| spare.give(std::mem::take(&mut self.bytes)));
     }
 
     /// From now on, replies are thrown away rather than written.
@@ -54,10 +48,10 @@ impl<'s> Output<'s> {
         self.bytes.len() >= OUTPUT_BYTES
     }
 
-    /// Writes all that waits, as a rule with one system call; a client that does not read is waited for.
+    /// Writes all that waits; a client that does not read is waited for.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         if !self.muted {
-            write_all(&self.stream, &self.bytes).await?;
+            write_all(self.stream, &self.bytes).await?;
         }
         self.bytes.clear();
         Ok(())
@@ -68,26 +62,14 @@ impl<'s> Output<'s> {
         if self.muted {
             return Ok(());
         }
-        write_all(&self.stream, bytes).await
+        write_all(self.stream, bytes).await
     }
 }
 
-/// A client that reads as fast as it is written to could keep the thread for itself: between two parts, others have
-/// their turn.
-async fn write_all(stream: &WriteHalf<'_>, bytes: &[u8]) -> io::Result<()> {
+/// Large answers leave in parts, so that others have their turn between two of them.
+async fn write_all(stream: &Stream, bytes: &[u8]) -> io::Result<()> {
     for part in bytes.chunks(OUTPUT_BYTES) {
-        let mut written = 0;
-        while written < part.len() {
-            match stream.try_write(&part[written..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
-                Err(error) => return Err(error),
-            }
-        }
-        if part.len() == OUTPUT_BYTES {
-            yield_now().await;
-        }
+        stream.write(part).await?;
     }
     Ok(())
 }

@@ -1,12 +1,27 @@
 //! Takes each request of a batch to the node that owns its bucket, and brings the replies back in order.
 
-use crate::output::Output;
+use crate::{
+    output::Output,
+    reactor::{has_company, pause},
+};
 use kv::{Reply, Request};
 use kv_cluster::{Cluster, Errand, Error, Owner};
 use std::{io, ops::ControlFlow};
 
 /// What became of a request.
 pub(crate) type Outcome<'a> = Result<&'a Reply<'a>, &'a Error>;
+
+/// Has the memory asked for that a request will need if this node answers it, while other connections take their turns: for
+/// one that came alone, and so has no others of its batch to wait with.
+pub(crate) async fn approach(cluster: &Cluster, request: &Request<'_>) {
+    if !has_company() || !matches!(cluster.owner(request.bucket), Owner::Here) {
+        return;
+    }
+    let mut approach = cluster.store().approach(request);
+    while cluster.store().advance(request, &mut approach) {
+        pause().await;
+    }
+}
 
 /// Answers the leading requests that need no other node, as of `now`, at once and without a task hop, until the output is full
 /// or `render`, which puts an outcome into the client's language, breaks off. Returns how many.

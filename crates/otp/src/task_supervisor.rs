@@ -40,7 +40,8 @@ struct Tasks {
     /// Given to every task; cancelled or absent when no task may start.
     stop: Option<Stop>,
     next_seat: u64,
-    /// One pointer per task, to abort it by. It is absent for the moment between taking a seat and starting.
+    /// One pointer per task, to abort it by. It is absent for the moment between taking a seat and starting, and
+    /// where the owner of the task aborts it.
     seats: HashMap<u64, Option<AbortHandle>>,
 }
 
@@ -72,7 +73,7 @@ impl TaskSupervisor {
         self.shared.crashed.load(Ordering::Relaxed)
     }
 
-    /// Starts a task. `name` is for the log, and only made into text when the task crashes.
+    /// Starts a task of its own. `name` is for the log, and only made into text when the task crashes.
     ///
     /// # Errors
     /// [`Error::AtCapacity`] when as many tasks as allowed are running, [`Error::NotRunning`] when no supervisor
@@ -87,17 +88,29 @@ impl TaskSupervisor {
     {
         let (seat, stop) = self.take_seat()?;
         let number = seat.number;
-        let task = tokio::spawn(async move {
-            let running = pin!(async move { work(stop).await });
-            if let Err(exit) = catch(running).await {
-                seat.crashed(&name, &exit);
-            }
-        });
+        let task = tokio::spawn(seat.run(name, move || work(stop)));
         let seated = self.tasks().seats.get_mut(&number).map(|place| *place = Some(task.abort_handle()));
         if seated.is_none() {
             task.abort(); // It has ended already, or all were aborted before this one was known.
         }
         Ok(())
+    }
+
+    /// As [`Self::spawn`], for one who polls many tasks in turns: the task runs where the future that this returns is
+    /// polled, and is aborted by dropping it, which is up to its owner.
+    ///
+    /// # Errors
+    /// As those of [`Self::spawn`].
+    pub fn admit<F>(
+        &self,
+        name: impl Display + Send + 'static,
+        work: impl FnOnce(Stop) -> F + Send + 'static,
+    ) -> Result<impl Future<Output = ()> + Send + 'static, Error>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (seat, stop) = self.take_seat()?;
+        Ok(seat.run(name, move || work(stop)))
     }
 
     fn take_seat(&self) -> Result<(Seat, Stop), Error> {
@@ -143,6 +156,14 @@ struct Seat {
 }
 
 impl Seat {
+    /// Runs a task that sits here.
+    async fn run<F: Future<Output = ()>>(self, name: impl Display, work: impl FnOnce() -> F) {
+        let running = pin!(async move { work().await });
+        if let Err(exit) = catch(running).await {
+            self.crashed(&name, &exit);
+        }
+    }
+
     fn crashed(&self, task: &dyn Display, exit: &Exit) {
         self.supervisor.shared.crashed.fetch_add(1, Ordering::Relaxed);
         error!(supervisor = %self.supervisor.name(), %task, %exit, "task crashed");

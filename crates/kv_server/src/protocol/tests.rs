@@ -3,19 +3,17 @@
 
 use super::{Progress, Session};
 use crate::{
-    input::Input, limits::Limits, output::Output, protocol::resp::catalog, server::Server, stats::Stats,
+    input::Input, limits::Limits, output::Output, protocol::resp::catalog, reactor::Stream, server::Server,
+    stats::Stats,
 };
 use allocation_counter::measure;
 use kv::Store;
 use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings};
 use std::{
+    net::{TcpListener, TcpStream},
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
-};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    runtime::Builder,
 };
 
 /// Entries, and strings, that are there to be asked for.
@@ -77,35 +75,32 @@ impl Talk<'_> {
 /// Writes all entries, asks for all of them, and then has as many batches answered as are counted, of `size` requests each.
 /// Returns how often these take memory from the heap.
 fn answer_batches(write: Ask, ask: Ask, size: usize) -> u64 {
-    let runtime = Builder::new_current_thread().enable_io().build().unwrap();
-    runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let server = Arc::new(server());
-        let connected = server.clients.enter("127.0.0.1:1".parse().unwrap());
-        let session = Session::begin(ask(0).as_bytes()[0], &server, &connected.client);
-        let mut talk = Talk { session, output: Output::new(stream.split().1) };
-        if matches!(talk.session, Session::Text(_)) {
-            talk.answer(&mut Input::holding(b"CREATE bucket\r\n"));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = Stream::unattended(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let server = Arc::new(server());
+    let connected = server.clients.enter("127.0.0.1:1".parse().unwrap());
+    let session = Session::begin(ask(0).as_bytes()[0], &server, &connected.client);
+    let mut talk = Talk { session, output: Output::new(&stream) };
+    if matches!(talk.session, Session::Text(_)) {
+        talk.answer(&mut Input::holding(b"CREATE bucket\r\n"));
+    }
+    (0..ENTRIES).for_each(|number| talk.answer(&mut Input::holding(write(number).as_bytes())));
+    let requests = |batch: usize| (0..size).map(move |number| ask((batch * size + number) * 7 % ENTRIES));
+    let mut taken = 0;
+    for (round, batch) in (0..2).flat_map(|round| (0..BATCHES).map(move |batch| (round, batch))) {
+        let mut input = Input::holding(requests(batch).collect::<String>().as_bytes());
+        talk.output.bytes.clear();
+        match round {
+            0 => talk.answer(&mut input),
+            _ => taken += measure(|| talk.answer_and_count_instructions(&mut input)).count_total,
         }
-        (0..ENTRIES).for_each(|number| talk.answer(&mut Input::holding(write(number).as_bytes())));
-        let requests = |batch: usize| (0..size).map(move |number| ask((batch * size + number) * 7 % ENTRIES));
-        let mut taken = 0;
-        for (round, batch) in (0..2).flat_map(|round| (0..BATCHES).map(move |batch| (round, batch))) {
-            let mut input = Input::holding(requests(batch).collect::<String>().as_bytes());
-            talk.output.bytes.clear();
-            match round {
-                0 => talk.answer(&mut input),
-                _ => taken += measure(|| talk.answer_and_count_instructions(&mut input)).count_total,
-            }
-            assert!(input.unread().is_empty(), "all were answered");
-            assert!(
-                !talk.output.bytes.is_empty() && !talk.output.bytes.contains(&b'E'),
-                "and none with an error"
-            );
-        }
-        taken
-    })
+        assert!(input.unread().is_empty(), "all were answered");
+        assert!(
+            !talk.output.bytes.is_empty() && !talk.output.bytes.contains(&b'E'),
+            "and none with an error"
+        );
+    }
+    taken
 }
 
 /// A server that owns all buckets.

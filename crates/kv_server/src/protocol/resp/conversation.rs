@@ -14,7 +14,7 @@ use crate::{
     clients::Client, input::Input, limits::BATCH_REQUESTS, output::Output, protocol::progress::Progress,
     router, server::Server,
 };
-use kv::{Command, Request};
+use kv::{Command, Part, Request};
 use std::{
     io,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -36,6 +36,15 @@ enum Next<'a> {
     /// A command that is answered by itself.
     Alone(Words<'a>),
     Broken(Broken),
+}
+
+/// What of a batch is not answered yet.
+#[derive(Default)]
+struct Rest<'a> {
+    /// Empty, and so without an allocation, when all was answered here.
+    left: Vec<Request<'a>>,
+    /// The bucket of the last request that was answered, of which a part is to be listed page by page.
+    long: Option<(&'a [u8], Part)>,
 }
 
 impl Conversation {
@@ -63,17 +72,19 @@ impl Conversation {
         output: &mut Output<'_>,
     ) -> io::Result<Progress> {
         let mut merger = Merger::new(self.session.version);
-        let (left, long, taken, next) = {
+        let (lone, mut rest, taken, next) = {
             let mut requests = Requests::new();
             let (taken, next) = self.gather(input.unread(), &mut requests, &mut merger);
-            let take = |bytes: &mut Vec<u8>, request: &Request<'_>, outcome: router::Outcome<'_>| {
-                merger.take(bytes, request, outcome)
-            };
-            let done = router::answer_here(&self.session.server.cluster, &requests, now, output, take);
-            let long = merger.long.take().map(|part| (requests[done - 1].bucket, part));
-            // Empty, and so without an allocation, when all was answered here.
-            (Vec::from(&requests[done..]), long, taken, next)
+            match requests[..] {
+                [lone] => (Some(lone), Rest::default(), taken, next),
+                _ => (None, self.answer_here(&requests, now, &mut merger, output), taken, next),
+            }
         };
+        if let Some(lone) = lone {
+            router::approach(&self.session.server.cluster, &lone).await;
+            rest = self.answer_here(&[lone], now, &mut merger, output);
+        }
+        let Rest { left, long } = rest;
         if let Some((bucket, part)) = long {
             Box::pin(listing::list(&self.session, bucket, part, output)).await?;
         }
@@ -91,6 +102,22 @@ impl Conversation {
         };
         input.consume(taken);
         Ok(progress)
+    }
+
+    /// Answers what needs no other node, and no list page by page.
+    fn answer_here<'a>(
+        &self,
+        requests: &[Request<'a>],
+        now: u64,
+        merger: &mut Merger,
+        output: &mut Output<'_>,
+    ) -> Rest<'a> {
+        let take = |bytes: &mut Vec<u8>, request: &Request<'_>, outcome: router::Outcome<'_>| {
+            merger.take(bytes, request, outcome)
+        };
+        let done = router::answer_here(&self.session.server.cluster, requests, now, output, take);
+        let long = merger.long.take().map(|part| (requests[done - 1].bucket, part));
+        Rest { left: Vec::from(&requests[done..]), long }
     }
 
     /// Waits for messages to this client and renders all that have come. `false`: it did not keep up, and the

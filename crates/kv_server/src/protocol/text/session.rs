@@ -57,13 +57,18 @@ impl Session {
         if self.skipping && !self.skip(input) {
             return Ok(Progress::Starved);
         }
-        let (left, taken, next) = {
+        let (lone, mut left, taken, next) = {
             let mut requests = Requests::new();
             let (taken, next) = gather(input.unread(), self.limits.line_bytes, &mut requests);
-            let done = router::answer_here(&self.cluster, &requests, now, output, render_outcome);
-            // Empty, and so without an allocation, when all was answered here.
-            (Vec::from(&requests[done..]), taken, next)
+            match requests[..] {
+                [lone] => (Some(lone), Vec::new(), taken, next),
+                _ => (None, self.answer_here(&requests, now, output), taken, next),
+            }
         };
+        if let Some(lone) = lone {
+            router::approach(&self.cluster, &lone).await;
+            left = self.answer_here(&[lone], now, output);
+        }
         if !left.is_empty() {
             Box::pin(router::answer_anywhere(&self.cluster, &left, output, render_outcome)).await?;
         }
@@ -83,6 +88,17 @@ impl Session {
         };
         input.consume(taken);
         Ok(progress)
+    }
+
+    /// Answers what needs no other node. Returns the rest: empty, and so without an allocation, when that was all.
+    fn answer_here<'a>(
+        &self,
+        requests: &[Request<'a>],
+        now: u64,
+        output: &mut Output<'_>,
+    ) -> Vec<Request<'a>> {
+        let done = router::answer_here(&self.cluster, requests, now, output, render_outcome);
+        Vec::from(&requests[done..])
     }
 
     /// Waits for changes of subscribed buckets and renders all that have come. `false`: this client did not keep

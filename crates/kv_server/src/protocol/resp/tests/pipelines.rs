@@ -4,7 +4,9 @@ use crate::{
     input::Input,
     output::Output,
     protocol::{Progress, Session, tests::server},
+    reactor::Pool,
 };
+use otp::Stop;
 use proptest::{prelude::*, sample::select};
 use std::{
     iter::{once, repeat_n},
@@ -32,25 +34,36 @@ const OF_SESSIONS: &str = "MULTI, EXEC, DISCARD, WATCH a, UNWATCH, CLIENT REPLY 
 
 /// What a client reads that sends these pieces, and how often each command was called.
 fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
+    let pieces: Vec<_> = pieces.into_iter().collect();
     Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
+        let (reactors, stop) = (Pool::new(false), Stop::new());
+        let running = tokio::spawn(reactors.supervise(stop.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (mut client, address) = listener.accept().await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, address) = listener.accept().await.unwrap();
         let server = Arc::new(server());
-        let connected = server.clients.enter(address);
-        let mut session = Session::begin(b'*', &server, &connected.client);
-        let mut output = Output::new(stream.split().1);
-        let mut unread = Vec::new();
-        for piece in pieces {
-            unread.extend(piece);
-            let mut input = Input::holding(&unread);
-            while session.answer(0, &mut input, &mut output).await.unwrap() == Progress::More {}
-            unread = input.unread().to_vec();
-        }
-        output.flush().await.unwrap();
-        drop(stream);
+        let serves = server.clone();
+        let conversation = |stream| {
+            Ok(async move {
+                let connected = serves.clients.enter(address);
+                let mut session = Session::begin(b'*', &serves, &connected.client);
+                let mut output = Output::new(&stream);
+                let mut unread = Vec::new();
+                for piece in pieces {
+                    unread.extend(piece);
+                    let mut input = Input::holding(&unread);
+                    while session.answer(0, &mut input, &mut output).await.unwrap() == Progress::More {}
+                    unread = input.unread().to_vec();
+                }
+                output.flush().await.unwrap();
+                stream.finish().await.unwrap();
+            })
+        };
+        reactors.serve(socket.into_std().unwrap(), conversation).unwrap();
         let mut answers = Vec::new();
         client.read_to_end(&mut answers).await.unwrap();
+        stop.cancel();
+        running.await.unwrap().unwrap();
         (String::from_utf8_lossy(&answers).into_owned(), server.stats.calls().collect())
     })
 }
