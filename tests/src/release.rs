@@ -31,6 +31,15 @@ impl Release {
         Release::start("foo", &folder, &flags)
     }
 
+    /// As [`Release::alone`], with clients served by epoll, as where io_uring is not to be had.
+    pub fn alone_by_epoll() -> Release {
+        let folder = Arc::new(Folder::new());
+        let file = folder.write("epoll.toml", "[client_limits]\nio_uring = false\n").display().to_string();
+        let run_dir = folder.path().display().to_string();
+        let flags = ["--config", &file, "--clients", "127.0.0.1:0", "--run-dir", &run_dir];
+        Release::start("foo", &folder, &flags)
+    }
+
     /// Starts a release and waits until it says where it is.
     pub fn start(name: &'static str, folder: &Arc<Folder>, flags: &[&str]) -> Release {
         let mut release = Release::spawn(name, folder, flags);

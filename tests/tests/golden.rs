@@ -4,9 +4,10 @@ use tests::{Pair, Release, golden};
 
 #[test]
 fn on_a_single_node() {
-    for (name, session) in golden::sessions("both") {
-        let node = Release::alone();
-        golden::play(&mut node.client(), &name, &session);
+    for start in [Release::alone, Release::alone_by_epoll] {
+        for (name, session) in golden::sessions("both") {
+            golden::play(&mut start().client(), &name, &session);
+        }
     }
 }
 

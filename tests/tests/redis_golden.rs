@@ -5,9 +5,10 @@ use tests::{Pair, RedisServer, Release, golden, redis_golden};
 
 #[test]
 fn on_a_single_node() {
-    let node = Release::alone();
-    for (name, session) in [golden::sessions("resp"), golden::sessions("resp_alone")].concat() {
-        redis_golden::play(&mut node.resp(), &name, &session);
+    for node in [Release::alone(), Release::alone_by_epoll()] {
+        for (name, session) in [golden::sessions("resp"), golden::sessions("resp_alone")].concat() {
+            redis_golden::play(&mut node.resp(), &name, &session);
+        }
     }
 }
 

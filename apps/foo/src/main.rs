@@ -9,6 +9,7 @@ fn main() -> ExitCode {
         let limits = kv_server::Limits {
             line_bytes: limits.max_line_bytes,
             connections: limits.max_connections,
+            io_uring: limits.io_uring,
             ..kv_server::Limits::default()
         };
         let listening = kv_server::listen(&address, cluster, limits).await?;

@@ -1,5 +1,6 @@
 //! The store against a model, and the promises of supervision.
 
+mod approach;
 mod batches;
 
 use super::*;

@@ -60,7 +60,7 @@ pub(crate) struct Supervision {
     pub(crate) within_seconds: u64,
 }
 
-/// What one client, and all of them together, may take.
+/// What one client, and all of them together, may take, and how they are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientLimits {
@@ -68,6 +68,8 @@ pub struct ClientLimits {
     pub max_connections: usize,
     /// The longest line that a client may send, in bytes.
     pub max_line_bytes: usize,
+    /// Whether they are served by io_uring where the kernel has it.
+    pub io_uring: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -69,6 +69,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(SUPERVISION, "within_seconds", POSITIVE, "5", "KV_WITHIN_SECONDS"),
     key(CLIENT_LIMITS, "max_connections", POSITIVE, "10000", "KV_MAX_CONNECTIONS"),
     key(CLIENT_LIMITS, "max_line_bytes", Kind::Number { at_least: 64 }, "1048576", "KV_MAX_LINE_BYTES"),
+    key(CLIENT_LIMITS, "io_uring", Kind::Truth, "true", "KV_IO_URING"),
     key(STORAGE, "max_memory", Kind::Text, "\"512mb\"", "KV_MAX_MEMORY"),
     key(LINKS, "heartbeat_ms", POSITIVE, "1000", "KV_HEARTBEAT_MS"),
     key(LINKS, "missed_heartbeats", POSITIVE, "3", "KV_MISSED_HEARTBEATS"),

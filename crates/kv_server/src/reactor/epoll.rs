@@ -28,6 +28,8 @@ struct Watched {
     slot: Arc<Slot>,
     is_readable: bool,
     is_writable: bool,
+    /// Nothing more will come after what is there: that is said once, and so what is there is read to its end.
+    is_ending: bool,
     is_receiving: bool,
     /// What is on its way, and how much of it the socket has taken.
     sending: Option<(Vec<u8>, usize)>,
@@ -52,6 +54,7 @@ impl Epoll {
             slot: slot.clone(),
             is_readable: false,
             is_writable: false,
+            is_ending: false,
             is_receiving: false,
             sending: None,
         };
@@ -82,7 +85,8 @@ impl Epoll {
         for event in &self.events {
             let number = event.token().0;
             if let Some(watched) = self.watched.get_mut(&number) {
-                watched.is_readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+                watched.is_ending |= event.is_read_closed() || event.is_error();
+                watched.is_readable |= event.is_readable() || watched.is_ending;
                 watched.is_writable |= event.is_writable() || event.is_write_closed() || event.is_error();
                 if watched.carry(&mut self.buffer) {
                     due.push(number);
@@ -121,8 +125,8 @@ impl Watched {
         if self.is_receiving && self.is_readable {
             match (&self.slot.socket).read(buffer) {
                 Ok(count) => {
-                    // A short read emptied the socket: what comes later is said again. The end stays.
-                    self.is_readable = count == 0 || count == buffer.len();
+                    // A short read emptied the socket: what comes later is said again.
+                    self.is_readable = self.is_ending || count == buffer.len();
                     self.is_receiving = false;
                     mail.has_arrived(&buffer[..count]);
                     is_due = true;

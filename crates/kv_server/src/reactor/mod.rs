@@ -20,3 +20,6 @@ mod turn;
 pub(crate) use pool::Pool;
 pub(crate) use stream::Stream;
 pub(crate) use turn::{has_company, pause};
+
+#[cfg(test)]
+mod tests;
