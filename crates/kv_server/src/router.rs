@@ -1,9 +1,6 @@
 //! Takes each request of a batch to the node that owns its bucket, and brings the replies back in order.
 
-use crate::{
-    output::Output,
-    reactor::{has_company, pause},
-};
+use crate::{output::Output, reactor::pause};
 use kv::{Reply, Request};
 use kv_cluster::{Cluster, Errand, Error, Owner};
 use std::{io, ops::ControlFlow};
@@ -14,12 +11,11 @@ pub(crate) type Outcome<'a> = Result<&'a Reply<'a>, &'a Error>;
 /// Has the memory asked for that a request will need if this node answers it, while other connections take their turns: for
 /// one that came alone, and so has no others of its batch to wait with.
 pub(crate) async fn approach(cluster: &Cluster, request: &Request<'_>) {
-    if !has_company() || !matches!(cluster.owner(request.bucket), Owner::Here) {
-        return;
-    }
-    let mut approach = cluster.store().approach(request);
-    while cluster.store().advance(request, &mut approach) {
-        pause().await;
+    if matches!(cluster.owner(request.bucket), Owner::Here) {
+        let mut approach = cluster.store().approach(request);
+        while cluster.store().advance(request, &mut approach) {
+            pause().await;
+        }
     }
 }
 
