@@ -52,7 +52,7 @@ impl Pool {
         let queues = self.queues();
         let queue = queues.get(number % queues.len().max(1));
         let queue = queue.ok_or_else(|| io::Error::other("no reactor runs"))?;
-        let slot = Arc::new(Slot::new(number, socket, queue.clone()));
+        let slot = Arc::new(Slot::new(number, socket));
         let conversation = begin(Stream::new(slot.clone())).map_err(io::Error::other)?;
         let conversation: Conversation = Box::pin(conversation);
         queue.tell(|told| told.newcomers.push((slot, conversation)));

@@ -4,7 +4,11 @@ use super::slot::Slot;
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::AcqRel},
+    },
+    task::Wake,
 };
 
 /// One connection as it is served.
@@ -22,7 +26,7 @@ pub(super) enum Alarm {
 pub(super) struct Told {
     /// Never more than there may be connections.
     pub(super) newcomers: Vec<(Arc<Slot>, Conversation)>,
-    /// Numbers of slots; each one once.
+    /// Numbers of connections; each one once.
     pub(super) woken: Vec<usize>,
     pub(super) stop: bool,
 }
@@ -84,5 +88,37 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has one connection polled again.
+pub(super) struct Call {
+    number: usize,
+    /// Whether it is in the queue already.
+    is_made: AtomicBool,
+    queue: Arc<Queue>,
+}
+
+impl Call {
+    /// That for the connection of this number.
+    pub(super) fn new(number: usize, queue: Arc<Queue>) -> Call {
+        Call { number, is_made: false.into(), queue }
+    }
+
+    /// The connection is about to be polled: from now on it is called again, and it sees what it was called for.
+    pub(super) fn is_answered(&self) {
+        self.is_made.swap(false, AcqRel);
+    }
+}
+
+impl Wake for Call {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_made.swap(true, AcqRel) {
+            self.queue.tell(|told| told.woken.push(self.number));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     driver::Driver,
-    queue::{Conversation, Queue, Told},
+    queue::{Call, Conversation, Queue, Told},
     slot::Slot,
     turn,
 };
@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Serves connections until it is told to stop. Those that are left then are dropped.
-pub(super) fn run(driver: Driver, queue: &Queue) -> io::Result<()> {
+pub(super) fn run(driver: Driver, queue: &Arc<Queue>) -> io::Result<()> {
     let mut reactor = Reactor { driver, connections: HashMap::default(), due: Vec::new() };
     let mut told = Told::default();
     loop {
@@ -27,7 +27,7 @@ pub(super) fn run(driver: Driver, queue: &Queue) -> io::Result<()> {
             return Ok(());
         }
         for (slot, conversation) in told.newcomers.drain(..) {
-            reactor.welcome(slot, conversation);
+            reactor.welcome(slot, conversation, queue);
         }
         reactor.due.append(&mut told.woken);
         reactor.take_turns();
@@ -43,19 +43,21 @@ struct Reactor {
 
 struct Connection {
     slot: Arc<Slot>,
-    /// Wakes the slot.
+    call: Arc<Call>,
+    /// Makes the call.
     waker: Waker,
     conversation: Conversation,
 }
 
 impl Reactor {
-    fn welcome(&mut self, slot: Arc<Slot>, conversation: Conversation) {
+    fn welcome(&mut self, slot: Arc<Slot>, conversation: Conversation, queue: &Arc<Queue>) {
         if let Err(error) = self.driver.welcome(&slot) {
             return tracing::error!(%error, "cannot serve a client");
         }
         self.due.push(slot.number);
-        let waker = Waker::from(slot.clone());
-        self.connections.insert(slot.number, Connection { slot, waker, conversation });
+        let call = Arc::new(Call::new(slot.number, queue.clone()));
+        let waker = Waker::from(call.clone());
+        self.connections.insert(slot.number, Connection { slot, call, waker, conversation });
     }
 
     /// Polls those that are due, group by group, each group until none of it pauses any more.
@@ -82,7 +84,7 @@ impl Reactor {
     /// Polls one of a group of so many. Returns whether it paused.
     fn take_turn(&mut self, number: usize, group: usize) -> bool {
         let Some(connection) = self.connections.get_mut(&number) else { return false };
-        connection.slot.is_polled();
+        connection.call.is_answered();
         let mut context = Context::from_waker(&connection.waker);
         let conversation = connection.conversation.as_mut();
         let (polled, has_paused) = turn::take(group, || conversation.poll(&mut context));

@@ -1,15 +1,10 @@
 //! A connection's slot in its reactor: its socket, and its mail, which is what has come and what is to go through it.
 
-use super::queue::Queue;
 use crate::spare::Spare;
 use std::{
     io,
     net::TcpStream,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    task::Wake,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 thread_local! {
@@ -17,14 +12,11 @@ thread_local! {
     static SPARE: Spare = const { Spare::new() };
 }
 
-/// What a reactor, the connection's stream, and whoever wakes the connection know of it together.
+/// What a connection's stream and the driver know of it together.
 pub(super) struct Slot {
     pub(super) number: usize,
     pub(super) socket: TcpStream,
-    /// Whether it is in the queue already.
-    is_woken: AtomicBool,
     mail: Mutex<Mail>,
-    queue: Arc<Queue>,
 }
 
 /// What passes between a connection and the driver.
@@ -48,29 +40,12 @@ pub(super) struct Mail {
 
 impl Slot {
     /// The slot of a new connection.
-    pub(super) fn new(number: usize, socket: TcpStream, queue: Arc<Queue>) -> Slot {
-        Slot { number, socket, is_woken: false.into(), mail: Mutex::default(), queue }
+    pub(super) fn new(number: usize, socket: TcpStream) -> Slot {
+        Slot { number, socket, mail: Mutex::default() }
     }
 
     pub(super) fn mail(&self) -> MutexGuard<'_, Mail> {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that the connection is about to be polled: who wakes it from now on has it polled again.
-    pub(super) fn is_polled(&self) {
-        self.is_woken.store(false, Relaxed);
-    }
-}
-
-impl Wake for Slot {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.is_woken.swap(true, Relaxed) {
-            self.queue.tell(|told| told.woken.push(self.number));
-        }
     }
 }
 

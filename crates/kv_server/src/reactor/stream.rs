@@ -16,8 +16,7 @@ impl Stream {
     /// A stream whose mail nobody carries.
     #[cfg(test)]
     pub(crate) fn unattended(socket: std::net::TcpStream) -> Stream {
-        let (_, alarm) = super::driver::Way::Epoll.prepare().expect("a system with an epoll");
-        Stream(Arc::new(Slot::new(0, socket, Arc::new(super::queue::Queue::new(alarm)))))
+        Stream(Arc::new(Slot::new(0, socket)))
     }
 
     /// Reads what has arrived: 0 bytes at the end of the stream.
