@@ -15,7 +15,10 @@ use rustix::{
 };
 use slab::Slab;
 use std::{
-    io,
+    io::{
+        self,
+        ErrorKind::{Interrupted, ResourceBusy, WouldBlock},
+    },
     mem::ManuallyDrop,
     os::fd::{AsRawFd, OwnedFd},
     sync::Arc,
@@ -112,7 +115,8 @@ impl Ring {
     /// See [`super::driver::Driver::turn`].
     pub(super) fn turn(&mut self, may_wait: bool, due: &mut Vec<usize>) -> io::Result<()> {
         match self.ring.submit_and_wait(usize::from(may_wait)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A signal, or the kernel is short of memory: what is done already is seen to, and the rest is submitted again.
+            Err(error) if matches!(error.kind(), Interrupted | WouldBlock | ResourceBusy) => {}
             submitted => drop(submitted?),
         }
         loop {
