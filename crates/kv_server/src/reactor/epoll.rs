@@ -112,6 +112,8 @@ impl Watched {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
+                    // The mail is still being sent, as far as it knows, so that nothing is tried again.
+                    self.sending = None;
                     mail.has_failed(&error);
                     return true;
                 }
@@ -134,6 +136,7 @@ impl Watched {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
+                    self.is_receiving = false;
                     mail.has_failed(&error);
                     is_due = true;
                 }

@@ -21,7 +21,10 @@ use std::{
     },
     mem::ManuallyDrop,
     os::fd::{AsRawFd, OwnedFd},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{Ordering::Release, fence},
+    },
 };
 
 /// The group of the buffers that are received into.
@@ -34,8 +37,8 @@ const END: std::ops::Range<usize> = 14..16;
 
 /// That a receive waits for something to arrive before it is tried (`IORING_RECVSEND_POLL_FIRST`).
 const POLL_FIRST: u16 = 1;
-/// That a send is over when all is sent, and that nobody gets a signal when the other side has gone (`MSG_WAITALL`, `MSG_NOSIGNAL`).
-const ALL_WITHOUT_SIGNAL: i32 = 0x100 | 0x4000;
+/// That nobody gets a signal when the other side has gone (`MSG_NOSIGNAL`).
+const NO_SIGNAL: i32 = 0x4000;
 
 /// A ring and what the kernel is doing for it. What the kernel may still use when this is dropped is never freed: that
 /// is so when the node ends, and when a reactor has crashed.
@@ -177,9 +180,8 @@ impl Ring {
     fn send(&mut self, slot: Arc<Slot>, bytes: Vec<u8>, sent: usize) {
         let rest = &bytes[sent..];
         let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-        let send = opcode::Send::new(Fd(slot.socket.as_raw_fd()), rest.as_ptr(), length)
-            .flags(ALL_WITHOUT_SIGNAL)
-            .build();
+        let send =
+            opcode::Send::new(Fd(slot.socket.as_raw_fd()), rest.as_ptr(), length).flags(NO_SIGNAL).build();
         self.submit(send, Operation::Send { slot, bytes, sent });
     }
 
@@ -210,7 +212,8 @@ impl Buffers {
         self.entries[entry..entry + 8].copy_from_slice(&bytes.to_ne_bytes());
         self.entries[entry + 8..entry + 12].copy_from_slice(&(RING_BUFFER_BYTES as u32).to_ne_bytes());
         self.entries[entry + 12..entry + 14].copy_from_slice(&number.to_ne_bytes());
-        // The kernel looks only while this thread is in a system call, and so after this.
+        // The end says that what is before it is there.
+        fence(Release);
         self.entries[END].copy_from_slice(&self.end.to_ne_bytes());
     }
 }
