@@ -93,6 +93,15 @@ impl Driver {
         }
     }
 
+    /// Sees to it that what was given to it before now is carried.
+    pub(super) fn submit(&mut self) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Driver::Ring(ring) => ring.submit_all(false),
+            Driver::Epoll(_) => Ok(()),
+        }
+    }
+
     /// Carries what it can, having waited for something to carry if it may, and adds the numbers of the connections that
     /// have something to do.
     pub(super) fn turn(&mut self, may_wait: bool, due: &mut Vec<usize>) -> io::Result<()> {

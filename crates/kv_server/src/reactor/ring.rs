@@ -115,13 +115,18 @@ impl Ring {
         }
     }
 
-    /// See [`super::driver::Driver::turn`].
-    pub(super) fn turn(&mut self, may_wait: bool, due: &mut Vec<usize>) -> io::Result<()> {
+    /// Hands to the kernel what it has not been handed yet, and perhaps waits until something is done.
+    pub(super) fn submit_all(&mut self, may_wait: bool) -> io::Result<()> {
         match self.ring.submit_and_wait(usize::from(may_wait)) {
             // A signal, or the kernel is short of memory: what is done already is seen to, and the rest is submitted again.
-            Err(error) if matches!(error.kind(), Interrupted | WouldBlock | ResourceBusy) => {}
-            submitted => drop(submitted?),
+            Err(error) if matches!(error.kind(), Interrupted | WouldBlock | ResourceBusy) => Ok(()),
+            submitted => submitted.map(drop),
         }
+    }
+
+    /// See [`super::driver::Driver::turn`].
+    pub(super) fn turn(&mut self, may_wait: bool, due: &mut Vec<usize>) -> io::Result<()> {
+        self.submit_all(may_wait)?;
         loop {
             let done = self.ring.completion().next();
             let Some(done) = done else { return Ok(()) };

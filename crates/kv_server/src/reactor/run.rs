@@ -29,8 +29,13 @@ pub(super) fn run(driver: Driver, queue: &Arc<Queue>) -> io::Result<()> {
         for (slot, conversation) in told.newcomers.drain(..) {
             reactor.welcome(slot, conversation, queue);
         }
-        reactor.due.append(&mut told.woken);
         reactor.take_turns();
+        if !told.woken.is_empty() {
+            // Who was called, perhaps by itself, may have much to do: what the others have left does not wait for that.
+            reactor.driver.submit()?;
+            reactor.due.append(&mut told.woken);
+            reactor.take_turns();
+        }
     }
 }
 
