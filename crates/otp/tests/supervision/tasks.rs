@@ -186,3 +186,19 @@ fn tasks_that_outlive_the_runtime_give_back_their_seats() {
     assert_eq!(spawner.count(), 0);
     drop(top);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_admitted_task_runs_where_it_is_polled_and_ends_when_it_is_dropped() {
+    let tasks = TaskSupervisor::new("connections", 2);
+    assert!(tasks.admit("early", |_stop| async {}).is_err(), "nobody supervises it");
+    let _top = supervised(&tasks);
+
+    let waiting = tasks.admit("waiting", |stop| async move { stop.cancelled().await }).unwrap();
+    let crashing = tasks.admit("crashing", |_stop| async { panic!("at once") }).unwrap();
+    assert!(tasks.admit("third", |_stop| async {}).is_err(), "both are counted before they are polled");
+
+    crashing.await;
+    assert_eq!((tasks.count(), tasks.crashed()), (1, 1));
+    drop(waiting);
+    assert_eq!((tasks.count(), tasks.crashed()), (0, 1));
+}
