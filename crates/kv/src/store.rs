@@ -170,11 +170,16 @@ impl Store {
             }
             // What is read ahead for together begins with a look-up of its own.
             let again = is_same && !looks.len().is_multiple_of(AHEAD_REQUESTS);
-            let field = if batch.len() > 1 { request.op.field() } else { None };
-            let field = field.map(|field| (field, self.hasher.hash_one(field)));
+            let field = if batch.len() > 1 { self.field(request) } else { None };
             looks.push(Look { name, again, field });
         }
         shard
+    }
+
+    /// The field that a request looks up, if it does, and its hash.
+    #[inline]
+    fn field<'b>(&self, request: &Request<'b>) -> Option<(&'b [u8], u64)> {
+        request.op.field().map(|field| (field, self.hasher.hash_one(field)))
     }
 
     /// Executes a command that names several buckets.

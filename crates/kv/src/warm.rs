@@ -41,7 +41,7 @@ pub(crate) fn warm(shard: &Shard, requests: &[Request<'_>], looks: &[Look<'_>]) 
 }
 
 /// The table in which a request will look its field up, if it has one.
-fn table_of<'s>(shard: &'s Shard, look: Look<'_>, request: &Request<'_>) -> Option<&'s Table> {
+pub(crate) fn table_of<'s>(shard: &'s Shard, look: Look<'_>, request: &Request<'_>) -> Option<&'s Table> {
     look.field?;
     let (_, bucket) = shard.registry.lookup(&shard.memory, look, request.bucket)?;
     bucket.table(&shard.memory)

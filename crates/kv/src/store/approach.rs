@@ -8,14 +8,14 @@ use crate::{
     look::Look,
     shard::Shard,
     table::{Table, Then},
+    warm::table_of,
 };
 use std::hash::BuildHasher;
 
 /// How far the memory that one request will need has been asked for.
 #[derive(Debug)]
-pub struct Approach {
-    name: u64,
-    field: Option<u64>,
+pub struct Approach<'r> {
+    look: Look<'r>,
     next: Option<Step>,
 }
 
@@ -30,31 +30,32 @@ enum Step {
 
 impl Store {
     /// The approach to what a request will look up.
-    pub fn approach(&self, request: &Request<'_>) -> Approach {
+    pub fn approach<'r>(&self, request: &Request<'r>) -> Approach<'r> {
+        let name = self.hasher.hash_one(request.bucket);
         Approach {
-            name: self.hasher.hash_one(request.bucket),
-            field: request.op.field().map(|field| self.hasher.hash_one(field)),
+            look: Look { name, again: false, field: self.field(request) },
             next: (!request.is_for_several()).then_some(Step::Name),
         }
     }
 
     /// Asks for what the request needs next; `false` when nothing is left to ask for. Between two steps, memory needs about
     /// as long as it takes to read from a socket.
-    pub fn advance(&self, request: &Request<'_>, approach: &mut Approach) -> bool {
-        approach.next.is_some() && approach.ask(&self.lock(self.shard_of(approach.name)), request).is_some()
+    pub fn advance(&self, request: &Request<'_>, approach: &mut Approach<'_>) -> bool {
+        approach.next.is_some()
+            && approach.ask(&self.lock(self.shard_of(approach.look.name)), request).is_some()
     }
 }
 
-impl Approach {
+impl Approach<'_> {
     fn ask(&mut self, shard: &Shard, request: &Request<'_>) -> Option<()> {
         let names = shard.registry.names();
         match self.next.take()? {
-            Step::Name if !shard.registry.is_latest(self.name) => {
-                names.prefetch(names.first_line(self.name)?);
+            Step::Name if !shard.registry.is_latest(self.look.name) => {
+                names.prefetch(names.first_line(self.look.name)?);
                 self.next = Some(Step::Bucket);
             }
             Step::Bucket => {
-                shard.memory.arena.prefetch(block(names, self.name)?);
+                shard.memory.arena.prefetch(block(names, self.look.name)?);
                 self.next = Some(Step::Field);
             }
             Step::Name | Step::Field => {
@@ -72,9 +73,8 @@ impl Approach {
 
     /// The table in which the field will be looked up, and its hash.
     fn fields<'s>(&self, shard: &'s Shard, request: &Request<'_>) -> Option<(&'s Table, u64)> {
-        let field = self.field?;
-        let (_, bucket) = shard.registry.lookup(&shard.memory, Look::new(self.name), request.bucket)?;
-        Some((bucket.table(&shard.memory)?, field))
+        let (_, field) = self.look.field?;
+        Some((table_of(shard, self.look, request)?, field))
     }
 }
 
