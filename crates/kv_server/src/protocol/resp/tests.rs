@@ -41,15 +41,20 @@ impl Node {
     }
 }
 
+/// A command, whose words stand between blanks, as RESP writes it.
+fn written(line: &str) -> Vec<u8> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    words.iter().for_each(|word| kv::push_bulk(&mut bytes, word.as_bytes()));
+    bytes
+}
+
 struct Client(TcpStream);
 
 impl Client {
     /// Sends a command, whose words stand between blanks.
     async fn send(&mut self, line: &str) {
-        let words: Vec<&str> = line.split(' ').collect();
-        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-        words.iter().for_each(|word| kv::push_bulk(&mut bytes, word.as_bytes()));
-        self.send_bytes(&bytes).await;
+        self.send_bytes(&written(line)).await;
     }
 
     async fn send_bytes(&mut self, bytes: &[u8]) {

@@ -1,5 +1,6 @@
 //! Commands that arrive together, cut anywhere, against the same commands one after the other.
 
+use super::written;
 use crate::{
     input::Input,
     output::Output,
@@ -66,14 +67,6 @@ fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
         running.await.unwrap().unwrap();
         (String::from_utf8_lossy(&answers).into_owned(), server.stats.calls().collect())
     })
-}
-
-/// A command as RESP writes it.
-fn written(line: &str) -> Vec<u8> {
-    let words: Vec<&str> = line.split(' ').collect();
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    words.iter().for_each(|word| kv::push_bulk(&mut bytes, word.as_bytes()));
-    bytes
 }
 
 fn one_of(lines: &'static str) -> impl Strategy<Value = Vec<u8>> {
