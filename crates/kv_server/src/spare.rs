@@ -4,10 +4,8 @@ use crate::limits::SPARE_BYTES;
 use std::cell::RefCell;
 
 /// Storage that nobody uses just now.
-#[derive(Debug, Default)]
 pub(crate) struct Spare(RefCell<Stock>);
 
-#[derive(Debug, Default)]
 struct Stock {
     storage: Vec<Vec<u8>>,
     bytes: usize,
