@@ -22,7 +22,7 @@ pub async fn listen(address: &str, cluster: Cluster, limits: Limits) -> Result<L
     let bind = |source| Error::Bind { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
-    let server = Arc::new(Server::new(cluster, limits, address, Stats::new(catalog().abouts().len())));
+    let server = Arc::new(Server::new(cluster, limits, address, Stats::new(catalog().specs().len())));
     Ok(Listening { address, listener: Arc::new(listener), server })
 }
 

@@ -52,7 +52,7 @@ async fn converse(stream: &Stream, peer: SocketAddr, server: &Arc<Server>, stop:
         let first = input.unread()[0];
         let session = session.get_or_insert_with(|| Session::begin(first, server, &connected.client));
         loop {
-            let now = kv::now();
+            let now = kv::time::now_ms();
             connected.client.heard.store(now, Relaxed);
             let progress = session.answer(now, &mut input, &mut output).await?;
             if progress != Progress::More || output.is_full() {
