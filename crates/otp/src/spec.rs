@@ -130,7 +130,10 @@ impl ChildSpec {
 
     /// Shows in the tree what this child looks after; `list` returns up to as many of them as its argument says.
     #[must_use]
-    pub fn passive_children(mut self, list: impl Fn(usize) -> PassiveChildren + Send + Sync + 'static) -> Self {
+    pub fn passive_children(
+        mut self,
+        list: impl Fn(usize) -> PassiveChildren + Send + Sync + 'static,
+    ) -> Self {
         self.list_passive = Some(Arc::new(list));
         self
     }

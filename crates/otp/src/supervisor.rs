@@ -162,7 +162,8 @@ impl SupervisorTask {
             Ok(end) => end,
             Err(error) => (error.id(), Exit::from_join_error(error)),
         };
-        let is_this = |child: &Child| child.running.as_ref().is_some_and(|running| running.abort.id() == task);
+        let is_this =
+            |child: &Child| child.running.as_ref().is_some_and(|running| running.abort.id() == task);
         let Some(index) = self.children.iter().position(is_this) else {
             return; // It was abandoned, and has ended after all.
         };
