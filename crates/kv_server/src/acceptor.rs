@@ -67,7 +67,8 @@ async fn accept(
                 stream.set_nodelay(true).ok();
                 let server = server.clone();
                 let serve = |stream| {
-                    connections.admit(peer, move |stop| connection::serve(stream, peer, server, stop))
+                    connections
+                        .supervise_future(peer, move |stop| connection::serve(stream, peer, server, stop))
                 };
                 if let Err(reason) = stream.into_std().and_then(|socket| reactors.serve(socket, serve)) {
                     tracing::warn!(%peer, %reason, "client refused");
