@@ -3,7 +3,7 @@
 //! them ends what has expired.
 
 use crate::{Component, ScanFilter, Store, store::sweep};
-use otp::{Beneath, ChildSpec, Intensity, Stop, Strategy, Supervisor, Tree};
+use otp::{ChildSpec, Intensity, PassiveChildren, Stop, Strategy, Supervisor, Tree};
 use std::sync::Arc;
 
 /// The supervisor of a store.
@@ -20,7 +20,7 @@ pub fn supervisor(store: &Arc<Store>, intensity: Intensity) -> Supervisor {
         ChildSpec::worker("bucket_supervisor", move |stop| {
             watch(store.clone(), Component::BucketSupervisor, stop)
         })
-        .beneath(move |limit| beneath(&listed, limit))
+        .passive_children(move |limit| passive_children(&listed, limit))
     };
     let sweeper = {
         let store = store.clone();
@@ -38,7 +38,7 @@ async fn watch(store: Arc<Store>, unit: Component, stop: Stop) -> Result<(), Str
     }
 }
 
-fn beneath(store: &Store, limit: usize) -> Beneath {
+fn passive_children(store: &Store, limit: usize) -> PassiveChildren {
     let (mut shown, mut cursor) = (Vec::new(), 0);
     while shown.len() < limit {
         let page = store.buckets(cursor, &ScanFilter::default(), crate::time::now_ms());
@@ -49,5 +49,5 @@ fn beneath(store: &Store, limit: usize) -> Beneath {
         }
     }
     shown.truncate(limit);
-    Beneath { total: store.count(), crashed: store.crashed_count(), shown }
+    PassiveChildren { total: store.count(), crashed: store.crashed_count(), shown }
 }

@@ -11,7 +11,7 @@ use crate::{
     peer::Peer,
 };
 use kv::{Reply, Request, Store, Subscription};
-use otp::{Beneath, ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
+use otp::{ChildSpec, PassiveChildren, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
 use std::{
     net::SocketAddr,
     ops::ControlFlow::Continue,
@@ -220,10 +220,10 @@ impl Cluster {
 /// The plan of the one link to a peer.
 fn link(local: &Arc<Local>, peer: &Arc<Peer>) -> ChildSpec {
     let shown = peer.clone();
-    let beneath = move |_| {
+    let passive_children = move |_| {
         let status = shown.status();
         let state = status.reason.map_or("link up".into(), |reason| format!("link down: {reason}"));
-        Beneath { total: 1, shown: vec![Tree::passive(state)], ..Beneath::default() }
+        PassiveChildren { total: 1, shown: vec![Tree::passive(state)], ..PassiveChildren::default() }
     };
     let (name, local, peer) = (peer.name().to_string(), local.clone(), peer.clone());
     let child = if peer.is_dialled_by_us() {
@@ -231,5 +231,5 @@ fn link(local: &Arc<Local>, peer: &Arc<Peer>) -> ChildSpec {
     } else {
         ChildSpec::worker(name, move |stop| listener::keep(local.clone(), peer.clone(), stop))
     };
-    child.beneath(beneath)
+    child.passive_children(passive_children)
 }

@@ -20,7 +20,7 @@ use tokio::time;
 
 /// Serves one client until it leaves, is told to leave, or the node stops.
 pub(crate) async fn serve(stream: Stream, peer: SocketAddr, server: Arc<Server>, stop: Stop) {
-    let ended = converse(&stream, peer, &server, stop).await.and(stream.finish().await);
+    let ended = converse(&stream, peer, &server, stop).await.and(stream.flush().await);
     match ended {
         Ok(()) => tracing::debug!("connection closed"),
         Err(error) => tracing::debug!(%error, "connection lost"),

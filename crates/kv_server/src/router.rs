@@ -1,6 +1,6 @@
 //! Takes each request of a batch to the node that owns its bucket, and brings the replies back in order.
 
-use crate::{output::Output, reactor::pause};
+use crate::{output::Output, reactor::yield_to_group};
 use kv::{Reply, Request};
 use kv_cluster::{Cluster, Error, ForwardedBatch, Owner};
 use std::{io, ops::ControlFlow};
@@ -14,7 +14,7 @@ pub(crate) async fn approach(cluster: &Cluster, request: &Request<'_>) {
     if matches!(cluster.owner(request.bucket), Owner::Local) {
         let mut approach = cluster.store().approach(request);
         while cluster.store().advance(request, &mut approach) {
-            pause().await;
+            yield_to_group().await;
         }
     }
 }

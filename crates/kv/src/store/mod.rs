@@ -28,6 +28,7 @@ use crate::{
 };
 use arrayvec::ArrayVec;
 use foldhash::fast::SeedableRandomState;
+use otp::panic_message;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     any::Any,
@@ -257,7 +258,7 @@ impl Store {
         name: &[u8],
         panic: &(dyn Any + Send),
     ) -> Reply<'static> {
-        tracing::error!(bucket = %name.escape_ascii(), reason = message(panic), "bucket crashed");
+        tracing::error!(bucket = %name.escape_ascii(), reason = panic_message(panic), "bucket crashed");
         let ended = catch_unwind(AssertUnwindSafe(|| shard.end_crashed(registration, bucket, name)));
         match ended {
             Ok(()) => Reply::Crashed,
@@ -266,7 +267,7 @@ impl Store {
     }
 
     fn component_crashed(&self, unit: Component, panic: &(dyn Any + Send)) -> Reply<'static> {
-        self.faults.report(unit, message(panic));
+        self.faults.report(unit, panic_message(panic));
         Reply::Restarting
     }
 
@@ -336,11 +337,6 @@ impl Store {
         }
         shard.lock()
     }
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl Talk<'_> {
 /// Returns how often these take memory from the heap.
 fn answer_batches(write: Ask, ask: Ask, size: usize) -> u64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let stream = Stream::unattended(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let stream = Stream::detached(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
     let server = Arc::new(server());
     let connected = server.clients.enter("127.0.0.1:1".parse().unwrap());
     let session = Session::begin(ask(0).as_bytes()[0], &server, &connected.client);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clients::Client, input::Input, limits::BATCH_REQUESTS, output::Output, protocol::progress::Progress,
-    reactor::has_company, router, server::Server,
+    reactor::is_grouped, router, server::Server,
 };
 use kv::{Command, Projection, Request};
 use std::{
@@ -76,7 +76,7 @@ impl Conversation {
             let mut requests = Requests::new();
             let (taken, next) = self.gather(input.unread(), &mut requests, &mut merger);
             match requests[..] {
-                [lone] if has_company() => (Some(lone), Rest::default(), taken, next),
+                [lone] if is_grouped() => (Some(lone), Rest::default(), taken, next),
                 _ => (None, self.answer_here(&requests, now, &mut merger, output), taken, next),
             }
         };

@@ -12,7 +12,7 @@ use crate::{
     limits::{BATCH_REQUESTS, EVENTS_AT_ONCE, Limits, SORTED_BYTES, SUBSCRIPTIONS},
     output::Output,
     protocol::progress::Progress,
-    reactor::has_company,
+    reactor::is_grouped,
     router,
 };
 use arrayvec::ArrayVec;
@@ -62,7 +62,7 @@ impl Session {
             let mut requests = Requests::new();
             let (taken, next) = gather(input.unread(), self.limits.line_bytes, &mut requests);
             match requests[..] {
-                [lone] if has_company() => (Some(lone), Vec::new(), taken, next),
+                [lone] if is_grouped() => (Some(lone), Vec::new(), taken, next),
                 _ => (None, self.answer_here(&requests, now, output), taken, next),
             }
         };
