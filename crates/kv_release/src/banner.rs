@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 /// The banner.
 pub(crate) fn text(node: &Node) -> String {
-    let (release, version, me, pid) = (node.release, node.version, node.cluster.me(), std::process::id());
+    let (release, version, me, pid) =
+        (node.release, node.version, node.cluster.node_name(), std::process::id());
     let address = |address: Option<SocketAddr>| address.map_or("none".to_owned(), |known| known.to_string());
     let (clients, link) = (address(node.clients), address(node.link));
     let config = node.file.as_ref().map(|file| file.display().to_string());

@@ -29,7 +29,7 @@ pub(crate) struct Running {
 pub(crate) async fn boot(release: Release, settings: &Settings, place: &Place) -> Result<Running, Error> {
     let Release { name, version, open_clients } = release;
     let store = Arc::new(Store::for_threads(runtime::threads()));
-    store.limit_memory(settings.max_memory);
+    store.set_memory_limit(settings.max_memory);
     let cluster = cluster(of_cluster(settings), &store)?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
     let clients = match (&settings.clients, open_clients) {

@@ -112,7 +112,7 @@ fn reload(profile: Profile, flags: &Flags, settings: &Settings, log: &Log, store
     match Settings::load(profile, flags, &Environment::read()) {
         Ok(new) => {
             log.set_level(&new.log_level);
-            store.limit_memory(new.max_memory);
+            store.set_memory_limit(new.max_memory);
             tracing::info!(log_level = new.log_level, "the configuration was read again");
             for setting in settings.fixed_differences(&new) {
                 tracing::warn!(setting, "this change takes effect at the next restart");

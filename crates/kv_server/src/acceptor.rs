@@ -26,7 +26,7 @@ pub async fn bind(address: &str, cluster: Cluster, limits: Limits) -> Result<Bou
     let error = |source| Error::Bind { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(error)?;
     let address = listener.local_addr().map_err(error)?;
-    let metrics = Metrics::new(catalog().abouts().len());
+    let metrics = Metrics::new(catalog().specs().len());
     let context = Arc::new(ServerContext::new(cluster, limits, address, metrics));
     Ok(BoundServer { address, listener: Arc::new(listener), context })
 }

@@ -53,7 +53,7 @@ pub(crate) struct ClientGuard<'c> {
 impl Clients {
     /// Registers a client that has just connected.
     pub(crate) fn register(&self, peer: SocketAddr) -> ClientGuard<'_> {
-        let (id, now_ms) = (self.last_id.fetch_add(1, Relaxed) + 1, kv::now());
+        let (id, now_ms) = (self.last_id.fetch_add(1, Relaxed) + 1, kv::time::now_ms());
         let client = Arc::new(Client {
             id,
             peer,

@@ -51,7 +51,7 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
         let first = input.unread()[0];
         let session = session.get_or_insert_with(|| Session::begin(first, context, &registered.client));
         loop {
-            let now = kv::now();
+            let now = kv::time::now_ms();
             registered.client.last_active_ms.store(now, Relaxed);
             let progress = session.answer(now, &mut input, &mut output).await?;
             if progress != Progress::More || output.is_full() {

@@ -58,7 +58,7 @@ struct Talk<'s> {
 impl Talk<'_> {
     /// Answers one batch, which has to wait for nothing.
     fn answer(&mut self, input: &mut Input) {
-        let answer = pin!(self.session.answer(kv::now(), input, &mut self.output));
+        let answer = pin!(self.session.answer(kv::time::now_ms(), input, &mut self.output));
         let Poll::Ready(progress) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("all buckets are here");
         };
@@ -114,9 +114,9 @@ pub(super) fn server() -> ServerContext {
         cookie: Cookie::new(""),
         heartbeat: Heartbeat::default(),
     };
-    let cluster = Cluster::new(settings, Arc::new(Store::reproducible(1))).unwrap();
+    let cluster = Cluster::new(settings, Arc::new(Store::with_fixed_seed(1))).unwrap();
     let address = "127.0.0.1:4040".parse().unwrap();
-    ServerContext::new(cluster, Limits::default(), address, Metrics::new(catalog().abouts().len()))
+    ServerContext::new(cluster, Limits::default(), address, Metrics::new(catalog().specs().len()))
 }
 
 #[test]

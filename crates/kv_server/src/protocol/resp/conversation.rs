@@ -14,7 +14,7 @@ use crate::{
     clients::Client, context::ServerContext, input::Input, limits::BATCH_REQUESTS, output::Output,
     protocol::progress::Progress, reactor::is_grouped, router,
 };
-use kv::{Command, Part, Request};
+use kv::{Command, Projection, Request};
 use std::{
     io,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -44,7 +44,7 @@ struct Rest<'a> {
     /// Empty, and so without an allocation, when all was answered here.
     left: Vec<Request<'a>>,
     /// The bucket of the last request that was answered, of which a part is to be listed page by page.
-    long: Option<(&'a [u8], Part)>,
+    long: Option<(&'a [u8], Projection)>,
 }
 
 impl Conversation {
