@@ -1,7 +1,7 @@
 //! Accepts clients. The port is bound once, before supervision begins, so a restarted acceptor keeps it.
 
 use crate::{
-    Error, Limits, connection, protocol::resp::catalog, reactor::Pool, server::Server, stats::Stats,
+    Error, Limits, connection, protocol::resp::catalog, reactor::ReactorPool, server::Server, stats::Stats,
 };
 use kv_cluster::Cluster;
 use otp::{ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor};
@@ -22,7 +22,7 @@ pub async fn listen(address: &str, cluster: Cluster, limits: Limits) -> Result<L
     let bind = |source| Error::Bind { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
-    let server = Arc::new(Server::new(cluster, limits, address, Stats::new(catalog().abouts().len())));
+    let server = Arc::new(Server::new(cluster, limits, address, Stats::new(catalog().specs().len())));
     Ok(Listening { address, listener: Arc::new(listener), server })
 }
 
@@ -31,7 +31,7 @@ impl Listening {
     /// Connections outlive a crash of the acceptor.
     pub fn supervisor(&self) -> Supervisor {
         let connections = TaskSupervisor::new("connections", self.server.limits.connections);
-        let reactors = Pool::new(self.server.limits.io_uring);
+        let reactors = ReactorPool::new(self.server.limits.io_uring);
         let acceptor = {
             let (listener, server) = (self.listener.clone(), self.server.clone());
             let (connections, reactors) = (connections.clone(), reactors.clone());
@@ -40,7 +40,7 @@ impl Listening {
             })
         };
         Supervisor::new("kv_server", Strategy::RestForOne)
-            .child(ChildSpec::worker("reactors", move |stop| reactors.supervise(stop)))
+            .child(ChildSpec::worker("reactors", move |stop| reactors.run(stop)))
             .child(ChildSpec::tasks(connections))
             .child(acceptor)
     }
@@ -53,7 +53,7 @@ async fn accept(
     listener: Arc<TcpListener>,
     server: Arc<Server>,
     connections: TaskSupervisor,
-    reactors: Pool,
+    reactors: ReactorPool,
     stop: Stop,
 ) -> Result<(), io::Error> {
     loop {
@@ -67,7 +67,8 @@ async fn accept(
                 stream.set_nodelay(true).ok();
                 let server = server.clone();
                 let serve = |stream| {
-                    connections.admit(peer, move |stop| connection::serve(stream, peer, server, stop))
+                    connections
+                        .supervise_future(peer, move |stop| connection::serve(stream, peer, server, stop))
                 };
                 if let Err(reason) = stream.into_std().and_then(|socket| reactors.serve(socket, serve)) {
                     tracing::warn!(%peer, %reason, "client refused");

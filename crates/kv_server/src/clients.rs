@@ -55,7 +55,7 @@ pub(crate) struct Connected<'c> {
 impl Clients {
     /// A client comes.
     pub(crate) fn enter(&self, peer: SocketAddr) -> Connected<'_> {
-        let (id, now) = (self.last.fetch_add(1, Relaxed) + 1, kv::now());
+        let (id, now) = (self.last.fetch_add(1, Relaxed) + 1, kv::time::now_ms());
         let client = Client { id, peer, since: now, heard: AtomicU64::new(now), says: Mutex::default() };
         let client = Arc::new(client);
         self.lock().insert(id, client.clone());

@@ -20,7 +20,7 @@ use tokio::time;
 
 /// Serves one client until it leaves, is told to leave, or the node stops.
 pub(crate) async fn serve(stream: Stream, peer: SocketAddr, server: Arc<Server>, stop: Stop) {
-    let ended = converse(&stream, peer, &server, stop).await.and(stream.finish().await);
+    let ended = converse(&stream, peer, &server, stop).await.and(stream.flush().await);
     match ended {
         Ok(()) => tracing::debug!("connection closed"),
         Err(error) => tracing::debug!(%error, "connection lost"),
@@ -52,7 +52,7 @@ async fn converse(stream: &Stream, peer: SocketAddr, server: &Arc<Server>, stop:
         let first = input.unread()[0];
         let session = session.get_or_insert_with(|| Session::begin(first, server, &connected.client));
         loop {
-            let now = kv::now();
+            let now = kv::time::now_ms();
             connected.client.heard.store(now, Relaxed);
             let progress = session.answer(now, &mut input, &mut output).await?;
             if progress != Progress::More || output.is_full() {

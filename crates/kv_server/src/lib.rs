@@ -15,7 +15,6 @@ mod protocol;
 mod reactor;
 mod router;
 mod server;
-mod spare;
 mod stats;
 
 pub use acceptor::{Listening, listen};

@@ -38,27 +38,28 @@ pub(crate) const INPUT_BYTES: usize = 16 * 1024;
 /// Bytes of replies after which a batch is broken off and written before it goes on.
 pub(crate) const OUTPUT_BYTES: usize = 256 * 1024;
 
-/// Bytes of empty buffers that a thread keeps for its next batches, of each kind.
-pub(crate) const SPARE_BYTES: usize = 1024 * 1024;
+/// Bytes of empty buffers that a thread keeps in each of its buffer pools.
+pub(crate) const POOLED_BYTES: usize = 1024 * 1024;
 
-/// Sockets whose readiness a reactor hears of at once.
-pub(crate) const EVENTS: usize = 256;
+/// Sockets that epoll reports ready at once.
+pub(crate) const EPOLL_EVENTS: usize = 256;
 
-/// Connections that take turns. Of more, what the kernel keeps of the first one's socket is no longer in the processor's cache
-/// when its reply is written.
-pub(crate) const GROUP: usize = 8;
+/// Connections that are polled in turn while the others of the group yield. With more of them, the kernel's state of the
+/// first one's socket has left the processor's cache when its reply is sent.
+pub(crate) const YIELD_GROUP: usize = 8;
 
-/// Receives and sends that are handed to the kernel in one system call.
-pub(crate) const RING_SUBMISSIONS: u32 = 128;
+/// Receives and sends that io_uring is given in one system call.
+pub(crate) const URING_SUBMISSIONS: u32 = 128;
 
-/// Receives and sends that the kernel can say are done before it has to remember some elsewhere.
-pub(crate) const RING_COMPLETIONS: u32 = 4096;
+/// Completions that io_uring holds before they overflow into slower memory of the kernel.
+pub(crate) const URING_COMPLETIONS: u32 = 4096;
 
-/// Buffers into which the kernel receives. Those who have to wait for one are served in the next turn.
-pub(crate) const RING_BUFFERS: u16 = 256;
+/// Buffers that the kernel receives into, of each reactor. A receive that finds none free is tried again in the next turn
+/// of the loop.
+pub(crate) const URING_BUFFERS: u16 = 256;
 
-/// Bytes of each of them.
-pub(crate) const RING_BUFFER_BYTES: usize = 8 * 1024;
+/// Bytes of each of these buffers.
+pub(crate) const URING_BUFFER_BYTES: usize = 8 * 1024;
 
 /// Requests that are executed as one batch.
 pub(crate) const BATCH_REQUESTS: usize = 64;

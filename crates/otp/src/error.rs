@@ -1,4 +1,4 @@
-//! What this crate refuses to do.
+//! The errors of this crate.
 
 /// Why a task was not started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum Error {
         /// The most tasks it runs at once.
         max: usize,
     },
-    /// The task supervisor has not been started by a supervisor, or has been told to stop.
+    /// The task supervisor has not been started by a supervisor, or is stopping.
     #[error("{tasks} is not running")]
     NotRunning {
         /// The task supervisor's name.

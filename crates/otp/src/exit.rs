@@ -11,7 +11,7 @@ use crate::limits::MAX_REASON_BYTES;
 /// How a child, or a whole supervisor, ended. Reasons are bounded in length and meant for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
-    /// It finished, or stopped when it was told to.
+    /// It finished, or stopped when signalled.
     Normal,
     /// It returned an error.
     Failed(String),
@@ -23,9 +23,9 @@ pub enum Exit {
     Escalated {
         /// The supervisor that gave up.
         supervisor: String,
-        /// What it would have allowed.
+        /// The intensity that was exceeded.
         intensity: Intensity,
-        /// The child whose end was one too many.
+        /// The child that needed one restart too many.
         child: String,
         /// How that child ended.
         last: Box<Exit>,
@@ -33,7 +33,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Whether this is an end in peace, after which a transient child is left alone.
+    /// Whether a transient child is left alone after this exit.
     pub fn is_normal(&self) -> bool {
         *self == Self::Normal
     }
@@ -46,12 +46,7 @@ impl Exit {
     }
 
     pub(crate) fn from_panic(payload: &(dyn Any + Send)) -> Self {
-        let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-            (Some(text), _) => text,
-            (None, Some(text)) => text.as_str(),
-            (None, None) => "a value that is no text",
-        };
-        Self::Panicked(bounded(message))
+        Self::Panicked(bounded(panic_message(payload)))
     }
 
     pub(crate) fn from_join_error(error: JoinError) -> Self {
@@ -76,25 +71,31 @@ impl Display for Exit {
     }
 }
 
-/// The text of `reason`, cut with an ellipsis when it is long; the rest is never even formatted.
-fn bounded(reason: impl Display) -> String {
-    struct Cut(String);
+/// The message of a caught panic.
+pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    let literal = payload.downcast_ref::<&str>().copied();
+    literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
 
-    impl Write for Cut {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
+/// `reason` as text, truncated with an ellipsis at [`MAX_REASON_BYTES`]; what is beyond is not even formatted.
+fn bounded(reason: impl Display) -> String {
+    struct Truncated(String);
+
+    impl Write for Truncated {
+        fn write_str(&mut self, piece: &str) -> fmt::Result {
             let room = MAX_REASON_BYTES - self.0.len();
-            if text.len() <= room {
-                self.0.push_str(text);
+            if piece.len() <= room {
+                self.0.push_str(piece);
                 return Ok(());
             }
-            self.0.push_str(&text[..text.floor_char_boundary(room)]);
+            self.0.push_str(&piece[..piece.floor_char_boundary(room)]);
             Err(fmt::Error)
         }
     }
 
-    let mut cut = Cut(String::new());
-    if write!(cut, "{reason}").is_err() {
-        cut.0.push('…');
+    let mut text = Truncated(String::new());
+    if write!(text, "{reason}").is_err() {
+        text.0.push('…');
     }
-    cut.0
+    text.0
 }

@@ -1,4 +1,4 @@
-//! How many restarts are too many.
+//! Restart intensity: how many restarts in how much time make a supervisor give up.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -48,8 +48,8 @@ impl Restarts {
         self.intensity
     }
 
-    /// Counts one more restart, unless it would be one too many.
-    pub(crate) fn allow(&mut self, now: Instant) -> bool {
+    /// Counts one more restart and returns true, unless the intensity forbids it.
+    pub(crate) fn try_restart(&mut self, now: Instant) -> bool {
         while self.recent.front().is_some_and(|then| now - *then > self.intensity.within) {
             self.recent.pop_front();
         }

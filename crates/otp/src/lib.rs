@@ -1,7 +1,7 @@
 //! Supervision as a library: supervisors, strategies, restart intensity, and the tree as a value.
 //!
-//! A [`Supervisor`] is a plan: children in the order in which they start, and what happens when one of them ends.
-//! Started, it restarts what crashes, gives up when that happens too often, and stops its children in reverse order.
+//! A [`Supervisor`] lists children in start order and what happens when one of them ends. Once started, it restarts
+//! what crashes, gives up when that happens too often, and stops its children in reverse order.
 //!
 //! ```
 //! use otp::{ChildSpec, Exit, Stop, Strategy, Supervisor, TaskSupervisor};
@@ -36,32 +36,29 @@
 //!
 //! The words and rules are those of OTP's [supervisor behaviour](https://www.erlang.org/doc/apps/stdlib/supervisor.html)
 //! and of Elixir's [Task.Supervisor](https://hexdocs.pm/elixir/Task.Supervisor.html). What differs:
-//! - A child has started when its `start` has returned a future. A failure after that is a crash, and restarted as one.
+//! - A child has started once its `start` has returned a future. A failure after that is a crash, and restarted as one.
 //! - A supervisor that gave up did not end normally, so a transient one is restarted too.
 //! - A child that is not restarted stays in the tree, as ended.
-//! - A task can only be aborted where it awaits. One that never does is left behind, and the log says so.
+//! - A task can only be aborted where it awaits. One that never does is abandoned and logged.
 
-mod engine;
 mod error;
 mod exit;
-mod handle;
 mod intensity;
 mod limits;
 mod policy;
 mod spec;
 mod status;
 mod strategy;
+mod supervisor;
 mod task_supervisor;
 mod tree;
 
 pub use error::Error;
-pub use exit::Exit;
-pub use handle::SupervisorHandle;
+pub use exit::{Exit, panic_message};
 pub use intensity::Intensity;
-pub use policy::{Restart, Shutdown};
+pub use policy::{Restart, Shutdown, Stop};
 pub use spec::{ChildSpec, Supervisor};
 pub use strategy::Strategy;
+pub use supervisor::SupervisorHandle;
 pub use task_supervisor::TaskSupervisor;
-/// A child's order to end: it is cancelled when the child is to stop, and when the child has ended.
-pub use tokio_util::sync::CancellationToken as Stop;
-pub use tree::{Beneath, Kind, State, Tree};
+pub use tree::{Kind, PassiveChildren, State, Tree};

@@ -11,7 +11,7 @@ pub(crate) const RESTART_PERIOD: Duration = Duration::from_secs(5);
 /// How long a worker may take to stop before it is aborted: OTP's usual value.
 pub(crate) const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long an aborted child may take to reach its next await before its supervisor goes on without it.
+/// How long an aborted child may take to reach its next await before its supervisor abandons it.
 pub(crate) const ABORT_GRACE: Duration = Duration::from_secs(1);
 
 /// Bytes kept of the reason for which a child failed or panicked.

@@ -1,10 +1,13 @@
-//! What becomes of a single child: when it is started again, and how it is stopped.
+//! What a supervisor does about a single child: when to restart it, and how to stop it.
 
 use std::time::Duration;
 
 use crate::exit::Exit;
 
-/// When a child that has ended is started again.
+/// A child's stop signal: cancelled when the child is to stop, and when it has ended.
+pub use tokio_util::sync::CancellationToken as Stop;
+
+/// When a child that has ended is restarted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
     /// Always.
@@ -16,7 +19,7 @@ pub enum Restart {
 }
 
 impl Restart {
-    pub(crate) fn is_due(self, exit: &Exit) -> bool {
+    pub(crate) fn should_restart(self, exit: &Exit) -> bool {
         match self {
             Self::Permanent => true,
             Self::Transient => !exit.is_normal(),
@@ -28,10 +31,10 @@ impl Restart {
 /// How a child is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
-    /// It is aborted at once.
+    /// Abort it at once.
     BrutalKill,
-    /// It is told to stop, and aborted when it has not ended in time.
+    /// Signal it to stop, and abort it when it has not ended in time.
     Deadline(Duration),
-    /// It is told to stop and waited for. Meant for supervisors, whose children have deadlines of their own.
+    /// Signal it to stop and wait. Meant for supervisors, whose children have deadlines of their own.
     Infinity,
 }

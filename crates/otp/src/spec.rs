@@ -1,20 +1,19 @@
-//! What is to be supervised, and how: the plan that a supervisor carries out.
+//! Specifications of supervisors and their children.
 
 use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::Stop;
 use crate::exit::Exit;
 use crate::intensity::Intensity;
 use crate::limits::SHUTDOWN_DEADLINE;
-use crate::policy::{Restart, Shutdown};
-use crate::status::ListBeneath;
+use crate::policy::{Restart, Shutdown, Stop};
+use crate::status::ListPassive;
 use crate::strategy::Strategy;
 use crate::task_supervisor::TaskSupervisor;
-use crate::tree::{Beneath, Kind};
+use crate::tree::{Kind, PassiveChildren};
 
-/// The plan of a supervisor: its children in the order in which they start, and what happens when one ends.
+/// The specification of a supervisor: its children in start order, and what happens when one ends.
 pub struct Supervisor {
     pub(crate) name: String,
     pub(crate) strategy: Strategy,
@@ -35,7 +34,7 @@ impl Supervisor {
         self
     }
 
-    /// Adds a child, to be started after those before it and stopped before them.
+    /// Adds a child, which starts after those before it and stops before them.
     #[must_use]
     pub fn child(mut self, child: ChildSpec) -> Self {
         self.children.push(child);
@@ -45,27 +44,27 @@ impl Supervisor {
 
 pub(crate) type Work = Pin<Box<dyn Future<Output = Exit> + Send>>;
 
-/// How a child comes to life, each time anew.
+/// Creates a child, at each start anew.
 pub(crate) enum Start {
     Worker(Box<dyn FnMut(Stop) -> Work + Send>),
     Supervisor(Box<dyn FnMut() -> Supervisor + Send>),
 }
 
-/// The plan of one child.
+/// The specification of one child.
 pub struct ChildSpec {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) start: Start,
     pub(crate) restart: Restart,
     pub(crate) shutdown: Shutdown,
-    pub(crate) beneath: Option<ListBeneath>,
+    pub(crate) list_passive: Option<ListPassive>,
 }
 
 impl ChildSpec {
     /// A child that does work: permanent, with 5 s to stop.
     ///
-    /// `start` itself is called in start order, so what it does before it returns its future is done before the next
-    /// sibling starts. The future should end soon after its [`Stop`] is cancelled.
+    /// `start` itself is called in start order: what it does before it returns its future is done before the next
+    /// sibling starts. The future should end soon after its [`Stop`], a cancellation token, is cancelled.
     pub fn worker<F, E>(name: impl Into<String>, mut start: impl FnMut(Stop) -> F + Send + 'static) -> Self
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -81,12 +80,11 @@ impl ChildSpec {
             start: Start::Worker(Box::new(start)),
             restart: Restart::Permanent,
             shutdown: Shutdown::Deadline(SHUTDOWN_DEADLINE),
-            beneath: None,
+            list_passive: None,
         }
     }
 
-    /// A supervisor beneath the supervisor, permanent and waited for when it stops. `build` makes it afresh at every
-    /// start.
+    /// A nested supervisor: permanent, and waited for when it stops. `build` creates it at every start.
     pub fn supervisor(name: impl Into<String>, build: impl FnMut() -> Supervisor + Send + 'static) -> Self {
         Self {
             name: name.into(),
@@ -94,25 +92,25 @@ impl ChildSpec {
             start: Start::Supervisor(Box::new(build)),
             restart: Restart::Permanent,
             shutdown: Shutdown::Infinity,
-            beneath: None,
+            list_passive: None,
         }
     }
 
     /// A supervisor of tasks that are started at run time; all of them together have 5 s to stop.
     pub fn tasks(tasks: TaskSupervisor) -> Self {
-        let counted = tasks.clone();
+        let counts = tasks.clone();
         Self {
             name: tasks.name().to_owned(),
             kind: Kind::Tasks,
             start: Start::Worker(Box::new(move |stop| Box::pin(tasks.supervise(stop)))),
             restart: Restart::Permanent,
             shutdown: Shutdown::Deadline(SHUTDOWN_DEADLINE),
-            beneath: None,
+            list_passive: None,
         }
-        .beneath(move |_limit| Beneath {
-            total: counted.count(),
-            crashed: counted.crashed(),
-            ..Beneath::default()
+        .passive_children(move |_limit| PassiveChildren {
+            total: counts.count(),
+            crashed: counts.crashed(),
+            ..PassiveChildren::default()
         })
     }
 
@@ -130,10 +128,13 @@ impl ChildSpec {
         self
     }
 
-    /// Shows in the tree what this child looks after: `list` is asked for at most so many of them.
+    /// Shows in the tree what this child looks after; `list` returns up to as many of them as its argument says.
     #[must_use]
-    pub fn beneath(mut self, list: impl Fn(usize) -> Beneath + Send + Sync + 'static) -> Self {
-        self.beneath = Some(Arc::new(list));
+    pub fn passive_children(
+        mut self,
+        list: impl Fn(usize) -> PassiveChildren + Send + Sync + 'static,
+    ) -> Self {
+        self.list_passive = Some(Arc::new(list));
         self
     }
 }

@@ -1,22 +1,22 @@
-//! What a supervisor lets others see of a child while it works: the source of the tree.
+//! The live status of supervisors and children, from which the tree is made.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::strategy::Strategy;
-use crate::tree::{Beneath, Kind, State, Tree};
+use crate::tree::{Kind, PassiveChildren, State, Tree};
 
-/// Lists at most so many of the passive things beneath a child.
-pub(crate) type ListBeneath = Arc<dyn Fn(usize) -> Beneath + Send + Sync>;
+/// Lists a number of passive children, up to a limit.
+pub(crate) type ListPassive = Arc<dyn Fn(usize) -> PassiveChildren + Send + Sync>;
 
-/// One row of the tree, kept up to date by the supervisor above it.
+/// The status of one row of the tree, kept up to date by the supervisor above it.
 pub(crate) struct Status {
     name: String,
     kind: Kind,
-    beneath: Option<ListBeneath>,
-    now: Mutex<Now>,
+    list_passive: Option<ListPassive>,
+    inner: Mutex<StatusInner>,
 }
 
-struct Now {
+struct StatusInner {
     state: State,
     restarts: u32,
     strategy: Option<Strategy>,
@@ -24,50 +24,50 @@ struct Now {
 }
 
 impl Status {
-    pub(crate) fn new(name: String, kind: Kind, beneath: Option<ListBeneath>) -> Self {
-        let now = Now { state: State::Ended, restarts: 0, strategy: None, children: Vec::new() };
-        Self { name, kind, beneath, now: Mutex::new(now) }
+    pub(crate) fn new(name: String, kind: Kind, list_passive: Option<ListPassive>) -> Self {
+        let inner = StatusInner { state: State::Ended, restarts: 0, strategy: None, children: Vec::new() };
+        Self { name, kind, list_passive, inner: Mutex::new(inner) }
     }
 
     pub(crate) fn set(&self, state: State) {
-        self.now().state = state;
+        self.lock().state = state;
     }
 
-    /// Counts a restart and says how many there have been.
+    /// Counts a restart and returns how many there have been.
     pub(crate) fn count_restart(&self) -> u32 {
-        let mut now = self.now();
-        now.restarts = now.restarts.saturating_add(1);
-        now.restarts
+        let mut inner = self.lock();
+        inner.restarts = inner.restarts.saturating_add(1);
+        inner.restarts
     }
 
-    /// Says that this row is a supervisor of these children.
-    pub(crate) fn supervises(&self, strategy: Strategy, children: Vec<Arc<Status>>) {
-        let mut now = self.now();
-        now.strategy = Some(strategy);
-        now.children = children;
+    /// Makes this row a supervisor with these children.
+    pub(crate) fn set_supervised(&self, strategy: Strategy, children: Vec<Arc<Status>>) {
+        let mut inner = self.lock();
+        inner.strategy = Some(strategy);
+        inner.children = children;
     }
 
-    /// This row and those beneath it, at most `limit` passive ones under each.
+    /// This row and those below it, with up to `limit` passive ones under each.
     pub(crate) fn tree(&self, limit: usize) -> Tree {
         let (mut tree, children) = {
-            let now = self.now();
+            let inner = self.lock();
             let mut tree = Tree::passive(&self.name);
             (tree.kind, tree.strategy, tree.state, tree.restarts) =
-                (self.kind, now.strategy, now.state, now.restarts);
-            (tree, now.children.clone())
+                (self.kind, inner.strategy, inner.state, inner.restarts);
+            (tree, inner.children.clone())
         };
         tree.children = children.iter().map(|child| child.tree(limit)).collect();
         tree.total = tree.children.len();
-        if let Some(list) = &self.beneath {
-            let beneath = list(limit);
-            tree.total += beneath.total;
-            tree.crashed = beneath.crashed;
-            tree.children.extend(beneath.shown.into_iter().take(limit));
+        if let Some(list) = &self.list_passive {
+            let passive = list(limit);
+            tree.total += passive.total;
+            tree.crashed = passive.crashed;
+            tree.children.extend(passive.shown.into_iter().take(limit));
         }
         tree
     }
 
-    fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, StatusInner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

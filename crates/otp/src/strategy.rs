@@ -18,8 +18,8 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// The places, among `count` children in start order, that are restarted when the child at `ended` ends.
-    pub(crate) fn group(self, ended: usize, count: usize) -> Range<usize> {
+    /// The indices, among `count` children in start order, that are restarted when the child at `ended` ends.
+    pub(crate) fn affected(self, ended: usize, count: usize) -> Range<usize> {
         match self {
             Self::OneForOne => ended..ended + 1,
             Self::OneForAll => 0..count,

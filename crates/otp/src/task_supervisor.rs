@@ -1,4 +1,4 @@
-//! Tasks that come and go: many, temporary, each on its own.
+//! A supervisor of temporary tasks that are started at run time.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -13,15 +13,15 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tracing::{error, warn};
 
-use crate::Stop;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::policy::Stop;
 
-/// Starts temporary tasks at run time, as Elixir's `Task.Supervisor` does: never more than a fixed number at once.
+/// Starts temporary tasks at run time, as Elixir's `Task.Supervisor` does, up to a fixed id at once.
 ///
-/// It runs tasks while a supervisor runs it, see [`ChildSpec::tasks`](crate::ChildSpec::tasks). A panic in a task
-/// ends that task alone; it is logged and counted. When the task supervisor is stopped every task gets its [`Stop`],
-/// and those that have not ended at its deadline are aborted. Clones are handles to the same tasks.
+/// It runs tasks while a supervisor runs it, see [`ChildSpec::tasks`](crate::ChildSpec::tasks). A panic ends one task
+/// alone; it is logged and counted. When the task supervisor is stopped, the [`Stop`] (a cancellation token) of every
+/// task is cancelled, and tasks that have not ended at its deadline are aborted. Clones share the same tasks.
 #[derive(Clone)]
 pub struct TaskSupervisor {
     shared: Arc<Shared>,
@@ -39,14 +39,13 @@ struct Shared {
 struct Tasks {
     /// Given to every task; cancelled or absent when no task may start.
     stop: Option<Stop>,
-    next_seat: u64,
-    /// One pointer per task, to abort it by. It is absent for the moment between taking a seat and starting, and
-    /// where the owner of the task aborts it.
-    seats: HashMap<u64, Option<AbortHandle>>,
+    next_slot: u64,
+    /// Aborts a task; absent until the task has started, and for a task whose future is polled by its owner.
+    slots: HashMap<u64, Option<AbortHandle>>,
 }
 
 impl TaskSupervisor {
-    /// A supervisor of at most `max` tasks at once.
+    /// A supervisor of up to `max` tasks at once.
     pub fn new(name: impl Into<String>, max: usize) -> Self {
         let shared = Shared {
             name: name.into(),
@@ -65,7 +64,7 @@ impl TaskSupervisor {
 
     /// How many tasks are running.
     pub fn count(&self) -> usize {
-        self.tasks().seats.len()
+        self.tasks().slots.len()
     }
 
     /// How many tasks have panicked so far.
@@ -73,7 +72,7 @@ impl TaskSupervisor {
         self.shared.crashed.load(Ordering::Relaxed)
     }
 
-    /// Starts a task of its own. `name` is for the log, and only made into text when the task crashes.
+    /// Starts a tokio task. `name` is for the log, and only formatted when the task crashes.
     ///
     /// # Errors
     /// [`Error::AtCapacity`] when as many tasks as allowed are running, [`Error::NotRunning`] when no supervisor
@@ -86,22 +85,22 @@ impl TaskSupervisor {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (seat, stop) = self.take_seat()?;
-        let number = seat.number;
-        let task = tokio::spawn(seat.run(name, move || work(stop)));
-        let seated = self.tasks().seats.get_mut(&number).map(|place| *place = Some(task.abort_handle()));
-        if seated.is_none() {
-            task.abort(); // It has ended already, or all were aborted before this one was known.
+        let (slot, stop) = self.reserve()?;
+        let id = slot.id;
+        let task = tokio::spawn(slot.run(name, move || work(stop)));
+        let registered = self.tasks().slots.get_mut(&id).map(|abort| *abort = Some(task.abort_handle()));
+        if registered.is_none() {
+            task.abort(); // It has ended already, or all were aborted before this one was registered.
         }
         Ok(())
     }
 
-    /// As [`Self::spawn`], for one who polls many tasks in turns: the task runs where the future that this returns is
-    /// polled, and is aborted by dropping it, which is up to its owner.
+    /// As [`Self::spawn`], without a tokio task: the returned future is the supervised task. Its owner polls it, and
+    /// aborts it by dropping it.
     ///
     /// # Errors
     /// As those of [`Self::spawn`].
-    pub fn admit<F>(
+    pub fn supervise_future<F>(
         &self,
         name: impl Display + Send + 'static,
         work: impl FnOnce(Stop) -> F + Send + 'static,
@@ -109,34 +108,34 @@ impl TaskSupervisor {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (seat, stop) = self.take_seat()?;
-        Ok(seat.run(name, move || work(stop)))
+        let (slot, stop) = self.reserve()?;
+        Ok(slot.run(name, move || work(stop)))
     }
 
-    fn take_seat(&self) -> Result<(Seat, Stop), Error> {
+    fn reserve(&self) -> Result<(TaskSlot, Stop), Error> {
         let mut tasks = self.tasks();
         let Some(stop) = tasks.stop.clone().filter(|stop| !stop.is_cancelled()) else {
             return Err(Error::NotRunning { tasks: self.name().to_owned() });
         };
-        if tasks.seats.len() >= self.shared.max {
+        if tasks.slots.len() >= self.shared.max {
             return Err(Error::AtCapacity { tasks: self.name().to_owned(), max: self.shared.max });
         }
-        let number = tasks.next_seat;
-        tasks.next_seat += 1;
-        tasks.seats.insert(number, None);
-        Ok((Seat { supervisor: self.clone(), number }, stop))
+        let id = tasks.next_slot;
+        tasks.next_slot += 1;
+        tasks.slots.insert(id, None);
+        Ok((TaskSlot { supervisor: self.clone(), id }, stop))
     }
 
-    /// Lets tasks start from now on; the future ends when it was stopped and the last task has ended, and aborts the
-    /// tasks that are left when it is itself aborted.
+    /// Allows tasks to start. The future ends once it is stopped and the last task has ended; dropping it aborts the
+    /// remaining tasks.
     pub(crate) fn supervise(&self, stop: Stop) -> impl Future<Output = Exit> + Send + use<> {
         self.tasks().stop = Some(stop.clone());
-        let rest = AbortRest(self.clone());
+        let remaining = AbortRemaining(self.clone());
         async move {
             stop.cancelled().await;
             loop {
-                let emptied = rest.0.shared.emptied.notified();
-                if rest.0.count() == 0 {
+                let emptied = remaining.0.shared.emptied.notified();
+                if remaining.0.count() == 0 {
                     return Exit::Normal;
                 }
                 emptied.await;
@@ -149,14 +148,14 @@ impl TaskSupervisor {
     }
 }
 
-/// A running task's place among the tasks; given back when the task ends, however it ends.
-struct Seat {
+/// One of the `max` tasks; released when the task ends, however it ends.
+struct TaskSlot {
     supervisor: TaskSupervisor,
-    number: u64,
+    id: u64,
 }
 
-impl Seat {
-    /// Runs a task that sits here.
+impl TaskSlot {
+    /// Runs the task that holds this slot.
     async fn run<F: Future<Output = ()>>(self, name: impl Display, work: impl FnOnce() -> F) {
         let running = pin!(async move { work().await });
         if let Err(exit) = catch(running).await {
@@ -170,11 +169,11 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for TaskSlot {
     fn drop(&mut self) {
         let mut tasks = self.supervisor.tasks();
-        tasks.seats.remove(&self.number);
-        let emptied = tasks.seats.is_empty();
+        tasks.slots.remove(&self.id);
+        let emptied = tasks.slots.is_empty();
         drop(tasks);
         if emptied {
             self.supervisor.shared.emptied.notify_waiters();
@@ -182,27 +181,27 @@ impl Drop for Seat {
     }
 }
 
-/// Aborts the tasks that are left when their supervisor ends.
-struct AbortRest(TaskSupervisor);
+/// Aborts the remaining tasks when their supervisor ends.
+struct AbortRemaining(TaskSupervisor);
 
-impl Drop for AbortRest {
+impl Drop for AbortRemaining {
     fn drop(&mut self) {
         let mut tasks = self.0.tasks();
         tasks.stop = None;
-        let rest = std::mem::take(&mut tasks.seats);
+        let remaining = std::mem::take(&mut tasks.slots);
         drop(tasks);
-        if !rest.is_empty() {
+        if !remaining.is_empty() {
             warn!(
                 supervisor = %self.0.name(),
-                tasks = rest.len(),
+                tasks = remaining.len(),
                 "tasks did not stop in time and are aborted"
             );
         }
-        rest.into_values().flatten().for_each(|task| task.abort());
+        remaining.into_values().flatten().for_each(|task| task.abort());
     }
 }
 
-/// Runs `work` and catches its panic where it happens, so that no handle is kept only to learn of it.
+/// Runs `work` and catches its panic here, so that no `JoinHandle` is kept only to learn of it.
 async fn catch(mut work: Pin<&mut impl Future<Output = ()>>) -> Result<(), Exit> {
     poll_fn(|context| {
         catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)))

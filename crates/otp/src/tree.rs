@@ -1,4 +1,4 @@
-//! The supervision tree as a value: for people with box lines, for programs through serde.
+//! The supervision tree as a value: displayed with box lines, serialized for programs.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::strategy::Strategy;
 
-/// One row of the supervision tree, and the rows beneath it.
+/// One row of the supervision tree and the rows below it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Tree {
     /// The name that its parent gave it.
@@ -18,13 +18,13 @@ pub struct Tree {
     pub strategy: Option<Strategy>,
     /// Whether it runs.
     pub state: State,
-    /// How many times its supervisor has started it again.
+    /// How many times it has been restarted.
     pub restarts: u32,
-    /// How many things beneath it, that nobody restarts, have crashed.
+    /// How many tasks or passive children, which nobody restarts, have crashed.
     pub crashed: u64,
-    /// How many things are beneath it, shown or not.
+    /// How many children it has, shown or not.
     pub total: usize,
-    /// Those that are shown.
+    /// The children that are shown.
     pub children: Vec<Tree>,
 }
 
@@ -32,13 +32,13 @@ pub struct Tree {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// It supervises the rows beneath it.
+    /// It supervises the rows below it.
     Supervisor,
     /// It does work of its own.
     Worker,
     /// It runs tasks that are counted but not named.
     Tasks,
-    /// It is looked after by the row above it and does nothing by itself.
+    /// It does nothing by itself; the row above it looks after it.
     Passive,
 }
 
@@ -48,15 +48,15 @@ pub enum Kind {
 pub enum State {
     /// It runs.
     Running,
-    /// It has been told to stop.
+    /// It is stopping.
     Stopping,
     /// It has ended.
     Ended,
 }
 
-/// Passive things that a child looks after.
+/// The passive things that a child looks after.
 #[derive(Debug, Clone, Default)]
-pub struct Beneath {
+pub struct PassiveChildren {
     /// How many there are.
     pub total: usize,
     /// How many have crashed so far.
@@ -66,7 +66,7 @@ pub struct Beneath {
 }
 
 impl Tree {
-    /// A thing that is looked after by the row above it.
+    /// A row of kind [`Kind::Passive`].
     pub fn passive(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -95,34 +95,34 @@ impl Tree {
         };
         let total = match self.kind {
             Kind::Supervisor => None,
-            Kind::Tasks => Some(format!("{} running", grouped(self.total as u64))),
+            Kind::Tasks => Some(format!("{} running", with_thousands(self.total as u64))),
             Kind::Worker | Kind::Passive => {
-                (self.total > 0).then(|| format!("{} beneath", grouped(self.total as u64)))
+                (self.total > 0).then(|| format!("{} beneath", with_thousands(self.total as u64)))
             }
         };
-        let crashed = (self.crashed > 0).then(|| format!("{} crashed", grouped(self.crashed)));
+        let crashed = (self.crashed > 0).then(|| format!("{} crashed", with_thousands(self.crashed)));
         let restarts = match self.restarts {
             0 => None,
             1 => Some("1 restart".to_owned()),
-            many => Some(format!("{} restarts", grouped(many.into()))),
+            many => Some(format!("{} restarts", with_thousands(many.into()))),
         };
         let strategy = self.strategy.map(|strategy| strategy.to_string());
         [strategy, state, total, crashed, restarts].into_iter().flatten().collect()
     }
 
     fn draw_children(&self, f: &mut fmt::Formatter<'_>, indent: &str) -> fmt::Result {
-        // Where none is shown, the row itself says how many there are.
+        // With no child shown, the row itself has the total.
         let shown = self.children.len();
         let hidden = if shown == 0 { 0 } else { self.total.saturating_sub(shown) };
-        for (place, child) in self.children.iter().enumerate() {
-            let last = place + 1 == shown && hidden == 0;
-            let (branch, below) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
+        for (index, child) in self.children.iter().enumerate() {
+            let last = index + 1 == shown && hidden == 0;
+            let (branch, continuation) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
             write!(f, "\n{indent}{branch}")?;
             child.draw_row(f)?;
-            child.draw_children(f, &format!("{indent}{below}"))?;
+            child.draw_children(f, &format!("{indent}{continuation}"))?;
         }
         if hidden > 0 {
-            write!(f, "\n{indent}└── … and {} more", grouped(hidden as u64))
+            write!(f, "\n{indent}└── … and {} more", with_thousands(hidden as u64))
         } else {
             Ok(())
         }
@@ -137,11 +137,11 @@ impl fmt::Display for Tree {
 }
 
 /// `1234567` as `1,234,567`.
-fn grouped(number: u64) -> String {
+fn with_thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

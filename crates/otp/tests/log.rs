@@ -1,4 +1,4 @@
-//! What the log says. A program of its own, because it has one log for all its threads, there before the first event.
+//! What is logged. A test binary of its own, because the subscriber is global and must be there before the first event.
 
 use std::future::pending;
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use otp::{ChildSpec, Exit, Intensity, Strategy, Supervisor, TaskSupervisor};
 
-/// The log of all tests; they are told apart by the names of their supervisors.
+/// The log of all tests, each of which uses supervisor names of its own.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -41,14 +41,14 @@ impl Log {
     }
 
     #[track_caller]
-    fn tells(&self, line: &str) {
+    fn assert_contains(&self, line: &str) {
         let text = self.text();
-        assert!(text.contains(line), "not told: {line}\n{text}");
+        assert!(text.contains(line), "not in the log: {line}\n{text}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn starts_crashes_restarts_and_giving_up_are_told_with_fields() {
+async fn starts_crashes_restarts_and_giving_up_are_logged_with_fields() {
     let log = Log::open();
     let mut starts = 0;
     let registry = ChildSpec::worker("registry", move |_stop| {
@@ -59,18 +59,22 @@ async fn starts_crashes_restarts_and_giving_up_are_told_with_fields() {
     let once = Intensity { max_restarts: 1, ..Intensity::default() };
     Supervisor::new("kv", Strategy::OneForOne).intensity(once).child(registry).start().wait().await;
 
-    log.tells("DEBUG otp::engine: child started supervisor=kv child=registry");
-    log.tells("ERROR otp::engine: child crashed supervisor=kv child=registry exit=panicked: lost its table");
-    log.tells(" WARN otp::engine: child is restarted supervisor=kv child=registry restarts=1");
-    log.tells("ERROR otp::engine: child crashed supervisor=kv child=registry exit=failed: found no table");
-    log.tells(
-        "ERROR otp::engine: too many restarts, giving up supervisor=kv child=registry \
+    log.assert_contains("DEBUG otp::supervisor: child started supervisor=kv child=registry");
+    log.assert_contains(
+        "ERROR otp::supervisor: child crashed supervisor=kv child=registry exit=panicked: lost its table",
+    );
+    log.assert_contains(" WARN otp::supervisor: child is restarted supervisor=kv child=registry restarts=1");
+    log.assert_contains(
+        "ERROR otp::supervisor: child crashed supervisor=kv child=registry exit=failed: found no table",
+    );
+    log.assert_contains(
+        "ERROR otp::supervisor: too many restarts, giving up supervisor=kv child=registry \
          exit=failed: found no table allowed=1 restart in 5s",
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_past_its_deadline_is_told() {
+async fn a_shutdown_past_its_deadline_is_logged() {
     let log = Log::open();
     let tasks = TaskSupervisor::new("links", 8);
     let top = Supervisor::new("cluster", Strategy::OneForOne)
@@ -81,16 +85,16 @@ async fn a_shutdown_past_its_deadline_is_told() {
 
     assert_eq!(top.stop().await, Exit::Normal);
 
-    log.tells(
-        "WARN otp::engine: child did not stop in time and is aborted supervisor=cluster child=slow deadline=5s",
+    log.assert_contains(
+        "WARN otp::supervisor: child did not stop in time and is aborted supervisor=cluster child=slow deadline=5s",
     );
-    log.tells(
+    log.assert_contains(
         "WARN otp::task_supervisor: tasks did not stop in time and are aborted supervisor=links tasks=1",
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crashed_task_is_told_with_its_name_and_a_bounded_reason() {
+async fn a_crashed_task_is_logged_with_its_name_and_a_bounded_reason() {
     let log = Log::open();
     let tasks = TaskSupervisor::new("connections", 8);
     let top = Supervisor::new("server", Strategy::OneForOne).child(ChildSpec::tasks(tasks.clone())).start();

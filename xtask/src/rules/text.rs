@@ -36,8 +36,8 @@ const BANS: &[Ban] = &[
     Ban {
         needle: "unsafe",
         within: "",
-        except: &["crates/kv/src/prefetch.rs", "crates/kv_server/src/reactor/ring.rs"],
-        advice: "is unsafe outside of kv's prefetch.rs and kv_server's ring.rs; there is a safe way",
+        except: &["crates/kv/src/memory/prefetch_line.rs", "crates/kv_server/src/reactor/uring.rs"],
+        advice: "is unsafe outside of kv's prefetch_line.rs and kv_server's uring.rs; there is a safe way",
     },
     Ban {
         needle: "unbounded_channel",
@@ -218,7 +218,7 @@ mod tests {
     fn unsafe_stays_in_its_files() {
         let text = "//! A.\nfn a() { unsafe { b() } }\n";
         refused("crates/kv/src/a.rs", text, 2, "there is a safe way");
-        for file in ["crates/kv/src/prefetch.rs", "crates/kv_server/src/reactor/ring.rs"] {
+        for file in ["crates/kv/src/memory/prefetch_line.rs", "crates/kv_server/src/reactor/uring.rs"] {
             assert_eq!(judged(file, text), []);
         }
     }

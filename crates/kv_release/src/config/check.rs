@@ -95,7 +95,7 @@ impl Check<'_> {
     /// How much memory buckets may take; 0: as much as they want.
     fn max_memory(&mut self) -> Option<usize> {
         let said = &self.document.storage.max_memory;
-        let bytes = kv::bytes_of(said);
+        let bytes = kv::parse_byte_size(said);
         if bytes.is_none() {
             self.wrong(
                 &["storage", "max_memory"],

@@ -4,7 +4,8 @@ use crate::console::Node;
 use std::net::SocketAddr;
 
 pub(super) fn text(node: &Node) -> String {
-    let (release, version, name, pid) = (node.release, node.version, node.cluster.me(), std::process::id());
+    let (release, version, name, pid) =
+        (node.release, node.version, node.cluster.node_name(), std::process::id());
     let address = |address: Option<SocketAddr>| address.map_or("none".to_owned(), |known| known.to_string());
     let (clients, link) = (address(node.clients), address(node.link));
     let config = node.file.as_ref().map(|file| file.display().to_string());

@@ -29,7 +29,7 @@ pub(crate) struct Running {
 pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir) -> Result<Running, Error> {
     let Release { name, version, bind_clients } = release;
     let store = Arc::new(Store::for_threads(runtime::threads()));
-    store.limit_memory(settings.max_memory);
+    store.set_memory_limit(settings.max_memory);
     let cluster = cluster(cluster_settings(settings), &store)?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
     let clients = match (&settings.clients, bind_clients) {

@@ -115,7 +115,7 @@ fn reload(profile: ReleaseProfile, flags: &Flags, settings: &Settings, log: &Log
     match Settings::load(profile, flags, &Environment::read()) {
         Ok(new) => {
             log.set_level(&new.log_level);
-            store.limit_memory(new.max_memory);
+            store.set_memory_limit(new.max_memory);
             tracing::info!(log_level = new.log_level, "configuration reloaded");
             for setting in settings.restart_required_changes(&new) {
                 tracing::warn!(setting, "this change takes effect at the next restart");

@@ -5,42 +5,41 @@ use std::time::Duration;
 use otp::{ChildSpec, Exit, Intensity, State, Strategy, Supervisor};
 use tokio::time::advance;
 
-use crate::stage::{Cue, Stage};
+use crate::recorder::{End, Recorder};
 
 #[tokio::test(start_paused = true)]
 async fn the_fourth_restart_within_five_seconds_is_one_too_many() {
-    let stage = Stage::new();
-    let top =
-        Supervisor::new("top", Strategy::OneForOne).child(stage.child("a")).child(stage.child("b")).start();
-    stage.hears(["a starts", "b starts"]).await;
+    let recorder = Recorder::new();
+    let top = Supervisor::new("top", Strategy::OneForOne)
+        .child(recorder.child("a"))
+        .child(recorder.child("b"))
+        .start();
+    recorder.expect_events(["a starts", "b starts"]).await;
     for _ in 0..3 {
-        stage.cue("a", Cue::Panic);
-        stage.hears(["a ends", "a starts"]).await;
+        recorder.trigger("a", End::Panic);
+        recorder.expect_events(["a ends", "a starts"]).await;
     }
 
-    stage.cue("a", Cue::Panic);
+    recorder.trigger("a", End::Panic);
 
-    stage.hears(["a ends", "b ends"]).await;
+    recorder.expect_events(["a ends", "b ends"]).await;
     let exit = top.wait().await;
     let Exit::Escalated { supervisor, intensity, child, last } = &exit else { panic!("{exit}") };
     assert_eq!((supervisor.as_str(), *intensity, child.as_str()), ("top", Intensity::default(), "a"));
-    assert_eq!(**last, Exit::Panicked("a fell off the stage".to_owned()));
-    assert_eq!(
-        exit.to_string(),
-        "gave up: top allows 3 restarts in 5s, and a panicked: a fell off the stage"
-    );
+    assert_eq!(**last, Exit::Panicked("a was triggered".to_owned()));
+    assert_eq!(exit.to_string(), "gave up: top allows 3 restarts in 5s, and a panicked: a was triggered");
     assert_eq!(top.tree(0).state, State::Ended);
 }
 
 #[tokio::test(start_paused = true)]
 async fn restarts_that_are_far_enough_apart_go_on_for_ever() {
-    let stage = Stage::new();
-    let top = Supervisor::new("top", Strategy::OneForOne).child(stage.child("a")).start();
-    stage.hears(["a starts"]).await;
+    let recorder = Recorder::new();
+    let top = Supervisor::new("top", Strategy::OneForOne).child(recorder.child("a")).start();
+    recorder.expect_events(["a starts"]).await;
 
     for _ in 0..20 {
-        stage.cue("a", Cue::Panic);
-        stage.hears(["a ends", "a starts"]).await;
+        recorder.trigger("a", End::Panic);
+        recorder.expect_events(["a ends", "a starts"]).await;
         advance(Duration::from_secs(2)).await;
     }
 
@@ -50,18 +49,18 @@ async fn restarts_that_are_far_enough_apart_go_on_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn giving_up_stops_the_others_in_reverse_order() {
-    let stage = Stage::new();
+    let recorder = Recorder::new();
     let top = Supervisor::new("top", Strategy::OneForOne)
         .intensity(Intensity { max_restarts: 0, ..Intensity::default() })
-        .child(stage.child("a"))
-        .child(stage.child("b"))
-        .child(stage.child("c"))
+        .child(recorder.child("a"))
+        .child(recorder.child("b"))
+        .child(recorder.child("c"))
         .start();
-    stage.hears(["a starts", "b starts", "c starts"]).await;
+    recorder.expect_events(["a starts", "b starts", "c starts"]).await;
 
-    stage.cue("b", Cue::Panic);
+    recorder.trigger("b", End::Panic);
 
-    stage.hears(["b ends", "c ends", "a ends"]).await;
+    recorder.expect_events(["b ends", "c ends", "a ends"]).await;
     assert!(matches!(top.wait().await, Exit::Escalated { .. }));
 }
 
@@ -75,7 +74,7 @@ async fn a_child_that_panics_at_once_each_time_ends_its_supervisor() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_on_the_way_to_the_childs_future_is_the_childs() {
+async fn a_panic_on_the_way_to_the_childs_future_is_the_childs_own() {
     let broken = ChildSpec::worker("broken", |_stop| {
         let number: u32 = "no number".parse().expect("a number");
         async move { Err(number) }
@@ -93,26 +92,26 @@ async fn a_supervisor_that_cannot_be_built_crashes_like_any_child() {
 
 #[tokio::test(start_paused = true)]
 async fn a_root_that_allows_no_restart_ends_when_an_application_under_it_ends() {
-    let stage = Stage::new();
-    let actors = stage.clone();
+    let recorder = Recorder::new();
+    let children = recorder.clone();
     let root = Supervisor::new("root", Strategy::OneForOne)
         .intensity(Intensity { max_restarts: 0, ..Intensity::default() })
         .child(ChildSpec::supervisor("kv", move || {
-            Supervisor::new("kv", Strategy::OneForAll).child(actors.child("registry"))
+            Supervisor::new("kv", Strategy::OneForAll).child(children.child("registry"))
         }))
-        .child(stage.child("face"))
+        .child(recorder.child("server"))
         .start();
-    stage.hears(["registry starts", "face starts"]).await;
+    recorder.expect_events(["registry starts", "server starts"]).await;
     for _ in 0..3 {
-        stage.cue("registry", Cue::Panic);
-        stage.hears(["registry ends", "registry starts"]).await;
+        recorder.trigger("registry", End::Panic);
+        recorder.expect_events(["registry ends", "registry starts"]).await;
     }
 
-    stage.cue("registry", Cue::Panic);
+    recorder.trigger("registry", End::Panic);
 
-    stage.hears(["registry ends", "face ends"]).await;
+    recorder.expect_events(["registry ends", "server ends"]).await;
     let Exit::Escalated { supervisor, child, last, .. } = root.wait().await else {
-        panic!("the root lives on")
+        panic!("the root keeps running")
     };
     assert_eq!((supervisor.as_str(), child.as_str()), ("root", "kv"));
     assert!(matches!(*last, Exit::Escalated { .. }));

@@ -1,9 +1,9 @@
-//! What a supervisor promises, one test for each promise. Children say on a [`stage`] what they do.
+//! What a supervisor guarantees, one test for each guarantee. Children [record](recorder) when they start and end.
 
 mod intensity;
+mod recorder;
 mod restarts;
 mod shutdown;
-mod stage;
 mod strategies;
 mod tasks;
 mod tree;

@@ -1,63 +1,63 @@
-//! When a child is started again.
+//! When a child is restarted.
 
 use otp::{ChildSpec, Exit, Restart, State, Stop, Strategy, Supervisor};
 use tokio::sync::mpsc;
 
-use crate::stage::{Cue, Stage, has_ended};
+use crate::recorder::{End, Recorder, wait_until_ended};
 
-/// Starts a child, tells it how to end, and says whether it was started again.
-async fn is_restarted(restart: Restart, cue: Cue) -> bool {
-    let stage = Stage::new();
+/// Whether a child with this restart policy is restarted after it ended like this.
+async fn is_restarted(restart: Restart, end: End) -> bool {
+    let recorder = Recorder::new();
     let top = Supervisor::new("top", Strategy::OneForOne)
-        .child(stage.child("a").restart(restart))
-        .child(stage.child("afterwards").restart(Restart::Temporary))
+        .child(recorder.child("a").restart(restart))
+        .child(recorder.child("afterwards").restart(Restart::Temporary))
         .start();
-    stage.cue("a", cue);
-    // Ends are dealt with in their order.
-    stage.cue("afterwards", Cue::Finish);
-    has_ended(&top, 1).await;
+    recorder.trigger("a", end);
+    // Exits are handled in order.
+    recorder.trigger("afterwards", End::Finish);
+    wait_until_ended(&top, 1).await;
 
     let a = &top.tree(0).children[0];
     assert_eq!(a.state == State::Running, a.restarts == 1);
-    assert_eq!(top.stop().await, Exit::Normal, "the supervisor lives on either way");
+    assert_eq!(top.stop().await, Exit::Normal, "the supervisor keeps running either way");
     a.restarts == 1
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_permanent_child_is_always_restarted() {
-    for cue in [Cue::Finish, Cue::Fail, Cue::Panic] {
-        assert!(is_restarted(Restart::Permanent, cue).await, "{cue:?}");
+    for end in [End::Finish, End::Fail, End::Panic] {
+        assert!(is_restarted(Restart::Permanent, end).await, "{end:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_transient_child_is_restarted_unless_it_ended_normally() {
-    assert!(is_restarted(Restart::Transient, Cue::Fail).await);
-    assert!(is_restarted(Restart::Transient, Cue::Panic).await);
-    assert!(!is_restarted(Restart::Transient, Cue::Finish).await);
+    assert!(is_restarted(Restart::Transient, End::Fail).await);
+    assert!(is_restarted(Restart::Transient, End::Panic).await);
+    assert!(!is_restarted(Restart::Transient, End::Finish).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_temporary_child_is_never_restarted() {
-    for cue in [Cue::Finish, Cue::Fail, Cue::Panic] {
-        assert!(!is_restarted(Restart::Temporary, cue).await, "{cue:?}");
+    for end in [End::Finish, End::Fail, End::Panic] {
+        assert!(!is_restarted(Restart::Temporary, end).await, "{end:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_nested_supervisor_that_gave_up_is_built_afresh() {
-    let stage = Stage::new();
-    let actors = stage.clone();
+    let recorder = Recorder::new();
+    let children = recorder.clone();
     let top = Supervisor::new("top", Strategy::OneForOne)
         .child(ChildSpec::supervisor("inner", move || {
-            Supervisor::new("inner", Strategy::OneForOne).child(actors.child("a"))
+            Supervisor::new("inner", Strategy::OneForOne).child(children.child("a"))
         }))
         .start();
-    stage.hears(["a starts"]).await;
+    recorder.expect_events(["a starts"]).await;
 
     for _ in 0..4 {
-        stage.cue("a", Cue::Panic);
-        stage.hears(["a ends", "a starts"]).await;
+        recorder.trigger("a", End::Panic);
+        recorder.expect_events(["a ends", "a starts"]).await;
     }
 
     let inner = &top.tree(0).children[0];

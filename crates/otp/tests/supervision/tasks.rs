@@ -5,14 +5,14 @@ use std::time::Duration;
 use otp::{ChildSpec, Error, Exit, Intensity, Strategy, Supervisor, SupervisorHandle, TaskSupervisor};
 use tokio::time::Instant;
 
-use crate::stage::{Cue, FOREVER, Stage};
+use crate::recorder::{End, FOREVER, Recorder};
 
 fn supervised(tasks: &TaskSupervisor) -> SupervisorHandle {
     Supervisor::new("top", Strategy::OneForOne).child(ChildSpec::tasks(tasks.clone())).start()
 }
 
-/// Waits until so many tasks run.
-async fn settled(tasks: &TaskSupervisor, count: usize) {
+/// Waits until `count` tasks run.
+async fn wait_for_count(tasks: &TaskSupervisor, count: usize) {
     while tasks.count() != count {
         tokio::task::yield_now().await;
     }
@@ -32,7 +32,7 @@ async fn no_more_tasks_run_than_allowed_and_an_ended_task_makes_room() {
     assert_eq!(refused, Error::AtCapacity { tasks: "connections".to_owned(), max: 2 });
 
     release.cancel();
-    settled(&tasks, 0).await;
+    wait_for_count(&tasks, 0).await;
     tasks.spawn("third", |_stop| async {}).unwrap();
 }
 
@@ -51,25 +51,25 @@ async fn tasks_start_only_while_a_supervisor_runs_them() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_ends_one_task_and_is_counted() {
-    let stage = Stage::new();
+    let recorder = Recorder::new();
     let tasks = TaskSupervisor::new("connections", 8);
     let top = supervised(&tasks);
-    let actor = stage.enter("neighbour");
+    let recorded = recorder.record("neighbour");
     tasks
         .spawn("neighbour", |stop| async move {
-            let _actor = actor;
+            let _recorded = recorded;
             stop.cancelled().await;
         })
         .unwrap();
 
     tasks.spawn("crasher", |_stop| async { panic!("bad packet") }).unwrap();
-    settled(&tasks, 1).await;
+    wait_for_count(&tasks, 1).await;
 
     let row = &top.tree(0).children[0];
     assert_eq!((row.total, row.crashed, row.restarts), (1, 1, 0));
-    stage.hears(["neighbour starts"]).await;
+    recorder.expect_events(["neighbour starts"]).await;
     assert_eq!(top.stop().await, Exit::Normal);
-    stage.hears(["neighbour ends"]).await;
+    recorder.expect_events(["neighbour ends"]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,32 +80,32 @@ async fn a_panic_before_the_future_exists_is_counted_too() {
     tasks
         .spawn("crasher", |stop| if stop.is_cancelled() { std::future::ready(()) } else { panic!("at once") })
         .unwrap();
-    settled(&tasks, 0).await;
+    wait_for_count(&tasks, 0).await;
 
     assert_eq!(tasks.crashed(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn tasks_get_their_stop_then_a_deadline_and_are_then_aborted() {
-    let stage = Stage::new();
+    let recorder = Recorder::new();
     let tasks = TaskSupervisor::new("connections", 8);
     let top = supervised(&tasks);
     for (name, time) in [("polite", Duration::from_secs(1)), ("stubborn", FOREVER)] {
-        let actor = stage.enter(name);
+        let recorded = recorder.record(name);
         tasks
             .spawn(name, move |stop| async move {
-                let _actor = actor;
+                let _recorded = recorded;
                 stop.cancelled().await;
                 tokio::time::sleep(time).await;
             })
             .unwrap();
     }
-    stage.hears(["polite starts", "stubborn starts"]).await;
+    recorder.expect_events(["polite starts", "stubborn starts"]).await;
     let began = Instant::now();
 
     assert_eq!(top.stop().await, Exit::Normal);
 
-    stage.hears(["polite ends", "stubborn ends"]).await;
+    recorder.expect_events(["polite ends", "stubborn ends"]).await;
     assert_eq!(began.elapsed().as_secs(), 5);
 }
 
@@ -132,24 +132,24 @@ async fn stopping_takes_no_longer_than_the_slowest_task_and_starts_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn tasks_stop_with_their_group_and_new_ones_run_after_its_restart() {
-    let stage = Stage::new();
+    let recorder = Recorder::new();
     let tasks = TaskSupervisor::new("connections", 8);
     let _top = Supervisor::new("top", Strategy::OneForAll)
         .child(ChildSpec::tasks(tasks.clone()))
-        .child(stage.child("a"))
+        .child(recorder.child("a"))
         .start();
-    let actor = stage.enter("task");
+    let recorded = recorder.record("task");
     tasks
         .spawn("task", |stop| async move {
-            let _actor = actor;
+            let _recorded = recorded;
             stop.cancelled().await;
         })
         .unwrap();
-    stage.hears(["a starts", "task starts"]).await;
+    recorder.expect_events(["a starts", "task starts"]).await;
 
-    stage.cue("a", Cue::Panic);
+    recorder.trigger("a", End::Panic);
 
-    stage.hears(["a ends", "task ends", "a starts"]).await;
+    recorder.expect_events(["a ends", "task ends", "a starts"]).await;
     tasks.spawn("new", |stop| async move { stop.cancelled().await }).unwrap();
     assert_eq!(tasks.count(), 1);
 }
@@ -165,14 +165,14 @@ async fn crashing_tasks_use_up_no_restarts() {
     for task in 0..100 {
         tasks.spawn(task, |_stop| async { panic!("again") }).unwrap();
     }
-    settled(&tasks, 0).await;
+    wait_for_count(&tasks, 0).await;
 
     assert_eq!(tasks.crashed(), 100);
     assert_eq!(top.stop().await, Exit::Normal);
 }
 
 #[test]
-fn tasks_that_outlive_the_runtime_give_back_their_seats() {
+fn tasks_that_outlive_the_runtime_release_their_slots() {
     let tasks = TaskSupervisor::new("connections", 8);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let inside = runtime.enter();
@@ -188,14 +188,17 @@ fn tasks_that_outlive_the_runtime_give_back_their_seats() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_admitted_task_runs_where_it_is_polled_and_ends_when_it_is_dropped() {
+async fn a_supervised_future_runs_where_it_is_polled_and_ends_when_it_is_dropped() {
     let tasks = TaskSupervisor::new("connections", 2);
-    assert!(tasks.admit("early", |_stop| async {}).is_err(), "nobody supervises it");
+    assert!(tasks.supervise_future("early", |_stop| async {}).is_err(), "nobody supervises it");
     let _top = supervised(&tasks);
 
-    let waiting = tasks.admit("waiting", |stop| async move { stop.cancelled().await }).unwrap();
-    let crashing = tasks.admit("crashing", |_stop| async { panic!("at once") }).unwrap();
-    assert!(tasks.admit("third", |_stop| async {}).is_err(), "both are counted before they are polled");
+    let waiting = tasks.supervise_future("waiting", |stop| async move { stop.cancelled().await }).unwrap();
+    let crashing = tasks.supervise_future("crashing", |_stop| async { panic!("at once") }).unwrap();
+    assert!(
+        tasks.supervise_future("third", |_stop| async {}).is_err(),
+        "both are counted before they are polled"
+    );
 
     crashing.await;
     assert_eq!((tasks.count(), tasks.crashed()), (1, 1));

@@ -1,12 +1,14 @@
 //! The tree as a value.
 
-use otp::{Beneath, ChildSpec, Restart, Strategy, Supervisor, SupervisorHandle, TaskSupervisor, Tree};
+use otp::{
+    ChildSpec, PassiveChildren, Restart, Strategy, Supervisor, SupervisorHandle, TaskSupervisor, Tree,
+};
 
-use crate::stage::{Cue, Stage, has_ended};
+use crate::recorder::{End, Recorder, wait_until_ended};
 
-fn umbrella(stage: &Stage) -> SupervisorHandle {
-    let actors = stage.clone();
-    let buckets = |limit: usize| Beneath {
+fn umbrella(recorder: &Recorder) -> SupervisorHandle {
+    let children = recorder.clone();
+    let buckets = |limit: usize| PassiveChildren {
         total: 1_000_000,
         crashed: 2,
         shown: (0..limit).map(|number| Tree::passive(format!("bucket {number}"))).collect(),
@@ -14,25 +16,30 @@ fn umbrella(stage: &Stage) -> SupervisorHandle {
     Supervisor::new("foo", Strategy::OneForOne)
         .child(ChildSpec::supervisor("kv", move || {
             Supervisor::new("kv", Strategy::OneForAll)
-                .child(actors.child("registry"))
-                .child(actors.child("bucket_supervisor").beneath(buckets))
+                .child(children.child("registry"))
+                .child(children.child("bucket_supervisor").passive_children(buckets))
         }))
-        .child(stage.child("links").restart(Restart::Temporary))
+        .child(recorder.child("links").restart(Restart::Temporary))
         .child(ChildSpec::tasks(TaskSupervisor::new("connections", 10)))
         .start()
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_tree_is_drawn_with_box_lines_and_bounded() {
-    let stage = Stage::new();
-    let top = umbrella(&stage);
-    stage.hears(["registry starts", "bucket_supervisor starts", "links starts"]).await;
-    stage.cue("registry", Cue::Panic);
-    stage
-        .hears(["registry ends", "bucket_supervisor ends", "registry starts", "bucket_supervisor starts"])
+    let recorder = Recorder::new();
+    let top = umbrella(&recorder);
+    recorder.expect_events(["registry starts", "bucket_supervisor starts", "links starts"]).await;
+    recorder.trigger("registry", End::Panic);
+    recorder
+        .expect_events([
+            "registry ends",
+            "bucket_supervisor ends",
+            "registry starts",
+            "bucket_supervisor starts",
+        ])
         .await;
-    stage.cue("links", Cue::Finish);
-    has_ended(&top, 1).await;
+    recorder.trigger("links", End::Finish);
+    wait_until_ended(&top, 1).await;
 
     let drawn = "\
 foo (one_for_one)
@@ -49,7 +56,7 @@ foo (one_for_one)
 
 #[tokio::test(start_paused = true)]
 async fn with_nothing_shown_the_row_itself_says_how_many() {
-    let top = umbrella(&Stage::new());
+    let top = umbrella(&Recorder::new());
     assert!(
         top.tree(0)
             .to_string()
@@ -59,21 +66,26 @@ async fn with_nothing_shown_the_row_itself_says_how_many() {
 
 #[tokio::test(start_paused = true)]
 async fn the_whole_tree_is_there_as_soon_as_start_returns() {
-    let tree = umbrella(&Stage::new()).tree(1);
+    let tree = umbrella(&Recorder::new()).tree(1);
     assert_eq!(tree.children[0].children[1].children[0], Tree::passive("bucket 0"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_longer_than_asked_for_is_cut() {
-    let generous = |_limit| Beneath { total: 3, shown: vec![Tree::passive("x"); 3], ..Beneath::default() };
-    let top =
-        Supervisor::new("top", Strategy::OneForOne).child(Stage::new().child("a").beneath(generous)).start();
+    let generous = |_limit| PassiveChildren {
+        total: 3,
+        shown: vec![Tree::passive("x"); 3],
+        ..PassiveChildren::default()
+    };
+    let top = Supervisor::new("top", Strategy::OneForOne)
+        .child(Recorder::new().child("a").passive_children(generous))
+        .start();
     assert_eq!(top.tree(1).children[0].children.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn programs_read_the_tree_through_serde() {
-    let top = umbrella(&Stage::new());
+    let top = umbrella(&Recorder::new());
     let json = serde_json::to_value(top.tree(1)).unwrap();
     assert_eq!(json["kind"], "supervisor");
     assert_eq!(json["children"][0]["strategy"], "one_for_all");

@@ -11,7 +11,7 @@ use super::{
     write::Version,
 };
 use crate::{output::Output, protocol::progress::Progress};
-use kv::Refusal;
+use kv::CommandError;
 use std::io;
 
 /// Answers one command, or leaves its reply out.
@@ -64,7 +64,7 @@ async fn obey(session: &mut Session, words: Words<'_>, output: &mut Output<'_>) 
 }
 
 /// Puts a command off until EXEC.
-fn queue(session: &mut Session, found: Found, words: &Words<'_>) -> Result<(), Refusal> {
+fn queue(session: &mut Session, found: Found, words: &Words<'_>) -> Result<(), CommandError> {
     if let Row::Bucket(command) = found.row()
         && let Err(refusal) = Parts::new(command, words, &session.server.cluster)
     {
@@ -75,13 +75,13 @@ fn queue(session: &mut Session, found: Found, words: &Words<'_>) -> Result<(), R
 }
 
 /// In RESP2 a client that is subscribed can tell replies from messages only when it asks for nothing else.
-fn check_subscribed(session: &Session, found: Found) -> Result<(), Refusal> {
-    let name = found.about.name;
+fn check_subscribed(session: &Session, found: Found) -> Result<(), CommandError> {
+    let name = found.spec.name;
     let allowed = ["subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"];
     if session.version == Version::Resp3 || !session.is_subscribed() || allowed.contains(&name) {
         return Ok(());
     }
-    Err(Refusal::Other(format!(
+    Err(CommandError::Other(format!(
         "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
     )))
 }

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     clients::Client, input::Input, limits::BATCH_REQUESTS, output::Output, protocol::progress::Progress,
-    reactor::has_company, router, server::Server,
+    reactor::is_grouped, router, server::Server,
 };
-use kv::{Command, Part, Request};
+use kv::{Command, Projection, Request};
 use std::{
     io,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -44,7 +44,7 @@ struct Rest<'a> {
     /// Empty, and so without an allocation, when all was answered here.
     left: Vec<Request<'a>>,
     /// The bucket of the last request that was answered, of which a part is to be listed page by page.
-    long: Option<(&'a [u8], Part)>,
+    long: Option<(&'a [u8], Projection)>,
 }
 
 impl Conversation {
@@ -76,7 +76,7 @@ impl Conversation {
             let mut requests = Requests::new();
             let (taken, next) = self.gather(input.unread(), &mut requests, &mut merger);
             match requests[..] {
-                [lone] if has_company() => (Some(lone), Rest::default(), taken, next),
+                [lone] if is_grouped() => (Some(lone), Rest::default(), taken, next),
                 _ => (None, self.answer_here(&requests, now, &mut merger, output), taken, next),
             }
         };

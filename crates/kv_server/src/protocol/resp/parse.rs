@@ -166,7 +166,7 @@ impl Opening {
 /// Where the word that is announced at `at` starts and ends; `None` when it has not arrived whole.
 #[inline]
 fn word(input: &[u8], at: usize, allowed: Allowed) -> Result<Option<(usize, usize)>, Broken> {
-    let (length, size) = match kv::short_line(&input[at..], b'$') {
+    let (length, size) = match kv::args::parse_short_header(&input[at..], b'$') {
         Some(announced) => announced,
         None => {
             let Some((length, size)) = announced(&input[at..], b'$')? else { return Ok(None) };

@@ -8,7 +8,7 @@ use super::{
     write::{Version, Writer},
 };
 use crate::{clients::Client, output::Output, server::Server};
-use kv::Refusal;
+use kv::CommandError;
 use std::{io, sync::Arc};
 
 /// What a conversation holds between two commands.
@@ -36,7 +36,7 @@ pub(super) enum Replies {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] CommandError),
     #[error(transparent)]
     Cluster(#[from] kv_cluster::Error),
     /// The client is gone.

@@ -45,7 +45,7 @@ impl Node {
 fn written(line: &str) -> Vec<u8> {
     let words: Vec<&str> = line.split(' ').collect();
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    words.iter().for_each(|word| kv::push_bulk(&mut bytes, word.as_bytes()));
+    words.iter().for_each(|word| kv::args::push(&mut bytes, word.as_bytes()));
     bytes
 }
 

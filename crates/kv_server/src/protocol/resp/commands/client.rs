@@ -9,7 +9,7 @@ use crate::{
         write::Writer,
     },
 };
-use kv::{Args, Refusal};
+use kv::{Args, CommandError};
 use std::{fmt::Write, sync::atomic::Ordering::Relaxed};
 
 /// `CLIENT ID`
@@ -17,7 +17,7 @@ pub(in super::super) fn id(
     session: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     writer.number(session.client.id as i64);
     Ok(())
 }
@@ -27,7 +27,7 @@ pub(in super::super) fn getname(
     session: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     match &*session.client.says().name {
         [] => writer.nil(),
         name => writer.bulk(name),
@@ -40,20 +40,20 @@ pub(in super::super) fn setname(
     session: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
-    rename(session, args.next().ok_or(Refusal::Syntax)?)?;
+) -> Result<(), CommandError> {
+    rename(session, args.next().ok_or(CommandError::Syntax)?)?;
     writer.ok();
     Ok(())
 }
 
 /// Gives the client a name, which CLIENT LIST can show.
-pub(super) fn rename(session: &Session, name: &[u8]) -> Result<(), Refusal> {
+pub(super) fn rename(session: &Session, name: &[u8]) -> Result<(), CommandError> {
     check(name, "ERR Client names cannot contain spaces, newlines or special characters.")?;
     session.client.says().name = name.into();
     Ok(())
 }
 
-fn check(name: &[u8], wrong: &str) -> Result<(), Refusal> {
+fn check(name: &[u8], wrong: &str) -> Result<(), CommandError> {
     if name.len() > CLIENT_NAME_BYTES {
         return Err(other(&format!("ERR a client's name may have {CLIENT_NAME_BYTES} bytes")));
     }
@@ -65,8 +65,8 @@ pub(in super::super) fn setinfo(
     session: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
-    let (what, value) = args.next().zip(args.next()).ok_or(Refusal::Syntax)?;
+) -> Result<(), CommandError> {
+    let (what, value) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
     let shown = String::from_utf8_lossy(what);
     let wrong = format!("ERR {shown} cannot contain spaces, newlines or special characters.");
     let mut says = session.client.says();
@@ -88,7 +88,7 @@ pub(in super::super) fn info(
     session: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     session.tell();
     writer.text(&line(session, &session.client));
     Ok(())
@@ -99,13 +99,13 @@ pub(in super::super) fn list(
     session: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     session.tell();
     let mut clients = session.server.clients.all();
     match args.next() {
         None => {}
         Some(option) if is(option, "type") => {
-            let kind = args.next().ok_or(Refusal::Syntax)?;
+            let kind = args.next().ok_or(CommandError::Syntax)?;
             let pubsub = is(kind, "pubsub");
             match kind.to_ascii_lowercase().as_slice() {
                 b"normal" | b"pubsub" => clients.retain(|client| is_subscribed(client) == pubsub),
@@ -121,7 +121,7 @@ pub(in super::super) fn list(
             let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
             clients.retain(|client| ids.contains(&(client.id as i64)));
         }
-        Some(_) => return Err(Refusal::Syntax),
+        Some(_) => return Err(CommandError::Syntax),
     }
     let lines: String = clients.iter().map(|client| line(session, client)).collect();
     writer.text(&lines);
@@ -135,7 +135,7 @@ fn is_subscribed(client: &Client) -> bool {
 
 /// One client as Redis describes it, as far as there is something to say.
 fn line(session: &Session, client: &Client) -> String {
-    let (now, says) = (kv::now(), client.says().clone());
+    let (now, says) = (kv::time::now_ms(), client.says().clone());
     let age = now.saturating_sub(client.since) / 1_000;
     let idle = now.saturating_sub(client.heard.load(Relaxed)) / 1_000;
     let multi = says.queued.map_or(-1, |queued| queued as i64);
@@ -168,7 +168,7 @@ pub(in super::super) fn no_evict(
     _: &mut Session,
     args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     on_or_off(args, writer)
 }
 
@@ -177,14 +177,14 @@ pub(in super::super) fn no_touch(
     _: &mut Session,
     args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     on_or_off(args, writer)
 }
 
-fn on_or_off(mut args: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
-    let word = args.next().ok_or(Refusal::Syntax)?;
+fn on_or_off(mut args: Args<'_>, writer: &mut Writer<'_>) -> Result<(), CommandError> {
+    let word = args.next().ok_or(CommandError::Syntax)?;
     if !is(word, "on") && !is(word, "off") {
-        return Err(Refusal::Syntax);
+        return Err(CommandError::Syntax);
     }
     writer.ok();
     Ok(())
@@ -195,8 +195,8 @@ pub(in super::super) fn reply(
     session: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
-    let mode = args.next().ok_or(Refusal::Syntax)?;
+) -> Result<(), CommandError> {
+    let mode = args.next().ok_or(CommandError::Syntax)?;
     if is(mode, "on") {
         session.replies = Replies::On;
         writer.ok();
@@ -207,13 +207,17 @@ pub(in super::super) fn reply(
             session.replies = Replies::SkipNext;
         }
     } else {
-        return Err(Refusal::Syntax);
+        return Err(CommandError::Syntax);
     }
     Ok(())
 }
 
 /// `CLIENT HELP`
-pub(in super::super) fn help(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
+pub(in super::super) fn help(
+    _: &mut Session,
+    _: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), CommandError> {
     const LINES: [&str; 10] = [
         "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "GETNAME, SETNAME <name>",
