@@ -1,6 +1,6 @@
 //! The release `foo`: the store, links to other nodes, and a port for clients.
 
-use kv_release::{Face, Release};
+use kv_release::{Release, Service};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -13,6 +13,6 @@ fn main() -> ExitCode {
             ..kv_server::Limits::default()
         };
         let server = kv_server::bind(&address, cluster, limits).await?;
-        Ok::<_, kv_server::Error>(Face::new("kv_server", server.address, move || server.supervisor()))
+        Ok::<_, kv_server::Error>(Service::new("kv_server", server.address, move || server.supervisor()))
     }))
 }
