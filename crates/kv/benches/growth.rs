@@ -4,7 +4,7 @@
 //! of this thread, on which they do not.
 
 use hdrhistogram::Histogram;
-use kv::{Op, Part, Reply, Request, Store, Wanted};
+use kv::{Op, Projection, Reply, Request, ScanFilter, Store};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     hint::{self, black_box},
@@ -92,7 +92,7 @@ fn listen_while(store: &Store, what: &str, work: impl Fn(&Store) + Sync) {
 fn walk_entries(store: &Store) {
     let mut cursor = 0;
     loop {
-        let op = Op::Entries { part: Part::Both, cursor };
+        let op = Op::Entries { projection: Projection::Both, cursor };
         store.execute(&[Request { bucket: b"bucket", op }], 0, |reply| {
             let Reply::Page { next, .. } = reply else { unreachable!("entries come in pages") };
             cursor = next;
@@ -107,7 +107,7 @@ fn walk_entries(store: &Store) {
 fn walk_names(store: &Store) {
     let mut cursor = 0;
     loop {
-        let page = store.buckets(cursor, &Wanted::default(), 0);
+        let page = store.buckets(cursor, &ScanFilter::default(), 0);
         cursor = black_box(page).next;
         if cursor == 0 {
             return;

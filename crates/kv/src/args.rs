@@ -54,7 +54,7 @@ impl<'a> Iterator for Args<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        match short_line(self.bulks, b'$') {
+        match parse_short_header(self.bulks, b'$') {
             Some((length, start)) => self.take(length, start),
             None => self.next_long(),
         }
@@ -63,7 +63,7 @@ impl<'a> Iterator for Args<'a> {
 
 /// Reads a line of a mark and a number of one digit or two, as most are: the number, and the bytes of the line.
 #[inline]
-pub fn short_line(bytes: &[u8], mark: u8) -> Option<(usize, usize)> {
+pub fn parse_short_header(bytes: &[u8], mark: u8) -> Option<(usize, usize)> {
     match *bytes {
         [first, ones @ b'0'..=b'9', b'\r', b'\n', ..] if first == mark => Some((usize::from(ones - b'0'), 4)),
         [first, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] if first == mark => {
@@ -85,7 +85,7 @@ fn announced(bulks: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Writes `argument` as a bulk string.
-pub fn push_bulk(bulks: &mut Vec<u8>, argument: &[u8]) {
+pub fn push(bulks: &mut Vec<u8>, argument: &[u8]) {
     bulks.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
     bulks.extend_from_slice(argument);
     bulks.extend_from_slice(b"\r\n");
@@ -107,7 +107,7 @@ mod tests {
         #[test]
         fn what_is_pushed_reads_back(arguments: Vec<Vec<u8>>) {
             let mut bulks = Vec::new();
-            arguments.iter().for_each(|argument| push_bulk(&mut bulks, argument));
+            arguments.iter().for_each(|argument| push(&mut bulks, argument));
             prop_assert_eq!(Args::new(&bulks).map(<[u8]>::to_vec).collect::<Vec<_>>(), arguments);
         }
 

@@ -4,8 +4,8 @@ use crate::{
     bucket::Bucket,
     limits::SWEEP_LINES,
     memory::Memory,
-    subscription::{Change, End, Event, Publisher},
-    table::Table,
+    memory::table::Table,
+    pubsub::bucket_changes::{Change, EndReason, Event, Publisher},
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,15 +21,15 @@ pub(crate) struct BucketSupervisor {
 
 impl BucketSupervisor {
     /// Ends a bucket and tells its subscribers. What a large one held is freed bit by bit, by [`Self::sweep`].
-    pub(crate) fn end(&mut self, memory: &mut Memory, name: &[u8], bucket: Bucket, why: End) {
-        self.tell_end(name, why);
+    pub(crate) fn end(&mut self, memory: &mut Memory, name: &[u8], bucket: Bucket, reason: EndReason) {
+        self.tell_end(name, reason);
         self.discard(memory, bucket);
     }
 
     /// Tells the subscribers of a bucket that it has ended.
-    pub(crate) fn tell_end(&mut self, name: &[u8], why: End) {
+    pub(crate) fn tell_end(&mut self, name: &[u8], reason: EndReason) {
         let Some(publishers) = self.subscribers.remove(name) else { return };
-        let ended = Arc::new(Event { bucket: name.into(), change: Change::Ended(why) });
+        let ended = Arc::new(Event { bucket: name.into(), change: Change::Ended(reason) });
         publishers.iter().for_each(|publisher| {
             publisher.publish(ended.clone());
         });
@@ -80,9 +80,9 @@ impl BucketSupervisor {
     }
 
     /// Tells all subscribers of all buckets that their buckets have ended.
-    pub(crate) fn all_ended(&mut self, why: End) {
+    pub(crate) fn all_ended(&mut self, reason: EndReason) {
         for (name, publishers) in self.subscribers.drain() {
-            let ended = Arc::new(Event { bucket: name, change: Change::Ended(why) });
+            let ended = Arc::new(Event { bucket: name, change: Change::Ended(reason) });
             publishers.iter().for_each(|publisher| {
                 publisher.publish(ended.clone());
             });

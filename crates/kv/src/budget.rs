@@ -45,7 +45,7 @@ impl Budget {
 
 /// The bytes that a size stands for: a number, and perhaps a unit as Redis has them (`k` is 1000, `kb` 1024; `m`,
 /// `mb`, `g`, `gb`), in any case.
-pub fn bytes_of(size: &str) -> Option<usize> {
+pub fn parse_byte_size(size: &str) -> Option<usize> {
     let digits = size.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = size.split_at(digits);
     let unit = match unit.to_ascii_lowercase().as_str() {
@@ -70,11 +70,11 @@ mod tests {
         let cases =
             [("0", 0), ("1b", 1), ("2k", 2_000), ("2KB", 2_048), ("512mb", 512 << 20), ("1Gb", 1 << 30)];
         for (size, bytes) in cases {
-            assert_eq!(bytes_of(size), Some(bytes), "{size}");
+            assert_eq!(parse_byte_size(size), Some(bytes), "{size}");
         }
         for size in ["", "mb", "1 mb", "-1", "1.5gb", "1tb", "99999999999999999999", "18446744073709551615k"]
         {
-            assert_eq!(bytes_of(size), None, "{size}");
+            assert_eq!(parse_byte_size(size), None, "{size}");
         }
     }
 

@@ -1,51 +1,37 @@
 //! The store: named buckets of keys and values, as passive data behind one synchronous door.
 //!
-//! Follow a batch through the files in this order: request -> store -> look -> execute -> target -> commands
-//! -> reply. A target finds its bucket through the registry; a bucket is a block, or a table of entries. What holds the
-//! bytes is the arena; what keeps a crash where it belongs are the bucket supervisor and, above it, the supervisor.
+//! Follow a batch through the files in this order: request -> store -> shard -> commands -> bucket -> memory -> reply.
 
-mod arena;
-mod args;
+pub mod args;
+mod bounded_serde;
 mod bucket;
 mod bucket_supervisor;
 mod budget;
-mod channels;
-mod clock;
 mod commands;
-mod entry;
-mod execute;
-mod expiries;
-mod faults;
+mod crash_reports;
+mod error;
+pub mod glob;
 mod limits;
-mod look;
 mod memory;
-mod owned;
-mod prefetch;
-mod refusal;
-mod registry;
+mod pubsub;
 mod reply;
 mod request;
-mod several;
 mod shard;
 mod store;
-mod subscription;
 mod supervisor;
 mod sweep;
-mod table;
-mod target;
-mod view;
-mod warm;
-mod watched;
+pub mod time;
 
-pub use args::{Args, push_bulk, short_line};
-pub use budget::bytes_of;
-pub use channels::{Channels, Heard, Listener, Message, TooManyTopics, Topic};
-pub use clock::now;
-pub use commands::{About, COMMANDS, Command, Group, Keys, flag, matches};
-pub use faults::Unit;
-pub use refusal::Refusal;
-pub use reply::{Outcome, Part, Reply};
+pub use args::Args;
+pub use budget::parse_byte_size;
+pub use commands::{COMMANDS, Command, CommandSpec, Group, KeySpec, flag};
+pub use crash_reports::Component;
+pub use error::CommandError;
+pub use pubsub::{
+    bucket_changes::{Change, EndReason, Event, Publisher, Subscription},
+    channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic},
+};
+pub use reply::{CommandResult, Projection, Reply};
 pub use request::{Op, Request};
-pub use store::{Approach, Figures, Flushed, Kind, Page, Store, Wanted};
-pub use subscription::{Change, End, Event, Publisher, Subscription};
+pub use store::{DetachedShards, Kind, NamePage, Prefetch, ScanFilter, Store, StoreStats};
 pub use supervisor::supervisor;

@@ -35,7 +35,7 @@ pub(crate) const PAGE_NAMES: usize = 1_000;
 /// Bytes of names or keys after which a page ends.
 pub(crate) const PAGE_BYTES: usize = 256 * 1024;
 
-/// Lines of a table that one page looks at.
+/// Lines of a table that one page lookups at.
 pub(crate) const PAGE_LINES: usize = 4_096;
 
 /// Places of a table that are tried in search of a random entry, before the next best is taken.
@@ -50,7 +50,7 @@ pub(crate) const LISTED_ITEMS: usize = 16 * 1024 * 1024;
 /// Entries that one step of a scan lists, whatever it is asked for.
 pub(crate) const SCAN_ENTRIES: usize = 10_000;
 
-/// Lines of a registry that one step of the search for what has expired looks at.
+/// Lines of a registry that one step of the search for what has expired lookups at.
 pub(crate) const EXPIRY_LINES: usize = 64;
 
 /// Buckets and entries that one step of that search ends.
@@ -80,7 +80,7 @@ pub(crate) const VALUE_BYTES: usize = 512 * 1024 * 1024;
 /// Names that are watched in one shard at the same time.
 pub(crate) const WATCHED_NAMES: usize = 10_000;
 
-/// Names and lines of registries that one page looks at.
+/// Names and lines of registries that one page lookups at.
 pub(crate) const PAGE_LOOKS: usize = 10_000;
 
 /// Names that are looked at first to find one at random.

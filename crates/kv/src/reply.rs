@@ -1,6 +1,6 @@
 //! What a bucket answers.
 
-use crate::Refusal;
+use crate::CommandError;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_bytes::Bytes;
 use std::cell::Cell;
@@ -13,9 +13,9 @@ pub enum Reply<'a> {
     /// A value.
     Value(#[serde(with = "serde_bytes")] &'a [u8]),
     /// A value that was made for this answer.
-    Made(#[serde(with = "crate::owned")] Vec<u8>),
+    OwnedValue(#[serde(with = "crate::bounded_serde")] Vec<u8>),
     /// A word that the protocol knows, such as a type's name.
-    Word(&'a str),
+    Status(&'a str),
     /// A number.
     Number(i64),
     /// A list.
@@ -23,9 +23,9 @@ pub enum Reply<'a> {
     /// Keys and values by turns.
     Map(#[serde(borrow, deserialize_with = "items")] Vec<Reply<'a>>),
     /// Keys and values by turns, listed in pairs where the protocol has them.
-    Pairs(#[serde(borrow, deserialize_with = "items")] Vec<Reply<'a>>),
+    PairList(#[serde(borrow, deserialize_with = "items")] Vec<Reply<'a>>),
     /// There is too much to be listed at once. [`crate::Op::Entries`] lists it page by page.
-    Long(Part),
+    TooLarge(Projection),
     /// One page of a walk, and the cursor of the next page; 0 when this one is the last.
     Page {
         /// What the page lists, in no particular order.
@@ -37,7 +37,7 @@ pub enum Reply<'a> {
     /// One page of keys.
     Keys {
         /// Keys, in no particular order.
-        #[serde(borrow, deserialize_with = "crate::owned::list")]
+        #[serde(borrow, deserialize_with = "crate::bounded_serde::list")]
         keys: Vec<&'a Bytes>,
         /// The cursor of the next page; 0 when this one is the last.
         next: u64,
@@ -47,7 +47,7 @@ pub enum Reply<'a> {
     /// There is no such bucket.
     NoBucket,
     /// The request was refused, and changed nothing.
-    Refused(Refusal),
+    Error(CommandError),
     /// The bucket crashed while this request was worked on; it is gone, and so is all that it held.
     Crashed,
     /// The store is being restarted by its supervisor; ask again in a moment.
@@ -56,7 +56,7 @@ pub enum Reply<'a> {
 
 /// What of a map's entries is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Part {
+pub enum Projection {
     /// Their keys.
     Keys,
     /// Their values.
@@ -66,7 +66,7 @@ pub enum Part {
 }
 
 /// What a command comes to.
-pub type Outcome<'a> = Result<Reply<'a>, Refusal>;
+pub type CommandResult<'a> = Result<Reply<'a>, CommandError>;
 
 /// Reads the items of a list. A list within a list is refused: no bucket answers with one, and what another node sends
 /// must not nest them until the stack ends.
@@ -75,7 +75,7 @@ fn items<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reply
     if WITHIN.replace(true) {
         return Err(D::Error::custom("a list within a list"));
     }
-    let items = crate::owned::list(deserializer);
+    let items = crate::bounded_serde::list(deserializer);
     WITHIN.set(false);
     items
 }

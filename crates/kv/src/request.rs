@@ -1,8 +1,8 @@
 //! What can be asked of a bucket, as plain values that borrow their bytes from the read buffer.
 
 use crate::{
-    Args, Command, Part,
-    commands::{Keys, Run, flag},
+    Args, Command, Projection,
+    commands::{KeySpec, Run, flag},
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ pub enum Op<'a> {
     /// Lists one bounded page of entries, from `cursor` on (0: from the start). No walk meets a key twice.
     Entries {
         /// What of them.
-        part: Part,
+        projection: Projection,
         /// The `next` of the page before.
         cursor: u64,
     },
@@ -72,16 +72,16 @@ pub enum Op<'a> {
 
 impl<'a> Request<'a> {
     /// Whether the request names several buckets, which must all live on one node.
-    pub fn is_for_several(&self) -> bool {
-        matches!(self.op, Op::Command { command, .. } if matches!(command.run, Run::Several(_)))
+    pub fn spans_buckets(&self) -> bool {
+        matches!(self.op, Op::Command { command, .. } if matches!(command.run, Run::Multi(_)))
     }
 
     /// The names of all buckets that the request is about.
     pub fn names(&self) -> impl Iterator<Item = &'a [u8]> {
         let (others, step) = match self.op {
-            Op::Command { command, args } => match command.about.keys {
-                Keys::Two => (args, usize::MAX),
-                Keys::PairsTogether => (args, 2),
+            Op::Command { command, args } => match command.spec.keys {
+                KeySpec::TwoTogether => (args, usize::MAX),
+                KeySpec::PairsTogether => (args, 2),
                 _ => (Args::NONE, 1),
             },
             _ => (Args::NONE, 1),
@@ -103,15 +103,15 @@ impl<'a> Op<'a> {
     }
 
     /// Whether the operation lists one page of many.
-    pub(crate) fn is_page(&self) -> bool {
+    pub(crate) fn is_paged(&self) -> bool {
         matches!(self, Op::Keys { .. } | Op::Entries { .. })
     }
 
     /// Whether the operation may take memory, and so has to be refused when none is left.
-    pub(crate) fn takes_memory(&self) -> bool {
+    pub(crate) fn allocates(&self) -> bool {
         match self {
             Op::Create | Op::Put { .. } => true,
-            Op::Command { command, .. } => command.about.flags & flag::DENYOOM != 0,
+            Op::Command { command, .. } => command.spec.flags & flag::DENYOOM != 0,
             _ => false,
         }
     }

@@ -2,7 +2,7 @@
 //! without the other, so the crash of one starts both afresh; clients stay connected meanwhile. The sweeper beside
 //! them ends what has expired.
 
-use crate::{Store, Unit, Wanted, store::sweep};
+use crate::{Component, ScanFilter, Store, store::sweep};
 use otp::{ChildSpec, Intensity, PassiveChildren, Stop, Strategy, Supervisor, Tree};
 use std::sync::Arc;
 
@@ -12,13 +12,15 @@ pub fn supervisor(store: &Arc<Store>, intensity: Intensity) -> Supervisor {
         let store = store.clone();
         ChildSpec::worker("registry", move |stop| {
             store.restart();
-            watch(store.clone(), Unit::Registry, stop)
+            watch(store.clone(), Component::Registry, stop)
         })
     };
     let buckets = {
         let (store, listed) = (store.clone(), store.clone());
-        ChildSpec::worker("bucket_supervisor", move |stop| watch(store.clone(), Unit::BucketSupervisor, stop))
-            .passive_children(move |limit| passive_children(&listed, limit))
+        ChildSpec::worker("bucket_supervisor", move |stop| {
+            watch(store.clone(), Component::BucketSupervisor, stop)
+        })
+        .passive_children(move |limit| passive_children(&listed, limit))
     };
     let sweeper = {
         let store = store.clone();
@@ -29,7 +31,7 @@ pub fn supervisor(store: &Arc<Store>, intensity: Intensity) -> Supervisor {
 }
 
 /// Lives as long as a part of the store does.
-async fn watch(store: Arc<Store>, unit: Unit, stop: Stop) -> Result<(), String> {
+async fn watch(store: Arc<Store>, unit: Component, stop: Stop) -> Result<(), String> {
     tokio::select! {
         () = stop.cancelled() => Ok(()),
         reason = store.faults.wait_for(unit) => Err(reason),
@@ -39,7 +41,7 @@ async fn watch(store: Arc<Store>, unit: Unit, stop: Stop) -> Result<(), String> 
 fn passive_children(store: &Store, limit: usize) -> PassiveChildren {
     let (mut shown, mut cursor) = (Vec::new(), 0);
     while shown.len() < limit {
-        let page = store.buckets(cursor, &Wanted::default(), crate::now());
+        let page = store.buckets(cursor, &ScanFilter::default(), crate::time::now_ms());
         shown.extend(page.names.iter().map(|name| Tree::passive(String::from_utf8_lossy(name))));
         cursor = page.next;
         if cursor == 0 {

@@ -1,6 +1,6 @@
 //! What the store says of its memory, and what it refuses when there is no more.
 
-use kv::{Args, Command, Op, Refusal, Reply, Request, Store, push_bulk};
+use kv::{Args, Command, CommandError, Op, Reply, Request, Store, args::push};
 use std::ops::ControlFlow::Continue;
 
 const VALUE: &[u8] = &[b'v'; 100];
@@ -14,8 +14,8 @@ enum Said {
 
 fn said(reply: &Reply<'_>) -> Said {
     match reply {
-        Reply::Refused(Refusal::OutOfMemory) => Said::OutOfMemory,
-        Reply::Refused(refusal) => panic!("{refusal}"),
+        Reply::Error(CommandError::OutOfMemory) => Said::OutOfMemory,
+        Reply::Error(refusal) => panic!("{refusal}"),
         _ => Said::Fine,
     }
 }
@@ -39,7 +39,7 @@ fn delete(store: &Store, number: usize) -> Said {
 
 fn command(store: &Store, name: &str, bucket: &str, words: &[&str]) -> Said {
     let mut bulks = Vec::new();
-    words.iter().for_each(|word| push_bulk(&mut bulks, word.as_bytes()));
+    words.iter().for_each(|word| push(&mut bulks, word.as_bytes()));
     let command = Command::find(name.as_bytes()).expect("a command");
     ask(store, bucket, Op::Command { command, args: Args::new(&bulks) })
 }
@@ -47,7 +47,7 @@ fn command(store: &Store, name: &str, bucket: &str, words: &[&str]) -> Said {
 /// A store whose bucket `b` holds as much as it may, and how many entries those are.
 fn full(limit: usize) -> (Store, usize) {
     let store = Store::new();
-    store.limit_memory(Some(limit));
+    store.set_memory_limit(Some(limit));
     assert_eq!(ask(&store, "b", Op::Create), Said::Fine);
     let held = (0..).take_while(|number| put(&store, *number) == Said::Fine).count();
     (store, held)
@@ -57,7 +57,7 @@ fn full(limit: usize) -> (Store, usize) {
 fn a_store_that_is_full_refuses_what_takes_memory_and_nothing_else() {
     let (store, held) = full(1 << 20);
     assert!(held > (1 << 20) / 150, "{held} entries of about 110 bytes");
-    assert!(store.figures().bytes > 1 << 20, "the last one was allowed");
+    assert!(store.stats().bytes > 1 << 20, "the last one was allowed");
     assert_eq!(ask(&store, "c", Op::Create), Said::OutOfMemory);
     for (name, words) in [("set", &["1"][..]), ("append", &["1"]), ("hset", &["f", "1"]), ("msetnx", &["1"])]
     {
@@ -67,7 +67,7 @@ fn a_store_that_is_full_refuses_what_takes_memory_and_nothing_else() {
     {
         assert_eq!(command(&store, name, "c", words), Said::Fine, "{name}");
     }
-    assert_eq!(store.figures().buckets, 1, "what is refused changes nothing");
+    assert_eq!(store.stats().buckets, 1, "what is refused changes nothing");
     assert_eq!(ask(&store, "b", Op::Get { key: b"0" }), Said::Fine);
     assert_eq!(delete(&store, 0), Said::Fine);
     assert_eq!(delete(&store, 1), Said::Fine);
@@ -77,7 +77,7 @@ fn a_store_that_is_full_refuses_what_takes_memory_and_nothing_else() {
 #[test]
 fn the_limit_counts_within_a_batch() {
     let store = Store::new();
-    store.limit_memory(Some(4096));
+    store.set_memory_limit(Some(4096));
     let keys: Vec<String> = (0..100).map(|number| number.to_string()).collect();
     let mut batch = vec![Request { bucket: b"b", op: Op::Create }];
     batch.extend(
@@ -110,14 +110,14 @@ fn a_transaction_that_finds_no_room_does_nothing() {
 fn what_ends_makes_room_however_it_ends() {
     let (store, _) = full(1 << 20);
     drop(store.flush());
-    assert!(store.figures().bytes < 1_000, "hardly anything is held without a bucket");
+    assert!(store.stats().bytes < 1_000, "hardly anything is held without a bucket");
     assert_eq!(ask(&store, "b", Op::Create), Said::Fine);
-    while put(&store, usize::try_from(store.figures().bytes).expect("a small store")) == Said::Fine {}
+    while put(&store, usize::try_from(store.stats().bytes).expect("a small store")) == Said::Fine {}
     assert_eq!(ask(&store, "b", Op::Drop), Said::Fine);
     // Each batch frees a part of what the bucket held.
     let again = (0..10_000).find(|_| ask(&store, "b", Op::Create) == Said::Fine);
     assert!(again.is_some(), "there is room again");
-    store.limit_memory(None);
+    store.set_memory_limit(None);
     assert_eq!(store.memory_limit(), None);
     assert!((0..20_000).all(|number| put(&store, number) == Said::Fine));
 }
@@ -127,12 +127,12 @@ fn what_every_second_entry_leaves_is_reported_and_used_again() {
     let store = Store::new();
     ask(&store, "b", Op::Create);
     (0..20_000).for_each(|number| assert_eq!(put(&store, number), Said::Fine));
-    let before = store.figures();
+    let before = store.stats();
     (0..20_000).step_by(2).for_each(|number| assert_eq!(delete(&store, number), Said::Fine));
-    let after = store.figures();
+    let after = store.stats();
     assert!(after.free - before.free > 10_000 * 100, "{after:?}");
     assert_eq!(after.bytes + after.free, before.bytes + before.free, "the sum is what is held");
     (20_000..30_000).for_each(|number| assert_eq!(put(&store, number), Said::Fine));
-    let refilled = store.figures();
+    let refilled = store.stats();
     assert!(refilled.bytes + refilled.free < before.bytes + before.free + 100_000, "{refilled:?}");
 }

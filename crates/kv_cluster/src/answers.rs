@@ -26,7 +26,9 @@ pub(crate) fn call(local: &Local, id: u32, requests: &[Request<'_>], out: &mut O
             flow
         };
         let done = match ours {
-            true => local.store.execute(&rest[..run], kv::now(), |reply| answer(Answer::Reply(reply))),
+            true => {
+                local.store.execute(&rest[..run], kv::time::now_ms(), |reply| answer(Answer::Reply(reply)))
+            }
             false => rest[..run].iter().take_while(|_| answer(Answer::NotOwner).is_continue()).count(),
         };
         if flow.is_break() {
@@ -73,7 +75,7 @@ pub(crate) fn transact(
     let ours = watched.iter().all(|(name, _)| local.owns(name))
         && requests.iter().all(|request| local.owns_all(request));
     let done = ours
-        && local.store.transact(&watched, requests, kv::now(), |reply| {
+        && local.store.transact(&watched, requests, kv::time::now_ms(), |reply| {
             // Too late to refuse: what does not fit leaves a byte that says so, for which there is always room.
             if !frame.item_within(MESSAGE_BYTES - TRANSACTION_REQUESTS, &Answer::Reply(reply)) {
                 frame.item_within(MESSAGE_BYTES, &Answer::TooLarge);

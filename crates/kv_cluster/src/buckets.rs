@@ -1,7 +1,7 @@
 //! The names of the buckets of all nodes, page by page.
 
 use crate::{Cluster, error::Error, question::Question};
-use kv::Wanted;
+use kv::ScanFilter;
 
 /// A listing under way: first this node's buckets, then those of each peer.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Buckets {
         if peer.is_some_and(|peer| peer >= self.cluster.peers.len()) {
             return None;
         }
-        let question = Question::Names { cursor: self.cursor, wanted: Wanted::default() };
+        let question = Question::Names { cursor: self.cursor, wanted: ScanFilter::default() };
         let page = self.cluster.ask_node(peer, &question).page().await;
         self.cursor = page.as_ref().map_or(0, |page| page.next);
         if self.cursor == 0 {

@@ -2,13 +2,13 @@
 //! listeners.
 
 use crate::{Cluster, error::Error, question::Question};
-use kv::Listener;
+use kv::ChannelSubscriber;
 use serde_bytes::Bytes;
 use std::collections::BTreeSet;
 
 impl Cluster {
     /// A new listener, which hears nothing yet.
-    pub fn listen(&self) -> Listener {
+    pub fn listen(&self) -> ChannelSubscriber {
         self.local.channels.listen()
     }
 

@@ -2,9 +2,9 @@
 
 use crate::{
     Cookie, NodeName, Routes, dialer,
-    errand::Errand,
     error::Error,
     events::{NodeEvent, NodeStatus},
+    forward::ForwardedBatch,
     limits::{HANDSHAKES, NODE_EVENTS},
     listener::{self, Peers},
     local::{Heartbeat, Local},
@@ -56,11 +56,11 @@ pub struct Cluster {
 #[derive(Debug)]
 pub enum Owner<'a> {
     /// This node.
-    Here,
+    Local,
     /// Another one.
-    There(&'a Peer),
+    Remote(&'a Peer),
     /// No route covers the bucket.
-    Nobody,
+    Unrouted,
 }
 
 impl Cluster {
@@ -136,7 +136,7 @@ impl Cluster {
     }
 
     /// This node.
-    pub fn me(&self) -> &NodeName {
+    pub fn node_name(&self) -> &NodeName {
         &self.local.me
     }
 
@@ -158,39 +158,43 @@ impl Cluster {
     /// Who owns the bucket.
     #[inline]
     pub fn owner(&self, bucket: &[u8]) -> Owner<'_> {
-        if self.owns_all { Owner::Here } else { self.owner_by_routes(bucket) }
+        if self.owns_all { Owner::Local } else { self.owner_by_routes(bucket) }
     }
 
     fn owner_by_routes(&self, bucket: &[u8]) -> Owner<'_> {
         match self.local.routes.row(bucket).map(|row| self.owners[row]) {
-            Some(None) => Owner::Here,
-            Some(Some(peer)) => Owner::There(&self.peers[peer]),
-            None => Owner::Nobody,
+            Some(None) => Owner::Local,
+            Some(Some(peer)) => Owner::Remote(&self.peers[peer]),
+            None => Owner::Unrouted,
         }
     }
 
     /// Asks the owner of the bucket, wherever it is, and hands its reply to `read`.
-    pub async fn ask<T>(&self, request: Request<'_>, read: impl FnOnce(Reply<'_>) -> T) -> Result<T, Error> {
-        match self.home(request.names())? {
-            Owner::Nobody => Err(Error::no_route(request.bucket)),
-            Owner::Here => {
+    pub async fn execute<T>(
+        &self,
+        request: Request<'_>,
+        read: impl FnOnce(Reply<'_>) -> T,
+    ) -> Result<T, Error> {
+        match self.single_owner(request.names())? {
+            Owner::Unrouted => Err(Error::no_route(request.bucket)),
+            Owner::Local => {
                 let (mut read, mut result) = (Some(read), None);
-                self.local.store.execute(&[request], kv::now(), |reply| {
+                self.local.store.execute(&[request], kv::time::now_ms(), |reply| {
                     result = read.take().map(|read| read(reply));
                     Continue(())
                 });
                 Ok(result.expect("one request has one reply"))
             }
-            Owner::There(peer) => Errand::new(peer, request).next().await.map(read),
+            Owner::Remote(peer) => ForwardedBatch::new(peer, request).next().await.map(read),
         }
     }
 
     /// Subscribes to a bucket, wherever it is; `None` when there is no such bucket.
     pub async fn subscribe(&self, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
         match self.owner(bucket) {
-            Owner::Here => Ok(self.local.store.subscribe(bucket)),
-            Owner::There(peer) => peer.subscribe(bucket).await,
-            Owner::Nobody => Err(Error::no_route(bucket)),
+            Owner::Local => Ok(self.local.store.subscribe(bucket)),
+            Owner::Remote(peer) => peer.subscribe(bucket).await,
+            Owner::Unrouted => Err(Error::no_route(bucket)),
         }
     }
 

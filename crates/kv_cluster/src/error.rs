@@ -29,7 +29,7 @@ pub enum Error {
     },
     /// It was executed, and its answer is larger than a link carries.
     #[error("done, but the answer is too large for the link to {node}: it may have {limit} bytes")]
-    AnswerTooLarge {
+    ReplyTooLarge {
         /// The node.
         node: Arc<str>,
         /// Bytes that a link carries.
@@ -73,7 +73,7 @@ pub enum Error {
     },
     /// What came back is no reply to the request.
     #[error("the answer is to another question: run the same release on all nodes")]
-    OtherReply,
+    UnexpectedReply,
     /// The node that our routes name says that the bucket is not its own.
     #[error(
         "node {node} does not own this bucket: the routes of the two nodes differ; give both the same configuration"
@@ -115,12 +115,12 @@ pub enum Error {
 impl Error {
     /// No route covers the bucket of this name.
     pub fn no_route(bucket: &[u8]) -> Error {
-        Error::NoRoute { bucket: shown(bucket) }
+        Error::NoRoute { bucket: escape_name(bucket) }
     }
 }
 
 /// A bucket's name for people: text as it is, and what is none escaped.
-pub fn shown(name: &[u8]) -> String {
+pub fn escape_name(name: &[u8]) -> String {
     match std::str::from_utf8(name) {
         Ok(text) => text.escape_debug().to_string(),
         Err(_) => name.escape_ascii().to_string(),

@@ -28,12 +28,12 @@ enum Word {
     Hello(Hello),
     Challenge { nonce: Nonce },
     Proof(Proof),
-    Refused(Refusal),
+    Refused(Rejection),
 }
 
 /// Why one side wants no link with the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Refusal {
+pub(crate) enum Rejection {
     WrongCookie,
     OtherVersion,
     UnknownNode,
@@ -42,17 +42,17 @@ pub(crate) enum Refusal {
     Nonsense,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Refusal::WrongCookie => "wrong cookie: give both nodes the same one",
-            Refusal::OtherVersion => {
+            Rejection::WrongCookie => "wrong cookie: give both nodes the same one",
+            Rejection::OtherVersion => {
                 "another version of the link protocol: run the same release on both nodes"
             }
-            Refusal::UnknownNode => "the dialling node is not in the other's configuration",
-            Refusal::OtherName => "the node at that address has another name",
-            Refusal::WrongDirection => "of two nodes the one with the lower name dials",
-            Refusal::Nonsense => "not the link protocol",
+            Rejection::UnknownNode => "the dialling node is not in the other's configuration",
+            Rejection::OtherName => "the node at that address has another name",
+            Rejection::WrongDirection => "of two nodes the one with the lower name dials",
+            Rejection::Nonsense => "not the link protocol",
         })
     }
 }
@@ -61,9 +61,9 @@ impl fmt::Display for Refusal {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
     #[error("refused: {0}")]
-    Refused(Refusal),
+    Refused(Rejection),
     #[error("it refused: {0}")]
-    RefusedByPeer(Refusal),
+    RefusedByPeer(Rejection),
     #[error(
         "refused: it speaks version {theirs} of the link protocol, this node version {LINK_VERSION}; run the same release on both nodes"
     )]
@@ -92,7 +92,7 @@ pub(crate) async fn dial(
     let Word::Proof(proof) = hear(stream).await? else { return Err(nonsense()) };
     match cookie.verify(Role::Listener, &meeting, &proof) {
         true => Ok(()),
-        false => Err(HandshakeError::Refused(Refusal::WrongCookie)),
+        false => Err(HandshakeError::Refused(Rejection::WrongCookie)),
     }
 }
 
@@ -121,7 +121,7 @@ pub(crate) async fn accept(
     cookie: &Cookie,
 ) -> Result<(), HandshakeError> {
     if hello.to != *me {
-        return Err(HandshakeError::Refused(Refusal::OtherName));
+        return Err(HandshakeError::Refused(Rejection::OtherName));
     }
     let listener_nonce = cookie::nonce();
     say(stream, &Word::Challenge { nonce: listener_nonce }).await?;
@@ -129,7 +129,7 @@ pub(crate) async fn accept(
     let meeting = Meeting { dialer, listener, dialer_nonce: hello.nonce, listener_nonce };
     let Word::Proof(proof) = hear(stream).await? else { return Err(nonsense()) };
     if !cookie.verify(Role::Dialer, &meeting, &proof) {
-        return Err(HandshakeError::Refused(Refusal::WrongCookie));
+        return Err(HandshakeError::Refused(Rejection::WrongCookie));
     }
     say(stream, &Word::Proof(cookie.prove(Role::Listener, &meeting))).await?;
     Ok(())
@@ -139,8 +139,8 @@ pub(crate) async fn accept(
 pub(crate) async fn refuse(stream: &mut TcpStream, error: &HandshakeError) -> io::Result<()> {
     let refusal = match error {
         HandshakeError::Refused(refusal) => *refusal,
-        HandshakeError::Version { .. } => Refusal::OtherVersion,
-        HandshakeError::Malformed(_) => Refusal::Nonsense,
+        HandshakeError::Version { .. } => Rejection::OtherVersion,
+        HandshakeError::Malformed(_) => Rejection::Nonsense,
         HandshakeError::RefusedByPeer(_) | HandshakeError::Io(_) | HandshakeError::TimedOut => return Ok(()),
     };
     say(stream, &Word::Refused(refusal)).await?;
@@ -152,7 +152,7 @@ pub(crate) async fn refuse(stream: &mut TcpStream, error: &HandshakeError) -> io
 }
 
 fn nonsense() -> HandshakeError {
-    HandshakeError::Refused(Refusal::Nonsense)
+    HandshakeError::Refused(Rejection::Nonsense)
 }
 
 async fn say(stream: &mut TcpStream, word: &Word) -> io::Result<()> {

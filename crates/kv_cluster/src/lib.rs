@@ -1,6 +1,6 @@
 //! Nodes: who owns a bucket, and how to ask them.
 //!
-//! Follow a forwarded request through the files in this order: [`Cluster::owner`] -> [`Errand`] -> peer -> link ->
+//! Follow a forwarded request through the files in this order: [`Cluster::owner`] -> [`ForwardedBatch`] -> peer -> link ->
 //! connection -> outgoing -> wire, and on the owner's side: connection -> service -> answers -> [`kv::Store::execute`].
 //! What concerns whole nodes goes from whole or channels through nodes -> peer, and is answered there by question.
 
@@ -14,9 +14,9 @@ mod cluster;
 mod connection;
 mod cookie;
 mod dialer;
-mod errand;
 mod error;
 mod events;
+mod forward;
 mod frame;
 mod handshake;
 mod limits;
@@ -42,9 +42,9 @@ mod wire;
 pub use buckets::Buckets;
 pub use cluster::{Cluster, Owner, Settings};
 pub use cookie::Cookie;
-pub use errand::Errand;
-pub use error::{Error, NodeNameError, RouteError, shown};
+pub use error::{Error, NodeNameError, RouteError, escape_name};
 pub use events::{NodeEvent, NodeStatus};
+pub use forward::ForwardedBatch;
 pub use local::Heartbeat;
 pub use node_name::NodeName;
 pub use peer::Peer;

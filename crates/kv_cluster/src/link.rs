@@ -13,7 +13,7 @@ use crate::{
     replies::Replies,
     wire::{Message, Outcome, Verdict},
 };
-use kv::{Change, End, Event, Request, Subscription};
+use kv::{Change, EndReason, Event, Request, Subscription};
 use serde_bytes::Bytes;
 use std::{
     borrow::Cow,
@@ -311,7 +311,7 @@ impl Link {
         self.room.notify_waiters();
         drop(calls);
         for Subscriber { bucket, publisher } in subscribers.into_values() {
-            publisher.publish(Arc::new(Event { bucket, change: Change::Ended(End::NodeDown) }));
+            publisher.publish(Arc::new(Event { bucket, change: Change::Ended(EndReason::NodeDown) }));
         }
     }
 

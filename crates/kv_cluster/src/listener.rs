@@ -2,7 +2,7 @@
 
 use crate::{
     NodeName, connection,
-    handshake::{self, HandshakeError, Refusal},
+    handshake::{self, HandshakeError, Rejection},
     limits::{ACCEPT_PAUSE, HANDSHAKE_TIMEOUT},
     local::Local,
     peer::Peer,
@@ -69,10 +69,10 @@ async fn shake_hands<'a>(
     let hello = handshake::hear_hello(stream).await?;
     let name = claims.insert(hello.from.clone());
     let Some(peer) = peers.iter().find(|peer| peer.name() == name) else {
-        return Err(HandshakeError::Refused(Refusal::UnknownNode));
+        return Err(HandshakeError::Refused(Rejection::UnknownNode));
     };
     if peer.is_dialled_by_us() {
-        return Err(HandshakeError::Refused(Refusal::WrongDirection));
+        return Err(HandshakeError::Refused(Rejection::WrongDirection));
     }
     handshake::accept(stream, &hello, &local.me, &local.cookie).await?;
     Ok(peer)

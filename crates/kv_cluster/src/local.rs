@@ -39,7 +39,6 @@ impl Local {
 
     /// Whether this node owns all buckets that the request is about.
     pub(crate) fn owns_all(&self, request: &Request<'_>) -> bool {
-        self.owns(request.bucket)
-            && (!request.is_for_several() || request.names().all(|name| self.owns(name)))
+        self.owns(request.bucket) && (!request.spans_buckets() || request.names().all(|name| self.owns(name)))
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     peer::Telling,
     question::{self, Question, Told},
 };
-use kv::Page;
+use kv::NamePage;
 
 /// A question on its way.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Cluster {
     /// Asks this node.
     pub(crate) fn ask_here(&self, question: &Question<'_>) -> Asked {
         let told = question::answer(&self.local, question);
-        Asked { node: self.me().clone(), state: State::Told(told) }
+        Asked { node: self.node_name().clone(), state: State::Told(told) }
     }
 
     /// Asks each of the peers.
@@ -65,10 +65,10 @@ impl Asked {
     }
 
     /// The names that the node tells, and the number that goes with them.
-    pub(crate) async fn page(self) -> Result<Page, Error> {
+    pub(crate) async fn page(self) -> Result<NamePage, Error> {
         let node = self.node.shared();
         match self.told().await? {
-            Told::Names { names, number } => Ok(Page { names, next: number }),
+            Told::Names { names, number } => Ok(NamePage { names, next: number }),
             _ => Err(Error::OtherAnswer { node }),
         }
     }

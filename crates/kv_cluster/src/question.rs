@@ -1,7 +1,7 @@
 //! What can be asked of a node as a whole, and what it says.
 
 use crate::local::Local;
-use kv::{Figures, Page, Wanted};
+use kv::{NamePage, ScanFilter, StoreStats};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
@@ -12,14 +12,14 @@ pub(crate) enum Question<'a> {
     Names {
         cursor: u64,
         #[serde(borrow)]
-        wanted: Wanted<'a>,
+        wanted: ScanFilter<'a>,
     },
     /// The name of some bucket, and how many buckets there are.
     Random { seed: u64 },
     /// How many buckets it has.
     Count,
     /// How much it holds.
-    Figures,
+    Stats,
     /// That it ends all its buckets.
     Flush,
     /// That it tells its listeners; how many heard it.
@@ -55,7 +55,7 @@ pub(crate) enum Told {
         number: u64,
     },
     Numbers(Vec<u64>),
-    Figures(Figures),
+    Stats(StoreStats),
     /// It would say more than a link carries.
     TooLarge,
 }
@@ -72,15 +72,15 @@ pub(crate) fn answer(local: &Local, question: &Question<'_>) -> Told {
     let names = |names| Told::Names { names, number: 0 };
     match question {
         Question::Names { cursor, wanted } => {
-            let Page { names, next } = local.store.buckets(*cursor, wanted, kv::now());
+            let NamePage { names, next } = local.store.buckets(*cursor, wanted, kv::time::now_ms());
             Told::Names { names, number: next }
         }
         Question::Random { seed } => Told::Names {
-            names: local.store.random(*seed, kv::now()).into_iter().collect(),
+            names: local.store.random(*seed, kv::time::now_ms()).into_iter().collect(),
             number: local.store.count() as u64,
         },
         Question::Count => Told::Numbers(vec![local.store.count() as u64]),
-        Question::Figures => Told::Figures(local.store.figures()),
+        Question::Stats => Told::Stats(local.store.stats()),
         Question::Flush => {
             let flushed = local.store.flush();
             // Whoever has asked need not wait until the memory is free.

@@ -1,6 +1,6 @@
 //! A range of bucket names, as a route writes it: `a..m`.
 
-use crate::error::shown;
+use crate::error::escape_name;
 use std::fmt;
 
 /// All names from `start` on and below `end`, compared byte by byte.
@@ -79,12 +79,12 @@ fn after_prefix(prefix: &[u8]) -> Option<Box<[u8]>> {
 /// In words, for people.
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let start = shown(&self.start);
+        let start = escape_name(&self.start);
         match &self.end {
             None if self.start.is_empty() => write!(f, "all names"),
             None => write!(f, "from \"{start}\" on"),
-            Some(end) if self.start.is_empty() => write!(f, "below \"{}\"", shown(end)),
-            Some(end) => write!(f, "from \"{start}\" to below \"{}\"", shown(end)),
+            Some(end) if self.start.is_empty() => write!(f, "below \"{}\"", escape_name(end)),
+            Some(end) => write!(f, "from \"{start}\" to below \"{}\"", escape_name(end)),
         }
     }
 }

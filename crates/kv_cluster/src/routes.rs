@@ -1,6 +1,6 @@
 //! The routing table: which node owns a bucket.
 
-use crate::{NodeName, error::RouteError, error::shown, range::Range};
+use crate::{NodeName, error::RouteError, error::escape_name, range::Range};
 use serde::Deserialize;
 
 /// One row as the configuration writes it.
@@ -52,7 +52,7 @@ impl Routes {
             let owner = owner(&row.nodes, known).map_err(|(problem, remedy)| fault(problem, remedy))?;
             for earlier in &routes {
                 let Some(name) = range.overlap(&earlier.range) else { continue };
-                let (name, other) = (shown(name), &earlier.buckets);
+                let (name, other) = (escape_name(name), &earlier.buckets);
                 let problem = format!("\"{buckets}\" overlaps \"{other}\": both hold the name \"{name}\"");
                 let remedy =
                     format!("let \"{buckets}\" begin after all that \"{other}\" holds, or end before it");

@@ -6,7 +6,7 @@ use crate::{
     local::Local,
     wire::Outcome,
 };
-use kv::{Change, End, Subscription};
+use kv::{Change, EndReason, Subscription};
 use std::{collections::HashMap, sync::Arc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::StreamExt;
@@ -68,7 +68,7 @@ async fn pump(mut changes: Subscription, link: Arc<Link>, subscription: u64) -> 
                 Err(NotSent::Closed) => return subscription,
                 Err(NotSent::TooLarge) => {
                     // A subscriber that cannot be told of this change must not believe that it hears of all.
-                    let end = Change::Ended(End::FellBehind);
+                    let end = Change::Ended(EndReason::FellBehind);
                     drop(link.send_change(subscription, &end));
                     return subscription;
                 }

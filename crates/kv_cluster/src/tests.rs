@@ -78,14 +78,14 @@ impl Node {
     }
 
     fn peer(&self) -> &Peer {
-        let bucket: &[u8] = if *self.cluster.me() == name("foo") { b"shopping" } else { b"apples" };
-        let crate::Owner::There(peer) = self.cluster.owner(bucket) else { panic!("there is one peer") };
+        let bucket: &[u8] = if *self.cluster.node_name() == name("foo") { b"shopping" } else { b"apples" };
+        let crate::Owner::Remote(peer) = self.cluster.owner(bucket) else { panic!("there is one peer") };
         peer
     }
 
     async fn ask(&self, bucket: &str, op: Op<'_>) -> Result<String, Error> {
         let request = Request { bucket: bucket.as_bytes(), op };
-        soon(self.cluster.ask(request, |reply| match reply {
+        soon(self.cluster.execute(request, |reply| match reply {
             Reply::Value(value) => String::from_utf8_lossy(value).into_owned(),
             other => format!("{other:?}"),
         }))
@@ -96,7 +96,7 @@ impl Node {
     fn own_buckets(&self) -> Vec<String> {
         let (mut names, mut cursor) = (Vec::new(), 0);
         loop {
-            let page = self.store.buckets(cursor, &kv::Wanted::default(), kv::now());
+            let page = self.store.buckets(cursor, &kv::ScanFilter::default(), kv::time::now_ms());
             names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
             cursor = page.next;
             if cursor == 0 {

@@ -11,21 +11,21 @@ use kv::{Reply, Request};
 
 impl Cluster {
     /// The one node that owns all the buckets of these names; this node, if there are none.
-    pub fn home<'n>(&self, names: impl IntoIterator<Item = &'n [u8]>) -> Result<Owner<'_>, Error> {
+    pub fn single_owner<'n>(&self, names: impl IntoIterator<Item = &'n [u8]>) -> Result<Owner<'_>, Error> {
         let mut home: Option<Option<&Peer>> = None;
         for name in names {
             let owner = match self.owner(name) {
-                Owner::Here => None,
-                Owner::There(peer) => Some(peer),
-                Owner::Nobody => return Err(Error::no_route(name)),
+                Owner::Local => None,
+                Owner::Remote(peer) => Some(peer),
+                Owner::Unrouted => return Err(Error::no_route(name)),
             };
             let first = *home.get_or_insert(owner);
             if first.map(Peer::name) != owner.map(Peer::name) {
-                let node = |owner: Option<&Peer>| owner.map_or(self.me(), Peer::name).shared();
+                let node = |owner: Option<&Peer>| owner.map_or(self.node_name(), Peer::name).shared();
                 return Err(Error::SeveralNodes { one: node(first), other: node(owner) });
             }
         }
-        Ok(home.flatten().map_or(Owner::Here, Owner::There))
+        Ok(home.flatten().map_or(Owner::Local, Owner::Remote))
     }
 
     /// Executes all requests as one step that nothing else comes between, unless one of the watched buckets has changed
@@ -38,10 +38,12 @@ impl Cluster {
         mut reply: impl FnMut(Result<Reply<'_>, Error>),
     ) -> Result<bool, Error> {
         let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
-        let peer = match self.home(names)? {
-            Owner::There(peer) => peer,
-            Owner::Here | Owner::Nobody => {
-                return Ok(self.store().transact(watched, requests, kv::now(), |answer| reply(Ok(answer))));
+        let peer = match self.single_owner(names)? {
+            Owner::Remote(peer) => peer,
+            Owner::Local | Owner::Unrouted => {
+                return Ok(self
+                    .store()
+                    .transact(watched, requests, kv::time::now_ms(), |answer| reply(Ok(answer))));
             }
         };
         let node = || peer.name().shared();
@@ -55,7 +57,7 @@ impl Cluster {
             reply(match answer {
                 Answer::Reply(answer) => Ok(answer),
                 Answer::NotOwner => Err(Error::NotOwner { node: node() }),
-                Answer::TooLarge => Err(Error::AnswerTooLarge { node: node(), limit: MESSAGE_BYTES }),
+                Answer::TooLarge => Err(Error::ReplyTooLarge { node: node(), limit: MESSAGE_BYTES }),
             });
         }
         Ok(true)

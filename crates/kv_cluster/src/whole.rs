@@ -6,30 +6,30 @@ use crate::{
     error::Error,
     question::{Question, Told},
 };
-use kv::{Figures, Page, Wanted};
+use kv::{NamePage, ScanFilter, StoreStats};
 
 impl Cluster {
     /// One page of bucket names, from `cursor` on (0: from the start); the nodes follow each other in the order of their
     /// names, so a cursor is good on all of them. While a node is down its page cannot be had, nor passed over.
-    pub async fn scan(&self, cursor: u64, wanted: &Wanted<'_>) -> Result<Page, Error> {
+    pub async fn scan(&self, cursor: u64, wanted: &ScanFilter<'_>) -> Result<NamePage, Error> {
         let nodes = self.by_name.len() as u64;
         let (node, cursor) = (cursor % nodes, cursor / nodes);
         let question = Question::Names { cursor, wanted: *wanted };
-        let Page { names, next } = self.ask_node(self.by_name[node as usize], &question).page().await?;
+        let NamePage { names, next } = self.ask_node(self.by_name[node as usize], &question).page().await?;
         let next = match next {
             0 if node + 1 == nodes => 0,
             0 => node + 1,
             next => next.saturating_mul(nodes).saturating_add(node),
         };
-        Ok(Page { names, next })
+        Ok(NamePage { names, next })
     }
 
     /// The name of some bucket; the more buckets a node has, the more likely is one of them.
     pub async fn random_key(&self) -> Result<Option<Box<[u8]>>, Error> {
-        let seed = getrandom::u64().unwrap_or_else(|_| kv::now());
+        let seed = getrandom::u64().unwrap_or_else(|_| kv::time::now_ms());
         let (mut chosen, mut buckets) = (None, 0);
         for asked in self.ask_all(&Question::Random { seed }) {
-            let Page { names, next: count } = asked.page().await?;
+            let NamePage { names, next: count } = asked.page().await?;
             let Some(name) = names.into_iter().next() else { continue };
             // Each node takes the place of those before it with the share that it has of all buckets so far.
             buckets += count.max(1);
@@ -62,12 +62,12 @@ impl Cluster {
     }
 
     /// How much each node holds; this one comes first.
-    pub async fn figures(&self) -> Vec<(NodeName, Result<Figures, Error>)> {
+    pub async fn stats(&self) -> Vec<(NodeName, Result<StoreStats, Error>)> {
         let mut all = Vec::new();
-        for asked in self.ask_all(&Question::Figures) {
+        for asked in self.ask_all(&Question::Stats) {
             let node = asked.node.clone();
             let figures = match asked.told().await {
-                Ok(Told::Figures(figures)) => Ok(figures),
+                Ok(Told::Stats(figures)) => Ok(figures),
                 Ok(_) => Err(Error::OtherAnswer { node: node.shared() }),
                 Err(error) => Err(error),
             };

@@ -1,11 +1,14 @@
 //! What a client has sent and what of it is still to be answered.
 
-use crate::{limits::INPUT_BYTES, reactor::Stream, spare::Spare};
+use crate::{
+    limits::INPUT_BYTES,
+    reactor::{BufferPool, Stream},
+};
 use std::{io, task::Poll};
 
 thread_local! {
     /// As long as it was made, and filled.
-    static SPARE: Spare = const { Spare::new() };
+    static POOL: BufferPool = const { BufferPool::new() };
 }
 
 /// The bytes read from one connection and not yet consumed.
@@ -50,12 +53,12 @@ impl Input {
             return;
         }
         (self.start, self.end) = (0, 0);
-        SPARE.with(|spare| spare.give(std::mem::take(&mut self.storage)));
+        POOL.with(|pool| pool.put(std::mem::take(&mut self.storage)));
     }
 
     fn make_room(&mut self) {
         if self.storage.is_empty() {
-            self.storage = SPARE.with(Spare::take);
+            self.storage = POOL.with(BufferPool::take);
             if self.storage.is_empty() {
                 self.storage = vec![0; INPUT_BYTES];
             }

@@ -1,10 +1,13 @@
 //! The replies that wait to be written to one client.
 
-use crate::{limits::OUTPUT_BYTES, reactor::Stream, spare::Spare};
+use crate::{
+    limits::OUTPUT_BYTES,
+    reactor::{BufferPool, Stream},
+};
 use std::io;
 
 thread_local! {
-    static SPARE: Spare = const { Spare::new() };
+    static POOL: BufferPool = const { BufferPool::new() };
 }
 
 /// Replies on their way to one client.
@@ -24,13 +27,13 @@ impl<'s> Output<'s> {
     /// Takes storage for the replies to come.
     pub(crate) fn wake(&mut self) {
         if self.bytes.capacity() == 0 {
-            self.bytes = SPARE.with(Spare::take);
+            self.bytes = POOL.with(BufferPool::take);
         }
     }
 
     /// Lends the storage to the thread's next connection.
     pub(crate) fn rest(&mut self) {
-        SPARE.with(|spare| spare.give(std::mem::take(&mut self.bytes)));
+        POOL.with(|pool| pool.put(std::mem::take(&mut self.bytes)));
     }
 
     /// From now on, replies are thrown away rather than written.

@@ -1,8 +1,8 @@
 //! Takes each request of a batch to the node that owns its bucket, and brings the replies back in order.
 
-use crate::{output::Output, reactor::pause};
+use crate::{output::Output, reactor::yield_to_group};
 use kv::{Reply, Request};
-use kv_cluster::{Cluster, Errand, Error, Owner};
+use kv_cluster::{Cluster, Error, ForwardedBatch, Owner};
 use std::{io, ops::ControlFlow};
 
 /// What became of a request.
@@ -11,10 +11,10 @@ pub(crate) type Outcome<'a> = Result<&'a Reply<'a>, &'a Error>;
 /// Has the memory asked for that a request will need if this node answers it, while other connections take their turns: for
 /// one that came alone, and so has no others of its batch to wait with.
 pub(crate) async fn approach(cluster: &Cluster, request: &Request<'_>) {
-    if matches!(cluster.owner(request.bucket), Owner::Here) {
+    if matches!(cluster.owner(request.bucket), Owner::Local) {
         let mut approach = cluster.store().approach(request);
         while cluster.store().advance(request, &mut approach) {
-            pause().await;
+            yield_to_group().await;
         }
     }
 }
@@ -31,7 +31,7 @@ pub(crate) fn answer_here(
     let (mut done, mut flow) = (0, ControlFlow::Continue(()));
     while done < batch.len() && flow.is_continue() && !output.is_full() {
         match cluster.owner(batch[done].bucket) {
-            Owner::Here => {
+            Owner::Local => {
                 let mine = done + leading(cluster, &batch[done..]);
                 cluster.store().execute(&batch[done..mine], now, |reply| {
                     flow = render(&mut output.bytes, &batch[done], Ok(&reply));
@@ -39,12 +39,12 @@ pub(crate) fn answer_here(
                     if output.is_full() { ControlFlow::Break(()) } else { flow }
                 });
             }
-            Owner::Nobody => {
+            Owner::Unrouted => {
                 let error = Error::no_route(batch[done].bucket);
                 flow = render(&mut output.bytes, &batch[done], Err(&error));
                 done += 1;
             }
-            Owner::There(_) => break,
+            Owner::Remote(_) => break,
         }
     }
     done
@@ -56,12 +56,12 @@ fn leading(cluster: &Cluster, batch: &[Request<'_>]) -> usize {
         return batch.len();
     }
     let is_other = |pair: &[Request<'_>]| {
-        pair[1].bucket != pair[0].bucket && !matches!(cluster.owner(pair[1].bucket), Owner::Here)
+        pair[1].bucket != pair[0].bucket && !matches!(cluster.owner(pair[1].bucket), Owner::Local)
     };
     batch.windows(2).position(is_other).map_or(batch.len(), |last| last + 1)
 }
 
-/// Answers a batch whose buckets live on several nodes. All errands leave before the first answer is awaited,
+/// Answers a batch whose buckets live on several nodes. All forwarded leave before the first answer is awaited,
 /// so the other nodes work side by side; the replies come in the order of the requests. Returns how many came until
 /// `render` broke off.
 pub(crate) async fn answer_anywhere(
@@ -70,19 +70,25 @@ pub(crate) async fn answer_anywhere(
     output: &mut Output<'_>,
     mut render: impl FnMut(&mut Vec<u8>, &Request<'_>, Outcome<'_>) -> ControlFlow<()>,
 ) -> io::Result<usize> {
-    let mut errands = send(cluster, batch);
+    let mut forwarded = send(cluster, batch);
     let (mut done, mut flow) = (0, ControlFlow::Continue(()));
     while done < batch.len() && flow.is_continue() {
-        if let Owner::There(peer) = cluster.owner(batch[done].bucket) {
-            let errand = errands.iter_mut().find(|errand| errand.peer().name() == peer.name());
-            let outcome = errand.expect("every owner elsewhere was sent to").next().await;
+        if let Owner::Remote(peer) = cluster.owner(batch[done].bucket) {
+            let sent = forwarded.iter_mut().find(|sent| sent.peer().name() == peer.name());
+            let outcome = sent.expect("every owner elsewhere was sent to").next().await;
             flow = render(&mut output.bytes, &batch[done], outcome.as_ref());
             done += 1;
         } else {
-            done += answer_here(cluster, &batch[done..], kv::now(), output, |bytes, request, outcome| {
-                flow = render(bytes, request, outcome);
-                flow
-            });
+            done += answer_here(
+                cluster,
+                &batch[done..],
+                kv::time::now_ms(),
+                output,
+                |bytes, request, outcome| {
+                    flow = render(bytes, request, outcome);
+                    flow
+                },
+            );
         }
         if output.is_full() {
             output.flush().await?;
@@ -92,15 +98,15 @@ pub(crate) async fn answer_anywhere(
 }
 
 /// Sends each node elsewhere its share of the batch.
-fn send<'c>(cluster: &'c Cluster, batch: &[Request<'c>]) -> Vec<Errand<'c>> {
-    let mut errands: Vec<Errand<'c>> = Vec::new();
+fn send<'c>(cluster: &'c Cluster, batch: &[Request<'c>]) -> Vec<ForwardedBatch<'c>> {
+    let mut forwarded: Vec<ForwardedBatch<'c>> = Vec::new();
     for request in batch {
-        let Owner::There(peer) = cluster.owner(request.bucket) else { continue };
-        match errands.iter_mut().find(|errand| errand.peer().name() == peer.name()) {
-            Some(errand) => errand.add(*request),
-            None => errands.push(Errand::new(peer, *request)),
+        let Owner::Remote(peer) = cluster.owner(request.bucket) else { continue };
+        match forwarded.iter_mut().find(|sent| sent.peer().name() == peer.name()) {
+            Some(sent) => sent.add(*request),
+            None => forwarded.push(ForwardedBatch::new(peer, *request)),
         }
     }
-    errands.iter_mut().for_each(Errand::send);
-    errands
+    forwarded.iter_mut().for_each(ForwardedBatch::send);
+    forwarded
 }

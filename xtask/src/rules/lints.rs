@@ -35,12 +35,7 @@ const ONE_PLACE: &[OnePlace] = &[
     OnePlace {
         uses: &["unsafe"],
         within: "",
-        except: &[
-            "crates/kv/src/prefetch.rs",
-            "crates/kv/src/memory/prefetch_line.rs",
-            "crates/kv_server/src/reactor/ring.rs",
-            "crates/kv_server/src/reactor/uring.rs",
-        ],
+        except: &["crates/kv/src/memory/prefetch_line.rs", "crates/kv_server/src/reactor/uring.rs"],
         advice: "is unsafe outside of kv's prefetch_line.rs and kv_server's uring.rs; use a safe way",
     },
     OnePlace {

@@ -11,7 +11,7 @@ fn put(bucket: &mut Bucket, memory: &mut Memory, key: &[u8], value: &[u8]) {
     bucket.put(memory, hash, Entry { key, value, expires: None }, 0).expect("room");
 }
 
-fn delete(bucket: &mut Bucket, memory: &mut Memory, key: &[u8]) -> Result<bool, Refusal> {
+fn delete(bucket: &mut Bucket, memory: &mut Memory, key: &[u8]) -> Result<bool, CommandError> {
     let hash = memory.hash(key);
     bucket.delete(memory, hash, key, 0)
 }

@@ -4,52 +4,52 @@ use super::{
     lifetime::{Clock, Only},
     number::integer_argument,
 };
-use crate::{Args, Outcome, Refusal, Reply, target::Target};
+use crate::{Args, CommandError, CommandResult, Reply, shard::bucket_mut::BucketMut};
 
 /// Lets a bucket expire so many seconds from now.
-pub(super) fn expire<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn expire<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     expire_at(target, args, Clock::Seconds, "expire")
 }
 
 /// Lets a bucket expire so many milliseconds from now.
-pub(super) fn pexpire<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn pexpire<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     expire_at(target, args, Clock::Milliseconds, "pexpire")
 }
 
 /// Lets a bucket expire at a moment, in seconds since 1970.
-pub(super) fn expireat<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn expireat<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     expire_at(target, args, Clock::SecondsSince1970, "expireat")
 }
 
 /// Lets a bucket expire at a moment, in milliseconds since 1970.
-pub(super) fn pexpireat<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn pexpireat<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     expire_at(target, args, Clock::MillisecondsSince1970, "pexpireat")
 }
 
 /// How many seconds a bucket has left.
-pub(super) fn ttl<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn ttl<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     let now = target.now();
     tell(&target, |expires| to_seconds(expires - now))
 }
 
 /// How many milliseconds a bucket has left.
-pub(super) fn pttl<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn pttl<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     let now = target.now();
     tell(&target, |expires| expires - now)
 }
 
 /// When a bucket expires, in seconds since 1970.
-pub(super) fn expiretime<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn expiretime<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     tell(&target, to_seconds)
 }
 
 /// When a bucket expires, in milliseconds since 1970.
-pub(super) fn pexpiretime<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn pexpiretime<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     tell(&target, |expires| expires)
 }
 
 /// Lets a bucket live on; how many had a time set.
-pub(super) fn persist<'s>(mut target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn persist<'s>(mut target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     if target.view().expires().is_none() {
         return Ok(Reply::Number(0));
     }
@@ -58,18 +58,23 @@ pub(super) fn persist<'s>(mut target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
 }
 
 /// Sets when a bucket expires: `time [NX | XX | GT | LT]`. A moment that is over ends the bucket at once.
-fn expire_at<'s>(mut target: Target<'s>, mut args: Args<'_>, clock: Clock, command: &str) -> Outcome<'s> {
+fn expire_at<'s>(
+    mut target: BucketMut<'s>,
+    mut args: Args<'_>,
+    clock: Clock,
+    command: &str,
+) -> CommandResult<'s> {
     let time = args.next();
     let mut only = Only::default();
     for word in args {
         if !only.accept(word) {
             let word = String::from_utf8_lossy(word).replace(['\r', '\n'], " ");
-            return Err(Refusal::Other(format!("ERR Unsupported option {word}")));
+            return Err(CommandError::Other(format!("ERR Unsupported option {word}")));
         }
     }
     let only = only.check()?;
     let moment = clock.moment(integer_argument(time)?, target.now());
-    let moment = moment.ok_or_else(|| Refusal::ExpireTime(command.into()))?;
+    let moment = moment.ok_or_else(|| CommandError::ExpireTime(command.into()))?;
     if !target.exists() || !only.allows(target.view().expires(), moment) {
         return Ok(Reply::Number(0));
     }
@@ -78,7 +83,7 @@ fn expire_at<'s>(mut target: Target<'s>, mut args: Args<'_>, clock: Clock, comma
 }
 
 /// What there is to say of when a bucket expires; -1: never, -2: there is no such bucket.
-fn tell<'s>(target: &Target<'_>, say: impl FnOnce(u64) -> u64) -> Outcome<'s> {
+fn tell<'s>(target: &BucketMut<'_>, say: impl FnOnce(u64) -> u64) -> CommandResult<'s> {
     Ok(Reply::Number(match target.view().expires() {
         Some(expires) => i64::try_from(say(expires)).unwrap_or(i64::MAX),
         None if target.exists() => -1,

@@ -6,10 +6,10 @@ use super::{
     lifetime::Clock,
     number::integer,
 };
-use crate::{Args, Outcome, Refusal, Reply, target::Target};
+use crate::{Args, CommandError, CommandResult, Reply, shard::bucket_mut::BucketMut};
 
 /// The values of fields, which then expire at another time, or no more.
-pub(super) fn hgetex<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
+pub(super) fn hgetex<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
     target.view().map()?;
     let mut until = None;
     let rest = args;
@@ -26,7 +26,7 @@ pub(super) fn hgetex<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<
             values.push(Reply::NoKey);
             continue;
         };
-        values.push(Reply::Made(entry.value.to_vec()));
+        values.push(Reply::OwnedValue(entry.value.to_vec()));
         if let Some(moment) = until {
             set_expires(&mut target, field, moment)?;
         } else if persist && entry.expires.is_some() {
@@ -40,7 +40,7 @@ pub(super) fn hgetex<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<
 }
 
 /// Sets fields and when they expire; whether the condition allowed it.
-pub(super) fn hsetex<'s>(mut target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn hsetex<'s>(mut target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     let setting = Setting::parse(args, target.now())?;
     target.view().map()?;
     if let Some(are_there) = setting.only_if {
@@ -84,7 +84,7 @@ struct Setting<'a> {
 }
 
 impl<'a> Setting<'a> {
-    fn parse(mut args: Args<'a>, now: u64) -> Result<Setting<'a>, Refusal> {
+    fn parse(mut args: Args<'a>, now: u64) -> Result<Setting<'a>, CommandError> {
         let mut setting = Setting { only_if: None, expires: Expires::Never, pairs: Args::NONE };
         while let Some(option) = args.next() {
             let word = option.to_ascii_lowercase();
@@ -108,10 +108,13 @@ impl<'a> Setting<'a> {
                 }
             }
         }
-        Err(Refusal::Arity("hsetex".into()))
+        Err(CommandError::Arity("hsetex".into()))
     }
 
-    fn set_expires(&mut self, expires: impl FnOnce() -> Result<Expires, Refusal>) -> Result<(), Refusal> {
+    fn set_expires(
+        &mut self,
+        expires: impl FnOnce() -> Result<Expires, CommandError>,
+    ) -> Result<(), CommandError> {
         if self.expires != Expires::Never {
             let text = "Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified";
             return Err(error(text));
@@ -122,8 +125,8 @@ impl<'a> Setting<'a> {
 }
 
 /// So many fields and values by turns, after their number.
-fn pairs(mut args: Args<'_>) -> Result<Args<'_>, Refusal> {
-    let arity = || Refusal::Arity("hsetex".into());
+fn pairs(mut args: Args<'_>) -> Result<Args<'_>, CommandError> {
+    let arity = || CommandError::Arity("hsetex".into());
     if args.count() < 3 {
         return Err(arity());
     }

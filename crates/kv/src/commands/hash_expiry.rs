@@ -5,7 +5,7 @@ use super::{
     lifetime::{Clock, Only},
     number::integer,
 };
-use crate::{Args, Outcome, Refusal, Reply, target::Target};
+use crate::{Args, CommandError, CommandResult, Reply, shard::bucket_mut::BucketMut};
 
 /// The last moment at which a field can expire, in milliseconds since 1970.
 const LAST_MOMENT: i64 = (1 << 46) - 1;
@@ -17,49 +17,49 @@ const CHANGED: i64 = 1;
 const DELETED: i64 = 2;
 
 /// Lets fields expire so many seconds from now.
-pub(super) fn hexpire<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn hexpire<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     expire(target, args, Clock::Seconds, "hexpire")
 }
 
 /// Lets fields expire so many milliseconds from now.
-pub(super) fn hpexpire<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn hpexpire<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     expire(target, args, Clock::Milliseconds, "hpexpire")
 }
 
 /// Lets fields expire at a moment, in seconds since 1970.
-pub(super) fn hexpireat<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn hexpireat<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     expire(target, args, Clock::SecondsSince1970, "hexpireat")
 }
 
 /// Lets fields expire at a moment, in milliseconds since 1970.
-pub(super) fn hpexpireat<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn hpexpireat<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     expire(target, args, Clock::MillisecondsSince1970, "hpexpireat")
 }
 
 /// How many seconds fields have left.
-pub(super) fn httl<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn httl<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     let now = target.now();
     tell(target, args, |expires| (expires - now).div_ceil(1_000))
 }
 
 /// How many milliseconds fields have left.
-pub(super) fn hpttl<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn hpttl<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     let now = target.now();
     tell(target, args, |expires| expires - now)
 }
 
 /// When fields expire, in seconds since 1970.
-pub(super) fn hexpiretime<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn hexpiretime<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     tell(target, args, |expires| expires.div_ceil(1_000))
 }
 
 /// When fields expire, in milliseconds since 1970.
-pub(super) fn hpexpiretime<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn hpexpiretime<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     tell(target, args, |expires| expires)
 }
 
 /// Lets fields expire no more.
-pub(super) fn hpersist<'s>(mut target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn hpersist<'s>(mut target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     target.view().map()?;
     let mut codes = Vec::new();
     for field in fields(args)? {
@@ -73,17 +73,26 @@ pub(super) fn hpersist<'s>(mut target: Target<'s>, args: Args<'_>) -> Outcome<'s
 }
 
 /// The moment that an argument names, in milliseconds since 1970. It may be over.
-pub(super) fn moment(argument: Option<&[u8]>, clock: Clock, now: u64, command: &str) -> Result<u64, Refusal> {
-    let number = argument.and_then(integer).ok_or(Refusal::NotInteger)?;
+pub(super) fn moment(
+    argument: Option<&[u8]>,
+    clock: Clock,
+    now: u64,
+    command: &str,
+) -> Result<u64, CommandError> {
+    let number = argument.and_then(integer).ok_or(CommandError::NotInteger)?;
     if number < 0 {
         return Err(error("invalid expire time, must be >= 0"));
     }
     let moment = clock.moment(number, now).filter(|moment| *moment <= LAST_MOMENT);
-    moment.map(i64::unsigned_abs).ok_or_else(|| Refusal::ExpireTime(command.into()))
+    moment.map(i64::unsigned_abs).ok_or_else(|| CommandError::ExpireTime(command.into()))
 }
 
 /// Sets when a field, which is there, expires. One whose time has come goes at once.
-pub(super) fn set_expires(target: &mut Target<'_>, field: &[u8], moment: u64) -> Result<i64, Refusal> {
+pub(super) fn set_expires(
+    target: &mut BucketMut<'_>,
+    field: &[u8],
+    moment: u64,
+) -> Result<i64, CommandError> {
     if moment <= target.now() {
         target.delete_field(field)?;
         return Ok(DELETED);
@@ -92,7 +101,12 @@ pub(super) fn set_expires(target: &mut Target<'_>, field: &[u8], moment: u64) ->
     Ok(CHANGED)
 }
 
-fn expire<'s>(mut target: Target<'s>, mut args: Args<'_>, clock: Clock, command: &str) -> Outcome<'s> {
+fn expire<'s>(
+    mut target: BucketMut<'s>,
+    mut args: Args<'_>,
+    clock: Clock,
+    command: &str,
+) -> CommandResult<'s> {
     target.view().map()?;
     let moment = moment(args.next(), clock, target.now(), command)?;
     let mut only = Only::default();
@@ -115,7 +129,7 @@ fn expire<'s>(mut target: Target<'s>, mut args: Args<'_>, clock: Clock, command:
     Ok(Reply::List(codes.into_iter().map(Reply::Number).collect()))
 }
 
-fn tell<'s>(target: Target<'s>, args: Args<'_>, time: impl Fn(u64) -> u64) -> Outcome<'s> {
+fn tell<'s>(target: BucketMut<'s>, args: Args<'_>, time: impl Fn(u64) -> u64) -> CommandResult<'s> {
     target.view().map()?;
     let codes =
         fields(args)?.map(|field| code(&target, field, |expires| time(expires) as i64).map(Reply::Number));
@@ -123,7 +137,7 @@ fn tell<'s>(target: Target<'s>, args: Args<'_>, time: impl Fn(u64) -> u64) -> Ou
 }
 
 /// What is to be said of the time at which a field expires.
-fn code(target: &Target<'_>, field: &[u8], say: impl Fn(u64) -> i64) -> Result<i64, Refusal> {
+fn code(target: &BucketMut<'_>, field: &[u8], say: impl Fn(u64) -> i64) -> Result<i64, CommandError> {
     let entry = target.view().field(field)?;
     Ok(entry.map_or(NO_FIELD, |entry| entry.expires.map_or(NEVER, say)))
 }

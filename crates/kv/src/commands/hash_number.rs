@@ -5,25 +5,25 @@ use super::{
     long_double::LongDouble,
     number::{integer, integer_argument},
 };
-use crate::{Args, Outcome, Refusal, Reply, target::Target};
+use crate::{Args, CommandError, CommandResult, Reply, shard::bucket_mut::BucketMut};
 
 /// Adds an integer to a field; the sum.
-pub(super) fn hincrby<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
-    let field = args.next().ok_or(Refusal::Syntax)?;
+pub(super) fn hincrby<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
+    let field = args.next().ok_or(CommandError::Syntax)?;
     let number = integer_argument(args.next())?;
     let (before, expires) = match target.view().field(field)? {
-        Some(entry) => (integer(entry.value).ok_or(Refusal::FieldNotInteger)?, entry.expires),
+        Some(entry) => (integer(entry.value).ok_or(CommandError::FieldNotInteger)?, entry.expires),
         None => (0, None),
     };
-    let sum = before.checked_add(number).ok_or(Refusal::Overflow)?;
+    let sum = before.checked_add(number).ok_or(CommandError::Overflow)?;
     target.set_field(field, sum.to_string().as_bytes(), expires)?;
     Ok(Reply::Number(sum))
 }
 
 /// Adds a number that may have a fraction to a field; the sum.
-pub(super) fn hincrbyfloat<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
-    let field = args.next().ok_or(Refusal::Syntax)?;
-    let number = LongDouble::parse(args.next().ok_or(Refusal::Syntax)?).ok_or(Refusal::NotFloat)?;
+pub(super) fn hincrbyfloat<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
+    let field = args.next().ok_or(CommandError::Syntax)?;
+    let number = LongDouble::parse(args.next().ok_or(CommandError::Syntax)?).ok_or(CommandError::NotFloat)?;
     if number.is_infinite() {
         return Err(error("value is NaN or Infinity"));
     }
@@ -31,8 +31,8 @@ pub(super) fn hincrbyfloat<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Ou
         Some(entry) => (entry.value, entry.expires),
         None => (b"0".as_slice(), None),
     };
-    let before = LongDouble::parse(before).ok_or(Refusal::FieldNotFloat)?;
-    let sum = before.plus(number).ok_or(Refusal::NotFinite)?.to_string();
+    let before = LongDouble::parse(before).ok_or(CommandError::FieldNotFloat)?;
+    let sum = before.plus(number).ok_or(CommandError::NotFinite)?.to_string();
     target.set_field(field, sum.as_bytes(), expires)?;
-    Ok(Reply::Made(sum.into_bytes()))
+    Ok(Reply::OwnedValue(sum.into_bytes()))
 }

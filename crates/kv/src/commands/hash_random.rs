@@ -2,18 +2,18 @@
 
 use super::{fields::error, hash_list::items, number::integer};
 use crate::{
-    Args, Outcome, Part, Refusal, Reply, bucket::WrongType, entry::Entry, limits::RANDOM_ENTRIES,
-    target::Target, view::View,
+    Args, CommandError, CommandResult, Projection, Reply, bucket::WrongType, limits::RANDOM_ENTRIES,
+    memory::entry::Entry, shard::bucket_mut::BucketMut, shard::bucket_ref::BucketRef,
 };
 use std::collections::HashSet;
 
 /// One field; or `count` different ones, or all; or so many that may repeat when the count is negative.
-pub(super) fn hrandfield<'s>(target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
+pub(super) fn hrandfield<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
     let Some(count) = args.next() else {
         let entry = target.into_view().random()?;
         return Ok(entry.map_or(Reply::NoKey, |entry| Reply::Value(entry.key)));
     };
-    let count = integer(count).ok_or(Refusal::NotInteger)?;
+    let count = integer(count).ok_or(CommandError::NotInteger)?;
     if count == i64::MIN {
         let most = i64::MAX;
         return Err(error(&format!("value is out of range, value must between -{most} and {most}")));
@@ -21,7 +21,7 @@ pub(super) fn hrandfield<'s>(target: Target<'s>, mut args: Args<'_>) -> Outcome<
     let with_values = match (args.next(), args.next()) {
         (None, None) => false,
         (Some(word), None) if word.eq_ignore_ascii_case(b"withvalues") => true,
-        _ => return Err(Refusal::Syntax),
+        _ => return Err(CommandError::Syntax),
     };
     if with_values && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(error("value is out of range"));
@@ -33,23 +33,23 @@ pub(super) fn hrandfield<'s>(target: Target<'s>, mut args: Args<'_>) -> Outcome<
         _ => choose(view, bounded(count.unsigned_abs())?)?,
     };
     Ok(match with_values {
-        true => Reply::Pairs(items(&chosen, Part::Both)),
-        false => Reply::List(items(&chosen, Part::Keys)),
+        true => Reply::PairList(items(&chosen, Projection::Both)),
+        false => Reply::List(items(&chosen, Projection::Keys)),
     })
 }
 
-fn bounded(count: u64) -> Result<usize, Refusal> {
+fn bounded(count: u64) -> Result<usize, CommandError> {
     let count = usize::try_from(count).ok().filter(|count| *count <= RANDOM_ENTRIES);
     count.ok_or_else(|| error("value is out of range"))
 }
 
 /// So many entries, some perhaps several times.
-fn choose(view: View<'_>, count: usize) -> Result<Vec<Entry<'_>>, WrongType> {
+fn choose(view: BucketRef<'_>, count: usize) -> Result<Vec<Entry<'_>>, WrongType> {
     (0..count).map_while(|_| view.random().transpose()).collect()
 }
 
 /// So many different entries of `len`.
-fn choose_different(view: View<'_>, count: usize, len: usize) -> Result<Vec<Entry<'_>>, WrongType> {
+fn choose_different(view: BucketRef<'_>, count: usize, len: usize) -> Result<Vec<Entry<'_>>, WrongType> {
     if count > len / 2 {
         let mut all = all(view)?;
         if count < all.len() {
@@ -68,7 +68,7 @@ fn choose_different(view: View<'_>, count: usize, len: usize) -> Result<Vec<Entr
     Ok(chosen)
 }
 
-fn all(view: View<'_>) -> Result<Vec<Entry<'_>>, WrongType> {
+fn all(view: BucketRef<'_>) -> Result<Vec<Entry<'_>>, WrongType> {
     let (mut all, mut cursor) = (Vec::new(), 0);
     loop {
         let (entries, next) = view.entries(cursor)?;

@@ -1,21 +1,24 @@
 //! Commands on buckets of any kind.
 
 use super::number;
-use crate::{Args, Outcome, Refusal, Reply, bucket::Contents, subscription::End, target::Target};
+use crate::{
+    Args, CommandError, CommandResult, Reply, bucket::Contents, pubsub::bucket_changes::EndReason,
+    shard::bucket_mut::BucketMut,
+};
 
 /// Ends a bucket; how many were ended.
-pub(super) fn del<'s>(mut target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
-    Ok(Reply::Number(i64::from(target.end(End::Dropped))))
+pub(super) fn del<'s>(mut target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
+    Ok(Reply::Number(i64::from(target.end(EndReason::Dropped))))
 }
 
 /// How many of the buckets are there.
-pub(super) fn exists<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn exists<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     Ok(Reply::Number(i64::from(target.exists())))
 }
 
 /// What a bucket holds.
-pub(super) fn r#type<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
-    Ok(Reply::Word(match target.view().contents() {
+pub(super) fn r#type<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
+    Ok(Reply::Status(match target.view().contents() {
         None => "none",
         Some(Contents::Map { .. }) => "hash",
         Some(Contents::Text(_)) => "string",
@@ -23,7 +26,7 @@ pub(super) fn r#type<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
 }
 
 /// How Redis would keep what the bucket holds: our ways are others, but clients know these names.
-pub(super) fn object_encoding<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn object_encoding<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     Ok(match target.view().contents() {
         None => Reply::NoBucket,
         Some(Contents::Map { compact: true, .. }) => Reply::Value(b"listpack"),
@@ -35,20 +38,20 @@ pub(super) fn object_encoding<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s
 }
 
 /// How many names a value has: one.
-pub(super) fn object_refcount<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn object_refcount<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     Ok(if target.exists() { Reply::Number(1) } else { Reply::NoBucket })
 }
 
 /// For how long nobody has asked for the bucket. That is not kept, since nothing is ever evicted.
-pub(super) fn object_idletime<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn object_idletime<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     Ok(if target.exists() { Reply::Number(0) } else { Reply::NoBucket })
 }
 
 /// How often the bucket is asked for. That is not kept either.
-pub(super) fn object_freq<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn object_freq<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     let text = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
                 switching between policies at runtime LRU and LFU data will take some time to adjust.";
-    if target.exists() { Err(Refusal::Other(text.into())) } else { Ok(Reply::NoBucket) }
+    if target.exists() { Err(CommandError::Other(text.into())) } else { Ok(Reply::NoBucket) }
 }
 
 /// Bytes of the longest string that Redis keeps in one piece with its head.

@@ -1,19 +1,27 @@
 //! Commands that give what a bucket holds to another name.
 
 use super::number;
-use crate::{Args, Outcome, Refusal, Reply, several::Several};
+use crate::{Args, CommandError, CommandResult, Reply, shard::multi::MultiBucket};
 
 /// Gives a bucket another name.
-pub(super) fn rename(several: &mut Several<'_, '_>, from: &[u8], mut args: Args<'_>) -> Outcome<'static> {
-    let to = args.next().ok_or(Refusal::Syntax)?;
-    if several.rename(from, to)? { Ok(Reply::Done) } else { Err(Refusal::NoSuchKey) }
+pub(super) fn rename(
+    several: &mut MultiBucket<'_, '_>,
+    from: &[u8],
+    mut args: Args<'_>,
+) -> CommandResult<'static> {
+    let to = args.next().ok_or(CommandError::Syntax)?;
+    if several.rename(from, to)? { Ok(Reply::Done) } else { Err(CommandError::NoSuchKey) }
 }
 
 /// Gives a bucket another name, if no bucket has it.
-pub(super) fn renamenx(several: &mut Several<'_, '_>, from: &[u8], mut args: Args<'_>) -> Outcome<'static> {
-    let to = args.next().ok_or(Refusal::Syntax)?;
+pub(super) fn renamenx(
+    several: &mut MultiBucket<'_, '_>,
+    from: &[u8],
+    mut args: Args<'_>,
+) -> CommandResult<'static> {
+    let to = args.next().ok_or(CommandError::Syntax)?;
     if !several.target(from).exists() {
-        return Err(Refusal::NoSuchKey);
+        return Err(CommandError::NoSuchKey);
     }
     if several.target(to).exists() {
         return Ok(Reply::Number(0));
@@ -23,30 +31,34 @@ pub(super) fn renamenx(several: &mut Several<'_, '_>, from: &[u8], mut args: Arg
 }
 
 /// Copies a bucket: `destination [DB 0] [REPLACE]`.
-pub(super) fn copy(several: &mut Several<'_, '_>, from: &[u8], mut args: Args<'_>) -> Outcome<'static> {
-    let to = args.next().ok_or(Refusal::Syntax)?;
+pub(super) fn copy(
+    several: &mut MultiBucket<'_, '_>,
+    from: &[u8],
+    mut args: Args<'_>,
+) -> CommandResult<'static> {
+    let to = args.next().ok_or(CommandError::Syntax)?;
     let mut replace = false;
     while let Some(word) = args.next() {
         match word.to_ascii_lowercase().as_slice() {
             b"replace" => replace = true,
-            b"db" => check_database(args.next().ok_or(Refusal::Syntax)?)?,
-            _ => return Err(Refusal::Syntax),
+            b"db" => check_database(args.next().ok_or(CommandError::Syntax)?)?,
+            _ => return Err(CommandError::Syntax),
         }
     }
     if from == to {
-        return Err(Refusal::Other("ERR source and destination objects are the same".into()));
+        return Err(CommandError::Other("ERR source and destination objects are the same".into()));
     }
     let allowed = several.target(from).exists() && (replace || !several.target(to).exists());
     Ok(Reply::Number(i64::from(allowed && several.copy(from, to)?)))
 }
 
 /// There is one database, 0.
-fn check_database(argument: &[u8]) -> Result<(), Refusal> {
-    let number = number::integer(argument).ok_or(Refusal::NotInteger)?;
+fn check_database(argument: &[u8]) -> Result<(), CommandError> {
+    let number = number::integer(argument).ok_or(CommandError::NotInteger)?;
     match i32::try_from(number) {
         Ok(0) => Ok(()),
-        Ok(_) => Err(Refusal::Other("ERR DB index is out of range".into())),
-        Err(_) => Err(Refusal::Other(format!(
+        Ok(_) => Err(CommandError::Other("ERR DB index is out of range".into())),
+        Err(_) => Err(CommandError::Other(format!(
             "ERR value is out of range, value must between {} and {}",
             i32::MIN,
             i32::MAX

@@ -1,7 +1,7 @@
 //! When something is to expire, as the options of commands say it: `EX 10`, `PXAT 1700000000000`, `KEEPTTL`, `NX`.
 
 use super::number;
-use crate::{Args, Refusal};
+use crate::{Args, CommandError};
 
 /// How a time is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +40,10 @@ impl Clock {
     }
 
     /// The moment that an argument names, which must be a positive number.
-    pub(super) fn expires(self, argument: &[u8], command: &str, now: u64) -> Result<u64, Refusal> {
-        let number = number::integer(argument).ok_or(Refusal::NotInteger)?;
+    pub(super) fn expires(self, argument: &[u8], command: &str, now: u64) -> Result<u64, CommandError> {
+        let number = number::integer(argument).ok_or(CommandError::NotInteger)?;
         let moment = self.moment(number, now).filter(|_| number > 0);
-        moment.map(i64::unsigned_abs).ok_or_else(|| Refusal::ExpireTime(command.into()))
+        moment.map(i64::unsigned_abs).ok_or_else(|| CommandError::ExpireTime(command.into()))
     }
 }
 
@@ -63,13 +63,13 @@ pub(super) enum Lifetime<'a> {
 
 impl<'a> Lifetime<'a> {
     /// Takes an option in, with its argument. `false`: it is not about expiry. Two that contradict each other are refused.
-    pub(super) fn accept(&mut self, word: &[u8], args: &mut Args<'a>) -> Result<bool, Refusal> {
+    pub(super) fn accept(&mut self, word: &[u8], args: &mut Args<'a>) -> Result<bool, CommandError> {
         let said = if word.eq_ignore_ascii_case(b"keepttl") {
             Lifetime::Keep
         } else if word.eq_ignore_ascii_case(b"persist") {
             Lifetime::Persist
         } else if let Some(clock) = Clock::option(word) {
-            Lifetime::Until(clock, args.next().ok_or(Refusal::Syntax)?)
+            Lifetime::Until(clock, args.next().ok_or(CommandError::Syntax)?)
         } else {
             return Ok(false);
         };
@@ -79,11 +79,16 @@ impl<'a> Lifetime<'a> {
             (before, said) => before == said,
         };
         *self = said;
-        if agrees { Ok(true) } else { Err(Refusal::Syntax) }
+        if agrees { Ok(true) } else { Err(CommandError::Syntax) }
     }
 
     /// When that is, in milliseconds since 1970, for something that now expires at `kept`.
-    pub(super) fn expires(self, kept: Option<u64>, command: &str, now: u64) -> Result<Option<u64>, Refusal> {
+    pub(super) fn expires(
+        self,
+        kept: Option<u64>,
+        command: &str,
+        now: u64,
+    ) -> Result<Option<u64>, CommandError> {
         match self {
             Lifetime::Unsaid | Lifetime::Persist => Ok(None),
             Lifetime::Keep => Ok(kept),
@@ -120,14 +125,14 @@ impl Only {
     }
 
     /// Refuses conditions that contradict each other.
-    pub(super) fn check(self) -> Result<Only, Refusal> {
+    pub(super) fn check(self) -> Result<Only, CommandError> {
         if self.never && (self.ever || self.later || self.earlier) {
             let text = "ERR NX and XX, GT or LT options at the same time are not compatible";
-            return Err(Refusal::Other(text.into()));
+            return Err(CommandError::Other(text.into()));
         }
         if self.later && self.earlier {
             let text = "ERR GT and LT options at the same time are not compatible";
-            return Err(Refusal::Other(text.into()));
+            return Err(CommandError::Other(text.into()));
         }
         Ok(self)
     }

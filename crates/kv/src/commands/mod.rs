@@ -16,7 +16,6 @@ mod key_move;
 mod lifetime;
 mod long_double;
 mod number;
-pub(crate) mod pattern;
 mod string;
 mod string_number;
 mod string_range;
@@ -24,15 +23,14 @@ mod table;
 
 pub(crate) use hash::value;
 pub(crate) use hash_list::list;
-pub use pattern::matches;
 pub use table::COMMANDS;
 
-use crate::{Args, Outcome, several::Several, target::Target};
+use crate::{Args, CommandResult, shard::bucket_mut::BucketMut, shard::multi::MultiBucket};
 use std::{collections::HashMap, fmt, sync::LazyLock};
 
 /// What the world is told about a command.
 #[derive(Debug)]
-pub struct About {
+pub struct CommandSpec {
     /// Its name in lower case. A bar stands between it and that of a subcommand, before which no key stands.
     pub name: &'static str,
     /// How many words it has with its name; negative: at least so many.
@@ -40,7 +38,7 @@ pub struct About {
     /// What it does to the server; see [`flag`].
     pub flags: u16,
     /// Where its keys are.
-    pub keys: Keys,
+    pub keys: KeySpec,
     /// The group that it is documented in.
     pub group: Group,
     /// The version of Redis that brought it.
@@ -109,19 +107,19 @@ pub mod flag {
 
 /// Where the keys of a command are among its words, and how its answer comes together when they are of several nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keys {
+pub enum KeySpec {
     /// It has none.
     None,
     /// The first argument is the key.
     One,
     /// Each argument is a key; the answers are numbers, and their sum is the answer.
-    Sum,
+    EachSummed,
     /// Each argument is a key; the answers are listed in their order.
-    List,
+    EachListed,
     /// Keys and values by turns; the answer is OK.
-    Pairs,
+    PairsEach,
     /// The first two arguments are keys of one node.
-    Two,
+    TwoTogether,
     /// Keys and values by turns, all keys of one node.
     PairsTogether,
 }
@@ -129,14 +127,14 @@ pub enum Keys {
 /// A command on buckets.
 pub struct Command {
     /// What the world is told about it.
-    pub about: About,
+    pub spec: CommandSpec,
     pub(crate) run: Run,
 }
 
 /// What executes a command: the bucket that it names, or all buckets that it names, and the arguments after the first key.
 pub(crate) enum Run {
-    One(for<'s> fn(Target<'s>, Args<'_>) -> Outcome<'s>),
-    Several(fn(&mut Several<'_, '_>, &[u8], Args<'_>) -> Outcome<'static>),
+    One(for<'s> fn(BucketMut<'s>, Args<'_>) -> CommandResult<'s>),
+    Multi(fn(&mut MultiBucket<'_, '_>, &[u8], Args<'_>) -> CommandResult<'static>),
 }
 
 impl Command {
@@ -144,7 +142,7 @@ impl Command {
     pub fn find(name: &[u8]) -> Option<&'static Command> {
         static BY_NAME: LazyLock<HashMap<&'static [u8], &'static Command, foldhash::fast::RandomState>> =
             LazyLock::new(|| {
-                COMMANDS.iter().map(|command| (command.about.name.as_bytes(), command)).collect()
+                COMMANDS.iter().map(|command| (command.spec.name.as_bytes(), command)).collect()
             });
         let mut lower = [0; LONGEST_NAME];
         let lower = lower.get_mut(..name.len())?;
@@ -155,12 +153,12 @@ impl Command {
 
     /// Whether its arguments begin with a field of a hash.
     pub(crate) fn is_on_fields(&self) -> bool {
-        self.about.group == Group::Hash
+        self.spec.group == Group::Hash
     }
 
     /// Whether it leaves the bucket as it was.
     pub fn is_read(&self) -> bool {
-        self.about.flags & flag::READ != 0
+        self.spec.flags & flag::READ != 0
     }
 }
 
@@ -169,13 +167,13 @@ const LONGEST_NAME: usize = 20;
 
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.about.name)
+        f.write_str(self.spec.name)
     }
 }
 
 impl PartialEq for Command {
     fn eq(&self, other: &Command) -> bool {
-        self.about.name == other.about.name
+        self.spec.name == other.spec.name
     }
 }
 
@@ -187,7 +185,7 @@ pub(crate) mod by_name {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(crate) fn serialize<S: Serializer>(command: &Command, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(command.about.name)
+        serializer.serialize_str(command.spec.name)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(

@@ -1,6 +1,6 @@
 //! Numbers as Redis reads and prints them.
 
-use crate::Refusal;
+use crate::CommandError;
 
 /// Reads an integer as Redis does: no blanks, no plus, no needless zeros.
 pub(super) fn integer(bytes: &[u8]) -> Option<i64> {
@@ -14,8 +14,8 @@ pub(super) fn integer(bytes: &[u8]) -> Option<i64> {
 }
 
 /// Reads an argument that must be an integer.
-pub(super) fn integer_argument(bytes: Option<&[u8]>) -> Result<i64, Refusal> {
-    integer(bytes.ok_or(Refusal::Syntax)?).ok_or(Refusal::NotInteger)
+pub(super) fn integer_argument(bytes: Option<&[u8]>) -> Result<i64, CommandError> {
+    integer(bytes.ok_or(CommandError::Syntax)?).ok_or(CommandError::NotInteger)
 }
 
 #[cfg(test)]

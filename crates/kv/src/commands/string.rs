@@ -1,10 +1,13 @@
 //! Commands on strings: buckets that hold a single value.
 
 use super::lifetime::{Clock, Lifetime};
-use crate::{Args, Outcome, Refusal, Reply, several::Several, subscription::End, target::Target};
+use crate::{
+    Args, CommandError, CommandResult, Reply, pubsub::bucket_changes::EndReason,
+    shard::bucket_mut::BucketMut, shard::multi::MultiBucket,
+};
 
 /// The value.
-pub(super) fn get<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn get<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     Ok(match target.into_view().text()? {
         Some(value) => Reply::Value(value),
         None => Reply::NoBucket,
@@ -12,13 +15,13 @@ pub(super) fn get<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
 }
 
 /// The value, as one of many: what is no string counts as missing.
-pub(super) fn mget<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn mget<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     Ok(target.into_view().text().ok().flatten().map_or(Reply::NoBucket, Reply::Value))
 }
 
 /// Sets the value: `value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`.
-pub(super) fn set<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
-    let value = args.next().ok_or(Refusal::Syntax)?;
+pub(super) fn set<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
+    let value = args.next().ok_or(CommandError::Syntax)?;
     if args.is_empty() {
         target.set_text(value, None)?;
         return Ok(Reply::Done);
@@ -32,11 +35,11 @@ pub(super) fn set<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'s>
             b"nx" => nx = true,
             b"xx" => xx = true,
             b"get" => get = true,
-            _ => return Err(Refusal::Syntax),
+            _ => return Err(CommandError::Syntax),
         }
     }
     if nx && xx || lifetime == Lifetime::Persist {
-        return Err(Refusal::Syntax);
+        return Err(CommandError::Syntax);
     }
     let expires = lifetime.expires(target.view().expires(), "set", target.now())?;
     let before = if get { Some(copied(&target)?) } else { None };
@@ -48,8 +51,8 @@ pub(super) fn set<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'s>
 }
 
 /// Sets the value if there is no bucket.
-pub(super) fn setnx<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
-    let value = args.next().ok_or(Refusal::Syntax)?;
+pub(super) fn setnx<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
+    let value = args.next().ok_or(CommandError::Syntax)?;
     if target.exists() {
         return Ok(Reply::Number(0));
     }
@@ -58,40 +61,40 @@ pub(super) fn setnx<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'
 }
 
 /// Sets the value for so many seconds.
-pub(super) fn setex<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn setex<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     set_for(target, args, Clock::Seconds, "setex")
 }
 
 /// Sets the value for so many milliseconds.
-pub(super) fn psetex<'s>(target: Target<'s>, args: Args<'_>) -> Outcome<'s> {
+pub(super) fn psetex<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
     set_for(target, args, Clock::Milliseconds, "psetex")
 }
 
 /// Sets the value; the one before.
-pub(super) fn getset<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
-    let value = args.next().ok_or(Refusal::Syntax)?;
+pub(super) fn getset<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
+    let value = args.next().ok_or(CommandError::Syntax)?;
     let before = copied(&target)?;
     target.set_text(value, None)?;
     Ok(before)
 }
 
 /// Ends the bucket; the value that it had.
-pub(super) fn getdel<'s>(mut target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn getdel<'s>(mut target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     let before = copied(&target)?;
-    target.end(End::Dropped);
+    target.end(EndReason::Dropped);
     Ok(before)
 }
 
 /// The value, and from now on: `EX s | PX ms | EXAT s | PXAT ms | PERSIST`.
-pub(super) fn getex<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
+pub(super) fn getex<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
     let mut lifetime = Lifetime::default();
     while let Some(word) = args.next() {
         if !lifetime.accept(word, &mut args)? {
-            return Err(Refusal::Syntax);
+            return Err(CommandError::Syntax);
         }
     }
     if lifetime == Lifetime::Keep {
-        return Err(Refusal::Syntax);
+        return Err(CommandError::Syntax);
     }
     if target.view().text()?.is_none() {
         return Ok(Reply::NoBucket);
@@ -107,16 +110,20 @@ pub(super) fn getex<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'
 }
 
 /// Sets the value, as one of many.
-pub(super) fn mset<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
-    let value = args.next().ok_or_else(|| Refusal::Arity("mset".into()))?;
+pub(super) fn mset<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
+    let value = args.next().ok_or_else(|| CommandError::Arity("mset".into()))?;
     target.set_text(value, None)?;
     Ok(Reply::Done)
 }
 
 /// Sets the values of buckets if none of them is there.
-pub(super) fn msetnx(several: &mut Several<'_, '_>, first: &[u8], mut args: Args<'_>) -> Outcome<'static> {
+pub(super) fn msetnx(
+    several: &mut MultiBucket<'_, '_>,
+    first: &[u8],
+    mut args: Args<'_>,
+) -> CommandResult<'static> {
     if args.count().is_multiple_of(2) {
-        return Err(Refusal::Arity("msetnx".into()));
+        return Err(CommandError::Arity("msetnx".into()));
     }
     let mut others = args.skip(1).step_by(2);
     if several.target(first).exists() || others.any(|name| several.target(name).exists()) {
@@ -130,14 +137,19 @@ pub(super) fn msetnx(several: &mut Several<'_, '_>, first: &[u8], mut args: Args
     Ok(Reply::Number(1))
 }
 
-fn set_for<'s>(mut target: Target<'s>, mut args: Args<'_>, clock: Clock, command: &str) -> Outcome<'s> {
-    let (Some(time), Some(value)) = (args.next(), args.next()) else { return Err(Refusal::Syntax) };
+fn set_for<'s>(
+    mut target: BucketMut<'s>,
+    mut args: Args<'_>,
+    clock: Clock,
+    command: &str,
+) -> CommandResult<'s> {
+    let (Some(time), Some(value)) = (args.next(), args.next()) else { return Err(CommandError::Syntax) };
     let expires = clock.expires(time, command, target.now())?;
     target.set_text(value, Some(expires))?;
     Ok(Reply::Done)
 }
 
 /// The value, before it is changed.
-fn copied(target: &Target<'_>) -> Outcome<'static> {
-    Ok(target.view().text()?.map_or(Reply::NoBucket, |value| Reply::Made(value.to_vec())))
+fn copied(target: &BucketMut<'_>) -> CommandResult<'static> {
+    Ok(target.view().text()?.map_or(Reply::NoBucket, |value| Reply::OwnedValue(value.to_vec())))
 }

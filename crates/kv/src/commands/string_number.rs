@@ -4,47 +4,47 @@ use super::{
     long_double::LongDouble,
     number::{integer, integer_argument},
 };
-use crate::{Args, Outcome, Refusal, Reply, target::Target};
+use crate::{Args, CommandError, CommandResult, Reply, shard::bucket_mut::BucketMut};
 use arrayvec::ArrayString;
 use std::fmt::Write;
 
 /// Adds one; the sum.
-pub(super) fn incr<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn incr<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     add(target, 1)
 }
 
 /// Takes one away; the difference.
-pub(super) fn decr<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn decr<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     add(target, -1)
 }
 
 /// Adds an integer; the sum.
-pub(super) fn incrby<'s>(target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
+pub(super) fn incrby<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
     add(target, integer_argument(args.next())?)
 }
 
 /// Takes an integer away; the difference.
-pub(super) fn decrby<'s>(target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
+pub(super) fn decrby<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
     let number = integer_argument(args.next())?.checked_neg();
-    add(target, number.ok_or_else(|| Refusal::Other("ERR decrement would overflow".into()))?)
+    add(target, number.ok_or_else(|| CommandError::Other("ERR decrement would overflow".into()))?)
 }
 
 /// Adds a number that may have a fraction; the sum.
-pub(super) fn incrbyfloat<'s>(mut target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
+pub(super) fn incrbyfloat<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
     let before = target.view().text()?.unwrap_or(b"0");
-    let before = LongDouble::parse(before).ok_or(Refusal::NotFloat)?;
-    let number = LongDouble::parse(args.next().ok_or(Refusal::Syntax)?).ok_or(Refusal::NotFloat)?;
-    let sum = before.plus(number).ok_or(Refusal::NotFinite)?.to_string();
+    let before = LongDouble::parse(before).ok_or(CommandError::NotFloat)?;
+    let number = LongDouble::parse(args.next().ok_or(CommandError::Syntax)?).ok_or(CommandError::NotFloat)?;
+    let sum = before.plus(number).ok_or(CommandError::NotFinite)?.to_string();
     target.set_text(sum.as_bytes(), target.view().expires())?;
-    Ok(Reply::Made(sum.into_bytes()))
+    Ok(Reply::OwnedValue(sum.into_bytes()))
 }
 
-fn add<'s>(mut target: Target<'s>, number: i64) -> Outcome<'s> {
+fn add<'s>(mut target: BucketMut<'s>, number: i64) -> CommandResult<'s> {
     let before = match target.view().text()? {
-        Some(value) => integer(value).ok_or(Refusal::NotInteger)?,
+        Some(value) => integer(value).ok_or(CommandError::NotInteger)?,
         None => 0,
     };
-    let sum = before.checked_add(number).ok_or(Refusal::Overflow)?;
+    let sum = before.checked_add(number).ok_or(CommandError::Overflow)?;
     let mut digits = ArrayString::<I64_DIGITS>::new();
     write!(digits, "{sum}").expect("room for any integer");
     target.set_text(digits.as_bytes(), target.view().expires())?;

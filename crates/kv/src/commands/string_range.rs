@@ -1,22 +1,22 @@
 //! Commands on parts of strings.
 
 use super::number::integer_argument;
-use crate::{Args, Outcome, Refusal, Reply, limits::VALUE_BYTES, target::Target};
+use crate::{Args, CommandError, CommandResult, Reply, limits::VALUE_BYTES, shard::bucket_mut::BucketMut};
 
 /// Adds to the end of the value; its length then.
-pub(super) fn append<'s>(target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
-    let bytes = args.next().ok_or(Refusal::Syntax)?;
+pub(super) fn append<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
+    let bytes = args.next().ok_or(CommandError::Syntax)?;
     let length = length(&target)?;
     write(target, length, bytes)
 }
 
 /// The length of the value.
-pub(super) fn strlen<'s>(target: Target<'s>, _: Args<'_>) -> Outcome<'s> {
+pub(super) fn strlen<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
     Ok(Reply::Number(length(&target)? as i64))
 }
 
 /// The value from one position to another, both included; negative ones count from the end.
-pub(super) fn getrange<'s>(target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
+pub(super) fn getrange<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
     let (start, end) = (integer_argument(args.next())?, integer_argument(args.next())?);
     let value = target.into_view().text()?.unwrap_or_default();
     let length = value.len() as i64;
@@ -31,25 +31,25 @@ pub(super) fn getrange<'s>(target: Target<'s>, mut args: Args<'_>) -> Outcome<'s
 }
 
 /// Writes into the value from a position on; its length then.
-pub(super) fn setrange<'s>(target: Target<'s>, mut args: Args<'_>) -> Outcome<'s> {
+pub(super) fn setrange<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
     let offset = integer_argument(args.next())?;
-    let bytes = args.next().ok_or(Refusal::Syntax)?;
-    let offset = usize::try_from(offset).map_err(|_| Refusal::Offset)?;
+    let bytes = args.next().ok_or(CommandError::Syntax)?;
+    let offset = usize::try_from(offset).map_err(|_| CommandError::Offset)?;
     if bytes.is_empty() {
         return strlen(target, args);
     }
     write(target, offset, bytes)
 }
 
-fn length(target: &Target<'_>) -> Result<usize, Refusal> {
+fn length(target: &BucketMut<'_>) -> Result<usize, CommandError> {
     Ok(target.view().text()?.map_or(0, <[u8]>::len))
 }
 
-fn write<'s>(mut target: Target<'s>, offset: usize, bytes: &[u8]) -> Outcome<'s> {
+fn write<'s>(mut target: BucketMut<'s>, offset: usize, bytes: &[u8]) -> CommandResult<'s> {
     let before = length(&target)?;
     let after = offset.saturating_add(bytes.len());
     if after > VALUE_BYTES {
-        return Err(Refusal::TooLong);
+        return Err(CommandError::TooLong);
     }
     target.write_text(offset, bytes)?;
     Ok(Reply::Number(before.max(after) as i64))

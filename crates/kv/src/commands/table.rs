@@ -1,12 +1,12 @@
 //! The table of commands: one row each, from which dispatch, arity, documentation and completion come.
 
 use super::{
-    About, Command, Group, Keys, Run, expiry,
+    Command, CommandSpec, Group, KeySpec, Run, expiry,
     flag::{DENYOOM, FAST, READ, WRITE},
     hash, hash_ex, hash_expiry, hash_list, hash_number, hash_random, hash_scan, key, key_move, string,
     string_number, string_range,
 };
-use crate::{Args, Outcome, several::Several, target::Target};
+use crate::{Args, CommandResult, shard::bucket_mut::BucketMut, shard::multi::MultiBucket};
 
 /// All commands on buckets, by group and name.
 #[rustfmt::skip]
@@ -50,9 +50,9 @@ pub static COMMANDS: &[Command] = &[
     one("incr", 2, WRITE | DENYOOM | FAST, Group::String, "1.0.0", "key", "Adds 1 to a whole number; a missing key counts as 0.", string_number::incr),
     one("incrby", 3, WRITE | DENYOOM | FAST, Group::String, "1.0.0", "key increment", "Adds to a whole number; a missing key counts as 0.", string_number::incrby),
     one("incrbyfloat", 3, WRITE | DENYOOM | FAST, Group::String, "2.6.0", "key increment", "Adds to a number with decimals; a missing key counts as 0.", string_number::incrbyfloat),
-    each("mget", -2, READ | FAST, Keys::List, Group::String, "1.0.0", "key [key ...]", "The strings of several keys; nil for what is no string.", string::mget),
-    each("mset", -3, WRITE | DENYOOM, Keys::Pairs, Group::String, "1.0.1", "key value [key value ...]", "Sets several strings.", string::mset),
-    several("msetnx", -3, WRITE | DENYOOM, Keys::PairsTogether, Group::String, "1.0.1", "key value [key value ...]", "Sets several strings, all or none: none when one of the keys is there.", string::msetnx),
+    each("mget", -2, READ | FAST, KeySpec::EachListed, Group::String, "1.0.0", "key [key ...]", "The strings of several keys; nil for what is no string.", string::mget),
+    each("mset", -3, WRITE | DENYOOM, KeySpec::PairsEach, Group::String, "1.0.1", "key value [key value ...]", "Sets several strings.", string::mset),
+    several("msetnx", -3, WRITE | DENYOOM, KeySpec::PairsTogether, Group::String, "1.0.1", "key value [key value ...]", "Sets several strings, all or none: none when one of the keys is there.", string::msetnx),
     one("psetex", 4, WRITE | DENYOOM, Group::String, "2.6.0", "key milliseconds value", "Sets a string that ends after so many milliseconds.", string::psetex),
     one("set", -3, WRITE | DENYOOM, Group::String, "1.0.0", "key value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]", "Sets a string, whatever the key held before.", string::set),
     one("setex", 4, WRITE | DENYOOM, Group::String, "2.0.0", "key seconds value", "Sets a string that ends after so many seconds.", string::setex),
@@ -60,9 +60,9 @@ pub static COMMANDS: &[Command] = &[
     one("setrange", 4, WRITE | DENYOOM, Group::String, "2.2.0", "key offset value", "Writes over a string from one place on; a gap is filled with zeros.", string_range::setrange),
     one("strlen", 2, READ | FAST, Group::String, "2.2.0", "key", "The bytes of a string.", string_range::strlen),
     one("substr", 4, READ, Group::String, "1.0.0", "key start end", "The old name of GETRANGE.", string_range::getrange),
-    several("copy", -3, WRITE | DENYOOM, Keys::Two, Group::Generic, "6.2.0", "source destination [DB destination-db] [REPLACE]", "Makes a second key with the same contents.", key_move::copy),
-    each("del", -2, WRITE, Keys::Sum, Group::Generic, "1.0.0", "key [key ...]", "Removes keys, and counts those that were there.", key::del),
-    each("exists", -2, READ | FAST, Keys::Sum, Group::Generic, "1.0.0", "key [key ...]", "How many of these keys are there.", key::exists),
+    several("copy", -3, WRITE | DENYOOM, KeySpec::TwoTogether, Group::Generic, "6.2.0", "source destination [DB destination-db] [REPLACE]", "Makes a second key with the same contents.", key_move::copy),
+    each("del", -2, WRITE, KeySpec::EachSummed, Group::Generic, "1.0.0", "key [key ...]", "Removes keys, and counts those that were there.", key::del),
+    each("exists", -2, READ | FAST, KeySpec::EachSummed, Group::Generic, "1.0.0", "key [key ...]", "How many of these keys are there.", key::exists),
     one("expire", -3, WRITE | FAST, Group::Generic, "1.0.0", "key seconds [NX|XX|GT|LT]", "Lets a key live for so many seconds more.", expiry::expire),
     one("expireat", -3, WRITE | FAST, Group::Generic, "1.2.0", "key unix-time-seconds [NX|XX|GT|LT]", "Lets a key live until a second since 1970.", expiry::expireat),
     one("expiretime", 2, READ | FAST, Group::Generic, "7.0.0", "key", "The second since 1970 in which a key ends.", expiry::expiretime),
@@ -75,15 +75,15 @@ pub static COMMANDS: &[Command] = &[
     one("pexpireat", -3, WRITE | FAST, Group::Generic, "2.6.0", "key unix-time-milliseconds [NX|XX|GT|LT]", "Lets a key live until a millisecond since 1970.", expiry::pexpireat),
     one("pexpiretime", 2, READ | FAST, Group::Generic, "7.0.0", "key", "The millisecond since 1970 in which a key ends.", expiry::pexpiretime),
     one("pttl", 2, READ | FAST, Group::Generic, "2.6.0", "key", "The milliseconds that a key has left.", expiry::pttl),
-    several("rename", 3, WRITE, Keys::Two, Group::Generic, "1.0.0", "key newkey", "Gives a key another name, over whatever had that name.", key_move::rename),
-    several("renamenx", 3, WRITE | FAST, Keys::Two, Group::Generic, "1.0.0", "key newkey", "Gives a key another name that nothing has yet.", key_move::renamenx),
-    each("touch", -2, READ | FAST, Keys::Sum, Group::Generic, "3.2.1", "key [key ...]", "How many of these keys are there.", key::exists),
+    several("rename", 3, WRITE, KeySpec::TwoTogether, Group::Generic, "1.0.0", "key newkey", "Gives a key another name, over whatever had that name.", key_move::rename),
+    several("renamenx", 3, WRITE | FAST, KeySpec::TwoTogether, Group::Generic, "1.0.0", "key newkey", "Gives a key another name that nothing has yet.", key_move::renamenx),
+    each("touch", -2, READ | FAST, KeySpec::EachSummed, Group::Generic, "3.2.1", "key [key ...]", "How many of these keys are there.", key::exists),
     one("ttl", 2, READ | FAST, Group::Generic, "1.0.0", "key", "The seconds that a key has left.", expiry::ttl),
     one("type", 2, READ | FAST, Group::Generic, "1.0.0", "key", "Whether a key is a hash, a string or not there.", key::r#type),
-    each("unlink", -2, WRITE | FAST, Keys::Sum, Group::Generic, "4.0.0", "key [key ...]", "Removes keys as DEL does.", key::del),
+    each("unlink", -2, WRITE | FAST, KeySpec::EachSummed, Group::Generic, "4.0.0", "key [key ...]", "Removes keys as DEL does.", key::del),
 ];
 
-type Function = for<'s> fn(Target<'s>, Args<'_>) -> Outcome<'s>;
+type Function = for<'s> fn(BucketMut<'s>, Args<'_>) -> CommandResult<'s>;
 
 /// A command on the one bucket that its first argument names.
 #[expect(clippy::too_many_arguments, reason = "a row of the table")]
@@ -97,7 +97,7 @@ const fn one(
     summary: &'static str,
     run: Function,
 ) -> Command {
-    each(name, arity, flags, Keys::One, group, since, syntax, summary, run)
+    each(name, arity, flags, KeySpec::One, group, since, syntax, summary, run)
 }
 
 /// A command that does the same with each bucket that it names.
@@ -106,14 +106,17 @@ const fn each(
     name: &'static str,
     arity: i32,
     flags: u16,
-    keys: Keys,
+    keys: KeySpec,
     group: Group,
     since: &'static str,
     syntax: &'static str,
     summary: &'static str,
     run: Function,
 ) -> Command {
-    Command { about: About { name, arity, flags, keys, group, since, syntax, summary }, run: Run::One(run) }
+    Command {
+        spec: CommandSpec { name, arity, flags, keys, group, since, syntax, summary },
+        run: Run::One(run),
+    }
 }
 
 /// A command on several buckets of one node.
@@ -122,15 +125,15 @@ const fn several(
     name: &'static str,
     arity: i32,
     flags: u16,
-    keys: Keys,
+    keys: KeySpec,
     group: Group,
     since: &'static str,
     syntax: &'static str,
     summary: &'static str,
-    run: fn(&mut Several<'_, '_>, &[u8], Args<'_>) -> Outcome<'static>,
+    run: fn(&mut MultiBucket<'_, '_>, &[u8], Args<'_>) -> CommandResult<'static>,
 ) -> Command {
     Command {
-        about: About { name, arity, flags, keys, group, since, syntax, summary },
-        run: Run::Several(run),
+        spec: CommandSpec { name, arity, flags, keys, group, since, syntax, summary },
+        run: Run::Multi(run),
     }
 }

@@ -2,13 +2,13 @@
 
 use super::Store;
 use crate::{
-    Unit,
+    Component,
     bucket::Bucket,
     limits::{EXPIRY_ENDS, EXPIRY_LINES, EXPIRY_MUCH, EXPIRY_ROUND},
-    look::Look,
     shard::Shard,
+    shard::bucket_mut::BucketMut,
+    shard::lookup::Lookup,
     sweep::Sweep,
-    target::Target,
 };
 use otp::Stop;
 use std::{
@@ -21,7 +21,7 @@ use std::{
 pub(crate) async fn sweep(store: Arc<Store>, stop: Stop) -> Result<(), String> {
     loop {
         for number in 0..store.shards.len() {
-            while store.sweep_expired(number, crate::now()) && !stop.is_cancelled() {
+            while store.sweep_expired(number, crate::time::now_ms()) && !stop.is_cancelled() {
                 tokio::task::yield_now().await;
             }
         }
@@ -42,7 +42,7 @@ impl Store {
         let swept = catch_unwind(AssertUnwindSafe(|| step(&mut shard, now)));
         self.note(&mut shard);
         swept.unwrap_or_else(|panic| {
-            self.unit_crashed(Unit::BucketSupervisor, &*panic);
+            self.component_crashed(Component::BucketSupervisor, &*panic);
             false
         })
     }
@@ -82,7 +82,7 @@ fn end_expired(shard: &mut Shard, now: u64) -> usize {
 fn end_expired_of(shard: &mut Shard, bucket: Bucket, now: u64, limit: usize) -> usize {
     let name = bucket.name(&shard.memory).to_vec();
     let hash = shard.memory.hash(&name);
-    let mut target = Target::new(shard, &name, Look::new(hash), now);
+    let mut target = BucketMut::new(shard, &name, Lookup::new(hash), now);
     if target.exists() { target.forget_expired(limit) } else { 1 }
 }
 

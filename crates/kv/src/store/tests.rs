@@ -1,10 +1,10 @@
 //! The store against a model, and the promises of supervision.
 
-mod approach;
 mod batches;
+mod prefetch;
 
 use super::*;
-use crate::{Change, End, Op};
+use crate::{Change, EndReason, Op};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio_stream::StreamExt;
@@ -53,7 +53,7 @@ fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Op<'a> {
 fn names(store: &Store) -> Vec<String> {
     let (mut names, mut cursor) = (Vec::new(), 0);
     loop {
-        let page = store.buckets(cursor, &Wanted::default(), 0);
+        let page = store.buckets(cursor, &ScanFilter::default(), 0);
         names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
         cursor = page.next;
         if cursor == 0 {
@@ -162,12 +162,12 @@ async fn subscribers_hear_of_changes_until_the_end() {
         [
             Change::Set { key: milk.clone(), value: one },
             Change::Deleted { key: milk },
-            Change::Ended(End::Dropped)
+            Change::Ended(EndReason::Dropped)
         ]
     );
 }
 
-async fn crash_restarts_both(unit: Unit) {
+async fn crash_restarts_both(unit: Component) {
     let store = Arc::new(Store::new());
     let running = crate::supervisor(&store, otp::Intensity::default()).start();
     while running.tree(10).children.len() < 2 {
@@ -187,12 +187,12 @@ async fn crash_restarts_both(unit: Unit) {
 
 #[tokio::test]
 async fn a_crash_of_the_registry_starts_both_afresh() {
-    crash_restarts_both(Unit::Registry).await;
+    crash_restarts_both(Component::Registry).await;
 }
 
 #[tokio::test]
 async fn a_crash_of_the_bucket_supervisor_starts_both_afresh() {
-    crash_restarts_both(Unit::BucketSupervisor).await;
+    crash_restarts_both(Component::BucketSupervisor).await;
 }
 
 type Model = BTreeMap<u8, BTreeMap<u8, Vec<u8>>>;

@@ -83,22 +83,22 @@ fn command<'a>(bucket: &'a [u8], name: &str, args: &'a [u8]) -> Request<'a> {
 
 fn bulk(argument: &[u8]) -> Vec<u8> {
     let mut bulks = Vec::new();
-    kv::push_bulk(&mut bulks, argument);
+    kv::args::push(&mut bulks, argument);
     bulks
 }
 
 /// Lets `node` execute the requests at their owner; the bytes of each value.
 async fn lengths(node: &Node, requests: &[Request<'_>]) -> Vec<Result<usize, Error>> {
-    let mut errand = crate::Errand::new(node.peer(), requests[0]);
-    requests[1..].iter().for_each(|request| errand.add(*request));
+    let mut batch = crate::ForwardedBatch::new(node.peer(), requests[0]);
+    requests[1..].iter().for_each(|request| batch.add(*request));
     let mut lengths = Vec::new();
     let length = |reply: Reply<'_>| match reply {
         Reply::Value(value) => value.len(),
-        Reply::Made(value) => value.len(),
+        Reply::OwnedValue(value) => value.len(),
         _ => 0,
     };
     for _ in requests {
-        let outcome = soon(errand.next()).await;
+        let outcome = soon(batch.next()).await;
         lengths.push(outcome.map(length));
     }
     lengths
@@ -166,7 +166,7 @@ async fn an_answer_of_a_million_values_comes() {
     let fields = bulk(b"milk").repeat(1_000_000);
     let request = command(b"shopping", "hmget", &fields);
     let count = |reply: Reply<'_>| if let Reply::List(items) = reply { items.len() } else { 0 };
-    assert_eq!(soon(foo.cluster.ask(request, count)).await, Ok(1_000_000));
+    assert_eq!(soon(foo.cluster.execute(request, count)).await, Ok(1_000_000));
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn two_nodes_that_flood_each_other_both_get_their_answers() {
             let (cluster, op) = (node.cluster.clone(), Op::Get { key: b"milk" });
             let request = Request { bucket: bucket.as_bytes(), op };
             let bytes = |reply: Reply<'_>| if let Reply::Value(value) = reply { value.len() } else { 0 };
-            asking.spawn(async move { cluster.ask(request, bytes).await });
+            asking.spawn(async move { cluster.execute(request, bytes).await });
         }
     }
     let answers = soon(asking.join_all()).await;

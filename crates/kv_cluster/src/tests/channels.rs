@@ -1,10 +1,10 @@
 //! Messages that are heard on every node.
 
 use super::*;
-use kv::{Listener, Topic};
+use kv::{ChannelSubscriber, Topic};
 use tokio_stream::StreamExt;
 
-async fn next(listener: &mut Listener) -> String {
+async fn next(listener: &mut ChannelSubscriber) -> String {
     let heard = soon(listener.next()).await.unwrap();
     let pattern = heard.pattern.map(|pattern| format!("{}: ", String::from_utf8_lossy(&pattern)));
     pattern.unwrap_or_default() + &String::from_utf8_lossy(&heard.message.payload)

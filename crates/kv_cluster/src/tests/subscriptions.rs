@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::wire::{Outcome, read};
-use kv::{Change, End, Subscription};
+use kv::{Change, EndReason, Subscription};
 use tokio_stream::StreamExt;
 
 async fn next(changes: &mut Subscription) -> Option<Change> {
@@ -21,7 +21,7 @@ async fn changes_arrive_from_the_other_node_until_the_bucket_is_dropped() {
     let (key, value) = (|| b"milk".as_slice().into(), b"1".as_slice().into());
     assert_eq!(next(&mut changes).await, Some(Change::Set { key: key(), value }));
     assert_eq!(next(&mut changes).await, Some(Change::Deleted { key: key() }));
-    assert_eq!(next(&mut changes).await, Some(Change::Ended(End::Dropped)));
+    assert_eq!(next(&mut changes).await, Some(Change::Ended(EndReason::Dropped)));
     assert_eq!(next(&mut changes).await, None);
 }
 
@@ -31,7 +31,7 @@ async fn a_subscription_ends_when_its_node_goes_down() {
     bar.ask("shopping", Op::Create).await.unwrap();
     let mut changes = soon(foo.cluster.subscribe(b"shopping")).await.unwrap().unwrap();
     bar.supervisor.stop().await;
-    assert_eq!(next(&mut changes).await, Some(Change::Ended(End::NodeDown)));
+    assert_eq!(next(&mut changes).await, Some(Change::Ended(EndReason::NodeDown)));
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn a_subscriber_that_does_not_read_is_dropped_and_the_writer_goes_on() {
     while let Some(change) = next(&mut changes).await {
         last = Some(change);
     }
-    assert_eq!(last, Some(Change::Ended(End::FellBehind)));
+    assert_eq!(last, Some(Change::Ended(EndReason::FellBehind)));
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn transact(
 async fn watch(node: &Node, bucket: &str) -> u64 {
     let request = Request { bucket: bucket.as_bytes(), op: Op::Watch };
     let version = |reply: Reply<'_>| if let Reply::Number(number) = reply { number as u64 } else { 0 };
-    soon(node.cluster.ask(request, version)).await.unwrap()
+    soon(node.cluster.execute(request, version)).await.unwrap()
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn answers_that_exceed_a_link_are_told_as_such_and_the_others_arrive() {
     let requests = [get("shopping"); 2];
     let ((done, answers), ()) = tokio::join!(transact(&foo, &[], &requests), answer);
     assert_eq!((done, &*answers[1]), (Ok(true), "1"));
-    assert!(answers[0].contains("AnswerTooLarge"), "{answers:?}");
+    assert!(answers[0].contains("ReplyTooLarge"), "{answers:?}");
 }
 
 #[tokio::test]

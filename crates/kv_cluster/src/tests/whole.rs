@@ -1,7 +1,7 @@
 //! What concerns the buckets of all nodes.
 
 use super::*;
-use kv::{Kind, Wanted};
+use kv::{Kind, ScanFilter};
 
 /// `foo` and `bar` with 300 buckets each.
 async fn full_pair() -> (Node, Node) {
@@ -15,7 +15,7 @@ async fn full_pair() -> (Node, Node) {
     (foo, bar)
 }
 
-async fn scan(node: &Node, wanted: Wanted<'_>) -> Result<Vec<String>, Error> {
+async fn scan(node: &Node, wanted: ScanFilter<'_>) -> Result<Vec<String>, Error> {
     let (mut names, mut cursor) = (Vec::new(), 0);
     loop {
         let page = soon(node.cluster.scan(cursor, &wanted)).await?;
@@ -32,14 +32,14 @@ async fn scan(node: &Node, wanted: Wanted<'_>) -> Result<Vec<String>, Error> {
 async fn a_scan_lists_each_bucket_of_all_nodes_once_and_filters_on_the_owners_side() {
     let (foo, bar) = full_pair().await;
     for count in [1, 10, usize::MAX] {
-        let mut names = scan(&foo, Wanted { count, ..Wanted::default() }).await.unwrap();
+        let mut names = scan(&foo, ScanFilter { count, ..ScanFilter::default() }).await.unwrap();
         names.dedup();
         assert_eq!(names.len(), 600, "{count}");
     }
-    let tens = Wanted { pattern: Some(b"?10"), ..Wanted::default() };
+    let tens = ScanFilter { pattern: Some(b"?10"), ..ScanFilter::default() };
     assert_eq!(scan(&bar, tens).await.unwrap(), ["a10", "s10"]);
-    assert_eq!(scan(&bar, Wanted { kind: Some(Kind::Map), ..tens }).await.unwrap().len(), 2);
-    assert!(scan(&bar, Wanted { kind: Some(Kind::Text), ..tens }).await.unwrap().is_empty());
+    assert_eq!(scan(&bar, ScanFilter { kind: Some(Kind::Map), ..tens }).await.unwrap().len(), 2);
+    assert!(scan(&bar, ScanFilter { kind: Some(Kind::Text), ..tens }).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -47,7 +47,9 @@ async fn a_cursor_is_good_on_every_node() {
     let (foo, bar) = full_pair().await;
     let (mut names, mut cursor) = (Vec::new(), 0);
     for node in [&foo, &bar].into_iter().cycle() {
-        let page = soon(node.cluster.scan(cursor, &Wanted { count: 20, ..Wanted::default() })).await.unwrap();
+        let page = soon(node.cluster.scan(cursor, &ScanFilter { count: 20, ..ScanFilter::default() }))
+            .await
+            .unwrap();
         names.extend(page.names);
         cursor = page.next;
         if cursor == 0 {
@@ -63,7 +65,7 @@ async fn a_cursor_is_good_on_every_node() {
 async fn any_cursor_is_harmless() {
     let (foo, _bar) = full_pair().await;
     for cursor in [1, 2, 3, 12_345, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
-        soon(foo.cluster.scan(cursor, &Wanted::default())).await.unwrap();
+        soon(foo.cluster.scan(cursor, &ScanFilter::default())).await.unwrap();
     }
 }
 
@@ -81,7 +83,7 @@ async fn buckets_are_counted_and_chosen_at_random_on_all_nodes() {
         let key = soon(foo.cluster.random_key()).await.unwrap().unwrap();
         wanted.retain(|name| name.as_bytes() != &*key);
     }
-    let figures = soon(foo.cluster.figures()).await;
+    let figures = soon(foo.cluster.stats()).await;
     let nodes: Vec<_> = figures.iter().map(|(node, _)| node.clone()).collect();
     assert_eq!(nodes, [name("foo"), name("bar")]);
     assert!(figures.iter().all(|(_, figures)| figures.as_ref().is_ok_and(|figures| figures.buckets == 1)));
@@ -100,12 +102,12 @@ async fn a_node_that_is_down_is_named_and_nothing_is_flushed() {
     let (foo, bar) = full_pair().await;
     tokio::join!(bar.supervisor.stop(), foo.peer_goes_down());
     let down = |error: Error| assert!(error.to_string().starts_with("node bar@127.0.0.1 is down"), "{error}");
-    down(scan(&foo, Wanted::default()).await.unwrap_err());
+    down(scan(&foo, ScanFilter::default()).await.unwrap_err());
     down(soon(foo.cluster.random_key()).await.unwrap_err());
     down(soon(foo.cluster.count()).await.unwrap_err());
     down(soon(foo.cluster.flush()).await.unwrap_err());
     assert_eq!(foo.store.count(), 300);
-    let figures = soon(foo.cluster.figures()).await;
+    let figures = soon(foo.cluster.stats()).await;
     assert!(figures[0].1.is_ok() && figures[1].1.is_err());
 }
 

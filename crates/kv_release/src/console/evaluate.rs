@@ -2,11 +2,11 @@
 
 use super::{
     grammar::{self, Command},
-    node::{Node, Order},
+    node::{ControlCommand, Node},
     render::{Answer, Names, NodeRow, RouteRow, Status},
 };
 use crate::limits::CONSOLE_NAMES;
-use kv::{Op, Reply, Request, Unit};
+use kv::{Component, Op, Reply, Request};
 use kv_cluster::{Error, NodeName};
 use std::time::UNIX_EPOCH;
 
@@ -15,7 +15,7 @@ pub(crate) async fn evaluate(node: &Node, line: &str) -> Result<Answer, String> 
     match grammar::parse(line)? {
         Command::Help => Ok(Answer::Help),
         Command::Status => Ok(Answer::Status(status(node))),
-        Command::Node => Ok(Answer::Node(node.cluster.me().to_string())),
+        Command::Node => Ok(Answer::Node(node.cluster.node_name().to_string())),
         Command::List => Ok(Answer::List(up_elsewhere(node))),
         Command::Nodes => Ok(Answer::Nodes(nodes(node))),
         Command::Connect(name) => connect(node, &name).await,
@@ -30,32 +30,32 @@ pub(crate) async fn evaluate(node: &Node, line: &str) -> Result<Answer, String> 
         Command::Crash { bucket } => ask(node, &bucket, Op::Crash).await,
         Command::Keys { bucket } => keys(node, &bucket).await,
         Command::CrashRegistry => {
-            node.cluster.store().crash(Unit::Registry);
+            node.cluster.store().crash(Component::Registry);
             Ok(Answer::Done)
         }
         Command::Pid => Ok(Answer::Number(std::process::id())),
         Command::Version => Ok(Answer::Text(format!("{} {}", node.release, node.version))),
-        Command::Stop => Ok(order(node, Order::Stop)),
-        Command::Restart => Ok(order(node, Order::Restart)),
+        Command::Stop => Ok(send(node, ControlCommand::Stop)),
+        Command::Restart => Ok(send(node, ControlCommand::Restart)),
     }
 }
 
-fn order(node: &Node, order: Order) -> Answer {
-    node.order(order);
+fn send(node: &Node, command: ControlCommand) -> Answer {
+    node.send(command);
     Answer::Done
 }
 
 fn status(node: &Node) -> Status {
     let started = node.started.duration_since(UNIX_EPOCH).unwrap_or_default();
     Status {
-        node: node.cluster.me().to_string(),
+        node: node.cluster.node_name().to_string(),
         release: node.release,
         version: node.version,
         pid: std::process::id(),
         clients: node.clients.map(|address| address.to_string()),
         link: node.link.map(|address| address.to_string()),
         config: node.file.as_ref().map(|file| file.display().to_string()),
-        memory: node.cluster.store().figures().into(),
+        memory: node.cluster.store().stats().into(),
         up_seconds: node.started.elapsed().unwrap_or_default().as_secs(),
         started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
     }
@@ -66,7 +66,7 @@ fn up_elsewhere(node: &Node) -> Vec<String> {
 }
 
 fn nodes(node: &Node) -> Vec<NodeRow> {
-    let me = NodeRow { node: node.cluster.me().to_string(), up: true, me: true, reason: None };
+    let me = NodeRow { node: node.cluster.node_name().to_string(), up: true, me: true, reason: None };
     let others = node.cluster.nodes().into_iter().map(|row| NodeRow {
         node: row.name.to_string(),
         up: row.up,
@@ -112,7 +112,7 @@ async fn buckets(node: &Node) -> Answer {
 
 /// One request to the owner of its bucket, wherever that is.
 async fn ask(node: &Node, bucket: &[u8], op: Op<'_>) -> Result<Answer, String> {
-    let answer = node.cluster.ask(Request { bucket, op }, answer_of(bucket, op)).await;
+    let answer = node.cluster.execute(Request { bucket, op }, answer_of(bucket, op)).await;
     answer.map_err(|error| error.to_string())?
 }
 
@@ -131,16 +131,16 @@ fn answer_of(bucket: &[u8], op: Op<'_>) -> impl FnOnce(Reply<'_>) -> Result<Answ
         }
         Reply::Crashed if drill => Ok(Answer::Done),
         Reply::Crashed => Err(format!("bucket \"{name}\" crashed")),
-        Reply::Refused(refusal) => Err(refusal.to_string()),
+        Reply::Error(refusal) => Err(refusal.to_string()),
         Reply::Restarting => Err("the store is being restarted; try again in a moment".to_owned()),
-        Reply::Made(_)
-        | Reply::Word(_)
+        Reply::OwnedValue(_)
+        | Reply::Status(_)
         | Reply::Number(_)
         | Reply::List(_)
         | Reply::Map(_)
-        | Reply::Pairs(_)
-        | Reply::Long(_)
-        | Reply::Page { .. } => Err(Error::OtherReply.to_string()),
+        | Reply::PairList(_)
+        | Reply::TooLarge(_)
+        | Reply::Page { .. } => Err(Error::UnexpectedReply.to_string()),
     }
 }
 
@@ -156,6 +156,6 @@ mod tests {
     #[test]
     fn an_answer_that_only_redis_commands_get_is_an_error() {
         let answer = answer_of(b"shopping", Op::Get { key: b"milk" })(Reply::Number(1));
-        assert_eq!(answer.err(), Some(Error::OtherReply.to_string()));
+        assert_eq!(answer.err(), Some(Error::UnexpectedReply.to_string()));
     }
 }

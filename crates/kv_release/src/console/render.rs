@@ -79,8 +79,8 @@ pub(crate) struct Memory {
     pub(crate) limit: Option<u64>,
 }
 
-impl From<kv::Figures> for Memory {
-    fn from(figures: kv::Figures) -> Memory {
+impl From<kv::StoreStats> for Memory {
+    fn from(figures: kv::StoreStats) -> Memory {
         Memory { used: figures.bytes, free: figures.free, limit: figures.limit }
     }
 }

@@ -1,25 +1,27 @@
-//! Serves many connections on a thread of its own: waits for all their sockets together, and has those for which something
-//! has come take turns, a few at a time.
+//! Serves many connections on each of a few threads: one thread waits for all of its sockets together and polls the
+//! connections that are ready, in groups of a few.
 //!
-//! A connection is a future, as anywhere in tokio, and is polled by its reactor alone: when bytes have come or gone, and when
-//! its waker was called. Between it and the socket stands its [mail](slot): the connection reads what has arrived and leaves
-//! what is to go. Who carries it is a driver's business: io_uring where the kernel has it, epoll (or what takes its
-//! place) elsewhere.
+//! A connection is a future, as in tokio, but only its reactor polls it: when its socket has progressed, and when its
+//! waker was called. Between the connection and the kernel stand two buffers ([`socket`]): the connection reads one and
+//! fills the other, and a [`backend`], io_uring or epoll, does the reverse.
+//!
+//! Read in this order: pool (starts the threads) -> `event_loop` (one thread) -> inbox (what other threads send it) ->
+//! backend (`uring` or `epoll`) -> socket.
 
-mod driver;
+mod backend;
+mod buffer_pool;
 mod epoll;
+mod event_loop;
+mod inbox;
 mod pool;
-mod queue;
+mod socket;
 #[cfg(target_os = "linux")]
-mod ring;
-mod run;
-mod slot;
-mod stream;
-mod turn;
+mod uring;
 
-pub(crate) use pool::Pool;
-pub(crate) use stream::Stream;
-pub(crate) use turn::{has_company, pause};
+pub(crate) use buffer_pool::BufferPool;
+pub(crate) use event_loop::{is_grouped, yield_to_group};
+pub(crate) use pool::ReactorPool;
+pub(crate) use socket::Stream;
 
 #[cfg(test)]
 mod tests;

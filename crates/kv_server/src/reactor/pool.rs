@@ -1,11 +1,10 @@
 //! The reactors of a server, one for each thread of the runtime: started, watched and stopped together.
 
 use super::{
-    driver::{Prepared, Way},
-    queue::{Conversation, Queue},
-    run::run,
-    slot::Slot,
-    stream::Stream,
+    backend::{BackendKind, BackendSeed},
+    event_loop,
+    inbox::{ConnectionFuture, Inbox},
+    socket::{SharedSocket, Stream},
 };
 use otp::Stop;
 use std::{
@@ -20,53 +19,52 @@ use tokio::{runtime::Handle, task::JoinSet};
 
 /// All reactors. Clones are handles to the same ones.
 #[derive(Clone)]
-pub(crate) struct Pool(Arc<Shared>);
+pub(crate) struct ReactorPool(Arc<Shared>);
 
 struct Shared {
-    way: Way,
-    /// The ways to those that run.
-    queues: Mutex<Vec<Arc<Queue>>>,
-    /// Connections that have come.
-    numbers: AtomicUsize,
+    backend: BackendKind,
+    /// Those of the reactors that run.
+    inboxes: Mutex<Vec<Arc<Inbox>>>,
+    next_id: AtomicUsize,
 }
 
-impl Pool {
+impl ReactorPool {
     /// Reactors that have not been started.
-    pub(crate) fn new(may_use_io_uring: bool) -> Pool {
-        let way = Way::best(may_use_io_uring);
-        Pool(Arc::new(Shared { way, queues: Mutex::default(), numbers: AtomicUsize::default() }))
+    pub(crate) fn new(may_use_io_uring: bool) -> ReactorPool {
+        let backend = BackendKind::detect(may_use_io_uring);
+        ReactorPool(Arc::new(Shared { backend, inboxes: Mutex::default(), next_id: AtomicUsize::default() }))
     }
 
-    /// Has a socket served by the conversation that `begin` makes of its stream, or refuses. Connections are dealt to the
-    /// reactors in turn.
+    /// Serves a socket with the future that `connect` makes of its stream, unless that refuses. Connections are
+    /// assigned to the reactors in turn.
     pub(crate) fn serve<F>(
         &self,
         socket: TcpStream,
-        begin: impl FnOnce(Stream) -> Result<F, otp::Error>,
+        connect: impl FnOnce(Stream) -> Result<F, otp::Error>,
     ) -> io::Result<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        socket.set_nonblocking(self.0.way.is_nonblocking())?;
-        let number = self.0.numbers.fetch_add(1, Relaxed);
-        let queues = self.queues();
-        let queue = queues.get(number % queues.len().max(1));
-        let queue = queue.ok_or_else(|| io::Error::other("no reactor runs"))?;
-        let slot = Arc::new(Slot::new(number, socket));
-        let conversation = begin(Stream::new(slot.clone())).map_err(io::Error::other)?;
-        let conversation: Conversation = Box::pin(conversation);
-        queue.tell(|told| told.newcomers.push((slot, conversation)));
+        socket.set_nonblocking(self.0.backend.is_nonblocking())?;
+        let id = self.0.next_id.fetch_add(1, Relaxed);
+        let inboxes = self.lock_inboxes();
+        let inbox = inboxes.get(id % inboxes.len().max(1));
+        let inbox = inbox.ok_or_else(|| io::Error::other("no reactor runs"))?;
+        let socket = Arc::new(SharedSocket::new(id, socket));
+        let future = connect(Stream::new(socket.clone())).map_err(io::Error::other)?;
+        let future: ConnectionFuture = Box::pin(future);
+        inbox.send(|commands| commands.connections.push((socket, future)));
         Ok(())
     }
 
-    /// Runs the reactors until they are told to stop, or one of them fails, which is the end of all.
-    pub(crate) fn supervise(&self, stop: Stop) -> impl Future<Output = Result<(), String>> + Send + use<> {
+    /// Runs the reactors until they are told to stop, or until one of them fails, which stops all.
+    pub(crate) fn run(&self, stop: Stop) -> impl Future<Output = Result<(), String>> + Send + use<> {
         let prepared = self.prepare();
         let stop_all = StopAll(self.clone());
         async move {
             let mut threads = JoinSet::new();
-            for (driver, queue) in prepared.map_err(|error| error.to_string())? {
-                threads.spawn_blocking(move || run(driver.start()?, &queue));
+            for (seed, inbox) in prepared.map_err(|error| error.to_string())? {
+                threads.spawn_blocking(move || event_loop::run(seed.start()?, &inbox));
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -78,30 +76,30 @@ impl Pool {
         }
     }
 
-    fn prepare(&self) -> io::Result<Vec<(Prepared, Arc<Queue>)>> {
+    fn prepare(&self) -> io::Result<Vec<(BackendSeed, Arc<Inbox>)>> {
         let prepare = |_| {
-            let (driver, alarm) = self.0.way.prepare()?;
-            let queue = Arc::new(Queue::new(alarm));
-            self.queues().push(queue.clone());
-            Ok((driver, queue))
+            let (seed, waker) = self.0.backend.prepare()?;
+            let inbox = Arc::new(Inbox::new(waker));
+            self.lock_inboxes().push(inbox.clone());
+            Ok((seed, inbox))
         };
         (0..Handle::current().metrics().num_workers()).map(prepare).collect()
     }
 
-    fn queues(&self) -> MutexGuard<'_, Vec<Arc<Queue>>> {
-        self.0.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_inboxes(&self) -> MutexGuard<'_, Vec<Arc<Inbox>>> {
+        self.0.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Tells all reactors to stop, and lets nobody in any more, when it is dropped.
-struct StopAll(Pool);
+/// Stops all reactors when it is dropped, and has no more connections accepted.
+struct StopAll(ReactorPool);
 
 impl Drop for StopAll {
     fn drop(&mut self) {
-        for queue in self.0.queues().drain(..) {
-            queue.tell(|told| {
-                told.newcomers.clear();
-                told.stop = true;
+        for inbox in self.0.lock_inboxes().drain(..) {
+            inbox.send(|commands| {
+                commands.connections.clear();
+                commands.stop = true;
             });
         }
     }

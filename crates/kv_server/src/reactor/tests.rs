@@ -1,6 +1,6 @@
-//! What connections may rely on, whoever carries their mail.
+//! What connections may rely on with either backend.
 
-use super::{Pool, Stream, has_company, pause};
+use super::{ReactorPool, Stream, is_grouped, yield_to_group};
 use otp::Stop;
 use std::{
     future::poll_fn,
@@ -19,10 +19,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Reactors at work, and where to connect to them.
+/// Running reactors, and a listener whose connections they serve.
 struct Reactors {
     runtime: Runtime,
-    pool: Pool,
+    pool: ReactorPool,
     listener: TcpListener,
     stop: Stop,
     running: JoinHandle<Result<(), String>>,
@@ -31,15 +31,15 @@ struct Reactors {
 impl Reactors {
     fn start(may_use_io_uring: bool) -> Reactors {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let (pool, stop) = (Pool::new(may_use_io_uring), Stop::new());
+        let (pool, stop) = (ReactorPool::new(may_use_io_uring), Stop::new());
         let running = {
             let _context = runtime.enter();
-            runtime.spawn(pool.supervise(stop.clone()))
+            runtime.spawn(pool.run(stop.clone()))
         };
         Reactors { runtime, pool, listener: TcpListener::bind("127.0.0.1:0").unwrap(), stop, running }
     }
 
-    /// A client of a connection that is served like this.
+    /// The client's end of a connection that `serve` serves.
     fn client<F: Future<Output = ()> + Send + 'static>(&self, serve: impl FnOnce(Stream) -> F) -> TcpStream {
         let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -49,8 +49,8 @@ impl Reactors {
     }
 }
 
-/// A test for each way.
-fn by_each_way(test: impl Fn(&Reactors)) {
+/// Runs a test with each backend.
+fn with_each_backend(test: impl Fn(&Reactors)) {
     for may_use_io_uring in [true, false] {
         test(&Reactors::start(may_use_io_uring));
     }
@@ -60,13 +60,13 @@ async fn read(stream: &Stream, buffer: &mut [u8]) -> usize {
     poll_fn(|_| stream.poll_read(buffer)).await.unwrap_or_default()
 }
 
-/// Answers with what it was told, until its client has nothing more to say.
+/// Sends back what it receives, until the client has closed its side.
 async fn echo(stream: Stream) {
     let mut buffer = vec![0; 50_000];
     loop {
         let count = read(&stream, &mut buffer).await;
         if count == 0 {
-            break stream.finish().await.unwrap_or_default();
+            break stream.flush().await.unwrap_or_default();
         }
         if stream.write(&buffer[..count]).await.is_err() {
             break;
@@ -79,8 +79,8 @@ fn numbers(count: u32) -> Vec<u8> {
 }
 
 #[test]
-fn bytes_keep_their_order_and_all_come_after_the_client_has_ended() {
-    by_each_way(|reactors| {
+fn bytes_keep_their_order_and_all_arrive_after_a_half_close() {
+    with_each_backend(|reactors| {
         let sent = numbers(2_000_000);
         let mut clients: Vec<_> = (0..3).map(|_| reactors.client(echo)).collect();
         thread::scope(|scope| {
@@ -91,9 +91,9 @@ fn bytes_keep_their_order_and_all_come_after_the_client_has_ended() {
                     writer.shutdown(Shutdown::Write).unwrap();
                 });
                 scope.spawn(move || {
-                    let mut heard = Vec::new();
-                    client.read_to_end(&mut heard).unwrap();
-                    assert!(heard == *sent, "{} bytes", heard.len());
+                    let mut received = Vec::new();
+                    client.read_to_end(&mut received).unwrap();
+                    assert!(received == *sent, "{} bytes", received.len());
                 });
             }
         });
@@ -101,11 +101,11 @@ fn bytes_keep_their_order_and_all_come_after_the_client_has_ended() {
 }
 
 #[test]
-fn who_does_not_read_is_waited_for_and_holds_up_nobody() {
-    by_each_way(|reactors| {
+fn a_client_that_does_not_read_blocks_only_itself() {
+    with_each_backend(|reactors| {
         let written = Arc::new(AtomicUsize::new(0));
         let count = written.clone();
-        let lazy = reactors.client(|stream| async move {
+        let idle = reactors.client(|stream| async move {
             while stream.write(&[0; 100_000]).await.is_ok() {
                 count.fetch_add(1, Relaxed);
             }
@@ -119,55 +119,55 @@ fn who_does_not_read_is_waited_for_and_holds_up_nobody() {
                 other.read_exact(&mut [0; 5]).unwrap();
             }
         }
-        assert!(before < 1_000, "so many are not held for it");
-        drop(lazy);
+        assert!(before < 1_000, "the writer has to wait for its client");
+        drop(idle);
     });
 }
 
 #[test]
-fn who_always_has_something_to_say_starves_nobody() {
-    by_each_way(|reactors| {
-        let loud = reactors.client(|stream| async move { while read(&stream, &mut [0; 100]).await > 0 {} });
-        let mut writer = loud.try_clone().unwrap();
-        let shouting = thread::spawn(move || while writer.write_all(&[0; 100_000]).is_ok() {});
+fn a_client_that_never_stops_sending_starves_nobody() {
+    with_each_backend(|reactors| {
+        let busy = reactors.client(|stream| async move { while read(&stream, &mut [0; 100]).await > 0 {} });
+        let mut writer = busy.try_clone().unwrap();
+        let sending = thread::spawn(move || while writer.write_all(&[0; 100_000]).is_ok() {});
         let mut other = reactors.client(echo);
         for _ in 0..1_000 {
             other.write_all(b"hello").unwrap();
             other.read_exact(&mut [0; 5]).unwrap();
         }
-        loud.shutdown(Shutdown::Both).unwrap();
-        shouting.join().unwrap();
+        busy.shutdown(Shutdown::Both).unwrap();
+        sending.join().unwrap();
     });
 }
 
 #[test]
-fn who_waits_for_something_else_is_woken_from_anywhere() {
-    by_each_way(|reactors| {
-        let (tell, told) = oneshot::channel::<()>();
+fn a_connection_is_woken_from_any_thread() {
+    with_each_backend(|reactors| {
+        let (sender, receiver) = oneshot::channel::<()>();
         let mut client = reactors.client(|stream| async move {
-            told.await.unwrap();
+            receiver.await.unwrap();
             tokio::time::sleep(Duration::from_millis(1)).await;
             stream.write(b"woken").await.unwrap();
-            stream.finish().await.unwrap();
+            stream.flush().await.unwrap();
         });
-        tell.send(()).unwrap();
-        let mut heard = String::new();
-        client.read_to_string(&mut heard).unwrap();
-        assert_eq!(heard, "woken");
+        sender.send(()).unwrap();
+        let mut received = String::new();
+        client.read_to_string(&mut received).unwrap();
+        assert_eq!(received, "woken");
     });
 }
 
 #[test]
-fn a_pause_ends_by_itself_alone_and_in_company() {
-    by_each_way(|reactors| {
+fn yielding_ends_by_itself_with_and_without_a_group() {
+    with_each_backend(|reactors| {
         let serve = |stream: Stream| async move {
             let mut buffer = [0; 1];
             while read(&stream, &mut buffer).await > 0 {
-                let had_company = has_company();
+                let was_grouped = is_grouped();
                 for _ in 0..3 {
-                    pause().await;
+                    yield_to_group().await;
                 }
-                assert_eq!(has_company(), had_company, "a group stays what it is");
+                assert_eq!(is_grouped(), was_grouped, "the group stays the same");
                 stream.write(&buffer).await.unwrap();
             }
         };
@@ -180,8 +180,8 @@ fn a_pause_ends_by_itself_alone_and_in_company() {
 }
 
 #[test]
-fn who_leaves_in_the_middle_ends_alone() {
-    by_each_way(|reactors| {
+fn a_client_that_disconnects_early_ends_only_its_connection() {
+    with_each_backend(|reactors| {
         let ended = Arc::new(AtomicUsize::new(0));
         for _ in 0..50 {
             let count = ended.clone();
@@ -201,7 +201,7 @@ fn who_leaves_in_the_middle_ends_alone() {
 }
 
 #[test]
-fn stopped_reactors_close_what_is_left_and_take_nobody_more() {
+fn stopped_reactors_close_their_connections_and_accept_no_more() {
     for may_use_io_uring in [true, false] {
         let reactors = Reactors::start(may_use_io_uring);
         let mut client = reactors.client(echo);

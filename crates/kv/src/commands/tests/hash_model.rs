@@ -1,7 +1,7 @@
 //! Hashes and the times of their fields against a model, and walks through hashes that change.
 
 use super::session::{START, say, words};
-use crate::{Op, Part, Reply, Request, Store};
+use crate::{Op, Projection, Reply, Request, Store};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, ops::ControlFlow};
 
@@ -112,7 +112,7 @@ proptest! {
 fn walk(store: &Store, now: u64, mut between: impl FnMut(usize)) -> Vec<String> {
     let (mut fields, mut cursor) = (Vec::new(), 0);
     loop {
-        let request = Request { bucket: b"h", op: Op::Entries { part: Part::Keys, cursor } };
+        let request = Request { bucket: b"h", op: Op::Entries { projection: Projection::Keys, cursor } };
         store.execute(&[request], now, |reply| {
             let Reply::Page { items, next } = reply else { panic!("{reply:?}") };
             let texts = items.iter().map(|item| match item {
@@ -140,8 +140,8 @@ fn fill(store: &Store, numbers: std::ops::Range<usize>) {
 fn a_long_hash_is_walked_and_repeats_nothing_while_it_grows() {
     let store = Store::new();
     fill(&store, 0..5_000);
-    assert_eq!(say(&store, START, &words("HGETALL h")), "Long(Both)");
-    assert_eq!(say(&store, START, &words("HKEYS h")), "Long(Keys)");
+    assert_eq!(say(&store, START, &words("HGETALL h")), "TooLarge(Both)");
+    assert_eq!(say(&store, START, &words("HKEYS h")), "TooLarge(Keys)");
     let mut fields =
         walk(&store, START, |count| fill(&store, 10_000 + count * 3..10_000 + count * 3 + 2_000));
     fields.sort_unstable();

@@ -1,7 +1,7 @@
 //! Sessions as redis-cli shows them: a line that starts with `> ` is typed, those below it are the answer. A line such as
 //! `(500 ms later)` lets time pass. The words of a line may be quoted, with `\xNN` for any byte.
 
-use crate::{Args, Command, Keys, Op, Reply, Request, Store, push_bulk};
+use crate::{Args, Command, KeySpec, Op, Reply, Request, Store, args::push};
 use std::ops::ControlFlow;
 
 /// Some time in 2023.
@@ -34,31 +34,33 @@ pub(super) fn say(store: &Store, now: u64, words: &[Vec<u8>]) -> String {
         Some(command) => (command, words),
         None => (Command::find(&words[..2].join(&b'|')).expect("a command"), &words[1..]),
     };
-    let about = &command.about;
-    let count = words.len() as i32 + i32::from(about.name.contains('|'));
-    if about.arity >= 0 && count != about.arity || count < -about.arity {
-        return format!("(error) ERR wrong number of arguments for '{}' command", about.name);
+    let spec = &command.spec;
+    let count = words.len() as i32 + i32::from(spec.name.contains('|'));
+    if spec.arity >= 0 && count != spec.arity || count < -spec.arity {
+        return format!("(error) ERR wrong number of arguments for '{}' command", spec.name);
     }
     let ask = |words: &[Vec<u8>]| ask(store, now, command, words);
-    match about.keys {
-        Keys::Sum => {
+    match spec.keys {
+        KeySpec::EachSummed => {
             let numbers = words[1..].chunks(1).map(&ask);
             let number =
                 |text: String| text.trim_start_matches("(integer) ").parse::<i64>().expect("a number");
             format!("(integer) {}", numbers.map(number).sum::<i64>())
         }
-        Keys::List => {
+        KeySpec::EachListed => {
             let items = words[1..].chunks(1).map(&ask).zip(1..);
             items.map(|(item, number)| format!("{number}) {item}")).collect::<Vec<_>>().join("\n")
         }
-        Keys::Pairs => words[1..].chunks(2).map(&ask).fold(None, |_, answer| Some(answer)).expect("a pair"),
-        Keys::None | Keys::One | Keys::Two | Keys::PairsTogether => ask(&words[1..]),
+        KeySpec::PairsEach => {
+            words[1..].chunks(2).map(&ask).fold(None, |_, answer| Some(answer)).expect("a pair")
+        }
+        KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => ask(&words[1..]),
     }
 }
 
 fn ask(store: &Store, now: u64, command: &'static Command, words: &[Vec<u8>]) -> String {
     let mut bulks = Vec::new();
-    words[1..].iter().for_each(|word| push_bulk(&mut bulks, word));
+    words[1..].iter().for_each(|word| push(&mut bulks, word));
     let request = Request { bucket: &words[0], op: Op::Command { command, args: Args::new(&bulks) } };
     let mut said = String::new();
     store.execute(&[request], now, |reply| {
@@ -73,8 +75,8 @@ fn shown(reply: &Reply<'_>) -> String {
     match reply {
         Reply::Done => "OK".into(),
         Reply::Value(value) => format!("\"{}\"", value.escape_ascii()),
-        Reply::Made(value) => format!("\"{}\"", value.escape_ascii()),
-        Reply::Word(word) => (*word).into(),
+        Reply::OwnedValue(value) => format!("\"{}\"", value.escape_ascii()),
+        Reply::Status(word) => (*word).into(),
         Reply::Number(number) => format!("(integer) {number}"),
         Reply::NoKey | Reply::NoBucket => "(nil)".into(),
         Reply::List(items) | Reply::Map(items) if items.is_empty() => "(empty array)".into(),
@@ -82,8 +84,8 @@ fn shown(reply: &Reply<'_>) -> String {
             let lines = items.iter().zip(1..).map(|(item, number)| format!("{number}) {}", shown(item)));
             lines.collect::<Vec<_>>().join("\n")
         }
-        Reply::Refused(refusal) => format!("(error) {refusal}"),
-        Reply::Pairs(items) => shown(&Reply::List(items.clone())),
+        Reply::Error(refusal) => format!("(error) {refusal}"),
+        Reply::PairList(items) => shown(&Reply::List(items.clone())),
         Reply::Page { items, next } => {
             format!("1) \"{next}\"\n2) {}", shown(&Reply::List(items.clone())))
         }

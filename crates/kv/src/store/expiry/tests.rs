@@ -1,14 +1,14 @@
 //! What has expired goes without being asked for, in bounded steps.
 
 use super::*;
-use crate::{Args, Change, Command, End, Op, Request, limits::EXPIRY_ENDS, push_bulk};
+use crate::{Args, Change, Command, EndReason, Op, Request, args::push, limits::EXPIRY_ENDS};
 use std::ops::ControlFlow;
 use tokio_stream::StreamExt;
 
 fn say(store: &Store, now: u64, line: &str) {
     let words: Vec<&str> = line.split(' ').collect();
     let mut bulks = Vec::new();
-    words[2..].iter().for_each(|word| push_bulk(&mut bulks, word.as_bytes()));
+    words[2..].iter().for_each(|word| push(&mut bulks, word.as_bytes()));
     let command = Command::find(words[0].as_bytes()).expect("a command");
     let op = Op::Command { command, args: Args::new(&bulks) };
     store.execute(&[Request { bucket: words[1].as_bytes(), op }], now, |_| ControlFlow::Continue(()));
@@ -37,7 +37,7 @@ fn what_has_expired_goes_unasked() {
     (0..9).for_each(|_| {
         step(&store, 200);
     });
-    assert_eq!((store.count(), is_sweeping(&store)), (1, false), "nobody looks for what cannot be");
+    assert_eq!((store.count(), is_sweeping(&store)), (1, false), "nobody lookups for what cannot be");
 }
 
 #[test]
@@ -76,13 +76,13 @@ async fn the_supervisor_runs_the_sweeper() {
     let store = Arc::new(Store::new());
     let running = crate::supervisor(&store, otp::Intensity::default()).start();
     // The store may start afresh once more before the supervisor is up.
-    let mut ended = Change::Ended(End::Restarted);
-    while ended == Change::Ended(End::Restarted) {
+    let mut ended = Change::Ended(EndReason::Restarted);
+    while ended == Change::Ended(EndReason::Restarted) {
         say(&store, 0, "SET milk 1 PX 5");
         let mut changes = store.subscribe(b"milk").expect("it is there");
         ended = changes.next().await.expect("a change").change.clone();
     }
-    assert_eq!(ended, Change::Ended(End::Expired));
+    assert_eq!(ended, Change::Ended(EndReason::Expired));
     running.stop().await;
 }
 
@@ -92,5 +92,5 @@ async fn subscribers_hear_of_the_end() {
     say(&store, 0, "SET milk 1 PX 5");
     let mut changes = store.subscribe(b"milk").expect("it is there");
     step(&store, 5);
-    assert_eq!(changes.next().await.expect("a change").change, Change::Ended(End::Expired));
+    assert_eq!(changes.next().await.expect("a change").change, Change::Ended(EndReason::Expired));
 }

@@ -1,7 +1,7 @@
 //! A batch against the same requests one by one.
 
 use super::*;
-use crate::{Args, Command, push_bulk};
+use crate::{Args, Command, args::push};
 
 /// The name of a command, a bucket, and the arguments.
 type Asked = (&'static str, [u8; 3], Vec<u8>);
@@ -44,7 +44,7 @@ fn asked() -> impl Strategy<Value = Asked> {
                 _ => &[],
             };
             let mut bulks = Vec::new();
-            words.iter().for_each(|word| push_bulk(&mut bulks, word));
+            words.iter().for_each(|word| push(&mut bulks, word));
             (name, [bucket; 3], bulks)
         },
     )
@@ -67,7 +67,7 @@ fn replies(store: &Store, batch: &[Request<'_>], now: u64, most: usize) -> Vec<S
 /// How many buckets there are, how many have crashed, and what they take when all that has ended is free.
 fn held(store: &Store) -> (u64, u64, u64) {
     while store.sweep_expired(0, 0) {}
-    let figures = store.figures();
+    let figures = store.stats();
     (figures.buckets, figures.crashed, figures.bytes)
 }
 
@@ -76,7 +76,7 @@ proptest! {
     fn a_batch_does_what_its_requests_do_one_by_one(
         batches in proptest::collection::vec((proptest::collection::vec(asked(), 1..120), 1..90_usize), 1..6),
     ) {
-        let (together, alone) = (Store::reproducible(1), Store::reproducible(1));
+        let (together, alone) = (Store::with_fixed_seed(1), Store::with_fixed_seed(1));
         for (now, (batch, most)) in (0..).step_by(100).zip(&batches) {
             let requests: Vec<_> = batch.iter().map(request).collect();
             let one_by_one: Vec<_> =

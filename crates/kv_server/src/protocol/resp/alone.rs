@@ -11,7 +11,7 @@ use super::{
     write::Version,
 };
 use crate::{output::Output, protocol::progress::Progress};
-use kv::Refusal;
+use kv::CommandError;
 use std::io;
 
 /// Answers one command, or leaves its reply out.
@@ -43,7 +43,7 @@ async fn obey(session: &mut Session, words: Words<'_>, output: &mut Output<'_>) 
     let found = match session.catalog.judge(&words) {
         Ok(found) => found,
         Err(refusal) => {
-            session.server.stats.refused();
+            session.server.metrics.record_rejection();
             session.transaction.spoil();
             return Err(refusal.into());
         }
@@ -55,7 +55,7 @@ async fn obey(session: &mut Session, words: Words<'_>, output: &mut Output<'_>) 
         session.writer(output).word("QUEUED");
         return Ok(());
     }
-    session.server.stats.called(found.number, 1);
+    session.server.metrics.record_calls(found.number, 1);
     match found.row() {
         Row::Bucket(command) => requests::answer_command(session, command, &words, output).await,
         Row::Session(command) if command.is_exec() => exec::exec(session, output).await,
@@ -64,7 +64,7 @@ async fn obey(session: &mut Session, words: Words<'_>, output: &mut Output<'_>) 
 }
 
 /// Puts a command off until EXEC.
-fn queue(session: &mut Session, found: Found, words: &Words<'_>) -> Result<(), Refusal> {
+fn queue(session: &mut Session, found: Found, words: &Words<'_>) -> Result<(), CommandError> {
     if let Row::Bucket(command) = found.row()
         && let Err(refusal) = Parts::new(command, words, &session.server.cluster)
     {
@@ -75,13 +75,13 @@ fn queue(session: &mut Session, found: Found, words: &Words<'_>) -> Result<(), R
 }
 
 /// In RESP2 a client that is subscribed can tell replies from messages only when it asks for nothing else.
-fn check_subscribed(session: &Session, found: Found) -> Result<(), Refusal> {
-    let name = found.about.name;
+fn check_subscribed(session: &Session, found: Found) -> Result<(), CommandError> {
+    let name = found.spec.name;
     let allowed = ["subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset"];
     if session.version == Version::Resp3 || !session.is_subscribed() || allowed.contains(&name) {
         return Ok(());
     }
-    Err(Refusal::Other(format!(
+    Err(CommandError::Other(format!(
         "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
     )))
 }

@@ -2,20 +2,20 @@
 
 use super::{parse::Words, split};
 use foldhash::fast::RandomState;
-use kv::{About, Refusal};
+use kv::{CommandError, CommandSpec};
 use std::collections::HashMap;
 
 /// All commands that a Redis client may use.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    abouts: Vec<&'static About>,
+    specs: Vec<&'static CommandSpec>,
     by_name: HashMap<&'static [u8], Found, RandomState>,
 }
 
 /// A command of the catalog.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
-    pub(super) about: &'static About,
+    pub(super) spec: &'static CommandSpec,
     /// Its place among all commands.
     pub(super) number: usize,
     /// Whether the second word of the command says what it does.
@@ -32,24 +32,24 @@ const QUOTED_BYTES: usize = 128;
 
 impl Catalog {
     /// The commands in this order.
-    pub(super) fn new(abouts: Vec<&'static About>) -> Catalog {
-        let found = |(number, about): (usize, &&'static About)| {
-            let belongs = |other: &&About| container(other) == Some(about.name);
-            let (has_subcommands, is_subcommand) = (abouts.iter().any(belongs), container(about).is_some());
-            (about.name.as_bytes(), Found { about, number, has_subcommands, is_subcommand })
+    pub(super) fn new(specs: Vec<&'static CommandSpec>) -> Catalog {
+        let found = |(number, spec): (usize, &&'static CommandSpec)| {
+            let belongs = |other: &&CommandSpec| container(other) == Some(spec.name);
+            let (has_subcommands, is_subcommand) = (specs.iter().any(belongs), container(spec).is_some());
+            (spec.name.as_bytes(), Found { spec, number, has_subcommands, is_subcommand })
         };
-        let by_name = abouts.iter().enumerate().map(found).collect();
-        Catalog { abouts, by_name }
+        let by_name = specs.iter().enumerate().map(found).collect();
+        Catalog { specs, by_name }
     }
 
     /// What the world is told about all commands, subcommands among them.
-    pub(crate) fn abouts(&self) -> &[&'static About] {
-        &self.abouts
+    pub(crate) fn specs(&self) -> &[&'static CommandSpec] {
+        &self.specs
     }
 
     /// The subcommands of a command.
-    pub(super) fn subcommands(&self, about: &About) -> Vec<&'static About> {
-        self.abouts.iter().copied().filter(|other| container(other) == Some(about.name)).collect()
+    pub(super) fn subcommands(&self, spec: &CommandSpec) -> Vec<&'static CommandSpec> {
+        self.specs.iter().copied().filter(|other| container(other) == Some(spec.name)).collect()
     }
 
     /// The command of this name, which may be in any case; a subcommand's is `client|id`.
@@ -62,26 +62,26 @@ impl Catalog {
     }
 
     /// The command that is asked for, with as many words as it wants; or why there is none, in Redis's words.
-    pub(super) fn judge(&self, words: &Words<'_>) -> Result<Found, Refusal> {
+    pub(super) fn judge(&self, words: &Words<'_>) -> Result<Found, CommandError> {
         let found = self.find(words.name).filter(|found| !found.is_subcommand);
         let found = found.ok_or_else(|| unknown(words))?;
         let found = match found.has_subcommands.then(|| words.args().next()).flatten() {
-            Some(word) => self.subcommand(found.about.name, word)?,
+            Some(word) => self.subcommand(found.spec.name, word)?,
             None => found,
         };
-        let About { arity, name, .. } = *found.about;
+        let CommandSpec { arity, name, .. } = *found.spec;
         let wanted = arity.unsigned_abs() as usize;
         if words.count == wanted || (arity < 0 && words.count > wanted) {
             Ok(found)
         } else {
-            Err(Refusal::Arity(name.to_owned()))
+            Err(CommandError::Arity(name.to_owned()))
         }
     }
 
-    fn subcommand(&self, container: &str, word: &[u8]) -> Result<Found, Refusal> {
+    fn subcommand(&self, container: &str, word: &[u8]) -> Result<Found, CommandError> {
         self.find(&[container.as_bytes(), b"|", word].concat()).ok_or_else(|| {
             let (word, container) = (quoted(word), container.to_ascii_uppercase());
-            Refusal::Other(format!("ERR unknown subcommand '{word}'. Try {container} HELP."))
+            CommandError::Other(format!("ERR unknown subcommand '{word}'. Try {container} HELP."))
         })
     }
 }
@@ -98,11 +98,11 @@ impl Found {
 }
 
 /// The command that a subcommand belongs to.
-fn container(about: &About) -> Option<&'static str> {
-    about.name.split_once('|').map(|(container, _)| container)
+fn container(spec: &CommandSpec) -> Option<&'static str> {
+    spec.name.split_once('|').map(|(container, _)| container)
 }
 
-fn unknown(words: &Words<'_>) -> Refusal {
+fn unknown(words: &Words<'_>) -> CommandError {
     let mut args = String::new();
     for word in words.args() {
         if args.len() >= QUOTED_BYTES {
@@ -111,7 +111,10 @@ fn unknown(words: &Words<'_>) -> Refusal {
         let room = QUOTED_BYTES - args.len();
         args.push_str(&format!("'{}' ", quoted(&word[..word.len().min(room)])));
     }
-    Refusal::Other(format!("ERR unknown command '{}', with args beginning with: {args}", quoted(words.name)))
+    CommandError::Other(format!(
+        "ERR unknown command '{}', with args beginning with: {args}",
+        quoted(words.name)
+    ))
 }
 
 /// The start of a word that is not known.
@@ -129,18 +132,18 @@ mod tests {
         let name = words.next().expect("a name").as_bytes();
         let (mut bulks, mut count) = (Vec::new(), 1);
         for word in words {
-            kv::push_bulk(&mut bulks, word.as_bytes());
+            kv::args::push(&mut bulks, word.as_bytes());
             count += 1;
         }
         let found = catalog().judge(&Words { count, name, bulks: &bulks });
-        found.map(|found| found.about.name).map_err(|refusal| refusal.to_string())
+        found.map(|found| found.spec.name).map_err(|refusal| refusal.to_string())
     }
 
     #[test]
     fn names_are_found_in_any_case_and_once() {
         assert_eq!(judged("GeT milk"), Ok("get"));
         assert_eq!(judged("client Id"), Ok("client|id"));
-        let names: Vec<_> = catalog().abouts().iter().map(|about| about.name).collect();
+        let names: Vec<_> = catalog().specs().iter().map(|spec| spec.name).collect();
         assert!(names.iter().enumerate().all(|(number, name)| {
             catalog().find(name.as_bytes()).is_some_and(|found| found.number == number)
         }));

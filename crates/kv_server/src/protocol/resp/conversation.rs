@@ -11,10 +11,10 @@ use super::{
     write::Writer,
 };
 use crate::{
-    clients::Client, input::Input, limits::BATCH_REQUESTS, output::Output, protocol::progress::Progress,
-    reactor::has_company, router, server::Server,
+    clients::Client, context::ServerContext, input::Input, limits::BATCH_REQUESTS, output::Output,
+    protocol::progress::Progress, reactor::is_grouped, router,
 };
-use kv::{Command, Part, Request};
+use kv::{Command, Projection, Request};
 use std::{
     io,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -44,12 +44,12 @@ struct Rest<'a> {
     /// Empty, and so without an allocation, when all was answered here.
     left: Vec<Request<'a>>,
     /// The bucket of the last request that was answered, of which a part is to be listed page by page.
-    long: Option<(&'a [u8], Part)>,
+    long: Option<(&'a [u8], Projection)>,
 }
 
 impl Conversation {
     /// A conversation that has not begun.
-    pub(crate) fn new(server: Arc<Server>, client: Arc<Client>) -> Conversation {
+    pub(crate) fn new(server: Arc<ServerContext>, client: Arc<Client>) -> Conversation {
         let session = Session::new(server, client, rows::catalog());
         Conversation { session, parser: Parser::default(), last: None }
     }
@@ -76,7 +76,7 @@ impl Conversation {
             let mut requests = Requests::new();
             let (taken, next) = self.gather(input.unread(), &mut requests, &mut merger);
             match requests[..] {
-                [lone] if has_company() => (Some(lone), Rest::default(), taken, next),
+                [lone] if is_grouped() => (Some(lone), Rest::default(), taken, next),
                 _ => (None, self.answer_here(&requests, now, &mut merger, output), taken, next),
             }
         };
@@ -191,7 +191,7 @@ impl Conversation {
     /// Notes so many calls of the last command.
     fn count(&self, calls: &mut u64) {
         if let Some((number, _)) = self.last.filter(|_| *calls > 0) {
-            self.session.server.stats.called(number, std::mem::take(calls));
+            self.session.server.metrics.record_calls(number, std::mem::take(calls));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{limits::TRANSACTION_ANSWER_BYTES, output::Output};
 use kv::{
-    Refusal, Reply, Request,
+    CommandError, Reply, Request,
     flag::{READ, WRITE},
 };
 use kv_cluster::Error;
@@ -23,7 +23,7 @@ type Watched<'a> = (&'a [u8], u64);
 /// those after it.
 pub(super) async fn exec(session: &mut Session, output: &mut Output<'_>) -> Result<(), Trouble> {
     let (queue, watched) = session.transaction.close();
-    let refused = |what: &str| Trouble::Refused(Refusal::Other(what.to_owned()));
+    let refused = |what: &str| Trouble::Refused(CommandError::Other(what.to_owned()));
     let queue = queue.ok_or_else(|| refused("ERR EXEC without MULTI"))?;
     if queue.spoiled {
         return Err(refused("EXECABORT Transaction discarded because of previous errors."));
@@ -51,7 +51,7 @@ pub(super) async fn exec(session: &mut Session, output: &mut Output<'_>) -> Resu
 
 /// Whether the command is about all keys, and so cannot be a part of one bucket's step.
 fn is_for_all_keys(row: Row) -> bool {
-    matches!(row, Row::Session(command) if command.about.flags & (READ | WRITE) != 0)
+    matches!(row, Row::Session(command) if command.spec.flags & (READ | WRITE) != 0)
 }
 
 /// Checks that all keys of a transaction live on one node.
@@ -62,7 +62,7 @@ fn live_together(
 ) -> Result<(), Trouble> {
     let requests: Vec<Request<'_>> = parts(session, commands).into_iter().flatten().collect();
     let names = requests.iter().flat_map(Request::names);
-    session.server.cluster.home(watched.iter().map(|(name, _)| *name).chain(names))?;
+    session.server.cluster.single_owner(watched.iter().map(|(name, _)| *name).chain(names))?;
     Ok(())
 }
 
@@ -116,13 +116,13 @@ async fn execute(
 /// are held at once.
 fn within(bytes: usize, reply: Reply<'_>) -> Reply<'_> {
     match reply {
-        Reply::Value(_) | Reply::Made(_) | Reply::List(_) | Reply::Map(_) | Reply::Pairs(_)
+        Reply::Value(_) | Reply::OwnedValue(_) | Reply::List(_) | Reply::Map(_) | Reply::PairList(_)
             if bytes >= TRANSACTION_ANSWER_BYTES =>
         {
             let what = format!(
                 "ERR answers of a transaction before this one exceed {TRANSACTION_ANSWER_BYTES} bytes"
             );
-            Reply::Refused(Refusal::Other(what))
+            Reply::Error(CommandError::Other(what))
         }
         reply => reply,
     }
@@ -137,7 +137,7 @@ async fn answer(
 ) -> Result<(), Trouble> {
     let (mut start, mut ends) = (0, answers.ends.iter());
     for (found, words) in commands {
-        session.server.stats.called(found.number, 1);
+        session.server.metrics.record_calls(found.number, 1);
         match found.row() {
             Row::Bucket(_) => {
                 let end = *ends.next().unwrap_or(&start);

@@ -2,7 +2,7 @@
 
 use super::{render, session::Session, write::Writer};
 use crate::{limits::LISTED_BYTES, output::Output};
-use kv::{Op, Part, Reply, Request};
+use kv::{Op, Projection, Reply, Request};
 use std::io;
 use tokio::task::yield_now;
 
@@ -36,15 +36,15 @@ impl Pages {
 pub(super) async fn list(
     session: &Session,
     bucket: &[u8],
-    part: Part,
+    projection: Projection,
     output: &mut Output<'_>,
 ) -> io::Result<()> {
     let (mut pages, mut count, mut cursor) = (Pages::default(), 0, 0);
     loop {
         let mut rendered = Vec::new();
-        let request = Request { bucket, op: Op::Entries { part, cursor } };
+        let request = Request { bucket, op: Op::Entries { projection, cursor } };
         let mut writer = Writer::new(&mut rendered, session.version);
-        let page = session.server.cluster.ask(request, |reply| match reply {
+        let page = session.server.cluster.execute(request, |reply| match reply {
             Reply::Page { items, next } => {
                 count += items.len();
                 items.iter().for_each(|item| render::reply(&mut writer, bucket, item));
@@ -77,9 +77,9 @@ pub(super) async fn list(
         yield_now().await;
     }
     let mut writer = session.writer(output);
-    match part {
-        Part::Both => writer.map(count / 2),
-        Part::Keys | Part::Values => writer.list(count),
+    match projection {
+        Projection::Both => writer.map(count / 2),
+        Projection::Keys | Projection::Values => writer.list(count),
     }
     pages.write(output).await
 }

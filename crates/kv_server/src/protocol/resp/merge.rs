@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{limits::BATCH_REQUESTS, router::Outcome};
 use arrayvec::ArrayVec;
-use kv::{Keys, Part, Refusal, Reply, Request};
+use kv::{CommandError, KeySpec, Projection, Reply, Request};
 use std::ops::ControlFlow;
 
 /// Renders the replies to one command after the other.
@@ -23,13 +23,13 @@ pub(super) struct Merger {
     /// The first error among the replies to the command, as rendered.
     failed: Option<Vec<u8>>,
     /// The last reply was that there is too much to be listed at once.
-    pub(super) long: Option<Part>,
+    pub(super) long: Option<Projection>,
 }
 
 /// The requests that one command was split into.
 #[derive(Debug, Clone, Copy)]
 struct Share {
-    keys: Keys,
+    keys: KeySpec,
     requests: u32,
 }
 
@@ -64,8 +64,10 @@ impl Merger {
     ) -> ControlFlow<()> {
         let share = self.shares[self.at];
         match (share.keys, outcome) {
-            (Keys::Sum | Keys::List | Keys::Pairs, outcome) => self.merge(share, bytes, request, outcome),
-            (_, Ok(Reply::Long(part))) => {
+            (KeySpec::EachSummed | KeySpec::EachListed | KeySpec::PairsEach, outcome) => {
+                self.merge(share, bytes, request, outcome)
+            }
+            (_, Ok(Reply::TooLarge(part))) => {
                 self.long = Some(*part);
                 self.at += 1;
                 return ControlFlow::Break(());
@@ -90,11 +92,11 @@ impl Merger {
         let mut writer = Writer::new(bytes, self.version);
         self.answered += 1;
         match keys {
-            Keys::Sum => match outcome {
+            KeySpec::EachSummed => match outcome {
                 Ok(Reply::Number(number)) => self.sum += number,
                 other => self.fail(request, other),
             },
-            Keys::Pairs => match outcome {
+            KeySpec::PairsEach => match outcome {
                 Ok(Reply::Done) => {}
                 other => self.fail(request, other),
             },
@@ -104,7 +106,7 @@ impl Merger {
                     writer.list(requests as usize);
                 }
                 match outcome {
-                    Ok(Reply::Refused(Refusal::WrongType)) => writer.nil(),
+                    Ok(Reply::Error(CommandError::WrongType)) => writer.nil(),
                     outcome => render::outcome(&mut writer, request.bucket, outcome),
                 }
             }
@@ -112,8 +114,8 @@ impl Merger {
         if self.answered == requests {
             match (self.failed.take(), keys) {
                 (Some(failed), _) => bytes.extend_from_slice(&failed),
-                (None, Keys::Sum) => writer.number(self.sum),
-                (None, Keys::Pairs) => writer.ok(),
+                (None, KeySpec::EachSummed) => writer.number(self.sum),
+                (None, KeySpec::PairsEach) => writer.ok(),
                 _ => {}
             }
             (self.at, self.answered, self.sum) = (self.at + 1, 0, 0);

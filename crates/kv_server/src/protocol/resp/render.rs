@@ -2,8 +2,8 @@
 
 use super::write::{Version, Writer};
 use crate::router::Outcome;
-use kv::{Refusal, Reply};
-use kv_cluster::{Error, shown};
+use kv::{CommandError, Reply};
+use kv_cluster::{Error, escape_name};
 
 /// Renders what became of one request.
 #[inline]
@@ -21,15 +21,15 @@ pub(super) fn reply(writer: &mut Writer<'_>, bucket: &[u8], answer: &Reply<'_>) 
     match answer {
         Reply::Done => writer.ok(),
         Reply::Value(value) => writer.bulk(value),
-        Reply::Made(value) => writer.bulk(value),
-        Reply::Word(word) => writer.word(word),
+        Reply::OwnedValue(value) => writer.bulk(value),
+        Reply::Status(word) => writer.word(word),
         Reply::Number(number) => writer.number(*number),
         Reply::List(items) => list(writer, bucket, items),
         Reply::Map(items) => {
             writer.map(items.len() / 2);
             items.iter().for_each(|item| reply(writer, bucket, item));
         }
-        Reply::Pairs(items) => match writer.version {
+        Reply::PairList(items) => match writer.version {
             Version::Resp2 => list(writer, bucket, items),
             Version::Resp3 => {
                 writer.list(items.len() / 2);
@@ -46,10 +46,10 @@ pub(super) fn reply(writer: &mut Writer<'_>, bucket: &[u8], answer: &Reply<'_>) 
             keys.iter().for_each(|key| writer.bulk(key));
         }
         // Where it may come it is listed page by page instead.
-        Reply::Long(_) => failure(writer, &Error::OtherReply),
+        Reply::TooLarge(_) => failure(writer, &Error::UnexpectedReply),
         Reply::NoKey | Reply::NoBucket => writer.nil(),
-        Reply::Refused(refusal) => writer.error(&refusal.to_string()),
-        Reply::Crashed => writer.error(&format!("ERR bucket \"{}\" crashed", shown(bucket))),
+        Reply::Error(refusal) => writer.error(&refusal.to_string()),
+        Reply::Crashed => writer.error(&format!("ERR bucket \"{}\" crashed", escape_name(bucket))),
         Reply::Restarting => writer.error("LOADING the store is restarting: ask again in a moment"),
     }
 }
@@ -63,7 +63,7 @@ pub(super) fn failure(writer: &mut Writer<'_>, error: &Error) {
 }
 
 /// Renders why a command was not executed.
-pub(super) fn refusal(writer: &mut Writer<'_>, refusal: &Refusal) {
+pub(super) fn refusal(writer: &mut Writer<'_>, refusal: &CommandError) {
     writer.error(&refusal.to_string());
 }
 
@@ -75,13 +75,13 @@ fn list(writer: &mut Writer<'_>, bucket: &[u8], items: &[Reply<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kv::Part;
+    use kv::Projection;
 
     #[test]
     fn an_answer_that_cannot_be_here_is_an_error() {
         let mut bytes = Vec::new();
         let mut writer = Writer::new(&mut bytes, Version::Resp2);
-        reply(&mut writer, b"shopping", &Reply::List(vec![Reply::Long(Part::Keys)]));
-        assert_eq!(bytes, format!("*1\r\n-ERR {}\r\n", Error::OtherReply).into_bytes());
+        reply(&mut writer, b"shopping", &Reply::List(vec![Reply::TooLarge(Projection::Keys)]));
+        assert_eq!(bytes, format!("*1\r\n-ERR {}\r\n", Error::UnexpectedReply).into_bytes());
     }
 }

@@ -29,8 +29,8 @@ impl Found {
 /// What all rows say of themselves, in the order of the tables.
 pub(crate) fn catalog() -> &'static Catalog {
     static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
-        let buckets = COMMANDS.iter().map(|command| &command.about);
-        let session = SESSION_COMMANDS.iter().map(|command| &command.about);
+        let buckets = COMMANDS.iter().map(|command| &command.spec);
+        let session = SESSION_COMMANDS.iter().map(|command| &command.spec);
         Catalog::new(buckets.chain(session).collect())
     });
     &CATALOG

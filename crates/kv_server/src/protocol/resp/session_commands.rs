@@ -8,7 +8,7 @@ use super::{
 };
 use crate::output::Output;
 use kv::{
-    About, Args, Group, Keys, Refusal,
+    Args, CommandError, CommandSpec, Group, KeySpec,
     flag::{ADMIN, FAST, LOADING, NO_AUTH, NO_MULTI, PUBSUB, READ, STALE, WRITE},
 };
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use std::pin::Pin;
 #[derive(Debug)]
 pub(crate) struct SessionCommand {
     /// What the world is told about it.
-    pub(super) about: About,
+    pub(super) spec: CommandSpec,
     run: Run,
 }
 
@@ -29,7 +29,7 @@ enum Run {
     /// It is EXEC, which executes others.
     Exec,
     /// At once.
-    Now(fn(&mut Session, Args<'_>, &mut Writer<'_>) -> Result<(), Refusal>),
+    Now(fn(&mut Session, Args<'_>, &mut Writer<'_>) -> Result<(), CommandError>),
     /// It may wait for other nodes, or for the client to take its reply.
     Wait(for<'s, 'o> fn(&'s mut Session, Args<'s>, &'s mut Output<'o>) -> Waiting<'s>),
 }
@@ -51,7 +51,7 @@ impl SessionCommand {
         output: &mut Output<'_>,
     ) -> Result<(), Trouble> {
         match self.run {
-            Run::Subcommands => Err(Refusal::Arity(self.about.name.to_owned()).into()),
+            Run::Subcommands => Err(CommandError::Arity(self.spec.name.to_owned()).into()),
             Run::Exec => unreachable!("EXEC is executed by those who execute what has waited for it"),
             Run::Now(run) => {
                 let mut writer = session.writer(output);
@@ -104,7 +104,7 @@ pub(super) static SESSION_COMMANDS: &[SessionCommand] = &[
     row("command", -1, ANY_TIME, Group::Server, "2.8.13", "", "All commands with what is known of them.", Now(command::command)),
     row("command|count", 2, ANY_TIME, Group::Server, "2.8.13", "", "How many commands there are.", Now(command::count)),
     row("command|docs", -2, ANY_TIME, Group::Server, "7.0.0", "[command-name [command-name ...]]", "What commands do and how they are written.", Now(command::docs)),
-    row("command|getkeys", -3, ANY_TIME, Group::Server, "2.8.13", "command [arg [arg ...]]", "The keys that a command with these words would be about.", Now(command::getkeys)),
+    row("command|getkeys", -3, ANY_TIME, Group::Server, "2.8.13", "command [arg [arg ...]]", "The keys that a command with these words would be spec.", Now(command::getkeys)),
     row("command|info", -2, ANY_TIME, Group::Server, "2.8.13", "[command-name [command-name ...]]", "Arity, flags and key positions of commands.", Now(command::info)),
     row("command|list", -2, ANY_TIME, Group::Server, "7.0.0", "[FILTERBY MODULE module-name|ACLCAT category|PATTERN pattern]", "The names of commands.", Now(command::list)),
     row("config", -2, 0, Group::Server, "2.0.0", "", "About the settings.", Subcommands),
@@ -119,7 +119,7 @@ pub(super) static SESSION_COMMANDS: &[SessionCommand] = &[
     row("latency|reset", -2, SERVER, Group::Server, "2.8.13", "[event [event ...]]", "0: nothing is recorded.", Now(server::zero)),
     row("memory", -2, 0, Group::Server, "4.0.0", "", "About the use of memory.", Subcommands),
     row("memory|doctor", 2, 0, Group::Server, "4.0.0", "", "A sentence: no problem is known.", Now(server::doctor)),
-    keyed("memory|usage", -3, READ, Keys::One, Group::Server, "4.0.0", "key [SAMPLES count]", "About how many bytes a key takes.", Wait(|s, a, o| Box::pin(server::usage(s, a, o)))),
+    keyed("memory|usage", -3, READ, KeySpec::One, Group::Server, "4.0.0", "key [SAMPLES count]", "About how many bytes a key takes.", Wait(|s, a, o| Box::pin(server::usage(s, a, o)))),
     row("slowlog", -2, 0, Group::Server, "2.2.12", "", "For monitors that ask; nothing is recorded.", Subcommands),
     row("slowlog|get", -2, SERVER, Group::Server, "2.2.12", "[count]", "An empty list: nothing is recorded.", Now(server::nothing)),
     row("slowlog|len", 2, SERVER, Group::Server, "2.2.12", "", "0: nothing is recorded.", Now(server::zero)),
@@ -130,7 +130,7 @@ pub(super) static SESSION_COMMANDS: &[SessionCommand] = &[
     row("exec", 1, ANY_TIME, Group::Transactions, "1.2.0", "", "Executes what has been queued since MULTI, as one step.", Exec),
     row("multi", 1, NOW | NO_MULTI, Group::Transactions, "1.2.0", "", "Queues the commands that follow, until EXEC.", Now(transaction::multi)),
     row("unwatch", 1, NOW, Group::Transactions, "2.2.0", "", "Watches no key any more.", Now(transaction::unwatch)),
-    keyed("watch", -2, NOW | NO_MULTI, Keys::List, Group::Transactions, "2.2.0", "key [key ...]", "Lets EXEC do nothing if one of these keys changes before it.", Wait(|s, a, o| Box::pin(transaction::watch(s, a, o)))),
+    keyed("watch", -2, NOW | NO_MULTI, KeySpec::EachListed, Group::Transactions, "2.2.0", "key [key ...]", "Lets EXEC do nothing if one of these keys changes before it.", Wait(|s, a, o| Box::pin(transaction::watch(s, a, o)))),
 
     row("psubscribe", -2, CHANNEL, Group::Pubsub, "2.0.0", "pattern [pattern ...]", "Hears the channels whose names match.", Now(pubsub::psubscribe)),
     row("publish", 3, CHANNEL | FAST, Group::Pubsub, "2.0.0", "channel message", "Says something on a channel, and counts those who hear it.", Wait(|s, a, o| Box::pin(pubsub::publish(s, a, o)))),
@@ -154,7 +154,7 @@ const fn row(
     summary: &'static str,
     run: Run,
 ) -> SessionCommand {
-    keyed(name, arity, flags, Keys::None, group, since, syntax, summary, run)
+    keyed(name, arity, flags, KeySpec::None, group, since, syntax, summary, run)
 }
 
 #[expect(clippy::too_many_arguments, reason = "a row of the table")]
@@ -162,12 +162,12 @@ const fn keyed(
     name: &'static str,
     arity: i32,
     flags: u16,
-    keys: Keys,
+    keys: KeySpec,
     group: Group,
     since: &'static str,
     syntax: &'static str,
     summary: &'static str,
     run: Run,
 ) -> SessionCommand {
-    SessionCommand { about: About { name, arity, flags, keys, group, since, syntax, summary }, run }
+    SessionCommand { spec: CommandSpec { name, arity, flags, keys, group, since, syntax, summary }, run }
 }

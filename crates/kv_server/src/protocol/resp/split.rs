@@ -2,7 +2,7 @@
 
 use super::parse::Words;
 use kv::{
-    Args, Command, Group, Keys, Op, Refusal, Request,
+    Args, Command, CommandError, Group, KeySpec, Op, Request,
     flag::{FAST, READ},
 };
 use kv_cluster::Cluster;
@@ -23,18 +23,18 @@ impl<'a> Parts<'a> {
         command: &'static Command,
         words: &Words<'a>,
         cluster: &Cluster,
-    ) -> Result<Parts<'a>, Refusal> {
-        let (keys, args) = (command.about.keys, words.count - 1);
-        if matches!(keys, Keys::Pairs | Keys::PairsTogether) && !args.is_multiple_of(2) {
-            return Err(Refusal::Arity(command.about.name.to_owned()));
+    ) -> Result<Parts<'a>, CommandError> {
+        let (keys, args) = (command.spec.keys, words.count - 1);
+        if matches!(keys, KeySpec::PairsEach | KeySpec::PairsTogether) && !args.is_multiple_of(2) {
+            return Err(CommandError::Arity(command.spec.name.to_owned()));
         }
         let left = match keys {
-            Keys::Sum | Keys::List => args,
-            Keys::Pairs => args / 2,
-            Keys::None | Keys::One | Keys::Two | Keys::PairsTogether => 1,
+            KeySpec::EachSummed | KeySpec::EachListed => args,
+            KeySpec::PairsEach => args / 2,
+            KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => 1,
         };
         let parts = Parts { command, bulks: words.bulks, left };
-        if matches!(keys, Keys::Two | Keys::PairsTogether) {
+        if matches!(keys, KeySpec::TwoTogether | KeySpec::PairsTogether) {
             live_together(cluster, &parts)?;
         }
         Ok(parts)
@@ -52,22 +52,22 @@ impl<'a> Parts<'a> {
 
     /// Whether the answer may be too long to be given at once.
     pub(super) fn may_be_long(&self) -> bool {
-        let about = &self.command.about;
-        about.flags & (READ | FAST) == READ && about.group == Group::Hash
+        let spec = &self.command.spec;
+        spec.flags & (READ | FAST) == READ && spec.group == Group::Hash
     }
 
     /// Where the command has its keys.
-    pub(super) fn keys(&self) -> Keys {
-        self.command.about.keys
+    pub(super) fn keys(&self) -> KeySpec {
+        self.command.spec.keys
     }
 }
 
 /// Checks that all buckets that a command names live on one node.
-fn live_together(cluster: &Cluster, parts: &Parts<'_>) -> Result<(), Refusal> {
-    let name = parts.command.about.name;
+fn live_together(cluster: &Cluster, parts: &Parts<'_>) -> Result<(), CommandError> {
+    let name = parts.command.spec.name;
     for request in parts.clone() {
-        cluster.home(request.names()).map_err(|error| {
-            Refusal::Other(format!("CROSSSLOT keys of '{name}' must live on one node: {error}"))
+        cluster.single_owner(request.names()).map_err(|error| {
+            CommandError::Other(format!("CROSSSLOT keys of '{name}' must live on one node: {error}"))
         })?;
     }
     Ok(())
@@ -81,12 +81,12 @@ impl<'a> Iterator for Parts<'a> {
         self.left = self.left.checked_sub(1)?;
         let (bucket, rest) = cut(self.bulks)?;
         let args = match self.keys() {
-            Keys::Sum | Keys::List => &[],
-            Keys::Pairs => &rest[..rest.len() - cut(rest)?.1.len()],
-            Keys::None | Keys::One | Keys::Two | Keys::PairsTogether => rest,
+            KeySpec::EachSummed | KeySpec::EachListed => &[],
+            KeySpec::PairsEach => &rest[..rest.len() - cut(rest)?.1.len()],
+            KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => rest,
         };
         self.bulks = match self.keys() {
-            Keys::Pairs => &rest[args.len()..],
+            KeySpec::PairsEach => &rest[args.len()..],
             _ => rest,
         };
         Some(Request { bucket, op: Op::Command { command: self.command, args: Args::new(args) } })
@@ -108,8 +108,8 @@ mod tests {
     fn bulks_are_cut_where_they_end() {
         for len in [0, 1, 9, 10, 11, 99, 100, 1_000] {
             let mut bulks = Vec::new();
-            kv::push_bulk(&mut bulks, &vec![b'x'; len]);
-            kv::push_bulk(&mut bulks, b"rest");
+            kv::args::push(&mut bulks, &vec![b'x'; len]);
+            kv::args::push(&mut bulks, b"rest");
             let (first, rest) = cut(&bulks).unwrap();
             assert_eq!((first.len(), rest), (len, b"$4\r\nrest\r\n".as_slice()));
         }

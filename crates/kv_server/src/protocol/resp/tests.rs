@@ -5,7 +5,7 @@ mod limits;
 mod pipelines;
 mod replies;
 
-use crate::{Limits, listen};
+use crate::{acceptor::bind, limits::Limits};
 use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings};
 use otp::SupervisorHandle;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ impl Node {
             heartbeat: Heartbeat::default(),
         };
         let cluster = Cluster::new(settings, Arc::new(kv::Store::new())).expect("a cluster");
-        let listening = listen("127.0.0.1:0", cluster, limits).await.expect("a port");
-        Node { address: listening.address, _tree: listening.supervisor().start() }
+        let server = bind("127.0.0.1:0", cluster, limits).await.expect("a port");
+        Node { address: server.address, _tree: server.supervisor().start() }
     }
 
     async fn client(&self) -> Client {
@@ -45,7 +45,7 @@ impl Node {
 fn written(line: &str) -> Vec<u8> {
     let words: Vec<&str> = line.split(' ').collect();
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    words.iter().for_each(|word| kv::push_bulk(&mut bytes, word.as_bytes()));
+    words.iter().for_each(|word| kv::args::push(&mut bytes, word.as_bytes()));
     bytes
 }
 

@@ -2,7 +2,7 @@
 
 use super::write::Writer;
 use crate::limits::EVENTS_AT_ONCE;
-use kv::{Change, End, Event, Heard, Listener, Subscription};
+use kv::{Change, ChannelSubscriber, Delivery, EndReason, Event, Subscription};
 use std::{
     future::{pending, poll_fn},
     pin::Pin,
@@ -18,7 +18,7 @@ pub(super) const BUCKET_CHANNEL: &[u8] = b"__bucket__:";
 #[derive(Default)]
 pub(super) struct Topics {
     /// Hears the channels and patterns; there is none until the first of them.
-    pub(super) listener: Option<Box<Listener>>,
+    pub(super) listener: Option<Box<ChannelSubscriber>>,
     /// The changes of buckets, by name.
     pub(super) buckets: StreamMap<Box<[u8]>, Subscription>,
 }
@@ -68,7 +68,7 @@ impl Topics {
             change(writer, bucket, event);
             if let Change::Ended(end) = &event.change {
                 self.buckets.remove(bucket);
-                if *end == End::FellBehind {
+                if *end == EndReason::FellBehind {
                     return false;
                 }
                 let channel = [BUCKET_CHANNEL, bucket].concat();
@@ -80,7 +80,7 @@ impl Topics {
 }
 
 /// The messages that have come, at least one; none when the listener fell behind.
-async fn some_of(listener: &mut Option<Box<Listener>>) -> Vec<Heard> {
+async fn some_of(listener: &mut Option<Box<ChannelSubscriber>>) -> Vec<Delivery> {
     let Some(listener) = listener else { return pending().await };
     let mut heard = Vec::new();
     poll_fn(|context| {
@@ -107,7 +107,7 @@ async fn changes(
     }
 }
 
-fn message(writer: &mut Writer<'_>, heard: &Heard) {
+fn message(writer: &mut Writer<'_>, heard: &Delivery) {
     match &heard.pattern {
         Some(pattern) => {
             writer.push(4);
@@ -132,12 +132,12 @@ fn change(writer: &mut Writer<'_>, bucket: &[u8], event: &Event) {
         Change::Set { key, value } => writer.bulk(&[key, b" SET TO ".as_slice(), value].concat()),
         Change::Deleted { key } => writer.bulk(&[key, b" DELETED".as_slice()].concat()),
         Change::Ended(end) => writer.bulk(match end {
-            End::Dropped => b"ENDED: the bucket was dropped",
-            End::Expired => b"ENDED: the bucket expired",
-            End::Crashed => b"ENDED: the bucket crashed",
-            End::Restarted => b"ENDED: the store restarted",
-            End::FellBehind => b"ENDED: this connection did not keep up with the changes",
-            End::NodeDown => b"ENDED: the node of the bucket is down",
+            EndReason::Dropped => b"ENDED: the bucket was dropped",
+            EndReason::Expired => b"ENDED: the bucket expired",
+            EndReason::Crashed => b"ENDED: the bucket crashed",
+            EndReason::Restarted => b"ENDED: the store restarted",
+            EndReason::FellBehind => b"ENDED: this connection did not keep up with the changes",
+            EndReason::NodeDown => b"ENDED: the node of the bucket is down",
         }),
     }
 }

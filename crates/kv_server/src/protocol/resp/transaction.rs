@@ -2,7 +2,7 @@
 
 use super::{catalog::Found, parse::Words};
 use crate::limits::{QUEUED_BYTES, QUEUED_COMMANDS};
-use kv::Refusal;
+use kv::CommandError;
 use std::collections::BTreeMap;
 
 /// A session's transaction, if it has begun one, and what must not change before it is executed.
@@ -37,7 +37,7 @@ struct Queued {
 impl Found {
     /// Whether the command waits for EXEC rather than being executed at once.
     pub(super) fn waits_for_exec(&self) -> bool {
-        !["multi", "exec", "discard", "watch", "quit", "reset"].contains(&self.about.name)
+        !["multi", "exec", "discard", "watch", "quit", "reset"].contains(&self.spec.name)
     }
 }
 
@@ -65,11 +65,11 @@ impl Transaction {
     }
 
     /// Puts a command off until EXEC.
-    pub(super) fn queue(&mut self, found: Found, words: &Words<'_>) -> Result<(), Refusal> {
+    pub(super) fn queue(&mut self, found: Found, words: &Words<'_>) -> Result<(), CommandError> {
         let Some(queue) = &mut self.queue else { unreachable!("a transaction is open") };
         if queue.commands.len() >= QUEUED_COMMANDS || queue.bulks.len() + words.bulks.len() > QUEUED_BYTES {
             queue.spoiled = true;
-            return Err(Refusal::Other(format!(
+            return Err(CommandError::Other(format!(
                 "ERR transaction too large: it may have {QUEUED_COMMANDS} commands and {QUEUED_BYTES} bytes"
             )));
         }
@@ -91,7 +91,7 @@ impl Queue {
         self.commands.iter().map(move |queued| {
             let bulks = &self.bulks[start..queued.end];
             start = queued.end;
-            let name = queued.found.about.name.as_bytes();
+            let name = queued.found.spec.name.as_bytes();
             (queued.found, Words { count: queued.words, name, bulks })
         })
     }

@@ -1,8 +1,8 @@
 //! A reply -> the line that a person reads.
 
 use super::quote;
-use kv::{Change, End, Event, Refusal, Reply};
-use kv_cluster::{Error, shown};
+use kv::{Change, CommandError, EndReason, Event, Reply};
+use kv_cluster::{Error, escape_name};
 
 /// Renders the reply to one request.
 pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
@@ -16,25 +16,25 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         Reply::NoBucket => output.extend_from_slice(b"NOT FOUND\r\n"),
         Reply::Keys { keys, .. } => names(output, keys.iter().map(|key| key.as_ref())),
         Reply::Crashed => about_bucket(output, "bucket ", bucket, " crashed"),
-        Reply::Refused(Refusal::WrongType) => about_bucket(
+        Reply::Error(CommandError::WrongType) => about_bucket(
             output,
             "bucket ",
             bucket,
             " holds a single value, not keys: use a Redis client, or drop it",
         ),
-        Reply::Refused(Refusal::OutOfMemory) => {
+        Reply::Error(CommandError::OutOfMemory) => {
             error(output, "out of memory: delete something, or give this node more")
         }
-        Reply::Refused(refusal) => error(output, &refusal.to_string()),
+        Reply::Error(refusal) => error(output, &refusal.to_string()),
         Reply::Restarting => error(output, "the store is restarting: ask again in a moment"),
-        Reply::Made(_)
-        | Reply::Word(_)
+        Reply::OwnedValue(_)
+        | Reply::Status(_)
         | Reply::Number(_)
         | Reply::List(_)
         | Reply::Map(_)
-        | Reply::Pairs(_)
-        | Reply::Long(_)
-        | Reply::Page { .. } => error(output, &Error::OtherReply.to_string()),
+        | Reply::PairList(_)
+        | Reply::TooLarge(_)
+        | Reply::Page { .. } => error(output, &Error::UnexpectedReply.to_string()),
     }
 }
 
@@ -66,12 +66,12 @@ pub(super) fn event(output: &mut Vec<u8>, event: &Event) {
             "subscription to ",
             &event.bucket,
             match end {
-                End::Dropped => " ended: the bucket was dropped",
-                End::Expired => " ended: the bucket expired",
-                End::Crashed => " ended: the bucket crashed; create it and subscribe again",
-                End::Restarted => " ended: the store restarted; create the bucket and subscribe again",
-                End::FellBehind => " ended: this connection did not keep up with the changes",
-                End::NodeDown => " ended: its node is down; subscribe again when it is back",
+                EndReason::Dropped => " ended: the bucket was dropped",
+                EndReason::Expired => " ended: the bucket expired",
+                EndReason::Crashed => " ended: the bucket crashed; create it and subscribe again",
+                EndReason::Restarted => " ended: the store restarted; create the bucket and subscribe again",
+                EndReason::FellBehind => " ended: this connection did not keep up with the changes",
+                EndReason::NodeDown => " ended: its node is down; subscribe again when it is back",
             },
         ),
     }
@@ -79,7 +79,7 @@ pub(super) fn event(output: &mut Vec<u8>, event: &Event) {
 
 /// Renders an error that names a bucket.
 fn about_bucket(output: &mut Vec<u8>, before: &str, bucket: &[u8], after: &str) {
-    error(output, &format!("{before}\"{}\"{after}", shown(bucket)));
+    error(output, &format!("{before}\"{}\"{after}", escape_name(bucket)));
 }
 
 /// Renders one error line: what went wrong, and what to do.
@@ -109,6 +109,6 @@ mod tests {
     fn an_answer_that_only_redis_commands_get_is_an_error_line() {
         let mut output = Vec::new();
         reply(&mut output, b"shopping", &Reply::Number(1));
-        assert_eq!(output, format!("ERROR {}\r\n", Error::OtherReply).into_bytes());
+        assert_eq!(output, format!("ERROR {}\r\n", Error::UnexpectedReply).into_bytes());
     }
 }

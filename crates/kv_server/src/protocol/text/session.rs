@@ -12,11 +12,11 @@ use crate::{
     limits::{BATCH_REQUESTS, EVENTS_AT_ONCE, Limits, SORTED_BYTES, SUBSCRIPTIONS},
     output::Output,
     protocol::progress::Progress,
-    reactor::has_company,
+    reactor::is_grouped,
     router,
 };
 use arrayvec::ArrayVec;
-use kv::{Change, End, Op, Reply, Request, Subscription};
+use kv::{Change, EndReason, Op, Reply, Request, Subscription};
 use kv_cluster::Cluster;
 use std::{future::pending, io, ops::ControlFlow};
 use tokio::task::yield_now;
@@ -62,7 +62,7 @@ impl Session {
             let mut requests = Requests::new();
             let (taken, next) = gather(input.unread(), self.limits.line_bytes, &mut requests);
             match requests[..] {
-                [lone] if has_company() => (Some(lone), Vec::new(), taken, next),
+                [lone] if is_grouped() => (Some(lone), Vec::new(), taken, next),
                 _ => (None, self.answer_here(&requests, now, output), taken, next),
             }
         };
@@ -110,7 +110,7 @@ impl Session {
             return pending().await;
         }
         events.iter().for_each(|(_, event)| render::event(output, event));
-        !events.iter().any(|(_, event)| event.change == Change::Ended(End::FellBehind))
+        !events.iter().any(|(_, event)| event.change == Change::Ended(EndReason::FellBehind))
     }
 
     /// Whether the client waits for changes.
@@ -152,7 +152,7 @@ impl Session {
         loop {
             let request = Request { bucket, op: Op::Keys { cursor } };
             let bytes = &mut output.bytes;
-            let rendered = self.cluster.ask(request, |reply| match reply {
+            let rendered = self.cluster.execute(request, |reply| match reply {
                 Reply::Keys { keys, next } => {
                     render::names(bytes, keys.iter().map(|key| key.as_ref()));
                     Some(next)

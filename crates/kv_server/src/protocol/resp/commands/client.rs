@@ -9,7 +9,7 @@ use crate::{
         write::Writer,
     },
 };
-use kv::{Args, Refusal};
+use kv::{Args, CommandError};
 use std::{fmt::Write, sync::atomic::Ordering::Relaxed};
 
 /// `CLIENT ID`
@@ -17,7 +17,7 @@ pub(in super::super) fn id(
     session: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     writer.number(session.client.id as i64);
     Ok(())
 }
@@ -27,8 +27,8 @@ pub(in super::super) fn getname(
     session: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
-    match &*session.client.says().name {
+) -> Result<(), CommandError> {
+    match &*session.client.info().name {
         [] => writer.nil(),
         name => writer.bulk(name),
     }
@@ -40,20 +40,20 @@ pub(in super::super) fn setname(
     session: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
-    rename(session, args.next().ok_or(Refusal::Syntax)?)?;
+) -> Result<(), CommandError> {
+    rename(session, args.next().ok_or(CommandError::Syntax)?)?;
     writer.ok();
     Ok(())
 }
 
 /// Gives the client a name, which CLIENT LIST can show.
-pub(super) fn rename(session: &Session, name: &[u8]) -> Result<(), Refusal> {
+pub(super) fn rename(session: &Session, name: &[u8]) -> Result<(), CommandError> {
     check(name, "ERR Client names cannot contain spaces, newlines or special characters.")?;
-    session.client.says().name = name.into();
+    session.client.info().name = name.into();
     Ok(())
 }
 
-fn check(name: &[u8], wrong: &str) -> Result<(), Refusal> {
+fn check(name: &[u8], wrong: &str) -> Result<(), CommandError> {
     if name.len() > CLIENT_NAME_BYTES {
         return Err(other(&format!("ERR a client's name may have {CLIENT_NAME_BYTES} bytes")));
     }
@@ -65,17 +65,17 @@ pub(in super::super) fn setinfo(
     session: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
-    let (what, value) = args.next().zip(args.next()).ok_or(Refusal::Syntax)?;
+) -> Result<(), CommandError> {
+    let (what, value) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
     let shown = String::from_utf8_lossy(what);
     let wrong = format!("ERR {shown} cannot contain spaces, newlines or special characters.");
-    let mut says = session.client.says();
+    let mut info = session.client.info();
     if is(what, "lib-name") {
         check(value, &wrong)?;
-        says.library = value.into();
+        info.library = value.into();
     } else if is(what, "lib-ver") {
         check(value, &wrong)?;
-        says.library_version = value.into();
+        info.library_version = value.into();
     } else {
         return Err(other(&format!("ERR Unrecognized option '{shown}'")));
     }
@@ -88,7 +88,7 @@ pub(in super::super) fn info(
     session: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     session.tell();
     writer.text(&line(session, &session.client));
     Ok(())
@@ -99,16 +99,16 @@ pub(in super::super) fn list(
     session: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     session.tell();
     let mut clients = session.server.clients.all();
     match args.next() {
         None => {}
         Some(option) if is(option, "type") => {
-            let kind = args.next().ok_or(Refusal::Syntax)?;
+            let kind = args.next().ok_or(CommandError::Syntax)?;
             let pubsub = is(kind, "pubsub");
             match kind.to_ascii_lowercase().as_slice() {
-                b"normal" | b"pubsub" => clients.retain(|client| is_subscribed(client) == pubsub),
+                b"normal" | b"pubsub" => clients.retain(|client| client.info().is_pubsub() == pubsub),
                 b"master" | b"replica" | b"slave" => clients.clear(),
                 _ => {
                     let kind = String::from_utf8_lossy(kind);
@@ -121,25 +121,20 @@ pub(in super::super) fn list(
             let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
             clients.retain(|client| ids.contains(&(client.id as i64)));
         }
-        Some(_) => return Err(Refusal::Syntax),
+        Some(_) => return Err(CommandError::Syntax),
     }
     let lines: String = clients.iter().map(|client| line(session, client)).collect();
     writer.text(&lines);
     Ok(())
 }
 
-fn is_subscribed(client: &Client) -> bool {
-    let says = client.says();
-    says.channels + says.patterns > 0
-}
-
 /// One client as Redis describes it, as far as there is something to say.
 fn line(session: &Session, client: &Client) -> String {
-    let (now, says) = (kv::now(), client.says().clone());
-    let age = now.saturating_sub(client.since) / 1_000;
-    let idle = now.saturating_sub(client.heard.load(Relaxed)) / 1_000;
-    let multi = says.queued.map_or(-1, |queued| queued as i64);
-    let flags = if says.channels + says.patterns > 0 {
+    let (now, info) = (kv::time::now_ms(), client.info().clone());
+    let age = now.saturating_sub(client.connected_at_ms) / 1_000;
+    let idle = now.saturating_sub(client.last_active_ms.load(Relaxed)) / 1_000;
+    let multi = info.queued.map_or(-1, |queued| queued as i64);
+    let flags = if info.is_pubsub() {
         "P"
     } else if multi >= 0 {
         "x"
@@ -153,12 +148,12 @@ fn line(session: &Session, client: &Client) -> String {
         client.id,
         client.peer,
         session.server.address,
-        String::from_utf8_lossy(&says.name),
-        says.channels,
-        says.patterns,
-        says.resp,
-        String::from_utf8_lossy(&says.library),
-        String::from_utf8_lossy(&says.library_version),
+        String::from_utf8_lossy(&info.name),
+        info.channels,
+        info.patterns,
+        info.resp,
+        String::from_utf8_lossy(&info.library),
+        String::from_utf8_lossy(&info.library_version),
     );
     line
 }
@@ -168,7 +163,7 @@ pub(in super::super) fn no_evict(
     _: &mut Session,
     args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     on_or_off(args, writer)
 }
 
@@ -177,14 +172,14 @@ pub(in super::super) fn no_touch(
     _: &mut Session,
     args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     on_or_off(args, writer)
 }
 
-fn on_or_off(mut args: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
-    let word = args.next().ok_or(Refusal::Syntax)?;
+fn on_or_off(mut args: Args<'_>, writer: &mut Writer<'_>) -> Result<(), CommandError> {
+    let word = args.next().ok_or(CommandError::Syntax)?;
     if !is(word, "on") && !is(word, "off") {
-        return Err(Refusal::Syntax);
+        return Err(CommandError::Syntax);
     }
     writer.ok();
     Ok(())
@@ -195,8 +190,8 @@ pub(in super::super) fn reply(
     session: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
-    let mode = args.next().ok_or(Refusal::Syntax)?;
+) -> Result<(), CommandError> {
+    let mode = args.next().ok_or(CommandError::Syntax)?;
     if is(mode, "on") {
         session.replies = Replies::On;
         writer.ok();
@@ -207,13 +202,17 @@ pub(in super::super) fn reply(
             session.replies = Replies::SkipNext;
         }
     } else {
-        return Err(Refusal::Syntax);
+        return Err(CommandError::Syntax);
     }
     Ok(())
 }
 
 /// `CLIENT HELP`
-pub(in super::super) fn help(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
+pub(in super::super) fn help(
+    _: &mut Session,
+    _: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), CommandError> {
     const LINES: [&str; 10] = [
         "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "GETNAME, SETNAME <name>",

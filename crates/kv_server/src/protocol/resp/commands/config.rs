@@ -2,14 +2,14 @@
 
 use super::{is, number, other};
 use crate::{
+    context::ServerContext,
     protocol::resp::{session::Session, write::Writer},
-    server::Server,
 };
-use kv::{Args, Refusal};
+use kv::{Args, CommandError};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Settings by name, as CONFIG GET shows them.
-fn settings(server: &Server) -> Vec<(&'static str, String)> {
+fn settings(server: &ServerContext) -> Vec<(&'static str, String)> {
     let memory = server.cluster.store().memory_limit().unwrap_or(0);
     vec![
         ("appendonly", "no".into()),
@@ -34,10 +34,10 @@ pub(in super::super) fn get(
     session: &mut Session,
     args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     let mut found = settings(&session.server);
     found.retain(|(name, _)| {
-        args.into_iter().any(|pattern| kv::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
+        args.into_iter().any(|pattern| kv::glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
     });
     writer.map(found.len());
     for (name, value) in found {
@@ -52,9 +52,9 @@ pub(in super::super) fn set(
     session: &mut Session,
     args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     if !args.count().is_multiple_of(2) {
-        return Err(Refusal::Arity("config|set".into()));
+        return Err(CommandError::Arity("config|set".into()));
     }
     let pairs = || args.step_by(2).zip(args.skip(1).step_by(2));
     for (name, value) in pairs() {
@@ -68,7 +68,7 @@ pub(in super::super) fn set(
 }
 
 /// Judges a change, and makes it when it is meant.
-fn change(server: &Server, name: &[u8], value: &[u8], meant: bool) -> Result<(), Refusal> {
+fn change(server: &ServerContext, name: &[u8], value: &[u8], meant: bool) -> Result<(), CommandError> {
     let shown = String::from_utf8_lossy(name).to_ascii_lowercase();
     let failed =
         |why: &str| other(&format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"));
@@ -91,10 +91,10 @@ fn change(server: &Server, name: &[u8], value: &[u8], meant: bool) -> Result<(),
             server.bulk_bytes.store(bytes, Relaxed);
         }
     } else if is(name, "maxmemory") {
-        let bytes = std::str::from_utf8(value).ok().and_then(kv::bytes_of);
+        let bytes = std::str::from_utf8(value).ok().and_then(kv::parse_byte_size);
         let bytes = bytes.ok_or_else(|| failed("argument must be a memory value"))?;
         if meant {
-            server.cluster.store().limit_memory(Some(bytes).filter(|bytes| *bytes > 0));
+            server.cluster.store().set_memory_limit(Some(bytes).filter(|bytes| *bytes > 0));
         }
     } else {
         let known = settings(server).into_iter().find(|(known, _)| is(name, known));
@@ -117,8 +117,8 @@ pub(in super::super) fn resetstat(
     session: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
-    session.server.stats.reset();
+) -> Result<(), CommandError> {
+    session.server.metrics.reset();
     writer.ok();
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::protocol::resp::{
     session::{Replies, Session},
     write::{Version, Writer},
 };
-use kv::{Args, Refusal};
+use kv::{Args, CommandError};
 
 /// The version of Redis whose commands this server has; clients choose by it what they ask for.
 pub(super) const REDIS_VERSION: &str = "7.2.0";
@@ -15,10 +15,10 @@ pub(in super::super) fn ping(
     session: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     let message = args.next();
     if args.next().is_some() {
-        return Err(Refusal::Arity("ping".into()));
+        return Err(CommandError::Arity("ping".into()));
     }
     match message {
         _ if session.is_subscribed() && session.version == Version::Resp2 => {
@@ -37,8 +37,8 @@ pub(in super::super) fn echo(
     _: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
-    writer.bulk(args.next().ok_or(Refusal::Syntax)?);
+) -> Result<(), CommandError> {
+    writer.bulk(args.next().ok_or(CommandError::Syntax)?);
     Ok(())
 }
 
@@ -47,7 +47,7 @@ pub(in super::super) fn hello(
     session: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     let version = match args.next().map(|version| number(Some(version))) {
         None => session.version,
         Some(Some(2)) => Version::Resp2,
@@ -74,7 +74,7 @@ pub(in super::super) fn hello(
     session.version = version;
     writer.version = version;
     let proto = if version == Version::Resp3 { 3 } else { 2 };
-    session.client.says().resp = proto;
+    session.client.info().resp = proto;
     writer.map(7);
     for (field, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
         writer.bulk(field.as_bytes());
@@ -98,10 +98,10 @@ pub(in super::super) fn auth(
     _: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     let (user, password) = (args.next(), args.next());
     if args.next().is_some() {
-        return Err(Refusal::Syntax);
+        return Err(CommandError::Syntax);
     }
     match (user, password) {
         (Some(user), Some(_)) => authenticate(user)?,
@@ -115,7 +115,7 @@ pub(in super::super) fn auth(
     Ok(())
 }
 
-fn authenticate(user: &[u8]) -> Result<(), Refusal> {
+fn authenticate(user: &[u8]) -> Result<(), CommandError> {
     if user == b"default" {
         return Ok(());
     }
@@ -127,11 +127,11 @@ pub(in super::super) fn select(
     _: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     match number(args.next()) {
         Some(0) => writer.ok(),
         Some(_) => return Err(other("ERR DB index is out of range")),
-        None => return Err(Refusal::NotInteger),
+        None => return Err(CommandError::NotInteger),
     }
     Ok(())
 }
@@ -141,7 +141,7 @@ pub(in super::super) fn quit(
     session: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     session.closing = true;
     writer.ok();
     Ok(())
@@ -152,15 +152,15 @@ pub(in super::super) fn reset(
     session: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     session.transaction.close();
     session.topics.clear();
     session.replies = Replies::On;
     session.version = Version::Resp2;
     {
-        let mut says = session.client.says();
-        says.name = Box::default();
-        says.resp = 2;
+        let mut info = session.client.info();
+        info.name = Box::default();
+        info.resp = 2;
     }
     session.tell();
     writer.version = Version::Resp2;

@@ -10,7 +10,7 @@ use crate::{
         write::Writer,
     },
 };
-use kv::{Args, Kind, Refusal, Wanted};
+use kv::{Args, CommandError, Kind, ScanFilter};
 use tokio::task::yield_now;
 
 /// Names that one step of SCAN looks at when the client does not say.
@@ -35,7 +35,7 @@ pub(in super::super) async fn flushall(
 ) -> Result<(), Trouble> {
     let known = args.next().is_none_or(|mode| is(mode, "async") || is(mode, "sync"));
     if !known || args.next().is_some() {
-        return Err(Refusal::Syntax.into());
+        return Err(CommandError::Syntax.into());
     }
     session.server.cluster.flush().await?;
     session.writer(output).ok();
@@ -48,7 +48,7 @@ pub(in super::super) async fn keys(
     mut args: Args<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
-    let wanted = Wanted { pattern: args.next(), kind: None, count: usize::MAX };
+    let wanted = ScanFilter { pattern: args.next(), kind: None, count: usize::MAX };
     let (mut pages, mut count, mut cursor) = (Pages::default(), 0, 0);
     loop {
         let page = session.server.cluster.scan(cursor, &wanted).await?;
@@ -76,16 +76,17 @@ pub(in super::super) async fn scan(
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
     let cursor = args.next().and_then(|cursor| std::str::from_utf8(cursor).ok()?.parse().ok());
-    let cursor: u64 = cursor.ok_or(Refusal::Cursor)?;
-    let mut wanted = Wanted { pattern: None, kind: None, count: SCAN_COUNT };
+    let cursor: u64 = cursor.ok_or(CommandError::Cursor)?;
+    let mut wanted = ScanFilter { pattern: None, kind: None, count: SCAN_COUNT };
     let mut is_known = true;
     while let Some(option) = args.next() {
-        let value = args.next().ok_or(Refusal::Syntax)?;
+        let value = args.next().ok_or(CommandError::Syntax)?;
         if is(option, "match") {
             wanted.pattern = Some(value);
         } else if is(option, "count") {
-            let count = number(Some(value)).ok_or(Refusal::NotInteger)?;
-            wanted.count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(Refusal::Syntax)?;
+            let count = number(Some(value)).ok_or(CommandError::NotInteger)?;
+            wanted.count =
+                usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
         } else if is(option, "type") {
             wanted.kind = if is(value, "hash") {
                 Some(Kind::Map)
@@ -96,7 +97,7 @@ pub(in super::super) async fn scan(
                 None
             };
         } else {
-            return Err(Refusal::Syntax.into());
+            return Err(CommandError::Syntax.into());
         }
     }
     let (names, next) = if is_known {

@@ -10,11 +10,11 @@ pub(super) mod server;
 pub(super) mod syntax;
 pub(super) mod transaction;
 
-use kv::Refusal;
+use kv::CommandError;
 
 /// An error of this one command.
-fn other(what: &str) -> Refusal {
-    Refusal::Other(what.to_owned())
+fn other(what: &str) -> CommandError {
+    CommandError::Other(what.to_owned())
 }
 
 /// Reads a number as Redis does.

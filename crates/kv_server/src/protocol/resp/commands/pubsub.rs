@@ -10,7 +10,7 @@ use crate::{
         write::Writer,
     },
 };
-use kv::{Args, Listener, Refusal, Topic};
+use kv::{Args, ChannelSubscriber, CommandError, Topic};
 
 /// `SUBSCRIBE channel [channel ...]`
 pub(in super::super) async fn subscribe(
@@ -50,7 +50,7 @@ async fn subscribe_to_bucket(session: &mut Session, bucket: &[u8]) -> Result<(),
     Ok(())
 }
 
-fn listen(session: &mut Session, topic: Topic<'_>) -> Result<(), Refusal> {
+fn listen(session: &mut Session, topic: Topic<'_>) -> Result<(), CommandError> {
     let server = &session.server;
     let listener = session.topics.listener.get_or_insert_with(|| Box::new(server.cluster.listen()));
     listener.subscribe(topic).map_err(|error| other(&format!("ERR {error}")))?;
@@ -62,7 +62,7 @@ pub(in super::super) fn psubscribe(
     session: &mut Session,
     args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     for pattern in args {
         match listen(session, Topic::Pattern(pattern)) {
             Ok(()) => confirm(writer, "psubscribe", Some(pattern), session.topics.count()),
@@ -77,7 +77,7 @@ pub(in super::super) fn unsubscribe(
     session: &mut Session,
     args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     let all = session.topics.channels();
     leave(session, args, all, "unsubscribe", writer, |session, channel| {
         match channel.strip_prefix(BUCKET_CHANNEL) {
@@ -93,7 +93,7 @@ pub(in super::super) fn punsubscribe(
     session: &mut Session,
     args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     let all = session.topics.patterns();
     leave(session, args, all, "punsubscribe", writer, |session, pattern| {
         ignore(session, Topic::Pattern(pattern));
@@ -102,7 +102,7 @@ pub(in super::super) fn punsubscribe(
 }
 
 fn ignore(session: &Session, topic: Topic<'_>) {
-    session.topics.listener.as_deref().map(|listener: &Listener| listener.unsubscribe(topic));
+    session.topics.listener.as_deref().map(|listener: &ChannelSubscriber| listener.unsubscribe(topic));
 }
 
 /// Leaves the named topics, or all.
@@ -134,7 +134,7 @@ pub(in super::super) async fn publish(
     mut args: Args<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
-    let (channel, message) = args.next().zip(args.next()).ok_or(Refusal::Syntax)?;
+    let (channel, message) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
     let heard = session.server.cluster.publish(channel, message).await?;
     session.writer(output).number(heard as i64);
     Ok(())
@@ -148,7 +148,7 @@ pub(in super::super) async fn channels(
 ) -> Result<(), Trouble> {
     let pattern = args.next();
     if args.next().is_some() {
-        return Err(Refusal::Arity("pubsub|channels".into()).into());
+        return Err(CommandError::Arity("pubsub|channels".into()).into());
     }
     let channels = session.server.cluster.channels(pattern).await?;
     let mut writer = session.writer(output);

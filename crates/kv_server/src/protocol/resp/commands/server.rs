@@ -9,11 +9,15 @@ use crate::{
         write::Writer,
     },
 };
-use kv::{Args, Figures, Op, Part, Refusal, Reply, Request};
+use kv::{Args, CommandError, Op, Projection, Reply, Request, StoreStats};
 use std::{fmt::Write, time::Duration};
 
 /// `TIME`
-pub(in super::super) fn time(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
+pub(in super::super) fn time(
+    _: &mut Session,
+    _: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), CommandError> {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     writer.list(2);
     writer.bulk(since.as_secs().to_string().as_bytes());
@@ -26,8 +30,8 @@ pub(in super::super) fn wait(
     _: &mut Session,
     mut args: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
-    let (_, timeout) = number(args.next()).zip(number(args.next())).ok_or(Refusal::NotInteger)?;
+) -> Result<(), CommandError> {
+    let (_, timeout) = number(args.next()).zip(number(args.next())).ok_or(CommandError::NotInteger)?;
     if timeout < 0 {
         return Err(other("ERR timeout is negative"));
     }
@@ -40,25 +44,37 @@ pub(in super::super) fn nothing(
     _: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     writer.list(0);
     Ok(())
 }
 
 /// `SLOWLOG LEN` and `LATENCY RESET`
-pub(in super::super) fn zero(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
+pub(in super::super) fn zero(
+    _: &mut Session,
+    _: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), CommandError> {
     writer.number(0);
     Ok(())
 }
 
 /// `SLOWLOG RESET`
-pub(in super::super) fn done(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
+pub(in super::super) fn done(
+    _: &mut Session,
+    _: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), CommandError> {
     writer.ok();
     Ok(())
 }
 
 /// `MEMORY DOCTOR`
-pub(in super::super) fn doctor(_: &mut Session, _: Args<'_>, writer: &mut Writer<'_>) -> Result<(), Refusal> {
+pub(in super::super) fn doctor(
+    _: &mut Session,
+    _: Args<'_>,
+    writer: &mut Writer<'_>,
+) -> Result<(), CommandError> {
     writer.text("No problem with the memory of this node is known.");
     Ok(())
 }
@@ -69,11 +85,11 @@ pub(in super::super) async fn usage(
     mut args: Args<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
-    let bucket = args.next().ok_or(Refusal::Syntax)?;
+    let bucket = args.next().ok_or(CommandError::Syntax)?;
     match (args.next(), number(args.next())) {
         (None, _) => {}
         (Some(option), Some(count)) if is(option, "samples") && count >= 0 => {}
-        _ => return Err(Refusal::Syntax.into()),
+        _ => return Err(CommandError::Syntax.into()),
     }
     let bytes = held(session, bucket).await?;
     let mut writer = session.writer(output);
@@ -89,20 +105,20 @@ async fn held(session: &Session, bucket: &[u8]) -> Result<Option<usize>, Trouble
     let cluster = &session.server.cluster;
     let (mut bytes, mut cursor) = (0, 0);
     loop {
-        let op = Op::Entries { part: Part::Both, cursor };
-        let page = cluster.ask(Request { bucket, op }, |reply| match reply {
+        let op = Op::Entries { projection: Projection::Both, cursor };
+        let page = cluster.execute(Request { bucket, op }, |reply| match reply {
             Reply::Page { items, next } => Ok(Some((items.iter().map(len).sum::<usize>(), next))),
-            Reply::Refused(refusal) => Err(refusal),
+            Reply::Error(refusal) => Err(refusal),
             _ => Ok(None),
         });
         match page.await? {
             Ok(Some((page, next))) => (bytes, cursor) = (bytes + page, next),
             Ok(None) => return Ok(None),
             // A single value.
-            Err(Refusal::WrongType) => {
-                let command = kv::Command::find(b"strlen").ok_or(Refusal::Syntax)?;
+            Err(CommandError::WrongType) => {
+                let command = kv::Command::find(b"strlen").ok_or(CommandError::Syntax)?;
                 let op = Op::Command { command, args: Args::NONE };
-                let length = cluster.ask(Request { bucket, op }, |reply| match reply {
+                let length = cluster.execute(Request { bucket, op }, |reply| match reply {
                     Reply::Number(length) => usize::try_from(length).ok(),
                     _ => None,
                 });
@@ -130,7 +146,7 @@ pub(in super::super) async fn sleep(
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
     let seconds = args.next().and_then(|seconds| std::str::from_utf8(seconds).ok()?.parse().ok());
-    let pause = Duration::try_from_secs_f64(seconds.ok_or(Refusal::NotFloat)?);
+    let pause = Duration::try_from_secs_f64(seconds.ok_or(CommandError::NotFloat)?);
     tokio::time::sleep(pause.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)).await;
     session.writer(output).ok();
     Ok(())
@@ -185,7 +201,7 @@ fn about_server(session: &Session) -> String {
     format!(
         "redis_version:{REDIS_VERSION}\r\nkv_version:{}\r\nredis_mode:standalone\r\nnode:{}\r\narch_bits:{}\r\nprocess_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n",
         env!("CARGO_PKG_VERSION"),
-        server.cluster.me(),
+        server.cluster.node_name(),
         usize::BITS,
         std::process::id(),
         server.address.port(),
@@ -195,10 +211,7 @@ fn about_server(session: &Session) -> String {
 
 fn about_clients(session: &Session) -> String {
     let clients = session.server.clients.all();
-    let subscribed = clients.iter().filter(|client| {
-        let says = client.says();
-        says.channels + says.patterns > 0
-    });
+    let subscribed = clients.iter().filter(|client| client.info().is_pubsub());
     format!(
         "connected_clients:{}\r\nmaxclients:{}\r\nblocked_clients:0\r\npubsub_clients:{}\r\n",
         clients.len(),
@@ -210,9 +223,9 @@ fn about_clients(session: &Session) -> String {
 /// The bytes of this node's buckets, and those that what has ended left between them. The process's resident memory is
 /// not among them: the system knows it, and is not asked here.
 async fn about_memory(session: &Session) -> String {
-    let figures = session.server.cluster.figures().await;
+    let figures = session.server.cluster.stats().await;
     let mine = figures.into_iter().next().and_then(|(_, figures)| figures.ok());
-    let Figures { bytes: used, free, limit, .. } = mine.unwrap_or_default();
+    let StoreStats { bytes: used, free, limit, .. } = mine.unwrap_or_default();
     let (held, limit) = (used + free, limit.unwrap_or(0));
     let ratio = held as f64 / used.max(1) as f64;
     format!(
@@ -236,15 +249,15 @@ fn about_stats(session: &Session) -> String {
     format!(
         "total_connections_received:{}\r\ntotal_commands_processed:{}\r\nrejected_commands:{}\r\n",
         server.clients.total(),
-        server.stats.calls().sum::<u64>(),
-        server.stats.refused_count(),
+        server.metrics.calls().sum::<u64>(),
+        server.metrics.rejected_calls(),
     )
 }
 
 fn about_commands(session: &Session) -> String {
-    let calls = session.catalog.abouts().iter().zip(session.server.stats.calls());
+    let calls = session.catalog.specs().iter().zip(session.server.metrics.calls());
     let called = calls.filter(|(_, calls)| *calls > 0);
-    called.map(|(about, calls)| format!("cmdstat_{}:calls={calls}\r\n", about.name)).collect()
+    called.map(|(spec, calls)| format!("cmdstat_{}:calls={calls}\r\n", spec.name)).collect()
 }
 
 /// The keys of all nodes.

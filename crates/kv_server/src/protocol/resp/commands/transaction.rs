@@ -9,14 +9,14 @@ use crate::{
         write::Writer,
     },
 };
-use kv::{Args, Op, Refusal, Reply, Request};
+use kv::{Args, CommandError, Op, Reply, Request};
 
 /// `MULTI`
 pub(in super::super) fn multi(
     session: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     if session.transaction.is_open() {
         return Err(other("ERR MULTI calls can not be nested"));
     }
@@ -30,7 +30,7 @@ pub(in super::super) fn discard(
     session: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     if !session.transaction.is_open() {
         return Err(other("ERR DISCARD without MULTI"));
     }
@@ -44,7 +44,7 @@ pub(in super::super) fn unwatch(
     session: &mut Session,
     _: Args<'_>,
     writer: &mut Writer<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     session.transaction.watched.clear();
     writer.ok();
     Ok(())
@@ -71,7 +71,7 @@ pub(in super::super) async fn watch(
             Reply::Number(version) => Ok(version as u64),
             _ => Err(other("LOADING the store is restarting: ask again in a moment")),
         };
-        let version = session.server.cluster.ask(Request { bucket, op: Op::Watch }, read).await??;
+        let version = session.server.cluster.execute(Request { bucket, op: Op::Watch }, read).await??;
         session.transaction.watched.insert(bucket.into(), version);
     }
     session.writer(output).ok();

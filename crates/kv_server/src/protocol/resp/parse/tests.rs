@@ -102,7 +102,7 @@ proptest! {
         let mut input = Vec::new();
         for words in &written {
             input.extend(format!("*{}\r\n", words.len()).bytes());
-            words.iter().for_each(|word| kv::push_bulk(&mut input, word));
+            words.iter().for_each(|word| kv::args::push(&mut input, word));
         }
         prop_assert_eq!(commands(&input, &[input.len().max(1)]).unwrap(), written.clone());
         prop_assert_eq!(commands(&input, &pieces).unwrap(), written);

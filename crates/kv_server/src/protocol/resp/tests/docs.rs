@@ -1,7 +1,7 @@
 //! docs/commands.md says what the tables say. When it does not, it is written anew, for a person to look at and commit.
 
 use crate::protocol::resp::catalog;
-use kv::About;
+use kv::CommandSpec;
 use std::{collections::BTreeMap, fmt::Write, fs};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md");
@@ -15,17 +15,17 @@ Written by kv_server's tests from the tables of commands, in `crates/kv/src/comm
 ";
 
 fn document() -> String {
-    let mut groups: BTreeMap<&str, BTreeMap<&str, &About>> = BTreeMap::new();
-    for about in catalog().abouts() {
-        groups.entry(about.group.name()).or_default().insert(about.name, about);
+    let mut groups: BTreeMap<&str, BTreeMap<&str, &CommandSpec>> = BTreeMap::new();
+    for spec in catalog().specs() {
+        groups.entry(spec.group.name()).or_default().insert(spec.name, spec);
     }
     let mut text = HEAD.to_owned();
-    for (group, abouts) in groups {
+    for (group, specs) in groups {
         let _ = write!(text, "\n## {group}\n\n| Command | Since | What it does |\n|---|---|---|\n");
-        for about in abouts.values() {
-            let written = format!("{} {}", about.name.to_uppercase().replace('|', " "), about.syntax);
+        for spec in specs.values() {
+            let written = format!("{} {}", spec.name.to_uppercase().replace('|', " "), spec.syntax);
             let written = written.trim().replace('|', "\\|");
-            let _ = writeln!(text, "| `{written}` | {} | {} |", about.since, about.summary);
+            let _ = writeln!(text, "| `{written}` | {} | {} |", spec.since, spec.summary);
         }
     }
     text

@@ -5,7 +5,7 @@ use crate::{
     input::Input,
     output::Output,
     protocol::{Progress, Session, tests::server},
-    reactor::Pool,
+    reactor::ReactorPool,
 };
 use otp::Stop;
 use proptest::{prelude::*, sample::select};
@@ -37,8 +37,8 @@ const OF_SESSIONS: &str = "MULTI, EXEC, DISCARD, WATCH a, UNWATCH, CLIENT REPLY 
 fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
     let pieces: Vec<_> = pieces.into_iter().collect();
     Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
-        let (reactors, stop) = (Pool::new(false), Stop::new());
-        let running = tokio::spawn(reactors.supervise(stop.clone()));
+        let (reactors, stop) = (ReactorPool::new(false), Stop::new());
+        let running = tokio::spawn(reactors.run(stop.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, address) = listener.accept().await.unwrap();
@@ -46,7 +46,7 @@ fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
         let serves = server.clone();
         let conversation = |stream| {
             Ok(async move {
-                let connected = serves.clients.enter(address);
+                let connected = serves.clients.register(address);
                 let mut session = Session::begin(b'*', &serves, &connected.client);
                 let mut output = Output::new(&stream);
                 let mut unread = Vec::new();
@@ -57,7 +57,7 @@ fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
                     unread = input.unread().to_vec();
                 }
                 output.flush().await.unwrap();
-                stream.finish().await.unwrap();
+                stream.flush().await.unwrap();
             })
         };
         reactors.serve(socket.into_std().unwrap(), conversation).unwrap();
@@ -65,7 +65,7 @@ fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
         client.read_to_end(&mut answers).await.unwrap();
         stop.cancel();
         running.await.unwrap().unwrap();
-        (String::from_utf8_lossy(&answers).into_owned(), server.stats.calls().collect())
+        (String::from_utf8_lossy(&answers).into_owned(), server.metrics.calls().collect())
     })
 }
 

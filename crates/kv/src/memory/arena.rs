@@ -1,0 +1,277 @@
+//! The memory of a shard: blocks of bytes, named by 32-bit handles instead of 64-bit pointers.
+//!
+//! Blocks up to [`BLOCK_BYTES`] are cut from chunks in steps of [`GRANULE_BYTES`], one free list for each size;
+//! larger ones stand on their own. Chunks come zeroed from the system and are touched only as they fill; in large pages,
+//! where it has them, so that finding a block's page seldom costs a walk through the page tables.
+
+use crate::{
+    CommandError,
+    limits::{ARENA_GRANULES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
+    memory::prefetch_line::prefetch,
+};
+use arrayvec::ArrayVec;
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
+use memmap2::MmapMut;
+use std::ops::Range;
+
+/// The name of a block. Never 0, so that 0 can stand for "none".
+pub(crate) type Handle = u32;
+
+/// Set in the handle of a block that stands on its own.
+const LARGE: Handle = 1 << 31;
+
+const CHUNK_GRANULES: u32 = (CHUNK_BYTES / GRANULE_BYTES) as u32;
+/// Where a block is prefetched for a second time: in the next line of the cache, if an entry of common length goes on there.
+const COMMON_ENTRY_BYTES: usize = 40;
+const SIZES: usize = BLOCK_BYTES / GRANULE_BYTES + 1;
+
+/// The arena cannot name another block.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+impl From<Full> for CommandError {
+    fn from(_: Full) -> CommandError {
+        CommandError::OutOfMemory
+    }
+}
+
+/// Blocks of bytes.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    chunks: Vec<MmapMut>,
+    /// The first granule that was never handed out.
+    fresh: u32,
+    /// By size in granules: the head of a list that runs through the free blocks' first bytes.
+    free: Box<[Handle; SIZES]>,
+    /// Granules of all free blocks.
+    free_granules: usize,
+    large: Vec<Vec<u8>>,
+    large_free: Vec<u32>,
+    large_bytes: usize,
+}
+
+impl Arena {
+    /// An arena without a block.
+    pub(crate) fn new() -> Arena {
+        Arena {
+            chunks: Vec::new(),
+            fresh: 1,
+            free: Box::new([0; SIZES]),
+            free_granules: 0,
+            large: Vec::new(),
+            large_free: Vec::new(),
+            large_bytes: 0,
+        }
+    }
+
+    /// A block of at least `bytes`, with arbitrary contents.
+    pub(crate) fn allocate(&mut self, bytes: usize) -> Result<Handle, Full> {
+        if bytes > BLOCK_BYTES {
+            return Ok(self.allocate_large(bytes));
+        }
+        let size = bytes.div_ceil(GRANULE_BYTES).max(1);
+        let reused = self.free[size];
+        if reused != 0 {
+            self.free_granules -= size;
+            self.free[size] =
+                u32::from_le_bytes(*self.bytes(reused).first_chunk().expect("a granule holds a handle"));
+            return Ok(reused);
+        }
+        self.cut(size as u32)
+    }
+
+    /// Gives back a block that was allocated with the same number of bytes.
+    pub(crate) fn free(&mut self, handle: Handle, bytes: usize) {
+        if handle & LARGE != 0 {
+            let freed = std::mem::take(&mut self.large[(handle & !LARGE) as usize]);
+            self.large_bytes -= freed.len();
+            self.large_free.push(handle & !LARGE);
+            return;
+        }
+        let size = bytes.div_ceil(GRANULE_BYTES).max(1);
+        let next = self.free[size];
+        self.bytes_mut(handle)[..4].copy_from_slice(&next.to_le_bytes());
+        self.free[size] = handle;
+        self.free_granules += size;
+    }
+
+    /// Gives the `gap` in a block of `before` bytes the room of `room` bytes, with arbitrary contents. What stands
+    /// behind the gap moves, and so may the block.
+    pub(crate) fn stretch(
+        &mut self,
+        handle: Handle,
+        before: usize,
+        gap: Range<usize>,
+        room: usize,
+    ) -> Result<Handle, Full> {
+        if gap.len() == room {
+            return Ok(handle);
+        }
+        let (after, behind) = (before - gap.len() + room, gap.start + room);
+        if before > BLOCK_BYTES && after > BLOCK_BYTES {
+            let block = &mut self.large[(handle & !LARGE) as usize];
+            block.resize(before.max(after), 0);
+            block.copy_within(gap.end..before, behind);
+            block.truncate(after);
+            self.large_bytes = self.large_bytes - before + after;
+            return Ok(handle);
+        }
+        if Arena::same_size(before, after) {
+            self.bytes_mut(handle).copy_within(gap.end..before, behind);
+            return Ok(handle);
+        }
+        // One of the two is small, and so is what stays.
+        let mut stays = ArrayVec::<u8, BLOCK_BYTES>::new();
+        for part in [0..gap.start, gap.end..before] {
+            stays.try_extend_from_slice(&self.bytes(handle)[part]).expect("what stays fits the smaller one");
+        }
+        let moved = self.allocate(after)?;
+        let (front, back) = stays.split_at(gap.start);
+        self.bytes_mut(moved)[..gap.start].copy_from_slice(front);
+        self.bytes_mut(moved)[behind..after].copy_from_slice(back);
+        self.free(handle, before);
+        Ok(moved)
+    }
+
+    /// Whether blocks of these two lengths take the same space, so that one can be rewritten as the other.
+    pub(crate) fn same_size(one: usize, other: usize) -> bool {
+        let size = |bytes: usize| bytes.div_ceil(GRANULE_BYTES).max(1);
+        one <= BLOCK_BYTES && other <= BLOCK_BYTES && size(one) == size(other) || one == other
+    }
+
+    /// The bytes from the block's start on; what is in the block says where it ends.
+    #[inline]
+    pub(crate) fn bytes(&self, handle: Handle) -> &[u8] {
+        if handle & LARGE != 0 {
+            return &self.large[(handle & !LARGE) as usize];
+        }
+        &self.chunks[(handle / CHUNK_GRANULES) as usize][(handle % CHUNK_GRANULES) as usize * GRANULE_BYTES..]
+    }
+
+    /// Has the start of a block brought into the cache: as much as most entries are long.
+    #[inline]
+    pub(crate) fn prefetch(&self, handle: Handle) {
+        let bytes = self.bytes(handle);
+        prefetch(&bytes[0]);
+        if let Some(byte) = bytes.get(COMMON_ENTRY_BYTES) {
+            prefetch(byte);
+        }
+    }
+
+    /// The bytes from the block's start on, to be written.
+    pub(crate) fn bytes_mut(&mut self, handle: Handle) -> &mut [u8] {
+        if handle & LARGE != 0 {
+            return &mut self.large[(handle & !LARGE) as usize];
+        }
+        &mut self.chunks[(handle / CHUNK_GRANULES) as usize]
+            [(handle % CHUNK_GRANULES) as usize * GRANULE_BYTES..]
+    }
+
+    /// Bytes of all blocks that are in use.
+    pub(crate) fn used_bytes(&self) -> usize {
+        (self.fresh as usize - self.free_granules) * GRANULE_BYTES + self.large_bytes
+    }
+
+    /// Bytes of free blocks, which are kept to be used again.
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.free_granules * GRANULE_BYTES
+    }
+
+    #[cfg(test)]
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.chunks.len()
+    }
+
+    fn cut(&mut self, size: u32) -> Result<Handle, Full> {
+        let room = CHUNK_GRANULES - self.fresh % CHUNK_GRANULES;
+        let start = if size <= room { self.fresh } else { self.fresh + room };
+        if start + size > ARENA_GRANULES {
+            return Err(Full);
+        }
+        if self.chunks.len() <= (start / CHUNK_GRANULES) as usize {
+            self.add_chunk()?;
+        }
+        self.fresh = start + size;
+        Ok(start)
+    }
+
+    fn add_chunk(&mut self) -> Result<(), Full> {
+        let chunk = MmapMut::map_anon(CHUNK_BYTES).map_err(|_| Full)?;
+        // A large page is there as a whole or not at all: only a shard that has filled one chunk gets them. A system
+        // that has none is no worse off.
+        #[cfg(target_os = "linux")]
+        if !self.chunks.is_empty() {
+            let _ = chunk.advise(Advice::HugePage);
+        }
+        self.chunks.push(chunk);
+        Ok(())
+    }
+
+    fn allocate_large(&mut self, bytes: usize) -> Handle {
+        self.large_bytes += bytes;
+        let block = vec![0; bytes];
+        let index = match self.large_free.pop() {
+            Some(index) => {
+                self.large[index as usize] = block;
+                index
+            }
+            None => {
+                self.large.push(block);
+                self.large.len() as u32 - 1
+            }
+        };
+        index | LARGE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_do_not_overlap_and_are_reused() {
+        let mut arena = Arena::new();
+        let one = arena.allocate(29).expect("room");
+        let other = arena.allocate(29).expect("room");
+        arena.bytes_mut(one)[..29].fill(1);
+        arena.bytes_mut(other)[..29].fill(2);
+        assert_eq!(arena.bytes(one)[..29], [1; 29]);
+        arena.free(one, 29);
+        assert_eq!(arena.allocate(32), Ok(one), "the same size in granules");
+        assert_eq!(arena.bytes(other)[..29], [2; 29]);
+    }
+
+    #[test]
+    fn blocks_never_cross_a_chunk() {
+        let mut arena = Arena::new();
+        for length in (1..BLOCK_BYTES).step_by(977) {
+            let handle = arena.allocate(length).expect("room");
+            assert!(arena.bytes(handle).len() >= length);
+        }
+    }
+
+    #[test]
+    fn a_stretched_block_keeps_what_is_around_the_gap() {
+        let lengths = [20, 24, 200, BLOCK_BYTES, BLOCK_BYTES + 1, 100_000];
+        for (before, after) in lengths.iter().flat_map(|one| lengths.map(|other| (*one, other))) {
+            let mut arena = Arena::new();
+            let handle = arena.allocate(before).expect("room");
+            arena.bytes_mut(handle)[..10].fill(1);
+            arena.bytes_mut(handle)[before - 5..before].fill(2);
+            let handle = arena.stretch(handle, before, 10..before - 5, after - 15).expect("room");
+            assert_eq!(arena.bytes(handle)[..10], [1; 10]);
+            assert_eq!(arena.bytes(handle)[after - 5..after], [2; 5], "{before} -> {after}");
+        }
+    }
+
+    #[test]
+    fn a_large_block_stands_alone_and_leaves_when_it_is_freed() {
+        let mut arena = Arena::new();
+        let large = arena.allocate(3_000_000).expect("room");
+        assert_eq!(arena.bytes(large).len(), 3_000_000);
+        arena.free(large, 3_000_000);
+        assert_eq!(arena.bytes(large).len(), 0);
+        assert_eq!(arena.allocate(2_000_000), Ok(large));
+    }
+}

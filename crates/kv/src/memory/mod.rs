@@ -1,0 +1,107 @@
+//! What the buckets of one shard are made of: blocks of bytes, and the tables of those that have outgrown a block.
+
+pub(crate) mod arena;
+pub(crate) mod entry;
+pub(crate) mod expiry_index;
+pub(crate) mod prefetch_line;
+pub(crate) mod table;
+
+use crate::{
+    memory::arena::{Arena, Full, Handle},
+    memory::entry::Entry,
+    memory::expiry_index::Expiries,
+    memory::table::Table,
+};
+use foldhash::fast::SeedableRandomState;
+use std::hash::BuildHasher;
+
+/// The blocks and tables of one shard.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) arena: Arena,
+    pub(crate) expiries: Expiries,
+    tables: Vec<Table>,
+    tables_free: Vec<u32>,
+    table_bytes: usize,
+    hasher: SeedableRandomState,
+}
+
+impl Memory {
+    /// Memory that holds nothing.
+    pub(crate) fn new(hasher: SeedableRandomState) -> Memory {
+        Memory {
+            arena: Arena::new(),
+            expiries: Expiries::default(),
+            tables: Vec::new(),
+            tables_free: Vec::new(),
+            table_bytes: 0,
+            hasher,
+        }
+    }
+
+    /// Bytes of memory that are in use.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.arena.used_bytes() + self.table_bytes
+    }
+
+    /// The hash of a name or a key.
+    #[inline]
+    pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
+        self.hasher.hash_one(bytes)
+    }
+
+    /// The entry in a block.
+    #[inline]
+    pub(crate) fn entry(&self, handle: Handle) -> Entry<'_> {
+        Entry::read(self.arena.bytes(handle))
+    }
+
+    /// A new block that holds `entry`.
+    pub(crate) fn add_entry(&mut self, entry: Entry<'_>) -> Result<Handle, Full> {
+        let handle = self.arena.allocate(entry.size())?;
+        entry.write(self.arena.bytes_mut(handle));
+        Ok(handle)
+    }
+
+    /// Gives back the block of an entry.
+    pub(crate) fn free_entry(&mut self, handle: Handle) {
+        let size = self.entry(handle).size();
+        self.arena.free(handle, size);
+    }
+
+    /// The number of a new, empty table.
+    pub(crate) fn add_table(&mut self) -> u32 {
+        self.tables_free.pop().unwrap_or_else(|| {
+            self.tables.push(Table::default());
+            self.tables.len() as u32 - 1
+        })
+    }
+
+    /// Takes a table out; its number may be used again.
+    pub(crate) fn take_table(&mut self, number: u32) -> Table {
+        self.tables_free.push(number);
+        self.expiries.remove_table(number);
+        let table = std::mem::take(&mut self.tables[number as usize]);
+        self.table_bytes -= table.bytes();
+        table
+    }
+
+    /// A table.
+    pub(crate) fn table(&self, number: u32) -> &Table {
+        &self.tables[number as usize]
+    }
+
+    /// A table whose handles are to be replaced or taken out.
+    pub(crate) fn table_mut(&mut self, number: u32) -> &mut Table {
+        &mut self.tables[number as usize]
+    }
+
+    /// Adds the handle of an entry that is not there yet to a table; `hash` is that of its key.
+    pub(crate) fn add_to_table(&mut self, number: u32, hash: u64, handle: Handle) {
+        let Memory { tables, arena, hasher, .. } = self;
+        let table = &mut tables[number as usize];
+        let before = table.bytes();
+        table.insert(hash, handle, |other| hasher.hash_one(Entry::read(arena.bytes(other)).key));
+        self.table_bytes += table.bytes() - before;
+    }
+}

@@ -1,0 +1,185 @@
+//! Changes of a bucket, as they happen, for those who asked to hear of them.
+
+use crate::limits::{SUBSCRIBER_BYTES, SUBSCRIBER_EVENTS};
+use serde::{Deserialize, Serialize};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+
+/// One change of one bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The bucket's name.
+    pub bucket: Box<[u8]>,
+    /// What happened there.
+    pub change: Change,
+}
+
+/// What happened to a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// `key` has a new value.
+    Set {
+        /// The key.
+        #[serde(with = "crate::bounded_serde")]
+        key: Box<[u8]>,
+        /// Its new value.
+        #[serde(with = "crate::bounded_serde")]
+        value: Box<[u8]>,
+    },
+    /// `key` is gone.
+    Deleted {
+        /// The key.
+        #[serde(with = "crate::bounded_serde")]
+        key: Box<[u8]>,
+    },
+    /// No more changes will come.
+    Ended(EndReason),
+}
+
+/// Why a subscription ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EndReason {
+    /// The bucket was dropped.
+    Dropped,
+    /// The bucket's time had come.
+    Expired,
+    /// The bucket crashed.
+    Crashed,
+    /// The store was restarted by its supervisor.
+    Restarted,
+    /// The link to the bucket's node was lost.
+    NodeDown,
+    /// The subscriber did not keep up with the changes.
+    FellBehind,
+}
+
+impl Event {
+    fn bytes(&self) -> usize {
+        match &self.change {
+            Change::Set { key, value } => key.len() + value.len(),
+            Change::Deleted { key } => key.len(),
+            Change::Ended(_) => 0,
+        }
+    }
+}
+
+/// The receiving end of a bucket's changes: a stream that closes after [`Change::Ended`]. Dropping it ends the
+/// subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    bucket: Box<[u8]>,
+    events: mpsc::Receiver<Arc<Event>>,
+    waiting_bytes: Arc<AtomicUsize>,
+    ended: bool,
+}
+
+/// The sending end of a bucket's changes. It never waits: a subscriber that does not keep up is dropped.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    events: mpsc::Sender<Arc<Event>>,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+impl Subscription {
+    /// A subscription to the changes of `bucket` and the publisher that feeds it.
+    pub fn new(bucket: &[u8]) -> (Publisher, Subscription) {
+        let (sender, receiver) = mpsc::channel(SUBSCRIBER_EVENTS);
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let publisher = Publisher { events: sender, waiting_bytes: waiting_bytes.clone() };
+        (publisher, Subscription { bucket: bucket.into(), events: receiver, waiting_bytes, ended: false })
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Arc<Event>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Arc<Event>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let event = ready!(self.events.poll_recv(context)).unwrap_or_else(|| {
+            Arc::new(Event { bucket: self.bucket.clone(), change: Change::Ended(EndReason::FellBehind) })
+        });
+        self.waiting_bytes.fetch_sub(event.bytes(), Relaxed);
+        self.ended = matches!(event.change, Change::Ended(_));
+        Poll::Ready(Some(event))
+    }
+}
+
+impl Publisher {
+    /// Hands on one change. `false`: the subscriber is gone or fell behind, and is to be forgotten.
+    pub fn publish(&self, event: Arc<Event>) -> bool {
+        let bytes = event.bytes();
+        if self.waiting_bytes.load(Relaxed) + bytes > SUBSCRIBER_BYTES {
+            return false;
+        }
+        self.waiting_bytes.fetch_add(bytes, Relaxed);
+        self.events.try_send(event).is_ok()
+    }
+
+    /// Whether the subscriber has gone.
+    pub fn is_closed(&self) -> bool {
+        self.events.is_closed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio_stream::StreamExt;
+
+    fn set(value: &[u8]) -> Arc<Event> {
+        let change = Change::Set { key: (*b"milk").into(), value: value.into() };
+        Arc::new(Event { bucket: (*b"shopping").into(), change })
+    }
+
+    fn ended(end: EndReason) -> Option<Arc<Event>> {
+        Some(Arc::new(Event { bucket: (*b"shopping").into(), change: Change::Ended(end) }))
+    }
+
+    #[tokio::test]
+    async fn changes_arrive_in_order_until_the_end() {
+        let (publisher, mut changes) = Subscription::new(b"shopping");
+        assert!(publisher.publish(set(b"1")) && publisher.publish(set(b"2")));
+        assert!(publisher.publish(ended(EndReason::Dropped).expect("an event")));
+        assert_eq!(changes.next().await, Some(set(b"1")));
+        assert_eq!(changes.next().await, Some(set(b"2")));
+        assert_eq!(changes.next().await, ended(EndReason::Dropped));
+        assert_eq!(changes.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_falls_behind_is_dropped_and_told() {
+        let (publisher, mut changes) = Subscription::new(b"shopping");
+        let taken = (0..2 * SUBSCRIBER_EVENTS).take_while(|_| publisher.publish(set(b"1"))).count();
+        assert_eq!(taken, SUBSCRIBER_EVENTS);
+        drop(publisher);
+        for _ in 0..taken {
+            assert_eq!(changes.next().await, Some(set(b"1")));
+        }
+        assert_eq!(changes.next().await, ended(EndReason::FellBehind));
+    }
+
+    #[test]
+    fn waiting_changes_are_bounded_in_bytes() {
+        let (publisher, _changes) = Subscription::new(b"shopping");
+        let megabyte = set(&[0; 1024 * 1024]);
+        let taken = (0..SUBSCRIBER_EVENTS).take_while(|_| publisher.publish(megabyte.clone())).count();
+        assert_eq!(taken, SUBSCRIBER_BYTES / (1024 * 1024) - 1);
+    }
+
+    #[test]
+    fn a_subscriber_that_left_is_noticed() {
+        let (publisher, changes) = Subscription::new(b"shopping");
+        drop(changes);
+        assert!(publisher.is_closed() && !publisher.publish(set(b"1")));
+    }
+}

@@ -1,0 +1,119 @@
+//! Brings a node up in this order: storage, links, services, console, and then the supervision tree.
+//! All ports are bound before the tree starts, so a port in use is one clear error and nothing is half-started.
+
+use super::runtime;
+use crate::{
+    config::Settings,
+    console::Node,
+    control::{run_dir::RunDir, server},
+    error::Error,
+    release::{Release, Service},
+};
+use kv::Store;
+use kv_cluster::{Cluster, Cookie, Heartbeat, Routes};
+use otp::{ChildSpec, Intensity, Strategy, Supervisor, SupervisorHandle};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
+use tokio::sync::watch;
+
+/// A node that is up.
+pub(crate) struct Running {
+    pub(crate) node: Arc<Node>,
+    pub(crate) root: SupervisorHandle,
+}
+
+/// Brings up the whole node.
+pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir) -> Result<Running, Error> {
+    let Release { name, version, bind_clients } = release;
+    let store = Arc::new(Store::for_threads(runtime::threads()));
+    store.set_memory_limit(settings.max_memory);
+    let cluster = cluster(cluster_settings(settings), &store)?;
+    cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
+    let clients = match (&settings.clients, bind_clients) {
+        (Some(address), Some(bind)) => {
+            Some(bind(address.clone(), cluster.clone(), settings.client_limits).await?)
+        }
+        (None, _) | (_, None) => None,
+    };
+    let control = server::bind(run_dir)?;
+
+    let address = clients.as_ref().map(|clients| clients.address);
+    let node = Arc::new(node(name, version, settings, cluster.clone(), address));
+    let intensity = settings.intensity;
+    let mut root = root(settings)
+        .child({
+            let node = node.clone();
+            ChildSpec::supervisor("control", move || server::supervisor(&control, &node).intensity(intensity))
+        })
+        .child(ChildSpec::supervisor("kv", move || kv::supervisor(&store, intensity)))
+        .child(ChildSpec::supervisor("kv_cluster", move || cluster.supervisor().intensity(intensity)));
+    if let Some(Service { name, mut supervisor, .. }) = clients {
+        root = root.child(ChildSpec::supervisor(name, move || supervisor().intensity(intensity)));
+    }
+    Ok(start(node, root))
+}
+
+/// Brings up a private store for `eval`: no port, no socket, no other node.
+pub(crate) fn boot_standalone(release: &Release, settings: &Settings) -> Result<Running, Error> {
+    let store = Arc::new(Store::new());
+    let routes = Routes::all(settings.node.clone());
+    let standalone =
+        kv_cluster::Settings { link: None, peers: Vec::new(), routes, ..cluster_settings(settings) };
+    let cluster = cluster(standalone, &store)?;
+    let node = Arc::new(node(release.name, release.version, settings, cluster, None));
+    let intensity = settings.intensity;
+    let kv = ChildSpec::supervisor("kv", move || kv::supervisor(&store, intensity));
+    Ok(start(node, root(settings).child(kv)))
+}
+
+/// The root allows no restarts: an application that gives up ends the node, and the init system starts it afresh.
+fn root(settings: &Settings) -> Supervisor {
+    Supervisor::new(settings.node.to_string(), Strategy::OneForOne)
+        .intensity(Intensity { max_restarts: 0, within: settings.intensity.within })
+}
+
+fn start(node: Arc<Node>, root: Supervisor) -> Running {
+    let root = root.start();
+    // Set once: a node has one tree.
+    let _ = node.root.set(root.clone());
+    Running { node, root }
+}
+
+fn node(
+    release: &'static str,
+    version: &'static str,
+    settings: &Settings,
+    cluster: Cluster,
+    clients: Option<SocketAddr>,
+) -> Node {
+    Node {
+        release,
+        version,
+        clients,
+        link: cluster.link_address(),
+        cluster,
+        file: settings.file.clone(),
+        started: SystemTime::now(),
+        root: OnceLock::new(),
+        commands: watch::Sender::new(None),
+    }
+}
+
+fn cluster(settings: kv_cluster::Settings, store: &Arc<Store>) -> Result<Cluster, Error> {
+    Cluster::new(settings, store.clone()).map_err(|error| Error::Config { errors: error.to_string() })
+}
+
+fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
+    kv_cluster::Settings {
+        me: settings.node.clone(),
+        link: settings.link.clone(),
+        peers: settings.peers.clone(),
+        routes: settings.routes.clone(),
+        // Only links use it, and a link without a cookie has been refused.
+        cookie: Cookie::new(settings.cookie.as_ref().map(|cookie| cookie.0.as_str()).unwrap_or_default()),
+        heartbeat: Heartbeat { every: settings.heartbeat, missed: settings.missed_heartbeats },
+    }
+}

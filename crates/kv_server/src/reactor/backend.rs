@@ -1,0 +1,142 @@
+//! What does a reactor's I/O: io_uring where the kernel has it and allows it, epoll (or the system's equivalent) elsewhere.
+
+#[cfg(target_os = "linux")]
+use super::uring::Uring;
+use super::{epoll::Epoll, socket::SharedSocket};
+use std::{io, sync::Arc};
+
+/// Which backend is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BackendKind {
+    /// One system call for the receives and sends of many connections.
+    #[cfg(target_os = "linux")]
+    Uring,
+    /// A system call for each of them.
+    Epoll,
+}
+
+/// A backend that has still to be moved to the thread it will work on.
+pub(super) enum BackendSeed {
+    #[cfg(target_os = "linux")]
+    Uring(std::os::fd::OwnedFd),
+    Epoll(Epoll),
+}
+
+/// A backend at work.
+pub(super) enum Backend {
+    #[cfg(target_os = "linux")]
+    Uring(Box<Uring>),
+    Epoll(Epoll),
+}
+
+/// Ends a backend's wait for its sockets, from any thread.
+pub(super) enum BackendWaker {
+    #[cfg(target_os = "linux")]
+    EventFd(std::os::fd::OwnedFd),
+    Epoll(mio::Waker),
+}
+
+impl BackendKind {
+    /// The best kind that is allowed. The kernel may forbid io_uring, or be too old for it.
+    pub(super) fn detect(may_use_io_uring: bool) -> BackendKind {
+        #[cfg(target_os = "linux")]
+        if may_use_io_uring {
+            match Uring::new_eventfd().and_then(Uring::open) {
+                Ok(_) => return BackendKind::Uring,
+                Err(error) => tracing::info!(%error, "io_uring is not available; using epoll"),
+            }
+        }
+        BackendKind::Epoll
+    }
+
+    /// Whether its sockets are to be nonblocking.
+    pub(super) fn is_nonblocking(self) -> bool {
+        self == BackendKind::Epoll
+    }
+
+    /// Makes a backend, and what wakes it.
+    pub(super) fn prepare(self) -> io::Result<(BackendSeed, BackendWaker)> {
+        match self {
+            #[cfg(target_os = "linux")]
+            BackendKind::Uring => {
+                let eventfd = Uring::new_eventfd()?;
+                Ok((BackendSeed::Uring(eventfd.try_clone()?), BackendWaker::EventFd(eventfd)))
+            }
+            BackendKind::Epoll => {
+                Epoll::open().map(|(epoll, waker)| (BackendSeed::Epoll(epoll), BackendWaker::Epoll(waker)))
+            }
+        }
+    }
+}
+
+impl BackendSeed {
+    /// The backend, bound to this thread.
+    pub(super) fn start(self) -> io::Result<Backend> {
+        match self {
+            #[cfg(target_os = "linux")]
+            BackendSeed::Uring(eventfd) => Ok(Backend::Uring(Box::new(Uring::open(eventfd)?))),
+            BackendSeed::Epoll(epoll) => Ok(Backend::Epoll(epoll)),
+        }
+    }
+}
+
+impl BackendWaker {
+    pub(super) fn wake(&self) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            BackendWaker::EventFd(eventfd) => Ok(rustix::io::write(eventfd, &1_u64.to_ne_bytes()).map(drop)?),
+            BackendWaker::Epoll(waker) => waker.wake(),
+        }
+    }
+}
+
+impl Backend {
+    /// Adds a connection's socket.
+    pub(super) fn register(&mut self, socket: &Arc<SharedSocket>) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Backend::Uring(_) => Ok(()),
+            Backend::Epoll(epoll) => epoll.register(socket),
+        }
+    }
+
+    /// Starts the send and the receive that the connection has asked for. Returns whether it is ready again at once.
+    pub(super) fn start_io(&mut self, socket: &Arc<SharedSocket>) -> bool {
+        match self {
+            #[cfg(target_os = "linux")]
+            Backend::Uring(uring) => {
+                uring.start_io(socket);
+                false
+            }
+            Backend::Epoll(epoll) => epoll.start_io(socket.id),
+        }
+    }
+
+    /// Submits what has been started and not yet handed to the kernel.
+    pub(super) fn submit(&mut self) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Backend::Uring(uring) => uring.submit(false),
+            Backend::Epoll(_) => Ok(()),
+        }
+    }
+
+    /// Completes what the kernel has done, waiting for something if `may_wait`; adds the ids of the connections that are
+    /// ready to `ready`.
+    pub(super) fn poll_io(&mut self, may_wait: bool, ready: &mut Vec<usize>) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Backend::Uring(uring) => uring.poll_io(may_wait, ready),
+            Backend::Epoll(epoll) => epoll.poll_io(may_wait, ready),
+        }
+    }
+
+    /// Removes the socket of a connection that has ended.
+    pub(super) fn deregister(&mut self, id: usize) {
+        match self {
+            #[cfg(target_os = "linux")]
+            Backend::Uring(_) => {}
+            Backend::Epoll(epoll) => epoll.deregister(id),
+        }
+    }
+}

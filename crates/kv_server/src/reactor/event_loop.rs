@@ -1,0 +1,147 @@
+//! The loop of a reactor's thread, and the groups in which it polls connections: one that yields is polled again after
+//! the others of its group.
+
+use super::{
+    backend::Backend,
+    inbox::{Commands, ConnectionFuture, ConnectionWaker, Inbox},
+    socket::SharedSocket,
+};
+use crate::limits::YIELD_GROUP;
+use foldhash::fast::RandomState;
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    future::poll_fn,
+    io,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+/// Serves connections until it is told to stop, and drops those that are left then.
+pub(super) fn run(backend: Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
+    let mut event_loop = EventLoop { backend, connections: HashMap::default(), ready: Vec::new() };
+    let mut commands = Commands::default();
+    loop {
+        let may_wait = event_loop.ready.is_empty() && inbox.prepare_wait();
+        event_loop.backend.poll_io(may_wait, &mut event_loop.ready)?;
+        inbox.drain_into(&mut commands);
+        if commands.stop {
+            return Ok(());
+        }
+        for (socket, future) in commands.connections.drain(..) {
+            event_loop.add_connection(socket, future, inbox);
+        }
+        event_loop.poll_ready();
+        if !commands.woken.is_empty() {
+            // A woken connection, which may have woken itself, can have much to do: the others' replies leave first.
+            event_loop.backend.submit()?;
+            event_loop.ready.append(&mut commands.woken);
+            event_loop.poll_ready();
+        }
+    }
+}
+
+struct EventLoop {
+    backend: Backend,
+    connections: HashMap<usize, Connection, RandomState>,
+    /// Ids of the connections to poll, in the order in which they became ready.
+    ready: Vec<usize>,
+}
+
+struct Connection {
+    socket: Arc<SharedSocket>,
+    schedule: Arc<ConnectionWaker>,
+    /// `schedule`, as the future is given it.
+    waker: Waker,
+    future: ConnectionFuture,
+}
+
+impl EventLoop {
+    fn add_connection(&mut self, socket: Arc<SharedSocket>, future: ConnectionFuture, inbox: &Arc<Inbox>) {
+        if let Err(error) = self.backend.register(&socket) {
+            return tracing::error!(%error, "cannot serve a client");
+        }
+        let id = socket.id;
+        self.ready.push(id);
+        let schedule = Arc::new(ConnectionWaker::new(id, inbox.clone()));
+        let waker = Waker::from(schedule.clone());
+        self.connections.insert(id, Connection { socket, schedule, waker, future });
+    }
+
+    /// Polls the ready connections group by group, each group until none of its members yields.
+    fn poll_ready(&mut self) {
+        let mut ready = std::mem::take(&mut self.ready);
+        for group in ready.chunks_mut(YIELD_GROUP) {
+            let (size, mut left) = (group.len(), group.len());
+            while left > 0 {
+                let mut yielded = 0;
+                for index in 0..left {
+                    if self.poll_connection(group[index], size) {
+                        group.swap(yielded, index);
+                        yielded += 1;
+                    }
+                }
+                left = yielded;
+            }
+        }
+        ready.clear();
+        ready.append(&mut self.ready);
+        self.ready = ready;
+    }
+
+    /// Polls one member of a group of `size`. Returns whether it yielded.
+    fn poll_connection(&mut self, id: usize, size: usize) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        connection.schedule.clear_scheduled();
+        let mut context = Context::from_waker(&connection.waker);
+        let future = connection.future.as_mut();
+        let (polled, yielded) = poll_in_group(size, || future.poll(&mut context));
+        if polled.is_ready() {
+            self.connections.remove(&id);
+            self.backend.deregister(id);
+        } else if !yielded && self.backend.start_io(&connection.socket) {
+            self.ready.push(id);
+        }
+        yielded
+    }
+}
+
+thread_local! {
+    static POLLED: Cell<Polled> = const { Cell::new(Polled::Alone) };
+}
+
+/// How the connection that this thread polls just now is polled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Polled {
+    /// By itself, or none is.
+    Alone,
+    /// As one of a group.
+    Grouped,
+    /// As one of a group, and it has yielded.
+    Yielded,
+}
+
+/// Polls one member of a group of `size`. Returns also whether it yielded.
+fn poll_in_group<T>(size: usize, poll: impl FnOnce() -> T) -> (T, bool) {
+    POLLED.set(if size > 1 { Polled::Grouped } else { Polled::Alone });
+    let polled = poll();
+    (polled, POLLED.replace(Polled::Alone) == Polled::Yielded)
+}
+
+/// Whether others are polled while the current connection yields, so that yielding is of use.
+pub(crate) fn is_grouped() -> bool {
+    POLLED.get() != Polled::Alone
+}
+
+/// Has the others of the group polled before this goes on; returns at once without a group.
+pub(crate) async fn yield_to_group() {
+    let mut may_yield = is_grouped();
+    poll_fn(move |_| {
+        if std::mem::take(&mut may_yield) {
+            POLLED.set(Polled::Yielded);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
+}

@@ -1,0 +1,181 @@
+//! One client's socket and its two buffers: the connection reads and fills them through [`Stream`], the backend moves
+//! their bytes from and to the kernel.
+
+use super::buffer_pool::BufferPool;
+use std::{
+    future::poll_fn,
+    io,
+    net::{Shutdown, TcpStream},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+};
+
+thread_local! {
+    /// Receive and send buffers. A socket holds one only while there are bytes in it.
+    static POOL: BufferPool = const { BufferPool::new() };
+}
+
+/// A socket as its connection and the backend share it.
+pub(super) struct SharedSocket {
+    /// Number of the connection, unique among all that the process has served.
+    pub(super) id: usize,
+    pub(super) tcp: TcpStream,
+    io: Mutex<IoState>,
+}
+
+/// What has been received and not read, what has been written and not sent, and who waits for what.
+#[derive(Default)]
+pub(super) struct IoState {
+    rx: Vec<u8>,
+    /// How much of `rx` the connection has read.
+    rx_read: usize,
+    /// Bytes to send; the backend takes them before more can be written.
+    tx: Vec<u8>,
+    /// The connection waits for bytes to arrive.
+    wants_rx: bool,
+    /// The connection waits until all it has written is sent.
+    waits_tx: bool,
+    /// A receive is in flight.
+    receiving: bool,
+    /// A send is in flight.
+    sending: bool,
+    /// Nothing more will arrive.
+    eof: bool,
+    error: Option<io::ErrorKind>,
+}
+
+impl SharedSocket {
+    /// The socket of a new connection.
+    pub(super) fn new(id: usize, tcp: TcpStream) -> SharedSocket {
+        SharedSocket { id, tcp, io: Mutex::default() }
+    }
+
+    pub(super) fn lock_io(&self) -> MutexGuard<'_, IoState> {
+        self.io.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The connection's end of a socket. Only the reactor polls what waits here. The socket is shut down on drop.
+pub(crate) struct Stream(Arc<SharedSocket>);
+
+impl Stream {
+    /// The connection's end of `socket`.
+    pub(super) fn new(socket: Arc<SharedSocket>) -> Stream {
+        Stream(socket)
+    }
+
+    /// A stream that no backend serves.
+    #[cfg(test)]
+    pub(crate) fn detached(tcp: TcpStream) -> Stream {
+        Stream(Arc::new(SharedSocket::new(0, tcp)))
+    }
+
+    /// Reads what has arrived: 0 bytes at the end of the stream.
+    pub(crate) fn poll_read(&self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.0.lock_io().poll_read(buffer)
+    }
+
+    /// Queues `bytes` to be sent, once all that was written before has been.
+    pub(crate) async fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        poll_fn(|_| self.0.lock_io().poll_write(bytes)).await
+    }
+
+    /// Waits until all that was written has been sent.
+    pub(crate) async fn flush(&self) -> io::Result<()> {
+        poll_fn(|_| self.0.lock_io().poll_flush()).await
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // It may be closed already.
+        self.0.tcp.shutdown(Shutdown::Both).ok();
+    }
+}
+
+/// The connection's side.
+impl IoState {
+    fn poll_read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let unread = &self.rx[self.rx_read..];
+        if !unread.is_empty() {
+            let count = unread.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&unread[..count]);
+            self.rx_read += count;
+            if self.rx_read == self.rx.len() {
+                self.rx_read = 0;
+                recycle(std::mem::take(&mut self.rx));
+            }
+            return Poll::Ready(Ok(count));
+        }
+        self.wants_rx = !self.eof;
+        match self.error {
+            Some(error) => Poll::Ready(Err(error.into())),
+            None if self.eof => Poll::Ready(Ok(0)),
+            None => Poll::Pending,
+        }
+    }
+
+    fn poll_write(&mut self, bytes: &[u8]) -> Poll<io::Result<()>> {
+        let flushed = self.poll_flush();
+        if let Poll::Ready(Ok(())) = flushed {
+            self.tx = POOL.with(BufferPool::take);
+            self.tx.extend_from_slice(bytes);
+        }
+        flushed
+    }
+
+    fn poll_flush(&mut self) -> Poll<io::Result<()>> {
+        if let Some(error) = self.error {
+            return Poll::Ready(Err(error.into()));
+        }
+        self.waits_tx = self.sending || !self.tx.is_empty();
+        if self.waits_tx { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+}
+
+/// The backend's side.
+impl IoState {
+    /// Starts a send if there is something to send and none is in flight; returns its bytes.
+    pub(super) fn begin_send(&mut self) -> Option<Vec<u8>> {
+        if self.sending || self.tx.is_empty() {
+            return None;
+        }
+        self.sending = true;
+        Some(std::mem::take(&mut self.tx))
+    }
+
+    /// All of `sent` has been sent. Returns whether the connection waits for that.
+    pub(super) fn complete_send(&mut self, sent: Vec<u8>) -> bool {
+        self.sending = false;
+        recycle(sent);
+        std::mem::take(&mut self.waits_tx)
+    }
+
+    /// Starts a receive if the connection wants one and none is in flight; returns whether it does.
+    pub(super) fn begin_receive(&mut self) -> bool {
+        let starts = self.wants_rx && !self.receiving;
+        self.receiving |= starts;
+        starts
+    }
+
+    /// `bytes` have been received: none at the end of the stream.
+    pub(super) fn complete_receive(&mut self, bytes: &[u8]) {
+        (self.receiving, self.wants_rx) = (false, false);
+        self.eof = bytes.is_empty();
+        if self.rx.capacity() == 0 {
+            self.rx = POOL.with(BufferPool::take);
+        }
+        self.rx.extend_from_slice(bytes);
+    }
+
+    /// The socket has failed. A send or receive that was in flight stays so, and none is tried again.
+    pub(super) fn fail(&mut self, error: &io::Error) {
+        self.eof = true;
+        self.error = Some(error.kind());
+    }
+}
+
+fn recycle(mut buffer: Vec<u8>) {
+    buffer.clear();
+    POOL.with(|pool| pool.put(buffer));
+}
