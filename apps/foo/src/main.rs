@@ -1,6 +1,6 @@
 //! The release `foo`: the store, links to other nodes, and a port for clients.
 
-use kv_release::{Face, Release};
+use kv_release::{Release, Service};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
             io_uring: limits.io_uring,
             ..kv_server::Limits::default()
         };
-        let listening = kv_server::listen(&address, cluster, limits).await?;
-        Ok::<_, kv_server::Error>(Face::new("kv_server", listening.address, move || listening.supervisor()))
+        let server = kv_server::bind(&address, cluster, limits).await?;
+        Ok::<_, kv_server::Error>(Service::new("kv_server", server.address, move || server.supervisor()))
     }))
 }

@@ -1,7 +1,7 @@
 //! Judges what the layers say, value by value, and makes [`Settings`] of it.
 
 use super::{
-    CLIENTS, Profile, Secret, Settings,
+    CLIENTS, ReleaseProfile, Secret, Settings,
     environment::Environment,
     layers::{self, Document, Layers, Route},
     problem::Problem,
@@ -25,7 +25,7 @@ const NO_ROUTES: &str = "there are several nodes and no routes; write [[routes]]
 
 /// All that can be judged about the merged layers.
 pub(super) fn settings(
-    profile: Profile,
+    profile: ReleaseProfile,
     me: &str,
     layers: &Layers,
     environment: &Environment,
@@ -106,7 +106,7 @@ impl Check<'_> {
     }
 
     /// Where clients connect: what was said, else the default of a node that stands alone.
-    fn clients(&mut self, profile: Profile, me: &str) -> Option<String> {
+    fn clients(&mut self, profile: ReleaseProfile, me: &str) -> Option<String> {
         let path = ["nodes", me, "clients"];
         let said = self.document.nodes.get(me).and_then(|node| node.clients.clone());
         match (profile.takes_clients, said) {

@@ -61,7 +61,7 @@ impl fmt::Debug for Secret {
 
 /// What a release brings that the configuration is checked against.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Profile {
+pub(crate) struct ReleaseProfile {
     pub(crate) release: &'static str,
     pub(crate) takes_clients: bool,
 }
@@ -72,12 +72,12 @@ const CLIENTS: &str = "127.0.0.1:4040";
 impl Settings {
     /// Reads and checks all layers.
     pub(crate) fn load(
-        profile: Profile,
+        profile: ReleaseProfile,
         flags: &Flags,
         environment: &Environment,
     ) -> Result<Settings, Error> {
         load(profile, flags, environment).map_err(|problems| Error::Config {
-            problems: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+            errors: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         })
     }
 
@@ -90,7 +90,7 @@ impl Settings {
     }
 
     /// The names of the settings that differ in `other` and cannot change while the node runs.
-    pub(crate) fn fixed_differences(&self, other: &Settings) -> Vec<&'static str> {
+    pub(crate) fn restart_required_changes(&self, other: &Settings) -> Vec<&'static str> {
         let mut names = Vec::new();
         let mut compare = |name, same: bool| {
             if !same {
@@ -116,14 +116,14 @@ impl Settings {
     }
 }
 
-fn load(profile: Profile, flags: &Flags, environment: &Environment) -> Result<Settings, Vec<Problem>> {
+fn load(profile: ReleaseProfile, flags: &Flags, environment: &Environment) -> Result<Settings, Vec<Problem>> {
     let chosen = flags.config.clone().or_else(|| environment.variables.get("KV_CONFIG").map(PathBuf::from));
     let file = chosen.map(|path| File::read(&path)).transpose().map_err(|problem| vec![problem])?;
     understand(profile, file, flags, environment)
 }
 
 fn understand(
-    profile: Profile,
+    profile: ReleaseProfile,
     file: Option<File>,
     flags: &Flags,
     environment: &Environment,

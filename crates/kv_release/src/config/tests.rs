@@ -1,7 +1,7 @@
 //! Each mistake with its exact message, and the order of the layers.
 
 use super::{
-    Profile, Secret, Settings,
+    ReleaseProfile, Secret, Settings,
     environment::Environment,
     file::File,
     layers::Layers,
@@ -16,8 +16,8 @@ use std::{
     time::Duration,
 };
 
-const FOO: Profile = Profile { release: "foo", takes_clients: true };
-const BAR: Profile = Profile { release: "bar", takes_clients: false };
+const FOO: ReleaseProfile = ReleaseProfile { release: "foo", takes_clients: true };
+const BAR: ReleaseProfile = ReleaseProfile { release: "bar", takes_clients: false };
 
 const PAIR: &str = r#"cookie = "weknoweachother"
 [nodes."foo@127.0.0.1"]
@@ -40,7 +40,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 
 /// Everything but the reading of the file.
 fn load(
-    profile: Profile,
+    profile: ReleaseProfile,
     text: Option<&str>,
     variables: &[(&str, &str)],
     flags: &Flags,
@@ -51,7 +51,7 @@ fn load(
 }
 
 /// What is said about a file, one line for each mistake.
-fn said(profile: Profile, text: &str) -> String {
+fn said(profile: ReleaseProfile, text: &str) -> String {
     match load(profile, Some(text), &[], &Flags::default()) {
         Ok(settings) => settings.summary(),
         Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
@@ -319,7 +319,7 @@ fn a_missing_file_is_named() {
     assert_eq!(error.exit_code(), 78);
     assert_eq!(
         error.to_string(),
-        "the configuration is wrong, nothing was started\nno/such.toml: cannot be read (No such file or \
+        "invalid configuration; nothing was started\nno/such.toml: cannot be read (No such file or \
          directory (os error 2)); name a file with --config or KV_CONFIG, or neither"
     );
 }

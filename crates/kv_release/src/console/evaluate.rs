@@ -2,7 +2,7 @@
 
 use super::{
     grammar::{self, Command},
-    node::{Node, Order},
+    node::{ControlCommand, Node},
     render::{Answer, Names, NodeRow, RouteRow, Status},
 };
 use crate::limits::CONSOLE_NAMES;
@@ -35,13 +35,13 @@ pub(crate) async fn evaluate(node: &Node, line: &str) -> Result<Answer, String> 
         }
         Command::Pid => Ok(Answer::Number(std::process::id())),
         Command::Version => Ok(Answer::Text(format!("{} {}", node.release, node.version))),
-        Command::Stop => Ok(order(node, Order::Stop)),
-        Command::Restart => Ok(order(node, Order::Restart)),
+        Command::Stop => Ok(send(node, ControlCommand::Stop)),
+        Command::Restart => Ok(send(node, ControlCommand::Restart)),
     }
 }
 
-fn order(node: &Node, order: Order) -> Answer {
-    node.order(order);
+fn send(node: &Node, command: ControlCommand) -> Answer {
+    node.send(command);
     Answer::Done
 }
 

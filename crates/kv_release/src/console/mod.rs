@@ -8,4 +8,4 @@ mod node;
 mod render;
 
 pub(crate) use evaluate::evaluate;
-pub(crate) use node::{Node, Order};
+pub(crate) use node::{ControlCommand, Node};

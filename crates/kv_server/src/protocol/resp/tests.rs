@@ -5,7 +5,7 @@ mod limits;
 mod pipelines;
 mod replies;
 
-use crate::{Limits, listen};
+use crate::{acceptor::bind, limits::Limits};
 use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings};
 use otp::SupervisorHandle;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ impl Node {
             heartbeat: Heartbeat::default(),
         };
         let cluster = Cluster::new(settings, Arc::new(kv::Store::new())).expect("a cluster");
-        let listening = listen("127.0.0.1:0", cluster, limits).await.expect("a port");
-        Node { address: listening.address, _tree: listening.supervisor().start() }
+        let server = bind("127.0.0.1:0", cluster, limits).await.expect("a port");
+        Node { address: server.address, _tree: server.supervisor().start() }
     }
 
     async fn client(&self) -> Client {

@@ -1,13 +1,13 @@
-//! Brings a node up, in this order: storage, links, faces, console, and then the tree that looks after them.
-//! All ports are bound before the tree starts, so a port in use is one clear line and nothing is half-started.
+//! Brings a node up in this order: storage, links, services, console, and then the supervision tree.
+//! All ports are bound before the tree starts, so a port in use is one clear error and nothing is half-started.
 
+use super::runtime;
 use crate::{
     config::Settings,
     console::Node,
-    control::{place::Place, server},
+    control::{run_dir::RunDir, server},
     error::Error,
-    release::{Face, Release},
-    runtime,
+    release::{Release, Service},
 };
 use kv::Store;
 use kv_cluster::{Cluster, Cookie, Heartbeat, Routes};
@@ -26,19 +26,19 @@ pub(crate) struct Running {
 }
 
 /// Brings up the whole node.
-pub(crate) async fn boot(release: Release, settings: &Settings, place: &Place) -> Result<Running, Error> {
-    let Release { name, version, open_clients } = release;
+pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir) -> Result<Running, Error> {
+    let Release { name, version, bind_clients } = release;
     let store = Arc::new(Store::for_threads(runtime::threads()));
     store.set_memory_limit(settings.max_memory);
-    let cluster = cluster(of_cluster(settings), &store)?;
+    let cluster = cluster(cluster_settings(settings), &store)?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
-    let clients = match (&settings.clients, open_clients) {
-        (Some(address), Some(open)) => {
-            Some(open(address.clone(), cluster.clone(), settings.client_limits).await?)
+    let clients = match (&settings.clients, bind_clients) {
+        (Some(address), Some(bind)) => {
+            Some(bind(address.clone(), cluster.clone(), settings.client_limits).await?)
         }
         (None, _) | (_, None) => None,
     };
-    let control = server::bind(place)?;
+    let control = server::bind(run_dir)?;
 
     let address = clients.as_ref().map(|clients| clients.address);
     let node = Arc::new(node(name, version, settings, cluster.clone(), address));
@@ -50,25 +50,26 @@ pub(crate) async fn boot(release: Release, settings: &Settings, place: &Place) -
         })
         .child(ChildSpec::supervisor("kv", move || kv::supervisor(&store, intensity)))
         .child(ChildSpec::supervisor("kv_cluster", move || cluster.supervisor().intensity(intensity)));
-    if let Some(Face { name, mut supervisor, .. }) = clients {
+    if let Some(Service { name, mut supervisor, .. }) = clients {
         root = root.child(ChildSpec::supervisor(name, move || supervisor().intensity(intensity)));
     }
     Ok(start(node, root))
 }
 
-/// Brings up a store of its own for `eval`: no port, no socket, no other node.
-pub(crate) fn alone(release: &Release, settings: &Settings) -> Result<Running, Error> {
+/// Brings up a private store for `eval`: no port, no socket, no other node.
+pub(crate) fn boot_standalone(release: &Release, settings: &Settings) -> Result<Running, Error> {
     let store = Arc::new(Store::new());
     let routes = Routes::all(settings.node.clone());
-    let no_others = kv_cluster::Settings { link: None, peers: Vec::new(), routes, ..of_cluster(settings) };
-    let cluster = cluster(no_others, &store)?;
+    let standalone =
+        kv_cluster::Settings { link: None, peers: Vec::new(), routes, ..cluster_settings(settings) };
+    let cluster = cluster(standalone, &store)?;
     let node = Arc::new(node(release.name, release.version, settings, cluster, None));
     let intensity = settings.intensity;
     let kv = ChildSpec::supervisor("kv", move || kv::supervisor(&store, intensity));
     Ok(start(node, root(settings).child(kv)))
 }
 
-/// The root. An application that gives up is one too many: the node ends, and the init system starts it afresh.
+/// The root allows no restarts: an application that gives up ends the node, and the init system starts it afresh.
 fn root(settings: &Settings) -> Supervisor {
     Supervisor::new(settings.node.to_string(), Strategy::OneForOne)
         .intensity(Intensity { max_restarts: 0, within: settings.intensity.within })
@@ -97,21 +98,21 @@ fn node(
         file: settings.file.clone(),
         started: SystemTime::now(),
         root: OnceLock::new(),
-        orders: watch::Sender::new(None),
+        commands: watch::Sender::new(None),
     }
 }
 
 fn cluster(settings: kv_cluster::Settings, store: &Arc<Store>) -> Result<Cluster, Error> {
-    Cluster::new(settings, store.clone()).map_err(|error| Error::Config { problems: error.to_string() })
+    Cluster::new(settings, store.clone()).map_err(|error| Error::Config { errors: error.to_string() })
 }
 
-fn of_cluster(settings: &Settings) -> kv_cluster::Settings {
+fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
     kv_cluster::Settings {
         me: settings.node.clone(),
         link: settings.link.clone(),
         peers: settings.peers.clone(),
         routes: settings.routes.clone(),
-        // Without a link nobody is asked for it.
+        // Only links use it, and a link without a cookie has been refused.
         cookie: Cookie::new(settings.cookie.as_ref().map(|cookie| cookie.0.as_str()).unwrap_or_default()),
         heartbeat: Heartbeat { every: settings.heartbeat, missed: settings.missed_heartbeats },
     }

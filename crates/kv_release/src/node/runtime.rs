@@ -1,16 +1,15 @@
-//! The runtime of a node: as many workers as this process has cores, and no thread more when that is one.
+//! The tokio runtime of a node: one worker per available core; a single core gets the current-thread runtime.
 
 use crate::error::Error;
 use std::thread::available_parallelism;
 use tokio::runtime::{Builder, Runtime};
 
-/// How many threads execute requests.
-pub(crate) fn threads() -> usize {
+/// The number of threads that execute requests.
+pub(super) fn threads() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
 
-/// Builds it.
-pub(crate) fn build() -> Result<Runtime, Error> {
+pub(super) fn build() -> Result<Runtime, Error> {
     let mut builder = match threads() {
         1 => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
