@@ -106,7 +106,7 @@ async fn a_node_that_is_down_is_named_and_nothing_is_flushed() {
     down(soon(foo.cluster.random_key()).await.unwrap_err());
     down(soon(foo.cluster.count()).await.unwrap_err());
     down(soon(foo.cluster.flush()).await.unwrap_err());
-    assert_eq!(foo.store.count(), 300);
+    assert_eq!(foo.cluster.local().bucket_count(), 300);
     let figures = soon(foo.cluster.stats()).await;
     assert!(figures[0].1.is_ok() && figures[1].1.is_err());
 }
