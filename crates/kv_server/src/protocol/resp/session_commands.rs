@@ -6,7 +6,7 @@ use super::{
     session::{Session, Trouble},
     write::Writer,
 };
-use crate::output::Output;
+use crate::pipeline::buffers::Output;
 use kv::{
     Args, CommandError, CommandSpec, Group, KeySpec,
     flag::{ADMIN, FAST, LOADING, NO_AUTH, NO_MULTI, PUBSUB, READ, STALE, WRITE},
