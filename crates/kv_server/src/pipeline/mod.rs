@@ -1,11 +1,12 @@
 //! From the bytes of requests to the bytes of their replies, the same for both protocols: parse a batch, execute what
 //! this node owns, forward the rest, render.
 //!
-//! Read in this order: the trait below, batch (the loop) -> router (who owns a bucket) -> buffers (input and output).
+//! Read in this order: the trait below -> batch (the loop) -> router (who owns a bucket, and executes) -> buffers (input and
+//! output).
 
 pub(crate) mod batch;
 pub(crate) mod buffers;
-mod router;
+pub(crate) mod router;
 
 use self::buffers::Output;
 use crate::limits::BATCH_REQUESTS;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     limits::BATCH_REQUESTS,
-    pipeline::{batch, buffers::Output},
+    pipeline::{buffers::Output, router},
 };
 use arrayvec::ArrayVec;
 use kv::{Command, Request};
@@ -24,7 +24,7 @@ pub(super) async fn answer_command(
     session.merger.expect(&parts);
     while parts.left() > 0 {
         let requests: ArrayVec<Request<'_>, BATCH_REQUESTS> = parts.by_ref().take(BATCH_REQUESTS).collect();
-        batch::execute(&server.cluster, session, &requests, output).await?;
+        router::execute(&server.cluster, session, &requests, output).await?;
     }
     Ok(())
 }
