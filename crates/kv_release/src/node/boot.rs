@@ -10,7 +10,7 @@ use crate::{
     release::{Release, Service},
 };
 use kv::Store;
-use kv_cluster::{Cluster, Cookie, Heartbeat, Routes};
+use kv_cluster::{Cluster, Cookie, Routes};
 use otp::{ChildSpec, Intensity, Strategy, Supervisor, SupervisorHandle};
 use std::{
     net::SocketAddr,
@@ -29,10 +29,10 @@ pub(crate) struct Running {
 pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir) -> Result<Running, Error> {
     let Release { name, version, bind_clients } = release;
     let store = Arc::new(Store::for_threads(runtime::threads()));
-    store.set_memory_limit(settings.max_memory);
+    store.set_memory_limit(settings.storage.max_memory);
     let cluster = cluster(cluster_settings(settings), &store)?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
-    let clients = match (&settings.clients, bind_clients) {
+    let clients = match (&settings.node.clients, bind_clients) {
         (Some(address), Some(bind)) => {
             Some(bind(address.clone(), cluster.clone(), settings.client_limits).await?)
         }
@@ -42,7 +42,7 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
 
     let address = clients.as_ref().map(|clients| clients.address);
     let node = Arc::new(node(name, version, settings, cluster.clone(), address));
-    let intensity = settings.intensity;
+    let intensity = settings.supervision;
     let mut root = root(settings)
         .child({
             let node = node.clone();
@@ -59,20 +59,20 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
 /// Brings up a private store for `eval`: no port, no socket, no other node.
 pub(crate) fn boot_standalone(release: &Release, settings: &Settings) -> Result<Running, Error> {
     let store = Arc::new(Store::new());
-    let routes = Routes::all(settings.node.clone());
+    let routes = Routes::all(settings.node.name.clone());
     let standalone =
         kv_cluster::Settings { link: None, peers: Vec::new(), routes, ..cluster_settings(settings) };
     let cluster = cluster(standalone, &store)?;
     let node = Arc::new(node(release.name, release.version, settings, cluster, None));
-    let intensity = settings.intensity;
+    let intensity = settings.supervision;
     let kv = ChildSpec::supervisor("kv", move || kv::supervisor(&store, intensity));
     Ok(start(node, root(settings).child(kv)))
 }
 
 /// The root allows no restarts: an application that gives up ends the node, and the init system starts it afresh.
 fn root(settings: &Settings) -> Supervisor {
-    Supervisor::new(settings.node.to_string(), Strategy::OneForOne)
-        .intensity(Intensity { max_restarts: 0, within: settings.intensity.within })
+    Supervisor::new(settings.node.name.to_string(), Strategy::OneForOne)
+        .intensity(Intensity { max_restarts: 0, within: settings.supervision.within })
 }
 
 fn start(node: Arc<Node>, root: Supervisor) -> Running {
@@ -108,12 +108,12 @@ fn cluster(settings: kv_cluster::Settings, store: &Arc<Store>) -> Result<Cluster
 
 fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
     kv_cluster::Settings {
-        me: settings.node.clone(),
-        link: settings.link.clone(),
-        peers: settings.peers.clone(),
+        me: settings.node.name.clone(),
+        link: settings.node.link.clone(),
+        peers: settings.node.peers.clone(),
         routes: settings.routes.clone(),
         // Only links use it, and a link without a cookie has been refused.
         cookie: Cookie::new(settings.cookie.as_ref().map(|cookie| cookie.0.as_str()).unwrap_or_default()),
-        heartbeat: Heartbeat { every: settings.heartbeat, missed: settings.missed_heartbeats },
+        heartbeat: settings.links,
     }
 }
