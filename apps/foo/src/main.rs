@@ -12,9 +12,7 @@ fn main() -> ExitCode {
             io_uring: settings.io_uring,
             ..kv_server::Limits::default()
         };
-        let listening = kv_server::listen(&address, cluster, limits).await?;
-        Ok::<_, kv_server::Error>(Service::new("kv_server", listening.address, move || {
-            listening.supervisor()
-        }))
+        let server = kv_server::bind(&address, cluster, limits).await?;
+        Ok::<_, kv_server::Error>(Service::new("kv_server", server.address, move || server.supervisor()))
     }))
 }

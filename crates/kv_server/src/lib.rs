@@ -1,22 +1,21 @@
-//! Clients: one port that a person can talk to.
+//! Clients: one port for people with telnet and for Redis clients.
 //!
-//! Follow a request through the files in this order: acceptor -> reactor -> connection -> input -> protocol/text (session, lines,
-//! parse) or protocol/resp (session, parse, rows, split) -> router -> `kv_cluster` and `kv` -> protocol/text (render) or
-//! protocol/resp (merge, render) -> output.
+//! A request goes through the modules in this order: acceptor -> reactor -> connection -> input -> protocol (text or resp)
+//! -> router -> `kv_cluster` and `kv` -> protocol -> output -> reactor.
 
 mod acceptor;
 mod clients;
 mod connection;
+mod context;
 mod error;
 mod input;
 mod limits;
+mod metrics;
 mod output;
 mod protocol;
 mod reactor;
 mod router;
-mod server;
-mod stats;
 
-pub use acceptor::{Listening, listen};
+pub use acceptor::{BoundServer, bind};
 pub use error::Error;
 pub use limits::Limits;

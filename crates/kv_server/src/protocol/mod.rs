@@ -7,7 +7,7 @@ pub(crate) mod text;
 
 pub(crate) use progress::Progress;
 
-use crate::{clients::Client, input::Input, output::Output, server::Server};
+use crate::{clients::Client, context::ServerContext, input::Input, output::Output};
 use std::{io, sync::Arc};
 
 /// A conversation in one of the languages.
@@ -18,7 +18,7 @@ pub(crate) enum Session {
 
 impl Session {
     /// The conversation that begins with this byte.
-    pub(crate) fn begin(first: u8, server: &Arc<Server>, client: &Arc<Client>) -> Session {
+    pub(crate) fn begin(first: u8, server: &Arc<ServerContext>, client: &Arc<Client>) -> Session {
         match first {
             b'*' => Session::Resp(Box::new(resp::Conversation::new(server.clone(), client.clone()))),
             _ => Session::Text(text::Session::new(server.cluster.clone(), server.limits)),

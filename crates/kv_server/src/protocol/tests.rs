@@ -3,12 +3,11 @@
 
 use super::{Progress, Session};
 use crate::{
-    input::Input, limits::Limits, output::Output, protocol::resp::catalog, reactor::Stream, server::Server,
-    stats::Stats,
+    context::ServerContext, input::Input, limits::Limits, metrics::Metrics, output::Output,
+    protocol::resp::catalog, reactor::Stream,
 };
 use allocation_counter::measure;
-use kv::Store;
-use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings};
+use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings, StorageSettings};
 use std::{
     net::{TcpListener, TcpStream},
     pin::pin,
@@ -78,7 +77,7 @@ fn answer_batches(write: Ask, ask: Ask, size: usize) -> u64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = Stream::detached(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
     let server = Arc::new(server());
-    let connected = server.clients.enter("127.0.0.1:1".parse().unwrap());
+    let connected = server.clients.register("127.0.0.1:1".parse().unwrap());
     let session = Session::begin(ask(0).as_bytes()[0], &server, &connected.client);
     let mut talk = Talk { session, output: Output::new(&stream) };
     if matches!(talk.session, Session::Text(_)) {
@@ -104,19 +103,20 @@ fn answer_batches(write: Ask, ask: Ask, size: usize) -> u64 {
 }
 
 /// A server that owns all buckets.
-pub(super) fn server() -> Server {
+pub(super) fn server() -> ServerContext {
     let me: NodeName = "foo@127.0.0.1".parse().unwrap();
     let settings = Settings {
         routes: Routes::all(me.clone()),
-        me,
+        name: me,
         link: None,
         peers: Vec::new(),
         cookie: Cookie::new(""),
         heartbeat: Heartbeat::default(),
+        storage: StorageSettings { threads: 1, fixed_seed: true, ..StorageSettings::default() },
     };
-    let cluster = Cluster::new(settings, Arc::new(Store::with_fixed_seed(1))).unwrap();
+    let cluster = Cluster::new(settings).unwrap();
     let address = "127.0.0.1:4040".parse().unwrap();
-    Server::new(cluster, Limits::default(), address, Stats::new(catalog().specs().len()))
+    ServerContext::new(cluster, Limits::default(), address, Metrics::new(catalog().specs().len()))
 }
 
 #[test]

@@ -43,7 +43,7 @@ async fn obey(session: &mut Session, words: Words<'_>, output: &mut Output<'_>) 
     let found = match session.catalog.judge(&words) {
         Ok(found) => found,
         Err(refusal) => {
-            session.server.stats.refused();
+            session.server.metrics.record_rejection();
             session.transaction.spoil();
             return Err(refusal.into());
         }
@@ -55,7 +55,7 @@ async fn obey(session: &mut Session, words: Words<'_>, output: &mut Output<'_>) 
         session.writer(output).word("QUEUED");
         return Ok(());
     }
-    session.server.stats.called(found.number, 1);
+    session.server.metrics.record_calls(found.number, 1);
     match found.row() {
         Row::Bucket(command) => requests::answer_command(session, command, &words, output).await,
         Row::Session(command) if command.is_exec() => exec::exec(session, output).await,

@@ -11,8 +11,8 @@ use super::{
     write::Writer,
 };
 use crate::{
-    clients::Client, input::Input, limits::BATCH_REQUESTS, output::Output, protocol::progress::Progress,
-    reactor::is_grouped, router, server::Server,
+    clients::Client, context::ServerContext, input::Input, limits::BATCH_REQUESTS, output::Output,
+    protocol::progress::Progress, reactor::is_grouped, router,
 };
 use kv::{Command, Projection, Request};
 use std::{
@@ -49,7 +49,7 @@ struct Rest<'a> {
 
 impl Conversation {
     /// A conversation that has not begun.
-    pub(crate) fn new(server: Arc<Server>, client: Arc<Client>) -> Conversation {
+    pub(crate) fn new(server: Arc<ServerContext>, client: Arc<Client>) -> Conversation {
         let session = Session::new(server, client, rows::catalog());
         Conversation { session, parser: Parser::default(), last: None }
     }
@@ -191,7 +191,7 @@ impl Conversation {
     /// Notes so many calls of the last command.
     fn count(&self, calls: &mut u64) {
         if let Some((number, _)) = self.last.filter(|_| *calls > 0) {
-            self.session.server.stats.called(number, std::mem::take(calls));
+            self.session.server.metrics.record_calls(number, std::mem::take(calls));
         }
     }
 }

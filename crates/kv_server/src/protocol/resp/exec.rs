@@ -137,7 +137,7 @@ async fn answer(
 ) -> Result<(), Trouble> {
     let (mut start, mut ends) = (0, answers.ends.iter());
     for (found, words) in commands {
-        session.server.stats.called(found.number, 1);
+        session.server.metrics.record_calls(found.number, 1);
         match found.row() {
             Row::Bucket(_) => {
                 let end = *ends.next().unwrap_or(&start);

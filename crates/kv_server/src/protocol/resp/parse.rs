@@ -1,7 +1,7 @@
 //! Cuts the input into commands: `*2\r\n$3\r\nGET\r\n$4\r\nmilk\r\n`. A command that has not arrived whole is gone on with at
 //! the word where it was left, so that no word is read twice however it arrives.
 
-use crate::limits::{ARGUMENTS, HEADER_BYTES, OPENING_BYTES};
+use crate::limits::{ARGUMENTS, CACHED_HEADER_BYTES, HEADER_BYTES};
 use arrayvec::ArrayVec;
 use kv::Args;
 
@@ -109,7 +109,7 @@ struct Read {
 /// How the last command began, up to the end of its name. The next one most often begins with the same bytes.
 #[derive(Debug, Default)]
 struct Opening {
-    bytes: ArrayVec<u8, OPENING_BYTES>,
+    bytes: ArrayVec<u8, CACHED_HEADER_BYTES>,
     /// How far a command is read of which only these bytes are.
     read: Read,
 }

@@ -7,13 +7,13 @@ use super::{
     transaction::Transaction,
     write::{Version, Writer},
 };
-use crate::{clients::Client, output::Output, server::Server};
+use crate::{clients::Client, context::ServerContext, output::Output};
 use kv::CommandError;
 use std::{io, sync::Arc};
 
 /// What a conversation holds between two commands.
 pub(super) struct Session {
-    pub(super) server: Arc<Server>,
+    pub(super) server: Arc<ServerContext>,
     pub(super) client: Arc<Client>,
     pub(super) catalog: &'static Catalog,
     pub(super) version: Version,
@@ -46,8 +46,8 @@ pub(super) enum Trouble {
 
 impl Session {
     /// A client that has said nothing yet, and the commands that it may use.
-    pub(super) fn new(server: Arc<Server>, client: Arc<Client>, catalog: &'static Catalog) -> Session {
-        client.says().resp = 2;
+    pub(super) fn new(server: Arc<ServerContext>, client: Arc<Client>, catalog: &'static Catalog) -> Session {
+        client.info().resp = 2;
         Session {
             server,
             client,
@@ -79,10 +79,10 @@ impl Session {
 
     /// Shows others what CLIENT LIST says of this session.
     pub(super) fn tell(&self) {
-        let mut says = self.client.says();
-        says.channels = self.topics.channels().len();
-        says.patterns = self.topics.patterns().len();
-        says.queued = self.transaction.queued();
+        let mut info = self.client.info();
+        info.channels = self.topics.channels().len();
+        info.patterns = self.topics.patterns().len();
+        info.queued = self.transaction.queued();
     }
 
     /// Renders why a command is not answered as usual, unless nobody is there to read it.

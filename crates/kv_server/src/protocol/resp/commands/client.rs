@@ -28,7 +28,7 @@ pub(in super::super) fn getname(
     _: Args<'_>,
     writer: &mut Writer<'_>,
 ) -> Result<(), CommandError> {
-    match &*session.client.says().name {
+    match &*session.client.info().name {
         [] => writer.nil(),
         name => writer.bulk(name),
     }
@@ -49,7 +49,7 @@ pub(in super::super) fn setname(
 /// Gives the client a name, which CLIENT LIST can show.
 pub(super) fn rename(session: &Session, name: &[u8]) -> Result<(), CommandError> {
     check(name, "ERR Client names cannot contain spaces, newlines or special characters.")?;
-    session.client.says().name = name.into();
+    session.client.info().name = name.into();
     Ok(())
 }
 
@@ -69,13 +69,13 @@ pub(in super::super) fn setinfo(
     let (what, value) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
     let shown = String::from_utf8_lossy(what);
     let wrong = format!("ERR {shown} cannot contain spaces, newlines or special characters.");
-    let mut says = session.client.says();
+    let mut info = session.client.info();
     if is(what, "lib-name") {
         check(value, &wrong)?;
-        says.library = value.into();
+        info.library = value.into();
     } else if is(what, "lib-ver") {
         check(value, &wrong)?;
-        says.library_version = value.into();
+        info.library_version = value.into();
     } else {
         return Err(other(&format!("ERR Unrecognized option '{shown}'")));
     }
@@ -108,7 +108,7 @@ pub(in super::super) fn list(
             let kind = args.next().ok_or(CommandError::Syntax)?;
             let pubsub = is(kind, "pubsub");
             match kind.to_ascii_lowercase().as_slice() {
-                b"normal" | b"pubsub" => clients.retain(|client| is_subscribed(client) == pubsub),
+                b"normal" | b"pubsub" => clients.retain(|client| client.info().is_pubsub() == pubsub),
                 b"master" | b"replica" | b"slave" => clients.clear(),
                 _ => {
                     let kind = String::from_utf8_lossy(kind);
@@ -128,18 +128,13 @@ pub(in super::super) fn list(
     Ok(())
 }
 
-fn is_subscribed(client: &Client) -> bool {
-    let says = client.says();
-    says.channels + says.patterns > 0
-}
-
 /// One client as Redis describes it, as far as there is something to say.
 fn line(session: &Session, client: &Client) -> String {
-    let (now, says) = (kv::time::now_ms(), client.says().clone());
-    let age = now.saturating_sub(client.since) / 1_000;
-    let idle = now.saturating_sub(client.heard.load(Relaxed)) / 1_000;
-    let multi = says.queued.map_or(-1, |queued| queued as i64);
-    let flags = if says.channels + says.patterns > 0 {
+    let (now, info) = (kv::time::now_ms(), client.info().clone());
+    let age = now.saturating_sub(client.connected_at_ms) / 1_000;
+    let idle = now.saturating_sub(client.last_active_ms.load(Relaxed)) / 1_000;
+    let multi = info.queued.map_or(-1, |queued| queued as i64);
+    let flags = if info.is_pubsub() {
         "P"
     } else if multi >= 0 {
         "x"
@@ -153,12 +148,12 @@ fn line(session: &Session, client: &Client) -> String {
         client.id,
         client.peer,
         session.server.address,
-        String::from_utf8_lossy(&says.name),
-        says.channels,
-        says.patterns,
-        says.resp,
-        String::from_utf8_lossy(&says.library),
-        String::from_utf8_lossy(&says.library_version),
+        String::from_utf8_lossy(&info.name),
+        info.channels,
+        info.patterns,
+        info.resp,
+        String::from_utf8_lossy(&info.library),
+        String::from_utf8_lossy(&info.library_version),
     );
     line
 }

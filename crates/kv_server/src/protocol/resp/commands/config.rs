@@ -2,15 +2,15 @@
 
 use super::{is, number, other};
 use crate::{
+    context::ServerContext,
     protocol::resp::{session::Session, write::Writer},
-    server::Server,
 };
 use kv::{Args, CommandError};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Settings by name, as CONFIG GET shows them.
-fn settings(server: &Server) -> Vec<(&'static str, String)> {
-    let memory = server.cluster.store().memory_limit().unwrap_or(0);
+fn settings(server: &ServerContext) -> Vec<(&'static str, String)> {
+    let memory = server.cluster.local().memory_limit().unwrap_or(0);
     vec![
         ("appendonly", "no".into()),
         ("bind", server.address.ip().to_string()),
@@ -68,7 +68,7 @@ pub(in super::super) fn set(
 }
 
 /// Judges a change, and makes it when it is meant.
-fn change(server: &Server, name: &[u8], value: &[u8], meant: bool) -> Result<(), CommandError> {
+fn change(server: &ServerContext, name: &[u8], value: &[u8], meant: bool) -> Result<(), CommandError> {
     let shown = String::from_utf8_lossy(name).to_ascii_lowercase();
     let failed =
         |why: &str| other(&format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"));
@@ -94,7 +94,7 @@ fn change(server: &Server, name: &[u8], value: &[u8], meant: bool) -> Result<(),
         let bytes = std::str::from_utf8(value).ok().and_then(kv::parse_byte_size);
         let bytes = bytes.ok_or_else(|| failed("argument must be a memory value"))?;
         if meant {
-            server.cluster.store().set_memory_limit(Some(bytes).filter(|bytes| *bytes > 0));
+            server.cluster.local().set_memory_limit(Some(bytes).filter(|bytes| *bytes > 0));
         }
     } else {
         let known = settings(server).into_iter().find(|(known, _)| is(name, known));
@@ -118,7 +118,7 @@ pub(in super::super) fn resetstat(
     _: Args<'_>,
     writer: &mut Writer<'_>,
 ) -> Result<(), CommandError> {
-    session.server.stats.reset();
+    session.server.metrics.reset();
     writer.ok();
     Ok(())
 }

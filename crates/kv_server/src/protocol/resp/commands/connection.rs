@@ -74,7 +74,7 @@ pub(in super::super) fn hello(
     session.version = version;
     writer.version = version;
     let proto = if version == Version::Resp3 { 3 } else { 2 };
-    session.client.says().resp = proto;
+    session.client.info().resp = proto;
     writer.map(7);
     for (field, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
         writer.bulk(field.as_bytes());
@@ -158,9 +158,9 @@ pub(in super::super) fn reset(
     session.replies = Replies::On;
     session.version = Version::Resp2;
     {
-        let mut says = session.client.says();
-        says.name = Box::default();
-        says.resp = 2;
+        let mut info = session.client.info();
+        info.name = Box::default();
+        info.resp = 2;
     }
     session.tell();
     writer.version = Version::Resp2;

@@ -211,10 +211,7 @@ fn about_server(session: &Session) -> String {
 
 fn about_clients(session: &Session) -> String {
     let clients = session.server.clients.all();
-    let subscribed = clients.iter().filter(|client| {
-        let says = client.says();
-        says.channels + says.patterns > 0
-    });
+    let subscribed = clients.iter().filter(|client| client.info().is_pubsub());
     format!(
         "connected_clients:{}\r\nmaxclients:{}\r\nblocked_clients:0\r\npubsub_clients:{}\r\n",
         clients.len(),
@@ -252,13 +249,13 @@ fn about_stats(session: &Session) -> String {
     format!(
         "total_connections_received:{}\r\ntotal_commands_processed:{}\r\nrejected_commands:{}\r\n",
         server.clients.total(),
-        server.stats.calls().sum::<u64>(),
-        server.stats.refused_count(),
+        server.metrics.calls().sum::<u64>(),
+        server.metrics.rejected_calls(),
     )
 }
 
 fn about_commands(session: &Session) -> String {
-    let calls = session.catalog.specs().iter().zip(session.server.stats.calls());
+    let calls = session.catalog.specs().iter().zip(session.server.metrics.calls());
     let called = calls.filter(|(_, calls)| *calls > 0);
     called.map(|(spec, calls)| format!("cmdstat_{}:calls={calls}\r\n", spec.name)).collect()
 }

@@ -46,7 +46,7 @@ fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
         let serves = server.clone();
         let conversation = |stream| {
             Ok(async move {
-                let connected = serves.clients.enter(address);
+                let connected = serves.clients.register(address);
                 let mut session = Session::begin(b'*', &serves, &connected.client);
                 let mut output = Output::new(&stream);
                 let mut unread = Vec::new();
@@ -65,7 +65,7 @@ fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
         client.read_to_end(&mut answers).await.unwrap();
         stop.cancel();
         running.await.unwrap().unwrap();
-        (String::from_utf8_lossy(&answers).into_owned(), server.stats.calls().collect())
+        (String::from_utf8_lossy(&answers).into_owned(), server.metrics.calls().collect())
     })
 }
 

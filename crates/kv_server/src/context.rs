@@ -1,6 +1,6 @@
-//! What all connections of this face share.
+//! What all client connections of this node share.
 
-use crate::{clients::Clients, limits::Limits, stats::Stats};
+use crate::{clients::Clients, limits::Limits, metrics::Metrics};
 use kv_cluster::Cluster;
 use std::{
     net::SocketAddr,
@@ -8,38 +8,43 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The face of a node that clients see.
+/// The server that clients connect to.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct ServerContext {
     pub(crate) cluster: Cluster,
     pub(crate) limits: Limits,
     pub(crate) address: SocketAddr,
     pub(crate) started: Instant,
     pub(crate) clients: Clients,
-    pub(crate) stats: Stats,
-    /// What CONFIG SET may change: bytes of one argument.
+    pub(crate) metrics: Metrics,
+    /// Bytes of one argument; CONFIG SET can change it.
     pub(crate) bulk_bytes: AtomicUsize,
-    /// What CONFIG SET may change: seconds that a client may be silent; 0: for ever.
+    /// Seconds without input after which a client is disconnected, 0 for never; CONFIG SET can change it.
     pub(crate) idle_seconds: AtomicU64,
 }
 
-impl Server {
-    /// A face that nobody has come to.
-    pub(crate) fn new(cluster: Cluster, limits: Limits, address: SocketAddr, stats: Stats) -> Server {
-        Server {
+impl ServerContext {
+    /// A server without clients.
+    pub(crate) fn new(
+        cluster: Cluster,
+        limits: Limits,
+        address: SocketAddr,
+        metrics: Metrics,
+    ) -> ServerContext {
+        ServerContext {
             cluster,
             address,
             started: Instant::now(),
             clients: Clients::default(),
-            stats,
+            metrics,
             bulk_bytes: AtomicUsize::new(limits.bulk_bytes),
             idle_seconds: AtomicU64::new(limits.idle.map_or(0, |idle| idle.as_secs())),
             limits,
         }
     }
 
-    /// How long a client may be silent.
-    pub(crate) fn idle(&self) -> Option<Duration> {
+    /// How long a client may send nothing before it is disconnected.
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
         match self.idle_seconds.load(Relaxed) {
             0 => None,
             seconds => Some(Duration::from_secs(seconds)),
