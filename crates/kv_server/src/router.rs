@@ -2,7 +2,7 @@
 
 use crate::{output::Output, reactor::yield_to_group};
 use kv::{Reply, Request};
-use kv_cluster::{Cluster, Error, ForwardedBatch, Owner};
+use kv_cluster::{Cluster, Error, Owner};
 use std::{io, ops::ControlFlow};
 
 /// What became of a request.
@@ -11,9 +11,9 @@ pub(crate) type Outcome<'a> = Result<&'a Reply<'a>, &'a Error>;
 /// Has the memory asked for that a request will need if this node answers it, while other connections take their turns: for
 /// one that came alone, and so has no others of its batch to wait with.
 pub(crate) async fn approach(cluster: &Cluster, request: &Request<'_>) {
-    if matches!(cluster.owner(request.bucket), Owner::Local) {
-        let mut approach = cluster.store().approach(request);
-        while cluster.store().advance(request, &mut approach) {
+    if let Owner::Local(node) = cluster.owner(request.bucket) {
+        let mut prefetch = node.prefetch(request);
+        while node.prefetch_step(request, &mut prefetch) {
             yield_to_group().await;
         }
     }
@@ -31,9 +31,9 @@ pub(crate) fn answer_here(
     let (mut done, mut flow) = (0, ControlFlow::Continue(()));
     while done < batch.len() && flow.is_continue() && !output.is_full() {
         match cluster.owner(batch[done].bucket) {
-            Owner::Local => {
+            Owner::Local(node) => {
                 let mine = done + leading(cluster, &batch[done..]);
-                cluster.store().execute(&batch[done..mine], now, |reply| {
+                node.execute(&batch[done..mine], now, |reply| {
                     flow = render(&mut output.bytes, &batch[done], Ok(&reply));
                     done += 1;
                     if output.is_full() { ControlFlow::Break(()) } else { flow }
@@ -56,7 +56,7 @@ fn leading(cluster: &Cluster, batch: &[Request<'_>]) -> usize {
         return batch.len();
     }
     let is_other = |pair: &[Request<'_>]| {
-        pair[1].bucket != pair[0].bucket && !matches!(cluster.owner(pair[1].bucket), Owner::Local)
+        pair[1].bucket != pair[0].bucket && !matches!(cluster.owner(pair[1].bucket), Owner::Local(_))
     };
     batch.windows(2).position(is_other).map_or(batch.len(), |last| last + 1)
 }
@@ -70,12 +70,12 @@ pub(crate) async fn answer_anywhere(
     output: &mut Output<'_>,
     mut render: impl FnMut(&mut Vec<u8>, &Request<'_>, Outcome<'_>) -> ControlFlow<()>,
 ) -> io::Result<usize> {
-    let mut forwarded = send(cluster, batch);
+    let mut forwarded = cluster.dispatch(batch);
     let (mut done, mut flow) = (0, ControlFlow::Continue(()));
     while done < batch.len() && flow.is_continue() {
-        if let Owner::Remote(peer) = cluster.owner(batch[done].bucket) {
-            let sent = forwarded.iter_mut().find(|sent| sent.peer().name() == peer.name());
-            let outcome = sent.expect("every owner elsewhere was sent to").next().await;
+        let owner = cluster.owner(batch[done].bucket);
+        if let Some(sent) = forwarded.iter_mut().find(|sent| sent.goes_to(&owner)) {
+            let outcome = sent.resolve_next().await;
             flow = render(&mut output.bytes, &batch[done], outcome.as_ref());
             done += 1;
         } else {
@@ -95,18 +95,4 @@ pub(crate) async fn answer_anywhere(
         }
     }
     Ok(done)
-}
-
-/// Sends each node elsewhere its share of the batch.
-fn send<'c>(cluster: &'c Cluster, batch: &[Request<'c>]) -> Vec<ForwardedBatch<'c>> {
-    let mut forwarded: Vec<ForwardedBatch<'c>> = Vec::new();
-    for request in batch {
-        let Owner::Remote(peer) = cluster.owner(request.bucket) else { continue };
-        match forwarded.iter_mut().find(|sent| sent.peer().name() == peer.name()) {
-            Some(sent) => sent.add(*request),
-            None => forwarded.push(ForwardedBatch::new(peer, *request)),
-        }
-    }
-    forwarded.iter_mut().for_each(ForwardedBatch::send);
-    forwarded
 }

@@ -105,10 +105,10 @@ pub(super) const PERSIST: Command = CommandSpec::write("persist", Group::Generic
     .summary("Removes a key's expiry")
     .run(persist);
 fn persist(mut bucket: BucketMut, _: Args) -> CommandResult<'static> {
-    if bucket.view().expires().is_none() {
+    if bucket.view().expires_at_ms().is_none() {
         return Ok(Reply::Number(0));
     }
-    bucket.set_expires(None)?;
+    bucket.set_expiry(None)?;
     Ok(Reply::Number(1))
 }
 
@@ -128,18 +128,18 @@ fn set_expiry(
     }
     condition.check()?;
     let time = parse_integer(time.ok_or(CommandError::Syntax)?).ok_or(CommandError::NotInteger)?;
-    let expires = unit.to_unix_ms(time, bucket.now());
-    let expires = expires.ok_or_else(|| CommandError::InvalidExpireTime(command.into()))?;
-    if !bucket.exists() || !condition.allows(bucket.view().expires(), expires) {
+    let expires_at_ms = unit.to_unix_ms(time, bucket.now_ms());
+    let expires_at_ms = expires_at_ms.ok_or_else(|| CommandError::InvalidExpireTime(command.into()))?;
+    if !bucket.exists() || !condition.allows(bucket.view().expires_at_ms(), expires_at_ms) {
         return Ok(Reply::Number(0));
     }
-    bucket.set_expires(Some(u64::try_from(expires).unwrap_or(0)))?;
+    bucket.set_expiry(Some(u64::try_from(expires_at_ms).unwrap_or(0)))?;
     Ok(Reply::Number(1))
 }
 
 fn report(bucket: &BucketMut, unit: TimeUnit) -> CommandResult<'static> {
-    Ok(Reply::Number(match bucket.view().expires() {
-        Some(expires) => unit.from_unix_ms(expires, bucket.now(), ROUNDING_MS),
+    Ok(Reply::Number(match bucket.view().expires_at_ms() {
+        Some(expires_at_ms) => unit.from_unix_ms(expires_at_ms, bucket.now_ms(), ROUNDING_MS),
         None if bucket.exists() => NEVER,
         None => NOT_FOUND,
     }))

@@ -33,20 +33,20 @@ impl TimeUnit {
     }
 
     /// A time in milliseconds since 1970; `None` beyond 64 bits.
-    pub(super) fn to_unix_ms(self, time: i64, now: u64) -> Option<i64> {
-        let now = i64::try_from(now).ok()?;
+    pub(super) fn to_unix_ms(self, time: i64, now_ms: u64) -> Option<i64> {
+        let now_ms = i64::try_from(now_ms).ok()?;
         match self {
-            TimeUnit::Seconds => time.checked_mul(1_000)?.checked_add(now),
-            TimeUnit::Milliseconds => time.checked_add(now),
+            TimeUnit::Seconds => time.checked_mul(1_000)?.checked_add(now_ms),
+            TimeUnit::Milliseconds => time.checked_add(now_ms),
             TimeUnit::UnixSeconds => time.checked_mul(1_000),
             TimeUnit::UnixMilliseconds => Some(time),
         }
     }
 
     /// A time that is not in the past, from milliseconds since 1970. `rounding_ms` is added before seconds are cut off.
-    pub(super) fn from_unix_ms(self, unix_ms: u64, now: u64, rounding_ms: u64) -> i64 {
+    pub(super) fn from_unix_ms(self, unix_ms: u64, now_ms: u64, rounding_ms: u64) -> i64 {
         let ms = match self {
-            TimeUnit::Seconds | TimeUnit::Milliseconds => unix_ms - now,
+            TimeUnit::Seconds | TimeUnit::Milliseconds => unix_ms - now_ms,
             TimeUnit::UnixSeconds | TimeUnit::UnixMilliseconds => unix_ms,
         };
         let time = match self {
@@ -57,10 +57,10 @@ impl TimeUnit {
     }
 
     /// Parses when a key is to expire, in milliseconds since 1970. The time must be positive.
-    pub(super) fn key_expiry(self, argument: &[u8], command: &str, now: u64) -> Result<u64, CommandError> {
+    pub(super) fn key_expiry(self, argument: &[u8], command: &str, now_ms: u64) -> Result<u64, CommandError> {
         let time = parse_integer(argument).ok_or(CommandError::NotInteger)?;
-        let expires = self.to_unix_ms(time, now).filter(|_| time > 0);
-        expires.map(i64::unsigned_abs).ok_or_else(|| CommandError::InvalidExpireTime(command.into()))
+        let expires_at_ms = self.to_unix_ms(time, now_ms).filter(|_| time > 0);
+        expires_at_ms.map(i64::unsigned_abs).ok_or_else(|| CommandError::InvalidExpireTime(command.into()))
     }
 }
 
@@ -104,12 +104,12 @@ impl<'a> ExpiryOption<'a> {
         self,
         current: Option<u64>,
         command: &str,
-        now: u64,
+        now_ms: u64,
     ) -> Result<Option<u64>, CommandError> {
         match self {
             ExpiryOption::Unspecified | ExpiryOption::Persist => Ok(None),
             ExpiryOption::Keep => Ok(current),
-            ExpiryOption::At(unit, argument) => unit.key_expiry(argument, command, now).map(Some),
+            ExpiryOption::At(unit, argument) => unit.key_expiry(argument, command, now_ms).map(Some),
         }
     }
 }

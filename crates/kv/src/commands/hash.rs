@@ -138,12 +138,14 @@ pub(super) const HINCRBY: Command = CommandSpec::write("hincrby", Group::Hash)
     .run(hincrby);
 fn hincrby(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     let (field, increment) = (args.required()?, args.integer()?);
-    let (before, expires) = match bucket.view().field(field)? {
-        Some(entry) => (parse_integer(entry.value).ok_or(CommandError::FieldNotInteger)?, entry.expires),
+    let (before, expires_at_ms) = match bucket.view().field(field)? {
+        Some(entry) => {
+            (parse_integer(entry.value).ok_or(CommandError::FieldNotInteger)?, entry.expires_at_ms)
+        }
         None => (0, None),
     };
     let sum = before.checked_add(increment).ok_or(CommandError::Overflow)?;
-    bucket.set_field(field, sum.to_string().as_bytes(), expires)?;
+    bucket.set_field(field, sum.to_string().as_bytes(), expires_at_ms)?;
     Ok(Reply::Number(sum))
 }
 
@@ -161,13 +163,13 @@ fn hincrbyfloat(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static>
     if increment.is_infinite() {
         return Err(CommandError::IncrementNotFinite);
     }
-    let (before, expires) = match bucket.view().field(field)? {
-        Some(entry) => (entry.value, entry.expires),
+    let (before, expires_at_ms) = match bucket.view().field(field)? {
+        Some(entry) => (entry.value, entry.expires_at_ms),
         None => (b"0".as_slice(), None),
     };
     let before = LongDouble::parse(before).ok_or(CommandError::FieldNotFloat)?;
     let sum = before.plus(increment).ok_or(CommandError::NotFinite)?.to_string();
-    bucket.set_field(field, sum.as_bytes(), expires)?;
+    bucket.set_field(field, sum.as_bytes(), expires_at_ms)?;
     Ok(Reply::OwnedValue(sum.into_bytes()))
 }
 

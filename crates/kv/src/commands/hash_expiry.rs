@@ -119,7 +119,7 @@ fn hpersist(mut bucket: BucketMut, args: Args) -> CommandResult<'static> {
     for field in parse_fields(args, "hpersist")? {
         let code = field_code(&bucket, field, |_| CHANGED)?;
         if code == CHANGED {
-            bucket.set_field_expires(field, None)?;
+            bucket.set_field_expiry(field, None)?;
         }
         codes.push(Reply::Number(code));
     }
@@ -129,7 +129,7 @@ fn hpersist(mut bucket: BucketMut, args: Args) -> CommandResult<'static> {
 /// `time [NX | XX | GT | LT] FIELDS n field [field ...]`
 fn expire(mut bucket: BucketMut, mut args: Args, unit: TimeUnit, command: &str) -> CommandResult<'static> {
     bucket.view().map()?;
-    let expires = field_expiry(args.next(), unit, bucket.now(), command)?;
+    let expires_at_ms = field_expiry(args.next(), unit, bucket.now_ms(), command)?;
     let mut condition = ExpireCondition::default();
     let rest = args;
     if !args.next().is_some_and(|word| condition.parse(word)) {
@@ -137,11 +137,11 @@ fn expire(mut bucket: BucketMut, mut args: Args, unit: TimeUnit, command: &str) 
     }
     let mut codes = Vec::new();
     for field in parse_fields(args, command)? {
-        let before = bucket.view().field(field)?.map(|entry| entry.expires);
+        let before = bucket.view().field(field)?.map(|entry| entry.expires_at_ms);
         codes.push(match before {
             None => NOT_FOUND,
-            Some(before) if !condition.allows(before, expires as i64) => UNCHANGED,
-            Some(_) if expire_field(&mut bucket, field, expires)? => DELETED,
+            Some(before) if !condition.allows(before, expires_at_ms as i64) => UNCHANGED,
+            Some(_) if expire_field(&mut bucket, field, expires_at_ms)? => DELETED,
             Some(_) => CHANGED,
         });
     }
@@ -154,12 +154,12 @@ fn expire(mut bucket: BucketMut, mut args: Args, unit: TimeUnit, command: &str) 
 /// `FIELDS n field [field ...]`
 fn report(bucket: BucketMut, args: Args, unit: TimeUnit, command: &str) -> CommandResult<'static> {
     bucket.view().map()?;
-    let time = |expires| unit.from_unix_ms(expires, bucket.now(), ROUNDING_MS);
+    let time = |expires_at_ms| unit.from_unix_ms(expires_at_ms, bucket.now_ms(), ROUNDING_MS);
     let codes = parse_fields(args, command)?.map(|field| field_code(&bucket, field, time).map(Reply::Number));
     Ok(Reply::List(codes.collect::<Result<_, _>>()?))
 }
 
 fn field_code(bucket: &BucketMut, field: &[u8], code: impl Fn(u64) -> i64) -> Result<i64, CommandError> {
     let entry = bucket.view().field(field)?;
-    Ok(entry.map_or(NOT_FOUND, |entry| entry.expires.map_or(NEVER, code)))
+    Ok(entry.map_or(NOT_FOUND, |entry| entry.expires_at_ms.map_or(NEVER, code)))
 }

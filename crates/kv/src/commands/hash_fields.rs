@@ -44,12 +44,12 @@ pub(super) const HGETEX: Command = CommandSpec::write("hgetex", Group::Hash)
     .run(hgetex);
 fn hgetex(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     bucket.view().map()?;
-    let mut expires = None;
+    let mut expires_at_ms = None;
     let rest = args;
     let option = args.next().unwrap_or_default();
     let persist = option.eq_ignore_ascii_case(b"persist");
     if let Some(unit) = TimeUnit::parse(option) {
-        expires = Some(field_expiry(args.next(), unit, bucket.now(), "hgetex")?);
+        expires_at_ms = Some(field_expiry(args.next(), unit, bucket.now_ms(), "hgetex")?);
     } else if !persist {
         args = rest;
     }
@@ -60,13 +60,13 @@ fn hgetex(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
             continue;
         };
         values.push(Reply::OwnedValue(entry.value.to_vec()));
-        if let Some(expires) = expires {
-            expire_field(&mut bucket, field, expires)?;
-        } else if persist && entry.expires.is_some() {
-            bucket.set_field_expires(field, None)?;
+        if let Some(expires_at_ms) = expires_at_ms {
+            expire_field(&mut bucket, field, expires_at_ms)?;
+        } else if persist && entry.expires_at_ms.is_some() {
+            bucket.set_field_expiry(field, None)?;
         }
     }
-    if expires.is_some() {
+    if expires_at_ms.is_some() {
         bucket.end_if_empty();
     }
     Ok(Reply::List(values))
@@ -84,7 +84,7 @@ pub(super) const HSETEX: Command = CommandSpec::write("hsetex", Group::Hash)
     .summary("Sets fields and optionally their expiry")
     .run(hsetex);
 fn hsetex(mut bucket: BucketMut, args: Args) -> CommandResult<'static> {
-    let HsetexArgs { only_if, expiry, mut pairs } = HsetexArgs::parse(args, bucket.now())?;
+    let HsetexArgs { only_if, expiry, mut pairs } = HsetexArgs::parse(args, bucket.now_ms())?;
     bucket.view().map()?;
     if let Some(exist) = only_if {
         for field in pairs.step_by(2) {
@@ -94,13 +94,17 @@ fn hsetex(mut bucket: BucketMut, args: Args) -> CommandResult<'static> {
         }
     }
     while let (Some(field), Some(value)) = (pairs.next(), pairs.next()) {
-        let expires = match expiry {
+        let expires_at_ms = match expiry {
             FieldExpiry::Never => None,
-            FieldExpiry::Keep => bucket.view().field(field)?.and_then(|entry| entry.expires),
-            FieldExpiry::At(expires) => Some(expires),
+            FieldExpiry::Keep => bucket.view().field(field)?.and_then(|entry| entry.expires_at_ms),
+            FieldExpiry::At(expires_at_ms) => Some(expires_at_ms),
         };
-        bucket.set_field(field, value, expires.filter(|expires| *expires > bucket.now()))?;
-        if expires.is_some_and(|expires| expires <= bucket.now()) {
+        bucket.set_field(
+            field,
+            value,
+            expires_at_ms.filter(|expires_at_ms| *expires_at_ms > bucket.now_ms()),
+        )?;
+        if expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= bucket.now_ms()) {
             bucket.delete_field(field)?;
         }
     }
@@ -126,7 +130,7 @@ struct HsetexArgs<'a> {
 }
 
 impl<'a> HsetexArgs<'a> {
-    fn parse(mut args: Args<'a>, now: u64) -> Result<HsetexArgs<'a>, CommandError> {
+    fn parse(mut args: Args<'a>, now_ms: u64) -> Result<HsetexArgs<'a>, CommandError> {
         let mut parsed = HsetexArgs { only_if: None, expiry: FieldExpiry::Never, pairs: Args::NONE };
         while let Some(option) = args.next() {
             let word = option.to_ascii_lowercase();
@@ -147,7 +151,7 @@ impl<'a> HsetexArgs<'a> {
                         return Err(CommandError::UnknownArgument(option));
                     };
                     parsed.set_expiry(|| {
-                        Ok(FieldExpiry::At(field_expiry(args.next(), unit, now, "hsetex")?))
+                        Ok(FieldExpiry::At(field_expiry(args.next(), unit, now_ms, "hsetex")?))
                     })?;
                 }
             }
@@ -196,24 +200,28 @@ pub(super) fn parse_fields<'a>(mut args: Args<'a>, command: &str) -> Result<Args
 pub(super) fn field_expiry(
     argument: Option<&[u8]>,
     unit: TimeUnit,
-    now: u64,
+    now_ms: u64,
     command: &str,
 ) -> Result<u64, CommandError> {
     let time = argument.and_then(parse_integer).ok_or(CommandError::NotInteger)?;
     if time < 0 {
         return Err(CommandError::NegativeExpireTime);
     }
-    let expires = unit.to_unix_ms(time, now).filter(|expires| *expires <= MAX_EXPIRY_MS);
-    expires.map(i64::unsigned_abs).ok_or_else(|| CommandError::InvalidExpireTime(command.into()))
+    let expires_at_ms = unit.to_unix_ms(time, now_ms).filter(|expires_at_ms| *expires_at_ms <= MAX_EXPIRY_MS);
+    expires_at_ms.map(i64::unsigned_abs).ok_or_else(|| CommandError::InvalidExpireTime(command.into()))
 }
 
 /// Sets when an existing field expires, or deletes it if that is in the past. Returns whether it was deleted.
-pub(super) fn expire_field(bucket: &mut BucketMut, field: &[u8], expires: u64) -> Result<bool, CommandError> {
-    let is_past = expires <= bucket.now();
+pub(super) fn expire_field(
+    bucket: &mut BucketMut,
+    field: &[u8],
+    expires_at_ms: u64,
+) -> Result<bool, CommandError> {
+    let is_past = expires_at_ms <= bucket.now_ms();
     if is_past {
         bucket.delete_field(field)?;
     } else {
-        bucket.set_field_expires(field, Some(expires))?;
+        bucket.set_field_expiry(field, Some(expires_at_ms))?;
     }
     Ok(is_past)
 }

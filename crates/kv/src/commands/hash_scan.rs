@@ -70,7 +70,7 @@ fn hscan<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
             _ => return Err(CommandError::Syntax),
         }
     }
-    let (mut entries, next) = bucket.few_entries(cursor, count)?;
+    let (mut entries, next) = bucket.entries_up_to(cursor, count)?;
     if let Some(pattern) = pattern {
         entries.retain(|entry| glob::matches(pattern, entry.key));
     }

@@ -2,7 +2,7 @@
 
 use super::spec::{Command, CommandSpec, Group, KeySpec};
 use crate::{
-    Args, CommandError, CommandResult, Reply, args::parse_integer, bucket::Contents,
+    Args, CommandError, CommandResult, Reply, args::parse_integer, bucket::Kind,
     pubsub::bucket_changes::EndReason, shard::bucket_mut::BucketMut, shard::multi::MultiBucket,
 };
 
@@ -58,11 +58,7 @@ pub(super) const TYPE: Command = CommandSpec::read("type", Group::Generic)
     .summary("Type of a key: hash, string or none")
     .run(r#type);
 fn r#type(bucket: BucketMut, _: Args) -> CommandResult<'static> {
-    Ok(Reply::Status(match bucket.view().contents() {
-        None => "none",
-        Some(Contents::Map { .. }) => "hash",
-        Some(Contents::Text(_)) => "string",
-    }))
+    Ok(Reply::Status(bucket.view().kind().map_or("none", Kind::name)))
 }
 
 pub(super) const RENAME: Command = CommandSpec::write("rename", Group::Generic)
@@ -87,10 +83,10 @@ pub(super) const RENAMENX: Command = CommandSpec::write("renamenx", Group::Gener
     .run_multi(renamenx);
 fn renamenx(buckets: &mut MultiBucket, from: &[u8], mut args: Args) -> CommandResult<'static> {
     let to = args.required()?;
-    if !buckets.target(from).exists() {
+    if !buckets.bucket(from).exists() {
         return Err(CommandError::NoSuchKey);
     }
-    if buckets.target(to).exists() {
+    if buckets.bucket(to).exists() {
         return Ok(Reply::Number(0));
     }
     buckets.rename(from, to)?;
@@ -118,7 +114,7 @@ fn copy(buckets: &mut MultiBucket, from: &[u8], mut args: Args) -> CommandResult
     if from == to {
         return Err(CommandError::SameKey);
     }
-    let allowed = buckets.target(from).exists() && (replace || !buckets.target(to).exists());
+    let allowed = buckets.bucket(from).exists() && (replace || !buckets.bucket(to).exists());
     Ok(Reply::Number(i64::from(allowed && buckets.copy(from, to)?)))
 }
 
@@ -129,13 +125,12 @@ pub(super) const OBJECT_ENCODING: Command = CommandSpec::read("object|encoding",
     .summary("How Redis would encode the value of a key")
     .run(object_encoding);
 fn object_encoding(bucket: BucketMut, _: Args) -> CommandResult<'static> {
-    Ok(match bucket.view().contents() {
+    let bucket = bucket.view();
+    Ok(match bucket.kind() {
         None => Reply::NoBucket,
-        Some(Contents::Map { compact: true, .. }) => Reply::Value(b"listpack"),
-        Some(Contents::Map { compact: false, .. }) => Reply::Value(b"hashtable"),
-        Some(Contents::Text(value)) if parse_integer(value).is_some() => Reply::Value(b"int"),
-        Some(Contents::Text(value)) if value.len() <= EMBSTR_BYTES => Reply::Value(b"embstr"),
-        Some(Contents::Text(_)) => Reply::Value(b"raw"),
+        Some(Kind::Map) if bucket.has_table() => Reply::Value(b"hashtable"),
+        Some(Kind::Map) => Reply::Value(b"listpack"),
+        Some(Kind::Str) => Reply::Value(string_encoding(bucket.string()?.unwrap_or_default())),
     })
 }
 
@@ -167,6 +162,14 @@ pub(super) const OBJECT_FREQ: Command = CommandSpec::read("object|freq", Group::
     .run(object_freq);
 fn object_freq(bucket: BucketMut, _: Args) -> CommandResult<'static> {
     if bucket.exists() { Err(CommandError::AccessesNotCounted) } else { Ok(Reply::NoBucket) }
+}
+
+fn string_encoding(value: &[u8]) -> &'static [u8] {
+    match value {
+        _ if parse_integer(value).is_some() => b"int",
+        _ if value.len() <= EMBSTR_BYTES => b"embstr",
+        _ => b"raw",
+    }
 }
 
 /// The only database is 0.

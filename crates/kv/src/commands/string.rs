@@ -17,7 +17,7 @@ pub(super) const GET: Command = CommandSpec::read("get", Group::String)
     .summary("Returns the string of a key")
     .run(get);
 fn get<'s>(bucket: BucketMut<'s>, _: Args) -> CommandResult<'s> {
-    Ok(match bucket.into_view().text()? {
+    Ok(match bucket.into_view().string()? {
         Some(value) => Reply::Value(value),
         None => Reply::NoBucket,
     })
@@ -32,7 +32,7 @@ pub(super) const MGET: Command = CommandSpec::read("mget", Group::String)
     .summary("Returns the strings of keys; nil where a key holds none")
     .run(mget);
 fn mget<'s>(bucket: BucketMut<'s>, _: Args) -> CommandResult<'s> {
-    Ok(bucket.into_view().text().ok().flatten().map_or(Reply::NoBucket, Reply::Value))
+    Ok(bucket.into_view().string().ok().flatten().map_or(Reply::NoBucket, Reply::Value))
 }
 
 pub(super) const SET: Command = CommandSpec::write("set", Group::String)
@@ -48,7 +48,7 @@ pub(super) const SET: Command = CommandSpec::write("set", Group::String)
 fn set(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     let value = args.required()?;
     if args.is_empty() {
-        bucket.set_text(value, None)?;
+        bucket.set_string(value, None)?;
         return Ok(Reply::Done);
     }
     let (mut expiry, mut nx, mut xx, mut get) = (ExpiryOption::default(), false, false, false);
@@ -66,11 +66,11 @@ fn set(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     if nx && xx || expiry == ExpiryOption::Persist {
         return Err(CommandError::Syntax);
     }
-    let expires = expiry.key_expiry(bucket.view().expires(), "set", bucket.now())?;
+    let expires_at_ms = expiry.key_expiry(bucket.view().expires_at_ms(), "set", bucket.now_ms())?;
     let before = if get { Some(copied(&bucket)?) } else { None };
     let allowed = if bucket.exists() { !nx } else { !xx };
     if allowed {
-        bucket.set_text(value, expires)?;
+        bucket.set_string(value, expires_at_ms)?;
     }
     Ok(before.unwrap_or(if allowed { Reply::Done } else { Reply::NoBucket }))
 }
@@ -88,7 +88,7 @@ fn setnx(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     if bucket.exists() {
         return Ok(Reply::Number(0));
     }
-    bucket.set_text(value, None)?;
+    bucket.set_string(value, None)?;
     Ok(Reply::Number(1))
 }
 
@@ -125,7 +125,7 @@ pub(super) const GETSET: Command = CommandSpec::write("getset", Group::String)
 fn getset(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     let value = args.required()?;
     let before = copied(&bucket)?;
-    bucket.set_text(value, None)?;
+    bucket.set_string(value, None)?;
     Ok(before)
 }
 
@@ -162,15 +162,15 @@ fn getex<'s>(mut bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
     if expiry == ExpiryOption::Keep {
         return Err(CommandError::Syntax);
     }
-    if bucket.view().text()?.is_none() {
+    if bucket.view().string()?.is_none() {
         return Ok(Reply::NoBucket);
     }
     if expiry != ExpiryOption::Unspecified {
-        let expires = expiry.key_expiry(None, "getex", bucket.now())?;
-        if expires.is_some_and(|expires| expires <= bucket.now()) {
+        let expires_at_ms = expiry.key_expiry(None, "getex", bucket.now_ms())?;
+        if expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= bucket.now_ms()) {
             return getdel(bucket, Args::NONE);
         }
-        bucket.set_expires(expires)?;
+        bucket.set_expiry(expires_at_ms)?;
     }
     get(bucket, Args::NONE)
 }
@@ -185,7 +185,7 @@ pub(super) const MSET: Command = CommandSpec::write("mset", Group::String)
     .run(mset);
 fn mset(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     let value = args.next().ok_or_else(|| CommandError::Arity("mset".into()))?;
-    bucket.set_text(value, None)?;
+    bucket.set_string(value, None)?;
     Ok(Reply::Done)
 }
 
@@ -202,12 +202,12 @@ fn msetnx(buckets: &mut MultiBucket, first: &[u8], mut args: Args) -> CommandRes
         return Err(CommandError::Arity("msetnx".into()));
     }
     let mut others = args.skip(1).step_by(2);
-    if buckets.target(first).exists() || others.any(|name| buckets.target(name).exists()) {
+    if buckets.bucket(first).exists() || others.any(|name| buckets.bucket(name).exists()) {
         return Ok(Reply::Number(0));
     }
     let mut name = first;
     while let Some(value) = args.next() {
-        buckets.target(name).set_text(value, None)?;
+        buckets.bucket(name).set_string(value, None)?;
         name = args.next().unwrap_or_default();
     }
     Ok(Reply::Number(1))
@@ -221,12 +221,12 @@ fn set_with_ttl(
     command: &str,
 ) -> CommandResult<'static> {
     let (time, value) = (args.required()?, args.required()?);
-    let expires = unit.key_expiry(time, command, bucket.now())?;
-    bucket.set_text(value, Some(expires))?;
+    let expires_at_ms = unit.key_expiry(time, command, bucket.now_ms())?;
+    bucket.set_string(value, Some(expires_at_ms))?;
     Ok(Reply::Done)
 }
 
 /// A copy of the value, for a reply after it has changed.
 fn copied(bucket: &BucketMut) -> CommandResult<'static> {
-    Ok(bucket.view().text()?.map_or(Reply::NoBucket, |value| Reply::OwnedValue(value.to_vec())))
+    Ok(bucket.view().string()?.map_or(Reply::NoBucket, |value| Reply::OwnedValue(value.to_vec())))
 }

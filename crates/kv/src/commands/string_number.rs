@@ -68,22 +68,22 @@ pub(super) const INCRBYFLOAT: Command = CommandSpec::write("incrbyfloat", Group:
     .summary("Increments a number by a decimal number (missing = 0)")
     .run(incrbyfloat);
 fn incrbyfloat(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
-    let before = bucket.view().text()?.unwrap_or(b"0");
+    let before = bucket.view().string()?.unwrap_or(b"0");
     let before = LongDouble::parse(before).ok_or(CommandError::NotFloat)?;
     let increment = LongDouble::parse(args.required()?).ok_or(CommandError::NotFloat)?;
     let sum = before.plus(increment).ok_or(CommandError::NotFinite)?.to_string();
-    bucket.set_text(sum.as_bytes(), bucket.view().expires())?;
+    bucket.set_string(sum.as_bytes(), bucket.view().expires_at_ms())?;
     Ok(Reply::OwnedValue(sum.into_bytes()))
 }
 
 fn add(mut bucket: BucketMut, increment: i64) -> CommandResult<'static> {
-    let before = match bucket.view().text()? {
+    let before = match bucket.view().string()? {
         Some(value) => parse_integer(value).ok_or(CommandError::NotInteger)?,
         None => 0,
     };
     let sum = before.checked_add(increment).ok_or(CommandError::Overflow)?;
     let mut digits = ArrayString::<I64_DIGITS>::new();
     write!(digits, "{sum}").expect("room for any integer");
-    bucket.set_text(digits.as_bytes(), bucket.view().expires())?;
+    bucket.set_string(digits.as_bytes(), bucket.view().expires_at_ms())?;
     Ok(Reply::Number(sum))
 }

@@ -43,7 +43,7 @@ pub(super) const SUBSTR: Command = CommandSpec::read("substr", Group::String)
     .run(getrange);
 fn getrange<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
     let (start, end) = (args.integer()?, args.integer()?);
-    let value = bucket.into_view().text()?.unwrap_or_default();
+    let value = bucket.into_view().string()?.unwrap_or_default();
     let length = value.len() as i64;
     if start < 0 && end < 0 && start > end {
         return Ok(Reply::Value(b""));
@@ -73,7 +73,7 @@ fn setrange(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
 }
 
 fn length(bucket: &BucketMut) -> Result<usize, CommandError> {
-    Ok(bucket.view().text()?.map_or(0, <[u8]>::len))
+    Ok(bucket.view().string()?.map_or(0, <[u8]>::len))
 }
 
 /// Writes into the string and returns its new length.
@@ -83,6 +83,6 @@ fn write(mut bucket: BucketMut, offset: usize, bytes: &[u8]) -> CommandResult<'s
     if after > VALUE_BYTES {
         return Err(CommandError::StringTooLong);
     }
-    bucket.write_text(offset, bytes)?;
+    bucket.write_string(offset, bytes)?;
     Ok(Reply::Number(before.max(after) as i64))
 }

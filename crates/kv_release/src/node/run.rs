@@ -23,7 +23,7 @@ use crate::{
     script,
     terminal::{self, TerminalGuard},
 };
-use kv::Store;
+use kv_cluster::LocalNode;
 use std::{os::unix::process::CommandExt, path::Path, process::Command, sync::Arc, thread};
 
 /// What a node does with its terminal.
@@ -85,7 +85,7 @@ async fn run_until_shutdown(
     if mode == RunMode::Console {
         open_console(run_dir.clone(), &running);
     }
-    let reload = || reload(profile, flags, settings, log, running.node.cluster.store());
+    let reload = || reload(profile, flags, settings, log, running.node.cluster.local());
     let reason = drain::wait_for_shutdown(&running, &mut signals, reload).await;
     Ok(drain::drain(&running, &mut signals, settings.shutdown, reason).await)
 }
@@ -111,11 +111,11 @@ fn open_console(run_dir: RunDir, running: &boot::Running) {
 }
 
 /// Applies what can change while the node runs, and logs what cannot.
-fn reload(profile: ReleaseProfile, flags: &Flags, settings: &Settings, log: &Log, store: &Store) {
+fn reload(profile: ReleaseProfile, flags: &Flags, settings: &Settings, log: &Log, local: &LocalNode) {
     match Settings::load(profile, flags, &Environment::read()) {
         Ok(new) => {
             log.set_level(&new.log_level);
-            store.set_memory_limit(new.max_memory);
+            local.set_memory_limit(new.max_memory);
             tracing::info!(log_level = new.log_level, "configuration reloaded");
             for setting in settings.restart_required_changes(&new) {
                 tracing::warn!(setting, "this change takes effect at the next restart");

@@ -7,8 +7,7 @@ use crate::{
     protocol::resp::catalog, reactor::Stream,
 };
 use allocation_counter::measure;
-use kv::Store;
-use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings};
+use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings, StorageSettings};
 use std::{
     net::{TcpListener, TcpStream},
     pin::pin,
@@ -108,13 +107,14 @@ pub(super) fn server() -> ServerContext {
     let me: NodeName = "foo@127.0.0.1".parse().unwrap();
     let settings = Settings {
         routes: Routes::all(me.clone()),
-        me,
+        name: me,
         link: None,
         peers: Vec::new(),
         cookie: Cookie::new(""),
         heartbeat: Heartbeat::default(),
+        storage: StorageSettings { threads: 1, fixed_seed: true, ..StorageSettings::default() },
     };
-    let cluster = Cluster::new(settings, Arc::new(Store::with_fixed_seed(1))).unwrap();
+    let cluster = Cluster::new(settings).unwrap();
     let address = "127.0.0.1:4040".parse().unwrap();
     ServerContext::new(cluster, Limits::default(), address, Metrics::new(catalog().specs().len()))
 }

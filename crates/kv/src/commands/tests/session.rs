@@ -30,9 +30,10 @@ pub(super) fn play(session: &str) {
 
 /// The answer to one command, taken apart as the server does it.
 pub(super) fn say(store: &Store, now: u64, words: &[Vec<u8>]) -> String {
-    let (command, words) = match Command::find(&words[0]) {
+    let name = |words: &[Vec<u8>]| String::from_utf8_lossy(&words.join(&b'|')).to_lowercase();
+    let (command, words) = match Command::find(&name(&words[..1])) {
         Some(command) => (command, words),
-        None => (Command::find(&words[..2].join(&b'|')).expect("a command"), &words[1..]),
+        None => (Command::find(&name(&words[..2])).expect("a command"), &words[1..]),
     };
     let spec = &command.spec;
     let count = words.len() as i32 + i32::from(spec.name.contains('|'));

@@ -88,14 +88,8 @@ pub(in super::super) async fn scan(
             wanted.count =
                 usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
         } else if is(option, "type") {
-            wanted.kind = if is(value, "hash") {
-                Some(Kind::Map)
-            } else if is(value, "string") {
-                Some(Kind::Text)
-            } else {
-                is_known = false;
-                None
-            };
+            wanted.kind = Kind::ALL.into_iter().find(|kind| is(value, kind.name()));
+            is_known = wanted.kind.is_some();
         } else {
             return Err(CommandError::Syntax.into());
         }
