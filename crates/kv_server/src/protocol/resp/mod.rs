@@ -25,5 +25,5 @@ mod topics;
 mod transaction;
 mod write;
 
-pub(crate) use conversation::Conversation;
 pub(crate) use rows::catalog;
+pub(crate) use session::Session;

@@ -4,13 +4,13 @@ use super::{
     sentence::sentence,
     write::{Version, Writer},
 };
-use crate::router::Outcome;
+use crate::pipeline::RequestResult;
 use kv::{CommandError, Reply};
 use kv_cluster::{Error, escape_name};
 
 /// Renders what became of one request.
 #[inline]
-pub(super) fn outcome(writer: &mut Writer<'_>, bucket: &[u8], outcome: Outcome<'_>) {
+pub(super) fn outcome(writer: &mut Writer<'_>, bucket: &[u8], outcome: RequestResult<'_>) {
     match outcome {
         // What is asked for most.
         Ok(Reply::Value(value)) => writer.bulk(value),

@@ -1,4 +1,4 @@
-//! A reply -> the line that a person reads.
+//! Renders replies and events as lines that a person can read.
 
 use super::quote;
 use kv::{Change, CommandError, EndReason, Event, Reply};

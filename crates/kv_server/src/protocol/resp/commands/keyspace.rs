@@ -3,7 +3,7 @@
 use super::{is, number, other};
 use crate::{
     limits::LISTED_BYTES,
-    output::Output,
+    pipeline::buffers::Output,
     protocol::resp::{
         listing::Pages,
         session::{Session, Trouble},

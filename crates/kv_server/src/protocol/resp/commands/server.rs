@@ -3,7 +3,7 @@
 use super::{connection::REDIS_VERSION, is, number, other};
 use crate::{
     limits::LONGEST_SLEEP,
-    output::Output,
+    pipeline::buffers::Output,
     protocol::resp::{
         session::{Session, Trouble},
         write::Writer,
