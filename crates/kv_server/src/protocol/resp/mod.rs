@@ -15,6 +15,7 @@ mod parse;
 mod render;
 mod requests;
 mod rows;
+mod sentence;
 mod session;
 mod session_commands;
 mod split;
