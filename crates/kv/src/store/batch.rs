@@ -5,7 +5,10 @@ use super::Store;
 use crate::{
     bucket_supervisor::{BucketSupervisor, PanicScope, end_crashed},
     budget::Budget,
-    commands::{Command, Run, list, value},
+    commands::{
+        hash, hash_scan,
+        spec::{Command, Run},
+    },
     crash_reports::Component,
     error::CommandError,
     limits::{BATCH_REQUESTS, PREFETCH_REQUESTS},
@@ -200,7 +203,7 @@ fn execute<'s>(
             Run::One(run) => run(bucket, args),
             Run::Multi(_) => unreachable!("executed with all of its shards"),
         },
-        Op::Entries { projection, cursor } => list(bucket.into_view(), projection, cursor),
+        Op::Entries { projection, cursor } => hash_scan::page(bucket.into_view(), projection, cursor),
         Op::Watch => Ok(Reply::Number(bucket.watch_version() as i64)),
         op => execute_guide(bucket, op),
     };
@@ -217,7 +220,7 @@ fn execute_guide<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s>
         return Ok(Reply::NoBucket);
     }
     match op {
-        Op::Get { key } => return value(bucket.into_view(), key),
+        Op::Get { key } => return hash::value(bucket.into_view(), key),
         Op::Keys { cursor } => {
             let (entries, next) = bucket.into_view().entries(cursor)?;
             let keys = entries.iter().map(|entry| Bytes::new(entry.key)).collect();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     args::{Args, push},
-    commands::Command,
+    commands::spec::Command,
 };
 
 /// The name of a command, a bucket, and the arguments.
@@ -14,7 +14,7 @@ fn request((command, bucket, bulks): &Asked) -> Request<'_> {
         "create" => Op::Create,
         "crash" => Op::Crash,
         name => {
-            let command = Command::find(name.as_bytes()).expect("a command");
+            let command = Command::find(&name.to_lowercase()).expect("a command");
             Op::Command { command, args: Args::new(bulks) }
         }
     };
