@@ -1,6 +1,7 @@
 //! The languages that clients speak. The first byte of a connection says which: `*` begins a command of Redis's protocol,
 //! and no line of text.
 
+mod end_reason;
 mod progress;
 pub(crate) mod resp;
 pub(crate) mod text;
@@ -13,14 +14,14 @@ use std::{io, sync::Arc};
 /// A conversation in one of the languages.
 pub(crate) enum Session {
     Text(text::Session),
-    Resp(Box<resp::Conversation>),
+    Resp(Box<resp::RespSession>),
 }
 
 impl Session {
     /// The conversation that begins with this byte.
     pub(crate) fn begin(first: u8, server: &Arc<ServerContext>, client: &Arc<Client>) -> Session {
         match first {
-            b'*' => Session::Resp(Box::new(resp::Conversation::new(server.clone(), client.clone()))),
+            b'*' => Session::Resp(Box::new(resp::RespSession::new(server.clone(), client.clone()))),
             _ => Session::Text(text::Session::new(server.cluster.clone(), server.limits)),
         }
     }

@@ -4,7 +4,7 @@
 use super::{Progress, Session};
 use crate::{
     context::ServerContext, input::Input, limits::Limits, metrics::Metrics, output::Output,
-    protocol::resp::catalog, reactor::Stream,
+    protocol::resp::command_table, reactor::Stream,
 };
 use allocation_counter::measure;
 use kv::Store;
@@ -116,7 +116,7 @@ pub(super) fn server() -> ServerContext {
     };
     let cluster = Cluster::new(settings, Arc::new(Store::with_fixed_seed(1))).unwrap();
     let address = "127.0.0.1:4040".parse().unwrap();
-    ServerContext::new(cluster, Limits::default(), address, Metrics::new(catalog().specs().len()))
+    ServerContext::new(cluster, Limits::default(), address, Metrics::new(command_table().len()))
 }
 
 #[test]
