@@ -50,7 +50,7 @@ fn an_unknown_key_comes_with_the_one_that_was_meant() {
 
 #[test]
 fn a_value_of_the_wrong_type() {
-    refused("clients = \"127.0.0.1:0\"", "clients = 4040", 3, &["clients", "text in quotes"]);
+    refused("clients = \"127.0.0.1:0\"", "clients = 4040", 3, &["clients", "a quoted string"]);
 }
 
 #[test]

@@ -94,13 +94,33 @@ fn version_help_and_completions_need_no_node() {
         "version",
         "check-config",
         "completions",
+        "help",
     ];
     let help = verb("foo", &["help"]);
     for name in verbs {
         assert!(text(&help.stdout).contains(name), "{name} is not in the help");
         assert!(verb("foo", &[name, "--help"]).status.success(), "{name} --help");
     }
-    assert_eq!(verb("foo", &["frobnicate"]).status.code(), Some(2));
+    assert!(text(&verb("foo", &["help", "rpc"]).stdout).contains("foo rpc"));
+    for unknown in [&["frobnicate"][..], &["help", "frobnicate"]] {
+        assert_eq!(verb("foo", unknown).status.code(), Some(2), "{unknown:?}");
+    }
+}
+
+#[test]
+fn help_config_is_the_reference_of_all_keys_in_every_release() {
+    let shipped = include_str!("../../rel/runtime.toml");
+    for release in ["foo", "bar"] {
+        let output = verb(release, &["help", "config"]);
+        assert!(output.status.success(), "{output:?}");
+        let reference = text(&output.stdout);
+        for part in ["[client_limits]", "io_uring = true", "KV_WITHIN_SECONDS", "--log-level LEVEL"] {
+            assert!(reference.contains(part), "{part} is not in: {reference}");
+        }
+        for line in reference.lines() {
+            assert!(shipped.contains(line), "rel/runtime.toml lacks: {line}");
+        }
+    }
 }
 
 #[test]

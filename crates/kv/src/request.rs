@@ -111,7 +111,7 @@ impl<'a> Op<'a> {
     pub(crate) fn allocates(&self) -> bool {
         match self {
             Op::Create | Op::Put { .. } => true,
-            Op::Command { command, .. } => command.spec.flags & flag::DENYOOM != 0,
+            Op::Command { command, .. } => command.spec.has(flag::DENYOOM),
             _ => false,
         }
     }

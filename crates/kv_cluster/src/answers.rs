@@ -2,7 +2,7 @@
 
 use crate::{
     limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
-    local::Local,
+    local::LocalNode,
     outgoing::{Frame, Outgoing},
     question::{self, Question, Told},
     wire::{Answer, Message, Verdict},
@@ -12,7 +12,7 @@ use serde_bytes::Bytes;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 /// Executes a call, and writes the answers to as many of its requests as one message takes.
-pub(crate) fn call(local: &Local, id: u32, requests: &[Request<'_>], out: &mut Outgoing) {
+pub(crate) fn call(local: &LocalNode, id: u32, requests: &[Request<'_>], out: &mut Outgoing) {
     let mut answers = Answers { frame: Frame::begin(out, &Message::Answers { id }), count: 0 };
     let mut rest = requests;
     while let Some(first) = rest.first() {
@@ -26,9 +26,7 @@ pub(crate) fn call(local: &Local, id: u32, requests: &[Request<'_>], out: &mut O
             flow
         };
         let done = match ours {
-            true => {
-                local.store.execute(&rest[..run], kv::time::now_ms(), |reply| answer(Answer::Reply(reply)))
-            }
+            true => local.execute(&rest[..run], kv::time::now_ms(), |reply| answer(Answer::Reply(reply))),
             false => rest[..run].iter().take_while(|_| answer(Answer::NotOwner).is_continue()).count(),
         };
         if flow.is_break() {
@@ -64,7 +62,7 @@ impl Answers<'_> {
 
 /// Executes a transaction whole, and writes the answers to all its requests, or that nothing was done.
 pub(crate) fn transact(
-    local: &Local,
+    local: &LocalNode,
     id: u32,
     watched: &[(&Bytes, u64)],
     requests: &[Request<'_>],
@@ -75,7 +73,7 @@ pub(crate) fn transact(
     let ours = watched.iter().all(|(name, _)| local.owns(name))
         && requests.iter().all(|request| local.owns_all(request));
     let done = ours
-        && local.store.transact(&watched, requests, kv::time::now_ms(), |reply| {
+        && local.transact(&watched, requests, kv::time::now_ms(), |reply| {
             // Too late to refuse: what does not fit leaves a byte that says so, for which there is always room.
             if !frame.item_within(MESSAGE_BYTES - TRANSACTION_REQUESTS, &Answer::Reply(reply)) {
                 frame.item_within(MESSAGE_BYTES, &Answer::TooLarge);
@@ -91,7 +89,7 @@ pub(crate) fn transact(
 }
 
 /// Answers a question to this node as a whole.
-pub(crate) fn tell(local: &Local, id: u32, question: &Question<'_>, out: &mut Outgoing) {
+pub(crate) fn tell(local: &LocalNode, id: u32, question: &Question<'_>, out: &mut Outgoing) {
     let frame = Frame::begin(out, &Message::Told { id, told: question::answer(local, question) });
     if frame.bytes() <= FRAME_BYTES {
         frame.finish();

@@ -4,13 +4,13 @@ use crate::{
     Cookie, NodeName, Routes, dialer,
     error::Error,
     events::{NodeEvent, NodeStatus},
-    forward::ForwardedBatch,
+    forward::{ForwardedBatch, Owner},
     limits::{HANDSHAKES, NODE_EVENTS},
     listener::{self, Peers},
-    local::{Heartbeat, Local},
+    local::{Heartbeat, LocalNode, StorageSettings},
     peer::Peer,
 };
-use kv::{Reply, Request, Store, Subscription};
+use kv::{Reply, Request, Subscription};
 use otp::{ChildSpec, PassiveChildren, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
 use std::{
     net::SocketAddr,
@@ -23,7 +23,7 @@ use tokio::{net::TcpListener, sync::broadcast};
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// This node.
-    pub me: NodeName,
+    pub name: NodeName,
     /// Where this node takes links, as `host:port`; needed when there are peers.
     pub link: Option<String>,
     /// The other nodes, and where they take links.
@@ -34,12 +34,14 @@ pub struct Settings {
     pub cookie: Cookie,
     /// How a silent node is noticed.
     pub heartbeat: Heartbeat,
+    /// How this node holds its buckets.
+    pub storage: StorageSettings,
 }
 
 /// A handle to this node's view of the cluster. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cluster {
-    pub(crate) local: Arc<Local>,
+    pub(crate) local: Arc<LocalNode>,
     pub(crate) peers: Peers,
     /// All nodes in the order of their names, by their places among the peers; `None`: this node.
     pub(crate) by_name: Arc<[Option<usize>]>,
@@ -52,21 +54,10 @@ pub struct Cluster {
     events: broadcast::Sender<NodeEvent>,
 }
 
-/// Who owns a bucket.
-#[derive(Debug)]
-pub enum Owner<'a> {
-    /// This node.
-    Local,
-    /// Another one.
-    Remote(&'a Peer),
-    /// No route covers the bucket.
-    Unrouted,
-}
-
 impl Cluster {
     /// The cluster of these settings; nothing is opened yet.
-    pub fn new(settings: Settings, store: Arc<Store>) -> Result<Cluster, Error> {
-        let Settings { me, link, peers, routes, cookie, heartbeat } = settings;
+    pub fn new(settings: Settings) -> Result<Cluster, Error> {
+        let Settings { name: me, link, peers, routes, cookie, heartbeat, storage } = settings;
         let (events, _) = broadcast::channel(NODE_EVENTS);
         let others = peers.into_iter().filter(|(name, _)| *name != me);
         let peers: Peers =
@@ -84,7 +75,7 @@ impl Cluster {
         let name = |node: &Option<usize>| node.map_or(&me, |peer| peers[peer].name());
         let mut by_name: Vec<_> = (0..peers.len()).map(Some).chain([None]).collect();
         by_name.sort_by(|one, other| name(one).cmp(name(other)));
-        let local = Arc::new(Local { me, cookie, heartbeat, routes, store, channels: Arc::default() });
+        let local = Arc::new(LocalNode::new(me, cookie, heartbeat, routes, storage));
         let (by_name, link) = (by_name.into(), link.map(Arc::from));
         Ok(Cluster { local, peers, by_name, owners, owns_all, link, listener: Arc::default(), events })
     }
@@ -96,7 +87,7 @@ impl Cluster {
             return Ok(());
         }
         let Some(address) = self.link.as_deref() else {
-            return Err(Error::NoLinkAddress { node: self.local.me.shared() });
+            return Err(Error::NoLinkAddress { node: self.local.name.shared() });
         };
         let bound = TcpListener::bind(address).await;
         let listener =
@@ -137,7 +128,7 @@ impl Cluster {
 
     /// This node.
     pub fn node_name(&self) -> &NodeName {
-        &self.local.me
+        &self.local.name
     }
 
     /// Who owns which buckets.
@@ -145,9 +136,9 @@ impl Cluster {
         &self.local.routes
     }
 
-    /// The buckets of this node.
-    pub fn store(&self) -> &Store {
-        &self.local.store
+    /// This node: the one door to its data.
+    pub fn local(&self) -> &LocalNode {
+        &self.local
     }
 
     /// Whether every bucket is this node's.
@@ -158,12 +149,12 @@ impl Cluster {
     /// Who owns the bucket.
     #[inline]
     pub fn owner(&self, bucket: &[u8]) -> Owner<'_> {
-        if self.owns_all { Owner::Local } else { self.owner_by_routes(bucket) }
+        if self.owns_all { Owner::Local(&self.local) } else { self.owner_by_routes(bucket) }
     }
 
     fn owner_by_routes(&self, bucket: &[u8]) -> Owner<'_> {
         match self.local.routes.row(bucket).map(|row| self.owners[row]) {
-            Some(None) => Owner::Local,
+            Some(None) => Owner::Local(&self.local),
             Some(Some(peer)) => Owner::Remote(&self.peers[peer]),
             None => Owner::Unrouted,
         }
@@ -177,22 +168,37 @@ impl Cluster {
     ) -> Result<T, Error> {
         match self.single_owner(request.names())? {
             Owner::Unrouted => Err(Error::no_route(request.bucket)),
-            Owner::Local => {
+            Owner::Local(node) => {
                 let (mut read, mut result) = (Some(read), None);
-                self.local.store.execute(&[request], kv::time::now_ms(), |reply| {
+                node.execute(&[request], kv::time::now_ms(), |reply| {
                     result = read.take().map(|read| read(reply));
                     Continue(())
                 });
                 Ok(result.expect("one request has one reply"))
             }
-            Owner::Remote(peer) => ForwardedBatch::new(peer, request).next().await.map(read),
+            Owner::Remote(peer) => ForwardedBatch::new(peer, request).resolve_next().await.map(read),
         }
+    }
+
+    /// Sends the requests that this node does not answer at once to their owners, one batch each.
+    pub fn dispatch<'a>(&'a self, requests: &[Request<'a>]) -> Vec<ForwardedBatch<'a>> {
+        let mut batches: Vec<ForwardedBatch<'a>> = Vec::new();
+        for request in requests {
+            let owner = self.owner(request.bucket);
+            let Owner::Remote(peer) = owner else { continue };
+            match batches.iter_mut().find(|batch| batch.goes_to(&owner)) {
+                Some(batch) => batch.push(*request),
+                None => batches.push(ForwardedBatch::new(peer, *request)),
+            }
+        }
+        batches.iter_mut().for_each(ForwardedBatch::dispatch);
+        batches
     }
 
     /// Subscribes to a bucket, wherever it is; `None` when there is no such bucket.
     pub async fn subscribe(&self, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
         match self.owner(bucket) {
-            Owner::Local => Ok(self.local.store.subscribe(bucket)),
+            Owner::Local(node) => Ok(node.subscribe(bucket)),
             Owner::Remote(peer) => peer.subscribe(bucket).await,
             Owner::Unrouted => Err(Error::no_route(bucket)),
         }
@@ -202,7 +208,7 @@ impl Cluster {
     pub async fn connect(&self, node: &NodeName) -> bool {
         match self.peers.iter().find(|peer| peer.name() == node) {
             Some(peer) => peer.connect().await,
-            None => *node == self.local.me,
+            None => *node == self.local.name,
         }
     }
 
@@ -218,7 +224,7 @@ impl Cluster {
 }
 
 /// The plan of the one link to a peer.
-fn link(local: &Arc<Local>, peer: &Arc<Peer>) -> ChildSpec {
+fn link(local: &Arc<LocalNode>, peer: &Arc<Peer>) -> ChildSpec {
     let shown = peer.clone();
     let passive_children = move |_| {
         let status = shown.status();

@@ -1,7 +1,7 @@
 //! The life of one link: its socket, read and written by one task until the link ends.
 
 use crate::{
-    error::LinkEnd, frame::Input, limits::FLUSH_TIMEOUT, link::Link, local::Local, outgoing::Frame,
+    error::LinkEnd, frame::Input, limits::FLUSH_TIMEOUT, link::Link, local::LocalNode, outgoing::Frame,
     peer::Peer, service::Service, wire::Message,
 };
 use otp::Stop;
@@ -18,7 +18,7 @@ use tokio::{
 use tracing::debug;
 
 /// Lets the peer be up over this socket until the link ends.
-pub(crate) async fn serve(mut stream: TcpStream, peer: &Peer, local: &Arc<Local>, stop: &Stop) {
+pub(crate) async fn serve(mut stream: TcpStream, peer: &Peer, local: &Arc<LocalNode>, stop: &Stop) {
     let link = Arc::new(Link::new(peer.name().clone()));
     let mut connection = Connection {
         input: Input::default(),
@@ -154,21 +154,20 @@ impl Connection {
 mod tests {
     use super::*;
     use crate::{
-        Cookie, Heartbeat, NodeName, Routes,
+        Cookie, Heartbeat, NodeName, Routes, StorageSettings,
         limits::{FRAME_BYTES, IDLE_BUFFER_BYTES},
     };
 
     #[test]
     fn an_idle_link_gives_back_the_memory_that_a_large_frame_took() {
         let me: NodeName = "foo@host".parse().unwrap();
-        let local = Local {
-            me: me.clone(),
-            cookie: Cookie::new("weknoweachother"),
-            heartbeat: Heartbeat::default(),
-            routes: Routes::all(me.clone()),
-            store: Arc::default(),
-            channels: Arc::default(),
-        };
+        let local = LocalNode::new(
+            me.clone(),
+            Cookie::new("weknoweachother"),
+            Heartbeat::default(),
+            Routes::all(me.clone()),
+            StorageSettings::default(),
+        );
         let link = Arc::new(Link::new(me));
         let mut connection = Connection {
             input: Input::default(),

@@ -5,7 +5,7 @@ use crate::{
     connection,
     handshake::{self, HandshakeError},
     limits::{DIAL_TIMEOUT, HANDSHAKE_TIMEOUT, RETRY_REFUSED, RETRY_UNREACHABLE, SOUND_AFTER},
-    local::Local,
+    local::LocalNode,
     peer::Peer,
 };
 use otp::Stop;
@@ -26,7 +26,7 @@ enum DialError {
 }
 
 /// Dials until this node stops.
-pub(crate) async fn run(local: Arc<Local>, peer: Arc<Peer>, stop: Stop) -> Result<(), String> {
+pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> Result<(), String> {
     let mut backoff = Backoff::default();
     loop {
         peer.dialling();
@@ -50,7 +50,7 @@ pub(crate) async fn run(local: Arc<Local>, peer: Arc<Peer>, stop: Stop) -> Resul
     }
 }
 
-async fn dial(local: &Local, peer: &Peer) -> Result<TcpStream, DialError> {
+async fn dial(local: &LocalNode, peer: &Peer) -> Result<TcpStream, DialError> {
     let unreachable = |reason| DialError::Unreachable { address: peer.address().into(), reason };
     let connected = timeout(DIAL_TIMEOUT, TcpStream::connect(peer.address())).await;
     let mut stream = match connected {
@@ -58,7 +58,7 @@ async fn dial(local: &Local, peer: &Peer) -> Result<TcpStream, DialError> {
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
         Err(_) => return Err(unreachable("no answer in time".into())),
     };
-    let shaken = handshake::dial(&mut stream, &local.me, peer.name(), &local.cookie);
+    let shaken = handshake::dial(&mut stream, &local.name, peer.name(), &local.cookie);
     let error = match timeout(HANDSHAKE_TIMEOUT, shaken).await {
         Ok(Ok(())) => return Ok(stream),
         // Silence is no refusal: behind a proxy, or while it hangs, an absent node is connected to all the same.

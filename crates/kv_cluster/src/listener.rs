@@ -4,7 +4,7 @@ use crate::{
     NodeName, connection,
     handshake::{self, HandshakeError, Rejection},
     limits::{ACCEPT_PAUSE, HANDSHAKE_TIMEOUT},
-    local::Local,
+    local::LocalNode,
     peer::Peer,
 };
 use otp::{Stop, TaskSupervisor};
@@ -21,7 +21,7 @@ pub(crate) type Peers = Arc<[Arc<Peer>]>;
 /// Accepts until this node stops. Each newcomer has a task of its own until it has proved itself.
 pub(crate) async fn run(
     listener: &TcpListener,
-    local: &Arc<Local>,
+    local: &Arc<LocalNode>,
     peers: &Peers,
     handshakes: &TaskSupervisor,
 ) {
@@ -45,7 +45,7 @@ pub(crate) async fn run(
 }
 
 /// Shakes hands with a newcomer, and hands its socket to the peer that it proves to be.
-async fn welcome(mut stream: TcpStream, from: SocketAddr, local: &Local, peers: &Peers) {
+async fn welcome(mut stream: TcpStream, from: SocketAddr, local: &LocalNode, peers: &Peers) {
     let mut claims = None;
     let shaken = timeout(HANDSHAKE_TIMEOUT, shake_hands(&mut stream, local, peers, &mut claims)).await;
     let error = match shaken {
@@ -62,7 +62,7 @@ async fn welcome(mut stream: TcpStream, from: SocketAddr, local: &Local, peers: 
 
 async fn shake_hands<'a>(
     stream: &mut TcpStream,
-    local: &Local,
+    local: &LocalNode,
     peers: &'a Peers,
     claims: &mut Option<NodeName>,
 ) -> Result<&'a Peer, HandshakeError> {
@@ -74,13 +74,13 @@ async fn shake_hands<'a>(
     if peer.is_dialled_by_us() {
         return Err(HandshakeError::Refused(Rejection::WrongDirection));
     }
-    handshake::accept(stream, &hello, &local.me, &local.cookie).await?;
+    handshake::accept(stream, &hello, &local.name, &local.cookie).await?;
     Ok(peer)
 }
 
 /// Keeps the link to a peer that dials this node. A newer socket of the peer replaces the older one, which may be half
 /// dead.
-pub(crate) async fn keep(local: Arc<Local>, peer: Arc<Peer>, stop: Stop) -> Result<(), String> {
+pub(crate) async fn keep(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> Result<(), String> {
     let Some(mut stream) = stop.run_until_cancelled(peer.arrival()).await else { return Ok(()) };
     loop {
         tokio::select! {

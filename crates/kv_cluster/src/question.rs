@@ -1,6 +1,6 @@
 //! What can be asked of a node as a whole, and what it says.
 
-use crate::local::Local;
+use crate::local::LocalNode;
 use kv::{NamePage, ScanFilter, StoreStats};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
@@ -68,23 +68,21 @@ impl Question<'_> {
 }
 
 /// What this node says.
-pub(crate) fn answer(local: &Local, question: &Question<'_>) -> Told {
+pub(crate) fn answer(local: &LocalNode, question: &Question<'_>) -> Told {
     let names = |names| Told::Names { names, number: 0 };
     match question {
         Question::Names { cursor, wanted } => {
-            let NamePage { names, next } = local.store.buckets(*cursor, wanted, kv::time::now_ms());
+            let NamePage { names, next } = local.scan(*cursor, wanted, kv::time::now_ms());
             Told::Names { names, number: next }
         }
         Question::Random { seed } => Told::Names {
-            names: local.store.random(*seed, kv::time::now_ms()).into_iter().collect(),
-            number: local.store.count() as u64,
+            names: local.random_name(*seed, kv::time::now_ms()).into_iter().collect(),
+            number: local.bucket_count(),
         },
-        Question::Count => Told::Numbers(vec![local.store.count() as u64]),
-        Question::Stats => Told::Stats(local.store.stats()),
+        Question::Count => Told::Numbers(vec![local.bucket_count()]),
+        Question::Stats => Told::Stats(local.stats()),
         Question::Flush => {
-            let flushed = local.store.flush();
-            // Whoever has asked need not wait until the memory is free.
-            drop(tokio::task::spawn_blocking(|| drop(flushed)));
+            local.flush();
             Told::Done
         }
         Question::Publish { channel, payload } => {

@@ -10,7 +10,7 @@ use crate::{
         TRANSACTION_REQUESTS, UNSENT_BYTES,
     },
     link::Link,
-    local::{Heartbeat, Local},
+    local::{Heartbeat, LocalNode},
     outgoing::Frame,
     replies::Replies,
     subscriptions::Pumps,
@@ -21,7 +21,7 @@ use std::{collections::VecDeque, sync::Arc};
 /// One link's service.
 #[derive(Debug)]
 pub(crate) struct Service {
-    local: Arc<Local>,
+    local: Arc<LocalNode>,
     link: Arc<Link>,
     assembly: Assembly,
     pub(crate) output: Output,
@@ -33,7 +33,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(local: Arc<Local>, link: Arc<Link>) -> Service {
+    pub(crate) fn new(local: Arc<LocalNode>, link: Arc<Link>) -> Service {
         Service {
             local,
             link,

@@ -3,7 +3,7 @@
 use crate::{
     limits::SUBSCRIPTIONS,
     link::{Link, NotSent},
-    local::Local,
+    local::LocalNode,
     wire::Outcome,
 };
 use kv::{Change, EndReason, Subscription};
@@ -22,7 +22,7 @@ impl Pumps {
     /// Starts a pump under the peer's number for it.
     pub(crate) fn start(
         &mut self,
-        local: &Local,
+        local: &LocalNode,
         link: &Arc<Link>,
         subscription: u64,
         bucket: &[u8],
@@ -33,7 +33,7 @@ impl Pumps {
         if self.running.len() >= SUBSCRIPTIONS || self.running.contains_key(&subscription) {
             return Outcome::TooMany;
         }
-        let Some(changes) = local.store.subscribe(bucket) else { return Outcome::NoBucket };
+        let Some(changes) = local.subscribe(bucket) else { return Outcome::NoBucket };
         let pump = self.tasks.spawn(pump(changes, link.clone(), subscription));
         self.running.insert(subscription, pump);
         Outcome::Subscribed

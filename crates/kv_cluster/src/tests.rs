@@ -10,16 +10,17 @@ mod whole;
 
 use crate::{
     Cluster, Cookie, Error, Heartbeat, NodeEvent, NodeName, Peer, RouteRow, Routes, Settings,
+    StorageSettings,
     frame::Input,
     handshake,
     limits::FRAME_BYTES,
     outgoing::{Frame, Outgoing},
     wire::Message,
 };
-use kv::{Op, Reply, Request, Store};
+use kv::{Op, Reply, Request};
 use otp::SupervisorHandle;
 use serde::Serialize;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -41,12 +42,13 @@ fn row(buckets: &str, node: &str) -> RouteRow {
 fn settings(me: &str, peer: &str, peer_address: String) -> Settings {
     let known = [name("foo"), name("bar")];
     Settings {
-        me: name(me),
+        name: name(me),
         link: Some("127.0.0.1:0".into()),
         peers: vec![(name(peer), peer_address)],
         routes: Routes::new(&[row("a..m", "foo"), row("n..z", "bar")], &known).unwrap(),
         cookie: Cookie::new("weknoweachother"),
         heartbeat: Heartbeat::default(),
+        storage: StorageSettings::default(),
     }
 }
 
@@ -60,17 +62,15 @@ fn bar_settings(foo: SocketAddr) -> Settings {
 
 struct Node {
     cluster: Cluster,
-    store: Arc<Store>,
     supervisor: SupervisorHandle,
 }
 
 impl Node {
     async fn start(settings: Settings) -> Node {
-        let store = Arc::new(Store::new());
-        let cluster = Cluster::new(settings, store.clone()).unwrap();
+        let cluster = Cluster::new(settings).unwrap();
         cluster.bind().await.unwrap();
         let supervisor = cluster.supervisor().start();
-        Node { cluster, store, supervisor }
+        Node { cluster, supervisor }
     }
 
     fn address(&self) -> SocketAddr {
@@ -96,7 +96,7 @@ impl Node {
     fn own_buckets(&self) -> Vec<String> {
         let (mut names, mut cursor) = (Vec::new(), 0);
         loop {
-            let page = self.store.buckets(cursor, &kv::ScanFilter::default(), kv::time::now_ms());
+            let page = self.cluster.local().scan(cursor, &kv::ScanFilter::default(), kv::time::now_ms());
             names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
             cursor = page.next;
             if cursor == 0 {

@@ -1,8 +1,9 @@
 //! Several requests as one step. It happens on one node, which owns all buckets that are named.
 
 use crate::{
-    Cluster, Owner,
+    Cluster,
     error::Error,
+    forward::Owner,
     limits::MESSAGE_BYTES,
     peer::Peer,
     wire::{Answer, Verdict},
@@ -15,7 +16,7 @@ impl Cluster {
         let mut home: Option<Option<&Peer>> = None;
         for name in names {
             let owner = match self.owner(name) {
-                Owner::Local => None,
+                Owner::Local(_) => None,
                 Owner::Remote(peer) => Some(peer),
                 Owner::Unrouted => return Err(Error::no_route(name)),
             };
@@ -25,7 +26,7 @@ impl Cluster {
                 return Err(Error::SeveralNodes { one: node(first), other: node(owner) });
             }
         }
-        Ok(home.flatten().map_or(Owner::Local, Owner::Remote))
+        Ok(home.flatten().map_or(Owner::Local(self.local()), Owner::Remote))
     }
 
     /// Executes all requests as one step that nothing else comes between, unless one of the watched buckets has changed
@@ -40,10 +41,9 @@ impl Cluster {
         let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
         let peer = match self.single_owner(names)? {
             Owner::Remote(peer) => peer,
-            Owner::Local | Owner::Unrouted => {
-                return Ok(self
-                    .store()
-                    .transact(watched, requests, kv::time::now_ms(), |answer| reply(Ok(answer))));
+            Owner::Local(_) | Owner::Unrouted => {
+                let now_ms = kv::time::now_ms();
+                return Ok(self.local.transact(watched, requests, now_ms, |answer| reply(Ok(answer))));
             }
         };
         let node = || peer.name().shared();

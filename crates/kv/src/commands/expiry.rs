@@ -28,13 +28,13 @@ pub(super) fn pexpireat<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandRes
 
 /// How many seconds a bucket has left.
 pub(super) fn ttl<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    let now = target.now();
+    let now = target.now_ms();
     tell(&target, |expires| to_seconds(expires - now))
 }
 
 /// How many milliseconds a bucket has left.
 pub(super) fn pttl<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    let now = target.now();
+    let now = target.now_ms();
     tell(&target, |expires| expires - now)
 }
 
@@ -50,10 +50,10 @@ pub(super) fn pexpiretime<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResu
 
 /// Lets a bucket live on; how many had a time set.
 pub(super) fn persist<'s>(mut target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    if target.view().expires().is_none() {
+    if target.view().expires_at_ms().is_none() {
         return Ok(Reply::Number(0));
     }
-    target.set_expires(None)?;
+    target.set_expiry(None)?;
     Ok(Reply::Number(1))
 }
 
@@ -73,18 +73,18 @@ fn expire_at<'s>(
         }
     }
     let only = only.check()?;
-    let moment = clock.moment(integer_argument(time)?, target.now());
+    let moment = clock.moment(integer_argument(time)?, target.now_ms());
     let moment = moment.ok_or_else(|| CommandError::ExpireTime(command.into()))?;
-    if !target.exists() || !only.allows(target.view().expires(), moment) {
+    if !target.exists() || !only.allows(target.view().expires_at_ms(), moment) {
         return Ok(Reply::Number(0));
     }
-    target.set_expires(Some(u64::try_from(moment).unwrap_or(0)))?;
+    target.set_expiry(Some(u64::try_from(moment).unwrap_or(0)))?;
     Ok(Reply::Number(1))
 }
 
 /// What there is to say of when a bucket expires; -1: never, -2: there is no such bucket.
 fn tell<'s>(target: &BucketMut<'_>, say: impl FnOnce(u64) -> u64) -> CommandResult<'s> {
-    Ok(Reply::Number(match target.view().expires() {
+    Ok(Reply::Number(match target.view().expires_at_ms() {
         Some(expires) => i64::try_from(say(expires)).unwrap_or(i64::MAX),
         None if target.exists() => -1,
         None => -2,

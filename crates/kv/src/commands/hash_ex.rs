@@ -16,7 +16,7 @@ pub(super) fn hgetex<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> Comma
     let option = args.next().unwrap_or_default();
     let persist = option.eq_ignore_ascii_case(b"persist");
     if let Some(clock) = Clock::option(option) {
-        until = Some(moment(args.next(), clock, target.now(), "hgetex")?);
+        until = Some(moment(args.next(), clock, target.now_ms(), "hgetex")?);
     } else if !persist {
         args = rest;
     }
@@ -29,8 +29,8 @@ pub(super) fn hgetex<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> Comma
         values.push(Reply::OwnedValue(entry.value.to_vec()));
         if let Some(moment) = until {
             set_expires(&mut target, field, moment)?;
-        } else if persist && entry.expires.is_some() {
-            target.set_field_expires(field, None)?;
+        } else if persist && entry.expires_at_ms.is_some() {
+            target.set_field_expiry(field, None)?;
         }
     }
     if until.is_some() {
@@ -41,7 +41,7 @@ pub(super) fn hgetex<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> Comma
 
 /// Sets fields and when they expire; whether the condition allowed it.
 pub(super) fn hsetex<'s>(mut target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    let setting = Setting::parse(args, target.now())?;
+    let setting = Setting::parse(args, target.now_ms())?;
     target.view().map()?;
     if let Some(are_there) = setting.only_if {
         for field in setting.pairs.step_by(2) {
@@ -54,11 +54,11 @@ pub(super) fn hsetex<'s>(mut target: BucketMut<'s>, args: Args<'_>) -> CommandRe
     while let (Some(field), Some(value)) = (pairs.next(), pairs.next()) {
         let expires = match setting.expires {
             Expires::Never => None,
-            Expires::Keep => target.view().field(field)?.and_then(|entry| entry.expires),
+            Expires::Keep => target.view().field(field)?.and_then(|entry| entry.expires_at_ms),
             Expires::At(moment) => Some(moment),
         };
-        target.set_field(field, value, expires.filter(|moment| *moment > target.now()))?;
-        if expires.is_some_and(|moment| moment <= target.now()) {
+        target.set_field(field, value, expires.filter(|moment| *moment > target.now_ms()))?;
+        if expires.is_some_and(|moment| moment <= target.now_ms()) {
             target.delete_field(field)?;
         }
     }

@@ -38,13 +38,13 @@ pub(super) fn hpexpireat<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandRe
 
 /// How many seconds fields have left.
 pub(super) fn httl<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    let now = target.now();
+    let now = target.now_ms();
     tell(target, args, |expires| (expires - now).div_ceil(1_000))
 }
 
 /// How many milliseconds fields have left.
 pub(super) fn hpttl<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    let now = target.now();
+    let now = target.now_ms();
     tell(target, args, |expires| expires - now)
 }
 
@@ -65,7 +65,7 @@ pub(super) fn hpersist<'s>(mut target: BucketMut<'s>, args: Args<'_>) -> Command
     for field in fields(args)? {
         let code = code(&target, field, |_| CHANGED)?;
         if code == CHANGED {
-            target.set_field_expires(field, None)?;
+            target.set_field_expiry(field, None)?;
         }
         codes.push(Reply::Number(code));
     }
@@ -93,11 +93,11 @@ pub(super) fn set_expires(
     field: &[u8],
     moment: u64,
 ) -> Result<i64, CommandError> {
-    if moment <= target.now() {
+    if moment <= target.now_ms() {
         target.delete_field(field)?;
         return Ok(DELETED);
     }
-    target.set_field_expires(field, Some(moment))?;
+    target.set_field_expiry(field, Some(moment))?;
     Ok(CHANGED)
 }
 
@@ -108,7 +108,7 @@ fn expire<'s>(
     command: &str,
 ) -> CommandResult<'s> {
     target.view().map()?;
-    let moment = moment(args.next(), clock, target.now(), command)?;
+    let moment = moment(args.next(), clock, target.now_ms(), command)?;
     let mut only = Only::default();
     let rest = args;
     if !args.next().is_some_and(|word| only.accept(word)) {
@@ -116,7 +116,7 @@ fn expire<'s>(
     }
     let mut codes = Vec::new();
     for field in fields_or(args, "Parameter `numFields` should be greater than 0")? {
-        let before = target.view().field(field)?.map(|entry| entry.expires);
+        let before = target.view().field(field)?.map(|entry| entry.expires_at_ms);
         codes.push(match before {
             None => NO_FIELD,
             Some(before) if !only.allows(before, moment as i64) => UNCHANGED,
@@ -139,5 +139,5 @@ fn tell<'s>(target: BucketMut<'s>, args: Args<'_>, time: impl Fn(u64) -> u64) ->
 /// What is to be said of the time at which a field expires.
 fn code(target: &BucketMut<'_>, field: &[u8], say: impl Fn(u64) -> i64) -> Result<i64, CommandError> {
     let entry = target.view().field(field)?;
-    Ok(entry.map_or(NO_FIELD, |entry| entry.expires.map_or(NEVER, say)))
+    Ok(entry.map_or(NO_FIELD, |entry| entry.expires_at_ms.map_or(NEVER, say)))
 }

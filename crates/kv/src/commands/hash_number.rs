@@ -12,7 +12,7 @@ pub(super) fn hincrby<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> Comm
     let field = args.next().ok_or(CommandError::Syntax)?;
     let number = integer_argument(args.next())?;
     let (before, expires) = match target.view().field(field)? {
-        Some(entry) => (integer(entry.value).ok_or(CommandError::FieldNotInteger)?, entry.expires),
+        Some(entry) => (integer(entry.value).ok_or(CommandError::FieldNotInteger)?, entry.expires_at_ms),
         None => (0, None),
     };
     let sum = before.checked_add(number).ok_or(CommandError::Overflow)?;
@@ -28,7 +28,7 @@ pub(super) fn hincrbyfloat<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) ->
         return Err(error("value is NaN or Infinity"));
     }
     let (before, expires) = match target.view().field(field)? {
-        Some(entry) => (entry.value, entry.expires),
+        Some(entry) => (entry.value, entry.expires_at_ms),
         None => (b"0".as_slice(), None),
     };
     let before = LongDouble::parse(before).ok_or(CommandError::FieldNotFloat)?;

@@ -30,7 +30,7 @@ pub(super) fn hscan<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandRes
             _ => return Err(CommandError::Syntax),
         }
     }
-    let (mut entries, next) = view.few_entries(cursor, count)?;
+    let (mut entries, next) = view.entries_up_to(cursor, count)?;
     if let Some(wanted) = wanted {
         entries.retain(|entry| glob::matches(wanted, entry.key));
     }

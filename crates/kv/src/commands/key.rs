@@ -2,7 +2,7 @@
 
 use super::number;
 use crate::{
-    Args, CommandError, CommandResult, Reply, bucket::Contents, pubsub::bucket_changes::EndReason,
+    Args, CommandError, CommandResult, Reply, bucket::Kind, pubsub::bucket_changes::EndReason,
     shard::bucket_mut::BucketMut,
 };
 
@@ -18,23 +18,27 @@ pub(super) fn exists<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s
 
 /// What a bucket holds.
 pub(super) fn r#type<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(Reply::Status(match target.view().contents() {
-        None => "none",
-        Some(Contents::Map { .. }) => "hash",
-        Some(Contents::Text(_)) => "string",
-    }))
+    Ok(Reply::Status(target.view().kind().map_or("none", Kind::name)))
 }
 
 /// How Redis would keep what the bucket holds: our ways are others, but clients know these names.
 pub(super) fn object_encoding<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(match target.view().contents() {
-        None => Reply::NoBucket,
-        Some(Contents::Map { compact: true, .. }) => Reply::Value(b"listpack"),
-        Some(Contents::Map { compact: false, .. }) => Reply::Value(b"hashtable"),
-        Some(Contents::Text(value)) if number::integer(value).is_some() => Reply::Value(b"int"),
-        Some(Contents::Text(value)) if value.len() <= EMBEDDED_BYTES => Reply::Value(b"embstr"),
-        Some(Contents::Text(_)) => Reply::Value(b"raw"),
-    })
+    let view = target.view();
+    let encoding = match view.kind() {
+        None => return Ok(Reply::NoBucket),
+        Some(Kind::Map) if view.has_table() => "hashtable",
+        Some(Kind::Map) => "listpack",
+        Some(Kind::Str) => string_encoding(view.string()?.unwrap_or_default()),
+    };
+    Ok(Reply::Value(encoding.as_bytes()))
+}
+
+fn string_encoding(value: &[u8]) -> &'static str {
+    match value {
+        _ if number::integer(value).is_some() => "int",
+        _ if value.len() <= EMBEDDED_BYTES => "embstr",
+        _ => "raw",
+    }
 }
 
 /// How many names a value has: one.

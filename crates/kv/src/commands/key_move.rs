@@ -20,10 +20,10 @@ pub(super) fn renamenx(
     mut args: Args<'_>,
 ) -> CommandResult<'static> {
     let to = args.next().ok_or(CommandError::Syntax)?;
-    if !several.target(from).exists() {
+    if !several.bucket(from).exists() {
         return Err(CommandError::NoSuchKey);
     }
-    if several.target(to).exists() {
+    if several.bucket(to).exists() {
         return Ok(Reply::Number(0));
     }
     several.rename(from, to)?;
@@ -48,7 +48,7 @@ pub(super) fn copy(
     if from == to {
         return Err(CommandError::Other("ERR source and destination objects are the same".into()));
     }
-    let allowed = several.target(from).exists() && (replace || !several.target(to).exists());
+    let allowed = several.bucket(from).exists() && (replace || !several.bucket(to).exists());
     Ok(Reply::Number(i64::from(allowed && several.copy(from, to)?)))
 }
 

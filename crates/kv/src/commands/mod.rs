@@ -64,7 +64,7 @@ impl Command {
 
     /// Whether it leaves the bucket as it was.
     pub fn is_read(&self) -> bool {
-        self.spec.flags & flag::READ != 0
+        self.spec.has(flag::READ)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
 
 /// The value.
 pub(super) fn get<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(match target.into_view().text()? {
+    Ok(match target.into_view().string()? {
         Some(value) => Reply::Value(value),
         None => Reply::NoBucket,
     })
@@ -16,14 +16,14 @@ pub(super) fn get<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
 
 /// The value, as one of many: what is no string counts as missing.
 pub(super) fn mget<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(target.into_view().text().ok().flatten().map_or(Reply::NoBucket, Reply::Value))
+    Ok(target.into_view().string().ok().flatten().map_or(Reply::NoBucket, Reply::Value))
 }
 
 /// Sets the value: `value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`.
 pub(super) fn set<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
     let value = args.next().ok_or(CommandError::Syntax)?;
     if args.is_empty() {
-        target.set_text(value, None)?;
+        target.set_string(value, None)?;
         return Ok(Reply::Done);
     }
     let (mut lifetime, mut nx, mut xx, mut get) = (Lifetime::default(), false, false, false);
@@ -41,11 +41,11 @@ pub(super) fn set<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandR
     if nx && xx || lifetime == Lifetime::Persist {
         return Err(CommandError::Syntax);
     }
-    let expires = lifetime.expires(target.view().expires(), "set", target.now())?;
+    let expires = lifetime.expires(target.view().expires_at_ms(), "set", target.now_ms())?;
     let before = if get { Some(copied(&target)?) } else { None };
     let allowed = if target.exists() { !nx } else { !xx };
     if allowed {
-        target.set_text(value, expires)?;
+        target.set_string(value, expires)?;
     }
     Ok(before.unwrap_or(if allowed { Reply::Done } else { Reply::NoBucket }))
 }
@@ -56,7 +56,7 @@ pub(super) fn setnx<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> Comman
     if target.exists() {
         return Ok(Reply::Number(0));
     }
-    target.set_text(value, None)?;
+    target.set_string(value, None)?;
     Ok(Reply::Number(1))
 }
 
@@ -74,7 +74,7 @@ pub(super) fn psetex<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult
 pub(super) fn getset<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
     let value = args.next().ok_or(CommandError::Syntax)?;
     let before = copied(&target)?;
-    target.set_text(value, None)?;
+    target.set_string(value, None)?;
     Ok(before)
 }
 
@@ -96,15 +96,15 @@ pub(super) fn getex<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> Comman
     if lifetime == Lifetime::Keep {
         return Err(CommandError::Syntax);
     }
-    if target.view().text()?.is_none() {
+    if target.view().string()?.is_none() {
         return Ok(Reply::NoBucket);
     }
     if lifetime != Lifetime::Unsaid {
-        let expires = lifetime.expires(None, "getex", target.now())?;
-        if expires.is_some_and(|expires| expires <= target.now()) {
+        let expires = lifetime.expires(None, "getex", target.now_ms())?;
+        if expires.is_some_and(|expires| expires <= target.now_ms()) {
             return getdel(target, Args::NONE);
         }
-        target.set_expires(expires)?;
+        target.set_expiry(expires)?;
     }
     get(target, Args::NONE)
 }
@@ -112,7 +112,7 @@ pub(super) fn getex<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> Comman
 /// Sets the value, as one of many.
 pub(super) fn mset<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
     let value = args.next().ok_or_else(|| CommandError::Arity("mset".into()))?;
-    target.set_text(value, None)?;
+    target.set_string(value, None)?;
     Ok(Reply::Done)
 }
 
@@ -126,12 +126,12 @@ pub(super) fn msetnx(
         return Err(CommandError::Arity("msetnx".into()));
     }
     let mut others = args.skip(1).step_by(2);
-    if several.target(first).exists() || others.any(|name| several.target(name).exists()) {
+    if several.bucket(first).exists() || others.any(|name| several.bucket(name).exists()) {
         return Ok(Reply::Number(0));
     }
     let mut name = first;
     while let Some(value) = args.next() {
-        several.target(name).set_text(value, None)?;
+        several.bucket(name).set_string(value, None)?;
         name = args.next().unwrap_or_default();
     }
     Ok(Reply::Number(1))
@@ -144,12 +144,12 @@ fn set_for<'s>(
     command: &str,
 ) -> CommandResult<'s> {
     let (Some(time), Some(value)) = (args.next(), args.next()) else { return Err(CommandError::Syntax) };
-    let expires = clock.expires(time, command, target.now())?;
-    target.set_text(value, Some(expires))?;
+    let expires = clock.expires(time, command, target.now_ms())?;
+    target.set_string(value, Some(expires))?;
     Ok(Reply::Done)
 }
 
 /// The value, before it is changed.
 fn copied(target: &BucketMut<'_>) -> CommandResult<'static> {
-    Ok(target.view().text()?.map_or(Reply::NoBucket, |value| Reply::OwnedValue(value.to_vec())))
+    Ok(target.view().string()?.map_or(Reply::NoBucket, |value| Reply::OwnedValue(value.to_vec())))
 }

@@ -31,23 +31,23 @@ pub(super) fn decrby<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandRe
 
 /// Adds a number that may have a fraction; the sum.
 pub(super) fn incrbyfloat<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let before = target.view().text()?.unwrap_or(b"0");
+    let before = target.view().string()?.unwrap_or(b"0");
     let before = LongDouble::parse(before).ok_or(CommandError::NotFloat)?;
     let number = LongDouble::parse(args.next().ok_or(CommandError::Syntax)?).ok_or(CommandError::NotFloat)?;
     let sum = before.plus(number).ok_or(CommandError::NotFinite)?.to_string();
-    target.set_text(sum.as_bytes(), target.view().expires())?;
+    target.set_string(sum.as_bytes(), target.view().expires_at_ms())?;
     Ok(Reply::OwnedValue(sum.into_bytes()))
 }
 
 fn add<'s>(mut target: BucketMut<'s>, number: i64) -> CommandResult<'s> {
-    let before = match target.view().text()? {
+    let before = match target.view().string()? {
         Some(value) => integer(value).ok_or(CommandError::NotInteger)?,
         None => 0,
     };
     let sum = before.checked_add(number).ok_or(CommandError::Overflow)?;
     let mut digits = ArrayString::<I64_DIGITS>::new();
     write!(digits, "{sum}").expect("room for any integer");
-    target.set_text(digits.as_bytes(), target.view().expires())?;
+    target.set_string(digits.as_bytes(), target.view().expires_at_ms())?;
     Ok(Reply::Number(sum))
 }
 

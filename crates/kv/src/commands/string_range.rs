@@ -18,7 +18,7 @@ pub(super) fn strlen<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s
 /// The value from one position to another, both included; negative ones count from the end.
 pub(super) fn getrange<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
     let (start, end) = (integer_argument(args.next())?, integer_argument(args.next())?);
-    let value = target.into_view().text()?.unwrap_or_default();
+    let value = target.into_view().string()?.unwrap_or_default();
     let length = value.len() as i64;
     if start < 0 && end < 0 && start > end {
         return Ok(Reply::Value(b""));
@@ -42,7 +42,7 @@ pub(super) fn setrange<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> Command
 }
 
 fn length(target: &BucketMut<'_>) -> Result<usize, CommandError> {
-    Ok(target.view().text()?.map_or(0, <[u8]>::len))
+    Ok(target.view().string()?.map_or(0, <[u8]>::len))
 }
 
 fn write<'s>(mut target: BucketMut<'s>, offset: usize, bytes: &[u8]) -> CommandResult<'s> {
@@ -51,6 +51,6 @@ fn write<'s>(mut target: BucketMut<'s>, offset: usize, bytes: &[u8]) -> CommandR
     if after > VALUE_BYTES {
         return Err(CommandError::TooLong);
     }
-    target.write_text(offset, bytes)?;
+    target.write_string(offset, bytes)?;
     Ok(Reply::Number(before.max(after) as i64))
 }

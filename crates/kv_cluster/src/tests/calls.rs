@@ -90,7 +90,7 @@ fn bulk(argument: &[u8]) -> Vec<u8> {
 /// Lets `node` execute the requests at their owner; the bytes of each value.
 async fn lengths(node: &Node, requests: &[Request<'_>]) -> Vec<Result<usize, Error>> {
     let mut batch = crate::ForwardedBatch::new(node.peer(), requests[0]);
-    requests[1..].iter().for_each(|request| batch.add(*request));
+    requests[1..].iter().for_each(|request| batch.push(*request));
     let mut lengths = Vec::new();
     let length = |reply: Reply<'_>| match reply {
         Reply::Value(value) => value.len(),
@@ -98,7 +98,7 @@ async fn lengths(node: &Node, requests: &[Request<'_>]) -> Vec<Result<usize, Err
         _ => 0,
     };
     for _ in requests {
-        let outcome = soon(batch.next()).await;
+        let outcome = soon(batch.resolve_next()).await;
         lengths.push(outcome.map(length));
     }
     lengths

@@ -3,7 +3,7 @@
 use super::*;
 use std::{
     io::{self, Write},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 use tokio::net::TcpListener;
 

@@ -39,7 +39,7 @@ async fn a_scan_lists_each_bucket_of_all_nodes_once_and_filters_on_the_owners_si
     let tens = ScanFilter { pattern: Some(b"?10"), ..ScanFilter::default() };
     assert_eq!(scan(&bar, tens).await.unwrap(), ["a10", "s10"]);
     assert_eq!(scan(&bar, ScanFilter { kind: Some(Kind::Map), ..tens }).await.unwrap().len(), 2);
-    assert!(scan(&bar, ScanFilter { kind: Some(Kind::Text), ..tens }).await.unwrap().is_empty());
+    assert!(scan(&bar, ScanFilter { kind: Some(Kind::Str), ..tens }).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_node_that_is_down_is_named_and_nothing_is_flushed() {
     down(soon(foo.cluster.random_key()).await.unwrap_err());
     down(soon(foo.cluster.count()).await.unwrap_err());
     down(soon(foo.cluster.flush()).await.unwrap_err());
-    assert_eq!(foo.store.count(), 300);
+    assert_eq!(foo.cluster.local().bucket_count(), 300);
     let figures = soon(foo.cluster.stats()).await;
     assert!(figures[0].1.is_ok() && figures[1].1.is_err());
 }

@@ -30,7 +30,7 @@ pub(crate) async fn evaluate(node: &Node, line: &str) -> Result<Answer, String> 
         Command::Crash { bucket } => ask(node, &bucket, Op::Crash).await,
         Command::Keys { bucket } => keys(node, &bucket).await,
         Command::CrashRegistry => {
-            node.cluster.store().crash(Component::Registry);
+            node.cluster.local().crash(Component::Registry);
             Ok(Answer::Done)
         }
         Command::Pid => Ok(Answer::Number(std::process::id())),
@@ -55,7 +55,7 @@ fn status(node: &Node) -> Status {
         clients: node.clients.map(|address| address.to_string()),
         link: node.link.map(|address| address.to_string()),
         config: node.file.as_ref().map(|file| file.display().to_string()),
-        memory: node.cluster.store().stats().into(),
+        memory: node.cluster.local().stats().into(),
         up_seconds: node.started.elapsed().unwrap_or_default().as_secs(),
         started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
     }

@@ -2,7 +2,7 @@
 
 /// The version of the protocol that a client has chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum RespVersion {
+pub(crate) enum RespVersion {
     #[default]
     Resp2,
     /// Chosen by `HELLO 3`.
@@ -10,7 +10,7 @@ pub(super) enum RespVersion {
 }
 
 /// Appends encoded values to a buffer.
-pub(super) struct RespEncoder<'o> {
+pub(crate) struct RespEncoder<'o> {
     pub(super) bytes: &'o mut Vec<u8>,
     pub(super) version: RespVersion,
 }

@@ -7,7 +7,7 @@ use kv::Args;
 
 /// A command as the client sent it; name and arguments stay in the input buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RawCommand<'a> {
+pub(crate) struct RawCommand<'a> {
     /// Number of arguments, the name included.
     pub(super) count: usize,
     pub(super) name: &'a [u8],
@@ -49,7 +49,7 @@ pub(super) enum Parsed<'a> {
 
 /// A violation of the protocol, in Redis's words where it has any.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ProtocolError {
+pub(crate) enum ProtocolError {
     /// A command does not begin with `*`.
     #[error("expected '*', got '{}'", .0.escape_ascii())]
     NoCommand(u8),

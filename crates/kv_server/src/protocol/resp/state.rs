@@ -2,15 +2,17 @@
 
 use super::{
     encoder::{RespEncoder, RespVersion},
+    parser::CommandParser,
     queue::TransactionQueue,
-    reply::error::SessionError,
+    reply::{error::SessionError, merge::ReplyMerger},
     subscriptions::Subscriptions,
 };
-use crate::{clients::Client, context::ServerContext, output::Output};
+use crate::{clients::Client, context::ServerContext, pipeline::buffers::Output};
+use kv::Command;
 use std::{io, sync::Arc};
 
 /// The state of a connection between two commands.
-pub(super) struct RespState {
+pub(crate) struct RespState {
     pub(super) server: Arc<ServerContext>,
     pub(super) client: Arc<Client>,
     pub(super) version: RespVersion,
@@ -19,6 +21,11 @@ pub(super) struct RespState {
     pub(super) closing: bool,
     pub(super) transaction: TransactionQueue,
     pub(super) subscriptions: Subscriptions,
+    pub(super) parser: CommandParser,
+    /// The last command and its index in the table, if it can be part of a batch. Most often the next one is the same, as
+    /// the parser then says.
+    pub(super) last: Option<(usize, &'static Command)>,
+    pub(super) merger: ReplyMerger,
 }
 
 /// Whether the client wants replies (CLIENT REPLY).
@@ -32,7 +39,7 @@ pub(super) enum ReplyMode {
 
 impl RespState {
     /// The state of a new connection.
-    pub(super) fn new(server: Arc<ServerContext>, client: Arc<Client>) -> RespState {
+    pub(crate) fn new(server: Arc<ServerContext>, client: Arc<Client>) -> RespState {
         client.info().resp = 2;
         RespState {
             server,
@@ -42,12 +49,20 @@ impl RespState {
             closing: false,
             transaction: TransactionQueue::default(),
             subscriptions: Subscriptions::default(),
+            parser: CommandParser::default(),
+            last: None,
+            merger: ReplyMerger::default(),
         }
     }
 
     /// Whether the client waits for messages, and so may be idle.
-    pub(super) fn is_subscribed(&self) -> bool {
+    pub(crate) fn is_subscribed(&self) -> bool {
         self.subscriptions.count() > 0
+    }
+
+    /// Whether messages can arrive, or the end of a subscriber that fell behind.
+    pub(crate) fn awaits_events(&self) -> bool {
+        self.subscriptions.is_active()
     }
 
     /// Whether replies and messages cannot be told apart, so that only few commands are allowed.

@@ -6,9 +6,8 @@ mod pipelines;
 mod replies;
 
 use crate::{acceptor::bind, limits::Limits};
-use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings};
+use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings, StorageSettings};
 use otp::SupervisorHandle;
-use std::sync::Arc;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -25,13 +24,14 @@ impl Node {
         let me: NodeName = "foo@127.0.0.1".parse().expect("a name");
         let settings = Settings {
             routes: Routes::all(me.clone()),
-            me,
+            name: me,
             link: None,
             peers: Vec::new(),
             cookie: Cookie::new("none"),
             heartbeat: Heartbeat::default(),
+            storage: StorageSettings::default(),
         };
-        let cluster = Cluster::new(settings, Arc::new(kv::Store::new())).expect("a cluster");
+        let cluster = Cluster::new(settings).expect("a cluster");
         let server = bind("127.0.0.1:0", cluster, limits).await.expect("a port");
         Node { address: server.address, _tree: server.supervisor().start() }
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Settings by name, as CONFIG GET shows them.
 fn settings(server: &ServerContext) -> Vec<(&'static str, String)> {
-    let memory = server.cluster.store().memory_limit().unwrap_or(0);
+    let memory = server.cluster.local().memory_limit().unwrap_or(0);
     vec![
         ("appendonly", "no".into()),
         ("bind", server.address.ip().to_string()),
@@ -110,7 +110,7 @@ fn change(server: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Res
         let bytes = std::str::from_utf8(value).ok().and_then(kv::parse_byte_size);
         let bytes = bytes.ok_or_else(|| failed("argument must be a memory value"))?;
         if apply {
-            server.cluster.store().set_memory_limit(Some(bytes).filter(|bytes| *bytes > 0));
+            server.cluster.local().set_memory_limit(Some(bytes).filter(|bytes| *bytes > 0));
         }
     } else {
         let known =

@@ -7,7 +7,7 @@ use super::{
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    output::Output,
+    pipeline::buffers::Output,
     protocol::resp::{
         parser::RawCommand,
         reply::error::SessionError,
@@ -17,7 +17,7 @@ use crate::{
 use std::io;
 
 /// Executes one command and replies, as far as the client wants replies.
-pub(in super::super) async fn dispatch(
+pub(crate) async fn dispatch(
     table: &CommandTable,
     state: &mut RespState,
     raw: RawCommand<'_>,
@@ -26,7 +26,7 @@ pub(in super::super) async fn dispatch(
     let mode = state.reply_mode;
     if mode != ReplyMode::On {
         output.flush().await?;
-        output.mute();
+        output.suppress(true);
     }
     if let Err(error) = execute(table, state, raw, output).await {
         state.write_error(error, output)?;
@@ -35,10 +35,10 @@ pub(in super::super) async fn dispatch(
         state.reply_mode = ReplyMode::On;
         output.flush().await?;
     } else if state.reply_mode == ReplyMode::Off {
-        output.mute();
+        output.suppress(true);
         output.flush().await?;
     }
-    output.unmute();
+    output.suppress(false);
     Ok(())
 }
 

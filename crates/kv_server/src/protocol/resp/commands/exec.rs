@@ -6,14 +6,11 @@ use super::{
 };
 use crate::{
     limits::TRANSACTION_ANSWER_BYTES,
-    output::Output,
+    pipeline::{Rendered, buffers::Output},
     protocol::resp::{
         encoder::RespEncoder,
         parser::RawCommand,
-        reply::{
-            error::SessionError,
-            merge::{Merged, ReplyMerger},
-        },
+        reply::{error::SessionError, merge::ReplyMerger},
         state::RespState,
     },
 };
@@ -111,33 +108,29 @@ async fn execute_step(
 ) -> Result<Option<RenderedReplies>, SessionError> {
     let split = requests(table, state, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
-    let (mut replies, mut merger) = (RenderedReplies::default(), ReplyMerger::new(state.version));
+    let (mut replies, mut merger) = (RenderedReplies::default(), ReplyMerger::default());
     let (mut commands, mut answered) = (split.iter(), requests.iter());
-    let mut merged = Merged::Done;
-    let on_reply =
-        |result: Result<Reply<'_>, Error>| {
-            if merged != Merged::Pending {
-                let command = commands.next().expect("every reply belongs to a command");
-                merger.push_expected(command.keys(), command.remaining());
-            }
-            let request = answered.next().expect("every reply belongs to a request");
-            merged = match &result {
-            Ok(reply) if holds_values(reply) && replies.bytes.len() >= TRANSACTION_ANSWER_BYTES => {
-                merger.on_value_error(&mut replies.bytes, &format!(
-                    "ERR answers of a transaction before this one exceed {TRANSACTION_ANSWER_BYTES} bytes"
-                ))
-            }
-            result => merger.on_reply(&mut replies.bytes, request, result.as_ref()),
-        };
-            if let Merged::NeedsPaging(_) = merged {
-                // Pages would not show the hash at one moment.
-                let message = "ERR the hash is too large to be listed in a transaction: use HSCAN";
-                RespEncoder::new(&mut replies.bytes, state.version).error(message);
-            }
-            if merged != Merged::Pending {
-                replies.ends.push(replies.bytes.len());
-            }
-        };
+    let on_reply = |result: Result<Reply<'_>, Error>| {
+        if merger.is_done() {
+            let command = commands.next().expect("every reply belongs to a command");
+            merger.push_expected(command.keys(), command.remaining());
+        }
+        let request = answered.next().expect("every reply belongs to a request");
+        let is_full = replies.bytes.len() >= TRANSACTION_ANSWER_BYTES;
+        let mut encoder = RespEncoder::new(&mut replies.bytes, state.version);
+        if is_full && result.as_ref().is_ok_and(holds_values) {
+            let message = format!(
+                "ERR answers of a transaction before this one exceed {TRANSACTION_ANSWER_BYTES} bytes"
+            );
+            merger.on_value_error(&mut encoder, &message);
+        } else if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
+            // Pages would not show the hash at one moment.
+            encoder.error("ERR the hash is too large to be listed in a transaction: use HSCAN");
+        }
+        if merger.is_done() {
+            replies.ends.push(replies.bytes.len());
+        }
+    };
     let unchanged = state.server.cluster.transact(watched, &requests, on_reply).await?;
     Ok(unchanged.then_some(replies))
 }

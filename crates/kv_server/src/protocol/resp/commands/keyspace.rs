@@ -124,14 +124,9 @@ async fn scan(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), 
             wanted.count =
                 usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
         } else if option.eq_ignore_ascii_case(b"type") {
-            wanted.kind = if value.eq_ignore_ascii_case(b"hash") {
-                Some(Kind::Map)
-            } else if value.eq_ignore_ascii_case(b"string") {
-                Some(Kind::Text)
-            } else {
-                is_known = false;
-                None
-            };
+            wanted.kind =
+                Kind::ALL.into_iter().find(|kind| value.eq_ignore_ascii_case(kind.name().as_bytes()));
+            is_known = wanted.kind.is_some();
         } else {
             return Err(CommandError::Syntax.into());
         }

@@ -3,7 +3,7 @@
 
 use crate::{
     limits::LISTED_BYTES,
-    output::Output,
+    pipeline::buffers::Output,
     protocol::resp::{
         encoder::RespEncoder,
         reply::{error::cluster_error, write_reply},
@@ -41,7 +41,7 @@ impl PagedReply {
 }
 
 /// Writes a projection of all entries of a hash.
-pub(in super::super) async fn write_entries(
+pub(crate) async fn write_entries(
     state: &RespState,
     bucket: &[u8],
     projection: Projection,

@@ -9,7 +9,7 @@ use kv_cluster::Cluster;
 
 /// The requests of a command on buckets.
 #[derive(Debug, Clone)]
-pub(in super::super) struct SubRequests<'a> {
+pub(crate) struct SubRequests<'a> {
     command: &'static Command,
     /// The arguments of the remaining requests.
     bulks: &'a [u8],
@@ -19,7 +19,7 @@ pub(in super::super) struct SubRequests<'a> {
 impl<'a> SubRequests<'a> {
     /// The requests of a command whose arity has been checked.
     #[inline]
-    pub(in super::super) fn new(
+    pub(crate) fn new(
         command: &'static Command,
         raw: &RawCommand<'a>,
         cluster: &Cluster,
@@ -41,23 +41,23 @@ impl<'a> SubRequests<'a> {
     }
 
     /// The number of requests that the iterator still yields.
-    pub(in super::super) fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.remaining
     }
 
     /// Whether the command changes nothing.
-    pub(in super::super) fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         self.command.is_read()
     }
 
     /// Whether the reply may be so large that it is written page by page.
-    pub(in super::super) fn may_page(&self) -> bool {
+    pub(crate) fn may_page(&self) -> bool {
         let spec = &self.command.spec;
         spec.flags & (READ | FAST) == READ && spec.group == Group::Hash
     }
 
     /// Which arguments of the command are keys.
-    pub(in super::super) fn keys(&self) -> KeySpec {
+    pub(crate) fn keys(&self) -> KeySpec {
         self.command.spec.keys
     }
 

@@ -1,7 +1,7 @@
 //! The table of commands, found by name: those on buckets, which are kv's, and those of the session.
 
 use crate::{
-    output::Output,
+    pipeline::buffers::Output,
     protocol::resp::{
         encoder::RespEncoder, parser::RawCommand, reply::error::SessionError, state::RespState,
     },
@@ -29,7 +29,7 @@ struct Entry {
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy)]
-pub(in super::super) enum CommandRef {
+pub(crate) enum CommandRef {
     /// A command on buckets.
     Bucket(&'static Command),
     /// A command of the session.
@@ -38,16 +38,16 @@ pub(in super::super) enum CommandRef {
 
 /// A command that a client has called, with a row and the right number of arguments.
 #[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Resolved<'a> {
-    pub(in super::super) command: CommandRef,
+pub(crate) struct Resolved<'a> {
+    pub(crate) command: CommandRef,
     /// The index of the row.
-    pub(in super::super) index: usize,
+    pub(crate) index: usize,
     /// What the client has sent, less the argument that has chosen a subcommand.
-    pub(in super::super) raw: RawCommand<'a>,
+    pub(crate) raw: RawCommand<'a>,
 }
 
 /// A command of the session, which is no request to a bucket.
-pub(in super::super) struct SessionCommand {
+pub(crate) struct SessionCommand {
     pub(super) spec: CommandSpec,
     /// In RESP2 a subscribed client may call it.
     pub(super) allowed_while_subscribed: bool,
@@ -70,12 +70,12 @@ type AsyncHandler = for<'c, 'o> fn(Call<'c, 'o>) -> Handling<'c>;
 type Handling<'c> = Pin<Box<dyn Future<Output = Result<(), SessionError>> + Send + 'c>>;
 
 /// What a handler gets that waits for other nodes, or for the client to read its reply.
-pub(in super::super) struct Call<'c, 'o> {
-    pub(in super::super) table: &'c CommandTable,
-    pub(in super::super) state: &'c mut RespState,
+pub(crate) struct Call<'c, 'o> {
+    pub(crate) table: &'c CommandTable,
+    pub(crate) state: &'c mut RespState,
     /// The arguments after the name.
-    pub(in super::super) args: Args<'c>,
-    pub(in super::super) output: &'c mut Output<'o>,
+    pub(crate) args: Args<'c>,
+    pub(crate) output: &'c mut Output<'o>,
 }
 
 /// Makes an `async fn` the handler of a row.
@@ -143,7 +143,7 @@ impl CommandTable {
     }
 
     /// Finds the row of a command and checks the number of its arguments.
-    pub(in super::super) fn resolve<'a>(&self, raw: &RawCommand<'a>) -> Result<Resolved<'a>, SessionError> {
+    pub(crate) fn resolve<'a>(&self, raw: &RawCommand<'a>) -> Result<Resolved<'a>, SessionError> {
         let index = self.index(raw.name).filter(|index| !self.get(*index).is_subcommand());
         let mut index = index.ok_or_else(|| unknown_command(raw))?;
         let mut own = *raw;
@@ -173,7 +173,7 @@ impl CommandTable {
 
 impl CommandRef {
     /// What clients are told about the command.
-    pub(in super::super) fn spec(&self) -> &'static CommandSpec {
+    pub(crate) fn spec(&self) -> &'static CommandSpec {
         match self {
             CommandRef::Bucket(command) => &command.spec,
             CommandRef::Session(command) => &command.spec,
@@ -181,7 +181,7 @@ impl CommandRef {
     }
 
     /// Whether an argument of another command chooses it.
-    pub(in super::super) fn is_subcommand(&self) -> bool {
+    pub(crate) fn is_subcommand(&self) -> bool {
         container(self.spec()).is_some()
     }
 

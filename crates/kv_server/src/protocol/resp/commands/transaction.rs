@@ -71,7 +71,7 @@ pub(super) const WATCH: SessionCommand = SessionCommand::new(
 .run_async(boxed!(watch));
 async fn watch(Call { state, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     if state.transaction.is_open() {
-        return Err(SessionError::reply("ERR WATCH inside MULTI is not allowed").into());
+        return Err(SessionError::reply("ERR WATCH inside MULTI is not allowed"));
     }
     for bucket in args {
         let watched = &state.transaction.watched;

@@ -7,7 +7,7 @@ use std::{borrow::Cow, io};
 
 /// Why a command of a session failed.
 #[derive(Debug)]
-pub(in super::super) enum SessionError {
+pub(crate) enum SessionError {
     /// The error reply: a code, then the message.
     Reply(Cow<'static, str>),
     Command(CommandError),
@@ -18,12 +18,12 @@ pub(in super::super) enum SessionError {
 
 impl SessionError {
     /// An error reply of the session itself.
-    pub(in super::super) fn reply(text: impl Into<Cow<'static, str>>) -> SessionError {
+    pub(crate) fn reply(text: impl Into<Cow<'static, str>>) -> SessionError {
         SessionError::Reply(text.into())
     }
 
     /// Writes the error reply, unless nobody is left to read it.
-    pub(in super::super) fn write(self, encoder: &mut RespEncoder<'_>) -> io::Result<()> {
+    pub(crate) fn write(self, encoder: &mut RespEncoder<'_>) -> io::Result<()> {
         match self {
             SessionError::Reply(text) => encoder.error(&text),
             SessionError::Command(error) => command_error(encoder, &error),
@@ -58,7 +58,7 @@ pub(super) fn command_error(encoder: &mut RespEncoder<'_>, error: &CommandError)
 }
 
 /// Writes why a request could not be brought to its node.
-pub(in super::super) fn cluster_error(encoder: &mut RespEncoder<'_>, error: &Error) {
+pub(crate) fn cluster_error(encoder: &mut RespEncoder<'_>, error: &Error) {
     match error {
         Error::SeveralNodes { .. } => encoder.error(&format!("CROSSSLOT {error}")),
         error => encoder.error(&format!("ERR {error}")),

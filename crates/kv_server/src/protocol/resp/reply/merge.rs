@@ -1,17 +1,16 @@
 //! Merges the replies to the requests of a command into the reply to the command.
 
-use super::{
-    super::encoder::{RespEncoder, RespVersion},
-    write_result,
+use super::{super::encoder::RespEncoder, write_result};
+use crate::{
+    limits::BATCH_REQUESTS,
+    pipeline::{Rendered, RequestResult},
 };
-use crate::{limits::BATCH_REQUESTS, router::Outcome};
 use arrayvec::ArrayVec;
 use kv::{CommandError, KeySpec, Projection, Reply, Request};
 
 /// Writes the replies to a batch of commands, in their order.
-#[derive(Debug)]
-pub(in super::super) struct ReplyMerger {
-    version: RespVersion,
+#[derive(Debug, Default)]
+pub(crate) struct ReplyMerger {
     commands: ArrayVec<Expected, BATCH_REQUESTS>,
     /// The command whose replies are arriving.
     current: usize,
@@ -29,70 +28,63 @@ struct Expected {
     requests: u32,
 }
 
-/// What a reply means for its command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Merged {
-    /// Further replies belong to the command.
-    Pending,
-    /// The reply to the command is written.
-    Done,
-    /// The reply is too large to be written at once: the caller writes it page by page before the next one.
-    NeedsPaging(Projection),
+/// A reply that is too large to be written at once: entries of a bucket, to be fetched page by page.
+pub(crate) struct LargeReply<'a> {
+    pub(crate) bucket: &'a [u8],
+    pub(crate) projection: Projection,
 }
 
 impl ReplyMerger {
-    pub(in super::super) fn new(version: RespVersion) -> ReplyMerger {
-        ReplyMerger { version, commands: ArrayVec::new(), current: 0, arrived: 0, sum: 0, error: None }
-    }
-
     /// Adds a command with keys like these, whose requests follow those of the commands before it.
-    pub(in super::super) fn push_expected(&mut self, keys: KeySpec, requests: usize) {
-        if self.current == self.commands.len() {
+    pub(crate) fn push_expected(&mut self, keys: KeySpec, requests: usize) {
+        if self.is_done() {
             self.commands.clear();
             self.current = 0;
         }
         self.commands.push(Expected { keys, requests: requests as u32 });
     }
 
+    /// Whether all replies have arrived.
+    pub(crate) fn is_done(&self) -> bool {
+        self.current == self.commands.len()
+    }
+
     /// Takes the next reply, and writes as much of the command's reply as is known by then.
     #[inline]
-    pub(in super::super) fn on_reply(
+    pub(crate) fn on_reply<'a>(
         &mut self,
-        bytes: &mut Vec<u8>,
-        request: &Request<'_>,
-        result: Outcome<'_>,
-    ) -> Merged {
+        encoder: &mut RespEncoder<'_>,
+        request: &Request<'a>,
+        result: RequestResult<'_>,
+    ) -> Rendered<LargeReply<'a>> {
         let expected = self.commands[self.current];
         match (expected.keys, result) {
             (KeySpec::EachSummed | KeySpec::EachListed | KeySpec::PairsEach, result) => {
-                self.merge(expected, bytes, request, result)
+                self.merge(expected, encoder, request, result);
             }
             (_, Ok(Reply::TooLarge(projection))) => {
                 self.current += 1;
-                Merged::NeedsPaging(*projection)
+                return Rendered::Paused(LargeReply { bucket: request.bucket, projection: *projection });
             }
             (_, result) => {
                 self.current += 1;
-                write_result(&mut RespEncoder::new(bytes, self.version), request.bucket, result);
-                Merged::Done
+                write_result(encoder, request.bucket, result);
             }
         }
+        Rendered::Complete
     }
 
     /// Takes an error in place of the next reply, which is or lists values.
-    pub(in super::super) fn on_value_error(&mut self, bytes: &mut Vec<u8>, message: &str) -> Merged {
+    pub(crate) fn on_value_error(&mut self, encoder: &mut RespEncoder<'_>, message: &str) {
         let Expected { keys, requests } = self.commands[self.current];
-        let mut encoder = RespEncoder::new(bytes, self.version);
         self.arrived += 1;
         if keys == KeySpec::EachListed && self.arrived == 1 {
             encoder.array(requests as usize);
         }
         encoder.error(message);
-        if keys == KeySpec::EachListed && self.arrived < requests {
-            return Merged::Pending;
+        if keys != KeySpec::EachListed || self.arrived == requests {
+            (self.current, self.arrived) = (self.current + 1, 0);
         }
-        (self.current, self.arrived) = (self.current + 1, 0);
-        Merged::Done
     }
 
     /// Takes the next reply to one of several requests of a command.
@@ -100,11 +92,10 @@ impl ReplyMerger {
     fn merge(
         &mut self,
         Expected { keys, requests }: Expected,
-        bytes: &mut Vec<u8>,
+        encoder: &mut RespEncoder<'_>,
         request: &Request<'_>,
-        result: Outcome<'_>,
-    ) -> Merged {
-        let mut encoder = RespEncoder::new(bytes, self.version);
+        result: RequestResult<'_>,
+    ) {
         self.arrived += 1;
         match (keys, result) {
             (KeySpec::EachListed, result) => {
@@ -113,7 +104,7 @@ impl ReplyMerger {
                 }
                 match result {
                     Ok(Reply::Error(CommandError::WrongType)) => encoder.null(),
-                    result => write_result(&mut encoder, request.bucket, result),
+                    result => write_result(encoder, request.bucket, result),
                 }
             }
             (KeySpec::EachSummed, Ok(Reply::Number(number))) => self.sum += number,
@@ -121,20 +112,19 @@ impl ReplyMerger {
             (_, failed) => {
                 if self.error.is_none() {
                     let error = self.error.insert(Vec::new());
-                    write_result(&mut RespEncoder::new(error, self.version), request.bucket, failed);
+                    write_result(&mut RespEncoder::new(error, encoder.version), request.bucket, failed);
                 }
             }
         }
         if self.arrived < requests {
-            return Merged::Pending;
+            return;
         }
         match (self.error.take(), keys) {
-            (Some(error), _) => bytes.extend_from_slice(&error),
+            (Some(error), _) => encoder.bytes.extend_from_slice(&error),
             (None, KeySpec::EachSummed) => encoder.integer(self.sum),
             (None, KeySpec::PairsEach) => encoder.ok(),
             _ => {}
         }
         (self.current, self.arrived, self.sum) = (self.current + 1, 0, 0);
-        Merged::Done
     }
 }

@@ -4,14 +4,14 @@ pub(super) mod error;
 pub(super) mod merge;
 
 use super::encoder::{RespEncoder, RespVersion};
-use crate::router::Outcome;
+use crate::pipeline::RequestResult;
 use error::{cluster_error, command_error};
 use kv::Reply;
 use kv_cluster::{Error, escape_name};
 
 /// Writes the reply to one request, or why there is none.
 #[inline]
-pub(super) fn write_result(encoder: &mut RespEncoder<'_>, bucket: &[u8], result: Outcome<'_>) {
+pub(super) fn write_result(encoder: &mut RespEncoder<'_>, bucket: &[u8], result: RequestResult<'_>) {
     match result {
         // The most frequent reply.
         Ok(Reply::Value(value)) => encoder.bulk(value),
