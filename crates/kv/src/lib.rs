@@ -25,7 +25,10 @@ pub mod time;
 pub use args::Args;
 pub use bucket::Kind;
 pub use budget::parse_byte_size;
-pub use commands::{COMMANDS, Command, CommandSpec, Group, KeySpec, flag};
+pub use commands::{
+    COMMANDS,
+    spec::{Command, CommandSpec, Group, KeySpec, flag},
+};
 pub use crash_reports::Component;
 pub use error::CommandError;
 pub use pubsub::{

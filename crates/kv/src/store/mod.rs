@@ -14,7 +14,7 @@ use crate::{
     Command, CommandError, Component, Op, Reply, Request, Subscription,
     bucket::Bucket,
     budget::Budget,
-    commands::Run,
+    commands::spec::Run,
     crash_reports::Faults,
     limits::{AHEAD_REQUESTS, BATCH_REQUESTS, LOCK_SPINS, SHARDS_PER_THREAD},
     pubsub::bucket_changes::EndReason,

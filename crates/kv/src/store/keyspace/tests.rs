@@ -18,7 +18,7 @@ fn ask(store: &Store, bucket: &str, op: Op<'_>) {
 fn set_field(store: &Store, bucket: &str) {
     let mut args = Vec::new();
     [b"field", b"value"].into_iter().for_each(|arg| push(&mut args, arg));
-    let command = Command::find(b"hset").unwrap();
+    let command = Command::find("hset").unwrap();
     ask(store, bucket, Op::Command { command, args: crate::Args::new(&args) });
 }
 

@@ -26,7 +26,7 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         Reply::Error(CommandError::OutOfMemory) => {
             error(output, "out of memory: delete something, or give this node more")
         }
-        Reply::Error(what) => error(output, &what.to_string()),
+        Reply::Error(code) => error(output, &code.to_string()),
         Reply::Restarting => error(output, "the store is restarting: ask again in a moment"),
         Reply::OwnedValue(_)
         | Reply::Status(_)

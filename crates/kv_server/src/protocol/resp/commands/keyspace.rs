@@ -112,7 +112,7 @@ pub(super) const SCAN: SessionCommand = SessionCommand::new(
 .run_async(boxed!(scan));
 async fn scan(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let cursor = args.next().and_then(|cursor| std::str::from_utf8(cursor).ok()?.parse().ok());
-    let cursor: u64 = cursor.ok_or(CommandError::Cursor)?;
+    let cursor: u64 = cursor.ok_or(CommandError::InvalidCursor)?;
     let mut wanted = ScanFilter { pattern: None, kind: None, count: SCAN_COUNT };
     let mut is_known = true;
     while let Some(option) = args.next() {

@@ -193,7 +193,7 @@ async fn value_bytes(state: &RespState, bucket: &[u8]) -> Result<Option<usize>, 
             Ok(None) => return Ok(None),
             // A single value.
             Err(CommandError::WrongType) => {
-                let command = Command::find(b"strlen").ok_or(CommandError::Syntax)?;
+                let command = Command::find("strlen").ok_or(CommandError::Syntax)?;
                 let op = Op::Command { command, args: Args::NONE };
                 let length = cluster.execute(Request { bucket, op }, |reply| match reply {
                     Reply::Number(length) => usize::try_from(length).ok(),
