@@ -64,7 +64,7 @@ impl ChildSpec {
     /// A child that does work: permanent, with 5 s to stop.
     ///
     /// `start` itself is called in start order: what it does before it returns its future is done before the
-    /// next sibling starts. The future should end soon after its [`Stop`] (a cancellation token) is cancelled.
+    /// next sibling starts. The future should end soon after its [`Stop`] token is cancelled.
     pub fn worker<F, E>(name: impl Into<String>, mut start: impl FnMut(Stop) -> F + Send + 'static) -> Self
     where
         F: Future<Output = Result<(), E>> + Send + 'static,

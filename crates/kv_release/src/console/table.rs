@@ -281,6 +281,10 @@ fn value_of(reply: Reply<'_>, bucket: &[u8], op: Op<'_>) -> Outcome {
         // As ordered.
         Reply::Crashed if op == Op::Crash => Ok(Value::Done),
         Reply::Crashed => Err(format!("bucket \"{}\" crashed", escape_name(bucket))),
+        Reply::Error(CommandError::WrongType) => Err(format!(
+            "bucket \"{}\" holds a single value, not keys; use a Redis client, or drop it",
+            escape_name(bucket)
+        )),
         Reply::Error(CommandError::OutOfMemory) => {
             Err("out of memory; delete something, or raise max_memory".to_owned())
         }
