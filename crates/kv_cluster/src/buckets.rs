@@ -1,6 +1,6 @@
 //! The names of the buckets of all nodes, page by page.
 
-use crate::{Cluster, error::Error, question::Question};
+use crate::{cluster::Cluster, error::Error, link::node_query::Question};
 use kv::ScanFilter;
 
 /// A listing under way: first this node's buckets, then those of each peer.

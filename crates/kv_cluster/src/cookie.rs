@@ -1,6 +1,6 @@
 //! The cluster's shared secret, and the proofs that a node knows it without saying it.
 
-use crate::NodeName;
+use crate::node_name::NodeName;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! Nodes that come and go, as events.
 
-use crate::NodeName;
+use crate::node_name::NodeName;
 use std::sync::Arc;
 
 /// Something happened to a node.

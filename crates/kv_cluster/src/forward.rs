@@ -4,10 +4,10 @@
 use crate::{
     error::Error,
     limits::MESSAGE_BYTES,
+    link::codec::Answer,
+    link::replies::Replies,
     local::LocalNode,
     peer::{Call, Peer},
-    replies::Replies,
-    wire::Answer,
 };
 use kv::{Reply, Request};
 

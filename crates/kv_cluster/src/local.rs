@@ -2,13 +2,13 @@
 //!
 //! Behind the door, today, is one volatile [`Store`]: a batch is executed at once, on the caller's thread, and the replies
 //! borrow from the store. Data that must be written to a log first cannot be answered like that, and its callers have the
-//! path for "later" already: it is the one of a peer. So a durable range becomes a variant of [`crate::Owner`] beside `Local`
-//! and `Remote`, and a [`crate::ForwardedBatch`] to it is dispatched and then resolved in order. What such a range may
+//! path for "later" already: it is the one of a peer. So a durable range becomes a variant of [`crate::forward::Owner`] beside `Local`
+//! and `Remote`, and a [`crate::forward::ForwardedBatch`] to it is dispatched and then resolved in order. What such a range may
 //! read without its log stays a call of this kind, on the range's own store.
 //!
 //! Time comes in as an argument, `now_ms` (milliseconds since 1970): who received a batch reads the clock, once.
 
-use crate::{Cookie, NodeName, Routes};
+use crate::{cookie::Cookie, node_name::NodeName, routing::Routes};
 use kv::{
     Channels, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
 };

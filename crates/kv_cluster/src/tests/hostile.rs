@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     limits::{CALL_REQUESTS, LINK_VERSION},
-    wire::{Answer, Verdict},
+    link::codec::{Answer, Verdict},
 };
 use proptest::prelude::*;
 
@@ -74,7 +74,7 @@ async fn a_linked_peer_that_sends_nonsense_loses_its_link_alone() {
         bar.hear_the_end().await;
     }
     let mut heartbeat_in_a_part = Vec::new();
-    crate::wire::encode(&mut heartbeat_in_a_part, &Message::Part { left: 0, bytes: &[0] });
+    crate::link::codec::encode(&mut heartbeat_in_a_part, &Message::Part { left: 0, bytes: &[0] });
     for (left, bytes) in [(u32::MAX, &b"too large"[..]), (9, b""), (0, &heartbeat_in_a_part)] {
         let mut bar = FakeBar::link_to(&foo).await;
         bar.say::<()>(Message::Part { left, bytes }, &[]).await;
@@ -92,9 +92,9 @@ async fn a_linked_peer_that_sends_nonsense_loses_its_link_alone() {
 #[test]
 fn no_bytes_make_the_decoder_panic_or_loop() {
     proptest!(|(bytes in prop::collection::vec(any::<u8>(), 0..256))| {
-        if let Ok((_, items)) = crate::wire::read(&bytes) {
-            let _ = crate::wire::requests(items, CALL_REQUESTS);
-            let _ = crate::replies::Replies::read(items);
+        if let Ok((_, items)) = crate::link::codec::read(&bytes) {
+            let _ = crate::link::codec::requests(items, CALL_REQUESTS);
+            let _ = crate::link::replies::Replies::read(items);
         }
     });
 }
@@ -103,20 +103,26 @@ fn no_bytes_make_the_decoder_panic_or_loop() {
 fn a_call_holds_no_more_requests_than_allowed() {
     let request = Request { bucket: b"", op: Op::Create };
     let mut items = Vec::new();
-    (0..CALL_REQUESTS).for_each(|_| crate::wire::encode(&mut items, &request));
-    assert!(crate::wire::requests(&items, CALL_REQUESTS).is_ok());
-    crate::wire::encode(&mut items, &request);
-    assert!(crate::wire::requests(&items, CALL_REQUESTS).is_err());
+    (0..CALL_REQUESTS).for_each(|_| crate::link::codec::encode(&mut items, &request));
+    assert!(crate::link::codec::requests(&items, CALL_REQUESTS).is_ok());
+    crate::link::codec::encode(&mut items, &request);
+    assert!(crate::link::codec::requests(&items, CALL_REQUESTS).is_err());
 }
 
 #[test]
 fn lists_within_lists_do_not_exhaust_the_stack() {
     let (list, mut items) = (Reply::List(vec![Reply::List(vec![])]), Vec::new());
-    crate::wire::encode(&mut items, &Answer::Reply(list));
+    crate::link::codec::encode(&mut items, &Answer::Reply(list));
     let one_deeper = items[1..3].to_vec();
     items.splice(1..1, one_deeper.repeat(1_000_000));
-    assert!(crate::replies::Replies::read(&items).is_err());
+    assert!(crate::link::replies::Replies::read(&items).is_err());
     let mut honest = Vec::new();
-    (0..2).for_each(|_| crate::wire::encode(&mut honest, &Answer::Reply(Reply::List(vec![Reply::Done]))));
-    assert_eq!(crate::replies::Replies::read(&honest).unwrap().len(), 2, "what was refused leaves no trace");
+    (0..2).for_each(|_| {
+        crate::link::codec::encode(&mut honest, &Answer::Reply(Reply::List(vec![Reply::Done])))
+    });
+    assert_eq!(
+        crate::link::replies::Replies::read(&honest).unwrap().len(),
+        2,
+        "what was refused leaves no trace"
+    );
 }

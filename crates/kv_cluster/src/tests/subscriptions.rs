@@ -1,7 +1,7 @@
 //! Changes of a bucket that lives on another node.
 
 use super::*;
-use crate::wire::{Outcome, read};
+use crate::link::codec::{Outcome, read};
 use kv::{Change, EndReason, Subscription};
 use tokio_stream::StreamExt;
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     limits::{MESSAGE_BYTES, TRANSACTION_REQUESTS},
-    wire::{Answer, Verdict},
+    link::codec::{Answer, Verdict},
 };
 
 fn put<'a>(bucket: &'a str, value: &'a [u8]) -> Request<'a> {

@@ -2,9 +2,10 @@
 //! take a part for the whole.
 
 use crate::{
-    Cluster, NodeName,
+    cluster::Cluster,
     error::Error,
-    question::{Question, Told},
+    link::node_query::{Question, Told},
+    node_name::NodeName,
 };
 use kv::{NamePage, ScanFilter, StoreStats};
 

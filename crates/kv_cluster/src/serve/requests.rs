@@ -2,10 +2,10 @@
 
 use crate::{
     limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
+    link::codec::{Answer, Message, Verdict},
+    link::node_query::{self, Question, Told},
+    link::send_queue::{Frame, Outgoing},
     local::LocalNode,
-    outgoing::{Frame, Outgoing},
-    question::{self, Question, Told},
-    wire::{Answer, Message, Verdict},
 };
 use kv::Request;
 use serde_bytes::Bytes;
@@ -90,7 +90,7 @@ pub(crate) fn transact(
 
 /// Answers a question to this node as a whole.
 pub(crate) fn tell(local: &LocalNode, id: u32, question: &Question<'_>, out: &mut Outgoing) {
-    let frame = Frame::begin(out, &Message::Told { id, told: question::answer(local, question) });
+    let frame = Frame::begin(out, &Message::Told { id, told: node_query::answer(local, question) });
     if frame.bytes() <= FRAME_BYTES {
         frame.finish();
         return;

@@ -3,7 +3,7 @@
 
 use crate::{
     limits::{FRAME_BYTES, PART_BYTES},
-    wire::{self, LENGTH_BYTES, Message},
+    link::codec::{self, LENGTH_BYTES, Message},
 };
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -59,7 +59,7 @@ impl<'a> Frame<'a> {
     pub(crate) fn begin(out: &'a mut Outgoing, message: &Message<'_>) -> Frame<'a> {
         let start = out.frames.len();
         out.frames.extend_from_slice(&[0; LENGTH_BYTES]);
-        wire::encode(&mut out.frames, message);
+        codec::encode(&mut out.frames, message);
         Frame { out, start, is_large: false }
     }
 
@@ -71,7 +71,7 @@ impl<'a> Frame<'a> {
                 Some(large) if self.is_large => (large, limit),
                 _ => (&mut self.out.frames, body + limit.min(FRAME_BYTES)),
             };
-            let fits = wire::encode_within(buffer, end, item);
+            let fits = codec::encode_within(buffer, end, item);
             if fits || self.is_large || limit <= FRAME_BYTES {
                 return fits;
             }
@@ -112,7 +112,7 @@ impl<'a> Frame<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{assembly::Assembly, frame::Input, wire::Answer};
+    use crate::{link::buffers::Input, link::codec::Answer, link::reassembly::Assembly};
     use kv::Reply;
 
     #[test]
@@ -147,15 +147,15 @@ mod tests {
         input.room().extend_from_slice(&out.frames);
         while let Some(frame) = input.frame().unwrap() {
             assert!(frame.len() < PART_BYTES + 32);
-            match wire::read(frame).unwrap().0 {
+            match codec::read(frame).unwrap().0 {
                 Message::Part { left, bytes } => whole = assembly.add(left, bytes).unwrap(),
                 message => assert_eq!(message, Message::Heartbeat),
             }
         }
         let whole = whole.expect("the last part completes it");
-        let (message, items) = wire::read(&whole).unwrap();
+        let (message, items) = codec::read(&whole).unwrap();
         assert_eq!(message, Message::Answers { id: 7 });
-        let items: Vec<Answer<'_>> = wire::Items::new(items).map(Result::unwrap).collect();
+        let items: Vec<Answer<'_>> = codec::Items::new(items).map(Result::unwrap).collect();
         assert!(items == [reply(b"1"), reply(&value), reply(b"2")]);
     }
 }

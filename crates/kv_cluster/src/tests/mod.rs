@@ -1,21 +1,30 @@
 //! Two nodes in one process, over real sockets; and peers that misbehave.
 
-mod calls;
 mod channels;
+mod forwarding;
 mod hostile;
+mod keyspace;
 mod links;
 mod subscriptions;
 mod transactions;
-mod whole;
 
 use crate::{
-    Cluster, Cookie, Error, Heartbeat, NodeEvent, NodeName, Peer, RouteRow, Routes, Settings,
-    StorageSettings,
-    frame::Input,
-    handshake,
+    cluster::Cluster,
+    cluster::Settings,
+    cookie::Cookie,
+    error::Error,
+    events::NodeEvent,
     limits::FRAME_BYTES,
-    outgoing::{Frame, Outgoing},
-    wire::Message,
+    link::buffers::Input,
+    link::codec::Message,
+    link::send_queue::{Frame, Outgoing},
+    local::Heartbeat,
+    local::StorageSettings,
+    node_name::NodeName,
+    peer::Peer,
+    peer::handshake,
+    routing::RouteRow,
+    routing::Routes,
 };
 use kv::{Op, Reply, Request};
 use otp::SupervisorHandle;
@@ -79,7 +88,9 @@ impl Node {
 
     fn peer(&self) -> &Peer {
         let bucket: &[u8] = if *self.cluster.node_name() == name("foo") { b"shopping" } else { b"apples" };
-        let crate::Owner::Remote(peer) = self.cluster.owner(bucket) else { panic!("there is one peer") };
+        let crate::forward::Owner::Remote(peer) = self.cluster.owner(bucket) else {
+            panic!("there is one peer")
+        };
         peer
     }
 
@@ -156,7 +167,7 @@ impl FakeBar {
     async fn hear(&mut self) -> Vec<u8> {
         loop {
             while let Some(frame) = self.input.frame().unwrap() {
-                if crate::wire::read(frame).unwrap().0 != Message::Heartbeat {
+                if crate::link::codec::read(frame).unwrap().0 != Message::Heartbeat {
                     return frame.to_vec();
                 }
             }

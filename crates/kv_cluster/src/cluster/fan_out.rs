@@ -1,10 +1,11 @@
 //! Questions to this node and to others, alike: all are sent before the first answer is awaited.
 
 use crate::{
-    Cluster, NodeName,
+    cluster::Cluster,
     error::Error,
+    link::node_query::{self, Question, Told},
+    node_name::NodeName,
     peer::Telling,
-    question::{self, Question, Told},
 };
 use kv::NamePage;
 
@@ -25,7 +26,7 @@ enum State {
 impl Cluster {
     /// Asks this node.
     pub(crate) fn ask_here(&self, question: &Question<'_>) -> Asked {
-        let told = question::answer(&self.local, question);
+        let told = node_query::answer(&self.local, question);
         Asked { node: self.node_name().clone(), state: State::Told(told) }
     }
 

@@ -1,7 +1,7 @@
 //! Channels of all nodes: a message goes to every node, and each tells those who listen there. A node that is down has no
 //! listeners.
 
-use crate::{Cluster, error::Error, question::Question};
+use crate::{cluster::Cluster, error::Error, link::node_query::Question};
 use kv::ChannelSubscriber;
 use serde_bytes::Bytes;
 use std::collections::BTreeSet;

@@ -7,7 +7,7 @@
 use crate::{
     error::Malformed,
     limits::{DECODED_BYTES, DECODED_ITEM_BYTES, HANDSHAKE_BYTES},
-    question::{Question, Told},
+    link::node_query::{Question, Told},
 };
 use kv::{Change, Reply, Request};
 use serde::{Deserialize, Serialize};

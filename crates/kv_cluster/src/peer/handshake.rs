@@ -10,11 +10,12 @@
 //! Either side may say `Refused` instead. Each message follows a byte with the speaker's version and two with its length.
 
 use crate::{
-    Cookie, NodeName,
+    cookie::Cookie,
     cookie::{self, Meeting, Nonce, Proof, Role},
     error::Malformed,
     limits::{HANDSHAKE_BYTES, LINK_VERSION},
-    wire,
+    link::codec,
+    node_name::NodeName,
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, io};
@@ -157,7 +158,7 @@ fn nonsense() -> HandshakeError {
 
 async fn say(stream: &mut TcpStream, word: &Word) -> io::Result<()> {
     let mut bytes = vec![LINK_VERSION, 0, 0];
-    wire::encode(&mut bytes, word);
+    codec::encode(&mut bytes, word);
     let length = (bytes.len() - 3) as u16;
     bytes[1..3].copy_from_slice(&length.to_le_bytes());
     stream.write_all(&bytes).await
@@ -174,7 +175,7 @@ async fn hear(stream: &mut TcpStream) -> Result<Word, HandshakeError> {
     }
     let mut bytes = vec![0; length];
     stream.read_exact(&mut bytes).await?;
-    match wire::decode_handshake(&bytes)? {
+    match codec::decode_handshake(&bytes)? {
         Word::Refused(refusal) => Err(HandshakeError::RefusedByPeer(refusal)),
         word => Ok(word),
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Malformed,
-    wire::{Answer, Items},
+    link::codec::{Answer, Items},
 };
 
 /// The answers to the first so many requests of a call, in their order. There may be fewer than requests, and there

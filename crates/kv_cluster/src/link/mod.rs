@@ -2,16 +2,23 @@
 //!
 //! The socket belongs to the link's connection (connection.rs), which fetches what is written here.
 
+pub(crate) mod buffers;
+pub(crate) mod codec;
+pub(crate) mod node_query;
+mod pending;
+pub(crate) mod reassembly;
+pub(crate) mod replies;
+pub(crate) mod send_queue;
+
 use crate::{
-    NodeName,
-    calls::{Calls, Subscriber, Waiter},
     error::{Error, Malformed},
-    frame,
     limits::{BATCH_BYTES, CALL_REQUESTS, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS, UNSENT_BYTES},
-    outgoing::{Frame, Outgoing},
-    question::{Question, Told},
-    replies::Replies,
-    wire::{Message, Outcome, Verdict},
+    link::codec::{Message, Outcome, Verdict},
+    link::node_query::{Question, Told},
+    link::pending::{Calls, Subscriber, Waiter},
+    link::replies::Replies,
+    link::send_queue::{Frame, Outgoing},
+    node_name::NodeName,
 };
 use kv::{Change, EndReason, Event, Request, Subscription};
 use serde_bytes::Bytes;
@@ -295,7 +302,7 @@ impl Link {
         for subscription in &gone {
             unsubscribe(&mut state, *subscription);
         }
-        frame::shrink(&mut state.outgoing.frames);
+        buffers::shrink(&mut state.outgoing.frames);
         if !gone.is_empty() {
             self.wake(state);
         }
@@ -343,7 +350,7 @@ mod tests {
     use super::*;
     use crate::{
         limits::CALLS_IN_FLIGHT,
-        wire::{self, Answer},
+        link::codec::{self, Answer},
     };
     use kv::Op;
 
@@ -359,7 +366,7 @@ mod tests {
         assert_eq!(calls.len(), 63, "64 MiB, less the frames' own bytes");
         assert!(matches!(link.call(&[request]), Err(Error::Busy { .. })));
         let mut answers = Vec::new();
-        wire::encode(&mut answers, &Answer::NotOwner);
+        codec::encode(&mut answers, &Answer::NotOwner);
         link.answers(0, Replies::read(&answers).unwrap()).unwrap();
         assert!(link.call(&[request]).is_ok());
     }

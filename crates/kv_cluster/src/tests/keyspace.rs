@@ -116,7 +116,7 @@ async fn an_answer_to_another_question_is_an_error() {
     let foo = Node::start(foo_settings()).await;
     let mut bar = FakeBar::link_to(&foo).await;
     assert!(foo.cluster.connect(&name("bar")).await);
-    for told in [crate::question::Told::Done, crate::question::Told::Numbers(vec![1, 2])] {
+    for told in [crate::link::node_query::Told::Done, crate::link::node_query::Told::Numbers(vec![1, 2])] {
         let lie = async {
             bar.hear().await;
             bar.say::<()>(Message::Told { id: 0, told }, &[]).await;

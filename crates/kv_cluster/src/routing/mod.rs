@@ -1,6 +1,8 @@
 //! The routing table: which node owns a bucket.
 
-use crate::{NodeName, error::RouteError, error::escape_name, range::Range};
+mod range;
+
+use crate::{error::RouteError, error::escape_name, node_name::NodeName, routing::range::Range};
 use serde::Deserialize;
 
 /// One row as the configuration writes it.

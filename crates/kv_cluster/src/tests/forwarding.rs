@@ -1,7 +1,7 @@
 //! Requests that another node executes.
 
 use super::*;
-use crate::{limits::MESSAGE_BYTES, wire::Answer};
+use crate::{limits::MESSAGE_BYTES, link::codec::Answer};
 use tokio::task::JoinSet;
 
 const MIB: usize = 1024 * 1024;
@@ -89,7 +89,7 @@ fn bulk(argument: &[u8]) -> Vec<u8> {
 
 /// Lets `node` execute the requests at their owner; the bytes of each value.
 async fn lengths(node: &Node, requests: &[Request<'_>]) -> Vec<Result<usize, Error>> {
-    let mut batch = crate::ForwardedBatch::new(node.peer(), requests[0]);
+    let mut batch = crate::forward::ForwardedBatch::new(node.peer(), requests[0]);
     requests[1..].iter().for_each(|request| batch.push(*request));
     let mut lengths = Vec::new();
     let length = |reply: Reply<'_>| match reply {
@@ -137,12 +137,12 @@ async fn small_requests_do_not_wait_for_a_large_one() {
     let large = foo.ask("sugar", Op::Put { key: b"milk", value: &value });
     let hear = async {
         let large_has_begun = bar.hear().await;
-        assert!(matches!(crate::wire::read(&large_has_begun).unwrap().0, Message::Part { .. }));
+        assert!(matches!(crate::link::codec::read(&large_has_begun).unwrap().0, Message::Part { .. }));
         let small = foo.ask("salt", Op::Create);
         let answer = async {
             loop {
                 let frame = bar.hear().await;
-                match crate::wire::read(&frame).unwrap().0 {
+                match crate::link::codec::read(&frame).unwrap().0 {
                     Message::Part { left, .. } => assert!(left > 0, "the large request came first"),
                     Message::Call { id } => {
                         return bar.say(Message::Answers { id }, &[Answer::Reply(Reply::Done)]).await;

@@ -2,9 +2,9 @@
 
 use crate::{
     limits::SUBSCRIPTIONS,
+    link::codec::Outcome,
     link::{Link, NotSent},
     local::LocalNode,
-    wire::Outcome,
 };
 use kv::{Change, EndReason, Subscription};
 use std::{collections::HashMap, sync::Arc};

@@ -1,14 +1,20 @@
 //! Another node, and the one link to it.
 
+mod backoff;
+pub(crate) mod dialer;
+pub(crate) mod handshake;
+mod link_task;
+pub(crate) mod listener;
+
 use crate::{
-    NodeName,
     error::{Error, LinkEnd},
     events::{NodeEvent, NodeStatus},
     limits::{CONNECT_WAIT, FRAME_BYTES},
     link::Link,
-    question::{Question, Told},
-    replies::Replies,
-    wire::{Outcome, Verdict},
+    link::codec::{Outcome, Verdict},
+    link::node_query::{Question, Told},
+    link::replies::Replies,
+    node_name::NodeName,
 };
 use kv::{Request, Subscription};
 use std::{

@@ -3,8 +3,8 @@
 use crate::{
     error::Malformed,
     limits::{FRAME_BYTES, IDLE_BUFFER_BYTES, READ_BYTES},
-    outgoing::Outgoing,
-    wire::LENGTH_BYTES,
+    link::codec::LENGTH_BYTES,
+    link::send_queue::Outgoing,
 };
 
 /// Bytes that have come in, of which the complete frames are read in place.
@@ -132,8 +132,8 @@ mod tests {
     use super::*;
     use crate::{
         limits::MESSAGE_BYTES,
-        outgoing::Frame,
-        wire::{Answer, Message},
+        link::codec::{Answer, Message},
+        link::send_queue::Frame,
     };
     use kv::Reply;
 

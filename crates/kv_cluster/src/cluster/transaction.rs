@@ -1,12 +1,12 @@
 //! Several requests as one step. It happens on one node, which owns all buckets that are named.
 
 use crate::{
-    Cluster,
+    cluster::Cluster,
     error::Error,
     forward::Owner,
     limits::MESSAGE_BYTES,
+    link::codec::{Answer, Verdict},
     peer::Peer,
-    wire::{Answer, Verdict},
 };
 use kv::{Reply, Request};
 

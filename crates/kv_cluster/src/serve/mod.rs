@@ -1,20 +1,22 @@
 //! What a peer says is understood here: its requests are executed, its answers and changes go to those who wait.
 
+mod requests;
+pub(crate) mod subscriptions;
+
 use crate::{
-    answers,
-    assembly::Assembly,
     error::{LinkEnd, Malformed},
-    frame::Output,
     limits::{
         CALL_BYTES_IN_FLIGHT, CALL_REQUESTS, CALLS_IN_FLIGHT, LARGE_CALL_BYTES_IN_FLIGHT, LARGE_UNSENT_BYTES,
         TRANSACTION_REQUESTS, UNSENT_BYTES,
     },
     link::Link,
+    link::buffers::Output,
+    link::codec::{self, Message},
+    link::reassembly::Assembly,
+    link::replies::Replies,
+    link::send_queue::Frame,
     local::{Heartbeat, LocalNode},
-    outgoing::Frame,
-    replies::Replies,
-    subscriptions::Pumps,
-    wire::{self, Message},
+    serve::subscriptions::Pumps,
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -51,7 +53,7 @@ impl Service {
 
     /// Does what one frame says, or puts it off.
     pub(crate) fn hear(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {
-        let (message, items) = wire::read(frame)?;
+        let (message, items) = codec::read(frame)?;
         let asks = matches!(
             message,
             Message::Call { .. } | Message::Subscribe { .. } | Message::Transact { .. } | Message::Ask { .. }
@@ -67,7 +69,7 @@ impl Service {
         while self.has_room() {
             let Some(frame) = self.deferred.pop_front() else { break };
             self.deferred_bytes -= frame.len();
-            let (message, items) = wire::read(&frame)?;
+            let (message, items) = codec::read(&frame)?;
             self.act(message, items)?;
         }
         Ok(())
@@ -85,7 +87,7 @@ impl Service {
         match message {
             Message::Heartbeat => {}
             Message::Call { id } => {
-                answers::call(&self.local, id, &wire::requests(items, CALL_REQUESTS)?, out)
+                requests::call(&self.local, id, &codec::requests(items, CALL_REQUESTS)?, out)
             }
             Message::Answers { id } => self.link.answers(id, Replies::read(items)?)?,
             Message::Subscribe { id, subscription, bucket } => {
@@ -96,13 +98,13 @@ impl Service {
             Message::Unsubscribe { subscription } => self.pumps.stop(subscription),
             Message::Changed { subscription, change } => self.link.changed(subscription, change.into_owned()),
             Message::Transact { id, watched } => {
-                let requests = wire::requests(items, TRANSACTION_REQUESTS)?;
-                answers::transact(&self.local, id, &watched, &requests, out);
+                let requests = codec::requests(items, TRANSACTION_REQUESTS)?;
+                requests::transact(&self.local, id, &watched, &requests, out);
             }
             Message::Transacted { id, verdict } => {
                 self.link.transacted(id, verdict, Replies::read(items)?)?;
             }
-            Message::Ask { id, question } => answers::tell(&self.local, id, &question, out),
+            Message::Ask { id, question } => requests::tell(&self.local, id, &question, out),
             Message::Told { id, told } => self.link.told(id, told)?,
             Message::Part { left, bytes } => {
                 if let Some(whole) = self.assembly.add(left, bytes)? {
@@ -114,7 +116,7 @@ impl Service {
     }
 
     fn hear_large(&mut self, whole: &[u8]) -> Result<(), LinkEnd> {
-        if let (Message::Part { .. }, _) = wire::read(whole)? {
+        if let (Message::Part { .. }, _) = codec::read(whole)? {
             return Err(Malformed("a part within a part".into()).into());
         }
         self.hear(whole)

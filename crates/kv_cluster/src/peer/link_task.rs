@@ -1,8 +1,8 @@
 //! The life of one link: its socket, read and written by one task until the link ends.
 
 use crate::{
-    error::LinkEnd, frame::Input, limits::FLUSH_TIMEOUT, link::Link, local::LocalNode, outgoing::Frame,
-    peer::Peer, service::Service, wire::Message,
+    error::LinkEnd, limits::FLUSH_TIMEOUT, link::Link, link::buffers::Input, link::codec::Message,
+    link::send_queue::Frame, local::LocalNode, peer::Peer, serve::Service,
 };
 use otp::Stop;
 use std::{io, pin::pin, sync::Arc};
@@ -154,8 +154,12 @@ impl Connection {
 mod tests {
     use super::*;
     use crate::{
-        Cookie, Heartbeat, NodeName, Routes, StorageSettings,
+        cookie::Cookie,
         limits::{FRAME_BYTES, IDLE_BUFFER_BYTES},
+        local::Heartbeat,
+        local::StorageSettings,
+        node_name::NodeName,
+        routing::Routes,
     };
 
     #[test]

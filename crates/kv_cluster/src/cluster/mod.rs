@@ -1,14 +1,22 @@
 //! The cluster as one node sees it: who owns a bucket, and how to ask.
 
+mod channels;
+pub(crate) mod fan_out;
+mod keyspace;
+mod transaction;
+
 use crate::{
-    Cookie, NodeName, Routes, dialer,
+    cookie::Cookie,
     error::Error,
     events::{NodeEvent, NodeStatus},
     forward::{ForwardedBatch, Owner},
     limits::{HANDSHAKES, NODE_EVENTS},
-    listener::{self, Peers},
     local::{Heartbeat, LocalNode, StorageSettings},
+    node_name::NodeName,
     peer::Peer,
+    peer::dialer,
+    peer::listener::{self, Peers},
+    routing::Routes,
 };
 use kv::{Reply, Request, Subscription};
 use otp::{ChildSpec, PassiveChildren, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
@@ -62,7 +70,7 @@ impl Cluster {
         let others = peers.into_iter().filter(|(name, _)| *name != me);
         let peers: Peers =
             others.map(|(name, address)| Arc::new(Peer::new(name, address, &me, events.clone()))).collect();
-        let owner = |row: &crate::Route| {
+        let owner = |row: &crate::routing::Route| {
             if *row.owner() == me {
                 return Ok(None);
             }

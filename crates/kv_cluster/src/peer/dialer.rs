@@ -1,12 +1,12 @@
 //! Keeps the link to a peer that this node dials: for ever, with growing pauses while that fails.
 
 use crate::{
-    backoff::Backoff,
-    connection,
-    handshake::{self, HandshakeError},
     limits::{DIAL_TIMEOUT, HANDSHAKE_TIMEOUT, RETRY_REFUSED, RETRY_UNREACHABLE, SOUND_AFTER},
     local::LocalNode,
     peer::Peer,
+    peer::backoff::Backoff,
+    peer::handshake::{self, HandshakeError},
+    peer::link_task,
 };
 use otp::Stop;
 use std::{sync::Arc, time::Duration};
@@ -34,7 +34,7 @@ pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> R
         let longest = match dialled {
             Ok(stream) => {
                 let since = Instant::now();
-                connection::serve(stream, &peer, &local, &stop).await;
+                link_task::serve(stream, &peer, &local, &stop).await;
                 if since.elapsed() >= SOUND_AFTER {
                     backoff = Backoff::default();
                 }

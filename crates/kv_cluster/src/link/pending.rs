@@ -2,9 +2,9 @@
 
 use crate::{
     limits::{CALL_BYTES_IN_FLIGHT, CALLS_IN_FLIGHT, FRAME_BYTES, LARGE_CALL_BYTES_IN_FLIGHT},
-    question::Told,
-    replies::Replies,
-    wire::{Outcome, Verdict},
+    link::codec::{Outcome, Verdict},
+    link::node_query::Told,
+    link::replies::Replies,
 };
 use kv::Publisher;
 use tokio::sync::oneshot;

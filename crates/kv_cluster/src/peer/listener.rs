@@ -1,11 +1,12 @@
 //! Takes the links of the peers that dial this node.
 
 use crate::{
-    NodeName, connection,
-    handshake::{self, HandshakeError, Rejection},
     limits::{ACCEPT_PAUSE, HANDSHAKE_TIMEOUT},
     local::LocalNode,
+    node_name::NodeName,
     peer::Peer,
+    peer::handshake::{self, HandshakeError, Rejection},
+    peer::link_task,
 };
 use otp::{Stop, TaskSupervisor};
 use std::{net::SocketAddr, sync::Arc};
@@ -85,7 +86,7 @@ pub(crate) async fn keep(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> 
     loop {
         tokio::select! {
             newer = peer.arrival() => stream = newer,
-            () = connection::serve(stream, &peer, &local, &stop) => {
+            () = link_task::serve(stream, &peer, &local, &stop) => {
                 let Some(next) = stop.run_until_cancelled(peer.arrival()).await else { return Ok(()) };
                 stream = next;
             }
