@@ -1,10 +1,9 @@
-//! Nodes: who owns a bucket, and how to ask them.
+//! Nodes: who owns a bucket, and how a request gets there.
 //!
-//! Follow a forwarded request through the files in this order: [`Cluster::owner`] -> [`ForwardedBatch`] -> peer -> link ->
-//! connection -> outgoing -> wire, and on the owner's side: connection -> service -> answers -> [`LocalNode::execute`].
-//! What concerns whole nodes goes from whole or channels through nodes -> peer, and is answered there by question.
+//! A forwarded request goes through cluster -> forward -> peer -> link, and on its owner through peer
+//! (link_task) -> serve -> [`LocalNode`], the one door to a node's data. Queries to whole nodes go from
+//! cluster (fan_out) to serve (node_queries) in the same way.
 
-mod buckets;
 mod cluster;
 mod cookie;
 mod error;
@@ -20,8 +19,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use buckets::Buckets;
-pub use cluster::{Cluster, Settings};
+pub use cluster::{BucketPages, Cluster, Settings};
 pub use cookie::Cookie;
 pub use error::{Error, NodeNameError, RouteError, escape_name};
 pub use events::{NodeEvent, NodeStatus};

@@ -1,76 +1,80 @@
-//! Channels of all nodes: a message goes to every node, and each tells those who listen there. A node that is down has no
-//! listeners.
+//! Channels of all nodes: a message goes to every node, which delivers it to its own subscribers. A node that
+//! is down has none.
 
-use crate::{cluster::Cluster, error::Error, link::node_query::Question};
+use crate::{
+    cluster::{Cluster, fan_out::PendingReply},
+    error::Error,
+    link::node_query::NodeQuery,
+};
 use kv::ChannelSubscriber;
 use serde_bytes::Bytes;
 use std::collections::BTreeSet;
 
 impl Cluster {
-    /// A new listener, which hears nothing yet.
-    pub fn listen(&self) -> ChannelSubscriber {
+    /// A new subscriber, without a channel.
+    pub fn subscriber(&self) -> ChannelSubscriber {
         self.local.channels.listen()
     }
 
-    /// Publishes a message on all nodes. It leaves at once; the future tells how many times it was heard. A message that
-    /// exceeds a link is published nowhere.
+    /// Publishes a message on all nodes. It is sent at once; the future returns the number of receivers. A
+    /// message that exceeds the link limit is published nowhere.
     pub fn publish(
         &self,
         channel: &[u8],
         payload: &[u8],
     ) -> impl Future<Output = Result<u64, Error>> + Send + use<> {
-        let message = Question::Publish { channel, payload };
-        let mut asked = self.ask_peers(&message);
-        let too_large = |error: &Error| matches!(error, Error::TooLarge { .. }).then(|| error.clone());
-        let refused = asked.iter().find_map(|asked| asked.failure().and_then(too_large));
+        let query = NodeQuery::Publish { channel, payload };
+        let mut replies = self.query_peers(&query);
+        let too_large = |error: &&Error| matches!(error, Error::TooLarge { .. });
+        let refused = replies.iter().filter_map(PendingReply::send_error).find(too_large).cloned();
         if refused.is_none() {
-            asked.push(self.ask_here(&message));
+            replies.push(self.query_local(&query));
         }
         async move {
             if let Some(error) = refused {
                 return Err(error);
             }
-            let mut heard = 0;
-            for asked in asked {
-                heard += asked.numbers(1).await.map_or(0, |numbers| numbers[0]);
+            let mut receivers = 0;
+            for reply in replies {
+                receivers += reply.counts(1).await.map_or(0, |counts| counts[0]);
             }
-            Ok(heard)
+            Ok(receivers)
         }
     }
 
-    /// The channels that somebody on any node listens to, other than by a pattern; sorted.
+    /// The channels with subscribers on any node, other than by a pattern; sorted.
     pub async fn channels(&self, pattern: Option<&[u8]>) -> Result<Vec<Box<[u8]>>, Error> {
-        self.names_of_all(&Question::Channels { pattern }).await
+        self.merge_names(&NodeQuery::Channels { pattern }).await
     }
 
-    /// How many on all nodes listen to each of these channels, other than by a pattern.
-    pub async fn listeners(&self, channels: &[&[u8]]) -> Result<Vec<u64>, Error> {
-        let mut all = vec![0; channels.len()];
+    /// The number of subscribers of each channel on all nodes, other than by a pattern.
+    pub async fn subscriber_counts(&self, channels: &[&[u8]]) -> Result<Vec<u64>, Error> {
+        let mut totals = vec![0; channels.len()];
         let channels = channels.iter().map(|channel| Bytes::new(channel)).collect();
-        for asked in self.ask_all(&Question::Listeners { channels }) {
-            let Some(listeners) = unless_down(asked.numbers(all.len()).await)? else { continue };
-            all.iter_mut().zip(listeners).for_each(|(all, some)| *all += some);
+        for reply in self.query_all(&NodeQuery::SubscriberCounts { channels }) {
+            let Some(counts) = ignore_down(reply.counts(totals.len()).await)? else { continue };
+            totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
         }
-        Ok(all)
+        Ok(totals)
     }
 
-    /// How many patterns somebody on any node listens to.
-    pub async fn patterns(&self) -> Result<u64, Error> {
-        Ok(self.names_of_all(&Question::Patterns).await?.len() as u64)
+    /// The number of patterns with subscribers on any node.
+    pub async fn pattern_count(&self) -> Result<u64, Error> {
+        Ok(self.merge_names(&NodeQuery::Patterns).await?.len() as u64)
     }
 
-    async fn names_of_all(&self, question: &Question<'_>) -> Result<Vec<Box<[u8]>>, Error> {
-        let mut names = BTreeSet::new();
-        for asked in self.ask_all(question) {
-            names.extend(unless_down(asked.page().await)?.into_iter().flat_map(|page| page.names));
+    async fn merge_names(&self, query: &NodeQuery<'_>) -> Result<Vec<Box<[u8]>>, Error> {
+        let mut merged = BTreeSet::new();
+        for reply in self.query_all(query) {
+            merged.extend(ignore_down(reply.names().await)?.into_iter().flatten());
         }
-        Ok(names.into_iter().collect())
+        Ok(merged.into_iter().collect())
     }
 }
 
-fn unless_down<T>(told: Result<T, Error>) -> Result<Option<T>, Error> {
-    match told {
+fn ignore_down<T>(reply: Result<T, Error>) -> Result<Option<T>, Error> {
+    match reply {
         Err(Error::NodeDown { .. }) => Ok(None),
-        told => told.map(Some),
+        reply => reply.map(Some),
     }
 }

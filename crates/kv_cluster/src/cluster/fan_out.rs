@@ -1,85 +1,101 @@
-//! Questions to this node and to others, alike: all are sent before the first answer is awaited.
+//! Queries to this node and to its peers alike: all are sent before the first reply is awaited.
 
 use crate::{
     cluster::Cluster,
     error::Error,
-    link::node_query::{self, Question, Told},
+    link::node_query::{NodeQuery, NodeReply, RandomName},
     node_name::NodeName,
-    peer::Telling,
+    peer::PendingNodeReply,
+    serve::node_queries,
 };
-use kv::NamePage;
+use kv::{NamePage, StoreStats};
 
-/// A question on its way.
+/// A reply that has arrived, will arrive, or will not.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct PendingReply {
     pub(crate) node: NodeName,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    Told(Told),
-    Asked(Telling),
+    Ready(NodeReply),
+    InFlight(PendingNodeReply),
     Failed(Error),
 }
 
 impl Cluster {
-    /// Asks this node.
-    pub(crate) fn ask_here(&self, question: &Question<'_>) -> Asked {
-        let told = node_query::answer(&self.local, question);
-        Asked { node: self.node_name().clone(), state: State::Told(told) }
+    pub(crate) fn query_local(&self, query: &NodeQuery<'_>) -> PendingReply {
+        let reply = node_queries::reply(&self.local, query);
+        PendingReply { node: self.node_name().clone(), state: State::Ready(reply) }
     }
 
-    /// Asks each of the peers.
-    pub(crate) fn ask_peers(&self, question: &Question<'_>) -> Vec<Asked> {
-        (0..self.peers.len()).map(|peer| self.ask_node(Some(peer), question)).collect()
+    /// Queries each of the peers.
+    pub(crate) fn query_peers(&self, query: &NodeQuery<'_>) -> Vec<PendingReply> {
+        (0..self.peers.len()).map(|peer| self.query_node(Some(peer), query)).collect()
     }
 
-    /// Asks all nodes; the answer of this one comes first.
-    pub(crate) fn ask_all(&self, question: &Question<'_>) -> impl Iterator<Item = Asked> + use<> {
-        let peers = self.ask_peers(question);
-        std::iter::once(self.ask_here(question)).chain(peers)
+    /// Queries all nodes; the reply of this one comes first.
+    pub(crate) fn query_all(&self, query: &NodeQuery<'_>) -> impl Iterator<Item = PendingReply> + use<> {
+        let peers = self.query_peers(query);
+        std::iter::once(self.query_local(query)).chain(peers)
     }
 
-    /// Asks the peer at a place among the peers; `None`: this node.
-    pub(crate) fn ask_node(&self, peer: Option<usize>, question: &Question<'_>) -> Asked {
-        let Some(peer) = peer else { return self.ask_here(question) };
+    /// Queries a peer by its index; `None`: this node.
+    pub(crate) fn query_node(&self, peer: Option<usize>, query: &NodeQuery<'_>) -> PendingReply {
+        let Some(peer) = peer else { return self.query_local(query) };
         let peer = &self.peers[peer];
-        let state = peer.question(question).map_or_else(State::Failed, State::Asked);
-        Asked { node: peer.name().clone(), state }
+        let state = peer.query(query).map_or_else(State::Failed, State::InFlight);
+        PendingReply { node: peer.name().clone(), state }
     }
 }
 
-impl Asked {
-    /// Why it could not be asked, if so.
-    pub(crate) fn failure(&self) -> Option<&Error> {
+impl PendingReply {
+    /// Why the query was not sent, if so.
+    pub(crate) fn send_error(&self) -> Option<&Error> {
         if let State::Failed(error) = &self.state { Some(error) } else { None }
     }
 
-    /// What the node says.
-    pub(crate) async fn told(self) -> Result<Told, Error> {
-        match self.state {
-            State::Told(told) => Ok(told),
-            State::Asked(telling) => telling.told().await,
-            State::Failed(error) => Err(error),
-        }
-    }
-
-    /// The names that the node tells, and the number that goes with them.
+    /// The page of names that was queried.
     pub(crate) async fn page(self) -> Result<NamePage, Error> {
-        let node = self.node.shared();
-        match self.told().await? {
-            Told::Names { names, number } => Ok(NamePage { names, next: number }),
-            _ => Err(Error::OtherAnswer { node }),
-        }
+        self.expect(NodeReply::into_page).await
     }
 
-    /// The numbers that the node tells, which are so many.
-    pub(crate) async fn numbers(self, count: usize) -> Result<Vec<u64>, Error> {
+    /// The random name that was queried.
+    pub(crate) async fn random_name(self) -> Result<RandomName, Error> {
+        self.expect(NodeReply::into_random_name).await
+    }
+
+    /// The list of names that was queried.
+    pub(crate) async fn names(self) -> Result<Vec<Box<[u8]>>, Error> {
+        self.expect(NodeReply::into_names).await
+    }
+
+    /// The `len` counts that were queried.
+    pub(crate) async fn counts(self, len: usize) -> Result<Vec<u64>, Error> {
+        self.expect(|reply| reply.into_counts(len)).await
+    }
+
+    /// The stats that were queried.
+    pub(crate) async fn stats(self) -> Result<StoreStats, Error> {
+        self.expect(NodeReply::into_stats).await
+    }
+
+    /// The command was carried out.
+    pub(crate) async fn done(self) -> Result<(), Error> {
+        self.reply().await.map(drop)
+    }
+
+    async fn expect<T>(self, read: impl FnOnce(NodeReply) -> Option<T>) -> Result<T, Error> {
         let node = self.node.shared();
-        match self.told().await? {
-            Told::Numbers(numbers) if numbers.len() == count => Ok(numbers),
-            _ => Err(Error::OtherAnswer { node }),
+        read(self.reply().await?).ok_or(Error::UnexpectedNodeReply { node })
+    }
+
+    async fn reply(self) -> Result<NodeReply, Error> {
+        match self.state {
+            State::Ready(reply) => Ok(reply),
+            State::InFlight(reply) => reply.reply().await,
+            State::Failed(error) => Err(error),
         }
     }
 }

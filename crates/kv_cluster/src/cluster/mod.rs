@@ -1,9 +1,11 @@
-//! The cluster as one node sees it: who owns a bucket, and how to ask.
+//! The cluster as one node sees it: a handle that knows the owner of each bucket, and brings requests there.
 
 mod channels;
-pub(crate) mod fan_out;
+mod fan_out;
 mod keyspace;
 mod transaction;
+
+pub use keyspace::BucketPages;
 
 use crate::{
     cookie::Cookie,
@@ -13,10 +15,8 @@ use crate::{
     limits::{HANDSHAKES, NODE_EVENTS},
     local::{Heartbeat, LocalNode, StorageSettings},
     node_name::NodeName,
-    peer::Peer,
-    peer::dialer,
-    peer::listener::{self, Peers},
-    routing::Routes,
+    peer::{Peer, PeerList, dialer, listener},
+    routing::{Route, Routes},
 };
 use kv::{Reply, Request, Subscription};
 use otp::{ChildSpec, PassiveChildren, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
@@ -27,35 +27,35 @@ use std::{
 };
 use tokio::{net::TcpListener, sync::broadcast};
 
-/// What a node must know to be one of a cluster.
+/// The settings of a node.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// This node.
     pub name: NodeName,
-    /// Where this node takes links, as `host:port`; needed when there are peers.
+    /// The address where this node accepts links, as `host:port`; required when there are peers.
     pub link: Option<String>,
-    /// The other nodes, and where they take links.
+    /// The other nodes, and the addresses where they accept links.
     pub peers: Vec<(NodeName, String)>,
     /// Who owns which buckets.
     pub routes: Routes,
-    /// The secret that all nodes share.
+    /// The secret shared by all nodes.
     pub cookie: Cookie,
-    /// How a silent node is noticed.
+    /// How a dead peer is detected.
     pub heartbeat: Heartbeat,
-    /// How this node holds its buckets.
+    /// How this node stores its buckets.
     pub storage: StorageSettings,
 }
 
 /// A handle to this node's view of the cluster. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cluster {
-    pub(crate) local: Arc<LocalNode>,
-    pub(crate) peers: Peers,
-    /// All nodes in the order of their names, by their places among the peers; `None`: this node.
-    pub(crate) by_name: Arc<[Option<usize>]>,
-    /// For each row of the routes, the place of its owner among the peers; `None`: this node.
+    local: Arc<LocalNode>,
+    peers: PeerList,
+    /// All nodes in the order of their names, as indices of peers; `None`: this node.
+    scan_order: Arc<[Option<usize>]>,
+    /// The owner of each row of the routes, as an index of a peer; `None`: this node.
     owners: Arc<[Option<usize>]>,
-    /// Every bucket is this node's.
+    /// This node owns every bucket.
     owns_all: bool,
     link: Option<Arc<str>>,
     listener: Arc<OnceLock<TcpListener>>,
@@ -63,33 +63,33 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster of these settings; nothing is opened yet.
+    /// A cluster with these settings; nothing is opened yet.
     pub fn new(settings: Settings) -> Result<Cluster, Error> {
-        let Settings { name: me, link, peers, routes, cookie, heartbeat, storage } = settings;
+        let Settings { name, link, peers, routes, cookie, heartbeat, storage } = settings;
         let (events, _) = broadcast::channel(NODE_EVENTS);
-        let others = peers.into_iter().filter(|(name, _)| *name != me);
-        let peers: Peers =
-            others.map(|(name, address)| Arc::new(Peer::new(name, address, &me, events.clone()))).collect();
-        let owner = |row: &crate::routing::Route| {
-            if *row.owner() == me {
+        let others = peers.into_iter().filter(|(peer, _)| *peer != name);
+        let peer = |(peer, address)| Arc::new(Peer::new(peer, address, &name, events.clone()));
+        let peers: PeerList = others.map(peer).collect();
+        let owner = |row: &Route| {
+            if *row.owner() == name {
                 return Ok(None);
             }
-            let place = peers.iter().position(|peer| peer.name() == row.owner());
+            let index = peers.iter().position(|peer| peer.name() == row.owner());
             let known = || peers.iter().map(|peer| peer.name().as_str()).collect::<Vec<_>>().join(", ");
-            place.map(Some).ok_or_else(|| Error::UnknownNode { node: row.owner().shared(), known: known() })
+            index.map(Some).ok_or_else(|| Error::UnknownNode { node: row.owner().shared(), known: known() })
         };
         let owners: Arc<[_]> = routes.rows().iter().map(owner).collect::<Result<_, _>>()?;
         let owns_all = owners.iter().all(Option::is_none) && routes.uncovered().is_empty();
-        let name = |node: &Option<usize>| node.map_or(&me, |peer| peers[peer].name());
-        let mut by_name: Vec<_> = (0..peers.len()).map(Some).chain([None]).collect();
-        by_name.sort_by(|one, other| name(one).cmp(name(other)));
-        let local = Arc::new(LocalNode::new(me, cookie, heartbeat, routes, storage));
-        let (by_name, link) = (by_name.into(), link.map(Arc::from));
-        Ok(Cluster { local, peers, by_name, owners, owns_all, link, listener: Arc::default(), events })
+        let name_of = |node: &Option<usize>| node.map_or(&name, |peer| peers[peer].name());
+        let mut scan_order: Vec<_> = (0..peers.len()).map(Some).chain([None]).collect();
+        scan_order.sort_by(|one, other| name_of(one).cmp(name_of(other)));
+        let local = Arc::new(LocalNode::new(name, cookie, heartbeat, routes, storage));
+        let (scan_order, link) = (scan_order.into(), link.map(Arc::from));
+        Ok(Cluster { local, peers, scan_order, owners, owns_all, link, listener: Arc::default(), events })
     }
 
-    /// Starts to listen for links, so that an address in use is found out at once. Needed once, before the supervisor
-    /// is started; a node without peers listens for none.
+    /// Binds the link address, so that one in use is an error at once. Called once, before the supervisor is
+    /// started; a node without peers does not listen.
     pub async fn bind(&self) -> Result<(), Error> {
         if self.peers.is_empty() {
             return Ok(());
@@ -100,30 +100,29 @@ impl Cluster {
         let bound = TcpListener::bind(address).await;
         let listener =
             bound.map_err(|error| Error::Bind { address: address.into(), reason: error.to_string() })?;
-        // A second listener would only take the place of the first.
         drop(self.listener.set(listener));
         Ok(())
     }
 
-    /// Where links are taken, once bound.
+    /// The address where links are accepted, once bound.
     pub fn link_address(&self) -> Option<SocketAddr> {
         self.listener.get()?.local_addr().ok()
     }
 
-    /// The plan of `kv_cluster`: the listener, and one child for the link to each peer.
+    /// The supervisor `kv_cluster`: the listener, and one child for the link to each peer.
     pub fn supervisor(&self) -> Supervisor {
         let handshakes = TaskSupervisor::new("handshakes", HANDSHAKES);
         let cluster = self.clone();
         let accepting = handshakes.clone();
         let listener =
-            ChildSpec::worker("listener", move |stop| cluster.clone().take_links(accepting.clone(), stop));
+            ChildSpec::worker("listener", move |stop| cluster.clone().accept_links(accepting.clone(), stop));
         let supervisor = Supervisor::new("kv_cluster", Strategy::OneForOne)
             .child(ChildSpec::tasks(handshakes))
             .child(listener);
-        self.peers.iter().fold(supervisor, |supervisor, peer| supervisor.child(link(&self.local, peer)))
+        self.peers.iter().fold(supervisor, |supervisor, peer| supervisor.child(link_child(&self.local, peer)))
     }
 
-    async fn take_links(self, handshakes: TaskSupervisor, stop: Stop) -> Result<(), String> {
+    async fn accept_links(self, handshakes: TaskSupervisor, stop: Stop) -> Result<(), String> {
         match self.listener.get() {
             Some(listener) => {
                 let accepting = listener::run(listener, &self.local, &self.peers, &handshakes);
@@ -139,7 +138,7 @@ impl Cluster {
         &self.local.name
     }
 
-    /// Who owns which buckets.
+    /// The routing table.
     pub fn routes(&self) -> &Routes {
         &self.local.routes
     }
@@ -149,7 +148,7 @@ impl Cluster {
         &self.local
     }
 
-    /// Whether every bucket is this node's.
+    /// Whether this node owns every bucket.
     pub fn owns_all(&self) -> bool {
         self.owns_all
     }
@@ -157,10 +156,10 @@ impl Cluster {
     /// Who owns the bucket.
     #[inline]
     pub fn owner(&self, bucket: &[u8]) -> Owner<'_> {
-        if self.owns_all { Owner::Local(&self.local) } else { self.owner_by_routes(bucket) }
+        if self.owns_all { Owner::Local(&self.local) } else { self.route_owner(bucket) }
     }
 
-    fn owner_by_routes(&self, bucket: &[u8]) -> Owner<'_> {
+    fn route_owner(&self, bucket: &[u8]) -> Owner<'_> {
         match self.local.routes.row(bucket).map(|row| self.owners[row]) {
             Some(None) => Owner::Local(&self.local),
             Some(Some(peer)) => Owner::Remote(&self.peers[peer]),
@@ -168,7 +167,7 @@ impl Cluster {
         }
     }
 
-    /// Asks the owner of the bucket, wherever it is, and hands its reply to `read`.
+    /// Executes a request on its owner, wherever that is, and passes the reply to `read`.
     pub async fn execute<T>(
         &self,
         request: Request<'_>,
@@ -188,7 +187,7 @@ impl Cluster {
         }
     }
 
-    /// Sends the requests that this node does not answer at once to their owners, one batch each.
+    /// Forwards the requests whose owners reply later, one batch for each owner.
     pub fn dispatch<'a>(&'a self, requests: &[Request<'a>]) -> Vec<ForwardedBatch<'a>> {
         let mut batches: Vec<ForwardedBatch<'a>> = Vec::new();
         for request in requests {
@@ -203,7 +202,7 @@ impl Cluster {
         batches
     }
 
-    /// Subscribes to a bucket, wherever it is; `None` when there is no such bucket.
+    /// Subscribes to a bucket on its owner; `None` when there is no such bucket.
     pub async fn subscribe(&self, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
         match self.owner(bucket) {
             Owner::Local(node) => Ok(node.subscribe(bucket)),
@@ -212,7 +211,7 @@ impl Cluster {
         }
     }
 
-    /// Brings up the link to a node, if that can be done now; this node is always connected to itself.
+    /// Tries to bring up the link to a node now; this node is always connected to itself.
     pub async fn connect(&self, node: &NodeName) -> bool {
         match self.peers.iter().find(|peer| peer.name() == node) {
             Some(peer) => peer.connect().await,
@@ -225,25 +224,25 @@ impl Cluster {
         self.peers.iter().map(|peer| peer.status()).collect()
     }
 
-    /// Nodes that come up and go down, from now on.
+    /// Nodes that go up and down, from now on.
     pub fn events(&self) -> broadcast::Receiver<NodeEvent> {
         self.events.subscribe()
     }
 }
 
-/// The plan of the one link to a peer.
-fn link(local: &Arc<LocalNode>, peer: &Arc<Peer>) -> ChildSpec {
-    let shown = peer.clone();
+/// The child that keeps up the link to a peer.
+fn link_child(local: &Arc<LocalNode>, peer: &Arc<Peer>) -> ChildSpec {
+    let observed = peer.clone();
     let passive_children = move |_| {
-        let status = shown.status();
+        let status = observed.status();
         let state = status.reason.map_or("link up".into(), |reason| format!("link down: {reason}"));
         PassiveChildren { total: 1, shown: vec![Tree::passive(state)], ..PassiveChildren::default() }
     };
     let (name, local, peer) = (peer.name().to_string(), local.clone(), peer.clone());
-    let child = if peer.is_dialled_by_us() {
+    let child = if peer.is_dialed() {
         ChildSpec::worker(name, move |stop| dialer::run(local.clone(), peer.clone(), stop))
     } else {
-        ChildSpec::worker(name, move |stop| listener::keep(local.clone(), peer.clone(), stop))
+        ChildSpec::worker(name, move |stop| listener::serve_inbound(local.clone(), peer.clone(), stop))
     };
     child.passive_children(passive_children)
 }

@@ -1,126 +1,126 @@
-//! The two buffers between a socket and the frames: what has come in, and what is to go out.
+//! The two buffers at a link's socket: bytes that have arrived, and bytes to write.
 
 use crate::{
-    error::Malformed,
+    error::ProtocolError,
     limits::{FRAME_BYTES, IDLE_BUFFER_BYTES, READ_BYTES},
-    link::codec::LENGTH_BYTES,
-    link::send_queue::Outgoing,
+    link::{codec::LENGTH_BYTES, send_queue::SendQueue},
 };
 
-/// Bytes that have come in, of which the complete frames are read in place.
+/// Bytes that have arrived; complete frames are decoded in place.
 #[derive(Debug, Default)]
-pub(crate) struct Input {
+pub(crate) struct ReadBuffer {
     bytes: Vec<u8>,
-    read: usize,
+    consumed: usize,
 }
 
-impl Input {
-    /// The buffer to read more bytes into, with room for a good many, and for the whole of a frame that has begun.
-    pub(crate) fn room(&mut self) -> &mut Vec<u8> {
-        self.forget_read();
-        let wanted = match self.length() {
+impl ReadBuffer {
+    /// The buffer to read more bytes into, with space for at least the rest of a frame that has begun to
+    /// arrive.
+    pub(crate) fn reserve(&mut self) -> &mut Vec<u8> {
+        self.drop_consumed();
+        let missing = match self.frame_length() {
             Some(length) => (LENGTH_BYTES + length.min(FRAME_BYTES)).saturating_sub(self.bytes.len()),
             None => 0,
         };
-        self.bytes.reserve(wanted.max(READ_BYTES));
+        self.bytes.reserve(missing.max(READ_BYTES));
         &mut self.bytes
     }
 
     /// The next complete frame.
-    pub(crate) fn frame(&mut self) -> Result<Option<&[u8]>, Malformed> {
-        let Some(length) = self.length() else { return Ok(None) };
+    pub(crate) fn next_frame(&mut self) -> Result<Option<&[u8]>, ProtocolError> {
+        let Some(length) = self.frame_length() else { return Ok(None) };
         if length > FRAME_BYTES {
-            return Err(Malformed(format!("a frame of {length} bytes; {FRAME_BYTES} are allowed")));
+            return Err(ProtocolError(format!("a frame of {length} bytes; the limit is {FRAME_BYTES}")));
         }
-        let start = self.read + LENGTH_BYTES;
+        let start = self.consumed + LENGTH_BYTES;
         let frame = self.bytes.get(start..start + length);
         if frame.is_some() {
-            self.read = start + length;
+            self.consumed = start + length;
         }
         Ok(frame)
     }
 
-    /// Gives back the memory that a large frame took.
+    /// Frees the memory that a large frame took.
     pub(crate) fn shrink(&mut self) {
-        self.forget_read();
+        self.drop_consumed();
         shrink(&mut self.bytes);
     }
 
-    fn forget_read(&mut self) {
-        self.bytes.drain(..self.read);
-        self.read = 0;
+    fn drop_consumed(&mut self) {
+        self.bytes.drain(..self.consumed);
+        self.consumed = 0;
     }
 
-    fn length(&self) -> Option<usize> {
-        let bytes = self.bytes[self.read..].first_chunk::<LENGTH_BYTES>()?;
+    fn frame_length(&self) -> Option<usize> {
+        let bytes = self.bytes[self.consumed..].first_chunk::<LENGTH_BYTES>()?;
         Some(u32::from_le_bytes(*bytes) as usize)
     }
 }
 
-/// What is to go out, of which some bytes have gone.
+/// Bytes to write, of which the first have been written.
 #[derive(Debug, Default)]
-pub(crate) struct Output {
-    outgoing: Outgoing,
-    sent: usize,
-    /// Unsent bytes up to the end of the newest part of a large message.
-    part: usize,
+pub(crate) struct WriteBuffer {
+    queue: SendQueue,
+    written: usize,
+    /// Unwritten bytes up to the end of the newest fragment.
+    up_to_fragment: usize,
 }
 
-impl Output {
-    /// Where to write frames.
-    pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
-        &mut self.outgoing
+impl WriteBuffer {
+    /// The queue at its end, for messages that are written directly.
+    pub(crate) fn queue(&mut self) -> &mut SendQueue {
+        &mut self.queue
     }
 
-    /// The frames that have not gone.
-    pub(crate) fn unsent(&self) -> &[u8] {
-        &self.outgoing.frames[self.sent..]
+    /// The frames that have not been written.
+    pub(crate) fn unwritten(&self) -> &[u8] {
+        &self.queue.frames[self.written..]
     }
 
-    /// Bytes of the large messages that are not among the frames yet.
+    /// Bytes of the large messages that are not fragments yet.
     pub(crate) fn large_bytes(&self) -> usize {
-        self.outgoing.large_bytes()
+        self.queue.large_bytes()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.outgoing.is_empty()
+        self.queue.is_empty()
     }
 
-    /// Notes that so many bytes have gone.
+    /// Records that `bytes` more bytes have been written.
     pub(crate) fn advance(&mut self, bytes: usize) {
-        self.sent += bytes;
-        self.part = self.part.saturating_sub(bytes);
-        if self.sent >= self.outgoing.frames.len() / 2 {
-            self.outgoing.frames.drain(..self.sent);
-            self.sent = 0;
+        self.written += bytes;
+        self.up_to_fragment = self.up_to_fragment.saturating_sub(bytes);
+        if self.written >= self.queue.frames.len() / 2 {
+            self.queue.frames.drain(..self.written);
+            self.written = 0;
         }
     }
 
-    /// Takes all of `more`, which is left empty.
-    pub(crate) fn gather(&mut self, more: &mut Outgoing) {
-        self.outgoing.append_large(more);
-        if self.outgoing.frames.is_empty() {
-            std::mem::swap(&mut self.outgoing.frames, &mut more.frames);
+    /// Moves all that is in `queue` here.
+    pub(crate) fn append(&mut self, queue: &mut SendQueue) {
+        self.queue.append_large(queue);
+        if self.queue.frames.is_empty() {
+            std::mem::swap(&mut self.queue.frames, &mut queue.frames);
         } else {
-            self.outgoing.frames.append(&mut more.frames);
+            self.queue.frames.append(&mut queue.frames);
         }
     }
 
-    /// Adds the next part of a large message once the one before has gone, so that the frames that have come in the
-    /// meantime go between them.
-    pub(crate) fn add_part(&mut self) {
-        if self.part == 0 && self.outgoing.cut_part() {
-            self.part = self.unsent().len();
+    /// Adds the next fragment of a large message once the one before has been written, so that the frames
+    /// that were queued in the meantime go between them.
+    pub(crate) fn push_fragment(&mut self) {
+        if self.up_to_fragment == 0 && self.queue.push_fragment() {
+            self.up_to_fragment = self.unwritten().len();
         }
     }
 
-    /// Gives back the memory that a large frame took.
+    /// Frees the memory that a large frame took.
     pub(crate) fn shrink(&mut self) {
-        shrink(&mut self.outgoing.frames);
+        shrink(&mut self.queue.frames);
     }
 }
 
-/// Gives back what an emptied buffer holds beyond its usual size.
+/// Frees the capacity of an empty buffer beyond its usual size.
 pub(crate) fn shrink(buffer: &mut Vec<u8>) {
     if buffer.is_empty() && buffer.capacity() > IDLE_BUFFER_BYTES {
         *buffer = Vec::new();
@@ -132,8 +132,10 @@ mod tests {
     use super::*;
     use crate::{
         limits::MESSAGE_BYTES,
-        link::codec::{Answer, Message},
-        link::send_queue::Frame,
+        link::{
+            codec::{ForwardedReply, Message},
+            send_queue::FrameWriter,
+        },
     };
     use kv::Reply;
 
@@ -142,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_read_however_they_are_cut() {
+    fn frames_are_found_however_their_bytes_arrive() {
         let sent = [frame(b"one"), frame(b""), frame(&[7; 100_000]), frame(b"four")].concat();
         for size in [1, 3, 4, 5, 1_000, sent.len()] {
-            let (mut input, mut lengths) = (Input::default(), Vec::new());
+            let (mut input, mut lengths) = (ReadBuffer::default(), Vec::new());
             for piece in sent.chunks(size) {
-                input.room().extend_from_slice(piece);
-                while let Some(frame) = input.frame().unwrap() {
+                input.reserve().extend_from_slice(piece);
+                while let Some(frame) = input.next_frame().unwrap() {
                     lengths.push(frame.len());
                 }
             }
@@ -158,44 +160,45 @@ mod tests {
 
     #[test]
     fn a_length_beyond_the_limit_takes_no_memory() {
-        let mut input = Input::default();
-        input.room().extend_from_slice(&u32::MAX.to_le_bytes());
-        assert!(input.frame().is_err());
+        let mut input = ReadBuffer::default();
+        input.reserve().extend_from_slice(&u32::MAX.to_le_bytes());
+        assert!(input.next_frame().is_err());
         assert!(input.bytes.capacity() <= 2 * READ_BYTES);
     }
 
     #[test]
-    fn what_has_gone_is_forgotten_and_the_rest_keeps_its_order() {
-        let mut output = Output::default();
+    fn written_bytes_are_dropped_and_the_rest_keeps_its_order() {
+        let mut output = WriteBuffer::default();
         for bytes in [b"hello ", &b"world"[..]] {
-            let mut more = Outgoing::default();
-            more.frames.extend_from_slice(bytes);
-            output.gather(&mut more);
+            let mut queue = SendQueue::default();
+            queue.frames.extend_from_slice(bytes);
+            output.append(&mut queue);
         }
         output.advance(2);
-        assert_eq!(output.unsent(), b"llo world");
+        assert_eq!(output.unwritten(), b"llo world");
         output.advance(7);
-        assert_eq!(output.unsent(), b"ld");
+        assert_eq!(output.unwritten(), b"ld");
         output.advance(2);
         assert!(output.is_empty());
     }
 
     #[test]
-    fn one_part_at_a_time_is_among_the_frames_and_others_go_between_them() {
-        let mut output = Output::default();
-        let mut large = Frame::begin(output.outgoing(), &Message::Answers { id: 1 });
-        assert!(large.item_within(MESSAGE_BYTES, &Answer::Reply(Reply::Value(&[0; FRAME_BYTES]))));
+    fn one_fragment_at_a_time_is_among_the_frames_and_others_go_between() {
+        let mut output = WriteBuffer::default();
+        let mut large = FrameWriter::begin(output.queue(), &Message::Replies { id: 1 });
+        let reply = ForwardedReply::Reply(Reply::Value(&[0; FRAME_BYTES]));
+        assert!(large.push_item_within(MESSAGE_BYTES, &reply));
         large.finish();
-        output.add_part();
-        let part = output.unsent().len();
-        output.add_part();
-        assert_eq!(output.unsent().len(), part);
-        Frame::begin(output.outgoing(), &Message::Heartbeat).finish();
-        output.advance(part - 1);
-        output.add_part();
-        assert_eq!(output.unsent().len(), 1 + LENGTH_BYTES + 1, "the part has not gone");
+        output.push_fragment();
+        let fragment = output.unwritten().len();
+        output.push_fragment();
+        assert_eq!(output.unwritten().len(), fragment);
+        FrameWriter::begin(output.queue(), &Message::Heartbeat).finish();
+        output.advance(fragment - 1);
+        output.push_fragment();
+        assert_eq!(output.unwritten().len(), 1 + LENGTH_BYTES + 1, "the fragment is not written yet");
         output.advance(1);
-        output.add_part();
-        assert_eq!(output.unsent().len(), LENGTH_BYTES + 1 + part, "the next follows the heartbeat");
+        output.push_fragment();
+        assert_eq!(output.unwritten().len(), LENGTH_BYTES + 1 + fragment, "the next follows the heartbeat");
     }
 }

@@ -1,6 +1,7 @@
-//! One live link as the rest of the node sees it: calls go in, answers and changes come out.
+//! One live link as the rest of the node sees it: calls go out, and their replies come back.
 //!
-//! The socket belongs to the link's connection (connection.rs), which fetches what is written here.
+//! What is sent goes [`Link`] -> send_queue (encoded by codec) -> buffers -> the socket, which the peer's
+//! link task owns.
 
 pub(crate) mod buffers;
 pub(crate) mod codec;
@@ -11,13 +12,15 @@ pub(crate) mod replies;
 pub(crate) mod send_queue;
 
 use crate::{
-    error::{Error, Malformed},
+    error::{Error, ProtocolError},
     limits::{BATCH_BYTES, CALL_REQUESTS, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS, UNSENT_BYTES},
-    link::codec::{Message, Outcome, Verdict},
-    link::node_query::{Question, Told},
-    link::pending::{Calls, Subscriber, Waiter},
-    link::replies::Replies,
-    link::send_queue::{Frame, Outgoing},
+    link::{
+        codec::{Message, SubscribeResult, TransactionResult},
+        node_query::{NodeQuery, NodeReply},
+        pending::{PendingCalls, RemoteSubscriber, Waiter},
+        replies::Replies,
+        send_queue::{FrameWriter, SendQueue},
+    },
     node_name::NodeName,
 };
 use kv::{Change, EndReason, Event, Request, Subscription};
@@ -39,26 +42,26 @@ pub(crate) struct Link {
     node: NodeName,
     state: Mutex<State>,
     next_subscription: AtomicU64,
-    /// There is something to send and the connection sleeps.
-    work: Notify,
-    /// There is room again for changes to send.
-    room: Notify,
+    /// Wakes the link task, which has nothing to send.
+    send_ready: Notify,
+    /// Wakes who waits to send a change.
+    capacity: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     closed: bool,
-    /// The connection has fetched everything and is to be woken.
-    idle: bool,
-    outgoing: Outgoing,
-    calls: Calls,
-    subscribers: HashMap<u64, Subscriber>,
+    /// The link task found nothing to send, and must be woken.
+    task_is_idle: bool,
+    queue: SendQueue,
+    calls: PendingCalls,
+    subscribers: HashMap<u64, RemoteSubscriber>,
 }
 
-/// Why a change could not be sent.
+/// Why a change was not sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NotSent {
-    /// Too much is unsent; there will be room.
+pub(crate) enum SendError {
+    /// Too much is unsent; wait for capacity.
     Full,
     /// It exceeds a frame.
     TooLarge,
@@ -72,29 +75,30 @@ impl Link {
             node,
             state: Mutex::default(),
             next_subscription: AtomicU64::new(0),
-            work: Notify::new(),
-            room: Notify::new(),
+            send_ready: Notify::new(),
+            capacity: Notify::new(),
         }
     }
 
-    /// Sends as many of the requests as one call takes. Returns how many, and where their answers will come.
+    /// Sends as many of the requests as one call takes. Returns how many, and where their replies will
+    /// arrive.
     pub(crate) fn call(
         &self,
         requests: &[Request<'_>],
     ) -> Result<(usize, oneshot::Receiver<Replies>), Error> {
-        let (answer, receiver) = oneshot::channel();
-        let mut taken = 0;
-        let fill = |frame: &mut Frame<'_>| {
-            let fits = |(place, request): &(usize, &Request<'_>)| {
-                // Only alone may a request exceed a frame.
-                let limit = if *place == 0 { MESSAGE_BYTES } else { FRAME_BYTES };
-                frame.bytes() < BATCH_BYTES && frame.item_within(limit, *request)
+        let (reply, receiver) = oneshot::channel();
+        let mut sent = 0;
+        let fill = |writer: &mut FrameWriter<'_>| {
+            let fits = |(index, request): &(usize, &Request<'_>)| {
+                // Only a request alone in its call may exceed a frame.
+                let limit = if *index == 0 { MESSAGE_BYTES } else { FRAME_BYTES };
+                writer.size() < BATCH_BYTES && writer.push_item_within(limit, *request)
             };
-            taken = requests.iter().take(CALL_REQUESTS).enumerate().take_while(fits).count();
-            if taken > 0 || requests.is_empty() { Ok(taken) } else { Err(self.too_large(MESSAGE_BYTES)) }
+            sent = requests.iter().take(CALL_REQUESTS).enumerate().take_while(fits).count();
+            if sent > 0 || requests.is_empty() { Ok(sent) } else { Err(self.too_large(MESSAGE_BYTES)) }
         };
-        self.ask(|id| Message::Call { id }, fill, |requests| Waiter::Call { requests, answer })?;
-        Ok((taken, receiver))
+        self.send(|id| Message::Call { id }, fill, |requests| Waiter::Call { requests, reply })?;
+        Ok((sent, receiver))
     }
 
     /// Sends all requests as one transaction, or none.
@@ -102,12 +106,12 @@ impl Link {
         &self,
         watched: &[(&[u8], u64)],
         requests: &[Request<'_>],
-    ) -> Result<oneshot::Receiver<(Verdict, Replies)>, Error> {
-        let (answer, receiver) = oneshot::channel();
+    ) -> Result<oneshot::Receiver<(TransactionResult, Replies)>, Error> {
+        let (reply, receiver) = oneshot::channel();
         let watched = watched.iter().map(|(name, version)| (Bytes::new(name), *version)).collect();
-        let fill = |frame: &mut Frame<'_>| {
-            let few = requests.len() <= TRANSACTION_REQUESTS;
-            let fits = few && requests.iter().all(|request| frame.item_within(MESSAGE_BYTES, request));
+        let fill = |writer: &mut FrameWriter<'_>| {
+            let fits = requests.len() <= TRANSACTION_REQUESTS
+                && requests.iter().all(|request| writer.push_item_within(MESSAGE_BYTES, request));
             let too_large = || Error::TransactionTooLarge {
                 node: self.node.shared(),
                 requests: TRANSACTION_REQUESTS,
@@ -115,38 +119,39 @@ impl Link {
             };
             fits.then_some(requests.len()).ok_or_else(too_large)
         };
-        let waiter = |requests| Waiter::Transaction { requests, answer };
-        self.ask(|id| Message::Transact { id, watched }, fill, waiter)?;
+        let waiter = |requests| Waiter::Transaction { requests, reply };
+        self.send(|id| Message::Transact { id, watched }, fill, waiter)?;
         Ok(receiver)
     }
 
-    /// Asks for the changes of a bucket.
+    /// Subscribes to the changes of a bucket.
     pub(crate) fn subscribe(
         &self,
         bucket: &[u8],
-    ) -> Result<(Subscription, oneshot::Receiver<Outcome>), Error> {
-        let (answer, receiver) = oneshot::channel();
+    ) -> Result<(Subscription, oneshot::Receiver<SubscribeResult>), Error> {
+        let (reply, receiver) = oneshot::channel();
         let (publisher, changes) = Subscription::new(bucket);
-        let subscriber = Subscriber { bucket: bucket.into(), publisher };
+        let subscriber = RemoteSubscriber { bucket: bucket.into(), publisher };
         let subscription = self.next_subscription.fetch_add(1, Relaxed);
         let message = |id| Message::Subscribe { id, subscription, bucket };
-        self.ask(message, |_| Ok(0), |_| Waiter::Subscribe { subscription, subscriber, answer })?;
+        self.send(message, |_| Ok(0), |_| Waiter::Subscribe { subscription, subscriber, reply })?;
         Ok((changes, receiver))
     }
 
-    /// Asks something of the node as a whole.
-    pub(crate) fn question(&self, question: &Question<'_>) -> Result<oneshot::Receiver<Told>, Error> {
-        let (answer, receiver) = oneshot::channel();
-        let message = |id| Message::Ask { id, question: question.clone() };
-        self.ask(message, |_| Ok(0), |_| Waiter::Question { answer })?;
+    /// Sends a query to the node as a whole.
+    pub(crate) fn query(&self, query: &NodeQuery<'_>) -> Result<oneshot::Receiver<NodeReply>, Error> {
+        let (reply, receiver) = oneshot::channel();
+        let message = |id| Message::NodeQuery { id, query: query.clone() };
+        self.send(message, |_| Ok(0), |_| Waiter::NodeQuery { reply })?;
         Ok(receiver)
     }
 
-    /// Sends one message, to which `fill` adds requests, of which it says how many; `waiter` waits for the answer.
-    fn ask<'m>(
+    /// Sends one message that is to be answered. `fill` adds its items and returns their number; `waiter`
+    /// waits.
+    fn send<'m>(
         &self,
         message: impl FnOnce(u32) -> Message<'m>,
-        fill: impl FnOnce(&mut Frame<'_>) -> Result<usize, Error>,
+        fill: impl FnOnce(&mut FrameWriter<'_>) -> Result<usize, Error>,
         waiter: impl FnOnce(usize) -> Waiter,
     ) -> Result<(), Error> {
         let mut guard = self.lock();
@@ -154,30 +159,30 @@ impl Link {
         if state.closed {
             return Err(Error::NodeDown {
                 node: self.node.shared(),
-                reason: "its link has just gone".into(),
+                reason: "its link was just lost".into(),
             });
         }
         let busy = || Error::Busy { node: self.node.shared() };
         let id = state.calls.next_id().ok_or_else(busy)?;
-        let mut frame = Frame::begin(&mut state.outgoing, &message(id));
-        let filled = match frame.bytes() {
-            ..=FRAME_BYTES => fill(&mut frame),
+        let mut writer = FrameWriter::begin(&mut state.queue, &message(id));
+        let filled = match writer.size() {
+            ..=FRAME_BYTES => fill(&mut writer),
             _ => Err(self.too_large(FRAME_BYTES)),
         };
         let filled = match filled {
-            Ok(_) if !state.calls.has_room(frame.bytes()) => Err(busy()),
+            Ok(_) if !state.calls.has_room(writer.size()) => Err(busy()),
             filled => filled,
         };
-        let requests = match filled {
-            Ok(requests) => requests,
+        let items = match filled {
+            Ok(items) => items,
             Err(error) => {
-                frame.abandon();
+                writer.rollback();
                 return Err(error);
             }
         };
-        let bytes = frame.finish();
-        state.calls.insert(waiter(requests), bytes);
-        self.wake(guard);
+        let bytes = writer.finish();
+        state.calls.insert(waiter(items), bytes);
+        self.wake_task(guard);
         Ok(())
     }
 
@@ -185,148 +190,155 @@ impl Link {
         Error::TooLarge { node: self.node.shared(), limit }
     }
 
-    /// Sends one change of a bucket of ours to the peer that subscribed to it.
-    pub(crate) fn send_change(&self, subscription: u64, change: &Change) -> Result<(), NotSent> {
+    /// Sends one change of a bucket of this node to the peer, which is subscribed to it.
+    pub(crate) fn send_change(&self, subscription: u64, change: &Change) -> Result<(), SendError> {
         let mut state = self.lock();
         if state.closed {
-            return Err(NotSent::Closed);
+            return Err(SendError::Closed);
         }
-        if state.outgoing.frames.len() >= UNSENT_BYTES {
-            return Err(NotSent::Full);
+        if state.queue.frames.len() >= UNSENT_BYTES {
+            return Err(SendError::Full);
         }
         let change = Cow::Borrowed(change);
-        let frame = Frame::begin(&mut state.outgoing, &Message::Changed { subscription, change });
-        if frame.bytes() > FRAME_BYTES {
-            frame.abandon();
-            return Err(NotSent::TooLarge);
+        let writer = FrameWriter::begin(&mut state.queue, &Message::Changed { subscription, change });
+        if writer.size() > FRAME_BYTES {
+            writer.rollback();
+            return Err(SendError::TooLarge);
         }
-        frame.finish();
-        self.wake(state);
+        writer.finish();
+        self.wake_task(state);
         Ok(())
     }
 
-    /// Ready when there is room for changes again.
-    pub(crate) fn room(&self) -> Notified<'_> {
-        self.room.notified()
+    /// Ready when changes can be sent again.
+    pub(crate) fn capacity(&self) -> Notified<'_> {
+        self.capacity.notified()
     }
 
-    /// Ready when there is something to fetch.
-    pub(crate) fn work(&self) -> Notified<'_> {
-        self.work.notified()
+    /// Ready when there is something to send.
+    pub(crate) fn send_ready(&self) -> Notified<'_> {
+        self.send_ready.notified()
     }
 
-    /// Hands all that is to be sent to `sender`; when that is nothing, the link will call for `work` next time.
-    pub(crate) fn fetch(&self, sender: impl FnOnce(&mut Outgoing)) {
+    /// Passes all that is queued to `drain`. If that is nothing, the link task is idle until it is woken.
+    pub(crate) fn drain_outgoing(&self, drain: impl FnOnce(&mut SendQueue)) {
         let mut state = self.lock();
-        state.idle = state.outgoing.is_empty();
-        if state.idle {
+        state.task_is_idle = state.queue.is_empty();
+        if state.task_is_idle {
             return;
         }
-        let was_full = state.outgoing.frames.len() >= UNSENT_BYTES;
-        sender(&mut state.outgoing);
+        let was_full = state.queue.frames.len() >= UNSENT_BYTES;
+        drain(&mut state.queue);
         drop(state);
         if was_full {
-            self.room.notify_waiters();
+            self.capacity.notify_waiters();
         }
     }
 
-    /// The answers to a call have come.
-    pub(crate) fn answers(&self, id: u32, replies: Replies) -> Result<(), Malformed> {
+    /// The replies to a call have arrived.
+    pub(crate) fn on_replies(&self, id: u32, replies: Replies) -> Result<(), ProtocolError> {
         match self.lock().calls.remove(id) {
-            Some(Waiter::Call { requests, answer })
+            Some(Waiter::Call { requests, reply })
                 if replies.len() <= requests && (requests == 0 || !replies.is_empty()) =>
             {
-                // A caller that has gone does not want its answers.
-                drop(answer.send(replies));
+                // The caller may be gone.
+                drop(reply.send(replies));
                 Ok(())
             }
-            _ => Err(unasked(id)),
+            _ => Err(unexpected_reply(id)),
         }
     }
 
-    /// The answer to a wish to subscribe has come.
-    pub(crate) fn subscribed(&self, id: u32, outcome: Outcome) -> Result<(), Malformed> {
+    /// The result of a subscribe has arrived.
+    pub(crate) fn on_subscribed(&self, id: u32, result: SubscribeResult) -> Result<(), ProtocolError> {
         let mut state = self.lock();
-        let Some(Waiter::Subscribe { subscription, subscriber, answer }) = state.calls.remove(id) else {
-            return Err(unasked(id));
+        let Some(Waiter::Subscribe { subscription, subscriber, reply }) = state.calls.remove(id) else {
+            return Err(unexpected_reply(id));
         };
-        if outcome == Outcome::Subscribed {
+        if result == SubscribeResult::Subscribed {
             state.subscribers.insert(subscription, subscriber);
         }
-        // An asker that has gone is found out by the next beat.
-        let _ = answer.send(outcome);
+        // If the caller is gone, `reap` will find that out.
+        let _ = reply.send(result);
         Ok(())
     }
 
-    /// The outcome of a transaction has come.
-    pub(crate) fn transacted(&self, id: u32, verdict: Verdict, replies: Replies) -> Result<(), Malformed> {
+    /// The result of a transaction has arrived.
+    pub(crate) fn on_transacted(
+        &self,
+        id: u32,
+        result: TransactionResult,
+        replies: Replies,
+    ) -> Result<(), ProtocolError> {
         match self.lock().calls.remove(id) {
-            Some(Waiter::Transaction { requests, answer })
-                if replies.len() == if verdict == Verdict::Done { requests } else { 0 } =>
+            Some(Waiter::Transaction { requests, reply })
+                if replies.len() == if result == TransactionResult::Executed { requests } else { 0 } =>
             {
-                drop(answer.send((verdict, replies)));
+                drop(reply.send((result, replies)));
                 Ok(())
             }
-            _ => Err(unasked(id)),
+            _ => Err(unexpected_reply(id)),
         }
     }
 
-    /// The peer has answered a question.
-    pub(crate) fn told(&self, id: u32, told: Told) -> Result<(), Malformed> {
-        let Some(Waiter::Question { answer }) = self.lock().calls.remove(id) else { return Err(unasked(id)) };
-        drop(answer.send(told));
+    /// The reply to a node query has arrived.
+    pub(crate) fn on_node_reply(&self, id: u32, node_reply: NodeReply) -> Result<(), ProtocolError> {
+        let Some(Waiter::NodeQuery { reply }) = self.lock().calls.remove(id) else {
+            return Err(unexpected_reply(id));
+        };
+        drop(reply.send(node_reply));
         Ok(())
     }
 
-    /// A change of a bucket of the peer has come. One that nobody waits for any more is of no interest.
-    pub(crate) fn changed(&self, subscription: u64, change: Change) {
+    /// A change of a bucket of the peer has arrived. It is ignored if nobody is subscribed any more.
+    pub(crate) fn on_change(&self, subscription: u64, change: Change) {
         let mut state = self.lock();
         let Some(subscriber) = state.subscribers.get(&subscription) else { return };
-        let ended = matches!(change, Change::Ended(_));
+        let is_end = matches!(change, Change::Ended(_));
         let event = Event { bucket: subscriber.bucket.clone(), change };
-        let heard = subscriber.publisher.publish(Arc::new(event));
-        if ended {
+        let received = subscriber.publisher.publish(Arc::new(event));
+        if is_end {
             state.subscribers.remove(&subscription);
-        } else if !heard {
+        } else if !received {
             unsubscribe(&mut state, subscription);
-            self.wake(state);
+            self.wake_task(state);
         }
     }
 
-    /// Tells the peer of the subscribers that have gone, and gives back memory that is not needed now.
-    pub(crate) fn tidy(&self) {
+    /// Unsubscribes for the subscribers that are gone, and frees memory that is not needed now.
+    pub(crate) fn reap(&self) {
         let mut state = self.lock();
         let gone =
-            |(number, subscriber): (&u64, &Subscriber)| subscriber.publisher.is_closed().then_some(*number);
+            |(id, subscriber): (&u64, &RemoteSubscriber)| subscriber.publisher.is_closed().then_some(*id);
         let gone: Vec<u64> = state.subscribers.iter().filter_map(gone).collect();
         for subscription in &gone {
             unsubscribe(&mut state, *subscription);
         }
-        buffers::shrink(&mut state.outgoing.frames);
+        buffers::shrink(&mut state.queue.frames);
         if !gone.is_empty() {
-            self.wake(state);
+            self.wake_task(state);
         }
     }
 
-    /// Ends the link: whoever waits for an answer learns that it is lost, and every subscription ends.
+    /// Ends the link, with every call and subscription that depends on it.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         let (calls, subscribers) = (take(&mut state.calls), take(&mut state.subscribers));
-        state.outgoing = Outgoing::default();
+        state.queue = SendQueue::default();
         drop(state);
-        self.room.notify_waiters();
+        self.capacity.notify_waiters();
         drop(calls);
-        for Subscriber { bucket, publisher } in subscribers.into_values() {
+        for RemoteSubscriber { bucket, publisher } in subscribers.into_values() {
             publisher.publish(Arc::new(Event { bucket, change: Change::Ended(EndReason::NodeDown) }));
         }
     }
 
-    fn wake(&self, mut state: MutexGuard<'_, State>) {
-        let idle = take(&mut state.idle);
+    fn wake_task(&self, mut state: MutexGuard<'_, State>) {
+        let was_idle = take(&mut state.task_is_idle);
         drop(state);
-        if idle {
-            self.work.notify_one();
+        if was_idle {
+            self.send_ready.notify_one();
         }
     }
 
@@ -338,20 +350,17 @@ impl Link {
 
 fn unsubscribe(state: &mut State, subscription: u64) {
     state.subscribers.remove(&subscription);
-    Frame::begin(&mut state.outgoing, &Message::Unsubscribe { subscription }).finish();
+    FrameWriter::begin(&mut state.queue, &Message::Unsubscribe { subscription }).finish();
 }
 
-fn unasked(id: u32) -> Malformed {
-    Malformed(format!("an answer to call {id} that does not fit what was asked"))
+fn unexpected_reply(id: u32) -> ProtocolError {
+    ProtocolError(format!("an unexpected reply to call {id}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        limits::CALLS_IN_FLIGHT,
-        link::codec::{self, Answer},
-    };
+    use crate::{limits::CALLS_IN_FLIGHT, link::codec::ForwardedReply};
     use kv::Op;
 
     fn link() -> Link {
@@ -359,20 +368,20 @@ mod tests {
     }
 
     #[test]
-    fn a_link_with_too_many_bytes_unanswered_is_busy_until_some_are_answered() {
+    fn a_link_with_too_many_bytes_in_flight_is_busy_until_some_are_answered() {
         let (link, value) = (link(), vec![b'x'; 1024 * 1024]);
         let request = Request { bucket: b"shopping", op: Op::Put { key: b"milk", value: &value } };
         let calls: Vec<_> = (0..1_000).map_while(|_| link.call(&[request]).ok()).collect();
         assert_eq!(calls.len(), 63, "64 MiB, less the frames' own bytes");
         assert!(matches!(link.call(&[request]), Err(Error::Busy { .. })));
-        let mut answers = Vec::new();
-        codec::encode(&mut answers, &Answer::NotOwner);
-        link.answers(0, Replies::read(&answers).unwrap()).unwrap();
+        let mut replies = Vec::new();
+        codec::encode(&mut replies, &ForwardedReply::NotOwner);
+        link.on_replies(0, Replies::decode(&replies).unwrap()).unwrap();
         assert!(link.call(&[request]).is_ok());
     }
 
     #[test]
-    fn a_link_with_too_many_calls_unanswered_is_busy() {
+    fn a_link_with_too_many_calls_in_flight_is_busy() {
         let (link, request) = (link(), Request { bucket: b"shopping", op: Op::Create });
         let calls: Vec<_> = (0..1_000_000).map_while(|_| link.call(&[request]).ok()).collect();
         assert_eq!(calls.len(), CALLS_IN_FLIGHT);
@@ -384,12 +393,12 @@ mod tests {
         let (link, value) = (link(), vec![b'x'; 1024 * 1024].into_boxed_slice());
         let change = Change::Set { key: b"milk".as_slice().into(), value };
         while link.send_change(1, &change).is_ok() {}
-        assert_eq!(link.send_change(1, &change), Err(NotSent::Full));
-        link.fetch(|outgoing| outgoing.frames.clear());
+        assert_eq!(link.send_change(1, &change), Err(SendError::Full));
+        link.drain_outgoing(|queue| queue.frames.clear());
         assert_eq!(link.send_change(1, &change), Ok(()));
-        let (_, mut answer) = link.call(&[Request { bucket: b"shopping", op: Op::Create }]).unwrap();
+        let (_, mut reply) = link.call(&[Request { bucket: b"shopping", op: Op::Create }]).unwrap();
         link.close();
-        assert!(matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
-        assert_eq!(link.send_change(1, &change), Err(NotSent::Closed));
+        assert!(matches!(reply.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+        assert_eq!(link.send_change(1, &change), Err(SendError::Closed));
     }
 }

@@ -1,103 +1,136 @@
-//! What can be asked of a node as a whole, and what it says.
+//! Queries to a node as a whole, and their replies: what the link carries besides requests to buckets.
 
-use crate::local::LocalNode;
 use kv::{NamePage, ScanFilter, StoreStats};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
-/// A question to a node.
+/// A query to a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Question<'a> {
-    /// One page of the names of its buckets.
-    Names {
+pub(crate) enum NodeQuery<'a> {
+    /// One page of bucket names.
+    Scan {
         cursor: u64,
         #[serde(borrow)]
-        wanted: ScanFilter<'a>,
+        filter: ScanFilter<'a>,
     },
-    /// The name of some bucket, and how many buckets there are.
-    Random { seed: u64 },
-    /// How many buckets it has.
-    Count,
-    /// How much it holds.
+    /// The name of a bucket chosen by `seed`, and the number of buckets it was chosen from.
+    RandomName { seed: u64 },
+    /// The number of buckets.
+    BucketCount,
+    /// How much the node holds.
     Stats,
-    /// That it ends all its buckets.
+    /// Ends all buckets.
     Flush,
-    /// That it tells its listeners; how many heard it.
+    /// Publishes a message to the node's own subscribers. Answered by the number of receivers.
     Publish {
         #[serde(with = "serde_bytes")]
         channel: &'a [u8],
         #[serde(with = "serde_bytes")]
         payload: &'a [u8],
     },
-    /// The channels that its listeners listen to.
+    /// The channels that have subscribers.
     Channels {
         #[serde(borrow, with = "serde_bytes")]
         pattern: Option<&'a [u8]>,
     },
-    /// How many listen to each of these channels.
-    Listeners {
+    /// The number of subscribers of each channel.
+    SubscriberCounts {
         #[serde(borrow)]
         channels: Vec<&'a Bytes>,
     },
-    /// The patterns that its listeners listen to.
+    /// The patterns that have subscribers.
     Patterns,
 }
 
-/// What a node says.
+impl NodeQuery<'_> {
+    /// Whether it changes nothing, so that a lost reply does no harm.
+    pub(crate) fn is_read(&self) -> bool {
+        !matches!(self, NodeQuery::Flush | NodeQuery::Publish { .. })
+    }
+}
+
+/// The reply to a node query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Told {
-    /// It is done.
+pub(crate) enum NodeReply {
     Done,
-    /// Names, and a number that goes with them.
+    /// Three replies share this shape on the wire: a page, a random name and a plain list. The query decides
+    /// which it is: it is made by [`NodeReply::page`], [`NodeReply::random_name`] or [`NodeReply::names`],
+    /// and read by its counterpart.
     Names {
-        #[serde(with = "names")]
+        #[serde(with = "name_list")]
         names: Vec<Box<[u8]>>,
-        number: u64,
+        cursor_or_count: u64,
     },
-    Numbers(Vec<u64>),
+    Counts(Vec<u64>),
     Stats(StoreStats),
-    /// It would say more than a link carries.
+    /// The reply exceeds the link limit.
     TooLarge,
 }
 
-impl Question<'_> {
-    /// Whether it leaves the node as it was, so that nobody minds when the answer is lost.
-    pub(crate) fn is_read(&self) -> bool {
-        !matches!(self, Question::Flush | Question::Publish { .. })
+/// A bucket's name, and the number of buckets it was chosen from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RandomName {
+    /// `None`: there is no bucket.
+    pub(crate) name: Option<Box<[u8]>>,
+    pub(crate) bucket_count: u64,
+}
+
+impl NodeReply {
+    /// The reply to [`NodeQuery::Scan`].
+    pub(crate) fn page(NamePage { names, next }: NamePage) -> NodeReply {
+        NodeReply::Names { names, cursor_or_count: next }
+    }
+
+    /// The reply to [`NodeQuery::RandomName`].
+    pub(crate) fn random_name(RandomName { name, bucket_count }: RandomName) -> NodeReply {
+        NodeReply::Names { names: name.into_iter().collect(), cursor_or_count: bucket_count }
+    }
+
+    /// The reply to [`NodeQuery::Channels`] and [`NodeQuery::Patterns`].
+    pub(crate) fn names(names: Vec<Box<[u8]>>) -> NodeReply {
+        NodeReply::Names { names, cursor_or_count: 0 }
+    }
+
+    /// Reads the reply to [`NodeQuery::Scan`].
+    pub(crate) fn into_page(self) -> Option<NamePage> {
+        match self {
+            NodeReply::Names { names, cursor_or_count: next } => Some(NamePage { names, next }),
+            _ => None,
+        }
+    }
+
+    /// Reads the reply to [`NodeQuery::RandomName`].
+    pub(crate) fn into_random_name(self) -> Option<RandomName> {
+        match self {
+            NodeReply::Names { names, cursor_or_count: bucket_count } => {
+                Some(RandomName { name: names.into_iter().next(), bucket_count })
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads the reply to [`NodeQuery::Channels`] and [`NodeQuery::Patterns`].
+    pub(crate) fn into_names(self) -> Option<Vec<Box<[u8]>>> {
+        if let NodeReply::Names { names, .. } = self { Some(names) } else { None }
+    }
+
+    /// Reads `len` counts.
+    pub(crate) fn into_counts(self, len: usize) -> Option<Vec<u64>> {
+        if let NodeReply::Counts(counts) = self {
+            Some(counts).filter(|counts| counts.len() == len)
+        } else {
+            None
+        }
+    }
+
+    /// Reads the reply to [`NodeQuery::Stats`].
+    pub(crate) fn into_stats(self) -> Option<StoreStats> {
+        if let NodeReply::Stats(stats) = self { Some(stats) } else { None }
     }
 }
 
-/// What this node says.
-pub(crate) fn answer(local: &LocalNode, question: &Question<'_>) -> Told {
-    let names = |names| Told::Names { names, number: 0 };
-    match question {
-        Question::Names { cursor, wanted } => {
-            let NamePage { names, next } = local.scan(*cursor, wanted, kv::time::now_ms());
-            Told::Names { names, number: next }
-        }
-        Question::Random { seed } => Told::Names {
-            names: local.random_name(*seed, kv::time::now_ms()).into_iter().collect(),
-            number: local.bucket_count(),
-        },
-        Question::Count => Told::Numbers(vec![local.bucket_count()]),
-        Question::Stats => Told::Stats(local.stats()),
-        Question::Flush => {
-            local.flush();
-            Told::Done
-        }
-        Question::Publish { channel, payload } => {
-            Told::Numbers(vec![local.channels.publish(channel, payload) as u64])
-        }
-        Question::Channels { pattern } => names(local.channels.names(*pattern)),
-        Question::Listeners { channels } => {
-            Told::Numbers(channels.iter().map(|channel| local.channels.listeners(channel) as u64).collect())
-        }
-        Question::Patterns => names(local.channels.patterns()),
-    }
-}
-
-/// Names as bytes, not as lists of numbers.
-mod names {
+/// Names as byte strings rather than lists of numbers.
+mod name_list {
     use serde::{Deserialize, Deserializer, Serializer};
     use serde_bytes::{ByteBuf, Bytes};
 

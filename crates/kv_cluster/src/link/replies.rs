@@ -1,46 +1,46 @@
-//! The answers to one call, as they came over the link.
+//! The replies to one call or transaction, as they arrived over the link.
 
 use crate::{
-    error::Malformed,
-    link::codec::{Answer, Items},
+    error::ProtocolError,
+    link::codec::{ForwardedReply, Items},
 };
 
-/// The answers to the first so many requests of a call, in their order. There may be fewer than requests, and there
-/// is at least one; the asker asks again for the rest.
+/// Replies to the leading requests of a call, in order: at least one, and possibly fewer than requests; the
+/// sender forwards the rest again.
 #[derive(Debug)]
 pub(crate) struct Replies {
     items: Box<[u8]>,
-    read: usize,
-    left: usize,
+    decoded: usize,
+    remaining: usize,
 }
 
 impl Replies {
-    /// Takes over the items of a frame once all of them have been found to be answers.
-    pub(crate) fn read(items: &[u8]) -> Result<Replies, Malformed> {
-        let mut left = 0;
-        for answer in Items::<Answer<'_>>::new(items) {
-            answer?;
-            left += 1;
+    /// Copies the items of a frame, once each has been decoded without an error.
+    pub(crate) fn decode(items: &[u8]) -> Result<Replies, ProtocolError> {
+        let mut remaining = 0;
+        for reply in Items::<ForwardedReply<'_>>::new(items) {
+            reply?;
+            remaining += 1;
         }
-        Ok(Replies { items: items.into(), read: 0, left })
+        Ok(Replies { items: items.into(), decoded: 0, remaining })
     }
 
     /// How many have not been taken yet.
     pub(crate) fn len(&self) -> usize {
-        self.left
+        self.remaining
     }
 
     /// Whether all have been taken.
     pub(crate) fn is_empty(&self) -> bool {
-        self.left == 0
+        self.remaining == 0
     }
 
-    /// Takes the next answer, which borrows from the frame.
-    pub(crate) fn next(&mut self) -> Option<Answer<'_>> {
-        let mut items = Items::new(&self.items[self.read..]);
-        let answer = items.next()?.ok();
-        self.read = self.items.len() - items.rest().len();
-        self.left -= 1;
-        answer
+    /// Takes the next reply, which borrows from the frame.
+    pub(crate) fn next(&mut self) -> Option<ForwardedReply<'_>> {
+        let mut items = Items::new(&self.items[self.decoded..]);
+        let reply = items.next()?.ok();
+        self.decoded = self.items.len() - items.rest().len();
+        self.remaining -= 1;
+        reply
     }
 }

@@ -1,4 +1,4 @@
-//! Pauses that grow, with jitter, so that nodes that failed together do not come back together.
+//! Growing pauses with jitter, so that nodes that failed together do not retry together.
 
 use crate::limits::RETRY_FIRST;
 use std::time::Duration;
@@ -16,7 +16,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The next pause, `longest` at most; less up to a quarter.
+    /// The next pause: up to `longest`, less up to a quarter of it at random.
     pub(crate) fn pause(&mut self, longest: Duration) -> Duration {
         let pause = self.next.min(longest);
         self.next = pause * 2;
@@ -26,7 +26,7 @@ impl Backoff {
 }
 
 fn random() -> u32 {
-    // Without randomness there is no jitter, which is no reason to fail.
+    // Without randomness there is no jitter.
     getrandom::u32().unwrap_or_default()
 }
 

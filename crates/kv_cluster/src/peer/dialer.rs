@@ -1,12 +1,14 @@
-//! Keeps the link to a peer that this node dials: for ever, with growing pauses while that fails.
+//! Keeps up the link to a peer that this node dials: forever, with growing pauses while dialing fails.
 
 use crate::{
-    limits::{DIAL_TIMEOUT, HANDSHAKE_TIMEOUT, RETRY_REFUSED, RETRY_UNREACHABLE, SOUND_AFTER},
+    limits::{DIAL_TIMEOUT, HANDSHAKE_TIMEOUT, RETRY_REFUSED, RETRY_UNREACHABLE, STABLE_AFTER},
     local::LocalNode,
-    peer::Peer,
-    peer::backoff::Backoff,
-    peer::handshake::{self, HandshakeError},
-    peer::link_task,
+    peer::{
+        Peer,
+        backoff::Backoff,
+        handshake::{self, HandshakeError},
+        link_task,
+    },
 };
 use otp::Stop;
 use std::{sync::Arc, time::Duration};
@@ -16,35 +18,35 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-/// Why a peer was not reached.
+/// Why a peer could not be dialed.
 #[derive(Debug, thiserror::Error)]
 enum DialError {
     #[error("cannot reach {address}: {reason}")]
     Unreachable { address: String, reason: String },
-    #[error("no link with {address}: {error}")]
-    NoLink { address: String, error: HandshakeError },
+    #[error("cannot link with {address}: {error}")]
+    Handshake { address: String, error: HandshakeError },
 }
 
 /// Dials until this node stops.
 pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> Result<(), String> {
     let mut backoff = Backoff::default();
     loop {
-        peer.dialling();
-        let Some(dialled) = stop.run_until_cancelled(dial(&local, &peer)).await else { return Ok(()) };
-        let longest = match dialled {
+        peer.dial_started();
+        let Some(dialed) = stop.run_until_cancelled(dial(&local, &peer)).await else { return Ok(()) };
+        let longest = match dialed {
             Ok(stream) => {
                 let since = Instant::now();
-                link_task::serve(stream, &peer, &local, &stop).await;
-                if since.elapsed() >= SOUND_AFTER {
+                link_task::run(stream, &peer, &local, &stop).await;
+                if since.elapsed() >= STABLE_AFTER {
                     backoff = Backoff::default();
                 }
                 RETRY_UNREACHABLE
             }
-            Err(error) => failed(&peer, &error),
+            Err(error) => dial_failed(&peer, &error),
         };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = peer.dial_wanted() => {}
+            () = peer.redial_requested() => {}
             () = sleep(backoff.pause(longest)) => {}
         }
     }
@@ -56,35 +58,35 @@ async fn dial(local: &LocalNode, peer: &Peer) -> Result<TcpStream, DialError> {
     let mut stream = match connected {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
-        Err(_) => return Err(unreachable("no answer in time".into())),
+        Err(_) => return Err(unreachable("timed out".into())),
     };
-    let shaken = handshake::dial(&mut stream, &local.name, peer.name(), &local.cookie);
-    let error = match timeout(HANDSHAKE_TIMEOUT, shaken).await {
+    let handshake = handshake::dial(&mut stream, &local.name, peer.name(), &local.cookie);
+    let error = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(())) => return Ok(stream),
-        // Silence is no refusal: behind a proxy, or while it hangs, an absent node is connected to all the same.
+        // Silence is not a refusal: a proxy, or a node that hangs, accepts connections all the same.
         Ok(Err(HandshakeError::Io(error))) => return Err(unreachable(error.to_string())),
-        Err(_) => return Err(unreachable("no answer in time".into())),
+        Err(_) => return Err(unreachable("timed out".into())),
         Ok(Err(error)) => error,
     };
     drop(timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, &error)).await);
-    Err(DialError::NoLink { address: peer.address().into(), error })
+    Err(DialError::Handshake { address: peer.address().into(), error })
 }
 
-/// Notes the failure, and returns the longest pause before the next attempt.
-fn failed(peer: &Peer, error: &DialError) -> Duration {
+/// Records and logs the failure. Returns the longest pause before the next attempt.
+fn dial_failed(peer: &Peer, error: &DialError) -> Duration {
     let node = peer.name();
-    let is_new = peer.not_reached(error.to_string());
+    let is_new = peer.dial_failed(error.to_string());
     match error {
-        DialError::NoLink { .. } => {
+        DialError::Handshake { .. } => {
             warn!(%node, %error, "link refused");
             RETRY_REFUSED
         }
         DialError::Unreachable { .. } if is_new => {
-            warn!(%node, %error, "node not reached; trying on");
+            warn!(%node, %error, "cannot connect to node; retrying");
             RETRY_UNREACHABLE
         }
         DialError::Unreachable { .. } => {
-            debug!(%node, %error, "node not reached");
+            debug!(%node, %error, "cannot connect to node");
             RETRY_UNREACHABLE
         }
     }

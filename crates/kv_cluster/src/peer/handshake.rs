@@ -1,4 +1,4 @@
-//! Two nodes prove to each other that they know the cookie, before anything else is said on a link.
+//! Two nodes prove to each other that they know the cookie, before anything else is sent on a link.
 //!
 //! ```text
 //! dialer                              listener
@@ -7,12 +7,13 @@
 //!   Proof(dialer's)             ->
 //!                               <-   Proof(listener's)
 //! ```
-//! Either side may say `Refused` instead. Each message follows a byte with the speaker's version and two with its length.
+//! Either side may send `Refused` instead. Each message follows a byte with the sender's version and two with
+//! its length.
 
 use crate::{
     cookie::Cookie,
-    cookie::{self, Meeting, Nonce, Proof, Role},
-    error::Malformed,
+    cookie::{self, Nonce, Proof, Role, Transcript},
+    error::ProtocolError,
     limits::{HANDSHAKE_BYTES, LINK_VERSION},
     link::codec,
     node_name::NodeName,
@@ -25,35 +26,35 @@ use tokio::{
 };
 
 #[derive(Debug, Serialize, Deserialize)]
-enum Word {
+enum HandshakeMessage {
     Hello(Hello),
     Challenge { nonce: Nonce },
     Proof(Proof),
     Refused(Rejection),
 }
 
-/// Why one side wants no link with the other.
+/// Why one side refuses a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Rejection {
     WrongCookie,
-    OtherVersion,
+    VersionMismatch,
     UnknownNode,
-    OtherName,
+    NameMismatch,
     WrongDirection,
-    Nonsense,
+    ProtocolError,
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Rejection::WrongCookie => "wrong cookie: give both nodes the same one",
-            Rejection::OtherVersion => {
-                "another version of the link protocol: run the same release on both nodes"
+            Rejection::VersionMismatch => {
+                "link protocol version mismatch: run the same version on both nodes"
             }
-            Rejection::UnknownNode => "the dialling node is not in the other's configuration",
-            Rejection::OtherName => "the node at that address has another name",
+            Rejection::UnknownNode => "the dialing node is not in the other's configuration",
+            Rejection::NameMismatch => "the node at that address has a different name",
             Rejection::WrongDirection => "of two nodes the one with the lower name dials",
-            Rejection::Nonsense => "not the link protocol",
+            Rejection::ProtocolError => "not the link protocol",
         })
     }
 }
@@ -63,21 +64,21 @@ impl fmt::Display for Rejection {
 pub(crate) enum HandshakeError {
     #[error("refused: {0}")]
     Refused(Rejection),
-    #[error("it refused: {0}")]
+    #[error("refused by the peer: {0}")]
     RefusedByPeer(Rejection),
     #[error(
-        "refused: it speaks version {theirs} of the link protocol, this node version {LINK_VERSION}; run the same release on both nodes"
+        "refused: the peer speaks link protocol version {theirs}, this node version {LINK_VERSION}; run the same version on both nodes"
     )]
     Version { theirs: u8 },
     #[error(transparent)]
-    Malformed(#[from] Malformed),
-    #[error("the connection broke: {0}")]
+    Protocol(#[from] ProtocolError),
+    #[error("connection failed: {0}")]
     Io(#[from] io::Error),
-    #[error("no answer in time")]
+    #[error("timed out")]
     TimedOut,
 }
 
-/// Introduces this node to the listener of `peer`.
+/// Performs the handshake with the listener of `peer`.
 pub(crate) async fn dial(
     stream: &mut TcpStream,
     me: &NodeName,
@@ -86,18 +87,20 @@ pub(crate) async fn dial(
 ) -> Result<(), HandshakeError> {
     let dialer_nonce = cookie::nonce();
     let hello = Hello { from: me.clone(), to: peer.clone(), nonce: dialer_nonce };
-    say(stream, &Word::Hello(hello)).await?;
-    let Word::Challenge { nonce: listener_nonce } = hear(stream).await? else { return Err(nonsense()) };
-    let meeting = Meeting { dialer: me.clone(), listener: peer.clone(), dialer_nonce, listener_nonce };
-    say(stream, &Word::Proof(cookie.prove(Role::Dialer, &meeting))).await?;
-    let Word::Proof(proof) = hear(stream).await? else { return Err(nonsense()) };
-    match cookie.verify(Role::Listener, &meeting, &proof) {
+    send(stream, &HandshakeMessage::Hello(hello)).await?;
+    let HandshakeMessage::Challenge { nonce: listener_nonce } = receive(stream).await? else {
+        return Err(protocol_error());
+    };
+    let transcript = Transcript { dialer: me.clone(), listener: peer.clone(), dialer_nonce, listener_nonce };
+    send(stream, &HandshakeMessage::Proof(cookie.prove(Role::Dialer, &transcript))).await?;
+    let HandshakeMessage::Proof(proof) = receive(stream).await? else { return Err(protocol_error()) };
+    match cookie.verify(Role::Listener, &transcript, &proof) {
         true => Ok(()),
         false => Err(HandshakeError::Refused(Rejection::WrongCookie)),
     }
 }
 
-/// How a dialer introduces itself.
+/// The first message of a dialer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {
     /// The name that it claims.
@@ -106,15 +109,15 @@ pub(crate) struct Hello {
     nonce: Nonce,
 }
 
-/// Hears who wants a link.
-pub(crate) async fn hear_hello(stream: &mut TcpStream) -> Result<Hello, HandshakeError> {
-    match hear(stream).await? {
-        Word::Hello(hello) => Ok(hello),
-        _ => Err(nonsense()),
+/// Receives the first message of a dialer.
+pub(crate) async fn receive_hello(stream: &mut TcpStream) -> Result<Hello, HandshakeError> {
+    match receive(stream).await? {
+        HandshakeMessage::Hello(hello) => Ok(hello),
+        _ => Err(protocol_error()),
     }
 }
 
-/// Lets the dialer prove that it knows the cookie, and proves the same to it.
+/// Verifies that the dialer knows the cookie, and proves the same to it.
 pub(crate) async fn accept(
     stream: &mut TcpStream,
     hello: &Hello,
@@ -122,29 +125,29 @@ pub(crate) async fn accept(
     cookie: &Cookie,
 ) -> Result<(), HandshakeError> {
     if hello.to != *me {
-        return Err(HandshakeError::Refused(Rejection::OtherName));
+        return Err(HandshakeError::Refused(Rejection::NameMismatch));
     }
     let listener_nonce = cookie::nonce();
-    say(stream, &Word::Challenge { nonce: listener_nonce }).await?;
+    send(stream, &HandshakeMessage::Challenge { nonce: listener_nonce }).await?;
     let (dialer, listener) = (hello.from.clone(), me.clone());
-    let meeting = Meeting { dialer, listener, dialer_nonce: hello.nonce, listener_nonce };
-    let Word::Proof(proof) = hear(stream).await? else { return Err(nonsense()) };
-    if !cookie.verify(Role::Dialer, &meeting, &proof) {
+    let transcript = Transcript { dialer, listener, dialer_nonce: hello.nonce, listener_nonce };
+    let HandshakeMessage::Proof(proof) = receive(stream).await? else { return Err(protocol_error()) };
+    if !cookie.verify(Role::Dialer, &transcript, &proof) {
         return Err(HandshakeError::Refused(Rejection::WrongCookie));
     }
-    say(stream, &Word::Proof(cookie.prove(Role::Listener, &meeting))).await?;
+    send(stream, &HandshakeMessage::Proof(cookie.prove(Role::Listener, &transcript))).await?;
     Ok(())
 }
 
-/// Tells the dialer why it gets no link, and waits until it has read that.
+/// Sends the peer the reason, and waits until it has been read.
 pub(crate) async fn refuse(stream: &mut TcpStream, error: &HandshakeError) -> io::Result<()> {
-    let refusal = match error {
-        HandshakeError::Refused(refusal) => *refusal,
-        HandshakeError::Version { .. } => Rejection::OtherVersion,
-        HandshakeError::Malformed(_) => Rejection::Nonsense,
+    let rejection = match error {
+        HandshakeError::Refused(rejection) => *rejection,
+        HandshakeError::Version { .. } => Rejection::VersionMismatch,
+        HandshakeError::Protocol(_) => Rejection::ProtocolError,
         HandshakeError::RefusedByPeer(_) | HandshakeError::Io(_) | HandshakeError::TimedOut => return Ok(()),
     };
-    say(stream, &Word::Refused(refusal)).await?;
+    send(stream, &HandshakeMessage::Refused(rejection)).await?;
     stream.shutdown().await?;
     // Closing with bytes unread would reset the connection, and the refusal with it.
     let mut unread = [0; HANDSHAKE_BYTES];
@@ -152,31 +155,31 @@ pub(crate) async fn refuse(stream: &mut TcpStream, error: &HandshakeError) -> io
     Ok(())
 }
 
-fn nonsense() -> HandshakeError {
-    HandshakeError::Refused(Rejection::Nonsense)
+fn protocol_error() -> HandshakeError {
+    HandshakeError::Refused(Rejection::ProtocolError)
 }
 
-async fn say(stream: &mut TcpStream, word: &Word) -> io::Result<()> {
+async fn send(stream: &mut TcpStream, message: &HandshakeMessage) -> io::Result<()> {
     let mut bytes = vec![LINK_VERSION, 0, 0];
-    codec::encode(&mut bytes, word);
+    codec::encode(&mut bytes, message);
     let length = (bytes.len() - 3) as u16;
     bytes[1..3].copy_from_slice(&length.to_le_bytes());
     stream.write_all(&bytes).await
 }
 
-async fn hear(stream: &mut TcpStream) -> Result<Word, HandshakeError> {
+async fn receive(stream: &mut TcpStream) -> Result<HandshakeMessage, HandshakeError> {
     let version = stream.read_u8().await?;
     if version != LINK_VERSION {
         return Err(HandshakeError::Version { theirs: version });
     }
     let length = usize::from(stream.read_u16_le().await?);
     if length > HANDSHAKE_BYTES {
-        return Err(nonsense());
+        return Err(protocol_error());
     }
     let mut bytes = vec![0; length];
     stream.read_exact(&mut bytes).await?;
     match codec::decode_handshake(&bytes)? {
-        Word::Refused(refusal) => Err(HandshakeError::RefusedByPeer(refusal)),
-        word => Ok(word),
+        HandshakeMessage::Refused(rejection) => Err(HandshakeError::RefusedByPeer(rejection)),
+        message => Ok(message),
     }
 }

@@ -1,11 +1,15 @@
-//! The life of one link: its socket, read and written by one task until the link ends.
+//! The task of one link: owns its socket, reads and writes it until the link closes.
 
 use crate::{
-    error::LinkEnd, limits::FLUSH_TIMEOUT, link::Link, link::buffers::Input, link::codec::Message,
-    link::send_queue::Frame, local::LocalNode, peer::Peer, serve::Service,
+    error::LinkClosed,
+    limits::FLUSH_TIMEOUT,
+    link::{Link, buffers::ReadBuffer, codec::Message, send_queue::FrameWriter},
+    local::LocalNode,
+    peer::Peer,
+    serve::Inbound,
 };
 use otp::Stop;
-use std::{io, pin::pin, sync::Arc};
+use std::{convert::Infallible, io, pin::pin, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -17,93 +21,99 @@ use tokio::{
 };
 use tracing::debug;
 
-/// Lets the peer be up over this socket until the link ends.
-pub(crate) async fn serve(mut stream: TcpStream, peer: &Peer, local: &Arc<LocalNode>, stop: &Stop) {
+/// Runs the link over this socket until it closes. The peer is up meanwhile.
+pub(crate) async fn run(mut stream: TcpStream, peer: &Peer, local: &Arc<LocalNode>, stop: &Stop) {
     let link = Arc::new(Link::new(peer.name().clone()));
-    let mut connection = Connection {
-        input: Input::default(),
-        service: Service::new(local.clone(), link.clone()),
-        link: link.clone(),
-        silent_beats: 0,
-        stuck_beats: 0,
-    };
-    let up = peer.up(link);
+    let mut task = LinkTask::new(local.clone(), link.clone());
+    let guard = peer.link_up(link);
     if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "the link's socket delays small frames");
+        debug!(%error, "cannot set TCP_NODELAY on a link");
     }
     let (mut reader, mut writer) = stream.split();
-    let Err(end) = connection.run(&mut reader, &writer, stop).await;
-    if let LinkEnd::Stopped = end {
-        connection.flush(&mut writer).await;
+    let Err(reason) = task.run(&mut reader, &writer, stop).await;
+    if let LinkClosed::Stopped = reason {
+        task.flush(&mut writer).await;
     }
-    up.end(&end);
+    guard.close(&reason);
 }
 
-struct Connection {
+struct LinkTask {
+    local: Arc<LocalNode>,
     link: Arc<Link>,
-    input: Input,
-    service: Service,
-    silent_beats: u32,
-    stuck_beats: u32,
+    input: ReadBuffer,
+    inbound: Inbound,
+    /// Heartbeats since something was read.
+    missed_reads: u32,
+    /// Heartbeats at which nothing had been written since the one before, although there was something to
+    /// write.
+    missed_writes: u32,
 }
 
-/// A connection runs until something ends it.
-enum Never {}
+impl LinkTask {
+    fn new(local: Arc<LocalNode>, link: Arc<Link>) -> LinkTask {
+        LinkTask {
+            input: ReadBuffer::default(),
+            inbound: Inbound::new(local.clone(), link.clone()),
+            local,
+            link,
+            missed_reads: 0,
+            missed_writes: 0,
+        }
+    }
 
-impl Connection {
     async fn run(
         &mut self,
         reader: &mut ReadHalf<'_>,
         writer: &WriteHalf<'_>,
         stop: &Stop,
-    ) -> Result<Never, LinkEnd> {
-        let heartbeat = self.service.heartbeat();
-        let mut beat = interval(heartbeat.every);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ) -> Result<Infallible, LinkClosed> {
+        let heartbeat = self.local.heartbeat;
+        let mut ticks = interval(heartbeat.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopped = pin!(stop.cancelled());
         let link = self.link.clone();
         loop {
-            let sending = !self.service.output.is_empty();
+            let is_writing = !self.inbound.output.is_empty();
             tokio::select! {
                 biased;
-                () = &mut stopped => return Err(LinkEnd::Stopped),
-                _ = beat.tick() => self.beat(heartbeat.missed)?,
-                read = reader.read_buf(self.input.room()) => self.hear(read?)?,
-                ready = writer.writable(), if sending => ready?,
-                // All who are ready to run have their say first, so that their calls leave in one write.
-                () = link.work(), if !sending => yield_now().await,
-                () = self.service.pumps.reap() => {}
+                () = &mut stopped => return Err(LinkClosed::Stopped),
+                _ = ticks.tick() => self.heartbeat(heartbeat.missed)?,
+                read = reader.read_buf(self.input.reserve()) => self.read(read?)?,
+                ready = writer.writable(), if is_writing => ready?,
+                // Other ready tasks run first, so that their calls leave in one write.
+                () = link.send_ready(), if !is_writing => yield_now().await,
+                () = self.inbound.reap_stream() => {}
             }
-            self.send(writer)?;
+            self.write(writer)?;
         }
     }
 
-    /// Does what the frames say of which the last bytes have come now.
-    fn hear(&mut self, bytes: usize) -> Result<(), LinkEnd> {
+    /// Handles the frames that are complete with the bytes that were read.
+    fn read(&mut self, bytes: usize) -> Result<(), LinkClosed> {
         if bytes == 0 {
-            return Err(LinkEnd::Closed);
+            return Err(LinkClosed::ByPeer);
         }
-        self.silent_beats = 0;
-        while let Some(frame) = self.input.frame()? {
-            self.service.hear(frame)?;
+        self.missed_reads = 0;
+        while let Some(frame) = self.input.next_frame()? {
+            self.inbound.receive(frame)?;
         }
         Ok(())
     }
 
-    /// Sends all frames that there are to send, as far as the socket takes them, and no more than one part of a large
-    /// message, so that the peer is heard while the others go.
-    fn send(&mut self, writer: &WriteHalf<'_>) -> Result<(), LinkEnd> {
-        self.service.output.add_part();
+    /// Writes what the socket takes of all queued frames, and one fragment of a large message: the socket is
+    /// read again before the next.
+    fn write(&mut self, writer: &WriteHalf<'_>) -> Result<(), LinkClosed> {
+        self.inbound.output.push_fragment();
         loop {
-            self.service.gather();
-            if self.service.output.unsent().is_empty() {
+            self.inbound.fill_output();
+            if self.inbound.output.unwritten().is_empty() {
                 return Ok(());
             }
-            match writer.try_write(self.service.output.unsent()) {
+            match writer.try_write(self.inbound.output.unwritten()) {
                 Ok(bytes) => {
-                    self.stuck_beats = 0;
-                    self.service.output.advance(bytes);
-                    self.service.catch_up()?;
+                    self.missed_writes = 0;
+                    self.inbound.output.advance(bytes);
+                    self.inbound.run_deferred()?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -111,42 +121,42 @@ impl Connection {
         }
     }
 
-    /// Says that this node is alive, and finds out whether the peer is.
-    fn beat(&mut self, missed: u32) -> Result<(), LinkEnd> {
-        if self.silent_beats >= missed {
-            return Err(LinkEnd::Silent);
+    /// Queues a heartbeat if the link is idle, and checks that the peer is alive.
+    fn heartbeat(&mut self, max_missed: u32) -> Result<(), LinkClosed> {
+        if self.missed_reads >= max_missed {
+            return Err(LinkClosed::HeartbeatTimeout);
         }
-        if self.stuck_beats >= missed {
-            return Err(LinkEnd::Stuck);
+        if self.missed_writes >= max_missed {
+            return Err(LinkClosed::NotReading);
         }
-        self.silent_beats += 1;
-        let output = &mut self.service.output;
+        self.missed_reads += 1;
+        let output = &mut self.inbound.output;
         output.shrink();
         if output.is_empty() {
-            Frame::begin(output.outgoing(), &Message::Heartbeat).finish();
+            FrameWriter::begin(output.queue(), &Message::Heartbeat).finish();
         } else {
-            self.stuck_beats += 1;
+            self.missed_writes += 1;
         }
         self.input.shrink();
-        self.link.tidy();
+        self.link.reap();
         Ok(())
     }
 
-    /// Sends what is left when the node stops, in bounded time.
+    /// Writes what is left when the node stops, in bounded time.
     async fn flush(&mut self, writer: &mut WriteHalf<'_>) {
-        let sent = async {
-            self.service.gather();
-            while !self.service.output.is_empty() {
-                self.service.output.add_part();
-                let unsent = self.service.output.unsent();
-                let bytes = unsent.len();
-                writer.write_all(unsent).await?;
-                self.service.output.advance(bytes);
+        let written = async {
+            self.inbound.fill_output();
+            while !self.inbound.output.is_empty() {
+                self.inbound.output.push_fragment();
+                let unwritten = self.inbound.output.unwritten();
+                let bytes = unwritten.len();
+                writer.write_all(unwritten).await?;
+                self.inbound.output.advance(bytes);
             }
             writer.shutdown().await
         };
-        // What the peer does not take in time is lost, as if the link had been cut.
-        drop(timeout(FLUSH_TIMEOUT, sent).await);
+        // What is not written in time is lost, as if the link had been cut.
+        drop(timeout(FLUSH_TIMEOUT, written).await);
     }
 }
 
@@ -156,32 +166,24 @@ mod tests {
     use crate::{
         cookie::Cookie,
         limits::{FRAME_BYTES, IDLE_BUFFER_BYTES},
-        local::Heartbeat,
-        local::StorageSettings,
+        local::{Heartbeat, StorageSettings},
         node_name::NodeName,
         routing::Routes,
     };
 
     #[test]
-    fn an_idle_link_gives_back_the_memory_that_a_large_frame_took() {
-        let me: NodeName = "foo@host".parse().unwrap();
+    fn an_idle_link_frees_the_memory_that_a_large_frame_took() {
+        let name: NodeName = "foo@host".parse().unwrap();
         let local = LocalNode::new(
-            me.clone(),
+            name.clone(),
             Cookie::new("weknoweachother"),
             Heartbeat::default(),
-            Routes::all(me.clone()),
+            Routes::all(name.clone()),
             StorageSettings::default(),
         );
-        let link = Arc::new(Link::new(me));
-        let mut connection = Connection {
-            input: Input::default(),
-            service: Service::new(Arc::new(local), link.clone()),
-            link,
-            silent_beats: 0,
-            stuck_beats: 0,
-        };
-        connection.service.output.outgoing().frames.reserve(FRAME_BYTES);
-        assert!(connection.beat(3).is_ok());
-        assert!(connection.service.output.outgoing().frames.capacity() <= IDLE_BUFFER_BYTES);
+        let mut task = LinkTask::new(Arc::new(local), Arc::new(Link::new(name)));
+        task.inbound.output.queue().frames.reserve(FRAME_BYTES);
+        assert!(task.heartbeat(3).is_ok());
+        assert!(task.inbound.output.queue().frames.capacity() <= IDLE_BUFFER_BYTES);
     }
 }

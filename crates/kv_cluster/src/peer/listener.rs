@@ -1,12 +1,14 @@
-//! Takes the links of the peers that dial this node.
+//! Accepts links from the peers that dial this node.
 
 use crate::{
     limits::{ACCEPT_PAUSE, HANDSHAKE_TIMEOUT},
     local::LocalNode,
     node_name::NodeName,
-    peer::Peer,
-    peer::handshake::{self, HandshakeError, Rejection},
-    peer::link_task,
+    peer::{
+        Peer, PeerList,
+        handshake::{self, HandshakeError, Rejection},
+        link_task,
+    },
 };
 use otp::{Stop, TaskSupervisor};
 use std::{net::SocketAddr, sync::Arc};
@@ -16,14 +18,11 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-/// Who may come: the peers of this node.
-pub(crate) type Peers = Arc<[Arc<Peer>]>;
-
-/// Accepts until this node stops. Each newcomer has a task of its own until it has proved itself.
+/// Accepts sockets until it is cancelled. Each has its own task until its handshake is complete.
 pub(crate) async fn run(
     listener: &TcpListener,
     local: &Arc<LocalNode>,
-    peers: &Peers,
+    peers: &PeerList,
     handshakes: &TaskSupervisor,
 ) {
     loop {
@@ -36,59 +35,61 @@ pub(crate) async fn run(
             }
         };
         let (local, peers) = (local.clone(), peers.clone());
-        let welcome = move |stop: Stop| async move {
-            stop.run_until_cancelled(welcome(stream, from, &local, &peers)).await;
+        let handshake = move |stop: Stop| async move {
+            stop.run_until_cancelled(handshake_inbound(stream, from, &local, &peers)).await;
         };
-        if let Err(error) = handshakes.spawn(from, welcome) {
-            warn!(%from, %error, "link not taken");
+        if let Err(error) = handshakes.spawn(from, handshake) {
+            warn!(%from, %error, "link not accepted");
         }
     }
 }
 
-/// Shakes hands with a newcomer, and hands its socket to the peer that it proves to be.
-async fn welcome(mut stream: TcpStream, from: SocketAddr, local: &LocalNode, peers: &Peers) {
-    let mut claims = None;
-    let shaken = timeout(HANDSHAKE_TIMEOUT, shake_hands(&mut stream, local, peers, &mut claims)).await;
-    let error = match shaken {
-        Ok(Ok(peer)) => return peer.arrive(stream),
+/// Performs the handshake on a socket, and hands the socket to the peer that has authenticated on it.
+async fn handshake_inbound(mut stream: TcpStream, from: SocketAddr, local: &LocalNode, peers: &PeerList) {
+    let mut claimed_name = None;
+    let authenticated =
+        timeout(HANDSHAKE_TIMEOUT, authenticate(&mut stream, local, peers, &mut claimed_name)).await;
+    let error = match authenticated {
+        Ok(Ok(peer)) => return peer.offer_socket(stream),
         Ok(Err(error)) => error,
         Err(_) => HandshakeError::TimedOut,
     };
-    let claims = claims.as_ref().map(NodeName::as_str);
-    warn!(%from, claims, %error, "link refused");
+    let claimed_name = claimed_name.as_ref().map(NodeName::as_str);
+    warn!(%from, claimed_name, %error, "link refused");
     if let Ok(Err(error)) = timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, &error)).await {
-        debug!(%from, %error, "the refusal was not heard");
+        debug!(%from, %error, "cannot send the refusal");
     }
 }
 
-async fn shake_hands<'a>(
+async fn authenticate<'a>(
     stream: &mut TcpStream,
     local: &LocalNode,
-    peers: &'a Peers,
-    claims: &mut Option<NodeName>,
+    peers: &'a PeerList,
+    claimed_name: &mut Option<NodeName>,
 ) -> Result<&'a Peer, HandshakeError> {
-    let hello = handshake::hear_hello(stream).await?;
-    let name = claims.insert(hello.from.clone());
+    let hello = handshake::receive_hello(stream).await?;
+    let name = claimed_name.insert(hello.from.clone());
     let Some(peer) = peers.iter().find(|peer| peer.name() == name) else {
         return Err(HandshakeError::Refused(Rejection::UnknownNode));
     };
-    if peer.is_dialled_by_us() {
+    if peer.is_dialed() {
         return Err(HandshakeError::Refused(Rejection::WrongDirection));
     }
     handshake::accept(stream, &hello, &local.name, &local.cookie).await?;
     Ok(peer)
 }
 
-/// Keeps the link to a peer that dials this node. A newer socket of the peer replaces the older one, which may be half
-/// dead.
-pub(crate) async fn keep(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> Result<(), String> {
-    let Some(mut stream) = stop.run_until_cancelled(peer.arrival()).await else { return Ok(()) };
+/// Runs the link to a peer that dials this node. A newer socket replaces the older one, which may be
+/// half-open.
+pub(crate) async fn serve_inbound(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> Result<(), String> {
+    let Some(mut stream) = stop.run_until_cancelled(peer.accepted_socket()).await else { return Ok(()) };
     loop {
         tokio::select! {
-            newer = peer.arrival() => stream = newer,
-            () = link_task::serve(stream, &peer, &local, &stop) => {
-                let Some(next) = stop.run_until_cancelled(peer.arrival()).await else { return Ok(()) };
-                stream = next;
+            newer = peer.accepted_socket() => stream = newer,
+            () = link_task::run(stream, &peer, &local, &stop) => {
+                let accepted = stop.run_until_cancelled(peer.accepted_socket()).await;
+                let Some(newer) = accepted else { return Ok(()) };
+                stream = newer;
             }
         }
     }

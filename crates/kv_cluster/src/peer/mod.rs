@@ -7,13 +7,15 @@ mod link_task;
 pub(crate) mod listener;
 
 use crate::{
-    error::{Error, LinkEnd},
+    error::{Error, LinkClosed},
     events::{NodeEvent, NodeStatus},
     limits::{CONNECT_WAIT, FRAME_BYTES},
-    link::Link,
-    link::codec::{Outcome, Verdict},
-    link::node_query::{Question, Told},
-    link::replies::Replies,
+    link::{
+        Link,
+        codec::{SubscribeResult, TransactionResult},
+        node_query::{NodeQuery, NodeReply},
+        replies::Replies,
+    },
     node_name::NodeName,
 };
 use kv::{Request, Subscription};
@@ -29,17 +31,20 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+/// The other nodes.
+pub(crate) type PeerList = Arc<[Arc<Peer>]>;
+
 /// Another node of the cluster.
 #[derive(Debug)]
 pub struct Peer {
     name: NodeName,
     address: String,
-    dialled_by_us: bool,
+    is_dialed: bool,
     state: watch::Sender<State>,
-    /// The newest socket over which the peer has proved itself to our listener.
-    arrived: Mutex<Option<TcpStream>>,
-    arrival: Notify,
-    dial_now: Notify,
+    /// The newest socket on which the peer has authenticated to our listener.
+    accepted: Mutex<Option<TcpStream>>,
+    accepted_notify: Notify,
+    redial: Notify,
     events: broadcast::Sender<NodeEvent>,
 }
 
@@ -47,31 +52,30 @@ pub struct Peer {
 struct State {
     link: Option<Arc<Link>>,
     /// Why there is no link.
-    reason: Arc<str>,
-    /// How many times the peer has been dialled.
+    down_reason: Arc<str>,
+    /// How many times the peer has been dialed.
     dials: u64,
-    /// Which of these times was the last that failed.
-    failed: u64,
+    /// The number of the last dial that failed.
+    failed_dial: u64,
 }
 
 impl Peer {
-    /// Of two nodes, the one with the lower name dials, so that there is never more than one link between them.
+    /// Of two nodes the one with the lower name dials, so there is never more than one link between them.
     pub(crate) fn new(
         name: NodeName,
         address: String,
-        me: &NodeName,
+        local_name: &NodeName,
         events: broadcast::Sender<NodeEvent>,
     ) -> Peer {
-        let dialled_by_us = *me < name;
-        let reason = if dialled_by_us { "not reached yet" } else { "it has not come yet" }.into();
+        let down_reason = "not connected yet".into();
         Peer {
+            is_dialed: *local_name < name,
             name,
             address,
-            dialled_by_us,
-            state: watch::Sender::new(State { link: None, reason, dials: 0, failed: 0 }),
-            arrived: Mutex::default(),
-            arrival: Notify::new(),
-            dial_now: Notify::new(),
+            state: watch::Sender::new(State { link: None, down_reason, dials: 0, failed_dial: 0 }),
+            accepted: Mutex::default(),
+            accepted_notify: Notify::new(),
+            redial: Notify::new(),
             events,
         }
     }
@@ -86,30 +90,29 @@ impl Peer {
         self.state.borrow().link.is_some()
     }
 
-    /// What is known of it now.
+    /// Its status now.
     pub fn status(&self) -> NodeStatus {
         let state = self.state.borrow();
         let up = state.link.is_some();
-        let reason = (!up).then(|| state.reason.clone());
+        let reason = (!up).then(|| state.down_reason.clone());
         NodeStatus { name: self.name.clone(), address: self.address.clone(), up, reason }
     }
 
-    /// Sends the first so many of the requests as one call; [`Call::taken`] says how many. Fails at once when nothing
-    /// could be sent.
-    pub(crate) fn call(&self, requests: &[Request<'_>]) -> Result<Call, Error> {
-        let (taken, answer) = self.over_link(|link| link.call(requests))?;
-        Ok(Call { node: self.name.clone(), taken, answer })
+    /// Sends the leading requests as one call: [`PendingCall::request_count`] of them, at least one.
+    pub(crate) fn call(&self, requests: &[Request<'_>]) -> Result<PendingCall, Error> {
+        let (request_count, reply) = self.with_link(|link| link.call(requests))?;
+        Ok(PendingCall { node: self.name.clone(), request_count, reply })
     }
 
     /// Subscribes to a bucket of the peer; `None` when there is no such bucket.
     pub(crate) async fn subscribe(&self, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
-        let (changes, answer) = self.over_link(|link| link.subscribe(bucket))?;
+        let (changes, reply) = self.with_link(|link| link.subscribe(bucket))?;
         let node = self.name.shared();
-        match answer.await {
-            Ok(Outcome::Subscribed) => Ok(Some(changes)),
-            Ok(Outcome::NoBucket) => Ok(None),
-            Ok(Outcome::NotOwner) => Err(Error::NotOwner { node }),
-            Ok(Outcome::TooMany) => Err(Error::Busy { node }),
+        match reply.await {
+            Ok(SubscribeResult::Subscribed) => Ok(Some(changes)),
+            Ok(SubscribeResult::NoBucket) => Ok(None),
+            Ok(SubscribeResult::NotOwner) => Err(Error::NotOwner { node }),
+            Ok(SubscribeResult::TooMany) => Err(Error::Busy { node }),
             Err(_) => Err(Error::LinkLost { node }),
         }
     }
@@ -119,25 +122,25 @@ impl Peer {
         &self,
         watched: &[(&[u8], u64)],
         requests: &[Request<'_>],
-    ) -> Result<(Verdict, Replies), Error> {
-        let answer = self.over_link(|link| link.transact(watched, requests))?;
+    ) -> Result<(TransactionResult, Replies), Error> {
+        let reply = self.with_link(|link| link.transact(watched, requests))?;
         let is_read = requests.iter().all(|request| request.op.is_read());
-        answer.await.map_err(|_| self.lost(is_read))
+        reply.await.map_err(|_| self.lost_error(is_read))
     }
 
-    /// Asks something of the peer as a whole.
-    pub(crate) fn question(self: &Arc<Self>, question: &Question<'_>) -> Result<Telling, Error> {
-        let answer = self.over_link(|link| link.question(question))?;
-        Ok(Telling { peer: self.clone(), is_read: question.is_read(), answer })
+    /// Sends a query to the peer as a whole.
+    pub(crate) fn query(self: &Arc<Self>, query: &NodeQuery<'_>) -> Result<PendingNodeReply, Error> {
+        let reply = self.with_link(|link| link.query(query))?;
+        Ok(PendingNodeReply { peer: self.clone(), is_read: query.is_read(), reply })
     }
 
-    /// Why the peer cannot be asked now, if so.
-    pub(crate) fn down(&self) -> Option<Error> {
-        self.over_link(|_| Ok(())).err()
+    /// Why the peer is down, if it is.
+    pub(crate) fn down_error(&self) -> Option<Error> {
+        self.with_link(|_| Ok(())).err()
     }
 
-    /// What has become of a question whose link was lost. A read did no harm, whether or not it was executed.
-    pub(crate) fn lost(&self, is_read: bool) -> Error {
+    /// The error of a request whose link was lost. A read did no harm, whether or not it was executed.
+    pub(crate) fn lost_error(&self, is_read: bool) -> Error {
         let node = self.name.shared();
         match is_read {
             true => Error::NodeDown { node, reason: "its link was lost".into() },
@@ -145,99 +148,98 @@ impl Peer {
         }
     }
 
-    fn over_link<T>(&self, ask: impl FnOnce(&Link) -> Result<T, Error>) -> Result<T, Error> {
+    fn with_link<T>(&self, send: impl FnOnce(&Link) -> Result<T, Error>) -> Result<T, Error> {
         let state = self.state.borrow();
         match &state.link {
-            Some(link) => ask(link),
-            None => Err(Error::NodeDown { node: self.name.shared(), reason: state.reason.clone() }),
+            Some(link) => send(link),
+            None => Err(Error::NodeDown { node: self.name.shared(), reason: state.down_reason.clone() }),
         }
     }
 
-    /// Whether this node is the one that dials.
-    pub(crate) fn is_dialled_by_us(&self) -> bool {
-        self.dialled_by_us
+    /// Whether this node dials the peer.
+    pub(crate) fn is_dialed(&self) -> bool {
+        self.is_dialed
     }
 
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    /// Sees to it that the peer is dialled now, and waits until it is up, or cannot be reached.
+    /// Has the peer dialed now, and waits until it is up or that has failed.
     pub(crate) async fn connect(&self) -> bool {
         let mut state = self.state.subscribe();
         let dials = state.borrow().dials;
-        self.dial_now.notify_one();
-        let decided = state.wait_for(|state| state.link.is_some() || state.failed > dials);
+        self.redial.notify_one();
+        let decided = state.wait_for(|state| state.link.is_some() || state.failed_dial > dials);
         drop(timeout(CONNECT_WAIT, decided).await);
         self.is_up()
     }
 
-    /// Ready when somebody wants the peer to be dialled without delay.
-    pub(crate) async fn dial_wanted(&self) {
-        self.dial_now.notified().await;
+    /// Ready when the peer is to be dialed without delay.
+    pub(crate) async fn redial_requested(&self) {
+        self.redial.notified().await;
     }
 
-    /// The peer is dialled.
-    pub(crate) fn dialling(&self) {
+    pub(crate) fn dial_started(&self) {
         self.state.send_modify(|state| state.dials += 1);
     }
 
-    /// It could not be reached. Returns whether the reason is a new one.
-    pub(crate) fn not_reached(&self, reason: String) -> bool {
+    /// Returns whether the reason is a new one.
+    pub(crate) fn dial_failed(&self, reason: String) -> bool {
         let mut is_new = false;
         self.state.send_modify(|state| {
-            is_new = *state.reason != *reason;
-            state.reason = reason.into();
-            state.failed = state.dials;
+            is_new = *state.down_reason != *reason;
+            state.down_reason = reason.into();
+            state.failed_dial = state.dials;
         });
         is_new
     }
 
-    /// The peer has come over this socket, which replaces any that came before.
-    pub(crate) fn arrive(&self, stream: TcpStream) {
-        *self.arrived.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
-        self.arrival.notify_one();
+    /// Hands over a socket on which the peer has authenticated. It replaces one that was not taken yet.
+    pub(crate) fn offer_socket(&self, stream: TcpStream) {
+        *self.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+        self.accepted_notify.notify_one();
     }
 
-    /// The socket over which the peer comes.
-    pub(crate) async fn arrival(&self) -> TcpStream {
+    /// The next socket on which the peer has authenticated.
+    pub(crate) async fn accepted_socket(&self) -> TcpStream {
         loop {
-            let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner).take();
-            match arrived {
+            let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match accepted {
                 Some(stream) => return stream,
-                None => self.arrival.notified().await,
+                None => self.accepted_notify.notified().await,
             }
         }
     }
 
-    /// The link is up until what is returned is dropped, whatever the reason.
-    pub(crate) fn up(&self, link: Arc<Link>) -> Up<'_> {
+    /// Marks the peer as up until the guard is dropped.
+    pub(crate) fn link_up(&self, link: Arc<Link>) -> LinkUpGuard<'_> {
         self.state.send_modify(|state| state.link = Some(link.clone()));
         info!(node = %self.name, "node up");
-        // Nobody needs to listen.
+        // There may be no receiver.
         drop(self.events.send(NodeEvent::Up(self.name.clone())));
-        Up { peer: self, link, reason: None, expected: false }
+        LinkUpGuard { peer: self, link, reason: None, is_expected: false }
     }
 }
 
-/// A link that is up.
+/// Marks its peer as down when it is dropped.
 #[must_use]
-pub(crate) struct Up<'a> {
+pub(crate) struct LinkUpGuard<'a> {
     peer: &'a Peer,
     link: Arc<Link>,
     reason: Option<Arc<str>>,
-    expected: bool,
+    is_expected: bool,
 }
 
-impl Up<'_> {
-    /// The link has ended.
-    pub(crate) fn end(mut self, end: &LinkEnd) {
-        self.reason = Some(end.to_string().into());
-        self.expected = matches!(end, LinkEnd::Stopped);
+impl LinkUpGuard<'_> {
+    /// Drops the guard with a reason.
+    pub(crate) fn close(mut self, reason: &LinkClosed) {
+        self.reason = Some(reason.to_string().into());
+        self.is_expected = matches!(reason, LinkClosed::Stopped);
     }
 }
 
-impl Drop for Up<'_> {
+impl Drop for LinkUpGuard<'_> {
     fn drop(&mut self) {
         let node = &self.peer.name;
         let reason = self.reason.take().unwrap_or_else(|| match std::thread::panicking() {
@@ -246,10 +248,10 @@ impl Drop for Up<'_> {
         });
         self.peer.state.send_modify(|state| {
             state.link = None;
-            state.reason = reason.clone();
+            state.down_reason = reason.clone();
         });
         self.link.close();
-        if self.expected {
+        if self.is_expected {
             info!(%node, %reason, "node down");
         } else {
             warn!(%node, %reason, "node down");
@@ -258,46 +260,48 @@ impl Drop for Up<'_> {
     }
 }
 
-/// A call that is on its way; ready when its answers are there, or its link is lost.
+/// A call in flight: ready when its replies have arrived or its link is lost.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct PendingCall {
     node: NodeName,
-    taken: usize,
-    answer: oneshot::Receiver<Replies>,
+    request_count: usize,
+    reply: oneshot::Receiver<Replies>,
 }
 
-impl Call {
-    /// How many of the requests it carries: the first so many, at least one.
-    pub(crate) fn taken(&self) -> usize {
-        self.taken
+impl PendingCall {
+    /// How many of the leading requests it carries; at least one.
+    pub(crate) fn request_count(&self) -> usize {
+        self.request_count
     }
 }
 
-impl Future for Call {
+impl Future for PendingCall {
     type Output = Result<Replies, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer)
+        Pin::new(&mut self.reply)
             .poll(context)
-            .map(|answer| answer.map_err(|_| Error::LinkLost { node: self.node.shared() }))
+            .map(|replies| replies.map_err(|_| Error::LinkLost { node: self.node.shared() }))
     }
 }
 
-/// A question that is on its way.
+/// A node query in flight.
 #[derive(Debug)]
-pub(crate) struct Telling {
+pub(crate) struct PendingNodeReply {
     peer: Arc<Peer>,
     is_read: bool,
-    answer: oneshot::Receiver<Told>,
+    reply: oneshot::Receiver<NodeReply>,
 }
 
-impl Telling {
-    /// What the peer says.
-    pub(crate) async fn told(self) -> Result<Told, Error> {
-        match self.answer.await {
-            Ok(Told::TooLarge) => Err(Error::TooLarge { node: self.peer.name.shared(), limit: FRAME_BYTES }),
-            Ok(told) => Ok(told),
-            Err(_) => Err(self.peer.lost(self.is_read)),
+impl PendingNodeReply {
+    /// Waits for the reply.
+    pub(crate) async fn reply(self) -> Result<NodeReply, Error> {
+        match self.reply.await {
+            Ok(NodeReply::TooLarge) => {
+                Err(Error::ReplyTooLarge { node: self.peer.name.shared(), limit: FRAME_BYTES })
+            }
+            Ok(reply) => Ok(reply),
+            Err(_) => Err(self.peer.lost_error(self.is_read)),
         }
     }
 }
@@ -308,24 +312,24 @@ mod tests {
     use kv::Op;
 
     #[tokio::test]
-    async fn a_crash_of_a_link_ends_its_calls_and_is_told_as_such() {
+    async fn a_crash_of_a_link_ends_its_calls_and_is_the_reason_of_the_event() {
         let (bar, foo): (NodeName, NodeName) = ("bar@host".parse().unwrap(), "foo@host".parse().unwrap());
-        let (events, mut heard) = broadcast::channel(2);
-        let peer = Arc::new(Peer::new(bar.clone(), "nowhere".into(), &foo, events));
+        let (sender, mut events) = broadcast::channel(2);
+        let peer = Arc::new(Peer::new(bar.clone(), "nowhere".into(), &foo, sender));
         let (crashing, crash) = (peer.clone(), Arc::new(Notify::new()));
-        let ordered = crash.clone();
-        let connection = tokio::spawn(async move {
-            let _up = crashing.up(Arc::new(Link::new(crashing.name().clone())));
-            ordered.notified().await;
-            panic!("as this test wants it");
+        let requested = crash.clone();
+        let task = tokio::spawn(async move {
+            let _guard = crashing.link_up(Arc::new(Link::new(crashing.name().clone())));
+            requested.notified().await;
+            panic!("requested by the test");
         });
-        assert_eq!(heard.recv().await, Ok(NodeEvent::Up(bar.clone())));
+        assert_eq!(events.recv().await, Ok(NodeEvent::Up(bar.clone())));
         let call = peer.call(&[Request { bucket: b"shopping", op: Op::Create }]).unwrap();
         crash.notify_one();
         assert_eq!(call.await.unwrap_err(), Error::LinkLost { node: bar.shared() });
-        assert!(connection.await.unwrap_err().is_panic());
+        assert!(task.await.unwrap_err().is_panic());
         let reason: Arc<str> = "its link crashed".into();
-        assert_eq!(heard.recv().await, Ok(NodeEvent::Down { node: bar, reason }));
+        assert_eq!(events.recv().await, Ok(NodeEvent::Down { node: bar, reason }));
         assert!(!peer.is_up());
     }
 }

@@ -2,7 +2,11 @@
 
 mod range;
 
-use crate::{error::RouteError, error::escape_name, node_name::NodeName, routing::range::Range};
+use crate::{
+    error::{RouteError, escape_name},
+    node_name::NodeName,
+    routing::range::Range,
+};
 use serde::Deserialize;
 
 /// One row as the configuration writes it.
@@ -15,7 +19,7 @@ pub struct RouteRow {
     pub nodes: Vec<String>,
 }
 
-/// The rows in order; the first that holds a name decides.
+/// The rows in order; the first that contains a name decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routes {
     rows: Vec<Route>,
@@ -30,7 +34,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// The range of names as it was written.
+    /// The range of names as configured.
     pub fn buckets(&self) -> &str {
         &self.buckets
     }
@@ -42,23 +46,23 @@ impl Route {
 }
 
 impl Routes {
-    /// Reads the rows of a configuration; `known` are the nodes that it defines.
+    /// Parses the rows of a configuration; `known` are the nodes that it defines.
     pub fn new(rows: &[RouteRow], known: &[NodeName]) -> Result<Routes, RouteError> {
         let mut routes: Vec<Route> = Vec::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
-            let fault = |problem: String, remedy: String| RouteError { row: index, problem, remedy };
+            let invalid = |problem: String, remedy: String| RouteError { row: index, problem, remedy };
             let buckets = row.buckets.clone();
             let range = Range::parse(&buckets).map_err(|(problem, remedy)| {
-                fault(format!("\"{buckets}\" is not a range of buckets: {problem}"), remedy)
+                invalid(format!("\"{buckets}\" is not a range of buckets: {problem}"), remedy)
             })?;
-            let owner = owner(&row.nodes, known).map_err(|(problem, remedy)| fault(problem, remedy))?;
+            let owner = owner(&row.nodes, known).map_err(|(problem, remedy)| invalid(problem, remedy))?;
             for earlier in &routes {
                 let Some(name) = range.overlap(&earlier.range) else { continue };
                 let (name, other) = (escape_name(name), &earlier.buckets);
                 let problem = format!("\"{buckets}\" overlaps \"{other}\": both hold the name \"{name}\"");
                 let remedy =
                     format!("let \"{buckets}\" begin after all that \"{other}\" holds, or end before it");
-                return Err(fault(problem, remedy));
+                return Err(invalid(problem, remedy));
             }
             routes.push(Route { buckets, range, owner });
         }
@@ -67,7 +71,7 @@ impl Routes {
 
     /// One row: every bucket belongs to `owner`.
     pub fn all(owner: NodeName) -> Routes {
-        let range = Range::whole();
+        let range = Range::all();
         Routes { rows: vec![Route { buckets: "..".into(), range, owner }] }
     }
 
@@ -81,18 +85,18 @@ impl Routes {
         &self.rows
     }
 
-    /// The names that no row covers, in words; empty when all are covered.
+    /// The names that no row contains, in words; empty when there are none.
     pub fn uncovered(&self) -> Vec<String> {
         Range::uncovered(self.rows.iter().map(|row| &row.range)).iter().map(Range::to_string).collect()
     }
 
-    /// The index of the first row that holds the bucket.
+    /// The index of the first row that contains the bucket.
     pub(crate) fn row(&self, bucket: &[u8]) -> Option<usize> {
         self.rows.iter().position(|row| row.range.contains(bucket))
     }
 }
 
-/// The one node that a row names, or what is wrong and what to write instead.
+/// The one node that a row names, or a problem and what to write instead.
 fn owner(nodes: &[String], known: &[NodeName]) -> Result<NodeName, (String, String)> {
     let names: Vec<_> = known.iter().map(NodeName::as_str).collect();
     let names = names.join(", ");

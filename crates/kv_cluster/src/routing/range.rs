@@ -11,12 +11,12 @@ pub(crate) struct Range {
     end: Option<Box<[u8]>>,
 }
 
-/// What is wrong with a range's text, and what to write instead.
-type Fault = (&'static str, String);
+/// A problem, and what to write instead.
+type RangeError = (&'static str, String);
 
 impl Range {
-    /// Reads `a..m`: from `a` up to and including everything that begins with `m`. Either side may be empty.
-    pub(crate) fn parse(text: &str) -> Result<Range, Fault> {
+    /// Parses `a..m`: from `a` up to and including everything that begins with `m`. Either side may be empty.
+    pub(crate) fn parse(text: &str) -> Result<Range, RangeError> {
         let example = || r#"write "a..m", "n.." or ".." for all names"#.to_owned();
         let (first, last) = text.split_once("..").ok_or_else(|| ("it has no ..", example()))?;
         if last.starts_with('.') || last.contains("..") {
@@ -34,7 +34,7 @@ impl Range {
     }
 
     /// All names.
-    pub(crate) fn whole() -> Range {
+    pub(crate) fn all() -> Range {
         Range { start: Box::default(), end: None }
     }
 
@@ -42,13 +42,13 @@ impl Range {
         name >= &*self.start && self.end.as_ref().is_none_or(|end| name < &**end)
     }
 
-    /// A name that both ranges hold: the least one.
+    /// The least name that both ranges contain.
     pub(crate) fn overlap<'a>(&'a self, other: &'a Range) -> Option<&'a [u8]> {
         let least = (&self.start).max(&other.start);
         (self.contains(least) && other.contains(least)).then_some(least)
     }
 
-    /// The ranges of names that none of `ranges` holds.
+    /// The names that none of `ranges` contains.
     pub(crate) fn uncovered<'a>(ranges: impl Iterator<Item = &'a Range>) -> Vec<Range> {
         let mut ranges: Vec<_> = ranges.collect();
         ranges.sort_by_key(|range| &range.start);
@@ -76,7 +76,7 @@ fn after_prefix(prefix: &[u8]) -> Option<Box<[u8]>> {
     Some(after)
 }
 
-/// In words, for people.
+/// In words.
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let start = escape_name(&self.start);

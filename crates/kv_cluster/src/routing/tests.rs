@@ -1,4 +1,4 @@
-//! What the rows of a routing table mean, and which are refused.
+//! Routing by rows, and the rows that are refused.
 
 use super::*;
 use proptest::prelude::*;
@@ -28,7 +28,7 @@ fn requests_go_to_the_node_of_their_range() {
 }
 
 #[test]
-fn names_that_no_row_holds_have_no_owner() {
+fn names_that_no_row_contains_have_no_owner() {
     let routes = guide();
     for bucket in ["", "1abc", "Apples", "\u{e9}clair", "{"] {
         assert_eq!(routes.owner(bucket.as_bytes()), None, "{bucket}");
@@ -48,7 +48,7 @@ fn ends_may_be_longer_or_open() {
 }
 
 #[test]
-fn one_row_may_hold_all_names() {
+fn one_row_may_contain_all_names() {
     for routes in [Routes::all(node("foo")), routes(&[row("..", "foo")]).unwrap()] {
         assert_eq!(routes.owner(b""), Some(&node("foo")));
         assert_eq!(routes.owner(&[255; 9]), Some(&node("foo")));
@@ -63,7 +63,7 @@ fn bad_rows_are_refused_with_their_index_and_the_remedy() {
         buckets: "n..z".into(),
         nodes: nodes.iter().map(|node| (*node).into()).collect(),
     };
-    let faults = [
+    let invalid = [
         (row("n-z", "bar"), "no ..", "\"a..m\""),
         (row("n...z", "bar"), "more than one ..", "\"a..m\""),
         (row("n..p..z", "bar"), "more than one ..", "\"a..m\""),
@@ -76,8 +76,8 @@ fn bad_rows_are_refused_with_their_index_and_the_remedy() {
         (nodes(&[]), "nodes is empty", "bar@computer-name"),
         (nodes(&["foo@computer-name", "bar@computer-name"]), "not available yet", "name one node"),
     ];
-    for (fault, problem, remedy) in faults {
-        let error = routes(&[row("a..m", "foo"), fault]).unwrap_err();
+    for (invalid_row, problem, remedy) in invalid {
+        let error = routes(&[row("a..m", "foo"), invalid_row]).unwrap_err();
         assert_eq!(error.row, 1);
         assert!(error.problem.contains(problem), "{error}");
         assert!(error.remedy.contains(remedy), "{error}");
@@ -85,7 +85,7 @@ fn bad_rows_are_refused_with_their_index_and_the_remedy() {
 }
 
 /// "From `first` up to and including everything that begins with `last`", word for word.
-fn holds(first: &str, last: &str, name: &[u8]) -> bool {
+fn contains(first: &str, last: &str, name: &[u8]) -> bool {
     let starts = name >= first.as_bytes();
     let ends = last.is_empty() || name <= last.as_bytes() || name.starts_with(last.as_bytes());
     starts && ends
@@ -93,7 +93,7 @@ fn holds(first: &str, last: &str, name: &[u8]) -> bool {
 
 proptest! {
     #[test]
-    fn the_first_row_that_holds_a_name_decides(
+    fn the_first_row_that_contains_a_name_decides(
         ends in prop::collection::vec(("[a-d]{0,2}", "[a-d]{0,2}"), 1..4),
         names in prop::collection::vec("[`-e]{0,3}", 20),
     ) {
@@ -102,7 +102,7 @@ proptest! {
             .collect();
         let Ok(routes) = routes(&rows) else { return Ok(()) };
         for name in &names {
-            let first = ends.iter().position(|(first, last)| holds(first, last, name.as_bytes()));
+            let first = ends.iter().position(|(first, last)| contains(first, last, name.as_bytes()));
             prop_assert_eq!(routes.row(name.as_bytes()), first, "{}", name);
         }
     }

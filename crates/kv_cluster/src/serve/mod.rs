@@ -1,138 +1,147 @@
-//! What a peer says is understood here: its requests are executed, its answers and changes go to those who wait.
+//! What a peer sends: its requests are executed, and its replies and changes go to those who wait for them.
 
+pub(crate) mod node_queries;
 mod requests;
-pub(crate) mod subscriptions;
+mod subscriptions;
 
 use crate::{
-    error::{LinkEnd, Malformed},
+    error::{LinkClosed, ProtocolError},
     limits::{
         CALL_BYTES_IN_FLIGHT, CALL_REQUESTS, CALLS_IN_FLIGHT, LARGE_CALL_BYTES_IN_FLIGHT, LARGE_UNSENT_BYTES,
         TRANSACTION_REQUESTS, UNSENT_BYTES,
     },
-    link::Link,
-    link::buffers::Output,
-    link::codec::{self, Message},
-    link::reassembly::Assembly,
-    link::replies::Replies,
-    link::send_queue::Frame,
-    local::{Heartbeat, LocalNode},
-    serve::subscriptions::Pumps,
+    link::{
+        Link,
+        buffers::WriteBuffer,
+        codec::{self, Message},
+        reassembly::Reassembly,
+        replies::Replies,
+        send_queue::FrameWriter,
+    },
+    local::LocalNode,
+    serve::subscriptions::ChangeStreams,
 };
 use std::{collections::VecDeque, sync::Arc};
 
-/// One link's service.
+/// The receiving side of one link.
 #[derive(Debug)]
-pub(crate) struct Service {
+pub(crate) struct Inbound {
     local: Arc<LocalNode>,
     link: Arc<Link>,
-    assembly: Assembly,
-    pub(crate) output: Output,
-    pub(crate) pumps: Pumps,
-    /// Requests that came while too much was unsent. The protocol bounds them, so reading never has to stop, and
-    /// two nodes that both wait to be read cannot wait for each other.
+    reassembly: Reassembly,
+    pub(crate) output: WriteBuffer,
+    streams: ChangeStreams,
+    /// Requests that arrived while too much was unsent. The protocol bounds them, so reading never has to
+    /// stop, and two nodes that both wait to be read cannot deadlock.
     deferred: VecDeque<Box<[u8]>>,
     deferred_bytes: usize,
 }
 
-impl Service {
-    pub(crate) fn new(local: Arc<LocalNode>, link: Arc<Link>) -> Service {
-        Service {
+impl Inbound {
+    pub(crate) fn new(local: Arc<LocalNode>, link: Arc<Link>) -> Inbound {
+        Inbound {
             local,
             link,
-            assembly: Assembly::default(),
-            output: Output::default(),
-            pumps: Pumps::default(),
+            reassembly: Reassembly::default(),
+            output: WriteBuffer::default(),
+            streams: ChangeStreams::default(),
             deferred: VecDeque::new(),
             deferred_bytes: 0,
         }
     }
 
-    pub(crate) fn heartbeat(&self) -> Heartbeat {
-        self.local.heartbeat
-    }
-
-    /// Does what one frame says, or puts it off.
-    pub(crate) fn hear(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {
-        let (message, items) = codec::read(frame)?;
-        let asks = matches!(
+    /// Handles one frame, or defers it.
+    pub(crate) fn receive(&mut self, frame: &[u8]) -> Result<(), LinkClosed> {
+        let (message, items) = codec::decode_frame(frame)?;
+        let is_request = matches!(
             message,
-            Message::Call { .. } | Message::Subscribe { .. } | Message::Transact { .. } | Message::Ask { .. }
+            Message::Call { .. }
+                | Message::Subscribe { .. }
+                | Message::Transact { .. }
+                | Message::NodeQuery { .. }
         );
-        if asks && !(self.has_room() && self.deferred.is_empty()) {
+        if is_request && !(self.has_room() && self.deferred.is_empty()) {
             return self.defer(frame);
         }
-        self.act(message, items)
+        self.dispatch(message, items)
     }
 
-    /// Does what was put off, as far as there is room for the answers.
-    pub(crate) fn catch_up(&mut self) -> Result<(), LinkEnd> {
+    /// Handles deferred frames while there is room for the replies.
+    pub(crate) fn run_deferred(&mut self) -> Result<(), LinkClosed> {
         while self.has_room() {
             let Some(frame) = self.deferred.pop_front() else { break };
             self.deferred_bytes -= frame.len();
-            let (message, items) = codec::read(&frame)?;
-            self.act(message, items)?;
+            let (message, items) = codec::decode_frame(&frame)?;
+            self.dispatch(message, items)?;
         }
         Ok(())
     }
 
-    /// Fetches what this node has for the peer.
-    pub(crate) fn gather(&mut self) {
-        if self.output.unsent().len() < UNSENT_BYTES {
-            self.link.fetch(|more| self.output.gather(more));
+    /// Moves what this node has queued for the peer to the write buffer.
+    pub(crate) fn fill_output(&mut self) {
+        if self.output.unwritten().len() < UNSENT_BYTES {
+            self.link.drain_outgoing(|queue| self.output.append(queue));
         }
     }
 
-    fn act(&mut self, message: Message<'_>, items: &[u8]) -> Result<(), LinkEnd> {
-        let out = self.output.outgoing();
+    /// Removes the next change stream that has ended. Pending while there is none.
+    pub(crate) async fn reap_stream(&mut self) {
+        self.streams.reap().await;
+    }
+
+    fn dispatch(&mut self, message: Message<'_>, items: &[u8]) -> Result<(), LinkClosed> {
+        let queue = self.output.queue();
         match message {
             Message::Heartbeat => {}
             Message::Call { id } => {
-                requests::call(&self.local, id, &codec::requests(items, CALL_REQUESTS)?, out)
+                requests::execute(&self.local, id, &codec::decode_requests(items, CALL_REQUESTS)?, queue);
             }
-            Message::Answers { id } => self.link.answers(id, Replies::read(items)?)?,
+            Message::Replies { id } => self.link.on_replies(id, Replies::decode(items)?)?,
             Message::Subscribe { id, subscription, bucket } => {
-                let outcome = self.pumps.start(&self.local, &self.link, subscription, bucket);
-                Frame::begin(out, &Message::Subscribed { id, outcome }).finish();
+                let result = self.streams.start(&self.local, &self.link, subscription, bucket);
+                FrameWriter::begin(queue, &Message::Subscribed { id, result }).finish();
             }
-            Message::Subscribed { id, outcome } => self.link.subscribed(id, outcome)?,
-            Message::Unsubscribe { subscription } => self.pumps.stop(subscription),
-            Message::Changed { subscription, change } => self.link.changed(subscription, change.into_owned()),
+            Message::Subscribed { id, result } => self.link.on_subscribed(id, result)?,
+            Message::Unsubscribe { subscription } => self.streams.stop(subscription),
+            Message::Changed { subscription, change } => {
+                self.link.on_change(subscription, change.into_owned());
+            }
             Message::Transact { id, watched } => {
-                let requests = codec::requests(items, TRANSACTION_REQUESTS)?;
-                requests::transact(&self.local, id, &watched, &requests, out);
+                let requests = codec::decode_requests(items, TRANSACTION_REQUESTS)?;
+                requests::transact(&self.local, id, &watched, &requests, queue);
             }
-            Message::Transacted { id, verdict } => {
-                self.link.transacted(id, verdict, Replies::read(items)?)?;
+            Message::Transacted { id, result } => {
+                self.link.on_transacted(id, result, Replies::decode(items)?)?;
             }
-            Message::Ask { id, question } => requests::tell(&self.local, id, &question, out),
-            Message::Told { id, told } => self.link.told(id, told)?,
-            Message::Part { left, bytes } => {
-                if let Some(whole) = self.assembly.add(left, bytes)? {
-                    self.hear_large(&whole)?;
+            Message::NodeQuery { id, query } => node_queries::answer(&self.local, id, &query, queue),
+            Message::NodeReply { id, reply } => self.link.on_node_reply(id, reply)?,
+            Message::Fragment { remaining, bytes } => {
+                if let Some(message) = self.reassembly.push(remaining, bytes)? {
+                    self.receive_reassembled(&message)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn hear_large(&mut self, whole: &[u8]) -> Result<(), LinkEnd> {
-        if let (Message::Part { .. }, _) = codec::read(whole)? {
-            return Err(Malformed("a part within a part".into()).into());
+    fn receive_reassembled(&mut self, message: &[u8]) -> Result<(), LinkClosed> {
+        if let (Message::Fragment { .. }, _) = codec::decode_frame(message)? {
+            return Err(ProtocolError("a fragment within a fragment".into()).into());
         }
-        self.hear(whole)
+        self.receive(message)
     }
 
-    fn defer(&mut self, frame: &[u8]) -> Result<(), LinkEnd> {
+    fn defer(&mut self, frame: &[u8]) -> Result<(), LinkClosed> {
         self.deferred_bytes += frame.len();
-        let most = CALL_BYTES_IN_FLIGHT + LARGE_CALL_BYTES_IN_FLIGHT;
-        if self.deferred_bytes > most || self.deferred.len() >= CALLS_IN_FLIGHT {
-            return Err(LinkEnd::Flooded);
+        let limit = CALL_BYTES_IN_FLIGHT + LARGE_CALL_BYTES_IN_FLIGHT;
+        if self.deferred_bytes > limit || self.deferred.len() >= CALLS_IN_FLIGHT {
+            return Err(LinkClosed::Flooded);
         }
         self.deferred.push_back(frame.into());
         Ok(())
     }
 
     fn has_room(&self) -> bool {
-        self.output.unsent().len() < UNSENT_BYTES && self.output.large_bytes() <= LARGE_UNSENT_BYTES
+        self.output.unwritten().len() < UNSENT_BYTES && self.output.large_bytes() <= LARGE_UNSENT_BYTES
     }
 }

@@ -1,102 +1,96 @@
-//! What this node answers to a peer. A request for a bucket that is not ours is refused, never forwarded again.
+//! Executes the requests of a peer. One whose bucket is not this node's is refused, never forwarded again.
 
 use crate::{
     limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
-    link::codec::{Answer, Message, Verdict},
-    link::node_query::{self, Question, Told},
-    link::send_queue::{Frame, Outgoing},
+    link::{
+        codec::{ForwardedReply, Message, TransactionResult},
+        send_queue::{FrameWriter, SendQueue},
+    },
     local::LocalNode,
 };
 use kv::Request;
 use serde_bytes::Bytes;
 use std::ops::ControlFlow::{self, Break, Continue};
 
-/// Executes a call, and writes the answers to as many of its requests as one message takes.
-pub(crate) fn call(local: &LocalNode, id: u32, requests: &[Request<'_>], out: &mut Outgoing) {
-    let mut answers = Answers { frame: Frame::begin(out, &Message::Answers { id }), count: 0 };
+/// Executes a call, and writes the replies to as many of its requests as one message takes.
+pub(crate) fn execute(local: &LocalNode, id: u32, requests: &[Request<'_>], queue: &mut SendQueue) {
+    let now_ms = kv::time::now_ms();
+    let mut replies = ReplyWriter { frame: FrameWriter::begin(queue, &Message::Replies { id }), count: 0 };
     let mut rest = requests;
     while let Some(first) = rest.first() {
-        let ours = local.owns_all(first);
-        let run = rest.iter().take_while(|request| local.owns_all(request) == ours).count();
+        let is_ours = local.owns_all(first);
+        let run = rest.iter().take_while(|request| local.owns_all(request) == is_ours).count();
         let mut flow = Continue(());
-        let mut asked = rest[..run].iter();
-        let mut answer = |answer: Answer<'_>| {
-            let is_read = asked.next().is_none_or(|request| request.op.is_read());
-            flow = answers.add(&answer, is_read);
+        let mut run_requests = rest[..run].iter();
+        let mut push = |reply: ForwardedReply<'_>| {
+            let is_read = run_requests.next().is_none_or(|request| request.op.is_read());
+            flow = replies.push(&reply, is_read);
             flow
         };
-        let done = match ours {
-            true => local.execute(&rest[..run], kv::time::now_ms(), |reply| answer(Answer::Reply(reply))),
-            false => rest[..run].iter().take_while(|_| answer(Answer::NotOwner).is_continue()).count(),
+        let done = match is_ours {
+            true => local.execute(&rest[..run], now_ms, |reply| push(ForwardedReply::Reply(reply))),
+            false => rest[..run].iter().take_while(|_| push(ForwardedReply::NotOwner).is_continue()).count(),
         };
         if flow.is_break() {
             break;
         }
         rest = &rest[done..];
     }
-    answers.frame.finish();
+    replies.frame.finish();
 }
 
-/// The answers of one call, written as they come.
-struct Answers<'a> {
-    frame: Frame<'a>,
+/// Writes the replies to one call.
+struct ReplyWriter<'a> {
+    frame: FrameWriter<'a>,
     count: usize,
 }
 
-impl Answers<'_> {
-    /// Breaks off when the frame has taken enough. The answer to a read that exceeds it is left out and asked for
-    /// again, unless it comes first. A write must not be done twice: what GETDEL answers is gone.
-    fn add(&mut self, answer: &Answer<'_>, is_read: bool) -> ControlFlow<()> {
-        let may_wait = is_read && self.count > 0;
-        let limit = if may_wait { FRAME_BYTES } else { MESSAGE_BYTES };
-        if !self.frame.item_within(limit, answer) {
-            if may_wait {
+impl ReplyWriter<'_> {
+    /// Breaks off when the message is full. The reply to a read that does not fit is left out, unless it
+    /// comes first: the read is forwarded again. A write must not be executed twice: what GETDEL returns is
+    /// gone.
+    fn push(&mut self, reply: &ForwardedReply<'_>, is_read: bool) -> ControlFlow<()> {
+        let can_wait = is_read && self.count > 0;
+        let limit = if can_wait { FRAME_BYTES } else { MESSAGE_BYTES };
+        if !self.frame.push_item_within(limit, reply) {
+            if can_wait {
                 return Break(());
             }
-            self.frame.item_within(MESSAGE_BYTES, &Answer::TooLarge);
+            self.frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::TooLarge);
         }
         self.count += 1;
-        if self.frame.bytes() < BATCH_BYTES { Continue(()) } else { Break(()) }
+        if self.frame.size() < BATCH_BYTES { Continue(()) } else { Break(()) }
     }
 }
 
-/// Executes a transaction whole, and writes the answers to all its requests, or that nothing was done.
+/// Executes a transaction, and writes the replies to all its requests, or that nothing was done.
 pub(crate) fn transact(
     local: &LocalNode,
     id: u32,
     watched: &[(&Bytes, u64)],
     requests: &[Request<'_>],
-    out: &mut Outgoing,
+    queue: &mut SendQueue,
 ) {
     let watched: Vec<(&[u8], u64)> = watched.iter().map(|(name, version)| (&name[..], *version)).collect();
-    let mut frame = Frame::begin(out, &Message::Transacted { id, verdict: Verdict::Done });
-    let ours = watched.iter().all(|(name, _)| local.owns(name))
+    let executed = Message::Transacted { id, result: TransactionResult::Executed };
+    let mut frame = FrameWriter::begin(queue, &executed);
+    let is_ours = watched.iter().all(|(name, _)| local.owns(name))
         && requests.iter().all(|request| local.owns_all(request));
-    let done = ours
+    let done = is_ours
         && local.transact(&watched, requests, kv::time::now_ms(), |reply| {
-            // Too late to refuse: what does not fit leaves a byte that says so, for which there is always room.
-            if !frame.item_within(MESSAGE_BYTES - TRANSACTION_REQUESTS, &Answer::Reply(reply)) {
-                frame.item_within(MESSAGE_BYTES, &Answer::TooLarge);
+            // It is executed. A reply that does not fit becomes one byte, for which there is always room.
+            let limit = MESSAGE_BYTES - TRANSACTION_REQUESTS;
+            if !frame.push_item_within(limit, &ForwardedReply::Reply(reply)) {
+                frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::TooLarge);
             }
         });
     if done {
         frame.finish();
         return;
     }
-    frame.abandon();
-    let verdict = if ours { Verdict::Aborted } else { Verdict::NotOwner };
-    Frame::begin(out, &Message::Transacted { id, verdict }).finish();
-}
-
-/// Answers a question to this node as a whole.
-pub(crate) fn tell(local: &LocalNode, id: u32, question: &Question<'_>, out: &mut Outgoing) {
-    let frame = Frame::begin(out, &Message::Told { id, told: node_query::answer(local, question) });
-    if frame.bytes() <= FRAME_BYTES {
-        frame.finish();
-        return;
-    }
-    frame.abandon();
-    Frame::begin(out, &Message::Told { id, told: Told::TooLarge }).finish();
+    frame.rollback();
+    let result = if is_ours { TransactionResult::Aborted } else { TransactionResult::NotOwner };
+    FrameWriter::begin(queue, &Message::Transacted { id, result }).finish();
 }
 
 #[cfg(test)]
@@ -105,18 +99,18 @@ mod tests {
     use kv::Reply;
 
     #[test]
-    fn an_answer_that_exceeds_a_message_is_told_as_such_unless_it_can_be_asked_for_again() {
-        // The system gives zeros their memory when they are read, which nobody does.
+    fn a_reply_that_exceeds_a_message_is_marked_unless_the_read_can_be_forwarded_again() {
+        // The system allocates zeroed pages when they are read, which nobody does.
         let huge = vec![0; MESSAGE_BYTES];
-        let (done, huge) = (Answer::Reply(Reply::Done), Answer::Reply(Reply::Value(&huge)));
-        let mut out = Outgoing::default();
+        let (done, huge) = (ForwardedReply::Reply(Reply::Done), ForwardedReply::Reply(Reply::Value(&huge)));
+        let mut queue = SendQueue::default();
         for (before, is_read, count) in [(0, true, 1), (1, true, 1), (0, false, 1), (1, false, 2)] {
-            let mut answers =
-                Answers { frame: Frame::begin(&mut out, &Message::Answers { id: 0 }), count: 0 };
-            (0..before).for_each(|_| assert!(answers.add(&done, true).is_continue()));
-            let flow = answers.add(&huge, is_read);
-            assert_eq!((answers.count, flow.is_continue()), (count, count > before), "{before} {is_read}");
-            assert!(answers.frame.bytes() < 10);
+            let frame = FrameWriter::begin(&mut queue, &Message::Replies { id: 0 });
+            let mut replies = ReplyWriter { frame, count: 0 };
+            (0..before).for_each(|_| assert!(replies.push(&done, true).is_continue()));
+            let flow = replies.push(&huge, is_read);
+            assert_eq!((replies.count, flow.is_continue()), (count, count > before), "{before} {is_read}");
+            assert!(replies.frame.size() < 10);
         }
     }
 }

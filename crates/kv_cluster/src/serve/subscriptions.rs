@@ -1,9 +1,9 @@
-//! The peer's subscriptions to buckets of ours: one pump each, from the store to the link.
+//! The peer's subscriptions to buckets of this node: a task for each, which sends changes from the store to
+//! the link.
 
 use crate::{
     limits::SUBSCRIPTIONS,
-    link::codec::Outcome,
-    link::{Link, NotSent},
+    link::{Link, SendError, codec::SubscribeResult},
     local::LocalNode,
 };
 use kv::{Change, EndReason, Subscription};
@@ -11,63 +11,63 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::StreamExt;
 
-/// The pumps of one link; they end with it.
+/// The change streams of one link; they end with it.
 #[derive(Debug, Default)]
-pub(crate) struct Pumps {
+pub(crate) struct ChangeStreams {
     tasks: JoinSet<u64>,
     running: HashMap<u64, AbortHandle>,
 }
 
-impl Pumps {
-    /// Starts a pump under the peer's number for it.
+impl ChangeStreams {
+    /// Starts a stream under the peer's id for it.
     pub(crate) fn start(
         &mut self,
         local: &LocalNode,
         link: &Arc<Link>,
         subscription: u64,
         bucket: &[u8],
-    ) -> Outcome {
+    ) -> SubscribeResult {
         if !local.owns(bucket) {
-            return Outcome::NotOwner;
+            return SubscribeResult::NotOwner;
         }
         if self.running.len() >= SUBSCRIPTIONS || self.running.contains_key(&subscription) {
-            return Outcome::TooMany;
+            return SubscribeResult::TooMany;
         }
-        let Some(changes) = local.subscribe(bucket) else { return Outcome::NoBucket };
-        let pump = self.tasks.spawn(pump(changes, link.clone(), subscription));
-        self.running.insert(subscription, pump);
-        Outcome::Subscribed
+        let Some(changes) = local.subscribe(bucket) else { return SubscribeResult::NoBucket };
+        let stream = self.tasks.spawn(stream_changes(changes, link.clone(), subscription));
+        self.running.insert(subscription, stream);
+        SubscribeResult::Subscribed
     }
 
-    /// Ends the pump of this number.
+    /// Ends the stream of this id.
     pub(crate) fn stop(&mut self, subscription: u64) {
-        if let Some(pump) = self.running.get(&subscription) {
-            pump.abort();
+        if let Some(stream) = self.running.get(&subscription) {
+            stream.abort();
         }
     }
 
-    /// Forgets the next pump that has ended. Waits for ever when there is none.
+    /// Removes the next stream that has ended. Pending while there is none.
     pub(crate) async fn reap(&mut self) {
         match self.tasks.join_next().await {
             None => std::future::pending().await,
             Some(Ok(subscription)) => drop(self.running.remove(&subscription)),
-            Some(Err(error)) => self.running.retain(|_, pump| pump.id() != error.id()),
+            Some(Err(error)) => self.running.retain(|_, stream| stream.id() != error.id()),
         }
     }
 }
 
-/// Hands on one change after the other. While the link is full the changes wait in the subscription, which the store
-/// ends when they become too many.
-async fn pump(mut changes: Subscription, link: Arc<Link>, subscription: u64) -> u64 {
+/// Sends one change after the other. While the link is full they wait in the subscription, which the store
+/// ends when there are too many.
+async fn stream_changes(mut changes: Subscription, link: Arc<Link>, subscription: u64) -> u64 {
     while let Some(event) = changes.next().await {
         loop {
-            let room = link.room();
+            let capacity = link.capacity();
             match link.send_change(subscription, &event.change) {
                 Ok(()) => break,
-                Err(NotSent::Full) => room.await,
-                Err(NotSent::Closed) => return subscription,
-                Err(NotSent::TooLarge) => {
-                    // A subscriber that cannot be told of this change must not believe that it hears of all.
+                Err(SendError::Full) => capacity.await,
+                Err(SendError::Closed) => return subscription,
+                Err(SendError::TooLarge) => {
+                    // Without this change the subscriber would be wrong about the bucket.
                     let end = Change::Ended(EndReason::FellBehind);
                     drop(link.send_change(subscription, &end));
                     return subscription;

@@ -1,4 +1,4 @@
-//! What concerns the buckets of all nodes.
+//! The buckets of all nodes.
 
 use super::*;
 use kv::{Kind, ScanFilter};
@@ -9,16 +9,16 @@ async fn full_pair() -> (Node, Node) {
     for (node, letter) in [(&foo, 'a'), (&bar, 's')] {
         for number in 0..300 {
             let bucket = format!("{letter}{number}");
-            node.ask(&bucket, Op::Create).await.unwrap();
+            node.execute(&bucket, Op::Create).await.unwrap();
         }
     }
     (foo, bar)
 }
 
-async fn scan(node: &Node, wanted: ScanFilter<'_>) -> Result<Vec<String>, Error> {
+async fn scan(node: &Node, filter: ScanFilter<'_>) -> Result<Vec<String>, Error> {
     let (mut names, mut cursor) = (Vec::new(), 0);
     loop {
-        let page = soon(node.cluster.scan(cursor, &wanted)).await?;
+        let page = soon(node.cluster.scan(cursor, &filter)).await?;
         names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
         cursor = page.next;
         if cursor == 0 {
@@ -29,7 +29,7 @@ async fn scan(node: &Node, wanted: ScanFilter<'_>) -> Result<Vec<String>, Error>
 }
 
 #[tokio::test]
-async fn a_scan_lists_each_bucket_of_all_nodes_once_and_filters_on_the_owners_side() {
+async fn a_scan_lists_each_bucket_of_all_nodes_once_and_filters_on_the_owner() {
     let (foo, bar) = full_pair().await;
     for count in [1, 10, usize::MAX] {
         let mut names = scan(&foo, ScanFilter { count, ..ScanFilter::default() }).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_scan_lists_each_bucket_of_all_nodes_once_and_filters_on_the_owners_si
 }
 
 #[tokio::test]
-async fn a_cursor_is_good_on_every_node() {
+async fn a_cursor_is_valid_on_every_node() {
     let (foo, bar) = full_pair().await;
     let (mut names, mut cursor) = (Vec::new(), 0);
     for node in [&foo, &bar].into_iter().cycle() {
@@ -72,29 +72,29 @@ async fn any_cursor_is_harmless() {
 #[tokio::test]
 async fn buckets_are_counted_and_chosen_at_random_on_all_nodes() {
     let (foo, _bar) = pair().await;
-    assert_eq!(soon(foo.cluster.random_key()).await, Ok(None));
-    assert_eq!(soon(foo.cluster.count()).await, Ok(0));
+    assert_eq!(soon(foo.cluster.random_name()).await, Ok(None));
+    assert_eq!(soon(foo.cluster.bucket_count()).await, Ok(0));
     for bucket in ["apples", "shopping"] {
-        foo.ask(bucket, Op::Create).await.unwrap();
+        foo.execute(bucket, Op::Create).await.unwrap();
     }
-    assert_eq!(soon(foo.cluster.count()).await, Ok(2));
-    let mut wanted = vec!["apples", "shopping"];
-    while !wanted.is_empty() {
-        let key = soon(foo.cluster.random_key()).await.unwrap().unwrap();
-        wanted.retain(|name| name.as_bytes() != &*key);
+    assert_eq!(soon(foo.cluster.bucket_count()).await, Ok(2));
+    let mut expected = vec!["apples", "shopping"];
+    while !expected.is_empty() {
+        let key = soon(foo.cluster.random_name()).await.unwrap().unwrap();
+        expected.retain(|name| name.as_bytes() != &*key);
     }
-    let figures = soon(foo.cluster.stats()).await;
-    let nodes: Vec<_> = figures.iter().map(|(node, _)| node.clone()).collect();
+    let stats = soon(foo.cluster.stats()).await;
+    let nodes: Vec<_> = stats.iter().map(|(node, _)| node.clone()).collect();
     assert_eq!(nodes, [name("foo"), name("bar")]);
-    assert!(figures.iter().all(|(_, figures)| figures.as_ref().is_ok_and(|figures| figures.buckets == 1)));
+    assert!(stats.iter().all(|(_, stats)| stats.as_ref().is_ok_and(|stats| stats.buckets == 1)));
 }
 
 #[tokio::test]
 async fn a_flush_ends_the_buckets_of_all_nodes() {
     let (foo, bar) = full_pair().await;
     soon(bar.cluster.flush()).await.unwrap();
-    assert_eq!(soon(foo.cluster.count()).await, Ok(0));
-    assert_eq!(foo.ask("shopping", Op::Create).await.unwrap(), "Done");
+    assert_eq!(soon(foo.cluster.bucket_count()).await, Ok(0));
+    assert_eq!(foo.execute("shopping", Op::Create).await.unwrap(), "Done");
 }
 
 #[tokio::test]
@@ -103,25 +103,25 @@ async fn a_node_that_is_down_is_named_and_nothing_is_flushed() {
     tokio::join!(bar.supervisor.stop(), foo.peer_goes_down());
     let down = |error: Error| assert!(error.to_string().starts_with("node bar@127.0.0.1 is down"), "{error}");
     down(scan(&foo, ScanFilter::default()).await.unwrap_err());
-    down(soon(foo.cluster.random_key()).await.unwrap_err());
-    down(soon(foo.cluster.count()).await.unwrap_err());
+    down(soon(foo.cluster.random_name()).await.unwrap_err());
+    down(soon(foo.cluster.bucket_count()).await.unwrap_err());
     down(soon(foo.cluster.flush()).await.unwrap_err());
     assert_eq!(foo.cluster.local().bucket_count(), 300);
-    let figures = soon(foo.cluster.stats()).await;
-    assert!(figures[0].1.is_ok() && figures[1].1.is_err());
+    let stats = soon(foo.cluster.stats()).await;
+    assert!(stats[0].1.is_ok() && stats[1].1.is_err());
 }
 
 #[tokio::test]
-async fn an_answer_to_another_question_is_an_error() {
+async fn a_reply_of_another_kind_is_an_error() {
     let foo = Node::start(foo_settings()).await;
     let mut bar = FakeBar::link_to(&foo).await;
     assert!(foo.cluster.connect(&name("bar")).await);
-    for told in [crate::link::node_query::Told::Done, crate::link::node_query::Told::Numbers(vec![1, 2])] {
+    for reply in [NodeReply::Done, NodeReply::Counts(vec![1, 2])] {
         let lie = async {
-            bar.hear().await;
-            bar.say::<()>(Message::Told { id: 0, told }, &[]).await;
+            bar.receive().await;
+            bar.send::<()>(Message::NodeReply { id: 0, reply }, &[]).await;
         };
-        let (count, ()) = tokio::join!(soon(foo.cluster.count()), lie);
-        assert_eq!(count, Err(Error::OtherAnswer { node: name("bar").shared() }));
+        let (count, ()) = tokio::join!(soon(foo.cluster.bucket_count()), lie);
+        assert_eq!(count, Err(Error::UnexpectedNodeReply { node: name("bar").shared() }));
     }
 }

@@ -1,4 +1,4 @@
-//! Two nodes in one process, over real sockets; and peers that misbehave.
+//! Two nodes in one process, over real sockets, and peers that violate the protocol.
 
 mod channels;
 mod forwarding;
@@ -9,22 +9,23 @@ mod subscriptions;
 mod transactions;
 
 use crate::{
-    cluster::Cluster,
-    cluster::Settings,
+    cluster::{Cluster, Settings},
     cookie::Cookie,
     error::Error,
     events::NodeEvent,
+    forward::{ForwardedBatch, Owner},
     limits::FRAME_BYTES,
-    link::buffers::Input,
-    link::codec::Message,
-    link::send_queue::{Frame, Outgoing},
-    local::Heartbeat,
-    local::StorageSettings,
+    link::{
+        buffers::ReadBuffer,
+        codec::{self, ForwardedReply, Message, SubscribeResult, TransactionResult},
+        node_query::NodeReply,
+        replies::Replies,
+        send_queue::{FrameWriter, SendQueue},
+    },
+    local::{Heartbeat, StorageSettings},
     node_name::NodeName,
-    peer::Peer,
-    peer::handshake,
-    routing::RouteRow,
-    routing::Routes,
+    peer::{Peer, handshake},
+    routing::{RouteRow, Routes},
 };
 use kv::{Op, Reply, Request};
 use otp::SupervisorHandle;
@@ -36,7 +37,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Nothing in these tests waits this long.
+/// Nothing in these tests takes this long.
 const SOON: Duration = Duration::from_secs(20);
 
 fn name(name: &str) -> NodeName {
@@ -47,7 +48,7 @@ fn row(buckets: &str, node: &str) -> RouteRow {
     RouteRow { buckets: buckets.into(), nodes: vec![name(node).to_string()] }
 }
 
-/// Of `foo` and `bar`, each with the other as its peer. `bar` has the lower name, and dials.
+/// The settings of `foo` or `bar` with the other as its peer. `bar` has the lower name, and dials.
 fn settings(me: &str, peer: &str, peer_address: String) -> Settings {
     let known = [name("foo"), name("bar")];
     Settings {
@@ -62,7 +63,7 @@ fn settings(me: &str, peer: &str, peer_address: String) -> Settings {
 }
 
 fn foo_settings() -> Settings {
-    settings("foo", "bar", "the one that dials needs no address".into())
+    settings("foo", "bar", "not dialed by foo".into())
 }
 
 fn bar_settings(foo: SocketAddr) -> Settings {
@@ -88,13 +89,11 @@ impl Node {
 
     fn peer(&self) -> &Peer {
         let bucket: &[u8] = if *self.cluster.node_name() == name("foo") { b"shopping" } else { b"apples" };
-        let crate::forward::Owner::Remote(peer) = self.cluster.owner(bucket) else {
-            panic!("there is one peer")
-        };
+        let Owner::Remote(peer) = self.cluster.owner(bucket) else { panic!("there is one peer") };
         peer
     }
 
-    async fn ask(&self, bucket: &str, op: Op<'_>) -> Result<String, Error> {
+    async fn execute(&self, bucket: &str, op: Op<'_>) -> Result<String, Error> {
         let request = Request { bucket: bucket.as_bytes(), op };
         soon(self.cluster.execute(request, |reply| match reply {
             Reply::Value(value) => String::from_utf8_lossy(value).into_owned(),
@@ -103,7 +102,7 @@ impl Node {
         .await
     }
 
-    /// The names of this node's own buckets.
+    /// The names of the buckets on this node.
     fn own_buckets(&self) -> Vec<String> {
         let (mut names, mut cursor) = (Vec::new(), 0);
         loop {
@@ -116,7 +115,7 @@ impl Node {
         }
     }
 
-    /// Waits for the next time that the peer goes down, and says why.
+    /// Waits until the peer goes down. Returns the reason.
     async fn peer_goes_down(&self) -> String {
         let mut events = self.cluster.events();
         loop {
@@ -129,7 +128,7 @@ impl Node {
 }
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
-    timeout(SOON, work).await.expect("it takes too long")
+    timeout(SOON, work).await.expect("timed out")
 }
 
 /// `foo` and `bar`, linked.
@@ -141,10 +140,10 @@ async fn pair() -> (Node, Node) {
     (foo, bar)
 }
 
-/// A `bar` that does only what the test says.
+/// A `bar` that sends only what the test sends.
 struct FakeBar {
     stream: TcpStream,
-    input: Input,
+    input: ReadBuffer,
 }
 
 impl FakeBar {
@@ -152,31 +151,31 @@ impl FakeBar {
         let mut stream = TcpStream::connect(foo.address()).await.unwrap();
         let cookie = Cookie::new("weknoweachother");
         handshake::dial(&mut stream, &name("bar"), &name("foo"), &cookie).await.unwrap();
-        FakeBar { stream, input: Input::default() }
+        FakeBar { stream, input: ReadBuffer::default() }
     }
 
-    async fn say<T: Serialize>(&mut self, message: Message<'_>, items: &[T]) {
-        let mut out = Outgoing::default();
-        let mut frame = Frame::begin(&mut out, &message);
-        items.iter().for_each(|item| assert!(frame.item_within(FRAME_BYTES, item)));
+    async fn send<T: Serialize>(&mut self, message: Message<'_>, items: &[T]) {
+        let mut queue = SendQueue::default();
+        let mut frame = FrameWriter::begin(&mut queue, &message);
+        items.iter().for_each(|item| assert!(frame.push_item_within(FRAME_BYTES, item)));
         frame.finish();
-        self.stream.write_all(&out.frames).await.unwrap();
+        self.stream.write_all(&queue.frames).await.unwrap();
     }
 
-    /// The next frame that is no heartbeat.
-    async fn hear(&mut self) -> Vec<u8> {
+    /// The next frame other than a heartbeat.
+    async fn receive(&mut self) -> Vec<u8> {
         loop {
-            while let Some(frame) = self.input.frame().unwrap() {
-                if crate::link::codec::read(frame).unwrap().0 != Message::Heartbeat {
+            while let Some(frame) = self.input.next_frame().unwrap() {
+                if codec::decode_frame(frame).unwrap().0 != Message::Heartbeat {
                     return frame.to_vec();
                 }
             }
-            assert!(soon(self.stream.read_buf(self.input.room())).await.unwrap() > 0, "the link ended");
+            assert!(soon(self.stream.read_buf(self.input.reserve())).await.unwrap() > 0, "the link ended");
         }
     }
 
     /// Waits until the other side has closed the link.
-    async fn hear_the_end(&mut self) {
+    async fn wait_closed(&mut self) {
         let mut bytes = [0; 1024];
         while let Ok(1..) = soon(self.stream.read(&mut bytes)).await {}
     }

@@ -22,7 +22,7 @@ pub(in super::super) async fn dbsize(
     _: Args<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
-    let count = session.server.cluster.count().await?;
+    let count = session.server.cluster.bucket_count().await?;
     session.writer(output).number(count as i64);
     Ok(())
 }
@@ -120,7 +120,7 @@ pub(in super::super) async fn randomkey(
     _: Args<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
-    let name = session.server.cluster.random_key().await?;
+    let name = session.server.cluster.random_name().await?;
     let mut writer = session.writer(output);
     match name {
         Some(name) => writer.bulk(&name),

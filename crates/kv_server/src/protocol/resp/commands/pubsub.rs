@@ -52,7 +52,7 @@ async fn subscribe_to_bucket(session: &mut Session, bucket: &[u8]) -> Result<(),
 
 fn listen(session: &mut Session, topic: Topic<'_>) -> Result<(), CommandError> {
     let server = &session.server;
-    let listener = session.topics.listener.get_or_insert_with(|| Box::new(server.cluster.listen()));
+    let listener = session.topics.listener.get_or_insert_with(|| Box::new(server.cluster.subscriber()));
     listener.subscribe(topic).map_err(|error| other(&format!("ERR {error}")))?;
     Ok(())
 }
@@ -164,7 +164,7 @@ pub(in super::super) async fn numsub(
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
     let channels: Vec<&[u8]> = args.collect();
-    let counts = session.server.cluster.listeners(&channels).await?;
+    let counts = session.server.cluster.subscriber_counts(&channels).await?;
     let mut writer = session.writer(output);
     writer.list(channels.len() * 2);
     for (channel, count) in channels.iter().zip(counts) {
@@ -180,7 +180,7 @@ pub(in super::super) async fn numpat(
     _: Args<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
-    let patterns = session.server.cluster.patterns().await?;
+    let patterns = session.server.cluster.pattern_count().await?;
     session.writer(output).number(patterns as i64);
     Ok(())
 }

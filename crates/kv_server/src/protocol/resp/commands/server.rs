@@ -262,6 +262,6 @@ fn about_commands(session: &Session) -> String {
 
 /// The keys of all nodes.
 async fn about_keys(session: &Session) -> Result<String, Trouble> {
-    let keys = session.server.cluster.count().await?;
+    let keys = session.server.cluster.bucket_count().await?;
     Ok(if keys == 0 { String::new() } else { format!("db0:keys={keys},expires=0,avg_ttl=0\r\n") })
 }
