@@ -1,5 +1,5 @@
-//! A regression guard without noise: the instructions that a request costs, from its bytes to those of its reply,
-//! counted by valgrind and compared with a record.
+//! A regression guard without noise: the instructions that a request costs, from its bytes to those of its
+//! reply, counted by valgrind and compared with a record.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! The checks of this repository: `cargo xtask check` runs them, `cargo xtask fix` fixes what a machine can fix.
+//! The checks of this repository: `cargo xtask check` runs them, `cargo xtask fix` fixes what it can.
 
 mod instructions;
 mod rules;

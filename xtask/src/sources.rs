@@ -10,7 +10,7 @@ pub(crate) struct Source {
     /// Relative to the workspace, with `/` between its parts.
     pub(crate) path: String,
     pub(crate) text: String,
-    /// The text with comments blanked and each character of a literal replaced by `"`; lines and columns stay.
+    /// The text with comments blanked and each character of a literal replaced by `"`, in place.
     pub(crate) code: String,
     /// The code without tests: empty in a test file, and without the items under `#[cfg(test)]`.
     pub(crate) product: String,
@@ -153,7 +153,7 @@ fn without_tests(code: &str) -> String {
     product + rest
 }
 
-/// The length of the item at the start of masked code: up to its `;` or closing brace, or to the end of the block.
+/// The length of the item at the start of masked code: up to its `;`, its closing brace, or the block's end.
 fn item_len(code: &str) -> usize {
     let mut depth = 0;
     for (index, byte) in code.bytes().enumerate() {

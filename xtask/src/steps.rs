@@ -7,7 +7,7 @@ use std::process::Command;
 pub(crate) fn check() -> bool {
     let mut passed = cargo(&["fmt", "--all", "--check"]);
     passed &= cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
-    // Features unify across a workspace, so a crate could depend on a feature that only another crate enables.
+    // Features unify across a workspace, so a crate could lean on a feature that only another one enables.
     for (package, _) in ALLOWED {
         passed &= cargo(&["check", "--quiet", "--locked", "--package", package]);
     }

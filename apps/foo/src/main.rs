@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let foo = Release::new("foo", env!("CARGO_PKG_VERSION"));
-    kv_release::main(foo.clients(|address, cluster, limits| async move {
+    kv_release::main(foo.clients(|address, cluster, settings| async move {
         let limits = kv_server::Limits {
-            line_bytes: limits.max_line_bytes,
-            connections: limits.max_connections,
-            io_uring: limits.io_uring,
+            line_bytes: settings.max_line_bytes,
+            connections: settings.max_connections,
+            io_uring: settings.io_uring,
             ..kv_server::Limits::default()
         };
         let server = kv_server::bind(&address, cluster, limits).await?;

@@ -23,8 +23,12 @@ mod sweep;
 pub mod time;
 
 pub use args::Args;
+pub use bucket::Kind;
 pub use budget::parse_byte_size;
-pub use commands::{COMMANDS, Command, CommandSpec, Group, KeySpec, flag};
+pub use commands::{
+    COMMANDS,
+    spec::{Command, CommandSpec, Group, KeySpec, flag},
+};
 pub use crash_reports::Component;
 pub use error::CommandError;
 pub use pubsub::{
@@ -33,5 +37,5 @@ pub use pubsub::{
 };
 pub use reply::{CommandResult, Projection, Reply};
 pub use request::{Op, Request};
-pub use store::{DetachedShards, Kind, NamePage, Prefetch, ScanFilter, Store, StoreStats};
+pub use store::{DetachedShards, NamePage, Prefetch, ScanFilter, Store, StoreStats};
 pub use supervisor::supervisor;

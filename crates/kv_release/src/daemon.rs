@@ -1,8 +1,7 @@
 //! `daemon`: starts this program again in a session of its own, and waits until the node answers or has failed.
 
 use crate::{
-    cli::Flags,
-    config::environment,
+    config::{Flags, layers::environment},
     control::{client, run_dir::RunDir},
     error::Error,
     exit_code,

@@ -16,9 +16,10 @@ mod node;
 mod output;
 mod release;
 mod script;
+mod suggest;
 mod terminal;
 mod verbs;
 
-pub use config::ClientLimits;
+pub use config::ClientSettings;
 pub use release::{Release, Service};
 pub use verbs::main;

@@ -1,7 +1,7 @@
 //! A release as its `main` describes it: a name, a version, and the services it offers.
 
 use crate::{
-    config::{ClientLimits, ReleaseProfile},
+    config::{ClientSettings, ReleaseProfile},
     error::Error,
 };
 use kv_cluster::Cluster;
@@ -27,7 +27,7 @@ pub struct Service {
 }
 
 /// Binds the port for clients.
-pub(crate) type BindClients = Box<dyn FnOnce(String, Cluster, ClientLimits) -> BindFuture>;
+pub(crate) type BindClients = Box<dyn FnOnce(String, Cluster, ClientSettings) -> BindFuture>;
 type BindFuture = Pin<Box<dyn Future<Output = Result<Service, Error>>>>;
 
 impl Service {
@@ -49,13 +49,16 @@ impl Release {
 
     /// Lets the release take clients: `bind` binds the configured address.
     #[must_use]
-    pub fn clients<F, E>(mut self, bind: impl FnOnce(String, Cluster, ClientLimits) -> F + 'static) -> Release
+    pub fn clients<F, E>(
+        mut self,
+        bind: impl FnOnce(String, Cluster, ClientSettings) -> F + 'static,
+    ) -> Release
     where
         F: Future<Output = Result<Service, E>> + 'static,
         E: Display,
     {
-        self.bind_clients = Some(Box::new(|address, cluster, limits| {
-            let service = bind(address, cluster, limits);
+        self.bind_clients = Some(Box::new(|address, cluster, settings| {
+            let service = bind(address, cluster, settings);
             Box::pin(async { service.await.map_err(|error| Error::Clients(error.to_string())) })
         }));
         self

@@ -1,8 +1,8 @@
 //! What each verb does with a release.
 
 use crate::{
-    cli::{self, Cli, Flags, Verb},
-    config::{Settings, environment::Environment},
+    cli::{self, Verb},
+    config::{Flags, Settings, layers::environment::Environment},
     control::{client, run_dir::RunDir},
     daemon,
     error::Error,
@@ -18,8 +18,7 @@ use std::{io, process::ExitCode, time::Duration};
 /// Runs the release as its command line says.
 pub fn main(release: Release) -> ExitCode {
     let name = release.name;
-    let Cli { flags, verb } = cli::parse(name);
-    let verb = verb.unwrap_or(Verb::Start { detached: false });
+    let (flags, verb) = cli::parse(name);
     let code = run_verb(release, &flags, verb).unwrap_or_else(|error| {
         if !matches!(error, Error::Printed) {
             eprintln!("{name}: {error}");
@@ -32,7 +31,7 @@ pub fn main(release: Release) -> ExitCode {
 fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
     let profile = release.profile();
     let settings = || Settings::load(profile, flags, &Environment::read());
-    let run_dir = || settings().map(|settings| RunDir::new(&settings.run_dir, &settings.node));
+    let run_dir = || settings().map(|settings| RunDir::new(&settings.general.run_dir, &settings.node.name));
     match verb {
         Verb::Start { detached: false } => {
             return run::run(release, flags, &settings()?, RunMode::Foreground);
@@ -44,13 +43,14 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
         Verb::Rpc(expression) => script::rpc(&run_dir()?, &expression.line(), expression.json)?,
         Verb::Eval(expression) => run::eval(&release, &settings()?, &expression)?,
         Verb::Restart => restart(&run_dir()?)?,
-        Verb::Stop => stop(&run_dir()?, settings()?.shutdown)?,
+        Verb::Stop => stop(&run_dir()?, settings()?.general.shutdown)?,
         Verb::Pid => script::rpc(&run_dir()?, "pid", false)?,
         Verb::Version => print_line(format_args!("{} {}", release.name, release.version)),
         Verb::CheckConfig => print_line(settings()?.summary()),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut cli::command(release.name), release.name, &mut io::stdout());
         }
+        Verb::Help { topic } => cli::print_help(release.name, topic.as_deref()),
     }
     Ok(exit_code::OK)
 }

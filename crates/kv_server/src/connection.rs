@@ -2,9 +2,11 @@
 
 use crate::{
     context::ServerContext,
-    input::Input,
-    output::Output,
-    protocol::{Progress, Session},
+    pipeline::{
+        Next,
+        buffers::{Input, Output},
+    },
+    protocol::Session,
     reactor::Stream,
 };
 use otp::Stop;
@@ -33,41 +35,41 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
     let registered = context.clients.register(peer);
     let mut session = None;
     loop {
-        let has_events = session.as_ref().is_some_and(Session::is_listening);
+        let awaits_events = session.as_ref().is_some_and(Session::awaits_events);
         let idle = context.idle_timeout().filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
         tokio::select! {
             biased;
             read = poll_fn(|_| input.poll_read(stream)) => {
                 if read? == 0 { return Ok(()) }
             }
-            still_open = next_events(&mut session, &mut output.bytes), if has_events => {
+            still_open = next_events(&mut session, &mut output.bytes), if awaits_events => {
                 output.flush().await?;
                 if still_open { continue } else { return Ok(()) }
             }
             () = sleep(idle), if idle.is_some() => return Ok(()),
             () = &mut stopped => return Ok(()),
         }
-        output.wake();
-        let first = input.unread()[0];
+        output.acquire_buffer();
+        let first = input.unparsed()[0];
         let session = session.get_or_insert_with(|| Session::begin(first, context, &registered.client));
         loop {
-            let now = kv::time::now_ms();
-            registered.client.last_active_ms.store(now, Relaxed);
-            let progress = session.answer(now, &mut input, &mut output).await?;
-            if progress != Progress::More || output.is_full() {
+            let now_ms = kv::time::now_ms();
+            registered.client.last_active_ms.store(now_ms, Relaxed);
+            let next = session.answer(context, now_ms, &mut input, &mut output).await?;
+            if next != Next::Continue || output.is_full() {
                 output.flush().await?;
             }
-            match progress {
-                Progress::More => {}
-                Progress::Starved => break,
-                Progress::Close => return Ok(()),
+            match next {
+                Next::Continue => {}
+                Next::NeedInput => break,
+                Next::Close => return Ok(()),
             }
         }
         // A client that never stops sending gets its subscribed events all the same.
-        if session.is_listening() && !poll_events(session, &mut output).await? {
+        if session.awaits_events() && !poll_events(session, &mut output).await? {
             return Ok(());
         }
-        output.rest();
+        output.release_buffer();
     }
 }
 

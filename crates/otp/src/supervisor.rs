@@ -19,7 +19,7 @@ use crate::policy::{Restart, Shutdown, Stop};
 use crate::spec::{ChildSpec, Start, Supervisor, Work};
 use crate::status::Status;
 use crate::strategy::Strategy;
-use crate::tree::{Kind, State, Tree};
+use crate::tree::{ChildKind, State, Tree};
 
 /// A running supervisor. All clones refer to the same supervisor; dropping the last one stops it in order.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ impl Supervisor {
     /// # Panics
     /// When called outside a tokio runtime.
     pub fn start(self) -> SupervisorHandle {
-        let status = Arc::new(Status::new(self.name.clone(), Kind::Supervisor, None));
+        let status = Arc::new(Status::new(self.name.clone(), ChildKind::Supervisor, None));
         status.set(State::Running);
         let task = SupervisorTask::start(self, &status);
         let stop = Stop::new();

@@ -183,7 +183,7 @@ fn uses<'a>(source: &'a Source, code: &'a str, modules: &BTreeSet<Path<'a>>) -> 
     uses
 }
 
-/// Reads `a::{b, c::d as e}` from `index` on: every path with its last name and its line. Returns where it ends.
+/// Reads `a::{b, c::d as e}` from `index` on: its paths, with name and line. Returns where it ends.
 fn read_tree<'a>(
     tokens: &[(&'a str, usize)],
     mut index: usize,

@@ -71,11 +71,11 @@ mod tests {
 
     #[test]
     fn a_predicate_changes_nothing() {
-        let judge = |text: &str| mutating_predicates(&Source::new("crates/kv/src/a.rs", text));
+        let check = |text: &str| mutating_predicates(&Source::new("crates/kv/src/a.rs", text));
         let text = "fn is_a(&self) {}\nfn has_b(&self, x: &mut X) {}\nfn push(&mut self) {}\n";
-        assert_eq!(judge(text), []);
+        assert_eq!(check(text), []);
         for text in ["\nfn is_sent(&mut self) {}", "\nfn has_gone<T>(\n    &'a mut self,\n    x: T) {}"] {
-            let found = judge(text);
+            let found = check(text);
             assert!(found[0].to_string().starts_with("crates/kv/src/a.rs:2: "), "{found:?}");
             assert!(found[0].advice.contains("takes `&mut self`"), "{found:?}");
         }

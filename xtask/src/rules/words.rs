@@ -2,7 +2,7 @@
 
 use crate::sources::{Source, Violation, numbered};
 
-/// Words with what to write instead. A phrase is matched word by word, and so are the parts of a name in code.
+/// Words, and what to write instead. Phrases match word by word, and so do the parts of a name in code.
 const REPLACED: &[(&str, &str)] = &[
     ("so many", "a number: up to `limit`, the first `n`"),
     ("mail", "inbox, or receive buffer"),
@@ -58,7 +58,7 @@ pub(crate) fn replaced(source: &Source) -> Vec<Violation> {
     violations
 }
 
-/// The words of a line in lower case. `has_heard` and `HasHeard` have the word `heard`, `mailbox` has no `mail`.
+/// The words of a line in lower case. `HasHeard` has the word `heard`; `mailbox` does not have `mail`.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut is_after_lower = false;

@@ -17,7 +17,7 @@ pub(super) struct Head<'m> {
     /// It stays when its last entry goes.
     pub(super) kept: bool,
     /// When it expires, in milliseconds since 1970.
-    pub(super) expires: Option<u64>,
+    pub(super) expires_at_ms: Option<u64>,
 }
 
 /// Where a bucket's contents are.
@@ -28,12 +28,12 @@ pub(super) enum Body<'m> {
     /// Entries, in the table of this number.
     Table(u32),
     /// A single value, here.
-    Text(&'m [u8]),
+    Str(&'m [u8]),
 }
 
 const COMPACT: u8 = 0;
 const TABLE: u8 = 1;
-const TEXT: u8 = 2;
+const STR: u8 = 2;
 const KIND: u8 = 0x0f;
 const KEPT: u8 = 0x10;
 const EXPIRES: u8 = 0x20;
@@ -45,7 +45,7 @@ pub(super) fn name(bytes: &[u8]) -> &[u8] {
 }
 
 /// When the bucket of the block at the start of `bytes` expires.
-pub(super) fn expires(bytes: &[u8]) -> Option<u64> {
+pub(super) fn expires_at_ms(bytes: &[u8]) -> Option<u64> {
     let (_, kind, rest) = start(bytes);
     (kind & EXPIRES != 0).then(|| read_time(rest))
 }
@@ -62,8 +62,8 @@ impl<'m> Block<'m> {
     /// Reads the block at the start of `bytes`.
     pub(super) fn read(bytes: &'m [u8]) -> Block<'m> {
         let (name, kind, rest) = start(bytes);
-        let expires = (kind & EXPIRES != 0).then(|| read_time(rest));
-        Block { head: Head { name, kept: kind & KEPT != 0, expires }, body: Body::read(bytes) }
+        let expires_at_ms = (kind & EXPIRES != 0).then(|| read_time(rest));
+        Block { head: Head { name, kept: kind & KEPT != 0, expires_at_ms }, body: Body::read(bytes) }
     }
 
     /// Bytes of the block.
@@ -84,10 +84,10 @@ impl Head<'_> {
         let mut at = write_varint(bytes, self.name.len());
         bytes[at..at + self.name.len()].copy_from_slice(self.name);
         at += self.name.len();
-        bytes[at] = kind | if self.kept { KEPT } else { 0 } | self.expires.map_or(0, |_| EXPIRES);
+        bytes[at] = kind | if self.kept { KEPT } else { 0 } | self.expires_at_ms.map_or(0, |_| EXPIRES);
         at += 1;
-        if let Some(expires) = self.expires {
-            bytes[at..at + 8].copy_from_slice(&expires.to_le_bytes());
+        if let Some(expires_at_ms) = self.expires_at_ms {
+            bytes[at..at + 8].copy_from_slice(&expires_at_ms.to_le_bytes());
             at += 8;
         }
         at
@@ -95,7 +95,7 @@ impl Head<'_> {
 
     /// Bytes of what stands before the body.
     pub(super) fn size(&self) -> usize {
-        varint_size(self.name.len()) + self.name.len() + 1 + self.expires.map_or(0, |_| 8)
+        varint_size(self.name.len()) + self.name.len() + 1 + self.expires_at_ms.map_or(0, |_| 8)
     }
 }
 
@@ -110,9 +110,9 @@ impl<'m> Body<'m> {
                 let length = u16::from_le_bytes([rest[0], rest[1]]);
                 Body::Compact(&rest[2..2 + usize::from(length)])
             }
-            TEXT => {
+            STR => {
                 let (length, at) = read_varint(rest);
-                Body::Text(&rest[at..at + length])
+                Body::Str(&rest[at..at + length])
             }
             _ => Body::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]])),
         }
@@ -127,7 +127,7 @@ impl<'m> Body<'m> {
                 bytes[2..2 + entries.len()].copy_from_slice(entries);
             }
             Body::Table(number) => bytes[..4].copy_from_slice(&number.to_le_bytes()),
-            Body::Text(value) => {
+            Body::Str(value) => {
                 let at = write_varint(bytes, value.len());
                 bytes[at..at + value.len()].copy_from_slice(value);
             }
@@ -139,7 +139,7 @@ impl<'m> Body<'m> {
         match self {
             Body::Compact(_) => COMPACT,
             Body::Table(_) => TABLE,
-            Body::Text(_) => TEXT,
+            Body::Str(_) => STR,
         }
     }
 
@@ -149,7 +149,7 @@ impl<'m> Body<'m> {
         match self {
             Body::Compact(entries) => 2 + entries.len(),
             Body::Table(_) => 4,
-            Body::Text(value) => varint_size(value.len()) + value.len(),
+            Body::Str(value) => varint_size(value.len()) + value.len(),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     memory::table::{Place, Table},
 };
 use layout::{Block, Body, Head, walk};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// A bucket, by the block that it is. A change may move it to another block.
@@ -35,30 +36,43 @@ impl From<WrongType> for CommandError {
 }
 
 /// What a bucket holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Contents<'m> {
-    /// A map of so many entries, kept in one block or in a table.
-    Map { len: usize, compact: bool },
-    /// A single value.
-    Text(&'m [u8]),
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// A map of keys to values: Redis's hash.
+    Map,
+    /// A single value: Redis's string.
+    Str,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 2] = [Kind::Map, Kind::Str];
+
+    /// Its name in Redis.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Map => "hash",
+            Kind::Str => "string",
+        }
+    }
 }
 
 impl Bucket {
     /// Starts an empty map. `kept`: it stays when its last entry goes.
     pub(crate) fn start(memory: &mut Memory, name: &[u8], kept: bool) -> Result<Bucket, Full> {
-        let head = Head { name, kept, expires: None };
+        let head = Head { name, kept, expires_at_ms: None };
         let body = if fits(&head, 0) { Body::Compact(&[]) } else { Body::Table(memory.add_table()) };
         add_block(memory, Block { head, body })
     }
 
     /// Starts a bucket that holds a single value.
-    pub(crate) fn start_text(
+    pub(crate) fn create_string(
         memory: &mut Memory,
         name: &[u8],
         value: &[u8],
-        expires: Option<u64>,
+        expires_at_ms: Option<u64>,
     ) -> Result<Bucket, Full> {
-        add_block(memory, Block { head: Head { name, kept: false, expires }, body: Body::Text(value) })
+        add_block(memory, Block { head: Head { name, kept: false, expires_at_ms }, body: Body::Str(value) })
     }
 
     /// Takes the bucket apart. Its table, if it has one, is handed over with all its entries.
@@ -77,43 +91,37 @@ impl Bucket {
     }
 
     /// When it expires, in milliseconds since 1970.
-    pub(crate) fn expires(self, memory: &Memory) -> Option<u64> {
-        layout::expires(memory.arena.bytes(self.0))
+    pub(crate) fn expires_at_ms(self, memory: &Memory) -> Option<u64> {
+        layout::expires_at_ms(memory.arena.bytes(self.0))
     }
 
     /// Whether it stays when its last entry goes.
-    pub(crate) fn is_kept(self, memory: &Memory) -> bool {
+    pub(crate) fn keeps_when_empty(self, memory: &Memory) -> bool {
         self.block(memory).head.kept
     }
 
     /// The single value.
     #[inline]
-    pub(crate) fn text(self, memory: &Memory) -> Result<&[u8], WrongType> {
+    pub(crate) fn string(self, memory: &Memory) -> Result<&[u8], WrongType> {
         match self.body(memory) {
-            Body::Text(value) => Ok(value),
+            Body::Str(value) => Ok(value),
             Body::Compact(_) | Body::Table(_) => Err(WrongType),
         }
     }
 
-    /// Whether it holds a map.
-    pub(crate) fn is_map(self, memory: &Memory) -> bool {
-        !matches!(self.body(memory), Body::Text(_))
+    /// What it holds.
+    pub(crate) fn kind(self, memory: &Memory) -> Kind {
+        match self.body(memory) {
+            Body::Compact(_) | Body::Table(_) => Kind::Map,
+            Body::Str(_) => Kind::Str,
+        }
     }
 
     /// The table of its entries, if it has outgrown its block.
     pub(crate) fn table(self, memory: &Memory) -> Option<&Table> {
         match self.body(memory) {
             Body::Table(number) => Some(memory.table(number)),
-            Body::Compact(_) | Body::Text(_) => None,
-        }
-    }
-
-    /// What it holds.
-    pub(crate) fn contents(self, memory: &Memory) -> Contents<'_> {
-        match self.body(memory) {
-            Body::Compact(entries) => Contents::Map { len: walk(entries).count(), compact: true },
-            Body::Table(number) => Contents::Map { len: memory.table(number).len(), compact: false },
-            Body::Text(value) => Contents::Text(value),
+            Body::Compact(_) | Body::Str(_) => None,
         }
     }
 
@@ -123,9 +131,9 @@ impl Bucket {
         memory: &mut Memory,
         name: &[u8],
         kept: bool,
-        expires: Option<u64>,
+        expires_at_ms: Option<u64>,
     ) -> Result<(), Full> {
-        let head = Head { name, kept, expires };
+        let head = Head { name, kept, expires_at_ms };
         if matches!(self.body(memory), Body::Compact(entries) if !fits(&head, entries.len())) {
             self.outgrow(memory)?;
         }
@@ -137,34 +145,34 @@ impl Bucket {
     }
 
     /// Replaces a single value, which must be there, by another, and sets when the bucket expires.
-    pub(crate) fn set_text(
+    pub(crate) fn set_string(
         &mut self,
         memory: &mut Memory,
         name: &[u8],
         value: &[u8],
-        expires: Option<u64>,
+        expires_at_ms: Option<u64>,
     ) -> Result<(), CommandError> {
         let block = self.block(memory);
-        if !matches!(block.body, Body::Text(_)) {
+        if !matches!(block.body, Body::Str(_)) {
             return Err(CommandError::WrongType);
         }
-        let (at, body) = (block.head.size(), Body::Text(value));
-        if block.head.expires == expires && Arena::same_size(block.size(), at + body.size()) {
+        let (at, body) = (block.head.size(), Body::Str(value));
+        if block.head.expires_at_ms == expires_at_ms && Arena::same_size(block.size(), at + body.size()) {
             body.write(&mut memory.arena.bytes_mut(self.0)[at..]);
             return Ok(());
         }
-        Ok(self.rewrite(memory, Block { head: Head { name, kept: false, expires }, body })?)
+        Ok(self.rewrite(memory, Block { head: Head { name, kept: false, expires_at_ms }, body })?)
     }
 
     /// Writes into a single value, from `offset` on. It grows as it must, with zeros up to `offset`.
-    pub(crate) fn write_text(
+    pub(crate) fn write_string(
         &mut self,
         memory: &mut Memory,
         offset: usize,
         bytes: &[u8],
     ) -> Result<(), Full> {
         let block = self.block(memory);
-        let Body::Text(value) = block.body else { unreachable!("only a single value is written into") };
+        let Body::Str(value) = block.body else { unreachable!("only a single value is written into") };
         let (at, before, after) = (block.head.size(), value.len(), value.len().max(offset + bytes.len()));
         let (width, new_width) = (varint_size(before), varint_size(after));
         let size = block.size();
@@ -193,7 +201,7 @@ impl Bucket {
                 Ok(walk(entries).map(|(_, entry)| entry).find(|entry| entry.key == key))
             }
             Body::Table(number) => Ok(search(memory, number, hash, key).map(|(_, entry)| entry)),
-            Body::Text(_) => Err(WrongType),
+            Body::Str(_) => Err(WrongType),
         }
     }
 
@@ -203,13 +211,13 @@ impl Bucket {
         memory: &mut Memory,
         hash: u64,
         entry: Entry<'_>,
-        now: u64,
+        now_ms: u64,
     ) -> Result<bool, CommandError> {
         let number = match self.body(memory) {
             Body::Table(number) => number,
             Body::Compact(entries) => {
                 let old = walk(entries).find(|(_, old)| old.key == entry.key);
-                let is_new = old.as_ref().is_none_or(|(_, old)| old.is_over(now));
+                let is_new = old.as_ref().is_none_or(|(_, old)| old.is_expired(now_ms));
                 let at = old.map_or(entries.len()..entries.len(), |(at, _)| at);
                 if fits(&self.block(memory).head, entries.len() - at.len() + entry.size()) {
                     let at = self.splice(memory, at, entry.size())?;
@@ -218,9 +226,9 @@ impl Bucket {
                 }
                 self.outgrow(memory)?
             }
-            Body::Text(_) => return Err(CommandError::WrongType),
+            Body::Str(_) => return Err(CommandError::WrongType),
         };
-        Ok(put_in_table(memory, number, hash, entry, now)?)
+        Ok(put_in_table(memory, number, hash, entry, now_ms)?)
     }
 
     /// Forgets a key, whose hash is `hash`. Returns whether it was there, and had not expired by `now`.
@@ -229,24 +237,24 @@ impl Bucket {
         memory: &mut Memory,
         hash: u64,
         key: &[u8],
-        now: u64,
+        now_ms: u64,
     ) -> Result<bool, CommandError> {
         match self.body(memory) {
             Body::Compact(entries) => {
                 let Some((at, entry)) = walk(entries).find(|(_, entry)| entry.key == key) else {
                     return Ok(false);
                 };
-                let was_there = !entry.is_over(now);
+                let was_there = !entry.is_expired(now_ms);
                 self.splice(memory, at, 0)?;
                 Ok(was_there)
             }
             Body::Table(number) => {
                 let Some((place, entry)) = search(memory, number, hash, key) else { return Ok(false) };
-                let was_there = !entry.is_over(now);
+                let was_there = !entry.is_expired(now_ms);
                 remove_from_table(memory, number, place);
                 Ok(was_there)
             }
-            Body::Text(_) => Err(CommandError::WrongType),
+            Body::Str(_) => Err(CommandError::WrongType),
         }
     }
 
@@ -258,22 +266,23 @@ impl Bucket {
                 let size = |entry: &Entry<'_>| entry.key.len() + entry.value.len();
                 page(memory.table(number), cursor, wanted, |handle| memory.entry(handle), size)
             }
-            Body::Text(_) => (Vec::new(), 0),
+            Body::Str(_) => (Vec::new(), 0),
         }
     }
 
     /// An entry chosen at random, all alike; `None` when hardly any is left, or none.
-    pub(crate) fn random(self, memory: &Memory, now: u64) -> Option<Entry<'_>> {
+    pub(crate) fn random(self, memory: &Memory, now_ms: u64) -> Option<Entry<'_>> {
         match self.body(memory) {
             Body::Compact(entries) => {
-                let alive = || walk(entries).map(|(_, entry)| entry).filter(|entry| !entry.is_over(now));
+                let alive =
+                    || walk(entries).map(|(_, entry)| entry).filter(|entry| !entry.is_expired(now_ms));
                 alive().nth(fastrand::usize(..alive().count().max(1)))
             }
             Body::Table(number) => (0..RANDOM_TRIES).find_map(|_| {
                 let entry = memory.entry(memory.table(number).random()?);
-                (!entry.is_over(now)).then_some(entry)
+                (!entry.is_expired(now_ms)).then_some(entry)
             }),
-            Body::Text(_) => None,
+            Body::Str(_) => None,
         }
     }
 
@@ -353,15 +362,15 @@ fn put_in_table(
     number: u32,
     hash: u64,
     entry: Entry<'_>,
-    now: u64,
+    now_ms: u64,
 ) -> Result<bool, Full> {
     let Some((place, old)) = search(memory, number, hash, entry.key) else {
         add_to_table(memory, number, hash, entry)?;
         return Ok(true);
     };
-    let (size, is_new, expires) = (old.size(), old.is_over(now), old.expires);
+    let (size, is_new, expires_at_ms) = (old.size(), old.is_expired(now_ms), old.expires_at_ms);
     let before = memory.table(number).get(place);
-    if old.value.len() == entry.value.len() && expires == entry.expires {
+    if old.value.len() == entry.value.len() && expires_at_ms == entry.expires_at_ms {
         memory.arena.bytes_mut(before)[size - entry.value.len()..size].copy_from_slice(entry.value);
         return Ok(is_new);
     }
@@ -373,15 +382,15 @@ fn put_in_table(
         memory.table_mut(number).set(place, after);
         memory.free_entry(before);
     }
-    memory.expiries.remove(number, before, expires);
-    memory.expiries.add(number, after, entry.expires);
+    memory.expiries.remove(number, before, expires_at_ms);
+    memory.expiries.add(number, after, entry.expires_at_ms);
     Ok(is_new)
 }
 
 fn remove_from_table(memory: &mut Memory, number: u32, place: Place) {
     let handle = memory.table_mut(number).remove(place);
-    let expires = memory.entry(handle).expires;
-    memory.expiries.remove(number, handle, expires);
+    let expires_at_ms = memory.entry(handle).expires_at_ms;
+    memory.expiries.remove(number, handle, expires_at_ms);
     memory.free_entry(handle);
 }
 
@@ -389,7 +398,7 @@ fn remove_from_table(memory: &mut Memory, number: u32, place: Place) {
 fn add_to_table(memory: &mut Memory, number: u32, hash: u64, entry: Entry<'_>) -> Result<(), Full> {
     let handle = memory.add_entry(entry)?;
     memory.add_to_table(number, hash, handle);
-    memory.expiries.add(number, handle, entry.expires);
+    memory.expiries.add(number, handle, entry.expires_at_ms);
     Ok(())
 }
 

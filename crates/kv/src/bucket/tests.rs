@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 fn put(bucket: &mut Bucket, memory: &mut Memory, key: &[u8], value: &[u8]) {
     let hash = memory.hash(key);
-    bucket.put(memory, hash, Entry { key, value, expires: None }, 0).expect("room");
+    bucket.put(memory, hash, Entry { key, value, expires_at_ms: None }, 0).expect("room");
 }
 
 fn delete(bucket: &mut Bucket, memory: &mut Memory, key: &[u8]) -> Result<bool, CommandError> {
@@ -75,13 +75,13 @@ fn pages_list_every_key_once() {
 #[test]
 fn a_single_value_and_its_expiry() {
     let mut memory = memory();
-    let mut bucket = Bucket::start_text(&mut memory, b"greeting", b"hello", None).expect("room");
-    assert_eq!(bucket.contents(&memory), Contents::Text(b"hello"));
+    let mut bucket = Bucket::create_string(&mut memory, b"greeting", b"hello", None).expect("room");
+    assert_eq!(bucket.string(&memory), Ok(b"hello".as_slice()));
     bucket.set_head(&mut memory, b"greeting", false, Some(77)).expect("room");
-    assert_eq!((bucket.expires(&memory), bucket.contents(&memory)), (Some(77), Contents::Text(b"hello")));
+    assert_eq!((bucket.expires_at_ms(&memory), bucket.string(&memory)), (Some(77), Ok(b"hello".as_slice())));
     let long = vec![b'x'; 100_000];
-    bucket.set_text(&mut memory, b"greeting", &long, None).expect("room");
-    assert_eq!((bucket.expires(&memory), bucket.contents(&memory)), (None, Contents::Text(&long)));
+    bucket.set_string(&mut memory, b"greeting", &long, None).expect("room");
+    assert_eq!((bucket.expires_at_ms(&memory), bucket.string(&memory)), (None, Ok(long.as_slice())));
     assert_eq!(bucket.name(&memory), b"greeting");
 }
 
@@ -90,7 +90,7 @@ fn an_expiry_may_outgrow_a_full_block() {
     let mut memory = memory();
     let mut bucket = Bucket::start(&mut memory, b"b", true).expect("room");
     let mut key = 0_u8;
-    while bucket.contents(&memory) == (Contents::Map { len: usize::from(key), compact: true }) {
+    while bucket.table(&memory).is_none() && bucket.len(&memory, 0) == usize::from(key) {
         bucket.set_head(&mut memory, b"b", true, None).expect("room");
         put(&mut bucket, &mut memory, &[key], b"12");
         key += 1;
@@ -100,7 +100,7 @@ fn an_expiry_may_outgrow_a_full_block() {
         put(&mut bucket, &mut memory, &[key], b"12");
     }
     bucket.set_head(&mut memory, b"c", true, Some(5)).expect("room");
-    assert!(bucket.is_kept(&memory) && bucket.expires(&memory) == Some(5));
+    assert!(bucket.keeps_when_empty(&memory) && bucket.expires_at_ms(&memory) == Some(5));
     assert!((0..key - 1).all(|key| value(bucket, &memory, &[key]) == Some(b"12")));
 }
 

@@ -14,10 +14,10 @@ use crate::{
 impl Bucket {
     /// Moves the bucket to another memory, under another name. When there is no room for it, it stays as it was.
     pub(crate) fn move_to(self, from: &mut Memory, to: &mut Memory, name: &[u8]) -> Result<Bucket, Full> {
-        let Block { head: Head { kept, expires, .. }, body } = self.block(from);
-        let head = Head { name, kept, expires };
+        let Block { head: Head { kept, expires_at_ms, .. }, body } = self.block(from);
+        let head = Head { name, kept, expires_at_ms };
         let moved = match body {
-            Body::Text(_) => add_block(to, Block { head, body })?,
+            Body::Str(_) => add_block(to, Block { head, body })?,
             Body::Compact(entries) if fits(&head, entries.len()) => add_block(to, Block { head, body })?,
             Body::Compact(entries) => {
                 let number = to.add_table();

@@ -1,4 +1,8 @@
-//! The description of a command, from which come arity checks, COMMAND INFO, COMMAND DOCS and docs/commands.md.
+//! A command: its description, from which come arity checks, COMMAND INFO, COMMAND DOCS and docs/commands.md, and the
+//! function that executes it.
+
+use crate::{Args, CommandResult, shard::bucket_mut::BucketMut, shard::multi::MultiBucket};
+use std::fmt;
 
 /// What clients are told about a command, built by named calls:
 /// `CommandSpec::read("hget", Group::Hash).arity(3).fast().since("2.0.0").syntax("key field").summary("...")`.
@@ -79,11 +83,68 @@ impl CommandSpec {
         CommandSpec { summary, ..self }
     }
 
+    /// Completes a command on the bucket named by the first argument.
+    pub(super) const fn run(self, run: BucketFunction) -> Command {
+        Command { spec: self, run: Run::One(run) }
+    }
+
+    /// Completes a command on several buckets of one node.
+    pub(super) const fn run_multi(self, run: MultiFunction) -> Command {
+        Command { spec: self, run: Run::Multi(run) }
+    }
+
     /// Whether any of `flags` is set.
     pub const fn has(&self, flags: u16) -> bool {
         self.flags & flags != 0
     }
 }
+
+/// A command on buckets.
+pub struct Command {
+    /// Its description.
+    pub spec: CommandSpec,
+    pub(crate) run: Run,
+}
+
+/// How a command is executed.
+pub(crate) enum Run {
+    /// On the bucket named by the first argument.
+    One(BucketFunction),
+    /// On all buckets that the arguments name.
+    Multi(MultiFunction),
+}
+
+/// Takes the bucket and the arguments after its name. The reply may borrow from the bucket.
+type BucketFunction = for<'s> fn(BucketMut<'s>, Args) -> CommandResult<'s>;
+
+/// Takes the buckets, the first name, and the arguments after it.
+type MultiFunction = fn(&mut MultiBucket, &[u8], Args) -> CommandResult<'static>;
+
+impl Command {
+    /// Whether its arguments begin with a field of a hash.
+    pub(crate) fn takes_field(&self) -> bool {
+        self.spec.group == Group::Hash
+    }
+
+    /// Whether it leaves the bucket as it was.
+    pub fn is_read(&self) -> bool {
+        self.spec.has(flag::READ)
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.spec.name)
+    }
+}
+
+impl PartialEq for Command {
+    fn eq(&self, other: &Command) -> bool {
+        self.spec.name == other.spec.name
+    }
+}
+
+impl Eq for Command {}
 
 /// The groups that commands are documented in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

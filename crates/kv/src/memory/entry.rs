@@ -9,27 +9,27 @@ pub(crate) struct Entry<'a> {
     /// The value.
     pub(crate) value: &'a [u8],
     /// When it expires, in milliseconds since 1970.
-    pub(crate) expires: Option<u64>,
+    pub(crate) expires_at_ms: Option<u64>,
 }
 
 impl<'a> Entry<'a> {
     /// Bytes that the entry takes.
     pub(crate) fn size(&self) -> usize {
         let lengths = varint_size(self.key.len() << 1) + varint_size(self.value.len());
-        lengths + self.expires.map_or(0, |_| 8) + self.key.len() + self.value.len()
+        lengths + self.expires_at_ms.map_or(0, |_| 8) + self.key.len() + self.value.len()
     }
 
     /// Whether it has expired.
-    pub(crate) fn is_over(&self, now: u64) -> bool {
-        self.expires.is_some_and(|expires| expires <= now)
+    pub(crate) fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= now_ms)
     }
 
     /// Writes the entry at the start of `bytes`.
     pub(crate) fn write(&self, bytes: &mut [u8]) {
-        let mut at = write_varint(bytes, self.key.len() << 1 | usize::from(self.expires.is_some()));
+        let mut at = write_varint(bytes, self.key.len() << 1 | usize::from(self.expires_at_ms.is_some()));
         at += write_varint(&mut bytes[at..], self.value.len());
-        if let Some(expires) = self.expires {
-            bytes[at..at + 8].copy_from_slice(&expires.to_le_bytes());
+        if let Some(expires_at_ms) = self.expires_at_ms {
+            bytes[at..at + 8].copy_from_slice(&expires_at_ms.to_le_bytes());
             at += 8;
         }
         let (key, rest) = bytes[at..].split_at_mut(self.key.len());
@@ -43,13 +43,13 @@ impl<'a> Entry<'a> {
         let (key, mut at) = read_varint(bytes);
         let (value, more) = read_varint(&bytes[at..]);
         at += more;
-        let mut expires = None;
+        let mut expires_at_ms = None;
         if key & 1 == 1 {
-            expires = Some(read_time(&bytes[at..]));
+            expires_at_ms = Some(read_time(&bytes[at..]));
             at += 8;
         }
         let (key, rest) = bytes[at..].split_at(key >> 1);
-        Entry { key, value: &rest[..value], expires }
+        Entry { key, value: &rest[..value], expires_at_ms }
     }
 }
 
@@ -106,9 +106,9 @@ mod tests {
         fn what_is_written_reads_back(
             key: Vec<u8>,
             value in proptest::collection::vec(any::<u8>(), 0..400),
-            expires: Option<u64>,
+            expires_at_ms: Option<u64>,
         ) {
-            let entry = Entry { key: &key, value: &value, expires };
+            let entry = Entry { key: &key, value: &value, expires_at_ms };
             let mut bytes = vec![0; entry.size() + 3];
             entry.write(&mut bytes);
             prop_assert_eq!(Entry::read(&bytes), entry);

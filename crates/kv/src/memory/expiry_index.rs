@@ -22,23 +22,23 @@ struct Times {
 
 impl Expiries {
     /// Notes when an entry of a table expires, if it does.
-    pub(crate) fn add(&mut self, table: u32, handle: Handle, expires: Option<u64>) {
-        if let Some(expires) = expires {
+    pub(crate) fn add(&mut self, table: u32, handle: Handle, expires_at_ms: Option<u64>) {
+        if let Some(expires_at_ms) = expires_at_ms {
             let times = self.tables.entry(table).or_default();
-            times.entries.insert((expires, handle));
-            *times.counts.entry(expires).or_default() += 1;
+            times.entries.insert((expires_at_ms, handle));
+            *times.counts.entry(expires_at_ms).or_default() += 1;
         }
     }
 
     /// Forgets an entry of a table.
-    pub(crate) fn remove(&mut self, table: u32, handle: Handle, expires: Option<u64>) {
-        let Some(expires) = expires else { return };
+    pub(crate) fn remove(&mut self, table: u32, handle: Handle, expires_at_ms: Option<u64>) {
+        let Some(expires_at_ms) = expires_at_ms else { return };
         let Some(times) = self.tables.get_mut(&table) else { return };
-        times.entries.remove(&(expires, handle));
-        if let Some(count) = times.counts.get_mut(&expires) {
+        times.entries.remove(&(expires_at_ms, handle));
+        if let Some(count) = times.counts.get_mut(&expires_at_ms) {
             *count -= 1;
             if *count == 0 {
-                times.counts.remove(&expires);
+                times.counts.remove(&expires_at_ms);
             }
         }
         if times.entries.is_empty() {
@@ -65,17 +65,17 @@ impl Expiries {
 
     /// When the first entry of a table expires.
     pub(crate) fn first(&self, table: u32) -> Option<u64> {
-        self.tables.get(&table)?.entries.first().map(|(expires, _)| *expires)
+        self.tables.get(&table)?.entries.first().map(|(expires_at_ms, _)| *expires_at_ms)
     }
 
     /// How many entries of a table have expired.
-    pub(crate) fn over_count(&self, table: u32, now: u64) -> usize {
-        self.tables.get(&table).map_or(0, |times| times.counts.range(..=now).map(|(_, count)| count).sum())
+    pub(crate) fn over_count(&self, table: u32, now_ms: u64) -> usize {
+        self.tables.get(&table).map_or(0, |times| times.counts.range(..=now_ms).map(|(_, count)| count).sum())
     }
 
     /// The entries of a table that have expired, the oldest first.
-    pub(crate) fn over(&self, table: u32, now: u64) -> impl Iterator<Item = Handle> {
+    pub(crate) fn over(&self, table: u32, now_ms: u64) -> impl Iterator<Item = Handle> {
         let times = self.tables.get(&table).into_iter();
-        times.flat_map(move |times| times.entries.range(..=(now, Handle::MAX)).map(|(_, handle)| *handle))
+        times.flat_map(move |times| times.entries.range(..=(now_ms, Handle::MAX)).map(|(_, handle)| *handle))
     }
 }

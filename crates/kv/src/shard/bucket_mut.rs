@@ -20,16 +20,16 @@ pub(crate) struct BucketMut<'s> {
     name: &'s [u8],
     look: Lookup<'s>,
     found: Option<(Registration, Bucket)>,
-    now: u64,
+    now_ms: u64,
 }
 
 impl<'s> BucketMut<'s> {
     /// Looks the bucket up. One that has expired is ended, and is not there.
     #[inline]
-    pub(crate) fn new(shard: &'s mut Shard, name: &'s [u8], look: Lookup<'s>, now: u64) -> BucketMut<'s> {
+    pub(crate) fn new(shard: &'s mut Shard, name: &'s [u8], look: Lookup<'s>, now_ms: u64) -> BucketMut<'s> {
         let found = shard.registry.lookup(&shard.memory, look, name);
-        let mut target = BucketMut { shard, name, look, found, now };
-        let is_over = |(_, bucket): (_, Bucket)| bucket.is_over(&target.shard.memory, now);
+        let mut target = BucketMut { shard, name, look, found, now_ms };
+        let is_over = |(_, bucket): (_, Bucket)| bucket.is_expired(&target.shard.memory, now_ms);
         if target.shard.sweep.is_wanted && found.is_some_and(is_over) {
             target.end(EndReason::Expired);
         }
@@ -39,19 +39,19 @@ impl<'s> BucketMut<'s> {
     /// The bucket as it is now.
     #[inline]
     pub(crate) fn view(&self) -> BucketRef<'_> {
-        BucketRef { memory: &self.shard.memory, bucket: self.bucket(), look: self.look, now: self.now }
+        BucketRef { memory: &self.shard.memory, bucket: self.bucket(), look: self.look, now_ms: self.now_ms }
     }
 
     /// The bucket as it is after the last change, for as long as the lock is held.
     #[inline]
     pub(crate) fn into_view(self) -> BucketRef<'s> {
         let bucket = self.bucket();
-        BucketRef { memory: &self.shard.memory, bucket, look: self.look, now: self.now }
+        BucketRef { memory: &self.shard.memory, bucket, look: self.look, now_ms: self.now_ms }
     }
 
     /// The time of this batch, in milliseconds since 1970.
-    pub(crate) fn now(&self) -> u64 {
-        self.now
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms
     }
 
     /// Whether all buckets together hold more than they may.
@@ -79,9 +79,9 @@ impl<'s> BucketMut<'s> {
         if self.view().map()?.is_none() {
             self.start_map(true)?;
             self.touched();
-        } else if !self.view().is_kept() {
-            let (name, expires) = (self.name, self.view().expires());
-            self.change(|bucket, shard| bucket.set_head(&mut shard.memory, name, true, expires))?;
+        } else if !self.view().keeps_when_empty() {
+            let (name, expires_at_ms) = (self.name, self.view().expires_at_ms());
+            self.change(|bucket, shard| bucket.set_head(&mut shard.memory, name, true, expires_at_ms))?;
         }
         Ok(())
     }
@@ -91,13 +91,13 @@ impl<'s> BucketMut<'s> {
         &mut self,
         field: &[u8],
         value: &[u8],
-        expires: Option<u64>,
+        expires_at_ms: Option<u64>,
     ) -> Result<bool, CommandError> {
         if !self.exists() {
             self.start_map(false)?;
         }
-        self.will_expire(expires);
-        let outcome = self.put(Entry { key: field, value, expires });
+        self.will_expire(expires_at_ms);
+        let outcome = self.put(Entry { key: field, value, expires_at_ms });
         if outcome.is_err() {
             self.end_if_empty();
         }
@@ -117,29 +117,29 @@ impl<'s> BucketMut<'s> {
 
     /// Ends the map when nothing is left in it and nobody has said that it stays.
     pub(crate) fn end_if_empty(&mut self) {
-        if self.exists() && self.view().len() == Ok(0) && !self.view().is_kept() {
+        if self.exists() && self.view().len() == Ok(0) && !self.view().keeps_when_empty() {
             self.end(EndReason::Dropped);
         }
     }
 
     /// Sets when a field of the map, which is there, expires.
-    pub(crate) fn set_field_expires(
+    pub(crate) fn set_field_expiry(
         &mut self,
         field: &[u8],
-        expires: Option<u64>,
+        expires_at_ms: Option<u64>,
     ) -> Result<(), CommandError> {
         let Some(entry) = self.view().field(field)? else { return Ok(()) };
         let value = entry.value.to_vec();
-        self.will_expire(expires);
-        self.put(Entry { key: field, value: &value, expires })?;
+        self.will_expire(expires_at_ms);
+        self.put(Entry { key: field, value: &value, expires_at_ms })?;
         self.touched();
         Ok(())
     }
 
     /// Forgets fields that have expired, so many at most, and the map with the last of them. Returns how many there were.
-    pub(crate) fn forget_expired(&mut self, limit: usize) -> usize {
+    pub(crate) fn delete_expired(&mut self, limit: usize) -> usize {
         let Some((_, bucket)) = self.found else { return 0 };
-        let expired = bucket.expired(&self.shard.memory, self.now, limit);
+        let expired = bucket.expired(&self.shard.memory, self.now_ms, limit);
         let fields: Vec<Box<[u8]>> = expired.iter().map(|entry| entry.key.into()).collect();
         for field in &fields {
             if self.delete(field).is_ok() {
@@ -151,12 +151,16 @@ impl<'s> BucketMut<'s> {
     }
 
     /// Sets the single value and when it expires. A map of the same name is replaced.
-    pub(crate) fn set_text(&mut self, value: &[u8], expires: Option<u64>) -> Result<(), CommandError> {
+    pub(crate) fn set_string(
+        &mut self,
+        value: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> Result<(), CommandError> {
         let name = self.name;
-        self.will_expire(expires);
+        self.will_expire(expires_at_ms);
         if self.exists() {
             let set = |bucket: &mut Bucket, shard: &mut Shard| {
-                bucket.set_text(&mut shard.memory, name, value, expires)
+                bucket.set_string(&mut shard.memory, name, value, expires_at_ms)
             };
             let outcome = self.change(set);
             if outcome == Err(CommandError::WrongType) {
@@ -166,7 +170,7 @@ impl<'s> BucketMut<'s> {
             }
         }
         if !self.exists() {
-            let bucket = Bucket::start_text(&mut self.shard.memory, name, value, expires)?;
+            let bucket = Bucket::create_string(&mut self.shard.memory, name, value, expires_at_ms)?;
             self.register(bucket);
         }
         self.tell(|| Change::Set { key: name.into(), value: value.into() });
@@ -174,18 +178,18 @@ impl<'s> BucketMut<'s> {
     }
 
     /// Writes into the single value, from `offset` on, with zeros between its end and `offset`.
-    pub(crate) fn write_text(&mut self, offset: usize, bytes: &[u8]) -> Result<(), CommandError> {
-        self.view().text()?;
+    pub(crate) fn write_string(&mut self, offset: usize, bytes: &[u8]) -> Result<(), CommandError> {
+        self.view().string()?;
         if !self.exists() {
-            let bucket = Bucket::start_text(&mut self.shard.memory, self.name, b"", None)?;
+            let bucket = Bucket::create_string(&mut self.shard.memory, self.name, b"", None)?;
             self.register(bucket);
         }
-        self.change(|bucket, shard| bucket.write_text(&mut shard.memory, offset, bytes))?;
+        self.change(|bucket, shard| bucket.write_string(&mut shard.memory, offset, bytes))?;
         self.touched();
         let (name, bucket) = (self.name, self.bucket());
         let Shard { supervisor, memory, .. } = &mut *self.shard;
         supervisor.publish(name, || {
-            let Some(Ok(value)) = bucket.map(|bucket| bucket.text(memory)) else {
+            let Some(Ok(value)) = bucket.map(|bucket| bucket.string(memory)) else {
                 unreachable!("a single value was written into")
             };
             Change::Set { key: name.into(), value: value.into() }
@@ -194,17 +198,17 @@ impl<'s> BucketMut<'s> {
     }
 
     /// Sets when the bucket expires. One whose time has come ends at once.
-    pub(crate) fn set_expires(&mut self, expires: Option<u64>) -> Result<(), CommandError> {
+    pub(crate) fn set_expiry(&mut self, expires_at_ms: Option<u64>) -> Result<(), CommandError> {
         if !self.exists() {
             return Ok(());
         }
-        if expires.is_some_and(|expires| expires <= self.now) {
+        if expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= self.now_ms) {
             self.end(EndReason::Expired);
             return Ok(());
         }
-        self.will_expire(expires);
-        let (name, kept) = (self.name, self.view().is_kept());
-        self.change(|bucket, shard| bucket.set_head(&mut shard.memory, name, kept, expires))?;
+        self.will_expire(expires_at_ms);
+        let (name, kept) = (self.name, self.view().keeps_when_empty());
+        self.change(|bucket, shard| bucket.set_head(&mut shard.memory, name, kept, expires_at_ms))?;
         self.touched();
         Ok(())
     }
@@ -219,9 +223,9 @@ impl<'s> BucketMut<'s> {
 
     /// Gives the bucket, which is there, another name, under which it is still to be registered.
     pub(crate) fn rename(mut self, name: &[u8]) -> Result<Bucket, CommandError> {
-        let (kept, expires) = (self.view().is_kept(), self.view().expires());
+        let (kept, expires_at_ms) = (self.view().keeps_when_empty(), self.view().expires_at_ms());
         let bucket = self.change(|bucket, shard| {
-            bucket.set_head(&mut shard.memory, name, kept, expires).map(|()| *bucket)
+            bucket.set_head(&mut shard.memory, name, kept, expires_at_ms).map(|()| *bucket)
         })?;
         if let Some((registration, _)) = self.found {
             self.shard.forget(registration, self.name);
@@ -237,8 +241,8 @@ impl<'s> BucketMut<'s> {
         self.touched();
     }
 
-    fn will_expire(&mut self, expires: Option<u64>) {
-        if expires.is_some() {
+    fn will_expire(&mut self, expires_at_ms: Option<u64>) {
+        if expires_at_ms.is_some() {
             self.shard.sweep.expect();
         }
     }
@@ -260,13 +264,13 @@ impl<'s> BucketMut<'s> {
     }
 
     fn put(&mut self, entry: Entry<'_>) -> Result<bool, CommandError> {
-        let (hash, now) = (self.look.hash(entry.key, &self.shard.memory), self.now);
-        self.change(|bucket, shard| bucket.put(&mut shard.memory, hash, entry, now))
+        let (hash, now_ms) = (self.look.hash(entry.key, &self.shard.memory), self.now_ms);
+        self.change(|bucket, shard| bucket.put(&mut shard.memory, hash, entry, now_ms))
     }
 
     fn delete(&mut self, field: &[u8]) -> Result<bool, CommandError> {
-        let (hash, now) = (self.look.hash(field, &self.shard.memory), self.now);
-        self.change(|bucket, shard| bucket.delete(&mut shard.memory, hash, field, now))
+        let (hash, now_ms) = (self.look.hash(field, &self.shard.memory), self.now_ms);
+        self.change(|bucket, shard| bucket.delete(&mut shard.memory, hash, field, now_ms))
     }
 
     /// Changes the bucket, which is there, and tells the registry when that moved it to another block.

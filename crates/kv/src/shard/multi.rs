@@ -56,57 +56,57 @@ pub(crate) struct MultiBucket<'l, 'g> {
     pub(crate) locked: &'l mut ShardGuards<'g>,
     pub(crate) hasher: &'l SeedableRandomState,
     pub(crate) shards: usize,
-    pub(crate) now: u64,
+    pub(crate) now_ms: u64,
 }
 
 impl MultiBucket<'_, '_> {
     /// One of the buckets.
-    pub(crate) fn target<'t>(&'t mut self, name: &'t [u8]) -> BucketMut<'t> {
+    pub(crate) fn bucket<'t>(&'t mut self, name: &'t [u8]) -> BucketMut<'t> {
         let hash = self.hasher.hash_one(name);
-        BucketMut::new(self.locked.shard(shard_of(hash, self.shards)), name, Lookup::new(hash), self.now)
+        BucketMut::new(self.locked.shard(shard_of(hash, self.shards)), name, Lookup::new(hash), self.now_ms)
     }
 
     /// Gives a bucket another name; `false` when it is not there. A bucket that has that name ends.
     pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<bool, CommandError> {
-        let Some((registration, bucket)) = self.target(from).found() else { return Ok(false) };
+        let Some((registration, bucket)) = self.bucket(from).found() else { return Ok(false) };
         if from == to {
             return Ok(true);
         }
         let (source, sink) = (self.number(from), self.number(to));
         let moved = if source == sink {
-            self.target(from).rename(to)?
+            self.bucket(from).rename(to)?
         } else {
             let (source, sink) = self.locked.two(source, sink);
             let moved = bucket.move_to(&mut source.memory, &mut sink.memory, to)?;
             source.forget(registration, from);
             moved
         };
-        self.target(to).adopt(moved);
+        self.bucket(to).adopt(moved);
         Ok(true)
     }
 
     /// Copies a bucket to another name; `false` when it is not there. A bucket that has that name ends.
     pub(crate) fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<bool, CommandError> {
-        let view = self.target(from).into_view();
+        let view = self.bucket(from).into_view();
         if view.bucket.is_none() {
             return Ok(false);
         }
-        let (kept, expires) = (view.is_kept(), view.expires());
-        if let Ok(Some(value)) = view.text() {
+        let (kept, expires_at_ms) = (view.keeps_when_empty(), view.expires_at_ms());
+        if let Ok(Some(value)) = view.string() {
             let value = value.to_vec();
-            self.target(to).set_text(&value, expires)?;
+            self.bucket(to).set_string(&value, expires_at_ms)?;
             return Ok(true);
         }
         let sink = self.number(to);
         let memory = &mut self.locked.shard(sink).memory;
         let mut copy = Bucket::start(memory, to, kept)?;
-        let copied = copy.set_head(memory, to, kept, expires).map_err(CommandError::from);
+        let copied = copy.set_head(memory, to, kept, expires_at_ms).map_err(CommandError::from);
         if let Err(refusal) = copied.and_then(|()| self.copy_entries(from, to, &mut copy)) {
             let shard = self.locked.shard(sink);
             shard.supervisor.discard(&mut shard.memory, copy);
             return Err(refusal);
         }
-        self.target(to).adopt(copy);
+        self.bucket(to).adopt(copy);
         Ok(true)
     }
 
@@ -114,11 +114,11 @@ impl MultiBucket<'_, '_> {
     fn copy_entries(&mut self, from: &[u8], to: &[u8], copy: &mut Bucket) -> Result<(), CommandError> {
         let (sink, mut cursor) = (self.number(to), 0);
         loop {
-            let (entries, next) = self.target(from).into_view().entries(cursor)?;
+            let (entries, next) = self.bucket(from).into_view().entries(cursor)?;
             let page = Packed::new(&entries);
             for entry in page.iter() {
                 let hash = self.hasher.hash_one(entry.key);
-                copy.put(&mut self.locked.shard(sink).memory, hash, entry, self.now)?;
+                copy.put(&mut self.locked.shard(sink).memory, hash, entry, self.now_ms)?;
             }
             if next == 0 {
                 return Ok(());

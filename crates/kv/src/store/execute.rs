@@ -3,7 +3,7 @@
 use crate::{
     CommandError, CommandResult, Component, Op, Reply, Request,
     budget::Budget,
-    commands::{Run, list, value},
+    commands::{hash, hash_scan, spec::Run},
     pubsub::bucket_changes::EndReason,
     shard::bucket_mut::BucketMut,
     shard::lookup::Lookup,
@@ -34,7 +34,7 @@ pub(crate) fn execute<'s>(
             Run::One(run) => run(target, args),
             Run::Multi(_) => unreachable!("the store takes several shards for it"),
         },
-        Op::Entries { projection, cursor } => list(target.into_view(), projection, cursor),
+        Op::Entries { projection, cursor } => hash_scan::page(target.into_view(), projection, cursor),
         Op::Watch => Ok(Reply::Number(target.watch() as i64)),
         op => execute_guide(target, op),
     };
@@ -51,7 +51,7 @@ fn execute_guide<'s>(mut target: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s>
         return Ok(Reply::NoBucket);
     }
     match op {
-        Op::Get { key } => return value(target.into_view(), key),
+        Op::Get { key } => return hash::value(target.into_view(), key),
         Op::Keys { cursor } => {
             let (entries, next) = target.into_view().entries(cursor)?;
             let keys = entries.iter().map(|entry| Bytes::new(entry.key)).collect();

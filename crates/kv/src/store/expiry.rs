@@ -83,7 +83,7 @@ fn end_expired_of(shard: &mut Shard, bucket: Bucket, now: u64, limit: usize) -> 
     let name = bucket.name(&shard.memory).to_vec();
     let hash = shard.memory.hash(&name);
     let mut target = BucketMut::new(shard, &name, Lookup::new(hash), now);
-    if target.exists() { target.forget_expired(limit) } else { 1 }
+    if target.exists() { target.delete_expired(limit) } else { 1 }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::Store;
 use crate::{
-    bucket::Bucket,
+    bucket::{Bucket, Kind},
     glob,
     limits::{PAGE_BYTES, PAGE_LOOKS, PAGE_NAMES, RANDOM_LOOKS, RANDOM_PAGES},
     memory::Memory,
@@ -23,15 +23,6 @@ pub struct ScanFilter<'a> {
     pub kind: Option<Kind>,
     /// About how much the page lookups at; it never lookups at more than a bounded number of names.
     pub count: usize,
-}
-
-/// What a bucket holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    /// Keys and values.
-    Map,
-    /// A single value.
-    Text,
 }
 
 /// One bounded page of bucket names.
@@ -74,9 +65,8 @@ impl Default for ScanFilter<'_> {
 
 impl ScanFilter<'_> {
     fn is(&self, memory: &Memory, bucket: Bucket, now: u64) -> bool {
-        let kind = || if bucket.is_map(memory) { Kind::Map } else { Kind::Text };
-        !bucket.is_over(memory, now)
-            && self.kind.is_none_or(|wanted| wanted == kind())
+        !bucket.is_expired(memory, now)
+            && self.kind.is_none_or(|wanted| wanted == bucket.kind(memory))
             && self.pattern.is_none_or(|wanted| glob::matches(wanted, bucket.name(memory)))
     }
 }

@@ -7,14 +7,14 @@ mod prefetch;
 mod warm;
 
 pub(crate) use expiry::sweep;
-pub use keyspace::{DetachedShards, Kind, NamePage, ScanFilter, StoreStats};
+pub use keyspace::{DetachedShards, NamePage, ScanFilter, StoreStats};
 pub use prefetch::Prefetch;
 
 use crate::{
     Command, CommandError, Component, Op, Reply, Request, Subscription,
     bucket::Bucket,
     budget::Budget,
-    commands::Run,
+    commands::spec::Run,
     crash_reports::Faults,
     limits::{AHEAD_REQUESTS, BATCH_REQUESTS, LOCK_SPINS, SHARDS_PER_THREAD},
     pubsub::bucket_changes::EndReason,
@@ -196,7 +196,8 @@ impl Store {
         if request.op.allocates() && self.is_out_of_memory() {
             return Reply::Error(CommandError::OutOfMemory);
         }
-        let mut several = MultiBucket { locked, hasher: &self.hasher, shards: self.shards.len(), now };
+        let mut several =
+            MultiBucket { locked, hasher: &self.hasher, shards: self.shards.len(), now_ms: now };
         let work = catch_unwind(AssertUnwindSafe(|| run(&mut several, request.bucket, args)));
         several.locked.each(|shard| self.note(shard));
         match work {

@@ -77,7 +77,7 @@ async fn what_exceeds_a_message_is_refused_and_the_link_stays_up() {
 }
 
 fn command<'a>(bucket: &'a [u8], name: &str, args: &'a [u8]) -> Request<'a> {
-    let command = kv::Command::find(name.as_bytes()).unwrap();
+    let command = kv::Command::find(&name.to_lowercase()).unwrap();
     Request { bucket, op: Op::Command { command, args: kv::Args::new(args) } }
 }
 

@@ -39,7 +39,7 @@ async fn a_scan_lists_each_bucket_of_all_nodes_once_and_filters_on_the_owner() {
     let tens = ScanFilter { pattern: Some(b"?10"), ..ScanFilter::default() };
     assert_eq!(scan(&bar, tens).await.unwrap(), ["a10", "s10"]);
     assert_eq!(scan(&bar, ScanFilter { kind: Some(Kind::Map), ..tens }).await.unwrap().len(), 2);
-    assert!(scan(&bar, ScanFilter { kind: Some(Kind::Text), ..tens }).await.unwrap().is_empty());
+    assert!(scan(&bar, ScanFilter { kind: Some(Kind::Str), ..tens }).await.unwrap().is_empty());
 }
 
 #[tokio::test]

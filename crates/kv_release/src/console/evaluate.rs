@@ -6,7 +6,7 @@ use super::{
     render::{Answer, Names, NodeRow, RouteRow, Status},
 };
 use crate::limits::CONSOLE_NAMES;
-use kv::{Component, Op, Reply, Request};
+use kv::{CommandError, Component, Op, Reply, Request};
 use kv_cluster::{Error, NodeName};
 use std::time::UNIX_EPOCH;
 
@@ -131,7 +131,13 @@ fn answer_of(bucket: &[u8], op: Op<'_>) -> impl FnOnce(Reply<'_>) -> Result<Answ
         }
         Reply::Crashed if drill => Ok(Answer::Done),
         Reply::Crashed => Err(format!("bucket \"{name}\" crashed")),
-        Reply::Error(refusal) => Err(refusal.to_string()),
+        Reply::Error(CommandError::WrongType) => {
+            Err(format!("bucket \"{name}\" holds a single value, not keys: use a Redis client, or drop it"))
+        }
+        Reply::Error(CommandError::OutOfMemory) => {
+            Err("out of memory: delete something, or give this node more".to_owned())
+        }
+        Reply::Error(error) => Err(error.to_string()),
         Reply::Restarting => Err("the store is being restarted; try again in a moment".to_owned()),
         Reply::OwnedValue(_)
         | Reply::Status(_)

@@ -1,7 +1,7 @@
 //! What the console understands: one line becomes one [`Command`]. Elixir's spellings and plain words
 //! mean the same.
 
-use crate::{config::suggest::nearest, limits::TREE_CHILDREN};
+use crate::{limits::TREE_CHILDREN, suggest::nearest};
 use std::iter::Peekable;
 use std::str::CharIndices;
 

@@ -2,8 +2,7 @@
 
 use super::{client, run_dir::RunDir, server};
 use crate::{
-    cli::Flags,
-    config::{ReleaseProfile, Settings, environment::Environment},
+    config::{Flags, ReleaseProfile, Settings, layers::environment::Environment},
     console::ControlCommand,
     error::Error,
     node::boot::{Running, boot_standalone},
@@ -44,7 +43,7 @@ fn node_at(dir: &Path) -> (RunDir, Running, SupervisorHandle) {
     let release = Release::new("foo", "1.2.3");
     let profile = ReleaseProfile { release: "foo", takes_clients: false };
     let settings = Settings::load(profile, &Flags::default(), &Environment::default()).unwrap();
-    let run_dir = RunDir::new(dir, &settings.node);
+    let run_dir = RunDir::new(dir, &settings.node.name);
     run_dir.prepare().unwrap();
     let running = boot_standalone(&release, &settings).unwrap();
     let listener = server::bind(&run_dir).unwrap();

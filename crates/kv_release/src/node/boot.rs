@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     release::{Release, Service},
 };
-use kv_cluster::{Cluster, Cookie, Heartbeat, Routes, StorageSettings};
+use kv_cluster::{Cluster, Cookie, Routes, StorageSettings};
 use otp::{ChildSpec, Intensity, Strategy, Supervisor, SupervisorHandle};
 use std::{
     net::SocketAddr,
@@ -29,7 +29,7 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
     let Release { name, version, bind_clients } = release;
     let cluster = cluster(cluster_settings(settings))?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
-    let clients = match (&settings.clients, bind_clients) {
+    let clients = match (&settings.node.clients, bind_clients) {
         (Some(address), Some(bind)) => {
             Some(bind(address.clone(), cluster.clone(), settings.client_limits).await?)
         }
@@ -39,7 +39,7 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
 
     let address = clients.as_ref().map(|clients| clients.address);
     let node = Arc::new(node(name, version, settings, cluster.clone(), address));
-    let intensity = settings.intensity;
+    let intensity = settings.supervision;
     let kv = cluster.clone();
     let mut root = root(settings)
         .child({
@@ -56,21 +56,21 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
 
 /// Brings up a private store for `eval`: no port, no socket, no other node.
 pub(crate) fn boot_standalone(release: &Release, settings: &Settings) -> Result<Running, Error> {
-    let routes = Routes::all(settings.node.clone());
+    let routes = Routes::all(settings.node.name.clone());
     let storage = StorageSettings::default();
     let standalone =
         kv_cluster::Settings { link: None, peers: Vec::new(), routes, storage, ..cluster_settings(settings) };
     let cluster = cluster(standalone)?;
     let node = Arc::new(node(release.name, release.version, settings, cluster.clone(), None));
-    let intensity = settings.intensity;
+    let intensity = settings.supervision;
     let kv = ChildSpec::supervisor("kv", move || cluster.local().supervisor(intensity));
     Ok(start(node, root(settings).child(kv)))
 }
 
 /// The root allows no restarts: an application that gives up ends the node, and the init system starts it afresh.
 fn root(settings: &Settings) -> Supervisor {
-    Supervisor::new(settings.node.to_string(), Strategy::OneForOne)
-        .intensity(Intensity { max_restarts: 0, within: settings.intensity.within })
+    Supervisor::new(settings.node.name.to_string(), Strategy::OneForOne)
+        .intensity(Intensity { max_restarts: 0, within: settings.supervision.within })
 }
 
 fn start(node: Arc<Node>, root: Supervisor) -> Running {
@@ -106,16 +106,16 @@ fn cluster(settings: kv_cluster::Settings) -> Result<Cluster, Error> {
 
 fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
     kv_cluster::Settings {
-        name: settings.node.clone(),
-        link: settings.link.clone(),
-        peers: settings.peers.clone(),
+        name: settings.node.name.clone(),
+        link: settings.node.link.clone(),
+        peers: settings.node.peers.clone(),
         routes: settings.routes.clone(),
         // Only links use it, and a link without a cookie has been refused.
         cookie: Cookie::new(settings.cookie.as_ref().map(|cookie| cookie.0.as_str()).unwrap_or_default()),
-        heartbeat: Heartbeat { every: settings.heartbeat, missed: settings.missed_heartbeats },
+        heartbeat: settings.links,
         storage: StorageSettings {
             threads: runtime::threads(),
-            max_memory: settings.max_memory,
+            max_memory: settings.storage.max_memory,
             ..StorageSettings::default()
         },
     }

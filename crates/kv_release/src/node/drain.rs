@@ -82,8 +82,7 @@ pub(super) async fn drain(
 mod tests {
     use super::*;
     use crate::{
-        cli::Flags,
-        config::{ReleaseProfile, Settings, environment::Environment},
+        config::{Flags, ReleaseProfile, Settings, layers::environment::Environment},
         node::boot::boot_standalone,
         release::Release,
     };

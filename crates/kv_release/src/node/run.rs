@@ -7,10 +7,10 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    cli::{Expression, Flags},
+    cli::Expression,
     config::{
-        ReleaseProfile, Settings,
-        environment::{self, Environment},
+        Flags, ReleaseProfile, Settings,
+        layers::environment::{self, Environment},
     },
     console::ControlCommand,
     control::run_dir::RunDir,
@@ -44,11 +44,11 @@ pub(crate) fn run(release: Release, flags: &Flags, settings: &Settings, mode: Ru
         // Fails only for a session leader, which a restarted daemon already is.
         let _ = rustix::process::setsid();
     }
-    let run_dir = RunDir::new(&settings.run_dir, &settings.node);
+    let run_dir = RunDir::new(&settings.general.run_dir, &settings.node.name);
     run_dir.prepare()?;
     let lock = run_dir.lock()?;
     let sink = if mode == RunMode::Console { Sink::File(run_dir.log()) } else { Sink::Stderr };
-    let log = Log::start(&settings.log_level, settings.log_format, sink)?;
+    let log = Log::start(&settings.log.level, settings.log.format, sink)?;
     let terminal = (mode == RunMode::Console).then(TerminalGuard::new);
     let runtime = runtime::build()?;
     let reason = runtime.block_on(run_until_shutdown(release, flags, settings, &run_dir, &log, mode));
@@ -81,18 +81,18 @@ async fn run_until_shutdown(
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    tracing::info!(node = %settings.node, pid = std::process::id(), "the node is up");
+    tracing::info!(node = %settings.node.name, pid = std::process::id(), "the node is up");
     if mode == RunMode::Console {
         open_console(run_dir.clone(), &running);
     }
     let reload = || reload(profile, flags, settings, log, running.node.cluster.local());
     let reason = drain::wait_for_shutdown(&running, &mut signals, reload).await;
-    Ok(drain::drain(&running, &mut signals, settings.shutdown, reason).await)
+    Ok(drain::drain(&running, &mut signals, settings.general.shutdown, reason).await)
 }
 
 /// Evaluates an expression on a private, empty store.
 pub(crate) fn eval(release: &Release, settings: &Settings, expression: &Expression) -> Result<(), Error> {
-    Log::start(&settings.log_level, settings.log_format, Sink::Stderr)?;
+    Log::start(&settings.log.level, settings.log.format, Sink::Stderr)?;
     let runtime = runtime::build()?;
     let running = runtime.block_on(async { boot::boot_standalone(release, settings) })?;
     script::eval(&runtime, &running.node, &expression.line(), expression.json)
@@ -114,9 +114,9 @@ fn open_console(run_dir: RunDir, running: &boot::Running) {
 fn reload(profile: ReleaseProfile, flags: &Flags, settings: &Settings, log: &Log, local: &LocalNode) {
     match Settings::load(profile, flags, &Environment::read()) {
         Ok(new) => {
-            log.set_level(&new.log_level);
-            local.set_memory_limit(new.max_memory);
-            tracing::info!(log_level = new.log_level, "configuration reloaded");
+            log.set_level(&new.log.level);
+            local.set_memory_limit(new.storage.max_memory);
+            tracing::info!(log_level = new.log.level, "configuration reloaded");
             for setting in settings.restart_required_changes(&new) {
                 tracing::warn!(setting, "this change takes effect at the next restart");
             }

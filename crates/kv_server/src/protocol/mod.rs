@@ -1,45 +1,52 @@
-//! The languages that clients speak. The first byte of a connection says which: `*` begins a command of Redis's protocol,
-//! and no line of text.
+//! The protocols that clients speak. The first byte of a connection decides: `*` begins a RESP command, and no line of
+//! text.
 
-mod progress;
 pub(crate) mod resp;
 pub(crate) mod text;
 
-pub(crate) use progress::Progress;
-
-use crate::{clients::Client, context::ServerContext, input::Input, output::Output};
+use crate::{
+    clients::Client,
+    context::ServerContext,
+    pipeline::{
+        Next, batch,
+        buffers::{Input, Output},
+    },
+};
 use std::{io, sync::Arc};
 
-/// A conversation in one of the languages.
+/// A connection's session in one of the protocols.
 pub(crate) enum Session {
-    Text(text::Session),
-    Resp(Box<resp::Conversation>),
+    Text(text::TextSession),
+    Resp(Box<resp::Session>),
 }
 
 impl Session {
-    /// The conversation that begins with this byte.
-    pub(crate) fn begin(first: u8, server: &Arc<ServerContext>, client: &Arc<Client>) -> Session {
+    /// The session of a connection that begins with the byte `first`.
+    pub(crate) fn begin(first: u8, context: &Arc<ServerContext>, client: &Arc<Client>) -> Session {
         match first {
-            b'*' => Session::Resp(Box::new(resp::Conversation::new(server.clone(), client.clone()))),
-            _ => Session::Text(text::Session::new(server.cluster.clone(), server.limits)),
+            b'*' => Session::Resp(Box::new(resp::Session::new(context.clone(), client.clone()))),
+            _ => Session::Text(text::TextSession::new(context.cluster.clone(), context.limits)),
         }
     }
 
-    /// Answers one batch of what the input holds, as of `now` in milliseconds since 1970.
+    /// Answers one batch of what `input` holds, as of `now_ms` (Unix time).
     pub(crate) async fn answer(
         &mut self,
-        now: u64,
+        context: &ServerContext,
+        now_ms: u64,
         input: &mut Input,
         output: &mut Output<'_>,
-    ) -> io::Result<Progress> {
+    ) -> io::Result<Next> {
         match self {
-            Session::Text(session) => session.answer(now, input, output).await,
-            Session::Resp(session) => session.answer(now, input, output).await,
+            Session::Text(session) => batch::answer(&context.cluster, session, now_ms, input, output).await,
+            Session::Resp(session) => {
+                batch::answer(&context.cluster, &mut **session, now_ms, input, output).await
+            }
         }
     }
 
-    /// Waits for what the client has subscribed to and renders all that has come. `false`: it did not keep up, and the
-    /// conversation is over. Without a subscription it waits for ever.
+    /// Waits for events of what the client is subscribed to and renders those that have arrived; waits for ever without
+    /// a subscription. `false`: the client did not keep up, and is to be disconnected.
     pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
         match self {
             Session::Text(session) => session.next_events(output).await,
@@ -47,15 +54,15 @@ impl Session {
         }
     }
 
-    /// Whether something may come that the client did not ask for just now.
-    pub(crate) fn is_listening(&self) -> bool {
+    /// Whether [`Session::next_events`] has something to wait for.
+    pub(crate) fn awaits_events(&self) -> bool {
         match self {
             Session::Text(session) => session.is_subscribed(),
             Session::Resp(session) => session.is_listening(),
         }
     }
 
-    /// Whether the client waits for what it has subscribed to, and so may be silent itself.
+    /// Whether the client is subscribed to something, and so need not send anything.
     pub(crate) fn is_subscribed(&self) -> bool {
         match self {
             Session::Text(session) => session.is_subscribed(),

@@ -1,10 +1,17 @@
 //! What a batch costs from the bytes of the requests to the bytes of the replies: it takes no memory, and a known number
 //! of instructions. No byte goes through a socket.
 
-use super::{Progress, Session};
+use super::Session;
 use crate::{
-    context::ServerContext, input::Input, limits::Limits, metrics::Metrics, output::Output,
-    protocol::resp::catalog, reactor::Stream,
+    context::ServerContext,
+    limits::Limits,
+    metrics::Metrics,
+    pipeline::{
+        Next,
+        buffers::{Input, Output},
+    },
+    protocol::resp::catalog,
+    reactor::Stream,
 };
 use allocation_counter::measure;
 use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings, StorageSettings};
@@ -48,20 +55,21 @@ fn hset(number: usize) -> String {
     format!("*4\r\n$4\r\nHSET\r\n$4\r\nhash\r\n$11\r\nkey{number:08}\r\n$32\r\n{VALUE}\r\n")
 }
 
-/// A conversation whose replies are looked at and not sent.
-struct Talk<'s> {
+/// A session whose replies are looked at and not sent.
+struct Connection<'s> {
+    context: &'s ServerContext,
     session: Session,
     output: Output<'s>,
 }
 
-impl Talk<'_> {
+impl Connection<'_> {
     /// Answers one batch, which has to wait for nothing.
     fn answer(&mut self, input: &mut Input) {
-        let answer = pin!(self.session.answer(kv::time::now_ms(), input, &mut self.output));
-        let Poll::Ready(progress) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
+        let answer = pin!(self.session.answer(self.context, kv::time::now_ms(), input, &mut self.output));
+        let Poll::Ready(next) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("all buckets are here");
         };
-        assert_ne!(progress.expect("nothing is sent"), Progress::Close);
+        assert_ne!(next.expect("nothing is sent"), Next::Close);
     }
 
     /// Instructions are counted from where this begins to where it ends.
@@ -79,23 +87,23 @@ fn answer_batches(write: Ask, ask: Ask, size: usize) -> u64 {
     let server = Arc::new(server());
     let connected = server.clients.register("127.0.0.1:1".parse().unwrap());
     let session = Session::begin(ask(0).as_bytes()[0], &server, &connected.client);
-    let mut talk = Talk { session, output: Output::new(&stream) };
-    if matches!(talk.session, Session::Text(_)) {
-        talk.answer(&mut Input::holding(b"CREATE bucket\r\n"));
+    let mut connection = Connection { context: &server, session, output: Output::new(&stream) };
+    if matches!(connection.session, Session::Text(_)) {
+        connection.answer(&mut Input::holding(b"CREATE bucket\r\n"));
     }
-    (0..ENTRIES).for_each(|number| talk.answer(&mut Input::holding(write(number).as_bytes())));
+    (0..ENTRIES).for_each(|number| connection.answer(&mut Input::holding(write(number).as_bytes())));
     let requests = |batch: usize| (0..size).map(move |number| ask((batch * size + number) * 7 % ENTRIES));
     let mut taken = 0;
     for (round, batch) in (0..2).flat_map(|round| (0..BATCHES).map(move |batch| (round, batch))) {
         let mut input = Input::holding(requests(batch).collect::<String>().as_bytes());
-        talk.output.bytes.clear();
+        connection.output.bytes.clear();
         match round {
-            0 => talk.answer(&mut input),
-            _ => taken += measure(|| talk.answer_and_count_instructions(&mut input)).count_total,
+            0 => connection.answer(&mut input),
+            _ => taken += measure(|| connection.answer_and_count_instructions(&mut input)).count_total,
         }
-        assert!(input.unread().is_empty(), "all were answered");
+        assert!(input.unparsed().is_empty(), "all were answered");
         assert!(
-            !talk.output.bytes.is_empty() && !talk.output.bytes.contains(&b'E'),
+            !connection.output.bytes.is_empty() && !connection.output.bytes.contains(&b'E'),
             "and none with an error"
         );
     }

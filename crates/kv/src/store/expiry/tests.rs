@@ -9,7 +9,7 @@ fn say(store: &Store, now: u64, line: &str) {
     let words: Vec<&str> = line.split(' ').collect();
     let mut bulks = Vec::new();
     words[2..].iter().for_each(|word| push(&mut bulks, word.as_bytes()));
-    let command = Command::find(words[0].as_bytes()).expect("a command");
+    let command = Command::find(&words[0].to_lowercase()).expect("a command");
     let op = Op::Command { command, args: Args::new(&bulks) };
     store.execute(&[Request { bucket: words[1].as_bytes(), op }], now, |_| ControlFlow::Continue(()));
 }

@@ -18,7 +18,7 @@ fn ask(store: &Store, bucket: &str, op: Op<'_>) {
 fn set_field(store: &Store, bucket: &str) {
     let mut args = Vec::new();
     [b"field", b"value"].into_iter().for_each(|arg| push(&mut args, arg));
-    let command = Command::find(b"hset").unwrap();
+    let command = Command::find("hset").unwrap();
     ask(store, bucket, Op::Command { command, args: crate::Args::new(&args) });
 }
 
@@ -70,13 +70,13 @@ fn names_are_listed_by_pattern_and_kind_until_they_expire() {
     let store = thousand();
     let wanted = ScanFilter { pattern: Some(b"99?"), count: usize::MAX, kind: None };
     assert_eq!(store.buckets(0, &wanted, 0).names.len(), 10);
-    let texts = ScanFilter { kind: Some(Kind::Text), ..wanted };
+    let texts = ScanFilter { kind: Some(Kind::Str), ..wanted };
     assert!(store.buckets(0, &texts, 0).names.is_empty());
     let maps = ScanFilter { kind: Some(Kind::Map), ..wanted };
     assert_eq!(store.buckets(0, &maps, 0).names.len(), 10);
     let hash = store.hasher.hash_one("990".as_bytes());
     let mut shard = store.lock(store.shard_of(hash));
-    BucketMut::new(&mut shard, b"990", Lookup::new(hash), 0).set_expires(Some(10)).unwrap();
+    BucketMut::new(&mut shard, b"990", Lookup::new(hash), 0).set_expiry(Some(10)).unwrap();
     drop(shard);
     assert_eq!(store.buckets(0, &wanted, 9).names.len(), 10);
     assert_eq!(store.buckets(0, &wanted, 10).names.len(), 9);

@@ -11,7 +11,7 @@ fn request((command, bucket, bulks): &Asked) -> Request<'_> {
         "create" => Op::Create,
         "crash" => Op::Crash,
         name => {
-            let command = Command::find(name.as_bytes()).expect("a command");
+            let command = Command::find(&name.to_lowercase()).expect("a command");
             Op::Command { command, args: Args::new(bulks) }
         }
     };

@@ -5,8 +5,7 @@ use crate::{Args, Command, args::push};
 
 /// How many times something is asked for, for a request of this bucket and perhaps a field of it.
 fn steps(store: &Store, bucket: &str, field: Option<&str>) -> usize {
-    let command =
-        Command::find(if field.is_some() { b"HGET".as_slice() } else { b"GET" }).expect("a command");
+    let command = Command::find(if field.is_some() { "hget" } else { "get" }).expect("a command");
     let mut bulks = Vec::new();
     field.into_iter().for_each(|field| push(&mut bulks, field.as_bytes()));
     let request = Request { bucket: bucket.as_bytes(), op: Op::Command { command, args: Args::new(&bulks) } };

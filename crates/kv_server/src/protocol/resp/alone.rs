@@ -10,7 +10,7 @@ use super::{
     split::Parts,
     write::Version,
 };
-use crate::{output::Output, protocol::progress::Progress};
+use crate::pipeline::{Next, buffers::Output};
 use kv::CommandError;
 use std::io;
 
@@ -19,11 +19,11 @@ pub(super) async fn answer(
     session: &mut Session,
     words: Words<'_>,
     output: &mut Output<'_>,
-) -> io::Result<Progress> {
+) -> io::Result<Next> {
     let wanted = session.replies;
     if wanted != Replies::On {
         output.flush().await?;
-        output.mute();
+        output.suppress(true);
     }
     if let Err(trouble) = obey(session, words, output).await {
         session.complain(trouble, output)?;
@@ -32,11 +32,11 @@ pub(super) async fn answer(
         session.replies = Replies::On;
         output.flush().await?;
     } else if session.replies == Replies::Off {
-        output.mute();
+        output.suppress(true);
         output.flush().await?;
     }
-    output.unmute();
-    Ok(if session.closing { Progress::Close } else { Progress::More })
+    output.suppress(false);
+    Ok(if session.closing { Next::Close } else { Next::Continue })
 }
 
 async fn obey(session: &mut Session, words: Words<'_>, output: &mut Output<'_>) -> Result<(), Trouble> {

@@ -136,7 +136,9 @@ mod tests {
             count += 1;
         }
         let found = catalog().judge(&Words { count, name, bulks: &bulks });
-        found.map(|found| found.spec.name).map_err(|refusal| refusal.to_string())
+        found
+            .map(|found| found.spec.name)
+            .map_err(|refusal| crate::protocol::resp::sentence::sentence(&refusal).into_owned())
     }
 
     #[test]

@@ -1,197 +1,132 @@
-//! One client's conversation: cuts the input into a batch of requests, and has done one by one what is no plain request.
+//! RESP as the pipeline sees it: parses commands into requests, renders their replies, and executes one by one the
+//! commands that are no plain requests.
 
 use super::{
     alone, listing,
-    merge::Merger,
-    parse::{Allowed, Broken, Cut, Parser, Words},
-    requests::{self, Requests},
-    rows::{self, Row},
+    merge::LargeReply,
+    parse::{Allowed, Broken, Cut, Words},
+    rows::Row,
     session::Session,
     split::Parts,
     write::Writer,
 };
 use crate::{
-    clients::Client, context::ServerContext, input::Input, limits::BATCH_REQUESTS, output::Output,
-    protocol::progress::Progress, reactor::is_grouped, router,
+    limits::BATCH_REQUESTS,
+    pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
 };
-use kv::{Command, Projection, Request};
-use std::{
-    io,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use kv::{Command, Request};
+use std::{future::ready, io, sync::atomic::Ordering::Relaxed};
 
-/// What a conversation holds between two batches.
-pub(crate) struct Conversation {
-    session: Session,
-    parser: Parser,
-    /// The last command that was cut, with its number, if it can be answered in a batch. Most often the next one repeats
-    /// it, as the parser then says.
-    last: Option<(usize, &'static Command)>,
-}
-
-/// What follows the requests of a batch.
-enum Next<'a> {
-    More,
-    Starved,
-    /// A command that is answered by itself.
+/// What can follow the requests of a batch.
+pub(crate) enum RespCommand<'a> {
+    /// A command that is executed by itself.
     Alone(Words<'a>),
-    Broken(Broken),
+    /// Bytes that are no command.
+    Invalid(Broken),
 }
 
-/// What of a batch is not answered yet.
-#[derive(Default)]
-struct Rest<'a> {
-    /// Empty, and so without an allocation, when all was answered here.
-    left: Vec<Request<'a>>,
-    /// The bucket of the last request that was answered, of which a part is to be listed page by page.
-    long: Option<(&'a [u8], Projection)>,
-}
+impl Protocol for Session {
+    type Command<'a> = RespCommand<'a>;
+    type FollowUp<'a> = LargeReply<'a>;
 
-impl Conversation {
-    /// A conversation that has not begun.
-    pub(crate) fn new(server: Arc<ServerContext>, client: Arc<Client>) -> Conversation {
-        let session = Session::new(server, client, rows::catalog());
-        Conversation { session, parser: Parser::default(), last: None }
-    }
-
-    /// Whether the client waits for messages, and so may be silent itself.
-    pub(crate) fn is_subscribed(&self) -> bool {
-        self.session.is_subscribed()
-    }
-
-    /// Whether something may come that the client did not ask for just now.
-    pub(crate) fn is_listening(&self) -> bool {
-        self.session.topics.is_listening()
-    }
-
-    /// Answers one batch of what the input holds, as of `now` in milliseconds since 1970.
-    pub(crate) async fn answer(
-        &mut self,
-        now: u64,
-        input: &mut Input,
-        output: &mut Output<'_>,
-    ) -> io::Result<Progress> {
-        let mut merger = Merger::new(self.session.version);
-        let (lone, mut rest, taken, next) = {
-            let mut requests = Requests::new();
-            let (taken, next) = self.gather(input.unread(), &mut requests, &mut merger);
-            match requests[..] {
-                [lone] if is_grouped() => (Some(lone), Rest::default(), taken, next),
-                _ => (None, self.answer_here(&requests, now, &mut merger, output), taken, next),
-            }
-        };
-        if let Some(lone) = lone {
-            router::approach(&self.session.server.cluster, &lone).await;
-            rest = self.answer_here(&[lone], now, &mut merger, output);
-        }
-        let Rest { left, long } = rest;
-        if let Some((bucket, part)) = long {
-            Box::pin(listing::list(&self.session, bucket, part, output)).await?;
-        }
-        if !left.is_empty() {
-            Box::pin(requests::answer(&self.session, &left, &mut merger, output)).await?;
-        }
-        let progress = match next {
-            Next::More => Progress::More,
-            Next::Starved => Progress::Starved,
-            Next::Alone(words) => Box::pin(alone::answer(&mut self.session, words, output)).await?,
-            Next::Broken(broken) => {
-                self.session.writer(output).error(&format!("ERR Protocol error: {broken}"));
-                Progress::Close
-            }
-        };
-        input.consume(taken);
-        Ok(progress)
-    }
-
-    /// Answers what needs no other node, and no list page by page.
-    fn answer_here<'a>(
-        &self,
-        requests: &[Request<'a>],
-        now: u64,
-        merger: &mut Merger,
-        output: &mut Output<'_>,
-    ) -> Rest<'a> {
-        let take = |bytes: &mut Vec<u8>, request: &Request<'_>, outcome: router::Outcome<'_>| {
-            merger.take(bytes, request, outcome)
-        };
-        let done = router::answer_here(&self.session.server.cluster, requests, now, output, take);
-        let long = merger.long.take().map(|part| (requests[done - 1].bucket, part));
-        Rest { left: Vec::from(&requests[done..]), long }
-    }
-
-    /// Waits for messages to this client and renders all that have come. `false`: it did not keep up, and the
-    /// conversation is over. Without a subscription it waits for ever.
-    pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
-        self.session.topics.next(&mut Writer::new(output, self.session.version)).await
-    }
-
-    /// Splits the leading commands of the input into requests, up to the first one that is to be answered alone.
-    /// Returns the bytes that they and what follows took, and what follows.
-    fn gather<'a>(
-        &mut self,
-        input: &'a [u8],
-        requests: &mut Requests<'a>,
-        merger: &mut Merger,
-    ) -> (usize, Next<'a>) {
-        let server = &self.session.server;
+    fn parse<'a>(&mut self, input: &'a mut [u8], batch: &mut Batch<'a, RespCommand<'a>>) {
+        let input = &*input;
         let allowed = Allowed {
-            bulk_bytes: server.bulk_bytes.load(Relaxed),
-            request_bytes: server.limits.request_bytes,
+            bulk_bytes: self.server.bulk_bytes.load(Relaxed),
+            request_bytes: self.server.limits.request_bytes,
         };
-        let plain = self.session.is_plain();
-        let (mut taken, mut calls, mut lists) = (0, 0, false);
-        let next = loop {
-            let (words, size, repeats) = match self.parser.cut(&input[taken..], allowed) {
+        let plain = self.is_plain();
+        let (mut consumed, mut calls, mut lists) = (0, 0, false);
+        batch.tail = loop {
+            let (words, size, repeats) = match self.parser.cut(&input[consumed..], allowed) {
                 Ok(Cut::Words { words, size, repeats }) => (words, size, repeats),
                 Ok(Cut::Nothing(size)) => {
-                    taken += size;
+                    consumed += size;
                     continue;
                 }
-                Ok(Cut::Partial) => break Next::Starved,
-                Err(broken) => break Next::Broken(broken),
+                Ok(Cut::Partial) => break Tail::Incomplete,
+                Err(broken) => break Tail::Command(RespCommand::Invalid(broken)),
             };
             if !repeats {
-                self.count(&mut calls);
-                self.last = self.command(&words);
+                self.record_calls(&mut calls);
+                self.last = self.batchable(&words);
             }
             let command = self.last.filter(|_| plain).map(|(_, command)| command);
-            let cluster = &self.session.server.cluster;
-            match command.and_then(|command| Parts::new(command, &words, cluster).ok()) {
+            match command.and_then(|command| Parts::new(command, &words, &self.server.cluster).ok()) {
                 // What would change a bucket that is being listed waits for the end of the list.
-                Some(parts) if lists && !parts.is_read() => break Next::More,
-                Some(parts) if parts.left() <= requests.remaining_capacity() => {
+                Some(parts) if lists && !parts.is_read() => break Tail::More,
+                Some(parts) if parts.left() <= batch.requests.remaining_capacity() => {
                     calls += 1;
                     lists |= parts.may_be_long();
-                    merger.expect(&parts);
-                    requests.extend(parts);
+                    self.merger.expect(&parts);
+                    batch.requests.extend(parts);
                 }
-                // It is cut off again for the next batch.
-                Some(parts) if parts.left() <= BATCH_REQUESTS => break Next::More,
+                // It is parsed again for the next batch.
+                Some(parts) if parts.left() <= BATCH_REQUESTS => break Tail::More,
                 _ => {
-                    taken += size;
-                    break Next::Alone(words);
+                    consumed += size;
+                    break Tail::Command(RespCommand::Alone(words));
                 }
             }
-            taken += size;
+            consumed += size;
         };
-        self.count(&mut calls);
-        (taken, next)
+        batch.consumed = consumed;
+        self.record_calls(&mut calls);
     }
 
-    /// The command on buckets that is asked for; `None` when it is none, or is to be refused.
-    fn command(&self, words: &Words<'_>) -> Option<(usize, &'static Command)> {
-        let found = self.session.catalog.judge(words).ok().filter(|found| !found.is_subcommand)?;
+    #[inline]
+    fn render<'a>(
+        &mut self,
+        output: &mut Vec<u8>,
+        request: &Request<'a>,
+        result: RequestResult<'_>,
+    ) -> Rendered<LargeReply<'a>> {
+        self.merger.take(&mut Writer::new(output, self.version), request, result)
+    }
+
+    fn follow_up<'o, 'a: 'o>(
+        &'o mut self,
+        LargeReply { bucket, projection }: LargeReply<'a>,
+        output: &'o mut Output<'_>,
+    ) -> BoxFuture<'o, io::Result<()>> {
+        Box::pin(listing::list(self, bucket, projection, output))
+    }
+
+    fn execute<'o, 'a: 'o>(
+        &'o mut self,
+        command: RespCommand<'a>,
+        output: &'o mut Output<'_>,
+    ) -> BoxFuture<'o, io::Result<Next>> {
+        match command {
+            RespCommand::Alone(words) => Box::pin(alone::answer(self, words, output)),
+            RespCommand::Invalid(broken) => {
+                self.writer(output).error(&format!("ERR Protocol error: {broken}"));
+                Box::pin(ready(Ok(Next::Close)))
+            }
+        }
+    }
+}
+
+impl Session {
+    /// The command on buckets that is called, and its index; `None` when it is another one, or is to be rejected.
+    fn batchable(&self, words: &Words<'_>) -> Option<(usize, &'static Command)> {
+        let found = self.catalog.judge(words).ok().filter(|found| !found.is_subcommand)?;
         match found.row() {
             Row::Bucket(command) => Some((found.number, command)),
             Row::Session(_) => None,
         }
     }
 
-    /// Notes so many calls of the last command.
-    fn count(&self, calls: &mut u64) {
+    /// Moves the calls of the last command into the metrics.
+    fn record_calls(&self, calls: &mut u64) {
         if let Some((number, _)) = self.last.filter(|_| *calls > 0) {
-            self.session.server.metrics.record_calls(number, std::mem::take(calls));
+            self.server.metrics.record_calls(number, std::mem::take(calls));
         }
+    }
+
+    /// Waits for messages to this client and renders those that have arrived; waits for ever without a subscription.
+    /// `false`: the client did not keep up, and is to be disconnected.
+    pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
+        self.topics.next(&mut Writer::new(output, self.version)).await
     }
 }

@@ -9,7 +9,10 @@ use super::{
     split::Parts,
     write::Writer,
 };
-use crate::{limits::TRANSACTION_ANSWER_BYTES, output::Output};
+use crate::{
+    limits::TRANSACTION_ANSWER_BYTES,
+    pipeline::{Rendered, buffers::Output},
+};
 use kv::{
     CommandError, Reply, Request,
     flag::{READ, WRITE},
@@ -90,7 +93,7 @@ async fn execute(
 ) -> Result<Option<Answers>, Trouble> {
     let parts = parts(session, commands);
     let requests: Vec<Request<'_>> = parts.iter().cloned().flatten().collect();
-    let (mut answers, mut merger) = (Answers::default(), Merger::new(session.version));
+    let (mut answers, mut merger) = (Answers::default(), Merger::default());
     let (mut to_come, mut answered) = (parts.iter(), requests.iter());
     let take = |outcome: Result<Reply<'_>, Error>| {
         if merger.is_done() {
@@ -98,11 +101,10 @@ async fn execute(
         }
         let request = answered.next().expect("no more answers than requests");
         let outcome = outcome.map(|reply| within(answers.bytes.len(), reply));
-        if merger.take(&mut answers.bytes, request, outcome.as_ref()).is_break() {
+        let mut writer = Writer::new(&mut answers.bytes, session.version);
+        if let Rendered::Paused(_) = merger.take(&mut writer, request, outcome.as_ref()) {
             // What comes page by page would not be of one moment.
-            merger.long = None;
-            let what = "ERR the hash is too large to be listed in a transaction: use HSCAN";
-            Writer::new(&mut answers.bytes, session.version).error(what);
+            writer.error("ERR the hash is too large to be listed in a transaction: use HSCAN");
         }
         if merger.is_done() {
             answers.ends.push(answers.bytes.len());

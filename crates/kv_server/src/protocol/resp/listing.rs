@@ -1,7 +1,7 @@
 //! Lists what is too large for one answer: page by page, so that neither a lock nor the thread is held for long.
 
 use super::{render, session::Session, write::Writer};
-use crate::{limits::LISTED_BYTES, output::Output};
+use crate::{limits::LISTED_BYTES, pipeline::buffers::Output};
 use kv::{Op, Projection, Reply, Request};
 use std::io;
 use tokio::task::yield_now;

@@ -1,19 +1,16 @@
 //! Puts the replies to the requests that a command was split into together again.
 
-use super::{
-    render,
-    split::Parts,
-    write::{Version, Writer},
+use super::{render, split::Parts, write::Writer};
+use crate::{
+    limits::BATCH_REQUESTS,
+    pipeline::{Rendered, RequestResult},
 };
-use crate::{limits::BATCH_REQUESTS, router::Outcome};
 use arrayvec::ArrayVec;
 use kv::{CommandError, KeySpec, Projection, Reply, Request};
-use std::ops::ControlFlow;
 
 /// Renders the replies to one command after the other.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Merger {
-    version: Version,
     shares: ArrayVec<Share, BATCH_REQUESTS>,
     /// The command whose requests are being answered.
     at: usize,
@@ -22,8 +19,12 @@ pub(super) struct Merger {
     sum: i64,
     /// The first error among the replies to the command, as rendered.
     failed: Option<Vec<u8>>,
-    /// The last reply was that there is too much to be listed at once.
-    pub(super) long: Option<Projection>,
+}
+
+/// A reply that is too large to be rendered at once: entries of a bucket, to be fetched page by page.
+pub(crate) struct LargeReply<'a> {
+    pub(super) bucket: &'a [u8],
+    pub(super) projection: Projection,
 }
 
 /// The requests that one command was split into.
@@ -34,11 +35,6 @@ struct Share {
 }
 
 impl Merger {
-    /// No commands yet.
-    pub(super) fn new(version: Version) -> Merger {
-        Merger { version, shares: ArrayVec::new(), at: 0, answered: 0, sum: 0, failed: None, long: None }
-    }
-
     /// The replies to come are those to one more command.
     pub(super) fn expect(&mut self, parts: &Parts<'_>) {
         if self.is_done() {
@@ -53,31 +49,29 @@ impl Merger {
         self.at == self.shares.len()
     }
 
-    /// Takes the next reply, and renders as much as can be known by now. It breaks off when the reply is `long`, for
-    /// the session to list it page by page before it goes on.
+    /// Takes the next reply, and renders as much as can be known by now.
     #[inline]
-    pub(super) fn take(
+    pub(super) fn take<'a>(
         &mut self,
-        bytes: &mut Vec<u8>,
-        request: &Request<'_>,
-        outcome: Outcome<'_>,
-    ) -> ControlFlow<()> {
+        writer: &mut Writer<'_>,
+        request: &Request<'a>,
+        outcome: RequestResult<'_>,
+    ) -> Rendered<LargeReply<'a>> {
         let share = self.shares[self.at];
         match (share.keys, outcome) {
             (KeySpec::EachSummed | KeySpec::EachListed | KeySpec::PairsEach, outcome) => {
-                self.merge(share, bytes, request, outcome)
+                self.merge(share, writer, request, outcome)
             }
             (_, Ok(Reply::TooLarge(part))) => {
-                self.long = Some(*part);
                 self.at += 1;
-                return ControlFlow::Break(());
+                return Rendered::Paused(LargeReply { bucket: request.bucket, projection: *part });
             }
             (_, outcome) => {
-                render::outcome(&mut Writer::new(bytes, self.version), request.bucket, outcome);
+                render::outcome(writer, request.bucket, outcome);
                 self.at += 1;
             }
         }
-        ControlFlow::Continue(())
+        Rendered::Complete
     }
 
     /// Takes the next reply to one of the requests that a command was split into.
@@ -85,20 +79,19 @@ impl Merger {
     fn merge(
         &mut self,
         Share { keys, requests }: Share,
-        bytes: &mut Vec<u8>,
+        writer: &mut Writer<'_>,
         request: &Request<'_>,
-        outcome: Outcome<'_>,
+        outcome: RequestResult<'_>,
     ) {
-        let mut writer = Writer::new(bytes, self.version);
         self.answered += 1;
         match keys {
             KeySpec::EachSummed => match outcome {
                 Ok(Reply::Number(number)) => self.sum += number,
-                other => self.fail(request, other),
+                other => self.fail(writer, request, other),
             },
             KeySpec::PairsEach => match outcome {
                 Ok(Reply::Done) => {}
-                other => self.fail(request, other),
+                other => self.fail(writer, request, other),
             },
             // A list; the others are answered at once.
             _ => {
@@ -107,13 +100,13 @@ impl Merger {
                 }
                 match outcome {
                     Ok(Reply::Error(CommandError::WrongType)) => writer.nil(),
-                    outcome => render::outcome(&mut writer, request.bucket, outcome),
+                    outcome => render::outcome(writer, request.bucket, outcome),
                 }
             }
         }
         if self.answered == requests {
             match (self.failed.take(), keys) {
-                (Some(failed), _) => bytes.extend_from_slice(&failed),
+                (Some(failed), _) => writer.bytes.extend_from_slice(&failed),
                 (None, KeySpec::EachSummed) => writer.number(self.sum),
                 (None, KeySpec::PairsEach) => writer.ok(),
                 _ => {}
@@ -122,10 +115,10 @@ impl Merger {
         }
     }
 
-    fn fail(&mut self, request: &Request<'_>, outcome: Outcome<'_>) {
+    fn fail(&mut self, writer: &Writer<'_>, request: &Request<'_>, outcome: RequestResult<'_>) {
         if self.failed.is_none() {
             let failed = self.failed.insert(Vec::new());
-            render::outcome(&mut Writer::new(failed, self.version), request.bucket, outcome);
+            render::outcome(&mut Writer::new(failed, writer.version), request.bucket, outcome);
         }
     }
 }

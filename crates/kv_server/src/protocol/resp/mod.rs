@@ -15,6 +15,7 @@ mod parse;
 mod render;
 mod requests;
 mod rows;
+mod sentence;
 mod session;
 mod session_commands;
 mod split;
@@ -24,5 +25,5 @@ mod topics;
 mod transaction;
 mod write;
 
-pub(crate) use conversation::Conversation;
 pub(crate) use rows::catalog;
+pub(crate) use session::Session;

@@ -7,7 +7,7 @@ use kv::Args;
 
 /// The words of one command; they stay where they were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Words<'a> {
+pub(crate) struct Words<'a> {
     /// How many there are, with the name.
     pub(super) count: usize,
     /// The command's name.
@@ -42,7 +42,7 @@ pub(super) enum Cut<'a> {
 
 /// Bytes that are not what the protocol allows; in Redis's words where it has any.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// The first line of a command is none.
     #[error("expected '*', got '{}'", .0.escape_ascii())]
     NoCommand(u8),

@@ -1,13 +1,16 @@
 //! A reply -> the bytes that a Redis client reads.
 
-use super::write::{Version, Writer};
-use crate::router::Outcome;
+use super::{
+    sentence::sentence,
+    write::{Version, Writer},
+};
+use crate::pipeline::RequestResult;
 use kv::{CommandError, Reply};
 use kv_cluster::{Error, escape_name};
 
 /// Renders what became of one request.
 #[inline]
-pub(super) fn outcome(writer: &mut Writer<'_>, bucket: &[u8], outcome: Outcome<'_>) {
+pub(super) fn outcome(writer: &mut Writer<'_>, bucket: &[u8], outcome: RequestResult<'_>) {
     match outcome {
         // What is asked for most.
         Ok(Reply::Value(value)) => writer.bulk(value),
@@ -48,7 +51,7 @@ pub(super) fn reply(writer: &mut Writer<'_>, bucket: &[u8], answer: &Reply<'_>) 
         // Where it may come it is listed page by page instead.
         Reply::TooLarge(_) => failure(writer, &Error::UnexpectedReply),
         Reply::NoKey | Reply::NoBucket => writer.nil(),
-        Reply::Error(refusal) => writer.error(&refusal.to_string()),
+        Reply::Error(error) => writer.error(&sentence(error)),
         Reply::Crashed => writer.error(&format!("ERR bucket \"{}\" crashed", escape_name(bucket))),
         Reply::Restarting => writer.error("LOADING the store is restarting: ask again in a moment"),
     }
@@ -64,7 +67,7 @@ pub(super) fn failure(writer: &mut Writer<'_>, error: &Error) {
 
 /// Renders why a command was not executed.
 pub(super) fn refusal(writer: &mut Writer<'_>, refusal: &CommandError) {
-    writer.error(&refusal.to_string());
+    writer.error(&sentence(refusal));
 }
 
 fn list(writer: &mut Writer<'_>, bucket: &[u8], items: &[Reply<'_>]) {

@@ -2,17 +2,19 @@
 
 use super::{
     catalog::Catalog,
-    render,
+    merge::Merger,
+    parse::Parser,
+    render, rows,
     topics::Topics,
     transaction::Transaction,
     write::{Version, Writer},
 };
-use crate::{clients::Client, context::ServerContext, output::Output};
-use kv::CommandError;
+use crate::{clients::Client, context::ServerContext, pipeline::buffers::Output};
+use kv::{Command, CommandError};
 use std::{io, sync::Arc};
 
-/// What a conversation holds between two commands.
-pub(super) struct Session {
+/// The state of a connection between two commands.
+pub(crate) struct Session {
     pub(super) server: Arc<ServerContext>,
     pub(super) client: Arc<Client>,
     pub(super) catalog: &'static Catalog,
@@ -21,6 +23,11 @@ pub(super) struct Session {
     pub(super) closing: bool,
     pub(super) transaction: Transaction,
     pub(super) topics: Topics,
+    pub(super) parser: Parser,
+    /// The command that was parsed last, and its index, if it can be part of a batch. Most often the next one is the same,
+    /// as the parser then says.
+    pub(super) last: Option<(usize, &'static Command)>,
+    pub(super) merger: Merger,
 }
 
 /// Whether the client wants replies (CLIENT REPLY).
@@ -45,24 +52,32 @@ pub(super) enum Trouble {
 }
 
 impl Session {
-    /// A client that has said nothing yet, and the commands that it may use.
-    pub(super) fn new(server: Arc<ServerContext>, client: Arc<Client>, catalog: &'static Catalog) -> Session {
+    /// A new connection's session.
+    pub(crate) fn new(server: Arc<ServerContext>, client: Arc<Client>) -> Session {
         client.info().resp = 2;
         Session {
             server,
             client,
-            catalog,
+            catalog: rows::catalog(),
             version: Version::default(),
             replies: Replies::On,
             closing: false,
             transaction: Transaction::default(),
             topics: Topics::default(),
+            parser: Parser::default(),
+            last: None,
+            merger: Merger::default(),
         }
     }
 
     /// Whether the client waits for messages, and so may be silent itself.
-    pub(super) fn is_subscribed(&self) -> bool {
+    pub(crate) fn is_subscribed(&self) -> bool {
         self.topics.count() > 0
+    }
+
+    /// Whether something may come that the client did not ask for just now.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.topics.is_listening()
     }
 
     /// Writes replies in the version that the client speaks.

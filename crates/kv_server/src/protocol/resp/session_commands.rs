@@ -6,7 +6,7 @@ use super::{
     session::{Session, Trouble},
     write::Writer,
 };
-use crate::output::Output;
+use crate::pipeline::buffers::Output;
 use kv::{
     Args, CommandError, CommandSpec, Group, KeySpec,
     flag::{ADMIN, FAST, LOADING, NO_AUTH, NO_MULTI, PUBSUB, READ, STALE, WRITE},
@@ -104,7 +104,7 @@ pub(super) static SESSION_COMMANDS: &[SessionCommand] = &[
     row("command", -1, ANY_TIME, Group::Server, "2.8.13", "", "All commands with what is known of them.", Now(command::command)),
     row("command|count", 2, ANY_TIME, Group::Server, "2.8.13", "", "How many commands there are.", Now(command::count)),
     row("command|docs", -2, ANY_TIME, Group::Server, "7.0.0", "[command-name [command-name ...]]", "What commands do and how they are written.", Now(command::docs)),
-    row("command|getkeys", -3, ANY_TIME, Group::Server, "2.8.13", "command [arg [arg ...]]", "The keys that a command with these words would be spec.", Now(command::getkeys)),
+    row("command|getkeys", -3, ANY_TIME, Group::Server, "2.8.13", "command [arg [arg ...]]", "The keys that a command with these words would be about.", Now(command::getkeys)),
     row("command|info", -2, ANY_TIME, Group::Server, "2.8.13", "[command-name [command-name ...]]", "Arity, flags and key positions of commands.", Now(command::info)),
     row("command|list", -2, ANY_TIME, Group::Server, "7.0.0", "[FILTERBY MODULE module-name|ACLCAT category|PATTERN pattern]", "The names of commands.", Now(command::list)),
     row("config", -2, 0, Group::Server, "2.0.0", "", "About the settings.", Subcommands),

@@ -1,4 +1,4 @@
-//! A reply -> the line that a person reads.
+//! Renders replies and events as lines that a person can read.
 
 use super::quote;
 use kv::{Change, CommandError, EndReason, Event, Reply};
@@ -25,7 +25,7 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         Reply::Error(CommandError::OutOfMemory) => {
             error(output, "out of memory: delete something, or give this node more")
         }
-        Reply::Error(refusal) => error(output, &refusal.to_string()),
+        Reply::Error(code) => error(output, &code.to_string()),
         Reply::Restarting => error(output, "the store is restarting: ask again in a moment"),
         Reply::OwnedValue(_)
         | Reply::Status(_)

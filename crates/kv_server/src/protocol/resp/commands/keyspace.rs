@@ -3,7 +3,7 @@
 use super::{is, number, other};
 use crate::{
     limits::LISTED_BYTES,
-    output::Output,
+    pipeline::buffers::Output,
     protocol::resp::{
         listing::Pages,
         session::{Session, Trouble},
@@ -76,7 +76,7 @@ pub(in super::super) async fn scan(
     output: &mut Output<'_>,
 ) -> Result<(), Trouble> {
     let cursor = args.next().and_then(|cursor| std::str::from_utf8(cursor).ok()?.parse().ok());
-    let cursor: u64 = cursor.ok_or(CommandError::Cursor)?;
+    let cursor: u64 = cursor.ok_or(CommandError::InvalidCursor)?;
     let mut wanted = ScanFilter { pattern: None, kind: None, count: SCAN_COUNT };
     let mut is_known = true;
     while let Some(option) = args.next() {
@@ -88,14 +88,8 @@ pub(in super::super) async fn scan(
             wanted.count =
                 usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
         } else if is(option, "type") {
-            wanted.kind = if is(value, "hash") {
-                Some(Kind::Map)
-            } else if is(value, "string") {
-                Some(Kind::Text)
-            } else {
-                is_known = false;
-                None
-            };
+            wanted.kind = Kind::ALL.into_iter().find(|kind| is(value, kind.name()));
+            is_known = wanted.kind.is_some();
         } else {
             return Err(CommandError::Syntax.into());
         }

@@ -3,7 +3,7 @@
 use super::other;
 use crate::{
     limits::SUBSCRIPTIONS,
-    output::Output,
+    pipeline::buffers::Output,
     protocol::resp::{
         session::{Session, Trouble},
         topics::{BUCKET_CHANNEL, confirm},

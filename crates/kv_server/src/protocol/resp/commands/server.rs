@@ -3,7 +3,7 @@
 use super::{connection::REDIS_VERSION, is, number, other};
 use crate::{
     limits::LONGEST_SLEEP,
-    output::Output,
+    pipeline::buffers::Output,
     protocol::resp::{
         session::{Session, Trouble},
         write::Writer,
@@ -116,7 +116,7 @@ async fn held(session: &Session, bucket: &[u8]) -> Result<Option<usize>, Trouble
             Ok(None) => return Ok(None),
             // A single value.
             Err(CommandError::WrongType) => {
-                let command = kv::Command::find(b"strlen").ok_or(CommandError::Syntax)?;
+                let command = kv::Command::find("strlen").ok_or(CommandError::Syntax)?;
                 let op = Op::Command { command, args: Args::NONE };
                 let length = cluster.execute(Request { bucket, op }, |reply| match reply {
                     Reply::Number(length) => usize::try_from(length).ok(),

@@ -3,7 +3,7 @@
 use super::other;
 use crate::{
     limits::WATCHED,
-    output::Output,
+    pipeline::buffers::Output,
     protocol::resp::{
         session::{Session, Trouble},
         write::Writer,

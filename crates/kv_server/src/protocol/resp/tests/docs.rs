@@ -9,7 +9,7 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md"
 const HEAD: &str = "\
 # The commands of Redis clients
 
-Written by kv_server's tests from the tables of commands, in `crates/kv/src/commands/table.rs` and
+Written by kv_server's tests from the tables of commands, in `crates/kv/src/commands` and
 `crates/kv_server/src/protocol/resp/session_commands.rs`. The version is that of Redis which brought the command.
 [protocol.md](protocol.md#resp) says what is different here.
 ";

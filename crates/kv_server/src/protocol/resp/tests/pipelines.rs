@@ -2,9 +2,11 @@
 
 use super::written;
 use crate::{
-    input::Input,
-    output::Output,
-    protocol::{Progress, Session, tests::server},
+    pipeline::{
+        Next,
+        buffers::{Input, Output},
+    },
+    protocol::{Session, tests::server},
     reactor::ReactorPool,
 };
 use otp::Stop;
@@ -53,8 +55,10 @@ fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
                 for piece in pieces {
                     unread.extend(piece);
                     let mut input = Input::holding(&unread);
-                    while session.answer(0, &mut input, &mut output).await.unwrap() == Progress::More {}
-                    unread = input.unread().to_vec();
+                    while session.answer(&serves, 0, &mut input, &mut output).await.unwrap() == Next::Continue
+                    {
+                    }
+                    unread = input.unparsed().to_vec();
                 }
                 output.flush().await.unwrap();
                 stream.flush().await.unwrap();

@@ -1,14 +1,14 @@
-//! "Did you mean": the nearest of the words that would have been right.
+//! "Did you mean": the most similar of the words that would have been valid.
 
-/// How alike two words must be (Jaro-Winkler, 0 to 1) before one is offered for the other.
-const LIKENESS: f64 = 0.75;
+/// How similar two words must be (Jaro-Winkler, 0 to 1) for one to be suggested for the other.
+const SIMILARITY: f64 = 0.75;
 
-/// The candidate most like `word`, if any is like it at all. Case counts for nothing.
+/// The candidate most similar to `word`, if any is similar at all. Case is ignored.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness >= LIKENESS)
+        .filter(|(similarity, _)| *similarity >= SIMILARITY)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
 }
@@ -18,7 +18,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn offers_the_nearest_word_and_nothing_far_fetched() {
+    fn suggests_the_most_similar_word_and_nothing_far_fetched() {
         assert_eq!(nearest("cokie", ["cookie", "cookie_file", "run_dir"]), Some("cookie"));
         assert_eq!(nearest("xyzzy", ["cookie", "run_dir"]), None);
     }

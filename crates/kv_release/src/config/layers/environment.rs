@@ -1,20 +1,20 @@
-//! The process's surroundings: its variables, its own program and arguments. Nothing else in the
-//! project reads `std::env`.
+//! The process's environment: its variables, its own program and arguments. Nothing else in the project reads
+//! `std::env`.
 
 use std::{collections::BTreeMap, env, ffi::OsString, io, path::PathBuf};
 
-/// What the process was started with, as a value, so that tests can have surroundings of their own.
+/// The environment as a value, so that tests can have their own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
     /// The variables that begin with `KV_`; an empty one counts as unset.
     pub(crate) variables: BTreeMap<String, String>,
-    /// Where control sockets go when nobody says.
+    /// The default run directory.
     pub(crate) run_dir: PathBuf,
 }
 
 impl Environment {
-    /// The real surroundings. A `KV_` variable that is not UTF-8 is read with its odd bytes replaced,
-    /// so that the check of its value refuses it.
+    /// The real environment. A variable that is not UTF-8 is read with replacement characters, so that the
+    /// check of its value rejects it.
     pub(crate) fn read() -> Environment {
         let variables = env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
@@ -30,19 +30,19 @@ impl Environment {
 
 #[cfg(test)]
 impl Environment {
-    /// Surroundings of this test process alone.
+    /// An environment with a run directory of this test process alone.
     pub(crate) fn scratch() -> Environment {
         let run_dir = env::temp_dir().join(format!("kv-test-{}", std::process::id()));
         Environment { variables: BTreeMap::new(), run_dir }
     }
 }
 
-/// The program that runs, to start it again.
+/// The running program, to start it again.
 pub(crate) fn program() -> io::Result<PathBuf> {
     env::current_exe()
 }
 
-/// The arguments that it was started with.
+/// The arguments of this process.
 pub(crate) fn arguments() -> impl Iterator<Item = OsString> {
     env::args_os().skip(1)
 }
