@@ -1,11 +1,73 @@
-//! The sentence of each error of a command, byte for byte as Redis has it: a code, then the message.
+//! Errors as Redis clients read them: a code, then the message.
 
+use crate::protocol::resp::encoder::RespEncoder;
 use kv::CommandError;
-use std::borrow::Cow;
+use kv_cluster::Error;
+use std::{borrow::Cow, io};
 
-/// Why a command was not executed, in Redis's words.
-pub(super) fn sentence(error: &CommandError) -> Cow<'static, str> {
-    let sentence = match error {
+/// Why a command of a session failed.
+#[derive(Debug)]
+pub(crate) enum SessionError {
+    /// The error reply: a code, then the message.
+    Reply(Cow<'static, str>),
+    Command(CommandError),
+    Cluster(Error),
+    /// The client is gone.
+    Io(io::Error),
+}
+
+impl SessionError {
+    /// An error reply of the session itself.
+    pub(crate) fn reply(text: impl Into<Cow<'static, str>>) -> SessionError {
+        SessionError::Reply(text.into())
+    }
+
+    /// Writes the error reply, unless nobody is left to read it.
+    pub(crate) fn write(self, encoder: &mut RespEncoder<'_>) -> io::Result<()> {
+        match self {
+            SessionError::Reply(text) => encoder.error(&text),
+            SessionError::Command(error) => command_error(encoder, &error),
+            SessionError::Cluster(error) => cluster_error(encoder, &error),
+            SessionError::Io(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl From<CommandError> for SessionError {
+    fn from(error: CommandError) -> SessionError {
+        SessionError::Command(error)
+    }
+}
+
+impl From<Error> for SessionError {
+    fn from(error: Error) -> SessionError {
+        SessionError::Cluster(error)
+    }
+}
+
+impl From<io::Error> for SessionError {
+    fn from(error: io::Error) -> SessionError {
+        SessionError::Io(error)
+    }
+}
+
+/// Writes why a command was not executed.
+pub(super) fn command_error(encoder: &mut RespEncoder<'_>, error: &CommandError) {
+    encoder.error(&redis_message(error));
+}
+
+/// Writes why a request could not be brought to its node.
+pub(crate) fn cluster_error(encoder: &mut RespEncoder<'_>, error: &Error) {
+    match error {
+        Error::SeveralNodes { .. } => encoder.error(&format!("CROSSSLOT {error}")),
+        error => encoder.error(&format!("ERR {error}")),
+    }
+}
+
+/// Why a command was not executed, byte for byte as Redis says it.
+fn redis_message(error: &CommandError) -> Cow<'static, str> {
+    let message = match error {
         CommandError::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
         CommandError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
         CommandError::Syntax => "ERR syntax error",
@@ -61,7 +123,7 @@ pub(super) fn sentence(error: &CommandError) -> Cow<'static, str> {
         CommandError::UnknownArgument(argument) => return format!("ERR unknown argument: {argument}").into(),
         CommandError::Other(message) => return message.clone().into(),
     };
-    sentence.into()
+    message.into()
 }
 
 #[cfg(test)]
@@ -69,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_becomes_part_of_the_sentence() {
+    fn data_becomes_part_of_the_message() {
         for (error, expected) in [
             (CommandError::InvalidExpireTime("set".into()), "ERR invalid expire time in 'set' command"),
             (CommandError::Arity("get".into()), "ERR wrong number of arguments for 'get' command"),
@@ -86,7 +148,7 @@ mod tests {
             ),
             (CommandError::FieldCount("httl".into()), "ERR Number of fields must be a positive integer"),
         ] {
-            assert_eq!(sentence(&error), expected);
+            assert_eq!(redis_message(&error), expected);
         }
     }
 }

@@ -3,11 +3,11 @@
 use super::*;
 use proptest::prelude::*;
 
-const ALLOWED: Allowed = Allowed { bulk_bytes: 1_000, request_bytes: 4_000 };
+const LIMITS: ParseLimits = ParseLimits { bulk_bytes: 1_000, request_bytes: 4_000 };
 
 /// The words of all commands in `input`, which arrives in pieces of these sizes, by turns.
-fn commands(input: &[u8], pieces: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, Broken> {
-    let (mut parser, mut commands) = (Parser::default(), Vec::new());
+fn commands(input: &[u8], pieces: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
+    let (mut parser, mut commands) = (CommandParser::default(), Vec::new());
     let (mut start, mut end) = (0, 0);
     for piece in pieces.iter().cycle() {
         if end == input.len() {
@@ -15,12 +15,12 @@ fn commands(input: &[u8], pieces: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, Broken>
         }
         end = (end + piece).min(input.len());
         loop {
-            match parser.cut(&input[start..end], ALLOWED)? {
-                Cut::Partial => break,
-                Cut::Nothing(taken) => start += taken,
-                Cut::Words { words, size, .. } => {
-                    let name = words.name.to_vec();
-                    commands.push(std::iter::once(name).chain(words.args().map(<[u8]>::to_vec)).collect());
+            match parser.parse(&input[start..end], LIMITS)? {
+                Parsed::Incomplete => break,
+                Parsed::Empty(taken) => start += taken,
+                Parsed::Command { command, size, .. } => {
+                    let name = command.name.to_vec();
+                    commands.push(std::iter::once(name).chain(command.args().map(<[u8]>::to_vec)).collect());
                     start += size;
                 }
             }
@@ -29,7 +29,7 @@ fn commands(input: &[u8], pieces: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, Broken>
     Ok(commands)
 }
 
-fn whole(input: &str) -> Result<Vec<Vec<Vec<u8>>>, Broken> {
+fn whole(input: &str) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
     commands(input.as_bytes(), &[input.len()])
 }
 
@@ -48,47 +48,47 @@ fn commands_without_words_are_passed_over() {
 fn what_is_no_command_is_named() {
     let long = "1".repeat(HEADER_BYTES);
     for (input, broken) in [
-        ("PING\r\n".to_owned(), Broken::NoCommand(b'P')),
-        ("*x\r\n".to_owned(), Broken::Count),
-        ("*\r\n".to_owned(), Broken::Count),
-        ("*01\r\n".to_owned(), Broken::Count),
-        ("*1\rx".to_owned(), Broken::Count),
-        ("*1048577\r\n".to_owned(), Broken::Count),
-        ("*99999999999999999999\r\n".to_owned(), Broken::Count),
-        ("*1\r\nfoo\r\n".to_owned(), Broken::NoBulk(b'f')),
-        ("*1\r\n$-1\r\n".to_owned(), Broken::Length),
-        ("*1\r\n$+1\r\n".to_owned(), Broken::Length),
-        ("*1\r\n$1001\r\n".to_owned(), Broken::Length),
-        ("*1\r\n$1\r\nabc".to_owned(), Broken::NoEnd),
-        (format!("*{long}"), Broken::LongCount),
-        (format!("*1\r\n${long}"), Broken::LongLength),
+        ("PING\r\n".to_owned(), ProtocolError::NoCommand(b'P')),
+        ("*x\r\n".to_owned(), ProtocolError::Count),
+        ("*\r\n".to_owned(), ProtocolError::Count),
+        ("*01\r\n".to_owned(), ProtocolError::Count),
+        ("*1\rx".to_owned(), ProtocolError::Count),
+        ("*1048577\r\n".to_owned(), ProtocolError::Count),
+        ("*99999999999999999999\r\n".to_owned(), ProtocolError::Count),
+        ("*1\r\nfoo\r\n".to_owned(), ProtocolError::NoBulk(b'f')),
+        ("*1\r\n$-1\r\n".to_owned(), ProtocolError::Length),
+        ("*1\r\n$+1\r\n".to_owned(), ProtocolError::Length),
+        ("*1\r\n$1001\r\n".to_owned(), ProtocolError::Length),
+        ("*1\r\n$1\r\nabc".to_owned(), ProtocolError::NoEnd),
+        (format!("*{long}"), ProtocolError::LongCount),
+        (format!("*1\r\n${long}"), ProtocolError::LongLength),
     ] {
         assert_eq!(whole(&input), Err(broken), "{:.40}", input);
     }
-    assert_eq!(Broken::NoBulk(b'f').to_string(), "expected '$', got 'f'");
-    assert_eq!(Broken::NoBulk(b'\n').to_string(), "expected '$', got ' '");
+    assert_eq!(ProtocolError::NoBulk(b'f').to_string(), "expected '$', got 'f'");
+    assert_eq!(ProtocolError::NoBulk(b'\n').to_string(), "expected '$', got ' '");
 }
 
 #[test]
 fn a_command_is_bounded_as_a_whole() {
     let word = format!("$1000\r\n{}\r\n", "x".repeat(1_000));
-    assert_eq!(whole(&format!("*5\r\n{}", word.repeat(5))), Err(Broken::TooLarge(4_000)));
+    assert_eq!(whole(&format!("*5\r\n{}", word.repeat(5))), Err(ProtocolError::TooLarge(4_000)));
     assert_eq!(whole(&format!("*3\r\n{}", word.repeat(3))).unwrap().len(), 1);
 }
 
 #[test]
 fn what_has_been_read_is_not_read_again() {
-    let mut parser = Parser::default();
+    let mut parser = CommandParser::default();
     let mut input = b"*2\r\n$3\r\nGET\r\n$900\r\n".to_vec();
-    assert_eq!(parser.cut(&input, ALLOWED), Ok(Cut::Partial));
+    assert_eq!(parser.parse(&input, LIMITS), Ok(Parsed::Incomplete));
     // What stands before is known, and so no longer looked at.
     input[..8].fill(b'?');
     input.extend([b'k'; 900]);
-    assert_eq!(parser.cut(&input, ALLOWED), Ok(Cut::Partial));
+    assert_eq!(parser.parse(&input, LIMITS), Ok(Parsed::Incomplete));
     input.extend(b"\r\n");
     assert!(matches!(
-        parser.cut(&input, ALLOWED),
-        Ok(Cut::Words { words: Words { name: b"GET", .. }, size: 921, .. })
+        parser.parse(&input, LIMITS),
+        Ok(Parsed::Command { command: RawCommand { name: b"GET", .. }, size: 921, .. })
     ));
 }
 
