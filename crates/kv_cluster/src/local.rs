@@ -118,28 +118,28 @@ impl LocalNode {
     /// Prepares to prefetch the memory that a request will need, step by step.
     #[inline]
     pub fn prefetch<'r>(&self, request: &Request<'r>) -> Prefetch<'r> {
-        self.store.approach(request)
+        self.store.prefetch(request)
     }
 
     /// Prefetches the next piece; `false` when there is none left. The caller does something else between two steps.
     #[inline]
     pub fn prefetch_step(&self, request: &Request<'_>, prefetch: &mut Prefetch<'_>) -> bool {
-        self.store.advance(request, prefetch)
+        self.store.prefetch_step(request, prefetch)
     }
 
     /// One page of bucket names, from `cursor` on (0: from the start).
     pub(crate) fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> NamePage {
-        self.store.buckets(cursor, filter, now_ms)
+        self.store.scan(cursor, filter, now_ms)
     }
 
     /// The name of a bucket chosen by `seed`.
     pub(crate) fn random_name(&self, seed: u64, now_ms: u64) -> Option<Box<[u8]>> {
-        self.store.random(seed, now_ms)
+        self.store.random_name(seed, now_ms)
     }
 
     /// How many buckets there are.
     pub(crate) fn bucket_count(&self) -> u64 {
-        self.store.count() as u64
+        self.store.bucket_count() as u64
     }
 
     /// How much this node holds.
