@@ -121,7 +121,6 @@ fn redis_message(error: &CommandError) -> Cow<'static, str> {
         }
         CommandError::UnknownOption(option) => return format!("ERR Unsupported option {option}").into(),
         CommandError::UnknownArgument(argument) => return format!("ERR unknown argument: {argument}").into(),
-        CommandError::Other(message) => return message.clone().into(),
     };
     message.into()
 }
