@@ -1,5 +1,5 @@
-//! Owned bytes, text and lists, read from what another node has sent: they take memory once all their bytes are known to be
-//! there, not at the word of a length.
+//! Owned bytes, text and lists, read from what another node has sent. They allocate once all their bytes have
+//! arrived, and trust no length before that.
 
 use crate::limits::LISTED_ITEMS;
 use serde::{
@@ -24,7 +24,7 @@ pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     <&str>::deserialize(deserializer).map(str::to_owned)
 }
 
-/// Reads a list, of which an item may take many times the memory of the bytes that it is read from.
+/// Reads a list, whose items may take many times the memory of the bytes that they are read from.
 pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

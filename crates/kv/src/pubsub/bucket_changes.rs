@@ -71,8 +71,8 @@ impl Event {
     }
 }
 
-/// The receiving end of a bucket's changes: a stream that closes after [`Change::Ended`]. Dropping it ends the
-/// subscription.
+/// The receiving end of a bucket's changes: a stream that closes after [`Change::Ended`]. Dropping it ends
+/// the subscription.
 #[derive(Debug)]
 pub struct Subscription {
     bucket: Box<[u8]>,

@@ -1,4 +1,5 @@
-//! Channels: a message reaches those who are subscribed at the moment, and nobody else. Buckets have no part in them.
+//! Channels: a message reaches those who are subscribed at the moment, and nobody else. Buckets have no part
+//! in them.
 
 use crate::{
     glob,
@@ -74,8 +75,8 @@ struct SubscriberState {
     name_bytes: usize,
 }
 
-/// A subscriber of any number of topics: a stream of messages in their order, which ends when it falls behind. Dropping
-/// it ends all its subscriptions.
+/// A subscriber of any number of topics: a stream of messages in their order, which ends when it falls
+/// behind. Dropping it ends all its subscriptions.
 #[derive(Debug)]
 pub struct ChannelSubscriber {
     channels: Arc<Channels>,
