@@ -56,9 +56,9 @@ fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
                 for piece in pieces {
                     unread.extend(piece);
                     let mut input = Input::holding(&unread);
-                    while session.answer(&serves, 0, &mut input, &mut output).await.unwrap() == Next::Continue
-                    {
-                    }
+                    while session.run_batch(&serves, 0, &mut input, &mut output).await.unwrap()
+                        == Next::Continue
+                    {}
                     unread = input.unparsed().to_vec();
                 }
                 output.flush().await.unwrap();
