@@ -106,7 +106,4 @@ pub enum CommandError {
     /// The number of fields is not that of the fields that follow.
     #[error("number of fields does not match the fields")]
     FieldCountMismatch,
-    /// Any other, with its code.
-    #[error("{0}")]
-    Other(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
 }

@@ -103,7 +103,7 @@ fn a_transaction_that_finds_no_room_does_nothing() {
     let mut outcomes = Vec::new();
     assert!(store.transact(&[], &batch, 0, |reply| outcomes.push(said(&reply))));
     assert_eq!(outcomes, [Said::OutOfMemory; 2]);
-    assert_eq!(store.count(), 1);
+    assert_eq!(store.bucket_count(), 1);
 }
 
 #[test]

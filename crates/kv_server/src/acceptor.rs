@@ -2,7 +2,7 @@
 
 use crate::{
     connection, context::ServerContext, error::Error, limits::Limits, metrics::Metrics,
-    protocol::resp::catalog, reactor::ReactorPool,
+    protocol::resp::command_table, reactor::ReactorPool,
 };
 use kv_cluster::Cluster;
 use otp::{ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor};
@@ -26,7 +26,7 @@ pub async fn bind(address: &str, cluster: Cluster, limits: Limits) -> Result<Bou
     let error = |source| Error::Bind { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(error)?;
     let address = listener.local_addr().map_err(error)?;
-    let metrics = Metrics::new(catalog().specs().len());
+    let metrics = Metrics::new(command_table().len());
     let context = Arc::new(ServerContext::new(cluster, limits, address, metrics));
     Ok(BoundServer { address, listener: Arc::new(listener), context })
 }

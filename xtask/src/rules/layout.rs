@@ -54,16 +54,17 @@ pub(crate) fn folder_files(sources: &[Source]) -> Vec<Violation> {
     folders.into_iter().map(describe).collect()
 }
 
-/// Lines fit on a screen; literals, and tables, links and code blocks in Markdown, are as long as they are.
+/// Lines fit on a screen, apart from literals, data in TOML, and tables, links and code blocks in Markdown.
 pub(crate) fn line_width(source: &Source) -> Vec<Violation> {
-    let is_markdown = source.path.ends_with(".md");
+    let (is_markdown, is_toml) = (source.path.ends_with(".md"), source.path.ends_with(".toml"));
     let mut code = source.code.lines();
     let mut in_code_block = false;
     let mut violations = Vec::new();
     for (number, line) in numbered(&source.text) {
         in_code_block ^= is_markdown && line.trim_start().starts_with("```");
         let literal = code.next().map_or(0, |code| code.matches('"').count());
-        let is_exempt = is_markdown && (in_code_block || line.starts_with('|') || line.contains("](http"));
+        let is_exempt = (is_toml && !line.trim_start().starts_with('#'))
+            || (is_markdown && (in_code_block || line.starts_with('|') || line.contains("](http")));
         let width = line.chars().count() - literal;
         if width > MAX_LINE_WIDTH && !is_exempt {
             let advice = format!("{width} columns, at most {MAX_LINE_WIDTH}; wrap the line");
@@ -117,6 +118,14 @@ mod tests {
             let found = wide("crates/kv/src/a.rs", &line);
             assert!(found[0].to_string().starts_with("crates/kv/src/a.rs:2: 1"), "{found:?}");
         }
+    }
+
+    #[test]
+    fn comments_in_toml_are_wrapped() {
+        let long = "x".repeat(120);
+        let found = line_width(&Source::new("Cargo.toml", format!("a = \"{long}\"\n# {long}\n")));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].to_string().starts_with("Cargo.toml:2: 122 columns"), "{found:?}");
     }
 
     #[test]

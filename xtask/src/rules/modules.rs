@@ -83,14 +83,9 @@ impl<'a> Crate<'a> {
         let mut violations = Vec::new();
         for ((parent, from), targets) in &edges {
             for (to, used) in targets {
-                let reaches = |next: &&str| {
-                    edges
-                        .get(&(*parent, *next))
-                        .into_iter()
-                        .flat_map(|targets| targets.keys().copied())
-                        .collect()
-                };
-                if is_reachable(to, from, reaches) {
+                let targets_of =
+                    |child| edges.get(&(*parent, child)).into_iter().flat_map(BTreeMap::keys).copied();
+                if is_reachable(to, from, targets_of) {
                     let [from, to] = [from, to].map(|child| [*parent, &[*child]].concat().join("::"));
                     let advice = format!(
                         "module {from} uses {to}, which uses {from} again; move what both need below them"
@@ -161,7 +156,8 @@ fn uses<'a>(source: &'a Source, code: &'a str, modules: &BTreeSet<Path<'a>>) -> 
         if token(index) == "use" {
             is_export = matches!(before, "pub" | ")");
             index += 1;
-            while !starts_path(token(index)) && !matches!(token(index), ";" | "") {
+            let is_own = starts_path(token(index));
+            while !is_own && !matches!(token(index), ";" | "") {
                 index += 1;
             }
         }
@@ -241,7 +237,11 @@ fn absolute<'a>(own: &[&'a str], path: &[&'a str]) -> Path<'a> {
     absolute
 }
 
-fn is_reachable<'a>(from: &'a str, to: &str, next: impl Fn(&&'a str) -> Vec<&'a str>) -> bool {
+fn is_reachable<'a, Targets: Iterator<Item = &'a str>>(
+    from: &'a str,
+    to: &str,
+    targets_of: impl Fn(&'a str) -> Targets,
+) -> bool {
     let mut seen = BTreeSet::new();
     let mut open = vec![from];
     while let Some(module) = open.pop() {
@@ -249,7 +249,7 @@ fn is_reachable<'a>(from: &'a str, to: &str, next: impl Fn(&&'a str) -> Vec<&'a 
             return true;
         }
         if seen.insert(module) {
-            open.extend(next(&module));
+            open.extend(targets_of(module));
         }
     }
     false
@@ -279,9 +279,12 @@ mod tests {
             &[
                 file("lib.rs", "mod a;\npub use b::inner::B;"),
                 file("a.rs", "use crate::b::{B, inner::{self, C as D}};\nuse std::{a::X, fmt};"),
-                file("b/mod.rs", "mod inner;\nmod other;\npub use inner::B;\nfn f() { x.B() }"),
+                file(
+                    "b/mod.rs",
+                    "mod inner;\nmod other;\nuse std::{fmt, other::X};\npub use inner::B;\nfn f() { x.B() }",
+                ),
                 file("b/inner.rs", "use super::other::f;\nuse crate::c;"),
-                file("b/other.rs", "fn f() { x.inner::<u8>() }"),
+                file("b/other.rs", "use super::Y;\nfn f() { x.inner::<u8>() }"),
                 file("c.rs", ""),
             ],
             &[],

@@ -34,6 +34,14 @@ const REPLACED: &[(&str, &str)] = &[
     ("anew", "again"),
     ("whereupon", "then"),
     ("for ever", "forever"),
+    ("has come", "has arrived"),
+    ("in vain", "without success"),
+    ("lone", "single"),
+    ("mend", "fix"),
+    ("mends", "fixes"),
+    ("newcomer", "new connection"),
+    ("somebody", "another client, or another thread"),
+    ("under way", "in flight"),
 ];
 
 /// The file that has to name the words.

@@ -1,7 +1,7 @@
 //! The guide's bucket, then the same against a model while it outgrows its block.
 
 use super::*;
-use crate::limits::PAGE_NAMES;
+use crate::{limits::PAGE_NAMES, memory::entry::Entry};
 use foldhash::fast::SeedableRandomState;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ fn delete(bucket: &mut Bucket, memory: &mut Memory, key: &[u8]) -> Result<bool, 
 }
 
 fn value<'m>(bucket: Bucket, memory: &'m Memory, key: &[u8]) -> Option<&'m [u8]> {
-    bucket.get(memory, memory.hash(key), key).expect("a map").map(|entry| entry.value)
+    bucket.map(memory).expect("a map").get(memory.hash(key), key).map(|entry| entry.value)
 }
 
 fn memory() -> Memory {
@@ -27,7 +27,7 @@ fn memory() -> Memory {
 #[test]
 fn stores_values_by_key() {
     let mut memory = memory();
-    let mut bucket = Bucket::start(&mut memory, b"shopping", false).expect("room");
+    let mut bucket = Bucket::create_map(&mut memory, b"shopping", false, None).expect("room");
     assert_eq!(value(bucket, &memory, b"milk"), None);
     put(&mut bucket, &mut memory, b"milk", b"3");
     assert_eq!(value(bucket, &memory, b"milk"), Some(b"3".as_slice()));
@@ -39,7 +39,7 @@ fn stores_values_by_key() {
 #[test]
 fn keys_and_values_of_any_length() {
     let mut memory = memory();
-    let mut bucket = Bucket::start(&mut memory, &[b'n'; 2_000], false).expect("room");
+    let mut bucket = Bucket::create_map(&mut memory, &[b'n'; 2_000], false, None).expect("room");
     for length in [0, 1, 127, 128, 500, 40_000, 1_000_000] {
         put(&mut bucket, &mut memory, &vec![b'k'; length], &vec![b'v'; length]);
     }
@@ -52,13 +52,13 @@ fn keys_and_values_of_any_length() {
 #[test]
 fn pages_list_every_key_once() {
     let mut memory = memory();
-    let mut bucket = Bucket::start(&mut memory, b"big", false).expect("room");
+    let mut bucket = Bucket::create_map(&mut memory, b"big", false, None).expect("room");
     for number in 0..10_000 {
         put(&mut bucket, &mut memory, number.to_string().as_bytes(), b"");
     }
     let (mut keys, mut cursor, mut pages) = (Vec::new(), 0, 0);
     loop {
-        let (page, next) = bucket.entries(&memory, cursor, PAGE_NAMES);
+        let (page, next) = bucket.map(&memory).expect("a map").entries(cursor, PAGE_NAMES);
         assert!(page.len() < 2 * PAGE_NAMES);
         keys.extend(page.iter().map(|entry| entry.key.to_vec()));
         pages += 1;
@@ -88,14 +88,14 @@ fn a_single_value_and_its_expiry() {
 #[test]
 fn an_expiry_may_outgrow_a_full_block() {
     let mut memory = memory();
-    let mut bucket = Bucket::start(&mut memory, b"b", true).expect("room");
+    let mut bucket = Bucket::create_map(&mut memory, b"b", true, None).expect("room");
     let mut key = 0_u8;
-    while bucket.table(&memory).is_none() && bucket.len(&memory, 0) == usize::from(key) {
+    while bucket.map(&memory).is_ok_and(|map| map.table().is_none() && map.len(0) == usize::from(key)) {
         bucket.set_head(&mut memory, b"b", true, None).expect("room");
         put(&mut bucket, &mut memory, &[key], b"12");
         key += 1;
     }
-    let mut bucket = Bucket::start(&mut memory, b"c", true).expect("room");
+    let mut bucket = Bucket::create_map(&mut memory, b"c", true, None).expect("room");
     for key in 0..key - 1 {
         put(&mut bucket, &mut memory, &[key], b"12");
     }
@@ -110,7 +110,7 @@ proptest! {
         changes in proptest::collection::vec((0..60_u8, proptest::option::of(0..90_usize)), 1..400)
     ) {
         let mut memory = memory();
-        let mut bucket = Bucket::start(&mut memory, b"b", false).expect("room");
+        let mut bucket = Bucket::create_map(&mut memory, b"b", false, None).expect("room");
         let mut model = BTreeMap::new();
         for (key, change) in changes {
             let key = vec![key; usize::from(key) % 7 + 1];
@@ -126,7 +126,7 @@ proptest! {
             }
             prop_assert_eq!(value(bucket, &memory, &key), model.get(&key).map(Vec::as_slice));
         }
-        let (page, _) = bucket.entries(&memory, 0, PAGE_NAMES);
+        let (page, _) = bucket.map(&memory).expect("a map").entries(0, PAGE_NAMES);
         let mut keys: Vec<&[u8]> = page.iter().map(|entry| entry.key).collect();
         keys.sort_unstable();
         prop_assert_eq!(keys, model.keys().map(Vec::as_slice).collect::<Vec<_>>());

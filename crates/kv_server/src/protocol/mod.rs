@@ -1,6 +1,7 @@
 //! The protocols that clients speak. The first byte of a connection decides: `*` begins a RESP command, and no line of
 //! text.
 
+mod end_reason;
 pub(crate) mod resp;
 pub(crate) mod text;
 
@@ -17,14 +18,14 @@ use std::{io, sync::Arc};
 /// A connection's session in one of the protocols.
 pub(crate) enum Session {
     Text(text::TextSession),
-    Resp(Box<resp::Session>),
+    Resp(Box<resp::RespState>),
 }
 
 impl Session {
     /// The session of a connection that begins with the byte `first`.
     pub(crate) fn begin(first: u8, context: &Arc<ServerContext>, client: &Arc<Client>) -> Session {
         match first {
-            b'*' => Session::Resp(Box::new(resp::Session::new(context.clone(), client.clone()))),
+            b'*' => Session::Resp(Box::new(resp::RespState::new(context.clone(), client.clone()))),
             _ => Session::Text(text::TextSession::new(context.cluster.clone(), context.limits)),
         }
     }
@@ -58,7 +59,7 @@ impl Session {
     pub(crate) fn awaits_events(&self) -> bool {
         match self {
             Session::Text(session) => session.is_subscribed(),
-            Session::Resp(session) => session.is_listening(),
+            Session::Resp(session) => session.awaits_events(),
         }
     }
 

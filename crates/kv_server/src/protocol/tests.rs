@@ -10,7 +10,7 @@ use crate::{
         Next,
         buffers::{Input, Output},
     },
-    protocol::resp::catalog,
+    protocol::resp::command_table,
     reactor::Stream,
 };
 use allocation_counter::measure;
@@ -124,7 +124,7 @@ pub(super) fn server() -> ServerContext {
     };
     let cluster = Cluster::new(settings).unwrap();
     let address = "127.0.0.1:4040".parse().unwrap();
-    ServerContext::new(cluster, Limits::default(), address, Metrics::new(catalog().specs().len()))
+    ServerContext::new(cluster, Limits::default(), address, Metrics::new(command_table().len()))
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn execute(model: &mut Model, store: &Store, now: &mut u64, step: Step) -> Resul
         }
         Step::Wait(time) => *now += time,
         Step::Sweep => (0..store.shards.len()).for_each(|number| {
-            store.sweep_expired(number, *now);
+            store.sweep_shard(number, *now);
         }),
     }
     model.retain(|_, (_, expires)| expires.is_none_or(|expires| expires > *now));

@@ -1,7 +1,7 @@
 //! How a command is written, taken apart for COMMAND DOCS: from `key [EX seconds|KEEPTTL] [field ...]` to arguments that a
 //! client can complete.
 
-use crate::protocol::resp::write::Writer;
+use crate::protocol::resp::encoder::RespEncoder;
 
 /// One argument of a command.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -103,8 +103,8 @@ fn group(mut arguments: Vec<Argument>) -> Argument {
 }
 
 /// Writes arguments as COMMAND DOCS has them.
-pub(super) fn write(writer: &mut Writer<'_>, arguments: &[Argument]) {
-    writer.list(arguments.len());
+pub(super) fn write(encoder: &mut RespEncoder<'_>, arguments: &[Argument]) {
+    encoder.array(arguments.len());
     for argument in arguments {
         let kind = match argument {
             Argument { one_of: true, .. } => "oneof",
@@ -122,25 +122,25 @@ pub(super) fn write(writer: &mut Writer<'_>, arguments: &[Argument]) {
             .filter_map(|(is_set, flag)| is_set.then_some(flag))
             .collect();
         let fields = [argument.token.is_some(), !flags.is_empty(), !argument.parts.is_empty()];
-        writer.map(3 + fields.iter().filter(|there| **there).count());
+        encoder.map(3 + fields.iter().filter(|there| **there).count());
         for (field, value) in
             [("name", argument.name.as_str()), ("type", kind), ("display_text", &argument.name)]
         {
-            writer.bulk(field.as_bytes());
-            writer.bulk(value.as_bytes());
+            encoder.bulk(field.as_bytes());
+            encoder.bulk(value.as_bytes());
         }
         if let Some(token) = &argument.token {
-            writer.bulk(b"token");
-            writer.bulk(token.as_bytes());
+            encoder.bulk(b"token");
+            encoder.bulk(token.as_bytes());
         }
         if !flags.is_empty() {
-            writer.bulk(b"flags");
-            writer.set(flags.len());
-            flags.iter().for_each(|flag| writer.word(flag));
+            encoder.bulk(b"flags");
+            encoder.set(flags.len());
+            flags.iter().for_each(|flag| encoder.simple_string(flag));
         }
         if !argument.parts.is_empty() {
-            writer.bulk(b"arguments");
-            write(writer, &argument.parts);
+            encoder.bulk(b"arguments");
+            write(encoder, &argument.parts);
         }
     }
 }

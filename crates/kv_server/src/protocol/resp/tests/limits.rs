@@ -102,10 +102,10 @@ async fn reads_stop_while_a_client_does_not_take_its_replies() {
 async fn a_pipeline_may_be_of_any_depth() {
     let node = Node::start(Limits::default()).await;
     let Client(stream) = node.client().await;
-    let (reader, mut writer) = stream.into_split();
+    let (reader, mut encoder) = stream.into_split();
     let writing = tokio::spawn(async move {
         use tokio::io::AsyncWriteExt;
-        writer.write_all(&b"*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n".repeat(100_000)).await.map(|()| writer)
+        encoder.write_all(&b"*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n".repeat(100_000)).await.map(|()| encoder)
     });
     use tokio::io::AsyncBufReadExt;
     let mut lines = tokio::io::BufReader::new(reader).lines();
