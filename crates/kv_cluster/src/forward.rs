@@ -1,28 +1,27 @@
-//! Requests that this node does not answer itself: the owner of their buckets is asked, once. What it refuses is not
-//! forwarded again, and a write whose link is lost has an unknown outcome: it is never repeated.
+//! Requests for buckets of other nodes: each is forwarded to the owner, once. The owner executes it or
+//! refuses it, and a write whose link is lost has an unknown outcome; neither is forwarded again.
 
 use crate::{
     error::Error,
     limits::MESSAGE_BYTES,
+    link::{codec::ForwardedReply, replies::Replies},
     local::LocalNode,
-    peer::{Call, Peer},
-    replies::Replies,
-    wire::Answer,
+    peer::{Peer, PendingCall},
 };
 use kv::{Reply, Request};
 
 /// Who owns a bucket.
 #[derive(Debug, Clone, Copy)]
 pub enum Owner<'a> {
-    /// This node, which answers at once.
+    /// This node. It replies at once.
     Local(&'a LocalNode),
-    /// Another one, which answers later: by a [`ForwardedBatch`].
+    /// Another node. It replies later, to a [`ForwardedBatch`].
     Remote(&'a Peer),
     /// No route covers the bucket.
     Unrouted,
 }
 
-/// The requests of a batch that one owner answers later: dispatched together, then resolved in their order.
+/// Requests to which one owner replies later: dispatched together, then resolved in order.
 #[derive(Debug)]
 pub struct ForwardedBatch<'a> {
     peer: &'a Peer,
@@ -31,15 +30,15 @@ pub struct ForwardedBatch<'a> {
     state: State,
 }
 
-/// What is known of the requests that are not resolved yet.
+/// The state of the unresolved requests.
 #[derive(Debug)]
 enum State {
     /// None has been sent.
     Unsent,
     /// The first ones are on their way.
-    InFlight(Call),
+    InFlight(PendingCall),
     /// The replies to the first ones are here.
-    Answered(Replies),
+    Replied(Replies),
     /// The first `n` met this error.
     Failed(usize, Error),
 }
@@ -73,17 +72,12 @@ impl<'a> ForwardedBatch<'a> {
         self.settle().await;
         let request = &self.requests[self.resolved];
         self.resolved += 1;
-        let node = self.peer.name().shared();
         match &mut self.state {
-            State::Answered(replies) => match replies.next().expect("settled") {
-                Answer::Reply(reply) => Ok(reply),
-                Answer::NotOwner => Err(Error::NotOwner { node }),
-                Answer::TooLarge => Err(Error::ReplyTooLarge { node, limit: MESSAGE_BYTES }),
-            },
+            State::Replied(replies) => reply_of(replies.next().expect("settled"), self.peer),
             State::Failed(count, error) => {
                 *count -= 1;
                 match error {
-                    Error::LinkLost { .. } => Err(self.peer.lost(request.op.is_read())),
+                    Error::LinkLost { .. } => Err(self.peer.lost_error(request.op.is_read())),
                     error => Err(error.clone()),
                 }
             }
@@ -96,16 +90,26 @@ impl<'a> ForwardedBatch<'a> {
         loop {
             match &mut self.state {
                 State::InFlight(call) => {
-                    let taken = call.taken();
+                    let sent = call.request_count();
                     self.state = match call.await {
-                        Ok(replies) => State::Answered(replies),
-                        Err(error) => State::Failed(taken, error),
+                        Ok(replies) => State::Replied(replies),
+                        Err(error) => State::Failed(sent, error),
                     };
                 }
-                State::Answered(replies) if replies.is_empty() => self.dispatch(),
+                State::Replied(replies) if replies.is_empty() => self.dispatch(),
                 State::Unsent | State::Failed(0, _) => self.dispatch(),
-                State::Answered(_) | State::Failed(..) => return,
+                State::Replied(_) | State::Failed(..) => return,
             }
         }
+    }
+}
+
+/// What the peer replied to one request.
+pub(crate) fn reply_of<'r>(reply: ForwardedReply<'r>, peer: &Peer) -> Result<Reply<'r>, Error> {
+    let node = || peer.name().shared();
+    match reply {
+        ForwardedReply::Reply(reply) => Ok(reply),
+        ForwardedReply::NotOwner => Err(Error::NotOwner { node: node() }),
+        ForwardedReply::TooLarge => Err(Error::ReplyTooLarge { node: node(), limit: MESSAGE_BYTES }),
     }
 }

@@ -1,26 +1,28 @@
-//! This node, and the one door to its data: whoever on this node reads or writes buckets does it through [`LocalNode`].
+//! This node, and the one door to its data: whatever on this node reads or writes buckets does it through
+//! [`LocalNode`].
 //!
-//! Behind the door, today, is one volatile [`Store`]: a batch is executed at once, on the caller's thread, and the replies
-//! borrow from the store. Data that must be written to a log first cannot be answered like that, and its callers have the
-//! path for "later" already: it is the one of a peer. So a durable range becomes a variant of [`crate::Owner`] beside `Local`
-//! and `Remote`, and a [`crate::ForwardedBatch`] to it is dispatched and then resolved in order. What such a range may
-//! read without its log stays a call of this kind, on the range's own store.
+//! Today there is one volatile [`Store`] behind it. It executes a batch at once, on the caller's thread, and
+//! the replies borrow from it. A durable range must write to its log first and replies later, as a peer does.
+//! So it will be a variant of [`crate::forward::Owner`], and a [`crate::forward::ForwardedBatch`] to it is
+//! dispatched and resolved in order: callers have that path already. What such a range can read without its
+//! log is executed at once, as here.
 //!
-//! Time comes in as an argument, `now_ms` (milliseconds since 1970): who received a batch reads the clock, once.
+//! Time is an argument, `now_ms` (milliseconds since 1970). The receiver of a batch reads the clock, once per
+//! batch.
 
-use crate::{Cookie, NodeName, Routes};
+use crate::{cookie::Cookie, node_name::NodeName, routing::Routes};
 use kv::{
     Channels, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
 };
 use otp::{Intensity, Supervisor};
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-/// How the death of a silent peer is noticed.
+/// How a dead peer is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// How often each side says that it is alive; not zero.
+    /// The interval of heartbeats; not zero.
     pub every: Duration,
-    /// After this many beats without a byte from the peer, it counts as dead.
+    /// After this many intervals without a byte from the peer, it counts as dead.
     pub missed: u32,
 }
 
@@ -31,14 +33,14 @@ impl Default for Heartbeat {
     }
 }
 
-/// How this node holds its buckets.
+/// How this node stores its buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StorageSettings {
     /// Threads that execute requests.
     pub threads: usize,
     /// Bytes that all buckets together may take.
     pub max_memory: Option<usize>,
-    /// The same hashes in every process, for measurements that are to be repeated exactly. Unsafe with untrusted clients,
+    /// The same hashes in every process, for exactly repeatable measurements. Unsafe with untrusted clients,
     /// who can choose names that collide.
     pub fixed_seed: bool,
 }
@@ -49,7 +51,7 @@ impl Default for StorageSettings {
     }
 }
 
-/// This node.
+/// This node: its name, its routes, and its data.
 #[derive(Debug)]
 pub struct LocalNode {
     pub(crate) name: NodeName,
@@ -91,8 +93,8 @@ impl LocalNode {
         self.owns(request.bucket) && (!request.spans_buckets() || request.names().all(|name| self.owns(name)))
     }
 
-    /// Executes the batch in order and hands each reply to `reply`, which may break off. Returns how many requests were
-    /// executed.
+    /// Executes the batch in order and passes each reply to `reply`, which may break off. Returns how many
+    /// requests were executed.
     #[inline]
     pub fn execute(
         &self,
@@ -103,8 +105,8 @@ impl LocalNode {
         self.store.execute(batch, now_ms, reply)
     }
 
-    /// Executes the whole batch as one step, unless one of the watched buckets has changed since [`kv::Op::Watch`] gave its
-    /// version. `false`: one has, and nothing was done.
+    /// Executes the whole batch as one step, unless one of the watched buckets has changed since
+    /// [`kv::Op::Watch`] returned its version. `false`: one has, and nothing was done.
     pub(crate) fn transact(
         &self,
         watched: &[(&[u8], u64)],
@@ -121,7 +123,8 @@ impl LocalNode {
         self.store.prefetch(request)
     }
 
-    /// Prefetches the next piece; `false` when there is none left. The caller does something else between two steps.
+    /// Prefetches the next piece; `false` when there is none left. The caller does something else between two
+    /// steps.
     #[inline]
     pub fn prefetch_step(&self, request: &Request<'_>, prefetch: &mut Prefetch<'_>) -> bool {
         self.store.prefetch_step(request, prefetch)

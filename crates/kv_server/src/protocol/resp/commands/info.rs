@@ -124,6 +124,6 @@ fn commandstats_section(table: &CommandTable, state: &RespState) -> String {
 }
 
 async fn keyspace_section(state: &RespState) -> Result<String, SessionError> {
-    let keys = state.server.cluster.count().await?;
+    let keys = state.server.cluster.bucket_count().await?;
     Ok(if keys == 0 { String::new() } else { format!("db0:keys={keys},expires=0,avg_ttl=0\r\n") })
 }

@@ -34,7 +34,7 @@ pub(super) const DBSIZE: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(dbsize));
 async fn dbsize(Call { state, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let count = state.server.cluster.count().await?;
+    let count = state.server.cluster.bucket_count().await?;
     state.encoder(output).integer(count as i64);
     Ok(())
 }
@@ -151,7 +151,7 @@ pub(super) const RANDOMKEY: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(randomkey));
 async fn randomkey(Call { state, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let name = state.server.cluster.random_key().await?;
+    let name = state.server.cluster.random_name().await?;
     let mut encoder = state.encoder(output);
     match name {
         Some(name) => encoder.bulk(&name),

@@ -66,7 +66,8 @@ async fn subscribe_to_bucket(state: &mut RespState, bucket: &[u8]) -> Result<(),
 
 fn subscribe_to_topic(state: &mut RespState, topic: Topic<'_>) -> Result<(), SessionError> {
     let server = &state.server;
-    let subscriber = state.subscriptions.subscriber.get_or_insert_with(|| Box::new(server.cluster.listen()));
+    let subscriber =
+        state.subscriptions.subscriber.get_or_insert_with(|| Box::new(server.cluster.subscriber()));
     subscriber.subscribe(topic).map_err(|error| SessionError::reply(format!("ERR {error}")))?;
     Ok(())
 }
@@ -208,7 +209,7 @@ pub(super) const PUBSUB_NUMSUB: SessionCommand = SessionCommand::new(
 .run_async(boxed!(numsub));
 async fn numsub(Call { state, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let channels: Vec<&[u8]> = args.collect();
-    let counts = state.server.cluster.listeners(&channels).await?;
+    let counts = state.server.cluster.subscriber_counts(&channels).await?;
     let mut encoder = state.encoder(output);
     encoder.array(channels.len() * 2);
     for (channel, count) in channels.iter().zip(counts) {
@@ -227,7 +228,7 @@ pub(super) const PUBSUB_NUMPAT: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(numpat));
 async fn numpat(Call { state, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let patterns = state.server.cluster.patterns().await?;
+    let patterns = state.server.cluster.pattern_count().await?;
     state.encoder(output).integer(patterns as i64);
     Ok(())
 }
