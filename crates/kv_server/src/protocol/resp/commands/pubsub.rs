@@ -66,7 +66,8 @@ async fn subscribe_to_bucket(state: &mut RespState, bucket: &[u8]) -> Result<(),
 
 fn subscribe_to_topic(state: &mut RespState, topic: Topic<'_>) -> Result<(), SessionError> {
     let server = &state.server;
-    let subscriber = state.subscriptions.subscriber.get_or_insert_with(|| Box::new(server.cluster.subscriber()));
+    let subscriber =
+        state.subscriptions.subscriber.get_or_insert_with(|| Box::new(server.cluster.subscriber()));
     subscriber.subscribe(topic).map_err(|error| SessionError::reply(format!("ERR {error}")))?;
     Ok(())
 }
