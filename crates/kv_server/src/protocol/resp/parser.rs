@@ -3,7 +3,7 @@
 
 use crate::limits::{ARGUMENTS, CACHED_HEADER_BYTES, HEADER_BYTES};
 use arrayvec::ArrayVec;
-use kv::Args;
+use kv::{Args, args::parse_integer};
 
 /// A command as the client sent it; name and arguments stay in the input buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,16 +225,6 @@ fn header(input: &[u8], mark: u8) -> Result<Option<(i64, usize)>, ProtocolError>
         }
         Some(_) => Err(malformed),
     }
-}
-
-/// Reads an integer as Redis does: no plus, no blanks, no needless zeros.
-pub(super) fn parse_integer(bytes: &[u8]) -> Option<i64> {
-    let canonical = match bytes.strip_prefix(b"-").unwrap_or(bytes) {
-        [b'0'] => bytes == b"0",
-        [b'1'..=b'9', ..] => true,
-        _ => false,
-    };
-    std::str::from_utf8(bytes).ok().filter(|_| canonical)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -6,12 +6,11 @@ use crate::{
     limits::CLIENT_NAME_BYTES,
     protocol::resp::{
         encoder::RespEncoder,
-        parser::parse_integer,
         reply::error::SessionError,
         state::{ReplyMode, RespState},
     },
 };
-use kv::{Args, CommandError, CommandSpec, Group, flag::ADMIN};
+use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
 use std::{fmt::Write, sync::atomic::Ordering::Relaxed};
 
 pub(super) const CLIENT: SessionCommand = SessionCommand::new(

@@ -6,10 +6,11 @@ use super::{
 };
 use crate::{
     limits::LISTED_BYTES,
-    protocol::resp::{encoder::RespEncoder, parser::parse_integer, reply::error::SessionError},
+    protocol::resp::{encoder::RespEncoder, reply::error::SessionError},
 };
 use kv::{
     CommandError, CommandSpec, Group, Kind, ScanFilter,
+    args::parse_integer,
     flag::{READ, WRITE},
 };
 use tokio::task::yield_now;

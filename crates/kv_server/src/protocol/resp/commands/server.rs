@@ -6,12 +6,11 @@ use super::{
 };
 use crate::{
     limits::LONGEST_SLEEP,
-    protocol::resp::{
-        encoder::RespEncoder, parser::parse_integer, reply::error::SessionError, state::RespState,
-    },
+    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, state::RespState},
 };
 use kv::{
     Args, Command, CommandError, CommandSpec, Group, KeySpec, Op, Projection, Reply, Request, StoreStats,
+    args::parse_integer,
     flag::{ADMIN, READ},
 };
 use std::{fmt::Write, time::Duration};

@@ -2,11 +2,12 @@
 
 use super::written;
 use crate::{
+    connection::Session,
     pipeline::{
         Next,
         buffers::{Input, Output},
     },
-    protocol::{Session, tests::server},
+    protocol::tests::server,
     reactor::ReactorPool,
 };
 use otp::Stop;
