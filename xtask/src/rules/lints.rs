@@ -64,7 +64,7 @@ const ONE_DOOR: &[OnePlace] = &[
         uses: &["Store"],
         within: "crates/kv_release/",
         // Creates the store and hands it over.
-        except: &["crates/kv_release/src/boot.rs", "crates/kv_release/src/node/boot.rs"],
+        except: &["crates/kv_release/src/node/boot.rs"],
         advice: "names the store; go through kv_cluster's Cluster",
     },
 ];
