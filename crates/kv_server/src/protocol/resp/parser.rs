@@ -3,7 +3,10 @@
 
 use crate::limits::{ARGUMENTS, CACHED_HEADER_BYTES, HEADER_BYTES};
 use arrayvec::ArrayVec;
-use kv::{Args, args::parse_integer};
+use kv::{
+    Args,
+    args::{parse_integer, parse_short_header},
+};
 
 /// A command as the client sent it; name and arguments stay in the input buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +181,7 @@ impl CachedHeader {
 /// Start and end of the argument whose header is at `at`; `None` if it is incomplete.
 #[inline]
 fn argument(input: &[u8], at: usize, limits: ParseLimits) -> Result<Option<(usize, usize)>, ProtocolError> {
-    let (length, size) = match kv::args::parse_short_header(&input[at..], b'$') {
+    let (length, size) = match parse_short_header(&input[at..], b'$') {
         Some(header) => header,
         None => {
             let Some((length, size)) = header(&input[at..], b'$')? else { return Ok(None) };
