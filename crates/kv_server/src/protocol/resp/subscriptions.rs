@@ -51,8 +51,8 @@ impl Subscriptions {
         *self = Subscriptions::default();
     }
 
-    /// Waits for messages and writes all that have arrived; without a subscription it waits forever. `false`: the
-    /// client fell behind and is to be disconnected.
+    /// Waits for messages and writes all that have arrived; without a subscription it waits forever. `false`:
+    /// the client fell behind and is to be disconnected.
     pub(super) async fn next_messages(&mut self, encoder: &mut RespEncoder<'_>) -> bool {
         let (subscriber, buckets) = (&mut self.subscriber, &mut self.buckets);
         let mut events = Vec::new();
