@@ -1,6 +1,6 @@
-//! The escapes of quoted words: `\"`, `\\`, `\n`, `\r`, `\t` and `\xNN`. The text protocol and the console share them.
+//! The escapes of quoted words in the text protocol and the console: `\"`, `\\`, `\n`, `\r`, `\t`, `\xNN`.
 
-/// The byte that the escape at the start of `text` stands for, and the length of the escape. `None`: it is none.
+/// The byte that the escape at the start of `text` encodes, and the escape's length. `None`: not an escape.
 pub fn unescape(text: &[u8]) -> Option<(u8, usize)> {
     match text {
         [b'\\', b'x', high, low, ..] => Some((hex(*high)? << 4 | hex(*low)?, 4)),

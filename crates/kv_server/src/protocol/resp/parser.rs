@@ -1,9 +1,12 @@
-//! Splits the input into commands: `*2\r\n$3\r\nGET\r\n$4\r\nmilk\r\n`. Parsing of an incomplete command resumes at the
-//! argument where it stopped, so that no argument is read twice however the command arrives.
+//! Splits the input into commands: `*2\r\n$3\r\nGET\r\n$4\r\nmilk\r\n`. Parsing of an incomplete command
+//! resumes at the argument where it stopped, so that no argument is read twice however the command arrives.
 
 use crate::limits::{ARGUMENTS, CACHED_HEADER_BYTES, HEADER_BYTES};
 use arrayvec::ArrayVec;
-use kv::{Args, args::parse_integer};
+use kv::{
+    Args,
+    args::{parse_integer, parse_short_header},
+};
 
 /// A command as the client sent it; name and arguments stay in the input buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +116,7 @@ struct ParseProgress {
     name: (usize, usize),
 }
 
-/// The bytes of the last command up to the end of its name. Most often the next one begins with the same bytes.
+/// The last command up to the end of its name. Most often the next one begins with the same bytes.
 #[derive(Debug, Default)]
 struct CachedHeader {
     bytes: ArrayVec<u8, CACHED_HEADER_BYTES>,
@@ -178,7 +181,7 @@ impl CachedHeader {
 /// Start and end of the argument whose header is at `at`; `None` if it is incomplete.
 #[inline]
 fn argument(input: &[u8], at: usize, limits: ParseLimits) -> Result<Option<(usize, usize)>, ProtocolError> {
-    let (length, size) = match kv::args::parse_short_header(&input[at..], b'$') {
+    let (length, size) = match parse_short_header(&input[at..], b'$') {
         Some(header) => header,
         None => {
             let Some((length, size)) = header(&input[at..], b'$')? else { return Ok(None) };

@@ -1,7 +1,7 @@
 //! Renders replies and events as lines that a person can read.
 
 use super::quote;
-use crate::protocol::end_reason;
+use crate::protocol::describe_end;
 use kv::{Change, CommandError, EndReason, Event, Reply};
 use kv_cluster::{Error, escape_name};
 
@@ -28,14 +28,8 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         }
         Reply::Error(code) => error(output, &code.to_string()),
         Reply::Restarting => error(output, "the store is restarting: ask again in a moment"),
-        Reply::OwnedValue(_)
-        | Reply::Status(_)
-        | Reply::Number(_)
-        | Reply::List(_)
-        | Reply::Map(_)
-        | Reply::PairList(_)
-        | Reply::TooLarge(_)
-        | Reply::Page { .. } => error(output, &Error::UnexpectedReply.to_string()),
+        // Only commands of Redis have other replies.
+        _ => error(output, &Error::UnexpectedReply.to_string()),
     }
 }
 
@@ -66,7 +60,7 @@ pub(super) fn event(output: &mut Vec<u8>, event: &Event) {
             output,
             "subscription to ",
             &event.bucket,
-            &format!(" ended: {}{}", end_reason::describe(*reason), remedy(*reason)),
+            &format!(" ended: {}{}", describe_end(*reason), remedy(*reason)),
         ),
     }
 }

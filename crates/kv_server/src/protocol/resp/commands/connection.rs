@@ -52,7 +52,7 @@ pub(super) const ECHO: SessionCommand = SessionCommand::new(
 )
 .run(echo);
 fn echo(_: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    encoder.bulk(args.next().ok_or(CommandError::Syntax)?);
+    encoder.bulk(args.required()?);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
-//! What a Redis client can call. A command on buckets is split into requests; any other is a row and a function of its own
-//! in the files below, and belongs to the list here.
+//! What a Redis client can call. A command on buckets is split into requests; any other is a row and a
+//! function of its own in the files below, and belongs to the list here.
 //!
-//! In the order of a call: table (which command), split (into requests to buckets) or dispatch (everything else).
+//! In the order of a call: table (which command), split (into requests) or dispatch (everything else).
 
 pub(super) mod bucket;
 mod client;
@@ -10,6 +10,7 @@ mod config;
 mod connection;
 pub(super) mod dispatch;
 mod exec;
+mod info;
 mod keyspace;
 pub(super) mod paging;
 mod pubsub;
@@ -62,7 +63,7 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     config::CONFIG_SET,
     server::DEBUG,
     server::DEBUG_SLEEP,
-    server::INFO,
+    info::INFO,
     server::LATENCY,
     server::LATENCY_LATEST,
     server::LATENCY_RESET,
