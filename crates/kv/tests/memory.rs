@@ -1,6 +1,6 @@
 //! What the store reports of its memory, and what it refuses when none is left.
 
-use kv::{Args, Command, CommandError, Op, Reply, Request, Store, args::push};
+use kv::{Args, Command, CommandError, Op, Reply, Request, Store, args};
 use std::ops::ControlFlow::Continue;
 
 const VALUE: &[u8] = &[b'v'; 100];
@@ -39,7 +39,7 @@ fn delete(store: &Store, number: usize) -> Outcome {
 
 fn command(store: &Store, name: &str, bucket: &str, words: &[&str]) -> Outcome {
     let mut bulks = Vec::new();
-    words.iter().for_each(|word| push(&mut bulks, word.as_bytes()));
+    words.iter().for_each(|word| args::push(&mut bulks, word.as_bytes()));
     let command = Command::find(&name.to_lowercase()).expect("a command");
     execute(store, bucket, Op::Command { command, args: Args::new(&bulks) })
 }
