@@ -27,12 +27,12 @@ impl<'a> Args<'a> {
 
     /// The next argument, which is required.
     #[inline]
-    pub(crate) fn required(&mut self) -> Result<&'a [u8], CommandError> {
+    pub fn required(&mut self) -> Result<&'a [u8], CommandError> {
         self.next().ok_or(CommandError::Syntax)
     }
 
     /// The next argument, which is required and an integer.
-    pub(crate) fn integer(&mut self) -> Result<i64, CommandError> {
+    pub fn integer(&mut self) -> Result<i64, CommandError> {
         parse_integer(self.required()?).ok_or(CommandError::NotInteger)
     }
 

@@ -56,6 +56,8 @@ impl<'r> BucketSupervisor<'r> {
         self.enter(PanicScope::Component(Component::Registry));
         let mut bucket = BucketMut::new(shard, name, lookup, now_ms);
         self.enter(PanicScope::Buckets);
+        #[cfg(test)]
+        crate::failpoint::reach("opened");
         bucket.end_if_expired();
         bucket
     }
@@ -92,12 +94,11 @@ impl<'r> BucketSupervisor<'r> {
 /// Ends a bucket that crashed, and what was being made of it. It may have ended already, or not exist yet.
 pub(crate) fn end_crashed(shard: &mut Shard, name: &[u8], name_hash: u64, reason: &str) {
     tracing::error!(bucket = %name.escape_ascii(), reason, "bucket crashed");
-    shard.destroy_unfinished();
-    match shard.registry.lookup(&shard.memory, Lookup::new(name_hash), name) {
-        Some((slot, bucket)) => {
-            shard.crashed += 1;
-            shard.end(slot, bucket, name, EndReason::Crashed);
-        }
+    let was_unfinished = shard.destroy_unfinished();
+    let found = shard.registry.lookup(&shard.memory, Lookup::new(name_hash), name);
+    shard.crashed += u64::from(was_unfinished || found.is_some());
+    match found {
+        Some((slot, bucket)) => shard.end(slot, bucket, name, EndReason::Crashed),
         None => shard.end_name(name, EndReason::Crashed),
     }
 }

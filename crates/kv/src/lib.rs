@@ -26,6 +26,7 @@ pub mod glob;
 mod limits;
 mod memory;
 mod pubsub;
+pub mod quote;
 mod reply;
 mod request;
 mod shard;

@@ -67,7 +67,7 @@ impl Error {
         move |source| Error::Io { what: what.into(), source }
     }
 
-    /// The exit code that tells a script what kind of failure this is.
+    /// The exit code, by which scripts distinguish kinds of failure.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Error::Config { .. } | Error::RunDir { .. } => exit_code::CONFIG,

@@ -1,7 +1,8 @@
 //! What makes a release: configuration, command line, boot and drain, console, control socket, log.
 //!
-//! Follow a start through the files in this order: verbs -> cli -> config -> node/run -> boot -> banner -> drain.
-//! Follow an expression to a running node: verbs -> script or terminal -> control/client ⇒ control/server -> console.
+//! Follow a start through the files in this order: verbs, cli, config, node/run, node/boot, node/banner,
+//! node/drain. Follow an expression to a running node: verbs, script or terminal, control/client ⇒
+//! control/server, console.
 
 mod cli;
 mod config;

@@ -1,7 +1,7 @@
 //! `rpc` and `eval`: expressions from the command line, results on stdout.
 
 use crate::{
-    console::{self, Node, grammar::statements},
+    console::{self, Node, parse::statements},
     control::{client, run_dir::RunDir},
     error::Error,
     output::print_line,

@@ -1,12 +1,14 @@
-//! One client connection: reads what has arrived, answers it as a batch, and writes all replies together.
+//! One client connection: reads what has arrived, has it answered as a batch, and writes all replies together. The first
+//! byte decides which protocol it speaks: `*` begins a RESP command, and no line of text.
 
 use crate::{
+    clients::Client,
     context::ServerContext,
     pipeline::{
-        Next,
+        Next, batch,
         buffers::{Input, Output},
     },
-    protocol::Session,
+    protocol::{resp::RespState, text::TextSession},
     reactor::Stream,
 };
 use otp::Stop;
@@ -96,5 +98,62 @@ async fn sleep(duration: Option<Duration>) {
     match duration {
         Some(duration) => time::sleep(duration).await,
         None => pending().await,
+    }
+}
+
+/// A connection's session in one of the protocols.
+pub(crate) enum Session {
+    Text(TextSession),
+    Resp(Box<RespState>),
+}
+
+impl Session {
+    /// The session of a connection whose first byte is `first`.
+    pub(crate) fn begin(first: u8, context: &Arc<ServerContext>, client: &Arc<Client>) -> Session {
+        match first {
+            b'*' => Session::Resp(Box::new(RespState::new(context.clone(), client.clone()))),
+            _ => Session::Text(TextSession::new(context.cluster.clone(), context.limits)),
+        }
+    }
+
+    /// Answers one batch of what `input` holds, as of `now_ms` (Unix time).
+    pub(crate) async fn answer(
+        &mut self,
+        context: &ServerContext,
+        now_ms: u64,
+        input: &mut Input,
+        output: &mut Output<'_>,
+    ) -> io::Result<Next> {
+        match self {
+            Session::Text(session) => batch::answer(&context.cluster, session, now_ms, input, output).await,
+            Session::Resp(session) => {
+                batch::answer(&context.cluster, &mut **session, now_ms, input, output).await
+            }
+        }
+    }
+
+    /// Waits for events of what the client is subscribed to and renders those that have arrived; waits for ever without
+    /// a subscription. `false`: the client did not keep up, and is to be disconnected.
+    pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
+        match self {
+            Session::Text(session) => session.next_events(output).await,
+            Session::Resp(session) => session.next_events(output).await,
+        }
+    }
+
+    /// Whether [`Session::next_events`] has something to wait for.
+    pub(crate) fn awaits_events(&self) -> bool {
+        match self {
+            Session::Text(session) => session.is_subscribed(),
+            Session::Resp(session) => session.awaits_events(),
+        }
+    }
+
+    /// Whether the client is subscribed to something, and so need not send anything.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        match self {
+            Session::Text(session) => session.is_subscribed(),
+            Session::Resp(session) => session.is_subscribed(),
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::policy::Stop;
 
-/// Starts temporary tasks at run time, as Elixir's `Task.Supervisor` does, up to a fixed id at once.
+/// Starts temporary tasks at run time, as Elixir's `Task.Supervisor` does, up to a maximum at once.
 ///
 /// It runs tasks while a supervisor runs it, see [`ChildSpec::tasks`](crate::ChildSpec::tasks). A panic ends
 /// one task alone; it is logged and counted. When the task supervisor is stopped, the [`Stop`] (a

@@ -45,16 +45,7 @@ fn each(workspace: &Workspace, rule: fn(&Source) -> Vec<Violation>) -> Vec<Viola
 }
 
 /// Rules that the workspace does not keep yet: they run when they are named.
-const NAMED_ONLY: &[&str] = &[
-    "module-cycles",
-    "own-imports",
-    "predicates",
-    "type-names",
-    "folder-files",
-    "line-width",
-    "words",
-    "one-door",
-];
+const NAMED_ONLY: &[&str] = &["own-imports", "type-names", "folder-files", "line-width", "words"];
 
 /// All violations of the rule called `only`, or of all rules, in the order of their places.
 pub(crate) fn check(only: Option<&str>) -> Result<Vec<Violation>, Box<dyn Error>> {

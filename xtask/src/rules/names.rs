@@ -1,46 +1,47 @@
-//! Rules about names: predicates only look, and a type's name is given once.
+//! Rules about names: predicates change nothing, and the names of types are unique.
 
 use crate::sources::{Source, Violation, tokens};
 use std::collections::BTreeMap;
 
-/// Type names that several crates may have.
+/// Type names that several crates may export.
 const SHARED_TYPES: &[&str] = &["Error"];
 
-/// A function called `is_` or `has_` answers a question and changes nothing.
+/// A function called `is_` or `has_` changes nothing.
 pub(crate) fn mutating_predicates(source: &Source) -> Vec<Violation> {
     let tokens = tokens(&source.code);
     let mut violations = Vec::new();
     for (index, pair) in tokens.windows(2).enumerate() {
         let [("fn", _), (name, line)] = *pair else { continue };
-        let mut parameters =
-            tokens[index..].iter().map(|(token, _)| *token).skip_while(|token| *token != "(");
-        let receiver = parameters.by_ref().take_while(|token| !matches!(*token, "," | ")"));
-        let receiver: Vec<_> = receiver.collect();
-        let is_predicate = name.starts_with("is_") || name.starts_with("has_");
-        if is_predicate && receiver.ends_with(&["mut", "self"]) && receiver.contains(&"&") {
-            let advice =
-                format!("{name} takes `&mut self`; name it after what it changes, or change nothing");
+        if !name.starts_with("is_") && !name.starts_with("has_") {
+            continue;
+        }
+        let signature = tokens[index..].iter().map(|(token, _)| *token).skip_while(|token| *token != "(");
+        let receiver: Vec<_> = signature.take_while(|token| !matches!(*token, "," | ")")).collect();
+        if receiver.contains(&"&") && receiver.ends_with(&["mut", "self"]) {
+            let advice = format!("{name} takes `&mut self`; name it after its effect, or take `&self`");
             violations.push(source.violation(line, advice));
         }
     }
     violations
 }
 
-/// A reader who meets a type's name knows which one is meant.
+/// The name of a type is unique in its crate, and that of an exported type in the workspace.
 pub(crate) fn duplicate_types(sources: &[Source]) -> Vec<Violation> {
-    let mut first: BTreeMap<(&str, &str), String> = BTreeMap::new();
+    let mut in_crate: BTreeMap<(&str, &str), String> = BTreeMap::new();
+    let mut exported: BTreeMap<&str, (&str, String)> = BTreeMap::new();
     let mut violations = Vec::new();
     for source in sources {
         let Some((krate, _)) = source.in_src() else { continue };
         for (name, line, is_exported) in types(&source.product) {
-            let scopes = [Some(krate), Some("").filter(|_| is_exported && !SHARED_TYPES.contains(&name))];
-            for scope in scopes.into_iter().flatten() {
-                let here = format!("{}:{line}", source.path);
-                let there = first.entry((scope, name)).or_insert_with(|| here.clone());
-                if *there != here && (!scope.is_empty() || !there.starts_with(&format!("{krate}/"))) {
-                    let advice = format!("{name} is the name of another type, {there}; rename one of them");
-                    violations.push(source.violation(line, advice));
-                }
+            let here = format!("{}:{line}", source.path);
+            let mut other = in_crate.insert((krate, name), here.clone());
+            if is_exported && !SHARED_TYPES.contains(&name) {
+                let (first_crate, first) = exported.entry(name).or_insert((krate, here));
+                other = other.or_else(|| (*first_crate != krate).then(|| first.clone()));
+            }
+            if let Some(other) = other {
+                let advice = format!("{name} is the name of another type, {other}; rename one of them");
+                violations.push(source.violation(line, advice));
             }
         }
     }

@@ -139,7 +139,7 @@ fn set_expiry(
 
 fn report(bucket: &BucketMut, unit: TimeUnit) -> CommandResult<'static> {
     Ok(Reply::Number(match bucket.view().expires_at_ms() {
-        Some(expires_at_ms) => unit.from_unix_ms(expires_at_ms, bucket.now_ms(), ROUNDING_MS),
+        Some(expires_at_ms) => unit.time_of(expires_at_ms, bucket.now_ms(), ROUNDING_MS),
         None if bucket.exists() => NEVER,
         None => NOT_FOUND,
     }))

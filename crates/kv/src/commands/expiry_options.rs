@@ -44,7 +44,7 @@ impl TimeUnit {
     }
 
     /// A time that is not in the past, from milliseconds since 1970. `rounding_ms` is added before seconds are cut off.
-    pub(super) fn from_unix_ms(self, unix_ms: u64, now_ms: u64, rounding_ms: u64) -> i64 {
+    pub(super) fn time_of(self, unix_ms: u64, now_ms: u64, rounding_ms: u64) -> i64 {
         let ms = match self {
             TimeUnit::Seconds | TimeUnit::Milliseconds => unix_ms - now_ms,
             TimeUnit::UnixSeconds | TimeUnit::UnixMilliseconds => unix_ms,

@@ -154,7 +154,7 @@ fn expire(mut bucket: BucketMut, mut args: Args, unit: TimeUnit, command: &str) 
 /// `FIELDS n field [field ...]`
 fn report(bucket: BucketMut, args: Args, unit: TimeUnit, command: &str) -> CommandResult<'static> {
     bucket.view().map()?;
-    let time = |expires_at_ms| unit.from_unix_ms(expires_at_ms, bucket.now_ms(), ROUNDING_MS);
+    let time = |expires_at_ms| unit.time_of(expires_at_ms, bucket.now_ms(), ROUNDING_MS);
     let codes = parse_fields(args, command)?.map(|field| field_code(&bucket, field, time).map(Reply::Number));
     Ok(Reply::List(codes.collect::<Result<_, _>>()?))
 }

@@ -157,6 +157,8 @@ impl<'s> BucketMut<'s> {
         let Shard { registry, memory, .. } = &mut *self.shard;
         registry.register(memory, self.lookup.name_hash, bucket);
         self.entry = registry.lookup(memory, self.lookup, self.name);
+        #[cfg(test)]
+        crate::failpoint::reach("registered");
     }
 
     /// Changes the bucket, which exists.
@@ -268,6 +270,8 @@ impl BucketMut<'_> {
         let expired = map.expired(self.now_ms, limit);
         let fields: Vec<Box<[u8]>> = expired.iter().map(|entry| entry.key.into()).collect();
         for field in &fields {
+            #[cfg(test)]
+            crate::failpoint::reach("delete_expired");
             if self.delete(field).is_ok() {
                 self.notify(|| Change::Deleted { key: field.clone() });
             }

@@ -97,11 +97,13 @@ impl Shard {
         }
     }
 
-    /// Destroys the unfinished bucket, if there is one.
-    pub(crate) fn destroy_unfinished(&mut self) {
-        if let Some(bucket) = self.unfinished.take() {
+    /// Destroys the unfinished bucket; `false` when there is none.
+    pub(crate) fn destroy_unfinished(&mut self) -> bool {
+        let unfinished = self.unfinished.take();
+        if let Some(bucket) = unfinished {
             self.destroy(bucket);
         }
+        unfinished.is_some()
     }
 
     /// Frees a bounded part of what ended buckets held.

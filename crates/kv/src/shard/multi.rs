@@ -82,11 +82,16 @@ impl MultiBucket<'_, '_> {
             let (source, target) = self.shards.pair_mut(source, target);
             let Shard { memory, unfinished, .. } = target;
             bucket.move_to(&mut source.memory, memory, to, unfinished)?;
-            source.registry.unregister(slot);
-            source.destroy(bucket);
         }
+        #[cfg(test)]
+        crate::failpoint::reach("replace");
         self.bucket(to).replace_with_unfinished();
-        self.shards.shard(source).end_name(from, EndReason::Dropped);
+        let shard = self.shards.shard(source);
+        if source == target {
+            shard.end_name(from, EndReason::Dropped);
+        } else {
+            shard.end(slot, bucket, from, EndReason::Dropped);
+        }
         Ok(true)
     }
 
@@ -108,6 +113,8 @@ impl MultiBucket<'_, '_> {
                     self.shards.shard(target).destroy_unfinished();
                     return Err(error);
                 }
+                #[cfg(test)]
+                crate::failpoint::reach("replace");
                 self.bucket(to).replace_with_unfinished();
             }
         }

@@ -158,25 +158,15 @@ impl Store {
         let executed = supervisor.run(|| run(&mut buckets, request.bucket, args));
         let answer = match executed {
             Ok(result) => result.unwrap_or_else(Reply::Error),
-            Err(panic) => {
-                supervisor.recover(panic, |reason| self.end_all_crashed(shards, request.names(), reason))
-            }
+            Err(panic) => supervisor.recover(panic, |reason| {
+                for name in request.names() {
+                    let hash = self.hasher.hash_one(name);
+                    end_crashed(shards.shard(self.shard_of(hash)), name, hash, reason);
+                }
+            }),
         };
         shards.for_each(|shard| self.account(shard));
         answer
-    }
-
-    /// Ends all buckets of these names, in whose shards something panicked.
-    pub(super) fn end_all_crashed<'n>(
-        &self,
-        shards: &mut ShardGuards<'_>,
-        names: impl Iterator<Item = &'n [u8]>,
-        reason: &str,
-    ) {
-        for name in names {
-            let hash = self.hasher.hash_one(name);
-            end_crashed(shards.shard(self.shard_of(hash)), name, hash, reason);
-        }
     }
 
     /// Whether no memory is left, as far as the shards have accounted for what they hold.

@@ -1,6 +1,7 @@
 //! The store against a model, and the promises of supervision.
 
 mod batches;
+mod crashes;
 mod prefetch;
 
 use super::*;

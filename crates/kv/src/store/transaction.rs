@@ -2,7 +2,10 @@
 
 use super::Store;
 use crate::{
-    bucket_supervisor::BucketSupervisor, error::CommandError, reply::Reply, request::Request,
+    bucket_supervisor::{BucketSupervisor, end_crashed},
+    error::CommandError,
+    reply::Reply,
+    request::Request,
     shard::registry::Lookup,
 };
 use std::{hash::BuildHasher, ops::ControlFlow, slice};
@@ -20,25 +23,21 @@ impl Store {
     ) -> bool {
         let names = batch.iter().flat_map(Request::names).chain(watched.iter().map(|(name, _)| *name));
         let mut shards = self.lock_all(names);
-        let supervisor = BucketSupervisor::new(&self.crash_reports);
-        let unchanged = supervisor.run(|| {
-            watched.iter().all(|(name, version)| {
-                let hash = self.hasher.hash_one(name);
-                let shard = shards.shard(self.shard_of(hash));
+        for (name, version) in watched {
+            let hash = self.hasher.hash_one(name);
+            let shard = shards.shard(self.shard_of(hash));
+            let supervisor = BucketSupervisor::new(&self.crash_reports);
+            let unchanged = supervisor.run(|| {
                 // Opening a bucket ends it if it has expired.
                 supervisor.open(shard, name, Lookup::new(hash), now_ms);
                 shard.watches.matches(name, *version)
-            })
-        });
-        match unchanged {
-            Ok(true) => {}
-            Ok(false) => return false,
-            Err(panic) => {
-                let answer = supervisor.recover(panic, |reason| {
-                    self.end_all_crashed(&mut shards, watched.iter().map(|(name, _)| *name), reason)
-                });
-                batch.iter().for_each(|_| reply(answer.clone()));
-                return true;
+            });
+            let unchanged = unchanged.unwrap_or_else(|panic| {
+                supervisor.recover(panic, |reason| end_crashed(shard, name, hash, reason));
+                false
+            });
+            if !unchanged {
+                return false;
             }
         }
         if batch.iter().any(|request| request.op.allocates()) && self.is_out_of_memory() {

@@ -1,5 +1,5 @@
-//! `cookie` and `cookie_file`: the secret that nodes share. A link needs one, and a link that other machines can
-//! reach needs a cookie other than the shipped one.
+//! `cookie` and `cookie_file`: the secret that nodes share. A link needs one, and a link that other machines
+//! can reach needs a cookie other than the shipped one.
 
 use super::{
     layers::{

@@ -59,7 +59,7 @@ impl LogSettings {
     }
 }
 
-/// What is wrong with a level such as `info` or `warn,kv_cluster=debug`, if anything is.
+/// The error in a level such as `info` or `warn,kv_cluster=debug`, if it is invalid.
 fn level_error(level: &str) -> Option<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     for directive in level.split(',').map(str::trim) {

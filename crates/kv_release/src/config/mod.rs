@@ -1,7 +1,7 @@
 //! Configuration: four layers become one typed value, before any port is bound.
 //!
-//! A section is one file of this folder: its keys, each described once, and the settings made of them. All releases
-//! read all sections. [`layers`] holds what the sections share.
+//! A section is one file of this folder: its keys, each described once, and the settings made of them. All
+//! releases read all sections. [`layers`] holds what the sections share.
 
 mod client_limits;
 mod cookie;

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 pub(super) const SECTION: &Section = &Section {
     table: Table::Nodes,
-    help: "One table per node. A release starts the node of its own name. Variables and flags set the keys of that node.",
+    help: "One table per node. A release starts the node of its name; variables and flags set that node's keys.",
     keys: &[
         Key::string("clients")
             .example(DEFAULT_CLIENTS)

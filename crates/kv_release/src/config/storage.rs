@@ -10,7 +10,7 @@ const TABLE: Table = Table::Named("storage");
 
 pub(super) const SECTION: &Section = &Section {
     table: TABLE,
-    help: "The memory of this node's buckets. At the limit, writes that need more are refused; the rest goes on.",
+    help: "The memory of this node's buckets. At the limit, writes that need more are refused; reads go on.",
     keys: &[Key::string("max_memory")
         .default("0")
         .variable("KV_MAX_MEMORY")

@@ -29,7 +29,7 @@ pub(crate) enum ControlCommand {
 }
 
 impl Node {
-    /// Hands the command to whoever runs the node.
+    /// Sends the command to the task that runs the node.
     pub(crate) fn send(&self, command: ControlCommand) {
         self.commands.send_replace(Some(command));
     }

@@ -93,7 +93,7 @@ async fn an_invalid_request_gets_an_error_and_the_next_line_is_answered() {
 
 #[test]
 fn a_node_that_does_not_run_is_reported_with_the_socket_that_was_tried() {
-    let scratch = Scratch::new("nobody");
+    let scratch = Scratch::new("not-running");
     let run_dir = RunDir::new(&scratch.0, "foo@127.0.0.1");
     let error = client::evaluate(&run_dir, "pid", false).unwrap_err();
     assert_eq!(error.exit_code(), 69);

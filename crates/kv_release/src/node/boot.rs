@@ -1,5 +1,5 @@
-//! Brings a node up in this order: storage, links, services, console, and then the supervision tree.
-//! All ports are bound before the tree starts, so a port in use is one clear error and nothing is half-started.
+//! Brings a node up in this order: storage, links, services, console, and then the supervision tree. All ports
+//! are bound before the tree starts, so a port in use is one clear error and nothing is half-started.
 
 use super::runtime;
 use crate::{
@@ -67,7 +67,7 @@ pub(crate) fn boot_standalone(release: &Release, settings: &Settings) -> Result<
     Ok(start(node, root(settings).child(kv)))
 }
 
-/// The root allows no restarts: an application that gives up ends the node, and the init system starts it afresh.
+/// The root allows no restarts: an application that gives up ends the node, for the init system to start it.
 fn root(settings: &Settings) -> Supervisor {
     Supervisor::new(settings.node.name.to_string(), Strategy::OneForOne)
         .intensity(Intensity { max_restarts: 0, within: settings.supervision.within })

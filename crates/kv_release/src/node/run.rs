@@ -125,7 +125,7 @@ fn reload(profile: ReleaseProfile, flags: &Flags, settings: &Settings, log: &Log
     }
 }
 
-/// Executes the program anew, with the same pid and arguments. Returns only if that fails.
+/// Replaces this process by a new one, with the same pid and arguments. Returns only if that fails.
 fn exec_self(program: &Path) -> Error {
     Error::io("start again")(Command::new(program).args(environment::arguments()).exec())
 }

@@ -1,7 +1,10 @@
 //! What Tab completes: commands first, then the names of nodes and buckets, from the running node.
 
 use crate::{
-    console::grammar::{ELIXIR, WORDS, first_word},
+    console::{
+        parse::first_word,
+        table::{COMMANDS, Command},
+    },
     control::{client, run_dir::RunDir},
 };
 use rustyline::{
@@ -57,10 +60,9 @@ impl Completion {
 }
 
 fn commands() -> Vec<String> {
-    let mut words: Vec<String> =
-        WORDS.iter().map(|(usage, _)| first_word(usage)).map(str::to_owned).collect();
-    words.extend(ELIXIR.iter().map(|&word| word.to_owned()));
+    let mut words: Vec<String> = COMMANDS.iter().flat_map(Command::words).map(str::to_owned).collect();
     words.push("exit".to_owned());
+    words.sort();
     words.dedup();
     words
 }

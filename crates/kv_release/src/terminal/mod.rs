@@ -3,7 +3,7 @@
 mod complete;
 
 use crate::{
-    console::grammar::{self, Command},
+    console::{parse::statements, table::stops_node},
     control::{client, run_dir::RunDir},
     error::Error,
     limits::HISTORY_LINES,
@@ -53,7 +53,7 @@ pub(crate) fn repl(run_dir: &RunDir, on_exit: &str) -> Result<(), Error> {
 
 /// Prints the result of each statement. `false`: the node is stopping, or gone.
 fn evaluate(run_dir: &RunDir, line: &str) -> bool {
-    for statement in grammar::statements(line) {
+    for statement in statements(line) {
         match client::evaluate(run_dir, statement, false) {
             Ok(value) => print_line(value.as_str().unwrap_or_default()),
             Err(Error::Refused(message)) => {
@@ -65,7 +65,7 @@ fn evaluate(run_dir: &RunDir, line: &str) -> bool {
                 return false;
             }
         }
-        if grammar::parse(statement) == Ok(Command::Stop) {
+        if stops_node(statement) {
             return false;
         }
     }

@@ -1,8 +1,8 @@
 //! What a batch costs from the bytes of the requests to the bytes of the replies: it takes no memory, and a known number
 //! of instructions. No byte goes through a socket.
 
-use super::Session;
 use crate::{
+    connection::Session,
     context::ServerContext,
     limits::Limits,
     metrics::Metrics,

@@ -1,5 +1,5 @@
-//! The configuration file as it was written: its text, and the line of each key. `config` keeps no line numbers,
-//! so errors find them here.
+//! The configuration file as it was written: its text, and the line of each key. `config` keeps no line
+//! numbers, so errors find them here.
 
 use super::{
     error::{ConfigError, Origin, format_key},

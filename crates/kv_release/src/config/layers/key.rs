@@ -1,4 +1,4 @@
-//! What a configuration key is, and a section of keys. Each key is described once, in the file of its section.
+//! A configuration key, and a section of keys. Each key is described once, in the file of its section.
 
 use config::Value;
 

@@ -1,5 +1,5 @@
-//! The layers laid over each other: defaults < file < variables < flags. Sections read their values from here, and
-//! report what is wrong with them.
+//! The merged layers: defaults < file < variables < flags. Sections read their values from here, and report
+//! errors in them.
 
 use super::{
     environment::Environment,

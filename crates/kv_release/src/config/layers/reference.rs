@@ -1,4 +1,4 @@
-//! The reference of all keys: `help config`, and the reference parts of rel/runtime.toml and docs/operations.md.
+//! The reference of all keys: what `help config` prints, and rel/runtime.toml and docs/operations.md hold.
 
 use super::key::{Key, Kind, MAX_INTEGER, Section, Table};
 

@@ -40,7 +40,7 @@ fn committed_references_are_up_to_date() {
     for (path, committed, wanted) in [runtime_toml(), operations_md()] {
         assert!(
             committed == wanted,
-            "the reference in {} is out of date; write it anew with\n    \
+            "the reference in {} is out of date; rewrite it with\n    \
              cargo test -p kv_release write_references -- --ignored",
             path.display()
         );

@@ -3,7 +3,10 @@
 
 use crate::limits::{ARGUMENTS, CACHED_HEADER_BYTES, HEADER_BYTES};
 use arrayvec::ArrayVec;
-use kv::Args;
+use kv::{
+    Args,
+    args::{parse_integer, parse_short_header},
+};
 
 /// A command as the client sent it; name and arguments stay in the input buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +181,7 @@ impl CachedHeader {
 /// Start and end of the argument whose header is at `at`; `None` if it is incomplete.
 #[inline]
 fn argument(input: &[u8], at: usize, limits: ParseLimits) -> Result<Option<(usize, usize)>, ProtocolError> {
-    let (length, size) = match kv::args::parse_short_header(&input[at..], b'$') {
+    let (length, size) = match parse_short_header(&input[at..], b'$') {
         Some(header) => header,
         None => {
             let Some((length, size)) = header(&input[at..], b'$')? else { return Ok(None) };
@@ -225,16 +228,6 @@ fn header(input: &[u8], mark: u8) -> Result<Option<(i64, usize)>, ProtocolError>
         }
         Some(_) => Err(malformed),
     }
-}
-
-/// Reads an integer as Redis does: no plus, no blanks, no needless zeros.
-pub(super) fn parse_integer(bytes: &[u8]) -> Option<i64> {
-    let canonical = match bytes.strip_prefix(b"-").unwrap_or(bytes) {
-        [b'0'] => bytes == b"0",
-        [b'1'..=b'9', ..] => true,
-        _ => false,
-    };
-    std::str::from_utf8(bytes).ok().filter(|_| canonical)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -68,21 +68,10 @@ fn unescape(quoted: &mut [u8]) -> usize {
 /// The first byte that `text` encodes, and how many bytes encode it. An unknown escape is kept.
 fn unescape_one(text: &[u8]) -> (u8, usize) {
     match text {
-        [b'\\', b'x', high, low, ..] => match (hex(*high), hex(*low)) {
-            (Some(high), Some(low)) => (high << 4 | low, 4),
-            _ => (b'\\', 1),
-        },
-        [b'\\', b'n', ..] => (b'\n', 2),
-        [b'\\', b'r', ..] => (b'\r', 2),
-        [b'\\', b't', ..] => (b'\t', 2),
-        [b'\\', quoted @ (b'"' | b'\\'), ..] => (*quoted, 2),
+        [b'\\', ..] => kv::quote::unescape(text).unwrap_or((b'\\', 1)),
         [byte, ..] => (*byte, 1),
         [] => (0, 0),
     }
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 /// Prints a name, key or value on one line: bare, or quoted when it holds a line break.

@@ -28,14 +28,8 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         }
         Reply::Error(code) => error(output, &code.to_string()),
         Reply::Restarting => error(output, "the store is restarting: ask again in a moment"),
-        Reply::OwnedValue(_)
-        | Reply::Status(_)
-        | Reply::Number(_)
-        | Reply::List(_)
-        | Reply::Map(_)
-        | Reply::PairList(_)
-        | Reply::TooLarge(_)
-        | Reply::Page { .. } => error(output, &Error::UnexpectedReply.to_string()),
+        // Only commands of Redis have other replies.
+        _ => error(output, &Error::UnexpectedReply.to_string()),
     }
 }
 

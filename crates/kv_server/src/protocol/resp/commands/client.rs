@@ -6,12 +6,11 @@ use crate::{
     limits::CLIENT_NAME_BYTES,
     protocol::resp::{
         encoder::RespEncoder,
-        parser::parse_integer,
         reply::error::SessionError,
         state::{ReplyMode, RespState},
     },
 };
-use kv::{Args, CommandError, CommandSpec, Group, flag::ADMIN};
+use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
 use std::{fmt::Write, sync::atomic::Ordering::Relaxed};
 
 pub(super) const CLIENT: SessionCommand = SessionCommand::new(
@@ -60,7 +59,7 @@ pub(super) const CLIENT_SETNAME: SessionCommand = SessionCommand::new(
 )
 .run(setname);
 fn setname(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    set_name(state, args.next().ok_or(CommandError::Syntax)?)?;
+    set_name(state, args.required()?)?;
     encoder.ok();
     Ok(())
 }
@@ -75,7 +74,7 @@ pub(super) fn set_name(state: &RespState, name: &[u8]) -> Result<(), SessionErro
     Ok(())
 }
 
-/// Checks a name or version that the client gives itself; `invalid` is the error for characters that CLIENT LIST cannot show.
+/// Checks a text that CLIENT LIST shows; `invalid` is the error if it has characters that do not belong there.
 fn check_client_name(name: &[u8], invalid: String) -> Result<(), SessionError> {
     if name.len() > CLIENT_NAME_BYTES {
         return Err(SessionError::reply(format!("ERR a client's name may have {CLIENT_NAME_BYTES} bytes")));
@@ -139,7 +138,7 @@ fn list(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Res
     match args.next() {
         None => {}
         Some(option) if option.eq_ignore_ascii_case(b"type") => {
-            let kind = args.next().ok_or(CommandError::Syntax)?;
+            let kind = args.required()?;
             let pubsub = kind.eq_ignore_ascii_case(b"pubsub");
             match kind.to_ascii_lowercase().as_slice() {
                 b"normal" | b"pubsub" => clients.retain(|client| client.info().is_pubsub() == pubsub),
@@ -220,7 +219,7 @@ fn no_touch(_: &mut RespState, args: Args, encoder: &mut RespEncoder) -> Result<
 }
 
 fn on_or_off(mut args: Args<'_>, encoder: &mut RespEncoder<'_>) -> Result<(), SessionError> {
-    let word = args.next().ok_or(CommandError::Syntax)?;
+    let word = args.required()?;
     if !word.eq_ignore_ascii_case(b"on") && !word.eq_ignore_ascii_case(b"off") {
         return Err(CommandError::Syntax.into());
     }
@@ -238,7 +237,7 @@ pub(super) const CLIENT_REPLY: SessionCommand = SessionCommand::new(
 )
 .run(reply);
 fn reply(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    let mode = args.next().ok_or(CommandError::Syntax)?;
+    let mode = args.required()?;
     if mode.eq_ignore_ascii_case(b"on") {
         state.reply_mode = ReplyMode::On;
         encoder.ok();
@@ -266,13 +265,13 @@ fn help(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), Ses
     const LINES: [&str; 10] = [
         "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "GETNAME, SETNAME <name>",
-        "    The name of this connection.",
+        "    Returns or sets the name of this connection.",
         "ID, INFO",
-        "    The number of this connection, and what is known of it.",
+        "    The id of this connection, and its line of CLIENT LIST.",
         "LIST [TYPE <type>] [ID <id> ...]",
-        "    All connections.",
+        "    All connections, one per line.",
         "REPLY (ON|OFF|SKIP)",
-        "    Whether commands of this connection are replied to.",
+        "    Turns replies to this connection on or off.",
         "SETINFO (LIB-NAME|LIB-VER) <value>",
     ];
     encoder.array(LINES.len());

@@ -14,10 +14,7 @@ pub(super) const COMMAND: SessionCommand = SessionCommand::new(
         .since("2.8.13")
         .summary("Describes all commands"),
 )
-.run_async(boxed!(command));
-async fn command(call: Call<'_, '_>) -> Result<(), SessionError> {
-    info(call).await
-}
+.run_async(boxed!(info));
 
 pub(super) const COMMAND_COUNT: SessionCommand = SessionCommand::new(
     CommandSpec::new("command|count", Group::Server)

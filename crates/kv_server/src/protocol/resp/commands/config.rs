@@ -3,11 +3,9 @@
 use super::table::{ANY_TIME, SessionCommand};
 use crate::{
     context::ServerContext,
-    protocol::resp::{
-        encoder::RespEncoder, parser::parse_integer, reply::error::SessionError, state::RespState,
-    },
+    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, state::RespState},
 };
-use kv::{Args, CommandError, CommandSpec, Group, flag::ADMIN};
+use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Settings by name, as CONFIG GET shows them.

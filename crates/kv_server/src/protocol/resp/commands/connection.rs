@@ -6,11 +6,10 @@ use super::{
 };
 use crate::protocol::resp::{
     encoder::{RespEncoder, RespVersion},
-    parser::parse_integer,
     reply::error::SessionError,
     state::{ReplyMode, RespState},
 };
-use kv::{Args, CommandError, CommandSpec, Group, flag::NO_AUTH};
+use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::NO_AUTH};
 
 /// The version of Redis that clients take this server for.
 pub(super) const REDIS_VERSION: &str = "7.2.0";
@@ -53,7 +52,7 @@ pub(super) const ECHO: SessionCommand = SessionCommand::new(
 )
 .run(echo);
 fn echo(_: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    encoder.bulk(args.next().ok_or(CommandError::Syntax)?);
+    encoder.bulk(args.required()?);
     Ok(())
 }
 

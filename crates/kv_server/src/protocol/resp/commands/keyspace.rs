@@ -6,10 +6,11 @@ use super::{
 };
 use crate::{
     limits::LISTED_BYTES,
-    protocol::resp::{encoder::RespEncoder, parser::parse_integer, reply::error::SessionError},
+    protocol::resp::{encoder::RespEncoder, reply::error::SessionError},
 };
 use kv::{
     CommandError, CommandSpec, Group, Kind, ScanFilter,
+    args::parse_integer,
     flag::{READ, WRITE},
 };
 use tokio::task::yield_now;
@@ -78,14 +79,14 @@ pub(super) const KEYS: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(keys));
 async fn keys(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let wanted = ScanFilter { pattern: args.next(), kind: None, count: usize::MAX };
+    let filter = ScanFilter { pattern: args.next(), kind: None, count: usize::MAX };
     let (mut pages, mut count, mut cursor) = (PagedReply::default(), 0, 0);
     loop {
-        let page = state.server.cluster.scan(cursor, &wanted).await?;
-        let mut rendered = Vec::new();
-        page.names.iter().for_each(|name| RespEncoder::new(&mut rendered, state.version).bulk(name));
+        let page = state.server.cluster.scan(cursor, &filter).await?;
+        let mut encoded = Vec::new();
+        page.names.iter().for_each(|name| RespEncoder::new(&mut encoded, state.version).bulk(name));
         count += page.names.len();
-        if !pages.push(rendered) {
+        if !pages.push(encoded) {
             return Err(SessionError::reply(format!(
                 "ERR more than {LISTED_BYTES} bytes of names: use SCAN"
             )));
@@ -113,26 +114,26 @@ pub(super) const SCAN: SessionCommand = SessionCommand::new(
 async fn scan(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let cursor = args.next().and_then(|cursor| std::str::from_utf8(cursor).ok()?.parse().ok());
     let cursor: u64 = cursor.ok_or(CommandError::InvalidCursor)?;
-    let mut wanted = ScanFilter { pattern: None, kind: None, count: SCAN_COUNT };
+    let mut filter = ScanFilter { pattern: None, kind: None, count: SCAN_COUNT };
     let mut is_known = true;
     while let Some(option) = args.next() {
-        let value = args.next().ok_or(CommandError::Syntax)?;
+        let value = args.required()?;
         if option.eq_ignore_ascii_case(b"match") {
-            wanted.pattern = Some(value);
+            filter.pattern = Some(value);
         } else if option.eq_ignore_ascii_case(b"count") {
             let count = parse_integer(value).ok_or(CommandError::NotInteger)?;
-            wanted.count =
+            filter.count =
                 usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
         } else if option.eq_ignore_ascii_case(b"type") {
-            wanted.kind =
+            filter.kind =
                 Kind::ALL.into_iter().find(|kind| value.eq_ignore_ascii_case(kind.name().as_bytes()));
-            is_known = wanted.kind.is_some();
+            is_known = filter.kind.is_some();
         } else {
             return Err(CommandError::Syntax.into());
         }
     }
     let (names, next) = if is_known {
-        let page = state.server.cluster.scan(cursor, &wanted).await?;
+        let page = state.server.cluster.scan(cursor, &filter).await?;
         (page.names, page.next)
     } else {
         (Vec::new(), 0)

@@ -10,6 +10,7 @@ mod config;
 mod connection;
 pub(super) mod dispatch;
 mod exec;
+mod info;
 mod keyspace;
 pub(super) mod paging;
 mod pubsub;
@@ -62,7 +63,7 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     config::CONFIG_SET,
     server::DEBUG,
     server::DEBUG_SLEEP,
-    server::INFO,
+    info::INFO,
     server::LATENCY,
     server::LATENCY_LATEST,
     server::LATENCY_RESET,

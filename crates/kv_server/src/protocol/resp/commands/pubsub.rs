@@ -66,7 +66,8 @@ async fn subscribe_to_bucket(state: &mut RespState, bucket: &[u8]) -> Result<(),
 
 fn subscribe_to_topic(state: &mut RespState, topic: Topic<'_>) -> Result<(), SessionError> {
     let server = &state.server;
-    let subscriber = state.subscriptions.subscriber.get_or_insert_with(|| Box::new(server.cluster.subscriber()));
+    let subscriber =
+        state.subscriptions.subscriber.get_or_insert_with(|| Box::new(server.cluster.subscriber()));
     subscriber.subscribe(topic).map_err(|error| SessionError::reply(format!("ERR {error}")))?;
     Ok(())
 }
@@ -136,26 +137,26 @@ fn drop_topic(state: &RespState, topic: Topic<'_>) {
     }
 }
 
-/// Leaves the named subscriptions, or all.
+/// Ends the subscriptions that `args` name, or all.
 fn unsubscribe_each(
     state: &mut RespState,
     args: Args<'_>,
     all: Vec<Box<[u8]>>,
-    what: &str,
+    kind: &str,
     encoder: &mut RespEncoder<'_>,
-    forget: impl Fn(&mut RespState, &[u8]),
+    unsubscribe: impl Fn(&mut RespState, &[u8]),
 ) {
     if args.is_empty() && all.is_empty() {
-        return write_confirmation(encoder, what, None, state.subscriptions.count());
+        return write_confirmation(encoder, kind, None, state.subscriptions.count());
     }
-    let mut leave = |topic: &[u8]| {
-        forget(state, topic);
-        write_confirmation(encoder, what, Some(topic), state.subscriptions.count());
+    let mut end = |topic: &[u8]| {
+        unsubscribe(state, topic);
+        write_confirmation(encoder, kind, Some(topic), state.subscriptions.count());
     };
     if args.is_empty() {
-        all.iter().for_each(|topic| leave(topic));
+        all.iter().for_each(|topic| end(topic));
     } else {
-        args.for_each(leave);
+        args.for_each(end);
     }
 }
 
@@ -171,8 +172,8 @@ pub(super) const PUBLISH: SessionCommand = SessionCommand::new(
 .run_async(boxed!(publish));
 async fn publish(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let (channel, message) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
-    let heard = state.server.cluster.publish(channel, message).await?;
-    state.encoder(output).integer(heard as i64);
+    let receivers = state.server.cluster.publish(channel, message).await?;
+    state.encoder(output).integer(receivers as i64);
     Ok(())
 }
 

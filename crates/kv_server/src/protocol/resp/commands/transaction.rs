@@ -1,4 +1,4 @@
-//! Transactions: what is said before `EXEC`.
+//! MULTI, DISCARD, WATCH and UNWATCH; EXEC has a file of its own.
 
 use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{

@@ -1,11 +1,11 @@
-//! Commands as they arrive, whole and in pieces, and bytes that are none.
+//! Commands that arrive whole or in pieces, and violations of the protocol.
 
 use super::*;
 use proptest::prelude::*;
 
 const LIMITS: ParseLimits = ParseLimits { bulk_bytes: 1_000, request_bytes: 4_000 };
 
-/// The words of all commands in `input`, which arrives in pieces of these sizes, by turns.
+/// The arguments of all commands in `input`, which arrives in pieces of these sizes, in turn.
 fn commands(input: &[u8], pieces: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
     let (mut parser, mut commands) = (CommandParser::default(), Vec::new());
     let (mut start, mut end) = (0, 0);
@@ -34,20 +34,20 @@ fn whole(input: &str) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
 }
 
 #[test]
-fn a_command_is_its_words() {
+fn a_command_is_its_arguments() {
     let commands = whole("*3\r\n$3\r\nSET\r\n$4\r\nmilk\r\n$0\r\n\r\n*1\r\n$4\r\nPING\r\n").unwrap();
     assert_eq!(commands, [vec![b"SET".to_vec(), b"milk".to_vec(), vec![]], vec![b"PING".to_vec()]]);
 }
 
 #[test]
-fn commands_without_words_are_passed_over() {
+fn empty_commands_are_skipped() {
     assert_eq!(whole("*0\r\n*-1\r\n*-99\r\n*1\r\n$4\r\nPING\r\n").unwrap(), [[b"PING"]]);
 }
 
 #[test]
-fn what_is_no_command_is_named() {
+fn protocol_errors() {
     let long = "1".repeat(HEADER_BYTES);
-    for (input, broken) in [
+    for (input, error) in [
         ("PING\r\n".to_owned(), ProtocolError::NoCommand(b'P')),
         ("*x\r\n".to_owned(), ProtocolError::Count),
         ("*\r\n".to_owned(), ProtocolError::Count),
@@ -63,25 +63,25 @@ fn what_is_no_command_is_named() {
         (format!("*{long}"), ProtocolError::LongCount),
         (format!("*1\r\n${long}"), ProtocolError::LongLength),
     ] {
-        assert_eq!(whole(&input), Err(broken), "{:.40}", input);
+        assert_eq!(whole(&input), Err(error), "{:.40}", input);
     }
     assert_eq!(ProtocolError::NoBulk(b'f').to_string(), "expected '$', got 'f'");
     assert_eq!(ProtocolError::NoBulk(b'\n').to_string(), "expected '$', got ' '");
 }
 
 #[test]
-fn a_command_is_bounded_as_a_whole() {
+fn the_size_of_a_command_is_limited() {
     let word = format!("$1000\r\n{}\r\n", "x".repeat(1_000));
     assert_eq!(whole(&format!("*5\r\n{}", word.repeat(5))), Err(ProtocolError::TooLarge(4_000)));
     assert_eq!(whole(&format!("*3\r\n{}", word.repeat(3))).unwrap().len(), 1);
 }
 
 #[test]
-fn what_has_been_read_is_not_read_again() {
+fn parsed_arguments_are_not_parsed_again() {
     let mut parser = CommandParser::default();
     let mut input = b"*2\r\n$3\r\nGET\r\n$900\r\n".to_vec();
     assert_eq!(parser.parse(&input, LIMITS), Ok(Parsed::Incomplete));
-    // What stands before is known, and so no longer looked at.
+    // The header is parsed already.
     input[..8].fill(b'?');
     input.extend([b'k'; 900]);
     assert_eq!(parser.parse(&input, LIMITS), Ok(Parsed::Incomplete));
@@ -94,18 +94,18 @@ fn what_has_been_read_is_not_read_again() {
 
 proptest! {
     #[test]
-    fn split_at_any_byte_the_commands_are_the_same(
-        written in proptest::collection::vec(
+    fn pieces_do_not_change_the_commands(
+        expected in proptest::collection::vec(
             proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 1..6), 0..6),
         pieces in proptest::collection::vec(1_usize..30, 1..10),
     ) {
         let mut input = Vec::new();
-        for words in &written {
+        for words in &expected {
             input.extend(format!("*{}\r\n", words.len()).bytes());
             words.iter().for_each(|word| kv::args::push(&mut input, word));
         }
-        prop_assert_eq!(commands(&input, &[input.len().max(1)]).unwrap(), written.clone());
-        prop_assert_eq!(commands(&input, &pieces).unwrap(), written);
+        prop_assert_eq!(commands(&input, &[input.len().max(1)]).unwrap(), expected.clone());
+        prop_assert_eq!(commands(&input, &pieces).unwrap(), expected);
     }
 
     #[test]
