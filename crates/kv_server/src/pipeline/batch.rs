@@ -11,8 +11,8 @@ use kv::Request;
 use kv_cluster::Cluster;
 use std::io;
 
-/// Answers one batch of what `input` holds, as of `now_ms` (Unix time).
-pub(crate) async fn answer<P: Protocol>(
+/// Executes one batch of what `input` holds, as of `now_ms` (Unix time), and renders its replies into `output`.
+pub(crate) async fn run<P: Protocol>(
     cluster: &Cluster,
     protocol: &mut P,
     now_ms: u64,

@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Serves connections until it is told to stop, and drops those that are left then.
+/// Serves connections until it is stopped, and drops those that are left then.
 pub(super) fn run(backend: Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
     let mut event_loop = EventLoop { backend, connections: HashMap::default(), ready: Vec::new() };
     let mut commands = Commands::default();

@@ -57,7 +57,7 @@ impl ReactorPool {
         Ok(())
     }
 
-    /// Runs the reactors until they are told to stop, or until one of them fails, which stops all.
+    /// Runs the reactors until they are stopped, or until one of them fails, which stops all.
     pub(crate) fn run(&self, stop: Stop) -> impl Future<Output = Result<(), String>> + Send + use<> {
         let prepared = self.prepare();
         let stop_all = StopAll(self.clone());

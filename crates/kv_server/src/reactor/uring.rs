@@ -142,7 +142,7 @@ impl Uring {
         let mut ready = None;
         match self.in_flight.remove(entry.user_data() as usize) {
             Operation::ReadEventfd => self.arm_eventfd(),
-            // Receives that completed together had taken all buffers; they have been provided again by now.
+            // Receives that completed together used up the buffers; these have been provided again by now.
             Operation::Receive(socket) if entry.result() == -Errno::NOBUFS.raw_os_error() => {
                 self.receive(socket);
             }

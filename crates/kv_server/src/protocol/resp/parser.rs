@@ -1,5 +1,5 @@
-//! Splits the input into commands: `*2\r\n$3\r\nGET\r\n$4\r\nmilk\r\n`. Parsing of an incomplete command resumes at the
-//! argument where it stopped, so that no argument is read twice however the command arrives.
+//! Splits the input into commands: `*2\r\n$3\r\nGET\r\n$4\r\nmilk\r\n`. Parsing of an incomplete command
+//! resumes at the argument where it stopped, so that no argument is read twice however the command arrives.
 
 use crate::limits::{ARGUMENTS, CACHED_HEADER_BYTES, HEADER_BYTES};
 use arrayvec::ArrayVec;
@@ -116,7 +116,7 @@ struct ParseProgress {
     name: (usize, usize),
 }
 
-/// The bytes of the last command up to the end of its name. Most often the next one begins with the same bytes.
+/// The last command up to the end of its name. Most often the next one begins with the same bytes.
 #[derive(Debug, Default)]
 struct CachedHeader {
     bytes: ArrayVec<u8, CACHED_HEADER_BYTES>,

@@ -1,5 +1,5 @@
-//! One Redis client as the pipeline sees it: parses commands into requests, renders their replies, and executes one by one
-//! the commands that are no plain requests.
+//! One Redis client as the pipeline sees it: parses commands into requests, renders their replies, and
+//! executes one by one the commands that are no plain requests.
 
 use super::{
     commands::{command_table, dispatch::dispatch, paging, split::SubRequests, table::CommandRef},
@@ -126,8 +126,8 @@ impl RespState {
         }
     }
 
-    /// Waits for messages to this client and renders those that have arrived; waits for ever without a subscription.
-    /// `false`: the client did not keep up, and is to be disconnected.
+    /// Waits for messages to this client and renders those that have arrived; waits for ever without a
+    /// subscription. `false`: the client did not keep up, and is to be disconnected.
     pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
         self.subscriptions.next_messages(&mut RespEncoder::new(output, self.version)).await
     }

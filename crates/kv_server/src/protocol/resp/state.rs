@@ -22,8 +22,8 @@ pub(crate) struct RespState {
     pub(super) transaction: TransactionQueue,
     pub(super) subscriptions: Subscriptions,
     pub(super) parser: CommandParser,
-    /// The last command and its index in the table, if it can be part of a batch. Most often the next one is the same, as
-    /// the parser then says.
+    /// The last command and its index in the table, if it can be part of a batch. Most often the next one is
+    /// the same, as the parser then says.
     pub(super) last: Option<(usize, &'static Command)>,
     pub(super) merger: ReplyMerger,
 }

@@ -9,7 +9,7 @@ pub(super) enum Word<'a> {
 }
 
 /// Parses the start of `text`, which opens with a quote. The quotes count as such only when a separator follows them
-/// and they hold a blank, a tab or a line break, literal or escaped: the guide keeps the quotes of a lone word.
+/// and they hold a blank, a tab or a line break, literal or escaped: the guide keeps the quotes of a single word.
 /// Escapes are decoded in place, since they only ever shrink.
 pub(super) fn parse(text: &mut [u8]) -> Word<'_> {
     let Some(close) = closing_quote(text) else { return Word::Plain(text) };

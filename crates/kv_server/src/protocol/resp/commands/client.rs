@@ -74,7 +74,7 @@ pub(super) fn set_name(state: &RespState, name: &[u8]) -> Result<(), SessionErro
     Ok(())
 }
 
-/// Checks a text that CLIENT LIST shows; `invalid` is the error if it has characters that do not belong there.
+/// Checks a text that CLIENT LIST shows; `invalid` is the error for characters that it cannot show.
 fn check_client_name(name: &[u8], invalid: String) -> Result<(), SessionError> {
     if name.len() > CLIENT_NAME_BYTES {
         return Err(SessionError::reply(format!("ERR a client's name may have {CLIENT_NAME_BYTES} bytes")));

@@ -1,5 +1,5 @@
-//! Executes one command by itself: one that is no plain request to a bucket, or that the state of the session keeps
-//! out of a batch.
+//! Executes one command by itself: one that is no plain request to a bucket, or that the state of the session
+//! keeps out of a batch.
 
 use super::{
     bucket,

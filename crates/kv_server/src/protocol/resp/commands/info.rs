@@ -83,8 +83,8 @@ fn clients_section(state: &RespState) -> String {
     )
 }
 
-/// Memory of the buckets of this node, and memory that removed ones have left free. The resident memory of the process is
-/// not reported, as that would need a system call.
+/// Memory of the buckets of this node, and memory that removed ones have left free. The resident memory of
+/// the process is not reported, as that would need a system call.
 async fn memory_section(state: &RespState) -> String {
     let stats = state.server.cluster.stats().await;
     let own = stats.into_iter().next().and_then(|(_, stats)| stats.ok());

@@ -1,7 +1,7 @@
-//! What a Redis client can call. A command on buckets is split into requests; any other is a row and a function of its own
-//! in the files below, and belongs to the list here.
+//! What a Redis client can call. A command on buckets is split into requests; any other is a row and a
+//! function of its own in the files below, and belongs to the list here.
 //!
-//! In the order of a call: table (which command), split (into requests to buckets) or dispatch (everything else).
+//! In the order of a call: table (which command), split (into requests) or dispatch (everything else).
 
 pub(super) mod bucket;
 mod client;

@@ -1,5 +1,5 @@
-//! Replies that are too large to be made at once: they are collected page by page, so that no page holds a lock or the
-//! thread for long.
+//! Replies that are too large to be made at once: they are collected page by page, so that no page holds a
+//! lock or the thread for long.
 
 use crate::{
     limits::LISTED_BYTES,

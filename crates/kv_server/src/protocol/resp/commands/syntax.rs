@@ -1,4 +1,4 @@
-//! Parses the syntax of a row, such as `key [EX seconds|KEEPTTL] [field ...]`, into the arguments of COMMAND DOCS.
+//! Parses the syntax of a row, such as `key [EX seconds|KEEPTTL] [field ...]`, for COMMAND DOCS.
 
 use crate::protocol::resp::encoder::RespEncoder;
 

@@ -1,4 +1,5 @@
-//! docs/commands.md is generated from the table of commands. If it is out of date, the test rewrites it for review.
+//! docs/commands.md is generated from the table of commands. If it is out of date, the test rewrites it for
+//! review.
 
 use crate::protocol::resp::command_table;
 use kv::CommandSpec;
