@@ -1,7 +1,7 @@
 //! The hot path takes nothing from the heap: counted, thread by thread, by an allocator that counts.
 
 use allocation_counter::measure;
-use kv::{Args, Command, Op, Request, Store, args::push};
+use kv::{Args, Command, Op, Request, Store, args};
 use std::{hint::black_box, ops::ControlFlow::Continue};
 
 const ENTRIES: usize = 10_000;
@@ -18,7 +18,7 @@ fn command<'a>(bucket: &'a str, name: &str, args: &'a [u8]) -> Request<'a> {
 
 fn bulks(words: &[&[u8]]) -> Vec<u8> {
     let mut bulks = Vec::new();
-    words.iter().for_each(|word| push(&mut bulks, word));
+    words.iter().for_each(|word| args::push(&mut bulks, word));
     bulks
 }
 

@@ -1,6 +1,6 @@
 //! What the store says of its memory, and what it refuses when there is no more.
 
-use kv::{Args, Command, CommandError, Op, Reply, Request, Store, args::push};
+use kv::{Args, Command, CommandError, Op, Reply, Request, Store, args};
 use std::ops::ControlFlow::Continue;
 
 const VALUE: &[u8] = &[b'v'; 100];
@@ -39,7 +39,7 @@ fn delete(store: &Store, number: usize) -> Said {
 
 fn command(store: &Store, name: &str, bucket: &str, words: &[&str]) -> Said {
     let mut bulks = Vec::new();
-    words.iter().for_each(|word| push(&mut bulks, word.as_bytes()));
+    words.iter().for_each(|word| args::push(&mut bulks, word.as_bytes()));
     let command = Command::find(&name.to_lowercase()).expect("a command");
     ask(store, bucket, Op::Command { command, args: Args::new(&bulks) })
 }

@@ -1,14 +1,14 @@
 //! What has expired goes without being asked for, in bounded steps.
 
 use super::*;
-use crate::{Args, Change, Command, EndReason, Op, Request, args::push, limits::EXPIRY_ENDS};
+use crate::{Args, Change, Command, EndReason, Op, Request, args, limits::EXPIRY_ENDS};
 use std::ops::ControlFlow;
 use tokio_stream::StreamExt;
 
 fn say(store: &Store, now: u64, line: &str) {
     let words: Vec<&str> = line.split(' ').collect();
     let mut bulks = Vec::new();
-    words[2..].iter().for_each(|word| push(&mut bulks, word.as_bytes()));
+    words[2..].iter().for_each(|word| args::push(&mut bulks, word.as_bytes()));
     let command = Command::find(&words[0].to_lowercase()).expect("a command");
     let op = Op::Command { command, args: Args::new(&bulks) };
     store.execute(&[Request { bucket: words[1].as_bytes(), op }], now, |_| ControlFlow::Continue(()));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Change, Command, Op, Reply, Request, args::push, shard::bucket_mut::BucketMut, shard::registry::Lookup,
+    Change, Command, Op, Reply, Request, args, shard::bucket_mut::BucketMut, shard::registry::Lookup,
 };
 use std::{collections::HashSet, hash::BuildHasher, ops::ControlFlow};
 use tokio_stream::StreamExt;
@@ -17,7 +17,7 @@ fn ask(store: &Store, bucket: &str, op: Op<'_>) {
 
 fn set_field(store: &Store, bucket: &str) {
     let mut args = Vec::new();
-    [b"field", b"value"].into_iter().for_each(|arg| push(&mut args, arg));
+    [b"field", b"value"].into_iter().for_each(|arg| args::push(&mut args, arg));
     let command = Command::find("hset").unwrap();
     ask(store, bucket, Op::Command { command, args: crate::Args::new(&args) });
 }

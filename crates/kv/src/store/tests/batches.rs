@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    args::{Args, push},
+    args::{self, Args},
     commands::spec::Command,
 };
 
@@ -47,7 +47,7 @@ fn asked() -> impl Strategy<Value = Asked> {
                 _ => &[],
             };
             let mut bulks = Vec::new();
-            words.iter().for_each(|word| push(&mut bulks, word));
+            words.iter().for_each(|word| args::push(&mut bulks, word));
             (name, [bucket; 3], bulks)
         },
     )

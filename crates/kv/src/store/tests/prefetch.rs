@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    args::{Args, push},
+    args::{self, Args},
     commands::spec::Command,
 };
 
@@ -10,7 +10,7 @@ use crate::{
 fn steps(store: &Store, bucket: &str, field: Option<&str>) -> usize {
     let command = Command::find(if field.is_some() { "hget" } else { "get" }).expect("a command");
     let mut bulks = Vec::new();
-    field.into_iter().for_each(|field| push(&mut bulks, field.as_bytes()));
+    field.into_iter().for_each(|field| args::push(&mut bulks, field.as_bytes()));
     let request = Request { bucket: bucket.as_bytes(), op: Op::Command { command, args: Args::new(&bulks) } };
     let mut prefetch = store.prefetch(&request);
     std::iter::from_fn(|| store.prefetch_step(&request, &mut prefetch).then_some(())).count()
