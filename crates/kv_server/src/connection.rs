@@ -1,5 +1,5 @@
-//! One client connection: reads what has arrived, executes it as a batch, and writes all replies together. The first
-//! byte decides which protocol it speaks: `*` begins a RESP command, and no line of text.
+//! One client connection: reads what has arrived, executes it as a batch, and writes all replies together.
+//! The first byte decides which protocol it speaks: `*` begins a RESP command, and no line of text.
 
 use crate::{
     clients::Client,
@@ -132,8 +132,8 @@ impl Session {
         }
     }
 
-    /// Waits for events of what the client is subscribed to and renders those that have arrived; waits for ever without
-    /// a subscription. `false`: the client did not keep up, and is to be disconnected.
+    /// Waits for events of what the client is subscribed to, and renders those that have arrived; waits
+    /// forever without a subscription. `false`: the client did not keep up, and is to be disconnected.
     pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
         match self {
             Session::Text(session) => session.next_events(output).await,

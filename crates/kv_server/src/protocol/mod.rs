@@ -1,4 +1,4 @@
-//! The two protocols that clients speak: each implements [`crate::pipeline::Protocol`]. And what both have in common.
+//! The two protocols that clients speak; each implements [`crate::pipeline::Protocol`].
 
 pub(crate) mod resp;
 pub(crate) mod text;

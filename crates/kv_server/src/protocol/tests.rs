@@ -1,5 +1,5 @@
-//! What a batch costs from the bytes of the requests to the bytes of the replies: no allocation, and a known number
-//! of instructions. No byte goes through a socket.
+//! What a batch costs from the bytes of the requests to the bytes of the replies: no allocation, and a known
+//! number of instructions. No byte goes through a socket.
 
 use crate::{
     connection::Session,
@@ -79,8 +79,8 @@ impl Connection<'_> {
     }
 }
 
-/// Writes all entries, warms up with as many batches as are counted, of `size` requests each, and then counts.
-/// Returns the number of allocations.
+/// Writes all entries, warms up with as many batches as are counted, of `size` requests each, and then
+/// counts. Returns the number of allocations.
 fn run_batches(write: MakeRequest, ask: MakeRequest, size: usize) -> u64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = Stream::detached(TcpStream::connect(listener.local_addr().unwrap()).unwrap());

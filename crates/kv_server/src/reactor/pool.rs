@@ -35,8 +35,8 @@ impl ReactorPool {
         ReactorPool(Arc::new(Shared { backend, inboxes: Mutex::default(), next_id: AtomicUsize::default() }))
     }
 
-    /// Serves a socket with the future that `connect` makes of its stream, unless that refuses. Connections are
-    /// assigned to the reactors in turn.
+    /// Serves a socket with the future that `connect` makes of its stream, unless that refuses. Connections
+    /// are assigned to the reactors in turn.
     pub(crate) fn serve<F>(
         &self,
         socket: TcpStream,
