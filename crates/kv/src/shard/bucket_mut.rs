@@ -9,7 +9,7 @@ use crate::{
     shard::{
         Shard,
         bucket_ref::BucketRef,
-        registry::{Lookup, NameSlot, Registry},
+        registry::{Lookup, NameSlot},
     },
 };
 
@@ -166,12 +166,10 @@ impl<'s> BucketMut<'s> {
         &mut self,
         change: impl FnOnce(&mut Bucket, &mut Memory) -> Result<T, E>,
     ) -> Result<T, CommandError> {
-        let Some((slot, bucket)) = &mut self.entry else {
-            unreachable!("only an existing bucket is modified")
-        };
-        let Shard { registry, memory, .. } = &mut *self.shard;
-        let moving = Moving { registry, slot: *slot, before: *bucket, bucket };
-        change(moving.bucket, memory).map_err(Into::into)
+        let Some((_, before)) = self.entry else { unreachable!("only an existing bucket is modified") };
+        let moving = Moving { bucket_mut: self, before };
+        let Some((_, bucket)) = &mut moving.bucket_mut.entry else { unreachable!("it exists") };
+        change(bucket, &mut moving.bucket_mut.shard.memory).map_err(Into::into)
     }
 
     fn notify(&mut self, change: impl FnOnce() -> Change) {
@@ -186,17 +184,18 @@ impl<'s> BucketMut<'s> {
 
 /// A bucket that a change may move to another block. However the change ends, by a panic too, the registry
 /// knows the block.
-struct Moving<'a> {
-    registry: &'a mut Registry,
-    slot: NameSlot,
+struct Moving<'a, 's> {
+    bucket_mut: &'a mut BucketMut<'s>,
     before: Bucket,
-    bucket: &'a mut Bucket,
 }
 
-impl Drop for Moving<'_> {
+impl Drop for Moving<'_, '_> {
+    #[inline]
     fn drop(&mut self) {
-        if *self.bucket != self.before {
-            self.registry.set_bucket(self.slot, *self.bucket);
+        if let Some((slot, bucket)) = self.bucket_mut.entry
+            && bucket != self.before
+        {
+            self.bucket_mut.shard.registry.set_bucket(slot, bucket);
         }
     }
 }

@@ -228,7 +228,7 @@ fn execute_guide<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s>
         Op::Drop => {
             bucket.end(EndReason::Dropped);
         }
-        Op::Crash => panic!("a crash was asked for"),
+        Op::Crash => panic!("crash requested"),
         Op::Create | Op::Entries { .. } | Op::Watch | Op::Command { .. } => unreachable!("executed before"),
     }
     Ok(Reply::Done)

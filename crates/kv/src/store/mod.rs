@@ -81,7 +81,7 @@ impl Store {
 
     /// Crashes a component: a drill for the supervisor above it.
     pub fn crash(&self, component: Component) {
-        self.crash_reports.report(component, "a crash was asked for");
+        self.crash_reports.report(component, "crash requested");
     }
 
     /// Starts afresh, without a bucket.
