@@ -1,4 +1,4 @@
-"""What redis-py users do, against the node at the given host and port. Keys live on both nodes where there are two."""
+"""A redis-py session with the node at the given host and port. With two nodes, keys live on both."""
 
 import sys
 import time
@@ -63,20 +63,20 @@ def session(**protocol):
 
     try:
         client.get("shopping")
-        raise AssertionError("a hash is no string")
+        raise AssertionError("a hash is not a string")
     except redis.ResponseError as error:
         assert str(error) == "WRONGTYPE Operation against a key holding the wrong kind of value"
 
-    listening = client.pubsub()
-    listening.subscribe("news")
-    assert listening.get_message(timeout=20)["type"] == "subscribe"
+    subscriber = client.pubsub()
+    subscriber.subscribe("news")
+    assert subscriber.get_message(timeout=20)["type"] == "subscribe"
     assert client.publish("news", "hello") == 1
-    heard = listening.get_message(timeout=20)
-    assert (heard["type"], heard["data"]) == ("message", "hello")
-    listening.close()
+    message = subscriber.get_message(timeout=20)
+    assert (message["type"], message["data"]) == ("message", "hello")
+    subscriber.close()
 
 
 session()
-# redis-py speaks RESP3 from its version 5 on.
+# redis-py has RESP3 since version 5.
 if int(redis.__version__.split(".")[0]) >= 5:
     session(protocol=3)

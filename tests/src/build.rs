@@ -1,4 +1,4 @@
-//! Builds the releases once per test binary, in the profile and folder that the tests themselves were built in.
+//! Builds the releases once per test binary, with the profile and target directory of the tests themselves.
 
 use std::{
     env,
@@ -15,10 +15,10 @@ pub(crate) fn binary(release: &str) -> PathBuf {
 
 fn build() -> PathBuf {
     // Tests run as `<target>/<profile>/deps/<name>`.
-    let test = env::current_exe().expect("a running test knows its own path");
-    let folder = test.parent().and_then(Path::parent).expect("tests are built below a target folder");
-    let target = folder.parent().expect("a profile's folder is below the target folder");
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+    let test = env::current_exe().expect("a running test has a path");
+    let directory = test.parent().and_then(Path::parent).expect("tests are built below a target directory");
+    let target = directory.parent().expect("a profile's directory is below the target directory");
+    let profile = match directory.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(named) => named,
     };
@@ -30,5 +30,5 @@ fn build() -> PathBuf {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
     assert!(status.expect("cargo starts").success(), "foo and bar build");
-    folder.to_owned()
+    directory.to_owned()
 }

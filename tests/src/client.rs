@@ -1,30 +1,30 @@
-//! A client of the text protocol: what telnet is to a person.
+//! A client of the text protocol, as telnet is.
 
-use crate::PATIENCE;
+use crate::wait::TIMEOUT;
 use std::{
     io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
-/// One connection. Everything panics with what was wrong, for a test is what calls it.
+/// One connection. Every method panics on failure, as tests want it.
 #[derive(Debug)]
 pub struct Client {
     input: BufReader<TcpStream>,
 }
 
 impl Client {
-    /// Connects to a node's port for clients.
+    /// Connects to a node's client port.
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).expect("the node takes clients");
-        stream.set_nodelay(true).expect("an open socket takes options");
-        stream.set_read_timeout(Some(PATIENCE)).expect("an open socket takes options");
-        stream.set_write_timeout(Some(PATIENCE)).expect("an open socket takes options");
+        let stream = TcpStream::connect(address).expect("the node accepts clients");
+        stream.set_nodelay(true).expect("socket options can be set");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("socket options can be set");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("socket options can be set");
         Client { input: BufReader::new(stream) }
     }
 
-    /// Sends bytes just as they are.
+    /// Sends bytes as they are.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.input.get_ref().write_all(bytes.as_ref()).expect("the node reads what it is sent");
+        self.input.get_ref().write_all(bytes.as_ref()).expect("the node reads");
     }
 
     /// The next line, as bytes, without its ending.
@@ -55,7 +55,7 @@ impl Client {
         (0..count).map(|_| self.line()).collect()
     }
 
-    /// Sends one line and returns the first line of the answer.
+    /// Sends one line and returns the first line of the reply.
     pub fn ask(&mut self, request: &str) -> String {
         self.send(format!("{request}\r\n"));
         self.line()
@@ -73,20 +73,20 @@ impl Client {
         value
     }
 
-    /// Exactly the next `count` bytes.
+    /// The next `count` bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.input.read_exact(&mut bytes).expect("the node answers in time");
         bytes
     }
 
-    /// Shows that nothing is on its way but the answer to this very question.
-    pub fn in_step(&mut self) {
-        assert_eq!(self.ask("PING"), "+PONG", "something came that nobody asked for");
+    /// Checks that no unexpected replies are pending.
+    pub fn assert_in_sync(&mut self) {
+        assert_eq!(self.ask("PING"), "+PONG", "an unexpected reply");
     }
 
-    /// Waits until the node closes the connection, and returns what it still said.
-    pub fn until_closed(&mut self) -> Vec<u8> {
+    /// Waits until the node closes the connection and returns what it sent until then.
+    pub fn read_until_closed(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         match self.input.read_to_end(&mut rest) {
             Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("it stays open: {error}"),

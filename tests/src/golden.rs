@@ -1,9 +1,10 @@
-//! Golden sessions: what a client sends and what it must get back, byte for byte, in files a person can read.
+//! Golden sessions: what a client sends and what it must receive, byte for byte, in readable files.
 //!
-//! `> line` is sent and `< line` is expected, each ending with CRLF. `>> bytes` and `<< bytes` have no ending of
-//! their own and know the escapes `\r \n \t \\ \" \xNN`. Empty lines and lines that start with `#` are for the reader.
+//! `> line` is sent and `< line` is expected, each ending with CRLF. `>> bytes` and `<< bytes` have no
+//! implied ending and may have the escapes `\r \n \t \\ \" \xNN`. Empty lines and lines that start with `#`
+//! are for the reader.
 
-use crate::Client;
+use crate::client::Client;
 use std::{fs, path::Path};
 
 /// One step of a session.
@@ -14,12 +15,12 @@ enum Step {
     ExpectBytes(Vec<u8>),
 }
 
-/// The files of one folder below `golden/`, by name.
-pub fn sessions(folder: &str) -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(folder);
-    let entries = fs::read_dir(folder).expect("the golden folder is there");
+/// The files of one directory below `golden/`, by name.
+pub fn sessions(directory: &str) -> Vec<(String, String)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(directory);
+    let entries = fs::read_dir(directory).expect("the golden directory exists");
     let mut sessions: Vec<_> = entries
-        .map(|entry| entry.expect("the golden folder can be read").path())
+        .map(|entry| entry.expect("the golden directory can be read").path())
         .map(|path| (path.display().to_string(), fs::read_to_string(&path).expect("a text file")))
         .collect();
     sessions.sort();
@@ -29,9 +30,9 @@ pub fn sessions(folder: &str) -> Vec<(String, String)> {
 /// Plays a session.
 ///
 /// # Panics
-/// When an answer differs, or when more comes than the session says.
+/// When a reply differs, or when more arrives than the session has.
 pub fn play(client: &mut Client, name: &str, session: &str) {
-    for (number, line) in session.lines().enumerate() {
+    for (index, line) in session.lines().enumerate() {
         let (got, expected) = match step(line) {
             None => continue,
             Some(Step::Send(bytes)) => {
@@ -45,10 +46,10 @@ pub fn play(client: &mut Client, name: &str, session: &str) {
             got.escape_ascii().to_string(),
             expected.escape_ascii().to_string(),
             "{name}:{}",
-            number + 1
+            index + 1
         );
     }
-    client.in_step();
+    client.assert_in_sync();
 }
 
 /// The first telnet session of a page, in the form of a golden session.
@@ -78,7 +79,7 @@ fn step(line: &str) -> Option<Step> {
     }
 }
 
-/// The bytes that a text with escapes stands for.
+/// Replaces the escapes in `text`.
 pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.iter().copied();
@@ -111,6 +112,6 @@ mod tests {
         assert_eq!(step("> CREATE shopping"), Some(Step::Send(b"CREATE shopping\r\n".to_vec())));
         assert_eq!(step("<"), Some(Step::ExpectLine(Vec::new())));
         assert_eq!(step(r">> a\t\x00\\\n"), Some(Step::Send(b"a\t\0\\\n".to_vec())));
-        assert_eq!(step("# a word to the reader"), None);
+        assert_eq!(step("# a comment"), None);
     }
 }

@@ -1,6 +1,6 @@
-//! A release as a child process: started, asked, signalled, and gone with the test.
+//! A release as a child process, killed with the test.
 
-use crate::{Client, Folder, RespClient, build, wait_until};
+use crate::{build, client::Client, resp::RespClient, temp_dir::TempDir, wait::wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File},
@@ -17,43 +17,43 @@ use std::{
 pub struct Release {
     name: &'static str,
     flags: Vec<String>,
-    folder: Arc<Folder>,
+    directory: Arc<TempDir>,
     log: PathBuf,
     child: Child,
 }
 
 impl Release {
-    /// Starts foo alone, without a file, and waits until it serves.
+    /// Starts foo standalone, without a configuration file, and waits until it serves.
     pub fn alone() -> Release {
-        let folder = Arc::new(Folder::new());
-        let run_dir = folder.path().display().to_string();
+        let directory = Arc::new(TempDir::new());
+        let run_dir = directory.path().display().to_string();
         let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir];
-        Release::start("foo", &folder, &flags)
+        Release::start("foo", &directory, &flags)
     }
 
-    /// As [`Release::alone`], with clients served by epoll, as where io_uring is not to be had.
-    pub fn alone_by_epoll() -> Release {
-        let folder = Arc::new(Folder::new());
-        let file = folder.write("epoll.toml", "[client_limits]\nio_uring = false\n").display().to_string();
-        let run_dir = folder.path().display().to_string();
+    /// As [`Release::alone`], with epoll instead of io_uring.
+    pub fn alone_with_epoll() -> Release {
+        let directory = Arc::new(TempDir::new());
+        let file = directory.write("epoll.toml", "[client_limits]\nio_uring = false\n").display().to_string();
+        let run_dir = directory.path().display().to_string();
         let flags = ["--config", &file, "--clients", "127.0.0.1:0", "--run-dir", &run_dir];
-        Release::start("foo", &folder, &flags)
+        Release::start("foo", &directory, &flags)
     }
 
-    /// Starts a release and waits until it says where it is.
-    pub fn start(name: &'static str, folder: &Arc<Folder>, flags: &[&str]) -> Release {
-        let mut release = Release::spawn(name, folder, flags);
-        wait_until("the node says where it is", || {
-            assert!(release.child.try_wait().expect("our own child").is_none(), "ended:\n{}", release.log());
+    /// Starts a release and waits until it has printed its banner.
+    pub fn start(name: &'static str, directory: &Arc<TempDir>, flags: &[&str]) -> Release {
+        let mut release = Release::spawn(name, directory, flags);
+        wait_until("the node prints its banner", || {
+            assert!(release.child.try_wait().expect("our own child").is_none(), "exited:\n{}", release.log());
             release.log().contains("  all verbs  ")
         });
         release
     }
 
-    /// Starts a release and waits for nothing.
-    pub fn spawn(name: &'static str, folder: &Arc<Folder>, flags: &[&str]) -> Release {
-        let log = folder.path().join(format!("{name}.log"));
-        let file = File::create(&log).expect("the test's folder is writable");
+    /// Starts a release without waiting.
+    pub fn spawn(name: &'static str, directory: &Arc<TempDir>, flags: &[&str]) -> Release {
+        let log = directory.path().join(format!("{name}.log"));
+        let file = File::create(&log).expect("the test's directory is writable");
         let child = command(name)
             .arg("start")
             .args(flags)
@@ -63,22 +63,22 @@ impl Release {
             .spawn()
             .expect("the release starts");
         let flags = flags.iter().map(ToString::to_string).collect();
-        Release { name, flags, folder: folder.clone(), log, child }
+        Release { name, flags, directory: directory.clone(), log, child }
     }
 
-    /// Ends the node with SIGKILL and starts it again just as it was started before.
-    pub fn kill_and_start(&mut self) {
+    /// Kills the node and starts it again with the same flags.
+    pub fn kill_and_restart(&mut self) {
         self.kill();
-        self.start_again();
+        self.restart();
     }
 
-    /// Starts the node again just as it was started before.
-    pub fn start_again(&mut self) {
+    /// Starts the node again with the same flags.
+    pub fn restart(&mut self) {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        *self = Release::start(self.name, &self.folder.clone(), &flags);
+        *self = Release::start(self.name, &self.directory.clone(), &flags);
     }
 
-    /// Ends the node with SIGKILL.
+    /// Kills the node with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().expect("our own child");
         self.child.wait().expect("our own child");
@@ -89,18 +89,18 @@ impl Release {
         kill_process(Pid::from_child(&self.child), signal).expect("our own child");
     }
 
-    /// Waits until the node has ended by itself.
+    /// Waits until the node has exited by itself.
     pub fn wait(&mut self) -> ExitStatus {
         let mut status = None;
-        wait_until("the node ends", || {
+        wait_until("the node exits", || {
             status = self.child.try_wait().expect("our own child");
             status.is_some()
         });
-        status.expect("the node has ended")
+        status.expect("the node has exited")
     }
 
-    /// Whether the node still runs.
-    pub fn is_running(&mut self) -> bool {
+    /// Whether the node has not exited yet.
+    pub fn still_runs(&mut self) -> bool {
         self.child.try_wait().expect("our own child").is_none()
     }
 
@@ -109,12 +109,12 @@ impl Release {
         self.child.id()
     }
 
-    /// All that the node has printed.
+    /// Everything that the node has printed.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("the log is there")
     }
 
-    /// Waits for a line of the log that holds all of `parts`.
+    /// Waits for a log line that contains all of `parts`.
     pub fn wait_for_log(&self, parts: &[&str]) {
         wait_until(&format!("{} logs {parts:?}", self.name), || {
             self.log().lines().any(|line| parts.iter().all(|part| line.contains(part)))
@@ -126,7 +126,7 @@ impl Release {
         command(self.name).args(words).args(&self.flags).output().expect("the release starts")
     }
 
-    /// Types lines into a console of the node and returns all that it printed.
+    /// Types lines into a remote console of the node and returns its output.
     pub fn console(&self, lines: &str) -> String {
         let mut remote = command(self.name)
             .arg("remote")
@@ -135,15 +135,15 @@ impl Release {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the release starts");
-        let mut keyboard = remote.stdin.take().expect("it was asked for");
-        keyboard.write_all(lines.as_bytes()).expect("the console reads what is typed");
-        drop(keyboard);
+        let mut stdin = remote.stdin.take().expect("it is piped");
+        stdin.write_all(lines.as_bytes()).expect("the console reads what is typed");
+        drop(stdin);
         let output = remote.wait_with_output().expect("our own child");
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("a text")
     }
 
-    /// What the node answers to an expression.
+    /// The result of an expression on the node.
     pub fn rpc(&self, expression: &str) -> String {
         let output = self.verb(&["rpc", expression]);
         assert!(output.status.success(), "rpc {expression:?}: {output:?}");
@@ -155,17 +155,17 @@ impl Release {
         Client::connect(self.clients())
     }
 
-    /// A new client of this node that speaks the Redis protocol.
+    /// A new client of this node with the Redis protocol.
     pub fn resp(&self) -> RespClient {
         RespClient::connect(self.clients())
     }
 
-    /// Where clients connect, as the node says at its start.
+    /// The client address, from the banner.
     pub fn clients(&self) -> SocketAddr {
         self.address("clients")
     }
 
-    /// Where other nodes connect, as the node says at its start.
+    /// The address of the link, from the banner.
     pub fn link(&self) -> SocketAddr {
         self.address("link")
     }
@@ -180,21 +180,21 @@ impl Release {
 
 impl Drop for Release {
     fn drop(&mut self) {
-        // It may have ended already, which is just as well.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("--- {} said:\n{}", self.name, self.log());
+            eprintln!("--- output of {}:\n{}", self.name, self.log());
         }
     }
 }
 
-/// Runs a release with these words and waits for its end.
+/// Runs a release with these arguments and waits for its exit.
 pub fn verb(name: &str, words: &[&str]) -> Output {
     command(name).args(words).output().expect("the release starts")
 }
 
-/// The release without a word of the developer's own environment.
+/// The release without the developer's `KV_` variables.
 fn command(name: &str) -> Command {
     let mut command = Command::new(build::binary(name));
     command.stdin(Stdio::null());

@@ -1,6 +1,6 @@
-//! A client of the Redis protocol that keeps replies just as they came.
+//! A client of the Redis protocol that returns replies as raw bytes.
 
-use crate::{PATIENCE, golden::unescape};
+use crate::{golden::unescape, wait::TIMEOUT};
 use std::{
     fmt,
     io::{BufRead, BufReader, ErrorKind, Read, Write},
@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-/// One connection. Everything panics with what was wrong, for a test is what calls it.
+/// One connection. Every method panics on failure, as tests want it.
 pub struct RespClient {
     input: BufReader<Box<dyn Socket>>,
 }
@@ -25,25 +25,25 @@ impl fmt::Debug for RespClient {
 }
 
 impl RespClient {
-    /// Connects to a node's port for clients.
+    /// Connects to a node's client port.
     pub fn connect(address: SocketAddr) -> RespClient {
-        let stream = TcpStream::connect(address).expect("the node takes clients");
-        stream.set_nodelay(true).expect("an open socket takes options");
-        stream.set_read_timeout(Some(PATIENCE)).expect("an open socket takes options");
-        stream.set_write_timeout(Some(PATIENCE)).expect("an open socket takes options");
+        let stream = TcpStream::connect(address).expect("the node accepts clients");
+        stream.set_nodelay(true).expect("socket options can be set");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("socket options can be set");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("socket options can be set");
         RespClient { input: BufReader::new(Box::new(stream)) }
     }
 
     /// Connects to a server's Unix socket.
     pub(crate) fn connect_unix(path: &Path) -> std::io::Result<RespClient> {
         let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(RespClient { input: BufReader::new(Box::new(stream)) })
     }
 
-    /// Sends bytes just as they are.
+    /// Sends bytes as they are.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.input.get_mut().write_all(bytes.as_ref()).expect("the server reads what it is sent");
+        self.input.get_mut().write_all(bytes.as_ref()).expect("the server reads");
     }
 
     /// Sends a command.
@@ -51,7 +51,7 @@ impl RespClient {
         self.send(command(words));
     }
 
-    /// Sends a line as redis-cli takes it, and returns the first reply, its escapes written out.
+    /// Sends a line with the quoting of redis-cli and returns the first reply, escaped.
     pub fn ask(&mut self, line: &str) -> String {
         self.command(&words(line));
         self.reply().escape_ascii().to_string()
@@ -64,8 +64,8 @@ impl RespClient {
         bytes
     }
 
-    /// Waits until the server closes the connection, and returns what it still said.
-    pub fn until_closed(&mut self) -> String {
+    /// Waits until the server closes the connection and returns what it sent until then.
+    pub fn read_until_closed(&mut self) -> String {
         let mut rest = Vec::new();
         match self.input.read_to_end(&mut rest) {
             Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("it stays open: {error}"),
@@ -78,7 +78,7 @@ impl RespClient {
         self.input.read_until(b'\n', bytes).expect("the server answers in time");
         let line = bytes[start..].strip_suffix(b"\r\n");
         let line = line.unwrap_or_else(|| panic!("no whole line: {}", bytes[start..].escape_ascii()));
-        let (kind, rest) = line.split_first().expect("a reply says what it is");
+        let (kind, rest) = line.split_first().expect("a reply begins with its type");
         let number = || std::str::from_utf8(rest).ok().and_then(|text| text.parse::<i64>().ok());
         let count = match kind {
             b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => return,
@@ -87,17 +87,17 @@ impl RespClient {
         match (kind, u64::try_from(count)) {
             (_, Err(_)) => {}
             (b'$' | b'=' | b'!', Ok(length)) => {
-                let taken = (&mut self.input).take(length + 2).read_to_end(bytes);
-                assert_eq!(taken.expect("the server answers in time") as u64, length + 2, "a whole string");
+                let read = (&mut self.input).take(length + 2).read_to_end(bytes);
+                assert_eq!(read.expect("the server answers in time") as u64, length + 2, "a whole string");
             }
             (b'*' | b'~' | b'>', Ok(items)) => (0..items).for_each(|_| self.read_reply(bytes)),
             (b'%', Ok(pairs)) => (0..pairs * 2).for_each(|_| self.read_reply(bytes)),
-            _ => panic!("no reply starts so: {}", line.escape_ascii()),
+            _ => panic!("not a reply: {}", line.escape_ascii()),
         }
     }
 }
 
-/// A command as it is on the wire.
+/// A command in RESP.
 pub fn command<Word: AsRef<[u8]>>(words: &[Word]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     for word in words.iter().map(AsRef::as_ref) {
@@ -108,7 +108,7 @@ pub fn command<Word: AsRef<[u8]>>(words: &[Word]) -> Vec<u8> {
     bytes
 }
 
-/// The words of a line as redis-cli takes it: `"..."` knows `\r \n \t \\ \" \xNN`, `'...'` knows nothing.
+/// Splits a line as redis-cli does: `"..."` has the escapes `\r \n \t \\ \" \xNN`, `'...'` has none.
 pub fn words(line: &str) -> Vec<Vec<u8>> {
     let mut words = Vec::new();
     let mut rest = line.trim_start().as_bytes();
@@ -130,7 +130,7 @@ pub fn words(line: &str) -> Vec<Vec<u8>> {
     words
 }
 
-/// The word after an opening quote, and what follows its closing one.
+/// The word after an opening quote, and what follows the closing one.
 fn double_quoted(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut end = 0;
     while text[end] != b'"' {
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_taken_as_redis_cli_takes_them() {
+    fn lines_are_split_as_redis_cli_does() {
         let line = r#" SET  "a \"b\x00\\" 'c"d' "" e"f "#;
         assert_eq!(words(line), [&b"SET"[..], b"a \"b\0\\", b"c\"d", b"", b"e\"f"]);
         assert_eq!(command(&words("GET milk")), b"*2\r\n$3\r\nGET\r\n$4\r\nmilk\r\n");

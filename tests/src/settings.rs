@@ -1,12 +1,12 @@
-//! Configuration files for tests: every port 0, every folder the test's own.
+//! Configuration files for tests: every port is 0, every directory belongs to the test.
 
-use crate::Folder;
+use crate::temp_dir::TempDir;
 use std::{fmt::Write, net::SocketAddr, path::PathBuf};
 
-/// What a test may want to be different in one node's file. The rest is as shipped.
+/// What a test may change in one node's file. The rest is as shipped.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Lines before the first table: cookie, limits, and the like.
+    /// Lines before the first table, such as cookie and limits.
     pub head: String,
     /// Bucket ranges with their nodes, in order.
     pub routes: Vec<(&'static str, &'static str)>,
@@ -18,23 +18,23 @@ impl Default for Settings {
     }
 }
 
-/// The node that takes clients.
+/// The node with clients.
 pub const FOO: &str = "foo@127.0.0.1";
-/// The node that does not.
+/// The node without clients.
 pub const BAR: &str = "bar@127.0.0.1";
 
 impl Settings {
-    /// Writes the file of one node of a pair; `foo` and `bar` are where links to them are found.
-    pub(crate) fn write(&self, folder: &Folder, file: &str, foo: SocketAddr, bar: SocketAddr) -> PathBuf {
+    /// Writes the file of one node of a pair; `foo` and `bar` are the addresses of their links.
+    pub(crate) fn write(&self, directory: &TempDir, file: &str, foo: SocketAddr, bar: SocketAddr) -> PathBuf {
         let mut text = self.head.clone();
-        let run_dir = folder.path().display();
-        let mut line = |line: String| writeln!(text, "{line}").expect("a String takes text");
+        let run_dir = directory.path().display();
+        let mut line = |line: String| writeln!(text, "{line}").expect("a String can grow");
         line(format!("run_dir = {:?}", run_dir.to_string()));
         line(format!("[nodes.{FOO:?}]\nclients = \"127.0.0.1:0\"\nlink = \"{foo}\""));
         line(format!("[nodes.{BAR:?}]\nlink = \"{bar}\""));
         for (buckets, node) in &self.routes {
             line(format!("[[routes]]\nbuckets = {buckets:?}\nnodes = [{node:?}]"));
         }
-        folder.write(file, &text)
+        directory.write(file, &text)
     }
 }

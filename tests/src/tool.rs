@@ -1,30 +1,30 @@
-//! Programs of others that a developer's machine may lack and the CI's may not.
+//! Third-party programs, which may be missing on a developer's machine but not in CI.
 
-use crate::{Folder, RespClient, wait_until};
+use crate::{resp::RespClient, temp_dir::TempDir, wait::wait_until};
 use std::{
     env,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
-/// The program, if the machine has it; says so when not.
+/// The path of a program, if it is installed; prints a note if not.
 ///
 /// # Panics
-/// When it is missing where `CI` is set: there nothing may be skipped.
+/// When it is missing and `CI` is set, where nothing may be skipped.
 pub fn tool(name: &str) -> Option<PathBuf> {
     let paths = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&paths).map(|folder| folder.join(name)).find(|path| path.is_file());
+    let found = env::split_paths(&paths).map(|directory| directory.join(name)).find(|path| path.is_file());
     found.or_else(|| missing(name))
 }
 
-/// A Python that has redis-py; its packages come with the system's Python, which need not be the first of the path.
+/// A Python with redis-py, which may be the system's instead of the first one in `PATH`.
 pub fn python_with_redis() -> Option<PathBuf> {
-    let has_it = |python: &PathBuf| {
-        let asked = Command::new(python).args(["-c", "import redis"]).stderr(Stdio::null()).status();
-        asked.is_ok_and(|status| status.success())
+    let has_redis = |python: &PathBuf| {
+        let import = Command::new(python).args(["-c", "import redis"]).stderr(Stdio::null()).status();
+        import.is_ok_and(|status| status.success())
     };
     let pythons = ["/usr/bin/python3", "python3"].map(PathBuf::from);
-    pythons.into_iter().find(has_it).or_else(|| missing("python3 with redis-py"))
+    pythons.into_iter().find(has_redis).or_else(|| missing("python3 with redis-py"))
 }
 
 fn missing<T>(name: &str) -> Option<T> {
@@ -33,52 +33,52 @@ fn missing<T>(name: &str) -> Option<T> {
     None
 }
 
-/// Redis itself, on a Unix socket in a folder of its own.
+/// A Redis server on a Unix socket in a directory of its own.
 #[derive(Debug)]
 pub struct RedisServer {
     child: Child,
-    folder: Folder,
+    directory: TempDir,
 }
 
 impl RedisServer {
-    /// Starts the one that the machine has, if any.
+    /// Starts Redis, if it is installed.
     pub fn start() -> Option<RedisServer> {
         let program = tool("redis-server")?;
-        let folder = Folder::new();
+        let directory = TempDir::new();
         let child = Command::new(program)
             .args(["--port", "0", "--unixsocket", SOCKET, "--save", "", "--appendonly", "no"])
-            .current_dir(folder.path())
+            .current_dir(directory.path())
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server starts");
-        let server = RedisServer { child, folder };
-        wait_until("redis-server answers", || RespClient::connect_unix(&server.socket()).is_ok());
+        let server = RedisServer { child, directory };
+        wait_until("redis-server accepts clients", || RespClient::connect_unix(&server.socket()).is_ok());
         Some(server)
     }
 
     /// A new client of it.
     pub fn client(&self) -> RespClient {
-        RespClient::connect_unix(&self.socket()).expect("redis-server takes clients")
+        RespClient::connect_unix(&self.socket()).expect("redis-server accepts clients")
     }
 
     /// Its version: `7.0.15`.
     pub fn version(&self) -> String {
         let info = self.client().ask("INFO server");
         let version = info.split(r"\r\n").find_map(|line| line.strip_prefix("redis_version:"));
-        version.expect("Redis says which version it is").to_owned()
+        version.expect("Redis returns its version").to_owned()
     }
 
     fn socket(&self) -> PathBuf {
-        self.folder.path().join(SOCKET)
+        self.directory.path().join(SOCKET)
     }
 }
 
-/// The socket's name in the server's folder.
+/// The socket's name in the server's directory.
 const SOCKET: &str = "redis.sock";
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        // It may have ended already, which is just as well.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

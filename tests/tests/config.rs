@@ -1,6 +1,6 @@
-//! Mistakes in a configuration: each is refused before a port is bound, with its place and the remedy.
+//! Invalid configurations are refused before a port is bound, with the line and the remedy.
 
-use tests::{Folder, verb};
+use tests::{TempDir, verb};
 
 const GOOD: &str = r#"cookie = "weknoweachother"
 [nodes."foo@127.0.0.1"]
@@ -16,56 +16,56 @@ buckets = "n..z"
 nodes = ["bar@127.0.0.1"]
 "#;
 
-/// Checks a file; returns the exit code and all that was said.
+/// Checks a file and returns the exit code and the output.
 fn check(text: &str) -> (Option<i32>, String) {
-    let folder = Folder::new();
-    let file = folder.write("runtime.toml", text);
+    let directory = TempDir::new();
+    let file = directory.write("runtime.toml", text);
     let output = verb("foo", &["check-config", "--config", file.to_str().expect("a plain path")]);
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(said).expect("a text"))
+    let output_bytes = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(output_bytes).expect("a text"))
 }
 
-/// The good file with one change is refused, naming the line and all of `parts`.
-fn refused(good: &str, bad: &str, line: usize, parts: &[&str]) {
+/// Checks that the good file with one change is refused, with the line and all of `parts`.
+fn assert_refused(good: &str, bad: &str, line: usize, parts: &[&str]) {
     assert!(GOOD.contains(good), "{good}");
-    let (code, said) = check(&GOOD.replacen(good, bad, 1));
-    assert_eq!(code, Some(78), "{said}");
-    let place = format!("runtime.toml:{line}:");
-    for part in parts.iter().chain([&place.as_str()]) {
-        assert!(said.contains(part), "{part:?} is not in: {said}");
+    let (code, output) = check(&GOOD.replacen(good, bad, 1));
+    assert_eq!(code, Some(78), "{output}");
+    let location = format!("runtime.toml:{line}:");
+    for part in parts.iter().chain([&location.as_str()]) {
+        assert!(output.contains(part), "{part:?} is not in: {output}");
     }
 }
 
 #[test]
 fn a_good_file_passes() {
-    let (code, said) = check(GOOD);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output) = check(GOOD);
+    assert_eq!(code, Some(0), "{output}");
 }
 
 #[test]
-fn an_unknown_key_comes_with_the_one_that_was_meant() {
-    refused("cookie =", "cokie =", 1, &["cokie", "did you mean `cookie`"]);
-    refused("clients =", "client =", 3, &["client", "did you mean `clients`"]);
+fn an_unknown_key_comes_with_a_suggestion() {
+    assert_refused("cookie =", "cokie =", 1, &["cokie", "did you mean `cookie`"]);
+    assert_refused("clients =", "client =", 3, &["client", "did you mean `clients`"]);
 }
 
 #[test]
 fn a_value_of_the_wrong_type() {
-    refused("clients = \"127.0.0.1:0\"", "clients = 4040", 3, &["clients", "text in quotes"]);
+    assert_refused("clients = \"127.0.0.1:0\"", "clients = 4040", 3, &["clients", "a quoted string"]);
 }
 
 #[test]
 fn overlapping_routes() {
-    refused("buckets = \"n..z\"", "buckets = \"m..z\"", 11, &["m..z", "a..m"]);
+    assert_refused("buckets = \"n..z\"", "buckets = \"m..z\"", 11, &["m..z", "a..m"]);
 }
 
 #[test]
-fn a_route_to_a_node_that_is_not_there() {
-    refused("nodes = [\"bar@127.0.0.1\"]", "nodes = [\"baz@127.0.0.1\"]", 12, &["baz@127.0.0.1"]);
+fn a_route_to_an_unknown_node() {
+    assert_refused("nodes = [\"bar@127.0.0.1\"]", "nodes = [\"baz@127.0.0.1\"]", 12, &["baz@127.0.0.1"]);
 }
 
 #[test]
-fn what_is_no_toml() {
-    refused("[[routes]]", "[[routes]", 7, &[]);
+fn invalid_toml() {
+    assert_refused("[[routes]]", "[[routes]", 7, &[]);
 }
 
 #[test]
@@ -73,15 +73,20 @@ fn a_public_port_needs_a_cookie_of_its_own_and_consent() {
     let bad = GOOD
         .replace("link = \"127.0.0.1:0\"", "link = \"0.0.0.0:0\"")
         .replace("cookie = \"weknoweachother\"\n", "");
-    let (code, said) = check(&bad);
-    assert_eq!(code, Some(78), "{said}");
-    assert!(said.contains("cookie") && said.contains("runtime.toml:3:"), "{said}");
+    let (code, output) = check(&bad);
+    assert_eq!(code, Some(78), "{output}");
+    assert!(output.contains("cookie") && output.contains("runtime.toml:3:"), "{output}");
 
-    refused("clients = \"127.0.0.1:0\"", "clients = \"0.0.0.0:0\"", 3, &["allow_public_clients = true"]);
+    assert_refused(
+        "clients = \"127.0.0.1:0\"",
+        "clients = \"0.0.0.0:0\"",
+        3,
+        &["allow_public_clients = true"],
+    );
 }
 
 #[test]
-fn a_file_that_is_not_there() {
+fn a_missing_file() {
     let output = verb("foo", &["check-config", "--config", "no/such/file.toml"]);
     assert_eq!(output.status.code(), Some(78), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("no/such/file.toml"), "{output:?}");
@@ -89,14 +94,14 @@ fn a_file_that_is_not_there() {
 
 #[test]
 fn start_refuses_what_check_config_refuses() {
-    let folder = Folder::new();
-    let file = folder.write("runtime.toml", &GOOD.replace("cookie", "cokie"));
+    let directory = TempDir::new();
+    let file = directory.write("runtime.toml", &GOOD.replace("cookie", "cokie"));
     let output = verb("foo", &["start", "--config", file.to_str().expect("a plain path")]);
     assert_eq!(output.status.code(), Some(78), "{output:?}");
 }
 
 #[test]
-fn the_shipped_file_is_right_for_both_releases() {
+fn the_shipped_file_is_valid_for_both_releases() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../rel/runtime.toml");
     for release in ["foo", "bar"] {
         let output = verb(release, &["check-config", "--config", shipped]);

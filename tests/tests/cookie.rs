@@ -1,4 +1,4 @@
-//! Nodes of different cookies do not talk to each other, and both say why.
+//! Nodes with different cookies do not connect, and both log why.
 
 use tests::{BAR, FOO, Pair, Settings};
 

@@ -1,13 +1,13 @@
-//! A node that dies, is silent, or comes back.
+//! A node that dies, stops responding, or comes back.
 
 use std::time::{Duration, Instant};
 use tests::{BAR, Pair, Signal, wait_until};
 
-/// How soon a node that is started again must serve.
-const HEALED: Duration = Duration::from_secs(2);
+/// How soon a restarted node must serve.
+const RELINK_LIMIT: Duration = Duration::from_secs(2);
 
-/// How soon a client must hear that a node known to be down is down.
-const AT_ONCE: Duration = Duration::from_millis(500);
+/// How soon a request for a node that is known to be down must fail.
+const FAIL_FAST_LIMIT: Duration = Duration::from_millis(500);
 
 #[test]
 fn a_dead_node_is_named_at_once_and_the_connection_stays() {
@@ -16,12 +16,12 @@ fn a_dead_node_is_named_at_once_and_the_connection_stays() {
     assert_eq!(client.ask("CREATE apples"), "OK");
     assert_eq!(client.ask("CREATE shopping"), "OK");
     pair.bar.kill();
-    pair.wait_until_parted();
+    pair.wait_until_unlinked();
 
     let start = Instant::now();
     let answer = client.ask("GET shopping milk");
     assert!(answer.starts_with(&format!("ERROR node {BAR} is down")), "{answer}");
-    assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
+    assert!(start.elapsed() < FAIL_FAST_LIMIT, "{:?}", start.elapsed());
 
     client.put("apples", "red", "3");
     assert_eq!(client.get("apples", "red"), "3");
@@ -29,51 +29,51 @@ fn a_dead_node_is_named_at_once_and_the_connection_stays() {
 }
 
 #[test]
-fn a_killed_node_that_is_started_again_heals_without_help() {
+fn a_restarted_node_is_linked_again() {
     let mut pair = Pair::start();
     let mut client = pair.foo.client();
     assert_eq!(client.ask("CREATE shopping"), "OK");
     pair.bar.kill();
-    pair.wait_until_parted();
-    pair.start_bar_again();
+    pair.wait_until_unlinked();
+    pair.restart_bar();
 
     let took = wait_until("foo reaches bar again", || client.ask("CREATE shopping") == "OK");
-    assert!(took < HEALED, "healed after {took:?}");
+    assert!(took < RELINK_LIMIT, "linked after {took:?}");
     client.put("shopping", "milk", "1");
     assert_eq!(client.get("shopping", "milk"), "1");
 }
 
 #[test]
-fn a_long_absence_heals_as_fast() {
+fn a_node_that_was_down_for_long_is_linked_as_fast() {
     let mut pair = Pair::start();
     pair.foo.kill();
     pair.wait_for_attempts(8);
-    pair.start_foo_again();
+    pair.restart_foo();
     let mut client = pair.foo.client();
     let took = wait_until("the nodes are linked again", || client.ask("CREATE shopping") == "OK");
-    assert!(took < HEALED, "healed after {took:?}");
+    assert!(took < RELINK_LIMIT, "linked after {took:?}");
 }
 
 #[test]
-fn a_stopped_process_is_noticed_by_its_silence_and_welcome_when_it_goes_on() {
+fn a_stopped_process_is_noticed_by_its_heartbeat_and_linked_again_when_it_continues() {
     let pair = Pair::start();
     let mut client = pair.foo.client();
     assert_eq!(client.ask("CREATE shopping"), "OK");
     client.put("shopping", "milk", "1");
 
     pair.bar.signal(Signal::STOP);
-    // Its threads do not stop all at once.
+    // Its threads do not stop at the same time.
     let mut answers = std::iter::repeat_with(|| client.ask("PUT shopping milk 2"));
-    let answer = answers.find(|answer| answer != "OK").expect("it repeats for ever");
+    let answer = answers.find(|answer| answer != "OK").expect("it repeats forever");
     assert!(answer.starts_with("ERROR outcome unknown: ") && answer.contains(BAR), "{answer}");
-    pair.wait_until_parted();
+    pair.wait_until_unlinked();
     pair.bar.signal(Signal::CONT);
     pair.wait_until_linked();
     assert!(["1", "2"].contains(&client.get("shopping", "milk").as_str()));
 }
 
 #[test]
-fn a_cut_after_a_write_has_left_leaves_its_outcome_unknown_and_says_so() {
+fn the_outcome_of_a_write_on_a_cut_link_is_unknown() {
     let pair = Pair::start();
     let mut client = pair.foo.client();
     assert_eq!(client.ask("CREATE shopping"), "OK");
@@ -85,7 +85,7 @@ fn a_cut_after_a_write_has_left_leaves_its_outcome_unknown_and_says_so() {
     let answer = client.line();
     assert!(answer.starts_with("ERROR outcome unknown: ") && answer.contains(BAR), "{answer}");
 
-    pair.mend();
+    pair.restore();
     pair.wait_until_linked();
     client.put("shopping", "milk", "2");
     assert_eq!(client.get("shopping", "milk"), "2");

@@ -1,10 +1,10 @@
-//! The golden sessions, byte for byte: alone, and over two nodes. Each has fresh nodes, so it says all that it needs.
+//! The golden sessions, byte for byte: on one node, and on two. Each session starts with new nodes.
 
 use tests::{Pair, Release, golden};
 
 #[test]
 fn on_a_single_node() {
-    for start in [Release::alone, Release::alone_by_epoll] {
+    for start in [Release::alone, Release::alone_with_epoll] {
         for (name, session) in golden::sessions("both") {
             golden::play(&mut start().client(), &name, &session);
         }
@@ -13,8 +13,8 @@ fn on_a_single_node() {
 
 #[test]
 fn over_two_nodes() {
-    for folder in ["both", "pair"] {
-        for (name, session) in golden::sessions(folder) {
+    for directory in ["both", "pair"] {
+        for (name, session) in golden::sessions(directory) {
             let pair = Pair::start();
             golden::play(&mut pair.foo.client(), &name, &session);
         }
@@ -22,7 +22,7 @@ fn over_two_nodes() {
 }
 
 #[test]
-fn the_readme_shows_what_happens() {
+fn the_session_of_the_readme_is_true() {
     let page = include_str!("../../README.md");
     golden::play(&mut Release::alone().client(), "README.md", &golden::transcript(page));
 }

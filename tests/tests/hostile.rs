@@ -1,4 +1,4 @@
-//! Bytes that mean harm or nothing at all leave the server serving.
+//! Malicious or random bytes do not stop the server.
 
 use std::{
     io::{Read, Write},
@@ -7,13 +7,13 @@ use std::{
 use tests::{Pair, Release};
 
 const PACKETS: usize = 10_000;
-/// Packets that share a connection, for speed and for the state that they leave behind.
+/// Packets on one connection, for speed and for the state that they leave behind.
 const PACKETS_PER_CONNECTION: usize = 20;
 
-/// Numbers that look random and are the same in every run (xorshift).
-struct Noise(u64);
+/// Pseudorandom numbers, the same in every run (xorshift).
+struct Random(u64);
 
-impl Noise {
+impl Random {
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -22,10 +22,10 @@ impl Noise {
     }
 
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).expect("it fits, for end does")
+        usize::try_from(self.next() % end as u64).expect("less than `end`, which fits")
     }
 
-    /// Bytes of any kind, now and then with words that the server knows among them.
+    /// Random bytes, sometimes with keywords of the protocols among them.
     fn packet(&mut self) -> Vec<u8> {
         const WORDS: [&[u8]; 10] = [
             b"PUT ",
@@ -50,24 +50,24 @@ impl Noise {
     }
 }
 
-/// Sends the packets; returns how many of them were taken.
+/// Sends the packets and returns how many were accepted.
 fn flood(address: SocketAddr) -> usize {
-    let mut taken = 0;
-    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    let mut accepted = 0;
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for _ in 0..PACKETS / PACKETS_PER_CONNECTION {
-        let mut stream = TcpStream::connect(address).expect("the node takes connections");
+        let mut stream = TcpStream::connect(address).expect("the node accepts connections");
         for _ in 0..PACKETS_PER_CONNECTION {
-            // The node may have closed a connection that made no sense.
-            if stream.write_all(&noise.packet()).is_err() {
+            // The node may have closed the connection after a protocol error.
+            if stream.write_all(&random.packet()).is_err() {
                 break;
             }
-            taken += 1;
+            accepted += 1;
         }
-        // What it answers is of no interest, only that it comes to an end.
+        // The replies do not matter, only that they end.
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let _ = stream.read_to_end(&mut Vec::new());
     }
-    taken
+    accepted
 }
 
 #[test]
@@ -76,10 +76,10 @@ fn random_packets_leave_the_server_serving() {
     let mut client = node.client();
     assert_eq!(client.ask("CREATE groceries"), "OK");
     client.put("groceries", "milk", "1");
-    let taken = flood(node.clients());
-    assert!(taken > PACKETS * 9 / 10, "only {taken} packets were taken");
+    let accepted = flood(node.clients());
+    assert!(accepted > PACKETS * 9 / 10, "only {accepted} packets were accepted");
     assert_eq!(client.get("groceries", "milk"), "1");
-    assert!(node.is_running());
+    assert!(node.still_runs());
     assert!(!node.log().contains("panicked"), "{}", node.log());
 }
 
@@ -89,27 +89,27 @@ fn random_packets_on_the_link_leave_the_nodes_linked() {
     flood(pair.bar.link());
     pair.wait_until_linked();
     assert_eq!(pair.foo.client().ask("CREATE shopping"), "OK");
-    assert!(pair.bar.is_running());
+    assert!(pair.bar.still_runs());
     assert!(!pair.bar.log().contains("panicked"), "{}", pair.bar.log());
 }
 
 #[test]
-fn a_browser_is_turned_away() {
+fn a_browser_is_disconnected() {
     let node = Release::alone();
     for request in
         ["POST / HTTP/1.1\r\nHost: localhost\r\n\r\nCREATE shopping\r\n", "Host: x\r\nCREATE shopping\r\n"]
     {
         let mut client = node.client();
         client.send(request);
-        client.until_closed();
+        client.read_until_closed();
     }
     assert_eq!(node.client().ask("GET shopping milk"), "NOT FOUND");
 }
 
 #[test]
-fn quit_says_goodbye() {
+fn quit_is_acknowledged() {
     let node = Release::alone();
     let mut client = node.client();
     client.send("QUIT\r\nPING\r\n");
-    assert_eq!(client.until_closed(), b"OK\r\n");
+    assert_eq!(client.read_until_closed(), b"OK\r\n");
 }

@@ -12,7 +12,7 @@ const MIB: usize = 1024 * 1024;
 const LINE_LIMIT: usize = 1024 * 1024;
 
 fn a_large_value_comes_back_identical(client: &mut Client) {
-    // Every byte but the separators and the line's ends, so that nothing can be mistaken.
+    // Every byte except separators and line ends.
     let alphabet: Vec<u8> = (0..=u8::MAX).filter(|byte| !b" \t\r\n\"".contains(byte)).collect();
     let value: Vec<u8> = alphabet.iter().copied().cycle().take(MILLION).collect();
     assert_eq!(client.ask("CREATE shopping"), "OK");
@@ -66,7 +66,7 @@ fn a_long_pipeline_of_large_answers_keeps_its_order() {
     }
 }
 
-/// More than one frame of a link can hold; a prime number of bytes repeats, so that no part can be taken for another.
+/// More than one frame can hold. Its period is a prime number, so that no two fragments are equal.
 fn a_value_for_several_frames() -> Vec<u8> {
     let bytes: Vec<u8> = (0..251).collect();
     let mut value = bytes.repeat(40 * MIB / bytes.len() + 1);
@@ -74,31 +74,31 @@ fn a_value_for_several_frames() -> Vec<u8> {
     value
 }
 
-/// Writes and reads until told to stop; the longest time that an answer took.
+/// Writes and reads until `stop` is set, and returns the longest time that a reply took.
 fn slowest_of_small_requests(mut client: RespClient, stop: &AtomicBool) -> Duration {
     let mut slowest = Duration::ZERO;
     while !stop.load(Relaxed) {
         for (request, answer) in [("SET salt 1", "+OK\\r\\n"), ("GET salt", "$1\\r\\n1\\r\\n")] {
-            let asked = Instant::now();
+            let start = Instant::now();
             assert_eq!(client.ask(request), answer);
-            slowest = slowest.max(asked.elapsed());
+            slowest = slowest.max(start.elapsed());
         }
     }
     slowest
 }
 
 #[test]
-fn a_value_of_several_frames_crosses_the_link_and_small_requests_go_on_beside_it() {
+fn a_value_of_several_frames_crosses_the_link_and_small_requests_are_not_delayed() {
     let pair = Pair::start();
     let (mut client, value) = (pair.foo.resp(), a_value_for_several_frames());
-    let wanted = [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
+    let expected = [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
     let (stop, others) = (AtomicBool::new(false), pair.foo.resp());
     thread::scope(|scope| {
         let slowest = scope.spawn(|| slowest_of_small_requests(others, &stop));
         client.command(&[b"SET", &b"sugar"[..], &value]);
         assert_eq!(client.reply(), b"+OK\r\n");
         client.command(&["GET", "sugar"]);
-        let same = client.reply() == wanted;
+        let same = client.reply() == expected;
         stop.store(true, Relaxed);
         assert!(same, "the value has changed");
         let slowest = slowest.join().expect("small requests are answered");
@@ -116,7 +116,7 @@ fn a_value_whose_link_is_cut_halfway_has_an_unknown_outcome() {
     pair.cut();
     let error = String::from_utf8(client.reply()).expect("an error is text");
     assert!(error.starts_with(&format!("-ERR outcome unknown: the link to {BAR} was lost")), "{error}");
-    pair.mend();
+    pair.restore();
     pair.wait_until_linked();
     assert_eq!(client.ask("EXISTS sugar"), ":0\\r\\n");
 }

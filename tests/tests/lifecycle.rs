@@ -1,26 +1,26 @@
-//! How a node begins and ends.
+//! How a node starts and stops.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tests::{Folder, Pair, Release, Signal};
+use tests::{Pair, Release, Signal, TempDir};
 
 #[test]
-fn signals_drain_and_end_it_well() {
+fn signals_drain_and_stop_it_cleanly() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut node = Release::alone();
         let mut client = node.client();
         assert_eq!(client.ask("CREATE shopping"), "OK");
         node.signal(signal);
-        assert_eq!(client.until_closed(), b"");
+        assert_eq!(client.read_until_closed(), b"");
         let status = node.wait();
         assert_eq!(status.code(), Some(0), "{signal:?}: {status}\n{}", node.log());
     }
 }
 
 #[test]
-fn clients_that_say_nothing_do_not_hold_up_the_end() {
+fn idle_clients_do_not_delay_the_shutdown() {
     let mut node = Release::alone();
     let mut silent = node.client();
     let mut subscribed = node.client();
@@ -30,15 +30,15 @@ fn clients_that_say_nothing_do_not_hold_up_the_end() {
     node.signal(Signal::TERM);
     assert_eq!(node.wait().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}\n{}", start.elapsed(), node.log());
-    silent.until_closed();
+    silent.read_until_closed();
 }
 
 #[test]
-fn a_pair_ends_well_while_linked() {
+fn a_linked_pair_stops_cleanly() {
     let mut pair = Pair::start();
     pair.bar.signal(Signal::TERM);
     assert_eq!(pair.bar.wait().code(), Some(0));
-    pair.wait_until_parted();
+    pair.wait_until_unlinked();
     pair.foo.signal(Signal::TERM);
     assert_eq!(pair.foo.wait().code(), Some(0));
 }
@@ -47,9 +47,9 @@ fn a_pair_ends_well_while_linked() {
 fn a_port_in_use_is_one_clear_line() {
     let first = Release::alone();
     let taken = first.clients().to_string();
-    let folder = Arc::new(Folder::new());
-    let run_dir = folder.path().display().to_string();
-    let mut second = Release::spawn("foo", &folder, &["--clients", &taken, "--run-dir", &run_dir]);
+    let directory = Arc::new(TempDir::new());
+    let run_dir = directory.path().display().to_string();
+    let mut second = Release::spawn("foo", &directory, &["--clients", &taken, "--run-dir", &run_dir]);
     assert_eq!(second.wait().code(), Some(69));
     let log = second.log();
     let errors: Vec<&str> = log.lines().filter(|line| line.contains(&taken)).collect();
@@ -60,10 +60,10 @@ fn a_port_in_use_is_one_clear_line() {
 
 #[test]
 fn the_log_is_json_when_asked() {
-    let folder = Arc::new(Folder::new());
-    let run_dir = folder.path().display().to_string();
+    let directory = Arc::new(TempDir::new());
+    let run_dir = directory.path().display().to_string();
     let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--log-format", "json"];
-    let mut node = Release::start("foo", &folder, &flags);
+    let mut node = Release::start("foo", &directory, &flags);
     assert_eq!(node.client().ask("CREATE shopping"), "OK");
     node.rpc("crash shopping");
     node.signal(Signal::TERM);
@@ -77,21 +77,21 @@ fn the_log_is_json_when_asked() {
 
 #[test]
 fn the_same_node_does_not_start_twice() {
-    let folder = Arc::new(Folder::new());
-    let run_dir = folder.path().display().to_string();
+    let directory = Arc::new(TempDir::new());
+    let run_dir = directory.path().display().to_string();
     let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir];
-    let first = Release::start("foo", &folder, &flags);
+    let first = Release::start("foo", &directory, &flags);
     let output = first.verb(&["start"]);
     assert_eq!(output.status.code(), Some(69), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("foo@127.0.0.1") && said.contains("already"), "{said}");
-    first.client().in_step();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("foo@127.0.0.1") && error.contains("already"), "{error}");
+    first.client().assert_in_sync();
 }
 
 #[test]
-fn a_killed_node_leaves_nothing_that_hinders_the_next() {
+fn a_killed_node_leaves_nothing_that_prevents_the_next_start() {
     let mut node = Release::alone();
-    node.kill_and_start();
-    node.client().in_step();
+    node.kill_and_restart();
+    node.client().assert_in_sync();
     node.rpc("nodes");
 }

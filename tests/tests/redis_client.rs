@@ -1,24 +1,24 @@
-//! The Redis client of the Rust world, unchanged: on one node, and on two as if they were one.
+//! The Rust client of Redis, unchanged, on one node and on two.
 
 use redis::{Commands, Connection, RedisResult, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tests::{BAR, Pair, Release};
 
-/// Runs a conversation with a node of its own, then with one of two nodes.
-fn everywhere(conversation: impl Fn(&Release)) {
-    conversation(&Release::alone());
-    conversation(&Pair::start().foo);
+/// Runs a session on a single node, then on a pair.
+fn on_one_node_and_two(session: impl Fn(&Release)) {
+    session(&Release::alone());
+    session(&Pair::start().foo);
 }
 
-/// A connection that speaks RESP2, or with `?protocol=resp3` RESP3.
+/// A connection with RESP2, or with RESP3 for `?protocol=resp3`.
 fn connect(node: &Release, parameters: &str) -> Connection {
     let client = redis::Client::open(format!("redis://{}/{parameters}", node.clients())).expect("an address");
-    client.get_connection().expect("the node takes clients")
+    client.get_connection().expect("the node accepts clients")
 }
 
 #[test]
-fn strings_hashes_and_their_times() {
-    everywhere(|node| {
+fn strings_hashes_and_their_expiry() {
+    on_one_node_and_two(|node| {
         for parameters in ["", "?protocol=resp3"] {
             let mut client = connect(node, parameters);
             () = client.flushall().unwrap();
@@ -44,7 +44,7 @@ fn strings_hashes_and_their_times() {
 
 #[test]
 fn keys_of_all_nodes_are_merged() {
-    everywhere(|node| {
+    on_one_node_and_two(|node| {
         let mut client = connect(node, "");
         let names: BTreeSet<String> = ('a'..='z').map(|first| format!("{first}-bucket")).collect();
         let pairs: Vec<(&String, usize)> = names.iter().zip(1..).collect();
@@ -65,7 +65,7 @@ fn keys_of_all_nodes_are_merged() {
 
 #[test]
 fn a_transaction_is_refused_after_a_watched_key_has_changed() {
-    everywhere(|node| {
+    on_one_node_and_two(|node| {
         let (mut client, mut other) = (connect(node, ""), connect(node, "?protocol=resp3"));
         for (disturbed, expected) in [(false, Some((1,))), (true, None)] {
             () = client.del("stock").unwrap();
@@ -83,7 +83,7 @@ fn a_transaction_is_refused_after_a_watched_key_has_changed() {
 
 #[test]
 fn long_pipelines_are_answered_in_order() {
-    everywhere(|node| {
+    on_one_node_and_two(|node| {
         let mut client = connect(node, "");
         let mut pipeline = redis::pipe();
         for number in 0..1_000 {
@@ -99,7 +99,7 @@ fn long_pipelines_are_answered_in_order() {
 
 #[test]
 fn ten_megabytes_come_back_identical() {
-    everywhere(|node| {
+    on_one_node_and_two(|node| {
         let mut client = connect(node, "");
         let value: Vec<u8> = (0..=u8::MAX).cycle().take(10_000_000).collect();
         () = client.set("tea", &value).unwrap();
@@ -111,7 +111,7 @@ fn ten_megabytes_come_back_identical() {
 
 #[test]
 fn hello_changes_the_protocol() {
-    everywhere(|node| {
+    on_one_node_and_two(|node| {
         let mut client = connect(node, "");
         () = client.hset("shopping", "milk", 1).unwrap();
         let milk = || (Value::BulkString(b"milk".into()), Value::BulkString(b"1".into()));
@@ -125,7 +125,7 @@ fn hello_changes_the_protocol() {
 
 #[test]
 fn text_and_resp_see_each_others_writes() {
-    everywhere(|node| {
+    on_one_node_and_two(|node| {
         let (mut text, mut client) = (node.client(), connect(node, ""));
         for bucket in ["apples", "shopping"] {
             assert_eq!(text.ask(&format!("CREATE {bucket}")), "OK");
@@ -149,7 +149,7 @@ fn a_node_that_is_down_is_named_and_the_connection_stays() {
     let mut client = connect(&pair.foo, "");
     () = client.mset(&[("apples", 1), ("shopping", 2)]).unwrap();
     pair.bar.kill();
-    pair.wait_until_parted();
+    pair.wait_until_unlinked();
     for command in [
         vec!["GET", "shopping"],
         vec!["DBSIZE"],
@@ -162,7 +162,7 @@ fn a_node_that_is_down_is_named_and_the_connection_stays() {
         assert!(refused.contains(BAR) && refused.contains("is down"), "{command:?}: {refused}");
     }
     assert_eq!(client.get("apples"), Ok(1), "and nothing was flushed");
-    pair.start_bar_again();
+    pair.restart_bar();
     pair.wait_until_linked();
     assert_eq!(client.get("shopping"), Ok(None::<i64>));
 }

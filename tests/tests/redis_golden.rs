@@ -1,11 +1,11 @@
-//! Golden sessions of the Redis protocol, byte for byte: alone, over two nodes, and by Redis itself, to which all
-//! replies are compared that do not say why they differ.
+//! Golden sessions of the Redis protocol, byte for byte: on one node, on two, and on Redis itself, whose
+//! replies must be the same unless the session gives a reason.
 
 use tests::{Pair, RedisServer, Release, golden, redis_golden};
 
 #[test]
 fn on_a_single_node() {
-    for node in [Release::alone(), Release::alone_by_epoll()] {
+    for node in [Release::alone(), Release::alone_with_epoll()] {
         for (name, session) in [golden::sessions("resp"), golden::sessions("resp_alone")].concat() {
             redis_golden::play(&mut node.resp(), &name, &session);
         }

@@ -1,4 +1,4 @@
-//! Bytes and clients that mean harm, or that only wait, cost little and leave the server serving.
+//! Malicious bytes and slow or idle clients cost little and do not stop the server.
 
 use std::{
     fs,
@@ -9,9 +9,9 @@ use std::{
 use tests::{Pair, Release, resp::command, wait_until};
 
 #[test]
-fn what_breaks_the_protocol_is_told_and_the_connection_closed() {
+fn a_protocol_error_is_reported_and_closes_the_connection() {
     let mut node = Release::alone();
-    for (sent, told) in [
+    for (sent, error) in [
         ("*1\r\n$1000000000000\r\n", "invalid bulk length"),
         ("*1\r\n$-1\r\n", "invalid bulk length"),
         ("*1\r\n$abc\r\n", "invalid bulk length"),
@@ -26,37 +26,37 @@ fn what_breaks_the_protocol_is_told_and_the_connection_closed() {
         let mut client = node.resp();
         // What comes before is answered, what comes after is not.
         client.send([&command(&["PING"]), sent.as_bytes(), &command(&["PING"])].concat());
-        let answer = client.until_closed();
+        let answer = client.read_until_closed();
         assert_eq!(
             answer,
-            format!(r"+PONG\r\n-ERR Protocol error: {}\r\n", told.escape_default()),
+            format!(r"+PONG\r\n-ERR Protocol error: {}\r\n", error.escape_default()),
             "{sent:?}"
         );
     }
     for endless in ["*1", "*1\r\n$1"] {
         let mut client = node.resp();
         client.send([endless, &"1".repeat(64 * 1024)].concat());
-        let told = client.until_closed();
-        assert!(told.starts_with("-ERR Protocol error: "), "{told}");
+        let error = client.read_until_closed();
+        assert!(error.starts_with("-ERR Protocol error: "), "{error}");
     }
-    assert!(node.is_running());
+    assert!(node.still_runs());
     assert_eq!(node.resp().ask("PING"), r"+PONG\r\n");
 }
 
 #[test]
-fn a_browser_is_turned_away() {
+fn a_browser_is_disconnected() {
     let node = Release::alone();
     let command = String::from_utf8(command(&["SET", "stolen", "1"])).unwrap();
     for head in ["POST / HTTP/1.1\r\nHost: x\r\n\r\n", "Host: x\r\n"] {
         let mut client = node.client();
         client.send(format!("{head}{command}"));
-        client.until_closed();
+        client.read_until_closed();
     }
     assert_eq!(node.resp().ask("EXISTS stolen"), r":0\r\n");
 }
 
 #[test]
-fn words_up_to_the_limit_are_taken() {
+fn words_up_to_the_limit_are_accepted() {
     let node = Release::alone();
     let mut client = node.resp();
     let mut words = vec!["DEL"; 1_048_576];
@@ -67,7 +67,7 @@ fn words_up_to_the_limit_are_taken() {
 }
 
 #[test]
-fn a_client_that_takes_no_replies_is_not_read_from() {
+fn a_client_that_reads_no_replies_is_not_read_from() {
     const MEGABYTE: usize = 1024 * 1024;
     const REQUESTS: usize = 1_000;
     let pair = Pair::start();
@@ -79,7 +79,7 @@ fn a_client_that_takes_no_replies_is_not_read_from() {
         let mut slow = TcpStream::connect(pair.foo.clients()).unwrap();
         slow.write_all(&command(&["GET", bucket]).repeat(REQUESTS)).unwrap();
         slow.peek(&mut [0]).unwrap();
-        // Others are served meanwhile, and what is held for the slow one does not grow with what it asked for.
+        // Others are served meanwhile, and the memory of the slow client does not grow with its requests.
         for _ in 0..100 {
             client.ask("STRLEN shopping");
         }
@@ -115,20 +115,20 @@ fn the_answers_of_a_transaction_are_bounded() {
 }
 
 #[test]
-fn a_listener_that_falls_behind_is_let_go() {
+fn a_subscriber_that_falls_behind_is_disconnected() {
     let pair = Pair::start();
     let before = memory(&pair.foo);
     let mut slow = pair.foo.resp();
     assert_eq!(slow.ask("SUBSCRIBE news"), r"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
-    let mut speaking = pair.foo.resp();
+    let mut publisher = pair.foo.resp();
     let message = command(&[b"PUBLISH".as_slice(), b"news", &[b'x'; 10_000]]);
-    wait_until("nobody listens any more", || {
-        speaking.send(message.repeat(100));
-        (0..100).map(|_| speaking.reply()).any(|heard| heard == b":0\r\n")
+    wait_until("the subscriber is gone", || {
+        publisher.send(message.repeat(100));
+        (0..100).map(|_| publisher.reply()).any(|received| received == b":0\r\n")
     });
     let after = memory(&pair.foo);
     assert!(after < before + 128 * 1024 * 1024, "{before} -> {after} bytes");
-    slow.until_closed();
+    slow.read_until_closed();
 }
 
 #[test]
@@ -145,10 +145,10 @@ fn a_thousand_idle_connections_are_cheap() {
     assert!(each < 10_000, "{each} bytes for each");
 }
 
-/// The memory that a node has of the machine, in bytes.
+/// The resident memory of a node in bytes.
 fn memory(node: &Release) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("a running node");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says it");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux has VmRSS");
     let kilobytes = resident.trim().trim_end_matches(" kB").parse::<usize>();
     kilobytes.expect("a number") * 1024
 }

@@ -1,4 +1,4 @@
-//! Which node answers for a bucket, and what happens when none does or two disagree.
+//! Which node serves a bucket, and what happens when none does or the nodes' routes contradict each other.
 
 use tests::{BAR, FOO, Pair, Settings};
 
@@ -11,30 +11,30 @@ fn each_bucket_lives_on_its_owner() {
         client.put(bucket, "where", "here");
         assert_eq!(client.get(bucket, "where"), "here");
     }
-    // bar is asked through its control socket, for it takes no clients.
+    // bar has no clients, so these requests go through its control socket.
     assert!(pair.bar.rpc("get nuts where").contains("here"));
-    assert!(pair.bar.rpc("get apples where").contains("here"), "and asks foo in its turn");
+    assert!(pair.bar.rpc("get apples where").contains("here"), "bar forwards it to foo");
 }
 
 #[test]
 fn a_hundred_names_without_a_route_leave_the_node_up() {
     let mut pair = Pair::start();
     let mut client = pair.foo.client();
-    for number in 0..100 {
-        let answer = client.ask(&format!("CREATE {number}abc"));
-        assert_eq!(answer, format!("ERROR no route for bucket \"{number}abc\""));
+    for index in 0..100 {
+        let answer = client.ask(&format!("CREATE {index}abc"));
+        assert_eq!(answer, format!("ERROR no route for bucket \"{index}abc\""));
     }
     assert_eq!(client.ask("CREATE apples"), "OK");
-    assert!(pair.foo.is_running());
+    assert!(pair.foo.still_runs());
 }
 
 #[test]
-fn two_nodes_that_disagree_refuse_instead_of_asking_each_other_for_ever() {
-    let mine = Settings { routes: vec![("a..z", BAR)], ..Settings::default() };
-    let yours = Settings { routes: vec![("a..z", FOO)], ..Settings::default() };
-    let pair = Pair::with(&mine, &yours);
+fn contradictory_routes_are_refused_instead_of_forwarded_in_a_loop() {
+    let foo = Settings { routes: vec![("a..z", BAR)], ..Settings::default() };
+    let bar = Settings { routes: vec![("a..z", FOO)], ..Settings::default() };
+    let pair = Pair::with(&foo, &bar);
     pair.foo.wait_for_log(&["node up", BAR]);
     let answer = pair.foo.client().ask("CREATE apples");
     assert!(answer.starts_with("ERROR ") && answer.contains(BAR), "{answer}");
-    pair.foo.client().in_step();
+    pair.foo.client().assert_in_sync();
 }

@@ -1,4 +1,4 @@
-//! Changes of a bucket as they happen, to those who asked for them.
+//! Subscriptions to the changes of a bucket.
 
 use std::time::{Duration, Instant};
 use tests::{BAR, Client, Pair, Release, wait_until};
@@ -9,7 +9,7 @@ fn subscriber(node: &Release, bucket: &str) -> Client {
     client
 }
 
-/// The guide's own test of its newest chapter, with the writer on a connection of its own.
+/// The test in the guide's chapter on subscriptions, with the writer on another connection.
 fn changes_arrive_in_order(node: &Release) {
     let mut writer = node.client();
     assert_eq!(writer.ask("CREATE shopping"), "OK");
@@ -21,7 +21,7 @@ fn changes_arrive_in_order(node: &Release) {
     let expected = ["milk SET TO 1", "milk SET TO 2", "milk DELETED", r#"note SET TO "two\nlines""#];
     assert_eq!(reader.lines(4), expected);
 
-    // The subscriber still takes commands, and hears of its own changes.
+    // The subscriber can still send commands, and receives its own changes.
     reader.put("shopping", "eggs", "3");
     assert_eq!(reader.line(), "eggs SET TO 3");
     assert_eq!(reader.get("shopping", "eggs"), "3");
@@ -29,31 +29,31 @@ fn changes_arrive_in_order(node: &Release) {
     assert_eq!(writer.ask("DROP shopping"), "OK");
     let last = reader.line();
     assert!(last.starts_with("ERROR subscription to \"shopping\" ended: "), "{last}");
-    reader.in_step();
+    reader.assert_in_sync();
 }
 
-/// A subscriber that reads nothing is dropped, and the writer does not wait for it.
-fn a_silent_subscriber_is_dropped(node: &Release) {
+/// A subscriber that reads nothing is dropped; the writer does not wait for it.
+fn a_slow_subscriber_is_dropped(node: &Release) {
     let mut writer = node.client();
     assert_eq!(writer.ask("CREATE shopping"), "OK");
-    let mut silent = subscriber(node, "shopping");
+    let mut idle = subscriber(node, "shopping");
     let value = "x".repeat(100_000);
     let mut slowest = Duration::ZERO;
-    // Far more than socket buffers and queues can hold.
+    // Far more than fits in socket buffers and queues.
     for _ in 0..400 {
         let start = Instant::now();
         writer.put("shopping", "milk", &value);
         slowest = slowest.max(start.elapsed());
     }
     assert!(slowest < Duration::from_secs(1), "the writer waited {slowest:?}");
-    let mut heard = 0;
-    while let Some(line) = silent.next_line() {
+    let mut received = 0;
+    while let Some(line) = idle.next_line() {
         if line.starts_with(b"ERROR subscription to \"shopping\" ended: ") {
             break;
         }
-        heard += 1;
+        received += 1;
     }
-    assert!(heard < 400, "it heard of all {heard} changes");
+    assert!(received < 400, "it received all {received} changes");
 }
 
 #[test]
@@ -68,12 +68,12 @@ fn over_two_nodes() {
 
 #[test]
 fn a_subscriber_that_does_not_read_is_dropped_on_a_single_node() {
-    a_silent_subscriber_is_dropped(&Release::alone());
+    a_slow_subscriber_is_dropped(&Release::alone());
 }
 
 #[test]
 fn a_subscriber_that_does_not_read_is_dropped_over_two_nodes() {
-    a_silent_subscriber_is_dropped(&Pair::start().foo);
+    a_slow_subscriber_is_dropped(&Pair::start().foo);
 }
 
 #[test]
@@ -100,5 +100,5 @@ fn a_subscription_ends_with_its_connection() {
     wait_until("the others are gone", || pair.foo.rpc("tree").contains("connections (2 running)"));
     writer.put("shopping", "milk", "1");
     assert_eq!(reader.line(), "milk SET TO 1");
-    reader.in_step();
+    reader.assert_in_sync();
 }

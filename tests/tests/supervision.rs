@@ -1,4 +1,4 @@
-//! What crashes, what goes on, and when the node gives up.
+//! What a crash ends, what it does not, and when the node gives up.
 
 use tests::{Pair, Release, wait_until};
 
@@ -14,7 +14,7 @@ fn a_crashed_bucket_ends_alone() {
     assert_eq!(client.ask("GET shopping milk"), "NOT FOUND");
     assert_eq!(client.get("apples", "milk"), "1");
     assert_eq!(client.ask("CREATE shopping"), "OK");
-    assert_eq!(client.get("shopping", "milk"), "", "it starts afresh");
+    assert_eq!(client.get("shopping", "milk"), "", "it starts empty");
     node.wait_for_log(&["shopping", "crash"]);
 }
 
@@ -39,12 +39,12 @@ fn many_crashed_buckets_leave_the_node_up() {
         assert_eq!(client.ask("CREATE shopping"), "OK");
         node.rpc("crash shopping");
     }
-    assert!(node.is_running());
-    client.in_step();
+    assert!(node.still_runs());
+    client.assert_in_sync();
 }
 
 #[test]
-fn a_crashed_registry_starts_afresh_and_clients_stay_connected() {
+fn a_crashed_registry_restarts_and_clients_stay_connected() {
     let node = Release::alone();
     let mut client = node.client();
     assert_eq!(client.ask("CREATE shopping"), "OK");
@@ -54,10 +54,10 @@ fn a_crashed_registry_starts_afresh_and_clients_stay_connected() {
 }
 
 #[test]
-fn too_many_restarts_end_the_node_for_its_init_system_to_start_again() {
+fn too_many_restarts_end_the_node_for_the_init_system_to_restart() {
     let mut node = Release::alone();
     for _ in 0..4 {
-        // The last one may take the node down before it answers.
+        // The last one may end the node before the reply.
         node.verb(&["rpc", "crash registry"]);
     }
     let status = node.wait();

@@ -1,4 +1,4 @@
-//! The verbs of a release, as a user types them.
+//! The verbs of a release, as on a user's command line.
 
 use tests::{BAR, FOO, Pair, Release, verb, wait_until};
 
@@ -21,7 +21,7 @@ fn rpc_finds_the_running_node_by_its_configuration() {
 }
 
 #[test]
-fn the_console_words_work_on_buckets_of_any_node() {
+fn console_commands_work_on_buckets_of_any_node() {
     let pair = Pair::start();
     for bucket in ["apples", "shopping"] {
         pair.foo.rpc(&format!("create {bucket}"));
@@ -43,12 +43,12 @@ fn remote_is_a_console_of_the_running_node() {
     for part in [FOO, BAR, "OK", "7", "did you mean `buckets`?"] {
         assert!(printed.contains(part), "{part} is not in: {printed}");
     }
-    assert!(pair.foo.is_running(), "leaving the console leaves the node alone");
+    assert!(pair.foo.still_runs(), "leaving the console does not stop the node");
     assert_eq!(pair.foo.client().get("shopping", "milk"), "7");
 }
 
 #[test]
-fn an_expression_that_means_nothing_fails() {
+fn an_unknown_expression_fails() {
     let node = Release::alone();
     let output = node.verb(&["rpc", "frobnicate"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -63,13 +63,13 @@ fn pid_stop_and_restart() {
 
     let mut client = node.client();
     assert!(node.verb(&["restart"]).status.success());
-    client.until_closed();
+    client.read_until_closed();
     wait_until("it answers again", || node.verb(&["pid"]).status.success());
     assert_eq!(text(&node.verb(&["pid"]).stdout), pid, "restart keeps the process");
 
     assert!(node.verb(&["stop"]).status.success());
     assert_eq!(node.wait().code(), Some(0));
-    assert_eq!(node.verb(&["pid"]).status.code(), Some(69), "nobody is running");
+    assert_eq!(node.verb(&["pid"]).status.code(), Some(69), "not running");
 }
 
 #[test]
@@ -94,13 +94,33 @@ fn version_help_and_completions_need_no_node() {
         "version",
         "check-config",
         "completions",
+        "help",
     ];
     let help = verb("foo", &["help"]);
     for name in verbs {
         assert!(text(&help.stdout).contains(name), "{name} is not in the help");
         assert!(verb("foo", &[name, "--help"]).status.success(), "{name} --help");
     }
-    assert_eq!(verb("foo", &["frobnicate"]).status.code(), Some(2));
+    assert!(text(&verb("foo", &["help", "rpc"]).stdout).contains("foo rpc"));
+    for unknown in [&["frobnicate"][..], &["help", "frobnicate"]] {
+        assert_eq!(verb("foo", unknown).status.code(), Some(2), "{unknown:?}");
+    }
+}
+
+#[test]
+fn help_config_is_the_reference_of_all_keys_in_every_release() {
+    let shipped = include_str!("../../rel/runtime.toml");
+    for release in ["foo", "bar"] {
+        let output = verb(release, &["help", "config"]);
+        assert!(output.status.success(), "{output:?}");
+        let reference = text(&output.stdout);
+        for part in ["[client_limits]", "io_uring = true", "KV_WITHIN_SECONDS", "--log-level LEVEL"] {
+            assert!(reference.contains(part), "{part} is not in: {reference}");
+        }
+        for line in reference.lines() {
+            assert!(shipped.contains(line), "rel/runtime.toml lacks: {line}");
+        }
+    }
 }
 
 #[test]
@@ -114,8 +134,8 @@ fn eval_needs_no_node() {
 
 #[test]
 fn daemon_starts_in_the_background() {
-    let folder = tests::Folder::new();
-    let run_dir = folder.path().display().to_string();
+    let directory = tests::TempDir::new();
+    let run_dir = directory.path().display().to_string();
     let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir];
     let with = |word: &'static str| [&[word], &flags[..]].concat();
     let output = verb("foo", &with("daemon"));

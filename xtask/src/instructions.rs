@@ -1,5 +1,5 @@
-//! The regression guard that noise cannot fool: how many instructions a request costs, from its bytes to those of its
-//! reply, counted by valgrind and compared with what is recorded.
+//! A regression guard without noise: the instructions that a request costs, from its bytes to those of its
+//! reply, counted by valgrind and compared with a record.
 
 use std::{
     collections::BTreeMap,
@@ -8,43 +8,41 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What is recorded: a section for each toolchain, a line for each test.
+/// The record: a section for each toolchain, a line for each test.
 const RECORD: &str = "xtask/instructions.txt";
-/// What the tests are called in kv_server.
+/// The prefix of the names of the tests in kv_server.
 const TESTS: &str = "protocol::tests::instructions_";
-/// The function between whose beginning and end instructions are counted.
+/// The function whose instructions are counted, callees included.
 const COUNTED: &str = "*answer_and_count_instructions*";
-/// Batches that each test has counted.
+/// Batches that each test counts.
 const BATCHES: u64 = 256;
-/// Percent above the record that are let pass: the processor's own memcpy, another libc.
+/// Percent above the record that pass, for a different memcpy or libc.
 const SLACK: f64 = 3.0;
 
 /// Instructions per request, by test.
 type Counts = BTreeMap<String, f64>;
 
-/// Counts, and compares with the record; with `record` the counts become the record of this toolchain.
+/// Counts and compares with the record; with `record` the counts become the record of this toolchain.
 pub(crate) fn guard(record: bool) -> Result<bool, Box<dyn Error>> {
     let (toolchain, counted) = (toolchain()?, count(&build()?)?);
     let mut recorded = read(&fs::read_to_string(RECORD)?);
     if record {
         recorded.insert(toolchain, counted);
-        fs::write(RECORD, written(&recorded))?;
+        fs::write(RECORD, format_record(&recorded))?;
         return Ok(true);
     }
     let Some(recorded) = recorded.get(&toolchain) else {
-        println!("nothing is recorded for {toolchain}; `cargo xtask instructions --record` does");
+        println!("no record for {toolchain}; `cargo xtask instructions --record` makes one");
         return Ok(true);
     };
-    Ok(judge(&counted, recorded))
+    Ok(check(&counted, recorded))
 }
 
-/// Prints how the counts compare; `false` when one is too high, or was never recorded.
-fn judge(counted: &Counts, recorded: &Counts) -> bool {
+/// Prints how the counts compare; `false` when one is too high or is not in the record.
+fn check(counted: &Counts, recorded: &Counts) -> bool {
     let mut passed = counted.keys().eq(recorded.keys());
     if !passed {
-        println!(
-            "the tests are not those of the record; `cargo xtask instructions --record` records them anew"
-        );
+        println!("the record has other tests; `cargo xtask instructions --record` records these");
     }
     for (test, count) in counted {
         let Some(before) = recorded.get(test) else { continue };
@@ -60,7 +58,7 @@ fn judge(counted: &Counts, recorded: &Counts) -> bool {
     passed
 }
 
-/// Builds the tests nearly as the product is built, in a fraction of the time, and returns where they are.
+/// Builds the tests nearly as the product is built, in a fraction of the time, and returns their executable.
 fn build() -> Result<String, Box<dyn Error>> {
     let output = Command::new("cargo")
         .args(["--config", "profile.release.lto=\"thin\"", "test", "--release", "--locked"])
@@ -90,21 +88,21 @@ fn count_one(tests: &str, name: &str) -> Result<f64, Box<dyn Error>> {
         .args([tests, "--ignored", "--exact", &format!("{TESTS}{name}")])
         .output()
         .map_err(|error| format!("cannot start valgrind: {error}; install it"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let log = String::from_utf8_lossy(&output.stderr);
     let collected =
-        said.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse::<u64>().ok());
+        log.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse::<u64>().ok());
     let size = name.rsplit('_').next().and_then(|size| size.parse::<u64>().ok());
     match (output.status.success(), collected, size) {
         (true, Some(collected @ 1..), Some(size)) => Ok(collected as f64 / (BATCHES * size) as f64),
-        _ => Err(format!("{name} was not counted:\n{said}").into()),
+        _ => Err(format!("{name} was not counted:\n{log}").into()),
     }
 }
 
-/// The compiler and what it compiles for, on which counts depend.
+/// The compiler and its target, on which the counts depend.
 fn toolchain() -> Result<String, Box<dyn Error>> {
     let output = Command::new("rustc").arg("-vV").output()?;
-    let said = String::from_utf8(output.stdout)?;
-    let value = |name| said.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+    let version = String::from_utf8(output.stdout)?;
+    let value = |name| version.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
     Ok(format!("rustc {} on {}", value("release:"), value("host:")))
 }
 
@@ -123,7 +121,7 @@ fn read(text: &str) -> BTreeMap<String, Counts> {
     recorded
 }
 
-fn written(recorded: &BTreeMap<String, Counts>) -> String {
+fn format_record(recorded: &BTreeMap<String, Counts>) -> String {
     let mut text = "# Instructions per request; written by `cargo xtask instructions --record`.\n".to_owned();
     for (toolchain, counts) in recorded {
         text += &format!("\n[{toolchain}]\n");
@@ -141,18 +139,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn a_record_reads_back() {
         let counts = counts(&[("get_1", 1234.5), ("text_get_16", 99.0)]);
         let recorded = BTreeMap::from([("rustc 1 on x".to_owned(), counts)]);
-        assert_eq!(read(&written(&recorded)), recorded);
+        assert_eq!(read(&format_record(&recorded)), recorded);
     }
 
     #[test]
     fn a_little_more_passes_and_much_more_does_not() {
         let recorded = counts(&[("get_1", 1000.0)]);
-        assert!(judge(&counts(&[("get_1", 1029.0)]), &recorded));
-        assert!(judge(&counts(&[("get_1", 500.0)]), &recorded));
-        assert!(!judge(&counts(&[("get_1", 1031.0)]), &recorded));
-        assert!(!judge(&counts(&[("get_1", 1000.0), ("get_16", 1.0)]), &recorded));
+        assert!(check(&counts(&[("get_1", 1029.0)]), &recorded));
+        assert!(check(&counts(&[("get_1", 500.0)]), &recorded));
+        assert!(!check(&counts(&[("get_1", 1031.0)]), &recorded));
+        assert!(!check(&counts(&[("get_1", 1000.0), ("get_16", 1.0)]), &recorded));
     }
 }

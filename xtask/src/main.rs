@@ -1,4 +1,4 @@
-//! The checks of this repository: `cargo xtask check` reads and judges, `cargo xtask fix` mends what a machine can mend.
+//! The checks of this repository: `cargo xtask check` runs them, `cargo xtask fix` fixes what it can.
 
 mod instructions;
 mod rules;
@@ -10,17 +10,20 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask check   formatting, clippy, each crate alone, documentation, tidy rules; changes nothing
 cargo xtask fix     formats, and applies clippy's own suggestions
-cargo xtask tidy    the tidy rules alone, which need no compiler
-cargo xtask instructions            counts the instructions of requests, and compares them with what is recorded
+cargo xtask tidy [RULE]             the tidy rules alone, or one of them; needs no compiler
+cargo xtask instructions            counts the instructions of requests, and compares them with the record
 cargo xtask instructions --record   records them";
 
 fn main() -> ExitCode {
-    let verb = std::env::args().nth(1);
-    let passed = match verb.as_deref() {
-        Some("check") => steps::check() & tidy(),
-        Some("fix") => steps::fix(),
-        Some("tidy") => tidy(),
-        Some("instructions") => instructions(),
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let passed = match arguments[..] {
+        ["check"] => steps::check() & tidy(None),
+        ["fix"] => steps::fix(),
+        ["tidy"] => tidy(None),
+        ["tidy", rule] => tidy(Some(rule)),
+        ["instructions"] => instructions(false),
+        ["instructions", "--record"] => instructions(true),
         _ => {
             println!("{HELP}");
             return ExitCode::from(2);
@@ -29,20 +32,20 @@ fn main() -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn instructions() -> bool {
-    let record = std::env::args().nth(2).is_some_and(|flag| flag == "--record");
+fn instructions(record: bool) -> bool {
     instructions::guard(record).unwrap_or_else(|error| {
         eprintln!("xtask: {error}");
         false
     })
 }
 
-fn tidy() -> bool {
+/// Prints the violations of one rule, or of all.
+fn tidy(rule: Option<&str>) -> bool {
     println!("xtask: tidy rules");
-    let violations = match rules::judge() {
+    let violations = match rules::check(rule) {
         Ok(violations) => violations,
         Err(error) => {
-            eprintln!("xtask: cannot read the workspace: {error}");
+            eprintln!("xtask: {error}");
             return false;
         }
     };

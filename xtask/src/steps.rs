@@ -1,4 +1,4 @@
-//! What cargo itself can check. Every step runs, so that one look shows all that is wrong.
+//! The checks that cargo itself runs. Every step runs, so that one run shows all failures.
 
 use crate::rules::dependencies::ALLOWED;
 use std::process::Command;
@@ -7,14 +7,14 @@ use std::process::Command;
 pub(crate) fn check() -> bool {
     let mut passed = cargo(&["fmt", "--all", "--check"]);
     passed &= cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
-    // In a workspace features unify, so a crate can lean on what only its neighbour asked for.
+    // Features unify across a workspace, so a crate could lean on a feature that only another one enables.
     for (package, _) in ALLOWED {
         passed &= cargo(&["check", "--quiet", "--locked", "--package", package]);
     }
     passed & documentation()
 }
 
-/// Mends what the tools can mend alone.
+/// Fixes what the tools can fix alone.
 pub(crate) fn fix() -> bool {
     let lints =
         ["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"].as_slice();

@@ -1,18 +1,18 @@
 //! The release `foo`: the store, links to other nodes, and a port for clients.
 
-use kv_release::{Face, Release};
+use kv_release::{Release, Service};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let foo = Release::new("foo", env!("CARGO_PKG_VERSION"));
-    kv_release::main(foo.clients(|address, cluster, limits| async move {
+    kv_release::main(foo.clients(|address, cluster, settings| async move {
         let limits = kv_server::Limits {
-            line_bytes: limits.max_line_bytes,
-            connections: limits.max_connections,
-            io_uring: limits.io_uring,
+            line_bytes: settings.max_line_bytes,
+            connections: settings.max_connections,
+            io_uring: settings.io_uring,
             ..kv_server::Limits::default()
         };
-        let listening = kv_server::listen(&address, cluster, limits).await?;
-        Ok::<_, kv_server::Error>(Face::new("kv_server", listening.address, move || listening.supervisor()))
+        let server = kv_server::bind(&address, cluster, limits).await?;
+        Ok::<_, kv_server::Error>(Service::new("kv_server", server.address, move || server.supervisor()))
     }))
 }

@@ -107,7 +107,7 @@ fn walk_entries(store: &Store) {
 fn walk_names(store: &Store) {
     let mut cursor = 0;
     loop {
-        let page = store.buckets(cursor, &ScanFilter::default(), 0);
+        let page = store.scan(cursor, &ScanFilter::default(), 0);
         cursor = black_box(page).next;
         if cursor == 0 {
             return;

@@ -1,6 +1,7 @@
 //! The arguments of a command, as RESP writes them: `$4\r\nmilk\r\n$1\r\n1\r\n`. They stay in the buffer they were
 //! read into, cross a link as they are, and are taken apart only where the command is executed.
 
+use crate::CommandError;
 use serde::{Deserialize, Serialize};
 
 /// Arguments, each a bulk string. A malformed one ends them.
@@ -22,6 +23,17 @@ impl<'a> Args<'a> {
     /// Those that are left, as bulk strings.
     pub fn bulks(&self) -> &'a [u8] {
         self.bulks
+    }
+
+    /// The next argument, which is required.
+    #[inline]
+    pub fn required(&mut self) -> Result<&'a [u8], CommandError> {
+        self.next().ok_or(CommandError::Syntax)
+    }
+
+    /// The next argument, which is required and an integer.
+    pub fn integer(&mut self) -> Result<i64, CommandError> {
+        parse_integer(self.required()?).ok_or(CommandError::NotInteger)
     }
 
     #[cold]
@@ -84,6 +96,17 @@ fn announced(bulks: &[u8]) -> Option<(usize, usize)> {
     after_mark[at..].starts_with(b"\r\n").then_some((length, at + 3))
 }
 
+/// Reads an integer as Redis does: no blanks, no plus, no needless zeros.
+pub fn parse_integer(bytes: &[u8]) -> Option<i64> {
+    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    let canonical = match digits {
+        [b'0'] => bytes == b"0",
+        [b'1'..=b'9', ..] => true,
+        _ => false,
+    };
+    std::str::from_utf8(bytes).ok().filter(|_| canonical)?.parse().ok()
+}
+
 /// Writes `argument` as a bulk string.
 pub fn push(bulks: &mut Vec<u8>, argument: &[u8]) {
     bulks.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
@@ -100,6 +123,16 @@ mod tests {
     fn a_malformed_argument_ends_them() {
         for bulks in ["x", "$", "$1", "$1\r\n", "$1\r\na", "$2\r\na\r\n", "$99999999999999999999\r\na\r\n"] {
             assert_eq!(Args::new(bulks.as_bytes()).next(), None, "{bulks:?}");
+        }
+    }
+
+    #[test]
+    fn integers_are_canonical() {
+        for (text, number) in [("0", 0), ("-1", -1), ("9223372036854775807", i64::MAX)] {
+            assert_eq!(parse_integer(text.as_bytes()), Some(number));
+        }
+        for text in ["", "-", "+1", "01", "-0", " 1", "1 ", "1.0", "9223372036854775808", "\u{664}"] {
+            assert_eq!(parse_integer(text.as_bytes()), None, "{text:?}");
         }
     }
 

@@ -1,91 +1,104 @@
-//! The bucket supervisor: starts buckets, ends them, and sees to it that the crash of one stays its own.
+//! The bucket supervisor. Buckets are passive, so what it supervises is the work on them: it opens a bucket for a command,
+//! knows at any time whose work is being done, and when that panics, ends the buckets that were worked on, and no other.
 
 use crate::{
-    bucket::Bucket,
-    limits::SWEEP_LINES,
-    memory::Memory,
-    memory::table::Table,
-    pubsub::bucket_changes::{Change, EndReason, Event, Publisher},
+    crash_reports::{Component, CrashReports},
+    pubsub::bucket_changes::EndReason,
+    reply::Reply,
+    shard::{Shard, bucket_mut::BucketMut, registry::Lookup},
 };
-use std::{collections::HashMap, sync::Arc};
+use otp::panic_message;
+use std::{
+    any::Any,
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+};
 
-/// What one shard's buckets have to do with besides their contents.
-#[derive(Debug, Default)]
-pub(crate) struct BucketSupervisor {
-    subscribers: HashMap<Box<[u8]>, Vec<Publisher>>,
-    /// Tables of ended buckets, and the line up to which each is freed.
-    ended: Vec<(Table, usize)>,
-    /// Buckets that crashed.
-    pub(crate) crashed: u64,
+/// What a panic would be a crash of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PanicScope {
+    /// A component of the store.
+    Component(Component),
+    /// The buckets that the command names.
+    Buckets,
+    /// The caller, who reads a reply.
+    Caller,
 }
 
-impl BucketSupervisor {
-    /// Ends a bucket and tells its subscribers. What a large one held is freed bit by bit, by [`Self::sweep`].
-    pub(crate) fn end(&mut self, memory: &mut Memory, name: &[u8], bucket: Bucket, reason: EndReason) {
-        self.tell_end(name, reason);
-        self.discard(memory, bucket);
+/// The supervisor of one piece of work.
+#[derive(Debug)]
+pub(crate) struct BucketSupervisor<'r> {
+    crash_reports: &'r CrashReports,
+    panic_scope: Cell<PanicScope>,
+}
+
+impl<'r> BucketSupervisor<'r> {
+    /// A supervisor that reports crashes of components to `crash_reports`.
+    pub(crate) fn new(crash_reports: &'r CrashReports) -> BucketSupervisor<'r> {
+        BucketSupervisor { crash_reports, panic_scope: Cell::new(PanicScope::Caller) }
     }
 
-    /// Tells the subscribers of a bucket that it has ended.
-    pub(crate) fn tell_end(&mut self, name: &[u8], reason: EndReason) {
-        let Some(publishers) = self.subscribers.remove(name) else { return };
-        let ended = Arc::new(Event { bucket: name.into(), change: Change::Ended(reason) });
-        publishers.iter().for_each(|publisher| {
-            publisher.publish(ended.clone());
-        });
+    /// Notes whose work is done from now on.
+    #[inline]
+    pub(crate) fn enter(&self, panic_scope: PanicScope) {
+        self.panic_scope.set(panic_scope);
     }
 
-    /// Frees a bucket that nobody knows of.
-    pub(crate) fn discard(&mut self, memory: &mut Memory, bucket: Bucket) {
-        self.ended.extend(bucket.end(memory).map(|table| (table, 0)));
+    /// Opens a bucket, which is worked on from now on. One that has expired is ended first.
+    #[inline]
+    pub(crate) fn open<'s>(
+        &self,
+        shard: &'s mut Shard,
+        name: &'s [u8],
+        lookup: Lookup<'s>,
+        now_ms: u64,
+    ) -> BucketMut<'s> {
+        self.enter(PanicScope::Component(Component::Registry));
+        let mut bucket = BucketMut::new(shard, name, lookup, now_ms);
+        self.enter(PanicScope::Buckets);
+        #[cfg(test)]
+        crate::failpoint::reach("opened");
+        bucket.end_if_expired();
+        bucket
     }
 
-    /// Frees a bounded part of what ended buckets held.
-    pub(crate) fn sweep(&mut self, memory: &mut Memory) {
-        memory.expiries.sweep();
-        let Some((table, line)) = self.ended.last_mut() else { return };
-        let until = table.lines().min(*line + SWEEP_LINES);
-        for number in *line..until {
-            table.line(number).for_each(|handle| memory.free_entry(handle));
-        }
-        *line = until;
-        if until == table.lines() {
-            self.ended.pop();
-        }
+    /// Does the work; `Err` holds its panic, for [`Self::recover`].
+    #[inline]
+    pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+        catch_unwind(AssertUnwindSafe(work))
     }
 
-    /// Whether there is something to be freed.
-    pub(crate) fn is_sweeping(&self) -> bool {
-        !self.ended.is_empty()
+    /// Attributes a panic, and returns the reply to the request that was executed. If it is a crash of the buckets,
+    /// `end_buckets` ends them; if it is the caller's, it goes on.
+    pub(crate) fn recover(
+        &self,
+        panic: Box<dyn Any + Send>,
+        end_buckets: impl FnOnce(&str),
+    ) -> Reply<'static> {
+        let (component, panic) = match self.panic_scope.get() {
+            PanicScope::Caller => resume_unwind(panic),
+            PanicScope::Component(component) => (component, panic),
+            PanicScope::Buckets => {
+                let reason = panic_message(&*panic);
+                match catch_unwind(AssertUnwindSafe(|| end_buckets(reason))) {
+                    Ok(()) => return Reply::Crashed,
+                    Err(panic) => (Component::BucketSupervisor, panic),
+                }
+            }
+        };
+        self.crash_reports.report(component, panic_message(&*panic));
+        Reply::Restarting
     }
+}
 
-    /// Adds a subscriber of a bucket, and forgets those that have gone.
-    pub(crate) fn subscribe(&mut self, bucket: &[u8], publisher: Publisher) {
-        let publishers = self.subscribers.entry(bucket.into()).or_default();
-        publishers.retain(|publisher| !publisher.is_closed());
-        publishers.push(publisher);
-    }
-
-    /// Tells a bucket's subscribers of a change, if there are any.
-    pub(crate) fn publish(&mut self, bucket: &[u8], change: impl FnOnce() -> Change) {
-        if self.subscribers.is_empty() {
-            return;
-        }
-        let Some(publishers) = self.subscribers.get_mut(bucket) else { return };
-        let event = Arc::new(Event { bucket: bucket.into(), change: change() });
-        publishers.retain(|publisher| publisher.publish(event.clone()));
-        if publishers.is_empty() {
-            self.subscribers.remove(bucket);
-        }
-    }
-
-    /// Tells all subscribers of all buckets that their buckets have ended.
-    pub(crate) fn all_ended(&mut self, reason: EndReason) {
-        for (name, publishers) in self.subscribers.drain() {
-            let ended = Arc::new(Event { bucket: name, change: Change::Ended(reason) });
-            publishers.iter().for_each(|publisher| {
-                publisher.publish(ended.clone());
-            });
-        }
+/// Ends a bucket that crashed, and what was being made of it. It may have ended already, or not exist yet.
+pub(crate) fn end_crashed(shard: &mut Shard, name: &[u8], name_hash: u64, reason: &str) {
+    tracing::error!(bucket = %name.escape_ascii(), reason, "bucket crashed");
+    let was_unfinished = shard.destroy_unfinished();
+    let found = shard.registry.lookup(&shard.memory, Lookup::new(name_hash), name);
+    shard.crashed += u64::from(was_unfinished || found.is_some());
+    match found {
+        Some((slot, bucket)) => shard.end(slot, bucket, name, EndReason::Crashed),
+        None => shard.end_name(name, EndReason::Crashed),
     }
 }

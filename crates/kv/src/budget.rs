@@ -1,6 +1,6 @@
 //! How much memory the buckets of a node may take (Redis's `maxmemory`), and how much they take.
 //!
-//! Each shard counts for itself, under its lock. What a batch has changed is noted here once, at its end.
+//! Each shard counts for itself, under its lock; what a batch has changed is accounted for here once, at its end.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -24,30 +24,30 @@ impl Budget {
         Some(self.limit.load(Relaxed)).filter(|limit| *limit != usize::MAX)
     }
 
-    /// Sets the limit, or takes it away.
+    /// Sets the limit, or removes it.
     pub(crate) fn set_limit(&self, limit: Option<usize>) {
         self.limit.store(limit.unwrap_or(usize::MAX), Relaxed);
     }
 
-    /// Whether all shards hold more than they may, when one of them holds `held` bytes and noted `noted`.
-    pub(crate) fn is_exceeded(&self, held: usize, noted: usize) -> bool {
-        self.used.load(Relaxed).wrapping_add(held).wrapping_sub(noted) > self.limit.load(Relaxed)
+    /// Whether all shards hold more than they may, when one of them holds `held` bytes and has accounted for `accounted`.
+    pub(crate) fn is_exceeded(&self, held: usize, accounted: usize) -> bool {
+        self.used.load(Relaxed).wrapping_add(held).wrapping_sub(accounted) > self.limit.load(Relaxed)
     }
 
-    /// Notes that a shard, which noted `noted` bytes before, holds `held`.
-    pub(crate) fn note(&self, held: usize, noted: &mut usize) {
-        if held != *noted {
-            self.used.fetch_add(held.wrapping_sub(*noted), Relaxed);
-            *noted = held;
+    /// Accounts for a shard that holds `held` bytes, `accounted` of which are accounted for.
+    pub(crate) fn account(&self, held: usize, accounted: &mut usize) {
+        if held != *accounted {
+            self.used.fetch_add(held.wrapping_sub(*accounted), Relaxed);
+            *accounted = held;
         }
     }
 }
 
-/// The bytes that a size stands for: a number, and perhaps a unit as Redis has them (`k` is 1000, `kb` 1024; `m`,
-/// `mb`, `g`, `gb`), in any case.
+/// Parses a size in bytes: a number, and optionally a unit as in Redis (`k` is 1000, `kb` 1024; likewise `m`, `mb`, `g`,
+/// `gb`), in any case.
 pub fn parse_byte_size(size: &str) -> Option<usize> {
-    let digits = size.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = size.split_at(digits);
+    let length = size.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, unit) = size.split_at(length);
     let unit = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1,
         "k" => 1_000,
@@ -58,7 +58,7 @@ pub fn parse_byte_size(size: &str) -> Option<usize> {
         "gb" => 1 << 30,
         _ => return None,
     };
-    number.parse::<usize>().ok()?.checked_mul(unit)
+    digits.parse::<usize>().ok()?.checked_mul(unit)
 }
 
 #[cfg(test)]
@@ -83,8 +83,8 @@ mod tests {
         let (budget, mut one, mut other) = (Budget::default(), 0, 0);
         assert!(!budget.is_exceeded(usize::MAX / 2, 0));
         budget.set_limit(Some(100));
-        budget.note(60, &mut one);
-        budget.note(40, &mut other);
+        budget.account(60, &mut one);
+        budget.account(40, &mut other);
         assert!(!budget.is_exceeded(40, other));
         assert!(budget.is_exceeded(41, other));
         assert!(!budget.is_exceeded(59, one));

@@ -1,4 +1,4 @@
-//! Crashes of the store's own parts, on their way to the supervisor that restarts them.
+//! Crashes of the store's components, on their way to the supervisor that restarts them.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -6,7 +6,7 @@ use std::sync::{
 };
 use tokio::sync::Notify;
 
-/// A part of the store that is restarted when it crashes.
+/// A component of the store, which is restarted when it crashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Component {
     /// The registry.
@@ -15,33 +15,33 @@ pub enum Component {
     BucketSupervisor,
 }
 
-/// The latest crash that nobody has dealt with.
+/// The latest crash that has not led to a restart yet.
 #[derive(Debug, Default)]
-pub(crate) struct Faults {
+pub(crate) struct CrashReports {
     restarting: AtomicBool,
     latest: Mutex<Option<(Component, String)>>,
     reported: Notify,
 }
 
-impl Faults {
-    /// Whether the store waits to be restarted.
-    pub(crate) fn restarting(&self) -> bool {
+impl CrashReports {
+    /// Whether the store is waiting to be restarted.
+    pub(crate) fn is_restarting(&self) -> bool {
         self.restarting.load(SeqCst)
     }
 
-    /// Reports a crash. From now on the store answers nothing until it is restarted.
-    pub(crate) fn report(&self, unit: Component, reason: &str) {
+    /// Reports a crash. From now on the store executes nothing until it is restarted.
+    pub(crate) fn report(&self, component: Component, reason: &str) {
         self.restarting.store(true, SeqCst);
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((unit, reason.to_owned()));
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((component, reason.to_owned()));
         self.reported.notify_waiters();
     }
 
-    /// Waits for a crash of `unit` and returns its reason.
-    pub(crate) async fn wait_for(&self, unit: Component) -> String {
+    /// Waits for a crash of `component` and returns its reason.
+    pub(crate) async fn wait_for(&self, component: Component) -> String {
         loop {
             let reported = self.reported.notified();
             let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some((_, reason)) = latest.filter(|(crashed, _)| *crashed == unit) {
+            if let Some((_, reason)) = latest.filter(|(crashed, _)| *crashed == component) {
                 return reason;
             }
             reported.await;

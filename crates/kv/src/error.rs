@@ -1,56 +1,109 @@
-//! Why a command was not executed, in Redis's own words: a code, and what is wrong.
+//! Why a command was not executed: codes with their data. Each protocol has its own sentences for them.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a command was not executed; it changed nothing.
+/// Why a command was not executed; it changed nothing. Links carry the variants by position: append new ones.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum CommandError {
     /// The bucket holds a hash where a string is needed, or the other way round.
-    #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
+    #[error("wrong type of value")]
     WrongType,
-    /// There is no memory left for it.
-    #[error("OOM command not allowed when used memory > 'maxmemory'.")]
+    /// The memory limit is reached.
+    #[error("out of memory")]
     OutOfMemory,
-    /// An option is unknown, or does not go with another.
-    #[error("ERR syntax error")]
+    /// An argument is missing or unknown, or does not go with another.
+    #[error("syntax error")]
     Syntax,
-    /// A number is wanted.
-    #[error("ERR value is not an integer or out of range")]
+    /// An argument or a string is not a 64-bit integer.
+    #[error("not an integer")]
     NotInteger,
-    /// A number is wanted.
-    #[error("ERR value is not a valid float")]
+    /// An argument or a string is not a number.
+    #[error("not a number")]
     NotFloat,
-    /// The field holds no number.
-    #[error("ERR hash value is not an integer")]
+    /// The field does not hold a 64-bit integer.
+    #[error("field is not an integer")]
     FieldNotInteger,
-    /// The field holds no number.
-    #[error("ERR hash value is not a float")]
+    /// The field does not hold a number.
+    #[error("field is not a number")]
     FieldNotFloat,
-    /// The sum leaves 64 bits.
-    #[error("ERR increment or decrement would overflow")]
+    /// The sum exceeds 64 bits.
+    #[error("integer overflow")]
     Overflow,
-    /// The sum is no number.
-    #[error("ERR increment would produce NaN or Infinity")]
+    /// The sum is not finite.
+    #[error("sum is not finite")]
     NotFinite,
-    /// The value would exceed the longest that is taken.
-    #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
-    TooLong,
-    /// A position before the start.
-    #[error("ERR offset is out of range")]
-    Offset,
-    /// A time that is not allowed, or beyond 64 bits of milliseconds.
-    #[error("ERR invalid expire time in '{0}' command")]
-    ExpireTime(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
-    /// Too few or too many arguments.
-    #[error("ERR wrong number of arguments for '{0}' command")]
+    /// The string would exceed the longest that is allowed.
+    #[error("string too long")]
+    StringTooLong,
+    /// A negative offset into a string.
+    #[error("negative offset")]
+    NegativeOffset,
+    /// The command does not take this time, or it exceeds 64 bits of milliseconds.
+    #[error("{0}: invalid expire time")]
+    InvalidExpireTime(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
+    /// The command has too few or too many arguments.
+    #[error("{0}: wrong number of arguments")]
     Arity(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
-    /// There is nothing to be renamed or copied.
-    #[error("ERR no such key")]
+    /// There is nothing to rename.
+    #[error("no such key")]
     NoSuchKey,
-    /// The cursor is no number.
-    #[error("ERR invalid cursor")]
-    Cursor,
-    /// Any other, with its code.
-    #[error("{0}")]
-    Other(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
+    /// The cursor of a scan is not a number.
+    #[error("invalid cursor")]
+    InvalidCursor,
+    /// The negated decrement exceeds 64 bits.
+    #[error("decrement overflow")]
+    DecrementOverflow,
+    /// The increment is infinite.
+    #[error("increment is not finite")]
+    IncrementNotFinite,
+    /// Source and destination are the same key.
+    #[error("source and destination are the same")]
+    SameKey,
+    /// There is no database with this index.
+    #[error("no such database")]
+    DatabaseIndex,
+    /// A count is too large.
+    #[error("count out of range")]
+    CountOutOfRange,
+    /// An integer lies outside of the range that is allowed.
+    #[error("integer not in {min}..={max}")]
+    OutOfBounds {
+        /// The smallest one.
+        min: i64,
+        /// The largest one.
+        max: i64,
+    },
+    /// Accesses to keys are not counted.
+    #[error("accesses are not counted")]
+    AccessesNotCounted,
+    /// An option is unknown.
+    #[error("unknown option {0}")]
+    UnknownOption(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
+    /// An argument of HSETEX is unknown.
+    #[error("unknown argument {0}")]
+    UnknownArgument(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
+    /// NX excludes XX, GT and LT.
+    #[error("NX excludes XX, GT and LT")]
+    NxConflict,
+    /// GT excludes LT.
+    #[error("GT excludes LT")]
+    GtLtConflict,
+    /// FNX excludes FXX.
+    #[error("FNX excludes FXX")]
+    FnxFxxConflict,
+    /// More than one of the options that set an expiry.
+    #[error("more than one expiry")]
+    ExpiryConflict,
+    /// The expiry of a field is negative.
+    #[error("negative expire time")]
+    NegativeExpireTime,
+    /// The word FIELDS is not where the command needs it.
+    #[error("FIELDS missing")]
+    FieldsMissing,
+    /// The command's number of fields is not a positive integer.
+    #[error("{0}: invalid number of fields")]
+    FieldCount(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
+    /// The number of fields is not that of the fields that follow.
+    #[error("number of fields does not match the fields")]
+    FieldCountMismatch,
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Args, Command, Projection,
-    commands::{KeySpec, Run, flag},
+    commands::spec::{KeySpec, Run, flag},
 };
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +97,7 @@ impl<'a> Op<'a> {
     pub(crate) fn field(&self) -> Option<&'a [u8]> {
         match *self {
             Op::Get { key } | Op::Put { key, .. } | Op::Delete { key } => Some(key),
-            Op::Command { command, mut args } if command.is_on_fields() => args.next(),
+            Op::Command { command, mut args } if command.takes_field() => args.next(),
             _ => None,
         }
     }
@@ -111,7 +111,7 @@ impl<'a> Op<'a> {
     pub(crate) fn allocates(&self) -> bool {
         match self {
             Op::Create | Op::Put { .. } => true,
-            Op::Command { command, .. } => command.spec.flags & flag::DENYOOM != 0,
+            Op::Command { command, .. } => command.spec.has(flag::DENYOOM),
             _ => false,
         }
     }

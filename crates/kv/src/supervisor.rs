@@ -2,7 +2,11 @@
 //! without the other, so the crash of one starts both afresh; clients stay connected meanwhile. The sweeper beside
 //! them ends what has expired.
 
-use crate::{Component, ScanFilter, Store, store::sweep};
+use crate::{
+    crash_reports::Component,
+    store::{Store, expiry::sweep, keyspace::ScanFilter},
+    time::now_ms,
+};
 use otp::{ChildSpec, Intensity, PassiveChildren, Stop, Strategy, Supervisor, Tree};
 use std::sync::Arc;
 
@@ -31,17 +35,17 @@ pub fn supervisor(store: &Arc<Store>, intensity: Intensity) -> Supervisor {
 }
 
 /// Lives as long as a part of the store does.
-async fn watch(store: Arc<Store>, unit: Component, stop: Stop) -> Result<(), String> {
+async fn watch(store: Arc<Store>, component: Component, stop: Stop) -> Result<(), String> {
     tokio::select! {
         () = stop.cancelled() => Ok(()),
-        reason = store.faults.wait_for(unit) => Err(reason),
+        reason = store.crash_of(component) => Err(reason),
     }
 }
 
 fn passive_children(store: &Store, limit: usize) -> PassiveChildren {
     let (mut shown, mut cursor) = (Vec::new(), 0);
     while shown.len() < limit {
-        let page = store.buckets(cursor, &ScanFilter::default(), crate::time::now_ms());
+        let page = store.scan(cursor, &ScanFilter::default(), now_ms());
         shown.extend(page.names.iter().map(|name| Tree::passive(String::from_utf8_lossy(name))));
         cursor = page.next;
         if cursor == 0 {
@@ -49,5 +53,6 @@ fn passive_children(store: &Store, limit: usize) -> PassiveChildren {
         }
     }
     shown.truncate(limit);
-    PassiveChildren { total: store.count(), crashed: store.crashed_count(), shown }
+    let stats = store.stats();
+    PassiveChildren { total: stats.buckets as usize, crashed: stats.crashed, shown }
 }

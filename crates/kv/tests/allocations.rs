@@ -12,7 +12,7 @@ fn keys() -> Vec<String> {
 }
 
 fn command<'a>(bucket: &'a str, name: &str, args: &'a [u8]) -> Request<'a> {
-    let command = Command::find(name.as_bytes()).expect("a command");
+    let command = Command::find(&name.to_lowercase()).expect("a command");
     Request { bucket: bucket.as_bytes(), op: Op::Command { command, args: Args::new(args) } }
 }
 

@@ -15,7 +15,7 @@ enum Said {
 fn said(reply: &Reply<'_>) -> Said {
     match reply {
         Reply::Error(CommandError::OutOfMemory) => Said::OutOfMemory,
-        Reply::Error(refusal) => panic!("{refusal}"),
+        Reply::Error(error) => panic!("{error}"),
         _ => Said::Fine,
     }
 }
@@ -40,7 +40,7 @@ fn delete(store: &Store, number: usize) -> Said {
 fn command(store: &Store, name: &str, bucket: &str, words: &[&str]) -> Said {
     let mut bulks = Vec::new();
     words.iter().for_each(|word| push(&mut bulks, word.as_bytes()));
-    let command = Command::find(name.as_bytes()).expect("a command");
+    let command = Command::find(&name.to_lowercase()).expect("a command");
     ask(store, bucket, Op::Command { command, args: Args::new(&bulks) })
 }
 
@@ -103,7 +103,7 @@ fn a_transaction_that_finds_no_room_does_nothing() {
     let mut outcomes = Vec::new();
     assert!(store.transact(&[], &batch, 0, |reply| outcomes.push(said(&reply))));
     assert_eq!(outcomes, [Said::OutOfMemory; 2]);
-    assert_eq!(store.count(), 1);
+    assert_eq!(store.bucket_count(), 1);
 }
 
 #[test]

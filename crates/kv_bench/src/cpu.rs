@@ -1,4 +1,4 @@
-//! What /proc and the scheduler know of a process: the time it computed, the memory it holds, the core it runs on.
+//! A process as /proc and the scheduler see it: its CPU time, its resident memory, the core that it runs on.
 
 use crate::error::{Context, Error};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -12,14 +12,14 @@ pub(crate) struct CpuTime {
 }
 
 impl CpuTime {
-    /// What the process has used since it started.
+    /// The CPU time of a process since it started.
     pub(crate) fn of(pid: u32) -> Result<CpuTime, Error> {
         let path = format!("/proc/{pid}/stat");
         let text = fs::read_to_string(&path).context(format!("cannot read {path}"))?;
         parse_stat(&text, rustix::param::clock_ticks_per_second()).ok_or_else(|| unreadable(&path))
     }
 
-    /// What this process has used since it started.
+    /// The CPU time of this process since it started.
     pub(crate) fn own() -> Result<CpuTime, Error> {
         CpuTime::of(std::process::id())
     }
@@ -40,7 +40,7 @@ impl Sub for CpuTime {
     }
 }
 
-/// Fields 14 and 15 of the line; the name in field 2 may hold blanks and brackets.
+/// Fields 14 and 15 of the line; the name in field 2 may have spaces and parentheses.
 fn parse_stat(text: &str, ticks_per_second: u64) -> Option<CpuTime> {
     let (_, after_name) = text.rsplit_once(')')?;
     let mut times = after_name.split_ascii_whitespace().skip(11).map(|field| {
@@ -50,7 +50,7 @@ fn parse_stat(text: &str, ticks_per_second: u64) -> Option<CpuTime> {
     Some(CpuTime { user: times.next()??, system: times.next()?? })
 }
 
-/// Bytes of a process that are in memory, `VmRSS`.
+/// The resident set size of a process in bytes, `VmRSS`.
 pub(crate) fn resident_bytes(pid: u32) -> Result<u64, Error> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).context(format!("cannot read {path}"))?;
@@ -64,14 +64,14 @@ fn parse_resident(text: &str) -> Option<u64> {
 }
 
 fn unreadable(path: &str) -> Error {
-    Error::Io { what: format!("cannot understand {path}"), source: io::ErrorKind::InvalidData.into() }
+    Error::Io { what: format!("cannot parse {path}"), source: io::ErrorKind::InvalidData.into() }
 }
 
-/// Keeps this process on one core.
+/// Pins this process to one core.
 pub(crate) fn pin(core: usize) -> Result<(), Error> {
     let mut cores = CpuSet::new();
     cores.set(core);
-    sched_setaffinity(None, &cores).map_err(io::Error::from).context(format!("cannot move to core {core}"))
+    sched_setaffinity(None, &cores).map_err(io::Error::from).context(format!("cannot pin to core {core}"))
 }
 
 #[cfg(test)]
@@ -79,14 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_brackets_does_not_shift_the_fields() {
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
         let line = "7 (a) b (c)) S 1 7 7 0 -1 4194304 100 0 0 0 150 25 0 0 20 0 1 0 9 9 9";
         let expected = CpuTime { user: Duration::from_millis(1_500), system: Duration::from_millis(250) };
         assert_eq!(parse_stat(line, 100), Some(expected));
     }
 
     #[test]
-    fn a_line_that_breaks_off_is_refused() {
+    fn a_truncated_line_is_refused() {
         assert_eq!(parse_stat("7 (a) S 1 7", 100), None);
     }
 

@@ -1,11 +1,11 @@
-//! `kv_bench echo`: answers every batch of bytes with a canned batch of replies. It parses and stores nothing, so it
-//! is the limit of the machine and its network stack.
+//! `kv_bench echo`: answers every batch of bytes with a prepared batch of replies. It parses and stores
+//! nothing, so it shows the limit of the machine and its network stack.
 
 use crate::{
     error::{Context, Error},
     interrupt::Interrupt,
     limits,
-    load::loopback,
+    load::require_loopback,
     workload::Workload,
 };
 use clap::Args;
@@ -30,25 +30,25 @@ pub(crate) struct Echo {
 
 const LISTENER: Token = Token(usize::MAX);
 
-/// Serves until it is interrupted.
+/// Serves until interrupted.
 pub(crate) fn serve(echo: &Echo, interrupt: &Interrupt) -> Result<(), Error> {
-    loopback(echo.address)?;
+    require_loopback(echo.address)?;
     echo.workload.check()?;
     let batch = echo.workload.requests().bytes() * echo.workload.pipeline;
     let replies = echo.workload.reply().repeat(echo.workload.pipeline);
 
-    let mut poll = Poll::new().context("cannot open an epoll")?;
+    let mut poll = Poll::new().context("cannot create an epoll instance")?;
     let mut listener = TcpListener::bind(echo.address).context(format!("cannot bind {}", echo.address))?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)
-        .context("cannot watch the listener")?;
-    println!("{}", listener.local_addr().context("cannot name the listener")?);
+        .context("cannot register the listener")?;
+    println!("{}", listener.local_addr().context("cannot read the listener's address")?);
 
     let mut clients = HashMap::new();
     let mut events = Events::with_capacity(limits::EVENTS);
     let mut buffer = vec![0; limits::READ_BYTES];
     loop {
-        match poll.poll(&mut events, Some(limits::NAP)) {
+        match poll.poll(&mut events, Some(limits::POLL_TIMEOUT)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             polled => polled.context("cannot wait for sockets")?,
         }
@@ -79,15 +79,15 @@ fn accept(
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error).context("cannot accept"),
         };
-        // More clients than the limit are turned away at once.
+        // Clients beyond the limit are disconnected at once.
         let Some(token) = (0..limits::CONNECTIONS).map(Token).find(|token| !clients.contains_key(token))
         else {
             continue;
         };
         let both = Interest::READABLE | Interest::WRITABLE;
         let prepared = stream.set_nodelay(true).and_then(|()| registry.register(&mut stream, token, both));
-        prepared.context("cannot watch a socket")?;
-        clients.insert(token, Client { stream, asked: 0, unsent: 0 });
+        prepared.context("cannot register a socket")?;
+        clients.insert(token, Client { stream, received: 0, unsent: 0 });
     }
 }
 
@@ -95,17 +95,17 @@ fn accept(
 #[derive(Debug)]
 struct Client {
     stream: TcpStream,
-    /// Bytes of a batch that is not here as a whole.
-    asked: usize,
-    /// Bytes of replies that the socket did not take yet.
+    /// Bytes of a batch that has not arrived completely.
+    received: usize,
+    /// Bytes of replies that the socket has not accepted yet.
     unsent: usize,
 }
 
 impl Client {
-    /// Reads until the socket is empty, and replies to whole batches. An error is the end of the connection.
+    /// Reads until the socket is empty and replies to complete batches. An error ends the connection.
     fn answer(&mut self, batch: usize, replies: &[u8], buffer: &mut [u8]) -> io::Result<()> {
         self.send(replies)?;
-        // What the socket does not take is waited for before more is read, so nothing piles up.
+        // Reads no more until all replies are sent, so nothing accumulates.
         while self.unsent == 0 {
             let got = match self.stream.read(buffer) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
@@ -113,9 +113,9 @@ impl Client {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            self.asked += got;
-            self.unsent = self.asked / batch * replies.len();
-            self.asked %= batch;
+            self.received += got;
+            self.unsent = self.received / batch * replies.len();
+            self.received %= batch;
             self.send(replies)?;
             if got < buffer.len() {
                 return Ok(());

@@ -1,4 +1,4 @@
-//! Everything that can go wrong in a measurement.
+//! The errors of a measurement.
 
 use std::io;
 
@@ -7,20 +7,20 @@ use std::io;
 pub(crate) enum Error {
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
-    #[error("{name} must be from {least} to {most}, not {given}")]
-    Range { name: &'static str, least: u64, most: u64, given: u64 },
-    #[error("{0} is no loopback address; a load generator is pointed at this machine alone")]
+    #[error("{name} must be from {min} to {max}, not {value}")]
+    Range { name: &'static str, min: u64, max: u64, value: u64 },
+    #[error("{0} is not a loopback address; only this machine may be loaded")]
     NotLoopback(std::net::SocketAddr),
     #[error("--bucket must be letters and digits, not {0:?}")]
     Bucket(String),
-    #[error("the server answered {got:?} where {expected:?} was due")]
+    #[error("the server answered {got:?}, expected {expected:?}")]
     Reply { got: String, expected: String },
-    #[error("{program} did not come up: {why}")]
-    NotUp { program: String, why: String },
+    #[error("{program} did not start: {why}")]
+    StartFailed { program: String, why: String },
     #[error("the server closed a connection")]
     Closed,
     #[error("no reply for {0} seconds")]
-    Silent(u64),
+    ReplyTimeout(u64),
     #[error("cannot record latencies: {0}")]
     Histogram(#[from] hdrhistogram::CreationError),
     #[error("cannot write JSON: {0}")]
@@ -29,7 +29,7 @@ pub(crate) enum Error {
     Interrupted,
 }
 
-/// Names what was being done when an operation on a file or socket failed.
+/// Adds to an I/O error what was being done.
 pub(crate) trait Context<T> {
     fn context(self, what: impl Into<String>) -> Result<T, Error>;
 }

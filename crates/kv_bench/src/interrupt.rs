@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM end a measurement through its loops, so that everything it started is ended too.
+//! Ctrl-C and SIGTERM end the loops of a measurement, so that the processes it started are ended too.
 
 use crate::error::{Context, Error};
 use std::sync::{
@@ -6,21 +6,22 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Set once, by a signal.
+/// Whether a signal has arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Takes the signals over from their default, which would end the process at once.
-    pub(crate) fn listen() -> Result<Interrupt, Error> {
+    /// Replaces the default handlers, which end the process at once.
+    pub(crate) fn install() -> Result<Interrupt, Error> {
         let raised = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&raised)).context("cannot take a signal")?;
+            signal_hook::flag::register(signal, Arc::clone(&raised))
+                .context("cannot install a signal handler")?;
         }
         Ok(Interrupt(raised))
     }
 
-    /// An error once a signal has come.
+    /// An error once a signal has arrived.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.0.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
     }

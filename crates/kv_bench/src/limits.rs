@@ -1,4 +1,4 @@
-//! Every limit of the load generator, with its unit.
+//! Every limit of this crate, by name and with its unit.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ pub(crate) const CONNECTIONS: usize = 10_000;
 /// Requests of one batch.
 pub(crate) const PIPELINE: usize = 4_096;
 
-/// Keys, so that a key's number fits ten digits.
+/// Keys; the number in a key has up to ten digits.
 pub(crate) const KEYS: u64 = 1_000_000_000;
 
 /// Bytes of a key.
@@ -17,55 +17,55 @@ pub(crate) const KEY_BYTES: usize = 250;
 /// Bytes of a value.
 pub(crate) const VALUE_BYTES: usize = 64 * 1024;
 
-/// Requests in the ring of pre-built batches, unless its bytes come first.
+/// Requests in the ring of prebuilt batches, unless [`RING_BYTES`] is reached first.
 pub(crate) const RING_REQUESTS: usize = 1 << 20;
 
-/// Bytes of the ring of pre-built batches.
+/// Bytes of the ring of prebuilt batches.
 pub(crate) const RING_BYTES: usize = 256 * 1024 * 1024;
 
 /// The seed of the random keys.
 pub(crate) const RING_SEED: u64 = 4_040;
 
-/// Requests that a fill sends before it reads their replies.
+/// Requests in one batch of a fill.
 pub(crate) const FILL_REQUESTS: u64 = 1_024;
 
-/// Bytes of requests that a fill sends at once, so that both ends' socket buffers hold a batch.
+/// Bytes of requests in one batch of a fill, so that a batch fits the socket buffers.
 pub(crate) const FILL_BYTES: usize = 64 * 1024;
 
 /// Bytes of one read.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 
-/// Readiness events taken from the kernel at once.
+/// Readiness events per poll.
 pub(crate) const EVENTS: usize = 1_024;
 
 /// Requests per second of an open loop.
 pub(crate) const RATE: u64 = 100_000_000;
 
-/// A measurement that names no end.
+/// The length of a measurement without `--seconds` or `--requests`.
 pub(crate) const DEFAULT_RUN: Duration = Duration::from_secs(10);
 
 /// The longest measurement.
-pub(crate) const RUN: Duration = Duration::from_secs(3_600);
+pub(crate) const MAX_RUN: Duration = Duration::from_secs(3_600);
 
-/// A server that answers nothing for this long has failed.
-pub(crate) const SILENCE: Duration = Duration::from_secs(10);
+/// How long to wait for a reply before the server counts as failed.
+pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest sleep between two looks at the clock.
-pub(crate) const NAP: Duration = Duration::from_millis(100);
+/// The longest wait for events, so that interrupts and deadlines are noticed.
+pub(crate) const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Bytes of an unexpected reply that an error message shows.
+/// Bytes of an unexpected reply in an error message.
 pub(crate) const SHOWN_BYTES: usize = 40;
 
 /// Rounds of a comparison.
 pub(crate) const ROUNDS: u64 = 1_000;
 
-/// A measurement of a quick comparison.
+/// The length of one measurement of a quick comparison.
 pub(crate) const QUICK_RUN: Duration = Duration::from_millis(500);
 
-/// The core of the servers, as taskset takes it, and the core of the load.
+/// The core of the servers, as an argument of taskset, and the core of the load.
 pub(crate) const SERVER_CORE: &str = "0";
 pub(crate) const LOAD_CORE: usize = 1;
 
-/// How long a server may take to come up, and how often it is tried.
-pub(crate) const START: Duration = Duration::from_secs(10);
-pub(crate) const LOOK: Duration = Duration::from_millis(10);
+/// How long a server may take to start, and the pause between attempts to connect.
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_INTERVAL: Duration = Duration::from_millis(10);

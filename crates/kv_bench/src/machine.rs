@@ -1,8 +1,8 @@
-//! What a table of figures must say of the machine that they come from.
+//! The description of the machine that results depend on.
 
 use std::fs;
 
-/// Processor, kernel, and how busy the machine is with other work.
+/// Processor, cores, kernel and load average.
 pub(crate) fn describe() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let processors = read("/proc/cpuinfo");

@@ -1,4 +1,4 @@
-//! `kv_bench`: how fast a server answers, what an answer costs it, and how that compares with others.
+//! `kv_bench`: throughput, latency and CPU time per request of a server, and comparisons with other servers.
 
 mod compare;
 mod cpu;
@@ -28,21 +28,21 @@ enum Command {
     Load {
         #[command(flatten)]
         plan: load::Plan,
-        /// Write every key once before the measurement; a read of a key that is not there ends it
+        /// Write every key once before the measurement, which ends at a read of a missing key
         #[arg(long)]
         fill: bool,
         /// Print the report as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Answer batches of one size with canned replies: the limit of this machine
+    /// Answer batches of one size with prepared replies: the limit of this machine
     Echo(echo::Echo),
-    /// Start our release and its peers in turns and print how they compare
+    /// Start our release and its peers and print how they compare
     Compare(compare::Compare),
 }
 
 fn main() -> ExitCode {
-    match Interrupt::listen().and_then(|interrupt| execute(Cli::parse().command, &interrupt)) {
+    match Interrupt::install().and_then(|interrupt| execute(Cli::parse().command, &interrupt)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kv_bench: {error}");
@@ -79,7 +79,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_valid() {
         Cli::command().debug_assert();
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked, and what the answer to it is: every request and every reply of a workload has one size.
+//! The requests of a workload and the replies to them, each of a fixed size.
 
 use crate::{error::Error, limits};
 use clap::{Args, ValueEnum};
@@ -13,7 +13,7 @@ pub(crate) enum Protocol {
     Memcached,
 }
 
-/// Only RESP tells a field of a hash from a string of its own: text has fields alone, memcached strings alone.
+/// RESP has strings and fields of hashes; text has fields only, memcached strings only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Operation {
@@ -36,7 +36,7 @@ impl Operation {
 }
 
 /// A protocol or an operation as its flag spells it.
-pub(crate) fn name(value: &impl ValueEnum) -> String {
+pub(crate) fn flag_name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().into())
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Workload {
     pub(crate) protocol: Protocol,
     #[arg(long, default_value = "get")]
     pub(crate) operation: Operation,
-    /// Requests that leave together and are answered before the next ones leave
+    /// Requests in one batch; a connection sends the next batch when all replies have arrived
     #[arg(long, default_value_t = 16)]
     pub(crate) pipeline: usize,
     /// Keys to choose from at random
@@ -62,16 +62,16 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    /// Refuses sizes that are out of bounds.
+    /// Refuses sizes that are out of range.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.bucket.is_empty() || !self.bucket.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(Error::Bucket(self.bucket.clone()));
         }
         let digits = self.keys.saturating_sub(1).max(1).ilog10() as usize + 1;
-        in_range("--keys", 1, limits::KEYS, self.keys)?;
-        in_range("--pipeline", 1, limits::PIPELINE as u64, self.pipeline as u64)?;
-        in_range("--key-bytes", digits as u64 + 1, limits::KEY_BYTES as u64, self.key_bytes as u64)?;
-        in_range("--value-bytes", 1, limits::VALUE_BYTES as u64, self.value_bytes as u64)
+        check_range("--keys", 1, limits::KEYS, self.keys)?;
+        check_range("--pipeline", 1, limits::PIPELINE as u64, self.pipeline as u64)?;
+        check_range("--key-bytes", digits as u64 + 1, limits::KEY_BYTES as u64, self.key_bytes as u64)?;
+        check_range("--value-bytes", 1, limits::VALUE_BYTES as u64, self.value_bytes as u64)
     }
 
     /// The same workload with another operation.
@@ -79,12 +79,12 @@ impl Workload {
         Workload { operation, ..self.clone() }
     }
 
-    /// The flags that say the same, for another process.
+    /// The same workload as flags, for another process.
     pub(crate) fn arguments(&self) -> [String; 7] {
         let Workload { protocol, operation, pipeline, keys, key_bytes, value_bytes, bucket } = self;
         [
-            format!("--protocol={}", name(protocol)),
-            format!("--operation={}", name(operation)),
+            format!("--protocol={}", flag_name(protocol)),
+            format!("--operation={}", flag_name(operation)),
             format!("--pipeline={pipeline}"),
             format!("--keys={keys}"),
             format!("--key-bytes={key_bytes}"),
@@ -93,7 +93,7 @@ impl Workload {
         ]
     }
 
-    /// The request, with a gap for the digits of a key's number.
+    /// The request, with a gap for the digits of the key.
     pub(crate) fn requests(&self) -> Requests {
         let gap = "\0".repeat(self.key_bytes - 1);
         let (bucket, key, value) = (self.bucket.as_str(), format!("k{gap}"), "v".repeat(self.value_bytes));
@@ -121,7 +121,7 @@ impl Workload {
         }
     }
 
-    /// The reply to one request, when all is well.
+    /// The reply to one successful request.
     pub(crate) fn reply(&self) -> String {
         let bytes = self.value_bytes;
         let value = "v".repeat(bytes);
@@ -150,7 +150,7 @@ fn command(words: &[&str]) -> String {
     format!("*{}\r\n{arguments}", words.len())
 }
 
-/// Requests that differ in nothing but the digits of their keys.
+/// Requests that differ only in the digits of their keys.
 #[derive(Debug)]
 pub(crate) struct Requests {
     before: String,
@@ -164,22 +164,22 @@ impl Requests {
         self.before.len() + self.digits + self.after.len()
     }
 
-    /// Appends the request for the key of this number.
-    pub(crate) fn write(&self, mut number: u64, out: &mut Vec<u8>) {
+    /// Appends the request for key `index`.
+    pub(crate) fn write(&self, mut index: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(self.before.as_bytes());
         let start = out.len();
         out.resize(start + self.digits, b'0');
         for digit in out[start..].iter_mut().rev() {
-            *digit += (number % 10) as u8;
-            number /= 10;
+            *digit += (index % 10) as u8;
+            index /= 10;
         }
         out.extend_from_slice(self.after.as_bytes());
     }
 }
 
-/// Refuses a number that is out of bounds, by the name of its flag.
-pub(crate) fn in_range(name: &'static str, least: u64, most: u64, given: u64) -> Result<(), Error> {
-    if (least..=most).contains(&given) { Ok(()) } else { Err(Error::Range { name, least, most, given }) }
+/// Refuses a value of flag `name` that is out of range.
+pub(crate) fn check_range(name: &'static str, min: u64, max: u64, value: u64) -> Result<(), Error> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(Error::Range { name, min, max, value }) }
 }
 
 #[cfg(test)]
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn resp_tells_strings_from_fields() {
+    fn resp_has_strings_and_fields() {
         assert_eq!(request(Protocol::Resp, Operation::Get), "*2\r\n$3\r\nGET\r\n$5\r\nk0042\r\n");
         let hget = "*3\r\n$4\r\nHGET\r\n$5\r\nbench\r\n$5\r\nk0042\r\n";
         assert_eq!(request(Protocol::Resp, Operation::Hget), hget);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn memcached_is_asked_with_meta_commands() {
+    fn memcached_gets_meta_commands() {
         assert_eq!(request(Protocol::Memcached, Operation::Set), "ms k0042 3\r\nvvv\r\n");
         assert_eq!(workload(Protocol::Memcached, Operation::Get).reply(), "VA 3\r\nvvv\r\n");
     }

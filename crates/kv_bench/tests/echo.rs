@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-const SHAPE: [&str; 4] = ["--operation=get", "--pipeline=4", "--keys=1000", "--value-bytes=100"];
+const WORKLOAD: [&str; 4] = ["--operation=get", "--pipeline=4", "--keys=1000", "--value-bytes=100"];
 
 /// An echo that ends with the test.
 struct Echo {
@@ -17,16 +17,16 @@ struct Echo {
 impl Echo {
     fn start(protocol: &str) -> Echo {
         let mut child =
-            kv_bench("echo", protocol).args(SHAPE).stdout(Stdio::piped()).spawn().expect("it starts");
+            kv_bench("echo", protocol).args(WORKLOAD).stdout(Stdio::piped()).spawn().expect("it starts");
         let mut address = String::new();
         let stdout = child.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut address).expect("it says where it listens");
+        BufReader::new(stdout).read_line(&mut address).expect("it prints its address");
         Echo { child, address: address.trim().into() }
     }
 
     fn load(&self, protocol: &str, flags: &[&str]) -> Output {
         let mut load = kv_bench("load", protocol);
-        load.args(["--address", &self.address, "--connections=3", "--json"]).args(SHAPE).args(flags);
+        load.args(["--address", &self.address, "--connections=3", "--json"]).args(WORKLOAD).args(flags);
         load.output().expect("it runs")
     }
 }
@@ -73,16 +73,16 @@ fn the_servers_cpu_time_is_reported_where_its_pid_is_known() {
 }
 
 #[test]
-fn a_reply_that_is_not_due_ends_the_measurement() {
+fn an_unexpected_reply_ends_the_measurement() {
     let output = Echo::start("memcached").load("text", &["--requests=1000"]);
     assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("the server answered"), "{said}");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("the server answered"), "{log}");
 }
 
 #[test]
 fn other_machines_are_refused() {
     let output = kv_bench("load", "resp").args(["--address", "192.0.2.1:6379"]).output().expect("it runs");
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no loopback address"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not a loopback address"));
 }

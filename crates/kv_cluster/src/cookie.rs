@@ -1,30 +1,30 @@
-//! The cluster's shared secret, and the proofs that a node knows it without saying it.
+//! The cluster's shared secret, and the proofs that a node knows it without sending it.
 
-use crate::NodeName;
+use crate::node_name::NodeName;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
 
-/// The secret that all nodes of a cluster share. It never crosses the wire and is never printed.
+/// The secret shared by all nodes of a cluster. It is never sent and never printed.
 #[derive(Clone)]
 pub struct Cookie(Box<[u8]>);
 
 /// A number used once, so that no proof can be used twice.
 pub(crate) type Nonce = [u8; 32];
 
-/// What only one who knows the cookie can say.
+/// A MAC that only a holder of the cookie can make.
 pub(crate) type Proof = [u8; 32];
 
-/// Which side of a handshake a proof speaks for; a proof that is sent back to its sender proves nothing.
+/// The side of a handshake that a proof is for: a reflected proof proves nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Role {
     Dialer,
     Listener,
 }
 
-/// One handshake: who meets whom, and the nonces of both.
+/// One handshake: the names and nonces of both sides.
 #[derive(Debug, Clone)]
-pub(crate) struct Meeting {
+pub(crate) struct Transcript {
     pub(crate) dialer: NodeName,
     pub(crate) listener: NodeName,
     pub(crate) dialer_nonce: Nonce,
@@ -38,27 +38,27 @@ impl Cookie {
     }
 
     /// The proof of one side.
-    pub(crate) fn prove(&self, role: Role, meeting: &Meeting) -> Proof {
-        self.mac(role, meeting).finalize().into_bytes().into()
+    pub(crate) fn prove(&self, role: Role, transcript: &Transcript) -> Proof {
+        self.mac(role, transcript).finalize().into_bytes().into()
     }
 
     /// Whether the other side's proof is right, in constant time.
-    pub(crate) fn verify(&self, role: Role, meeting: &Meeting, proof: &Proof) -> bool {
-        self.mac(role, meeting).verify_slice(proof).is_ok()
+    pub(crate) fn verify(&self, role: Role, transcript: &Transcript, proof: &Proof) -> bool {
+        self.mac(role, transcript).verify_slice(proof).is_ok()
     }
 
-    fn mac(&self, role: Role, meeting: &Meeting) -> Hmac<Sha256> {
+    fn mac(&self, role: Role, transcript: &Transcript) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(match role {
             Role::Dialer => b"kv link dialer",
             Role::Listener => b"kv link listener",
         });
-        for name in [&meeting.dialer, &meeting.listener] {
+        for name in [&transcript.dialer, &transcript.listener] {
             mac.update(&(name.as_str().len() as u64).to_be_bytes());
             mac.update(name.as_str().as_bytes());
         }
-        mac.update(&meeting.dialer_nonce);
-        mac.update(&meeting.listener_nonce);
+        mac.update(&transcript.dialer_nonce);
+        mac.update(&transcript.listener_nonce);
         mac
     }
 }
@@ -80,8 +80,8 @@ pub(crate) fn nonce() -> Nonce {
 mod tests {
     use super::*;
 
-    fn meeting() -> Meeting {
-        Meeting {
+    fn transcript() -> Transcript {
+        Transcript {
             dialer: "bar@host".parse().unwrap(),
             listener: "foo@host".parse().unwrap(),
             dialer_nonce: nonce(),
@@ -91,16 +91,16 @@ mod tests {
 
     #[test]
     fn a_proof_holds_for_its_cookie_role_names_and_nonces_alone() {
-        let (cookie, meeting) = (Cookie::new("weknoweachother"), meeting());
-        let proof = cookie.prove(Role::Dialer, &meeting);
-        assert!(cookie.verify(Role::Dialer, &meeting, &proof));
-        assert!(!cookie.verify(Role::Listener, &meeting, &proof), "a reflected proof");
-        assert!(!Cookie::new("another").verify(Role::Dialer, &meeting, &proof));
+        let (cookie, transcript) = (Cookie::new("weknoweachother"), transcript());
+        let proof = cookie.prove(Role::Dialer, &transcript);
+        assert!(cookie.verify(Role::Dialer, &transcript, &proof));
+        assert!(!cookie.verify(Role::Listener, &transcript, &proof), "a reflected proof");
+        assert!(!Cookie::new("another").verify(Role::Dialer, &transcript, &proof));
         let others = [
-            Meeting { dialer: "baz@host".parse().unwrap(), ..meeting.clone() },
-            Meeting { listener: "baz@host".parse().unwrap(), ..meeting.clone() },
-            Meeting { dialer_nonce: nonce(), ..meeting.clone() },
-            Meeting { listener_nonce: nonce(), ..meeting.clone() },
+            Transcript { dialer: "baz@host".parse().unwrap(), ..transcript.clone() },
+            Transcript { listener: "baz@host".parse().unwrap(), ..transcript.clone() },
+            Transcript { dialer_nonce: nonce(), ..transcript.clone() },
+            Transcript { listener_nonce: nonce(), ..transcript.clone() },
         ];
         for other in others {
             assert!(!cookie.verify(Role::Dialer, &other, &proof), "{other:?}");

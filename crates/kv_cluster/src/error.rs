@@ -1,8 +1,8 @@
-//! What can go wrong between nodes, and what to do about it.
+//! Errors between nodes, and what to do about them.
 
 use std::{io, sync::Arc};
 
-/// Why a request could not be asked or answered.
+/// Why a request could not be forwarded or executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is no link to the node now; nothing was sent.
@@ -13,51 +13,51 @@ pub enum Error {
         /// Why its link is down.
         reason: Arc<str>,
     },
-    /// Too much waits for the node already; nothing was sent.
-    #[error("node {node} is busy: too many requests wait for it; try again in a moment")]
+    /// Too many requests to the node are in flight; nothing was sent.
+    #[error("node {node} is overloaded: too many requests in flight; retry")]
     Busy {
         /// The node.
         node: Arc<str>,
     },
-    /// The link died after the request left and before its answer came.
+    /// The link was lost after the request was sent and before its reply arrived.
     #[error(
-        "outcome unknown: the link to {node} was lost after the request left, which may or may not have taken effect"
+        "outcome unknown: the link to {node} was lost before the reply; the request may have been applied"
     )]
     LinkLost {
         /// The node.
         node: Arc<str>,
     },
-    /// It was executed, and its answer is larger than a link carries.
-    #[error("done, but the answer is too large for the link to {node}: it may have {limit} bytes")]
+    /// It was executed, and its reply exceeds the link limit.
+    #[error("executed, but the reply exceeds the link limit of {limit} bytes (node {node})")]
     ReplyTooLarge {
         /// The node.
         node: Arc<str>,
-        /// Bytes that a link carries.
+        /// Bytes of one message.
         limit: usize,
     },
-    /// One request is larger than a link carries; nothing was sent.
-    #[error("too large for the link to {node}: one request may have {limit} bytes")]
+    /// The request exceeds the link limit; nothing was sent.
+    #[error("request exceeds the link limit of {limit} bytes (node {node}); nothing was sent")]
     TooLarge {
         /// The node.
         node: Arc<str>,
-        /// Bytes that a link carries.
+        /// Bytes of one message.
         limit: usize,
     },
-    /// A transaction is larger than a link carries; nothing was sent.
+    /// The transaction exceeds the link limit; nothing was sent.
     #[error(
-        "too large for the link to {node}: one transaction may have {requests} requests and {bytes} bytes"
+        "transaction exceeds the link limit of {requests} requests or {bytes} bytes (node {node}); nothing was sent"
     )]
     TransactionTooLarge {
         /// The node.
         node: Arc<str>,
-        /// Requests that one transaction may have.
+        /// Requests of one transaction.
         requests: usize,
-        /// Bytes that a link carries.
+        /// Bytes of one message.
         bytes: usize,
     },
-    /// What must happen on one node names buckets of several.
+    /// A command or transaction that runs on one node names buckets of several.
     #[error(
-        "these buckets live on several nodes, {one} and {other}; one command or transaction takes place on one"
+        "these buckets are on different nodes, {one} and {other}; a command or transaction runs on one node"
     )]
     SeveralNodes {
         /// One of the nodes.
@@ -65,16 +65,16 @@ pub enum Error {
         /// Another one.
         other: Arc<str>,
     },
-    /// A node's answer does not fit the question.
-    #[error("node {node} gave an answer to another question: run the same release on both nodes")]
-    OtherAnswer {
+    /// A node's reply does not fit the query.
+    #[error("unexpected reply from node {node}: run the same version on all nodes")]
+    UnexpectedNodeReply {
         /// The node.
         node: Arc<str>,
     },
-    /// What came back is no reply to the request.
-    #[error("the answer is to another question: run the same release on all nodes")]
+    /// The reply does not fit the request.
+    #[error("unexpected reply from the owner: run the same version on all nodes")]
     UnexpectedReply,
-    /// The node that our routes name says that the bucket is not its own.
+    /// The node that owns the bucket by our routes does not by its own.
     #[error(
         "node {node} does not own this bucket: the routes of the two nodes differ; give both the same configuration"
     )]
@@ -85,18 +85,18 @@ pub enum Error {
     /// No route covers the bucket.
     #[error("no route for bucket \"{bucket}\"")]
     NoRoute {
-        /// The bucket's name, escaped for people.
+        /// The bucket's name, escaped.
         bucket: String,
     },
-    /// A node is named that the settings do not know.
-    #[error("node {node} is not configured; known are: {known}")]
+    /// A route names a node that is not configured.
+    #[error("node {node} is not configured; the configured nodes are: {known}")]
     UnknownNode {
         /// The node.
         node: Arc<str>,
         /// The configured nodes.
         known: String,
     },
-    /// There are peers, and no address of our own where they could reach us.
+    /// There are peers, and no address on which this node accepts their links.
     #[error("node {node} has peers but no link address; give it one, such as link = \"127.0.0.1:4051\"")]
     NoLinkAddress {
         /// This node.
@@ -107,13 +107,13 @@ pub enum Error {
     Bind {
         /// The configured address.
         address: String,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
 }
 
 impl Error {
-    /// No route covers the bucket of this name.
+    /// [`Error::NoRoute`] for the bucket of this name.
     pub fn no_route(bucket: &[u8]) -> Error {
         Error::NoRoute { bucket: escape_name(bucket) }
     }
@@ -127,7 +127,7 @@ pub fn escape_name(name: &[u8]) -> String {
     }
 }
 
-/// A row of the routes that cannot be followed, and what to write instead.
+/// An invalid row of the routes, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {remedy}")]
 pub struct RouteError {
@@ -139,43 +139,43 @@ pub struct RouteError {
     pub remedy: String,
 }
 
-/// A text that is no node name.
+/// A string that is not a node name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{given}\" is not a node name: {problem}; write name@host, such as foo@127.0.0.1")]
 pub struct NodeNameError {
-    /// The text.
+    /// The string.
     pub given: String,
     /// What is wrong with it.
     pub problem: &'static str,
 }
 
-/// Bytes that are not what the link protocol allows.
+/// Bytes that violate the link protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not the link protocol: {0}")]
-pub(crate) struct Malformed(pub(crate) String);
+#[error("link protocol error: {0}")]
+pub(crate) struct ProtocolError(pub(crate) String);
 
-/// Why a link ended.
+/// Why a link was closed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LinkEnd {
-    /// The peer closed it.
-    #[error("the node closed the link")]
-    Closed,
+pub(crate) enum LinkClosed {
+    /// By the peer.
+    #[error("the peer closed the link")]
+    ByPeer,
     /// This node is being stopped.
     #[error("this node is stopping")]
     Stopped,
-    /// Nothing was heard for too long.
-    #[error("nothing heard from it for too long")]
-    Silent,
-    /// The peer takes nothing of what we send.
-    #[error("it takes nothing of what is sent to it")]
-    Stuck,
-    /// The peer asked for more at once than the protocol allows.
-    #[error("it asked for more at once than a link allows")]
+    /// Nothing arrived for too long.
+    #[error("heartbeat timeout")]
+    HeartbeatTimeout,
+    /// Nothing could be written for too long.
+    #[error("peer is not reading")]
+    NotReading,
+    /// The peer sent more requests at once than the protocol allows.
+    #[error("peer exceeded the in-flight limit")]
     Flooded,
-    /// The peer sent what the protocol does not allow.
+    /// The peer violated the protocol.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Protocol(#[from] ProtocolError),
     /// The socket failed.
-    #[error("the link broke: {0}")]
+    #[error("I/O error: {0}")]
     Io(#[from] io::Error),
 }

@@ -1,9 +1,9 @@
-//! Nodes that come and go, as events.
+//! Nodes that go up and down, as events and as a status.
 
-use crate::NodeName;
+use crate::node_name::NodeName;
 use std::sync::Arc;
 
-/// Something happened to a node.
+/// A node went up or down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeEvent {
     /// Its link is up.
@@ -17,12 +17,12 @@ pub enum NodeEvent {
     },
 }
 
-/// A node of the cluster as this node sees it now.
+/// A node as this node sees it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeStatus {
     /// Its name.
     pub name: NodeName,
-    /// Where its links are taken.
+    /// The address where it accepts links.
     pub address: String,
     /// Whether its link is up.
     pub up: bool,

@@ -1,98 +1,115 @@
-//! The share of a batch that belongs to one other node: sent at once, answered one by one.
+//! Requests for buckets of other nodes: each is forwarded to the owner, once. The owner executes it or
+//! refuses it, and a write whose link is lost has an unknown outcome; neither is forwarded again.
 
 use crate::{
     error::Error,
     limits::MESSAGE_BYTES,
-    peer::{Call, Peer},
-    replies::Replies,
-    wire::Answer,
+    link::{codec::ForwardedReply, replies::Replies},
+    local::LocalNode,
+    peer::{Peer, PendingCall},
 };
 use kv::{Reply, Request};
 
-/// Requests for one node, in their order.
+/// Who owns a bucket.
+#[derive(Debug, Clone, Copy)]
+pub enum Owner<'a> {
+    /// This node. It replies at once.
+    Local(&'a LocalNode),
+    /// Another node. It replies later, to a [`ForwardedBatch`].
+    Remote(&'a Peer),
+    /// No route covers the bucket.
+    Unrouted,
+}
+
+/// Requests to which one owner replies later: dispatched together, then resolved in order.
 #[derive(Debug)]
 pub struct ForwardedBatch<'a> {
     peer: &'a Peer,
     requests: Vec<Request<'a>>,
-    answered: usize,
+    resolved: usize,
     state: State,
 }
 
-/// What is known of the requests that are not answered yet.
+/// The state of the unresolved requests.
 #[derive(Debug)]
 enum State {
     /// None has been sent.
     Unsent,
-    /// The first so many are on their way.
-    Called(Call),
-    /// The answers to the first so many are here.
-    Answered(Replies),
-    /// The first so many met this error.
+    /// The first ones are on their way.
+    InFlight(PendingCall),
+    /// The replies to the first ones are here.
+    Replied(Replies),
+    /// The first `n` met this error.
     Failed(usize, Error),
 }
 
 impl<'a> ForwardedBatch<'a> {
-    /// An batch of one request so far.
-    pub fn new(peer: &'a Peer, request: Request<'a>) -> ForwardedBatch<'a> {
-        ForwardedBatch { peer, requests: vec![request], answered: 0, state: State::Unsent }
+    /// A batch of one request.
+    pub(crate) fn new(peer: &'a Peer, request: Request<'a>) -> ForwardedBatch<'a> {
+        ForwardedBatch { peer, requests: vec![request], resolved: 0, state: State::Unsent }
     }
 
-    /// The node that it goes to.
-    pub fn peer(&self) -> &'a Peer {
-        self.peer
+    /// Whether it goes to this owner.
+    pub fn goes_to(&self, owner: &Owner<'_>) -> bool {
+        matches!(owner, Owner::Remote(peer) if std::ptr::eq(*peer, self.peer))
     }
 
     /// Adds a request.
-    pub fn add(&mut self, request: Request<'a>) {
+    pub(crate) fn push(&mut self, request: Request<'a>) {
         self.requests.push(request);
     }
 
-    /// Sends as many of the unanswered requests as one call takes.
-    pub fn send(&mut self) {
-        self.state = match self.peer.call(&self.requests[self.answered..]) {
-            Ok(call) => State::Called(call),
+    /// Sends as many of the unresolved requests as one call takes.
+    pub(crate) fn dispatch(&mut self) {
+        self.state = match self.peer.call(&self.requests[self.resolved..]) {
+            Ok(call) => State::InFlight(call),
             Err(error) => State::Failed(1, error),
         };
     }
 
-    /// The outcome of the next request.
-    pub async fn next(&mut self) -> Result<Reply<'_>, Error> {
+    /// The result of the next request.
+    pub async fn resolve_next(&mut self) -> Result<Reply<'_>, Error> {
         self.settle().await;
-        let request = &self.requests[self.answered];
-        self.answered += 1;
-        let node = self.peer.name().shared();
+        let request = &self.requests[self.resolved];
+        self.resolved += 1;
         match &mut self.state {
-            State::Answered(replies) => match replies.next().expect("settled") {
-                Answer::Reply(reply) => Ok(reply),
-                Answer::NotOwner => Err(Error::NotOwner { node }),
-                Answer::TooLarge => Err(Error::ReplyTooLarge { node, limit: MESSAGE_BYTES }),
-            },
+            State::Replied(replies) => reply_of(replies.next().expect("settled"), self.peer),
             State::Failed(count, error) => {
                 *count -= 1;
                 match error {
-                    Error::LinkLost { .. } => Err(self.peer.lost(request.op.is_read())),
+                    Error::LinkLost { .. } => Err(self.peer.lost_error(request.op.is_read())),
                     error => Err(error.clone()),
                 }
             }
-            State::Unsent | State::Called(_) => unreachable!("settled"),
+            State::Unsent | State::InFlight(_) => unreachable!("settled"),
         }
     }
 
-    /// Waits until the outcome of the next request is known.
+    /// Waits until the result of the next request is known.
     async fn settle(&mut self) {
         loop {
             match &mut self.state {
-                State::Called(call) => {
-                    let taken = call.taken();
+                State::InFlight(call) => {
+                    let sent = call.request_count();
                     self.state = match call.await {
-                        Ok(replies) => State::Answered(replies),
-                        Err(error) => State::Failed(taken, error),
+                        Ok(replies) => State::Replied(replies),
+                        Err(error) => State::Failed(sent, error),
                     };
                 }
-                State::Answered(replies) if replies.is_empty() => self.send(),
-                State::Unsent | State::Failed(0, _) => self.send(),
-                State::Answered(_) | State::Failed(..) => return,
+                State::Replied(replies) if replies.is_empty() => self.dispatch(),
+                State::Unsent | State::Failed(0, _) => self.dispatch(),
+                State::Replied(_) | State::Failed(..) => return,
             }
         }
+    }
+}
+
+/// What the peer replied to one request.
+pub(crate) fn reply_of<'r>(reply: ForwardedReply<'r>, peer: &Peer) -> Result<Reply<'r>, Error> {
+    let node = || peer.name().shared();
+    match reply {
+        ForwardedReply::Reply(reply) => Ok(reply),
+        ForwardedReply::NotOwner => Err(Error::NotOwner { node: node() }),
+        ForwardedReply::TooLarge => Err(Error::ReplyTooLarge { node: node(), limit: MESSAGE_BYTES }),
     }
 }

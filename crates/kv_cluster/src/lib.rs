@@ -1,51 +1,30 @@
-//! Nodes: who owns a bucket, and how to ask them.
+//! Nodes: who owns a bucket, and how a request gets there.
 //!
-//! Follow a forwarded request through the files in this order: [`Cluster::owner`] -> [`ForwardedBatch`] -> peer -> link ->
-//! connection -> outgoing -> wire, and on the owner's side: connection -> service -> answers -> [`kv::Store::execute`].
-//! What concerns whole nodes goes from whole or channels through nodes -> peer, and is answered there by question.
+//! A forwarded request goes through cluster -> forward -> peer -> link, and on its owner through peer
+//! (link_task) -> serve -> [`LocalNode`], the one door to a node's data. Queries to whole nodes go from
+//! cluster (fan_out) to serve (node_queries) in the same way.
 
-mod answers;
-mod assembly;
-mod backoff;
-mod buckets;
-mod calls;
-mod channels;
 mod cluster;
-mod connection;
 mod cookie;
-mod dialer;
 mod error;
 mod events;
 mod forward;
-mod frame;
-mod handshake;
 mod limits;
 mod link;
-mod listener;
 mod local;
 mod node_name;
-mod nodes;
-mod outgoing;
 mod peer;
-mod question;
-mod range;
-mod replies;
-mod routes;
-mod service;
-mod subscriptions;
+mod routing;
+mod serve;
 #[cfg(test)]
 mod tests;
-mod transaction;
-mod whole;
-mod wire;
 
-pub use buckets::Buckets;
-pub use cluster::{Cluster, Owner, Settings};
+pub use cluster::{BucketPages, Cluster, Settings};
 pub use cookie::Cookie;
 pub use error::{Error, NodeNameError, RouteError, escape_name};
 pub use events::{NodeEvent, NodeStatus};
-pub use forward::ForwardedBatch;
-pub use local::Heartbeat;
+pub use forward::{ForwardedBatch, Owner};
+pub use local::{Heartbeat, LocalNode, StorageSettings};
 pub use node_name::NodeName;
 pub use peer::Peer;
-pub use routes::{Route, RouteRow, Routes};
+pub use routing::{Route, RouteRow, Routes};

@@ -1,15 +1,28 @@
-//! What all links of this node share.
+//! This node, and the one door to its data: whatever on this node reads or writes buckets does it through
+//! [`LocalNode`].
+//!
+//! Today there is one volatile [`Store`] behind it. It executes a batch at once, on the caller's thread, and
+//! the replies borrow from it. A durable range must write to its log first and replies later, as a peer does.
+//! So it will be a variant of [`crate::forward::Owner`], and a [`crate::forward::ForwardedBatch`] to it is
+//! dispatched and resolved in order: callers have that path already. What such a range can read without its
+//! log is executed at once, as here.
+//!
+//! Time is an argument, `now_ms` (milliseconds since 1970). The receiver of a batch reads the clock, once per
+//! batch.
 
-use crate::{Cookie, NodeName, Routes};
-use kv::{Channels, Request, Store};
-use std::{sync::Arc, time::Duration};
+use crate::{cookie::Cookie, node_name::NodeName, routing::Routes};
+use kv::{
+    Channels, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
+};
+use otp::{Intensity, Supervisor};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-/// How the death of a silent peer is noticed.
+/// How a dead peer is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// How often each side says that it is alive; not zero.
+    /// The interval of heartbeats; not zero.
     pub every: Duration,
-    /// So many beats without a byte from the peer, and it counts as dead.
+    /// After this many intervals without a byte from the peer, it counts as dead.
     pub missed: u32,
 }
 
@@ -20,25 +33,146 @@ impl Default for Heartbeat {
     }
 }
 
-/// This node.
+/// How this node stores its buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StorageSettings {
+    /// Threads that execute requests.
+    pub threads: usize,
+    /// Bytes that all buckets together may take.
+    pub max_memory: Option<usize>,
+    /// The same hashes in every process, for exactly repeatable measurements. Unsafe with untrusted clients,
+    /// who can choose names that collide.
+    pub fixed_seed: bool,
+}
+
+impl Default for StorageSettings {
+    fn default() -> StorageSettings {
+        StorageSettings { threads: 2, max_memory: None, fixed_seed: false }
+    }
+}
+
+/// This node: its name, its routes, and its data.
 #[derive(Debug)]
-pub(crate) struct Local {
-    pub(crate) me: NodeName,
+pub struct LocalNode {
+    pub(crate) name: NodeName,
     pub(crate) cookie: Cookie,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) routes: Routes,
-    pub(crate) store: Arc<Store>,
     pub(crate) channels: Arc<Channels>,
+    store: Arc<Store>,
 }
 
-impl Local {
-    /// Whether this node owns the bucket.
-    pub(crate) fn owns(&self, bucket: &[u8]) -> bool {
-        self.routes.owner(bucket) == Some(&self.me)
+impl LocalNode {
+    pub(crate) fn new(
+        name: NodeName,
+        cookie: Cookie,
+        heartbeat: Heartbeat,
+        routes: Routes,
+        storage: StorageSettings,
+    ) -> LocalNode {
+        let store = match storage.fixed_seed {
+            true => Store::with_fixed_seed(storage.threads),
+            false => Store::for_threads(storage.threads),
+        };
+        store.set_memory_limit(storage.max_memory);
+        LocalNode { name, cookie, heartbeat, routes, channels: Arc::default(), store: Arc::new(store) }
     }
 
-    /// Whether this node owns all buckets that the request is about.
+    /// The supervisor of this node's buckets.
+    pub fn supervisor(&self, intensity: Intensity) -> Supervisor {
+        kv::supervisor(&self.store, intensity)
+    }
+
+    /// Whether this node owns the bucket.
+    pub(crate) fn owns(&self, bucket: &[u8]) -> bool {
+        self.routes.owner(bucket) == Some(&self.name)
+    }
+
+    /// Whether this node owns all buckets that the request names.
     pub(crate) fn owns_all(&self, request: &Request<'_>) -> bool {
         self.owns(request.bucket) && (!request.spans_buckets() || request.names().all(|name| self.owns(name)))
+    }
+
+    /// Executes the batch in order and passes each reply to `reply`, which may break off. Returns how many
+    /// requests were executed.
+    #[inline]
+    pub fn execute(
+        &self,
+        batch: &[Request<'_>],
+        now_ms: u64,
+        reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+    ) -> usize {
+        self.store.execute(batch, now_ms, reply)
+    }
+
+    /// Executes the whole batch as one step, unless one of the watched buckets has changed since
+    /// [`kv::Op::Watch`] returned its version. `false`: one has, and nothing was done.
+    pub(crate) fn transact(
+        &self,
+        watched: &[(&[u8], u64)],
+        batch: &[Request<'_>],
+        now_ms: u64,
+        reply: impl FnMut(Reply<'_>),
+    ) -> bool {
+        self.store.transact(watched, batch, now_ms, reply)
+    }
+
+    /// Prepares to prefetch the memory that a request will need, step by step.
+    #[inline]
+    pub fn prefetch<'r>(&self, request: &Request<'r>) -> Prefetch<'r> {
+        self.store.prefetch(request)
+    }
+
+    /// Prefetches the next piece; `false` when there is none left. The caller does something else between two
+    /// steps.
+    #[inline]
+    pub fn prefetch_step(&self, request: &Request<'_>, prefetch: &mut Prefetch<'_>) -> bool {
+        self.store.prefetch_step(request, prefetch)
+    }
+
+    /// One page of bucket names, from `cursor` on (0: from the start).
+    pub(crate) fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> NamePage {
+        self.store.scan(cursor, filter, now_ms)
+    }
+
+    /// The name of a bucket chosen by `seed`.
+    pub(crate) fn random_name(&self, seed: u64, now_ms: u64) -> Option<Box<[u8]>> {
+        self.store.random_name(seed, now_ms)
+    }
+
+    /// How many buckets there are.
+    pub(crate) fn bucket_count(&self) -> u64 {
+        self.store.bucket_count() as u64
+    }
+
+    /// How much this node holds.
+    pub fn stats(&self) -> StoreStats {
+        self.store.stats()
+    }
+
+    /// Ends all buckets. Their memory is freed in the background.
+    pub(crate) fn flush(&self) {
+        let detached = self.store.flush();
+        drop(tokio::task::spawn_blocking(|| drop(detached)));
+    }
+
+    /// Subscribes to the changes of a bucket; `None` when there is no such bucket.
+    pub(crate) fn subscribe(&self, bucket: &[u8]) -> Option<Subscription> {
+        self.store.subscribe(bucket)
+    }
+
+    /// Crashes a component of the store, as a drill for its supervisor.
+    pub fn crash(&self, component: Component) {
+        self.store.crash(component);
+    }
+
+    /// Bytes that all buckets together may take.
+    pub fn memory_limit(&self) -> Option<usize> {
+        self.store.memory_limit()
+    }
+
+    /// Changes the bytes that all buckets together may take.
+    pub fn set_memory_limit(&self, limit: Option<usize>) {
+        self.store.set_memory_limit(limit);
     }
 }

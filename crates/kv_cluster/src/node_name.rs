@@ -10,12 +10,12 @@ use std::{fmt, str::FromStr, sync::Arc};
 pub struct NodeName(Arc<str>);
 
 impl NodeName {
-    /// What stands before the `@`.
+    /// The part before the `@`.
     pub fn name(&self) -> &str {
         self.parts().0
     }
 
-    /// What stands after the `@`.
+    /// The part after the `@`.
     pub fn host(&self) -> &str {
         self.parts().1
     }
@@ -39,31 +39,31 @@ impl FromStr for NodeName {
     type Err = NodeNameError;
 
     fn from_str(text: &str) -> Result<NodeName, NodeNameError> {
-        match fault(text) {
-            None => Ok(NodeName(text.into())),
-            Some(problem) => Err(NodeNameError { given: text.into(), problem }),
+        match validate(text) {
+            Ok(()) => Ok(NodeName(text.into())),
+            Err(problem) => Err(NodeNameError { given: text.into(), problem }),
         }
     }
 }
 
-fn fault(text: &str) -> Option<&'static str> {
+fn validate(text: &str) -> Result<(), &'static str> {
     if text.len() > NODE_NAME_BYTES {
-        return Some("it is longer than 255 bytes");
+        return Err("it is longer than 255 bytes");
     }
-    let Some((name, host)) = text.split_once('@') else { return Some("it has no @") };
+    let Some((name, host)) = text.split_once('@') else { return Err("it has no @") };
     if name.is_empty() {
-        return Some("nothing stands before the @");
+        return Err("nothing stands before the @");
     }
     if host.is_empty() {
-        return Some("nothing stands after the @");
+        return Err("nothing stands after the @");
     }
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) {
-        return Some("the name may have letters, digits, _ and - only");
+        return Err("the name may have letters, digits, _ and - only");
     }
     if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:[]".contains(&b)) {
-        return Some("the host may have letters, digits and _ - . : [ ] only");
+        return Err("the host may have letters, digits and _ - . : [ ] only");
     }
-    None
+    Ok(())
 }
 
 impl TryFrom<String> for NodeName {
@@ -104,8 +104,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused_with_the_reason() {
-        let faults = [
+    fn an_invalid_name_is_refused_with_the_reason() {
+        let invalid = [
             ("", "no @"),
             ("foo", "no @"),
             ("@host", "before"),
@@ -115,7 +115,7 @@ mod tests {
             ("foo@host@host", "host may"),
             ("foo@h\u{e9}", "host may"),
         ];
-        for (text, reason) in faults {
+        for (text, reason) in invalid {
             let error = text.parse::<NodeName>().unwrap_err().to_string();
             assert!(error.contains(reason), "{text:?}: {error}");
             assert!(error.contains("foo@127.0.0.1"), "{error}");

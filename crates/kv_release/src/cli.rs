@@ -1,70 +1,32 @@
 //! The command line: verbs and flags, and the help of each.
 
-use crate::exit_code;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use crate::{
+    config::{Flags, SECTIONS, layers::reference::reference},
+    exit_code,
+    output::print_line,
+};
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
-use std::{ffi::OsString, path::PathBuf};
+use std::path::PathBuf;
 
-/// What a release was asked to do.
 #[derive(Debug, Parser)]
 #[command(
     disable_version_flag = true,
-    override_usage = "<RELEASE> [FLAGS] [VERB]",
+    disable_help_subcommand = true,
     about = "A key-value server that you can talk to",
-    long_about = "A key-value server that you can talk to.\n\nWithout a verb it starts a node on what is configured; without a configuration that is one volatile node on 127.0.0.1."
+    long_about = "A key-value server that you can talk to.\n\n\
+                  Without a verb it starts the configured node; without a configuration that is one volatile \
+                  node on 127.0.0.1."
 )]
-pub(crate) struct Cli {
-    #[command(flatten)]
-    pub(crate) flags: Flags,
-    #[command(subcommand)]
-    pub(crate) verb: Option<Verb>,
-}
-
-/// Flags go before the environment, which goes before the file. All verbs take them, since the
-/// running node is found by the same configuration that started it.
-#[derive(Debug, Default, Clone, Parser)]
-pub(crate) struct Flags {
+struct Cli {
     /// The configuration file [env: KV_CONFIG]
     #[arg(long, short, global = true, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Which node of the file this is [env: KV_NODE]
+    config: Option<PathBuf>,
+    /// The node of the file that this is [env: KV_NODE]
     #[arg(long, short, global = true, value_name = "NAME@HOST")]
-    pub(crate) node: Option<String>,
-    /// Where clients connect [env: KV_CLIENTS]
-    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
-    pub(crate) clients: Option<String>,
-    /// Where other nodes connect [env: KV_LINK]
-    #[arg(long, global = true, value_name = "HOST:PORT")]
-    pub(crate) link: Option<String>,
-    /// Where the control socket and the pid file are [env: KV_RUN_DIR]
-    #[arg(long, global = true, value_name = "DIRECTORY")]
-    pub(crate) run_dir: Option<String>,
-    /// error, warn, info, debug or trace, or target=level,... [env: KV_LOG]
-    #[arg(long, global = true, value_name = "LEVEL")]
-    pub(crate) log_level: Option<String>,
-    /// text or json [env: KV_LOG_FORMAT]
-    #[arg(long, global = true, value_name = "FORMAT")]
-    pub(crate) log_format: Option<String>,
-}
-
-impl Flags {
-    /// The flags as they would be typed, for a release that starts itself.
-    pub(crate) fn arguments(&self) -> Vec<OsString> {
-        let text = |text: &Option<String>| text.as_ref().map(OsString::from);
-        [
-            ("--config", self.config.as_ref().map(OsString::from)),
-            ("--node", text(&self.node)),
-            ("--clients", text(&self.clients)),
-            ("--link", text(&self.link)),
-            ("--run-dir", text(&self.run_dir)),
-            ("--log-level", text(&self.log_level)),
-            ("--log-format", text(&self.log_format)),
-        ]
-        .into_iter()
-        .filter_map(|(flag, value)| Some([flag.into(), value?]))
-        .flatten()
-        .collect()
-    }
+    node: Option<String>,
+    #[command(subcommand)]
+    verb: Option<Verb>,
 }
 
 /// What a release can do, as `mix release` names it.
@@ -85,7 +47,7 @@ pub(crate) enum Verb {
     Remote,
     /// Evaluate an expression on the running node and print the result
     Rpc(Expression),
-    /// Evaluate an expression on an empty store of its own, without a running node
+    /// Evaluate an expression on a private, empty store, without a running node
     Eval(Expression),
     /// Drain the running node and start it again in the same process
     Restart,
@@ -95,16 +57,22 @@ pub(crate) enum Verb {
     Pid,
     /// Print the release's name and version
     Version,
-    /// Check the configuration, say what it means, and start nothing
+    /// Check the configuration and print what it means, without starting anything
     CheckConfig,
     /// Print the completions of a shell
     Completions {
         /// The shell to complete for
         shell: Shell,
     },
+    /// Print this help, the help of a verb, or with `config` the reference of all configuration keys
+    Help {
+        /// A verb, or `config`
+        #[arg(value_name = "VERB")]
+        topic: Option<String>,
+    },
 }
 
-/// What the console would take as one line.
+/// A line for the console.
 #[derive(Debug, Parser)]
 pub(crate) struct Expression {
     /// For example: nodes, tree, 'get shopping milk', 'Node.connect(:"bar@127.0.0.1")'
@@ -122,27 +90,60 @@ impl Expression {
     }
 }
 
-/// The command of one release, with its name in every usage line.
+/// The command of one release, with its name in every usage line. Flags that set a key come from the key.
 pub(crate) fn command(release: &'static str) -> clap::Command {
+    let keys = SECTIONS.iter().flat_map(|section| section.keys);
+    let flags = keys.filter_map(|key| {
+        let flag = key.flag?;
+        let variable = key.variable.map(|variable| format!(" [env: {variable}]")).unwrap_or_default();
+        let help = format!("{}{variable}", key.help);
+        Some(Arg::new(flag.name).long(flag.name).global(true).value_name(flag.value_name).help(help))
+    });
     Cli::command()
         .name(release)
         .bin_name(release)
         .override_usage(format!("{release} [FLAGS] [VERB]"))
         .after_help(exit_code::TABLE)
+        .args(flags)
 }
 
-/// Reads the command line; on a mistake, or when help was asked for, prints it and exits.
-pub(crate) fn parse(release: &'static str) -> Cli {
-    Cli::from_arg_matches(&command(release).get_matches()).unwrap_or_else(|error| error.exit())
+/// Parses the command line; on an error, or if --help was given, prints it and exits. No verb is a start.
+pub(crate) fn parse(release: &'static str) -> (Flags, Verb) {
+    from_matches(&command(release).get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+fn from_matches(matches: &ArgMatches) -> Result<(Flags, Verb), clap::Error> {
+    let Cli { config, node, verb } = Cli::from_arg_matches(matches)?;
+    let names = SECTIONS.iter().flat_map(|section| section.keys).filter_map(|key| Some(key.flag?.name));
+    let values = names.filter_map(|name| Some((name, matches.get_one::<String>(name)?.clone()))).collect();
+    Ok((Flags { config, node, values }, verb.unwrap_or(Verb::Start { detached: false })))
+}
+
+/// Prints the help of the release, of a verb, or of the configuration; exits if there is no such topic.
+pub(crate) fn print_help(release: &'static str, topic: Option<&str>) {
+    let mut command = command(release);
+    command.build();
+    let text = match topic {
+        None => command.render_long_help().to_string(),
+        Some("config") => reference(SECTIONS),
+        Some(topic) => match command.find_subcommand_mut(topic) {
+            Some(verb) => verb.render_long_help().to_string(),
+            None => {
+                let message = format!("no help for '{topic}'; name a verb, or `config`");
+                command.error(ErrorKind::InvalidSubcommand, message).exit()
+            }
+        },
+    };
+    print_line(text.trim_end());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Cli {
-        let matches = command("foo").try_get_matches_from(line.split(' ')).expect("a good line");
-        Cli::from_arg_matches(&matches).expect("a good line")
+    fn parsed(line: &str) -> (Flags, Verb) {
+        let matches = command("foo").try_get_matches_from(line.split(' ')).expect("a valid line");
+        from_matches(&matches).expect("a valid line")
     }
 
     #[test]
@@ -152,16 +153,22 @@ mod tests {
 
     #[test]
     fn no_verb_is_a_start() {
-        assert!(parsed("foo").verb.is_none());
-        assert!(matches!(parsed("foo start").verb, Some(Verb::Start { detached: false })));
+        for line in ["foo", "foo start"] {
+            assert!(matches!(parsed(line).1, Verb::Start { detached: false }));
+        }
     }
 
     #[test]
     fn flags_stand_before_or_after_the_verb() {
-        for line in ["foo --config a.toml rpc nodes --json", "foo rpc nodes --json --config a.toml"] {
-            let cli = parsed(line);
-            assert_eq!(cli.flags.config, Some("a.toml".into()));
-            let Some(Verb::Rpc(expression)) = cli.verb else { panic!("{line}") };
+        for line in [
+            "foo --config a.toml --log-level debug rpc nodes --json",
+            "foo rpc nodes --json --config a.toml --log-level debug",
+        ] {
+            let (flags, verb) = parsed(line);
+            assert_eq!(flags.config, Some("a.toml".into()));
+            assert_eq!(flags.value("log-level"), Some("debug"));
+            assert_eq!(flags.value("clients"), None);
+            let Verb::Rpc(expression) = verb else { panic!("{line}") };
             assert!(expression.json);
             assert_eq!(expression.line(), "nodes");
         }
@@ -169,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_expression_may_be_many_words() {
-        let Some(Verb::Rpc(expression)) = parsed("foo rpc get shopping milk").verb else { panic!() };
+        let Verb::Rpc(expression) = parsed("foo rpc get shopping milk").1 else { panic!() };
         assert_eq!(expression.line(), "get shopping milk");
     }
 }

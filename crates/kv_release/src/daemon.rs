@@ -1,13 +1,12 @@
-//! `daemon`: starts this program again in a session of its own, and waits until it answers or fails.
+//! `daemon`: starts this program again in a session of its own, and waits until the node answers or fails.
 
 use crate::{
-    cli::Flags,
-    config::environment,
-    control::{client, place::Place},
+    config::{Flags, layers::environment},
+    control::{client, run_dir::RunDir},
     error::Error,
     exit_code,
-    limits::{BOOT_PATIENCE, DAEMON_LOG_BYTES},
-    output::say,
+    limits::{BOOT_TIMEOUT, DAEMON_LOG_BYTES},
+    output::print_line,
 };
 use std::{
     fs::{self, File},
@@ -18,19 +17,20 @@ use std::{
 };
 
 /// Starts the node in the background and prints its pid.
-pub(crate) fn start(place: &Place, flags: &Flags) -> Result<(), Error> {
-    place.prepare()?;
-    drop(place.claim()?);
-    let log = fresh_log(&place.log()).map_err(Error::io(format!("write {}", place.log().display())))?;
+pub(crate) fn start(run_dir: &RunDir, flags: &Flags) -> Result<(), Error> {
+    run_dir.prepare()?;
+    drop(run_dir.lock()?);
+    let path = run_dir.log();
+    let log = rotated_log(&path).map_err(Error::io(format!("write {}", path.display())))?;
     let mut child = spawn(flags, log).map_err(Error::io("start in the background"))?;
-    client::wait(place, "start", BOOT_PATIENCE, || {
+    client::wait_until(run_dir, "start", BOOT_TIMEOUT, || {
         if let Some(status) = child.try_wait().map_err(Error::io("watch the new node"))? {
             let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(exit_code::FAILED);
-            return Err(Error::Daemon { code, log: last_of(&place.log()) });
+            return Err(Error::Daemon { code, log: log_tail(&path) });
         }
-        Ok(client::ask(place, "pid", true).is_ok_and(|pid| pid == child.id()))
+        Ok(client::evaluate(run_dir, "pid", true).is_ok_and(|pid| pid == child.id()))
     })?;
-    say(child.id());
+    print_line(child.id());
     Ok(())
 }
 
@@ -44,16 +44,15 @@ fn spawn(flags: &Flags, log: File) -> std::io::Result<Child> {
         .spawn()
 }
 
-/// A log for this start; the one before is kept beside it.
-fn fresh_log(path: &Path) -> std::io::Result<File> {
+/// A new log file; the previous one is kept beside it.
+fn rotated_log(path: &Path) -> std::io::Result<File> {
     if path.exists() {
         fs::rename(path, path.with_added_extension("old"))?;
     }
     File::options().append(true).create(true).mode(0o600).open(path)
 }
 
-/// The end of the log.
-fn last_of(path: &Path) -> String {
+fn log_tail(path: &Path) -> String {
     let mut log = Vec::new();
     if let Ok(mut file) = File::open(path) {
         let length = file.metadata().map_or(0, |metadata| metadata.len());

@@ -1,40 +1,48 @@
-//! What can go wrong with a release, and with which exit code it ends.
+//! What can go wrong with a release, and the exit code of each error.
 
 use crate::exit_code;
 use std::{io, path::PathBuf};
 
-/// Why a verb did not do its work.
+/// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// One line for each mistake.
-    #[error("the configuration is wrong, nothing was started\n{problems}")]
-    Config { problems: String },
+    /// One line per error.
+    #[error("invalid configuration; nothing was started\n{errors}")]
+    Config { errors: String },
 
-    #[error("{node} is already running{}; stop it with `stop`, or start another with --node", by(.pid))]
+    #[error("{node} is already running{}; stop it with `stop`, or start another with --node", pid_suffix(.pid))]
     AlreadyRunning { node: String, pid: Option<u32> },
 
-    #[error("{node} is not running (nothing answers at {}); start it, or name the --config or --node that it was started with", .socket.display())]
+    #[error(
+        "{node} is not running (no reply at {}); start it, or pass the --config or --node it was started with",
+        .socket.display()
+    )]
     NotRunning { node: String, socket: PathBuf },
 
     #[error("{node} did not {what} within {seconds} s")]
-    TooSlow { node: String, what: &'static str, seconds: u64 },
+    Timeout { node: String, what: &'static str, seconds: u64 },
 
-    #[error("{0}; choose another address with --clients or KV_CLIENTS, or stop what holds this one")]
+    #[error(
+        "{0}; choose another address with --clients or KV_CLIENTS, or stop the process that uses this one"
+    )]
     Clients(String),
 
-    #[error("{0}; choose another address with --link or KV_LINK, or stop what holds this one")]
+    #[error("{0}; choose another address with --link or KV_LINK, or stop the process that uses this one")]
     Link(String),
 
-    #[error("the run directory {} {wrong}", .dir.display())]
-    RunDir { dir: PathBuf, wrong: String },
+    #[error("run directory {}: {message}", .dir.display())]
+    RunDir { dir: PathBuf, message: String },
 
     #[error("cannot {what}: {source}")]
     Io { what: String, source: io::Error },
 
-    #[error("the control socket: {0}")]
+    #[error("control socket: {0}")]
     Control(String),
 
-    /// What the console answered to an expression.
+    #[error("terminal: {0}")]
+    Terminal(String),
+
+    /// The console's error for an expression.
     #[error("{0}")]
     Refused(String),
 
@@ -45,21 +53,21 @@ pub(crate) enum Error {
     #[error("the node {0}")]
     GaveUp(otp::Exit),
 
-    #[error("the node did not start (exit code {code}); its log says:\n{log}")]
+    #[error("the node did not start (exit code {code}); the end of its log:\n{log}")]
     Daemon { code: u8, log: String },
 }
 
-fn by(pid: &Option<u32>) -> String {
+fn pid_suffix(pid: &Option<u32>) -> String {
     pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
 }
 
 impl Error {
-    /// For `map_err`: what was being done when the system refused.
+    /// For `map_err`: `what` was being done when the system call failed.
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Io { what: what.into(), source }
     }
 
-    /// The exit code that tells a script what kind of failure this is.
+    /// The exit code, by which scripts distinguish kinds of failure.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Error::Config { .. } | Error::RunDir { .. } => exit_code::CONFIG,
@@ -67,9 +75,10 @@ impl Error {
                 exit_code::UNAVAILABLE
             }
             Error::Daemon { code, .. } => *code,
-            Error::TooSlow { .. }
+            Error::Timeout { .. }
             | Error::Io { .. }
             | Error::Control(_)
+            | Error::Terminal(_)
             | Error::Refused(_)
             | Error::Printed
             | Error::GaveUp(_) => exit_code::FAILED,

@@ -1,12 +1,12 @@
 //! The exit codes of every verb, in one place. `--help` prints this table too.
 
-/// It is done. A node that was told to stop, or got SIGTERM or SIGINT, ends with this one too.
+/// Done. A node that was stopped by `stop`, SIGTERM or SIGINT ends with it too.
 pub(crate) const OK: u8 = 0;
-/// It failed while it ran: a node gave up for the init system to restart it, an expression was refused.
+/// Failed while running: a node gave up, for the init system to restart it, or an expression was refused.
 pub(crate) const FAILED: u8 = 1;
-/// Something needed is not to be had: a port in use, a node already running, no node running.
+/// Something needed is unavailable: a port in use, a node already running, no node running.
 pub(crate) const UNAVAILABLE: u8 = 69;
-/// The configuration is wrong; nothing was started (EX_CONFIG of sysexits.h).
+/// Invalid configuration; nothing was started (EX_CONFIG of sysexits.h).
 pub(crate) const CONFIG: u8 = 78;
 /// A second SIGINT or Ctrl-C cut the drain short (128 + SIGINT).
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -15,8 +15,8 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0    done; also after SIGTERM, SIGINT or `stop`
-  1    failed while it ran: the node gave up, or an expression was refused
-  2    the command line was not understood
+  1    failed while running: the node gave up, or an expression was refused
+  2    invalid command line
   69   unavailable: a port in use, a node already running, no node running
-  78   the configuration is wrong; nothing was started
+  78   invalid configuration; nothing was started
   130  a second Ctrl-C cut the drain short";

@@ -1,29 +1,26 @@
 //! What makes a release: configuration, command line, boot and drain, console, control socket, log.
 //!
-//! Follow a start through the files in this order: verbs -> cli -> config -> run -> boot -> banner -> drain.
-//! Follow an expression to a running node: verbs -> script or terminal -> control/client ⇒ control/server -> console.
+//! Follow a start through the files in this order: verbs, cli, config, node/run, node/boot, node/banner,
+//! node/drain. Follow an expression to a running node: verbs, script or terminal, control/client ⇒
+//! control/server, console.
 
-mod banner;
-mod boot;
 mod cli;
 mod config;
 mod console;
 mod control;
 mod daemon;
-mod drain;
 mod error;
 mod exit_code;
 mod limits;
 mod log;
+mod node;
 mod output;
 mod release;
-mod run;
-mod runtime;
 mod script;
-mod signals;
+mod suggest;
 mod terminal;
 mod verbs;
 
-pub use config::ClientLimits;
-pub use release::{Face, Release};
+pub use config::ClientSettings;
+pub use release::{Release, Service};
 pub use verbs::main;

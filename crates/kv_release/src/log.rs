@@ -1,4 +1,4 @@
-//! The log: events on stderr, as text for people or as JSON for machines. A panic is an event too.
+//! The log: events on stderr, as text for people or as JSON for machines. Panics are logged too.
 
 use crate::error::Error;
 use std::{
@@ -27,12 +27,12 @@ pub(crate) enum LogFormat {
 #[derive(Debug)]
 pub(crate) enum Sink {
     Stderr,
-    /// A console has the terminal.
+    /// While a console has the terminal.
     File(PathBuf),
 }
 
 impl Sink {
-    /// Opens it, and says whether it shows colours.
+    /// Opens it; the flag says whether it shows colours.
     fn open(&self) -> Result<(BoxMakeWriter, bool), Error> {
         match self {
             Sink::Stderr => Ok((BoxMakeWriter::new(io::stderr), io::stderr().is_terminal())),
@@ -58,15 +58,15 @@ impl Log {
         let registry = tracing_subscriber::registry().with(filter);
         let (writer, ansi) = sink.open()?;
         let layer = fmt::layer().with_writer(writer).with_ansi(ansi);
-        // Nobody else starts a log in this process.
+        // Fails only if a log has been started already, as in tests.
         let _ = match format {
             LogFormat::Text => registry.with(layer).try_init(),
             LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
         };
         panic::set_hook(Box::new(|panic| {
-            let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            let what = panic.payload_as_str().unwrap_or("a value that is no text");
-            tracing::error!(place, what, "panic");
+            let location = panic.location().map(ToString::to_string).unwrap_or_default();
+            let payload = panic.payload_as_str().unwrap_or("not a string");
+            tracing::error!(location, payload, "panic");
         }));
         Ok(Log { level: handle })
     }
@@ -74,39 +74,7 @@ impl Log {
     /// Changes the level while the node runs.
     pub(crate) fn set_level(&self, level: &str) {
         if let Err(error) = self.level.reload(EnvFilter::new(level)) {
-            tracing::warn!(%error, "the log's level stays as it is");
+            tracing::warn!(%error, "cannot change the log level; keeping the old one");
         }
-    }
-}
-
-/// What is wrong with a level, if anything: `info`, or `warn,kv_cluster=debug`.
-pub(crate) fn level_problem(level: &str) -> Option<String> {
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    for directive in level.split(',').map(str::trim) {
-        // EnvFilter would take a mistyped level for the name of a target.
-        let word = directive.rsplit('=').next().unwrap_or(directive);
-        if !LEVELS.contains(&word.to_ascii_lowercase().as_str()) {
-            let word_list = LEVELS.join(", ");
-            return Some(format!("{word:?} is no level; write one of {word_list}"));
-        }
-    }
-    EnvFilter::try_new(level)
-        .err()
-        .map(|error| format!("{error}; write for example \"warn,kv_cluster=debug\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::level_problem;
-
-    #[test]
-    fn levels_are_words_or_lists_of_targets() {
-        assert_eq!(level_problem("info"), None);
-        assert_eq!(level_problem("warn,kv_cluster=debug"), None);
-        assert_eq!(
-            level_problem("inof").as_deref(),
-            Some("\"inof\" is no level; write one of off, error, warn, info, debug, trace")
-        );
-        assert!(level_problem("kv=loud").is_some());
     }
 }

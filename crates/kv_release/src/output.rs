@@ -1,11 +1,10 @@
-//! Results on stdout. A reader that goes early, as `head` does, is no reason to panic.
+//! Results on stdout. A reader that closes early, as `head` does, is no reason to panic.
 
 use std::{
     fmt::Display,
     io::{Write, stdout},
 };
 
-/// Prints one line.
-pub(crate) fn say(line: impl Display) {
+pub(crate) fn print_line(line: impl Display) {
     let _ = writeln!(stdout().lock(), "{line}");
 }

@@ -1,7 +1,7 @@
-//! A release as its `main` describes it: a name, a version, and what it serves.
+//! A release as its `main` describes it: a name, a version, and the services it offers.
 
 use crate::{
-    config::{ClientLimits, Profile},
+    config::{ClientSettings, ReleaseProfile},
     error::Error,
 };
 use kv_cluster::Cluster;
@@ -16,53 +16,56 @@ use std::{
 pub struct Release {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
-    pub(crate) open_clients: Option<OpenClients>,
+    pub(crate) bind_clients: Option<BindClients>,
 }
 
-/// A face of the node: a bound port, and the supervisor of those who come to it.
-pub struct Face {
+/// An application that listens: its bound port and its supervisor.
+pub struct Service {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) supervisor: Box<dyn FnMut() -> Supervisor + Send>,
 }
 
 /// Binds the port for clients.
-pub(crate) type OpenClients = Box<dyn FnOnce(String, Cluster, ClientLimits) -> Opening>;
-type Opening = Pin<Box<dyn Future<Output = Result<Face, Error>>>>;
+pub(crate) type BindClients = Box<dyn FnOnce(String, Cluster, ClientSettings) -> BindFuture>;
+type BindFuture = Pin<Box<dyn Future<Output = Result<Service, Error>>>>;
 
-impl Face {
+impl Service {
     /// The application `name`, whose port is bound at `address`. `supervisor` is called at every start.
     pub fn new(
         name: &'static str,
         address: SocketAddr,
         supervisor: impl FnMut() -> Supervisor + Send + 'static,
-    ) -> Face {
-        Face { name, address, supervisor: Box::new(supervisor) }
+    ) -> Service {
+        Service { name, address, supervisor: Box::new(supervisor) }
     }
 }
 
 impl Release {
-    /// A release that serves other nodes and its console.
+    /// A release with the store, links to other nodes, and a console.
     pub fn new(name: &'static str, version: &'static str) -> Release {
-        Release { name, version, open_clients: None }
+        Release { name, version, bind_clients: None }
     }
 
-    /// Lets the release take clients: `open` binds the configured address.
+    /// Lets the release take clients: `bind` binds the configured address.
     #[must_use]
-    pub fn clients<F, E>(mut self, open: impl FnOnce(String, Cluster, ClientLimits) -> F + 'static) -> Release
+    pub fn clients<F, E>(
+        mut self,
+        bind: impl FnOnce(String, Cluster, ClientSettings) -> F + 'static,
+    ) -> Release
     where
-        F: Future<Output = Result<Face, E>> + 'static,
+        F: Future<Output = Result<Service, E>> + 'static,
         E: Display,
     {
-        self.open_clients = Some(Box::new(|address, cluster, limits| {
-            let opening = open(address, cluster, limits);
-            Box::pin(async { opening.await.map_err(|error| Error::Clients(error.to_string())) })
+        self.bind_clients = Some(Box::new(|address, cluster, settings| {
+            let service = bind(address, cluster, settings);
+            Box::pin(async { service.await.map_err(|error| Error::Clients(error.to_string())) })
         }));
         self
     }
 
-    pub(crate) fn profile(&self) -> Profile {
-        Profile { release: self.name, takes_clients: self.open_clients.is_some() }
+    pub(crate) fn profile(&self) -> ReleaseProfile {
+        ReleaseProfile { release: self.name, takes_clients: self.bind_clients.is_some() }
     }
 }
 

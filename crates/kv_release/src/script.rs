@@ -1,35 +1,39 @@
 //! `rpc` and `eval`: expressions from the command line, results on stdout.
 
 use crate::{
-    console::{self, Node, grammar::statements},
-    control::{client, place::Place},
+    console::{self, Node, parse::statements},
+    control::{client, run_dir::RunDir},
     error::Error,
-    output::say,
+    output::print_line,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 /// Evaluates each statement on the running node.
-pub(crate) fn rpc(place: &Place, line: &str, json: bool) -> Result<(), Error> {
-    each(line, json, |statement| client::ask(place, statement, json))
+pub(crate) fn rpc(run_dir: &RunDir, line: &str, json: bool) -> Result<(), Error> {
+    run_statements(line, json, |statement| client::evaluate(run_dir, statement, json))
 }
 
 /// Evaluates each statement on a node in this process.
 pub(crate) fn eval(runtime: &Runtime, node: &Node, line: &str, json: bool) -> Result<(), Error> {
-    each(line, json, |statement| {
-        let answer = runtime.block_on(console::evaluate(node, statement)).map_err(Error::Refused)?;
-        Ok(if json { answer.json() } else { Value::String(answer.text()) })
+    run_statements(line, json, |statement| {
+        let value = runtime.block_on(console::evaluate(node, statement)).map_err(Error::Refused)?;
+        Ok(if json { value.json() } else { Value::String(value.text()) })
     })
 }
 
-/// Prints one result after the other; the first error ends it, and is JSON too where JSON is wanted.
-fn each(line: &str, json: bool, mut ask: impl FnMut(&str) -> Result<Value, Error>) -> Result<(), Error> {
+/// Prints the result of each statement. The first error ends it, and is printed as JSON if JSON is wanted.
+fn run_statements(
+    line: &str,
+    json: bool,
+    mut evaluate: impl FnMut(&str) -> Result<Value, Error>,
+) -> Result<(), Error> {
     for statement in statements(line) {
-        match ask(statement) {
-            Ok(value) if json => say(value),
-            Ok(value) => say(value.as_str().unwrap_or_default()),
+        match evaluate(statement) {
+            Ok(value) if json => print_line(value),
+            Ok(value) => print_line(value.as_str().unwrap_or_default()),
             Err(Error::Refused(message)) if json => {
-                say(json!({ "error": message }));
+                print_line(json!({ "error": message }));
                 return Err(Error::Printed);
             }
             Err(error) => return Err(error),

@@ -1,26 +1,25 @@
 //! What each verb does with a release.
 
 use crate::{
-    cli::{self, Cli, Flags, Verb},
-    config::{Settings, environment::Environment},
-    control::{client, place::Place},
+    cli::{self, Verb},
+    config::{Flags, Settings, layers::environment::Environment},
+    control::{client, run_dir::RunDir},
     daemon,
     error::Error,
     exit_code,
-    limits::BOOT_PATIENCE,
-    output::say,
+    limits::BOOT_TIMEOUT,
+    node::run::{self, RunMode},
+    output::print_line,
     release::Release,
-    run::{self, Manner},
     script, terminal,
 };
 use std::{io, process::ExitCode, time::Duration};
 
-/// Does with the release what the command line says.
+/// Runs the release as its command line says.
 pub fn main(release: Release) -> ExitCode {
     let name = release.name;
-    let Cli { flags, verb } = cli::parse(name);
-    let verb = verb.unwrap_or(Verb::Start { detached: false });
-    let code = obey(release, &flags, verb).unwrap_or_else(|error| {
+    let (flags, verb) = cli::parse(name);
+    let code = run_verb(release, &flags, verb).unwrap_or_else(|error| {
         if !matches!(error, Error::Printed) {
             eprintln!("{name}: {error}");
         }
@@ -29,48 +28,50 @@ pub fn main(release: Release) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn obey(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
+fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
     let profile = release.profile();
     let settings = || Settings::load(profile, flags, &Environment::read());
-    let place = || settings().map(|settings| Place::new(&settings.run_dir, &settings.node));
+    let run_dir = || settings().map(|settings| RunDir::new(&settings.general.run_dir, &settings.node.name));
     match verb {
         Verb::Start { detached: false } => {
-            return run::run(release, flags, &settings()?, Manner::Foreground);
+            return run::run(release, flags, &settings()?, RunMode::Foreground);
         }
-        Verb::Start { detached: true } => return run::run(release, flags, &settings()?, Manner::Detached),
-        Verb::StartIex => return run::run(release, flags, &settings()?, Manner::Console),
-        Verb::Daemon => daemon::start(&place()?, flags)?,
-        Verb::Remote => remote(&place()?)?,
-        Verb::Rpc(expression) => script::rpc(&place()?, &expression.line(), expression.json)?,
+        Verb::Start { detached: true } => return run::run(release, flags, &settings()?, RunMode::Detached),
+        Verb::StartIex => return run::run(release, flags, &settings()?, RunMode::Console),
+        Verb::Daemon => daemon::start(&run_dir()?, flags)?,
+        Verb::Remote => remote(&run_dir()?)?,
+        Verb::Rpc(expression) => script::rpc(&run_dir()?, &expression.line(), expression.json)?,
         Verb::Eval(expression) => run::eval(&release, &settings()?, &expression)?,
-        Verb::Restart => restart(&place()?)?,
-        Verb::Stop => stop(&place()?, settings()?.shutdown)?,
-        Verb::Pid => script::rpc(&place()?, "pid", false)?,
-        Verb::Version => say(format_args!("{} {}", release.name, release.version)),
-        Verb::CheckConfig => say(settings()?.summary()),
+        Verb::Restart => restart(&run_dir()?)?,
+        Verb::Stop => stop(&run_dir()?, settings()?.general.shutdown)?,
+        Verb::Pid => script::rpc(&run_dir()?, "pid", false)?,
+        Verb::Version => print_line(format_args!("{} {}", release.name, release.version)),
+        Verb::CheckConfig => print_line(settings()?.summary()),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut cli::command(release.name), release.name, &mut io::stdout());
         }
+        Verb::Help { topic } => cli::print_help(release.name, topic.as_deref()),
     }
     Ok(exit_code::OK)
 }
 
-/// A console of its own, once it is sure that somebody answers.
-fn remote(place: &Place) -> Result<(), Error> {
-    client::ask(place, "node", false)?;
-    terminal::converse(place, "leaves it, and the node runs on")
+/// Opens a console, once the node has answered.
+fn remote(run_dir: &RunDir) -> Result<(), Error> {
+    client::evaluate(run_dir, "node", false)?;
+    terminal::repl(run_dir, "leaves the console; the node keeps running")
 }
 
-/// Tells the node to stop and waits until it has.
-fn stop(place: &Place, deadline: Duration) -> Result<(), Error> {
-    client::ask(place, "stop", false)?;
-    client::wait(place, "stop", deadline + BOOT_PATIENCE, || Ok(place.is_free()))
+/// Stops the node and waits until it has ended.
+fn stop(run_dir: &RunDir, deadline: Duration) -> Result<(), Error> {
+    client::evaluate(run_dir, "stop", false)?;
+    client::wait_until(run_dir, "stop", deadline + BOOT_TIMEOUT, || Ok(run_dir.is_free()))
 }
 
-/// Tells the node to restart and waits until it answers afresh.
-fn restart(place: &Place) -> Result<(), Error> {
-    let started = |place| client::ask(place, "status", true).map(|status| status["started_unix_ms"].clone());
-    let before = started(place)?;
-    client::ask(place, "restart", false)?;
-    client::wait(place, "restart", BOOT_PATIENCE, || Ok(started(place).is_ok_and(|now| now != before)))
+/// Restarts the node and waits until its successor answers.
+fn restart(run_dir: &RunDir) -> Result<(), Error> {
+    let started =
+        || client::evaluate(run_dir, "status", true).map(|status| status["started_unix_ms"].clone());
+    let before = started()?;
+    client::evaluate(run_dir, "restart", false)?;
+    client::wait_until(run_dir, "restart", BOOT_TIMEOUT, || Ok(started().is_ok_and(|now| now != before)))
 }

@@ -1,4 +1,4 @@
-//! Who is connected: what CLIENT LIST shows.
+//! The connected clients, as CLIENT LIST shows them.
 
 use std::{
     collections::BTreeMap,
@@ -9,31 +9,29 @@ use std::{
     },
 };
 
-/// All clients that are connected, by number.
+/// All connected clients, by id.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    last: AtomicU64,
+    last_id: AtomicU64,
     connected: Mutex<BTreeMap<u64, Arc<Client>>>,
 }
 
 /// One client.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// Its number, never used again.
+    /// Never used again.
     pub(crate) id: u64,
-    /// Where it comes from.
     pub(crate) peer: SocketAddr,
-    /// When it came, in milliseconds since 1970.
-    pub(crate) since: u64,
-    /// When it was last heard, in milliseconds since 1970.
-    pub(crate) heard: AtomicU64,
-    /// What it says of itself.
-    pub(crate) says: Mutex<Says>,
+    /// Unix time in milliseconds.
+    pub(crate) connected_at_ms: u64,
+    /// When input last arrived from it, as Unix time in milliseconds.
+    pub(crate) last_active_ms: AtomicU64,
+    info: Mutex<ClientInfo>,
 }
 
-/// What a client says of itself, and how it speaks.
+/// What a client has said about itself, and the state of its session.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Says {
+pub(crate) struct ClientInfo {
     pub(crate) name: Box<[u8]>,
     pub(crate) library: Box<[u8]>,
     pub(crate) library_version: Box<[u8]>,
@@ -41,33 +39,38 @@ pub(crate) struct Says {
     pub(crate) resp: u8,
     pub(crate) channels: usize,
     pub(crate) patterns: usize,
-    /// Commands that wait for EXEC.
+    /// Commands queued since MULTI.
     pub(crate) queued: Option<usize>,
 }
 
-/// A client's place among those who are connected; it leaves when this is dropped.
+/// Keeps a client registered until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Connected<'c> {
+pub(crate) struct ClientGuard<'c> {
     clients: &'c Clients,
     pub(crate) client: Arc<Client>,
 }
 
 impl Clients {
-    /// A client comes.
-    pub(crate) fn enter(&self, peer: SocketAddr) -> Connected<'_> {
-        let (id, now) = (self.last.fetch_add(1, Relaxed) + 1, kv::time::now_ms());
-        let client = Client { id, peer, since: now, heard: AtomicU64::new(now), says: Mutex::default() };
-        let client = Arc::new(client);
+    /// Registers a client that has just connected.
+    pub(crate) fn register(&self, peer: SocketAddr) -> ClientGuard<'_> {
+        let (id, now_ms) = (self.last_id.fetch_add(1, Relaxed) + 1, kv::time::now_ms());
+        let client = Arc::new(Client {
+            id,
+            peer,
+            connected_at_ms: now_ms,
+            last_active_ms: AtomicU64::new(now_ms),
+            info: Mutex::default(),
+        });
         self.lock().insert(id, client.clone());
-        Connected { clients: self, client }
+        ClientGuard { clients: self, client }
     }
 
-    /// How many have ever come.
+    /// How many clients have ever connected.
     pub(crate) fn total(&self) -> u64 {
-        self.last.load(Relaxed)
+        self.last_id.load(Relaxed)
     }
 
-    /// All who are connected, in the order in which they came.
+    /// All connected clients, in the order in which they connected.
     pub(crate) fn all(&self) -> Vec<Arc<Client>> {
         self.lock().values().cloned().collect()
     }
@@ -78,13 +81,19 @@ impl Clients {
 }
 
 impl Client {
-    /// What it says of itself.
-    pub(crate) fn says(&self) -> MutexGuard<'_, Says> {
-        self.says.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn info(&self) -> MutexGuard<'_, ClientInfo> {
+        self.info.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Connected<'_> {
+impl ClientInfo {
+    /// Whether the client is subscribed to a channel or a pattern.
+    pub(crate) fn is_pubsub(&self) -> bool {
+        self.channels + self.patterns > 0
+    }
+}
+
+impl Drop for ClientGuard<'_> {
     fn drop(&mut self) {
         self.clients.lock().remove(&self.client.id);
     }
@@ -95,13 +104,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_leaves_is_forgotten_and_numbers_do_not_return() {
+    fn a_dropped_guard_deregisters_its_client_and_ids_are_not_reused() {
         let (clients, peer) = (Clients::default(), "127.0.0.1:1".parse().unwrap());
-        let (first, second) = (clients.enter(peer), clients.enter(peer));
+        let (first, second) = (clients.register(peer), clients.register(peer));
         assert_eq!((first.client.id, second.client.id, clients.all().len()), (1, 2, 2));
         drop(first);
         assert_eq!(clients.all().iter().map(|client| client.id).collect::<Vec<_>>(), [2]);
-        assert_eq!(clients.enter(peer).client.id, 3);
+        assert_eq!(clients.register(peer).client.id, 3);
         assert_eq!((clients.all().len(), clients.total()), (1, 3));
     }
 }

@@ -1,11 +1,15 @@
-//! One client: reads what has arrived, has it answered as a batch, and writes the replies at once.
+//! One client connection: reads what has arrived, has it answered as a batch, and writes all replies together. The first
+//! byte decides which protocol it speaks: `*` begins a RESP command, and no line of text.
 
 use crate::{
-    input::Input,
-    output::Output,
-    protocol::{Progress, Session},
+    clients::Client,
+    context::ServerContext,
+    pipeline::{
+        Next, batch,
+        buffers::{Input, Output},
+    },
+    protocol::{resp::RespState, text::TextSession},
     reactor::Stream,
-    server::Server,
 };
 use otp::Stop;
 use std::{
@@ -18,57 +22,56 @@ use std::{
 };
 use tokio::time;
 
-/// Serves one client until it leaves, is told to leave, or the node stops.
-pub(crate) async fn serve(stream: Stream, peer: SocketAddr, server: Arc<Server>, stop: Stop) {
-    let ended = converse(&stream, peer, &server, stop).await.and(stream.flush().await);
-    match ended {
+/// Serves one client until it disconnects, has to be disconnected, or the node stops.
+pub(crate) async fn serve(stream: Stream, peer: SocketAddr, context: Arc<ServerContext>, stop: Stop) {
+    match run(&stream, peer, &context, stop).await.and(stream.flush().await) {
         Ok(()) => tracing::debug!("connection closed"),
         Err(error) => tracing::debug!(%error, "connection lost"),
     }
 }
 
-async fn converse(stream: &Stream, peer: SocketAddr, server: &Arc<Server>, stop: Stop) -> io::Result<()> {
+async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, stop: Stop) -> io::Result<()> {
     let mut stopped = pin!(stop.cancelled());
     let mut input = Input::default();
     let mut output = Output::new(stream);
-    let connected = server.clients.enter(peer);
+    let registered = context.clients.register(peer);
     let mut session = None;
     loop {
-        let listens = session.as_ref().is_some_and(Session::is_listening);
-        let idle = server.idle().filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
+        let awaits_events = session.as_ref().is_some_and(Session::awaits_events);
+        let idle = context.idle_timeout().filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
         tokio::select! {
             biased;
             read = poll_fn(|_| input.poll_read(stream)) => {
                 if read? == 0 { return Ok(()) }
             }
-            still_open = next_events(&mut session, &mut output.bytes), if listens => {
+            still_open = next_events(&mut session, &mut output.bytes), if awaits_events => {
                 output.flush().await?;
                 if still_open { continue } else { return Ok(()) }
             }
-            () = silence(idle), if idle.is_some() => return Ok(()),
+            () = sleep(idle), if idle.is_some() => return Ok(()),
             () = &mut stopped => return Ok(()),
         }
-        output.wake();
-        let first = input.unread()[0];
-        let session = session.get_or_insert_with(|| Session::begin(first, server, &connected.client));
+        output.acquire_buffer();
+        let first = input.unparsed()[0];
+        let session = session.get_or_insert_with(|| Session::begin(first, context, &registered.client));
         loop {
-            let now = kv::time::now_ms();
-            connected.client.heard.store(now, Relaxed);
-            let progress = session.answer(now, &mut input, &mut output).await?;
-            if progress != Progress::More || output.is_full() {
+            let now_ms = kv::time::now_ms();
+            registered.client.last_active_ms.store(now_ms, Relaxed);
+            let next = session.answer(context, now_ms, &mut input, &mut output).await?;
+            if next != Next::Continue || output.is_full() {
                 output.flush().await?;
             }
-            match progress {
-                Progress::More => {}
-                Progress::Starved => break,
-                Progress::Close => return Ok(()),
+            match next {
+                Next::Continue => {}
+                Next::NeedInput => break,
+                Next::Close => return Ok(()),
             }
         }
-        // One who always has something to ask hears what it has subscribed to all the same.
-        if session.is_listening() && !next_events_if_any(session, &mut output).await? {
+        // A client that never stops sending gets its subscribed events all the same.
+        if session.awaits_events() && !poll_events(session, &mut output).await? {
             return Ok(());
         }
-        output.rest();
+        output.release_buffer();
     }
 }
 
@@ -79,8 +82,8 @@ async fn next_events(session: &mut Option<Session>, output: &mut Vec<u8>) -> boo
     }
 }
 
-/// Writes what has come for the client by now, if anything; `false` as [`Session::next_events`] says it.
-async fn next_events_if_any(session: &mut Session, output: &mut Output<'_>) -> io::Result<bool> {
+/// Writes the events that have arrived, if any; `false` as [`Session::next_events`] says it.
+async fn poll_events(session: &mut Session, output: &mut Output<'_>) -> io::Result<bool> {
     tokio::select! {
         biased;
         still_open = session.next_events(&mut output.bytes) => {
@@ -91,10 +94,66 @@ async fn next_events_if_any(session: &mut Session, output: &mut Output<'_>) -> i
     }
 }
 
-/// Waits until the client has been silent for too long.
-async fn silence(allowed: Option<Duration>) {
-    match allowed {
-        Some(allowed) => time::sleep(allowed).await,
+async fn sleep(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => time::sleep(duration).await,
         None => pending().await,
+    }
+}
+
+/// A connection's session in one of the protocols.
+pub(crate) enum Session {
+    Text(TextSession),
+    Resp(Box<RespState>),
+}
+
+impl Session {
+    /// The session of a connection whose first byte is `first`.
+    pub(crate) fn begin(first: u8, context: &Arc<ServerContext>, client: &Arc<Client>) -> Session {
+        match first {
+            b'*' => Session::Resp(Box::new(RespState::new(context.clone(), client.clone()))),
+            _ => Session::Text(TextSession::new(context.cluster.clone(), context.limits)),
+        }
+    }
+
+    /// Answers one batch of what `input` holds, as of `now_ms` (Unix time).
+    pub(crate) async fn answer(
+        &mut self,
+        context: &ServerContext,
+        now_ms: u64,
+        input: &mut Input,
+        output: &mut Output<'_>,
+    ) -> io::Result<Next> {
+        match self {
+            Session::Text(session) => batch::answer(&context.cluster, session, now_ms, input, output).await,
+            Session::Resp(session) => {
+                batch::answer(&context.cluster, &mut **session, now_ms, input, output).await
+            }
+        }
+    }
+
+    /// Waits for events of what the client is subscribed to and renders those that have arrived; waits for ever without
+    /// a subscription. `false`: the client did not keep up, and is to be disconnected.
+    pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
+        match self {
+            Session::Text(session) => session.next_events(output).await,
+            Session::Resp(session) => session.next_events(output).await,
+        }
+    }
+
+    /// Whether [`Session::next_events`] has something to wait for.
+    pub(crate) fn awaits_events(&self) -> bool {
+        match self {
+            Session::Text(session) => session.is_subscribed(),
+            Session::Resp(session) => session.awaits_events(),
+        }
+    }
+
+    /// Whether the client is subscribed to something, and so need not send anything.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        match self {
+            Session::Text(session) => session.is_subscribed(),
+            Session::Resp(session) => session.is_subscribed(),
+        }
     }
 }

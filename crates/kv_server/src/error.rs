@@ -1,8 +1,8 @@
-//! What can keep the server from starting.
+//! Why the server cannot start.
 
 use std::io;
 
-/// Why the server did not start.
+/// An error at start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address for clients could not be bound.
@@ -10,7 +10,7 @@ pub enum Error {
     Bind {
         /// The address that was asked for.
         address: String,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
 }

@@ -1,22 +1,27 @@
-//! Clients: one port that a person can talk to.
+//! Clients: one port for people with telnet and for Redis clients.
 //!
-//! Follow a request through the files in this order: acceptor -> reactor -> connection -> input -> protocol/text (session, lines,
-//! parse) or protocol/resp (session, parse, rows, split) -> router -> `kv_cluster` and `kv` -> protocol/text (render) or
-//! protocol/resp (merge, render) -> output.
+//! A request meets the modules in this order:
+//!
+//! 1. `acceptor` accepts its connection and hands the socket to a reactor.
+//! 2. `reactor` receives its bytes, by io_uring or epoll, and polls the connection.
+//! 3. `connection` reads them into its input, and chooses the protocol by the first byte.
+//! 4. `pipeline` runs the batch: `protocol::text` or `protocol::resp` parses the requests, the router executes them here or
+//!    on the nodes that own their buckets (`kv_cluster`), and the protocol renders the replies into the output.
+//! 5. `reactor` sends the output.
+//!
+//! What connections share is in `context`, with `clients` (who is connected) and `metrics`; `limits` bounds it all.
 
 mod acceptor;
 mod clients;
 mod connection;
+mod context;
 mod error;
-mod input;
 mod limits;
-mod output;
+mod metrics;
+mod pipeline;
 mod protocol;
 mod reactor;
-mod router;
-mod server;
-mod stats;
 
-pub use acceptor::{Listening, listen};
+pub use acceptor::{BoundServer, bind};
 pub use error::Error;
 pub use limits::Limits;

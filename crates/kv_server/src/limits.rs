@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-/// What a release may set.
+/// The limits that a release can set.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Bytes of one line of the text protocol, without its line break.
     pub line_bytes: usize,
-    /// Client connections at once.
+    /// Concurrent client connections.
     pub connections: usize,
     /// Bytes of one argument of a Redis command (`proto-max-bulk-len`).
     pub bulk_bytes: usize,
     /// Bytes of one Redis command with all its arguments.
     pub request_bytes: usize,
-    /// How long a client that is subscribed to nothing may be silent before its connection is closed (`timeout`).
+    /// How long a client without subscriptions may send nothing before it is disconnected (`timeout`).
     pub idle: Option<Duration>,
     /// Whether io_uring is used where the kernel has it.
     pub io_uring: bool,
@@ -32,10 +32,10 @@ impl Default for Limits {
     }
 }
 
-/// Bytes that a connection's input buffer starts with; it grows while a longer request arrives.
+/// Initial bytes of a connection's input buffer; it grows while a longer request arrives.
 pub(crate) const INPUT_BYTES: usize = 16 * 1024;
 
-/// Bytes of replies after which a batch is broken off and written before it goes on.
+/// Bytes of replies after which they are written before the batch continues.
 pub(crate) const OUTPUT_BYTES: usize = 256 * 1024;
 
 /// Bytes of empty buffers that a thread keeps in each of its buffer pools.
@@ -70,35 +70,35 @@ pub(crate) const SORTED_BYTES: usize = 4 * 1024 * 1024;
 /// Buckets that one connection may subscribe to.
 pub(crate) const SUBSCRIPTIONS: usize = 1_000;
 
-/// Changes of subscribed buckets, or messages, that are written at once.
+/// Events of subscribed buckets, or messages, that are written together.
 pub(crate) const EVENTS_AT_ONCE: usize = 64;
 
-/// Words of one Redis command.
+/// Arguments of one Redis command, its name included.
 pub(crate) const ARGUMENTS: usize = 1_048_576;
 
-/// Bytes of a line that announces how many words, or how many bytes, follow.
+/// Bytes of a RESP header: the line with the number of arguments, or of bytes, that follow.
 pub(crate) const HEADER_BYTES: usize = 64 * 1024;
 
-/// Bytes of a command up to the end of its name, for it to be known again when the next one begins so too.
-pub(crate) const OPENING_BYTES: usize = 32;
+/// Bytes of the cached header of a command, up to the end of its name, with which the next one is compared.
+pub(crate) const CACHED_HEADER_BYTES: usize = 32;
 
-/// Bytes of the names that one KEYS lists; SCAN has no such limit.
+/// Bytes of the names that one KEYS returns; SCAN has no such limit.
 pub(crate) const LISTED_BYTES: usize = 64 * 1024 * 1024;
 
-/// Commands that wait for EXEC.
+/// Commands queued since MULTI.
 pub(crate) const QUEUED_COMMANDS: usize = 100_000;
 
-/// Bytes of the commands that wait for EXEC.
+/// Bytes of the commands queued since MULTI.
 pub(crate) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of the answers of one transaction after which none that holds values is taken any more.
+/// Bytes of the replies of one transaction after which further values are replaced by an error.
 pub(crate) const TRANSACTION_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
-/// Buckets that one connection may watch.
+/// Keys that one connection may WATCH.
 pub(crate) const WATCHED: usize = 10_000;
 
-/// Bytes of a name that a client gives itself.
+/// Bytes of a client's name (CLIENT SETNAME).
 pub(crate) const CLIENT_NAME_BYTES: usize = 1_024;
 
-/// How long DEBUG SLEEP holds up its own connection at most.
+/// The longest DEBUG SLEEP.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(60);

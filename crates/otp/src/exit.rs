@@ -77,7 +77,7 @@ pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
     literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-/// `reason` as text, truncated with an ellipsis at [`MAX_REASON_BYTES`]; what is beyond is not even formatted.
+/// `reason` as text, truncated with an ellipsis at [`MAX_REASON_BYTES`]; the rest is not even formatted.
 fn bounded(reason: impl Display) -> String {
     struct Truncated(String);
 

@@ -1,7 +1,7 @@
 //! Supervision as a library: supervisors, strategies, restart intensity, and the tree as a value.
 //!
-//! A [`Supervisor`] lists children in start order and what happens when one of them ends. Once started, it restarts
-//! what crashes, gives up when that happens too often, and stops its children in reverse order.
+//! A [`Supervisor`] lists children in start order and what happens when one of them ends. Once started, it
+//! restarts what crashes, gives up when that happens too often, and stops its children in reverse order.
 //!
 //! ```
 //! use otp::{ChildSpec, Exit, Stop, Strategy, Supervisor, TaskSupervisor};
@@ -34,9 +34,11 @@
 //! # }
 //! ```
 //!
-//! The words and rules are those of OTP's [supervisor behaviour](https://www.erlang.org/doc/apps/stdlib/supervisor.html)
-//! and of Elixir's [Task.Supervisor](https://hexdocs.pm/elixir/Task.Supervisor.html). What differs:
-//! - A child has started once its `start` has returned a future. A failure after that is a crash, and restarted as one.
+//! The words and rules are those of OTP's [supervisor
+//! behaviour](https://www.erlang.org/doc/apps/stdlib/supervisor.html) and of Elixir's
+//! [Task.Supervisor](https://hexdocs.pm/elixir/Task.Supervisor.html). What differs:
+//! - A child has started once its `start` has returned a future. A failure after that is a crash, and
+//!   restarted as one.
 //! - A supervisor that gave up did not end normally, so a transient one is restarted too.
 //! - A child that is not restarted stays in the tree, as ended.
 //! - A task can only be aborted where it awaits. One that never does is abandoned and logged.
@@ -61,4 +63,4 @@ pub use spec::{ChildSpec, Supervisor};
 pub use strategy::Strategy;
 pub use supervisor::SupervisorHandle;
 pub use task_supervisor::TaskSupervisor;
-pub use tree::{Kind, PassiveChildren, State, Tree};
+pub use tree::{ChildKind, PassiveChildren, State, Tree};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How many times a supervisor restarts children within [`RESTART_PERIOD`] before it gives up: OTP's usual value.
+/// Restarts within [`RESTART_PERIOD`] before a supervisor gives up: OTP's usual value.
 pub(crate) const MAX_RESTARTS: u32 = 3;
 
 /// The time over which restarts are counted: OTP's usual value.

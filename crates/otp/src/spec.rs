@@ -11,7 +11,7 @@ use crate::policy::{Restart, Shutdown, Stop};
 use crate::status::ListPassive;
 use crate::strategy::Strategy;
 use crate::task_supervisor::TaskSupervisor;
-use crate::tree::{Kind, PassiveChildren};
+use crate::tree::{ChildKind, PassiveChildren};
 
 /// The specification of a supervisor: its children in start order, and what happens when one ends.
 pub struct Supervisor {
@@ -44,7 +44,7 @@ impl Supervisor {
 
 pub(crate) type Work = Pin<Box<dyn Future<Output = Exit> + Send>>;
 
-/// Creates a child, at each start anew.
+/// Creates a child at each start.
 pub(crate) enum Start {
     Worker(Box<dyn FnMut(Stop) -> Work + Send>),
     Supervisor(Box<dyn FnMut() -> Supervisor + Send>),
@@ -53,7 +53,7 @@ pub(crate) enum Start {
 /// The specification of one child.
 pub struct ChildSpec {
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ChildKind,
     pub(crate) start: Start,
     pub(crate) restart: Restart,
     pub(crate) shutdown: Shutdown,
@@ -63,8 +63,8 @@ pub struct ChildSpec {
 impl ChildSpec {
     /// A child that does work: permanent, with 5 s to stop.
     ///
-    /// `start` itself is called in start order: what it does before it returns its future is done before the next
-    /// sibling starts. The future should end soon after its [`Stop`], a cancellation token, is cancelled.
+    /// `start` itself is called in start order: what it does before it returns its future is done before the
+    /// next sibling starts. The future should end soon after its [`Stop`] token is cancelled.
     pub fn worker<F, E>(name: impl Into<String>, mut start: impl FnMut(Stop) -> F + Send + 'static) -> Self
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -76,7 +76,7 @@ impl ChildSpec {
         };
         Self {
             name: name.into(),
-            kind: Kind::Worker,
+            kind: ChildKind::Worker,
             start: Start::Worker(Box::new(start)),
             restart: Restart::Permanent,
             shutdown: Shutdown::Deadline(SHUTDOWN_DEADLINE),
@@ -88,7 +88,7 @@ impl ChildSpec {
     pub fn supervisor(name: impl Into<String>, build: impl FnMut() -> Supervisor + Send + 'static) -> Self {
         Self {
             name: name.into(),
-            kind: Kind::Supervisor,
+            kind: ChildKind::Supervisor,
             start: Start::Supervisor(Box::new(build)),
             restart: Restart::Permanent,
             shutdown: Shutdown::Infinity,
@@ -101,7 +101,7 @@ impl ChildSpec {
         let counts = tasks.clone();
         Self {
             name: tasks.name().to_owned(),
-            kind: Kind::Tasks,
+            kind: ChildKind::Tasks,
             start: Start::Worker(Box::new(move |stop| Box::pin(tasks.supervise(stop)))),
             restart: Restart::Permanent,
             shutdown: Shutdown::Deadline(SHUTDOWN_DEADLINE),
@@ -128,7 +128,7 @@ impl ChildSpec {
         self
     }
 
-    /// Shows in the tree what this child looks after; `list` returns up to as many of them as its argument says.
+    /// Shows in the tree what this child looks after; `list` gets the maximum number to return.
     #[must_use]
     pub fn passive_children(
         mut self,

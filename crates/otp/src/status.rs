@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::strategy::Strategy;
-use crate::tree::{Kind, PassiveChildren, State, Tree};
+use crate::tree::{ChildKind, PassiveChildren, State, Tree};
 
 /// Lists a number of passive children, up to a limit.
 pub(crate) type ListPassive = Arc<dyn Fn(usize) -> PassiveChildren + Send + Sync>;
@@ -11,7 +11,7 @@ pub(crate) type ListPassive = Arc<dyn Fn(usize) -> PassiveChildren + Send + Sync
 /// The status of one row of the tree, kept up to date by the supervisor above it.
 pub(crate) struct Status {
     name: String,
-    kind: Kind,
+    kind: ChildKind,
     list_passive: Option<ListPassive>,
     inner: Mutex<StatusInner>,
 }
@@ -24,7 +24,7 @@ struct StatusInner {
 }
 
 impl Status {
-    pub(crate) fn new(name: String, kind: Kind, list_passive: Option<ListPassive>) -> Self {
+    pub(crate) fn new(name: String, kind: ChildKind, list_passive: Option<ListPassive>) -> Self {
         let inner = StatusInner { state: State::Ended, restarts: 0, strategy: None, children: Vec::new() };
         Self { name, kind, list_passive, inner: Mutex::new(inner) }
     }

@@ -19,7 +19,7 @@ use crate::policy::{Restart, Shutdown, Stop};
 use crate::spec::{ChildSpec, Start, Supervisor, Work};
 use crate::status::Status;
 use crate::strategy::Strategy;
-use crate::tree::{Kind, State, Tree};
+use crate::tree::{ChildKind, State, Tree};
 
 /// A running supervisor. All clones refer to the same supervisor; dropping the last one stops it in order.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ impl Supervisor {
     /// # Panics
     /// When called outside a tokio runtime.
     pub fn start(self) -> SupervisorHandle {
-        let status = Arc::new(Status::new(self.name.clone(), Kind::Supervisor, None));
+        let status = Arc::new(Status::new(self.name.clone(), ChildKind::Supervisor, None));
         status.set(State::Running);
         let task = SupervisorTask::start(self, &status);
         let stop = Stop::new();
@@ -79,7 +79,7 @@ impl SupervisorHandle {
 }
 
 /// The task of a supervisor whose children have been started. Dropping it aborts them.
-pub(crate) struct SupervisorTask {
+struct SupervisorTask {
     name: String,
     strategy: Strategy,
     restarts: Restarts,
@@ -102,7 +102,7 @@ struct Running {
 
 impl SupervisorTask {
     /// Starts all children in order.
-    pub(crate) fn start(supervisor: Supervisor, status: &Status) -> Self {
+    fn start(supervisor: Supervisor, status: &Status) -> Self {
         let Supervisor { name, strategy, intensity, children } = supervisor;
         let children: Vec<Child> = children.into_iter().map(Child::new).collect();
         status.set_supervised(strategy, children.iter().map(|child| Arc::clone(&child.status)).collect());
@@ -121,7 +121,7 @@ impl SupervisorTask {
     }
 
     /// Supervises until stopped, or until more restarts are needed than the intensity allows.
-    pub(crate) async fn run(mut self, stop: Stop) -> Exit {
+    async fn run(mut self, stop: Stop) -> Exit {
         let all = 0..self.children.len();
         loop {
             let (index, exit) = tokio::select! {

@@ -17,11 +17,12 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::policy::Stop;
 
-/// Starts temporary tasks at run time, as Elixir's `Task.Supervisor` does, up to a fixed id at once.
+/// Starts temporary tasks at run time, as Elixir's `Task.Supervisor` does, up to a maximum at once.
 ///
-/// It runs tasks while a supervisor runs it, see [`ChildSpec::tasks`](crate::ChildSpec::tasks). A panic ends one task
-/// alone; it is logged and counted. When the task supervisor is stopped, the [`Stop`] (a cancellation token) of every
-/// task is cancelled, and tasks that have not ended at its deadline are aborted. Clones share the same tasks.
+/// It runs tasks while a supervisor runs it, see [`ChildSpec::tasks`](crate::ChildSpec::tasks). A panic ends
+/// one task alone; it is logged and counted. When the task supervisor is stopped, the [`Stop`] (a
+/// cancellation token) of every task is cancelled, and tasks that have not ended at its deadline are aborted.
+/// Clones share the same tasks.
 #[derive(Clone)]
 pub struct TaskSupervisor {
     shared: Arc<Shared>,
@@ -75,8 +76,8 @@ impl TaskSupervisor {
     /// Starts a tokio task. `name` is for the log, and only formatted when the task crashes.
     ///
     /// # Errors
-    /// [`Error::AtCapacity`] when as many tasks as allowed are running, [`Error::NotRunning`] when no supervisor
-    /// runs this one. `work` is dropped then.
+    /// [`Error::AtCapacity`] when as many tasks as allowed are running, [`Error::NotRunning`] when no
+    /// supervisor runs this one. `work` is dropped then.
     pub fn spawn<F>(
         &self,
         name: impl Display + Send + 'static,
@@ -95,8 +96,8 @@ impl TaskSupervisor {
         Ok(())
     }
 
-    /// As [`Self::spawn`], without a tokio task: the returned future is the supervised task. Its owner polls it, and
-    /// aborts it by dropping it.
+    /// As [`Self::spawn`], without a tokio task: the returned future is the supervised task. Its owner polls
+    /// it, and aborts it by dropping it.
     ///
     /// # Errors
     /// As those of [`Self::spawn`].
@@ -126,8 +127,8 @@ impl TaskSupervisor {
         Ok((TaskSlot { supervisor: self.clone(), id }, stop))
     }
 
-    /// Allows tasks to start. The future ends once it is stopped and the last task has ended; dropping it aborts the
-    /// remaining tasks.
+    /// Allows tasks to start. The future ends once it is stopped and the last task has ended; dropping it
+    /// aborts the remaining tasks.
     pub(crate) fn supervise(&self, stop: Stop) -> impl Future<Output = Exit> + Send + use<> {
         self.tasks().stop = Some(stop.clone());
         let remaining = AbortRemaining(self.clone());

@@ -12,7 +12,7 @@ pub struct Tree {
     /// The name that its parent gave it.
     pub name: String,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ChildKind,
     /// A supervisor's strategy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
@@ -31,7 +31,7 @@ pub struct Tree {
 /// What a row of the tree is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ChildKind {
     /// It supervises the rows below it.
     Supervisor,
     /// It does work of its own.
@@ -66,11 +66,11 @@ pub struct PassiveChildren {
 }
 
 impl Tree {
-    /// A row of kind [`Kind::Passive`].
+    /// A row of kind [`ChildKind::Passive`].
     pub fn passive(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            kind: Kind::Passive,
+            kind: ChildKind::Passive,
             strategy: None,
             state: State::Running,
             restarts: 0,
@@ -94,9 +94,9 @@ impl Tree {
             State::Ended => Some("ended".to_owned()),
         };
         let total = match self.kind {
-            Kind::Supervisor => None,
-            Kind::Tasks => Some(format!("{} running", with_thousands(self.total as u64))),
-            Kind::Worker | Kind::Passive => {
+            ChildKind::Supervisor => None,
+            ChildKind::Tasks => Some(format!("{} running", with_thousands(self.total as u64))),
+            ChildKind::Worker | ChildKind::Passive => {
                 (self.total > 0).then(|| format!("{} beneath", with_thousands(self.total as u64)))
             }
         };

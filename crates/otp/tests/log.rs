@@ -1,4 +1,5 @@
-//! What is logged. A test binary of its own, because the subscriber is global and must be there before the first event.
+//! What is logged. A test binary of its own, because the subscriber is global and must be there before the
+//! first event.
 
 use std::future::pending;
 use std::io::{self, Write};

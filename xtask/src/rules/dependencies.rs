@@ -1,4 +1,4 @@
-//! Which package of the workspace may know which: the arrows of ARCHITECTURE.md.
+//! Which package of the workspace may depend on which: the arrows of ARCHITECTURE.md.
 
 use crate::sources::Violation;
 use cargo_metadata::Metadata;
@@ -22,7 +22,7 @@ pub(crate) const ALLOWED: &[(&str, &[&str])] = &[
 const NEVER: &[(&str, &str)] = &[("bar", "kv_server")];
 
 /// Each package with the packages of the workspace that its manifest names.
-type Packages = BTreeMap<String, BTreeSet<String>>;
+pub(crate) type Packages = BTreeMap<String, BTreeSet<String>>;
 
 /// The workspace's own packages, whatever the kind of the dependency.
 pub(crate) fn own_packages(metadata: &Metadata) -> Packages {
@@ -35,12 +35,12 @@ pub(crate) fn own_packages(metadata: &Metadata) -> Packages {
     members.iter().map(own).collect()
 }
 
-/// Arrows that the table does not have.
-pub(crate) fn arrows(packages: &Packages) -> Vec<Violation> {
+/// Dependencies that the table does not have.
+pub(crate) fn undeclared(packages: &Packages) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (package, known) in packages {
         let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| name == package) else {
-            violations.push(violation(package, "has no row in ALLOWED; say there what it may depend on"));
+            violations.push(violation(package, "has no row in ALLOWED; list there what it may depend on"));
             continue;
         };
         for name in known.iter().filter(|name| !allowed.contains(&name.as_str())) {
@@ -52,7 +52,7 @@ pub(crate) fn arrows(packages: &Packages) -> Vec<Violation> {
     }
     for (package, forbidden) in NEVER {
         if reaches(packages, package, forbidden) {
-            let what = format!("reaches {forbidden} through others; cut the way there");
+            let what = format!("reaches {forbidden} through others; remove that dependency");
             violations.push(violation(package, &what));
         }
     }
@@ -73,32 +73,32 @@ fn violation(package: &str, what: &str) -> Violation {
 mod tests {
     use super::*;
 
-    fn packages(arrows: &[(&str, &[&str])]) -> Packages {
+    fn packages(dependencies: &[(&str, &[&str])]) -> Packages {
         let own = |(name, known): &(&str, &[&str])| {
             (name.to_string(), known.iter().map(ToString::to_string).collect())
         };
-        arrows.iter().map(own).collect()
+        dependencies.iter().map(own).collect()
     }
 
     #[test]
-    fn the_table_itself_breaks_no_rule() {
-        assert_eq!(arrows(&packages(ALLOWED)), []);
+    fn the_table_itself_passes() {
+        assert_eq!(undeclared(&packages(ALLOWED)), []);
     }
 
     #[test]
-    fn an_arrow_that_the_table_lacks_is_named() {
-        let violations = arrows(&packages(&[("otp", &["kv"]), ("kv", &[])]));
+    fn a_dependency_that_the_table_lacks_is_named() {
+        let violations = undeclared(&packages(&[("otp", &["kv"]), ("kv", &[])]));
         assert!(violations[0].advice.starts_with("package otp must not depend on kv"), "{violations:?}");
     }
 
     #[test]
     fn a_package_without_a_row_is_named() {
-        assert!(arrows(&packages(&[("new", &[])]))[0].advice.contains("has no row"));
+        assert!(undeclared(&packages(&[("new", &[])]))[0].advice.contains("has no row"));
     }
 
     #[test]
     fn bar_must_not_reach_the_server_through_others() {
-        let found = arrows(&packages(&[("bar", &["kv_release"]), ("kv_release", &["kv_server"])]));
+        let found = undeclared(&packages(&[("bar", &["kv_release"]), ("kv_release", &["kv_server"])]));
         assert!(
             found.iter().any(|violation| violation.advice.contains("bar reaches kv_server")),
             "{found:?}"

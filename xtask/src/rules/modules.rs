@@ -1,95 +1,258 @@
-//! The top-level modules of a crate form no cycle, so that each can be read after the ones that it uses.
+//! Rules about modules: they form no cycle at any depth, and each name is imported from where it is defined.
 
-use crate::sources::{Source, Violation, split_comment};
+use crate::sources::{Source, Violation, tokens};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Each top-level module with the modules that it uses, and the first line that does so.
-type Uses<'a> = BTreeMap<&'a str, BTreeMap<&'a str, (&'a Source, usize)>>;
+/// A module or an item, as the parts of its path from the crate's root.
+type Path<'a> = Vec<&'a str>;
 
-/// One violation per use that closes a circle.
+/// One use of `target` in `source`.
+struct Use<'a> {
+    source: &'a Source,
+    line: usize,
+    /// The module of the file.
+    module: Path<'a>,
+    target: Path<'a>,
+    /// The name under which the file itself exports the target.
+    exported: Option<&'a str>,
+}
+
+impl Use<'_> {
+    /// Whether the file exports the target without using it itself.
+    fn is_only_exported(&self) -> bool {
+        let tokens = tokens(&self.source.product);
+        let is_mention = |pair: &&[(&str, usize)]| pair[0].0 != "." && Some(pair[1].0) == self.exported;
+        self.exported.is_some() && tokens.windows(2).filter(is_mention).count() == 1
+    }
+}
+
+/// The modules of one crate, and what they use.
+struct Crate<'a> {
+    modules: BTreeSet<Path<'a>>,
+    /// What a module exports from elsewhere, by the module and the name.
+    exports: BTreeMap<(Path<'a>, &'a str), Path<'a>>,
+    uses: Vec<Use<'a>>,
+}
+
+/// One violation per use that closes a cycle.
 pub(crate) fn cycles(sources: &[Source]) -> Vec<Violation> {
+    crates(sources, |source| &source.product).iter().flat_map(Crate::cycles).collect()
+}
+
+/// Inside a crate, what `lib.rs` exports is imported from the module that defines it.
+pub(crate) fn imports_through_lib(sources: &[Source]) -> Vec<Violation> {
+    crates(sources, |source| &source.code).iter().flat_map(Crate::imports_through_lib).collect()
+}
+
+fn crates(sources: &[Source], code: fn(&Source) -> &str) -> Vec<Crate<'_>> {
     let mut crates: BTreeMap<&str, Vec<&Source>> = BTreeMap::new();
-    for source in sources.iter().filter(|source| !source.is_test()) {
-        if let Some((root, _)) = source.path.split_once("/src/") {
+    for source in sources {
+        if let Some((root, _)) = source.in_src() {
             crates.entry(root).or_default().push(source);
         }
     }
-    crates.values().flat_map(|files| cycles_of(files)).collect()
+    crates.values().map(|files| Crate::new(files, code)).collect()
 }
 
-fn cycles_of(files: &[&Source]) -> Vec<Violation> {
-    let exported = exports(files);
-    let mut uses = Uses::new();
-    for source in files {
-        let from = module(source);
-        for (line, text) in source.product_lines() {
-            for name in named(split_comment(text).0, source) {
-                let to = exported.get(name).copied().or(files.iter().map(|f| module(f)).find(|m| *m == name));
-                if let Some(to) = to.filter(|to| *to != from && *to != "lib" && from != "lib") {
-                    uses.entry(from).or_default().entry(to).or_insert((source, line));
+impl<'a> Crate<'a> {
+    fn new(files: &[&'a Source], code: fn(&Source) -> &str) -> Self {
+        let mut modules = BTreeSet::new();
+        for path in files.iter().map(|source| module(source)) {
+            modules.extend((0..=path.len()).map(|len| path[..len].to_vec()));
+        }
+        let uses: Vec<_> = files.iter().flat_map(|source| uses(source, code(source), &modules)).collect();
+        let export = |used: &Use<'a>| Some(((used.module.clone(), used.exported?), used.target.clone()));
+        Self { exports: uses.iter().filter_map(export).collect(), modules, uses }
+    }
+
+    fn cycles(&self) -> Vec<Violation> {
+        // Below each parent, which of its children uses which; the parent's own file is the child "mod".
+        let mut edges: BTreeMap<(&[&str], &str), BTreeMap<&str, &Use<'_>>> = BTreeMap::new();
+        let resolved: Vec<_> =
+            self.uses.iter().map(|used| (used, self.defining_module(&used.target))).collect();
+        for (used, target) in &resolved {
+            let from = &used.module;
+            let is_own_export = target.starts_with(from) && used.is_only_exported();
+            let shared = from.iter().zip(target).take_while(|(a, b)| a == b).count();
+            let child = |path: &[&'a str]| path.get(shared).copied().unwrap_or("mod");
+            if from != target && !is_own_export && !from.is_empty() && !target.is_empty() {
+                let targets = edges.entry((&from[..shared], child(from))).or_default();
+                targets.entry(child(target)).or_insert(used);
+            }
+        }
+        let mut violations = Vec::new();
+        for ((parent, from), targets) in &edges {
+            for (to, used) in targets {
+                let targets_of =
+                    |child| edges.get(&(*parent, child)).into_iter().flat_map(BTreeMap::keys).copied();
+                if is_reachable(to, from, targets_of) {
+                    let [from, to] = [from, to].map(|child| [*parent, &[*child]].concat().join("::"));
+                    let advice = format!(
+                        "module {from} uses {to}, which uses {from} again; move what both need below them"
+                    );
+                    violations.push(used.source.violation(used.line, advice));
                 }
             }
         }
+        violations
     }
-    let mut violations = Vec::new();
-    for (from, targets) in &uses {
-        for (to, (source, line)) in targets {
-            if reaches(&uses, to, from, &mut BTreeSet::new()) {
+
+    fn imports_through_lib(&self) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        for used in self.uses.iter().filter(|used| !used.module.is_empty()) {
+            let Some(name) = used.target.first() else { continue };
+            let Some(target) = self.exports.get(&(Vec::new(), name)) else { continue };
+            let [defining @ .., _] = &target[..] else { continue };
+            if !self.modules.contains(&used.target[..1]) && self.modules.contains(defining) {
                 let advice = format!(
-                    "module {from} uses {to}, which uses {from} again; move what both need below them"
+                    "imports {name} through lib.rs; import it from crate::{}, which defines it",
+                    defining.join("::")
                 );
-                violations.push(source.violation(*line, advice));
+                violations.push(used.source.violation(used.line, advice));
             }
         }
+        violations
     }
-    violations
-}
 
-/// What `lib.rs` hands out under the crate's own name: `pub use store::{Page, Store}`.
-fn exports<'a>(files: &[&'a Source]) -> BTreeMap<&'a str, &'a str> {
-    let mut exported = BTreeMap::new();
-    for source in files.iter().filter(|source| module(source) == "lib") {
-        for statement in source.text.split(';') {
-            let Some((_, path)) = statement.split_once("use ") else { continue };
-            let Some((from, names)) = path.split_once("::") else { continue };
-            exported.extend(words(names).map(|name| (name, from.trim())));
-        }
-    }
-    exported
-}
-
-/// Names that follow `crate::` on a line, alone or in braces; in a top-level file, `super::` is the same.
-fn named<'a>(code: &'a str, source: &Source) -> Vec<&'a str> {
-    let top_level = source.path.split("/src/").nth(1).is_some_and(|inner| !inner.contains('/'));
-    let roots = if top_level { ["crate::", "super::"].as_slice() } else { ["crate::"].as_slice() };
-    let mut names = Vec::new();
-    for root in roots {
-        for rest in code.split(root).skip(1) {
-            match rest.strip_prefix('{') {
-                Some(group) => names.extend(words(group)),
-                None => names.extend(words(rest).next()),
+    /// The module that defines what `path` names, behind all exports.
+    fn defining_module(&self, path: &[&'a str]) -> Path<'a> {
+        let mut path = path.to_vec();
+        let mut len = 0;
+        // An export leads to another path; a chain of them is short.
+        for _ in 0..path.len() + 8 {
+            let Some(name) = path.get(len).copied() else { break };
+            if self.modules.contains(&path[..=len]) {
+                len += 1;
+            } else if let Some(target) = self.exports.get(&(path[..len].to_vec(), name)) {
+                path = [&target[..], &path[len + 1..]].concat();
+                len = 0;
+            } else {
+                break;
             }
         }
+        path.truncate(len);
+        path
     }
-    names
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+/// `["store", "batch"]` for `src/store/batch.rs`, and `["store"]` for `src/store.rs` and `src/store/mod.rs`.
+fn module(source: &Source) -> Path<'_> {
+    let (_, inner) = source.in_src().unwrap_or_default();
+    let mut path: Path<'_> = inner.trim_end_matches(".rs").split('/').collect();
+    path.pop_if(|last| matches!(*last, "mod" | "lib" | "main"));
+    path
 }
 
-/// `store` for both `src/store.rs` and `src/store/shard.rs`.
-fn module(source: &Source) -> &str {
-    let inner = source.path.split("/src/").nth(1).unwrap_or_default();
-    inner.split('/').next().unwrap_or_default().trim_end_matches(".rs")
-}
-
-fn reaches<'a>(uses: &Uses<'a>, from: &'a str, to: &str, seen: &mut BTreeSet<&'a str>) -> bool {
-    if from == to {
-        return true;
+/// The paths in `code` that begin at the crate, at a parent, at the module itself or at one of its children.
+fn uses<'a>(source: &'a Source, code: &'a str, modules: &BTreeSet<Path<'a>>) -> Vec<Use<'a>> {
+    let own = module(source);
+    let tokens = tokens(code);
+    let token = |index: usize| tokens.get(index).map_or("", |token| token.0);
+    let is_child = |name| modules.contains(&[&own[..], &[name]].concat());
+    let starts_path = |name| matches!(name, "crate" | "super" | "self") || is_child(name);
+    let (mut uses, mut index, mut is_export) = (Vec::new(), 0, false);
+    while index < tokens.len() {
+        let before = token(index.wrapping_sub(1));
+        if token(index) == "use" {
+            is_export = matches!(before, "pub" | ")");
+            index += 1;
+            let is_own = starts_path(token(index));
+            while !is_own && !matches!(token(index), ";" | "") {
+                index += 1;
+            }
+        }
+        if !starts_path(token(index)) || token(index + 1) != "::" || matches!(before, "::" | ".") {
+            is_export &= token(index) != ";";
+            index += 1;
+            continue;
+        }
+        let mut leaves = Vec::new();
+        index = read_tree(&tokens, index, &[], &mut leaves);
+        uses.extend(leaves.into_iter().map(|(path, name, line)| Use {
+            source,
+            line,
+            module: own.clone(),
+            target: absolute(&own, &path),
+            exported: is_export.then_some(name),
+        }));
     }
-    let Some(targets) = uses.get(from).filter(|_| seen.insert(from)) else { return false };
-    targets.keys().any(|next| reaches(uses, next, to, seen))
+    uses
+}
+
+/// Reads `a::{b, c::d as e}` from `index` on: its paths, with name and line. Returns where it ends.
+fn read_tree<'a>(
+    tokens: &[(&'a str, usize)],
+    mut index: usize,
+    prefix: &[&'a str],
+    leaves: &mut Vec<(Path<'a>, &'a str, usize)>,
+) -> usize {
+    let token = |index: usize| tokens.get(index).map_or("", |token| token.0);
+    let is_word = |token: &str| token.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    let mut path = prefix.to_vec();
+    while is_word(token(index)) {
+        path.push(token(index));
+        index += 1;
+        if token(index) == "::" && (is_word(token(index + 1)) || token(index + 1) == "{") {
+            index += 1;
+        } else {
+            break;
+        }
+    }
+    if token(index) != "{" || token(index.wrapping_sub(1)) != "::" {
+        let line = tokens[index - 1].1;
+        let mut name = *path.last().unwrap_or(&"");
+        if token(index) == "as" {
+            name = token(index + 1);
+            index += 2;
+        }
+        // `a::{self}` names `a`.
+        if path.len() > 1 && path.last() == Some(&"self") {
+            path.pop();
+        }
+        leaves.push((path, name, line));
+        return index;
+    }
+    index += 1;
+    while !matches!(token(index), "}" | "") {
+        if is_word(token(index)) {
+            index = read_tree(tokens, index, &path, leaves);
+        } else {
+            index += 1;
+        }
+    }
+    index + 1
+}
+
+/// The path from the crate's root, for a path in module `own`.
+fn absolute<'a>(own: &[&'a str], path: &[&'a str]) -> Path<'a> {
+    let mut absolute = own.to_vec();
+    for (index, part) in path.iter().enumerate() {
+        match *part {
+            "crate" if index == 0 => absolute.clear(),
+            "self" if index == 0 => {}
+            "super" => drop(absolute.pop()),
+            part => absolute.push(part),
+        }
+    }
+    absolute
+}
+
+fn is_reachable<'a, Targets: Iterator<Item = &'a str>>(
+    from: &'a str,
+    to: &str,
+    targets_of: impl Fn(&'a str) -> Targets,
+) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(module) = open.pop() {
+        if module == to {
+            return true;
+        }
+        if seen.insert(module) {
+            open.extend(targets_of(module));
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -97,32 +260,98 @@ mod tests {
     use super::*;
 
     fn file(name: &str, text: &str) -> Source {
-        Source { path: format!("crates/kv/src/{name}"), text: text.into() }
+        Source::new(format!("crates/kv/src/{name}"), text)
+    }
+
+    #[track_caller]
+    fn finds(rule: fn(&[Source]) -> Vec<Violation>, files: &[Source], expected: &[&str]) {
+        let found: Vec<_> = rule(files).iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found}");
+        }
     }
 
     #[test]
-    fn modules_that_build_on_each_other_in_one_direction_pass() {
-        let files = [file("a.rs", "use crate::b::B;"), file("b.rs", "use crate::c;"), file("c.rs", "")];
-        assert_eq!(cycles(&files), []);
+    fn modules_that_use_each_other_in_one_direction_pass() {
+        finds(
+            cycles,
+            &[
+                file("lib.rs", "mod a;\npub use b::inner::B;"),
+                file("a.rs", "use crate::b::{B, inner::{self, C as D}};\nuse std::{a::X, fmt};"),
+                file(
+                    "b/mod.rs",
+                    "mod inner;\nmod other;\nuse std::{fmt, other::X};\npub use inner::B;\nfn f() { x.B() }",
+                ),
+                file("b/inner.rs", "use super::other::f;\nuse crate::c;"),
+                file("b/other.rs", "use super::Y;\nfn f() { x.inner::<u8>() }"),
+                file("c.rs", ""),
+            ],
+            &[],
+        );
     }
 
     #[test]
-    fn a_circle_is_found_through_names_that_lib_hands_out() {
+    fn a_cycle_is_found_through_names_that_lib_exports() {
         let files = [
             file("lib.rs", "mod a;\nmod b;\npub use a::A;\npub use b::{B,\n    C};"),
             file("a.rs", "use crate::{C, x};"),
             file("b/inner.rs", "//! Inner.\nfn f() -> crate::A {}"),
         ];
-        let found: Vec<_> = cycles(&files).iter().map(ToString::to_string).collect();
-        assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].starts_with("crates/kv/src/a.rs:1: module a uses b"), "{found:?}");
-        assert!(found[1].starts_with("crates/kv/src/b/inner.rs:2: module b uses a"), "{found:?}");
+        let expected = [
+            "crates/kv/src/a.rs:1: module a uses b, which uses a again",
+            "crates/kv/src/b/inner.rs:2: module b uses a, which uses b again",
+        ];
+        finds(cycles, &files, &expected);
     }
 
     #[test]
-    fn tests_may_look_around_freely() {
+    fn a_cycle_is_found_between_submodules() {
+        let files = [
+            file("store/mod.rs", ""),
+            file("store/x.rs", "use super::y::Y;"),
+            file("store/y.rs", "use crate::store::z;"),
+            file("store/z.rs", "fn f() { super::x::g() }"),
+        ];
+        let expected = [
+            "crates/kv/src/store/x.rs:1: module store::x uses store::y",
+            "crates/kv/src/store/y.rs:1: module store::y uses store::z",
+            "crates/kv/src/store/z.rs:1: module store::z uses store::x",
+        ];
+        finds(cycles, &files, &expected);
+    }
+
+    #[test]
+    fn a_cycle_is_found_between_a_module_and_its_child() {
+        let files = [
+            file("bucket.rs", "mod transfer;\npub use transfer::drain;\nfn f() { drain() }"),
+            file("bucket/transfer.rs", "use super::{Bucket, Other};"),
+        ];
+        let expected = [
+            "crates/kv/src/bucket.rs:2: module bucket::mod uses bucket::transfer",
+            "crates/kv/src/bucket/transfer.rs:1: module bucket::transfer uses bucket::mod",
+        ];
+        finds(cycles, &files, &expected);
+    }
+
+    #[test]
+    fn tests_may_use_any_module() {
         let files =
-            [file("a.rs", "use crate::b;"), file("b.rs", "#[cfg(test)]\nmod tests { use crate::a; }")];
-        assert_eq!(cycles(&files), []);
+            [file("a.rs", "use crate::b;"), file("b.rs", "#[cfg(test)]\nmod tests { use crate::a::X; }")];
+        finds(cycles, &files, &[]);
+    }
+
+    #[test]
+    fn names_are_imported_from_where_they_are_defined() {
+        let files = [
+            file("lib.rs", "mod a;\nmod b;\npub use a::{A, start};\npub use tokio::Stop;"),
+            file("a.rs", "use crate::b::f;"),
+            file("b.rs", "use crate::{a::A, Stop};\n\nuse crate::A;\nfn f() { crate::start() }"),
+        ];
+        let expected = [
+            "crates/kv/src/b.rs:3: imports A through lib.rs; import it from crate::a",
+            "crates/kv/src/b.rs:4: imports start through lib.rs; import it from crate::a",
+        ];
+        finds(imports_through_lib, &files, &expected);
     }
 }

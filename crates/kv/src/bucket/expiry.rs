@@ -2,66 +2,75 @@
 
 use super::{
     Bucket,
-    layout::{Body, walk},
+    layout::{Entries, inline_entries},
+    map::Map,
 };
-use crate::{memory::Memory, memory::entry::Entry};
+use crate::memory::{Memory, entry::Entry};
 
 impl Bucket {
-    /// How many entries have not expired.
-    pub(crate) fn len(self, memory: &Memory, now: u64) -> usize {
-        match self.block(memory).body {
-            Body::Compact(entries) => walk(entries).filter(|(_, entry)| !entry.is_over(now)).count(),
-            Body::Table(number) => memory.table(number).len() - memory.expiries.over_count(number, now),
-            Body::Text(_) => 0,
-        }
-    }
-
-    /// Whether its time has come, or that of the last of its entries.
-    pub(crate) fn is_over(self, memory: &Memory, now: u64) -> bool {
+    /// Whether it has expired by `now_ms`, or the last of its entries has.
+    pub(crate) fn is_expired(self, memory: &Memory, now_ms: u64) -> bool {
         let block = self.block(memory);
-        if let Some(expires) = block.head.expires
-            && expires <= now
-        {
+        if block.head.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= now_ms) {
             return true;
         }
-        if block.head.kept {
-            return false;
-        }
-        match block.body {
-            Body::Compact(entries) => {
-                !entries.is_empty() && walk(entries).all(|(_, entry)| entry.is_over(now))
+        !block.head.keep_when_empty && self.map(memory).is_ok_and(|map| map.is_expired(now_ms))
+    }
+
+    /// When it expires, or the first of its entries does.
+    pub(crate) fn earliest_expiry(self, memory: &Memory) -> Option<u64> {
+        let of_entries = self.map(memory).ok().and_then(Map::earliest_expiry);
+        self.expires_at_ms(memory).into_iter().chain(of_entries).min()
+    }
+}
+
+impl<'m> Map<'m> {
+    /// How many entries have not expired.
+    pub(crate) fn len(self, now_ms: u64) -> usize {
+        match self.entries {
+            Entries::Inline(entries) => {
+                inline_entries(entries).filter(|(_, entry)| !entry.is_expired(now_ms)).count()
             }
-            Body::Table(number) => {
-                let over = memory.expiries.over_count(number, now);
-                over > 0 && over == memory.table(number).len()
+            Entries::Table(id) => {
+                self.memory.table(id).len() - self.memory.expiries.expired_count(id, now_ms)
             }
-            Body::Text(_) => false,
         }
     }
 
-    /// When the bucket or the first of its entries expires.
-    pub(crate) fn first_expiry(self, memory: &Memory) -> Option<u64> {
-        let block = self.block(memory);
-        let of_entries = match block.body {
-            Body::Compact(entries) => walk(entries).filter_map(|(_, entry)| entry.expires).min(),
-            Body::Table(number) => memory.expiries.first(number),
-            Body::Text(_) => None,
-        };
-        block.head.expires.into_iter().chain(of_entries).min()
+    /// Whether there are entries, and all of them have expired.
+    fn is_expired(self, now_ms: u64) -> bool {
+        match self.entries {
+            Entries::Inline(entries) => {
+                !entries.is_empty() && inline_entries(entries).all(|(_, entry)| entry.is_expired(now_ms))
+            }
+            Entries::Table(id) => {
+                let expired = self.memory.expiries.expired_count(id, now_ms);
+                expired > 0 && expired == self.memory.table(id).len()
+            }
+        }
     }
 
-    /// Entries that have expired, so many at most.
-    pub(crate) fn expired(self, memory: &Memory, now: u64, limit: usize) -> Vec<Entry<'_>> {
-        match self.block(memory).body {
-            Body::Compact(entries) => {
-                let over = walk(entries).map(|(_, entry)| entry).filter(|entry| entry.is_over(now));
-                over.take(limit).collect()
+    /// When the first of the entries expires.
+    fn earliest_expiry(self) -> Option<u64> {
+        match self.entries {
+            Entries::Inline(entries) => {
+                inline_entries(entries).filter_map(|(_, entry)| entry.expires_at_ms).min()
             }
-            Body::Table(number) => {
-                let over = memory.expiries.over(number, now).take(limit);
-                over.map(|handle| memory.entry(handle)).collect()
+            Entries::Table(id) => self.memory.expiries.earliest(id),
+        }
+    }
+
+    /// Entries that have expired, up to `limit`.
+    pub(crate) fn expired(self, now_ms: u64, limit: usize) -> Vec<Entry<'m>> {
+        match self.entries {
+            Entries::Inline(entries) => {
+                let entries = inline_entries(entries).map(|(_, entry)| entry);
+                entries.filter(|entry| entry.is_expired(now_ms)).take(limit).collect()
             }
-            Body::Text(_) => Vec::new(),
+            Entries::Table(id) => {
+                let handles = self.memory.expiries.expired(id, now_ms).take(limit);
+                handles.map(|handle| self.memory.entry(handle)).collect()
+            }
         }
     }
 }

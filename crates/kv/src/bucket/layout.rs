@@ -1,9 +1,9 @@
-//! The block that a bucket is: `length of its name, name, kind, when it expires (if it does), body`.
+//! The block that a bucket is: `length of its name, name, kind, expiry (if there is one), body`.
 
 use crate::memory::entry::{Entry, read_time, read_varint, varint_size, write_varint};
 use std::ops::Range;
 
-/// What a bucket's block says.
+/// What a bucket's block holds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block<'m> {
     pub(super) head: Head<'m>,
@@ -15,87 +15,95 @@ pub(super) struct Block<'m> {
 pub(super) struct Head<'m> {
     pub(super) name: &'m [u8],
     /// It stays when its last entry goes.
-    pub(super) kept: bool,
+    pub(super) keep_when_empty: bool,
     /// When it expires, in milliseconds since 1970.
-    pub(super) expires: Option<u64>,
+    pub(super) expires_at_ms: Option<u64>,
 }
 
-/// Where a bucket's contents are.
+/// A bucket's contents, or where they are.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Body<'m> {
-    /// A few entries, here, one after the other.
-    Compact(&'m [u8]),
-    /// Entries, in the table of this number.
-    Table(u32),
-    /// A single value, here.
-    Text(&'m [u8]),
+    Map(Entries<'m>),
+    /// The value of a string.
+    Str(&'m [u8]),
 }
 
-const COMPACT: u8 = 0;
-const TABLE: u8 = 1;
-const TEXT: u8 = 2;
+/// Where a map's entries are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Entries<'m> {
+    /// A few entries, here, one after the other.
+    Inline(&'m [u8]),
+    /// In the table of this id.
+    Table(u32),
+}
+
+const INLINE_MAP: u8 = 0;
+const TABLE_MAP: u8 = 1;
+const STR: u8 = 2;
 const KIND: u8 = 0x0f;
-const KEPT: u8 = 0x10;
+const KEEP_WHEN_EMPTY: u8 = 0x10;
 const EXPIRES: u8 = 0x20;
 
 /// The name in the block at the start of `bytes`.
 #[inline]
 pub(super) fn name(bytes: &[u8]) -> &[u8] {
-    start(bytes).0
+    split(bytes).0
 }
 
 /// When the bucket of the block at the start of `bytes` expires.
-pub(super) fn expires(bytes: &[u8]) -> Option<u64> {
-    let (_, kind, rest) = start(bytes);
+pub(super) fn expires_at_ms(bytes: &[u8]) -> Option<u64> {
+    let (_, kind, rest) = split(bytes);
     (kind & EXPIRES != 0).then(|| read_time(rest))
 }
 
-/// What every block starts with: the name, the kind, and what follows them.
+/// The name, the kind, and what follows them.
 #[inline]
-fn start(bytes: &[u8]) -> (&[u8], u8, &[u8]) {
-    let (length, at) = read_varint(bytes);
-    let (name, rest) = bytes[at..].split_at(length);
+fn split(bytes: &[u8]) -> (&[u8], u8, &[u8]) {
+    let (length, offset) = read_varint(bytes);
+    let (name, rest) = bytes[offset..].split_at(length);
     (name, rest[0], &rest[1..])
 }
 
 impl<'m> Block<'m> {
     /// Reads the block at the start of `bytes`.
     pub(super) fn read(bytes: &'m [u8]) -> Block<'m> {
-        let (name, kind, rest) = start(bytes);
-        let expires = (kind & EXPIRES != 0).then(|| read_time(rest));
-        Block { head: Head { name, kept: kind & KEPT != 0, expires }, body: Body::read(bytes) }
+        let (name, kind, rest) = split(bytes);
+        let expires_at_ms = (kind & EXPIRES != 0).then(|| read_time(rest));
+        let head = Head { name, keep_when_empty: kind & KEEP_WHEN_EMPTY != 0, expires_at_ms };
+        Block { head, body: Body::read(bytes) }
     }
 
-    /// Bytes of the block.
+    /// Size in bytes.
     pub(super) fn size(&self) -> usize {
         self.head.size() + self.body.size()
     }
 
     /// Writes the block at the start of `bytes`.
     pub(super) fn write(&self, bytes: &mut [u8]) {
-        let at = self.head.write(bytes, self.body.kind());
-        self.body.write(&mut bytes[at..]);
+        let offset = self.head.write(bytes, self.body.kind());
+        self.body.write(&mut bytes[offset..]);
     }
 }
 
 impl Head<'_> {
-    /// Writes the head, and of what kind the body is; returns the bytes it took.
+    /// Writes the head, and the kind of the body; returns how many bytes that took.
     pub(super) fn write(&self, bytes: &mut [u8], kind: u8) -> usize {
-        let mut at = write_varint(bytes, self.name.len());
-        bytes[at..at + self.name.len()].copy_from_slice(self.name);
-        at += self.name.len();
-        bytes[at] = kind | if self.kept { KEPT } else { 0 } | self.expires.map_or(0, |_| EXPIRES);
-        at += 1;
-        if let Some(expires) = self.expires {
-            bytes[at..at + 8].copy_from_slice(&expires.to_le_bytes());
-            at += 8;
+        let mut offset = write_varint(bytes, self.name.len());
+        bytes[offset..offset + self.name.len()].copy_from_slice(self.name);
+        offset += self.name.len();
+        let keep = if self.keep_when_empty { KEEP_WHEN_EMPTY } else { 0 };
+        bytes[offset] = kind | keep | self.expires_at_ms.map_or(0, |_| EXPIRES);
+        offset += 1;
+        if let Some(expires_at_ms) = self.expires_at_ms {
+            bytes[offset..offset + 8].copy_from_slice(&expires_at_ms.to_le_bytes());
+            offset += 8;
         }
-        at
+        offset
     }
 
-    /// Bytes of what stands before the body.
+    /// Size in bytes: where the body starts.
     pub(super) fn size(&self) -> usize {
-        varint_size(self.name.len()) + self.name.len() + 1 + self.expires.map_or(0, |_| 8)
+        varint_size(self.name.len()) + self.name.len() + 1 + self.expires_at_ms.map_or(0, |_| 8)
     }
 }
 
@@ -103,18 +111,18 @@ impl<'m> Body<'m> {
     /// Reads the body of the block at the start of `bytes`.
     #[inline(always)]
     pub(super) fn read(bytes: &'m [u8]) -> Body<'m> {
-        let (_, kind, rest) = start(bytes);
+        let (_, kind, rest) = split(bytes);
         let rest = if kind & EXPIRES == 0 { rest } else { &rest[8..] };
         match kind & KIND {
-            COMPACT => {
+            INLINE_MAP => {
                 let length = u16::from_le_bytes([rest[0], rest[1]]);
-                Body::Compact(&rest[2..2 + usize::from(length)])
+                Body::Map(Entries::Inline(&rest[2..2 + usize::from(length)]))
             }
-            TEXT => {
-                let (length, at) = read_varint(rest);
-                Body::Text(&rest[at..at + length])
+            STR => {
+                let (length, offset) = read_varint(rest);
+                Body::Str(&rest[offset..offset + length])
             }
-            _ => Body::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]])),
+            _ => Body::Map(Entries::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]))),
         }
     }
 
@@ -122,46 +130,46 @@ impl<'m> Body<'m> {
     #[inline(always)]
     pub(super) fn write(&self, bytes: &mut [u8]) {
         match self {
-            Body::Compact(entries) => {
+            Body::Map(Entries::Inline(entries)) => {
                 bytes[..2].copy_from_slice(&(entries.len() as u16).to_le_bytes());
                 bytes[2..2 + entries.len()].copy_from_slice(entries);
             }
-            Body::Table(number) => bytes[..4].copy_from_slice(&number.to_le_bytes()),
-            Body::Text(value) => {
-                let at = write_varint(bytes, value.len());
-                bytes[at..at + value.len()].copy_from_slice(value);
+            Body::Map(Entries::Table(id)) => bytes[..4].copy_from_slice(&id.to_le_bytes()),
+            Body::Str(value) => {
+                let offset = write_varint(bytes, value.len());
+                bytes[offset..offset + value.len()].copy_from_slice(value);
             }
         }
     }
 
-    /// What the head says of it.
+    /// How the head names it.
     pub(super) fn kind(&self) -> u8 {
         match self {
-            Body::Compact(_) => COMPACT,
-            Body::Table(_) => TABLE,
-            Body::Text(_) => TEXT,
+            Body::Map(Entries::Inline(_)) => INLINE_MAP,
+            Body::Map(Entries::Table(_)) => TABLE_MAP,
+            Body::Str(_) => STR,
         }
     }
 
-    /// Bytes of the body.
+    /// Size in bytes.
     #[inline(always)]
     pub(super) fn size(&self) -> usize {
         match self {
-            Body::Compact(entries) => 2 + entries.len(),
-            Body::Table(_) => 4,
-            Body::Text(value) => varint_size(value.len()) + value.len(),
+            Body::Map(Entries::Inline(entries)) => 2 + entries.len(),
+            Body::Map(Entries::Table(_)) => 4,
+            Body::Str(value) => varint_size(value.len()) + value.len(),
         }
     }
 }
 
-/// The entries of a compact bucket and where each stands.
-pub(super) fn walk(entries: &[u8]) -> impl Iterator<Item = (Range<usize>, Entry<'_>)> {
-    let mut at = 0;
+/// Inline entries, and the range of bytes that each takes.
+pub(super) fn inline_entries(entries: &[u8]) -> impl Iterator<Item = (Range<usize>, Entry<'_>)> {
+    let mut offset = 0;
     std::iter::from_fn(move || {
-        let rest = entries.get(at..).filter(|rest| !rest.is_empty())?;
+        let rest = entries.get(offset..).filter(|rest| !rest.is_empty())?;
         let entry = Entry::read(rest);
-        let start = at;
-        at += entry.size();
-        Some((start..at, entry))
+        let start = offset;
+        offset += entry.size();
+        Some((start..offset, entry))
     })
 }

@@ -1,97 +1,146 @@
-//! Commands on when a bucket expires.
+//! Commands on when a key expires.
 
 use super::{
-    lifetime::{Clock, Only},
-    number::integer_argument,
+    expiry_options::{ExpireCondition, NEVER, NOT_FOUND, TimeUnit},
+    spec::{Command, CommandSpec, Group},
 };
-use crate::{Args, CommandError, CommandResult, Reply, shard::bucket_mut::BucketMut};
+use crate::{Args, CommandError, CommandResult, Reply, args::parse_integer, shard::bucket_mut::BucketMut};
 
-/// Lets a bucket expire so many seconds from now.
-pub(super) fn expire<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    expire_at(target, args, Clock::Seconds, "expire")
+/// Redis rounds the seconds of keys to the nearest.
+const ROUNDING_MS: u64 = 500;
+
+pub(super) const EXPIRE: Command = CommandSpec::write("expire", Group::Generic)
+    .arity(-3)
+    .fast()
+    .since("1.0.0")
+    .syntax("key seconds [NX|XX|GT|LT]")
+    .summary("Sets a key's time to live in seconds")
+    .run(expire);
+fn expire(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    set_expiry(bucket, args, TimeUnit::Seconds, "expire")
 }
 
-/// Lets a bucket expire so many milliseconds from now.
-pub(super) fn pexpire<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    expire_at(target, args, Clock::Milliseconds, "pexpire")
+pub(super) const PEXPIRE: Command = CommandSpec::write("pexpire", Group::Generic)
+    .arity(-3)
+    .fast()
+    .since("2.6.0")
+    .syntax("key milliseconds [NX|XX|GT|LT]")
+    .summary("Sets a key's time to live in milliseconds")
+    .run(pexpire);
+fn pexpire(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    set_expiry(bucket, args, TimeUnit::Milliseconds, "pexpire")
 }
 
-/// Lets a bucket expire at a moment, in seconds since 1970.
-pub(super) fn expireat<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    expire_at(target, args, Clock::SecondsSince1970, "expireat")
+pub(super) const EXPIREAT: Command = CommandSpec::write("expireat", Group::Generic)
+    .arity(-3)
+    .fast()
+    .since("1.2.0")
+    .syntax("key unix-time-seconds [NX|XX|GT|LT]")
+    .summary("Sets a key's expiry as a Unix time in seconds")
+    .run(expireat);
+fn expireat(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    set_expiry(bucket, args, TimeUnit::UnixSeconds, "expireat")
 }
 
-/// Lets a bucket expire at a moment, in milliseconds since 1970.
-pub(super) fn pexpireat<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    expire_at(target, args, Clock::MillisecondsSince1970, "pexpireat")
+pub(super) const PEXPIREAT: Command = CommandSpec::write("pexpireat", Group::Generic)
+    .arity(-3)
+    .fast()
+    .since("2.6.0")
+    .syntax("key unix-time-milliseconds [NX|XX|GT|LT]")
+    .summary("Sets a key's expiry as a Unix time in milliseconds")
+    .run(pexpireat);
+fn pexpireat(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    set_expiry(bucket, args, TimeUnit::UnixMilliseconds, "pexpireat")
 }
 
-/// How many seconds a bucket has left.
-pub(super) fn ttl<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    let now = target.now();
-    tell(&target, |expires| to_seconds(expires - now))
+pub(super) const TTL: Command = CommandSpec::read("ttl", Group::Generic)
+    .arity(2)
+    .fast()
+    .since("1.0.0")
+    .syntax("key")
+    .summary("Remaining time to live of a key in seconds")
+    .run(ttl);
+fn ttl(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    report(&bucket, TimeUnit::Seconds)
 }
 
-/// How many milliseconds a bucket has left.
-pub(super) fn pttl<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    let now = target.now();
-    tell(&target, |expires| expires - now)
+pub(super) const PTTL: Command = CommandSpec::read("pttl", Group::Generic)
+    .arity(2)
+    .fast()
+    .since("2.6.0")
+    .syntax("key")
+    .summary("Remaining time to live of a key in milliseconds")
+    .run(pttl);
+fn pttl(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    report(&bucket, TimeUnit::Milliseconds)
 }
 
-/// When a bucket expires, in seconds since 1970.
-pub(super) fn expiretime<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    tell(&target, to_seconds)
+pub(super) const EXPIRETIME: Command = CommandSpec::read("expiretime", Group::Generic)
+    .arity(2)
+    .fast()
+    .since("7.0.0")
+    .syntax("key")
+    .summary("Expiry of a key, as a Unix time in seconds")
+    .run(expiretime);
+fn expiretime(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    report(&bucket, TimeUnit::UnixSeconds)
 }
 
-/// When a bucket expires, in milliseconds since 1970.
-pub(super) fn pexpiretime<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    tell(&target, |expires| expires)
+pub(super) const PEXPIRETIME: Command = CommandSpec::read("pexpiretime", Group::Generic)
+    .arity(2)
+    .fast()
+    .since("7.0.0")
+    .syntax("key")
+    .summary("Expiry of a key, as a Unix time in milliseconds")
+    .run(pexpiretime);
+fn pexpiretime(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    report(&bucket, TimeUnit::UnixMilliseconds)
 }
 
-/// Lets a bucket live on; how many had a time set.
-pub(super) fn persist<'s>(mut target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    if target.view().expires().is_none() {
+pub(super) const PERSIST: Command = CommandSpec::write("persist", Group::Generic)
+    .arity(2)
+    .fast()
+    .since("2.2.0")
+    .syntax("key")
+    .summary("Removes a key's expiry")
+    .run(persist);
+fn persist(mut bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    if bucket.view().expires_at_ms().is_none() {
         return Ok(Reply::Number(0));
     }
-    target.set_expires(None)?;
+    bucket.set_expiry(None)?;
     Ok(Reply::Number(1))
 }
 
-/// Sets when a bucket expires: `time [NX | XX | GT | LT]`. A moment that is over ends the bucket at once.
-fn expire_at<'s>(
-    mut target: BucketMut<'s>,
-    mut args: Args<'_>,
-    clock: Clock,
+/// `time [NX | XX | GT | LT]`. A time in the past ends the bucket at once.
+fn set_expiry(
+    mut bucket: BucketMut,
+    mut args: Args,
+    unit: TimeUnit,
     command: &str,
-) -> CommandResult<'s> {
+) -> CommandResult<'static> {
     let time = args.next();
-    let mut only = Only::default();
+    let mut condition = ExpireCondition::default();
     for word in args {
-        if !only.accept(word) {
-            let word = String::from_utf8_lossy(word).replace(['\r', '\n'], " ");
-            return Err(CommandError::Other(format!("ERR Unsupported option {word}")));
+        if !condition.parse(word) {
+            return Err(CommandError::UnknownOption(String::from_utf8_lossy(word).into_owned()));
         }
     }
-    let only = only.check()?;
-    let moment = clock.moment(integer_argument(time)?, target.now());
-    let moment = moment.ok_or_else(|| CommandError::ExpireTime(command.into()))?;
-    if !target.exists() || !only.allows(target.view().expires(), moment) {
+    condition.check()?;
+    let time = parse_integer(time.ok_or(CommandError::Syntax)?).ok_or(CommandError::NotInteger)?;
+    let expires_at_ms = unit.to_unix_ms(time, bucket.now_ms());
+    let expires_at_ms = expires_at_ms.ok_or_else(|| CommandError::InvalidExpireTime(command.into()))?;
+    if !bucket.exists() || !condition.allows(bucket.view().expires_at_ms(), expires_at_ms) {
         return Ok(Reply::Number(0));
     }
-    target.set_expires(Some(u64::try_from(moment).unwrap_or(0)))?;
+    bucket.set_expiry(Some(u64::try_from(expires_at_ms).unwrap_or(0)))?;
     Ok(Reply::Number(1))
 }
 
-/// What there is to say of when a bucket expires; -1: never, -2: there is no such bucket.
-fn tell<'s>(target: &BucketMut<'_>, say: impl FnOnce(u64) -> u64) -> CommandResult<'s> {
-    Ok(Reply::Number(match target.view().expires() {
-        Some(expires) => i64::try_from(say(expires)).unwrap_or(i64::MAX),
-        None if target.exists() => -1,
-        None => -2,
+fn report(bucket: &BucketMut, unit: TimeUnit) -> CommandResult<'static> {
+    Ok(Reply::Number(match bucket.view().expires_at_ms() {
+        Some(expires_at_ms) => unit.time_of(expires_at_ms, bucket.now_ms(), ROUNDING_MS),
+        None if bucket.exists() => NEVER,
+        None => NOT_FOUND,
     }))
-}
-
-/// Milliseconds in seconds, to the nearest.
-fn to_seconds(milliseconds: u64) -> u64 {
-    milliseconds.saturating_add(500) / 1_000
 }

@@ -1,106 +1,196 @@
 //! Commands on hashes: fields by their names.
 
-use super::fields::fields;
+use super::{
+    long_double::LongDouble,
+    spec::{Command, CommandSpec, Group},
+};
 use crate::{
-    Args, CommandError, CommandResult, Reply, shard::bucket_mut::BucketMut, shard::bucket_ref::BucketRef,
+    Args, CommandError, CommandResult, Reply, args::parse_integer, shard::bucket_mut::BucketMut,
+    shard::bucket_ref::BucketRef,
 };
 
-/// The value of a field.
-pub(super) fn hget<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    value(target.into_view(), args.next().ok_or(CommandError::Syntax)?)
+pub(super) const HGET: Command = CommandSpec::read("hget", Group::Hash)
+    .arity(3)
+    .fast()
+    .since("2.0.0")
+    .syntax("key field")
+    .summary("Returns the value of a field")
+    .run(hget);
+fn hget<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
+    value(bucket.into_view(), args.required()?)
 }
 
-/// The values of fields.
-pub(super) fn hmget<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    let view = target.into_view();
-    view.map()?;
-    Ok(Reply::List(args.map(|field| value(view, field)).collect::<Result<_, _>>()?))
+pub(super) const HMGET: Command = CommandSpec::read("hmget", Group::Hash)
+    .arity(-3)
+    .fast()
+    .since("2.0.0")
+    .syntax("key field [field ...]")
+    .summary("Returns the values of fields, in the order asked for")
+    .run(hmget);
+fn hmget<'s>(bucket: BucketMut<'s>, args: Args) -> CommandResult<'s> {
+    let bucket = bucket.into_view();
+    bucket.map()?;
+    Ok(Reply::List(args.map(|field| value(bucket, field)).collect::<Result<_, _>>()?))
 }
 
-/// Sets fields; how many are new.
-pub(super) fn hset<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    Ok(Reply::Number(set_all("hset", target, args)?))
+pub(super) const HSET: Command = CommandSpec::write("hset", Group::Hash)
+    .arity(-4)
+    .denyoom()
+    .fast()
+    .since("2.0.0")
+    .syntax("key field value [field value ...]")
+    .summary("Sets fields and returns the number of new ones; creates a missing hash")
+    .run(hset);
+fn hset(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    Ok(Reply::Number(set_all("hset", bucket, args)?))
 }
 
-/// Sets fields.
-pub(super) fn hmset<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    set_all("hmset", target, args)?;
+pub(super) const HMSET: Command = CommandSpec::write("hmset", Group::Hash)
+    .arity(-4)
+    .denyoom()
+    .fast()
+    .since("2.0.0")
+    .syntax("key field value [field value ...]")
+    .summary("Sets fields, as HSET does without counting")
+    .run(hmset);
+fn hmset(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    set_all("hmset", bucket, args)?;
     Ok(Reply::Done)
 }
 
-/// Sets a field that is not there; whether it was set.
-pub(super) fn hsetnx<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let (Some(field), Some(value)) = (args.next(), args.next()) else { return Err(CommandError::Syntax) };
-    let is_there = target.view().field(field)?.is_some();
-    if !is_there {
-        target.set_field(field, value, None)?;
+pub(super) const HSETNX: Command = CommandSpec::write("hsetnx", Group::Hash)
+    .arity(4)
+    .denyoom()
+    .fast()
+    .since("2.0.0")
+    .syntax("key field value")
+    .summary("Sets a field that does not exist yet")
+    .run(hsetnx);
+fn hsetnx(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    let (field, value) = (args.required()?, args.required()?);
+    let exists = bucket.view().field(field)?.is_some();
+    if !exists {
+        bucket.set_field(field, value, None)?;
     }
-    Ok(Reply::Number(i64::from(!is_there)))
+    Ok(Reply::Number(i64::from(!exists)))
 }
 
-/// Forgets fields; how many were there.
-pub(super) fn hdel<'s>(mut target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
+pub(super) const HDEL: Command = CommandSpec::write("hdel", Group::Hash)
+    .arity(-3)
+    .fast()
+    .since("2.0.0")
+    .syntax("key field [field ...]")
+    .summary("Removes fields, and the hash with its last field")
+    .run(hdel);
+fn hdel(mut bucket: BucketMut, args: Args) -> CommandResult<'static> {
     let mut deleted = 0;
     for field in args {
-        deleted += i64::from(target.delete_field(field)?);
+        deleted += i64::from(bucket.delete_field(field)?);
     }
     if deleted > 0 {
-        target.end_if_empty();
+        bucket.end_if_empty();
     }
     Ok(Reply::Number(deleted))
 }
 
-/// Forgets fields; the values they had.
-pub(super) fn hgetdel<'s>(mut target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    target.view().map()?;
-    let mut values = Vec::new();
-    for field in fields(args)? {
-        values.push(match target.view().field(field)? {
-            Some(entry) => Reply::OwnedValue(entry.value.to_vec()),
-            None => Reply::NoKey,
-        });
-        target.delete_field(field)?;
-    }
-    if values.iter().any(|value| *value != Reply::NoKey) {
-        target.end_if_empty();
-    }
-    Ok(Reply::List(values))
+pub(super) const HLEN: Command = CommandSpec::read("hlen", Group::Hash)
+    .arity(2)
+    .fast()
+    .since("2.0.0")
+    .syntax("key")
+    .summary("Number of fields")
+    .run(hlen);
+fn hlen(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    Ok(Reply::Number(bucket.view().len()? as i64))
 }
 
-/// How many fields there are.
-pub(super) fn hlen<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(Reply::Number(target.view().len()? as i64))
+pub(super) const HEXISTS: Command = CommandSpec::read("hexists", Group::Hash)
+    .arity(3)
+    .fast()
+    .since("2.0.0")
+    .syntax("key field")
+    .summary("Whether a field exists")
+    .run(hexists);
+fn hexists(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    let exists = bucket.view().field(args.required()?)?.is_some();
+    Ok(Reply::Number(i64::from(exists)))
 }
 
-/// Whether a field is there.
-pub(super) fn hexists<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let is_there = target.view().field(args.next().ok_or(CommandError::Syntax)?)?.is_some();
-    Ok(Reply::Number(i64::from(is_there)))
-}
-
-/// How many bytes a field's value has.
-pub(super) fn hstrlen<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let entry = target.view().field(args.next().ok_or(CommandError::Syntax)?)?;
+pub(super) const HSTRLEN: Command = CommandSpec::read("hstrlen", Group::Hash)
+    .arity(3)
+    .fast()
+    .since("3.2.0")
+    .syntax("key field")
+    .summary("Length of a field's value in bytes")
+    .run(hstrlen);
+fn hstrlen(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    let entry = bucket.view().field(args.required()?)?;
     Ok(Reply::Number(entry.map_or(0, |entry| entry.value.len() as i64)))
 }
 
-/// The value of a field of the bucket.
-pub(crate) fn value<'s>(view: BucketRef<'s>, field: &[u8]) -> CommandResult<'s> {
-    Ok(match view.field(field)? {
+pub(super) const HINCRBY: Command = CommandSpec::write("hincrby", Group::Hash)
+    .arity(4)
+    .denyoom()
+    .fast()
+    .since("2.0.0")
+    .syntax("key field increment")
+    .summary("Increments the integer of a field (missing = 0)")
+    .run(hincrby);
+fn hincrby(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    let (field, increment) = (args.required()?, args.integer()?);
+    let (before, expires_at_ms) = match bucket.view().field(field)? {
+        Some(entry) => {
+            (parse_integer(entry.value).ok_or(CommandError::FieldNotInteger)?, entry.expires_at_ms)
+        }
+        None => (0, None),
+    };
+    let sum = before.checked_add(increment).ok_or(CommandError::Overflow)?;
+    bucket.set_field(field, sum.to_string().as_bytes(), expires_at_ms)?;
+    Ok(Reply::Number(sum))
+}
+
+pub(super) const HINCRBYFLOAT: Command = CommandSpec::write("hincrbyfloat", Group::Hash)
+    .arity(4)
+    .denyoom()
+    .fast()
+    .since("2.6.0")
+    .syntax("key field increment")
+    .summary("Increments the number of a field by a decimal number (missing = 0)")
+    .run(hincrbyfloat);
+fn hincrbyfloat(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    let field = args.required()?;
+    let increment = LongDouble::parse(args.required()?).ok_or(CommandError::NotFloat)?;
+    if increment.is_infinite() {
+        return Err(CommandError::IncrementNotFinite);
+    }
+    let (before, expires_at_ms) = match bucket.view().field(field)? {
+        Some(entry) => (entry.value, entry.expires_at_ms),
+        None => (b"0".as_slice(), None),
+    };
+    let before = LongDouble::parse(before).ok_or(CommandError::FieldNotFloat)?;
+    let sum = before.plus(increment).ok_or(CommandError::NotFinite)?.to_string();
+    bucket.set_field(field, sum.as_bytes(), expires_at_ms)?;
+    Ok(Reply::OwnedValue(sum.into_bytes()))
+}
+
+/// The value of a field.
+pub(crate) fn value<'s>(bucket: BucketRef<'s>, field: &[u8]) -> CommandResult<'s> {
+    Ok(match bucket.field(field)? {
         Some(entry) => Reply::Value(entry.value),
         None => Reply::NoKey,
     })
 }
 
-fn set_all(command: &str, mut target: BucketMut<'_>, mut args: Args<'_>) -> Result<i64, CommandError> {
+/// Sets fields to the values that follow them. Returns the number of new ones.
+fn set_all(command: &str, mut bucket: BucketMut, mut args: Args) -> Result<i64, CommandError> {
     let mut pair = (args.next(), args.next());
-    // As a rule that was all.
+    // Most often that was all.
     if pair.1.is_none() || !(args.is_empty() || args.count().is_multiple_of(2)) {
         return Err(CommandError::Arity(command.into()));
     }
     let mut added = 0;
     while let (Some(field), Some(value)) = pair {
-        added += i64::from(target.set_field(field, value, None)?);
+        added += i64::from(bucket.set_field(field, value, None)?);
         pair = (args.next(), args.next());
     }
     Ok(added)

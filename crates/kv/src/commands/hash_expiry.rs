@@ -1,143 +1,165 @@
-//! Commands on hashes: when fields expire. They answer with a code for each field.
+//! Commands on when the fields of hashes expire. They reply with a code for each field.
 
 use super::{
-    fields::{error, fields, fields_or},
-    lifetime::{Clock, Only},
-    number::integer,
+    expiry_options::{ExpireCondition, NEVER, NOT_FOUND, TimeUnit},
+    hash_fields::{expire_field, field_expiry, parse_fields},
+    spec::{Command, CommandSpec, Group},
 };
 use crate::{Args, CommandError, CommandResult, Reply, shard::bucket_mut::BucketMut};
 
-/// The last moment at which a field can expire, in milliseconds since 1970.
-const LAST_MOMENT: i64 = (1 << 46) - 1;
-
-const NO_FIELD: i64 = -2;
-const NEVER: i64 = -1;
 const UNCHANGED: i64 = 0;
 const CHANGED: i64 = 1;
 const DELETED: i64 = 2;
 
-/// Lets fields expire so many seconds from now.
-pub(super) fn hexpire<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    expire(target, args, Clock::Seconds, "hexpire")
+/// Redis rounds the seconds of fields up.
+const ROUNDING_MS: u64 = 999;
+
+pub(super) const HEXPIRE: Command = CommandSpec::write("hexpire", Group::Hash)
+    .arity(-6)
+    .denyoom()
+    .fast()
+    .since("7.4.0")
+    .syntax("key seconds [NX|XX|GT|LT] FIELDS numfields field [field ...]")
+    .summary("Sets the time to live of fields in seconds")
+    .run(hexpire);
+fn hexpire(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    expire(bucket, args, TimeUnit::Seconds, "hexpire")
 }
 
-/// Lets fields expire so many milliseconds from now.
-pub(super) fn hpexpire<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    expire(target, args, Clock::Milliseconds, "hpexpire")
+pub(super) const HPEXPIRE: Command = CommandSpec::write("hpexpire", Group::Hash)
+    .arity(-6)
+    .denyoom()
+    .fast()
+    .since("7.4.0")
+    .syntax("key milliseconds [NX|XX|GT|LT] FIELDS numfields field [field ...]")
+    .summary("Sets the time to live of fields in milliseconds")
+    .run(hpexpire);
+fn hpexpire(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    expire(bucket, args, TimeUnit::Milliseconds, "hpexpire")
 }
 
-/// Lets fields expire at a moment, in seconds since 1970.
-pub(super) fn hexpireat<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    expire(target, args, Clock::SecondsSince1970, "hexpireat")
+pub(super) const HEXPIREAT: Command = CommandSpec::write("hexpireat", Group::Hash)
+    .arity(-6)
+    .denyoom()
+    .fast()
+    .since("7.4.0")
+    .syntax("key unix-time-seconds [NX|XX|GT|LT] FIELDS numfields field [field ...]")
+    .summary("Sets the expiry of fields as a Unix time in seconds")
+    .run(hexpireat);
+fn hexpireat(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    expire(bucket, args, TimeUnit::UnixSeconds, "hexpireat")
 }
 
-/// Lets fields expire at a moment, in milliseconds since 1970.
-pub(super) fn hpexpireat<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    expire(target, args, Clock::MillisecondsSince1970, "hpexpireat")
+pub(super) const HPEXPIREAT: Command = CommandSpec::write("hpexpireat", Group::Hash)
+    .arity(-6)
+    .denyoom()
+    .fast()
+    .since("7.4.0")
+    .syntax("key unix-time-milliseconds [NX|XX|GT|LT] FIELDS numfields field [field ...]")
+    .summary("Sets the expiry of fields as a Unix time in milliseconds")
+    .run(hpexpireat);
+fn hpexpireat(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    expire(bucket, args, TimeUnit::UnixMilliseconds, "hpexpireat")
 }
 
-/// How many seconds fields have left.
-pub(super) fn httl<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    let now = target.now();
-    tell(target, args, |expires| (expires - now).div_ceil(1_000))
+pub(super) const HTTL: Command = CommandSpec::read("httl", Group::Hash)
+    .arity(-5)
+    .fast()
+    .since("7.4.0")
+    .syntax("key FIELDS numfields field [field ...]")
+    .summary("Remaining time to live of fields in seconds")
+    .run(httl);
+fn httl(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    report(bucket, args, TimeUnit::Seconds, "httl")
 }
 
-/// How many milliseconds fields have left.
-pub(super) fn hpttl<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    let now = target.now();
-    tell(target, args, |expires| expires - now)
+pub(super) const HPTTL: Command = CommandSpec::read("hpttl", Group::Hash)
+    .arity(-5)
+    .fast()
+    .since("7.4.0")
+    .syntax("key FIELDS numfields field [field ...]")
+    .summary("Remaining time to live of fields in milliseconds")
+    .run(hpttl);
+fn hpttl(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    report(bucket, args, TimeUnit::Milliseconds, "hpttl")
 }
 
-/// When fields expire, in seconds since 1970.
-pub(super) fn hexpiretime<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    tell(target, args, |expires| expires.div_ceil(1_000))
+pub(super) const HEXPIRETIME: Command = CommandSpec::read("hexpiretime", Group::Hash)
+    .arity(-5)
+    .fast()
+    .since("7.4.0")
+    .syntax("key FIELDS numfields field [field ...]")
+    .summary("Expiry of fields, as a Unix time in seconds")
+    .run(hexpiretime);
+fn hexpiretime(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    report(bucket, args, TimeUnit::UnixSeconds, "hexpiretime")
 }
 
-/// When fields expire, in milliseconds since 1970.
-pub(super) fn hpexpiretime<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    tell(target, args, |expires| expires)
+pub(super) const HPEXPIRETIME: Command = CommandSpec::read("hpexpiretime", Group::Hash)
+    .arity(-5)
+    .fast()
+    .since("7.4.0")
+    .syntax("key FIELDS numfields field [field ...]")
+    .summary("Expiry of fields, as a Unix time in milliseconds")
+    .run(hpexpiretime);
+fn hpexpiretime(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    report(bucket, args, TimeUnit::UnixMilliseconds, "hpexpiretime")
 }
 
-/// Lets fields expire no more.
-pub(super) fn hpersist<'s>(mut target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    target.view().map()?;
+pub(super) const HPERSIST: Command = CommandSpec::write("hpersist", Group::Hash)
+    .arity(-5)
+    .fast()
+    .since("7.4.0")
+    .syntax("key FIELDS numfields field [field ...]")
+    .summary("Removes the expiry of fields")
+    .run(hpersist);
+fn hpersist(mut bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    bucket.view().map()?;
     let mut codes = Vec::new();
-    for field in fields(args)? {
-        let code = code(&target, field, |_| CHANGED)?;
+    for field in parse_fields(args, "hpersist")? {
+        let code = field_code(&bucket, field, |_| CHANGED)?;
         if code == CHANGED {
-            target.set_field_expires(field, None)?;
+            bucket.set_field_expiry(field, None)?;
         }
         codes.push(Reply::Number(code));
     }
     Ok(Reply::List(codes))
 }
 
-/// The moment that an argument names, in milliseconds since 1970. It may be over.
-pub(super) fn moment(
-    argument: Option<&[u8]>,
-    clock: Clock,
-    now: u64,
-    command: &str,
-) -> Result<u64, CommandError> {
-    let number = argument.and_then(integer).ok_or(CommandError::NotInteger)?;
-    if number < 0 {
-        return Err(error("invalid expire time, must be >= 0"));
-    }
-    let moment = clock.moment(number, now).filter(|moment| *moment <= LAST_MOMENT);
-    moment.map(i64::unsigned_abs).ok_or_else(|| CommandError::ExpireTime(command.into()))
-}
-
-/// Sets when a field, which is there, expires. One whose time has come goes at once.
-pub(super) fn set_expires(
-    target: &mut BucketMut<'_>,
-    field: &[u8],
-    moment: u64,
-) -> Result<i64, CommandError> {
-    if moment <= target.now() {
-        target.delete_field(field)?;
-        return Ok(DELETED);
-    }
-    target.set_field_expires(field, Some(moment))?;
-    Ok(CHANGED)
-}
-
-fn expire<'s>(
-    mut target: BucketMut<'s>,
-    mut args: Args<'_>,
-    clock: Clock,
-    command: &str,
-) -> CommandResult<'s> {
-    target.view().map()?;
-    let moment = moment(args.next(), clock, target.now(), command)?;
-    let mut only = Only::default();
+/// `time [NX | XX | GT | LT] FIELDS n field [field ...]`
+fn expire(mut bucket: BucketMut, mut args: Args, unit: TimeUnit, command: &str) -> CommandResult<'static> {
+    bucket.view().map()?;
+    let expires_at_ms = field_expiry(args.next(), unit, bucket.now_ms(), command)?;
+    let mut condition = ExpireCondition::default();
     let rest = args;
-    if !args.next().is_some_and(|word| only.accept(word)) {
+    if !args.next().is_some_and(|word| condition.parse(word)) {
         args = rest;
     }
     let mut codes = Vec::new();
-    for field in fields_or(args, "Parameter `numFields` should be greater than 0")? {
-        let before = target.view().field(field)?.map(|entry| entry.expires);
+    for field in parse_fields(args, command)? {
+        let before = bucket.view().field(field)?.map(|entry| entry.expires_at_ms);
         codes.push(match before {
-            None => NO_FIELD,
-            Some(before) if !only.allows(before, moment as i64) => UNCHANGED,
-            Some(_) => set_expires(&mut target, field, moment)?,
+            None => NOT_FOUND,
+            Some(before) if !condition.allows(before, expires_at_ms as i64) => UNCHANGED,
+            Some(_) if expire_field(&mut bucket, field, expires_at_ms)? => DELETED,
+            Some(_) => CHANGED,
         });
     }
     if codes.contains(&DELETED) {
-        target.end_if_empty();
+        bucket.end_if_empty();
     }
     Ok(Reply::List(codes.into_iter().map(Reply::Number).collect()))
 }
 
-fn tell<'s>(target: BucketMut<'s>, args: Args<'_>, time: impl Fn(u64) -> u64) -> CommandResult<'s> {
-    target.view().map()?;
-    let codes =
-        fields(args)?.map(|field| code(&target, field, |expires| time(expires) as i64).map(Reply::Number));
+/// `FIELDS n field [field ...]`
+fn report(bucket: BucketMut, args: Args, unit: TimeUnit, command: &str) -> CommandResult<'static> {
+    bucket.view().map()?;
+    let time = |expires_at_ms| unit.time_of(expires_at_ms, bucket.now_ms(), ROUNDING_MS);
+    let codes = parse_fields(args, command)?.map(|field| field_code(&bucket, field, time).map(Reply::Number));
     Ok(Reply::List(codes.collect::<Result<_, _>>()?))
 }
 
-/// What is to be said of the time at which a field expires.
-fn code(target: &BucketMut<'_>, field: &[u8], say: impl Fn(u64) -> i64) -> Result<i64, CommandError> {
-    let entry = target.view().field(field)?;
-    Ok(entry.map_or(NO_FIELD, |entry| entry.expires.map_or(NEVER, say)))
+fn field_code(bucket: &BucketMut, field: &[u8], code: impl Fn(u64) -> i64) -> Result<i64, CommandError> {
+    let entry = bucket.view().field(field)?;
+    Ok(entry.map_or(NOT_FOUND, |entry| entry.expires_at_ms.map_or(NEVER, code)))
 }

@@ -1,58 +1,182 @@
-//! Commands on buckets of any kind.
+//! Commands on keys of any type.
 
-use super::number;
+use super::spec::{Command, CommandSpec, Group, KeySpec};
 use crate::{
-    Args, CommandError, CommandResult, Reply, bucket::Contents, pubsub::bucket_changes::EndReason,
-    shard::bucket_mut::BucketMut,
+    Args, CommandError, CommandResult, Reply, args::parse_integer, bucket::Kind,
+    pubsub::bucket_changes::EndReason, shard::bucket_mut::BucketMut, shard::multi::MultiBucket,
 };
 
-/// Ends a bucket; how many were ended.
-pub(super) fn del<'s>(mut target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(Reply::Number(i64::from(target.end(EndReason::Dropped))))
+/// The longest string that Redis stores as `embstr`, in bytes.
+const EMBSTR_BYTES: usize = 44;
+
+pub(super) const DEL: Command = CommandSpec::write("del", Group::Generic)
+    .arity(-2)
+    .keys(KeySpec::EachSummed)
+    .since("1.0.0")
+    .syntax("key [key ...]")
+    .summary("Removes keys and returns the number removed")
+    .run(del);
+
+pub(super) const UNLINK: Command = CommandSpec::write("unlink", Group::Generic)
+    .arity(-2)
+    .keys(KeySpec::EachSummed)
+    .fast()
+    .since("4.0.0")
+    .syntax("key [key ...]")
+    .summary("Removes keys, as DEL does")
+    .run(del);
+fn del(mut bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    Ok(Reply::Number(i64::from(bucket.end(EndReason::Dropped))))
 }
 
-/// How many of the buckets are there.
-pub(super) fn exists<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(Reply::Number(i64::from(target.exists())))
+pub(super) const EXISTS: Command = CommandSpec::read("exists", Group::Generic)
+    .arity(-2)
+    .keys(KeySpec::EachSummed)
+    .fast()
+    .since("1.0.0")
+    .syntax("key [key ...]")
+    .summary("Number of keys that exist")
+    .run(exists);
+
+pub(super) const TOUCH: Command = CommandSpec::read("touch", Group::Generic)
+    .arity(-2)
+    .keys(KeySpec::EachSummed)
+    .fast()
+    .since("3.2.1")
+    .syntax("key [key ...]")
+    .summary("Number of keys that exist")
+    .run(exists);
+fn exists(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    Ok(Reply::Number(i64::from(bucket.exists())))
 }
 
-/// What a bucket holds.
-pub(super) fn r#type<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(Reply::Status(match target.view().contents() {
-        None => "none",
-        Some(Contents::Map { .. }) => "hash",
-        Some(Contents::Text(_)) => "string",
-    }))
+pub(super) const TYPE: Command = CommandSpec::read("type", Group::Generic)
+    .arity(2)
+    .fast()
+    .since("1.0.0")
+    .syntax("key")
+    .summary("Type of a key: hash, string or none")
+    .run(r#type);
+fn r#type(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    Ok(Reply::Status(bucket.view().kind().map_or("none", Kind::name)))
 }
 
-/// How Redis would keep what the bucket holds: our ways are others, but clients know these names.
-pub(super) fn object_encoding<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(match target.view().contents() {
+pub(super) const RENAME: Command = CommandSpec::write("rename", Group::Generic)
+    .arity(3)
+    .keys(KeySpec::TwoTogether)
+    .since("1.0.0")
+    .syntax("key newkey")
+    .summary("Renames a key, replacing the new name")
+    .run_multi(rename);
+fn rename(buckets: &mut MultiBucket, from: &[u8], mut args: Args) -> CommandResult<'static> {
+    let to = args.required()?;
+    if buckets.rename(from, to)? { Ok(Reply::Done) } else { Err(CommandError::NoSuchKey) }
+}
+
+pub(super) const RENAMENX: Command = CommandSpec::write("renamenx", Group::Generic)
+    .arity(3)
+    .keys(KeySpec::TwoTogether)
+    .fast()
+    .since("1.0.0")
+    .syntax("key newkey")
+    .summary("Renames a key if the new name is free")
+    .run_multi(renamenx);
+fn renamenx(buckets: &mut MultiBucket, from: &[u8], mut args: Args) -> CommandResult<'static> {
+    let to = args.required()?;
+    if !buckets.bucket(from).exists() {
+        return Err(CommandError::NoSuchKey);
+    }
+    if buckets.bucket(to).exists() {
+        return Ok(Reply::Number(0));
+    }
+    buckets.rename(from, to)?;
+    Ok(Reply::Number(1))
+}
+
+pub(super) const COPY: Command = CommandSpec::write("copy", Group::Generic)
+    .arity(-3)
+    .keys(KeySpec::TwoTogether)
+    .denyoom()
+    .since("6.2.0")
+    .syntax("source destination [DB destination-db] [REPLACE]")
+    .summary("Copies a key to another name")
+    .run_multi(copy);
+fn copy(buckets: &mut MultiBucket, from: &[u8], mut args: Args) -> CommandResult<'static> {
+    let to = args.required()?;
+    let mut replace = false;
+    while let Some(word) = args.next() {
+        match word.to_ascii_lowercase().as_slice() {
+            b"replace" => replace = true,
+            b"db" => check_database(args.integer()?)?,
+            _ => return Err(CommandError::Syntax),
+        }
+    }
+    if from == to {
+        return Err(CommandError::SameKey);
+    }
+    let allowed = buckets.bucket(from).exists() && (replace || !buckets.bucket(to).exists());
+    Ok(Reply::Number(i64::from(allowed && buckets.copy(from, to)?)))
+}
+
+pub(super) const OBJECT_ENCODING: Command = CommandSpec::read("object|encoding", Group::Generic)
+    .arity(3)
+    .since("2.2.3")
+    .syntax("key")
+    .summary("How Redis would encode the value of a key")
+    .run(object_encoding);
+fn object_encoding(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    let bucket = bucket.view();
+    Ok(match bucket.kind() {
         None => Reply::NoBucket,
-        Some(Contents::Map { compact: true, .. }) => Reply::Value(b"listpack"),
-        Some(Contents::Map { compact: false, .. }) => Reply::Value(b"hashtable"),
-        Some(Contents::Text(value)) if number::integer(value).is_some() => Reply::Value(b"int"),
-        Some(Contents::Text(value)) if value.len() <= EMBEDDED_BYTES => Reply::Value(b"embstr"),
-        Some(Contents::Text(_)) => Reply::Value(b"raw"),
+        Some(Kind::Map) if bucket.has_table() => Reply::Value(b"hashtable"),
+        Some(Kind::Map) => Reply::Value(b"listpack"),
+        Some(Kind::Str) => Reply::Value(string_encoding(bucket.string()?.unwrap_or_default())),
     })
 }
 
-/// How many names a value has: one.
-pub(super) fn object_refcount<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(if target.exists() { Reply::Number(1) } else { Reply::NoBucket })
+pub(super) const OBJECT_REFCOUNT: Command = CommandSpec::read("object|refcount", Group::Generic)
+    .arity(3)
+    .since("2.2.3")
+    .syntax("key")
+    .summary("Always 1: values are not shared")
+    .run(object_refcount);
+fn object_refcount(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    Ok(if bucket.exists() { Reply::Number(1) } else { Reply::NoBucket })
 }
 
-/// For how long nobody has asked for the bucket. That is not kept, since nothing is ever evicted.
-pub(super) fn object_idletime<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(if target.exists() { Reply::Number(0) } else { Reply::NoBucket })
+pub(super) const OBJECT_IDLETIME: Command = CommandSpec::read("object|idletime", Group::Generic)
+    .arity(3)
+    .since("2.2.3")
+    .syntax("key")
+    .summary("Always 0: accesses are not recorded")
+    .run(object_idletime);
+fn object_idletime(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    Ok(if bucket.exists() { Reply::Number(0) } else { Reply::NoBucket })
 }
 
-/// How often the bucket is asked for. That is not kept either.
-pub(super) fn object_freq<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    let text = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
-                switching between policies at runtime LRU and LFU data will take some time to adjust.";
-    if target.exists() { Err(CommandError::Other(text.into())) } else { Ok(Reply::NoBucket) }
+pub(super) const OBJECT_FREQ: Command = CommandSpec::read("object|freq", Group::Generic)
+    .arity(3)
+    .since("4.0.0")
+    .syntax("key")
+    .summary("Always an error: accesses are not counted")
+    .run(object_freq);
+fn object_freq(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    if bucket.exists() { Err(CommandError::AccessesNotCounted) } else { Ok(Reply::NoBucket) }
 }
 
-/// Bytes of the longest string that Redis keeps in one piece with its head.
-const EMBEDDED_BYTES: usize = 44;
+fn string_encoding(value: &[u8]) -> &'static [u8] {
+    match value {
+        _ if parse_integer(value).is_some() => b"int",
+        _ if value.len() <= EMBSTR_BYTES => b"embstr",
+        _ => b"raw",
+    }
+}
+
+/// The only database is 0.
+fn check_database(index: i64) -> Result<(), CommandError> {
+    match i32::try_from(index) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(CommandError::DatabaseIndex),
+        Err(_) => Err(CommandError::OutOfBounds { min: i32::MIN.into(), max: i32::MAX.into() }),
+    }
+}

@@ -1,34 +1,59 @@
 //! Commands on strings: buckets that hold a single value.
 
-use super::lifetime::{Clock, Lifetime};
+use super::{
+    expiry_options::{ExpiryOption, TimeUnit},
+    spec::{Command, CommandSpec, Group, KeySpec},
+};
 use crate::{
     Args, CommandError, CommandResult, Reply, pubsub::bucket_changes::EndReason,
     shard::bucket_mut::BucketMut, shard::multi::MultiBucket,
 };
 
-/// The value.
-pub(super) fn get<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(match target.into_view().text()? {
+pub(super) const GET: Command = CommandSpec::read("get", Group::String)
+    .arity(2)
+    .fast()
+    .since("1.0.0")
+    .syntax("key")
+    .summary("Returns the string of a key")
+    .run(get);
+fn get<'s>(bucket: BucketMut<'s>, _: Args) -> CommandResult<'s> {
+    Ok(match bucket.into_view().string()? {
         Some(value) => Reply::Value(value),
         None => Reply::NoBucket,
     })
 }
 
-/// The value, as one of many: what is no string counts as missing.
-pub(super) fn mget<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(target.into_view().text().ok().flatten().map_or(Reply::NoBucket, Reply::Value))
+pub(super) const MGET: Command = CommandSpec::read("mget", Group::String)
+    .arity(-2)
+    .keys(KeySpec::EachListed)
+    .fast()
+    .since("1.0.0")
+    .syntax("key [key ...]")
+    .summary("Returns the strings of keys; nil where a key holds none")
+    .run(mget);
+fn mget<'s>(bucket: BucketMut<'s>, _: Args) -> CommandResult<'s> {
+    Ok(bucket.into_view().string().ok().flatten().map_or(Reply::NoBucket, Reply::Value))
 }
 
-/// Sets the value: `value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`.
-pub(super) fn set<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let value = args.next().ok_or(CommandError::Syntax)?;
+pub(super) const SET: Command = CommandSpec::write("set", Group::String)
+    .arity(-3)
+    .denyoom()
+    .since("1.0.0")
+    .syntax(
+        "key value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT \
+            unix-time-milliseconds|KEEPTTL]",
+    )
+    .summary("Sets a string, whatever the key held before")
+    .run(set);
+fn set(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    let value = args.required()?;
     if args.is_empty() {
-        target.set_text(value, None)?;
+        bucket.set_string(value, None)?;
         return Ok(Reply::Done);
     }
-    let (mut lifetime, mut nx, mut xx, mut get) = (Lifetime::default(), false, false, false);
+    let (mut expiry, mut nx, mut xx, mut get) = (ExpiryOption::default(), false, false, false);
     while let Some(word) = args.next() {
-        if lifetime.accept(word, &mut args)? {
+        if expiry.parse(word, &mut args)? {
             continue;
         }
         match word.to_ascii_lowercase().as_slice() {
@@ -38,118 +63,170 @@ pub(super) fn set<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandR
             _ => return Err(CommandError::Syntax),
         }
     }
-    if nx && xx || lifetime == Lifetime::Persist {
+    if nx && xx || expiry == ExpiryOption::Persist {
         return Err(CommandError::Syntax);
     }
-    let expires = lifetime.expires(target.view().expires(), "set", target.now())?;
-    let before = if get { Some(copied(&target)?) } else { None };
-    let allowed = if target.exists() { !nx } else { !xx };
+    let expires_at_ms = expiry.key_expiry(bucket.view().expires_at_ms(), "set", bucket.now_ms())?;
+    let before = if get { Some(copied(&bucket)?) } else { None };
+    let allowed = if bucket.exists() { !nx } else { !xx };
     if allowed {
-        target.set_text(value, expires)?;
+        bucket.set_string(value, expires_at_ms)?;
     }
     Ok(before.unwrap_or(if allowed { Reply::Done } else { Reply::NoBucket }))
 }
 
-/// Sets the value if there is no bucket.
-pub(super) fn setnx<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let value = args.next().ok_or(CommandError::Syntax)?;
-    if target.exists() {
+pub(super) const SETNX: Command = CommandSpec::write("setnx", Group::String)
+    .arity(3)
+    .denyoom()
+    .fast()
+    .since("1.0.0")
+    .syntax("key value")
+    .summary("Sets a string if the key does not exist")
+    .run(setnx);
+fn setnx(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    let value = args.required()?;
+    if bucket.exists() {
         return Ok(Reply::Number(0));
     }
-    target.set_text(value, None)?;
+    bucket.set_string(value, None)?;
     Ok(Reply::Number(1))
 }
 
-/// Sets the value for so many seconds.
-pub(super) fn setex<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    set_for(target, args, Clock::Seconds, "setex")
+pub(super) const SETEX: Command = CommandSpec::write("setex", Group::String)
+    .arity(4)
+    .denyoom()
+    .since("2.0.0")
+    .syntax("key seconds value")
+    .summary("Sets a string and its time to live in seconds")
+    .run(setex);
+fn setex(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    set_with_ttl(bucket, args, TimeUnit::Seconds, "setex")
 }
 
-/// Sets the value for so many milliseconds.
-pub(super) fn psetex<'s>(target: BucketMut<'s>, args: Args<'_>) -> CommandResult<'s> {
-    set_for(target, args, Clock::Milliseconds, "psetex")
+pub(super) const PSETEX: Command = CommandSpec::write("psetex", Group::String)
+    .arity(4)
+    .denyoom()
+    .since("2.6.0")
+    .syntax("key milliseconds value")
+    .summary("Sets a string and its time to live in milliseconds")
+    .run(psetex);
+fn psetex(bucket: BucketMut, args: Args) -> CommandResult<'static> {
+    set_with_ttl(bucket, args, TimeUnit::Milliseconds, "psetex")
 }
 
-/// Sets the value; the one before.
-pub(super) fn getset<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let value = args.next().ok_or(CommandError::Syntax)?;
-    let before = copied(&target)?;
-    target.set_text(value, None)?;
+pub(super) const GETSET: Command = CommandSpec::write("getset", Group::String)
+    .arity(3)
+    .denyoom()
+    .fast()
+    .since("1.0.0")
+    .syntax("key value")
+    .summary("Sets a string and returns the previous one")
+    .run(getset);
+fn getset(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    let value = args.required()?;
+    let before = copied(&bucket)?;
+    bucket.set_string(value, None)?;
     Ok(before)
 }
 
-/// Ends the bucket; the value that it had.
-pub(super) fn getdel<'s>(mut target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    let before = copied(&target)?;
-    target.end(EndReason::Dropped);
+pub(super) const GETDEL: Command = CommandSpec::write("getdel", Group::String)
+    .arity(2)
+    .fast()
+    .since("6.2.0")
+    .syntax("key")
+    .summary("Returns the string of a key and removes the key")
+    .run(getdel);
+fn getdel(mut bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    let before = copied(&bucket)?;
+    bucket.end(EndReason::Dropped);
     Ok(before)
 }
 
-/// The value, and from now on: `EX s | PX ms | EXAT s | PXAT ms | PERSIST`.
-pub(super) fn getex<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let mut lifetime = Lifetime::default();
+pub(super) const GETEX: Command = CommandSpec::write("getex", Group::String)
+    .arity(-2)
+    .fast()
+    .since("6.2.0")
+    .syntax(
+        "key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT \
+            unix-time-milliseconds|PERSIST]",
+    )
+    .summary("Returns the string of a key and optionally sets its expiry")
+    .run(getex);
+fn getex<'s>(mut bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
+    let mut expiry = ExpiryOption::default();
     while let Some(word) = args.next() {
-        if !lifetime.accept(word, &mut args)? {
+        if !expiry.parse(word, &mut args)? {
             return Err(CommandError::Syntax);
         }
     }
-    if lifetime == Lifetime::Keep {
+    if expiry == ExpiryOption::Keep {
         return Err(CommandError::Syntax);
     }
-    if target.view().text()?.is_none() {
+    if bucket.view().string()?.is_none() {
         return Ok(Reply::NoBucket);
     }
-    if lifetime != Lifetime::Unsaid {
-        let expires = lifetime.expires(None, "getex", target.now())?;
-        if expires.is_some_and(|expires| expires <= target.now()) {
-            return getdel(target, Args::NONE);
+    if expiry != ExpiryOption::Unspecified {
+        let expires_at_ms = expiry.key_expiry(None, "getex", bucket.now_ms())?;
+        if expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= bucket.now_ms()) {
+            return getdel(bucket, Args::NONE);
         }
-        target.set_expires(expires)?;
+        bucket.set_expiry(expires_at_ms)?;
     }
-    get(target, Args::NONE)
+    get(bucket, Args::NONE)
 }
 
-/// Sets the value, as one of many.
-pub(super) fn mset<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
+pub(super) const MSET: Command = CommandSpec::write("mset", Group::String)
+    .arity(-3)
+    .keys(KeySpec::PairsEach)
+    .denyoom()
+    .since("1.0.1")
+    .syntax("key value [key value ...]")
+    .summary("Sets strings")
+    .run(mset);
+fn mset(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     let value = args.next().ok_or_else(|| CommandError::Arity("mset".into()))?;
-    target.set_text(value, None)?;
+    bucket.set_string(value, None)?;
     Ok(Reply::Done)
 }
 
-/// Sets the values of buckets if none of them is there.
-pub(super) fn msetnx(
-    several: &mut MultiBucket<'_, '_>,
-    first: &[u8],
-    mut args: Args<'_>,
-) -> CommandResult<'static> {
+pub(super) const MSETNX: Command = CommandSpec::write("msetnx", Group::String)
+    .arity(-3)
+    .keys(KeySpec::PairsTogether)
+    .denyoom()
+    .since("1.0.1")
+    .syntax("key value [key value ...]")
+    .summary("Sets strings unless one of the keys exists")
+    .run_multi(msetnx);
+fn msetnx(buckets: &mut MultiBucket, first: &[u8], mut args: Args) -> CommandResult<'static> {
     if args.count().is_multiple_of(2) {
         return Err(CommandError::Arity("msetnx".into()));
     }
     let mut others = args.skip(1).step_by(2);
-    if several.target(first).exists() || others.any(|name| several.target(name).exists()) {
+    if buckets.bucket(first).exists() || others.any(|name| buckets.bucket(name).exists()) {
         return Ok(Reply::Number(0));
     }
     let mut name = first;
     while let Some(value) = args.next() {
-        several.target(name).set_text(value, None)?;
+        buckets.bucket(name).set_string(value, None)?;
         name = args.next().unwrap_or_default();
     }
     Ok(Reply::Number(1))
 }
 
-fn set_for<'s>(
-    mut target: BucketMut<'s>,
-    mut args: Args<'_>,
-    clock: Clock,
+/// `time value`
+fn set_with_ttl(
+    mut bucket: BucketMut,
+    mut args: Args,
+    unit: TimeUnit,
     command: &str,
-) -> CommandResult<'s> {
-    let (Some(time), Some(value)) = (args.next(), args.next()) else { return Err(CommandError::Syntax) };
-    let expires = clock.expires(time, command, target.now())?;
-    target.set_text(value, Some(expires))?;
+) -> CommandResult<'static> {
+    let (time, value) = (args.required()?, args.required()?);
+    let expires_at_ms = unit.key_expiry(time, command, bucket.now_ms())?;
+    bucket.set_string(value, Some(expires_at_ms))?;
     Ok(Reply::Done)
 }
 
-/// The value, before it is changed.
-fn copied(target: &BucketMut<'_>) -> CommandResult<'static> {
-    Ok(target.view().text()?.map_or(Reply::NoBucket, |value| Reply::OwnedValue(value.to_vec())))
+/// A copy of the value, for a reply after it has changed.
+fn copied(bucket: &BucketMut) -> CommandResult<'static> {
+    Ok(bucket.view().string()?.map_or(Reply::NoBucket, |value| Reply::OwnedValue(value.to_vec())))
 }

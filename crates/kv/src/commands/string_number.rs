@@ -2,54 +2,88 @@
 
 use super::{
     long_double::LongDouble,
-    number::{integer, integer_argument},
+    spec::{Command, CommandSpec, Group},
 };
-use crate::{Args, CommandError, CommandResult, Reply, shard::bucket_mut::BucketMut};
+use crate::{Args, CommandError, CommandResult, Reply, args::parse_integer, shard::bucket_mut::BucketMut};
 use arrayvec::ArrayString;
 use std::fmt::Write;
 
-/// Adds one; the sum.
-pub(super) fn incr<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    add(target, 1)
+/// The longest integer with its sign, in bytes.
+const I64_DIGITS: usize = 20;
+
+pub(super) const INCR: Command = CommandSpec::write("incr", Group::String)
+    .arity(2)
+    .denyoom()
+    .fast()
+    .since("1.0.0")
+    .syntax("key")
+    .summary("Increments an integer by 1 (missing = 0)")
+    .run(incr);
+fn incr(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    add(bucket, 1)
 }
 
-/// Takes one away; the difference.
-pub(super) fn decr<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    add(target, -1)
+pub(super) const DECR: Command = CommandSpec::write("decr", Group::String)
+    .arity(2)
+    .denyoom()
+    .fast()
+    .since("1.0.0")
+    .syntax("key")
+    .summary("Decrements an integer by 1 (missing = 0)")
+    .run(decr);
+fn decr(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    add(bucket, -1)
 }
 
-/// Adds an integer; the sum.
-pub(super) fn incrby<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    add(target, integer_argument(args.next())?)
+pub(super) const INCRBY: Command = CommandSpec::write("incrby", Group::String)
+    .arity(3)
+    .denyoom()
+    .fast()
+    .since("1.0.0")
+    .syntax("key increment")
+    .summary("Increments an integer (missing = 0)")
+    .run(incrby);
+fn incrby(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    add(bucket, args.integer()?)
 }
 
-/// Takes an integer away; the difference.
-pub(super) fn decrby<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let number = integer_argument(args.next())?.checked_neg();
-    add(target, number.ok_or_else(|| CommandError::Other("ERR decrement would overflow".into()))?)
+pub(super) const DECRBY: Command = CommandSpec::write("decrby", Group::String)
+    .arity(3)
+    .denyoom()
+    .fast()
+    .since("1.0.0")
+    .syntax("key decrement")
+    .summary("Decrements an integer (missing = 0)")
+    .run(decrby);
+fn decrby(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    add(bucket, args.integer()?.checked_neg().ok_or(CommandError::DecrementOverflow)?)
 }
 
-/// Adds a number that may have a fraction; the sum.
-pub(super) fn incrbyfloat<'s>(mut target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let before = target.view().text()?.unwrap_or(b"0");
+pub(super) const INCRBYFLOAT: Command = CommandSpec::write("incrbyfloat", Group::String)
+    .arity(3)
+    .denyoom()
+    .fast()
+    .since("2.6.0")
+    .syntax("key increment")
+    .summary("Increments a number by a decimal number (missing = 0)")
+    .run(incrbyfloat);
+fn incrbyfloat(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    let before = bucket.view().string()?.unwrap_or(b"0");
     let before = LongDouble::parse(before).ok_or(CommandError::NotFloat)?;
-    let number = LongDouble::parse(args.next().ok_or(CommandError::Syntax)?).ok_or(CommandError::NotFloat)?;
-    let sum = before.plus(number).ok_or(CommandError::NotFinite)?.to_string();
-    target.set_text(sum.as_bytes(), target.view().expires())?;
+    let increment = LongDouble::parse(args.required()?).ok_or(CommandError::NotFloat)?;
+    let sum = before.plus(increment).ok_or(CommandError::NotFinite)?.to_string();
+    bucket.set_string(sum.as_bytes(), bucket.view().expires_at_ms())?;
     Ok(Reply::OwnedValue(sum.into_bytes()))
 }
 
-fn add<'s>(mut target: BucketMut<'s>, number: i64) -> CommandResult<'s> {
-    let before = match target.view().text()? {
-        Some(value) => integer(value).ok_or(CommandError::NotInteger)?,
+fn add(mut bucket: BucketMut, increment: i64) -> CommandResult<'static> {
+    let before = match bucket.view().string()? {
+        Some(value) => parse_integer(value).ok_or(CommandError::NotInteger)?,
         None => 0,
     };
-    let sum = before.checked_add(number).ok_or(CommandError::Overflow)?;
+    let sum = before.checked_add(increment).ok_or(CommandError::Overflow)?;
     let mut digits = ArrayString::<I64_DIGITS>::new();
     write!(digits, "{sum}").expect("room for any integer");
-    target.set_text(digits.as_bytes(), target.view().expires())?;
+    bucket.set_string(digits.as_bytes(), bucket.view().expires_at_ms())?;
     Ok(Reply::Number(sum))
 }
-
-/// Bytes that an integer takes at most, with its sign.
-const I64_DIGITS: usize = 20;

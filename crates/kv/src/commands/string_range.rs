@@ -1,56 +1,88 @@
 //! Commands on parts of strings.
 
-use super::number::integer_argument;
+use super::spec::{Command, CommandSpec, Group};
 use crate::{Args, CommandError, CommandResult, Reply, limits::VALUE_BYTES, shard::bucket_mut::BucketMut};
 
-/// Adds to the end of the value; its length then.
-pub(super) fn append<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let bytes = args.next().ok_or(CommandError::Syntax)?;
-    let length = length(&target)?;
-    write(target, length, bytes)
+pub(super) const APPEND: Command = CommandSpec::write("append", Group::String)
+    .arity(3)
+    .denyoom()
+    .fast()
+    .since("2.0.0")
+    .syntax("key value")
+    .summary("Appends to a string; creates a missing one")
+    .run(append);
+fn append(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    let bytes = args.required()?;
+    let length = length(&bucket)?;
+    write(bucket, length, bytes)
 }
 
-/// The length of the value.
-pub(super) fn strlen<'s>(target: BucketMut<'s>, _: Args<'_>) -> CommandResult<'s> {
-    Ok(Reply::Number(length(&target)? as i64))
+pub(super) const STRLEN: Command = CommandSpec::read("strlen", Group::String)
+    .arity(2)
+    .fast()
+    .since("2.2.0")
+    .syntax("key")
+    .summary("Length of a string in bytes")
+    .run(strlen);
+fn strlen(bucket: BucketMut, _: Args) -> CommandResult<'static> {
+    Ok(Reply::Number(length(&bucket)? as i64))
 }
 
-/// The value from one position to another, both included; negative ones count from the end.
-pub(super) fn getrange<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let (start, end) = (integer_argument(args.next())?, integer_argument(args.next())?);
-    let value = target.into_view().text()?.unwrap_or_default();
+pub(super) const GETRANGE: Command = CommandSpec::read("getrange", Group::String)
+    .arity(4)
+    .since("2.4.0")
+    .syntax("key start end")
+    .summary("Returns a range of bytes of a string")
+    .run(getrange);
+
+pub(super) const SUBSTR: Command = CommandSpec::read("substr", Group::String)
+    .arity(4)
+    .since("1.0.0")
+    .syntax("key start end")
+    .summary("The old name of GETRANGE")
+    .run(getrange);
+fn getrange<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
+    let (start, end) = (args.integer()?, args.integer()?);
+    let value = bucket.into_view().string()?.unwrap_or_default();
     let length = value.len() as i64;
     if start < 0 && end < 0 && start > end {
         return Ok(Reply::Value(b""));
     }
-    // What lies before the first byte stands for the first byte.
-    let position = |at: i64| if at < 0 { length.saturating_add(at).max(0) } else { at.min(length) };
+    // A negative index counts from the end, and one before the first byte means the first byte.
+    let position =
+        |index: i64| if index < 0 { length.saturating_add(index).max(0) } else { index.min(length) };
     let (start, end) = (position(start), position(end).min(length - 1));
     let range = start.min(length) as usize..(end + 1).max(start) as usize;
     Ok(Reply::Value(&value[range]))
 }
 
-/// Writes into the value from a position on; its length then.
-pub(super) fn setrange<'s>(target: BucketMut<'s>, mut args: Args<'_>) -> CommandResult<'s> {
-    let offset = integer_argument(args.next())?;
-    let bytes = args.next().ok_or(CommandError::Syntax)?;
-    let offset = usize::try_from(offset).map_err(|_| CommandError::Offset)?;
+pub(super) const SETRANGE: Command = CommandSpec::write("setrange", Group::String)
+    .arity(4)
+    .denyoom()
+    .since("2.2.0")
+    .syntax("key offset value")
+    .summary("Overwrites part of a string; gaps are filled with zeros")
+    .run(setrange);
+fn setrange(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+    let (offset, bytes) = (args.integer()?, args.required()?);
+    let offset = usize::try_from(offset).map_err(|_| CommandError::NegativeOffset)?;
     if bytes.is_empty() {
-        return strlen(target, args);
+        return strlen(bucket, args);
     }
-    write(target, offset, bytes)
+    write(bucket, offset, bytes)
 }
 
-fn length(target: &BucketMut<'_>) -> Result<usize, CommandError> {
-    Ok(target.view().text()?.map_or(0, <[u8]>::len))
+fn length(bucket: &BucketMut) -> Result<usize, CommandError> {
+    Ok(bucket.view().string()?.map_or(0, <[u8]>::len))
 }
 
-fn write<'s>(mut target: BucketMut<'s>, offset: usize, bytes: &[u8]) -> CommandResult<'s> {
-    let before = length(&target)?;
+/// Writes into the string and returns its new length.
+fn write(mut bucket: BucketMut, offset: usize, bytes: &[u8]) -> CommandResult<'static> {
+    let before = length(&bucket)?;
     let after = offset.saturating_add(bytes.len());
     if after > VALUE_BYTES {
-        return Err(CommandError::TooLong);
+        return Err(CommandError::StringTooLong);
     }
-    target.write_text(offset, bytes)?;
+    bucket.write_string(offset, bytes)?;
     Ok(Reply::Number(before.max(after) as i64))
 }

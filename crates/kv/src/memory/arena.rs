@@ -1,8 +1,8 @@
 //! The memory of a shard: blocks of bytes, named by 32-bit handles instead of 64-bit pointers.
 //!
-//! Blocks up to [`BLOCK_BYTES`] are cut from chunks in steps of [`GRANULE_BYTES`], one free list for each size;
-//! larger ones stand on their own. Chunks come zeroed from the system and are touched only as they fill; in large pages,
-//! where it has them, so that finding a block's page seldom costs a walk through the page tables.
+//! Blocks up to [`BLOCK_BYTES`] are carved from chunks in steps of [`GRANULE_BYTES`], with one free list per size; larger
+//! ones are allocations of their own. Chunks come zeroed from the system and are touched only as they fill; they use large
+//! pages where the system has them, so that finding the page of a block rarely costs a walk through the page tables.
 
 use crate::{
     CommandError,
@@ -18,20 +18,20 @@ use std::ops::Range;
 /// The name of a block. Never 0, so that 0 can stand for "none".
 pub(crate) type Handle = u32;
 
-/// Set in the handle of a block that stands on its own.
+/// Set in the handle of a block that is an allocation of its own.
 const LARGE: Handle = 1 << 31;
 
 const CHUNK_GRANULES: u32 = (CHUNK_BYTES / GRANULE_BYTES) as u32;
-/// Where a block is prefetched for a second time: in the next line of the cache, if an entry of common length goes on there.
+/// Offset of the second byte of a block that is prefetched: in the next cache line, if an entry of common length reaches it.
 const COMMON_ENTRY_BYTES: usize = 40;
 const SIZES: usize = BLOCK_BYTES / GRANULE_BYTES + 1;
 
-/// The arena cannot name another block.
+/// The arena has no handle left for another block.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) struct ArenaFull;
 
-impl From<Full> for CommandError {
-    fn from(_: Full) -> CommandError {
+impl From<ArenaFull> for CommandError {
+    fn from(_: ArenaFull) -> CommandError {
         CommandError::OutOfMemory
     }
 }
@@ -41,7 +41,7 @@ impl From<Full> for CommandError {
 pub(crate) struct Arena {
     chunks: Vec<MmapMut>,
     /// The first granule that was never handed out.
-    fresh: u32,
+    next_fresh: u32,
     /// By size in granules: the head of a list that runs through the free blocks' first bytes.
     free: Box<[Handle; SIZES]>,
     /// Granules of all free blocks.
@@ -56,7 +56,7 @@ impl Arena {
     pub(crate) fn new() -> Arena {
         Arena {
             chunks: Vec::new(),
-            fresh: 1,
+            next_fresh: 1,
             free: Box::new([0; SIZES]),
             free_granules: 0,
             large: Vec::new(),
@@ -66,7 +66,7 @@ impl Arena {
     }
 
     /// A block of at least `bytes`, with arbitrary contents.
-    pub(crate) fn allocate(&mut self, bytes: usize) -> Result<Handle, Full> {
+    pub(crate) fn allocate(&mut self, bytes: usize) -> Result<Handle, ArenaFull> {
         if bytes > BLOCK_BYTES {
             return Ok(self.allocate_large(bytes));
         }
@@ -78,10 +78,10 @@ impl Arena {
                 u32::from_le_bytes(*self.bytes(reused).first_chunk().expect("a granule holds a handle"));
             return Ok(reused);
         }
-        self.cut(size as u32)
+        self.bump(size as u32)
     }
 
-    /// Gives back a block that was allocated with the same number of bytes.
+    /// Frees a block that was allocated with `bytes`.
     pub(crate) fn free(&mut self, handle: Handle, bytes: usize) {
         if handle & LARGE != 0 {
             let freed = std::mem::take(&mut self.large[(handle & !LARGE) as usize]);
@@ -96,15 +96,15 @@ impl Arena {
         self.free_granules += size;
     }
 
-    /// Gives the `gap` in a block of `before` bytes the room of `room` bytes, with arbitrary contents. What stands
-    /// behind the gap moves, and so may the block.
-    pub(crate) fn stretch(
+    /// Resizes the `gap` in a block of `before` bytes to `room` bytes, with arbitrary contents. What follows the gap moves,
+    /// and so may the block.
+    pub(crate) fn resize_gap(
         &mut self,
         handle: Handle,
         before: usize,
         gap: Range<usize>,
         room: usize,
-    ) -> Result<Handle, Full> {
+    ) -> Result<Handle, ArenaFull> {
         if gap.len() == room {
             return Ok(handle);
         }
@@ -117,11 +117,11 @@ impl Arena {
             self.large_bytes = self.large_bytes - before + after;
             return Ok(handle);
         }
-        if Arena::same_size(before, after) {
+        if Arena::same_size_class(before, after) {
             self.bytes_mut(handle).copy_within(gap.end..before, behind);
             return Ok(handle);
         }
-        // One of the two is small, and so is what stays.
+        // At least one of the two lengths is small, and so is what stays.
         let mut stays = ArrayVec::<u8, BLOCK_BYTES>::new();
         for part in [0..gap.start, gap.end..before] {
             stays.try_extend_from_slice(&self.bytes(handle)[part]).expect("what stays fits the smaller one");
@@ -134,13 +134,13 @@ impl Arena {
         Ok(moved)
     }
 
-    /// Whether blocks of these two lengths take the same space, so that one can be rewritten as the other.
-    pub(crate) fn same_size(one: usize, other: usize) -> bool {
+    /// Whether blocks of these two lengths take the same space, so that one can be rewritten as the other in place.
+    pub(crate) fn same_size_class(one: usize, other: usize) -> bool {
         let size = |bytes: usize| bytes.div_ceil(GRANULE_BYTES).max(1);
         one <= BLOCK_BYTES && other <= BLOCK_BYTES && size(one) == size(other) || one == other
     }
 
-    /// The bytes from the block's start on; what is in the block says where it ends.
+    /// The bytes from the start of the block on; its contents tell where it ends.
     #[inline]
     pub(crate) fn bytes(&self, handle: Handle) -> &[u8] {
         if handle & LARGE != 0 {
@@ -149,7 +149,7 @@ impl Arena {
         &self.chunks[(handle / CHUNK_GRANULES) as usize][(handle % CHUNK_GRANULES) as usize * GRANULE_BYTES..]
     }
 
-    /// Has the start of a block brought into the cache: as much as most entries are long.
+    /// Prefetches the start of a block: as much as most entries take.
     #[inline]
     pub(crate) fn prefetch(&self, handle: Handle) {
         let bytes = self.bytes(handle);
@@ -159,7 +159,7 @@ impl Arena {
         }
     }
 
-    /// The bytes from the block's start on, to be written.
+    /// The bytes from the start of the block on, to be written.
     pub(crate) fn bytes_mut(&mut self, handle: Handle) -> &mut [u8] {
         if handle & LARGE != 0 {
             return &mut self.large[(handle & !LARGE) as usize];
@@ -170,10 +170,10 @@ impl Arena {
 
     /// Bytes of all blocks that are in use.
     pub(crate) fn used_bytes(&self) -> usize {
-        (self.fresh as usize - self.free_granules) * GRANULE_BYTES + self.large_bytes
+        (self.next_fresh as usize - self.free_granules) * GRANULE_BYTES + self.large_bytes
     }
 
-    /// Bytes of free blocks, which are kept to be used again.
+    /// Bytes of free blocks, which are reused.
     pub(crate) fn free_bytes(&self) -> usize {
         self.free_granules * GRANULE_BYTES
     }
@@ -183,23 +183,22 @@ impl Arena {
         self.chunks.len()
     }
 
-    fn cut(&mut self, size: u32) -> Result<Handle, Full> {
-        let room = CHUNK_GRANULES - self.fresh % CHUNK_GRANULES;
-        let start = if size <= room { self.fresh } else { self.fresh + room };
+    fn bump(&mut self, size: u32) -> Result<Handle, ArenaFull> {
+        let room = CHUNK_GRANULES - self.next_fresh % CHUNK_GRANULES;
+        let start = if size <= room { self.next_fresh } else { self.next_fresh + room };
         if start + size > ARENA_GRANULES {
-            return Err(Full);
+            return Err(ArenaFull);
         }
         if self.chunks.len() <= (start / CHUNK_GRANULES) as usize {
             self.add_chunk()?;
         }
-        self.fresh = start + size;
+        self.next_fresh = start + size;
         Ok(start)
     }
 
-    fn add_chunk(&mut self) -> Result<(), Full> {
-        let chunk = MmapMut::map_anon(CHUNK_BYTES).map_err(|_| Full)?;
-        // A large page is there as a whole or not at all: only a shard that has filled one chunk gets them. A system
-        // that has none is no worse off.
+    fn add_chunk(&mut self) -> Result<(), ArenaFull> {
+        let chunk = MmapMut::map_anon(CHUNK_BYTES).map_err(|_| ArenaFull)?;
+        // A large page takes its memory as a whole: only a shard that has filled one chunk gets them. A failure does no harm.
         #[cfg(target_os = "linux")]
         if !self.chunks.is_empty() {
             let _ = chunk.advise(Advice::HugePage);
@@ -252,21 +251,21 @@ mod tests {
     }
 
     #[test]
-    fn a_stretched_block_keeps_what_is_around_the_gap() {
+    fn a_resized_gap_keeps_what_is_around_the_gap() {
         let lengths = [20, 24, 200, BLOCK_BYTES, BLOCK_BYTES + 1, 100_000];
         for (before, after) in lengths.iter().flat_map(|one| lengths.map(|other| (*one, other))) {
             let mut arena = Arena::new();
             let handle = arena.allocate(before).expect("room");
             arena.bytes_mut(handle)[..10].fill(1);
             arena.bytes_mut(handle)[before - 5..before].fill(2);
-            let handle = arena.stretch(handle, before, 10..before - 5, after - 15).expect("room");
+            let handle = arena.resize_gap(handle, before, 10..before - 5, after - 15).expect("room");
             assert_eq!(arena.bytes(handle)[..10], [1; 10]);
             assert_eq!(arena.bytes(handle)[after - 5..after], [2; 5], "{before} -> {after}");
         }
     }
 
     #[test]
-    fn a_large_block_stands_alone_and_leaves_when_it_is_freed() {
+    fn a_large_block_is_returned_to_the_system_when_it_is_freed() {
         let mut arena = Arena::new();
         let large = arena.allocate(3_000_000).expect("room");
         assert_eq!(arena.bytes(large).len(), 3_000_000);

@@ -1,5 +1,5 @@
-//! A key and its value, one after the other. In front stand their lengths as base-128 varints; the lowest bit of
-//! the key's says whether eight bytes follow that tell when the entry expires, in milliseconds since 1970.
+//! A key and its value, one after the other. Their lengths stand in front as base-128 varints; the lowest bit of the key's
+//! tells whether eight bytes with the expiry follow, in milliseconds since 1970.
 
 /// A key and its value, borrowed from a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,30 +9,30 @@ pub(crate) struct Entry<'a> {
     /// The value.
     pub(crate) value: &'a [u8],
     /// When it expires, in milliseconds since 1970.
-    pub(crate) expires: Option<u64>,
+    pub(crate) expires_at_ms: Option<u64>,
 }
 
 impl<'a> Entry<'a> {
-    /// Bytes that the entry takes.
+    /// Size in bytes.
     pub(crate) fn size(&self) -> usize {
         let lengths = varint_size(self.key.len() << 1) + varint_size(self.value.len());
-        lengths + self.expires.map_or(0, |_| 8) + self.key.len() + self.value.len()
+        lengths + self.expires_at_ms.map_or(0, |_| 8) + self.key.len() + self.value.len()
     }
 
-    /// Whether it has expired.
-    pub(crate) fn is_over(&self, now: u64) -> bool {
-        self.expires.is_some_and(|expires| expires <= now)
+    /// Whether it has expired by `now_ms`.
+    pub(crate) fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= now_ms)
     }
 
     /// Writes the entry at the start of `bytes`.
     pub(crate) fn write(&self, bytes: &mut [u8]) {
-        let mut at = write_varint(bytes, self.key.len() << 1 | usize::from(self.expires.is_some()));
-        at += write_varint(&mut bytes[at..], self.value.len());
-        if let Some(expires) = self.expires {
-            bytes[at..at + 8].copy_from_slice(&expires.to_le_bytes());
-            at += 8;
+        let mut offset = write_varint(bytes, self.key.len() << 1 | usize::from(self.expires_at_ms.is_some()));
+        offset += write_varint(&mut bytes[offset..], self.value.len());
+        if let Some(expires_at_ms) = self.expires_at_ms {
+            bytes[offset..offset + 8].copy_from_slice(&expires_at_ms.to_le_bytes());
+            offset += 8;
         }
-        let (key, rest) = bytes[at..].split_at_mut(self.key.len());
+        let (key, rest) = bytes[offset..].split_at_mut(self.key.len());
         key.copy_from_slice(self.key);
         rest[..self.value.len()].copy_from_slice(self.value);
     }
@@ -40,16 +40,16 @@ impl<'a> Entry<'a> {
     /// Reads the entry at the start of `bytes`.
     #[inline(always)]
     pub(crate) fn read(bytes: &'a [u8]) -> Entry<'a> {
-        let (key, mut at) = read_varint(bytes);
-        let (value, more) = read_varint(&bytes[at..]);
-        at += more;
-        let mut expires = None;
+        let (key, mut offset) = read_varint(bytes);
+        let (value, more) = read_varint(&bytes[offset..]);
+        offset += more;
+        let mut expires_at_ms = None;
         if key & 1 == 1 {
-            expires = Some(read_time(&bytes[at..]));
-            at += 8;
+            expires_at_ms = Some(read_time(&bytes[offset..]));
+            offset += 8;
         }
-        let (key, rest) = bytes[at..].split_at(key >> 1);
-        Entry { key, value: &rest[..value], expires }
+        let (key, rest) = bytes[offset..].split_at(key >> 1);
+        Entry { key, value: &rest[..value], expires_at_ms }
     }
 }
 
@@ -67,31 +67,31 @@ pub(crate) fn varint_size(length: usize) -> usize {
     }
 }
 
-/// Writes a length at the start of `bytes`; returns the bytes it took.
+/// Writes a length at the start of `bytes`; returns how many bytes it took.
 #[inline]
 pub(crate) fn write_varint(bytes: &mut [u8], mut length: usize) -> usize {
-    let mut at = 0;
+    let mut offset = 0;
     while length >= 0x80 {
-        bytes[at] = length as u8 | 0x80;
+        bytes[offset] = length as u8 | 0x80;
         length >>= 7;
-        at += 1;
+        offset += 1;
     }
-    bytes[at] = length as u8;
-    at + 1
+    bytes[offset] = length as u8;
+    offset + 1
 }
 
-/// Reads a length at the start of `bytes`, and the bytes it took.
+/// Reads a length at the start of `bytes`; returns it and how many bytes it took.
 #[inline]
 pub(crate) fn read_varint(bytes: &[u8]) -> (usize, usize) {
     if bytes[0] < 0x80 {
         return (usize::from(bytes[0]), 1);
     }
-    let (mut length, mut at) = (0, 0);
+    let (mut length, mut offset) = (0, 0);
     loop {
-        length |= usize::from(bytes[at] & 0x7f) << (7 * at);
-        at += 1;
-        if bytes[at - 1] < 0x80 {
-            return (length, at);
+        length |= usize::from(bytes[offset] & 0x7f) << (7 * offset);
+        offset += 1;
+        if bytes[offset - 1] < 0x80 {
+            return (length, offset);
         }
     }
 }
@@ -106,16 +106,16 @@ mod tests {
         fn what_is_written_reads_back(
             key: Vec<u8>,
             value in proptest::collection::vec(any::<u8>(), 0..400),
-            expires: Option<u64>,
+            expires_at_ms: Option<u64>,
         ) {
-            let entry = Entry { key: &key, value: &value, expires };
+            let entry = Entry { key: &key, value: &value, expires_at_ms };
             let mut bytes = vec![0; entry.size() + 3];
             entry.write(&mut bytes);
             prop_assert_eq!(Entry::read(&bytes), entry);
         }
 
         #[test]
-        fn lengths_take_the_bytes_they_say(length in 0_usize..1 << 40) {
+        fn varints_take_the_bytes_they_announce(length in 0_usize..1 << 40) {
             let mut bytes = [0; 10];
             prop_assert_eq!(write_varint(&mut bytes, length), varint_size(length));
             prop_assert_eq!(read_varint(&bytes), (length, varint_size(length)));

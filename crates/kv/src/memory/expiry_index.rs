@@ -1,81 +1,82 @@
-//! When the entries of tables expire. With this at hand, nobody lookups through a table for the few that have.
+//! When the entries of tables expire, so that nobody searches a whole table for the few that have.
 
-use crate::{limits::SWEEP_TIMES, memory::arena::Handle};
+use crate::{limits::RECLAIM_EXPIRIES, memory::arena::Handle};
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Entries that expire, by the number of their table.
+/// The entries that expire, by the id of their table.
 #[derive(Debug, Default)]
-pub(crate) struct Expiries {
-    tables: HashMap<u32, Times, FixedState>,
-    /// Those of tables that are no more.
-    ended: Vec<Times>,
+pub(crate) struct ExpiryIndex {
+    tables: HashMap<u32, TableExpiries, FixedState>,
+    /// Those of removed tables, yet to be freed.
+    detached: Vec<TableExpiries>,
 }
 
-/// When the entries of one table expire.
+/// The entries of one table that expire.
 #[derive(Debug, Default)]
-struct Times {
+struct TableExpiries {
     entries: BTreeSet<(u64, Handle)>,
-    /// How many entries expire at the same time: many do, and are counted at once.
+    /// How many entries expire in each millisecond: often many do, and are counted at once.
     counts: BTreeMap<u64, usize>,
 }
 
-impl Expiries {
-    /// Notes when an entry of a table expires, if it does.
-    pub(crate) fn add(&mut self, table: u32, handle: Handle, expires: Option<u64>) {
-        if let Some(expires) = expires {
-            let times = self.tables.entry(table).or_default();
-            times.entries.insert((expires, handle));
-            *times.counts.entry(expires).or_default() += 1;
+impl ExpiryIndex {
+    /// Adds an entry of a table, if it expires.
+    pub(crate) fn add(&mut self, table: u32, handle: Handle, expires_at_ms: Option<u64>) {
+        if let Some(expires_at_ms) = expires_at_ms {
+            let expiries = self.tables.entry(table).or_default();
+            expiries.entries.insert((expires_at_ms, handle));
+            *expiries.counts.entry(expires_at_ms).or_default() += 1;
         }
     }
 
-    /// Forgets an entry of a table.
-    pub(crate) fn remove(&mut self, table: u32, handle: Handle, expires: Option<u64>) {
-        let Some(expires) = expires else { return };
-        let Some(times) = self.tables.get_mut(&table) else { return };
-        times.entries.remove(&(expires, handle));
-        if let Some(count) = times.counts.get_mut(&expires) {
+    /// Removes an entry of a table.
+    pub(crate) fn remove(&mut self, table: u32, handle: Handle, expires_at_ms: Option<u64>) {
+        let Some(expires_at_ms) = expires_at_ms else { return };
+        let Some(expiries) = self.tables.get_mut(&table) else { return };
+        expiries.entries.remove(&(expires_at_ms, handle));
+        if let Some(count) = expiries.counts.get_mut(&expires_at_ms) {
             *count -= 1;
             if *count == 0 {
-                times.counts.remove(&expires);
+                expiries.counts.remove(&expires_at_ms);
             }
         }
-        if times.entries.is_empty() {
+        if expiries.entries.is_empty() {
             self.tables.remove(&table);
         }
     }
 
-    /// Forgets a table; its times are freed bit by bit, by [`Self::sweep`].
+    /// Removes a table; [`Self::reclaim_some`] frees what the index held of it.
     pub(crate) fn remove_table(&mut self, table: u32) {
-        self.ended.extend(self.tables.remove(&table));
+        self.detached.extend(self.tables.remove(&table));
     }
 
-    /// Frees a bounded part of the times of ended tables.
-    pub(crate) fn sweep(&mut self) {
-        let Some(times) = self.ended.last_mut() else { return };
-        for _ in 0..SWEEP_TIMES {
-            times.counts.pop_first();
-            if times.entries.pop_first().is_none() {
-                self.ended.pop();
+    /// Frees a bounded part of what the index held of removed tables.
+    pub(crate) fn reclaim_some(&mut self) {
+        let Some(expiries) = self.detached.last_mut() else { return };
+        for _ in 0..RECLAIM_EXPIRIES {
+            expiries.counts.pop_first();
+            if expiries.entries.pop_first().is_none() {
+                self.detached.pop();
                 return;
             }
         }
     }
 
     /// When the first entry of a table expires.
-    pub(crate) fn first(&self, table: u32) -> Option<u64> {
-        self.tables.get(&table)?.entries.first().map(|(expires, _)| *expires)
+    pub(crate) fn earliest(&self, table: u32) -> Option<u64> {
+        self.tables.get(&table)?.entries.first().map(|(expires_at_ms, _)| *expires_at_ms)
     }
 
     /// How many entries of a table have expired.
-    pub(crate) fn over_count(&self, table: u32, now: u64) -> usize {
-        self.tables.get(&table).map_or(0, |times| times.counts.range(..=now).map(|(_, count)| count).sum())
+    pub(crate) fn expired_count(&self, table: u32, now_ms: u64) -> usize {
+        let Some(expiries) = self.tables.get(&table) else { return 0 };
+        expiries.counts.range(..=now_ms).map(|(_, count)| count).sum()
     }
 
     /// The entries of a table that have expired, the oldest first.
-    pub(crate) fn over(&self, table: u32, now: u64) -> impl Iterator<Item = Handle> {
-        let times = self.tables.get(&table).into_iter();
-        times.flat_map(move |times| times.entries.range(..=(now, Handle::MAX)).map(|(_, handle)| *handle))
+    pub(crate) fn expired(&self, table: u32, now_ms: u64) -> impl Iterator<Item = Handle> {
+        let tables = self.tables.get(&table).into_iter();
+        tables.flat_map(move |table| table.entries.range(..=(now_ms, Handle::MAX)).map(|(_, handle)| *handle))
     }
 }

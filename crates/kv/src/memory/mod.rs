@@ -1,15 +1,16 @@
-//! What the buckets of one shard are made of: blocks of bytes, and the tables of those that have outgrown a block.
+//! What the buckets of one shard are made of: blocks of bytes, and tables for buckets that have outgrown a block.
 
 pub(crate) mod arena;
 pub(crate) mod entry;
 pub(crate) mod expiry_index;
 pub(crate) mod prefetch_line;
+pub(crate) mod reclaim;
 pub(crate) mod table;
 
 use crate::{
-    memory::arena::{Arena, Full, Handle},
+    memory::arena::{Arena, ArenaFull, Handle},
     memory::entry::Entry,
-    memory::expiry_index::Expiries,
+    memory::expiry_index::ExpiryIndex,
     memory::table::Table,
 };
 use foldhash::fast::SeedableRandomState;
@@ -19,7 +20,7 @@ use std::hash::BuildHasher;
 #[derive(Debug)]
 pub(crate) struct Memory {
     pub(crate) arena: Arena,
-    pub(crate) expiries: Expiries,
+    pub(crate) expiries: ExpiryIndex,
     tables: Vec<Table>,
     tables_free: Vec<u32>,
     table_bytes: usize,
@@ -27,11 +28,11 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Memory that holds nothing.
+    /// Empty memory.
     pub(crate) fn new(hasher: SeedableRandomState) -> Memory {
         Memory {
             arena: Arena::new(),
-            expiries: Expiries::default(),
+            expiries: ExpiryIndex::default(),
             tables: Vec::new(),
             tables_free: Vec::new(),
             table_bytes: 0,
@@ -57,19 +58,19 @@ impl Memory {
     }
 
     /// A new block that holds `entry`.
-    pub(crate) fn add_entry(&mut self, entry: Entry<'_>) -> Result<Handle, Full> {
+    pub(crate) fn add_entry(&mut self, entry: Entry<'_>) -> Result<Handle, ArenaFull> {
         let handle = self.arena.allocate(entry.size())?;
         entry.write(self.arena.bytes_mut(handle));
         Ok(handle)
     }
 
-    /// Gives back the block of an entry.
+    /// Frees the block of an entry.
     pub(crate) fn free_entry(&mut self, handle: Handle) {
         let size = self.entry(handle).size();
         self.arena.free(handle, size);
     }
 
-    /// The number of a new, empty table.
+    /// Adds an empty table; returns its id.
     pub(crate) fn add_table(&mut self) -> u32 {
         self.tables_free.pop().unwrap_or_else(|| {
             self.tables.push(Table::default());
@@ -77,29 +78,29 @@ impl Memory {
         })
     }
 
-    /// Takes a table out; its number may be used again.
-    pub(crate) fn take_table(&mut self, number: u32) -> Table {
-        self.tables_free.push(number);
-        self.expiries.remove_table(number);
-        let table = std::mem::take(&mut self.tables[number as usize]);
+    /// Removes a table; its id is used again.
+    pub(crate) fn take_table(&mut self, id: u32) -> Table {
+        self.tables_free.push(id);
+        self.expiries.remove_table(id);
+        let table = std::mem::take(&mut self.tables[id as usize]);
         self.table_bytes -= table.bytes();
         table
     }
 
     /// A table.
-    pub(crate) fn table(&self, number: u32) -> &Table {
-        &self.tables[number as usize]
+    pub(crate) fn table(&self, id: u32) -> &Table {
+        &self.tables[id as usize]
     }
 
-    /// A table whose handles are to be replaced or taken out.
-    pub(crate) fn table_mut(&mut self, number: u32) -> &mut Table {
-        &mut self.tables[number as usize]
+    /// A table whose handles are to be replaced or removed.
+    pub(crate) fn table_mut(&mut self, id: u32) -> &mut Table {
+        &mut self.tables[id as usize]
     }
 
-    /// Adds the handle of an entry that is not there yet to a table; `hash` is that of its key.
-    pub(crate) fn add_to_table(&mut self, number: u32, hash: u64, handle: Handle) {
+    /// Adds the handle of a new entry to a table; `hash` is that of its key.
+    pub(crate) fn add_to_table(&mut self, id: u32, hash: u64, handle: Handle) {
         let Memory { tables, arena, hasher, .. } = self;
-        let table = &mut tables[number as usize];
+        let table = &mut tables[id as usize];
         let before = table.bytes();
         table.insert(hash, handle, |other| hasher.hash_one(Entry::read(arena.bytes(other)).key));
         self.table_bytes += table.bytes() - before;

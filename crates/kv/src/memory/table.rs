@@ -1,10 +1,10 @@
-//! A hash table of handles that grows a line at a time (linear hashing: Litwin, VLDB 1980).
+//! A hash table of handles that grows one line at a time (linear hashing: Litwin, VLDB 1980).
 //!
-//! A line is one cache line: 12 tags of one byte, 12 handles, and the number of an overflow line. A look-up
-//! reads one line as a rule, and then only entries whose tag matches. When the lines are three quarters full,
-//! one of them is split in two, so that no insertion ever waits for a whole table to be rehashed. Entries only
-//! ever move to lines with higher numbers, and from each line to lines that are known beforehand, so that a walk
-//! of many steps misses none that stays and meets none twice, however much the table grows meanwhile.
+//! A line is one cache line: 12 one-byte tags, 12 handles, and the index of an overflow line. As a rule, a lookup reads one
+//! line, and then only entries whose tag matches. When the lines are three quarters full, one of them is split in two, so
+//! that no insertion ever waits for a rehash of the whole table. Entries only ever move to lines with a higher index, which
+//! follows from the index of their line; so a scan of many steps misses no entry that stays, and meets none twice, however
+//! much the table grows meanwhile.
 
 use crate::{memory::arena::Handle, memory::prefetch_line::prefetch};
 
@@ -13,9 +13,9 @@ const SLOTS: usize = 12;
 const LOAD: usize = 9;
 /// Lines that are allocated together, once the table has as many.
 const SEGMENT_LINES: usize = 1024;
-/// Bits of a walk's cursor that tell how many steps it has.
+/// Bits of a scan's cursor that tell how many steps it has.
 const CURSOR_BITS: u32 = 5;
-/// Set in the number of an overflow line.
+/// Set in the index of an overflow line.
 const OVERFLOW: u32 = 1 << 31;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,26 +24,26 @@ struct Line {
     /// 0: the slot is vacant.
     tags: [u8; SLOTS],
     handles: [Handle; SLOTS],
-    /// The number of the next line of the chain; 0: none.
+    /// The index of the next line of the chain; 0: none.
     next: u32,
 }
 
-/// Where a handle stands.
+/// The slot of a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct SlotRef {
     line: u32,
-    slot: u32,
+    index: u32,
 }
 
-/// Where a look-up goes on.
+/// What a lookup finds in one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Then {
-    /// At this block.
-    Block(Handle),
-    /// At the next line of the chain.
-    Line(u32),
-    /// Nowhere.
-    End,
+pub(crate) enum Probe {
+    /// An entry whose tag matches.
+    Candidate(Handle),
+    /// Nothing: the chain goes on at this line.
+    Chained(u32),
+    /// Nothing, and the chain ends.
+    Absent,
 }
 
 /// Handles by the hash of what they name.
@@ -61,8 +61,8 @@ impl Table {
         self.len
     }
 
-    /// How many lines there are for [`Table::line`].
-    pub(crate) fn lines(&self) -> usize {
+    /// How many lines there are, overflow lines aside.
+    pub(crate) fn home_lines(&self) -> usize {
         self.home.len()
     }
 
@@ -71,66 +71,66 @@ impl Table {
         (self.home.len() + self.overflow.len()) * size_of::<Line>()
     }
 
-    /// Looks a hash up: the first of its handles for which `found` has something, and that.
+    /// Looks a hash up: the first of its handles for which `found` returns something, and that.
     #[inline(always)]
-    pub(crate) fn search<T>(&self, hash: u64, found: impl Fn(Handle) -> Option<T>) -> Option<(Place, T)> {
+    pub(crate) fn search<T>(&self, hash: u64, found: impl Fn(Handle) -> Option<T>) -> Option<(SlotRef, T)> {
         if self.len == 0 {
             return None;
         }
-        let mut number = self.home_of(hash);
+        let mut index = self.home_of(hash);
         loop {
-            let line = self.at(number);
+            let line = self.line(index);
             let mut matches = line.matches(tag(hash));
             while matches != 0 {
                 let slot = matches.trailing_zeros() / 8;
                 if let Some(found) = found(line.handles[slot as usize]) {
-                    return Some((Place { line: number, slot }, found));
+                    return Some((SlotRef { line: index, index: slot }, found));
                 }
                 matches &= matches - 1;
             }
             if line.next == 0 {
                 return None;
             }
-            number = line.next;
+            index = line.next;
         }
     }
 
     /// Finds a handle by its hash among those that `is_it` accepts.
-    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(Handle) -> bool) -> Option<Place> {
-        self.search(hash, |handle| is_it(handle).then_some(())).map(|(place, ())| place)
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(Handle) -> bool) -> Option<SlotRef> {
+        self.search(hash, |handle| is_it(handle).then_some(())).map(|(slot, ())| slot)
     }
 
-    /// The line where a look-up of this hash begins.
-    pub(crate) fn first_line(&self, hash: u64) -> Option<u32> {
+    /// The line at which a lookup of this hash begins.
+    pub(crate) fn home_line(&self, hash: u64) -> Option<u32> {
         (self.len > 0).then(|| self.home_of(hash))
     }
 
-    /// Has a line brought into the cache.
+    /// Prefetches a line.
     pub(crate) fn prefetch(&self, line: u32) {
-        prefetch(&self.at(line).tags[0]);
+        prefetch(&self.line(line).tags[0]);
     }
 
-    /// What a look-up of this hash does after it has read a line.
-    pub(crate) fn after(&self, line: u32, hash: u64) -> Then {
-        let line = self.at(line);
+    /// What a lookup of this hash finds in a line.
+    pub(crate) fn probe_line(&self, line: u32, hash: u64) -> Probe {
+        let line = self.line(line);
         match line.matches(tag(hash)) {
-            0 if line.next == 0 => Then::End,
-            0 => Then::Line(line.next),
-            matches => Then::Block(line.handles[(matches.trailing_zeros() / 8) as usize]),
+            0 if line.next == 0 => Probe::Absent,
+            0 => Probe::Chained(line.next),
+            matches => Probe::Candidate(line.handles[(matches.trailing_zeros() / 8) as usize]),
         }
     }
 
-    /// The handle at a place.
-    pub(crate) fn get(&self, place: Place) -> Handle {
-        self.at(place.line).handles[place.slot as usize]
+    /// The handle in a slot.
+    pub(crate) fn get(&self, slot: SlotRef) -> Handle {
+        self.line(slot.line).handles[slot.index as usize]
     }
 
-    /// Replaces the handle at a place by another one of the same hash.
-    pub(crate) fn set(&mut self, place: Place, handle: Handle) {
-        self.at_mut(place.line).handles[place.slot as usize] = handle;
+    /// Replaces the handle in a slot by another one of the same hash.
+    pub(crate) fn set(&mut self, slot: SlotRef, handle: Handle) {
+        self.line_mut(slot.line).handles[slot.index as usize] = handle;
     }
 
-    /// Adds a handle that is not there yet. `hash_of` gives the hash of a handle that is.
+    /// Adds a handle that the table does not hold yet. `hash_of` returns the hash of one that it does.
     pub(crate) fn insert(&mut self, hash: u64, handle: Handle, hash_of: impl Fn(Handle) -> u64) {
         if self.home.len() == 0 {
             self.home.push(Line::default());
@@ -142,18 +142,18 @@ impl Table {
         }
     }
 
-    /// Takes the handle at a place out.
-    pub(crate) fn remove(&mut self, place: Place) -> Handle {
-        let line = self.at_mut(place.line);
-        line.tags[place.slot as usize] = 0;
-        let handle = line.handles[place.slot as usize];
+    /// Removes the handle in a slot.
+    pub(crate) fn remove(&mut self, slot: SlotRef) -> Handle {
+        let line = self.line_mut(slot.line);
+        line.tags[slot.index as usize] = 0;
+        let handle = line.handles[slot.index as usize];
         self.len -= 1;
         handle
     }
 
     /// The handles of one line and its chain.
-    pub(crate) fn line(&self, number: usize) -> impl Iterator<Item = Handle> {
-        let mut line = self.at(number as u32);
+    pub(crate) fn line_chain(&self, index: usize) -> impl Iterator<Item = Handle> {
+        let mut line = self.line(index as u32);
         let mut slot = 0;
         std::iter::from_fn(move || {
             loop {
@@ -161,7 +161,7 @@ impl Table {
                     if line.next == 0 {
                         return None;
                     }
-                    line = self.at(line.next);
+                    line = self.line(line.next);
                     slot = 0;
                 }
                 slot += 1;
@@ -172,73 +172,74 @@ impl Table {
         })
     }
 
-    /// The handles that one step of a walk meets, and the cursor of the next step. A walk starts and ends with
-    /// cursor 0. Its first step settles how many steps it has, a power of two: each meets the handles whose hashes
-    /// agree with it in so many bits, wherever their lines have been split to.
-    pub(crate) fn step(&self, cursor: u64) -> (impl Iterator<Item = Handle>, u64) {
-        let lines = self.lines();
+    /// The handles of one step of a scan, and the cursor of the next step. A scan starts and ends with cursor 0. Its first
+    /// step settles how many steps it has, a power of two: each covers the handles whose hashes agree with it in that many
+    /// bits, wherever their lines have been split to.
+    pub(crate) fn scan_step(&self, cursor: u64) -> (impl Iterator<Item = Handle>, u64) {
+        let lines = self.home_lines();
         let (step, bits) = match cursor {
             0 => (0, lines.max(1).ilog2()),
             _ => (cursor >> CURSOR_BITS, (cursor & ((1 << CURSOR_BITS) - 1)) as u32),
         };
         let steps = 1_u64 << bits;
-        // A cursor of another table, such as that of a bucket that was dropped meanwhile: nothing is left of it.
-        let is_over = step >= steps || steps > lines as u64;
-        let first = if is_over { lines } else { step as usize };
-        let next = if is_over || step + 1 == steps { 0 } else { (step + 1) << CURSOR_BITS | u64::from(bits) };
-        ((first..lines).step_by(steps as usize).flat_map(|number| self.line(number)), next)
+        // The cursor of another table, such as that of a bucket that was dropped meanwhile, ends the scan.
+        let is_stale = step >= steps || steps > lines as u64;
+        let first = if is_stale { lines } else { step as usize };
+        let next =
+            if is_stale || step + 1 == steps { 0 } else { (step + 1) << CURSOR_BITS | u64::from(bits) };
+        ((first..lines).step_by(steps as usize).flat_map(|index| self.line_chain(index)), next)
     }
 
-    /// A handle from a place chosen at random, all places alike; `None` when that place is vacant.
+    /// A handle from a slot chosen at random, all slots being equally likely; `None` when that slot is vacant.
     pub(crate) fn random(&self) -> Option<Handle> {
-        let number = fastrand::usize(..(self.home.len() + self.overflow.len()).max(1));
-        let line = match number.checked_sub(self.home.len()) {
-            None => self.home.get(number as u32),
+        let index = fastrand::usize(..(self.home.len() + self.overflow.len()).max(1));
+        let line = match index.checked_sub(self.home.len()) {
+            None => self.home.get(index as u32),
             Some(_) if self.home.len() == 0 => return None,
-            Some(number) => self.overflow.get(number as u32),
+            Some(index) => self.overflow.get(index as u32),
         };
         let slot = fastrand::usize(..SLOTS);
         (line.tags[slot] != 0).then_some(line.handles[slot])
     }
 
     fn home_of(&self, hash: u64) -> u32 {
-        let number = hash as u32 & self.home.mask;
-        if number < self.home.len { number } else { number & (self.home.mask >> 1) }
+        let index = hash as u32 & self.home.mask;
+        if index < self.home.len { index } else { index & (self.home.mask >> 1) }
     }
 
     #[inline]
-    fn at(&self, number: u32) -> &Line {
-        if number & OVERFLOW == 0 { self.home.get(number) } else { self.overflow.get(number & !OVERFLOW) }
+    fn line(&self, index: u32) -> &Line {
+        if index & OVERFLOW == 0 { self.home.get(index) } else { self.overflow.get(index & !OVERFLOW) }
     }
 
-    fn at_mut(&mut self, number: u32) -> &mut Line {
-        if number & OVERFLOW == 0 {
-            self.home.get_mut(number)
+    fn line_mut(&mut self, index: u32) -> &mut Line {
+        if index & OVERFLOW == 0 {
+            self.home.get_mut(index)
         } else {
-            self.overflow.get_mut(number & !OVERFLOW)
+            self.overflow.get_mut(index & !OVERFLOW)
         }
     }
 
     fn put(&mut self, hash: u64, handle: Handle) {
-        let mut number = self.home_of(hash);
+        let mut index = self.home_of(hash);
         loop {
-            let line = self.at_mut(number);
+            let line = self.line_mut(index);
             if let Some(slot) = line.tags.iter().position(|tag| *tag == 0) {
                 line.tags[slot] = tag(hash);
                 line.handles[slot] = handle;
                 return;
             }
-            number = if line.next == 0 { self.chain(number) } else { line.next };
+            index = if line.next == 0 { self.append_overflow(index) } else { line.next };
         }
     }
 
-    /// Appends an overflow line to the last line of a chain.
-    fn chain(&mut self, last: u32) -> u32 {
+    /// Appends an overflow line to the last line of a chain; returns its index.
+    fn append_overflow(&mut self, last: u32) -> u32 {
         let next = self.overflow_free.pop().unwrap_or_else(|| {
             self.overflow.push(Line::default());
             (self.overflow.len() as u32 - 1) | OVERFLOW
         });
-        self.at_mut(last).next = next;
+        self.line_mut(last).next = next;
         next
     }
 
@@ -247,11 +248,11 @@ impl Table {
         self.home.push(Line::default());
         let new = self.home.len() - 1;
         let old = new - (new + 1).next_power_of_two() / 2;
-        let handles: Vec<Handle> = self.line(old).collect();
-        let mut line = std::mem::take(self.at_mut(old as u32));
+        let handles: Vec<Handle> = self.line_chain(old).collect();
+        let mut line = std::mem::take(self.line_mut(old as u32));
         while line.next != 0 {
             self.overflow_free.push(line.next);
-            line = std::mem::take(self.at_mut(line.next));
+            line = std::mem::take(self.line_mut(line.next));
         }
         for handle in handles {
             self.put(hash_of(handle), handle);
@@ -260,8 +261,8 @@ impl Table {
 }
 
 impl Line {
-    /// A bit in every byte whose tag is `tag`, the slot's number times eight from the right. Rarely a bit too
-    /// many, for a tag that differs in its lowest bit alone: the entry itself decides.
+    /// A bit in every byte whose tag is `tag`, eight times the slot's index from the right. Rarely there is a false match,
+    /// for a tag that differs in its lowest bit alone: the entry itself decides.
     fn matches(&self, tag: u8) -> u128 {
         const ONES: u128 = u128::from_le_bytes([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
         let mut tags = [0; 16];
@@ -277,13 +278,13 @@ fn tag(hash: u64) -> u8 {
     ((hash >> 56) as u8).max(2)
 }
 
-/// Lines in segments, so that growing moves nothing.
+/// Lines in segments, so that growth moves none.
 #[derive(Debug, Default)]
 struct Lines {
     segments: Vec<Vec<Line>>,
     /// How many there are.
     len: u32,
-    /// The least number of all ones that is not below any line's.
+    /// The least number of all ones that is not below the index of any line.
     mask: u32,
 }
 
@@ -293,12 +294,12 @@ impl Lines {
     }
 
     #[inline]
-    fn get(&self, number: u32) -> &Line {
-        &self.segments[number as usize / SEGMENT_LINES][number as usize % SEGMENT_LINES]
+    fn get(&self, index: u32) -> &Line {
+        &self.segments[index as usize / SEGMENT_LINES][index as usize % SEGMENT_LINES]
     }
 
-    fn get_mut(&mut self, number: u32) -> &mut Line {
-        &mut self.segments[number as usize / SEGMENT_LINES][number as usize % SEGMENT_LINES]
+    fn get_mut(&mut self, index: u32) -> &mut Line {
+        &mut self.segments[index as usize / SEGMENT_LINES][index as usize % SEGMENT_LINES]
     }
 
     fn push(&mut self, line: Line) {
@@ -321,7 +322,7 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    /// A spread that is good enough for a test, and the same each time.
+    /// A hash that is good enough for a test, and the same each time.
     fn hash(handle: Handle) -> u64 {
         u64::from(handle)
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -329,7 +330,7 @@ mod tests {
             .wrapping_mul(0xbf58_476d_1ce4_e5b9)
     }
 
-    fn find(table: &Table, handle: Handle) -> Option<Place> {
+    fn find(table: &Table, handle: Handle) -> Option<SlotRef> {
         table.find(hash(handle), |candidate| candidate == handle)
     }
 
@@ -348,22 +349,22 @@ mod tests {
         assert!((1..=50_000).all(|handle| find(&table, handle).is_some()));
         assert!((50_001..60_000).all(|handle| find(&table, handle).is_none()));
         for handle in (1..=50_000).step_by(2) {
-            let place = find(&table, handle).expect("not removed yet");
-            assert_eq!(table.remove(place), handle);
+            let slot = find(&table, handle).expect("not removed yet");
+            assert_eq!(table.remove(slot), handle);
         }
         assert_eq!(table.len(), 25_000);
         assert!((1..=50_000).all(|handle| find(&table, handle).is_some() == (handle % 2 == 0)));
     }
 
     #[test]
-    fn a_walk_that_meets_growth_misses_nothing_and_repeats_nothing() {
+    fn a_scan_that_meets_growth_misses_nothing_and_repeats_nothing() {
         let mut table = Table::default();
         for handle in 1..=1_000 {
             table.insert(hash(handle), handle, hash);
         }
         let (mut seen, mut cursor, mut newcomer) = (HashSet::new(), 0, 1_000_000);
         loop {
-            let (handles, next) = table.step(cursor);
+            let (handles, next) = table.scan_step(cursor);
             handles.for_each(|handle| assert!(seen.insert(handle), "{handle} is met once"));
             if next == 0 {
                 break;
@@ -378,14 +379,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_from_elsewhere_ends_the_walk() {
+    fn a_foreign_cursor_ends_the_scan() {
         let mut table = Table::default();
-        assert_eq!((table.step(0).0.count(), table.step(0).1, table.random()), (0, 0, None));
+        assert_eq!((table.scan_step(0).0.count(), table.scan_step(0).1, table.random()), (0, 0, None));
         (1..=100).for_each(|handle| table.insert(hash(handle), handle, hash));
         for cursor in [31, 1 << 5, 1 << 5 | 31, 7 << 5 | 3, u64::MAX, u64::MAX - 31] {
-            assert!(table.step(cursor).0.count() < 100, "{cursor}");
+            assert!(table.scan_step(cursor).0.count() < 100, "{cursor}");
         }
-        assert_eq!((table.step(u64::MAX).0.count(), table.step(u64::MAX).1), (0, 0));
+        assert_eq!((table.scan_step(u64::MAX).0.count(), table.scan_step(u64::MAX).1), (0, 0));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     glob,
-    limits::{LISTENER_BYTES, LISTENER_MESSAGES, LISTENER_TOPIC_BYTES, TOPIC_BYTES},
+    limits::{CHANNEL_BYTES, CHANNEL_MESSAGES, TOPIC_BYTES, TOPIC_NAME_BYTES},
 };
 use std::{
     cell::LazyCell,
@@ -46,7 +46,7 @@ pub enum Topic<'a> {
 
 /// A listener has too many subscriptions to take another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many subscriptions: their names may have {LISTENER_TOPIC_BYTES} bytes")]
+#[error("too many subscriptions: their names may have {TOPIC_NAME_BYTES} bytes")]
 pub struct TooManyTopics;
 
 /// The channels of one node.
@@ -87,7 +87,7 @@ pub struct ChannelSubscriber {
 impl Channels {
     /// A new listener, which hears nothing yet.
     pub fn listen(self: &Arc<Channels>) -> ChannelSubscriber {
-        let (sender, messages) = mpsc::channel(LISTENER_MESSAGES);
+        let (sender, messages) = mpsc::channel(CHANNEL_MESSAGES);
         let waiting_bytes = Arc::<AtomicUsize>::default();
         let member = Member {
             messages: sender,
@@ -178,7 +178,7 @@ impl Hub {
             return Ok(false);
         }
         let bytes = member.topic_bytes + name.len() + TOPIC_BYTES;
-        if bytes > LISTENER_TOPIC_BYTES {
+        if bytes > TOPIC_NAME_BYTES {
             return Err(TooManyTopics);
         }
         member.topic_bytes = bytes;
@@ -222,7 +222,7 @@ impl Member {
     /// Hands on a message; `false`: the listener fell behind.
     fn hear(&self, heard: Delivery) -> bool {
         let bytes = heard.bytes();
-        if self.waiting_bytes.fetch_add(bytes, Relaxed) + bytes > LISTENER_BYTES {
+        if self.waiting_bytes.fetch_add(bytes, Relaxed) + bytes > CHANNEL_BYTES {
             return false;
         }
         self.messages.try_send(heard).is_ok()

@@ -1,296 +1,343 @@
-//! The bucket that a command names, to be looked at and to be changed.
+//! The bucket that a command names, to be read and changed.
 
 use crate::{
-    CommandError,
     bucket::Bucket,
     budget::Budget,
-    memory::entry::Entry,
+    error::CommandError,
+    memory::{Memory, entry::Entry},
     pubsub::bucket_changes::{Change, EndReason},
-    shard::Shard,
-    shard::bucket_ref::BucketRef,
-    shard::lookup::Lookup,
-    shard::registry::Registration,
+    shard::{
+        Shard,
+        bucket_ref::BucketRef,
+        registry::{Lookup, NameSlot, Registry},
+    },
 };
 
-/// A bucket that may be there or not. All changes go through here: they are told to subscribers, seen by those who
-/// watch the bucket, and noted in the registry when they move it.
+/// A bucket that may exist or not. All changes go through here: they notify subscribers, invalidate the versions of those who
+/// watch the bucket, and are registered when they move it.
 #[derive(Debug)]
 pub(crate) struct BucketMut<'s> {
     shard: &'s mut Shard,
     name: &'s [u8],
-    look: Lookup<'s>,
-    found: Option<(Registration, Bucket)>,
-    now: u64,
+    lookup: Lookup<'s>,
+    entry: Option<(NameSlot, Bucket)>,
+    now_ms: u64,
 }
 
+/// Any bucket.
 impl<'s> BucketMut<'s> {
-    /// Looks the bucket up. One that has expired is ended, and is not there.
+    /// Looks the bucket up.
     #[inline]
-    pub(crate) fn new(shard: &'s mut Shard, name: &'s [u8], look: Lookup<'s>, now: u64) -> BucketMut<'s> {
-        let found = shard.registry.lookup(&shard.memory, look, name);
-        let mut target = BucketMut { shard, name, look, found, now };
-        let is_over = |(_, bucket): (_, Bucket)| bucket.is_over(&target.shard.memory, now);
-        if target.shard.sweep.is_wanted && found.is_some_and(is_over) {
-            target.end(EndReason::Expired);
+    pub(crate) fn new(
+        shard: &'s mut Shard,
+        name: &'s [u8],
+        lookup: Lookup<'s>,
+        now_ms: u64,
+    ) -> BucketMut<'s> {
+        let entry = shard.registry.lookup(&shard.memory, lookup, name);
+        BucketMut { shard, name, lookup, entry, now_ms }
+    }
+
+    /// Ends the bucket if it has expired: then it does not exist.
+    #[inline]
+    pub(crate) fn end_if_expired(&mut self) {
+        if self.shard.expiry_cursor.armed
+            && self.bucket().is_some_and(|bucket| bucket.is_expired(&self.shard.memory, self.now_ms))
+        {
+            self.end(EndReason::Expired);
         }
-        target
     }
 
     /// The bucket as it is now.
     #[inline]
     pub(crate) fn view(&self) -> BucketRef<'_> {
-        BucketRef { memory: &self.shard.memory, bucket: self.bucket(), look: self.look, now: self.now }
+        BucketRef {
+            memory: &self.shard.memory,
+            bucket: self.bucket(),
+            lookup: self.lookup,
+            now_ms: self.now_ms,
+        }
     }
 
     /// The bucket as it is after the last change, for as long as the lock is held.
     #[inline]
     pub(crate) fn into_view(self) -> BucketRef<'s> {
         let bucket = self.bucket();
-        BucketRef { memory: &self.shard.memory, bucket, look: self.look, now: self.now }
+        BucketRef { memory: &self.shard.memory, bucket, lookup: self.lookup, now_ms: self.now_ms }
     }
 
     /// The time of this batch, in milliseconds since 1970.
-    pub(crate) fn now(&self) -> u64 {
-        self.now
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms
     }
 
-    /// Whether all buckets together hold more than they may.
+    /// Whether all buckets together take more memory than they may.
     pub(crate) fn exceeds(&self, budget: &Budget) -> bool {
-        budget.is_exceeded(self.shard.used_bytes(), self.shard.noted)
+        budget.is_exceeded(self.shard.used_bytes(), self.shard.accounted_bytes)
     }
 
-    /// Whether the bucket is there.
+    /// Whether the bucket exists.
     pub(crate) fn exists(&self) -> bool {
-        self.found.is_some()
+        self.entry.is_some()
     }
 
-    /// The bucket and where it is registered.
-    pub(crate) fn found(&self) -> Option<(Registration, Bucket)> {
-        self.found
+    /// The bucket, and where it is registered.
+    pub(crate) fn entry(&self) -> Option<(NameSlot, Bucket)> {
+        self.entry
     }
 
-    /// A number that changes with the bucket.
-    pub(crate) fn watch(self) -> u64 {
-        self.shard.watched.watch(self.name)
+    /// The version of the bucket, for WATCH.
+    pub(crate) fn watch_version(self) -> u64 {
+        self.shard.watches.version_of(self.name)
     }
 
-    /// Starts an empty map that stays when its last field goes; one that is there now stays too.
-    pub(crate) fn create(&mut self) -> Result<(), CommandError> {
-        if self.view().map()?.is_none() {
-            self.start_map(true)?;
-            self.touched();
-        } else if !self.view().is_kept() {
-            let (name, expires) = (self.name, self.view().expires());
-            self.change(|bucket, shard| bucket.set_head(&mut shard.memory, name, true, expires))?;
+    /// Sets when the bucket expires. It ends at once if that time has passed.
+    pub(crate) fn set_expiry(&mut self, expires_at_ms: Option<u64>) -> Result<(), CommandError> {
+        if !self.exists() {
+            return Ok(());
+        }
+        if expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= self.now_ms) {
+            self.end(EndReason::Expired);
+            return Ok(());
+        }
+        self.note_expiry(expires_at_ms);
+        let (name, keep) = (self.name, self.view().keeps_when_empty());
+        self.modify(|bucket, memory| bucket.set_head(memory, name, keep, expires_at_ms))?;
+        self.invalidate_watches();
+        Ok(())
+    }
+
+    /// Ends the bucket; `false` when it did not exist.
+    pub(crate) fn end(&mut self, reason: EndReason) -> bool {
+        let Some((slot, bucket)) = self.entry.take() else { return false };
+        self.shard.end(slot, bucket, self.name, reason);
+        true
+    }
+
+    /// Gives the bucket, which exists, another name, and takes it out of the registry. It is to be registered under its new
+    /// name, and until then it is unfinished.
+    pub(crate) fn detach_as(mut self, name: &[u8]) -> Result<(), CommandError> {
+        let (keep, expires_at_ms) = (self.view().keeps_when_empty(), self.view().expires_at_ms());
+        self.modify(|bucket, memory| bucket.set_head(memory, name, keep, expires_at_ms))?;
+        if let Some((slot, bucket)) = self.entry {
+            self.shard.registry.unregister(slot);
+            self.shard.unfinished = Some(bucket);
         }
         Ok(())
     }
 
-    /// Sets a field of the map, which is started if it is not there. Returns whether the field is new.
+    /// Registers the unfinished bucket, which has this name. The one that has it now, if any, ends.
+    pub(crate) fn replace_with_unfinished(&mut self) {
+        let Some(bucket) = self.shard.unfinished.take() else { return };
+        let old = self.entry;
+        match old {
+            Some((slot, _)) => self.shard.registry.set_bucket(slot, bucket),
+            None => self.shard.registry.register(&self.shard.memory, self.lookup.name_hash, bucket),
+        }
+        self.entry = self.shard.registry.lookup(&self.shard.memory, self.lookup, self.name);
+        self.note_expiry(bucket.earliest_expiry(&self.shard.memory));
+        self.invalidate_watches();
+        if let Some((_, old)) = old {
+            self.shard.end_name(self.name, EndReason::Dropped);
+            self.shard.destroy(old);
+        }
+    }
+
+    fn note_expiry(&mut self, expires_at_ms: Option<u64>) {
+        if expires_at_ms.is_some() {
+            self.shard.expiry_cursor.arm();
+        }
+    }
+
+    fn bucket(&self) -> Option<Bucket> {
+        self.entry.map(|(_, bucket)| bucket)
+    }
+
+    fn register(&mut self, bucket: Bucket) {
+        let Shard { registry, memory, .. } = &mut *self.shard;
+        registry.register(memory, self.lookup.name_hash, bucket);
+        self.entry = registry.lookup(memory, self.lookup, self.name);
+        #[cfg(test)]
+        crate::failpoint::reach("registered");
+    }
+
+    /// Changes the bucket, which exists.
+    fn modify<T, E: Into<CommandError>>(
+        &mut self,
+        change: impl FnOnce(&mut Bucket, &mut Memory) -> Result<T, E>,
+    ) -> Result<T, CommandError> {
+        let Some((slot, bucket)) = &mut self.entry else {
+            unreachable!("only an existing bucket is modified")
+        };
+        let Shard { registry, memory, .. } = &mut *self.shard;
+        let moving = Moving { registry, slot: *slot, before: *bucket, bucket };
+        change(moving.bucket, memory).map_err(Into::into)
+    }
+
+    fn notify(&mut self, change: impl FnOnce() -> Change) {
+        self.invalidate_watches();
+        self.shard.subscribers.notify(self.name, change);
+    }
+
+    fn invalidate_watches(&mut self) {
+        self.shard.watches.invalidate(self.name);
+    }
+}
+
+/// A bucket that a change may move to another block. However the change ends, by a panic too, the registry knows the block.
+struct Moving<'a> {
+    registry: &'a mut Registry,
+    slot: NameSlot,
+    before: Bucket,
+    bucket: &'a mut Bucket,
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        if *self.bucket != self.before {
+            self.registry.set_bucket(self.slot, *self.bucket);
+        }
+    }
+}
+
+/// A bucket that holds a map.
+impl BucketMut<'_> {
+    /// Creates an empty map that stays when its last field goes; an existing one stays from now on too.
+    pub(crate) fn create(&mut self) -> Result<(), CommandError> {
+        if self.view().map()?.is_none() {
+            self.create_map(true)?;
+            self.invalidate_watches();
+        } else if !self.view().keeps_when_empty() {
+            let (name, expires_at_ms) = (self.name, self.view().expires_at_ms());
+            self.modify(|bucket, memory| bucket.set_head(memory, name, true, expires_at_ms))?;
+        }
+        Ok(())
+    }
+
+    /// Sets a field of the map, which is created if it does not exist. Returns whether the field is new.
     pub(crate) fn set_field(
         &mut self,
         field: &[u8],
         value: &[u8],
-        expires: Option<u64>,
+        expires_at_ms: Option<u64>,
     ) -> Result<bool, CommandError> {
         if !self.exists() {
-            self.start_map(false)?;
+            self.create_map(false)?;
         }
-        self.will_expire(expires);
-        let outcome = self.put(Entry { key: field, value, expires });
-        if outcome.is_err() {
+        self.note_expiry(expires_at_ms);
+        let result = self.put(Entry { key: field, value, expires_at_ms });
+        if result.is_err() {
             self.end_if_empty();
         }
-        let is_new = outcome?;
-        self.tell(|| Change::Set { key: field.into(), value: value.into() });
+        let is_new = result?;
+        self.notify(|| Change::Set { key: field.into(), value: value.into() });
         Ok(is_new)
     }
 
-    /// Forgets a field of the map; `false` when it was not there.
+    /// Deletes a field of the map; `false` when there was none.
     pub(crate) fn delete_field(&mut self, field: &[u8]) -> Result<bool, CommandError> {
         let was_there = self.exists() && self.delete(field)?;
         if was_there {
-            self.tell(|| Change::Deleted { key: field.into() });
+            self.notify(|| Change::Deleted { key: field.into() });
         }
         Ok(was_there)
     }
 
-    /// Ends the map when nothing is left in it and nobody has said that it stays.
+    /// Ends the map when it is empty, unless it was created to stay.
     pub(crate) fn end_if_empty(&mut self) {
-        if self.exists() && self.view().len() == Ok(0) && !self.view().is_kept() {
+        if self.exists() && self.view().len() == Ok(0) && !self.view().keeps_when_empty() {
             self.end(EndReason::Dropped);
         }
     }
 
-    /// Sets when a field of the map, which is there, expires.
-    pub(crate) fn set_field_expires(
+    /// Sets when an existing field of the map expires.
+    pub(crate) fn set_field_expiry(
         &mut self,
         field: &[u8],
-        expires: Option<u64>,
+        expires_at_ms: Option<u64>,
     ) -> Result<(), CommandError> {
         let Some(entry) = self.view().field(field)? else { return Ok(()) };
         let value = entry.value.to_vec();
-        self.will_expire(expires);
-        self.put(Entry { key: field, value: &value, expires })?;
-        self.touched();
+        self.note_expiry(expires_at_ms);
+        self.put(Entry { key: field, value: &value, expires_at_ms })?;
+        self.invalidate_watches();
         Ok(())
     }
 
-    /// Forgets fields that have expired, so many at most, and the map with the last of them. Returns how many there were.
-    pub(crate) fn forget_expired(&mut self, limit: usize) -> usize {
-        let Some((_, bucket)) = self.found else { return 0 };
-        let expired = bucket.expired(&self.shard.memory, self.now, limit);
+    /// Deletes up to `limit` fields that have expired, and the map with the last of them. Returns how many there were.
+    pub(crate) fn delete_expired(&mut self, limit: usize) -> usize {
+        let Ok(Some(map)) = self.view().map() else { return 0 };
+        let expired = map.expired(self.now_ms, limit);
         let fields: Vec<Box<[u8]>> = expired.iter().map(|entry| entry.key.into()).collect();
         for field in &fields {
+            #[cfg(test)]
+            crate::failpoint::reach("delete_expired");
             if self.delete(field).is_ok() {
-                self.tell(|| Change::Deleted { key: field.clone() });
+                self.notify(|| Change::Deleted { key: field.clone() });
             }
         }
         self.end_if_empty();
         fields.len()
     }
 
-    /// Sets the single value and when it expires. A map of the same name is replaced.
-    pub(crate) fn set_text(&mut self, value: &[u8], expires: Option<u64>) -> Result<(), CommandError> {
-        let name = self.name;
-        self.will_expire(expires);
-        if self.exists() {
-            let set = |bucket: &mut Bucket, shard: &mut Shard| {
-                bucket.set_text(&mut shard.memory, name, value, expires)
-            };
-            let outcome = self.change(set);
-            if outcome == Err(CommandError::WrongType) {
-                self.end(EndReason::Dropped);
-            } else {
-                outcome?;
-            }
-        }
-        if !self.exists() {
-            let bucket = Bucket::start_text(&mut self.shard.memory, name, value, expires)?;
-            self.register(bucket);
-        }
-        self.tell(|| Change::Set { key: name.into(), value: value.into() });
-        Ok(())
-    }
-
-    /// Writes into the single value, from `offset` on, with zeros between its end and `offset`.
-    pub(crate) fn write_text(&mut self, offset: usize, bytes: &[u8]) -> Result<(), CommandError> {
-        self.view().text()?;
-        if !self.exists() {
-            let bucket = Bucket::start_text(&mut self.shard.memory, self.name, b"", None)?;
-            self.register(bucket);
-        }
-        self.change(|bucket, shard| bucket.write_text(&mut shard.memory, offset, bytes))?;
-        self.touched();
-        let (name, bucket) = (self.name, self.bucket());
-        let Shard { supervisor, memory, .. } = &mut *self.shard;
-        supervisor.publish(name, || {
-            let Some(Ok(value)) = bucket.map(|bucket| bucket.text(memory)) else {
-                unreachable!("a single value was written into")
-            };
-            Change::Set { key: name.into(), value: value.into() }
-        });
-        Ok(())
-    }
-
-    /// Sets when the bucket expires. One whose time has come ends at once.
-    pub(crate) fn set_expires(&mut self, expires: Option<u64>) -> Result<(), CommandError> {
-        if !self.exists() {
-            return Ok(());
-        }
-        if expires.is_some_and(|expires| expires <= self.now) {
-            self.end(EndReason::Expired);
-            return Ok(());
-        }
-        self.will_expire(expires);
-        let (name, kept) = (self.name, self.view().is_kept());
-        self.change(|bucket, shard| bucket.set_head(&mut shard.memory, name, kept, expires))?;
-        self.touched();
-        Ok(())
-    }
-
-    /// Ends the bucket; `false` when it was not there.
-    pub(crate) fn end(&mut self, reason: EndReason) -> bool {
-        let Some((registration, bucket)) = self.found.take() else { return false };
-        self.touched();
-        self.shard.end(registration, bucket, self.name, reason);
-        true
-    }
-
-    /// Gives the bucket, which is there, another name, under which it is still to be registered.
-    pub(crate) fn rename(mut self, name: &[u8]) -> Result<Bucket, CommandError> {
-        let (kept, expires) = (self.view().is_kept(), self.view().expires());
-        let bucket = self.change(|bucket, shard| {
-            bucket.set_head(&mut shard.memory, name, kept, expires).map(|()| *bucket)
-        })?;
-        if let Some((registration, _)) = self.found {
-            self.shard.forget(registration, self.name);
-        }
-        Ok(bucket)
-    }
-
-    /// Registers a bucket that has this name. One that is there now ends.
-    pub(crate) fn adopt(&mut self, bucket: Bucket) {
-        self.end(EndReason::Dropped);
-        self.will_expire(bucket.first_expiry(&self.shard.memory));
-        self.register(bucket);
-        self.touched();
-    }
-
-    fn will_expire(&mut self, expires: Option<u64>) {
-        if expires.is_some() {
-            self.shard.sweep.expect();
-        }
-    }
-
-    fn bucket(&self) -> Option<Bucket> {
-        self.found.map(|(_, bucket)| bucket)
-    }
-
-    fn start_map(&mut self, kept: bool) -> Result<(), CommandError> {
-        let bucket = Bucket::start(&mut self.shard.memory, self.name, kept)?;
+    fn create_map(&mut self, keep_when_empty: bool) -> Result<(), CommandError> {
+        let bucket = Bucket::create_map(&mut self.shard.memory, self.name, keep_when_empty, None)?;
         self.register(bucket);
         Ok(())
-    }
-
-    fn register(&mut self, bucket: Bucket) {
-        let Shard { registry, memory, .. } = &mut *self.shard;
-        registry.register(memory, self.look.name, bucket);
-        self.found = registry.lookup(memory, self.look, self.name);
     }
 
     fn put(&mut self, entry: Entry<'_>) -> Result<bool, CommandError> {
-        let (hash, now) = (self.look.hash(entry.key, &self.shard.memory), self.now);
-        self.change(|bucket, shard| bucket.put(&mut shard.memory, hash, entry, now))
+        let (hash, now_ms) = (self.lookup.field_hash(entry.key, &self.shard.memory), self.now_ms);
+        self.modify(|bucket, memory| bucket.put(memory, hash, entry, now_ms))
     }
 
     fn delete(&mut self, field: &[u8]) -> Result<bool, CommandError> {
-        let (hash, now) = (self.look.hash(field, &self.shard.memory), self.now);
-        self.change(|bucket, shard| bucket.delete(&mut shard.memory, hash, field, now))
+        let (hash, now_ms) = (self.lookup.field_hash(field, &self.shard.memory), self.now_ms);
+        self.modify(|bucket, memory| bucket.delete(memory, hash, field, now_ms))
     }
+}
 
-    /// Changes the bucket, which is there, and tells the registry when that moved it to another block.
-    fn change<T, E: Into<CommandError>>(
+/// A bucket that holds a string.
+impl BucketMut<'_> {
+    /// Sets the string and when it expires. A bucket of another kind is replaced.
+    pub(crate) fn set_string(
         &mut self,
-        change: impl FnOnce(&mut Bucket, &mut Shard) -> Result<T, E>,
-    ) -> Result<T, CommandError> {
-        let Some((registration, bucket)) = &mut self.found else {
-            unreachable!("only a bucket that is there changes")
-        };
-        let before = *bucket;
-        let outcome = change(bucket, self.shard);
-        if *bucket != before {
-            self.shard.registry.moved(*registration, *bucket);
+        value: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> Result<(), CommandError> {
+        let name = self.name;
+        self.note_expiry(expires_at_ms);
+        if self.exists() {
+            let result = self.modify(|bucket, memory| bucket.set_string(memory, name, value, expires_at_ms));
+            if result == Err(CommandError::WrongType) {
+                self.end(EndReason::Dropped);
+            } else {
+                result?;
+            }
         }
-        outcome.map_err(Into::into)
+        if !self.exists() {
+            let bucket = Bucket::create_string(&mut self.shard.memory, name, value, expires_at_ms)?;
+            self.register(bucket);
+        }
+        self.notify(|| Change::Set { key: name.into(), value: value.into() });
+        Ok(())
     }
 
-    fn tell(&mut self, change: impl FnOnce() -> Change) {
-        self.touched();
-        self.shard.supervisor.publish(self.name, change);
-    }
-
-    fn touched(&mut self) {
-        self.shard.watched.forget(self.name);
+    /// Writes into the string, from `offset` on, with zeros between its end and `offset`.
+    pub(crate) fn write_string(&mut self, offset: usize, bytes: &[u8]) -> Result<(), CommandError> {
+        self.view().string()?;
+        let name = self.name;
+        if !self.exists() {
+            let bucket = Bucket::create_string(&mut self.shard.memory, name, b"", None)?;
+            self.register(bucket);
+        }
+        self.modify(|bucket, memory| bucket.write_string(memory, offset, bytes))?;
+        self.invalidate_watches();
+        let (memory, bucket) = (&self.shard.memory, self.bucket());
+        self.shard.subscribers.notify(name, || {
+            let value = bucket.and_then(|bucket| bucket.string(memory).ok()).unwrap_or_default();
+            Change::Set { key: name.into(), value: value.into() }
+        });
+        Ok(())
     }
 }

@@ -1,11 +1,10 @@
-//! Several buckets at once: their shards are locked together, in the order of their numbers.
+//! Commands on several buckets: their shards are locked together, in the order of their indices.
 
 use crate::{
-    CommandError,
-    bucket::{Bucket, Packed},
-    shard::Shard,
-    shard::bucket_mut::BucketMut,
-    shard::lookup::Lookup,
+    bucket::{Bucket, Kind, transfer::PackedEntries},
+    error::CommandError,
+    pubsub::bucket_changes::EndReason,
+    shard::{Shard, bucket_mut::BucketMut, registry::Lookup, shard_of},
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::MutexGuard;
@@ -13,112 +12,127 @@ use std::hash::BuildHasher;
 
 /// Locked shards, by index.
 pub(crate) struct ShardGuards<'g> {
-    shards: Vec<(usize, MutexGuard<'g, Shard>)>,
+    guards: Vec<(usize, MutexGuard<'g, Shard>)>,
 }
 
 impl<'g> ShardGuards<'g> {
-    /// Locks each shard once, in the order of the numbers, so that no two callers wait for each other.
+    /// Locks each shard once, in the order of the indices, so that no two callers wait for each other.
     pub(crate) fn new(
-        mut numbers: Vec<usize>,
+        mut indices: Vec<usize>,
         lock: impl Fn(usize) -> MutexGuard<'g, Shard>,
     ) -> ShardGuards<'g> {
-        numbers.sort_unstable();
-        numbers.dedup();
-        ShardGuards { shards: numbers.into_iter().map(|number| (number, lock(number))).collect() }
+        indices.sort_unstable();
+        indices.dedup();
+        ShardGuards { guards: indices.into_iter().map(|index| (index, lock(index))).collect() }
     }
 
-    /// A shard that was locked.
-    pub(crate) fn shard(&mut self, number: usize) -> &mut Shard {
-        let at = self.position(number);
-        &mut self.shards[at].1
+    /// A locked shard.
+    pub(crate) fn shard(&mut self, index: usize) -> &mut Shard {
+        let position = self.position(index);
+        &mut self.guards[position].1
     }
 
-    /// Does something with each of them.
-    pub(crate) fn each(&mut self, work: impl FnMut(&mut Shard)) {
-        self.shards.iter_mut().map(|(_, shard)| &mut **shard).for_each(work);
+    /// Calls `visit` with each of them.
+    pub(crate) fn for_each(&mut self, visit: impl FnMut(&mut Shard)) {
+        self.guards.iter_mut().map(|(_, shard)| &mut **shard).for_each(visit);
     }
 
-    /// Two different shards that were locked.
-    fn two(&mut self, one: usize, other: usize) -> (&mut Shard, &mut Shard) {
-        let places = [self.position(one), self.position(other)];
-        let [one, other] = self.shards.get_disjoint_mut(places).expect("two different shards");
+    /// Two different locked shards.
+    fn pair_mut(&mut self, one: usize, other: usize) -> (&mut Shard, &mut Shard) {
+        let positions = [self.position(one), self.position(other)];
+        let [one, other] = self.guards.get_disjoint_mut(positions).expect("two different shards");
         (&mut one.1, &mut other.1)
     }
 
-    fn position(&self, number: usize) -> usize {
-        let found = self.shards.binary_search_by_key(&number, |(number, _)| *number);
+    fn position(&self, index: usize) -> usize {
+        let found = self.guards.binary_search_by_key(&index, |(index, _)| *index);
         found.expect("the shards of all names are locked")
     }
 }
 
 /// The buckets that one command names.
 pub(crate) struct MultiBucket<'l, 'g> {
-    pub(crate) locked: &'l mut ShardGuards<'g>,
+    pub(crate) shards: &'l mut ShardGuards<'g>,
     pub(crate) hasher: &'l SeedableRandomState,
-    pub(crate) shards: usize,
-    pub(crate) now: u64,
+    /// How many shards the store has.
+    pub(crate) shard_count: usize,
+    pub(crate) now_ms: u64,
 }
 
 impl MultiBucket<'_, '_> {
     /// One of the buckets.
-    pub(crate) fn target<'t>(&'t mut self, name: &'t [u8]) -> BucketMut<'t> {
+    pub(crate) fn bucket<'b>(&'b mut self, name: &'b [u8]) -> BucketMut<'b> {
         let hash = self.hasher.hash_one(name);
-        BucketMut::new(self.locked.shard(shard_of(hash, self.shards)), name, Lookup::new(hash), self.now)
+        let shard = self.shards.shard(shard_of(hash, self.shard_count));
+        let mut bucket = BucketMut::new(shard, name, Lookup::new(hash), self.now_ms);
+        bucket.end_if_expired();
+        bucket
     }
 
-    /// Gives a bucket another name; `false` when it is not there. A bucket that has that name ends.
+    /// Gives a bucket another name; `false` when it does not exist. A bucket that has that name ends.
     pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<bool, CommandError> {
-        let Some((registration, bucket)) = self.target(from).found() else { return Ok(false) };
+        let Some((slot, bucket)) = self.bucket(from).entry() else { return Ok(false) };
         if from == to {
             return Ok(true);
         }
-        let (source, sink) = (self.number(from), self.number(to));
-        let moved = if source == sink {
-            self.target(from).rename(to)?
+        let (source, target) = (self.shard_index(from), self.shard_index(to));
+        if source == target {
+            self.bucket(from).detach_as(to)?;
         } else {
-            let (source, sink) = self.locked.two(source, sink);
-            let moved = bucket.move_to(&mut source.memory, &mut sink.memory, to)?;
-            source.forget(registration, from);
-            moved
-        };
-        self.target(to).adopt(moved);
+            let (source, target) = self.shards.pair_mut(source, target);
+            let Shard { memory, unfinished, .. } = target;
+            bucket.move_to(&mut source.memory, memory, to, unfinished)?;
+        }
+        #[cfg(test)]
+        crate::failpoint::reach("replace");
+        self.bucket(to).replace_with_unfinished();
+        let shard = self.shards.shard(source);
+        if source == target {
+            shard.end_name(from, EndReason::Dropped);
+        } else {
+            shard.end(slot, bucket, from, EndReason::Dropped);
+        }
         Ok(true)
     }
 
-    /// Copies a bucket to another name; `false` when it is not there. A bucket that has that name ends.
+    /// Copies a bucket to another name; `false` when it does not exist. A bucket that has that name ends.
     pub(crate) fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<bool, CommandError> {
-        let view = self.target(from).into_view();
-        if view.bucket.is_none() {
-            return Ok(false);
+        let view = self.bucket(from).into_view();
+        let expires_at_ms = view.expires_at_ms();
+        match view.kind() {
+            None => return Ok(false),
+            Some(Kind::Str) => {
+                let value = view.string()?.unwrap_or_default().to_vec();
+                self.bucket(to).set_string(&value, expires_at_ms)?;
+            }
+            Some(Kind::Map) => {
+                let (keep, target) = (view.keeps_when_empty(), self.shard_index(to));
+                let Shard { memory, unfinished, .. } = self.shards.shard(target);
+                *unfinished = Some(Bucket::create_map(memory, to, keep, expires_at_ms)?);
+                if let Err(error) = self.copy_entries(from, target) {
+                    self.shards.shard(target).destroy_unfinished();
+                    return Err(error);
+                }
+                #[cfg(test)]
+                crate::failpoint::reach("replace");
+                self.bucket(to).replace_with_unfinished();
+            }
         }
-        let (kept, expires) = (view.is_kept(), view.expires());
-        if let Ok(Some(value)) = view.text() {
-            let value = value.to_vec();
-            self.target(to).set_text(&value, expires)?;
-            return Ok(true);
-        }
-        let sink = self.number(to);
-        let memory = &mut self.locked.shard(sink).memory;
-        let mut copy = Bucket::start(memory, to, kept)?;
-        let copied = copy.set_head(memory, to, kept, expires).map_err(CommandError::from);
-        if let Err(refusal) = copied.and_then(|()| self.copy_entries(from, to, &mut copy)) {
-            let shard = self.locked.shard(sink);
-            shard.supervisor.discard(&mut shard.memory, copy);
-            return Err(refusal);
-        }
-        self.target(to).adopt(copy);
         Ok(true)
     }
 
-    /// Copies the entries of a map, page by page, to a bucket that is not registered yet.
-    fn copy_entries(&mut self, from: &[u8], to: &[u8], copy: &mut Bucket) -> Result<(), CommandError> {
-        let (sink, mut cursor) = (self.number(to), 0);
+    /// Copies the entries of a map, page by page, to the unfinished bucket of a shard.
+    fn copy_entries(&mut self, from: &[u8], target: usize) -> Result<(), CommandError> {
+        let mut cursor = 0;
         loop {
-            let (entries, next) = self.target(from).into_view().entries(cursor)?;
-            let page = Packed::new(&entries);
+            let (entries, next) = self.bucket(from).into_view().entries(cursor)?;
+            let page = PackedEntries::new(&entries);
+            let Shard { memory, unfinished, .. } = self.shards.shard(target);
             for entry in page.iter() {
-                let hash = self.hasher.hash_one(entry.key);
-                copy.put(&mut self.locked.shard(sink).memory, hash, entry, self.now)?;
+                let Some(copy) = unfinished else { unreachable!("the copy is unfinished") };
+                copy.put(memory, self.hasher.hash_one(entry.key), entry, self.now_ms)?;
+                #[cfg(test)]
+                crate::failpoint::reach("copy_entries");
             }
             if next == 0 {
                 return Ok(());
@@ -127,13 +141,7 @@ impl MultiBucket<'_, '_> {
         }
     }
 
-    fn number(&self, name: &[u8]) -> usize {
-        shard_of(self.hasher.hash_one(name), self.shards)
+    fn shard_index(&self, name: &[u8]) -> usize {
+        shard_of(self.hasher.hash_one(name), self.shard_count)
     }
-}
-
-/// The shard of a name, from bits of its hash that choose neither its line nor its tag there. There are a power of
-/// two of them.
-pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
-    (hash >> 40) as usize & (shards - 1)
 }

@@ -2,23 +2,52 @@
 
 use crate::{
     bucket::Bucket,
-    memory::Memory,
-    memory::table::{Place, Table},
-    shard::lookup::Lookup,
+    memory::{
+        Memory,
+        table::{SlotRef, Table},
+    },
 };
 use std::cell::Cell;
+
+/// What one request looks up: a bucket by its name, and in it, perhaps, a field. Both are hashed once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lookup<'a> {
+    /// The hash of the bucket's name.
+    pub(crate) name_hash: u64,
+    /// The registry's previous lookup will have been of the same name, which then is not compared: whoever sets this
+    /// guarantees it.
+    pub(crate) same_as_previous: bool,
+    /// The field and its hash, if it was hashed ahead.
+    pub(crate) field: Option<(&'a [u8], u64)>,
+}
+
+impl Lookup<'_> {
+    /// A lookup of a name alone.
+    pub(crate) fn new(name_hash: u64) -> Self {
+        Lookup { name_hash, same_as_previous: false, field: None }
+    }
+
+    /// The hash of a field, which is most often the one that was hashed ahead.
+    #[inline]
+    pub(crate) fn field_hash(&self, field: &[u8], memory: &Memory) -> u64 {
+        match self.field {
+            Some((known, hash)) if std::ptr::eq(known, field) => hash,
+            _ => memory.hash(field),
+        }
+    }
+}
 
 /// The names of one shard's buckets.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     names: Table,
-    /// What the latest look-up found under its hash; a batch is often about one bucket.
-    latest: Cell<Option<(u64, Registration, Bucket)>>,
+    /// What the previous lookup found under its hash; a batch is often about one bucket.
+    cached: Cell<Option<(u64, NameSlot, Bucket)>>,
 }
 
-/// Where a name is registered; good until the next registration.
+/// Where a name is registered; valid until the next registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Registration(Place);
+pub(crate) struct NameSlot(SlotRef);
 
 impl Registry {
     /// How many buckets are registered.
@@ -31,65 +60,65 @@ impl Registry {
     pub(crate) fn lookup(
         &self,
         memory: &Memory,
-        look: Lookup<'_>,
+        lookup: Lookup<'_>,
         name: &[u8],
-    ) -> Option<(Registration, Bucket)> {
-        if let Some((hash, registration, bucket)) = self.latest.get()
-            && hash == look.name
-            && (look.again || bucket.name(memory) == name)
+    ) -> Option<(NameSlot, Bucket)> {
+        if let Some((hash, slot, bucket)) = self.cached.get()
+            && hash == lookup.name_hash
+            && (lookup.same_as_previous || bucket.name(memory) == name)
         {
-            return Some((registration, bucket));
+            return Some((slot, bucket));
         }
-        let found = self.search(memory, look.name, name);
-        self.latest.set(found.map(|(registration, bucket)| (look.name, registration, bucket)));
+        let found = self.search(memory, lookup.name_hash, name);
+        self.cached.set(found.map(|(slot, bucket)| (lookup.name_hash, slot, bucket)));
         found
     }
 
-    /// Whether the latest look-up was of a name of this hash.
-    pub(crate) fn is_latest(&self, hash: u64) -> bool {
-        self.latest.get().is_some_and(|(latest, ..)| latest == hash)
+    /// Whether the previous lookup was of a name of this hash.
+    pub(crate) fn is_cached(&self, hash: u64) -> bool {
+        self.cached.get().is_some_and(|(cached, ..)| cached == hash)
     }
 
-    fn search(&self, memory: &Memory, hash: u64, name: &[u8]) -> Option<(Registration, Bucket)> {
+    fn search(&self, memory: &Memory, hash: u64, name: &[u8]) -> Option<(NameSlot, Bucket)> {
         let is_it = |bucket: &Bucket| bucket.name(memory) == name;
         let found = self.names.search(hash, |handle| Some(Bucket(handle)).filter(is_it));
-        found.map(|(place, bucket)| (Registration(place), bucket))
+        found.map(|(slot, bucket)| (NameSlot(slot), bucket))
     }
 
     /// The table of names.
-    pub(crate) fn names(&self) -> &Table {
+    pub(crate) fn name_table(&self) -> &Table {
         &self.names
     }
 
     /// Registers a bucket under its name, which is not registered yet.
     pub(crate) fn register(&mut self, memory: &Memory, hash: u64, bucket: Bucket) {
-        self.latest.set(None);
+        self.cached.set(None);
         self.names.insert(hash, bucket.0, |handle| memory.hash(Bucket(handle).name(memory)));
     }
 
-    /// Notes that a bucket has moved to another block.
-    pub(crate) fn moved(&mut self, registration: Registration, bucket: Bucket) {
-        self.latest.set(None);
-        self.names.set(registration.0, bucket.0);
+    /// Sets the bucket of a registered name: it has moved to another block, or another bucket replaces it.
+    pub(crate) fn set_bucket(&mut self, slot: NameSlot, bucket: Bucket) {
+        self.cached.set(None);
+        self.names.set(slot.0, bucket.0);
     }
 
-    /// Forgets a name.
-    pub(crate) fn unregister(&mut self, registration: Registration) {
-        self.latest.set(None);
-        self.names.remove(registration.0);
+    /// Removes a name.
+    pub(crate) fn unregister(&mut self, slot: NameSlot) {
+        self.cached.set(None);
+        self.names.remove(slot.0);
     }
 
     /// The buckets of one line.
-    pub(crate) fn line(&self, number: usize) -> impl Iterator<Item = Bucket> {
-        self.names.line(number).map(Bucket)
+    pub(crate) fn line(&self, index: usize) -> impl Iterator<Item = Bucket> {
+        self.names.line_chain(index).map(Bucket)
     }
 
-    /// How many lines a walk has.
+    /// How many lines there are.
     pub(crate) fn lines(&self) -> usize {
-        self.names.lines()
+        self.names.home_lines()
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory in use.
     pub(crate) fn bytes(&self) -> usize {
         self.names.bytes()
     }

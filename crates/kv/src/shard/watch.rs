@@ -1,30 +1,30 @@
-//! Buckets that somebody watches: the memory of optimistic locking (Redis's WATCH).
+//! Versions of buckets that are watched: what optimistic locking (Redis's WATCH) compares.
 
 use crate::limits::WATCHED_NAMES;
 use std::collections::HashMap;
 
-/// A number for each watched bucket. A change forgets the bucket, so that the number it had never comes back.
+/// A version for each watched bucket. A change removes it, so that the version that the bucket had never comes back.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct WatchVersions {
     versions: HashMap<Box<[u8]>, u64>,
     last: u64,
 }
 
-impl Default for Watched {
-    /// Nothing is watched. The numbers begin anywhere: those that were given before a restart must not come back.
-    fn default() -> Watched {
-        Watched { versions: HashMap::new(), last: fastrand::u64(..) }
+impl Default for WatchVersions {
+    /// Nothing is watched. Versions begin anywhere: those from before a restart must not come back.
+    fn default() -> WatchVersions {
+        WatchVersions { versions: HashMap::new(), last: fastrand::u64(..) }
     }
 }
 
-impl Watched {
-    /// The number of a bucket until it changes.
-    pub(crate) fn watch(&mut self, name: &[u8]) -> u64 {
+impl WatchVersions {
+    /// The version that a bucket has until it changes.
+    pub(crate) fn version_of(&mut self, name: &[u8]) -> u64 {
         if let Some(version) = self.versions.get(name) {
             return *version;
         }
         if self.versions.len() >= WATCHED_NAMES {
-            // Watchers then find their buckets changed, and try again.
+            // Transactions then find that their buckets have changed, and are tried again.
             self.versions.clear();
         }
         self.last = self.last.wrapping_add(1);
@@ -32,21 +32,21 @@ impl Watched {
         self.last
     }
 
-    /// Whether a bucket still has the number.
-    pub(crate) fn is_unchanged(&self, name: &[u8], version: u64) -> bool {
+    /// Whether a bucket still has this version.
+    pub(crate) fn matches(&self, name: &[u8], version: u64) -> bool {
         self.versions.get(name) == Some(&version)
     }
 
-    /// Notes that all buckets have changed of which `changed` says so.
-    pub(crate) fn forget_all(&mut self, changed: impl Fn(&[u8]) -> bool) {
-        self.versions.retain(|name, _| !changed(name));
-    }
-
     /// Notes that a bucket has changed.
-    pub(crate) fn forget(&mut self, name: &[u8]) {
+    pub(crate) fn invalidate(&mut self, name: &[u8]) {
         if !self.versions.is_empty() {
             self.versions.remove(name);
         }
+    }
+
+    /// Notes that all buckets have changed whose names `changed` accepts.
+    pub(crate) fn invalidate_where(&mut self, changed: impl Fn(&[u8]) -> bool) {
+        self.versions.retain(|name, _| !changed(name));
     }
 }
 
@@ -55,10 +55,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_from_before_a_restart_does_not_come_back() {
-        let (mut before, mut after) = (Watched::default(), Watched::default());
-        let version = before.watch(b"shopping");
-        assert_ne!(after.watch(b"shopping"), version);
-        assert!(!after.is_unchanged(b"shopping", version));
+    fn a_version_from_before_a_restart_does_not_come_back() {
+        let (mut before, mut after) = (WatchVersions::default(), WatchVersions::default());
+        let version = before.version_of(b"shopping");
+        assert_ne!(after.version_of(b"shopping"), version);
+        assert!(!after.matches(b"shopping", version));
     }
 }

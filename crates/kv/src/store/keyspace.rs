@@ -1,19 +1,18 @@
-//! What concerns all buckets at once, done piece by piece: no lock is held for longer than a bounded look.
+//! What concerns all buckets at once, piece by piece: no lock is held for longer than one bounded step.
 
 use super::Store;
 use crate::{
-    bucket::Bucket,
+    bucket::{Bucket, Kind},
     glob,
-    limits::{PAGE_BYTES, PAGE_LOOKS, PAGE_NAMES, RANDOM_LOOKS, RANDOM_PAGES},
+    limits::{PAGE_BYTES, PAGE_NAMES, PAGE_SCANNED, RANDOM_PAGES, RANDOM_SCANNED},
     memory::Memory,
     pubsub::bucket_changes::EndReason,
-    shard::Shard,
-    shard::lookup::Lookup,
+    shard::{Shard, registry::Lookup},
 };
 use parking_lot::MutexGuard;
 use serde::{Deserialize, Serialize};
 
-/// Which buckets a page is to list.
+/// Which buckets a scan lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanFilter<'a> {
     /// Those whose names match the pattern.
@@ -21,17 +20,8 @@ pub struct ScanFilter<'a> {
     pub pattern: Option<&'a [u8]>,
     /// Those of this kind.
     pub kind: Option<Kind>,
-    /// About how much the page lookups at; it never lookups at more than a bounded number of names.
+    /// About how many names are scanned for one page; there is a bound to it.
     pub count: usize,
-}
-
-/// What a bucket holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    /// Keys and values.
-    Map,
-    /// A single value.
-    Text,
 }
 
 /// One bounded page of bucket names.
@@ -46,11 +36,11 @@ pub struct NamePage {
 /// How much a store holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreStats {
-    /// Buckets, with those that have expired and are not swept up yet.
+    /// Buckets, with those that have expired and are not swept yet.
     pub buckets: u64,
     /// Bytes of memory that the buckets take.
     pub bytes: u64,
-    /// Bytes of memory that ended buckets and entries have left, between those of others; they are used again.
+    /// Bytes of memory that ended buckets and entries have left, between those of others; they are reused.
     pub free: u64,
     /// Bytes of memory that the buckets may take, if that is limited.
     pub limit: Option<u64>,
@@ -58,7 +48,7 @@ pub struct StoreStats {
     pub crashed: u64,
 }
 
-/// What a store held before it was flushed. Dropping it takes a while when that was much.
+/// What a store held before it was flushed. Dropping it takes a while if that was much.
 #[derive(Debug)]
 #[must_use = "dropping it takes a while, which nobody should have to wait for"]
 pub struct DetachedShards {
@@ -73,107 +63,100 @@ impl Default for ScanFilter<'_> {
 }
 
 impl ScanFilter<'_> {
-    fn is(&self, memory: &Memory, bucket: Bucket, now: u64) -> bool {
-        let kind = || if bucket.is_map(memory) { Kind::Map } else { Kind::Text };
-        !bucket.is_over(memory, now)
-            && self.kind.is_none_or(|wanted| wanted == kind())
-            && self.pattern.is_none_or(|wanted| glob::matches(wanted, bucket.name(memory)))
+    fn accepts(&self, memory: &Memory, bucket: Bucket, now_ms: u64) -> bool {
+        !bucket.is_expired(memory, now_ms)
+            && self.kind.is_none_or(|kind| kind == bucket.kind(memory))
+            && self.pattern.is_none_or(|pattern| glob::matches(pattern, bucket.name(memory)))
     }
 }
 
 impl Store {
     /// How many buckets there are.
-    pub fn count(&self) -> usize {
-        (0..self.shards.len()).map(|number| self.lock(number).registry.len()).sum()
-    }
-
-    /// How many buckets have crashed since the store was started.
-    pub fn crashed_count(&self) -> u64 {
-        (0..self.shards.len()).map(|number| self.lock(number).supervisor.crashed).sum()
+    pub fn bucket_count(&self) -> usize {
+        (0..self.shards.len()).map(|index| self.lock(index).registry.len()).sum()
     }
 
     /// How much the store holds.
     pub fn stats(&self) -> StoreStats {
         let limit = self.memory_limit().map(|limit| limit as u64);
-        let mut figures = StoreStats { limit, ..StoreStats::default() };
-        for number in 0..self.shards.len() {
-            let shard = self.lock(number);
-            figures.buckets += shard.registry.len() as u64;
-            figures.bytes += shard.used_bytes() as u64;
-            figures.free += shard.memory.arena.free_bytes() as u64;
-            figures.crashed += shard.supervisor.crashed;
+        let mut stats = StoreStats { limit, ..StoreStats::default() };
+        for index in 0..self.shards.len() {
+            let shard = self.lock(index);
+            stats.buckets += shard.registry.len() as u64;
+            stats.bytes += shard.used_bytes() as u64;
+            stats.free += shard.memory.arena.free_bytes() as u64;
+            stats.crashed += shard.crashed;
         }
-        figures
+        stats
     }
 
-    /// One page of names, from `cursor` on (0: from the start). No lock is held for longer than a look at one line of a
-    /// registry. A bucket that is there all the time is listed.
-    pub fn buckets(&self, cursor: u64, wanted: &ScanFilter<'_>, now: u64) -> NamePage {
-        let mut number = (cursor % self.shards.len() as u64) as usize;
+    /// One page of names, from `cursor` on (0: from the start). A bucket that exists all the time is listed.
+    pub fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> NamePage {
+        let mut index = (cursor % self.shards.len() as u64) as usize;
         let mut line = usize::try_from(cursor / self.shards.len() as u64).unwrap_or(usize::MAX);
-        let (mut names, mut bytes, mut lookups) = (Vec::<Box<[u8]>>::new(), 0, 0);
-        let most = wanted.count.clamp(1, PAGE_LOOKS);
-        while lookups < most && bytes < PAGE_BYTES {
-            let shard = self.lock(number);
+        let (mut names, mut bytes, mut scanned) = (Vec::<Box<[u8]>>::new(), 0, 0);
+        let limit = filter.count.clamp(1, PAGE_SCANNED);
+        while scanned < limit && bytes < PAGE_BYTES {
+            let shard = self.lock(index);
             if line >= shard.registry.lines() {
-                (number, line) = (number + 1, 0);
-                if number == self.shards.len() {
+                (index, line) = (index + 1, 0);
+                if index == self.shards.len() {
                     return NamePage { names, next: 0 };
                 }
                 continue;
             }
-            let buckets = shard.registry.line(line).inspect(|_| lookups += 1);
-            for bucket in buckets.filter(|bucket| wanted.is(&shard.memory, *bucket, now)) {
+            let buckets = shard.registry.line(line).inspect(|_| scanned += 1);
+            for bucket in buckets.filter(|bucket| filter.accepts(&shard.memory, *bucket, now_ms)) {
                 let name = bucket.name(&shard.memory);
                 bytes += name.len();
                 names.push(name.into());
             }
             // An empty line takes its time too.
-            lookups += 1;
+            scanned += 1;
             line += 1;
             // Those who wait for the lock come before the next line.
             MutexGuard::unlock_fair(shard);
         }
-        NamePage { names, next: (line * self.shards.len() + number) as u64 }
+        NamePage { names, next: (line * self.shards.len() + index) as u64 }
     }
 
-    /// The name of some bucket, which `seed` chooses; `None` when there is none, or hardly any that has not expired.
-    pub fn random(&self, seed: u64, now: u64) -> Option<Box<[u8]>> {
-        let (shards, place) = (self.shards.len() as u64, seed / self.shards.len() as u64);
-        let number = seed % shards;
-        let lines = self.lock(number as usize).registry.lines().max(1) as u64;
-        let mut cursor = place % lines * shards + number;
-        let mut wanted = ScanFilter { count: RANDOM_LOOKS, ..ScanFilter::default() };
+    /// The name of a bucket chosen by `seed`; `None` when there is none, or hardly any that has not expired.
+    pub fn random_name(&self, seed: u64, now_ms: u64) -> Option<Box<[u8]>> {
+        let shards = self.shards.len() as u64;
+        let (index, rest) = (seed % shards, seed / shards);
+        let lines = self.lock(index as usize).registry.lines().max(1) as u64;
+        let mut cursor = rest % lines * shards + index;
+        let mut filter = ScanFilter { count: RANDOM_SCANNED, ..ScanFilter::default() };
         for _ in 0..RANDOM_PAGES {
-            let mut page = self.buckets(cursor, &wanted, now);
+            let mut page = self.scan(cursor, &filter, now_ms);
             if !page.names.is_empty() {
-                let chosen = place.rotate_right(u64::BITS / 2) % page.names.len() as u64;
+                let chosen = rest.rotate_right(u64::BITS / 2) % page.names.len() as u64;
                 return Some(page.names.swap_remove(chosen as usize));
             }
             // After the last page comes the first.
             cursor = page.next;
-            wanted.count = PAGE_LOOKS;
+            filter.count = PAGE_SCANNED;
         }
         None
     }
 
-    /// Ends all buckets. What they held is handed over, to be dropped where nobody waits.
+    /// Ends all buckets. What they held is returned, to be dropped where nobody waits.
     pub fn flush(&self) -> DetachedShards {
-        let flush = |number| {
-            let mut shard = self.lock(number);
+        let flush_shard = |index| {
+            let mut shard = self.lock(index);
             let mut flushed = std::mem::replace(&mut *shard, Shard::new(self.hasher.clone()));
-            self.budget.note(0, &mut flushed.noted);
-            shard.supervisor.crashed = flushed.supervisor.crashed;
-            shard.watched = std::mem::take(&mut flushed.watched);
-            shard.watched.forget_all(|name| {
-                let hash = flushed.memory.hash(name);
-                flushed.registry.lookup(&flushed.memory, Lookup::new(hash), name).is_some()
+            self.budget.account(0, &mut flushed.accounted_bytes);
+            shard.crashed = flushed.crashed;
+            shard.watches = std::mem::take(&mut flushed.watches);
+            shard.watches.invalidate_where(|name| {
+                let lookup = Lookup::new(flushed.memory.hash(name));
+                flushed.registry.lookup(&flushed.memory, lookup, name).is_some()
             });
             drop(shard);
-            flushed.supervisor.all_ended(EndReason::Dropped);
+            flushed.subscribers.notify_all_ended(EndReason::Dropped);
             flushed
         };
-        DetachedShards { _shards: (0..self.shards.len()).map(flush).collect() }
+        DetachedShards { _shards: (0..self.shards.len()).map(flush_shard).collect() }
     }
 }
 

@@ -1,87 +1,157 @@
-//! What one request will look up is asked for step by step, so that its caller can do something else while memory answers:
-//! what `warm` does for the requests of one batch, this does for those of many connections.
+//! Brings what requests will look up into the processor's cache before it is needed. A lookup goes to memory three or four
+//! times; done ahead, these waits overlap.
+//!
+//! [`prefetch_batch`] does it for a batch: one kind of access for all requests at a time. [`Prefetch`] does it for a request
+//! that arrives alone: access by access, while its caller serves other connections in between.
 
 use super::Store;
 use crate::{
-    Request,
-    memory::arena::Handle,
-    memory::table::{Table, Then},
-    shard::Shard,
-    shard::lookup::Lookup,
-    store::warm::table_of,
+    limits::PREFETCH_REQUESTS,
+    memory::{
+        arena::{Arena, Handle},
+        table::{Probe, Table},
+    },
+    request::Request,
+    shard::{Shard, registry::Lookup},
 };
+use arrayvec::ArrayVec;
 use std::hash::BuildHasher;
 
-/// How far the memory that one request will need has been asked for.
-#[derive(Debug)]
-pub struct Prefetch<'r> {
-    look: Lookup<'r>,
-    next: Option<Step>,
+/// A lookup on its way through a table.
+struct TableLookup<'s> {
+    table: &'s Table,
+    hash: u64,
+    line: u32,
 }
 
-/// What is asked for.
+/// Lookups that are made together.
+type TableLookups<'s> = ArrayVec<TableLookup<'s>, PREFETCH_REQUESTS>;
+
+impl<'s> TableLookup<'s> {
+    fn new(table: &'s Table, hash: u64) -> Option<TableLookup<'s>> {
+        Some(TableLookup { table, hash, line: table.home_line(hash)? })
+    }
+}
+
+/// Prefetches for requests that are executed in this shard, with these lookups.
+pub(super) fn prefetch_batch(shard: &Shard, requests: &[Request<'_>], lookups: &[Lookup<'_>]) {
+    let (arena, names) = (&shard.memory.arena, shard.registry.name_table());
+    let distinct = lookups.iter().filter(|lookup| !lookup.same_as_previous);
+    prefetch_lookups(
+        arena,
+        distinct.filter_map(|lookup| TableLookup::new(names, lookup.name_hash)).collect(),
+    );
+    let (mut fields, mut table) = (TableLookups::new(), None);
+    for (request, lookup) in requests.iter().zip(lookups) {
+        if !lookup.same_as_previous {
+            table = field_table(shard, *lookup, request);
+        }
+        if let (Some(table), Some((_, hash))) = (table, lookup.field) {
+            fields.extend(TableLookup::new(table, hash));
+        }
+    }
+    prefetch_lookups(arena, fields);
+}
+
+/// Prefetches the lines that lookups pass through, and then the blocks that they find.
+fn prefetch_lookups(arena: &Arena, mut lookups: TableLookups<'_>) {
+    let mut blocks = ArrayVec::<_, PREFETCH_REQUESTS>::new();
+    while !lookups.is_empty() {
+        lookups.iter().for_each(|lookup| lookup.table.prefetch(lookup.line));
+        lookups.retain(|lookup| match lookup.table.probe_line(lookup.line, lookup.hash) {
+            Probe::Candidate(block) => {
+                blocks.push(block);
+                false
+            }
+            Probe::Chained(next) => {
+                lookup.line = next;
+                true
+            }
+            Probe::Absent => false,
+        });
+    }
+    blocks.iter().for_each(|block| arena.prefetch(*block));
+}
+
+/// The table in which a request will look up its field, if there is one.
+fn field_table<'s>(shard: &'s Shard, lookup: Lookup<'_>, request: &Request<'_>) -> Option<&'s Table> {
+    lookup.field?;
+    let (_, bucket) = shard.registry.lookup(&shard.memory, lookup, request.bucket)?;
+    bucket.map(&shard.memory).ok()?.table()
+}
+
+/// How far the prefetch for one request has come.
+#[derive(Debug)]
+pub struct Prefetch<'r> {
+    lookup: Lookup<'r>,
+    next: Option<Access>,
+}
+
+/// An access to memory.
 #[derive(Debug, Clone, Copy)]
-enum Step {
-    Name,
+enum Access {
+    NameLine,
     Bucket,
-    Field,
+    FieldLine,
     Entry,
 }
 
 impl Store {
-    /// The approach to what a request will look up.
-    pub fn approach<'r>(&self, request: &Request<'r>) -> Prefetch<'r> {
-        let name = self.hasher.hash_one(request.bucket);
+    /// A prefetch for one request.
+    pub fn prefetch<'r>(&self, request: &Request<'r>) -> Prefetch<'r> {
+        let name_hash = self.hasher.hash_one(request.bucket);
         Prefetch {
-            look: Lookup { name, again: false, field: self.field(request) },
-            next: (!request.spans_buckets()).then_some(Step::Name),
+            lookup: Lookup { name_hash, same_as_previous: false, field: self.hash_field(request) },
+            next: (!request.spans_buckets()).then_some(Access::NameLine),
         }
     }
 
-    /// Asks for what the request needs next; `false` when nothing is left to ask for. Between two steps, memory needs about
-    /// as long as it takes to read from a socket.
-    pub fn advance(&self, request: &Request<'_>, approach: &mut Prefetch<'_>) -> bool {
-        approach.next.is_some()
-            && approach.ask(&self.lock(self.shard_of(approach.look.name)), request).is_some()
+    /// Prefetches what the request needs next; `false` when there is nothing left. Between two steps, memory needs about as
+    /// long as it takes to read from a socket.
+    pub fn prefetch_step(&self, request: &Request<'_>, prefetch: &mut Prefetch<'_>) -> bool {
+        prefetch.next.is_some() && {
+            let shard = self.lock(self.shard_of(prefetch.lookup.name_hash));
+            prefetch.step(&shard, request).is_some()
+        }
     }
 }
 
 impl Prefetch<'_> {
-    fn ask(&mut self, shard: &Shard, request: &Request<'_>) -> Option<()> {
-        let names = shard.registry.names();
+    fn step(&mut self, shard: &Shard, request: &Request<'_>) -> Option<()> {
+        let (names, name_hash) = (shard.registry.name_table(), self.lookup.name_hash);
         match self.next.take()? {
-            Step::Name if !shard.registry.is_latest(self.look.name) => {
-                names.prefetch(names.first_line(self.look.name)?);
-                self.next = Some(Step::Bucket);
+            Access::NameLine if !shard.registry.is_cached(name_hash) => {
+                names.prefetch(names.home_line(name_hash)?);
+                self.next = Some(Access::Bucket);
             }
-            Step::Bucket => {
-                shard.memory.arena.prefetch(block(names, self.look.name)?);
-                self.next = Some(Step::Field);
+            Access::Bucket => {
+                shard.memory.arena.prefetch(candidate(names, name_hash)?);
+                self.next = Some(Access::FieldLine);
             }
-            Step::Name | Step::Field => {
-                let (fields, field) = self.fields(shard, request)?;
-                fields.prefetch(fields.first_line(field)?);
-                self.next = Some(Step::Entry);
+            Access::NameLine | Access::FieldLine => {
+                let (fields, hash) = self.fields(shard, request)?;
+                fields.prefetch(fields.home_line(hash)?);
+                self.next = Some(Access::Entry);
             }
-            Step::Entry => {
-                let (fields, field) = self.fields(shard, request)?;
-                shard.memory.arena.prefetch(block(fields, field)?);
+            Access::Entry => {
+                let (fields, hash) = self.fields(shard, request)?;
+                shard.memory.arena.prefetch(candidate(fields, hash)?);
             }
         }
         Some(())
     }
 
-    /// The table in which the field will be looked up, and its hash.
+    /// The table in which the field will be looked up, and the field's hash.
     fn fields<'s>(&self, shard: &'s Shard, request: &Request<'_>) -> Option<(&'s Table, u64)> {
-        let (_, field) = self.look.field?;
-        Some((table_of(shard, self.look, request)?, field))
+        let (_, hash) = self.lookup.field?;
+        Some((field_table(shard, self.lookup, request)?, hash))
     }
 }
 
-/// The block that the first line of a look-up leads to.
-fn block(table: &Table, hash: u64) -> Option<Handle> {
-    match table.after(table.first_line(hash)?, hash) {
-        Then::Block(block) => Some(block),
-        Then::Line(_) | Then::End => None,
+/// The block that the first line of a lookup leads to.
+fn candidate(table: &Table, hash: u64) -> Option<Handle> {
+    match table.probe_line(table.home_line(hash)?, hash) {
+        Probe::Candidate(block) => Some(block),
+        Probe::Chained(_) | Probe::Absent => None,
     }
 }

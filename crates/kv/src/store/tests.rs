@@ -1,12 +1,23 @@
 //! The store against a model, and the promises of supervision.
 
 mod batches;
+mod crashes;
 mod prefetch;
 
 use super::*;
-use crate::{Change, EndReason, Op};
+use crate::{
+    pubsub::bucket_changes::{Change, EndReason},
+    reply::Reply,
+    request::{Op, Request},
+    store::keyspace::ScanFilter,
+};
 use proptest::prelude::*;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 use tokio_stream::StreamExt;
 
 /// A reply that outlives the lock.
@@ -53,7 +64,7 @@ fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Op<'a> {
 fn names(store: &Store) -> Vec<String> {
     let (mut names, mut cursor) = (Vec::new(), 0);
     loop {
-        let page = store.buckets(cursor, &ScanFilter::default(), 0);
+        let page = store.scan(cursor, &ScanFilter::default(), 0);
         names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
         cursor = page.next;
         if cursor == 0 {
@@ -80,7 +91,7 @@ fn removes_buckets_on_drop() {
     ask(&store, "shopping", Op::Create);
     assert_eq!(ask(&store, "shopping", Op::Drop), Said::Done);
     assert_eq!(ask(&store, "shopping", Op::Drop), Said::NoBucket);
-    assert_eq!(store.count(), 0);
+    assert_eq!(store.bucket_count(), 0);
 }
 
 #[test]
@@ -97,7 +108,7 @@ fn removes_bucket_on_crash_and_no_other() {
     ];
     let value = || Said::Value(b"v".to_vec());
     assert_eq!(ask_all(&store, &batch), [value(), Said::Crashed, Said::NoBucket, value()]);
-    assert_eq!((names(&store), store.crashed_count()), (vec!["work".to_owned()], 1));
+    assert_eq!((names(&store), store.stats().crashed), (vec!["work".to_owned()], 1));
 }
 
 #[test]
@@ -116,7 +127,7 @@ fn a_panic_of_the_requester_is_not_the_buckets() {
     let panicked = catch_unwind(AssertUnwindSafe(|| store.execute(&batch, 0, |_| panic!("requester"))));
     assert!(panicked.is_err());
     assert_eq!(ask(&store, "shopping", Op::Create), Said::Done);
-    assert_eq!(store.crashed_count(), 0);
+    assert_eq!(store.stats().crashed, 0);
 }
 
 #[test]
@@ -239,6 +250,6 @@ proptest! {
             let got = ask_all(&store, &[Request { bucket: &[name], op }]).remove(0);
             prop_assert_eq!(got, expected);
         }
-        prop_assert_eq!(store.count(), model.len());
+        prop_assert_eq!(store.bucket_count(), model.len());
     }
 }

@@ -1,10 +1,10 @@
-//! Bytes per entry, seen from outside: the resident set before a fill and after it.
+//! Bytes per entry: the growth of the resident set during a fill.
 
 use super::{
     Compare,
-    peer::{Program, knows},
+    peer::{Program, supports},
     server::Server,
-    table::thousands,
+    table::with_thousands,
 };
 use crate::{
     cpu,
@@ -17,34 +17,35 @@ use crate::{
 const KEY_BYTES: usize = 11;
 const VALUE_BYTES: usize = 16;
 
-/// What fills the memory.
+/// What a server is filled with.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Shape {
+enum FillPattern {
     OneHash,
     ManyHashes,
     Strings,
 }
 
-impl Shape {
+impl FillPattern {
     fn operation(self) -> Operation {
-        if self == Shape::Strings { Operation::Set } else { Operation::Hset }
+        if self == FillPattern::Strings { Operation::Set } else { Operation::Hset }
     }
 }
 
-/// Fills a fresh server per figure, so that none inherits another one's memory.
+/// Fills a new server for each result, so that none starts with memory of another.
 pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {
     println!("{KEY_BYTES}-byte keys, {VALUE_BYTES}-byte values; growth of the resident set per entry");
-    let shapes = [
-        (Shape::OneHash, compare.entries, "entries in one hash"),
-        (Shape::ManyHashes, compare.buckets, "hashes of one entry"),
-        (Shape::Strings, compare.buckets, "strings"),
+    let patterns = [
+        (FillPattern::OneHash, compare.entries, "entries in one hash"),
+        (FillPattern::ManyHashes, compare.buckets, "hashes of one entry"),
+        (FillPattern::Strings, compare.buckets, "strings"),
     ];
-    for (shape, count, what) in shapes {
-        println!("\n{} {what}", thousands(count as f64));
+    for (pattern, count, what) in patterns {
+        println!("\n{} {what}", with_thousands(count as f64));
         for program in Program::all(&compare.ours) {
-            let protocol = program.protocols().iter().rev().find(|known| knows(**known, shape.operation()));
+            let protocol =
+                program.protocols().iter().rev().find(|known| supports(**known, pattern.operation()));
             let (Some(version), Some(protocol)) = (program.version(), protocol) else { continue };
-            match grown(&program, *protocol, shape, count, interrupt) {
+            match rss_growth(&program, *protocol, pattern, count, interrupt) {
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(error) => println!("  {version:<18} {error}"),
                 Ok(bytes) => println!("  {version:<18} {:>7.1} bytes each", bytes as f64 / count as f64),
@@ -54,11 +55,11 @@ pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error>
     Ok(())
 }
 
-/// Bytes that a server grew by.
-fn grown(
+/// Bytes by which the resident set of a server grows.
+fn rss_growth(
     program: &Program,
     protocol: Protocol,
-    shape: Shape,
+    pattern: FillPattern,
     count: u64,
     interrupt: &Interrupt,
 ) -> Result<u64, Error> {
@@ -66,32 +67,32 @@ fn grown(
     let before = cpu::resident_bytes(server.pid())?;
     let workload = Workload {
         protocol,
-        operation: shape.operation(),
+        operation: pattern.operation(),
         pipeline: 1,
         keys: count,
         key_bytes: KEY_BYTES,
         value_bytes: VALUE_BYTES,
         bucket: "bench".into(),
     };
-    match shape {
-        Shape::OneHash | Shape::Strings => load::fill(server.address, &workload, interrupt)?,
-        Shape::ManyHashes => fill_hashes(&server, &workload, interrupt)?,
+    match pattern {
+        FillPattern::OneHash | FillPattern::Strings => load::fill(server.address, &workload, interrupt)?,
+        FillPattern::ManyHashes => fill_hashes(&server, &workload, interrupt)?,
     }
     Ok(cpu::resident_bytes(server.pid())?.saturating_sub(before))
 }
 
-/// Every hash has a name as long as a key, and holds the same one entry.
+/// Every hash has a name as long as a key, and one entry.
 fn fill_hashes(server: &Server, workload: &Workload, interrupt: &Interrupt) -> Result<(), Error> {
-    let asks_first = workload.protocol == Protocol::Text;
+    let needs_create = workload.protocol == Protocol::Text;
     let digits = KEY_BYTES - 1;
-    let request = |number: u64, out: &mut Vec<u8>| {
-        let bucket = format!("b{number:0digits$}");
-        if asks_first {
+    let request = |index: u64, out: &mut Vec<u8>| {
+        let bucket = format!("b{index:0digits$}");
+        if needs_create {
             out.extend_from_slice(format!("CREATE {bucket}\r\n").as_bytes());
         }
         Workload { bucket, ..workload.clone() }.requests().write(0, out);
     };
-    let created = if asks_first { "OK\r\n" } else { "" };
+    let created = if needs_create { "OK\r\n" } else { "" };
     load::write_all(
         server.address,
         workload.keys,

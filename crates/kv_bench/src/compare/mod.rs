@@ -1,4 +1,4 @@
-//! `kv_bench compare`: our release beside whichever peers are installed, in turns, on the same core.
+//! `kv_bench compare`: our release and the installed peers, interleaved, on the same core.
 
 mod memory;
 mod options;
@@ -11,7 +11,7 @@ pub(crate) use options::Compare;
 
 use crate::{cpu, error::Error, interrupt::Interrupt, limits, machine};
 
-/// Compares what the flags ask for. Every process that it starts ends with it.
+/// Runs the comparison. Every process that it starts ends with it.
 pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {
     compare.check()?;
     cpu::pin(limits::LOAD_CORE)?;

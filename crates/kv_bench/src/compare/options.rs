@@ -4,7 +4,7 @@ use crate::{
     error::Error,
     limits,
     load::{self, Plan},
-    workload::{Operation, Protocol, Workload, in_range},
+    workload::{Operation, Protocol, Workload, check_range},
 };
 use clap::Args;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -31,13 +31,13 @@ pub(crate) struct Compare {
     key_bytes: usize,
     #[arg(long, default_value_t = 32)]
     value_bytes: usize,
-    /// One short round of 16 requests at once: a look, no result
+    /// One short round of 16 requests at once: a quick look, not a result
     #[arg(long)]
     quick: bool,
-    /// Leave out the latencies at half of each one's own maximum
+    /// Skip the latencies at half of each one's own maximum
     #[arg(long)]
     pub(crate) skip_latency: bool,
-    /// Compare bytes per entry instead, by the resident set before and after a fill
+    /// Compare bytes per entry instead: the growth of the resident set during a fill
     #[arg(long)]
     pub(crate) memory: bool,
     /// Entries of the one big hash of --memory
@@ -49,11 +49,11 @@ pub(crate) struct Compare {
 }
 
 impl Compare {
-    /// Refuses numbers that are out of bounds.
+    /// Refuses values that are out of range.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        in_range("--rounds", 1, limits::ROUNDS, self.rounds)?;
-        in_range("--entries", 1, limits::KEYS, self.entries)?;
-        in_range("--buckets", 1, limits::KEYS, self.buckets)?;
+        check_range("--rounds", 1, limits::ROUNDS, self.rounds)?;
+        check_range("--entries", 1, limits::KEYS, self.entries)?;
+        check_range("--buckets", 1, limits::KEYS, self.buckets)?;
         for pipeline in &self.pipelines {
             let address = SocketAddr::from(([127, 0, 0, 1], 0));
             self.plan(address, self.workload(Protocol::Resp, Operation::Get, *pipeline)).check()?;

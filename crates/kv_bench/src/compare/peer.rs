@@ -1,4 +1,4 @@
-//! Who is compared: which programs are installed, what they speak, and how each is started.
+//! The compared programs: which are installed, their protocols, and how each is started.
 
 use crate::{
     error::{Context, Error},
@@ -11,14 +11,14 @@ use std::{
     process::Command,
 };
 
-/// Everything that can be started.
+/// A program that can be compared.
 #[derive(Debug)]
 pub(crate) enum Program {
     Ours(PathBuf),
     Redis,
     Valkey,
     Memcached,
-    /// This program's own echo, for one workload.
+    /// The echo of this program, for one workload.
     Echo(Workload),
 }
 
@@ -28,7 +28,7 @@ impl Program {
         [Program::Ours(ours.into()), Program::Redis, Program::Valkey, Program::Memcached]
     }
 
-    /// Where it is, or its name to look for.
+    /// Its path, or its name to be found in `PATH`.
     pub(crate) fn path(&self) -> Result<PathBuf, Error> {
         Ok(match self {
             Program::Ours(path) => path.clone(),
@@ -42,15 +42,15 @@ impl Program {
     /// Its name and version, when it is installed.
     pub(crate) fn version(&self) -> Option<String> {
         let argument = if matches!(self, Program::Ours(_)) { "version" } else { "--version" };
-        let said = Command::new(self.path().ok()?).arg(argument).output().ok()?.stdout;
-        let said = String::from_utf8_lossy(&said);
-        let number = version_in(&said)?;
+        let output = Command::new(self.path().ok()?).arg(argument).output().ok()?.stdout;
+        let text = String::from_utf8_lossy(&output);
+        let number = parse_version(&text)?;
         let path = self.path().ok()?;
         let name = path.file_name()?.to_string_lossy();
         Some(format!("{} {number}", name.trim_end_matches("-server")))
     }
 
-    /// What each is asked in: a bucket of ours is a hash, memcached knows strings alone.
+    /// Its protocols. A bucket of ours is a hash; memcached has strings only.
     pub(crate) fn protocols(&self) -> &'static [Protocol] {
         match self {
             Program::Ours(_) => &[Protocol::Resp, Protocol::Text],
@@ -59,14 +59,14 @@ impl Program {
         }
     }
 
-    /// Volatile, on one thread, at this address; what it must write goes to this folder.
-    pub(crate) fn arguments(&self, address: SocketAddr, folder: &Path) -> Vec<String> {
-        let (address, port, folder) =
-            (address.to_string(), address.port().to_string(), folder.to_string_lossy());
+    /// Arguments for a volatile server on one thread at this address, whose files go to this directory.
+    pub(crate) fn arguments(&self, address: SocketAddr, directory: &Path) -> Vec<String> {
+        let (address, port, directory) =
+            (address.to_string(), address.port().to_string(), directory.to_string_lossy());
         let arguments: &[&str] = match self {
-            Program::Ours(_) => &["start", "--clients", &address, "--run-dir", &folder],
+            Program::Ours(_) => &["start", "--clients", &address, "--run-dir", &directory],
             Program::Redis | Program::Valkey => {
-                &["--port", &port, "--bind", HOST, "--save", "", "--appendonly", "no", "--dir", &folder]
+                &["--port", &port, "--bind", HOST, "--save", "", "--appendonly", "no", "--dir", &directory]
             }
             Program::Memcached => {
                 &["-t", "1", "-U", "0", "-l", HOST, "-p", &port, "-u", "root", "-m", MEMORY_MB]
@@ -82,11 +82,11 @@ impl Program {
 
 const HOST: &str = "127.0.0.1";
 
-/// Megabytes that memcached may use, so that it evicts nothing.
+/// Megabytes of memcached, enough that it evicts nothing.
 const MEMORY_MB: &str = "4096";
 
-/// Whether a protocol has what an operation works on.
-pub(crate) fn knows(protocol: Protocol, operation: Operation) -> bool {
+/// Whether a protocol has this operation.
+pub(crate) fn supports(protocol: Protocol, operation: Operation) -> bool {
     match (protocol, operation) {
         (Protocol::Resp, _) | (_, Operation::Ping) => true,
         (Protocol::Text, operation) => matches!(operation, Operation::Hget | Operation::Hset),
@@ -94,8 +94,8 @@ pub(crate) fn knows(protocol: Protocol, operation: Operation) -> bool {
     }
 }
 
-/// The first word that is a number with dots, after a `v=` or not.
-fn version_in(text: &str) -> Option<&str> {
+/// The first word that begins with a digit, with or without a `v=` before it.
+fn parse_version(text: &str) -> Option<&str> {
     let words = text.split_ascii_whitespace().map(|word| word.trim_start_matches("v="));
     words.into_iter().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
 }
@@ -105,10 +105,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_found_in_what_servers_say() {
-        assert_eq!(version_in("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0"), Some("7.0.15"));
-        assert_eq!(version_in("memcached 1.6.18"), Some("1.6.18"));
-        assert_eq!(version_in("foo"), None);
+    fn versions_are_found_in_the_output_of_servers() {
+        assert_eq!(
+            parse_version("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0"),
+            Some("7.0.15")
+        );
+        assert_eq!(parse_version("memcached 1.6.18"), Some("1.6.18"));
+        assert_eq!(parse_version("foo"), None);
     }
 
     #[test]

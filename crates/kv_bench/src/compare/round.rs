@@ -1,8 +1,8 @@
-//! Interleaved rounds: A B C, B C A, so that what else the machine does falls on all alike.
+//! Interleaved rounds (A B C, B C A), so that other load on the machine affects all alike.
 
 use super::{
     Compare,
-    peer::{Program, knows},
+    peer::{Program, supports},
     server::Server,
     table::{Group, LEGEND, Row, median},
 };
@@ -10,18 +10,18 @@ use crate::{
     error::Error,
     interrupt::Interrupt,
     load::{self, Report},
-    workload::{Operation, Protocol, Workload, name},
+    workload::{Operation, Protocol, Workload, flag_name},
 };
 
-/// A server as one protocol shows it.
+/// A server with one of its protocols.
 struct Contender {
     name: String,
     protocol: Protocol,
-    /// Which of the running servers it is.
+    /// Its index among the running servers.
     server: usize,
 }
 
-/// Starts and fills everything, then prints one group of rows per operation and batch size.
+/// Starts and fills all servers, then prints one group of rows per operation and batch size.
 pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {
     let (servers, contenders) = set_up(compare, interrupt)?;
     println!("{LEGEND}\n");
@@ -29,21 +29,21 @@ pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error>
         for pipeline in compare.pipelines() {
             let echo = compare.workload(Protocol::Resp, *operation, *pipeline);
             let echo_server = Server::start(&Program::Echo(echo.clone()), interrupt)?;
-            let fits = contenders.iter().filter(|contender| knows(contender.protocol, *operation));
-            let mut lanes: Vec<Lane<'_>> = fits
+            let fits = contenders.iter().filter(|contender| supports(contender.protocol, *operation));
+            let mut series: Vec<Series<'_>> = fits
                 .map(|contender| {
                     let workload = compare.workload(contender.protocol, *operation, *pipeline);
-                    Lane::new(&contender.name, &servers[contender.server], workload)
+                    Series::new(&contender.name, &servers[contender.server], workload)
                 })
                 .collect();
-            lanes.push(Lane::new("echo", &echo_server, echo));
-            println!("{}", measure(compare, *operation, *pipeline, &mut lanes, interrupt)?);
+            series.push(Series::new("echo", &echo_server, echo));
+            println!("{}", measure(compare, *operation, *pipeline, &mut series, interrupt)?);
         }
     }
     Ok(())
 }
 
-/// Starts whatever is installed and writes all keys. Who does not answer as it should is left out, with the reason.
+/// Starts what is installed and writes all keys. A server that answers wrongly is left out, with the reason.
 fn set_up(compare: &Compare, interrupt: &Interrupt) -> Result<(Vec<Server>, Vec<Contender>), Error> {
     let (mut servers, mut contenders) = (Vec::new(), Vec::new());
     for program in Program::all(&compare.ours) {
@@ -55,7 +55,7 @@ fn set_up(compare: &Compare, interrupt: &Interrupt) -> Result<(Vec<Server>, Vec<
         for protocol in program.protocols() {
             let contender = match program.protocols() {
                 [_] => version.clone(),
-                _ => format!("{version} {}", name(protocol)),
+                _ => format!("{version} {}", flag_name(protocol)),
             };
             match fill(compare, &server, *protocol, interrupt) {
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
@@ -73,15 +73,15 @@ fn set_up(compare: &Compare, interrupt: &Interrupt) -> Result<(Vec<Server>, Vec<
 
 fn fill(compare: &Compare, server: &Server, protocol: Protocol, interrupt: &Interrupt) -> Result<(), Error> {
     for operation in [Operation::Hset, Operation::Set] {
-        if knows(protocol, operation) {
+        if supports(protocol, operation) {
             load::fill(server.address, &compare.workload(protocol, operation, 1), interrupt)?;
         }
     }
     Ok(())
 }
 
-/// What one contender did in all rounds of one group.
-struct Lane<'a> {
+/// The reports of one contender in one group.
+struct Series<'a> {
     name: &'a str,
     server: &'a Server,
     workload: Workload,
@@ -89,9 +89,9 @@ struct Lane<'a> {
     paced: Vec<Report>,
 }
 
-impl<'a> Lane<'a> {
-    fn new(name: &'a str, server: &'a Server, workload: Workload) -> Lane<'a> {
-        Lane { name, server, workload, reports: Vec::new(), paced: Vec::new() }
+impl<'a> Series<'a> {
+    fn new(name: &'a str, server: &'a Server, workload: Workload) -> Series<'a> {
+        Series { name, server, workload, reports: Vec::new(), paced: Vec::new() }
     }
 
     fn load(&self, compare: &Compare, rate: Option<u64>, interrupt: &Interrupt) -> Result<Report, Error> {
@@ -105,8 +105,8 @@ impl<'a> Lane<'a> {
         median(self.reports.iter().map(|report| report.per_second))
     }
 
-    /// Requests per second that leave it half of its time.
-    fn half(&self) -> u64 {
+    /// Half of its maximum, in requests per second.
+    fn half_rate(&self) -> u64 {
         (self.per_second() / 2.0).max(1.0) as u64
     }
 
@@ -125,9 +125,9 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// Whose turn it is, round after round. Each round begins with another one, so that nobody gains by its place.
-fn turns(rounds: u64, count: usize) -> impl Iterator<Item = usize> {
-    (0..rounds as usize).flat_map(move |round| (0..count).map(move |place| (round + place) % count))
+/// The order of the measurements: each round begins with the next one, so that the order favours none.
+fn interleaved_order(rounds: u64, count: usize) -> impl Iterator<Item = usize> {
+    (0..rounds as usize).flat_map(move |round| (0..count).map(move |index| (round + index) % count))
 }
 
 /// Closed loops for the maximum, then open loops at half of it for the latency.
@@ -135,18 +135,18 @@ fn measure(
     compare: &Compare,
     operation: Operation,
     pipeline: usize,
-    lanes: &mut [Lane<'_>],
+    series: &mut [Series<'_>],
     interrupt: &Interrupt,
 ) -> Result<Group, Error> {
-    let count = lanes.len();
-    for turn in turns(compare.rounds(), count) {
-        let report = lanes[turn].load(compare, None, interrupt)?;
-        lanes[turn].reports.push(report);
+    let count = series.len();
+    for index in interleaved_order(compare.rounds(), count) {
+        let report = series[index].load(compare, None, interrupt)?;
+        series[index].reports.push(report);
     }
     let paced_rounds = if compare.skip_latency { 0 } else { compare.rounds() };
-    for turn in turns(paced_rounds, count) {
-        let report = lanes[turn].load(compare, Some(lanes[turn].half()), interrupt)?;
-        lanes[turn].paced.push(report);
+    for index in interleaved_order(paced_rounds, count) {
+        let report = series[index].load(compare, Some(series[index].half_rate()), interrupt)?;
+        series[index].paced.push(report);
     }
-    Ok(Group { operation, pipeline, rows: lanes.iter().map(Lane::row).collect() })
+    Ok(Group { operation, pipeline, rows: series.iter().map(Series::row).collect() })
 }

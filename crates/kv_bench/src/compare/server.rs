@@ -1,4 +1,4 @@
-//! A running server on a core of its own, which is ended whatever happens.
+//! A server process on a core of its own, killed on drop.
 
 use super::peer::Program;
 use crate::{
@@ -16,52 +16,52 @@ use std::{
 };
 use tempfile::{Builder, TempDir};
 
-/// A running server; it ends when this is dropped.
+/// A server process, killed on drop.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Server {
-    /// Starts a program on the servers' core, and waits until it takes connections.
+    /// Starts a program on the servers' core and waits until it accepts connections.
     pub(crate) fn start(program: &Program, interrupt: &Interrupt) -> Result<Server, Error> {
         let private = Permissions::from_mode(0o700);
-        let folder = Builder::new().permissions(private).tempdir().context("cannot make a folder")?;
+        let directory = Builder::new().permissions(private).tempdir().context("cannot create a directory")?;
         let address = free_address()?;
         let path = program.path()?;
         let child = Command::new("taskset")
             .args(["-c", limits::SERVER_CORE])
             .arg(&path)
-            .args(program.arguments(address, folder.path()))
+            .args(program.arguments(address, directory.path()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .context("cannot start taskset")?;
-        let mut server = Server { child, address, _folder: folder };
-        server.wait_until_up(&path.display().to_string(), interrupt)?;
+        let mut server = Server { child, address, _directory: directory };
+        server.wait_until_ready(&path.display().to_string(), interrupt)?;
         Ok(server)
     }
 
-    /// The process, which `taskset` has become.
+    /// The process, into which `taskset` has turned.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    fn wait_until_up(&mut self, program: &str, interrupt: &Interrupt) -> Result<(), Error> {
-        let not_up = |why: String| Error::NotUp { program: program.into(), why };
-        let deadline = Instant::now() + limits::START;
+    fn wait_until_ready(&mut self, program: &str, interrupt: &Interrupt) -> Result<(), Error> {
+        let start_failed = |why: String| Error::StartFailed { program: program.into(), why };
+        let deadline = Instant::now() + limits::START_TIMEOUT;
         while TcpStream::connect(self.address).is_err() {
             interrupt.check()?;
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(not_up(format!("it ended with {status}; start it by hand to see why")));
+                return Err(start_failed(format!("it exited with {status}; start it by hand to see why")));
             }
             if Instant::now() > deadline {
-                return Err(not_up(format!("nothing listens after {} s", limits::START.as_secs())));
+                return Err(start_failed(format!("no listener after {} s", limits::START_TIMEOUT.as_secs())));
             }
-            thread::sleep(limits::LOOK);
+            thread::sleep(limits::CONNECT_INTERVAL);
         }
         Ok(())
     }
@@ -74,7 +74,7 @@ impl Drop for Server {
     }
 }
 
-/// A port that was free a moment ago.
+/// An address with a port that was free a moment ago.
 fn free_address() -> Result<SocketAddr, Error> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
     listener.local_addr().context("cannot find a free port")

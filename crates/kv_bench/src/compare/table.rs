@@ -1,6 +1,6 @@
 //! The table of medians and ratios.
 
-use crate::workload::{Operation, name};
+use crate::workload::{Operation, flag_name};
 use std::fmt;
 
 /// One operation at one batch size.
@@ -11,7 +11,7 @@ pub(crate) struct Group {
     pub(crate) rows: Vec<Row>,
 }
 
-/// Medians of one contender.
+/// The medians of one contender.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) name: String,
@@ -20,7 +20,7 @@ pub(crate) struct Row {
     pub(crate) user_us: f64,
     /// Server CPU per request, in the kernel.
     pub(crate) system_us: f64,
-    /// At half of its own maximum; not a number where that was not measured.
+    /// At half of its own maximum; NaN if not measured.
     pub(crate) p99_us: f64,
     pub(crate) load_was_bottleneck: bool,
     pub(crate) fell_behind: bool,
@@ -37,14 +37,14 @@ impl Row {
     }
 }
 
-/// What the columns of every group say.
+/// What the columns mean.
 pub(crate) const LEGEND: &str = "\
 Medians of all rounds. CPU: of the server, per request, user and system; its CPU: the same as a share of redis's.
-core %: of the servers' core. Where neither server nor load had a whole core, others did: believe the CPU then.
-of redis, of echo: requests per second as a share of theirs; the echo is asked in RESP and is this machine's limit.
+core %: of the servers' core. If neither server nor load had a whole core, other processes did: rely on CPU then.
+of redis, of echo: requests per second as a share of theirs; the echo, in RESP, is the limit of this machine.
 p99: from the intended time of sending, at half of each one's own maximum.";
 
-/// The middle value, or the mean of the two in the middle; not a number of nothing.
+/// The middle value, or the mean of the two in the middle; NaN without values.
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -59,7 +59,7 @@ impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = |name: &str| self.rows.iter().find(|row| row.name.starts_with(name));
         let (redis, echo) = (named("redis"), named("echo"));
-        let operation = name(&self.operation).to_uppercase();
+        let operation = flag_name(&self.operation).to_uppercase();
         let head = format!("{operation}, {} at once", self.pipeline);
         writeln!(
             f,
@@ -70,7 +70,7 @@ impl fmt::Display for Group {
             let speed =
                 |other: Option<&Row>| other.map_or(f64::NAN, |other| row.per_second / other.per_second);
             let cost = redis.map_or(f64::NAN, |redis| row.cpu_us() / redis.cpu_us());
-            write!(f, "{:<18} {:>11}", row.name, thousands(row.per_second))?;
+            write!(f, "{:<18} {:>11}", row.name, with_thousands(row.per_second))?;
             write!(f, " {:>7.3} {:>6.3} {:>6.3}", row.cpu_us(), row.user_us, row.system_us)?;
             write!(f, " {:>6.0}", row.core())?;
             write!(f, " {} {} {}", cell(speed(redis), 8, 2), cell(cost, 9, 2), cell(speed(echo), 7, 2))?;
@@ -91,8 +91,8 @@ fn cell(value: f64, width: usize, digits: usize) -> String {
     if value.is_nan() { format!("{:>width$}", "-") } else { format!("{value:>width$.digits$}") }
 }
 
-/// 1234567.8 as 1,234,568.
-pub(crate) fn thousands(value: f64) -> String {
+/// `1234567.8` as `1,234,568`.
+pub(crate) fn with_thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bottleneck_on_the_load_side_is_said() {
+    fn a_bottleneck_on_the_load_side_is_shown() {
         let rows = vec![Row { load_was_bottleneck: true, ..row("echo", 1.0, 1.0) }];
         let table = Group { operation: Operation::Get, pipeline: 1, rows }.to_string();
         assert!(table.contains("the load was the bottleneck"), "{table}");
@@ -150,7 +150,7 @@ mod tests {
     fn thousands_are_set_apart() {
         assert_eq!(
             ["1", "12", "123", "1,234", "1,234,568"].map(String::from),
-            [1.0, 12.0, 123.0, 1_234.0, 1_234_567.8].map(thousands)
+            [1.0, 12.0, 123.0, 1_234.0, 1_234_567.8].map(with_thousands)
         );
     }
 }

@@ -1,4 +1,4 @@
-//! One client: a batch leaves, its replies come back, and only then the next one leaves.
+//! One client: sends a batch, and the next one when all replies have arrived.
 
 use super::{replies::Replies, ring::Ring};
 use crate::error::{Context, Error};
@@ -10,42 +10,42 @@ use std::{
     time::Instant,
 };
 
-/// A connection and the batch that is under way on it.
+/// A connection and the batch in flight on it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// What of the batch has not left yet.
+    /// The unsent part of the batch, as a range of the ring.
     unsent: Range<usize>,
-    /// Bytes of its replies that have come.
-    seen: usize,
-    /// When the batch was meant to leave; `None` between batches.
+    /// Bytes of its replies that have arrived.
+    received: usize,
+    /// The intended start of the batch; `None` between batches.
     pub(crate) intended: Option<Instant>,
-    /// Batches that were started.
+    /// Batches started so far.
     pub(crate) started: u64,
 }
 
 impl Connection {
-    /// Connects, and asks for the readiness of both directions once: events come at edges.
+    /// Connects and registers for both directions, edge-triggered.
     pub(crate) fn open(address: SocketAddr, registry: &Registry, token: Token) -> Result<Connection, Error> {
         let stream = std::net::TcpStream::connect(address).context(format!("cannot connect to {address}"))?;
         let prepared = stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true));
-        prepared.context("cannot prepare a socket")?;
+        prepared.context("cannot configure a socket")?;
         let mut stream = TcpStream::from_std(stream);
         let both = Interest::READABLE | Interest::WRITABLE;
-        registry.register(&mut stream, token, both).context("cannot watch a socket")?;
-        Ok(Connection { stream, unsent: 0..0, seen: 0, intended: None, started: 0 })
+        registry.register(&mut stream, token, both).context("cannot register a socket")?;
+        Ok(Connection { stream, unsent: 0..0, received: 0, intended: None, started: 0 })
     }
 
-    /// Sends the next batch of the ring, as far as the socket takes it.
+    /// Starts to send the next batch of the ring.
     pub(crate) fn start(&mut self, ring: &mut Ring, intended: Instant) -> Result<(), Error> {
-        self.unsent = ring.take();
-        self.seen = 0;
+        self.unsent = ring.next_batch();
+        self.received = 0;
         self.intended = Some(intended);
         self.started += 1;
         self.send(ring)
     }
 
-    /// Sends what is left of the batch.
+    /// Sends as much of the batch as the socket accepts.
     pub(crate) fn send(&mut self, ring: &Ring) -> Result<(), Error> {
         while !self.unsent.is_empty() {
             match self.stream.write(ring.bytes(self.unsent.clone())) {
@@ -58,7 +58,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what has come; hands back when the batch was meant to leave once its last reply is here.
+    /// Reads what has arrived; returns the intended start of the batch once its last reply is here.
     pub(crate) fn receive(&mut self, replies: &Replies, buffer: &mut [u8]) -> Result<Option<Instant>, Error> {
         loop {
             let got = match self.stream.read(buffer) {
@@ -68,12 +68,12 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error).context("cannot receive"),
             };
-            replies.check(self.seen, &buffer[..got])?;
-            self.seen += got;
-            if self.seen == replies.len() {
+            replies.check(self.received, &buffer[..got])?;
+            self.received += got;
+            if self.received == replies.len() {
                 return Ok(self.intended.take());
             }
-            // A short read emptied the socket; what comes later is a new edge.
+            // A short read has emptied the socket; later bytes are a new edge.
             if got < buffer.len() {
                 return Ok(None);
             }

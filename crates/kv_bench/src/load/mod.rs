@@ -1,4 +1,4 @@
-//! `kv_bench load`: many clients in one thread, and what they measured.
+//! `kv_bench load`: many clients in one thread.
 
 mod connection;
 mod fill;
@@ -11,6 +11,6 @@ mod run;
 mod schedule;
 
 pub(crate) use fill::{fill, write_all};
-pub(crate) use plan::{Plan, loopback, seconds};
+pub(crate) use plan::{Plan, require_loopback, seconds};
 pub(crate) use report::Report;
 pub(crate) use run::run;

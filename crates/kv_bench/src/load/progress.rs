@@ -1,4 +1,4 @@
-//! A bar on standard error, where that is a terminal.
+//! A progress bar on standard error, if that is a terminal.
 
 use std::{
     io::{IsTerminal, Write, stderr},
@@ -6,9 +6,9 @@ use std::{
 };
 
 const WIDTH: usize = 40;
-const BETWEEN: Duration = Duration::from_millis(200);
+const INTERVAL: Duration = Duration::from_millis(200);
 
-/// The bar is drawn a few times a second and wiped when the measurement ends, however it ends.
+/// Drawn a few times a second, and erased on drop.
 #[derive(Debug)]
 pub(crate) struct Progress {
     visible: bool,
@@ -19,15 +19,15 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(duration: Duration, batches: u64) -> Progress {
-        Progress { visible: stderr().is_terminal(), duration, batches, next: BETWEEN }
+        Progress { visible: stderr().is_terminal(), duration, batches, next: INTERVAL }
     }
 
-    /// Time or batches, whichever is further.
+    /// Shows the progress in time or in batches, whichever is further.
     pub(crate) fn show(&mut self, elapsed: Duration, answered: u64) {
         if !self.visible || elapsed < self.next {
             return;
         }
-        self.next = elapsed + BETWEEN;
+        self.next = elapsed + INTERVAL;
         let time = elapsed.as_secs_f64() / self.duration.as_secs_f64();
         let work = answered as f64 / self.batches as f64;
         let _ = write!(stderr(), "\r{}", bar(time.max(work)));

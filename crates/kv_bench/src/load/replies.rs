@@ -1,47 +1,49 @@
-//! Counts replies by comparing them with the batch of replies that is due: no parsing, and no error passes for success.
+//! Checks replies by comparing them with the expected batch: nothing is parsed, and no error counts as
+//! success.
 
 use crate::{error::Error, limits, workload::Workload};
 
-/// The replies of one batch, as every connection gets them.
+/// The expected replies to one batch.
 #[derive(Debug)]
 pub(crate) struct Replies {
-    due: Vec<u8>,
-    /// `HSET` says 1 for a new field and 0 for one that was there; either is success.
-    digit_is_free: bool,
+    expected: Vec<u8>,
+    /// `HSET` returns 1 for a new field and 0 for an existing one; both are success.
+    allows_new_field: bool,
 }
 
 impl Replies {
     /// The replies to a batch of the workload.
-    pub(crate) fn to(workload: &Workload) -> Replies {
-        Replies::of(&workload.reply(), workload.pipeline)
+    pub(crate) fn to_workload(workload: &Workload) -> Replies {
+        Replies::repeated(&workload.reply(), workload.pipeline)
     }
 
-    /// The same reply, so many times.
-    pub(crate) fn of(reply: &str, requests: usize) -> Replies {
-        Replies { due: reply.repeat(requests).into_bytes(), digit_is_free: reply == ":0\r\n" }
+    /// The same reply, `requests` times.
+    pub(crate) fn repeated(reply: &str, requests: usize) -> Replies {
+        Replies { expected: reply.repeat(requests).into_bytes(), allows_new_field: reply == ":0\r\n" }
     }
 
-    /// Bytes of the whole batch.
+    /// Bytes of all replies.
     pub(crate) fn len(&self) -> usize {
-        self.due.len()
+        self.expected.len()
     }
 
-    /// Refuses bytes that are not the ones due after the first `seen` of the batch.
-    pub(crate) fn check(&self, seen: usize, got: &[u8]) -> Result<(), Error> {
-        let due = &self.due[seen..];
-        if due.starts_with(got) || (self.digit_is_free && due.len() >= got.len() && same_but_digits(due, got))
+    /// Refuses bytes other than the expected ones after the first `received` bytes.
+    pub(crate) fn check(&self, received: usize, got: &[u8]) -> Result<(), Error> {
+        let expected = &self.expected[received..];
+        if expected.starts_with(got)
+            || (self.allows_new_field && expected.len() >= got.len() && same_but_digits(expected, got))
         {
             return Ok(());
         }
-        Err(Error::Reply { got: shown(got), expected: shown(due) })
+        Err(Error::Reply { got: excerpt(got), expected: excerpt(expected) })
     }
 }
 
-fn same_but_digits(due: &[u8], got: &[u8]) -> bool {
-    due.iter().zip(got).all(|(due, got)| due == got || (*due == b'0' && *got == b'1'))
+fn same_but_digits(expected: &[u8], got: &[u8]) -> bool {
+    expected.iter().zip(got).all(|(expected, got)| expected == got || (*expected == b'0' && *got == b'1'))
 }
 
-fn shown(bytes: &[u8]) -> String {
+fn excerpt(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(limits::SHOWN_BYTES)]).into_owned()
 }
 
@@ -60,11 +62,11 @@ mod tests {
             value_bytes: 1,
             bucket: "b".into(),
         };
-        Replies::to(&workload)
+        Replies::to_workload(&workload)
     }
 
     #[test]
-    fn a_batch_may_come_in_pieces() {
+    fn a_batch_may_arrive_in_pieces() {
         let replies = replies(Operation::Get);
         assert_eq!(replies.len(), "$1\r\nv\r\n".len() * 2);
         assert!(replies.check(0, b"$1\r\nv\r\n$1").is_ok());

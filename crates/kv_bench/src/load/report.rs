@@ -1,18 +1,18 @@
-//! What a measurement found, for people and as JSON.
+//! The result of a measurement, as text and as JSON.
 
 use super::Plan;
 use crate::{
     cpu::CpuTime,
-    workload::{Operation, Protocol, name},
+    workload::{Operation, Protocol, flag_name},
 };
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::{fmt, time::Duration};
 
-/// Above this share of one core the load side may be what was measured.
+/// Above this share of one core the load side may be the bottleneck.
 const BUSY: f64 = 0.95;
 
-/// A server that answers less than this share of an open loop's requests has fallen behind.
+/// Below this share of the rate of an open loop the server has fallen behind.
 const KEPT_UP: f64 = 0.97;
 
 /// One measurement.
@@ -27,10 +27,10 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
     pub(crate) latency_us: Latency,
-    /// CPU time of the load side per request; an open loop watches the clock, so there it is always a whole core.
+    /// CPU time of the load side per request; an open loop polls the clock, so it always uses a whole core.
     pub(crate) load_cpu_us: CpuPerRequest,
     pub(crate) server_cpu_us: Option<CpuPerRequest>,
-    /// The load side had no time left: the server could do more than this.
+    /// The load side was saturated: the server could do more than this.
     pub(crate) load_was_bottleneck: bool,
     /// In an open loop: the rate was not reached.
     pub(crate) fell_behind: bool,
@@ -109,7 +109,7 @@ impl fmt::Display for CpuPerRequest {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { connections, pipeline, latency_us: latency, .. } = self;
-        write!(f, "{} {}, ", name(&self.protocol), name(&self.operation))?;
+        write!(f, "{} {}, ", flag_name(&self.protocol), flag_name(&self.operation))?;
         writeln!(f, "{connections} connections, {pipeline} requests at once")?;
         writeln!(f, "  requests     {} in {:.2} s", self.requests, self.seconds)?;
         writeln!(f, "  per second   {:.0}", self.per_second)?;

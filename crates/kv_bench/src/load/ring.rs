@@ -1,9 +1,9 @@
-//! The requests, built before the clock starts: batches of random keys, written as they are, round and round.
+//! A ring of batches of requests for random keys, built before the measurement starts.
 
 use crate::{limits, workload::Workload};
 use std::ops::Range;
 
-/// A long run of batches, all of one size.
+/// Batches of one size, sent in a cycle.
 #[derive(Debug)]
 pub(crate) struct Ring {
     bytes: Vec<u8>,
@@ -12,7 +12,7 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// Builds as many batches as the limits allow; the same seed every time, so that runs compare.
+    /// Builds as many batches as the limits allow, always with the same seed, so that runs are comparable.
     pub(crate) fn build(workload: &Workload) -> Ring {
         let requests = workload.requests();
         let batch_bytes = requests.bytes() * workload.pipeline;
@@ -26,17 +26,17 @@ impl Ring {
         Ring { bytes, batch_bytes, next: 0 }
     }
 
-    /// Where the next batch lies.
-    pub(crate) fn take(&mut self) -> Range<usize> {
+    /// The range of the next batch.
+    pub(crate) fn next_batch(&mut self) -> Range<usize> {
         let start = self.next;
         let end = start + self.batch_bytes;
         self.next = if end == self.bytes.len() { 0 } else { end };
         start..end
     }
 
-    /// The bytes that lie there.
-    pub(crate) fn bytes(&self, place: Range<usize>) -> &[u8] {
-        &self.bytes[place]
+    /// The bytes of a range.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.bytes[range]
     }
 }
 
@@ -59,9 +59,9 @@ mod tests {
         };
         let mut ring = Ring::build(&workload);
         let batch = "GET b k0\r\n".len() * pipeline;
-        assert_eq!(ring.take(), 0..batch);
-        assert_eq!(ring.take(), batch..2 * batch);
-        assert_eq!(ring.take(), 0..batch);
+        assert_eq!(ring.next_batch(), 0..batch);
+        assert_eq!(ring.next_batch(), batch..2 * batch);
+        assert_eq!(ring.next_batch(), 0..batch);
         assert!(ring.bytes(0..batch).starts_with(b"GET b k"));
     }
 }

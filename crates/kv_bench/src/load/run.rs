@@ -1,4 +1,4 @@
-//! The loop: whatever is ready is read, compared and answered with the next batch.
+//! The event loop: reads and checks replies, and sends the next batch.
 
 use super::{
     Plan, Report, connection::Connection, progress::Progress, replies::Replies, ring::Ring,
@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Loads the server as the flags say.
+/// Loads the server as planned.
 pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Report, Error> {
     let mut run = Run::prepare(plan)?;
     let server_before = plan.server_pid.map(CpuTime::of).transpose()?;
@@ -39,26 +39,26 @@ struct Run {
     schedule: Option<Schedule>,
     /// Nanoseconds from the intended start of a batch to its last reply.
     latencies: Histogram<u64>,
-    /// Batches to send at most.
+    /// The maximum number of batches.
     batches: u64,
-    /// Batches that were sent.
+    /// Batches started so far.
     started: u64,
-    /// Batches that were answered.
+    /// Batches answered so far.
     answered: u64,
 }
 
 impl Run {
     fn prepare(plan: &Plan) -> Result<Run, Error> {
-        let poll = Poll::new().context("cannot open an epoll")?;
+        let poll = Poll::new().context("cannot create an epoll instance")?;
         let open = |token| Connection::open(plan.address, poll.registry(), Token(token));
         let connections = (0..plan.connections).map(open).collect::<Result<_, _>>()?;
         Ok(Run {
             poll,
             connections,
             ring: Ring::build(&plan.workload),
-            replies: Replies::to(&plan.workload),
+            replies: Replies::to_workload(&plan.workload),
             schedule: None,
-            latencies: Histogram::new_with_bounds(1, limits::RUN.as_nanos() as u64, 3)?,
+            latencies: Histogram::new_with_bounds(1, limits::MAX_RUN.as_nanos() as u64, 3)?,
             batches: plan.batches(),
             started: 0,
             answered: 0,
@@ -69,16 +69,16 @@ impl Run {
         let duration = plan.duration();
         let pipeline = plan.workload.pipeline as f64;
         self.schedule = plan.rate.map(|rate| Schedule::new(start, rate as f64 / pipeline, plan.connections));
-        // In an open loop a nap would make batches leave late, so the clock is watched instead.
-        let nap = if plan.rate.is_some() { Duration::ZERO } else { limits::NAP };
+        // In an open loop a wait would delay batches, so the clock is polled instead.
+        let timeout = if plan.rate.is_some() { Duration::ZERO } else { limits::POLL_TIMEOUT };
         let mut events = Events::with_capacity(limits::EVENTS);
         let mut buffer = vec![0; limits::READ_BYTES];
         let mut progress = Progress::new(duration, self.batches);
-        let mut heard = start;
+        let mut last_event = start;
         self.start_all(start)?;
         while self.answered < self.batches && start.elapsed() < duration {
             interrupt.check()?;
-            match self.poll.poll(&mut events, Some(nap)) {
+            match self.poll.poll(&mut events, Some(timeout)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 polled => polled.context("cannot wait for sockets")?,
             }
@@ -88,16 +88,16 @@ impl Run {
             let now = Instant::now();
             self.start_due(now)?;
             if !events.is_empty() || self.started == self.answered {
-                heard = now;
-            } else if now - heard > limits::SILENCE {
-                return Err(Error::Silent(limits::SILENCE.as_secs()));
+                last_event = now;
+            } else if now - last_event > limits::REPLY_TIMEOUT {
+                return Err(Error::ReplyTimeout(limits::REPLY_TIMEOUT.as_secs()));
             }
             progress.show(now - start, self.answered);
         }
         Ok(())
     }
 
-    /// In a closed loop every connection has a batch under way from the start.
+    /// In a closed loop every connection has a batch in flight from the start.
     fn start_all(&mut self, now: Instant) -> Result<(), Error> {
         if self.schedule.is_none() {
             for connection in 0..self.connections.len() {
@@ -107,7 +107,7 @@ impl Run {
         Ok(())
     }
 
-    /// In an open loop connections start when their time has come; a busy one starts as soon as it is free.
+    /// In an open loop connections start when they are due; a busy one starts as soon as it is idle.
     fn start_due(&mut self, now: Instant) -> Result<(), Error> {
         while let Some(due) = self.schedule.as_mut().and_then(|schedule| schedule.due(now)) {
             let connection = &self.connections[due.connection];
@@ -118,7 +118,7 @@ impl Run {
         Ok(())
     }
 
-    /// One connection is ready.
+    /// Handles a connection that is ready.
     fn serve(&mut self, connection: usize, buffer: &mut [u8]) -> Result<(), Error> {
         let ready = &mut self.connections[connection];
         ready.send(&self.ring)?;

@@ -1,23 +1,23 @@
-//! When batches are meant to leave: at once after the last answer, or at a fixed rate whatever the server does.
+//! The schedule of an open loop: batches start at a fixed rate, however fast the server answers.
 
 use std::time::{Duration, Instant};
 
-/// An open loop. Batches are dealt to the connections in turn, so that each one has a steady beat of its own.
-/// A batch that its connection cannot send in time keeps its intended time, so waiting counts as latency.
+/// Batches are assigned to the connections round-robin, so that each has a fixed interval. A batch that its
+/// connection cannot send in time keeps its intended time, so waiting counts as latency.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     start: Instant,
     interval: Duration,
     connections: u64,
-    /// The first batch that was not offered to its connection yet.
+    /// The first batch that is not due yet.
     next: u64,
 }
 
-/// A batch whose time has come.
+/// A batch that is due.
 #[derive(Debug)]
 pub(crate) struct Due {
     pub(crate) connection: usize,
-    /// The connection's own number of the batch.
+    /// The index of the batch among those of its connection.
     pub(crate) batch: u64,
     pub(crate) intended: Instant,
 }
@@ -28,12 +28,12 @@ impl Schedule {
         Schedule { start, interval, connections: connections as u64, next: 0 }
     }
 
-    /// When a connection is meant to send its batch of this number, both counted from 0.
+    /// The intended start of batch `batch` of a connection.
     pub(crate) fn intended(&self, connection: usize, batch: u64) -> Instant {
         self.time_of(batch * self.connections + connection as u64)
     }
 
-    /// The next batch whose time has come.
+    /// The next batch that is due.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Due> {
         let intended = self.time_of(self.next);
         if intended > now {
@@ -44,8 +44,8 @@ impl Schedule {
         Some(Due { connection, batch, intended })
     }
 
-    fn time_of(&self, number: u64) -> Instant {
-        self.start + Duration::from_nanos((self.interval.as_nanos() * u128::from(number)) as u64)
+    fn time_of(&self, index: u64) -> Instant {
+        self.start + Duration::from_nanos((self.interval.as_nanos() * u128::from(index)) as u64)
     }
 }
 

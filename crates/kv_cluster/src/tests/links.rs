@@ -3,7 +3,7 @@
 use super::*;
 use std::{
     io::{self, Write},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 use tokio::net::TcpListener;
 
@@ -21,11 +21,11 @@ async fn both_nodes_see_each_other_and_the_tree_shows_the_link() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_not_there_is_down_at_once_and_the_reason_is_told() {
+async fn an_absent_node_is_down_at_once_with_the_reason() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let bar = Node::start(bar_settings(nobody)).await;
     assert!(!soon(bar.cluster.connect(&name("foo"))).await);
-    let error = bar.ask("apples", Op::Create).await.unwrap_err().to_string();
+    let error = bar.execute("apples", Op::Create).await.unwrap_err().to_string();
     assert!(error.starts_with("node foo@127.0.0.1 is down: cannot reach"), "{error}");
 }
 
@@ -33,14 +33,14 @@ async fn a_node_that_is_not_there_is_down_at_once_and_the_reason_is_told() {
 async fn a_node_that_dials_comes_back_after_a_restart() {
     let (foo, bar) = pair().await;
     tokio::join!(bar.supervisor.stop(), foo.peer_goes_down());
-    assert!(matches!(foo.ask("shopping", Op::Create).await, Err(Error::NodeDown { .. })));
+    assert!(matches!(foo.execute("shopping", Op::Create).await, Err(Error::NodeDown { .. })));
     let _bar = Node::start(bar_settings(foo.address())).await;
     assert!(soon(foo.cluster.connect(&name("bar"))).await);
-    assert_eq!(foo.ask("shopping", Op::Create).await.unwrap(), "Done");
+    assert_eq!(foo.execute("shopping", Op::Create).await.unwrap(), "Done");
 }
 
 #[tokio::test]
-async fn a_node_that_is_dialled_comes_back_after_a_restart() {
+async fn a_node_that_is_dialed_comes_back_after_a_restart() {
     let (foo, bar) = pair().await;
     let link = Some(foo.address().to_string());
     tokio::join!(foo.supervisor.stop(), bar.peer_goes_down());
@@ -55,21 +55,21 @@ async fn a_call_whose_link_is_cut_has_an_unknown_outcome() {
     let mut bar = FakeBar::link_to(&foo).await;
     assert!(foo.cluster.connect(&name("bar")).await);
     let cut = async {
-        bar.hear().await;
+        bar.receive().await;
         drop(bar);
     };
-    let (outcome, ()) = tokio::join!(foo.ask("shopping", Op::Create), cut);
-    let error = outcome.unwrap_err();
+    let (result, ()) = tokio::join!(foo.execute("shopping", Op::Create), cut);
+    let error = result.unwrap_err();
     assert_eq!(error, Error::LinkLost { node: name("bar").shared() });
     assert!(error.to_string().starts_with("outcome unknown"), "{error}");
 }
 
 #[tokio::test]
-async fn a_silent_node_is_found_dead() {
+async fn a_silent_node_is_detected_as_dead() {
     let heartbeat = Heartbeat { every: Duration::from_millis(20), missed: 5 };
     let foo = Node::start(Settings { heartbeat, ..foo_settings() }).await;
     let (_bar, reason) = tokio::join!(FakeBar::link_to(&foo), foo.peer_goes_down());
-    assert!(reason.contains("nothing heard"), "{reason}");
+    assert!(reason.contains("heartbeat timeout"), "{reason}");
 }
 
 #[tokio::test]
@@ -82,13 +82,13 @@ async fn heartbeats_keep_an_idle_link_alive() {
         let mut beat = tokio::time::interval(heartbeat.every);
         for _ in 0..30 {
             beat.tick().await;
-            bar.say::<()>(Message::Heartbeat, &[]).await;
+            bar.send::<()>(Message::Heartbeat, &[]).await;
         }
-        bar.say::<()>(Message::Answers { id: 7 }, &[]).await;
+        bar.send::<()>(Message::Replies { id: 7 }, &[]).await;
         std::future::pending().await
     };
     let reason = tokio::select! { reason = went_down => reason, () = beating => unreachable!() };
-    assert!(reason.contains("not the link protocol"), "it lived until it misbehaved: {reason}");
+    assert!(reason.contains("link protocol error"), "it lived until it misbehaved: {reason}");
 }
 
 #[tokio::test]
@@ -97,16 +97,16 @@ async fn a_newer_link_of_a_node_replaces_the_older_one() {
     let mut older = FakeBar::link_to(&foo).await;
     assert!(foo.cluster.connect(&name("bar")).await);
     let mut newer = FakeBar::link_to(&foo).await;
-    older.hear_the_end().await;
+    older.wait_closed().await;
     assert!(foo.cluster.connect(&name("bar")).await);
     tokio::select! {
-        answer = foo.ask("shopping", Op::Create) => panic!("nobody answers: {answer:?}"),
-        _ = newer.hear() => {}
+        answer = foo.execute("shopping", Op::Create) => panic!("no node replies: {answer:?}"),
+        _ = newer.receive() => {}
     }
 }
 
 #[tokio::test]
-async fn a_wrong_cookie_is_refused_and_both_nodes_say_so() {
+async fn a_wrong_cookie_is_refused_and_both_nodes_log_it() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
@@ -118,13 +118,13 @@ async fn a_wrong_cookie_is_refused_and_both_nodes_say_so() {
     assert!(!foo.cluster.nodes()[0].up);
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<_> = log.lines().filter(|line| line.contains("wrong cookie")).collect();
-    let told = |by: &str| lines.iter().any(|line| line.contains(by));
-    assert!(told("kv_cluster::dialer") && told("node=foo@127.0.0.1"), "{log}");
-    assert!(told("kv_cluster::listener") && told("claims=\"bar@127.0.0.1\""), "{log}");
+    let logged = |by: &str| lines.iter().any(|line| line.contains(by));
+    assert!(logged("kv_cluster::peer::dialer") && logged("node=foo@127.0.0.1"), "{log}");
+    assert!(logged("kv_cluster::peer::listener") && logged("claimed_name=\"bar@127.0.0.1\""), "{log}");
     assert!(!log.contains("weknoweachother") && !log.contains("another"), "{log}");
 }
 
-/// What has been logged.
+/// The log of a test.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -1,7 +1,6 @@
-//! Changes of a bucket that lives on another node.
+//! Changes of a bucket on another node.
 
 use super::*;
-use crate::wire::{Outcome, read};
 use kv::{Change, EndReason, Subscription};
 use tokio_stream::StreamExt;
 
@@ -13,11 +12,11 @@ async fn next(changes: &mut Subscription) -> Option<Change> {
 async fn changes_arrive_from_the_other_node_until_the_bucket_is_dropped() {
     let (foo, bar) = pair().await;
     assert!(soon(foo.cluster.subscribe(b"shopping")).await.unwrap().is_none(), "there is no such bucket");
-    bar.ask("shopping", Op::Create).await.unwrap();
+    bar.execute("shopping", Op::Create).await.unwrap();
     let mut changes = soon(foo.cluster.subscribe(b"shopping")).await.unwrap().unwrap();
-    bar.ask("shopping", Op::Put { key: b"milk", value: b"1" }).await.unwrap();
-    bar.ask("shopping", Op::Delete { key: b"milk" }).await.unwrap();
-    bar.ask("shopping", Op::Drop).await.unwrap();
+    bar.execute("shopping", Op::Put { key: b"milk", value: b"1" }).await.unwrap();
+    bar.execute("shopping", Op::Delete { key: b"milk" }).await.unwrap();
+    bar.execute("shopping", Op::Drop).await.unwrap();
     let (key, value) = (|| b"milk".as_slice().into(), b"1".as_slice().into());
     assert_eq!(next(&mut changes).await, Some(Change::Set { key: key(), value }));
     assert_eq!(next(&mut changes).await, Some(Change::Deleted { key: key() }));
@@ -28,7 +27,7 @@ async fn changes_arrive_from_the_other_node_until_the_bucket_is_dropped() {
 #[tokio::test]
 async fn a_subscription_ends_when_its_node_goes_down() {
     let (foo, bar) = pair().await;
-    bar.ask("shopping", Op::Create).await.unwrap();
+    bar.execute("shopping", Op::Create).await.unwrap();
     let mut changes = soon(foo.cluster.subscribe(b"shopping")).await.unwrap().unwrap();
     bar.supervisor.stop().await;
     assert_eq!(next(&mut changes).await, Some(Change::Ended(EndReason::NodeDown)));
@@ -37,11 +36,11 @@ async fn a_subscription_ends_when_its_node_goes_down() {
 #[tokio::test]
 async fn a_subscriber_that_does_not_read_is_dropped_and_the_writer_goes_on() {
     let (foo, bar) = pair().await;
-    bar.ask("shopping", Op::Create).await.unwrap();
+    bar.execute("shopping", Op::Create).await.unwrap();
     let mut changes = soon(foo.cluster.subscribe(b"shopping")).await.unwrap().unwrap();
     for n in 0..20_000 {
         let value = n.to_string();
-        foo.ask("shopping", Op::Put { key: b"milk", value: value.as_bytes() }).await.unwrap();
+        foo.execute("shopping", Op::Put { key: b"milk", value: value.as_bytes() }).await.unwrap();
     }
     let mut last = None;
     while let Some(change) = next(&mut changes).await {
@@ -57,14 +56,17 @@ async fn a_subscriber_that_leaves_unsubscribes_at_the_other_node() {
     let mut bar = FakeBar::link_to(&foo).await;
     assert!(foo.cluster.connect(&name("bar")).await);
     let answer = async {
-        let frame = bar.hear().await;
-        let (Message::Subscribe { id, subscription, bucket }, _) = read(&frame).unwrap() else { panic!() };
+        let frame = bar.receive().await;
+        let (Message::Subscribe { id, subscription, bucket }, _) = codec::decode_frame(&frame).unwrap()
+        else {
+            panic!()
+        };
         assert_eq!(bucket, b"shopping");
-        bar.say::<()>(Message::Subscribed { id, outcome: Outcome::Subscribed }, &[]).await;
+        bar.send::<()>(Message::Subscribed { id, result: SubscribeResult::Subscribed }, &[]).await;
         subscription
     };
     let (changes, subscription) = tokio::join!(foo.cluster.subscribe(b"shopping"), answer);
     drop(changes.unwrap().unwrap());
-    let frame = bar.hear().await;
-    assert_eq!(read(&frame).unwrap().0, Message::Unsubscribe { subscription });
+    let frame = bar.receive().await;
+    assert_eq!(codec::decode_frame(&frame).unwrap().0, Message::Unsubscribe { subscription });
 }

@@ -1,10 +1,7 @@
-//! Several requests as one step, wherever their buckets live.
+//! Several requests as one step, on whichever node owns the buckets.
 
 use super::*;
-use crate::{
-    limits::{MESSAGE_BYTES, TRANSACTION_REQUESTS},
-    wire::{Answer, Verdict},
-};
+use crate::limits::{MESSAGE_BYTES, TRANSACTION_REQUESTS};
 
 fn put<'a>(bucket: &'a str, value: &'a [u8]) -> Request<'a> {
     Request { bucket: bucket.as_bytes(), op: Op::Put { key: b"milk", value } }
@@ -14,20 +11,20 @@ fn get(bucket: &str) -> Request<'_> {
     Request { bucket: bucket.as_bytes(), op: Op::Get { key: b"milk" } }
 }
 
-/// What became of it, and the answers in words.
+/// The result, and the replies in words.
 async fn transact(
     node: &Node,
     watched: &[(&[u8], u64)],
     requests: &[Request<'_>],
 ) -> (Result<bool, Error>, Vec<String>) {
-    let mut answers = Vec::new();
-    let take = |answer: Result<Reply<'_>, Error>| {
-        answers.push(match answer {
+    let mut replies = Vec::new();
+    let take = |reply: Result<Reply<'_>, Error>| {
+        replies.push(match reply {
             Ok(Reply::Value(value)) => String::from_utf8_lossy(value).into_owned(),
             other => format!("{other:?}"),
         });
     };
-    (soon(node.cluster.transact(watched, requests, take)).await, answers)
+    (soon(node.cluster.transact(watched, requests, take)).await, replies)
 }
 
 async fn watch(node: &Node, bucket: &str) -> u64 {
@@ -40,17 +37,17 @@ async fn watch(node: &Node, bucket: &str) -> u64 {
 async fn a_transaction_happens_on_the_owner_unless_a_watched_bucket_has_changed() {
     let (foo, bar) = pair().await;
     for bucket in ["apples", "shopping"] {
-        foo.ask(bucket, Op::Create).await.unwrap();
+        foo.execute(bucket, Op::Create).await.unwrap();
         let version = watch(&foo, bucket).await;
         let requests = [put(bucket, b"1"), get(bucket)];
         let watched = [(bucket.as_bytes(), version)];
-        let (done, answers) = transact(&foo, &watched, &requests).await;
-        assert_eq!((done, answers), (Ok(true), vec!["Ok(Done)".into(), "1".into()]));
+        let (done, replies) = transact(&foo, &watched, &requests).await;
+        assert_eq!((done, replies), (Ok(true), vec!["Ok(Done)".into(), "1".into()]));
         let version = watch(&foo, bucket).await;
-        bar.ask(bucket, Op::Put { key: b"milk", value: b"2" }).await.unwrap();
-        let (done, answers) = transact(&foo, &[(bucket.as_bytes(), version)], &requests).await;
-        assert_eq!((done, answers), (Ok(false), vec![]));
-        assert_eq!(foo.ask(bucket, Op::Get { key: b"milk" }).await.unwrap(), "2");
+        bar.execute(bucket, Op::Put { key: b"milk", value: b"2" }).await.unwrap();
+        let (done, replies) = transact(&foo, &[(bucket.as_bytes(), version)], &requests).await;
+        assert_eq!((done, replies), (Ok(false), vec![]));
+        assert_eq!(foo.execute(bucket, Op::Get { key: b"milk" }).await.unwrap(), "2");
     }
 }
 
@@ -60,7 +57,7 @@ async fn a_transaction_that_only_watches_says_whether_anything_changed() {
     assert_eq!(transact(&foo, &[], &[]).await.0, Ok(true));
     let version = watch(&foo, "shopping").await;
     assert_eq!(transact(&foo, &[(b"shopping", version)], &[]).await.0, Ok(true));
-    foo.ask("shopping", Op::Create).await.unwrap();
+    foo.execute("shopping", Op::Create).await.unwrap();
     assert_eq!(transact(&foo, &[(b"shopping", version)], &[]).await.0, Ok(false));
 }
 
@@ -76,47 +73,47 @@ async fn buckets_of_several_nodes_are_refused_and_the_nodes_are_named() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_exceeds_a_link_is_not_begun() {
+async fn a_transaction_that_exceeds_the_link_limit_is_not_executed() {
     let (foo, _bar) = pair().await;
-    foo.ask("shopping", Op::Create).await.unwrap();
-    // The system gives zeros their memory when they are read, which nobody does.
+    foo.execute("shopping", Op::Create).await.unwrap();
+    // The system allocates zeroed pages when they are read, which nobody does.
     let huge = vec![0; MESSAGE_BYTES];
     for requests in [vec![put("shopping", &huge)], vec![get("shopping"); TRANSACTION_REQUESTS + 1]] {
         let (done, _) = transact(&foo, &[], &requests).await;
         assert!(matches!(done, Err(Error::TransactionTooLarge { .. })), "{done:?}");
     }
-    assert_eq!(foo.ask("shopping", Op::Get { key: b"milk" }).await.unwrap(), "NoKey");
+    assert_eq!(foo.execute("shopping", Op::Get { key: b"milk" }).await.unwrap(), "NoKey");
     let most = vec![get("shopping"); TRANSACTION_REQUESTS];
     assert_eq!(transact(&foo, &[], &most).await.1.len(), TRANSACTION_REQUESTS);
 }
 
 #[tokio::test]
-async fn a_transaction_and_its_answers_may_exceed_a_frame() {
+async fn a_transaction_and_its_replies_may_exceed_a_frame() {
     let (foo, _bar) = pair().await;
-    foo.ask("shopping", Op::Create).await.unwrap();
+    foo.execute("shopping", Op::Create).await.unwrap();
     let values: Vec<_> = (b'a'..=b't').map(|letter| vec![letter; 1024 * 1024]).collect();
     let requests: Vec<_> =
         values.iter().flat_map(|value| [put("shopping", value), get("shopping")]).collect();
-    let (done, answers) = transact(&foo, &[], &requests).await;
+    let (done, replies) = transact(&foo, &[], &requests).await;
     assert_eq!(done, Ok(true));
-    let got = answers.chunks(2).map(|answers| answers[1].as_bytes());
+    let got = replies.chunks(2).map(|replies| replies[1].as_bytes());
     assert!(got.eq(values.iter().map(Vec::as_slice)));
 }
 
 #[tokio::test]
-async fn answers_that_exceed_a_link_are_told_as_such_and_the_others_arrive() {
+async fn a_reply_that_exceeds_the_link_limit_is_an_error_and_the_others_arrive() {
     let foo = Node::start(foo_settings()).await;
     let mut bar = FakeBar::link_to(&foo).await;
     assert!(foo.cluster.connect(&name("bar")).await);
-    let answer = async {
-        bar.hear().await;
-        let answers = [Answer::TooLarge, Answer::Reply(Reply::Value(b"1"))];
-        bar.say(Message::Transacted { id: 0, verdict: Verdict::Done }, &answers).await;
+    let reply = async {
+        bar.receive().await;
+        let replies = [ForwardedReply::TooLarge, ForwardedReply::Reply(Reply::Value(b"1"))];
+        bar.send(Message::Transacted { id: 0, result: TransactionResult::Executed }, &replies).await;
     };
     let requests = [get("shopping"); 2];
-    let ((done, answers), ()) = tokio::join!(transact(&foo, &[], &requests), answer);
-    assert_eq!((done, &*answers[1]), (Ok(true), "1"));
-    assert!(answers[0].contains("ReplyTooLarge"), "{answers:?}");
+    let ((done, replies), ()) = tokio::join!(transact(&foo, &[], &requests), reply);
+    assert_eq!((done, &*replies[1]), (Ok(true), "1"));
+    assert!(replies[0].contains("ReplyTooLarge"), "{replies:?}");
 }
 
 #[tokio::test]
@@ -127,17 +124,17 @@ async fn a_transaction_whose_link_is_cut_has_an_unknown_outcome() {
         assert!(foo.cluster.connect(&name("bar")).await);
         let down = foo.peer_goes_down();
         let cut = async {
-            bar.hear().await;
+            bar.receive().await;
             drop(bar);
         };
         let requests = [request];
-        let (outcome, (), _) = tokio::join!(transact(&foo, &[], &requests), cut, down);
-        assert_eq!(matches!(outcome.0, Err(Error::LinkLost { .. })), unknown, "{outcome:?}");
+        let (result, (), _) = tokio::join!(transact(&foo, &[], &requests), cut, down);
+        assert_eq!(matches!(result.0, Err(Error::LinkLost { .. })), unknown, "{result:?}");
     }
 }
 
 #[tokio::test]
-async fn a_node_that_does_not_own_the_buckets_does_nothing() {
+async fn a_node_that_does_not_own_the_buckets_executes_nothing() {
     let foo = Node::start(foo_settings()).await;
     let bar = Node::start(Settings { routes: Routes::all(name("foo")), ..bar_settings(foo.address()) }).await;
     assert!(soon(foo.cluster.connect(&name("bar"))).await);
@@ -147,16 +144,16 @@ async fn a_node_that_does_not_own_the_buckets_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_verdict_that_does_not_fit_ends_the_link() {
+async fn a_result_that_does_not_fit_ends_the_link() {
     let foo = Node::start(foo_settings()).await;
     let mut bar = FakeBar::link_to(&foo).await;
     assert!(foo.cluster.connect(&name("bar")).await);
     let lie = async {
-        bar.hear().await;
-        bar.say::<()>(Message::Transacted { id: 0, verdict: Verdict::Done }, &[]).await;
-        bar.hear_the_end().await;
+        bar.receive().await;
+        bar.send::<()>(Message::Transacted { id: 0, result: TransactionResult::Executed }, &[]).await;
+        bar.wait_closed().await;
     };
     let requests = [put("shopping", b"1")];
-    let (outcome, ()) = tokio::join!(transact(&foo, &[], &requests), lie);
-    assert!(matches!(outcome.0, Err(Error::LinkLost { .. })), "{outcome:?}");
+    let (result, ()) = tokio::join!(transact(&foo, &[], &requests), lie);
+    assert!(matches!(result.0, Err(Error::LinkLost { .. })), "{result:?}");
 }

@@ -1,144 +1,167 @@
 //! Configuration: four layers become one typed value, before any port is bound.
 //!
-//! Follow it in this order: [`environment`] and [`mod@file`] -> [`identity`] -> [`layers`] -> [`check`] -> [`Settings`].
+//! A section is one file of this folder: its keys, each described once, and the settings made of them. All
+//! releases read all sections. [`layers`] holds what the sections share.
 
-mod check;
-pub(crate) mod environment;
-mod file;
-mod identity;
-mod layers;
-mod problem;
-mod schema;
-pub(crate) mod suggest;
+mod client_limits;
+mod cookie;
+mod general;
+pub(crate) mod layers;
+mod links;
+mod log;
+mod nodes;
+mod routes;
+mod storage;
+mod supervision;
 #[cfg(test)]
 mod tests;
 
-pub use layers::ClientLimits;
+pub use client_limits::ClientSettings;
+pub(crate) use layers::flags::Flags;
+pub(crate) use nodes::ReleaseProfile;
 
-use crate::{cli::Flags, error::Error, log::LogFormat};
-use environment::Environment;
-use file::File;
-use kv_cluster::{NodeName, Routes};
-use layers::Layers;
+use crate::error::Error;
+use cookie::Secret;
+use general::GeneralSettings;
+use kv_cluster::{Heartbeat, Routes};
+use layers::{
+    environment::Environment,
+    error::{ConfigError, Origin},
+    file::File,
+    key::Section,
+    merged::{self, CONFIG_VARIABLE, Merged, NODE_VARIABLE},
+};
+use log::LogSettings;
+use nodes::{NodeSettings, select_node};
 use otp::Intensity;
-use problem::{Place, Problem};
-use std::{fmt, path::PathBuf, time::Duration};
+use std::path::PathBuf;
+use storage::StorageSettings;
+
+/// Every section, in the order of the reference.
+pub(crate) const SECTIONS: &[&Section] = &[
+    cookie::SECTION,
+    general::SECTION,
+    nodes::SECTION,
+    routes::SECTION,
+    client_limits::SECTION,
+    storage::SECTION,
+    log::SECTION,
+    links::SECTION,
+    supervision::SECTION,
+];
 
 /// What a node is to be: checked, complete, and the same for every verb.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) node: NodeName,
-    /// The file that this came from, if there was one.
+    /// The file this came from, if there was one.
     pub(crate) file: Option<PathBuf>,
-    pub(crate) clients: Option<String>,
-    pub(crate) link: Option<String>,
-    pub(crate) peers: Vec<(NodeName, String)>,
-    pub(crate) routes: Routes,
     pub(crate) cookie: Option<Secret>,
-    pub(crate) run_dir: PathBuf,
-    pub(crate) log_level: String,
-    pub(crate) log_format: LogFormat,
-    pub(crate) shutdown: Duration,
-    pub(crate) intensity: Intensity,
-    pub(crate) client_limits: ClientLimits,
-    /// Bytes that the buckets of this node may take.
-    pub(crate) max_memory: Option<usize>,
-    pub(crate) heartbeat: Duration,
-    pub(crate) missed_heartbeats: u32,
-    /// What is allowed, and perhaps not meant.
+    pub(crate) general: GeneralSettings,
+    pub(crate) node: NodeSettings,
+    pub(crate) routes: Routes,
+    pub(crate) client_limits: ClientSettings,
+    pub(crate) storage: StorageSettings,
+    pub(crate) log: LogSettings,
+    pub(crate) links: Heartbeat,
+    pub(crate) supervision: Intensity,
+    /// What is allowed, but perhaps a mistake.
     pub(crate) warnings: Vec<String>,
 }
-
-/// A cookie on its way to those who need it; never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(pub(crate) String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(hidden)")
-    }
-}
-
-/// What a release brings that the configuration is checked against.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Profile {
-    pub(crate) release: &'static str,
-    pub(crate) takes_clients: bool,
-}
-
-/// The address for clients when nobody names one.
-const CLIENTS: &str = "127.0.0.1:4040";
 
 impl Settings {
     /// Reads and checks all layers.
     pub(crate) fn load(
-        profile: Profile,
+        profile: ReleaseProfile,
         flags: &Flags,
         environment: &Environment,
     ) -> Result<Settings, Error> {
-        load(profile, flags, environment).map_err(|problems| Error::Config {
-            problems: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        load(profile, flags, environment).map_err(|errors| Error::Config {
+            errors: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         })
     }
 
     /// What the configuration means, for `check-config`.
     pub(crate) fn summary(&self) -> String {
         let file = self.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
-        let (nodes, rows) = (1 + self.peers.len(), self.routes.rows().len());
+        let count = |count, noun| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+        let nodes = count(1 + self.node.peers.len(), "node");
+        let routes = count(self.routes.rows().len(), "route");
         let warnings: String = self.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
-        format!("{file}: good; this is {}, of {nodes} nodes, with {rows} routes{warnings}", self.node)
+        format!("{file}: ok: node {}, {nodes}, {routes}{warnings}", self.node.name)
     }
 
-    /// The names of the settings that differ in `other` and cannot change while the node runs.
-    pub(crate) fn fixed_differences(&self, other: &Settings) -> Vec<&'static str> {
-        let mut names = Vec::new();
-        let mut compare = |name, same: bool| {
-            if !same {
-                names.push(name);
-            }
-        };
-        compare("the node's name", self.node == other.node);
-        compare("clients", self.clients == other.clients);
-        compare("link", self.link == other.link);
-        compare("nodes", self.peers == other.peers);
-        compare("routes", self.routes == other.routes);
-        compare("cookie", self.cookie == other.cookie);
-        compare("run_dir", self.run_dir == other.run_dir);
-        compare("log.format", self.log_format == other.log_format);
-        compare("shutdown_seconds", self.shutdown == other.shutdown);
-        compare("supervision", self.intensity == other.intensity);
-        compare("client_limits", self.client_limits == other.client_limits);
-        compare(
-            "links",
-            (self.heartbeat, self.missed_heartbeats) == (other.heartbeat, other.missed_heartbeats),
-        );
-        names
+    /// The settings that differ in `other` and cannot change while the node runs.
+    pub(crate) fn restart_required_changes(&self, other: &Settings) -> Vec<&'static str> {
+        let settings = [
+            ("cookie", self.cookie == other.cookie),
+            ("run_dir", self.general.run_dir == other.general.run_dir),
+            ("shutdown_seconds", self.general.shutdown == other.general.shutdown),
+            ("the node's name", self.node.name == other.node.name),
+            ("clients", self.node.clients == other.node.clients),
+            ("link", self.node.link == other.node.link),
+            ("nodes", self.node.peers == other.node.peers),
+            ("routes", self.routes == other.routes),
+            ("client_limits", self.client_limits == other.client_limits),
+            ("log.format", self.log.format == other.log.format),
+            ("links", self.links == other.links),
+            ("supervision", self.supervision == other.supervision),
+        ];
+        settings.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
     }
 }
 
-fn load(profile: Profile, flags: &Flags, environment: &Environment) -> Result<Settings, Vec<Problem>> {
-    let chosen = flags.config.clone().or_else(|| environment.variables.get("KV_CONFIG").map(PathBuf::from));
-    let file = chosen.map(|path| File::read(&path)).transpose().map_err(|problem| vec![problem])?;
-    understand(profile, file, flags, environment)
+fn load(
+    profile: ReleaseProfile,
+    flags: &Flags,
+    environment: &Environment,
+) -> Result<Settings, Vec<ConfigError>> {
+    let variable = || environment.variables.get(CONFIG_VARIABLE).map(PathBuf::from);
+    let path = flags.config.clone().or_else(variable);
+    let file = path.map(|path| File::read(&path)).transpose().map_err(|error| vec![error])?;
+    resolve(profile, file, flags, environment)
 }
 
-fn understand(
-    profile: Profile,
+fn resolve(
+    profile: ReleaseProfile,
     file: Option<File>,
     flags: &Flags,
     environment: &Environment,
-) -> Result<Settings, Vec<Problem>> {
-    if let Some(file) = &file {
-        let problems = file.problems();
-        if !problems.is_empty() {
-            return Err(problems);
-        }
+) -> Result<Settings, Vec<ConfigError>> {
+    let errors = file.as_ref().map(|file| file.validate(SECTIONS)).unwrap_or_default();
+    if !errors.is_empty() {
+        return Err(errors);
     }
-    let flag = flags.node.as_deref().map(|name| (Place::Flag("--node"), name));
-    let variable =
-        environment.variables.get("KV_NODE").map(|name| (Place::Variable("KV_NODE"), name.as_str()));
-    let me = identity::identify(profile.release, flag.or(variable), file.as_ref())
-        .map_err(|problem| vec![problem])?;
-    let layers = Layers::gather(file, &me, environment, flags)?;
-    check::settings(profile, &me, &layers, environment)
+    let flag = flags.node.as_deref().map(|name| (Origin::Flag("node"), name));
+    let variable = environment.variables.get(NODE_VARIABLE);
+    let variable = variable.map(|name| (Origin::Variable(NODE_VARIABLE), name.as_str()));
+    let name = select_node(profile.release, flag.or(variable), file.as_ref()).map_err(|error| vec![error])?;
+
+    let path = file.as_ref().map(|file| file.path.clone());
+    let merged = &mut Merged::new(SECTIONS, file, name.as_str(), environment, flags)?;
+    let general = GeneralSettings::resolve(merged, environment);
+    let node = NodeSettings::resolve(merged, name, profile, &general);
+    let routes = routes::resolve(merged, &node.name);
+    let settings = Settings {
+        file: path,
+        cookie: cookie::resolve(merged, node.name.as_str(), node.link.as_deref()),
+        client_limits: client_limits::resolve(merged),
+        storage: StorageSettings::resolve(merged),
+        log: LogSettings::resolve(merged),
+        links: links::resolve(merged),
+        supervision: supervision::resolve(merged),
+        warnings: warnings(environment, &routes),
+        general,
+        node,
+        routes,
+    };
+    if merged.errors().is_empty() { Ok(settings) } else { Err(merged.errors().to_vec()) }
+}
+
+fn warnings(environment: &Environment, routes: &Routes) -> Vec<String> {
+    let mut warnings = merged::unknown_variables(SECTIONS, environment);
+    let uncovered = routes.uncovered();
+    if !uncovered.is_empty() {
+        warnings.push(format!("no route for buckets with names {}", uncovered.join(", ")));
+    }
+    warnings
 }

@@ -1,11 +1,12 @@
-//! What the console understands and answers: one evaluator for `start_iex`, `remote`, `rpc` and `eval`.
+//! What the console understands and prints: one evaluator for `start_iex`, `remote`, `rpc` and `eval`.
 //!
-//! A line goes through [`grammar`] -> [`evaluate`](mod@evaluate) -> [`render`].
+//! A line goes through [`parse`] -> [`table`] -> [`value`] -> [`render`].
 
-mod evaluate;
-pub(crate) mod grammar;
 mod node;
+pub(crate) mod parse;
 mod render;
+pub(crate) mod table;
+mod value;
 
-pub(crate) use evaluate::evaluate;
-pub(crate) use node::{Node, Order};
+pub(crate) use node::{ControlCommand, Node};
+pub(crate) use table::evaluate;

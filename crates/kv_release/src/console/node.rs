@@ -1,4 +1,4 @@
-//! The node as its console sees it: what can be asked, and what it can be told.
+//! The node as its console sees it: what can be queried, and the commands it takes.
 
 use kv_cluster::Cluster;
 use otp::SupervisorHandle;
@@ -10,27 +10,27 @@ pub(crate) struct Node {
     pub(crate) release: &'static str,
     pub(crate) version: &'static str,
     pub(crate) cluster: Cluster,
-    /// Where clients connect, with the real port.
+    /// The address for clients, with the real port.
     pub(crate) clients: Option<SocketAddr>,
-    /// Where other nodes connect, with the real port.
+    /// The address for other nodes, with the real port.
     pub(crate) link: Option<SocketAddr>,
     pub(crate) file: Option<PathBuf>,
     pub(crate) started: SystemTime,
-    /// The tree, once it stands.
+    /// The supervision tree, once it has started.
     pub(crate) root: OnceLock<SupervisorHandle>,
-    pub(crate) orders: watch::Sender<Option<Order>>,
+    pub(crate) commands: watch::Sender<Option<ControlCommand>>,
 }
 
-/// What the console can tell the node to do.
+/// A command to the node as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum ControlCommand {
     Stop,
     Restart,
 }
 
 impl Node {
-    /// Tells the node to end.
-    pub(crate) fn order(&self, order: Order) {
-        self.orders.send_replace(Some(order));
+    /// Sends the command to the task that runs the node.
+    pub(crate) fn send(&self, command: ControlCommand) {
+        self.commands.send_replace(Some(command));
     }
 }

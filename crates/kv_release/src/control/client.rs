@@ -1,9 +1,12 @@
 //! The verb's end of the control socket.
 
-use super::{Reply, Request, place::Place};
+use super::{
+    message::{Reply, Request},
+    run_dir::RunDir,
+};
 use crate::{
     error::Error,
-    limits::{BOOT_POLL, CONTROL_PATIENCE, CONTROL_REPLY_BYTES},
+    limits::{BOOT_POLL, CONTROL_REPLY_BYTES, CONTROL_TIMEOUT},
 };
 use serde_json::Value;
 use std::{
@@ -14,21 +17,21 @@ use std::{
 };
 
 /// Evaluates one expression on the running node. Text comes as a JSON string.
-pub(crate) fn ask(place: &Place, expression: &str, json: bool) -> Result<Value, Error> {
-    let socket = place.socket();
+pub(crate) fn evaluate(run_dir: &RunDir, expression: &str, json: bool) -> Result<Value, Error> {
+    let socket = run_dir.socket();
     let mut stream = UnixStream::connect(&socket)
-        .map_err(|_| Error::NotRunning { node: place.node().to_owned(), socket })?;
+        .map_err(|_| Error::NotRunning { node: run_dir.node().to_owned(), socket })?;
     let request = Request { expression: expression.to_owned(), json };
-    match converse(&mut stream, &request) {
+    match round_trip(&mut stream, &request) {
         Ok(Reply::Result(value)) => Ok(value),
         Ok(Reply::Error(message)) => Err(Error::Refused(message)),
-        Err(error) => Err(Error::Control(format!("{} does not answer: {error}", place.node()))),
+        Err(error) => Err(Error::Control(format!("no reply from {}: {error}", run_dir.node()))),
     }
 }
 
-fn converse(stream: &mut UnixStream, request: &Request) -> std::io::Result<Reply> {
-    stream.set_read_timeout(Some(CONTROL_PATIENCE))?;
-    stream.set_write_timeout(Some(CONTROL_PATIENCE))?;
+fn round_trip(stream: &mut UnixStream, request: &Request) -> std::io::Result<Reply> {
+    stream.set_read_timeout(Some(CONTROL_TIMEOUT))?;
+    stream.set_write_timeout(Some(CONTROL_TIMEOUT))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line)?;
@@ -37,17 +40,17 @@ fn converse(stream: &mut UnixStream, request: &Request) -> std::io::Result<Reply
     Ok(serde_json::from_slice(&reply)?)
 }
 
-/// Looks again and again until `done`, at most for `patience`.
-pub(crate) fn wait(
-    place: &Place,
+/// Polls until `done`, for up to `timeout`.
+pub(crate) fn wait_until(
+    run_dir: &RunDir,
     what: &'static str,
-    patience: Duration,
+    timeout: Duration,
     mut done: impl FnMut() -> Result<bool, Error>,
 ) -> Result<(), Error> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     while !done()? {
         if Instant::now() > deadline {
-            return Err(Error::TooSlow { node: place.node().to_owned(), what, seconds: patience.as_secs() });
+            return Err(Error::Timeout { node: run_dir.node().to_owned(), what, seconds: timeout.as_secs() });
         }
         thread::sleep(BOOT_POLL);
     }

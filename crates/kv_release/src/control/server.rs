@@ -1,6 +1,9 @@
 //! The node's end of the control socket.
 
-use super::{Reply, Request, place::Place};
+use super::{
+    message::{Reply, Request},
+    run_dir::RunDir,
+};
 use crate::{
     console::{self, Node},
     error::Error,
@@ -14,29 +17,29 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-/// Binds the socket of a node whose claim is held.
-pub(crate) fn bind(place: &Place) -> Result<Arc<UnixListener>, Error> {
-    let path = place.socket();
-    let refused = || Error::io(format!("listen at {}", path.display()));
-    let listener = UnixListener::bind(&path).map_err(refused())?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(refused())?;
+/// Binds the socket of a node whose pid lock is held.
+pub(crate) fn bind(run_dir: &RunDir) -> Result<Arc<UnixListener>, Error> {
+    let path = run_dir.socket();
+    let io_error = || Error::io(format!("listen at {}", path.display()));
+    let listener = UnixListener::bind(&path).map_err(io_error())?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(io_error())?;
     Ok(Arc::new(listener))
 }
 
-/// The acceptor and its conversations.
+/// The acceptor and its connections.
 pub(crate) fn supervisor(listener: &Arc<UnixListener>, node: &Arc<Node>) -> Supervisor {
-    let conversations = TaskSupervisor::new("conversations", CONTROL_CONNECTIONS);
-    let (listener, node, tasks) = (listener.clone(), node.clone(), conversations.clone());
+    let connections = TaskSupervisor::new("connections", CONTROL_CONNECTIONS);
+    let (listener, node, tasks) = (listener.clone(), node.clone(), connections.clone());
     let acceptor = ChildSpec::worker("acceptor", move |stop| {
         accept(listener.clone(), node.clone(), tasks.clone(), stop)
     });
-    Supervisor::new("control", Strategy::RestForOne).child(ChildSpec::tasks(conversations)).child(acceptor)
+    Supervisor::new("control", Strategy::RestForOne).child(ChildSpec::tasks(connections)).child(acceptor)
 }
 
 async fn accept(
     listener: Arc<UnixListener>,
     node: Arc<Node>,
-    conversations: TaskSupervisor,
+    connections: TaskSupervisor,
     stop: Stop,
 ) -> io::Result<()> {
     loop {
@@ -45,24 +48,24 @@ async fn accept(
             () = stop.cancelled() => return Ok(()),
         };
         let node = node.clone();
-        let begun = conversations.spawn("conversation", move |stop| async move {
+        let spawned = connections.spawn("connection", move |stop| async move {
             tokio::select! {
-                outcome = converse(stream, &node) => {
+                outcome = handle_connection(stream, &node) => {
                     if let Err(error) = outcome {
-                        tracing::debug!(%error, "a conversation at the control socket broke off");
+                        tracing::debug!(%error, "control connection failed");
                     }
                 }
                 () = stop.cancelled() => {}
             }
         });
-        if let Err(error) = begun {
-            tracing::warn!(%error, "a conversation at the control socket was refused");
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "control connection refused");
         }
     }
 }
 
-/// Answers line after line until the other end goes.
-async fn converse(stream: UnixStream, node: &Node) -> io::Result<()> {
+/// Answers line after line until the client closes the connection.
+async fn handle_connection(stream: UnixStream, node: &Node) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let mut line = Vec::new();
@@ -71,12 +74,12 @@ async fn converse(stream: UnixStream, node: &Node) -> io::Result<()> {
             return Ok(());
         }
         let reply = match serde_json::from_slice::<Request>(&line) {
-            Ok(request) => answer(node, &request).await,
-            Err(error) => Reply::Error(format!("not a request: {error}")),
+            Ok(request) => execute(node, &request).await,
+            Err(error) => Reply::Error(format!("invalid request: {error}")),
         };
         let mut line = serde_json::to_vec(&reply)?;
         if line.len() as u64 >= CONTROL_REPLY_BYTES {
-            let message = format!("the result is longer than {CONTROL_REPLY_BYTES} bytes");
+            let message = format!("the result exceeds {CONTROL_REPLY_BYTES} bytes");
             line = serde_json::to_vec(&Reply::Error(message))?;
         }
         line.push(b'\n');
@@ -84,10 +87,10 @@ async fn converse(stream: UnixStream, node: &Node) -> io::Result<()> {
     }
 }
 
-async fn answer(node: &Node, request: &Request) -> Reply {
+async fn execute(node: &Node, request: &Request) -> Reply {
     match console::evaluate(node, &request.expression).await {
-        Ok(answer) if request.json => Reply::Result(answer.json()),
-        Ok(answer) => Reply::Result(Value::String(answer.text())),
+        Ok(value) if request.json => Reply::Result(value.json()),
+        Ok(value) => Reply::Result(Value::String(value.text())),
         Err(message) => Reply::Error(message),
     }
 }

@@ -1,8 +1,11 @@
-//! What Tab offers: commands first, then the names of nodes and buckets, asked of the running node.
+//! What Tab completes: commands first, then the names of nodes and buckets, from the running node.
 
 use crate::{
-    console::grammar::{ELIXIR, WORDS, first_word},
-    control::{client, place::Place},
+    console::{
+        parse::first_word,
+        table::{COMMANDS, Command},
+    },
+    control::{client, run_dir::RunDir},
 };
 use rustyline::{
     Context, Helper,
@@ -13,9 +16,9 @@ use rustyline::{
 };
 use serde_json::Value;
 
-/// Completes lines for the node at `place`.
+/// Completes lines for the node of `run_dir`.
 pub(super) struct Completion {
-    pub(super) place: Place,
+    pub(super) run_dir: RunDir,
 }
 
 impl Helper for Completion {}
@@ -42,29 +45,28 @@ impl Completion {
     /// The names that may follow a command.
     fn names(&self, command: &str) -> Vec<String> {
         if command == "connect" || command.starts_with("Node.") {
-            let nodes = self.ask("nodes");
-            return texts(nodes.as_array().into_iter().flatten().map(|row| &row["node"]));
+            let nodes = self.evaluate("nodes");
+            return json_strings(nodes.as_array().into_iter().flatten().map(|row| &row["node"]));
         }
         let mut names = if command == "crash" { vec!["registry".to_owned()] } else { Vec::new() };
-        let buckets = self.ask("buckets");
-        names.extend(texts(buckets["names"].as_array().into_iter().flatten()));
+        let buckets = self.evaluate("buckets");
+        names.extend(json_strings(buckets["names"].as_array().into_iter().flatten()));
         names
     }
 
-    fn ask(&self, expression: &str) -> Value {
-        client::ask(&self.place, expression, true).unwrap_or_default()
+    fn evaluate(&self, expression: &str) -> Value {
+        client::evaluate(&self.run_dir, expression, true).unwrap_or_default()
     }
 }
 
 fn commands() -> Vec<String> {
-    let mut words: Vec<String> =
-        WORDS.iter().map(|(usage, _)| first_word(usage)).map(str::to_owned).collect();
-    words.extend(ELIXIR.iter().map(|&word| word.to_owned()));
+    let mut words: Vec<String> = COMMANDS.iter().flat_map(Command::words).map(str::to_owned).collect();
     words.push("exit".to_owned());
+    words.sort();
     words.dedup();
     words
 }
 
-fn texts<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<String> {
+fn json_strings<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<String> {
     values.filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -3,34 +3,32 @@
 mod complete;
 
 use crate::{
-    console::grammar::{self, Command},
-    control::{client, place::Place},
+    console::{parse::statements, table::stops_node},
+    control::{client, run_dir::RunDir},
     error::Error,
     limits::HISTORY_LINES,
-    output::say,
+    output::print_line,
 };
 use complete::Completion;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::{CompletionType, Config, Editor, error::ReadlineError, history::FileHistory};
 use std::io::stdin;
 
-/// Reads lines and prints what the node answers, until the person leaves.
-pub(crate) fn converse(place: &Place, leaving: &str) -> Result<(), Error> {
-    let broken = |error: ReadlineError| Error::Control(format!("the terminal: {error}"));
+/// Reads lines and prints the node's results, until the person leaves. `on_exit` says what leaving does.
+pub(crate) fn repl(run_dir: &RunDir, on_exit: &str) -> Result<(), Error> {
+    let error = |error: ReadlineError| Error::Terminal(error.to_string());
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .max_history_size(HISTORY_LINES)
-        .map_err(broken)?
+        .map_err(error)?
         .build();
-    let mut editor = Editor::<Completion, FileHistory>::with_config(config).map_err(broken)?;
-    editor.set_helper(Some(Completion { place: place.clone() }));
+    let mut editor = Editor::<Completion, FileHistory>::with_config(config).map_err(error)?;
+    editor.set_helper(Some(Completion { run_dir: run_dir.clone() }));
     // A first console has no history yet, and an unreadable one is not worth refusing a console for.
-    let _ = editor.load_history(&place.history());
-    say(format_args!(
-        "Console of {}: `help` lists what it understands, `exit` or Ctrl-D {leaving}.",
-        place.node()
-    ));
-    let prompt = format!("{}> ", place.node());
+    let _ = editor.load_history(&run_dir.history());
+    let node = run_dir.node();
+    print_line(format_args!("Console of {node}: `help` lists the commands, `exit` or Ctrl-D {on_exit}."));
+    let prompt = format!("{node}> ");
     loop {
         match editor.readline(&prompt) {
             Ok(line) => match line.trim() {
@@ -39,53 +37,53 @@ pub(crate) fn converse(place: &Place, leaving: &str) -> Result<(), Error> {
                 line => {
                     // At once, since the process may end while the next line is typed.
                     let _ = editor.add_history_entry(line);
-                    let _ = editor.append_history(&place.history());
-                    if !evaluate(place, line) {
+                    let _ = editor.append_history(&run_dir.history());
+                    if !evaluate(run_dir, line) {
                         break;
                     }
                 }
             },
-            Err(ReadlineError::Interrupted) => say(format_args!("(`exit` or Ctrl-D {leaving})")),
+            Err(ReadlineError::Interrupted) => print_line(format_args!("(`exit` or Ctrl-D {on_exit})")),
             Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(broken(error)),
+            Err(other) => return Err(error(other)),
         }
     }
     Ok(())
 }
 
-/// Prints what the node answers to each statement. `false`: the node was told to end, or is gone.
-fn evaluate(place: &Place, line: &str) -> bool {
-    for statement in grammar::statements(line) {
-        match client::ask(place, statement, false) {
-            Ok(answer) => say(answer.as_str().unwrap_or_default()),
+/// Prints the result of each statement. `false`: the node is stopping, or gone.
+fn evaluate(run_dir: &RunDir, line: &str) -> bool {
+    for statement in statements(line) {
+        match client::evaluate(run_dir, statement, false) {
+            Ok(value) => print_line(value.as_str().unwrap_or_default()),
             Err(Error::Refused(message)) => {
-                say(format_args!("** {message}"));
+                print_line(format_args!("error: {message}"));
                 return true;
             }
             Err(error) => {
-                say(format_args!("** {error}"));
+                print_line(format_args!("error: {error}"));
                 return false;
             }
         }
-        if grammar::parse(statement) == Ok(Command::Stop) {
+        if stops_node(statement) {
             return false;
         }
     }
     true
 }
 
-/// Gives the terminal back as it was, also when the node ends while a line is being edited.
+/// Restores the terminal's settings, also if the node ends while a line is being edited.
 #[derive(Debug)]
-pub(crate) struct KeepTerminal(Option<Termios>);
+pub(crate) struct TerminalGuard(Option<Termios>);
 
-impl KeepTerminal {
-    /// Remembers how the terminal is now.
-    pub(crate) fn new() -> KeepTerminal {
-        KeepTerminal(tcgetattr(stdin()).ok())
+impl TerminalGuard {
+    /// Saves the current settings.
+    pub(crate) fn new() -> TerminalGuard {
+        TerminalGuard(tcgetattr(stdin()).ok())
     }
 }
 
-impl Drop for KeepTerminal {
+impl Drop for TerminalGuard {
     fn drop(&mut self) {
         if let Some(termios) = &self.0 {
             let _ = tcsetattr(stdin(), OptionalActions::Now, termios);

@@ -1,14 +1,20 @@
 //! What a batch costs from the bytes of the requests to the bytes of the replies: it takes no memory, and a known number
 //! of instructions. No byte goes through a socket.
 
-use super::{Progress, Session};
 use crate::{
-    input::Input, limits::Limits, output::Output, protocol::resp::catalog, reactor::Stream, server::Server,
-    stats::Stats,
+    connection::Session,
+    context::ServerContext,
+    limits::Limits,
+    metrics::Metrics,
+    pipeline::{
+        Next,
+        buffers::{Input, Output},
+    },
+    protocol::resp::command_table,
+    reactor::Stream,
 };
 use allocation_counter::measure;
-use kv::Store;
-use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings};
+use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings, StorageSettings};
 use std::{
     net::{TcpListener, TcpStream},
     pin::pin,
@@ -49,20 +55,21 @@ fn hset(number: usize) -> String {
     format!("*4\r\n$4\r\nHSET\r\n$4\r\nhash\r\n$11\r\nkey{number:08}\r\n$32\r\n{VALUE}\r\n")
 }
 
-/// A conversation whose replies are looked at and not sent.
-struct Talk<'s> {
+/// A session whose replies are looked at and not sent.
+struct Connection<'s> {
+    context: &'s ServerContext,
     session: Session,
     output: Output<'s>,
 }
 
-impl Talk<'_> {
+impl Connection<'_> {
     /// Answers one batch, which has to wait for nothing.
     fn answer(&mut self, input: &mut Input) {
-        let answer = pin!(self.session.answer(kv::time::now_ms(), input, &mut self.output));
-        let Poll::Ready(progress) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
+        let answer = pin!(self.session.answer(self.context, kv::time::now_ms(), input, &mut self.output));
+        let Poll::Ready(next) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("all buckets are here");
         };
-        assert_ne!(progress.expect("nothing is sent"), Progress::Close);
+        assert_ne!(next.expect("nothing is sent"), Next::Close);
     }
 
     /// Instructions are counted from where this begins to where it ends.
@@ -78,25 +85,25 @@ fn answer_batches(write: Ask, ask: Ask, size: usize) -> u64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = Stream::detached(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
     let server = Arc::new(server());
-    let connected = server.clients.enter("127.0.0.1:1".parse().unwrap());
+    let connected = server.clients.register("127.0.0.1:1".parse().unwrap());
     let session = Session::begin(ask(0).as_bytes()[0], &server, &connected.client);
-    let mut talk = Talk { session, output: Output::new(&stream) };
-    if matches!(talk.session, Session::Text(_)) {
-        talk.answer(&mut Input::holding(b"CREATE bucket\r\n"));
+    let mut connection = Connection { context: &server, session, output: Output::new(&stream) };
+    if matches!(connection.session, Session::Text(_)) {
+        connection.answer(&mut Input::holding(b"CREATE bucket\r\n"));
     }
-    (0..ENTRIES).for_each(|number| talk.answer(&mut Input::holding(write(number).as_bytes())));
+    (0..ENTRIES).for_each(|number| connection.answer(&mut Input::holding(write(number).as_bytes())));
     let requests = |batch: usize| (0..size).map(move |number| ask((batch * size + number) * 7 % ENTRIES));
     let mut taken = 0;
     for (round, batch) in (0..2).flat_map(|round| (0..BATCHES).map(move |batch| (round, batch))) {
         let mut input = Input::holding(requests(batch).collect::<String>().as_bytes());
-        talk.output.bytes.clear();
+        connection.output.bytes.clear();
         match round {
-            0 => talk.answer(&mut input),
-            _ => taken += measure(|| talk.answer_and_count_instructions(&mut input)).count_total,
+            0 => connection.answer(&mut input),
+            _ => taken += measure(|| connection.answer_and_count_instructions(&mut input)).count_total,
         }
-        assert!(input.unread().is_empty(), "all were answered");
+        assert!(input.unparsed().is_empty(), "all were answered");
         assert!(
-            !talk.output.bytes.is_empty() && !talk.output.bytes.contains(&b'E'),
+            !connection.output.bytes.is_empty() && !connection.output.bytes.contains(&b'E'),
             "and none with an error"
         );
     }
@@ -104,19 +111,20 @@ fn answer_batches(write: Ask, ask: Ask, size: usize) -> u64 {
 }
 
 /// A server that owns all buckets.
-pub(super) fn server() -> Server {
+pub(super) fn server() -> ServerContext {
     let me: NodeName = "foo@127.0.0.1".parse().unwrap();
     let settings = Settings {
         routes: Routes::all(me.clone()),
-        me,
+        name: me,
         link: None,
         peers: Vec::new(),
         cookie: Cookie::new(""),
         heartbeat: Heartbeat::default(),
+        storage: StorageSettings { threads: 1, fixed_seed: true, ..StorageSettings::default() },
     };
-    let cluster = Cluster::new(settings, Arc::new(Store::with_fixed_seed(1))).unwrap();
+    let cluster = Cluster::new(settings).unwrap();
     let address = "127.0.0.1:4040".parse().unwrap();
-    Server::new(cluster, Limits::default(), address, Stats::new(catalog().specs().len()))
+    ServerContext::new(cluster, Limits::default(), address, Metrics::new(command_table().len()))
 }
 
 #[test]

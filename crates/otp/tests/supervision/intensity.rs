@@ -32,7 +32,7 @@ async fn the_fourth_restart_within_five_seconds_is_one_too_many() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn restarts_that_are_far_enough_apart_go_on_for_ever() {
+async fn restarts_that_are_far_enough_apart_go_on_forever() {
     let recorder = Recorder::new();
     let top = Supervisor::new("top", Strategy::OneForOne).child(recorder.child("a")).start();
     recorder.expect_events(["a starts"]).await;

@@ -1,4 +1,5 @@
-//! What a supervisor guarantees, one test for each guarantee. Children [record](recorder) when they start and end.
+//! What a supervisor guarantees, one test for each guarantee. Children [record](recorder) when they start and
+//! end.
 
 mod intensity;
 mod recorder;

@@ -45,7 +45,7 @@ async fn a_temporary_child_is_never_restarted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nested_supervisor_that_gave_up_is_built_afresh() {
+async fn a_nested_supervisor_that_gave_up_is_built_again() {
     let recorder = Recorder::new();
     let children = recorder.clone();
     let top = Supervisor::new("top", Strategy::OneForOne)

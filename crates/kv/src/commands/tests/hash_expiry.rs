@@ -219,47 +219,47 @@ fn what_is_refused() {
     play(
         r#"
         > HEXPIRE list 10 FIELDS 2 a
-        (error) ERR The `numfields` parameter must match the number of arguments
+        (error) FieldCountMismatch
         > HEXPIRE list 10 FIELDS 0 a
-        (error) ERR Parameter `numFields` should be greater than 0
+        (error) FieldCount("hexpire")
         > HEXPIRE list 10 YY FIELDS 1 a
-        (error) ERR Mandatory argument FIELDS is missing or not at the right position
+        (error) FieldsMissing
         > HEXPIRE list 10 NX XX FIELDS 1 a
-        (error) ERR Mandatory argument FIELDS is missing or not at the right position
+        (error) FieldsMissing
         > HEXPIRE list x FIELDS 1 a
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > HEXPIRE list -1 FIELDS 1 a
-        (error) ERR invalid expire time, must be >= 0
+        (error) NegativeExpireTime
         > HEXPIRE list 9223372036854775807 FIELDS 1 a
-        (error) ERR invalid expire time in 'hexpire' command
+        (error) InvalidExpireTime("hexpire")
         > HPEXPIREAT list 70368744177664 FIELDS 1 a
-        (error) ERR invalid expire time in 'hpexpireat' command
+        (error) InvalidExpireTime("hpexpireat")
         > HPEXPIREAT list 70368744177663 FIELDS 1 a
         1) (integer) -2
         > HTTL list FIELDS 0 a
-        (error) ERR Number of fields must be a positive integer
+        (error) FieldCount("httl")
         > HTTL list FIELD 1 a
-        (error) ERR Mandatory argument FIELDS is missing or not at the right position
+        (error) FieldsMissing
         > HPERSIST list FIELDS 1 a b
-        (error) ERR The `numfields` parameter must match the number of arguments
+        (error) FieldCountMismatch
         > HGETDEL list FIELDS x a
-        (error) ERR Number of fields must be a positive integer
+        (error) FieldCount("hgetdel")
         > HGETEX list EX x FIELDS 1 a
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > HGETEX list PERSIST 1 FIELDS 1 a
-        (error) ERR Mandatory argument FIELDS is missing or not at the right position
+        (error) FieldsMissing
         > HSETEX list FXX FNX FIELDS 1 a b
-        (error) ERR Only one of FXX or FNX arguments can be specified
+        (error) FnxFxxConflict
         > HSETEX list EX 1 KEEPTTL FIELDS 1 a b
-        (error) ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified
+        (error) ExpiryConflict
         > HSETEX list NX FIELDS 1 a b
-        (error) ERR unknown argument: NX
+        (error) UnknownArgument("NX")
         > HSETEX list FIELDS 0 a b
-        (error) ERR invalid number of fields
+        (error) FieldCount("hsetex")
         > HSETEX list FIELDS 2 a b c
-        (error) ERR wrong number of arguments for 'hsetex' command
+        (error) Arity("hsetex")
         > HSETEX list EX 10 FNX a b
-        (error) ERR unknown argument: a
+        (error) UnknownArgument("a")
         "#,
     );
 }

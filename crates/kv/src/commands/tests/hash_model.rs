@@ -74,12 +74,12 @@ fn execute(model: &mut Model, store: &Store, now: &mut u64, step: Step) -> Resul
             let entry = model.entry(name(field)).or_insert(("0".into(), None));
             match entry.0.parse::<i64>() {
                 Ok(number) => entry.0 = (number + 1).to_string(),
-                Err(_) => prop_assert_eq!(said, "(error) ERR hash value is not an integer"),
+                Err(_) => prop_assert_eq!(said, "(error) FieldNotInteger"),
             }
         }
         Step::Wait(time) => *now += time,
         Step::Sweep => (0..store.shards.len()).for_each(|number| {
-            store.sweep_expired(number, *now);
+            store.sweep_shard(number, *now);
         }),
     }
     model.retain(|_, (_, expires)| expires.is_none_or(|expires| expires > *now));
@@ -176,7 +176,7 @@ fn random_fields_of_a_long_hash() {
         assert_eq!(fields.len(), count.min(1_000));
     }
     assert_eq!(say(&store, START, &words("HRANDFIELD h -1500 WITHVALUES")).lines().count(), 3_000);
-    assert_eq!(say(&store, START, &words("HRANDFIELD h -1000000")), "(error) ERR value is out of range");
+    assert_eq!(say(&store, START, &words("HRANDFIELD h -1000000")), "(error) CountOutOfRange");
     for number in 1..1_000 {
         say(&store, START, &words(&format!("HDEL h field{number}")));
     }

@@ -92,13 +92,13 @@ fn numbers() {
         > HGET stock eggs
         "-1"
         > HINCRBY stock eggs 1.5
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > HSET stock milk "1 l" beer 9223372036854775807
         (integer) 2
         > HINCRBY stock milk 1
-        (error) ERR hash value is not an integer
+        (error) FieldNotInteger
         > HINCRBY stock beer 1
-        (error) ERR increment or decrement would overflow
+        (error) Overflow
         > HINCRBYFLOAT stock price 0.1
         "0.1"
         > HINCRBYFLOAT stock price 0.2
@@ -106,15 +106,15 @@ fn numbers() {
         > HINCRBYFLOAT stock price -5.0e3
         "-4999.70000000000000018"
         > HINCRBYFLOAT stock price x
-        (error) ERR value is not a valid float
+        (error) NotFloat
         > HINCRBYFLOAT stock price inf
-        (error) ERR value is NaN or Infinity
+        (error) IncrementNotFinite
         > HINCRBYFLOAT stock milk 1
-        (error) ERR hash value is not a float
+        (error) FieldNotFloat
         > HSET stock much inf
         (integer) 1
         > HINCRBYFLOAT stock much 1
-        (error) ERR increment would produce NaN or Infinity
+        (error) NotFinite
         "#,
     );
 }
@@ -144,13 +144,13 @@ fn a_scan_of_a_few_fields() {
         1) "0"
         2) (empty array)
         > HSCAN list 0 WHAT
-        (error) ERR syntax error
+        (error) Syntax
         > HSCAN list 0 COUNT 0
-        (error) ERR syntax error
+        (error) Syntax
         > HSCAN list 0 COUNT x
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > HSCAN list milk
-        (error) ERR invalid cursor
+        (error) InvalidCursor
         "#,
     );
 }
@@ -177,15 +177,15 @@ fn fields_at_random() {
         > HRANDFIELD list 0
         (empty array)
         > HRANDFIELD list x
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > HRANDFIELD list 1 WITHVALUE
-        (error) ERR syntax error
+        (error) Syntax
         > HRANDFIELD list 1 WITHVALUES 1
-        (error) ERR syntax error
+        (error) Syntax
         > HRANDFIELD list -9223372036854775808
-        (error) ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807
+        (error) OutOfBounds { min: -9223372036854775807, max: 9223372036854775807 }
         > HRANDFIELD list -9223372036854770000 WITHVALUES
-        (error) ERR value is out of range
+        (error) CountOutOfRange
         "#,
     );
 }
@@ -197,37 +197,37 @@ fn a_string_is_no_hash() {
         > SET greeting hello
         OK
         > HGET greeting f
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > HSET greeting f v
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > HMGET greeting f
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > HGETALL greeting
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > HLEN greeting
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > HDEL greeting f
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > HINCRBY greeting f 1
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > HINCRBY greeting f x
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > HSCAN greeting 0
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > HRANDFIELD greeting
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > HEXPIRE greeting x FIELDS 1 f
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > HTTL greeting FIELDS 1 f
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > HSETEX greeting FIELDS 1 f v
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > HSET list f
-        (error) ERR wrong number of arguments for 'hset' command
+        (error) Arity("hset")
         > HSET list f v g
-        (error) ERR wrong number of arguments for 'hset' command
+        (error) Arity("hset")
         > HMSET list f v g
-        (error) ERR wrong number of arguments for 'hmset' command
+        (error) Arity("hmset")
         "#,
     );
 }

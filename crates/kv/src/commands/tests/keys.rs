@@ -28,7 +28,7 @@ fn there_or_not() {
         > UNLINK list milk
         (integer) 1
         > EXISTS
-        (error) ERR wrong number of arguments for 'exists' command
+        (error) Arity("exists")
         "#,
     );
 }
@@ -120,21 +120,21 @@ fn conditions_of_expire() {
         > EXPIRE milk 30 NX
         (integer) 1
         > EXPIRE milk 1 FOO
-        (error) ERR Unsupported option FOO
+        (error) UnknownOption("FOO")
         > EXPIRE milk 1 "a\x0d\x0ab"
-        (error) ERR Unsupported option a  b
+        (error) UnknownOption("a\r\nb")
         > EXPIRE milk x NX XX
-        (error) ERR NX and XX, GT or LT options at the same time are not compatible
+        (error) NxConflict
         > EXPIRE milk x GT LT
-        (error) ERR GT and LT options at the same time are not compatible
+        (error) GtLtConflict
         > EXPIRE nothing x
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > EXPIRE milk 9223372036854775807
-        (error) ERR invalid expire time in 'expire' command
+        (error) InvalidExpireTime("expire")
         > PEXPIRE milk 9223372036854775807
-        (error) ERR invalid expire time in 'pexpire' command
+        (error) InvalidExpireTime("pexpire")
         > EXPIREAT milk -9223372036854775808
-        (error) ERR invalid expire time in 'expireat' command
+        (error) InvalidExpireTime("expireat")
         > PEXPIREAT milk -9223372036854775808
         (integer) 1
         > EXISTS milk
@@ -148,11 +148,11 @@ fn other_names() {
     play(
         r#"
         > RENAME nothing other
-        (error) ERR no such key
+        (error) NoSuchKey
         > RENAME nothing nothing
-        (error) ERR no such key
+        (error) NoSuchKey
         > RENAMENX nothing other
-        (error) ERR no such key
+        (error) NoSuchKey
         > SET milk 1 PXAT 4000000000000
         OK
         > SET eggs 12
@@ -192,19 +192,19 @@ fn other_names() {
         > COPY nothing eggs REPLACE
         (integer) 0
         > COPY milk milk
-        (error) ERR source and destination objects are the same
+        (error) SameKey
         > COPY milk eggs FOO
-        (error) ERR syntax error
+        (error) Syntax
         > COPY milk eggs DB
-        (error) ERR syntax error
+        (error) Syntax
         > COPY milk eggs DB x
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > COPY milk eggs DB 16
-        (error) ERR DB index is out of range
+        (error) DatabaseIndex
         > COPY milk eggs DB -1
-        (error) ERR DB index is out of range
+        (error) DatabaseIndex
         > COPY milk eggs DB 99999999999
-        (error) ERR value is out of range, value must between -2147483648 and 2147483647
+        (error) OutOfBounds { min: -2147483648, max: 2147483647 }
         "#,
     );
 }
@@ -238,9 +238,9 @@ fn how_it_is_kept() {
         > OBJECT IDLETIME list
         (integer) 0
         > OBJECT FREQ list
-        (error) ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.
+        (error) AccessesNotCounted
         > OBJECT ENCODING
-        (error) ERR wrong number of arguments for 'object|encoding' command
+        (error) Arity("object|encoding")
         "#,
     );
 }

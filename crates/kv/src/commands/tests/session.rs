@@ -1,7 +1,7 @@
 //! Sessions as redis-cli shows them: a line that starts with `> ` is typed, those below it are the answer. A line such as
 //! `(500 ms later)` lets time pass. The words of a line may be quoted, with `\xNN` for any byte.
 
-use crate::{Args, Command, KeySpec, Op, Reply, Request, Store, args::push};
+use crate::{Args, Command, CommandError, KeySpec, Op, Reply, Request, Store, args::push};
 use std::ops::ControlFlow;
 
 /// Some time in 2023.
@@ -30,14 +30,15 @@ pub(super) fn play(session: &str) {
 
 /// The answer to one command, taken apart as the server does it.
 pub(super) fn say(store: &Store, now: u64, words: &[Vec<u8>]) -> String {
-    let (command, words) = match Command::find(&words[0]) {
+    let name = |words: &[Vec<u8>]| String::from_utf8_lossy(&words.join(&b'|')).to_lowercase();
+    let (command, words) = match Command::find(&name(&words[..1])) {
         Some(command) => (command, words),
-        None => (Command::find(&words[..2].join(&b'|')).expect("a command"), &words[1..]),
+        None => (Command::find(&name(&words[..2])).expect("a command"), &words[1..]),
     };
     let spec = &command.spec;
     let count = words.len() as i32 + i32::from(spec.name.contains('|'));
     if spec.arity >= 0 && count != spec.arity || count < -spec.arity {
-        return format!("(error) ERR wrong number of arguments for '{}' command", spec.name);
+        return format!("(error) {:?}", CommandError::Arity(spec.name.into()));
     }
     let ask = |words: &[Vec<u8>]| ask(store, now, command, words);
     match spec.keys {
@@ -84,7 +85,7 @@ fn shown(reply: &Reply<'_>) -> String {
             let lines = items.iter().zip(1..).map(|(item, number)| format!("{number}) {}", shown(item)));
             lines.collect::<Vec<_>>().join("\n")
         }
-        Reply::Error(refusal) => format!("(error) {refusal}"),
+        Reply::Error(error) => format!("(error) {error:?}"),
         Reply::PairList(items) => shown(&Reply::List(items.clone())),
         Reply::Page { items, next } => {
             format!("1) \"{next}\"\n2) {}", shown(&Reply::List(items.clone())))

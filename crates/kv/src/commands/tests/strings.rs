@@ -71,37 +71,37 @@ fn what_set_refuses() {
     play(
         r#"
         > SET milk 1 FOO
-        (error) ERR syntax error
+        (error) Syntax
         > SET milk 1 NX XX
-        (error) ERR syntax error
+        (error) Syntax
         > SET milk 1 EX
-        (error) ERR syntax error
+        (error) Syntax
         > SET milk 1 EX 10 PX 10
-        (error) ERR syntax error
+        (error) Syntax
         > SET milk 1 EX 10 KEEPTTL
-        (error) ERR syntax error
+        (error) Syntax
         > SET milk 1 PERSIST
-        (error) ERR syntax error
+        (error) Syntax
         > SET milk 1 EX x NX XX
-        (error) ERR syntax error
+        (error) Syntax
         > SET milk 1 EX x
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > SET milk 1 EX 0
-        (error) ERR invalid expire time in 'set' command
+        (error) InvalidExpireTime("set")
         > SET milk 1 PX -1
-        (error) ERR invalid expire time in 'set' command
+        (error) InvalidExpireTime("set")
         > SET milk 1 EX 9223372036854775807
-        (error) ERR invalid expire time in 'set' command
+        (error) InvalidExpireTime("set")
         > SET milk 1 PX 9223372036854775807
-        (error) ERR invalid expire time in 'set' command
+        (error) InvalidExpireTime("set")
         > SET milk
-        (error) ERR wrong number of arguments for 'set' command
+        (error) Arity("set")
         > SETEX milk 0 v
-        (error) ERR invalid expire time in 'setex' command
+        (error) InvalidExpireTime("setex")
         > PSETEX milk x v
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > PSETEX milk 9223372036854775807 v
-        (error) ERR invalid expire time in 'psetex' command
+        (error) InvalidExpireTime("psetex")
         > EXISTS milk
         (integer) 0
         "#,
@@ -147,13 +147,13 @@ fn older_ways_to_set_and_get() {
         > TTL milk
         (integer) -1
         > GETEX milk EX 0
-        (error) ERR invalid expire time in 'getex' command
+        (error) InvalidExpireTime("getex")
         > GETEX nothing EX 0
         (nil)
         > GETEX nothing KEEPTTL
-        (error) ERR syntax error
+        (error) Syntax
         > GETEX milk PERSIST EX 1
-        (error) ERR syntax error
+        (error) Syntax
         > GETEX milk PXAT 1
         "6"
         > EXISTS milk
@@ -182,11 +182,11 @@ fn many_at_once() {
         1) "3"
         2) "2"
         > MSETNX a 1 b
-        (error) ERR wrong number of arguments for 'msetnx' command
+        (error) Arity("msetnx")
         > MSET a 1 b
-        (error) ERR wrong number of arguments for 'mset' command
+        (error) Arity("mset")
         > MSET a
-        (error) ERR wrong number of arguments for 'mset' command
+        (error) Arity("mset")
         "#,
     );
 }
@@ -230,7 +230,7 @@ fn parts_of_strings() {
         > GETRANGE nothing 0 -1
         ""
         > GETRANGE greeting x 1
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > SETRANGE greeting 6 redis
         (integer) 11
         > GET greeting
@@ -250,13 +250,13 @@ fn parts_of_strings() {
         > SETRANGE new 1 ""
         (integer) 3
         > SETRANGE new -1 x
-        (error) ERR offset is out of range
+        (error) NegativeOffset
         > SETRANGE new 536870912 x
-        (error) ERR string exceeds maximum allowed size (proto-max-bulk-len)
+        (error) StringTooLong
         > SETRANGE new 9223372036854775807 x
-        (error) ERR string exceeds maximum allowed size (proto-max-bulk-len)
+        (error) StringTooLong
         > SETRANGE new 9223372036854775808 x
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         "#,
     );
 }
@@ -280,19 +280,19 @@ fn numbers() {
         > SET visits 9223372036854775807
         OK
         > INCR visits
-        (error) ERR increment or decrement would overflow
+        (error) Overflow
         > DECRBY visits -9223372036854775808
-        (error) ERR decrement would overflow
+        (error) DecrementOverflow
         > SET visits -9223372036854775808
         OK
         > DECR visits
-        (error) ERR increment or decrement would overflow
+        (error) Overflow
         > INCRBY visits 1.5
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > SET visits 01
         OK
         > INCR visits
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         > INCRBYFLOAT visits 0.5
         "1.5"
         > INCRBYFLOAT visits -1.6
@@ -302,15 +302,15 @@ fn numbers() {
         > INCRBYFLOAT nothing 5.0e3
         "5000"
         > INCRBYFLOAT nothing inf
-        (error) ERR increment would produce NaN or Infinity
+        (error) NotFinite
         > INCRBYFLOAT nothing nan
-        (error) ERR value is not a valid float
+        (error) NotFloat
         > SET word hello
         OK
         > INCRBYFLOAT word 1
-        (error) ERR value is not a valid float
+        (error) NotFloat
         > INCR word
-        (error) ERR value is not an integer or out of range
+        (error) NotInteger
         "#,
     );
 }
@@ -322,33 +322,33 @@ fn a_hash_is_no_string() {
         > HSET h f v
         (integer) 1
         > GET h
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > SET h v GET
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > SET h v NX
         (nil)
         > GETSET h v
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > GETDEL h
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > GETEX h EX x
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > APPEND h x
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > STRLEN h
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > GETRANGE h 0 1
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > SETRANGE h 0 ""
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > SETRANGE h 0 x
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > SETRANGE h 536870912 x
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > INCR h
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > INCRBYFLOAT h x
-        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        (error) WrongType
         > MGET h
         1) (nil)
         > SETNX h v

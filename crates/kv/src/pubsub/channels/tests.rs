@@ -57,8 +57,8 @@ async fn a_listener_that_falls_behind_is_dropped_and_its_stream_ends() {
     let channels = channels();
     let mut listener = channels.listen();
     listener.subscribe(Topic::Channel(b"news")).unwrap();
-    let heard = (0..2 * LISTENER_MESSAGES).take_while(|_| channels.publish(b"news", b"x") == 1).count();
-    assert_eq!(heard, LISTENER_MESSAGES);
+    let heard = (0..2 * CHANNEL_MESSAGES).take_while(|_| channels.publish(b"news", b"x") == 1).count();
+    assert_eq!(heard, CHANNEL_MESSAGES);
     assert_eq!((listener.count(), channels.listeners(b"news")), (0, 0));
     for _ in 0..heard {
         assert!(next(&mut listener).await.is_some());
@@ -72,10 +72,10 @@ fn waiting_messages_are_bounded_in_bytes_and_so_are_subscriptions() {
     let listener = channels.listen();
     listener.subscribe(Topic::Channel(b"news")).unwrap();
     let megabyte = vec![b'x'; 1024 * 1024];
-    let heard = (0..LISTENER_MESSAGES).take_while(|_| channels.publish(b"news", &megabyte) == 1).count();
-    assert_eq!(heard, LISTENER_BYTES / megabyte.len() - 1);
+    let heard = (0..CHANNEL_MESSAGES).take_while(|_| channels.publish(b"news", &megabyte) == 1).count();
+    assert_eq!(heard, CHANNEL_BYTES / megabyte.len() - 1);
     let listener = channels.listen();
     let topics = (0..1_000_u32).map(|number| [&megabyte[..], &number.to_le_bytes()].concat());
     let taken = topics.take_while(|name| listener.subscribe(Topic::Channel(name)).is_ok()).count();
-    assert_eq!(taken, LISTENER_TOPIC_BYTES / megabyte.len() - 1);
+    assert_eq!(taken, TOPIC_NAME_BYTES / megabyte.len() - 1);
 }

@@ -9,18 +9,18 @@ fn say(store: &Store, now: u64, line: &str) {
     let words: Vec<&str> = line.split(' ').collect();
     let mut bulks = Vec::new();
     words[2..].iter().for_each(|word| push(&mut bulks, word.as_bytes()));
-    let command = Command::find(words[0].as_bytes()).expect("a command");
+    let command = Command::find(&words[0].to_lowercase()).expect("a command");
     let op = Op::Command { command, args: Args::new(&bulks) };
     store.execute(&[Request { bucket: words[1].as_bytes(), op }], now, |_| ControlFlow::Continue(()));
 }
 
 /// Takes one step in each shard; in how many the next one is worth taking at once.
 fn step(store: &Store, now: u64) -> usize {
-    (0..store.shards.len()).filter(|number| store.sweep_expired(*number, now)).count()
+    (0..store.shards.len()).filter(|number| store.sweep_shard(*number, now)).count()
 }
 
 fn is_sweeping(store: &Store) -> bool {
-    (0..store.shards.len()).any(|number| store.lock(number).sweep.is_wanted)
+    (0..store.shards.len()).any(|number| store.lock(number).expiry_cursor.armed)
 }
 
 #[test]
@@ -31,22 +31,22 @@ fn what_has_expired_goes_unasked() {
     say(&store, 0, "SET forever value");
     say(&store, 0, "HSETEX list PX 100 FIELDS 2 milk 1 eggs 12");
     say(&store, 0, "HSETEX later PX 200 FIELDS 1 milk 1");
-    assert_eq!((step(&store, 99), store.count()), (0, 5_003));
+    assert_eq!((step(&store, 99), store.bucket_count()), (0, 5_003));
     while step(&store, 100) > 0 {}
-    assert_eq!(store.count(), 2);
+    assert_eq!(store.bucket_count(), 2);
     (0..9).for_each(|_| {
         step(&store, 200);
     });
-    assert_eq!((store.count(), is_sweeping(&store)), (1, false), "nobody lookups for what cannot be");
+    assert_eq!((store.bucket_count(), is_sweeping(&store)), (1, false), "nobody lookups for what cannot be");
 }
 
 #[test]
 fn a_step_ends_a_bounded_number() {
     let store = Store::new();
     (0..100_000).for_each(|number| say(&store, 0, &format!("SET key{number} value PX 1")));
-    let before = store.count();
+    let before = store.bucket_count();
     assert_eq!(step(&store, 1), store.shards.len());
-    assert!((1..=EXPIRY_ENDS * store.shards.len()).contains(&(before - store.count())));
+    assert!((1..=EXPIRY_ENDS * store.shards.len()).contains(&(before - store.bucket_count())));
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn the_fields_of_a_large_hash_go_bit_by_bit() {
     }
     say(&store, 1_100, "HDEL list forever");
     while step(&store, 10_000) > 0 {}
-    assert_eq!(store.count(), 0, "the hash goes with its last field");
+    assert_eq!(store.bucket_count(), 0, "the hash goes with its last field");
 }
 
 #[tokio::test]

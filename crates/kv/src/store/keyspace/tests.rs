@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Change, Command, Op, Reply, Request, args::push, shard::bucket_mut::BucketMut, shard::lookup::Lookup,
+    Change, Command, Op, Reply, Request, args::push, shard::bucket_mut::BucketMut, shard::registry::Lookup,
 };
 use std::{collections::HashSet, hash::BuildHasher, ops::ControlFlow};
 use tokio_stream::StreamExt;
@@ -18,7 +18,7 @@ fn ask(store: &Store, bucket: &str, op: Op<'_>) {
 fn set_field(store: &Store, bucket: &str) {
     let mut args = Vec::new();
     [b"field", b"value"].into_iter().for_each(|arg| push(&mut args, arg));
-    let command = Command::find(b"hset").unwrap();
+    let command = Command::find("hset").unwrap();
     ask(store, bucket, Op::Command { command, args: crate::Args::new(&args) });
 }
 
@@ -42,12 +42,12 @@ fn thousand() -> Store {
 #[test]
 fn pages_fill_up_across_shards_and_list_each_name_once() {
     let store = thousand();
-    let page = store.buckets(0, &ScanFilter { count: 100, ..ScanFilter::default() }, 0);
+    let page = store.scan(0, &ScanFilter { count: 100, ..ScanFilter::default() }, 0);
     assert!((80..120).contains(&page.names.len()), "{}", page.names.len());
     for count in [0, 1, 100, usize::MAX] {
         let (mut names, mut cursor, mut pages) = (Vec::new(), 0, 0);
         loop {
-            let page = store.buckets(cursor, &ScanFilter { count, ..ScanFilter::default() }, 0);
+            let page = store.scan(cursor, &ScanFilter { count, ..ScanFilter::default() }, 0);
             pages += 1;
             names.extend(page.names);
             cursor = page.next;
@@ -59,7 +59,7 @@ fn pages_fill_up_across_shards_and_list_each_name_once() {
         assert_eq!(pages == 1, count == usize::MAX, "{count}: {pages}");
     }
     assert_eq!(
-        store.buckets(u64::MAX, &ScanFilter::default(), 0).next % store.shards.len() as u64,
+        store.scan(u64::MAX, &ScanFilter::default(), 0).next % store.shards.len() as u64,
         0,
         "no such place"
     );
@@ -69,26 +69,26 @@ fn pages_fill_up_across_shards_and_list_each_name_once() {
 fn names_are_listed_by_pattern_and_kind_until_they_expire() {
     let store = thousand();
     let wanted = ScanFilter { pattern: Some(b"99?"), count: usize::MAX, kind: None };
-    assert_eq!(store.buckets(0, &wanted, 0).names.len(), 10);
-    let texts = ScanFilter { kind: Some(Kind::Text), ..wanted };
-    assert!(store.buckets(0, &texts, 0).names.is_empty());
+    assert_eq!(store.scan(0, &wanted, 0).names.len(), 10);
+    let texts = ScanFilter { kind: Some(Kind::Str), ..wanted };
+    assert!(store.scan(0, &texts, 0).names.is_empty());
     let maps = ScanFilter { kind: Some(Kind::Map), ..wanted };
-    assert_eq!(store.buckets(0, &maps, 0).names.len(), 10);
+    assert_eq!(store.scan(0, &maps, 0).names.len(), 10);
     let hash = store.hasher.hash_one("990".as_bytes());
     let mut shard = store.lock(store.shard_of(hash));
-    BucketMut::new(&mut shard, b"990", Lookup::new(hash), 0).set_expires(Some(10)).unwrap();
+    BucketMut::new(&mut shard, b"990", Lookup::new(hash), 0).set_expiry(Some(10)).unwrap();
     drop(shard);
-    assert_eq!(store.buckets(0, &wanted, 9).names.len(), 10);
-    assert_eq!(store.buckets(0, &wanted, 10).names.len(), 9);
+    assert_eq!(store.scan(0, &wanted, 9).names.len(), 10);
+    assert_eq!(store.scan(0, &wanted, 10).names.len(), 9);
 }
 
 #[test]
 fn a_random_name_may_be_any() {
     let store = Store::new();
-    assert_eq!(store.random(7, 0), None);
+    assert_eq!(store.random_name(7, 0), None);
     ["milk", "eggs", "bread"].into_iter().for_each(|name| ask(&store, name, Op::Create));
     let seeds = (0..1_000_u64).map(|seed| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let names: HashSet<_> = seeds.map(|seed| store.random(seed, 0).unwrap()).collect();
+    let names: HashSet<_> = seeds.map(|seed| store.random_name(seed, 0).unwrap()).collect();
     assert_eq!(names.len(), 3);
 }
 
@@ -100,7 +100,7 @@ async fn a_flush_ends_every_bucket_and_touches_those_that_were_there() {
     let mut changes = store.subscribe(b"shopping").unwrap();
     assert!(store.stats().bytes > 0);
     drop(store.flush());
-    assert_eq!((store.count(), store.stats().buckets), (0, 0));
+    assert_eq!((store.bucket_count(), store.stats().buckets), (0, 0));
     assert_eq!(
         changes.next().await.map(|event| event.change.clone()),
         Some(Change::Ended(EndReason::Dropped))
@@ -109,5 +109,5 @@ async fn a_flush_ends_every_bucket_and_touches_those_that_were_there() {
     assert!(store.transact(&[(b"nothing", not_there)], &[], 0, |_| {}));
     assert_ne!(watch(&store, b"shopping"), there);
     set_field(&store, "shopping");
-    assert_eq!(store.count(), 1);
+    assert_eq!(store.bucket_count(), 1);
 }

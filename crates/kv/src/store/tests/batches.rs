@@ -1,7 +1,10 @@
 //! A batch against the same requests one by one.
 
 use super::*;
-use crate::{Args, Command, args::push};
+use crate::{
+    args::{Args, push},
+    commands::spec::Command,
+};
 
 /// The name of a command, a bucket, and the arguments.
 type Asked = (&'static str, [u8; 3], Vec<u8>);
@@ -11,7 +14,7 @@ fn request((command, bucket, bulks): &Asked) -> Request<'_> {
         "create" => Op::Create,
         "crash" => Op::Crash,
         name => {
-            let command = Command::find(name.as_bytes()).expect("a command");
+            let command = Command::find(&name.to_lowercase()).expect("a command");
             Op::Command { command, args: Args::new(bulks) }
         }
     };
@@ -66,7 +69,7 @@ fn replies(store: &Store, batch: &[Request<'_>], now: u64, most: usize) -> Vec<S
 
 /// How many buckets there are, how many have crashed, and what they take when all that has ended is free.
 fn held(store: &Store) -> (u64, u64, u64) {
-    while store.sweep_expired(0, 0) {}
+    while store.sweep_shard(0, 0) {}
     let figures = store.stats();
     (figures.buckets, figures.crashed, figures.bytes)
 }

@@ -1,17 +1,19 @@
 //! What is asked for before it is needed.
 
 use super::*;
-use crate::{Args, Command, args::push};
+use crate::{
+    args::{Args, push},
+    commands::spec::Command,
+};
 
 /// How many times something is asked for, for a request of this bucket and perhaps a field of it.
 fn steps(store: &Store, bucket: &str, field: Option<&str>) -> usize {
-    let command =
-        Command::find(if field.is_some() { b"HGET".as_slice() } else { b"GET" }).expect("a command");
+    let command = Command::find(if field.is_some() { "hget" } else { "get" }).expect("a command");
     let mut bulks = Vec::new();
     field.into_iter().for_each(|field| push(&mut bulks, field.as_bytes()));
     let request = Request { bucket: bucket.as_bytes(), op: Op::Command { command, args: Args::new(&bulks) } };
-    let mut approach = store.approach(&request);
-    std::iter::from_fn(|| store.advance(&request, &mut approach).then_some(())).count()
+    let mut prefetch = store.prefetch(&request);
+    std::iter::from_fn(|| store.prefetch_step(&request, &mut prefetch).then_some(())).count()
 }
 
 #[test]

@@ -1,28 +1,21 @@
-//! Redis's protocol, RESP2 and RESP3. Reference: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
+//! Redis's protocol, RESP2 and RESP3. Reference:
+//! <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 //!
-//! Follow a command through the files in this order: conversation -> parse -> catalog (which command) -> rows -> split
-//! (into requests) -> router -> merge -> render. Commands that are no requests to a bucket are answered by `alone`: they
-//! are rows of `session_commands`, and each is a function of its name in `commands`, which works on the `session`.
+//! Follow a command through the files in this order: session (what the pipeline calls) -> parser -> commands
+//! (table: which command; split: into requests to buckets) -> the pipeline -> reply (merge) -> encoder. A
+//! command that is no request to a bucket goes to `commands/dispatch.rs` instead, and its function works on
+//! the `state` of the session.
 
-mod alone;
-mod catalog;
 mod commands;
-mod conversation;
-mod exec;
-mod listing;
-mod merge;
-mod parse;
-mod render;
-mod requests;
-mod rows;
+mod encoder;
+mod parser;
+mod queue;
+mod reply;
 mod session;
-mod session_commands;
-mod split;
+mod state;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
-mod topics;
-mod transaction;
-mod write;
 
-pub(crate) use conversation::Conversation;
-pub(crate) use rows::catalog;
+pub(crate) use commands::command_table;
+pub(crate) use state::RespState;

@@ -1,97 +1,134 @@
-//! What is known of one client, and what its commands change of it.
+//! One Redis client as the pipeline sees it: parses commands into requests, renders their replies, and
+//! executes one by one the commands that are no plain requests.
 
 use super::{
-    catalog::Catalog,
-    render,
-    topics::Topics,
-    transaction::Transaction,
-    write::{Version, Writer},
+    commands::{command_table, dispatch::dispatch, paging, split::SubRequests, table::CommandRef},
+    encoder::RespEncoder,
+    parser::{ParseLimits, Parsed, ProtocolError, RawCommand},
+    reply::merge::LargeReply,
+    state::RespState,
 };
-use crate::{clients::Client, output::Output, server::Server};
-use kv::CommandError;
-use std::{io, sync::Arc};
+use crate::{
+    limits::BATCH_REQUESTS,
+    pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
+};
+use kv::{Command, Request};
+use std::{future::ready, io, sync::atomic::Ordering::Relaxed};
 
-/// What a conversation holds between two commands.
-pub(super) struct Session {
-    pub(super) server: Arc<Server>,
-    pub(super) client: Arc<Client>,
-    pub(super) catalog: &'static Catalog,
-    pub(super) version: Version,
-    pub(super) replies: Replies,
-    pub(super) closing: bool,
-    pub(super) transaction: Transaction,
-    pub(super) topics: Topics,
+/// What can follow the requests of a batch.
+pub(crate) enum RespCommand<'a> {
+    /// A command that is executed by itself.
+    Single(RawCommand<'a>),
+    /// Bytes that are no command.
+    Invalid(ProtocolError),
 }
 
-/// Whether the client wants replies (CLIENT REPLY).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Replies {
-    On,
-    Off,
-    /// On, after the reply to the next command has been left out.
-    SkipNext,
+impl Protocol for RespState {
+    type Command<'a> = RespCommand<'a>;
+    type FollowUp<'a> = LargeReply<'a>;
+
+    fn parse<'a>(&mut self, input: &'a mut [u8], batch: &mut Batch<'a, RespCommand<'a>>) {
+        let input = &*input;
+        let limits = ParseLimits {
+            bulk_bytes: self.server.bulk_bytes.load(Relaxed),
+            request_bytes: self.server.limits.request_bytes,
+        };
+        let can_batch = self.can_batch();
+        let (mut consumed, mut calls, mut may_page) = (0, 0, false);
+        batch.tail = loop {
+            let (raw, size, same_as_last) = match self.parser.parse(&input[consumed..], limits) {
+                Ok(Parsed::Command { command, size, same_as_last }) => (command, size, same_as_last),
+                Ok(Parsed::Empty(size)) => {
+                    consumed += size;
+                    continue;
+                }
+                Ok(Parsed::Incomplete) => break Tail::Incomplete,
+                Err(error) => break Tail::Command(RespCommand::Invalid(error)),
+            };
+            if !same_as_last {
+                self.record_calls(&mut calls);
+                self.last = self.batchable(&raw);
+            }
+            let command = self.last.filter(|_| can_batch).map(|(_, command)| command);
+            match command.and_then(|command| SubRequests::new(command, &raw, &self.server.cluster).ok()) {
+                // A write waits until the replies before it that may be paged are complete.
+                Some(split) if may_page && !split.is_read() => break Tail::More,
+                Some(split) if split.remaining() <= batch.requests.remaining_capacity() => {
+                    calls += 1;
+                    may_page |= split.may_page();
+                    self.merger.push_expected(split.keys(), split.remaining());
+                    batch.requests.extend(split);
+                }
+                // It is parsed again for the next batch.
+                Some(split) if split.remaining() <= BATCH_REQUESTS => break Tail::More,
+                _ => {
+                    consumed += size;
+                    break Tail::Command(RespCommand::Single(raw));
+                }
+            }
+            consumed += size;
+        };
+        batch.consumed = consumed;
+        self.record_calls(&mut calls);
+    }
+
+    #[inline]
+    fn render<'a>(
+        &mut self,
+        output: &mut Vec<u8>,
+        request: &Request<'a>,
+        result: RequestResult<'_>,
+    ) -> Rendered<LargeReply<'a>> {
+        self.merger.on_reply(&mut RespEncoder::new(output, self.version), request, result)
+    }
+
+    fn follow_up<'o, 'a: 'o>(
+        &'o mut self,
+        LargeReply { bucket, projection }: LargeReply<'a>,
+        output: &'o mut Output<'_>,
+    ) -> BoxFuture<'o, io::Result<()>> {
+        Box::pin(paging::write_entries(self, bucket, projection, output))
+    }
+
+    fn execute<'o, 'a: 'o>(
+        &'o mut self,
+        command: RespCommand<'a>,
+        output: &'o mut Output<'_>,
+    ) -> BoxFuture<'o, io::Result<Next>> {
+        match command {
+            RespCommand::Single(raw) => Box::pin(async move {
+                dispatch(command_table(), self, raw, output).await?;
+                Ok(if self.closing { Next::Close } else { Next::Continue })
+            }),
+            RespCommand::Invalid(error) => {
+                self.encoder(output).error(&format!("ERR Protocol error: {error}"));
+                Box::pin(ready(Ok(Next::Close)))
+            }
+        }
+    }
 }
 
-/// Why a command is not answered as usual.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
-    #[error(transparent)]
-    Refused(#[from] CommandError),
-    #[error(transparent)]
-    Cluster(#[from] kv_cluster::Error),
-    /// The client is gone.
-    #[error(transparent)]
-    Gone(#[from] io::Error),
-}
-
-impl Session {
-    /// A client that has said nothing yet, and the commands that it may use.
-    pub(super) fn new(server: Arc<Server>, client: Arc<Client>, catalog: &'static Catalog) -> Session {
-        client.says().resp = 2;
-        Session {
-            server,
-            client,
-            catalog,
-            version: Version::default(),
-            replies: Replies::On,
-            closing: false,
-            transaction: Transaction::default(),
-            topics: Topics::default(),
+impl RespState {
+    /// The command and its index in the table, if it is on buckets and has the right number of arguments.
+    fn batchable(&self, raw: &RawCommand<'_>) -> Option<(usize, &'static Command)> {
+        let resolved =
+            command_table().resolve(raw).ok().filter(|resolved| !resolved.command.is_subcommand())?;
+        match resolved.command {
+            CommandRef::Bucket(command) => Some((resolved.index, command)),
+            CommandRef::Session(_) => None,
         }
     }
 
-    /// Whether the client waits for messages, and so may be silent itself.
-    pub(super) fn is_subscribed(&self) -> bool {
-        self.topics.count() > 0
-    }
-
-    /// Writes replies in the version that the client speaks.
-    pub(super) fn writer<'o>(&self, output: &'o mut Output<'_>) -> Writer<'o> {
-        Writer::new(&mut output.bytes, self.version)
-    }
-
-    /// Whether requests can go to their buckets without a thought for this session.
-    pub(super) fn is_plain(&self) -> bool {
-        self.replies == Replies::On
-            && !self.transaction.is_open()
-            && (self.topics.count() == 0 || self.version == Version::Resp3)
-    }
-
-    /// Shows others what CLIENT LIST says of this session.
-    pub(super) fn tell(&self) {
-        let mut says = self.client.says();
-        says.channels = self.topics.channels().len();
-        says.patterns = self.topics.patterns().len();
-        says.queued = self.transaction.queued();
-    }
-
-    /// Renders why a command is not answered as usual, unless nobody is there to read it.
-    pub(super) fn complain(&self, trouble: Trouble, output: &mut Output<'_>) -> io::Result<()> {
-        match trouble {
-            Trouble::Gone(error) => return Err(error),
-            Trouble::Refused(refusal) => render::refusal(&mut self.writer(output), &refusal),
-            Trouble::Cluster(error) => render::failure(&mut self.writer(output), &error),
+    /// Moves the calls of the last command into the metrics.
+    fn record_calls(&self, calls: &mut u64) {
+        if let Some((index, _)) = self.last.filter(|_| *calls > 0) {
+            self.server.metrics.record_calls(index, std::mem::take(calls));
         }
-        Ok(())
+    }
+
+    /// Waits for messages to this client and renders those that have arrived; waits for ever without a
+    /// subscription. `false`: the client did not keep up, and is to be disconnected.
+    pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
+        self.subscriptions.next_messages(&mut RespEncoder::new(output, self.version)).await
     }
 }

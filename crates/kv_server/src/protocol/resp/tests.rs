@@ -1,20 +1,19 @@
-//! A client of the real server: what it sends, and the exact bytes that it gets.
+//! A client of a real server: what it sends, and the exact bytes that it receives.
 
 mod docs;
 mod limits;
 mod pipelines;
 mod replies;
 
-use crate::{Limits, listen};
-use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings};
+use crate::{acceptor::bind, limits::Limits};
+use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings, StorageSettings};
 use otp::SupervisorHandle;
-use std::sync::Arc;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-/// A node with a port for clients; it ends when this is dropped.
+/// A node with a port for clients; dropping it stops the node.
 struct Node {
     address: std::net::SocketAddr,
     _tree: SupervisorHandle,
@@ -25,15 +24,16 @@ impl Node {
         let me: NodeName = "foo@127.0.0.1".parse().expect("a name");
         let settings = Settings {
             routes: Routes::all(me.clone()),
-            me,
+            name: me,
             link: None,
             peers: Vec::new(),
             cookie: Cookie::new("none"),
             heartbeat: Heartbeat::default(),
+            storage: StorageSettings::default(),
         };
-        let cluster = Cluster::new(settings, Arc::new(kv::Store::new())).expect("a cluster");
-        let listening = listen("127.0.0.1:0", cluster, limits).await.expect("a port");
-        Node { address: listening.address, _tree: listening.supervisor().start() }
+        let cluster = Cluster::new(settings).expect("a cluster");
+        let server = bind("127.0.0.1:0", cluster, limits).await.expect("a port");
+        Node { address: server.address, _tree: server.supervisor().start() }
     }
 
     async fn client(&self) -> Client {
@@ -41,8 +41,8 @@ impl Node {
     }
 }
 
-/// A command, whose words stand between blanks, as RESP writes it.
-fn written(line: &str) -> Vec<u8> {
+/// A command as RESP encodes it; blanks separate its arguments.
+fn encode(line: &str) -> Vec<u8> {
     let words: Vec<&str> = line.split(' ').collect();
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     words.iter().for_each(|word| kv::args::push(&mut bytes, word.as_bytes()));
@@ -52,16 +52,16 @@ fn written(line: &str) -> Vec<u8> {
 struct Client(TcpStream);
 
 impl Client {
-    /// Sends a command, whose words stand between blanks.
+    /// Sends a command; blanks separate its arguments.
     async fn send(&mut self, line: &str) {
-        self.send_bytes(&written(line)).await;
+        self.send_bytes(&encode(line)).await;
     }
 
     async fn send_bytes(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.expect("the server reads");
     }
 
-    /// Reads as many bytes as are expected, and sees that they are those.
+    /// Reads as many bytes as `reply` has, and asserts that they are equal.
     async fn expect(&mut self, reply: &str, what: &str) {
         let mut bytes = vec![0; reply.len()];
         let read = tokio::time::timeout(std::time::Duration::from_secs(20), self.0.read_exact(&mut bytes));
@@ -69,7 +69,7 @@ impl Client {
         assert_eq!(String::from_utf8_lossy(&bytes), reply, "{what}: {read:?}");
     }
 
-    /// What still comes until the server closes the connection.
+    /// Reads until the server closes the connection.
     async fn rest(&mut self) -> String {
         let mut bytes = Vec::new();
         // Closed with something unread, a connection may be reset.

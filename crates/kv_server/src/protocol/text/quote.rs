@@ -1,32 +1,32 @@
-//! Quotes: how an argument that holds a blank is written, and how a value that holds a line break is printed.
+//! Quotes: how a word that holds a blank is typed, and how a value that holds a line break is printed.
 
 /// What the start of `text` holds when it opens with a quote.
-pub(super) enum Quoted<'a> {
-    /// A quoted argument without its quotes and escapes, and what follows it.
-    Argument(&'a [u8], &'a mut [u8]),
+pub(super) enum Word<'a> {
+    /// A quoted word without its quotes and escapes, and what follows it.
+    Quoted(&'a [u8], &'a mut [u8]),
     /// A plain word that happens to start with a quote.
-    Word(&'a mut [u8]),
+    Plain(&'a mut [u8]),
 }
 
-/// Takes a quoted argument off the start of `text`, which opens with a quote. The quotes count as such only
-/// when a separator follows them and they hold a blank, a tab or a line break, written out or escaped: the
-/// guide keeps the quotes of a lone word. Escapes are undone in place, for they only ever shrink.
-pub(super) fn take(text: &mut [u8]) -> Quoted<'_> {
-    let Some(close) = closing_quote(text) else { return Quoted::Word(text) };
-    if text.get(close + 1).is_some_and(|after| !separates(*after)) {
-        return Quoted::Word(text);
+/// Parses the start of `text`, which opens with a quote. The quotes count as such only when a separator follows them
+/// and they hold a blank, a tab or a line break, literal or escaped: the guide keeps the quotes of a lone word.
+/// Escapes are decoded in place, since they only ever shrink.
+pub(super) fn parse(text: &mut [u8]) -> Word<'_> {
+    let Some(close) = closing_quote(text) else { return Word::Plain(text) };
+    if text.get(close + 1).is_some_and(|after| !is_separator(*after)) {
+        return Word::Plain(text);
     }
-    if !holds_white_space(&text[1..close]) {
-        return Quoted::Word(text);
+    if !has_white_space(&text[1..close]) {
+        return Word::Plain(text);
     }
     let (quoted, rest) = text.split_at_mut(close + 1);
     let length = unescape(&mut quoted[1..close]);
-    Quoted::Argument(&quoted[1..1 + length], rest)
+    Word::Quoted(&quoted[1..1 + length], rest)
 }
 
 /// Whether a byte separates words.
-pub(super) fn separates(byte: u8) -> bool {
-    // One comparison settles it for all that is no control character.
+pub(super) fn is_separator(byte: u8) -> bool {
+    // One comparison decides for all but control characters.
     byte <= b' ' && (byte == b' ' || byte == b'\t')
 }
 
@@ -42,7 +42,7 @@ fn closing_quote(text: &[u8]) -> Option<usize> {
     None
 }
 
-fn holds_white_space(quoted: &[u8]) -> bool {
+fn has_white_space(quoted: &[u8]) -> bool {
     let mut at = 0;
     while at < quoted.len() {
         let (byte, taken) = unescape_one(&quoted[at..]);
@@ -65,27 +65,16 @@ fn unescape(quoted: &mut [u8]) -> usize {
     to
 }
 
-/// The first byte that `text` stands for, and how many bytes it was written with. An unknown escape is kept.
+/// The first byte that `text` encodes, and how many bytes encode it. An unknown escape is kept.
 fn unescape_one(text: &[u8]) -> (u8, usize) {
     match text {
-        [b'\\', b'x', high, low, ..] => match (hex(*high), hex(*low)) {
-            (Some(high), Some(low)) => (high << 4 | low, 4),
-            _ => (b'\\', 1),
-        },
-        [b'\\', b'n', ..] => (b'\n', 2),
-        [b'\\', b'r', ..] => (b'\r', 2),
-        [b'\\', b't', ..] => (b'\t', 2),
-        [b'\\', quoted @ (b'"' | b'\\'), ..] => (*quoted, 2),
+        [b'\\', ..] => kv::quote::unescape(text).unwrap_or((b'\\', 1)),
         [byte, ..] => (*byte, 1),
         [] => (0, 0),
     }
 }
 
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
-}
-
-/// Prints a name, key or value on one line: as it is, or quoted when it holds a line break.
+/// Prints a name, key or value on one line: bare, or quoted when it holds a line break.
 pub(super) fn print(output: &mut Vec<u8>, bytes: &[u8]) {
     if memchr::memchr2(b'\r', b'\n', bytes).is_none() {
         return output.extend_from_slice(bytes);
@@ -93,7 +82,7 @@ pub(super) fn print(output: &mut Vec<u8>, bytes: &[u8]) {
     print_quoted(output, bytes);
 }
 
-/// Prints bytes in quotes, with what cannot stand on a line escaped.
+/// Prints bytes in quotes, with control characters escaped.
 fn print_quoted(output: &mut Vec<u8>, bytes: &[u8]) {
     output.push(b'"');
     for &byte in bytes {

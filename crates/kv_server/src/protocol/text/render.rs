@@ -1,6 +1,7 @@
-//! A reply -> the line that a person reads.
+//! Renders replies and events as lines that a person can read.
 
 use super::quote;
+use crate::protocol::end_reason;
 use kv::{Change, CommandError, EndReason, Event, Reply};
 use kv_cluster::{Error, escape_name};
 
@@ -25,16 +26,10 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         Reply::Error(CommandError::OutOfMemory) => {
             error(output, "out of memory: delete something, or give this node more")
         }
-        Reply::Error(refusal) => error(output, &refusal.to_string()),
+        Reply::Error(code) => error(output, &code.to_string()),
         Reply::Restarting => error(output, "the store is restarting: ask again in a moment"),
-        Reply::OwnedValue(_)
-        | Reply::Status(_)
-        | Reply::Number(_)
-        | Reply::List(_)
-        | Reply::Map(_)
-        | Reply::PairList(_)
-        | Reply::TooLarge(_)
-        | Reply::Page { .. } => error(output, &Error::UnexpectedReply.to_string()),
+        // Only commands of Redis have other replies.
+        _ => error(output, &Error::UnexpectedReply.to_string()),
     }
 }
 
@@ -61,19 +56,22 @@ pub(super) fn event(output: &mut Vec<u8>, event: &Event) {
             quote::print(output, key);
             output.extend_from_slice(b" DELETED\r\n");
         }
-        Change::Ended(end) => about_bucket(
+        Change::Ended(reason) => about_bucket(
             output,
             "subscription to ",
             &event.bucket,
-            match end {
-                EndReason::Dropped => " ended: the bucket was dropped",
-                EndReason::Expired => " ended: the bucket expired",
-                EndReason::Crashed => " ended: the bucket crashed; create it and subscribe again",
-                EndReason::Restarted => " ended: the store restarted; create the bucket and subscribe again",
-                EndReason::FellBehind => " ended: this connection did not keep up with the changes",
-                EndReason::NodeDown => " ended: its node is down; subscribe again when it is back",
-            },
+            &format!(" ended: {}{}", end_reason::describe(*reason), remedy(*reason)),
         ),
+    }
+}
+
+/// What to do when a subscription has ended.
+fn remedy(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Crashed => "; create it and subscribe again",
+        EndReason::Restarted => "; create the bucket and subscribe again",
+        EndReason::NodeDown => "; subscribe again when it is back",
+        EndReason::Dropped | EndReason::Expired | EndReason::FellBehind => "",
     }
 }
 

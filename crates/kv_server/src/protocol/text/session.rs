@@ -1,109 +1,96 @@
-//! One person's conversation: cuts the input into a batch of requests, and knows the commands that are not
-//! requests to one bucket.
+//! One client of the text protocol: what its lines ask for, and the commands that are no requests to one bucket.
 
 use super::{
     help::HELP,
-    lines::{Cut, cut_line},
-    parse::{Command, parse},
+    parse::{Command, NextLine, Parsed, next_line, parse},
     render,
 };
 use crate::{
-    input::Input,
-    limits::{BATCH_REQUESTS, EVENTS_AT_ONCE, Limits, SORTED_BYTES, SUBSCRIPTIONS},
-    output::Output,
-    protocol::progress::Progress,
-    reactor::is_grouped,
-    router,
+    limits::{EVENTS_AT_ONCE, Limits, SORTED_BYTES, SUBSCRIPTIONS},
+    pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
 };
-use arrayvec::ArrayVec;
 use kv::{Change, EndReason, Op, Reply, Request, Subscription};
 use kv_cluster::Cluster;
-use std::{future::pending, io, ops::ControlFlow};
+use std::{convert::Infallible, future::pending, io};
 use tokio::task::yield_now;
 use tokio_stream::StreamMap;
 
-/// What a session holds between two batches.
-pub(crate) struct Session {
+/// The state of a connection between two batches.
+pub(crate) struct TextSession {
     cluster: Cluster,
     limits: Limits,
     subscriptions: StreamMap<Box<[u8]>, Subscription>,
-    /// The rest of an over-long line is still to come, and to be thrown away.
-    skipping: bool,
+    /// The rest of a line that is too long has still to arrive, and to be discarded.
+    discarding: bool,
 }
 
-/// What follows the requests of a batch.
-enum Next<'a> {
-    More,
-    Starved,
-    TooLong,
-    Command(Command<'a>),
-}
+impl Protocol for TextSession {
+    type Command<'a> = Command<'a>;
+    type FollowUp<'a> = Infallible;
 
-/// Requests of one batch. Large: it is filled where it stands.
-type Requests<'a> = ArrayVec<Request<'a>, BATCH_REQUESTS>;
-
-impl Session {
-    /// A conversation that has not begun.
-    pub(crate) fn new(cluster: Cluster, limits: Limits) -> Session {
-        Session { cluster, limits, subscriptions: StreamMap::new(), skipping: false }
+    fn parse<'a>(&mut self, mut input: &'a mut [u8], batch: &mut Batch<'a, Command<'a>>) {
+        if self.discarding {
+            let end = memchr::memchr(b'\n', input);
+            batch.consumed = end.map_or(input.len(), |end| end + 1);
+            self.discarding = end.is_none();
+            input = &mut input[batch.consumed..];
+        }
+        while !batch.requests.is_full() {
+            let (line, size, rest) = match next_line(input, self.limits.line_bytes) {
+                NextLine::Line { line, size, rest } => (line, size, rest),
+                NextLine::Incomplete => return batch.tail = Tail::Incomplete,
+                NextLine::TooLong => {
+                    self.discarding = true;
+                    return batch.tail = Tail::Command(Command::TooLong);
+                }
+            };
+            batch.consumed += size;
+            input = rest;
+            match parse(line) {
+                Parsed::Request(request) => batch.requests.push(request),
+                Parsed::Command(command) => return batch.tail = Tail::Command(command),
+            }
+        }
     }
 
-    /// Answers one batch of what the input holds, as of `now` in milliseconds since 1970.
-    pub(crate) async fn answer(
+    fn render<'a>(
         &mut self,
-        now: u64,
-        input: &mut Input,
-        output: &mut Output<'_>,
-    ) -> io::Result<Progress> {
-        if self.skipping && !self.skip(input) {
-            return Ok(Progress::Starved);
+        output: &mut Vec<u8>,
+        request: &Request<'a>,
+        result: RequestResult<'_>,
+    ) -> Rendered<Infallible> {
+        match result {
+            Ok(reply) => render::reply(output, request.bucket, reply),
+            Err(error) => render::error(output, &error.to_string()),
         }
-        let (lone, mut left, taken, next) = {
-            let mut requests = Requests::new();
-            let (taken, next) = gather(input.unread(), self.limits.line_bytes, &mut requests);
-            match requests[..] {
-                [lone] if is_grouped() => (Some(lone), Vec::new(), taken, next),
-                _ => (None, self.answer_here(&requests, now, output), taken, next),
-            }
-        };
-        if let Some(lone) = lone {
-            router::approach(&self.cluster, &lone).await;
-            left = self.answer_here(&[lone], now, output);
-        }
-        if !left.is_empty() {
-            Box::pin(router::answer_anywhere(&self.cluster, &left, output, render_outcome)).await?;
-        }
-        let progress = match next {
-            Next::More => Progress::More,
-            Next::Starved => Progress::Starved,
-            Next::TooLong => {
-                self.skipping = true;
-                let limit = self.limits.line_bytes;
-                render::error(
-                    &mut output.bytes,
-                    &format!("line too long: the limit is {limit} bytes; the line was ignored"),
-                );
-                Progress::More
-            }
-            Next::Command(command) => Box::pin(self.obey(command, output)).await?,
-        };
-        input.consume(taken);
-        Ok(progress)
+        Rendered::Complete
     }
 
-    /// Answers what needs no other node. Returns the rest: empty, and so without an allocation, when that was all.
-    fn answer_here<'a>(
-        &self,
-        requests: &[Request<'a>],
-        now: u64,
-        output: &mut Output<'_>,
-    ) -> Vec<Request<'a>> {
-        let done = router::answer_here(&self.cluster, requests, now, output, render_outcome);
-        Vec::from(&requests[done..])
+    fn follow_up<'o, 'a: 'o>(
+        &'o mut self,
+        follow_up: Infallible,
+        _: &'o mut Output<'_>,
+    ) -> BoxFuture<'o, io::Result<()>> {
+        match follow_up {}
     }
 
-    /// Waits for changes of subscribed buckets and renders all that have come. `false`: this client did not keep
-    /// up, and the conversation is over. Without a subscription it waits for ever.
+    fn execute<'o, 'a: 'o>(
+        &'o mut self,
+        command: Command<'a>,
+        output: &'o mut Output<'_>,
+    ) -> BoxFuture<'o, io::Result<Next>> {
+        Box::pin(self.execute_command(command, output))
+    }
+}
+
+impl TextSession {
+    /// A new connection's session.
+    pub(crate) fn new(cluster: Cluster, limits: Limits) -> TextSession {
+        TextSession { cluster, limits, subscriptions: StreamMap::new(), discarding: false }
+    }
+
+    /// Waits for changes of subscribed buckets and renders those that have arrived; waits for ever without a
+    /// subscription. `false`: the client did not keep up, and is to be disconnected.
     pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
         let mut events = Vec::new();
         if self.subscriptions.next_many(&mut events, EVENTS_AT_ONCE).await == 0 {
@@ -113,37 +100,31 @@ impl Session {
         !events.iter().any(|(_, event)| event.change == Change::Ended(EndReason::FellBehind))
     }
 
-    /// Whether the client waits for changes.
+    /// Whether the client is subscribed to a bucket.
     pub(crate) fn is_subscribed(&self) -> bool {
         !self.subscriptions.is_empty()
     }
 
-    /// Drops the rest of an over-long line; `true` when its end was found.
-    fn skip(&mut self, input: &mut Input) -> bool {
-        let unread = input.unread();
-        let end = memchr::memchr(b'\n', unread);
-        let skipped = end.map_or(unread.len(), |end| end + 1);
-        input.consume(skipped);
-        self.skipping = end.is_none();
-        !self.skipping
-    }
-
-    async fn obey(&mut self, command: Command<'_>, output: &mut Output<'_>) -> io::Result<Progress> {
+    async fn execute_command(&mut self, command: Command<'_>, output: &mut Output<'_>) -> io::Result<Next> {
         match command {
-            Command::Request(_) => unreachable!("requests are gathered into the batch"),
             Command::Keys(bucket) => self.keys(bucket, output).await?,
             Command::Buckets => self.buckets(output).await?,
             Command::Subscribe(bucket) => self.subscribe(bucket, output).await,
             Command::Help => output.bytes.extend_from_slice(HELP.as_bytes()),
             Command::Ping => output.bytes.extend_from_slice(b"+PONG\r\n"),
             Command::Unknown => output.bytes.extend_from_slice(b"UNKNOWN COMMAND\r\n"),
-            Command::Http => return Ok(Progress::Close),
+            Command::TooLong => {
+                let limit = self.limits.line_bytes;
+                let what = format!("line too long: the limit is {limit} bytes; the line was ignored");
+                render::error(&mut output.bytes, &what);
+            }
+            Command::Http => return Ok(Next::Close),
             Command::Quit => {
                 output.bytes.extend_from_slice(b"OK\r\n");
-                return Ok(Progress::Close);
+                return Ok(Next::Close);
             }
         }
-        Ok(Progress::More)
+        Ok(Next::Continue)
     }
 
     /// Lists a bucket's keys page by page: each page is sorted, and written before the next one is asked for.
@@ -175,12 +156,12 @@ impl Session {
                 }
             }
             output.flush().await?;
-            // Other clients of this thread come before the next page.
+            // Other connections of this thread run before the next page.
             yield_now().await;
         }
     }
 
-    /// Lists the buckets of all nodes page by page; nodes that cannot be asked are named at the end.
+    /// Lists the buckets of all nodes page by page; nodes that cannot be reached are named at the end.
     async fn buckets(&self, output: &mut Output<'_>) -> io::Result<()> {
         let (mut pages, mut missing) = (self.cluster.buckets(), Vec::new());
         let (mut names, mut bytes) = (Vec::new(), 0);
@@ -222,36 +203,4 @@ impl Session {
             Err(error) => render::error(&mut output.bytes, &error.to_string()),
         }
     }
-}
-
-/// Parses the leading requests of the input, up to the first command that is not one. Returns the bytes that they
-/// and what follows took, and what follows.
-fn gather<'a>(mut input: &'a mut [u8], limit: usize, requests: &mut Requests<'a>) -> (usize, Next<'a>) {
-    let mut all_taken = 0;
-    while !requests.is_full() {
-        let (line, taken, rest) = match cut_line(input, limit) {
-            Cut::Line(line, taken, rest) => (line, taken, rest),
-            Cut::Partial => return (all_taken, Next::Starved),
-            Cut::TooLong => return (all_taken, Next::TooLong),
-        };
-        all_taken += taken;
-        input = rest;
-        match parse(line) {
-            Command::Request(request) => requests.push(request),
-            command => return (all_taken, Next::Command(command)),
-        }
-    }
-    (all_taken, Next::More)
-}
-
-fn render_outcome(
-    output: &mut Vec<u8>,
-    request: &Request<'_>,
-    outcome: router::Outcome<'_>,
-) -> ControlFlow<()> {
-    match outcome {
-        Ok(reply) => render::reply(output, request.bucket, reply),
-        Err(error) => render::error(output, &error.to_string()),
-    }
-    ControlFlow::Continue(())
 }

@@ -1,145 +1,174 @@
-//! Commands about the clients that are connected.
+//! CLIENT: this connection and the other ones.
 
-use super::{is, number, other};
+use super::table::{ANY_TIME, SessionCommand};
 use crate::{
     clients::Client,
     limits::CLIENT_NAME_BYTES,
     protocol::resp::{
-        session::{Replies, Session},
-        write::Writer,
+        encoder::RespEncoder,
+        reply::error::SessionError,
+        state::{ReplyMode, RespState},
     },
 };
-use kv::{Args, CommandError};
+use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
 use std::{fmt::Write, sync::atomic::Ordering::Relaxed};
 
-/// `CLIENT ID`
-pub(in super::super) fn id(
-    session: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    writer.number(session.client.id as i64);
+pub(super) const CLIENT: SessionCommand = SessionCommand::new(
+    CommandSpec::new("client", Group::Connection)
+        .arity(-2)
+        .since("2.4.0")
+        .summary("Commands about client connections"),
+);
+
+pub(super) const CLIENT_ID: SessionCommand = SessionCommand::new(
+    CommandSpec::new("client|id", Group::Connection)
+        .arity(2)
+        .flags(ANY_TIME)
+        .since("5.0.0")
+        .summary("Returns the id of the connection"),
+)
+.run(id);
+fn id(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    encoder.integer(state.client.id as i64);
     Ok(())
 }
 
-/// `CLIENT GETNAME`
-pub(in super::super) fn getname(
-    session: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    match &*session.client.says().name {
-        [] => writer.nil(),
-        name => writer.bulk(name),
+pub(super) const CLIENT_GETNAME: SessionCommand = SessionCommand::new(
+    CommandSpec::new("client|getname", Group::Connection)
+        .arity(2)
+        .flags(ANY_TIME)
+        .since("2.6.9")
+        .summary("Returns the name of the connection"),
+)
+.run(getname);
+fn getname(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    match &*state.client.info().name {
+        [] => encoder.null(),
+        name => encoder.bulk(name),
     }
     Ok(())
 }
 
-/// `CLIENT SETNAME connection-name`
-pub(in super::super) fn setname(
-    session: &mut Session,
-    mut args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    rename(session, args.next().ok_or(CommandError::Syntax)?)?;
-    writer.ok();
+pub(super) const CLIENT_SETNAME: SessionCommand = SessionCommand::new(
+    CommandSpec::new("client|setname", Group::Connection)
+        .arity(3)
+        .flags(ANY_TIME)
+        .since("2.6.9")
+        .syntax("connection-name")
+        .summary("Names the connection"),
+)
+.run(setname);
+fn setname(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    set_name(state, args.required()?)?;
+    encoder.ok();
     Ok(())
 }
 
-/// Gives the client a name, which CLIENT LIST can show.
-pub(super) fn rename(session: &Session, name: &[u8]) -> Result<(), CommandError> {
-    check(name, "ERR Client names cannot contain spaces, newlines or special characters.")?;
-    session.client.says().name = name.into();
+/// Sets the name that CLIENT LIST shows.
+pub(super) fn set_name(state: &RespState, name: &[u8]) -> Result<(), SessionError> {
+    check_client_name(
+        name,
+        "ERR Client names cannot contain spaces, newlines or special characters.".into(),
+    )?;
+    state.client.info().name = name.into();
     Ok(())
 }
 
-fn check(name: &[u8], wrong: &str) -> Result<(), CommandError> {
+/// Checks a text that CLIENT LIST shows; `invalid` is the error for characters that it cannot show.
+fn check_client_name(name: &[u8], invalid: String) -> Result<(), SessionError> {
     if name.len() > CLIENT_NAME_BYTES {
-        return Err(other(&format!("ERR a client's name may have {CLIENT_NAME_BYTES} bytes")));
+        return Err(SessionError::reply(format!("ERR a client's name may have {CLIENT_NAME_BYTES} bytes")));
     }
-    if name.iter().all(u8::is_ascii_graphic) { Ok(()) } else { Err(other(wrong)) }
+    if name.iter().all(u8::is_ascii_graphic) { Ok(()) } else { Err(SessionError::reply(invalid)) }
 }
 
-/// `CLIENT SETINFO LIB-NAME libname|LIB-VER libver`
-pub(in super::super) fn setinfo(
-    session: &mut Session,
-    mut args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
+pub(super) const CLIENT_SETINFO: SessionCommand = SessionCommand::new(
+    CommandSpec::new("client|setinfo", Group::Connection)
+        .arity(4)
+        .flags(ANY_TIME)
+        .since("7.2.0")
+        .syntax("LIB-NAME libname|LIB-VER libver")
+        .summary("Sets the name or version of the client library"),
+)
+.run(setinfo);
+fn setinfo(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let (what, value) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
     let shown = String::from_utf8_lossy(what);
-    let wrong = format!("ERR {shown} cannot contain spaces, newlines or special characters.");
-    let mut says = session.client.says();
-    if is(what, "lib-name") {
-        check(value, &wrong)?;
-        says.library = value.into();
-    } else if is(what, "lib-ver") {
-        check(value, &wrong)?;
-        says.library_version = value.into();
+    let invalid = format!("ERR {shown} cannot contain spaces, newlines or special characters.");
+    let mut info = state.client.info();
+    if what.eq_ignore_ascii_case(b"lib-name") {
+        check_client_name(value, invalid)?;
+        info.library = value.into();
+    } else if what.eq_ignore_ascii_case(b"lib-ver") {
+        check_client_name(value, invalid)?;
+        info.library_version = value.into();
     } else {
-        return Err(other(&format!("ERR Unrecognized option '{shown}'")));
+        return Err(SessionError::reply(format!("ERR Unrecognized option '{shown}'")));
     }
-    writer.ok();
+    encoder.ok();
     Ok(())
 }
 
-/// `CLIENT INFO`
-pub(in super::super) fn info(
-    session: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    session.tell();
-    writer.text(&line(session, &session.client));
+pub(super) const CLIENT_INFO: SessionCommand = SessionCommand::new(
+    CommandSpec::new("client|info", Group::Connection)
+        .arity(2)
+        .flags(ANY_TIME)
+        .since("6.2.0")
+        .summary("Describes this connection, as CLIENT LIST does"),
+)
+.run(info);
+fn info(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    state.publish_client_info();
+    encoder.verbatim(&client_list_line(state, &state.client));
     Ok(())
 }
 
-/// `CLIENT LIST [TYPE type] [ID client-id [client-id ...]]`
-pub(in super::super) fn list(
-    session: &mut Session,
-    mut args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    session.tell();
-    let mut clients = session.server.clients.all();
+pub(super) const CLIENT_LIST: SessionCommand = SessionCommand::new(
+    CommandSpec::new("client|list", Group::Connection)
+        .arity(-2)
+        .flags(ADMIN | ANY_TIME)
+        .since("2.4.0")
+        .syntax("[TYPE NORMAL|MASTER|REPLICA|PUBSUB] [ID client-id [client-id ...]]")
+        .summary("Lists client connections, one per line"),
+)
+.run(list);
+fn list(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    state.publish_client_info();
+    let mut clients = state.server.clients.all();
     match args.next() {
         None => {}
-        Some(option) if is(option, "type") => {
-            let kind = args.next().ok_or(CommandError::Syntax)?;
-            let pubsub = is(kind, "pubsub");
+        Some(option) if option.eq_ignore_ascii_case(b"type") => {
+            let kind = args.required()?;
+            let pubsub = kind.eq_ignore_ascii_case(b"pubsub");
             match kind.to_ascii_lowercase().as_slice() {
-                b"normal" | b"pubsub" => clients.retain(|client| is_subscribed(client) == pubsub),
+                b"normal" | b"pubsub" => clients.retain(|client| client.info().is_pubsub() == pubsub),
                 b"master" | b"replica" | b"slave" => clients.clear(),
                 _ => {
                     let kind = String::from_utf8_lossy(kind);
-                    return Err(other(&format!("ERR Unknown client type '{kind}'")));
+                    return Err(SessionError::reply(format!("ERR Unknown client type '{kind}'")));
                 }
             }
         }
-        Some(option) if is(option, "id") && !args.is_empty() => {
-            let ids = args.map(|id| number(Some(id)).ok_or_else(|| other("ERR Invalid client ID")));
+        Some(option) if option.eq_ignore_ascii_case(b"id") && !args.is_empty() => {
+            let ids =
+                args.map(|id| parse_integer(id).ok_or_else(|| SessionError::reply("ERR Invalid client ID")));
             let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
             clients.retain(|client| ids.contains(&(client.id as i64)));
         }
-        Some(_) => return Err(CommandError::Syntax),
+        Some(_) => return Err(CommandError::Syntax.into()),
     }
-    let lines: String = clients.iter().map(|client| line(session, client)).collect();
-    writer.text(&lines);
+    let lines: String = clients.iter().map(|client| client_list_line(state, client)).collect();
+    encoder.verbatim(&lines);
     Ok(())
 }
 
-fn is_subscribed(client: &Client) -> bool {
-    let says = client.says();
-    says.channels + says.patterns > 0
-}
-
-/// One client as Redis describes it, as far as there is something to say.
-fn line(session: &Session, client: &Client) -> String {
-    let (now, says) = (kv::time::now_ms(), client.says().clone());
-    let age = now.saturating_sub(client.since) / 1_000;
-    let idle = now.saturating_sub(client.heard.load(Relaxed)) / 1_000;
-    let multi = says.queued.map_or(-1, |queued| queued as i64);
-    let flags = if says.channels + says.patterns > 0 {
+/// One client as Redis describes it, without the fields that mean nothing here.
+fn client_list_line(state: &RespState, client: &Client) -> String {
+    let (now, info) = (kv::time::now_ms(), client.info().clone());
+    let age = now.saturating_sub(client.connected_at_ms) / 1_000;
+    let idle = now.saturating_sub(client.last_active_ms.load(Relaxed)) / 1_000;
+    let multi = info.queued.map_or(-1, |queued| queued as i64);
+    let flags = if info.is_pubsub() {
         "P"
     } else if multi >= 0 {
         "x"
@@ -152,85 +181,100 @@ fn line(session: &Session, client: &Client) -> String {
         "id={} addr={} laddr={} name={} age={age} idle={idle} flags={flags} db=0 sub={} psub={} multi={multi} user=default resp={} lib-name={} lib-ver={}",
         client.id,
         client.peer,
-        session.server.address,
-        String::from_utf8_lossy(&says.name),
-        says.channels,
-        says.patterns,
-        says.resp,
-        String::from_utf8_lossy(&says.library),
-        String::from_utf8_lossy(&says.library_version),
+        state.server.address,
+        String::from_utf8_lossy(&info.name),
+        info.channels,
+        info.patterns,
+        info.resp,
+        String::from_utf8_lossy(&info.library),
+        String::from_utf8_lossy(&info.library_version),
     );
     line
 }
 
-/// `CLIENT NO-EVICT ON|OFF`: no client is ever evicted.
-pub(in super::super) fn no_evict(
-    _: &mut Session,
-    args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    on_or_off(args, writer)
+pub(super) const CLIENT_NO_EVICT: SessionCommand = SessionCommand::new(
+    CommandSpec::new("client|no-evict", Group::Connection)
+        .arity(3)
+        .flags(ADMIN | ANY_TIME)
+        .since("7.0.0")
+        .syntax("ON|OFF")
+        .summary("Accepted; clients are never evicted"),
+)
+.run(no_evict);
+fn no_evict(_: &mut RespState, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    on_or_off(args, encoder)
 }
 
-/// `CLIENT NO-TOUCH ON|OFF`: no key is ever evicted.
-pub(in super::super) fn no_touch(
-    _: &mut Session,
-    args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    on_or_off(args, writer)
+pub(super) const CLIENT_NO_TOUCH: SessionCommand = SessionCommand::new(
+    CommandSpec::new("client|no-touch", Group::Connection)
+        .arity(3)
+        .flags(ANY_TIME)
+        .since("7.2.0")
+        .syntax("ON|OFF")
+        .summary("Accepted; accesses to keys are not recorded"),
+)
+.run(no_touch);
+fn no_touch(_: &mut RespState, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    on_or_off(args, encoder)
 }
 
-fn on_or_off(mut args: Args<'_>, writer: &mut Writer<'_>) -> Result<(), CommandError> {
-    let word = args.next().ok_or(CommandError::Syntax)?;
-    if !is(word, "on") && !is(word, "off") {
-        return Err(CommandError::Syntax);
+fn on_or_off(mut args: Args<'_>, encoder: &mut RespEncoder<'_>) -> Result<(), SessionError> {
+    let word = args.required()?;
+    if !word.eq_ignore_ascii_case(b"on") && !word.eq_ignore_ascii_case(b"off") {
+        return Err(CommandError::Syntax.into());
     }
-    writer.ok();
+    encoder.ok();
     Ok(())
 }
 
-/// `CLIENT REPLY ON|OFF|SKIP`
-pub(in super::super) fn reply(
-    session: &mut Session,
-    mut args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    let mode = args.next().ok_or(CommandError::Syntax)?;
-    if is(mode, "on") {
-        session.replies = Replies::On;
-        writer.ok();
-    } else if is(mode, "off") {
-        session.replies = Replies::Off;
-    } else if is(mode, "skip") {
-        if session.replies == Replies::On {
-            session.replies = Replies::SkipNext;
+pub(super) const CLIENT_REPLY: SessionCommand = SessionCommand::new(
+    CommandSpec::new("client|reply", Group::Connection)
+        .arity(3)
+        .flags(ANY_TIME)
+        .since("3.2.0")
+        .syntax("ON|OFF|SKIP")
+        .summary("Turns replies to this connection on or off"),
+)
+.run(reply);
+fn reply(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    let mode = args.required()?;
+    if mode.eq_ignore_ascii_case(b"on") {
+        state.reply_mode = ReplyMode::On;
+        encoder.ok();
+    } else if mode.eq_ignore_ascii_case(b"off") {
+        state.reply_mode = ReplyMode::Off;
+    } else if mode.eq_ignore_ascii_case(b"skip") {
+        if state.reply_mode == ReplyMode::On {
+            state.reply_mode = ReplyMode::SkipNext;
         }
     } else {
-        return Err(CommandError::Syntax);
+        return Err(CommandError::Syntax.into());
     }
     Ok(())
 }
 
-/// `CLIENT HELP`
-pub(in super::super) fn help(
-    _: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
+pub(super) const CLIENT_HELP: SessionCommand = SessionCommand::new(
+    CommandSpec::new("client|help", Group::Connection)
+        .arity(2)
+        .flags(ANY_TIME)
+        .since("5.0.0")
+        .summary("Lists the CLIENT subcommands"),
+)
+.run(help);
+fn help(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     const LINES: [&str; 10] = [
         "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "GETNAME, SETNAME <name>",
-        "    The name of this connection.",
+        "    Returns or sets the name of this connection.",
         "ID, INFO",
-        "    The number of this connection, and what is known of it.",
+        "    The id of this connection, and its line of CLIENT LIST.",
         "LIST [TYPE <type>] [ID <id> ...]",
-        "    All connections.",
+        "    All connections, one per line.",
         "REPLY (ON|OFF|SKIP)",
-        "    Whether commands of this connection are replied to.",
+        "    Turns replies to this connection on or off.",
         "SETINFO (LIB-NAME|LIB-VER) <value>",
     ];
-    writer.list(LINES.len());
-    LINES.iter().for_each(|line| writer.word(line));
+    encoder.array(LINES.len());
+    LINES.iter().for_each(|line| encoder.simple_string(line));
     Ok(())
 }

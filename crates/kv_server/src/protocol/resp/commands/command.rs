@@ -1,137 +1,153 @@
-//! What commands there are, from the tables.
+//! COMMAND: describes the table of commands.
 
-use super::{is, other, syntax};
-use crate::protocol::resp::{catalog::Catalog, parse::Words, session::Session, write::Writer};
-use kv::{Args, CommandError, CommandSpec, Group, KeySpec, flag};
+use super::{
+    syntax,
+    table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed},
+};
+use crate::protocol::resp::{encoder::RespEncoder, parser::RawCommand, reply::error::SessionError};
+use kv::{CommandError, CommandSpec, Group, KeySpec, flag};
 
-/// `COMMAND`
-pub(in super::super) fn command(
-    session: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    info(session, Args::NONE, writer)
-}
+pub(super) const COMMAND: SessionCommand = SessionCommand::new(
+    CommandSpec::new("command", Group::Server)
+        .arity(-1)
+        .flags(ANY_TIME)
+        .since("2.8.13")
+        .summary("Describes all commands"),
+)
+.run_async(boxed!(info));
 
-/// `COMMAND COUNT`
-pub(in super::super) fn count(
-    session: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    writer.number(commands(session.catalog).count() as i64);
+pub(super) const COMMAND_COUNT: SessionCommand = SessionCommand::new(
+    CommandSpec::new("command|count", Group::Server)
+        .arity(2)
+        .flags(ANY_TIME)
+        .since("2.8.13")
+        .summary("Number of commands"),
+)
+.run_async(boxed!(count));
+async fn count(Call { table, state, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    state.encoder(output).integer(top_level(table).count() as i64);
     Ok(())
 }
 
-/// `COMMAND INFO [command-name [command-name ...]]`
-pub(in super::super) fn info(
-    session: &mut Session,
-    args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    let catalog = session.catalog;
+pub(super) const COMMAND_INFO: SessionCommand = SessionCommand::new(
+    CommandSpec::new("command|info", Group::Server)
+        .arity(-2)
+        .flags(ANY_TIME)
+        .since("2.8.13")
+        .syntax("[command-name [command-name ...]]")
+        .summary("Arity, flags and key positions of commands"),
+)
+.run_async(boxed!(info));
+async fn info(Call { table, state, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+    let mut encoder = state.encoder(output);
     if args.is_empty() {
-        writer.list(commands(catalog).count());
-        commands(catalog).for_each(|spec| describe(writer, catalog, spec));
+        encoder.array(top_level(table).count());
+        top_level(table).for_each(|spec| write_info(&mut encoder, table, spec));
         return Ok(());
     }
-    writer.list(args.count());
+    encoder.array(args.count());
     for name in args {
-        match catalog.find(name) {
-            Some(found) => describe(writer, catalog, found.spec),
-            None => writer.nil(),
+        match table.find(name) {
+            Some(spec) => write_info(&mut encoder, table, spec),
+            None => encoder.null(),
         }
     }
     Ok(())
 }
 
-/// `COMMAND DOCS [command-name [command-name ...]]`
-pub(in super::super) fn docs(
-    session: &mut Session,
-    args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    let catalog = session.catalog;
-    let wanted: Vec<&CommandSpec> = if args.is_empty() {
-        commands(catalog).collect()
+pub(super) const COMMAND_DOCS: SessionCommand = SessionCommand::new(
+    CommandSpec::new("command|docs", Group::Server)
+        .arity(-2)
+        .flags(ANY_TIME)
+        .since("7.0.0")
+        .syntax("[command-name [command-name ...]]")
+        .summary("Documents commands"),
+)
+.run_async(boxed!(docs));
+async fn docs(Call { table, state, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+    let specs: Vec<&CommandSpec> = if args.is_empty() {
+        top_level(table).collect()
     } else {
-        args.filter_map(|name| catalog.find(name).map(|found| found.spec)).collect()
+        args.filter_map(|name| table.find(name)).collect()
     };
-    writer.map(wanted.len());
-    wanted.iter().for_each(|spec| document(writer, catalog, spec));
+    let mut encoder = state.encoder(output);
+    encoder.map(specs.len());
+    specs.iter().for_each(|spec| write_docs(&mut encoder, table, spec));
     Ok(())
 }
 
-/// `COMMAND LIST [FILTERBY MODULE module-name|ACLCAT category|PATTERN pattern]`
-pub(in super::super) fn list(
-    session: &mut Session,
-    mut args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
+pub(super) const COMMAND_LIST: SessionCommand = SessionCommand::new(
+    CommandSpec::new("command|list", Group::Server)
+        .arity(-2)
+        .flags(ANY_TIME)
+        .since("7.0.0")
+        .syntax("[FILTERBY MODULE module-name|ACLCAT category|PATTERN pattern]")
+        .summary("Lists the names of commands"),
+)
+.run_async(boxed!(list));
+async fn list(Call { table, state, mut args, output }: Call<'_, '_>) -> Result<(), SessionError> {
     let filter = match (args.next(), args.next(), args.next(), args.next()) {
         (None, ..) => None,
-        (Some(by), Some(kind), Some(value), None) if is(by, "filterby") => Some((kind, value)),
-        _ => return Err(CommandError::Syntax),
-    };
-    let catalog = session.catalog;
-    let kept: Vec<&CommandSpec> = match filter {
-        None => commands(catalog).collect(),
-        Some((kind, _)) if is(kind, "module") => Vec::new(),
-        Some((kind, category)) if is(kind, "aclcat") => {
-            let belongs =
-                |spec: &&CommandSpec| categories(spec).iter().any(|known| is(category, &known[1..]));
-            commands(catalog).filter(belongs).collect()
+        (Some(by), Some(kind), Some(value), None) if by.eq_ignore_ascii_case(b"filterby") => {
+            Some((kind.to_ascii_lowercase(), value.to_ascii_lowercase()))
         }
-        Some((kind, pattern)) if is(kind, "pattern") => {
-            let pattern = pattern.to_ascii_lowercase();
-            catalog
-                .specs()
-                .iter()
-                .copied()
-                .filter(|spec| kv::glob::matches(&pattern, spec.name.as_bytes()))
-                .collect()
-        }
-        Some(_) => return Err(CommandError::Syntax),
+        _ => return Err(CommandError::Syntax.into()),
     };
-    writer.list(kept.len());
-    kept.iter().for_each(|spec| writer.bulk(spec.name.as_bytes()));
+    let specs: Vec<&CommandSpec> = match filter.as_ref().map(|(kind, value)| (kind.as_slice(), value)) {
+        None => top_level(table).collect(),
+        Some((b"module", _)) => Vec::new(),
+        Some((b"aclcat", category)) => {
+            let belongs = |known: &String| known.as_bytes()[1..] == **category;
+            top_level(table).filter(|spec| categories(spec).iter().any(belongs)).collect()
+        }
+        Some((b"pattern", pattern)) => {
+            table.specs().filter(|spec| kv::glob::matches(pattern, spec.name.as_bytes())).collect()
+        }
+        Some(_) => return Err(CommandError::Syntax.into()),
+    };
+    let mut encoder = state.encoder(output);
+    encoder.array(specs.len());
+    specs.iter().for_each(|spec| encoder.bulk(spec.name.as_bytes()));
     Ok(())
 }
 
-/// `COMMAND GETKEYS command [arg [arg ...]]`
-pub(in super::super) fn getkeys(
-    session: &mut Session,
-    mut args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    let name = args.next().ok_or(CommandError::Syntax)?;
-    let words: Vec<&[u8]> = std::iter::once(name).chain(args).collect();
-    session.catalog.find(name).ok_or_else(|| other("ERR Invalid command specified"))?;
-    let mut bulks = Vec::new();
-    words[1..].iter().for_each(|word| kv::args::push(&mut bulks, word));
-    let found = session
-        .catalog
-        .judge(&Words { count: words.len(), name, bulks: &bulks })
-        .map_err(|_| other("ERR Invalid number of arguments specified for command"))?;
-    let (first, last, step) = positions(found.spec);
+pub(super) const COMMAND_GETKEYS: SessionCommand = SessionCommand::new(
+    CommandSpec::new("command|getkeys", Group::Server)
+        .arity(-3)
+        .flags(ANY_TIME)
+        .since("2.8.13")
+        .syntax("command [arg [arg ...]]")
+        .summary("Extracts the keys from a command"),
+)
+.run_async(boxed!(getkeys));
+async fn getkeys(Call { table, state, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+    let words: Vec<&[u8]> = args.collect();
+    let mut own = args;
+    let name = own.next().ok_or(CommandError::Syntax)?;
+    table.find(name).ok_or_else(|| SessionError::reply("ERR Invalid command specified"))?;
+    let resolved = table
+        .resolve(&RawCommand { count: words.len(), name, bulks: own.bulks() })
+        .map_err(|_| SessionError::reply("ERR Invalid number of arguments specified for command"))?;
+    let (first, last, step) = key_positions(resolved.command.spec());
     if first == 0 {
-        return Err(other("ERR The command has no key arguments"));
+        return Err(SessionError::reply("ERR The command has no key arguments"));
     }
     let last = if last < 0 { words.len() as i64 + last } else { last };
     let keys: Vec<&&[u8]> =
         words.iter().take(last as usize + 1).skip(first as usize).step_by(step as usize).collect();
-    writer.list(keys.len());
-    keys.iter().for_each(|key| writer.bulk(key));
+    let mut encoder = state.encoder(output);
+    encoder.array(keys.len());
+    keys.iter().for_each(|key| encoder.bulk(key));
     Ok(())
 }
 
 /// The commands that are not subcommands of others.
-fn commands(catalog: &Catalog) -> impl Iterator<Item = &'static CommandSpec> {
-    catalog.specs().iter().copied().filter(|spec| !spec.name.contains('|'))
+fn top_level(table: &CommandTable) -> impl Iterator<Item = &'static CommandSpec> {
+    table.specs().filter(|spec| !spec.name.contains('|'))
 }
 
-/// The words that are keys: the first of them, the last (counted from the end when negative), and every how many.
-fn positions(spec: &CommandSpec) -> (i64, i64, i64) {
+/// Which words are keys: the first, the last (negative: counted from the end), and the step between them.
+fn key_positions(spec: &CommandSpec) -> (i64, i64, i64) {
     let (first, last, step) = match spec.keys {
         KeySpec::None => return (0, 0, 0),
         KeySpec::One => (1, 1, 1),
@@ -169,41 +185,41 @@ fn categories(spec: &CommandSpec) -> Vec<String> {
     categories
 }
 
-/// One command as COMMAND INFO has it.
-fn describe(writer: &mut Writer<'_>, catalog: &Catalog, spec: &CommandSpec) {
-    let (first, last, step) = positions(spec);
-    writer.list(10);
-    writer.bulk(spec.name.as_bytes());
-    writer.number(spec.arity.into());
-    writer.set(flags(spec).count());
-    flags(spec).for_each(|flag| writer.word(flag));
-    [first, last, step].into_iter().for_each(|position| writer.number(position));
+/// Writes one command as COMMAND INFO has it.
+fn write_info(encoder: &mut RespEncoder<'_>, table: &CommandTable, spec: &CommandSpec) {
+    let (first, last, step) = key_positions(spec);
+    encoder.array(10);
+    encoder.bulk(spec.name.as_bytes());
+    encoder.integer(spec.arity.into());
+    encoder.set(flags(spec).count());
+    flags(spec).for_each(|flag| encoder.simple_string(flag));
+    [first, last, step].into_iter().for_each(|position| encoder.integer(position));
     let categories = categories(spec);
-    writer.set(categories.len());
-    categories.iter().for_each(|category| writer.word(category));
-    writer.list(0);
-    writer.list(0);
-    let subcommands = catalog.subcommands(spec);
-    writer.list(subcommands.len());
-    subcommands.into_iter().for_each(|spec| describe(writer, catalog, spec));
+    encoder.set(categories.len());
+    categories.iter().for_each(|category| encoder.simple_string(category));
+    encoder.array(0);
+    encoder.array(0);
+    let subcommands = table.subcommands(spec);
+    encoder.array(subcommands.len());
+    subcommands.into_iter().for_each(|spec| write_info(encoder, table, spec));
 }
 
-/// One command as COMMAND DOCS has it.
-fn document(writer: &mut Writer<'_>, catalog: &Catalog, spec: &CommandSpec) {
-    let (arguments, subcommands) = (syntax::parse(spec.syntax), catalog.subcommands(spec));
-    writer.bulk(spec.name.as_bytes());
-    writer.map(3 + usize::from(!arguments.is_empty()) + usize::from(!subcommands.is_empty()));
+/// Writes one command as COMMAND DOCS has it.
+fn write_docs(encoder: &mut RespEncoder<'_>, table: &CommandTable, spec: &CommandSpec) {
+    let (arguments, subcommands) = (syntax::parse(spec.syntax), table.subcommands(spec));
+    encoder.bulk(spec.name.as_bytes());
+    encoder.map(3 + usize::from(!arguments.is_empty()) + usize::from(!subcommands.is_empty()));
     for (field, value) in [("summary", spec.summary), ("since", spec.since), ("group", spec.group.name())] {
-        writer.bulk(field.as_bytes());
-        writer.bulk(value.as_bytes());
+        encoder.bulk(field.as_bytes());
+        encoder.bulk(value.as_bytes());
     }
     if !arguments.is_empty() {
-        writer.bulk(b"arguments");
-        syntax::write(writer, &arguments);
+        encoder.bulk(b"arguments");
+        syntax::write(encoder, &arguments);
     }
     if !subcommands.is_empty() {
-        writer.bulk(b"subcommands");
-        writer.map(subcommands.len());
-        subcommands.into_iter().for_each(|spec| document(writer, catalog, spec));
+        encoder.bulk(b"subcommands");
+        encoder.map(subcommands.len());
+        subcommands.into_iter().for_each(|spec| write_docs(encoder, table, spec));
     }
 }

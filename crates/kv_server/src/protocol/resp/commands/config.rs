@@ -1,16 +1,16 @@
-//! The settings that clients ask for by the names that Redis gives them.
+//! CONFIG: the settings that have a name in Redis.
 
-use super::{is, number, other};
+use super::table::{ANY_TIME, SessionCommand};
 use crate::{
-    protocol::resp::{session::Session, write::Writer},
-    server::Server,
+    context::ServerContext,
+    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, state::RespState},
 };
-use kv::{Args, CommandError};
+use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Settings by name, as CONFIG GET shows them.
-fn settings(server: &Server) -> Vec<(&'static str, String)> {
-    let memory = server.cluster.store().memory_limit().unwrap_or(0);
+fn settings(server: &ServerContext) -> Vec<(&'static str, String)> {
+    let memory = server.cluster.local().memory_limit().unwrap_or(0);
     vec![
         ("appendonly", "no".into()),
         ("bind", server.address.ip().to_string()),
@@ -29,79 +29,96 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// `CONFIG GET parameter [parameter ...]`
-pub(in super::super) fn get(
-    session: &mut Session,
-    args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    let mut found = settings(&session.server);
+pub(super) const CONFIG: SessionCommand = SessionCommand::new(
+    CommandSpec::new("config", Group::Server).arity(-2).since("2.0.0").summary("Commands about settings"),
+);
+
+pub(super) const CONFIG_GET: SessionCommand = SessionCommand::new(
+    CommandSpec::new("config|get", Group::Server)
+        .arity(-3)
+        .flags(ADMIN | ANY_TIME)
+        .since("2.0.0")
+        .syntax("parameter [parameter ...]")
+        .summary("Returns settings with their values"),
+)
+.run(get);
+fn get(state: &mut RespState, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    let mut found = settings(&state.server);
     found.retain(|(name, _)| {
         args.into_iter().any(|pattern| kv::glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
     });
-    writer.map(found.len());
+    encoder.map(found.len());
     for (name, value) in found {
-        writer.bulk(name.as_bytes());
-        writer.bulk(value.as_bytes());
+        encoder.bulk(name.as_bytes());
+        encoder.bulk(value.as_bytes());
     }
     Ok(())
 }
 
-/// `CONFIG SET parameter value [parameter value ...]`: all of them, or none.
-pub(in super::super) fn set(
-    session: &mut Session,
-    args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
+pub(super) const CONFIG_SET: SessionCommand = SessionCommand::new(
+    CommandSpec::new("config|set", Group::Server)
+        .arity(-4)
+        .flags(ADMIN | ANY_TIME)
+        .since("2.0.0")
+        .syntax("parameter value [parameter value ...]")
+        .summary("Changes settings at run time"),
+)
+.run(set);
+/// Changes all of them, or none.
+fn set(state: &mut RespState, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     if !args.count().is_multiple_of(2) {
-        return Err(CommandError::Arity("config|set".into()));
+        return Err(CommandError::Arity("config|set".into()).into());
     }
     let pairs = || args.step_by(2).zip(args.skip(1).step_by(2));
     for (name, value) in pairs() {
-        change(&session.server, name, value, false)?;
+        change(&state.server, name, value, false)?;
     }
     for (name, value) in pairs() {
-        change(&session.server, name, value, true)?;
+        change(&state.server, name, value, true)?;
     }
-    writer.ok();
+    encoder.ok();
     Ok(())
 }
 
-/// Judges a change, and makes it when it is meant.
-fn change(server: &Server, name: &[u8], value: &[u8], meant: bool) -> Result<(), CommandError> {
+/// Checks a change, and applies it if `apply` is set.
+fn change(server: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Result<(), SessionError> {
     let shown = String::from_utf8_lossy(name).to_ascii_lowercase();
-    let failed =
-        |why: &str| other(&format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"));
-    if is(name, "timeout") {
-        let seconds = number(Some(value));
+    let failed = |why: &str| {
+        SessionError::reply(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
+    };
+    if name.eq_ignore_ascii_case(b"timeout") {
+        let seconds = parse_integer(value);
         let seconds = seconds.ok_or_else(|| failed("argument couldn't be parsed into an integer"))?;
         let range = "argument must be between 0 and 2147483647 inclusive";
         let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds < 1 << 31);
         let seconds = seconds.ok_or_else(|| failed(range))?;
-        if meant {
+        if apply {
             server.idle_seconds.store(seconds, Relaxed);
         }
-    } else if is(name, "proto-max-bulk-len") {
-        let bytes = number(Some(value)).and_then(|bytes| usize::try_from(bytes).ok());
-        let bytes = bytes.filter(|bytes| (LEAST_BULK_BYTES..=server.limits.request_bytes).contains(bytes));
-        let most = server.limits.request_bytes;
-        let wrong = || failed(&format!("argument must be between {LEAST_BULK_BYTES} and {most} inclusive"));
+    } else if name.eq_ignore_ascii_case(b"proto-max-bulk-len") {
+        let bytes = parse_integer(value).and_then(|bytes| usize::try_from(bytes).ok());
+        let bytes = bytes.filter(|bytes| (MIN_BULK_BYTES..=server.limits.request_bytes).contains(bytes));
+        let max = server.limits.request_bytes;
+        let wrong = || failed(&format!("argument must be between {MIN_BULK_BYTES} and {max} inclusive"));
         let bytes = bytes.ok_or_else(wrong)?;
-        if meant {
+        if apply {
             server.bulk_bytes.store(bytes, Relaxed);
         }
-    } else if is(name, "maxmemory") {
+    } else if name.eq_ignore_ascii_case(b"maxmemory") {
         let bytes = std::str::from_utf8(value).ok().and_then(kv::parse_byte_size);
         let bytes = bytes.ok_or_else(|| failed("argument must be a memory value"))?;
-        if meant {
-            server.cluster.store().set_memory_limit(Some(bytes).filter(|bytes| *bytes > 0));
+        if apply {
+            server.cluster.local().set_memory_limit(Some(bytes).filter(|bytes| *bytes > 0));
         }
     } else {
-        let known = settings(server).into_iter().find(|(known, _)| is(name, known));
+        let known =
+            settings(server).into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()));
         let (_, now) = known.ok_or_else(|| {
-            other(&format!("ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"))
+            SessionError::reply(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"
+            ))
         })?;
-        // What already is so need not be set.
+        // Setting the current value again changes nothing.
         if now.as_bytes() != value {
             return Err(failed("can't set immutable config"));
         }
@@ -109,16 +126,19 @@ fn change(server: &Server, name: &[u8], value: &[u8], meant: bool) -> Result<(),
     Ok(())
 }
 
-/// The least that one argument may have, as in Redis.
-const LEAST_BULK_BYTES: usize = 1024 * 1024;
+/// The smallest `proto-max-bulk-len`, as in Redis.
+const MIN_BULK_BYTES: usize = 1024 * 1024;
 
-/// `CONFIG RESETSTAT`
-pub(in super::super) fn resetstat(
-    session: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    session.server.stats.reset();
-    writer.ok();
+pub(super) const CONFIG_RESETSTAT: SessionCommand = SessionCommand::new(
+    CommandSpec::new("config|resetstat", Group::Server)
+        .arity(2)
+        .flags(ADMIN | ANY_TIME)
+        .since("2.0.0")
+        .summary("Resets the counters"),
+)
+.run(resetstat);
+fn resetstat(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    state.server.metrics.reset();
+    encoder.ok();
     Ok(())
 }

@@ -1,169 +1,215 @@
 //! Commands about the connection itself.
 
-use super::{client, is, number, other};
-use crate::protocol::resp::{
-    session::{Replies, Session},
-    write::{Version, Writer},
+use super::{
+    client,
+    table::{ANY_TIME, SessionCommand},
 };
-use kv::{Args, CommandError};
+use crate::protocol::resp::{
+    encoder::{RespEncoder, RespVersion},
+    reply::error::SessionError,
+    state::{ReplyMode, RespState},
+};
+use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::NO_AUTH};
 
-/// The version of Redis whose commands this server has; clients choose by it what they ask for.
+/// The version of Redis that clients take this server for.
 pub(super) const REDIS_VERSION: &str = "7.2.0";
 
-/// `PING [message]`
-pub(in super::super) fn ping(
-    session: &mut Session,
-    mut args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
+pub(super) const PING: SessionCommand = SessionCommand::new(
+    CommandSpec::new("ping", Group::Connection)
+        .arity(-1)
+        .fast()
+        .since("1.0.0")
+        .syntax("[message]")
+        .summary("Returns PONG, or the message"),
+)
+.allowed_while_subscribed()
+.run(ping);
+fn ping(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let message = args.next();
     if args.next().is_some() {
-        return Err(CommandError::Arity("ping".into()));
+        return Err(CommandError::Arity("ping".into()).into());
     }
     match message {
-        _ if session.is_subscribed() && session.version == Version::Resp2 => {
-            writer.list(2);
-            writer.bulk(b"pong");
-            writer.bulk(message.unwrap_or_default());
+        _ if state.is_subscribed_in_resp2() => {
+            encoder.array(2);
+            encoder.bulk(b"pong");
+            encoder.bulk(message.unwrap_or_default());
         }
-        Some(message) => writer.bulk(message),
-        None => writer.word("PONG"),
+        Some(message) => encoder.bulk(message),
+        None => encoder.simple_string("PONG"),
     }
     Ok(())
 }
 
-/// `ECHO message`
-pub(in super::super) fn echo(
-    _: &mut Session,
-    mut args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    writer.bulk(args.next().ok_or(CommandError::Syntax)?);
+pub(super) const ECHO: SessionCommand = SessionCommand::new(
+    CommandSpec::new("echo", Group::Connection)
+        .arity(2)
+        .flags(ANY_TIME)
+        .fast()
+        .since("1.0.0")
+        .syntax("message")
+        .summary("Returns the message"),
+)
+.run(echo);
+fn echo(_: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    encoder.bulk(args.required()?);
     Ok(())
 }
 
-/// `HELLO [protover [AUTH username password] [SETNAME clientname]]`
-pub(in super::super) fn hello(
-    session: &mut Session,
-    mut args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    let version = match args.next().map(|version| number(Some(version))) {
-        None => session.version,
-        Some(Some(2)) => Version::Resp2,
-        Some(Some(3)) => Version::Resp3,
-        Some(None) => return Err(other("ERR Protocol version is not an integer or out of range")),
-        Some(Some(_)) => return Err(other("NOPROTO unsupported protocol version")),
+pub(super) const HELLO: SessionCommand = SessionCommand::new(
+    CommandSpec::new("hello", Group::Connection)
+        .arity(-1)
+        .flags(ANY_TIME | NO_AUTH)
+        .fast()
+        .since("6.0.0")
+        .syntax("[protover [AUTH username password] [SETNAME clientname]]")
+        .summary("Chooses RESP2 or RESP3, and describes the server"),
+)
+.run(hello);
+fn hello(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    let version = match args.next().map(parse_integer) {
+        None => state.version,
+        Some(Some(2)) => RespVersion::Resp2,
+        Some(Some(3)) => RespVersion::Resp3,
+        Some(None) => {
+            return Err(SessionError::reply("ERR Protocol version is not an integer or out of range"));
+        }
+        Some(Some(_)) => return Err(SessionError::reply("NOPROTO unsupported protocol version")),
     };
     let mut name = None;
     while let Some(option) = args.next() {
-        let wrong =
-            || other(&format!("ERR Syntax error in HELLO option '{}'", String::from_utf8_lossy(option)));
-        if is(option, "auth") {
+        let wrong = || {
+            SessionError::reply(format!(
+                "ERR Syntax error in HELLO option '{}'",
+                String::from_utf8_lossy(option)
+            ))
+        };
+        if option.eq_ignore_ascii_case(b"auth") {
             let (user, _) = args.next().zip(args.next()).ok_or_else(wrong)?;
             authenticate(user)?;
-        } else if is(option, "setname") {
+        } else if option.eq_ignore_ascii_case(b"setname") {
             name = Some(args.next().ok_or_else(wrong)?);
         } else {
             return Err(wrong());
         }
     }
     if let Some(name) = name {
-        client::rename(session, name)?;
+        client::set_name(state, name)?;
     }
-    session.version = version;
-    writer.version = version;
-    let proto = if version == Version::Resp3 { 3 } else { 2 };
-    session.client.says().resp = proto;
-    writer.map(7);
+    state.version = version;
+    encoder.version = version;
+    let proto = if version == RespVersion::Resp3 { 3 } else { 2 };
+    state.client.info().resp = proto;
+    encoder.map(7);
     for (field, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
-        writer.bulk(field.as_bytes());
-        writer.bulk(value.as_bytes());
+        encoder.bulk(field.as_bytes());
+        encoder.bulk(value.as_bytes());
     }
-    writer.bulk(b"proto");
-    writer.number(proto.into());
-    writer.bulk(b"id");
-    writer.number(session.client.id as i64);
+    encoder.bulk(b"proto");
+    encoder.integer(proto.into());
+    encoder.bulk(b"id");
+    encoder.integer(state.client.id as i64);
     for (field, value) in [("mode", "standalone"), ("role", "master")] {
-        writer.bulk(field.as_bytes());
-        writer.bulk(value.as_bytes());
+        encoder.bulk(field.as_bytes());
+        encoder.bulk(value.as_bytes());
     }
-    writer.bulk(b"modules");
-    writer.list(0);
+    encoder.bulk(b"modules");
+    encoder.array(0);
     Ok(())
 }
 
-/// `AUTH [username] password`: there are no users yet, and no passwords.
-pub(in super::super) fn auth(
-    _: &mut Session,
-    mut args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
+pub(super) const AUTH: SessionCommand = SessionCommand::new(
+    CommandSpec::new("auth", Group::Connection)
+        .arity(-2)
+        .flags(ANY_TIME | NO_AUTH)
+        .fast()
+        .since("1.0.0")
+        .syntax("[username] password")
+        .summary("Authenticates the client; there are no passwords yet"),
+)
+.run(auth);
+fn auth(_: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let (user, password) = (args.next(), args.next());
     if args.next().is_some() {
-        return Err(CommandError::Syntax);
+        return Err(CommandError::Syntax.into());
     }
     match (user, password) {
         (Some(user), Some(_)) => authenticate(user)?,
         _ => {
-            return Err(other(
+            return Err(SessionError::reply(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
             ));
         }
     }
-    writer.ok();
+    encoder.ok();
     Ok(())
 }
 
-fn authenticate(user: &[u8]) -> Result<(), CommandError> {
+fn authenticate(user: &[u8]) -> Result<(), SessionError> {
     if user == b"default" {
         return Ok(());
     }
-    Err(other("WRONGPASS invalid username-password pair or user is disabled."))
+    Err(SessionError::reply("WRONGPASS invalid username-password pair or user is disabled."))
 }
 
-/// `SELECT index`: there is one database.
-pub(in super::super) fn select(
-    _: &mut Session,
-    mut args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    match number(args.next()) {
-        Some(0) => writer.ok(),
-        Some(_) => return Err(other("ERR DB index is out of range")),
-        None => return Err(CommandError::NotInteger),
+pub(super) const SELECT: SessionCommand = SessionCommand::new(
+    CommandSpec::new("select", Group::Connection)
+        .arity(2)
+        .flags(ANY_TIME)
+        .fast()
+        .since("1.0.0")
+        .syntax("index")
+        .summary("Accepts database 0, the only one"),
+)
+.run(select);
+fn select(_: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    match args.next().and_then(parse_integer) {
+        Some(0) => encoder.ok(),
+        Some(_) => return Err(SessionError::reply("ERR DB index is out of range")),
+        None => return Err(CommandError::NotInteger.into()),
     }
     Ok(())
 }
 
-/// `QUIT`
-pub(in super::super) fn quit(
-    session: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    session.closing = true;
-    writer.ok();
+pub(super) const QUIT: SessionCommand = SessionCommand::new(
+    CommandSpec::new("quit", Group::Connection)
+        .arity(-1)
+        .flags(ANY_TIME | NO_AUTH)
+        .fast()
+        .since("1.0.0")
+        .summary("Closes the connection after OK"),
+)
+.allowed_while_subscribed()
+.never_queued()
+.run(quit);
+fn quit(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    state.closing = true;
+    encoder.ok();
     Ok(())
 }
 
-/// `RESET`: as if the client had just come.
-pub(in super::super) fn reset(
-    session: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    session.transaction.close();
-    session.topics.clear();
-    session.replies = Replies::On;
-    session.version = Version::Resp2;
+pub(super) const RESET: SessionCommand = SessionCommand::new(
+    CommandSpec::new("reset", Group::Connection)
+        .flags(ANY_TIME | NO_AUTH)
+        .fast()
+        .since("6.2.0")
+        .summary("Resets the connection state"),
+)
+.allowed_while_subscribed()
+.never_queued()
+.run(reset);
+fn reset(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    state.transaction.take();
+    state.subscriptions.clear();
+    state.reply_mode = ReplyMode::On;
+    state.version = RespVersion::Resp2;
     {
-        let mut says = session.client.says();
-        says.name = Box::default();
-        says.resp = 2;
+        let mut info = state.client.info();
+        info.name = Box::default();
+        info.resp = 2;
     }
-    session.tell();
-    writer.version = Version::Resp2;
-    writer.word("RESET");
+    state.publish_client_info();
+    encoder.version = RespVersion::Resp2;
+    encoder.simple_string("RESET");
     Ok(())
 }

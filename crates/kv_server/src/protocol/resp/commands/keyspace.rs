@@ -1,130 +1,161 @@
 //! Commands on all keys of all nodes.
 
-use super::{is, number, other};
+use super::{
+    paging::PagedReply,
+    table::{Call, SessionCommand, boxed},
+};
 use crate::{
     limits::LISTED_BYTES,
-    output::Output,
-    protocol::resp::{
-        listing::Pages,
-        session::{Session, Trouble},
-        write::Writer,
-    },
+    protocol::resp::{encoder::RespEncoder, reply::error::SessionError},
 };
-use kv::{Args, CommandError, Kind, ScanFilter};
+use kv::{
+    CommandError, CommandSpec, Group, Kind, ScanFilter,
+    args::parse_integer,
+    flag::{READ, WRITE},
+};
 use tokio::task::yield_now;
 
-/// Names that one step of SCAN looks at when the client does not say.
+/// Keys that one step of SCAN visits by default.
 const SCAN_COUNT: usize = 10;
 
-/// `DBSIZE`
-pub(in super::super) async fn dbsize(
-    session: &mut Session,
-    _: Args<'_>,
-    output: &mut Output<'_>,
-) -> Result<(), Trouble> {
-    let count = session.server.cluster.count().await?;
-    session.writer(output).number(count as i64);
+pub(super) const OBJECT: SessionCommand = SessionCommand::new(
+    CommandSpec::new("object", Group::Generic)
+        .arity(-2)
+        .since("2.2.3")
+        .summary("Commands about the value of a key"),
+);
+
+pub(super) const DBSIZE: SessionCommand = SessionCommand::new(
+    CommandSpec::new("dbsize", Group::Server)
+        .flags(READ)
+        .fast()
+        .since("1.0.0")
+        .summary("Number of keys on all nodes"),
+)
+.run_async(boxed!(dbsize));
+async fn dbsize(Call { state, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    let count = state.server.cluster.bucket_count().await?;
+    state.encoder(output).integer(count as i64);
     Ok(())
 }
 
-/// `FLUSHALL [ASYNC|SYNC]`, and `FLUSHDB`, for there is one database. Names go at once and memory piece by piece.
-pub(in super::super) async fn flushall(
-    session: &mut Session,
-    mut args: Args<'_>,
-    output: &mut Output<'_>,
-) -> Result<(), Trouble> {
-    let known = args.next().is_none_or(|mode| is(mode, "async") || is(mode, "sync"));
+pub(super) const FLUSHALL: SessionCommand = SessionCommand::new(
+    CommandSpec::new("flushall", Group::Server)
+        .arity(-1)
+        .flags(WRITE)
+        .since("1.0.0")
+        .syntax("[ASYNC|SYNC]")
+        .summary("Removes all keys on all nodes"),
+)
+.run_async(boxed!(flushall));
+pub(super) const FLUSHDB: SessionCommand = SessionCommand::new(
+    CommandSpec::new("flushdb", Group::Server)
+        .arity(-1)
+        .flags(WRITE)
+        .since("1.0.0")
+        .syntax("[ASYNC|SYNC]")
+        .summary("Same as FLUSHALL: there is one database"),
+)
+.run_async(boxed!(flushall));
+async fn flushall(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    let known = args
+        .next()
+        .is_none_or(|mode| mode.eq_ignore_ascii_case(b"async") || mode.eq_ignore_ascii_case(b"sync"));
     if !known || args.next().is_some() {
         return Err(CommandError::Syntax.into());
     }
-    session.server.cluster.flush().await?;
-    session.writer(output).ok();
+    state.server.cluster.flush().await?;
+    state.encoder(output).ok();
     Ok(())
 }
 
-/// `KEYS pattern`
-pub(in super::super) async fn keys(
-    session: &mut Session,
-    mut args: Args<'_>,
-    output: &mut Output<'_>,
-) -> Result<(), Trouble> {
-    let wanted = ScanFilter { pattern: args.next(), kind: None, count: usize::MAX };
-    let (mut pages, mut count, mut cursor) = (Pages::default(), 0, 0);
+pub(super) const KEYS: SessionCommand = SessionCommand::new(
+    CommandSpec::new("keys", Group::Generic)
+        .arity(2)
+        .flags(READ)
+        .since("1.0.0")
+        .syntax("pattern")
+        .summary("Lists the keys that match a pattern"),
+)
+.run_async(boxed!(keys));
+async fn keys(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    let filter = ScanFilter { pattern: args.next(), kind: None, count: usize::MAX };
+    let (mut pages, mut count, mut cursor) = (PagedReply::default(), 0, 0);
     loop {
-        let page = session.server.cluster.scan(cursor, &wanted).await?;
-        let mut rendered = Vec::new();
-        page.names.iter().for_each(|name| Writer::new(&mut rendered, session.version).bulk(name));
+        let page = state.server.cluster.scan(cursor, &filter).await?;
+        let mut encoded = Vec::new();
+        page.names.iter().for_each(|name| RespEncoder::new(&mut encoded, state.version).bulk(name));
         count += page.names.len();
-        if !pages.add(rendered) {
-            return Err(other(&format!("ERR more than {LISTED_BYTES} bytes of names: use SCAN")).into());
+        if !pages.push(encoded) {
+            return Err(SessionError::reply(format!(
+                "ERR more than {LISTED_BYTES} bytes of names: use SCAN"
+            )));
         }
         cursor = page.next;
         if cursor == 0 {
             break;
         }
-        // Other clients of this thread come before the next page.
+        // Other clients of this thread are served before the next page.
         yield_now().await;
     }
-    session.writer(output).list(count);
+    state.encoder(output).array(count);
     Ok(pages.write(output).await?)
 }
 
-/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
-pub(in super::super) async fn scan(
-    session: &mut Session,
-    mut args: Args<'_>,
-    output: &mut Output<'_>,
-) -> Result<(), Trouble> {
+pub(super) const SCAN: SessionCommand = SessionCommand::new(
+    CommandSpec::new("scan", Group::Generic)
+        .arity(-2)
+        .flags(READ)
+        .since("2.8.0")
+        .syntax("cursor [MATCH pattern] [COUNT count] [TYPE type]")
+        .summary("Iterates over the keys of all nodes"),
+)
+.run_async(boxed!(scan));
+async fn scan(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let cursor = args.next().and_then(|cursor| std::str::from_utf8(cursor).ok()?.parse().ok());
-    let cursor: u64 = cursor.ok_or(CommandError::Cursor)?;
-    let mut wanted = ScanFilter { pattern: None, kind: None, count: SCAN_COUNT };
+    let cursor: u64 = cursor.ok_or(CommandError::InvalidCursor)?;
+    let mut filter = ScanFilter { pattern: None, kind: None, count: SCAN_COUNT };
     let mut is_known = true;
     while let Some(option) = args.next() {
-        let value = args.next().ok_or(CommandError::Syntax)?;
-        if is(option, "match") {
-            wanted.pattern = Some(value);
-        } else if is(option, "count") {
-            let count = number(Some(value)).ok_or(CommandError::NotInteger)?;
-            wanted.count =
+        let value = args.required()?;
+        if option.eq_ignore_ascii_case(b"match") {
+            filter.pattern = Some(value);
+        } else if option.eq_ignore_ascii_case(b"count") {
+            let count = parse_integer(value).ok_or(CommandError::NotInteger)?;
+            filter.count =
                 usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
-        } else if is(option, "type") {
-            wanted.kind = if is(value, "hash") {
-                Some(Kind::Map)
-            } else if is(value, "string") {
-                Some(Kind::Text)
-            } else {
-                is_known = false;
-                None
-            };
+        } else if option.eq_ignore_ascii_case(b"type") {
+            filter.kind =
+                Kind::ALL.into_iter().find(|kind| value.eq_ignore_ascii_case(kind.name().as_bytes()));
+            is_known = filter.kind.is_some();
         } else {
             return Err(CommandError::Syntax.into());
         }
     }
     let (names, next) = if is_known {
-        let page = session.server.cluster.scan(cursor, &wanted).await?;
+        let page = state.server.cluster.scan(cursor, &filter).await?;
         (page.names, page.next)
     } else {
         (Vec::new(), 0)
     };
-    let mut writer = session.writer(output);
-    writer.list(2);
-    writer.bulk(next.to_string().as_bytes());
-    writer.list(names.len());
-    names.iter().for_each(|name| writer.bulk(name));
+    let mut encoder = state.encoder(output);
+    encoder.array(2);
+    encoder.bulk(next.to_string().as_bytes());
+    encoder.array(names.len());
+    names.iter().for_each(|name| encoder.bulk(name));
     Ok(())
 }
 
-/// `RANDOMKEY`
-pub(in super::super) async fn randomkey(
-    session: &mut Session,
-    _: Args<'_>,
-    output: &mut Output<'_>,
-) -> Result<(), Trouble> {
-    let name = session.server.cluster.random_key().await?;
-    let mut writer = session.writer(output);
+pub(super) const RANDOMKEY: SessionCommand = SessionCommand::new(
+    CommandSpec::new("randomkey", Group::Generic).flags(READ).since("1.0.0").summary("Returns a random key"),
+)
+.run_async(boxed!(randomkey));
+async fn randomkey(Call { state, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    let name = state.server.cluster.random_name().await?;
+    let mut encoder = state.encoder(output);
     match name {
-        Some(name) => writer.bulk(&name),
-        None => writer.nil(),
+        Some(name) => encoder.bulk(&name),
+        None => encoder.null(),
     }
     Ok(())
 }

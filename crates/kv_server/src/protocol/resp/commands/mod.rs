@@ -1,29 +1,102 @@
-//! The commands of the session: one function of its name each.
+//! What a Redis client can call. A command on buckets is split into requests; any other is a row and a
+//! function of its own in the files below, and belongs to the list here.
+//!
+//! In the order of a call: table (which command), split (into requests) or dispatch (everything else).
 
-pub(super) mod client;
-pub(super) mod command;
-pub(super) mod config;
-pub(super) mod connection;
-pub(super) mod keyspace;
-pub(super) mod pubsub;
-pub(super) mod server;
-pub(super) mod syntax;
-pub(super) mod transaction;
+pub(super) mod bucket;
+mod client;
+mod command;
+mod config;
+mod connection;
+pub(super) mod dispatch;
+mod exec;
+mod info;
+mod keyspace;
+pub(super) mod paging;
+mod pubsub;
+mod server;
+pub(super) mod split;
+mod syntax;
+pub(super) mod table;
+mod transaction;
 
-use kv::CommandError;
+use std::sync::LazyLock;
+use table::{CommandRef, CommandTable, SessionCommand};
 
-/// An error of this one command.
-fn other(what: &str) -> CommandError {
-    CommandError::Other(what.to_owned())
-}
+/// The commands of the session, by group and name.
+static SESSION_COMMANDS: &[SessionCommand] = &[
+    connection::AUTH,
+    client::CLIENT,
+    client::CLIENT_GETNAME,
+    client::CLIENT_HELP,
+    client::CLIENT_ID,
+    client::CLIENT_INFO,
+    client::CLIENT_LIST,
+    client::CLIENT_NO_EVICT,
+    client::CLIENT_NO_TOUCH,
+    client::CLIENT_REPLY,
+    client::CLIENT_SETINFO,
+    client::CLIENT_SETNAME,
+    connection::ECHO,
+    connection::HELLO,
+    connection::PING,
+    connection::QUIT,
+    connection::RESET,
+    connection::SELECT,
+    keyspace::DBSIZE,
+    keyspace::FLUSHALL,
+    keyspace::FLUSHDB,
+    keyspace::KEYS,
+    keyspace::OBJECT,
+    keyspace::RANDOMKEY,
+    keyspace::SCAN,
+    server::WAIT,
+    command::COMMAND,
+    command::COMMAND_COUNT,
+    command::COMMAND_DOCS,
+    command::COMMAND_GETKEYS,
+    command::COMMAND_INFO,
+    command::COMMAND_LIST,
+    config::CONFIG,
+    config::CONFIG_GET,
+    config::CONFIG_RESETSTAT,
+    config::CONFIG_SET,
+    server::DEBUG,
+    server::DEBUG_SLEEP,
+    info::INFO,
+    server::LATENCY,
+    server::LATENCY_LATEST,
+    server::LATENCY_RESET,
+    server::MEMORY,
+    server::MEMORY_DOCTOR,
+    server::MEMORY_USAGE,
+    server::SLOWLOG,
+    server::SLOWLOG_GET,
+    server::SLOWLOG_LEN,
+    server::SLOWLOG_RESET,
+    server::TIME,
+    transaction::DISCARD,
+    exec::EXEC,
+    transaction::MULTI,
+    transaction::UNWATCH,
+    transaction::WATCH,
+    pubsub::PSUBSCRIBE,
+    pubsub::PUBLISH,
+    pubsub::PUBSUB,
+    pubsub::PUBSUB_CHANNELS,
+    pubsub::PUBSUB_NUMPAT,
+    pubsub::PUBSUB_NUMSUB,
+    pubsub::PUNSUBSCRIBE,
+    pubsub::SUBSCRIBE,
+    pubsub::UNSUBSCRIBE,
+];
 
-/// Reads a number as Redis does.
-fn number(argument: Option<&[u8]>) -> Option<i64> {
-    let text = std::str::from_utf8(argument?).ok()?;
-    text.parse().ok().filter(|number: &i64| number.to_string() == text)
-}
-
-/// Whether an argument is this word, in any case.
-fn is(argument: &[u8], word: &str) -> bool {
-    argument.eq_ignore_ascii_case(word.as_bytes())
+/// All commands, those on buckets first.
+pub(crate) fn command_table() -> &'static CommandTable {
+    static TABLE: LazyLock<CommandTable> = LazyLock::new(|| {
+        let buckets = kv::COMMANDS.iter().map(CommandRef::Bucket);
+        let session = SESSION_COMMANDS.iter().map(CommandRef::Session);
+        CommandTable::new(buckets.chain(session))
+    });
+    &TABLE
 }

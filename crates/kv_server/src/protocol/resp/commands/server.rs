@@ -1,135 +1,194 @@
-//! Commands about the node.
+//! Commands about the server: time, memory, and what monitoring tools ask for.
 
-use super::{connection::REDIS_VERSION, is, number, other};
+use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
     limits::LONGEST_SLEEP,
-    output::Output,
-    protocol::resp::{
-        session::{Session, Trouble},
-        write::Writer,
-    },
+    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, state::RespState},
 };
-use kv::{Args, CommandError, Op, Projection, Reply, Request, StoreStats};
-use std::{fmt::Write, time::Duration};
+use kv::{
+    Args, Command, CommandError, CommandSpec, Group, KeySpec, Op, Projection, Reply, Request,
+    args::parse_integer,
+    flag::{ADMIN, READ},
+};
+use std::time::Duration;
 
-/// `TIME`
-pub(in super::super) fn time(
-    _: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
+pub(super) const TIME: SessionCommand = SessionCommand::new(
+    CommandSpec::new("time", Group::Server)
+        .flags(ANY_TIME)
+        .fast()
+        .since("2.6.0")
+        .summary("Server time: Unix time in seconds, and microseconds"),
+)
+.run(time);
+fn time(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    writer.list(2);
-    writer.bulk(since.as_secs().to_string().as_bytes());
-    writer.bulk(since.subsec_micros().to_string().as_bytes());
+    encoder.array(2);
+    encoder.bulk(since.as_secs().to_string().as_bytes());
+    encoder.bulk(since.subsec_micros().to_string().as_bytes());
     Ok(())
 }
 
-/// `WAIT numreplicas timeout`: a volatile range has no replicas.
-pub(in super::super) fn wait(
-    _: &mut Session,
-    mut args: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    let (_, timeout) = number(args.next()).zip(number(args.next())).ok_or(CommandError::NotInteger)?;
+pub(super) const WAIT: SessionCommand = SessionCommand::new(
+    CommandSpec::new("wait", Group::Generic)
+        .arity(3)
+        .since("3.0.0")
+        .syntax("numreplicas timeout")
+        .summary("Returns 0: there are no replicas to wait for"),
+)
+.run(wait);
+fn wait(_: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    let (_, timeout) = (args.integer()?, args.integer()?);
     if timeout < 0 {
-        return Err(other("ERR timeout is negative"));
+        return Err(SessionError::reply("ERR timeout is negative"));
     }
-    writer.number(0);
+    encoder.integer(0);
     Ok(())
 }
 
-/// `SLOWLOG GET` and `LATENCY LATEST`: nothing is ever noted.
-pub(in super::super) fn nothing(
-    _: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    writer.list(0);
+pub(super) const LATENCY: SessionCommand = SessionCommand::new(
+    CommandSpec::new("latency", Group::Server)
+        .arity(-2)
+        .since("2.8.13")
+        .summary("For monitoring tools; latencies are not recorded"),
+);
+
+pub(super) const SLOWLOG: SessionCommand = SessionCommand::new(
+    CommandSpec::new("slowlog", Group::Server)
+        .arity(-2)
+        .since("2.2.12")
+        .summary("For monitoring tools; slow commands are not recorded"),
+);
+
+pub(super) const LATENCY_LATEST: SessionCommand = SessionCommand::new(
+    CommandSpec::new("latency|latest", Group::Server)
+        .arity(2)
+        .flags(ADMIN | ANY_TIME)
+        .since("2.8.13")
+        .summary("Returns an empty list: latencies are not recorded"),
+)
+.run(empty_list);
+pub(super) const SLOWLOG_GET: SessionCommand = SessionCommand::new(
+    CommandSpec::new("slowlog|get", Group::Server)
+        .arity(-2)
+        .flags(ADMIN | ANY_TIME)
+        .since("2.2.12")
+        .syntax("[count]")
+        .summary("Returns an empty list: slow commands are not recorded"),
+)
+.run(empty_list);
+fn empty_list(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    encoder.array(0);
     Ok(())
 }
 
-/// `SLOWLOG LEN` and `LATENCY RESET`
-pub(in super::super) fn zero(
-    _: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    writer.number(0);
+pub(super) const LATENCY_RESET: SessionCommand = SessionCommand::new(
+    CommandSpec::new("latency|reset", Group::Server)
+        .arity(-2)
+        .flags(ADMIN | ANY_TIME)
+        .since("2.8.13")
+        .syntax("[event [event ...]]")
+        .summary("Returns 0: latencies are not recorded"),
+)
+.run(zero_reply);
+pub(super) const SLOWLOG_LEN: SessionCommand = SessionCommand::new(
+    CommandSpec::new("slowlog|len", Group::Server)
+        .arity(2)
+        .flags(ADMIN | ANY_TIME)
+        .since("2.2.12")
+        .summary("Returns 0: slow commands are not recorded"),
+)
+.run(zero_reply);
+fn zero_reply(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    encoder.integer(0);
     Ok(())
 }
 
-/// `SLOWLOG RESET`
-pub(in super::super) fn done(
-    _: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    writer.ok();
+pub(super) const SLOWLOG_RESET: SessionCommand = SessionCommand::new(
+    CommandSpec::new("slowlog|reset", Group::Server)
+        .arity(2)
+        .flags(ADMIN | ANY_TIME)
+        .since("2.2.12")
+        .summary("Returns OK: slow commands are not recorded"),
+)
+.run(ok_reply);
+fn ok_reply(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    encoder.ok();
     Ok(())
 }
 
-/// `MEMORY DOCTOR`
-pub(in super::super) fn doctor(
-    _: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    writer.text("No problem with the memory of this node is known.");
+pub(super) const MEMORY: SessionCommand = SessionCommand::new(
+    CommandSpec::new("memory", Group::Server).arity(-2).since("4.0.0").summary("Commands about memory usage"),
+);
+
+pub(super) const MEMORY_DOCTOR: SessionCommand = SessionCommand::new(
+    CommandSpec::new("memory|doctor", Group::Server)
+        .arity(2)
+        .since("4.0.0")
+        .summary("Reports no memory problem"),
+)
+.run(doctor);
+fn doctor(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    encoder.verbatim("No problem with the memory of this node is known.");
     Ok(())
 }
 
-/// `MEMORY USAGE key [SAMPLES count]`: the bytes of the name and of all that the bucket holds.
-pub(in super::super) async fn usage(
-    session: &mut Session,
-    mut args: Args<'_>,
-    output: &mut Output<'_>,
-) -> Result<(), Trouble> {
-    let bucket = args.next().ok_or(CommandError::Syntax)?;
-    match (args.next(), number(args.next())) {
+pub(super) const MEMORY_USAGE: SessionCommand = SessionCommand::new(
+    CommandSpec::new("memory|usage", Group::Server)
+        .arity(-3)
+        .flags(READ)
+        .keys(KeySpec::One)
+        .since("4.0.0")
+        .syntax("key [SAMPLES count]")
+        .summary("Approximate size of a key in bytes"),
+)
+.run_async(boxed!(usage));
+async fn usage(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    let bucket = args.required()?;
+    match (args.next(), args.next().and_then(parse_integer)) {
         (None, _) => {}
-        (Some(option), Some(count)) if is(option, "samples") && count >= 0 => {}
+        (Some(option), Some(count)) if option.eq_ignore_ascii_case(b"samples") && count >= 0 => {}
         _ => return Err(CommandError::Syntax.into()),
     }
-    let bytes = held(session, bucket).await?;
-    let mut writer = session.writer(output);
+    let bytes = value_bytes(state, bucket).await?;
+    let mut encoder = state.encoder(output);
     match bytes {
-        Some(bytes) => writer.number((bucket.len() + bytes) as i64),
-        None => writer.nil(),
+        Some(bytes) => encoder.integer((bucket.len() + bytes) as i64),
+        None => encoder.null(),
     }
     Ok(())
 }
 
-/// The bytes that a bucket holds; `None` when it holds nothing.
-async fn held(session: &Session, bucket: &[u8]) -> Result<Option<usize>, Trouble> {
-    let cluster = &session.server.cluster;
+/// The size of all values of a bucket, fields included; `None` if it is empty.
+async fn value_bytes(state: &RespState, bucket: &[u8]) -> Result<Option<usize>, SessionError> {
+    let cluster = &state.server.cluster;
     let (mut bytes, mut cursor) = (0, 0);
     loop {
         let op = Op::Entries { projection: Projection::Both, cursor };
         let page = cluster.execute(Request { bucket, op }, |reply| match reply {
             Reply::Page { items, next } => Ok(Some((items.iter().map(len).sum::<usize>(), next))),
-            Reply::Error(refusal) => Err(refusal),
+            Reply::Error(error) => Err(error),
             _ => Ok(None),
         });
         match page.await? {
             Ok(Some((page, next))) => (bytes, cursor) = (bytes + page, next),
             Ok(None) => return Ok(None),
-            // A single value.
-            Err(CommandError::WrongType) => {
-                let command = kv::Command::find(b"strlen").ok_or(CommandError::Syntax)?;
-                let op = Op::Command { command, args: Args::NONE };
-                let length = cluster.execute(Request { bucket, op }, |reply| match reply {
-                    Reply::Number(length) => usize::try_from(length).ok(),
-                    _ => None,
-                });
-                return Ok(length.await?);
-            }
-            Err(refusal) => return Err(refusal.into()),
+            Err(CommandError::WrongType) => return string_length(state, bucket).await,
+            Err(error) => return Err(error.into()),
         }
         if cursor == 0 {
             return Ok(Some(bytes).filter(|bytes| *bytes > 0));
         }
     }
+}
+
+async fn string_length(state: &RespState, bucket: &[u8]) -> Result<Option<usize>, SessionError> {
+    let command = Command::find("strlen").ok_or(CommandError::Syntax)?;
+    let op = Op::Command { command, args: Args::NONE };
+    let length = state.server.cluster.execute(Request { bucket, op }, |reply| match reply {
+        Reply::Number(length) => usize::try_from(length).ok(),
+        _ => None,
+    });
+    Ok(length.await?)
 }
 
 fn len(item: &Reply<'_>) -> usize {
@@ -139,132 +198,28 @@ fn len(item: &Reply<'_>) -> usize {
     }
 }
 
-/// `DEBUG SLEEP seconds`: holds up this connection, and no other.
-pub(in super::super) async fn sleep(
-    session: &mut Session,
-    mut args: Args<'_>,
-    output: &mut Output<'_>,
-) -> Result<(), Trouble> {
+pub(super) const DEBUG: SessionCommand = SessionCommand::new(
+    CommandSpec::new("debug", Group::Server)
+        .arity(-2)
+        .flags(ADMIN | ANY_TIME)
+        .since("1.0.0")
+        .summary("Commands for tests of clients"),
+);
+
+pub(super) const DEBUG_SLEEP: SessionCommand = SessionCommand::new(
+    CommandSpec::new("debug|sleep", Group::Server)
+        .arity(3)
+        .flags(ADMIN | ANY_TIME)
+        .since("1.0.0")
+        .syntax("seconds")
+        .summary("Blocks this connection"),
+)
+.run_async(boxed!(sleep));
+/// Other connections are not blocked.
+async fn sleep(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let seconds = args.next().and_then(|seconds| std::str::from_utf8(seconds).ok()?.parse().ok());
     let pause = Duration::try_from_secs_f64(seconds.ok_or(CommandError::NotFloat)?);
     tokio::time::sleep(pause.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)).await;
-    session.writer(output).ok();
+    state.encoder(output).ok();
     Ok(())
-}
-
-/// `INFO [section [section ...]]`
-pub(in super::super) async fn info(
-    session: &mut Session,
-    args: Args<'_>,
-    output: &mut Output<'_>,
-) -> Result<(), Trouble> {
-    let all = ["default", "all", "everything"];
-    let wanted = |section: &str| {
-        args.is_empty() || args.into_iter().any(|arg| is(arg, section) || all.iter().any(|all| is(arg, all)))
-    };
-    let mut text = String::new();
-    let mut section = |name: &str, body: String| {
-        let separator = if text.is_empty() { "" } else { "\r\n" };
-        let _ = write!(text, "{separator}# {name}\r\n{body}");
-    };
-    if wanted("server") {
-        section("Server", about_server(session));
-    }
-    if wanted("clients") {
-        section("Clients", about_clients(session));
-    }
-    if wanted("memory") {
-        section("Memory", about_memory(session).await);
-    }
-    if wanted("stats") {
-        section("Stats", about_stats(session));
-    }
-    if wanted("replication") {
-        section("Replication", "role:master\r\nconnected_slaves:0\r\n".into());
-    }
-    if !args.is_empty() && wanted("commandstats") {
-        section("Commandstats", about_commands(session));
-    }
-    if wanted("cluster") {
-        section("Cluster", "cluster_enabled:0\r\n".into());
-    }
-    if wanted("keyspace") {
-        section("Keyspace", about_keys(session).await?);
-    }
-    session.writer(output).text(&text);
-    Ok(())
-}
-
-fn about_server(session: &Session) -> String {
-    let server = &session.server;
-    let uptime = server.started.elapsed().as_secs();
-    format!(
-        "redis_version:{REDIS_VERSION}\r\nkv_version:{}\r\nredis_mode:standalone\r\nnode:{}\r\narch_bits:{}\r\nprocess_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n",
-        env!("CARGO_PKG_VERSION"),
-        server.cluster.node_name(),
-        usize::BITS,
-        std::process::id(),
-        server.address.port(),
-        uptime / 86_400,
-    )
-}
-
-fn about_clients(session: &Session) -> String {
-    let clients = session.server.clients.all();
-    let subscribed = clients.iter().filter(|client| {
-        let says = client.says();
-        says.channels + says.patterns > 0
-    });
-    format!(
-        "connected_clients:{}\r\nmaxclients:{}\r\nblocked_clients:0\r\npubsub_clients:{}\r\n",
-        clients.len(),
-        session.server.limits.connections,
-        subscribed.count(),
-    )
-}
-
-/// The bytes of this node's buckets, and those that what has ended left between them. The process's resident memory is
-/// not among them: the system knows it, and is not asked here.
-async fn about_memory(session: &Session) -> String {
-    let figures = session.server.cluster.stats().await;
-    let mine = figures.into_iter().next().and_then(|(_, figures)| figures.ok());
-    let StoreStats { bytes: used, free, limit, .. } = mine.unwrap_or_default();
-    let (held, limit) = (used + free, limit.unwrap_or(0));
-    let ratio = held as f64 / used.max(1) as f64;
-    format!(
-        "used_memory:{used}\r\nused_memory_human:{}\r\nused_memory_dataset:{used}\r\nallocator_allocated:{used}\r\nallocator_active:{held}\r\nallocator_frag_bytes:{free}\r\nallocator_frag_ratio:{ratio:.2}\r\nmem_fragmentation_bytes:{free}\r\nmem_fragmentation_ratio:{ratio:.2}\r\nmaxmemory:{limit}\r\nmaxmemory_human:{}\r\nmaxmemory_policy:noeviction\r\n",
-        human(used),
-        human(limit),
-    )
-}
-
-/// Bytes as Redis shows them to people: `1.50M`.
-fn human(bytes: u64) -> String {
-    let units = [("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)];
-    match units.into_iter().find(|(_, unit)| bytes >= *unit) {
-        Some((letter, unit)) => format!("{:.2}{letter}", bytes as f64 / unit as f64),
-        None => format!("{bytes}B"),
-    }
-}
-
-fn about_stats(session: &Session) -> String {
-    let server = &session.server;
-    format!(
-        "total_connections_received:{}\r\ntotal_commands_processed:{}\r\nrejected_commands:{}\r\n",
-        server.clients.total(),
-        server.stats.calls().sum::<u64>(),
-        server.stats.refused_count(),
-    )
-}
-
-fn about_commands(session: &Session) -> String {
-    let calls = session.catalog.specs().iter().zip(session.server.stats.calls());
-    let called = calls.filter(|(_, calls)| *calls > 0);
-    called.map(|(spec, calls)| format!("cmdstat_{}:calls={calls}\r\n", spec.name)).collect()
-}
-
-/// The keys of all nodes.
-async fn about_keys(session: &Session) -> Result<String, Trouble> {
-    let keys = session.server.cluster.count().await?;
-    Ok(if keys == 0 { String::new() } else { format!("db0:keys={keys},expires=0,avg_ttl=0\r\n") })
 }

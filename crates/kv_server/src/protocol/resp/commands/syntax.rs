@@ -1,33 +1,31 @@
-//! How a command is written, taken apart for COMMAND DOCS: from `key [EX seconds|KEEPTTL] [field ...]` to arguments that a
-//! client can complete.
+//! Parses the syntax of a row, such as `key [EX seconds|KEEPTTL] [field ...]`, for COMMAND DOCS.
 
-use crate::protocol::resp::write::Writer;
+use crate::protocol::resp::encoder::RespEncoder;
 
 /// One argument of a command.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Argument {
     name: String,
-    /// A word that stands before it as it is written.
+    /// The literal word before it.
     token: Option<String>,
     optional: bool,
     multiple: bool,
-    /// Its parts, if it has some: one of them, or one after the other.
+    /// The arguments that it consists of: alternatives if `one_of`, else a sequence.
     parts: Vec<Argument>,
     one_of: bool,
 }
 
-/// The arguments of a command.
 pub(super) fn parse(syntax: &str) -> Vec<Argument> {
-    // Signs are words of their own.
+    // Brackets and bars become words of their own.
     let spaced: String = syntax
         .chars()
-        .map(|sign| if "[]|".contains(sign) { format!(" {sign} ") } else { sign.to_string() })
+        .map(|char| if "[]|".contains(char) { format!(" {char} ") } else { char.to_string() })
         .collect();
     let words: Vec<&str> = spaced.split_whitespace().collect();
     sequence(&mut words.as_slice())
 }
 
-/// Arguments one after the other, up to what ends them.
+/// Parses a sequence, up to a closing bracket or the end.
 fn sequence(words: &mut &[&str]) -> Vec<Argument> {
     let mut arguments: Vec<Argument> = Vec::new();
     while let Some((word, rest)) = words.split_first() {
@@ -63,9 +61,9 @@ fn sequence(words: &mut &[&str]) -> Vec<Argument> {
     arguments
 }
 
-/// A word: a token, with the argument that follows it if it is no token itself, or an argument.
+/// Parses a word: an argument, or a token with the argument after it, if there is one.
 fn plain(word: &str, rest: &mut &[&str]) -> Argument {
-    let is_token = |word: &str| word.chars().all(|sign| sign.is_ascii_uppercase() || sign == '-');
+    let is_token = |word: &str| word.chars().all(|char| char.is_ascii_uppercase() || char == '-');
     if !is_token(word) {
         return Argument { name: word.to_owned(), ..Argument::default() };
     }
@@ -79,7 +77,7 @@ fn plain(word: &str, rest: &mut &[&str]) -> Argument {
     }
 }
 
-/// What stands in brackets: `[key ...]` after `key` says that there may be more of what stands before.
+/// Adds the arguments in brackets. `[key ...]` after `key` repeats the argument before it.
 fn optional(arguments: &mut Vec<Argument>, inner: Vec<Argument>) {
     let names = |arguments: &[Argument]| arguments.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
     let before = arguments.len().saturating_sub(inner.len());
@@ -91,7 +89,7 @@ fn optional(arguments: &mut Vec<Argument>, inner: Vec<Argument>) {
     arguments.push(Argument { optional: true, ..group(inner) });
 }
 
-/// Several arguments as one.
+/// Groups several arguments into one.
 fn group(mut arguments: Vec<Argument>) -> Argument {
     if arguments.len() == 1 {
         return arguments.remove(0);
@@ -102,9 +100,9 @@ fn group(mut arguments: Vec<Argument>) -> Argument {
     Argument { name, parts: arguments, multiple, ..Argument::default() }
 }
 
-/// Writes arguments as COMMAND DOCS has them.
-pub(super) fn write(writer: &mut Writer<'_>, arguments: &[Argument]) {
-    writer.list(arguments.len());
+/// Writes arguments as COMMAND DOCS shows them.
+pub(super) fn write(encoder: &mut RespEncoder<'_>, arguments: &[Argument]) {
+    encoder.array(arguments.len());
     for argument in arguments {
         let kind = match argument {
             Argument { one_of: true, .. } => "oneof",
@@ -122,25 +120,25 @@ pub(super) fn write(writer: &mut Writer<'_>, arguments: &[Argument]) {
             .filter_map(|(is_set, flag)| is_set.then_some(flag))
             .collect();
         let fields = [argument.token.is_some(), !flags.is_empty(), !argument.parts.is_empty()];
-        writer.map(3 + fields.iter().filter(|there| **there).count());
+        encoder.map(3 + fields.iter().filter(|there| **there).count());
         for (field, value) in
             [("name", argument.name.as_str()), ("type", kind), ("display_text", &argument.name)]
         {
-            writer.bulk(field.as_bytes());
-            writer.bulk(value.as_bytes());
+            encoder.bulk(field.as_bytes());
+            encoder.bulk(value.as_bytes());
         }
         if let Some(token) = &argument.token {
-            writer.bulk(b"token");
-            writer.bulk(token.as_bytes());
+            encoder.bulk(b"token");
+            encoder.bulk(token.as_bytes());
         }
         if !flags.is_empty() {
-            writer.bulk(b"flags");
-            writer.set(flags.len());
-            flags.iter().for_each(|flag| writer.word(flag));
+            encoder.bulk(b"flags");
+            encoder.set(flags.len());
+            flags.iter().for_each(|flag| encoder.simple_string(flag));
         }
         if !argument.parts.is_empty() {
-            writer.bulk(b"arguments");
-            write(writer, &argument.parts);
+            encoder.bulk(b"arguments");
+            write(encoder, &argument.parts);
         }
     }
 }
@@ -149,7 +147,7 @@ pub(super) fn write(writer: &mut Writer<'_>, arguments: &[Argument]) {
 mod tests {
     use super::*;
 
-    /// Arguments in a short form.
+    /// Arguments in a short notation.
     fn shown(arguments: &[Argument]) -> String {
         let show = |argument: &Argument| {
             let inside = shown(&argument.parts);
@@ -166,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_documented_is_taken_apart() {
+    fn syntax_becomes_arguments() {
         for (syntax, arguments) in [
             ("", ""),
             ("key field", "key field"),

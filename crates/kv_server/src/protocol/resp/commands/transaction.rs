@@ -1,79 +1,93 @@
-//! Transactions: what is said before `EXEC`.
+//! MULTI, DISCARD, WATCH and UNWATCH; EXEC has a file of its own.
 
-use super::other;
+use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
     limits::WATCHED,
-    output::Output,
-    protocol::resp::{
-        session::{Session, Trouble},
-        write::Writer,
-    },
+    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, state::RespState},
 };
-use kv::{Args, CommandError, Op, Reply, Request};
+use kv::{Args, CommandSpec, Group, KeySpec, Op, Reply, Request, flag::NO_MULTI};
 
-/// `MULTI`
-pub(in super::super) fn multi(
-    session: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    if session.transaction.is_open() {
-        return Err(other("ERR MULTI calls can not be nested"));
+pub(super) const MULTI: SessionCommand = SessionCommand::new(
+    CommandSpec::new("multi", Group::Transactions)
+        .flags(ANY_TIME | NO_MULTI)
+        .fast()
+        .since("1.2.0")
+        .summary("Queues the commands that follow, until EXEC"),
+)
+.never_queued()
+.run(multi);
+fn multi(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    if state.transaction.is_open() {
+        return Err(SessionError::reply("ERR MULTI calls can not be nested"));
     }
-    session.transaction.open();
-    writer.ok();
+    state.transaction.open();
+    encoder.ok();
     Ok(())
 }
 
-/// `DISCARD`
-pub(in super::super) fn discard(
-    session: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    if !session.transaction.is_open() {
-        return Err(other("ERR DISCARD without MULTI"));
+pub(super) const DISCARD: SessionCommand = SessionCommand::new(
+    CommandSpec::new("discard", Group::Transactions)
+        .flags(ANY_TIME)
+        .fast()
+        .since("2.0.0")
+        .summary("Discards all commands queued since MULTI"),
+)
+.never_queued()
+.run(discard);
+fn discard(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    if !state.transaction.is_open() {
+        return Err(SessionError::reply("ERR DISCARD without MULTI"));
     }
-    session.transaction.close();
-    writer.ok();
+    state.transaction.take();
+    encoder.ok();
     Ok(())
 }
 
-/// `UNWATCH`
-pub(in super::super) fn unwatch(
-    session: &mut Session,
-    _: Args<'_>,
-    writer: &mut Writer<'_>,
-) -> Result<(), CommandError> {
-    session.transaction.watched.clear();
-    writer.ok();
+pub(super) const UNWATCH: SessionCommand = SessionCommand::new(
+    CommandSpec::new("unwatch", Group::Transactions)
+        .flags(ANY_TIME)
+        .fast()
+        .since("2.2.0")
+        .summary("Stops watching all keys"),
+)
+.run(unwatch);
+fn unwatch(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    state.transaction.watched.clear();
+    encoder.ok();
     Ok(())
 }
 
-/// `WATCH key [key ...]`
-pub(in super::super) async fn watch(
-    session: &mut Session,
-    args: Args<'_>,
-    output: &mut Output<'_>,
-) -> Result<(), Trouble> {
-    if session.transaction.is_open() {
-        return Err(other("ERR WATCH inside MULTI is not allowed").into());
+pub(super) const WATCH: SessionCommand = SessionCommand::new(
+    CommandSpec::new("watch", Group::Transactions)
+        .arity(-2)
+        .flags(ANY_TIME | NO_MULTI)
+        .fast()
+        .keys(KeySpec::EachListed)
+        .since("2.2.0")
+        .syntax("key [key ...]")
+        .summary("Makes EXEC fail if one of the keys changes before it"),
+)
+.never_queued()
+.run_async(boxed!(watch));
+async fn watch(Call { state, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    if state.transaction.is_open() {
+        return Err(SessionError::reply("ERR WATCH inside MULTI is not allowed"));
     }
     for bucket in args {
-        let watched = &session.transaction.watched;
+        let watched = &state.transaction.watched;
         if watched.contains_key(bucket) {
             continue;
         }
         if watched.len() >= WATCHED {
-            return Err(other(&format!("ERR one connection may watch {WATCHED} keys")).into());
+            return Err(SessionError::reply(format!("ERR one connection may watch {WATCHED} keys")));
         }
         let read = |reply: Reply<'_>| match reply {
             Reply::Number(version) => Ok(version as u64),
-            _ => Err(other("LOADING the store is restarting: ask again in a moment")),
+            _ => Err(SessionError::reply("LOADING the store is restarting: ask again in a moment")),
         };
-        let version = session.server.cluster.execute(Request { bucket, op: Op::Watch }, read).await??;
-        session.transaction.watched.insert(bucket.into(), version);
+        let version = state.server.cluster.execute(Request { bucket, op: Op::Watch }, read).await??;
+        state.transaction.watched.insert(bucket.into(), version);
     }
-    session.writer(output).ok();
+    state.encoder(output).ok();
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a client may not do, and what it is told.
+//! The limits of a client, and what happens beyond them.
 
 use super::{Client, Node};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use std::time::Duration;
 
-async fn close_of(limits: Limits, bytes: &[u8]) -> String {
+async fn reply_before_close(limits: Limits, bytes: &[u8]) -> String {
     let node = Node::start(limits).await;
     let mut client = node.client().await;
     client.send_bytes(bytes).await;
@@ -15,32 +15,38 @@ async fn close_of(limits: Limits, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn an_argument_may_have_so_many_bytes() {
+async fn the_bytes_of_an_argument_are_limited() {
     let limits = Limits { bulk_bytes: 10, ..Limits::default() };
-    assert_eq!(close_of(limits, b"*1\r\n$11\r\n").await, "-ERR Protocol error: invalid bulk length\r\n");
+    assert_eq!(
+        reply_before_close(limits, b"*1\r\n$11\r\n").await,
+        "-ERR Protocol error: invalid bulk length\r\n"
+    );
 }
 
 #[tokio::test]
-async fn a_request_may_have_so_many_bytes() {
+async fn the_bytes_of_a_request_are_limited() {
     let limits = Limits { request_bytes: 30, ..Limits::default() };
     let request = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$20\r\n";
-    assert_eq!(close_of(limits, request).await, "-ERR Protocol error: request of more than 30 bytes\r\n");
+    assert_eq!(
+        reply_before_close(limits, request).await,
+        "-ERR Protocol error: request of more than 30 bytes\r\n"
+    );
 }
 
 #[tokio::test]
-async fn a_request_may_have_so_many_words() {
-    let close = close_of(Limits::default(), b"*1048577\r\n").await;
+async fn the_arguments_of_a_request_are_limited() {
+    let close = reply_before_close(Limits::default(), b"*1048577\r\n").await;
     assert_eq!(close, "-ERR Protocol error: invalid multibulk length\r\n");
 }
 
 #[tokio::test]
-async fn what_looks_like_http_is_no_command() {
-    let close = close_of(Limits::default(), b"*1\r\n$4\r\nPING\r\nPOST / HTTP/1.1\r\n").await;
+async fn http_is_a_protocol_error() {
+    let close = reply_before_close(Limits::default(), b"*1\r\n$4\r\nPING\r\nPOST / HTTP/1.1\r\n").await;
     assert_eq!(close, "+PONG\r\n-ERR Protocol error: expected '*', got 'P'\r\n");
 }
 
 #[tokio::test]
-async fn so_many_clients_may_be_connected() {
+async fn the_number_of_clients_is_limited() {
     let node = Node::start(Limits { connections: 1, ..Limits::default() }).await;
     let mut first = node.client().await;
     first.send("PING").await;
@@ -51,7 +57,7 @@ async fn so_many_clients_may_be_connected() {
 }
 
 #[tokio::test]
-async fn a_silent_client_is_closed_unless_it_is_subscribed() {
+async fn an_idle_client_is_disconnected_unless_it_is_subscribed() {
     let node = Node::start(Limits { idle: Some(Duration::from_secs(1)), ..Limits::default() }).await;
     let (mut silent, mut subscribed) = (node.client().await, node.client().await);
     subscribed.send("SUBSCRIBE news").await;
@@ -62,7 +68,7 @@ async fn a_silent_client_is_closed_unless_it_is_subscribed() {
 }
 
 #[tokio::test]
-async fn what_waits_for_exec_is_bounded() {
+async fn the_transaction_queue_is_limited() {
     let node = Node::start(Limits::default()).await;
     let mut client = node.client().await;
     client.send("MULTI").await;
@@ -78,9 +84,9 @@ async fn what_waits_for_exec_is_bounded() {
     client.expect("-EXECABORT Transaction discarded because of previous errors.\r\n", "EXEC").await;
 }
 
-/// A client that sends and does not read holds up itself alone, and little waits for it.
+/// A client that sends without reading blocks only itself, and few of its replies are buffered.
 #[tokio::test]
-async fn reads_stop_while_a_client_does_not_take_its_replies() {
+async fn reading_pauses_while_a_client_does_not_read_its_replies() {
     let node = Node::start(Limits::default()).await;
     let (mut slow, mut other) = (node.client().await, node.client().await);
     let value = "x".repeat(OUTPUT_BYTES);
@@ -97,7 +103,7 @@ async fn reads_stop_while_a_client_does_not_take_its_replies() {
     }
 }
 
-/// Commands of any number in one packet are answered in their order.
+/// Replies come in order, however many commands arrive together.
 #[tokio::test]
 async fn a_pipeline_may_be_of_any_depth() {
     let node = Node::start(Limits::default()).await;

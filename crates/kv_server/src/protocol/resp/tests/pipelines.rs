@@ -1,10 +1,13 @@
-//! Commands that arrive together, cut anywhere, against the same commands one after the other.
+//! Commands that arrive together, split anywhere, get the same replies as one after the other.
 
-use super::written;
+use super::encode;
 use crate::{
-    input::Input,
-    output::Output,
-    protocol::{Progress, Session, tests::server},
+    connection::Session,
+    pipeline::{
+        Next,
+        buffers::{Input, Output},
+    },
+    protocol::tests::server,
     reactor::ReactorPool,
 };
 use otp::Stop;
@@ -20,21 +23,21 @@ use tokio::{
 };
 
 /// Commands on buckets.
-const OF_BUCKETS: &str = "GET a, GET b, get a, GeT a, SET a 1, SET b 2, set a 3, DEL a, DEL a b, EXISTS a h, MGET a b h, \
+const BUCKET_COMMANDS: &str = "GET a, GET b, get a, GeT a, SET a 1, SET b 2, set a 3, DEL a, DEL a b, EXISTS a h, MGET a b h, \
     MSET a 4 b 5, HSET h x 1, HSET h y 2, hset h x 3, HGET h x, HGET h y, HGET a x, HSET a x 1, HGETALL h, \
     HKEYS h, INCR a, HINCRBY h x 1, HDEL h x, RENAME a b, STRLEN a";
 
-/// Commands that are refused, or are no plain requests.
-const OTHERS: &str = "PING, ping, ECHO hi, OBJECT, OBJECT FOO, OBJECT ENCODING a, OBJECT REFCOUNT a, GET, GET a b, MSET a, \
+/// Commands that are rejected, or cannot be part of a batch.
+const SINGLE_COMMANDS: &str = "PING, ping, ECHO hi, OBJECT, OBJECT FOO, OBJECT ENCODING a, OBJECT REFCOUNT a, GET, GET a b, MSET a, \
     MSET a 1 b, MSETNX a 1 b, HSET h x, SET a 1 XX, SET a 1 FOO, FOO a, \
     A-COMMAND-OF-A-NAME-THAT-IS-TOO-LONG a";
 
-/// Commands that change how the next ones are answered.
-const OF_SESSIONS: &str = "MULTI, EXEC, DISCARD, WATCH a, UNWATCH, CLIENT REPLY SKIP, CLIENT REPLY OFF, CLIENT REPLY ON, \
+/// Commands that change how later ones are executed or replied to.
+const SESSION_COMMANDS: &str = "MULTI, EXEC, DISCARD, WATCH a, UNWATCH, CLIENT REPLY SKIP, CLIENT REPLY OFF, CLIENT REPLY ON, \
     SUBSCRIBE c, UNSUBSCRIBE c, HELLO 2, HELLO 3, RESET, FLUSHALL";
 
-/// What a client reads that sends these pieces, and how often each command was called.
-fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
+/// What a client reads after sending these pieces, and the calls of each command.
+fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
     let pieces: Vec<_> = pieces.into_iter().collect();
     Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
         let (reactors, stop) = (ReactorPool::new(false), Stop::new());
@@ -43,50 +46,52 @@ fn answers(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, address) = listener.accept().await.unwrap();
         let server = Arc::new(server());
-        let serves = server.clone();
-        let conversation = |stream| {
+        let context = server.clone();
+        let connection = |stream| {
             Ok(async move {
-                let connected = serves.clients.enter(address);
-                let mut session = Session::begin(b'*', &serves, &connected.client);
+                let guard = context.clients.register(address);
+                let mut session = Session::begin(b'*', &context, &guard.client);
                 let mut output = Output::new(&stream);
                 let mut unread = Vec::new();
                 for piece in pieces {
                     unread.extend(piece);
                     let mut input = Input::holding(&unread);
-                    while session.answer(0, &mut input, &mut output).await.unwrap() == Progress::More {}
-                    unread = input.unread().to_vec();
+                    while session.answer(&context, 0, &mut input, &mut output).await.unwrap()
+                        == Next::Continue
+                    {}
+                    unread = input.unparsed().to_vec();
                 }
                 output.flush().await.unwrap();
                 stream.flush().await.unwrap();
             })
         };
-        reactors.serve(socket.into_std().unwrap(), conversation).unwrap();
-        let mut answers = Vec::new();
-        client.read_to_end(&mut answers).await.unwrap();
+        reactors.serve(socket.into_std().unwrap(), connection).unwrap();
+        let mut replies = Vec::new();
+        client.read_to_end(&mut replies).await.unwrap();
         stop.cancel();
         running.await.unwrap().unwrap();
-        (String::from_utf8_lossy(&answers).into_owned(), server.stats.calls().collect())
+        (String::from_utf8_lossy(&replies).into_owned(), server.metrics.calls().collect())
     })
 }
 
 fn one_of(lines: &'static str) -> impl Strategy<Value = Vec<u8>> {
-    select(lines.split(", ").collect::<Vec<_>>()).prop_map(written)
+    select(lines.split(", ").collect::<Vec<_>>()).prop_map(encode)
 }
 
 fn command() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
-        13 => one_of(OF_BUCKETS),
-        4 => one_of(OTHERS),
-        3 => one_of(OF_SESSIONS),
+        13 => one_of(BUCKET_COMMANDS),
+        4 => one_of(SINGLE_COMMANDS),
+        3 => one_of(SESSION_COMMANDS),
         1 => select(vec!["*0\r\n", "*1\r\n$0\r\n\r\n", "*2\r\n$0\r\n\r\n$0\r\n\r\n"]).prop_map(Vec::from),
-        1 => (60..70_usize).prop_map(|many| written(&format!("MGET{}", " a".repeat(many)))),
-        1 => (100..300_usize).prop_map(|long| written(&format!("SET a {}", "x".repeat(long)))),
+        1 => (60..70_usize).prop_map(|many| encode(&format!("MGET{}", " a".repeat(many)))),
+        1 => (100..300_usize).prop_map(|long| encode(&format!("SET a {}", "x".repeat(long)))),
     ]
 }
 
 proptest! {
     #[test]
-    fn commands_are_answered_alike_however_they_arrive(
+    fn replies_do_not_depend_on_how_commands_arrive(
         commands in prop::collection::vec((command(), 1..4_usize), 1..60),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
@@ -96,6 +101,6 @@ proptest! {
         let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(all.len())).chain([all.len()]).collect();
         ends.sort_unstable();
         let pieces = once(0).chain(ends.clone()).zip(&ends).map(|(start, end)| all[start..*end].to_vec());
-        prop_assert_eq!(answers(pieces), answers(commands));
+        prop_assert_eq!(replies(pieces), replies(commands));
     }
 }

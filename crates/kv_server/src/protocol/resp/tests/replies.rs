@@ -1,4 +1,4 @@
-//! Commands of the session against their exact replies, which are Redis's own.
+//! Commands of the session and their exact replies, which are Redis's.
 
 use super::{Client, Node};
 use crate::Limits;
@@ -11,7 +11,7 @@ async fn converse(client: &mut Client, lines: &[(&str, &str)]) {
     }
 }
 
-async fn alone(lines: &[(&str, &str)]) {
+async fn converse_alone(lines: &[(&str, &str)]) {
     let node = Node::start(Limits::default()).await;
     converse(&mut node.client().await, lines).await;
 }
@@ -19,8 +19,8 @@ async fn alone(lines: &[(&str, &str)]) {
 const NO_PASSWORD: &str = "-ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?\r\n";
 
 #[tokio::test]
-async fn of_the_connection() {
-    alone(&[
+async fn connection_commands() {
+    converse_alone(&[
         ("PING", "+PONG\r\n"),
         ("ping hi", "$2\r\nhi\r\n"),
         ("PING a b", "-ERR wrong number of arguments for 'ping' command\r\n"),
@@ -42,8 +42,8 @@ async fn of_the_connection() {
 }
 
 #[tokio::test]
-async fn of_the_client() {
-    alone(&[
+async fn client_commands() {
+    converse_alone(&[
         ("CLIENT", "-ERR wrong number of arguments for 'client' command\r\n"),
         ("CLIENT FOO", "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n"),
         ("CLIENT ID", ":1\r\n"),
@@ -58,8 +58,8 @@ async fn of_the_client() {
 }
 
 #[tokio::test]
-async fn replies_are_left_out_where_none_are_wanted() {
-    alone(&[
+async fn client_reply_suppresses_replies() {
+    converse_alone(&[
         ("CLIENT REPLY SKIP", ""),
         ("PING lost", ""),
         ("PING 1", "$1\r\n1\r\n"),
@@ -73,8 +73,8 @@ async fn replies_are_left_out_where_none_are_wanted() {
 }
 
 #[tokio::test]
-async fn of_the_server() {
-    alone(&[
+async fn server_commands() {
+    converse_alone(&[
         ("CONFIG GET save", "*2\r\n$4\r\nsave\r\n$0\r\n\r\n"),
         ("CONFIG GET nope", "*0\r\n"),
         ("CONFIG SET timeout 7", "+OK\r\n"),
@@ -102,8 +102,8 @@ async fn of_the_server() {
 }
 
 #[tokio::test]
-async fn of_all_keys() {
-    alone(&[
+async fn keyspace_commands() {
+    converse_alone(&[
         ("MSET a 1 b 2", "+OK\r\n"),
         ("MSET a 1 b", "-ERR wrong number of arguments for 'mset' command\r\n"),
         ("HSET h f v", ":1\r\n"),
@@ -125,8 +125,8 @@ async fn of_all_keys() {
 }
 
 #[tokio::test]
-async fn of_transactions() {
-    alone(&[
+async fn transaction_commands() {
+    converse_alone(&[
         ("EXEC", "-ERR EXEC without MULTI\r\n"),
         ("DISCARD", "-ERR DISCARD without MULTI\r\n"),
         ("MULTI", "+OK\r\n"),
@@ -155,7 +155,7 @@ async fn of_transactions() {
 }
 
 #[tokio::test]
-async fn what_is_watched_must_not_change() {
+async fn exec_fails_when_a_watched_key_has_changed() {
     let node = Node::start(Limits::default()).await;
     let (mut watcher, mut other) = (node.client().await, node.client().await);
     converse(&mut watcher, &[("WATCH a", "+OK\r\n"), ("GET a", "$-1\r\n"), ("MULTI", "+OK\r\n")]).await;
@@ -169,11 +169,11 @@ async fn what_is_watched_must_not_change() {
 }
 
 #[tokio::test]
-async fn of_channels() {
+async fn pubsub_commands() {
     let node = Node::start(Limits::default()).await;
-    let (mut hears, mut says) = (node.client().await, node.client().await);
+    let (mut subscriber, mut publisher) = (node.client().await, node.client().await);
     converse(
-        &mut hears,
+        &mut subscriber,
         &[
             ("SUBSCRIBE news", "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"),
             ("PSUBSCRIBE n*", "*3\r\n$10\r\npsubscribe\r\n$2\r\nn*\r\n:2\r\n"),
@@ -185,12 +185,12 @@ async fn of_channels() {
         ],
     )
     .await;
-    converse(&mut says, &[("PUBLISH news hi", ":2\r\n"), ("PUBSUB NUMPAT", ":1\r\n")]).await;
-    converse(&mut says, &[("PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:1\r\n")]).await;
-    hears.expect("*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n", "a message").await;
-    hears.expect("*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\nhi\r\n", "by pattern").await;
+    converse(&mut publisher, &[("PUBLISH news hi", ":2\r\n"), ("PUBSUB NUMPAT", ":1\r\n")]).await;
+    converse(&mut publisher, &[("PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:1\r\n")]).await;
+    subscriber.expect("*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n", "a message").await;
+    subscriber.expect("*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\nhi\r\n", "by pattern").await;
     converse(
-        &mut hears,
+        &mut subscriber,
         &[
             ("UNSUBSCRIBE", "*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:1\r\n"),
             ("PUNSUBSCRIBE", "*3\r\n$12\r\npunsubscribe\r\n$2\r\nn*\r\n:0\r\n"),
@@ -202,23 +202,23 @@ async fn of_channels() {
 }
 
 #[tokio::test]
-async fn changes_of_a_bucket_are_messages_of_its_channel() {
+async fn changes_of_a_bucket_are_messages() {
     let node = Node::start(Limits::default()).await;
-    let (mut hears, mut text) = (node.client().await, node.client().await);
+    let (mut subscriber, mut text) = (node.client().await, node.client().await);
     text.send_bytes(b"CREATE shopping\r\n").await;
     text.expect("OK\r\n", "CREATE").await;
-    hears.send("SUBSCRIBE __bucket__:shopping").await;
-    hears.expect("*3\r\n$9\r\nsubscribe\r\n$19\r\n__bucket__:shopping\r\n:1\r\n", "SUBSCRIBE").await;
+    subscriber.send("SUBSCRIBE __bucket__:shopping").await;
+    subscriber.expect("*3\r\n$9\r\nsubscribe\r\n$19\r\n__bucket__:shopping\r\n:1\r\n", "SUBSCRIBE").await;
     text.send_bytes(b"PUT shopping milk 1\r\nDELETE shopping milk\r\nDROP shopping\r\n").await;
     for payload in ["$13\r\nmilk SET TO 1", "$12\r\nmilk DELETED", "$29\r\nENDED: the bucket was dropped"] {
         let message = format!("*3\r\n$7\r\nmessage\r\n$19\r\n__bucket__:shopping\r\n{payload}\r\n");
-        hears.expect(&message, payload).await;
+        subscriber.expect(&message, payload).await;
     }
-    hears.expect("*3\r\n$11\r\nunsubscribe\r\n$19\r\n__bucket__:shopping\r\n:0\r\n", "the end").await;
+    subscriber.expect("*3\r\n$11\r\nunsubscribe\r\n$19\r\n__bucket__:shopping\r\n:0\r\n", "the end").await;
 }
 
 #[tokio::test]
-async fn in_resp3() {
+async fn resp3_types() {
     let node = Node::start(Limits::default()).await;
     let mut client = node.client().await;
     client.send("HELLO 3 SETNAME bob").await;
@@ -243,9 +243,9 @@ async fn in_resp3() {
     .await;
 }
 
-/// A hash of more than one page is listed whole, and in its place among the replies.
+/// A hash of several pages is listed completely, and its reply keeps its place.
 #[tokio::test]
-async fn a_large_hash_is_listed_in_its_place() {
+async fn a_paged_reply_keeps_its_place() {
     let node = Node::start(Limits::default()).await;
     let mut client = node.client().await;
     let fields: String = (0..5_000).map(|number| format!(" f{number:04} {number:04}")).collect();

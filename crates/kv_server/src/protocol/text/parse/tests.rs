@@ -1,19 +1,19 @@
-//! What lines mean: the guide's own examples, then the rules around them.
+//! Where lines end, and what they mean: the guide's own examples, then the rules around them.
 
 use super::*;
 use proptest::prelude::*;
 
-fn parsed(line: &str, check: impl FnOnce(Command<'_>)) {
+fn parsed(line: &str, check: impl FnOnce(Parsed<'_>)) {
     check(parse(&mut line.as_bytes().to_vec()));
 }
 
-fn put<'a>(bucket: &'a [u8], key: &'a [u8], value: &'a [u8]) -> Command<'a> {
-    Command::Request(Request { bucket, op: Op::Put { key, value } })
+fn put<'a>(bucket: &'a [u8], key: &'a [u8], value: &'a [u8]) -> Parsed<'a> {
+    Parsed::Request(Request { bucket, op: Op::Put { key, value } })
 }
 
 #[test]
 fn the_guides_commands() {
-    let request = |bucket, op| Command::Request(Request { bucket, op });
+    let request = |bucket, op| Parsed::Request(Request { bucket, op });
     parsed("CREATE shopping", |c| assert_eq!(c, request(b"shopping", Op::Create)));
     parsed("CREATE  shopping  ", |c| assert_eq!(c, request(b"shopping", Op::Create)));
     parsed("PUT shopping milk 1", |c| assert_eq!(c, put(b"shopping", b"milk", b"1")));
@@ -32,7 +32,7 @@ fn unknown_commands_and_wrong_numbers_of_arguments() {
         "PUT a b c d",
         "GET a b c d e",
     ] {
-        parsed(line, |c| assert_eq!(c, Command::Unknown, "{line:?}"));
+        parsed(line, |c| assert_eq!(c, Parsed::Command(Command::Unknown), "{line:?}"));
     }
 }
 
@@ -62,8 +62,37 @@ fn a_lone_word_keeps_its_quotes() {
 
 #[test]
 fn http_is_recognised() {
-    parsed("POST / HTTP/1.1", |c| assert_eq!(c, Command::Http));
-    parsed("Host: localhost", |c| assert_eq!(c, Command::Http));
+    parsed("POST / HTTP/1.1", |c| assert_eq!(c, Parsed::Command(Command::Http)));
+    parsed("Host: localhost", |c| assert_eq!(c, Parsed::Command(Command::Http)));
+}
+
+fn line_of(input: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    match next_line(&mut input.to_vec(), 4) {
+        NextLine::Line { line, rest, .. } => Some((line.to_vec(), rest.to_vec())),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_line_ends_with_lf_or_crlf() {
+    for input in [b"PING\nrest".as_slice(), b"PING\r\nrest"] {
+        assert_eq!(line_of(input), Some((b"PING".to_vec(), b"rest".to_vec())));
+    }
+    assert_eq!(line_of(b"\n"), Some((vec![], vec![])));
+    assert_eq!(line_of(b"a\r\r\n"), Some((b"a\r".to_vec(), vec![])));
+}
+
+#[test]
+fn half_a_line_waits_for_the_rest() {
+    assert_eq!(next_line(&mut [], 4), NextLine::Incomplete);
+    assert_eq!(next_line(&mut b"PIN".to_vec(), 4), NextLine::Incomplete);
+    assert_eq!(next_line(&mut b"PING\r".to_vec(), 4), NextLine::Incomplete);
+}
+
+#[test]
+fn a_line_above_the_limit_is_too_long() {
+    assert_eq!(next_line(&mut b"PING2\n".to_vec(), 4), NextLine::TooLong);
+    assert_eq!(next_line(&mut b"PING22".to_vec(), 4), NextLine::TooLong);
 }
 
 proptest! {

@@ -1,0 +1,222 @@
+//! A command: its description, from which come arity checks, COMMAND INFO, COMMAND DOCS and docs/commands.md, and the
+//! function that executes it.
+
+use crate::{Args, CommandResult, shard::bucket_mut::BucketMut, shard::multi::MultiBucket};
+use std::fmt;
+
+/// What clients are told about a command, built by named calls:
+/// `CommandSpec::read("hget", Group::Hash).arity(3).fast().since("2.0.0").syntax("key field").summary("...")`.
+#[derive(Debug, Clone, Copy)]
+pub struct CommandSpec {
+    /// The name in lower case. A subcommand is named `client|id`.
+    pub name: &'static str,
+    /// The number of words, the name included; negative: at least that many.
+    pub arity: i32,
+    /// See [`flag`].
+    pub flags: u16,
+    /// Where its keys are.
+    pub keys: KeySpec,
+    /// The group that it is documented in.
+    pub group: Group,
+    /// The version of Redis that introduced it.
+    pub since: &'static str,
+    /// The arguments as documented: upper case for literal words.
+    pub syntax: &'static str,
+    /// What it does, in one phrase.
+    pub summary: &'static str,
+}
+
+impl CommandSpec {
+    /// A command of one word, without keys and flags.
+    pub const fn new(name: &'static str, group: Group) -> CommandSpec {
+        let keys = KeySpec::None;
+        CommandSpec { name, arity: 1, flags: 0, keys, group, since: "", syntax: "", summary: "" }
+    }
+
+    /// A command that reads the bucket named by its first argument.
+    pub const fn read(name: &'static str, group: Group) -> CommandSpec {
+        CommandSpec::new(name, group).flags(flag::READ).keys(KeySpec::One)
+    }
+
+    /// A command that may change the bucket named by its first argument.
+    pub const fn write(name: &'static str, group: Group) -> CommandSpec {
+        CommandSpec::new(name, group).flags(flag::WRITE).keys(KeySpec::One)
+    }
+
+    /// Sets the number of words; negative: at least that many.
+    pub const fn arity(self, arity: i32) -> CommandSpec {
+        CommandSpec { arity, ..self }
+    }
+
+    /// Sets where the keys are.
+    pub const fn keys(self, keys: KeySpec) -> CommandSpec {
+        CommandSpec { keys, ..self }
+    }
+
+    /// Adds flags; see [`flag`].
+    pub const fn flags(self, flags: u16) -> CommandSpec {
+        CommandSpec { flags: self.flags | flags, ..self }
+    }
+
+    /// The command takes constant or logarithmic time.
+    pub const fn fast(self) -> CommandSpec {
+        self.flags(flag::FAST)
+    }
+
+    /// The command may allocate, so it is refused when memory is exhausted.
+    pub const fn denyoom(self) -> CommandSpec {
+        self.flags(flag::DENYOOM)
+    }
+
+    /// Sets the version of Redis that introduced the command.
+    pub const fn since(self, since: &'static str) -> CommandSpec {
+        CommandSpec { since, ..self }
+    }
+
+    /// Sets the arguments as documented.
+    pub const fn syntax(self, syntax: &'static str) -> CommandSpec {
+        CommandSpec { syntax, ..self }
+    }
+
+    /// Sets what the command does, in one phrase.
+    pub const fn summary(self, summary: &'static str) -> CommandSpec {
+        CommandSpec { summary, ..self }
+    }
+
+    /// Completes a command on the bucket named by the first argument.
+    pub(super) const fn run(self, run: BucketFunction) -> Command {
+        Command { spec: self, run: Run::One(run) }
+    }
+
+    /// Completes a command on several buckets of one node.
+    pub(super) const fn run_multi(self, run: MultiFunction) -> Command {
+        Command { spec: self, run: Run::Multi(run) }
+    }
+
+    /// Whether any of `flags` is set.
+    pub const fn has(&self, flags: u16) -> bool {
+        self.flags & flags != 0
+    }
+}
+
+/// A command on buckets.
+pub struct Command {
+    /// Its description.
+    pub spec: CommandSpec,
+    pub(crate) run: Run,
+}
+
+/// How a command is executed.
+pub(crate) enum Run {
+    /// On the bucket named by the first argument.
+    One(BucketFunction),
+    /// On all buckets that the arguments name.
+    Multi(MultiFunction),
+}
+
+/// Takes the bucket and the arguments after its name. The reply may borrow from the bucket.
+type BucketFunction = for<'s> fn(BucketMut<'s>, Args) -> CommandResult<'s>;
+
+/// Takes the buckets, the first name, and the arguments after it.
+type MultiFunction = fn(&mut MultiBucket, &[u8], Args) -> CommandResult<'static>;
+
+impl Command {
+    /// Whether its arguments begin with a field of a hash.
+    pub(crate) fn takes_field(&self) -> bool {
+        self.spec.group == Group::Hash
+    }
+
+    /// Whether it leaves the bucket as it was.
+    pub fn is_read(&self) -> bool {
+        self.spec.has(flag::READ)
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.spec.name)
+    }
+}
+
+impl PartialEq for Command {
+    fn eq(&self, other: &Command) -> bool {
+        self.spec.name == other.spec.name
+    }
+}
+
+impl Eq for Command {}
+
+/// The groups that commands are documented in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are Redis's")]
+pub enum Group {
+    Connection,
+    Generic,
+    Hash,
+    Pubsub,
+    Server,
+    String,
+    Transactions,
+}
+
+impl Group {
+    /// The name of the group.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Connection => "connection",
+            Group::Generic => "generic",
+            Group::Hash => "hash",
+            Group::Pubsub => "pubsub",
+            Group::Server => "server",
+            Group::String => "string",
+            Group::Transactions => "transactions",
+        }
+    }
+}
+
+/// The flags of COMMAND INFO.
+pub mod flag {
+    /// May change data.
+    pub const WRITE: u16 = 1;
+    /// Changes nothing.
+    pub const READ: u16 = 1 << 1;
+    /// May allocate.
+    pub const DENYOOM: u16 = 1 << 2;
+    /// Takes constant or logarithmic time.
+    pub const FAST: u16 = 1 << 3;
+    /// Administers the server.
+    pub const ADMIN: u16 = 1 << 4;
+    /// Publishes or subscribes.
+    pub const PUBSUB: u16 = 1 << 5;
+    /// Allowed while data is loading.
+    pub const LOADING: u16 = 1 << 6;
+    /// Allowed on a stale replica.
+    pub const STALE: u16 = 1 << 7;
+    /// Allowed without authentication.
+    pub const NO_AUTH: u16 = 1 << 8;
+    /// Not allowed in a transaction.
+    pub const NO_MULTI: u16 = 1 << 9;
+    /// Their names, in the order of their bits.
+    pub const NAMES: [&str; 10] = [
+        "write", "readonly", "denyoom", "fast", "admin", "pubsub", "loading", "stale", "no_auth", "no_multi",
+    ];
+}
+
+/// Which arguments of a command are keys, and how the replies are merged when the keys live on several nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeySpec {
+    /// None.
+    None,
+    /// The first argument.
+    One,
+    /// Every argument; the reply is the sum of their numbers.
+    EachSummed,
+    /// Every argument; the reply lists theirs in order.
+    EachListed,
+    /// Every other argument, each followed by its value; the reply is OK.
+    PairsEach,
+    /// The first two arguments, which must live on one node.
+    TwoTogether,
+    /// Every other argument, each followed by its value; all must live on one node.
+    PairsTogether,
+}

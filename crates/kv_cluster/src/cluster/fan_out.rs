@@ -1,0 +1,101 @@
+//! Queries to this node and to its peers alike: all are sent before the first reply is awaited.
+
+use crate::{
+    cluster::Cluster,
+    error::Error,
+    link::node_query::{NodeQuery, NodeReply, RandomName},
+    node_name::NodeName,
+    peer::PendingNodeReply,
+    serve::node_queries,
+};
+use kv::{NamePage, StoreStats};
+
+/// A reply that has arrived, will arrive, or will not.
+#[derive(Debug)]
+pub(crate) struct PendingReply {
+    pub(crate) node: NodeName,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Ready(NodeReply),
+    InFlight(PendingNodeReply),
+    Failed(Error),
+}
+
+impl Cluster {
+    pub(crate) fn query_local(&self, query: &NodeQuery<'_>) -> PendingReply {
+        let reply = node_queries::reply(&self.local, query);
+        PendingReply { node: self.node_name().clone(), state: State::Ready(reply) }
+    }
+
+    /// Queries each of the peers.
+    pub(crate) fn query_peers(&self, query: &NodeQuery<'_>) -> Vec<PendingReply> {
+        (0..self.peers.len()).map(|peer| self.query_node(Some(peer), query)).collect()
+    }
+
+    /// Queries all nodes; the reply of this one comes first.
+    pub(crate) fn query_all(&self, query: &NodeQuery<'_>) -> impl Iterator<Item = PendingReply> + use<> {
+        let peers = self.query_peers(query);
+        std::iter::once(self.query_local(query)).chain(peers)
+    }
+
+    /// Queries a peer by its index; `None`: this node.
+    pub(crate) fn query_node(&self, peer: Option<usize>, query: &NodeQuery<'_>) -> PendingReply {
+        let Some(peer) = peer else { return self.query_local(query) };
+        let peer = &self.peers[peer];
+        let state = peer.query(query).map_or_else(State::Failed, State::InFlight);
+        PendingReply { node: peer.name().clone(), state }
+    }
+}
+
+impl PendingReply {
+    /// Why the query was not sent, if so.
+    pub(crate) fn send_error(&self) -> Option<&Error> {
+        if let State::Failed(error) = &self.state { Some(error) } else { None }
+    }
+
+    /// The page of names that was queried.
+    pub(crate) async fn page(self) -> Result<NamePage, Error> {
+        self.expect(NodeReply::into_page).await
+    }
+
+    /// The random name that was queried.
+    pub(crate) async fn random_name(self) -> Result<RandomName, Error> {
+        self.expect(NodeReply::into_random_name).await
+    }
+
+    /// The list of names that was queried.
+    pub(crate) async fn names(self) -> Result<Vec<Box<[u8]>>, Error> {
+        self.expect(NodeReply::into_names).await
+    }
+
+    /// The `len` counts that were queried.
+    pub(crate) async fn counts(self, len: usize) -> Result<Vec<u64>, Error> {
+        self.expect(|reply| reply.into_counts(len)).await
+    }
+
+    /// The stats that were queried.
+    pub(crate) async fn stats(self) -> Result<StoreStats, Error> {
+        self.expect(NodeReply::into_stats).await
+    }
+
+    /// The command was carried out.
+    pub(crate) async fn done(self) -> Result<(), Error> {
+        self.reply().await.map(drop)
+    }
+
+    async fn expect<T>(self, read: impl FnOnce(NodeReply) -> Option<T>) -> Result<T, Error> {
+        let node = self.node.shared();
+        read(self.reply().await?).ok_or(Error::UnexpectedNodeReply { node })
+    }
+
+    async fn reply(self) -> Result<NodeReply, Error> {
+        match self.state {
+            State::Ready(reply) => Ok(reply),
+            State::InFlight(reply) => reply.reply().await,
+            State::Failed(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The buckets of all nodes: pages of names, a random one, counts, stats, FLUSHALL. A node that cannot be
+//! queried is an error that names it: a part must not be taken for the whole.
+
+use crate::{
+    cluster::Cluster,
+    error::Error,
+    link::node_query::{NodeQuery, RandomName},
+    node_name::NodeName,
+};
+use kv::{NamePage, ScanFilter, StoreStats};
+
+impl Cluster {
+    /// One page of bucket names, from `cursor` on (0: from the start). Nodes follow each other in the order
+    /// of their names, so a cursor is valid on all of them. While a node is down its page is an error.
+    pub async fn scan(&self, cursor: u64, filter: &ScanFilter<'_>) -> Result<NamePage, Error> {
+        let nodes = self.scan_order.len() as u64;
+        let (node, cursor) = (cursor % nodes, cursor / nodes);
+        let query = NodeQuery::Scan { cursor, filter: *filter };
+        let NamePage { names, next } = self.query_node(self.scan_order[node as usize], &query).page().await?;
+        let next = match next {
+            0 if node + 1 == nodes => 0,
+            0 => node + 1,
+            next => next.saturating_mul(nodes).saturating_add(node),
+        };
+        Ok(NamePage { names, next })
+    }
+
+    /// Lists the bucket names of all nodes.
+    pub fn buckets(&self) -> BucketPages {
+        BucketPages { cluster: self.clone(), listed_nodes: 0, cursor: 0 }
+    }
+
+    /// The name of a random bucket. Nodes are weighted by their number of buckets.
+    pub async fn random_name(&self) -> Result<Option<Box<[u8]>>, Error> {
+        let seed = getrandom::u64().unwrap_or_else(|_| kv::time::now_ms());
+        let (mut chosen, mut total) = (None, 0);
+        for reply in self.query_all(&NodeQuery::RandomName { seed }) {
+            let RandomName { name: Some(name), bucket_count } = reply.random_name().await? else { continue };
+            // Each node replaces those before it with the probability of its share of all buckets so far.
+            let weight = bucket_count.max(1);
+            total += weight;
+            if seed.rotate_left(u64::BITS / 2) % total < weight {
+                chosen = Some(name);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// The number of buckets.
+    pub async fn bucket_count(&self) -> Result<u64, Error> {
+        let mut count = 0;
+        for reply in self.query_all(&NodeQuery::BucketCount) {
+            count += reply.counts(1).await?[0];
+        }
+        Ok(count)
+    }
+
+    /// Ends all buckets of all nodes. When a node is known to be down, none is touched.
+    pub async fn flush(&self) -> Result<(), Error> {
+        if let Some(down) = self.peers.iter().find_map(|peer| peer.down_error()) {
+            return Err(down);
+        }
+        let mut result = Ok(());
+        for reply in self.query_all(&NodeQuery::Flush) {
+            result = result.and(reply.done().await);
+        }
+        result
+    }
+
+    /// How much each node holds; this one comes first.
+    pub async fn stats(&self) -> Vec<(NodeName, Result<StoreStats, Error>)> {
+        let mut stats = Vec::new();
+        for reply in self.query_all(&NodeQuery::Stats) {
+            stats.push((reply.node.clone(), reply.stats().await));
+        }
+        stats
+    }
+}
+
+/// The bucket names of all nodes, page by page: first those of this node, then those of each peer.
+#[derive(Debug)]
+pub struct BucketPages {
+    cluster: Cluster,
+    /// How many nodes have been listed to the end; the first is this one.
+    listed_nodes: usize,
+    cursor: u64,
+}
+
+impl BucketPages {
+    /// The next page of names, in no particular order; `None` after the last. An error names a node that
+    /// could not be queried; the listing continues with the next one.
+    pub async fn next(&mut self) -> Option<Result<Vec<Box<[u8]>>, Error>> {
+        let peer = self.listed_nodes.checked_sub(1);
+        if peer.is_some_and(|peer| peer >= self.cluster.peers.len()) {
+            return None;
+        }
+        let query = NodeQuery::Scan { cursor: self.cursor, filter: ScanFilter::default() };
+        let page = self.cluster.query_node(peer, &query).page().await;
+        self.cursor = page.as_ref().map_or(0, |page| page.next);
+        if self.cursor == 0 {
+            self.listed_nodes += 1;
+        }
+        Some(page.map(|page| page.names))
+    }
+}

@@ -1,0 +1,248 @@
+//! The cluster as one node sees it: a handle that knows the owner of each bucket, and brings requests there.
+
+mod channels;
+mod fan_out;
+mod keyspace;
+mod transaction;
+
+pub use keyspace::BucketPages;
+
+use crate::{
+    cookie::Cookie,
+    error::Error,
+    events::{NodeEvent, NodeStatus},
+    forward::{ForwardedBatch, Owner},
+    limits::{HANDSHAKES, NODE_EVENTS},
+    local::{Heartbeat, LocalNode, StorageSettings},
+    node_name::NodeName,
+    peer::{Peer, PeerList, dialer, listener},
+    routing::{Route, Routes},
+};
+use kv::{Reply, Request, Subscription};
+use otp::{ChildSpec, PassiveChildren, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
+use std::{
+    net::SocketAddr,
+    ops::ControlFlow::Continue,
+    sync::{Arc, OnceLock},
+};
+use tokio::{net::TcpListener, sync::broadcast};
+
+/// The settings of a node.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This node.
+    pub name: NodeName,
+    /// The address where this node accepts links, as `host:port`; required when there are peers.
+    pub link: Option<String>,
+    /// The other nodes, and the addresses where they accept links.
+    pub peers: Vec<(NodeName, String)>,
+    /// Who owns which buckets.
+    pub routes: Routes,
+    /// The secret shared by all nodes.
+    pub cookie: Cookie,
+    /// How a dead peer is detected.
+    pub heartbeat: Heartbeat,
+    /// How this node stores its buckets.
+    pub storage: StorageSettings,
+}
+
+/// A handle to this node's view of the cluster. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    local: Arc<LocalNode>,
+    peers: PeerList,
+    /// All nodes in the order of their names, as indices of peers; `None`: this node.
+    scan_order: Arc<[Option<usize>]>,
+    /// The owner of each row of the routes, as an index of a peer; `None`: this node.
+    owners: Arc<[Option<usize>]>,
+    /// This node owns every bucket.
+    owns_all: bool,
+    link: Option<Arc<str>>,
+    listener: Arc<OnceLock<TcpListener>>,
+    events: broadcast::Sender<NodeEvent>,
+}
+
+impl Cluster {
+    /// A cluster with these settings; nothing is opened yet.
+    pub fn new(settings: Settings) -> Result<Cluster, Error> {
+        let Settings { name, link, peers, routes, cookie, heartbeat, storage } = settings;
+        let (events, _) = broadcast::channel(NODE_EVENTS);
+        let others = peers.into_iter().filter(|(peer, _)| *peer != name);
+        let peer = |(peer, address)| Arc::new(Peer::new(peer, address, &name, events.clone()));
+        let peers: PeerList = others.map(peer).collect();
+        let owner = |row: &Route| {
+            if *row.owner() == name {
+                return Ok(None);
+            }
+            let index = peers.iter().position(|peer| peer.name() == row.owner());
+            let known = || peers.iter().map(|peer| peer.name().as_str()).collect::<Vec<_>>().join(", ");
+            index.map(Some).ok_or_else(|| Error::UnknownNode { node: row.owner().shared(), known: known() })
+        };
+        let owners: Arc<[_]> = routes.rows().iter().map(owner).collect::<Result<_, _>>()?;
+        let owns_all = owners.iter().all(Option::is_none) && routes.uncovered().is_empty();
+        let name_of = |node: &Option<usize>| node.map_or(&name, |peer| peers[peer].name());
+        let mut scan_order: Vec<_> = (0..peers.len()).map(Some).chain([None]).collect();
+        scan_order.sort_by(|one, other| name_of(one).cmp(name_of(other)));
+        let local = Arc::new(LocalNode::new(name, cookie, heartbeat, routes, storage));
+        let (scan_order, link) = (scan_order.into(), link.map(Arc::from));
+        Ok(Cluster { local, peers, scan_order, owners, owns_all, link, listener: Arc::default(), events })
+    }
+
+    /// Binds the link address, so that one in use is an error at once. Called once, before the supervisor is
+    /// started; a node without peers does not listen.
+    pub async fn bind(&self) -> Result<(), Error> {
+        if self.peers.is_empty() {
+            return Ok(());
+        }
+        let Some(address) = self.link.as_deref() else {
+            return Err(Error::NoLinkAddress { node: self.local.name.shared() });
+        };
+        let bound = TcpListener::bind(address).await;
+        let listener =
+            bound.map_err(|error| Error::Bind { address: address.into(), reason: error.to_string() })?;
+        drop(self.listener.set(listener));
+        Ok(())
+    }
+
+    /// The address where links are accepted, once bound.
+    pub fn link_address(&self) -> Option<SocketAddr> {
+        self.listener.get()?.local_addr().ok()
+    }
+
+    /// The supervisor `kv_cluster`: the listener, and one child for the link to each peer.
+    pub fn supervisor(&self) -> Supervisor {
+        let handshakes = TaskSupervisor::new("handshakes", HANDSHAKES);
+        let cluster = self.clone();
+        let accepting = handshakes.clone();
+        let listener =
+            ChildSpec::worker("listener", move |stop| cluster.clone().accept_links(accepting.clone(), stop));
+        let supervisor = Supervisor::new("kv_cluster", Strategy::OneForOne)
+            .child(ChildSpec::tasks(handshakes))
+            .child(listener);
+        self.peers.iter().fold(supervisor, |supervisor, peer| supervisor.child(link_child(&self.local, peer)))
+    }
+
+    async fn accept_links(self, handshakes: TaskSupervisor, stop: Stop) -> Result<(), String> {
+        match self.listener.get() {
+            Some(listener) => {
+                let accepting = listener::run(listener, &self.local, &self.peers, &handshakes);
+                stop.run_until_cancelled(accepting).await;
+            }
+            None => stop.cancelled().await,
+        }
+        Ok(())
+    }
+
+    /// This node.
+    pub fn node_name(&self) -> &NodeName {
+        &self.local.name
+    }
+
+    /// The routing table.
+    pub fn routes(&self) -> &Routes {
+        &self.local.routes
+    }
+
+    /// This node: the one door to its data.
+    pub fn local(&self) -> &LocalNode {
+        &self.local
+    }
+
+    /// Whether this node owns every bucket.
+    pub fn owns_all(&self) -> bool {
+        self.owns_all
+    }
+
+    /// Who owns the bucket.
+    #[inline]
+    pub fn owner(&self, bucket: &[u8]) -> Owner<'_> {
+        if self.owns_all { Owner::Local(&self.local) } else { self.route_owner(bucket) }
+    }
+
+    fn route_owner(&self, bucket: &[u8]) -> Owner<'_> {
+        match self.local.routes.row(bucket).map(|row| self.owners[row]) {
+            Some(None) => Owner::Local(&self.local),
+            Some(Some(peer)) => Owner::Remote(&self.peers[peer]),
+            None => Owner::Unrouted,
+        }
+    }
+
+    /// Executes a request on its owner, wherever that is, and passes the reply to `read`.
+    pub async fn execute<T>(
+        &self,
+        request: Request<'_>,
+        read: impl FnOnce(Reply<'_>) -> T,
+    ) -> Result<T, Error> {
+        match self.single_owner(request.names())? {
+            Owner::Unrouted => Err(Error::no_route(request.bucket)),
+            Owner::Local(node) => {
+                let (mut read, mut result) = (Some(read), None);
+                node.execute(&[request], kv::time::now_ms(), |reply| {
+                    result = read.take().map(|read| read(reply));
+                    Continue(())
+                });
+                Ok(result.expect("one request has one reply"))
+            }
+            Owner::Remote(peer) => ForwardedBatch::new(peer, request).resolve_next().await.map(read),
+        }
+    }
+
+    /// Forwards the requests whose owners reply later, one batch for each owner.
+    pub fn dispatch<'a>(&'a self, requests: &[Request<'a>]) -> Vec<ForwardedBatch<'a>> {
+        let mut batches: Vec<ForwardedBatch<'a>> = Vec::new();
+        for request in requests {
+            let owner = self.owner(request.bucket);
+            let Owner::Remote(peer) = owner else { continue };
+            match batches.iter_mut().find(|batch| batch.goes_to(&owner)) {
+                Some(batch) => batch.push(*request),
+                None => batches.push(ForwardedBatch::new(peer, *request)),
+            }
+        }
+        batches.iter_mut().for_each(ForwardedBatch::dispatch);
+        batches
+    }
+
+    /// Subscribes to a bucket on its owner; `None` when there is no such bucket.
+    pub async fn subscribe(&self, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
+        match self.owner(bucket) {
+            Owner::Local(node) => Ok(node.subscribe(bucket)),
+            Owner::Remote(peer) => peer.subscribe(bucket).await,
+            Owner::Unrouted => Err(Error::no_route(bucket)),
+        }
+    }
+
+    /// Tries to bring up the link to a node now; this node is always connected to itself.
+    pub async fn connect(&self, node: &NodeName) -> bool {
+        match self.peers.iter().find(|peer| peer.name() == node) {
+            Some(peer) => peer.connect().await,
+            None => *node == self.local.name,
+        }
+    }
+
+    /// The other nodes as they are now.
+    pub fn nodes(&self) -> Vec<NodeStatus> {
+        self.peers.iter().map(|peer| peer.status()).collect()
+    }
+
+    /// Nodes that go up and down, from now on.
+    pub fn events(&self) -> broadcast::Receiver<NodeEvent> {
+        self.events.subscribe()
+    }
+}
+
+/// The child that keeps up the link to a peer.
+fn link_child(local: &Arc<LocalNode>, peer: &Arc<Peer>) -> ChildSpec {
+    let observed = peer.clone();
+    let passive_children = move |_| {
+        let status = observed.status();
+        let state = status.reason.map_or("link up".into(), |reason| format!("link down: {reason}"));
+        PassiveChildren { total: 1, shown: vec![Tree::passive(state)], ..PassiveChildren::default() }
+    };
+    let (name, local, peer) = (peer.name().to_string(), local.clone(), peer.clone());
+    let child = if peer.is_dialed() {
+        ChildSpec::worker(name, move |stop| dialer::run(local.clone(), peer.clone(), stop))
+    } else {
+        ChildSpec::worker(name, move |stop| listener::serve_inbound(local.clone(), peer.clone(), stop))
+    };
+    child.passive_children(passive_children)
+}

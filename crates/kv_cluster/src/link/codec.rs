@@ -1,0 +1,209 @@
+//! Messages between nodes, and their encoding. The only file that knows the codec.
+//!
+//! A frame is its length (four bytes, little endian), one [`Message`], and the items that the message
+//! announces, back to back until the frame ends. A message that is larger than a frame with its items crosses
+//! as a run of frames, each a [`Message::Fragment`]. The order of variants and fields is the protocol.
+
+use crate::{
+    error::ProtocolError,
+    limits::{DECODED_BYTES, DECODED_ITEM_BYTES, HANDSHAKE_BYTES},
+    link::node_query::{NodeQuery, NodeReply},
+};
+use kv::{Change, Reply, Request};
+use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+    marker::PhantomData,
+};
+
+/// Bytes of a frame's length.
+pub(crate) const LENGTH_BYTES: usize = 4;
+
+/// The head of one frame.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Message<'a> {
+    /// The sender is alive.
+    Heartbeat,
+    /// Requests to execute; they follow as items. Answered by `Replies`.
+    Call { id: u32 },
+    /// The replies to the first requests of a call; they follow as items.
+    Replies { id: u32 },
+    /// Subscribes to the changes of a bucket, under an id of the subscriber's choice. Answered by
+    /// `Subscribed`.
+    Subscribe {
+        id: u32,
+        subscription: u64,
+        #[serde(with = "serde_bytes")]
+        bucket: &'a [u8],
+    },
+    /// Whether changes will follow.
+    Subscribed { id: u32, result: SubscribeResult },
+    /// Ends a subscription.
+    Unsubscribe { subscription: u64 },
+    /// One change of a subscribed bucket.
+    Changed { subscription: u64, change: Cow<'a, Change> },
+    /// Requests to execute as one step unless a watched bucket has changed; they follow as items. Answered by
+    /// `Transacted`.
+    Transact {
+        id: u32,
+        #[serde(borrow)]
+        watched: Vec<(&'a Bytes, u64)>,
+    },
+    /// The result of a transaction. If it was executed, the replies to all its requests follow as items.
+    Transacted { id: u32, result: TransactionResult },
+    /// A query to the node as a whole. Answered by `NodeReply`.
+    NodeQuery {
+        id: u32,
+        #[serde(borrow)]
+        query: NodeQuery<'a>,
+    },
+    /// The reply to a node query.
+    NodeReply { id: u32, reply: NodeReply },
+    /// The next bytes of a message that is larger than a frame, and how many remain after them.
+    Fragment {
+        remaining: u32,
+        #[serde(with = "serde_bytes")]
+        bytes: &'a [u8],
+    },
+}
+
+/// The result of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum TransactionResult {
+    Executed,
+    Aborted,
+    NotOwner,
+}
+
+/// The result of a subscribe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SubscribeResult {
+    Subscribed,
+    NoBucket,
+    NotOwner,
+    TooMany,
+}
+
+/// The reply to one forwarded request.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ForwardedReply<'a> {
+    /// The owner executed it.
+    Reply(#[serde(borrow)] Reply<'a>),
+    /// The receiver does not own the bucket, and executed nothing.
+    NotOwner,
+    /// It was executed, and the reply exceeds the link limit.
+    TooLarge,
+}
+
+/// Appends a value to a buffer.
+pub(crate) fn encode(buffer: &mut Vec<u8>, value: &impl Serialize) {
+    bincode::serde::encode_into_std_write(value, buffer, bincode::config::standard())
+        .expect("memory takes every byte");
+}
+
+/// Appends an item to a buffer, or leaves the buffer as it was when it would grow beyond `end`.
+pub(crate) fn encode_within(bytes: &mut Vec<u8>, end: usize, item: &impl Serialize) -> bool {
+    let before = bytes.len();
+    let mut writer = BoundedWriter { bytes, end };
+    let fits = bincode::serde::encode_into_std_write(item, &mut writer, bincode::config::standard()).is_ok();
+    if !fits {
+        bytes.truncate(before);
+    }
+    fits
+}
+
+/// Refuses bytes beyond its end, so that an item that does not fit takes no more memory than one that does.
+struct BoundedWriter<'a> {
+    bytes: &'a mut Vec<u8>,
+    end: usize,
+}
+
+impl Write for BoundedWriter<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.end {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.bytes.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Decodes the message of a frame. Returns it with the bytes of its items.
+pub(crate) fn decode_frame(frame: &[u8]) -> Result<(Message<'_>, &[u8]), ProtocolError> {
+    let (message, used) = decode::<_, DECODED_BYTES>(frame)?;
+    let items = &frame[used..];
+    match message {
+        Message::Call { .. }
+        | Message::Replies { .. }
+        | Message::Transact { .. }
+        | Message::Transacted { .. } => Ok((message, items)),
+        _ if items.is_empty() => Ok((message, items)),
+        _ => Err(ProtocolError(format!("{} trailing bytes after a message", items.len()))),
+    }
+}
+
+/// Decodes up to `limit` requests; more are an error.
+pub(crate) fn decode_requests(items: &[u8], limit: usize) -> Result<Vec<Request<'_>>, ProtocolError> {
+    let requests: Vec<_> = Items::new(items).take(limit + 1).collect::<Result<_, _>>()?;
+    if requests.len() > limit {
+        return Err(ProtocolError(format!("more than {limit} requests at once")));
+    }
+    Ok(requests)
+}
+
+/// The items of a frame, decoded one by one.
+pub(crate) struct Items<'a, T> {
+    rest: &'a [u8],
+    item: PhantomData<T>,
+}
+
+impl<'a, T> Items<'a, T> {
+    pub(crate) fn new(items: &'a [u8]) -> Items<'a, T> {
+        Items { rest: items, item: PhantomData }
+    }
+
+    /// The bytes that have not been decoded.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl<'a, T: Deserialize<'a>> Iterator for Items<'a, T> {
+    type Item = Result<T, ProtocolError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let item = decode::<_, DECODED_ITEM_BYTES>(self.rest).map(|(item, used)| {
+            self.rest = &self.rest[used..];
+            item
+        });
+        if item.is_err() {
+            self.rest = &[];
+        }
+        Some(item)
+    }
+}
+
+/// Decodes one handshake message, which fills its bytes.
+pub(crate) fn decode_handshake<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ProtocolError> {
+    let (value, used) = decode::<_, HANDSHAKE_BYTES>(bytes)?;
+    match used == bytes.len() {
+        true => Ok(value),
+        false => Err(ProtocolError("trailing bytes after a handshake message".into())),
+    }
+}
+
+fn decode<'a, T: Deserialize<'a>, const LIMIT: usize>(bytes: &'a [u8]) -> Result<(T, usize), ProtocolError> {
+    let config = bincode::config::standard().with_limit::<LIMIT>();
+    let (value, used) = bincode::serde::borrow_decode_from_slice(bytes, config)
+        .map_err(|error| ProtocolError(error.to_string()))?;
+    if used == 0 { Err(ProtocolError("an empty item".into())) } else { Ok((value, used)) }
+}

@@ -1,0 +1,404 @@
+//! One live link as the rest of the node sees it: calls go out, and their replies come back.
+//!
+//! What is sent goes [`Link`] -> send_queue (encoded by codec) -> buffers -> the socket, which the peer's
+//! link task owns.
+
+pub(crate) mod buffers;
+pub(crate) mod codec;
+pub(crate) mod node_query;
+mod pending;
+pub(crate) mod reassembly;
+pub(crate) mod replies;
+pub(crate) mod send_queue;
+
+use crate::{
+    error::{Error, ProtocolError},
+    limits::{BATCH_BYTES, CALL_REQUESTS, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS, UNSENT_BYTES},
+    link::{
+        codec::{Message, SubscribeResult, TransactionResult},
+        node_query::{NodeQuery, NodeReply},
+        pending::{PendingCalls, RemoteSubscriber, Waiter},
+        replies::Replies,
+        send_queue::{FrameWriter, SendQueue},
+    },
+    node_name::NodeName,
+};
+use kv::{Change, EndReason, Event, Request, Subscription};
+use serde_bytes::Bytes;
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    mem::take,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+use tokio::sync::{Notify, futures::Notified, oneshot};
+
+/// One live link to a peer.
+#[derive(Debug)]
+pub(crate) struct Link {
+    node: NodeName,
+    state: Mutex<State>,
+    next_subscription: AtomicU64,
+    /// Wakes the link task, which has nothing to send.
+    send_ready: Notify,
+    /// Wakes who waits to send a change.
+    capacity: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    /// The link task found nothing to send, and must be woken.
+    task_is_idle: bool,
+    queue: SendQueue,
+    calls: PendingCalls,
+    subscribers: HashMap<u64, RemoteSubscriber>,
+}
+
+/// Why a change was not sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SendError {
+    /// Too much is unsent; wait for capacity.
+    Full,
+    /// It exceeds a frame.
+    TooLarge,
+    /// The link is gone.
+    Closed,
+}
+
+impl Link {
+    pub(crate) fn new(node: NodeName) -> Link {
+        Link {
+            node,
+            state: Mutex::default(),
+            next_subscription: AtomicU64::new(0),
+            send_ready: Notify::new(),
+            capacity: Notify::new(),
+        }
+    }
+
+    /// Sends as many of the requests as one call takes. Returns how many, and where their replies will
+    /// arrive.
+    pub(crate) fn call(
+        &self,
+        requests: &[Request<'_>],
+    ) -> Result<(usize, oneshot::Receiver<Replies>), Error> {
+        let (reply, receiver) = oneshot::channel();
+        let mut sent = 0;
+        let fill = |writer: &mut FrameWriter<'_>| {
+            let fits = |(index, request): &(usize, &Request<'_>)| {
+                // Only a request alone in its call may exceed a frame.
+                let limit = if *index == 0 { MESSAGE_BYTES } else { FRAME_BYTES };
+                writer.size() < BATCH_BYTES && writer.push_item_within(limit, *request)
+            };
+            sent = requests.iter().take(CALL_REQUESTS).enumerate().take_while(fits).count();
+            if sent > 0 || requests.is_empty() { Ok(sent) } else { Err(self.too_large(MESSAGE_BYTES)) }
+        };
+        self.send(|id| Message::Call { id }, fill, |requests| Waiter::Call { requests, reply })?;
+        Ok((sent, receiver))
+    }
+
+    /// Sends all requests as one transaction, or none.
+    pub(crate) fn transact(
+        &self,
+        watched: &[(&[u8], u64)],
+        requests: &[Request<'_>],
+    ) -> Result<oneshot::Receiver<(TransactionResult, Replies)>, Error> {
+        let (reply, receiver) = oneshot::channel();
+        let watched = watched.iter().map(|(name, version)| (Bytes::new(name), *version)).collect();
+        let fill = |writer: &mut FrameWriter<'_>| {
+            let fits = requests.len() <= TRANSACTION_REQUESTS
+                && requests.iter().all(|request| writer.push_item_within(MESSAGE_BYTES, request));
+            let too_large = || Error::TransactionTooLarge {
+                node: self.node.shared(),
+                requests: TRANSACTION_REQUESTS,
+                bytes: MESSAGE_BYTES,
+            };
+            fits.then_some(requests.len()).ok_or_else(too_large)
+        };
+        let waiter = |requests| Waiter::Transaction { requests, reply };
+        self.send(|id| Message::Transact { id, watched }, fill, waiter)?;
+        Ok(receiver)
+    }
+
+    /// Subscribes to the changes of a bucket.
+    pub(crate) fn subscribe(
+        &self,
+        bucket: &[u8],
+    ) -> Result<(Subscription, oneshot::Receiver<SubscribeResult>), Error> {
+        let (reply, receiver) = oneshot::channel();
+        let (publisher, changes) = Subscription::new(bucket);
+        let subscriber = RemoteSubscriber { bucket: bucket.into(), publisher };
+        let subscription = self.next_subscription.fetch_add(1, Relaxed);
+        let message = |id| Message::Subscribe { id, subscription, bucket };
+        self.send(message, |_| Ok(0), |_| Waiter::Subscribe { subscription, subscriber, reply })?;
+        Ok((changes, receiver))
+    }
+
+    /// Sends a query to the node as a whole.
+    pub(crate) fn query(&self, query: &NodeQuery<'_>) -> Result<oneshot::Receiver<NodeReply>, Error> {
+        let (reply, receiver) = oneshot::channel();
+        let message = |id| Message::NodeQuery { id, query: query.clone() };
+        self.send(message, |_| Ok(0), |_| Waiter::NodeQuery { reply })?;
+        Ok(receiver)
+    }
+
+    /// Sends one message that is to be answered. `fill` adds its items and returns their number; `waiter`
+    /// waits.
+    fn send<'m>(
+        &self,
+        message: impl FnOnce(u32) -> Message<'m>,
+        fill: impl FnOnce(&mut FrameWriter<'_>) -> Result<usize, Error>,
+        waiter: impl FnOnce(usize) -> Waiter,
+    ) -> Result<(), Error> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.closed {
+            return Err(Error::NodeDown {
+                node: self.node.shared(),
+                reason: "its link was just lost".into(),
+            });
+        }
+        let busy = || Error::Busy { node: self.node.shared() };
+        let id = state.calls.next_id().ok_or_else(busy)?;
+        let mut writer = FrameWriter::begin(&mut state.queue, &message(id));
+        let filled = match writer.size() {
+            ..=FRAME_BYTES => fill(&mut writer),
+            _ => Err(self.too_large(FRAME_BYTES)),
+        };
+        let filled = match filled {
+            Ok(_) if !state.calls.has_room(writer.size()) => Err(busy()),
+            filled => filled,
+        };
+        let items = match filled {
+            Ok(items) => items,
+            Err(error) => {
+                writer.rollback();
+                return Err(error);
+            }
+        };
+        let bytes = writer.finish();
+        state.calls.insert(waiter(items), bytes);
+        self.wake_task(guard);
+        Ok(())
+    }
+
+    fn too_large(&self, limit: usize) -> Error {
+        Error::TooLarge { node: self.node.shared(), limit }
+    }
+
+    /// Sends one change of a bucket of this node to the peer, which is subscribed to it.
+    pub(crate) fn send_change(&self, subscription: u64, change: &Change) -> Result<(), SendError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(SendError::Closed);
+        }
+        if state.queue.frames.len() >= UNSENT_BYTES {
+            return Err(SendError::Full);
+        }
+        let change = Cow::Borrowed(change);
+        let writer = FrameWriter::begin(&mut state.queue, &Message::Changed { subscription, change });
+        if writer.size() > FRAME_BYTES {
+            writer.rollback();
+            return Err(SendError::TooLarge);
+        }
+        writer.finish();
+        self.wake_task(state);
+        Ok(())
+    }
+
+    /// Ready when changes can be sent again.
+    pub(crate) fn capacity(&self) -> Notified<'_> {
+        self.capacity.notified()
+    }
+
+    /// Ready when there is something to send.
+    pub(crate) fn send_ready(&self) -> Notified<'_> {
+        self.send_ready.notified()
+    }
+
+    /// Passes all that is queued to `drain`. If that is nothing, the link task is idle until it is woken.
+    pub(crate) fn drain_outgoing(&self, drain: impl FnOnce(&mut SendQueue)) {
+        let mut state = self.lock();
+        state.task_is_idle = state.queue.is_empty();
+        if state.task_is_idle {
+            return;
+        }
+        let was_full = state.queue.frames.len() >= UNSENT_BYTES;
+        drain(&mut state.queue);
+        drop(state);
+        if was_full {
+            self.capacity.notify_waiters();
+        }
+    }
+
+    /// The replies to a call have arrived.
+    pub(crate) fn on_replies(&self, id: u32, replies: Replies) -> Result<(), ProtocolError> {
+        match self.lock().calls.remove(id) {
+            Some(Waiter::Call { requests, reply })
+                if replies.len() <= requests && (requests == 0 || !replies.is_empty()) =>
+            {
+                // The caller may be gone.
+                drop(reply.send(replies));
+                Ok(())
+            }
+            _ => Err(unexpected_reply(id)),
+        }
+    }
+
+    /// The result of a subscribe has arrived.
+    pub(crate) fn on_subscribed(&self, id: u32, result: SubscribeResult) -> Result<(), ProtocolError> {
+        let mut state = self.lock();
+        let Some(Waiter::Subscribe { subscription, subscriber, reply }) = state.calls.remove(id) else {
+            return Err(unexpected_reply(id));
+        };
+        if result == SubscribeResult::Subscribed {
+            state.subscribers.insert(subscription, subscriber);
+        }
+        // If the caller is gone, `reap` will find that out.
+        let _ = reply.send(result);
+        Ok(())
+    }
+
+    /// The result of a transaction has arrived.
+    pub(crate) fn on_transacted(
+        &self,
+        id: u32,
+        result: TransactionResult,
+        replies: Replies,
+    ) -> Result<(), ProtocolError> {
+        match self.lock().calls.remove(id) {
+            Some(Waiter::Transaction { requests, reply })
+                if replies.len() == if result == TransactionResult::Executed { requests } else { 0 } =>
+            {
+                drop(reply.send((result, replies)));
+                Ok(())
+            }
+            _ => Err(unexpected_reply(id)),
+        }
+    }
+
+    /// The reply to a node query has arrived.
+    pub(crate) fn on_node_reply(&self, id: u32, node_reply: NodeReply) -> Result<(), ProtocolError> {
+        let Some(Waiter::NodeQuery { reply }) = self.lock().calls.remove(id) else {
+            return Err(unexpected_reply(id));
+        };
+        drop(reply.send(node_reply));
+        Ok(())
+    }
+
+    /// A change of a bucket of the peer has arrived. It is ignored if nobody is subscribed any more.
+    pub(crate) fn on_change(&self, subscription: u64, change: Change) {
+        let mut state = self.lock();
+        let Some(subscriber) = state.subscribers.get(&subscription) else { return };
+        let is_end = matches!(change, Change::Ended(_));
+        let event = Event { bucket: subscriber.bucket.clone(), change };
+        let received = subscriber.publisher.publish(Arc::new(event));
+        if is_end {
+            state.subscribers.remove(&subscription);
+        } else if !received {
+            unsubscribe(&mut state, subscription);
+            self.wake_task(state);
+        }
+    }
+
+    /// Unsubscribes for the subscribers that are gone, and frees memory that is not needed now.
+    pub(crate) fn reap(&self) {
+        let mut state = self.lock();
+        let gone =
+            |(id, subscriber): (&u64, &RemoteSubscriber)| subscriber.publisher.is_closed().then_some(*id);
+        let gone: Vec<u64> = state.subscribers.iter().filter_map(gone).collect();
+        for subscription in &gone {
+            unsubscribe(&mut state, *subscription);
+        }
+        buffers::shrink(&mut state.queue.frames);
+        if !gone.is_empty() {
+            self.wake_task(state);
+        }
+    }
+
+    /// Ends the link, with every call and subscription that depends on it.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let (calls, subscribers) = (take(&mut state.calls), take(&mut state.subscribers));
+        state.queue = SendQueue::default();
+        drop(state);
+        self.capacity.notify_waiters();
+        drop(calls);
+        for RemoteSubscriber { bucket, publisher } in subscribers.into_values() {
+            publisher.publish(Arc::new(Event { bucket, change: Change::Ended(EndReason::NodeDown) }));
+        }
+    }
+
+    fn wake_task(&self, mut state: MutexGuard<'_, State>) {
+        let was_idle = take(&mut state.task_is_idle);
+        drop(state);
+        if was_idle {
+            self.send_ready.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic of one user of the link must not spread to the others.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unsubscribe(state: &mut State, subscription: u64) {
+    state.subscribers.remove(&subscription);
+    FrameWriter::begin(&mut state.queue, &Message::Unsubscribe { subscription }).finish();
+}
+
+fn unexpected_reply(id: u32) -> ProtocolError {
+    ProtocolError(format!("an unexpected reply to call {id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{limits::CALLS_IN_FLIGHT, link::codec::ForwardedReply};
+    use kv::Op;
+
+    fn link() -> Link {
+        Link::new("bar@127.0.0.1".parse().unwrap())
+    }
+
+    #[test]
+    fn a_link_with_too_many_bytes_in_flight_is_busy_until_some_are_answered() {
+        let (link, value) = (link(), vec![b'x'; 1024 * 1024]);
+        let request = Request { bucket: b"shopping", op: Op::Put { key: b"milk", value: &value } };
+        let calls: Vec<_> = (0..1_000).map_while(|_| link.call(&[request]).ok()).collect();
+        assert_eq!(calls.len(), 63, "64 MiB, less the frames' own bytes");
+        assert!(matches!(link.call(&[request]), Err(Error::Busy { .. })));
+        let mut replies = Vec::new();
+        codec::encode(&mut replies, &ForwardedReply::NotOwner);
+        link.on_replies(0, Replies::decode(&replies).unwrap()).unwrap();
+        assert!(link.call(&[request]).is_ok());
+    }
+
+    #[test]
+    fn a_link_with_too_many_calls_in_flight_is_busy() {
+        let (link, request) = (link(), Request { bucket: b"shopping", op: Op::Create });
+        let calls: Vec<_> = (0..1_000_000).map_while(|_| link.call(&[request]).ok()).collect();
+        assert_eq!(calls.len(), CALLS_IN_FLIGHT);
+        assert!(matches!(link.call(&[request]), Err(Error::Busy { .. })));
+    }
+
+    #[test]
+    fn changes_wait_when_too_much_is_unsent_and_calls_of_a_closed_link_end() {
+        let (link, value) = (link(), vec![b'x'; 1024 * 1024].into_boxed_slice());
+        let change = Change::Set { key: b"milk".as_slice().into(), value };
+        while link.send_change(1, &change).is_ok() {}
+        assert_eq!(link.send_change(1, &change), Err(SendError::Full));
+        link.drain_outgoing(|queue| queue.frames.clear());
+        assert_eq!(link.send_change(1, &change), Ok(()));
+        let (_, mut reply) = link.call(&[Request { bucket: b"shopping", op: Op::Create }]).unwrap();
+        link.close();
+        assert!(matches!(reply.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+        assert_eq!(link.send_change(1, &change), Err(SendError::Closed));
+    }
+}

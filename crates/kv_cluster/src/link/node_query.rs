@@ -1,0 +1,147 @@
+//! Queries to a node as a whole, and their replies: what the link carries besides requests to buckets.
+
+use kv::{NamePage, ScanFilter, StoreStats};
+use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
+
+/// A query to a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NodeQuery<'a> {
+    /// One page of bucket names.
+    Scan {
+        cursor: u64,
+        #[serde(borrow)]
+        filter: ScanFilter<'a>,
+    },
+    /// The name of a bucket chosen by `seed`, and the number of buckets it was chosen from.
+    RandomName { seed: u64 },
+    /// The number of buckets.
+    BucketCount,
+    /// How much the node holds.
+    Stats,
+    /// Ends all buckets.
+    Flush,
+    /// Publishes a message to the node's own subscribers. Answered by the number of receivers.
+    Publish {
+        #[serde(with = "serde_bytes")]
+        channel: &'a [u8],
+        #[serde(with = "serde_bytes")]
+        payload: &'a [u8],
+    },
+    /// The channels that have subscribers.
+    Channels {
+        #[serde(borrow, with = "serde_bytes")]
+        pattern: Option<&'a [u8]>,
+    },
+    /// The number of subscribers of each channel.
+    SubscriberCounts {
+        #[serde(borrow)]
+        channels: Vec<&'a Bytes>,
+    },
+    /// The patterns that have subscribers.
+    Patterns,
+}
+
+impl NodeQuery<'_> {
+    /// Whether it changes nothing, so that a lost reply does no harm.
+    pub(crate) fn is_read(&self) -> bool {
+        !matches!(self, NodeQuery::Flush | NodeQuery::Publish { .. })
+    }
+}
+
+/// The reply to a node query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NodeReply {
+    Done,
+    /// Three replies share this shape on the wire: a page, a random name and a plain list. The query decides
+    /// which it is: it is made by [`NodeReply::page`], [`NodeReply::random_name`] or [`NodeReply::names`],
+    /// and read by its counterpart.
+    Names {
+        #[serde(with = "name_list")]
+        names: Vec<Box<[u8]>>,
+        cursor_or_count: u64,
+    },
+    Counts(Vec<u64>),
+    Stats(StoreStats),
+    /// The reply exceeds the link limit.
+    TooLarge,
+}
+
+/// A bucket's name, and the number of buckets it was chosen from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RandomName {
+    /// `None`: there is no bucket.
+    pub(crate) name: Option<Box<[u8]>>,
+    pub(crate) bucket_count: u64,
+}
+
+impl NodeReply {
+    /// The reply to [`NodeQuery::Scan`].
+    pub(crate) fn page(NamePage { names, next }: NamePage) -> NodeReply {
+        NodeReply::Names { names, cursor_or_count: next }
+    }
+
+    /// The reply to [`NodeQuery::RandomName`].
+    pub(crate) fn random_name(RandomName { name, bucket_count }: RandomName) -> NodeReply {
+        NodeReply::Names { names: name.into_iter().collect(), cursor_or_count: bucket_count }
+    }
+
+    /// The reply to [`NodeQuery::Channels`] and [`NodeQuery::Patterns`].
+    pub(crate) fn names(names: Vec<Box<[u8]>>) -> NodeReply {
+        NodeReply::Names { names, cursor_or_count: 0 }
+    }
+
+    /// Reads the reply to [`NodeQuery::Scan`].
+    pub(crate) fn into_page(self) -> Option<NamePage> {
+        match self {
+            NodeReply::Names { names, cursor_or_count: next } => Some(NamePage { names, next }),
+            _ => None,
+        }
+    }
+
+    /// Reads the reply to [`NodeQuery::RandomName`].
+    pub(crate) fn into_random_name(self) -> Option<RandomName> {
+        match self {
+            NodeReply::Names { names, cursor_or_count: bucket_count } => {
+                Some(RandomName { name: names.into_iter().next(), bucket_count })
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads the reply to [`NodeQuery::Channels`] and [`NodeQuery::Patterns`].
+    pub(crate) fn into_names(self) -> Option<Vec<Box<[u8]>>> {
+        if let NodeReply::Names { names, .. } = self { Some(names) } else { None }
+    }
+
+    /// Reads `len` counts.
+    pub(crate) fn into_counts(self, len: usize) -> Option<Vec<u64>> {
+        if let NodeReply::Counts(counts) = self {
+            Some(counts).filter(|counts| counts.len() == len)
+        } else {
+            None
+        }
+    }
+
+    /// Reads the reply to [`NodeQuery::Stats`].
+    pub(crate) fn into_stats(self) -> Option<StoreStats> {
+        if let NodeReply::Stats(stats) = self { Some(stats) } else { None }
+    }
+}
+
+/// Names as byte strings rather than lists of numbers.
+mod name_list {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use serde_bytes::{ByteBuf, Bytes};
+
+    pub(super) fn serialize<S: Serializer>(names: &[Box<[u8]>], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(names.iter().map(|name| Bytes::new(name)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Box<[u8]>>, D::Error> {
+        let names = Vec::<ByteBuf>::deserialize(deserializer)?;
+        Ok(names.into_iter().map(|name| name.into_vec().into()).collect())
+    }
+}

@@ -1,0 +1,46 @@
+//! The replies to one call or transaction, as they arrived over the link.
+
+use crate::{
+    error::ProtocolError,
+    link::codec::{ForwardedReply, Items},
+};
+
+/// Replies to the leading requests of a call, in order: at least one, and possibly fewer than requests; the
+/// sender forwards the rest again.
+#[derive(Debug)]
+pub(crate) struct Replies {
+    items: Box<[u8]>,
+    decoded: usize,
+    remaining: usize,
+}
+
+impl Replies {
+    /// Copies the items of a frame, once each has been decoded without an error.
+    pub(crate) fn decode(items: &[u8]) -> Result<Replies, ProtocolError> {
+        let mut remaining = 0;
+        for reply in Items::<ForwardedReply<'_>>::new(items) {
+            reply?;
+            remaining += 1;
+        }
+        Ok(Replies { items: items.into(), decoded: 0, remaining })
+    }
+
+    /// How many have not been taken yet.
+    pub(crate) fn len(&self) -> usize {
+        self.remaining
+    }
+
+    /// Whether all have been taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.remaining == 0
+    }
+
+    /// Takes the next reply, which borrows from the frame.
+    pub(crate) fn next(&mut self) -> Option<ForwardedReply<'_>> {
+        let mut items = Items::new(&self.items[self.decoded..]);
+        let reply = items.next()?.ok();
+        self.decoded = self.items.len() - items.rest().len();
+        self.remaining -= 1;
+        reply
+    }
+}

@@ -1,0 +1,93 @@
+//! Keeps up the link to a peer that this node dials: forever, with growing pauses while dialing fails.
+
+use crate::{
+    limits::{DIAL_TIMEOUT, HANDSHAKE_TIMEOUT, RETRY_REFUSED, RETRY_UNREACHABLE, STABLE_AFTER},
+    local::LocalNode,
+    peer::{
+        Peer,
+        backoff::Backoff,
+        handshake::{self, HandshakeError},
+        link_task,
+    },
+};
+use otp::Stop;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
+use tracing::{debug, warn};
+
+/// Why a peer could not be dialed.
+#[derive(Debug, thiserror::Error)]
+enum DialError {
+    #[error("cannot reach {address}: {reason}")]
+    Unreachable { address: String, reason: String },
+    #[error("cannot link with {address}: {error}")]
+    Handshake { address: String, error: HandshakeError },
+}
+
+/// Dials until this node stops.
+pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> Result<(), String> {
+    let mut backoff = Backoff::default();
+    loop {
+        peer.dial_started();
+        let Some(dialed) = stop.run_until_cancelled(dial(&local, &peer)).await else { return Ok(()) };
+        let longest = match dialed {
+            Ok(stream) => {
+                let since = Instant::now();
+                link_task::run(stream, &peer, &local, &stop).await;
+                if since.elapsed() >= STABLE_AFTER {
+                    backoff = Backoff::default();
+                }
+                RETRY_UNREACHABLE
+            }
+            Err(error) => dial_failed(&peer, &error),
+        };
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = peer.redial_requested() => {}
+            () = sleep(backoff.pause(longest)) => {}
+        }
+    }
+}
+
+async fn dial(local: &LocalNode, peer: &Peer) -> Result<TcpStream, DialError> {
+    let unreachable = |reason| DialError::Unreachable { address: peer.address().into(), reason };
+    let connected = timeout(DIAL_TIMEOUT, TcpStream::connect(peer.address())).await;
+    let mut stream = match connected {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(unreachable(error.to_string())),
+        Err(_) => return Err(unreachable("timed out".into())),
+    };
+    let handshake = handshake::dial(&mut stream, &local.name, peer.name(), &local.cookie);
+    let error = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(Ok(())) => return Ok(stream),
+        // Silence is not a refusal: a proxy, or a node that hangs, accepts connections all the same.
+        Ok(Err(HandshakeError::Io(error))) => return Err(unreachable(error.to_string())),
+        Err(_) => return Err(unreachable("timed out".into())),
+        Ok(Err(error)) => error,
+    };
+    drop(timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, &error)).await);
+    Err(DialError::Handshake { address: peer.address().into(), error })
+}
+
+/// Records and logs the failure. Returns the longest pause before the next attempt.
+fn dial_failed(peer: &Peer, error: &DialError) -> Duration {
+    let node = peer.name();
+    let is_new = peer.dial_failed(error.to_string());
+    match error {
+        DialError::Handshake { .. } => {
+            warn!(%node, %error, "link refused");
+            RETRY_REFUSED
+        }
+        DialError::Unreachable { .. } if is_new => {
+            warn!(%node, %error, "cannot connect to node; retrying");
+            RETRY_UNREACHABLE
+        }
+        DialError::Unreachable { .. } => {
+            debug!(%node, %error, "cannot connect to node");
+            RETRY_UNREACHABLE
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Accepts links from the peers that dial this node.
+
+use crate::{
+    limits::{ACCEPT_PAUSE, HANDSHAKE_TIMEOUT},
+    local::LocalNode,
+    node_name::NodeName,
+    peer::{
+        Peer, PeerList,
+        handshake::{self, HandshakeError, Rejection},
+        link_task,
+    },
+};
+use otp::{Stop, TaskSupervisor};
+use std::{net::SocketAddr, sync::Arc};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tracing::{debug, warn};
+
+/// Accepts sockets until it is cancelled. Each has its own task until its handshake is complete.
+pub(crate) async fn run(
+    listener: &TcpListener,
+    local: &Arc<LocalNode>,
+    peers: &PeerList,
+    handshakes: &TaskSupervisor,
+) {
+    loop {
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(%error, "cannot accept a link");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (local, peers) = (local.clone(), peers.clone());
+        let handshake = move |stop: Stop| async move {
+            stop.run_until_cancelled(handshake_inbound(stream, from, &local, &peers)).await;
+        };
+        if let Err(error) = handshakes.spawn(from, handshake) {
+            warn!(%from, %error, "link not accepted");
+        }
+    }
+}
+
+/// Performs the handshake on a socket, and hands the socket to the peer that has authenticated on it.
+async fn handshake_inbound(mut stream: TcpStream, from: SocketAddr, local: &LocalNode, peers: &PeerList) {
+    let mut claimed_name = None;
+    let authenticated =
+        timeout(HANDSHAKE_TIMEOUT, authenticate(&mut stream, local, peers, &mut claimed_name)).await;
+    let error = match authenticated {
+        Ok(Ok(peer)) => return peer.offer_socket(stream),
+        Ok(Err(error)) => error,
+        Err(_) => HandshakeError::TimedOut,
+    };
+    let claimed_name = claimed_name.as_ref().map(NodeName::as_str);
+    warn!(%from, claimed_name, %error, "link refused");
+    if let Ok(Err(error)) = timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, &error)).await {
+        debug!(%from, %error, "cannot send the refusal");
+    }
+}
+
+async fn authenticate<'a>(
+    stream: &mut TcpStream,
+    local: &LocalNode,
+    peers: &'a PeerList,
+    claimed_name: &mut Option<NodeName>,
+) -> Result<&'a Peer, HandshakeError> {
+    let hello = handshake::receive_hello(stream).await?;
+    let name = claimed_name.insert(hello.from.clone());
+    let Some(peer) = peers.iter().find(|peer| peer.name() == name) else {
+        return Err(HandshakeError::Refused(Rejection::UnknownNode));
+    };
+    if peer.is_dialed() {
+        return Err(HandshakeError::Refused(Rejection::WrongDirection));
+    }
+    handshake::accept(stream, &hello, &local.name, &local.cookie).await?;
+    Ok(peer)
+}
+
+/// Runs the link to a peer that dials this node. A newer socket replaces the older one, which may be
+/// half-open.
+pub(crate) async fn serve_inbound(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> Result<(), String> {
+    let Some(mut stream) = stop.run_until_cancelled(peer.accepted_socket()).await else { return Ok(()) };
+    loop {
+        tokio::select! {
+            newer = peer.accepted_socket() => stream = newer,
+            () = link_task::run(stream, &peer, &local, &stop) => {
+                let accepted = stop.run_until_cancelled(peer.accepted_socket()).await;
+                let Some(newer) = accepted else { return Ok(()) };
+                stream = newer;
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A range of bucket names, as a route writes it: `a..m`.
+
+use crate::error::escape_name;
+use std::fmt;
+
+/// All names from `start` on and below `end`, compared byte by byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Range {
+    start: Box<[u8]>,
+    /// Exclusive; `None`: open.
+    end: Option<Box<[u8]>>,
+}
+
+/// A problem, and what to write instead.
+type RangeError = (&'static str, String);
+
+impl Range {
+    /// Parses `a..m`: from `a` up to and including everything that begins with `m`. Either side may be empty.
+    pub(crate) fn parse(text: &str) -> Result<Range, RangeError> {
+        let example = || r#"write "a..m", "n.." or ".." for all names"#.to_owned();
+        let (first, last) = text.split_once("..").ok_or_else(|| ("it has no ..", example()))?;
+        if last.starts_with('.') || last.contains("..") {
+            return Err(("it has more than one ..", example()));
+        }
+        if text.contains(char::is_whitespace) {
+            let tight: String = text.split_whitespace().collect();
+            return Err(("it has a blank", format!("write \"{tight}\"")));
+        }
+        let range = Range { start: first.as_bytes().into(), end: after_prefix(last.as_bytes()) };
+        if range.end.as_ref().is_some_and(|end| range.start >= *end) {
+            return Err(("it ends before it starts", format!("write \"{last}..{first}\"")));
+        }
+        Ok(range)
+    }
+
+    /// All names.
+    pub(crate) fn all() -> Range {
+        Range { start: Box::default(), end: None }
+    }
+
+    pub(crate) fn contains(&self, name: &[u8]) -> bool {
+        name >= &*self.start && self.end.as_ref().is_none_or(|end| name < &**end)
+    }
+
+    /// The least name that both ranges contain.
+    pub(crate) fn overlap<'a>(&'a self, other: &'a Range) -> Option<&'a [u8]> {
+        let least = (&self.start).max(&other.start);
+        (self.contains(least) && other.contains(least)).then_some(least)
+    }
+
+    /// The names that none of `ranges` contains.
+    pub(crate) fn uncovered<'a>(ranges: impl Iterator<Item = &'a Range>) -> Vec<Range> {
+        let mut ranges: Vec<_> = ranges.collect();
+        ranges.sort_by_key(|range| &range.start);
+        let mut gaps = Vec::new();
+        let mut from = Some(Box::default());
+        for range in ranges {
+            match from {
+                Some(start) if start < range.start => {
+                    gaps.push(Range { start, end: Some(range.start.clone()) });
+                }
+                _ => {}
+            }
+            from = range.end.clone();
+        }
+        gaps.extend(from.map(|start| Range { start, end: None }));
+        gaps
+    }
+}
+
+/// The least name above everything that begins with `prefix`; `None` when there is none.
+fn after_prefix(prefix: &[u8]) -> Option<Box<[u8]>> {
+    let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
+    let mut after: Box<[u8]> = prefix[..=last].into();
+    after[last] += 1;
+    Some(after)
+}
+
+/// In words.
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = escape_name(&self.start);
+        match &self.end {
+            None if self.start.is_empty() => write!(f, "all names"),
+            None => write!(f, "from \"{start}\" on"),
+            Some(end) if self.start.is_empty() => write!(f, "below \"{}\"", escape_name(end)),
+            Some(end) => write!(f, "from \"{start}\" to below \"{}\"", escape_name(end)),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Routing by rows, and the rows that are refused.
+
+use super::*;
+use proptest::prelude::*;
+
+fn node(name: &str) -> NodeName {
+    format!("{name}@computer-name").parse().unwrap()
+}
+
+fn row(buckets: &str, owner: &str) -> RouteRow {
+    RouteRow { buckets: buckets.into(), nodes: vec![node(owner).to_string()] }
+}
+
+fn routes(rows: &[RouteRow]) -> Result<Routes, RouteError> {
+    Routes::new(rows, &[node("foo"), node("bar")])
+}
+
+fn guide() -> Routes {
+    routes(&[row("a..m", "foo"), row("n..z", "bar")]).unwrap()
+}
+
+#[test]
+fn requests_go_to_the_node_of_their_range() {
+    let routes = guide();
+    for (bucket, owner) in [("a", "foo"), ("hello", "foo"), ("mzz", "foo"), ("n", "bar"), ("world", "bar")] {
+        assert_eq!(routes.owner(bucket.as_bytes()), Some(&node(owner)), "{bucket}");
+    }
+}
+
+#[test]
+fn names_that_no_row_contains_have_no_owner() {
+    let routes = guide();
+    for bucket in ["", "1abc", "Apples", "\u{e9}clair", "{"] {
+        assert_eq!(routes.owner(bucket.as_bytes()), None, "{bucket}");
+    }
+    assert_eq!(routes.uncovered(), ["below \"a\"", "from \"{\" on"]);
+}
+
+#[test]
+fn ends_may_be_longer_or_open() {
+    let routes = routes(&[row("..cb", "foo"), row("cc..cm", "bar"), row("n..", "foo")]).unwrap();
+    let owned = [("", "foo"), ("c", "foo"), ("cbz", "foo"), ("cc", "bar"), ("cmz", "bar"), ("\u{ff}", "foo")];
+    for (bucket, owner) in owned {
+        assert_eq!(routes.owner(bucket.as_bytes()), Some(&node(owner)), "{bucket}");
+    }
+    assert_eq!(routes.owner(b"cn"), None);
+    assert_eq!(routes.uncovered(), ["from \"cn\" to below \"n\""]);
+}
+
+#[test]
+fn one_row_may_contain_all_names() {
+    for routes in [Routes::all(node("foo")), routes(&[row("..", "foo")]).unwrap()] {
+        assert_eq!(routes.owner(b""), Some(&node("foo")));
+        assert_eq!(routes.owner(&[255; 9]), Some(&node("foo")));
+        assert!(routes.uncovered().is_empty());
+    }
+    assert_eq!(routes(&[]).unwrap().uncovered(), ["all names"]);
+}
+
+#[test]
+fn bad_rows_are_refused_with_their_index_and_the_remedy() {
+    let nodes = |nodes: &[&str]| RouteRow {
+        buckets: "n..z".into(),
+        nodes: nodes.iter().map(|node| (*node).into()).collect(),
+    };
+    let invalid = [
+        (row("n-z", "bar"), "no ..", "\"a..m\""),
+        (row("n...z", "bar"), "more than one ..", "\"a..m\""),
+        (row("n..p..z", "bar"), "more than one ..", "\"a..m\""),
+        (row("n .. z", "bar"), "a blank", "write \"n..z\""),
+        (row("z..n", "bar"), "ends before it starts", "write \"n..z\""),
+        (row("k..z", "bar"), "overlaps \"a..m\": both hold the name \"k\"", "begin after"),
+        (row("..", "bar"), "both hold the name \"a\"", "begin after"),
+        (row("n..z", "baz"), "node \"baz@computer-name\" is not defined", "bar@computer-name"),
+        (nodes(&["bar"]), "has no @", "bar@computer-name"),
+        (nodes(&[]), "nodes is empty", "bar@computer-name"),
+        (nodes(&["foo@computer-name", "bar@computer-name"]), "not available yet", "name one node"),
+    ];
+    for (invalid_row, problem, remedy) in invalid {
+        let error = routes(&[row("a..m", "foo"), invalid_row]).unwrap_err();
+        assert_eq!(error.row, 1);
+        assert!(error.problem.contains(problem), "{error}");
+        assert!(error.remedy.contains(remedy), "{error}");
+    }
+}
+
+/// "From `first` up to and including everything that begins with `last`", word for word.
+fn contains(first: &str, last: &str, name: &[u8]) -> bool {
+    let starts = name >= first.as_bytes();
+    let ends = last.is_empty() || name <= last.as_bytes() || name.starts_with(last.as_bytes());
+    starts && ends
+}
+
+proptest! {
+    #[test]
+    fn the_first_row_that_contains_a_name_decides(
+        ends in prop::collection::vec(("[a-d]{0,2}", "[a-d]{0,2}"), 1..4),
+        names in prop::collection::vec("[`-e]{0,3}", 20),
+    ) {
+        let rows: Vec<_> = ends.iter().zip(["foo", "bar"].into_iter().cycle())
+            .map(|((first, last), owner)| row(&format!("{first}..{last}"), owner))
+            .collect();
+        let Ok(routes) = routes(&rows) else { return Ok(()) };
+        for name in &names {
+            let first = ends.iter().position(|(first, last)| contains(first, last, name.as_bytes()));
+            prop_assert_eq!(routes.row(name.as_bytes()), first, "{}", name);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Answers queries to this node as a whole, from peers and from this node itself.
+
+use crate::{
+    limits::FRAME_BYTES,
+    link::{
+        codec::Message,
+        node_query::{NodeQuery, NodeReply, RandomName},
+        send_queue::{FrameWriter, SendQueue},
+    },
+    local::LocalNode,
+};
+
+/// Writes the reply to a peer's query.
+pub(crate) fn answer(local: &LocalNode, id: u32, query: &NodeQuery<'_>, queue: &mut SendQueue) {
+    let frame = FrameWriter::begin(queue, &Message::NodeReply { id, reply: reply(local, query) });
+    if frame.size() <= FRAME_BYTES {
+        frame.finish();
+        return;
+    }
+    frame.rollback();
+    FrameWriter::begin(queue, &Message::NodeReply { id, reply: NodeReply::TooLarge }).finish();
+}
+
+/// The reply of this node.
+pub(crate) fn reply(local: &LocalNode, query: &NodeQuery<'_>) -> NodeReply {
+    let now_ms = kv::time::now_ms();
+    match query {
+        NodeQuery::Scan { cursor, filter } => NodeReply::page(local.scan(*cursor, filter, now_ms)),
+        NodeQuery::RandomName { seed } => NodeReply::random_name(RandomName {
+            name: local.random_name(*seed, now_ms),
+            bucket_count: local.bucket_count(),
+        }),
+        NodeQuery::BucketCount => NodeReply::Counts(vec![local.bucket_count()]),
+        NodeQuery::Stats => NodeReply::Stats(local.stats()),
+        NodeQuery::Flush => {
+            local.flush();
+            NodeReply::Done
+        }
+        NodeQuery::Publish { channel, payload } => {
+            NodeReply::Counts(vec![local.channels.publish(channel, payload) as u64])
+        }
+        NodeQuery::Channels { pattern } => NodeReply::names(local.channels.names(*pattern)),
+        NodeQuery::SubscriberCounts { channels } => {
+            let counts = channels.iter().map(|channel| local.channels.listeners(channel) as u64);
+            NodeReply::Counts(counts.collect())
+        }
+        NodeQuery::Patterns => NodeReply::names(local.channels.patterns()),
+    }
+}

@@ -1,0 +1,116 @@
+//! Executes the requests of a peer. One whose bucket is not this node's is refused, never forwarded again.
+
+use crate::{
+    limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
+    link::{
+        codec::{ForwardedReply, Message, TransactionResult},
+        send_queue::{FrameWriter, SendQueue},
+    },
+    local::LocalNode,
+};
+use kv::Request;
+use serde_bytes::Bytes;
+use std::ops::ControlFlow::{self, Break, Continue};
+
+/// Executes a call, and writes the replies to as many of its requests as one message takes.
+pub(crate) fn execute(local: &LocalNode, id: u32, requests: &[Request<'_>], queue: &mut SendQueue) {
+    let now_ms = kv::time::now_ms();
+    let mut replies = ReplyWriter { frame: FrameWriter::begin(queue, &Message::Replies { id }), count: 0 };
+    let mut rest = requests;
+    while let Some(first) = rest.first() {
+        let is_ours = local.owns_all(first);
+        let run = rest.iter().take_while(|request| local.owns_all(request) == is_ours).count();
+        let mut flow = Continue(());
+        let mut run_requests = rest[..run].iter();
+        let mut push = |reply: ForwardedReply<'_>| {
+            let is_read = run_requests.next().is_none_or(|request| request.op.is_read());
+            flow = replies.push(&reply, is_read);
+            flow
+        };
+        let done = match is_ours {
+            true => local.execute(&rest[..run], now_ms, |reply| push(ForwardedReply::Reply(reply))),
+            false => rest[..run].iter().take_while(|_| push(ForwardedReply::NotOwner).is_continue()).count(),
+        };
+        if flow.is_break() {
+            break;
+        }
+        rest = &rest[done..];
+    }
+    replies.frame.finish();
+}
+
+/// Writes the replies to one call.
+struct ReplyWriter<'a> {
+    frame: FrameWriter<'a>,
+    count: usize,
+}
+
+impl ReplyWriter<'_> {
+    /// Breaks off when the message is full. The reply to a read that does not fit is left out, unless it
+    /// comes first: the read is forwarded again. A write must not be executed twice: what GETDEL returns is
+    /// gone.
+    fn push(&mut self, reply: &ForwardedReply<'_>, is_read: bool) -> ControlFlow<()> {
+        let can_wait = is_read && self.count > 0;
+        let limit = if can_wait { FRAME_BYTES } else { MESSAGE_BYTES };
+        if !self.frame.push_item_within(limit, reply) {
+            if can_wait {
+                return Break(());
+            }
+            self.frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::TooLarge);
+        }
+        self.count += 1;
+        if self.frame.size() < BATCH_BYTES { Continue(()) } else { Break(()) }
+    }
+}
+
+/// Executes a transaction, and writes the replies to all its requests, or that nothing was done.
+pub(crate) fn transact(
+    local: &LocalNode,
+    id: u32,
+    watched: &[(&Bytes, u64)],
+    requests: &[Request<'_>],
+    queue: &mut SendQueue,
+) {
+    let watched: Vec<(&[u8], u64)> = watched.iter().map(|(name, version)| (&name[..], *version)).collect();
+    let executed = Message::Transacted { id, result: TransactionResult::Executed };
+    let mut frame = FrameWriter::begin(queue, &executed);
+    let is_ours = watched.iter().all(|(name, _)| local.owns(name))
+        && requests.iter().all(|request| local.owns_all(request));
+    let done = is_ours
+        && local.transact(&watched, requests, kv::time::now_ms(), |reply| {
+            // It is executed. A reply that does not fit becomes one byte, for which there is always room.
+            let limit = MESSAGE_BYTES - TRANSACTION_REQUESTS;
+            if !frame.push_item_within(limit, &ForwardedReply::Reply(reply)) {
+                frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::TooLarge);
+            }
+        });
+    if done {
+        frame.finish();
+        return;
+    }
+    frame.rollback();
+    let result = if is_ours { TransactionResult::Aborted } else { TransactionResult::NotOwner };
+    FrameWriter::begin(queue, &Message::Transacted { id, result }).finish();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv::Reply;
+
+    #[test]
+    fn a_reply_that_exceeds_a_message_is_marked_unless_the_read_can_be_forwarded_again() {
+        // The system allocates zeroed pages when they are read, which nobody does.
+        let huge = vec![0; MESSAGE_BYTES];
+        let (done, huge) = (ForwardedReply::Reply(Reply::Done), ForwardedReply::Reply(Reply::Value(&huge)));
+        let mut queue = SendQueue::default();
+        for (before, is_read, count) in [(0, true, 1), (1, true, 1), (0, false, 1), (1, false, 2)] {
+            let frame = FrameWriter::begin(&mut queue, &Message::Replies { id: 0 });
+            let mut replies = ReplyWriter { frame, count: 0 };
+            (0..before).for_each(|_| assert!(replies.push(&done, true).is_continue()));
+            let flow = replies.push(&huge, is_read);
+            assert_eq!((replies.count, flow.is_continue()), (count, count > before), "{before} {is_read}");
+            assert!(replies.frame.size() < 10);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The peer's subscriptions to buckets of this node: a task for each, which sends changes from the store to
+//! the link.
+
+use crate::{
+    limits::SUBSCRIPTIONS,
+    link::{Link, SendError, codec::SubscribeResult},
+    local::LocalNode,
+};
+use kv::{Change, EndReason, Subscription};
+use std::{collections::HashMap, sync::Arc};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_stream::StreamExt;
+
+/// The change streams of one link; they end with it.
+#[derive(Debug, Default)]
+pub(crate) struct ChangeStreams {
+    tasks: JoinSet<u64>,
+    running: HashMap<u64, AbortHandle>,
+}
+
+impl ChangeStreams {
+    /// Starts a stream under the peer's id for it.
+    pub(crate) fn start(
+        &mut self,
+        local: &LocalNode,
+        link: &Arc<Link>,
+        subscription: u64,
+        bucket: &[u8],
+    ) -> SubscribeResult {
+        if !local.owns(bucket) {
+            return SubscribeResult::NotOwner;
+        }
+        if self.running.len() >= SUBSCRIPTIONS || self.running.contains_key(&subscription) {
+            return SubscribeResult::TooMany;
+        }
+        let Some(changes) = local.subscribe(bucket) else { return SubscribeResult::NoBucket };
+        let stream = self.tasks.spawn(stream_changes(changes, link.clone(), subscription));
+        self.running.insert(subscription, stream);
+        SubscribeResult::Subscribed
+    }
+
+    /// Ends the stream of this id.
+    pub(crate) fn stop(&mut self, subscription: u64) {
+        if let Some(stream) = self.running.get(&subscription) {
+            stream.abort();
+        }
+    }
+
+    /// Removes the next stream that has ended. Pending while there is none.
+    pub(crate) async fn reap(&mut self) {
+        match self.tasks.join_next().await {
+            None => std::future::pending().await,
+            Some(Ok(subscription)) => drop(self.running.remove(&subscription)),
+            Some(Err(error)) => self.running.retain(|_, stream| stream.id() != error.id()),
+        }
+    }
+}
+
+/// Sends one change after the other. While the link is full they wait in the subscription, which the store
+/// ends when there are too many.
+async fn stream_changes(mut changes: Subscription, link: Arc<Link>, subscription: u64) -> u64 {
+    while let Some(event) = changes.next().await {
+        loop {
+            let capacity = link.capacity();
+            match link.send_change(subscription, &event.change) {
+                Ok(()) => break,
+                Err(SendError::Full) => capacity.await,
+                Err(SendError::Closed) => return subscription,
+                Err(SendError::TooLarge) => {
+                    // Without this change the subscriber would be wrong about the bucket.
+                    let end = Change::Ended(EndReason::FellBehind);
+                    drop(link.send_change(subscription, &end));
+                    return subscription;
+                }
+            }
+        }
+    }
+    subscription
+}

@@ -1,0 +1,232 @@
+//! Requests that another node executes.
+
+use super::*;
+use crate::limits::MESSAGE_BYTES;
+use tokio::task::JoinSet;
+
+const MIB: usize = 1024 * 1024;
+
+#[tokio::test]
+async fn a_request_is_executed_by_the_owner_of_its_bucket_on_whichever_node_it_arrives() {
+    let (foo, bar) = pair().await;
+    for bucket in ["apples", "shopping"] {
+        foo.execute(bucket, Op::Create).await.unwrap();
+        bar.execute(bucket, Op::Put { key: b"eggs", value: b"3" }).await.unwrap();
+        assert_eq!(foo.execute(bucket, Op::Get { key: b"eggs" }).await.unwrap(), "3");
+        assert_eq!(bar.execute(bucket, Op::Get { key: b"milk" }).await.unwrap(), "NoKey");
+    }
+    assert_eq!(foo.own_buckets(), ["apples"]);
+    assert_eq!(bar.own_buckets(), ["shopping"]);
+}
+
+#[tokio::test]
+async fn a_bucket_without_a_route_is_an_error_that_names_it() {
+    let (foo, _bar) = pair().await;
+    let error = foo.execute("1abc", Op::Create).await.unwrap_err();
+    assert_eq!(error.to_string(), "no route for bucket \"1abc\"");
+}
+
+#[tokio::test]
+async fn replies_come_in_the_order_of_the_requests() {
+    let (foo, bar) = pair().await;
+    bar.execute("shopping", Op::Create).await.unwrap();
+    let keys: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
+    let puts: Vec<_> = keys
+        .iter()
+        .map(|key| Op::Put { key: key.as_bytes(), value: key.as_bytes() })
+        .map(|op| Request { bucket: b"shopping", op })
+        .collect();
+    let call = foo.peer().call(&puts).unwrap();
+    assert_eq!(call.request_count(), puts.len());
+    call.await.unwrap();
+    let gets: Vec<_> =
+        keys.iter().map(|key| Request { bucket: b"shopping", op: Op::Get { key: key.as_bytes() } }).collect();
+    let mut replies = foo.peer().call(&gets).unwrap().await.unwrap();
+    for key in keys {
+        assert_eq!(replies.next(), Some(ForwardedReply::Reply(Reply::Value(key.as_bytes()))));
+    }
+    assert!(replies.is_empty());
+}
+
+#[tokio::test]
+async fn a_call_takes_what_fits_and_so_does_a_frame_of_replies() {
+    let (foo, bar) = pair().await;
+    bar.execute("shopping", Op::Create).await.unwrap();
+    let value = vec![b'x'; MIB];
+    let put = Request { bucket: b"shopping", op: Op::Put { key: b"milk", value: &value } };
+    let call = foo.peer().call(&[put; 64]).unwrap();
+    assert!((1..64).contains(&call.request_count()), "{}", call.request_count());
+    let sent = call.request_count();
+    assert_eq!(call.await.unwrap().len(), sent);
+    let get = Request { bucket: b"shopping", op: Op::Get { key: b"milk" } };
+    let call = foo.peer().call(&[get; 64]).unwrap();
+    assert_eq!(call.request_count(), 64);
+    let replies = call.await.unwrap().len();
+    assert!((1..64).contains(&replies), "{replies}");
+}
+
+#[tokio::test]
+async fn what_exceeds_a_message_is_refused_and_the_link_stays_up() {
+    let (foo, bar) = pair().await;
+    bar.execute("shopping", Op::Create).await.unwrap();
+    // The system allocates zeroed pages when they are read, which nobody does.
+    let huge = vec![0; MESSAGE_BYTES];
+    let error = foo.execute("shopping", Op::Put { key: b"milk", value: &huge }).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    assert_eq!(foo.execute("shopping", Op::Get { key: b"eggs" }).await.unwrap(), "NoKey");
+}
+
+fn command<'a>(bucket: &'a [u8], name: &str, args: &'a [u8]) -> Request<'a> {
+    let command = kv::Command::find(&name.to_lowercase()).unwrap();
+    Request { bucket, op: Op::Command { command, args: kv::Args::new(args) } }
+}
+
+fn bulk(argument: &[u8]) -> Vec<u8> {
+    let mut bulks = Vec::new();
+    kv::args::push(&mut bulks, argument);
+    bulks
+}
+
+/// Forwards the requests from `node`. Returns the length of each value.
+async fn lengths(node: &Node, requests: &[Request<'_>]) -> Vec<Result<usize, Error>> {
+    let mut batch = ForwardedBatch::new(node.peer(), requests[0]);
+    requests[1..].iter().for_each(|request| batch.push(*request));
+    let mut lengths = Vec::new();
+    let length = |reply: Reply<'_>| match reply {
+        Reply::Value(value) => value.len(),
+        Reply::OwnedValue(value) => value.len(),
+        _ => 0,
+    };
+    for _ in requests {
+        let reply = soon(batch.resolve_next()).await;
+        lengths.push(reply.map(length));
+    }
+    lengths
+}
+
+#[tokio::test]
+async fn a_write_with_a_long_reply_is_executed_once_and_its_reply_arrives() {
+    let (foo, _bar) = pair().await;
+    let (short, long) = (MIB / 5, FRAME_BYTES - 1_000);
+    let (some, much) = (bulk(&vec![b'x'; short]), bulk(&vec![b'x'; long]));
+    let sets = [command(b"salt", "set", &some), command(b"sugar", "set", &much)];
+    assert_eq!(lengths(&foo, &sets).await, [Ok(0), Ok(0)]);
+    let takes = [command(b"salt", "get", b""), command(b"sugar", "getdel", b"")];
+    assert_eq!(lengths(&foo, &takes).await, [Ok(short), Ok(long)]);
+}
+
+#[tokio::test]
+async fn what_exceeds_a_frame_crosses_in_fragments_among_other_requests() {
+    let (foo, _bar) = pair().await;
+    let long = 3 * FRAME_BYTES;
+    let (some, much) = (bulk(b"some"), bulk(&vec![b'x'; long]));
+    let (set, set_much) = (command(b"salt", "set", &some), command(b"sugar", "set", &much));
+    assert_eq!(lengths(&foo, &[set, set_much, set, set_much]).await, vec![Ok(0); 4]);
+    let (get, get_much) = (command(b"salt", "get", b""), command(b"sugar", "get", b""));
+    let take_much = command(b"sugar", "getdel", b"");
+    let requests = [get, get_much, get_much, get, take_much, get_much, get];
+    assert_eq!(
+        lengths(&foo, &requests).await,
+        [4, long, long, 4, long, 0, 4].map(Ok),
+        "GETDEL is executed once"
+    );
+}
+
+#[tokio::test]
+async fn small_requests_do_not_wait_for_a_large_one() {
+    let foo = Node::start(foo_settings()).await;
+    let mut bar = FakeBar::link_to(&foo).await;
+    assert!(foo.cluster.connect(&name("bar")).await);
+    let value = vec![b'x'; 4 * FRAME_BYTES];
+    let large = foo.execute("sugar", Op::Put { key: b"milk", value: &value });
+    let serve = async {
+        let first = bar.receive().await;
+        assert!(matches!(codec::decode_frame(&first).unwrap().0, Message::Fragment { .. }));
+        let small = foo.execute("salt", Op::Create);
+        let reply = async {
+            loop {
+                let frame = bar.receive().await;
+                match codec::decode_frame(&frame).unwrap().0 {
+                    Message::Fragment { remaining, .. } => {
+                        assert!(remaining > 0, "the large request came first");
+                    }
+                    Message::Call { id } => {
+                        let done = [ForwardedReply::Reply(Reply::Done)];
+                        return bar.send(Message::Replies { id }, &done).await;
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        assert_eq!(tokio::join!(small, reply).0.unwrap(), "Done");
+        drop(bar);
+    };
+    let (result, ()) = tokio::join!(large, serve);
+    assert_eq!(result.unwrap_err(), Error::LinkLost { node: name("bar").shared() });
+}
+
+#[tokio::test]
+async fn a_reply_of_a_million_values_arrives() {
+    let (foo, bar) = pair().await;
+    bar.execute("shopping", Op::Create).await.unwrap();
+    bar.execute("shopping", Op::Put { key: b"milk", value: b"1234567" }).await.unwrap();
+    let fields = bulk(b"milk").repeat(1_000_000);
+    let request = command(b"shopping", "hmget", &fields);
+    let count = |reply: Reply<'_>| if let Reply::List(items) = reply { items.len() } else { 0 };
+    assert_eq!(soon(foo.cluster.execute(request, count)).await, Ok(1_000_000));
+}
+
+#[tokio::test]
+async fn a_request_that_reaches_the_wrong_node_is_refused_and_never_forwarded_again() {
+    let foo = Node::start(foo_settings()).await;
+    let all_foo = Routes::all(name("foo"));
+    let bar = Node::start(Settings { routes: all_foo, ..bar_settings(foo.address()) }).await;
+    assert!(soon(foo.cluster.connect(&name("bar"))).await);
+    let error = foo.execute("shopping", Op::Create).await.unwrap_err();
+    assert_eq!(error, Error::NotOwner { node: name("bar").shared() });
+    assert!(matches!(foo.cluster.subscribe(b"shopping").await, Err(Error::NotOwner { .. })));
+    assert!(foo.own_buckets().is_empty() && bar.own_buckets().is_empty());
+}
+
+#[tokio::test]
+async fn two_nodes_that_flood_each_other_both_get_their_replies() {
+    let (foo, bar) = pair().await;
+    let value = vec![b'x'; MIB];
+    for bucket in ["apples", "shopping"] {
+        foo.execute(bucket, Op::Create).await.unwrap();
+        foo.execute(bucket, Op::Put { key: b"milk", value: &value }).await.unwrap();
+    }
+    let mut requests = JoinSet::new();
+    for (node, bucket) in [(&foo, "shopping"), (&bar, "apples")] {
+        for _ in 0..100 {
+            let (cluster, op) = (node.cluster.clone(), Op::Get { key: b"milk" });
+            let request = Request { bucket: bucket.as_bytes(), op };
+            let bytes = |reply: Reply<'_>| if let Reply::Value(value) = reply { value.len() } else { 0 };
+            requests.spawn(async move { cluster.execute(request, bytes).await });
+        }
+    }
+    let replies = soon(requests.join_all()).await;
+    assert!(replies.iter().all(|reply| *reply == Ok(MIB)), "{replies:?}");
+}
+
+#[tokio::test]
+async fn the_names_of_all_buckets_come_page_by_page_and_a_missing_node_is_named() {
+    let (foo, bar) = pair().await;
+    for bucket in ["apples", "bread", "shopping"] {
+        foo.execute(bucket, Op::Create).await.unwrap();
+    }
+    assert_eq!(all_names(&foo).await, Ok(vec!["apples".into(), "bread".into(), "shopping".into()]));
+    let went_down = foo.peer_goes_down();
+    tokio::join!(bar.supervisor.stop(), went_down);
+    let down = all_names(&foo).await.unwrap_err();
+    assert!(down.to_string().starts_with("node bar@127.0.0.1 is down"), "{down}");
+}
+
+async fn all_names(node: &Node) -> Result<Vec<String>, Error> {
+    let (mut names, mut buckets) = (Vec::new(), node.cluster.buckets());
+    while let Some(page) = soon(buckets.next()).await {
+        names.extend(page?.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
+    }
+    names.sort();
+    Ok(names)
+}

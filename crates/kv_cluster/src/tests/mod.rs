@@ -1,0 +1,182 @@
+//! Two nodes in one process, over real sockets, and peers that violate the protocol.
+
+mod channels;
+mod forwarding;
+mod hostile;
+mod keyspace;
+mod links;
+mod subscriptions;
+mod transactions;
+
+use crate::{
+    cluster::{Cluster, Settings},
+    cookie::Cookie,
+    error::Error,
+    events::NodeEvent,
+    forward::{ForwardedBatch, Owner},
+    limits::FRAME_BYTES,
+    link::{
+        buffers::ReadBuffer,
+        codec::{self, ForwardedReply, Message, SubscribeResult, TransactionResult},
+        node_query::NodeReply,
+        replies::Replies,
+        send_queue::{FrameWriter, SendQueue},
+    },
+    local::{Heartbeat, StorageSettings},
+    node_name::NodeName,
+    peer::{Peer, handshake},
+    routing::{RouteRow, Routes},
+};
+use kv::{Op, Reply, Request};
+use otp::SupervisorHandle;
+use serde::Serialize;
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Nothing in these tests takes this long.
+const SOON: Duration = Duration::from_secs(20);
+
+fn name(name: &str) -> NodeName {
+    format!("{name}@127.0.0.1").parse().unwrap()
+}
+
+fn row(buckets: &str, node: &str) -> RouteRow {
+    RouteRow { buckets: buckets.into(), nodes: vec![name(node).to_string()] }
+}
+
+/// The settings of `foo` or `bar` with the other as its peer. `bar` has the lower name, and dials.
+fn settings(me: &str, peer: &str, peer_address: String) -> Settings {
+    let known = [name("foo"), name("bar")];
+    Settings {
+        name: name(me),
+        link: Some("127.0.0.1:0".into()),
+        peers: vec![(name(peer), peer_address)],
+        routes: Routes::new(&[row("a..m", "foo"), row("n..z", "bar")], &known).unwrap(),
+        cookie: Cookie::new("weknoweachother"),
+        heartbeat: Heartbeat::default(),
+        storage: StorageSettings::default(),
+    }
+}
+
+fn foo_settings() -> Settings {
+    settings("foo", "bar", "not dialed by foo".into())
+}
+
+fn bar_settings(foo: SocketAddr) -> Settings {
+    settings("bar", "foo", foo.to_string())
+}
+
+struct Node {
+    cluster: Cluster,
+    supervisor: SupervisorHandle,
+}
+
+impl Node {
+    async fn start(settings: Settings) -> Node {
+        let cluster = Cluster::new(settings).unwrap();
+        cluster.bind().await.unwrap();
+        let supervisor = cluster.supervisor().start();
+        Node { cluster, supervisor }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.cluster.link_address().unwrap()
+    }
+
+    fn peer(&self) -> &Peer {
+        let bucket: &[u8] = if *self.cluster.node_name() == name("foo") { b"shopping" } else { b"apples" };
+        let Owner::Remote(peer) = self.cluster.owner(bucket) else { panic!("there is one peer") };
+        peer
+    }
+
+    async fn execute(&self, bucket: &str, op: Op<'_>) -> Result<String, Error> {
+        let request = Request { bucket: bucket.as_bytes(), op };
+        soon(self.cluster.execute(request, |reply| match reply {
+            Reply::Value(value) => String::from_utf8_lossy(value).into_owned(),
+            other => format!("{other:?}"),
+        }))
+        .await
+    }
+
+    /// The names of the buckets on this node.
+    fn own_buckets(&self) -> Vec<String> {
+        let (mut names, mut cursor) = (Vec::new(), 0);
+        loop {
+            let page = self.cluster.local().scan(cursor, &kv::ScanFilter::default(), kv::time::now_ms());
+            names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
+            cursor = page.next;
+            if cursor == 0 {
+                return names;
+            }
+        }
+    }
+
+    /// Waits until the peer goes down. Returns the reason.
+    async fn peer_goes_down(&self) -> String {
+        let mut events = self.cluster.events();
+        loop {
+            match soon(events.recv()).await.unwrap() {
+                NodeEvent::Down { reason, .. } => return reason.to_string(),
+                NodeEvent::Up(_) => {}
+            }
+        }
+    }
+}
+
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    timeout(SOON, work).await.expect("timed out")
+}
+
+/// `foo` and `bar`, linked.
+async fn pair() -> (Node, Node) {
+    let foo = Node::start(foo_settings()).await;
+    let bar = Node::start(bar_settings(foo.address())).await;
+    assert!(foo.cluster.connect(&name("bar")).await);
+    assert!(bar.cluster.connect(&name("foo")).await);
+    (foo, bar)
+}
+
+/// A `bar` that sends only what the test sends.
+struct FakeBar {
+    stream: TcpStream,
+    input: ReadBuffer,
+}
+
+impl FakeBar {
+    async fn link_to(foo: &Node) -> FakeBar {
+        let mut stream = TcpStream::connect(foo.address()).await.unwrap();
+        let cookie = Cookie::new("weknoweachother");
+        handshake::dial(&mut stream, &name("bar"), &name("foo"), &cookie).await.unwrap();
+        FakeBar { stream, input: ReadBuffer::default() }
+    }
+
+    async fn send<T: Serialize>(&mut self, message: Message<'_>, items: &[T]) {
+        let mut queue = SendQueue::default();
+        let mut frame = FrameWriter::begin(&mut queue, &message);
+        items.iter().for_each(|item| assert!(frame.push_item_within(FRAME_BYTES, item)));
+        frame.finish();
+        self.stream.write_all(&queue.frames).await.unwrap();
+    }
+
+    /// The next frame other than a heartbeat.
+    async fn receive(&mut self) -> Vec<u8> {
+        loop {
+            while let Some(frame) = self.input.next_frame().unwrap() {
+                if codec::decode_frame(frame).unwrap().0 != Message::Heartbeat {
+                    return frame.to_vec();
+                }
+            }
+            assert!(soon(self.stream.read_buf(self.input.reserve())).await.unwrap() > 0, "the link ended");
+        }
+    }
+
+    /// Waits until the other side has closed the link.
+    async fn wait_closed(&mut self) {
+        let mut bytes = [0; 1024];
+        while let Ok(1..) = soon(self.stream.read(&mut bytes)).await {}
+    }
+}

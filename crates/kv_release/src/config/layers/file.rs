@@ -1,0 +1,196 @@
+//! The configuration file as it was written: its text, and the line of each key. `config` keeps no line
+//! numbers, so errors find them here.
+
+use super::{
+    error::{ConfigError, Origin, format_key},
+    key::{Key, Kind, MAX_INTEGER, Section, Table},
+};
+use crate::{limits::CONFIG_FILE_BYTES, suggest::nearest};
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+use toml_edit::{Document, Item, TableLike, Value};
+
+/// A file that was read and is TOML.
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    document: Document<String>,
+}
+
+impl File {
+    /// Reads the file.
+    pub(crate) fn read(path: &Path) -> Result<File, ConfigError> {
+        let error = |message: String| ConfigError {
+            origin: Origin::File(path.to_owned()),
+            key: String::new(),
+            message,
+        };
+        let mut text = String::new();
+        fs::File::open(path)
+            .and_then(|file| file.take(CONFIG_FILE_BYTES + 1).read_to_string(&mut text))
+            .map_err(|io| {
+                error(format!("cannot be read ({io}); pass another file with --config or KV_CONFIG"))
+            })?;
+        if text.len() as u64 > CONFIG_FILE_BYTES {
+            return Err(error(format!("exceeds the limit of {CONFIG_FILE_BYTES} bytes")));
+        }
+        File::parse(path, text)
+    }
+
+    /// Parses `text` as the contents of the file.
+    pub(crate) fn parse(path: &Path, text: String) -> Result<File, ConfigError> {
+        let document = Document::parse(text.clone()).map_err(|error| ConfigError {
+            origin: Origin::Line(path.to_owned(), line_at(&text, error.span().map_or(0, |span| span.start))),
+            key: String::new(),
+            message: format!("invalid TOML: {}", error.message().replace('\n', ", ")),
+        })?;
+        Ok(File { path: path.to_owned(), document })
+    }
+
+    /// The text, for `config` to read.
+    pub(crate) fn text(&self) -> &str {
+        self.document.raw()
+    }
+
+    /// The names of the `[nodes]` tables, in the order of the file.
+    pub(crate) fn nodes(&self) -> Vec<String> {
+        let nodes = self.document.get("nodes").and_then(Item::as_table_like);
+        nodes.map(|table| table.iter().map(|(name, _)| name.to_owned()).collect()).unwrap_or_default()
+    }
+
+    /// An error about the key of this path.
+    pub(crate) fn error(&self, path: &[&str], message: impl Into<String>) -> ConfigError {
+        let origin = match self.line(path) {
+            Some(line) => Origin::Line(self.path.clone(), line),
+            None => Origin::File(self.path.clone()),
+        };
+        ConfigError { origin, key: format_key(path), message: message.into() }
+    }
+
+    /// The line of a key. In a row the second part of the path is its index, from 0, and the row's own line
+    /// serves for a key that is missing.
+    fn line(&self, path: &[&str]) -> Option<usize> {
+        let rows = path.first().and_then(|name| self.document.get(name)?.as_array_of_tables());
+        let start = match (rows, path) {
+            (Some(rows), [_, row, rest @ ..]) => {
+                let row = rows.get(row.parse().ok()?)?;
+                key_start(row, rest).or(row.span().map(|span| span.start))
+            }
+            _ => key_start(self.document.as_table(), path),
+        };
+        Some(line_at(self.text(), start?))
+    }
+
+    /// Unknown keys, and values of the wrong type.
+    pub(crate) fn validate(&self, sections: &[&Section]) -> Vec<ConfigError> {
+        let mut validator = Validator { file: self, sections, errors: Vec::new() };
+        for (name, item) in self.document.as_table() {
+            match sections.iter().find(|section| section.table.name() == Some(name)) {
+                None => validator.key(Table::Top, &[name], item),
+                Some(section) => validator.section(section.table, name, item),
+            }
+        }
+        validator.errors
+    }
+}
+
+struct Validator<'a> {
+    file: &'a File,
+    sections: &'a [&'a Section],
+    errors: Vec<ConfigError>,
+}
+
+impl Validator<'_> {
+    fn section(&mut self, table: Table, name: &str, item: &Item) {
+        match table {
+            Table::Rows(_) => self.rows(table, name, item),
+            Table::Nodes => match item.as_table_like() {
+                Some(nodes) => {
+                    for (node, item) in nodes.iter() {
+                        self.table(table, &[name, node], item);
+                    }
+                }
+                None => self.not_a_table(&[name]),
+            },
+            Table::Top | Table::Named(_) => self.table(table, &[name], item),
+        }
+    }
+
+    fn rows(&mut self, table: Table, name: &str, item: &Item) {
+        let Some(rows) = item.as_array_of_tables() else {
+            let message = format!("must be a list of rows: begin each row with [[{name}]]");
+            return self.error(&[name], message);
+        };
+        for (index, row) in rows.iter().enumerate() {
+            for (key, item) in row {
+                self.key(table, &[name, &index.to_string(), key], item);
+            }
+        }
+    }
+
+    fn table(&mut self, table: Table, path: &[&str], item: &Item) {
+        let Some(keys) = item.as_table_like() else {
+            return self.not_a_table(path);
+        };
+        for (key, item) in keys.iter() {
+            self.key(table, &[path, &[key]].concat(), item);
+        }
+    }
+
+    fn key(&mut self, table: Table, path: &[&str], item: &Item) {
+        let name = path.last().copied().unwrap_or_default();
+        let Some(key) = self.keys(table).find(|key| key.name == name) else {
+            let tables = self.sections.iter().filter_map(|section| section.table.name());
+            let tables = tables.filter(|_| table == Table::Top);
+            let valid: Vec<&str> = self.keys(table).map(|key| key.name).chain(tables).collect();
+            let remedy = match nearest(name, valid.iter().copied()) {
+                Some(word) => format!("did you mean `{word}`?"),
+                None => format!("valid keys: {}", valid.join(", ")),
+            };
+            return self.error(path, format!("unknown key; {remedy}"));
+        };
+        if !has_kind(item, key.kind) {
+            let (expected, example) = (key.kind.expected(), key.kind.literal(key.example));
+            let value = item.to_string();
+            self.error(path, format!("{} is not {expected}; write {name} = {example}", value.trim()));
+        }
+    }
+
+    fn keys(&self, table: Table) -> impl Iterator<Item = &'static Key> {
+        self.sections.iter().filter(move |section| section.table == table).flat_map(|section| section.keys)
+    }
+
+    fn not_a_table(&mut self, path: &[&str]) {
+        let heading = format_key(path);
+        let message = format!("must be a table: write [{heading}] on its own line and its keys below");
+        self.error(path, message);
+    }
+
+    fn error(&mut self, path: &[&str], message: impl Into<String>) {
+        self.errors.push(self.file.error(path, message));
+    }
+}
+
+/// Where the last key of the path begins.
+fn key_start(table: &dyn TableLike, path: &[&str]) -> Option<usize> {
+    let (name, rest) = path.split_first()?;
+    let (key, item) = table.get_key_value(name)?;
+    if rest.is_empty() { key.span().map(|span| span.start) } else { key_start(item.as_table_like()?, rest) }
+}
+
+fn has_kind(item: &Item, kind: Kind) -> bool {
+    match kind {
+        Kind::String => item.is_str(),
+        Kind::Integer { min } => {
+            item.as_integer().is_some_and(|number| (min..=MAX_INTEGER).contains(&number))
+        }
+        Kind::Bool => item.is_bool(),
+        Kind::StringList => item.as_array().is_some_and(|array| array.iter().all(Value::is_str)),
+    }
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count()
+}

@@ -1,0 +1,46 @@
+//! The command-line flags that select and override the configuration.
+
+use std::{ffi::OsString, path::PathBuf};
+
+/// The flags as they were given. All verbs take them, since the running node is found by the same
+/// configuration that started it.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Flags {
+    /// The configuration file.
+    pub(crate) config: Option<PathBuf>,
+    /// The node of the file that this is.
+    pub(crate) node: Option<String>,
+    /// Flags that set a key, by their names without dashes.
+    pub(crate) values: Vec<(&'static str, String)>,
+}
+
+impl Flags {
+    /// The flags as they would be typed, for a release that starts itself.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let config = self.config.iter().flat_map(|file| ["--config".into(), file.into()]);
+        let node = self.node.iter().flat_map(|node| ["--node".into(), node.into()]);
+        let values = self.values.iter().flat_map(|(name, value)| [format!("--{name}").into(), value.into()]);
+        config.chain(node).chain(values).collect()
+    }
+
+    /// The value of the flag of this name.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.values.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Flags;
+
+    #[test]
+    fn a_release_starts_itself_with_the_same_flags() {
+        let flags = Flags {
+            config: Some("a.toml".into()),
+            node: Some("foo@a".to_owned()),
+            values: vec![("log-level", "debug".to_owned())],
+        };
+        assert_eq!(flags.arguments(), ["--config", "a.toml", "--node", "foo@a", "--log-level", "debug"]);
+        assert!(Flags::default().arguments().is_empty());
+    }
+}

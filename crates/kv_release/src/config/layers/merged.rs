@@ -1,0 +1,179 @@
+//! The merged layers: defaults < file < variables < flags. Sections read their values from here, and report
+//! errors in them.
+
+use super::{
+    environment::Environment,
+    error::{ConfigError, Origin, format_key},
+    file::File,
+    flags::Flags,
+    key::{Key, Section, Table},
+};
+use crate::suggest::nearest;
+use config::{Config, FileFormat, Map, Source, Value};
+use serde::de::DeserializeOwned;
+use std::fmt;
+
+/// The variable that selects the configuration file.
+pub(crate) const CONFIG_VARIABLE: &str = "KV_CONFIG";
+/// The variable that selects the node.
+pub(crate) const NODE_VARIABLE: &str = "KV_NODE";
+
+/// The merged layers. Not to be printed: they hold the cookie.
+pub(crate) struct Merged {
+    config: Config,
+    file: Option<File>,
+    /// Variables, then flags: the later of two that set one key wins.
+    overrides: Vec<Override>,
+    errors: Vec<ConfigError>,
+}
+
+/// The value of one key, in a layer other than the file.
+#[derive(Clone)]
+struct Override {
+    origin: Origin,
+    path: Vec<String>,
+    value: Value,
+}
+
+impl Merged {
+    /// Merges the layers of the node `node`.
+    pub(crate) fn new(
+        sections: &[&Section],
+        file: Option<File>,
+        node: &str,
+        environment: &Environment,
+        flags: &Flags,
+    ) -> Result<Merged, Vec<ConfigError>> {
+        let overrides = overrides(sections, node, environment, flags)?;
+        let mut builder = Config::builder();
+        for default in defaults(sections, node) {
+            builder = builder.add_source(default);
+        }
+        if let Some(file) = &file {
+            builder = builder.add_source(config::File::from_str(file.text(), FileFormat::Toml));
+        }
+        for given in &overrides {
+            builder = builder.add_source(given.clone());
+        }
+        let origin = file.as_ref().map_or(Origin::Default, |file| Origin::File(file.path.clone()));
+        let config = builder
+            .build()
+            .map_err(|error| vec![ConfigError { origin, key: String::new(), message: error.to_string() }])?;
+        Ok(Merged { config, file, overrides, errors: Vec::new() })
+    }
+
+    /// The values of a table. All have been validated; a type that does not fit its keys is an error too.
+    pub(crate) fn read<T: DeserializeOwned + Default>(&mut self, table: Table) -> T {
+        let read = match table.name() {
+            None => self.config.clone().try_deserialize(),
+            Some(name) => self.config.get(name),
+        };
+        match read {
+            Ok(values) => values,
+            Err(config::ConfigError::NotFound(_)) => T::default(),
+            Err(error) => {
+                self.error(&[table.name().unwrap_or_default()], error.to_string());
+                T::default()
+            }
+        }
+    }
+
+    /// The file, if there is one.
+    pub(crate) fn file(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
+    /// Reports an error in the value at `path`, at the topmost layer that has it.
+    pub(crate) fn error(&mut self, path: &[&str], message: impl Into<String>) {
+        let given = self.overrides.iter().rev().find(|given| given.path == path);
+        let error = match (given, &self.file) {
+            (None, Some(file)) => file.error(path, message),
+            (given, _) => {
+                let origin = given.map_or(Origin::Default, |given| given.origin.clone());
+                ConfigError { origin, key: format_key(path), message: message.into() }
+            }
+        };
+        self.errors.push(error);
+    }
+
+    /// What has been reported.
+    pub(crate) fn errors(&self) -> &[ConfigError] {
+        &self.errors
+    }
+}
+
+/// The lowest layer.
+fn defaults(sections: &[&Section], node: &str) -> Vec<Override> {
+    let keys = sections.iter().flat_map(|section| section.keys.iter().map(|key| (section.table, key)));
+    let default = |(table, key): (Table, &Key)| {
+        let value = key.kind.parse(key.default?)?;
+        Some(Override { origin: Origin::Default, path: table.path(node, key.name), value })
+    };
+    keys.filter_map(default).collect()
+}
+
+/// The keys that variables and flags set.
+fn overrides(
+    sections: &[&Section],
+    node: &str,
+    environment: &Environment,
+    flags: &Flags,
+) -> Result<Vec<Override>, Vec<ConfigError>> {
+    let (mut from_variables, mut from_flags, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    for (section, key) in
+        sections.iter().flat_map(|section| section.keys.iter().map(move |key| (section, key)))
+    {
+        let mut set = |layer: &mut Vec<Override>, origin: Origin, text: &str| match key.kind.parse(text) {
+            Some(value) => layer.push(Override { origin, path: section.table.path(node, key.name), value }),
+            None => errors.push(ConfigError {
+                origin,
+                key: String::new(),
+                message: format!("{text:?} is not {}; set it to {}", key.kind.expected(), key.example),
+            }),
+        };
+        if let Some(variable) = key.variable
+            && let Some(text) = environment.variables.get(variable)
+        {
+            set(&mut from_variables, Origin::Variable(variable), text);
+        }
+        if let Some(flag) = key.flag
+            && let Some(text) = flags.value(flag.name)
+        {
+            set(&mut from_flags, Origin::Flag(flag.name), text);
+        }
+    }
+    from_variables.append(&mut from_flags);
+    if errors.is_empty() { Ok(from_variables) } else { Err(errors) }
+}
+
+/// A warning for each `KV_` variable that sets no key.
+pub(crate) fn unknown_variables(sections: &[&Section], environment: &Environment) -> Vec<String> {
+    let keys = sections.iter().flat_map(|section| section.keys);
+    let known: Vec<&str> =
+        keys.filter_map(|key| key.variable).chain([CONFIG_VARIABLE, NODE_VARIABLE]).collect();
+    let unknown = environment.variables.keys().filter(|name| !known.contains(&name.as_str()));
+    unknown
+        .map(|name| match nearest(name, known.iter().copied()) {
+            Some(word) => format!("unknown variable {name}; did you mean {word}?"),
+            None => format!("unknown variable {name}"),
+        })
+        .collect()
+}
+
+/// Without the value, which may be the cookie.
+impl fmt::Debug for Override {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Override({})", self.origin)
+    }
+}
+
+impl Source for Override {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        let nest = |value: Value, part: &String| Value::from(Map::from([(part.clone(), value)]));
+        self.path.iter().rev().fold(self.value.clone(), nest).into_table()
+    }
+}

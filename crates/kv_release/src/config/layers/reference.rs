@@ -1,0 +1,49 @@
+//! The reference of all keys: what `help config` prints, and rel/runtime.toml and docs/operations.md hold.
+
+use super::key::{Key, Kind, MAX_INTEGER, Section, Table};
+
+const INTRODUCTION: &str = "\
+Every key, with its default or an example. Later layers win: defaults, the file, KV_ variables, flags.
+--config FILE or KV_CONFIG selects the file, --node NAME@HOST or KV_NODE the node in it.
+";
+
+/// The reference as text, a paragraph per key.
+pub(crate) fn reference(sections: &[&Section]) -> String {
+    let mut text = INTRODUCTION.to_owned();
+    let mut last = None;
+    for section in sections {
+        text.push('\n');
+        if last != Some(section.table) {
+            text += &format!("{}\n", heading(section.table));
+        }
+        last = Some(section.table);
+        text += &format!("{}\n", section.help);
+        for key in section.keys {
+            text += &paragraph(key);
+        }
+    }
+    text
+}
+
+fn heading(table: Table) -> String {
+    match table {
+        Table::Top => "At the top of the file, before the first table".to_owned(),
+        Table::Named(name) => format!("[{name}]"),
+        Table::Nodes => "[nodes.\"NAME@HOST\"]".to_owned(),
+        Table::Rows(name) => format!("[[{name}]]"),
+    }
+}
+
+fn paragraph(key: &Key) -> String {
+    let mut attributes = match key.kind {
+        Kind::String => "string".to_owned(),
+        Kind::Integer { min } => format!("integer, {min} to {MAX_INTEGER}"),
+        Kind::Bool => "boolean".to_owned(),
+        Kind::StringList => "list of strings".to_owned(),
+    };
+    attributes += if key.default.is_some() { "; default shown" } else { "; example shown" };
+    attributes += &key.variable.map(|variable| format!("; {variable}")).unwrap_or_default();
+    attributes += &key.flag.map(|flag| format!("; --{} {}", flag.name, flag.value_name)).unwrap_or_default();
+    let value = key.kind.literal(key.example);
+    format!("\n  {} = {value}\n      {}\n      {attributes}\n", key.name, key.help)
+}

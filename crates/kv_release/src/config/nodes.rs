@@ -1,0 +1,213 @@
+//! `[nodes."NAME@HOST"]`: this node, its addresses and its peers.
+
+use super::{
+    general::GeneralSettings,
+    layers::{
+        error::{ConfigError, Origin},
+        file::File,
+        key::{Key, Section, Table},
+        merged::Merged,
+    },
+};
+use crate::suggest::nearest;
+use kv_cluster::NodeName;
+use serde::Deserialize;
+use std::{collections::BTreeMap, net::SocketAddr};
+
+pub(super) const SECTION: &Section = &Section {
+    table: Table::Nodes,
+    help: "One table per node. A release starts the node of its name; variables and flags set that node's keys.",
+    keys: &[
+        Key::string("clients")
+            .example(DEFAULT_CLIENTS)
+            .variable("KV_CLIENTS")
+            .flag("clients", "HOST:PORT")
+            .help("Address for clients. A node without a file listens on 127.0.0.1:4040; else absent means none."),
+        Key::string("link")
+            .example("127.0.0.1:4051")
+            .variable("KV_LINK")
+            .flag("link", "HOST:PORT")
+            .help("Address for links from other nodes. Every one of several nodes needs one."),
+    ],
+};
+
+/// The address for clients of a node without a file.
+const DEFAULT_CLIENTS: &str = "127.0.0.1:4040";
+
+/// What a release brings that the configuration is checked against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReleaseProfile {
+    pub(crate) release: &'static str,
+    pub(crate) takes_clients: bool,
+}
+
+/// This node and its peers.
+#[derive(Debug)]
+pub(crate) struct NodeSettings {
+    pub(crate) name: NodeName,
+    pub(crate) clients: Option<String>,
+    pub(crate) link: Option<String>,
+    pub(crate) peers: Vec<(NodeName, String)>,
+}
+
+#[derive(Default, Clone, Deserialize)]
+struct NodeTable {
+    clients: Option<String>,
+    link: Option<String>,
+}
+
+/// The name of the node that starts: the wanted one, else the only one of this release in the file, else the
+/// release on this machine.
+pub(super) fn select_node(
+    release: &str,
+    wanted: Option<(Origin, &str)>,
+    file: Option<&File>,
+) -> Result<NodeName, ConfigError> {
+    let nodes = file.map(File::nodes).unwrap_or_default();
+    let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+    match (wanted, file) {
+        (Some((origin, name)), _) => {
+            wanted_node(name, &nodes).map_err(|message| ConfigError { origin, key: String::new(), message })
+        }
+        (None, Some(file)) if !nodes.is_empty() => {
+            let name = only_node(release, &nodes).map_err(|message| ConfigError {
+                origin: Origin::File(file.path.clone()),
+                key: "nodes".to_owned(),
+                message,
+            })?;
+            parse_name(name).map_err(|message| file.error(&["nodes", name], message))
+        }
+        (None, _) => parse_name(&format!("{release}@127.0.0.1")).map_err(|message| ConfigError {
+            origin: Origin::Default,
+            key: String::new(),
+            message,
+        }),
+    }
+}
+
+/// Without nodes in a file any name will do.
+fn wanted_node(wanted: &str, nodes: &[&str]) -> Result<NodeName, String> {
+    let name = parse_name(wanted)?;
+    if nodes.is_empty() || nodes.contains(&wanted) {
+        return Ok(name);
+    }
+    Err(match nearest(wanted, nodes.iter().copied()) {
+        Some(name) => format!("the file has no node {wanted}; did you mean {name}?"),
+        None => format!("the file has no node {wanted}; add [nodes.{wanted:?}]"),
+    })
+}
+
+fn only_node<'a>(release: &str, nodes: &[&'a str]) -> Result<&'a str, String> {
+    let of_release = |name: &&str| name.split('@').next() == Some(release);
+    let own: Vec<&str> = nodes.iter().copied().filter(of_release).collect();
+    match own[..] {
+        [name] => Ok(name),
+        [] => Err(format!(
+            "no node of the release {release}; add [nodes.\"{release}@127.0.0.1\"], or name one with --node"
+        )),
+        [..] => Err(format!(
+            "several nodes of the release {release}: {}; name one with --node or KV_NODE",
+            own.join(", ")
+        )),
+    }
+}
+
+fn parse_name(name: &str) -> Result<NodeName, String> {
+    name.parse().map_err(|error| format!("{error}"))
+}
+
+impl NodeSettings {
+    pub(super) fn resolve(
+        merged: &mut Merged,
+        name: NodeName,
+        profile: ReleaseProfile,
+        general: &GeneralSettings,
+    ) -> NodeSettings {
+        let tables: BTreeMap<String, NodeTable> = merged.read(Table::Nodes);
+        let NodeTable { clients, link } = tables.get(name.as_str()).cloned().unwrap_or_default();
+        let clients = client_address(merged, &name, clients, profile, general);
+        let link = link.and_then(|link| address(merged, &["nodes", name.as_str(), "link"], link));
+        let peers = peers(merged, &name, &tables);
+        NodeSettings { name, clients, link, peers }
+    }
+}
+
+/// The address for clients: the configured one, else the default of a node without a file.
+fn client_address(
+    merged: &mut Merged,
+    node: &NodeName,
+    configured: Option<String>,
+    profile: ReleaseProfile,
+    general: &GeneralSettings,
+) -> Option<String> {
+    let path = ["nodes", node.as_str(), "clients"];
+    let is_standalone = merged.file().is_none_or(|file| file.nodes().is_empty());
+    match (profile.takes_clients, configured) {
+        (true, Some(clients)) => {
+            let clients = address(merged, &path, clients)?;
+            if !is_loopback(&clients) && !general.allow_public_clients {
+                let message = format!(
+                    "{clients} is reachable from other machines and there is no client authentication; \
+                     use 127.0.0.1, or write allow_public_clients = true at the top of the file \
+                     (or set KV_ALLOW_PUBLIC_CLIENTS=true)"
+                );
+                merged.error(&path, message);
+            }
+            Some(clients)
+        }
+        (true, None) if is_standalone => Some(DEFAULT_CLIENTS.to_owned()),
+        (true | false, None) => None,
+        (false, Some(_)) => {
+            merged.error(&path, format!("{} takes no clients; remove it", profile.release));
+            None
+        }
+    }
+}
+
+/// The other nodes. Every one of several nodes needs a link.
+fn peers(
+    merged: &mut Merged,
+    own: &NodeName,
+    tables: &BTreeMap<String, NodeTable>,
+) -> Vec<(NodeName, String)> {
+    let several = tables.len() > 1;
+    let mut peers = Vec::new();
+    for (name, table) in tables {
+        let path = ["nodes", name, "link"];
+        match &table.link {
+            None if several => merged.error(&path[..2], "has no link; write link = \"127.0.0.1:4051\""),
+            Some(link) if name != own.as_str() => {
+                let name = parse_name(name).map_err(|message| merged.error(&path[..2], message));
+                let link = address(merged, &path, link.clone());
+                peers.extend(name.ok().zip(link));
+            }
+            None | Some(_) => {}
+        }
+    }
+    peers
+}
+
+/// An address is `host:port`.
+fn address(merged: &mut Merged, path: &[&str], address: String) -> Option<String> {
+    let is_host = |host: &str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_';
+        !host.is_empty() && host.chars().all(allowed)
+    };
+    let valid = address.parse::<SocketAddr>().is_ok()
+        || address.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok());
+    if valid {
+        return Some(address);
+    }
+    let name = path.last().copied().unwrap_or_default();
+    let example = SECTION.keys.iter().find(|key| key.name == name).map_or("", |key| key.example);
+    merged.error(path, format!("invalid address: {address:?}; write {name} = {example:?}"));
+    None
+}
+
+/// Whether only this machine reaches the address.
+pub(super) fn is_loopback(address: &str) -> bool {
+    match address.parse::<SocketAddr>() {
+        Ok(address) => address.ip().is_loopback(),
+        Err(_) => address.starts_with("localhost:"),
+    }
+}

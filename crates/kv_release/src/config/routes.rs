@@ -1,0 +1,78 @@
+//! `[[routes]]`: which node owns which buckets.
+
+use super::layers::{
+    key::{Key, Section, Table},
+    merged::Merged,
+};
+use crate::suggest::nearest;
+use kv_cluster::{NodeName, RouteError, RouteRow, Routes};
+use serde::{Deserialize, de::IgnoredAny};
+use std::collections::{BTreeMap, BTreeSet};
+
+const TABLE: Table = Table::Rows("routes");
+
+pub(super) const SECTION: &Section = &Section {
+    table: TABLE,
+    help: "The first row that holds a bucket's name decides who owns it; other buckets are refused.",
+    keys: &[
+        Key::string("buckets").example("a..m").help(
+            "\"a..m\" includes every name that begins with m. Ends may be longer, ca..cm, or open, n.. or ..",
+        ),
+        Key::string_list("nodes").example("foo@127.0.0.1").help("The node that owns these buckets."),
+    ],
+};
+
+#[derive(Deserialize)]
+struct RouteTable {
+    #[serde(default)]
+    buckets: String,
+    #[serde(default)]
+    nodes: Vec<String>,
+}
+
+/// The routes; a node that stands alone owns everything.
+pub(super) fn resolve(merged: &mut Merged, own: &NodeName) -> Routes {
+    let rows: Vec<RouteTable> = merged.read(TABLE);
+    let nodes: BTreeMap<String, IgnoredAny> = merged.read(Table::Nodes);
+    let several = nodes.len() > 1;
+    let nodes: BTreeSet<&str> = nodes.keys().map(String::as_str).chain([own.as_str()]).collect();
+    if rows.is_empty() {
+        if several {
+            let row = format!("buckets = \"..\", nodes = [{:?}]", own.as_str());
+            merged.error(
+                &["routes"],
+                format!("there are several nodes and no routes; write [[routes]], {row}"),
+            );
+        }
+        return Routes::all(own.clone());
+    }
+    report_unknown_nodes(merged, &rows, &nodes);
+    if merged.errors().is_empty() {
+        let known: Vec<NodeName> = nodes.iter().filter_map(|name| name.parse().ok()).collect();
+        let rows: Vec<RouteRow> =
+            rows.into_iter().map(|RouteTable { buckets, nodes }| RouteRow { buckets, nodes }).collect();
+        match Routes::new(&rows, &known) {
+            Ok(routes) => return routes,
+            Err(error) => report(merged, &rows, &error),
+        }
+    }
+    Routes::all(own.clone())
+}
+
+fn report_unknown_nodes(merged: &mut Merged, rows: &[RouteTable], nodes: &BTreeSet<&str>) {
+    for (index, row) in rows.iter().enumerate() {
+        for unknown in row.nodes.iter().filter(|name| !nodes.contains(name.as_str())) {
+            let remedy = match nearest(unknown, nodes.iter().copied()) {
+                Some(name) => format!("did you mean {name:?}?"),
+                None => format!("add [nodes.{unknown:?}]"),
+            };
+            let path = ["routes", &index.to_string(), "nodes"];
+            merged.error(&path, format!("unknown node {unknown:?}; {remedy}"));
+        }
+    }
+}
+
+fn report(merged: &mut Merged, rows: &[RouteRow], error: &RouteError) {
+    let key = if rows[error.row].nodes.len() == 1 { "buckets" } else { "nodes" };
+    merged.error(&["routes", &error.row.to_string(), key], error.to_string());
+}

@@ -1,0 +1,43 @@
+//! `[storage]`: what the buckets of this node may use.
+
+use super::layers::{
+    key::{Key, Section, Table},
+    merged::Merged,
+};
+use serde::Deserialize;
+
+const TABLE: Table = Table::Named("storage");
+
+pub(super) const SECTION: &Section = &Section {
+    table: TABLE,
+    help: "The memory of this node's buckets. At the limit, writes that need more are refused; reads go on.",
+    keys: &[Key::string("max_memory")
+        .default("0")
+        .variable("KV_MAX_MEMORY")
+        .help("Bytes, or with a unit: 512mb, 4gb; 0 for no limit. SIGHUP applies it.")],
+};
+
+/// The settings of the store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StorageSettings {
+    /// Bytes that the buckets of this node may use.
+    pub(crate) max_memory: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+struct StorageTable {
+    max_memory: String,
+}
+
+impl StorageSettings {
+    pub(super) fn resolve(merged: &mut Merged) -> StorageSettings {
+        let StorageTable { max_memory } = merged.read(TABLE);
+        let bytes = kv::parse_byte_size(&max_memory);
+        if bytes.is_none() {
+            let message =
+                format!("invalid size: {max_memory:?}; write max_memory = \"512mb\", or \"0\" for no limit");
+            merged.error(&["storage", "max_memory"], message);
+        }
+        StorageSettings { max_memory: bytes.filter(|bytes| *bytes > 0) }
+    }
+}

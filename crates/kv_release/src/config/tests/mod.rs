@@ -1,0 +1,337 @@
+//! What files, variables and flags become, and what is refused.
+
+mod reference;
+
+use super::{
+    Flags, ReleaseProfile, SECTIONS, Settings,
+    layers::{
+        environment::Environment,
+        error::ConfigError,
+        file::File,
+        key::Table,
+        merged::{Merged, unknown_variables},
+    },
+};
+use crate::log::LogFormat;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+const FOO: ReleaseProfile = ReleaseProfile { release: "foo", takes_clients: true };
+const BAR: ReleaseProfile = ReleaseProfile { release: "bar", takes_clients: false };
+
+const PAIR: &str = r#"cookie = "weknoweachother"
+[nodes."foo@127.0.0.1"]
+clients = "127.0.0.1:0"
+link = "127.0.0.1:4051"
+[nodes."bar@127.0.0.1"]
+link = "127.0.0.1:4052"
+[[routes]]
+buckets = "a..m"
+nodes = ["foo@127.0.0.1"]
+[[routes]]
+buckets = "n..z"
+nodes = ["bar@127.0.0.1"]
+"#;
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Environment { variables: variables.collect(), run_dir: PathBuf::from("/run/user/1/kv") }
+}
+
+/// Everything but the reading of the file.
+fn load(
+    profile: ReleaseProfile,
+    text: Option<&str>,
+    variables: &[(&str, &str)],
+    flags: &Flags,
+) -> Result<Settings, Vec<ConfigError>> {
+    let file = text.map(|text| File::parse(Path::new("kv.toml"), text.to_owned()));
+    let file = file.transpose().map_err(|error| vec![error])?;
+    super::resolve(profile, file, flags, &environment(variables))
+}
+
+/// What `check-config` prints for a file: one line per error.
+fn checked(profile: ReleaseProfile, text: &str) -> String {
+    match load(profile, Some(text), &[], &Flags::default()) {
+        Ok(settings) => settings.summary(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+#[test]
+fn without_anything_it_is_one_volatile_node_on_loopback() {
+    let foo = load(FOO, None, &[], &Flags::default()).unwrap();
+    assert_eq!(foo.node.name.as_str(), "foo@127.0.0.1");
+    assert_eq!(foo.node.clients.as_deref(), Some("127.0.0.1:4040"));
+    assert_eq!((foo.node.link, foo.node.peers.len(), foo.warnings.len()), (None, 0, 0));
+    assert_eq!(foo.routes.owner(b"\xff"), Some(&foo.node.name));
+    assert_eq!(foo.general.run_dir, PathBuf::from("/run/user/1/kv"));
+    assert_eq!((foo.log.level.as_str(), foo.log.format), ("info", LogFormat::Text));
+    assert_eq!((foo.supervision, foo.general.shutdown), (otp::Intensity::default(), Duration::from_secs(10)));
+    assert_eq!(foo.storage.max_memory, None);
+    let bar = load(BAR, None, &[], &Flags::default()).unwrap();
+    assert_eq!((bar.node.name.as_str(), bar.node.clients), ("bar@127.0.0.1", None));
+}
+
+#[test]
+fn each_release_finds_its_own_entry() {
+    let foo = load(FOO, Some(PAIR), &[], &Flags::default()).unwrap();
+    assert_eq!(foo.node.link.as_deref(), Some("127.0.0.1:4051"));
+    let peers: Vec<String> = foo.node.peers.iter().map(|(name, link)| format!("{name} {link}")).collect();
+    assert_eq!(peers, ["bar@127.0.0.1 127.0.0.1:4052"]);
+    assert_eq!(foo.routes.owner(b"shopping").map(|node| node.name()), Some("bar"));
+    let bar = load(BAR, Some(PAIR), &[], &Flags::default()).unwrap();
+    assert_eq!((bar.node.name.as_str(), bar.node.link.as_deref()), ("bar@127.0.0.1", Some("127.0.0.1:4052")));
+    assert_eq!(
+        bar.summary(),
+        "kv.toml: ok: node bar@127.0.0.1, 2 nodes, 2 routes\n\
+         warning: no route for buckets with names below \"a\", from \"{\" on"
+    );
+}
+
+#[test]
+fn flags_go_before_variables_before_the_file_before_defaults() {
+    let clients = |text, variables: &[(&str, &str)], flags: &Flags| {
+        load(FOO, text, variables, flags).unwrap().node.clients.unwrap()
+    };
+    let variable = [("KV_CLIENTS", "127.0.0.1:2"), ("KV_NODE", "foo@127.0.0.1")];
+    let flag = Flags { values: vec![("clients", "127.0.0.1:3".to_owned())], ..Flags::default() };
+    assert_eq!(clients(None, &[], &Flags::default()), "127.0.0.1:4040");
+    assert_eq!(clients(Some(PAIR), &[], &Flags::default()), "127.0.0.1:0");
+    assert_eq!(clients(Some(PAIR), &variable, &Flags::default()), "127.0.0.1:2");
+    assert_eq!(clients(Some(PAIR), &variable, &flag), "127.0.0.1:3");
+}
+
+#[test]
+fn memory_is_limited_in_the_units_that_people_write() {
+    let limit = |variables: &[(&str, &str)]| {
+        let text = "[storage]\nmax_memory = \"1gb\"";
+        load(FOO, Some(&format!("[nodes.\"foo@127.0.0.1\"]\n{text}")), variables, &Flags::default())
+            .unwrap()
+            .storage
+            .max_memory
+    };
+    assert_eq!(limit(&[]), Some(1 << 30));
+    assert_eq!(limit(&[("KV_MAX_MEMORY", "512mb")]), Some(512 << 20));
+    assert_eq!(limit(&[("KV_MAX_MEMORY", "0")]), None);
+}
+
+#[test]
+fn every_key_can_stand_in_the_file_and_in_its_variable() {
+    let keys = SECTIONS.iter().flat_map(|section| section.keys.iter().map(move |key| (section.table, key)));
+    for (table, key) in keys {
+        let heading = match table {
+            Table::Top => String::new(),
+            Table::Named(name) => format!("[{name}]"),
+            Table::Nodes => "[nodes.\"foo@127.0.0.1\"]".to_owned(),
+            Table::Rows(name) => format!("[[{name}]]"),
+        };
+        let text = format!("{heading}\n{} = {}", key.name, key.kind.literal(key.example));
+        let file = File::parse(Path::new("kv.toml"), text.clone()).unwrap();
+        assert_eq!(file.validate(SECTIONS), [], "{text}");
+        assert!(!key.help.is_empty(), "{text}");
+        if let Some(variable) = key.variable {
+            let environment = environment(&[(variable, key.example)]);
+            assert_eq!(unknown_variables(SECTIONS, &environment), [""; 0]);
+            Merged::new(SECTIONS, None, "foo@127.0.0.1", &environment, &Flags::default()).unwrap();
+        }
+    }
+}
+
+/// A key that is missing from its section's struct, or has another name there, changes nothing.
+#[test]
+fn every_key_reaches_the_settings() {
+    let text = |settings: Settings| format!("{settings:?}");
+    let defaults = || load(FOO, None, &[], &Flags::default()).map(text).unwrap();
+    for key in SECTIONS.iter().flat_map(|section| section.keys) {
+        let other = BTreeMap::from([
+            ("cookie", "another secret"),
+            ("cookie_file", "/no/such/file"),
+            ("allow_public_clients", "true"),
+            ("max_memory", "512mb"),
+            ("io_uring", "false"),
+            ("level", "debug"),
+            ("format", "json"),
+            ("clients", "127.0.0.1:7"),
+        ]);
+        let (Some(variable), value) = (key.variable, other.get(key.name).copied()) else { continue };
+        let value = value.unwrap_or(if key.default.is_some() { "77" } else { key.example });
+        match load(FOO, None, &[(variable, value)], &Flags::default()) {
+            Ok(settings) => assert_ne!(text(settings), defaults(), "{variable} changes nothing"),
+            Err(errors) => assert!(errors[0].to_string().starts_with(variable), "{errors:?}"),
+        }
+    }
+}
+
+/// The good file with one change.
+fn pair(good: &str, bad: &str) -> String {
+    assert!(PAIR.contains(good), "{good}");
+    PAIR.replacen(good, bad, 1)
+}
+
+/// Each file is refused with exactly these lines.
+fn refused<const N: usize>(cases: [(String, &str); N]) {
+    for (text, lines) in cases {
+        assert_eq!(checked(FOO, &text), lines);
+    }
+}
+
+#[test]
+fn a_key_or_value_that_means_nothing() {
+    refused([
+        (pair("cookie =", "cokie ="), "kv.toml:1: cokie: unknown key; did you mean `cookie`?"),
+        (
+            pair("clients =", "colour ="),
+            "kv.toml:3: nodes.\"foo@127.0.0.1\".colour: unknown key; valid keys: clients, link",
+        ),
+        (
+            pair("clients = \"127.0.0.1:0\"", "clients = 4040"),
+            "kv.toml:3: nodes.\"foo@127.0.0.1\".clients: 4040 is not a quoted string; write clients = \"127.0.0.1:4040\"",
+        ),
+        (pair("[[routes]]", "[[routes]"), "kv.toml:7: invalid TOML: unclosed array table, expected `]`"),
+        (
+            "[links]\nheartbeat_ms = 0".to_owned(),
+            "kv.toml:2: links.heartbeat_ms: 0 is not an integer from 1 to 4294967295; write heartbeat_ms = 1000",
+        ),
+        (
+            "[log]\nlevel = \"inof\"\nformat = \"xml\"".to_owned(),
+            "kv.toml:3: log.format: invalid format: \"xml\"; write \"text\" or \"json\"\n\
+             kv.toml:2: log.level: invalid level: \"inof\"; write one of off, error, warn, info, debug, trace",
+        ),
+        (
+            "log = 1".to_owned(),
+            "kv.toml:1: log: must be a table: write [log] on its own line and its keys below",
+        ),
+        (
+            "[storage]\nmax_memory = \"lots\"".to_owned(),
+            "kv.toml:2: storage.max_memory: invalid size: \"lots\"; write max_memory = \"512mb\", or \"0\" for no limit",
+        ),
+        ("[routes]".to_owned(), "kv.toml:1: routes: must be a list of rows: begin each row with [[routes]]"),
+    ]);
+}
+
+#[test]
+fn routes_that_cannot_be_followed() {
+    refused([
+        (
+            pair("\"n..z\"", "\"m..z\""),
+            "kv.toml:11: routes.buckets: \"m..z\" overlaps \"a..m\": both hold the name \"m\"; \
+             let \"m..z\" begin after all that \"a..m\" holds, or end before it",
+        ),
+        (
+            pair("\"n..z\"", "\"n-z\""),
+            "kv.toml:11: routes.buckets: \"n-z\" is not a range of buckets: it has no ..; \
+             write \"a..m\", \"n..\" or \"..\" for all names",
+        ),
+        (
+            pair("nodes = [\"bar@127.0.0.1\"]", "nodes = [\"baz@127.0.0.1\"]"),
+            "kv.toml:12: routes.nodes: unknown node \"baz@127.0.0.1\"; did you mean \"bar@127.0.0.1\"?",
+        ),
+        (
+            pair("nodes = [\"bar@127.0.0.1\"]", "nodes = []"),
+            "kv.toml:12: routes.nodes: nodes is empty; name the node that owns the range: bar@127.0.0.1, foo@127.0.0.1",
+        ),
+    ]);
+}
+
+#[test]
+fn nodes_addresses_and_cookies() {
+    refused([
+        (
+            pair("\"127.0.0.1:4051\"", "\"127.0.0.1\""),
+            "kv.toml:4: nodes.\"foo@127.0.0.1\".link: invalid address: \"127.0.0.1\"; write link = \"127.0.0.1:4051\"",
+        ),
+        (
+            pair("\"127.0.0.1:4052\"", "\"127.0.0.1:99999\""),
+            "kv.toml:6: nodes.\"bar@127.0.0.1\".link: invalid address: \"127.0.0.1:99999\"; write link = \"127.0.0.1:4051\"",
+        ),
+        (
+            pair("[nodes.\"bar@127.0.0.1\"]\nlink = \"127.0.0.1:4052\"\n", "[nodes.\"bar@127.0.0.1\"]\n"),
+            "kv.toml:5: nodes.\"bar@127.0.0.1\": has no link; write link = \"127.0.0.1:4051\"",
+        ),
+        (
+            pair("cookie = \"weknoweachother\"\n", ""),
+            "kv.toml:3: nodes.\"foo@127.0.0.1\".link: links need a cookie; \
+             write cookie = \"a secret that all nodes share\", or set KV_COOKIE or cookie_file",
+        ),
+        (
+            pair("\"127.0.0.1:4051\"", "\"10.0.0.1:4051\""),
+            "kv.toml:4: nodes.\"foo@127.0.0.1\".link: 10.0.0.1:4051 is reachable from other machines and the cookie is \
+             the shipped one, which everyone knows; write a cookie of your own, or set KV_COOKIE or cookie_file",
+        ),
+        (
+            pair("clients = \"127.0.0.1:0\"", "clients = \"0.0.0.0:4040\""),
+            "kv.toml:3: nodes.\"foo@127.0.0.1\".clients: 0.0.0.0:4040 is reachable from other machines and \
+             there is no client authentication; use 127.0.0.1, or write allow_public_clients = true at the top of the \
+             file (or set KV_ALLOW_PUBLIC_CLIENTS=true)",
+        ),
+        (
+            pair("nodes.\"foo@127.0.0.1\"", "nodes.\"foobar@127.0.0.1\""),
+            "kv.toml: nodes: no node of the release foo; add [nodes.\"foo@127.0.0.1\"], or name one with --node",
+        ),
+        (
+            pair("nodes.\"bar@127.0.0.1\"", "nodes.\"foo@b\""),
+            "kv.toml: nodes: several nodes of the release foo: foo@127.0.0.1, foo@b; name one with --node or KV_NODE",
+        ),
+        (
+            "cookie = \"a\"\ncookie_file = \"b\"".to_owned(),
+            "kv.toml:1: cookie: there is a cookie_file as well; write one of the two",
+        ),
+    ]);
+    assert_eq!(
+        checked(
+            BAR,
+            &PAIR.replace("[nodes.\"bar@127.0.0.1\"]", "[nodes.\"bar@127.0.0.1\"]\nclients = \"a:1\"")
+        ),
+        "kv.toml:6: nodes.\"bar@127.0.0.1\".clients: bar takes no clients; remove it"
+    );
+}
+
+#[test]
+fn errors_name_the_variable_or_the_flag() {
+    let errors = |variables: &[(&str, &str)], flags: Flags| {
+        let errors = load(FOO, Some(PAIR), variables, &flags).unwrap_err();
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        errors(&[("KV_MAX_RESTARTS", "many")], Flags::default()),
+        "KV_MAX_RESTARTS: \"many\" is not an integer from 0 to 4294967295; set it to 3"
+    );
+    assert_eq!(
+        errors(&[("KV_NODE", "foo")], Flags::default()),
+        "KV_NODE: \"foo\" is not a node name: it has no @; write name@host, such as foo@127.0.0.1"
+    );
+    assert_eq!(
+        errors(&[("KV_LINK", "4051")], Flags::default()),
+        "KV_LINK: nodes.\"foo@127.0.0.1\".link: invalid address: \"4051\"; write link = \"127.0.0.1:4051\""
+    );
+    assert_eq!(
+        errors(&[], Flags { values: vec![("log-level", "loud".to_owned())], ..Flags::default() }),
+        "--log-level: log.level: invalid level: \"loud\"; write one of off, error, warn, info, debug, trace"
+    );
+    assert_eq!(
+        errors(&[], Flags { node: Some("fo@127.0.0.1".to_owned()), ..Flags::default() }),
+        "--node: the file has no node fo@127.0.0.1; did you mean foo@127.0.0.1?"
+    );
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning() {
+    let settings = load(FOO, None, &[("KV_CLIENT", "127.0.0.1:1")], &Flags::default()).unwrap();
+    assert_eq!(settings.warnings, ["unknown variable KV_CLIENT; did you mean KV_CLIENTS?"]);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let flags = Flags { config: Some("no/such.toml".into()), ..Flags::default() };
+    let error = Settings::load(FOO, &flags, &environment(&[])).unwrap_err();
+    assert_eq!(error.exit_code(), 78);
+    assert_eq!(
+        error.to_string(),
+        "invalid configuration; nothing was started\nno/such.toml: cannot be read (No such file or \
+         directory (os error 2)); pass another file with --config or KV_CONFIG"
+    );
+}

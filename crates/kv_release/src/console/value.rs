@@ -1,0 +1,82 @@
+//! The value of an expression, before it is text or JSON.
+
+use serde::Serialize;
+
+/// The value of one expression.
+#[derive(Debug)]
+pub(crate) enum Value {
+    Done,
+    Bool(bool),
+    Number(u32),
+    Text(String),
+    /// A node's name, in Elixir's form.
+    NodeName(String),
+    /// The same of several nodes.
+    NodeNames(Vec<String>),
+    Nodes(Vec<NodeRow>),
+    Routes(Vec<RouteRow>),
+    Status(Status),
+    Tree(otp::Tree),
+    /// The value of a key; none if there is no such key.
+    Bytes(Option<Vec<u8>>),
+    Names(Names),
+}
+
+/// Names of buckets or keys.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) names: Vec<Vec<u8>>,
+    /// Whether there are more than these.
+    pub(crate) more: bool,
+    /// Why the names of a node are missing.
+    pub(crate) unavailable: Vec<String>,
+}
+
+/// One node, seen from this one.
+#[derive(Debug, Serialize)]
+pub(crate) struct NodeRow {
+    pub(crate) node: String,
+    pub(crate) up: bool,
+    /// Whether it is this node.
+    pub(crate) me: bool,
+    /// Why it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// One route.
+#[derive(Debug, Serialize)]
+pub(crate) struct RouteRow {
+    pub(crate) buckets: String,
+    pub(crate) node: String,
+}
+
+/// What a node is.
+#[derive(Debug, Serialize)]
+pub(crate) struct Status {
+    pub(crate) node: String,
+    pub(crate) release: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) pid: u32,
+    pub(crate) clients: Option<String>,
+    pub(crate) link: Option<String>,
+    pub(crate) config: Option<String>,
+    pub(crate) memory: Memory,
+    pub(crate) up_seconds: u64,
+    pub(crate) started_unix_ms: u64,
+}
+
+/// The memory of a node's buckets, in bytes.
+#[derive(Debug, Serialize)]
+pub(crate) struct Memory {
+    pub(crate) used: u64,
+    /// Freed by what was deleted, and kept for reuse.
+    pub(crate) free: u64,
+    pub(crate) limit: Option<u64>,
+}
+
+impl From<kv::StoreStats> for Memory {
+    fn from(stats: kv::StoreStats) -> Memory {
+        Memory { used: stats.bytes, free: stats.free, limit: stats.limit }
+    }
+}

@@ -1,0 +1,129 @@
+//! The run directory: a node's socket, pid file and log, and the lock that lets it run only once.
+
+use crate::{error::Error, limits::SOCKET_PATH_BYTES};
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    io::{Seek, Write},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+/// The files of one node.
+#[derive(Debug, Clone)]
+pub(crate) struct RunDir {
+    dir: PathBuf,
+    node: String,
+}
+
+/// A lock on the pid file for as long as the process lives. The system releases it however the process ends,
+/// so a stale file is never mistaken for a running node.
+#[derive(Debug)]
+pub(crate) struct PidLock {
+    pid_file: File,
+    run_dir: RunDir,
+}
+
+impl RunDir {
+    /// The files of `node` in `dir`; nothing is created yet.
+    pub(crate) fn new(dir: &Path, node: impl ToString) -> RunDir {
+        RunDir { dir: dir.to_owned(), node: node.to_string() }
+    }
+
+    /// The node whose files these are.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The control socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.file("sock")
+    }
+
+    /// The log of a node that has no terminal for it.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.file("log")
+    }
+
+    /// The history of all consoles.
+    pub(crate) fn history(&self) -> PathBuf {
+        self.dir.join("console.history")
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.file("pid")
+    }
+
+    fn file(&self, extension: &str) -> PathBuf {
+        self.dir.join(format!("{}.{extension}", self.node))
+    }
+
+    /// Creates the directory if needed, and checks that it belongs to this user alone.
+    pub(crate) fn prepare(&self) -> Result<(), Error> {
+        let error = |message: String| Error::RunDir { dir: self.dir.clone(), message };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)
+            .map_err(|io| error(format!("cannot be created: {io}; choose another with --run-dir")))?;
+        let metadata =
+            fs::symlink_metadata(&self.dir).map_err(|io| error(format!("cannot be read: {io}")))?;
+        let mode = metadata.permissions().mode() & 0o777;
+        if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
+            return Err(error("not a directory of this user; choose another with --run-dir".to_owned()));
+        }
+        if mode & 0o077 != 0 {
+            let remedy = format!("run chmod 700 {}", self.dir.display());
+            return Err(error(format!("accessible to other users (mode {mode:o}); {remedy}")));
+        }
+        if self.socket().as_os_str().as_bytes().len() > SOCKET_PATH_BYTES {
+            return Err(error(format!(
+                "path of the socket of {} exceeds {SOCKET_PATH_BYTES} bytes; choose another with --run-dir",
+                self.node
+            )));
+        }
+        Ok(())
+    }
+
+    /// Takes the pid lock, and removes a stale socket.
+    pub(crate) fn lock(&self) -> Result<PidLock, Error> {
+        let path = self.pid_file();
+        let io_error = || Error::io(format!("lock {}", path.display()));
+        let mut pid_file = open(&path).map_err(io_error())?;
+        match pid_file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+                return Err(Error::AlreadyRunning { node: self.node.clone(), pid });
+            }
+            Err(TryLockError::Error(error)) => return Err(io_error()(error)),
+        }
+        pid_file
+            .set_len(0)
+            .and_then(|()| pid_file.rewind())
+            .and_then(|()| writeln!(pid_file, "{}", std::process::id()))
+            .map_err(io_error())?;
+        let _ = fs::remove_file(self.socket());
+        Ok(PidLock { pid_file, run_dir: self.clone() })
+    }
+
+    /// Whether no process holds the pid lock.
+    pub(crate) fn is_free(&self) -> bool {
+        !File::open(self.pid_file())
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+}
+
+impl Drop for PidLock {
+    /// The pid file stays, empty: removing it could take it from a node that is just starting.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.run_dir.socket());
+        let _ = self.pid_file.set_len(0);
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
+}

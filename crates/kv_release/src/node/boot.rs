@@ -1,0 +1,122 @@
+//! Brings a node up in this order: storage, links, services, console, and then the supervision tree. All
+//! ports are bound before the tree starts, so a port in use is one clear error and nothing is half-started.
+
+use super::runtime;
+use crate::{
+    config::Settings,
+    console::Node,
+    control::{run_dir::RunDir, server},
+    error::Error,
+    release::{Release, Service},
+};
+use kv_cluster::{Cluster, Cookie, Routes, StorageSettings};
+use otp::{ChildSpec, Intensity, Strategy, Supervisor, SupervisorHandle};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
+use tokio::sync::watch;
+
+/// A node that is up.
+pub(crate) struct Running {
+    pub(crate) node: Arc<Node>,
+    pub(crate) root: SupervisorHandle,
+}
+
+/// Brings up the whole node.
+pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir) -> Result<Running, Error> {
+    let Release { name, version, bind_clients } = release;
+    let cluster = cluster(cluster_settings(settings))?;
+    cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
+    let clients = match (&settings.node.clients, bind_clients) {
+        (Some(address), Some(bind)) => {
+            Some(bind(address.clone(), cluster.clone(), settings.client_limits).await?)
+        }
+        (None, _) | (_, None) => None,
+    };
+    let control = server::bind(run_dir)?;
+
+    let address = clients.as_ref().map(|clients| clients.address);
+    let node = Arc::new(node(name, version, settings, cluster.clone(), address));
+    let intensity = settings.supervision;
+    let kv = cluster.clone();
+    let mut root = root(settings)
+        .child({
+            let node = node.clone();
+            ChildSpec::supervisor("control", move || server::supervisor(&control, &node).intensity(intensity))
+        })
+        .child(ChildSpec::supervisor("kv", move || kv.local().supervisor(intensity)))
+        .child(ChildSpec::supervisor("kv_cluster", move || cluster.supervisor().intensity(intensity)));
+    if let Some(Service { name, mut supervisor, .. }) = clients {
+        root = root.child(ChildSpec::supervisor(name, move || supervisor().intensity(intensity)));
+    }
+    Ok(start(node, root))
+}
+
+/// Brings up a private store for `eval`: no port, no socket, no other node.
+pub(crate) fn boot_standalone(release: &Release, settings: &Settings) -> Result<Running, Error> {
+    let routes = Routes::all(settings.node.name.clone());
+    let storage = StorageSettings::default();
+    let standalone =
+        kv_cluster::Settings { link: None, peers: Vec::new(), routes, storage, ..cluster_settings(settings) };
+    let cluster = cluster(standalone)?;
+    let node = Arc::new(node(release.name, release.version, settings, cluster.clone(), None));
+    let intensity = settings.supervision;
+    let kv = ChildSpec::supervisor("kv", move || cluster.local().supervisor(intensity));
+    Ok(start(node, root(settings).child(kv)))
+}
+
+/// The root allows no restarts: an application that gives up ends the node, for the init system to start it.
+fn root(settings: &Settings) -> Supervisor {
+    Supervisor::new(settings.node.name.to_string(), Strategy::OneForOne)
+        .intensity(Intensity { max_restarts: 0, within: settings.supervision.within })
+}
+
+fn start(node: Arc<Node>, root: Supervisor) -> Running {
+    let root = root.start();
+    // Set once: a node has one tree.
+    let _ = node.root.set(root.clone());
+    Running { node, root }
+}
+
+fn node(
+    release: &'static str,
+    version: &'static str,
+    settings: &Settings,
+    cluster: Cluster,
+    clients: Option<SocketAddr>,
+) -> Node {
+    Node {
+        release,
+        version,
+        clients,
+        link: cluster.link_address(),
+        cluster,
+        file: settings.file.clone(),
+        started: SystemTime::now(),
+        root: OnceLock::new(),
+        commands: watch::Sender::new(None),
+    }
+}
+
+fn cluster(settings: kv_cluster::Settings) -> Result<Cluster, Error> {
+    Cluster::new(settings).map_err(|error| Error::Config { errors: error.to_string() })
+}
+
+fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
+    kv_cluster::Settings {
+        name: settings.node.name.clone(),
+        link: settings.node.link.clone(),
+        peers: settings.node.peers.clone(),
+        routes: settings.routes.clone(),
+        // Only links use it, and a link without a cookie has been refused.
+        cookie: Cookie::new(settings.cookie.as_ref().map(|cookie| cookie.0.as_str()).unwrap_or_default()),
+        heartbeat: settings.links,
+        storage: StorageSettings {
+            threads: runtime::threads(),
+            max_memory: settings.storage.max_memory,
+            ..StorageSettings::default()
+        },
+    }
+}

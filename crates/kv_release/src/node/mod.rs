@@ -1,0 +1,8 @@
+//! The life of a node as a process: boot, banner, running, drain, exit code.
+
+mod banner;
+pub(crate) mod boot;
+mod drain;
+pub(crate) mod run;
+mod runtime;
+mod signals;

@@ -1,0 +1,53 @@
+//! What all client connections of this node share.
+
+use crate::{clients::Clients, limits::Limits, metrics::Metrics};
+use kv_cluster::Cluster;
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+/// The server that clients connect to.
+#[derive(Debug)]
+pub(crate) struct ServerContext {
+    pub(crate) cluster: Cluster,
+    pub(crate) limits: Limits,
+    pub(crate) address: SocketAddr,
+    pub(crate) started: Instant,
+    pub(crate) clients: Clients,
+    pub(crate) metrics: Metrics,
+    /// Bytes of one argument; CONFIG SET can change it.
+    pub(crate) bulk_bytes: AtomicUsize,
+    /// Seconds without input after which a client is disconnected, 0 for never; CONFIG SET can change it.
+    pub(crate) idle_seconds: AtomicU64,
+}
+
+impl ServerContext {
+    /// A server without clients.
+    pub(crate) fn new(
+        cluster: Cluster,
+        limits: Limits,
+        address: SocketAddr,
+        metrics: Metrics,
+    ) -> ServerContext {
+        ServerContext {
+            cluster,
+            address,
+            started: Instant::now(),
+            clients: Clients::default(),
+            metrics,
+            bulk_bytes: AtomicUsize::new(limits.bulk_bytes),
+            idle_seconds: AtomicU64::new(limits.idle.map_or(0, |idle| idle.as_secs())),
+            limits,
+        }
+    }
+
+    /// How long a client may send nothing before it is disconnected.
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        match self.idle_seconds.load(Relaxed) {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds)),
+        }
+    }
+}

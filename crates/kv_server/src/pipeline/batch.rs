@@ -1,0 +1,78 @@
+//! The batch loop: every request of every protocol passes here, between parsing and rendering.
+
+use super::{
+    Batch, Next, Protocol, Tail,
+    buffers::{Input, Output},
+    router::{self, execute_local},
+};
+use crate::reactor::is_grouped;
+use arrayvec::ArrayVec;
+use kv::Request;
+use kv_cluster::Cluster;
+use std::io;
+
+/// Answers one batch of what `input` holds, as of `now_ms` (Unix time).
+pub(crate) async fn answer<P: Protocol>(
+    cluster: &Cluster,
+    protocol: &mut P,
+    now_ms: u64,
+    input: &mut Input,
+    output: &mut Output<'_>,
+) -> io::Result<Next> {
+    // What is left of the batch borrows the input, which is consumed after it.
+    let (next, consumed) = {
+        let Rest { single, mut paused, mut requests, consumed, tail } =
+            parse_and_execute(cluster, protocol, now_ms, input.unparsed(), output);
+        if let Some(single) = single {
+            router::prefetch(cluster, &single).await;
+            let executed = execute_local(cluster, protocol, &[single], now_ms, output);
+            (requests, paused) = (Vec::from(&[single][executed.count..]), executed.paused);
+        }
+        if let Some(follow_up) = paused {
+            protocol.follow_up(follow_up, output).await?;
+        }
+        if !requests.is_empty() {
+            Box::pin(router::execute(cluster, protocol, &requests, output)).await?;
+        }
+        match tail {
+            Tail::More => (Next::Continue, consumed),
+            Tail::Incomplete => (Next::NeedInput, consumed),
+            Tail::Command(command) => (protocol.execute(command, output).await?, consumed),
+        }
+    };
+    input.consume(consumed);
+    Ok(next)
+}
+
+/// What is left to do for a batch. It is kept while something is awaited, and so does not hold the whole batch.
+struct Rest<'a, P: Protocol> {
+    /// The only request of the batch, not executed yet because others can run while it is prefetched.
+    single: Option<Request<'a>>,
+    paused: Option<P::FollowUp<'a>>,
+    /// Requests to execute once `paused` is rendered. As a rule there are none, and so no allocation.
+    requests: Vec<Request<'a>>,
+    consumed: usize,
+    tail: Tail<P::Command<'a>>,
+}
+
+/// Parses a batch and executes as much of it as can be done at once.
+#[inline]
+fn parse_and_execute<'a, P: Protocol>(
+    cluster: &Cluster,
+    protocol: &mut P,
+    now_ms: u64,
+    input: &'a mut [u8],
+    output: &mut Output<'_>,
+) -> Rest<'a, P> {
+    let mut batch = Batch { requests: ArrayVec::new(), consumed: 0, tail: Tail::More };
+    protocol.parse(input, &mut batch);
+    let (consumed, tail) = (batch.consumed, batch.tail);
+    if let [single] = batch.requests[..]
+        && is_grouped()
+    {
+        return Rest { single: Some(single), paused: None, requests: Vec::new(), consumed, tail };
+    }
+    let executed = execute_local(cluster, protocol, &batch.requests, now_ms, output);
+    let requests = Vec::from(&batch.requests[executed.count..]);
+    Rest { single: None, paused: executed.paused, requests, consumed, tail }
+}

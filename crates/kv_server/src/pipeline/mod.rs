@@ -1,0 +1,90 @@
+//! From the bytes of requests to the bytes of their replies, the same for both protocols: parse a batch, execute what
+//! this node owns, forward the rest, render.
+//!
+//! Read in this order: the trait below -> batch (the loop) -> router (who owns a bucket, and executes) -> buffers (input and
+//! output).
+
+pub(crate) mod batch;
+pub(crate) mod buffers;
+pub(crate) mod router;
+
+use self::buffers::Output;
+use crate::limits::BATCH_REQUESTS;
+use arrayvec::ArrayVec;
+use kv::{Reply, Request};
+use kv_cluster::Error;
+use std::{io, pin::Pin};
+
+/// The language of a client: parses its commands and renders the replies.
+pub(crate) trait Protocol {
+    /// A command that cannot be executed as part of a batch.
+    type Command<'a>;
+    /// A reply that cannot be rendered at once.
+    type FollowUp<'a>;
+
+    /// Parses the leading requests of `input` into `batch`, up to the first command that cannot be part of it.
+    fn parse<'a>(&mut self, input: &'a mut [u8], batch: &mut Batch<'a, Self::Command<'a>>);
+
+    /// Renders the result of a request. Called for each request of a batch, in order.
+    fn render<'a>(
+        &mut self,
+        output: &mut Vec<u8>,
+        request: &Request<'a>,
+        result: RequestResult<'_>,
+    ) -> Rendered<Self::FollowUp<'a>>;
+
+    /// Renders what [`Protocol::render`] could not.
+    fn follow_up<'o, 'a: 'o>(
+        &'o mut self,
+        follow_up: Self::FollowUp<'a>,
+        output: &'o mut Output<'_>,
+    ) -> BoxFuture<'o, io::Result<()>>;
+
+    /// Executes the command that follows the requests of a batch.
+    fn execute<'o, 'a: 'o>(
+        &'o mut self,
+        command: Self::Command<'a>,
+        output: &'o mut Output<'_>,
+    ) -> BoxFuture<'o, io::Result<Next>>;
+}
+
+/// A future of rare work: boxed, so that the future of every connection stays small.
+pub(crate) type BoxFuture<'o, T> = Pin<Box<dyn Future<Output = T> + Send + 'o>>;
+
+/// What a request led to.
+pub(crate) type RequestResult<'a> = Result<&'a Reply<'a>, &'a Error>;
+
+/// Requests that are executed together, and what follows them.
+pub(crate) struct Batch<'a, C> {
+    /// Large, so it is filled in place and never moved.
+    pub(crate) requests: ArrayVec<Request<'a>, BATCH_REQUESTS>,
+    /// Bytes of the input that the requests and the command after them take.
+    pub(crate) consumed: usize,
+    pub(crate) tail: Tail<C>,
+}
+
+/// What follows the requests of a batch.
+pub(crate) enum Tail<C> {
+    /// Perhaps more requests.
+    More,
+    /// Less than a request.
+    Incomplete,
+    /// A command that is executed by itself, after them.
+    Command(C),
+}
+
+/// How much of a reply has been rendered.
+pub(crate) enum Rendered<F> {
+    Complete,
+    /// Nothing yet: no other reply may be rendered before this one.
+    Paused(F),
+}
+
+/// How a connection goes on after a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// There may be more requests in the input.
+    Continue,
+    NeedInput,
+    Close,
+}

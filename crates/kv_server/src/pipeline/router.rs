@@ -1,0 +1,115 @@
+//! Takes requests to the nodes that own their buckets, and has the results rendered in the order of the requests.
+
+use super::{Protocol, Rendered, buffers::Output};
+use crate::reactor::yield_to_group;
+use kv::Request;
+use kv_cluster::{Cluster, Error, Owner};
+use std::{io, ops::ControlFlow};
+
+/// How many of the given requests have been executed.
+pub(super) struct Executed<F> {
+    pub(super) count: usize,
+    /// The reply to the last of them is still to be rendered.
+    pub(super) paused: Option<F>,
+}
+
+impl<F> Executed<F> {
+    pub(super) fn none() -> Executed<F> {
+        Executed { count: 0, paused: None }
+    }
+
+    /// Counts one more request.
+    fn add(&mut self, rendered: Rendered<F>) {
+        self.count += 1;
+        if let Rendered::Paused(follow_up) = rendered {
+            self.paused = Some(follow_up);
+        }
+    }
+}
+
+/// Executes the leading requests that need no other node, at once and on this thread, until the output is full or a reply
+/// pauses.
+pub(super) fn execute_local<'a, P: Protocol>(
+    cluster: &Cluster,
+    protocol: &mut P,
+    requests: &[Request<'a>],
+    now_ms: u64,
+    output: &mut Output<'_>,
+) -> Executed<P::FollowUp<'a>> {
+    let mut executed = Executed::none();
+    while executed.count < requests.len() && executed.paused.is_none() && !output.is_full() {
+        let left = &requests[executed.count..];
+        match cluster.owner(left[0].bucket) {
+            Owner::Local(node) => {
+                node.execute(&left[..local_prefix_len(cluster, left)], now_ms, |reply| {
+                    let request = &requests[executed.count];
+                    executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
+                    if output.is_full() || executed.paused.is_some() {
+                        return ControlFlow::Break(());
+                    }
+                    ControlFlow::Continue(())
+                });
+            }
+            Owner::Unrouted => {
+                let error = Error::no_route(left[0].bucket);
+                executed.add(protocol.render(&mut output.bytes, &left[0], Err(&error)));
+            }
+            Owner::Remote(_) => break,
+        }
+    }
+    executed
+}
+
+/// How many of the requests, the first of which is this node's, precede the first one of another owner.
+fn local_prefix_len(cluster: &Cluster, requests: &[Request<'_>]) -> usize {
+    if cluster.owns_all() {
+        return requests.len();
+    }
+    let is_other = |pair: &[Request<'_>]| {
+        pair[1].bucket != pair[0].bucket && !matches!(cluster.owner(pair[1].bucket), Owner::Local(_))
+    };
+    requests.windows(2).position(is_other).map_or(requests.len(), |last| last + 1)
+}
+
+/// Executes requests of any owners. The other nodes' shares are sent before the first reply is awaited, so the nodes work
+/// side by side.
+pub(crate) async fn execute<P: Protocol>(
+    cluster: &Cluster,
+    protocol: &mut P,
+    requests: &[Request<'_>],
+    output: &mut Output<'_>,
+) -> io::Result<()> {
+    let mut forwarded = cluster.dispatch(requests);
+    let mut left = requests;
+    while let Some(request) = left.first() {
+        let owner = cluster.owner(request.bucket);
+        let executed = match forwarded.iter_mut().find(|batch| batch.goes_to(&owner)) {
+            Some(batch) => {
+                let result = batch.resolve_next().await;
+                let mut executed = Executed::none();
+                executed.add(protocol.render(&mut output.bytes, request, result.as_ref()));
+                executed
+            }
+            None => execute_local(cluster, protocol, left, kv::time::now_ms(), output),
+        };
+        left = &left[executed.count..];
+        if let Some(follow_up) = executed.paused {
+            protocol.follow_up(follow_up, output).await?;
+        }
+        if output.is_full() {
+            output.flush().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Prefetches the memory that a request will look up, if this node owns its bucket, step by step; between two steps the
+/// other connections of the group run. The requests of a larger batch are prefetched together when they are executed.
+pub(super) async fn prefetch(cluster: &Cluster, request: &Request<'_>) {
+    if let Owner::Local(node) = cluster.owner(request.bucket) {
+        let mut prefetch = node.prefetch(request);
+        while node.prefetch_step(request, &mut prefetch) {
+            yield_to_group().await;
+        }
+    }
+}

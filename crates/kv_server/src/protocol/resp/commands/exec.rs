@@ -1,0 +1,175 @@
+//! EXEC: executes queued commands as one step on the node that owns all their keys.
+
+use super::{
+    split::SubRequests,
+    table::{Call, CommandRef, CommandTable, SessionCommand, boxed},
+};
+use crate::{
+    limits::TRANSACTION_ANSWER_BYTES,
+    pipeline::{Rendered, buffers::Output},
+    protocol::resp::{
+        encoder::RespEncoder,
+        parser::RawCommand,
+        reply::{error::SessionError, merge::ReplyMerger},
+        state::RespState,
+    },
+};
+use kv::{
+    CommandSpec, Group, Reply, Request,
+    flag::{LOADING, READ, STALE, WRITE},
+};
+use kv_cluster::Error;
+
+/// A key, and its version when it was watched.
+type WatchedKey<'a> = (&'a [u8], u64);
+
+/// A queued command, and its index in the table.
+type Queued<'a> = (usize, RawCommand<'a>);
+
+pub(super) const EXEC: SessionCommand = SessionCommand::new(
+    CommandSpec::new("exec", Group::Transactions)
+        .flags(LOADING | STALE)
+        .since("1.2.0")
+        .summary("Executes all commands queued since MULTI, as one step."),
+)
+.never_queued()
+.run_async(boxed!(exec));
+
+/// A command on all keys, such as FLUSHALL, is a step of its own between those before it and those after it.
+async fn exec(Call { table, state, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    let (queued, watched) = state.transaction.take();
+    let queued = queued.ok_or_else(|| SessionError::reply("ERR EXEC without MULTI"))?;
+    if queued.dirty {
+        return Err(SessionError::reply("EXECABORT Transaction discarded because of previous errors."));
+    }
+    let mut watched: Vec<WatchedKey<'_>> =
+        watched.iter().map(|(name, version)| (&**name, *version)).collect();
+    let commands: Vec<Queued<'_>> = queued.iter().collect();
+    check_same_node(table, state, &watched, &commands)?;
+    let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
+    let mut step = steps.next().unwrap_or_default();
+    let Some(mut replies) = execute_step(table, state, &watched, step).await? else {
+        state.encoder(output).null_array();
+        return Ok(());
+    };
+    watched.clear();
+    state.encoder(output).array(commands.len());
+    loop {
+        write_step(table, state, step, &replies, output).await?;
+        step = match steps.next() {
+            Some(step) => step,
+            None => return Ok(()),
+        };
+        replies = execute_step(table, state, &watched, step).await?.unwrap_or_default();
+    }
+}
+
+/// Whether the command is about all keys, and so cannot be executed together with commands on single ones.
+fn is_on_all_keys(command: CommandRef) -> bool {
+    matches!(command, CommandRef::Session(command) if command.spec.flags & (READ | WRITE) != 0)
+}
+
+/// Checks that one node owns all keys of the transaction.
+fn check_same_node(
+    table: &CommandTable,
+    state: &RespState,
+    watched: &[WatchedKey<'_>],
+    commands: &[Queued<'_>],
+) -> Result<(), SessionError> {
+    let requests: Vec<Request<'_>> = requests(table, state, commands).into_iter().flatten().collect();
+    let names = requests.iter().flat_map(Request::names);
+    state.server.cluster.single_owner(watched.iter().map(|(name, _)| *name).chain(names))?;
+    Ok(())
+}
+
+/// The requests of the commands on buckets. That they can be split was checked when they were queued.
+fn requests<'a>(table: &CommandTable, state: &RespState, commands: &[Queued<'a>]) -> Vec<SubRequests<'a>> {
+    let requests = |(index, raw): &Queued<'a>| match table.get(*index) {
+        CommandRef::Bucket(command) => SubRequests::new(command, raw, &state.server.cluster).ok(),
+        CommandRef::Session(_) => None,
+    };
+    commands.iter().filter_map(requests).collect()
+}
+
+/// The replies to the commands on buckets of one step, encoded one after the other.
+#[derive(Default)]
+struct RenderedReplies {
+    bytes: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+}
+
+/// Executes the commands on buckets among `commands` as one step. `None`: a watched key has changed.
+async fn execute_step(
+    table: &CommandTable,
+    state: &RespState,
+    watched: &[WatchedKey<'_>],
+    commands: &[Queued<'_>],
+) -> Result<Option<RenderedReplies>, SessionError> {
+    let split = requests(table, state, commands);
+    let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
+    let (mut replies, mut merger) = (RenderedReplies::default(), ReplyMerger::default());
+    let (mut commands, mut answered) = (split.iter(), requests.iter());
+    let on_reply = |result: Result<Reply<'_>, Error>| {
+        if merger.is_done() {
+            let command = commands.next().expect("every reply belongs to a command");
+            merger.push_expected(command.keys(), command.remaining());
+        }
+        let request = answered.next().expect("every reply belongs to a request");
+        let is_full = replies.bytes.len() >= TRANSACTION_ANSWER_BYTES;
+        let mut encoder = RespEncoder::new(&mut replies.bytes, state.version);
+        if is_full && result.as_ref().is_ok_and(holds_values) {
+            let message = format!(
+                "ERR answers of a transaction before this one exceed {TRANSACTION_ANSWER_BYTES} bytes"
+            );
+            merger.on_value_error(&mut encoder, &message);
+        } else if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
+            // Pages would not show the hash at one moment.
+            encoder.error("ERR the hash is too large to be listed in a transaction: use HSCAN");
+        }
+        if merger.is_done() {
+            replies.ends.push(replies.bytes.len());
+        }
+    };
+    let unchanged = state.server.cluster.transact(watched, &requests, on_reply).await?;
+    Ok(unchanged.then_some(replies))
+}
+
+/// Whether the reply can be large. All replies of a step are in memory until it is done.
+fn holds_values(reply: &Reply<'_>) -> bool {
+    matches!(
+        reply,
+        Reply::Value(_) | Reply::OwnedValue(_) | Reply::List(_) | Reply::Map(_) | Reply::PairList(_)
+    )
+}
+
+/// Writes the replies of one step, and executes commands of the session in their place between them.
+async fn write_step(
+    table: &CommandTable,
+    state: &mut RespState,
+    commands: &[Queued<'_>],
+    replies: &RenderedReplies,
+    output: &mut Output<'_>,
+) -> Result<(), SessionError> {
+    let (mut start, mut ends) = (0, replies.ends.iter());
+    for (index, raw) in commands {
+        state.server.metrics.record_calls(*index, 1);
+        match table.get(*index) {
+            CommandRef::Bucket(_) => {
+                let end = *ends.next().unwrap_or(&start);
+                output.bytes.extend_from_slice(&replies.bytes[start..end]);
+                start = end;
+            }
+            CommandRef::Session(command) => {
+                let call = Call { table, state, args: raw.args(), output };
+                if let Err(error) = command.execute(call).await {
+                    state.write_error(error, output)?;
+                }
+            }
+        }
+        if output.is_full() {
+            output.flush().await?;
+        }
+    }
+    Ok(())
+}

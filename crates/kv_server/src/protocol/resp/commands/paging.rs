@@ -1,0 +1,93 @@
+//! Replies that are too large to be made at once: they are collected page by page, so that no page holds a
+//! lock or the thread for long.
+
+use crate::{
+    limits::LISTED_BYTES,
+    pipeline::buffers::Output,
+    protocol::resp::{
+        encoder::RespEncoder,
+        reply::{error::cluster_error, write_reply},
+        state::RespState,
+    },
+};
+use kv::{Op, Projection, Reply, Request};
+use std::io;
+use tokio::task::yield_now;
+
+/// Encoded pages. The header before them needs their total, so they wait until all are there.
+#[derive(Default)]
+pub(super) struct PagedReply {
+    pages: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl PagedReply {
+    /// Adds a page. `false`: the reply exceeds its limit.
+    pub(super) fn push(&mut self, page: Vec<u8>) -> bool {
+        self.bytes += page.len();
+        self.pages.push(page);
+        self.bytes <= LISTED_BYTES
+    }
+
+    /// Writes all pages; other clients of this thread are served between them.
+    pub(super) async fn write(self, output: &mut Output<'_>) -> io::Result<()> {
+        output.flush().await?;
+        for page in self.pages {
+            yield_now().await;
+            output.write(&page).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a projection of all entries of a hash.
+pub(crate) async fn write_entries(
+    state: &RespState,
+    bucket: &[u8],
+    projection: Projection,
+    output: &mut Output<'_>,
+) -> io::Result<()> {
+    let (mut reply, mut count, mut cursor) = (PagedReply::default(), 0, 0);
+    loop {
+        let mut encoded = Vec::new();
+        let request = Request { bucket, op: Op::Entries { projection, cursor } };
+        let mut encoder = RespEncoder::new(&mut encoded, state.version);
+        let page = state.server.cluster.execute(request, |reply| match reply {
+            Reply::Page { items, next } => {
+                count += items.len();
+                items.iter().for_each(|item| write_reply(&mut encoder, bucket, item));
+                Some(next)
+            }
+            // The hash has been removed in the meantime.
+            Reply::NoBucket | Reply::NoKey => Some(0),
+            other => {
+                write_reply(&mut state.encoder(output), bucket, &other);
+                None
+            }
+        });
+        match page.await {
+            Ok(Some(next)) => cursor = next,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                cluster_error(&mut state.encoder(output), &error);
+                return Ok(());
+            }
+        }
+        if !reply.push(encoded) {
+            let message = format!("ERR more than {LISTED_BYTES} bytes to be listed: use HSCAN");
+            state.encoder(output).error(&message);
+            return Ok(());
+        }
+        if cursor == 0 {
+            break;
+        }
+        // Other clients of this thread are served before the next page.
+        yield_now().await;
+    }
+    let mut encoder = state.encoder(output);
+    match projection {
+        Projection::Both => encoder.map(count / 2),
+        Projection::Keys | Projection::Values => encoder.array(count),
+    }
+    reply.write(output).await
+}

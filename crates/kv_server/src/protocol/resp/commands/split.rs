@@ -1,0 +1,116 @@
+//! Splits a command into requests, each for the node that owns its bucket.
+
+use crate::protocol::resp::{parser::RawCommand, reply::error::SessionError};
+use kv::{
+    Args, Command, CommandError, Group, KeySpec, Op, Request,
+    flag::{FAST, READ},
+};
+use kv_cluster::Cluster;
+
+/// The requests of a command on buckets.
+#[derive(Debug, Clone)]
+pub(crate) struct SubRequests<'a> {
+    command: &'static Command,
+    /// The arguments of the remaining requests.
+    bulks: &'a [u8],
+    remaining: usize,
+}
+
+impl<'a> SubRequests<'a> {
+    /// The requests of a command whose arity has been checked.
+    #[inline]
+    pub(crate) fn new(
+        command: &'static Command,
+        raw: &RawCommand<'a>,
+        cluster: &Cluster,
+    ) -> Result<SubRequests<'a>, SessionError> {
+        let (keys, args) = (command.spec.keys, raw.count - 1);
+        if matches!(keys, KeySpec::PairsEach | KeySpec::PairsTogether) && !args.is_multiple_of(2) {
+            return Err(CommandError::Arity(command.spec.name.to_owned()).into());
+        }
+        let remaining = match keys {
+            KeySpec::EachSummed | KeySpec::EachListed => args,
+            KeySpec::PairsEach => args / 2,
+            KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => 1,
+        };
+        let requests = SubRequests { command, bulks: raw.bulks, remaining };
+        if matches!(keys, KeySpec::TwoTogether | KeySpec::PairsTogether) {
+            requests.check_same_node(cluster)?;
+        }
+        Ok(requests)
+    }
+
+    /// The number of requests that the iterator still yields.
+    pub(crate) fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    /// Whether the command changes nothing.
+    pub(crate) fn is_read(&self) -> bool {
+        self.command.is_read()
+    }
+
+    /// Whether the reply may be so large that it is written page by page.
+    pub(crate) fn may_page(&self) -> bool {
+        let spec = &self.command.spec;
+        spec.flags & (READ | FAST) == READ && spec.group == Group::Hash
+    }
+
+    /// Which arguments of the command are keys.
+    pub(crate) fn keys(&self) -> KeySpec {
+        self.command.spec.keys
+    }
+
+    /// Checks that one node owns all keys of the command.
+    fn check_same_node(&self, cluster: &Cluster) -> Result<(), SessionError> {
+        let requests: Vec<Request<'_>> = self.clone().collect();
+        cluster.single_owner(requests.iter().flat_map(Request::names)).map(drop).map_err(|error| {
+            let name = self.command.spec.name;
+            SessionError::reply(format!("CROSSSLOT keys of '{name}' must live on one node: {error}"))
+        })
+    }
+}
+
+impl<'a> Iterator for SubRequests<'a> {
+    type Item = Request<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Request<'a>> {
+        self.remaining = self.remaining.checked_sub(1)?;
+        let (bucket, rest) = split_first(self.bulks)?;
+        let args = match self.keys() {
+            KeySpec::EachSummed | KeySpec::EachListed => &[],
+            KeySpec::PairsEach => &rest[..rest.len() - split_first(rest)?.1.len()],
+            KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => rest,
+        };
+        self.bulks = match self.keys() {
+            KeySpec::PairsEach => &rest[args.len()..],
+            _ => rest,
+        };
+        Some(Request { bucket, op: Op::Command { command: self.command, args: Args::new(args) } })
+    }
+}
+
+/// The first of some bulk strings, and those after it.
+#[inline]
+fn split_first(bulks: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut args = Args::new(bulks);
+    Some((args.next()?, args.bulks()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bulk_strings_are_split_where_they_end() {
+        for len in [0, 1, 9, 10, 11, 99, 100, 1_000] {
+            let mut bulks = Vec::new();
+            kv::args::push(&mut bulks, &vec![b'x'; len]);
+            kv::args::push(&mut bulks, b"rest");
+            let (first, rest) = split_first(&bulks).unwrap();
+            assert_eq!((first.len(), rest), (len, b"$4\r\nrest\r\n".as_slice()));
+        }
+        assert_eq!(split_first(b""), None);
+    }
+}

@@ -1,0 +1,153 @@
+//! Errors as Redis clients read them: a code, then the message.
+
+use crate::protocol::resp::encoder::RespEncoder;
+use kv::CommandError;
+use kv_cluster::Error;
+use std::{borrow::Cow, io};
+
+/// Why a command of a session failed.
+#[derive(Debug)]
+pub(crate) enum SessionError {
+    /// The error reply: a code, then the message.
+    Reply(Cow<'static, str>),
+    Command(CommandError),
+    Cluster(Error),
+    /// The client is gone.
+    Io(io::Error),
+}
+
+impl SessionError {
+    /// An error reply of the session itself.
+    pub(crate) fn reply(text: impl Into<Cow<'static, str>>) -> SessionError {
+        SessionError::Reply(text.into())
+    }
+
+    /// Writes the error reply, unless nobody is left to read it.
+    pub(crate) fn write(self, encoder: &mut RespEncoder<'_>) -> io::Result<()> {
+        match self {
+            SessionError::Reply(text) => encoder.error(&text),
+            SessionError::Command(error) => command_error(encoder, &error),
+            SessionError::Cluster(error) => cluster_error(encoder, &error),
+            SessionError::Io(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl From<CommandError> for SessionError {
+    fn from(error: CommandError) -> SessionError {
+        SessionError::Command(error)
+    }
+}
+
+impl From<Error> for SessionError {
+    fn from(error: Error) -> SessionError {
+        SessionError::Cluster(error)
+    }
+}
+
+impl From<io::Error> for SessionError {
+    fn from(error: io::Error) -> SessionError {
+        SessionError::Io(error)
+    }
+}
+
+/// Writes why a command was not executed.
+pub(super) fn command_error(encoder: &mut RespEncoder<'_>, error: &CommandError) {
+    encoder.error(&redis_message(error));
+}
+
+/// Writes why a request could not be brought to its node.
+pub(crate) fn cluster_error(encoder: &mut RespEncoder<'_>, error: &Error) {
+    match error {
+        Error::SeveralNodes { .. } => encoder.error(&format!("CROSSSLOT {error}")),
+        error => encoder.error(&format!("ERR {error}")),
+    }
+}
+
+/// Why a command was not executed, byte for byte as Redis says it.
+fn redis_message(error: &CommandError) -> Cow<'static, str> {
+    let message = match error {
+        CommandError::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+        CommandError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
+        CommandError::Syntax => "ERR syntax error",
+        CommandError::NotInteger => "ERR value is not an integer or out of range",
+        CommandError::NotFloat => "ERR value is not a valid float",
+        CommandError::FieldNotInteger => "ERR hash value is not an integer",
+        CommandError::FieldNotFloat => "ERR hash value is not a float",
+        CommandError::Overflow => "ERR increment or decrement would overflow",
+        CommandError::NotFinite => "ERR increment would produce NaN or Infinity",
+        CommandError::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+        CommandError::NegativeOffset => "ERR offset is out of range",
+        CommandError::NoSuchKey => "ERR no such key",
+        CommandError::InvalidCursor => "ERR invalid cursor",
+        CommandError::DecrementOverflow => "ERR decrement would overflow",
+        CommandError::IncrementNotFinite => "ERR value is NaN or Infinity",
+        CommandError::SameKey => "ERR source and destination objects are the same",
+        CommandError::DatabaseIndex => "ERR DB index is out of range",
+        CommandError::CountOutOfRange => "ERR value is out of range",
+        CommandError::AccessesNotCounted => {
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
+             switching between policies at runtime LRU and LFU data will take some time to adjust."
+        }
+        CommandError::NxConflict => "ERR NX and XX, GT or LT options at the same time are not compatible",
+        CommandError::GtLtConflict => "ERR GT and LT options at the same time are not compatible",
+        CommandError::FnxFxxConflict => "ERR Only one of FXX or FNX arguments can be specified",
+        CommandError::ExpiryConflict => {
+            "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified"
+        }
+        CommandError::NegativeExpireTime => "ERR invalid expire time, must be >= 0",
+        CommandError::FieldsMissing => {
+            "ERR Mandatory argument FIELDS is missing or not at the right position"
+        }
+        CommandError::FieldCountMismatch => {
+            "ERR The `numfields` parameter must match the number of arguments"
+        }
+        CommandError::FieldCount(command) => match command.as_str() {
+            "hsetex" => "ERR invalid number of fields",
+            "hexpire" | "hpexpire" | "hexpireat" | "hpexpireat" => {
+                "ERR Parameter `numFields` should be greater than 0"
+            }
+            _ => "ERR Number of fields must be a positive integer",
+        },
+        CommandError::InvalidExpireTime(command) => {
+            return format!("ERR invalid expire time in '{command}' command").into();
+        }
+        CommandError::Arity(command) => {
+            return format!("ERR wrong number of arguments for '{command}' command").into();
+        }
+        CommandError::OutOfBounds { min, max } => {
+            return format!("ERR value is out of range, value must between {min} and {max}").into();
+        }
+        CommandError::UnknownOption(option) => return format!("ERR Unsupported option {option}").into(),
+        CommandError::UnknownArgument(argument) => return format!("ERR unknown argument: {argument}").into(),
+    };
+    message.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_becomes_part_of_the_message() {
+        for (error, expected) in [
+            (CommandError::InvalidExpireTime("set".into()), "ERR invalid expire time in 'set' command"),
+            (CommandError::Arity("get".into()), "ERR wrong number of arguments for 'get' command"),
+            (
+                CommandError::OutOfBounds { min: -1, max: 1 },
+                "ERR value is out of range, value must between -1 and 1",
+            ),
+            (CommandError::UnknownOption("FOO".into()), "ERR Unsupported option FOO"),
+            (CommandError::UnknownArgument("FOO".into()), "ERR unknown argument: FOO"),
+            (CommandError::FieldCount("hsetex".into()), "ERR invalid number of fields"),
+            (
+                CommandError::FieldCount("hpexpireat".into()),
+                "ERR Parameter `numFields` should be greater than 0",
+            ),
+            (CommandError::FieldCount("httl".into()), "ERR Number of fields must be a positive integer"),
+        ] {
+            assert_eq!(redis_message(&error), expected);
+        }
+    }
+}

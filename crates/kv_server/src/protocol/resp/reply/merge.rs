@@ -1,0 +1,130 @@
+//! Merges the replies to the requests of a command into the reply to the command.
+
+use super::{super::encoder::RespEncoder, write_result};
+use crate::{
+    limits::BATCH_REQUESTS,
+    pipeline::{Rendered, RequestResult},
+};
+use arrayvec::ArrayVec;
+use kv::{CommandError, KeySpec, Projection, Reply, Request};
+
+/// Writes the replies to a batch of commands, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct ReplyMerger {
+    commands: ArrayVec<Expected, BATCH_REQUESTS>,
+    /// The command whose replies are arriving.
+    current: usize,
+    /// How many of its replies have arrived.
+    arrived: u32,
+    sum: i64,
+    /// The first error among its replies, as written.
+    error: Option<Vec<u8>>,
+}
+
+/// The replies that a command waits for.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    keys: KeySpec,
+    requests: u32,
+}
+
+/// A reply that is too large to be written at once: entries of a bucket, to be fetched page by page.
+pub(crate) struct LargeReply<'a> {
+    pub(crate) bucket: &'a [u8],
+    pub(crate) projection: Projection,
+}
+
+impl ReplyMerger {
+    /// Adds a command with keys like these, whose requests follow those of the commands before it.
+    pub(crate) fn push_expected(&mut self, keys: KeySpec, requests: usize) {
+        if self.is_done() {
+            self.commands.clear();
+            self.current = 0;
+        }
+        self.commands.push(Expected { keys, requests: requests as u32 });
+    }
+
+    /// Whether all replies have arrived.
+    pub(crate) fn is_done(&self) -> bool {
+        self.current == self.commands.len()
+    }
+
+    /// Takes the next reply, and writes as much of the command's reply as is known by then.
+    #[inline]
+    pub(crate) fn on_reply<'a>(
+        &mut self,
+        encoder: &mut RespEncoder<'_>,
+        request: &Request<'a>,
+        result: RequestResult<'_>,
+    ) -> Rendered<LargeReply<'a>> {
+        let expected = self.commands[self.current];
+        match (expected.keys, result) {
+            (KeySpec::EachSummed | KeySpec::EachListed | KeySpec::PairsEach, result) => {
+                self.merge(expected, encoder, request, result);
+            }
+            (_, Ok(Reply::TooLarge(projection))) => {
+                self.current += 1;
+                return Rendered::Paused(LargeReply { bucket: request.bucket, projection: *projection });
+            }
+            (_, result) => {
+                self.current += 1;
+                write_result(encoder, request.bucket, result);
+            }
+        }
+        Rendered::Complete
+    }
+
+    /// Takes an error in place of the next reply, which is or lists values.
+    pub(crate) fn on_value_error(&mut self, encoder: &mut RespEncoder<'_>, message: &str) {
+        let Expected { keys, requests } = self.commands[self.current];
+        self.arrived += 1;
+        if keys == KeySpec::EachListed && self.arrived == 1 {
+            encoder.array(requests as usize);
+        }
+        encoder.error(message);
+        if keys != KeySpec::EachListed || self.arrived == requests {
+            (self.current, self.arrived) = (self.current + 1, 0);
+        }
+    }
+
+    /// Takes the next reply to one of several requests of a command.
+    #[inline(never)]
+    fn merge(
+        &mut self,
+        Expected { keys, requests }: Expected,
+        encoder: &mut RespEncoder<'_>,
+        request: &Request<'_>,
+        result: RequestResult<'_>,
+    ) {
+        self.arrived += 1;
+        match (keys, result) {
+            (KeySpec::EachListed, result) => {
+                if self.arrived == 1 {
+                    encoder.array(requests as usize);
+                }
+                match result {
+                    Ok(Reply::Error(CommandError::WrongType)) => encoder.null(),
+                    result => write_result(encoder, request.bucket, result),
+                }
+            }
+            (KeySpec::EachSummed, Ok(Reply::Number(number))) => self.sum += number,
+            (KeySpec::PairsEach, Ok(Reply::Done)) => {}
+            (_, failed) => {
+                if self.error.is_none() {
+                    let error = self.error.insert(Vec::new());
+                    write_result(&mut RespEncoder::new(error, encoder.version), request.bucket, failed);
+                }
+            }
+        }
+        if self.arrived < requests {
+            return;
+        }
+        match (self.error.take(), keys) {
+            (Some(error), _) => encoder.bytes.extend_from_slice(&error),
+            (None, KeySpec::EachSummed) => encoder.integer(self.sum),
+            (None, KeySpec::PairsEach) => encoder.ok(),
+            _ => {}
+        }
+        (self.current, self.arrived, self.sum) = (self.current + 1, 0, 0);
+    }
+}

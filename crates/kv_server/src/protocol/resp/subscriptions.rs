@@ -1,0 +1,154 @@
+//! What a client is subscribed to: channels, patterns, and the changes of buckets.
+
+use super::encoder::RespEncoder;
+use crate::{limits::EVENTS_AT_ONCE, protocol::end_reason};
+use kv::{Change, ChannelSubscriber, Delivery, EndReason, Event, Subscription};
+use std::{
+    future::{pending, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
+use tokio_stream::{Stream, StreamMap};
+
+/// The prefix of the channels whose messages are the changes of a bucket; the bucket's name follows.
+pub(super) const BUCKET_CHANNEL: &[u8] = b"__bucket__:";
+
+/// The subscriptions of one client.
+#[derive(Default)]
+pub(super) struct Subscriptions {
+    /// Channels and patterns; `None` until the first of them.
+    pub(super) subscriber: Option<Box<ChannelSubscriber>>,
+    /// The changes of buckets, by name.
+    pub(super) buckets: StreamMap<Box<[u8]>, Subscription>,
+}
+
+impl Subscriptions {
+    /// The number of channels, patterns and buckets.
+    pub(super) fn count(&self) -> usize {
+        self.subscriber.as_ref().map_or(0, |subscriber| subscriber.count()) + self.buckets.len()
+    }
+
+    /// Whether something can arrive: a message, or the end of a subscriber that fell behind.
+    pub(super) fn is_active(&self) -> bool {
+        self.subscriber.is_some() || !self.buckets.is_empty()
+    }
+
+    /// The names of the channels, those of buckets included.
+    pub(super) fn channels(&self) -> Vec<Box<[u8]>> {
+        let channels = self.subscriber.iter().flat_map(|subscriber| subscriber.channels());
+        let buckets = self.buckets.keys().map(|bucket| bucket_channel(bucket).into());
+        channels.map(|channel| (*channel).into()).chain(buckets).collect()
+    }
+
+    pub(super) fn patterns(&self) -> Vec<Box<[u8]>> {
+        let patterns = self.subscriber.iter().flat_map(|subscriber| subscriber.patterns());
+        patterns.map(|pattern| (*pattern).into()).collect()
+    }
+
+    /// Ends all subscriptions.
+    pub(super) fn clear(&mut self) {
+        *self = Subscriptions::default();
+    }
+
+    /// Waits for messages and writes all that have arrived; without a subscription it waits forever. `false`:
+    /// the client fell behind and is to be disconnected.
+    pub(super) async fn next_messages(&mut self, encoder: &mut RespEncoder<'_>) -> bool {
+        let (subscriber, buckets) = (&mut self.subscriber, &mut self.buckets);
+        let mut events = Vec::new();
+        tokio::select! {
+            deliveries = next_deliveries(subscriber) => {
+                deliveries.iter().for_each(|delivery| write_delivery(encoder, delivery));
+                return !deliveries.is_empty();
+            }
+            () = next_changes(buckets, &mut events) => {}
+        }
+        for (bucket, event) in &events {
+            write_change(encoder, bucket, event);
+            if let Change::Ended(end) = &event.change {
+                self.buckets.remove(bucket);
+                if *end == EndReason::FellBehind {
+                    return false;
+                }
+                write_confirmation(encoder, "unsubscribe", Some(&bucket_channel(bucket)), self.count());
+            }
+        }
+        true
+    }
+}
+
+fn bucket_channel(bucket: &[u8]) -> Vec<u8> {
+    [BUCKET_CHANNEL, bucket].concat()
+}
+
+/// The messages that have arrived, at least one; none if the subscriber fell behind.
+async fn next_deliveries(subscriber: &mut Option<Box<ChannelSubscriber>>) -> Vec<Delivery> {
+    let Some(subscriber) = subscriber else { return pending().await };
+    let mut deliveries = Vec::new();
+    poll_fn(|context| {
+        while deliveries.len() < EVENTS_AT_ONCE {
+            match Pin::new(&mut **subscriber).poll_next(context) {
+                Poll::Ready(Some(delivery)) => deliveries.push(delivery),
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending if deliveries.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+    deliveries
+}
+
+async fn next_changes(
+    buckets: &mut StreamMap<Box<[u8]>, Subscription>,
+    events: &mut Vec<(Box<[u8]>, Arc<Event>)>,
+) {
+    if buckets.next_many(events, EVENTS_AT_ONCE).await == 0 {
+        pending().await
+    }
+}
+
+fn write_delivery(encoder: &mut RespEncoder<'_>, delivery: &Delivery) {
+    match &delivery.pattern {
+        Some(pattern) => {
+            encoder.push(4);
+            encoder.bulk(b"pmessage");
+            encoder.bulk(pattern);
+        }
+        None => {
+            encoder.push(3);
+            encoder.bulk(b"message");
+        }
+    }
+    encoder.bulk(&delivery.message.channel);
+    encoder.bulk(&delivery.message.payload);
+}
+
+/// Writes a change of a bucket as a message of the bucket's channel.
+fn write_change(encoder: &mut RespEncoder<'_>, bucket: &[u8], event: &Event) {
+    encoder.push(3);
+    encoder.bulk(b"message");
+    encoder.bulk(&bucket_channel(bucket));
+    match &event.change {
+        Change::Set { key, value } => encoder.bulk(&[key, b" SET TO ".as_slice(), value].concat()),
+        Change::Deleted { key } => encoder.bulk(&[key, b" DELETED".as_slice()].concat()),
+        Change::Ended(reason) => encoder.bulk(format!("ENDED: {}", end_reason::describe(*reason)).as_bytes()),
+    }
+}
+
+/// Writes that a subscription has begun or ended, and how many the client has now.
+pub(super) fn write_confirmation(
+    encoder: &mut RespEncoder<'_>,
+    kind: &str,
+    topic: Option<&[u8]>,
+    count: usize,
+) {
+    encoder.push(3);
+    encoder.bulk(kind.as_bytes());
+    match topic {
+        Some(topic) => encoder.bulk(topic),
+        None => encoder.null(),
+    }
+    encoder.integer(count as i64);
+}

@@ -1,0 +1,152 @@
+//! A TCP proxy between two nodes that a test can stall or cut.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread,
+};
+
+/// Listens on a fixed address and forwards every connection to its target.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    target: Option<SocketAddr>,
+    stalled: bool,
+    cut: bool,
+    sockets: Vec<TcpStream>,
+    refused: usize,
+    /// The proxy stalls when these bytes arrive.
+    stall_at: Option<Vec<u8>>,
+    /// What arrived while the proxy was stalled, in both directions.
+    held: Vec<u8>,
+}
+
+impl Proxy {
+    /// A proxy that refuses connections until it has a target.
+    #[allow(clippy::new_without_default, reason = "a default that opens a port would be surprising")]
+    pub fn new() -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let shared = Arc::new(Shared::default());
+        let acceptor = shared.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                acceptor.connect(stream);
+            }
+        });
+        Proxy { address, shared }
+    }
+
+    /// The address of the proxy.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Forwards new connections to `target`.
+    pub fn forward_to(&self, target: SocketAddr) {
+        self.shared.lock().target = Some(target);
+    }
+
+    /// Holds back all bytes in both directions; the connections stay open.
+    pub fn stall(&self) {
+        self.shared.lock().stalled = true;
+    }
+
+    /// Stalls as soon as `bytes` arrive.
+    pub fn stall_at(&self, bytes: &[u8]) {
+        self.shared.lock().stall_at = Some(bytes.to_vec());
+    }
+
+    /// Whether `bytes` have arrived while the proxy was stalled.
+    pub fn has_held(&self, bytes: &[u8]) -> bool {
+        contains(&self.shared.lock().held, bytes)
+    }
+
+    /// How many connections failed because the target was down.
+    pub fn refused(&self) -> usize {
+        self.shared.lock().refused
+    }
+
+    /// Closes all connections, drops what is held back, and refuses new ones.
+    pub fn cut(&self) {
+        let mut state = self.shared.lock();
+        state.cut = true;
+        for socket in state.sockets.drain(..) {
+            // Its peer may have closed it already.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// Forwards bytes and connections again, beginning with what was held back.
+    pub fn restore(&self) {
+        let mut state = self.shared.lock();
+        (state.cut, state.stalled, state.stall_at) = (false, false, None);
+        state.held.clear();
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no thread of the proxy panics")
+    }
+
+    fn connect(self: &Arc<Shared>, client: TcpStream) {
+        let mut state = self.lock();
+        let open = state.target.filter(|_| !state.cut);
+        let Some(Ok(server)) = open.map(TcpStream::connect) else {
+            state.refused += 1;
+            return;
+        };
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            let (Ok(from), Ok(to), Ok(socket)) = (from.try_clone(), to.try_clone(), from.try_clone()) else {
+                return;
+            };
+            state.sockets.push(socket);
+            let shared = self.clone();
+            thread::spawn(move || shared.copy(from, to));
+        }
+    }
+
+    fn copy(&self, mut from: TcpStream, mut to: TcpStream) {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            let mut state = self.lock();
+            state.stalled |=
+                state.stall_at.as_ref().is_some_and(|pattern| contains(&buffer[..count], pattern));
+            if state.stalled {
+                state.held.extend_from_slice(&buffer[..count]);
+            }
+            while state.stalled && !state.cut {
+                state = self.changed.wait(state).expect("no thread of the proxy panics");
+            }
+            if state.cut {
+                break;
+            }
+            drop(state);
+            if to.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        // The other side may have closed already.
+        let _ = to.shutdown(Shutdown::Both);
+        let _ = from.shutdown(Shutdown::Both);
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
