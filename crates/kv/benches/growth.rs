@@ -1,7 +1,7 @@
-//! Growth without pauses, and big answers that stop nobody. Run with `cargo bench -p kv --bench growth`.
+//! Growth without pauses, and large replies that block nobody. Run with `cargo bench -p kv --bench growth`.
 //!
-//! What a batch of insertions takes is told twice: by the clock, on which other processes show, and in processor time
-//! of this thread, on which they do not.
+//! The time of a batch of insertions is reported twice: by the clock, on which other processes show, and in
+//! processor time of this thread, on which they do not.
 
 use hdrhistogram::Histogram;
 use kv::{Op, Projection, Reply, Request, ScanFilter, Store};
@@ -26,9 +26,9 @@ fn main() {
     grow("buckets", |number| Request { bucket: number, op: Op::Create });
     let store = Store::for_threads(1);
     fill(&store);
-    listen_while(&store, "nothing else happens", |_| thread::sleep(Duration::from_millis(1)));
-    listen_while(&store, "HGETALL walks 1 M entries", walk_entries);
-    listen_while(&store, "SCAN walks 1 M buckets", walk_names);
+    read_while(&store, "nothing else happens", |_| thread::sleep(Duration::from_millis(1)));
+    read_while(&store, "HGETALL lists 1 M entries", scan_entries);
+    read_while(&store, "SCAN lists 1 M buckets", scan_names);
 }
 
 fn put(number: &[u8]) -> Op<'_> {
@@ -64,9 +64,9 @@ fn fill(store: &Store) {
     }
 }
 
-/// Reads single entries on this thread, one each period, while another does something over and over. Prints how long
-/// after they were due the reads were done, so that one that waits long counts for all that should have come meanwhile.
-fn listen_while(store: &Store, what: &str, work: impl Fn(&Store) + Sync) {
+/// Reads single entries on this thread, one each period, while another thread repeats `work`. Prints how long
+/// after they were due the reads were done, so that a long wait counts for all reads that were due meanwhile.
+fn read_while(store: &Store, what: &str, work: impl Fn(&Store) + Sync) {
     let (over, mut took) = (AtomicBool::new(false), histogram());
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -89,7 +89,7 @@ fn listen_while(store: &Store, what: &str, work: impl Fn(&Store) + Sync) {
     println!("{}", shown(&format!("reads while {what}"), &took));
 }
 
-fn walk_entries(store: &Store) {
+fn scan_entries(store: &Store) {
     let mut cursor = 0;
     loop {
         let op = Op::Entries { projection: Projection::Both, cursor };
@@ -104,7 +104,7 @@ fn walk_entries(store: &Store) {
     }
 }
 
-fn walk_names(store: &Store) {
+fn scan_names(store: &Store) {
     let mut cursor = 0;
     loop {
         let page = store.scan(cursor, &ScanFilter::default(), 0);

@@ -27,7 +27,7 @@ fn main() {
     }
 }
 
-/// A store for so many threads, in which each bucket holds all fields.
+/// A store for `threads`, in which each bucket holds all fields.
 fn filled(threads: usize, buckets: &[&str]) -> Store {
     let store = Store::for_threads(threads);
     for bucket in buckets {

@@ -1,10 +1,10 @@
-//! The arguments of a command, as RESP writes them: `$4\r\nmilk\r\n$1\r\n1\r\n`. They stay in the buffer they were
-//! read into, cross a link as they are, and are taken apart only where the command is executed.
+//! The arguments of a command as RESP bulk strings: `$4\r\nmilk\r\n$1\r\n1\r\n`. They stay in the buffer that
+//! they were read into, cross a link unchanged, and are parsed where the command is executed.
 
-use crate::CommandError;
+use crate::error::CommandError;
 use serde::{Deserialize, Serialize};
 
-/// Arguments, each a bulk string. A malformed one ends them.
+/// An iterator over arguments. A malformed one ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Args<'a> {
     #[serde(with = "serde_bytes")]
@@ -15,18 +15,18 @@ impl<'a> Args<'a> {
     /// No arguments.
     pub const NONE: Args<'static> = Args { bulks: &[] };
 
-    /// The arguments in `bulks`, which holds bulk strings and nothing else.
+    /// The arguments in `bulks`, a sequence of bulk strings.
     pub fn new(bulks: &'a [u8]) -> Args<'a> {
         Args { bulks }
     }
 
-    /// Those that are left, as bulk strings.
+    /// The remaining arguments as bulk strings.
     pub fn bulks(&self) -> &'a [u8] {
         self.bulks
     }
 
-    /// The next argument, which is required.
-    #[inline]
+    /// The next argument, which is required. Inlined, or its large result would go through memory.
+    #[inline(always)]
     pub fn required(&mut self) -> Result<&'a [u8], CommandError> {
         self.next().ok_or(CommandError::Syntax)
     }
@@ -38,24 +38,24 @@ impl<'a> Args<'a> {
 
     #[cold]
     fn next_long(&mut self) -> Option<&'a [u8]> {
-        let (length, start) = announced(self.bulks)?;
-        self.take(length, start)
+        let (length, start) = parse_header(self.bulks)?;
+        self.split_off(length, start)
     }
 
-    /// Takes the argument of so many bytes that begins at `start`.
+    /// Splits off the argument of `length` bytes that begins at `start`.
     #[inline]
-    fn take(&mut self, length: usize, start: usize) -> Option<&'a [u8]> {
+    fn split_off(&mut self, length: usize, start: usize) -> Option<&'a [u8]> {
         let (argument, rest) = self.bulks[start..].split_at_checked(length)?;
         self.bulks = rest.strip_prefix(b"\r\n")?;
         Some(argument)
     }
 
-    /// How many are left.
+    /// The number of remaining arguments.
     pub fn count(mut self) -> usize {
         std::iter::from_fn(|| self.next()).count()
     }
 
-    /// Whether none is left.
+    /// Whether no argument remains.
     pub fn is_empty(&self) -> bool {
         self.bulks.is_empty()
     }
@@ -67,13 +67,14 @@ impl<'a> Iterator for Args<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         match parse_short_header(self.bulks, b'$') {
-            Some((length, start)) => self.take(length, start),
+            Some((length, start)) => self.split_off(length, start),
             None => self.next_long(),
         }
     }
 }
 
-/// Reads a line of a mark and a number of one digit or two, as most are: the number, and the bytes of the line.
+/// Parses a line of `mark` and a number of one or two digits, the most frequent ones: the number, and the
+/// line's length.
 #[inline]
 pub fn parse_short_header(bytes: &[u8], mark: u8) -> Option<(usize, usize)> {
     match *bytes {
@@ -85,8 +86,8 @@ pub fn parse_short_header(bytes: &[u8], mark: u8) -> Option<(usize, usize)> {
     }
 }
 
-/// The length that a bulk string announces, and where its bytes start.
-fn announced(bulks: &[u8]) -> Option<(usize, usize)> {
+/// Parses the header of a bulk string: its length, and where its bytes start.
+fn parse_header(bulks: &[u8]) -> Option<(usize, usize)> {
     let after_mark = bulks.strip_prefix(b"$")?;
     let (mut length, mut at) = (0_usize, 0);
     while let Some(digit) = after_mark.get(at).filter(|byte| byte.is_ascii_digit()) {
@@ -96,7 +97,7 @@ fn announced(bulks: &[u8]) -> Option<(usize, usize)> {
     after_mark[at..].starts_with(b"\r\n").then_some((length, at + 3))
 }
 
-/// Reads an integer as Redis does: no blanks, no plus, no needless zeros.
+/// Parses an integer as Redis does: no blanks, no plus sign, no leading zeros.
 pub fn parse_integer(bytes: &[u8]) -> Option<i64> {
     let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
     let canonical = match digits {
@@ -107,7 +108,7 @@ pub fn parse_integer(bytes: &[u8]) -> Option<i64> {
     std::str::from_utf8(bytes).ok().filter(|_| canonical)?.parse().ok()
 }
 
-/// Writes `argument` as a bulk string.
+/// Appends `argument` as a bulk string.
 pub fn push(bulks: &mut Vec<u8>, argument: &[u8]) {
     bulks.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
     bulks.extend_from_slice(argument);

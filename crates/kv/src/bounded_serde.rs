@@ -1,5 +1,5 @@
-//! Owned bytes, text and lists, read from what another node has sent: they take memory once all their bytes are known to be
-//! there, not at the word of a length.
+//! Deserializes owned bytes, text and lists that a peer has sent: memory is allocated for bytes that have
+//! arrived, not for a length that is announced.
 
 use crate::limits::LISTED_ITEMS;
 use serde::{
@@ -10,7 +10,7 @@ use std::{fmt, marker::PhantomData};
 
 pub(crate) use serde_bytes::serialize;
 
-/// Reads bytes.
+/// Deserializes bytes.
 pub(crate) fn deserialize<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -19,12 +19,13 @@ where
     serde_bytes::deserialize::<&[u8], _>(deserializer).map(T::from)
 }
 
-/// Reads text.
+/// Deserializes text.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     <&str>::deserialize(deserializer).map(str::to_owned)
 }
 
-/// Reads a list, of which an item may take many times the memory of the bytes that it is read from.
+/// Deserializes a list of up to [`LISTED_ITEMS`] items, for an item may take many times the memory of its
+/// bytes.
 pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

@@ -1,5 +1,6 @@
-//! The bucket supervisor. Buckets are passive, so what it supervises is the work on them: it opens a bucket for a command,
-//! knows at any time whose work is being done, and when that panics, ends the buckets that were worked on, and no other.
+//! The bucket supervisor. Buckets are passive, so what it supervises is the work on them: it opens a bucket
+//! for a command, knows at any time whose work is being done, and when that panics, ends the buckets that
+//! were worked on, and no other.
 
 use crate::{
     crash_reports::{Component, CrashReports},
@@ -68,8 +69,8 @@ impl<'r> BucketSupervisor<'r> {
         catch_unwind(AssertUnwindSafe(work))
     }
 
-    /// Attributes a panic, and returns the reply to the request that was executed. If it is a crash of the buckets,
-    /// `end_buckets` ends them; if it is the caller's, it goes on.
+    /// Attributes a panic, and returns the reply to the request that was executed. If it is a crash of the
+    /// buckets, `end_buckets` ends them; if it is the caller's, it goes on.
     pub(crate) fn recover(
         &self,
         panic: Box<dyn Any + Send>,

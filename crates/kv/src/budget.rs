@@ -1,6 +1,7 @@
 //! How much memory the buckets of a node may take (Redis's `maxmemory`), and how much they take.
 //!
-//! Each shard counts for itself, under its lock; what a batch has changed is accounted for here once, at its end.
+//! Each shard counts for itself, under its lock; what a batch has changed is accounted for here once, at its
+//! end.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -29,7 +30,8 @@ impl Budget {
         self.limit.store(limit.unwrap_or(usize::MAX), Relaxed);
     }
 
-    /// Whether all shards hold more than they may, when one of them holds `held` bytes and has accounted for `accounted`.
+    /// Whether all shards hold more than they may, when one of them holds `held` bytes and has accounted for
+    /// `accounted`.
     pub(crate) fn is_exceeded(&self, held: usize, accounted: usize) -> bool {
         self.used.load(Relaxed).wrapping_add(held).wrapping_sub(accounted) > self.limit.load(Relaxed)
     }
@@ -43,8 +45,8 @@ impl Budget {
     }
 }
 
-/// Parses a size in bytes: a number, and optionally a unit as in Redis (`k` is 1000, `kb` 1024; likewise `m`, `mb`, `g`,
-/// `gb`), in any case.
+/// Parses a size in bytes: a number, and optionally a unit as in Redis (`k` is 1000, `kb` 1024; likewise `m`,
+/// `mb`, `g`, `gb`), in any case.
 pub fn parse_byte_size(size: &str) -> Option<usize> {
     let length = size.bytes().take_while(u8::is_ascii_digit).count();
     let (digits, unit) = size.split_at(length);

@@ -1,38 +1,38 @@
-//! Redis's glob patterns: `*`, `?`, `[a-z]`, `[^abc]`, and a backslash before what is meant as it stands.
+//! Redis's glob patterns: `*`, `?`, `[a-z]`, `[^abc]`, and a backslash before a literal character.
 
 /// Whether all of `text` matches the pattern. The work is bounded by the product of the two lengths.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut rest, mut at) = (pattern, 0);
-    // After the last star: the pattern, and where in the text the star ended so far.
+    let (mut rest, mut offset) = (pattern, 0);
+    // After the latest star: the rest of the pattern, and where in the text that star ends so far.
     let mut star: Option<(&[u8], usize)> = None;
     loop {
         if let Some(after) = rest.strip_prefix(b"*") {
-            star = Some((after, at));
+            star = Some((after, offset));
             rest = after;
             continue;
         }
-        match text.get(at) {
+        match text.get(offset) {
             None if rest.is_empty() => return true,
-            Some(byte) if let Some(after) = one(rest, *byte) => {
+            Some(byte) if let Some(after) = match_one(rest, *byte) => {
                 rest = after;
-                at += 1;
+                offset += 1;
                 continue;
             }
             _ => {}
         }
-        // The last star takes one byte more.
+        // The latest star matches one byte more.
         match star {
             Some((after, end)) if end < text.len() => {
                 star = Some((after, end + 1));
-                (rest, at) = (after, end + 1);
+                (rest, offset) = (after, end + 1);
             }
             _ => return false,
         }
     }
 }
 
-/// What is left of the pattern when its first element, which is no star, matches the byte.
-fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
+/// The rest of the pattern, if its first element, which is not a star, matches the byte.
+fn match_one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     match pattern {
         [b'?', rest @ ..] => Some(rest),
         [b'[', b'^', class @ ..] => in_class(class, byte).and_then(|(is_in, rest)| (!is_in).then_some(rest)),
@@ -42,7 +42,8 @@ fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     }
 }
 
-/// Whether the byte is in the class, and what follows its bracket. A class that is never closed ends with the pattern.
+/// Whether the byte is in the class, and what follows its bracket. A class that is never closed ends with the
+/// pattern.
 fn in_class(mut class: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     let mut is_in = false;
     loop {
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_match_what_redis_says_they_match() {
+    fn patterns_match_as_in_redis() {
         let yes = [
             ("", ""),
             ("*", ""),
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn many_stars_take_no_time() {
+    fn many_stars_take_little_time() {
         let pattern = "a*".repeat(1_000) + "b";
         assert!(!matches(pattern.as_bytes(), "a".repeat(10_000).as_bytes()));
     }

@@ -3,9 +3,11 @@
 //! Follow a batch of requests through the folders in this order:
 //!
 //! 1. `request`: what is asked of a bucket, as values that borrow their bytes.
-//! 2. `store`: the door. `batch` hashes names and fields, locks a shard, prefetches, and executes request by request.
+//! 2. `store`: the door. `batch` hashes names and fields, locks a shard, prefetches, and executes request by
+//!    request.
 //! 3. `bucket_supervisor`: opens the bucket, and knows whose crash a panic would be.
-//! 4. `shard`: `registry` finds the bucket by its name; a command reads it as a `BucketRef` and changes it as a `BucketMut`.
+//! 4. `shard`: `registry` finds the bucket by its name; a command reads it as a `BucketRef` and changes it as
+//!    a `BucketMut`.
 //! 5. `commands`: one function for each command.
 //! 6. `bucket`: what it holds, in a file for each kind of value, on the blocks and tables of `memory`.
 //! 7. `reply`: what comes of it, borrowed from the store while the lock is held.

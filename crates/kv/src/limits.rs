@@ -11,7 +11,8 @@ pub(crate) const LOCK_SPINS: u32 = 200;
 /// Requests that are executed under one lock at a time.
 pub(crate) const BATCH_REQUESTS: usize = 64;
 
-/// Requests that are prefetched for at a time. With more, what came first has left the nearest cache before it is needed.
+/// Requests that are prefetched for at a time. With more, what came first has left the nearest cache before
+/// it is needed.
 pub(crate) const PREFETCH_REQUESTS: usize = 16;
 
 /// Bytes that an arena's blocks are rounded up to.

@@ -1,4 +1,4 @@
-//! The escapes of quoted words, in the text protocol and the console: `\"`, `\\`, `\n`, `\r`, `\t` and `\xNN`.
+//! The escapes of quoted words in the text protocol and the console: `\"`, `\\`, `\n`, `\r`, `\t`, `\xNN`.
 
 /// The byte that the escape at the start of `text` encodes, and the escape's length. `None`: not an escape.
 pub fn unescape(text: &[u8]) -> Option<(u8, usize)> {

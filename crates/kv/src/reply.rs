@@ -1,81 +1,82 @@
-//! What a bucket answers.
+//! Replies: what comes of a request.
 
-use crate::CommandError;
+use crate::error::CommandError;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_bytes::Bytes;
 use std::cell::Cell;
 
-/// The answer to one request. It borrows from the store and lives only while the batch is executed.
+/// The reply to one request. It borrows from the store and lives only while the batch is executed.
+/// Links carry the variants by position: append new ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply<'a> {
-    /// It is done.
+    /// Success without a value.
     Done,
     /// A value.
     Value(#[serde(with = "serde_bytes")] &'a [u8]),
-    /// A value that was made for this answer.
+    /// A value made for this reply.
     OwnedValue(#[serde(with = "crate::bounded_serde")] Vec<u8>),
-    /// A word that the protocol knows, such as a type's name.
+    /// A word of the protocol, such as the name of a type.
     Status(&'a str),
-    /// A number.
+    /// An integer.
     Number(i64),
     /// A list.
     List(#[serde(borrow, deserialize_with = "items")] Vec<Reply<'a>>),
-    /// Keys and values by turns.
+    /// Alternating keys and values.
     Map(#[serde(borrow, deserialize_with = "items")] Vec<Reply<'a>>),
-    /// Keys and values by turns, listed in pairs where the protocol has them.
+    /// Alternating keys and values, as pairs where the protocol has them.
     PairList(#[serde(borrow, deserialize_with = "items")] Vec<Reply<'a>>),
-    /// There is too much to be listed at once. [`crate::Op::Entries`] lists it page by page.
+    /// Too large for one reply; [`Op::Entries`](crate::request::Op::Entries) lists it in pages.
     TooLarge(Projection),
-    /// One page of a walk, and the cursor of the next page; 0 when this one is the last.
+    /// One page of a scan.
     Page {
-        /// What the page lists, in no particular order.
+        /// The items, in no particular order.
         #[serde(borrow, deserialize_with = "items")]
         items: Vec<Reply<'a>>,
-        /// Where the next page starts.
+        /// The cursor of the next page; 0 after the last one.
         next: u64,
     },
     /// One page of keys.
     Keys {
-        /// Keys, in no particular order.
+        /// The keys, in no particular order.
         #[serde(borrow, deserialize_with = "crate::bounded_serde::list")]
         keys: Vec<&'a Bytes>,
-        /// The cursor of the next page; 0 when this one is the last.
+        /// The cursor of the next page; 0 after the last one.
         next: u64,
     },
-    /// The bucket is there, the key is not.
+    /// The bucket exists, the key does not.
     NoKey,
-    /// There is no such bucket.
+    /// The bucket does not exist.
     NoBucket,
-    /// The request was refused, and changed nothing.
+    /// The request was not executed, and changed nothing.
     Error(CommandError),
-    /// The bucket crashed while this request was worked on; it is gone, and so is all that it held.
+    /// The bucket crashed while it executed this request, and is gone with all its contents.
     Crashed,
-    /// The store is being restarted by its supervisor; ask again in a moment.
+    /// The store is being restarted by its supervisor; retry in a moment.
     Restarting,
 }
 
-/// What of a map's entries is listed.
+/// What is listed of each entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Projection {
-    /// Their keys.
+    /// The key.
     Keys,
-    /// Their values.
+    /// The value.
     Values,
-    /// Keys and values by turns.
+    /// Key and value, alternating.
     Both,
 }
 
-/// What a command comes to.
+/// What a command returns.
 pub type CommandResult<'a> = Result<Reply<'a>, CommandError>;
 
-/// Reads the items of a list. A list within a list is refused: no bucket answers with one, and what another node sends
-/// must not nest them until the stack ends.
+/// Deserializes the items of a list. Nested lists are refused: no bucket replies with one, and a peer could
+/// nest them until the stack overflows.
 fn items<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reply<'a>>, D::Error> {
-    thread_local!(static WITHIN: Cell<bool> = const { Cell::new(false) });
-    if WITHIN.replace(true) {
-        return Err(D::Error::custom("a list within a list"));
+    thread_local!(static IN_LIST: Cell<bool> = const { Cell::new(false) });
+    if IN_LIST.replace(true) {
+        return Err(D::Error::custom("a nested list"));
     }
     let items = crate::bounded_serde::list(deserializer);
-    WITHIN.set(false);
+    IN_LIST.set(false);
     items
 }

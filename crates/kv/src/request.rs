@@ -1,25 +1,31 @@
-//! What can be asked of a bucket, as plain values that borrow their bytes from the read buffer.
+//! Requests: one operation on one bucket, as plain values that borrow their bytes from the read buffer.
 
 use crate::{
-    Args, Command, Projection,
-    commands::spec::{KeySpec, Run, flag},
+    args::Args,
+    commands::spec::{Command, KeySpec, Run, flag},
+    reply::Projection,
 };
 use serde::{Deserialize, Serialize};
 
-/// One operation on one bucket. Names, keys and values are bytes, never text.
+/// An operation on a bucket. Names, keys and values are bytes, never text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request<'a> {
-    /// The name of the bucket; its owner is found by it.
+    /// The name of the bucket, which decides which node owns it.
     #[serde(with = "serde_bytes")]
     pub bucket: &'a [u8],
-    /// What is to be done there.
+    /// The operation.
     pub op: Op<'a>,
 }
 
-/// The operations of a bucket: those of the guide, and the commands of Redis.
+/// The operations on a bucket: those of the text protocol, the commands of Redis, and those of the server
+/// itself.
+///
+/// The text protocol has its own, for its buckets are created and stay when they are empty, while those of
+/// Redis come with their first field and go with their last. Links carry the variants by position: append new
+/// ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op<'a> {
-    /// Starts the bucket; an existing one keeps its contents.
+    /// Creates the bucket; an existing one keeps its contents.
     Create,
     /// Sets `key` to `value`.
     Put {
@@ -36,47 +42,47 @@ pub enum Op<'a> {
         #[serde(with = "serde_bytes")]
         key: &'a [u8],
     },
-    /// Forgets `key`, whether or not it is there.
+    /// Deletes `key`, if it exists.
     Delete {
         /// The key.
         #[serde(with = "serde_bytes")]
         key: &'a [u8],
     },
-    /// Ends the bucket and all that it holds.
+    /// Ends the bucket with all its contents.
     Drop,
-    /// Lists one bounded page of keys, from `cursor` on (0: from the start).
+    /// Lists one page of keys, from `cursor` on (0: from the start).
     Keys {
-        /// The `next` of the page before.
+        /// The `next` of the previous page.
         cursor: u64,
     },
-    /// Lists one bounded page of entries, from `cursor` on (0: from the start). No walk meets a key twice.
+    /// Lists one page of entries, from `cursor` on (0: from the start). No key is listed twice.
     Entries {
-        /// What of them.
+        /// What is listed of each entry.
         projection: Projection,
-        /// The `next` of the page before.
+        /// The `next` of the previous page.
         cursor: u64,
     },
-    /// One of Redis's commands, with its arguments after the bucket's name.
+    /// A command of Redis.
     Command {
-        /// Which.
+        /// The command.
         #[serde(with = "crate::commands::by_name")]
         command: &'static Command,
-        /// Its arguments.
+        /// The arguments after the bucket's name.
         args: Args<'a>,
     },
-    /// A number that changes with the bucket, for WATCH.
+    /// Returns the version of the bucket, which changes with it, for WATCH.
     Watch,
-    /// Panics while the bucket is worked on: a drill for the supervision that ends that bucket alone.
+    /// Panics in the bucket, as a drill: supervision ends that bucket alone.
     Crash,
 }
 
 impl<'a> Request<'a> {
-    /// Whether the request names several buckets, which must all live on one node.
+    /// Whether the request is executed on several buckets at once, which must live on one node.
     pub fn spans_buckets(&self) -> bool {
         matches!(self.op, Op::Command { command, .. } if matches!(command.run, Run::Multi(_)))
     }
 
-    /// The names of all buckets that the request is about.
+    /// The names of all buckets of the request.
     pub fn names(&self) -> impl Iterator<Item = &'a [u8]> {
         let (others, step) = match self.op {
             Op::Command { command, args } => match command.spec.keys {
@@ -86,14 +92,14 @@ impl<'a> Request<'a> {
             },
             _ => (Args::NONE, 1),
         };
-        // After the first name stands its value, if there are pairs.
+        // In pairs the value of the first name comes before the second name.
         let others = others.skip(usize::from(step == 2)).step_by(step);
         std::iter::once(self.bucket).chain(others)
     }
 }
 
 impl<'a> Op<'a> {
-    /// The first field of the bucket that the operation is about.
+    /// The first field that the operation looks up.
     pub(crate) fn field(&self) -> Option<&'a [u8]> {
         match *self {
             Op::Get { key } | Op::Put { key, .. } | Op::Delete { key } => Some(key),
@@ -102,12 +108,12 @@ impl<'a> Op<'a> {
         }
     }
 
-    /// Whether the operation lists one page of many.
+    /// Whether the operation lists a page.
     pub(crate) fn is_paged(&self) -> bool {
         matches!(self, Op::Keys { .. } | Op::Entries { .. })
     }
 
-    /// Whether the operation may take memory, and so has to be refused when none is left.
+    /// Whether the operation may allocate, so it is refused when memory is exhausted.
     pub(crate) fn allocates(&self) -> bool {
         match self {
             Op::Create | Op::Put { .. } => true,
@@ -116,7 +122,7 @@ impl<'a> Op<'a> {
         }
     }
 
-    /// Whether the operation leaves the bucket as it was, so that an unknown outcome does no harm.
+    /// Whether the operation changes nothing, so that an unknown outcome does no harm.
     pub fn is_read(&self) -> bool {
         match self {
             Op::Get { .. } | Op::Keys { .. } | Op::Entries { .. } | Op::Watch => true,

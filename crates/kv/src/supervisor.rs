@@ -1,6 +1,6 @@
-//! `kv`: one_for_all over the registry and the bucket supervisor, as in the guide. Neither is worth anything
-//! without the other, so the crash of one starts both afresh; clients stay connected meanwhile. The sweeper beside
-//! them ends what has expired.
+//! `kv`: one_for_all over the registry and the bucket supervisor, as in the guide. Neither is of use without
+//! the other, so the crash of one restarts both; clients stay connected meanwhile. The sweeper beside them
+//! ends what has expired.
 
 use crate::{
     crash_reports::Component,
@@ -16,13 +16,13 @@ pub fn supervisor(store: &Arc<Store>, intensity: Intensity) -> Supervisor {
         let store = store.clone();
         ChildSpec::worker("registry", move |stop| {
             store.restart();
-            watch(store.clone(), Component::Registry, stop)
+            run(store.clone(), Component::Registry, stop)
         })
     };
     let buckets = {
         let (store, listed) = (store.clone(), store.clone());
         ChildSpec::worker("bucket_supervisor", move |stop| {
-            watch(store.clone(), Component::BucketSupervisor, stop)
+            run(store.clone(), Component::BucketSupervisor, stop)
         })
         .passive_children(move |limit| passive_children(&listed, limit))
     };
@@ -34,11 +34,11 @@ pub fn supervisor(store: &Arc<Store>, intensity: Intensity) -> Supervisor {
     kv.child(registry).child(buckets).child(sweeper)
 }
 
-/// Lives as long as a part of the store does.
-async fn watch(store: Arc<Store>, component: Component, stop: Stop) -> Result<(), String> {
+/// Runs until a component crashes.
+async fn run(store: Arc<Store>, component: Component, stop: Stop) -> Result<(), String> {
     tokio::select! {
         () = stop.cancelled() => Ok(()),
-        reason = store.crash_of(component) => Err(reason),
+        reason = store.crash_reports.wait_for(component) => Err(reason),
     }
 }
 

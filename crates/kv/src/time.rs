@@ -1,4 +1,4 @@
-//! The time of day, read once for a batch.
+//! The clock, read once for a batch.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,7 +1,7 @@
-//! The hot path takes nothing from the heap: counted, thread by thread, by an allocator that counts.
+//! The hot path allocates nothing: counted per thread by a counting allocator.
 
 use allocation_counter::measure;
-use kv::{Args, Command, Op, Request, Store, args::push};
+use kv::{Args, Command, Op, Request, Store, args};
 use std::{hint::black_box, ops::ControlFlow::Continue};
 
 const ENTRIES: usize = 10_000;
@@ -18,12 +18,12 @@ fn command<'a>(bucket: &'a str, name: &str, args: &'a [u8]) -> Request<'a> {
 
 fn bulks(words: &[&[u8]]) -> Vec<u8> {
     let mut bulks = Vec::new();
-    words.iter().for_each(|word| push(&mut bulks, word));
+    words.iter().for_each(|word| args::push(&mut bulks, word));
     bulks
 }
 
-/// Executes the requests in batches of 64; how often that takes memory from the heap.
-fn taken_by(store: &Store, requests: &[Request<'_>]) -> u64 {
+/// Executes the requests in batches of 64; how often that allocates.
+fn allocations_of(store: &Store, requests: &[Request<'_>]) -> u64 {
     let execute = || {
         for batch in requests.chunks(64) {
             store.execute(batch, 0, |reply| {
@@ -36,43 +36,43 @@ fn taken_by(store: &Store, requests: &[Request<'_>]) -> u64 {
 }
 
 #[test]
-fn reads_and_rewrites_of_a_bucket_take_nothing() {
+fn reads_and_rewrites_of_a_bucket_allocate_nothing() {
     let (store, keys) = (Store::new(), keys());
     store.execute(&[Request { bucket: b"b", op: Op::Create }], 0, |_| Continue(()));
-    let ask = |op: fn(&str) -> Op<'_>| {
+    let execute = |op: fn(&str) -> Op<'_>| {
         let requests: Vec<_> = keys.iter().map(|key| Request { bucket: b"b", op: op(key) }).collect();
-        taken_by(&store, &requests)
+        allocations_of(&store, &requests)
     };
     fn put(key: &str) -> Op<'_> {
         Op::Put { key: key.as_bytes(), value: &VALUE }
     }
-    assert!(ask(put) > 0, "a bucket that grows takes memory");
-    assert_eq!(ask(put), 0);
-    assert_eq!(ask(|key| Op::Get { key: key.as_bytes() }), 0);
+    assert!(execute(put) > 0, "a bucket that grows allocates");
+    assert_eq!(execute(put), 0);
+    assert_eq!(execute(|key| Op::Get { key: key.as_bytes() }), 0);
 }
 
 #[test]
-fn reads_and_rewrites_of_strings_take_nothing() {
+fn reads_and_rewrites_of_strings_allocate_nothing() {
     let (store, keys) = (Store::new(), keys());
-    let ask = |name, args: &[u8]| {
+    let execute = |name, args: &[u8]| {
         let requests: Vec<_> = keys.iter().map(|key| command(key, name, args)).collect();
-        taken_by(&store, &requests)
+        allocations_of(&store, &requests)
     };
     let value = bulks(&[&VALUE]);
-    assert!(ask("set", &value) > 0, "a store that grows takes memory");
-    assert_eq!(ask("set", &value), 0);
-    assert_eq!(ask("get", b""), 0);
+    assert!(execute("set", &value) > 0, "a store that grows allocates");
+    assert_eq!(execute("set", &value), 0);
+    assert_eq!(execute("get", b""), 0);
 }
 
 #[test]
-fn reads_and_rewrites_of_a_hash_take_nothing() {
+fn reads_and_rewrites_of_a_hash_allocate_nothing() {
     let (store, keys) = (Store::new(), keys());
-    let ask = |name, value: &[&[u8]]| {
+    let execute = |name, value: &[&[u8]]| {
         let args: Vec<_> = keys.iter().map(|key| bulks(&[&[key.as_bytes()], value].concat())).collect();
         let requests: Vec<_> = args.iter().map(|args| command("h", name, args)).collect();
-        taken_by(&store, &requests)
+        allocations_of(&store, &requests)
     };
-    assert!(ask("hset", &[&VALUE]) > 0, "a hash that grows takes memory");
-    assert_eq!(ask("hset", &[&VALUE]), 0);
-    assert_eq!(ask("hget", &[]), 0);
+    assert!(execute("hset", &[&VALUE]) > 0, "a hash that grows allocates");
+    assert_eq!(execute("hset", &[&VALUE]), 0);
+    assert_eq!(execute("hget", &[]), 0);
 }

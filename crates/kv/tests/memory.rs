@@ -1,55 +1,55 @@
-//! What the store says of its memory, and what it refuses when there is no more.
+//! What the store reports of its memory, and what it refuses when none is left.
 
-use kv::{Args, Command, CommandError, Op, Reply, Request, Store, args::push};
+use kv::{Args, Command, CommandError, Op, Reply, Request, Store, args};
 use std::ops::ControlFlow::Continue;
 
 const VALUE: &[u8] = &[b'v'; 100];
 
-/// What became of a request, in a word.
+/// What came of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
+enum Outcome {
     Fine,
     OutOfMemory,
 }
 
-fn said(reply: &Reply<'_>) -> Said {
+fn outcome(reply: &Reply<'_>) -> Outcome {
     match reply {
-        Reply::Error(CommandError::OutOfMemory) => Said::OutOfMemory,
+        Reply::Error(CommandError::OutOfMemory) => Outcome::OutOfMemory,
         Reply::Error(error) => panic!("{error}"),
-        _ => Said::Fine,
+        _ => Outcome::Fine,
     }
 }
 
-fn ask(store: &Store, bucket: &str, op: Op<'_>) -> Said {
-    let mut outcome = Said::Fine;
+fn execute(store: &Store, bucket: &str, op: Op<'_>) -> Outcome {
+    let mut result = Outcome::Fine;
     store.execute(&[Request { bucket: bucket.as_bytes(), op }], 0, |reply| {
-        outcome = said(&reply);
+        result = outcome(&reply);
         Continue(())
     });
-    outcome
+    result
 }
 
-fn put(store: &Store, number: usize) -> Said {
-    ask(store, "b", Op::Put { key: number.to_string().as_bytes(), value: VALUE })
+fn put(store: &Store, number: usize) -> Outcome {
+    execute(store, "b", Op::Put { key: number.to_string().as_bytes(), value: VALUE })
 }
 
-fn delete(store: &Store, number: usize) -> Said {
-    ask(store, "b", Op::Delete { key: number.to_string().as_bytes() })
+fn delete(store: &Store, number: usize) -> Outcome {
+    execute(store, "b", Op::Delete { key: number.to_string().as_bytes() })
 }
 
-fn command(store: &Store, name: &str, bucket: &str, words: &[&str]) -> Said {
+fn command(store: &Store, name: &str, bucket: &str, words: &[&str]) -> Outcome {
     let mut bulks = Vec::new();
-    words.iter().for_each(|word| push(&mut bulks, word.as_bytes()));
+    words.iter().for_each(|word| args::push(&mut bulks, word.as_bytes()));
     let command = Command::find(&name.to_lowercase()).expect("a command");
-    ask(store, bucket, Op::Command { command, args: Args::new(&bulks) })
+    execute(store, bucket, Op::Command { command, args: Args::new(&bulks) })
 }
 
 /// A store whose bucket `b` holds as much as it may, and how many entries those are.
 fn full(limit: usize) -> (Store, usize) {
     let store = Store::new();
     store.set_memory_limit(Some(limit));
-    assert_eq!(ask(&store, "b", Op::Create), Said::Fine);
-    let held = (0..).take_while(|number| put(&store, *number) == Said::Fine).count();
+    assert_eq!(execute(&store, "b", Op::Create), Outcome::Fine);
+    let held = (0..).take_while(|number| put(&store, *number) == Outcome::Fine).count();
     (store, held)
 }
 
@@ -58,20 +58,20 @@ fn a_store_that_is_full_refuses_what_takes_memory_and_nothing_else() {
     let (store, held) = full(1 << 20);
     assert!(held > (1 << 20) / 150, "{held} entries of about 110 bytes");
     assert!(store.stats().bytes > 1 << 20, "the last one was allowed");
-    assert_eq!(ask(&store, "c", Op::Create), Said::OutOfMemory);
+    assert_eq!(execute(&store, "c", Op::Create), Outcome::OutOfMemory);
     for (name, words) in [("set", &["1"][..]), ("append", &["1"]), ("hset", &["f", "1"]), ("msetnx", &["1"])]
     {
-        assert_eq!(command(&store, name, "c", words), Said::OutOfMemory, "{name}");
+        assert_eq!(command(&store, name, "c", words), Outcome::OutOfMemory, "{name}");
     }
     for (name, words) in [("get", &[][..]), ("exists", &[]), ("hget", &["f"]), ("persist", &[]), ("del", &[])]
     {
-        assert_eq!(command(&store, name, "c", words), Said::Fine, "{name}");
+        assert_eq!(command(&store, name, "c", words), Outcome::Fine, "{name}");
     }
     assert_eq!(store.stats().buckets, 1, "what is refused changes nothing");
-    assert_eq!(ask(&store, "b", Op::Get { key: b"0" }), Said::Fine);
-    assert_eq!(delete(&store, 0), Said::Fine);
-    assert_eq!(delete(&store, 1), Said::Fine);
-    assert_eq!(put(&store, 0), Said::Fine, "there is room again");
+    assert_eq!(execute(&store, "b", Op::Get { key: b"0" }), Outcome::Fine);
+    assert_eq!(delete(&store, 0), Outcome::Fine);
+    assert_eq!(delete(&store, 1), Outcome::Fine);
+    assert_eq!(put(&store, 0), Outcome::Fine, "there is room again");
 }
 
 #[test]
@@ -85,12 +85,12 @@ fn the_limit_counts_within_a_batch() {
     );
     let mut outcomes = Vec::new();
     store.execute(&batch, 0, |reply| {
-        outcomes.push(said(&reply));
+        outcomes.push(outcome(&reply));
         Continue(())
     });
-    let fine = outcomes.iter().filter(|outcome| **outcome == Said::Fine).count();
+    let fine = outcomes.iter().filter(|outcome| **outcome == Outcome::Fine).count();
     assert!((10..50).contains(&fine), "{fine}");
-    assert_eq!(outcomes[fine], Said::OutOfMemory);
+    assert_eq!(outcomes[fine], Outcome::OutOfMemory);
 }
 
 #[test]
@@ -101,8 +101,8 @@ fn a_transaction_that_finds_no_room_does_nothing() {
         Request { bucket: b"b", op: Op::Put { key: b"k", value: VALUE } },
     ];
     let mut outcomes = Vec::new();
-    assert!(store.transact(&[], &batch, 0, |reply| outcomes.push(said(&reply))));
-    assert_eq!(outcomes, [Said::OutOfMemory; 2]);
+    assert!(store.transact(&[], &batch, 0, |reply| outcomes.push(outcome(&reply))));
+    assert_eq!(outcomes, [Outcome::OutOfMemory; 2]);
     assert_eq!(store.bucket_count(), 1);
 }
 
@@ -111,28 +111,28 @@ fn what_ends_makes_room_however_it_ends() {
     let (store, _) = full(1 << 20);
     drop(store.flush());
     assert!(store.stats().bytes < 1_000, "hardly anything is held without a bucket");
-    assert_eq!(ask(&store, "b", Op::Create), Said::Fine);
-    while put(&store, usize::try_from(store.stats().bytes).expect("a small store")) == Said::Fine {}
-    assert_eq!(ask(&store, "b", Op::Drop), Said::Fine);
+    assert_eq!(execute(&store, "b", Op::Create), Outcome::Fine);
+    while put(&store, usize::try_from(store.stats().bytes).expect("a small store")) == Outcome::Fine {}
+    assert_eq!(execute(&store, "b", Op::Drop), Outcome::Fine);
     // Each batch frees a part of what the bucket held.
-    let again = (0..10_000).find(|_| ask(&store, "b", Op::Create) == Said::Fine);
+    let again = (0..10_000).find(|_| execute(&store, "b", Op::Create) == Outcome::Fine);
     assert!(again.is_some(), "there is room again");
     store.set_memory_limit(None);
     assert_eq!(store.memory_limit(), None);
-    assert!((0..20_000).all(|number| put(&store, number) == Said::Fine));
+    assert!((0..20_000).all(|number| put(&store, number) == Outcome::Fine));
 }
 
 #[test]
 fn what_every_second_entry_leaves_is_reported_and_used_again() {
     let store = Store::new();
-    ask(&store, "b", Op::Create);
-    (0..20_000).for_each(|number| assert_eq!(put(&store, number), Said::Fine));
+    execute(&store, "b", Op::Create);
+    (0..20_000).for_each(|number| assert_eq!(put(&store, number), Outcome::Fine));
     let before = store.stats();
-    (0..20_000).step_by(2).for_each(|number| assert_eq!(delete(&store, number), Said::Fine));
+    (0..20_000).step_by(2).for_each(|number| assert_eq!(delete(&store, number), Outcome::Fine));
     let after = store.stats();
     assert!(after.free - before.free > 10_000 * 100, "{after:?}");
     assert_eq!(after.bytes + after.free, before.bytes + before.free, "the sum is what is held");
-    (20_000..30_000).for_each(|number| assert_eq!(put(&store, number), Said::Fine));
+    (20_000..30_000).for_each(|number| assert_eq!(put(&store, number), Outcome::Fine));
     let refilled = store.stats();
     assert!(refilled.bytes + refilled.free < before.bytes + before.free + 100_000, "{refilled:?}");
 }

@@ -69,11 +69,11 @@ impl<'a> ForwardedBatch<'a> {
 
     /// The result of the next request.
     pub async fn resolve_next(&mut self) -> Result<Reply<'_>, Error> {
-        self.settle().await;
+        self.wait_for_next().await;
         let request = &self.requests[self.resolved];
         self.resolved += 1;
         match &mut self.state {
-            State::Replied(replies) => reply_of(replies.next().expect("settled"), self.peer),
+            State::Replied(replies) => reply_of(replies.next().expect("waited for"), self.peer),
             State::Failed(count, error) => {
                 *count -= 1;
                 match error {
@@ -81,12 +81,12 @@ impl<'a> ForwardedBatch<'a> {
                     error => Err(error.clone()),
                 }
             }
-            State::Unsent | State::InFlight(_) => unreachable!("settled"),
+            State::Unsent | State::InFlight(_) => unreachable!("waited for"),
         }
     }
 
     /// Waits until the result of the next request is known.
-    async fn settle(&mut self) {
+    async fn wait_for_next(&mut self) {
         loop {
             match &mut self.state {
                 State::InFlight(call) => {

@@ -32,8 +32,8 @@ pub async fn bind(address: &str, cluster: Cluster, limits: Limits) -> Result<Bou
 }
 
 impl BoundServer {
-    /// `kv_server`: the reactors, the connections that they serve and, after them, the acceptor that starts these.
-    /// Connections outlive a crash of the acceptor.
+    /// `kv_server`: the reactors, the connections that they serve and, after them, the acceptor that starts
+    /// these. Connections outlive a crash of the acceptor.
     pub fn supervisor(&self) -> Supervisor {
         let connections = TaskSupervisor::new("connections", self.context.limits.connections);
         let reactors = ReactorPool::new(self.context.limits.io_uring);
@@ -76,7 +76,8 @@ async fn accept(
                     tracing::warn!(%peer, %reason, "client refused");
                 }
             }
-            // No descriptors: the next client would fail too, until others disconnect. Other errors concern this client.
+            // No descriptors: the next client would fail too, until others disconnect. Other errors concern
+            // this client.
             Err(error) if matches!(error.raw_os_error(), Some(23 | 24)) => {
                 tracing::error!(%error, "cannot accept clients");
                 time::sleep(OUT_OF_DESCRIPTORS).await;

@@ -1,5 +1,5 @@
-//! One client connection: reads what has arrived, has it answered as a batch, and writes all replies together. The first
-//! byte decides which protocol it speaks: `*` begins a RESP command, and no line of text.
+//! One client connection: reads what has arrived, executes it as a batch, and writes all replies together.
+//! The first byte decides which protocol it speaks: `*` begins a RESP command, and no line of text.
 
 use crate::{
     clients::Client,
@@ -57,7 +57,7 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
         loop {
             let now_ms = kv::time::now_ms();
             registered.client.last_active_ms.store(now_ms, Relaxed);
-            let next = session.answer(context, now_ms, &mut input, &mut output).await?;
+            let next = session.run_batch(context, now_ms, &mut input, &mut output).await?;
             if next != Next::Continue || output.is_full() {
                 output.flush().await?;
             }
@@ -82,7 +82,7 @@ async fn next_events(session: &mut Option<Session>, output: &mut Vec<u8>) -> boo
     }
 }
 
-/// Writes the events that have arrived, if any; `false` as [`Session::next_events`] says it.
+/// Writes the events that have arrived, if any; `false` as for [`Session::next_events`].
 async fn poll_events(session: &mut Session, output: &mut Output<'_>) -> io::Result<bool> {
     tokio::select! {
         biased;
@@ -116,8 +116,8 @@ impl Session {
         }
     }
 
-    /// Answers one batch of what `input` holds, as of `now_ms` (Unix time).
-    pub(crate) async fn answer(
+    /// Runs one batch of what `input` holds, as of `now_ms` (Unix time).
+    pub(crate) async fn run_batch(
         &mut self,
         context: &ServerContext,
         now_ms: u64,
@@ -125,15 +125,15 @@ impl Session {
         output: &mut Output<'_>,
     ) -> io::Result<Next> {
         match self {
-            Session::Text(session) => batch::answer(&context.cluster, session, now_ms, input, output).await,
+            Session::Text(session) => batch::run(&context.cluster, session, now_ms, input, output).await,
             Session::Resp(session) => {
-                batch::answer(&context.cluster, &mut **session, now_ms, input, output).await
+                batch::run(&context.cluster, &mut **session, now_ms, input, output).await
             }
         }
     }
 
-    /// Waits for events of what the client is subscribed to and renders those that have arrived; waits for ever without
-    /// a subscription. `false`: the client did not keep up, and is to be disconnected.
+    /// Waits for events of what the client is subscribed to, and renders those that have arrived; waits
+    /// forever without a subscription. `false`: the client did not keep up, and is to be disconnected.
     pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
         match self {
             Session::Text(session) => session.next_events(output).await,

@@ -5,11 +5,13 @@
 //! 1. `acceptor` accepts its connection and hands the socket to a reactor.
 //! 2. `reactor` receives its bytes, by io_uring or epoll, and polls the connection.
 //! 3. `connection` reads them into its input, and chooses the protocol by the first byte.
-//! 4. `pipeline` runs the batch: `protocol::text` or `protocol::resp` parses the requests, the router executes them here or
-//!    on the nodes that own their buckets (`kv_cluster`), and the protocol renders the replies into the output.
+//! 4. `pipeline` runs the batch: `protocol::text` or `protocol::resp` parses the requests, the router
+//!    executes them here or on the nodes that own their buckets (`kv_cluster`), and the protocol renders the
+//!    replies into the output.
 //! 5. `reactor` sends the output.
 //!
-//! What connections share is in `context`, with `clients` (who is connected) and `metrics`; `limits` bounds it all.
+//! What connections share is in `context`, with `clients` (who is connected) and `metrics`; `limits` bounds
+//! it all.
 
 mod acceptor;
 mod clients;

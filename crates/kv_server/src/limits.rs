@@ -44,8 +44,8 @@ pub(crate) const POOLED_BYTES: usize = 1024 * 1024;
 /// Sockets that epoll reports ready at once.
 pub(crate) const EPOLL_EVENTS: usize = 256;
 
-/// Connections that are polled in turn while the others of the group yield. With more of them, the kernel's state of the
-/// first one's socket has left the processor's cache when its reply is sent.
+/// Connections that are polled in turn while the others of the group yield. With more of them, the kernel's
+/// state of the first one's socket has left the processor's cache when its reply is sent.
 pub(crate) const YIELD_GROUP: usize = 8;
 
 /// Receives and sends that io_uring is given in one system call.
@@ -54,8 +54,8 @@ pub(crate) const URING_SUBMISSIONS: u32 = 128;
 /// Completions that io_uring holds before they overflow into slower memory of the kernel.
 pub(crate) const URING_COMPLETIONS: u32 = 4096;
 
-/// Buffers that the kernel receives into, of each reactor. A receive that finds none free is tried again in the next turn
-/// of the loop.
+/// Buffers that the kernel receives into, of each reactor. A receive that finds none free is tried again in
+/// the next turn of the loop.
 pub(crate) const URING_BUFFERS: u16 = 256;
 
 /// Bytes of each of these buffers.

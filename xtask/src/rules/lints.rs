@@ -63,8 +63,7 @@ const ONE_DOOR: &[OnePlace] = &[
     OnePlace {
         uses: &["Store"],
         within: "crates/kv_release/",
-        // Creates the store and hands it over.
-        except: &["crates/kv_release/src/node/boot.rs"],
+        except: &[],
         advice: "names the store; go through kv_cluster's Cluster",
     },
 ];

@@ -1,5 +1,5 @@
-//! A map of keys to values: Redis's hash. A few entries stand in the bucket's block, one after the other; more of them get a
-//! table.
+//! A map of keys to values: Redis's hash. A few entries stand in the bucket's block, one after the other;
+//! more of them get a table.
 
 use super::{
     Bucket, WrongType,
@@ -92,7 +92,8 @@ impl Bucket {
         }
     }
 
-    /// Sets a key of the map, whose hash is `hash`. Returns whether it is new: there was none, or it had expired by `now_ms`.
+    /// Sets a key of the map, whose hash is `hash`. Returns whether it is new: there was none, or it had
+    /// expired by `now_ms`.
     pub(crate) fn put(
         &mut self,
         memory: &mut Memory,
@@ -117,7 +118,8 @@ impl Bucket {
         Ok(put_in_table(memory, id, hash, entry, now_ms)?)
     }
 
-    /// Removes a key of the map, whose hash is `hash`. Returns whether it was there and had not expired by `now_ms`.
+    /// Removes a key of the map, whose hash is `hash`. Returns whether it was there and had not expired by
+    /// `now_ms`.
     pub(crate) fn delete(
         &mut self,
         memory: &mut Memory,

@@ -1,7 +1,7 @@
 //! A bucket: one map of keys to values under a name (Redis's hash), or a single value (Redis's string).
 //!
-//! A bucket is one block of its shard's memory, with its name, its expiry and its contents (`layout`). What it can do
-//! depends on its [`Kind`], and stands in a file for each: `map` and `string`.
+//! A bucket is one block of its shard's memory, with its name, its expiry and its contents (`layout`). What
+//! it can do depends on its [`Kind`], and stands in a file for each: `map` and `string`.
 
 mod expiry;
 mod layout;

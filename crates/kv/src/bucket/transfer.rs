@@ -12,8 +12,8 @@ use crate::memory::{
 };
 
 impl Bucket {
-    /// Moves the bucket's contents to another memory, under another name, where it is `unfinished` from the start. What is left
-    /// here is to be destroyed. When there is no room for it, everything stays as it was.
+    /// Moves the bucket's contents to another memory, under another name, where it is `unfinished` from the
+    /// start. What is left here is to be destroyed. When there is no room for it, everything stays as it was.
     pub(crate) fn move_to(
         self,
         from: &mut Memory,
@@ -40,7 +40,8 @@ impl Bucket {
     }
 }
 
-/// Moves the entries of a table to a table of another memory, one by one, so that no entry is in both memories for long.
+/// Moves the entries of a table to a table of another memory, one by one, so that no entry is in both
+/// memories for long.
 fn drain_into(source: (&mut Memory, u32), target: (&mut Memory, u32)) -> Result<(), ArenaFull> {
     let ((from, source), (to, target)) = (source, target);
     for line in 0..from.table(source).home_lines() {

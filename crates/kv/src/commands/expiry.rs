@@ -4,7 +4,12 @@ use super::{
     expiry_options::{ExpireCondition, NEVER, NOT_FOUND, TimeUnit},
     spec::{Command, CommandSpec, Group},
 };
-use crate::{Args, CommandError, CommandResult, Reply, args::parse_integer, shard::bucket_mut::BucketMut};
+use crate::{
+    args::{Args, parse_integer},
+    error::CommandError,
+    reply::{CommandResult, Reply},
+    shard::bucket_mut::BucketMut,
+};
 
 /// Redis rounds the seconds of keys to the nearest.
 const ROUNDING_MS: u64 = 500;

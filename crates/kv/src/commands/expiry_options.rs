@@ -1,6 +1,9 @@
 //! The options of commands that say when something expires: `EX 10`, `PXAT 1700000000000`, `KEEPTTL`, `NX`.
 
-use crate::{Args, CommandError, args::parse_integer};
+use crate::{
+    args::{Args, parse_integer},
+    error::CommandError,
+};
 
 /// The reply for what exists and does not expire.
 pub(super) const NEVER: i64 = -1;
@@ -43,7 +46,8 @@ impl TimeUnit {
         }
     }
 
-    /// A time that is not in the past, from milliseconds since 1970. `rounding_ms` is added before seconds are cut off.
+    /// A moment in this unit, from milliseconds since 1970, not in the past. `rounding_ms` is added before it
+    /// is cut to seconds.
     pub(super) fn time_of(self, unix_ms: u64, now_ms: u64, rounding_ms: u64) -> i64 {
         let ms = match self {
             TimeUnit::Seconds | TimeUnit::Milliseconds => unix_ms - now_ms,
@@ -79,7 +83,8 @@ pub(super) enum ExpiryOption<'a> {
 }
 
 impl<'a> ExpiryOption<'a> {
-    /// Parses an option and its argument. `false`: it is not about expiry. It must not contradict the one before.
+    /// Parses an option and its argument. `false`: it is not about expiry. It must agree with the previous
+    /// one.
     pub(super) fn parse(&mut self, word: &[u8], args: &mut Args<'a>) -> Result<bool, CommandError> {
         let option = if word.eq_ignore_ascii_case(b"keepttl") {
             ExpiryOption::Keep

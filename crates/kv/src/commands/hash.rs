@@ -5,8 +5,10 @@ use super::{
     spec::{Command, CommandSpec, Group},
 };
 use crate::{
-    Args, CommandError, CommandResult, Reply, args::parse_integer, shard::bucket_mut::BucketMut,
-    shard::bucket_ref::BucketRef,
+    args::{Args, parse_integer},
+    error::CommandError,
+    reply::{CommandResult, Reply},
+    shard::{bucket_mut::BucketMut, bucket_ref::BucketRef},
 };
 
 pub(super) const HGET: Command = CommandSpec::read("hget", Group::Hash)

@@ -5,7 +5,12 @@ use super::{
     hash_fields::{expire_field, field_expiry, parse_fields},
     spec::{Command, CommandSpec, Group},
 };
-use crate::{Args, CommandError, CommandResult, Reply, shard::bucket_mut::BucketMut};
+use crate::{
+    args::Args,
+    error::CommandError,
+    reply::{CommandResult, Reply},
+    shard::bucket_mut::BucketMut,
+};
 
 const UNCHANGED: i64 = 0;
 const CHANGED: i64 = 1;

@@ -4,7 +4,12 @@ use super::{
     expiry_options::TimeUnit,
     spec::{Command, CommandSpec, Group},
 };
-use crate::{Args, CommandError, CommandResult, Reply, args::parse_integer, shard::bucket_mut::BucketMut};
+use crate::{
+    args::{Args, parse_integer},
+    error::CommandError,
+    reply::{CommandResult, Reply},
+    shard::bucket_mut::BucketMut,
+};
 
 /// The latest expiry of a field, in milliseconds since 1970.
 const MAX_EXPIRY_MS: i64 = (1 << 46) - 1;

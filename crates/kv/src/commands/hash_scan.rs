@@ -2,13 +2,14 @@
 
 use super::spec::{Command, CommandSpec, Group};
 use crate::{
-    Args, CommandError, CommandResult, Projection, Reply,
+    args::Args,
     bucket::WrongType,
+    error::CommandError,
     glob,
     limits::{RANDOM_ENTRIES, SCAN_ENTRIES},
     memory::entry::Entry,
-    shard::bucket_mut::BucketMut,
-    shard::bucket_ref::BucketRef,
+    reply::{CommandResult, Projection, Reply},
+    shard::{bucket_mut::BucketMut, bucket_ref::BucketRef},
 };
 use std::collections::HashSet;
 

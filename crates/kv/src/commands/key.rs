@@ -2,8 +2,12 @@
 
 use super::spec::{Command, CommandSpec, Group, KeySpec};
 use crate::{
-    Args, CommandError, CommandResult, Reply, args::parse_integer, bucket::Kind,
-    pubsub::bucket_changes::EndReason, shard::bucket_mut::BucketMut, shard::multi::MultiBucket,
+    args::{Args, parse_integer},
+    bucket::Kind,
+    error::CommandError,
+    pubsub::bucket_changes::EndReason,
+    reply::{CommandResult, Reply},
+    shard::{bucket_mut::BucketMut, multi::MultiBucket},
 };
 
 /// The longest string that Redis stores as `embstr`, in bytes.

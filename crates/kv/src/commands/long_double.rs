@@ -1,20 +1,20 @@
-//! The numbers that Redis adds fractions with: x86's long double, whose 64 bits of mantissa decide which digits are
-//! printed (0.1 + 0.2 is 0.3 there, and not 0.30000000000000004).
+//! The numbers of INCRBYFLOAT: x86's long double, whose 64 bits of mantissa decide which digits are printed
+//! (0.1 + 0.2 is 0.3 and not 0.30000000000000004).
 
 use num_bigint::BigUint;
 use std::fmt;
 
-/// Bytes that a number may have as text: more than the longest that is printed.
+/// The longest number as text, in bytes; none that is printed is longer.
 const TEXT_BYTES: usize = 5 * 1024 - 1;
-/// Digits that are printed after the point.
+/// Digits printed after the point.
 const DECIMALS: u32 = 17;
-/// The mantissa's bits.
+/// Bits of the mantissa.
 const MANTISSA_BITS: i64 = 64;
-/// Of the lowest bit that a number can have.
+/// The exponent of the lowest bit that a number can have.
 const LOWEST_EXPONENT: i64 = -16_445;
-/// Of the highest.
+/// The exponent of the highest bit.
 const HIGHEST_EXPONENT: i64 = 16_383;
-/// A power of ten that no number reaches, nor its inverse, whatever digits stand before it.
+/// A power of ten beyond all numbers, as is its inverse, whatever the digits before it.
 const BEYOND: i64 = 12_000;
 
 /// `mantissa * 2^exponent`, or infinite.
@@ -27,8 +27,8 @@ pub(super) struct LongDouble {
 }
 
 impl LongDouble {
-    /// Reads a decimal number that may have a fraction and an exponent, or is infinite. What is too large, or too small to
-    /// be told from nothing, is none.
+    /// Parses a decimal number with an optional fraction and exponent, or infinity. `None` if it is too
+    /// large, or rounds to zero.
     pub(super) fn parse(text: &[u8]) -> Option<LongDouble> {
         let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= TEXT_BYTES)?;
         let (negative, rest) = match text.as_bytes().first()? {
@@ -47,7 +47,7 @@ impl LongDouble {
             return None;
         }
         let digits = BigUint::parse_bytes(digits.as_bytes(), 10)?;
-        // The digits of a power that is no 64-bit number are beyond any other.
+        // A power that exceeds 64 bits is beyond all numbers.
         let beyond = if power.starts_with('-') { -BEYOND } else { BEYOND };
         let power = power.parse().unwrap_or(beyond).clamp(-BEYOND, BEYOND) - fraction.len() as i64;
         let number = scaled(negative, digits.clone(), power);
@@ -79,7 +79,7 @@ impl LongDouble {
 }
 
 impl fmt::Display for LongDouble {
-    /// Prints the number with up to 17 digits after the point, and no needless zeros.
+    /// Prints up to 17 digits after the point, without trailing zeros.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(mantissa) = &self.mantissa else { return f.write_str("inf") };
         let tens = mantissa * BigUint::from(10_u8).pow(DECIMALS);
@@ -102,7 +102,7 @@ fn scaled(negative: bool, digits: BigUint, power: i64) -> LongDouble {
     if power >= 0 {
         return rounded(negative, digits * tens, 0);
     }
-    // Enough bits that the rest of the division decides nothing but a tie.
+    // Enough bits that the remainder only decides ties.
     let shift = (MANTISSA_BITS + 2 + tens.bits() as i64 - digits.bits() as i64).max(0);
     let shifted = digits << shift;
     let (quotient, rest) = (&shifted / &tens, shifted % tens);
@@ -118,7 +118,7 @@ fn rounded(negative: bool, mantissa: BigUint, exponent: i64) -> LongDouble {
     LongDouble { negative, mantissa: finite.then_some(mantissa), exponent }
 }
 
-/// A number halved so many times, rounded to the nearest, and to the even one of two that are as near.
+/// `number / 2^times`, rounded half to even.
 fn halved(number: BigUint, times: i64) -> BigUint {
     if times == 0 {
         return number;

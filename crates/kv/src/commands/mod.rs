@@ -1,6 +1,7 @@
 //! The commands of Redis on buckets. A bucket is a hash, or a string if it holds a single value.
 //!
-//! A command is a row and the function below it, in the file of its group. Reference: <https://redis.io/docs/latest/commands/>.
+//! A command is a row and the function below it, in the file of its group.
+//! Reference: <https://redis.io/docs/latest/commands/>.
 
 mod expiry;
 mod expiry_options;

@@ -1,11 +1,15 @@
-//! A command: its description, from which come arity checks, COMMAND INFO, COMMAND DOCS and docs/commands.md, and the
-//! function that executes it.
+//! A command: the function that executes it, and its description, from which come arity checks, COMMAND INFO,
+//! COMMAND DOCS and docs/commands.md.
 
-use crate::{Args, CommandResult, shard::bucket_mut::BucketMut, shard::multi::MultiBucket};
+use crate::{
+    args::Args,
+    reply::CommandResult,
+    shard::{bucket_mut::BucketMut, multi::MultiBucket},
+};
 use std::fmt;
 
-/// What clients are told about a command, built by named calls:
-/// `CommandSpec::read("hget", Group::Hash).arity(3).fast().since("2.0.0").syntax("key field").summary("...")`.
+/// What clients are told about a command. A row starts from [`CommandSpec::read`], [`CommandSpec::write`] or
+/// [`CommandSpec::new`], and sets what is different by name.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandSpec {
     /// The name in lower case. A subcommand is named `client|id`.

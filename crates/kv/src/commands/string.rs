@@ -5,8 +5,11 @@ use super::{
     spec::{Command, CommandSpec, Group, KeySpec},
 };
 use crate::{
-    Args, CommandError, CommandResult, Reply, pubsub::bucket_changes::EndReason,
-    shard::bucket_mut::BucketMut, shard::multi::MultiBucket,
+    args::Args,
+    error::CommandError,
+    pubsub::bucket_changes::EndReason,
+    reply::{CommandResult, Reply},
+    shard::{bucket_mut::BucketMut, multi::MultiBucket},
 };
 
 pub(super) const GET: Command = CommandSpec::read("get", Group::String)

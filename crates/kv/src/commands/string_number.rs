@@ -4,7 +4,12 @@ use super::{
     long_double::LongDouble,
     spec::{Command, CommandSpec, Group},
 };
-use crate::{Args, CommandError, CommandResult, Reply, args::parse_integer, shard::bucket_mut::BucketMut};
+use crate::{
+    args::{Args, parse_integer},
+    error::CommandError,
+    reply::{CommandResult, Reply},
+    shard::bucket_mut::BucketMut,
+};
 use arrayvec::ArrayString;
 use std::fmt::Write;
 

@@ -1,7 +1,13 @@
 //! Commands on parts of strings.
 
 use super::spec::{Command, CommandSpec, Group};
-use crate::{Args, CommandError, CommandResult, Reply, limits::VALUE_BYTES, shard::bucket_mut::BucketMut};
+use crate::{
+    args::Args,
+    error::CommandError,
+    limits::VALUE_BYTES,
+    reply::{CommandResult, Reply},
+    shard::bucket_mut::BucketMut,
+};
 
 pub(super) const APPEND: Command = CommandSpec::write("append", Group::String)
     .arity(3)

@@ -1,8 +1,9 @@
 //! The memory of a shard: blocks of bytes, named by 32-bit handles instead of 64-bit pointers.
 //!
-//! Blocks up to [`BLOCK_BYTES`] are carved from chunks in steps of [`GRANULE_BYTES`], with one free list per size; larger
-//! ones are allocations of their own. Chunks come zeroed from the system and are touched only as they fill; they use large
-//! pages where the system has them, so that finding the page of a block rarely costs a walk through the page tables.
+//! Blocks up to [`BLOCK_BYTES`] are carved from chunks in steps of [`GRANULE_BYTES`], with one free list per
+//! size; larger ones are allocations of their own. Chunks come zeroed from the system and are touched only as
+//! they fill; they use large pages where the system has them, so that finding the page of a block rarely
+//! costs a walk through the page tables.
 
 use crate::{
     CommandError,
@@ -22,7 +23,8 @@ pub(crate) type Handle = u32;
 const LARGE: Handle = 1 << 31;
 
 const CHUNK_GRANULES: u32 = (CHUNK_BYTES / GRANULE_BYTES) as u32;
-/// Offset of the second byte of a block that is prefetched: in the next cache line, if an entry of common length reaches it.
+/// Offset of the second byte of a block that is prefetched: in the next cache line, if an entry of common
+/// length reaches it.
 const COMMON_ENTRY_BYTES: usize = 40;
 const SIZES: usize = BLOCK_BYTES / GRANULE_BYTES + 1;
 
@@ -96,8 +98,8 @@ impl Arena {
         self.free_granules += size;
     }
 
-    /// Resizes the `gap` in a block of `before` bytes to `room` bytes, with arbitrary contents. What follows the gap moves,
-    /// and so may the block.
+    /// Resizes the `gap` in a block of `before` bytes to `room` bytes, with arbitrary contents. What follows
+    /// the gap moves, and so may the block.
     pub(crate) fn resize_gap(
         &mut self,
         handle: Handle,
@@ -134,7 +136,8 @@ impl Arena {
         Ok(moved)
     }
 
-    /// Whether blocks of these two lengths take the same space, so that one can be rewritten as the other in place.
+    /// Whether blocks of these two lengths take the same space, so that one can be rewritten as the other in
+    /// place.
     pub(crate) fn same_size_class(one: usize, other: usize) -> bool {
         let size = |bytes: usize| bytes.div_ceil(GRANULE_BYTES).max(1);
         one <= BLOCK_BYTES && other <= BLOCK_BYTES && size(one) == size(other) || one == other
@@ -198,7 +201,8 @@ impl Arena {
 
     fn add_chunk(&mut self) -> Result<(), ArenaFull> {
         let chunk = MmapMut::map_anon(CHUNK_BYTES).map_err(|_| ArenaFull)?;
-        // A large page takes its memory as a whole: only a shard that has filled one chunk gets them. A failure does no harm.
+        // A large page takes its memory as a whole: only a shard that has filled one chunk gets them. A
+        // failure does no harm.
         #[cfg(target_os = "linux")]
         if !self.chunks.is_empty() {
             let _ = chunk.advise(Advice::HugePage);

@@ -1,5 +1,5 @@
-//! A key and its value, one after the other. Their lengths stand in front as base-128 varints; the lowest bit of the key's
-//! tells whether eight bytes with the expiry follow, in milliseconds since 1970.
+//! A key and its value, one after the other. Their lengths stand in front as base-128 varints; the lowest bit
+//! of the key's tells whether eight bytes with the expiry follow, in milliseconds since 1970.
 
 /// A key and its value, borrowed from a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! What the buckets of one shard are made of: blocks of bytes, and tables for buckets that have outgrown a block.
+//! What the buckets of one shard are made of: blocks of bytes, and tables for buckets that have outgrown a
+//! block.
 
 pub(crate) mod arena;
 pub(crate) mod entry;

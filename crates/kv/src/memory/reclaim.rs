@@ -1,4 +1,5 @@
-//! Deferred frees: what a large bucket held is freed a few lines at a time, so that nobody waits for all of it.
+//! Deferred frees: what a large bucket held is freed a few lines at a time, so that nobody waits for all of
+//! it.
 
 use crate::{
     limits::RECLAIM_LINES,

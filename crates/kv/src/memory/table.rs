@@ -1,10 +1,10 @@
 //! A hash table of handles that grows one line at a time (linear hashing: Litwin, VLDB 1980).
 //!
-//! A line is one cache line: 12 one-byte tags, 12 handles, and the index of an overflow line. As a rule, a lookup reads one
-//! line, and then only entries whose tag matches. When the lines are three quarters full, one of them is split in two, so
-//! that no insertion ever waits for a rehash of the whole table. Entries only ever move to lines with a higher index, which
-//! follows from the index of their line; so a scan of many steps misses no entry that stays, and meets none twice, however
-//! much the table grows meanwhile.
+//! A line is one cache line: 12 one-byte tags, 12 handles, and the index of an overflow line. As a rule, a
+//! lookup reads one line, and then only entries whose tag matches. When the lines are three quarters full,
+//! one of them is split in two, so that no insertion ever waits for a rehash of the whole table. Entries only
+//! ever move to lines with a higher index, which follows from the index of their line; so a scan of many
+//! steps misses no entry that stays, and meets none twice, however much the table grows meanwhile.
 
 use crate::{memory::arena::Handle, memory::prefetch_line::prefetch};
 
@@ -172,9 +172,9 @@ impl Table {
         })
     }
 
-    /// The handles of one step of a scan, and the cursor of the next step. A scan starts and ends with cursor 0. Its first
-    /// step settles how many steps it has, a power of two: each covers the handles whose hashes agree with it in that many
-    /// bits, wherever their lines have been split to.
+    /// The handles of one step of a scan, and the cursor of the next step. A scan starts and ends with cursor
+    /// 0. Its first step settles how many steps it has, a power of two: each covers the handles whose hashes
+    /// agree with it in that many bits, wherever their lines have been split to.
     pub(crate) fn scan_step(&self, cursor: u64) -> (impl Iterator<Item = Handle>, u64) {
         let lines = self.home_lines();
         let (step, bits) = match cursor {
@@ -190,7 +190,8 @@ impl Table {
         ((first..lines).step_by(steps as usize).flat_map(|index| self.line_chain(index)), next)
     }
 
-    /// A handle from a slot chosen at random, all slots being equally likely; `None` when that slot is vacant.
+    /// A handle from a slot chosen at random, all slots being equally likely; `None` when that slot is
+    /// vacant.
     pub(crate) fn random(&self) -> Option<Handle> {
         let index = fastrand::usize(..(self.home.len() + self.overflow.len()).max(1));
         let line = match index.checked_sub(self.home.len()) {
@@ -261,8 +262,8 @@ impl Table {
 }
 
 impl Line {
-    /// A bit in every byte whose tag is `tag`, eight times the slot's index from the right. Rarely there is a false match,
-    /// for a tag that differs in its lowest bit alone: the entry itself decides.
+    /// A bit in every byte whose tag is `tag`, eight times the slot's index from the right. Rarely there is a
+    /// false match, for a tag that differs in its lowest bit alone: the entry itself decides.
     fn matches(&self, tag: u8) -> u128 {
         const ONES: u128 = u128::from_le_bytes([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
         let mut tags = [0; 16];
@@ -272,8 +273,8 @@ impl Line {
     }
 }
 
-/// The byte that stands for a hash in its line: from bits that do not choose the line. Never 0, and never 1, which
-/// [`Line::matches`] could take a vacant slot for.
+/// The byte that stands for a hash in its line: from bits that do not choose the line. Never 0, and never 1,
+/// which [`Line::matches`] could take a vacant slot for.
 fn tag(hash: u64) -> u8 {
     ((hash >> 56) as u8).max(2)
 }

@@ -1,4 +1,4 @@
-//! Changes of a bucket, as they happen, for those who asked to hear of them.
+//! Changes of a bucket, as they happen, for its subscribers.
 
 use crate::limits::{SUBSCRIBER_BYTES, SUBSCRIBER_EVENTS};
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ pub enum Change {
         #[serde(with = "crate::bounded_serde")]
         value: Box<[u8]>,
     },
-    /// `key` is gone.
+    /// `key` was deleted.
     Deleted {
         /// The key.
         #[serde(with = "crate::bounded_serde")]
@@ -49,7 +49,7 @@ pub enum Change {
 pub enum EndReason {
     /// The bucket was dropped.
     Dropped,
-    /// The bucket's time had come.
+    /// The bucket expired.
     Expired,
     /// The bucket crashed.
     Crashed,
@@ -62,7 +62,7 @@ pub enum EndReason {
 }
 
 impl Event {
-    fn bytes(&self) -> usize {
+    fn size(&self) -> usize {
         match &self.change {
             Change::Set { key, value } => key.len() + value.len(),
             Change::Deleted { key } => key.len(),
@@ -71,30 +71,30 @@ impl Event {
     }
 }
 
-/// The receiving end of a bucket's changes: a stream that closes after [`Change::Ended`]. Dropping it ends the
-/// subscription.
+/// The receiving end of a bucket's changes: a stream that closes after [`Change::Ended`]. Dropping it ends
+/// the subscription.
 #[derive(Debug)]
 pub struct Subscription {
     bucket: Box<[u8]>,
     events: mpsc::Receiver<Arc<Event>>,
-    waiting_bytes: Arc<AtomicUsize>,
+    queued_bytes: Arc<AtomicUsize>,
     ended: bool,
 }
 
-/// The sending end of a bucket's changes. It never waits: a subscriber that does not keep up is dropped.
+/// The sending end of a bucket's changes. It never blocks: a subscriber that does not keep up is dropped.
 #[derive(Debug, Clone)]
 pub struct Publisher {
     events: mpsc::Sender<Arc<Event>>,
-    waiting_bytes: Arc<AtomicUsize>,
+    queued_bytes: Arc<AtomicUsize>,
 }
 
 impl Subscription {
     /// A subscription to the changes of `bucket` and the publisher that feeds it.
     pub fn new(bucket: &[u8]) -> (Publisher, Subscription) {
         let (sender, receiver) = mpsc::channel(SUBSCRIBER_EVENTS);
-        let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let publisher = Publisher { events: sender, waiting_bytes: waiting_bytes.clone() };
-        (publisher, Subscription { bucket: bucket.into(), events: receiver, waiting_bytes, ended: false })
+        let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let publisher = Publisher { events: sender, queued_bytes: queued_bytes.clone() };
+        (publisher, Subscription { bucket: bucket.into(), events: receiver, queued_bytes, ended: false })
     }
 }
 
@@ -108,20 +108,20 @@ impl Stream for Subscription {
         let event = ready!(self.events.poll_recv(context)).unwrap_or_else(|| {
             Arc::new(Event { bucket: self.bucket.clone(), change: Change::Ended(EndReason::FellBehind) })
         });
-        self.waiting_bytes.fetch_sub(event.bytes(), Relaxed);
+        self.queued_bytes.fetch_sub(event.size(), Relaxed);
         self.ended = matches!(event.change, Change::Ended(_));
         Poll::Ready(Some(event))
     }
 }
 
 impl Publisher {
-    /// Hands on one change. `false`: the subscriber is gone or fell behind, and is to be forgotten.
+    /// Queues one change. `false`: the subscriber has gone or fell behind, and is to be removed.
     pub fn publish(&self, event: Arc<Event>) -> bool {
-        let bytes = event.bytes();
-        if self.waiting_bytes.load(Relaxed) + bytes > SUBSCRIBER_BYTES {
+        let bytes = event.size();
+        if self.queued_bytes.load(Relaxed) + bytes > SUBSCRIBER_BYTES {
             return false;
         }
-        self.waiting_bytes.fetch_add(bytes, Relaxed);
+        self.queued_bytes.fetch_add(bytes, Relaxed);
         self.events.try_send(event).is_ok()
     }
 
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_subscriber_that_falls_behind_is_dropped_and_told() {
+    async fn a_subscriber_that_falls_behind_is_dropped_and_notified() {
         let (publisher, mut changes) = Subscription::new(b"shopping");
         let taken = (0..2 * SUBSCRIBER_EVENTS).take_while(|_| publisher.publish(set(b"1"))).count();
         assert_eq!(taken, SUBSCRIBER_EVENTS);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_changes_are_bounded_in_bytes() {
+    fn queued_changes_are_bounded_in_bytes() {
         let (publisher, _changes) = Subscription::new(b"shopping");
         let megabyte = set(&[0; 1024 * 1024]);
         let taken = (0..SUBSCRIBER_EVENTS).take_while(|_| publisher.publish(megabyte.clone())).count();

@@ -1,4 +1,5 @@
-//! Channels: messages for all who listen at the moment, and for nobody else. They have nothing to do with buckets.
+//! Channels: a message reaches those who are subscribed at the moment, and nobody else. Buckets have no part
+//! in them.
 
 use crate::{
     glob,
@@ -22,20 +23,20 @@ use tokio_stream::Stream;
 pub struct Message {
     /// The channel.
     pub channel: Box<[u8]>,
-    /// What was said there.
+    /// Its payload.
     pub payload: Box<[u8]>,
 }
 
-/// A message on its way to one listener.
+/// A message on its way to one subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// The pattern that it is heard for; `None` when it is heard for its channel.
+    /// The subscribed pattern that matched; `None`: the channel itself is subscribed to.
     pub pattern: Option<Arc<[u8]>>,
     /// The message.
     pub message: Arc<Message>,
 }
 
-/// What a listener subscribes to.
+/// What can be subscribed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic<'a> {
     /// One channel.
@@ -44,9 +45,9 @@ pub enum Topic<'a> {
     Pattern(&'a [u8]),
 }
 
-/// A listener has too many subscriptions to take another one.
+/// A subscriber has too many subscriptions for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many subscriptions: their names may have {TOPIC_NAME_BYTES} bytes")]
+#[error("too many subscriptions: their names may take {TOPIC_NAME_BYTES} bytes")]
 pub struct TooManyTopics;
 
 /// The channels of one node.
@@ -59,75 +60,75 @@ pub struct Channels {
 struct Hub {
     channels: HashMap<Arc<[u8]>, HashSet<u64>>,
     patterns: HashMap<Arc<[u8]>, HashSet<u64>>,
-    members: HashMap<u64, Member>,
-    /// The number of the last listener.
+    subscribers: HashMap<u64, SubscriberState>,
+    /// The id of the latest subscriber.
     last: u64,
 }
 
-/// A listener as the hub knows it.
+/// A subscriber as the hub knows it.
 #[derive(Debug)]
-struct Member {
+struct SubscriberState {
     messages: mpsc::Sender<Delivery>,
-    waiting_bytes: Arc<AtomicUsize>,
+    queued_bytes: Arc<AtomicUsize>,
     channels: HashSet<Arc<[u8]>>,
     patterns: HashSet<Arc<[u8]>>,
-    topic_bytes: usize,
+    name_bytes: usize,
 }
 
-/// One who listens, to any number of topics: a stream of messages in their order, which ends when the listener falls
+/// A subscriber of any number of topics: a stream of messages in their order, which ends when it falls
 /// behind. Dropping it ends all its subscriptions.
 #[derive(Debug)]
 pub struct ChannelSubscriber {
     channels: Arc<Channels>,
-    number: u64,
+    id: u64,
     messages: mpsc::Receiver<Delivery>,
-    waiting_bytes: Arc<AtomicUsize>,
+    queued_bytes: Arc<AtomicUsize>,
 }
 
 impl Channels {
-    /// A new listener, which hears nothing yet.
-    pub fn listen(self: &Arc<Channels>) -> ChannelSubscriber {
+    /// A subscriber without subscriptions.
+    pub fn subscriber(self: &Arc<Channels>) -> ChannelSubscriber {
         let (sender, messages) = mpsc::channel(CHANNEL_MESSAGES);
-        let waiting_bytes = Arc::<AtomicUsize>::default();
-        let member = Member {
+        let queued_bytes = Arc::<AtomicUsize>::default();
+        let state = SubscriberState {
             messages: sender,
-            waiting_bytes: waiting_bytes.clone(),
+            queued_bytes: queued_bytes.clone(),
             channels: HashSet::new(),
             patterns: HashSet::new(),
-            topic_bytes: 0,
+            name_bytes: 0,
         };
         let mut hub = self.write();
         hub.last += 1;
-        let number = hub.last;
-        hub.members.insert(number, member);
+        let id = hub.last;
+        hub.subscribers.insert(id, state);
         drop(hub);
-        ChannelSubscriber { channels: self.clone(), number, messages, waiting_bytes }
+        ChannelSubscriber { channels: self.clone(), id, messages, queued_bytes }
     }
 
-    /// Publishes a message to all who listen on this node. Returns how many times it is heard.
+    /// Publishes a message on this node. Returns how many times it was delivered.
     pub fn publish(&self, channel: &[u8], payload: &[u8]) -> usize {
-        let (mut heard, mut behind) = (0, Vec::new());
+        let (mut delivered, mut behind) = (0, Vec::new());
         let message =
             LazyCell::new(|| Arc::new(Message { channel: channel.into(), payload: payload.into() }));
         let hub = self.read();
-        for (pattern, numbers) in hub.audience(channel) {
-            for number in numbers {
-                let sent = Delivery { pattern: pattern.cloned(), message: Arc::clone(&message) };
-                match hub.members[number].hear(sent) {
-                    true => heard += 1,
-                    false => behind.push(*number),
+        for (pattern, ids) in hub.receivers(channel) {
+            for id in ids {
+                let delivery = Delivery { pattern: pattern.cloned(), message: Arc::clone(&message) };
+                match hub.subscribers[id].deliver(delivery) {
+                    true => delivered += 1,
+                    false => behind.push(*id),
                 }
             }
         }
         drop(hub);
         if !behind.is_empty() {
             let mut hub = self.write();
-            behind.into_iter().for_each(|number| hub.leave(number));
+            behind.into_iter().for_each(|id| hub.remove(id));
         }
-        heard
+        delivered
     }
 
-    /// The names of the channels that somebody listens to, other than by a pattern.
+    /// The names of the channels that have subscribers, patterns aside.
     pub fn names(&self, matching: Option<&[u8]>) -> Vec<Box<[u8]>> {
         let hub = self.read();
         let names = hub.channels.keys();
@@ -137,12 +138,12 @@ impl Channels {
             .collect()
     }
 
-    /// How many listen to a channel, other than by a pattern.
-    pub fn listeners(&self, channel: &[u8]) -> usize {
+    /// How many subscribers a channel has, patterns aside.
+    pub fn subscriber_count(&self, channel: &[u8]) -> usize {
         self.read().channels.get(channel).map_or(0, HashSet::len)
     }
 
-    /// The patterns that somebody listens to.
+    /// The patterns that have subscribers.
     pub fn patterns(&self) -> Vec<Box<[u8]>> {
         self.read().patterns.keys().map(|pattern| (**pattern).into()).collect()
     }
@@ -157,112 +158,112 @@ impl Channels {
 }
 
 impl Hub {
-    /// Who hears what is said in a channel: those who listen to it, and those of each pattern that it matches.
-    fn audience<'h>(
+    /// Who receives a message of a channel: its subscribers, and those of each pattern that matches.
+    fn receivers<'h>(
         &'h self,
         channel: &'h [u8],
     ) -> impl Iterator<Item = (Option<&'h Arc<[u8]>>, &'h HashSet<u64>)> {
-        let direct = self.channels.get(channel).map(|numbers| (None, numbers));
+        let direct = self.channels.get(channel).map(|ids| (None, ids));
         let patterns = self.patterns.iter().filter(|(wanted, _)| glob::matches(wanted, channel));
-        direct.into_iter().chain(patterns.map(|(wanted, numbers)| (Some(wanted), numbers)))
+        direct.into_iter().chain(patterns.map(|(wanted, ids)| (Some(wanted), ids)))
     }
 
-    fn subscribe(&mut self, number: u64, topic: Topic<'_>) -> Result<bool, TooManyTopics> {
-        // One who fell behind hears nothing more, whatever it subscribes to.
-        let Some(member) = self.members.get_mut(&number) else { return Ok(true) };
+    fn subscribe(&mut self, id: u64, topic: Topic<'_>) -> Result<bool, TooManyTopics> {
+        // A subscriber that fell behind receives nothing more, whatever it subscribes to.
+        let Some(state) = self.subscribers.get_mut(&id) else { return Ok(true) };
         let (name, own, all) = match topic {
-            Topic::Channel(name) => (name, &mut member.channels, &mut self.channels),
-            Topic::Pattern(name) => (name, &mut member.patterns, &mut self.patterns),
+            Topic::Channel(name) => (name, &mut state.channels, &mut self.channels),
+            Topic::Pattern(name) => (name, &mut state.patterns, &mut self.patterns),
         };
         if own.contains(name) {
             return Ok(false);
         }
-        let bytes = member.topic_bytes + name.len() + TOPIC_BYTES;
+        let bytes = state.name_bytes + name.len() + TOPIC_BYTES;
         if bytes > TOPIC_NAME_BYTES {
             return Err(TooManyTopics);
         }
-        member.topic_bytes = bytes;
+        state.name_bytes = bytes;
         let name = all.get_key_value(name).map_or_else(|| name.into(), |(name, _)| name.clone());
-        all.entry(name.clone()).or_default().insert(number);
+        all.entry(name.clone()).or_default().insert(id);
         own.insert(name);
         Ok(true)
     }
 
-    fn unsubscribe(&mut self, number: u64, topic: Topic<'_>) -> bool {
-        let Some(member) = self.members.get_mut(&number) else { return false };
+    fn unsubscribe(&mut self, id: u64, topic: Topic<'_>) -> bool {
+        let Some(state) = self.subscribers.get_mut(&id) else { return false };
         let (name, own, all) = match topic {
-            Topic::Channel(name) => (name, &mut member.channels, &mut self.channels),
-            Topic::Pattern(name) => (name, &mut member.patterns, &mut self.patterns),
+            Topic::Channel(name) => (name, &mut state.channels, &mut self.channels),
+            Topic::Pattern(name) => (name, &mut state.patterns, &mut self.patterns),
         };
         let was_subscribed = own.remove(name);
         if was_subscribed {
-            member.topic_bytes -= name.len() + TOPIC_BYTES;
-            forget(all, name, number);
+            state.name_bytes -= name.len() + TOPIC_BYTES;
+            remove_id(all, name, id);
         }
         was_subscribed
     }
 
-    /// Ends all subscriptions of a listener, and its stream.
-    fn leave(&mut self, number: u64) {
-        let Some(member) = self.members.remove(&number) else { return };
-        member.channels.iter().for_each(|name| forget(&mut self.channels, name, number));
-        member.patterns.iter().for_each(|name| forget(&mut self.patterns, name, number));
+    /// Ends all subscriptions of a subscriber, and its stream.
+    fn remove(&mut self, id: u64) {
+        let Some(state) = self.subscribers.remove(&id) else { return };
+        state.channels.iter().for_each(|name| remove_id(&mut self.channels, name, id));
+        state.patterns.iter().for_each(|name| remove_id(&mut self.patterns, name, id));
     }
 }
 
-fn forget(topics: &mut HashMap<Arc<[u8]>, HashSet<u64>>, name: &[u8], number: u64) {
-    let Some(numbers) = topics.get_mut(name) else { return };
-    numbers.remove(&number);
-    if numbers.is_empty() {
+fn remove_id(topics: &mut HashMap<Arc<[u8]>, HashSet<u64>>, name: &[u8], id: u64) {
+    let Some(ids) = topics.get_mut(name) else { return };
+    ids.remove(&id);
+    if ids.is_empty() {
         topics.remove(name);
     }
 }
 
-impl Member {
-    /// Hands on a message; `false`: the listener fell behind.
-    fn hear(&self, heard: Delivery) -> bool {
-        let bytes = heard.bytes();
-        if self.waiting_bytes.fetch_add(bytes, Relaxed) + bytes > CHANNEL_BYTES {
+impl SubscriberState {
+    /// Queues a message; `false`: the subscriber fell behind.
+    fn deliver(&self, delivery: Delivery) -> bool {
+        let bytes = delivery.size();
+        if self.queued_bytes.fetch_add(bytes, Relaxed) + bytes > CHANNEL_BYTES {
             return false;
         }
-        self.messages.try_send(heard).is_ok()
+        self.messages.try_send(delivery).is_ok()
     }
 }
 
 impl Delivery {
-    fn bytes(&self) -> usize {
+    fn size(&self) -> usize {
         self.message.channel.len() + self.message.payload.len()
     }
 }
 
 impl ChannelSubscriber {
-    /// Adds a subscription; `false` when it was there.
+    /// Adds a subscription; `false` when it existed.
     pub fn subscribe(&self, topic: Topic<'_>) -> Result<bool, TooManyTopics> {
-        self.channels.write().subscribe(self.number, topic)
+        self.channels.write().subscribe(self.id, topic)
     }
 
     /// Ends a subscription; `false` when there was none.
     pub fn unsubscribe(&self, topic: Topic<'_>) -> bool {
-        self.channels.write().unsubscribe(self.number, topic)
+        self.channels.write().unsubscribe(self.id, topic)
     }
 
-    /// The channels that it listens to.
+    /// The channels that it is subscribed to.
     pub fn channels(&self) -> Vec<Arc<[u8]>> {
-        self.look(|member| member.channels.iter().cloned().collect())
+        self.inspect(|state| state.channels.iter().cloned().collect())
     }
 
-    /// The patterns that it listens to.
+    /// The patterns that it is subscribed to.
     pub fn patterns(&self) -> Vec<Arc<[u8]>> {
-        self.look(|member| member.patterns.iter().cloned().collect())
+        self.inspect(|state| state.patterns.iter().cloned().collect())
     }
 
     /// How many subscriptions it has.
     pub fn count(&self) -> usize {
-        self.look(|member| member.channels.len() + member.patterns.len())
+        self.inspect(|state| state.channels.len() + state.patterns.len())
     }
 
-    fn look<T: Default>(&self, look: impl FnOnce(&Member) -> T) -> T {
-        self.channels.read().members.get(&self.number).map(look).unwrap_or_default()
+    fn inspect<T: Default>(&self, inspect: impl FnOnce(&SubscriberState) -> T) -> T {
+        self.channels.read().subscribers.get(&self.id).map(inspect).unwrap_or_default()
     }
 }
 
@@ -270,17 +271,17 @@ impl Stream for ChannelSubscriber {
     type Item = Delivery;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        let heard = ready!(self.messages.poll_recv(context));
-        if let Some(heard) = &heard {
-            self.waiting_bytes.fetch_sub(heard.bytes(), Relaxed);
+        let delivery = ready!(self.messages.poll_recv(context));
+        if let Some(delivery) = &delivery {
+            self.queued_bytes.fetch_sub(delivery.size(), Relaxed);
         }
-        Poll::Ready(heard)
+        Poll::Ready(delivery)
     }
 }
 
 impl Drop for ChannelSubscriber {
     fn drop(&mut self) {
-        self.channels.write().leave(self.number);
+        self.channels.write().remove(self.id);
     }
 }
 

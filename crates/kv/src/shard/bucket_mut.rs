@@ -13,8 +13,8 @@ use crate::{
     },
 };
 
-/// A bucket that may exist or not. All changes go through here: they notify subscribers, invalidate the versions of those who
-/// watch the bucket, and are registered when they move it.
+/// A bucket that may exist or not. All changes go through here: they notify subscribers, invalidate the
+/// versions of those who watch the bucket, and are registered when they move it.
 #[derive(Debug)]
 pub(crate) struct BucketMut<'s> {
     shard: &'s mut Shard,
@@ -114,8 +114,8 @@ impl<'s> BucketMut<'s> {
         true
     }
 
-    /// Gives the bucket, which exists, another name, and takes it out of the registry. It is to be registered under its new
-    /// name, and until then it is unfinished.
+    /// Gives the bucket, which exists, another name, and takes it out of the registry. It is to be registered
+    /// under its new name, and until then it is unfinished.
     pub(crate) fn detach_as(mut self, name: &[u8]) -> Result<(), CommandError> {
         let (keep, expires_at_ms) = (self.view().keeps_when_empty(), self.view().expires_at_ms());
         self.modify(|bucket, memory| bucket.set_head(memory, name, keep, expires_at_ms))?;
@@ -184,7 +184,8 @@ impl<'s> BucketMut<'s> {
     }
 }
 
-/// A bucket that a change may move to another block. However the change ends, by a panic too, the registry knows the block.
+/// A bucket that a change may move to another block. However the change ends, by a panic too, the registry
+/// knows the block.
 struct Moving<'a> {
     registry: &'a mut Registry,
     slot: NameSlot,
@@ -264,7 +265,8 @@ impl BucketMut<'_> {
         Ok(())
     }
 
-    /// Deletes up to `limit` fields that have expired, and the map with the last of them. Returns how many there were.
+    /// Deletes up to `limit` fields that have expired, and the map with the last of them. Returns how many
+    /// there were.
     pub(crate) fn delete_expired(&mut self, limit: usize) -> usize {
         let Ok(Some(map)) = self.view().map() else { return 0 };
         let expired = map.expired(self.now_ms, limit);

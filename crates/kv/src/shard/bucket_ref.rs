@@ -62,8 +62,8 @@ impl<'s> BucketRef<'s> {
         Ok(self.map()?.map_or(0, |map| map.len(self.now_ms)))
     }
 
-    /// One page of the map's entries, from `cursor` on, and the cursor of the next page; 0 at the end. A scan meets no entry
-    /// twice.
+    /// One page of the map's entries, from `cursor` on, and the cursor of the next page; 0 at the end. A scan
+    /// meets no entry twice.
     pub(crate) fn entries(self, cursor: u64) -> Result<(Vec<Entry<'s>>, u64), WrongType> {
         self.entries_up_to(cursor, PAGE_NAMES)
     }

@@ -36,8 +36,8 @@ pub(crate) struct Shard {
     pub(crate) accounted_bytes: usize,
 }
 
-/// Where the search for what has expired stands. It goes round and round the registry, as long as a round finds something
-/// that will expire.
+/// Where the search for what has expired stands. It goes round and round the registry, as long as a round
+/// finds something that will expire.
 #[derive(Debug, Default)]
 pub(crate) struct ExpiryCursor {
     /// Something here may expire.
@@ -112,8 +112,8 @@ impl Shard {
     }
 }
 
-/// The index of a name's shard, from bits of its hash that choose neither its line nor its tag there. The number of shards
-/// is a power of two.
+/// The index of a name's shard, from bits of its hash that choose neither its line nor its tag there. The
+/// number of shards is a power of two.
 pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
     (hash >> 40) as usize & (shards - 1)
 }

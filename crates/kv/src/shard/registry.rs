@@ -14,8 +14,8 @@ use std::cell::Cell;
 pub(crate) struct Lookup<'a> {
     /// The hash of the bucket's name.
     pub(crate) name_hash: u64,
-    /// The registry's previous lookup will have been of the same name, which then is not compared: whoever sets this
-    /// guarantees it.
+    /// The registry's previous lookup will have been of the same name, which then is not compared: whoever
+    /// sets this guarantees it.
     pub(crate) same_as_previous: bool,
     /// The field and its hash, if it was hashed ahead.
     pub(crate) field: Option<(&'a [u8], u64)>,

@@ -3,7 +3,8 @@
 use crate::limits::WATCHED_NAMES;
 use std::collections::HashMap;
 
-/// A version for each watched bucket. A change removes it, so that the version that the bucket had never comes back.
+/// A version for each watched bucket. A change removes it, so that the version that the bucket had never
+/// comes back.
 #[derive(Debug)]
 pub(crate) struct WatchVersions {
     versions: HashMap<Box<[u8]>, u64>,

@@ -1,5 +1,5 @@
-//! A batch is executed: names are hashed, a shard is locked for the requests that it can execute, their memory is prefetched,
-//! and each runs under the bucket supervisor.
+//! A batch is executed: names are hashed, a shard is locked for the requests that it can execute, their
+//! memory is prefetched, and each runs under the bucket supervisor.
 
 use super::Store;
 use crate::{
@@ -29,8 +29,9 @@ use serde_bytes::Bytes;
 use std::{hash::BuildHasher, ops::ControlFlow};
 
 impl Store {
-    /// Executes the batch in order, as of `now_ms` (milliseconds since 1970), and hands each reply to `reply`, which may break
-    /// off. Returns how many requests were executed; the caller comes back with the rest.
+    /// Executes the batch in order, as of `now_ms` (milliseconds since 1970), and hands each reply to
+    /// `reply`, which may break off. Returns how many requests were executed; the caller comes back with the
+    /// rest.
     pub fn execute(
         &self,
         batch: &[Request<'_>],
@@ -93,7 +94,8 @@ impl Store {
         request.op.field().map(|field| (field, self.hasher.hash_one(field)))
     }
 
-    /// Executes the requests from `done` on that have been looked up, all in one shard, and counts them in `done`.
+    /// Executes the requests from `done` on that have been looked up, all in one shard, and counts them in
+    /// `done`.
     pub(super) fn execute_in_shard(
         &self,
         shard: &mut Shard,
@@ -175,7 +177,8 @@ impl Store {
     }
 }
 
-/// Executes one request in its bucket's shard: a command by its function, and what the guide's protocol asks for here.
+/// Executes one request in its bucket's shard: a command by its function, and what the guide's protocol asks
+/// for here.
 fn execute<'s>(
     shard: &'s mut Shard,
     lookup: Lookup<'s>,

@@ -12,8 +12,8 @@ use crate::{
 use otp::Stop;
 use std::sync::Arc;
 
-/// Sweeps shard after shard until it is stopped. It holds no lock for longer than one bounded step, and yields the thread
-/// between two steps.
+/// Sweeps shard after shard until it is stopped. It holds no lock for longer than one bounded step, and
+/// yields the thread between two steps.
 pub(crate) async fn sweep(store: Arc<Store>, stop: Stop) -> Result<(), String> {
     loop {
         for index in 0..store.shards.len() {
@@ -50,7 +50,8 @@ impl Store {
     }
 }
 
-/// One step of the search; it also frees a part of what ended buckets held. `name` is that of the bucket that is worked on.
+/// One step of the search; it also frees a part of what ended buckets held. `name` is that of the bucket that
+/// is worked on.
 fn step(shard: &mut Shard, now_ms: u64, supervisor: &BucketSupervisor<'_>, name: &mut Vec<u8>) -> bool {
     supervisor.enter(PanicScope::Component(Component::BucketSupervisor));
     shard.reclaim_some();

@@ -1,7 +1,7 @@
 //! The store: the only door into the data. Requests are executed on the caller's thread; nothing is queued.
 //!
-//! `batch` executes requests, `transaction` does so as one step, `prefetch` brings what they need into the cache. `keyspace`
-//! is about all buckets at once, and `expiry` ends those whose time has come.
+//! `batch` executes requests, `transaction` does so as one step, `prefetch` brings what they need into the
+//! cache. `keyspace` is about all buckets at once, and `expiry` ends those whose time has come.
 
 mod batch;
 pub(crate) mod expiry;
@@ -25,7 +25,7 @@ use std::{hash::BuildHasher, hint::spin_loop};
 pub struct Store {
     pub(crate) shards: Box<[Mutex<Shard>]>,
     hasher: SeedableRandomState,
-    crash_reports: CrashReports,
+    pub(crate) crash_reports: CrashReports,
     budget: Budget,
 }
 
@@ -41,14 +41,14 @@ impl Store {
         Store::for_threads(2)
     }
 
-    /// An empty store, sized for the number of threads that execute requests. For one thread it has a single shard: no
-    /// other thread waits for its lock, and prefetching works best when a batch stays in one place.
+    /// An empty store, sized for the number of threads that execute requests. For one thread it has a single
+    /// shard: no other thread waits for its lock, and prefetching works best when a batch stays in one place.
     pub fn for_threads(threads: usize) -> Store {
         Store::with_hasher(threads, SeedableRandomState::random())
     }
 
-    /// An empty store whose hashes are the same in every process, for repeatable measurements. Unsafe with untrusted
-    /// clients, who can choose names that collide.
+    /// An empty store whose hashes are the same in every process, for repeatable measurements. Unsafe with
+    /// untrusted clients, who can choose names that collide.
     pub fn with_fixed_seed(threads: usize) -> Store {
         Store::with_hasher(threads, SeedableRandomState::fixed())
     }
@@ -84,11 +84,6 @@ impl Store {
         self.crash_reports.report(component, "a crash was asked for");
     }
 
-    /// Waits until a component crashes, and returns the reason.
-    pub(crate) async fn crash_of(&self, component: Component) -> String {
-        self.crash_reports.wait_for(component).await
-    }
-
     /// Starts afresh, without a bucket.
     pub(crate) fn restart(&self) {
         for index in 0..self.shards.len() {
@@ -115,8 +110,8 @@ impl Store {
         ShardGuards::new(shards, |index| self.lock(index))
     }
 
-    /// Locks a shard. The lock is held for about as long as it takes to put a thread to sleep and to wake it, so a waiting
-    /// thread spins at first.
+    /// Locks a shard. The lock is held for about as long as it takes to put a thread to sleep and to wake it,
+    /// so a waiting thread spins at first.
     fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
         let shard = &self.shards[index];
         let mut spins = 0;

@@ -1,8 +1,9 @@
-//! Brings what requests will look up into the processor's cache before it is needed. A lookup goes to memory three or four
-//! times; done ahead, these waits overlap.
+//! Brings what requests will look up into the processor's cache before it is needed. A lookup goes to memory
+//! three or four times; done ahead, these waits overlap.
 //!
-//! [`prefetch_batch`] does it for a batch: one kind of access for all requests at a time. [`Prefetch`] does it for a request
-//! that arrives alone: access by access, while its caller serves other connections in between.
+//! [`prefetch_batch`] does it for a batch: one kind of access for all requests at a time. [`Prefetch`] does
+//! it for a request that arrives alone: access by access, while its caller serves other connections in
+//! between.
 
 use super::Store;
 use crate::{
@@ -106,8 +107,8 @@ impl Store {
         }
     }
 
-    /// Prefetches what the request needs next; `false` when there is nothing left. Between two steps, memory needs about as
-    /// long as it takes to read from a socket.
+    /// Prefetches what the request needs next; `false` when there is nothing left. Between two steps, memory
+    /// needs about as long as it takes to read from a socket.
     pub fn prefetch_step(&self, request: &Request<'_>, prefetch: &mut Prefetch<'_>) -> bool {
         prefetch.next.is_some() && {
             let shard = self.lock(self.shard_of(prefetch.lookup.name_hash));

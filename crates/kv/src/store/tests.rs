@@ -22,7 +22,7 @@ use tokio_stream::StreamExt;
 
 /// A reply that outlives the lock.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
+enum Outcome {
     Done,
     Value(Vec<u8>),
     NoKey,
@@ -31,30 +31,30 @@ enum Said {
     Restarting,
 }
 
-fn said(reply: Reply<'_>) -> Said {
+fn outcome(reply: Reply<'_>) -> Outcome {
     match reply {
-        Reply::Done => Said::Done,
-        Reply::Value(value) => Said::Value(value.to_vec()),
-        Reply::NoKey => Said::NoKey,
-        Reply::NoBucket => Said::NoBucket,
-        Reply::Crashed => Said::Crashed,
-        Reply::Restarting => Said::Restarting,
+        Reply::Done => Outcome::Done,
+        Reply::Value(value) => Outcome::Value(value.to_vec()),
+        Reply::NoKey => Outcome::NoKey,
+        Reply::NoBucket => Outcome::NoBucket,
+        Reply::Crashed => Outcome::Crashed,
+        Reply::Restarting => Outcome::Restarting,
         other => unreachable!("{other:?}"),
     }
 }
 
-fn ask_all(store: &Store, batch: &[Request<'_>]) -> Vec<Said> {
+fn execute_all(store: &Store, batch: &[Request<'_>]) -> Vec<Outcome> {
     let mut replies = Vec::new();
     let done = store.execute(batch, 0, |reply| {
-        replies.push(said(reply));
+        replies.push(outcome(reply));
         ControlFlow::Continue(())
     });
     assert_eq!(done, batch.len());
     replies
 }
 
-fn ask(store: &Store, bucket: &str, op: Op<'_>) -> Said {
-    ask_all(store, &[Request { bucket: bucket.as_bytes(), op }]).remove(0)
+fn execute(store: &Store, bucket: &str, op: Op<'_>) -> Outcome {
+    execute_all(store, &[Request { bucket: bucket.as_bytes(), op }]).remove(0)
 }
 
 fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Op<'a> {
@@ -77,37 +77,37 @@ fn names(store: &Store) -> Vec<String> {
 #[test]
 fn spawns_buckets() {
     let store = Store::new();
-    assert_eq!(ask(&store, "shopping", Op::Get { key: b"milk" }), Said::NoBucket);
-    assert_eq!(ask(&store, "shopping", Op::Create), Said::Done);
-    assert_eq!(ask(&store, "shopping", put(b"milk", b"1")), Said::Done);
-    assert_eq!(ask(&store, "shopping", Op::Create), Said::Done);
-    assert_eq!(ask(&store, "shopping", Op::Get { key: b"milk" }), Said::Value(b"1".to_vec()));
-    assert_eq!(ask(&store, "shopping", Op::Get { key: b"eggs" }), Said::NoKey);
+    assert_eq!(execute(&store, "shopping", Op::Get { key: b"milk" }), Outcome::NoBucket);
+    assert_eq!(execute(&store, "shopping", Op::Create), Outcome::Done);
+    assert_eq!(execute(&store, "shopping", put(b"milk", b"1")), Outcome::Done);
+    assert_eq!(execute(&store, "shopping", Op::Create), Outcome::Done);
+    assert_eq!(execute(&store, "shopping", Op::Get { key: b"milk" }), Outcome::Value(b"1".to_vec()));
+    assert_eq!(execute(&store, "shopping", Op::Get { key: b"eggs" }), Outcome::NoKey);
 }
 
 #[test]
 fn removes_buckets_on_drop() {
     let store = Store::new();
-    ask(&store, "shopping", Op::Create);
-    assert_eq!(ask(&store, "shopping", Op::Drop), Said::Done);
-    assert_eq!(ask(&store, "shopping", Op::Drop), Said::NoBucket);
+    execute(&store, "shopping", Op::Create);
+    assert_eq!(execute(&store, "shopping", Op::Drop), Outcome::Done);
+    assert_eq!(execute(&store, "shopping", Op::Drop), Outcome::NoBucket);
     assert_eq!(store.bucket_count(), 0);
 }
 
 #[test]
 fn removes_bucket_on_crash_and_no_other() {
     let store = Store::new();
-    ask(&store, "shopping", Op::Create);
-    ask(&store, "work", Op::Create);
-    ask(&store, "work", put(b"k", b"v"));
+    execute(&store, "shopping", Op::Create);
+    execute(&store, "work", Op::Create);
+    execute(&store, "work", put(b"k", b"v"));
     let batch = [
         Request { bucket: b"work", op: Op::Get { key: b"k" } },
         Request { bucket: b"shopping", op: Op::Crash },
         Request { bucket: b"shopping", op: Op::Get { key: b"k" } },
         Request { bucket: b"work", op: Op::Get { key: b"k" } },
     ];
-    let value = || Said::Value(b"v".to_vec());
-    assert_eq!(ask_all(&store, &batch), [value(), Said::Crashed, Said::NoBucket, value()]);
+    let value = || Outcome::Value(b"v".to_vec());
+    assert_eq!(execute_all(&store, &batch), [value(), Outcome::Crashed, Outcome::NoBucket, value()]);
     assert_eq!((names(&store), store.stats().crashed), (vec!["work".to_owned()], 1));
 }
 
@@ -120,13 +120,13 @@ fn a_batch_may_be_broken_off_and_taken_up_again() {
 }
 
 #[test]
-fn a_panic_of_the_requester_is_not_the_buckets() {
+fn a_panic_of_the_caller_is_not_the_buckets() {
     let store = Store::new();
-    ask(&store, "shopping", Op::Create);
+    execute(&store, "shopping", Op::Create);
     let batch = [Request { bucket: b"shopping", op: Op::Create }];
-    let panicked = catch_unwind(AssertUnwindSafe(|| store.execute(&batch, 0, |_| panic!("requester"))));
+    let panicked = catch_unwind(AssertUnwindSafe(|| store.execute(&batch, 0, |_| panic!("caller"))));
     assert!(panicked.is_err());
-    assert_eq!(ask(&store, "shopping", Op::Create), Said::Done);
+    assert_eq!(execute(&store, "shopping", Op::Create), Outcome::Done);
     assert_eq!(store.stats().crashed, 0);
 }
 
@@ -134,7 +134,7 @@ fn a_panic_of_the_requester_is_not_the_buckets() {
 fn pages_name_every_bucket_once() {
     let store = Store::new();
     for number in 0..5_000 {
-        ask(&store, &format!("bucket-{number:04}"), Op::Create);
+        execute(&store, &format!("bucket-{number:04}"), Op::Create);
     }
     assert_eq!(names(&store), (0..5_000).map(|n| format!("bucket-{n:04}")).collect::<Vec<_>>());
 }
@@ -143,33 +143,33 @@ fn pages_name_every_bucket_once() {
 fn the_memory_of_a_dropped_bucket_is_used_again() {
     let store = Store::new();
     for _ in 0..50 {
-        ask(&store, "b", Op::Create);
+        execute(&store, "b", Op::Create);
         for key in 0..2_000_u32 {
-            ask(&store, "b", put(&key.to_le_bytes(), &[0; 100]));
+            execute(&store, "b", put(&key.to_le_bytes(), &[0; 100]));
         }
-        ask(&store, "b", Op::Drop);
+        execute(&store, "b", Op::Drop);
     }
     let shard = store.lock(store.shard_of(store.hasher.hash_one(b"b".as_slice())));
     assert!(shard.memory.arena.chunk_count() <= 2);
 }
 
 #[tokio::test]
-async fn subscribers_hear_of_changes_until_the_end() {
+async fn subscribers_are_notified_of_changes_until_the_end() {
     let store = Store::new();
     assert!(store.subscribe(b"shopping").is_none());
-    ask(&store, "shopping", Op::Create);
+    execute(&store, "shopping", Op::Create);
     let mut changes = store.subscribe(b"shopping").expect("the bucket is there");
-    ask(&store, "shopping", put(b"milk", b"1"));
-    ask(&store, "shopping", Op::Delete { key: b"milk" });
-    ask(&store, "shopping", Op::Delete { key: b"milk" });
-    ask(&store, "shopping", Op::Drop);
-    let mut heard = Vec::new();
+    execute(&store, "shopping", put(b"milk", b"1"));
+    execute(&store, "shopping", Op::Delete { key: b"milk" });
+    execute(&store, "shopping", Op::Delete { key: b"milk" });
+    execute(&store, "shopping", Op::Drop);
+    let mut received = Vec::new();
     while let Some(event) = changes.next().await {
-        heard.push(event.change.clone());
+        received.push(event.change.clone());
     }
     let (milk, one): (Box<[u8]>, Box<[u8]>) = ((*b"milk").into(), (*b"1").into());
     assert_eq!(
-        heard,
+        received,
         [
             Change::Set { key: milk.clone(), value: one },
             Change::Deleted { key: milk },
@@ -184,10 +184,10 @@ async fn crash_restarts_both(unit: Component) {
     while running.tree(10).children.len() < 2 {
         tokio::task::yield_now().await;
     }
-    ask(&store, "shopping", Op::Create);
+    execute(&store, "shopping", Op::Create);
     store.crash(unit);
-    assert_eq!(ask(&store, "shopping", Op::Create), Said::Restarting);
-    while ask(&store, "work", Op::Create) == Said::Restarting {
+    assert_eq!(execute(&store, "shopping", Op::Create), Outcome::Restarting);
+    while execute(&store, "work", Op::Create) == Outcome::Restarting {
         tokio::task::yield_now().await;
     }
     assert_eq!(names(&store), ["work"]);
@@ -208,17 +208,19 @@ async fn a_crash_of_the_bucket_supervisor_starts_both_afresh() {
 
 type Model = BTreeMap<u8, BTreeMap<u8, Vec<u8>>>;
 
-fn model_says(model: &mut Model, name: u8, key: u8, op: Op<'_>) -> Said {
+fn model_outcome(model: &mut Model, name: u8, key: u8, op: Op<'_>) -> Outcome {
     if op == Op::Create {
         model.entry(name).or_default();
-        return Said::Done;
+        return Outcome::Done;
     }
-    let Some(bucket) = model.get_mut(&name) else { return Said::NoBucket };
+    let Some(bucket) = model.get_mut(&name) else { return Outcome::NoBucket };
     match op {
         Op::Put { value, .. } => {
             bucket.insert(key, value.to_vec());
         }
-        Op::Get { .. } => return bucket.get(&key).map_or(Said::NoKey, |value| Said::Value(value.clone())),
+        Op::Get { .. } => {
+            return bucket.get(&key).map_or(Outcome::NoKey, |value| Outcome::Value(value.clone()));
+        }
         Op::Delete { .. } => {
             bucket.remove(&key);
         }
@@ -226,7 +228,7 @@ fn model_says(model: &mut Model, name: u8, key: u8, op: Op<'_>) -> Said {
             model.remove(&name);
         }
     }
-    Said::Done
+    Outcome::Done
 }
 
 proptest! {
@@ -246,8 +248,8 @@ proptest! {
                 _ if length == 0 => Op::Drop,
                 _ => Op::Create,
             };
-            let expected = model_says(&mut model, name, key, op);
-            let got = ask_all(&store, &[Request { bucket: &[name], op }]).remove(0);
+            let expected = model_outcome(&mut model, name, key, op);
+            let got = execute_all(&store, &[Request { bucket: &[name], op }]).remove(0);
             prop_assert_eq!(got, expected);
         }
         prop_assert_eq!(store.bucket_count(), model.len());

@@ -11,9 +11,10 @@ use crate::{
 use std::{hash::BuildHasher, ops::ControlFlow, slice};
 
 impl Store {
-    /// Executes the whole batch as one step that nothing else comes between, if none of the watched buckets has changed
-    /// since [`crate::Op::Watch`] returned its version. `false`: one has, and nothing was done. Nothing is done either, and
-    /// each request is refused, when one of them may allocate and no memory is left.
+    /// Executes the whole batch as one step that nothing else comes between, if none of the watched buckets
+    /// has changed since [`crate::Op::Watch`] returned its version. `false`: one has, and nothing was done.
+    /// Nothing is done either, and each request is refused, when one of them may allocate and no memory is
+    /// left.
     pub fn transact(
         &self,
         watched: &[(&[u8], u64)],

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 impl Cluster {
     /// A new subscriber, without a channel.
     pub fn subscriber(&self) -> ChannelSubscriber {
-        self.local.channels.listen()
+        self.local.channels.subscriber()
     }
 
     /// Publishes a message on all nodes. It is sent at once; the future returns the number of receivers. A

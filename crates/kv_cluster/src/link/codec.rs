@@ -207,3 +207,34 @@ fn decode<'a, T: Deserialize<'a>, const LIMIT: usize>(bytes: &'a [u8]) -> Result
         .map_err(|error| ProtocolError(error.to_string()))?;
     if used == 0 { Err(ProtocolError("an empty item".into())) } else { Ok((value, used)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another encoding is another protocol: it needs another `LINK_VERSION`.
+    #[test]
+    fn messages_have_the_encoding_of_their_link_version() {
+        let page = NodeReply::Names { names: vec![Box::from(*b"a")], cursor_or_count: 3 };
+        let messages: [(Message<'_>, &[u8]); 13] = [
+            (Message::Heartbeat, &[0]),
+            (Message::Call { id: 7 }, &[1, 7]),
+            (Message::Replies { id: 7 }, &[2, 7]),
+            (Message::Subscribe { id: 7, subscription: 9, bucket: b"a" }, &[3, 7, 9, 1, b'a']),
+            (Message::Subscribed { id: 7, result: SubscribeResult::TooMany }, &[4, 7, 3]),
+            (Message::Unsubscribe { subscription: 9 }, &[5, 9]),
+            (Message::Transact { id: 7, watched: vec![(Bytes::new(b"a"), 5)] }, &[7, 7, 1, 1, b'a', 5]),
+            (Message::Transacted { id: 7, result: TransactionResult::Aborted }, &[8, 7, 1]),
+            (Message::NodeQuery { id: 7, query: NodeQuery::BucketCount }, &[9, 7, 2]),
+            (Message::NodeQuery { id: 7, query: NodeQuery::Patterns }, &[9, 7, 8]),
+            (Message::NodeReply { id: 7, reply: page }, &[10, 7, 1, 1, 1, b'a', 3]),
+            (Message::NodeReply { id: 7, reply: NodeReply::TooLarge }, &[10, 7, 4]),
+            (Message::Fragment { remaining: 5, bytes: b"x" }, &[11, 5, 1, b'x']),
+        ];
+        for (message, encoded) in messages {
+            let mut bytes = Vec::new();
+            encode(&mut bytes, &message);
+            assert_eq!(bytes, encoded, "{message:?}");
+        }
+    }
+}

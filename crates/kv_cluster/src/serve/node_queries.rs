@@ -41,7 +41,7 @@ pub(crate) fn reply(local: &LocalNode, query: &NodeQuery<'_>) -> NodeReply {
         }
         NodeQuery::Channels { pattern } => NodeReply::names(local.channels.names(*pattern)),
         NodeQuery::SubscriberCounts { channels } => {
-            let counts = channels.iter().map(|channel| local.channels.listeners(channel) as u64);
+            let counts = channels.iter().map(|channel| local.channels.subscriber_count(channel) as u64);
             NodeReply::Counts(counts.collect())
         }
         NodeQuery::Patterns => NodeReply::names(local.channels.patterns()),

@@ -169,8 +169,8 @@ fn help(_: &Node, arguments: &[Argument]) -> Outcome {
     let mut text = columns(rows.iter().map(|command| [command.usage.to_owned(), command.help.to_owned()]));
     if topic.is_none() {
         let aliases: Vec<&str> = COMMANDS.iter().filter_map(|command| command.alias).collect();
-        text += &format!("\n\nAliases, as in Elixir: {}.", aliases.join(", "));
-        text += " A word with blanks goes in quotes, which take \\\" \\\\ \\n \\r \\t \\xNN.";
+        text += &format!("\n\nAliases: {}.", aliases.join(", "));
+        text += "\nA word with blanks goes in quotes, which take \\\" \\\\ \\n \\r \\t \\xNN.";
     }
     Ok(Value::Text(text))
 }

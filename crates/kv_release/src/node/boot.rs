@@ -1,5 +1,5 @@
-//! Brings a node up in this order: storage, links, services, console, and then the supervision tree. All ports
-//! are bound before the tree starts, so a port in use is one clear error and nothing is half-started.
+//! Brings a node up in this order: storage, links, services, console, and then the supervision tree. All
+//! ports are bound before the tree starts, so a port in use is one clear error and nothing is half-started.
 
 use super::runtime;
 use crate::{

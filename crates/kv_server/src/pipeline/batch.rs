@@ -11,8 +11,8 @@ use kv::Request;
 use kv_cluster::Cluster;
 use std::io;
 
-/// Answers one batch of what `input` holds, as of `now_ms` (Unix time).
-pub(crate) async fn answer<P: Protocol>(
+/// Executes one batch of what `input` holds, as of `now_ms` (Unix time), and renders its replies.
+pub(crate) async fn run<P: Protocol>(
     cluster: &Cluster,
     protocol: &mut P,
     now_ms: u64,
@@ -44,7 +44,7 @@ pub(crate) async fn answer<P: Protocol>(
     Ok(next)
 }
 
-/// What is left to do for a batch. It is kept while something is awaited, and so does not hold the whole batch.
+/// What is left to do for a batch. It lives across awaits, and so does not hold the whole batch.
 struct Rest<'a, P: Protocol> {
     /// The only request of the batch, not executed yet because others can run while it is prefetched.
     single: Option<Request<'a>>,

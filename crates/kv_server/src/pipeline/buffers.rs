@@ -1,4 +1,4 @@
-//! A connection's input and output: the bytes that are not parsed yet, and the replies that are not written yet.
+//! A connection's input and output: bytes that are not parsed yet, and replies that are not written yet.
 
 use crate::{
     limits::{INPUT_BYTES, OUTPUT_BYTES},
@@ -27,7 +27,8 @@ impl Input {
         Input { buffer: bytes.to_vec(), start: 0, end: bytes.len() }
     }
 
-    /// Reads what has arrived: 0 bytes at the end of the stream. It holds no buffer while it waits with nothing unparsed.
+    /// Reads what has arrived: 0 bytes at the end of the stream. It holds no buffer while it waits with
+    /// nothing unparsed.
     pub(crate) fn poll_read(&mut self, stream: &Stream) -> Poll<io::Result<usize>> {
         self.reserve();
         let read = stream.poll_read(&mut self.buffer[self.end..]);

@@ -1,8 +1,7 @@
-//! From the bytes of requests to the bytes of their replies, the same for both protocols: parse a batch, execute what
-//! this node owns, forward the rest, render.
+//! From the bytes of requests to the bytes of their replies, the same for both protocols: parse a batch,
+//! execute what this node owns, forward the rest, render.
 //!
-//! Read in this order: the trait below -> batch (the loop) -> router (who owns a bucket, and executes) -> buffers (input and
-//! output).
+//! Read in this order: the trait below -> batch (the loop) -> router (where requests are executed) -> buffers.
 
 pub(crate) mod batch;
 pub(crate) mod buffers;
@@ -22,7 +21,7 @@ pub(crate) trait Protocol {
     /// A reply that cannot be rendered at once.
     type FollowUp<'a>;
 
-    /// Parses the leading requests of `input` into `batch`, up to the first command that cannot be part of it.
+    /// Parses the leading requests of `input` into `batch`, up to the first command that cannot join it.
     fn parse<'a>(&mut self, input: &'a mut [u8], batch: &mut Batch<'a, Self::Command<'a>>);
 
     /// Renders the result of a request. Called for each request of a batch, in order.

@@ -1,4 +1,4 @@
-//! Takes requests to the nodes that own their buckets, and has the results rendered in the order of the requests.
+//! Has each request executed by the node that owns its bucket, and the results rendered in order.
 
 use super::{Protocol, Rendered, buffers::Output};
 use crate::reactor::yield_to_group;
@@ -27,8 +27,8 @@ impl<F> Executed<F> {
     }
 }
 
-/// Executes the leading requests that need no other node, at once and on this thread, until the output is full or a reply
-/// pauses.
+/// Executes the leading requests that need no other node, at once and on this thread, until the output is
+/// full or a reply pauses.
 pub(super) fn execute_local<'a, P: Protocol>(
     cluster: &Cluster,
     protocol: &mut P,
@@ -71,8 +71,8 @@ fn local_prefix_len(cluster: &Cluster, requests: &[Request<'_>]) -> usize {
     requests.windows(2).position(is_other).map_or(requests.len(), |last| last + 1)
 }
 
-/// Executes requests of any owners. The other nodes' shares are sent before the first reply is awaited, so the nodes work
-/// side by side.
+/// Executes requests of any owners. The other nodes' shares are sent before the first reply is awaited, so
+/// the nodes work side by side.
 pub(crate) async fn execute<P: Protocol>(
     cluster: &Cluster,
     protocol: &mut P,
@@ -103,8 +103,9 @@ pub(crate) async fn execute<P: Protocol>(
     Ok(())
 }
 
-/// Prefetches the memory that a request will look up, if this node owns its bucket, step by step; between two steps the
-/// other connections of the group run. The requests of a larger batch are prefetched together when they are executed.
+/// Prefetches the memory that a request will look up, if this node owns its bucket, step by step; between two
+/// steps the other connections of the group run. The requests of a larger batch are prefetched together when
+/// they are executed.
 pub(super) async fn prefetch(cluster: &Cluster, request: &Request<'_>) {
     if let Owner::Local(node) = cluster.owner(request.bucket) {
         let mut prefetch = node.prefetch(request);

@@ -1,5 +1,5 @@
-//! What a batch costs from the bytes of the requests to the bytes of the replies: it takes no memory, and a known number
-//! of instructions. No byte goes through a socket.
+//! What a batch costs from the bytes of the requests to the bytes of the replies: no allocation, and a known
+//! number of instructions. No byte goes through a socket.
 
 use crate::{
     connection::Session,
@@ -22,14 +22,14 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Entries, and strings, that are there to be asked for.
+/// Entries and strings that exist.
 const ENTRIES: usize = 4_096;
 /// Batches that are counted.
 const BATCHES: usize = 256;
 const VALUE: &str = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
 
 /// A request for the entry, or the string, of this number.
-type Ask = fn(usize) -> String;
+type MakeRequest = fn(usize) -> String;
 
 fn text_get(number: usize) -> String {
     format!("GET bucket key{number:08}\r\n")
@@ -63,10 +63,10 @@ struct Connection<'s> {
 }
 
 impl Connection<'_> {
-    /// Answers one batch, which has to wait for nothing.
-    fn answer(&mut self, input: &mut Input) {
-        let answer = pin!(self.session.answer(self.context, kv::time::now_ms(), input, &mut self.output));
-        let Poll::Ready(next) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
+    /// Runs one batch, which has to wait for nothing.
+    fn run_batch(&mut self, input: &mut Input) {
+        let batch = pin!(self.session.run_batch(self.context, kv::time::now_ms(), input, &mut self.output));
+        let Poll::Ready(next) = batch.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("all buckets are here");
         };
         assert_ne!(next.expect("nothing is sent"), Next::Close);
@@ -75,13 +75,13 @@ impl Connection<'_> {
     /// Instructions are counted from where this begins to where it ends.
     #[inline(never)]
     fn answer_and_count_instructions(&mut self, input: &mut Input) {
-        self.answer(input);
+        self.run_batch(input);
     }
 }
 
-/// Writes all entries, asks for all of them, and then has as many batches answered as are counted, of `size` requests each.
-/// Returns how often these take memory from the heap.
-fn answer_batches(write: Ask, ask: Ask, size: usize) -> u64 {
+/// Writes all entries, warms up with as many batches as are counted, of `size` requests each, and then
+/// counts. Returns the number of allocations.
+fn run_batches(write: MakeRequest, ask: MakeRequest, size: usize) -> u64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = Stream::detached(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
     let server = Arc::new(server());
@@ -89,17 +89,17 @@ fn answer_batches(write: Ask, ask: Ask, size: usize) -> u64 {
     let session = Session::begin(ask(0).as_bytes()[0], &server, &connected.client);
     let mut connection = Connection { context: &server, session, output: Output::new(&stream) };
     if matches!(connection.session, Session::Text(_)) {
-        connection.answer(&mut Input::holding(b"CREATE bucket\r\n"));
+        connection.run_batch(&mut Input::holding(b"CREATE bucket\r\n"));
     }
-    (0..ENTRIES).for_each(|number| connection.answer(&mut Input::holding(write(number).as_bytes())));
+    (0..ENTRIES).for_each(|number| connection.run_batch(&mut Input::holding(write(number).as_bytes())));
     let requests = |batch: usize| (0..size).map(move |number| ask((batch * size + number) * 7 % ENTRIES));
-    let mut taken = 0;
+    let mut allocations = 0;
     for (round, batch) in (0..2).flat_map(|round| (0..BATCHES).map(move |batch| (round, batch))) {
         let mut input = Input::holding(requests(batch).collect::<String>().as_bytes());
         connection.output.bytes.clear();
         match round {
-            0 => connection.answer(&mut input),
-            _ => taken += measure(|| connection.answer_and_count_instructions(&mut input)).count_total,
+            0 => connection.run_batch(&mut input),
+            _ => allocations += measure(|| connection.answer_and_count_instructions(&mut input)).count_total,
         }
         assert!(input.unparsed().is_empty(), "all were answered");
         assert!(
@@ -107,7 +107,7 @@ fn answer_batches(write: Ask, ask: Ask, size: usize) -> u64 {
             "and none with an error"
         );
     }
-    taken
+    allocations
 }
 
 /// A server that owns all buckets.
@@ -128,9 +128,9 @@ pub(super) fn server() -> ServerContext {
 }
 
 #[test]
-fn a_batch_takes_no_memory_between_its_arrival_and_its_replies() {
+fn a_batch_allocates_nothing_between_its_arrival_and_its_replies() {
     for (write, ask) in [
-        (text_put as Ask, text_get as Ask),
+        (text_put as MakeRequest, text_get as MakeRequest),
         (text_put, text_put),
         (set, get),
         (set, set),
@@ -138,7 +138,7 @@ fn a_batch_takes_no_memory_between_its_arrival_and_its_replies() {
         (hset, hset),
     ] {
         for size in [1, 16, 64] {
-            assert_eq!(answer_batches(write, ask, size), 0, "batches of {size} like {:?}", ask(0));
+            assert_eq!(run_batches(write, ask, size), 0, "batches of {size} like {:?}", ask(0));
         }
     }
 }
@@ -149,7 +149,7 @@ macro_rules! instructions {
         #[test]
         #[ignore = "run by cargo xtask instructions"]
         fn $name() {
-            answer_batches($write, $ask, $size);
+            run_batches($write, $ask, $size);
         }
     )*};
 }

@@ -1,4 +1,5 @@
-//! What does a reactor's I/O: io_uring where the kernel has it and allows it, epoll (or the system's equivalent) elsewhere.
+//! What does a reactor's I/O: io_uring where the kernel has it and allows it, epoll (or the system's
+//! equivalent) elsewhere.
 
 #[cfg(target_os = "linux")]
 use super::uring::Uring;
@@ -100,7 +101,8 @@ impl Backend {
         }
     }
 
-    /// Starts the send and the receive that the connection has asked for. Returns whether it is ready again at once.
+    /// Starts the send and the receive that the connection has asked for. Returns whether it is ready again
+    /// at once.
     pub(super) fn start_io(&mut self, socket: &Arc<SharedSocket>) -> bool {
         match self {
             #[cfg(target_os = "linux")]
@@ -121,8 +123,8 @@ impl Backend {
         }
     }
 
-    /// Completes what the kernel has done, waiting for something if `may_wait`; adds the ids of the connections that are
-    /// ready to `ready`.
+    /// Completes what the kernel has done, waiting for something if `may_wait`; adds the ids of the
+    /// connections that are ready to `ready`.
     pub(super) fn poll_io(&mut self, may_wait: bool, ready: &mut Vec<usize>) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]

@@ -28,7 +28,8 @@ struct Registered {
     socket: Arc<SharedSocket>,
     readable: bool,
     writable: bool,
-    /// The end of the stream or an error was reported, which happens once: all that is there is read up to it.
+    /// The end of the stream or an error was reported, which happens once: all that is there is read up to
+    /// it.
     closing: bool,
     receiving: bool,
     /// The bytes of the send in flight, and how many of them the socket has taken.

@@ -1,5 +1,5 @@
-//! The loop of a reactor's thread, and the groups in which it polls connections: one that yields is polled again after
-//! the others of its group.
+//! The loop of a reactor's thread, and the groups in which it polls connections: one that yields is polled
+//! again after the others of its group.
 
 use super::{
     backend::Backend,
@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Serves connections until it is told to stop, and drops those that are left then.
+/// Serves connections until it is stopped, and drops those that are left then.
 pub(super) fn run(backend: Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
     let mut event_loop = EventLoop { backend, connections: HashMap::default(), ready: Vec::new() };
     let mut commands = Commands::default();
@@ -33,7 +33,8 @@ pub(super) fn run(backend: Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
         }
         event_loop.poll_ready();
         if !commands.woken.is_empty() {
-            // A woken connection, which may have woken itself, can have much to do: the others' replies leave first.
+            // A woken connection, which may have woken itself, can have much to do: the others' replies leave
+            // first.
             event_loop.backend.submit()?;
             event_loop.ready.append(&mut commands.woken);
             event_loop.poll_ready();

@@ -1,4 +1,5 @@
-//! What other threads send to a reactor: connections to serve, connections to poll again, and the order to stop.
+//! What other threads send to a reactor: connections to serve, connections to poll again, and the order to
+//! stop.
 
 use super::{backend::BackendWaker, socket::SharedSocket};
 use std::{
@@ -53,7 +54,8 @@ impl Inbox {
         }
     }
 
-    /// Called before the reactor waits for its sockets: returns whether it may, which is when the inbox is empty.
+    /// Called before the reactor waits for its sockets: returns whether it may, which is when the inbox is
+    /// empty.
     pub(super) fn prepare_wait(&self) -> bool {
         let mut state = self.lock();
         let Commands { connections, woken, stop } = &state.commands;
@@ -87,8 +89,8 @@ impl ConnectionWaker {
         ConnectionWaker { id, scheduled: false.into(), inbox }
     }
 
-    /// Called just before the connection is polled: it sees all that it was woken for before, and a wake from now on
-    /// schedules it again.
+    /// Called just before the connection is polled: it sees all that it was woken for before, and a wake from
+    /// now on schedules it again.
     pub(super) fn clear_scheduled(&self) {
         self.scheduled.swap(false, AcqRel);
     }

@@ -35,8 +35,8 @@ impl ReactorPool {
         ReactorPool(Arc::new(Shared { backend, inboxes: Mutex::default(), next_id: AtomicUsize::default() }))
     }
 
-    /// Serves a socket with the future that `connect` makes of its stream, unless that refuses. Connections are
-    /// assigned to the reactors in turn.
+    /// Serves a socket with the future that `connect` makes of its stream, unless that refuses. Connections
+    /// are assigned to the reactors in turn.
     pub(crate) fn serve<F>(
         &self,
         socket: TcpStream,
@@ -57,7 +57,7 @@ impl ReactorPool {
         Ok(())
     }
 
-    /// Runs the reactors until they are told to stop, or until one of them fails, which stops all.
+    /// Runs the reactors until they are stopped, or until one of them fails, which stops all.
     pub(crate) fn run(&self, stop: Stop) -> impl Future<Output = Result<(), String>> + Send + use<> {
         let prepared = self.prepare();
         let stop_all = StopAll(self.clone());

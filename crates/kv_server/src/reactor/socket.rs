@@ -1,5 +1,5 @@
-//! One client's socket and its two buffers: the connection reads and fills them through [`Stream`], the backend moves
-//! their bytes from and to the kernel.
+//! One client's socket and its two buffers: the connection reads and fills them through [`Stream`], the
+//! backend moves their bytes from and to the kernel.
 
 use super::buffer_pool::BufferPool;
 use std::{

@@ -1,5 +1,5 @@
-//! I/O by completion (io_uring): the receives and sends of many connections are submitted together, and the kernel reports
-//! later how each of them ended.
+//! I/O by completion (io_uring): the receives and sends of many connections are submitted together, and the
+//! kernel reports later how each of them ended.
 #![expect(unsafe_code, reason = "docs/decisions/005-io-uring.md")]
 
 use super::socket::SharedSocket;
@@ -31,8 +31,8 @@ use std::{
 /// The id of the group of provided buffers.
 const BUFFER_GROUP: u16 = 0;
 
-/// Bytes of an entry of the buffer ring: the buffer's address (8), its length (4), its id (2), and in the first entry the
-/// tail of the ring (2). See `struct io_uring_buf_ring` in io_uring(7).
+/// Bytes of an entry of the buffer ring: the buffer's address (8), its length (4), its id (2), and in the
+/// first entry the tail of the ring (2). See `struct io_uring_buf_ring` in io_uring(7).
 const ENTRY_BYTES: usize = 16;
 const TAIL: std::ops::Range<usize> = 14..16;
 
@@ -41,8 +41,8 @@ const POLL_FIRST: u16 = 1;
 /// No SIGPIPE when the peer has closed (`MSG_NOSIGNAL`).
 const NO_SIGNAL: i32 = 0x4000;
 
-/// A ring and its operations in flight. Memory that the kernel may still use when this is dropped is leaked: that
-/// happens when the node ends, and when a reactor has crashed.
+/// A ring and its operations in flight. Memory that the kernel may still use when this is dropped is leaked:
+/// that happens when the node ends, and when a reactor has crashed.
 pub(super) struct Uring {
     ring: IoUring,
     in_flight: ManuallyDrop<Slab<Operation>>,
@@ -85,8 +85,9 @@ impl Uring {
             entries: MmapMut::map_anon(usize::from(URING_BUFFERS) * ENTRY_BYTES)?,
             tail: 0,
         };
-        // SAFETY: the entries are a mapping of their own, so they are page-aligned, and there are `URING_BUFFERS` of them.
-        // Neither they nor the buffers that they name ever move or are freed: `Uring` does not drop them.
+        // SAFETY: the entries are a mapping of their own, so they are page-aligned, and there are
+        // `URING_BUFFERS` of them. Neither they nor the buffers that they name ever move or are freed:
+        // `Uring` does not drop them.
         unsafe {
             let entries = buffers.entries.as_ptr() as u64;
             ring.submitter().register_buf_ring_with_flags(entries, URING_BUFFERS, BUFFER_GROUP, 0)?;
@@ -119,7 +120,8 @@ impl Uring {
     /// Submits all operations that have been started, and waits for a completion if `may_wait`.
     pub(super) fn submit(&mut self, may_wait: bool) -> io::Result<()> {
         match self.ring.submit_and_wait(usize::from(may_wait)) {
-            // A signal, or the kernel is short of memory: completions are handled first, and the rest is submitted again.
+            // A signal, or the kernel is short of memory: completions are handled first, and the rest is
+            // submitted again.
             Err(error) if matches!(error.kind(), Interrupted | WouldBlock | ResourceBusy) => Ok(()),
             submitted => submitted.map(drop),
         }
@@ -142,7 +144,7 @@ impl Uring {
         let mut ready = None;
         match self.in_flight.remove(entry.user_data() as usize) {
             Operation::ReadEventfd => self.arm_eventfd(),
-            // Receives that completed together had taken all buffers; they have been provided again by now.
+            // Receives that completed together used up the buffers; these have been provided again by now.
             Operation::Receive(socket) if entry.result() == -Errno::NOBUFS.raw_os_error() => {
                 self.receive(socket);
             }
@@ -177,7 +179,7 @@ impl Uring {
 
     fn receive(&mut self, socket: Arc<SharedSocket>) {
         let fd = Fd(socket.tcp.as_raw_fd());
-        // As a rule nothing has arrived yet, so the first try would be in vain.
+        // As a rule nothing has arrived yet, so a first attempt would only fail.
         let receive = opcode::Recv::new(fd, std::ptr::null_mut(), URING_BUFFER_BYTES as u32)
             .ioprio(POLL_FIRST)
             .buf_group(BUFFER_GROUP)
@@ -197,8 +199,9 @@ impl Uring {
     /// Puts an operation into the submission queue, which is submitted sooner when it is full.
     fn start(&mut self, entry: Entry, operation: Operation) {
         let entry = entry.user_data(self.in_flight.insert(operation) as u64);
-        // SAFETY: what the entry points to is owned by the operation, at an address that does not change, until its
-        // completion has been read: only then is the operation removed, and `Uring` does not drop it.
+        // SAFETY: what the entry points to is owned by the operation, at an address that does not change,
+        // until its completion has been read: only then is the operation removed, and `Uring` does not drop
+        // it.
         while unsafe { self.ring.submission().push(&entry) }.is_err() {
             if let Err(error) = self.ring.submit() {
                 tracing::debug!(%error, "io_uring takes no more submissions for now");

@@ -1,7 +1,11 @@
 //! Hashes and the times of their fields against a model, and walks through hashes that change.
 
 use super::session::{START, say, words};
-use crate::{Op, Projection, Reply, Request, Store};
+use crate::{
+    reply::{Projection, Reply},
+    request::{Op, Request},
+    store::Store,
+};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, ops::ControlFlow};
 

@@ -1,7 +1,14 @@
 //! Sessions as redis-cli shows them: a line that starts with `> ` is typed, those below it are the answer. A line such as
 //! `(500 ms later)` lets time pass. The words of a line may be quoted, with `\xNN` for any byte.
 
-use crate::{Args, Command, CommandError, KeySpec, Op, Reply, Request, Store, args::push};
+use crate::{
+    args::{self, Args},
+    commands::spec::{Command, KeySpec},
+    error::CommandError,
+    reply::Reply,
+    request::{Op, Request},
+    store::Store,
+};
 use std::ops::ControlFlow;
 
 /// Some time in 2023.
@@ -61,7 +68,7 @@ pub(super) fn say(store: &Store, now: u64, words: &[Vec<u8>]) -> String {
 
 fn ask(store: &Store, now: u64, command: &'static Command, words: &[Vec<u8>]) -> String {
     let mut bulks = Vec::new();
-    words[1..].iter().for_each(|word| push(&mut bulks, word));
+    words[1..].iter().for_each(|word| args::push(&mut bulks, word));
     let request = Request { bucket: &words[0], op: Op::Command { command, args: Args::new(&bulks) } };
     let mut said = String::new();
     store.execute(&[request], now, |reply| {

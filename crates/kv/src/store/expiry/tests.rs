@@ -1,22 +1,22 @@
-//! What has expired goes without being asked for, in bounded steps.
+//! What has expired ends on its own, in bounded steps.
 
 use super::*;
-use crate::{Args, Change, Command, EndReason, Op, Request, args::push, limits::EXPIRY_ENDS};
+use crate::{Args, Change, Command, EndReason, Op, Request, args, limits::EXPIRY_ENDS};
 use std::ops::ControlFlow;
 use tokio_stream::StreamExt;
 
-fn say(store: &Store, now: u64, line: &str) {
+fn run(store: &Store, now_ms: u64, line: &str) {
     let words: Vec<&str> = line.split(' ').collect();
     let mut bulks = Vec::new();
-    words[2..].iter().for_each(|word| push(&mut bulks, word.as_bytes()));
+    words[2..].iter().for_each(|word| args::push(&mut bulks, word.as_bytes()));
     let command = Command::find(&words[0].to_lowercase()).expect("a command");
     let op = Op::Command { command, args: Args::new(&bulks) };
-    store.execute(&[Request { bucket: words[1].as_bytes(), op }], now, |_| ControlFlow::Continue(()));
+    store.execute(&[Request { bucket: words[1].as_bytes(), op }], now_ms, |_| ControlFlow::Continue(()));
 }
 
 /// Takes one step in each shard; in how many the next one is worth taking at once.
-fn step(store: &Store, now: u64) -> usize {
-    (0..store.shards.len()).filter(|number| store.sweep_shard(*number, now)).count()
+fn step(store: &Store, now_ms: u64) -> usize {
+    (0..store.shards.len()).filter(|number| store.sweep_shard(*number, now_ms)).count()
 }
 
 fn is_sweeping(store: &Store) -> bool {
@@ -24,26 +24,30 @@ fn is_sweeping(store: &Store) -> bool {
 }
 
 #[test]
-fn what_has_expired_goes_unasked() {
+fn what_has_expired_goes_on_its_own() {
     let store = Store::new();
     assert!(!is_sweeping(&store));
-    (0..5_000).for_each(|number| say(&store, 0, &format!("SET key{number} value PX 100")));
-    say(&store, 0, "SET forever value");
-    say(&store, 0, "HSETEX list PX 100 FIELDS 2 milk 1 eggs 12");
-    say(&store, 0, "HSETEX later PX 200 FIELDS 1 milk 1");
+    (0..5_000).for_each(|number| run(&store, 0, &format!("SET key{number} value PX 100")));
+    run(&store, 0, "SET forever value");
+    run(&store, 0, "HSETEX list PX 100 FIELDS 2 milk 1 eggs 12");
+    run(&store, 0, "HSETEX later PX 200 FIELDS 1 milk 1");
     assert_eq!((step(&store, 99), store.bucket_count()), (0, 5_003));
     while step(&store, 100) > 0 {}
     assert_eq!(store.bucket_count(), 2);
     (0..9).for_each(|_| {
         step(&store, 200);
     });
-    assert_eq!((store.bucket_count(), is_sweeping(&store)), (1, false), "nobody lookups for what cannot be");
+    assert_eq!(
+        (store.bucket_count(), is_sweeping(&store)),
+        (1, false),
+        "nothing is searched for that cannot be there"
+    );
 }
 
 #[test]
 fn a_step_ends_a_bounded_number() {
     let store = Store::new();
-    (0..100_000).for_each(|number| say(&store, 0, &format!("SET key{number} value PX 1")));
+    (0..100_000).for_each(|number| run(&store, 0, &format!("SET key{number} value PX 1")));
     let before = store.bucket_count();
     assert_eq!(step(&store, 1), store.shards.len());
     assert!((1..=EXPIRY_ENDS * store.shards.len()).contains(&(before - store.bucket_count())));
@@ -52,9 +56,9 @@ fn a_step_ends_a_bounded_number() {
 #[tokio::test]
 async fn the_fields_of_a_large_hash_go_bit_by_bit() {
     let store = Store::new();
-    say(&store, 0, "HSET list forever 1");
+    run(&store, 0, "HSET list forever 1");
     (0..3_000).for_each(|number| {
-        say(&store, 0, &format!("HSETEX list PX {} FIELDS 1 field{number} 1", 100 + number))
+        run(&store, 0, &format!("HSETEX list PX {} FIELDS 1 field{number} 1", 100 + number))
     });
     let mut changes = store.subscribe(b"list").expect("it is there");
     let mut steps = 0;
@@ -66,7 +70,7 @@ async fn the_fields_of_a_large_hash_go_bit_by_bit() {
         let event = changes.next().await.expect("a change");
         assert_eq!(event.change, Change::Deleted { key: format!("field{number}").into_bytes().into() });
     }
-    say(&store, 1_100, "HDEL list forever");
+    run(&store, 1_100, "HDEL list forever");
     while step(&store, 10_000) > 0 {}
     assert_eq!(store.bucket_count(), 0, "the hash goes with its last field");
 }
@@ -78,7 +82,7 @@ async fn the_supervisor_runs_the_sweeper() {
     // The store may start afresh once more before the supervisor is up.
     let mut ended = Change::Ended(EndReason::Restarted);
     while ended == Change::Ended(EndReason::Restarted) {
-        say(&store, 0, "SET milk 1 PX 5");
+        run(&store, 0, "SET milk 1 PX 5");
         let mut changes = store.subscribe(b"milk").expect("it is there");
         ended = changes.next().await.expect("a change").change.clone();
     }
@@ -87,9 +91,9 @@ async fn the_supervisor_runs_the_sweeper() {
 }
 
 #[tokio::test]
-async fn subscribers_hear_of_the_end() {
+async fn subscribers_are_notified_of_the_end() {
     let store = Store::new();
-    say(&store, 0, "SET milk 1 PX 5");
+    run(&store, 0, "SET milk 1 PX 5");
     let mut changes = store.subscribe(b"milk").expect("it is there");
     step(&store, 5);
     assert_eq!(changes.next().await.expect("a change").change, Change::Ended(EndReason::Expired));

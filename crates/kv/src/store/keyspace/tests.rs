@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::{
-    Change, Command, Op, Reply, Request, args::push, shard::bucket_mut::BucketMut, shard::registry::Lookup,
+    Change, Command, Op, Reply, Request, args, shard::bucket_mut::BucketMut, shard::registry::Lookup,
 };
 use std::{collections::HashSet, hash::BuildHasher, ops::ControlFlow};
 use tokio_stream::StreamExt;
 
-fn ask(store: &Store, bucket: &str, op: Op<'_>) {
+fn execute(store: &Store, bucket: &str, op: Op<'_>) {
     let refused = |reply: Reply<'_>| matches!(reply, Reply::Error(_));
     store.execute(&[Request { bucket: bucket.as_bytes(), op }], 0, |reply| {
         assert!(!refused(reply));
@@ -17,9 +17,9 @@ fn ask(store: &Store, bucket: &str, op: Op<'_>) {
 
 fn set_field(store: &Store, bucket: &str) {
     let mut args = Vec::new();
-    [b"field", b"value"].into_iter().for_each(|arg| push(&mut args, arg));
+    [b"field", b"value"].into_iter().for_each(|arg| args::push(&mut args, arg));
     let command = Command::find("hset").unwrap();
-    ask(store, bucket, Op::Command { command, args: crate::Args::new(&args) });
+    execute(store, bucket, Op::Command { command, args: crate::Args::new(&args) });
 }
 
 fn watch(store: &Store, bucket: &[u8]) -> u64 {
@@ -35,7 +35,7 @@ fn watch(store: &Store, bucket: &[u8]) -> u64 {
 /// A store of buckets `0` to `999`.
 fn thousand() -> Store {
     let store = Store::new();
-    (0..1_000).for_each(|number| ask(&store, &number.to_string(), Op::Create));
+    (0..1_000).for_each(|number| execute(&store, &number.to_string(), Op::Create));
     store
 }
 
@@ -68,32 +68,32 @@ fn pages_fill_up_across_shards_and_list_each_name_once() {
 #[test]
 fn names_are_listed_by_pattern_and_kind_until_they_expire() {
     let store = thousand();
-    let wanted = ScanFilter { pattern: Some(b"99?"), count: usize::MAX, kind: None };
-    assert_eq!(store.scan(0, &wanted, 0).names.len(), 10);
-    let texts = ScanFilter { kind: Some(Kind::Str), ..wanted };
-    assert!(store.scan(0, &texts, 0).names.is_empty());
-    let maps = ScanFilter { kind: Some(Kind::Map), ..wanted };
+    let filter = ScanFilter { pattern: Some(b"99?"), count: usize::MAX, kind: None };
+    assert_eq!(store.scan(0, &filter, 0).names.len(), 10);
+    let strings = ScanFilter { kind: Some(Kind::Str), ..filter };
+    assert!(store.scan(0, &strings, 0).names.is_empty());
+    let maps = ScanFilter { kind: Some(Kind::Map), ..filter };
     assert_eq!(store.scan(0, &maps, 0).names.len(), 10);
     let hash = store.hasher.hash_one("990".as_bytes());
     let mut shard = store.lock(store.shard_of(hash));
     BucketMut::new(&mut shard, b"990", Lookup::new(hash), 0).set_expiry(Some(10)).unwrap();
     drop(shard);
-    assert_eq!(store.scan(0, &wanted, 9).names.len(), 10);
-    assert_eq!(store.scan(0, &wanted, 10).names.len(), 9);
+    assert_eq!(store.scan(0, &filter, 9).names.len(), 10);
+    assert_eq!(store.scan(0, &filter, 10).names.len(), 9);
 }
 
 #[test]
 fn a_random_name_may_be_any() {
     let store = Store::new();
     assert_eq!(store.random_name(7, 0), None);
-    ["milk", "eggs", "bread"].into_iter().for_each(|name| ask(&store, name, Op::Create));
+    ["milk", "eggs", "bread"].into_iter().for_each(|name| execute(&store, name, Op::Create));
     let seeds = (0..1_000_u64).map(|seed| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let names: HashSet<_> = seeds.map(|seed| store.random_name(seed, 0).unwrap()).collect();
     assert_eq!(names.len(), 3);
 }
 
 #[tokio::test]
-async fn a_flush_ends_every_bucket_and_touches_those_that_were_there() {
+async fn a_flush_ends_every_bucket_and_invalidates_watches_of_those_that_existed() {
     let store = thousand();
     set_field(&store, "shopping");
     let (there, not_there) = (watch(&store, b"shopping"), watch(&store, b"nothing"));

@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::{
-    args::{Args, push},
+    args::{self, Args},
     commands::spec::Command,
 };
 
 /// The name of a command, a bucket, and the arguments.
-type Asked = (&'static str, [u8; 3], Vec<u8>);
+type Step = (&'static str, [u8; 3], Vec<u8>);
 
-fn request((command, bucket, bulks): &Asked) -> Request<'_> {
+fn request((command, bucket, bulks): &Step) -> Request<'_> {
     let op = match *command {
         "create" => Op::Create,
         "crash" => Op::Crash,
@@ -21,8 +21,8 @@ fn request((command, bucket, bulks): &Asked) -> Request<'_> {
     Request { bucket, op }
 }
 
-/// Something to ask of one of a few buckets, about one of a few fields.
-fn asked() -> impl Strategy<Value = Asked> {
+/// Something to execute of one of a few buckets, about one of a few fields.
+fn step() -> impl Strategy<Value = Step> {
     let names = [
         "hset", "hset", "hset", "hset", "hget", "hget", "hdel", "hdel", "hpexpire", "hpersist", "hgetall",
         "hlen", "set", "set", "setrange", "psetex", "get", "get", "del", "pexpire", "persist", "rename",
@@ -47,18 +47,18 @@ fn asked() -> impl Strategy<Value = Asked> {
                 _ => &[],
             };
             let mut bulks = Vec::new();
-            words.iter().for_each(|word| push(&mut bulks, word));
+            words.iter().for_each(|word| args::push(&mut bulks, word));
             (name, [bucket; 3], bulks)
         },
     )
 }
 
 /// The replies to a batch that is broken off after each `most` of them, and taken up again.
-fn replies(store: &Store, batch: &[Request<'_>], now: u64, most: usize) -> Vec<String> {
+fn replies(store: &Store, batch: &[Request<'_>], now_ms: u64, most: usize) -> Vec<String> {
     let mut replies = Vec::new();
     while replies.len() < batch.len() {
         let before = replies.len();
-        let done = store.execute(&batch[before..], now, |reply| {
+        let done = store.execute(&batch[before..], now_ms, |reply| {
             replies.push(format!("{reply:?}"));
             if replies.len() == before + most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -77,14 +77,14 @@ fn held(store: &Store) -> (u64, u64, u64) {
 proptest! {
     #[test]
     fn a_batch_does_what_its_requests_do_one_by_one(
-        batches in proptest::collection::vec((proptest::collection::vec(asked(), 1..120), 1..90_usize), 1..6),
+        batches in proptest::collection::vec((proptest::collection::vec(step(), 1..120), 1..90_usize), 1..6),
     ) {
         let (together, alone) = (Store::with_fixed_seed(1), Store::with_fixed_seed(1));
-        for (now, (batch, most)) in (0..).step_by(100).zip(&batches) {
+        for (now_ms, (batch, most)) in (0..).step_by(100).zip(&batches) {
             let requests: Vec<_> = batch.iter().map(request).collect();
             let one_by_one: Vec<_> =
-                requests.iter().flat_map(|request| replies(&alone, &[*request], now, 1)).collect();
-            prop_assert_eq!(replies(&together, &requests, now, *most), one_by_one);
+                requests.iter().flat_map(|request| replies(&alone, &[*request], now_ms, 1)).collect();
+            prop_assert_eq!(replies(&together, &requests, now_ms, *most), one_by_one);
         }
         prop_assert_eq!(held(&together), held(&alone));
     }

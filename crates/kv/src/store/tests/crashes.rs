@@ -65,7 +65,8 @@ fn used_bytes(store: &Store) -> u64 {
     store.stats().bytes
 }
 
-/// Names such that the second is, or is not, in the shard of the first, and the third is in the shard of the second.
+/// Names such that the second is, or is not, in the shard of the first, and the third is in the shard of the
+/// second.
 fn names(store: &Store, in_one_shard: bool) -> [String; 3] {
     let shard = |name: &str| store.shard_of(store.hasher.hash_one(name.as_bytes()));
     let from = "from".to_owned();

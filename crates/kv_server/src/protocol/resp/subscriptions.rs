@@ -1,7 +1,7 @@
 //! What a client is subscribed to: channels, patterns, and the changes of buckets.
 
 use super::encoder::RespEncoder;
-use crate::{limits::EVENTS_AT_ONCE, protocol::end_reason};
+use crate::{limits::EVENTS_AT_ONCE, protocol::describe_end};
 use kv::{Change, ChannelSubscriber, Delivery, EndReason, Event, Subscription};
 use std::{
     future::{pending, poll_fn},
@@ -133,7 +133,7 @@ fn write_change(encoder: &mut RespEncoder<'_>, bucket: &[u8], event: &Event) {
     match &event.change {
         Change::Set { key, value } => encoder.bulk(&[key, b" SET TO ".as_slice(), value].concat()),
         Change::Deleted { key } => encoder.bulk(&[key, b" DELETED".as_slice()].concat()),
-        Change::Ended(reason) => encoder.bulk(format!("ENDED: {}", end_reason::describe(*reason)).as_bytes()),
+        Change::Ended(reason) => encoder.bulk(format!("ENDED: {}", describe_end(*reason)).as_bytes()),
     }
 }
 

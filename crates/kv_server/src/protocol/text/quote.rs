@@ -8,9 +8,9 @@ pub(super) enum Word<'a> {
     Plain(&'a mut [u8]),
 }
 
-/// Parses the start of `text`, which opens with a quote. The quotes count as such only when a separator follows them
-/// and they hold a blank, a tab or a line break, literal or escaped: the guide keeps the quotes of a lone word.
-/// Escapes are decoded in place, since they only ever shrink.
+/// Parses the start of `text`, which opens with a quote. The quotes count as such only when a separator
+/// follows them and they hold a blank, a tab or a line break, literal or escaped: the guide keeps the quotes
+/// of a single word. Escapes are decoded in place, since they only ever shrink.
 pub(super) fn parse(text: &mut [u8]) -> Word<'_> {
     let Some(close) = closing_quote(text) else { return Word::Plain(text) };
     if text.get(close + 1).is_some_and(|after| !is_separator(*after)) {

@@ -1,7 +1,7 @@
 //! Renders replies and events as lines that a person can read.
 
 use super::quote;
-use crate::protocol::end_reason;
+use crate::protocol::describe_end;
 use kv::{Change, CommandError, EndReason, Event, Reply};
 use kv_cluster::{Error, escape_name};
 
@@ -60,7 +60,7 @@ pub(super) fn event(output: &mut Vec<u8>, event: &Event) {
             output,
             "subscription to ",
             &event.bucket,
-            &format!(" ended: {}{}", end_reason::describe(*reason), remedy(*reason)),
+            &format!(" ended: {}{}", describe_end(*reason), remedy(*reason)),
         ),
     }
 }

@@ -1,4 +1,5 @@
-//! One client of the text protocol: what its lines ask for, and the commands that are no requests to one bucket.
+//! One client of the text protocol: what its lines ask for, and the commands that are no requests to one
+//! bucket.
 
 use super::{
     help::HELP,
@@ -89,7 +90,7 @@ impl TextSession {
         TextSession { cluster, limits, subscriptions: StreamMap::new(), discarding: false }
     }
 
-    /// Waits for changes of subscribed buckets and renders those that have arrived; waits for ever without a
+    /// Waits for changes of subscribed buckets and renders those that have arrived; waits forever without a
     /// subscription. `false`: the client did not keep up, and is to be disconnected.
     pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
         let mut events = Vec::new();

@@ -56,7 +56,7 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
                 for piece in pieces {
                     unread.extend(piece);
                     let mut input = Input::holding(&unread);
-                    while session.answer(&context, 0, &mut input, &mut output).await.unwrap()
+                    while session.run_batch(&context, 0, &mut input, &mut output).await.unwrap()
                         == Next::Continue
                     {}
                     unread = input.unparsed().to_vec();
