@@ -98,19 +98,18 @@ async fn execute_step(
     let split = requests(table, state, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
     let (mut replies, mut merger) = (RenderedReplies::default(), ReplyMerger::default());
-    let (mut commands, mut answered) = (split.iter(), requests.iter());
+    let (mut commands, mut pending) = (split.iter(), requests.iter());
     let on_reply = |result: Result<Reply<'_>, Error>| {
         if merger.is_done() {
             let command = commands.next().expect("every reply belongs to a command");
             merger.push_expected(command.keys(), command.remaining());
         }
-        let request = answered.next().expect("every reply belongs to a request");
+        let request = pending.next().expect("every reply belongs to a request");
         let is_full = replies.bytes.len() >= TRANSACTION_ANSWER_BYTES;
         let mut encoder = RespEncoder::new(&mut replies.bytes, state.version);
         if is_full && result.as_ref().is_ok_and(holds_values) {
-            let message = format!(
-                "ERR answers of a transaction before this one exceed {TRANSACTION_ANSWER_BYTES} bytes"
-            );
+            let message =
+                format!("ERR earlier replies of this transaction exceed {TRANSACTION_ANSWER_BYTES} bytes");
             merger.on_value_error(&mut encoder, &message);
         } else if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
             // Pages would not show the hash at one moment.
