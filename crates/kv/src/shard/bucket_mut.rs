@@ -309,11 +309,11 @@ impl BucketMut<'_> {
         let name = self.name;
         self.note_expiry(expires_at_ms);
         if self.exists() {
-            let result = self.modify(|bucket, memory| bucket.set_string(memory, name, value, expires_at_ms));
-            if result == Err(CommandError::WrongType) {
-                self.end(EndReason::Dropped);
-            } else {
-                result?;
+            match self.modify(|bucket, memory| bucket.set_string(memory, name, value, expires_at_ms)) {
+                Err(CommandError::WrongType) => {
+                    self.end(EndReason::Dropped);
+                }
+                result => result?,
             }
         }
         if !self.exists() {

@@ -70,7 +70,7 @@ impl<'o> RespEncoder<'o> {
         });
     }
 
-    /// An array that does not exist; EXEC answers with it when a watched key has changed.
+    /// An array that does not exist; EXEC replies with it when a watched key has changed.
     pub(super) fn null_array(&mut self) {
         self.bytes.extend_from_slice(match self.version {
             RespVersion::Resp2 => b"*-1\r\n",

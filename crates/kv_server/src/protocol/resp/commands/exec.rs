@@ -45,7 +45,9 @@ async fn exec(Call { table, state, output, .. }: Call<'_, '_>) -> Result<(), Ses
     let mut watched: Vec<WatchedKey<'_>> =
         watched.iter().map(|(name, version)| (&**name, *version)).collect();
     let commands: Vec<Queued<'_>> = queued.iter().collect();
-    check_same_node(table, state, &watched, &commands)?;
+    let requests: Vec<Request<'_>> = requests(table, state, &commands).into_iter().flatten().collect();
+    let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
+    state.server.cluster.single_owner(names)?;
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
     let mut step = steps.next().unwrap_or_default();
     let Some(mut replies) = execute_step(table, state, &watched, step).await? else {
@@ -67,19 +69,6 @@ async fn exec(Call { table, state, output, .. }: Call<'_, '_>) -> Result<(), Ses
 /// Whether the command is about all keys, and so cannot be executed together with commands on single ones.
 fn is_on_all_keys(command: CommandRef) -> bool {
     matches!(command, CommandRef::Session(command) if command.spec.flags & (READ | WRITE) != 0)
-}
-
-/// Checks that one node owns all keys of the transaction.
-fn check_same_node(
-    table: &CommandTable,
-    state: &RespState,
-    watched: &[WatchedKey<'_>],
-    commands: &[Queued<'_>],
-) -> Result<(), SessionError> {
-    let requests: Vec<Request<'_>> = requests(table, state, commands).into_iter().flatten().collect();
-    let names = requests.iter().flat_map(Request::names);
-    state.server.cluster.single_owner(watched.iter().map(|(name, _)| *name).chain(names))?;
-    Ok(())
 }
 
 /// The requests of the commands on buckets. That they can be split was checked when they were queued.
@@ -109,19 +98,18 @@ async fn execute_step(
     let split = requests(table, state, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
     let (mut replies, mut merger) = (RenderedReplies::default(), ReplyMerger::default());
-    let (mut commands, mut answered) = (split.iter(), requests.iter());
+    let (mut commands, mut pending) = (split.iter(), requests.iter());
     let on_reply = |result: Result<Reply<'_>, Error>| {
         if merger.is_done() {
             let command = commands.next().expect("every reply belongs to a command");
             merger.push_expected(command.keys(), command.remaining());
         }
-        let request = answered.next().expect("every reply belongs to a request");
+        let request = pending.next().expect("every reply belongs to a request");
         let is_full = replies.bytes.len() >= TRANSACTION_ANSWER_BYTES;
         let mut encoder = RespEncoder::new(&mut replies.bytes, state.version);
         if is_full && result.as_ref().is_ok_and(holds_values) {
-            let message = format!(
-                "ERR answers of a transaction before this one exceed {TRANSACTION_ANSWER_BYTES} bytes"
-            );
+            let message =
+                format!("ERR earlier replies of this transaction exceed {TRANSACTION_ANSWER_BYTES} bytes");
             merger.on_value_error(&mut encoder, &message);
         } else if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
             // Pages would not show the hash at one moment.
