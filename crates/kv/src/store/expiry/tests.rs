@@ -1,7 +1,13 @@
 //! What has expired ends on its own, in bounded steps.
 
 use super::*;
-use crate::{Args, Change, Command, EndReason, Op, Request, args, limits::EXPIRY_ENDS};
+use crate::{
+    args::{self, Args},
+    commands::spec::Command,
+    limits::EXPIRY_ENDS,
+    pubsub::bucket_changes::{Change, EndReason},
+    request::{Op, Request},
+};
 use std::ops::ControlFlow;
 use tokio_stream::StreamExt;
 

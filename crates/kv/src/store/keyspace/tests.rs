@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::{
-    Change, Command, Op, Reply, Request, args, shard::bucket_mut::BucketMut, shard::registry::Lookup,
+    args::{self, Args},
+    commands::spec::Command,
+    pubsub::bucket_changes::Change,
+    reply::Reply,
+    request::{Op, Request},
+    shard::{bucket_mut::BucketMut, registry::Lookup},
 };
 use std::{collections::HashSet, hash::BuildHasher, ops::ControlFlow};
 use tokio_stream::StreamExt;
@@ -19,7 +24,7 @@ fn set_field(store: &Store, bucket: &str) {
     let mut args = Vec::new();
     [b"field", b"value"].into_iter().for_each(|arg| args::push(&mut args, arg));
     let command = Command::find("hset").unwrap();
-    execute(store, bucket, Op::Command { command, args: crate::Args::new(&args) });
+    execute(store, bucket, Op::Command { command, args: Args::new(&args) });
 }
 
 fn watch(store: &Store, bucket: &[u8]) -> u64 {
