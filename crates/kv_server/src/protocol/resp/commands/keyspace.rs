@@ -15,7 +15,7 @@ use kv::{
 };
 use tokio::task::yield_now;
 
-/// Keys that one step of SCAN visits by default.
+/// The COUNT of SCAN unless given.
 const SCAN_COUNT: usize = 10;
 
 pub(super) const OBJECT: SessionCommand = SessionCommand::new(
@@ -95,7 +95,7 @@ async fn keys(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<()
         if cursor == 0 {
             break;
         }
-        // Other clients of this thread are served before the next page.
+        // Other connections of this thread run between two pages.
         yield_now().await;
     }
     session.encoder(output).array(count);
