@@ -33,7 +33,6 @@ pub(crate) const RULES: &[(&str, Rule)] = &[
     ("line-width", |workspace| each(workspace, layout::line_width)),
     ("words", |workspace| each(workspace, words::replaced)),
     ("one-place", |workspace| each(workspace, lints::one_place)),
-    ("one-door", |workspace| each(workspace, lints::one_door)),
     ("function-lines", |workspace| each(workspace, lints::function_lines)),
     ("clippy-file", |workspace| each(workspace, lints::one_clippy_file)),
     ("leftovers", |workspace| each(workspace, lints::leftovers)),
