@@ -8,7 +8,7 @@ use crate::{
         Next, batch,
         buffers::{Input, Output},
     },
-    protocol::{resp::RespState, text::TextSession},
+    protocol::{resp::RespSession, text::TextSession},
     reactor::Stream,
 };
 use otp::Stop;
@@ -104,14 +104,14 @@ async fn sleep(duration: Option<Duration>) {
 /// A connection's session in one of the protocols.
 pub(crate) enum Session {
     Text(TextSession),
-    Resp(Box<RespState>),
+    Resp(Box<RespSession>),
 }
 
 impl Session {
     /// The session of a connection whose first byte is `first`.
     pub(crate) fn begin(first: u8, context: &Arc<ServerContext>, client: &Arc<Client>) -> Session {
         match first {
-            b'*' => Session::Resp(Box::new(RespState::new(context.clone(), client.clone()))),
+            b'*' => Session::Resp(Box::new(RespSession::new(context.clone(), client.clone()))),
             _ => Session::Text(TextSession::new(context.cluster.clone(), context.limits)),
         }
     }

@@ -83,7 +83,7 @@ pub(crate) const HEADER_BYTES: usize = 64 * 1024;
 pub(crate) const CACHED_HEADER_BYTES: usize = 32;
 
 /// Bytes of the names that one KEYS returns; SCAN has no such limit.
-pub(crate) const LISTED_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const PAGED_REPLY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Commands queued since MULTI.
 pub(crate) const QUEUED_COMMANDS: usize = 100_000;
@@ -92,7 +92,7 @@ pub(crate) const QUEUED_COMMANDS: usize = 100_000;
 pub(crate) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes of the replies of one transaction after which further values are replaced by an error.
-pub(crate) const TRANSACTION_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const TRANSACTION_REPLY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Keys that one connection may WATCH.
 pub(crate) const WATCHED: usize = 10_000;

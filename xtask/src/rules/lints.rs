@@ -46,8 +46,21 @@ const ONE_PLACE: &[OnePlace] = &[
     },
 ];
 
-/// The one door: everything on this node reaches its data through `LocalNode`.
+/// The one door: everything on this node reaches its data through `LocalNode`, and requests of clients reach
+/// buckets through the router.
 const ONE_DOOR: &[OnePlace] = &[
+    OnePlace {
+        uses: &[
+            "cluster.execute",
+            "cluster.transact",
+            "cluster.subscribe",
+            "cluster.dispatch",
+            "cluster.owner",
+        ],
+        within: "crates/kv_server/",
+        except: &["crates/kv_server/src/pipeline/router.rs"],
+        advice: "passes a request to the cluster; go through kv_server's pipeline/router.rs",
+    },
     OnePlace {
         uses: &["Store", ".store", "store."],
         within: "crates/kv_cluster/",
@@ -88,7 +101,7 @@ pub(crate) fn one_place(source: &Source) -> Vec<Violation> {
     uses_elsewhere(source, ONE_PLACE)
 }
 
-/// The store is reached through one file.
+/// The store, and the cluster's buckets, are reached through one file each.
 pub(crate) fn one_door(source: &Source) -> Vec<Violation> {
     uses_elsewhere(source, ONE_DOOR)
 }
@@ -242,6 +255,15 @@ mod tests {
         for file in ["crates/kv_cluster/src/local.rs", "crates/kv/src/store/mod.rs"] {
             passes(one_door, file, "use kv::Store;");
         }
+        let text = "//! A.\nself\n    .cluster\n    .execute(request)";
+        fails(
+            one_door,
+            "crates/kv_server/src/protocol/a.rs",
+            text,
+            3,
+            "go through kv_server's pipeline/router.rs",
+        );
+        passes(one_door, "crates/kv_server/src/pipeline/router.rs", text);
     }
 
     #[test]

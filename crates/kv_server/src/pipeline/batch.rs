@@ -1,4 +1,5 @@
-//! The batch loop: every request of every protocol passes here, between parsing and rendering.
+//! Runs one batch: parses the requests, executes them through the router, and then runs the command that
+//! follows.
 
 use super::{
     Batch, Next, Protocol, Tail,
@@ -19,7 +20,7 @@ pub(crate) async fn run<P: Protocol>(
     input: &mut Input,
     output: &mut Output<'_>,
 ) -> io::Result<Next> {
-    // What is left of the batch borrows the input, which is consumed after it.
+    // The rest of the batch borrows the input, which therefore is consumed last.
     let (next, consumed) = {
         let Rest { single, mut paused, mut requests, consumed, tail } =
             parse_and_execute(cluster, protocol, now_ms, input.unparsed(), output);
@@ -44,18 +45,18 @@ pub(crate) async fn run<P: Protocol>(
     Ok(next)
 }
 
-/// What is left to do for a batch. It lives across awaits, and so does not hold the whole batch.
+/// What is left to do of a batch. It is held across awaits, so it must not contain the whole batch.
 struct Rest<'a, P: Protocol> {
-    /// The only request of the batch, not executed yet because others can run while it is prefetched.
+    /// The only request of the batch, if it is to be prefetched while other connections run.
     single: Option<Request<'a>>,
     paused: Option<P::FollowUp<'a>>,
-    /// Requests to execute once `paused` is rendered. As a rule there are none, and so no allocation.
+    /// Requests to execute once `paused` is rendered. Usually there are none, which allocates nothing.
     requests: Vec<Request<'a>>,
     consumed: usize,
     tail: Tail<P::Command<'a>>,
 }
 
-/// Parses a batch and executes as much of it as can be done at once.
+/// Parses a batch and executes as much of it as needs no waiting.
 #[inline]
 fn parse_and_execute<'a, P: Protocol>(
     cluster: &Cluster,

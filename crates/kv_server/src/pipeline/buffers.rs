@@ -1,4 +1,5 @@
-//! A connection's input and output: bytes that are not parsed yet, and replies that are not written yet.
+//! A connection's input and output: received bytes that are not parsed yet, and replies that are not written
+//! yet.
 
 use crate::{
     limits::{INPUT_BYTES, OUTPUT_BYTES},
@@ -21,14 +22,14 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// An input that has been read already.
+    /// An input that has already read these bytes.
     #[cfg(test)]
     pub(crate) fn holding(bytes: &[u8]) -> Input {
         Input { buffer: bytes.to_vec(), start: 0, end: bytes.len() }
     }
 
-    /// Reads what has arrived: 0 bytes at the end of the stream. It holds no buffer while it waits with
-    /// nothing unparsed.
+    /// Reads what has arrived: 0 bytes at the end of the stream. While it waits, it holds a buffer only if
+    /// there are unparsed bytes.
     pub(crate) fn poll_read(&mut self, stream: &Stream) -> Poll<io::Result<usize>> {
         self.reserve();
         let read = stream.poll_read(&mut self.buffer[self.end..]);
@@ -39,7 +40,7 @@ impl Input {
         read
     }
 
-    /// The bytes that are still to be parsed.
+    /// The bytes that are not parsed yet.
     pub(crate) fn unparsed(&mut self) -> &mut [u8] {
         &mut self.buffer[self.start..self.end]
     }
@@ -49,7 +50,7 @@ impl Input {
         self.start += count;
     }
 
-    /// Returns the buffer to the thread's pool if there is nothing in it.
+    /// Returns the buffer to the thread's pool if it is empty.
     fn release(&mut self) {
         if self.start < self.end {
             return;
@@ -76,7 +77,7 @@ impl Input {
     }
 }
 
-/// Replies that are rendered and not yet written.
+/// Replies that are rendered but not yet written.
 pub(crate) struct Output<'s> {
     stream: &'s Stream,
     pub(crate) bytes: Vec<u8>,
@@ -89,7 +90,7 @@ impl<'s> Output<'s> {
         Output { stream, bytes: Vec::new(), suppressed: false }
     }
 
-    /// Takes a buffer for the replies to come.
+    /// Takes a buffer for the next replies.
     pub(crate) fn acquire_buffer(&mut self) {
         if self.bytes.capacity() == 0 {
             self.bytes = OUTPUTS.with(BufferPool::take);
@@ -101,12 +102,12 @@ impl<'s> Output<'s> {
         OUTPUTS.with(|pool| pool.put(std::mem::take(&mut self.bytes)));
     }
 
-    /// Whether replies are discarded rather than written from now on.
+    /// Sets whether replies are discarded instead of written.
     pub(crate) fn suppress(&mut self, suppressed: bool) {
         self.suppressed = suppressed;
     }
 
-    /// Whether the replies are to be written before more are rendered.
+    /// Whether the replies must be written before more are rendered.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes.len() >= OUTPUT_BYTES
     }
@@ -129,7 +130,7 @@ impl<'s> Output<'s> {
     }
 }
 
-/// Writes large replies in pieces, so that other connections run between two of them.
+/// Writes large replies in pieces, so that other connections run in between.
 async fn write_all(stream: &Stream, bytes: &[u8]) -> io::Result<()> {
     for piece in bytes.chunks(OUTPUT_BYTES) {
         stream.write(piece).await?;

@@ -1,7 +1,8 @@
 //! From the bytes of requests to the bytes of their replies, the same for both protocols: parse a batch,
 //! execute what this node owns, forward the rest, render.
 //!
-//! Read in this order: the trait below -> batch (the loop) -> router (where requests are executed) -> buffers.
+//! Read in this order: the trait below -> batch (the loop) -> router (where requests are executed) ->
+//! buffers. Whatever a client requests of a bucket passes the router, so checks of access belong there.
 
 pub(crate) mod batch;
 pub(crate) mod buffers;
@@ -14,9 +15,9 @@ use kv::{Reply, Request};
 use kv_cluster::Error;
 use std::{io, pin::Pin};
 
-/// The language of a client: parses its commands and renders the replies.
+/// What a client speaks: parses its commands and renders the replies.
 pub(crate) trait Protocol {
-    /// A command that cannot be executed as part of a batch.
+    /// A command that cannot be part of a batch.
     type Command<'a>;
     /// A reply that cannot be rendered at once.
     type FollowUp<'a>;
@@ -47,35 +48,35 @@ pub(crate) trait Protocol {
     ) -> BoxFuture<'o, io::Result<Next>>;
 }
 
-/// A future of rare work: boxed, so that the future of every connection stays small.
+/// The future of rare work, boxed so that the futures of connections stay small.
 pub(crate) type BoxFuture<'o, T> = Pin<Box<dyn Future<Output = T> + Send + 'o>>;
 
-/// What a request led to.
+/// The reply to a request, or why it could not be executed.
 pub(crate) type RequestResult<'a> = Result<&'a Reply<'a>, &'a Error>;
 
-/// Requests that are executed together, and what follows them.
+/// Requests that are executed together, and the command after them.
 pub(crate) struct Batch<'a, C> {
     /// Large, so it is filled in place and never moved.
     pub(crate) requests: ArrayVec<Request<'a>, BATCH_REQUESTS>,
-    /// Bytes of the input that the requests and the command after them take.
+    /// Bytes of the input that the requests and the command take.
     pub(crate) consumed: usize,
     pub(crate) tail: Tail<C>,
 }
 
 /// What follows the requests of a batch.
 pub(crate) enum Tail<C> {
-    /// Perhaps more requests.
+    /// Possibly more requests, for the next batch.
     More,
-    /// Less than a request.
+    /// Nothing, or the beginning of a request.
     Incomplete,
-    /// A command that is executed by itself, after them.
+    /// A command that is executed after them, by itself.
     Command(C),
 }
 
 /// How much of a reply has been rendered.
 pub(crate) enum Rendered<F> {
     Complete,
-    /// Nothing yet: no other reply may be rendered before this one.
+    /// Nothing yet: it must be rendered before any other reply.
     Paused(F),
 }
 

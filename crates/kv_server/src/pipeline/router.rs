@@ -1,15 +1,18 @@
-//! Has each request executed by the node that owns its bucket, and the results rendered in order.
+//! The only way from a client to the buckets: executes requests on the nodes that own their buckets. Requests
+//! of a batch pass [`execute_local`] and [`execute`]; what a command executes by itself passes
+//! [`execute_one`], [`transact`] or [`subscribe`]. Commands on all keys at once (KEYS, FLUSHALL, BUCKETS)
+//! name no bucket and call the [`Cluster`] themselves.
 
 use super::{Protocol, Rendered, buffers::Output};
 use crate::reactor::yield_to_group;
-use kv::Request;
+use kv::{Reply, Request, Subscription};
 use kv_cluster::{Cluster, Error, Owner};
 use std::{io, ops::ControlFlow};
 
 /// How many of the given requests have been executed.
 pub(super) struct Executed<F> {
     pub(super) count: usize,
-    /// The reply to the last of them is still to be rendered.
+    /// The last of them, if its reply is not rendered yet.
     pub(super) paused: Option<F>,
 }
 
@@ -27,8 +30,8 @@ impl<F> Executed<F> {
     }
 }
 
-/// Executes the leading requests that need no other node, at once and on this thread, until the output is
-/// full or a reply pauses.
+/// Executes the leading requests that need no other node, on this thread and without waiting, until the
+/// output is full or a reply pauses the batch.
 pub(super) fn execute_local<'a, P: Protocol>(
     cluster: &Cluster,
     protocol: &mut P,
@@ -60,7 +63,7 @@ pub(super) fn execute_local<'a, P: Protocol>(
     executed
 }
 
-/// How many of the requests, the first of which is this node's, precede the first one of another owner.
+/// How many leading requests are for buckets of this node; the first one is.
 fn local_prefix_len(cluster: &Cluster, requests: &[Request<'_>]) -> usize {
     if cluster.owns_all() {
         return requests.len();
@@ -71,8 +74,8 @@ fn local_prefix_len(cluster: &Cluster, requests: &[Request<'_>]) -> usize {
     requests.windows(2).position(is_other).map_or(requests.len(), |last| last + 1)
 }
 
-/// Executes requests of any owners. The other nodes' shares are sent before the first reply is awaited, so
-/// the nodes work side by side.
+/// Executes requests whatever their owners, and renders the results in order. All requests to other nodes are
+/// sent before the first reply is awaited, so the nodes work in parallel.
 pub(crate) async fn execute<P: Protocol>(
     cluster: &Cluster,
     protocol: &mut P,
@@ -103,9 +106,33 @@ pub(crate) async fn execute<P: Protocol>(
     Ok(())
 }
 
-/// Prefetches the memory that a request will look up, if this node owns its bucket, step by step; between two
-/// steps the other connections of the group run. The requests of a larger batch are prefetched together when
-/// they are executed.
+/// Executes one request and passes the reply to `read`.
+pub(crate) async fn execute_one<T>(
+    cluster: &Cluster,
+    request: Request<'_>,
+    read: impl FnOnce(Reply<'_>) -> T,
+) -> Result<T, Error> {
+    cluster.execute(request, read).await
+}
+
+/// Executes requests of one node as one step; see [`Cluster::transact`].
+pub(crate) async fn transact(
+    cluster: &Cluster,
+    watched: &[(&[u8], u64)],
+    requests: &[Request<'_>],
+    on_reply: impl FnMut(Result<Reply<'_>, Error>),
+) -> Result<bool, Error> {
+    cluster.transact(watched, requests, on_reply).await
+}
+
+/// Subscribes to the changes of a bucket; `None` if there is no such bucket.
+pub(crate) async fn subscribe(cluster: &Cluster, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
+    cluster.subscribe(bucket).await
+}
+
+/// Prefetches the memory that a request will access, if this node owns its bucket. It takes several steps;
+/// the other connections of the group run between them. A larger batch is prefetched as a whole while it is
+/// executed.
 pub(super) async fn prefetch(cluster: &Cluster, request: &Request<'_>) {
     if let Owner::Local(node) = cluster.owner(request.bucket) {
         let mut prefetch = node.prefetch(request);

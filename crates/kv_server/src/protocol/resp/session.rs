@@ -1,134 +1,102 @@
-//! One Redis client as the pipeline sees it: parses commands into requests, renders their replies, and
-//! executes one by one the commands that are no plain requests.
+//! The session of one Redis client: its state between two commands, which commands of the session change.
 
 use super::{
-    commands::{command_table, dispatch::dispatch, paging, split::SubRequests, table::CommandRef},
-    encoder::RespEncoder,
-    parser::{ParseLimits, Parsed, ProtocolError, RawCommand},
-    reply::merge::LargeReply,
-    state::RespState,
+    encoder::{RespEncoder, RespVersion},
+    parser::CommandParser,
+    queue::TransactionQueue,
+    reply::{error::SessionError, merge::ReplyMerger},
+    subscriptions::Subscriptions,
 };
-use crate::{
-    limits::BATCH_REQUESTS,
-    pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
-};
-use kv::{Command, Request};
-use std::{future::ready, io, sync::atomic::Ordering::Relaxed};
+use crate::{clients::Client, context::ServerContext, pipeline::buffers::Output};
+use kv::Command;
+use std::{io, sync::Arc};
 
-/// What can follow the requests of a batch.
-pub(crate) enum RespCommand<'a> {
-    /// A command that is executed by itself.
-    Single(RawCommand<'a>),
-    /// Bytes that are no command.
-    Invalid(ProtocolError),
+/// A connection that speaks RESP.
+pub(crate) struct RespSession {
+    pub(super) context: Arc<ServerContext>,
+    pub(super) client: Arc<Client>,
+    pub(super) version: RespVersion,
+    pub(super) reply_mode: ReplyMode,
+    /// The connection is closed after the reply.
+    pub(super) closing: bool,
+    pub(super) transaction: TransactionQueue,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) parser: CommandParser,
+    /// The last command and its index in the table, if it can be part of a batch. Usually the next command is
+    /// the same, and the parser detects that.
+    pub(super) last: Option<(usize, &'static Command)>,
+    pub(super) merger: ReplyMerger,
 }
 
-impl Protocol for RespState {
-    type Command<'a> = RespCommand<'a>;
-    type FollowUp<'a> = LargeReply<'a>;
-
-    fn parse<'a>(&mut self, input: &'a mut [u8], batch: &mut Batch<'a, RespCommand<'a>>) {
-        let input = &*input;
-        let limits = ParseLimits {
-            bulk_bytes: self.server.bulk_bytes.load(Relaxed),
-            request_bytes: self.server.limits.request_bytes,
-        };
-        let can_batch = self.can_batch();
-        let (mut consumed, mut calls, mut may_page) = (0, 0, false);
-        batch.tail = loop {
-            let (raw, size, same_as_last) = match self.parser.parse(&input[consumed..], limits) {
-                Ok(Parsed::Command { command, size, same_as_last }) => (command, size, same_as_last),
-                Ok(Parsed::Empty(size)) => {
-                    consumed += size;
-                    continue;
-                }
-                Ok(Parsed::Incomplete) => break Tail::Incomplete,
-                Err(error) => break Tail::Command(RespCommand::Invalid(error)),
-            };
-            if !same_as_last {
-                self.record_calls(&mut calls);
-                self.last = self.batchable(&raw);
-            }
-            let command = self.last.filter(|_| can_batch).map(|(_, command)| command);
-            match command.and_then(|command| SubRequests::new(command, &raw, &self.server.cluster).ok()) {
-                // A write waits until the replies before it that may be paged are complete.
-                Some(split) if may_page && !split.is_read() => break Tail::More,
-                Some(split) if split.remaining() <= batch.requests.remaining_capacity() => {
-                    calls += 1;
-                    may_page |= split.may_page();
-                    self.merger.push_expected(split.keys(), split.remaining());
-                    batch.requests.extend(split);
-                }
-                // It is parsed again for the next batch.
-                Some(split) if split.remaining() <= BATCH_REQUESTS => break Tail::More,
-                _ => {
-                    consumed += size;
-                    break Tail::Command(RespCommand::Single(raw));
-                }
-            }
-            consumed += size;
-        };
-        batch.consumed = consumed;
-        self.record_calls(&mut calls);
-    }
-
-    #[inline]
-    fn render<'a>(
-        &mut self,
-        output: &mut Vec<u8>,
-        request: &Request<'a>,
-        result: RequestResult<'_>,
-    ) -> Rendered<LargeReply<'a>> {
-        self.merger.on_reply(&mut RespEncoder::new(output, self.version), request, result)
-    }
-
-    fn follow_up<'o, 'a: 'o>(
-        &'o mut self,
-        LargeReply { bucket, projection }: LargeReply<'a>,
-        output: &'o mut Output<'_>,
-    ) -> BoxFuture<'o, io::Result<()>> {
-        Box::pin(paging::write_entries(self, bucket, projection, output))
-    }
-
-    fn execute<'o, 'a: 'o>(
-        &'o mut self,
-        command: RespCommand<'a>,
-        output: &'o mut Output<'_>,
-    ) -> BoxFuture<'o, io::Result<Next>> {
-        match command {
-            RespCommand::Single(raw) => Box::pin(async move {
-                dispatch(command_table(), self, raw, output).await?;
-                Ok(if self.closing { Next::Close } else { Next::Continue })
-            }),
-            RespCommand::Invalid(error) => {
-                self.encoder(output).error(&format!("ERR Protocol error: {error}"));
-                Box::pin(ready(Ok(Next::Close)))
-            }
-        }
-    }
+/// Whether the client wants replies (CLIENT REPLY).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReplyMode {
+    On,
+    Off,
+    /// The next command gets no reply, those after it do.
+    SkipNext,
 }
 
-impl RespState {
-    /// The command and its index in the table, if it is on buckets and has the right number of arguments.
-    fn batchable(&self, raw: &RawCommand<'_>) -> Option<(usize, &'static Command)> {
-        let resolved =
-            command_table().resolve(raw).ok().filter(|resolved| !resolved.command.is_subcommand())?;
-        match resolved.command {
-            CommandRef::Bucket(command) => Some((resolved.index, command)),
-            CommandRef::Session(_) => None,
+impl RespSession {
+    /// The session of a new connection.
+    pub(crate) fn new(context: Arc<ServerContext>, client: Arc<Client>) -> RespSession {
+        client.info().resp = 2;
+        RespSession {
+            context,
+            client,
+            version: RespVersion::default(),
+            reply_mode: ReplyMode::On,
+            closing: false,
+            transaction: TransactionQueue::default(),
+            subscriptions: Subscriptions::default(),
+            parser: CommandParser::default(),
+            last: None,
+            merger: ReplyMerger::default(),
         }
     }
 
-    /// Moves the calls of the last command into the metrics.
-    fn record_calls(&self, calls: &mut u64) {
-        if let Some((index, _)) = self.last.filter(|_| *calls > 0) {
-            self.server.metrics.record_calls(index, std::mem::take(calls));
-        }
+    /// Whether the client is subscribed to something, and so may be idle.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        self.subscriptions.count() > 0
     }
 
-    /// Waits for messages to this client and renders those that have arrived; waits for ever without a
-    /// subscription. `false`: the client did not keep up, and is to be disconnected.
+    /// Whether messages can arrive. They can even after the last unsubscribe, since some may be queued.
+    pub(crate) fn awaits_events(&self) -> bool {
+        self.subscriptions.is_active()
+    }
+
+    /// Whether replies and messages look alike, so that only a few commands are allowed.
+    pub(super) fn is_subscribed_in_resp2(&self) -> bool {
+        self.is_subscribed() && self.version == RespVersion::Resp2
+    }
+
+    /// Whether commands on buckets can be executed as a batch: none is queued, suppressed or rejected.
+    pub(super) fn can_batch(&self) -> bool {
+        self.reply_mode == ReplyMode::On && !self.transaction.is_open() && !self.is_subscribed_in_resp2()
+    }
+
+    /// An encoder in the version that the client has chosen.
+    pub(super) fn encoder<'o>(&self, output: &'o mut Output<'_>) -> RespEncoder<'o> {
+        RespEncoder::new(&mut output.bytes, self.version)
+    }
+
+    /// Waits for messages to this client and renders those that have arrived; waits forever without a
+    /// subscription. `false`: the client did not keep up and must be disconnected.
     pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
         self.subscriptions.next_messages(&mut RespEncoder::new(output, self.version)).await
+    }
+
+    /// Copies the counts of subscriptions and queued commands to where CLIENT LIST of other clients reads
+    /// them.
+    pub(super) fn publish_client_info(&self) {
+        let mut info = self.client.info();
+        info.channels = self.subscriptions.channels().len();
+        info.patterns = self.subscriptions.patterns().len();
+        info.queued = self.transaction.len();
+    }
+
+    /// Writes why a command failed; fails itself if the client is gone.
+    pub(super) fn write_error(&self, error: SessionError, output: &mut Output<'_>) -> io::Result<()> {
+        error.write(&mut self.encoder(output))
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn next_line(input: &mut [u8], limit: usize) -> NextLine<'_> {
 
 /// What one line asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Parsed<'a> {
+pub(super) enum ParsedLine<'a> {
     /// A request to the node that owns the bucket.
     Request(Request<'a>),
     Command(Command<'a>),
@@ -67,11 +67,11 @@ pub(crate) enum Command<'a> {
 const WORDS: usize = 4;
 
 /// Parses one line without its ending. Commands are upper case, as in the guide.
-pub(super) fn parse(line: &mut [u8]) -> Parsed<'_> {
+pub(super) fn parse(line: &mut [u8]) -> ParsedLine<'_> {
     let mut words: [&[u8]; WORDS] = [&[]; WORDS];
-    let Some(count) = split_words(line, &mut words) else { return Parsed::Command(Command::Unknown) };
-    let request = |bucket, op| Parsed::Request(Request { bucket, op });
-    Parsed::Command(match words[..count] {
+    let Some(count) = split_words(line, &mut words) else { return ParsedLine::Command(Command::Unknown) };
+    let request = |bucket, op| ParsedLine::Request(Request { bucket, op });
+    ParsedLine::Command(match words[..count] {
         [b"GET", bucket, key] => return request(bucket, Op::Get { key }),
         [b"PUT", bucket, key, value] => return request(bucket, Op::Put { key, value }),
         [b"DELETE", bucket, key] => return request(bucket, Op::Delete { key }),

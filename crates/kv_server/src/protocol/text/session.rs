@@ -3,12 +3,12 @@
 
 use super::{
     help::HELP,
-    parse::{Command, NextLine, Parsed, next_line, parse},
+    parse::{Command, NextLine, ParsedLine, next_line, parse},
     render,
 };
 use crate::{
     limits::{EVENTS_AT_ONCE, Limits, SORTED_BYTES, SUBSCRIPTIONS},
-    pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
+    pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output, router},
 };
 use kv::{Change, EndReason, Op, Reply, Request, Subscription};
 use kv_cluster::Cluster;
@@ -48,8 +48,8 @@ impl Protocol for TextSession {
             batch.consumed += size;
             input = rest;
             match parse(line) {
-                Parsed::Request(request) => batch.requests.push(request),
-                Parsed::Command(command) => return batch.tail = Tail::Command(command),
+                ParsedLine::Request(request) => batch.requests.push(request),
+                ParsedLine::Command(command) => return batch.tail = Tail::Command(command),
             }
         }
     }
@@ -134,7 +134,7 @@ impl TextSession {
         loop {
             let request = Request { bucket, op: Op::Keys { cursor } };
             let bytes = &mut output.bytes;
-            let rendered = self.cluster.execute(request, |reply| match reply {
+            let rendered = router::execute_one(&self.cluster, request, |reply| match reply {
                 Reply::Keys { keys, next } => {
                     render::names(bytes, keys.iter().map(|key| key.as_ref()));
                     Some(next)
@@ -195,7 +195,7 @@ impl TextSession {
             let what = format!("too many subscriptions: one connection may have {SUBSCRIPTIONS}");
             return render::error(&mut output.bytes, &what);
         }
-        match self.cluster.subscribe(bucket).await {
+        match router::subscribe(&self.cluster, bucket).await {
             Ok(Some(subscription)) => {
                 self.subscriptions.insert(bucket.into(), subscription);
                 output.bytes.extend_from_slice(b"OK\r\n");

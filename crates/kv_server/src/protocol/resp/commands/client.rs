@@ -7,7 +7,7 @@ use crate::{
     protocol::resp::{
         encoder::RespEncoder,
         reply::error::SessionError,
-        state::{ReplyMode, RespState},
+        session::{ReplyMode, RespSession},
     },
 };
 use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
@@ -28,8 +28,8 @@ pub(super) const CLIENT_ID: SessionCommand = SessionCommand::new(
         .summary("Returns the id of the connection"),
 )
 .run(id);
-fn id(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    encoder.integer(state.client.id as i64);
+fn id(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    encoder.integer(session.client.id as i64);
     Ok(())
 }
 
@@ -41,8 +41,8 @@ pub(super) const CLIENT_GETNAME: SessionCommand = SessionCommand::new(
         .summary("Returns the name of the connection"),
 )
 .run(getname);
-fn getname(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    match &*state.client.info().name {
+fn getname(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    match &*session.client.info().name {
         [] => encoder.null(),
         name => encoder.bulk(name),
     }
@@ -58,19 +58,19 @@ pub(super) const CLIENT_SETNAME: SessionCommand = SessionCommand::new(
         .summary("Names the connection"),
 )
 .run(setname);
-fn setname(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    set_name(state, args.required()?)?;
+fn setname(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    set_name(session, args.required()?)?;
     encoder.ok();
     Ok(())
 }
 
 /// Sets the name that CLIENT LIST shows.
-pub(super) fn set_name(state: &RespState, name: &[u8]) -> Result<(), SessionError> {
+pub(super) fn set_name(session: &RespSession, name: &[u8]) -> Result<(), SessionError> {
     check_client_name(
         name,
         "ERR Client names cannot contain spaces, newlines or special characters.".into(),
     )?;
-    state.client.info().name = name.into();
+    session.client.info().name = name.into();
     Ok(())
 }
 
@@ -91,11 +91,11 @@ pub(super) const CLIENT_SETINFO: SessionCommand = SessionCommand::new(
         .summary("Sets the name or version of the client library"),
 )
 .run(setinfo);
-fn setinfo(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn setinfo(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let (what, value) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
     let shown = String::from_utf8_lossy(what);
     let invalid = format!("ERR {shown} cannot contain spaces, newlines or special characters.");
-    let mut info = state.client.info();
+    let mut info = session.client.info();
     if what.eq_ignore_ascii_case(b"lib-name") {
         check_client_name(value, invalid)?;
         info.library = value.into();
@@ -117,9 +117,9 @@ pub(super) const CLIENT_INFO: SessionCommand = SessionCommand::new(
         .summary("Describes this connection, as CLIENT LIST does"),
 )
 .run(info);
-fn info(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    state.publish_client_info();
-    encoder.verbatim(&client_list_line(state, &state.client));
+fn info(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    session.publish_client_info();
+    encoder.verbatim(&client_list_line(session, &session.client));
     Ok(())
 }
 
@@ -132,9 +132,9 @@ pub(super) const CLIENT_LIST: SessionCommand = SessionCommand::new(
         .summary("Lists client connections, one per line"),
 )
 .run(list);
-fn list(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    state.publish_client_info();
-    let mut clients = state.server.clients.all();
+fn list(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    session.publish_client_info();
+    let mut clients = session.context.clients.all();
     match args.next() {
         None => {}
         Some(option) if option.eq_ignore_ascii_case(b"type") => {
@@ -157,13 +157,13 @@ fn list(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Res
         }
         Some(_) => return Err(CommandError::Syntax.into()),
     }
-    let lines: String = clients.iter().map(|client| client_list_line(state, client)).collect();
+    let lines: String = clients.iter().map(|client| client_list_line(session, client)).collect();
     encoder.verbatim(&lines);
     Ok(())
 }
 
 /// One client as Redis describes it, without the fields that mean nothing here.
-fn client_list_line(state: &RespState, client: &Client) -> String {
+fn client_list_line(session: &RespSession, client: &Client) -> String {
     let (now, info) = (kv::time::now_ms(), client.info().clone());
     let age = now.saturating_sub(client.connected_at_ms) / 1_000;
     let idle = now.saturating_sub(client.last_active_ms.load(Relaxed)) / 1_000;
@@ -181,7 +181,7 @@ fn client_list_line(state: &RespState, client: &Client) -> String {
         "id={} addr={} laddr={} name={} age={age} idle={idle} flags={flags} db=0 sub={} psub={} multi={multi} user=default resp={} lib-name={} lib-ver={}",
         client.id,
         client.peer,
-        state.server.address,
+        session.context.address,
         String::from_utf8_lossy(&info.name),
         info.channels,
         info.patterns,
@@ -201,7 +201,7 @@ pub(super) const CLIENT_NO_EVICT: SessionCommand = SessionCommand::new(
         .summary("Accepted; clients are never evicted"),
 )
 .run(no_evict);
-fn no_evict(_: &mut RespState, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn no_evict(_: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     on_or_off(args, encoder)
 }
 
@@ -214,7 +214,7 @@ pub(super) const CLIENT_NO_TOUCH: SessionCommand = SessionCommand::new(
         .summary("Accepted; accesses to keys are not recorded"),
 )
 .run(no_touch);
-fn no_touch(_: &mut RespState, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn no_touch(_: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     on_or_off(args, encoder)
 }
 
@@ -236,16 +236,16 @@ pub(super) const CLIENT_REPLY: SessionCommand = SessionCommand::new(
         .summary("Turns replies to this connection on or off"),
 )
 .run(reply);
-fn reply(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn reply(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let mode = args.required()?;
     if mode.eq_ignore_ascii_case(b"on") {
-        state.reply_mode = ReplyMode::On;
+        session.reply_mode = ReplyMode::On;
         encoder.ok();
     } else if mode.eq_ignore_ascii_case(b"off") {
-        state.reply_mode = ReplyMode::Off;
+        session.reply_mode = ReplyMode::Off;
     } else if mode.eq_ignore_ascii_case(b"skip") {
-        if state.reply_mode == ReplyMode::On {
-            state.reply_mode = ReplyMode::SkipNext;
+        if session.reply_mode == ReplyMode::On {
+            session.reply_mode = ReplyMode::SkipNext;
         }
     } else {
         return Err(CommandError::Syntax.into());
@@ -261,7 +261,7 @@ pub(super) const CLIENT_HELP: SessionCommand = SessionCommand::new(
         .summary("Lists the CLIENT subcommands"),
 )
 .run(help);
-fn help(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn help(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     const LINES: [&str; 10] = [
         "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "GETNAME, SETNAME <name>",

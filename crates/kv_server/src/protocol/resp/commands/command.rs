@@ -24,8 +24,8 @@ pub(super) const COMMAND_COUNT: SessionCommand = SessionCommand::new(
         .summary("Number of commands"),
 )
 .run_async(boxed!(count));
-async fn count(Call { table, state, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    state.encoder(output).integer(top_level(table).count() as i64);
+async fn count(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    session.encoder(output).integer(top_level(table).count() as i64);
     Ok(())
 }
 
@@ -38,8 +38,8 @@ pub(super) const COMMAND_INFO: SessionCommand = SessionCommand::new(
         .summary("Arity, flags and key positions of commands"),
 )
 .run_async(boxed!(info));
-async fn info(Call { table, state, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
-    let mut encoder = state.encoder(output);
+async fn info(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+    let mut encoder = session.encoder(output);
     if args.is_empty() {
         encoder.array(top_level(table).count());
         top_level(table).for_each(|spec| write_info(&mut encoder, table, spec));
@@ -64,13 +64,13 @@ pub(super) const COMMAND_DOCS: SessionCommand = SessionCommand::new(
         .summary("Documents commands"),
 )
 .run_async(boxed!(docs));
-async fn docs(Call { table, state, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn docs(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
     let specs: Vec<&CommandSpec> = if args.is_empty() {
         top_level(table).collect()
     } else {
         args.filter_map(|name| table.find(name)).collect()
     };
-    let mut encoder = state.encoder(output);
+    let mut encoder = session.encoder(output);
     encoder.map(specs.len());
     specs.iter().for_each(|spec| write_docs(&mut encoder, table, spec));
     Ok(())
@@ -85,7 +85,7 @@ pub(super) const COMMAND_LIST: SessionCommand = SessionCommand::new(
         .summary("Lists the names of commands"),
 )
 .run_async(boxed!(list));
-async fn list(Call { table, state, mut args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn list(Call { table, session, mut args, output }: Call<'_, '_>) -> Result<(), SessionError> {
     let filter = match (args.next(), args.next(), args.next(), args.next()) {
         (None, ..) => None,
         (Some(by), Some(kind), Some(value), None) if by.eq_ignore_ascii_case(b"filterby") => {
@@ -105,7 +105,7 @@ async fn list(Call { table, state, mut args, output }: Call<'_, '_>) -> Result<(
         }
         Some(_) => return Err(CommandError::Syntax.into()),
     };
-    let mut encoder = state.encoder(output);
+    let mut encoder = session.encoder(output);
     encoder.array(specs.len());
     specs.iter().for_each(|spec| encoder.bulk(spec.name.as_bytes()));
     Ok(())
@@ -120,7 +120,7 @@ pub(super) const COMMAND_GETKEYS: SessionCommand = SessionCommand::new(
         .summary("Extracts the keys from a command"),
 )
 .run_async(boxed!(getkeys));
-async fn getkeys(Call { table, state, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn getkeys(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
     let words: Vec<&[u8]> = args.collect();
     let mut own = args;
     let name = own.next().ok_or(CommandError::Syntax)?;
@@ -135,7 +135,7 @@ async fn getkeys(Call { table, state, args, output }: Call<'_, '_>) -> Result<()
     let last = if last < 0 { words.len() as i64 + last } else { last };
     let keys: Vec<&&[u8]> =
         words.iter().take(last as usize + 1).skip(first as usize).step_by(step as usize).collect();
-    let mut encoder = state.encoder(output);
+    let mut encoder = session.encoder(output);
     encoder.array(keys.len());
     keys.iter().for_each(|key| encoder.bulk(key));
     Ok(())

@@ -3,29 +3,29 @@
 use super::table::{ANY_TIME, SessionCommand};
 use crate::{
     context::ServerContext,
-    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, state::RespState},
+    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
 use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Settings by name, as CONFIG GET shows them.
-fn settings(server: &ServerContext) -> Vec<(&'static str, String)> {
-    let memory = server.cluster.local().memory_limit().unwrap_or(0);
+fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
+    let memory = context.cluster.local().memory_limit().unwrap_or(0);
     vec![
         ("appendonly", "no".into()),
-        ("bind", server.address.ip().to_string()),
+        ("bind", context.address.ip().to_string()),
         ("databases", "1".into()),
-        ("maxclients", server.limits.connections.to_string()),
+        ("maxclients", context.limits.connections.to_string()),
         ("maxmemory", memory.to_string()),
         ("maxmemory-policy", "noeviction".into()),
         ("notify-keyspace-events", String::new()),
-        ("port", server.address.port().to_string()),
-        ("proto-max-bulk-len", server.bulk_bytes.load(Relaxed).to_string()),
+        ("port", context.address.port().to_string()),
+        ("proto-max-bulk-len", context.bulk_bytes.load(Relaxed).to_string()),
         ("requirepass", String::new()),
         ("save", String::new()),
         ("slowlog-log-slower-than", "-1".into()),
         ("slowlog-max-len", "0".into()),
-        ("timeout", server.idle_seconds.load(Relaxed).to_string()),
+        ("timeout", context.idle_seconds.load(Relaxed).to_string()),
     ]
 }
 
@@ -42,8 +42,8 @@ pub(super) const CONFIG_GET: SessionCommand = SessionCommand::new(
         .summary("Returns settings with their values"),
 )
 .run(get);
-fn get(state: &mut RespState, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    let mut found = settings(&state.server);
+fn get(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    let mut found = settings(&session.context);
     found.retain(|(name, _)| {
         args.into_iter().any(|pattern| kv::glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
     });
@@ -65,23 +65,23 @@ pub(super) const CONFIG_SET: SessionCommand = SessionCommand::new(
 )
 .run(set);
 /// Changes all of them, or none.
-fn set(state: &mut RespState, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn set(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     if !args.count().is_multiple_of(2) {
         return Err(CommandError::Arity("config|set".into()).into());
     }
     let pairs = || args.step_by(2).zip(args.skip(1).step_by(2));
     for (name, value) in pairs() {
-        change(&state.server, name, value, false)?;
+        change(&session.context, name, value, false)?;
     }
     for (name, value) in pairs() {
-        change(&state.server, name, value, true)?;
+        change(&session.context, name, value, true)?;
     }
     encoder.ok();
     Ok(())
 }
 
 /// Checks a change, and applies it if `apply` is set.
-fn change(server: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Result<(), SessionError> {
+fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Result<(), SessionError> {
     let shown = String::from_utf8_lossy(name).to_ascii_lowercase();
     let failed = |why: &str| {
         SessionError::reply(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
@@ -93,26 +93,26 @@ fn change(server: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Res
         let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds < 1 << 31);
         let seconds = seconds.ok_or_else(|| failed(range))?;
         if apply {
-            server.idle_seconds.store(seconds, Relaxed);
+            context.idle_seconds.store(seconds, Relaxed);
         }
     } else if name.eq_ignore_ascii_case(b"proto-max-bulk-len") {
         let bytes = parse_integer(value).and_then(|bytes| usize::try_from(bytes).ok());
-        let bytes = bytes.filter(|bytes| (MIN_BULK_BYTES..=server.limits.request_bytes).contains(bytes));
-        let max = server.limits.request_bytes;
+        let bytes = bytes.filter(|bytes| (MIN_BULK_BYTES..=context.limits.request_bytes).contains(bytes));
+        let max = context.limits.request_bytes;
         let wrong = || failed(&format!("argument must be between {MIN_BULK_BYTES} and {max} inclusive"));
         let bytes = bytes.ok_or_else(wrong)?;
         if apply {
-            server.bulk_bytes.store(bytes, Relaxed);
+            context.bulk_bytes.store(bytes, Relaxed);
         }
     } else if name.eq_ignore_ascii_case(b"maxmemory") {
         let bytes = std::str::from_utf8(value).ok().and_then(kv::parse_byte_size);
         let bytes = bytes.ok_or_else(|| failed("argument must be a memory value"))?;
         if apply {
-            server.cluster.local().set_memory_limit(Some(bytes).filter(|bytes| *bytes > 0));
+            context.cluster.local().set_memory_limit(Some(bytes).filter(|bytes| *bytes > 0));
         }
     } else {
         let known =
-            settings(server).into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()));
+            settings(context).into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()));
         let (_, now) = known.ok_or_else(|| {
             SessionError::reply(format!(
                 "ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"
@@ -137,8 +137,8 @@ pub(super) const CONFIG_RESETSTAT: SessionCommand = SessionCommand::new(
         .summary("Resets the counters"),
 )
 .run(resetstat);
-fn resetstat(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    state.server.metrics.reset();
+fn resetstat(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    session.context.metrics.reset();
     encoder.ok();
     Ok(())
 }

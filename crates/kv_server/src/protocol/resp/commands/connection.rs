@@ -7,7 +7,7 @@ use super::{
 use crate::protocol::resp::{
     encoder::{RespEncoder, RespVersion},
     reply::error::SessionError,
-    state::{ReplyMode, RespState},
+    session::{ReplyMode, RespSession},
 };
 use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::NO_AUTH};
 
@@ -24,13 +24,13 @@ pub(super) const PING: SessionCommand = SessionCommand::new(
 )
 .allowed_while_subscribed()
 .run(ping);
-fn ping(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn ping(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let message = args.next();
     if args.next().is_some() {
         return Err(CommandError::Arity("ping".into()).into());
     }
     match message {
-        _ if state.is_subscribed_in_resp2() => {
+        _ if session.is_subscribed_in_resp2() => {
             encoder.array(2);
             encoder.bulk(b"pong");
             encoder.bulk(message.unwrap_or_default());
@@ -51,7 +51,7 @@ pub(super) const ECHO: SessionCommand = SessionCommand::new(
         .summary("Returns the message"),
 )
 .run(echo);
-fn echo(_: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn echo(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     encoder.bulk(args.required()?);
     Ok(())
 }
@@ -66,9 +66,9 @@ pub(super) const HELLO: SessionCommand = SessionCommand::new(
         .summary("Chooses RESP2 or RESP3, and describes the server"),
 )
 .run(hello);
-fn hello(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn hello(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let version = match args.next().map(parse_integer) {
-        None => state.version,
+        None => session.version,
         Some(Some(2)) => RespVersion::Resp2,
         Some(Some(3)) => RespVersion::Resp3,
         Some(None) => {
@@ -94,12 +94,12 @@ fn hello(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Re
         }
     }
     if let Some(name) = name {
-        client::set_name(state, name)?;
+        client::set_name(session, name)?;
     }
-    state.version = version;
+    session.version = version;
     encoder.version = version;
     let proto = if version == RespVersion::Resp3 { 3 } else { 2 };
-    state.client.info().resp = proto;
+    session.client.info().resp = proto;
     encoder.map(7);
     for (field, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
         encoder.bulk(field.as_bytes());
@@ -108,7 +108,7 @@ fn hello(state: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Re
     encoder.bulk(b"proto");
     encoder.integer(proto.into());
     encoder.bulk(b"id");
-    encoder.integer(state.client.id as i64);
+    encoder.integer(session.client.id as i64);
     for (field, value) in [("mode", "standalone"), ("role", "master")] {
         encoder.bulk(field.as_bytes());
         encoder.bulk(value.as_bytes());
@@ -128,7 +128,7 @@ pub(super) const AUTH: SessionCommand = SessionCommand::new(
         .summary("Authenticates the client; there are no passwords yet"),
 )
 .run(auth);
-fn auth(_: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn auth(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let (user, password) = (args.next(), args.next());
     if args.next().is_some() {
         return Err(CommandError::Syntax.into());
@@ -162,7 +162,7 @@ pub(super) const SELECT: SessionCommand = SessionCommand::new(
         .summary("Accepts database 0, the only one"),
 )
 .run(select);
-fn select(_: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn select(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     match args.next().and_then(parse_integer) {
         Some(0) => encoder.ok(),
         Some(_) => return Err(SessionError::reply("ERR DB index is out of range")),
@@ -182,8 +182,8 @@ pub(super) const QUIT: SessionCommand = SessionCommand::new(
 .allowed_while_subscribed()
 .never_queued()
 .run(quit);
-fn quit(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    state.closing = true;
+fn quit(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    session.closing = true;
     encoder.ok();
     Ok(())
 }
@@ -198,17 +198,17 @@ pub(super) const RESET: SessionCommand = SessionCommand::new(
 .allowed_while_subscribed()
 .never_queued()
 .run(reset);
-fn reset(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    state.transaction.take();
-    state.subscriptions.clear();
-    state.reply_mode = ReplyMode::On;
-    state.version = RespVersion::Resp2;
+fn reset(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    session.transaction.take();
+    session.subscriptions.clear();
+    session.reply_mode = ReplyMode::On;
+    session.version = RespVersion::Resp2;
     {
-        let mut info = state.client.info();
+        let mut info = session.client.info();
         info.name = Box::default();
         info.resp = 2;
     }
-    state.publish_client_info();
+    session.publish_client_info();
     encoder.version = RespVersion::Resp2;
     encoder.simple_string("RESET");
     Ok(())

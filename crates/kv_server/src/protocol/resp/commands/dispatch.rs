@@ -1,40 +1,42 @@
-//! Executes one command by itself: one that is no plain request to a bucket, or that the state of the session
-//! keeps out of a batch.
+//! Executes one command outside of a batch: a command of the session, a command of more requests than a batch
+//! holds, or any command while the session is in a state that excludes batches.
 
 use super::{
-    bucket,
     split::SubRequests,
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    pipeline::buffers::Output,
+    limits::BATCH_REQUESTS,
+    pipeline::{buffers::Output, router},
     protocol::resp::{
         parser::RawCommand,
         reply::error::SessionError,
-        state::{ReplyMode, RespState},
+        session::{ReplyMode, RespSession},
     },
 };
+use arrayvec::ArrayVec;
+use kv::{Command, Request};
 use std::io;
 
-/// Executes one command and replies, as far as the client wants replies.
+/// Executes one command, and replies unless the client has turned replies off.
 pub(crate) async fn dispatch(
     table: &CommandTable,
-    state: &mut RespState,
+    session: &mut RespSession,
     raw: RawCommand<'_>,
     output: &mut Output<'_>,
 ) -> io::Result<()> {
-    let mode = state.reply_mode;
+    let mode = session.reply_mode;
     if mode != ReplyMode::On {
         output.flush().await?;
         output.suppress(true);
     }
-    if let Err(error) = execute(table, state, raw, output).await {
-        state.write_error(error, output)?;
+    if let Err(error) = execute(table, session, raw, output).await {
+        session.write_error(error, output)?;
     }
-    if mode == ReplyMode::SkipNext && state.reply_mode == ReplyMode::SkipNext {
-        state.reply_mode = ReplyMode::On;
+    if mode == ReplyMode::SkipNext && session.reply_mode == ReplyMode::SkipNext {
+        session.reply_mode = ReplyMode::On;
         output.flush().await?;
-    } else if state.reply_mode == ReplyMode::Off {
+    } else if session.reply_mode == ReplyMode::Off {
         output.suppress(true);
         output.flush().await?;
     }
@@ -44,45 +46,62 @@ pub(crate) async fn dispatch(
 
 async fn execute(
     table: &CommandTable,
-    state: &mut RespState,
+    session: &mut RespSession,
     raw: RawCommand<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
     let resolved = table.resolve(&raw).inspect_err(|_| {
-        state.server.metrics.record_rejection();
-        state.transaction.mark_dirty();
+        session.context.metrics.record_rejection();
+        session.transaction.mark_dirty();
     })?;
-    check_subscribed(state, resolved.command)?;
-    if state.transaction.is_open() && resolved.command.is_queued_in_multi() {
-        return queue(state, &resolved, output);
+    check_subscribed(session, resolved.command)?;
+    if session.transaction.is_open() && resolved.command.is_queued_in_multi() {
+        return queue(session, &resolved, output);
     }
-    state.server.metrics.record_calls(resolved.index, 1);
+    session.context.metrics.record_calls(resolved.index, 1);
     match resolved.command {
-        CommandRef::Bucket(command) => bucket::execute(state, command, &resolved.raw, output).await,
+        CommandRef::Bucket(command) => execute_on_buckets(session, command, &resolved.raw, output).await,
         CommandRef::Session(command) => {
-            command.execute(Call { table, state, args: resolved.raw.args(), output }).await
+            command.execute(Call { table, session, args: resolved.raw.args(), output }).await
         }
     }
 }
 
+/// Executes a command of any number of requests, as many at a time as a batch holds.
+async fn execute_on_buckets(
+    session: &mut RespSession,
+    command: &'static Command,
+    raw: &RawCommand<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), SessionError> {
+    let context = session.context.clone();
+    let mut requests = SubRequests::new(command, raw, &context.cluster)?;
+    session.merger.push_expected(requests.keys(), requests.remaining());
+    while requests.remaining() > 0 {
+        let batch: ArrayVec<Request<'_>, BATCH_REQUESTS> = requests.by_ref().take(BATCH_REQUESTS).collect();
+        router::execute(&context.cluster, session, &batch, output).await?;
+    }
+    Ok(())
+}
+
 /// Queues a command until EXEC.
 fn queue(
-    state: &mut RespState,
+    session: &mut RespSession,
     resolved: &Resolved<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
     if let CommandRef::Bucket(command) = resolved.command {
-        SubRequests::new(command, &resolved.raw, &state.server.cluster)
-            .inspect_err(|_| state.transaction.mark_dirty())?;
+        SubRequests::new(command, &resolved.raw, &session.context.cluster)
+            .inspect_err(|_| session.transaction.mark_dirty())?;
     }
-    state.transaction.push(resolved.index, &resolved.raw)?;
-    state.encoder(output).simple_string("QUEUED");
+    session.transaction.push(resolved.index, &resolved.raw)?;
+    session.encoder(output).simple_string("QUEUED");
     Ok(())
 }
 
-/// In RESP2 replies and messages look alike, so a subscribed client may call few commands.
-fn check_subscribed(state: &RespState, command: CommandRef) -> Result<(), SessionError> {
-    if !state.is_subscribed_in_resp2() || command.is_allowed_while_subscribed() {
+/// In RESP2, replies and messages look alike, so a subscribed client may call only a few commands.
+fn check_subscribed(session: &RespSession, command: CommandRef) -> Result<(), SessionError> {
+    if !session.is_subscribed_in_resp2() || command.is_allowed_while_subscribed() {
         return Ok(());
     }
     let name = command.spec().name;

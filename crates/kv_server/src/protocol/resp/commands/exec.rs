@@ -5,13 +5,13 @@ use super::{
     table::{Call, CommandRef, CommandTable, SessionCommand, boxed},
 };
 use crate::{
-    limits::TRANSACTION_ANSWER_BYTES,
-    pipeline::{Rendered, buffers::Output},
+    limits::TRANSACTION_REPLY_BYTES,
+    pipeline::{Rendered, buffers::Output, router},
     protocol::resp::{
         encoder::RespEncoder,
         parser::RawCommand,
         reply::{error::SessionError, merge::ReplyMerger},
-        state::RespState,
+        session::RespSession,
     },
 };
 use kv::{
@@ -36,8 +36,8 @@ pub(super) const EXEC: SessionCommand = SessionCommand::new(
 .run_async(boxed!(exec));
 
 /// A command on all keys, such as FLUSHALL, is a step of its own between those before it and those after it.
-async fn exec(Call { table, state, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let (queued, watched) = state.transaction.take();
+async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    let (queued, watched) = session.transaction.take();
     let queued = queued.ok_or_else(|| SessionError::reply("ERR EXEC without MULTI"))?;
     if queued.dirty {
         return Err(SessionError::reply("EXECABORT Transaction discarded because of previous errors."));
@@ -45,24 +45,24 @@ async fn exec(Call { table, state, output, .. }: Call<'_, '_>) -> Result<(), Ses
     let mut watched: Vec<WatchedKey<'_>> =
         watched.iter().map(|(name, version)| (&**name, *version)).collect();
     let commands: Vec<Queued<'_>> = queued.iter().collect();
-    let requests: Vec<Request<'_>> = requests(table, state, &commands).into_iter().flatten().collect();
+    let requests: Vec<Request<'_>> = requests(table, session, &commands).into_iter().flatten().collect();
     let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
-    state.server.cluster.single_owner(names)?;
+    session.context.cluster.single_owner(names)?;
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
     let mut step = steps.next().unwrap_or_default();
-    let Some(mut replies) = execute_step(table, state, &watched, step).await? else {
-        state.encoder(output).null_array();
+    let Some(mut replies) = execute_step(table, session, &watched, step).await? else {
+        session.encoder(output).null_array();
         return Ok(());
     };
     watched.clear();
-    state.encoder(output).array(commands.len());
+    session.encoder(output).array(commands.len());
     loop {
-        write_step(table, state, step, &replies, output).await?;
+        write_step(table, session, step, &replies, output).await?;
         step = match steps.next() {
             Some(step) => step,
             None => return Ok(()),
         };
-        replies = execute_step(table, state, &watched, step).await?.unwrap_or_default();
+        replies = execute_step(table, session, &watched, step).await?.unwrap_or_default();
     }
 }
 
@@ -72,9 +72,13 @@ fn is_on_all_keys(command: CommandRef) -> bool {
 }
 
 /// The requests of the commands on buckets. That they can be split was checked when they were queued.
-fn requests<'a>(table: &CommandTable, state: &RespState, commands: &[Queued<'a>]) -> Vec<SubRequests<'a>> {
+fn requests<'a>(
+    table: &CommandTable,
+    session: &RespSession,
+    commands: &[Queued<'a>],
+) -> Vec<SubRequests<'a>> {
     let requests = |(index, raw): &Queued<'a>| match table.get(*index) {
-        CommandRef::Bucket(command) => SubRequests::new(command, raw, &state.server.cluster).ok(),
+        CommandRef::Bucket(command) => SubRequests::new(command, raw, &session.context.cluster).ok(),
         CommandRef::Session(_) => None,
     };
     commands.iter().filter_map(requests).collect()
@@ -91,11 +95,11 @@ struct RenderedReplies {
 /// Executes the commands on buckets among `commands` as one step. `None`: a watched key has changed.
 async fn execute_step(
     table: &CommandTable,
-    state: &RespState,
+    session: &RespSession,
     watched: &[WatchedKey<'_>],
     commands: &[Queued<'_>],
 ) -> Result<Option<RenderedReplies>, SessionError> {
-    let split = requests(table, state, commands);
+    let split = requests(table, session, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
     let (mut replies, mut merger) = (RenderedReplies::default(), ReplyMerger::default());
     let (mut commands, mut pending) = (split.iter(), requests.iter());
@@ -105,11 +109,11 @@ async fn execute_step(
             merger.push_expected(command.keys(), command.remaining());
         }
         let request = pending.next().expect("every reply belongs to a request");
-        let is_full = replies.bytes.len() >= TRANSACTION_ANSWER_BYTES;
-        let mut encoder = RespEncoder::new(&mut replies.bytes, state.version);
+        let is_full = replies.bytes.len() >= TRANSACTION_REPLY_BYTES;
+        let mut encoder = RespEncoder::new(&mut replies.bytes, session.version);
         if is_full && result.as_ref().is_ok_and(holds_values) {
             let message =
-                format!("ERR earlier replies of this transaction exceed {TRANSACTION_ANSWER_BYTES} bytes");
+                format!("ERR earlier replies of this transaction exceed {TRANSACTION_REPLY_BYTES} bytes");
             merger.on_value_error(&mut encoder, &message);
         } else if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
             // Pages would not show the hash at one moment.
@@ -119,7 +123,7 @@ async fn execute_step(
             replies.ends.push(replies.bytes.len());
         }
     };
-    let unchanged = state.server.cluster.transact(watched, &requests, on_reply).await?;
+    let unchanged = router::transact(&session.context.cluster, watched, &requests, on_reply).await?;
     Ok(unchanged.then_some(replies))
 }
 
@@ -134,14 +138,14 @@ fn holds_values(reply: &Reply<'_>) -> bool {
 /// Writes the replies of one step, and executes commands of the session in their place between them.
 async fn write_step(
     table: &CommandTable,
-    state: &mut RespState,
+    session: &mut RespSession,
     commands: &[Queued<'_>],
     replies: &RenderedReplies,
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
     let (mut start, mut ends) = (0, replies.ends.iter());
     for (index, raw) in commands {
-        state.server.metrics.record_calls(*index, 1);
+        session.context.metrics.record_calls(*index, 1);
         match table.get(*index) {
             CommandRef::Bucket(_) => {
                 let end = *ends.next().unwrap_or(&start);
@@ -149,9 +153,9 @@ async fn write_step(
                 start = end;
             }
             CommandRef::Session(command) => {
-                let call = Call { table, state, args: raw.args(), output };
+                let call = Call { table, session, args: raw.args(), output };
                 if let Err(error) = command.execute(call).await {
-                    state.write_error(error, output)?;
+                    session.write_error(error, output)?;
                 }
             }
         }

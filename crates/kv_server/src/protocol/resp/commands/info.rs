@@ -4,7 +4,7 @@ use super::{
     connection::REDIS_VERSION,
     table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed},
 };
-use crate::protocol::resp::{reply::error::SessionError, state::RespState};
+use crate::protocol::resp::{reply::error::SessionError, session::RespSession};
 use kv::{CommandSpec, Group, StoreStats};
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ pub(super) const INFO: SessionCommand = SessionCommand::new(
         .summary("Statistics of the node and the store, by section"),
 )
 .run_async(boxed!(info));
-async fn info(Call { table, state, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn info(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
     let wanted = |section: &str| args.is_empty() || args.into_iter().any(|arg| is_section(arg, section));
     let mut text = String::new();
     let mut section = |name: &str, body: String| {
@@ -25,30 +25,30 @@ async fn info(Call { table, state, args, output }: Call<'_, '_>) -> Result<(), S
         let _ = write!(text, "{separator}# {name}\r\n{body}");
     };
     if wanted("server") {
-        section("Server", server_section(state));
+        section("Server", server_section(session));
     }
     if wanted("clients") {
-        section("Clients", clients_section(state));
+        section("Clients", clients_section(session));
     }
     if wanted("memory") {
-        section("Memory", memory_section(state).await);
+        section("Memory", memory_section(session).await);
     }
     if wanted("stats") {
-        section("Stats", stats_section(state));
+        section("Stats", stats_section(session));
     }
     if wanted("replication") {
         section("Replication", "role:master\r\nconnected_slaves:0\r\n".into());
     }
     if !args.is_empty() && wanted("commandstats") {
-        section("Commandstats", commandstats_section(table, state));
+        section("Commandstats", commandstats_section(table, session));
     }
     if wanted("cluster") {
         section("Cluster", "cluster_enabled:0\r\n".into());
     }
     if wanted("keyspace") {
-        section("Keyspace", keyspace_section(state).await?);
+        section("Keyspace", keyspace_section(session).await?);
     }
-    state.encoder(output).verbatim(&text);
+    session.encoder(output).verbatim(&text);
     Ok(())
 }
 
@@ -58,35 +58,35 @@ fn is_section(argument: &[u8], section: &str) -> bool {
     names.iter().any(|name| argument.eq_ignore_ascii_case(name.as_bytes()))
 }
 
-fn server_section(state: &RespState) -> String {
-    let server = &state.server;
-    let uptime = server.started.elapsed().as_secs();
+fn server_section(session: &RespSession) -> String {
+    let context = &session.context;
+    let uptime = context.started.elapsed().as_secs();
     format!(
         "redis_version:{REDIS_VERSION}\r\nkv_version:{}\r\nredis_mode:standalone\r\nnode:{}\r\narch_bits:{}\r\nprocess_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n",
         env!("CARGO_PKG_VERSION"),
-        server.cluster.node_name(),
+        context.cluster.node_name(),
         usize::BITS,
         std::process::id(),
-        server.address.port(),
+        context.address.port(),
         uptime / 86_400,
     )
 }
 
-fn clients_section(state: &RespState) -> String {
-    let clients = state.server.clients.all();
+fn clients_section(session: &RespSession) -> String {
+    let clients = session.context.clients.all();
     let subscribed = clients.iter().filter(|client| client.info().is_pubsub());
     format!(
         "connected_clients:{}\r\nmaxclients:{}\r\nblocked_clients:0\r\npubsub_clients:{}\r\n",
         clients.len(),
-        state.server.limits.connections,
+        session.context.limits.connections,
         subscribed.count(),
     )
 }
 
 /// Memory of the buckets of this node, and memory that removed ones have left free. The resident memory of
 /// the process is not reported, as that would need a system call.
-async fn memory_section(state: &RespState) -> String {
-    let stats = state.server.cluster.stats().await;
+async fn memory_section(session: &RespSession) -> String {
+    let stats = session.context.cluster.stats().await;
     let own = stats.into_iter().next().and_then(|(_, stats)| stats.ok());
     let StoreStats { bytes: used, free, limit, .. } = own.unwrap_or_default();
     let (active, limit) = (used + free, limit.unwrap_or(0));
@@ -107,23 +107,23 @@ fn human_size(bytes: u64) -> String {
     }
 }
 
-fn stats_section(state: &RespState) -> String {
-    let server = &state.server;
+fn stats_section(session: &RespSession) -> String {
+    let context = &session.context;
     format!(
         "total_connections_received:{}\r\ntotal_commands_processed:{}\r\nrejected_commands:{}\r\n",
-        server.clients.total(),
-        server.metrics.calls().sum::<u64>(),
-        server.metrics.rejected_calls(),
+        context.clients.total(),
+        context.metrics.calls().sum::<u64>(),
+        context.metrics.rejected_calls(),
     )
 }
 
-fn commandstats_section(table: &CommandTable, state: &RespState) -> String {
-    let calls = table.specs().zip(state.server.metrics.calls());
+fn commandstats_section(table: &CommandTable, session: &RespSession) -> String {
+    let calls = table.specs().zip(session.context.metrics.calls());
     let called = calls.filter(|(_, calls)| *calls > 0);
     called.map(|(spec, calls)| format!("cmdstat_{}:calls={calls}\r\n", spec.name)).collect()
 }
 
-async fn keyspace_section(state: &RespState) -> Result<String, SessionError> {
-    let keys = state.server.cluster.bucket_count().await?;
+async fn keyspace_section(session: &RespSession) -> Result<String, SessionError> {
+    let keys = session.context.cluster.bucket_count().await?;
     Ok(if keys == 0 { String::new() } else { format!("db0:keys={keys},expires=0,avg_ttl=0\r\n") })
 }

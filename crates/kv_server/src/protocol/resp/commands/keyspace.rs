@@ -5,7 +5,7 @@ use super::{
     table::{Call, SessionCommand, boxed},
 };
 use crate::{
-    limits::LISTED_BYTES,
+    limits::PAGED_REPLY_BYTES,
     protocol::resp::{encoder::RespEncoder, reply::error::SessionError},
 };
 use kv::{
@@ -33,9 +33,9 @@ pub(super) const DBSIZE: SessionCommand = SessionCommand::new(
         .summary("Number of keys on all nodes"),
 )
 .run_async(boxed!(dbsize));
-async fn dbsize(Call { state, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let count = state.server.cluster.bucket_count().await?;
-    state.encoder(output).integer(count as i64);
+async fn dbsize(Call { session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    let count = session.context.cluster.bucket_count().await?;
+    session.encoder(output).integer(count as i64);
     Ok(())
 }
 
@@ -57,15 +57,15 @@ pub(super) const FLUSHDB: SessionCommand = SessionCommand::new(
         .summary("Same as FLUSHALL: there is one database"),
 )
 .run_async(boxed!(flushall));
-async fn flushall(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn flushall(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let known = args
         .next()
         .is_none_or(|mode| mode.eq_ignore_ascii_case(b"async") || mode.eq_ignore_ascii_case(b"sync"));
     if !known || args.next().is_some() {
         return Err(CommandError::Syntax.into());
     }
-    state.server.cluster.flush().await?;
-    state.encoder(output).ok();
+    session.context.cluster.flush().await?;
+    session.encoder(output).ok();
     Ok(())
 }
 
@@ -78,17 +78,17 @@ pub(super) const KEYS: SessionCommand = SessionCommand::new(
         .summary("Lists the keys that match a pattern"),
 )
 .run_async(boxed!(keys));
-async fn keys(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn keys(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let filter = ScanFilter { pattern: args.next(), kind: None, count: usize::MAX };
     let (mut pages, mut count, mut cursor) = (PagedReply::default(), 0, 0);
     loop {
-        let page = state.server.cluster.scan(cursor, &filter).await?;
+        let page = session.context.cluster.scan(cursor, &filter).await?;
         let mut encoded = Vec::new();
-        page.names.iter().for_each(|name| RespEncoder::new(&mut encoded, state.version).bulk(name));
+        page.names.iter().for_each(|name| RespEncoder::new(&mut encoded, session.version).bulk(name));
         count += page.names.len();
         if !pages.push(encoded) {
             return Err(SessionError::reply(format!(
-                "ERR more than {LISTED_BYTES} bytes of names: use SCAN"
+                "ERR more than {PAGED_REPLY_BYTES} bytes of names: use SCAN"
             )));
         }
         cursor = page.next;
@@ -98,7 +98,7 @@ async fn keys(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), 
         // Other clients of this thread are served before the next page.
         yield_now().await;
     }
-    state.encoder(output).array(count);
+    session.encoder(output).array(count);
     Ok(pages.write(output).await?)
 }
 
@@ -111,7 +111,7 @@ pub(super) const SCAN: SessionCommand = SessionCommand::new(
         .summary("Iterates over the keys of all nodes"),
 )
 .run_async(boxed!(scan));
-async fn scan(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn scan(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let cursor = args.next().and_then(|cursor| std::str::from_utf8(cursor).ok()?.parse().ok());
     let cursor: u64 = cursor.ok_or(CommandError::InvalidCursor)?;
     let mut filter = ScanFilter { pattern: None, kind: None, count: SCAN_COUNT };
@@ -133,12 +133,12 @@ async fn scan(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), 
         }
     }
     let (names, next) = if is_known {
-        let page = state.server.cluster.scan(cursor, &filter).await?;
+        let page = session.context.cluster.scan(cursor, &filter).await?;
         (page.names, page.next)
     } else {
         (Vec::new(), 0)
     };
-    let mut encoder = state.encoder(output);
+    let mut encoder = session.encoder(output);
     encoder.array(2);
     encoder.bulk(next.to_string().as_bytes());
     encoder.array(names.len());
@@ -150,9 +150,9 @@ pub(super) const RANDOMKEY: SessionCommand = SessionCommand::new(
     CommandSpec::new("randomkey", Group::Generic).flags(READ).since("1.0.0").summary("Returns a random key"),
 )
 .run_async(boxed!(randomkey));
-async fn randomkey(Call { state, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let name = state.server.cluster.random_name().await?;
-    let mut encoder = state.encoder(output);
+async fn randomkey(Call { session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    let name = session.context.cluster.random_name().await?;
+    let mut encoder = session.encoder(output);
     match name {
         Some(name) => encoder.bulk(&name),
         None => encoder.null(),

@@ -1,9 +1,9 @@
-//! What a Redis client can call. A command on buckets is split into requests; any other is a row and a
-//! function of its own in the files below, and belongs to the list here.
+//! The commands that a Redis client can call. Those on buckets are kv's; each of the others, the commands of
+//! the session, is a row and a function in one of the files below, and is listed here.
 //!
-//! In the order of a call: table (which command), split (into requests) or dispatch (everything else).
+//! In the order of a call: table (finds the command), split (a command on buckets into requests), dispatch
+//! (executes what cannot be part of a batch).
 
-pub(super) mod bucket;
 mod client;
 mod command;
 mod config;

@@ -2,12 +2,12 @@
 //! lock or the thread for long.
 
 use crate::{
-    limits::LISTED_BYTES,
-    pipeline::buffers::Output,
+    limits::PAGED_REPLY_BYTES,
+    pipeline::{buffers::Output, router},
     protocol::resp::{
         encoder::RespEncoder,
         reply::{error::cluster_error, write_reply},
-        state::RespState,
+        session::RespSession,
     },
 };
 use kv::{Op, Projection, Reply, Request};
@@ -26,7 +26,7 @@ impl PagedReply {
     pub(super) fn push(&mut self, page: Vec<u8>) -> bool {
         self.bytes += page.len();
         self.pages.push(page);
-        self.bytes <= LISTED_BYTES
+        self.bytes <= PAGED_REPLY_BYTES
     }
 
     /// Writes all pages; other clients of this thread are served between them.
@@ -42,7 +42,7 @@ impl PagedReply {
 
 /// Writes a projection of all entries of a hash.
 pub(crate) async fn write_entries(
-    state: &RespState,
+    session: &RespSession,
     bucket: &[u8],
     projection: Projection,
     output: &mut Output<'_>,
@@ -51,8 +51,8 @@ pub(crate) async fn write_entries(
     loop {
         let mut encoded = Vec::new();
         let request = Request { bucket, op: Op::Entries { projection, cursor } };
-        let mut encoder = RespEncoder::new(&mut encoded, state.version);
-        let page = state.server.cluster.execute(request, |reply| match reply {
+        let mut encoder = RespEncoder::new(&mut encoded, session.version);
+        let page = router::execute_one(&session.context.cluster, request, |reply| match reply {
             Reply::Page { items, next } => {
                 count += items.len();
                 items.iter().for_each(|item| write_reply(&mut encoder, bucket, item));
@@ -61,7 +61,7 @@ pub(crate) async fn write_entries(
             // The hash has been removed in the meantime.
             Reply::NoBucket | Reply::NoKey => Some(0),
             other => {
-                write_reply(&mut state.encoder(output), bucket, &other);
+                write_reply(&mut session.encoder(output), bucket, &other);
                 None
             }
         });
@@ -69,13 +69,13 @@ pub(crate) async fn write_entries(
             Ok(Some(next)) => cursor = next,
             Ok(None) => return Ok(()),
             Err(error) => {
-                cluster_error(&mut state.encoder(output), &error);
+                cluster_error(&mut session.encoder(output), &error);
                 return Ok(());
             }
         }
         if !reply.push(encoded) {
-            let message = format!("ERR more than {LISTED_BYTES} bytes to be listed: use HSCAN");
-            state.encoder(output).error(&message);
+            let message = format!("ERR more than {PAGED_REPLY_BYTES} bytes to be listed: use HSCAN");
+            session.encoder(output).error(&message);
             return Ok(());
         }
         if cursor == 0 {
@@ -84,7 +84,7 @@ pub(crate) async fn write_entries(
         // Other clients of this thread are served before the next page.
         yield_now().await;
     }
-    let mut encoder = state.encoder(output);
+    let mut encoder = session.encoder(output);
     match projection {
         Projection::Both => encoder.map(count / 2),
         Projection::Keys | Projection::Values => encoder.array(count),

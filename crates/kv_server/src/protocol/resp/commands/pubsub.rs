@@ -3,10 +3,11 @@
 use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
     limits::SUBSCRIPTIONS,
+    pipeline::router,
     protocol::resp::{
         encoder::RespEncoder,
         reply::error::SessionError,
-        state::RespState,
+        session::RespSession,
         subscriptions::{BUCKET_CHANNEL, write_confirmation},
     },
 };
@@ -29,25 +30,25 @@ pub(super) const SUBSCRIBE: SessionCommand = SessionCommand::new(
 )
 .allowed_while_subscribed()
 .run_async(boxed!(subscribe));
-async fn subscribe(Call { state, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn subscribe(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     for channel in args {
         let subscribed = match channel.strip_prefix(BUCKET_CHANNEL) {
-            Some(bucket) => subscribe_to_bucket(state, bucket).await,
-            None => subscribe_to_topic(state, Topic::Channel(channel)),
+            Some(bucket) => subscribe_to_bucket(session, bucket).await,
+            None => subscribe_to_topic(session, Topic::Channel(channel)),
         };
         match subscribed {
             Ok(()) => {
-                let count = state.subscriptions.count();
-                write_confirmation(&mut state.encoder(output), "subscribe", Some(channel), count);
+                let count = session.subscriptions.count();
+                write_confirmation(&mut session.encoder(output), "subscribe", Some(channel), count);
             }
-            Err(error) => state.write_error(error, output)?,
+            Err(error) => session.write_error(error, output)?,
         }
     }
     Ok(())
 }
 
-async fn subscribe_to_bucket(state: &mut RespState, bucket: &[u8]) -> Result<(), SessionError> {
-    let buckets = &state.subscriptions.buckets;
+async fn subscribe_to_bucket(session: &mut RespSession, bucket: &[u8]) -> Result<(), SessionError> {
+    let buckets = &session.subscriptions.buckets;
     if buckets.contains_key(bucket) {
         return Ok(());
     }
@@ -56,18 +57,18 @@ async fn subscribe_to_bucket(state: &mut RespState, bucket: &[u8]) -> Result<(),
             "ERR one connection may subscribe to {SUBSCRIPTIONS} buckets"
         )));
     }
-    let Some(changes) = state.server.cluster.subscribe(bucket).await? else {
+    let Some(changes) = router::subscribe(&session.context.cluster, bucket).await? else {
         let name = bucket.escape_ascii();
         return Err(SessionError::reply(format!("ERR no such bucket: \"{name}\"; create it first")));
     };
-    state.subscriptions.buckets.insert(bucket.into(), changes);
+    session.subscriptions.buckets.insert(bucket.into(), changes);
     Ok(())
 }
 
-fn subscribe_to_topic(state: &mut RespState, topic: Topic<'_>) -> Result<(), SessionError> {
-    let server = &state.server;
+fn subscribe_to_topic(session: &mut RespSession, topic: Topic<'_>) -> Result<(), SessionError> {
+    let context = &session.context;
     let subscriber =
-        state.subscriptions.subscriber.get_or_insert_with(|| Box::new(server.cluster.subscriber()));
+        session.subscriptions.subscriber.get_or_insert_with(|| Box::new(context.cluster.subscriber()));
     subscriber.subscribe(topic).map_err(|error| SessionError::reply(format!("ERR {error}")))?;
     Ok(())
 }
@@ -82,10 +83,10 @@ pub(super) const PSUBSCRIBE: SessionCommand = SessionCommand::new(
 )
 .allowed_while_subscribed()
 .run(psubscribe);
-fn psubscribe(state: &mut RespState, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn psubscribe(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     for pattern in args {
-        match subscribe_to_topic(state, Topic::Pattern(pattern)) {
-            Ok(()) => write_confirmation(encoder, "psubscribe", Some(pattern), state.subscriptions.count()),
+        match subscribe_to_topic(session, Topic::Pattern(pattern)) {
+            Ok(()) => write_confirmation(encoder, "psubscribe", Some(pattern), session.subscriptions.count()),
             Err(error) => error.write(encoder)?,
         }
     }
@@ -102,12 +103,12 @@ pub(super) const UNSUBSCRIBE: SessionCommand = SessionCommand::new(
 )
 .allowed_while_subscribed()
 .run(unsubscribe);
-fn unsubscribe(state: &mut RespState, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    let all = state.subscriptions.channels();
-    unsubscribe_each(state, args, all, "unsubscribe", encoder, |state, channel| {
+fn unsubscribe(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    let all = session.subscriptions.channels();
+    unsubscribe_each(session, args, all, "unsubscribe", encoder, |session, channel| {
         match channel.strip_prefix(BUCKET_CHANNEL) {
-            Some(bucket) => drop(state.subscriptions.buckets.remove(bucket)),
-            None => drop_topic(state, Topic::Channel(channel)),
+            Some(bucket) => drop(session.subscriptions.buckets.remove(bucket)),
+            None => drop_topic(session, Topic::Channel(channel)),
         }
     });
     Ok(())
@@ -123,35 +124,39 @@ pub(super) const PUNSUBSCRIBE: SessionCommand = SessionCommand::new(
 )
 .allowed_while_subscribed()
 .run(punsubscribe);
-fn punsubscribe(state: &mut RespState, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    let all = state.subscriptions.patterns();
-    unsubscribe_each(state, args, all, "punsubscribe", encoder, |state, pattern| {
-        drop_topic(state, Topic::Pattern(pattern));
+fn punsubscribe(
+    session: &mut RespSession,
+    args: Args,
+    encoder: &mut RespEncoder,
+) -> Result<(), SessionError> {
+    let all = session.subscriptions.patterns();
+    unsubscribe_each(session, args, all, "punsubscribe", encoder, |session, pattern| {
+        drop_topic(session, Topic::Pattern(pattern));
     });
     Ok(())
 }
 
-fn drop_topic(state: &RespState, topic: Topic<'_>) {
-    if let Some(subscriber) = &state.subscriptions.subscriber {
+fn drop_topic(session: &RespSession, topic: Topic<'_>) {
+    if let Some(subscriber) = &session.subscriptions.subscriber {
         subscriber.unsubscribe(topic);
     }
 }
 
 /// Ends the subscriptions that `args` name, or all.
 fn unsubscribe_each(
-    state: &mut RespState,
+    session: &mut RespSession,
     args: Args<'_>,
     all: Vec<Box<[u8]>>,
     kind: &str,
     encoder: &mut RespEncoder<'_>,
-    unsubscribe: impl Fn(&mut RespState, &[u8]),
+    unsubscribe: impl Fn(&mut RespSession, &[u8]),
 ) {
     if args.is_empty() && all.is_empty() {
-        return write_confirmation(encoder, kind, None, state.subscriptions.count());
+        return write_confirmation(encoder, kind, None, session.subscriptions.count());
     }
     let mut end = |topic: &[u8]| {
-        unsubscribe(state, topic);
-        write_confirmation(encoder, kind, Some(topic), state.subscriptions.count());
+        unsubscribe(session, topic);
+        write_confirmation(encoder, kind, Some(topic), session.subscriptions.count());
     };
     if args.is_empty() {
         all.iter().for_each(|topic| end(topic));
@@ -170,10 +175,10 @@ pub(super) const PUBLISH: SessionCommand = SessionCommand::new(
         .summary("Publishes a message; returns the number of receivers"),
 )
 .run_async(boxed!(publish));
-async fn publish(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn publish(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let (channel, message) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
-    let receivers = state.server.cluster.publish(channel, message).await?;
-    state.encoder(output).integer(receivers as i64);
+    let receivers = session.context.cluster.publish(channel, message).await?;
+    session.encoder(output).integer(receivers as i64);
     Ok(())
 }
 
@@ -186,13 +191,13 @@ pub(super) const PUBSUB_CHANNELS: SessionCommand = SessionCommand::new(
         .summary("Lists channels that have subscribers"),
 )
 .run_async(boxed!(channels));
-async fn channels(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn channels(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let pattern = args.next();
     if args.next().is_some() {
         return Err(CommandError::Arity("pubsub|channels".into()).into());
     }
-    let channels = state.server.cluster.channels(pattern).await?;
-    let mut encoder = state.encoder(output);
+    let channels = session.context.cluster.channels(pattern).await?;
+    let mut encoder = session.encoder(output);
     encoder.array(channels.len());
     channels.iter().for_each(|channel| encoder.bulk(channel));
     Ok(())
@@ -207,10 +212,10 @@ pub(super) const PUBSUB_NUMSUB: SessionCommand = SessionCommand::new(
         .summary("Number of subscribers per channel"),
 )
 .run_async(boxed!(numsub));
-async fn numsub(Call { state, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn numsub(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let channels: Vec<&[u8]> = args.collect();
-    let counts = state.server.cluster.subscriber_counts(&channels).await?;
-    let mut encoder = state.encoder(output);
+    let counts = session.context.cluster.subscriber_counts(&channels).await?;
+    let mut encoder = session.encoder(output);
     encoder.array(channels.len() * 2);
     for (channel, count) in channels.iter().zip(counts) {
         encoder.bulk(channel);
@@ -227,8 +232,8 @@ pub(super) const PUBSUB_NUMPAT: SessionCommand = SessionCommand::new(
         .summary("Number of patterns subscribed to"),
 )
 .run_async(boxed!(numpat));
-async fn numpat(Call { state, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let patterns = state.server.cluster.pattern_count().await?;
-    state.encoder(output).integer(patterns as i64);
+async fn numpat(Call { session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    let patterns = session.context.cluster.pattern_count().await?;
+    session.encoder(output).integer(patterns as i64);
     Ok(())
 }

@@ -3,7 +3,8 @@
 use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
     limits::LONGEST_SLEEP,
-    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, state::RespState},
+    pipeline::router,
+    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
 use kv::{
     Args, Command, CommandError, CommandSpec, Group, KeySpec, Op, Projection, Reply, Request,
@@ -20,7 +21,7 @@ pub(super) const TIME: SessionCommand = SessionCommand::new(
         .summary("Server time: Unix time in seconds, and microseconds"),
 )
 .run(time);
-fn time(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn time(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     encoder.array(2);
     encoder.bulk(since.as_secs().to_string().as_bytes());
@@ -36,7 +37,7 @@ pub(super) const WAIT: SessionCommand = SessionCommand::new(
         .summary("Returns 0: there are no replicas to wait for"),
 )
 .run(wait);
-fn wait(_: &mut RespState, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn wait(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let (_, timeout) = (args.integer()?, args.integer()?);
     if timeout < 0 {
         return Err(SessionError::reply("ERR timeout is negative"));
@@ -76,7 +77,7 @@ pub(super) const SLOWLOG_GET: SessionCommand = SessionCommand::new(
         .summary("Returns an empty list: slow commands are not recorded"),
 )
 .run(empty_list);
-fn empty_list(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn empty_list(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     encoder.array(0);
     Ok(())
 }
@@ -98,7 +99,7 @@ pub(super) const SLOWLOG_LEN: SessionCommand = SessionCommand::new(
         .summary("Returns 0: slow commands are not recorded"),
 )
 .run(zero_reply);
-fn zero_reply(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn zero_reply(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     encoder.integer(0);
     Ok(())
 }
@@ -111,7 +112,7 @@ pub(super) const SLOWLOG_RESET: SessionCommand = SessionCommand::new(
         .summary("Returns OK: slow commands are not recorded"),
 )
 .run(ok_reply);
-fn ok_reply(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn ok_reply(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     encoder.ok();
     Ok(())
 }
@@ -127,7 +128,7 @@ pub(super) const MEMORY_DOCTOR: SessionCommand = SessionCommand::new(
         .summary("Reports no memory problem"),
 )
 .run(doctor);
-fn doctor(_: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn doctor(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     encoder.verbatim("No problem with the memory of this node is known.");
     Ok(())
 }
@@ -142,15 +143,15 @@ pub(super) const MEMORY_USAGE: SessionCommand = SessionCommand::new(
         .summary("Approximate size of a key in bytes"),
 )
 .run_async(boxed!(usage));
-async fn usage(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn usage(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let bucket = args.required()?;
     match (args.next(), args.next().and_then(parse_integer)) {
         (None, _) => {}
         (Some(option), Some(count)) if option.eq_ignore_ascii_case(b"samples") && count >= 0 => {}
         _ => return Err(CommandError::Syntax.into()),
     }
-    let bytes = value_bytes(state, bucket).await?;
-    let mut encoder = state.encoder(output);
+    let bytes = value_bytes(session, bucket).await?;
+    let mut encoder = session.encoder(output);
     match bytes {
         Some(bytes) => encoder.integer((bucket.len() + bytes) as i64),
         None => encoder.null(),
@@ -159,12 +160,12 @@ async fn usage(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(),
 }
 
 /// The size of all values of a bucket, fields included; `None` if it is empty.
-async fn value_bytes(state: &RespState, bucket: &[u8]) -> Result<Option<usize>, SessionError> {
-    let cluster = &state.server.cluster;
+async fn value_bytes(session: &RespSession, bucket: &[u8]) -> Result<Option<usize>, SessionError> {
+    let cluster = &session.context.cluster;
     let (mut bytes, mut cursor) = (0, 0);
     loop {
         let op = Op::Entries { projection: Projection::Both, cursor };
-        let page = cluster.execute(Request { bucket, op }, |reply| match reply {
+        let page = router::execute_one(cluster, Request { bucket, op }, |reply| match reply {
             Reply::Page { items, next } => Ok(Some((items.iter().map(len).sum::<usize>(), next))),
             Reply::Error(error) => Err(error),
             _ => Ok(None),
@@ -172,7 +173,7 @@ async fn value_bytes(state: &RespState, bucket: &[u8]) -> Result<Option<usize>, 
         match page.await? {
             Ok(Some((page, next))) => (bytes, cursor) = (bytes + page, next),
             Ok(None) => return Ok(None),
-            Err(CommandError::WrongType) => return string_length(state, bucket).await,
+            Err(CommandError::WrongType) => return string_length(session, bucket).await,
             Err(error) => return Err(error.into()),
         }
         if cursor == 0 {
@@ -181,10 +182,10 @@ async fn value_bytes(state: &RespState, bucket: &[u8]) -> Result<Option<usize>, 
     }
 }
 
-async fn string_length(state: &RespState, bucket: &[u8]) -> Result<Option<usize>, SessionError> {
+async fn string_length(session: &RespSession, bucket: &[u8]) -> Result<Option<usize>, SessionError> {
     let command = Command::find("strlen").ok_or(CommandError::Syntax)?;
     let op = Op::Command { command, args: Args::NONE };
-    let length = state.server.cluster.execute(Request { bucket, op }, |reply| match reply {
+    let length = router::execute_one(&session.context.cluster, Request { bucket, op }, |reply| match reply {
         Reply::Number(length) => usize::try_from(length).ok(),
         _ => None,
     });
@@ -216,10 +217,10 @@ pub(super) const DEBUG_SLEEP: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(sleep));
 /// Other connections are not blocked.
-async fn sleep(Call { state, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn sleep(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let seconds = args.next().and_then(|seconds| std::str::from_utf8(seconds).ok()?.parse().ok());
     let pause = Duration::try_from_secs_f64(seconds.ok_or(CommandError::NotFloat)?);
     tokio::time::sleep(pause.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)).await;
-    state.encoder(output).ok();
+    session.encoder(output).ok();
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::{
     pipeline::buffers::Output,
     protocol::resp::{
-        encoder::RespEncoder, parser::RawCommand, reply::error::SessionError, state::RespState,
+        encoder::RespEncoder, parser::RawCommand, reply::error::SessionError, session::RespSession,
     },
 };
 use foldhash::fast::RandomState;
@@ -65,14 +65,14 @@ enum Handler {
     Async(AsyncHandler),
 }
 
-type SyncHandler = fn(&mut RespState, Args<'_>, &mut RespEncoder<'_>) -> Result<(), SessionError>;
+type SyncHandler = fn(&mut RespSession, Args<'_>, &mut RespEncoder<'_>) -> Result<(), SessionError>;
 type AsyncHandler = for<'c, 'o> fn(Call<'c, 'o>) -> Handling<'c>;
 type Handling<'c> = Pin<Box<dyn Future<Output = Result<(), SessionError>> + Send + 'c>>;
 
 /// What a handler gets that waits for other nodes, or for the client to read its reply.
 pub(crate) struct Call<'c, 'o> {
     pub(crate) table: &'c CommandTable,
-    pub(crate) state: &'c mut RespState,
+    pub(crate) session: &'c mut RespSession,
     /// The arguments after the name.
     pub(crate) args: Args<'c>,
     pub(crate) output: &'c mut Output<'o>,
@@ -172,7 +172,7 @@ impl CommandTable {
 }
 
 impl CommandRef {
-    /// What clients are told about the command.
+    /// What COMMAND shows of the command.
     pub(crate) fn spec(&self) -> &'static CommandSpec {
         match self {
             CommandRef::Bucket(command) => &command.spec,
@@ -235,8 +235,8 @@ impl SessionCommand {
         match self.handler {
             Handler::Container => Err(CommandError::Arity(self.spec.name.to_owned()).into()),
             Handler::Sync(handler) => {
-                let mut encoder = call.state.encoder(call.output);
-                handler(call.state, call.args, &mut encoder)
+                let mut encoder = call.session.encoder(call.output);
+                handler(call.session, call.args, &mut encoder)
             }
             Handler::Async(handler) => handler(call).await,
         }

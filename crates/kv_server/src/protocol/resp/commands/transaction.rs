@@ -3,7 +3,8 @@
 use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
     limits::WATCHED,
-    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, state::RespState},
+    pipeline::router,
+    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
 use kv::{Args, CommandSpec, Group, KeySpec, Op, Reply, Request, flag::NO_MULTI};
 
@@ -16,11 +17,11 @@ pub(super) const MULTI: SessionCommand = SessionCommand::new(
 )
 .never_queued()
 .run(multi);
-fn multi(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    if state.transaction.is_open() {
+fn multi(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    if session.transaction.is_open() {
         return Err(SessionError::reply("ERR MULTI calls can not be nested"));
     }
-    state.transaction.open();
+    session.transaction.open();
     encoder.ok();
     Ok(())
 }
@@ -34,11 +35,11 @@ pub(super) const DISCARD: SessionCommand = SessionCommand::new(
 )
 .never_queued()
 .run(discard);
-fn discard(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    if !state.transaction.is_open() {
+fn discard(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    if !session.transaction.is_open() {
         return Err(SessionError::reply("ERR DISCARD without MULTI"));
     }
-    state.transaction.take();
+    session.transaction.take();
     encoder.ok();
     Ok(())
 }
@@ -51,8 +52,8 @@ pub(super) const UNWATCH: SessionCommand = SessionCommand::new(
         .summary("Stops watching all keys"),
 )
 .run(unwatch);
-fn unwatch(state: &mut RespState, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    state.transaction.watched.clear();
+fn unwatch(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    session.transaction.watched.clear();
     encoder.ok();
     Ok(())
 }
@@ -69,12 +70,12 @@ pub(super) const WATCH: SessionCommand = SessionCommand::new(
 )
 .never_queued()
 .run_async(boxed!(watch));
-async fn watch(Call { state, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    if state.transaction.is_open() {
+async fn watch(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    if session.transaction.is_open() {
         return Err(SessionError::reply("ERR WATCH inside MULTI is not allowed"));
     }
     for bucket in args {
-        let watched = &state.transaction.watched;
+        let watched = &session.transaction.watched;
         if watched.contains_key(bucket) {
             continue;
         }
@@ -85,9 +86,10 @@ async fn watch(Call { state, args, output, .. }: Call<'_, '_>) -> Result<(), Ses
             Reply::Number(version) => Ok(version as u64),
             _ => Err(SessionError::reply("LOADING the store is restarting: ask again in a moment")),
         };
-        let version = state.server.cluster.execute(Request { bucket, op: Op::Watch }, read).await??;
-        state.transaction.watched.insert(bucket.into(), version);
+        let version =
+            router::execute_one(&session.context.cluster, Request { bucket, op: Op::Watch }, read).await??;
+        session.transaction.watched.insert(bucket.into(), version);
     }
-    state.encoder(output).ok();
+    session.encoder(output).ok();
     Ok(())
 }

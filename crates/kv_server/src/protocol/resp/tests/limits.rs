@@ -1,10 +1,7 @@
 //! The limits of a client, and what happens beyond them.
 
 use super::{Client, Node};
-use crate::{
-    Limits,
-    limits::{LISTED_BYTES, OUTPUT_BYTES, QUEUED_BYTES},
-};
+use crate::limits::{Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES};
 use std::time::Duration;
 
 async fn reply_before_close(limits: Limits, bytes: &[u8]) -> String {
@@ -93,7 +90,7 @@ async fn reading_pauses_while_a_client_does_not_read_its_replies() {
     slow.send(&format!("SET a {value}")).await;
     slow.expect("+OK\r\n", "SET").await;
     let get = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n";
-    let asked = LISTED_BYTES / OUTPUT_BYTES;
+    let asked = PAGED_REPLY_BYTES / OUTPUT_BYTES;
     slow.send_bytes(&get.repeat(asked)).await;
     other.send("PING").await;
     other.expect("+PONG\r\n", "another client").await;

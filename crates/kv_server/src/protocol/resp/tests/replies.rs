@@ -1,26 +1,26 @@
 //! Commands of the session and their exact replies, which are Redis's.
 
 use super::{Client, Node};
-use crate::Limits;
+use crate::limits::Limits;
 
 /// Sends one command after the other and compares each reply.
-async fn converse(client: &mut Client, lines: &[(&str, &str)]) {
+async fn expect_replies(client: &mut Client, lines: &[(&str, &str)]) {
     for (line, reply) in lines {
         client.send(line).await;
         client.expect(reply, line).await;
     }
 }
 
-async fn converse_alone(lines: &[(&str, &str)]) {
+async fn expect_replies_of_new_node(lines: &[(&str, &str)]) {
     let node = Node::start(Limits::default()).await;
-    converse(&mut node.client().await, lines).await;
+    expect_replies(&mut node.client().await, lines).await;
 }
 
 const NO_PASSWORD: &str = "-ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?\r\n";
 
 #[tokio::test]
 async fn connection_commands() {
-    converse_alone(&[
+    expect_replies_of_new_node(&[
         ("PING", "+PONG\r\n"),
         ("ping hi", "$2\r\nhi\r\n"),
         ("PING a b", "-ERR wrong number of arguments for 'ping' command\r\n"),
@@ -43,7 +43,7 @@ async fn connection_commands() {
 
 #[tokio::test]
 async fn client_commands() {
-    converse_alone(&[
+    expect_replies_of_new_node(&[
         ("CLIENT", "-ERR wrong number of arguments for 'client' command\r\n"),
         ("CLIENT FOO", "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n"),
         ("CLIENT ID", ":1\r\n"),
@@ -59,7 +59,7 @@ async fn client_commands() {
 
 #[tokio::test]
 async fn client_reply_suppresses_replies() {
-    converse_alone(&[
+    expect_replies_of_new_node(&[
         ("CLIENT REPLY SKIP", ""),
         ("PING lost", ""),
         ("PING 1", "$1\r\n1\r\n"),
@@ -74,7 +74,7 @@ async fn client_reply_suppresses_replies() {
 
 #[tokio::test]
 async fn server_commands() {
-    converse_alone(&[
+    expect_replies_of_new_node(&[
         ("CONFIG GET save", "*2\r\n$4\r\nsave\r\n$0\r\n\r\n"),
         ("CONFIG GET nope", "*0\r\n"),
         ("CONFIG SET timeout 7", "+OK\r\n"),
@@ -103,7 +103,7 @@ async fn server_commands() {
 
 #[tokio::test]
 async fn keyspace_commands() {
-    converse_alone(&[
+    expect_replies_of_new_node(&[
         ("MSET a 1 b 2", "+OK\r\n"),
         ("MSET a 1 b", "-ERR wrong number of arguments for 'mset' command\r\n"),
         ("HSET h f v", ":1\r\n"),
@@ -126,7 +126,7 @@ async fn keyspace_commands() {
 
 #[tokio::test]
 async fn transaction_commands() {
-    converse_alone(&[
+    expect_replies_of_new_node(&[
         ("EXEC", "-ERR EXEC without MULTI\r\n"),
         ("DISCARD", "-ERR DISCARD without MULTI\r\n"),
         ("MULTI", "+OK\r\n"),
@@ -158,21 +158,27 @@ async fn transaction_commands() {
 async fn exec_fails_when_a_watched_key_has_changed() {
     let node = Node::start(Limits::default()).await;
     let (mut watcher, mut other) = (node.client().await, node.client().await);
-    converse(&mut watcher, &[("WATCH a", "+OK\r\n"), ("GET a", "$-1\r\n"), ("MULTI", "+OK\r\n")]).await;
-    converse(&mut other, &[("SET a 1", "+OK\r\n")]).await;
-    converse(&mut watcher, &[("SET a 2", "+QUEUED\r\n"), ("EXEC", "*-1\r\n"), ("GET a", "$1\r\n1\r\n")])
-        .await;
-    converse(&mut watcher, &[("WATCH a", "+OK\r\n"), ("UNWATCH", "+OK\r\n")]).await;
-    converse(&mut other, &[("SET a 3", "+OK\r\n")]).await;
-    converse(&mut watcher, &[("MULTI", "+OK\r\n"), ("GET a", "+QUEUED\r\n"), ("EXEC", "*1\r\n$1\r\n3\r\n")])
-        .await;
+    expect_replies(&mut watcher, &[("WATCH a", "+OK\r\n"), ("GET a", "$-1\r\n"), ("MULTI", "+OK\r\n")]).await;
+    expect_replies(&mut other, &[("SET a 1", "+OK\r\n")]).await;
+    expect_replies(
+        &mut watcher,
+        &[("SET a 2", "+QUEUED\r\n"), ("EXEC", "*-1\r\n"), ("GET a", "$1\r\n1\r\n")],
+    )
+    .await;
+    expect_replies(&mut watcher, &[("WATCH a", "+OK\r\n"), ("UNWATCH", "+OK\r\n")]).await;
+    expect_replies(&mut other, &[("SET a 3", "+OK\r\n")]).await;
+    expect_replies(
+        &mut watcher,
+        &[("MULTI", "+OK\r\n"), ("GET a", "+QUEUED\r\n"), ("EXEC", "*1\r\n$1\r\n3\r\n")],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn pubsub_commands() {
     let node = Node::start(Limits::default()).await;
     let (mut subscriber, mut publisher) = (node.client().await, node.client().await);
-    converse(
+    expect_replies(
         &mut subscriber,
         &[
             ("SUBSCRIBE news", "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"),
@@ -185,11 +191,11 @@ async fn pubsub_commands() {
         ],
     )
     .await;
-    converse(&mut publisher, &[("PUBLISH news hi", ":2\r\n"), ("PUBSUB NUMPAT", ":1\r\n")]).await;
-    converse(&mut publisher, &[("PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:1\r\n")]).await;
+    expect_replies(&mut publisher, &[("PUBLISH news hi", ":2\r\n"), ("PUBSUB NUMPAT", ":1\r\n")]).await;
+    expect_replies(&mut publisher, &[("PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:1\r\n")]).await;
     subscriber.expect("*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n", "a message").await;
     subscriber.expect("*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\nhi\r\n", "by pattern").await;
-    converse(
+    expect_replies(
         &mut subscriber,
         &[
             ("UNSUBSCRIBE", "*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:1\r\n"),
@@ -225,7 +231,7 @@ async fn resp3_types() {
     let fields = "$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.0\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:1\r\n";
     let more = "$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
     client.expect(&format!("%7\r\n{fields}{more}"), "HELLO 3").await;
-    converse(
+    expect_replies(
         &mut client,
         &[
             ("GET a", "_\r\n"),

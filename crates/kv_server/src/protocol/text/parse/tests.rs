@@ -3,17 +3,17 @@
 use super::*;
 use proptest::prelude::*;
 
-fn parsed(line: &str, check: impl FnOnce(Parsed<'_>)) {
+fn parsed(line: &str, check: impl FnOnce(ParsedLine<'_>)) {
     check(parse(&mut line.as_bytes().to_vec()));
 }
 
-fn put<'a>(bucket: &'a [u8], key: &'a [u8], value: &'a [u8]) -> Parsed<'a> {
-    Parsed::Request(Request { bucket, op: Op::Put { key, value } })
+fn put<'a>(bucket: &'a [u8], key: &'a [u8], value: &'a [u8]) -> ParsedLine<'a> {
+    ParsedLine::Request(Request { bucket, op: Op::Put { key, value } })
 }
 
 #[test]
 fn the_guides_commands() {
-    let request = |bucket, op| Parsed::Request(Request { bucket, op });
+    let request = |bucket, op| ParsedLine::Request(Request { bucket, op });
     parsed("CREATE shopping", |c| assert_eq!(c, request(b"shopping", Op::Create)));
     parsed("CREATE  shopping  ", |c| assert_eq!(c, request(b"shopping", Op::Create)));
     parsed("PUT shopping milk 1", |c| assert_eq!(c, put(b"shopping", b"milk", b"1")));
@@ -32,7 +32,7 @@ fn unknown_commands_and_wrong_numbers_of_arguments() {
         "PUT a b c d",
         "GET a b c d e",
     ] {
-        parsed(line, |c| assert_eq!(c, Parsed::Command(Command::Unknown), "{line:?}"));
+        parsed(line, |c| assert_eq!(c, ParsedLine::Command(Command::Unknown), "{line:?}"));
     }
 }
 
@@ -53,7 +53,7 @@ fn quotes_that_hold_a_blank_make_one_argument() {
 }
 
 #[test]
-fn a_lone_word_keeps_its_quotes() {
+fn a_single_word_keeps_its_quotes() {
     parsed(r#"PUT shopping milk "1""#, |c| assert_eq!(c, put(b"shopping", b"milk", b"\"1\"")));
     parsed(r#"PUT shopping "a\"b" "\x41""#, |c| assert_eq!(c, put(b"shopping", b"\"a\\\"b\"", b"\"\\x41\"")));
     parsed(r#"PUT shopping milk "open"#, |c| assert_eq!(c, put(b"shopping", b"milk", b"\"open")));
@@ -62,8 +62,8 @@ fn a_lone_word_keeps_its_quotes() {
 
 #[test]
 fn http_is_recognised() {
-    parsed("POST / HTTP/1.1", |c| assert_eq!(c, Parsed::Command(Command::Http)));
-    parsed("Host: localhost", |c| assert_eq!(c, Parsed::Command(Command::Http)));
+    parsed("POST / HTTP/1.1", |c| assert_eq!(c, ParsedLine::Command(Command::Http)));
+    parsed("Host: localhost", |c| assert_eq!(c, ParsedLine::Command(Command::Http)));
 }
 
 fn line_of(input: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {

@@ -1,0 +1,129 @@
+//! A session as the pipeline calls it: parses commands into requests, renders their replies, and executes the
+//! commands that cannot be part of a batch.
+
+use super::{
+    commands::{command_table, dispatch::dispatch, paging, split::SubRequests, table::CommandRef},
+    encoder::RespEncoder,
+    parser::{ParseLimits, Parsed, ProtocolError, RawCommand},
+    reply::merge::LargeReply,
+    session::RespSession,
+};
+use crate::{
+    limits::BATCH_REQUESTS,
+    pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
+};
+use kv::{Command, Request};
+use std::{future::ready, io, sync::atomic::Ordering::Relaxed};
+
+/// What can follow the requests of a batch.
+pub(crate) enum RespCommand<'a> {
+    /// A command that cannot be part of the batch.
+    Single(RawCommand<'a>),
+    /// Bytes that are not a command.
+    Invalid(ProtocolError),
+}
+
+impl Protocol for RespSession {
+    type Command<'a> = RespCommand<'a>;
+    type FollowUp<'a> = LargeReply<'a>;
+
+    fn parse<'a>(&mut self, input: &'a mut [u8], batch: &mut Batch<'a, RespCommand<'a>>) {
+        let input = &*input;
+        let limits = ParseLimits {
+            bulk_bytes: self.context.bulk_bytes.load(Relaxed),
+            request_bytes: self.context.limits.request_bytes,
+        };
+        let can_batch = self.can_batch();
+        let (mut consumed, mut calls, mut may_page) = (0, 0, false);
+        batch.tail = loop {
+            let (raw, size, same_as_last) = match self.parser.parse(&input[consumed..], limits) {
+                Ok(Parsed::Command { command, size, same_as_last }) => (command, size, same_as_last),
+                Ok(Parsed::Empty(size)) => {
+                    consumed += size;
+                    continue;
+                }
+                Ok(Parsed::Incomplete) => break Tail::Incomplete,
+                Err(error) => break Tail::Command(RespCommand::Invalid(error)),
+            };
+            if !same_as_last {
+                self.record_calls(&mut calls);
+                self.last = self.batchable(&raw);
+            }
+            let command = self.last.filter(|_| can_batch).map(|(_, command)| command);
+            match command.and_then(|command| SubRequests::new(command, &raw, &self.context.cluster).ok()) {
+                // A write waits until the replies before it that may be paged are complete.
+                Some(split) if may_page && !split.is_read() => break Tail::More,
+                Some(split) if split.remaining() <= batch.requests.remaining_capacity() => {
+                    calls += 1;
+                    may_page |= split.may_page();
+                    self.merger.push_expected(split.keys(), split.remaining());
+                    batch.requests.extend(split);
+                }
+                // It does not fit and is parsed again for the next batch.
+                Some(split) if split.remaining() <= BATCH_REQUESTS => break Tail::More,
+                _ => {
+                    consumed += size;
+                    break Tail::Command(RespCommand::Single(raw));
+                }
+            }
+            consumed += size;
+        };
+        batch.consumed = consumed;
+        self.record_calls(&mut calls);
+    }
+
+    #[inline]
+    fn render<'a>(
+        &mut self,
+        output: &mut Vec<u8>,
+        request: &Request<'a>,
+        result: RequestResult<'_>,
+    ) -> Rendered<LargeReply<'a>> {
+        self.merger.on_reply(&mut RespEncoder::new(output, self.version), request, result)
+    }
+
+    fn follow_up<'o, 'a: 'o>(
+        &'o mut self,
+        LargeReply { bucket, projection }: LargeReply<'a>,
+        output: &'o mut Output<'_>,
+    ) -> BoxFuture<'o, io::Result<()>> {
+        Box::pin(paging::write_entries(self, bucket, projection, output))
+    }
+
+    fn execute<'o, 'a: 'o>(
+        &'o mut self,
+        command: RespCommand<'a>,
+        output: &'o mut Output<'_>,
+    ) -> BoxFuture<'o, io::Result<Next>> {
+        match command {
+            RespCommand::Single(raw) => Box::pin(async move {
+                dispatch(command_table(), self, raw, output).await?;
+                Ok(if self.closing { Next::Close } else { Next::Continue })
+            }),
+            RespCommand::Invalid(error) => {
+                self.encoder(output).error(&format!("ERR Protocol error: {error}"));
+                Box::pin(ready(Ok(Next::Close)))
+            }
+        }
+    }
+}
+
+impl RespSession {
+    /// The command and its index in the table, if it is a command on buckets with the right number of
+    /// arguments.
+    fn batchable(&self, raw: &RawCommand<'_>) -> Option<(usize, &'static Command)> {
+        let resolved =
+            command_table().resolve(raw).ok().filter(|resolved| !resolved.command.is_subcommand())?;
+        match resolved.command {
+            CommandRef::Bucket(command) => Some((resolved.index, command)),
+            CommandRef::Session(_) => None,
+        }
+    }
+
+    /// Adds the calls of the last command to the metrics.
+    fn record_calls(&self, calls: &mut u64) {
+        if let Some((index, _)) = self.last.filter(|_| *calls > 0) {
+            self.context.metrics.record_calls(index, std::mem::take(calls));
+        }
+    }
+}
