@@ -1,4 +1,5 @@
-//! Accepts clients. The port is bound once, before supervision begins, so a restarted acceptor keeps it.
+//! Accepts clients. The port is bound once, before the supervisor is started, so a restarted acceptor keeps
+//! it.
 
 use crate::{
     connection, context::ServerContext, error::Error, limits::Limits, metrics::Metrics,
@@ -9,10 +10,10 @@ use otp::{ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time};
 
-/// How long to wait when the system has no descriptor left for a client.
+/// The pause when the system has no file descriptor left for a client.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
-/// A server whose port is bound and whose supervisor has still to be started.
+/// A server whose port is bound and whose supervisor is not started yet.
 #[derive(Debug)]
 pub struct BoundServer {
     /// The address as bound: the real port where 0 was asked for.
@@ -32,8 +33,8 @@ pub async fn bind(address: &str, cluster: Cluster, limits: Limits) -> Result<Bou
 }
 
 impl BoundServer {
-    /// `kv_server`: the reactors, the connections that they serve and, after them, the acceptor that starts
-    /// these. Connections outlive a crash of the acceptor.
+    /// The supervisor `kv_server`: the reactors, the connections that they serve, and the acceptor of new
+    /// ones. Connections outlive a crash of the acceptor.
     pub fn supervisor(&self) -> Supervisor {
         let connections = TaskSupervisor::new("connections", self.context.limits.connections);
         let reactors = ReactorPool::new(self.context.limits.io_uring);
@@ -76,7 +77,7 @@ async fn accept(
                     tracing::warn!(%peer, %reason, "client refused");
                 }
             }
-            // No descriptors: the next client would fail too, until others disconnect. Other errors concern
+            // Without file descriptors, every client fails until others disconnect. Other errors concern only
             // this client.
             Err(error) if matches!(error.raw_os_error(), Some(23 | 24)) => {
                 tracing::error!(%error, "cannot accept clients");

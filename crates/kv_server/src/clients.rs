@@ -1,4 +1,4 @@
-//! The connected clients, as CLIENT LIST shows them.
+//! The list of connected clients, for CLIENT LIST.
 
 use std::{
     collections::BTreeMap,
@@ -19,23 +19,23 @@ pub(crate) struct Clients {
 /// One client.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// Never used again.
+    /// Never reused.
     pub(crate) id: u64,
     pub(crate) peer: SocketAddr,
     /// Unix time in milliseconds.
     pub(crate) connected_at_ms: u64,
-    /// When input last arrived from it, as Unix time in milliseconds.
+    /// When it last sent something, as Unix time in milliseconds.
     pub(crate) last_active_ms: AtomicU64,
     info: Mutex<ClientInfo>,
 }
 
-/// What a client has said about itself, and the state of its session.
+/// What a client has set about itself, and what CLIENT LIST shows of its session.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ClientInfo {
     pub(crate) name: Box<[u8]>,
     pub(crate) library: Box<[u8]>,
     pub(crate) library_version: Box<[u8]>,
-    /// Version of RESP; 0 for text.
+    /// Version of RESP; 0 for the text protocol.
     pub(crate) resp: u8,
     pub(crate) channels: usize,
     pub(crate) patterns: usize,

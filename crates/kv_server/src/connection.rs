@@ -1,5 +1,5 @@
-//! One client connection: reads what has arrived, executes it as a batch, and writes all replies together.
-//! The first byte decides which protocol it speaks: `*` begins a RESP command, and no line of text.
+//! One client connection: reads what has arrived, executes it in batches, and writes the replies of a batch
+//! together. The first byte decides the protocol: `*` begins a RESP command, but no line of text.
 
 use crate::{
     clients::Client,
@@ -22,7 +22,7 @@ use std::{
 };
 use tokio::time;
 
-/// Serves one client until it disconnects, has to be disconnected, or the node stops.
+/// Serves one client until it disconnects, must be disconnected, or the node stops.
 pub(crate) async fn serve(stream: Stream, peer: SocketAddr, context: Arc<ServerContext>, stop: Stop) {
     match run(&stream, peer, &context, stop).await.and(stream.flush().await) {
         Ok(()) => tracing::debug!("connection closed"),
@@ -37,6 +37,7 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
     let registered = context.clients.register(peer);
     let mut session = None;
     loop {
+        // Events can still be queued for a client that has unsubscribed, but it may no longer be idle.
         let awaits_events = session.as_ref().is_some_and(Session::awaits_events);
         let idle = context.idle_timeout().filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
         tokio::select! {
@@ -52,6 +53,7 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
             () = &mut stopped => return Ok(()),
         }
         output.acquire_buffer();
+        // At least one byte has been read.
         let first = input.unparsed()[0];
         let session = session.get_or_insert_with(|| Session::begin(first, context, &registered.client));
         loop {
@@ -67,7 +69,7 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
                 Next::Close => return Ok(()),
             }
         }
-        // A client that never stops sending gets its subscribed events all the same.
+        // The `select` above prefers input, so a client that never stops sending gets its events here.
         if session.awaits_events() && !poll_events(session, &mut output).await? {
             return Ok(());
         }
@@ -132,8 +134,8 @@ impl Session {
         }
     }
 
-    /// Waits for events of what the client is subscribed to, and renders those that have arrived; waits
-    /// forever without a subscription. `false`: the client did not keep up, and is to be disconnected.
+    /// Waits for events of the client's subscriptions, and renders those that have arrived; waits forever
+    /// without a subscription. `false`: the client did not keep up and must be disconnected.
     pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
         match self {
             Session::Text(session) => session.next_events(output).await,
@@ -141,7 +143,7 @@ impl Session {
         }
     }
 
-    /// Whether [`Session::next_events`] has something to wait for.
+    /// Whether [`Session::next_events`] can return: there is a subscription, or was one with queued events.
     pub(crate) fn awaits_events(&self) -> bool {
         match self {
             Session::Text(session) => session.is_subscribed(),
@@ -149,7 +151,7 @@ impl Session {
         }
     }
 
-    /// Whether the client is subscribed to something, and so need not send anything.
+    /// Whether the client is subscribed to something, and so may be idle.
     pub(crate) fn is_subscribed(&self) -> bool {
         match self {
             Session::Text(session) => session.is_subscribed(),

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The server that clients connect to.
+/// The cluster, the limits and the statistics, for every connection.
 #[derive(Debug)]
 pub(crate) struct ServerContext {
     pub(crate) cluster: Cluster,
@@ -24,7 +24,7 @@ pub(crate) struct ServerContext {
 }
 
 impl ServerContext {
-    /// A server without clients.
+    /// The context of a server without clients.
     pub(crate) fn new(
         cluster: Cluster,
         limits: Limits,

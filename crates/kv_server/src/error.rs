@@ -1,8 +1,8 @@
-//! Why the server cannot start.
+//! The errors of starting the server.
 
 use std::io;
 
-/// An error at start.
+/// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address for clients could not be bound.

@@ -1,17 +1,17 @@
-//! Clients: one port for people with telnet and for Redis clients.
+//! The server for clients: one port for people with telnet and for Redis clients.
 //!
-//! A request meets the modules in this order:
+//! A request passes the modules in this order:
 //!
-//! 1. `acceptor` accepts its connection and hands the socket to a reactor.
-//! 2. `reactor` receives its bytes, by io_uring or epoll, and polls the connection.
-//! 3. `connection` reads them into its input, and chooses the protocol by the first byte.
+//! 1. `acceptor` accepts the connection and hands its socket to a reactor.
+//! 2. `reactor` receives the bytes, by io_uring or epoll, and polls the connection.
+//! 3. `connection` copies them into its input, and chooses the protocol by the first byte.
 //! 4. `pipeline` runs the batch: `protocol::text` or `protocol::resp` parses the requests, the router
 //!    executes them here or on the nodes that own their buckets (`kv_cluster`), and the protocol renders the
 //!    replies into the output.
 //! 5. `reactor` sends the output.
 //!
-//! What connections share is in `context`, with `clients` (who is connected) and `metrics`; `limits` bounds
-//! it all.
+//! `context` is what connections share, such as `clients` (the list of them) and `metrics`; `limits` has all
+//! limits.
 
 mod acceptor;
 mod clients;

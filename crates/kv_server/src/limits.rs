@@ -1,4 +1,4 @@
-//! Every limit of a client connection, with its unit.
+//! Every limit of this crate, with its unit.
 
 use std::time::Duration;
 
@@ -35,27 +35,27 @@ impl Default for Limits {
 /// Initial bytes of a connection's input buffer; it grows while a longer request arrives.
 pub(crate) const INPUT_BYTES: usize = 16 * 1024;
 
-/// Bytes of replies after which they are written before the batch continues.
+/// Bytes of rendered replies at which they are written before the batch continues.
 pub(crate) const OUTPUT_BYTES: usize = 256 * 1024;
 
 /// Bytes of empty buffers that a thread keeps in each of its buffer pools.
 pub(crate) const POOLED_BYTES: usize = 1024 * 1024;
 
-/// Sockets that epoll reports ready at once.
+/// Ready sockets that epoll reports at once.
 pub(crate) const EPOLL_EVENTS: usize = 256;
 
-/// Connections that are polled in turn while the others of the group yield. With more of them, the kernel's
-/// state of the first one's socket has left the processor's cache when its reply is sent.
+/// Connections that are polled in turn, so that one runs while others yield. In a larger group, the kernel's
+/// state of the first socket would have left the processor's cache by the time its reply is sent.
 pub(crate) const YIELD_GROUP: usize = 8;
 
-/// Receives and sends that io_uring is given in one system call.
+/// Receives and sends that are submitted to io_uring in one system call.
 pub(crate) const URING_SUBMISSIONS: u32 = 128;
 
-/// Completions that io_uring holds before they overflow into slower memory of the kernel.
+/// Completions that io_uring's queue holds before they overflow into slower memory of the kernel.
 pub(crate) const URING_COMPLETIONS: u32 = 4096;
 
-/// Buffers that the kernel receives into, of each reactor. A receive that finds none free is tried again in
-/// the next turn of the loop.
+/// Buffers of each reactor that the kernel receives into. A receive that finds none free is repeated in the
+/// next turn of the loop.
 pub(crate) const URING_BUFFERS: u16 = 256;
 
 /// Bytes of each of these buffers.
@@ -70,7 +70,7 @@ pub(crate) const SORTED_BYTES: usize = 4 * 1024 * 1024;
 /// Buckets that one connection may subscribe to.
 pub(crate) const SUBSCRIPTIONS: usize = 1_000;
 
-/// Events of subscribed buckets, or messages, that are written together.
+/// Events of subscriptions that are written together.
 pub(crate) const EVENTS_AT_ONCE: usize = 64;
 
 /// Arguments of one Redis command, its name included.
@@ -82,7 +82,8 @@ pub(crate) const HEADER_BYTES: usize = 64 * 1024;
 /// Bytes of the cached header of a command, up to the end of its name, with which the next one is compared.
 pub(crate) const CACHED_HEADER_BYTES: usize = 32;
 
-/// Bytes of the names that one KEYS returns; SCAN has no such limit.
+/// Bytes of a reply that is collected page by page (KEYS, HGETALL, HKEYS, HVALS); SCAN and HSCAN return one
+/// page.
 pub(crate) const PAGED_REPLY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Commands queued since MULTI.
@@ -91,7 +92,7 @@ pub(crate) const QUEUED_COMMANDS: usize = 100_000;
 /// Bytes of the commands queued since MULTI.
 pub(crate) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of the replies of one transaction after which further values are replaced by an error.
+/// Bytes of the replies of one transaction, after which further values are replaced by an error.
 pub(crate) const TRANSACTION_REPLY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Keys that one connection may WATCH.

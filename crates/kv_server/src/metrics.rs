@@ -11,18 +11,18 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Counters for a table of `commands` commands.
+    /// Counters for this number of commands.
     pub(crate) fn new(commands: usize) -> Metrics {
         let calls = (0..commands).map(|_| AtomicU64::new(0)).collect();
         Metrics { calls, rejected_calls: AtomicU64::new(0) }
     }
 
-    /// The command with this index was called `count` times.
+    /// Counts `count` calls of the command with this index.
     pub(crate) fn record_calls(&self, command: usize, count: u64) {
         self.calls[command].fetch_add(count, Relaxed);
     }
 
-    /// A command was rejected before it was executed.
+    /// Counts a command that was rejected before it was executed.
     pub(crate) fn record_rejection(&self) {
         self.rejected_calls.fetch_add(1, Relaxed);
     }

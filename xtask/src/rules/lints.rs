@@ -2,82 +2,73 @@
 
 use crate::sources::{Source, Violation, numbered, tokens};
 
-/// A use that is allowed in few places.
+/// Code that is allowed in few places.
 struct OnePlace {
-    /// What the code must not contain, token by token.
-    uses: &'static [&'static str],
-    /// Paths under which the rule holds; empty means everywhere.
-    within: &'static str,
+    /// The code, token by token.
+    code: &'static [&'static str],
+    /// Paths under which the rule holds.
+    within: &'static [&'static str],
     /// Paths under which it does not.
     except: &'static [&'static str],
     advice: &'static str,
 }
 
+const EVERYWHERE: &[&str] = &[""];
+
 const ONE_PLACE: &[OnePlace] = &[
     OnePlace {
-        uses: &["env::"],
-        within: "",
-        except: &["crates/kv_release/src/config"],
-        advice: "reads the environment; take the typed value from kv_release's config, which reads it once",
+        code: &["Store", ".store", "store."],
+        within: &["crates/kv_cluster/"],
+        except: &["crates/kv_cluster/src/local.rs"],
+        advice: "uses the store; go through LocalNode in kv_cluster's local.rs",
     },
     OnePlace {
-        uses: &["std::net", "tokio::net", "std::fs", "tokio::fs"],
-        within: "crates/kv/",
+        code: &["Store"],
+        within: &["crates/kv_server/", "crates/kv_release/"],
         except: &[],
-        advice: "uses sockets or files in the store; hand in bytes from outside instead",
+        advice: "names the store; go through kv_cluster's Cluster",
     },
     OnePlace {
-        uses: &["bincode::"],
-        within: "",
-        except: &["crates/kv_cluster/src/link/codec.rs"],
-        advice: "uses bincode outside of kv_cluster's link/codec.rs; encode and decode there, under its limits",
-    },
-    OnePlace {
-        uses: &["unsafe"],
-        within: "",
-        except: &["crates/kv/src/memory/prefetch_line.rs", "crates/kv_server/src/reactor/uring.rs"],
-        advice: "is unsafe outside of kv's prefetch_line.rs and kv_server's uring.rs; use a safe way",
-    },
-    OnePlace {
-        uses: &["unbounded_channel"],
-        within: "",
-        except: &[],
-        advice: "opens a channel without a bound; use mpsc::channel with a named limit",
-    },
-];
-
-/// The one door: everything on this node reaches its data through `LocalNode`, and requests of clients reach
-/// buckets through the router.
-const ONE_DOOR: &[OnePlace] = &[
-    OnePlace {
-        uses: &[
+        code: &[
             "cluster.execute",
             "cluster.transact",
             "cluster.subscribe",
             "cluster.dispatch",
             "cluster.owner",
         ],
-        within: "crates/kv_server/",
+        within: &["crates/kv_server/"],
         except: &["crates/kv_server/src/pipeline/router.rs"],
-        advice: "passes a request to the cluster; go through kv_server's pipeline/router.rs",
+        advice: "sends a request to the cluster; go through kv_server's pipeline/router.rs",
     },
     OnePlace {
-        uses: &["Store", ".store", "store."],
-        within: "crates/kv_cluster/",
-        except: &["crates/kv_cluster/src/local.rs"],
-        advice: "reaches into the store; go through LocalNode in kv_cluster's local.rs",
+        code: &["env::"],
+        within: EVERYWHERE,
+        except: &["crates/kv_release/src/config"],
+        advice: "reads the environment; take the typed value from kv_release's config, which reads it once",
     },
     OnePlace {
-        uses: &["Store"],
-        within: "crates/kv_server/",
+        code: &["std::net", "tokio::net", "std::fs", "tokio::fs"],
+        within: &["crates/kv/"],
         except: &[],
-        advice: "names the store; go through kv_cluster's Cluster",
+        advice: "uses sockets or files in the store; pass bytes in from outside",
     },
     OnePlace {
-        uses: &["Store"],
-        within: "crates/kv_release/",
+        code: &["bincode::"],
+        within: EVERYWHERE,
+        except: &["crates/kv_cluster/src/link/codec.rs"],
+        advice: "uses bincode outside of kv_cluster's link/codec.rs; encode and decode there, under its limits",
+    },
+    OnePlace {
+        code: &["unsafe"],
+        within: EVERYWHERE,
+        except: &["crates/kv/src/memory/prefetch_line.rs", "crates/kv_server/src/reactor/uring.rs"],
+        advice: "is unsafe outside of kv's prefetch_line.rs and kv_server's uring.rs; use safe code",
+    },
+    OnePlace {
+        code: &["unbounded_channel"],
+        within: EVERYWHERE,
         except: &[],
-        advice: "names the store; go through kv_cluster's Cluster",
+        advice: "creates an unbounded channel; use mpsc::channel with a named limit",
     },
 ];
 
@@ -98,25 +89,15 @@ pub(crate) fn one_clippy_file(source: &Source) -> Vec<Violation> {
 
 /// What is allowed in few places stays there.
 pub(crate) fn one_place(source: &Source) -> Vec<Violation> {
-    uses_elsewhere(source, ONE_PLACE)
-}
-
-/// The store, and the cluster's buckets, are reached through one file each.
-pub(crate) fn one_door(source: &Source) -> Vec<Violation> {
-    uses_elsewhere(source, ONE_DOOR)
-}
-
-fn uses_elsewhere(source: &Source, rules: &[OnePlace]) -> Vec<Violation> {
+    let is_under = |paths: &[&str]| paths.iter().any(|path| source.path.starts_with(path));
     let code = tokens(&source.product);
     let mut violations = Vec::new();
-    for rule in rules.iter().filter(|rule| source.path.starts_with(rule.within)) {
-        if rule.except.iter().any(|path| source.path.starts_with(path)) {
-            continue;
-        }
-        for used in rule.uses {
-            let used = tokens(used);
-            let is_use = |window: &&[(&str, usize)]| window.iter().map(|t| t.0).eq(used.iter().map(|t| t.0));
-            let found = code.windows(used.len()).filter(is_use);
+    for rule in ONE_PLACE.iter().filter(|rule| is_under(rule.within) && !is_under(rule.except)) {
+        for forbidden in rule.code {
+            let forbidden = tokens(forbidden);
+            let is_forbidden =
+                |window: &&[(&str, usize)]| window.iter().map(|t| t.0).eq(forbidden.iter().map(|t| t.0));
+            let found = code.windows(forbidden.len()).filter(is_forbidden);
             violations.extend(found.map(|window| source.violation(window[0].1, rule.advice)));
         }
     }
@@ -217,7 +198,7 @@ mod tests {
     #[test]
     fn unsafe_stays_in_its_files() {
         let text = "//! A.\nfn a() { unsafe { b() } }\n";
-        fails(one_place, "crates/kv/src/a.rs", text, 2, "use a safe way");
+        fails(one_place, "crates/kv/src/a.rs", text, 2, "use safe code");
         for file in ["crates/kv/src/memory/prefetch_line.rs", "crates/kv_server/src/reactor/uring.rs"] {
             passes(one_place, file, text);
         }
@@ -232,38 +213,33 @@ mod tests {
 
     #[test]
     fn every_channel_has_a_bound() {
-        fails(
-            one_place,
-            "crates/otp/src/a.rs",
-            "//! A.\nlet x = unbounded_channel();\n",
-            2,
-            "without a bound",
-        );
+        let text = "//! A.\nlet x = unbounded_channel();\n";
+        fails(one_place, "crates/otp/src/a.rs", text, 2, "an unbounded channel");
     }
 
     #[test]
     fn the_store_has_one_door() {
         let text = "//! Store.\nuse kv::{Request,\n    Store};\n";
-        fails(one_door, "crates/kv_cluster/src/serve/requests.rs", text, 3, "go through LocalNode");
+        fails(one_place, "crates/kv_cluster/src/serve/requests.rs", text, 3, "go through LocalNode");
         let text = "self.local.store";
-        fails(one_door, "crates/kv_cluster/src/cluster.rs", text, 1, "go through LocalNode");
+        fails(one_place, "crates/kv_cluster/src/cluster.rs", text, 1, "go through LocalNode");
         for part in ["server", "release"] {
             let path = format!("crates/kv_{part}/src/a.rs");
-            fails(one_door, &path, "fn f(store: &kv::Store) {}", 1, "names the store");
-            passes(one_door, &path, "// Store\nlet x = \"Store\";\n#[cfg(test)]\nuse kv::Store;");
+            fails(one_place, &path, "fn f(store: &kv::Store) {}", 1, "names the store");
+            passes(one_place, &path, "// Store\nlet x = \"Store\";\n#[cfg(test)]\nuse kv::Store;");
         }
         for file in ["crates/kv_cluster/src/local.rs", "crates/kv/src/store/mod.rs"] {
-            passes(one_door, file, "use kv::Store;");
+            passes(one_place, file, "use kv::Store;");
         }
         let text = "//! A.\nself\n    .cluster\n    .execute(request)";
         fails(
-            one_door,
+            one_place,
             "crates/kv_server/src/protocol/a.rs",
             text,
             3,
             "go through kv_server's pipeline/router.rs",
         );
-        passes(one_door, "crates/kv_server/src/pipeline/router.rs", text);
+        passes(one_place, "crates/kv_server/src/pipeline/router.rs", text);
     }
 
     #[test]

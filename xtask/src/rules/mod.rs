@@ -21,7 +21,7 @@ pub(crate) struct Workspace {
 type Rule = fn(&Workspace) -> Vec<Violation>;
 
 /// Every rule by its name.
-pub(crate) const RULES: &[(&str, Rule)] = &[
+const RULES: &[(&str, Rule)] = &[
     ("dependencies", |workspace| dependencies::undeclared(&workspace.packages)),
     ("module-cycles", |workspace| modules::cycles(&workspace.sources)),
     ("own-imports", |workspace| modules::imports_through_lib(&workspace.sources)),
@@ -33,7 +33,6 @@ pub(crate) const RULES: &[(&str, Rule)] = &[
     ("line-width", |workspace| each(workspace, layout::line_width)),
     ("words", |workspace| each(workspace, words::replaced)),
     ("one-place", |workspace| each(workspace, lints::one_place)),
-    ("one-door", |workspace| each(workspace, lints::one_door)),
     ("function-lines", |workspace| each(workspace, lints::function_lines)),
     ("clippy-file", |workspace| each(workspace, lints::one_clippy_file)),
     ("leftovers", |workspace| each(workspace, lints::leftovers)),

@@ -1,36 +1,36 @@
-//! What does a reactor's I/O: io_uring where the kernel has it and allows it, epoll (or the system's
-//! equivalent) elsewhere.
+//! The I/O of a reactor: by io_uring if the kernel has and allows it, otherwise by epoll (or the system's
+//! equivalent).
 
 #[cfg(target_os = "linux")]
 use super::uring::Uring;
 use super::{epoll::Epoll, socket::SharedSocket};
 use std::{io, sync::Arc};
 
-/// Which backend is used.
+/// The kinds of backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BackendKind {
-    /// One system call for the receives and sends of many connections.
+    /// One system call serves many receives and sends.
     #[cfg(target_os = "linux")]
     Uring,
-    /// A system call for each of them.
+    /// One system call for each receive and send.
     Epoll,
 }
 
-/// A backend that has still to be moved to the thread it will work on.
+/// What a backend is made of on the thread that will use it.
 pub(super) enum BackendSeed {
     #[cfg(target_os = "linux")]
     Uring(std::os::fd::OwnedFd),
     Epoll(Epoll),
 }
 
-/// A backend at work.
+/// A backend in use, bound to its thread.
 pub(super) enum Backend {
     #[cfg(target_os = "linux")]
     Uring(Box<Uring>),
     Epoll(Epoll),
 }
 
-/// Ends a backend's wait for its sockets, from any thread.
+/// Wakes a backend that waits for its sockets, from any thread.
 pub(super) enum BackendWaker {
     #[cfg(target_os = "linux")]
     EventFd(std::os::fd::OwnedFd),
@@ -50,12 +50,12 @@ impl BackendKind {
         BackendKind::Epoll
     }
 
-    /// Whether its sockets are to be nonblocking.
+    /// Whether its sockets must be nonblocking.
     pub(super) fn is_nonblocking(self) -> bool {
         self == BackendKind::Epoll
     }
 
-    /// Makes a backend, and what wakes it.
+    /// Prepares a backend and its waker.
     pub(super) fn prepare(self) -> io::Result<(BackendSeed, BackendWaker)> {
         match self {
             #[cfg(target_os = "linux")]
@@ -101,8 +101,7 @@ impl Backend {
         }
     }
 
-    /// Starts the send and the receive that the connection has asked for. Returns whether it is ready again
-    /// at once.
+    /// Starts the send and the receive that the connection awaits. Returns whether it is ready again at once.
     pub(super) fn start_io(&mut self, socket: &Arc<SharedSocket>) -> bool {
         match self {
             #[cfg(target_os = "linux")]
@@ -114,7 +113,7 @@ impl Backend {
         }
     }
 
-    /// Submits what has been started and not yet handed to the kernel.
+    /// Submits to the kernel what has been started.
     pub(super) fn submit(&mut self) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]
@@ -123,8 +122,8 @@ impl Backend {
         }
     }
 
-    /// Completes what the kernel has done, waiting for something if `may_wait`; adds the ids of the
-    /// connections that are ready to `ready`.
+    /// Handles completed I/O, waiting for some if `may_wait`, and adds the ids of the connections that are
+    /// ready to `ready`.
     pub(super) fn poll_io(&mut self, may_wait: bool, ready: &mut Vec<usize>) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]

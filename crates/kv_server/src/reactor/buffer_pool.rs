@@ -1,9 +1,9 @@
-//! Empty buffers that the connections of one thread share, so that an idle connection holds none.
+//! A pool of buffers for the connections of one thread, so that idle connections hold none.
 
 use crate::limits::POOLED_BYTES;
 use std::cell::RefCell;
 
-/// Buffers that are not in use.
+/// Empty buffers that are not in use.
 pub(crate) struct BufferPool(RefCell<Buffers>);
 
 struct Buffers {
@@ -17,7 +17,7 @@ impl BufferPool {
         BufferPool(RefCell::new(Buffers { free: Vec::new(), bytes: 0 }))
     }
 
-    /// Takes the buffer that was put back last, or a new one without capacity.
+    /// Takes the buffer that was put back last; a new one, without capacity, if there is none.
     pub(crate) fn take(&self) -> Vec<u8> {
         let mut buffers = self.0.borrow_mut();
         let buffer = buffers.free.pop().unwrap_or_default();

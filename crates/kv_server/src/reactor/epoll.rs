@@ -1,4 +1,4 @@
-//! I/O by readiness: a socket is read and written when the system says that it can be.
+//! The epoll backend: a socket is read and written when the system reports it ready.
 
 use super::socket::SharedSocket;
 use crate::limits::{EPOLL_EVENTS, INPUT_BYTES};
@@ -15,7 +15,7 @@ use std::{
 /// The token of the waker; those of connections are their ids, which start at 0.
 const WAKER: Token = Token(usize::MAX);
 
-/// The registered sockets, and one buffer that they all receive into.
+/// The registered sockets, and the one buffer that all of them receive into.
 pub(super) struct Epoll {
     poll: Poll,
     events: Events,
@@ -23,13 +23,13 @@ pub(super) struct Epoll {
     buffer: Box<[u8]>,
 }
 
-/// A registered socket. It is reported ready once (edge-triggered), and stays so until it would block.
+/// A registered socket. It is reported ready once (edge-triggered), and is ready until an operation would
+/// block.
 struct Registered {
     socket: Arc<SharedSocket>,
     readable: bool,
     writable: bool,
-    /// The end of the stream or an error was reported, which happens once: all that is there is read up to
-    /// it.
+    /// The end of the stream or an error was reported, which happens once: everything before it must be read.
     closing: bool,
     receiving: bool,
     /// The bytes of the send in flight, and how many of them the socket has taken.
@@ -37,7 +37,7 @@ struct Registered {
 }
 
 impl Epoll {
-    /// An epoll instance without sockets, and what wakes it.
+    /// An epoll instance without sockets, and its waker.
     pub(super) fn open() -> io::Result<(Epoll, mio::Waker)> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
@@ -64,7 +64,7 @@ impl Epoll {
 
     pub(super) fn deregister(&mut self, id: usize) {
         if let Some(registered) = self.registered.remove(&id) {
-            // The system forgets a closed socket by itself.
+            // A closed socket is deregistered already.
             self.poll.registry().deregister(&mut SourceFd(&registered.socket.tcp.as_raw_fd())).ok();
         }
     }

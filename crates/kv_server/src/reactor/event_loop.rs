@@ -1,5 +1,5 @@
-//! The loop of a reactor's thread, and the groups in which it polls connections: one that yields is polled
-//! again after the others of its group.
+//! The loop of a reactor's thread. It polls connections in groups: one that yields is polled again after the
+//! others of its group.
 
 use super::{
     backend::Backend,
@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Serves connections until it is stopped, and drops those that are left then.
+/// Serves connections until it is stopped, then drops the remaining ones.
 pub(super) fn run(backend: Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
     let mut event_loop = EventLoop { backend, connections: HashMap::default(), ready: Vec::new() };
     let mut commands = Commands::default();
@@ -33,8 +33,8 @@ pub(super) fn run(backend: Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
         }
         event_loop.poll_ready();
         if !commands.woken.is_empty() {
-            // A woken connection, which may have woken itself, can have much to do: the others' replies leave
-            // first.
+            // A woken connection, which may have woken itself, can have much to do, so the replies of the
+            // others are sent first.
             event_loop.backend.submit()?;
             event_loop.ready.append(&mut commands.woken);
             event_loop.poll_ready();
@@ -52,7 +52,7 @@ struct EventLoop {
 struct Connection {
     socket: Arc<SharedSocket>,
     schedule: Arc<ConnectionWaker>,
-    /// `schedule`, as the future is given it.
+    /// `schedule`, as the future receives it.
     waker: Waker,
     future: ConnectionFuture,
 }
@@ -111,10 +111,10 @@ thread_local! {
     static POLLED: Cell<Polled> = const { Cell::new(Polled::Alone) };
 }
 
-/// How the connection that this thread polls just now is polled.
+/// How this thread polls the current connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Polled {
-    /// By itself, or none is.
+    /// Not as one of a group, or there is none.
     Alone,
     /// As one of a group.
     Grouped,
@@ -122,19 +122,19 @@ enum Polled {
     Yielded,
 }
 
-/// Polls one member of a group of `size`. Returns also whether it yielded.
+/// Polls one member of a group of `size`. The second value is whether it yielded.
 fn poll_in_group<T>(size: usize, poll: impl FnOnce() -> T) -> (T, bool) {
     POLLED.set(if size > 1 { Polled::Grouped } else { Polled::Alone });
     let polled = poll();
     (polled, POLLED.replace(Polled::Alone) == Polled::Yielded)
 }
 
-/// Whether others are polled while the current connection yields, so that yielding is of use.
+/// Whether the current connection is polled as one of a group, so that others run while it yields.
 pub(crate) fn is_grouped() -> bool {
     POLLED.get() != Polled::Alone
 }
 
-/// Has the others of the group polled before this goes on; returns at once without a group.
+/// Yields until the others of the group have been polled; without a group it returns at once.
 pub(crate) async fn yield_to_group() {
     let mut may_yield = is_grouped();
     poll_fn(move |_| {

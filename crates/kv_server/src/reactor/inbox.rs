@@ -1,5 +1,5 @@
-//! What other threads send to a reactor: connections to serve, connections to poll again, and the order to
-//! stop.
+//! The inbox of a reactor: other threads send it connections to serve, connections to poll again, and the
+//! command to stop.
 
 use super::{backend::BackendWaker, socket::SharedSocket};
 use std::{
@@ -11,20 +11,20 @@ use std::{
     task::Wake,
 };
 
-/// What serves one connection, from its first byte to its last.
+/// The future that serves one connection.
 pub(super) type ConnectionFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What a reactor has been sent since it last looked.
+/// The commands since the reactor last drained its inbox.
 #[derive(Default)]
 pub(super) struct Commands {
     /// Connections to serve; bounded by the limit on connections.
     pub(super) connections: Vec<(Arc<SharedSocket>, ConnectionFuture)>,
-    /// Ids of connections to poll again, each of them once.
+    /// Ids of connections to poll again, each only once.
     pub(super) woken: Vec<usize>,
     pub(super) stop: bool,
 }
 
-/// The way to a reactor, from any thread.
+/// The commands for a reactor, and what wakes it.
 pub(super) struct Inbox {
     state: Mutex<State>,
     waker: BackendWaker,
@@ -33,17 +33,17 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct State {
     commands: Commands,
-    /// Whether the reactor waits for its sockets, and must be woken.
+    /// Whether the reactor waits for its sockets and must be woken.
     waiting: bool,
 }
 
 impl Inbox {
-    /// An empty inbox of the reactor that `waker` wakes.
+    /// The empty inbox of the reactor that `waker` wakes.
     pub(super) fn new(waker: BackendWaker) -> Inbox {
         Inbox { state: Mutex::default(), waker }
     }
 
-    /// Adds to what the reactor is sent, and wakes it if it waits.
+    /// Adds commands with `add`, and wakes the reactor if it waits.
     pub(super) fn send(&self, add: impl FnOnce(&mut Commands)) {
         let mut state = self.lock();
         add(&mut state.commands);
@@ -54,7 +54,7 @@ impl Inbox {
         }
     }
 
-    /// Called before the reactor waits for its sockets: returns whether it may, which is when the inbox is
+    /// Called before the reactor waits for its sockets. Returns whether it may: only while the inbox is
     /// empty.
     pub(super) fn prepare_wait(&self) -> bool {
         let mut state = self.lock();
@@ -75,7 +75,7 @@ impl Inbox {
     }
 }
 
-/// Has one connection polled again.
+/// The waker of one connection: schedules it to be polled again.
 pub(super) struct ConnectionWaker {
     id: usize,
     /// Whether the connection is in the inbox already.
@@ -89,8 +89,7 @@ impl ConnectionWaker {
         ConnectionWaker { id, scheduled: false.into(), inbox }
     }
 
-    /// Called just before the connection is polled: it sees all that it was woken for before, and a wake from
-    /// now on schedules it again.
+    /// Called just before the connection is polled, so that any wake from now on schedules it again.
     pub(super) fn clear_scheduled(&self) {
         self.scheduled.swap(false, AcqRel);
     }

@@ -1,12 +1,12 @@
-//! Serves many connections on each of a few threads: one thread waits for all of its sockets together and
-//! polls the connections that are ready, in groups of a few.
+//! Serves many connections on a few threads: each thread waits for all its sockets together and polls the
+//! connections that are ready, in small groups.
 //!
-//! A connection is a future, as in tokio, but only its reactor polls it: when its socket has progressed, and
-//! when its waker was called. Between the connection and the kernel stand two buffers ([`socket`]): the
+//! A connection is a future, as in tokio, but only its reactor polls it: when its socket has progressed, or
+//! when its waker was called. Between the connection and the kernel are two buffers ([`socket`]): the
 //! connection reads one and fills the other, and a [`backend`], io_uring or epoll, does the reverse.
 //!
-//! Read in this order: pool (starts the threads) -> `event_loop` (one thread) -> inbox (what other threads
-//! send it) -> backend (`uring` or `epoll`) -> socket.
+//! Read in this order: pool (starts the threads) -> `event_loop` (of one thread) -> inbox (commands from
+//! other threads) -> backend (`uring` or `epoll`) -> socket.
 
 mod backend;
 mod buffer_pool;

@@ -1,4 +1,5 @@
-//! The reactors of a server, one for each thread of the runtime: started, watched and stopped together.
+//! The reactors of a server, one for each thread of the runtime. They are started, supervised and stopped
+//! together.
 
 use super::{
     backend::{BackendKind, BackendSeed},
@@ -17,26 +18,26 @@ use std::{
 };
 use tokio::{runtime::Handle, task::JoinSet};
 
-/// All reactors. Clones are handles to the same ones.
+/// A handle to all reactors; clones share them.
 #[derive(Clone)]
 pub(crate) struct ReactorPool(Arc<Shared>);
 
 struct Shared {
     backend: BackendKind,
-    /// Those of the reactors that run.
+    /// The inboxes of the reactors that run.
     inboxes: Mutex<Vec<Arc<Inbox>>>,
     next_id: AtomicUsize,
 }
 
 impl ReactorPool {
-    /// Reactors that have not been started.
+    /// A pool without running reactors.
     pub(crate) fn new(may_use_io_uring: bool) -> ReactorPool {
         let backend = BackendKind::detect(may_use_io_uring);
         ReactorPool(Arc::new(Shared { backend, inboxes: Mutex::default(), next_id: AtomicUsize::default() }))
     }
 
-    /// Serves a socket with the future that `connect` makes of its stream, unless that refuses. Connections
-    /// are assigned to the reactors in turn.
+    /// Serves a socket with the future that `connect` makes of its stream; an error of `connect` rejects it.
+    /// Reactors take connections in turn.
     pub(crate) fn serve<F>(
         &self,
         socket: TcpStream,
@@ -57,7 +58,7 @@ impl ReactorPool {
         Ok(())
     }
 
-    /// Runs the reactors until they are stopped, or until one of them fails, which stops all.
+    /// Runs the reactors until they are stopped or one of them fails, which stops all.
     pub(crate) fn run(&self, stop: Stop) -> impl Future<Output = Result<(), String>> + Send + use<> {
         let prepared = self.prepare();
         let stop_all = StopAll(self.clone());
@@ -91,7 +92,7 @@ impl ReactorPool {
     }
 }
 
-/// Stops all reactors when it is dropped, and has no more connections accepted.
+/// Stops all reactors when it is dropped; no connections are accepted from then on.
 struct StopAll(ReactorPool);
 
 impl Drop for StopAll {

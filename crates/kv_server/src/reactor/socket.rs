@@ -1,5 +1,7 @@
-//! One client's socket and its two buffers: the connection reads and fills them through [`Stream`], the
-//! backend moves their bytes from and to the kernel.
+//! One client's socket and its two buffers: the connection reads one and fills the other through [`Stream`],
+//! the backend moves their bytes from and to the kernel. The connection copies them from and to buffers of
+//! its own (`pipeline::buffers`): an operation in flight owns its bytes until the kernel is done with them,
+//! and a request that arrives in pieces must lie in one buffer to be parsed.
 
 use super::buffer_pool::BufferPool;
 use std::{
@@ -15,15 +17,15 @@ thread_local! {
     static POOL: BufferPool = const { BufferPool::new() };
 }
 
-/// A socket as its connection and the backend share it.
+/// A socket, shared by its connection and the backend.
 pub(super) struct SharedSocket {
-    /// Number of the connection, unique among all that the process has served.
+    /// Number of the connection, unique in the process.
     pub(super) id: usize,
     pub(super) tcp: TcpStream,
     io: Mutex<IoState>,
 }
 
-/// What has been received and not read, what has been written and not sent, and who waits for what.
+/// Bytes received but not read, bytes written but not sent, and what the connection awaits.
 #[derive(Default)]
 pub(super) struct IoState {
     rx: Vec<u8>,
@@ -31,10 +33,10 @@ pub(super) struct IoState {
     rx_read: usize,
     /// Bytes to send; the backend takes them before more can be written.
     tx: Vec<u8>,
-    /// The connection waits for bytes to arrive.
-    wants_rx: bool,
-    /// The connection waits until all it has written is sent.
-    waits_tx: bool,
+    /// The connection awaits bytes.
+    awaits_rx: bool,
+    /// The connection awaits that all it has written is sent.
+    awaits_flush: bool,
     /// A receive is in flight.
     receiving: bool,
     /// A send is in flight.
@@ -55,7 +57,8 @@ impl SharedSocket {
     }
 }
 
-/// The connection's end of a socket. Only the reactor polls what waits here. The socket is shut down on drop.
+/// The connection's end of a socket. Its futures register no waker: the reactor polls them when the socket
+/// has progressed. Dropping it shuts the socket down.
 pub(crate) struct Stream(Arc<SharedSocket>);
 
 impl Stream {
@@ -75,12 +78,12 @@ impl Stream {
         self.0.lock_io().poll_read(buffer)
     }
 
-    /// Queues `bytes` to be sent, once all that was written before has been.
+    /// Queues `bytes` to be sent, after waiting until everything written before has been sent.
     pub(crate) async fn write(&self, bytes: &[u8]) -> io::Result<()> {
         poll_fn(|_| self.0.lock_io().poll_write(bytes)).await
     }
 
-    /// Waits until all that was written has been sent.
+    /// Waits until everything written has been sent.
     pub(crate) async fn flush(&self) -> io::Result<()> {
         poll_fn(|_| self.0.lock_io().poll_flush()).await
     }
@@ -107,7 +110,7 @@ impl IoState {
             }
             return Poll::Ready(Ok(count));
         }
-        self.wants_rx = !self.eof;
+        self.awaits_rx = !self.eof;
         match self.error {
             Some(error) => Poll::Ready(Err(error.into())),
             None if self.eof => Poll::Ready(Ok(0)),
@@ -128,8 +131,8 @@ impl IoState {
         if let Some(error) = self.error {
             return Poll::Ready(Err(error.into()));
         }
-        self.waits_tx = self.sending || !self.tx.is_empty();
-        if self.waits_tx { Poll::Pending } else { Poll::Ready(Ok(())) }
+        self.awaits_flush = self.sending || !self.tx.is_empty();
+        if self.awaits_flush { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 
@@ -144,23 +147,23 @@ impl IoState {
         Some(std::mem::take(&mut self.tx))
     }
 
-    /// All of `sent` has been sent. Returns whether the connection waits for that.
+    /// Ends a send: all of `sent` has been sent. Returns whether the connection awaits that.
     pub(super) fn complete_send(&mut self, sent: Vec<u8>) -> bool {
         self.sending = false;
         recycle(sent);
-        std::mem::take(&mut self.waits_tx)
+        std::mem::take(&mut self.awaits_flush)
     }
 
-    /// Starts a receive if the connection wants one and none is in flight; returns whether it does.
+    /// Starts a receive if the connection awaits bytes and none is in flight; returns whether it was started.
     pub(super) fn begin_receive(&mut self) -> bool {
-        let starts = self.wants_rx && !self.receiving;
+        let starts = self.awaits_rx && !self.receiving;
         self.receiving |= starts;
         starts
     }
 
-    /// `bytes` have been received: none at the end of the stream.
+    /// Ends a receive: `bytes` have been received, none at the end of the stream.
     pub(super) fn complete_receive(&mut self, bytes: &[u8]) {
-        (self.receiving, self.wants_rx) = (false, false);
+        (self.receiving, self.awaits_rx) = (false, false);
         self.eof = bytes.is_empty();
         if self.rx.capacity() == 0 {
             self.rx = POOL.with(BufferPool::take);
@@ -168,7 +171,7 @@ impl IoState {
         self.rx.extend_from_slice(bytes);
     }
 
-    /// The socket has failed. A send or receive that was in flight stays so, and none is tried again.
+    /// Marks the socket as failed. Operations in flight stay marked so, and thus none is started again.
     pub(super) fn fail(&mut self, error: &io::Error) {
         self.eof = true;
         self.error = Some(error.kind());

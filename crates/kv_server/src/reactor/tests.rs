@@ -1,4 +1,4 @@
-//! What connections may rely on with either backend.
+//! What both backends guarantee to connections.
 
 use super::{ReactorPool, Stream, is_grouped, yield_to_group};
 use otp::Stop;
@@ -125,7 +125,7 @@ fn a_client_that_does_not_read_blocks_only_itself() {
 }
 
 #[test]
-fn a_client_that_never_stops_sending_starves_nobody() {
+fn a_client_that_never_stops_sending_starves_no_other() {
     with_each_backend(|reactors| {
         let busy = reactors.client(|stream| async move { while read(&stream, &mut [0; 100]).await > 0 {} });
         let mut writer = busy.try_clone().unwrap();

@@ -1,5 +1,5 @@
-//! I/O by completion (io_uring): the receives and sends of many connections are submitted together, and the
-//! kernel reports later how each of them ended.
+//! The io_uring backend: the receives and sends of many connections are submitted together, and the kernel
+//! reports the completion of each.
 #![expect(unsafe_code, reason = "docs/decisions/005-io-uring.md")]
 
 use super::socket::SharedSocket;
@@ -41,25 +41,25 @@ const POLL_FIRST: u16 = 1;
 /// No SIGPIPE when the peer has closed (`MSG_NOSIGNAL`).
 const NO_SIGNAL: i32 = 0x4000;
 
-/// A ring and its operations in flight. Memory that the kernel may still use when this is dropped is leaked:
-/// that happens when the node ends, and when a reactor has crashed.
+/// A ring and its operations in flight. On drop, memory that the kernel may still use is leaked; a ring is
+/// dropped only when the node stops or the reactor has crashed.
 pub(super) struct Uring {
     ring: IoUring,
     in_flight: ManuallyDrop<Slab<Operation>>,
     buffers: ManuallyDrop<ProvidedBuffers>,
     eventfd: OwnedFd,
-    /// Where the eventfd is read to.
+    /// The destination of reads of the eventfd.
     eventfd_value: ManuallyDrop<Box<[u8; 8]>>,
 }
 
-/// An operation in flight. It owns all that the kernel uses meanwhile: the socket and the bytes.
+/// An operation in flight. It owns what the kernel uses: the socket and the bytes.
 enum Operation {
     ReadEventfd,
     Receive(Arc<SharedSocket>),
     Send { socket: Arc<SharedSocket>, bytes: Vec<u8>, sent: usize },
 }
 
-/// Buffers from which the kernel picks one when something has arrived: a connection that waits holds none.
+/// Buffers of which the kernel picks one when bytes arrive, so that a waiting connection holds none.
 struct ProvidedBuffers {
     bytes: MmapMut,
     entries: MmapMut,
@@ -67,7 +67,7 @@ struct ProvidedBuffers {
 }
 
 impl Uring {
-    /// What wakes a ring that waits.
+    /// The eventfd that wakes a waiting ring.
     pub(super) fn new_eventfd() -> io::Result<OwnedFd> {
         Ok(eventfd(0, EventfdFlags::CLOEXEC)?)
     }
@@ -117,10 +117,10 @@ impl Uring {
         }
     }
 
-    /// Submits all operations that have been started, and waits for a completion if `may_wait`.
+    /// Submits all started operations, and waits for a completion if `may_wait`.
     pub(super) fn submit(&mut self, may_wait: bool) -> io::Result<()> {
         match self.ring.submit_and_wait(usize::from(may_wait)) {
-            // A signal, or the kernel is short of memory: completions are handled first, and the rest is
+            // A signal, or the kernel is short of memory: completions are handled first, then the rest is
             // submitted again.
             Err(error) if matches!(error.kind(), Interrupted | WouldBlock | ResourceBusy) => Ok(()),
             submitted => submitted.map(drop),
@@ -137,14 +137,14 @@ impl Uring {
         }
     }
 
-    /// Ends an operation. Returns the id of the connection that is ready now.
+    /// Handles a completion. Returns the id of the connection that has become ready, if any.
     fn complete(&mut self, entry: &cqueue::Entry) -> Option<usize> {
         let count = usize::try_from(entry.result());
         let failure = || io::Error::from_raw_os_error(-entry.result());
         let mut ready = None;
         match self.in_flight.remove(entry.user_data() as usize) {
             Operation::ReadEventfd => self.arm_eventfd(),
-            // Receives that completed together used up the buffers; these have been provided again by now.
+            // Receives that completed together used up the buffers, which have been provided again by now.
             Operation::Receive(socket) if entry.result() == -Errno::NOBUFS.raw_os_error() => {
                 self.receive(socket);
             }
@@ -179,7 +179,7 @@ impl Uring {
 
     fn receive(&mut self, socket: Arc<SharedSocket>) {
         let fd = Fd(socket.tcp.as_raw_fd());
-        // As a rule nothing has arrived yet, so a first attempt would only fail.
+        // Usually nothing has arrived yet, so a first attempt would only fail.
         let receive = opcode::Recv::new(fd, std::ptr::null_mut(), URING_BUFFER_BYTES as u32)
             .ioprio(POLL_FIRST)
             .buf_group(BUFFER_GROUP)
@@ -196,7 +196,7 @@ impl Uring {
         self.start(send, Operation::Send { socket, bytes, sent });
     }
 
-    /// Puts an operation into the submission queue, which is submitted sooner when it is full.
+    /// Puts an operation into the submission queue; a full queue is submitted first.
     fn start(&mut self, entry: Entry, operation: Operation) {
         let entry = entry.user_data(self.in_flight.insert(operation) as u64);
         // SAFETY: what the entry points to is owned by the operation, at an address that does not change,
@@ -211,7 +211,7 @@ impl Uring {
 }
 
 impl ProvidedBuffers {
-    /// The bytes that have been received into a buffer.
+    /// The bytes received into a buffer.
     fn received(&self, id: u16, count: usize) -> &[u8] {
         &self.bytes[usize::from(id) * URING_BUFFER_BYTES..][..count]
     }
@@ -224,7 +224,7 @@ impl ProvidedBuffers {
         self.entries[entry..entry + 8].copy_from_slice(&bytes.to_ne_bytes());
         self.entries[entry + 8..entry + 12].copy_from_slice(&(URING_BUFFER_BYTES as u32).to_ne_bytes());
         self.entries[entry + 12..entry + 14].copy_from_slice(&id.to_ne_bytes());
-        // The tail publishes the entry before it.
+        // The new tail publishes the entry.
         fence(Release);
         self.entries[TAIL].copy_from_slice(&self.tail.to_ne_bytes());
     }

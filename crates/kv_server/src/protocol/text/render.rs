@@ -1,7 +1,7 @@
 //! Renders replies and events as lines that a person can read.
 
 use super::quote;
-use crate::protocol::describe_end;
+use crate::protocol::{RESTARTING, describe_end};
 use kv::{Change, CommandError, EndReason, Event, Reply};
 use kv_cluster::{Error, escape_name};
 
@@ -27,8 +27,8 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
             error(output, "out of memory: delete something, or give this node more")
         }
         Reply::Error(code) => error(output, &code.to_string()),
-        Reply::Restarting => error(output, "the store is restarting: ask again in a moment"),
-        // Only commands of Redis have other replies.
+        Reply::Restarting => error(output, RESTARTING),
+        // Only Redis's commands have other replies.
         _ => error(output, &Error::UnexpectedReply.to_string()),
     }
 }
@@ -80,7 +80,7 @@ fn about_bucket(output: &mut Vec<u8>, before: &str, bucket: &[u8], after: &str) 
     error(output, &format!("{before}\"{}\"{after}", escape_name(bucket)));
 }
 
-/// Renders one error line: what went wrong, and what to do.
+/// Renders one error line: what went wrong, and possibly what to do.
 pub(super) fn error(output: &mut Vec<u8>, what: &str) {
     output.extend_from_slice(b"ERROR ");
     output.extend_from_slice(what.as_bytes());
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_only_redis_commands_get_is_an_error_line() {
+    fn a_reply_that_only_redis_commands_get_is_an_error_line() {
         let mut output = Vec::new();
         reply(&mut output, b"shopping", &Reply::Number(1));
         assert_eq!(output, format!("ERROR {}\r\n", Error::UnexpectedReply).into_bytes());

@@ -84,7 +84,7 @@ async fn watch(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), S
         }
         let read = |reply: Reply<'_>| match reply {
             Reply::Number(version) => Ok(version as u64),
-            _ => Err(SessionError::reply("LOADING the store is restarting: ask again in a moment")),
+            _ => Err(SessionError::Restarting),
         };
         let version =
             router::execute_one(&session.context.cluster, Request { bucket, op: Op::Watch }, read).await??;

@@ -1,6 +1,6 @@
-//! Errors as Redis clients read them: a code, then the message.
+//! Error replies: a code such as `ERR`, then the message, in Redis's words where it has any.
 
-use crate::protocol::resp::encoder::RespEncoder;
+use crate::protocol::{RESTARTING, resp::encoder::RespEncoder};
 use kv::CommandError;
 use kv_cluster::Error;
 use std::{borrow::Cow, io};
@@ -12,6 +12,8 @@ pub(crate) enum SessionError {
     Reply(Cow<'static, str>),
     Command(CommandError),
     Cluster(Error),
+    /// The store is restarting.
+    Restarting,
     /// The client is gone.
     Io(io::Error),
 }
@@ -22,12 +24,13 @@ impl SessionError {
         SessionError::Reply(text.into())
     }
 
-    /// Writes the error reply, unless nobody is left to read it.
+    /// Writes the error reply; fails if the client is gone.
     pub(crate) fn write(self, encoder: &mut RespEncoder<'_>) -> io::Result<()> {
         match self {
             SessionError::Reply(text) => encoder.error(&text),
             SessionError::Command(error) => command_error(encoder, &error),
             SessionError::Cluster(error) => cluster_error(encoder, &error),
+            SessionError::Restarting => restarting_error(encoder),
             SessionError::Io(error) => return Err(error),
         }
         Ok(())
@@ -57,7 +60,7 @@ pub(super) fn command_error(encoder: &mut RespEncoder<'_>, error: &CommandError)
     encoder.error(&redis_message(error));
 }
 
-/// Writes why a request could not be brought to its node.
+/// Writes why a request could not be executed on its node.
 pub(crate) fn cluster_error(encoder: &mut RespEncoder<'_>, error: &Error) {
     match error {
         Error::SeveralNodes { .. } => encoder.error(&format!("CROSSSLOT {error}")),
@@ -65,7 +68,12 @@ pub(crate) fn cluster_error(encoder: &mut RespEncoder<'_>, error: &Error) {
     }
 }
 
-/// Why a command was not executed, byte for byte as Redis says it.
+/// Writes that the store is restarting.
+pub(super) fn restarting_error(encoder: &mut RespEncoder<'_>) {
+    encoder.error(&format!("LOADING {RESTARTING}"));
+}
+
+/// Why a command was not executed, byte for byte as Redis puts it.
 fn redis_message(error: &CommandError) -> Cow<'static, str> {
     let message = match error {
         CommandError::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
@@ -126,28 +134,4 @@ fn redis_message(error: &CommandError) -> Cow<'static, str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn data_becomes_part_of_the_message() {
-        for (error, expected) in [
-            (CommandError::InvalidExpireTime("set".into()), "ERR invalid expire time in 'set' command"),
-            (CommandError::Arity("get".into()), "ERR wrong number of arguments for 'get' command"),
-            (
-                CommandError::OutOfBounds { min: -1, max: 1 },
-                "ERR value is out of range, value must between -1 and 1",
-            ),
-            (CommandError::UnknownOption("FOO".into()), "ERR Unsupported option FOO"),
-            (CommandError::UnknownArgument("FOO".into()), "ERR unknown argument: FOO"),
-            (CommandError::FieldCount("hsetex".into()), "ERR invalid number of fields"),
-            (
-                CommandError::FieldCount("hpexpireat".into()),
-                "ERR Parameter `numFields` should be greater than 0",
-            ),
-            (CommandError::FieldCount("httl".into()), "ERR Number of fields must be a positive integer"),
-        ] {
-            assert_eq!(redis_message(&error), expected);
-        }
-    }
-}
+mod tests;

@@ -6,9 +6,9 @@ use crate::{
     pipeline::{Rendered, RequestResult},
 };
 use arrayvec::ArrayVec;
-use kv::{CommandError, KeySpec, Projection, Reply, Request};
+use kv::{KeySpec, Projection, Reply, Request};
 
-/// Writes the replies to a batch of commands, in their order.
+/// Writes the replies to the commands of a batch, in order.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyMerger {
     commands: ArrayVec<Expected, BATCH_REQUESTS>,
@@ -21,21 +21,21 @@ pub(crate) struct ReplyMerger {
     error: Option<Vec<u8>>,
 }
 
-/// The replies that a command waits for.
+/// What is expected for one command.
 #[derive(Debug, Clone, Copy)]
 struct Expected {
     keys: KeySpec,
     requests: u32,
 }
 
-/// A reply that is too large to be written at once: entries of a bucket, to be fetched page by page.
+/// A reply that is too large for one step: entries of a bucket, to be read page by page.
 pub(crate) struct LargeReply<'a> {
     pub(crate) bucket: &'a [u8],
     pub(crate) projection: Projection,
 }
 
 impl ReplyMerger {
-    /// Adds a command with keys like these, whose requests follow those of the commands before it.
+    /// Adds a command with its number of requests, which follow those of the commands before it.
     pub(crate) fn push_expected(&mut self, keys: KeySpec, requests: usize) {
         if self.is_done() {
             self.commands.clear();
@@ -49,7 +49,7 @@ impl ReplyMerger {
         self.current == self.commands.len()
     }
 
-    /// Takes the next reply, and writes as much of the command's reply as is known by then.
+    /// Takes the next reply, and writes as much of the command's reply as is known so far.
     #[inline]
     pub(crate) fn on_reply<'a>(
         &mut self,
@@ -74,7 +74,7 @@ impl ReplyMerger {
         Rendered::Complete
     }
 
-    /// Takes an error in place of the next reply, which is or lists values.
+    /// Takes an error instead of the next reply, which is a value or lists values.
     pub(crate) fn on_value_error(&mut self, encoder: &mut RespEncoder<'_>, message: &str) {
         let Expected { keys, requests } = self.commands[self.current];
         self.arrived += 1;
@@ -87,7 +87,7 @@ impl ReplyMerger {
         }
     }
 
-    /// Takes the next reply to one of several requests of a command.
+    /// Takes the next reply to a command of several requests.
     #[inline(never)]
     fn merge(
         &mut self,
@@ -102,10 +102,7 @@ impl ReplyMerger {
                 if self.arrived == 1 {
                     encoder.array(requests as usize);
                 }
-                match result {
-                    Ok(Reply::Error(CommandError::WrongType)) => encoder.null(),
-                    result => write_result(encoder, request.bucket, result),
-                }
+                write_result(encoder, request.bucket, result);
             }
             (KeySpec::EachSummed, Ok(Reply::Number(number))) => self.sum += number,
             (KeySpec::PairsEach, Ok(Reply::Done)) => {}

@@ -1,15 +1,15 @@
-//! Writes the reply of a bucket as a Redis client reads it.
+//! Writes the reply to a request as RESP.
 
 pub(super) mod error;
 pub(super) mod merge;
 
 use super::encoder::{RespEncoder, RespVersion};
 use crate::pipeline::RequestResult;
-use error::{cluster_error, command_error};
+use error::{cluster_error, command_error, restarting_error};
 use kv::Reply;
 use kv_cluster::{Error, escape_name};
 
-/// Writes the reply to one request, or why there is none.
+/// Writes the reply to one request, or why it could not be executed.
 #[inline]
 pub(super) fn write_result(encoder: &mut RespEncoder<'_>, bucket: &[u8], result: RequestResult<'_>) {
     match result {
@@ -49,12 +49,12 @@ pub(super) fn write_reply(encoder: &mut RespEncoder<'_>, bucket: &[u8], reply: &
             encoder.array(keys.len());
             keys.iter().for_each(|key| encoder.bulk(key));
         }
-        // Where it can occur, the reply is paged instead.
+        // Where it can occur, it is handled before, and the reply is paged.
         Reply::TooLarge(_) => cluster_error(encoder, &Error::UnexpectedReply),
         Reply::NoKey | Reply::NoBucket => encoder.null(),
         Reply::Error(error) => command_error(encoder, error),
         Reply::Crashed => encoder.error(&format!("ERR bucket \"{}\" crashed", escape_name(bucket))),
-        Reply::Restarting => encoder.error("LOADING the store is restarting: ask again in a moment"),
+        Reply::Restarting => restarting_error(encoder),
     }
 }
 

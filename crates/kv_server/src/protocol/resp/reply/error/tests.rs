@@ -1,0 +1,93 @@
+//! Every error with its exact words. A variant that is not listed here does not compile.
+
+use super::*;
+use crate::protocol::resp::encoder::RespVersion;
+use std::sync::Arc;
+
+/// Asserts the reply to each error, and that `$Enum` has no other variants.
+macro_rules! assert_replies {
+    ($Enum:ident as $into:expr; $($Variant:ident $data:tt => $reply:expr,)*) => {
+        #[allow(unreachable_patterns, reason = "a variant can have several replies")]
+        fn is_listed(error: &$Enum) -> bool {
+            match error {
+                $($Enum::$Variant { .. } => true,)*
+            }
+        }
+        for (error, expected) in [$((assert_replies!(@error $Enum $Variant $data), $reply)),*] {
+            assert!(is_listed(&error));
+            assert_eq!(reply($into(error)), expected);
+        }
+    };
+    (@error $Enum:ident $Variant:ident ()) => { $Enum::$Variant };
+    (@error $Enum:ident $Variant:ident ($data:expr)) => { $Enum::$Variant($data) };
+    (@error $Enum:ident $Variant:ident $fields:tt) => { $Enum::$Variant $fields };
+}
+
+fn reply(error: SessionError) -> String {
+    let mut bytes = Vec::new();
+    match error.write(&mut RespEncoder::new(&mut bytes, RespVersion::Resp2)) {
+        Ok(()) => String::from_utf8(bytes).unwrap(),
+        Err(error) => format!("no reply: {error}"),
+    }
+}
+
+#[test]
+fn errors_of_commands_are_in_rediss_words() {
+    assert_replies! { CommandError as SessionError::Command;
+        WrongType () => "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
+        OutOfMemory () => "-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+        Syntax () => "-ERR syntax error\r\n",
+        NotInteger () => "-ERR value is not an integer or out of range\r\n",
+        NotFloat () => "-ERR value is not a valid float\r\n",
+        FieldNotInteger () => "-ERR hash value is not an integer\r\n",
+        FieldNotFloat () => "-ERR hash value is not a float\r\n",
+        Overflow () => "-ERR increment or decrement would overflow\r\n",
+        NotFinite () => "-ERR increment would produce NaN or Infinity\r\n",
+        StringTooLong () => "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n",
+        NegativeOffset () => "-ERR offset is out of range\r\n",
+        InvalidExpireTime ("set".into()) => "-ERR invalid expire time in 'set' command\r\n",
+        Arity ("get".into()) => "-ERR wrong number of arguments for 'get' command\r\n",
+        NoSuchKey () => "-ERR no such key\r\n",
+        InvalidCursor () => "-ERR invalid cursor\r\n",
+        DecrementOverflow () => "-ERR decrement would overflow\r\n",
+        IncrementNotFinite () => "-ERR value is NaN or Infinity\r\n",
+        SameKey () => "-ERR source and destination objects are the same\r\n",
+        DatabaseIndex () => "-ERR DB index is out of range\r\n",
+        CountOutOfRange () => "-ERR value is out of range\r\n",
+        OutOfBounds { min: -1, max: 1 } => "-ERR value is out of range, value must between -1 and 1\r\n",
+        AccessesNotCounted () => "-ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
+            Please note that when switching between policies at runtime LRU and LFU data will take some time \
+            to adjust.\r\n",
+        UnknownOption ("FOO".into()) => "-ERR Unsupported option FOO\r\n",
+        UnknownArgument ("FOO".into()) => "-ERR unknown argument: FOO\r\n",
+        NxConflict () => "-ERR NX and XX, GT or LT options at the same time are not compatible\r\n",
+        GtLtConflict () => "-ERR GT and LT options at the same time are not compatible\r\n",
+        FnxFxxConflict () => "-ERR Only one of FXX or FNX arguments can be specified\r\n",
+        ExpiryConflict () => "-ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified\r\n",
+        NegativeExpireTime () => "-ERR invalid expire time, must be >= 0\r\n",
+        FieldsMissing () => "-ERR Mandatory argument FIELDS is missing or not at the right position\r\n",
+        FieldCount ("hsetex".into()) => "-ERR invalid number of fields\r\n",
+        FieldCount ("hexpire".into()) => "-ERR Parameter `numFields` should be greater than 0\r\n",
+        FieldCount ("hpexpire".into()) => "-ERR Parameter `numFields` should be greater than 0\r\n",
+        FieldCount ("hexpireat".into()) => "-ERR Parameter `numFields` should be greater than 0\r\n",
+        FieldCount ("hpexpireat".into()) => "-ERR Parameter `numFields` should be greater than 0\r\n",
+        FieldCount ("httl".into()) => "-ERR Number of fields must be a positive integer\r\n",
+        FieldCountMismatch () => "-ERR The `numfields` parameter must match the number of arguments\r\n",
+    }
+}
+
+#[test]
+fn errors_of_the_session_have_their_codes() {
+    let (one, other): (Arc<str>, Arc<str>) = ("foo@a".into(), "bar@a".into());
+    let several = Error::SeveralNodes { one, other };
+    let crossslot: &str = &format!("-CROSSSLOT {several}\r\n");
+    let unexpected: &str = &format!("-ERR {}\r\n", Error::UnexpectedReply);
+    assert_replies! { SessionError as std::convert::identity;
+        Reply ("NOPROTO unsupported protocol version".into()) => "-NOPROTO unsupported protocol version\r\n",
+        Command (CommandError::Syntax) => "-ERR syntax error\r\n",
+        Cluster (several) => crossslot,
+        Cluster (Error::UnexpectedReply) => unexpected,
+        Restarting () => "-LOADING the store is restarting: ask again in a moment\r\n",
+        Io (io::ErrorKind::BrokenPipe.into()) => "no reply: broken pipe",
+    }
+}
