@@ -52,8 +52,8 @@ impl<'s> BucketRef<'s> {
     /// The entry of a field of the map.
     #[inline]
     pub(crate) fn field(self, field: &[u8]) -> Result<Option<Entry<'s>>, WrongType> {
-        let Some(map) = self.map()? else { return Ok(None) };
-        let entry = map.get(self.lookup.field_hash(field, self.memory), field);
+        let Some(bucket) = self.bucket else { return Ok(None) };
+        let entry = bucket.map(self.memory)?.get(self.lookup.field_hash(field, self.memory), field);
         Ok(entry.filter(|entry| !entry.is_expired(self.now_ms)))
     }
 
