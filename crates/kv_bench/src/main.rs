@@ -35,7 +35,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Answer batches of one size with prepared replies: the limit of this machine
+    /// Reply to batches of one size with prepared replies: the limit of this machine
     Echo(echo::Echo),
     /// Start our release and its peers and print how they compare
     Compare(compare::Compare),

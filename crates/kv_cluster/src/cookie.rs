@@ -1,4 +1,4 @@
-//! The cluster's shared secret, and the proofs that a node knows it without sending it.
+//! The cluster's shared secret, and the proofs by which a node shows that it knows it without sending it.
 
 use crate::node_name::NodeName;
 use hmac::{Hmac, KeyInit, Mac};
@@ -9,13 +9,13 @@ use std::fmt;
 #[derive(Clone)]
 pub struct Cookie(Box<[u8]>);
 
-/// A number used once, so that no proof can be used twice.
+/// A random number used once, so that no proof is valid twice.
 pub(crate) type Nonce = [u8; 32];
 
 /// A MAC that only a holder of the cookie can make.
 pub(crate) type Proof = [u8; 32];
 
-/// The side of a handshake that a proof is for: a reflected proof proves nothing.
+/// The side of a handshake that makes a proof. It is part of the MAC, so that a reflected proof is invalid.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Role {
     Dialer,

@@ -27,7 +27,7 @@ pub enum Error {
         /// The node.
         node: Arc<str>,
     },
-    /// It was executed, and its reply exceeds the link limit.
+    /// The request was executed, but its reply exceeds the link limit.
     #[error("executed, but the reply exceeds the link limit of {limit} bytes (node {node})")]
     ReplyTooLarge {
         /// The node.
@@ -65,16 +65,16 @@ pub enum Error {
         /// Another one.
         other: Arc<str>,
     },
-    /// A node's reply does not fit the query.
+    /// A node's reply is not of the kind that the query asks for.
     #[error("unexpected reply from node {node}: run the same version on all nodes")]
     UnexpectedNodeReply {
         /// The node.
         node: Arc<str>,
     },
-    /// The reply does not fit the request.
+    /// The reply is not of a kind that the request can have.
     #[error("unexpected reply from the owner: run the same version on all nodes")]
     UnexpectedReply,
-    /// The node that owns the bucket by our routes does not by its own.
+    /// By this node's routes the other node owns the bucket, by its own routes it does not.
     #[error(
         "node {node} does not own this bucket: the routes of the two nodes differ; give both the same configuration"
     )]
@@ -96,13 +96,13 @@ pub enum Error {
         /// The configured nodes.
         known: String,
     },
-    /// There are peers, and no address on which this node accepts their links.
+    /// There are peers, but no address where this node accepts their links.
     #[error("node {node} has peers but no link address; give it one, such as link = \"127.0.0.1:4051\"")]
     NoLinkAddress {
         /// This node.
         node: Arc<str>,
     },
-    /// The link address cannot be listened on.
+    /// Listening on the link address failed.
     #[error("cannot listen for links on {address}: {reason}")]
     Bind {
         /// The configured address.
@@ -119,7 +119,8 @@ impl Error {
     }
 }
 
-/// A bucket's name for people: text as it is, and what is none escaped.
+/// A bucket's name as an error shows it: text with its control characters and quotes escaped, and other
+/// bytes escaped one by one.
 pub fn escape_name(name: &[u8]) -> String {
     match std::str::from_utf8(name) {
         Ok(text) => text.escape_debug().to_string(),
@@ -127,7 +128,7 @@ pub fn escape_name(name: &[u8]) -> String {
     }
 }
 
-/// An invalid row of the routes, and what to write instead.
+/// A row of the routes that is invalid, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {remedy}")]
 pub struct RouteError {

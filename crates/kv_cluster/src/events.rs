@@ -1,4 +1,4 @@
-//! Nodes that go up and down, as events and as a status.
+//! Nodes that go up and down: the events, and the status of one node.
 
 use crate::node_name::NodeName;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub enum NodeEvent {
     },
 }
 
-/// A node as this node sees it now.
+/// The status of a node as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeStatus {
     /// Its name.

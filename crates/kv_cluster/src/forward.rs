@@ -1,12 +1,14 @@
-//! Requests for buckets of other nodes: each is forwarded to the owner, once. The owner executes it or
-//! refuses it, and a write whose link is lost has an unknown outcome; neither is forwarded again.
+//! Requests for buckets of other nodes. Each goes to the bucket's owner, which executes or refuses it; none
+//! takes a second hop. A reply message may be full before all requests of a call are in it: the rest, and a
+//! read whose reply did not fit, go into the next call. A write whose link is lost has an unknown outcome, and
+//! is not sent again.
 
 use crate::{
     error::Error,
     limits::MESSAGE_BYTES,
     link::{codec::ForwardedReply, replies::Replies},
     local::LocalNode,
-    peer::{Peer, PendingCall},
+    peer::{Peer, calls::PendingCall},
 };
 use kv::{Reply, Request};
 
@@ -21,7 +23,7 @@ pub enum Owner<'a> {
     Unrouted,
 }
 
-/// Requests to which one owner replies later: dispatched together, then resolved in order.
+/// Requests to which one owner replies later: sent together, then resolved in order.
 #[derive(Debug)]
 pub struct ForwardedBatch<'a> {
     peer: &'a Peer,
@@ -33,13 +35,13 @@ pub struct ForwardedBatch<'a> {
 /// The state of the unresolved requests.
 #[derive(Debug)]
 enum State {
-    /// None has been sent.
+    /// Nothing has been sent.
     Unsent,
-    /// The first ones are on their way.
+    /// One call with the first of them is in flight.
     InFlight(PendingCall),
-    /// The replies to the first ones are here.
+    /// The replies to the first of them have arrived.
     Replied(Replies),
-    /// The first `n` met this error.
+    /// The first `n` failed with this error.
     Failed(usize, Error),
 }
 
@@ -49,7 +51,7 @@ impl<'a> ForwardedBatch<'a> {
         ForwardedBatch { peer, requests: vec![request], resolved: 0, state: State::Unsent }
     }
 
-    /// Whether it goes to this owner.
+    /// Whether its requests go to this owner.
     pub fn goes_to(&self, owner: &Owner<'_>) -> bool {
         matches!(owner, Owner::Remote(peer) if std::ptr::eq(*peer, self.peer))
     }
@@ -59,8 +61,8 @@ impl<'a> ForwardedBatch<'a> {
         self.requests.push(request);
     }
 
-    /// Sends as many of the unresolved requests as one call takes.
-    pub(crate) fn dispatch(&mut self) {
+    /// Sends as many of the unresolved requests as fit in one call.
+    pub(crate) fn send(&mut self) {
         self.state = match self.peer.call(&self.requests[self.resolved..]) {
             Ok(call) => State::InFlight(call),
             Err(error) => State::Failed(1, error),
@@ -96,8 +98,8 @@ impl<'a> ForwardedBatch<'a> {
                         Err(error) => State::Failed(sent, error),
                     };
                 }
-                State::Replied(replies) if replies.is_empty() => self.dispatch(),
-                State::Unsent | State::Failed(0, _) => self.dispatch(),
+                State::Replied(replies) if replies.is_empty() => self.send(),
+                State::Unsent | State::Failed(0, _) => self.send(),
                 State::Replied(_) | State::Failed(..) => return,
             }
         }

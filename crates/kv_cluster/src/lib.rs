@@ -1,8 +1,8 @@
-//! Nodes: who owns a bucket, and how a request gets there.
+//! Nodes: which node owns a bucket, and how a request reaches it.
 //!
 //! A forwarded request goes through cluster -> forward -> peer -> link, and on its owner through peer
-//! (link_task) -> serve -> [`LocalNode`], the one door to a node's data. Queries to whole nodes go from
-//! cluster (fan_out) to serve (node_queries) in the same way.
+//! (link_task) -> serve -> [`LocalNode`], the one door to a node's data. Queries to whole nodes
+//! take the same way, from cluster (fan_out) to serve (node_queries).
 
 mod cluster;
 mod cookie;
@@ -24,7 +24,7 @@ pub use cookie::Cookie;
 pub use error::{Error, NodeNameError, RouteError, escape_name};
 pub use events::{NodeEvent, NodeStatus};
 pub use forward::{ForwardedBatch, Owner};
-pub use local::{Heartbeat, LocalNode, StorageSettings};
+pub use local::{Heartbeat, LocalNode, StoreSettings};
 pub use node_name::NodeName;
 pub use peer::Peer;
 pub use routing::{Route, RouteRow, Routes};

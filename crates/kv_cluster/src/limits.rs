@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// The version of the link protocol; the first byte that each side sends. Any change to link/codec.rs raises
-/// it.
+/// The version of the link protocol; the first byte that each side sends. Any change to what
+/// link/codec.rs encodes raises it.
 pub(crate) const LINK_VERSION: u8 = 4;
 
 /// Bytes of a node's name, host included.
@@ -18,13 +18,13 @@ pub(crate) const HANDSHAKES: usize = 64;
 
 /// Bytes of one frame of a link. Larger messages cross in fragments.
 pub(crate) const FRAME_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes of one fragment of a large message: other frames wait no longer than it takes to send it.
+/// Bytes of one fragment of a large message. Other frames wait no longer than one fragment takes.
 pub(crate) const FRAGMENT_BYTES: usize = 256 * 1024;
-/// Bytes of the largest message, and so of the largest request or reply that can cross a link: as many as a
-/// client's command may have. A link reassembles one large message at a time.
+/// Bytes of the largest message, and so of the largest request or reply that can cross a link: the same as
+/// the limit of a client's command. A link reassembles one large message at a time.
 pub(crate) const MESSAGE_BYTES: usize = 1024 * 1024 * 1024;
-/// Bytes that the codec may decode from one frame without its items. It counts decoded bytes: up to 8 for
-/// each of the frame.
+/// Bytes that the codec may decode from one frame without its items. It counts decoded bytes, of which there
+/// are up to 8 for each byte of the frame.
 pub(crate) const DECODED_BYTES: usize = 8 * FRAME_BYTES;
 /// Bytes that the codec may decode from one item. No memory is allocated from a length alone: what an item
 /// owns is copied from bytes that have arrived.
@@ -33,19 +33,19 @@ pub(crate) const DECODED_ITEM_BYTES: usize = MESSAGE_BYTES.saturating_mul(8);
 pub(crate) const CALL_REQUESTS: usize = 4_096;
 /// Requests of one transaction.
 pub(crate) const TRANSACTION_REQUESTS: usize = 65_536;
-/// Bytes from which no more is added to a call or its replies.
+/// Bytes at which a call, or its reply message, takes no further item.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 
 /// Calls of one link in flight.
 pub(crate) const CALLS_IN_FLIGHT: usize = 65_536;
-/// Bytes of the calls of one link in flight, of those no larger than a frame. The link of a peer that sends
+/// Bytes of the calls of one link in flight that are no larger than a frame. The link of a peer that sends
 /// more is closed.
 pub(crate) const CALL_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 /// Bytes of the larger calls of one link in flight.
 pub(crate) const LARGE_CALL_BYTES_IN_FLIGHT: usize = MESSAGE_BYTES;
-/// Unsent bytes from which a link executes nothing more for its peer and accepts no more changes.
+/// Unsent bytes at which a link defers its peer's requests and accepts no more changes.
 pub(crate) const UNSENT_BYTES: usize = 4 * 1024 * 1024;
-/// Unsent bytes of large messages above which a link executes nothing more for its peer.
+/// Unsent bytes of large messages above which a link defers its peer's requests.
 pub(crate) const LARGE_UNSENT_BYTES: usize = MESSAGE_BYTES;
 /// Subscriptions of one link in one direction.
 pub(crate) const SUBSCRIPTIONS: usize = 10_000;
@@ -57,16 +57,16 @@ pub(crate) const IDLE_BUFFER_BYTES: usize = 256 * 1024;
 
 /// How long one attempt to connect to a peer may take.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// The pause after a failed accept, which is most often a lack of file descriptors.
+/// The pause after a failed accept, most often for lack of file descriptors.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The first pause before a peer is dialled again; each further one doubles.
+/// The first pause before a peer is dialed again; each further one doubles.
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(25);
-/// The longest pause while the peer cannot be reached: one that is back is found soon.
+/// The longest pause while the peer cannot be reached; short, so that its return is noticed soon.
 pub(crate) const RETRY_UNREACHABLE: Duration = Duration::from_secs(1);
 /// The longest pause while the peer refuses the link, which only an operator can fix.
 pub(crate) const RETRY_REFUSED: Duration = Duration::from_secs(10);
-/// A link that lived this long counts as stable, and the pauses start over.
+/// A link that has lasted this long counts as stable: the pauses start over.
 pub(crate) const STABLE_AFTER: Duration = Duration::from_secs(5);
 
 /// How long `connect` waits for a node to come up.

@@ -2,13 +2,13 @@
 //! [`LocalNode`].
 //!
 //! Today there is one volatile [`Store`] behind it. It executes a batch at once, on the caller's thread, and
-//! the replies borrow from it. A durable range must write to its log first and replies later, as a peer does.
-//! So it will be a variant of [`crate::forward::Owner`], and a [`crate::forward::ForwardedBatch`] to it is
-//! dispatched and resolved in order: callers have that path already. What such a range can read without its
-//! log is executed at once, as here.
+//! the replies borrow from it. A durable range has to write to its log first, so it will reply later, as a
+//! peer does, and be a variant of [`crate::forward::Owner`]. Requests from this node's clients and its console
+//! can wait for that: they await a [`crate::forward::ForwardedBatch`] already. Requests from peers cannot:
+//! `serve/requests.rs` executes a call and queues its replies in one pass, and will have to keep the call's
+//! id until the replies of the range are there.
 //!
-//! Time is an argument, `now_ms` (milliseconds since 1970). The receiver of a batch reads the clock, once per
-//! batch.
+//! Time is an argument, `now_ms` (milliseconds since 1970): whoever passes a batch reads the clock once.
 
 use crate::{cookie::Cookie, node_name::NodeName, routing::Routes};
 use kv::{
@@ -33,21 +33,21 @@ impl Default for Heartbeat {
     }
 }
 
-/// How this node stores its buckets.
+/// The settings of this node's store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StorageSettings {
+pub struct StoreSettings {
     /// Threads that execute requests.
     pub threads: usize,
     /// Bytes that all buckets together may take.
     pub max_memory: Option<usize>,
-    /// The same hashes in every process, for exactly repeatable measurements. Unsafe with untrusted clients,
-    /// who can choose names that collide.
+    /// Whether hashes are the same in every process, for exactly repeatable measurements. Unsafe with
+    /// untrusted clients, who can choose names that collide.
     pub fixed_seed: bool,
 }
 
-impl Default for StorageSettings {
-    fn default() -> StorageSettings {
-        StorageSettings { threads: 2, max_memory: None, fixed_seed: false }
+impl Default for StoreSettings {
+    fn default() -> StoreSettings {
+        StoreSettings { threads: 2, max_memory: None, fixed_seed: false }
     }
 }
 
@@ -68,13 +68,14 @@ impl LocalNode {
         cookie: Cookie,
         heartbeat: Heartbeat,
         routes: Routes,
-        storage: StorageSettings,
+        store: StoreSettings,
     ) -> LocalNode {
-        let store = match storage.fixed_seed {
-            true => Store::with_fixed_seed(storage.threads),
-            false => Store::for_threads(storage.threads),
+        let StoreSettings { threads, max_memory, fixed_seed } = store;
+        let store = match fixed_seed {
+            true => Store::with_fixed_seed(threads),
+            false => Store::for_threads(threads),
         };
-        store.set_memory_limit(storage.max_memory);
+        store.set_memory_limit(max_memory);
         LocalNode { name, cookie, heartbeat, routes, channels: Arc::default(), store: Arc::new(store) }
     }
 
@@ -88,8 +89,8 @@ impl LocalNode {
         self.routes.owner(bucket) == Some(&self.name)
     }
 
-    /// Whether this node owns all buckets that the request names.
-    pub(crate) fn owns_all(&self, request: &Request<'_>) -> bool {
+    /// Whether this node owns every bucket that the request names.
+    pub(crate) fn owns_buckets_of(&self, request: &Request<'_>) -> bool {
         self.owns(request.bucket) && (!request.spans_buckets() || request.names().all(|name| self.owns(name)))
     }
 
@@ -106,7 +107,7 @@ impl LocalNode {
     }
 
     /// Executes the whole batch as one step, unless one of the watched buckets has changed since
-    /// [`kv::Op::Watch`] returned its version. `false`: one has, and nothing was done.
+    /// [`kv::Op::Watch`] returned its version. Returns `false` if one has; then nothing was done.
     pub(crate) fn transact(
         &self,
         watched: &[(&[u8], u64)],
@@ -123,8 +124,7 @@ impl LocalNode {
         self.store.prefetch(request)
     }
 
-    /// Prefetches the next piece; `false` when there is none left. The caller does something else between two
-    /// steps.
+    /// Prefetches the next piece; `false` if none is left. The caller does other work between two steps.
     #[inline]
     pub fn prefetch_step(&self, request: &Request<'_>, prefetch: &mut Prefetch<'_>) -> bool {
         self.store.prefetch_step(request, prefetch)
@@ -140,12 +140,12 @@ impl LocalNode {
         self.store.random_name(seed, now_ms)
     }
 
-    /// How many buckets there are.
+    /// The number of buckets.
     pub(crate) fn bucket_count(&self) -> u64 {
         self.store.bucket_count() as u64
     }
 
-    /// How much this node holds.
+    /// The size of what this node holds.
     pub fn stats(&self) -> StoreStats {
         self.store.stats()
     }
@@ -156,12 +156,12 @@ impl LocalNode {
         drop(tokio::task::spawn_blocking(|| drop(detached)));
     }
 
-    /// Subscribes to the changes of a bucket; `None` when there is no such bucket.
+    /// Subscribes to the changes of a bucket; `None` if there is no such bucket.
     pub(crate) fn subscribe(&self, bucket: &[u8]) -> Option<Subscription> {
         self.store.subscribe(bucket)
     }
 
-    /// Crashes a component of the store, as a drill for its supervisor.
+    /// Crashes a component of the store, to exercise its supervisor.
     pub fn crash(&self, component: Component) {
         self.store.crash(component);
     }

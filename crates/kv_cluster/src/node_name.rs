@@ -52,10 +52,10 @@ fn validate(text: &str) -> Result<(), &'static str> {
     }
     let Some((name, host)) = text.split_once('@') else { return Err("it has no @") };
     if name.is_empty() {
-        return Err("nothing stands before the @");
+        return Err("there is nothing before the @");
     }
     if host.is_empty() {
-        return Err("nothing stands after the @");
+        return Err("there is nothing after the @");
     }
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) {
         return Err("the name may have letters, digits, _ and - only");

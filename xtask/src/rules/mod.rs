@@ -21,7 +21,7 @@ pub(crate) struct Workspace {
 type Rule = fn(&Workspace) -> Vec<Violation>;
 
 /// Every rule by its name.
-pub(crate) const RULES: &[(&str, Rule)] = &[
+const RULES: &[(&str, Rule)] = &[
     ("dependencies", |workspace| dependencies::undeclared(&workspace.packages)),
     ("module-cycles", |workspace| modules::cycles(&workspace.sources)),
     ("own-imports", |workspace| modules::imports_through_lib(&workspace.sources)),

@@ -43,7 +43,7 @@ pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error>
     Ok(())
 }
 
-/// Starts what is installed and writes all keys. A server that answers wrongly is left out, with the reason.
+/// Starts what is installed and writes all keys. A server with wrong replies is left out, with the reason.
 fn set_up(compare: &Compare, interrupt: &Interrupt) -> Result<(Vec<Server>, Vec<Contender>), Error> {
     let (mut servers, mut contenders) = (Vec::new(), Vec::new());
     for program in Program::all(&compare.ours) {

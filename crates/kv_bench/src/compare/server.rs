@@ -45,7 +45,7 @@ impl Server {
         Ok(server)
     }
 
-    /// The process, into which `taskset` has turned.
+    /// The process id of the server: `taskset` executes it in its own place.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

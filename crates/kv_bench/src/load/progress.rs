@@ -23,13 +23,13 @@ impl Progress {
     }
 
     /// Shows the progress in time or in batches, whichever is further.
-    pub(crate) fn show(&mut self, elapsed: Duration, answered: u64) {
+    pub(crate) fn show(&mut self, elapsed: Duration, completed: u64) {
         if !self.visible || elapsed < self.next {
             return;
         }
         self.next = elapsed + INTERVAL;
         let time = elapsed.as_secs_f64() / self.duration.as_secs_f64();
-        let work = answered as f64 / self.batches as f64;
+        let work = completed as f64 / self.batches as f64;
         let _ = write!(stderr(), "\r{}", bar(time.max(work)));
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Report, Error> {
     let own = CpuTime::own()? - own_before;
     let server_after = plan.server_pid.map(CpuTime::of).transpose()?;
     let server = server_after.zip(server_before).map(|(after, before)| after - before);
-    Ok(Report::new(plan, run.answered, elapsed, own, server, &run.latencies))
+    Ok(Report::new(plan, run.completed, elapsed, own, server, &run.latencies))
 }
 
 struct Run {
@@ -43,8 +43,8 @@ struct Run {
     batches: u64,
     /// Batches started so far.
     started: u64,
-    /// Batches answered so far.
-    answered: u64,
+    /// Batches completed so far.
+    completed: u64,
 }
 
 impl Run {
@@ -61,7 +61,7 @@ impl Run {
             latencies: Histogram::new_with_bounds(1, limits::MAX_RUN.as_nanos() as u64, 3)?,
             batches: plan.batches(),
             started: 0,
-            answered: 0,
+            completed: 0,
         })
     }
 
@@ -76,7 +76,7 @@ impl Run {
         let mut progress = Progress::new(duration, self.batches);
         let mut last_event = start;
         self.start_all(start)?;
-        while self.answered < self.batches && start.elapsed() < duration {
+        while self.completed < self.batches && start.elapsed() < duration {
             interrupt.check()?;
             match self.poll.poll(&mut events, Some(timeout)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -87,12 +87,12 @@ impl Run {
             }
             let now = Instant::now();
             self.start_due(now)?;
-            if !events.is_empty() || self.started == self.answered {
+            if !events.is_empty() || self.started == self.completed {
                 last_event = now;
             } else if now - last_event > limits::REPLY_TIMEOUT {
                 return Err(Error::ReplyTimeout(limits::REPLY_TIMEOUT.as_secs()));
             }
-            progress.show(now - start, self.answered);
+            progress.show(now - start, self.completed);
         }
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Run {
         let Some(intended) = ready.receive(&self.replies, buffer)? else { return Ok(()) };
         let started = ready.started;
         let now = Instant::now();
-        self.answered += 1;
+        self.completed += 1;
         self.latencies.saturating_record((now - intended).as_nanos() as u64);
         match self.schedule.as_ref().map(|schedule| schedule.intended(connection, started)) {
             None => self.start(connection, now),

@@ -1,5 +1,5 @@
-//! Channels of all nodes: a message goes to every node, which delivers it to its own subscribers. A node that
-//! is down has none.
+//! Channels across all nodes: a message goes to every node, which delivers it to its own subscribers. A node
+//! that is down counts as one without subscribers.
 
 use crate::{
     cluster::{Cluster, fan_out::PendingReply},
@@ -11,7 +11,7 @@ use serde_bytes::Bytes;
 use std::collections::BTreeSet;
 
 impl Cluster {
-    /// A new subscriber, without a channel.
+    /// A new subscriber, to no channel yet.
     pub fn subscriber(&self) -> ChannelSubscriber {
         self.local.channels.subscriber()
     }
@@ -42,12 +42,12 @@ impl Cluster {
         }
     }
 
-    /// The channels with subscribers on any node, other than by a pattern; sorted.
+    /// The channels that have subscribers on any node, sorted. Pattern subscriptions do not count.
     pub async fn channels(&self, pattern: Option<&[u8]>) -> Result<Vec<Box<[u8]>>, Error> {
         self.merge_names(&NodeQuery::Channels { pattern }).await
     }
 
-    /// The number of subscribers of each channel on all nodes, other than by a pattern.
+    /// The number of subscribers of each channel on all nodes. Pattern subscriptions do not count.
     pub async fn subscriber_counts(&self, channels: &[&[u8]]) -> Result<Vec<u64>, Error> {
         let mut totals = vec![0; channels.len()];
         let channels = channels.iter().map(|channel| Bytes::new(channel)).collect();

@@ -1,16 +1,16 @@
-//! Queries to this node and to its peers alike: all are sent before the first reply is awaited.
+//! Queries to several nodes, this one included: all are sent before the first reply is awaited.
 
 use crate::{
     cluster::Cluster,
     error::Error,
     link::node_query::{NodeQuery, NodeReply, RandomName},
     node_name::NodeName,
-    peer::PendingNodeReply,
+    peer::calls::PendingNodeReply,
     serve::node_queries,
 };
 use kv::{NamePage, StoreStats};
 
-/// A reply that has arrived, will arrive, or will not.
+/// The reply of one node to a query, or why the query was not sent.
 #[derive(Debug)]
 pub(crate) struct PendingReply {
     pub(crate) node: NodeName,
@@ -41,7 +41,7 @@ impl Cluster {
         std::iter::once(self.query_local(query)).chain(peers)
     }
 
-    /// Queries a peer by its index; `None`: this node.
+    /// Queries a peer by its index, or this node if that is `None`.
     pub(crate) fn query_node(&self, peer: Option<usize>, query: &NodeQuery<'_>) -> PendingReply {
         let Some(peer) = peer else { return self.query_local(query) };
         let peer = &self.peers[peer];
@@ -81,7 +81,7 @@ impl PendingReply {
         self.expect(NodeReply::into_stats).await
     }
 
-    /// The command was carried out.
+    /// Waits until the node has executed the query.
     pub(crate) async fn done(self) -> Result<(), Error> {
         self.reply().await.map(drop)
     }

@@ -1,5 +1,5 @@
-//! The buckets of all nodes: pages of names, a random one, counts, stats, FLUSHALL. A node that cannot be
-//! queried is an error that names it: a part must not be taken for the whole.
+//! The buckets of all nodes: pages of names, a random one, counts, stats, FLUSHALL. If a node cannot be
+//! queried, an error names it, so that a part is not taken for the whole.
 
 use crate::{
     cluster::Cluster,
@@ -10,8 +10,8 @@ use crate::{
 use kv::{NamePage, ScanFilter, StoreStats};
 
 impl Cluster {
-    /// One page of bucket names, from `cursor` on (0: from the start). Nodes follow each other in the order
-    /// of their names, so a cursor is valid on all of them. While a node is down its page is an error.
+    /// One page of bucket names, from `cursor` on (0: from the start). Nodes are scanned in the order of their
+    /// names, so a cursor is valid on each of them. The page of a node that is down is an error.
     pub async fn scan(&self, cursor: u64, filter: &ScanFilter<'_>) -> Result<NamePage, Error> {
         let nodes = self.scan_order.len() as u64;
         let (node, cursor) = (cursor % nodes, cursor / nodes);
@@ -36,7 +36,7 @@ impl Cluster {
         let (mut chosen, mut total) = (None, 0);
         for reply in self.query_all(&NodeQuery::RandomName { seed }) {
             let RandomName { name: Some(name), bucket_count } = reply.random_name().await? else { continue };
-            // Each node replaces those before it with the probability of its share of all buckets so far.
+            // A node's name replaces the chosen one with a probability: its share of all buckets so far.
             let weight = bucket_count.max(1);
             total += weight;
             if seed.rotate_left(u64::BITS / 2) % total < weight {
@@ -55,7 +55,7 @@ impl Cluster {
         Ok(count)
     }
 
-    /// Ends all buckets of all nodes. When a node is known to be down, none is touched.
+    /// Ends all buckets of all nodes. If a node is known to be down, none is touched.
     pub async fn flush(&self) -> Result<(), Error> {
         if let Some(down) = self.peers.iter().find_map(|peer| peer.down_error()) {
             return Err(down);
@@ -67,7 +67,7 @@ impl Cluster {
         result
     }
 
-    /// How much each node holds; this one comes first.
+    /// The size of what each node holds; this node comes first.
     pub async fn stats(&self) -> Vec<(NodeName, Result<StoreStats, Error>)> {
         let mut stats = Vec::new();
         for reply in self.query_all(&NodeQuery::Stats) {
@@ -81,7 +81,7 @@ impl Cluster {
 #[derive(Debug)]
 pub struct BucketPages {
     cluster: Cluster,
-    /// How many nodes have been listed to the end; the first is this one.
+    /// The number of nodes whose names have all been listed; this node is the first.
     listed_nodes: usize,
     cursor: u64,
 }

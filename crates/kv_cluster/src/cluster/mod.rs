@@ -1,4 +1,4 @@
-//! The cluster as one node sees it: a handle that knows the owner of each bucket, and brings requests there.
+//! The cluster as one node sees it: a handle that finds the owner of each bucket and passes requests to it.
 
 mod channels;
 mod fan_out;
@@ -13,7 +13,7 @@ use crate::{
     events::{NodeEvent, NodeStatus},
     forward::{ForwardedBatch, Owner},
     limits::{HANDSHAKES, NODE_EVENTS},
-    local::{Heartbeat, LocalNode, StorageSettings},
+    local::{Heartbeat, LocalNode, StoreSettings},
     node_name::NodeName,
     peer::{Peer, PeerList, dialer, listener},
     routing::{Route, Routes},
@@ -32,7 +32,7 @@ use tokio::{net::TcpListener, sync::broadcast};
 pub struct Settings {
     /// This node.
     pub name: NodeName,
-    /// The address where this node accepts links, as `host:port`; required when there are peers.
+    /// The address where this node accepts links, as `host:port`; required if there are peers.
     pub link: Option<String>,
     /// The other nodes, and the addresses where they accept links.
     pub peers: Vec<(NodeName, String)>,
@@ -42,8 +42,8 @@ pub struct Settings {
     pub cookie: Cookie,
     /// How a dead peer is detected.
     pub heartbeat: Heartbeat,
-    /// How this node stores its buckets.
-    pub storage: StorageSettings,
+    /// The settings of this node's store.
+    pub store: StoreSettings,
 }
 
 /// A handle to this node's view of the cluster. Cheap to clone.
@@ -51,12 +51,12 @@ pub struct Settings {
 pub struct Cluster {
     local: Arc<LocalNode>,
     peers: PeerList,
-    /// All nodes in the order of their names, as indices of peers; `None`: this node.
+    /// All nodes in the order of their names, as indices of peers; `None` is this node.
     scan_order: Arc<[Option<usize>]>,
-    /// The owner of each row of the routes, as an index of a peer; `None`: this node.
+    /// The owner of each row of the routes, as an index of a peer; `None` is this node.
     owners: Arc<[Option<usize>]>,
     /// This node owns every bucket.
-    owns_all: bool,
+    owns_every_bucket: bool,
     link: Option<Arc<str>>,
     listener: Arc<OnceLock<TcpListener>>,
     events: broadcast::Sender<NodeEvent>,
@@ -65,7 +65,7 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster with these settings; nothing is opened yet.
     pub fn new(settings: Settings) -> Result<Cluster, Error> {
-        let Settings { name, link, peers, routes, cookie, heartbeat, storage } = settings;
+        let Settings { name, link, peers, routes, cookie, heartbeat, store } = settings;
         let (events, _) = broadcast::channel(NODE_EVENTS);
         let others = peers.into_iter().filter(|(peer, _)| *peer != name);
         let peer = |(peer, address)| Arc::new(Peer::new(peer, address, &name, events.clone()));
@@ -79,17 +79,26 @@ impl Cluster {
             index.map(Some).ok_or_else(|| Error::UnknownNode { node: row.owner().shared(), known: known() })
         };
         let owners: Arc<[_]> = routes.rows().iter().map(owner).collect::<Result<_, _>>()?;
-        let owns_all = owners.iter().all(Option::is_none) && routes.uncovered().is_empty();
+        let owns_every_bucket = owners.iter().all(Option::is_none) && routes.uncovered().is_empty();
         let name_of = |node: &Option<usize>| node.map_or(&name, |peer| peers[peer].name());
         let mut scan_order: Vec<_> = (0..peers.len()).map(Some).chain([None]).collect();
         scan_order.sort_by(|one, other| name_of(one).cmp(name_of(other)));
-        let local = Arc::new(LocalNode::new(name, cookie, heartbeat, routes, storage));
+        let local = Arc::new(LocalNode::new(name, cookie, heartbeat, routes, store));
         let (scan_order, link) = (scan_order.into(), link.map(Arc::from));
-        Ok(Cluster { local, peers, scan_order, owners, owns_all, link, listener: Arc::default(), events })
+        Ok(Cluster {
+            local,
+            peers,
+            scan_order,
+            owners,
+            owns_every_bucket,
+            link,
+            listener: Arc::default(),
+            events,
+        })
     }
 
-    /// Binds the link address, so that one in use is an error at once. Called once, before the supervisor is
-    /// started; a node without peers does not listen.
+    /// Binds the link address, so that an address in use is reported at startup. Called once, before the
+    /// supervisor is started; a node without peers does not listen.
     pub async fn bind(&self) -> Result<(), Error> {
         if self.peers.is_empty() {
             return Ok(());
@@ -149,14 +158,14 @@ impl Cluster {
     }
 
     /// Whether this node owns every bucket.
-    pub fn owns_all(&self) -> bool {
-        self.owns_all
+    pub fn owns_every_bucket(&self) -> bool {
+        self.owns_every_bucket
     }
 
-    /// Who owns the bucket.
+    /// The owner of the bucket.
     #[inline]
     pub fn owner(&self, bucket: &[u8]) -> Owner<'_> {
-        if self.owns_all { Owner::Local(&self.local) } else { self.route_owner(bucket) }
+        if self.owns_every_bucket { Owner::Local(&self.local) } else { self.route_owner(bucket) }
     }
 
     fn route_owner(&self, bucket: &[u8]) -> Owner<'_> {
@@ -187,8 +196,8 @@ impl Cluster {
         }
     }
 
-    /// Forwards the requests whose owners reply later, one batch for each owner.
-    pub fn dispatch<'a>(&'a self, requests: &[Request<'a>]) -> Vec<ForwardedBatch<'a>> {
+    /// Forwards the requests that other nodes own: one batch for each owner.
+    pub fn forward<'a>(&'a self, requests: &[Request<'a>]) -> Vec<ForwardedBatch<'a>> {
         let mut batches: Vec<ForwardedBatch<'a>> = Vec::new();
         for request in requests {
             let owner = self.owner(request.bucket);
@@ -198,11 +207,11 @@ impl Cluster {
                 None => batches.push(ForwardedBatch::new(peer, *request)),
             }
         }
-        batches.iter_mut().for_each(ForwardedBatch::dispatch);
+        batches.iter_mut().for_each(ForwardedBatch::send);
         batches
     }
 
-    /// Subscribes to a bucket on its owner; `None` when there is no such bucket.
+    /// Subscribes to a bucket on its owner; `None` if there is no such bucket.
     pub async fn subscribe(&self, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
         match self.owner(bucket) {
             Owner::Local(node) => Ok(node.subscribe(bucket)),

@@ -1,4 +1,4 @@
-//! Several requests as one step. It runs on one node, which owns all buckets that are named.
+//! Transactions: several requests as one step, on the one node that owns all their buckets.
 
 use crate::{
     cluster::Cluster,
@@ -10,7 +10,7 @@ use crate::{
 use kv::{Reply, Request};
 
 impl Cluster {
-    /// The one node that owns all the buckets of these names; this node, if there are none.
+    /// The one node that owns all buckets of these names; this node if there are no names.
     pub fn single_owner<'n>(&self, names: impl IntoIterator<Item = &'n [u8]>) -> Result<Owner<'_>, Error> {
         let mut single: Option<Option<&Peer>> = None;
         for name in names {
@@ -29,8 +29,8 @@ impl Cluster {
     }
 
     /// Executes all requests as one step, unless one of the watched buckets has changed since
-    /// [`kv::Op::Watch`] returned its version. `false`: one has, and nothing was done. Otherwise `reply` was
-    /// passed the reply to each request, or why it could not be brought here.
+    /// [`kv::Op::Watch`] returned its version. Returns `false` if one has; then nothing was done. Otherwise
+    /// `reply` has been passed the reply to each request, or why that could not cross the link.
     pub async fn transact(
         &self,
         watched: &[(&[u8], u64)],

@@ -2,7 +2,7 @@
 
 use crate::{
     error::ProtocolError,
-    limits::{FRAME_BYTES, IDLE_BUFFER_BYTES, READ_BYTES},
+    limits::{FRAME_BYTES, IDLE_BUFFER_BYTES, LARGE_UNSENT_BYTES, READ_BYTES, UNSENT_BYTES},
     link::{codec::LENGTH_BYTES, send_queue::SendQueue},
 };
 
@@ -40,7 +40,7 @@ impl ReadBuffer {
         Ok(frame)
     }
 
-    /// Frees the memory that a large frame took.
+    /// Frees the memory that a large frame needed.
     pub(crate) fn shrink(&mut self) {
         self.drop_consumed();
         shrink(&mut self.bytes);
@@ -57,7 +57,7 @@ impl ReadBuffer {
     }
 }
 
-/// Bytes to write, of which the first have been written.
+/// Bytes to write; the first of them may have been written.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBuffer {
     queue: SendQueue,
@@ -67,7 +67,7 @@ pub(crate) struct WriteBuffer {
 }
 
 impl WriteBuffer {
-    /// The queue at its end, for messages that are written directly.
+    /// The queue of what is to be written, for messages that are encoded right here.
     pub(crate) fn queue(&mut self) -> &mut SendQueue {
         &mut self.queue
     }
@@ -77,9 +77,14 @@ impl WriteBuffer {
         &self.queue.frames[self.written..]
     }
 
-    /// Bytes of the large messages that are not fragments yet.
-    pub(crate) fn large_bytes(&self) -> usize {
-        self.queue.large_bytes()
+    /// Whether frames may be added to those that have not been written.
+    pub(crate) fn has_room(&self) -> bool {
+        self.unwritten().len() < UNSENT_BYTES
+    }
+
+    /// Whether the replies to another request of the peer may be added.
+    pub(crate) fn has_room_for_replies(&self) -> bool {
+        self.has_room() && self.queue.large_bytes() <= LARGE_UNSENT_BYTES
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -106,15 +111,15 @@ impl WriteBuffer {
         }
     }
 
-    /// Adds the next fragment of a large message once the one before has been written, so that the frames
-    /// that were queued in the meantime go between them.
+    /// Adds the next fragment of a large message once the one before has been written, so that frames queued
+    /// in the meantime go between them.
     pub(crate) fn push_fragment(&mut self) {
         if self.up_to_fragment == 0 && self.queue.push_fragment() {
             self.up_to_fragment = self.unwritten().len();
         }
     }
 
-    /// Frees the memory that a large frame took.
+    /// Frees the memory that a large frame needed.
     pub(crate) fn shrink(&mut self) {
         shrink(&mut self.queue.frames);
     }

@@ -1,8 +1,8 @@
-//! Messages between nodes, and their encoding. The only file that knows the codec.
+//! Messages between nodes, and their encoding. Only this file knows the codec.
 //!
 //! A frame is its length (four bytes, little endian), one [`Message`], and the items that the message
-//! announces, back to back until the frame ends. A message that is larger than a frame with its items crosses
-//! as a run of frames, each a [`Message::Fragment`]. The order of variants and fields is the protocol.
+//! announces, back to back until the frame ends. A message that, with its items, is larger than a frame
+//! crosses as a run of frames, each a [`Message::Fragment`]. The order of variants and fields is the protocol.
 
 use crate::{
     error::ProtocolError,
@@ -26,11 +26,11 @@ pub(crate) const LENGTH_BYTES: usize = 4;
 pub(crate) enum Message<'a> {
     /// The sender is alive.
     Heartbeat,
-    /// Requests to execute; they follow as items. Answered by `Replies`.
+    /// Requests to execute; they follow as items. The reply is `Replies`.
     Call { id: u32 },
     /// The replies to the first requests of a call; they follow as items.
     Replies { id: u32 },
-    /// Subscribes to the changes of a bucket, under an id of the subscriber's choice. Answered by
+    /// Subscribes to the changes of a bucket, under an id that the subscriber chooses. The reply is
     /// `Subscribed`.
     Subscribe {
         id: u32,
@@ -44,8 +44,8 @@ pub(crate) enum Message<'a> {
     Unsubscribe { subscription: u64 },
     /// One change of a subscribed bucket.
     Changed { subscription: u64, change: Cow<'a, Change> },
-    /// Requests to execute as one step unless a watched bucket has changed; they follow as items. Answered by
-    /// `Transacted`.
+    /// Requests to execute as one step unless a watched bucket has changed; they follow as items. The reply
+    /// is `Transacted`.
     Transact {
         id: u32,
         #[serde(borrow)]
@@ -53,7 +53,7 @@ pub(crate) enum Message<'a> {
     },
     /// The result of a transaction. If it was executed, the replies to all its requests follow as items.
     Transacted { id: u32, result: TransactionResult },
-    /// A query to the node as a whole. Answered by `NodeReply`.
+    /// A query to the node as a whole. The reply is `NodeReply`.
     NodeQuery {
         id: u32,
         #[serde(borrow)]
@@ -100,10 +100,11 @@ pub(crate) enum ForwardedReply<'a> {
 /// Appends a value to a buffer.
 pub(crate) fn encode(buffer: &mut Vec<u8>, value: &impl Serialize) {
     bincode::serde::encode_into_std_write(value, buffer, bincode::config::standard())
-        .expect("memory takes every byte");
+        .expect("writing to memory does not fail");
 }
 
-/// Appends an item to a buffer, or leaves the buffer as it was when it would grow beyond `end`.
+/// Appends an item to a buffer; returns `false`, and leaves the buffer as it was, if it would grow beyond
+/// `end`.
 pub(crate) fn encode_within(bytes: &mut Vec<u8>, end: usize, item: &impl Serialize) -> bool {
     let before = bytes.len();
     let mut writer = BoundedWriter { bytes, end };
@@ -114,7 +115,7 @@ pub(crate) fn encode_within(bytes: &mut Vec<u8>, end: usize, item: &impl Seriali
     fits
 }
 
-/// Refuses bytes beyond its end, so that an item that does not fit takes no more memory than one that does.
+/// Refuses bytes beyond `end`, so that an item that does not fit allocates no more than one that does.
 struct BoundedWriter<'a> {
     bytes: &'a mut Vec<u8>,
     end: usize,
@@ -192,7 +193,7 @@ impl<'a, T: Deserialize<'a>> Iterator for Items<'a, T> {
     }
 }
 
-/// Decodes one handshake message, which fills its bytes.
+/// Decodes one handshake message, which takes up all its bytes.
 pub(crate) fn decode_handshake<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ProtocolError> {
     let (value, used) = decode::<_, HANDSHAKE_BYTES>(bytes)?;
     match used == bytes.len() {

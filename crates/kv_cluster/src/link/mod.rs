@@ -1,9 +1,11 @@
-//! One live link as the rest of the node sees it: calls go out, and their replies come back.
+//! One live link as the rest of the node sees it: calls go out, and their replies come back. Subscriptions
+//! are in `changes`.
 //!
 //! What is sent goes [`Link`] -> send_queue (encoded by codec) -> buffers -> the socket, which the peer's
 //! link task owns.
 
 pub(crate) mod buffers;
+pub(crate) mod changes;
 pub(crate) mod codec;
 pub(crate) mod node_query;
 mod pending;
@@ -15,7 +17,7 @@ use crate::{
     error::{Error, ProtocolError},
     limits::{BATCH_BYTES, CALL_REQUESTS, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS, UNSENT_BYTES},
     link::{
-        codec::{Message, SubscribeResult, TransactionResult},
+        codec::{Message, TransactionResult},
         node_query::{NodeQuery, NodeReply},
         pending::{PendingCalls, RemoteSubscriber, Waiter},
         replies::Replies,
@@ -23,16 +25,12 @@ use crate::{
     },
     node_name::NodeName,
 };
-use kv::{Change, EndReason, Event, Request, Subscription};
+use kv::{Change, EndReason, Event, Request};
 use serde_bytes::Bytes;
 use std::{
-    borrow::Cow,
     collections::HashMap,
     mem::take,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 use tokio::sync::{Notify, futures::Notified, oneshot};
 
@@ -42,31 +40,20 @@ pub(crate) struct Link {
     node: NodeName,
     state: Mutex<State>,
     next_subscription: AtomicU64,
-    /// Wakes the link task, which has nothing to send.
+    /// Wakes the link task when it is idle and there is something to send.
     send_ready: Notify,
-    /// Wakes who waits to send a change.
+    /// Wakes tasks that wait to send a change.
     capacity: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     closed: bool,
-    /// The link task found nothing to send, and must be woken.
+    /// The link task has found nothing to send, and waits to be woken.
     task_is_idle: bool,
     queue: SendQueue,
     calls: PendingCalls,
     subscribers: HashMap<u64, RemoteSubscriber>,
-}
-
-/// Why a change was not sent.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum SendError {
-    /// Too much is unsent; wait for capacity.
-    Full,
-    /// It exceeds a frame.
-    TooLarge,
-    /// The link is gone.
-    Closed,
 }
 
 impl Link {
@@ -80,8 +67,8 @@ impl Link {
         }
     }
 
-    /// Sends as many of the requests as one call takes. Returns how many, and where their replies will
-    /// arrive.
+    /// Sends as many of the first requests as fit in one call. Returns their number, and the receiver of their
+    /// replies.
     pub(crate) fn call(
         &self,
         requests: &[Request<'_>],
@@ -124,20 +111,6 @@ impl Link {
         Ok(receiver)
     }
 
-    /// Subscribes to the changes of a bucket.
-    pub(crate) fn subscribe(
-        &self,
-        bucket: &[u8],
-    ) -> Result<(Subscription, oneshot::Receiver<SubscribeResult>), Error> {
-        let (reply, receiver) = oneshot::channel();
-        let (publisher, changes) = Subscription::new(bucket);
-        let subscriber = RemoteSubscriber { bucket: bucket.into(), publisher };
-        let subscription = self.next_subscription.fetch_add(1, Relaxed);
-        let message = |id| Message::Subscribe { id, subscription, bucket };
-        self.send(message, |_| Ok(0), |_| Waiter::Subscribe { subscription, subscriber, reply })?;
-        Ok((changes, receiver))
-    }
-
     /// Sends a query to the node as a whole.
     pub(crate) fn query(&self, query: &NodeQuery<'_>) -> Result<oneshot::Receiver<NodeReply>, Error> {
         let (reply, receiver) = oneshot::channel();
@@ -146,8 +119,8 @@ impl Link {
         Ok(receiver)
     }
 
-    /// Sends one message that is to be answered. `fill` adds its items and returns their number; `waiter`
-    /// waits.
+    /// Queues one message that the peer replies to: `message` with the id of its call, and the items that
+    /// `fill` adds to it, of which it returns the number. `waiter` receives the reply.
     fn send<'m>(
         &self,
         message: impl FnOnce(u32) -> Message<'m>,
@@ -190,37 +163,13 @@ impl Link {
         Error::TooLarge { node: self.node.shared(), limit }
     }
 
-    /// Sends one change of a bucket of this node to the peer, which is subscribed to it.
-    pub(crate) fn send_change(&self, subscription: u64, change: &Change) -> Result<(), SendError> {
-        let mut state = self.lock();
-        if state.closed {
-            return Err(SendError::Closed);
-        }
-        if state.queue.frames.len() >= UNSENT_BYTES {
-            return Err(SendError::Full);
-        }
-        let change = Cow::Borrowed(change);
-        let writer = FrameWriter::begin(&mut state.queue, &Message::Changed { subscription, change });
-        if writer.size() > FRAME_BYTES {
-            writer.rollback();
-            return Err(SendError::TooLarge);
-        }
-        writer.finish();
-        self.wake_task(state);
-        Ok(())
-    }
-
-    /// Ready when changes can be sent again.
-    pub(crate) fn capacity(&self) -> Notified<'_> {
-        self.capacity.notified()
-    }
-
     /// Ready when there is something to send.
     pub(crate) fn send_ready(&self) -> Notified<'_> {
         self.send_ready.notified()
     }
 
-    /// Passes all that is queued to `drain`. If that is nothing, the link task is idle until it is woken.
+    /// Passes everything that is queued to `drain`. If that is nothing, the link task is idle until it is
+    /// woken.
     pub(crate) fn drain_outgoing(&self, drain: impl FnOnce(&mut SendQueue)) {
         let mut state = self.lock();
         state.task_is_idle = state.queue.is_empty();
@@ -241,26 +190,12 @@ impl Link {
             Some(Waiter::Call { requests, reply })
                 if replies.len() <= requests && (requests == 0 || !replies.is_empty()) =>
             {
-                // The caller may be gone.
+                // Fails if the caller has gone, which is fine.
                 drop(reply.send(replies));
                 Ok(())
             }
             _ => Err(unexpected_reply(id)),
         }
-    }
-
-    /// The result of a subscribe has arrived.
-    pub(crate) fn on_subscribed(&self, id: u32, result: SubscribeResult) -> Result<(), ProtocolError> {
-        let mut state = self.lock();
-        let Some(Waiter::Subscribe { subscription, subscriber, reply }) = state.calls.remove(id) else {
-            return Err(unexpected_reply(id));
-        };
-        if result == SubscribeResult::Subscribed {
-            state.subscribers.insert(subscription, subscriber);
-        }
-        // If the caller is gone, `reap` will find that out.
-        let _ = reply.send(result);
-        Ok(())
     }
 
     /// The result of a transaction has arrived.
@@ -290,36 +225,6 @@ impl Link {
         Ok(())
     }
 
-    /// A change of a bucket of the peer has arrived. It is ignored if nobody is subscribed any more.
-    pub(crate) fn on_change(&self, subscription: u64, change: Change) {
-        let mut state = self.lock();
-        let Some(subscriber) = state.subscribers.get(&subscription) else { return };
-        let is_end = matches!(change, Change::Ended(_));
-        let event = Event { bucket: subscriber.bucket.clone(), change };
-        let received = subscriber.publisher.publish(Arc::new(event));
-        if is_end {
-            state.subscribers.remove(&subscription);
-        } else if !received {
-            unsubscribe(&mut state, subscription);
-            self.wake_task(state);
-        }
-    }
-
-    /// Unsubscribes for the subscribers that are gone, and frees memory that is not needed now.
-    pub(crate) fn reap(&self) {
-        let mut state = self.lock();
-        let gone =
-            |(id, subscriber): (&u64, &RemoteSubscriber)| subscriber.publisher.is_closed().then_some(*id);
-        let gone: Vec<u64> = state.subscribers.iter().filter_map(gone).collect();
-        for subscription in &gone {
-            unsubscribe(&mut state, *subscription);
-        }
-        buffers::shrink(&mut state.queue.frames);
-        if !gone.is_empty() {
-            self.wake_task(state);
-        }
-    }
-
     /// Ends the link, with every call and subscription that depends on it.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
@@ -343,14 +248,9 @@ impl Link {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic of one user of the link must not spread to the others.
+        // A panic in one task that uses the link must not spread to the others.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn unsubscribe(state: &mut State, subscription: u64) {
-    state.subscribers.remove(&subscription);
-    FrameWriter::begin(&mut state.queue, &Message::Unsubscribe { subscription }).finish();
 }
 
 fn unexpected_reply(id: u32) -> ProtocolError {
@@ -368,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_with_too_many_bytes_in_flight_is_busy_until_some_are_answered() {
+    fn a_link_with_too_many_bytes_in_flight_is_busy_until_a_reply_arrives() {
         let (link, value) = (link(), vec![b'x'; 1024 * 1024]);
         let request = Request { bucket: b"shopping", op: Op::Put { key: b"milk", value: &value } };
         let calls: Vec<_> = (0..1_000).map_while(|_| link.call(&[request]).ok()).collect();
@@ -386,19 +286,5 @@ mod tests {
         let calls: Vec<_> = (0..1_000_000).map_while(|_| link.call(&[request]).ok()).collect();
         assert_eq!(calls.len(), CALLS_IN_FLIGHT);
         assert!(matches!(link.call(&[request]), Err(Error::Busy { .. })));
-    }
-
-    #[test]
-    fn changes_wait_when_too_much_is_unsent_and_calls_of_a_closed_link_end() {
-        let (link, value) = (link(), vec![b'x'; 1024 * 1024].into_boxed_slice());
-        let change = Change::Set { key: b"milk".as_slice().into(), value };
-        while link.send_change(1, &change).is_ok() {}
-        assert_eq!(link.send_change(1, &change), Err(SendError::Full));
-        link.drain_outgoing(|queue| queue.frames.clear());
-        assert_eq!(link.send_change(1, &change), Ok(()));
-        let (_, mut reply) = link.call(&[Request { bucket: b"shopping", op: Op::Create }]).unwrap();
-        link.close();
-        assert!(matches!(reply.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
-        assert_eq!(link.send_change(1, &change), Err(SendError::Closed));
     }
 }

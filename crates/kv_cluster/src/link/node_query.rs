@@ -1,4 +1,4 @@
-//! Queries to a node as a whole, and their replies: what the link carries besides requests to buckets.
+//! Queries to a node as a whole, such as its number of buckets, and the replies to them.
 
 use kv::{NamePage, ScanFilter, StoreStats};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub(crate) enum NodeQuery<'a> {
     Stats,
     /// Ends all buckets.
     Flush,
-    /// Publishes a message to the node's own subscribers. Answered by the number of receivers.
+    /// Publishes a message to the node's own subscribers. The reply is the number of receivers.
     Publish {
         #[serde(with = "serde_bytes")]
         channel: &'a [u8],
@@ -53,9 +53,9 @@ impl NodeQuery<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum NodeReply {
     Done,
-    /// Three replies share this shape on the wire: a page, a random name and a plain list. The query decides
-    /// which it is: it is made by [`NodeReply::page`], [`NodeReply::random_name`] or [`NodeReply::names`],
-    /// and read by its counterpart.
+    /// A page, a random name or a plain list; the three share this shape on the wire, and the query decides
+    /// which it is. [`NodeReply::page`], [`NodeReply::random_name`] or [`NodeReply::names`] makes it, and
+    /// the `into_` function of the same name reads it.
     Names {
         #[serde(with = "name_list")]
         names: Vec<Box<[u8]>>,
@@ -70,7 +70,7 @@ pub(crate) enum NodeReply {
 /// A bucket's name, and the number of buckets it was chosen from.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RandomName {
-    /// `None`: there is no bucket.
+    /// `None` if there is no bucket.
     pub(crate) name: Option<Box<[u8]>>,
     pub(crate) bucket_count: u64,
 }

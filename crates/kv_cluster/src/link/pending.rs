@@ -1,4 +1,4 @@
-//! The calls of one link that are waiting for their replies, each under a small id.
+//! The calls of one link that are waiting for replies, each under a small id.
 
 use crate::{
     limits::{CALL_BYTES_IN_FLIGHT, CALLS_IN_FLIGHT, FRAME_BYTES, LARGE_CALL_BYTES_IN_FLIGHT},
@@ -11,7 +11,7 @@ use crate::{
 use kv::Publisher;
 use tokio::sync::oneshot;
 
-/// Who is waiting, and for what.
+/// The sender's end of a call, by what it waits for.
 #[derive(Debug)]
 pub(crate) enum Waiter {
     /// For the replies to `requests` requests.
@@ -24,26 +24,25 @@ pub(crate) enum Waiter {
     NodeQuery { reply: oneshot::Sender<NodeReply> },
 }
 
-/// Someone on this node who is subscribed to a bucket of the peer.
+/// A subscriber on this node to a bucket of the peer.
 #[derive(Debug)]
 pub(crate) struct RemoteSubscriber {
     pub(crate) bucket: Box<[u8]>,
     pub(crate) publisher: Publisher,
 }
 
-/// The calls in flight. Dropping them ends every wait: the link is lost.
+/// The calls in flight. Dropping them when the link is lost ends every wait.
 #[derive(Debug, Default)]
 pub(crate) struct PendingCalls {
     slots: Vec<Option<(Waiter, usize)>>,
     free: Vec<u32>,
     bytes: usize,
-    /// Bytes of calls larger than a frame are counted apart, so that none of them keeps others from being
-    /// sent.
+    /// Calls larger than a frame are counted separately, so that they do not keep others from being sent.
     large_bytes: usize,
 }
 
 impl PendingCalls {
-    /// The id of the next call; `None` when there are too many in flight.
+    /// The id of the next call; `None` if too many are in flight.
     pub(crate) fn next_id(&self) -> Option<u32> {
         match self.free.last() {
             Some(id) => Some(*id),
@@ -69,7 +68,7 @@ impl PendingCalls {
         }
     }
 
-    /// Removes the call whose reply has arrived.
+    /// Removes the call, whose reply has arrived.
     pub(crate) fn remove(&mut self, id: u32) -> Option<Waiter> {
         let (waiter, bytes) = self.slots.get_mut(id as usize)?.take()?;
         *self.byte_count(bytes) -= bytes;
@@ -77,7 +76,7 @@ impl PendingCalls {
         Some(waiter)
     }
 
-    /// The sum in which a call of `bytes` bytes is counted.
+    /// The counter for a call of `bytes` bytes.
     fn byte_count(&mut self, bytes: usize) -> &mut usize {
         if bytes > FRAME_BYTES { &mut self.large_bytes } else { &mut self.bytes }
     }

@@ -1,4 +1,4 @@
-//! Puts the fragments of a large message together again. A link carries one such message at a time.
+//! Reassembles a large message from its fragments. A link carries one such message at a time.
 
 use crate::{error::ProtocolError, limits::MESSAGE_BYTES};
 use std::mem::take;
@@ -12,7 +12,7 @@ pub(crate) struct Reassembly {
 }
 
 impl Reassembly {
-    /// Adds a fragment, after which `remaining` bytes are to come. Returns the message when that is 0.
+    /// Adds a fragment, after which `remaining` bytes follow. Returns the message if that is 0.
     pub(crate) fn push(&mut self, remaining: u32, fragment: &[u8]) -> Result<Option<Vec<u8>>, ProtocolError> {
         let length = self.bytes.len() + fragment.len() + remaining as usize;
         if self.bytes.is_empty() {
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_with_another_length_or_without_bytes_is_refused() {
+    fn a_fragment_with_a_different_length_or_without_bytes_is_refused() {
         for (remaining, fragment) in [(4, &b"ar"[..]), (2, b"ar"), (5, b"")] {
             let mut reassembly = Reassembly::default();
             reassembly.push(5, b"sug").unwrap();

@@ -5,8 +5,8 @@ use crate::{
     link::codec::{ForwardedReply, Items},
 };
 
-/// Replies to the leading requests of a call, in order: at least one, and possibly fewer than requests; the
-/// sender forwards the rest again.
+/// Replies to the first requests of a call, in order. There is at least one; requests without a reply are
+/// sent in the next call.
 #[derive(Debug)]
 pub(crate) struct Replies {
     items: Box<[u8]>,
@@ -25,7 +25,7 @@ impl Replies {
         Ok(Replies { items: items.into(), decoded: 0, remaining })
     }
 
-    /// How many have not been taken yet.
+    /// The number of replies that have not been taken.
     pub(crate) fn len(&self) -> usize {
         self.remaining
     }

@@ -1,5 +1,5 @@
-//! Messages to a peer, encoded and queued: frames back to back, and beside them the messages that are larger
-//! than a frame. Those are sent in fragments, so that other frames go between.
+//! Messages to a peer, encoded and queued: frames back to back, and separately the messages that are larger
+//! than a frame. Those are sent in fragments, with other frames in between.
 
 use crate::{
     limits::{FRAGMENT_BYTES, FRAME_BYTES},
@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 pub(crate) struct SendQueue {
     pub(crate) frames: Vec<u8>,
     large: VecDeque<Vec<u8>>,
-    /// Bytes of the first large message that have become fragments.
+    /// Bytes of the first large message that have been queued as fragments.
     fragmented: usize,
 }
 
@@ -22,7 +22,7 @@ impl SendQueue {
         self.frames.is_empty() && self.large.is_empty()
     }
 
-    /// Bytes of the large messages that are not fragments yet.
+    /// Bytes of the large messages that have not been queued as fragments.
     pub(crate) fn large_bytes(&self) -> usize {
         self.large.iter().map(Vec::len).sum::<usize>() - self.fragmented
     }
@@ -32,7 +32,7 @@ impl SendQueue {
         self.large.append(&mut other.large);
     }
 
-    /// Queues the next fragment of the first large message as a frame; `false` when there is none.
+    /// Queues the next fragment of the first large message as a frame; `false` if there is none.
     pub(crate) fn push_fragment(&mut self) -> bool {
         let Some(message) = self.large.pop_front() else { return false };
         let end = message.len().min(self.fragmented + FRAGMENT_BYTES);
@@ -48,7 +48,7 @@ impl SendQueue {
     }
 }
 
-/// Writes one message into a queue: as its last frame, until it outgrows one.
+/// Writes one message into a queue: as its last frame, or as its last large message once it outgrows a frame.
 pub(crate) struct FrameWriter<'a> {
     queue: &'a mut SendQueue,
     start: usize,
@@ -64,7 +64,7 @@ impl<'a> FrameWriter<'a> {
         FrameWriter { queue, start, is_large: false }
     }
 
-    /// Adds an item, or nothing when the message would exceed `limit` bytes.
+    /// Adds an item; returns `false`, and adds nothing, if the message would exceed `limit` bytes.
     pub(crate) fn push_item_within(&mut self, limit: usize, item: &impl Serialize) -> bool {
         loop {
             let body = self.start + LENGTH_BYTES;
@@ -90,7 +90,7 @@ impl<'a> FrameWriter<'a> {
         }
     }
 
-    /// Leaves the message in the queue. Returns its bytes.
+    /// Completes the message, which stays in the queue. Returns its size in bytes.
     pub(crate) fn finish(self) -> usize {
         let size = self.size();
         if !self.is_large {
@@ -135,12 +135,15 @@ mod tests {
         let mut writer = FrameWriter::begin(&mut queue, &Message::Replies { id: 7 });
         assert!(writer.push_item_within(2 * FRAME_BYTES, &reply(b"1")));
         assert!(writer.push_item_within(2 * FRAME_BYTES, &reply(&value)));
-        assert!(!writer.push_item_within(2 * FRAME_BYTES, &reply(&value)), "the limit holds for it too");
+        assert!(
+            !writer.push_item_within(2 * FRAME_BYTES, &reply(&value)),
+            "the limit holds for large messages too"
+        );
         assert!(writer.push_item_within(2 * FRAME_BYTES, &reply(b"2")));
         let size = writer.finish();
         assert_eq!(queue.large_bytes(), size);
         FrameWriter::begin(&mut queue, &Message::Heartbeat).finish();
-        assert_eq!(queue.frames.len(), 2 * (LENGTH_BYTES + 1), "it blocks no other frame");
+        assert_eq!(queue.frames.len(), 2 * (LENGTH_BYTES + 1), "a large message blocks no frame");
         while queue.push_fragment() {}
         assert_eq!(queue.large_bytes(), 0);
         let (mut input, mut reassembly, mut whole) = (ReadBuffer::default(), Reassembly::default(), None);

@@ -1,4 +1,4 @@
-//! Keeps up the link to a peer that this node dials: forever, with growing pauses while dialing fails.
+//! Keeps the link up to a peer that this node dials: it retries forever, with growing pauses.
 
 use crate::{
     limits::{DIAL_TIMEOUT, HANDSHAKE_TIMEOUT, RETRY_REFUSED, RETRY_UNREACHABLE, STABLE_AFTER},
@@ -31,7 +31,7 @@ enum DialError {
 pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> Result<(), String> {
     let mut backoff = Backoff::default();
     loop {
-        peer.dial_started();
+        peer.record_dial();
         let Some(dialed) = stop.run_until_cancelled(dial(&local, &peer)).await else { return Ok(()) };
         let longest = match dialed {
             Ok(stream) => {
@@ -42,7 +42,7 @@ pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> R
                 }
                 RETRY_UNREACHABLE
             }
-            Err(error) => dial_failed(&peer, &error),
+            Err(error) => report_failure(&peer, &error),
         };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -63,7 +63,7 @@ async fn dial(local: &LocalNode, peer: &Peer) -> Result<TcpStream, DialError> {
     let handshake = handshake::dial(&mut stream, &local.name, peer.name(), &local.cookie);
     let error = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(())) => return Ok(stream),
-        // Silence is not a refusal: a proxy, or a node that hangs, accepts connections all the same.
+        // Silence is not a refusal: a proxy, or a node that hangs, accepts connections too.
         Ok(Err(HandshakeError::Io(error))) => return Err(unreachable(error.to_string())),
         Err(_) => return Err(unreachable("timed out".into())),
         Ok(Err(error)) => error,
@@ -73,9 +73,9 @@ async fn dial(local: &LocalNode, peer: &Peer) -> Result<TcpStream, DialError> {
 }
 
 /// Records and logs the failure. Returns the longest pause before the next attempt.
-fn dial_failed(peer: &Peer, error: &DialError) -> Duration {
+fn report_failure(peer: &Peer, error: &DialError) -> Duration {
     let node = peer.name();
-    let is_new = peer.dial_failed(error.to_string());
+    let is_new = peer.record_dial_failure(error.to_string());
     match error {
         DialError::Handshake { .. } => {
             warn!(%node, %error, "link refused");

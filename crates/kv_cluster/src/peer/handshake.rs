@@ -1,4 +1,4 @@
-//! Two nodes prove to each other that they know the cookie, before anything else is sent on a link.
+//! The handshake of a link: before anything else, two nodes prove to each other that they know the cookie.
 //!
 //! ```text
 //! dialer                              listener
@@ -7,8 +7,8 @@
 //!   Proof(dialer's)             ->
 //!                               <-   Proof(listener's)
 //! ```
-//! Either side may send `Refused` instead. Each message follows a byte with the sender's version and two with
-//! its length.
+//! Either side may send `Refused` instead. Before each message are one byte with the sender's version and
+//! two with the message's length.
 
 use crate::{
     cookie::Cookie,

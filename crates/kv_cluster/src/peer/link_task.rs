@@ -1,9 +1,14 @@
-//! The task of one link: owns its socket, reads and writes it until the link closes.
+//! The task of one link: it owns the socket, and reads and writes until the link closes.
 
 use crate::{
     error::LinkClosed,
     limits::FLUSH_TIMEOUT,
-    link::{Link, buffers::ReadBuffer, codec::Message, send_queue::FrameWriter},
+    link::{
+        Link,
+        buffers::{ReadBuffer, WriteBuffer},
+        codec::Message,
+        send_queue::FrameWriter,
+    },
     local::LocalNode,
     peer::Peer,
     serve::Inbound,
@@ -21,11 +26,11 @@ use tokio::{
 };
 use tracing::debug;
 
-/// Runs the link over this socket until it closes. The peer is up meanwhile.
+/// Runs the link over this socket until it closes. Until then the peer is up.
 pub(crate) async fn run(mut stream: TcpStream, peer: &Peer, local: &Arc<LocalNode>, stop: &Stop) {
     let link = Arc::new(Link::new(peer.name().clone()));
     let mut task = LinkTask::new(local.clone(), link.clone());
-    let guard = peer.link_up(link);
+    let guard = peer.mark_up(link);
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY on a link");
     }
@@ -41,11 +46,11 @@ struct LinkTask {
     local: Arc<LocalNode>,
     link: Arc<Link>,
     input: ReadBuffer,
+    output: WriteBuffer,
     inbound: Inbound,
     /// Heartbeats since something was read.
     missed_reads: u32,
-    /// Heartbeats at which nothing had been written since the one before, although there was something to
-    /// write.
+    /// Heartbeats since something was last written, counted while bytes are waiting to be written.
     missed_writes: u32,
 }
 
@@ -53,6 +58,7 @@ impl LinkTask {
     fn new(local: Arc<LocalNode>, link: Arc<Link>) -> LinkTask {
         LinkTask {
             input: ReadBuffer::default(),
+            output: WriteBuffer::default(),
             inbound: Inbound::new(local.clone(), link.clone()),
             local,
             link,
@@ -73,7 +79,7 @@ impl LinkTask {
         let mut stopped = pin!(stop.cancelled());
         let link = self.link.clone();
         loop {
-            let is_writing = !self.inbound.output.is_empty();
+            let is_writing = !self.output.is_empty();
             tokio::select! {
                 biased;
                 () = &mut stopped => return Err(LinkClosed::Stopped),
@@ -88,36 +94,43 @@ impl LinkTask {
         }
     }
 
-    /// Handles the frames that are complete with the bytes that were read.
+    /// Handles the frames that the newly read bytes have completed.
     fn read(&mut self, bytes: usize) -> Result<(), LinkClosed> {
         if bytes == 0 {
             return Err(LinkClosed::ByPeer);
         }
         self.missed_reads = 0;
         while let Some(frame) = self.input.next_frame()? {
-            self.inbound.receive(frame)?;
+            self.inbound.receive(frame, &mut self.output)?;
         }
         Ok(())
     }
 
-    /// Writes what the socket takes of all queued frames, and one fragment of a large message: the socket is
-    /// read again before the next.
+    /// Writes as much as the socket takes of all queued frames and of one fragment of a large message. The
+    /// socket is read before the next fragment.
     fn write(&mut self, writer: &WriteHalf<'_>) -> Result<(), LinkClosed> {
-        self.inbound.output.push_fragment();
+        self.output.push_fragment();
         loop {
-            self.inbound.fill_output();
-            if self.inbound.output.unwritten().is_empty() {
+            self.fill_output();
+            if self.output.unwritten().is_empty() {
                 return Ok(());
             }
-            match writer.try_write(self.inbound.output.unwritten()) {
+            match writer.try_write(self.output.unwritten()) {
                 Ok(bytes) => {
                     self.missed_writes = 0;
-                    self.inbound.output.advance(bytes);
-                    self.inbound.run_deferred()?;
+                    self.output.advance(bytes);
+                    self.inbound.run_deferred(&mut self.output)?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Moves what this node has queued for the peer to the write buffer.
+    fn fill_output(&mut self) {
+        if self.output.has_room() {
+            self.link.drain_outgoing(|queue| self.output.append(queue));
         }
     }
 
@@ -130,10 +143,9 @@ impl LinkTask {
             return Err(LinkClosed::NotReading);
         }
         self.missed_reads += 1;
-        let output = &mut self.inbound.output;
-        output.shrink();
-        if output.is_empty() {
-            FrameWriter::begin(output.queue(), &Message::Heartbeat).finish();
+        self.output.shrink();
+        if self.output.is_empty() {
+            FrameWriter::begin(self.output.queue(), &Message::Heartbeat).finish();
         } else {
             self.missed_writes += 1;
         }
@@ -142,16 +154,16 @@ impl LinkTask {
         Ok(())
     }
 
-    /// Writes what is left when the node stops, in bounded time.
+    /// Writes what is left when the node stops, within a time limit.
     async fn flush(&mut self, writer: &mut WriteHalf<'_>) {
         let written = async {
-            self.inbound.fill_output();
-            while !self.inbound.output.is_empty() {
-                self.inbound.output.push_fragment();
-                let unwritten = self.inbound.output.unwritten();
+            self.fill_output();
+            while !self.output.is_empty() {
+                self.output.push_fragment();
+                let unwritten = self.output.unwritten();
                 let bytes = unwritten.len();
                 writer.write_all(unwritten).await?;
-                self.inbound.output.advance(bytes);
+                self.output.advance(bytes);
             }
             writer.shutdown().await
         };
@@ -166,7 +178,7 @@ mod tests {
     use crate::{
         cookie::Cookie,
         limits::{FRAME_BYTES, IDLE_BUFFER_BYTES},
-        local::{Heartbeat, StorageSettings},
+        local::{Heartbeat, StoreSettings},
         node_name::NodeName,
         routing::Routes,
     };
@@ -179,11 +191,11 @@ mod tests {
             Cookie::new("weknoweachother"),
             Heartbeat::default(),
             Routes::all(name.clone()),
-            StorageSettings::default(),
+            StoreSettings::default(),
         );
         let mut task = LinkTask::new(Arc::new(local), Arc::new(Link::new(name)));
-        task.inbound.output.queue().frames.reserve(FRAME_BYTES);
+        task.output.queue().frames.reserve(FRAME_BYTES);
         assert!(task.heartbeat(3).is_ok());
-        assert!(task.inbound.output.queue().frames.capacity() <= IDLE_BUFFER_BYTES);
+        assert!(task.output.queue().frames.capacity() <= IDLE_BUFFER_BYTES);
     }
 }

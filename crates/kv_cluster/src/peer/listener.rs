@@ -1,4 +1,4 @@
-//! Accepts links from the peers that dial this node.
+//! Accepts links from the peers that dial this node, and runs them.
 
 use crate::{
     limits::{ACCEPT_PAUSE, HANDSHAKE_TIMEOUT},
@@ -82,12 +82,12 @@ async fn authenticate<'a>(
 /// Runs the link to a peer that dials this node. A newer socket replaces the older one, which may be
 /// half-open.
 pub(crate) async fn serve_inbound(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> Result<(), String> {
-    let Some(mut stream) = stop.run_until_cancelled(peer.accepted_socket()).await else { return Ok(()) };
+    let Some(mut stream) = stop.run_until_cancelled(peer.take_socket()).await else { return Ok(()) };
     loop {
         tokio::select! {
-            newer = peer.accepted_socket() => stream = newer,
+            newer = peer.take_socket() => stream = newer,
             () = link_task::run(stream, &peer, &local, &stop) => {
-                let accepted = stop.run_until_cancelled(peer.accepted_socket()).await;
+                let accepted = stop.run_until_cancelled(peer.take_socket()).await;
                 let Some(newer) = accepted else { return Ok(()) };
                 stream = newer;
             }

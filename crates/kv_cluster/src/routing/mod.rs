@@ -19,7 +19,7 @@ pub struct RouteRow {
     pub nodes: Vec<String>,
 }
 
-/// The rows in order; the first that contains a name decides.
+/// The rows in order; the first row that contains a name decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routes {
     rows: Vec<Route>,
@@ -46,7 +46,7 @@ impl Route {
 }
 
 impl Routes {
-    /// Parses the rows of a configuration; `known` are the nodes that it defines.
+    /// Parses the rows of a configuration; `known` lists the nodes that it defines.
     pub fn new(rows: &[RouteRow], known: &[NodeName]) -> Result<Routes, RouteError> {
         let mut routes: Vec<Route> = Vec::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
@@ -59,9 +59,9 @@ impl Routes {
             for earlier in &routes {
                 let Some(name) = range.overlap(&earlier.range) else { continue };
                 let (name, other) = (escape_name(name), &earlier.buckets);
-                let problem = format!("\"{buckets}\" overlaps \"{other}\": both hold the name \"{name}\"");
+                let problem = format!("\"{buckets}\" overlaps \"{other}\": both contain the name \"{name}\"");
                 let remedy =
-                    format!("let \"{buckets}\" begin after all that \"{other}\" holds, or end before it");
+                    format!("let \"{buckets}\" begin after the end of \"{other}\", or end before its start");
                 return Err(invalid(problem, remedy));
             }
             routes.push(Route { buckets, range, owner });
@@ -85,7 +85,7 @@ impl Routes {
         &self.rows
     }
 
-    /// The names that no row contains, in words; empty when there are none.
+    /// Descriptions of the names that no row contains; empty if there are none.
     pub fn uncovered(&self) -> Vec<String> {
         Range::uncovered(self.rows.iter().map(|row| &row.range)).iter().map(Range::to_string).collect()
     }

@@ -7,11 +7,11 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Range {
     start: Box<[u8]>,
-    /// Exclusive; `None`: open.
+    /// Exclusive; `None` if the range is open.
     end: Option<Box<[u8]>>,
 }
 
-/// A problem, and what to write instead.
+/// What is wrong with a range, and what to write instead.
 type RangeError = (&'static str, String);
 
 impl Range {
@@ -68,7 +68,7 @@ impl Range {
     }
 }
 
-/// The least name above everything that begins with `prefix`; `None` when there is none.
+/// The least name above everything that begins with `prefix`; `None` if there is none.
 fn after_prefix(prefix: &[u8]) -> Option<Box<[u8]>> {
     let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
     let mut after: Box<[u8]> = prefix[..=last].into();
@@ -76,7 +76,7 @@ fn after_prefix(prefix: &[u8]) -> Option<Box<[u8]>> {
     Some(after)
 }
 
-/// In words.
+/// A description in words.
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let start = escape_name(&self.start);

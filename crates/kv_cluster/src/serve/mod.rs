@@ -1,4 +1,5 @@
-//! What a peer sends: its requests are executed, and its replies and changes go to those who wait for them.
+//! Handles what a peer sends: executes its requests, and passes its replies and changes to whoever awaits
+//! them.
 
 pub(crate) mod node_queries;
 mod requests;
@@ -7,8 +8,8 @@ mod subscriptions;
 use crate::{
     error::{LinkClosed, ProtocolError},
     limits::{
-        CALL_BYTES_IN_FLIGHT, CALL_REQUESTS, CALLS_IN_FLIGHT, LARGE_CALL_BYTES_IN_FLIGHT, LARGE_UNSENT_BYTES,
-        TRANSACTION_REQUESTS, UNSENT_BYTES,
+        CALL_BYTES_IN_FLIGHT, CALL_REQUESTS, CALLS_IN_FLIGHT, LARGE_CALL_BYTES_IN_FLIGHT,
+        TRANSACTION_REQUESTS,
     },
     link::{
         Link,
@@ -23,16 +24,15 @@ use crate::{
 };
 use std::{collections::VecDeque, sync::Arc};
 
-/// The receiving side of one link.
+/// The receiving side of one link. Replies go to the `output` that the link task passes in.
 #[derive(Debug)]
 pub(crate) struct Inbound {
     local: Arc<LocalNode>,
     link: Arc<Link>,
     reassembly: Reassembly,
-    pub(crate) output: WriteBuffer,
     streams: ChangeStreams,
-    /// Requests that arrived while too much was unsent. The protocol bounds them, so reading never has to
-    /// stop, and two nodes that both wait to be read cannot deadlock.
+    /// Requests that arrived while too much was unsent. The protocol bounds them, so this node never has to
+    /// stop reading, and two nodes cannot deadlock by each waiting until the other reads.
     deferred: VecDeque<Box<[u8]>>,
     deferred_bytes: usize,
 }
@@ -43,7 +43,6 @@ impl Inbound {
             local,
             link,
             reassembly: Reassembly::default(),
-            output: WriteBuffer::default(),
             streams: ChangeStreams::default(),
             deferred: VecDeque::new(),
             deferred_bytes: 0,
@@ -51,7 +50,7 @@ impl Inbound {
     }
 
     /// Handles one frame, or defers it.
-    pub(crate) fn receive(&mut self, frame: &[u8]) -> Result<(), LinkClosed> {
+    pub(crate) fn receive(&mut self, frame: &[u8], output: &mut WriteBuffer) -> Result<(), LinkClosed> {
         let (message, items) = codec::decode_frame(frame)?;
         let is_request = matches!(
             message,
@@ -60,37 +59,35 @@ impl Inbound {
                 | Message::Transact { .. }
                 | Message::NodeQuery { .. }
         );
-        if is_request && !(self.has_room() && self.deferred.is_empty()) {
+        if is_request && !(output.has_room_for_replies() && self.deferred.is_empty()) {
             return self.defer(frame);
         }
-        self.dispatch(message, items)
+        self.handle(message, items, output)
     }
 
     /// Handles deferred frames while there is room for the replies.
-    pub(crate) fn run_deferred(&mut self) -> Result<(), LinkClosed> {
-        while self.has_room() {
+    pub(crate) fn run_deferred(&mut self, output: &mut WriteBuffer) -> Result<(), LinkClosed> {
+        while output.has_room_for_replies() {
             let Some(frame) = self.deferred.pop_front() else { break };
             self.deferred_bytes -= frame.len();
             let (message, items) = codec::decode_frame(&frame)?;
-            self.dispatch(message, items)?;
+            self.handle(message, items, output)?;
         }
         Ok(())
     }
 
-    /// Moves what this node has queued for the peer to the write buffer.
-    pub(crate) fn fill_output(&mut self) {
-        if self.output.unwritten().len() < UNSENT_BYTES {
-            self.link.drain_outgoing(|queue| self.output.append(queue));
-        }
-    }
-
-    /// Removes the next change stream that has ended. Pending while there is none.
+    /// Removes the next change stream that has ended. Pending until one has.
     pub(crate) async fn reap_stream(&mut self) {
         self.streams.reap().await;
     }
 
-    fn dispatch(&mut self, message: Message<'_>, items: &[u8]) -> Result<(), LinkClosed> {
-        let queue = self.output.queue();
+    fn handle(
+        &mut self,
+        message: Message<'_>,
+        items: &[u8],
+        output: &mut WriteBuffer,
+    ) -> Result<(), LinkClosed> {
+        let queue = output.queue();
         match message {
             Message::Heartbeat => {}
             Message::Call { id } => {
@@ -113,22 +110,22 @@ impl Inbound {
             Message::Transacted { id, result } => {
                 self.link.on_transacted(id, result, Replies::decode(items)?)?;
             }
-            Message::NodeQuery { id, query } => node_queries::answer(&self.local, id, &query, queue),
+            Message::NodeQuery { id, query } => node_queries::write_reply(&self.local, id, &query, queue),
             Message::NodeReply { id, reply } => self.link.on_node_reply(id, reply)?,
             Message::Fragment { remaining, bytes } => {
                 if let Some(message) = self.reassembly.push(remaining, bytes)? {
-                    self.receive_reassembled(&message)?;
+                    self.receive_reassembled(&message, output)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn receive_reassembled(&mut self, message: &[u8]) -> Result<(), LinkClosed> {
+    fn receive_reassembled(&mut self, message: &[u8], output: &mut WriteBuffer) -> Result<(), LinkClosed> {
         if let (Message::Fragment { .. }, _) = codec::decode_frame(message)? {
             return Err(ProtocolError("a fragment within a fragment".into()).into());
         }
-        self.receive(message)
+        self.receive(message, output)
     }
 
     fn defer(&mut self, frame: &[u8]) -> Result<(), LinkClosed> {
@@ -139,9 +136,5 @@ impl Inbound {
         }
         self.deferred.push_back(frame.into());
         Ok(())
-    }
-
-    fn has_room(&self) -> bool {
-        self.output.unwritten().len() < UNSENT_BYTES && self.output.large_bytes() <= LARGE_UNSENT_BYTES
     }
 }

@@ -1,4 +1,4 @@
-//! Answers queries to this node as a whole, from peers and from this node itself.
+//! Replies to queries to this node as a whole, from peers and from this node itself.
 
 use crate::{
     limits::FRAME_BYTES,
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Writes the reply to a peer's query.
-pub(crate) fn answer(local: &LocalNode, id: u32, query: &NodeQuery<'_>, queue: &mut SendQueue) {
+pub(crate) fn write_reply(local: &LocalNode, id: u32, query: &NodeQuery<'_>, queue: &mut SendQueue) {
     let frame = FrameWriter::begin(queue, &Message::NodeReply { id, reply: reply(local, query) });
     if frame.size() <= FRAME_BYTES {
         frame.finish();

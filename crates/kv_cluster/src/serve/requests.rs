@@ -1,4 +1,5 @@
-//! Executes the requests of a peer. One whose bucket is not this node's is refused, never forwarded again.
+//! Executes the requests of a peer. A request for a bucket that this node does not own is refused, and not
+//! forwarded to a third node.
 
 use crate::{
     limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
@@ -12,14 +13,14 @@ use kv::Request;
 use serde_bytes::Bytes;
 use std::ops::ControlFlow::{self, Break, Continue};
 
-/// Executes a call, and writes the replies to as many of its requests as one message takes.
+/// Executes the requests of a call in order until one reply message is full, and queues that message.
 pub(crate) fn execute(local: &LocalNode, id: u32, requests: &[Request<'_>], queue: &mut SendQueue) {
     let now_ms = kv::time::now_ms();
     let mut replies = ReplyWriter { frame: FrameWriter::begin(queue, &Message::Replies { id }), count: 0 };
     let mut rest = requests;
     while let Some(first) = rest.first() {
-        let is_ours = local.owns_all(first);
-        let run = rest.iter().take_while(|request| local.owns_all(request) == is_ours).count();
+        let is_ours = local.owns_buckets_of(first);
+        let run = rest.iter().take_while(|request| local.owns_buckets_of(request) == is_ours).count();
         let mut flow = Continue(());
         let mut run_requests = rest[..run].iter();
         let mut push = |reply: ForwardedReply<'_>| {
@@ -39,7 +40,7 @@ pub(crate) fn execute(local: &LocalNode, id: u32, requests: &[Request<'_>], queu
     replies.frame.finish();
 }
 
-/// Writes the replies to one call.
+/// The reply message to one call.
 struct ReplyWriter<'a> {
     frame: FrameWriter<'a>,
     count: usize,
@@ -47,8 +48,8 @@ struct ReplyWriter<'a> {
 
 impl ReplyWriter<'_> {
     /// Breaks off when the message is full. The reply to a read that does not fit is left out, unless it
-    /// comes first: the read is forwarded again. A write must not be executed twice: what GETDEL returns is
-    /// gone.
+    /// comes first: the peer sends the read again. A write must not be executed twice, since what GETDEL
+    /// returns is gone: its reply is replaced by a mark if it does not fit.
     fn push(&mut self, reply: &ForwardedReply<'_>, is_read: bool) -> ControlFlow<()> {
         let can_wait = is_read && self.count > 0;
         let limit = if can_wait { FRAME_BYTES } else { MESSAGE_BYTES };
@@ -63,7 +64,7 @@ impl ReplyWriter<'_> {
     }
 }
 
-/// Executes a transaction, and writes the replies to all its requests, or that nothing was done.
+/// Executes a transaction, and queues the replies to all its requests, or why nothing was done.
 pub(crate) fn transact(
     local: &LocalNode,
     id: u32,
@@ -75,10 +76,10 @@ pub(crate) fn transact(
     let executed = Message::Transacted { id, result: TransactionResult::Executed };
     let mut frame = FrameWriter::begin(queue, &executed);
     let is_ours = watched.iter().all(|(name, _)| local.owns(name))
-        && requests.iter().all(|request| local.owns_all(request));
+        && requests.iter().all(|request| local.owns_buckets_of(request));
     let done = is_ours
         && local.transact(&watched, requests, kv::time::now_ms(), |reply| {
-            // It is executed. A reply that does not fit becomes one byte, for which there is always room.
+            // The request has been executed. A reply that does not fit becomes one byte, which always does.
             let limit = MESSAGE_BYTES - TRANSACTION_REQUESTS;
             if !frame.push_item_within(limit, &ForwardedReply::Reply(reply)) {
                 frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::TooLarge);
@@ -99,8 +100,8 @@ mod tests {
     use kv::Reply;
 
     #[test]
-    fn a_reply_that_exceeds_a_message_is_marked_unless_the_read_can_be_forwarded_again() {
-        // The system allocates zeroed pages when they are read, which nobody does.
+    fn a_reply_that_exceeds_a_message_is_marked_unless_the_read_can_be_sent_again() {
+        // The kernel provides zeroed pages when they are first read, and nothing reads these.
         let huge = vec![0; MESSAGE_BYTES];
         let (done, huge) = (ForwardedReply::Reply(Reply::Done), ForwardedReply::Reply(Reply::Value(&huge)));
         let mut queue = SendQueue::default();

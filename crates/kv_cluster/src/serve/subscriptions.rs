@@ -3,7 +3,7 @@
 
 use crate::{
     limits::SUBSCRIPTIONS,
-    link::{Link, SendError, codec::SubscribeResult},
+    link::{Link, changes::SendError, codec::SubscribeResult},
     local::LocalNode,
 };
 use kv::{Change, EndReason, Subscription};
@@ -19,7 +19,7 @@ pub(crate) struct ChangeStreams {
 }
 
 impl ChangeStreams {
-    /// Starts a stream under the peer's id for it.
+    /// Starts a stream under the id that the peer chose.
     pub(crate) fn start(
         &mut self,
         local: &LocalNode,
@@ -46,7 +46,7 @@ impl ChangeStreams {
         }
     }
 
-    /// Removes the next stream that has ended. Pending while there is none.
+    /// Removes the next stream that has ended. Pending until one has.
     pub(crate) async fn reap(&mut self) {
         match self.tasks.join_next().await {
             None => std::future::pending().await,
@@ -56,12 +56,12 @@ impl ChangeStreams {
     }
 }
 
-/// Sends one change after the other. While the link is full they wait in the subscription, which the store
-/// ends when there are too many.
+/// Sends changes one by one. While the link is full they stay in the subscription, which the store ends when
+/// it holds too many.
 async fn stream_changes(mut changes: Subscription, link: Arc<Link>, subscription: u64) -> u64 {
     while let Some(event) = changes.next().await {
         loop {
-            let capacity = link.capacity();
+            let capacity = link.capacity_available();
             match link.send_change(subscription, &event.change) {
                 Ok(()) => break,
                 Err(SendError::Full) => capacity.await,

@@ -33,7 +33,7 @@ async fn a_message_is_received_on_every_node_by_channel_and_by_pattern() {
 }
 
 #[tokio::test]
-async fn messages_that_leave_together_arrive_in_their_order() {
+async fn messages_that_are_sent_together_arrive_in_order() {
     let (foo, bar) = pair().await;
     let mut subscriber = bar.cluster.subscriber();
     subscriber.subscribe(Topic::Channel(b"news")).unwrap();

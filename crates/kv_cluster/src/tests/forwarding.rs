@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 const MIB: usize = 1024 * 1024;
 
 #[tokio::test]
-async fn a_request_is_executed_by_the_owner_of_its_bucket_on_whichever_node_it_arrives() {
+async fn a_request_is_executed_by_the_owner_of_its_bucket_whichever_node_it_reaches() {
     let (foo, bar) = pair().await;
     for bucket in ["apples", "shopping"] {
         foo.execute(bucket, Op::Create).await.unwrap();
@@ -27,7 +27,7 @@ async fn a_bucket_without_a_route_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn replies_come_in_the_order_of_the_requests() {
+async fn replies_arrive_in_the_order_of_the_requests() {
     let (foo, bar) = pair().await;
     bar.execute("shopping", Op::Create).await.unwrap();
     let keys: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
@@ -49,7 +49,7 @@ async fn replies_come_in_the_order_of_the_requests() {
 }
 
 #[tokio::test]
-async fn a_call_takes_what_fits_and_so_does_a_frame_of_replies() {
+async fn a_call_and_a_frame_of_replies_take_only_what_fits() {
     let (foo, bar) = pair().await;
     bar.execute("shopping", Op::Create).await.unwrap();
     let value = vec![b'x'; MIB];
@@ -69,7 +69,7 @@ async fn a_call_takes_what_fits_and_so_does_a_frame_of_replies() {
 async fn what_exceeds_a_message_is_refused_and_the_link_stays_up() {
     let (foo, bar) = pair().await;
     bar.execute("shopping", Op::Create).await.unwrap();
-    // The system allocates zeroed pages when they are read, which nobody does.
+    // The kernel provides zeroed pages when they are first read, and nothing reads these.
     let huge = vec![0; MESSAGE_BYTES];
     let error = foo.execute("shopping", Op::Put { key: b"milk", value: &huge }).await.unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
@@ -148,7 +148,7 @@ async fn small_requests_do_not_wait_for_a_large_one() {
                 let frame = bar.receive().await;
                 match codec::decode_frame(&frame).unwrap().0 {
                     Message::Fragment { remaining, .. } => {
-                        assert!(remaining > 0, "the large request came first");
+                        assert!(remaining > 0, "the large request arrived first");
                     }
                     Message::Call { id } => {
                         let done = [ForwardedReply::Reply(Reply::Done)];
@@ -177,7 +177,7 @@ async fn a_reply_of_a_million_values_arrives() {
 }
 
 #[tokio::test]
-async fn a_request_that_reaches_the_wrong_node_is_refused_and_never_forwarded_again() {
+async fn a_request_that_reaches_the_wrong_node_is_refused_and_takes_no_second_hop() {
     let foo = Node::start(foo_settings()).await;
     let all_foo = Routes::all(name("foo"));
     let bar = Node::start(Settings { routes: all_foo, ..bar_settings(foo.address()) }).await;

@@ -30,7 +30,7 @@ async fn random_bytes_get_no_link_and_the_node_stays_up() {
 }
 
 #[tokio::test]
-async fn another_version_is_refused_with_ours_named() {
+async fn another_version_is_refused_with_this_one_named() {
     let foo = Node::start(foo_settings()).await;
     let response = response_to(&foo, &[LINK_VERSION + 1, 0, 0]).await;
     assert_eq!(response.first(), Some(&LINK_VERSION));
@@ -98,7 +98,7 @@ fn no_bytes_make_the_decoder_panic_or_loop() {
 }
 
 #[test]
-fn a_call_holds_no_more_requests_than_allowed() {
+fn a_call_with_more_requests_than_allowed_is_refused() {
     let request = Request { bucket: b"", op: Op::Create };
     let mut items = Vec::new();
     (0..CALL_REQUESTS).for_each(|_| codec::encode(&mut items, &request));
@@ -116,5 +116,5 @@ fn lists_within_lists_do_not_exhaust_the_stack() {
     assert!(Replies::decode(&items).is_err());
     let mut honest = Vec::new();
     (0..2).for_each(|_| codec::encode(&mut honest, &ForwardedReply::Reply(Reply::List(vec![Reply::Done]))));
-    assert_eq!(Replies::decode(&honest).unwrap().len(), 2, "what was refused leaves no trace");
+    assert_eq!(Replies::decode(&honest).unwrap().len(), 2, "a refused item leaves no trace");
 }

@@ -1,4 +1,4 @@
-//! How a link comes up, dies, and comes back.
+//! How a link comes up, is lost, and comes up again.
 
 use super::*;
 use std::{
@@ -30,7 +30,7 @@ async fn an_absent_node_is_down_at_once_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_node_that_dials_comes_back_after_a_restart() {
+async fn a_node_that_dials_is_linked_again_after_a_restart() {
     let (foo, bar) = pair().await;
     tokio::join!(bar.supervisor.stop(), foo.peer_goes_down());
     assert!(matches!(foo.execute("shopping", Op::Create).await, Err(Error::NodeDown { .. })));
@@ -40,13 +40,13 @@ async fn a_node_that_dials_comes_back_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_dialed_comes_back_after_a_restart() {
+async fn a_node_that_is_dialed_is_linked_again_after_a_restart() {
     let (foo, bar) = pair().await;
     let link = Some(foo.address().to_string());
     tokio::join!(foo.supervisor.stop(), bar.peer_goes_down());
     drop(foo);
     let foo = Node::start(Settings { link, ..foo_settings() }).await;
-    assert!(soon(foo.cluster.connect(&name("bar"))).await, "bar dials again without help");
+    assert!(soon(foo.cluster.connect(&name("bar"))).await, "bar dials again on its own");
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn heartbeats_keep_an_idle_link_alive() {
         std::future::pending().await
     };
     let reason = tokio::select! { reason = went_down => reason, () = beating => unreachable!() };
-    assert!(reason.contains("link protocol error"), "it lived until it misbehaved: {reason}");
+    assert!(reason.contains("link protocol error"), "it is up until it violates the protocol: {reason}");
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_newer_link_of_a_node_replaces_the_older_one() {
     older.wait_closed().await;
     assert!(foo.cluster.connect(&name("bar")).await);
     tokio::select! {
-        answer = foo.execute("shopping", Op::Create) => panic!("no node replies: {answer:?}"),
+        reply = foo.execute("shopping", Op::Create) => panic!("no node replies: {reply:?}"),
         _ = newer.receive() => {}
     }
 }

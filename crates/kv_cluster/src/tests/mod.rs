@@ -22,7 +22,7 @@ use crate::{
         replies::Replies,
         send_queue::{FrameWriter, SendQueue},
     },
-    local::{Heartbeat, StorageSettings},
+    local::{Heartbeat, StoreSettings},
     node_name::NodeName,
     peer::{Peer, handshake},
     routing::{RouteRow, Routes},
@@ -37,7 +37,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Nothing in these tests takes this long.
+/// Longer than anything in these tests takes.
 const SOON: Duration = Duration::from_secs(20);
 
 fn name(name: &str) -> NodeName {
@@ -58,7 +58,7 @@ fn settings(me: &str, peer: &str, peer_address: String) -> Settings {
         routes: Routes::new(&[row("a..m", "foo"), row("n..z", "bar")], &known).unwrap(),
         cookie: Cookie::new("weknoweachother"),
         heartbeat: Heartbeat::default(),
-        storage: StorageSettings::default(),
+        store: StoreSettings::default(),
     }
 }
 

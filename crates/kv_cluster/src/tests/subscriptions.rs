@@ -1,4 +1,4 @@
-//! Changes of a bucket on another node.
+//! Subscriptions to buckets of another node.
 
 use super::*;
 use kv::{Change, EndReason, Subscription};
@@ -50,12 +50,12 @@ async fn a_subscriber_that_does_not_read_is_dropped_and_the_writer_goes_on() {
 }
 
 #[tokio::test]
-async fn a_subscriber_that_leaves_unsubscribes_at_the_other_node() {
+async fn a_subscriber_that_is_dropped_is_unsubscribed_from_the_other_node() {
     let heartbeat = Heartbeat { every: Duration::from_millis(50), missed: 100 };
     let foo = Node::start(Settings { heartbeat, ..foo_settings() }).await;
     let mut bar = FakeBar::link_to(&foo).await;
     assert!(foo.cluster.connect(&name("bar")).await);
-    let answer = async {
+    let reply = async {
         let frame = bar.receive().await;
         let (Message::Subscribe { id, subscription, bucket }, _) = codec::decode_frame(&frame).unwrap()
         else {
@@ -65,7 +65,7 @@ async fn a_subscriber_that_leaves_unsubscribes_at_the_other_node() {
         bar.send::<()>(Message::Subscribed { id, result: SubscribeResult::Subscribed }, &[]).await;
         subscription
     };
-    let (changes, subscription) = tokio::join!(foo.cluster.subscribe(b"shopping"), answer);
+    let (changes, subscription) = tokio::join!(foo.cluster.subscribe(b"shopping"), reply);
     drop(changes.unwrap().unwrap());
     let frame = bar.receive().await;
     assert_eq!(codec::decode_frame(&frame).unwrap().0, Message::Unsubscribe { subscription });

@@ -1,4 +1,4 @@
-//! Several requests as one step, on whichever node owns the buckets.
+//! Transactions on the node that owns their buckets.
 
 use super::*;
 use crate::limits::{MESSAGE_BYTES, TRANSACTION_REQUESTS};
@@ -34,7 +34,7 @@ async fn watch(node: &Node, bucket: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_transaction_happens_on_the_owner_unless_a_watched_bucket_has_changed() {
+async fn a_transaction_is_executed_by_the_owner_unless_a_watched_bucket_has_changed() {
     let (foo, bar) = pair().await;
     for bucket in ["apples", "shopping"] {
         foo.execute(bucket, Op::Create).await.unwrap();
@@ -52,7 +52,7 @@ async fn a_transaction_happens_on_the_owner_unless_a_watched_bucket_has_changed(
 }
 
 #[tokio::test]
-async fn a_transaction_that_only_watches_says_whether_anything_changed() {
+async fn a_transaction_that_only_watches_returns_whether_anything_has_changed() {
     let (foo, _bar) = pair().await;
     assert_eq!(transact(&foo, &[], &[]).await.0, Ok(true));
     let version = watch(&foo, "shopping").await;
@@ -76,7 +76,7 @@ async fn buckets_of_several_nodes_are_refused_and_the_nodes_are_named() {
 async fn a_transaction_that_exceeds_the_link_limit_is_not_executed() {
     let (foo, _bar) = pair().await;
     foo.execute("shopping", Op::Create).await.unwrap();
-    // The system allocates zeroed pages when they are read, which nobody does.
+    // The kernel provides zeroed pages when they are first read, and nothing reads these.
     let huge = vec![0; MESSAGE_BYTES];
     for requests in [vec![put("shopping", &huge)], vec![get("shopping"); TRANSACTION_REQUESTS + 1]] {
         let (done, _) = transact(&foo, &[], &requests).await;

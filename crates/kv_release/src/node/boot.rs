@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     release::{Release, Service},
 };
-use kv_cluster::{Cluster, Cookie, Routes, StorageSettings};
+use kv_cluster::{Cluster, Cookie, Routes, StoreSettings};
 use otp::{ChildSpec, Intensity, Strategy, Supervisor, SupervisorHandle};
 use std::{
     net::SocketAddr,
@@ -57,9 +57,9 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
 /// Brings up a private store for `eval`: no port, no socket, no other node.
 pub(crate) fn boot_standalone(release: &Release, settings: &Settings) -> Result<Running, Error> {
     let routes = Routes::all(settings.node.name.clone());
-    let storage = StorageSettings::default();
+    let store = StoreSettings::default();
     let standalone =
-        kv_cluster::Settings { link: None, peers: Vec::new(), routes, storage, ..cluster_settings(settings) };
+        kv_cluster::Settings { link: None, peers: Vec::new(), routes, store, ..cluster_settings(settings) };
     let cluster = cluster(standalone)?;
     let node = Arc::new(node(release.name, release.version, settings, cluster.clone(), None));
     let intensity = settings.supervision;
@@ -113,10 +113,10 @@ fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
         // Only links use it, and a link without a cookie has been refused.
         cookie: Cookie::new(settings.cookie.as_ref().map(|cookie| cookie.0.as_str()).unwrap_or_default()),
         heartbeat: settings.links,
-        storage: StorageSettings {
+        store: StoreSettings {
             threads: runtime::threads(),
             max_memory: settings.storage.max_memory,
-            ..StorageSettings::default()
+            ..StoreSettings::default()
         },
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn execute_local<'a, P: Protocol>(
 
 /// How many leading requests are for buckets of this node; the first one is.
 fn local_prefix_len(cluster: &Cluster, requests: &[Request<'_>]) -> usize {
-    if cluster.owns_all() {
+    if cluster.owns_every_bucket() {
         return requests.len();
     }
     let is_other = |pair: &[Request<'_>]| {
@@ -82,7 +82,7 @@ pub(crate) async fn execute<P: Protocol>(
     requests: &[Request<'_>],
     output: &mut Output<'_>,
 ) -> io::Result<()> {
-    let mut forwarded = cluster.dispatch(requests);
+    let mut forwarded = cluster.forward(requests);
     let mut left = requests;
     while let Some(request) = left.first() {
         let owner = cluster.owner(request.bucket);

@@ -218,8 +218,8 @@ fn routes_that_cannot_be_followed() {
     refused([
         (
             pair("\"n..z\"", "\"m..z\""),
-            "kv.toml:11: routes.buckets: \"m..z\" overlaps \"a..m\": both hold the name \"m\"; \
-             let \"m..z\" begin after all that \"a..m\" holds, or end before it",
+            "kv.toml:11: routes.buckets: \"m..z\" overlaps \"a..m\": both contain the name \"m\"; \
+             let \"m..z\" begin after the end of \"a..m\", or end before its start",
         ),
         (
             pair("\"n..z\"", "\"n-z\""),

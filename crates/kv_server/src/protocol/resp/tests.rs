@@ -6,7 +6,7 @@ mod pipelines;
 mod replies;
 
 use crate::{acceptor::bind, limits::Limits};
-use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings, StorageSettings};
+use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings, StoreSettings};
 use otp::SupervisorHandle;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -29,7 +29,7 @@ impl Node {
             peers: Vec::new(),
             cookie: Cookie::new("none"),
             heartbeat: Heartbeat::default(),
-            storage: StorageSettings::default(),
+            store: StoreSettings::default(),
         };
         let cluster = Cluster::new(settings).expect("a cluster");
         let server = bind("127.0.0.1:0", cluster, limits).await.expect("a port");

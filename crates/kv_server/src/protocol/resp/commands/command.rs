@@ -101,7 +101,7 @@ async fn list(Call { table, session, mut args, output }: Call<'_, '_>) -> Result
             top_level(table).filter(|spec| categories(spec).iter().any(belongs)).collect()
         }
         Some((b"pattern", pattern)) => {
-            table.specs().filter(|spec| kv::glob::matches(pattern, spec.name.as_bytes())).collect()
+            table.specs().filter(|spec| kv::syntax::glob::matches(pattern, spec.name.as_bytes())).collect()
         }
         Some(_) => return Err(CommandError::Syntax.into()),
     };

@@ -1,0 +1,127 @@
+//! Calls to a peer: requests, transactions, subscriptions and queries, sent over its link if that is up.
+
+use crate::{
+    error::Error,
+    limits::FRAME_BYTES,
+    link::{
+        Link,
+        codec::{SubscribeResult, TransactionResult},
+        node_query::{NodeQuery, NodeReply},
+        replies::Replies,
+    },
+    node_name::NodeName,
+    peer::Peer,
+};
+use kv::{Request, Subscription};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::sync::oneshot;
+
+impl Peer {
+    /// Sends the first requests as one call: [`PendingCall::request_count`] of them, at least one.
+    pub(crate) fn call(&self, requests: &[Request<'_>]) -> Result<PendingCall, Error> {
+        let (request_count, reply) = self.with_link(|link| link.call(requests))?;
+        Ok(PendingCall { node: self.name.clone(), request_count, reply })
+    }
+
+    /// Subscribes to a bucket of the peer; `None` if there is no such bucket.
+    pub(crate) async fn subscribe(&self, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
+        let (changes, reply) = self.with_link(|link| link.subscribe(bucket))?;
+        let node = self.name.shared();
+        match reply.await {
+            Ok(SubscribeResult::Subscribed) => Ok(Some(changes)),
+            Ok(SubscribeResult::NoBucket) => Ok(None),
+            Ok(SubscribeResult::NotOwner) => Err(Error::NotOwner { node }),
+            Ok(SubscribeResult::TooMany) => Err(Error::Busy { node }),
+            Err(_) => Err(Error::LinkLost { node }),
+        }
+    }
+
+    /// Executes all requests as one step, or none.
+    pub(crate) async fn transact(
+        &self,
+        watched: &[(&[u8], u64)],
+        requests: &[Request<'_>],
+    ) -> Result<(TransactionResult, Replies), Error> {
+        let reply = self.with_link(|link| link.transact(watched, requests))?;
+        let is_read = requests.iter().all(|request| request.op.is_read());
+        reply.await.map_err(|_| self.lost_error(is_read))
+    }
+
+    /// Sends a query to the peer as a whole.
+    pub(crate) fn query(self: &Arc<Self>, query: &NodeQuery<'_>) -> Result<PendingNodeReply, Error> {
+        let reply = self.with_link(|link| link.query(query))?;
+        Ok(PendingNodeReply { peer: self.clone(), is_read: query.is_read(), reply })
+    }
+
+    /// Why the peer is down, if it is.
+    pub(crate) fn down_error(&self) -> Option<Error> {
+        self.with_link(|_| Ok(())).err()
+    }
+
+    /// The error of a request whose link was lost. A read changed nothing, whether or not it was executed.
+    pub(crate) fn lost_error(&self, is_read: bool) -> Error {
+        let node = self.name.shared();
+        match is_read {
+            true => Error::NodeDown { node, reason: "its link was lost".into() },
+            false => Error::LinkLost { node },
+        }
+    }
+
+    fn with_link<T>(&self, send: impl FnOnce(&Link) -> Result<T, Error>) -> Result<T, Error> {
+        let state = self.state.borrow();
+        match &state.link {
+            Some(link) => send(link),
+            None => Err(Error::NodeDown { node: self.name.shared(), reason: state.down_reason.clone() }),
+        }
+    }
+}
+
+/// A call in flight: ready when its replies have arrived or its link is lost.
+#[derive(Debug)]
+pub(crate) struct PendingCall {
+    node: NodeName,
+    request_count: usize,
+    reply: oneshot::Receiver<Replies>,
+}
+
+impl PendingCall {
+    /// How many of the first requests it carries; at least one.
+    pub(crate) fn request_count(&self) -> usize {
+        self.request_count
+    }
+}
+
+impl Future for PendingCall {
+    type Output = Result<Replies, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.reply)
+            .poll(context)
+            .map(|replies| replies.map_err(|_| Error::LinkLost { node: self.node.shared() }))
+    }
+}
+
+/// A node query in flight.
+#[derive(Debug)]
+pub(crate) struct PendingNodeReply {
+    peer: Arc<Peer>,
+    is_read: bool,
+    reply: oneshot::Receiver<NodeReply>,
+}
+
+impl PendingNodeReply {
+    /// Waits for the reply.
+    pub(crate) async fn reply(self) -> Result<NodeReply, Error> {
+        match self.reply.await {
+            Ok(NodeReply::TooLarge) => {
+                Err(Error::ReplyTooLarge { node: self.peer.name.shared(), limit: FRAME_BYTES })
+            }
+            Ok(reply) => Ok(reply),
+            Err(_) => Err(self.peer.lost_error(self.is_read)),
+        }
+    }
+}
