@@ -4,12 +4,15 @@
 use crate::error::CommandError;
 use serde::{Deserialize, Serialize};
 
-/// An iterator over arguments. A malformed one ends it.
+/// An iterator over arguments. It ends at the first malformed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Args<'a> {
     #[serde(with = "serde_bytes")]
     bulks: &'a [u8],
 }
+
+/// The COUNT of SCAN and HSCAN if none is given.
+pub const SCAN_COUNT: usize = 10;
 
 impl<'a> Args<'a> {
     /// No arguments.
@@ -25,7 +28,8 @@ impl<'a> Args<'a> {
         self.bulks
     }
 
-    /// The next argument, which is required. Inlined, or its large result would go through memory.
+    /// The next argument, which is required. Inlined, because its large result would otherwise go through
+    /// memory.
     #[inline(always)]
     pub fn required(&mut self) -> Result<&'a [u8], CommandError> {
         self.next().ok_or(CommandError::Syntax)
@@ -34,6 +38,28 @@ impl<'a> Args<'a> {
     /// The next argument, which is required and an integer.
     pub fn integer(&mut self) -> Result<i64, CommandError> {
         parse_integer(self.required()?).ok_or(CommandError::NotInteger)
+    }
+
+    /// The next argument, if `accept` returns true for it; otherwise it remains.
+    pub fn next_if(&mut self, accept: impl FnOnce(&'a [u8]) -> bool) -> Option<&'a [u8]> {
+        let before = *self;
+        let accepted = self.next().filter(|argument| accept(argument));
+        if accepted.is_none() {
+            *self = before;
+        }
+        accepted
+    }
+
+    /// The next argument, which is the required cursor of a scan.
+    pub fn cursor(&mut self) -> Result<u64, CommandError> {
+        let cursor = self.next().and_then(|cursor| std::str::from_utf8(cursor).ok()?.parse().ok());
+        cursor.ok_or(CommandError::InvalidCursor)
+    }
+
+    /// The next argument, which is the required COUNT of a scan.
+    pub fn scan_count(&mut self) -> Result<usize, CommandError> {
+        let count = usize::try_from(self.integer()?).ok().filter(|count| *count > 0);
+        count.ok_or(CommandError::Syntax)
     }
 
     #[cold]
@@ -73,8 +99,8 @@ impl<'a> Iterator for Args<'a> {
     }
 }
 
-/// Parses a line of `mark` and a number of one or two digits, the most frequent ones: the number, and the
-/// line's length.
+/// Parses a line that consists of `mark` and a number of one or two digits, the most frequent case. Returns
+/// the number and the length of the line.
 #[inline]
 pub fn parse_short_header(bytes: &[u8], mark: u8) -> Option<(usize, usize)> {
     match *bytes {
@@ -86,7 +112,7 @@ pub fn parse_short_header(bytes: &[u8], mark: u8) -> Option<(usize, usize)> {
     }
 }
 
-/// Parses the header of a bulk string: its length, and where its bytes start.
+/// Parses the header of a bulk string. Returns its length, and the offset of its bytes.
 fn parse_header(bulks: &[u8]) -> Option<(usize, usize)> {
     let after_mark = bulks.strip_prefix(b"$")?;
     let (mut length, mut at) = (0_usize, 0);
@@ -121,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_malformed_argument_ends_them() {
+    fn iteration_ends_at_a_malformed_argument() {
         for bulks in ["x", "$", "$1", "$1\r\n", "$1\r\na", "$2\r\na\r\n", "$99999999999999999999\r\na\r\n"] {
             assert_eq!(Args::new(bulks.as_bytes()).next(), None, "{bulks:?}");
         }
@@ -139,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_pushed_reads_back(arguments: Vec<Vec<u8>>) {
+        fn pushed_arguments_read_back(arguments: Vec<Vec<u8>>) {
             let mut bulks = Vec::new();
             arguments.iter().for_each(|argument| push(&mut bulks, argument));
             prop_assert_eq!(Args::new(&bulks).map(<[u8]>::to_vec).collect::<Vec<_>>(), arguments);

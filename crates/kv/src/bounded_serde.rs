@@ -1,5 +1,5 @@
-//! Deserializes owned bytes, text and lists that a peer has sent: memory is allocated for bytes that have
-//! arrived, not for a length that is announced.
+//! Deserializes owned bytes, text and lists from a peer, and allocates only for bytes that have arrived,
+//! never for an announced length.
 
 use crate::limits::LISTED_ITEMS;
 use serde::{
@@ -24,8 +24,8 @@ pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     <&str>::deserialize(deserializer).map(str::to_owned)
 }
 
-/// Deserializes a list of up to [`LISTED_ITEMS`] items, for an item may take many times the memory of its
-/// bytes.
+/// Deserializes a list of up to [`LISTED_ITEMS`] items, because an item may take many times the memory of its
+/// encoding.
 pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

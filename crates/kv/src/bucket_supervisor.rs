@@ -1,9 +1,11 @@
-//! The bucket supervisor. Buckets are passive, so what it supervises is the work on them: it opens a bucket
-//! for a command, knows at any time whose work is being done, and when that panics, ends the buckets that
-//! were worked on, and no other.
+//! The bucket supervisor: catches a panic of a command, and ends the buckets that the command worked on, and
+//! no others.
+//!
+//! Buckets are passive data, so it supervises the work on them: it opens a bucket for a command, and tracks
+//! what a panic at this point would be a crash of. Crashes of the store's own components are reported to the
+//! supervisor that restarts them.
 
 use crate::{
-    crash_reports::{Component, CrashReports},
     pubsub::bucket_changes::EndReason,
     reply::Reply,
     shard::{Shard, bucket_mut::BucketMut, registry::Lookup},
@@ -13,20 +15,25 @@ use std::{
     any::Any,
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
 };
+use tokio::sync::Notify;
 
-/// What a panic would be a crash of.
+/// The part of the system that a panic at this point is a crash of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PanicScope {
     /// A component of the store.
     Component(Component),
     /// The buckets that the command names.
     Buckets,
-    /// The caller, who reads a reply.
+    /// The caller, which is reading a reply.
     Caller,
 }
 
-/// The supervisor of one piece of work.
+/// Supervises the execution of one batch, or of one step of the sweeper.
 #[derive(Debug)]
 pub(crate) struct BucketSupervisor<'r> {
     crash_reports: &'r CrashReports,
@@ -39,13 +46,13 @@ impl<'r> BucketSupervisor<'r> {
         BucketSupervisor { crash_reports, panic_scope: Cell::new(PanicScope::Caller) }
     }
 
-    /// Notes whose work is done from now on.
+    /// Sets what a panic would be a crash of, from now on.
     #[inline]
     pub(crate) fn enter(&self, panic_scope: PanicScope) {
         self.panic_scope.set(panic_scope);
     }
 
-    /// Opens a bucket, which is worked on from now on. One that has expired is ended first.
+    /// Opens a bucket, and attributes panics to it from now on. Ends it first if it has expired.
     #[inline]
     pub(crate) fn open<'s>(
         &self,
@@ -58,19 +65,19 @@ impl<'r> BucketSupervisor<'r> {
         let mut bucket = BucketMut::new(shard, name, lookup, now_ms);
         self.enter(PanicScope::Buckets);
         #[cfg(test)]
-        crate::failpoint::reach("opened");
+        crate::tests::failpoint::reach("opened");
         bucket.end_if_expired();
         bucket
     }
 
-    /// Does the work; `Err` holds its panic, for [`Self::recover`].
+    /// Runs `work`. If it panics, returns the panic for [`Self::recover`].
     #[inline]
     pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
         catch_unwind(AssertUnwindSafe(work))
     }
 
-    /// Attributes a panic, and returns the reply to the request that was executed. If it is a crash of the
-    /// buckets, `end_buckets` ends them; if it is the caller's, it goes on.
+    /// Attributes a panic, and returns the reply to the request that panicked. A crash of the buckets ends
+    /// them by `end_buckets`; a panic of the caller is resumed.
     pub(crate) fn recover(
         &self,
         panic: Box<dyn Any + Send>,
@@ -92,14 +99,63 @@ impl<'r> BucketSupervisor<'r> {
     }
 }
 
-/// Ends a bucket that crashed, and what was being made of it. It may have ended already, or not exist yet.
+/// Ends the bucket that crashed, if it exists, and the unregistered one in its shard.
 pub(crate) fn end_crashed(shard: &mut Shard, name: &[u8], name_hash: u64, reason: &str) {
     tracing::error!(bucket = %name.escape_ascii(), reason, "bucket crashed");
-    let was_unfinished = shard.destroy_unfinished();
+    let was_unregistered = shard.destroy_unregistered();
     let found = shard.registry.lookup(&shard.memory, Lookup::new(name_hash), name);
-    shard.crashed += u64::from(was_unfinished || found.is_some());
+    shard.crashed += u64::from(was_unregistered || found.is_some());
     match found {
         Some((slot, bucket)) => shard.end(slot, bucket, name, EndReason::Crashed),
-        None => shard.end_name(name, EndReason::Crashed),
+        None => shard.announce_end(name, EndReason::Crashed),
+    }
+}
+
+/// A component of the store that a crash restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Component {
+    /// The registry.
+    Registry,
+    /// The bucket supervisor.
+    BucketSupervisor,
+}
+
+/// The latest crash of a component, until the store is restarted.
+#[derive(Debug, Default)]
+pub(crate) struct CrashReports {
+    restarting: AtomicBool,
+    latest: Mutex<Option<(Component, String)>>,
+    reported: Notify,
+}
+
+impl CrashReports {
+    /// Whether the store is waiting to be restarted.
+    pub(crate) fn is_restarting(&self) -> bool {
+        self.restarting.load(SeqCst)
+    }
+
+    /// Reports a crash. From now on the store executes nothing until it is restarted.
+    pub(crate) fn report(&self, component: Component, reason: &str) {
+        self.restarting.store(true, SeqCst);
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((component, reason.to_owned()));
+        self.reported.notify_waiters();
+    }
+
+    /// Waits until `component` crashes, and returns the reason.
+    pub(crate) async fn wait_for(&self, component: Component) -> String {
+        loop {
+            let reported = self.reported.notified();
+            let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some((_, reason)) = latest.filter(|(crashed, _)| *crashed == component) {
+                return reason;
+            }
+            reported.await;
+        }
+    }
+
+    /// Notes that the store has been restarted.
+    pub(crate) fn clear(&self) {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.restarting.store(false, SeqCst);
     }
 }

@@ -1,17 +1,22 @@
-//! Why a command was not executed: codes with their data. Each protocol has its own sentences for them.
+//! The errors of commands, as codes with their data. Each protocol words them in its own way.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a command was not executed; it changed nothing. Links carry the variants by position: append new ones.
+/// Why a command failed.
+///
+/// A command that fails has changed nothing, with one exception: if a shard's arena runs full midway, the
+/// reply is [`CommandError::OutOfMemory`], and the changes made so far stay, such as the first fields of an
+/// HSET, or the removal of a hash that SET was about to replace. Links carry the variants by position: append
+/// new ones.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum CommandError {
     /// The bucket holds a hash where a string is needed, or the other way round.
     #[error("wrong type of value")]
     WrongType,
-    /// The memory limit is reached.
+    /// The memory limit is reached, or the arena of the bucket's shard is full.
     #[error("out of memory")]
     OutOfMemory,
-    /// An argument is missing or unknown, or does not go with another.
+    /// An argument is missing, unknown, or incompatible with another.
     #[error("syntax error")]
     Syntax,
     /// An argument or a string is not a 64-bit integer.
@@ -32,19 +37,19 @@ pub enum CommandError {
     /// The sum is not finite.
     #[error("sum is not finite")]
     NotFinite,
-    /// The string would exceed the longest that is allowed.
+    /// The string would exceed the maximum length.
     #[error("string too long")]
     StringTooLong,
     /// A negative offset into a string.
     #[error("negative offset")]
     NegativeOffset,
-    /// The command does not take this time, or it exceeds 64 bits of milliseconds.
+    /// The time is out of the range that the command accepts, or exceeds 64 bits of milliseconds.
     #[error("{0}: invalid expire time")]
     InvalidExpireTime(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
     /// The command has too few or too many arguments.
     #[error("{0}: wrong number of arguments")]
     Arity(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
-    /// There is nothing to rename.
+    /// The key to rename does not exist.
     #[error("no such key")]
     NoSuchKey,
     /// The cursor of a scan is not a number.
@@ -65,12 +70,12 @@ pub enum CommandError {
     /// A count is too large.
     #[error("count out of range")]
     CountOutOfRange,
-    /// An integer lies outside of the range that is allowed.
+    /// An integer is outside the range that is allowed.
     #[error("integer not in {min}..={max}")]
     OutOfBounds {
-        /// The smallest one.
+        /// The smallest value allowed.
         min: i64,
-        /// The largest one.
+        /// The largest value allowed.
         max: i64,
     },
     /// Accesses to keys are not counted.
@@ -100,10 +105,10 @@ pub enum CommandError {
     /// The word FIELDS is not where the command needs it.
     #[error("FIELDS missing")]
     FieldsMissing,
-    /// The command's number of fields is not a positive integer.
+    /// The number of fields is not a positive integer.
     #[error("{0}: invalid number of fields")]
     FieldCount(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
-    /// The number of fields is not that of the fields that follow.
+    /// The number of fields does not match the fields that follow.
     #[error("number of fields does not match the fields")]
     FieldCountMismatch,
 }

@@ -1,49 +1,49 @@
-//! The store: named buckets of keys and values, as passive data behind one synchronous door.
+//! The store: named buckets of keys and values, in memory, with a synchronous API.
 //!
-//! Follow a batch of requests through the folders in this order:
+//! A batch of requests passes through the modules in this order:
 //!
-//! 1. `request`: what is asked of a bucket, as values that borrow their bytes.
-//! 2. `store`: the door. `batch` hashes names and fields, locks a shard, prefetches, and executes request by
-//!    request.
-//! 3. `bucket_supervisor`: opens the bucket, and knows whose crash a panic would be.
+//! 1. `request`: an operation on a bucket, as plain values that borrow their bytes.
+//! 2. `store`: `batch` hashes names and fields, locks a shard, prefetches, and executes one request after
+//!    another.
+//! 3. `bucket_supervisor`: opens the bucket, and attributes a panic to what has crashed.
 //! 4. `shard`: `registry` finds the bucket by its name; a command reads it as a `BucketRef` and changes it as
 //!    a `BucketMut`.
 //! 5. `commands`: one function for each command.
-//! 6. `bucket`: what it holds, in a file for each kind of value, on the blocks and tables of `memory`.
-//! 7. `reply`: what comes of it, borrowed from the store while the lock is held.
+//! 6. `bucket`: the contents of a bucket, with a file for each type of value, on top of the blocks and tables
+//!    of `memory`.
+//! 7. `reply`: the result, borrowed from the store while the lock is held.
 //!
-//! Beside it: `pubsub` notifies subscribers, `budget` limits memory, `supervisor` restarts what has crashed.
+//! Besides, `pubsub` notifies subscribers, `memory::budget` limits memory, `supervisor` restarts components
+//! that have crashed, and `syntax` parses notations that several protocols share.
 
 pub mod args;
 mod bounded_serde;
 mod bucket;
 mod bucket_supervisor;
-mod budget;
 mod commands;
-mod crash_reports;
 mod error;
-#[cfg(test)]
-mod failpoint;
-pub mod glob;
 mod limits;
 mod memory;
 mod pubsub;
-pub mod quote;
 mod reply;
 mod request;
 mod shard;
 mod store;
 mod supervisor;
+pub mod syntax;
+#[cfg(test)]
+mod tests {
+    pub(crate) mod failpoint;
+}
 pub mod time;
 
 pub use args::Args;
 pub use bucket::Kind;
-pub use budget::parse_byte_size;
+pub use bucket_supervisor::Component;
 pub use commands::{
     COMMANDS,
     spec::{Command, CommandSpec, Group, KeySpec, flag},
 };
-pub use crash_reports::Component;
 pub use error::CommandError;
 pub use pubsub::{
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},

@@ -1,8 +1,8 @@
-//! Every limit of the store, with its unit.
+//! All limits of the store, with their units.
 
 use std::time::Duration;
 
-/// Shards for each thread that executes requests: locks that requests to different buckets can hold at once.
+/// Shards for each thread that executes requests. Each shard has its own lock.
 pub(crate) const SHARDS_PER_THREAD: usize = 16;
 
 /// Spins on the lock of a shard, some microseconds in all, before the waiting thread sleeps.
@@ -11,8 +11,8 @@ pub(crate) const LOCK_SPINS: u32 = 200;
 /// Requests that are executed under one lock at a time.
 pub(crate) const BATCH_REQUESTS: usize = 64;
 
-/// Requests that are prefetched for at a time. With more, what came first has left the nearest cache before
-/// it is needed.
+/// Requests that are prefetched for at a time. With more of them, the first lines would leave the nearest
+/// cache before they are used.
 pub(crate) const PREFETCH_REQUESTS: usize = 16;
 
 /// Bytes that an arena's blocks are rounded up to.
@@ -24,13 +24,13 @@ pub(crate) const BLOCK_BYTES: usize = 32 * 1024;
 /// Bytes of a chunk: a large page on common machines.
 pub(crate) const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
-/// Granules that an arena can address: 16 GiB, beside blocks that are allocations of their own.
+/// Granules that an arena can address: 16 GiB, not counting blocks that are allocations of their own.
 pub(crate) const ARENA_GRANULES: u32 = 1 << 31;
 
-/// Bytes of a bucket's block with all entries of its map; more of them get a table.
+/// Bytes of a block up to which the entries of a map are stored inline.
 pub(crate) const INLINE_BYTES: usize = 512;
 
-/// Names or keys that one page lists at least, if there are as many.
+/// Names or keys that one page lists at least, unless it is the last.
 pub(crate) const PAGE_NAMES: usize = 1_000;
 
 /// Bytes of names or keys after which a page ends.
@@ -39,10 +39,10 @@ pub(crate) const PAGE_BYTES: usize = 256 * 1024;
 /// Lines of a table that one page reads.
 pub(crate) const PAGE_LINES: usize = 4_096;
 
-/// Slots of a table that are tried in search of a random entry, before the next best one is taken.
+/// Slots of a table that are tried to find a random entry, before the first ones of the table are taken.
 pub(crate) const RANDOM_TRIES: usize = 1_000;
 
-/// Entries that one command chooses at random.
+/// Random entries that one command returns at most.
 pub(crate) const RANDOM_ENTRIES: usize = 20_000;
 
 /// Items of the longest list that is accepted from another node: more than any command replies with.
@@ -57,7 +57,7 @@ pub(crate) const EXPIRY_LINES: usize = 64;
 /// Buckets and entries that one step of the sweeper ends.
 pub(crate) const EXPIRY_ENDS: usize = 512;
 
-/// Buckets and entries that a step of the sweeper has ended when the next one follows at once.
+/// Buckets and entries ended by one step of the sweeper, from which on the next step follows at once.
 pub(crate) const EXPIRY_BACKLOG: usize = 32;
 
 /// Time between two rounds of the sweeper.
@@ -75,7 +75,7 @@ pub(crate) const SUBSCRIBER_EVENTS: usize = 1_024;
 /// Bytes of keys and values that are queued for one subscriber of a bucket.
 pub(crate) const SUBSCRIBER_BYTES: usize = 8 * 1024 * 1024;
 
-/// Bytes of the longest value that a command makes: 512 MiB, as in Redis (proto-max-bulk-len).
+/// Bytes of the longest string that a command creates: 512 MiB, as in Redis (proto-max-bulk-len).
 pub(crate) const VALUE_BYTES: usize = 512 * 1024 * 1024;
 
 /// Names that are watched in one shard at the same time.
@@ -84,7 +84,7 @@ pub(crate) const WATCHED_NAMES: usize = 10_000;
 /// Names and lines of registries that one page scans.
 pub(crate) const PAGE_SCANNED: usize = 10_000;
 
-/// Names that are scanned at first to find a random one.
+/// Names that the first attempt to find a random one scans.
 pub(crate) const RANDOM_SCANNED: usize = 16;
 
 /// Pages that are scanned to find a random name among many that have expired.
@@ -99,5 +99,5 @@ pub(crate) const CHANNEL_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of the names of all channels and patterns of one subscriber, with [`TOPIC_BYTES`] for each.
 pub(crate) const TOPIC_NAME_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bytes that one subscription counts for besides its name.
+/// Bytes that one subscription counts in addition to its name.
 pub(crate) const TOPIC_BYTES: usize = 64;

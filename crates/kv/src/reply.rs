@@ -1,4 +1,4 @@
-//! Replies: what comes of a request.
+//! The replies to requests.
 
 use crate::error::CommandError;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
@@ -13,7 +13,7 @@ pub enum Reply<'a> {
     Done,
     /// A value.
     Value(#[serde(with = "serde_bytes")] &'a [u8]),
-    /// A value made for this reply.
+    /// A value that does not come from the store as it is.
     OwnedValue(#[serde(with = "crate::bounded_serde")] Vec<u8>),
     /// A word of the protocol, such as the name of a type.
     Status(&'a str),
@@ -23,7 +23,7 @@ pub enum Reply<'a> {
     List(#[serde(borrow, deserialize_with = "items")] Vec<Reply<'a>>),
     /// Alternating keys and values.
     Map(#[serde(borrow, deserialize_with = "items")] Vec<Reply<'a>>),
-    /// Alternating keys and values, as pairs where the protocol has them.
+    /// Alternating keys and values, sent as pairs if the protocol has pairs.
     PairList(#[serde(borrow, deserialize_with = "items")] Vec<Reply<'a>>),
     /// Too large for one reply; [`Op::Entries`](crate::request::Op::Entries) lists it in pages.
     TooLarge(Projection),
@@ -47,15 +47,15 @@ pub enum Reply<'a> {
     NoKey,
     /// The bucket does not exist.
     NoBucket,
-    /// The request was not executed, and changed nothing.
+    /// The request failed.
     Error(CommandError),
     /// The bucket crashed while it executed this request, and is gone with all its contents.
     Crashed,
-    /// The store is being restarted by its supervisor; retry in a moment.
+    /// The store's supervisor is restarting it; retry in a moment.
     Restarting,
 }
 
-/// What is listed of each entry.
+/// The part of each entry that is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Projection {
     /// The key.
@@ -66,11 +66,11 @@ pub enum Projection {
     Both,
 }
 
-/// What a command returns.
+/// The result of a command.
 pub type CommandResult<'a> = Result<Reply<'a>, CommandError>;
 
-/// Deserializes the items of a list. Nested lists are refused: no bucket replies with one, and a peer could
-/// nest them until the stack overflows.
+/// Deserializes the items of a list. Rejects nested lists: no command replies with one, and a peer could nest
+/// them until the stack overflows.
 fn items<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reply<'a>>, D::Error> {
     thread_local!(static IN_LIST: Cell<bool> = const { Cell::new(false) });
     if IN_LIST.replace(true) {

@@ -20,9 +20,9 @@ pub struct Request<'a> {
 /// The operations on a bucket: those of the text protocol, the commands of Redis, and those of the server
 /// itself.
 ///
-/// The text protocol has its own, for its buckets are created and stay when they are empty, while those of
-/// Redis come with their first field and go with their last. Links carry the variants by position: append new
-/// ones.
+/// The text protocol needs its own operations: its buckets are created explicitly and stay when they are
+/// empty, while those of Redis appear with their first field and disappear with their last. Links carry the
+/// variants by position: append new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op<'a> {
     /// Creates the bucket; an existing one keeps its contents.
@@ -57,7 +57,7 @@ pub enum Op<'a> {
     },
     /// Lists one page of entries, from `cursor` on (0: from the start). No key is listed twice.
     Entries {
-        /// What is listed of each entry.
+        /// The part of each entry that is listed.
         projection: Projection,
         /// The `next` of the previous page.
         cursor: u64,
@@ -70,9 +70,9 @@ pub enum Op<'a> {
         /// The arguments after the bucket's name.
         args: Args<'a>,
     },
-    /// Returns the version of the bucket, which changes with it, for WATCH.
+    /// Returns the version of the bucket, which WATCH compares: every change of the bucket changes it.
     Watch,
-    /// Panics in the bucket, as a drill: supervision ends that bucket alone.
+    /// Panics while it works on the bucket, to test supervision: only that bucket ends.
     Crash,
 }
 
@@ -99,11 +99,11 @@ impl<'a> Request<'a> {
 }
 
 impl<'a> Op<'a> {
-    /// The first field that the operation looks up.
+    /// The first field that the operation looks up, if it is known before the arguments are parsed.
     pub(crate) fn field(&self) -> Option<&'a [u8]> {
         match *self {
             Op::Get { key } | Op::Put { key, .. } | Op::Delete { key } => Some(key),
-            Op::Command { command, mut args } if command.takes_field() => args.next(),
+            Op::Command { command, mut args } if command.spec.field_first => args.next(),
             _ => None,
         }
     }
@@ -122,7 +122,7 @@ impl<'a> Op<'a> {
         }
     }
 
-    /// Whether the operation changes nothing, so that an unknown outcome does no harm.
+    /// Whether the operation changes nothing, so that it is safe to repeat when its outcome is unknown.
     pub fn is_read(&self) -> bool {
         match self {
             Op::Get { .. } | Op::Keys { .. } | Op::Entries { .. } | Op::Watch => true,

@@ -1,9 +1,9 @@
-//! `kv`: one_for_all over the registry and the bucket supervisor, as in the guide. Neither is of use without
-//! the other, so the crash of one restarts both; clients stay connected meanwhile. The sweeper beside them
-//! ends what has expired.
+//! The supervisor `kv` of the registry, the bucket supervisor and the sweeper. Its strategy is one_for_all:
+//! the registry and the bucket supervisor are useless without each other, so the crash of one restarts both,
+//! while clients stay connected.
 
 use crate::{
-    crash_reports::Component,
+    bucket_supervisor::Component,
     store::{Store, expiry::sweep, keyspace::ScanFilter},
     time::now_ms,
 };

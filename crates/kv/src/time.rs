@@ -1,4 +1,4 @@
-//! The clock, read once for a batch.
+//! The wall clock. A batch reads it once.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

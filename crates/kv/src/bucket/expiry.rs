@@ -1,4 +1,4 @@
-//! What of a bucket has expired, and what will.
+//! When a bucket and its entries expire, and which entries have expired.
 
 use super::{
     Bucket,

@@ -1,20 +1,20 @@
-//! The block that a bucket is: `length of its name, name, kind, expiry (if there is one), body`.
+//! The byte layout of a bucket's block: length of the name, name, kind, expiry (if there is one), body.
 
 use crate::memory::entry::{Entry, read_time, read_varint, varint_size, write_varint};
 use std::ops::Range;
 
-/// What a bucket's block holds.
+/// A bucket's block, decoded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block<'m> {
     pub(super) head: Head<'m>,
     pub(super) body: Body<'m>,
 }
 
-/// What every bucket has.
+/// The part that every bucket has.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head<'m> {
     pub(super) name: &'m [u8],
-    /// It stays when its last entry goes.
+    /// Whether the bucket stays when its last entry goes.
     pub(super) keep_when_empty: bool,
     /// When it expires, in milliseconds since 1970.
     pub(super) expires_at_ms: Option<u64>,
@@ -31,9 +31,9 @@ pub(super) enum Body<'m> {
 /// Where a map's entries are.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Entries<'m> {
-    /// A few entries, here, one after the other.
+    /// In the block itself, one after the other: few of them.
     Inline(&'m [u8]),
-    /// In the table of this id.
+    /// In the table with this id.
     Table(u32),
 }
 
@@ -56,7 +56,7 @@ pub(super) fn expires_at_ms(bytes: &[u8]) -> Option<u64> {
     (kind & EXPIRES != 0).then(|| read_time(rest))
 }
 
-/// The name, the kind, and what follows them.
+/// The name, the kind byte, and the bytes after it.
 #[inline]
 fn split(bytes: &[u8]) -> (&[u8], u8, &[u8]) {
     let (length, offset) = read_varint(bytes);
@@ -86,7 +86,7 @@ impl<'m> Block<'m> {
 }
 
 impl Head<'_> {
-    /// Writes the head, and the kind of the body; returns how many bytes that took.
+    /// Writes the head with the kind of the body; returns its size.
     pub(super) fn write(&self, bytes: &mut [u8], kind: u8) -> usize {
         let mut offset = write_varint(bytes, self.name.len());
         bytes[offset..offset + self.name.len()].copy_from_slice(self.name);
@@ -122,7 +122,8 @@ impl<'m> Body<'m> {
                 let (length, offset) = read_varint(rest);
                 Body::Str(&rest[offset..offset + length])
             }
-            _ => Body::Map(Entries::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]))),
+            TABLE_MAP => Body::Map(Entries::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]))),
+            kind => unreachable!("no body has kind {kind}"),
         }
     }
 
@@ -142,7 +143,7 @@ impl<'m> Body<'m> {
         }
     }
 
-    /// How the head names it.
+    /// Its kind, as the head stores it.
     pub(super) fn kind(&self) -> u8 {
         match self {
             Body::Map(Entries::Inline(_)) => INLINE_MAP,
@@ -162,7 +163,7 @@ impl<'m> Body<'m> {
     }
 }
 
-/// Inline entries, and the range of bytes that each takes.
+/// The inline entries, each with its range of bytes.
 pub(super) fn inline_entries(entries: &[u8]) -> impl Iterator<Item = (Range<usize>, Entry<'_>)> {
     let mut offset = 0;
     std::iter::from_fn(move || {

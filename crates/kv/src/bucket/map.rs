@@ -1,5 +1,5 @@
-//! A map of keys to values: Redis's hash. A few entries stand in the bucket's block, one after the other;
-//! more of them get a table.
+//! A map of keys to values: Redis's hash. Few entries are stored inline, one after the other in the bucket's
+//! block; many are stored in a table.
 
 use super::{
     Bucket, WrongType,
@@ -17,7 +17,7 @@ use crate::{
 };
 use std::ops::Range;
 
-/// A map, to be read.
+/// A read-only view of a map.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Map<'m> {
     pub(super) memory: &'m Memory,
@@ -44,7 +44,8 @@ impl<'m> Map<'m> {
         }
     }
 
-    /// An entry chosen at random, all being equally likely; `None` when hardly any has not expired.
+    /// A random entry, each equally likely. `None` when there is none, or when [`RANDOM_TRIES`] slots of a
+    /// table held none that has not expired.
     pub(crate) fn random(self, now_ms: u64) -> Option<Entry<'m>> {
         match self.entries {
             Entries::Inline(entries) => {
@@ -92,7 +93,7 @@ impl Bucket {
         }
     }
 
-    /// Sets a key of the map, whose hash is `hash`. Returns whether it is new: there was none, or it had
+    /// Sets a key of the map, whose hash is `hash`. Returns whether it is new: it did not exist, or had
     /// expired by `now_ms`.
     pub(crate) fn put(
         &mut self,
@@ -118,7 +119,7 @@ impl Bucket {
         Ok(put_in_table(memory, id, hash, entry, now_ms)?)
     }
 
-    /// Removes a key of the map, whose hash is `hash`. Returns whether it was there and had not expired by
+    /// Removes a key of the map, whose hash is `hash`. Returns whether it existed and had not expired by
     /// `now_ms`.
     pub(crate) fn delete(
         &mut self,
@@ -173,7 +174,7 @@ impl Bucket {
     }
 }
 
-/// Whether a map with `entries` bytes of entries is kept in one block.
+/// Whether `entries` bytes of entries are stored inline.
 fn fits_inline(head: &Head<'_>, entries: usize) -> bool {
     head.size() + 2 + entries <= INLINE_BYTES
 }
@@ -182,7 +183,7 @@ fn fits_inline(head: &Head<'_>, entries: usize) -> bool {
 #[inline(always)]
 fn search<'m>(memory: &'m Memory, id: u32, hash: u64, key: &[u8]) -> Option<(SlotRef, Entry<'m>)> {
     memory.table(id).search(hash, |handle| {
-        // Its second line arrives with the first.
+        // Long entries span two cache lines; fetch both at once.
         memory.arena.prefetch(handle);
         let entry = memory.entry(handle);
         (entry.key == key).then_some(entry)

@@ -1,7 +1,7 @@
 //! A bucket: one map of keys to values under a name (Redis's hash), or a single value (Redis's string).
 //!
-//! A bucket is one block of its shard's memory, with its name, its expiry and its contents (`layout`). What
-//! it can do depends on its [`Kind`], and stands in a file for each: `map` and `string`.
+//! A bucket is one block of its shard's memory, with its name, its expiry and its contents (`layout`). Each
+//! [`Kind`] has a file with its operations: `map` and `string`.
 
 mod expiry;
 mod layout;
@@ -20,11 +20,11 @@ use crate::{
 use layout::{Block, Body, Entries, Head};
 use serde::{Deserialize, Serialize};
 
-/// A bucket, by the block that it is. A change may move it to another block.
+/// The handle of a bucket's block. A change may move the bucket to another block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bucket(pub(crate) Handle);
 
-/// What a bucket holds.
+/// The type of a bucket's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A map of keys to values: Redis's hash.
@@ -63,16 +63,19 @@ impl Bucket {
         Ok(Bucket(handle))
     }
 
-    /// Frees the bucket's block. Its table, if it has one, is returned with all its entries.
+    /// Frees the bucket's block. Returns its table, if it has one, whose entries are not freed yet.
     pub(crate) fn destroy(self, memory: &mut Memory) -> Option<Table> {
         let block = self.block(memory);
-        let table = if let Body::Map(Entries::Table(id)) = block.body { Some(id) } else { None };
+        let table = match block.body {
+            Body::Map(Entries::Table(id)) => Some(id),
+            Body::Map(Entries::Inline(_)) | Body::Str(_) => None,
+        };
         let size = block.size();
         memory.arena.free(self.0, size);
         table.map(|id| memory.take_table(id))
     }
 
-    /// What it holds.
+    /// The type of its value.
     pub(crate) fn kind(self, memory: &Memory) -> Kind {
         match self.body(memory) {
             Body::Map(_) => Kind::Map,
@@ -121,7 +124,7 @@ impl Bucket {
         Block::read(memory.arena.bytes(self.0))
     }
 
-    /// Replaces the block by another, which borrows nothing from it.
+    /// Replaces the block with `block`, which borrows nothing from it.
     fn rewrite(&mut self, memory: &mut Memory, block: Block<'_>) -> Result<(), ArenaFull> {
         let before = self.block(memory).size();
         if !Arena::same_size_class(before, block.size()) {

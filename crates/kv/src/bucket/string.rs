@@ -1,4 +1,4 @@
-//! A single value: Redis's string. It stands in the bucket's block.
+//! A single value: Redis's string. It is stored in the bucket's block.
 
 use super::{
     Bucket, WrongType,
@@ -34,7 +34,7 @@ impl Bucket {
         }
     }
 
-    /// Replaces the string by another, and sets when the bucket expires.
+    /// Replaces the string, and sets when the bucket expires.
     pub(crate) fn set_string(
         &mut self,
         memory: &mut Memory,

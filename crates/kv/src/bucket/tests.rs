@@ -1,4 +1,4 @@
-//! The guide's bucket, then the same against a model while it outgrows its block.
+//! Tests of a bucket, some against a model, while it outgrows its block.
 
 use super::*;
 use crate::{limits::PAGE_NAMES, memory::entry::Entry};

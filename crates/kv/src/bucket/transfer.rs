@@ -1,4 +1,4 @@
-//! A bucket moves to the memory of another shard, or is copied there.
+//! Moves a bucket to the memory of another shard, and packs entries so that they can be copied there.
 
 use super::{
     Bucket,
@@ -12,27 +12,32 @@ use crate::memory::{
 };
 
 impl Bucket {
-    /// Moves the bucket's contents to another memory, under another name, where it is `unfinished` from the
-    /// start. What is left here is to be destroyed. When there is no room for it, everything stays as it was.
+    /// Moves the bucket's contents to the memory `to`, under another name. The bucket there is
+    /// `unregistered`; the caller destroys the one that is left here. If `to` has no room, everything stays
+    /// as it was.
     pub(crate) fn move_to(
         self,
         from: &mut Memory,
         to: &mut Memory,
         name: &[u8],
-        unfinished: &mut Option<Bucket>,
+        unregistered: &mut Option<Bucket>,
     ) -> Result<(), ArenaFull> {
         let Block { head: Head { keep_when_empty, expires_at_ms, .. }, body } = self.block(from);
         let head = Head { name, keep_when_empty, expires_at_ms };
-        let Body::Map(Entries::Table(source)) = body else {
-            *unfinished = Some(Bucket::create(to, Block { head, body })?);
-            return Ok(());
+        let source = match body {
+            Body::Map(Entries::Table(id)) => id,
+            Body::Map(Entries::Inline(_)) | Body::Str(_) => {
+                *unregistered = Some(Bucket::create(to, Block { head, body })?);
+                return Ok(());
+            }
         };
         let target = to.add_table();
         let moved = Bucket::create(to, Block { head, body: Body::Map(Entries::Table(target)) })?;
-        *unfinished = Some(moved);
+        *unregistered = Some(moved);
         if let Err(full) = drain_into((from, source), (to, target)) {
-            drain_into((to, target), (from, source)).expect("what has left has room where it was");
-            *unfinished = None;
+            drain_into((to, target), (from, source))
+                .expect("the entries that moved have room where they were");
+            *unregistered = None;
             moved.destroy(to);
             return Err(full);
         }
@@ -40,18 +45,18 @@ impl Bucket {
     }
 }
 
-/// Moves the entries of a table to a table of another memory, one by one, so that no entry is in both
-/// memories for long.
+/// Moves the entries of a table to a table of another memory, one by one, so that the two memories never hold
+/// more than one entry twice.
 fn drain_into(source: (&mut Memory, u32), target: (&mut Memory, u32)) -> Result<(), ArenaFull> {
     let ((from, source), (to, target)) = (source, target);
     for line in 0..from.table(source).home_lines() {
         for handle in from.table(source).line_chain(line).collect::<Vec<Handle>>() {
             let entry = from.entry(handle);
-            // All shards hash alike.
+            // All shards use the same hash function.
             let hash = from.hash(entry.key);
             add_to_table(to, target, hash, entry)?;
             #[cfg(test)]
-            crate::failpoint::reach("drain_into");
+            crate::tests::failpoint::reach("drain_into");
             let slot = from.table(source).find(hash, |candidate| candidate == handle);
             remove_from_table(from, source, slot.expect("it was just seen there"));
         }
@@ -59,7 +64,7 @@ fn drain_into(source: (&mut Memory, u32), target: (&mut Memory, u32)) -> Result<
     Ok(())
 }
 
-/// Entries that borrow nothing, packed as inline entries are.
+/// Owned copies of entries, packed as inline entries are.
 pub(crate) struct PackedEntries(Vec<u8>);
 
 impl PackedEntries {

@@ -1,4 +1,4 @@
-//! Commands on when a key expires.
+//! Commands on the expiry of keys.
 
 use super::{
     expiry_options::{ExpireCondition, NEVER, NOT_FOUND, TimeUnit},
@@ -11,7 +11,7 @@ use crate::{
     shard::bucket_mut::BucketMut,
 };
 
-/// Redis rounds the seconds of keys to the nearest.
+/// Redis rounds the TTL of a key to the nearest second.
 const ROUNDING_MS: u64 = 500;
 
 pub(super) const EXPIRE: Command = CommandSpec::write("expire", Group::Generic)
@@ -127,7 +127,7 @@ fn set_expiry(
     let time = args.next();
     let mut condition = ExpireCondition::default();
     for word in args {
-        if !condition.parse(word) {
+        if !condition.try_set(word) {
             return Err(CommandError::UnknownOption(String::from_utf8_lossy(word).into_owned()));
         }
     }

@@ -1,16 +1,17 @@
-//! The options of commands that say when something expires: `EX 10`, `PXAT 1700000000000`, `KEEPTTL`, `NX`.
+//! The options that set an expiry: `EX 10`, `PXAT 1700000000000`, `KEEPTTL`, and their conditions, such as
+//! `NX`.
 
 use crate::{
     args::{Args, parse_integer},
     error::CommandError,
 };
 
-/// The reply for what exists and does not expire.
+/// The reply for a key or field that exists and does not expire.
 pub(super) const NEVER: i64 = -1;
-/// The reply for what does not exist.
+/// The reply for a key or field that does not exist.
 pub(super) const NOT_FOUND: i64 = -2;
 
-/// The unit of a time, and what it counts from.
+/// The unit of a time, and its epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimeUnit {
     /// Seconds from now.
@@ -46,8 +47,8 @@ impl TimeUnit {
         }
     }
 
-    /// A moment in this unit, from milliseconds since 1970, not in the past. `rounding_ms` is added before it
-    /// is cut to seconds.
+    /// Converts a time that is not in the past from milliseconds since 1970 to this unit. `rounding_ms` is
+    /// added before division to seconds.
     pub(super) fn time_of(self, unix_ms: u64, now_ms: u64, rounding_ms: u64) -> i64 {
         let ms = match self {
             TimeUnit::Seconds | TimeUnit::Milliseconds => unix_ms - now_ms,
@@ -60,7 +61,7 @@ impl TimeUnit {
         i64::try_from(time).unwrap_or(i64::MAX)
     }
 
-    /// Parses when a key is to expire, in milliseconds since 1970. The time must be positive.
+    /// Parses the expiry of a key, in milliseconds since 1970. The time must be positive.
     pub(super) fn key_expiry(self, argument: &[u8], command: &str, now_ms: u64) -> Result<u64, CommandError> {
         let time = parse_integer(argument).ok_or(CommandError::NotInteger)?;
         let expires_at_ms = self.to_unix_ms(time, now_ms).filter(|_| time > 0);
@@ -68,10 +69,10 @@ impl TimeUnit {
     }
 }
 
-/// What the options of a command say about expiry.
+/// The option of a command that sets an expiry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum ExpiryOption<'a> {
-    /// Nothing.
+    /// No option is given.
     #[default]
     Unspecified,
     /// KEEPTTL.
@@ -83,9 +84,9 @@ pub(super) enum ExpiryOption<'a> {
 }
 
 impl<'a> ExpiryOption<'a> {
-    /// Parses an option and its argument. `false`: it is not about expiry. It must agree with the previous
-    /// one.
-    pub(super) fn parse(&mut self, word: &[u8], args: &mut Args<'a>) -> Result<bool, CommandError> {
+    /// Sets the option that `word` names, with its argument; `false` when it names none. It may be repeated,
+    /// but not combined with another.
+    pub(super) fn try_set(&mut self, word: &[u8], args: &mut Args<'a>) -> Result<bool, CommandError> {
         let option = if word.eq_ignore_ascii_case(b"keepttl") {
             ExpiryOption::Keep
         } else if word.eq_ignore_ascii_case(b"persist") {
@@ -119,7 +120,8 @@ impl<'a> ExpiryOption<'a> {
     }
 }
 
-/// On what condition EXPIRE and its relatives set an expiry. No expiry counts as later than any.
+/// The conditions under which EXPIRE and its relatives set an expiry. No expiry counts as later than any
+/// other.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ExpireCondition {
     /// Only if there is none.
@@ -133,8 +135,8 @@ pub(super) struct ExpireCondition {
 }
 
 impl ExpireCondition {
-    /// Parses an option. `false`: it is not a condition.
-    pub(super) fn parse(&mut self, word: &[u8]) -> bool {
+    /// Sets the condition that `word` names; `false` when it names none.
+    pub(super) fn try_set(&mut self, word: &[u8]) -> bool {
         let condition = match word.to_ascii_lowercase().as_slice() {
             b"nx" => &mut self.nx,
             b"xx" => &mut self.xx,
@@ -146,7 +148,7 @@ impl ExpireCondition {
         true
     }
 
-    /// Refuses conditions that exclude each other.
+    /// Rejects conditions that exclude each other.
     pub(super) fn check(self) -> Result<(), CommandError> {
         if self.nx && (self.xx || self.gt || self.lt) {
             return Err(CommandError::NxConflict);
@@ -157,7 +159,7 @@ impl ExpireCondition {
         Ok(())
     }
 
-    /// Whether the expiry `current` may be replaced by `new`.
+    /// Whether the conditions allow `new` to replace the expiry `current`.
     pub(super) fn allows(self, current: Option<u64>, new: i64) -> bool {
         let current = current.map(|current| i64::try_from(current).unwrap_or(i64::MAX));
         !(self.nx && current.is_some()

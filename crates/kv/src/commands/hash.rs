@@ -1,4 +1,4 @@
-//! Commands on hashes: fields by their names.
+//! Commands on hashes that read and change fields by name.
 
 use super::{
     long_double::LongDouble,
@@ -13,6 +13,7 @@ use crate::{
 
 pub(super) const HGET: Command = CommandSpec::read("hget", Group::Hash)
     .arity(3)
+    .field_first()
     .fast()
     .since("2.0.0")
     .syntax("key field")
@@ -24,6 +25,7 @@ fn hget<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
 
 pub(super) const HMGET: Command = CommandSpec::read("hmget", Group::Hash)
     .arity(-3)
+    .field_first()
     .fast()
     .since("2.0.0")
     .syntax("key field [field ...]")
@@ -37,6 +39,7 @@ fn hmget<'s>(bucket: BucketMut<'s>, args: Args) -> CommandResult<'s> {
 
 pub(super) const HSET: Command = CommandSpec::write("hset", Group::Hash)
     .arity(-4)
+    .field_first()
     .denyoom()
     .fast()
     .since("2.0.0")
@@ -49,6 +52,7 @@ fn hset(bucket: BucketMut, args: Args) -> CommandResult<'static> {
 
 pub(super) const HMSET: Command = CommandSpec::write("hmset", Group::Hash)
     .arity(-4)
+    .field_first()
     .denyoom()
     .fast()
     .since("2.0.0")
@@ -62,6 +66,7 @@ fn hmset(bucket: BucketMut, args: Args) -> CommandResult<'static> {
 
 pub(super) const HSETNX: Command = CommandSpec::write("hsetnx", Group::Hash)
     .arity(4)
+    .field_first()
     .denyoom()
     .fast()
     .since("2.0.0")
@@ -79,6 +84,7 @@ fn hsetnx(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
 
 pub(super) const HDEL: Command = CommandSpec::write("hdel", Group::Hash)
     .arity(-3)
+    .field_first()
     .fast()
     .since("2.0.0")
     .syntax("key field [field ...]")
@@ -108,6 +114,7 @@ fn hlen(bucket: BucketMut, _: Args) -> CommandResult<'static> {
 
 pub(super) const HEXISTS: Command = CommandSpec::read("hexists", Group::Hash)
     .arity(3)
+    .field_first()
     .fast()
     .since("2.0.0")
     .syntax("key field")
@@ -120,6 +127,7 @@ fn hexists(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
 
 pub(super) const HSTRLEN: Command = CommandSpec::read("hstrlen", Group::Hash)
     .arity(3)
+    .field_first()
     .fast()
     .since("3.2.0")
     .syntax("key field")
@@ -132,6 +140,7 @@ fn hstrlen(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
 
 pub(super) const HINCRBY: Command = CommandSpec::write("hincrby", Group::Hash)
     .arity(4)
+    .field_first()
     .denyoom()
     .fast()
     .since("2.0.0")
@@ -153,6 +162,7 @@ fn hincrby(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
 
 pub(super) const HINCRBYFLOAT: Command = CommandSpec::write("hincrbyfloat", Group::Hash)
     .arity(4)
+    .field_first()
     .denyoom()
     .fast()
     .since("2.6.0")
@@ -186,7 +196,7 @@ pub(crate) fn value<'s>(bucket: BucketRef<'s>, field: &[u8]) -> CommandResult<'s
 /// Sets fields to the values that follow them. Returns the number of new ones.
 fn set_all(command: &str, mut bucket: BucketMut, mut args: Args) -> Result<i64, CommandError> {
     let mut pair = (args.next(), args.next());
-    // Most often that was all.
+    // A single pair is the common case.
     if pair.1.is_none() || !(args.is_empty() || args.count().is_multiple_of(2)) {
         return Err(CommandError::Arity(command.into()));
     }

@@ -1,4 +1,4 @@
-//! Commands on when the fields of hashes expire. They reply with a code for each field.
+//! Commands on the expiry of hash fields. They reply with a code for each field.
 
 use super::{
     expiry_options::{ExpireCondition, NEVER, NOT_FOUND, TimeUnit},
@@ -16,7 +16,7 @@ const UNCHANGED: i64 = 0;
 const CHANGED: i64 = 1;
 const DELETED: i64 = 2;
 
-/// Redis rounds the seconds of fields up.
+/// Redis rounds the TTL of a field up to a second.
 const ROUNDING_MS: u64 = 999;
 
 pub(super) const HEXPIRE: Command = CommandSpec::write("hexpire", Group::Hash)
@@ -136,10 +136,7 @@ fn expire(mut bucket: BucketMut, mut args: Args, unit: TimeUnit, command: &str) 
     bucket.view().map()?;
     let expires_at_ms = field_expiry(args.next(), unit, bucket.now_ms(), command)?;
     let mut condition = ExpireCondition::default();
-    let rest = args;
-    if !args.next().is_some_and(|word| condition.parse(word)) {
-        args = rest;
-    }
+    args.next_if(|word| condition.try_set(word));
     let mut codes = Vec::new();
     for field in parse_fields(args, command)? {
         let before = bucket.view().field(field)?.map(|entry| entry.expires_at_ms);

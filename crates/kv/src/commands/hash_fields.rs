@@ -49,15 +49,14 @@ pub(super) const HGETEX: Command = CommandSpec::write("hgetex", Group::Hash)
     .run(hgetex);
 fn hgetex(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     bucket.view().map()?;
-    let mut expires_at_ms = None;
-    let rest = args;
-    let option = args.next().unwrap_or_default();
-    let persist = option.eq_ignore_ascii_case(b"persist");
-    if let Some(unit) = TimeUnit::parse(option) {
-        expires_at_ms = Some(field_expiry(args.next(), unit, bucket.now_ms(), "hgetex")?);
-    } else if !persist {
-        args = rest;
-    }
+    let (mut unit, mut persist) = (None, false);
+    args.next_if(|option| {
+        unit = TimeUnit::parse(option);
+        persist = option.eq_ignore_ascii_case(b"persist");
+        unit.is_some() || persist
+    });
+    let expires_at_ms =
+        unit.map(|unit| field_expiry(args.next(), unit, bucket.now_ms(), "hgetex")).transpose()?;
     let mut values = Vec::new();
     for field in parse_fields(args, "hgetex")? {
         let Some(entry) = bucket.view().field(field)? else {
@@ -117,7 +116,7 @@ fn hsetex(mut bucket: BucketMut, args: Args) -> CommandResult<'static> {
     Ok(Reply::Number(1))
 }
 
-/// When the fields that HSETEX sets expire.
+/// The expiry of the fields that HSETEX sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FieldExpiry {
     Never,
@@ -128,7 +127,7 @@ enum FieldExpiry {
 /// The arguments of HSETEX.
 #[derive(Debug)]
 struct HsetexArgs<'a> {
-    /// Whether all of the fields must exist, or none.
+    /// Set only if all of the fields exist (`true`), or none of them does (`false`).
     only_if: Option<bool>,
     expiry: FieldExpiry,
     pairs: Args<'a>,
@@ -201,7 +200,7 @@ pub(super) fn parse_fields<'a>(mut args: Args<'a>, command: &str) -> Result<Args
     }
 }
 
-/// Parses when a field is to expire, in milliseconds since 1970. That may be in the past.
+/// Parses the expiry of a field, in milliseconds since 1970. It may be in the past.
 pub(super) fn field_expiry(
     argument: Option<&[u8]>,
     unit: TimeUnit,
@@ -216,7 +215,8 @@ pub(super) fn field_expiry(
     expires_at_ms.map(i64::unsigned_abs).ok_or_else(|| CommandError::InvalidExpireTime(command.into()))
 }
 
-/// Sets when an existing field expires, or deletes it if that is in the past. Returns whether it was deleted.
+/// Sets the expiry of an existing field, or deletes the field if that is in the past. Returns whether it was
+/// deleted.
 pub(super) fn expire_field(
     bucket: &mut BucketMut,
     field: &[u8],

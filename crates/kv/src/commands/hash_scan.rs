@@ -1,20 +1,17 @@
-//! Commands on hashes: many fields at once, in pages, or at random.
+//! Commands on hashes that list fields: all, in pages, or at random.
 
 use super::spec::{Command, CommandSpec, Group};
 use crate::{
-    args::Args,
+    args::{Args, SCAN_COUNT},
     bucket::WrongType,
     error::CommandError,
-    glob,
     limits::{RANDOM_ENTRIES, SCAN_ENTRIES},
     memory::entry::Entry,
     reply::{CommandResult, Projection, Reply},
     shard::{bucket_mut::BucketMut, bucket_ref::BucketRef},
+    syntax::glob,
 };
 use std::collections::HashSet;
-
-/// The COUNT of HSCAN unless given.
-const SCAN_COUNT: usize = 10;
 
 pub(super) const HGETALL: Command = CommandSpec::read("hgetall", Group::Hash)
     .arity(2)
@@ -53,8 +50,7 @@ pub(super) const HSCAN: Command = CommandSpec::read("hscan", Group::Hash)
     .summary("Iterates over fields and values")
     .run(hscan);
 fn hscan<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
-    let cursor = args.next().and_then(|cursor| std::str::from_utf8(cursor).ok()?.parse().ok());
-    let cursor = cursor.ok_or(CommandError::InvalidCursor)?;
+    let cursor = args.cursor()?;
     let bucket = bucket.into_view();
     if bucket.map()?.is_none() {
         return Ok(Reply::Page { items: Vec::new(), next: 0 });
@@ -63,10 +59,7 @@ fn hscan<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
     while let Some(option) = args.next() {
         match option.to_ascii_lowercase().as_slice() {
             b"match" => pattern = Some(args.required()?),
-            b"count" => {
-                let number = usize::try_from(args.integer()?).ok().filter(|number| *number > 0);
-                count = number.ok_or(CommandError::Syntax)?.min(SCAN_ENTRIES);
-            }
+            b"count" => count = args.scan_count()?.min(SCAN_ENTRIES),
             b"novalues" => projection = Projection::Keys,
             _ => return Err(CommandError::Syntax),
         }
@@ -104,7 +97,7 @@ fn hrandfield<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
     let entries = match bucket.len()? {
         0 => Vec::new(),
         len if count >= 0 => sample_distinct(bucket, bounded(count.unsigned_abs().min(len as u64))?, len)?,
-        // A negative count allows repetitions.
+        // A negative count allows duplicates.
         _ => sample(bucket, bounded(count.unsigned_abs())?)?,
     };
     Ok(match with_values {
@@ -119,7 +112,7 @@ pub(crate) fn page(bucket: BucketRef, projection: Projection, cursor: u64) -> Co
     Ok(Reply::Page { items: items(&entries, projection), next })
 }
 
-/// All entries, if they fit into a page.
+/// All entries, if they fit on one page.
 fn list_all(bucket: BucketRef, projection: Projection) -> CommandResult {
     let (entries, next) = bucket.entries(0)?;
     let items = items(&entries, projection);
@@ -145,12 +138,12 @@ fn bounded(count: u64) -> Result<usize, CommandError> {
     count.ok_or(CommandError::CountOutOfRange)
 }
 
-/// `count` random entries, with repetitions.
+/// `count` random entries, with duplicates.
 fn sample(bucket: BucketRef, count: usize) -> Result<Vec<Entry>, WrongType> {
     (0..count).map_while(|_| bucket.random().transpose()).collect()
 }
 
-/// `count` different random entries of `len`.
+/// `count` distinct random entries out of `len`.
 fn sample_distinct(bucket: BucketRef, count: usize, len: usize) -> Result<Vec<Entry>, WrongType> {
     if count > len / 2 {
         let mut entries = all_entries(bucket)?;

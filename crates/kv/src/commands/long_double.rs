@@ -1,27 +1,27 @@
-//! The numbers of INCRBYFLOAT: x86's long double, whose 64 bits of mantissa decide which digits are printed
-//! (0.1 + 0.2 is 0.3 and not 0.30000000000000004).
+//! The arithmetic of INCRBYFLOAT: x86's long double, as in Redis, so that the same digits are printed (0.1 +
+//! 0.2 is 0.3 and not 0.30000000000000004).
 
 use num_bigint::BigUint;
 use std::fmt;
 
-/// The longest number as text, in bytes; none that is printed is longer.
+/// The longest number that is parsed, in bytes; printed numbers are shorter.
 const TEXT_BYTES: usize = 5 * 1024 - 1;
 /// Digits printed after the point.
 const DECIMALS: u32 = 17;
 /// Bits of the mantissa.
 const MANTISSA_BITS: i64 = 64;
-/// The exponent of the lowest bit that a number can have.
+/// The exponent of the lowest bit that can be set.
 const LOWEST_EXPONENT: i64 = -16_445;
-/// The exponent of the highest bit.
+/// The exponent of the highest bit that can be set.
 const HIGHEST_EXPONENT: i64 = 16_383;
-/// A power of ten beyond all numbers, as is its inverse, whatever the digits before it.
+/// A power of ten that exceeds the range, as its inverse does, whatever the digits.
 const BEYOND: i64 = 12_000;
 
 /// `mantissa * 2^exponent`, or infinite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LongDouble {
     negative: bool,
-    /// None: infinite.
+    /// `None` if the number is infinite.
     mantissa: Option<BigUint>,
     exponent: i64,
 }
@@ -47,7 +47,7 @@ impl LongDouble {
             return None;
         }
         let digits = BigUint::parse_bytes(digits.as_bytes(), 10)?;
-        // A power that exceeds 64 bits is beyond all numbers.
+        // A power that exceeds 64 bits exceeds the range.
         let beyond = if power.starts_with('-') { -BEYOND } else { BEYOND };
         let power = power.parse().unwrap_or(beyond).clamp(-BEYOND, BEYOND) - fraction.len() as i64;
         let number = scaled(negative, digits.clone(), power);
@@ -102,7 +102,7 @@ fn scaled(negative: bool, digits: BigUint, power: i64) -> LongDouble {
     if power >= 0 {
         return rounded(negative, digits * tens, 0);
     }
-    // Enough bits that the remainder only decides ties.
+    // With this many bits, the remainder only decides ties.
     let shift = (MANTISSA_BITS + 2 + tens.bits() as i64 - digits.bits() as i64).max(0);
     let shifted = digits << shift;
     let (quotient, rest) = (&shifted / &tens, shifted % tens);
@@ -162,13 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_read_again() {
+    fn the_longest_printed_number_parses() {
         let longest = sum("1e4932", "0").expect("a number");
         assert_eq!((longest.len(), sum(&longest, "0")), (4933, Some(longest.clone())));
     }
 
     #[test]
-    fn what_is_no_number() {
+    fn rejects_what_is_not_a_number() {
         for text in [
             "",
             " 1",

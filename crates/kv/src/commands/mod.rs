@@ -1,6 +1,6 @@
-//! The commands of Redis on buckets. A bucket is a hash, or a string if it holds a single value.
+//! The commands of Redis on buckets: a table of all of them, and a file for each kind.
 //!
-//! A command is a row and the function below it, in the file of its group.
+//! In its file, a command is a row of its description, with the function that executes it below.
 //! Reference: <https://redis.io/docs/latest/commands/>.
 
 mod expiry;
@@ -95,7 +95,7 @@ pub static COMMANDS: &[Command] = &[
 ];
 
 impl Command {
-    /// The command of this name, which is in lower case.
+    /// The command with this name, which is in lower case.
     pub fn find(name: &str) -> Option<&'static Command> {
         static BY_NAME: LazyLock<HashMap<&str, &Command, RandomState>> =
             LazyLock::new(|| COMMANDS.iter().map(|command| (command.spec.name, command)).collect());
@@ -103,7 +103,7 @@ impl Command {
     }
 }
 
-/// How a command crosses a link: by its name.
+/// Serializes a command as its name.
 pub(crate) mod by_name {
     use super::spec::Command;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

@@ -1,5 +1,5 @@
-//! A command: the function that executes it, and its description, from which come arity checks, COMMAND INFO,
-//! COMMAND DOCS and docs/commands.md.
+//! A command: its function, and its description, which arity checks, COMMAND INFO, COMMAND DOCS and
+//! docs/commands.md are made from.
 
 use crate::{
     args::Args,
@@ -8,13 +8,13 @@ use crate::{
 };
 use std::fmt;
 
-/// What clients are told about a command. A row starts from [`CommandSpec::read`], [`CommandSpec::write`] or
-/// [`CommandSpec::new`], and sets what is different by name.
+/// The description of a command. A row starts from [`CommandSpec::read`], [`CommandSpec::write`] or
+/// [`CommandSpec::new`], and sets by name whatever differs from those defaults.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandSpec {
     /// The name in lower case. A subcommand is named `client|id`.
     pub name: &'static str,
-    /// The number of words, the name included; negative: at least that many.
+    /// The number of words, including the name; negative: at least that many.
     pub arity: i32,
     /// See [`flag`].
     pub flags: u16,
@@ -22,6 +22,9 @@ pub struct CommandSpec {
     pub keys: KeySpec,
     /// The group that it is documented in.
     pub group: Group,
+    /// Whether the first argument after the key is a field of a hash, which is then hashed and prefetched
+    /// ahead.
+    pub(crate) field_first: bool,
     /// The version of Redis that introduced it.
     pub since: &'static str,
     /// The arguments as documented: upper case for literal words.
@@ -34,7 +37,8 @@ impl CommandSpec {
     /// A command of one word, without keys and flags.
     pub const fn new(name: &'static str, group: Group) -> CommandSpec {
         let keys = KeySpec::None;
-        CommandSpec { name, arity: 1, flags: 0, keys, group, since: "", syntax: "", summary: "" }
+        let field_first = false;
+        CommandSpec { name, arity: 1, flags: 0, keys, group, field_first, since: "", syntax: "", summary: "" }
     }
 
     /// A command that reads the bucket named by its first argument.
@@ -55,6 +59,11 @@ impl CommandSpec {
     /// Sets where the keys are.
     pub const fn keys(self, keys: KeySpec) -> CommandSpec {
         CommandSpec { keys, ..self }
+    }
+
+    /// The first argument after the key is a field of a hash.
+    pub const fn field_first(self) -> CommandSpec {
+        CommandSpec { field_first: true, ..self }
     }
 
     /// Adds flags; see [`flag`].
@@ -110,7 +119,7 @@ pub struct Command {
     pub(crate) run: Run,
 }
 
-/// How a command is executed.
+/// The function that executes a command.
 pub(crate) enum Run {
     /// On the bucket named by the first argument.
     One(BucketFunction),
@@ -125,12 +134,7 @@ type BucketFunction = for<'s> fn(BucketMut<'s>, Args) -> CommandResult<'s>;
 type MultiFunction = fn(&mut MultiBucket, &[u8], Args) -> CommandResult<'static>;
 
 impl Command {
-    /// Whether its arguments begin with a field of a hash.
-    pub(crate) fn takes_field(&self) -> bool {
-        self.spec.group == Group::Hash
-    }
-
-    /// Whether it leaves the bucket as it was.
+    /// Whether it changes nothing.
     pub fn is_read(&self) -> bool {
         self.spec.has(flag::READ)
     }
@@ -213,9 +217,9 @@ pub enum KeySpec {
     None,
     /// The first argument.
     One,
-    /// Every argument; the reply is the sum of their numbers.
+    /// Every argument; the reply is the sum of their replies.
     EachSummed,
-    /// Every argument; the reply lists theirs in order.
+    /// Every argument; the reply lists their replies in order.
     EachListed,
     /// Every other argument, each followed by its value; the reply is OK.
     PairsEach,

@@ -56,7 +56,7 @@ fn set(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     }
     let (mut expiry, mut nx, mut xx, mut get) = (ExpiryOption::default(), false, false, false);
     while let Some(word) = args.next() {
-        if expiry.parse(word, &mut args)? {
+        if expiry.try_set(word, &mut args)? {
             continue;
         }
         match word.to_ascii_lowercase().as_slice() {
@@ -158,7 +158,7 @@ pub(super) const GETEX: Command = CommandSpec::write("getex", Group::String)
 fn getex<'s>(mut bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
     let mut expiry = ExpiryOption::default();
     while let Some(word) = args.next() {
-        if !expiry.parse(word, &mut args)? {
+        if !expiry.try_set(word, &mut args)? {
             return Err(CommandError::Syntax);
         }
     }
@@ -229,7 +229,7 @@ fn set_with_ttl(
     Ok(Reply::Done)
 }
 
-/// A copy of the value, for a reply after it has changed.
+/// A copy of the string, to reply with after the bucket has changed.
 fn copied(bucket: &BucketMut) -> CommandResult<'static> {
     Ok(bucket.view().string()?.map_or(Reply::NoBucket, |value| Reply::OwnedValue(value.to_vec())))
 }

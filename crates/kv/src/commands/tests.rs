@@ -1,4 +1,4 @@
-//! The commands: what redis-cli shows of each.
+//! Tests of the commands as sessions of redis-cli.
 
 mod hash_expiry;
 mod hash_model;
@@ -9,7 +9,8 @@ mod strings;
 
 use super::COMMANDS;
 
-/// The arity counts the required words: the name of one word or two, and what the syntax has outside of brackets.
+/// The arity counts the required words: the name of one word or two, and the words of the syntax that are
+/// outside of brackets.
 #[test]
 fn rows_are_complete() {
     for command in COMMANDS {

@@ -1,12 +1,11 @@
-//! The memory of a shard: blocks of bytes, named by 32-bit handles instead of 64-bit pointers.
+//! The allocator of a shard: blocks of bytes, identified by 32-bit handles instead of 64-bit pointers.
 //!
 //! Blocks up to [`BLOCK_BYTES`] are carved from chunks in steps of [`GRANULE_BYTES`], with one free list per
-//! size; larger ones are allocations of their own. Chunks come zeroed from the system and are touched only as
-//! they fill; they use large pages where the system has them, so that finding the page of a block rarely
-//! costs a walk through the page tables.
+//! size; larger ones are allocations of their own. The system provides chunks zeroed, and they take up memory
+//! only as they fill. They use large pages where available, so that a block rarely misses the TLB.
 
 use crate::{
-    CommandError,
+    error::CommandError,
     limits::{ARENA_GRANULES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
     memory::prefetch_line::prefetch,
 };
@@ -16,19 +15,18 @@ use memmap2::Advice;
 use memmap2::MmapMut;
 use std::ops::Range;
 
-/// The name of a block. Never 0, so that 0 can stand for "none".
+/// Identifies a block. Never 0, which free lists and tables use for "none".
 pub(crate) type Handle = u32;
 
 /// Set in the handle of a block that is an allocation of its own.
 const LARGE: Handle = 1 << 31;
 
 const CHUNK_GRANULES: u32 = (CHUNK_BYTES / GRANULE_BYTES) as u32;
-/// Offset of the second byte of a block that is prefetched: in the next cache line, if an entry of common
-/// length reaches it.
+/// The common size of an entry. A prefetch also loads the cache line of the block's byte at this offset.
 const COMMON_ENTRY_BYTES: usize = 40;
 const SIZES: usize = BLOCK_BYTES / GRANULE_BYTES + 1;
 
-/// The arena has no handle left for another block.
+/// The arena has no space left for another block.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ArenaFull;
 
@@ -42,9 +40,9 @@ impl From<ArenaFull> for CommandError {
 #[derive(Debug)]
 pub(crate) struct Arena {
     chunks: Vec<MmapMut>,
-    /// The first granule that was never handed out.
+    /// The first granule that was never allocated.
     next_fresh: u32,
-    /// By size in granules: the head of a list that runs through the free blocks' first bytes.
+    /// By size in granules: the head of a linked list, whose links are in the first bytes of the free blocks.
     free: Box<[Handle; SIZES]>,
     /// Granules of all free blocks.
     free_granules: usize,
@@ -98,8 +96,8 @@ impl Arena {
         self.free_granules += size;
     }
 
-    /// Resizes the `gap` in a block of `before` bytes to `room` bytes, with arbitrary contents. What follows
-    /// the gap moves, and so may the block.
+    /// Resizes the `gap` in a block of `before` bytes to `room` bytes, with arbitrary contents. The bytes
+    /// after the gap move, and the block may move.
     pub(crate) fn resize_gap(
         &mut self,
         handle: Handle,
@@ -123,27 +121,27 @@ impl Arena {
             self.bytes_mut(handle).copy_within(gap.end..before, behind);
             return Ok(handle);
         }
-        // At least one of the two lengths is small, and so is what stays.
-        let mut stays = ArrayVec::<u8, BLOCK_BYTES>::new();
+        // At least one of the two sizes is small, so the bytes around the gap fit a small block.
+        let mut kept = ArrayVec::<u8, BLOCK_BYTES>::new();
         for part in [0..gap.start, gap.end..before] {
-            stays.try_extend_from_slice(&self.bytes(handle)[part]).expect("what stays fits the smaller one");
+            kept.try_extend_from_slice(&self.bytes(handle)[part]).expect("they fit the smaller size");
         }
         let moved = self.allocate(after)?;
-        let (front, back) = stays.split_at(gap.start);
+        let (front, back) = kept.split_at(gap.start);
         self.bytes_mut(moved)[..gap.start].copy_from_slice(front);
         self.bytes_mut(moved)[behind..after].copy_from_slice(back);
         self.free(handle, before);
         Ok(moved)
     }
 
-    /// Whether blocks of these two lengths take the same space, so that one can be rewritten as the other in
-    /// place.
+    /// Whether blocks of these two sizes take the same space, so that one can be rewritten in place as the
+    /// other.
     pub(crate) fn same_size_class(one: usize, other: usize) -> bool {
         let size = |bytes: usize| bytes.div_ceil(GRANULE_BYTES).max(1);
         one <= BLOCK_BYTES && other <= BLOCK_BYTES && size(one) == size(other) || one == other
     }
 
-    /// The bytes from the start of the block on; its contents tell where it ends.
+    /// The bytes from the start of the block on, and beyond its end, which its contents determine.
     #[inline]
     pub(crate) fn bytes(&self, handle: Handle) -> &[u8] {
         if handle & LARGE != 0 {
@@ -152,7 +150,7 @@ impl Arena {
         &self.chunks[(handle / CHUNK_GRANULES) as usize][(handle % CHUNK_GRANULES) as usize * GRANULE_BYTES..]
     }
 
-    /// Prefetches the start of a block: as much as most entries take.
+    /// Prefetches the start of a block, up to the common size of an entry.
     #[inline]
     pub(crate) fn prefetch(&self, handle: Handle) {
         let bytes = self.bytes(handle);
@@ -162,7 +160,7 @@ impl Arena {
         }
     }
 
-    /// The bytes from the start of the block on, to be written.
+    /// The bytes from the start of the block on, for writing.
     pub(crate) fn bytes_mut(&mut self, handle: Handle) -> &mut [u8] {
         if handle & LARGE != 0 {
             return &mut self.large[(handle & !LARGE) as usize];
@@ -201,7 +199,7 @@ impl Arena {
 
     fn add_chunk(&mut self) -> Result<(), ArenaFull> {
         let chunk = MmapMut::map_anon(CHUNK_BYTES).map_err(|_| ArenaFull)?;
-        // A large page takes its memory as a whole: only a shard that has filled one chunk gets them. A
+        // A large page takes up memory as a whole, so a shard uses them only after it has filled a chunk. A
         // failure does no harm.
         #[cfg(target_os = "linux")]
         if !self.chunks.is_empty() {
@@ -255,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resized_gap_keeps_what_is_around_the_gap() {
+    fn resizing_a_gap_keeps_the_bytes_around_it() {
         let lengths = [20, 24, 200, BLOCK_BYTES, BLOCK_BYTES + 1, 100_000];
         for (before, after) in lengths.iter().flat_map(|one| lengths.map(|other| (*one, other))) {
             let mut arena = Arena::new();

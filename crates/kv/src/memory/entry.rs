@@ -1,5 +1,6 @@
-//! A key and its value, one after the other. Their lengths stand in front as base-128 varints; the lowest bit
-//! of the key's tells whether eight bytes with the expiry follow, in milliseconds since 1970.
+//! The byte layout of an entry: the lengths of its key and value as base-128 varints, the expiry (if there is
+//! one) in milliseconds since 1970, the key, and the value. The lowest bit of the first varint is set if
+//! there is an expiry.
 
 /// A key and its value, borrowed from a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub(crate) fn read_time(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(*bytes.first_chunk().expect("a time has eight bytes"))
 }
 
-/// Bytes that a length takes.
+/// The size of a length as a varint, in bytes.
 #[inline]
 pub(crate) fn varint_size(length: usize) -> usize {
     match length {
@@ -67,7 +68,7 @@ pub(crate) fn varint_size(length: usize) -> usize {
     }
 }
 
-/// Writes a length at the start of `bytes`; returns how many bytes it took.
+/// Writes a length at the start of `bytes` as a varint; returns its size.
 #[inline]
 pub(crate) fn write_varint(bytes: &mut [u8], mut length: usize) -> usize {
     let mut offset = 0;
@@ -80,7 +81,7 @@ pub(crate) fn write_varint(bytes: &mut [u8], mut length: usize) -> usize {
     offset + 1
 }
 
-/// Reads a length at the start of `bytes`; returns it and how many bytes it took.
+/// Reads a length at the start of `bytes`; returns it and its size as a varint.
 #[inline]
 pub(crate) fn read_varint(bytes: &[u8]) -> (usize, usize) {
     if bytes[0] < 0x80 {
@@ -103,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(
+        fn an_entry_reads_back(
             key: Vec<u8>,
             value in proptest::collection::vec(any::<u8>(), 0..400),
             expires_at_ms: Option<u64>,
@@ -115,7 +116,7 @@ mod tests {
         }
 
         #[test]
-        fn varints_take_the_bytes_they_announce(length in 0_usize..1 << 40) {
+        fn varints_read_back(length in 0_usize..1 << 40) {
             let mut bytes = [0; 10];
             prop_assert_eq!(write_varint(&mut bytes, length), varint_size(length));
             prop_assert_eq!(read_varint(&bytes), (length, varint_size(length)));

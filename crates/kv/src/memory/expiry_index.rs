@@ -1,4 +1,5 @@
-//! When the entries of tables expire, so that nobody searches a whole table for the few that have.
+//! An index of the entries of tables by their expiry, so that expired entries are found without a search of
+//! the whole table.
 
 use crate::{limits::RECLAIM_EXPIRIES, memory::arena::Handle};
 use foldhash::fast::FixedState;
@@ -8,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 #[derive(Debug, Default)]
 pub(crate) struct ExpiryIndex {
     tables: HashMap<u32, TableExpiries, FixedState>,
-    /// Those of removed tables, yet to be freed.
+    /// Those of removed tables, to be freed.
     detached: Vec<TableExpiries>,
 }
 
@@ -16,7 +17,7 @@ pub(crate) struct ExpiryIndex {
 #[derive(Debug, Default)]
 struct TableExpiries {
     entries: BTreeSet<(u64, Handle)>,
-    /// How many entries expire in each millisecond: often many do, and are counted at once.
+    /// How many entries expire in each millisecond, so that counting is fast when many expire together.
     counts: BTreeMap<u64, usize>,
 }
 
@@ -46,12 +47,12 @@ impl ExpiryIndex {
         }
     }
 
-    /// Removes a table; [`Self::reclaim_some`] frees what the index held of it.
+    /// Removes a table; [`Self::reclaim_some`] frees its part of the index.
     pub(crate) fn remove_table(&mut self, table: u32) {
         self.detached.extend(self.tables.remove(&table));
     }
 
-    /// Frees a bounded part of what the index held of removed tables.
+    /// Frees a bounded part of the index of removed tables.
     pub(crate) fn reclaim_some(&mut self) {
         let Some(expiries) = self.detached.last_mut() else { return };
         for _ in 0..RECLAIM_EXPIRIES {

@@ -1,18 +1,19 @@
-//! What the buckets of one shard are made of: blocks of bytes, and tables for buckets that have outgrown a
-//! block.
+//! The memory of one shard: blocks of bytes for buckets and entries, and tables for buckets that have
+//! outgrown their block.
 
 pub(crate) mod arena;
+pub(crate) mod budget;
 pub(crate) mod entry;
 pub(crate) mod expiry_index;
 pub(crate) mod prefetch_line;
 pub(crate) mod reclaim;
 pub(crate) mod table;
 
-use crate::{
-    memory::arena::{Arena, ArenaFull, Handle},
-    memory::entry::Entry,
-    memory::expiry_index::ExpiryIndex,
-    memory::table::Table,
+use crate::memory::{
+    arena::{Arena, ArenaFull, Handle},
+    entry::Entry,
+    expiry_index::ExpiryIndex,
+    table::Table,
 };
 use foldhash::fast::SeedableRandomState;
 use std::hash::BuildHasher;
@@ -79,7 +80,7 @@ impl Memory {
         })
     }
 
-    /// Removes a table; its id is used again.
+    /// Removes a table and returns it; its id is reused.
     pub(crate) fn take_table(&mut self, id: u32) -> Table {
         self.tables_free.push(id);
         self.expiries.remove_table(id);
@@ -93,7 +94,7 @@ impl Memory {
         &self.tables[id as usize]
     }
 
-    /// A table whose handles are to be replaced or removed.
+    /// A table, to replace or remove handles.
     pub(crate) fn table_mut(&mut self, id: u32) -> &mut Table {
         &mut self.tables[id as usize]
     }

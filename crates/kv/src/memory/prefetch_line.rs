@@ -1,10 +1,10 @@
-//! The one instruction that safe Rust does not offer: a prefetch.
+//! A prefetch: the one instruction of this crate that safe Rust does not offer.
 #![cfg_attr(
     target_arch = "x86_64",
     expect(unsafe_code, reason = "docs/decisions/004-one-unsafe-instruction.md")
 )]
 
-/// Brings the cache line of a byte into the nearest cache, without waiting for it.
+/// Loads the cache line of a byte into the nearest cache, without waiting for it.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn prefetch(byte: &u8) {
@@ -13,7 +13,7 @@ pub(crate) fn prefetch(byte: &u8) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) }
 }
 
-/// Brings the cache line of a byte into the nearest cache by reading it.
+/// Loads the cache line of a byte into the nearest cache by reading it.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 pub(crate) fn prefetch(byte: &u8) {

@@ -1,12 +1,12 @@
-//! Deferred frees: what a large bucket held is freed a few lines at a time, so that nobody waits for all of
-//! it.
+//! Deferred frees: the entries of a destroyed table are freed a few lines at a time, so that no request waits
+//! for all of them.
 
 use crate::{
     limits::RECLAIM_LINES,
     memory::{Memory, table::Table},
 };
 
-/// Tables whose entries are yet to be freed.
+/// Tables whose entries are to be freed.
 #[derive(Debug, Default)]
 pub(crate) struct Reclaim {
     /// Each with the first line that still holds entries.
@@ -14,12 +14,12 @@ pub(crate) struct Reclaim {
 }
 
 impl Reclaim {
-    /// Takes a table over, to be freed bit by bit.
+    /// Takes a table, to be freed in bounded steps.
     pub(crate) fn free_later(&mut self, table: Table) {
         self.tables.push((table, 0));
     }
 
-    /// Frees a bounded part of what is to be freed.
+    /// Takes one bounded step.
     pub(crate) fn reclaim_some(&mut self, memory: &mut Memory) {
         memory.expiries.reclaim_some();
         let Some((table, line)) = self.tables.last_mut() else { return };
@@ -33,7 +33,7 @@ impl Reclaim {
         }
     }
 
-    /// Whether there is something left to free.
+    /// Whether anything is left to free.
     pub(crate) fn has_garbage(&self) -> bool {
         !self.tables.is_empty()
     }

@@ -1,19 +1,20 @@
 //! A hash table of handles that grows one line at a time (linear hashing: Litwin, VLDB 1980).
 //!
-//! A line is one cache line: 12 one-byte tags, 12 handles, and the index of an overflow line. As a rule, a
-//! lookup reads one line, and then only entries whose tag matches. When the lines are three quarters full,
-//! one of them is split in two, so that no insertion ever waits for a rehash of the whole table. Entries only
-//! ever move to lines with a higher index, which follows from the index of their line; so a scan of many
-//! steps misses no entry that stays, and meets none twice, however much the table grows meanwhile.
+//! A line is one cache line: 12 one-byte tags, 12 handles, and the index of an overflow line. A lookup
+//! usually reads one line, and then only entries whose tag matches. When the lines are three quarters full,
+//! one of them is split in two, so that no insertion ever waits for a rehash of the whole table. A split
+//! moves handles only to one line with a higher index, which the index of the split line determines.
+//! Therefore a scan of many steps visits each entry that stays exactly once, however much the table grows
+//! meanwhile.
 
 use crate::{memory::arena::Handle, memory::prefetch_line::prefetch};
 
 const SLOTS: usize = 12;
-/// Handles per line, on the average, above which a line is split.
+/// Average number of handles per line above which a line is split.
 const LOAD: usize = 9;
-/// Lines that are allocated together, once the table has as many.
+/// Lines that are allocated together, after the first segment is full.
 const SEGMENT_LINES: usize = 1024;
-/// Bits of a scan's cursor that tell how many steps it has.
+/// Bits of a scan's cursor that hold the number of its steps, as a power of two.
 const CURSOR_BITS: u32 = 5;
 /// Set in the index of an overflow line.
 const OVERFLOW: u32 = 1 << 31;
@@ -35,18 +36,18 @@ pub(crate) struct SlotRef {
     index: u32,
 }
 
-/// What a lookup finds in one line.
+/// The result of a lookup in one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Probe {
     /// An entry whose tag matches.
     Candidate(Handle),
-    /// Nothing: the chain goes on at this line.
+    /// Nothing, and the chain continues at this line.
     Chained(u32),
     /// Nothing, and the chain ends.
     Absent,
 }
 
-/// Handles by the hash of what they name.
+/// Handles by hash. The caller defines what is hashed.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     home: Lines,
@@ -61,7 +62,7 @@ impl Table {
         self.len
     }
 
-    /// How many lines there are, overflow lines aside.
+    /// How many lines there are, not counting overflow lines.
     pub(crate) fn home_lines(&self) -> usize {
         self.home.len()
     }
@@ -71,7 +72,8 @@ impl Table {
         (self.home.len() + self.overflow.len()) * size_of::<Line>()
     }
 
-    /// Looks a hash up: the first of its handles for which `found` returns something, and that.
+    /// Looks up a hash. Returns the slot of the first of its handles for which `found` returns `Some`, and
+    /// the value returned. `found` must check the entry, because different hashes may share a tag.
     #[inline(always)]
     pub(crate) fn search<T>(&self, hash: u64, found: impl Fn(Handle) -> Option<T>) -> Option<(SlotRef, T)> {
         if self.len == 0 {
@@ -95,7 +97,7 @@ impl Table {
         }
     }
 
-    /// Finds a handle by its hash among those that `is_it` accepts.
+    /// Finds the slot of the first handle of a hash that `is_it` accepts.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(Handle) -> bool) -> Option<SlotRef> {
         self.search(hash, |handle| is_it(handle).then_some(())).map(|(slot, ())| slot)
     }
@@ -110,7 +112,7 @@ impl Table {
         prefetch(&self.line(line).tags[0]);
     }
 
-    /// What a lookup of this hash finds in a line.
+    /// Looks up a hash in one line.
     pub(crate) fn probe_line(&self, line: u32, hash: u64) -> Probe {
         let line = self.line(line);
         match line.matches(tag(hash)) {
@@ -125,12 +127,12 @@ impl Table {
         self.line(slot.line).handles[slot.index as usize]
     }
 
-    /// Replaces the handle in a slot by another one of the same hash.
+    /// Replaces the handle in a slot with another one of the same hash.
     pub(crate) fn set(&mut self, slot: SlotRef, handle: Handle) {
         self.line_mut(slot.line).handles[slot.index as usize] = handle;
     }
 
-    /// Adds a handle that the table does not hold yet. `hash_of` returns the hash of one that it does.
+    /// Adds a handle that is not in the table yet. `hash_of` returns the hash of a handle that is.
     pub(crate) fn insert(&mut self, hash: u64, handle: Handle, hash_of: impl Fn(Handle) -> u64) {
         if self.home.len() == 0 {
             self.home.push(Line::default());
@@ -173,8 +175,8 @@ impl Table {
     }
 
     /// The handles of one step of a scan, and the cursor of the next step. A scan starts and ends with cursor
-    /// 0. Its first step settles how many steps it has, a power of two: each covers the handles whose hashes
-    /// agree with it in that many bits, wherever their lines have been split to.
+    /// 0. The first step fixes the number of steps, `1 << bits`. Each step visits the handles whose hashes
+    /// have its index in the lowest `bits` bits, including those that splits have moved to other lines.
     pub(crate) fn scan_step(&self, cursor: u64) -> (impl Iterator<Item = Handle>, u64) {
         let lines = self.home_lines();
         let (step, bits) = match cursor {
@@ -190,8 +192,7 @@ impl Table {
         ((first..lines).step_by(steps as usize).flat_map(|index| self.line_chain(index)), next)
     }
 
-    /// A handle from a slot chosen at random, all slots being equally likely; `None` when that slot is
-    /// vacant.
+    /// The handle in a random slot, each equally likely; `None` when that slot is vacant.
     pub(crate) fn random(&self) -> Option<Handle> {
         let index = fastrand::usize(..(self.home.len() + self.overflow.len()).max(1));
         let line = match index.checked_sub(self.home.len()) {
@@ -244,7 +245,7 @@ impl Table {
         next
     }
 
-    /// Splits the oldest line that is not split yet: its handles are spread over it and a new last line.
+    /// Splits the next line in order: distributes its handles over itself and a new last line.
     fn split(&mut self, hash_of: impl Fn(Handle) -> u64) {
         self.home.push(Line::default());
         let new = self.home.len() - 1;
@@ -262,8 +263,8 @@ impl Table {
 }
 
 impl Line {
-    /// A bit in every byte whose tag is `tag`, eight times the slot's index from the right. Rarely there is a
-    /// false match, for a tag that differs in its lowest bit alone: the entry itself decides.
+    /// Compares all tags at once. Sets the highest bit of byte `i` if the tag of slot `i` equals `tag`, and
+    /// rarely if it differs only in its lowest bit, so the entry must be compared.
     fn matches(&self, tag: u8) -> u128 {
         const ONES: u128 = u128::from_le_bytes([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
         let mut tags = [0; 16];
@@ -273,19 +274,19 @@ impl Line {
     }
 }
 
-/// The byte that stands for a hash in its line: from bits that do not choose the line. Never 0, and never 1,
-/// which [`Line::matches`] could take a vacant slot for.
+/// The tag of a hash, from bits that do not choose the line. Never 0, which marks a vacant slot, and never 1,
+/// which [`Line::matches`] could confuse with a vacant slot.
 fn tag(hash: u64) -> u8 {
     ((hash >> 56) as u8).max(2)
 }
 
-/// Lines in segments, so that growth moves none.
+/// Lines in segments, so that growth moves no line.
 #[derive(Debug, Default)]
 struct Lines {
     segments: Vec<Vec<Line>>,
     /// How many there are.
     len: u32,
-    /// The least number of all ones that is not below the index of any line.
+    /// The smallest `2^n - 1` that is at least the highest index.
     mask: u32,
 }
 
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_all_that_was_put_in_and_nothing_else() {
+    fn finds_exactly_what_was_inserted() {
         let mut table = Table::default();
         for handle in 1..=50_000 {
             table.insert(hash(handle), handle, hash);
@@ -358,22 +359,22 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_that_meets_growth_misses_nothing_and_repeats_nothing() {
+    fn a_scan_during_growth_misses_nothing_and_repeats_nothing() {
         let mut table = Table::default();
         for handle in 1..=1_000 {
             table.insert(hash(handle), handle, hash);
         }
-        let (mut seen, mut cursor, mut newcomer) = (HashSet::new(), 0, 1_000_000);
+        let (mut seen, mut cursor, mut added) = (HashSet::new(), 0, 1_000_000);
         loop {
             let (handles, next) = table.scan_step(cursor);
-            handles.for_each(|handle| assert!(seen.insert(handle), "{handle} is met once"));
+            handles.for_each(|handle| assert!(seen.insert(handle), "{handle} is visited once"));
             if next == 0 {
                 break;
             }
             cursor = next;
             for _ in 0..20 {
-                newcomer += 1;
-                table.insert(hash(newcomer), newcomer, hash);
+                added += 1;
+                table.insert(hash(added), added, hash);
             }
         }
         assert!((1..=1_000).all(|handle| seen.contains(&handle)));
@@ -403,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vacant_slot_is_not_looked_at() {
+    fn a_vacant_slot_never_matches() {
         for byte in 0..=u8::MAX {
             let (hash, other) = (u64::from(byte) << 56, u64::from(!byte) << 56);
             let mut table = Table::default();

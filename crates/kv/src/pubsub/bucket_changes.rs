@@ -1,4 +1,4 @@
-//! Changes of a bucket, as they happen, for its subscribers.
+//! Subscriptions to the changes of a bucket: the events, and the two ends of a subscription.
 
 use crate::limits::{SUBSCRIBER_BYTES, SUBSCRIBER_EVENTS};
 use serde::{Deserialize, Serialize};
@@ -18,11 +18,11 @@ use tokio_stream::Stream;
 pub struct Event {
     /// The bucket's name.
     pub bucket: Box<[u8]>,
-    /// What happened there.
+    /// The change.
     pub change: Change,
 }
 
-/// What happened to a bucket.
+/// A change of a bucket, or the end of its changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// `key` has a new value.
@@ -115,7 +115,7 @@ impl Stream for Subscription {
 }
 
 impl Publisher {
-    /// Queues one change. `false`: the subscriber has gone or fell behind, and is to be removed.
+    /// Queues one event. Returns `false` if the subscriber is gone or fell behind; remove it then.
     pub fn publish(&self, event: Arc<Event>) -> bool {
         let bytes = event.size();
         if self.queued_bytes.load(Relaxed) + bytes > SUBSCRIBER_BYTES {
@@ -125,7 +125,7 @@ impl Publisher {
         self.events.try_send(event).is_ok()
     }
 
-    /// Whether the subscriber has gone.
+    /// Whether the subscriber is gone.
     pub fn is_closed(&self) -> bool {
         self.events.is_closed()
     }

@@ -1,9 +1,9 @@
-//! Channels: a message reaches those who are subscribed at the moment, and nobody else. Buckets have no part
-//! in them.
+//! Publish and subscribe on channels: a message reaches only those who are subscribed when it is published.
+//! Channels are independent of buckets.
 
 use crate::{
-    glob,
     limits::{CHANNEL_BYTES, CHANNEL_MESSAGES, TOPIC_BYTES, TOPIC_NAME_BYTES},
+    syntax::glob,
 };
 use std::{
     cell::LazyCell,
@@ -18,10 +18,10 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 
-/// What was published.
+/// A published message.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The channel.
+    /// Its channel.
     pub channel: Box<[u8]>,
     /// Its payload.
     pub payload: Box<[u8]>,
@@ -30,13 +30,13 @@ pub struct Message {
 /// A message on its way to one subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// The subscribed pattern that matched; `None`: the channel itself is subscribed to.
+    /// The subscribed pattern that matched; `None` if the subscription is to the channel itself.
     pub pattern: Option<Arc<[u8]>>,
     /// The message.
     pub message: Arc<Message>,
 }
 
-/// What can be subscribed to.
+/// A channel or a pattern, as the subject of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic<'a> {
     /// One channel.
@@ -75,7 +75,7 @@ struct SubscriberState {
     name_bytes: usize,
 }
 
-/// A subscriber of any number of topics: a stream of messages in their order, which ends when it falls
+/// A subscriber of any number of topics: a stream of messages in order, which ends if the subscriber falls
 /// behind. Dropping it ends all its subscriptions.
 #[derive(Debug)]
 pub struct ChannelSubscriber {
@@ -128,7 +128,7 @@ impl Channels {
         delivered
     }
 
-    /// The names of the channels that have subscribers, patterns aside.
+    /// The names of the channels that have subscribers, not counting patterns.
     pub fn names(&self, matching: Option<&[u8]>) -> Vec<Box<[u8]>> {
         let hub = self.read();
         let names = hub.channels.keys();
@@ -138,7 +138,7 @@ impl Channels {
             .collect()
     }
 
-    /// How many subscribers a channel has, patterns aside.
+    /// How many subscribers a channel has, not counting patterns.
     pub fn subscriber_count(&self, channel: &[u8]) -> usize {
         self.read().channels.get(channel).map_or(0, HashSet::len)
     }
@@ -158,7 +158,7 @@ impl Channels {
 }
 
 impl Hub {
-    /// Who receives a message of a channel: its subscribers, and those of each pattern that matches.
+    /// The receivers of a message on a channel: its subscribers, and those of each pattern that matches.
     fn receivers<'h>(
         &'h self,
         channel: &'h [u8],
@@ -169,7 +169,7 @@ impl Hub {
     }
 
     fn subscribe(&mut self, id: u64, topic: Topic<'_>) -> Result<bool, TooManyTopics> {
-        // A subscriber that fell behind receives nothing more, whatever it subscribes to.
+        // It fell behind and was removed; its stream ends.
         let Some(state) = self.subscribers.get_mut(&id) else { return Ok(true) };
         let (name, own, all) = match topic {
             Topic::Channel(name) => (name, &mut state.channels, &mut self.channels),
@@ -220,7 +220,7 @@ fn remove_id(topics: &mut HashMap<Arc<[u8]>, HashSet<u64>>, name: &[u8], id: u64
 }
 
 impl SubscriberState {
-    /// Queues a message; `false`: the subscriber fell behind.
+    /// Queues a message; returns `false` if the subscriber fell behind.
     fn deliver(&self, delivery: Delivery) -> bool {
         let bytes = delivery.size();
         if self.queued_bytes.fetch_add(bytes, Relaxed) + bytes > CHANNEL_BYTES {

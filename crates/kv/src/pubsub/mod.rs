@@ -1,4 +1,4 @@
-//! What is published: messages on channels, and the changes of buckets.
+//! Publish and subscribe: messages on channels, and changes of buckets.
 
 pub(crate) mod bucket_changes;
 pub(crate) mod channels;

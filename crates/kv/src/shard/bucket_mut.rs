@@ -1,10 +1,9 @@
-//! The bucket that a command names, to be read and changed.
+//! A bucket as a command reads and changes it.
 
 use crate::{
     bucket::Bucket,
-    budget::Budget,
     error::CommandError,
-    memory::{Memory, entry::Entry},
+    memory::{Memory, budget::Budget, entry::Entry},
     pubsub::bucket_changes::{Change, EndReason},
     shard::{
         Shard,
@@ -13,18 +12,19 @@ use crate::{
     },
 };
 
-/// A bucket that may exist or not. All changes go through here: they notify subscribers, invalidate the
-/// versions of those who watch the bucket, and are registered when they move it.
+/// A bucket that may or may not exist. Every change of a bucket goes through this type, which notifies
+/// subscribers, invalidates watches, and keeps the registry up to date when the bucket moves to another
+/// block.
 #[derive(Debug)]
 pub(crate) struct BucketMut<'s> {
     shard: &'s mut Shard,
     name: &'s [u8],
     lookup: Lookup<'s>,
-    entry: Option<(NameSlot, Bucket)>,
+    registered: Option<(NameSlot, Bucket)>,
     now_ms: u64,
 }
 
-/// Any bucket.
+/// Operations on a bucket of any type.
 impl<'s> BucketMut<'s> {
     /// Looks the bucket up.
     #[inline]
@@ -34,21 +34,21 @@ impl<'s> BucketMut<'s> {
         lookup: Lookup<'s>,
         now_ms: u64,
     ) -> BucketMut<'s> {
-        let entry = shard.registry.lookup(&shard.memory, lookup, name);
-        BucketMut { shard, name, lookup, entry, now_ms }
+        let registered = shard.registry.lookup(&shard.memory, lookup, name);
+        BucketMut { shard, name, lookup, registered, now_ms }
     }
 
-    /// Ends the bucket if it has expired: then it does not exist.
+    /// Ends the bucket if it has expired.
     #[inline]
     pub(crate) fn end_if_expired(&mut self) {
-        if self.shard.expiry_cursor.armed
+        if self.shard.expiry_cursor.has_expiries
             && self.bucket().is_some_and(|bucket| bucket.is_expired(&self.shard.memory, self.now_ms))
         {
             self.end(EndReason::Expired);
         }
     }
 
-    /// The bucket as it is now.
+    /// A read-only view of the bucket.
     #[inline]
     pub(crate) fn view(&self) -> BucketRef<'_> {
         BucketRef {
@@ -59,7 +59,7 @@ impl<'s> BucketMut<'s> {
         }
     }
 
-    /// The bucket as it is after the last change, for as long as the lock is held.
+    /// A read-only view of the bucket that lives as long as the lock is held.
     #[inline]
     pub(crate) fn into_view(self) -> BucketRef<'s> {
         let bucket = self.bucket();
@@ -71,19 +71,19 @@ impl<'s> BucketMut<'s> {
         self.now_ms
     }
 
-    /// Whether all buckets together take more memory than they may.
-    pub(crate) fn exceeds(&self, budget: &Budget) -> bool {
+    /// Whether all buckets of the store together exceed the budget.
+    pub(crate) fn store_exceeds(&self, budget: &Budget) -> bool {
         budget.is_exceeded(self.shard.used_bytes(), self.shard.accounted_bytes)
     }
 
     /// Whether the bucket exists.
     pub(crate) fn exists(&self) -> bool {
-        self.entry.is_some()
+        self.registered.is_some()
     }
 
-    /// The bucket, and where it is registered.
-    pub(crate) fn entry(&self) -> Option<(NameSlot, Bucket)> {
-        self.entry
+    /// The bucket, and the slot of its name.
+    pub(crate) fn registered(&self) -> Option<(NameSlot, Bucket)> {
+        self.registered
     }
 
     /// The version of the bucket, for WATCH.
@@ -91,7 +91,7 @@ impl<'s> BucketMut<'s> {
         self.shard.watches.version_of(self.name)
     }
 
-    /// Sets when the bucket expires. It ends at once if that time has passed.
+    /// Sets the expiry of the bucket. If that is in the past, the bucket ends at once.
     pub(crate) fn set_expiry(&mut self, expires_at_ms: Option<u64>) -> Result<(), CommandError> {
         if !self.exists() {
             return Ok(());
@@ -109,56 +109,57 @@ impl<'s> BucketMut<'s> {
 
     /// Ends the bucket; `false` when it did not exist.
     pub(crate) fn end(&mut self, reason: EndReason) -> bool {
-        let Some((slot, bucket)) = self.entry.take() else { return false };
+        let Some((slot, bucket)) = self.registered.take() else { return false };
         self.shard.end(slot, bucket, self.name, reason);
         true
     }
 
-    /// Gives the bucket, which exists, another name, and takes it out of the registry. It is to be registered
-    /// under its new name, and until then it is unfinished.
+    /// Renames the bucket, which exists, and moves it from the registry to [`Shard::unregistered`], until
+    /// [`Self::replace_with_unregistered`] registers it under its new name.
     pub(crate) fn detach_as(mut self, name: &[u8]) -> Result<(), CommandError> {
         let (keep, expires_at_ms) = (self.view().keeps_when_empty(), self.view().expires_at_ms());
         self.modify(|bucket, memory| bucket.set_head(memory, name, keep, expires_at_ms))?;
-        if let Some((slot, bucket)) = self.entry {
+        if let Some((slot, bucket)) = self.registered {
             self.shard.registry.unregister(slot);
-            self.shard.unfinished = Some(bucket);
+            self.shard.unregistered = Some(bucket);
         }
         Ok(())
     }
 
-    /// Registers the unfinished bucket, which has this name. The one that has it now, if any, ends.
-    pub(crate) fn replace_with_unfinished(&mut self) {
-        let Some(bucket) = self.shard.unfinished.take() else { return };
-        let old = self.entry;
+    /// Registers the shard's unregistered bucket, which has this name. A bucket that had the name before
+    /// ends.
+    pub(crate) fn replace_with_unregistered(&mut self) {
+        let Some(bucket) = self.shard.unregistered.take() else { return };
+        let old = self.registered;
         match old {
             Some((slot, _)) => self.shard.registry.set_bucket(slot, bucket),
             None => self.shard.registry.register(&self.shard.memory, self.lookup.name_hash, bucket),
         }
-        self.entry = self.shard.registry.lookup(&self.shard.memory, self.lookup, self.name);
+        self.registered = self.shard.registry.lookup(&self.shard.memory, self.lookup, self.name);
         self.note_expiry(bucket.earliest_expiry(&self.shard.memory));
         self.invalidate_watches();
         if let Some((_, old)) = old {
-            self.shard.end_name(self.name, EndReason::Dropped);
+            self.shard.announce_end(self.name, EndReason::Dropped);
             self.shard.destroy(old);
         }
     }
 
     fn note_expiry(&mut self, expires_at_ms: Option<u64>) {
         if expires_at_ms.is_some() {
-            self.shard.expiry_cursor.arm();
+            self.shard.expiry_cursor.note_expiry();
         }
     }
 
     fn bucket(&self) -> Option<Bucket> {
-        self.entry.map(|(_, bucket)| bucket)
+        self.registered.map(|(_, bucket)| bucket)
     }
 
     fn register(&mut self, bucket: Bucket) {
         let Shard { registry, memory, .. } = &mut *self.shard;
         registry.register(memory, self.lookup.name_hash, bucket);
-        self.entry = registry.lookup(memory, self.lookup, self.name);
+        self.registered = registry.lookup(memory, self.lookup, self.name);
         #[cfg(test)]
-        crate::failpoint::reach("registered");
+        crate::tests::failpoint::reach("registered");
     }
 
     /// Changes the bucket, which exists.
@@ -166,9 +167,9 @@ impl<'s> BucketMut<'s> {
         &mut self,
         change: impl FnOnce(&mut Bucket, &mut Memory) -> Result<T, E>,
     ) -> Result<T, CommandError> {
-        let Some((_, before)) = self.entry else { unreachable!("only an existing bucket is modified") };
+        let Some((_, before)) = self.registered else { unreachable!("only an existing bucket is modified") };
         let moving = Moving { bucket_mut: self, before };
-        let Some((_, bucket)) = &mut moving.bucket_mut.entry else { unreachable!("it exists") };
+        let Some((_, bucket)) = &mut moving.bucket_mut.registered else { unreachable!("it exists") };
         change(bucket, &mut moving.bucket_mut.shard.memory).map_err(Into::into)
     }
 
@@ -182,8 +183,8 @@ impl<'s> BucketMut<'s> {
     }
 }
 
-/// A bucket that a change may move to another block. However the change ends, by a panic too, the registry
-/// knows the block.
+/// A bucket that a change may move to another block. Dropping this updates the registry, even if the change
+/// panics.
 struct Moving<'a, 's> {
     bucket_mut: &'a mut BucketMut<'s>,
     before: Bucket,
@@ -192,7 +193,7 @@ struct Moving<'a, 's> {
 impl Drop for Moving<'_, '_> {
     #[inline]
     fn drop(&mut self) {
-        if let Some((slot, bucket)) = self.bucket_mut.entry
+        if let Some((slot, bucket)) = self.bucket_mut.registered
             && bucket != self.before
         {
             self.bucket_mut.shard.registry.set_bucket(slot, bucket);
@@ -200,9 +201,10 @@ impl Drop for Moving<'_, '_> {
     }
 }
 
-/// A bucket that holds a map.
+/// Operations on a map.
 impl BucketMut<'_> {
-    /// Creates an empty map that stays when its last field goes; an existing one stays from now on too.
+    /// Creates an empty map that stays when its last field goes. An existing map is kept, and stays from now
+    /// on.
     pub(crate) fn create(&mut self) -> Result<(), CommandError> {
         if self.view().map()?.is_none() {
             self.create_map(true)?;
@@ -214,7 +216,7 @@ impl BucketMut<'_> {
         Ok(())
     }
 
-    /// Sets a field of the map, which is created if it does not exist. Returns whether the field is new.
+    /// Sets a field of the map, and creates the map if it does not exist. Returns whether the field is new.
     pub(crate) fn set_field(
         &mut self,
         field: &[u8],
@@ -243,14 +245,14 @@ impl BucketMut<'_> {
         Ok(was_there)
     }
 
-    /// Ends the map when it is empty, unless it was created to stay.
+    /// Ends the map if it is empty, unless it was created to stay.
     pub(crate) fn end_if_empty(&mut self) {
         if self.exists() && self.view().len() == Ok(0) && !self.view().keeps_when_empty() {
             self.end(EndReason::Dropped);
         }
     }
 
-    /// Sets when an existing field of the map expires.
+    /// Sets the expiry of a field of the map, if the field exists.
     pub(crate) fn set_field_expiry(
         &mut self,
         field: &[u8],
@@ -264,15 +266,15 @@ impl BucketMut<'_> {
         Ok(())
     }
 
-    /// Deletes up to `limit` fields that have expired, and the map with the last of them. Returns how many
-    /// there were.
+    /// Deletes up to `limit` fields that have expired, and ends the map if none is left. Returns the number
+    /// of fields.
     pub(crate) fn delete_expired(&mut self, limit: usize) -> usize {
         let Ok(Some(map)) = self.view().map() else { return 0 };
         let expired = map.expired(self.now_ms, limit);
         let fields: Vec<Box<[u8]>> = expired.iter().map(|entry| entry.key.into()).collect();
         for field in &fields {
             #[cfg(test)]
-            crate::failpoint::reach("delete_expired");
+            crate::tests::failpoint::reach("delete_expired");
             if self.delete(field).is_ok() {
                 self.notify(|| Change::Deleted { key: field.clone() });
             }
@@ -298,9 +300,9 @@ impl BucketMut<'_> {
     }
 }
 
-/// A bucket that holds a string.
+/// Operations on a string.
 impl BucketMut<'_> {
-    /// Sets the string and when it expires. A bucket of another kind is replaced.
+    /// Sets the string and its expiry. Replaces a bucket of another type.
     pub(crate) fn set_string(
         &mut self,
         value: &[u8],

@@ -1,4 +1,4 @@
-//! A bucket that a command reads, as it is at one moment: nothing of it has expired.
+//! A bucket as a command reads it. Expired entries are left out.
 
 use crate::{
     bucket::{Bucket, Kind, WrongType, map::Map},
@@ -7,7 +7,7 @@ use crate::{
     shard::registry::Lookup,
 };
 
-/// A bucket that may exist or not. What is read from it lives as long as the shard's lock is held.
+/// A bucket that may or may not exist. Values read from it live as long as the shard's lock is held.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BucketRef<'s> {
     pub(crate) memory: &'s Memory,
@@ -17,7 +17,7 @@ pub(crate) struct BucketRef<'s> {
 }
 
 impl<'s> BucketRef<'s> {
-    /// What the bucket holds; `None` when it does not exist.
+    /// The type of the bucket's value; `None` when it does not exist.
     pub(crate) fn kind(self) -> Option<Kind> {
         self.bucket.map(|bucket| bucket.kind(self.memory))
     }
@@ -44,7 +44,7 @@ impl<'s> BucketRef<'s> {
         self.bucket.map(|bucket| bucket.map(self.memory)).transpose()
     }
 
-    /// Whether the map's entries have outgrown the bucket's block.
+    /// Whether the bucket is a map whose entries are stored in a table.
     pub(crate) fn has_table(self) -> bool {
         self.map().is_ok_and(|map| map.is_some_and(|map| map.table().is_some()))
     }
@@ -52,8 +52,8 @@ impl<'s> BucketRef<'s> {
     /// The entry of a field of the map.
     #[inline]
     pub(crate) fn field(self, field: &[u8]) -> Result<Option<Entry<'s>>, WrongType> {
-        let Some(map) = self.map()? else { return Ok(None) };
-        let entry = map.get(self.lookup.field_hash(field, self.memory), field);
+        let Some(bucket) = self.bucket else { return Ok(None) };
+        let entry = bucket.map(self.memory)?.get(self.lookup.field_hash(field, self.memory), field);
         Ok(entry.filter(|entry| !entry.is_expired(self.now_ms)))
     }
 
@@ -63,7 +63,7 @@ impl<'s> BucketRef<'s> {
     }
 
     /// One page of the map's entries, from `cursor` on, and the cursor of the next page; 0 at the end. A scan
-    /// meets no entry twice.
+    /// returns no entry twice.
     pub(crate) fn entries(self, cursor: u64) -> Result<(Vec<Entry<'s>>, u64), WrongType> {
         self.entries_up_to(cursor, PAGE_NAMES)
     }
@@ -80,7 +80,7 @@ impl<'s> BucketRef<'s> {
         Ok((entries, next))
     }
 
-    /// An entry of the map, chosen at random.
+    /// A random entry of the map.
     pub(crate) fn random(self) -> Result<Option<Entry<'s>>, WrongType> {
         let Some(map) = self.map()? else { return Ok(None) };
         if let Some(entry) = map.random(self.now_ms) {

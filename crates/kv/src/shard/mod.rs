@@ -1,4 +1,4 @@
-//! A shard: the buckets whose names hash to it, with their registry and their memory. One lock guards it all.
+//! A shard: the buckets whose names hash to it, with their registry and their memory, all under one lock.
 
 pub(crate) mod bucket_mut;
 pub(crate) mod bucket_ref;
@@ -28,30 +28,30 @@ pub(crate) struct Shard {
     pub(crate) subscribers: Subscribers,
     pub(crate) watches: WatchVersions,
     pub(crate) expiry_cursor: ExpiryCursor,
-    /// A bucket that is being copied or moved here, and is not registered yet. A crash destroys it.
-    pub(crate) unfinished: Option<Bucket>,
+    /// The bucket that a command is copying or moving here, until it is registered. A crash destroys it.
+    pub(crate) unregistered: Option<Bucket>,
     /// How many buckets have crashed.
     pub(crate) crashed: u64,
-    /// What the memory budget knows of [`Shard::used_bytes`].
+    /// The part of [`Shard::used_bytes`] that the memory budget has accounted for.
     pub(crate) accounted_bytes: usize,
 }
 
-/// Where the search for what has expired stands. It goes round and round the registry, as long as a round
-/// finds something that will expire.
+/// The position of the sweeper in the registry, which it scans in rounds as long as a round finds something
+/// that will expire.
 #[derive(Debug, Default)]
 pub(crate) struct ExpiryCursor {
-    /// Something here may expire.
-    pub(crate) armed: bool,
-    /// The current round has found something that will expire.
+    /// Whether anything in this shard may expire.
+    pub(crate) has_expiries: bool,
+    /// Whether the current round has found something that will expire.
     pub(crate) found_in_round: bool,
-    /// The next line of the registry.
+    /// The next line of the registry to scan.
     pub(crate) line: usize,
 }
 
 impl ExpiryCursor {
     /// Notes that something will expire.
-    pub(crate) fn arm(&mut self) {
-        self.armed = true;
+    pub(crate) fn note_expiry(&mut self) {
+        self.has_expiries = true;
         self.found_in_round = true;
     }
 }
@@ -66,7 +66,7 @@ impl Shard {
             subscribers: Subscribers::default(),
             watches: WatchVersions::default(),
             expiry_cursor: ExpiryCursor::default(),
-            unfinished: None,
+            unregistered: None,
             crashed: 0,
             accounted_bytes: 0,
         }
@@ -77,43 +77,43 @@ impl Shard {
         self.registry.bytes() + self.memory.used_bytes()
     }
 
-    /// Ends a bucket: nothing finds it any more, and its subscribers are notified.
+    /// Ends a registered bucket: removes its name, notifies its subscribers, and destroys it.
     pub(crate) fn end(&mut self, slot: NameSlot, bucket: Bucket, name: &[u8], reason: EndReason) {
         self.registry.unregister(slot);
-        self.end_name(name, reason);
+        self.announce_end(name, reason);
         self.destroy(bucket);
     }
 
-    /// Notifies those who watch a name, or subscribe to it, that its bucket has ended.
-    pub(crate) fn end_name(&mut self, name: &[u8], reason: EndReason) {
+    /// Notifies the watchers and subscribers of a name that its bucket has ended.
+    pub(crate) fn announce_end(&mut self, name: &[u8], reason: EndReason) {
         self.watches.invalidate(name);
         self.subscribers.notify_end(name, reason);
     }
 
-    /// Destroys a bucket that is not registered. What a large one held is freed bit by bit.
+    /// Destroys a bucket that is not registered. The entries of a table are freed later, in bounded steps.
     pub(crate) fn destroy(&mut self, bucket: Bucket) {
         if let Some(table) = bucket.destroy(&mut self.memory) {
             self.reclaim.free_later(table);
         }
     }
 
-    /// Destroys the unfinished bucket; `false` when there is none.
-    pub(crate) fn destroy_unfinished(&mut self) -> bool {
-        let unfinished = self.unfinished.take();
-        if let Some(bucket) = unfinished {
+    /// Destroys the unregistered bucket; `false` when there is none.
+    pub(crate) fn destroy_unregistered(&mut self) -> bool {
+        let unregistered = self.unregistered.take();
+        if let Some(bucket) = unregistered {
             self.destroy(bucket);
         }
-        unfinished.is_some()
+        unregistered.is_some()
     }
 
-    /// Frees a bounded part of what ended buckets held.
+    /// Frees a bounded part of the entries of destroyed buckets.
     pub(crate) fn reclaim_some(&mut self) {
         self.reclaim.reclaim_some(&mut self.memory);
     }
 }
 
-/// The index of a name's shard, from bits of its hash that choose neither its line nor its tag there. The
-/// number of shards is a power of two.
+/// The index of a name's shard. It is taken from bits of the hash that choose neither the line nor the tag in
+/// the shard's registry. The number of shards is a power of two.
 pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
     (hash >> 40) as usize & (shards - 1)
 }

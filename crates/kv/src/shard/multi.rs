@@ -10,13 +10,13 @@ use foldhash::fast::SeedableRandomState;
 use parking_lot::MutexGuard;
 use std::hash::BuildHasher;
 
-/// Locked shards, by index.
+/// The locks of several shards, sorted by index.
 pub(crate) struct ShardGuards<'g> {
     guards: Vec<(usize, MutexGuard<'g, Shard>)>,
 }
 
 impl<'g> ShardGuards<'g> {
-    /// Locks each shard once, in the order of the indices, so that no two callers wait for each other.
+    /// Locks each shard once, in the order of the indices, so that no two callers deadlock.
     pub(crate) fn new(
         mut indices: Vec<usize>,
         lock: impl Fn(usize) -> MutexGuard<'g, Shard>,
@@ -32,7 +32,7 @@ impl<'g> ShardGuards<'g> {
         &mut self.guards[position].1
     }
 
-    /// Calls `visit` with each of them.
+    /// Calls `visit` with each locked shard.
     pub(crate) fn for_each(&mut self, visit: impl FnMut(&mut Shard)) {
         self.guards.iter_mut().map(|(_, shard)| &mut **shard).for_each(visit);
     }
@@ -69,9 +69,9 @@ impl MultiBucket<'_, '_> {
         bucket
     }
 
-    /// Gives a bucket another name; `false` when it does not exist. A bucket that has that name ends.
+    /// Renames a bucket; `false` when it does not exist. A bucket that has the new name ends.
     pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<bool, CommandError> {
-        let Some((slot, bucket)) = self.bucket(from).entry() else { return Ok(false) };
+        let Some((slot, bucket)) = self.bucket(from).registered() else { return Ok(false) };
         if from == to {
             return Ok(true);
         }
@@ -80,22 +80,22 @@ impl MultiBucket<'_, '_> {
             self.bucket(from).detach_as(to)?;
         } else {
             let (source, target) = self.shards.pair_mut(source, target);
-            let Shard { memory, unfinished, .. } = target;
-            bucket.move_to(&mut source.memory, memory, to, unfinished)?;
+            let Shard { memory, unregistered, .. } = target;
+            bucket.move_to(&mut source.memory, memory, to, unregistered)?;
         }
         #[cfg(test)]
-        crate::failpoint::reach("replace");
-        self.bucket(to).replace_with_unfinished();
+        crate::tests::failpoint::reach("replace");
+        self.bucket(to).replace_with_unregistered();
         let shard = self.shards.shard(source);
         if source == target {
-            shard.end_name(from, EndReason::Dropped);
+            shard.announce_end(from, EndReason::Dropped);
         } else {
             shard.end(slot, bucket, from, EndReason::Dropped);
         }
         Ok(true)
     }
 
-    /// Copies a bucket to another name; `false` when it does not exist. A bucket that has that name ends.
+    /// Copies a bucket to another name; `false` when it does not exist. A bucket that has the new name ends.
     pub(crate) fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<bool, CommandError> {
         let view = self.bucket(from).into_view();
         let expires_at_ms = view.expires_at_ms();
@@ -107,32 +107,32 @@ impl MultiBucket<'_, '_> {
             }
             Some(Kind::Map) => {
                 let (keep, target) = (view.keeps_when_empty(), self.shard_index(to));
-                let Shard { memory, unfinished, .. } = self.shards.shard(target);
-                *unfinished = Some(Bucket::create_map(memory, to, keep, expires_at_ms)?);
+                let Shard { memory, unregistered, .. } = self.shards.shard(target);
+                *unregistered = Some(Bucket::create_map(memory, to, keep, expires_at_ms)?);
                 if let Err(error) = self.copy_entries(from, target) {
-                    self.shards.shard(target).destroy_unfinished();
+                    self.shards.shard(target).destroy_unregistered();
                     return Err(error);
                 }
                 #[cfg(test)]
-                crate::failpoint::reach("replace");
-                self.bucket(to).replace_with_unfinished();
+                crate::tests::failpoint::reach("replace");
+                self.bucket(to).replace_with_unregistered();
             }
         }
         Ok(true)
     }
 
-    /// Copies the entries of a map, page by page, to the unfinished bucket of a shard.
+    /// Copies the entries of a map, page by page, to the unregistered bucket of a shard.
     fn copy_entries(&mut self, from: &[u8], target: usize) -> Result<(), CommandError> {
         let mut cursor = 0;
         loop {
             let (entries, next) = self.bucket(from).into_view().entries(cursor)?;
             let page = PackedEntries::new(&entries);
-            let Shard { memory, unfinished, .. } = self.shards.shard(target);
+            let Shard { memory, unregistered, .. } = self.shards.shard(target);
             for entry in page.iter() {
-                let Some(copy) = unfinished else { unreachable!("the copy is unfinished") };
+                let Some(copy) = unregistered else { unreachable!("the copy exists") };
                 copy.put(memory, self.hasher.hash_one(entry.key), entry, self.now_ms)?;
                 #[cfg(test)]
-                crate::failpoint::reach("copy_entries");
+                crate::tests::failpoint::reach("copy_entries");
             }
             if next == 0 {
                 return Ok(());

@@ -1,4 +1,4 @@
-//! The registry: which name belongs to which bucket.
+//! The registry: finds the bucket of a name.
 
 use crate::{
     bucket::Bucket,
@@ -9,15 +9,15 @@ use crate::{
 };
 use std::cell::Cell;
 
-/// What one request looks up: a bucket by its name, and in it, perhaps, a field. Both are hashed once.
+/// The hashes that one request looks up: that of the bucket's name, and perhaps that of a field.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lookup<'a> {
     /// The hash of the bucket's name.
     pub(crate) name_hash: u64,
-    /// The registry's previous lookup will have been of the same name, which then is not compared: whoever
-    /// sets this guarantees it.
+    /// Whether the lookup just before this one, in the same registry, is of the same name. Then names are not
+    /// compared, so it must be true.
     pub(crate) same_as_previous: bool,
-    /// The field and its hash, if it was hashed ahead.
+    /// The field and its hash, if the batch has hashed it.
     pub(crate) field: Option<(&'a [u8], u64)>,
 }
 
@@ -27,7 +27,7 @@ impl Lookup<'_> {
         Lookup { name_hash, same_as_previous: false, field: None }
     }
 
-    /// The hash of a field, which is most often the one that was hashed ahead.
+    /// The hash of a field, which is usually the one that the batch has hashed.
     #[inline]
     pub(crate) fn field_hash(&self, field: &[u8], memory: &Memory) -> u64 {
         match self.field {
@@ -41,7 +41,8 @@ impl Lookup<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     names: Table,
-    /// What the previous lookup found under its hash; a batch is often about one bucket.
+    /// The hash and the result of the previous lookup, because successive requests often name the same
+    /// bucket.
     cached: Cell<Option<(u64, NameSlot, Bucket)>>,
 }
 
@@ -90,13 +91,13 @@ impl Registry {
         &self.names
     }
 
-    /// Registers a bucket under its name, which is not registered yet.
+    /// Registers a bucket under its name, which must not be registered yet.
     pub(crate) fn register(&mut self, memory: &Memory, hash: u64, bucket: Bucket) {
         self.cached.set(None);
         self.names.insert(hash, bucket.0, |handle| memory.hash(Bucket(handle).name(memory)));
     }
 
-    /// Sets the bucket of a registered name: it has moved to another block, or another bucket replaces it.
+    /// Sets the bucket of a registered name, after it moved to another block or was replaced.
     pub(crate) fn set_bucket(&mut self, slot: NameSlot, bucket: Bucket) {
         self.cached.set(None);
         self.names.set(slot.0, bucket.0);

@@ -1,4 +1,4 @@
-//! Who subscribes to the changes of which bucket.
+//! The subscribers to the changes of a shard's buckets.
 
 use crate::pubsub::bucket_changes::{Change, EndReason, Event, Publisher};
 use std::{collections::HashMap, sync::Arc};
@@ -10,7 +10,7 @@ pub(crate) struct Subscribers {
 }
 
 impl Subscribers {
-    /// Adds a subscriber of a bucket, and removes those that have gone.
+    /// Adds a subscriber of a bucket, and removes those that are gone.
     pub(crate) fn add(&mut self, bucket: &[u8], publisher: Publisher) {
         let publishers = self.by_bucket.entry(bucket.into()).or_default();
         publishers.retain(|publisher| !publisher.is_closed());

@@ -1,10 +1,9 @@
-//! Versions of buckets that are watched: what optimistic locking (Redis's WATCH) compares.
+//! Versions of watched buckets, for optimistic locking (Redis's WATCH).
 
 use crate::limits::WATCHED_NAMES;
 use std::collections::HashMap;
 
-/// A version for each watched bucket. A change removes it, so that the version that the bucket had never
-/// comes back.
+/// A version for each watched bucket. A change removes the version, and no version is used again.
 #[derive(Debug)]
 pub(crate) struct WatchVersions {
     versions: HashMap<Box<[u8]>, u64>,
@@ -12,7 +11,8 @@ pub(crate) struct WatchVersions {
 }
 
 impl Default for WatchVersions {
-    /// Nothing is watched. Versions begin anywhere: those from before a restart must not come back.
+    /// Nothing is watched. Versions begin at a random number, so that those from before a restart do not
+    /// match.
     fn default() -> WatchVersions {
         WatchVersions { versions: HashMap::new(), last: fastrand::u64(..) }
     }
@@ -25,7 +25,7 @@ impl WatchVersions {
             return *version;
         }
         if self.versions.len() >= WATCHED_NAMES {
-            // Transactions then find that their buckets have changed, and are tried again.
+            // The transactions that watch these buckets fail as if they had changed, and are retried.
             self.versions.clear();
         }
         self.last = self.last.wrapping_add(1);
@@ -45,7 +45,7 @@ impl WatchVersions {
         }
     }
 
-    /// Notes that all buckets have changed whose names `changed` accepts.
+    /// Notes that all buckets whose names `changed` accepts have changed.
     pub(crate) fn invalidate_where(&mut self, changed: impl Fn(&[u8]) -> bool) {
         self.versions.retain(|name, _| !changed(name));
     }

@@ -1,17 +1,16 @@
-//! A batch is executed: names are hashed, a shard is locked for the requests that it can execute, their
-//! memory is prefetched, and each runs under the bucket supervisor.
+//! Executes a batch: hashes names, locks a shard for the requests that it can execute, prefetches their
+//! memory, and executes each of them under the bucket supervisor.
 
 use super::Store;
 use crate::{
-    bucket_supervisor::{BucketSupervisor, PanicScope, end_crashed},
-    budget::Budget,
+    bucket_supervisor::{BucketSupervisor, Component, PanicScope, end_crashed},
     commands::{
         hash, hash_scan,
         spec::{Command, Run},
     },
-    crash_reports::Component,
     error::CommandError,
     limits::{BATCH_REQUESTS, PREFETCH_REQUESTS},
+    memory::budget::Budget,
     pubsub::bucket_changes::EndReason,
     reply::{CommandResult, Reply},
     request::{Op, Request},
@@ -29,14 +28,13 @@ use serde_bytes::Bytes;
 use std::{hash::BuildHasher, ops::ControlFlow};
 
 impl Store {
-    /// Executes the batch in order, as of `now_ms` (milliseconds since 1970), and hands each reply to
-    /// `reply`, which may break off. Returns how many requests were executed; the caller comes back with the
-    /// rest.
+    /// Executes the batch in order, as of `now_ms` (milliseconds since 1970), and passes each reply to
+    /// `on_reply`. Stops when `on_reply` returns `Break`. Returns how many requests were executed.
     pub fn execute(
         &self,
         batch: &[Request<'_>],
         now_ms: u64,
-        mut reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+        mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> usize {
         let mut done = 0;
         while done < batch.len() {
@@ -44,13 +42,14 @@ impl Store {
             let flow = if request.spans_buckets() {
                 let mut shards = self.lock_all(request.names());
                 done += 1;
-                reply(self.execute_multi(&mut shards, request, now_ms))
+                on_reply(self.execute_multi(&mut shards, request, now_ms))
             } else {
                 let mut lookups = ArrayVec::new();
                 let mut shard = self.lock(self.hash_lookups(&batch[done..], &mut lookups));
-                let flow = self.execute_in_shard(&mut shard, &lookups, batch, now_ms, &mut done, &mut reply);
+                let flow =
+                    self.execute_in_shard(&mut shard, &lookups, batch, now_ms, &mut done, &mut on_reply);
                 if batch[done - 1].op.is_paged() {
-                    // The next page is asked for at once. Those who wait for the lock come first.
+                    // Another page usually follows at once. Threads that wait for the lock go first.
                     MutexGuard::unlock_fair(shard);
                 }
                 flow
@@ -62,7 +61,8 @@ impl Store {
         done
     }
 
-    /// Hashes what the leading requests look up that one shard can execute. Returns the index of that shard.
+    /// Hashes the names and fields of the first requests, as long as they belong to one shard. Returns the
+    /// index of that shard.
     fn hash_lookups<'b>(
         &self,
         batch: &[Request<'b>],
@@ -80,7 +80,8 @@ impl Store {
             if self.shard_of(name_hash) != shard || request.spans_buckets() {
                 break;
             }
-            // Requests that are prefetched together begin with a lookup of their own.
+            // The prefetch of each group looks up the names of the group, so its first lookup is not the
+            // same.
             let same_as_previous = is_same && !lookups.len().is_multiple_of(PREFETCH_REQUESTS);
             let field = if batch.len() > 1 { self.hash_field(request) } else { None };
             lookups.push(Lookup { name_hash, same_as_previous, field });
@@ -88,14 +89,14 @@ impl Store {
         shard
     }
 
-    /// The field that a request looks up, if it does, and its hash.
+    /// The field that a request looks up, if any, and its hash.
     #[inline]
     pub(super) fn hash_field<'b>(&self, request: &Request<'b>) -> Option<(&'b [u8], u64)> {
         request.op.field().map(|field| (field, self.hasher.hash_one(field)))
     }
 
-    /// Executes the requests from `done` on that have been looked up, all in one shard, and counts them in
-    /// `done`.
+    /// Executes the requests of `batch` from `done` on, one for each of the lookups, which are all in this
+    /// shard, and counts them in `done`.
     pub(super) fn execute_in_shard(
         &self,
         shard: &mut Shard,
@@ -103,7 +104,7 @@ impl Store {
         batch: &[Request<'_>],
         now_ms: u64,
         done: &mut usize,
-        reply: &mut impl FnMut(Reply<'_>) -> ControlFlow<()>,
+        on_reply: &mut impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         let executed = supervisor.run(|| {
@@ -114,30 +115,30 @@ impl Store {
                     prefetch_batch(shard, &batch[*done..*done + lookups.len()], lookups);
                 }
                 for lookup in lookups {
-                    let answer = match self.crash_reports.is_restarting() {
+                    let reply = match self.crash_reports.is_restarting() {
                         true => Reply::Restarting,
                         false => execute(shard, *lookup, &batch[*done], now_ms, &supervisor, &self.budget),
                     };
                     *done += 1;
                     supervisor.enter(PanicScope::Caller);
-                    reply(answer)?;
+                    on_reply(reply)?;
                 }
             }
             ControlFlow::Continue(())
         });
         let flow = executed.unwrap_or_else(|panic| {
-            let answer = supervisor.recover(panic, |reason| {
+            let reply = supervisor.recover(panic, |reason| {
                 let name = batch[*done].bucket;
                 end_crashed(shard, name, self.hasher.hash_one(name), reason);
             });
             *done += 1;
-            reply(answer)
+            on_reply(reply)
         });
         self.account(shard);
         flow
     }
 
-    /// Executes a command that names several buckets, whose shards are locked.
+    /// Executes a command on several buckets, whose shards are locked.
     pub(super) fn execute_multi(
         &self,
         shards: &mut ShardGuards<'_>,
@@ -158,7 +159,7 @@ impl Store {
         let (hasher, shard_count) = (&self.hasher, self.shards.len());
         let mut buckets = MultiBucket { shards: &mut *shards, hasher, shard_count, now_ms };
         let executed = supervisor.run(|| run(&mut buckets, request.bucket, args));
-        let answer = match executed {
+        let reply = match executed {
             Ok(result) => result.unwrap_or_else(Reply::Error),
             Err(panic) => supervisor.recover(panic, |reason| {
                 for name in request.names() {
@@ -168,17 +169,16 @@ impl Store {
             }),
         };
         shards.for_each(|shard| self.account(shard));
-        answer
+        reply
     }
 
-    /// Whether no memory is left, as far as the shards have accounted for what they hold.
+    /// Whether no memory is left, according to what the shards have accounted for.
     pub(super) fn is_out_of_memory(&self) -> bool {
         self.budget.is_exceeded(0, 0)
     }
 }
 
-/// Executes one request in its bucket's shard: a command by its function, and what the guide's protocol asks
-/// for here.
+/// Executes one request in its bucket's shard.
 fn execute<'s>(
     shard: &'s mut Shard,
     lookup: Lookup<'s>,
@@ -188,7 +188,7 @@ fn execute<'s>(
     budget: &Budget,
 ) -> Reply<'s> {
     let bucket = supervisor.open(shard, request.bucket, lookup, now_ms);
-    if request.op.allocates() && bucket.exceeds(budget) {
+    if request.op.allocates() && bucket.store_exceeds(budget) {
         return Reply::Error(CommandError::OutOfMemory);
     }
     let result = match request.op {
@@ -198,13 +198,14 @@ fn execute<'s>(
         },
         Op::Entries { projection, cursor } => hash_scan::page(bucket.into_view(), projection, cursor),
         Op::Watch => Ok(Reply::Number(bucket.watch_version() as i64)),
-        op => execute_guide(bucket, op),
+        op => execute_text(bucket, op),
     };
     result.unwrap_or_else(Reply::Error)
 }
 
-/// Executes what the guide's protocol asks for. It has buckets created first, and keeps empty ones.
-fn execute_guide<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> {
+/// Executes an operation of the text protocol, whose buckets are created explicitly and stay when they are
+/// empty.
+fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> {
     if op == Op::Create {
         bucket.create()?;
         return Ok(Reply::Done);
@@ -229,7 +230,9 @@ fn execute_guide<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s>
             bucket.end(EndReason::Dropped);
         }
         Op::Crash => panic!("crash requested"),
-        Op::Create | Op::Entries { .. } | Op::Watch | Op::Command { .. } => unreachable!("executed before"),
+        Op::Create | Op::Entries { .. } | Op::Watch | Op::Command { .. } => {
+            unreachable!("executed by the caller")
+        }
     }
     Ok(Reply::Done)
 }

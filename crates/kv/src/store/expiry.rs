@@ -1,10 +1,10 @@
-//! The sweeper: ends what has expired, so that its memory is freed even if nobody asks for it again.
+//! The sweeper: a task that removes expired buckets and fields, so that their memory is freed even if they
+//! are never read again.
 
 use super::Store;
 use crate::{
     bucket::Bucket,
-    bucket_supervisor::{BucketSupervisor, PanicScope, end_crashed},
-    crash_reports::Component,
+    bucket_supervisor::{BucketSupervisor, Component, PanicScope, end_crashed},
     limits::{EXPIRY_BACKLOG, EXPIRY_ENDS, EXPIRY_LINES, EXPIRY_PAUSE},
     shard::{ExpiryCursor, Shard, registry::Lookup},
     time::now_ms,
@@ -12,8 +12,8 @@ use crate::{
 use otp::Stop;
 use std::sync::Arc;
 
-/// Sweeps shard after shard until it is stopped. It holds no lock for longer than one bounded step, and
-/// yields the thread between two steps.
+/// Sweeps one shard after another until it is stopped. Each step is bounded; between two steps it releases
+/// the lock and yields the thread.
 pub(crate) async fn sweep(store: Arc<Store>, stop: Stop) -> Result<(), String> {
     loop {
         for index in 0..store.shards.len() {
@@ -29,7 +29,7 @@ pub(crate) async fn sweep(store: Arc<Store>, stop: Stop) -> Result<(), String> {
 }
 
 impl Store {
-    /// One step in one shard. Returns whether the next one is worth taking at once.
+    /// Takes one step in one shard. Returns whether the next step should follow at once.
     pub(crate) fn sweep_shard(&self, index: usize, now_ms: u64) -> bool {
         let mut shard = self.lock(index);
         if self.crash_reports.is_restarting() {
@@ -50,16 +50,18 @@ impl Store {
     }
 }
 
-/// One step of the search; it also frees a part of what ended buckets held. `name` is that of the bucket that
-/// is worked on.
+/// Takes one step, and frees a part of the memory of destroyed buckets. Sets `name` to the bucket that it
+/// works on.
 fn step(shard: &mut Shard, now_ms: u64, supervisor: &BucketSupervisor<'_>, name: &mut Vec<u8>) -> bool {
     supervisor.enter(PanicScope::Component(Component::BucketSupervisor));
     shard.reclaim_some();
-    let ended = if shard.expiry_cursor.armed { end_expired(shard, now_ms, supervisor, name) } else { 0 };
+    let ended =
+        if shard.expiry_cursor.has_expiries { end_expired(shard, now_ms, supervisor, name) } else { 0 };
     ended >= EXPIRY_BACKLOG || shard.reclaim.has_garbage()
 }
 
-/// Ends what has expired in the next lines of the registry. Returns how many buckets and entries that were.
+/// Ends the buckets and entries that have expired in the next lines of the registry, and returns their
+/// number.
 fn end_expired(
     shard: &mut Shard,
     now_ms: u64,
@@ -70,7 +72,7 @@ fn end_expired(
     for _ in 0..EXPIRY_LINES {
         let cursor = &mut shard.expiry_cursor;
         if cursor.line >= shard.registry.lines() {
-            *cursor = ExpiryCursor { armed: cursor.found_in_round, found_in_round: false, line: 0 };
+            *cursor = ExpiryCursor { has_expiries: cursor.found_in_round, found_in_round: false, line: 0 };
             break;
         }
         for bucket in shard.registry.line(cursor.line).collect::<Vec<Bucket>>() {

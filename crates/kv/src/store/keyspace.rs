@@ -1,26 +1,27 @@
-//! What concerns all buckets at once, piece by piece: no lock is held for longer than one bounded step.
+//! Operations on all buckets: scanning, counting, flushing. None holds a lock for longer than one bounded
+//! step.
 
 use super::Store;
 use crate::{
     bucket::{Bucket, Kind},
-    glob,
     limits::{PAGE_BYTES, PAGE_NAMES, PAGE_SCANNED, RANDOM_PAGES, RANDOM_SCANNED},
     memory::Memory,
     pubsub::bucket_changes::EndReason,
     shard::{Shard, registry::Lookup},
+    syntax::glob,
 };
 use parking_lot::MutexGuard;
 use serde::{Deserialize, Serialize};
 
-/// Which buckets a scan lists.
+/// The buckets that a scan lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanFilter<'a> {
-    /// Those whose names match the pattern.
+    /// Only those whose names match this pattern.
     #[serde(with = "serde_bytes")]
     pub pattern: Option<&'a [u8]>,
-    /// Those of this kind.
+    /// Only those of this type.
     pub kind: Option<Kind>,
-    /// About how many names are scanned for one page; there is a bound to it.
+    /// About how many names are scanned for one page, up to an internal limit.
     pub count: usize,
 }
 
@@ -36,21 +37,21 @@ pub struct NamePage {
 /// How much a store holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreStats {
-    /// Buckets, with those that have expired and are not swept yet.
+    /// Buckets, including those that have expired but are not removed yet.
     pub buckets: u64,
     /// Bytes of memory that the buckets take.
     pub bytes: u64,
-    /// Bytes of memory that ended buckets and entries have left, between those of others; they are reused.
+    /// Bytes of memory that removed buckets and entries have freed, and that new ones reuse.
     pub free: u64,
-    /// Bytes of memory that the buckets may take, if that is limited.
+    /// Bytes of memory that the buckets may take, if there is a limit.
     pub limit: Option<u64>,
     /// Buckets that have crashed.
     pub crashed: u64,
 }
 
-/// What a store held before it was flushed. Dropping it takes a while if that was much.
+/// The contents of a store that was flushed. Dropping them takes time in proportion to their size.
 #[derive(Debug)]
-#[must_use = "dropping it takes a while, which nobody should have to wait for"]
+#[must_use = "dropping it takes a while; do that where no client waits"]
 pub struct DetachedShards {
     _shards: Vec<Shard>,
 }
@@ -90,7 +91,8 @@ impl Store {
         stats
     }
 
-    /// One page of names, from `cursor` on (0: from the start). A bucket that exists all the time is listed.
+    /// One page of names, from `cursor` on (0: from the start). A scan lists every bucket that exists
+    /// throughout.
     pub fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> NamePage {
         let mut index = (cursor % self.shards.len() as u64) as usize;
         let mut line = usize::try_from(cursor / self.shards.len() as u64).unwrap_or(usize::MAX);
@@ -111,16 +113,17 @@ impl Store {
                 bytes += name.len();
                 names.push(name.into());
             }
-            // An empty line takes its time too.
+            // Reading an empty line takes time too.
             scanned += 1;
             line += 1;
-            // Those who wait for the lock come before the next line.
+            // Threads that wait for the lock go first.
             MutexGuard::unlock_fair(shard);
         }
         NamePage { names, next: (line * self.shards.len() + index) as u64 }
     }
 
-    /// The name of a bucket chosen by `seed`; `None` when there is none, or hardly any that has not expired.
+    /// The name of a bucket chosen by `seed`. `None` when there is none, or when [`RANDOM_PAGES`] pages list
+    /// none that has not expired.
     pub fn random_name(&self, seed: u64, now_ms: u64) -> Option<Box<[u8]>> {
         let shards = self.shards.len() as u64;
         let (index, rest) = (seed % shards, seed / shards);
@@ -133,14 +136,14 @@ impl Store {
                 let chosen = rest.rotate_right(u64::BITS / 2) % page.names.len() as u64;
                 return Some(page.names.swap_remove(chosen as usize));
             }
-            // After the last page comes the first.
+            // The scan wraps around.
             cursor = page.next;
             filter.count = PAGE_SCANNED;
         }
         None
     }
 
-    /// Ends all buckets. What they held is returned, to be dropped where nobody waits.
+    /// Ends all buckets, and returns their contents, to be dropped where no client waits.
     pub fn flush(&self) -> DetachedShards {
         let flush_shard = |index| {
             let mut shard = self.lock(index);

@@ -1,7 +1,8 @@
-//! The store: the only door into the data. Requests are executed on the caller's thread; nothing is queued.
+//! The store: the only way to reach the buckets of a node. It executes requests on the caller's thread,
+//! without a queue.
 //!
-//! `batch` executes requests, `transaction` does so as one step, `prefetch` brings what they need into the
-//! cache. `keyspace` is about all buckets at once, and `expiry` ends those whose time has come.
+//! `batch` executes requests, `transaction` executes them as one step, and `prefetch` loads the memory that
+//! they need into the cache. `keyspace` has the operations on all buckets, and `expiry` the sweeper.
 
 mod batch;
 pub(crate) mod expiry;
@@ -10,9 +11,9 @@ pub(crate) mod prefetch;
 mod transaction;
 
 use crate::{
-    budget::Budget,
-    crash_reports::{Component, CrashReports},
+    bucket_supervisor::{Component, CrashReports},
     limits::{LOCK_SPINS, SHARDS_PER_THREAD},
+    memory::budget::Budget,
     pubsub::bucket_changes::{EndReason, Subscription},
     shard::{Shard, multi::ShardGuards, registry::Lookup, shard_of},
 };
@@ -69,7 +70,7 @@ impl Store {
         Some(subscription)
     }
 
-    /// Sets how many bytes all buckets together may take; `None`: any number.
+    /// Sets how many bytes all buckets together may take; `None` removes the limit.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.budget.set_limit(limit);
     }
@@ -79,12 +80,12 @@ impl Store {
         self.budget.limit()
     }
 
-    /// Crashes a component: a drill for the supervisor above it.
+    /// Crashes a component, to test its supervisor.
     pub fn crash(&self, component: Component) {
         self.crash_reports.report(component, "crash requested");
     }
 
-    /// Starts afresh, without a bucket.
+    /// Removes all buckets, and accepts requests again after a crash.
     pub(crate) fn restart(&self) {
         for index in 0..self.shards.len() {
             let mut shard = self.lock(index);
@@ -95,7 +96,7 @@ impl Store {
         self.crash_reports.clear();
     }
 
-    /// Accounts for what a shard holds now.
+    /// Accounts for the memory that a shard uses now.
     fn account(&self, shard: &mut Shard) {
         self.budget.account(shard.used_bytes(), &mut shard.accounted_bytes);
     }
@@ -110,8 +111,8 @@ impl Store {
         ShardGuards::new(shards, |index| self.lock(index))
     }
 
-    /// Locks a shard. The lock is held for about as long as it takes to put a thread to sleep and to wake it,
-    /// so a waiting thread spins at first.
+    /// Locks a shard. A thread that must wait spins at first, because the lock is held for no longer than it
+    /// takes to put a thread to sleep and wake it.
     fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
         let shard = &self.shards[index];
         let mut spins = 0;

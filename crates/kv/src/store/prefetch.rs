@@ -1,9 +1,9 @@
-//! Brings what requests will look up into the processor's cache before it is needed. A lookup goes to memory
-//! three or four times; done ahead, these waits overlap.
+//! Prefetching: loads the memory that requests will look up into the processor's cache before it is needed. A
+//! lookup waits for memory three or four times; when several are prefetched, their waits overlap.
 //!
-//! [`prefetch_batch`] does it for a batch: one kind of access for all requests at a time. [`Prefetch`] does
-//! it for a request that arrives alone: access by access, while its caller serves other connections in
-//! between.
+//! [`prefetch_batch`] prefetches for a batch: one kind of access at a time, for all its requests.
+//! [`Prefetch`] prefetches for a single request: one access at a time, while its caller serves other
+//! connections in between.
 
 use super::Store;
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 use arrayvec::ArrayVec;
 use std::hash::BuildHasher;
 
-/// A lookup on its way through a table.
+/// A lookup in a table, and the line that it reads next.
 struct TableLookup<'s> {
     table: &'s Table,
     hash: u64,
@@ -34,7 +34,7 @@ impl<'s> TableLookup<'s> {
     }
 }
 
-/// Prefetches for requests that are executed in this shard, with these lookups.
+/// Prefetches for requests that are about to be executed in this shard.
 pub(super) fn prefetch_batch(shard: &Shard, requests: &[Request<'_>], lookups: &[Lookup<'_>]) {
     let (arena, names) = (&shard.memory.arena, shard.registry.name_table());
     let distinct = lookups.iter().filter(|lookup| !lookup.same_as_previous);
@@ -54,7 +54,7 @@ pub(super) fn prefetch_batch(shard: &Shard, requests: &[Request<'_>], lookups: &
     prefetch_lookups(arena, fields);
 }
 
-/// Prefetches the lines that lookups pass through, and then the blocks that they find.
+/// Prefetches the lines that the lookups read, and then the blocks that they find.
 fn prefetch_lookups(arena: &Arena, mut lookups: TableLookups<'_>) {
     let mut blocks = ArrayVec::<_, PREFETCH_REQUESTS>::new();
     while !lookups.is_empty() {
@@ -81,14 +81,14 @@ fn field_table<'s>(shard: &'s Shard, lookup: Lookup<'_>, request: &Request<'_>) 
     bucket.map(&shard.memory).ok()?.table()
 }
 
-/// How far the prefetch for one request has come.
+/// The progress of the prefetch for one request.
 #[derive(Debug)]
 pub struct Prefetch<'r> {
     lookup: Lookup<'r>,
     next: Option<Access>,
 }
 
-/// An access to memory.
+/// The next access to memory of a request.
 #[derive(Debug, Clone, Copy)]
 enum Access {
     NameLine,
@@ -107,8 +107,8 @@ impl Store {
         }
     }
 
-    /// Prefetches what the request needs next; `false` when there is nothing left. Between two steps, memory
-    /// needs about as long as it takes to read from a socket.
+    /// Prefetches what the request accesses next; `false` when there is nothing left. An access to memory
+    /// takes about as long as a read from a socket, so do one of those between two steps.
     pub fn prefetch_step(&self, request: &Request<'_>, prefetch: &mut Prefetch<'_>) -> bool {
         prefetch.next.is_some() && {
             let shard = self.lock(self.shard_of(prefetch.lookup.name_hash));

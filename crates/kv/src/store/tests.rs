@@ -197,12 +197,12 @@ async fn crash_restarts_both(unit: Component) {
 }
 
 #[tokio::test]
-async fn a_crash_of_the_registry_starts_both_afresh() {
+async fn a_crash_of_the_registry_restarts_both_components() {
     crash_restarts_both(Component::Registry).await;
 }
 
 #[tokio::test]
-async fn a_crash_of_the_bucket_supervisor_starts_both_afresh() {
+async fn a_crash_of_the_bucket_supervisor_restarts_both_components() {
     crash_restarts_both(Component::BucketSupervisor).await;
 }
 

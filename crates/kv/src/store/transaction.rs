@@ -1,4 +1,4 @@
-//! A transaction: a batch that is executed as one step, if what its client watches has not changed.
+//! Transactions: a batch that is executed as one step, unless a bucket that its client watches has changed.
 
 use super::Store;
 use crate::{
@@ -11,16 +11,15 @@ use crate::{
 use std::{hash::BuildHasher, ops::ControlFlow, slice};
 
 impl Store {
-    /// Executes the whole batch as one step that nothing else comes between, if none of the watched buckets
-    /// has changed since [`crate::Op::Watch`] returned its version. `false`: one has, and nothing was done.
-    /// Nothing is done either, and each request is refused, when one of them may allocate and no memory is
-    /// left.
+    /// Executes the whole batch as one atomic step, with all its shards locked. Executes nothing and returns
+    /// `false` if one of the watched buckets has changed since [`crate::Op::Watch`] returned its version. If
+    /// one of the requests may allocate and no memory is left, all of them are refused.
     pub fn transact(
         &self,
         watched: &[(&[u8], u64)],
         batch: &[Request<'_>],
         now_ms: u64,
-        mut reply: impl FnMut(Reply<'_>),
+        mut on_reply: impl FnMut(Reply<'_>),
     ) -> bool {
         let names = batch.iter().flat_map(Request::names).chain(watched.iter().map(|(name, _)| *name));
         let mut shards = self.lock_all(names);
@@ -42,23 +41,29 @@ impl Store {
             }
         }
         if batch.iter().any(|request| request.op.allocates()) && self.is_out_of_memory() {
-            batch.iter().for_each(|_| reply(Reply::Error(CommandError::OutOfMemory)));
+            batch.iter().for_each(|_| on_reply(Reply::Error(CommandError::OutOfMemory)));
             return true;
         }
         for request in batch {
             if request.spans_buckets() {
-                reply(self.execute_multi(&mut shards, request, now_ms));
+                on_reply(self.execute_multi(&mut shards, request, now_ms));
                 continue;
             }
             let hash = self.hasher.hash_one(request.bucket);
             let shard = shards.shard(self.shard_of(hash));
             let lookups = [Lookup::new(hash)];
-            let mut reply = |answer: Reply<'_>| {
-                reply(answer);
+            let mut on_reply = |reply: Reply<'_>| {
+                on_reply(reply);
                 ControlFlow::Continue(())
             };
-            let _ =
-                self.execute_in_shard(shard, &lookups, slice::from_ref(request), now_ms, &mut 0, &mut reply);
+            let _ = self.execute_in_shard(
+                shard,
+                &lookups,
+                slice::from_ref(request),
+                now_ms,
+                &mut 0,
+                &mut on_reply,
+            );
         }
         true
     }

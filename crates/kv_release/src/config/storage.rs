@@ -33,7 +33,7 @@ struct StorageTable {
 impl StorageSettings {
     pub(super) fn resolve(merged: &mut Merged) -> StorageSettings {
         let StorageTable { max_memory } = merged.read(TABLE);
-        let bytes = kv::parse_byte_size(&max_memory);
+        let bytes = kv::syntax::byte_size::parse(&max_memory);
         if bytes.is_none() {
             let message =
                 format!("invalid size: {max_memory:?}; write max_memory = \"512mb\", or \"0\" for no limit");

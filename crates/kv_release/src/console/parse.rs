@@ -1,6 +1,6 @@
 //! A line of the console: its statements, its command and its arguments.
 
-use kv::quote;
+use kv::syntax::quote;
 
 /// One argument.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The two protocols that clients speak; each implements [`crate::pipeline::Protocol`].
+//! The two protocols that clients speak; the session of each implements [`crate::pipeline::Protocol`].
 
 pub(crate) mod resp;
 pub(crate) mod text;

@@ -1,7 +1,7 @@
 //! Buckets of any kind: what redis-cli shows, and what moves with a name.
 
 use super::session::{play, say, words};
-use crate::Store;
+use crate::store::Store;
 
 #[test]
 fn there_or_not() {
@@ -245,27 +245,28 @@ fn how_it_is_kept() {
     );
 }
 
-/// Moves a hash of so many fields through many names, so through many shards and through each way of keeping it.
+/// Renames and copies a hash of `fields` fields through many names, and so through many shards and from
+/// inline entries to a table.
 fn moves_whole(fields: usize) {
     let store = Store::new();
-    let tell = |line: &str| say(&store, 1_000, &words(line));
+    let run = |line: &str| say(&store, 1_000, &words(line));
     for field in 0..fields {
-        tell(&format!("HSET n0 field-{field} value-{field}"));
+        run(&format!("HSET n0 field-{field} value-{field}"));
     }
-    tell("PEXPIREAT n0 50000");
+    run("PEXPIREAT n0 50000");
     let long = "x".repeat(600);
     for (from, to) in [("n0", "n1"), ("n1", "n2"), ("n2", &long), (&long, "n3"), ("n3", "n4"), ("n4", "n0")] {
-        assert_eq!(tell(&format!("COPY {from} copy-{to}")), "(integer) 1");
-        assert_eq!(tell(&format!("RENAME {from} {to}")), "OK");
-        assert_eq!(tell(&format!("EXISTS {from}")), "(integer) 0");
+        assert_eq!(run(&format!("COPY {from} copy-{to}")), "(integer) 1");
+        assert_eq!(run(&format!("RENAME {from} {to}")), "OK");
+        assert_eq!(run(&format!("EXISTS {from}")), "(integer) 0");
         for name in [to.to_owned(), format!("copy-{to}")] {
-            assert_eq!(tell(&format!("PEXPIRETIME {name}")), "(integer) 50000");
+            assert_eq!(run(&format!("PEXPIRETIME {name}")), "(integer) 50000");
             for field in 0..fields {
-                assert_eq!(tell(&format!("HGET {name} field-{field}")), format!("\"value-{field}\""));
+                assert_eq!(run(&format!("HGET {name} field-{field}")), format!("\"value-{field}\""));
             }
         }
     }
-    assert_eq!(tell("DEL n0 copy-n0"), "(integer) 2");
+    assert_eq!(run("DEL n0 copy-n0"), "(integer) 2");
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Sessions as redis-cli shows them: a line that starts with `> ` is typed, those below it are the answer. A line such as
-//! `(500 ms later)` lets time pass. The words of a line may be quoted, with `\xNN` for any byte.
+//! Plays sessions as redis-cli shows them: a line that starts with `> ` is a command, the lines below it are
+//! the reply. A line such as `(500 ms later)` advances the clock. Words may be quoted, with `\xNN` for any
+//! byte.
 
 use crate::{
     args::{self, Args},

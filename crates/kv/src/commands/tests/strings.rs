@@ -1,7 +1,7 @@
 //! Strings: what redis-cli shows, and the same against a model.
 
 use super::session::{play, say};
-use crate::Store;
+use crate::store::Store;
 use proptest::prelude::*;
 
 #[test]
@@ -408,7 +408,10 @@ proptest! {
     fn equals_a_vector(steps in steps()) {
         let (store, mut names) = (Store::new(), [b"here".to_vec(), b"there".to_vec()]);
         let (mut model, mut expires): (Option<Vec<u8>>, bool) = (None, false);
-        let say = |words: &[&[u8]]| say(&store, 0, &words.iter().map(|word| word.to_vec()).collect::<Vec<_>>());
+        let say = |words: &[&[u8]]| {
+            let words: Vec<_> = words.iter().map(|word| word.to_vec()).collect();
+            say(&store, 0, &words)
+        };
         for (step, fill) in steps.into_iter().zip((b'a'..=b'z').cycle()) {
             let name = names[0].clone();
             match step {

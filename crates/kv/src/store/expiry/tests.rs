@@ -1,4 +1,4 @@
-//! What has expired ends on its own, in bounded steps.
+//! Tests of the sweeper.
 
 use super::*;
 use crate::{
@@ -20,13 +20,13 @@ fn run(store: &Store, now_ms: u64, line: &str) {
     store.execute(&[Request { bucket: words[1].as_bytes(), op }], now_ms, |_| ControlFlow::Continue(()));
 }
 
-/// Takes one step in each shard; in how many the next one is worth taking at once.
+/// Takes one step in each shard. Returns in how many the next step should follow at once.
 fn step(store: &Store, now_ms: u64) -> usize {
     (0..store.shards.len()).filter(|number| store.sweep_shard(*number, now_ms)).count()
 }
 
 fn is_sweeping(store: &Store) -> bool {
-    (0..store.shards.len()).any(|number| store.lock(number).expiry_cursor.armed)
+    (0..store.shards.len()).any(|number| store.lock(number).expiry_cursor.has_expiries)
 }
 
 #[test]
@@ -85,7 +85,7 @@ async fn the_fields_of_a_large_hash_go_bit_by_bit() {
 async fn the_supervisor_runs_the_sweeper() {
     let store = Arc::new(Store::new());
     let running = crate::supervisor(&store, otp::Intensity::default()).start();
-    // The store may start afresh once more before the supervisor is up.
+    // Starting the supervisor may restart the store once more.
     let mut ended = Change::Ended(EndReason::Restarted);
     while ended == Change::Ended(EndReason::Restarted) {
         run(&store, 0, "SET milk 1 PX 5");

@@ -1,4 +1,4 @@
-//! All buckets at once.
+//! Tests of the operations on all buckets.
 
 use super::*;
 use crate::{

@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     args::{Args, push},
     commands::COMMANDS,
-    failpoint,
     pubsub::bucket_changes::Subscription,
+    tests::failpoint,
 };
 use std::{
     pin::Pin,

@@ -1,4 +1,4 @@
-//! What is prefetched for a lone request.
+//! Tests of the prefetch for a single request.
 
 use super::*;
 use crate::{

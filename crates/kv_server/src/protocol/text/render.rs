@@ -1,4 +1,4 @@
-//! Renders replies and events as lines that a person can read.
+//! Renders replies and events as lines of text.
 
 use super::quote;
 use crate::protocol::describe_end;
@@ -20,7 +20,7 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
     }
 }
 
-/// Renders names, a line each, in the order of their bytes.
+/// Renders sorted names, one per line.
 pub(super) fn names<'a>(output: &mut Vec<u8>, names: impl Iterator<Item = &'a [u8]>) {
     let mut names: Vec<&[u8]> = names.collect();
     names.sort_unstable();
@@ -50,7 +50,7 @@ pub(super) fn event(output: &mut Vec<u8>, event: &Event) {
     }
 }
 
-/// What to do when a subscription has ended.
+/// What the client can do when a subscription has ended.
 fn remedy(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Crashed => "; create it and subscribe again",

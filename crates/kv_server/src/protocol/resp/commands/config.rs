@@ -1,4 +1,4 @@
-//! CONFIG: the settings that have a name in Redis.
+//! The CONFIG commands: the settings that Redis has too.
 
 use super::table::{ANY_TIME, SessionCommand};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Settings by name, as CONFIG GET shows them.
+/// The settings that CONFIG GET returns, by name.
 fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
     let memory = context.cluster.local().memory_limit().unwrap_or(0);
     vec![
@@ -45,7 +45,8 @@ pub(super) const CONFIG_GET: SessionCommand = SessionCommand::new(
 fn get(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let mut found = settings(&session.context);
     found.retain(|(name, _)| {
-        args.into_iter().any(|pattern| kv::glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
+        args.into_iter()
+            .any(|pattern| kv::syntax::glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
     });
     encoder.map(found.len());
     for (name, value) in found {
@@ -64,7 +65,7 @@ pub(super) const CONFIG_SET: SessionCommand = SessionCommand::new(
         .summary("Changes settings at run time"),
 )
 .run(set);
-/// Changes all of them, or none.
+/// Changes all the settings, or none.
 fn set(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     if !args.count().is_multiple_of(2) {
         return Err(CommandError::Arity("config|set".into()).into());
@@ -106,7 +107,7 @@ fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Re
             context.bulk_bytes.store(bytes, Relaxed);
         }
     } else if name.eq_ignore_ascii_case(b"maxmemory") {
-        let bytes = std::str::from_utf8(value).ok().and_then(kv::parse_byte_size);
+        let bytes = std::str::from_utf8(value).ok().and_then(kv::syntax::byte_size::parse);
         let bytes = bytes.ok_or_else(|| failed("argument must be a memory value"))?;
         if apply {
             context.cluster.local().set_memory_limit(Some(bytes).filter(|bytes| *bytes > 0));

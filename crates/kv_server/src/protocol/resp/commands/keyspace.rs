@@ -10,13 +10,10 @@ use crate::{
 };
 use kv::{
     CommandError, CommandSpec, Group, Kind, ScanFilter,
-    args::parse_integer,
+    args::SCAN_COUNT,
     flag::{READ, WRITE},
 };
 use tokio::task::yield_now;
-
-/// Keys that one step of SCAN visits by default.
-const SCAN_COUNT: usize = 10;
 
 pub(super) const OBJECT: SessionCommand = SessionCommand::new(
     CommandSpec::new("object", Group::Generic)
@@ -95,7 +92,7 @@ async fn keys(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<()
         if cursor == 0 {
             break;
         }
-        // Other clients of this thread are served before the next page.
+        // Other connections of this thread run between two pages.
         yield_now().await;
     }
     session.encoder(output).array(count);
@@ -112,19 +109,16 @@ pub(super) const SCAN: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(scan));
 async fn scan(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let cursor = args.next().and_then(|cursor| std::str::from_utf8(cursor).ok()?.parse().ok());
-    let cursor: u64 = cursor.ok_or(CommandError::InvalidCursor)?;
+    let cursor = args.cursor()?;
     let mut filter = ScanFilter { pattern: None, kind: None, count: SCAN_COUNT };
     let mut is_known = true;
     while let Some(option) = args.next() {
-        let value = args.required()?;
         if option.eq_ignore_ascii_case(b"match") {
-            filter.pattern = Some(value);
+            filter.pattern = Some(args.required()?);
         } else if option.eq_ignore_ascii_case(b"count") {
-            let count = parse_integer(value).ok_or(CommandError::NotInteger)?;
-            filter.count =
-                usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
+            filter.count = args.scan_count()?;
         } else if option.eq_ignore_ascii_case(b"type") {
+            let value = args.required()?;
             filter.kind =
                 Kind::ALL.into_iter().find(|kind| value.eq_ignore_ascii_case(kind.name().as_bytes()));
             is_known = filter.kind.is_some();

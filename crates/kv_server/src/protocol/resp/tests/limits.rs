@@ -1,4 +1,4 @@
-//! The limits of a client, and what happens beyond them.
+//! The limits on a client, and the replies beyond them.
 
 use super::{Client, Node};
 use crate::limits::{Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits};
@@ -103,7 +103,7 @@ async fn reading_pauses_while_a_client_does_not_read_its_replies() {
     }
 }
 
-/// Replies come in order, however many commands arrive together.
+/// Replies are sent in order, however many commands arrive together.
 #[tokio::test]
 async fn a_pipeline_may_be_of_any_depth() {
     let node = Node::start(Limits::default()).await;

@@ -1,6 +1,7 @@
 //! The escapes of quoted words in the text protocol and the console: `\"`, `\\`, `\n`, `\r`, `\t`, `\xNN`.
 
-/// The byte that the escape at the start of `text` encodes, and the escape's length. `None`: not an escape.
+/// Decodes the escape at the start of `text`. Returns the byte and the length of the escape; `None` if there
+/// is no escape.
 pub fn unescape(text: &[u8]) -> Option<(u8, usize)> {
     match text {
         [b'\\', b'x', high, low, ..] => Some((hex(*high)? << 4 | hex(*low)?, 4)),
@@ -21,7 +22,7 @@ mod tests {
     use super::unescape;
 
     #[test]
-    fn an_escape_stands_for_one_byte() {
+    fn an_escape_encodes_one_byte() {
         for (text, byte) in [
             (r"\n", b'\n'),
             (r"\r", b'\r'),

@@ -1,15 +1,15 @@
-//! Points in the code at which a test has a panic happen, once.
+//! Failpoints: named points in the code at which a test can cause one panic.
 
 use std::cell::Cell;
 
 thread_local!(static ARMED: Cell<Option<(&'static str, usize)>> = const { Cell::new(None) });
 
-/// The point of this name panics when it is reached for the `nth` time, on this thread.
+/// Makes the named failpoint panic when this thread reaches it for the `nth` time.
 pub(crate) fn arm(name: &'static str, nth: usize) {
     ARMED.set(Some((name, nth)));
 }
 
-/// Marks a point.
+/// A failpoint: panics if a test has armed it.
 pub(crate) fn reach(name: &'static str) {
     match ARMED.get() {
         Some((armed, 1)) if armed == name => {

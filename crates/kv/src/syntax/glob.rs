@@ -3,7 +3,7 @@
 /// Whether all of `text` matches the pattern. The work is bounded by the product of the two lengths.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut rest, mut offset) = (pattern, 0);
-    // After the latest star: the rest of the pattern, and where in the text that star ends so far.
+    // The pattern after the latest star, and the offset in the text up to which that star matches.
     let mut star: Option<(&[u8], usize)> = None;
     loop {
         if let Some(after) = rest.strip_prefix(b"*") {
@@ -42,8 +42,8 @@ fn match_one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     }
 }
 
-/// Whether the byte is in the class, and what follows its bracket. A class that is never closed ends with the
-/// pattern.
+/// Whether the byte is in the class, and the pattern after the closing bracket. An unclosed class ends with
+/// the pattern.
 fn in_class(mut class: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     let mut is_in = false;
     loop {
