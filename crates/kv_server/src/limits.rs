@@ -1,4 +1,4 @@
-//! Every limit of this crate, with its unit.
+//! The limits of connections and reactors, each with its unit.
 
 use std::time::Duration;
 

@@ -101,7 +101,7 @@ fn run_batches(write: MakeRequest, ask: MakeRequest, size: usize) -> u64 {
             0 => connection.run_batch(&mut input),
             _ => allocations += measure(|| connection.run_and_count_instructions(&mut input)).count_total,
         }
-        assert!(input.unparsed().is_empty(), "all were answered");
+        assert!(input.unparsed().is_empty(), "all requests were executed");
         assert!(
             !connection.output.bytes.is_empty() && !connection.output.bytes.contains(&b'E'),
             "and none with an error"
