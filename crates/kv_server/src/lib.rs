@@ -26,4 +26,4 @@ mod reactor;
 
 pub use acceptor::{BoundServer, bind};
 pub use error::Error;
-pub use limits::Limits;
+pub use limits::{Limits, RedisLimits};
