@@ -5,9 +5,6 @@ pub(crate) mod text;
 
 use kv::EndReason;
 
-/// The reply while the store restarts after a crash.
-const RESTARTING: &str = "the store is restarting: ask again in a moment";
-
 /// Why a subscription to a bucket has ended.
 fn describe_end(reason: EndReason) -> &'static str {
     match reason {

@@ -98,8 +98,9 @@ fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Re
         }
     } else if name.eq_ignore_ascii_case(b"proto-max-bulk-len") {
         let bytes = parse_integer(value).and_then(|bytes| usize::try_from(bytes).ok());
-        let bytes = bytes.filter(|bytes| (MIN_BULK_BYTES..=context.limits.request_bytes).contains(bytes));
-        let max = context.limits.request_bytes;
+        let bytes =
+            bytes.filter(|bytes| (MIN_BULK_BYTES..=context.limits.redis.request_bytes).contains(bytes));
+        let max = context.limits.redis.request_bytes;
         let wrong = || failed(&format!("argument must be between {MIN_BULK_BYTES} and {max} inclusive"));
         let bytes = bytes.ok_or_else(wrong)?;
         if apply {
