@@ -5,7 +5,7 @@ use crate::{
     exit_code,
     output::print_line,
 };
-use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
@@ -99,12 +99,17 @@ pub(crate) fn command(release: &'static str) -> clap::Command {
         let help = format!("{}{variable}", key.help);
         Some(Arg::new(flag.name).long(flag.name).global(true).value_name(flag.value_name).help(help))
     });
-    Cli::command()
+    let command = Cli::command()
         .name(release)
         .bin_name(release)
         .override_usage(format!("{release} [FLAGS] [VERB]"))
         .after_help(exit_code::TABLE)
-        .args(flags)
+        .args(flags);
+    let verbs = command.get_subcommands().map(|verb| verb.get_name().to_owned());
+    let topics: Vec<_> = verbs.chain(["config".to_owned()]).collect();
+    command.mut_subcommand("help", |help| {
+        help.mut_arg("topic", |topic| topic.value_parser(topics).hide_possible_values(true))
+    })
 }
 
 /// Parses the command line; on an error, or if --help was given, prints it and exits. No verb is a start.
@@ -119,20 +124,17 @@ fn from_matches(matches: &ArgMatches) -> Result<(Flags, Verb), clap::Error> {
     Ok((Flags { config, node, values }, verb.unwrap_or(Verb::Start { detached: false })))
 }
 
-/// Prints the help of the release, of a verb, or of the configuration; exits if there is no such topic.
+/// Prints the help of the release, of a verb, or of the configuration.
 pub(crate) fn print_help(release: &'static str, topic: Option<&str>) {
     let mut command = command(release);
     command.build();
     let text = match topic {
-        None => command.render_long_help().to_string(),
         Some("config") => reference(SECTIONS),
-        Some(topic) => match command.find_subcommand_mut(topic) {
-            Some(verb) => verb.render_long_help().to_string(),
-            None => {
-                let message = format!("no help for '{topic}'; name a verb, or `config`");
-                command.error(ErrorKind::InvalidSubcommand, message).exit()
-            }
-        },
+        Some(verb) => {
+            let verb = command.find_subcommand_mut(verb).expect("a topic is a verb");
+            verb.render_long_help().to_string()
+        }
+        None => command.render_long_help().to_string(),
     };
     print_line(text.trim_end());
 }
@@ -172,6 +174,18 @@ mod tests {
             assert!(expression.json);
             assert_eq!(expression.line(), "nodes");
         }
+    }
+
+    #[test]
+    fn help_completes_verbs_and_config() {
+        let mut script = Vec::new();
+        clap_complete::generate(clap_complete::Shell::Bash, &mut command("foo"), "foo", &mut script);
+        let script = String::from_utf8(script).expect("a script is text");
+        let topics = script.lines().find(|line| line.contains("restart") && line.contains("config"));
+        assert!(topics.is_some_and(|line| line.contains("check-config")), "{script}");
+        let (_, Verb::Help { topic }) = parsed("foo help config") else { panic!() };
+        assert_eq!(topic.as_deref(), Some("config"));
+        assert!(command("foo").try_get_matches_from(["foo", "help", "nothing"]).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(super) const SECTION: &Section = &Section {
     help: "The memory of this node's buckets. At the limit, writes that need more are refused; reads go on.",
     keys: &[Key::string("max_memory")
         .default("0")
+        .example("512mb")
         .variable("KV_MAX_MEMORY")
         .live()
         .help("Bytes, or with a unit: 512mb, 4gb; 0 for no limit.")],

@@ -83,7 +83,7 @@ impl Key {
         Key { name, kind, default: None, example: "", variable: None, flag: None, live: false, help: "" }
     }
 
-    /// Sets the default, which also serves as the example.
+    /// Sets the default, which is also the example unless another one is set after it.
     pub(crate) const fn default(self, default: &'static str) -> Key {
         Key { default: Some(default), example: default, ..self }
     }

@@ -45,6 +45,6 @@ fn paragraph(key: &Key) -> String {
     attributes += &key.variable.map(|variable| format!("; {variable}")).unwrap_or_default();
     attributes += &key.flag.map(|flag| format!("; --{} {}", flag.name, flag.value_name)).unwrap_or_default();
     attributes += if key.live { "; SIGHUP applies a change" } else { "" };
-    let value = key.kind.literal(key.example);
+    let value = key.kind.literal(key.default.unwrap_or(key.example));
     format!("\n  {} = {value}\n      {}\n      {attributes}\n", key.name, key.help)
 }
