@@ -13,7 +13,7 @@ const RECORD: &str = "xtask/instructions.txt";
 /// The prefix of the names of the tests in kv_server.
 const TESTS: &str = "protocol::tests::instructions_";
 /// The function whose instructions are counted, callees included.
-const COUNTED: &str = "*answer_and_count_instructions*";
+const COUNTED: &str = "*run_and_count_instructions*";
 /// Batches that each test counts.
 const BATCHES: u64 = 256;
 /// Percent above the record that pass, for a different memcpy or libc.

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
             line_bytes: settings.max_line_bytes,
             connections: settings.max_connections,
             io_uring: settings.io_uring,
-            ..kv_server::Limits::default()
+            redis: kv_server::RedisLimits::default(),
         };
         let server = kv_server::bind(&address, cluster, limits).await?;
         Ok::<_, kv_server::Error>(Service::new("kv_server", server.address, move || server.supervisor()))

@@ -1,5 +1,6 @@
 //! Errors between nodes, and what to do about them.
 
+use kv::{CommandError, Reply};
 use std::{io, sync::Arc};
 
 /// Why a request could not be forwarded or executed.
@@ -125,6 +126,27 @@ pub fn escape_name(name: &[u8]) -> String {
     match std::str::from_utf8(name) {
         Ok(text) => text.escape_debug().to_string(),
         Err(_) => name.escape_ascii().to_string(),
+    }
+}
+
+/// The error of every request while the store is restarting.
+pub const RESTARTING: &str = "the store is restarting: ask again in a moment";
+
+/// Why a request to a bucket failed, in words for people: for every reply other than the expected ones.
+pub fn describe_failure(bucket: &[u8], reply: &Reply<'_>) -> String {
+    match reply {
+        Reply::Crashed => format!("bucket \"{}\" crashed", escape_name(bucket)),
+        Reply::Error(CommandError::WrongType) => format!(
+            "bucket \"{}\" holds a single value, not keys: use a Redis client, or drop it",
+            escape_name(bucket)
+        ),
+        Reply::Error(CommandError::OutOfMemory) => {
+            "out of memory: delete something, or give this node more".into()
+        }
+        Reply::Error(code) => code.to_string(),
+        Reply::Restarting => RESTARTING.into(),
+        // Only Redis commands get other replies.
+        _ => Error::UnexpectedReply.to_string(),
     }
 }
 

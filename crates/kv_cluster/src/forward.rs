@@ -1,7 +1,7 @@
 //! Requests for buckets of other nodes. Each goes to the bucket's owner, which executes or refuses it; none
 //! takes a second hop. A reply message may be full before all requests of a call are in it: the rest, and a
-//! read whose reply did not fit, go into the next call. A write whose link is lost has an unknown outcome, and
-//! is not sent again.
+//! read whose reply did not fit, go into the next call. A write whose link is lost has an unknown outcome,
+//! and is not sent again.
 
 use crate::{
     error::Error,

@@ -3,10 +3,10 @@
 //!
 //! Today there is one volatile [`Store`] behind it. It executes a batch at once, on the caller's thread, and
 //! the replies borrow from it. A durable range has to write to its log first, so it will reply later, as a
-//! peer does, and be a variant of [`crate::forward::Owner`]. Requests from this node's clients and its console
-//! can wait for that: they await a [`crate::forward::ForwardedBatch`] already. Requests from peers cannot:
-//! `serve/requests.rs` executes a call and queues its replies in one pass, and will have to keep the call's
-//! id until the replies of the range are there.
+//! peer does, and be a variant of [`crate::forward::Owner`]. Requests from this node's clients and its
+//! console can wait for that: they await a [`crate::forward::ForwardedBatch`] already. Requests from peers
+//! cannot: `serve/requests.rs` executes a call and queues its replies in one pass, and will have to keep the
+//! call's id until the replies of the range are there.
 //!
 //! Time is an argument, `now_ms` (milliseconds since 1970): whoever passes a batch reads the clock once.
 

@@ -16,7 +16,7 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// A server whose port is bound and whose supervisor is not started yet.
 #[derive(Debug)]
 pub struct BoundServer {
-    /// The address as bound: the real port where 0 was asked for.
+    /// The bound address, with the actual port if port 0 was requested.
     pub address: SocketAddr,
     listener: Arc<TcpListener>,
     context: Arc<ServerContext>,

@@ -37,8 +37,8 @@ impl ServerContext {
             started: Instant::now(),
             clients: Clients::default(),
             metrics,
-            bulk_bytes: AtomicUsize::new(limits.bulk_bytes),
-            idle_seconds: AtomicU64::new(limits.idle.map_or(0, |idle| idle.as_secs())),
+            bulk_bytes: AtomicUsize::new(limits.redis.bulk_bytes),
+            idle_seconds: AtomicU64::new(limits.redis.idle.map_or(0, |idle| idle.as_secs())),
             limits,
         }
     }

@@ -8,7 +8,7 @@ pub enum Error {
     /// The address for clients could not be bound.
     #[error("cannot listen for clients on {address}: {source}")]
     Bind {
-        /// The address that was asked for.
+        /// The requested address.
         address: String,
         /// The operating system's error.
         source: io::Error,

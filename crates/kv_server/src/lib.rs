@@ -10,8 +10,8 @@
 //!    replies into the output.
 //! 5. `reactor` sends the output.
 //!
-//! `context` is what connections share, such as `clients` (the list of them) and `metrics`; `limits` has all
-//! limits.
+//! `context` is what connections share, such as `clients` (the list of them) and `metrics`; `limits` holds
+//! the limits.
 
 mod acceptor;
 mod clients;
@@ -26,4 +26,4 @@ mod reactor;
 
 pub use acceptor::{BoundServer, bind};
 pub use error::Error;
-pub use limits::Limits;
+pub use limits::{Limits, RedisLimits};

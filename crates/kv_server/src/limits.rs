@@ -1,34 +1,42 @@
-//! Every limit of this crate, with its unit.
+//! The limits of connections and reactors, each with its unit.
 
 use std::time::Duration;
 
-/// The limits that a release can set.
+/// The limits that a release sets.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Bytes of one line of the text protocol, without its line break.
     pub line_bytes: usize,
     /// Concurrent client connections.
     pub connections: usize,
-    /// Bytes of one argument of a Redis command (`proto-max-bulk-len`).
+    /// Whether io_uring is used where the kernel has it.
+    pub io_uring: bool,
+    /// The limits of Redis clients.
+    pub redis: RedisLimits,
+}
+
+/// The limits of Redis clients, which Redis has too.
+#[derive(Debug, Clone, Copy)]
+pub struct RedisLimits {
+    /// Bytes of one argument of a command (`proto-max-bulk-len`).
     pub bulk_bytes: usize,
-    /// Bytes of one Redis command with all its arguments.
+    /// Bytes of one command with all its arguments.
     pub request_bytes: usize,
     /// How long a client without subscriptions may send nothing before it is disconnected (`timeout`).
     pub idle: Option<Duration>,
-    /// Whether io_uring is used where the kernel has it.
-    pub io_uring: bool,
 }
 
+impl Default for RedisLimits {
+    /// Redis's defaults.
+    fn default() -> RedisLimits {
+        RedisLimits { bulk_bytes: 512 * 1024 * 1024, request_bytes: 1024 * 1024 * 1024, idle: None }
+    }
+}
+
+#[cfg(test)]
 impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            line_bytes: 1024 * 1024,
-            connections: 10_000,
-            bulk_bytes: 512 * 1024 * 1024,
-            request_bytes: 1024 * 1024 * 1024,
-            idle: None,
-            io_uring: true,
-        }
+    fn default() -> Limits {
+        Limits { line_bytes: 1024 * 1024, connections: 1_000, io_uring: true, redis: RedisLimits::default() }
     }
 }
 

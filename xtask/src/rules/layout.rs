@@ -9,13 +9,8 @@ const MAX_FILE_LINES: usize = 600;
 /// The longest that a line of code or prose may be, in characters; rustfmt.toml has it too.
 const MAX_LINE_WIDTH: usize = 110;
 
-/// The most source files in one folder, unless [`LARGER_FOLDERS`] has it.
+/// The most source files in one folder.
 const MAX_FOLDER_FILES: usize = 12;
-
-/// Folders that may have up to [`MAX_LARGER_FOLDER_FILES`] files, each with its reason.
-const LARGER_FOLDERS: &[(&str, &str)] = &[];
-
-const MAX_LARGER_FOLDER_FILES: usize = 14;
 
 /// Every Rust file begins by saying what it is for.
 pub(crate) fn head(source: &Source) -> Vec<Violation> {
@@ -41,11 +36,7 @@ pub(crate) fn folder_files(sources: &[Source]) -> Vec<Violation> {
         let (folder, _) = source.path.rsplit_once('/').unwrap_or_default();
         folders.entry(folder).or_default().push(source);
     }
-    folders.retain(|folder, files| {
-        let is_larger = LARGER_FOLDERS.iter().any(|(larger, _)| larger == folder);
-        let max = if is_larger { MAX_LARGER_FOLDER_FILES } else { MAX_FOLDER_FILES };
-        !folder.ends_with("/commands") && files.len() > max
-    });
+    folders.retain(|folder, files| !folder.ends_with("/commands") && files.len() > MAX_FOLDER_FILES);
     let describe = |(folder, files): (&str, Vec<&Source>)| {
         let advice =
             format!("{} files in {folder}, at most {MAX_FOLDER_FILES}; group them by subject", files.len());

@@ -43,9 +43,6 @@ fn each(workspace: &Workspace, rule: fn(&Source) -> Vec<Violation>) -> Vec<Viola
     workspace.sources.iter().flat_map(rule).collect()
 }
 
-/// Rules that the workspace does not keep yet: they run when they are named.
-const NAMED_ONLY: &[&str] = &["own-imports", "type-names", "folder-files", "line-width", "words"];
-
 /// All violations of the rule called `only`, or of all rules, in the order of their places.
 pub(crate) fn check(only: Option<&str>) -> Result<Vec<Violation>, Box<dyn Error>> {
     let names: Vec<_> = RULES.iter().map(|(name, _)| *name).collect();
@@ -57,8 +54,7 @@ pub(crate) fn check(only: Option<&str>) -> Result<Vec<Violation>, Box<dyn Error>
         packages: dependencies::own_packages(&metadata),
         sources: sources::read(metadata.workspace_root.as_std_path())?,
     };
-    let selected =
-        RULES.iter().filter(|(name, _)| only.map_or(!NAMED_ONLY.contains(name), |only| only == *name));
+    let selected = RULES.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
     let mut violations: Vec<_> = selected.flat_map(|(_, rule)| rule(&workspace)).collect();
     violations.sort();
     violations.dedup();

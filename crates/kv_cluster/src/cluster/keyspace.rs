@@ -10,8 +10,8 @@ use crate::{
 use kv::{NamePage, ScanFilter, StoreStats};
 
 impl Cluster {
-    /// One page of bucket names, from `cursor` on (0: from the start). Nodes are scanned in the order of their
-    /// names, so a cursor is valid on each of them. The page of a node that is down is an error.
+    /// One page of bucket names, from `cursor` on (0: from the start). Nodes are scanned in the order of
+    /// their names, so a cursor is valid on each of them. The page of a node that is down is an error.
     pub async fn scan(&self, cursor: u64, filter: &ScanFilter<'_>) -> Result<NamePage, Error> {
         let nodes = self.scan_order.len() as u64;
         let (node, cursor) = (cursor % nodes, cursor / nodes);

@@ -1,5 +1,5 @@
-//! Subscriptions over a link, in both directions: changes of this node's buckets go to the peer, and changes of
-//! its buckets to the subscribers on this node.
+//! Subscriptions over a link, in both directions: changes of this node's buckets go to the peer, and changes
+//! of its buckets to the subscribers on this node.
 
 use crate::{
     error::{Error, ProtocolError},
@@ -99,7 +99,8 @@ impl Link {
         }
     }
 
-    /// Unsubscribes on behalf of subscribers that have gone, and frees memory that an idle queue does not need.
+    /// Unsubscribes on behalf of subscribers that have gone, and frees memory that an idle queue does not
+    /// need.
     pub(crate) fn reap(&self) {
         let mut state = self.lock();
         let gone =

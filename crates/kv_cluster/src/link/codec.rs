@@ -2,7 +2,8 @@
 //!
 //! A frame is its length (four bytes, little endian), one [`Message`], and the items that the message
 //! announces, back to back until the frame ends. A message that, with its items, is larger than a frame
-//! crosses as a run of frames, each a [`Message::Fragment`]. The order of variants and fields is the protocol.
+//! crosses as a run of frames, each a [`Message::Fragment`]. The order of variants and fields is the
+//! protocol.
 
 use crate::{
     error::ProtocolError,

@@ -67,8 +67,8 @@ impl Link {
         }
     }
 
-    /// Sends as many of the first requests as fit in one call. Returns their number, and the receiver of their
-    /// replies.
+    /// Sends as many of the first requests as fit in one call. Returns their number, and the receiver of
+    /// their replies.
     pub(crate) fn call(
         &self,
         requests: &[Request<'_>],

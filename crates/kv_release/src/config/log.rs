@@ -18,7 +18,8 @@ pub(super) const SECTION: &Section = &Section {
             .default("info")
             .variable("KV_LOG")
             .flag("log-level", "LEVEL")
-            .help("off, error, warn, info, debug or trace; or per target: warn,kv_cluster=debug. SIGHUP applies it."),
+            .live()
+            .help("off, error, warn, info, debug or trace; or per target: warn,kv_cluster=debug."),
         Key::string("format")
             .default("text")
             .variable("KV_LOG_FORMAT")

@@ -1,7 +1,8 @@
 //! Configuration: four layers become one typed value, before any port is bound.
 //!
-//! A section is one file of this folder: its keys, each described once, and the settings made of them. All
-//! releases read all sections. [`layers`] holds what the sections share.
+//! A section is one file of this folder: its keys, each described once, and the settings made of them. A new
+//! key is a row and a field in that file; variables, flags, defaults, the reference and the comparison after a
+//! reload follow from the row. All releases read all sections. [`layers`] holds what the sections share.
 
 mod client_limits;
 mod cookie;
@@ -30,6 +31,7 @@ use layers::{
     file::File,
     key::Section,
     merged::{self, CONFIG_VARIABLE, Merged, NODE_VARIABLE},
+    startup::StartupValues,
 };
 use log::LogSettings;
 use nodes::{NodeSettings, select_node};
@@ -50,7 +52,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     supervision::SECTION,
 ];
 
-/// What a node is to be: checked, complete, and the same for every verb.
+/// The settings of a node, checked and complete; the same for every verb.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// The file this came from, if there was one.
@@ -64,7 +66,8 @@ pub(crate) struct Settings {
     pub(crate) log: LogSettings,
     pub(crate) links: Heartbeat,
     pub(crate) supervision: Intensity,
-    /// What is allowed, but perhaps a mistake.
+    startup: StartupValues,
+    /// What is valid, but may be a mistake.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -80,7 +83,7 @@ impl Settings {
         })
     }
 
-    /// What the configuration means, for `check-config`.
+    /// The summary that `check-config` prints.
     pub(crate) fn summary(&self) -> String {
         let file = self.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
         let count = |count, noun| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
@@ -90,23 +93,14 @@ impl Settings {
         format!("{file}: ok: node {}, {nodes}, {routes}{warnings}", self.node.name)
     }
 
-    /// The settings that differ in `other` and cannot change while the node runs.
-    pub(crate) fn restart_required_changes(&self, other: &Settings) -> Vec<&'static str> {
-        let settings = [
-            ("cookie", self.cookie == other.cookie),
-            ("run_dir", self.general.run_dir == other.general.run_dir),
-            ("shutdown_seconds", self.general.shutdown == other.general.shutdown),
-            ("the node's name", self.node.name == other.node.name),
-            ("clients", self.node.clients == other.node.clients),
-            ("link", self.node.link == other.node.link),
-            ("nodes", self.node.peers == other.node.peers),
-            ("routes", self.routes == other.routes),
-            ("client_limits", self.client_limits == other.client_limits),
-            ("log.format", self.log.format == other.log.format),
-            ("links", self.links == other.links),
-            ("supervision", self.supervision == other.supervision),
-        ];
-        settings.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+    /// The keys that differ in `other` and take effect only at a restart.
+    pub(crate) fn restart_required_changes(&self, other: &Settings) -> Vec<String> {
+        let mut keys = self.startup.changes(&other.startup);
+        // The cookie file may hold another cookie although its key is the same.
+        if self.cookie != other.cookie && !keys.iter().any(|key| key.starts_with("cookie")) {
+            keys.push("cookie_file".to_owned());
+        }
+        keys
     }
 }
 
@@ -149,6 +143,7 @@ fn resolve(
         log: LogSettings::resolve(merged),
         links: links::resolve(merged),
         supervision: supervision::resolve(merged),
+        startup: StartupValues::new(SECTIONS, merged),
         warnings: warnings(environment, &routes),
         general,
         node,

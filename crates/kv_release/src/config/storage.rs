@@ -14,13 +14,14 @@ pub(super) const SECTION: &Section = &Section {
     keys: &[Key::string("max_memory")
         .default("0")
         .variable("KV_MAX_MEMORY")
-        .help("Bytes, or with a unit: 512mb, 4gb; 0 for no limit. SIGHUP applies it.")],
+        .live()
+        .help("Bytes, or with a unit: 512mb, 4gb; 0 for no limit.")],
 };
 
 /// The settings of the store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StorageSettings {
-    /// Bytes that the buckets of this node may use.
+    /// Bytes that the buckets of this node may use; `None` for no limit.
     pub(crate) max_memory: Option<usize>,
 }
 

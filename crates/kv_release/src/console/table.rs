@@ -10,8 +10,8 @@ use crate::{
     limits::{CONSOLE_NAMES, TREE_CHILDREN},
     suggest::nearest,
 };
-use kv::{CommandError, Component, Op, Reply, Request};
-use kv_cluster::{Error, NodeName, escape_name};
+use kv::{Component, Op, Reply, Request};
+use kv_cluster::{NodeName, describe_failure};
 use std::{pin::Pin, time::UNIX_EPOCH};
 
 /// One command. Help, parsing, completion and suggestions read the same row.
@@ -278,33 +278,16 @@ fn value_of(reply: Reply<'_>, bucket: &[u8], op: Op<'_>) -> Outcome {
             let names = keys.iter().map(|key| key.to_vec()).collect();
             Ok(Value::Names(Names { names, more: next != 0, unavailable: Vec::new() }))
         }
-        // As ordered.
+        // The command asked for the crash.
         Reply::Crashed if op == Op::Crash => Ok(Value::Done),
-        Reply::Crashed => Err(format!("bucket \"{}\" crashed", escape_name(bucket))),
-        Reply::Error(CommandError::WrongType) => Err(format!(
-            "bucket \"{}\" holds a single value, not keys; use a Redis client, or drop it",
-            escape_name(bucket)
-        )),
-        Reply::Error(CommandError::OutOfMemory) => {
-            Err("out of memory; delete something, or raise max_memory".to_owned())
-        }
-        Reply::Error(error) => Err(error.to_string()),
-        Reply::Restarting => Err("the store is restarting; try again in a moment".to_owned()),
-        // Only Redis commands get these.
-        Reply::OwnedValue(_)
-        | Reply::Status(_)
-        | Reply::Number(_)
-        | Reply::List(_)
-        | Reply::Map(_)
-        | Reply::PairList(_)
-        | Reply::TooLarge(_)
-        | Reply::Page { .. } => Err(Error::UnexpectedReply.to_string()),
+        failure => Err(describe_failure(bucket, &failure)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kv_cluster::Error;
 
     /// The usage of the row that a line finds, and the line's arguments.
     fn parsed(line: &str) -> (&'static str, Vec<Vec<u8>>) {

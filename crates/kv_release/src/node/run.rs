@@ -117,8 +117,8 @@ fn reload(profile: ReleaseProfile, flags: &Flags, settings: &Settings, log: &Log
             log.set_level(&new.log.level);
             local.set_memory_limit(new.storage.max_memory);
             tracing::info!(log_level = new.log.level, "configuration reloaded");
-            for setting in settings.restart_required_changes(&new) {
-                tracing::warn!(setting, "this change takes effect at the next restart");
+            for key in settings.restart_required_changes(&new) {
+                tracing::warn!(key, "this change takes effect at the next restart");
             }
         }
         Err(error) => tracing::error!(%error, "reload failed; keeping the old configuration"),

@@ -1,12 +1,9 @@
-//! The two protocols that clients speak; each implements [`crate::pipeline::Protocol`].
+//! The two protocols that clients speak; the session of each implements [`crate::pipeline::Protocol`].
 
 pub(crate) mod resp;
 pub(crate) mod text;
 
 use kv::EndReason;
-
-/// The reply while the store restarts after a crash.
-const RESTARTING: &str = "the store is restarting: ask again in a moment";
 
 /// Why a subscription to a bucket has ended.
 fn describe_end(reason: EndReason) -> &'static str {

@@ -1,5 +1,5 @@
-//! What a batch costs from the bytes of the requests to the bytes of the replies: no allocation, and a known
-//! number of instructions. No byte goes through a socket.
+//! The cost of a batch from the bytes of the requests to the bytes of the replies, without a socket: no
+//! allocation, and a recorded number of instructions.
 
 use crate::{
     connection::Session,
@@ -22,7 +22,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Entries and strings that exist.
+/// The number of entries or strings.
 const ENTRIES: usize = 4_096;
 /// Batches that are counted.
 const BATCHES: usize = 256;
@@ -55,7 +55,7 @@ fn hset(number: usize) -> String {
     format!("*4\r\n$4\r\nHSET\r\n$4\r\nhash\r\n$11\r\nkey{number:08}\r\n$32\r\n{VALUE}\r\n")
 }
 
-/// A session whose replies are looked at and not sent.
+/// A session whose replies are checked but not sent.
 struct Connection<'s> {
     context: &'s ServerContext,
     session: Session,
@@ -63,7 +63,7 @@ struct Connection<'s> {
 }
 
 impl Connection<'_> {
-    /// Runs one batch, which has to wait for nothing.
+    /// Runs one batch, which must not wait.
     fn run_batch(&mut self, input: &mut Input) {
         let batch = pin!(self.session.run_batch(self.context, kv::time::now_ms(), input, &mut self.output));
         let Poll::Ready(next) = batch.poll(&mut Context::from_waker(Waker::noop())) else {
@@ -72,15 +72,15 @@ impl Connection<'_> {
         assert_ne!(next.expect("nothing is sent"), Next::Close);
     }
 
-    /// Instructions are counted from where this begins to where it ends.
+    /// Instructions are counted from the start of this function to its end.
     #[inline(never)]
-    fn answer_and_count_instructions(&mut self, input: &mut Input) {
+    fn run_and_count_instructions(&mut self, input: &mut Input) {
         self.run_batch(input);
     }
 }
 
-/// Writes all entries, warms up with as many batches as are counted, of `size` requests each, and then
-/// counts. Returns the number of allocations.
+/// Writes all entries, runs [`BATCHES`] batches of `size` requests to warm up, and then counts the
+/// allocations of as many again.
 fn run_batches(write: MakeRequest, ask: MakeRequest, size: usize) -> u64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = Stream::detached(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
@@ -99,9 +99,9 @@ fn run_batches(write: MakeRequest, ask: MakeRequest, size: usize) -> u64 {
         connection.output.bytes.clear();
         match round {
             0 => connection.run_batch(&mut input),
-            _ => allocations += measure(|| connection.answer_and_count_instructions(&mut input)).count_total,
+            _ => allocations += measure(|| connection.run_and_count_instructions(&mut input)).count_total,
         }
-        assert!(input.unparsed().is_empty(), "all were answered");
+        assert!(input.unparsed().is_empty(), "all requests were executed");
         assert!(
             !connection.output.bytes.is_empty() && !connection.output.bytes.contains(&b'E'),
             "and none with an error"
@@ -143,7 +143,7 @@ fn a_batch_allocates_nothing_between_its_arrival_and_its_replies() {
     }
 }
 
-/// A test for each number that `cargo xtask instructions` knows.
+/// A test for each number that `cargo xtask instructions` records.
 macro_rules! instructions {
     ($($name:ident: $write:ident, $ask:ident, $size:literal;)*) => {$(
         #[test]

@@ -35,7 +35,7 @@ pub(super) struct IoState {
     tx: Vec<u8>,
     /// The connection awaits bytes.
     awaits_rx: bool,
-    /// The connection awaits that all it has written is sent.
+    /// The connection waits until everything written is sent.
     awaits_flush: bool,
     /// A receive is in flight.
     receiving: bool,

@@ -1,4 +1,4 @@
-//! A configuration key, and a section of keys. Each key is described once, in the file of its section.
+//! A configuration key, and a section of keys. Each key is described once: in the file of its section.
 
 use config::Value;
 
@@ -6,12 +6,12 @@ use config::Value;
 #[derive(Debug)]
 pub(crate) struct Section {
     pub(crate) table: Table,
-    /// What the keys are about, for the reference.
+    /// What the keys are for, as the reference says it.
     pub(crate) help: &'static str,
     pub(crate) keys: &'static [Key],
 }
 
-/// Where the keys of a section stand in the file.
+/// The table of the file that holds the keys of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Table {
     /// Before the first table.
@@ -29,13 +29,15 @@ pub(crate) enum Table {
 pub(crate) struct Key {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
-    /// As a variable would hold it.
+    /// As the text of a variable.
     pub(crate) default: Option<&'static str>,
-    /// A valid value, as a variable would hold it.
+    /// A valid value, as the text of a variable.
     pub(crate) example: &'static str,
-    /// The variable that sets it; a node's keys are those of the node that starts.
+    /// The variable that sets it. For a key of a node, it sets the key of the node that starts.
     pub(crate) variable: Option<&'static str>,
     pub(crate) flag: Option<Flag>,
+    /// Whether a reload (`node/run.rs`) applies a change while the node runs.
+    pub(crate) live: bool,
     pub(crate) help: &'static str,
 }
 
@@ -78,7 +80,7 @@ impl Key {
     }
 
     const fn new(name: &'static str, kind: Kind) -> Key {
-        Key { name, kind, default: None, example: "", variable: None, flag: None, help: "" }
+        Key { name, kind, default: None, example: "", variable: None, flag: None, live: false, help: "" }
     }
 
     /// Sets the default, which also serves as the example.
@@ -96,6 +98,10 @@ impl Key {
 
     pub(crate) const fn flag(self, name: &'static str, value_name: &'static str) -> Key {
         Key { flag: Some(Flag { name, value_name }), ..self }
+    }
+
+    pub(crate) const fn live(self) -> Key {
+        Key { live: true, ..self }
     }
 
     pub(crate) const fn help(self, help: &'static str) -> Key {
@@ -149,7 +155,7 @@ impl Kind {
         }
     }
 
-    /// `text` as the file would have it.
+    /// `text` as the file would contain it.
     pub(crate) fn literal(self, text: &str) -> String {
         match self {
             Kind::String => format!("{text:?}"),

@@ -9,7 +9,7 @@ use super::{
     key::{Key, Section, Table},
 };
 use crate::suggest::nearest;
-use config::{Config, FileFormat, Map, Source, Value};
+use config::{Config, FileFormat, Map, Source, Value, ValueKind};
 use serde::de::DeserializeOwned;
 use std::fmt;
 
@@ -76,6 +76,11 @@ impl Merged {
                 T::default()
             }
         }
+    }
+
+    /// The value of a key or table, if any layer sets it.
+    pub(super) fn value(&self, path: &str) -> Option<ValueKind> {
+        self.config.get::<Value>(path).ok().map(|value| value.kind)
     }
 
     /// The file, if there is one.

@@ -1,5 +1,5 @@
-//! What the sections are made with: keys, and the layers their values come from. Later layers win: defaults <
-//! file < `KV_*` variables < flags.
+//! What the sections have in common: keys, and the layers that their values come from. Later layers win:
+//! defaults < file < `KV_*` variables < flags.
 //!
 //! Follow a value in this order: [`key`] -> [`mod@file`], [`environment`], [`flags`] -> [`merged`].
 
@@ -10,3 +10,4 @@ pub(crate) mod flags;
 pub(crate) mod key;
 pub(crate) mod merged;
 pub(crate) mod reference;
+pub(crate) mod startup;

@@ -1,4 +1,4 @@
-//! The reference of all keys: what `help config` prints, and rel/runtime.toml and docs/operations.md hold.
+//! The reference of all keys: `help config` prints it, rel/runtime.toml and docs/operations.md contain it.
 
 use super::key::{Key, Kind, MAX_INTEGER, Section, Table};
 
@@ -44,6 +44,7 @@ fn paragraph(key: &Key) -> String {
     attributes += if key.default.is_some() { "; default shown" } else { "; example shown" };
     attributes += &key.variable.map(|variable| format!("; {variable}")).unwrap_or_default();
     attributes += &key.flag.map(|flag| format!("; --{} {}", flag.name, flag.value_name)).unwrap_or_default();
+    attributes += if key.live { "; SIGHUP applies a change" } else { "" };
     let value = key.kind.literal(key.example);
     format!("\n  {} = {value}\n      {}\n      {attributes}\n", key.name, key.help)
 }

@@ -143,9 +143,8 @@ fn every_key_can_stand_in_the_file_and_in_its_variable() {
 
 /// A key that is missing from its section's struct, or has another name there, changes nothing.
 #[test]
-fn every_key_reaches_the_settings() {
-    let text = |settings: Settings| format!("{settings:?}");
-    let defaults = || load(FOO, None, &[], &Flags::default()).map(text).unwrap();
+fn every_key_reaches_the_settings_and_a_reload_names_those_that_need_a_restart() {
+    let defaults = load(FOO, None, &[], &Flags::default()).unwrap();
     for key in SECTIONS.iter().flat_map(|section| section.keys) {
         let other = BTreeMap::from([
             ("cookie", "another secret"),
@@ -160,10 +159,27 @@ fn every_key_reaches_the_settings() {
         let (Some(variable), value) = (key.variable, other.get(key.name).copied()) else { continue };
         let value = value.unwrap_or(if key.default.is_some() { "77" } else { key.example });
         match load(FOO, None, &[(variable, value)], &Flags::default()) {
-            Ok(settings) => assert_ne!(text(settings), defaults(), "{variable} changes nothing"),
+            Ok(settings) => {
+                assert_ne!(format!("{settings:?}"), format!("{defaults:?}"), "{variable} changes nothing");
+                let changes = defaults.restart_required_changes(&settings);
+                assert_eq!(changes.is_empty(), key.live, "{variable}: {changes:?}");
+            }
             Err(errors) => assert!(errors[0].to_string().starts_with(variable), "{errors:?}"),
         }
     }
+}
+
+#[test]
+fn a_reload_names_the_keys_that_need_a_restart() {
+    let pair = |text: &str| load(FOO, Some(text), &[], &Flags::default()).unwrap();
+    let changes = |text: &str| pair(PAIR).restart_required_changes(&pair(text));
+    assert_eq!(changes(PAIR), [""; 0]);
+    assert_eq!(changes(&PAIR.replace("weknoweachother", "another")), ["cookie"]);
+    assert_eq!(changes(&PAIR.replace("n..z", "o..z")), ["routes"]);
+    assert_eq!(changes(&PAIR.replace(":4052", ":4053")), ["nodes"]);
+    assert_eq!(changes(&format!("{PAIR}[links]\nheartbeat_ms = 1000")), [""; 0], "the default");
+    let text = format!("{PAIR}[links]\nheartbeat_ms = 7\n[log]\nlevel = \"debug\"\nformat = \"json\"");
+    assert_eq!(changes(&text), ["links.heartbeat_ms", "log.format"]);
 }
 
 /// The good file with one change.

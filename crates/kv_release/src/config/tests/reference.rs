@@ -1,11 +1,11 @@
-//! The committed references are those of the key tables.
+//! The references in the repository are those that the keys generate.
 
 use crate::config::{SECTIONS, layers::reference::reference};
 use std::{fs, path::PathBuf};
 
 /// The rest of the file from this line on is the reference, as comments.
 const TOML_START: &str = "# --- Reference: `foo help config` ---\n";
-/// What stands between these lines is the reference.
+/// The reference is what is between these lines.
 const MARKDOWN_START: &str = "<!-- reference: `foo help config` -->\n```text\n";
 const MARKDOWN_END: &str = "```\n<!-- end of reference -->\n";
 
@@ -65,8 +65,8 @@ fn the_reference_describes_every_key_and_every_variable() {
     }
     assert!(reference.contains(
         "[log]\nThe log, on standard error.\n\n  level = \"info\"\n      \
-         off, error, warn, info, debug or trace; or per target: warn,kv_cluster=debug. SIGHUP applies it.\n      \
-         string; default shown; KV_LOG; --log-level LEVEL\n"
+         off, error, warn, info, debug or trace; or per target: warn,kv_cluster=debug.\n      \
+         string; default shown; KV_LOG; --log-level LEVEL; SIGHUP applies a change\n"
     ));
     assert!(reference.contains("integer, 64 to 4294967295; default shown; KV_MAX_LINE_BYTES\n"));
 }

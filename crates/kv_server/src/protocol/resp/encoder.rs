@@ -43,7 +43,7 @@ impl<'o> RespEncoder<'o> {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// Text for people; RESP3 marks it as such.
+    /// Text for people, which RESP3 marks as such.
     pub(super) fn verbatim(&mut self, text: &str) {
         match self.version {
             RespVersion::Resp2 => self.bulk(text.as_bytes()),
@@ -70,7 +70,7 @@ impl<'o> RespEncoder<'o> {
         });
     }
 
-    /// An array that does not exist; EXEC replies with it when a watched key has changed.
+    /// The null array: the reply of EXEC if a watched key has changed.
     pub(super) fn null_array(&mut self) {
         self.bytes.extend_from_slice(match self.version {
             RespVersion::Resp2 => b"*-1\r\n",
@@ -99,7 +99,7 @@ impl<'o> RespEncoder<'o> {
         }
     }
 
-    /// The header of a message that is no reply; `len` values must follow.
+    /// The header of a message that is not a reply; `len` values must follow.
     pub(super) fn push(&mut self, len: usize) {
         match self.version {
             RespVersion::Resp2 => self.header(b'*', len as u64),
@@ -125,7 +125,7 @@ impl<'o> RespEncoder<'o> {
         }
     }
 
-    /// A line with a number, built from its end.
+    /// A line with a number, built from right to left.
     #[inline(never)]
     fn number_line(&mut self, mark: u8, mut number: u64, is_negative: bool) {
         const END: usize = MAX_DIGITS + 2;

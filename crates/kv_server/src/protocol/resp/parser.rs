@@ -1,5 +1,5 @@
-//! Splits the input into commands: `*2\r\n$3\r\nGET\r\n$4\r\nmilk\r\n`. Parsing of an incomplete command
-//! resumes at the argument where it stopped, so that no argument is read twice however the command arrives.
+//! Splits the input into commands such as `*2\r\n$3\r\nGET\r\n$4\r\nmilk\r\n`. Parsing of an incomplete
+//! command resumes at the first incomplete argument, so complete ones are not parsed again.
 
 use crate::limits::{ARGUMENTS, CACHED_HEADER_BYTES, HEADER_BYTES};
 use arrayvec::ArrayVec;
@@ -11,7 +11,7 @@ use kv::{
 /// A command as the client sent it; name and arguments stay in the input buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RawCommand<'a> {
-    /// Number of arguments, the name included.
+    /// Number of arguments, including the name.
     pub(super) count: usize,
     pub(super) name: &'a [u8],
     /// The arguments after the name, as bulk strings.
@@ -34,23 +34,23 @@ impl<'a> RawCommand<'a> {
     }
 }
 
-/// What the input starts with.
+/// The start of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed<'a> {
     Command {
         command: RawCommand<'a>,
         /// Its size in bytes.
         size: usize,
-        /// It has the name and the number of arguments of the command before it.
+        /// It has the same name and number of arguments as the command before it.
         same_as_last: bool,
     },
-    /// A command without even a name, which gets no reply, and its size in bytes.
+    /// An empty command, which gets no reply, and its size in bytes.
     Empty(usize),
-    /// Less than a command.
+    /// Nothing, or the beginning of a command.
     Incomplete,
 }
 
-/// A violation of the protocol, in Redis's words where it has any.
+/// A violation of the protocol, in Redis's words where Redis has any.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ProtocolError {
     /// A command does not begin with `*`.
@@ -65,13 +65,13 @@ pub(crate) enum ProtocolError {
     /// The length of an argument is malformed or too large.
     #[error("invalid bulk length")]
     Length,
-    /// The line with the number of arguments does not end.
+    /// The line with the number of arguments is too long.
     #[error("too big mbulk count string")]
     LongCount,
-    /// The line with the length of an argument does not end.
+    /// The line with the length of an argument is too long.
     #[error("too big bulk count string")]
     LongLength,
-    /// An argument does not have the length that its header says.
+    /// An argument does not end where its header says.
     #[error("expected CRLF after a bulk string")]
     NoEnd,
     /// The whole command is too large.
@@ -79,7 +79,7 @@ pub(crate) enum ProtocolError {
     TooLarge(usize),
 }
 
-/// A byte as Redis shows it in an error: as it is, unless it would break the line.
+/// A byte as Redis prints it in an error; line breaks become spaces.
 fn printable(byte: u8) -> char {
     match byte {
         b'\r' | b'\n' => ' ',
@@ -87,7 +87,7 @@ fn printable(byte: u8) -> char {
     }
 }
 
-/// How large a command may be.
+/// Limits on the size of a command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ParseLimits {
     /// Bytes of one argument.
@@ -96,7 +96,7 @@ pub(super) struct ParseLimits {
     pub(super) request_bytes: usize,
 }
 
-/// Parses one command after the other from the start of the input.
+/// Parses the commands of a connection, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct CommandParser {
     progress: ParseProgress,
@@ -116,7 +116,7 @@ struct ParseProgress {
     name: (usize, usize),
 }
 
-/// The last command up to the end of its name. Most often the next one begins with the same bytes.
+/// The last command up to the end of its name. Usually the next one begins with the same bytes.
 #[derive(Debug, Default)]
 struct CachedHeader {
     bytes: ArrayVec<u8, CACHED_HEADER_BYTES>,
@@ -202,7 +202,8 @@ fn argument(input: &[u8], at: usize, limits: ParseLimits) -> Result<Option<(usiz
     }
 }
 
-/// Reads the line of a mark and a number: the number, and the size of the line; `None` if it is incomplete.
+/// Parses a line of a mark and a number: returns the number and the size of the line, or `None` if it is
+/// incomplete.
 #[cold]
 fn header(input: &[u8], mark: u8) -> Result<Option<(i64, usize)>, ProtocolError> {
     let Some((first, line)) = input.split_first() else { return Ok(None) };

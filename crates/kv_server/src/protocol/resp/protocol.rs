@@ -31,7 +31,7 @@ impl Protocol for RespSession {
         let input = &*input;
         let limits = ParseLimits {
             bulk_bytes: self.context.bulk_bytes.load(Relaxed),
-            request_bytes: self.context.limits.request_bytes,
+            request_bytes: self.context.limits.redis.request_bytes,
         };
         let can_batch = self.can_batch();
         let (mut consumed, mut calls, mut may_page) = (0, 0, false);

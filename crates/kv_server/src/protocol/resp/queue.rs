@@ -1,10 +1,10 @@
-//! The commands that a client has queued since MULTI, and the keys that it watches.
+//! The transaction of a session: the commands queued since MULTI, and the watched keys.
 
 use super::{parser::RawCommand, reply::error::SessionError};
 use crate::limits::{QUEUED_BYTES, QUEUED_COMMANDS};
 use std::{collections::BTreeMap, mem::take};
 
-/// The transaction of a session, if MULTI has begun one, and the keys that must not change before EXEC.
+/// The transaction of a session, if MULTI has begun one, and the watched keys.
 #[derive(Debug, Default)]
 pub(super) struct TransactionQueue {
     /// `None` outside of MULTI.
@@ -21,7 +21,7 @@ pub(super) struct QueuedCommands {
     commands: Vec<QueuedCommand>,
     /// The arguments of all commands, as bulk strings.
     bulks: Vec<u8>,
-    /// A command was rejected, and so EXEC will be.
+    /// A command was rejected, so EXEC will fail.
     pub(super) dirty: bool,
 }
 
@@ -29,14 +29,14 @@ pub(super) struct QueuedCommands {
 struct QueuedCommand {
     /// Its index in the table of commands.
     index: usize,
-    /// Number of arguments, the name included.
+    /// Number of arguments, including the name.
     count: usize,
     /// Where its arguments end in `bulks`.
     end: usize,
 }
 
 impl TransactionQueue {
-    /// Whether commands are queued rather than executed.
+    /// Whether commands are queued instead of executed.
     pub(super) fn is_open(&self) -> bool {
         self.queued.is_some()
     }
@@ -46,19 +46,19 @@ impl TransactionQueue {
         self.queued.as_ref().map(|queued| queued.commands.len())
     }
 
-    /// Begins to queue.
+    /// Begins a transaction.
     pub(super) fn open(&mut self) {
         self.queued = Some(Box::default());
     }
 
-    /// Notes that a command was rejected.
+    /// Records that a command was rejected.
     pub(super) fn mark_dirty(&mut self) {
         if let Some(queued) = &mut self.queued {
             queued.dirty = true;
         }
     }
 
-    /// Queues the command with this index in the table; outside of MULTI it does nothing.
+    /// Queues the command with this index in the table; does nothing outside of MULTI.
     pub(super) fn push(&mut self, index: usize, raw: &RawCommand<'_>) -> Result<(), SessionError> {
         let Some(queued) = &mut self.queued else { return Ok(()) };
         if queued.commands.len() >= QUEUED_COMMANDS || queued.bulks.len() + raw.bulks.len() > QUEUED_BYTES {
@@ -79,7 +79,7 @@ impl TransactionQueue {
 }
 
 impl QueuedCommands {
-    /// The commands in their order: index in the table, and the command without its name.
+    /// The commands in order: the index in the table, and the command without its name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, RawCommand<'_>)> {
         let mut start = 0;
         self.commands.iter().map(move |command| {

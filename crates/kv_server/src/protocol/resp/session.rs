@@ -17,7 +17,7 @@ pub(crate) struct RespSession {
     pub(super) client: Arc<Client>,
     pub(super) version: RespVersion,
     pub(super) reply_mode: ReplyMode,
-    /// The connection is closed after the reply.
+    /// The connection closes after the reply.
     pub(super) closing: bool,
     pub(super) transaction: TransactionQueue,
     pub(super) subscriptions: Subscriptions,
@@ -33,7 +33,7 @@ pub(crate) struct RespSession {
 pub(super) enum ReplyMode {
     On,
     Off,
-    /// The next command gets no reply, those after it do.
+    /// The next command gets no reply; the ones after it do.
     SkipNext,
 }
 
@@ -60,7 +60,7 @@ impl RespSession {
         self.subscriptions.count() > 0
     }
 
-    /// Whether messages can arrive. They can even after the last unsubscribe, since some may be queued.
+    /// Whether messages can arrive, even after the last unsubscribe; see [`Subscriptions::is_active`].
     pub(crate) fn awaits_events(&self) -> bool {
         self.subscriptions.is_active()
     }
@@ -75,7 +75,7 @@ impl RespSession {
         self.reply_mode == ReplyMode::On && !self.transaction.is_open() && !self.is_subscribed_in_resp2()
     }
 
-    /// An encoder in the version that the client has chosen.
+    /// An encoder of the version that the client has chosen.
     pub(super) fn encoder<'o>(&self, output: &'o mut Output<'_>) -> RespEncoder<'o> {
         RespEncoder::new(&mut output.bytes, self.version)
     }

@@ -1,4 +1,4 @@
-//! What a client is subscribed to: channels, patterns, and the changes of buckets.
+//! The subscriptions of one client: to channels, patterns, and the changes of buckets.
 
 use super::encoder::RespEncoder;
 use crate::{limits::EVENTS_AT_ONCE, protocol::describe_end};
@@ -29,12 +29,13 @@ impl Subscriptions {
         self.subscriber.as_ref().map_or(0, |subscriber| subscriber.count()) + self.buckets.len()
     }
 
-    /// Whether something can arrive: a message, or the end of a subscriber that fell behind.
+    /// Whether something can arrive: a message, even one queued before the last unsubscribe, or the end of a
+    /// subscriber that fell behind.
     pub(super) fn is_active(&self) -> bool {
         self.subscriber.is_some() || !self.buckets.is_empty()
     }
 
-    /// The names of the channels, those of buckets included.
+    /// The names of the channels, including those of buckets.
     pub(super) fn channels(&self) -> Vec<Box<[u8]>> {
         let channels = self.subscriber.iter().flat_map(|subscriber| subscriber.channels());
         let buckets = self.buckets.keys().map(|bucket| bucket_channel(bucket).into());
@@ -51,8 +52,8 @@ impl Subscriptions {
         *self = Subscriptions::default();
     }
 
-    /// Waits for messages and writes all that have arrived; without a subscription it waits forever. `false`:
-    /// the client fell behind and is to be disconnected.
+    /// Waits for messages and writes those that have arrived; waits forever without a subscription. `false`:
+    /// the client fell behind and must be disconnected.
     pub(super) async fn next_messages(&mut self, encoder: &mut RespEncoder<'_>) -> bool {
         let (subscriber, buckets) = (&mut self.subscriber, &mut self.buckets);
         let mut events = Vec::new();
@@ -81,7 +82,7 @@ fn bucket_channel(bucket: &[u8]) -> Vec<u8> {
     [BUCKET_CHANNEL, bucket].concat()
 }
 
-/// The messages that have arrived, at least one; none if the subscriber fell behind.
+/// Waits for messages: returns at least one, or none if the subscriber fell behind.
 async fn next_deliveries(subscriber: &mut Option<Box<ChannelSubscriber>>) -> Vec<Delivery> {
     let Some(subscriber) = subscriber else { return pending().await };
     let mut deliveries = Vec::new();
@@ -137,7 +138,7 @@ fn write_change(encoder: &mut RespEncoder<'_>, bucket: &[u8], event: &Event) {
     }
 }
 
-/// Writes that a subscription has begun or ended, and how many the client has now.
+/// Writes that a subscription has begun or ended, and the number that the client has now.
 pub(super) fn write_confirmation(
     encoder: &mut RespEncoder<'_>,
     kind: &str,

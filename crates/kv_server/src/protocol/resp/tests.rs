@@ -1,4 +1,4 @@
-//! A client of a real server: what it sends, and the exact bytes that it receives.
+//! Tests with a client of a real server: what it sends, and the exact bytes that it receives.
 
 mod docs;
 mod limits;
@@ -72,7 +72,7 @@ impl Client {
     /// Reads until the server closes the connection.
     async fn rest(&mut self) -> String {
         let mut bytes = Vec::new();
-        // Closed with something unread, a connection may be reset.
+        // A connection that is closed with unread input may be reset.
         let _ = self.0.read_to_end(&mut bytes).await;
         String::from_utf8_lossy(&bytes).into_owned()
     }

@@ -1,6 +1,6 @@
-//! What `HELP` prints.
+//! The text of `HELP`.
 
-/// The commands, a line each.
+/// The commands, one per line.
 pub(super) const HELP: &str = "\
 CREATE bucket            start a bucket; an existing one keeps its contents\r
 PUT bucket key value     set a key; quote what holds a blank: \"hello world\"\r

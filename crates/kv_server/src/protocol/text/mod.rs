@@ -1,4 +1,4 @@
-//! The guide's text protocol: one line a request, for people with telnet. Reference: docs/protocol.md.
+//! The guide's text protocol, for people with telnet: a request is a line. Reference: docs/protocol.md.
 //!
 //! Read in this order: session -> parse (with quote) -> render.
 

@@ -1,4 +1,4 @@
-//! Splits the input into lines, and a line into the words of a command.
+//! Splits the input into lines, and parses a line into a request or a command.
 
 use super::quote::{self, Word, is_separator};
 use kv::{Op, Request};
@@ -20,7 +20,7 @@ pub(super) enum NextLine<'a> {
     TooLong,
 }
 
-/// Splits the first line off `input`: `\n` ends it, and a `\r` before that belongs to the ending.
+/// Splits the first line off `input`. Its ending is `\n` or `\r\n`.
 pub(super) fn next_line(input: &mut [u8], limit: usize) -> NextLine<'_> {
     // The ending of a line at the limit may take two bytes.
     let within = &input[..input.len().min(limit + 2)];
@@ -35,7 +35,7 @@ pub(super) fn next_line(input: &mut [u8], limit: usize) -> NextLine<'_> {
     NextLine::Line { line: &mut line[..length], size: end + 1, rest }
 }
 
-/// What one line asks for.
+/// What one line means.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ParsedLine<'a> {
     /// A request to the node that owns the bucket.
@@ -43,14 +43,14 @@ pub(super) enum ParsedLine<'a> {
     Command(Command<'a>),
 }
 
-/// A command that is no request to one bucket, or whose reply comes in pages.
+/// A command that is not a request to one bucket, or whose reply is written page by page.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command<'a> {
-    /// All keys of a bucket.
+    /// Lists all keys of a bucket.
     Keys(&'a [u8]),
-    /// The changes of a bucket as they happen.
+    /// Subscribes to the changes of a bucket.
     Subscribe(&'a [u8]),
-    /// The names of all buckets.
+    /// Lists the names of all buckets.
     Buckets,
     Help,
     Ping,
@@ -88,7 +88,7 @@ pub(super) fn parse(line: &mut [u8]) -> ParsedLine<'_> {
     })
 }
 
-/// Splits a line into words; `None` when there are more than any command has.
+/// Splits a line into words; `None` if there are more than any command has.
 fn split_words<'a>(line: &'a mut [u8], words: &mut [&'a [u8]; WORDS]) -> Option<usize> {
     let mut count = 0;
     let mut rest = line;

@@ -1,16 +1,16 @@
-//! Quotes: how a word that holds a blank is typed, and how a value that holds a line break is printed.
+//! Quoted words: parses those that contain blanks, and prints values that contain line breaks.
 
-/// What the start of `text` holds when it opens with a quote.
+/// A word that starts with a quote.
 pub(super) enum Word<'a> {
-    /// A quoted word without its quotes and escapes, and what follows it.
+    /// The word without its quotes and escapes, and the text after it.
     Quoted(&'a [u8], &'a mut [u8]),
-    /// A plain word that happens to start with a quote.
+    /// The text unchanged: the quotes belong to a plain word.
     Plain(&'a mut [u8]),
 }
 
-/// Parses the start of `text`, which opens with a quote. The quotes count as such only when a separator
-/// follows them and they hold a blank, a tab or a line break, literal or escaped: the guide keeps the quotes
-/// of a single word. Escapes are decoded in place, since they only ever shrink.
+/// Parses the first word of `text`, which starts with a quote. Quotes are removed only if a separator follows
+/// them and they enclose a blank, a tab or a line break, literal or escaped: in the guide, a single word
+/// keeps its quotes. Escapes are decoded in place, since decoding only shrinks them.
 pub(super) fn parse(text: &mut [u8]) -> Word<'_> {
     let Some(close) = closing_quote(text) else { return Word::Plain(text) };
     if text.get(close + 1).is_some_and(|after| !is_separator(*after)) {
@@ -65,7 +65,7 @@ fn unescape(quoted: &mut [u8]) -> usize {
     to
 }
 
-/// The first byte that `text` encodes, and how many bytes encode it. An unknown escape is kept.
+/// The first byte that `text` encodes, and the number of bytes that encode it. An unknown escape is kept.
 fn unescape_one(text: &[u8]) -> (u8, usize) {
     match text {
         [b'\\', ..] => kv::syntax::quote::unescape(text).unwrap_or((b'\\', 1)),
@@ -74,7 +74,7 @@ fn unescape_one(text: &[u8]) -> (u8, usize) {
     }
 }
 
-/// Prints a name, key or value on one line: bare, or quoted when it holds a line break.
+/// Prints a name, key or value on one line: as it is, or quoted if it contains a line break.
 pub(super) fn print(output: &mut Vec<u8>, bytes: &[u8]) {
     if memchr::memchr2(b'\r', b'\n', bytes).is_none() {
         return output.extend_from_slice(bytes);

@@ -1,9 +1,9 @@
-//! Renders replies and events as lines that a person can read.
+//! Renders replies and events as lines of text.
 
 use super::quote;
-use crate::protocol::{RESTARTING, describe_end};
-use kv::{Change, CommandError, EndReason, Event, Reply};
-use kv_cluster::{Error, escape_name};
+use crate::protocol::describe_end;
+use kv::{Change, EndReason, Event, Reply};
+use kv_cluster::{describe_failure, escape_name};
 
 /// Renders the reply to one request.
 pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
@@ -16,24 +16,11 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         Reply::NoKey => output.extend_from_slice(b"\r\nOK\r\n"),
         Reply::NoBucket => output.extend_from_slice(b"NOT FOUND\r\n"),
         Reply::Keys { keys, .. } => names(output, keys.iter().map(|key| key.as_ref())),
-        Reply::Crashed => about_bucket(output, "bucket ", bucket, " crashed"),
-        Reply::Error(CommandError::WrongType) => about_bucket(
-            output,
-            "bucket ",
-            bucket,
-            " holds a single value, not keys: use a Redis client, or drop it",
-        ),
-        Reply::Error(CommandError::OutOfMemory) => {
-            error(output, "out of memory: delete something, or give this node more")
-        }
-        Reply::Error(code) => error(output, &code.to_string()),
-        Reply::Restarting => error(output, RESTARTING),
-        // Only Redis's commands have other replies.
-        _ => error(output, &Error::UnexpectedReply.to_string()),
+        failure => error(output, &describe_failure(bucket, failure)),
     }
 }
 
-/// Renders names, a line each, in the order of their bytes.
+/// Renders sorted names, one per line.
 pub(super) fn names<'a>(output: &mut Vec<u8>, names: impl Iterator<Item = &'a [u8]>) {
     let mut names: Vec<&[u8]> = names.collect();
     names.sort_unstable();
@@ -56,16 +43,14 @@ pub(super) fn event(output: &mut Vec<u8>, event: &Event) {
             quote::print(output, key);
             output.extend_from_slice(b" DELETED\r\n");
         }
-        Change::Ended(reason) => about_bucket(
-            output,
-            "subscription to ",
-            &event.bucket,
-            &format!(" ended: {}{}", describe_end(*reason), remedy(*reason)),
-        ),
+        Change::Ended(reason) => {
+            let (name, why) = (escape_name(&event.bucket), describe_end(*reason));
+            error(output, &format!("subscription to \"{name}\" ended: {why}{}", remedy(*reason)));
+        }
     }
 }
 
-/// What to do when a subscription has ended.
+/// What the client can do when a subscription has ended.
 fn remedy(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Crashed => "; create it and subscribe again",
@@ -73,11 +58,6 @@ fn remedy(reason: EndReason) -> &'static str {
         EndReason::NodeDown => "; subscribe again when it is back",
         EndReason::Dropped | EndReason::Expired | EndReason::FellBehind => "",
     }
-}
-
-/// Renders an error that names a bucket.
-fn about_bucket(output: &mut Vec<u8>, before: &str, bucket: &[u8], after: &str) {
-    error(output, &format!("{before}\"{}\"{after}", escape_name(bucket)));
 }
 
 /// Renders one error line: what went wrong, and possibly what to do.
@@ -90,6 +70,7 @@ pub(super) fn error(output: &mut Vec<u8>, what: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kv_cluster::Error;
 
     #[test]
     fn a_name_in_an_error_is_text_or_escaped() {

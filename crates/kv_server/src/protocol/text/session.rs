@@ -1,5 +1,5 @@
-//! One client of the text protocol: what its lines ask for, and the commands that are no requests to one
-//! bucket.
+//! The session of one client of the text protocol: fills batches with the requests of its lines, and executes
+//! the commands that are not requests to one bucket.
 
 use super::{
     help::HELP,
@@ -16,12 +16,12 @@ use std::{convert::Infallible, future::pending, io};
 use tokio::task::yield_now;
 use tokio_stream::StreamMap;
 
-/// The state of a connection between two batches.
+/// A connection that speaks the text protocol.
 pub(crate) struct TextSession {
     cluster: Cluster,
     limits: Limits,
     subscriptions: StreamMap<Box<[u8]>, Subscription>,
-    /// The rest of a line that is too long has still to arrive, and to be discarded.
+    /// The input continues with the rest of a line that was too long; it is discarded as it arrives.
     discarding: bool,
 }
 
@@ -91,7 +91,7 @@ impl TextSession {
     }
 
     /// Waits for changes of subscribed buckets and renders those that have arrived; waits forever without a
-    /// subscription. `false`: the client did not keep up, and is to be disconnected.
+    /// subscription. `false`: the client did not keep up and must be disconnected.
     pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
         let mut events = Vec::new();
         if self.subscriptions.next_many(&mut events, EVENTS_AT_ONCE).await == 0 {
@@ -128,7 +128,7 @@ impl TextSession {
         Ok(Next::Continue)
     }
 
-    /// Lists a bucket's keys page by page: each page is sorted, and written before the next one is asked for.
+    /// Lists a bucket's keys page by page: each page is sorted, and written before the next one is read.
     async fn keys(&self, bucket: &[u8], output: &mut Output<'_>) -> io::Result<()> {
         let mut cursor = 0;
         loop {
@@ -157,12 +157,12 @@ impl TextSession {
                 }
             }
             output.flush().await?;
-            // Other connections of this thread run before the next page.
+            // Other connections of this thread run between two pages.
             yield_now().await;
         }
     }
 
-    /// Lists the buckets of all nodes page by page; nodes that cannot be reached are named at the end.
+    /// Lists the buckets of all nodes page by page; unreachable nodes are named at the end.
     async fn buckets(&self, output: &mut Output<'_>) -> io::Result<()> {
         let (mut pages, mut missing) = (self.cluster.buckets(), Vec::new());
         let (mut names, mut bytes) = (Vec::new(), 0);

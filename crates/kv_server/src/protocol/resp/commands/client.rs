@@ -1,4 +1,4 @@
-//! CLIENT: this connection and the other ones.
+//! The CLIENT commands: about this connection, and the list of all.
 
 use super::table::{ANY_TIME, SessionCommand};
 use crate::{
@@ -74,7 +74,8 @@ pub(super) fn set_name(session: &RespSession, name: &[u8]) -> Result<(), Session
     Ok(())
 }
 
-/// Checks a text that CLIENT LIST shows; `invalid` is the error for characters that it cannot show.
+/// Checks a text for CLIENT LIST; `invalid` is the error if it contains characters that are not allowed
+/// there.
 fn check_client_name(name: &[u8], invalid: String) -> Result<(), SessionError> {
     if name.len() > CLIENT_NAME_BYTES {
         return Err(SessionError::reply(format!("ERR a client's name may have {CLIENT_NAME_BYTES} bytes")));
@@ -162,7 +163,7 @@ fn list(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) ->
     Ok(())
 }
 
-/// One client as Redis describes it, without the fields that mean nothing here.
+/// One client as Redis describes it, without the fields that have no meaning here.
 fn client_list_line(session: &RespSession, client: &Client) -> String {
     let (now, info) = (kv::time::now_ms(), client.info().clone());
     let age = now.saturating_sub(client.connected_at_ms) / 1_000;

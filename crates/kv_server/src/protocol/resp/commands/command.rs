@@ -1,4 +1,4 @@
-//! COMMAND: describes the table of commands.
+//! The COMMAND commands: describe the table of commands.
 
 use super::{
     syntax,
@@ -146,7 +146,8 @@ fn top_level(table: &CommandTable) -> impl Iterator<Item = &'static CommandSpec>
     table.specs().filter(|spec| !spec.name.contains('|'))
 }
 
-/// Which words are keys: the first, the last (negative: counted from the end), and the step between them.
+/// The positions of the keys: the first, the last (negative: counted from the end), and the step between
+/// keys.
 fn key_positions(spec: &CommandSpec) -> (i64, i64, i64) {
     let (first, last, step) = match spec.keys {
         KeySpec::None => return (0, 0, 0),
@@ -185,7 +186,7 @@ fn categories(spec: &CommandSpec) -> Vec<String> {
     categories
 }
 
-/// Writes one command as COMMAND INFO has it.
+/// Writes one command as an entry of COMMAND INFO.
 fn write_info(encoder: &mut RespEncoder<'_>, table: &CommandTable, spec: &CommandSpec) {
     let (first, last, step) = key_positions(spec);
     encoder.array(10);
@@ -204,7 +205,7 @@ fn write_info(encoder: &mut RespEncoder<'_>, table: &CommandTable, spec: &Comman
     subcommands.into_iter().for_each(|spec| write_info(encoder, table, spec));
 }
 
-/// Writes one command as COMMAND DOCS has it.
+/// Writes one command as an entry of COMMAND DOCS.
 fn write_docs(encoder: &mut RespEncoder<'_>, table: &CommandTable, spec: &CommandSpec) {
     let (arguments, subcommands) = (syntax::parse(spec.syntax), table.subcommands(spec));
     encoder.bulk(spec.name.as_bytes());

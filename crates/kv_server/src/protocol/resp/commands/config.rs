@@ -1,4 +1,4 @@
-//! CONFIG: the settings that have a name in Redis.
+//! The CONFIG commands: the settings that Redis has too.
 
 use super::table::{ANY_TIME, SessionCommand};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Settings by name, as CONFIG GET shows them.
+/// The settings that CONFIG GET returns, by name.
 fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
     let memory = context.cluster.local().memory_limit().unwrap_or(0);
     vec![
@@ -65,7 +65,7 @@ pub(super) const CONFIG_SET: SessionCommand = SessionCommand::new(
         .summary("Changes settings at run time"),
 )
 .run(set);
-/// Changes all of them, or none.
+/// Changes all the settings, or none.
 fn set(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     if !args.count().is_multiple_of(2) {
         return Err(CommandError::Arity("config|set".into()).into());
@@ -98,8 +98,9 @@ fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Re
         }
     } else if name.eq_ignore_ascii_case(b"proto-max-bulk-len") {
         let bytes = parse_integer(value).and_then(|bytes| usize::try_from(bytes).ok());
-        let bytes = bytes.filter(|bytes| (MIN_BULK_BYTES..=context.limits.request_bytes).contains(bytes));
-        let max = context.limits.request_bytes;
+        let bytes =
+            bytes.filter(|bytes| (MIN_BULK_BYTES..=context.limits.redis.request_bytes).contains(bytes));
+        let max = context.limits.redis.request_bytes;
         let wrong = || failed(&format!("argument must be between {MIN_BULK_BYTES} and {max} inclusive"));
         let bytes = bytes.ok_or_else(wrong)?;
         if apply {

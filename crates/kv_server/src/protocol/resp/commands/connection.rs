@@ -11,7 +11,7 @@ use crate::protocol::resp::{
 };
 use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::NO_AUTH};
 
-/// The version of Redis that clients take this server for.
+/// The version of Redis that this server reports to clients.
 pub(super) const REDIS_VERSION: &str = "7.2.0";
 
 pub(super) const PING: SessionCommand = SessionCommand::new(

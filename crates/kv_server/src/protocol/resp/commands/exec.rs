@@ -1,4 +1,4 @@
-//! EXEC: executes queued commands as one step on the node that owns all their keys.
+//! The EXEC command: executes the queued commands as one step, on the node that owns all their keys.
 
 use super::{
     split::SubRequests,
@@ -30,12 +30,13 @@ pub(super) const EXEC: SessionCommand = SessionCommand::new(
     CommandSpec::new("exec", Group::Transactions)
         .flags(LOADING | STALE)
         .since("1.2.0")
-        .summary("Executes all commands queued since MULTI, as one step."),
+        .summary("Executes all commands queued since MULTI, as one step"),
 )
 .never_queued()
 .run_async(boxed!(exec));
 
-/// A command on all keys, such as FLUSHALL, is a step of its own between those before it and those after it.
+/// A command on all keys, such as FLUSHALL, separates the commands before it from those after it: each part
+/// is a step of its own.
 async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let (queued, watched) = session.transaction.take();
     let queued = queued.ok_or_else(|| SessionError::reply("ERR EXEC without MULTI"))?;
@@ -66,12 +67,12 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     }
 }
 
-/// Whether the command is about all keys, and so cannot be executed together with commands on single ones.
+/// Whether the command is on all keys, and so cannot be part of the step of one node.
 fn is_on_all_keys(command: CommandRef) -> bool {
     matches!(command, CommandRef::Session(command) if command.spec.flags & (READ | WRITE) != 0)
 }
 
-/// The requests of the commands on buckets. That they can be split was checked when they were queued.
+/// The requests of the commands on buckets. Each command was checked when it was queued.
 fn requests<'a>(
     table: &CommandTable,
     session: &RespSession,
@@ -84,11 +85,11 @@ fn requests<'a>(
     commands.iter().filter_map(requests).collect()
 }
 
-/// The replies to the commands on buckets of one step, encoded one after the other.
+/// The encoded replies to the commands on buckets of one step, one after the other.
 #[derive(Default)]
 struct RenderedReplies {
     bytes: Vec<u8>,
-    /// Where each of them ends.
+    /// Where each reply ends.
     ends: Vec<usize>,
 }
 
@@ -116,7 +117,7 @@ async fn execute_step(
                 format!("ERR earlier replies of this transaction exceed {TRANSACTION_REPLY_BYTES} bytes");
             merger.on_value_error(&mut encoder, &message);
         } else if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
-            // Pages would not show the hash at one moment.
+            // Pages would not show the hash as it was in this step.
             encoder.error("ERR the hash is too large to be listed in a transaction: use HSCAN");
         }
         if merger.is_done() {
@@ -127,7 +128,7 @@ async fn execute_step(
     Ok(unchanged.then_some(replies))
 }
 
-/// Whether the reply can be large. All replies of a step are in memory until it is done.
+/// Whether the reply can be large: all replies of a step stay in memory until it is done.
 fn holds_values(reply: &Reply<'_>) -> bool {
     matches!(
         reply,
@@ -135,7 +136,7 @@ fn holds_values(reply: &Reply<'_>) -> bool {
     )
 }
 
-/// Writes the replies of one step, and executes commands of the session in their place between them.
+/// Writes the replies of one step, and executes the commands of the session between them, in order.
 async fn write_step(
     table: &CommandTable,
     session: &mut RespSession,

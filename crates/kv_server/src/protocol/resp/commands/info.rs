@@ -1,4 +1,4 @@
-//! INFO: statistics by section.
+//! The INFO command: statistics by section.
 
 use super::{
     connection::REDIS_VERSION,
@@ -52,7 +52,7 @@ async fn info(Call { table, session, args, output }: Call<'_, '_>) -> Result<(),
     Ok(())
 }
 
-/// Whether an argument of INFO asks for this section.
+/// Whether an argument of INFO selects this section.
 fn is_section(argument: &[u8], section: &str) -> bool {
     let names = [section, "default", "all", "everything"];
     names.iter().any(|name| argument.eq_ignore_ascii_case(name.as_bytes()))
@@ -83,8 +83,8 @@ fn clients_section(session: &RespSession) -> String {
     )
 }
 
-/// Memory of the buckets of this node, and memory that removed ones have left free. The resident memory of
-/// the process is not reported, as that would need a system call.
+/// Memory used by the buckets of this node, and memory that removed ones have left free. The resident memory
+/// of the process is omitted, as it would cost a system call.
 async fn memory_section(session: &RespSession) -> String {
     let stats = session.context.cluster.stats().await;
     let own = stats.into_iter().next().and_then(|(_, stats)| stats.ok());

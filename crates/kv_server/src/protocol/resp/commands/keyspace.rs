@@ -92,7 +92,7 @@ async fn keys(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<()
         if cursor == 0 {
             break;
         }
-        // Other clients of this thread are served before the next page.
+        // Other connections of this thread run between two pages.
         yield_now().await;
     }
     session.encoder(output).array(count);

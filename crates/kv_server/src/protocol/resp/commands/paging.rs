@@ -1,5 +1,4 @@
-//! Replies that are too large to be made at once: they are collected page by page, so that no page holds a
-//! lock or the thread for long.
+//! Collects large replies page by page, so that no step holds a lock or the thread for long.
 
 use crate::{
     limits::PAGED_REPLY_BYTES,
@@ -14,7 +13,7 @@ use kv::{Op, Projection, Reply, Request};
 use std::io;
 use tokio::task::yield_now;
 
-/// Encoded pages. The header before them needs their total, so they wait until all are there.
+/// Encoded pages. They are kept until all are read, since the header before them contains the total count.
 #[derive(Default)]
 pub(super) struct PagedReply {
     pages: Vec<Vec<u8>>,
@@ -22,14 +21,14 @@ pub(super) struct PagedReply {
 }
 
 impl PagedReply {
-    /// Adds a page. `false`: the reply exceeds its limit.
+    /// Adds a page. `false`: the reply exceeds the limit.
     pub(super) fn push(&mut self, page: Vec<u8>) -> bool {
         self.bytes += page.len();
         self.pages.push(page);
         self.bytes <= PAGED_REPLY_BYTES
     }
 
-    /// Writes all pages; other clients of this thread are served between them.
+    /// Writes all pages; other connections of this thread run between them.
     pub(super) async fn write(self, output: &mut Output<'_>) -> io::Result<()> {
         output.flush().await?;
         for page in self.pages {
@@ -40,7 +39,7 @@ impl PagedReply {
     }
 }
 
-/// Writes a projection of all entries of a hash.
+/// Writes all entries of a hash: the fields, the values, or both.
 pub(crate) async fn write_entries(
     session: &RespSession,
     bucket: &[u8],
@@ -58,7 +57,7 @@ pub(crate) async fn write_entries(
                 items.iter().for_each(|item| write_reply(&mut encoder, bucket, item));
                 Some(next)
             }
-            // The hash has been removed in the meantime.
+            // The hash has been removed since the last page.
             Reply::NoBucket | Reply::NoKey => Some(0),
             other => {
                 write_reply(&mut session.encoder(output), bucket, &other);
@@ -81,7 +80,7 @@ pub(crate) async fn write_entries(
         if cursor == 0 {
             break;
         }
-        // Other clients of this thread are served before the next page.
+        // Other connections of this thread run between two pages.
         yield_now().await;
     }
     let mut encoder = session.encoder(output);

@@ -1,4 +1,4 @@
-//! Channels of all nodes, and the changes of buckets as messages.
+//! Commands on channels, which span all nodes; the changes of buckets are messages of channels too.
 
 use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
@@ -142,7 +142,7 @@ fn drop_topic(session: &RespSession, topic: Topic<'_>) {
     }
 }
 
-/// Ends the subscriptions that `args` name, or all.
+/// Ends the subscriptions named in `args`, or all without arguments.
 fn unsubscribe_each(
     session: &mut RespSession,
     args: Args<'_>,

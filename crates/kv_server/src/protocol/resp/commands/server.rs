@@ -1,4 +1,4 @@
-//! Commands about the server: time, memory, and what monitoring tools ask for.
+//! Commands about the server: time, memory, and those that monitoring tools need.
 
 use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
@@ -159,7 +159,7 @@ async fn usage(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(
     Ok(())
 }
 
-/// The size of all values of a bucket, fields included; `None` if it is empty.
+/// The size of a string, or of all fields and values of a hash; `None` if there are none.
 async fn value_bytes(session: &RespSession, bucket: &[u8]) -> Result<Option<usize>, SessionError> {
     let cluster = &session.context.cluster;
     let (mut bytes, mut cursor) = (0, 0);

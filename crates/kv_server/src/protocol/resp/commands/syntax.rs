@@ -1,4 +1,4 @@
-//! Parses the syntax of a row, such as `key [EX seconds|KEEPTTL] [field ...]`, for COMMAND DOCS.
+//! Parses the syntax of a command, such as `key [EX seconds|KEEPTTL] [field ...]`, for COMMAND DOCS.
 
 use crate::protocol::resp::encoder::RespEncoder;
 
@@ -10,7 +10,7 @@ pub(super) struct Argument {
     token: Option<String>,
     optional: bool,
     multiple: bool,
-    /// The arguments that it consists of: alternatives if `one_of`, else a sequence.
+    /// The arguments it consists of: alternatives if `one_of`, otherwise a sequence.
     parts: Vec<Argument>,
     one_of: bool,
 }
@@ -61,7 +61,7 @@ fn sequence(words: &mut &[&str]) -> Vec<Argument> {
     arguments
 }
 
-/// Parses a word: an argument, or a token with the argument after it, if there is one.
+/// Parses a word: an argument, or a token with the argument after it, if any.
 fn plain(word: &str, rest: &mut &[&str]) -> Argument {
     let is_token = |word: &str| word.chars().all(|char| char.is_ascii_uppercase() || char == '-');
     if !is_token(word) {
@@ -77,7 +77,7 @@ fn plain(word: &str, rest: &mut &[&str]) -> Argument {
     }
 }
 
-/// Adds the arguments in brackets. `[key ...]` after `key` repeats the argument before it.
+/// Adds the arguments in brackets. `[key ...]` after `key` makes that argument repeatable.
 fn optional(arguments: &mut Vec<Argument>, inner: Vec<Argument>) {
     let names = |arguments: &[Argument]| arguments.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
     let before = arguments.len().saturating_sub(inner.len());

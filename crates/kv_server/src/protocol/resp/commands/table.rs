@@ -1,4 +1,4 @@
-//! The table of commands, found by name: those on buckets, which are kv's, and those of the session.
+//! The table of commands by name: kv's commands on buckets, and the commands of the session.
 
 use crate::{
     pipeline::buffers::Output,
@@ -23,7 +23,7 @@ pub(crate) struct CommandTable {
 #[derive(Debug)]
 struct Entry {
     command: CommandRef,
-    /// The first argument chooses among rows of their own.
+    /// The first argument is the name of a subcommand, which has a row of its own.
     has_subcommands: bool,
 }
 
@@ -36,30 +36,30 @@ pub(crate) enum CommandRef {
     Session(&'static SessionCommand),
 }
 
-/// A command that a client has called, with a row and the right number of arguments.
+/// A command that a client has sent, with its row; the number of its arguments is right.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Resolved<'a> {
     pub(crate) command: CommandRef,
     /// The index of the row.
     pub(crate) index: usize,
-    /// What the client has sent, less the argument that has chosen a subcommand.
+    /// What the client has sent, without the argument that names a subcommand.
     pub(crate) raw: RawCommand<'a>,
 }
 
-/// A command of the session, which is no request to a bucket.
+/// A command of the session: about the connection, the server, or all keys.
 pub(crate) struct SessionCommand {
     pub(super) spec: CommandSpec,
-    /// In RESP2 a subscribed client may call it.
+    /// A subscribed client may call it, even in RESP2.
     pub(super) allowed_while_subscribed: bool,
-    /// After MULTI it is queued until EXEC.
+    /// It is queued between MULTI and EXEC.
     pub(super) queued_in_multi: bool,
     handler: Handler,
 }
 
-/// What executes a command of the session.
+/// How a command of the session is executed.
 #[derive(Clone, Copy)]
 enum Handler {
-    /// Nothing: one of its subcommands must be called.
+    /// Not at all: it only has subcommands.
     Container,
     Sync(SyncHandler),
     Async(AsyncHandler),
@@ -69,7 +69,7 @@ type SyncHandler = fn(&mut RespSession, Args<'_>, &mut RespEncoder<'_>) -> Resul
 type AsyncHandler = for<'c, 'o> fn(Call<'c, 'o>) -> Handling<'c>;
 type Handling<'c> = Pin<Box<dyn Future<Output = Result<(), SessionError>> + Send + 'c>>;
 
-/// What a handler gets that waits for other nodes, or for the client to read its reply.
+/// The arguments of an asynchronous handler, which may wait for other nodes or for the client to read.
 pub(crate) struct Call<'c, 'o> {
     pub(crate) table: &'c CommandTable,
     pub(crate) session: &'c mut RespSession,
@@ -92,7 +92,7 @@ pub(super) const ANY_TIME: u16 = LOADING | STALE;
 /// Bytes of the longest name of a command.
 const LONGEST_NAME: usize = 32;
 
-/// Bytes of an unknown command that are repeated in the error.
+/// Bytes of an unknown command that the error quotes.
 const QUOTED_BYTES: usize = 128;
 
 impl CommandTable {
@@ -172,7 +172,7 @@ impl CommandTable {
 }
 
 impl CommandRef {
-    /// What COMMAND shows of the command.
+    /// The description of the command.
     pub(crate) fn spec(&self) -> &'static CommandSpec {
         match self {
             CommandRef::Bucket(command) => &command.spec,
@@ -180,7 +180,7 @@ impl CommandRef {
         }
     }
 
-    /// Whether an argument of another command chooses it.
+    /// Whether it is a subcommand.
     pub(crate) fn is_subcommand(&self) -> bool {
         container(self.spec()).is_some()
     }
@@ -200,7 +200,7 @@ impl CommandRef {
 }
 
 impl SessionCommand {
-    /// A command that only has subcommands, until it is given a handler.
+    /// A command without a handler, which only has subcommands.
     pub(super) const fn new(spec: CommandSpec) -> SessionCommand {
         SessionCommand {
             spec,
@@ -210,22 +210,22 @@ impl SessionCommand {
         }
     }
 
-    /// A subscribed client may call it, also in RESP2.
+    /// Allows subscribed clients to call it, even in RESP2.
     pub(super) const fn allowed_while_subscribed(self) -> SessionCommand {
         SessionCommand { allowed_while_subscribed: true, ..self }
     }
 
-    /// It is executed at once, also after MULTI.
+    /// Executes it at once, even after MULTI.
     pub(super) const fn never_queued(self) -> SessionCommand {
         SessionCommand { queued_in_multi: false, ..self }
     }
 
-    /// It is executed by `handler`, which waits for nothing.
+    /// Executes it by `handler`, which never waits.
     pub(super) const fn run(self, handler: SyncHandler) -> SessionCommand {
         SessionCommand { handler: Handler::Sync(handler), ..self }
     }
 
-    /// It is executed by `handler`, an `async fn` that is [`boxed`].
+    /// Executes it by `handler`, an `async fn` made a handler by [`boxed`].
     pub(super) const fn run_async(self, handler: AsyncHandler) -> SessionCommand {
         SessionCommand { handler: Handler::Async(handler), ..self }
     }
@@ -249,7 +249,7 @@ impl fmt::Debug for SessionCommand {
     }
 }
 
-/// The command that a subcommand belongs to.
+/// The name of the command that a subcommand belongs to.
 fn container(spec: &CommandSpec) -> Option<&'static str> {
     spec.name.split_once('|').map(|(container, _)| container)
 }
@@ -267,7 +267,7 @@ fn unknown_command(raw: &RawCommand<'_>) -> SessionError {
     SessionError::reply(format!("ERR unknown command '{name}', with args beginning with: {args}"))
 }
 
-/// The start of a word that is unknown.
+/// The start of an unknown word, for an error.
 fn quoted(word: &[u8]) -> String {
     String::from_utf8_lossy(&word[..word.len().min(QUOTED_BYTES)]).into_owned()
 }

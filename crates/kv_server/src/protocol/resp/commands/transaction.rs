@@ -1,4 +1,4 @@
-//! MULTI, DISCARD, WATCH and UNWATCH; EXEC has a file of its own.
+//! Commands of transactions: MULTI, DISCARD, WATCH and UNWATCH. EXEC has a file of its own.
 
 use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 const LIMITS: ParseLimits = ParseLimits { bulk_bytes: 1_000, request_bytes: 4_000 };
 
-/// The arguments of all commands in `input`, which arrives in pieces of these sizes, in turn.
+/// The arguments of all commands in `input`, which arrives in pieces of these sizes, repeated.
 fn commands(input: &[u8], pieces: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
     let (mut parser, mut commands) = (CommandParser::default(), Vec::new());
     let (mut start, mut end) = (0, 0);
@@ -81,7 +81,7 @@ fn parsed_arguments_are_not_parsed_again() {
     let mut parser = CommandParser::default();
     let mut input = b"*2\r\n$3\r\nGET\r\n$900\r\n".to_vec();
     assert_eq!(parser.parse(&input, LIMITS), Ok(Parsed::Incomplete));
-    // The header is parsed already.
+    // The header has already been parsed.
     input[..8].fill(b'?');
     input.extend([b'k'; 900]);
     assert_eq!(parser.parse(&input, LIMITS), Ok(Parsed::Incomplete));

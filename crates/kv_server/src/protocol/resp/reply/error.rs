@@ -1,8 +1,8 @@
 //! Error replies: a code such as `ERR`, then the message, in Redis's words where it has any.
 
-use crate::protocol::{RESTARTING, resp::encoder::RespEncoder};
+use crate::protocol::resp::encoder::RespEncoder;
 use kv::CommandError;
-use kv_cluster::Error;
+use kv_cluster::{Error, RESTARTING};
 use std::{borrow::Cow, io};
 
 /// Why a command of a session failed.

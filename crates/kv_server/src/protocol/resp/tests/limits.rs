@@ -1,7 +1,7 @@
-//! The limits of a client, and what happens beyond them.
+//! The limits on a client, and the replies beyond them.
 
 use super::{Client, Node};
-use crate::limits::{Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES};
+use crate::limits::{Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits};
 use std::time::Duration;
 
 async fn reply_before_close(limits: Limits, bytes: &[u8]) -> String {
@@ -13,7 +13,8 @@ async fn reply_before_close(limits: Limits, bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn the_bytes_of_an_argument_are_limited() {
-    let limits = Limits { bulk_bytes: 10, ..Limits::default() };
+    let limits =
+        Limits { redis: RedisLimits { bulk_bytes: 10, ..RedisLimits::default() }, ..Limits::default() };
     assert_eq!(
         reply_before_close(limits, b"*1\r\n$11\r\n").await,
         "-ERR Protocol error: invalid bulk length\r\n"
@@ -22,7 +23,8 @@ async fn the_bytes_of_an_argument_are_limited() {
 
 #[tokio::test]
 async fn the_bytes_of_a_request_are_limited() {
-    let limits = Limits { request_bytes: 30, ..Limits::default() };
+    let limits =
+        Limits { redis: RedisLimits { request_bytes: 30, ..RedisLimits::default() }, ..Limits::default() };
     let request = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$20\r\n";
     assert_eq!(
         reply_before_close(limits, request).await,
@@ -55,7 +57,8 @@ async fn the_number_of_clients_is_limited() {
 
 #[tokio::test]
 async fn an_idle_client_is_disconnected_unless_it_is_subscribed() {
-    let node = Node::start(Limits { idle: Some(Duration::from_secs(1)), ..Limits::default() }).await;
+    let redis = RedisLimits { idle: Some(Duration::from_secs(1)), ..RedisLimits::default() };
+    let node = Node::start(Limits { redis, ..Limits::default() }).await;
     let (mut silent, mut subscribed) = (node.client().await, node.client().await);
     subscribed.send("SUBSCRIBE news").await;
     subscribed.expect("*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n", "SUBSCRIBE").await;
@@ -100,7 +103,7 @@ async fn reading_pauses_while_a_client_does_not_read_its_replies() {
     }
 }
 
-/// Replies come in order, however many commands arrive together.
+/// Replies are sent in order, however many commands arrive together.
 #[tokio::test]
 async fn a_pipeline_may_be_of_any_depth() {
     let node = Node::start(Limits::default()).await;

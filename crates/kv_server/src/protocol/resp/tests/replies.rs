@@ -1,4 +1,4 @@
-//! Commands of the session and their exact replies, which are Redis's.
+//! Commands of the session, and their exact replies, which are those of Redis.
 
 use super::{Client, Node};
 use crate::limits::Limits;
@@ -249,7 +249,7 @@ async fn resp3_types() {
     .await;
 }
 
-/// A hash of several pages is listed completely, and its reply keeps its place.
+/// A hash of several pages is listed completely, and its reply stays in order.
 #[tokio::test]
 async fn a_paged_reply_keeps_its_place() {
     let node = Node::start(Limits::default()).await;

@@ -1,4 +1,4 @@
-//! Every error with its exact words. A variant that is not listed here does not compile.
+//! The exact reply for every error. A variant that is not listed here does not compile.
 
 use super::*;
 use crate::protocol::resp::encoder::RespVersion;
