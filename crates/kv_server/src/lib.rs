@@ -10,8 +10,8 @@
 //!    replies into the output.
 //! 5. `reactor` sends the output.
 //!
-//! `context` is what connections share, such as `clients` (the list of them) and `metrics`; `limits` holds the
-//! limits.
+//! `context` is what connections share, such as `clients` (the list of them) and `metrics`; `limits` holds
+//! the limits.
 
 mod acceptor;
 mod clients;
