@@ -1,7 +1,8 @@
-//! Growth without pauses, and large replies that block nobody. Run with `cargo bench -p kv --bench growth`.
+//! Measures pauses while the store grows, and while large replies are listed. Run with `cargo bench -p kv
+//! --bench growth`.
 //!
-//! The time of a batch of insertions is reported twice: by the clock, on which other processes show, and in
-//! processor time of this thread, on which they do not.
+//! The time of a batch of insertions is reported twice: as wall-clock time, which other processes affect, and
+//! as processor time of this thread, which they do not.
 
 use hdrhistogram::Histogram;
 use kv::{Op, Projection, Reply, Request, ScanFilter, Store};
@@ -17,7 +18,7 @@ use std::{
 const ENTRIES: u64 = 10_000_000;
 const LISTED: u64 = 1_000_000;
 const BATCH: u64 = 64;
-/// Reads while something else goes on, and the time between two of them.
+/// Reads during other work, and the time between two of them.
 const READS: u32 = 200_000;
 const PERIOD: Duration = Duration::from_micros(20);
 
@@ -64,8 +65,8 @@ fn fill(store: &Store) {
     }
 }
 
-/// Reads single entries on this thread, one each period, while another thread repeats `work`. Prints how long
-/// after they were due the reads were done, so that a long wait counts for all reads that were due meanwhile.
+/// Reads single entries on this thread, one per period, while another thread repeats `work`. Prints the time
+/// from when each read was due until it was done, so that a long wait counts for all reads that it delays.
 fn read_while(store: &Store, what: &str, work: impl Fn(&Store) + Sync) {
     let (over, mut took) = (AtomicBool::new(false), histogram());
     thread::scope(|scope| {

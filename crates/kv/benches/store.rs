@@ -1,4 +1,4 @@
-//! How long the store takes for a request, in batches of several sizes, and how it scales over threads.
+//! Measures the time per request, in batches of several sizes, and how it scales over threads.
 //! Run with `cargo bench -p kv`.
 
 use kv::{Op, Request, Store};
@@ -27,7 +27,7 @@ fn main() {
     }
 }
 
-/// A store for `threads`, in which each bucket holds all fields.
+/// A store for `threads` threads, in which each bucket holds all fields.
 fn filled(threads: usize, buckets: &[&str]) -> Store {
     let store = Store::for_threads(threads);
     for bucket in buckets {
@@ -47,7 +47,7 @@ fn key(number: u64) -> [u8; 11] {
     key
 }
 
-/// Reads random fields in batches of one size; how many a second.
+/// Reads random fields in batches of one size. Returns the reads per second.
 fn gets(store: &Store, bucket: &str, size: usize) -> f64 {
     let mut random = 88_172_645_463_325_252_u64;
     let keys: Vec<[u8; 11]> = (0..1 << 18)
@@ -74,7 +74,7 @@ fn gets(store: &Store, bucket: &str, size: usize) -> f64 {
     done as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Reads on two threads at once; how many a second together.
+/// Reads on two threads at once. Returns their reads per second together.
 fn on_two_threads(store: &Store, buckets: [&str; 2]) -> f64 {
     thread::scope(|scope| {
         let threads = buckets.map(|bucket| scope.spawn(move || gets(store, bucket, 16)));

@@ -57,7 +57,7 @@ pub(crate) const EXPIRY_LINES: usize = 64;
 /// Buckets and entries that one step of the sweeper ends.
 pub(crate) const EXPIRY_ENDS: usize = 512;
 
-/// Buckets and entries ended by one step of the sweeper, from which on the next step follows at once.
+/// Buckets and entries that a step of the sweeper must end for the next step to follow at once.
 pub(crate) const EXPIRY_BACKLOG: usize = 32;
 
 /// Time between two rounds of the sweeper.

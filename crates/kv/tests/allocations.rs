@@ -1,4 +1,4 @@
-//! The hot path allocates nothing: counted per thread by a counting allocator.
+//! The hot path does not allocate, according to an allocator that counts per thread.
 
 use allocation_counter::measure;
 use kv::{Args, Command, Op, Request, Store, args};
@@ -22,7 +22,7 @@ fn bulks(words: &[&[u8]]) -> Vec<u8> {
     bulks
 }
 
-/// Executes the requests in batches of 64; how often that allocates.
+/// Executes the requests in batches of 64. Returns the number of allocations.
 fn allocations_of(store: &Store, requests: &[Request<'_>]) -> u64 {
     let execute = || {
         for batch in requests.chunks(64) {

@@ -1,11 +1,11 @@
-//! What the store reports of its memory, and what it refuses when none is left.
+//! Memory statistics, and the requests that are refused when the limit is reached.
 
 use kv::{Args, Command, CommandError, Op, Reply, Request, Store, args};
 use std::ops::ControlFlow::Continue;
 
 const VALUE: &[u8] = &[b'v'; 100];
 
-/// What came of a request.
+/// Whether a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Fine,
@@ -44,7 +44,7 @@ fn command(store: &Store, name: &str, bucket: &str, words: &[&str]) -> Outcome {
     execute(store, bucket, Op::Command { command, args: Args::new(&bulks) })
 }
 
-/// A store whose bucket `b` holds as much as it may, and how many entries those are.
+/// A store whose bucket `b` is filled up to the limit, and the number of its entries.
 fn full(limit: usize) -> (Store, usize) {
     let store = Store::new();
     store.set_memory_limit(Some(limit));
@@ -114,7 +114,7 @@ fn what_ends_makes_room_however_it_ends() {
     assert_eq!(execute(&store, "b", Op::Create), Outcome::Fine);
     while put(&store, usize::try_from(store.stats().bytes).expect("a small store")) == Outcome::Fine {}
     assert_eq!(execute(&store, "b", Op::Drop), Outcome::Fine);
-    // Each batch frees a part of what the bucket held.
+    // Each batch frees a part of the bucket's entries.
     let again = (0..10_000).find(|_| execute(&store, "b", Op::Create) == Outcome::Fine);
     assert!(again.is_some(), "there is room again");
     store.set_memory_limit(None);

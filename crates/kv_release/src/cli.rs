@@ -22,7 +22,7 @@ struct Cli {
     /// The configuration file [env: KV_CONFIG]
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The node of the file that this is [env: KV_NODE]
+    /// The name of this node in the file [env: KV_NODE]
     #[arg(long, short, global = true, value_name = "NAME@HOST")]
     node: Option<String>,
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! `daemon`: starts this program again in a session of its own, and waits until the node answers or fails.
+//! `daemon`: starts this program again in a session of its own, and waits until the node replies or fails.
 
 use crate::{
     config::{Flags, layers::environment},

@@ -25,7 +25,7 @@ pub(crate) const TREE_CHILDREN: usize = 20;
 /// Lines of history that the console keeps.
 pub(crate) const HISTORY_LINES: usize = 1000;
 
-/// How long `daemon` and `restart` wait until the node answers.
+/// How long `daemon` and `restart` wait until the node replies.
 pub(crate) const BOOT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause between two attempts.
 pub(crate) const BOOT_POLL: Duration = Duration::from_millis(20);

@@ -32,7 +32,7 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
-    /// Opens it; the flag says whether it shows colors.
+    /// Opens the sink. Returns its writer, and whether it shows colors.
     fn open(&self) -> Result<(BoxMakeWriter, bool), Error> {
         match self {
             Sink::Stderr => Ok((BoxMakeWriter::new(io::stderr), io::stderr().is_terminal())),

@@ -1,4 +1,4 @@
-//! Results on stdout. A reader that closes early, as `head` does, is no reason to panic.
+//! Results on stdout. A reader that closes early, such as `head`, must not cause a panic.
 
 use std::{
     fmt::Display,

@@ -22,7 +22,7 @@ pub(crate) fn eval(runtime: &Runtime, node: &Node, line: &str, json: bool) -> Re
     })
 }
 
-/// Prints the result of each statement. The first error ends it, and is printed as JSON if JSON is wanted.
+/// Prints the result of each statement, up to the first error; that is printed too if JSON is wanted.
 fn run_statements(
     line: &str,
     json: bool,

@@ -55,7 +55,7 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
     Ok(exit_code::OK)
 }
 
-/// Opens a console, once the node has answered.
+/// Opens a console once the node has replied.
 fn remote(run_dir: &RunDir) -> Result<(), Error> {
     client::evaluate(run_dir, "node", false)?;
     terminal::repl(run_dir, "leaves the console; the node keeps running")
@@ -67,7 +67,7 @@ fn stop(run_dir: &RunDir, deadline: Duration) -> Result<(), Error> {
     client::wait_until(run_dir, "stop", deadline + BOOT_TIMEOUT, || Ok(run_dir.is_free()))
 }
 
-/// Restarts the node and waits until its successor answers.
+/// Restarts the node and waits until the new node replies.
 fn restart(run_dir: &RunDir) -> Result<(), Error> {
     let started =
         || client::evaluate(run_dir, "status", true).map(|status| status["started_unix_ms"].clone());

@@ -4,12 +4,12 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// As many tasks as allowed are running.
+    /// The maximum number of tasks is running.
     #[error("{tasks} is at its capacity of {max} tasks")]
     AtCapacity {
         /// The task supervisor's name.
         tasks: String,
-        /// The most tasks it runs at once.
+        /// The maximum number of tasks at once.
         max: usize,
     },
     /// The task supervisor has not been started by a supervisor, or is stopping.

@@ -11,7 +11,7 @@ use crate::limits::MAX_REASON_BYTES;
 /// How a child, or a whole supervisor, ended. Reasons are bounded in length and meant for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
-    /// It finished, or stopped when signalled.
+    /// It finished, or stopped when signaled.
     Normal,
     /// It returned an error.
     Failed(String),

@@ -13,7 +13,7 @@ use crate::limits::{MAX_RESTARTS, RESTART_PERIOD};
 /// With `max_restarts: 0` the first child that needs a restart ends the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intensity {
-    /// The most restarts within the period.
+    /// The maximum number of restarts within the period.
     pub max_restarts: u32,
     /// The period.
     pub within: Duration,

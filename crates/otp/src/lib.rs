@@ -38,7 +38,7 @@
 //! behaviour](https://www.erlang.org/doc/apps/stdlib/supervisor.html) and of Elixir's
 //! [Task.Supervisor](https://hexdocs.pm/elixir/Task.Supervisor.html). What differs:
 //! - A child has started once its `start` has returned a future. A failure after that is a crash, and
-//!   restarted as one.
+//!   is handled as one.
 //! - A supervisor that gave up did not end normally, so a transient one is restarted too.
 //! - A child that is not restarted stays in the tree, as ended.
 //! - A task can only be aborted where it awaits. One that never does is abandoned and logged.

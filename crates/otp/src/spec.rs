@@ -128,7 +128,7 @@ impl ChildSpec {
         self
     }
 
-    /// Shows in the tree what this child looks after; `list` gets the maximum number to return.
+    /// Shows this child's passive children in the tree. `list` is given the maximum number to return.
     #[must_use]
     pub fn passive_children(
         mut self,

@@ -73,11 +73,11 @@ impl TaskSupervisor {
         self.shared.crashed.load(Ordering::Relaxed)
     }
 
-    /// Starts a tokio task. `name` is for the log, and only formatted when the task crashes.
+    /// Starts a tokio task. `name` is for the log, and formatted only if the task crashes.
     ///
     /// # Errors
-    /// [`Error::AtCapacity`] when as many tasks as allowed are running, [`Error::NotRunning`] when no
-    /// supervisor runs this one. `work` is dropped then.
+    /// [`Error::AtCapacity`] if the maximum number of tasks is running, [`Error::NotRunning`] if no
+    /// supervisor runs this one. In both cases `work` is dropped.
     pub fn spawn<F>(
         &self,
         name: impl Display + Send + 'static,
@@ -96,11 +96,11 @@ impl TaskSupervisor {
         Ok(())
     }
 
-    /// As [`Self::spawn`], without a tokio task: the returned future is the supervised task. Its owner polls
-    /// it, and aborts it by dropping it.
+    /// Like [`Self::spawn`], but without a tokio task: the returned future is the supervised task. Its owner
+    /// polls it, and aborts it by dropping it.
     ///
     /// # Errors
-    /// As those of [`Self::spawn`].
+    /// Those of [`Self::spawn`].
     pub fn supervise_future<F>(
         &self,
         name: impl Display + Send + 'static,
@@ -202,7 +202,7 @@ impl Drop for AbortRemaining {
     }
 }
 
-/// Runs `work` and catches its panic here, so that no `JoinHandle` is kept only to learn of it.
+/// Runs `work` and catches its panic here, so that no `JoinHandle` has to be kept to detect it.
 async fn catch(mut work: Pin<&mut impl Future<Output = ()>>) -> Result<(), Exit> {
     poll_fn(|context| {
         catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)))

@@ -20,7 +20,7 @@ pub struct Tree {
     pub state: State,
     /// How many times it has been restarted.
     pub restarts: u32,
-    /// How many tasks or passive children, which nobody restarts, have crashed.
+    /// How many tasks or passive children have crashed; these are never restarted.
     pub crashed: u64,
     /// How many children it has, shown or not.
     pub total: usize,
@@ -38,7 +38,7 @@ pub enum ChildKind {
     Worker,
     /// It runs tasks that are counted but not named.
     Tasks,
-    /// It does nothing by itself; the row above it looks after it.
+    /// It runs no code of its own; the row above it manages it.
     Passive,
 }
 
@@ -54,7 +54,7 @@ pub enum State {
     Ended,
 }
 
-/// The passive things that a child looks after.
+/// The passive children of a child.
 #[derive(Debug, Clone, Default)]
 pub struct PassiveChildren {
     /// How many there are.

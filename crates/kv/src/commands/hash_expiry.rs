@@ -16,7 +16,7 @@ const UNCHANGED: i64 = 0;
 const CHANGED: i64 = 1;
 const DELETED: i64 = 2;
 
-/// Redis rounds the TTL of a field up to a second.
+/// Redis rounds the TTL of a field up to the next second.
 const ROUNDING_MS: u64 = 999;
 
 pub(super) const HEXPIRE: Command = CommandSpec::write("hexpire", Group::Hash)

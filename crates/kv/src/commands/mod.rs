@@ -1,6 +1,6 @@
 //! The commands of Redis on buckets: a table of all of them, and a file for each kind.
 //!
-//! In its file, a command is a row of its description, with the function that executes it below.
+//! In its file, a command is a row with its description, followed by its function.
 //! Reference: <https://redis.io/docs/latest/commands/>.
 
 mod expiry;

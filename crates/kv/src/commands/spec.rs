@@ -1,5 +1,5 @@
-//! A command: its function, and its description, which arity checks, COMMAND INFO, COMMAND DOCS and
-//! docs/commands.md are made from.
+//! A command: its function, and its description, the source of arity checks, COMMAND INFO, COMMAND DOCS and
+//! docs/commands.md.
 
 use crate::{
     args::Args,

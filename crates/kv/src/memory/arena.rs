@@ -15,7 +15,7 @@ use memmap2::Advice;
 use memmap2::MmapMut;
 use std::ops::Range;
 
-/// Identifies a block. Never 0, which free lists and tables use for "none".
+/// Identifies a block. Never 0, which ends a free list.
 pub(crate) type Handle = u32;
 
 /// Set in the handle of a block that is an allocation of its own.

@@ -1,4 +1,5 @@
-//! Publish and subscribe: messages on channels, and changes of buckets.
+//! Publish and subscribe: messages on channels, and changes of buckets. The subscribers to a bucket are kept
+//! in its shard (`shard::subscribers`).
 
 pub(crate) mod bucket_changes;
 pub(crate) mod channels;

@@ -1,4 +1,4 @@
-//! The registry: finds the bucket of a name.
+//! The registry: maps names to buckets.
 
 use crate::{
     bucket::Bucket,
@@ -14,8 +14,8 @@ use std::cell::Cell;
 pub(crate) struct Lookup<'a> {
     /// The hash of the bucket's name.
     pub(crate) name_hash: u64,
-    /// Whether the lookup just before this one, in the same registry, is of the same name. Then names are not
-    /// compared, so it must be true.
+    /// Set only if the previous lookup in this registry was of the same name: the names are then not
+    /// compared.
     pub(crate) same_as_previous: bool,
     /// The field and its hash, if the batch has hashed it.
     pub(crate) field: Option<(&'a [u8], u64)>,

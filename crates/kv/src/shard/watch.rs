@@ -25,7 +25,7 @@ impl WatchVersions {
             return *version;
         }
         if self.versions.len() >= WATCHED_NAMES {
-            // The transactions that watch these buckets fail as if they had changed, and are retried.
+            // Transactions that watch these buckets fail as if they had changed; clients retry them.
             self.versions.clear();
         }
         self.last = self.last.wrapping_add(1);

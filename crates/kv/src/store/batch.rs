@@ -80,8 +80,8 @@ impl Store {
             if self.shard_of(name_hash) != shard || request.spans_buckets() {
                 break;
             }
-            // The prefetch of each group looks up the names of the group, so its first lookup is not the
-            // same.
+            // Prefetching looks up the names of a whole group, so the first request of a group does not
+            // follow the last one of the previous group.
             let same_as_previous = is_same && !lookups.len().is_multiple_of(PREFETCH_REQUESTS);
             let field = if batch.len() > 1 { self.hash_field(request) } else { None };
             lookups.push(Lookup { name_hash, same_as_previous, field });
@@ -172,7 +172,7 @@ impl Store {
         reply
     }
 
-    /// Whether no memory is left, according to what the shards have accounted for.
+    /// Whether the memory limit is exceeded. Does not include changes of batches in flight.
     pub(super) fn is_out_of_memory(&self) -> bool {
         self.budget.is_exceeded(0, 0)
     }

@@ -50,8 +50,8 @@ impl Store {
     }
 }
 
-/// Takes one step, and frees a part of the memory of destroyed buckets. Sets `name` to the bucket that it
-/// works on.
+/// Takes one step, and frees a part of the memory of destroyed buckets. Sets `name` to that of the bucket
+/// that it works on.
 fn step(shard: &mut Shard, now_ms: u64, supervisor: &BucketSupervisor<'_>, name: &mut Vec<u8>) -> bool {
     supervisor.enter(PanicScope::Component(Component::BucketSupervisor));
     shard.reclaim_some();

@@ -1,4 +1,4 @@
-//! The store against a model, and the promises of supervision.
+//! Tests of the store against a model, and of its supervision.
 
 mod batches;
 mod crashes;

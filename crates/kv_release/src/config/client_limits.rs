@@ -1,4 +1,4 @@
-//! `[client_limits]`: what clients may use, and how they are served. For releases that take clients.
+//! `[client_limits]`: limits for clients, and how they are served. For releases that take clients.
 
 use super::layers::{
     key::{Key, Section, Table},

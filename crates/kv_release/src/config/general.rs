@@ -1,4 +1,4 @@
-//! The node as a whole: run directory, shutdown, and who may reach it.
+//! Keys about the node as a whole: its run directory, its shutdown, and who may reach it.
 
 use super::layers::{
     environment::Environment,

@@ -1,4 +1,4 @@
-//! `[log]`: how much is logged, and how it looks.
+//! `[log]`: the level and the format of the log.
 
 use super::layers::{
     key::{Key, Section, Table},

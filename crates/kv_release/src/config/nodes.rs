@@ -22,19 +22,19 @@ pub(super) const SECTION: &Section = &Section {
             .example(DEFAULT_CLIENTS)
             .variable("KV_CLIENTS")
             .flag("clients", "HOST:PORT")
-            .help("Address for clients. A node without a file listens on 127.0.0.1:4040; else absent means none."),
+            .help("Address for clients. If the file lists no nodes, the default is 127.0.0.1:4040; else there is none."),
         Key::string("link")
             .example("127.0.0.1:4051")
             .variable("KV_LINK")
             .flag("link", "HOST:PORT")
-            .help("Address for links from other nodes. Every one of several nodes needs one."),
+            .help("Address for links from other nodes; required if there are several nodes."),
     ],
 };
 
 /// The address for clients of a node without a file.
 const DEFAULT_CLIENTS: &str = "127.0.0.1:4040";
 
-/// What a release brings that the configuration is checked against.
+/// The properties of a release that the configuration is checked against.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReleaseProfile {
     pub(crate) release: &'static str,
@@ -56,8 +56,8 @@ struct NodeTable {
     link: Option<String>,
 }
 
-/// The name of the node that starts: the wanted one, else the only one of this release in the file, else the
-/// release on this machine.
+/// The name of the node that starts: the wanted one, else the only one of this release in the file, else
+/// `RELEASE@127.0.0.1`.
 pub(super) fn select_node(
     release: &str,
     wanted: Option<(Origin, &str)>,
@@ -85,7 +85,7 @@ pub(super) fn select_node(
     }
 }
 
-/// Without nodes in a file any name will do.
+/// Any name is valid if the file has no nodes.
 fn wanted_node(wanted: &str, nodes: &[&str]) -> Result<NodeName, String> {
     let name = parse_name(wanted)?;
     if nodes.is_empty() || nodes.contains(&wanted) {
@@ -164,7 +164,7 @@ fn client_address(
     }
 }
 
-/// The other nodes. Every one of several nodes needs a link.
+/// The other nodes. If there are any, every node needs a link.
 fn peers(
     merged: &mut Merged,
     own: &NodeName,
@@ -204,7 +204,7 @@ fn address(merged: &mut Merged, path: &[&str], address: String) -> Option<String
     None
 }
 
-/// Whether only this machine reaches the address.
+/// Whether only this machine can reach the address.
 pub(super) fn is_loopback(address: &str) -> bool {
     match address.parse::<SocketAddr>() {
         Ok(address) => address.ip().is_loopback(),

@@ -13,7 +13,7 @@ const TABLE: Table = Table::Rows("routes");
 
 pub(super) const SECTION: &Section = &Section {
     table: TABLE,
-    help: "The first row that holds a bucket's name decides who owns it; other buckets are refused.",
+    help: "The first row that contains a bucket's name decides who owns it; other buckets are refused.",
     keys: &[
         Key::string("buckets").example("a..m").help(
             "\"a..m\" includes every name that begins with m. Ends may be longer, ca..cm, or open, n.. or ..",
@@ -30,7 +30,7 @@ struct RouteTable {
     nodes: Vec<String>,
 }
 
-/// The routes; a node that stands alone owns everything.
+/// The routes; a single node without routes owns everything.
 pub(super) fn resolve(merged: &mut Merged, own: &NodeName) -> Routes {
     let rows: Vec<RouteTable> = merged.read(TABLE);
     let nodes: BTreeMap<String, IgnoredAny> = merged.read(Table::Nodes);

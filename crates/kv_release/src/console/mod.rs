@@ -1,4 +1,4 @@
-//! What the console understands and prints: one evaluator for `start_iex`, `remote`, `rpc` and `eval`.
+//! The console: parses, evaluates and prints expressions, for `start_iex`, `remote`, `rpc` and `eval` alike.
 //!
 //! A line goes through [`parse`] -> [`table`] -> [`value`] -> [`render`].
 

@@ -65,7 +65,7 @@ pub(super) fn call(statement: &str) -> Result<(&str, Vec<Argument>), String> {
     Ok((word, arguments(rest)?))
 }
 
-/// Splits at blanks, which quotes may hold.
+/// Splits at blanks outside quotes.
 fn arguments(text: &str) -> Result<Vec<Argument>, String> {
     let mut arguments = Vec::new();
     let mut rest = text.trim_start();

@@ -47,7 +47,7 @@ impl Value {
     }
 }
 
-/// Elixir's atom: quoted, as a name with @ and dots must be.
+/// A node's name as an Elixir atom, quoted because it contains `@` and dots.
 fn atom(name: &str) -> String {
     format!(":{name:?}")
 }
@@ -100,7 +100,7 @@ pub(super) fn columns(rows: impl IntoIterator<Item = [String; 2]>) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Bytes as a terminal can show them: text as it is, control characters and bytes that are not UTF-8 escaped.
+/// Bytes for a terminal: text unchanged, control characters and bytes that are not UTF-8 escaped.
 fn escape_for_terminal(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_stand_in_columns() {
+    fn nodes_are_shown_in_columns() {
         let row = |node: &str, up, me, reason: Option<&str>| NodeRow {
             node: node.to_owned(),
             up,

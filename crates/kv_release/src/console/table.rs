@@ -16,7 +16,7 @@ use std::{pin::Pin, time::UNIX_EPOCH};
 
 /// One command. Help, parsing, completion and suggestions read the same row.
 pub(crate) struct Command {
-    /// The word and its arguments: capitals stand for a value, brackets for one that may be left out.
+    /// The word and its arguments: upper case stands for a value, brackets mark an optional one.
     usage: &'static str,
     help: &'static str,
     /// Another word for it, most often Elixir's.
@@ -64,7 +64,7 @@ impl Command {
     }
 }
 
-/// All commands, in the order of the help. Of two rows that accept a line the first one runs it.
+/// All commands, in the order of the help. If several rows accept a line, the first one runs it.
 pub(crate) const COMMANDS: &[Command] = &[
     here("help [COMMAND]", "all commands, or one", help).alias("?"),
     here("status", "this node: name, version, pid, addresses, memory", status),
@@ -170,7 +170,7 @@ fn help(_: &Node, arguments: &[Argument]) -> Outcome {
     if topic.is_none() {
         let aliases: Vec<&str> = COMMANDS.iter().filter_map(|command| command.alias).collect();
         text += &format!("\n\nAliases: {}.", aliases.join(", "));
-        text += "\nA word with blanks goes in quotes, which take \\\" \\\\ \\n \\r \\t \\xNN.";
+        text += "\nA word with blanks goes in quotes, with the escapes \\\" \\\\ \\n \\r \\t \\xNN.";
     }
     Ok(Value::Text(text))
 }

@@ -1,4 +1,4 @@
-//! The value of an expression, before it is text or JSON.
+//! The value of an expression, before it is rendered as text or JSON.
 
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ pub(crate) enum Value {
     Routes(Vec<RouteRow>),
     Status(Status),
     Tree(otp::Tree),
-    /// The value of a key; none if there is no such key.
+    /// The value of a key; `None` if there is no such key.
     Bytes(Option<Vec<u8>>),
     Names(Names),
 }
@@ -51,7 +51,7 @@ pub(crate) struct RouteRow {
     pub(crate) node: String,
 }
 
-/// What a node is.
+/// What `status` shows about a node.
 #[derive(Debug, Serialize)]
 pub(crate) struct Status {
     pub(crate) node: String,
@@ -70,7 +70,7 @@ pub(crate) struct Status {
 #[derive(Debug, Serialize)]
 pub(crate) struct Memory {
     pub(crate) used: u64,
-    /// Freed by what was deleted, and kept for reuse.
+    /// Freed by deletes, and kept for reuse.
     pub(crate) free: u64,
     pub(crate) limit: Option<u64>,
 }

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Evaluates one expression on the running node. Text comes as a JSON string.
+/// Evaluates one expression on the running node. Text is returned as a JSON string.
 pub(crate) fn evaluate(run_dir: &RunDir, expression: &str, json: bool) -> Result<Value, Error> {
     let socket = run_dir.socket();
     let mut stream = UnixStream::connect(&socket)

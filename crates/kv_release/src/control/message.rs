@@ -1,4 +1,4 @@
-//! What crosses the control socket, a line of JSON each.
+//! The messages on the control socket; each is one line of JSON.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ pub(super) struct Request {
     pub(super) json: bool,
 }
 
-/// Its result.
+/// The result of an expression.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reply {

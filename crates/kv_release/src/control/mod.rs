@@ -1,6 +1,6 @@
 //! The control socket: how `rpc`, `remote`, `stop`, `restart` and `pid` reach the running node.
 //!
-//! A request is one line of JSON, and so is its reply. The socket lies in the run directory, which only the
+//! A request is one line of JSON, and so is its reply. The socket is in the run directory, which only the
 //! node's user can enter.
 
 pub(crate) mod client;

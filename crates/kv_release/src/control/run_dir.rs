@@ -42,7 +42,7 @@ impl RunDir {
         self.file("sock")
     }
 
-    /// The log of a node that has no terminal for it.
+    /// The log of a node that does not log to standard error.
     pub(crate) fn log(&self) -> PathBuf {
         self.file("log")
     }

@@ -64,7 +64,7 @@ async fn accept(
     }
 }
 
-/// Answers line after line until the client closes the connection.
+/// Replies to one line after another until the client closes the connection.
 async fn handle_connection(stream: UnixStream, node: &Node) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {

@@ -108,7 +108,7 @@ fn a_node_runs_once_and_a_dead_one_leaves_nothing_in_the_way() {
     assert!(run_dir.is_free());
     drop(UnixListener::bind(run_dir.socket()).unwrap());
     let lock = run_dir.lock().unwrap();
-    assert!(!run_dir.socket().exists(), "a stale socket is cleared away");
+    assert!(!run_dir.socket().exists(), "a stale socket is removed");
     let Error::AlreadyRunning { node, pid } = run_dir.lock().unwrap_err() else { panic!() };
     assert_eq!((node.as_str(), pid), ("foo@127.0.0.1", Some(std::process::id())));
     assert!(!run_dir.is_free());

@@ -67,7 +67,7 @@ pub(crate) fn boot_standalone(release: &Release, settings: &Settings) -> Result<
     Ok(start(node, root(settings).child(kv)))
 }
 
-/// The root allows no restarts: an application that gives up ends the node, for the init system to start it.
+/// The root allows no restarts: an application that gives up ends the node, and the init system restarts it.
 fn root(settings: &Settings) -> Supervisor {
     Supervisor::new(settings.node.name.to_string(), Strategy::OneForOne)
         .intensity(Intensity { max_restarts: 0, within: settings.supervision.within })

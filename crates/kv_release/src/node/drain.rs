@@ -1,4 +1,4 @@
-//! Waits until the node is to end, and ends it: services first, the store last, within a deadline.
+//! Waits for a reason to end the node, and drains it: services first, the store last, within a deadline.
 
 use super::{
     boot::Running,

@@ -20,7 +20,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Installs the handlers. Done before boot, so that no signal is lost meanwhile.
+    /// Installs the handlers. Called before boot, so that no signal is lost.
     pub(super) fn install() -> Result<Signals, Error> {
         let install = |kind| signal(kind).map_err(Error::io("install signal handlers"));
         Ok(Signals {

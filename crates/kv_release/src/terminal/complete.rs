@@ -1,4 +1,4 @@
-//! What Tab completes: commands first, then the names of nodes and buckets, from the running node.
+//! Completion with Tab: commands, and then the names of the running node's peers and buckets.
 
 use crate::{
     console::{

@@ -14,7 +14,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::{CompletionType, Config, Editor, error::ReadlineError, history::FileHistory};
 use std::io::stdin;
 
-/// Reads lines and prints the node's results, until the person leaves. `on_exit` says what leaving does.
+/// Reads lines and prints the node's results until the user leaves. `on_exit` describes what leaving does.
 pub(crate) fn repl(run_dir: &RunDir, on_exit: &str) -> Result<(), Error> {
     let error = |error: ReadlineError| Error::Terminal(error.to_string());
     let config = Config::builder()
@@ -24,7 +24,7 @@ pub(crate) fn repl(run_dir: &RunDir, on_exit: &str) -> Result<(), Error> {
         .build();
     let mut editor = Editor::<Completion, FileHistory>::with_config(config).map_err(error)?;
     editor.set_helper(Some(Completion { run_dir: run_dir.clone() }));
-    // A first console has no history yet, and an unreadable one is not worth refusing a console for.
+    // The first console has no history yet, and an unreadable history must not prevent a console.
     let _ = editor.load_history(&run_dir.history());
     let node = run_dir.node();
     print_line(format_args!("Console of {node}: `help` lists the commands, `exit` or Ctrl-D {on_exit}."));
@@ -35,7 +35,7 @@ pub(crate) fn repl(run_dir: &RunDir, on_exit: &str) -> Result<(), Error> {
                 "" => {}
                 "exit" | "quit" => break,
                 line => {
-                    // At once, since the process may end while the next line is typed.
+                    // Saved now, since the process may end while the next line is typed.
                     let _ = editor.add_history_entry(line);
                     let _ = editor.append_history(&run_dir.history());
                     if !evaluate(run_dir, line) {
@@ -51,7 +51,7 @@ pub(crate) fn repl(run_dir: &RunDir, on_exit: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Prints the result of each statement. `false`: the node is stopping, or gone.
+/// Prints the result of each statement. Returns `false` if the node is stopping or gone.
 fn evaluate(run_dir: &RunDir, line: &str) -> bool {
     for statement in statements(line) {
         match client::evaluate(run_dir, statement, false) {
@@ -72,7 +72,7 @@ fn evaluate(run_dir: &RunDir, line: &str) -> bool {
     true
 }
 
-/// Restores the terminal's settings, also if the node ends while a line is being edited.
+/// Restores the terminal's settings, even if the node ends while a line is being edited.
 #[derive(Debug)]
 pub(crate) struct TerminalGuard(Option<Termios>);
 

@@ -55,7 +55,7 @@ foo (one_for_one)
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_nothing_shown_the_row_itself_says_how_many() {
+async fn with_nothing_shown_the_row_itself_has_the_total() {
     let top = umbrella(&Recorder::new());
     assert!(
         top.tree(0)
@@ -71,7 +71,7 @@ async fn the_whole_tree_is_there_as_soon_as_start_returns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_longer_than_asked_for_is_cut() {
+async fn a_list_longer_than_the_limit_is_truncated() {
     let generous = |_limit| PassiveChildren {
         total: 3,
         shown: vec![Tree::passive("x"); 3],

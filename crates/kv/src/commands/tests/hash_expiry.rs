@@ -1,4 +1,4 @@
-//! Fields that expire: what redis-cli shows.
+//! Sessions on the expiry of fields.
 
 use super::session::play;
 

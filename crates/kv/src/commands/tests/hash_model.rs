@@ -1,6 +1,6 @@
-//! Hashes and the times of their fields against a model, and walks through hashes that change.
+//! Hashes and the expiry of their fields against a model, and scans of hashes that change.
 
-use super::session::{START, say, words};
+use super::session::{START, run, words};
 use crate::{
     reply::{Projection, Reply},
     request::{Op, Request},
@@ -9,7 +9,7 @@ use crate::{
 use proptest::prelude::*;
 use std::{collections::BTreeMap, ops::ControlFlow};
 
-/// What is done to one field, or to time.
+/// A change of one field, or of the clock.
 #[derive(Debug, Clone)]
 enum Step {
     Set(u8, usize),
@@ -36,24 +36,24 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Values and when they expire.
+/// The value and the expiry of each field.
 type Model = BTreeMap<String, (String, Option<u64>)>;
 
 fn execute(model: &mut Model, store: &Store, now: &mut u64, step: Step) -> Result<(), TestCaseError> {
-    let ask = |now: u64, line: String| say(store, now, &words(&line));
+    let run = |now: u64, line: String| run(store, now, &words(&line));
     let name = |field: u8| "f".repeat(usize::from(field) + 1);
     match step {
         Step::Set(field, length) => {
-            let said = ask(*now, format!("HSET h {} {}", name(field), "v".repeat(length)));
+            let reply = run(*now, format!("HSET h {} {}", name(field), "v".repeat(length)));
             let before = model.insert(name(field), ("v".repeat(length), None));
-            prop_assert_eq!(said, format!("(integer) {}", u8::from(before.is_none())));
+            prop_assert_eq!(reply, format!("(integer) {}", u8::from(before.is_none())));
         }
         Step::SetUntil(field, after) => {
-            ask(*now, format!("HSETEX h PX {after} FIELDS 1 {} 7", name(field)));
+            run(*now, format!("HSETEX h PX {after} FIELDS 1 {} 7", name(field)));
             model.insert(name(field), ("7".into(), Some(*now + after)));
         }
         Step::Expire(field, after) => {
-            let said = ask(*now, format!("HPEXPIRE h {after} FIELDS 1 {}", name(field)));
+            let reply = run(*now, format!("HPEXPIRE h {after} FIELDS 1 {}", name(field)));
             let code = match model.get_mut(&name(field)) {
                 None => -2,
                 Some((_, expires)) => {
@@ -61,24 +61,24 @@ fn execute(model: &mut Model, store: &Store, now: &mut u64, step: Step) -> Resul
                     if after == 0 { 2 } else { 1 }
                 }
             };
-            prop_assert_eq!(said, format!("1) (integer) {code}"));
+            prop_assert_eq!(reply, format!("1) (integer) {code}"));
         }
         Step::Persist(field) => {
-            ask(*now, format!("HPERSIST h FIELDS 1 {}", name(field)));
+            run(*now, format!("HPERSIST h FIELDS 1 {}", name(field)));
             if let Some((_, expires)) = model.get_mut(&name(field)) {
                 *expires = None;
             }
         }
         Step::Delete(field) => {
-            let said = ask(*now, format!("HDEL h {}", name(field)));
-            prop_assert_eq!(said, format!("(integer) {}", u8::from(model.remove(&name(field)).is_some())));
+            let reply = run(*now, format!("HDEL h {}", name(field)));
+            prop_assert_eq!(reply, format!("(integer) {}", u8::from(model.remove(&name(field)).is_some())));
         }
         Step::Increment(field) => {
-            let said = ask(*now, format!("HINCRBY h {} 1", name(field)));
+            let reply = run(*now, format!("HINCRBY h {} 1", name(field)));
             let entry = model.entry(name(field)).or_insert(("0".into(), None));
             match entry.0.parse::<i64>() {
                 Ok(number) => entry.0 = (number + 1).to_string(),
-                Err(_) => prop_assert_eq!(said, "(error) FieldNotInteger"),
+                Err(_) => prop_assert_eq!(reply, "(error) FieldNotInteger"),
             }
         }
         Step::Wait(time) => *now += time,
@@ -96,15 +96,15 @@ proptest! {
         let (store, mut model, mut now) = (Store::new(), Model::new(), START);
         for step in steps {
             execute(&mut model, &store, &mut now, step)?;
-            let ask = |line: &str| say(&store, now, &words(line));
-            prop_assert_eq!(ask("HLEN h"), format!("(integer) {}", model.len()));
-            prop_assert_eq!(ask("EXISTS h"), format!("(integer) {}", u8::from(!model.is_empty())));
+            let run = |line: &str| run(&store, now, &words(line));
+            prop_assert_eq!(run("HLEN h"), format!("(integer) {}", model.len()));
+            prop_assert_eq!(run("EXISTS h"), format!("(integer) {}", u8::from(!model.is_empty())));
         }
         for (field, (value, expires)) in &model {
-            let ask = |command: &str| say(&store, now, &words(&format!("{command} {field}")));
-            prop_assert_eq!(ask("HGET h"), format!("\"{value}\""));
+            let run = |command: &str| run(&store, now, &words(&format!("{command} {field}")));
+            prop_assert_eq!(run("HGET h"), format!("\"{value}\""));
             let left = expires.map_or(-1, |expires| (expires - now) as i64);
-            prop_assert_eq!(ask("HPTTL h FIELDS 1"), format!("1) (integer) {left}"));
+            prop_assert_eq!(run("HPTTL h FIELDS 1"), format!("1) (integer) {left}"));
         }
         let mut listed: Vec<String> = walk(&store, now, |_| ());
         listed.sort_unstable();
@@ -112,7 +112,7 @@ proptest! {
     }
 }
 
-/// The fields of `h`, page by page; `between` happens between two pages.
+/// Lists the fields of `h` in pages, and calls `between` between two pages.
 fn walk(store: &Store, now: u64, mut between: impl FnMut(usize)) -> Vec<String> {
     let (mut fields, mut cursor) = (Vec::new(), 0);
     loop {
@@ -136,7 +136,7 @@ fn walk(store: &Store, now: u64, mut between: impl FnMut(usize)) -> Vec<String> 
 
 fn fill(store: &Store, numbers: std::ops::Range<usize>) {
     for number in numbers {
-        say(store, START, &words(&format!("HSET h field{number} {number}")));
+        run(store, START, &words(&format!("HSET h field{number} {number}")));
     }
 }
 
@@ -144,8 +144,8 @@ fn fill(store: &Store, numbers: std::ops::Range<usize>) {
 fn a_long_hash_is_walked_and_repeats_nothing_while_it_grows() {
     let store = Store::new();
     fill(&store, 0..5_000);
-    assert_eq!(say(&store, START, &words("HGETALL h")), "TooLarge(Both)");
-    assert_eq!(say(&store, START, &words("HKEYS h")), "TooLarge(Keys)");
+    assert_eq!(run(&store, START, &words("HGETALL h")), "TooLarge(Both)");
+    assert_eq!(run(&store, START, &words("HKEYS h")), "TooLarge(Keys)");
     let mut fields =
         walk(&store, START, |count| fill(&store, 10_000 + count * 3..10_000 + count * 3 + 2_000));
     fields.sort_unstable();
@@ -161,9 +161,9 @@ fn a_long_hash_is_walked_and_repeats_nothing_while_it_grows() {
 fn a_scan_brings_a_few_at_a_time() {
     let store = Store::new();
     fill(&store, 0..1_000);
-    let page = say(&store, START, &words("HSCAN h 0 COUNT 20 NOVALUES"));
+    let page = run(&store, START, &words("HSCAN h 0 COUNT 20 NOVALUES"));
     assert!((21..100).contains(&page.lines().count()), "{page}");
-    let all = say(&store, START, &words("HSCAN h 0 COUNT 5000 NOVALUES"));
+    let all = run(&store, START, &words("HSCAN h 0 COUNT 5000 NOVALUES"));
     assert_eq!((all.lines().next(), all.lines().count()), (Some("1) \"0\""), 1_001));
 }
 
@@ -172,17 +172,17 @@ fn random_fields_of_a_long_hash() {
     let store = Store::new();
     fill(&store, 0..1_000);
     for count in [3, 400, 900, 2_000] {
-        let said = say(&store, START, &words(&format!("HRANDFIELD h {count}")));
+        let reply = run(&store, START, &words(&format!("HRANDFIELD h {count}")));
         let mut fields: Vec<&str> =
-            said.lines().map(|line| line.split_once(' ').expect("a field").1).collect();
+            reply.lines().map(|line| line.split_once(' ').expect("a field").1).collect();
         fields.sort_unstable();
         fields.dedup();
         assert_eq!(fields.len(), count.min(1_000));
     }
-    assert_eq!(say(&store, START, &words("HRANDFIELD h -1500 WITHVALUES")).lines().count(), 3_000);
-    assert_eq!(say(&store, START, &words("HRANDFIELD h -1000000")), "(error) CountOutOfRange");
+    assert_eq!(run(&store, START, &words("HRANDFIELD h -1500 WITHVALUES")).lines().count(), 3_000);
+    assert_eq!(run(&store, START, &words("HRANDFIELD h -1000000")), "(error) CountOutOfRange");
     for number in 1..1_000 {
-        say(&store, START, &words(&format!("HDEL h field{number}")));
+        run(&store, START, &words(&format!("HDEL h field{number}")));
     }
-    assert_eq!(say(&store, START, &words("HRANDFIELD h")), "\"field0\"", "even if the table is nearly empty");
+    assert_eq!(run(&store, START, &words("HRANDFIELD h")), "\"field0\"", "even if the table is nearly empty");
 }

@@ -1,4 +1,4 @@
-//! Hashes: what redis-cli shows.
+//! Sessions on hashes.
 
 use super::session::play;
 

@@ -1,6 +1,6 @@
-//! Buckets of any kind: what redis-cli shows, and what moves with a name.
+//! Sessions on keys of any type, and tests of RENAME and COPY.
 
-use super::session::{play, say, words};
+use super::session::{play, run, words};
 use crate::store::Store;
 
 #[test]
@@ -249,7 +249,7 @@ fn how_it_is_kept() {
 /// inline entries to a table.
 fn moves_whole(fields: usize) {
     let store = Store::new();
-    let run = |line: &str| say(&store, 1_000, &words(line));
+    let run = |line: &str| run(&store, 1_000, &words(line));
     for field in 0..fields {
         run(&format!("HSET n0 field-{field} value-{field}"));
     }

@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 /// Some time in 2023.
 pub(super) const START: u64 = 1_700_000_000_000;
 
-/// Plays a session in an empty store, and compares each answer.
+/// Plays a session in an empty store, and compares each reply.
 pub(super) fn play(session: &str) {
     let (store, mut now) = (Store::new(), START);
     let lines: Vec<&str> = session.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -29,15 +29,15 @@ pub(super) fn play(session: &str) {
         let typed = lines[at].strip_prefix("> ").expect("a command");
         let end =
             lines[at + 1..].iter().position(|line| line.starts_with("> ") || line.ends_with(" ms later)"));
-        let answer = lines[at + 1..].iter().take(end.unwrap_or(lines.len())).copied();
-        let expected = answer.collect::<Vec<_>>().join("\n");
-        assert_eq!(say(&store, now, &words(typed)), expected, "> {typed}");
+        let reply = lines[at + 1..].iter().take(end.unwrap_or(lines.len())).copied();
+        let expected = reply.collect::<Vec<_>>().join("\n");
+        assert_eq!(run(&store, now, &words(typed)), expected, "> {typed}");
         at += 1 + expected.lines().count();
     }
 }
 
-/// The answer to one command, taken apart as the server does it.
-pub(super) fn say(store: &Store, now: u64, words: &[Vec<u8>]) -> String {
+/// Executes one command, split by its keys as the server does it. Returns the reply.
+pub(super) fn run(store: &Store, now: u64, words: &[Vec<u8>]) -> String {
     let name = |words: &[Vec<u8>]| String::from_utf8_lossy(&words.join(&b'|')).to_lowercase();
     let (command, words) = match Command::find(&name(&words[..1])) {
         Some(command) => (command, words),
@@ -48,35 +48,35 @@ pub(super) fn say(store: &Store, now: u64, words: &[Vec<u8>]) -> String {
     if spec.arity >= 0 && count != spec.arity || count < -spec.arity {
         return format!("(error) {:?}", CommandError::Arity(spec.name.into()));
     }
-    let ask = |words: &[Vec<u8>]| ask(store, now, command, words);
+    let run_one = |words: &[Vec<u8>]| run_one(store, now, command, words);
     match spec.keys {
         KeySpec::EachSummed => {
-            let numbers = words[1..].chunks(1).map(&ask);
+            let numbers = words[1..].chunks(1).map(&run_one);
             let number =
                 |text: String| text.trim_start_matches("(integer) ").parse::<i64>().expect("a number");
             format!("(integer) {}", numbers.map(number).sum::<i64>())
         }
         KeySpec::EachListed => {
-            let items = words[1..].chunks(1).map(&ask).zip(1..);
+            let items = words[1..].chunks(1).map(&run_one).zip(1..);
             items.map(|(item, number)| format!("{number}) {item}")).collect::<Vec<_>>().join("\n")
         }
         KeySpec::PairsEach => {
-            words[1..].chunks(2).map(&ask).fold(None, |_, answer| Some(answer)).expect("a pair")
+            words[1..].chunks(2).map(&run_one).fold(None, |_, reply| Some(reply)).expect("a pair")
         }
-        KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => ask(&words[1..]),
+        KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => run_one(&words[1..]),
     }
 }
 
-fn ask(store: &Store, now: u64, command: &'static Command, words: &[Vec<u8>]) -> String {
+fn run_one(store: &Store, now: u64, command: &'static Command, words: &[Vec<u8>]) -> String {
     let mut bulks = Vec::new();
     words[1..].iter().for_each(|word| args::push(&mut bulks, word));
     let request = Request { bucket: &words[0], op: Op::Command { command, args: Args::new(&bulks) } };
-    let mut said = String::new();
+    let mut printed = String::new();
     store.execute(&[request], now, |reply| {
-        said = shown(&reply);
+        printed = shown(&reply);
         ControlFlow::Continue(())
     });
-    said
+    printed
 }
 
 /// A reply as redis-cli shows it.
@@ -102,7 +102,7 @@ fn shown(reply: &Reply<'_>) -> String {
     }
 }
 
-/// The words of a typed line.
+/// The words of a command line.
 pub(super) fn words(line: &str) -> Vec<Vec<u8>> {
     let (mut words, mut bytes) = (Vec::new(), line.bytes().peekable());
     while let Some(byte) = bytes.next() {

@@ -1,6 +1,6 @@
-//! Strings: what redis-cli shows, and the same against a model.
+//! Sessions on strings, and a test of strings against a model.
 
-use super::session::{play, say};
+use super::session::{play, run};
 use crate::store::Store;
 use proptest::prelude::*;
 
@@ -365,7 +365,7 @@ fn a_hash_is_no_string() {
     );
 }
 
-/// The values that a name may have at the end of each step, in a plain vector.
+/// A step of the test against a model, which is a plain vector.
 #[derive(Debug, Clone)]
 enum Step {
     Set(usize),
@@ -379,7 +379,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    // Around the sizes where lengths take another byte, and blocks stand on their own.
+    // Around the lengths at which the varint grows and at which blocks become allocations of their own.
     let length = || {
         prop_oneof![
             0..40_usize,
@@ -408,23 +408,23 @@ proptest! {
     fn equals_a_vector(steps in steps()) {
         let (store, mut names) = (Store::new(), [b"here".to_vec(), b"there".to_vec()]);
         let (mut model, mut expires): (Option<Vec<u8>>, bool) = (None, false);
-        let say = |words: &[&[u8]]| {
+        let run = |words: &[&[u8]]| {
             let words: Vec<_> = words.iter().map(|word| word.to_vec()).collect();
-            say(&store, 0, &words)
+            run(&store, 0, &words)
         };
         for (step, fill) in steps.into_iter().zip((b'a'..=b'z').cycle()) {
             let name = names[0].clone();
             match step {
                 Step::Set(length) => {
-                    say(&[b"set", &name, &vec![fill; length]]);
+                    run(&[b"set", &name, &vec![fill; length]]);
                     (model, expires) = (Some(vec![fill; length]), false);
                 }
                 Step::Append(length) => {
-                    say(&[b"append", &name, &vec![fill; length]]);
+                    run(&[b"append", &name, &vec![fill; length]]);
                     model.get_or_insert_default().extend(vec![fill; length]);
                 }
                 Step::SetRange(offset, length) => {
-                    say(&[b"setrange", &name, offset.to_string().as_bytes(), &vec![fill; length]]);
+                    run(&[b"setrange", &name, offset.to_string().as_bytes(), &vec![fill; length]]);
                     if length > 0 {
                         let value = model.get_or_insert_default();
                         value.resize(value.len().max(offset + length), 0);
@@ -432,35 +432,35 @@ proptest! {
                     }
                 }
                 Step::Expire => {
-                    say(&[b"pexpire", &name, b"1000"]);
+                    run(&[b"pexpire", &name, b"1000"]);
                     expires = model.is_some();
                 }
                 Step::Persist => {
-                    say(&[b"persist", &name]);
+                    run(&[b"persist", &name]);
                     expires = false;
                 }
                 Step::Rename => {
-                    say(&[b"rename", &name, &names[1]]);
+                    run(&[b"rename", &name, &names[1]]);
                     names.reverse();
                     if model.is_none() {
                         names.reverse();
                     }
                 }
                 Step::Copy => {
-                    say(&[b"copy", &name, &names[1], b"replace"]);
+                    run(&[b"copy", &name, &names[1], b"replace"]);
                     if model.is_some() {
                         names.reverse();
                     }
                 }
                 Step::Delete => {
-                    say(&[b"del", &name]);
+                    run(&[b"del", &name]);
                     (model, expires) = (None, false);
                 }
             }
             let expected = model.as_ref().map_or("(nil)".to_owned(), |value| format!("\"{}\"", value.escape_ascii()));
-            prop_assert!(say(&[b"get", &names[0]]) == expected, "{} bytes", model.map_or(0, |value| value.len()));
+            prop_assert!(run(&[b"get", &names[0]]) == expected, "{} bytes", model.map_or(0, |value| value.len()));
             let time = match (&model, expires) { (None, _) => -2, (_, true) => 1000, (_, false) => -1 };
-            prop_assert_eq!(say(&[b"pttl", &names[0]]), format!("(integer) {time}"));
+            prop_assert_eq!(run(&[b"pttl", &names[0]]), format!("(integer) {time}"));
         }
     }
 }

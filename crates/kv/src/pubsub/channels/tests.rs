@@ -1,4 +1,4 @@
-//! Which messages reach whom.
+//! Tests of channels: which subscriber receives which message.
 
 use super::*;
 use tokio_stream::StreamExt;

@@ -1,4 +1,4 @@
-//! A batch against the same requests one by one.
+//! A batch has the same effect as its requests one by one.
 
 use super::*;
 use crate::{
@@ -21,7 +21,7 @@ fn request((command, bucket, bulks): &Step) -> Request<'_> {
     Request { bucket, op }
 }
 
-/// Something to execute of one of a few buckets, about one of a few fields.
+/// A request for one of a few buckets and fields.
 fn step() -> impl Strategy<Value = Step> {
     let names = [
         "hset", "hset", "hset", "hset", "hget", "hget", "hdel", "hdel", "hpexpire", "hpersist", "hgetall",
@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
     )
 }
 
-/// The replies to a batch that is broken off after each `most` of them, and taken up again.
+/// The replies to a batch whose execution stops after every `most` replies, and is continued.
 fn replies(store: &Store, batch: &[Request<'_>], now_ms: u64, most: usize) -> Vec<String> {
     let mut replies = Vec::new();
     while replies.len() < batch.len() {
@@ -67,7 +67,7 @@ fn replies(store: &Store, batch: &[Request<'_>], now_ms: u64, most: usize) -> Ve
     replies
 }
 
-/// How many buckets there are, how many have crashed, and what they take when all that has ended is free.
+/// The number of buckets, the number of crashes, and the bytes in use after all garbage is freed.
 fn held(store: &Store) -> (u64, u64, u64) {
     while store.sweep_shard(0, 0) {}
     let figures = store.stats();

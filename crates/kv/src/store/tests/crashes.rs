@@ -1,4 +1,4 @@
-//! A panic ends the buckets that were worked on, leaves no trace of them, and touches nothing else.
+//! A panic ends the buckets that the command worked on, frees all their memory, and affects no other bucket.
 
 use super::*;
 use crate::{
@@ -25,7 +25,7 @@ fn request<'a>(name: &str, bucket: &'a str, bulks: &'a [u8]) -> Request<'a> {
     Request { bucket: bucket.as_bytes(), op: Op::Command { command, args: Args::new(bulks) } }
 }
 
-/// Executes a line such as `rename from to`; the reply as it is printed for debugging.
+/// Executes a line such as `rename from to`. Returns the reply in its `Debug` form.
 fn run(store: &Store, line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let (bulks, mut shown) = (bulks(&words[2..]), String::new());
@@ -57,7 +57,7 @@ fn next_change(changes: &mut Subscription) -> Option<Change> {
     }
 }
 
-/// Bytes in use when all that has ended is freed.
+/// Bytes in use after all garbage is freed.
 fn used_bytes(store: &Store) -> u64 {
     for index in 0..store.shards.len() {
         while store.sweep_shard(index, 0) {}
@@ -65,8 +65,7 @@ fn used_bytes(store: &Store) -> u64 {
     store.stats().bytes
 }
 
-/// Names such that the second is, or is not, in the shard of the first, and the third is in the shard of the
-/// second.
+/// Three names. The second is in the shard of the first if `in_one_shard`, the third in that of the second.
 fn names(store: &Store, in_one_shard: bool) -> [String; 3] {
     let shard = |name: &str| store.shard_of(store.hasher.hash_one(name.as_bytes()));
     let from = "from".to_owned();
@@ -86,16 +85,16 @@ fn fill(store: &Store, bucket: &str) {
     }
 }
 
-/// What exists before a command crashes.
+/// The buckets that exist before a command crashes.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     in_one_shard: bool,
-    /// The bucket `from` holds 1,000 fields, not a string.
+    /// Whether the bucket `from` holds 1,000 fields instead of a string.
     is_large: bool,
     target_exists: bool,
 }
 
-/// Has a command on `from` and `to` panic at a failpoint, and checks what is left.
+/// Makes a command on `from` and `to` panic at a failpoint, and checks the store afterwards.
 fn crash(line: impl Fn(&str, &str) -> String, case: Case, failpoint: (&'static str, usize)) {
     let store = Store::with_fixed_seed(2);
     let [from, to, bystander] = &names(&store, case.in_one_shard);

@@ -6,7 +6,7 @@ use crate::{
     commands::spec::Command,
 };
 
-/// How many prefetches a request for this bucket, and perhaps a field of it, leads to.
+/// The number of prefetch steps of a request for this bucket and, if given, a field of it.
 fn steps(store: &Store, bucket: &str, field: Option<&str>) -> usize {
     let command = Command::find(if field.is_some() { "hget" } else { "get" }).expect("a command");
     let mut bulks = Vec::new();
@@ -19,7 +19,7 @@ fn steps(store: &Store, bucket: &str, field: Option<&str>) -> usize {
 #[test]
 fn every_access_of_a_lookup_is_prefetched_once() {
     let store = Store::with_fixed_seed(1);
-    assert_eq!(steps(&store, "big", Some("key1")), 0, "there is nothing yet");
+    assert_eq!(steps(&store, "big", Some("key1")), 0, "the store is empty");
     execute(&store, "big", Op::Create);
     for number in 0..1_000 {
         execute(&store, "big", put(format!("key{number}").as_bytes(), b"1"));
@@ -30,10 +30,14 @@ fn every_access_of_a_lookup_is_prefetched_once() {
         "the bucket was just found: a line of its table, an entry"
     );
     execute(&store, "small", Op::Create);
-    assert_eq!(steps(&store, "big", Some("key1")), 4, "a line of the names, the bucket, and then as before");
+    assert_eq!(
+        steps(&store, "big", Some("key1")),
+        4,
+        "a line of the names, the bucket, and the two as before"
+    );
     assert_eq!(steps(&store, "big", None), 0, "it was just found, and no field of it is looked up");
     execute(&store, "small", put(b"key", b"1"));
     assert_eq!(steps(&store, "small", Some("key")), 0, "its entries are in its block");
     assert_eq!(steps(&store, "big", None), 2, "a line of the names, and the bucket");
-    assert_eq!(steps(&store, "none", None), 1, "a line of the names says that it is not there");
+    assert_eq!(steps(&store, "none", None), 1, "a line of the names, which does not have it");
 }

@@ -37,7 +37,7 @@ impl Environment {
     }
 }
 
-/// The running program, to start it again.
+/// The path of the running program, to start it again.
 pub(crate) fn program() -> io::Result<PathBuf> {
     env::current_exe()
 }

@@ -1,4 +1,4 @@
-//! An error in the configuration: where, which key, what, and what to write instead.
+//! An error in the configuration: its place, its key, what is wrong, and what to write instead.
 
 use std::{fmt, path::PathBuf};
 
@@ -6,7 +6,7 @@ use std::{fmt, path::PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConfigError {
     pub(crate) origin: Origin,
-    /// The key as the file would have it; empty if the error is about the whole file.
+    /// The key as the file would contain it; empty if the error is about the whole file.
     pub(crate) key: String,
     /// What is wrong, and after a semicolon what to write instead.
     pub(crate) message: String,
@@ -47,7 +47,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// A key's path as the file would have it. Row numbers are left out: the error names the line.
+/// A key's path as the file would contain it. Row numbers are left out: the error names the line.
 pub(crate) fn format_key(path: &[&str]) -> String {
     let bare = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     path.iter()

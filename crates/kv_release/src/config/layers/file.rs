@@ -1,5 +1,5 @@
-//! The configuration file as it was written: its text, and the line of each key. `config` keeps no line
-//! numbers, so errors find them here.
+//! The configuration file as it was written: its text, and the line of each key. The `config` crate keeps no
+//! line numbers, so errors get them here.
 
 use super::{
     error::{ConfigError, Origin, format_key},
@@ -13,7 +13,7 @@ use std::{
 };
 use toml_edit::{Document, Item, TableLike, Value};
 
-/// A file that was read and is TOML.
+/// A file that has been read and parsed as TOML.
 pub(crate) struct File {
     pub(crate) path: PathBuf,
     document: Document<String>,

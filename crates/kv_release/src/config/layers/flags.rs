@@ -8,14 +8,14 @@ use std::{ffi::OsString, path::PathBuf};
 pub(crate) struct Flags {
     /// The configuration file.
     pub(crate) config: Option<PathBuf>,
-    /// The node of the file that this is.
+    /// The name of this node in the file.
     pub(crate) node: Option<String>,
     /// Flags that set a key, by their names without dashes.
     pub(crate) values: Vec<(&'static str, String)>,
 }
 
 impl Flags {
-    /// The flags as they would be typed, for a release that starts itself.
+    /// The flags as arguments, for a release that starts itself.
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let config = self.config.iter().flat_map(|file| ["--config".into(), file.into()]);
         let node = self.node.iter().flat_map(|node| ["--node".into(), node.into()]);

@@ -18,7 +18,7 @@ pub(crate) const CONFIG_VARIABLE: &str = "KV_CONFIG";
 /// The variable that selects the node.
 pub(crate) const NODE_VARIABLE: &str = "KV_NODE";
 
-/// The merged layers. Not to be printed: they hold the cookie.
+/// The merged layers. Not to be printed, since they contain the cookie.
 pub(crate) struct Merged {
     config: Config,
     file: Option<File>,
@@ -101,13 +101,13 @@ impl Merged {
         self.errors.push(error);
     }
 
-    /// What has been reported.
+    /// The errors reported so far.
     pub(crate) fn errors(&self) -> &[ConfigError] {
         &self.errors
     }
 }
 
-/// The lowest layer.
+/// The lowest layer: the default of each key.
 fn defaults(sections: &[&Section], node: &str) -> Vec<Override> {
     let keys = sections.iter().flat_map(|section| section.keys.iter().map(|key| (section.table, key)));
     let default = |(table, key): (Table, &Key)| {
