@@ -96,9 +96,11 @@ impl Tree {
         let total = match self.kind {
             ChildKind::Supervisor => None,
             ChildKind::Tasks => Some(format!("{} running", with_thousands(self.total as u64))),
-            ChildKind::Worker | ChildKind::Passive => {
-                (self.total > 0).then(|| format!("{} beneath", with_thousands(self.total as u64)))
-            }
+            ChildKind::Worker | ChildKind::Passive => match self.total {
+                0 => None,
+                1 => Some("1 child".to_owned()),
+                total => Some(format!("{} children", with_thousands(total as u64))),
+            },
         };
         let crashed = (self.crashed > 0).then(|| format!("{} crashed", with_thousands(self.crashed)));
         let restarts = match self.restarts {

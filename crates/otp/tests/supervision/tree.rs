@@ -45,7 +45,7 @@ async fn the_tree_is_drawn_with_box_lines_and_bounded() {
 foo (one_for_one)
 ├── kv (one_for_all)
 │   ├── registry (1 restart)
-│   └── bucket_supervisor (1,000,000 beneath, 2 crashed, 1 restart)
+│   └── bucket_supervisor (1,000,000 children, 2 crashed, 1 restart)
 │       ├── bucket 0
 │       ├── bucket 1
 │       └── … and 999,998 more
@@ -60,7 +60,7 @@ async fn with_nothing_shown_the_row_itself_has_the_total() {
     assert!(
         top.tree(0)
             .to_string()
-            .contains("│   └── bucket_supervisor (1,000,000 beneath, 2 crashed)\n├── links")
+            .contains("│   └── bucket_supervisor (1,000,000 children, 2 crashed)\n├── links")
     );
 }
 
