@@ -1,8 +1,8 @@
 //! Configuration: four layers become one typed value, before any port is bound.
 //!
 //! A section is one file of this folder: its keys, each described once, and the settings made of them. A new
-//! key is a row and a field in that file; variables, flags, defaults, the reference and the comparison after a
-//! reload follow from the row. All releases read all sections. [`layers`] holds what the sections share.
+//! key is a row and a field in that file; variables, flags, defaults, the reference and the comparison after
+//! a reload follow from the row. All releases read all sections. [`layers`] holds what the sections share.
 
 mod client_limits;
 mod cookie;
