@@ -96,8 +96,8 @@ impl TaskSupervisor {
         Ok(())
     }
 
-    /// Like [`Self::spawn`], but without a tokio task: the returned future is the supervised task. Its owner
-    /// polls it, and aborts it by dropping it.
+    /// Like [`Self::spawn`], but without a tokio task: the returned future is the supervised task. Its
+    /// owner polls it, and aborts it by dropping it.
     ///
     /// # Errors
     /// Those of [`Self::spawn`].

@@ -22,8 +22,8 @@ async fn both_nodes_see_each_other_and_the_tree_shows_the_link() {
 
 #[tokio::test]
 async fn an_absent_node_is_down_at_once_with_the_reason() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let bar = Node::start(bar_settings(nobody)).await;
+    let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let bar = Node::start(bar_settings(unused)).await;
     assert!(!soon(bar.cluster.connect(&name("foo"))).await);
     let error = bar.execute("apples", Op::Create).await.unwrap_err().to_string();
     assert!(error.starts_with("node foo@127.0.0.1 is down: cannot reach"), "{error}");

@@ -190,7 +190,7 @@ fn tasks_that_outlive_the_runtime_release_their_slots() {
 #[tokio::test(start_paused = true)]
 async fn a_supervised_future_runs_where_it_is_polled_and_ends_when_it_is_dropped() {
     let tasks = TaskSupervisor::new("connections", 2);
-    assert!(tasks.supervise_future("early", |_stop| async {}).is_err(), "nobody supervises it");
+    assert!(tasks.supervise_future("early", |_stop| async {}).is_err(), "no supervisor runs it");
     let _top = supervised(&tasks);
 
     let waiting = tasks.supervise_future("waiting", |stop| async move { stop.cancelled().await }).unwrap();
