@@ -96,7 +96,7 @@ pub(crate) fn command(release: &'static str) -> clap::Command {
     let flags = keys.filter_map(|key| {
         let flag = key.flag?;
         let variable = key.variable.map(|variable| format!(" [env: {variable}]")).unwrap_or_default();
-        let help = format!("{}{variable}", key.help);
+        let help = format!("{}{variable}", key.help.trim_end_matches('.'));
         Some(Arg::new(flag.name).long(flag.name).global(true).value_name(flag.value_name).help(help))
     });
     let command = Cli::command()

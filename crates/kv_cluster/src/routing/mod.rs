@@ -19,7 +19,7 @@ pub struct RouteRow {
     pub nodes: Vec<String>,
 }
 
-/// The rows in order; the first row that contains a name decides.
+/// The rows in order; no two contain the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routes {
     rows: Vec<Route>,

@@ -13,7 +13,7 @@ const TABLE: Table = Table::Rows("routes");
 
 pub(super) const SECTION: &Section = &Section {
     table: TABLE,
-    help: "The first row that contains a bucket's name decides who owns it; other buckets are refused.",
+    help: "Which node owns which buckets. Rows must not overlap; buckets of no row are refused.",
     keys: &[
         Key::string("buckets").example("a..m").help(
             "\"a..m\" includes every name that begins with m. Ends may be longer, ca..cm, or open, n.. or ..",

@@ -10,7 +10,7 @@ const TABLE: Table = Table::Named("storage");
 
 pub(super) const SECTION: &Section = &Section {
     table: TABLE,
-    help: "The memory of this node's buckets. At the limit, writes that need more are refused; reads go on.",
+    help: "The memory of this node's buckets. Once it is reached, writes that may need memory are refused.",
     keys: &[Key::string("max_memory")
         .default("0")
         .example("512mb")

@@ -121,6 +121,9 @@ fn reload(profile: ReleaseProfile, flags: &Flags, settings: &Settings, log: &Log
                 tracing::warn!(key, "this change takes effect at the next restart");
             }
         }
+        Err(Error::Config { errors }) => {
+            tracing::error!(errors, "invalid configuration; keeping the old one");
+        }
         Err(error) => tracing::error!(%error, "reload failed; keeping the old configuration"),
     }
 }
