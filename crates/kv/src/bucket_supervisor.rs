@@ -2,7 +2,7 @@
 //! no others.
 //!
 //! Buckets are passive data, so it supervises the work on them: it opens a bucket for a command, and tracks
-//! what a panic at this point would be a crash of. Crashes of the store's own components are reported to the
+//! what a panic at this point is attributed to. Crashes of the store's own components are reported to the
 //! supervisor that restarts them.
 
 use crate::{
@@ -22,7 +22,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// The part of the system that a panic at this point is a crash of.
+/// What a panic at this point is attributed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PanicScope {
     /// A component of the store.
@@ -46,9 +46,9 @@ impl<'r> BucketSupervisor<'r> {
         BucketSupervisor { crash_reports, panic_scope: Cell::new(PanicScope::Caller) }
     }
 
-    /// Sets what a panic would be a crash of, from now on.
+    /// Sets what panics are attributed to from now on.
     #[inline]
-    pub(crate) fn enter(&self, panic_scope: PanicScope) {
+    pub(crate) fn attribute_panics_to(&self, panic_scope: PanicScope) {
         self.panic_scope.set(panic_scope);
     }
 
@@ -61,9 +61,9 @@ impl<'r> BucketSupervisor<'r> {
         lookup: Lookup<'s>,
         now_ms: u64,
     ) -> BucketMut<'s> {
-        self.enter(PanicScope::Component(Component::Registry));
+        self.attribute_panics_to(PanicScope::Component(Component::Registry));
         let mut bucket = BucketMut::new(shard, name, lookup, now_ms);
-        self.enter(PanicScope::Buckets);
+        self.attribute_panics_to(PanicScope::Buckets);
         #[cfg(test)]
         crate::tests::failpoint::reach("opened");
         bucket.end_if_expired();

@@ -13,7 +13,7 @@
 //!    of `memory`.
 //! 7. `reply`: the result, borrowed from the store while the lock is held.
 //!
-//! Besides, `pubsub` notifies subscribers, `memory::budget` limits memory, `supervisor` restarts components
+//! In addition, `pubsub` notifies subscribers, `memory::budget` limits memory, `supervisor` restarts components
 //! that have crashed, and `syntax` parses notations that several protocols share.
 
 pub mod args;

@@ -2,7 +2,7 @@
 //!
 //! A forwarded request goes through cluster -> forward -> peer -> link, and on its owner through peer
 //! (link_task) -> serve -> [`LocalNode`], the one door to a node's data. Queries to whole nodes
-//! take the same way, from cluster (fan_out) to serve (node_queries).
+//! take the same path, from cluster (fan_out) to serve (node_queries).
 
 mod cluster;
 mod cookie;

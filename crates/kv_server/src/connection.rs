@@ -1,5 +1,5 @@
 //! One client connection: reads what has arrived, executes it in batches, and writes the replies of a batch
-//! together. The first byte decides the protocol: `*` begins a RESP command, but no line of text.
+//! together. The first byte decides the protocol: `*` begins a RESP command, never a line of text.
 
 use crate::{
     clients::Client,
@@ -37,7 +37,7 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
     let registered = context.clients.register(peer);
     let mut session = None;
     loop {
-        // Events can still be queued for a client that has unsubscribed, but it may no longer be idle.
+        // Events can still be queued for a client that has unsubscribed, but the idle timeout applies to it again.
         let awaits_events = session.as_ref().is_some_and(Session::awaits_events);
         let idle = context.idle_timeout().filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
         tokio::select! {

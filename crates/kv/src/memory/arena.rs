@@ -141,7 +141,7 @@ impl Arena {
         one <= BLOCK_BYTES && other <= BLOCK_BYTES && size(one) == size(other) || one == other
     }
 
-    /// The bytes from the start of the block on, and beyond its end, which its contents determine.
+    /// The bytes from the start of the block to the end of its chunk; the contents say where the block ends.
     #[inline]
     pub(crate) fn bytes(&self, handle: Handle) -> &[u8] {
         if handle & LARGE != 0 {

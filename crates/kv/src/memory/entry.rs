@@ -41,16 +41,16 @@ impl<'a> Entry<'a> {
     /// Reads the entry at the start of `bytes`.
     #[inline(always)]
     pub(crate) fn read(bytes: &'a [u8]) -> Entry<'a> {
-        let (key, mut offset) = read_varint(bytes);
-        let (value, more) = read_varint(&bytes[offset..]);
+        let (key_head, mut offset) = read_varint(bytes);
+        let (value_length, more) = read_varint(&bytes[offset..]);
         offset += more;
         let mut expires_at_ms = None;
-        if key & 1 == 1 {
+        if key_head & 1 == 1 {
             expires_at_ms = Some(read_time(&bytes[offset..]));
             offset += 8;
         }
-        let (key, rest) = bytes[offset..].split_at(key >> 1);
-        Entry { key, value: &rest[..value], expires_at_ms }
+        let (key, rest) = bytes[offset..].split_at(key_head >> 1);
+        Entry { key, value: &rest[..value_length], expires_at_ms }
     }
 }
 

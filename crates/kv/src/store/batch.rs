@@ -80,9 +80,9 @@ impl Store {
             if self.shard_of(name_hash) != shard || request.spans_buckets() {
                 break;
             }
-            // Prefetching looks up the names of a whole group, so the first request of a group does not
-            // follow the last one of the previous group.
+            // A chunk is prefetched as a whole before it is executed, so its first request follows none.
             let same_as_previous = is_same && !lookups.len().is_multiple_of(PREFETCH_REQUESTS);
+            // Only what is prefetched as part of a chunk is hashed ahead.
             let field = if batch.len() > 1 { self.hash_field(request) } else { None };
             lookups.push(Lookup { name_hash, same_as_previous, field });
         }
@@ -108,7 +108,7 @@ impl Store {
     ) -> ControlFlow<()> {
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         let executed = supervisor.run(|| {
-            supervisor.enter(PanicScope::Component(Component::BucketSupervisor));
+            supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
             shard.reclaim_some();
             for lookups in lookups.chunks(PREFETCH_REQUESTS) {
                 if lookups.len() > 1 {
@@ -120,7 +120,7 @@ impl Store {
                         false => execute(shard, *lookup, &batch[*done], now_ms, &supervisor, &self.budget),
                     };
                     *done += 1;
-                    supervisor.enter(PanicScope::Caller);
+                    supervisor.attribute_panics_to(PanicScope::Caller);
                     on_reply(reply)?;
                 }
             }
@@ -155,7 +155,7 @@ impl Store {
             return Reply::Error(CommandError::OutOfMemory);
         }
         let supervisor = BucketSupervisor::new(&self.crash_reports);
-        supervisor.enter(PanicScope::Buckets);
+        supervisor.attribute_panics_to(PanicScope::Buckets);
         let (hasher, shard_count) = (&self.hasher, self.shards.len());
         let mut buckets = MultiBucket { shards: &mut *shards, hasher, shard_count, now_ms };
         let executed = supervisor.run(|| run(&mut buckets, request.bucket, args));

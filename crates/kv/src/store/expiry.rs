@@ -53,7 +53,7 @@ impl Store {
 /// Takes one step, and frees a part of the memory of destroyed buckets. Sets `name` to that of the bucket
 /// that it works on.
 fn step(shard: &mut Shard, now_ms: u64, supervisor: &BucketSupervisor<'_>, name: &mut Vec<u8>) -> bool {
-    supervisor.enter(PanicScope::Component(Component::BucketSupervisor));
+    supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
     shard.reclaim_some();
     let ended =
         if shard.expiry_cursor.has_expiries { end_expired(shard, now_ms, supervisor, name) } else { 0 };
@@ -76,7 +76,7 @@ fn end_expired(
             break;
         }
         for bucket in shard.registry.line(cursor.line).collect::<Vec<Bucket>>() {
-            supervisor.enter(PanicScope::Component(Component::Registry));
+            supervisor.attribute_panics_to(PanicScope::Component(Component::Registry));
             let Some(expires_at_ms) = bucket.earliest_expiry(&shard.memory) else { continue };
             shard.expiry_cursor.found_in_round = true;
             if expires_at_ms <= now_ms {

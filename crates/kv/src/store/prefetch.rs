@@ -129,6 +129,7 @@ impl Prefetch<'_> {
                 shard.memory.arena.prefetch(candidate(names, name_hash)?);
                 self.next = Some(Access::FieldLine);
             }
+            // A cached name needs no line.
             Access::NameLine | Access::FieldLine => {
                 let (fields, hash) = self.fields(shard, request)?;
                 fields.prefetch(fields.home_line(hash)?);

@@ -139,7 +139,7 @@ mod tests {
         limits::MESSAGE_BYTES,
         link::{
             codec::{ForwardedReply, Message},
-            send_queue::FrameWriter,
+            send_queue::MessageWriter,
         },
     };
     use kv::Reply;
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn one_fragment_at_a_time_is_among_the_frames_and_others_go_between() {
         let mut output = WriteBuffer::default();
-        let mut large = FrameWriter::begin(output.queue(), &Message::Replies { id: 1 });
+        let mut large = MessageWriter::begin(output.queue(), &Message::Replies { id: 1 });
         let reply = ForwardedReply::Reply(Reply::Value(&[0; FRAME_BYTES]));
         assert!(large.push_item_within(MESSAGE_BYTES, &reply));
         large.finish();
@@ -198,7 +198,7 @@ mod tests {
         let fragment = output.unwritten().len();
         output.push_fragment();
         assert_eq!(output.unwritten().len(), fragment);
-        FrameWriter::begin(output.queue(), &Message::Heartbeat).finish();
+        MessageWriter::begin(output.queue(), &Message::Heartbeat).finish();
         output.advance(fragment - 1);
         output.push_fragment();
         assert_eq!(output.unwritten().len(), 1 + LENGTH_BYTES + 1, "the fragment is not written yet");

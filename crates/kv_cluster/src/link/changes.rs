@@ -8,7 +8,7 @@ use crate::{
         Link, State, buffers,
         codec::{Message, SubscribeResult},
         pending::{RemoteSubscriber, Waiter},
-        send_queue::FrameWriter,
+        send_queue::MessageWriter,
         unexpected_reply,
     },
 };
@@ -41,7 +41,7 @@ impl Link {
         let subscriber = RemoteSubscriber { bucket: bucket.into(), publisher };
         let subscription = self.next_subscription.fetch_add(1, Relaxed);
         let message = |id| Message::Subscribe { id, subscription, bucket };
-        self.send(message, |_| Ok(0), |_| Waiter::Subscribe { subscription, subscriber, reply })?;
+        self.enqueue(message, |_| Ok(0), |_| Waiter::Subscribe { subscription, subscriber, reply })?;
         Ok((changes, receiver))
     }
 
@@ -69,7 +69,7 @@ impl Link {
             return Err(SendError::Full);
         }
         let change = Cow::Borrowed(change);
-        let writer = FrameWriter::begin(&mut state.queue, &Message::Changed { subscription, change });
+        let writer = MessageWriter::begin(&mut state.queue, &Message::Changed { subscription, change });
         if writer.size() > FRAME_BYTES {
             writer.rollback();
             return Err(SendError::TooLarge);
@@ -118,7 +118,7 @@ impl Link {
 
 fn unsubscribe(state: &mut State, subscription: u64) {
     state.subscribers.remove(&subscription);
-    FrameWriter::begin(&mut state.queue, &Message::Unsubscribe { subscription }).finish();
+    MessageWriter::begin(&mut state.queue, &Message::Unsubscribe { subscription }).finish();
 }
 
 #[cfg(test)]

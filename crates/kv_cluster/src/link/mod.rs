@@ -21,7 +21,7 @@ use crate::{
         node_query::{NodeQuery, NodeReply},
         pending::{PendingCalls, RemoteSubscriber, Waiter},
         replies::Replies,
-        send_queue::{FrameWriter, SendQueue},
+        send_queue::{MessageWriter, SendQueue},
     },
     node_name::NodeName,
 };
@@ -75,7 +75,7 @@ impl Link {
     ) -> Result<(usize, oneshot::Receiver<Replies>), Error> {
         let (reply, receiver) = oneshot::channel();
         let mut sent = 0;
-        let fill = |writer: &mut FrameWriter<'_>| {
+        let fill = |writer: &mut MessageWriter<'_>| {
             let fits = |(index, request): &(usize, &Request<'_>)| {
                 // Only a request alone in its call may exceed a frame.
                 let limit = if *index == 0 { MESSAGE_BYTES } else { FRAME_BYTES };
@@ -84,7 +84,7 @@ impl Link {
             sent = requests.iter().take(CALL_REQUESTS).enumerate().take_while(fits).count();
             if sent > 0 || requests.is_empty() { Ok(sent) } else { Err(self.too_large(MESSAGE_BYTES)) }
         };
-        self.send(|id| Message::Call { id }, fill, |requests| Waiter::Call { requests, reply })?;
+        self.enqueue(|id| Message::Call { id }, fill, |requests| Waiter::Call { requests, reply })?;
         Ok((sent, receiver))
     }
 
@@ -96,7 +96,7 @@ impl Link {
     ) -> Result<oneshot::Receiver<(TransactionResult, Replies)>, Error> {
         let (reply, receiver) = oneshot::channel();
         let watched = watched.iter().map(|(name, version)| (Bytes::new(name), *version)).collect();
-        let fill = |writer: &mut FrameWriter<'_>| {
+        let fill = |writer: &mut MessageWriter<'_>| {
             let fits = requests.len() <= TRANSACTION_REQUESTS
                 && requests.iter().all(|request| writer.push_item_within(MESSAGE_BYTES, request));
             let too_large = || Error::TransactionTooLarge {
@@ -107,7 +107,7 @@ impl Link {
             fits.then_some(requests.len()).ok_or_else(too_large)
         };
         let waiter = |requests| Waiter::Transaction { requests, reply };
-        self.send(|id| Message::Transact { id, watched }, fill, waiter)?;
+        self.enqueue(|id| Message::Transact { id, watched }, fill, waiter)?;
         Ok(receiver)
     }
 
@@ -115,16 +115,16 @@ impl Link {
     pub(crate) fn query(&self, query: &NodeQuery<'_>) -> Result<oneshot::Receiver<NodeReply>, Error> {
         let (reply, receiver) = oneshot::channel();
         let message = |id| Message::NodeQuery { id, query: query.clone() };
-        self.send(message, |_| Ok(0), |_| Waiter::NodeQuery { reply })?;
+        self.enqueue(message, |_| Ok(0), |_| Waiter::NodeQuery { reply })?;
         Ok(receiver)
     }
 
-    /// Queues one message that the peer replies to: `message` with the id of its call, and the items that
-    /// `fill` adds to it, of which it returns the number. `waiter` receives the reply.
-    fn send<'m>(
+    /// Queues a message that the peer replies to: `message` with the id of its call, and the items that
+    /// `fill` adds and counts. `waiter` receives the reply.
+    fn enqueue<'m>(
         &self,
         message: impl FnOnce(u32) -> Message<'m>,
-        fill: impl FnOnce(&mut FrameWriter<'_>) -> Result<usize, Error>,
+        fill: impl FnOnce(&mut MessageWriter<'_>) -> Result<usize, Error>,
         waiter: impl FnOnce(usize) -> Waiter,
     ) -> Result<(), Error> {
         let mut guard = self.lock();
@@ -137,7 +137,7 @@ impl Link {
         }
         let busy = || Error::Busy { node: self.node.shared() };
         let id = state.calls.next_id().ok_or_else(busy)?;
-        let mut writer = FrameWriter::begin(&mut state.queue, &message(id));
+        let mut writer = MessageWriter::begin(&mut state.queue, &message(id));
         let filled = match writer.size() {
             ..=FRAME_BYTES => fill(&mut writer),
             _ => Err(self.too_large(FRAME_BYTES)),

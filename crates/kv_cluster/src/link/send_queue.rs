@@ -38,7 +38,7 @@ impl SendQueue {
         let end = message.len().min(self.fragmented + FRAGMENT_BYTES);
         let remaining = (message.len() - end) as u32;
         let fragment = Message::Fragment { remaining, bytes: &message[self.fragmented..end] };
-        FrameWriter::begin(self, &fragment).finish();
+        MessageWriter::begin(self, &fragment).finish();
         self.fragmented = 0;
         if remaining > 0 {
             self.fragmented = end;
@@ -49,19 +49,19 @@ impl SendQueue {
 }
 
 /// Writes one message into a queue: as its last frame, or as its last large message once it outgrows a frame.
-pub(crate) struct FrameWriter<'a> {
+pub(crate) struct MessageWriter<'a> {
     queue: &'a mut SendQueue,
     start: usize,
     /// It has become the last of the large messages.
     is_large: bool,
 }
 
-impl<'a> FrameWriter<'a> {
-    pub(crate) fn begin(queue: &'a mut SendQueue, message: &Message<'_>) -> FrameWriter<'a> {
+impl<'a> MessageWriter<'a> {
+    pub(crate) fn begin(queue: &'a mut SendQueue, message: &Message<'_>) -> MessageWriter<'a> {
         let start = queue.frames.len();
         queue.frames.extend_from_slice(&[0; LENGTH_BYTES]);
         codec::encode(&mut queue.frames, message);
-        FrameWriter { queue, start, is_large: false }
+        MessageWriter { queue, start, is_large: false }
     }
 
     /// Adds an item; returns `false`, and adds nothing, if the message would exceed `limit` bytes.
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn an_item_that_does_not_fit_takes_no_memory() {
         let mut queue = SendQueue::default();
-        let mut writer = FrameWriter::begin(&mut queue, &Message::Replies { id: 0 });
+        let mut writer = MessageWriter::begin(&mut queue, &Message::Replies { id: 0 });
         let before = writer.size();
         let reply = Reply::List(vec![Reply::Value(&[0; 1_000]); 1_000]);
         assert!(!writer.push_item_within(10_000, &ForwardedReply::Reply(reply)));
@@ -131,8 +131,8 @@ mod tests {
         let mut queue = SendQueue::default();
         let value: Vec<u8> = (0..=u8::MAX).cycle().take(FRAME_BYTES).collect();
         let reply = |value| ForwardedReply::Reply(Reply::Value(value));
-        FrameWriter::begin(&mut queue, &Message::Heartbeat).finish();
-        let mut writer = FrameWriter::begin(&mut queue, &Message::Replies { id: 7 });
+        MessageWriter::begin(&mut queue, &Message::Heartbeat).finish();
+        let mut writer = MessageWriter::begin(&mut queue, &Message::Replies { id: 7 });
         assert!(writer.push_item_within(2 * FRAME_BYTES, &reply(b"1")));
         assert!(writer.push_item_within(2 * FRAME_BYTES, &reply(&value)));
         assert!(
@@ -142,7 +142,7 @@ mod tests {
         assert!(writer.push_item_within(2 * FRAME_BYTES, &reply(b"2")));
         let size = writer.finish();
         assert_eq!(queue.large_bytes(), size);
-        FrameWriter::begin(&mut queue, &Message::Heartbeat).finish();
+        MessageWriter::begin(&mut queue, &Message::Heartbeat).finish();
         assert_eq!(queue.frames.len(), 2 * (LENGTH_BYTES + 1), "a large message blocks no frame");
         while queue.push_fragment() {}
         assert_eq!(queue.large_bytes(), 0);

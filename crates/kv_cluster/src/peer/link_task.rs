@@ -7,7 +7,7 @@ use crate::{
         Link,
         buffers::{ReadBuffer, WriteBuffer},
         codec::Message,
-        send_queue::FrameWriter,
+        send_queue::MessageWriter,
     },
     local::LocalNode,
     peer::Peer,
@@ -106,8 +106,8 @@ impl LinkTask {
         Ok(())
     }
 
-    /// Writes as much as the socket takes of all queued frames and of one fragment of a large message. The
-    /// socket is read before the next fragment.
+    /// Writes queued frames and one fragment of a large message, as far as the socket takes them. The socket
+    /// is read before the next fragment.
     fn write(&mut self, writer: &WriteHalf<'_>) -> Result<(), LinkClosed> {
         self.output.push_fragment();
         loop {
@@ -145,7 +145,7 @@ impl LinkTask {
         self.missed_reads += 1;
         self.output.shrink();
         if self.output.is_empty() {
-            FrameWriter::begin(self.output.queue(), &Message::Heartbeat).finish();
+            MessageWriter::begin(self.output.queue(), &Message::Heartbeat).finish();
         } else {
             self.missed_writes += 1;
         }

@@ -17,7 +17,7 @@ use crate::{
         codec::{self, Message},
         reassembly::Reassembly,
         replies::Replies,
-        send_queue::FrameWriter,
+        send_queue::MessageWriter,
     },
     local::LocalNode,
     serve::subscriptions::ChangeStreams,
@@ -96,7 +96,7 @@ impl Inbound {
             Message::Replies { id } => self.link.on_replies(id, Replies::decode(items)?)?,
             Message::Subscribe { id, subscription, bucket } => {
                 let result = self.streams.start(&self.local, &self.link, subscription, bucket);
-                FrameWriter::begin(queue, &Message::Subscribed { id, result }).finish();
+                MessageWriter::begin(queue, &Message::Subscribed { id, result }).finish();
             }
             Message::Subscribed { id, result } => self.link.on_subscribed(id, result)?,
             Message::Unsubscribe { subscription } => self.streams.stop(subscription),

@@ -5,20 +5,20 @@ use crate::{
     link::{
         codec::Message,
         node_query::{NodeQuery, NodeReply, RandomName},
-        send_queue::{FrameWriter, SendQueue},
+        send_queue::{MessageWriter, SendQueue},
     },
     local::LocalNode,
 };
 
 /// Writes the reply to a peer's query.
 pub(crate) fn write_reply(local: &LocalNode, id: u32, query: &NodeQuery<'_>, queue: &mut SendQueue) {
-    let frame = FrameWriter::begin(queue, &Message::NodeReply { id, reply: reply(local, query) });
+    let frame = MessageWriter::begin(queue, &Message::NodeReply { id, reply: reply(local, query) });
     if frame.size() <= FRAME_BYTES {
         frame.finish();
         return;
     }
     frame.rollback();
-    FrameWriter::begin(queue, &Message::NodeReply { id, reply: NodeReply::TooLarge }).finish();
+    MessageWriter::begin(queue, &Message::NodeReply { id, reply: NodeReply::TooLarge }).finish();
 }
 
 /// The reply of this node.

@@ -5,7 +5,7 @@ use crate::{
     limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
     link::{
         codec::{ForwardedReply, Message, TransactionResult},
-        send_queue::{FrameWriter, SendQueue},
+        send_queue::{MessageWriter, SendQueue},
     },
     local::LocalNode,
 };
@@ -16,7 +16,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 /// Executes the requests of a call in order until one reply message is full, and queues that message.
 pub(crate) fn execute(local: &LocalNode, id: u32, requests: &[Request<'_>], queue: &mut SendQueue) {
     let now_ms = kv::time::now_ms();
-    let mut replies = ReplyWriter { frame: FrameWriter::begin(queue, &Message::Replies { id }), count: 0 };
+    let mut replies = ReplyWriter { frame: MessageWriter::begin(queue, &Message::Replies { id }), count: 0 };
     let mut rest = requests;
     while let Some(first) = rest.first() {
         let is_ours = local.owns_buckets_of(first);
@@ -42,14 +42,14 @@ pub(crate) fn execute(local: &LocalNode, id: u32, requests: &[Request<'_>], queu
 
 /// The reply message to one call.
 struct ReplyWriter<'a> {
-    frame: FrameWriter<'a>,
+    frame: MessageWriter<'a>,
     count: usize,
 }
 
 impl ReplyWriter<'_> {
-    /// Breaks off when the message is full. The reply to a read that does not fit is left out, unless it
-    /// comes first: the peer sends the read again. A write must not be executed twice, since what GETDEL
-    /// returns is gone: its reply is replaced by a mark if it does not fit.
+    /// Breaks off when the message is full. A read whose reply does not fit is left out, and the peer sends
+    /// it again. A write must not be executed twice, since what GETDEL returns is gone: if its reply does
+    /// not fit, or that of the first request, a mark replaces the reply.
     fn push(&mut self, reply: &ForwardedReply<'_>, is_read: bool) -> ControlFlow<()> {
         let can_wait = is_read && self.count > 0;
         let limit = if can_wait { FRAME_BYTES } else { MESSAGE_BYTES };
@@ -74,7 +74,7 @@ pub(crate) fn transact(
 ) {
     let watched: Vec<(&[u8], u64)> = watched.iter().map(|(name, version)| (&name[..], *version)).collect();
     let executed = Message::Transacted { id, result: TransactionResult::Executed };
-    let mut frame = FrameWriter::begin(queue, &executed);
+    let mut frame = MessageWriter::begin(queue, &executed);
     let is_ours = watched.iter().all(|(name, _)| local.owns(name))
         && requests.iter().all(|request| local.owns_buckets_of(request));
     let done = is_ours
@@ -91,7 +91,7 @@ pub(crate) fn transact(
     }
     frame.rollback();
     let result = if is_ours { TransactionResult::Aborted } else { TransactionResult::NotOwner };
-    FrameWriter::begin(queue, &Message::Transacted { id, result }).finish();
+    MessageWriter::begin(queue, &Message::Transacted { id, result }).finish();
 }
 
 #[cfg(test)]
@@ -106,7 +106,7 @@ mod tests {
         let (done, huge) = (ForwardedReply::Reply(Reply::Done), ForwardedReply::Reply(Reply::Value(&huge)));
         let mut queue = SendQueue::default();
         for (before, is_read, count) in [(0, true, 1), (1, true, 1), (0, false, 1), (1, false, 2)] {
-            let frame = FrameWriter::begin(&mut queue, &Message::Replies { id: 0 });
+            let frame = MessageWriter::begin(&mut queue, &Message::Replies { id: 0 });
             let mut replies = ReplyWriter { frame, count: 0 };
             (0..before).for_each(|_| assert!(replies.push(&done, true).is_continue()));
             let flow = replies.push(&huge, is_read);

@@ -20,7 +20,7 @@ use crate::{
         codec::{self, ForwardedReply, Message, SubscribeResult, TransactionResult},
         node_query::NodeReply,
         replies::Replies,
-        send_queue::{FrameWriter, SendQueue},
+        send_queue::{MessageWriter, SendQueue},
     },
     local::{Heartbeat, StoreSettings},
     node_name::NodeName,
@@ -156,7 +156,7 @@ impl FakeBar {
 
     async fn send<T: Serialize>(&mut self, message: Message<'_>, items: &[T]) {
         let mut queue = SendQueue::default();
-        let mut frame = FrameWriter::begin(&mut queue, &message);
+        let mut frame = MessageWriter::begin(&mut queue, &message);
         items.iter().for_each(|item| assert!(frame.push_item_within(FRAME_BYTES, item)));
         frame.finish();
         self.stream.write_all(&queue.frames).await.unwrap();

@@ -171,7 +171,7 @@ impl IoState {
         self.rx.extend_from_slice(bytes);
     }
 
-    /// Marks the socket as failed. Operations in flight stay marked so, and thus none is started again.
+    /// Marks the socket as failed. Operations in flight stay marked as such, so none is started again.
     pub(super) fn fail(&mut self, error: &io::Error) {
         self.eof = true;
         self.error = Some(error.kind());
