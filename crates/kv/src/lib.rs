@@ -13,8 +13,8 @@
 //!    of `memory`.
 //! 7. `reply`: the result, borrowed from the store while the lock is held.
 //!
-//! In addition, `pubsub` notifies subscribers, `memory::budget` limits memory, `supervisor` restarts components
-//! that have crashed, and `syntax` parses notations that several protocols share.
+//! In addition, `pubsub` notifies subscribers, `memory::budget` limits memory, `supervisor` restarts
+//! components that have crashed, and `syntax` parses notations that several protocols share.
 
 pub mod args;
 mod bounded_serde;

@@ -37,7 +37,7 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
     let registered = context.clients.register(peer);
     let mut session = None;
     loop {
-        // Events can still be queued for a client that has unsubscribed, but the idle timeout applies to it again.
+        // A client that has unsubscribed may still have events queued, but the idle timeout applies again.
         let awaits_events = session.as_ref().is_some_and(Session::awaits_events);
         let idle = context.idle_timeout().filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
         tokio::select! {
