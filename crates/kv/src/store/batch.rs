@@ -80,9 +80,9 @@ impl Store {
             if self.shard_of(name_hash) != shard || request.spans_buckets() {
                 break;
             }
-            // A chunk is prefetched as a whole before it is executed, so its first request follows none.
+            // Prefetching a chunk looks up all its names, so the registry has cached another one.
             let same_as_previous = is_same && !lookups.len().is_multiple_of(PREFETCH_REQUESTS);
-            // Only what is prefetched as part of a chunk is hashed ahead.
+            // The field of a single request is hashed when it is looked up.
             let field = if batch.len() > 1 { self.hash_field(request) } else { None };
             lookups.push(Lookup { name_hash, same_as_previous, field });
         }

@@ -1,5 +1,5 @@
-//! The only way from a client to the buckets: executes requests on the nodes that own their buckets. Requests
-//! of a batch pass [`execute_local`] and [`execute`]; what a command executes by itself passes
+//! The only way from a client to a bucket by name: executes requests on the nodes that own their buckets.
+//! Requests of a batch pass [`execute_local`] and [`execute`]; what a command executes by itself passes
 //! [`execute_one`], [`transact`] or [`subscribe`]. Commands on all keys at once (KEYS, FLUSHALL, BUCKETS)
 //! name no bucket and call the [`Cluster`] themselves.
 
