@@ -122,7 +122,7 @@ impl Store {
         NamePage { names, next: (line * self.shards.len() + index) as u64 }
     }
 
-    /// The name of a bucket chosen by `seed`. `None` when there is none, or when [`RANDOM_PAGES`] pages list
+    /// The name of a bucket chosen by `seed`. `None` when there is none, or when `RANDOM_PAGES` pages list
     /// none that has not expired.
     pub fn random_name(&self, seed: u64, now_ms: u64) -> Option<Box<[u8]>> {
         let shards = self.shards.len() as u64;
