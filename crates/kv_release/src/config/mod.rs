@@ -31,7 +31,7 @@ use layers::{
     file::File,
     key::Section,
     merged::{self, CONFIG_VARIABLE, Merged, NODE_VARIABLE},
-    startup::StartupValues,
+    restart_required::StartupValues,
 };
 use log::LogSettings;
 use nodes::{NodeSettings, select_node};

@@ -10,4 +10,4 @@ pub(crate) mod flags;
 pub(crate) mod key;
 pub(crate) mod merged;
 pub(crate) mod reference;
-pub(crate) mod startup;
+pub(crate) mod restart_required;
