@@ -1,6 +1,6 @@
 //! A line of the console: its statements, its command and its arguments.
 
-use kv::syntax::quote;
+use kv::syntax::escape;
 
 /// One argument.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ fn argument(text: &str) -> Result<(Argument, &str), String> {
             None => return Err("a quote is not closed".to_owned()),
             Some('"') => return Ok((Argument { bytes, quoted: true }, chars.as_str())),
             Some('\\') => {
-                let (byte, length) = quote::unescape(rest.as_bytes()).ok_or_else(|| invalid_escape(rest))?;
+                let (byte, length) = escape::unescape(rest.as_bytes()).ok_or_else(|| invalid_escape(rest))?;
                 bytes.push(byte);
                 rest = &rest[length..];
             }

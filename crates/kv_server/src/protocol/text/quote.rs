@@ -68,7 +68,7 @@ fn unescape(quoted: &mut [u8]) -> usize {
 /// The first byte that `text` encodes, and the number of bytes that encode it. An unknown escape is kept.
 fn unescape_one(text: &[u8]) -> (u8, usize) {
     match text {
-        [b'\\', ..] => kv::syntax::quote::unescape(text).unwrap_or((b'\\', 1)),
+        [b'\\', ..] => kv::syntax::escape::unescape(text).unwrap_or((b'\\', 1)),
         [byte, ..] => (*byte, 1),
         [] => (0, 0),
     }

@@ -1,4 +1,4 @@
-//! Collects large replies page by page, so that no step holds a lock or the thread for long.
+//! Replies too large for one step: their pages are collected first, so no step holds a lock for long.
 
 use crate::{
     limits::PAGED_REPLY_BYTES,
