@@ -8,7 +8,7 @@
 use crate::{
     pubsub::bucket_changes::EndReason,
     reply::Reply,
-    shard::{Shard, bucket_mut::BucketMut, registry::Lookup},
+    shard::{Shard, bucket_ref::BucketMut, registry::Lookup},
 };
 use otp::panic_message;
 use std::{
