@@ -7,7 +7,12 @@ use crate::{
 };
 use kv_cluster::Cluster;
 use otp::{ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor};
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 use tokio::{net::TcpListener, time};
 
 /// The pause when the system has no file descriptor left for a client.
@@ -45,10 +50,12 @@ impl BoundServer {
                 accept(listener.clone(), context.clone(), connections.clone(), reactors.clone(), stop)
             })
         };
+        let context = self.context.clone();
         Supervisor::new("kv_server", Strategy::RestForOne)
             .child(ChildSpec::worker("reactors", move |stop| reactors.run(stop)))
             .child(ChildSpec::tasks(connections))
             .child(acceptor)
+            .child(ChildSpec::worker("sampler", move |stop| context.clone().sample(stop)))
     }
 }
 
@@ -68,12 +75,13 @@ async fn accept(
             Ok((stream, peer)) => {
                 tracing::debug!(%peer, "client connected");
                 stream.set_nodelay(true).ok();
-                let context = context.clone();
                 let serve = |stream| {
+                    let context = context.clone();
                     connections
                         .supervise_future(peer, move |stop| connection::serve(stream, peer, context, stop))
                 };
                 if let Err(reason) = stream.into_std().and_then(|socket| reactors.serve(socket, serve)) {
+                    context.metrics.rejected_connections.fetch_add(1, Relaxed);
                     tracing::warn!(%peer, %reason, "client refused");
                 }
             }

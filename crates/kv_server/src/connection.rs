@@ -7,6 +7,7 @@ use crate::{
     pipeline::{
         Next, batch,
         buffers::{Input, Output},
+        clock::Clock,
     },
     protocol::{resp::RespSession, text::TextSession},
     reactor::Stream,
@@ -34,7 +35,8 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
     let mut stopped = pin!(stop.cancelled());
     let mut input = Input::default();
     let mut output = Output::new(stream);
-    let registered = context.clients.register(peer);
+    let registered = context.clients.register(peer, stream.descriptor());
+    let client = &registered.client;
     let mut session = None;
     loop {
         // A client that has unsubscribed may still have events queued, but the idle timeout applies again.
@@ -43,10 +45,14 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
         tokio::select! {
             biased;
             read = poll_fn(|_| input.poll_read(stream)) => {
-                if read? == 0 { return Ok(()) }
+                match read? {
+                    0 => return Ok(()),
+                    bytes => client.count_received(bytes),
+                }
             }
             still_open = next_events(&mut session, &mut output.bytes), if awaits_events => {
                 output.flush().await?;
+                client.set_sent(output.sent_bytes, output.writes);
                 if still_open { continue } else { return Ok(()) }
             }
             () = sleep(idle), if idle.is_some() => return Ok(()),
@@ -55,13 +61,15 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
         output.acquire_buffer();
         // At least one byte has been read.
         let first = input.unparsed()[0];
-        let session = session.get_or_insert_with(|| Session::begin(first, context, &registered.client));
+        let session = session.get_or_insert_with(|| Session::begin(first, context, client));
+        let mut clock = Clock::read();
         loop {
-            let now_ms = kv::time::now_ms();
-            registered.client.last_active_ms.store(now_ms, Relaxed);
-            let next = session.run_batch(context, now_ms, &mut input, &mut output).await?;
+            client.last_active_ms.store(clock.unix_ms, Relaxed);
+            let next = session.run_batch(context, &mut clock, &mut input, &mut output).await?;
             if next != Next::Continue || output.is_full() {
                 output.flush().await?;
+                client.set_sent(output.sent_bytes, output.writes);
+                clock = Clock::read();
             }
             match next {
                 Next::Continue => {}
@@ -118,19 +126,17 @@ impl Session {
         }
     }
 
-    /// Runs one batch of what `input` holds, as of `now_ms` (Unix time).
+    /// Runs one batch of what `input` holds. `clock` was read just before, and is read again after it.
     pub(crate) async fn run_batch(
         &mut self,
         context: &ServerContext,
-        now_ms: u64,
+        clock: &mut Clock,
         input: &mut Input,
         output: &mut Output<'_>,
     ) -> io::Result<Next> {
         match self {
-            Session::Text(session) => batch::run(&context.cluster, session, now_ms, input, output).await,
-            Session::Resp(session) => {
-                batch::run(&context.cluster, &mut **session, now_ms, input, output).await
-            }
+            Session::Text(session) => batch::run(context, session, clock, input, output).await,
+            Session::Resp(session) => batch::run(context, &mut **session, clock, input, output).await,
         }
     }
 

@@ -21,6 +21,7 @@ mod error;
 mod limits;
 mod metrics;
 mod pipeline;
+mod process;
 mod protocol;
 mod reactor;
 

@@ -40,6 +40,12 @@ impl Default for Limits {
     }
 }
 
+/// Time between two samples of totals, from which INFO's rates are made.
+pub(crate) const SAMPLE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Samples that are kept.
+pub(crate) const RATE_SAMPLES: usize = 4;
+
 /// Initial bytes of a connection's input buffer; it grows while a longer request arrives.
 pub(crate) const INPUT_BYTES: usize = 16 * 1024;
 

@@ -128,6 +128,12 @@ impl Channels {
         delivered
     }
 
+    /// How many channels and how many patterns have subscribers.
+    pub fn counts(&self) -> (usize, usize) {
+        let hub = self.read();
+        (hub.channels.len(), hub.patterns.len())
+    }
+
     /// The names of the channels that have subscribers, not counting patterns.
     pub fn names(&self, matching: Option<&[u8]>) -> Vec<Box<[u8]>> {
         let hub = self.read();
@@ -257,9 +263,9 @@ impl ChannelSubscriber {
         self.inspect(|state| state.patterns.iter().cloned().collect())
     }
 
-    /// How many subscriptions it has.
-    pub fn count(&self) -> usize {
-        self.inspect(|state| state.channels.len() + state.patterns.len())
+    /// How many channels and how many patterns it is subscribed to.
+    pub fn counts(&self) -> (usize, usize) {
+        self.inspect(|state| (state.channels.len(), state.patterns.len()))
     }
 
     fn inspect<T: Default>(&self, inspect: impl FnOnce(&SubscriberState) -> T) -> T {

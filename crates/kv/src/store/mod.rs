@@ -80,6 +80,11 @@ impl Store {
         self.budget.limit()
     }
 
+    /// Bytes of memory that all buckets take, without the changes of batches in flight.
+    pub fn used_bytes(&self) -> usize {
+        self.budget.used()
+    }
+
     /// Crashes a component, to test its supervisor.
     pub fn crash(&self, component: Component) {
         self.crash_reports.report(component, "crash requested");
@@ -91,7 +96,8 @@ impl Store {
             let mut shard = self.lock(index);
             shard.subscribers.notify_all_ended(EndReason::Restarted);
             self.budget.account(0, &mut shard.accounted_bytes);
-            *shard = Shard::new(self.hasher.clone());
+            let counters = shard.counters;
+            *shard = Shard { counters, ..Shard::new(self.hasher.clone()) };
         }
         self.crash_reports.clear();
     }

@@ -82,12 +82,16 @@ pub(crate) struct Output<'s> {
     stream: &'s Stream,
     pub(crate) bytes: Vec<u8>,
     suppressed: bool,
+    /// Bytes that have been written.
+    pub(crate) sent_bytes: u64,
+    /// How often some were written.
+    pub(crate) writes: u64,
 }
 
 impl<'s> Output<'s> {
     /// Replies to `stream`.
     pub(crate) fn new(stream: &'s Stream) -> Output<'s> {
-        Output { stream, bytes: Vec::new(), suppressed: false }
+        Output { stream, bytes: Vec::new(), suppressed: false, sent_bytes: 0, writes: 0 }
     }
 
     /// Takes a buffer for the next replies.
@@ -114,8 +118,10 @@ impl<'s> Output<'s> {
 
     /// Writes all replies; waits for a client that does not read.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
-        if !self.suppressed {
+        if !self.suppressed && !self.bytes.is_empty() {
             write_all(self.stream, &self.bytes).await?;
+            self.sent_bytes += self.bytes.len() as u64;
+            self.writes += 1;
         }
         self.bytes.clear();
         Ok(())
@@ -126,6 +132,8 @@ impl<'s> Output<'s> {
         if self.suppressed {
             return Ok(());
         }
+        self.sent_bytes += bytes.len() as u64;
+        self.writes += 1;
         write_all(self.stream, bytes).await
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     pipeline::{
         Next,
         buffers::{Input, Output},
+        clock::Clock,
     },
     protocol::resp::command_table,
     reactor::Stream,
@@ -65,7 +66,8 @@ struct Connection<'s> {
 impl Connection<'_> {
     /// Runs one batch, which must not wait.
     fn run_batch(&mut self, input: &mut Input) {
-        let batch = pin!(self.session.run_batch(self.context, kv::time::now_ms(), input, &mut self.output));
+        let mut clock = Clock::read();
+        let batch = pin!(self.session.run_batch(self.context, &mut clock, input, &mut self.output));
         let Poll::Ready(next) = batch.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("all buckets are here");
         };
@@ -85,7 +87,7 @@ fn run_batches(write: MakeRequest, ask: MakeRequest, size: usize) -> u64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = Stream::detached(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
     let server = Arc::new(server());
-    let connected = server.clients.register("127.0.0.1:1".parse().unwrap());
+    let connected = server.clients.register("127.0.0.1:1".parse().unwrap(), 0);
     let session = Session::begin(ask(0).as_bytes()[0], &server, &connected.client);
     let mut connection = Connection { context: &server, session, output: Output::new(&stream) };
     if matches!(connection.session, Session::Text(_)) {

@@ -8,6 +8,7 @@ use std::{
     future::poll_fn,
     io,
     net::{Shutdown, TcpStream},
+    os::fd::AsRawFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
@@ -71,6 +72,11 @@ impl Stream {
     #[cfg(test)]
     pub(crate) fn detached(tcp: TcpStream) -> Stream {
         Stream(Arc::new(SharedSocket::new(0, tcp)))
+    }
+
+    /// The descriptor of the socket.
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.0.tcp.as_raw_fd()
     }
 
     /// Reads what has arrived: 0 bytes at the end of the stream.

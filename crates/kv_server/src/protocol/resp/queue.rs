@@ -46,6 +46,11 @@ impl TransactionQueue {
         self.queued.as_ref().map(|queued| queued.commands.len())
     }
 
+    /// Bytes of the arguments of queued commands.
+    pub(super) fn bytes(&self) -> usize {
+        self.queued.as_ref().map_or(0, |queued| queued.bulks.len())
+    }
+
     /// Begins a transaction.
     pub(super) fn open(&mut self) {
         self.queued = Some(Box::default());

@@ -8,11 +8,12 @@ use super::{
 };
 use crate::{
     limits::{EVENTS_AT_ONCE, Limits, SORTED_BYTES, SUBSCRIPTIONS},
+    metrics::Metrics,
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output, router},
 };
 use kv::{Change, EndReason, Op, Reply, Request, Subscription};
 use kv_cluster::Cluster;
-use std::{convert::Infallible, future::pending, io};
+use std::{convert::Infallible, future::pending, io, time::Duration};
 use tokio::task::yield_now;
 use tokio_stream::StreamMap;
 
@@ -23,6 +24,8 @@ pub(crate) struct TextSession {
     subscriptions: StreamMap<Box<[u8]>, Subscription>,
     /// The input continues with the rest of a line that was too long; it is discarded as it arrives.
     discarding: bool,
+    /// Requests that are not counted yet.
+    uncounted: u64,
 }
 
 impl Protocol for TextSession {
@@ -48,7 +51,10 @@ impl Protocol for TextSession {
             batch.consumed += size;
             input = rest;
             match parse(line) {
-                ParsedLine::Request(request) => batch.requests.push(request),
+                ParsedLine::Request(request) => {
+                    batch.requests.push(request);
+                    self.uncounted += 1;
+                }
                 ParsedLine::Command(command) => return batch.tail = Tail::Command(command),
             }
         }
@@ -75,11 +81,16 @@ impl Protocol for TextSession {
         match follow_up {}
     }
 
+    fn record(&mut self, metrics: &Metrics, elapsed: Duration) {
+        metrics.record_text(std::mem::take(&mut self.uncounted), elapsed);
+    }
+
     fn execute<'o, 'a: 'o>(
         &'o mut self,
         command: Command<'a>,
         output: &'o mut Output<'_>,
     ) -> BoxFuture<'o, io::Result<Next>> {
+        self.uncounted = 1;
         Box::pin(self.execute_command(command, output))
     }
 }
@@ -87,7 +98,7 @@ impl Protocol for TextSession {
 impl TextSession {
     /// A new connection's session.
     pub(crate) fn new(cluster: Cluster, limits: Limits) -> TextSession {
-        TextSession { cluster, limits, subscriptions: StreamMap::new(), discarding: false }
+        TextSession { cluster, limits, subscriptions: StreamMap::new(), discarding: false, uncounted: 0 }
     }
 
     /// Waits for changes of subscribed buckets and renders those that have arrived; waits forever without a

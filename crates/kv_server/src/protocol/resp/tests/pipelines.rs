@@ -3,9 +3,11 @@
 use super::encode;
 use crate::{
     connection::Session,
+    metrics::CommandStats,
     pipeline::{
         Next,
         buffers::{Input, Output},
+        clock::Clock,
     },
     protocol::tests::server,
     reactor::ReactorPool,
@@ -36,8 +38,9 @@ const SINGLE_COMMANDS: &str = "PING, ping, ECHO hi, OBJECT, OBJECT FOO, OBJECT E
 const SESSION_COMMANDS: &str = "MULTI, EXEC, DISCARD, WATCH a, UNWATCH, CLIENT REPLY SKIP, CLIENT REPLY OFF, CLIENT REPLY ON, \
     SUBSCRIBE c, UNSUBSCRIBE c, HELLO 2, HELLO 3, RESET, FLUSHALL";
 
-/// What a client reads after sending these pieces, and the calls of each command.
-fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
+/// What a client reads after sending these pieces, and the calls of each command, with those that were rejected
+/// and those that failed.
+fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<[u64; 3]>) {
     let pieces: Vec<_> = pieces.into_iter().collect();
     Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
         let (reactors, stop) = (ReactorPool::new(false), Stop::new());
@@ -49,14 +52,17 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
         let context = server.clone();
         let connection = |stream| {
             Ok(async move {
-                let guard = context.clients.register(address);
+                let guard = context.clients.register(address, 0);
                 let mut session = Session::begin(b'*', &context, &guard.client);
                 let mut output = Output::new(&stream);
                 let mut unread = Vec::new();
                 for piece in pieces {
                     unread.extend(piece);
                     let mut input = Input::holding(&unread);
-                    while session.run_batch(&context, 0, &mut input, &mut output).await.unwrap()
+                    while session
+                        .run_batch(&context, &mut Clock::read(), &mut input, &mut output)
+                        .await
+                        .unwrap()
                         == Next::Continue
                     {}
                     unread = input.unparsed().to_vec();
@@ -70,7 +76,9 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
         client.read_to_end(&mut replies).await.unwrap();
         stop.cancel();
         running.await.unwrap().unwrap();
-        (String::from_utf8_lossy(&replies).into_owned(), server.metrics.calls().collect())
+        let counts = |stats: CommandStats| [stats.calls, stats.rejected, stats.failed];
+        let counts = server.metrics.commands().into_iter().map(counts).collect();
+        (String::from_utf8_lossy(&replies).into_owned(), counts)
     })
 }
 
