@@ -24,7 +24,7 @@ pub(crate) use nodes::ReleaseProfile;
 use crate::error::Error;
 use cookie::Secret;
 use general::GeneralSettings;
-use kv_cluster::{Heartbeat, Routes};
+use kv_cluster::{LinkSettings, Routes};
 use layers::{
     environment::Environment,
     error::{ConfigError, Origin},
@@ -64,7 +64,7 @@ pub(crate) struct Settings {
     pub(crate) client_limits: ClientSettings,
     pub(crate) storage: StorageSettings,
     pub(crate) log: LogSettings,
-    pub(crate) links: Heartbeat,
+    pub(crate) links: LinkSettings,
     pub(crate) supervision: Intensity,
     startup: StartupValues,
     /// What is valid, but may be a mistake.
@@ -88,7 +88,7 @@ impl Settings {
         let file = self.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
         let count = |count, noun| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
         let nodes = count(1 + self.node.peers.len(), "node");
-        let routes = count(self.routes.rows().len(), "route");
+        let routes = count(self.routes.spans().len(), "route");
         let warnings: String = self.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
         format!("{file}: ok: node {}, {nodes}, {routes}{warnings}", self.node.name)
     }
