@@ -9,7 +9,7 @@ use crate::{
     limits::CRASH_LINES,
     pubsub::bucket_changes::EndReason,
     reply::Reply,
-    shard::{Shard, bucket_mut::BucketMut, registry::Lookup},
+    shard::{Shard, bucket_ref::BucketMut, registry::Lookup},
 };
 use otp::{LogLimiter, panic_message};
 use std::{
