@@ -101,3 +101,6 @@ pub(crate) const TOPIC_NAME_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes that one subscription counts in addition to its name.
 pub(crate) const TOPIC_BYTES: usize = 64;
+
+/// Crashed buckets that are logged one by one before they are only counted.
+pub(crate) const CRASH_LINES: u32 = 10;

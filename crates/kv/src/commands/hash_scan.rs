@@ -8,7 +8,7 @@ use crate::{
     limits::{RANDOM_ENTRIES, SCAN_ENTRIES},
     memory::entry::Entry,
     reply::{CommandResult, Projection, Reply},
-    shard::{bucket_mut::BucketMut, bucket_ref::BucketRef},
+    shard::bucket_ref::{BucketMut, BucketRef},
     syntax::glob,
 };
 use std::collections::HashSet;

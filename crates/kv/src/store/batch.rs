@@ -16,7 +16,7 @@ use crate::{
     request::{Op, Request},
     shard::{
         Shard,
-        bucket_mut::BucketMut,
+        bucket_ref::BucketMut,
         multi::{MultiBucket, ShardGuards},
         registry::Lookup,
     },
@@ -109,7 +109,7 @@ impl Store {
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         let executed = supervisor.run(|| {
             supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
-            shard.reclaim_some();
+            shard.memory.reclaim_some();
             for lookups in lookups.chunks(PREFETCH_REQUESTS) {
                 if lookups.len() > 1 {
                     prefetch_batch(shard, &batch[*done..*done + lookups.len()], lookups);

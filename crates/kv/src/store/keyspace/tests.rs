@@ -7,7 +7,7 @@ use crate::{
     pubsub::bucket_changes::Change,
     reply::Reply,
     request::{Op, Request},
-    shard::{bucket_mut::BucketMut, registry::Lookup},
+    shard::{bucket_ref::BucketMut, registry::Lookup},
 };
 use std::{collections::HashSet, hash::BuildHasher, ops::ControlFlow};
 use tokio_stream::StreamExt;
