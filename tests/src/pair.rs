@@ -28,7 +28,8 @@ impl Pair {
         pair
     }
 
-    /// Starts both with the guide's routes, by which some names have no owner, and waits until they are linked.
+    /// Starts both with the guide's routes, by which some names have no owner, and waits until they are
+    /// linked.
     pub fn with_holes() -> Pair {
         let pair = Pair::with(&Settings::with_holes(), &Settings::with_holes());
         pair.wait_until_linked();

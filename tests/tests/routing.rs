@@ -47,7 +47,8 @@ fn names_of_which_two_nodes_disagree_are_refused_by_both_and_all_others_go_on() 
     let pair = Pair::with(&Settings::default(), &bar);
     pair.wait_until_linked();
     let (mut text, mut redis) = (pair.foo.client(), pair.foo.resp());
-    let differ = "routes of foo@127.0.0.1 and bar@127.0.0.1 differ for \"lemon\": give both the same configuration";
+    let differ =
+        "routes of foo@127.0.0.1 and bar@127.0.0.1 differ for \"lemon\": give both the same configuration";
     assert_eq!(text.ask("CREATE lemon"), format!("ERROR {differ}"));
     let answer = redis.ask("SET lemon 1");
     assert_eq!(answer, format!("-CLUSTERDOWN {differ}\\r\\n").replace('"', "\\\""));

@@ -10,7 +10,11 @@
 //!
 //! Time is an argument, `now_ms` (milliseconds since 1970): whoever passes a batch reads the clock once.
 
-use crate::{cookie::Cookie, node_name::NodeName, routing::table::{Destination, RoutingTable}};
+use crate::{
+    cookie::Cookie,
+    node_name::NodeName,
+    routing::table::{Destination, RoutingTable},
+};
 use kv::{
     Channels, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
 };

@@ -16,7 +16,10 @@ use crate::{
     local::{LinkSettings, LocalNode, StoreSettings},
     node_name::NodeName,
     peer::{Peer, PeerList, dialer, listener},
-    routing::{Routes, table::{Destination, RoutingTable}},
+    routing::{
+        Routes,
+        table::{Destination, RoutingTable},
+    },
 };
 use kv::{Reply, Request, Subscription};
 use otp::{ChildSpec, PassiveChildren, Stop, Strategy, Supervisor, TaskSupervisor, Tree};

@@ -1,8 +1,8 @@
 //! Messages between nodes, and their encoding. Only this file knows the codec.
 //!
-//! A frame is a [`FrameHeader`], one [`Message`], and the items that the message announces, back to back until
-//! the frame ends. A message that, with its items, is larger than a frame crosses as a run of frames, each a
-//! [`Message::Fragment`]. The order of variants and fields is the protocol.
+//! A frame is a [`FrameHeader`], one [`Message`], and the items that the message announces, back to back
+//! until the frame ends. A message that, with its items, is larger than a frame crosses as a run of frames,
+//! each a [`Message::Fragment`]. The order of variants and fields is the protocol.
 
 use crate::{
     error::ProtocolError,

@@ -69,10 +69,7 @@ impl Link {
 
     /// Sends as many of the first requests as fit in one call. Returns their number, and the receiver of
     /// their replies.
-    pub(crate) fn call(
-        &self,
-        requests: &[Request<'_>],
-    ) -> Result<(usize, ReplyReceiver<Replies>), Error> {
+    pub(crate) fn call(&self, requests: &[Request<'_>]) -> Result<(usize, ReplyReceiver<Replies>), Error> {
         let (reply, receiver) = ReplySender::new();
         let mut sent = 0;
         let fill = |writer: &mut MessageWriter<'_>| {

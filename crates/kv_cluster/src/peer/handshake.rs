@@ -214,7 +214,8 @@ async fn receive_within<const LIMIT: usize>(
     }
     let mut frame = vec![0; HEADER_BYTES];
     stream.read_exact(&mut frame).await?;
-    let header = FrameHeader::read(&frame).filter(|header| header.length <= LIMIT).ok_or_else(protocol_error)?;
+    let header =
+        FrameHeader::read(&frame).filter(|header| header.length <= LIMIT).ok_or_else(protocol_error)?;
     frame.resize(HEADER_BYTES + header.length, 0);
     stream.read_exact(&mut frame[HEADER_BYTES..]).await?;
     header.verify(&frame)?;

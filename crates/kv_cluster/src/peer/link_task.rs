@@ -79,7 +79,12 @@ struct Progress {
 impl Progress {
     /// Fails when, for more than `timeout` heartbeats, the same frame or message has been arriving and fewer
     /// than `bytes` of it have.
-    fn check(&mut self, arriving: Option<(u64, usize)>, bytes: usize, timeout: u32) -> Result<(), LinkClosed> {
+    fn check(
+        &mut self,
+        arriving: Option<(u64, usize)>,
+        bytes: usize,
+        timeout: u32,
+    ) -> Result<(), LinkClosed> {
         let is_stuck = match (self.last, arriving) {
             (Some((last, before)), Some((current, now))) => last == current && now - before < bytes,
             _ => false,

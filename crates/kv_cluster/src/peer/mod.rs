@@ -96,7 +96,13 @@ impl Peer {
         let state = self.state.borrow();
         let up = state.link.is_some();
         let reason = (!up).then(|| state.down_reason.clone());
-        NodeStatus { name: self.name.clone(), address: self.address.clone(), up, reason, disputed_names: None }
+        NodeStatus {
+            name: self.name.clone(),
+            address: self.address.clone(),
+            up,
+            reason,
+            disputed_names: None,
+        }
     }
 
     /// Whether this node dials the peer.

@@ -111,7 +111,8 @@ impl Routes {
     pub(crate) fn differences(&self, other: &Routes) -> Vec<Range> {
         let ranges = || self.ranges().chain(other.ranges());
         let ends = ranges().filter_map(|range| range.end.as_deref());
-        let mut bounds: Vec<&[u8]> = ranges().map(|range| &*range.start).chain(ends).chain([&b""[..]]).collect();
+        let mut bounds: Vec<&[u8]> =
+            ranges().map(|range| &*range.start).chain(ends).chain([&b""[..]]).collect();
         bounds.sort_unstable();
         bounds.dedup();
         let mut differences: Vec<Range> = Vec::new();
@@ -150,7 +151,8 @@ fn check_overlaps(buckets: &str, range: &Range, earlier: &[(&str, Range)]) -> Re
     for (other, earlier) in earlier {
         let Some(name) = range.overlap(earlier) else { continue };
         if earlier.includes(range) {
-            let problem = format!("\"{buckets}\" can never match: \"{other}\" before it contains all its names");
+            let problem =
+                format!("\"{buckets}\" can never match: \"{other}\" before it contains all its names");
             return Err((problem, format!("write \"{buckets}\" before \"{other}\", or remove it")));
         }
         if !range.includes(earlier) {

@@ -72,8 +72,9 @@ impl RoutingTable {
         };
         let owners = routes.spans().iter().map(|span| destination(span.owner()));
         let owners: Box<[Destination]> = owners.collect::<Result<_, _>>()?;
-        let table = RoutingTable { routes, peers, owners, lookup: AtomicU8::default(), disputes: RwLock::default() };
-        table.lookup.store(table.lookup_without_disputes(), Relaxed);
+        let mut table =
+            RoutingTable { routes, peers, owners, lookup: AtomicU8::default(), disputes: RwLock::default() };
+        table.lookup = AtomicU8::new(table.lookup_without_disputes());
         Ok(table)
     }
 
@@ -138,7 +139,7 @@ impl RoutingTable {
         let mut disputes = self.disputes.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut disputes);
         let lookup = if disputes.is_empty() { self.lookup_without_disputes() } else { WITH_DISPUTES };
-        self.lookup.store(lookup, Relaxed);
+        self.lookup.swap(lookup, Relaxed);
     }
 }
 

@@ -70,7 +70,11 @@ fn bad_rows_are_refused_with_their_index_and_the_remedy() {
         (row("n .. z", "bar"), "a blank", "write \"n..z\""),
         (row("z..n", "bar"), "ends before it starts", "write \"n..z\""),
         (row("k..z", "bar"), "overlaps \"a..m\": both contain the name \"k\"", "begin after"),
-        (row("c..d", "bar"), "\"c..d\" can never match: \"a..m\" before it", "write \"c..d\" before \"a..m\""),
+        (
+            row("c..d", "bar"),
+            "\"c..d\" can never match: \"a..m\" before it",
+            "write \"c..d\" before \"a..m\"",
+        ),
         (row("a..m", "bar"), "can never match", "remove it"),
         (row("n..z", "baz"), "node \"baz@computer-name\" is not defined", "bar@computer-name"),
         (nodes(&["bar"]), "has no @", "bar@computer-name"),

@@ -73,7 +73,7 @@ async fn a_silent_node_is_detected_as_dead() {
     assert!(reason.contains("heartbeat timeout"), "{reason}");
 }
 
-/// `foo` with `links`, and a `bar` that sends these bytes and then heartbeats for ever. Returns why the link
+/// `foo` with `links`, and a `bar` that sends these bytes and then heartbeats. Returns why the link
 /// goes down, and what the request that waits meanwhile gets.
 async fn stuck_after(links: LinkSettings, bytes: &[u8]) -> (String, Result<String, Error>) {
     let foo = Node::start(Settings { links, ..foo_settings() }).await;
@@ -112,7 +112,8 @@ async fn a_frame_that_announces_more_than_arrives_ends_the_link() {
 #[tokio::test]
 async fn a_large_message_that_announces_more_than_arrives_ends_the_link() {
     let links = LinkSettings { call_timeout: Duration::from_millis(100), ..heartbeat(20, 1_000) };
-    let (reason, result) = stuck_after(links, &encoded(&Message::Fragment { remaining: 9, bytes: b"x" })).await;
+    let (reason, result) =
+        stuck_after(links, &encoded(&Message::Fragment { remaining: 9, bytes: b"x" })).await;
     assert_eq!(reason, "a message stopped arriving before its end");
     assert!(result.unwrap_err().to_string().starts_with("outcome unknown: "));
 }

@@ -77,9 +77,13 @@ fn bar_settings(foo: SocketAddr) -> Settings {
     settings("bar", "foo", foo.to_string())
 }
 
-/// Heartbeats every so many milliseconds, of which this many may be missed.
+/// Heartbeats at this interval, of which a number may be missed.
 fn heartbeat(interval_ms: u64, missed_heartbeats: u32) -> LinkSettings {
-    LinkSettings { heartbeat: Duration::from_millis(interval_ms), missed_heartbeats, ..LinkSettings::default() }
+    LinkSettings {
+        heartbeat: Duration::from_millis(interval_ms),
+        missed_heartbeats,
+        ..LinkSettings::default()
+    }
 }
 
 struct Node {

@@ -22,10 +22,9 @@ pub(super) const SECTION: &Section = &Section {
             .default("3")
             .variable("KV_MISSED_HEARTBEATS")
             .help("Heartbeats that a peer may miss before it counts as dead."),
-        Key::integer("call_timeout_ms", 1)
-            .default("30000")
-            .variable("KV_CALL_TIMEOUT_MS")
-            .help("How long a request to a peer may wait for its reply. A large value must cross in this time."),
+        Key::integer("call_timeout_ms", 1).default("30000").variable("KV_CALL_TIMEOUT_MS").help(
+            "How long a request to a peer may wait for its reply. A large value must cross in this time.",
+        ),
     ],
 };
 
