@@ -122,3 +122,6 @@ pub(crate) const PATTERN_STARS: usize = 1_000;
 
 /// Characters between two stars of a pattern, if there is a `?` or a class among them: the bits of a word.
 pub(crate) const SEARCHED_ELEMENTS: usize = 64;
+
+/// Crashed buckets that are logged one by one before they are only counted.
+pub(crate) const CRASH_LINES: u32 = 10;
