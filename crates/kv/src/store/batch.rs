@@ -200,6 +200,9 @@ fn execute<'s>(
             Run::Multi(_) => unreachable!("executed with all of its shards"),
         },
         Op::Entries { projection, cursor } => hash_scan::page(bucket.into_view(), projection, cursor),
+        Op::RandomEntries { projection, cursor, count } => {
+            hash_scan::random_page(bucket, projection, cursor, count)
+        }
         Op::Watch => Ok(Reply::Number(bucket.watch_version() as i64)),
         op => execute_text(bucket, op),
     };
@@ -233,7 +236,7 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
             bucket.end(EndReason::Dropped);
         }
         Op::Crash => panic!("crash requested"),
-        Op::Create | Op::Entries { .. } | Op::Watch | Op::Command { .. } => {
+        Op::Create | Op::Entries { .. } | Op::RandomEntries { .. } | Op::Watch | Op::Command { .. } => {
             unreachable!("executed by the caller")
         }
     }
