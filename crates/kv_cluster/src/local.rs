@@ -170,7 +170,7 @@ impl LocalNode {
         self.store.used_bytes() as u64
     }
 
-    /// Starts to count hits, misses and expiries anew.
+    /// Resets the counters of hits, misses and expiries.
     pub fn reset_counters(&self) {
         self.store.reset_counters();
     }

@@ -128,7 +128,7 @@ impl Clients {
         self.lock().traffic()
     }
 
-    /// Starts to count anew.
+    /// Resets the totals.
     pub(crate) fn reset_totals(&self) {
         let mut connected = self.lock();
         connected.connected_before = self.last_id.load(Relaxed);

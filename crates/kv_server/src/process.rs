@@ -30,9 +30,12 @@ pub(crate) fn memory() -> (u64, u64) {
 /// The system and its version, as `uname` names them.
 pub(crate) fn system() -> String {
     let read = |name| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
-    let (kernel, release) = (read("ostype"), read("osrelease"));
-    let kernel = if kernel.is_empty() { std::env::consts::OS } else { kernel.trim() };
-    format!("{kernel} {} {}", release.trim(), std::env::consts::ARCH)
+    ["ostype", "osrelease", "arch"].map(|name| read(name).trim().to_owned()).join(" ")
+}
+
+/// The path of the running program.
+pub(crate) fn executable() -> String {
+    fs::read_link("/proc/self/exe").map_or_else(|_| String::new(), |path| path.display().to_string())
 }
 
 /// Reads the fields `utime`, `stime`, `cutime` and `cstime`, in hundredths of a second.

@@ -143,7 +143,7 @@ impl Store {
         stats
     }
 
-    /// Starts to count anew what has happened; crashes excepted.
+    /// Resets the counters of hits, misses and expiries.
     pub fn reset_counters(&self) {
         for index in 0..self.shards.len() {
             let counters = &mut self.lock(index).counters;

@@ -13,8 +13,8 @@ use kv::Request;
 use kv_cluster::Cluster;
 use std::io;
 
-/// Executes one batch of what `input` holds, and renders its replies. `clock` was read just before; it is read
-/// again after the requests of the batch, and after the command that follows them.
+/// Executes one batch of what `input` holds, and renders its replies. `clock` was read just before; it is
+/// read again after the requests of the batch, and after the command that follows them.
 pub(crate) async fn run<P: Protocol>(
     context: &ServerContext,
     protocol: &mut P,

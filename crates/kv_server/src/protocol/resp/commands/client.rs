@@ -1,9 +1,6 @@
 //! The CLIENT commands: about this connection, and the list of all.
 
-use super::{
-    command_table,
-    table::{ANY_TIME, SessionCommand},
-};
+use super::table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed};
 use crate::{
     clients::{Client, SessionNumbers},
     limits::CLIENT_NAME_BYTES,
@@ -120,9 +117,9 @@ pub(super) const CLIENT_INFO: SessionCommand = SessionCommand::new(
         .since("6.2.0")
         .summary("Describes this connection, as CLIENT LIST does"),
 )
-.run(info);
-fn info(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    encoder.verbatim(&client_list_line(session, &session.client));
+.run_async(boxed!(info));
+async fn info(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    session.encoder(output).verbatim(&client_list_line(table, session, &session.client));
     Ok(())
 }
 
@@ -134,8 +131,8 @@ pub(super) const CLIENT_LIST: SessionCommand = SessionCommand::new(
         .syntax("[TYPE NORMAL|MASTER|REPLICA|PUBSUB] [ID client-id [client-id ...]]")
         .summary("Lists client connections, one per line"),
 )
-.run(list);
-fn list(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+.run_async(boxed!(list));
+async fn list(Call { table, session, mut args, output }: Call<'_, '_>) -> Result<(), SessionError> {
     let mut clients = session.context.clients.all();
     match args.next() {
         None => {}
@@ -159,19 +156,19 @@ fn list(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) ->
         }
         Some(_) => return Err(CommandError::Syntax.into()),
     }
-    let lines: String = clients.iter().map(|client| client_list_line(session, client)).collect();
-    encoder.verbatim(&lines);
+    let lines: String = clients.iter().map(|client| client_list_line(table, session, client)).collect();
+    session.encoder(output).verbatim(&lines);
     Ok(())
 }
 
 /// One client as Redis describes it.
-fn client_list_line(session: &RespSession, client: &Client) -> String {
+fn client_list_line(table: &CommandTable, session: &RespSession, client: &Client) -> String {
     let (now, info, numbers) = (kv::time::now_ms(), client.info().clone(), &client.session);
     let age = now.saturating_sub(client.connected_at_ms) / 1_000;
     let idle = now.saturating_sub(client.last_active_ms.load(Relaxed)) / 1_000;
     let queued = numbers.queued.load(Relaxed);
     let traffic = client.traffic();
-    let command = client.last_command().map_or("NULL", |index| command_table().get(index).spec().name);
+    let command = client.last_command().map_or("NULL", |index| table.get(index).spec().name);
     let mut line = String::new();
     let _ = writeln!(
         line,

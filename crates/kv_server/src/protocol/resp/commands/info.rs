@@ -6,6 +6,7 @@ use super::{
     table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed},
 };
 use crate::{
+    clients::Client,
     metrics::CommandStats,
     process,
     protocol::resp::{reply::error::SessionError, session::RespSession},
@@ -132,9 +133,8 @@ fn server(session: &RespSession, text: &mut String) {
     line(text, "uptime_in_days", uptime / 86_400);
     line(text, "hz", 10);
     line(text, "configured_hz", 10);
-    line(text, "lru_clock", unix / 1_000 & 0xff_ffff);
-    let executable = std::env::current_exe().unwrap_or_default();
-    line(text, "executable", executable.display());
+    line(text, "lru_clock", (unix / 1_000) & 0xff_ffff);
+    line(text, "executable", process::executable());
     line(text, "config_file", "");
     line(text, "io_threads_active", 0);
     let (ip, port) = (context.address.ip(), context.address.port());
@@ -143,14 +143,12 @@ fn server(session: &RespSession, text: &mut String) {
 
 fn clients(session: &RespSession, text: &mut String) {
     let clients = session.context.clients.all();
-    let watched = |client: &crate::clients::Client| client.session.watched.load(Relaxed);
+    let watched = |client: &Client| client.session.watched.load(Relaxed);
     line(text, "connected_clients", clients.len());
     line(text, "cluster_connections", 0);
     line(text, "maxclients", session.context.limits.connections);
     zeros(text, &["blocked_clients", "tracking_clients"]);
-    let count = |filter: &dyn Fn(&crate::clients::Client) -> bool| {
-        clients.iter().filter(|client| filter(client)).count()
-    };
+    let count = |filter: &dyn Fn(&Client) -> bool| clients.iter().filter(|client| filter(client)).count();
     line(text, "pubsub_clients", count(&|client| client.session.is_pubsub()));
     line(text, "watching_clients", count(&|client| watched(client) > 0));
     zeros(text, &["clients_in_timeout_table"]);

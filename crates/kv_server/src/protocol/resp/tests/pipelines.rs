@@ -38,8 +38,8 @@ const SINGLE_COMMANDS: &str = "PING, ping, ECHO hi, OBJECT, OBJECT FOO, OBJECT E
 const SESSION_COMMANDS: &str = "MULTI, EXEC, DISCARD, WATCH a, UNWATCH, CLIENT REPLY SKIP, CLIENT REPLY OFF, CLIENT REPLY ON, \
     SUBSCRIBE c, UNSUBSCRIBE c, HELLO 2, HELLO 3, RESET, FLUSHALL";
 
-/// What a client reads after sending these pieces, and the calls of each command, with those that were rejected
-/// and those that failed.
+/// What a client reads after sending these pieces, and the calls of each command, with those that were
+/// rejected and those that failed.
 fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<[u64; 3]>) {
     let pieces: Vec<_> = pieces.into_iter().collect();
     Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
