@@ -9,10 +9,12 @@
 //! other threads) -> backend (`uring` or `epoll`) -> socket.
 
 mod backend;
+mod balancer;
 mod buffer_pool;
 mod epoll;
 mod event_loop;
 mod inbox;
+mod load;
 mod pool;
 mod socket;
 #[cfg(target_os = "linux")]
