@@ -52,7 +52,7 @@ impl Sub for CpuTime {
 const OWN_FIELDS: usize = 11;
 const CHILDREN_FIELDS: usize = 13;
 
-/// The two times after so many fields; the name before them may have spaces and parentheses.
+/// The two times after `fields` fields; the name before them may have spaces and parentheses.
 fn parse_stat(text: &str, fields: usize, ticks_per_second: u64) -> Option<CpuTime> {
     let (_, after_name) = text.rsplit_once(')')?;
     let mut times = after_name.split_ascii_whitespace().skip(fields).map(|field| {

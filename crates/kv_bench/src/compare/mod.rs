@@ -1,8 +1,9 @@
 //! `kv_bench compare`: our release and the installed peers, interleaved, on the same core or unpinned.
 
 mod benchmark;
-mod company;
+
 mod memory;
+mod neighbours;
 mod options;
 mod peer;
 mod round;
@@ -18,7 +19,7 @@ use crate::{cpu, error::Error, interrupt::Interrupt, limits, machine};
 pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {
     compare.check()?;
     println!("{}\n", machine::describe());
-    if compare.unpinned || compare.in_company {
+    if compare.unpinned || compare.neighbours {
         return unpinned::run(compare, interrupt);
     }
     cpu::pin(limits::LOAD_CORE)?;

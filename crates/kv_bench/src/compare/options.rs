@@ -23,17 +23,17 @@ pub(crate) struct Compare {
     pub(crate) unpinned: bool,
     /// Compare GET by redis-benchmark beside processes that keep the cores busy, with io_uring and epoll
     #[arg(long, conflicts_with = "unpinned")]
-    pub(crate) in_company: bool,
-    /// [default: 5, in company 9]
+    pub(crate) neighbours: bool,
+    /// [default: 5, with neighbours 9]
     #[arg(long)]
     rounds: Option<u64>,
     /// Seconds of one measurement
     #[arg(long, default_value = "2", value_parser = load::seconds)]
     seconds: Duration,
-    /// [default: 1,16,64; unpinned 1,16; in company 1]
+    /// [default: 1,16,64; unpinned 1,16; with neighbours 1]
     #[arg(long, value_delimiter = ',')]
     pipelines: Vec<usize>,
-    /// [default: hget,hset,get,set; unpinned get,set; in company get]
+    /// [default: hget,hset,get,set; unpinned get,set; with neighbours get]
     #[arg(long, value_delimiter = ',')]
     operations: Vec<Operation>,
     #[arg(long, default_value_t = 50)]
@@ -51,7 +51,7 @@ pub(crate) struct Compare {
     #[arg(long)]
     pub(crate) skip_latency: bool,
     /// Compare bytes per entry instead: the growth of the resident set during a fill
-    #[arg(long, conflicts_with_all = ["unpinned", "in_company"])]
+    #[arg(long, conflicts_with_all = ["unpinned", "neighbours"])]
     pub(crate) memory: bool,
     /// Entries of the one big hash of --memory
     #[arg(long, default_value_t = 10_000_000)]
@@ -75,7 +75,7 @@ impl Compare {
     }
 
     pub(crate) fn rounds(&self) -> u64 {
-        let default_rounds = if self.in_company { 9 } else { 5 };
+        let default_rounds = if self.neighbours { 9 } else { 5 };
         if self.quick { 1 } else { self.rounds.unwrap_or(default_rounds) }
     }
 
@@ -83,7 +83,7 @@ impl Compare {
         match () {
             () if self.quick => &[16],
             () if !self.pipelines.is_empty() => &self.pipelines,
-            () if self.in_company => &[1],
+            () if self.neighbours => &[1],
             () if self.unpinned => &[1, 16],
             () => &[1, 16, 64],
         }
@@ -92,7 +92,7 @@ impl Compare {
     pub(crate) fn operations(&self) -> &[Operation] {
         match () {
             () if !self.operations.is_empty() => &self.operations,
-            () if self.in_company => &[Operation::Get],
+            () if self.neighbours => &[Operation::Get],
             () if self.unpinned => &[Operation::Get, Operation::Set],
             () => &[Operation::Hget, Operation::Hset, Operation::Get, Operation::Set],
         }

@@ -1,9 +1,9 @@
-//! Servers and load as a user runs them: on all cores, with their defaults, alone or in company.
+//! Servers and load as a user runs them: on all cores, with their defaults, alone or with neighbours.
 
 use super::{
     Compare,
     benchmark::{self, KEY_BYTES},
-    company::Company,
+    neighbours::Neighbours,
     peer::Program,
     round::interleaved_order,
     server::Server,
@@ -23,12 +23,12 @@ const LEGEND: &str = "\
 Medians of all rounds; nothing is pinned. CPU us: of the server, per request. waits: of its threads, per request.
 of redis, its CPU: requests per second, and CPU per request, as a share of redis's; the others likewise.";
 
-/// Starts and fills all servers, then prints a table for each load, operation, batch size and company.
+/// Starts and fills all servers, then prints a table for each case.
 pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {
     let contenders = set_up(compare, interrupt)?;
-    let (loads, companies): (&[Load], &[Company]) = match compare.in_company {
-        true => (&[Load::RedisBenchmark], &Company::ALL),
-        false => (&[Load::KvBench, Load::RedisBenchmark], &Company::ALL[..1]),
+    let (loads, cases): (&[Load], &[Neighbours]) = match compare.neighbours {
+        true => (&[Load::RedisBenchmark], &Neighbours::ALL),
+        false => (&[Load::KvBench, Load::RedisBenchmark], &Neighbours::ALL[..1]),
     };
     println!("{LEGEND}\n");
     for load in loads {
@@ -38,9 +38,9 @@ pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error>
         }
         for operation in compare.operations() {
             for pipeline in compare.pipelines() {
-                for company in companies {
+                for neighbours in cases {
                     let case = Case { load: *load, operation: *operation, pipeline: *pipeline };
-                    println!("{}", case.measure(compare, *company, &contenders, interrupt)?);
+                    println!("{}", case.measure(compare, *neighbours, &contenders, interrupt)?);
                 }
             }
         }
@@ -58,7 +58,7 @@ struct Contender {
 
 fn set_up(compare: &Compare, interrupt: &Interrupt) -> Result<Vec<Contender>, Error> {
     let mut programs = vec![(Program::Ours(compare.ours.clone()), None)];
-    if compare.in_company {
+    if compare.neighbours {
         programs.push((Program::OursWithEpoll(compare.ours.clone()), Some("epoll")));
     }
     programs.push((Program::Redis(compare.redis.clone()), Some("redis")));
@@ -109,11 +109,11 @@ impl Case {
     fn measure(
         self,
         compare: &Compare,
-        company: Company,
+        neighbours: Neighbours,
         contenders: &[Contender],
         interrupt: &Interrupt,
     ) -> Result<Table, Error> {
-        let _running = company.start()?;
+        let _running = neighbours.start()?;
         let mut samples: Vec<Vec<Sample>> = contenders.iter().map(|_| Vec::new()).collect();
         for index in interleaved_order(compare.rounds(), contenders.len()) {
             interrupt.check()?;
@@ -122,7 +122,7 @@ impl Case {
         let rows = contenders.iter().zip(&samples).map(|(contender, samples)| Row::new(contender, samples));
         let load = if self.load == Load::KvBench { "kv_bench" } else { "redis-benchmark" };
         let operation = flag_name(&self.operation).to_uppercase();
-        let title = format!("{operation}, {} at once, by {load}, {company}", self.pipeline);
+        let title = format!("{operation}, {} at once, by {load}, {neighbours}", self.pipeline);
         Ok(Table { title, rows: rows.collect() })
     }
 
@@ -175,7 +175,7 @@ impl Row {
     }
 }
 
-/// The rows of one case in one company.
+/// The rows of one case.
 struct Table {
     title: String,
     rows: Vec<Row>,

@@ -24,12 +24,12 @@ pub(super) struct Balancer {
     active: usize,
     /// Intervals in a row in which fewer would have been enough.
     calm: u32,
-    /// What each reactor was told last.
+    /// The last plan of each reactor.
     plans: Vec<Plan>,
 }
 
 impl Balancer {
-    /// One of so many reactors is active.
+    /// Of `reactors` one is active.
     pub(super) fn new(reactors: usize) -> Balancer {
         Balancer { active: 1, calm: 0, plans: plans(reactors, 1) }
     }

@@ -45,7 +45,7 @@ struct State {
     commands: Commands,
     /// Whether the reactor waits for its sockets and must be woken.
     waiting: bool,
-    /// Whether the reactor was told to stop: it takes no more connections.
+    /// Whether the reactor was sent the command to stop: it takes no more connections.
     stopped: bool,
 }
 

@@ -21,19 +21,47 @@ pub(super) struct ThreadClock(File);
 impl ThreadClock {
     /// The clock of the calling thread; any thread can read it. An error if the system has none.
     pub(super) fn of_this_thread() -> io::Result<ThreadClock> {
-        let clock = ThreadClock(File::open("/proc/thread-self/schedstat")?);
-        // Without its statistics, the kernel reports zeros.
-        match clock.busy()? {
-            Duration::ZERO => Err(io::ErrorKind::Unsupported.into()),
-            _ => Ok(clock),
-        }
+        File::open("/proc/thread-self/schedstat").map(ThreadClock)
     }
 
     /// The time since the thread began in which it ran or waited for a core, and not for anything else.
-    pub(super) fn busy(&self) -> io::Result<Duration> {
+    fn busy(&self) -> io::Result<Duration> {
         let mut text = [0; SCHEDSTAT_BYTES];
         let count = self.0.read_at(&mut text, 0)?;
         parse_schedstat(&text[..count]).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// Measures the shares of time in which some threads are busy.
+#[derive(Debug)]
+pub(super) struct BusyShares {
+    clocks: Vec<ThreadClock>,
+    last: Instant,
+    busy_before: Vec<Duration>,
+}
+
+impl BusyShares {
+    /// The shares of the threads of these clocks, from now on.
+    pub(super) fn begin(clocks: Vec<ThreadClock>) -> io::Result<BusyShares> {
+        let busy_before = clocks.iter().map(ThreadClock::busy).collect::<io::Result<_>>()?;
+        Ok(BusyShares { clocks, last: Instant::now(), busy_before })
+    }
+
+    /// The shares since the last call. An error if the system does not count.
+    pub(super) fn measure(&mut self) -> io::Result<Vec<f64>> {
+        let elapsed = self.last.elapsed();
+        self.last += elapsed;
+        let mut shares = Vec::new();
+        for (clock, before) in self.clocks.iter().zip(&mut self.busy_before) {
+            let busy = clock.busy()?;
+            if busy.is_zero() {
+                // Every thread has been busy once. The kernel was built without these statistics.
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            shares.push(busy.saturating_sub(*before).div_duration_f64(elapsed));
+            *before = busy;
+        }
+        Ok(shares)
     }
 }
 
@@ -52,7 +80,7 @@ pub(super) struct IdleCores {
 }
 
 impl IdleCores {
-    /// The mean since the last call; `None` if that was too long ago, or the system does not tell.
+    /// The mean since the last call; `None` if that was too long ago, or the system does not count it.
     pub(super) fn measure(&mut self) -> Option<f64> {
         let (now, idle) = (Instant::now(), idle_seconds()?);
         let (then, idle_before) = self.last.replace((now, idle))?;
@@ -111,10 +139,18 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_machine_tells() {
-        let clock = ThreadClock::of_this_thread().unwrap();
-        let before = clock.busy().unwrap();
-        std::thread::scope(|scope| scope.spawn(|| assert!(clock.busy().unwrap() >= before)).join().unwrap());
+    fn this_machine_counts() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let (clock, release) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                clock.send(ThreadClock::of_this_thread().unwrap()).unwrap();
+                receiver.recv().ok();
+            });
+            let mut shares = BusyShares::begin(vec![release.recv().unwrap()]).unwrap();
+            assert!(shares.measure().is_ok_and(|shares| (0.0..=1.5).contains(&shares[0])));
+            sender.send(()).unwrap();
+        });
         let mut idle = IdleCores::default();
         assert_eq!(idle.measure(), None, "the first measurement has none to compare with");
         assert!(idle.measure().is_some_and(|cores| cores >= 0.0));

@@ -6,7 +6,7 @@ use super::{
     balancer::{Balancer, Plan},
     event_loop,
     inbox::{ConnectionFuture, Inbox, Order},
-    load::{IdleCores, ThreadClock},
+    load::{BusyShares, IdleCores, ThreadClock},
     socket::{SharedSocket, Stream},
 };
 use crate::limits::BALANCE_INTERVAL;
@@ -20,14 +20,8 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
 };
-use tokio::{
-    runtime::Handle,
-    sync::oneshot,
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{runtime::Handle, sync::oneshot, task::JoinSet, time::sleep};
 
 /// A handle to all reactors; clones share them.
 #[derive(Clone)]
@@ -102,7 +96,8 @@ impl ReactorPool {
         }
     }
 
-    /// Keeps the connections on as few reactors as the load needs.
+    /// Keeps the connections on as few reactors as the load needs; on all where the system does not count
+    /// how busy a thread is.
     async fn balance(
         &self,
         reactors: Vec<(Arc<Inbox>, oneshot::Receiver<io::Result<ThreadClock>>)>,
@@ -114,35 +109,27 @@ impl ReactorPool {
             let Ok(clock) = clock.await else { return pending().await };
             clocks.push(clock);
         }
-        let balanced = self.balance_by(&inboxes, clocks).await;
-        if inboxes.len() > 1
-            && let Err(error) = balanced
-        {
-            tracing::info!(%error, "cannot tell how busy a thread is; clients are served by all");
+        if inboxes.len() > 1 {
+            let Err(error) = self.balance_by(&inboxes, clocks).await;
+            tracing::info!(%error, "the system does not count how busy threads are; clients are served by all of them");
             self.0.active.store(inboxes.len(), Relaxed);
+            inboxes.iter().for_each(|inbox| inbox.send(|commands| commands.order = Some(Order::Keep)));
         }
         pending().await
     }
 
-    /// Balances connections by how busy the threads of their reactors are. Ends with an error, if it ends.
+    /// Balances connections by how busy the threads of their reactors are.
     async fn balance_by(
         &self,
         inboxes: &[Arc<Inbox>],
         clocks: Vec<io::Result<ThreadClock>>,
-    ) -> io::Result<()> {
-        let clocks = clocks.into_iter().collect::<io::Result<Vec<_>>>()?;
+    ) -> io::Result<Infallible> {
+        let mut shares = BusyShares::begin(clocks.into_iter().collect::<io::Result<_>>()?)?;
         let (mut balancer, mut idle) = (Balancer::new(inboxes.len()), IdleCores::default());
-        let read = || clocks.iter().map(ThreadClock::busy).collect::<io::Result<Vec<_>>>();
-        let (mut then, mut before) = (Instant::now(), read()?);
-        while inboxes.len() > 1 {
+        loop {
             sleep(BALANCE_INTERVAL).await;
-            let (now, busy) = (Instant::now(), read()?);
-            let share = |(busy, before): (&Duration, &Duration)| {
-                busy.saturating_sub(*before).div_duration_f64(now - then)
-            };
-            let shares: Vec<f64> = busy.iter().zip(&before).map(share).collect();
-            let active = balancer.active();
-            for (reactor, plan) in balancer.balance(&shares, || idle.measure()) {
+            let (busy, active) = (shares.measure()?, balancer.active());
+            for (reactor, plan) in balancer.balance(&busy, || idle.measure()) {
                 let order = match plan {
                     Plan::Keep => Order::Keep,
                     Plan::HandOver { nth, to } => Order::HandOver { nth, to: inboxes[to].to_vec() },
@@ -150,12 +137,10 @@ impl ReactorPool {
                 inboxes[reactor].send(|commands| commands.order = Some(order));
             }
             if balancer.active() != active {
-                tracing::debug!(reactors = balancer.active(), busy = ?shares, "clients are served by");
+                tracing::debug!(threads = balancer.active(), ?busy, "clients are served by");
+                self.0.active.store(balancer.active(), Relaxed);
             }
-            self.0.active.store(balancer.active(), Relaxed);
-            (then, before) = (now, busy);
         }
-        Ok(())
     }
 
     fn prepare(&self) -> io::Result<Vec<(BackendSeed, Arc<Inbox>)>> {

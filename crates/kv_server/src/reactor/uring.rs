@@ -184,8 +184,8 @@ impl Uring {
         ready
     }
 
-    /// Cancels the receive of a socket, which then completes without bytes, unless a send is in flight: the
-    /// kernel is told the socket, and might cancel that.
+    /// Cancels the receive of a socket, which then completes without bytes. What is cancelled is any
+    /// operation on the socket, so nothing happens while a send is in flight.
     pub(super) fn cancel_receive(&mut self, socket: &Arc<SharedSocket>) {
         if !socket.lock_io().is_sending() {
             let operation = CancelBuilder::fd(Fd(socket.tcp.as_raw_fd()));

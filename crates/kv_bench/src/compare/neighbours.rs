@@ -8,22 +8,22 @@ use std::{
 
 /// How many processes there are beside a measurement, and what they do.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Company {
+pub(crate) enum Neighbours {
     Busy(usize),
     /// They sleep and wake all the time.
     Sleeping(usize),
 }
 
-impl Company {
-    /// The companies of a comparison.
-    pub(crate) const ALL: [Company; 4] =
-        [Company::Busy(0), Company::Busy(3), Company::Busy(10), Company::Sleeping(12)];
+impl Neighbours {
+    /// The cases of a comparison.
+    pub(crate) const ALL: [Neighbours; 4] =
+        [Neighbours::Busy(0), Neighbours::Busy(3), Neighbours::Busy(10), Neighbours::Sleeping(12)];
 
     /// Starts the processes.
     pub(crate) fn start(self) -> Result<Running, Error> {
         let (count, flags) = match self {
-            Company::Busy(count) => (count, [].as_slice()),
-            Company::Sleeping(count) => (count, ["--sleeps"].as_slice()),
+            Neighbours::Busy(count) => (count, [].as_slice()),
+            Neighbours::Sleeping(count) => (count, ["--sleeps"].as_slice()),
         };
         let mut running = Running(Vec::new());
         for _ in 0..count {
@@ -34,12 +34,12 @@ impl Company {
     }
 }
 
-impl fmt::Display for Company {
+impl fmt::Display for Neighbours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Company::Busy(0) => write!(f, "alone"),
-            Company::Busy(count) => write!(f, "beside {count} busy processes"),
-            Company::Sleeping(count) => write!(f, "beside {count} processes that sleep and wake"),
+            Neighbours::Busy(0) => write!(f, "alone"),
+            Neighbours::Busy(count) => write!(f, "beside {count} busy processes"),
+            Neighbours::Sleeping(count) => write!(f, "beside {count} processes that sleep and wake"),
         }
     }
 }
