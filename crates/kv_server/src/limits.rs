@@ -130,3 +130,7 @@ pub(crate) const GATHER_SHARE: f64 = 0.75;
 
 /// Intervals in a row in which the load must have been that low.
 pub(crate) const CALM_INTERVALS: u32 = 4;
+
+/// Bytes of the name of a channel that a message is published on. Each subscribed pattern is compared with
+/// it.
+pub(crate) const CHANNEL_NAME_BYTES: usize = 16 * 1024;

@@ -4,16 +4,17 @@ use crate::{
     limits::{DIAL_TIMEOUT, HANDSHAKE_TIMEOUT, RETRY_REFUSED, RETRY_UNREACHABLE, STABLE_AFTER},
     local::LocalNode,
     peer::{
-        Peer,
+        AuthenticatedSocket, Peer,
         backoff::Backoff,
-        handshake::{self, HandshakeError},
+        handshake::{self, HandshakeError, Identity},
         link_task,
     },
 };
 use otp::Stop;
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     net::TcpStream,
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 use tracing::{debug, warn};
@@ -34,9 +35,9 @@ pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> R
         peer.record_dial();
         let Some(dialed) = stop.run_until_cancelled(dial(&local, &peer)).await else { return Ok(()) };
         let longest = match dialed {
-            Ok(stream) => {
+            Ok(socket) => {
                 let since = Instant::now();
-                link_task::run(stream, &peer, &local, &stop).await;
+                link_task::run(socket, &peer, &local, &stop).await;
                 if since.elapsed() >= STABLE_AFTER {
                     backoff = Backoff::default();
                 }
@@ -52,17 +53,17 @@ pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> R
     }
 }
 
-async fn dial(local: &LocalNode, peer: &Peer) -> Result<TcpStream, DialError> {
+async fn dial(local: &LocalNode, peer: &Peer) -> Result<AuthenticatedSocket, DialError> {
     let unreachable = |reason| DialError::Unreachable { address: peer.address().into(), reason };
-    let connected = timeout(DIAL_TIMEOUT, TcpStream::connect(peer.address())).await;
+    let connected = timeout(DIAL_TIMEOUT, connect(peer.address())).await;
     let mut stream = match connected {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
         Err(_) => return Err(unreachable("timed out".into())),
     };
-    let handshake = handshake::dial(&mut stream, &local.name, peer.name(), &local.cookie);
+    let handshake = handshake::dial(&mut stream, Identity::of(local), peer.name());
     let error = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
-        Ok(Ok(())) => return Ok(stream),
+        Ok(Ok(routes)) => return Ok(AuthenticatedSocket { stream, routes }),
         // Silence is not a refusal: a proxy, or a node that hangs, accepts connections too.
         Ok(Err(HandshakeError::Io(error))) => return Err(unreachable(error.to_string())),
         Err(_) => return Err(unreachable("timed out".into())),
@@ -70,6 +71,15 @@ async fn dial(local: &LocalNode, peer: &Peer) -> Result<TcpStream, DialError> {
     };
     drop(timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, &error)).await);
     Err(DialError::Handshake { address: peer.address().into(), error })
+}
+
+/// Connects in a task of its own: tokio looks up names on a thread, and panics if the system has none left.
+async fn connect(address: &str) -> io::Result<TcpStream> {
+    let address = address.to_owned();
+    let mut task = JoinSet::new();
+    task.spawn(async move { TcpStream::connect(address).await });
+    let connected = task.join_next().await.expect("the set has one task");
+    connected.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// Records and logs the failure. Returns the longest pause before the next attempt.

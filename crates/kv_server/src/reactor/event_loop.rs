@@ -8,6 +8,7 @@ use super::{
 };
 use crate::limits::YIELD_GROUP;
 use foldhash::fast::RandomState;
+use otp::LogLimiter;
 use std::{
     cell::Cell,
     collections::HashMap,
@@ -19,8 +20,14 @@ use std::{
 
 /// Serves connections until it is stopped, then drops the remaining ones.
 pub(super) fn run(backend: Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
-    let mut event_loop =
-        EventLoop { backend, connections: HashMap::default(), ready: Vec::new(), hand_over: None, orders: 0 };
+    let mut event_loop = EventLoop {
+        backend,
+        connections: HashMap::default(),
+        ready: Vec::new(),
+        hand_over: None,
+        orders: 0,
+        failures: LogLimiter::new("clients could not be served", 1),
+    };
     let mut commands = Commands::default();
     loop {
         let may_wait = event_loop.ready.is_empty() && inbox.prepare_wait();
@@ -56,6 +63,7 @@ struct EventLoop {
     hand_over: Option<HandOver>,
     /// How many orders have been received.
     orders: usize,
+    failures: LogLimiter,
 }
 
 /// An order to hand connections over, as far as it has been carried out.
@@ -79,7 +87,10 @@ struct Connection {
 impl EventLoop {
     fn add_connection(&mut self, socket: Arc<SharedSocket>, future: ConnectionFuture, inbox: &Arc<Inbox>) {
         if let Err(error) = self.backend.register(&socket) {
-            return tracing::error!(%error, "cannot serve a client");
+            if self.failures.admit() {
+                tracing::error!(%error, "cannot serve a client");
+            }
+            return;
         }
         let id = socket.id;
         self.ready.push(id);

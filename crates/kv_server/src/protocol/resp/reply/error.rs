@@ -1,7 +1,7 @@
 //! Error replies: a code such as `ERR`, then the message, in Redis's words where it has any.
 
 use crate::protocol::resp::encoder::RespEncoder;
-use kv::CommandError;
+use kv::{CommandError, syntax::glob::PatternTooComplex};
 use kv_cluster::{Error, RESTARTING};
 use std::{borrow::Cow, io};
 
@@ -43,6 +43,12 @@ impl From<CommandError> for SessionError {
     }
 }
 
+impl From<PatternTooComplex> for SessionError {
+    fn from(error: PatternTooComplex) -> SessionError {
+        SessionError::Command(error.into())
+    }
+}
+
 impl From<Error> for SessionError {
     fn from(error: Error) -> SessionError {
         SessionError::Cluster(error)
@@ -62,9 +68,27 @@ pub(super) fn command_error(encoder: &mut RespEncoder<'_>, error: &CommandError)
 
 /// Writes why a request could not be executed on its node.
 pub(crate) fn cluster_error(encoder: &mut RespEncoder<'_>, error: &Error) {
+    encoder.error(&format!("{} {error}", code(error)));
+}
+
+/// The code of an error. Clients send a command again by themselves after CLUSTERDOWN, TRYAGAIN and LOADING,
+/// so these are for commands of which nothing was executed, and which can succeed later.
+fn code(error: &Error) -> &'static str {
     match error {
-        Error::SeveralNodes { .. } => encoder.error(&format!("CROSSSLOT {error}")),
-        error => encoder.error(&format!("ERR {error}")),
+        Error::NodeDown { .. } | Error::NotOwner { .. } | Error::RoutesDiffer { .. } => "CLUSTERDOWN",
+        Error::Busy { .. } => "TRYAGAIN",
+        Error::SeveralNodes { .. } => "CROSSSLOT",
+        Error::LinkLost { .. }
+        | Error::NoReply { .. }
+        | Error::ReplyTooLarge { .. }
+        | Error::TooLarge { .. }
+        | Error::TransactionTooLarge { .. }
+        | Error::UnexpectedNodeReply { .. }
+        | Error::UnexpectedReply
+        | Error::NoRoute { .. }
+        | Error::UnknownNode { .. }
+        | Error::NoLinkAddress { .. }
+        | Error::Bind { .. } => "ERR",
     }
 }
 
@@ -118,6 +142,7 @@ fn redis_message(error: &CommandError) -> Cow<'static, str> {
             }
             _ => "ERR Number of fields must be a positive integer",
         },
+        CommandError::PatternTooComplex => return format!("ERR {error}").into(),
         CommandError::InvalidExpireTime(command) => {
             return format!("ERR invalid expire time in '{command}' command").into();
         }
