@@ -111,4 +111,7 @@ pub enum CommandError {
     /// The number of fields does not match the fields that follow.
     #[error("number of fields does not match the fields")]
     FieldCountMismatch,
+    /// The watched names take as much memory as they may.
+    #[error("too many watched keys")]
+    WatchesFull,
 }

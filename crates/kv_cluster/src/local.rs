@@ -15,7 +15,14 @@ use kv::{
     Channels, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
 };
 use otp::{Intensity, Supervisor};
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 /// How a dead peer is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +67,7 @@ pub struct LocalNode {
     pub(crate) routes: Routes,
     pub(crate) channels: Arc<Channels>,
     store: Arc<Store>,
+    watcher_links: AtomicU64,
 }
 
 impl LocalNode {
@@ -76,7 +84,15 @@ impl LocalNode {
             false => Store::for_threads(threads),
         };
         store.set_memory_limit(max_memory);
-        LocalNode { name, cookie, heartbeat, routes, channels: Arc::default(), store: Arc::new(store) }
+        LocalNode {
+            name,
+            cookie,
+            heartbeat,
+            routes,
+            channels: Arc::default(),
+            store: Arc::new(store),
+            watcher_links: AtomicU64::new(0),
+        }
     }
 
     /// The supervisor of this node's buckets.
@@ -116,6 +132,16 @@ impl LocalNode {
         reply: impl FnMut(Reply<'_>),
     ) -> bool {
         self.store.transact(watched, batch, now_ms, reply)
+    }
+
+    /// A number for the watches that come over a new link: never 0, and never the same twice.
+    pub(crate) fn next_watcher_link(&self) -> u64 {
+        self.watcher_links.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Ends the watches that came over a link.
+    pub(crate) fn unwatch_link(&self, link: u64) {
+        self.store.unwatch_link(link);
     }
 
     /// Prepares to prefetch the memory that a request will need, step by step.

@@ -39,6 +39,8 @@ pub(crate) async fn run(mut stream: TcpStream, peer: &Peer, local: &Arc<LocalNod
     if let LinkClosed::Stopped = reason {
         task.flush(&mut writer).await;
     }
+    // What the peer holds here ends before it counts as down.
+    drop(task);
     guard.close(&reason);
 }
 

@@ -4,7 +4,7 @@ use super::{Client, Node};
 use crate::limits::Limits;
 
 /// Sends one command after the other and compares each reply.
-async fn expect_replies(client: &mut Client, lines: &[(&str, &str)]) {
+pub(super) async fn expect_replies(client: &mut Client, lines: &[(&str, &str)]) {
     for (line, reply) in lines {
         client.send(line).await;
         client.expect(reply, line).await;
