@@ -21,6 +21,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    thread,
     time::Duration,
 };
 
@@ -179,7 +180,8 @@ impl LocalNode {
     /// Ends all buckets. Their memory is freed in the background.
     pub(crate) fn flush(&self) {
         let detached = self.store.flush();
-        drop(tokio::task::spawn_blocking(|| drop(detached)));
+        // If the system has no thread for it, it is freed here: an error drops the closure.
+        drop(thread::Builder::new().spawn(|| drop(detached)));
     }
 
     /// Subscribes to the changes of a bucket; `None` if there is no such bucket.

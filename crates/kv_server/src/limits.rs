@@ -111,3 +111,7 @@ pub(crate) const CLIENT_NAME_BYTES: usize = 1_024;
 
 /// The longest DEBUG SLEEP.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// Bytes of the name of a channel that a message is published on. Each subscribed pattern is compared with
+/// it.
+pub(crate) const CHANNEL_NAME_BYTES: usize = 16 * 1024;

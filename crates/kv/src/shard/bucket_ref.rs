@@ -4,7 +4,7 @@
 use crate::{
     bucket::{Bucket, Kind, WrongType, map::Map},
     error::CommandError,
-    limits::PAGE_NAMES,
+    limits::{PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
     memory::{Memory, budget::Budget, entry::Entry},
     pubsub::bucket_changes::{Change, EndReason},
     shard::{
@@ -87,21 +87,23 @@ impl<'s> BucketRef<'s> {
         Ok((entries, next))
     }
 
-    /// A random entry of the map.
-    pub(crate) fn random(self) -> Result<Option<Entry<'s>>, WrongType> {
-        let Some(map) = self.map()? else { return Ok(None) };
-        if let Some(entry) = map.random(self.now_ms) {
-            return Ok(Some(entry));
-        }
-        let (mut cursor, mut entries) = (0, Vec::new());
-        loop {
-            let (page, next) = self.entries_up_to(cursor, 1)?;
-            entries.extend(page);
-            if next == 0 || !entries.is_empty() {
-                return Ok(fastrand::choice(entries));
+    /// Up to `wanted` random entries of the map, with duplicates, as long as they are within a page. Gives up
+    /// after a bounded number of tries among slots that are vacant or hold expired entries.
+    pub(crate) fn random_entries(self, wanted: usize) -> Result<Vec<Entry<'s>>, WrongType> {
+        let Some(map) = self.map()? else { return Ok(Vec::new()) };
+        let (mut entries, mut bytes, mut misses) = (Vec::new(), 0, 0);
+        while entries.len() < wanted && bytes < PAGE_BYTES && misses < RANDOM_MISSES {
+            #[cfg(test)]
+            crate::tests::work::touch(1);
+            match map.random(self.now_ms) {
+                Some(entry) => {
+                    bytes += entry.key.len() + entry.value.len();
+                    entries.push(entry);
+                }
+                None => misses += 1,
             }
-            cursor = next;
         }
+        Ok(entries)
     }
 }
 

@@ -202,6 +202,9 @@ fn execute<'s>(
             bucket.unwatch(watcher);
             Ok(Reply::Done)
         }
+        Op::RandomEntries { projection, cursor, count } => {
+            hash_scan::random_page(bucket, projection, cursor, count)
+        }
         op => execute_text(bucket, op),
     };
     result.unwrap_or_else(Reply::Error)
@@ -234,7 +237,12 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
             bucket.end(EndReason::Dropped);
         }
         Op::Crash => panic!("crash requested"),
-        Op::Create | Op::Entries { .. } | Op::Watch { .. } | Op::Unwatch { .. } | Op::Command { .. } => {
+        Op::Create
+        | Op::Entries { .. }
+        | Op::RandomEntries { .. }
+        | Op::Watch { .. }
+        | Op::Unwatch { .. }
+        | Op::Command { .. } => {
             unreachable!("executed by the caller")
         }
     }
