@@ -3,7 +3,7 @@
 use crate::{
     cluster::Cluster,
     error::Error,
-    forward::{Owner, reply_of},
+    forward::{Owner, Refusal, reply_of},
     link::codec::TransactionResult,
     peer::Peer,
 };
@@ -18,7 +18,7 @@ impl Cluster {
             let owner = match self.owner(name) {
                 Owner::Local(_) => None,
                 Owner::Remote(peer) => Some(peer),
-                Owner::Unrouted => return Err(Error::no_route(name)),
+                Owner::Refused(refusal) => return Err(refusal.error(name)),
             };
             let first = *single.get_or_insert(owner);
             if first.map(Peer::name) != owner.map(Peer::name) {
@@ -41,7 +41,7 @@ impl Cluster {
         for bucket in names {
             let request = Request { bucket, op: Op::Unwatch { watcher } };
             match self.owner(bucket) {
-                Owner::Local(local) => {
+                Owner::Local(local) | Owner::Refused(Refusal::RoutesDiffer(local, _)) => {
                     local.execute(&[request], kv::time::now_ms(), |_| Continue(()));
                 }
                 Owner::Remote(peer) => {
@@ -50,7 +50,7 @@ impl Cluster {
                         None => remote.push((peer, vec![request])),
                     }
                 }
-                Owner::Unrouted => {}
+                Owner::Refused(Refusal::NoRoute) => {}
             }
         }
         for (peer, requests) in remote {
@@ -73,7 +73,7 @@ impl Cluster {
         let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
         let peer = match self.single_owner(names)? {
             Owner::Remote(peer) => peer,
-            Owner::Local(_) | Owner::Unrouted => {
+            Owner::Local(_) | Owner::Refused(_) => {
                 let now_ms = kv::time::now_ms();
                 return Ok(self.local.transact(watched, requests, now_ms, |local| reply(Ok(local))));
             }
