@@ -86,7 +86,7 @@ impl RespSession {
     /// return to it.
     pub(crate) fn excludes_text(&self) -> bool {
         self.transaction.is_open()
-            || !self.transaction.watched.is_empty()
+            || !self.transaction.watched.is_none()
             || self.awaits_events()
             || self.reply_mode != ReplyMode::On
     }
@@ -114,7 +114,7 @@ impl RespSession {
         numbers.patterns.store(patterns, Relaxed);
         numbers.queued.store(self.transaction.len().map_or(0, |queued| queued + 1), Relaxed);
         numbers.queued_bytes.store(self.transaction.bytes(), Relaxed);
-        numbers.watched.store(self.transaction.watched.len(), Relaxed);
+        numbers.watched.store(self.transaction.watched_count(), Relaxed);
     }
 
     /// Writes why a command failed; fails itself if the client is gone.
