@@ -2,13 +2,27 @@
 //! it.
 
 use crate::{
-    connection, context::ServerContext, error::Error, limits::Limits, metrics::Metrics,
-    protocol::resp::command_table, reactor::ReactorPool,
+    connection,
+    context::ServerContext,
+    error::Error,
+    limits::{KEEPALIVE_PROBES, Limits},
+    metrics::Metrics,
+    protocol::resp::command_table,
+    reactor::ReactorPool,
 };
 use kv_cluster::Cluster;
 use otp::{ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor};
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, time};
+use rustix::net::sockopt;
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time,
+};
 
 /// The pause when the system has no file descriptor left for a client.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
@@ -37,7 +51,7 @@ impl BoundServer {
     /// ones. Connections outlive a crash of the acceptor.
     pub fn supervisor(&self) -> Supervisor {
         let connections = TaskSupervisor::new("connections", self.context.limits.connections);
-        let reactors = ReactorPool::new(self.context.limits.io_uring);
+        let reactors = ReactorPool::new(self.context.limits.io_uring, self.context.memory.clone());
         let acceptor = {
             let (listener, context) = (self.listener.clone(), self.context.clone());
             let (connections, reactors) = (connections.clone(), reactors.clone());
@@ -49,6 +63,19 @@ impl BoundServer {
             .child(ChildSpec::worker("reactors", move |stop| reactors.run(stop)))
             .child(ChildSpec::tasks(connections))
             .child(acceptor)
+    }
+}
+
+/// Sets what makes a socket better, and can do without.
+fn set_socket_options(socket: &TcpStream, keepalive_seconds: u32) {
+    socket.set_nodelay(true).ok();
+    if keepalive_seconds > 0 {
+        let silence = Duration::from_secs(keepalive_seconds.into());
+        let interval = Duration::from_secs((keepalive_seconds / 3).max(1).into());
+        sockopt::set_socket_keepalive(socket, true).ok();
+        sockopt::set_tcp_keepidle(socket, silence).ok();
+        sockopt::set_tcp_keepintvl(socket, interval).ok();
+        sockopt::set_tcp_keepcnt(socket, KEEPALIVE_PROBES).ok();
     }
 }
 
@@ -67,7 +94,7 @@ async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 tracing::debug!(%peer, "client connected");
-                stream.set_nodelay(true).ok();
+                set_socket_options(&stream, context.keepalive_seconds.load(Relaxed));
                 let context = context.clone();
                 let serve = |stream| {
                     connections
@@ -85,5 +112,23 @@ async fn accept(
             }
             Err(error) => tracing::debug!(%error, "client lost before it was accepted"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn silent_clients_are_probed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let socket = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
+        set_socket_options(&socket, 0);
+        assert_eq!(sockopt::socket_keepalive(&socket), Ok(false));
+        set_socket_options(&socket, 300);
+        assert_eq!(sockopt::socket_keepalive(&socket), Ok(true));
+        assert_eq!(sockopt::tcp_keepidle(&socket), Ok(Duration::from_secs(300)));
+        assert_eq!(sockopt::tcp_keepintvl(&socket), Ok(Duration::from_secs(100)));
+        assert_eq!(sockopt::tcp_keepcnt(&socket), Ok(KEEPALIVE_PROBES));
     }
 }

@@ -7,6 +7,7 @@ use super::{
     inbox::{ConnectionFuture, Inbox},
     socket::{SharedSocket, Stream},
 };
+use crate::memory::{Account, ClientMemory};
 use otp::Stop;
 use std::{
     io,
@@ -24,16 +25,21 @@ pub(crate) struct ReactorPool(Arc<Shared>);
 
 struct Shared {
     backend: BackendKind,
+    memory: Arc<ClientMemory>,
     /// The inboxes of the reactors that run.
     inboxes: Mutex<Vec<Arc<Inbox>>>,
     next_id: AtomicUsize,
 }
 
 impl ReactorPool {
-    /// A pool without running reactors.
-    pub(crate) fn new(may_use_io_uring: bool) -> ReactorPool {
-        let backend = BackendKind::detect(may_use_io_uring);
-        ReactorPool(Arc::new(Shared { backend, inboxes: Mutex::default(), next_id: AtomicUsize::default() }))
+    /// A pool without running reactors, whose connections hold `memory`.
+    pub(crate) fn new(may_use_io_uring: bool, memory: Arc<ClientMemory>) -> ReactorPool {
+        ReactorPool(Arc::new(Shared {
+            backend: BackendKind::detect(may_use_io_uring),
+            memory,
+            inboxes: Mutex::default(),
+            next_id: AtomicUsize::default(),
+        }))
     }
 
     /// Serves a socket with the future that `connect` makes of its stream; an error of `connect` rejects it.
@@ -51,8 +57,10 @@ impl ReactorPool {
         let inboxes = self.lock_inboxes();
         let inbox = inboxes.get(id % inboxes.len().max(1));
         let inbox = inbox.ok_or_else(|| io::Error::other("no reactor runs"))?;
-        let socket = Arc::new(SharedSocket::new(id, socket));
-        let future = connect(Stream::new(socket.clone())).map_err(io::Error::other)?;
+        let socket = Arc::new(socket);
+        let account = Arc::new(Account::new(self.0.memory.clone(), socket.clone()));
+        let socket = Arc::new(SharedSocket::new(id, socket, &account));
+        let future = connect(Stream::new(socket.clone(), account)).map_err(io::Error::other)?;
         let future: ConnectionFuture = Box::pin(future);
         inbox.send(|commands| commands.connections.push((socket, future)));
         Ok(())

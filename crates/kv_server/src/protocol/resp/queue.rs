@@ -1,11 +1,14 @@
 //! The transaction of a session: the commands queued since MULTI, and the watched keys.
 
 use super::{parser::RawCommand, reply::error::SessionError};
-use crate::limits::{QUEUED_BYTES, QUEUED_COMMANDS};
-use std::{collections::BTreeMap, mem::take};
+use crate::{
+    limits::{QUEUED_BYTES, QUEUED_COMMANDS, WATCHED_KEY_BYTES},
+    memory::{Account, Charge, Use},
+};
+use std::{collections::BTreeMap, mem::size_of, sync::Arc};
 
 /// The transaction of a session, if MULTI has begun one, and the watched keys.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TransactionQueue {
     /// `None` outside of MULTI.
     queued: Option<Box<QueuedCommands>>,
@@ -13,16 +16,22 @@ pub(super) struct TransactionQueue {
 }
 
 /// Keys with their versions when they were watched.
-pub(super) type WatchedKeys = BTreeMap<Box<[u8]>, u64>;
+#[derive(Debug)]
+pub(super) struct WatchedKeys {
+    versions: BTreeMap<Box<[u8]>, u64>,
+    bytes: usize,
+    charge: Charge,
+}
 
 /// The commands between MULTI and EXEC.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct QueuedCommands {
     commands: Vec<QueuedCommand>,
     /// The arguments of all commands, as bulk strings.
     bulks: Vec<u8>,
     /// A command was rejected, so EXEC will fail.
     pub(super) dirty: bool,
+    charge: Charge,
 }
 
 #[derive(Debug)]
@@ -36,6 +45,11 @@ struct QueuedCommand {
 }
 
 impl TransactionQueue {
+    /// No transaction and no watched keys.
+    pub(super) fn new(account: &Arc<Account>) -> TransactionQueue {
+        TransactionQueue { queued: None, watched: WatchedKeys::new(account) }
+    }
+
     /// Whether commands are queued instead of executed.
     pub(super) fn is_open(&self) -> bool {
         self.queued.is_some()
@@ -48,7 +62,9 @@ impl TransactionQueue {
 
     /// Begins a transaction.
     pub(super) fn open(&mut self) {
-        self.queued = Some(Box::default());
+        let charge = Charge::new(self.watched.charge.account(), Use::Session);
+        let queued = QueuedCommands { commands: Vec::new(), bulks: Vec::new(), dirty: false, charge };
+        self.queued = Some(Box::new(queued));
     }
 
     /// Records that a command was rejected.
@@ -69,12 +85,47 @@ impl TransactionQueue {
         }
         queued.bulks.extend_from_slice(raw.bulks);
         queued.commands.push(QueuedCommand { index, count: raw.count, end: queued.bulks.len() });
+        let command_bytes = queued.commands.capacity() * size_of::<QueuedCommand>();
+        queued.charge.set(queued.bulks.capacity() + command_bytes);
         Ok(())
     }
 
     /// Ends the transaction and stops watching.
     pub(super) fn take(&mut self) -> (Option<Box<QueuedCommands>>, WatchedKeys) {
-        (self.queued.take(), take(&mut self.watched))
+        let watched = WatchedKeys::new(self.watched.charge.account());
+        (self.queued.take(), std::mem::replace(&mut self.watched, watched))
+    }
+}
+
+impl WatchedKeys {
+    fn new(account: &Arc<Account>) -> WatchedKeys {
+        WatchedKeys { versions: BTreeMap::new(), bytes: 0, charge: Charge::new(account, Use::Session) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.versions.len()
+    }
+
+    pub(super) fn contains(&self, key: &[u8]) -> bool {
+        self.versions.contains_key(key)
+    }
+
+    /// Adds a key that is not watched yet.
+    pub(super) fn insert(&mut self, key: &[u8], version: u64) {
+        self.versions.insert(key.into(), version);
+        self.bytes += key.len() + WATCHED_KEY_BYTES;
+        self.charge.set(self.bytes);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.versions.clear();
+        self.bytes = 0;
+        self.charge.set(0);
+    }
+
+    /// The keys with their versions.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        self.versions.iter().map(|(key, version)| (&**key, *version))
     }
 }
 

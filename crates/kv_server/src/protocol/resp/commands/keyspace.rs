@@ -77,7 +77,7 @@ pub(super) const KEYS: SessionCommand = SessionCommand::new(
 .run_async(boxed!(keys));
 async fn keys(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let filter = ScanFilter { pattern: args.next(), kind: None, count: usize::MAX };
-    let (mut pages, mut count, mut cursor) = (PagedReply::default(), 0, 0);
+    let (mut pages, mut count, mut cursor) = (PagedReply::new(&session.client.account), 0, 0);
     loop {
         let page = session.context.cluster.scan(cursor, &filter).await?;
         let mut encoded = Vec::new();

@@ -76,7 +76,7 @@ async fn watch(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), S
     }
     for bucket in args {
         let watched = &session.transaction.watched;
-        if watched.contains_key(bucket) {
+        if watched.contains(bucket) {
             continue;
         }
         if watched.len() >= WATCHED {
@@ -88,7 +88,7 @@ async fn watch(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), S
         };
         let version =
             router::execute_one(&session.context.cluster, Request { bucket, op: Op::Watch }, read).await??;
-        session.transaction.watched.insert(bucket.into(), version);
+        session.transaction.watched.insert(bucket, version);
     }
     session.encoder(output).ok();
     Ok(())
