@@ -61,6 +61,13 @@ impl Client {
         self.line()
     }
 
+    /// As [`Client::ask`]; `None` if the node has refused or closed the connection.
+    pub fn ask_if_open(&mut self, request: &str) -> Option<String> {
+        self.input.get_ref().write_all(format!("{request}\r\n").as_bytes()).ok()?;
+        let line = String::from_utf8(self.next_line()?).expect("a line of text");
+        Some(line).filter(|line| !line.starts_with("-ERR max number of clients"))
+    }
+
     /// Sends `PUT` and expects `OK`.
     pub fn put(&mut self, bucket: &str, key: &str, value: &str) {
         assert_eq!(self.ask(&format!("PUT {bucket} {key} {value}")), "OK");

@@ -3,6 +3,7 @@
 use crate::{build, client::Client, resp::RespClient, temp_dir::TempDir, wait::wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::Write,
     net::SocketAddr,
@@ -45,9 +46,25 @@ impl Release {
         Release::start("foo", &directory, &flags)
     }
 
+    /// As [`Release::alone`], with a limit of open files, which it cannot raise.
+    pub fn alone_with_open_files(limit: usize) -> Release {
+        let directory = Arc::new(TempDir::new());
+        let run_dir = directory.path().display().to_string();
+        let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir];
+        let limited = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        let mut shell = without_variables("sh");
+        shell.arg("-c").arg(limited).arg(build::binary("foo"));
+        let release = Release::spawn_by(shell, "foo", &directory, &flags);
+        release.until_banner()
+    }
+
     /// Starts a release and waits until it has printed its banner.
     pub fn start(name: &'static str, directory: &Arc<TempDir>, flags: &[&str]) -> Release {
-        let mut release = Release::spawn(name, directory, flags);
+        Release::spawn(name, directory, flags).until_banner()
+    }
+
+    fn until_banner(self) -> Release {
+        let mut release = self;
         wait_until("the node prints its banner", || {
             assert!(release.child.try_wait().expect("our own child").is_none(), "exited:\n{}", release.log());
             release.log().contains("  all verbs  ")
@@ -57,9 +74,19 @@ impl Release {
 
     /// Starts a release without waiting.
     pub fn spawn(name: &'static str, directory: &Arc<TempDir>, flags: &[&str]) -> Release {
+        Release::spawn_by(command(name), name, directory, flags)
+    }
+
+    /// `program` runs the release with the arguments that follow.
+    fn spawn_by(
+        mut program: Command,
+        name: &'static str,
+        directory: &Arc<TempDir>,
+        flags: &[&str],
+    ) -> Release {
         let log = directory.path().join(format!("{name}.log"));
         let file = File::create(&log).expect("the test's directory is writable");
-        let child = command(name)
+        let child = program
             .arg("start")
             .args(flags)
             .stdin(Stdio::null())
@@ -156,6 +183,20 @@ impl Release {
         String::from_utf8(output.stdout).expect("a text")
     }
 
+    /// A command that the banner names.
+    pub fn banner_command(&self, name: &str) -> String {
+        let log = self.log();
+        let command = log.lines().find_map(|line| line.strip_prefix("  ")?.strip_prefix(name));
+        command.unwrap_or_else(|| panic!("no {name} in:\n{log}")).trim().to_owned()
+    }
+
+    /// What a command prints that is pasted into a shell.
+    pub fn shell(&self, command: &str) -> String {
+        let output = without_variables("sh").arg("-c").arg(command).output().expect("a shell");
+        assert!(output.status.success(), "{command}: {output:?}");
+        String::from_utf8(output.stdout).expect("a text")
+    }
+
     /// The result of an expression on the node.
     pub fn rpc(&self, expression: &str) -> String {
         let output = self.verb(&["rpc", expression]);
@@ -209,7 +250,11 @@ pub fn verb(name: &str, words: &[&str]) -> Output {
 
 /// The release without the developer's `KV_` variables.
 fn command(name: &str) -> Command {
-    let mut command = Command::new(build::binary(name));
+    without_variables(build::binary(name))
+}
+
+fn without_variables(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
     command.stdin(Stdio::null());
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("KV_") {

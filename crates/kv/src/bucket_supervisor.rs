@@ -6,17 +6,18 @@
 //! supervisor that restarts them.
 
 use crate::{
+    limits::CRASH_LINES,
     pubsub::bucket_changes::EndReason,
     reply::Reply,
-    shard::{Shard, bucket_mut::BucketMut, registry::Lookup},
+    shard::{Shard, bucket_ref::BucketMut, registry::Lookup},
 };
-use otp::panic_message;
+use otp::{LogLimiter, panic_message};
 use std::{
     any::Any,
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
-        Mutex, PoisonError,
+        LazyLock, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
 };
@@ -99,9 +100,15 @@ impl<'r> BucketSupervisor<'r> {
     }
 }
 
+/// Whoever can crash one bucket may be able to crash many.
+static CRASH_LOG: LazyLock<LogLimiter> =
+    LazyLock::new(|| LogLimiter::new("more buckets crashed", CRASH_LINES));
+
 /// Ends the bucket that crashed, if it exists, and the unregistered one in its shard.
 pub(crate) fn end_crashed(shard: &mut Shard, name: &[u8], name_hash: u64, reason: &str) {
-    tracing::error!(bucket = %name.escape_ascii(), reason, "bucket crashed");
+    if CRASH_LOG.admit() {
+        tracing::error!(bucket = %name.escape_ascii(), reason, "bucket crashed");
+    }
     let was_unregistered = shard.destroy_unregistered();
     let found = shard.registry.lookup(&shard.memory, Lookup::new(name_hash), name);
     shard.crashed += u64::from(was_unregistered || found.is_some());

@@ -1,5 +1,6 @@
 //! The errors of commands, as codes with their data. Each protocol words them in its own way.
 
+use crate::syntax::glob::PatternTooComplex;
 use serde::{Deserialize, Serialize};
 
 /// Why a command failed.
@@ -111,4 +112,13 @@ pub enum CommandError {
     /// The number of fields does not match the fields that follow.
     #[error("number of fields does not match the fields")]
     FieldCountMismatch,
+    /// A pattern is too long, or takes too long to match.
+    #[error("{PatternTooComplex}")]
+    PatternTooComplex,
+}
+
+impl From<PatternTooComplex> for CommandError {
+    fn from(_: PatternTooComplex) -> CommandError {
+        CommandError::PatternTooComplex
+    }
 }

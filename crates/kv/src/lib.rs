@@ -34,6 +34,7 @@ pub mod syntax;
 #[cfg(test)]
 mod tests {
     pub(crate) mod failpoint;
+    pub(crate) mod work;
 }
 pub mod time;
 
@@ -42,6 +43,7 @@ pub use bucket::Kind;
 pub use bucket_supervisor::Component;
 pub use commands::{
     COMMANDS,
+    hash_scan::RandomFields,
     spec::{Command, CommandSpec, Group, KeySpec, flag},
 };
 pub use error::CommandError;

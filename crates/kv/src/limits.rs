@@ -39,11 +39,11 @@ pub(crate) const PAGE_BYTES: usize = 256 * 1024;
 /// Lines of a table that one page reads.
 pub(crate) const PAGE_LINES: usize = 4_096;
 
-/// Slots of a table that are tried to find a random entry, before the first ones of the table are taken.
-pub(crate) const RANDOM_TRIES: usize = 1_000;
+/// Slots of a table without a live entry that are tried for the random entries of one step.
+pub(crate) const RANDOM_MISSES: usize = 10_000;
 
-/// Random entries that one command returns at most.
-pub(crate) const RANDOM_ENTRIES: usize = 20_000;
+/// Random entries that one step picks.
+pub(crate) const RANDOM_ENTRIES: usize = 10_000;
 
 /// Items of the longest list that is accepted from another node: more than any command replies with.
 pub(crate) const LISTED_ITEMS: usize = 16 * 1024 * 1024;
@@ -84,8 +84,14 @@ pub(crate) const WATCHED_NAMES: usize = 10_000;
 /// Names and lines of registries that one page scans.
 pub(crate) const PAGE_SCANNED: usize = 10_000;
 
+/// Bytes of names and patterns after whose comparison a page ends.
+pub(crate) const PAGE_MATCHED_BYTES: usize = 512 * 1024;
+
 /// Names that the first attempt to find a random one scans.
 pub(crate) const RANDOM_SCANNED: usize = 16;
+
+/// Names that each further attempt scans.
+pub(crate) const RANDOM_SCANNED_MORE: usize = 400;
 
 /// Pages that are scanned to find a random name among many that have expired.
 pub(crate) const RANDOM_PAGES: usize = 100;
@@ -101,3 +107,21 @@ pub(crate) const TOPIC_NAME_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes that one subscription counts in addition to its name.
 pub(crate) const TOPIC_BYTES: usize = 64;
+
+/// Patterns that one subscriber of channels may have.
+pub(crate) const SUBSCRIBED_PATTERNS: usize = 1_000;
+
+/// Subscriptions of a subscriber that has gone which are removed under one lock.
+pub(crate) const REMOVED_TOPICS: usize = 500;
+
+/// Bytes of a pattern (KEYS, SCAN, HSCAN, PSUBSCRIBE).
+pub(crate) const PATTERN_BYTES: usize = 64 * 1024;
+
+/// Stars of a pattern that something follows: as many as in Redis.
+pub(crate) const PATTERN_STARS: usize = 1_000;
+
+/// Characters between two stars of a pattern, if there is a `?` or a class among them: the bits of a word.
+pub(crate) const SEARCHED_ELEMENTS: usize = 64;
+
+/// Crashed buckets that are logged one by one before they are only counted.
+pub(crate) const CRASH_LINES: u32 = 10;

@@ -53,6 +53,9 @@ pub enum Reply<'a> {
     Crashed,
     /// The store's supervisor is restarting it; retry in a moment.
     Restarting,
+    /// More random fields than one step picks; [`Op::RandomEntries`](crate::request::Op::RandomEntries) picks
+    /// them in pages.
+    LargeSample,
 }
 
 /// The part of each entry that is listed.

@@ -74,6 +74,15 @@ pub enum Op<'a> {
     Watch,
     /// Panics while it works on the bucket, to test supervision: only that bucket ends.
     Crash,
+    /// Picks one page of random entries, with duplicates. An empty page says where to look on.
+    RandomEntries {
+        /// The part of each entry that is listed.
+        projection: Projection,
+        /// The `next` of the previous page, if it was empty.
+        cursor: u64,
+        /// How many entries at most.
+        count: u32,
+    },
 }
 
 impl<'a> Request<'a> {
@@ -110,7 +119,7 @@ impl<'a> Op<'a> {
 
     /// Whether the operation lists a page.
     pub(crate) fn is_paged(&self) -> bool {
-        matches!(self, Op::Keys { .. } | Op::Entries { .. })
+        matches!(self, Op::Keys { .. } | Op::Entries { .. } | Op::RandomEntries { .. })
     }
 
     /// Whether the operation may allocate, so it is refused when memory is exhausted.
@@ -125,7 +134,9 @@ impl<'a> Op<'a> {
     /// Whether the operation changes nothing, so that it is safe to repeat when its outcome is unknown.
     pub fn is_read(&self) -> bool {
         match self {
-            Op::Get { .. } | Op::Keys { .. } | Op::Entries { .. } | Op::Watch => true,
+            Op::Get { .. } | Op::Keys { .. } | Op::Entries { .. } | Op::RandomEntries { .. } | Op::Watch => {
+                true
+            }
             Op::Command { command, .. } => command.is_read(),
             Op::Create | Op::Put { .. } | Op::Delete { .. } | Op::Drop | Op::Crash => false,
         }

@@ -57,8 +57,8 @@ pub(crate) const IDLE_BUFFER_BYTES: usize = 256 * 1024;
 
 /// How long one attempt to connect to a peer may take.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// The pause after a failed accept, most often for lack of file descriptors.
-pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Refused links that are logged one by one before they are only counted.
+pub(crate) const REFUSAL_LINES: u32 = 10;
 
 /// The first pause before a peer is dialed again; each further one doubles.
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(25);

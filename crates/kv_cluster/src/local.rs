@@ -15,7 +15,7 @@ use kv::{
     Channels, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
 };
 use otp::{Intensity, Supervisor};
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, thread, time::Duration};
 
 /// How a dead peer is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,7 +153,8 @@ impl LocalNode {
     /// Ends all buckets. Their memory is freed in the background.
     pub(crate) fn flush(&self) {
         let detached = self.store.flush();
-        drop(tokio::task::spawn_blocking(|| drop(detached)));
+        // If the system has no thread for it, it is freed here: an error drops the closure.
+        drop(thread::Builder::new().spawn(|| drop(detached)));
     }
 
     /// Subscribes to the changes of a bucket; `None` if there is no such bucket.

@@ -19,6 +19,12 @@ pub(crate) enum Error {
     )]
     NotRunning { node: String, socket: PathBuf },
 
+    #[error(
+        "{node} belongs to another user ({} is not accessible); run this with sudo, or as the user that started it",
+        .socket.display()
+    )]
+    NotOurs { node: String, socket: PathBuf },
+
     #[error("{node} did not {what} within {seconds} s")]
     Timeout { node: String, what: &'static str, seconds: u64 },
 
@@ -29,6 +35,12 @@ pub(crate) enum Error {
 
     #[error("{0}; choose another address with --link or KV_LINK, or stop the process that uses this one")]
     Link(String),
+
+    #[error(
+        "the limit of open files is {limit}, and the node itself needs {reserved}; raise it (ulimit -n, or \
+         LimitNOFILE= of a systemd unit)"
+    )]
+    TooFewDescriptors { limit: usize, reserved: usize },
 
     #[error("run directory {}: {message}", .dir.display())]
     RunDir { dir: PathBuf, message: String },
@@ -70,10 +82,14 @@ impl Error {
     /// The exit code, by which scripts distinguish kinds of failure.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Error::Config { .. } | Error::RunDir { .. } => exit_code::CONFIG,
-            Error::AlreadyRunning { .. } | Error::NotRunning { .. } | Error::Clients(_) | Error::Link(_) => {
-                exit_code::UNAVAILABLE
+            Error::Config { .. } | Error::RunDir { .. } | Error::TooFewDescriptors { .. } => {
+                exit_code::CONFIG
             }
+            Error::AlreadyRunning { .. }
+            | Error::NotRunning { .. }
+            | Error::NotOurs { .. }
+            | Error::Clients(_)
+            | Error::Link(_) => exit_code::UNAVAILABLE,
             Error::Daemon { code, .. } => *code,
             Error::Timeout { .. }
             | Error::Io { .. }

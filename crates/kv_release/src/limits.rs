@@ -33,3 +33,11 @@ pub(crate) const BOOT_POLL: Duration = Duration::from_millis(20);
 pub(crate) const DAEMON_LOG_BYTES: u64 = 16 << 10;
 /// How long the runtime may take to shut down after the drain.
 pub(crate) const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// Panics that are logged one by one before they are only counted.
+pub(crate) const PANIC_LINES: u32 = 10;
+/// Descriptors that a node needs besides those of its clients, its threads and its links: standard streams,
+/// pid file, listeners, and what the system's libraries open for a moment.
+pub(crate) const OWN_DESCRIPTORS: usize = 32;
+/// Descriptors of each thread that serves clients: io_uring or epoll, and what wakes it.
+pub(crate) const DESCRIPTORS_OF_THREAD: usize = 4;

@@ -1,6 +1,7 @@
 //! The log: events on stderr, as text for people or as JSON for machines. Panics are logged too.
 
-use crate::error::Error;
+use crate::{error::Error, limits::PANIC_LINES};
+use otp::LogLimiter;
 use std::{
     fs::File,
     io::{self, IsTerminal},
@@ -63,7 +64,11 @@ impl Log {
             LogFormat::Text => registry.with(layer).try_init(),
             LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
         };
-        panic::set_hook(Box::new(|panic| {
+        let panics = LogLimiter::new("more panics", PANIC_LINES);
+        panic::set_hook(Box::new(move |panic| {
+            if !panics.admit() {
+                return;
+            }
             let location = panic.location().map(ToString::to_string).unwrap_or_default();
             let payload = panic.payload_as_str().unwrap_or("not a string");
             tracing::error!(location, payload, "panic");

@@ -11,21 +11,22 @@ use crate::{
     reactor::ReactorPool,
 };
 use kv_cluster::Cluster;
-use otp::{ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor};
+use otp::{
+    AcceptErrors, ChildSpec, LogLimiter, Stop, Strategy, Supervisor, TaskSupervisor, is_out_of_descriptors,
+};
 use rustix::net::sockopt;
 use std::{
-    io,
+    io::{self, Write},
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time,
-};
+use tokio::net::{TcpListener, TcpStream};
 
-/// The pause when the system has no file descriptor left for a client.
-const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// What a client beyond the limit receives, as from Redis. It has not said yet which protocol it speaks.
+const AT_CAPACITY: &[u8] = b"-ERR max number of clients reached\r\n";
 
 /// A server whose port is bound and whose supervisor is not started yet.
 #[derive(Debug)]
@@ -52,17 +53,95 @@ impl BoundServer {
     pub fn supervisor(&self) -> Supervisor {
         let connections = TaskSupervisor::new("connections", self.context.limits.connections);
         let reactors = ReactorPool::new(self.context.limits.io_uring, self.context.memory.clone());
-        let acceptor = {
-            let (listener, context) = (self.listener.clone(), self.context.clone());
-            let (connections, reactors) = (connections.clone(), reactors.clone());
-            ChildSpec::worker("acceptor", move |stop| {
-                accept(listener.clone(), context.clone(), connections.clone(), reactors.clone(), stop)
-            })
-        };
+        let acceptor = Arc::new(Acceptor {
+            listener: self.listener.clone(),
+            context: self.context.clone(),
+            connections: connections.clone(),
+            reactors: reactors.clone(),
+            errors: AcceptErrors::new("clients"),
+            refusals: LogLimiter::new("clients were refused", 1),
+            spare: Mutex::new(spare_descriptor(&self.listener)),
+        });
         Supervisor::new("kv_server", Strategy::RestForOne)
             .child(ChildSpec::worker("reactors", move |stop| reactors.run(stop)))
             .child(ChildSpec::tasks(connections))
-            .child(acceptor)
+            .child(ChildSpec::worker("acceptor", move |stop| acceptor.clone().run(stop)))
+    }
+}
+
+/// Accepts clients, whatever the system is short of.
+struct Acceptor {
+    listener: Arc<TcpListener>,
+    context: Arc<ServerContext>,
+    connections: TaskSupervisor,
+    reactors: ReactorPool,
+    errors: AcceptErrors,
+    refusals: LogLimiter,
+    /// Closed when the process has no other descriptor left, so that a client can be refused instead of left
+    /// waiting.
+    spare: Mutex<Option<OwnedFd>>,
+}
+
+impl Acceptor {
+    async fn run(self: Arc<Acceptor>, stop: Stop) -> Result<(), io::Error> {
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.serve(stream, peer),
+                Err(error) => {
+                    if is_out_of_descriptors(&error) {
+                        self.refuse_with_spare();
+                    }
+                    stop.run_until_cancelled(self.errors.pause(&error)).await;
+                }
+            }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        if self.connections.count() >= self.context.limits.connections {
+            return self.refuse(stream, peer);
+        }
+        tracing::debug!(%peer, "client connected");
+        set_socket_options(&stream, self.context.keepalive_seconds.load(Relaxed));
+        let context = self.context.clone();
+        let serve = |stream| {
+            self.connections
+                .supervise_future(peer, move |stop| connection::serve(stream, peer, context, stop))
+        };
+        let served = stream.into_std().and_then(|socket| self.reactors.serve(socket, serve));
+        if let Err(reason) = served
+            && self.refusals.admit()
+        {
+            tracing::warn!(%peer, %reason, "client refused");
+        }
+    }
+
+    /// Sends the reason and closes the connection, without waiting for the client.
+    fn refuse(&self, stream: TcpStream, peer: SocketAddr) {
+        if let Ok(mut socket) = stream.into_std() {
+            // A new connection has room for a line; one that the client has closed is lost anyway.
+            drop(socket.write(AT_CAPACITY));
+        }
+        if self.refusals.admit() {
+            let connections = self.context.limits.connections;
+            let remedy = "raise max_connections, or the limit of open files that it has been lowered to";
+            tracing::warn!(%peer, connections, remedy, "client refused: the maximum of clients is connected");
+        }
+    }
+
+    /// Refuses one client with the descriptor that is kept for it.
+    fn refuse_with_spare(&self) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(spare.take());
+        let accepted = self.listener.poll_accept(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(Ok((stream, peer))) = accepted {
+            self.refuse(stream, peer);
+        }
+        *spare = spare_descriptor(&self.listener);
     }
 }
 
@@ -79,40 +158,8 @@ fn set_socket_options(socket: &TcpStream, keepalive_seconds: u32) {
     }
 }
 
-async fn accept(
-    listener: Arc<TcpListener>,
-    context: Arc<ServerContext>,
-    connections: TaskSupervisor,
-    reactors: ReactorPool,
-    stop: Stop,
-) -> Result<(), io::Error> {
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                tracing::debug!(%peer, "client connected");
-                set_socket_options(&stream, context.keepalive_seconds.load(Relaxed));
-                let context = context.clone();
-                let serve = |stream| {
-                    connections
-                        .supervise_future(peer, move |stop| connection::serve(stream, peer, context, stop))
-                };
-                if let Err(reason) = stream.into_std().and_then(|socket| reactors.serve(socket, serve)) {
-                    tracing::warn!(%peer, %reason, "client refused");
-                }
-            }
-            // Without file descriptors, every client fails until others disconnect. Other errors concern only
-            // this client.
-            Err(error) if matches!(error.raw_os_error(), Some(23 | 24)) => {
-                tracing::error!(%error, "cannot accept clients");
-                time::sleep(OUT_OF_DESCRIPTORS).await;
-            }
-            Err(error) => tracing::debug!(%error, "client lost before it was accepted"),
-        }
-    }
+fn spare_descriptor(listener: &TcpListener) -> Option<OwnedFd> {
+    listener.as_fd().try_clone_to_owned().ok()
 }
 
 #[cfg(test)]

@@ -54,6 +54,9 @@ impl Default for Limits {
 /// Bytes that a connection must hold to be closed when all together hold too much.
 pub(crate) const EVICTABLE_BYTES: usize = 1024 * 1024;
 
+/// Closed connections that are logged one by one before they are counted.
+pub(crate) const EVICTIONS_LOGGED: u32 = 10;
+
 /// Bytes of buffers up to which a connection's traffic with the kernel is not counted, in each direction.
 pub(crate) const UNCOUNTED_BYTES: usize = 16 * 1024;
 
@@ -144,3 +147,7 @@ pub(crate) const CLIENT_NAME_BYTES: usize = 1_024;
 
 /// The longest DEBUG SLEEP.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// Bytes of the name of a channel that a message is published on. Each subscribed pattern is compared with
+/// it.
+pub(crate) const CHANNEL_NAME_BYTES: usize = 16 * 1024;

@@ -2,7 +2,8 @@
 //! subscriptions. A buffer is counted when it grows, or while its connection waits with it, not for each
 //! request. When the limit is exceeded, the connection that holds most is closed.
 
-use crate::limits::EVICTABLE_BYTES;
+use crate::limits::{EVICTABLE_BYTES, EVICTIONS_LOGGED};
+use otp::LogLimiter;
 use std::{
     net::{Shutdown, TcpStream},
     sync::{
@@ -18,6 +19,7 @@ pub(crate) struct ClientMemory {
     limit: AtomicUsize,
     held: AtomicUsize,
     evicted: AtomicU64,
+    closed_log: LogLimiter,
     /// The accounts that hold at least [`EVICTABLE_BYTES`].
     large: Mutex<Vec<Arc<Account>>>,
 }
@@ -58,6 +60,7 @@ impl ClientMemory {
             limit: limit.into(),
             held: AtomicUsize::default(),
             evicted: AtomicU64::default(),
+            closed_log: LogLimiter::new("clients were closed", EVICTIONS_LOGGED),
             large: Mutex::default(),
         }
     }
@@ -173,6 +176,11 @@ impl Account {
     fn evict(&self) {
         self.evicted.store(true, Relaxed);
         self.memory.evicted.fetch_add(1, Relaxed);
+        // It may be closed already.
+        self.socket.shutdown(Shutdown::Both).ok();
+        if !self.memory.closed_log.admit() {
+            return;
+        }
         let peer = self.socket.peer_addr().map_or_else(|_| "unknown".into(), |peer| peer.to_string());
         tracing::warn!(
             peer,
@@ -181,8 +189,6 @@ impl Account {
             limit = self.memory.limit(),
             "client closed: all clients together exceed client_limits.max_memory, and this one holds most"
         );
-        // It may be closed already.
-        self.socket.shutdown(Shutdown::Both).ok();
     }
 }
 

@@ -47,6 +47,7 @@ mod error;
 mod exit;
 mod intensity;
 mod limits;
+mod overload;
 mod policy;
 mod spec;
 mod status;
@@ -58,6 +59,10 @@ mod tree;
 pub use error::Error;
 pub use exit::{Exit, panic_message};
 pub use intensity::Intensity;
+pub use overload::{
+    accept::{AcceptErrors, is_out_of_descriptors},
+    log_limiter::LogLimiter,
+};
 pub use policy::{Restart, Shutdown, Stop};
 pub use spec::{ChildSpec, Supervisor};
 pub use strategy::Strategy;

@@ -16,3 +16,12 @@ pub(crate) const ABORT_GRACE: Duration = Duration::from_secs(1);
 
 /// Bytes kept of the reason for which a child failed or panicked.
 pub(crate) const MAX_REASON_BYTES: usize = 512;
+
+/// The interval of the log lines that count events which are not logged one by one.
+pub(crate) const LOG_PERIOD: Duration = Duration::from_secs(10);
+
+/// The pause after an accept that failed for lack of descriptors or memory.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Crashes of tasks of one supervisor that are logged one by one.
+pub(crate) const CRASH_LINES: u32 = 10;

@@ -15,6 +15,8 @@ use tracing::{error, warn};
 
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::limits::CRASH_LINES;
+use crate::overload::log_limiter::LogLimiter;
 use crate::policy::Stop;
 
 /// Starts temporary tasks at run time, as Elixir's `Task.Supervisor` does, up to a maximum at once.
@@ -32,6 +34,7 @@ struct Shared {
     name: String,
     max: usize,
     crashed: AtomicU64,
+    crash_log: LogLimiter,
     emptied: Notify,
     tasks: Mutex<Tasks>,
 }
@@ -52,6 +55,7 @@ impl TaskSupervisor {
             name: name.into(),
             max,
             crashed: AtomicU64::new(0),
+            crash_log: LogLimiter::new("more tasks crashed", CRASH_LINES),
             emptied: Notify::new(),
             tasks: Mutex::default(),
         };
@@ -166,7 +170,9 @@ impl TaskSlot {
 
     fn crashed(&self, task: &dyn Display, exit: &Exit) {
         self.supervisor.shared.crashed.fetch_add(1, Ordering::Relaxed);
-        error!(supervisor = %self.supervisor.name(), %task, %exit, "task crashed");
+        if self.supervisor.shared.crash_log.admit() {
+            error!(supervisor = %self.supervisor.name(), %task, %exit, "task crashed");
+        }
     }
 }
 

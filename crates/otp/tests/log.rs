@@ -4,8 +4,10 @@
 use std::future::pending;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
-use otp::{ChildSpec, Exit, Intensity, Strategy, Supervisor, TaskSupervisor};
+use otp::{AcceptErrors, ChildSpec, Exit, Intensity, LogLimiter, Strategy, Supervisor, TaskSupervisor};
+use tokio::time::{Instant, sleep};
 
 /// The log of all tests, each of which uses supervisor names of its own.
 #[derive(Clone, Default)]
@@ -107,4 +109,40 @@ async fn a_crashed_task_is_logged_with_its_name_and_a_bounded_reason() {
     let line = text.lines().find(|line| line.contains("task crashed")).unwrap();
     assert!(line.contains("supervisor=connections task=127.0.0.1:5000 exit=panicked: éé"), "{line}");
     assert!(line.ends_with("é…") && line.len() < 700, "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_others_cause_are_logged_once_and_then_counted() {
+    let log = Log::open();
+    let refused = LogLimiter::new("clients were refused", 2);
+    for _ in 0..2 {
+        let logged = (0..1000).filter(|_| refused.admit()).count();
+        assert_eq!(logged, 2, "each time after a quiet period");
+        // One period with events, one without.
+        sleep(Duration::from_secs(21)).await;
+    }
+    let counts =
+        log.text().matches("WARN otp::overload::log_limiter: clients were refused count=998").count();
+    assert_eq!(counts, 2, "{}", log.text());
+
+    for round in 0..5 {
+        let logged = (0..10).filter(|_| refused.admit()).count();
+        assert_eq!(logged, if round == 0 { 2 } else { 0 });
+        sleep(Duration::from_secs(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shortage_is_logged_once_with_its_remedy_and_paused_for() {
+    let log = Log::open();
+    let errors = AcceptErrors::new("test clients");
+    let start = Instant::now();
+    for _ in 0..5 {
+        errors.pause(&io::Error::from_raw_os_error(24)).await;
+    }
+    assert_eq!(start.elapsed(), Duration::from_millis(500));
+    errors.pause(&io::ErrorKind::ConnectionAborted.into()).await;
+    assert_eq!(start.elapsed(), Duration::from_millis(500), "an error of one connection");
+    assert_eq!(log.text().matches("cannot accept test clients").count(), 1, "{}", log.text());
+    log.assert_contains("remedy=\"raise the process's limit of open files");
 }

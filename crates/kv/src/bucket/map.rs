@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::CommandError,
-    limits::{INLINE_BYTES, PAGE_BYTES, PAGE_LINES, RANDOM_TRIES},
+    limits::{INLINE_BYTES, PAGE_BYTES, PAGE_LINES},
     memory::{
         Memory,
         arena::{Arena, ArenaFull, Handle},
@@ -44,8 +44,8 @@ impl<'m> Map<'m> {
         }
     }
 
-    /// A random entry, each equally likely. `None` when there is none, or when [`RANDOM_TRIES`] slots of a
-    /// table held none that has not expired.
+    /// A random entry, each equally likely. `None` when there is none, or when the chosen slot of a table is
+    /// vacant or its entry has expired.
     pub(crate) fn random(self, now_ms: u64) -> Option<Entry<'m>> {
         match self.entries {
             Entries::Inline(entries) => {
@@ -54,10 +54,10 @@ impl<'m> Map<'m> {
                 };
                 live().nth(fastrand::usize(..live().count().max(1)))
             }
-            Entries::Table(id) => (0..RANDOM_TRIES).find_map(|_| {
+            Entries::Table(id) => {
                 let entry = self.memory.entry(self.memory.table(id).random()?);
                 (!entry.is_expired(now_ms)).then_some(entry)
-            }),
+            }
         }
     }
 
@@ -247,6 +247,8 @@ fn scan_page(memory: &Memory, id: u32, mut cursor: u64, wanted: usize) -> (Vec<E
     let (mut entries, mut bytes) = (Vec::new(), 0);
     for _ in 0..PAGE_LINES {
         let (handles, next) = memory.table(id).scan_step(cursor);
+        #[cfg(test)]
+        let handles = handles.inspect(|_| crate::tests::work::touch(1));
         let step = handles.map(|handle: Handle| memory.entry(handle));
         entries.extend(step.inspect(|entry| bytes += entry.key.len() + entry.value.len()));
         cursor = next;

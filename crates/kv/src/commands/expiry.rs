@@ -8,7 +8,7 @@ use crate::{
     args::{Args, parse_integer},
     error::CommandError,
     reply::{CommandResult, Reply},
-    shard::bucket_mut::BucketMut,
+    shard::bucket_ref::BucketMut,
 };
 
 /// Redis rounds the TTL of a key to the nearest second.

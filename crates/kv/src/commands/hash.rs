@@ -8,7 +8,7 @@ use crate::{
     args::{Args, parse_integer},
     error::CommandError,
     reply::{CommandResult, Reply},
-    shard::{bucket_mut::BucketMut, bucket_ref::BucketRef},
+    shard::bucket_ref::{BucketMut, BucketRef},
 };
 
 pub(super) const HGET: Command = CommandSpec::read("hget", Group::Hash)

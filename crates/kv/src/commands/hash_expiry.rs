@@ -9,7 +9,7 @@ use crate::{
     args::Args,
     error::CommandError,
     reply::{CommandResult, Reply},
-    shard::bucket_mut::BucketMut,
+    shard::bucket_ref::BucketMut,
 };
 
 const UNCHANGED: i64 = 0;

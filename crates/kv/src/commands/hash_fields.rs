@@ -8,7 +8,7 @@ use crate::{
     args::{Args, parse_integer},
     error::CommandError,
     reply::{CommandResult, Reply},
-    shard::bucket_mut::BucketMut,
+    shard::bucket_ref::BucketMut,
 };
 
 /// The latest expiry of a field, in milliseconds since 1970.

@@ -5,10 +5,10 @@ use crate::{
     args::{Args, SCAN_COUNT},
     bucket::WrongType,
     error::CommandError,
-    limits::{RANDOM_ENTRIES, SCAN_ENTRIES},
+    limits::{EXPIRY_ENDS, RANDOM_ENTRIES, SCAN_ENTRIES},
     memory::entry::Entry,
     reply::{CommandResult, Projection, Reply},
-    shard::{bucket_mut::BucketMut, bucket_ref::BucketRef},
+    shard::bucket_ref::{BucketMut, BucketRef},
     syntax::glob,
 };
 use std::collections::HashSet;
@@ -58,7 +58,7 @@ fn hscan<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
     let (mut pattern, mut count, mut projection) = (None, SCAN_COUNT, Projection::Both);
     while let Some(option) = args.next() {
         match option.to_ascii_lowercase().as_slice() {
-            b"match" => pattern = Some(args.required()?),
+            b"match" => pattern = Some(glob::checked(args.required()?)?),
             b"count" => count = args.scan_count()?.min(SCAN_ENTRIES),
             b"novalues" => projection = Projection::Keys,
             _ => return Err(CommandError::Syntax),
@@ -77,38 +77,59 @@ pub(super) const HRANDFIELD: Command = CommandSpec::read("hrandfield", Group::Ha
     .syntax("key [count [WITHVALUES]]")
     .summary("One or more random fields")
     .run(hrandfield);
-fn hrandfield<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
+fn hrandfield<'s>(mut bucket: BucketMut<'s>, args: Args) -> CommandResult<'s> {
+    let choice = RandomFields::parse(args)?;
+    // A hash of many expired fields becomes one of few, however often it is asked.
+    bucket.delete_expired(EXPIRY_ENDS);
     let bucket = bucket.into_view();
-    if args.is_empty() {
-        return Ok(bucket.random()?.map_or(Reply::NoKey, |entry| Reply::Value(entry.key)));
-    }
-    let count = args.integer()?;
-    if count == i64::MIN {
-        return Err(CommandError::OutOfBounds { min: -i64::MAX, max: i64::MAX });
-    }
-    let with_values = match (args.next(), args.next()) {
-        (None, None) => false,
-        (Some(word), None) if word.eq_ignore_ascii_case(b"withvalues") => true,
-        _ => return Err(CommandError::Syntax),
+    let len = bucket.len()?;
+    let Some(count) = choice.count else {
+        return Ok(match bucket.random_entries(1)?.first() {
+            Some(entry) => Reply::Value(entry.key),
+            None if len == 0 => Reply::NoKey,
+            None => Reply::LargeSample,
+        });
     };
-    if with_values && count.unsigned_abs() > i64::MAX as u64 / 2 {
-        return Err(CommandError::CountOutOfRange);
-    }
-    let entries = match bucket.len()? {
-        0 => Vec::new(),
-        len if count >= 0 => sample_distinct(bucket, bounded(count.unsigned_abs().min(len as u64))?, len)?,
+    let wanted = count.unsigned_abs();
+    let entries = match wanted {
+        _ if len == 0 => Some(Vec::new()),
+        _ if count >= 0 => sample_distinct(bucket, wanted.min(len as u64) as usize, len)?,
         // A negative count allows duplicates.
-        _ => sample(bucket, bounded(count.unsigned_abs())?)?,
+        _ if wanted <= RANDOM_ENTRIES as u64 => {
+            Some(bucket.random_entries(wanted as usize)?).filter(|entries| entries.len() as u64 == wanted)
+        }
+        _ => None,
     };
-    Ok(match with_values {
-        true => Reply::PairList(items(&entries, Projection::Both)),
-        false => Reply::List(items(&entries, Projection::Keys)),
+    let Some(entries) = entries else { return Ok(Reply::LargeSample) };
+    Ok(match choice.projection {
+        Projection::Both => Reply::PairList(items(&entries, Projection::Both)),
+        projection => Reply::List(items(&entries, projection)),
     })
 }
 
 /// One page of entries.
 pub(crate) fn page(bucket: BucketRef, projection: Projection, cursor: u64) -> CommandResult {
     let (entries, next) = bucket.entries(cursor)?;
+    Ok(Reply::Page { items: items(&entries, projection), next })
+}
+
+/// Up to `count` random entries, with duplicates. If chance finds none, those of the lines from `cursor` on:
+/// without items the page's `next` is where to look on, 0 if there are none at all.
+pub(crate) fn random_page<'s>(
+    mut bucket: BucketMut<'s>,
+    projection: Projection,
+    cursor: u64,
+    count: u32,
+) -> CommandResult<'s> {
+    bucket.delete_expired(EXPIRY_ENDS);
+    let bucket = bucket.into_view();
+    let count = (count as usize).min(RANDOM_ENTRIES);
+    let (mut entries, mut next) = (bucket.random_entries(count)?, 0);
+    if entries.is_empty() {
+        (entries, next) = bucket.entries_up_to(cursor, 1)?;
+        fastrand::shuffle(&mut entries);
+        entries.truncate(count);
+    }
     Ok(Reply::Page { items: items(&entries, projection), next })
 }
 
@@ -133,44 +154,57 @@ fn items<'s>(entries: &[Entry<'s>], projection: Projection) -> Vec<Reply<'s>> {
     }
 }
 
-fn bounded(count: u64) -> Result<usize, CommandError> {
-    let count = usize::try_from(count).ok().filter(|count| *count <= RANDOM_ENTRIES);
-    count.ok_or(CommandError::CountOutOfRange)
-}
-
-/// `count` random entries, with duplicates.
-fn sample(bucket: BucketRef, count: usize) -> Result<Vec<Entry>, WrongType> {
-    (0..count).map_while(|_| bucket.random().transpose()).collect()
-}
-
-/// `count` distinct random entries out of `len`.
-fn sample_distinct(bucket: BucketRef, count: usize, len: usize) -> Result<Vec<Entry>, WrongType> {
+/// `count` distinct random entries out of `len`. `None` if it takes more than one bounded step.
+fn sample_distinct(bucket: BucketRef, count: usize, len: usize) -> Result<Option<Vec<Entry>>, WrongType> {
     if count > len / 2 {
-        let mut entries = all_entries(bucket)?;
-        if count < entries.len() {
-            fastrand::shuffle(&mut entries);
-            entries.truncate(count);
-        }
-        return Ok(entries);
+        let (mut entries, next) = bucket.entries_up_to(0, RANDOM_ENTRIES)?;
+        fastrand::shuffle(&mut entries);
+        entries.truncate(count);
+        return Ok(Some(entries).filter(|_| next == 0));
+    }
+    if count > RANDOM_ENTRIES {
+        return Ok(None);
     }
     let (mut entries, mut seen) = (Vec::with_capacity(count), HashSet::with_capacity(count));
     while entries.len() < count {
-        let Some(entry) = bucket.random()? else { break };
-        if seen.insert(entry.key) {
-            entries.push(entry);
+        let wanted = count - entries.len();
+        let picked = bucket.random_entries(wanted)?;
+        let is_short = picked.len() < wanted;
+        entries.extend(picked.into_iter().filter(|entry| seen.insert(entry.key)));
+        if is_short {
+            return Ok(None);
         }
     }
-    Ok(entries)
+    Ok(Some(entries))
 }
 
-fn all_entries(bucket: BucketRef) -> Result<Vec<Entry>, WrongType> {
-    let (mut all, mut cursor) = (Vec::new(), 0);
-    loop {
-        let (entries, next) = bucket.entries(cursor)?;
-        all.extend(entries);
-        if next == 0 {
-            return Ok(all);
+/// What HRANDFIELD is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RandomFields {
+    /// `None`: one field. Negative: duplicates are allowed.
+    pub count: Option<i64>,
+    /// The part of each entry that is returned.
+    pub projection: Projection,
+}
+
+impl RandomFields {
+    /// Parses the arguments after the key.
+    pub fn parse(mut args: Args<'_>) -> Result<RandomFields, CommandError> {
+        if args.is_empty() {
+            return Ok(RandomFields { count: None, projection: Projection::Keys });
         }
-        cursor = next;
+        let count = args.integer()?;
+        if count == i64::MIN {
+            return Err(CommandError::OutOfBounds { min: -i64::MAX, max: i64::MAX });
+        }
+        let projection = match (args.next(), args.next()) {
+            (None, None) => Projection::Keys,
+            (Some(word), None) if word.eq_ignore_ascii_case(b"withvalues") => Projection::Both,
+            _ => return Err(CommandError::Syntax),
+        };
+        if projection == Projection::Both && count.unsigned_abs() > i64::MAX as u64 / 2 {
+            return Err(CommandError::CountOutOfRange);
+        }
+        Ok(RandomFields { count: Some(count), projection })
     }
 }

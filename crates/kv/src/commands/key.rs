@@ -7,7 +7,7 @@ use crate::{
     error::CommandError,
     pubsub::bucket_changes::EndReason,
     reply::{CommandResult, Reply},
-    shard::{bucket_mut::BucketMut, multi::MultiBucket},
+    shard::{bucket_ref::BucketMut, multi::MultiBucket},
 };
 
 /// The longest string that Redis stores as `embstr`, in bytes.

@@ -4,7 +4,7 @@
 use crate::{
     args::Args,
     reply::CommandResult,
-    shard::{bucket_mut::BucketMut, multi::MultiBucket},
+    shard::{bucket_ref::BucketMut, multi::MultiBucket},
 };
 use std::fmt;
 

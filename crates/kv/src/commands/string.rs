@@ -9,7 +9,7 @@ use crate::{
     error::CommandError,
     pubsub::bucket_changes::EndReason,
     reply::{CommandResult, Reply},
-    shard::{bucket_mut::BucketMut, multi::MultiBucket},
+    shard::{bucket_ref::BucketMut, multi::MultiBucket},
 };
 
 pub(super) const GET: Command = CommandSpec::read("get", Group::String)

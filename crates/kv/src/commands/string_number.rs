@@ -8,7 +8,7 @@ use crate::{
     args::{Args, parse_integer},
     error::CommandError,
     reply::{CommandResult, Reply},
-    shard::bucket_mut::BucketMut,
+    shard::bucket_ref::BucketMut,
 };
 use arrayvec::ArrayString;
 use std::fmt::Write;

@@ -6,7 +6,7 @@ use crate::{
     error::CommandError,
     limits::VALUE_BYTES,
     reply::{CommandResult, Reply},
-    shard::bucket_mut::BucketMut,
+    shard::bucket_ref::BucketMut,
 };
 
 pub(super) const APPEND: Command = CommandSpec::write("append", Group::String)

@@ -1,19 +1,22 @@
 //! The memory of one shard: blocks of bytes for buckets and entries, and tables for buckets that have
-//! outgrown their block.
+//! outgrown their block. The entries of a destroyed table are freed a few lines at a time, so that no request
+//! waits for all of them.
 
 pub(crate) mod arena;
 pub(crate) mod budget;
 pub(crate) mod entry;
 pub(crate) mod expiry_index;
 pub(crate) mod prefetch_line;
-pub(crate) mod reclaim;
 pub(crate) mod table;
 
-use crate::memory::{
-    arena::{Arena, ArenaFull, Handle},
-    entry::Entry,
-    expiry_index::ExpiryIndex,
-    table::Table,
+use crate::{
+    limits::RECLAIM_LINES,
+    memory::{
+        arena::{Arena, ArenaFull, Handle},
+        entry::Entry,
+        expiry_index::ExpiryIndex,
+        table::Table,
+    },
 };
 use foldhash::fast::SeedableRandomState;
 use std::hash::BuildHasher;
@@ -26,6 +29,8 @@ pub(crate) struct Memory {
     tables: Vec<Table>,
     tables_free: Vec<u32>,
     table_bytes: usize,
+    /// Destroyed tables, each with the first line that still holds entries.
+    garbage: Vec<(Table, usize)>,
     hasher: SeedableRandomState,
 }
 
@@ -38,6 +43,7 @@ impl Memory {
             tables: Vec::new(),
             tables_free: Vec::new(),
             table_bytes: 0,
+            garbage: Vec::new(),
             hasher,
         }
     }
@@ -106,5 +112,27 @@ impl Memory {
         let before = table.bytes();
         table.insert(hash, handle, |other| hasher.hash_one(Entry::read(arena.bytes(other)).key));
         self.table_bytes += table.bytes() - before;
+    }
+    /// Takes a destroyed table, whose entries [`Self::reclaim_some`] frees.
+    pub(crate) fn free_later(&mut self, table: Table) {
+        self.garbage.push((table, 0));
+    }
+
+    /// Frees a bounded part of the entries of destroyed tables.
+    pub(crate) fn reclaim_some(&mut self) {
+        self.expiries.reclaim_some();
+        let Some((table, line)) = self.garbage.pop() else { return };
+        let end = table.home_lines().min(line + RECLAIM_LINES);
+        for index in line..end {
+            table.line_chain(index).for_each(|handle| self.free_entry(handle));
+        }
+        if end < table.home_lines() {
+            self.garbage.push((table, end));
+        }
+    }
+
+    /// Whether anything is left to free.
+    pub(crate) fn has_garbage(&self) -> bool {
+        !self.garbage.is_empty()
     }
 }

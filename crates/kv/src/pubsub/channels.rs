@@ -2,7 +2,9 @@
 //! Channels are independent of buckets.
 
 use crate::{
-    limits::{CHANNEL_BYTES, CHANNEL_MESSAGES, TOPIC_BYTES, TOPIC_NAME_BYTES},
+    limits::{
+        CHANNEL_BYTES, CHANNEL_MESSAGES, REMOVED_TOPICS, SUBSCRIBED_PATTERNS, TOPIC_BYTES, TOPIC_NAME_BYTES,
+    },
     syntax::glob,
 };
 use std::{
@@ -10,7 +12,7 @@ use std::{
     collections::{HashMap, HashSet},
     pin::Pin,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -47,7 +49,10 @@ pub enum Topic<'a> {
 
 /// A subscriber has too many subscriptions for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many subscriptions: their names may take {TOPIC_NAME_BYTES} bytes")]
+#[error(
+    "too many subscriptions: one connection may have {SUBSCRIBED_PATTERNS} patterns, and names of \
+     {TOPIC_NAME_BYTES} bytes"
+)]
 pub struct TooManyTopics;
 
 /// The channels of one node.
@@ -60,6 +65,8 @@ pub struct Channels {
 struct Hub {
     channels: HashMap<Arc<[u8]>, HashSet<u64>>,
     patterns: HashMap<Arc<[u8]>, HashSet<u64>>,
+    /// The patterns, to be matched while the hub is not locked; made when a message needs it.
+    pattern_list: OnceLock<Arc<[Arc<[u8]>]>>,
     subscribers: HashMap<u64, SubscriberState>,
     /// The id of the latest subscriber.
     last: u64,
@@ -110,29 +117,52 @@ impl Channels {
         let (mut delivered, mut behind) = (0, Vec::new());
         let message =
             LazyCell::new(|| Arc::new(Message { channel: channel.into(), payload: payload.into() }));
+        let patterns = self.matching_patterns(channel);
         let hub = self.read();
-        for (pattern, ids) in hub.receivers(channel) {
+        for (pattern, ids) in hub.receivers(channel, &patterns) {
             for id in ids {
+                // One that is being removed may still be listed.
+                let Some(subscriber) = hub.subscribers.get(id) else { continue };
                 let delivery = Delivery { pattern: pattern.cloned(), message: Arc::clone(&message) };
-                match hub.subscribers[id].deliver(delivery) {
+                match subscriber.deliver(delivery) {
                     true => delivered += 1,
                     false => behind.push(*id),
                 }
             }
         }
         drop(hub);
-        if !behind.is_empty() {
-            let mut hub = self.write();
-            behind.into_iter().for_each(|id| hub.remove(id));
-        }
+        behind.into_iter().for_each(|id| self.remove(id));
         delivered
+    }
+
+    /// Ends all subscriptions of a subscriber, and its stream.
+    fn remove(&self, id: u64) {
+        let Some(state) = self.write().subscribers.remove(&id) else { return };
+        let channels = state.channels.iter().map(|name| Topic::Channel(name));
+        let patterns = state.patterns.iter().map(|name| Topic::Pattern(name));
+        let topics: Vec<Topic<'_>> = channels.chain(patterns).collect();
+        for topics in topics.chunks(REMOVED_TOPICS) {
+            let mut hub = self.write();
+            topics.iter().for_each(|topic| hub.remove_receiver(*topic, id));
+        }
+    }
+
+    /// The patterns that match the name of a channel. Subscribers of other topics do not wait meanwhile.
+    fn matching_patterns(&self, channel: &[u8]) -> Vec<Arc<[u8]>> {
+        let hub = self.read();
+        if hub.patterns.is_empty() {
+            return Vec::new();
+        }
+        let patterns = hub.pattern_list.get_or_init(|| hub.patterns.keys().cloned().collect()).clone();
+        drop(hub);
+        patterns.iter().filter(|wanted| glob::matches(wanted, channel)).cloned().collect()
     }
 
     /// The names of the channels that have subscribers, not counting patterns.
     pub fn names(&self, matching: Option<&[u8]>) -> Vec<Box<[u8]>> {
-        let hub = self.read();
-        let names = hub.channels.keys();
+        let names: Vec<Arc<[u8]>> = self.read().channels.keys().cloned().collect();
         names
+            .iter()
             .filter(|name| matching.is_none_or(|wanted| glob::matches(wanted, name)))
             .map(|name| (**name).into())
             .collect()
@@ -158,13 +188,14 @@ impl Channels {
 }
 
 impl Hub {
-    /// The receivers of a message on a channel: its subscribers, and those of each pattern that matches.
+    /// The receivers of a message on a channel: its subscribers, and those of the patterns that match it.
     fn receivers<'h>(
         &'h self,
         channel: &'h [u8],
+        patterns: &'h [Arc<[u8]>],
     ) -> impl Iterator<Item = (Option<&'h Arc<[u8]>>, &'h HashSet<u64>)> {
         let direct = self.channels.get(channel).map(|ids| (None, ids));
-        let patterns = self.patterns.iter().filter(|(wanted, _)| glob::matches(wanted, channel));
+        let patterns = patterns.iter().filter_map(|wanted| self.patterns.get_key_value(wanted));
         direct.into_iter().chain(patterns.map(|(wanted, ids)| (Some(wanted), ids)))
     }
 
@@ -179,8 +210,12 @@ impl Hub {
             return Ok(false);
         }
         let bytes = state.name_bytes + name.len() + TOPIC_BYTES;
-        if bytes > TOPIC_NAME_BYTES {
+        let is_pattern = matches!(topic, Topic::Pattern(_));
+        if bytes > TOPIC_NAME_BYTES || is_pattern && own.len() >= SUBSCRIBED_PATTERNS {
             return Err(TooManyTopics);
+        }
+        if is_pattern {
+            self.pattern_list.take();
         }
         state.name_bytes = bytes;
         let name = all.get_key_value(name).map_or_else(|| name.into(), |(name, _)| name.clone());
@@ -191,23 +226,26 @@ impl Hub {
 
     fn unsubscribe(&mut self, id: u64, topic: Topic<'_>) -> bool {
         let Some(state) = self.subscribers.get_mut(&id) else { return false };
-        let (name, own, all) = match topic {
-            Topic::Channel(name) => (name, &mut state.channels, &mut self.channels),
-            Topic::Pattern(name) => (name, &mut state.patterns, &mut self.patterns),
+        let (name, own) = match topic {
+            Topic::Channel(name) => (name, &mut state.channels),
+            Topic::Pattern(name) => (name, &mut state.patterns),
         };
         let was_subscribed = own.remove(name);
         if was_subscribed {
             state.name_bytes -= name.len() + TOPIC_BYTES;
-            remove_id(all, name, id);
+            self.remove_receiver(topic, id);
         }
         was_subscribed
     }
 
-    /// Ends all subscriptions of a subscriber, and its stream.
-    fn remove(&mut self, id: u64) {
-        let Some(state) = self.subscribers.remove(&id) else { return };
-        state.channels.iter().for_each(|name| remove_id(&mut self.channels, name, id));
-        state.patterns.iter().for_each(|name| remove_id(&mut self.patterns, name, id));
+    fn remove_receiver(&mut self, topic: Topic<'_>, id: u64) {
+        match topic {
+            Topic::Channel(name) => remove_id(&mut self.channels, name, id),
+            Topic::Pattern(name) => {
+                self.pattern_list.take();
+                remove_id(&mut self.patterns, name, id);
+            }
+        }
     }
 }
 
@@ -281,7 +319,7 @@ impl Stream for ChannelSubscriber {
 
 impl Drop for ChannelSubscriber {
     fn drop(&mut self) {
-        self.channels.write().remove(self.id);
+        self.channels.remove(self.id);
     }
 }
 

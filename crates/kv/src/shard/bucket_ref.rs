@@ -1,10 +1,16 @@
-//! A bucket as a command reads it. Expired entries are left out.
+//! A bucket as a command sees it: [`BucketRef`] reads it, [`BucketMut`] changes it. Expired entries are left
+//! out.
 
 use crate::{
     bucket::{Bucket, Kind, WrongType, map::Map},
-    limits::PAGE_NAMES,
-    memory::{Memory, entry::Entry},
-    shard::registry::Lookup,
+    error::CommandError,
+    limits::{PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
+    memory::{Memory, budget::Budget, entry::Entry},
+    pubsub::bucket_changes::{Change, EndReason},
+    shard::{
+        Shard,
+        registry::{Lookup, NameSlot},
+    },
 };
 
 /// A bucket that may or may not exist. Values read from it live as long as the shard's lock is held.
@@ -80,20 +86,355 @@ impl<'s> BucketRef<'s> {
         Ok((entries, next))
     }
 
-    /// A random entry of the map.
-    pub(crate) fn random(self) -> Result<Option<Entry<'s>>, WrongType> {
-        let Some(map) = self.map()? else { return Ok(None) };
-        if let Some(entry) = map.random(self.now_ms) {
-            return Ok(Some(entry));
-        }
-        let (mut cursor, mut entries) = (0, Vec::new());
-        loop {
-            let (page, next) = self.entries_up_to(cursor, 1)?;
-            entries.extend(page);
-            if next == 0 || !entries.is_empty() {
-                return Ok(fastrand::choice(entries));
+    /// Up to `wanted` random entries of the map, with duplicates, as long as they are within a page. Gives up
+    /// after a bounded number of tries among slots that are vacant or hold expired entries.
+    pub(crate) fn random_entries(self, wanted: usize) -> Result<Vec<Entry<'s>>, WrongType> {
+        let Some(map) = self.map()? else { return Ok(Vec::new()) };
+        let (mut entries, mut bytes, mut misses) = (Vec::new(), 0, 0);
+        while entries.len() < wanted && bytes < PAGE_BYTES && misses < RANDOM_MISSES {
+            #[cfg(test)]
+            crate::tests::work::touch(1);
+            match map.random(self.now_ms) {
+                Some(entry) => {
+                    bytes += entry.key.len() + entry.value.len();
+                    entries.push(entry);
+                }
+                None => misses += 1,
             }
-            cursor = next;
         }
+        Ok(entries)
+    }
+}
+
+/// A bucket that may or may not exist. Every change of a bucket goes through this type, which notifies
+/// subscribers, invalidates watches, and keeps the registry up to date when the bucket moves to another
+/// block.
+#[derive(Debug)]
+pub(crate) struct BucketMut<'s> {
+    shard: &'s mut Shard,
+    name: &'s [u8],
+    lookup: Lookup<'s>,
+    registered: Option<(NameSlot, Bucket)>,
+    now_ms: u64,
+}
+
+/// Operations on a bucket of any type.
+impl<'s> BucketMut<'s> {
+    /// Looks the bucket up.
+    #[inline]
+    pub(crate) fn new(
+        shard: &'s mut Shard,
+        name: &'s [u8],
+        lookup: Lookup<'s>,
+        now_ms: u64,
+    ) -> BucketMut<'s> {
+        let registered = shard.registry.lookup(&shard.memory, lookup, name);
+        BucketMut { shard, name, lookup, registered, now_ms }
+    }
+
+    /// Ends the bucket if it has expired.
+    #[inline]
+    pub(crate) fn end_if_expired(&mut self) {
+        if self.shard.expiry_cursor.has_expiries
+            && self.bucket().is_some_and(|bucket| bucket.is_expired(&self.shard.memory, self.now_ms))
+        {
+            self.end(EndReason::Expired);
+        }
+    }
+
+    /// A read-only view of the bucket.
+    #[inline]
+    pub(crate) fn view(&self) -> BucketRef<'_> {
+        BucketRef {
+            memory: &self.shard.memory,
+            bucket: self.bucket(),
+            lookup: self.lookup,
+            now_ms: self.now_ms,
+        }
+    }
+
+    /// A read-only view of the bucket that lives as long as the lock is held.
+    #[inline]
+    pub(crate) fn into_view(self) -> BucketRef<'s> {
+        let bucket = self.bucket();
+        BucketRef { memory: &self.shard.memory, bucket, lookup: self.lookup, now_ms: self.now_ms }
+    }
+
+    /// The time of this batch, in milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Whether all buckets of the store together exceed the budget.
+    pub(crate) fn store_exceeds(&self, budget: &Budget) -> bool {
+        budget.is_exceeded(self.shard.used_bytes(), self.shard.accounted_bytes)
+    }
+
+    /// Whether the bucket exists.
+    pub(crate) fn exists(&self) -> bool {
+        self.registered.is_some()
+    }
+
+    /// The bucket, and the slot of its name.
+    pub(crate) fn registered(&self) -> Option<(NameSlot, Bucket)> {
+        self.registered
+    }
+
+    /// The version of the bucket, for WATCH.
+    pub(crate) fn watch_version(self) -> u64 {
+        self.shard.watches.version_of(self.name)
+    }
+
+    /// Sets the expiry of the bucket. If that is in the past, the bucket ends at once.
+    pub(crate) fn set_expiry(&mut self, expires_at_ms: Option<u64>) -> Result<(), CommandError> {
+        if !self.exists() {
+            return Ok(());
+        }
+        if expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= self.now_ms) {
+            self.end(EndReason::Expired);
+            return Ok(());
+        }
+        self.note_expiry(expires_at_ms);
+        let (name, keep) = (self.name, self.view().keeps_when_empty());
+        self.modify(|bucket, memory| bucket.set_head(memory, name, keep, expires_at_ms))?;
+        self.invalidate_watches();
+        Ok(())
+    }
+
+    /// Ends the bucket; `false` when it did not exist.
+    pub(crate) fn end(&mut self, reason: EndReason) -> bool {
+        let Some((slot, bucket)) = self.registered.take() else { return false };
+        self.shard.end(slot, bucket, self.name, reason);
+        true
+    }
+
+    /// Renames the bucket, which exists, and moves it from the registry to [`Shard::unregistered`], until
+    /// [`Self::replace_with_unregistered`] registers it under its new name.
+    pub(crate) fn detach_as(mut self, name: &[u8]) -> Result<(), CommandError> {
+        let (keep, expires_at_ms) = (self.view().keeps_when_empty(), self.view().expires_at_ms());
+        self.modify(|bucket, memory| bucket.set_head(memory, name, keep, expires_at_ms))?;
+        if let Some((slot, bucket)) = self.registered {
+            self.shard.registry.unregister(slot);
+            self.shard.unregistered = Some(bucket);
+        }
+        Ok(())
+    }
+
+    /// Registers the shard's unregistered bucket, which has this name. A bucket that had the name before
+    /// ends.
+    pub(crate) fn replace_with_unregistered(&mut self) {
+        let Some(bucket) = self.shard.unregistered.take() else { return };
+        let old = self.registered;
+        match old {
+            Some((slot, _)) => self.shard.registry.set_bucket(slot, bucket),
+            None => self.shard.registry.register(&self.shard.memory, self.lookup.name_hash, bucket),
+        }
+        self.registered = self.shard.registry.lookup(&self.shard.memory, self.lookup, self.name);
+        self.note_expiry(bucket.earliest_expiry(&self.shard.memory));
+        self.invalidate_watches();
+        if let Some((_, old)) = old {
+            self.shard.announce_end(self.name, EndReason::Dropped);
+            self.shard.destroy(old);
+        }
+    }
+
+    fn note_expiry(&mut self, expires_at_ms: Option<u64>) {
+        if expires_at_ms.is_some() {
+            self.shard.expiry_cursor.note_expiry();
+        }
+    }
+
+    fn bucket(&self) -> Option<Bucket> {
+        self.registered.map(|(_, bucket)| bucket)
+    }
+
+    fn register(&mut self, bucket: Bucket) {
+        let Shard { registry, memory, .. } = &mut *self.shard;
+        registry.register(memory, self.lookup.name_hash, bucket);
+        self.registered = registry.lookup(memory, self.lookup, self.name);
+        #[cfg(test)]
+        crate::tests::failpoint::reach("registered");
+    }
+
+    /// Changes the bucket, which exists.
+    fn modify<T, E: Into<CommandError>>(
+        &mut self,
+        change: impl FnOnce(&mut Bucket, &mut Memory) -> Result<T, E>,
+    ) -> Result<T, CommandError> {
+        let Some((_, before)) = self.registered else { unreachable!("only an existing bucket is modified") };
+        let moving = Moving { bucket_mut: self, before };
+        let Some((_, bucket)) = &mut moving.bucket_mut.registered else { unreachable!("it exists") };
+        change(bucket, &mut moving.bucket_mut.shard.memory).map_err(Into::into)
+    }
+
+    fn notify(&mut self, change: impl FnOnce() -> Change) {
+        self.invalidate_watches();
+        self.shard.subscribers.notify(self.name, change);
+    }
+
+    fn invalidate_watches(&mut self) {
+        self.shard.watches.invalidate(self.name);
+    }
+}
+
+/// A bucket that a change may move to another block. Dropping this updates the registry, even if the change
+/// panics.
+struct Moving<'a, 's> {
+    bucket_mut: &'a mut BucketMut<'s>,
+    before: Bucket,
+}
+
+impl Drop for Moving<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some((slot, bucket)) = self.bucket_mut.registered
+            && bucket != self.before
+        {
+            self.bucket_mut.shard.registry.set_bucket(slot, bucket);
+        }
+    }
+}
+
+/// Operations on a map.
+impl BucketMut<'_> {
+    /// Creates an empty map that stays when its last field goes. An existing map is kept, and stays from now
+    /// on.
+    pub(crate) fn create(&mut self) -> Result<(), CommandError> {
+        if self.view().map()?.is_none() {
+            self.create_map(true)?;
+            self.invalidate_watches();
+        } else if !self.view().keeps_when_empty() {
+            let (name, expires_at_ms) = (self.name, self.view().expires_at_ms());
+            self.modify(|bucket, memory| bucket.set_head(memory, name, true, expires_at_ms))?;
+        }
+        Ok(())
+    }
+
+    /// Sets a field of the map, and creates the map if it does not exist. Returns whether the field is new.
+    pub(crate) fn set_field(
+        &mut self,
+        field: &[u8],
+        value: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> Result<bool, CommandError> {
+        if !self.exists() {
+            self.create_map(false)?;
+        }
+        self.note_expiry(expires_at_ms);
+        let result = self.put(Entry { key: field, value, expires_at_ms });
+        if result.is_err() {
+            self.end_if_empty();
+        }
+        let is_new = result?;
+        self.notify(|| Change::Set { key: field.into(), value: value.into() });
+        Ok(is_new)
+    }
+
+    /// Deletes a field of the map; `false` when there was none.
+    pub(crate) fn delete_field(&mut self, field: &[u8]) -> Result<bool, CommandError> {
+        let was_there = self.exists() && self.delete(field)?;
+        if was_there {
+            self.notify(|| Change::Deleted { key: field.into() });
+        }
+        Ok(was_there)
+    }
+
+    /// Ends the map if it is empty, unless it was created to stay.
+    pub(crate) fn end_if_empty(&mut self) {
+        if self.exists() && self.view().len() == Ok(0) && !self.view().keeps_when_empty() {
+            self.end(EndReason::Dropped);
+        }
+    }
+
+    /// Sets the expiry of a field of the map, if the field exists.
+    pub(crate) fn set_field_expiry(
+        &mut self,
+        field: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> Result<(), CommandError> {
+        let Some(entry) = self.view().field(field)? else { return Ok(()) };
+        let value = entry.value.to_vec();
+        self.note_expiry(expires_at_ms);
+        self.put(Entry { key: field, value: &value, expires_at_ms })?;
+        self.invalidate_watches();
+        Ok(())
+    }
+
+    /// Deletes up to `limit` fields that have expired, and ends the map if none is left. Returns the number
+    /// of fields.
+    pub(crate) fn delete_expired(&mut self, limit: usize) -> usize {
+        let Ok(Some(map)) = self.view().map() else { return 0 };
+        let expired = map.expired(self.now_ms, limit);
+        let fields: Vec<Box<[u8]>> = expired.iter().map(|entry| entry.key.into()).collect();
+        for field in &fields {
+            #[cfg(test)]
+            crate::tests::failpoint::reach("delete_expired");
+            if self.delete(field).is_ok() {
+                self.notify(|| Change::Deleted { key: field.clone() });
+            }
+        }
+        self.end_if_empty();
+        fields.len()
+    }
+
+    fn create_map(&mut self, keep_when_empty: bool) -> Result<(), CommandError> {
+        let bucket = Bucket::create_map(&mut self.shard.memory, self.name, keep_when_empty, None)?;
+        self.register(bucket);
+        Ok(())
+    }
+
+    fn put(&mut self, entry: Entry<'_>) -> Result<bool, CommandError> {
+        let (hash, now_ms) = (self.lookup.field_hash(entry.key, &self.shard.memory), self.now_ms);
+        self.modify(|bucket, memory| bucket.put(memory, hash, entry, now_ms))
+    }
+
+    fn delete(&mut self, field: &[u8]) -> Result<bool, CommandError> {
+        let (hash, now_ms) = (self.lookup.field_hash(field, &self.shard.memory), self.now_ms);
+        self.modify(|bucket, memory| bucket.delete(memory, hash, field, now_ms))
+    }
+}
+
+/// Operations on a string.
+impl BucketMut<'_> {
+    /// Sets the string and its expiry. Replaces a bucket of another type.
+    pub(crate) fn set_string(
+        &mut self,
+        value: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> Result<(), CommandError> {
+        let name = self.name;
+        self.note_expiry(expires_at_ms);
+        if self.exists() {
+            match self.modify(|bucket, memory| bucket.set_string(memory, name, value, expires_at_ms)) {
+                Err(CommandError::WrongType) => {
+                    self.end(EndReason::Dropped);
+                }
+                result => result?,
+            }
+        }
+        if !self.exists() {
+            let bucket = Bucket::create_string(&mut self.shard.memory, name, value, expires_at_ms)?;
+            self.register(bucket);
+        }
+        self.notify(|| Change::Set { key: name.into(), value: value.into() });
+        Ok(())
+    }
+
+    /// Writes into the string, from `offset` on, with zeros between its end and `offset`.
+    pub(crate) fn write_string(&mut self, offset: usize, bytes: &[u8]) -> Result<(), CommandError> {
+        self.view().string()?;
+        let name = self.name;
+        if !self.exists() {
+            let bucket = Bucket::create_string(&mut self.shard.memory, name, b"", None)?;
+            self.register(bucket);
+        }
+        self.modify(|bucket, memory| bucket.write_string(memory, offset, bytes))?;
+        self.invalidate_watches();
+        let (memory, bucket) = (&self.shard.memory, self.bucket());
+        self.shard.subscribers.notify(name, || {
+            let value = bucket.and_then(|bucket| bucket.string(memory).ok()).unwrap_or_default();
+            Change::Set { key: name.into(), value: value.into() }
+        });
+        Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! A shard: the buckets whose names hash to it, with their registry and their memory, all under one lock.
 
-pub(crate) mod bucket_mut;
 pub(crate) mod bucket_ref;
 pub(crate) mod multi;
 pub(crate) mod registry;
@@ -9,7 +8,7 @@ pub(crate) mod watch;
 
 use crate::{
     bucket::Bucket,
-    memory::{Memory, reclaim::Reclaim},
+    memory::Memory,
     pubsub::bucket_changes::EndReason,
     shard::{
         registry::{NameSlot, Registry},
@@ -24,7 +23,6 @@ use foldhash::fast::SeedableRandomState;
 pub(crate) struct Shard {
     pub(crate) registry: Registry,
     pub(crate) memory: Memory,
-    pub(crate) reclaim: Reclaim,
     pub(crate) subscribers: Subscribers,
     pub(crate) watches: WatchVersions,
     pub(crate) expiry_cursor: ExpiryCursor,
@@ -62,7 +60,6 @@ impl Shard {
         Shard {
             registry: Registry::default(),
             memory: Memory::new(hasher),
-            reclaim: Reclaim::default(),
             subscribers: Subscribers::default(),
             watches: WatchVersions::default(),
             expiry_cursor: ExpiryCursor::default(),
@@ -93,7 +90,7 @@ impl Shard {
     /// Destroys a bucket that is not registered. The entries of a table are freed later, in bounded steps.
     pub(crate) fn destroy(&mut self, bucket: Bucket) {
         if let Some(table) = bucket.destroy(&mut self.memory) {
-            self.reclaim.free_later(table);
+            self.memory.free_later(table);
         }
     }
 
@@ -104,11 +101,6 @@ impl Shard {
             self.destroy(bucket);
         }
         unregistered.is_some()
-    }
-
-    /// Frees a bounded part of the entries of destroyed buckets.
-    pub(crate) fn reclaim_some(&mut self) {
-        self.reclaim.reclaim_some(&mut self.memory);
     }
 }
 

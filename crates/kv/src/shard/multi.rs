@@ -4,7 +4,7 @@ use crate::{
     bucket::{Bucket, Kind, transfer::PackedEntries},
     error::CommandError,
     pubsub::bucket_changes::EndReason,
-    shard::{Shard, bucket_mut::BucketMut, registry::Lookup, shard_of},
+    shard::{Shard, bucket_ref::BucketMut, registry::Lookup, shard_of},
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::MutexGuard;

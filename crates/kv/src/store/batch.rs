@@ -16,7 +16,7 @@ use crate::{
     request::{Op, Request},
     shard::{
         Shard,
-        bucket_mut::BucketMut,
+        bucket_ref::BucketMut,
         multi::{MultiBucket, ShardGuards},
         registry::Lookup,
     },
@@ -109,7 +109,7 @@ impl Store {
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         let executed = supervisor.run(|| {
             supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
-            shard.reclaim_some();
+            shard.memory.reclaim_some();
             for lookups in lookups.chunks(PREFETCH_REQUESTS) {
                 if lookups.len() > 1 {
                     prefetch_batch(shard, &batch[*done..*done + lookups.len()], lookups);
@@ -197,6 +197,9 @@ fn execute<'s>(
             Run::Multi(_) => unreachable!("executed with all of its shards"),
         },
         Op::Entries { projection, cursor } => hash_scan::page(bucket.into_view(), projection, cursor),
+        Op::RandomEntries { projection, cursor, count } => {
+            hash_scan::random_page(bucket, projection, cursor, count)
+        }
         Op::Watch => Ok(Reply::Number(bucket.watch_version() as i64)),
         op => execute_text(bucket, op),
     };
@@ -230,7 +233,7 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
             bucket.end(EndReason::Dropped);
         }
         Op::Crash => panic!("crash requested"),
-        Op::Create | Op::Entries { .. } | Op::Watch | Op::Command { .. } => {
+        Op::Create | Op::Entries { .. } | Op::RandomEntries { .. } | Op::Watch | Op::Command { .. } => {
             unreachable!("executed by the caller")
         }
     }

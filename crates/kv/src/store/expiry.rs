@@ -54,10 +54,10 @@ impl Store {
 /// that it works on.
 fn step(shard: &mut Shard, now_ms: u64, supervisor: &BucketSupervisor<'_>, name: &mut Vec<u8>) -> bool {
     supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
-    shard.reclaim_some();
+    shard.memory.reclaim_some();
     let ended =
         if shard.expiry_cursor.has_expiries { end_expired(shard, now_ms, supervisor, name) } else { 0 };
-    ended >= EXPIRY_BACKLOG || shard.reclaim.has_garbage()
+    ended >= EXPIRY_BACKLOG || shard.memory.has_garbage()
 }
 
 /// Ends the buckets and entries that have expired in the next lines of the registry, and returns their

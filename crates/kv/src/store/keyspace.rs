@@ -4,7 +4,10 @@
 use super::Store;
 use crate::{
     bucket::{Bucket, Kind},
-    limits::{PAGE_BYTES, PAGE_NAMES, PAGE_SCANNED, RANDOM_PAGES, RANDOM_SCANNED},
+    limits::{
+        PAGE_BYTES, PAGE_MATCHED_BYTES, PAGE_NAMES, PAGE_SCANNED, RANDOM_PAGES, RANDOM_SCANNED,
+        RANDOM_SCANNED_MORE,
+    },
     memory::Memory,
     pubsub::bucket_changes::EndReason,
     shard::{Shard, registry::Lookup},
@@ -64,10 +67,9 @@ impl Default for ScanFilter<'_> {
 }
 
 impl ScanFilter<'_> {
+    /// Whether it lists a bucket if the pattern matches its name, which is checked when the lock is released.
     fn accepts(&self, memory: &Memory, bucket: Bucket, now_ms: u64) -> bool {
-        !bucket.is_expired(memory, now_ms)
-            && self.kind.is_none_or(|kind| kind == bucket.kind(memory))
-            && self.pattern.is_none_or(|pattern| glob::matches(pattern, bucket.name(memory)))
+        !bucket.is_expired(memory, now_ms) && self.kind.is_none_or(|kind| kind == bucket.kind(memory))
     }
 }
 
@@ -97,8 +99,9 @@ impl Store {
         let mut index = (cursor % self.shards.len() as u64) as usize;
         let mut line = usize::try_from(cursor / self.shards.len() as u64).unwrap_or(usize::MAX);
         let (mut names, mut bytes, mut scanned) = (Vec::<Box<[u8]>>::new(), 0, 0);
+        let (mut line_names, mut line_ends, mut matched_bytes) = (Vec::new(), Vec::new(), 0);
         let limit = filter.count.clamp(1, PAGE_SCANNED);
-        while scanned < limit && bytes < PAGE_BYTES {
+        while scanned < limit && bytes < PAGE_BYTES && matched_bytes < PAGE_MATCHED_BYTES {
             let shard = self.lock(index);
             if line >= shard.registry.lines() {
                 (index, line) = (index + 1, 0);
@@ -109,15 +112,25 @@ impl Store {
             }
             let buckets = shard.registry.line(line).inspect(|_| scanned += 1);
             for bucket in buckets.filter(|bucket| filter.accepts(&shard.memory, *bucket, now_ms)) {
-                let name = bucket.name(&shard.memory);
-                bytes += name.len();
-                names.push(name.into());
+                line_names.extend_from_slice(bucket.name(&shard.memory));
+                line_ends.push(line_names.len());
             }
             // Reading an empty line takes time too.
             scanned += 1;
             line += 1;
             // Threads that wait for the lock go first.
             MutexGuard::unlock_fair(shard);
+            let mut start = 0;
+            for end in line_ends.drain(..) {
+                let name = &line_names[start..end];
+                start = end;
+                matched_bytes += filter.pattern.map_or(0, |pattern| pattern.len() + name.len());
+                if filter.pattern.is_none_or(|pattern| glob::matches(pattern, name)) {
+                    bytes += name.len();
+                    names.push(name.into());
+                }
+            }
+            line_names.clear();
         }
         NamePage { names, next: (line * self.shards.len() + index) as u64 }
     }
@@ -138,7 +151,7 @@ impl Store {
             }
             // The scan wraps around.
             cursor = page.next;
-            filter.count = PAGE_SCANNED;
+            filter.count = RANDOM_SCANNED_MORE;
         }
         None
     }

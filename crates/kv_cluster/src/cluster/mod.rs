@@ -118,6 +118,12 @@ impl Cluster {
         self.listener.get()?.local_addr().ok()
     }
 
+    /// The most file descriptors that links take at once: of handshakes, and an old and a new socket for each
+    /// peer.
+    pub fn link_descriptors(&self) -> usize {
+        if self.peers.is_empty() { 0 } else { HANDSHAKES + 2 * self.peers.len() }
+    }
+
     /// The supervisor `kv_cluster`: the listener, and one child for the link to each peer.
     pub fn supervisor(&self) -> Supervisor {
         let handshakes = TaskSupervisor::new("handshakes", HANDSHAKES);

@@ -11,9 +11,10 @@ use crate::{
     },
 };
 use otp::Stop;
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     net::TcpStream,
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 use tracing::{debug, warn};
@@ -54,7 +55,7 @@ pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> R
 
 async fn dial(local: &LocalNode, peer: &Peer) -> Result<TcpStream, DialError> {
     let unreachable = |reason| DialError::Unreachable { address: peer.address().into(), reason };
-    let connected = timeout(DIAL_TIMEOUT, TcpStream::connect(peer.address())).await;
+    let connected = timeout(DIAL_TIMEOUT, connect(peer.address())).await;
     let mut stream = match connected {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
@@ -70,6 +71,15 @@ async fn dial(local: &LocalNode, peer: &Peer) -> Result<TcpStream, DialError> {
     };
     drop(timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, &error)).await);
     Err(DialError::Handshake { address: peer.address().into(), error })
+}
+
+/// Connects in a task of its own: tokio looks up names on a thread, and panics if the system has none left.
+async fn connect(address: &str) -> io::Result<TcpStream> {
+    let address = address.to_owned();
+    let mut task = JoinSet::new();
+    task.spawn(async move { TcpStream::connect(address).await });
+    let connected = task.join_next().await.expect("the set has one task");
+    connected.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// Records and logs the failure. Returns the longest pause before the next attempt.

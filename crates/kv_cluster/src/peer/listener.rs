@@ -1,7 +1,7 @@
 //! Accepts links from the peers that dial this node, and runs them.
 
 use crate::{
-    limits::{ACCEPT_PAUSE, HANDSHAKE_TIMEOUT},
+    limits::{HANDSHAKE_TIMEOUT, REFUSAL_LINES},
     local::LocalNode,
     node_name::NodeName,
     peer::{
@@ -10,11 +10,11 @@ use crate::{
         link_task,
     },
 };
-use otp::{Stop, TaskSupervisor};
+use otp::{AcceptErrors, LogLimiter, Stop, TaskSupervisor};
 use std::{net::SocketAddr, sync::Arc};
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tracing::{debug, warn};
 
@@ -25,27 +25,54 @@ pub(crate) async fn run(
     peers: &PeerList,
     handshakes: &TaskSupervisor,
 ) {
+    let errors = AcceptErrors::new("links");
+    let not_accepted = LogLimiter::new("links were not accepted", 1);
+    let refusals = Refusals::default();
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                warn!(%error, "cannot accept a link");
-                sleep(ACCEPT_PAUSE).await;
+                errors.pause(&error).await;
                 continue;
             }
         };
-        let (local, peers) = (local.clone(), peers.clone());
+        let (local, peers, refusals) = (local.clone(), peers.clone(), refusals.clone());
         let handshake = move |stop: Stop| async move {
-            stop.run_until_cancelled(handshake_inbound(stream, from, &local, &peers)).await;
+            stop.run_until_cancelled(handshake_inbound(stream, from, &local, &peers, &refusals)).await;
         };
-        if let Err(error) = handshakes.spawn(from, handshake) {
+        if let Err(error) = handshakes.spawn(from, handshake)
+            && not_accepted.admit()
+        {
             warn!(%from, %error, "link not accepted");
         }
     }
 }
 
+/// Limits the log lines about refused links. Those that claim to come from a peer are limited apart from the
+/// rest, so that strangers do not hide a wrong cookie.
+#[derive(Debug, Clone)]
+struct Refusals {
+    of_peers: LogLimiter,
+    of_strangers: LogLimiter,
+}
+
+impl Default for Refusals {
+    fn default() -> Refusals {
+        Refusals {
+            of_peers: LogLimiter::new("links that claim to come from peers were refused", REFUSAL_LINES),
+            of_strangers: LogLimiter::new("links from strangers were refused", REFUSAL_LINES),
+        }
+    }
+}
+
 /// Performs the handshake on a socket, and hands the socket to the peer that has authenticated on it.
-async fn handshake_inbound(mut stream: TcpStream, from: SocketAddr, local: &LocalNode, peers: &PeerList) {
+async fn handshake_inbound(
+    mut stream: TcpStream,
+    from: SocketAddr,
+    local: &LocalNode,
+    peers: &PeerList,
+    refusals: &Refusals,
+) {
     let mut claimed_name = None;
     let authenticated =
         timeout(HANDSHAKE_TIMEOUT, authenticate(&mut stream, local, peers, &mut claimed_name)).await;
@@ -54,8 +81,12 @@ async fn handshake_inbound(mut stream: TcpStream, from: SocketAddr, local: &Loca
         Ok(Err(error)) => error,
         Err(_) => HandshakeError::TimedOut,
     };
-    let claimed_name = claimed_name.as_ref().map(NodeName::as_str);
-    warn!(%from, claimed_name, %error, "link refused");
+    let claims_peer = claimed_name.as_ref().is_some_and(|name| peers.iter().any(|peer| peer.name() == name));
+    let limiter = if claims_peer { &refusals.of_peers } else { &refusals.of_strangers };
+    if limiter.admit() {
+        let claimed_name = claimed_name.as_ref().map(NodeName::as_str);
+        warn!(%from, claimed_name, %error, "link refused");
+    }
     if let Ok(Err(error)) = timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, &error)).await {
         debug!(%from, %error, "cannot send the refusal");
     }

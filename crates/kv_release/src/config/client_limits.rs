@@ -16,10 +16,9 @@ pub(super) const SECTION: &Section =
         table: TABLE,
         help: "Limits for clients, and how they are served. Used by releases that take clients.",
         keys: &[
-            Key::integer("max_connections", 1)
-                .default("10000")
-                .variable("KV_MAX_CONNECTIONS")
-                .help("Client connections at once; further ones are closed."),
+            Key::integer("max_connections", 1).default("10000").variable("KV_MAX_CONNECTIONS").help(
+                "Client connections at once; further ones get an error. Lowered to what open files allow.",
+            ),
             Key::integer("max_line_bytes", 64)
                 .default("1048576")
                 .variable("KV_MAX_LINE_BYTES")

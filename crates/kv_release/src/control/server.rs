@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     limits::{CONTROL_CONNECTIONS, CONTROL_REPLY_BYTES, CONTROL_REQUEST_BYTES},
 };
-use otp::{ChildSpec, Stop, Strategy, Supervisor, TaskSupervisor};
+use otp::{AcceptErrors, ChildSpec, LogLimiter, Stop, Strategy, Supervisor, TaskSupervisor};
 use serde_json::Value;
 use std::{fs, io, os::unix::fs::PermissionsExt, sync::Arc};
 use tokio::{
@@ -20,7 +20,7 @@ use tokio::{
 /// Binds the socket of a node whose pid lock is held.
 pub(crate) fn bind(run_dir: &RunDir) -> Result<Arc<UnixListener>, Error> {
     let path = run_dir.socket();
-    let io_error = || Error::io(format!("listen at {}", path.display()));
+    let io_error = || run_dir.unusable("listen at", &path);
     let listener = UnixListener::bind(&path).map_err(io_error())?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(io_error())?;
     Ok(Arc::new(listener))
@@ -30,8 +30,9 @@ pub(crate) fn bind(run_dir: &RunDir) -> Result<Arc<UnixListener>, Error> {
 pub(crate) fn supervisor(listener: &Arc<UnixListener>, node: &Arc<Node>) -> Supervisor {
     let connections = TaskSupervisor::new("connections", CONTROL_CONNECTIONS);
     let (listener, node, tasks) = (listener.clone(), node.clone(), connections.clone());
+    let errors = AcceptErrors::new("control connections");
     let acceptor = ChildSpec::worker("acceptor", move |stop| {
-        accept(listener.clone(), node.clone(), tasks.clone(), stop)
+        accept(listener.clone(), node.clone(), tasks.clone(), errors.clone(), stop)
     });
     Supervisor::new("control", Strategy::RestForOne).child(ChildSpec::tasks(connections)).child(acceptor)
 }
@@ -40,12 +41,21 @@ async fn accept(
     listener: Arc<UnixListener>,
     node: Arc<Node>,
     connections: TaskSupervisor,
+    errors: AcceptErrors,
     stop: Stop,
 ) -> io::Result<()> {
+    let refusals = LogLimiter::new("control connections were refused", 1);
     loop {
-        let (stream, _) = tokio::select! {
-            accepted = listener.accept() => accepted?,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = stop.cancelled() => return Ok(()),
+        };
+        let (stream, _) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                stop.run_until_cancelled(errors.pause(&error)).await;
+                continue;
+            }
         };
         let node = node.clone();
         let spawned = connections.spawn("connection", move |stop| async move {
@@ -58,7 +68,9 @@ async fn accept(
                 () = stop.cancelled() => {}
             }
         });
-        if let Err(error) = spawned {
+        if let Err(error) = spawned
+            && refusals.admit()
+        {
             tracing::warn!(%error, "control connection refused");
         }
     }

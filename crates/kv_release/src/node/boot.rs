@@ -1,7 +1,7 @@
 //! Brings a node up in this order: storage, links, services, console, and then the supervision tree. All
 //! ports are bound before the tree starts, so a port in use is one clear error and nothing is half-started.
 
-use super::runtime;
+use super::{descriptors, runtime};
 use crate::{
     config::Settings,
     console::Node,
@@ -31,7 +31,9 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
     let clients = match (&settings.node.clients, bind_clients) {
         (Some(address), Some(bind)) => {
-            Some(bind(address.clone(), cluster.clone(), settings.client_limits).await?)
+            let mut limits = settings.client_limits;
+            limits.max_connections = descriptors::fit_clients(&cluster, limits.max_connections)?;
+            Some(bind(address.clone(), cluster.clone(), limits).await?)
         }
         (None, _) | (_, None) => None,
     };

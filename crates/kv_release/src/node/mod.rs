@@ -2,6 +2,7 @@
 
 mod banner;
 pub(crate) mod boot;
+mod descriptors;
 mod drain;
 pub(crate) mod run;
 mod runtime;

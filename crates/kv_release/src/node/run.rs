@@ -1,7 +1,7 @@
 //! A node from start to exit code: boot, banner, waiting, drain.
 
 use super::{
-    banner, boot,
+    banner, boot, descriptors,
     drain::{self, ShutdownReason},
     runtime,
     signals::Signals,
@@ -49,6 +49,7 @@ pub(crate) fn run(release: Release, flags: &Flags, settings: &Settings, mode: Ru
     let lock = run_dir.lock()?;
     let sink = if mode == RunMode::Console { Sink::File(run_dir.log()) } else { Sink::Stderr };
     let log = Log::start(&settings.log.level, settings.log.format, sink)?;
+    descriptors::raise_limit();
     let terminal = (mode == RunMode::Console).then(TerminalGuard::new);
     let runtime = runtime::build()?;
     let reason = runtime.block_on(run_until_shutdown(release, flags, settings, &run_dir, &log, mode));
@@ -77,7 +78,7 @@ async fn run_until_shutdown(
     let profile = release.profile();
     let mut signals = Signals::install()?;
     let running = boot::boot(release, settings, run_dir).await?;
-    print_line(banner::text(&running.node));
+    print_line(banner::text(&running.node, flags, &Environment::read()));
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::limits::YIELD_GROUP;
 use foldhash::fast::RandomState;
+use otp::LogLimiter;
 use std::{
     cell::Cell,
     collections::HashMap,
@@ -19,7 +20,8 @@ use std::{
 
 /// Serves connections until it is stopped, then drops the remaining ones.
 pub(super) fn run(backend: Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
-    let mut event_loop = EventLoop { backend, connections: HashMap::default(), ready: Vec::new() };
+    let failures = LogLimiter::new("clients could not be served", 1);
+    let mut event_loop = EventLoop { backend, connections: HashMap::default(), ready: Vec::new(), failures };
     let mut commands = Commands::default();
     loop {
         let may_wait = event_loop.ready.is_empty() && inbox.prepare_wait();
@@ -47,6 +49,7 @@ struct EventLoop {
     connections: HashMap<usize, Connection, RandomState>,
     /// Ids of the connections to poll, in the order in which they became ready.
     ready: Vec<usize>,
+    failures: LogLimiter,
 }
 
 struct Connection {
@@ -60,7 +63,10 @@ struct Connection {
 impl EventLoop {
     fn add_connection(&mut self, socket: Arc<SharedSocket>, future: ConnectionFuture, inbox: &Arc<Inbox>) {
         if let Err(error) = self.backend.register(&socket) {
-            return tracing::error!(%error, "cannot serve a client");
+            if self.failures.admit() {
+                tracing::error!(%error, "cannot serve a client");
+            }
+            return;
         }
         let id = socket.id;
         self.ready.push(id);

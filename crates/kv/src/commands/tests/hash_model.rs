@@ -2,9 +2,11 @@
 
 use super::session::{START, run, words};
 use crate::{
+    limits::{EXPIRY_ENDS, PAGE_LINES, RANDOM_MISSES},
     reply::{Projection, Reply},
     request::{Op, Request},
     store::Store,
+    tests::work::touched_by,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeMap, ops::ControlFlow};
@@ -180,9 +182,42 @@ fn random_fields_of_a_long_hash() {
         assert_eq!(fields.len(), count.min(1_000));
     }
     assert_eq!(run(&store, START, &words("HRANDFIELD h -1500 WITHVALUES")).lines().count(), 3_000);
-    assert_eq!(run(&store, START, &words("HRANDFIELD h -1000000")), "(error) CountOutOfRange");
+    assert_eq!(run(&store, START, &words("HRANDFIELD h -1000000")), "LargeSample");
     for number in 1..1_000 {
         run(&store, START, &words(&format!("HDEL h field{number}")));
     }
     assert_eq!(run(&store, START, &words("HRANDFIELD h")), "\"field0\"", "even if the table is nearly empty");
+}
+
+#[test]
+fn random_fields_among_many_expired_ones_are_found_in_bounded_steps() {
+    let store = Store::new();
+    for number in 0..30_000 {
+        run(&store, START, &words(&format!("HSETEX h PX 10 FIELDS 1 field{number} {number}")));
+    }
+    run(&store, START, &words("HSET h milk 1"));
+    let later = START + 1_000;
+    let bound = RANDOM_MISSES + 10 * PAGE_LINES + 2 * EXPIRY_ENDS;
+    let (reply, touched) = touched_by(|| run(&store, later, &words("HRANDFIELD h -500")));
+    assert!(reply == "LargeSample" && touched <= bound, "{reply} {touched}");
+    let (mut cursor, mut steps) = (0, 0);
+    loop {
+        steps += 1;
+        let op = Op::RandomEntries { projection: Projection::Keys, cursor, count: 500 };
+        let request = Request { bucket: b"h", op };
+        let mut found = 0;
+        let (_, touched) = touched_by(|| {
+            store.execute(&[request], later, |reply| {
+                let Reply::Page { items, next } = reply else { panic!("{reply:?}") };
+                assert!(!items.is_empty() || next != 0);
+                (cursor, found) = (next, items.len());
+                ControlFlow::Continue(())
+            })
+        });
+        assert!(touched <= bound, "{touched}");
+        if found > 0 {
+            break;
+        }
+    }
+    assert!(steps < 60, "{steps}");
 }

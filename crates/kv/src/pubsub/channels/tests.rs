@@ -79,3 +79,25 @@ fn queued_messages_are_bounded_in_bytes_and_so_are_subscriptions() {
     let taken = topics.take_while(|name| subscriber.subscribe(Topic::Channel(name)).is_ok()).count();
     assert_eq!(taken, TOPIC_NAME_BYTES / megabyte.len() - 1);
 }
+
+#[test]
+fn the_patterns_of_a_subscriber_are_limited_and_a_new_one_counts_at_once() {
+    let channels = channels();
+    let subscriber = channels.subscriber();
+    assert_eq!(channels.publish(b"news", b"none"), 0);
+    for number in 0..SUBSCRIBED_PATTERNS {
+        let pattern = format!("{number}*");
+        assert_eq!(subscriber.subscribe(Topic::Pattern(pattern.as_bytes())), Ok(true));
+        assert_eq!(
+            channels.publish(pattern.as_bytes(), b"one"),
+            1 + number.checked_ilog10().unwrap_or(0) as usize
+        );
+    }
+    assert_eq!(subscriber.subscribe(Topic::Pattern(b"x*")), Err(TooManyTopics));
+    assert_eq!(subscriber.subscribe(Topic::Channel(b"x")), Ok(true));
+    assert!(subscriber.unsubscribe(Topic::Pattern(b"7*")));
+    assert_eq!(channels.publish(b"7", b"two"), 0);
+    assert_eq!(subscriber.subscribe(Topic::Pattern(b"x*")), Ok(true));
+    drop(subscriber);
+    assert!(channels.read().patterns.is_empty());
+}

@@ -7,7 +7,8 @@ use crate::{
     pubsub::bucket_changes::Change,
     reply::Reply,
     request::{Op, Request},
-    shard::{bucket_mut::BucketMut, registry::Lookup},
+    shard::{bucket_ref::BucketMut, registry::Lookup},
+    tests::work::touched_by,
 };
 use std::{collections::HashSet, hash::BuildHasher, ops::ControlFlow};
 use tokio_stream::StreamExt;
@@ -115,4 +116,24 @@ async fn a_flush_ends_every_bucket_and_invalidates_watches_of_those_that_existed
     assert_ne!(watch(&store, b"shopping"), there);
     set_field(&store, "shopping");
     assert_eq!(store.bucket_count(), 1);
+}
+
+#[test]
+fn a_page_compares_a_bounded_number_of_bytes_whatever_the_names_and_the_pattern() {
+    let store = Store::new();
+    let long = "a".repeat(20_000);
+    (0..200).for_each(|number| execute(&store, &format!("{long}{number}"), Op::Create));
+    let pattern = format!("*{long}b*");
+    let filter = ScanFilter { pattern: Some(pattern.as_bytes()), kind: None, count: usize::MAX };
+    let (mut cursor, mut pages) = (0, 0);
+    loop {
+        let (page, touched) = touched_by(|| store.scan(cursor, &filter, 0));
+        // A page ends with the line of names that exceeds the limit.
+        assert!(touched < 2 * (PAGE_MATCHED_BYTES + 50 * (long.len() + pattern.len())), "{touched}");
+        (cursor, pages) = (page.next, pages + 1);
+        if cursor == 0 {
+            break;
+        }
+    }
+    assert!(pages >= 200 * (long.len() + pattern.len()) / (2 * PAGE_MATCHED_BYTES), "{pages}");
 }

@@ -2,7 +2,7 @@
 //! commands that cannot be part of a batch.
 
 use super::{
-    commands::{command_table, dispatch::dispatch, paging, split::SubRequests, table::CommandRef},
+    commands::{command_table, dispatch::dispatch, paging, sample, split::SubRequests, table::CommandRef},
     encoder::RespEncoder,
     parser::{ParseLimits, Parsed, ProtocolError, RawCommand},
     reply::merge::LargeReply,
@@ -84,10 +84,17 @@ impl Protocol for RespSession {
 
     fn follow_up<'o, 'a: 'o>(
         &'o mut self,
-        LargeReply { bucket, projection }: LargeReply<'a>,
+        large: LargeReply<'a>,
         output: &'o mut Output<'_>,
     ) -> BoxFuture<'o, io::Result<()>> {
-        Box::pin(paging::write_entries(self, bucket, projection, output))
+        Box::pin(async move {
+            match large {
+                LargeReply::Entries { bucket, projection } => {
+                    paging::write_entries(self, bucket, projection, output).await
+                }
+                LargeReply::Sample { bucket, args } => sample::write_sample(self, bucket, args, output).await,
+            }
+        })
     }
 
     fn execute<'o, 'a: 'o>(

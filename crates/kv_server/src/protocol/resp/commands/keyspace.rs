@@ -12,6 +12,7 @@ use kv::{
     CommandError, CommandSpec, Group, Kind, ScanFilter,
     args::SCAN_COUNT,
     flag::{READ, WRITE},
+    syntax::glob,
 };
 use tokio::task::yield_now;
 
@@ -76,7 +77,8 @@ pub(super) const KEYS: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(keys));
 async fn keys(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let filter = ScanFilter { pattern: args.next(), kind: None, count: usize::MAX };
+    let pattern = Some(glob::checked(args.required()?)?);
+    let filter = ScanFilter { pattern, kind: None, count: usize::MAX };
     let (mut pages, mut count, mut cursor) = (PagedReply::new(&session.client.account), 0, 0);
     loop {
         let page = session.context.cluster.scan(cursor, &filter).await?;
@@ -114,7 +116,7 @@ async fn scan(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<()
     let mut is_known = true;
     while let Some(option) = args.next() {
         if option.eq_ignore_ascii_case(b"match") {
-            filter.pattern = Some(args.required()?);
+            filter.pattern = Some(glob::checked(args.required()?)?);
         } else if option.eq_ignore_ascii_case(b"count") {
             filter.count = args.scan_count()?;
         } else if option.eq_ignore_ascii_case(b"type") {

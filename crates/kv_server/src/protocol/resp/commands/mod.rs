@@ -14,6 +14,7 @@ mod info;
 mod keyspace;
 pub(super) mod paging;
 mod pubsub;
+pub(super) mod sample;
 mod server;
 pub(super) mod split;
 mod syntax;

@@ -60,40 +60,20 @@ pub(crate) async fn write_entries(
 ) -> io::Result<()> {
     let (mut reply, mut count, mut cursor) = (PagedReply::new(&session.client.account), 0, 0);
     loop {
-        let mut encoded = Vec::new();
         let request = Request { bucket, op: Op::Entries { projection, cursor } };
-        let mut encoder = RespEncoder::new(&mut encoded, session.version);
-        let page = router::execute_one(&session.context.cluster, request, |reply| match reply {
-            Reply::Page { items, next } => {
-                count += items.len();
-                items.iter().for_each(|item| write_reply(&mut encoder, bucket, item));
-                Some(next)
-            }
-            // The hash has been removed since the last page.
-            Reply::NoBucket | Reply::NoKey => Some(0),
-            other => {
-                write_reply(&mut session.encoder(output), bucket, &other);
-                None
-            }
+        let page = read_page(session, request, output, |encoder, items| {
+            count += items.len();
+            items.iter().for_each(|item| write_reply(encoder, bucket, item));
         });
-        match page.await {
-            Ok(Some(next)) => cursor = next,
-            Ok(None) => return Ok(()),
-            Err(error) => {
-                cluster_error(&mut session.encoder(output), &error);
-                return Ok(());
-            }
-        }
+        let Some((encoded, next)) = page.await else { return Ok(()) };
         if !reply.push(encoded) {
-            let message = format!("ERR more than {PAGED_REPLY_BYTES} bytes to be listed: use HSCAN");
-            session.encoder(output).error(&message);
+            write_too_large(session, "HSCAN", output);
             return Ok(());
         }
+        cursor = next;
         if cursor == 0 {
             break;
         }
-        // Other connections of this thread run between two pages.
-        yield_now().await;
     }
     let mut encoder = session.encoder(output);
     match projection {
@@ -101,4 +81,42 @@ pub(crate) async fn write_entries(
         Projection::Keys | Projection::Values => encoder.array(count),
     }
     reply.write(output).await
+}
+
+/// Reads one page, which `encode` writes. Returns its bytes and the cursor of the next one; `None` if another
+/// reply or an error was written instead. Other connections of this thread run before it.
+pub(super) async fn read_page(
+    session: &RespSession,
+    request: Request<'_>,
+    output: &mut Output<'_>,
+    encode: impl FnOnce(&mut RespEncoder<'_>, &[Reply<'_>]),
+) -> Option<(Vec<u8>, u64)> {
+    yield_now().await;
+    let mut encoded = Vec::new();
+    let mut encoder = RespEncoder::new(&mut encoded, session.version);
+    let page = router::execute_one(&session.context.cluster, request, |reply| match reply {
+        Reply::Page { items, next } => {
+            encode(&mut encoder, &items);
+            Some(next)
+        }
+        // The hash has been removed since the last page.
+        Reply::NoBucket | Reply::NoKey => Some(0),
+        other => {
+            write_reply(&mut session.encoder(output), request.bucket, &other);
+            None
+        }
+    });
+    match page.await {
+        Ok(next) => next.map(|next| (encoded, next)),
+        Err(error) => {
+            cluster_error(&mut session.encoder(output), &error);
+            None
+        }
+    }
+}
+
+/// Writes that the reply exceeds the limit, and what to use instead.
+pub(super) fn write_too_large(session: &RespSession, instead: &str, output: &mut Output<'_>) {
+    let message = format!("ERR more than {PAGED_REPLY_BYTES} bytes to be listed: use {instead}");
+    session.encoder(output).error(&message);
 }

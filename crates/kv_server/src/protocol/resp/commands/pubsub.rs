@@ -2,7 +2,7 @@
 
 use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
-    limits::SUBSCRIPTIONS,
+    limits::{CHANNEL_NAME_BYTES, SUBSCRIPTIONS},
     pipeline::router,
     protocol::resp::{
         encoder::RespEncoder,
@@ -11,7 +11,7 @@ use crate::{
         subscriptions::{BUCKET_CHANNEL, write_confirmation},
     },
 };
-use kv::{Args, CommandError, CommandSpec, Group, Topic, flag};
+use kv::{Args, CommandError, CommandSpec, Group, Topic, flag, syntax::glob};
 
 pub(super) const PUBSUB: SessionCommand = SessionCommand::new(
     CommandSpec::new("pubsub", Group::Pubsub)
@@ -85,7 +85,8 @@ pub(super) const PSUBSCRIBE: SessionCommand = SessionCommand::new(
 .run(psubscribe);
 fn psubscribe(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     for pattern in args {
-        match subscribe_to_topic(session, Topic::Pattern(pattern)) {
+        let checked = glob::checked(pattern).map_err(SessionError::from);
+        match checked.and_then(|pattern| subscribe_to_topic(session, Topic::Pattern(pattern))) {
             Ok(()) => write_confirmation(encoder, "psubscribe", Some(pattern), session.subscriptions.count()),
             Err(error) => error.write(encoder)?,
         }
@@ -177,6 +178,11 @@ pub(super) const PUBLISH: SessionCommand = SessionCommand::new(
 .run_async(boxed!(publish));
 async fn publish(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let (channel, message) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
+    if channel.len() > CHANNEL_NAME_BYTES {
+        return Err(SessionError::reply(format!(
+            "ERR channel name too long: it may have {CHANNEL_NAME_BYTES} bytes"
+        )));
+    }
     let receivers = session.context.cluster.publish(channel, message).await?;
     session.encoder(output).integer(receivers as i64);
     Ok(())
@@ -192,7 +198,7 @@ pub(super) const PUBSUB_CHANNELS: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(channels));
 async fn channels(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let pattern = args.next();
+    let pattern = args.next().map(glob::checked).transpose()?;
     if args.next().is_some() {
         return Err(CommandError::Arity("pubsub|channels".into()).into());
     }

@@ -1,7 +1,7 @@
 //! Error replies: a code such as `ERR`, then the message, in Redis's words where it has any.
 
 use crate::protocol::resp::encoder::RespEncoder;
-use kv::CommandError;
+use kv::{CommandError, syntax::glob::PatternTooComplex};
 use kv_cluster::{Error, RESTARTING};
 use std::{borrow::Cow, io};
 
@@ -40,6 +40,12 @@ impl SessionError {
 impl From<CommandError> for SessionError {
     fn from(error: CommandError) -> SessionError {
         SessionError::Command(error)
+    }
+}
+
+impl From<PatternTooComplex> for SessionError {
+    fn from(error: PatternTooComplex) -> SessionError {
+        SessionError::Command(error.into())
     }
 }
 
@@ -118,6 +124,7 @@ fn redis_message(error: &CommandError) -> Cow<'static, str> {
             }
             _ => "ERR Number of fields must be a positive integer",
         },
+        CommandError::PatternTooComplex => return format!("ERR {error}").into(),
         CommandError::InvalidExpireTime(command) => {
             return format!("ERR invalid expire time in '{command}' command").into();
         }

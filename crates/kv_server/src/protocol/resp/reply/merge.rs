@@ -6,7 +6,7 @@ use crate::{
     pipeline::{Rendered, RequestResult},
 };
 use arrayvec::ArrayVec;
-use kv::{KeySpec, Projection, Reply, Request};
+use kv::{Args, KeySpec, Op, Projection, Reply, Request};
 
 /// Writes the replies to the commands of a batch, in order.
 #[derive(Debug, Default)]
@@ -28,10 +28,12 @@ struct Expected {
     requests: u32,
 }
 
-/// A reply that is too large for one step: entries of a bucket, to be read page by page.
-pub(crate) struct LargeReply<'a> {
-    pub(crate) bucket: &'a [u8],
-    pub(crate) projection: Projection,
+/// A reply that is too large for one step, to be read page by page.
+pub(crate) enum LargeReply<'a> {
+    /// The entries of a bucket.
+    Entries { bucket: &'a [u8], projection: Projection },
+    /// Random fields of a bucket, as the arguments of HRANDFIELD say.
+    Sample { bucket: &'a [u8], args: Args<'a> },
 }
 
 impl ReplyMerger {
@@ -64,7 +66,14 @@ impl ReplyMerger {
             }
             (_, Ok(Reply::TooLarge(projection))) => {
                 self.current += 1;
-                return Rendered::Paused(LargeReply { bucket: request.bucket, projection: *projection });
+                return Rendered::Paused(LargeReply::Entries {
+                    bucket: request.bucket,
+                    projection: *projection,
+                });
+            }
+            (_, Ok(Reply::LargeSample)) if let Op::Command { args, .. } = request.op => {
+                self.current += 1;
+                return Rendered::Paused(LargeReply::Sample { bucket: request.bucket, args });
             }
             (_, result) => {
                 self.current += 1;

@@ -51,7 +51,7 @@ async fn the_number_of_clients_is_limited() {
     let mut first = node.client().await;
     first.send("PING").await;
     first.expect("+PONG\r\n", "the first").await;
-    assert_eq!(node.client().await.rest().await, "");
+    assert_eq!(node.client().await.rest().await, "-ERR max number of clients reached\r\n");
     first.send("PING").await;
     first.expect("+PONG\r\n", "the first, again").await;
 }

@@ -2,6 +2,8 @@
 
 use super::{Client, Node};
 use crate::limits::Limits;
+use std::collections::HashSet;
+use tokio::io::AsyncReadExt;
 
 /// Sends one command after the other and compares each reply.
 async fn expect_replies(client: &mut Client, lines: &[(&str, &str)]) {
@@ -270,4 +272,44 @@ async fn a_paged_reply_keeps_its_place() {
     keys.dedup();
     assert_eq!(keys.len(), 5_000);
     client.expect(":1\r\n", "DEL").await;
+}
+
+#[tokio::test]
+async fn more_random_fields_than_one_step_picks() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    let (field, value) = ("$1\r\nf\r\n", "$1\r\n1\r\n");
+    expect_replies(
+        &mut client,
+        &[
+            ("HSET h f 1", ":1\r\n"),
+            ("HRANDFIELD h -20001", &format!("*20001\r\n{}", field.repeat(20_001))),
+            (
+                "HRANDFIELD h -20001 WITHVALUES",
+                &format!("*40002\r\n{}", [field, value].concat().repeat(20_001)),
+            ),
+            ("HRANDFIELD nothing -20001", "*0\r\n"),
+            ("HRANDFIELD text -20001", "*0\r\n"),
+            (
+                "HRANDFIELD h -9223372036854775807",
+                "-ERR more than 67108864 bytes to be listed: use a smaller count\r\n",
+            ),
+            ("MULTI", "+OK\r\n"),
+            ("HRANDFIELD h -20001", "+QUEUED\r\n"),
+            ("EXEC", "*1\r\n-ERR the hash is too large to be listed in a transaction: use HSCAN\r\n"),
+        ],
+    )
+    .await;
+    for number in 0..25_000 {
+        client.send(&format!("HSET many {number:05} 1")).await;
+        client.expect(":1\r\n", "a new field").await;
+    }
+    for (count, picked) in [(24_000, 24_000), (30_000, 25_000)] {
+        client.send(&format!("HRANDFIELD many {count}")).await;
+        client.expect(&format!("*{picked}\r\n"), "the header").await;
+        let mut fields = vec![0; picked * "$5\r\n00000\r\n".len()];
+        client.0.read_exact(&mut fields).await.expect("all fields");
+        let fields: HashSet<&[u8]> = fields.chunks("$5\r\n00000\r\n".len()).collect();
+        assert_eq!(fields.len(), picked, "no field twice");
+    }
 }
