@@ -120,6 +120,9 @@ pub(crate) const ARGUMENTS: usize = 1_048_576;
 /// Bytes of a RESP header: the line with the number of arguments, or of bytes, that follow.
 pub(crate) const HEADER_BYTES: usize = 64 * 1024;
 
+/// Bytes of an inline command of Redis, without its line ending.
+pub(crate) const INLINE_BYTES: usize = 64 * 1024;
+
 /// Bytes of the cached header of a command, up to the end of its name, with which the next one is compared.
 pub(crate) const CACHED_HEADER_BYTES: usize = 32;
 
