@@ -207,6 +207,11 @@ impl Charge {
         }
     }
 
+    /// Adds to the bytes that are held.
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.set(self.bytes + bytes);
+    }
+
     /// Sets how many bytes are held, if it is more than before.
     pub(crate) fn raise(&mut self, bytes: usize) {
         self.set(bytes.max(self.bytes));

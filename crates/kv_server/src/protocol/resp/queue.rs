@@ -2,9 +2,12 @@
 
 use super::{parser::RawCommand, reply::error::SessionError};
 use crate::{
-    limits::{QUEUED_BYTES, QUEUED_COMMANDS, WATCHED_KEY_BYTES},
+    clients::Client,
+    limits::{QUEUED_BYTES, QUEUED_COMMANDS},
     memory::{Account, Charge, Use},
 };
+use kv::Watcher;
+use kv_cluster::Cluster;
 use std::{collections::BTreeMap, mem::size_of, sync::Arc};
 
 /// The transaction of a session, if MULTI has begun one, and the watched keys.
@@ -12,15 +15,36 @@ use std::{collections::BTreeMap, mem::size_of, sync::Arc};
 pub(super) struct TransactionQueue {
     /// `None` outside of MULTI.
     queued: Option<Box<QueuedCommands>>,
-    pub(super) watched: WatchedKeys,
+    pub(super) watched: Option<WatchedKeys>,
+    account: Arc<Account>,
 }
 
-/// Keys with their versions when they were watched.
+/// Watched keys. Dropping them ends the watches, whatever ends the transaction or the connection.
 #[derive(Debug)]
 pub(super) struct WatchedKeys {
-    versions: BTreeMap<Box<[u8]>, u64>,
-    bytes: usize,
-    charge: Charge,
+    cluster: Cluster,
+    pub(super) watcher: Watcher,
+    /// The version of each key when it was watched; `None` until the owner has replied.
+    pub(super) versions: BTreeMap<Box<[u8]>, Option<u64>>,
+    pub(super) charge: Charge,
+}
+
+impl WatchedKeys {
+    /// No keys yet, of this client.
+    pub(super) fn new(cluster: Cluster, client: &Client) -> WatchedKeys {
+        WatchedKeys {
+            cluster,
+            watcher: Cluster::watcher(client.id),
+            versions: BTreeMap::new(),
+            charge: Charge::new(&client.account, Use::Session),
+        }
+    }
+}
+
+impl Drop for WatchedKeys {
+    fn drop(&mut self) {
+        self.cluster.unwatch(self.watcher, self.versions.keys().map(|name| &**name));
+    }
 }
 
 /// The commands between MULTI and EXEC.
@@ -47,7 +71,7 @@ struct QueuedCommand {
 impl TransactionQueue {
     /// No transaction and no watched keys.
     pub(super) fn new(account: &Arc<Account>) -> TransactionQueue {
-        TransactionQueue { queued: None, watched: WatchedKeys::new(account) }
+        TransactionQueue { queued: None, watched: None, account: account.clone() }
     }
 
     /// Whether commands are queued instead of executed.
@@ -62,7 +86,7 @@ impl TransactionQueue {
 
     /// Begins a transaction.
     pub(super) fn open(&mut self) {
-        let charge = Charge::new(self.watched.charge.account(), Use::Session);
+        let charge = Charge::new(&self.account, Use::Session);
         let queued = QueuedCommands { commands: Vec::new(), bulks: Vec::new(), dirty: false, charge };
         self.queued = Some(Box::new(queued));
     }
@@ -91,41 +115,8 @@ impl TransactionQueue {
     }
 
     /// Ends the transaction and stops watching.
-    pub(super) fn take(&mut self) -> (Option<Box<QueuedCommands>>, WatchedKeys) {
-        let watched = WatchedKeys::new(self.watched.charge.account());
-        (self.queued.take(), std::mem::replace(&mut self.watched, watched))
-    }
-}
-
-impl WatchedKeys {
-    fn new(account: &Arc<Account>) -> WatchedKeys {
-        WatchedKeys { versions: BTreeMap::new(), bytes: 0, charge: Charge::new(account, Use::Session) }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.versions.len()
-    }
-
-    pub(super) fn contains(&self, key: &[u8]) -> bool {
-        self.versions.contains_key(key)
-    }
-
-    /// Adds a key that is not watched yet.
-    pub(super) fn insert(&mut self, key: &[u8], version: u64) {
-        self.versions.insert(key.into(), version);
-        self.bytes += key.len() + WATCHED_KEY_BYTES;
-        self.charge.set(self.bytes);
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.versions.clear();
-        self.bytes = 0;
-        self.charge.set(0);
-    }
-
-    /// The keys with their versions.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        self.versions.iter().map(|(key, version)| (&**key, *version))
+    pub(super) fn take(&mut self) -> (Option<Box<QueuedCommands>>, Option<WatchedKeys>) {
+        (self.queued.take(), self.watched.take())
     }
 }
 

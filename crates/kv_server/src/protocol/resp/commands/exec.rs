@@ -44,7 +44,9 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     if queued.dirty {
         return Err(SessionError::reply("EXECABORT Transaction discarded because of previous errors."));
     }
-    let mut watched: Vec<WatchedKey<'_>> = watched.iter().collect();
+    let versions = watched.iter().flat_map(|watched| &watched.versions);
+    let mut watched: Vec<WatchedKey<'_>> =
+        versions.filter_map(|(name, version)| Some((&**name, (*version)?))).collect();
     let commands: Vec<Queued<'_>> = queued.iter().collect();
     let requests: Vec<Request<'_>> = requests(table, session, &commands).into_iter().flatten().collect();
     let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
