@@ -1,5 +1,6 @@
 //! The list of connected clients, for CLIENT LIST.
 
+use crate::memory::Account;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -43,8 +44,6 @@ pub(crate) struct Client {
     /// Never reused.
     pub(crate) id: u64,
     pub(crate) peer: SocketAddr,
-    /// The file descriptor of its socket.
-    pub(crate) descriptor: i32,
     /// Unix time in milliseconds.
     pub(crate) connected_at_ms: u64,
     /// When it last sent something, as Unix time in milliseconds.
@@ -58,6 +57,8 @@ pub(crate) struct Client {
     /// The index of the last of them in the table of commands, plus 1; 0 before the first.
     last_command: AtomicUsize,
     pub(crate) session: SessionNumbers,
+    /// The memory that its connection holds.
+    pub(crate) account: Arc<Account>,
     info: Mutex<ClientInfo>,
 }
 
@@ -92,12 +93,11 @@ pub(crate) struct ClientGuard<'c> {
 
 impl Clients {
     /// Registers a client that has just connected.
-    pub(crate) fn register(&self, peer: SocketAddr, descriptor: i32) -> ClientGuard<'_> {
+    pub(crate) fn register(&self, peer: SocketAddr, account: &Arc<Account>) -> ClientGuard<'_> {
         let (id, now_ms) = (self.last_id.fetch_add(1, Relaxed) + 1, kv::time::now_ms());
         let client = Arc::new(Client {
             id,
             peer,
-            descriptor,
             connected_at_ms: now_ms,
             last_active_ms: AtomicU64::new(now_ms),
             received: AtomicU64::default(),
@@ -107,6 +107,7 @@ impl Clients {
             commands: AtomicU64::default(),
             last_command: AtomicUsize::default(),
             session: SessionNumbers::default(),
+            account: account.clone(),
             info: Mutex::default(),
         });
         self.lock().clients.insert(id, client.clone());
@@ -234,22 +235,33 @@ impl Drop for ClientGuard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::ClientMemory;
+    use std::net::{TcpListener, TcpStream};
+
+    fn account() -> Arc<Account> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        Account::new(Arc::new(ClientMemory::new(0)), Arc::new(socket)).into()
+    }
 
     #[test]
     fn a_dropped_guard_deregisters_its_client_and_ids_are_not_reused() {
         let (clients, peer) = (Clients::default(), "127.0.0.1:1".parse().unwrap());
-        let (first, second) = (clients.register(peer, 3), clients.register(peer, 4));
+        let account = account();
+        let register = || clients.register(peer, &account);
+        let (first, second) = (register(), register());
         assert_eq!((first.client.id, second.client.id, clients.all().len()), (1, 2, 2));
         drop(first);
         assert_eq!(clients.all().iter().map(|client| client.id).collect::<Vec<_>>(), [2]);
-        assert_eq!(clients.register(peer, 3).client.id, 3);
+        assert_eq!(register().client.id, 3);
         assert_eq!((clients.all().len(), clients.total()), (1, 3));
     }
 
     #[test]
     fn traffic_of_clients_that_are_gone_counts_until_a_reset() {
         let (clients, peer) = (Clients::default(), "127.0.0.1:1".parse().unwrap());
-        let (first, second) = (clients.register(peer, 3), clients.register(peer, 4));
+        let account = account();
+        let (first, second) = (clients.register(peer, &account), clients.register(peer, &account));
         first.client.count_received(10);
         first.client.set_sent(100, 2);
         second.client.count_received(5);

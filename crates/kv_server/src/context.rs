@@ -3,6 +3,7 @@
 use crate::{
     clients::Clients,
     limits::{Limits, SAMPLE_PAUSE},
+    memory::ClientMemory,
     metrics::{Metrics, rates::Totals},
 };
 use kv_cluster::Cluster;
@@ -12,7 +13,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -27,11 +28,14 @@ pub(crate) struct ServerContext {
     /// 40 random hexadecimal digits, as Redis has them.
     pub(crate) run_id: String,
     pub(crate) clients: Clients,
+    pub(crate) memory: Arc<ClientMemory>,
     pub(crate) metrics: Metrics,
     /// Bytes of one argument; CONFIG SET can change it.
     pub(crate) bulk_bytes: AtomicUsize,
     /// Seconds without input after which a client is disconnected, 0 for never; CONFIG SET can change it.
     pub(crate) idle_seconds: AtomicU64,
+    /// Seconds of silence after which TCP probes a new client, 0 for never; CONFIG SET can change it.
+    pub(crate) keepalive_seconds: AtomicU32,
 }
 
 impl ServerContext {
@@ -48,9 +52,11 @@ impl ServerContext {
             started: Instant::now(),
             run_id: (0..5).map(|_| format!("{:08x}", getrandom::u32().unwrap_or_default())).collect(),
             clients: Clients::default(),
+            memory: Arc::new(ClientMemory::new(limits.client_memory)),
             metrics,
             bulk_bytes: AtomicUsize::new(limits.redis.bulk_bytes),
             idle_seconds: AtomicU64::new(limits.redis.idle.map_or(0, |idle| idle.as_secs())),
+            keepalive_seconds: limits.tcp_keepalive_seconds.into(),
             limits,
         }
     }

@@ -49,11 +49,11 @@ impl RespSession {
         client.session.resp.store(2, Relaxed);
         RespSession {
             context,
+            transaction: TransactionQueue::new(&client.account),
             client,
             version: RespVersion::default(),
             reply_mode: ReplyMode::On,
             closing: false,
-            transaction: TransactionQueue::default(),
             subscriptions: Subscriptions::default(),
             parser: CommandParser::default(),
             last: None,

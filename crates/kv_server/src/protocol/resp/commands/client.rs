@@ -4,6 +4,7 @@ use super::table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed};
 use crate::{
     clients::{Client, SessionNumbers},
     limits::CLIENT_NAME_BYTES,
+    memory::Use,
     protocol::resp::{
         encoder::RespEncoder,
         reply::error::SessionError,
@@ -172,18 +173,21 @@ fn client_list_line(table: &CommandTable, session: &RespSession, client: &Client
     let mut line = String::new();
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db=0 sub={} psub={} ssub=0 multi={} watch={} multi-mem={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
+        "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db=0 sub={} psub={} ssub=0 multi={} watch={} qbuf={} multi-mem={} omem={} tot-mem={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.peer,
         session.context.address,
-        client.descriptor,
+        client.account.descriptor(),
         String::from_utf8_lossy(&info.name),
         flags(numbers),
         numbers.channels.load(Relaxed),
         numbers.patterns.load(Relaxed),
         queued as i64 - 1,
         numbers.watched.load(Relaxed),
+        client.account.held_for(Use::Input),
         numbers.queued_bytes.load(Relaxed),
+        client.account.held_for(Use::Output),
+        client.account.held(),
         numbers.resp.load(Relaxed),
         String::from_utf8_lossy(&info.library),
         String::from_utf8_lossy(&info.library_version),
@@ -207,7 +211,7 @@ pub(super) const CLIENT_NO_EVICT: SessionCommand = SessionCommand::new(
         .flags(ADMIN | ANY_TIME)
         .since("7.0.0")
         .syntax("ON|OFF")
-        .summary("Accepted; clients are never evicted"),
+        .summary("Accepted without effect: the client can be evicted"),
 )
 .run(no_evict);
 fn no_evict(_: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {

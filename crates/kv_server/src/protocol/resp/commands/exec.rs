@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     limits::TRANSACTION_REPLY_BYTES,
+    memory::{Charge, Use},
     metrics::Failure,
     pipeline::{Rendered, buffers::Output, clock::Clock, router},
     protocol::resp::{
@@ -68,7 +69,10 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
             None => return Ok(()),
         };
         clock = Clock::read();
-        replies = execute_step(table, session, &watched, step).await?.unwrap_or_default();
+        let Some(next) = execute_step(table, session, &watched, step).await? else {
+            return Err(SessionError::Cluster(Error::UnexpectedReply));
+        };
+        replies = next;
     }
 }
 
@@ -91,11 +95,11 @@ fn requests<'a>(
 }
 
 /// The encoded replies to the commands on buckets of one step, one after the other.
-#[derive(Default)]
 struct RenderedReplies {
     bytes: Vec<u8>,
     /// Where each reply ends.
     ends: Vec<usize>,
+    charge: Charge,
 }
 
 /// Executes the commands on buckets among `commands` as one step. `None`: a watched key has changed.
@@ -107,7 +111,9 @@ async fn execute_step(
 ) -> Result<Option<RenderedReplies>, SessionError> {
     let split = requests(table, session, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
-    let (mut replies, mut merger) = (RenderedReplies::default(), ReplyMerger::default());
+    let charge = Charge::new(&session.client.account, Use::Output);
+    let mut replies = RenderedReplies { bytes: Vec::new(), ends: Vec::new(), charge };
+    let mut merger = ReplyMerger::default();
     let (mut commands, mut pending) = (split.iter(), requests.iter());
     let on_reply = |result: Result<Reply<'_>, Error>| {
         if merger.is_done() {
@@ -130,6 +136,7 @@ async fn execute_step(
         }
     };
     let unchanged = router::transact(&session.context.cluster, watched, &requests, on_reply).await?;
+    replies.charge.set(replies.bytes.capacity());
     Ok(unchanged.then_some(replies))
 }
 

@@ -191,7 +191,8 @@ fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
     line(text, "mem_fragmentation_ratio", ratio(resident, used));
     line(text, "mem_fragmentation_bytes", resident as i64 - used as i64);
     zeros(text, &["mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers"]);
-    zeros(text, &["mem_clients_slaves", "mem_clients_normal", "mem_cluster_links", "mem_aof_buffer"]);
+    line(text, "mem_clients_normal", session.context.memory.held());
+    zeros(text, &["mem_clients_slaves", "mem_cluster_links", "mem_aof_buffer"]);
     line(text, "mem_allocator", "libc");
     zeros(text, &["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
 }
@@ -239,7 +240,8 @@ fn stats(session: &RespSession, own: &StoreStats, text: &mut String) {
     line(text, "expired_subkeys", own.expired_entries);
     line(text, "expired_keys", own.expired);
     line(text, "expired_stale_perc", "0.00");
-    zeros(text, &["expired_time_cap_reached_count", "evicted_keys", "evicted_clients"]);
+    zeros(text, &["expired_time_cap_reached_count", "evicted_keys"]);
+    line(text, "evicted_clients", context.memory.evicted());
     zeros(text, &["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
     line(text, "keyspace_hits", own.hits);
     line(text, "keyspace_misses", own.misses);
