@@ -2,6 +2,7 @@
 //! holds, or any command while the session is in a state that excludes batches.
 
 use super::{
+    exec::EXEC,
     split::SubRequests,
     table::{Call, CommandRef, CommandTable, Resolved},
 };
@@ -16,7 +17,11 @@ use crate::{
     },
 };
 use arrayvec::ArrayVec;
-use kv::{Command, Request};
+use kv::{
+    Command, CommandError, Request,
+    flag::{DENYOOM, NO_MULTI},
+};
+use kv_cluster::Owner;
 use std::io;
 
 /// Executes one command, and replies unless the client has turned replies off.
@@ -26,12 +31,17 @@ pub(crate) async fn dispatch(
     raw: RawCommand<'_>,
     output: &mut Output<'_>,
 ) -> io::Result<()> {
+    let accepted = accept(table, session, &raw);
     let mode = session.reply_mode;
+    if mode == ReplyMode::SkipNext {
+        session.reply_mode = ReplyMode::Skip;
+    }
     if mode != ReplyMode::On {
         output.flush().await?;
-        output.suppress(true);
+        // Confirmations of subscriptions are not replies.
+        output.suppress(!matches!(&accepted, Ok(resolved) if resolved.command.is_subscription()));
     }
-    let (index, failure, executed) = match accept(table, session, &raw) {
+    let (index, failure, executed) = match accepted {
         Ok(resolved) => {
             (Some(resolved.index), Failure::Failed, execute(table, session, resolved, output).await)
         }
@@ -43,26 +53,66 @@ pub(crate) async fn dispatch(
         session.context.metrics.record_error(index, failure, &output.bytes[start + 1..]);
     }
     session.publish_numbers();
-    if mode == ReplyMode::SkipNext && session.reply_mode == ReplyMode::SkipNext {
+    if mode != ReplyMode::On && session.reply_mode != ReplyMode::On {
+        output.flush().await?;
+    }
+    if session.reply_mode == ReplyMode::Skip {
         session.reply_mode = ReplyMode::On;
-        output.flush().await?;
-    } else if session.reply_mode == ReplyMode::Off {
-        output.suppress(true);
-        output.flush().await?;
     }
     output.suppress(false);
     Ok(())
 }
 
-/// Checks whether the session may execute the command, or queue it.
+/// Checks whether the session may execute the command, or queue it. A transaction in which a command is rejected
+/// fails; one whose EXEC is rejected ends.
 fn accept<'a>(
     table: &CommandTable,
     session: &mut RespSession,
     raw: &RawCommand<'a>,
 ) -> Result<Resolved<'a>, SessionError> {
-    let resolved = table.resolve(raw).inspect_err(|_| session.transaction.mark_dirty())?;
-    check_subscribed(session, resolved.command)?;
-    Ok(resolved)
+    let accepted = table.resolve(raw).and_then(|resolved| {
+        check_subscribed(session, resolved.command)?;
+        check_queued(session, &resolved)?;
+        Ok(resolved)
+    });
+    accepted.map_err(|error| {
+        session.transaction.mark_dirty();
+        if !table.locate(raw).is_ok_and(|row| row.command.spec().name == EXEC.spec.name) {
+            return error;
+        }
+        session.transaction.discard();
+        SessionError::discarded(&error)
+    })
+}
+
+/// Whether the command may be queued, if it would be.
+fn check_queued(session: &RespSession, resolved: &Resolved<'_>) -> Result<(), SessionError> {
+    if !session.transaction.is_open() || !resolved.command.is_queued_in_multi() {
+        return Ok(());
+    }
+    let (spec, cluster) = (resolved.command.spec(), &session.context.cluster);
+    if spec.has(NO_MULTI) {
+        return Err(SessionError::reply("ERR Command not allowed inside a transaction"));
+    }
+    if resolved.command.is_subscription() && resolved.raw.count != 2 {
+        let name = spec.name.to_ascii_uppercase();
+        return Err(SessionError::reply(format!(
+            "ERR {name} takes one name inside a transaction, because each has a reply of its own"
+        )));
+    }
+    let CommandRef::Bucket(command) = resolved.command else { return Ok(()) };
+    match SubRequests::new(command, &resolved.raw, cluster) {
+        Ok(mut requests) => {
+            let is_local = |request: Request<'_>| matches!(cluster.owner(request.bucket), Owner::Local(_));
+            if spec.has(DENYOOM) && requests.any(is_local) && cluster.local().is_out_of_memory(0) {
+                return Err(CommandError::OutOfMemory.into());
+            }
+            Ok(())
+        }
+        // The reply to this command, when it is executed.
+        Err(SessionError::Command(CommandError::Arity(_))) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 async fn execute(
@@ -106,10 +156,6 @@ fn queue(
     resolved: &Resolved<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
-    if let CommandRef::Bucket(command) = resolved.command {
-        SubRequests::new(command, &resolved.raw, &session.context.cluster)
-            .inspect_err(|_| session.transaction.mark_dirty())?;
-    }
     session.transaction.push(resolved.index, &resolved.raw)?;
     session.encoder(output).simple_string("QUEUED");
     Ok(())

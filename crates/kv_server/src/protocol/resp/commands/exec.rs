@@ -21,7 +21,7 @@ use kv::{
     flag::{LOADING, READ, STALE, WRITE},
 };
 use kv_cluster::Error;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 /// A key, and its version when it was watched.
 type WatchedKey<'a> = (&'a [u8], u64);
@@ -41,8 +41,8 @@ pub(super) const EXEC: SessionCommand = SessionCommand::new(
 /// A command on all keys, such as FLUSHALL, separates the commands before it from those after it: each part
 /// is a step of its own.
 async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let (queued, watched) = session.transaction.take();
-    let queued = queued.ok_or_else(|| SessionError::reply("ERR EXEC without MULTI"))?;
+    let (queued, watched) =
+        session.transaction.close().ok_or_else(|| SessionError::reply("ERR EXEC without MULTI"))?;
     if queued.dirty {
         return Err(SessionError::reply("EXECABORT Transaction discarded because of previous errors."));
     }
@@ -56,7 +56,12 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
     let mut step = steps.next().unwrap_or_default();
     let mut clock = Clock::read();
-    let Some(mut replies) = execute_step(table, session, &watched, step).await? else {
+    let executed = execute_step(table, session, &watched, step).await;
+    let executed = executed.map_err(|error| match error {
+        refused @ SessionError::Command(_) => SessionError::discarded(&refused),
+        error => error,
+    });
+    let Some(mut replies) = executed? else {
         session.encoder(output).null_array();
         return Ok(());
     };
@@ -69,10 +74,11 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
             None => return Ok(()),
         };
         clock = Clock::read();
-        let Some(next) = execute_step(table, session, &watched, step).await? else {
-            return Err(SessionError::Cluster(Error::UnexpectedReply));
+        replies = match execute_step(table, session, &watched, step).await {
+            Ok(Some(next)) => next,
+            Ok(None) => RenderedReplies::failed(session, step.len(), Error::UnexpectedReply.into())?,
+            Err(error) => RenderedReplies::failed(session, step.len(), error)?,
         };
-        replies = next;
     }
 }
 
@@ -81,7 +87,7 @@ fn is_on_all_keys(command: CommandRef) -> bool {
     matches!(command, CommandRef::Session(command) if command.spec.flags & (READ | WRITE) != 0)
 }
 
-/// The requests of the commands on buckets. Each command was checked when it was queued.
+/// The requests of the commands on buckets, without those whose number of arguments is wrong.
 fn requests<'a>(
     table: &CommandTable,
     session: &RespSession,
@@ -100,6 +106,19 @@ struct RenderedReplies {
     /// Where each reply ends.
     ends: Vec<usize>,
     charge: Charge,
+}
+
+impl RenderedReplies {
+    /// The same error as the reply to each of `count` commands.
+    fn failed(session: &RespSession, count: usize, error: SessionError) -> io::Result<RenderedReplies> {
+        let mut message = Vec::new();
+        error.write(&mut RespEncoder::new(&mut message, session.version))?;
+        Ok(RenderedReplies {
+            ends: (1..=count).map(|number| number * message.len()).collect(),
+            bytes: message.repeat(count),
+            charge: Charge::new(&session.client.account, Use::Output),
+        })
+    }
 }
 
 /// Executes the commands on buckets among `commands` as one step. `None`: a watched key has changed.
@@ -166,11 +185,14 @@ async fn write_step(
     for (index, raw) in commands {
         let reply_at = output.bytes.len();
         match table.get(*index) {
-            CommandRef::Bucket(_) => {
-                let end = *ends.next().unwrap_or(&start);
-                output.bytes.extend_from_slice(&replies.bytes[start..end]);
-                start = end;
-            }
+            CommandRef::Bucket(command) => match SubRequests::check_arity(command, raw) {
+                Ok(()) => {
+                    let end = *ends.next().unwrap_or(&start);
+                    output.bytes.extend_from_slice(&replies.bytes[start..end]);
+                    start = end;
+                }
+                Err(error) => session.write_error(error.into(), output)?,
+            },
             CommandRef::Session(command) => {
                 let mut clock = Clock::read();
                 let call = Call { table, session, args: raw.args(), output };

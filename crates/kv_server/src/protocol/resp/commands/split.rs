@@ -24,10 +24,8 @@ impl<'a> SubRequests<'a> {
         raw: &RawCommand<'a>,
         cluster: &Cluster,
     ) -> Result<SubRequests<'a>, SessionError> {
+        SubRequests::check_arity(command, raw)?;
         let (keys, args) = (command.spec.keys, raw.count - 1);
-        if matches!(keys, KeySpec::PairsEach | KeySpec::PairsTogether) && !args.is_multiple_of(2) {
-            return Err(CommandError::Arity(command.spec.name.to_owned()).into());
-        }
         let remaining = match keys {
             KeySpec::EachSummed | KeySpec::EachListed => args,
             KeySpec::PairsEach => args / 2,
@@ -37,7 +35,21 @@ impl<'a> SubRequests<'a> {
         if matches!(keys, KeySpec::TwoTogether | KeySpec::PairsTogether) {
             requests.check_same_node(cluster)?;
         }
+        // All of the values are refused, or none.
+        if keys == KeySpec::PairsEach && cluster.local().is_out_of_memory(raw.bulks.len()) {
+            return Err(CommandError::OutOfMemory.into());
+        }
         Ok(requests)
+    }
+
+    /// Checks that each key has a value, if the command takes pairs.
+    #[inline]
+    pub(crate) fn check_arity(command: &Command, raw: &RawCommand<'_>) -> Result<(), CommandError> {
+        let takes_pairs = matches!(command.spec.keys, KeySpec::PairsEach | KeySpec::PairsTogether);
+        if takes_pairs && !(raw.count - 1).is_multiple_of(2) {
+            return Err(CommandError::Arity(command.spec.name.to_owned()));
+        }
+        Ok(())
     }
 
     /// The number of requests that the iterator still yields.
