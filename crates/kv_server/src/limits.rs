@@ -103,6 +103,16 @@ pub(crate) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of the replies of one transaction, after which further values are replaced by an error.
 pub(crate) const TRANSACTION_REPLY_BYTES: usize = 64 * 1024 * 1024;
 
+/// Keys whose owners are looked up, before a command over several nodes begins, until other connections run.
+pub(crate) const LOOK_AHEAD_REQUESTS: usize = 4_096;
+
+/// Keys that the error of a command that was partly done names, of those that were not done and of those
+/// whose outcome is unknown.
+pub(crate) const KEYS_IN_ERROR: usize = 16;
+
+/// Bytes of each of their names.
+pub(crate) const NAME_IN_ERROR_BYTES: usize = 128;
+
 /// Keys that one connection may WATCH.
 pub(crate) const WATCHED: usize = 10_000;
 

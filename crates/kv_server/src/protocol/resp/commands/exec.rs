@@ -8,7 +8,7 @@ use crate::{
     limits::TRANSACTION_REPLY_BYTES,
     pipeline::{Rendered, buffers::Output, router},
     protocol::resp::{
-        encoder::RespEncoder,
+        encoder::{RespEncoder, RespVersion},
         parser::RawCommand,
         reply::{error::SessionError, merge::ReplyMerger},
         session::RespSession,
@@ -19,6 +19,7 @@ use kv::{
     flag::{LOADING, READ, STALE, WRITE},
 };
 use kv_cluster::Error;
+use std::io;
 
 /// A key, and its version when it was watched.
 type WatchedKey<'a> = (&'a [u8], u64);
@@ -46,8 +47,8 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     let mut watched: Vec<WatchedKey<'_>> =
         watched.iter().map(|(name, version)| (&**name, *version)).collect();
     let commands: Vec<Queued<'_>> = queued.iter().collect();
-    let requests: Vec<Request<'_>> = requests(table, session, &commands).into_iter().flatten().collect();
-    let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
+    let all: Vec<Request<'_>> = requests(table, &commands).into_iter().flatten().collect();
+    let names = watched.iter().map(|(name, _)| *name).chain(all.iter().flat_map(Request::names));
     session.context.cluster.single_owner(names)?;
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
     let mut step = steps.next().unwrap_or_default();
@@ -63,7 +64,10 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
             Some(step) => step,
             None => return Ok(()),
         };
-        replies = execute_step(table, session, &watched, step).await?.unwrap_or_default();
+        replies = match execute_step(table, session, &watched, step).await {
+            Ok(replies) => replies.unwrap_or_default(),
+            Err(error) => RenderedReplies::repeat(error, requests(table, step).len())?,
+        };
     }
 }
 
@@ -73,13 +77,9 @@ fn is_on_all_keys(command: CommandRef) -> bool {
 }
 
 /// The requests of the commands on buckets. Each command was checked when it was queued.
-fn requests<'a>(
-    table: &CommandTable,
-    session: &RespSession,
-    commands: &[Queued<'a>],
-) -> Vec<SubRequests<'a>> {
+fn requests<'a>(table: &CommandTable, commands: &[Queued<'a>]) -> Vec<SubRequests<'a>> {
     let requests = |(index, raw): &Queued<'a>| match table.get(*index) {
-        CommandRef::Bucket(command) => SubRequests::new(command, raw, &session.context.cluster).ok(),
+        CommandRef::Bucket(command) => SubRequests::new(command, raw).ok(),
         CommandRef::Session(_) => None,
     };
     commands.iter().filter_map(requests).collect()
@@ -93,6 +93,16 @@ struct RenderedReplies {
     ends: Vec<usize>,
 }
 
+impl RenderedReplies {
+    /// The same error for each of `count` commands of a later step: the replies before it stay valid.
+    fn repeat(error: SessionError, count: usize) -> io::Result<RenderedReplies> {
+        let mut bytes = Vec::new();
+        error.write(&mut RespEncoder::new(&mut bytes, RespVersion::default()).in_pipeline(true))?;
+        let ends = (1..=count).map(|reply| reply * bytes.len()).collect();
+        Ok(RenderedReplies { bytes: bytes.repeat(count), ends })
+    }
+}
+
 /// Executes the commands on buckets among `commands` as one step. `None`: a watched key has changed.
 async fn execute_step(
     table: &CommandTable,
@@ -100,7 +110,7 @@ async fn execute_step(
     watched: &[WatchedKey<'_>],
     commands: &[Queued<'_>],
 ) -> Result<Option<RenderedReplies>, SessionError> {
-    let split = requests(table, session, commands);
+    let split = requests(table, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
     let (mut replies, mut merger) = (RenderedReplies::default(), ReplyMerger::default());
     let (mut commands, mut pending) = (split.iter(), requests.iter());
@@ -111,7 +121,7 @@ async fn execute_step(
         }
         let request = pending.next().expect("every reply belongs to a request");
         let is_full = replies.bytes.len() >= TRANSACTION_REPLY_BYTES;
-        let mut encoder = RespEncoder::new(&mut replies.bytes, session.version);
+        let mut encoder = RespEncoder::new(&mut replies.bytes, session.version).in_pipeline(true);
         if is_full && result.as_ref().is_ok_and(holds_values) {
             let message =
                 format!("ERR earlier replies of this transaction exceed {TRANSACTION_REPLY_BYTES} bytes");
