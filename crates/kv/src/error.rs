@@ -115,6 +115,9 @@ pub enum CommandError {
     /// A pattern is too long, or takes too long to match.
     #[error("{PatternTooComplex}")]
     PatternTooComplex,
+    /// The watched names take as much memory as they may.
+    #[error("too many watched keys")]
+    WatchesFull,
 }
 
 impl From<PatternTooComplex> for CommandError {

@@ -19,7 +19,15 @@ use kv::{
     Channels, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
 };
 use otp::{Intensity, Supervisor};
-use std::{ops::ControlFlow, sync::Arc, thread, time::Duration};
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
 
 /// When a peer counts as dead, and a call as lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +83,7 @@ pub struct LocalNode {
     pub(crate) table: RoutingTable,
     pub(crate) channels: Arc<Channels>,
     store: Arc<Store>,
+    watcher_links: AtomicU64,
 }
 
 impl LocalNode {
@@ -91,7 +100,15 @@ impl LocalNode {
             false => Store::for_threads(threads),
         };
         store.set_memory_limit(max_memory);
-        LocalNode { name, cookie, links, table, channels: Arc::default(), store: Arc::new(store) }
+        LocalNode {
+            name,
+            cookie,
+            links,
+            table,
+            channels: Arc::default(),
+            store: Arc::new(store),
+            watcher_links: AtomicU64::new(0),
+        }
     }
 
     /// The supervisor of this node's buckets.
@@ -131,6 +148,16 @@ impl LocalNode {
         reply: impl FnMut(Reply<'_>),
     ) -> bool {
         self.store.transact(watched, batch, now_ms, reply)
+    }
+
+    /// A number for the watches that come over a new link: never 0, and never the same twice.
+    pub(crate) fn next_watcher_link(&self) -> u64 {
+        self.watcher_links.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Ends the watches that came over a link.
+    pub(crate) fn unwatch_link(&self, link: u64) {
+        self.store.unwatch_link(link);
     }
 
     /// Prepares to prefetch the memory that a request will need, step by step.

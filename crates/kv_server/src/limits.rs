@@ -9,6 +9,10 @@ pub struct Limits {
     pub line_bytes: usize,
     /// Concurrent client connections.
     pub connections: usize,
+    /// Bytes that all connections together may hold in buffers, queued commands and subscriptions.
+    pub client_memory: usize,
+    /// Seconds of silence after which TCP probes a client; 0 for never.
+    pub tcp_keepalive_seconds: u32,
     /// Whether io_uring is used where the kernel has it.
     pub io_uring: bool,
     /// The limits of Redis clients.
@@ -36,15 +40,44 @@ impl Default for RedisLimits {
 #[cfg(test)]
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { line_bytes: 1024 * 1024, connections: 1_000, io_uring: true, redis: RedisLimits::default() }
+        Limits {
+            line_bytes: 1024 * 1024,
+            connections: 1_000,
+            client_memory: 1024 * 1024 * 1024,
+            tcp_keepalive_seconds: 300,
+            io_uring: true,
+            redis: RedisLimits::default(),
+        }
     }
 }
+
+/// Bytes that a connection must hold to be closed when all together hold too much.
+pub(crate) const EVICTABLE_BYTES: usize = 1024 * 1024;
+
+/// Closed connections that are logged one by one before they are counted.
+pub(crate) const EVICTIONS_LOGGED: u32 = 10;
+
+/// Bytes of buffers up to which a connection's traffic with the kernel is not counted, in each direction.
+pub(crate) const UNCOUNTED_BYTES: usize = 16 * 1024;
+
+/// The pause before a connection that needs a larger buffer asks again whether there is room for it.
+pub(crate) const MEMORY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Probes without an answer after which TCP gives a client up. They follow each other in a third of the time
+/// of silence before the first.
+pub(crate) const KEEPALIVE_PROBES: u32 = 3;
 
 /// Initial bytes of a connection's input buffer; it grows while a longer request arrives.
 pub(crate) const INPUT_BYTES: usize = 16 * 1024;
 
+/// Bytes of an input buffer from which it grows by a quarter at a time; below, it doubles.
+pub(crate) const INPUT_DOUBLING_BYTES: usize = 1024 * 1024;
+
 /// Bytes of rendered replies at which they are written before the batch continues.
 pub(crate) const OUTPUT_BYTES: usize = 256 * 1024;
+
+/// The same while memory for clients is short.
+pub(crate) const SHORT_OUTPUT_BYTES: usize = 16 * 1024;
 
 /// Bytes of empty buffers that a thread keeps in each of its buffer pools.
 pub(crate) const POOLED_BYTES: usize = 1024 * 1024;
@@ -87,6 +120,9 @@ pub(crate) const ARGUMENTS: usize = 1_048_576;
 /// Bytes of a RESP header: the line with the number of arguments, or of bytes, that follow.
 pub(crate) const HEADER_BYTES: usize = 64 * 1024;
 
+/// Bytes of an inline command of Redis, without its line ending.
+pub(crate) const INLINE_BYTES: usize = 64 * 1024;
+
 /// Bytes of the cached header of a command, up to the end of its name, with which the next one is compared.
 pub(crate) const CACHED_HEADER_BYTES: usize = 32;
 
@@ -116,11 +152,33 @@ pub(crate) const NAME_IN_ERROR_BYTES: usize = 128;
 /// Keys that one connection may WATCH.
 pub(crate) const WATCHED: usize = 10_000;
 
+/// Bytes that a watched key counts in addition to its name.
+pub(crate) const WATCHED_KEY_BYTES: usize = 64;
+
 /// Bytes of a client's name (CLIENT SETNAME).
 pub(crate) const CLIENT_NAME_BYTES: usize = 1_024;
 
 /// The longest DEBUG SLEEP.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// How often it is decided how many reactors serve connections.
+pub(crate) const BALANCE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A reactor that is busy for this share of an interval is saturated.
+pub(crate) const SATURATED_SHARE: f64 = 0.9;
+
+/// A reactor that is busy for less than this share of an interval can take connections of a saturated one.
+pub(crate) const COOL_SHARE: f64 = 0.6;
+
+/// Cores of the machine that must be idle before one more reactor is used. With less, what the requests cost
+/// more in two places is not gained.
+pub(crate) const IDLE_CORES: f64 = 0.75;
+
+/// Fewer reactors are used when they would be busy for at most this share of the time.
+pub(crate) const GATHER_SHARE: f64 = 0.75;
+
+/// Intervals in a row in which the load must have been that low.
+pub(crate) const CALM_INTERVALS: u32 = 4;
 
 /// Bytes of the name of a channel that a message is published on. Each subscribed pattern is compared with
 /// it.

@@ -34,12 +34,17 @@ struct StorageTable {
 impl StorageSettings {
     pub(super) fn resolve(merged: &mut Merged) -> StorageSettings {
         let StorageTable { max_memory } = merged.read(TABLE);
-        let bytes = kv::syntax::byte_size::parse(&max_memory);
-        if bytes.is_none() {
-            let message =
-                format!("invalid size: {max_memory:?}; write max_memory = \"512mb\", or \"0\" for no limit");
-            merged.error(&["storage", "max_memory"], message);
-        }
-        StorageSettings { max_memory: bytes.filter(|bytes| *bytes > 0) }
+        StorageSettings { max_memory: size(merged, ["storage", "max_memory"], &max_memory) }
     }
+}
+
+/// The bytes that the key at `path` allows; `None` for no limit.
+pub(super) fn size(merged: &mut Merged, path: [&str; 2], text: &str) -> Option<usize> {
+    let bytes = kv::syntax::byte_size::parse(text);
+    if bytes.is_none() {
+        let key = path[1];
+        merged
+            .error(&path, format!("invalid size: {text:?}; write {key} = \"512mb\", or \"0\" for no limit"));
+    }
+    bytes.filter(|bytes| *bytes > 0)
 }

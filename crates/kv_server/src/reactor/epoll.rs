@@ -69,6 +69,16 @@ impl Epoll {
         }
     }
 
+    /// Ends a receive without bytes. Returns whether the socket is idle then.
+    pub(super) fn cancel_receive(&mut self, id: usize) -> bool {
+        self.registered.get_mut(&id).is_some_and(|registered| {
+            registered.receiving = false;
+            let mut io = registered.socket.lock_io();
+            io.cancel_receive();
+            io.is_idle()
+        })
+    }
+
     /// See [`super::backend::Backend::start_io`].
     pub(super) fn start_io(&mut self, id: usize) -> bool {
         self.registered.get_mut(&id).is_some_and(|registered| registered.transfer(&mut self.buffer))
@@ -107,8 +117,11 @@ impl Registered {
         while self.writable
             && let Some((bytes, sent)) = &mut self.sending
         {
-            match (&self.socket.tcp).write(&bytes[*sent..]) {
-                Ok(count) => *sent += count,
+            match (&*self.socket.tcp).write(&bytes[*sent..]) {
+                Ok(count) => {
+                    *sent += count;
+                    io.count_progress();
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -124,7 +137,7 @@ impl Registered {
         }
         self.receiving |= io.begin_receive();
         if self.receiving && self.readable {
-            match (&self.socket.tcp).read(buffer) {
+            match (&*self.socket.tcp).read(buffer) {
                 Ok(count) => {
                     // A short read emptied the socket: what arrives later is reported again.
                     self.readable = self.closing || count == buffer.len();

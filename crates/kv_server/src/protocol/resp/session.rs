@@ -63,11 +63,11 @@ impl RespSession {
         client.info().resp = 2;
         RespSession {
             context,
+            transaction: TransactionQueue::new(&client.account),
             client,
             version: RespVersion::default(),
             reply_mode: ReplyMode::On,
             closing: false,
-            transaction: TransactionQueue::default(),
             subscriptions: Subscriptions::default(),
             parser: CommandParser::default(),
             last: None,
@@ -94,6 +94,15 @@ impl RespSession {
     /// Whether commands on buckets can be executed as a batch: none is queued, suppressed or rejected.
     pub(super) fn can_batch(&self) -> bool {
         self.reply_mode == ReplyMode::On && !self.transaction.is_open() && !self.is_subscribed_in_resp2()
+    }
+
+    /// Whether the session is in a state that the text protocol does not have, so the connection cannot
+    /// return to it.
+    pub(crate) fn excludes_text(&self) -> bool {
+        self.transaction.is_open()
+            || !self.transaction.watched.is_none()
+            || self.awaits_events()
+            || self.reply_mode != ReplyMode::On
     }
 
     /// An encoder of the version that the client has chosen.

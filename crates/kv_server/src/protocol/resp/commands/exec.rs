@@ -6,9 +6,10 @@ use super::{
 };
 use crate::{
     limits::TRANSACTION_REPLY_BYTES,
+    memory::{Charge, Use},
     pipeline::{Rendered, buffers::Output, router},
     protocol::resp::{
-        encoder::{RespEncoder, RespVersion},
+        encoder::RespEncoder,
         parser::RawCommand,
         reply::{error::SessionError, merge::ReplyMerger},
         session::RespSession,
@@ -44,8 +45,9 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     if queued.dirty {
         return Err(SessionError::reply("EXECABORT Transaction discarded because of previous errors."));
     }
+    let versions = watched.iter().flat_map(|watched| &watched.versions);
     let mut watched: Vec<WatchedKey<'_>> =
-        watched.iter().map(|(name, version)| (&**name, *version)).collect();
+        versions.filter_map(|(name, version)| Some((&**name, (*version)?))).collect();
     let commands: Vec<Queued<'_>> = queued.iter().collect();
     let all: Vec<Request<'_>> = requests(table, &commands).into_iter().flatten().collect();
     let names = watched.iter().map(|(name, _)| *name).chain(all.iter().flat_map(Request::names));
@@ -64,9 +66,11 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
             Some(step) => step,
             None => return Ok(()),
         };
+        let failed = |error| repeated_error(session, error, requests(table, step).len());
         replies = match execute_step(table, session, &watched, step).await {
-            Ok(replies) => replies.unwrap_or_default(),
-            Err(error) => RenderedReplies::repeat(error, requests(table, step).len())?,
+            Ok(Some(replies)) => replies,
+            Ok(None) => failed(Error::UnexpectedReply.into())?,
+            Err(error) => failed(error)?,
         };
     }
 }
@@ -86,21 +90,20 @@ fn requests<'a>(table: &CommandTable, commands: &[Queued<'a>]) -> Vec<SubRequest
 }
 
 /// The encoded replies to the commands on buckets of one step, one after the other.
-#[derive(Default)]
 struct RenderedReplies {
     bytes: Vec<u8>,
     /// Where each reply ends.
     ends: Vec<usize>,
+    charge: Charge,
 }
 
-impl RenderedReplies {
-    /// The same error for each of `count` commands of a later step: the replies before it stay valid.
-    fn repeat(error: SessionError, count: usize) -> io::Result<RenderedReplies> {
-        let mut bytes = Vec::new();
-        error.write(&mut RespEncoder::new(&mut bytes, RespVersion::default()).in_pipeline(true))?;
-        let ends = (1..=count).map(|reply| reply * bytes.len()).collect();
-        Ok(RenderedReplies { bytes: bytes.repeat(count), ends })
-    }
+/// The same error for each of `count` commands of a later step: the replies to those before it stay valid.
+fn repeated_error(session: &RespSession, error: SessionError, count: usize) -> io::Result<RenderedReplies> {
+    let mut bytes = Vec::new();
+    error.write(&mut RespEncoder::new(&mut bytes, session.version).in_pipeline(true))?;
+    let ends = (1..=count).map(|reply| reply * bytes.len()).collect();
+    let charge = Charge::new(&session.client.account, Use::Output);
+    Ok(RenderedReplies { bytes: bytes.repeat(count), ends, charge })
 }
 
 /// Executes the commands on buckets among `commands` as one step. `None`: a watched key has changed.
@@ -112,7 +115,9 @@ async fn execute_step(
 ) -> Result<Option<RenderedReplies>, SessionError> {
     let split = requests(table, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
-    let (mut replies, mut merger) = (RenderedReplies::default(), ReplyMerger::default());
+    let charge = Charge::new(&session.client.account, Use::Output);
+    let mut replies = RenderedReplies { bytes: Vec::new(), ends: Vec::new(), charge };
+    let mut merger = ReplyMerger::default();
     let (mut commands, mut pending) = (split.iter(), requests.iter());
     let on_reply = |result: Result<Reply<'_>, Error>| {
         if merger.is_done() {
@@ -135,6 +140,7 @@ async fn execute_step(
         }
     };
     let unchanged = router::transact(&session.context.cluster, watched, &requests, on_reply).await?;
+    replies.charge.set(replies.bytes.capacity());
     Ok(unchanged.then_some(replies))
 }
 
