@@ -55,6 +55,7 @@ pub use reply::{CommandResult, Projection, Reply};
 pub use request::{Op, Request};
 pub use store::{
     Store,
+    cost::TransactionLimits,
     keyspace::{DetachedShards, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,
 };

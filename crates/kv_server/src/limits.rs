@@ -100,9 +100,6 @@ pub(crate) const QUEUED_COMMANDS: usize = 100_000;
 /// Bytes of the commands queued since MULTI.
 pub(crate) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of the replies of one transaction, after which further values are replaced by an error.
-pub(crate) const TRANSACTION_REPLY_BYTES: usize = 64 * 1024 * 1024;
-
 /// Keys that one connection may WATCH.
 pub(crate) const WATCHED: usize = 10_000;
 

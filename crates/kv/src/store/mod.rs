@@ -1,10 +1,11 @@
 //! The store: the only way to reach the buckets of a node. It executes requests on the caller's thread,
 //! without a queue.
 //!
-//! `batch` executes requests, `transaction` executes them as one step, and `prefetch` loads the memory that
+//! `batch` executes requests, `transaction` executes them as one step (`cost` bounds it), and `prefetch` loads the memory that
 //! they need into the cache. `keyspace` has the operations on all buckets, and `expiry` the sweeper.
 
 mod batch;
+pub(crate) mod cost;
 pub(crate) mod expiry;
 pub(crate) mod keyspace;
 pub(crate) mod prefetch;
@@ -16,6 +17,7 @@ use crate::{
     memory::budget::Budget,
     pubsub::bucket_changes::{EndReason, Subscription},
     shard::{Shard, multi::ShardGuards, registry::Lookup, shard_of},
+    store::cost::TransactionLimits,
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::{Mutex, MutexGuard};
@@ -28,6 +30,7 @@ pub struct Store {
     hasher: SeedableRandomState,
     pub(crate) crash_reports: CrashReports,
     budget: Budget,
+    transaction_limits: Mutex<TransactionLimits>,
 }
 
 impl Default for Store {
@@ -57,7 +60,13 @@ impl Store {
     fn with_hasher(threads: usize, hasher: SeedableRandomState) -> Store {
         let shards = if threads < 2 { 1 } else { (threads * SHARDS_PER_THREAD).next_power_of_two() };
         let shards = (0..shards).map(|_| Mutex::new(Shard::new(hasher.clone()))).collect();
-        Store { shards, hasher, crash_reports: CrashReports::default(), budget: Budget::default() }
+        Store {
+            shards,
+            hasher,
+            crash_reports: CrashReports::default(),
+            budget: Budget::default(),
+            transaction_limits: Mutex::default(),
+        }
     }
 
     /// Subscribes to the changes of a bucket; `None` when it does not exist.

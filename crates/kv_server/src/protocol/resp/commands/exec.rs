@@ -5,7 +5,6 @@ use super::{
     table::{Call, CommandRef, CommandTable, SessionCommand, boxed},
 };
 use crate::{
-    limits::TRANSACTION_REPLY_BYTES,
     pipeline::{Rendered, buffers::Output, router},
     protocol::resp::{
         encoder::RespEncoder,
@@ -15,7 +14,7 @@ use crate::{
     },
 };
 use kv::{
-    CommandSpec, Group, Reply, Request,
+    CommandError, CommandSpec, Group, Reply, Request, TransactionLimits,
     flag::{LOADING, READ, STALE, WRITE},
 };
 use kv_cluster::Error;
@@ -46,7 +45,9 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     let mut watched: Vec<WatchedKey<'_>> =
         watched.iter().map(|(name, version)| (&**name, *version)).collect();
     let commands: Vec<Queued<'_>> = queued.iter().collect();
-    let requests: Vec<Request<'_>> = requests(table, session, &commands).into_iter().flatten().collect();
+    let split = requests(table, session, &commands);
+    check_size(session, &split)?;
+    let requests: Vec<Request<'_>> = split.into_iter().flatten().collect();
     let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
     session.context.cluster.single_owner(names)?;
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
@@ -55,6 +56,9 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
         session.encoder(output).null_array();
         return Ok(());
     };
+    if let Some(error) = replies.refused {
+        return Err(error.into());
+    }
     watched.clear();
     session.encoder(output).array(commands.len());
     loop {
@@ -85,12 +89,24 @@ fn requests<'a>(
     commands.iter().filter_map(requests).collect()
 }
 
+/// Checks that there are not more requests than this node allows, before they are listed. The node that owns
+/// the keys checks what they touch.
+fn check_size(session: &RespSession, split: &[SubRequests<'_>]) -> Result<(), CommandError> {
+    let TransactionLimits { entries, bytes } = session.context.cluster.local().transaction_limits();
+    if split.iter().map(SubRequests::remaining).sum::<usize>() <= entries {
+        return Ok(());
+    }
+    Err(CommandError::TransactionTooLarge { entries: entries as u64, bytes: bytes as u64 })
+}
+
 /// The encoded replies to the commands on buckets of one step, one after the other.
 #[derive(Default)]
 struct RenderedReplies {
     bytes: Vec<u8>,
     /// Where each reply ends.
     ends: Vec<usize>,
+    /// Why nothing was done, if the step is too large.
+    refused: Option<CommandError>,
 }
 
 /// Executes the commands on buckets among `commands` as one step. `None`: a watched key has changed.
@@ -110,13 +126,11 @@ async fn execute_step(
             merger.push_expected(command.keys(), command.remaining());
         }
         let request = pending.next().expect("every reply belongs to a request");
-        let is_full = replies.bytes.len() >= TRANSACTION_REPLY_BYTES;
+        if let Ok(Reply::Error(error @ CommandError::TransactionTooLarge { .. })) = &result {
+            replies.refused = Some(error.clone());
+        }
         let mut encoder = RespEncoder::new(&mut replies.bytes, session.version);
-        if is_full && result.as_ref().is_ok_and(holds_values) {
-            let message =
-                format!("ERR earlier replies of this transaction exceed {TRANSACTION_REPLY_BYTES} bytes");
-            merger.on_value_error(&mut encoder, &message);
-        } else if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
+        if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
             // Pages would not show the hash as it was in this step.
             encoder.error("ERR the hash is too large to be listed in a transaction: use HSCAN");
         }
@@ -126,14 +140,6 @@ async fn execute_step(
     };
     let unchanged = router::transact(&session.context.cluster, watched, &requests, on_reply).await?;
     Ok(unchanged.then_some(replies))
-}
-
-/// Whether the reply can be large: all replies of a step stay in memory until it is done.
-fn holds_values(reply: &Reply<'_>) -> bool {
-    matches!(
-        reply,
-        Reply::Value(_) | Reply::OwnedValue(_) | Reply::List(_) | Reply::Map(_) | Reply::PairList(_)
-    )
 }
 
 /// Writes the replies of one step, and executes the commands of the session between them, in order.
