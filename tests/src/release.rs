@@ -170,6 +170,20 @@ impl Release {
         String::from_utf8(output.stdout).expect("a text")
     }
 
+    /// A command that the banner names.
+    pub fn banner_command(&self, name: &str) -> String {
+        let log = self.log();
+        let command = log.lines().find_map(|line| line.strip_prefix("  ")?.strip_prefix(name));
+        command.unwrap_or_else(|| panic!("no {name} in:\n{log}")).trim().to_owned()
+    }
+
+    /// What a command prints that is pasted into a shell.
+    pub fn shell(&self, command: &str) -> String {
+        let output = without_variables("sh").arg("-c").arg(command).output().expect("a shell");
+        assert!(output.status.success(), "{command}: {output:?}");
+        String::from_utf8(output.stdout).expect("a text")
+    }
+
     /// The result of an expression on the node.
     pub fn rpc(&self, expression: &str) -> String {
         let output = self.verb(&["rpc", expression]);

@@ -20,6 +20,17 @@ fn signals_drain_and_stop_it_cleanly() {
 }
 
 #[test]
+fn signals_without_a_meaning_end_nothing() {
+    let mut node = Release::alone();
+    for signal in [Signal::USR1, Signal::USR2, Signal::HUP] {
+        node.signal(signal);
+    }
+    node.wait_for_log(&["configuration reloaded"]);
+    node.client().assert_in_sync();
+    assert!(node.still_runs());
+}
+
+#[test]
 fn idle_clients_do_not_delay_the_shutdown() {
     let mut node = Release::alone();
     let mut silent = node.client();

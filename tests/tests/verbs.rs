@@ -30,7 +30,7 @@ fn console_commands_work_on_buckets_of_any_node() {
         pair.foo.rpc(&format!("delete {bucket} milk"));
         assert!(pair.bar.rpc("buckets").contains(bucket));
     }
-    assert!(pair.foo.rpc("routes").contains("a..m"));
+    assert!(pair.foo.rpc("routes").contains("..m"));
     assert_eq!(pair.foo.client().get("shopping", "milk"), "");
 }
 
@@ -76,7 +76,7 @@ fn pid_stop_and_restart() {
 fn version_help_and_completions_need_no_node() {
     let version = verb("foo", &["version"]);
     assert_eq!(text(&version.stdout), format!("foo {}", env!("CARGO_PKG_VERSION")));
-    assert_eq!(text(&verb("bar", &["version"]).stdout), format!("bar {}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(text(&verb("bar", &["--version"]).stdout), format!("bar {}", env!("CARGO_PKG_VERSION")));
     for shell in ["bash", "zsh", "fish"] {
         let output = verb("foo", &["completions", shell]);
         assert!(output.status.success() && text(&output.stdout).contains("check-config"), "{shell}");
@@ -85,6 +85,7 @@ fn version_help_and_completions_need_no_node() {
         "start",
         "start_iex",
         "daemon",
+        "daemon_iex",
         "remote",
         "rpc",
         "eval",
@@ -143,4 +144,28 @@ fn daemon_starts_in_the_background() {
     let pid = verb("foo", &with("pid"));
     assert!(text(&output.stdout).contains(text(&pid.stdout)), "{output:?} {pid:?}");
     assert!(verb("foo", &with("stop")).status.success());
+}
+
+#[test]
+fn the_commands_of_the_banner_reach_this_node_and_not_another_of_its_name() {
+    let (one, other) = (Release::alone(), Release::alone());
+    for node in [&one, &other] {
+        let console = node.banner_command("console");
+        let printed = node.shell(&format!("echo pid | {console}"));
+        assert!(printed.lines().any(|line| line == node.pid().to_string()), "{console}: {printed}");
+        assert!(node.shell(&node.banner_command("all verbs")).contains("daemon"));
+        assert!(node.shell(&node.banner_command("configure")).contains("max_memory"));
+        assert_eq!(node.banner_command("connect"), format!("telnet 127.0.0.1 {}", node.clients().port()));
+    }
+}
+
+#[test]
+fn check_config_prints_what_is_in_force_and_from_where() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../rel/runtime.toml");
+    let output = verb("foo", &["check-config", "--print", "--config", shipped, "--log-level", "debug"]);
+    let printed = text(&output.stdout);
+    for part in ["clients = \"127.0.0.1:4040\"", "runtime.toml:", "# --log-level", "# defaults", ": ok:"] {
+        assert!(printed.contains(part), "{part} is not in: {printed}");
+    }
+    assert!(!printed.contains("weknoweachother"), "{printed}");
 }

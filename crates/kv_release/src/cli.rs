@@ -25,6 +25,9 @@ struct Cli {
     /// The name of this node in the file [env: KV_NODE]
     #[arg(long, short, global = true, value_name = "NAME@HOST")]
     node: Option<String>,
+    /// Print the release's name and version
+    #[arg(long, short = 'V')]
+    version: bool,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -41,7 +44,8 @@ pub(crate) enum Verb {
     /// Start the node with a console on this terminal; leaving the console stops the node
     #[command(name = "start_iex", visible_alias = "start-iex")]
     StartIex,
-    /// Start the node in the background and print its pid
+    /// Start the node in the background and print its pid; `remote` opens a console on it
+    #[command(visible_aliases = ["daemon_iex", "daemon-iex"])]
     Daemon,
     /// Open a console on the running node; leaving it keeps the node running
     Remote,
@@ -58,7 +62,11 @@ pub(crate) enum Verb {
     /// Print the release's name and version
     Version,
     /// Check the configuration and print what it means, without starting anything
-    CheckConfig,
+    CheckConfig {
+        /// Print every value that is in force, and where it comes from
+        #[arg(long)]
+        print: bool,
+    },
     /// Print the completions of a shell
     Completions {
         /// The shell to complete for
@@ -118,10 +126,15 @@ pub(crate) fn parse(release: &'static str) -> (Flags, Verb) {
 }
 
 fn from_matches(matches: &ArgMatches) -> Result<(Flags, Verb), clap::Error> {
-    let Cli { config, node, verb } = Cli::from_arg_matches(matches)?;
+    let Cli { config, node, version, verb } = Cli::from_arg_matches(matches)?;
     let names = SECTIONS.iter().flat_map(|section| section.keys).filter_map(|key| Some(key.flag?.name));
     let values = names.filter_map(|name| Some((name, matches.get_one::<String>(name)?.clone()))).collect();
-    Ok((Flags { config, node, values }, verb.unwrap_or(Verb::Start { detached: false })))
+    let verb = match verb {
+        _ if version => Verb::Version,
+        Some(verb) => verb,
+        None => Verb::Start { detached: false },
+    };
+    Ok((Flags { config, node, values }, verb))
 }
 
 /// Prints the help of the release, of a verb, or of the configuration.
@@ -157,6 +170,20 @@ mod tests {
     fn no_verb_is_a_start() {
         for line in ["foo", "foo start"] {
             assert!(matches!(parsed(line).1, Verb::Start { detached: false }));
+        }
+    }
+
+    #[test]
+    fn the_version_is_a_verb_and_a_flag() {
+        for line in ["foo version", "foo --version", "foo -V"] {
+            assert!(matches!(parsed(line).1, Verb::Version), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_daemon_has_a_console() {
+        for line in ["foo daemon", "foo daemon_iex", "foo daemon-iex"] {
+            assert!(matches!(parsed(line).1, Verb::Daemon), "{line}");
         }
     }
 

@@ -21,7 +21,7 @@ pub(crate) fn start(run_dir: &RunDir, flags: &Flags) -> Result<(), Error> {
     run_dir.prepare()?;
     drop(run_dir.lock()?);
     let path = run_dir.log();
-    let log = rotated_log(&path).map_err(Error::io(format!("write {}", path.display())))?;
+    let log = rotated_log(&path).map_err(run_dir.unusable("write", &path))?;
     let mut child = spawn(flags, log).map_err(Error::io("start in the background"))?;
     client::wait_until(run_dir, "start", BOOT_TIMEOUT, || {
         if let Some(status) = child.try_wait().map_err(Error::io("watch the new node"))? {

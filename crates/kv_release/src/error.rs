@@ -19,6 +19,12 @@ pub(crate) enum Error {
     )]
     NotRunning { node: String, socket: PathBuf },
 
+    #[error(
+        "{node} belongs to another user ({} is not accessible); run this with sudo, or as the user that started it",
+        .socket.display()
+    )]
+    NotOurs { node: String, socket: PathBuf },
+
     #[error("{node} did not {what} within {seconds} s")]
     Timeout { node: String, what: &'static str, seconds: u64 },
 
@@ -79,9 +85,11 @@ impl Error {
             Error::Config { .. } | Error::RunDir { .. } | Error::TooFewDescriptors { .. } => {
                 exit_code::CONFIG
             }
-            Error::AlreadyRunning { .. } | Error::NotRunning { .. } | Error::Clients(_) | Error::Link(_) => {
-                exit_code::UNAVAILABLE
-            }
+            Error::AlreadyRunning { .. }
+            | Error::NotRunning { .. }
+            | Error::NotOurs { .. }
+            | Error::Clients(_)
+            | Error::Link(_) => exit_code::UNAVAILABLE,
             Error::Daemon { code, .. } => *code,
             Error::Timeout { .. }
             | Error::Io { .. }

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{self, Verb},
-    config::{Flags, Settings, layers::environment::Environment},
+    config::{Flags, Location, Settings, layers::environment::Environment},
     control::{client, run_dir::RunDir},
     daemon,
     error::Error,
@@ -31,22 +31,32 @@ pub fn main(release: Release) -> ExitCode {
 fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
     let profile = release.profile();
     let settings = || Settings::load(profile, flags, &Environment::read());
-    let run_dir = || settings().map(|settings| RunDir::new(&settings.general.run_dir, &settings.node.name));
+    let location = || Location::load(profile, flags, &Environment::read());
+    let run_dir = || location().map(|location| RunDir::new(&location.run_dir, &location.node));
     match verb {
         Verb::Start { detached: false } => {
             return run::run(release, flags, &settings()?, RunMode::Foreground);
         }
         Verb::Start { detached: true } => return run::run(release, flags, &settings()?, RunMode::Detached),
         Verb::StartIex => return run::run(release, flags, &settings()?, RunMode::Console),
-        Verb::Daemon => daemon::start(&run_dir()?, flags)?,
+        Verb::Daemon => {
+            let settings = settings()?;
+            daemon::start(&RunDir::new(&settings.general.run_dir, &settings.node.name), flags)?;
+        }
         Verb::Remote => remote(&run_dir()?)?,
         Verb::Rpc(expression) => script::rpc(&run_dir()?, &expression.line(), expression.json)?,
         Verb::Eval(expression) => run::eval(&release, &settings()?, &expression)?,
         Verb::Restart => restart(&run_dir()?)?,
-        Verb::Stop => stop(&run_dir()?, settings()?.general.shutdown)?,
+        Verb::Stop => stop(&run_dir()?, location()?.shutdown)?,
         Verb::Pid => script::rpc(&run_dir()?, "pid", false)?,
         Verb::Version => print_line(format_args!("{} {}", release.name, release.version)),
-        Verb::CheckConfig => print_line(settings()?.summary()),
+        Verb::CheckConfig { print } => {
+            let settings = settings()?;
+            if print {
+                print_line(&settings.in_force);
+            }
+            print_line(settings.summary());
+        }
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut cli::command(release.name), release.name, &mut io::stdout());
         }

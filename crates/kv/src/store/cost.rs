@@ -5,7 +5,6 @@
 
 use crate::{
     args::{Args, SCAN_COUNT},
-    bucket::WrongType,
     commands::{spec::Cost, string_range},
     error::CommandError,
     limits::{LONGEST_NUMBER, PAGE_BYTES, PAGE_NAMES, RANDOM_ENTRIES, SCAN_ENTRIES},
@@ -191,7 +190,7 @@ impl<'b> TransactionCost<'b> {
 }
 
 fn string_len(bucket: BucketRef<'_>, growth: Growth) -> usize {
-    let stored = bucket.string().unwrap_or_else(|WrongType| None).map_or(0, <[u8]>::len);
+    let stored = bucket.string().unwrap_or(None).map_or(0, <[u8]>::len);
     stored.max(growth.string.unwrap_or(0))
 }
 

@@ -1,8 +1,9 @@
 //! The store: the only way to reach the buckets of a node. It executes requests on the caller's thread,
 //! without a queue.
 //!
-//! `batch` executes requests, `transaction` executes them as one step (`cost` bounds it), and `prefetch` loads the memory that
-//! they need into the cache. `keyspace` has the operations on all buckets, and `expiry` the sweeper.
+//! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, and `prefetch`
+//! loads the memory that they need into the cache. `keyspace` has the operations on all buckets, and `expiry`
+//! the sweeper.
 
 mod batch;
 pub(crate) mod cost;

@@ -1,11 +1,15 @@
-//! `kv_bench compare`: our release and the installed peers, interleaved, on the same core.
+//! `kv_bench compare`: our release and the installed peers, interleaved, on the same core or unpinned.
+
+mod benchmark;
 
 mod memory;
+mod neighbours;
 mod options;
 mod peer;
 mod round;
 mod server;
 mod table;
+mod unpinned;
 
 pub(crate) use options::Compare;
 
@@ -14,7 +18,10 @@ use crate::{cpu, error::Error, interrupt::Interrupt, limits, machine};
 /// Runs the comparison. Every process that it starts ends with it.
 pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {
     compare.check()?;
-    cpu::pin(limits::LOAD_CORE)?;
     println!("{}\n", machine::describe());
+    if compare.unpinned || compare.neighbours {
+        return unpinned::run(compare, interrupt);
+    }
+    cpu::pin(limits::LOAD_CORE)?;
     if compare.memory { memory::run(compare, interrupt) } else { round::run(compare, interrupt) }
 }

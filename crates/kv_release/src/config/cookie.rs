@@ -3,6 +3,7 @@
 
 use super::{
     layers::{
+        environment::Environment,
         key::{Key, Section, Table},
         merged::Merged,
     },
@@ -10,7 +11,12 @@ use super::{
 };
 use crate::limits::COOKIE_BYTES;
 use serde::Deserialize;
-use std::{fmt, fs, io::Read, os::unix::fs::PermissionsExt};
+use std::{
+    fmt, fs,
+    io::Read,
+    os::unix::fs::PermissionsExt,
+    path::{self, Path},
+};
 
 pub(super) const SECTION: &Section = &Section {
     table: Table::Top,
@@ -23,7 +29,7 @@ pub(super) const SECTION: &Section = &Section {
         Key::string("cookie_file")
             .example("/etc/kv/cookie")
             .variable("KV_COOKIE_FILE")
-            .help("A file with the cookie, readable by its owner only."),
+            .help("A file with the cookie, readable by its owner only; the whole path, from / on."),
     ],
 };
 
@@ -46,16 +52,28 @@ struct CookieTable {
     cookie_file: Option<String>,
 }
 
-/// The cookie of the node `node`, which listens for links at `link`.
-pub(super) fn resolve(merged: &mut Merged, node: &str, link: Option<&str>) -> Option<Secret> {
+/// The cookie of the node `node`, which listens for links at `link`. Of `cookie` and `cookie_file`, the one
+/// in the later layer wins: a systemd unit sets KV_COOKIE_FILE, whatever the file says.
+pub(super) fn resolve(
+    merged: &mut Merged,
+    environment: &Environment,
+    node: &str,
+    link: Option<&str>,
+) -> Option<Secret> {
     let table: CookieTable = merged.read(Table::Top);
-    let cookie = match (table.cookie, table.cookie_file) {
-        (Some(_), Some(_)) => {
+    let layer = |key| merged.origin(&[key]).layer();
+    let (cookie, cookie_file) = match (table.cookie, table.cookie_file) {
+        (Some(_), Some(_)) if layer("cookie") == layer("cookie_file") => {
             merged.error(&["cookie"], "there is a cookie_file as well; write one of the two");
             return None;
         }
-        (Some(cookie), None) => Some(cookie),
-        (None, Some(file)) => match read_cookie(&file) {
+        (Some(cookie), Some(_)) if layer("cookie") > layer("cookie_file") => (Some(cookie), None),
+        (Some(_), Some(file)) => (None, Some(file)),
+        one => one,
+    };
+    let cookie = match (cookie, cookie_file) {
+        (Some(cookie), _) => Some(cookie),
+        (None, Some(file)) => match read_cookie(&file, environment.credentials.as_deref()) {
             Ok(cookie) => Some(cookie),
             Err(message) => {
                 merged.error(&["cookie_file"], message);
@@ -88,11 +106,17 @@ fn check(merged: &mut Merged, path: &[&str], link: &str, cookie: Option<&str>) {
     }
 }
 
-fn read_cookie(path: &str) -> Result<String, String> {
+/// `credentials` is the directory where systemd puts a unit's credentials, which it protects by itself.
+fn read_cookie(path: &str, credentials: Option<&Path>) -> Result<String, String> {
+    if Path::new(path).is_relative() {
+        let whole = path::absolute(path).unwrap_or_else(|_| "/etc/kv/cookie".into());
+        return Err(format!("{path:?} depends on the directory that a node is started in; write {whole:?}"));
+    }
+    let is_credential = credentials.is_some_and(|directory| Path::new(path).starts_with(directory));
     let unreadable = |error| format!("{path} cannot be read: {error}");
     let file = fs::File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if mode & 0o077 != 0 && !is_credential {
         return Err(format!("{path} is accessible to other users (mode {mode:o}); run chmod 600 {path}"));
     }
     let mut cookie = String::new();
@@ -106,7 +130,6 @@ fn read_cookie(path: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn a_cookie_file_is_for_its_owner_alone() {
@@ -115,12 +138,13 @@ mod tests {
         let name = path.to_str().unwrap();
         let set_mode = |mode| fs::set_permissions(Path::new(name), fs::Permissions::from_mode(mode)).unwrap();
         set_mode(0o640);
+        assert_eq!(read_cookie(name, path.parent()), Ok("secret".to_owned()), "a credential of systemd");
         assert_eq!(
-            read_cookie(name),
+            read_cookie(name, None),
             Err(format!("{name} is accessible to other users (mode 640); run chmod 600 {name}"))
         );
         set_mode(0o600);
-        assert_eq!(read_cookie(name), Ok("secret".to_owned()));
+        assert_eq!(read_cookie(name, None), Ok("secret".to_owned()));
         fs::remove_file(&path).unwrap();
     }
 }

@@ -44,6 +44,7 @@ struct GeneralTable {
 impl GeneralSettings {
     pub(super) fn resolve(merged: &mut Merged, environment: &Environment) -> GeneralSettings {
         let table: GeneralTable = merged.read(Table::Top);
+        merged.note_default(&["run_dir"], environment.run_dir.display().to_string());
         GeneralSettings {
             run_dir: table.run_dir.unwrap_or_else(|| environment.run_dir.clone()),
             shutdown: Duration::from_secs(table.shutdown_seconds),

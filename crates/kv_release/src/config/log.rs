@@ -4,7 +4,7 @@ use super::layers::{
     key::{Key, Section, Table},
     merged::Merged,
 };
-use crate::log::LogFormat;
+use crate::{log::LogFormat, suggest::nearest};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
@@ -60,10 +60,21 @@ impl LogSettings {
     }
 }
 
+/// What has a level of its own: the crates.
+const PARTS: [&str; 5] = ["kv", "kv_cluster", "kv_release", "kv_server", "otp"];
+
 /// The error in a level such as `info` or `warn,kv_cluster=debug`, if it is invalid.
 fn level_error(level: &str) -> Option<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     for directive in level.split(',').map(str::trim) {
+        let part = directive.rsplit_once('=').map(|(part, _)| part.split("::").next().unwrap_or(part));
+        if let Some(part) = part.filter(|part| !PARTS.contains(part)) {
+            let remedy = match nearest(part, PARTS) {
+                Some(known) => format!("did you mean {known:?}?"),
+                None => format!("write one of {}", PARTS.join(", ")),
+            };
+            return Some(format!("unknown part of the log: {part:?}; {remedy}"));
+        }
         // EnvFilter would take a mistyped level for the name of a target.
         let word = directive.rsplit('=').next().unwrap_or(directive);
         if !LEVELS.contains(&word.to_ascii_lowercase().as_str()) {
@@ -88,5 +99,16 @@ mod tests {
             Some("invalid level: \"inof\"; write one of off, error, warn, info, debug, trace")
         );
         assert!(level_error("kv=loud").is_some());
+        assert_eq!(level_error("warn,kv_cluster::peer=debug"), None);
+        assert_eq!(
+            level_error("warn,kv_clutser=debug").as_deref(),
+            Some("unknown part of the log: \"kv_clutser\"; did you mean \"kv_cluster\"?")
+        );
+        assert_eq!(
+            level_error("hyper=debug").as_deref(),
+            Some(
+                "unknown part of the log: \"hyper\"; write one of kv, kv_cluster, kv_release, kv_server, otp"
+            )
+        );
     }
 }

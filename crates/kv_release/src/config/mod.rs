@@ -9,6 +9,7 @@ mod cookie;
 mod general;
 pub(crate) mod layers;
 mod links;
+mod location;
 mod log;
 mod nodes;
 mod routes;
@@ -19,18 +20,20 @@ mod tests;
 
 pub use client_limits::ClientSettings;
 pub(crate) use layers::flags::Flags;
+pub(crate) use location::Location;
 pub(crate) use nodes::ReleaseProfile;
 
 use crate::error::Error;
 use cookie::Secret;
 use general::GeneralSettings;
-use kv_cluster::{Heartbeat, Routes};
+use kv_cluster::{LinkSettings, NodeName, Routes};
 use layers::{
-    environment::Environment,
+    environment::{CONFIG_VARIABLE, Environment, NODE_VARIABLE},
     error::{ConfigError, Origin},
     file::File,
+    in_force::in_force,
     key::Section,
-    merged::{self, CONFIG_VARIABLE, Merged, NODE_VARIABLE},
+    merged::{self, Merged},
     restart_required::StartupValues,
 };
 use log::LogSettings;
@@ -64,9 +67,11 @@ pub(crate) struct Settings {
     pub(crate) client_limits: ClientSettings,
     pub(crate) storage: StorageSettings,
     pub(crate) log: LogSettings,
-    pub(crate) links: Heartbeat,
+    pub(crate) links: LinkSettings,
     pub(crate) supervision: Intensity,
     startup: StartupValues,
+    /// Every value and where it comes from, as `check-config --print` shows it.
+    pub(crate) in_force: String,
     /// What is valid, but may be a mistake.
     pub(crate) warnings: Vec<String>,
 }
@@ -78,9 +83,7 @@ impl Settings {
         flags: &Flags,
         environment: &Environment,
     ) -> Result<Settings, Error> {
-        load(profile, flags, environment).map_err(|errors| Error::Config {
-            errors: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
-        })
+        load(profile, flags, environment).map_err(config_error)
     }
 
     /// The summary that `check-config` prints.
@@ -88,7 +91,7 @@ impl Settings {
         let file = self.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
         let count = |count, noun| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
         let nodes = count(1 + self.node.peers.len(), "node");
-        let routes = count(self.routes.rows().len(), "route");
+        let routes = count(self.routes.spans().len(), "route");
         let warnings: String = self.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
         format!("{file}: ok: node {}, {nodes}, {routes}{warnings}", self.node.name)
     }
@@ -104,15 +107,34 @@ impl Settings {
     }
 }
 
+fn config_error(errors: Vec<ConfigError>) -> Error {
+    Error::Config { errors: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") }
+}
+
+fn read_file(flags: &Flags, environment: &Environment) -> Result<Option<File>, Vec<ConfigError>> {
+    let variable = || environment.variables.get(CONFIG_VARIABLE).map(PathBuf::from);
+    let path = flags.config.clone().or_else(variable);
+    path.map(|path| File::read(&path)).transpose().map_err(|error| vec![error])
+}
+
+fn node_name(
+    profile: ReleaseProfile,
+    file: Option<&File>,
+    flags: &Flags,
+    environment: &Environment,
+) -> Result<NodeName, Vec<ConfigError>> {
+    let flag = flags.node.as_deref().map(|name| (Origin::Flag("node"), name));
+    let variable = environment.variables.get(NODE_VARIABLE);
+    let variable = variable.map(|name| (Origin::Variable(NODE_VARIABLE), name.as_str()));
+    select_node(profile.release, flag.or(variable), file).map_err(|error| vec![error])
+}
+
 fn load(
     profile: ReleaseProfile,
     flags: &Flags,
     environment: &Environment,
 ) -> Result<Settings, Vec<ConfigError>> {
-    let variable = || environment.variables.get(CONFIG_VARIABLE).map(PathBuf::from);
-    let path = flags.config.clone().or_else(variable);
-    let file = path.map(|path| File::read(&path)).transpose().map_err(|error| vec![error])?;
-    resolve(profile, file, flags, environment)
+    resolve(profile, read_file(flags, environment)?, flags, environment)
 }
 
 fn resolve(
@@ -125,11 +147,7 @@ fn resolve(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let flag = flags.node.as_deref().map(|name| (Origin::Flag("node"), name));
-    let variable = environment.variables.get(NODE_VARIABLE);
-    let variable = variable.map(|name| (Origin::Variable(NODE_VARIABLE), name.as_str()));
-    let name = select_node(profile.release, flag.or(variable), file.as_ref()).map_err(|error| vec![error])?;
-
+    let name = node_name(profile, file.as_ref(), flags, environment)?;
     let path = file.as_ref().map(|file| file.path.clone());
     let merged = &mut Merged::new(SECTIONS, file, name.as_str(), environment, flags)?;
     let general = GeneralSettings::resolve(merged, environment);
@@ -137,13 +155,14 @@ fn resolve(
     let routes = routes::resolve(merged, &node.name);
     let settings = Settings {
         file: path,
-        cookie: cookie::resolve(merged, node.name.as_str(), node.link.as_deref()),
+        cookie: cookie::resolve(merged, environment, node.name.as_str(), node.link.as_deref()),
         client_limits: client_limits::resolve(merged),
         storage: StorageSettings::resolve(merged),
         log: LogSettings::resolve(merged),
         links: links::resolve(merged),
         supervision: supervision::resolve(merged),
         startup: StartupValues::new(SECTIONS, merged),
+        in_force: in_force(SECTIONS, merged, node.name.as_str()),
         warnings: warnings(environment, &routes),
         general,
         node,

@@ -3,7 +3,7 @@
 use super::{
     general::GeneralSettings,
     layers::{
-        error::{ConfigError, Origin},
+        error::{ConfigError, Origin, format_key},
         file::File,
         key::{Key, Section, Table},
         merged::Merged,
@@ -128,6 +128,7 @@ impl NodeSettings {
         let clients = client_address(merged, &name, clients, profile, general);
         let link = link.and_then(|link| address(merged, &["nodes", name.as_str(), "link"], link));
         let peers = peers(merged, &name, &tables);
+        check_distinct(merged, &tables);
         NodeSettings { name, clients, link, peers }
     }
 }
@@ -155,7 +156,10 @@ fn client_address(
             }
             Some(clients)
         }
-        (true, None) if is_standalone => Some(DEFAULT_CLIENTS.to_owned()),
+        (true, None) if is_standalone => {
+            merged.note_default(&path, DEFAULT_CLIENTS);
+            Some(DEFAULT_CLIENTS.to_owned())
+        }
         (true | false, None) => None,
         (false, Some(_)) => {
             merged.error(&path, format!("{} takes no clients; remove it", profile.release));
@@ -185,6 +189,34 @@ fn peers(
         }
     }
     peers
+}
+
+/// Addresses of one machine differ, and so do those where nodes link.
+fn check_distinct(merged: &mut Merged, tables: &BTreeMap<String, NodeTable>) {
+    let mut seen: Vec<(&str, &str, (&str, &str))> = Vec::new();
+    for (node, table) in tables {
+        let addresses = [("clients", &table.clients), ("link", &table.link)];
+        for (key, address) in addresses.iter().filter_map(|(key, address)| Some((*key, address.as_deref()?)))
+        {
+            let Some((host, port)) = address.rsplit_once(':').filter(|(_, port)| *port != "0") else {
+                continue;
+            };
+            let is_same_machine = |other: &str| node.rsplit('@').next() == other.rsplit('@').next();
+            let collides = |(other, other_key, (other_host, other_port)): &&(&str, &str, (&str, &str))| {
+                let both_links = key == "link" && *other_key == "link" && host == *other_host;
+                let any = [host, *other_host].iter().any(|host| ["0.0.0.0", "[::]"].contains(host));
+                port == *other_port && (both_links || is_same_machine(other) && (host == *other_host || any))
+            };
+            if let Some((other, other_key, _)) = seen.iter().find(collides) {
+                let message = format!(
+                    "{address} is taken: {} has the same port; write another one",
+                    format_key(&["nodes", other, other_key])
+                );
+                merged.error(&["nodes", node, key], message);
+            }
+            seen.push((node, key, (host, port)));
+        }
+    }
 }
 
 /// An address is `host:port`.

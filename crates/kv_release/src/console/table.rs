@@ -210,12 +210,14 @@ fn connected_nodes(node: &Node, _: &[Argument]) -> Outcome {
 }
 
 fn nodes(node: &Node, _: &[Argument]) -> Outcome {
-    let me = NodeRow { node: node.cluster.node_name().to_string(), up: true, me: true, reason: None };
+    let me = node.cluster.node_name().to_string();
+    let me = NodeRow { node: me, up: true, me: true, reason: None, routes_differ: None };
     let others = node.cluster.nodes().into_iter().map(|row| NodeRow {
         node: row.name.to_string(),
         up: row.up,
         me: false,
         reason: row.reason.map(|reason| reason.to_string()),
+        routes_differ: row.disputed_names,
     });
     Ok(Value::Nodes([me].into_iter().chain(others).collect()))
 }
@@ -227,7 +229,7 @@ async fn connect(node: &Node, arguments: &[Argument]) -> Outcome {
 }
 
 fn routes(node: &Node, _: &[Argument]) -> Outcome {
-    let rows = node.cluster.routes().rows().iter();
+    let rows = node.cluster.routes().spans().iter();
     let row = |row: &kv_cluster::Route| RouteRow {
         buckets: row.buckets().to_owned(),
         node: row.owner().to_string(),

@@ -10,7 +10,7 @@ use crate::{
 };
 use serde_json::Value;
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     os::unix::net::UnixStream,
     thread,
     time::{Duration, Instant},
@@ -19,8 +19,10 @@ use std::{
 /// Evaluates one expression on the running node. Text is returned as a JSON string.
 pub(crate) fn evaluate(run_dir: &RunDir, expression: &str, json: bool) -> Result<Value, Error> {
     let socket = run_dir.socket();
-    let mut stream = UnixStream::connect(&socket)
-        .map_err(|_| Error::NotRunning { node: run_dir.node().to_owned(), socket })?;
+    let mut stream = UnixStream::connect(&socket).map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => Error::NotOurs { node: run_dir.node().to_owned(), socket },
+        _ => Error::NotRunning { node: run_dir.node().to_owned(), socket },
+    })?;
     let request = Request { expression: expression.to_owned(), json };
     match round_trip(&mut stream, &request) {
         Ok(Reply::Result(value)) => Ok(value),

@@ -3,7 +3,7 @@
 use crate::{error::Error, limits::SOCKET_PATH_BYTES};
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
-    io::{Seek, Write},
+    io::{self, Seek, Write},
     os::unix::{
         ffi::OsStrExt,
         fs::{DirBuilderExt, MetadataExt, PermissionsExt},
@@ -90,7 +90,7 @@ impl RunDir {
     /// Takes the pid lock, and removes a stale socket.
     pub(crate) fn lock(&self) -> Result<PidLock, Error> {
         let path = self.pid_file();
-        let io_error = || Error::io(format!("lock {}", path.display()));
+        let io_error = || self.unusable("lock", &path);
         let mut pid_file = open(&path).map_err(io_error())?;
         match pid_file.try_lock() {
             Ok(()) => {}
@@ -109,6 +109,19 @@ impl RunDir {
         Ok(PidLock { pid_file, run_dir: self.clone() })
     }
 
+    /// For `map_err`: what could not be done with a file of the directory.
+    pub(crate) fn unusable(&self, what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+        let (dir, file) = (self.dir.clone(), path.file_name().unwrap_or_default().to_owned());
+        let what = what.to_owned();
+        move |io| {
+            let message = format!(
+                "cannot {what} {}: {io}; make room there, or choose another with --run-dir",
+                file.display()
+            );
+            Error::RunDir { dir, message }
+        }
+    }
+
     /// Whether no process holds the pid lock.
     pub(crate) fn is_free(&self) -> bool {
         !File::open(self.pid_file())
@@ -124,6 +137,6 @@ impl Drop for PidLock {
     }
 }
 
-fn open(path: &Path) -> std::io::Result<File> {
+fn open(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).create(true).truncate(false).open(path)
 }

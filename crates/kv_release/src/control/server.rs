@@ -20,7 +20,7 @@ use tokio::{
 /// Binds the socket of a node whose pid lock is held.
 pub(crate) fn bind(run_dir: &RunDir) -> Result<Arc<UnixListener>, Error> {
     let path = run_dir.socket();
-    let io_error = || Error::io(format!("listen at {}", path.display()));
+    let io_error = || run_dir.unusable("listen at", &path);
     let listener = UnixListener::bind(&path).map_err(io_error())?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(io_error())?;
     Ok(Arc::new(listener))

@@ -5,6 +5,7 @@ use crate::{
     config::{Flags, ReleaseProfile, Settings, layers::environment::Environment},
     console::ControlCommand,
     error::Error,
+    exit_code,
     node::boot::{Running, boot_standalone},
     release::Release,
 };
@@ -49,6 +50,24 @@ fn node_at(dir: &Path) -> (RunDir, Running, SupervisorHandle) {
     let listener = server::bind(&run_dir).unwrap();
     let control = server::supervisor(&listener, &running.node).start();
     (run_dir, running, control)
+}
+
+#[test]
+fn a_full_or_broken_run_directory_is_not_worth_a_restart() {
+    let scratch = Scratch::new("full");
+    let run_dir = RunDir::new(&scratch.0, "foo@127.0.0.1");
+    run_dir.prepare().unwrap();
+    let pid_file = scratch.0.join("foo@127.0.0.1.pid");
+    let refused = || run_dir.lock().err().map(|error| (error.exit_code(), error.to_string()));
+    fs::create_dir(&pid_file).unwrap();
+    let (code, message) = refused().unwrap();
+    assert_eq!(code, exit_code::CONFIG, "{message}");
+    assert!(message.contains("cannot lock foo@127.0.0.1.pid") && message.contains("--run-dir"), "{message}");
+    fs::remove_dir(&pid_file).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &pid_file).unwrap();
+    assert_eq!(refused().unwrap().0, exit_code::CONFIG);
+    fs::remove_file(&pid_file).unwrap();
+    run_dir.lock().unwrap();
 }
 
 #[tokio::test]

@@ -1,24 +1,28 @@
 //! What a node prints on stdout once it has started. The `name  value` lines are stable: scripts read them.
+//! The commands work as they are pasted into a shell.
 
-use crate::console::Node;
-use std::net::SocketAddr;
+use crate::{
+    config::{
+        Flags,
+        layers::environment::{self, Environment},
+    },
+    console::Node,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-pub(super) fn text(node: &Node) -> String {
+pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> String {
     let (release, version, name, pid) =
         (node.release, node.version, node.cluster.node_name(), std::process::id());
     let address = |address: Option<SocketAddr>| address.map_or("none".to_owned(), |known| known.to_string());
     let (clients, link) = (address(node.clients), address(node.link));
     let config = node.file.as_ref().map(|file| file.display().to_string());
-    let with_config = config.as_ref().map(|file| format!(" --config {file}")).unwrap_or_default();
+    let config = config.unwrap_or_else(|| "none (defaults)".to_owned());
     let connect = match node.clients {
-        Some(address) => format!("telnet {} {}, then CREATE shopping", address.ip(), address.port()),
+        Some(address) => format!("telnet {} {}", reachable(address.ip()), address.port()),
         None => "this node takes no clients; use its console, or connect through another node".to_owned(),
     };
-    let cluster = match config {
-        Some(_) => String::new(),
-        None => format!("\n  cluster    {release} start --config rel/runtime.toml"),
-    };
-    let config = config.unwrap_or_else(|| "none (defaults)".to_owned());
+    let program = quoted(&environment::called_as());
+    let flags: String = flags.locating(environment).iter().map(|word| format!(" {}", quoted(word))).collect();
     format!(
         "{release} {version}
   node     {name}
@@ -28,9 +32,46 @@ pub(super) fn text(node: &Node) -> String {
   storage  volatile (in memory only; lost on exit)
   config   {config}
 
-  connect    {connect}{cluster}
-  console    {release} remote{with_config}
-  all verbs  {release} help
+  connect    {connect}
+  console    {program} remote{flags}
+  configure  {program} help config
+  all verbs  {program} help
 "
     )
+}
+
+/// An address at which this machine reaches a listener.
+fn reachable(bound: IpAddr) -> IpAddr {
+    match bound {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell_only_if_they_have_to_be() {
+        assert_eq!(quoted("target/release/foo"), "target/release/foo");
+        assert_eq!(quoted("/my files/it's.toml"), r"'/my files/it'\''s.toml'");
+    }
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_on_loopback() {
+        assert_eq!(reachable("0.0.0.0".parse().unwrap()).to_string(), "127.0.0.1");
+        assert_eq!(reachable("::".parse().unwrap()).to_string(), "::1");
+        assert_eq!(reachable("10.0.0.1".parse().unwrap()).to_string(), "10.0.0.1");
+    }
 }

@@ -114,7 +114,7 @@ fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
         routes: settings.routes.clone(),
         // Only links use it, and a link without a cookie has been refused.
         cookie: Cookie::new(settings.cookie.as_ref().map(|cookie| cookie.0.as_str()).unwrap_or_default()),
-        heartbeat: settings.links,
+        links: settings.links,
         store: StoreSettings {
             threads: runtime::threads(),
             max_memory: settings.storage.max_memory,

@@ -42,6 +42,7 @@ pub(super) async fn wait_for_shutdown(
             }
             event = signals.next() => match event {
                 SignalEvent::Reload => reload(),
+                SignalEvent::Ignored => {}
                 SignalEvent::Terminate | SignalEvent::Interrupt => {
                     tracing::info!(signal = ?event, "draining; a second interrupt ends the node at once");
                     return ShutdownReason::Stop;
@@ -115,6 +116,9 @@ mod tests {
         tokio::time::resume();
 
         let running = stubborn();
+        for harmless in [Signal::USR1, Signal::USR2] {
+            kill_process(getpid(), harmless).unwrap();
+        }
         kill_process(getpid(), Signal::INT).unwrap();
         assert_eq!(wait_for_shutdown(&running, &mut signals, || {}).await, ShutdownReason::Stop);
         kill_process(getpid(), Signal::INT).unwrap();

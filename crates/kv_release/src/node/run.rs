@@ -78,7 +78,7 @@ async fn run_until_shutdown(
     let profile = release.profile();
     let mut signals = Signals::install()?;
     let running = boot::boot(release, settings, run_dir).await?;
-    print_line(banner::text(&running.node));
+    print_line(banner::text(&running.node, flags, &Environment::read()));
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }

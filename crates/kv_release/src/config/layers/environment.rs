@@ -3,6 +3,11 @@
 
 use std::{collections::BTreeMap, env, ffi::OsString, io, path::PathBuf};
 
+/// The variable that selects the configuration file.
+pub(crate) const CONFIG_VARIABLE: &str = "KV_CONFIG";
+/// The variable that selects the node.
+pub(crate) const NODE_VARIABLE: &str = "KV_NODE";
+
 /// The environment as a value, so that tests can have their own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
@@ -10,6 +15,8 @@ pub(crate) struct Environment {
     pub(crate) variables: BTreeMap<String, String>,
     /// The default run directory.
     pub(crate) run_dir: PathBuf,
+    /// Where systemd puts the credentials of its unit.
+    pub(crate) credentials: Option<PathBuf>,
 }
 
 impl Environment {
@@ -24,7 +31,8 @@ impl Environment {
             Some(dir) if !dir.is_empty() => PathBuf::from(dir).join("kv"),
             _ => env::temp_dir().join(format!("kv-{}", rustix::process::geteuid().as_raw())),
         };
-        Environment { variables, run_dir }
+        let credentials = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Environment { variables, run_dir, credentials }
     }
 }
 
@@ -33,13 +41,18 @@ impl Environment {
     /// An environment with a run directory of this test process alone.
     pub(crate) fn scratch() -> Environment {
         let run_dir = env::temp_dir().join(format!("kv-test-{}", std::process::id()));
-        Environment { variables: BTreeMap::new(), run_dir }
+        Environment { run_dir, ..Environment::default() }
     }
 }
 
 /// The path of the running program, to start it again.
 pub(crate) fn program() -> io::Result<PathBuf> {
     env::current_exe()
+}
+
+/// The program as it was called, for commands that are shown.
+pub(crate) fn called_as() -> String {
+    env::args_os().next().map_or_else(String::new, |program| program.to_string_lossy().into_owned())
 }
 
 /// The arguments of this process.

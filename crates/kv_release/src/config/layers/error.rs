@@ -26,6 +26,18 @@ pub(crate) enum Origin {
     Default,
 }
 
+impl Origin {
+    /// The layer: values of a later one win.
+    pub(crate) fn layer(&self) -> u8 {
+        match self {
+            Origin::Default => 0,
+            Origin::Line(..) | Origin::File(_) => 1,
+            Origin::Variable(_) => 2,
+            Origin::Flag(_) => 3,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

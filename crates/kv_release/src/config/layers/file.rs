@@ -3,7 +3,7 @@
 
 use super::{
     error::{ConfigError, Origin, format_key},
-    key::{Key, Kind, MAX_INTEGER, Section, Table},
+    key::{self, Key, Kind, MAX_INTEGER, Section},
 };
 use crate::{limits::CONFIG_FILE_BYTES, suggest::nearest};
 use std::{
@@ -11,7 +11,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
 };
-use toml_edit::{Document, Item, TableLike, Value};
+use toml_edit::{Document, Item, Table, TableLike, Value};
 
 /// A file that has been read and parsed as TOML.
 pub(crate) struct File {
@@ -62,25 +62,36 @@ impl File {
 
     /// An error about the key of this path.
     pub(crate) fn error(&self, path: &[&str], message: impl Into<String>) -> ConfigError {
-        let origin = match self.line(path) {
+        let line = self.line(path).or_else(|| self.row_line(path));
+        let origin = match line {
             Some(line) => Origin::Line(self.path.clone(), line),
             None => Origin::File(self.path.clone()),
         };
         ConfigError { origin, key: format_key(path), message: message.into() }
     }
 
-    /// The line of a key. In a row the second part of the path is its index, from 0, and the row's own line
-    /// serves for a key that is missing.
+    /// The line of a key, if the file has it.
+    pub(crate) fn origin(&self, path: &[&str]) -> Option<Origin> {
+        Some(Origin::Line(self.path.clone(), self.line(path)?))
+    }
+
+    /// The line of a key. In a row the second part of the path is its index, from 0.
     fn line(&self, path: &[&str]) -> Option<usize> {
-        let rows = path.first().and_then(|name| self.document.get(name)?.as_array_of_tables());
-        let start = match (rows, path) {
-            (Some(rows), [_, row, rest @ ..]) => {
-                let row = rows.get(row.parse().ok()?)?;
-                key_start(row, rest).or(row.span().map(|span| span.start))
-            }
-            _ => key_start(self.document.as_table(), path),
+        let start = match self.row(path) {
+            Some(row) => key_start(row, &path[2..]),
+            None => key_start(self.document.as_table(), path),
         };
         Some(line_at(self.text(), start?))
+    }
+
+    /// The line of the row of a key.
+    fn row_line(&self, path: &[&str]) -> Option<usize> {
+        Some(line_at(self.text(), self.row(path)?.span()?.start))
+    }
+
+    fn row(&self, path: &[&str]) -> Option<&Table> {
+        let [name, index, ..] = path else { return None };
+        self.document.get(name)?.as_array_of_tables()?.get(index.parse().ok()?)
     }
 
     /// Unknown keys, and values of the wrong type.
@@ -88,7 +99,7 @@ impl File {
         let mut validator = Validator { file: self, sections, errors: Vec::new() };
         for (name, item) in self.document.as_table() {
             match sections.iter().find(|section| section.table.name() == Some(name)) {
-                None => validator.key(Table::Top, &[name], item),
+                None => validator.key(key::Table::Top, &[name], item),
                 Some(section) => validator.section(section.table, name, item),
             }
         }
@@ -103,10 +114,10 @@ struct Validator<'a> {
 }
 
 impl Validator<'_> {
-    fn section(&mut self, table: Table, name: &str, item: &Item) {
+    fn section(&mut self, table: key::Table, name: &str, item: &Item) {
         match table {
-            Table::Rows(_) => self.rows(table, name, item),
-            Table::Nodes => match item.as_table_like() {
+            key::Table::Rows(_) => self.rows(table, name, item),
+            key::Table::Nodes => match item.as_table_like() {
                 Some(nodes) => {
                     for (node, item) in nodes.iter() {
                         self.table(table, &[name, node], item);
@@ -114,11 +125,11 @@ impl Validator<'_> {
                 }
                 None => self.not_a_table(&[name]),
             },
-            Table::Top | Table::Named(_) => self.table(table, &[name], item),
+            key::Table::Top | key::Table::Named(_) => self.table(table, &[name], item),
         }
     }
 
-    fn rows(&mut self, table: Table, name: &str, item: &Item) {
+    fn rows(&mut self, table: key::Table, name: &str, item: &Item) {
         let Some(rows) = item.as_array_of_tables() else {
             let message = format!("must be a list of rows: begin each row with [[{name}]]");
             return self.error(&[name], message);
@@ -130,7 +141,7 @@ impl Validator<'_> {
         }
     }
 
-    fn table(&mut self, table: Table, path: &[&str], item: &Item) {
+    fn table(&mut self, table: key::Table, path: &[&str], item: &Item) {
         let Some(keys) = item.as_table_like() else {
             return self.not_a_table(path);
         };
@@ -139,26 +150,36 @@ impl Validator<'_> {
         }
     }
 
-    fn key(&mut self, table: Table, path: &[&str], item: &Item) {
+    fn key(&mut self, table: key::Table, path: &[&str], item: &Item) {
         let name = path.last().copied().unwrap_or_default();
         let Some(key) = self.keys(table).find(|key| key.name == name) else {
             let tables = self.sections.iter().filter_map(|section| section.table.name());
-            let tables = tables.filter(|_| table == Table::Top);
+            let tables = tables.filter(|_| table == key::Table::Top);
             let valid: Vec<&str> = self.keys(table).map(|key| key.name).chain(tables).collect();
-            let remedy = match nearest(name, valid.iter().copied()) {
-                Some(word) => format!("did you mean `{word}`?"),
-                None => format!("valid keys: {}", valid.join(", ")),
+            let remedy = match (self.home(name), nearest(name, valid.iter().copied())) {
+                (Some(key::Table::Top), _) => {
+                    format!("move {name} to the top of the file, before the first line in brackets")
+                }
+                (Some(home), _) => format!("move {name} below {}", home.heading()),
+                (None, Some(word)) => format!("did you mean `{word}`?"),
+                (None, None) => format!("valid keys: {}", valid.join(", ")),
             };
             return self.error(path, format!("unknown key; {remedy}"));
         };
         if !has_kind(item, key.kind) {
-            let (expected, example) = (key.kind.expected(), key.kind.literal(key.example));
-            let value = item.to_string();
+            let (value, expected) = (item.to_string(), key.kind.expected());
+            let example = key.kind.literal(key.kind.remedy(item.as_str().unwrap_or_default(), key.example));
             self.error(path, format!("{} is not {expected}; write {name} = {example}", value.trim()));
         }
     }
 
-    fn keys(&self, table: Table) -> impl Iterator<Item = &'static Key> {
+    /// The table in which a key of this name is valid.
+    fn home(&self, name: &str) -> Option<key::Table> {
+        let has_key = |section: &&&Section| section.keys.iter().any(|key| key.name == name);
+        self.sections.iter().find(has_key).map(|section| section.table)
+    }
+
+    fn keys(&self, table: key::Table) -> impl Iterator<Item = &'static Key> {
         self.sections.iter().filter(move |section| section.table == table).flat_map(|section| section.keys)
     }
 

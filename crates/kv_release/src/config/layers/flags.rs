@@ -1,5 +1,6 @@
 //! The command-line flags that select and override the configuration.
 
+use super::environment::{CONFIG_VARIABLE, Environment, NODE_VARIABLE};
 use std::{ffi::OsString, path::PathBuf};
 
 /// The flags as they were given. All verbs take them, since the running node is found by the same
@@ -23,6 +24,19 @@ impl Flags {
         config.chain(node).chain(values).collect()
     }
 
+    /// The flags with which another process, which may have other variables, finds the same node.
+    pub(crate) fn locating(&self, environment: &Environment) -> Vec<String> {
+        let variable = |name| environment.variables.get(name).cloned();
+        let config = self.config.as_ref().map(|file| file.display().to_string());
+        let flags = [
+            ("--config", config.or_else(|| variable(CONFIG_VARIABLE))),
+            ("--node", self.node.clone().or_else(|| variable(NODE_VARIABLE))),
+            ("--run-dir", self.value("run-dir").map(str::to_owned).or_else(|| variable("KV_RUN_DIR"))),
+        ];
+        let given = flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
+        given.flatten().collect()
+    }
+
     /// The value of the flag of this name.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.values.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
@@ -31,7 +45,7 @@ impl Flags {
 
 #[cfg(test)]
 mod tests {
-    use super::Flags;
+    use super::*;
 
     #[test]
     fn a_release_starts_itself_with_the_same_flags() {
@@ -42,5 +56,15 @@ mod tests {
         };
         assert_eq!(flags.arguments(), ["--config", "a.toml", "--node", "foo@a", "--log-level", "debug"]);
         assert!(Flags::default().arguments().is_empty());
+    }
+
+    #[test]
+    fn flags_and_variables_that_locate_the_node_become_flags() {
+        let variables = [("KV_CONFIG", "b.toml"), ("KV_RUN_DIR", "/run/b"), ("KV_LOG", "debug")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let environment = Environment { variables, ..Environment::default() };
+        let flags = Flags { config: Some("a.toml".into()), ..Flags::default() };
+        assert_eq!(flags.locating(&environment), ["--config", "a.toml", "--run-dir", "/run/b"]);
+        assert!(Flags::default().locating(&Environment::default()).is_empty());
     }
 }

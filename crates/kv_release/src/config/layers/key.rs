@@ -119,6 +119,16 @@ impl Table {
         }
     }
 
+    /// How the file begins it.
+    pub(crate) fn heading(self) -> String {
+        match self {
+            Table::Top => "At the top of the file, before the first table".to_owned(),
+            Table::Named(name) => format!("[{name}]"),
+            Table::Nodes => "[nodes.\"NAME@HOST\"]".to_owned(),
+            Table::Rows(name) => format!("[[{name}]]"),
+        }
+    }
+
     /// The path of a key for the node `node`.
     pub(crate) fn path(self, node: &str, key: &str) -> Vec<String> {
         let path: &[&str] = match self {
@@ -138,6 +148,16 @@ impl Kind {
             Kind::Integer { min } => format!("an integer from {min} to {MAX_INTEGER}"),
             Kind::Bool => "a boolean".to_owned(),
             Kind::StringList => "a list of strings".to_owned(),
+        }
+    }
+
+    /// What to write instead of `text`, which is no such value.
+    pub(crate) fn remedy<'a>(self, text: &str, example: &'a str) -> &'a str {
+        match (self, text.to_ascii_lowercase().as_str()) {
+            (Kind::Bool, "no" | "off" | "0" | "false" | "n" | "f") => "false",
+            (Kind::Bool, "yes" | "on" | "1" | "true" | "y" | "t") => "true",
+            (Kind::Bool, _) => "true or false",
+            _ => example,
         }
     }
 

@@ -2,7 +2,7 @@
 //! errors in them.
 
 use super::{
-    environment::Environment,
+    environment::{CONFIG_VARIABLE, Environment, NODE_VARIABLE},
     error::{ConfigError, Origin, format_key},
     file::File,
     flags::Flags,
@@ -13,17 +13,13 @@ use config::{Config, FileFormat, Map, Source, Value, ValueKind};
 use serde::de::DeserializeOwned;
 use std::fmt;
 
-/// The variable that selects the configuration file.
-pub(crate) const CONFIG_VARIABLE: &str = "KV_CONFIG";
-/// The variable that selects the node.
-pub(crate) const NODE_VARIABLE: &str = "KV_NODE";
-
 /// The merged layers. Not to be printed, since they contain the cookie.
 pub(crate) struct Merged {
     config: Config,
     file: Option<File>,
     /// Variables, then flags: the later of two that set one key wins.
     overrides: Vec<Override>,
+    noted_defaults: Vec<(Vec<String>, Value)>,
     errors: Vec<ConfigError>,
 }
 
@@ -59,7 +55,7 @@ impl Merged {
         let config = builder
             .build()
             .map_err(|error| vec![ConfigError { origin, key: String::new(), message: error.to_string() }])?;
-        Ok(Merged { config, file, overrides, errors: Vec::new() })
+        Ok(Merged { config, file, overrides, noted_defaults: Vec::new(), errors: Vec::new() })
     }
 
     /// The values of a table. All have been validated; a type that does not fit its keys is an error too.
@@ -83,20 +79,44 @@ impl Merged {
         self.config.get::<Value>(path).ok().map(|value| value.kind)
     }
 
+    /// The value of the key at `path`, whose parts may have dots.
+    pub(super) fn value_at(&self, path: &[&str]) -> Option<ValueKind> {
+        let (first, rest) = path.split_first()?;
+        rest.iter().try_fold(self.value(first)?, |value, part| match value {
+            ValueKind::Table(mut table) => Some(table.remove(*part)?.kind),
+            ValueKind::Array(rows) => Some(rows.into_iter().nth(part.parse().ok()?)?.kind),
+            _ => None,
+        })
+    }
+
     /// The file, if there is one.
     pub(crate) fn file(&self) -> Option<&File> {
         self.file.as_ref()
     }
 
+    /// The topmost layer that has the value at `path`.
+    pub(crate) fn origin(&self, path: &[&str]) -> Origin {
+        let given = self.overrides.iter().rev().find(|given| given.path == path);
+        let in_file = || self.file.as_ref()?.origin(path);
+        given.map(|given| given.origin.clone()).or_else(in_file).unwrap_or(Origin::Default)
+    }
+
+    /// Notes a default that depends on other values, for [`super::in_force`].
+    pub(crate) fn note_default(&mut self, path: &[&str], value: impl Into<Value>) {
+        self.noted_defaults.push((path.iter().map(|&part| part.to_owned()).collect(), value.into()));
+    }
+
+    /// The default that was noted for `path`.
+    pub(super) fn noted_default(&self, path: &[&str]) -> Option<&Value> {
+        self.noted_defaults.iter().find(|(noted, _)| noted == path).map(|(_, value)| value)
+    }
+
     /// Reports an error in the value at `path`, at the topmost layer that has it.
     pub(crate) fn error(&mut self, path: &[&str], message: impl Into<String>) {
-        let given = self.overrides.iter().rev().find(|given| given.path == path);
-        let error = match (given, &self.file) {
-            (None, Some(file)) => file.error(path, message),
-            (given, _) => {
-                let origin = given.map_or(Origin::Default, |given| given.origin.clone());
-                ConfigError { origin, key: format_key(path), message: message.into() }
-            }
+        let error = match (self.origin(path), &self.file) {
+            // The value is missing, perhaps from a row or a table that has a line.
+            (Origin::Default, Some(file)) => file.error(path, message),
+            (origin, _) => ConfigError { origin, key: format_key(path), message: message.into() },
         };
         self.errors.push(error);
     }
@@ -133,7 +153,10 @@ fn overrides(
             None => errors.push(ConfigError {
                 origin,
                 key: String::new(),
-                message: format!("{text:?} is not {}; set it to {}", key.kind.expected(), key.example),
+                message: {
+                    let remedy = key.kind.remedy(text, key.example);
+                    format!("{text:?} is not {}; set it to {remedy}", key.kind.expected())
+                },
             }),
         };
         if let Some(variable) = key.variable

@@ -7,6 +7,7 @@ pub(crate) mod environment;
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod flags;
+pub(crate) mod in_force;
 pub(crate) mod key;
 pub(crate) mod merged;
 pub(crate) mod reference;

@@ -1,6 +1,6 @@
 //! The reference of all keys: `help config` prints it, rel/runtime.toml and docs/operations.md contain it.
 
-use super::key::{Key, Kind, MAX_INTEGER, Section, Table};
+use super::key::{Key, Kind, MAX_INTEGER, Section};
 
 const INTRODUCTION: &str = "\
 Every key, with its default or an example. Later layers win: defaults, the file, KV_ variables, flags.
@@ -14,7 +14,7 @@ pub(crate) fn reference(sections: &[&Section]) -> String {
     for section in sections {
         text.push('\n');
         if last != Some(section.table) {
-            text += &format!("{}\n", heading(section.table));
+            text += &format!("{}\n", section.table.heading());
         }
         last = Some(section.table);
         text += &format!("{}\n", section.help);
@@ -23,15 +23,6 @@ pub(crate) fn reference(sections: &[&Section]) -> String {
         }
     }
     text
-}
-
-fn heading(table: Table) -> String {
-    match table {
-        Table::Top => "At the top of the file, before the first table".to_owned(),
-        Table::Named(name) => format!("[{name}]"),
-        Table::Nodes => "[nodes.\"NAME@HOST\"]".to_owned(),
-        Table::Rows(name) => format!("[[{name}]]"),
-    }
 }
 
 fn paragraph(key: &Key) -> String {

@@ -3,7 +3,7 @@
 mod reference;
 
 use super::{
-    Flags, ReleaseProfile, SECTIONS, Settings,
+    Flags, Location, ReleaseProfile, SECTIONS, Settings,
     layers::{
         environment::Environment,
         error::ConfigError,
@@ -38,7 +38,8 @@ nodes = ["bar@127.0.0.1"]
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Environment { variables: variables.collect(), run_dir: PathBuf::from("/run/user/1/kv") }
+    let run_dir = PathBuf::from("/run/user/1/kv");
+    Environment { variables: variables.collect(), run_dir, credentials: None }
 }
 
 /// Everything but the reading of the file.
@@ -230,6 +231,97 @@ fn a_key_or_value_that_means_nothing() {
 }
 
 #[test]
+fn a_key_in_another_table_than_its_own() {
+    refused([
+        (
+            format!("{PAIR}run_dir = \"/run/kv\""),
+            "kv.toml:13: routes.run_dir: unknown key; move run_dir to the top of the file, before the first \
+             line in brackets",
+        ),
+        (
+            format!("{PAIR}[log]\nmax_memory = \"1gb\""),
+            "kv.toml:14: log.max_memory: unknown key; move max_memory below [storage]",
+        ),
+        (
+            "clients = \"127.0.0.1:4040\"".to_owned(),
+            "kv.toml:1: clients: unknown key; move clients below [nodes.\"NAME@HOST\"]",
+        ),
+    ]);
+}
+
+#[test]
+fn addresses_that_collide() {
+    refused([
+        (
+            pair("\"127.0.0.1:0\"", "\"127.0.0.1:4051\""),
+            "kv.toml:4: nodes.\"foo@127.0.0.1\".link: 127.0.0.1:4051 is taken: \
+             nodes.\"foo@127.0.0.1\".clients has the same port; write another one",
+        ),
+        (
+            pair("\"127.0.0.1:4052\"", "\"127.0.0.1:4051\""),
+            "kv.toml:4: nodes.\"foo@127.0.0.1\".link: 127.0.0.1:4051 is taken: \
+             nodes.\"bar@127.0.0.1\".link has the same port; write another one",
+        ),
+    ]);
+    let all = PAIR.replace("\"127.0.0.1:0\"", "\"0.0.0.0:4052\"");
+    assert!(checked(FOO, &format!("allow_public_clients = true\n{all}")).contains("4052 is taken"));
+    let machines = PAIR.replace("bar@127.0.0.1", "bar@b").replace("127.0.0.1:4052", "localhost:4051");
+    assert!(checked(FOO, &machines).contains(": ok:"), "the same port on another machine");
+}
+
+#[test]
+fn the_later_of_two_cookies_wins() {
+    let cookie = |variables: &[(&str, &str)]| load(FOO, Some(PAIR), variables, &Flags::default());
+    assert_eq!(cookie(&[]).unwrap().cookie.unwrap().0, "weknoweachother");
+    assert_eq!(cookie(&[("KV_COOKIE", "secret")]).unwrap().cookie.unwrap().0, "secret");
+    let errors = cookie(&[("KV_COOKIE_FILE", "/no/such/cookie")]).unwrap_err();
+    assert!(errors[0].to_string().contains("/no/such/cookie cannot be read"), "{errors:?}");
+    let errors = cookie(&[("KV_COOKIE_FILE", "cookie")]).unwrap_err();
+    let whole = std::path::absolute("cookie").unwrap();
+    assert_eq!(
+        errors[0].to_string(),
+        format!(
+            "KV_COOKIE_FILE: cookie_file: \"cookie\" depends on the directory that a node is started in; \
+             write {whole:?}"
+        )
+    );
+}
+
+#[test]
+fn what_is_in_force_comes_with_its_origin_and_without_the_cookie() {
+    let flags = Flags { values: vec![("log-level", "debug".to_owned())], ..Flags::default() };
+    let foo = load(FOO, Some(PAIR), &[("KV_MAX_MEMORY", "1gb")], &flags).unwrap();
+    let lines: Vec<&str> = foo.in_force.lines().collect();
+    let has = |value: &str, origin: &str| {
+        let line = lines.iter().find(|line| line.starts_with(value)).unwrap_or_else(|| panic!("{value}"));
+        assert_eq!(line.strip_prefix(value).map(str::trim), Some(format!("# {origin}").as_str()), "{line}");
+    };
+    has("cookie = (hidden)", "kv.toml:1");
+    has("run_dir = \"/run/user/1/kv\"", "defaults");
+    has("clients = \"127.0.0.1:0\"", "kv.toml:3");
+    has("nodes = [\"bar@127.0.0.1\"]", "kv.toml:12");
+    has("max_memory = \"1gb\"", "KV_MAX_MEMORY");
+    has("level = \"debug\"", "--log-level");
+    has("heartbeat_ms = 1000", "defaults");
+    assert!(lines.contains(&"[nodes.\"bar@127.0.0.1\"]") && lines.contains(&"[[routes]]"), "{lines:?}");
+    assert!(!foo.in_force.contains("weknoweachother"), "{}", foo.in_force);
+    let alone = load(FOO, None, &[], &Flags::default()).unwrap();
+    assert!(alone.in_force.contains("clients = \"127.0.0.1:4040\""), "{}", alone.in_force);
+}
+
+#[test]
+fn a_node_is_found_although_its_configuration_is_wrong_elsewhere() {
+    let directory = std::env::temp_dir().join(format!("kv-locate-{}", std::process::id()));
+    let text = PAIR.replace("cookie =", "cokie =").replace("n..z", "a..z");
+    std::fs::write(&directory, format!("run_dir = \"/run/of-foo\"\n{text}")).unwrap();
+    let flags = Flags { config: Some(directory.clone()), ..Flags::default() };
+    assert!(Settings::load(FOO, &flags, &environment(&[])).is_err());
+    let found = Location::load(FOO, &flags, &environment(&[])).unwrap();
+    assert_eq!((found.node.as_str(), found.run_dir), ("foo@127.0.0.1", PathBuf::from("/run/of-foo")));
+    std::fs::remove_file(directory).unwrap();
+}
+
+#[test]
 fn routes_that_cannot_be_followed() {
     refused([
         (
@@ -316,6 +408,12 @@ fn errors_name_the_variable_or_the_flag() {
         errors(&[("KV_MAX_RESTARTS", "many")], Flags::default()),
         "KV_MAX_RESTARTS: \"many\" is not an integer from 0 to 4294967295; set it to 3"
     );
+    for (value, remedy) in [("no", "false"), ("On", "true"), ("maybe", "true or false")] {
+        assert_eq!(
+            errors(&[("KV_IO_URING", value)], Flags::default()),
+            format!("KV_IO_URING: {value:?} is not a boolean; set it to {remedy}")
+        );
+    }
     assert_eq!(
         errors(&[("KV_NODE", "foo")], Flags::default()),
         "KV_NODE: \"foo\" is not a node name: it has no @; write name@host, such as foo@127.0.0.1"
