@@ -125,6 +125,10 @@ pub enum CommandError {
         /// Bytes that it may touch and return.
         bytes: u64,
     },
+
+    /// The watched names take as much memory as they may.
+    #[error("too many watched keys")]
+    WatchesFull,
 }
 
 impl From<PatternTooComplex> for CommandError {

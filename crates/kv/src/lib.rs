@@ -53,6 +53,7 @@ pub use pubsub::{
 };
 pub use reply::{CommandResult, Projection, Reply};
 pub use request::{Op, Request};
+pub use shard::watch::Watcher;
 pub use store::{
     Store,
     cost::TransactionLimits,

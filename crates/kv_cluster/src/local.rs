@@ -20,7 +20,15 @@ use kv::{
     TransactionLimits,
 };
 use otp::{Intensity, Supervisor};
-use std::{ops::ControlFlow, sync::Arc, thread, time::Duration};
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
 
 /// When a peer counts as dead, and a call as lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +91,7 @@ pub struct LocalNode {
     pub(crate) table: RoutingTable,
     pub(crate) channels: Arc<Channels>,
     store: Arc<Store>,
+    watcher_links: AtomicU64,
 }
 
 impl LocalNode {
@@ -100,7 +109,15 @@ impl LocalNode {
         };
         store.set_memory_limit(max_memory);
         store.set_transaction_limits(transactions);
-        LocalNode { name, cookie, links, table, channels: Arc::default(), store: Arc::new(store) }
+        LocalNode {
+            name,
+            cookie,
+            links,
+            table,
+            channels: Arc::default(),
+            store: Arc::new(store),
+            watcher_links: AtomicU64::new(0),
+        }
     }
 
     /// The supervisor of this node's buckets.
@@ -140,6 +157,16 @@ impl LocalNode {
         reply: impl FnMut(Reply<'_>),
     ) -> bool {
         self.store.transact(watched, batch, now_ms, reply)
+    }
+
+    /// A number for the watches that come over a new link: never 0, and never the same twice.
+    pub(crate) fn next_watcher_link(&self) -> u64 {
+        self.watcher_links.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Ends the watches that came over a link.
+    pub(crate) fn unwatch_link(&self, link: u64) {
+        self.store.unwatch_link(link);
     }
 
     /// Prepares to prefetch the memory that a request will need, step by step.

@@ -10,6 +10,7 @@ use crate::{
     shard::{
         Shard,
         registry::{Lookup, NameSlot},
+        watch::Watcher,
     },
 };
 
@@ -180,9 +181,14 @@ impl<'s> BucketMut<'s> {
         self.registered
     }
 
-    /// The version of the bucket, for WATCH.
-    pub(crate) fn watch_version(self) -> u64 {
-        self.shard.watches.version_of(self.name)
+    /// Adds a watcher of the bucket; returns the version that it has until it changes.
+    pub(crate) fn watch(self, watcher: Watcher) -> Result<u64, CommandError> {
+        self.shard.watches.watch(self.name, watcher)
+    }
+
+    /// Removes a watcher of the bucket.
+    pub(crate) fn unwatch(self, watcher: Watcher) {
+        self.shard.watches.unwatch(self.name, watcher);
     }
 
     /// Sets the expiry of the bucket. If that is in the past, the bucket ends at once.

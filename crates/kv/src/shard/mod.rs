@@ -8,15 +8,16 @@ pub(crate) mod watch;
 
 use crate::{
     bucket::Bucket,
-    memory::Memory,
+    memory::{Memory, budget::WatchBudget},
     pubsub::bucket_changes::EndReason,
     shard::{
         registry::{NameSlot, Registry},
         subscribers::Subscribers,
-        watch::WatchVersions,
+        watch::WatchTable,
     },
 };
 use foldhash::fast::SeedableRandomState;
+use std::sync::Arc;
 
 /// One part of the store.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct Shard {
     pub(crate) registry: Registry,
     pub(crate) memory: Memory,
     pub(crate) subscribers: Subscribers,
-    pub(crate) watches: WatchVersions,
+    pub(crate) watches: WatchTable,
     pub(crate) expiry_cursor: ExpiryCursor,
     /// The bucket that a command is copying or moving here, until it is registered. A crash destroys it.
     pub(crate) unregistered: Option<Bucket>,
@@ -56,12 +57,12 @@ impl ExpiryCursor {
 
 impl Shard {
     /// A shard without buckets.
-    pub(crate) fn new(hasher: SeedableRandomState) -> Shard {
+    pub(crate) fn new(hasher: SeedableRandomState, watch_budget: Arc<WatchBudget>) -> Shard {
         Shard {
             registry: Registry::default(),
             memory: Memory::new(hasher),
             subscribers: Subscribers::default(),
-            watches: WatchVersions::default(),
+            watches: WatchTable::new(watch_budget),
             expiry_cursor: ExpiryCursor::default(),
             unregistered: None,
             crashed: 0,

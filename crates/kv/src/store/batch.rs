@@ -210,10 +210,14 @@ fn execute<'s>(
             Run::Multi(_) => unreachable!("executed with all of its shards"),
         },
         Op::Entries { projection, cursor } => hash_scan::page(bucket.into_view(), projection, cursor),
+        Op::Watch { watcher } => bucket.watch(watcher).map(|version| Reply::Number(version as i64)),
+        Op::Unwatch { watcher } => {
+            bucket.unwatch(watcher);
+            Ok(Reply::Done)
+        }
         Op::RandomEntries { projection, cursor, count } => {
             hash_scan::random_page(bucket, projection, cursor, count)
         }
-        Op::Watch => Ok(Reply::Number(bucket.watch_version() as i64)),
         op => execute_text(bucket, op),
     };
     result.unwrap_or_else(Reply::Error)
@@ -246,7 +250,12 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
             bucket.end(EndReason::Dropped);
         }
         Op::Crash => panic!("crash requested"),
-        Op::Create | Op::Entries { .. } | Op::RandomEntries { .. } | Op::Watch | Op::Command { .. } => {
+        Op::Create
+        | Op::Entries { .. }
+        | Op::RandomEntries { .. }
+        | Op::Watch { .. }
+        | Op::Unwatch { .. }
+        | Op::Command { .. } => {
             unreachable!("executed by the caller")
         }
     }

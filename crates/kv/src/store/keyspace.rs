@@ -42,7 +42,7 @@ pub struct NamePage {
 pub struct StoreStats {
     /// Buckets, including those that have expired but are not removed yet.
     pub buckets: u64,
-    /// Bytes of memory that the buckets take.
+    /// Bytes of memory that the buckets and the watched names take.
     pub bytes: u64,
     /// Bytes of memory that removed buckets and entries have freed, and that new ones reuse.
     pub free: u64,
@@ -82,7 +82,8 @@ impl Store {
     /// How much the store holds.
     pub fn stats(&self) -> StoreStats {
         let limit = self.memory_limit().map(|limit| limit as u64);
-        let mut stats = StoreStats { limit, ..StoreStats::default() };
+        let watches = self.watch_budget.used() as u64;
+        let mut stats = StoreStats { limit, bytes: watches, ..StoreStats::default() };
         for index in 0..self.shards.len() {
             let shard = self.lock(index);
             stats.buckets += shard.registry.len() as u64;
@@ -160,13 +161,12 @@ impl Store {
     pub fn flush(&self) -> DetachedShards {
         let flush_shard = |index| {
             let mut shard = self.lock(index);
-            let mut flushed = std::mem::replace(&mut *shard, Shard::new(self.hasher.clone()));
+            let mut flushed = std::mem::replace(&mut *shard, self.new_shard());
             self.budget.account(0, &mut flushed.accounted_bytes);
             shard.crashed = flushed.crashed;
-            shard.watches = std::mem::take(&mut flushed.watches);
-            shard.watches.invalidate_where(|name| {
-                let lookup = Lookup::new(flushed.memory.hash(name));
-                flushed.registry.lookup(&flushed.memory, lookup, name).is_some()
+            let Shard { memory, registry, watches, .. } = &mut flushed;
+            shard.watches.take_over(watches, |name| {
+                registry.lookup(memory, Lookup::new(memory.hash(name)), name).is_none()
             });
             drop(shard);
             flushed.subscribers.notify_all_ended(EndReason::Dropped);

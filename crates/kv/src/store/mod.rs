@@ -15,14 +15,14 @@ mod transaction;
 use crate::{
     bucket_supervisor::{Component, CrashReports},
     limits::{LOCK_SPINS, SHARDS_PER_THREAD},
-    memory::budget::Budget,
+    memory::budget::{Budget, WatchBudget},
     pubsub::bucket_changes::{EndReason, Subscription},
     shard::{Shard, multi::ShardGuards, registry::Lookup, shard_of},
     store::cost::TransactionLimits,
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::{Mutex, MutexGuard};
-use std::{hash::BuildHasher, hint::spin_loop};
+use std::{hash::BuildHasher, hint::spin_loop, sync::Arc};
 
 /// All the buckets of one node.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub struct Store {
     pub(crate) crash_reports: CrashReports,
     budget: Budget,
     transaction_limits: Mutex<TransactionLimits>,
+    watch_budget: Arc<WatchBudget>,
 }
 
 impl Default for Store {
@@ -60,13 +61,15 @@ impl Store {
 
     fn with_hasher(threads: usize, hasher: SeedableRandomState) -> Store {
         let shards = if threads < 2 { 1 } else { (threads * SHARDS_PER_THREAD).next_power_of_two() };
-        let shards = (0..shards).map(|_| Mutex::new(Shard::new(hasher.clone()))).collect();
+        let watch_budget = Arc::<WatchBudget>::default();
+        let shard = |_| Mutex::new(Shard::new(hasher.clone(), watch_budget.clone()));
         Store {
-            shards,
+            shards: (0..shards).map(shard).collect(),
             hasher,
             crash_reports: CrashReports::default(),
             budget: Budget::default(),
             transaction_limits: Mutex::default(),
+            watch_budget,
         }
     }
 
@@ -83,6 +86,7 @@ impl Store {
     /// Sets how many bytes all buckets together may take; `None` removes the limit.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.budget.set_limit(limit);
+        self.watch_budget.set_memory_limit(limit);
     }
 
     /// How many bytes all buckets together may take, if that is limited.
@@ -101,9 +105,23 @@ impl Store {
             let mut shard = self.lock(index);
             shard.subscribers.notify_all_ended(EndReason::Restarted);
             self.budget.account(0, &mut shard.accounted_bytes);
-            *shard = Shard::new(self.hasher.clone());
+            *shard = self.new_shard();
         }
         self.crash_reports.clear();
+    }
+
+    /// Ends the watches of all connections of a link.
+    pub fn unwatch_link(&self, link: u64) {
+        for index in 0..self.shards.len() {
+            let mut after = self.lock(index).watches.unwatch_link(link, None);
+            while let Some(last) = after {
+                after = self.lock(index).watches.unwatch_link(link, Some(&last));
+            }
+        }
+    }
+
+    fn new_shard(&self) -> Shard {
+        Shard::new(self.hasher.clone(), self.watch_budget.clone())
     }
 
     /// Accounts for the memory that a shard uses now.

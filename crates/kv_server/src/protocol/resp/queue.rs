@@ -2,18 +2,39 @@
 
 use super::{parser::RawCommand, reply::error::SessionError};
 use crate::limits::{QUEUED_BYTES, QUEUED_COMMANDS};
-use std::{collections::BTreeMap, mem::take};
+use kv::Watcher;
+use kv_cluster::Cluster;
+use std::collections::BTreeMap;
 
 /// The transaction of a session, if MULTI has begun one, and the watched keys.
 #[derive(Debug, Default)]
 pub(super) struct TransactionQueue {
     /// `None` outside of MULTI.
     queued: Option<Box<QueuedCommands>>,
-    pub(super) watched: WatchedKeys,
+    pub(super) watched: Option<WatchedKeys>,
 }
 
-/// Keys with their versions when they were watched.
-pub(super) type WatchedKeys = BTreeMap<Box<[u8]>, u64>;
+/// Watched keys. Dropping them ends the watches, whatever ends the transaction or the connection.
+#[derive(Debug)]
+pub(super) struct WatchedKeys {
+    cluster: Cluster,
+    pub(super) watcher: Watcher,
+    /// The version of each key when it was watched; `None` until the owner has replied.
+    pub(super) versions: BTreeMap<Box<[u8]>, Option<u64>>,
+}
+
+impl WatchedKeys {
+    /// No keys yet, of the connection with this number.
+    pub(super) fn new(cluster: Cluster, connection: u64) -> WatchedKeys {
+        WatchedKeys { cluster, watcher: Cluster::watcher(connection), versions: BTreeMap::new() }
+    }
+}
+
+impl Drop for WatchedKeys {
+    fn drop(&mut self) {
+        self.cluster.unwatch(self.watcher, self.versions.keys().map(|name| &**name));
+    }
+}
 
 /// The commands between MULTI and EXEC.
 #[derive(Debug, Default)]
@@ -73,8 +94,8 @@ impl TransactionQueue {
     }
 
     /// Ends the transaction and stops watching.
-    pub(super) fn take(&mut self) -> (Option<Box<QueuedCommands>>, WatchedKeys) {
-        (self.queued.take(), take(&mut self.watched))
+    pub(super) fn take(&mut self) -> (Option<Box<QueuedCommands>>, Option<WatchedKeys>) {
+        (self.queued.take(), self.watched.take())
     }
 }
 

@@ -79,7 +79,7 @@ impl RespSession {
     /// return to it.
     pub(crate) fn excludes_text(&self) -> bool {
         self.transaction.is_open()
-            || !self.transaction.watched.is_empty()
+            || !self.transaction.watched.is_none()
             || self.awaits_events()
             || self.reply_mode != ReplyMode::On
     }

@@ -69,6 +69,15 @@ impl Client {
         assert_eq!(String::from_utf8_lossy(&bytes), reply, "{what}: {read:?}");
     }
 
+    /// Reads one line.
+    async fn first_line(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            line.push(self.0.read_u8().await.expect("the server replies"));
+        }
+        String::from_utf8_lossy(&line).into_owned()
+    }
+
     /// Reads until the server closes the connection.
     async fn rest(&mut self) -> String {
         let mut bytes = Vec::new();

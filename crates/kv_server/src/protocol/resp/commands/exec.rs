@@ -42,8 +42,9 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     if queued.dirty {
         return Err(SessionError::reply("EXECABORT Transaction discarded because of previous errors."));
     }
+    let versions = watched.iter().flat_map(|watched| &watched.versions);
     let mut watched: Vec<WatchedKey<'_>> =
-        watched.iter().map(|(name, version)| (&**name, *version)).collect();
+        versions.filter_map(|(name, version)| Some((&**name, (*version)?))).collect();
     let commands: Vec<Queued<'_>> = queued.iter().collect();
     let split = requests(table, session, &commands);
     check_size(session, &split)?;

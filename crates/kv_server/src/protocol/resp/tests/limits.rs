@@ -1,6 +1,6 @@
 //! The limits on a client, and the replies beyond them.
 
-use super::{Client, Node, encode};
+use super::{Client, Node, encode, replies::expect_replies};
 use crate::limits::{Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits};
 use std::time::Duration;
 
@@ -153,4 +153,45 @@ async fn a_pipeline_may_be_of_any_depth() {
         assert_eq!(lines.next_line().await.unwrap(), Some(format!(":{number}")));
     }
     writing.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn watched_names_have_a_budget_and_end_with_their_connection() {
+    let node = Node::start(Limits::default()).await;
+    let mut other = node.client().await;
+    expect_replies(
+        &mut other,
+        &[("CONFIG SET maxmemory 1600000", "+OK\r\n"), ("WATCH mine", "+OK\r\n"), ("MULTI", "+OK\r\n")],
+    )
+    .await;
+    let oom = "-OOM the watched keys of all clients take the memory they may have: UNWATCH some, or raise \
+               maxmemory\r\n";
+    for end in ["UNWATCH", "QUIT", "MULTI", "QUIT", "EXEC", "QUIT"] {
+        let mut greedy = node.client().await;
+        let mut kept = 0;
+        loop {
+            greedy.send(&format!("WATCH {}{kept}", "name".repeat(250))).await;
+            let first = greedy.first_line().await;
+            if first == "+OK\r\n" {
+                kept += 1;
+                continue;
+            }
+            assert_eq!(first, oom);
+            // 100,000 bytes. A connection that was closed before may end a little later.
+            if kept >= 40 {
+                break;
+            }
+        }
+        assert!(kept < 50, "{kept} before {end}");
+        match end {
+            "UNWATCH" => expect_replies(&mut greedy, &[("UNWATCH", "+OK\r\n")]).await,
+            "MULTI" => expect_replies(&mut greedy, &[("MULTI", "+OK\r\n"), ("DISCARD", "+OK\r\n")]).await,
+            "EXEC" => expect_replies(&mut greedy, &[("MULTI", "+OK\r\n"), ("EXEC", "*0\r\n")]).await,
+            _ => {
+                greedy.send("QUIT").await;
+                greedy.rest().await;
+            }
+        }
+    }
+    expect_replies(&mut other, &[("EXEC", "*0\r\n")]).await;
 }
