@@ -1,5 +1,6 @@
 //! The list of connected clients, for CLIENT LIST.
 
+use crate::memory::Account;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -26,6 +27,8 @@ pub(crate) struct Client {
     pub(crate) connected_at_ms: u64,
     /// When it last sent something, as Unix time in milliseconds.
     pub(crate) last_active_ms: AtomicU64,
+    /// The memory that its connection holds.
+    pub(crate) account: Arc<Account>,
     info: Mutex<ClientInfo>,
 }
 
@@ -52,13 +55,14 @@ pub(crate) struct ClientGuard<'c> {
 
 impl Clients {
     /// Registers a client that has just connected.
-    pub(crate) fn register(&self, peer: SocketAddr) -> ClientGuard<'_> {
+    pub(crate) fn register(&self, peer: SocketAddr, account: &Arc<Account>) -> ClientGuard<'_> {
         let (id, now_ms) = (self.last_id.fetch_add(1, Relaxed) + 1, kv::time::now_ms());
         let client = Arc::new(Client {
             id,
             peer,
             connected_at_ms: now_ms,
             last_active_ms: AtomicU64::new(now_ms),
+            account: account.clone(),
             info: Mutex::default(),
         });
         self.lock().insert(id, client.clone());
@@ -102,15 +106,21 @@ impl Drop for ClientGuard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::ClientMemory;
+    use std::net::{TcpListener, TcpStream};
 
     #[test]
     fn a_dropped_guard_deregisters_its_client_and_ids_are_not_reused() {
         let (clients, peer) = (Clients::default(), "127.0.0.1:1".parse().unwrap());
-        let (first, second) = (clients.register(peer), clients.register(peer));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let account = Account::new(Arc::new(ClientMemory::new(0)), Arc::new(socket)).into();
+        let register = || clients.register(peer, &account);
+        let (first, second) = (register(), register());
         assert_eq!((first.client.id, second.client.id, clients.all().len()), (1, 2, 2));
         drop(first);
         assert_eq!(clients.all().iter().map(|client| client.id).collect::<Vec<_>>(), [2]);
-        assert_eq!(clients.register(peer).client.id, 3);
+        assert_eq!(register().client.id, 3);
         assert_eq!((clients.all().len(), clients.total()), (1, 3));
     }
 }

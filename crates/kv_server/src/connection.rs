@@ -14,7 +14,7 @@ use crate::{
 };
 use otp::Stop;
 use std::{
-    future::{pending, poll_fn, ready},
+    future::{pending, ready},
     io,
     net::SocketAddr,
     pin::pin,
@@ -25,42 +25,56 @@ use tokio::time;
 
 /// Serves one client until it disconnects, must be disconnected, or the node stops.
 pub(crate) async fn serve(stream: Stream, peer: SocketAddr, context: Arc<ServerContext>, stop: Stop) {
-    match run(&stream, peer, &context, stop).await.and(stream.flush().await) {
+    match run(&stream, peer, &context, stop).await {
         Ok(()) => tracing::debug!("connection closed"),
         Err(error) => tracing::debug!(%error, "connection lost"),
     }
 }
 
 async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, stop: Stop) -> io::Result<()> {
-    let mut stopped = pin!(stop.cancelled());
-    let mut input = Input::default();
     let mut output = Output::new(stream);
-    let registered = context.clients.register(peer);
+    handle_connection(stream, peer, context, stop, &mut output).await?;
+    output.finish().await
+}
+
+/// Answers the client until it disconnects, must be disconnected, or the node stops.
+async fn handle_connection(
+    stream: &Stream,
+    peer: SocketAddr,
+    context: &Arc<ServerContext>,
+    stop: Stop,
+    output: &mut Output<'_>,
+) -> io::Result<()> {
+    let mut stopped = pin!(stop.cancelled());
+    let mut input = Input::new(stream.account());
+    let registered = context.clients.register(peer, stream.account());
     let mut session = None;
     loop {
         // A client that has unsubscribed may still have events queued, but the idle timeout applies again.
         let awaits_events = session.as_ref().is_some_and(Session::awaits_events);
-        let idle = context.idle_timeout().filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
+        let timeout = context.idle_timeout();
+        let idle = timeout.filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
         tokio::select! {
             biased;
-            read = poll_fn(|_| input.poll_read(stream)) => {
+            read = input.read(stream) => {
                 if read? == 0 { return Ok(()) }
             }
             still_open = next_events(&mut session, &mut output.bytes), if awaits_events => {
                 output.flush().await?;
+                output.release_buffer();
                 if still_open { continue } else { return Ok(()) }
             }
             () = sleep(idle), if idle.is_some() => return Ok(()),
             () = &mut stopped => return Ok(()),
         }
-        output.acquire_buffer();
+        output.acquire_buffer(timeout);
         // At least one byte has been read.
         let first = input.unparsed()[0];
         let session = session.get_or_insert_with(|| Session::begin(first, context, &registered.client));
         loop {
             let now_ms = kv::time::now_ms();
             registered.client.last_active_ms.store(now_ms, Relaxed);
-            let next = session.run_batch(context, now_ms, &mut input, &mut output).await?;
+            let next = session.run_batch(context, now_ms, &mut input, output).await?;
             if next != Next::Continue || output.is_full() {
                 output.flush().await?;
             }
@@ -71,7 +85,7 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
             }
         }
         // The `select` above prefers input, so a client that never stops sending gets its events here.
-        if session.awaits_events() && !poll_events(session, &mut output).await? {
+        if session.awaits_events() && !poll_events(session, output).await? {
             return Ok(());
         }
         output.release_buffer();

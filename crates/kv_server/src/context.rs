@@ -1,10 +1,13 @@
 //! What all client connections of this node share.
 
-use crate::{clients::Clients, limits::Limits, metrics::Metrics};
+use crate::{clients::Clients, limits::Limits, memory::ClientMemory, metrics::Metrics};
 use kv_cluster::Cluster;
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -16,11 +19,14 @@ pub(crate) struct ServerContext {
     pub(crate) address: SocketAddr,
     pub(crate) started: Instant,
     pub(crate) clients: Clients,
+    pub(crate) memory: Arc<ClientMemory>,
     pub(crate) metrics: Metrics,
     /// Bytes of one argument; CONFIG SET can change it.
     pub(crate) bulk_bytes: AtomicUsize,
     /// Seconds without input after which a client is disconnected, 0 for never; CONFIG SET can change it.
     pub(crate) idle_seconds: AtomicU64,
+    /// Seconds of silence after which TCP probes a new client, 0 for never; CONFIG SET can change it.
+    pub(crate) keepalive_seconds: AtomicU32,
 }
 
 impl ServerContext {
@@ -36,9 +42,11 @@ impl ServerContext {
             address,
             started: Instant::now(),
             clients: Clients::default(),
+            memory: Arc::new(ClientMemory::new(limits.client_memory)),
             metrics,
             bulk_bytes: AtomicUsize::new(limits.redis.bulk_bytes),
             idle_seconds: AtomicU64::new(limits.redis.idle.map_or(0, |idle| idle.as_secs())),
+            keepalive_seconds: limits.tcp_keepalive_seconds.into(),
             limits,
         }
     }

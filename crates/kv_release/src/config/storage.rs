@@ -48,20 +48,21 @@ struct StorageTable {
 
 impl StorageSettings {
     pub(super) fn resolve(merged: &mut Merged) -> StorageSettings {
-        let StorageTable { max_memory, max_transaction_entries: entries, max_transaction_bytes } =
+        let StorageTable { max_memory, max_transaction_entries: entries, max_transaction_bytes: bytes } =
             merged.read(TABLE);
-        let max_memory = parse_size(merged, "max_memory", &max_memory, "\"512mb\", or \"0\" for no limit");
-        let bytes = parse_size(merged, "max_transaction_bytes", &max_transaction_bytes, "\"16mb\"");
-        let transactions = TransactionLimits { entries, bytes: bytes.unwrap_or_default() };
-        StorageSettings { max_memory: max_memory.filter(|bytes| *bytes > 0), transactions }
+        let bytes = size(merged, ["storage", "max_transaction_bytes"], &bytes).unwrap_or(usize::MAX);
+        let transactions = TransactionLimits { entries, bytes };
+        StorageSettings { max_memory: size(merged, ["storage", "max_memory"], &max_memory), transactions }
     }
 }
 
-/// A size in bytes; if it is invalid, an error says what to write.
-fn parse_size(merged: &mut Merged, key: &str, text: &str, example: &str) -> Option<usize> {
+/// The bytes that the key at `path` allows; `None` for no limit.
+pub(super) fn size(merged: &mut Merged, path: [&str; 2], text: &str) -> Option<usize> {
     let bytes = kv::syntax::byte_size::parse(text);
     if bytes.is_none() {
-        merged.error(&["storage", key], format!("invalid size: {text:?}; write {key} = {example}"));
+        let key = path[1];
+        merged
+            .error(&path, format!("invalid size: {text:?}; write {key} = \"512mb\", or \"0\" for no limit"));
     }
-    bytes
+    bytes.filter(|bytes| *bytes > 0)
 }

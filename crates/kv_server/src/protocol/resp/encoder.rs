@@ -38,6 +38,9 @@ impl<'o> RespEncoder<'o> {
 
     #[inline]
     pub(super) fn bulk(&mut self, value: &[u8]) {
+        if value.len() > LARGE_BYTES {
+            self.reserve(value.len());
+        }
         self.header(b'$', value.len() as u64);
         self.bytes.extend_from_slice(value);
         self.bytes.extend_from_slice(b"\r\n");
@@ -107,6 +110,12 @@ impl<'o> RespEncoder<'o> {
         }
     }
 
+    /// Makes room for a large value at once: its line break must not double the buffer.
+    #[cold]
+    fn reserve(&mut self, length: usize) {
+        self.bytes.reserve_exact(length + MAX_DIGITS + 5);
+    }
+
     fn line(&mut self, mark: u8, line: &[u8]) {
         self.bytes.push(mark);
         self.bytes.extend_from_slice(line);
@@ -148,6 +157,9 @@ impl<'o> RespEncoder<'o> {
         self.bytes.extend_from_slice(&line[first - 1..]);
     }
 }
+
+/// Bytes of a value for which the buffer grows by no more than it needs.
+const LARGE_BYTES: usize = 64 * 1024;
 
 /// Digits of `u64::MAX`.
 const MAX_DIGITS: usize = 20;

@@ -43,11 +43,11 @@ impl RespSession {
         client.info().resp = 2;
         RespSession {
             context,
+            transaction: TransactionQueue::new(&client.account),
             client,
             version: RespVersion::default(),
             reply_mode: ReplyMode::On,
             closing: false,
-            transaction: TransactionQueue::default(),
             subscriptions: Subscriptions::default(),
             parser: CommandParser::default(),
             last: None,

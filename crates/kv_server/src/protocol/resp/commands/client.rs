@@ -4,6 +4,7 @@ use super::table::{ANY_TIME, SessionCommand};
 use crate::{
     clients::Client,
     limits::CLIENT_NAME_BYTES,
+    memory::Use,
     protocol::resp::{
         encoder::RespEncoder,
         reply::error::SessionError,
@@ -179,13 +180,16 @@ fn client_list_line(session: &RespSession, client: &Client) -> String {
     let mut line = String::new();
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} name={} age={age} idle={idle} flags={flags} db=0 sub={} psub={} multi={multi} user=default resp={} lib-name={} lib-ver={}",
+        "id={} addr={} laddr={} name={} age={age} idle={idle} flags={flags} db=0 sub={} psub={} multi={multi} qbuf={} omem={} tot-mem={} user=default resp={} lib-name={} lib-ver={}",
         client.id,
         client.peer,
         session.context.address,
         String::from_utf8_lossy(&info.name),
         info.channels,
         info.patterns,
+        client.account.held_for(Use::Input),
+        client.account.held_for(Use::Output),
+        client.account.held(),
         info.resp,
         String::from_utf8_lossy(&info.library),
         String::from_utf8_lossy(&info.library_version),
@@ -199,7 +203,7 @@ pub(super) const CLIENT_NO_EVICT: SessionCommand = SessionCommand::new(
         .flags(ADMIN | ANY_TIME)
         .since("7.0.0")
         .syntax("ON|OFF")
-        .summary("Accepted; clients are never evicted"),
+        .summary("Accepted without effect: the client can be evicted"),
 )
 .run(no_evict);
 fn no_evict(_: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {

@@ -5,6 +5,7 @@ use super::{
     table::{Call, CommandRef, CommandTable, SessionCommand, boxed},
 };
 use crate::{
+    memory::{Charge, Use},
     pipeline::{Rendered, buffers::Output, router},
     protocol::resp::{
         encoder::RespEncoder,
@@ -57,7 +58,7 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
         session.encoder(output).null_array();
         return Ok(());
     };
-    if let Some(error) = replies.refused {
+    if let Some(error) = replies.refused.take() {
         return Err(error.into());
     }
     watched.clear();
@@ -68,7 +69,10 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
             Some(step) => step,
             None => return Ok(()),
         };
-        replies = execute_step(table, session, &watched, step).await?.unwrap_or_default();
+        let Some(next) = execute_step(table, session, &watched, step).await? else {
+            return Err(SessionError::Cluster(Error::UnexpectedReply));
+        };
+        replies = next;
     }
 }
 
@@ -101,11 +105,11 @@ fn check_size(session: &RespSession, split: &[SubRequests<'_>]) -> Result<(), Co
 }
 
 /// The encoded replies to the commands on buckets of one step, one after the other.
-#[derive(Default)]
 struct RenderedReplies {
     bytes: Vec<u8>,
     /// Where each reply ends.
     ends: Vec<usize>,
+    charge: Charge,
     /// Why nothing was done, if the step is too large.
     refused: Option<CommandError>,
 }
@@ -119,7 +123,9 @@ async fn execute_step(
 ) -> Result<Option<RenderedReplies>, SessionError> {
     let split = requests(table, session, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
-    let (mut replies, mut merger) = (RenderedReplies::default(), ReplyMerger::default());
+    let charge = Charge::new(&session.client.account, Use::Output);
+    let mut replies = RenderedReplies { bytes: Vec::new(), ends: Vec::new(), charge, refused: None };
+    let mut merger = ReplyMerger::default();
     let (mut commands, mut pending) = (split.iter(), requests.iter());
     let on_reply = |result: Result<Reply<'_>, Error>| {
         if merger.is_done() {
@@ -140,6 +146,7 @@ async fn execute_step(
         }
     };
     let unchanged = router::transact(&session.context.cluster, watched, &requests, on_reply).await?;
+    replies.charge.set(replies.bytes.capacity());
     Ok(unchanged.then_some(replies))
 }
 

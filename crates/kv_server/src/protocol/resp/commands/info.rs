@@ -92,9 +92,10 @@ async fn memory_section(session: &RespSession) -> String {
     let (active, limit) = (used + free, limit.unwrap_or(0));
     let ratio = active as f64 / used.max(1) as f64;
     format!(
-        "used_memory:{used}\r\nused_memory_human:{}\r\nused_memory_dataset:{used}\r\nallocator_allocated:{used}\r\nallocator_active:{active}\r\nallocator_frag_bytes:{free}\r\nallocator_frag_ratio:{ratio:.2}\r\nmem_fragmentation_bytes:{free}\r\nmem_fragmentation_ratio:{ratio:.2}\r\nmaxmemory:{limit}\r\nmaxmemory_human:{}\r\nmaxmemory_policy:noeviction\r\n",
+        "used_memory:{used}\r\nused_memory_human:{}\r\nused_memory_dataset:{used}\r\nallocator_allocated:{used}\r\nallocator_active:{active}\r\nallocator_frag_bytes:{free}\r\nallocator_frag_ratio:{ratio:.2}\r\nmem_fragmentation_bytes:{free}\r\nmem_fragmentation_ratio:{ratio:.2}\r\nmaxmemory:{limit}\r\nmaxmemory_human:{}\r\nmaxmemory_policy:noeviction\r\nmem_clients_normal:{}\r\n",
         human_size(used),
         human_size(limit),
+        session.context.memory.held(),
     )
 }
 
@@ -110,10 +111,11 @@ fn human_size(bytes: u64) -> String {
 fn stats_section(session: &RespSession) -> String {
     let context = &session.context;
     format!(
-        "total_connections_received:{}\r\ntotal_commands_processed:{}\r\nrejected_commands:{}\r\n",
+        "total_connections_received:{}\r\ntotal_commands_processed:{}\r\nrejected_commands:{}\r\nevicted_clients:{}\r\n",
         context.clients.total(),
         context.metrics.calls().sum::<u64>(),
         context.metrics.rejected_calls(),
+        context.memory.evicted(),
     )
 }
 

@@ -216,11 +216,15 @@ pub(super) const DEBUG_SLEEP: SessionCommand = SessionCommand::new(
         .summary("Blocks this connection"),
 )
 .run_async(boxed!(sleep));
-/// Other connections are not blocked.
+/// Other connections are not blocked. As in Redis, what is no time (negative, infinite, not a number) takes
+/// none. A client that leaves ends its sleep.
 async fn sleep(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let seconds = args.next().and_then(|seconds| std::str::from_utf8(seconds).ok()?.parse().ok());
-    let pause = Duration::try_from_secs_f64(seconds.ok_or(CommandError::NotFloat)?);
-    tokio::time::sleep(pause.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)).await;
+    let pause = Duration::try_from_secs_f64(seconds.ok_or(CommandError::NotFloat)?).unwrap_or_default();
+    tokio::select! {
+        () = tokio::time::sleep(pause.min(LONGEST_SLEEP)) => {}
+        () = output.client_closed() => {}
+    }
     session.encoder(output).ok();
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::{Client, Node, encode, replies::expect_replies};
 use crate::limits::{Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 async fn reply_before_close(limits: Limits, bytes: &[u8]) -> String {
     let node = Node::start(limits).await;
@@ -63,9 +64,38 @@ async fn the_number_of_clients_is_limited() {
     let mut first = node.client().await;
     first.send("PING").await;
     first.expect("+PONG\r\n", "the first").await;
-    assert_eq!(node.client().await.rest().await, "");
+    assert_eq!(node.client().await.rest().await, "-ERR max number of clients reached\r\n");
     first.send("PING").await;
     first.expect("+PONG\r\n", "the first, again").await;
+}
+
+#[tokio::test]
+async fn a_sleeper_that_has_left_gives_up_its_place() {
+    let node = Node::start(Limits { connections: 1, ..Limits::default() }).await;
+    let mut sleeper = node.client().await;
+    sleeper.send("PING").await;
+    sleeper.expect("+PONG\r\n", "PING").await;
+    sleeper.send("DEBUG SLEEP 60").await;
+    drop(sleeper);
+    loop {
+        let mut next = node.client().await;
+        // It is refused until the sleeper's connection has ended.
+        if next.0.write_all(b"*1\r\n$4\r\nQUIT\r\n").await.is_ok() && next.rest().await == "+OK\r\n" {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_time_is_no_sleep() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    for seconds in ["-1", "nan", "inf", "-inf", "1e300", "0"] {
+        client.send(&format!("DEBUG SLEEP {seconds}")).await;
+        client.expect("+OK\r\n", seconds).await;
+    }
+    client.send("DEBUG SLEEP x").await;
+    client.expect("-ERR value is not a valid float\r\n", "x").await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::{
         buffers::{Input, Output},
     },
     protocol::tests::server,
-    reactor::ReactorPool,
+    reactor::{ReactorPool, Stream},
 };
 use otp::Stop;
 use proptest::{prelude::*, sample::select};
@@ -51,16 +51,16 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
     let pieces: Vec<_> = pieces.into_iter().collect();
     let first = pieces.concat()[0];
     Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
-        let (reactors, stop) = (ReactorPool::new(false), Stop::new());
-        let running = tokio::spawn(reactors.run(stop.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, address) = listener.accept().await.unwrap();
         let server = Arc::new(server());
+        let (reactors, stop) = (ReactorPool::new(false, server.memory.clone()), Stop::new());
+        let running = tokio::spawn(reactors.run(stop.clone()));
         let context = server.clone();
-        let connection = |stream| {
+        let connection = |stream: Stream| {
             Ok(async move {
-                let guard = context.clients.register(address);
+                let guard = context.clients.register(address, stream.account());
                 let mut session = Session::begin(first, &context, &guard.client);
                 let mut output = Output::new(&stream);
                 let mut unread = Vec::new();
@@ -70,7 +70,7 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
                         break;
                     }
                     unread.extend(piece);
-                    let mut input = Input::holding(&unread);
+                    let mut input = Input::holding(&unread, &stream);
                     loop {
                         next = session.run_batch(&context, 0, &mut input, &mut output).await.unwrap();
                         if next != Next::Continue {
