@@ -201,11 +201,26 @@ impl LocalNode {
         self.store.stats()
     }
 
+    /// Bytes of memory that the buckets take, without the changes of batches in flight.
+    pub fn used_bytes(&self) -> u64 {
+        self.store.used_bytes() as u64
+    }
+
+    /// Resets the counters of hits, misses and expiries.
+    pub fn reset_counters(&self) {
+        self.store.reset_counters();
+    }
+
     /// Ends all buckets. Their memory is freed in the background.
     pub(crate) fn flush(&self) {
         let detached = self.store.flush();
         // If the system has no thread for it, it is freed here: an error drops the closure.
         drop(thread::Builder::new().spawn(|| drop(detached)));
+    }
+
+    /// How many channels and how many patterns have subscribers on this node.
+    pub fn channel_counts(&self) -> (usize, usize) {
+        self.channels.counts()
     }
 
     /// Subscribes to the changes of a bucket; `None` if there is no such bucket.

@@ -51,6 +51,12 @@ impl Default for Limits {
     }
 }
 
+/// Time between two samples of totals, from which INFO's rates are made.
+pub(crate) const SAMPLE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Samples that are kept.
+pub(crate) const RATE_SAMPLES: usize = 4;
+
 /// Bytes that a connection must hold to be closed when all together hold too much.
 pub(crate) const EVICTABLE_BYTES: usize = 1024 * 1024;
 

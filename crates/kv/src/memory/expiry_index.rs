@@ -22,6 +22,11 @@ struct TableExpiries {
 }
 
 impl ExpiryIndex {
+    /// How many tables have entries that expire.
+    pub(crate) fn table_count(&self) -> usize {
+        self.tables.len()
+    }
+
     /// Adds an entry of a table, if it expires.
     pub(crate) fn add(&mut self, table: u32, handle: Handle, expires_at_ms: Option<u64>) {
         if let Some(expires_at_ms) = expires_at_ms {

@@ -200,7 +200,10 @@ fn execute<'s>(
     supervisor: &BucketSupervisor<'_>,
     budget: &Budget,
 ) -> Reply<'s> {
-    let bucket = supervisor.open(shard, request.bucket, lookup, now_ms);
+    let mut bucket = supervisor.open(shard, request.bucket, lookup, now_ms);
+    if request.op.is_lookup() {
+        bucket.count_lookup();
+    }
     if request.op.allocates() && bucket.store_exceeds(budget) {
         return Reply::Error(CommandError::OutOfMemory);
     }

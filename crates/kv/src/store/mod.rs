@@ -94,6 +94,11 @@ impl Store {
         self.budget.limit()
     }
 
+    /// Bytes of memory that all buckets take, without the changes of batches in flight.
+    pub fn used_bytes(&self) -> usize {
+        self.budget.used()
+    }
+
     /// Crashes a component, to test its supervisor.
     pub fn crash(&self, component: Component) {
         self.crash_reports.report(component, "crash requested");
@@ -105,7 +110,8 @@ impl Store {
             let mut shard = self.lock(index);
             shard.subscribers.notify_all_ended(EndReason::Restarted);
             self.budget.account(0, &mut shard.accounted_bytes);
-            *shard = self.new_shard();
+            let counters = shard.counters;
+            *shard = Shard { counters, ..self.new_shard() };
         }
         self.crash_reports.clear();
     }

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     memory::{Charge, Use},
-    pipeline::{Rendered, buffers::Output, router},
+    metrics::Failure,
+    pipeline::{Rendered, buffers::Output, clock::Clock, router},
     protocol::resp::{
         encoder::RespEncoder,
         parser::RawCommand,
@@ -19,6 +20,7 @@ use kv::{
     flag::{LOADING, READ, STALE, WRITE},
 };
 use kv_cluster::Error;
+use std::time::Duration;
 
 /// A key, and its version when it was watched.
 type WatchedKey<'a> = (&'a [u8], u64);
@@ -54,6 +56,7 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     session.context.cluster.single_owner(names)?;
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
     let mut step = steps.next().unwrap_or_default();
+    let mut clock = Clock::read();
     let Some(mut replies) = execute_step(table, session, &watched, step).await? else {
         session.encoder(output).null_array();
         return Ok(());
@@ -64,11 +67,12 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     watched.clear();
     session.encoder(output).array(commands.len());
     loop {
-        write_step(table, session, step, &replies, output).await?;
+        write_step(table, session, step, &replies, clock.lap(), output).await?;
         step = match steps.next() {
             Some(step) => step,
             None => return Ok(()),
         };
+        clock = Clock::read();
         let Some(next) = execute_step(table, session, &watched, step).await? else {
             return Err(SessionError::Cluster(Error::UnexpectedReply));
         };
@@ -150,17 +154,23 @@ async fn execute_step(
     Ok(unchanged.then_some(replies))
 }
 
-/// Writes the replies of one step, and executes the commands of the session between them, in order.
+/// Writes the replies of one step, whose commands on buckets took `elapsed`, and executes the commands of the
+/// session between them, in order.
 async fn write_step(
     table: &CommandTable,
     session: &mut RespSession,
     commands: &[Queued<'_>],
     replies: &RenderedReplies,
+    elapsed: Duration,
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
+    let context = session.context.clone();
+    let on_buckets = |(index, _): &&Queued<'_>| matches!(table.get(*index), CommandRef::Bucket(_));
+    let calls: Vec<(usize, u64)> = commands.iter().filter(on_buckets).map(|(index, _)| (*index, 1)).collect();
+    context.metrics.record(&calls, elapsed);
     let (mut start, mut ends) = (0, replies.ends.iter());
     for (index, raw) in commands {
-        session.context.metrics.record_calls(*index, 1);
+        let reply_at = output.bytes.len();
         match table.get(*index) {
             CommandRef::Bucket(_) => {
                 let end = *ends.next().unwrap_or(&start);
@@ -168,11 +178,17 @@ async fn write_step(
                 start = end;
             }
             CommandRef::Session(command) => {
+                let mut clock = Clock::read();
                 let call = Call { table, session, args: raw.args(), output };
                 if let Err(error) = command.execute(call).await {
                     session.write_error(error, output)?;
                 }
+                context.metrics.record(&[(*index, 1)], clock.lap());
             }
+        }
+        if output.bytes.get(reply_at) == Some(&b'-') {
+            let message = &output.bytes[reply_at + 1..];
+            context.metrics.record_error(Some(*index), Failure::Failed, message);
         }
         if output.is_full() {
             output.flush().await?;

@@ -201,7 +201,7 @@ async fn watched_names_have_a_budget_and_end_with_their_connection() {
         let mut kept = 0;
         loop {
             greedy.send(&format!("WATCH {}{kept}", "name".repeat(250))).await;
-            let first = greedy.first_line().await;
+            let first = greedy.line().await;
             if first == "+OK\r\n" {
                 kept += 1;
                 continue;
