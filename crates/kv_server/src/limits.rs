@@ -51,6 +51,12 @@ impl Default for Limits {
     }
 }
 
+/// Time between two samples of totals, from which INFO's rates are made.
+pub(crate) const SAMPLE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Samples that are kept.
+pub(crate) const RATE_SAMPLES: usize = 4;
+
 /// Bytes that a connection must hold to be closed when all together hold too much.
 pub(crate) const EVICTABLE_BYTES: usize = 1024 * 1024;
 
@@ -135,9 +141,6 @@ pub(crate) const QUEUED_COMMANDS: usize = 100_000;
 
 /// Bytes of the commands queued since MULTI.
 pub(crate) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
-
-/// Bytes of the replies of one transaction, after which further values are replaced by an error.
-pub(crate) const TRANSACTION_REPLY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Keys whose owners are looked up, before a command over several nodes begins, until other connections run.
 pub(crate) const LOOK_AHEAD_REQUESTS: usize = 4_096;

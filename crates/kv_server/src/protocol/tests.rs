@@ -9,6 +9,7 @@ use crate::{
     pipeline::{
         Next,
         buffers::{Input, Output},
+        clock::Clock,
     },
     protocol::resp::command_table,
     reactor::Stream,
@@ -65,7 +66,8 @@ struct Connection<'s> {
 impl Connection<'_> {
     /// Runs one batch, which must not wait.
     fn run_batch(&mut self, input: &mut Input) {
-        let batch = pin!(self.session.run_batch(self.context, kv::time::now_ms(), input, &mut self.output));
+        let mut clock = Clock::read();
+        let batch = pin!(self.session.run_batch(self.context, &mut clock, input, &mut self.output));
         let Poll::Ready(next) = batch.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("all buckets are here");
         };

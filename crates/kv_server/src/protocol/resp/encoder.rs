@@ -9,6 +9,16 @@ pub(crate) enum RespVersion {
     Resp3,
 }
 
+impl RespVersion {
+    /// Its number in HELLO.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            RespVersion::Resp2 => 2,
+            RespVersion::Resp3 => 3,
+        }
+    }
+}
+
 /// Appends encoded values to a buffer.
 pub(crate) struct RespEncoder<'o> {
     pub(super) bytes: &'o mut Vec<u8>,

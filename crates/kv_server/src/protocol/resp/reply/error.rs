@@ -156,7 +156,9 @@ fn redis_message(error: &CommandError) -> Cow<'static, str> {
             }
             _ => "ERR Number of fields must be a positive integer",
         },
-        CommandError::PatternTooComplex => return format!("ERR {error}").into(),
+        CommandError::PatternTooComplex | CommandError::TransactionTooLarge { .. } => {
+            return format!("ERR {error}").into();
+        }
         CommandError::InvalidExpireTime(command) => {
             return format!("ERR invalid expire time in '{command}' command").into();
         }
