@@ -183,6 +183,21 @@ pub(crate) const GATHER_SHARE: f64 = 0.75;
 /// Intervals in a row in which the load must have been that low.
 pub(crate) const CALM_INTERVALS: u32 = 4;
 
+/// Saturated intervals after which one more reactor is tried although no core is idle.
+pub(crate) const TRIAL_DELAY: u32 = 4;
+
+/// Intervals after which a trial is judged by the last of them.
+pub(crate) const TRIAL_INTERVALS: u32 = 2;
+
+/// Cores on which all reactors together must run more than before a trial.
+pub(crate) const TRIAL_GAIN: f64 = 0.5;
+
+/// Saturated intervals until the next trial, after the first that fails; each further one doubles them.
+pub(crate) const MIN_TRIAL_PAUSE: u32 = 40;
+
+/// Saturated intervals until the next trial, however many have failed.
+pub(crate) const MAX_TRIAL_PAUSE: u32 = 1_200;
+
 /// Bytes of the name of a channel that a message is published on. Each subscribed pattern is compared with
 /// it.
 pub(crate) const CHANNEL_NAME_BYTES: usize = 16 * 1024;
