@@ -57,6 +57,11 @@ impl ExpiryIndex {
         self.detached.extend(self.tables.remove(&table));
     }
 
+    /// Whether a part of the index of removed tables is left to free.
+    pub(crate) fn has_detached(&self) -> bool {
+        !self.detached.is_empty()
+    }
+
     /// Frees a bounded part of the index of removed tables.
     pub(crate) fn reclaim_some(&mut self) {
         let Some(expiries) = self.detached.last_mut() else { return };

@@ -137,6 +137,6 @@ impl Memory {
 
     /// Whether anything is left to free.
     pub(crate) fn has_garbage(&self) -> bool {
-        !self.garbage.is_empty()
+        !self.garbage.is_empty() || self.expiries.has_detached()
     }
 }

@@ -46,6 +46,9 @@ impl Store {
             } else {
                 let mut lookups = ArrayVec::new();
                 let mut shard = self.lock(self.hash_lookups(&batch[done..], &mut lookups));
+                if shard.memory.has_garbage() {
+                    self.reclaim_some(&mut shard);
+                }
                 let flow = self.execute_in_shard(
                     &mut shard,
                     &lookups,
@@ -117,7 +120,6 @@ impl Store {
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         let executed = supervisor.run(|| {
             supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
-            shard.memory.reclaim_some();
             for lookups in lookups.chunks(PREFETCH_REQUESTS) {
                 if lookups.len() > 1 {
                     prefetch_batch(shard, &batch[*done..*done + lookups.len()], lookups);
@@ -144,6 +146,17 @@ impl Store {
         });
         self.account(shard);
         flow
+    }
+
+    /// Frees a bounded part of what destroyed buckets have left.
+    #[cold]
+    fn reclaim_some(&self, shard: &mut Shard) {
+        let supervisor = BucketSupervisor::new(&self.crash_reports);
+        supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
+        if let Err(panic) = supervisor.run(|| shard.memory.reclaim_some()) {
+            // The reply to the requests will be that the store is restarting.
+            supervisor.recover(panic, |_| {});
+        }
     }
 
     /// Executes a command on several buckets, whose shards are locked.
@@ -181,8 +194,8 @@ impl Store {
         reply
     }
 
-    /// Whether the memory limit is exceeded, or will be with `bytes` more. Does not include changes of batches
-    /// in flight.
+    /// Whether the memory limit is exceeded, or will be with `bytes` more. Does not include changes of
+    /// batches in flight.
     pub fn is_out_of_memory(&self, bytes: usize) -> bool {
         self.budget.is_exceeded(bytes, 0)
     }

@@ -1,10 +1,12 @@
 //! The store: the only way to reach the buckets of a node. It executes requests on the caller's thread,
 //! without a queue.
 //!
-//! `batch` executes requests, `transaction` executes them as one step, and `prefetch` loads the memory that
-//! they need into the cache. `keyspace` has the operations on all buckets, and `expiry` the sweeper.
+//! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, and `prefetch`
+//! loads the memory that they need into the cache. `keyspace` has the operations on all buckets, and `expiry`
+//! the sweeper.
 
 mod batch;
+pub(crate) mod cost;
 pub(crate) mod expiry;
 pub(crate) mod keyspace;
 pub(crate) mod prefetch;
@@ -16,6 +18,7 @@ use crate::{
     memory::budget::{Budget, WatchBudget},
     pubsub::bucket_changes::{EndReason, Subscription},
     shard::{Shard, multi::ShardGuards, registry::Lookup, shard_of},
+    store::cost::TransactionLimits,
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::{Mutex, MutexGuard};
@@ -28,6 +31,7 @@ pub struct Store {
     hasher: SeedableRandomState,
     pub(crate) crash_reports: CrashReports,
     budget: Budget,
+    transaction_limits: Mutex<TransactionLimits>,
     watch_budget: Arc<WatchBudget>,
 }
 
@@ -64,6 +68,7 @@ impl Store {
             hasher,
             crash_reports: CrashReports::default(),
             budget: Budget::default(),
+            transaction_limits: Mutex::default(),
             watch_budget,
         }
     }

@@ -7,7 +7,7 @@ use super::{
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    limits::BATCH_REQUESTS,
+    limits::{BATCH_REQUESTS, LOOK_AHEAD_REQUESTS},
     metrics::Failure,
     pipeline::{buffers::Output, router},
     protocol::resp::{
@@ -23,6 +23,7 @@ use kv::{
 };
 use kv_cluster::Owner;
 use std::io;
+use tokio::task::yield_now;
 
 /// Executes one command, and replies unless the client has turned replies off.
 pub(crate) async fn dispatch(
@@ -63,8 +64,8 @@ pub(crate) async fn dispatch(
     Ok(())
 }
 
-/// Checks whether the session may execute the command, or queue it. A transaction in which a command is rejected
-/// fails; one whose EXEC is rejected ends.
+/// Checks whether the session may execute the command, or queue it. A transaction in which a command is
+/// rejected fails; one whose EXEC is rejected ends.
 fn accept<'a>(
     table: &CommandTable,
     session: &mut RespSession,
@@ -101,18 +102,19 @@ fn check_queued(session: &RespSession, resolved: &Resolved<'_>) -> Result<(), Se
         )));
     }
     let CommandRef::Bucket(command) = resolved.command else { return Ok(()) };
-    match SubRequests::new(command, &resolved.raw, cluster) {
-        Ok(mut requests) => {
-            let is_local = |request: Request<'_>| matches!(cluster.owner(request.bucket), Owner::Local(_));
-            if spec.has(DENYOOM) && requests.any(is_local) && cluster.local().is_out_of_memory(0) {
-                return Err(CommandError::OutOfMemory.into());
-            }
-            Ok(())
-        }
+    let requests = match SubRequests::new(command, &resolved.raw) {
         // The reply to this command, when it is executed.
-        Err(SessionError::Command(CommandError::Arity(_))) => Ok(()),
-        Err(error) => Err(error),
+        Err(SessionError::Command(CommandError::Arity(_))) => return Ok(()),
+        requests => requests?,
+    };
+    requests.check_same_node(cluster)?;
+    if spec.has(DENYOOM) && cluster.local().is_out_of_memory(0) {
+        let requests: Vec<Request<'_>> = requests.collect();
+        if matches!(cluster.single_owner(requests.iter().flat_map(Request::names)), Ok(Owner::Local(_))) {
+            return Err(CommandError::OutOfMemory.into());
+        }
     }
+    Ok(())
 }
 
 async fn execute(
@@ -141,7 +143,19 @@ async fn execute_on_buckets(
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
     let context = session.context.clone();
-    let mut requests = SubRequests::new(command, raw, &context.cluster)?;
+    let mut requests = SubRequests::new(command, raw)?;
+    if requests.remaining() <= LOOK_AHEAD_REQUESTS {
+        requests.check_owners(&context.cluster)?;
+    } else {
+        if !requests.fits(&context.cluster) {
+            return Err(CommandError::OutOfMemory.into());
+        }
+        let mut ahead = requests.clone();
+        while ahead.remaining() > 0 && !context.cluster.owns_every_bucket() {
+            context.cluster.look_ahead(ahead.by_ref().take(LOOK_AHEAD_REQUESTS))?;
+            yield_now().await;
+        }
+    }
     session.merger.push_expected(requests.keys(), requests.remaining());
     while requests.remaining() > 0 {
         let batch: ArrayVec<Request<'_>, BATCH_REQUESTS> = requests.by_ref().take(BATCH_REQUESTS).collect();

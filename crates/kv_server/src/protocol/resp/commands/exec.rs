@@ -5,7 +5,6 @@ use super::{
     table::{Call, CommandRef, CommandTable, SessionCommand, boxed},
 };
 use crate::{
-    limits::TRANSACTION_REPLY_BYTES,
     memory::{Charge, Use},
     metrics::Failure,
     pipeline::{Rendered, buffers::Output, clock::Clock, router},
@@ -17,7 +16,7 @@ use crate::{
     },
 };
 use kv::{
-    CommandSpec, Group, Reply, Request,
+    CommandError, CommandSpec, Group, Reply, Request, TransactionLimits,
     flag::{LOADING, READ, STALE, WRITE},
 };
 use kv_cluster::Error;
@@ -50,15 +49,17 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     let mut watched: Vec<WatchedKey<'_>> =
         versions.filter_map(|(name, version)| Some((&**name, (*version)?))).collect();
     let commands: Vec<Queued<'_>> = queued.iter().collect();
-    let requests: Vec<Request<'_>> = requests(table, session, &commands).into_iter().flatten().collect();
-    let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
+    let split = requests(table, &commands);
+    check_size(session, &split)?;
+    let all: Vec<Request<'_>> = split.into_iter().flatten().collect();
+    let names = watched.iter().map(|(name, _)| *name).chain(all.iter().flat_map(Request::names));
     session.context.cluster.single_owner(names)?;
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
     let mut step = steps.next().unwrap_or_default();
     let mut clock = Clock::read();
     let executed = execute_step(table, session, &watched, step).await;
     let executed = executed.map_err(|error| match error {
-        refused @ SessionError::Command(_) => SessionError::discarded(&refused),
+        error @ SessionError::Command(CommandError::OutOfMemory) => SessionError::discarded(&error),
         error => error,
     });
     let Some(mut replies) = executed? else {
@@ -74,10 +75,11 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
             None => return Ok(()),
         };
         clock = Clock::read();
+        let failed = |error| repeated_error(session, error, requests(table, step).len());
         replies = match execute_step(table, session, &watched, step).await {
-            Ok(Some(next)) => next,
-            Ok(None) => RenderedReplies::failed(session, step.len(), Error::UnexpectedReply.into())?,
-            Err(error) => RenderedReplies::failed(session, step.len(), error)?,
+            Ok(Some(replies)) => replies,
+            Ok(None) => failed(Error::UnexpectedReply.into())?,
+            Err(error) => failed(error)?,
         };
     }
 }
@@ -88,16 +90,22 @@ fn is_on_all_keys(command: CommandRef) -> bool {
 }
 
 /// The requests of the commands on buckets, without those whose number of arguments is wrong.
-fn requests<'a>(
-    table: &CommandTable,
-    session: &RespSession,
-    commands: &[Queued<'a>],
-) -> Vec<SubRequests<'a>> {
+fn requests<'a>(table: &CommandTable, commands: &[Queued<'a>]) -> Vec<SubRequests<'a>> {
     let requests = |(index, raw): &Queued<'a>| match table.get(*index) {
-        CommandRef::Bucket(command) => SubRequests::new(command, raw, &session.context.cluster).ok(),
+        CommandRef::Bucket(command) => SubRequests::new(command, raw).ok(),
         CommandRef::Session(_) => None,
     };
     commands.iter().filter_map(requests).collect()
+}
+
+/// Checks that there are not more requests than this node allows, before they are listed. The node that owns
+/// the keys checks what they touch.
+fn check_size(session: &RespSession, split: &[SubRequests<'_>]) -> Result<(), CommandError> {
+    let TransactionLimits { entries, bytes } = session.context.cluster.local().transaction_limits();
+    if split.iter().map(SubRequests::remaining).sum::<usize>() <= entries {
+        return Ok(());
+    }
+    Err(CommandError::TransactionTooLarge { entries: entries as u64, bytes: bytes as u64 })
 }
 
 /// The encoded replies to the commands on buckets of one step, one after the other.
@@ -108,17 +116,13 @@ struct RenderedReplies {
     charge: Charge,
 }
 
-impl RenderedReplies {
-    /// The same error as the reply to each of `count` commands.
-    fn failed(session: &RespSession, count: usize, error: SessionError) -> io::Result<RenderedReplies> {
-        let mut message = Vec::new();
-        error.write(&mut RespEncoder::new(&mut message, session.version))?;
-        Ok(RenderedReplies {
-            ends: (1..=count).map(|number| number * message.len()).collect(),
-            bytes: message.repeat(count),
-            charge: Charge::new(&session.client.account, Use::Output),
-        })
-    }
+/// The same error for each of `count` commands of a later step: the replies to those before it stay valid.
+fn repeated_error(session: &RespSession, error: SessionError, count: usize) -> io::Result<RenderedReplies> {
+    let mut bytes = Vec::new();
+    error.write(&mut RespEncoder::new(&mut bytes, session.version).in_pipeline(true))?;
+    let ends = (1..=count).map(|reply| reply * bytes.len()).collect();
+    let charge = Charge::new(&session.client.account, Use::Output);
+    Ok(RenderedReplies { bytes: bytes.repeat(count), ends, charge })
 }
 
 /// Executes the commands on buckets among `commands` as one step. `None`: a watched key has changed.
@@ -128,7 +132,7 @@ async fn execute_step(
     watched: &[WatchedKey<'_>],
     commands: &[Queued<'_>],
 ) -> Result<Option<RenderedReplies>, SessionError> {
-    let split = requests(table, session, commands);
+    let split = requests(table, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
     let charge = Charge::new(&session.client.account, Use::Output);
     let mut replies = RenderedReplies { bytes: Vec::new(), ends: Vec::new(), charge };
@@ -140,13 +144,8 @@ async fn execute_step(
             merger.push_expected(command.keys(), command.remaining());
         }
         let request = pending.next().expect("every reply belongs to a request");
-        let is_full = replies.bytes.len() >= TRANSACTION_REPLY_BYTES;
-        let mut encoder = RespEncoder::new(&mut replies.bytes, session.version);
-        if is_full && result.as_ref().is_ok_and(holds_values) {
-            let message =
-                format!("ERR earlier replies of this transaction exceed {TRANSACTION_REPLY_BYTES} bytes");
-            merger.on_value_error(&mut encoder, &message);
-        } else if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
+        let mut encoder = RespEncoder::new(&mut replies.bytes, session.version).in_pipeline(true);
+        if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
             // Pages would not show the hash as it was in this step.
             encoder.error("ERR the hash is too large to be listed in a transaction: use HSCAN");
         }
@@ -157,14 +156,6 @@ async fn execute_step(
     let unchanged = router::transact(&session.context.cluster, watched, &requests, on_reply).await?;
     replies.charge.set(replies.bytes.capacity());
     Ok(unchanged.then_some(replies))
-}
-
-/// Whether the reply can be large: all replies of a step stay in memory until it is done.
-fn holds_values(reply: &Reply<'_>) -> bool {
-    matches!(
-        reply,
-        Reply::Value(_) | Reply::OwnedValue(_) | Reply::List(_) | Reply::Map(_) | Reply::PairList(_)
-    )
 }
 
 /// Writes the replies of one step, whose commands on buckets took `elapsed`, and executes the commands of the
