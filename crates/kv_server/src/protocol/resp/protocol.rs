@@ -15,7 +15,7 @@ use crate::{
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
 };
 use kv::{Command, Op, Request};
-use std::{future::ready, io, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{future::ready, io, sync::atomic::Ordering::Relaxed};
 
 /// What can follow the requests of a batch.
 pub(crate) enum RespCommand<'a> {
@@ -113,11 +113,11 @@ impl Protocol for RespSession {
         })
     }
 
-    fn record(&mut self, metrics: &Metrics, elapsed: Duration) {
+    fn record(&mut self, metrics: &Metrics, nanos: u64) {
         if let Some((last, _)) = self.uncounted.last() {
-            let calls = self.uncounted.iter().map(|(_, calls)| calls).sum();
-            self.client.count_commands(calls, *last);
-            metrics.record(&self.uncounted, elapsed);
+            let total = self.uncounted.iter().map(|(_, calls)| calls).sum();
+            self.client.count_commands(total, *last);
+            metrics.record(&self.uncounted, total, nanos);
             self.uncounted.clear();
         }
     }

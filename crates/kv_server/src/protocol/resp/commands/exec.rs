@@ -20,7 +20,7 @@ use kv::{
     flag::{LOADING, READ, STALE, WRITE},
 };
 use kv_cluster::Error;
-use std::{io, time::Duration};
+use std::io;
 
 /// A key, and its version when it was watched.
 type WatchedKey<'a> = (&'a [u8], u64);
@@ -158,20 +158,20 @@ async fn execute_step(
     Ok(unchanged.then_some(replies))
 }
 
-/// Writes the replies of one step, whose commands on buckets took `elapsed`, and executes the commands of the
+/// Writes the replies of one step, whose commands on buckets took `nanos`, and executes the commands of the
 /// session between them, in order.
 async fn write_step(
     table: &CommandTable,
     session: &mut RespSession,
     commands: &[Queued<'_>],
     replies: &RenderedReplies,
-    elapsed: Duration,
+    nanos: u64,
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
     let context = session.context.clone();
     let on_buckets = |(index, _): &&Queued<'_>| matches!(table.get(*index), CommandRef::Bucket(_));
     let calls: Vec<(usize, u64)> = commands.iter().filter(on_buckets).map(|(index, _)| (*index, 1)).collect();
-    context.metrics.record(&calls, elapsed);
+    context.metrics.record(&calls, calls.len() as u64, nanos);
     let (mut start, mut ends) = (0, replies.ends.iter());
     for (index, raw) in commands {
         let reply_at = output.bytes.len();
@@ -190,7 +190,7 @@ async fn write_step(
                 if let Err(error) = command.execute(call).await {
                     session.write_error(error, output)?;
                 }
-                context.metrics.record(&[(*index, 1)], clock.lap());
+                context.metrics.record(&[(*index, 1)], 1, clock.lap());
             }
         }
         if output.bytes.get(reply_at) == Some(&b'-') {
