@@ -82,8 +82,8 @@ impl Metrics {
         }
     }
 
-    /// Counts calls of commands that took `nanos` together; each is an index and a number of calls, `total` in
-    /// all.
+    /// Counts calls of commands that took `nanos` together; each is an index and a number of calls, `total`
+    /// in all.
     #[inline]
     pub(crate) fn record(&self, calls: &[(usize, u64)], total: u64, nanos: u64) {
         let each = nanos / total.max(1);

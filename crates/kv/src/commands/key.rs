@@ -7,8 +7,17 @@ use crate::{
     error::CommandError,
     pubsub::bucket_changes::EndReason,
     reply::{CommandResult, Reply},
-    shard::{bucket_ref::BucketMut, multi::MultiBucket},
+    shard::{
+        bucket_ref::{BucketMut, BucketRef},
+        multi::MultiBucket,
+    },
 };
+
+/// Fields of the largest hash that Redis stores as `listpack`.
+const LISTPACK_ENTRIES: usize = 512;
+
+/// Bytes of the longest field or value in it.
+const LISTPACK_BYTES: usize = 64;
 
 /// The longest string that Redis stores as `embstr`, in bytes.
 const EMBSTR_BYTES: usize = 44;
@@ -135,8 +144,7 @@ fn object_encoding(bucket: BucketMut, _: Args) -> CommandResult<'static> {
     let bucket = bucket.view();
     Ok(match bucket.kind() {
         None => Reply::NoBucket,
-        Some(Kind::Map) if bucket.has_table() => Reply::Value(b"hashtable"),
-        Some(Kind::Map) => Reply::Value(b"listpack"),
+        Some(Kind::Map) => Reply::Value(map_encoding(bucket)?),
         Some(Kind::Str) => Reply::Value(string_encoding(bucket.string()?.unwrap_or_default())),
     })
 }
@@ -169,6 +177,24 @@ pub(super) const OBJECT_FREQ: Command = CommandSpec::read("object|freq", Group::
     .run(object_freq);
 fn object_freq(bucket: BucketMut, _: Args) -> CommandResult<'static> {
     if bucket.exists() { Err(CommandError::AccessesNotCounted) } else { Ok(Reply::NoBucket) }
+}
+
+fn map_encoding(bucket: BucketRef<'_>) -> Result<&'static [u8], CommandError> {
+    if bucket.len()? > LISTPACK_ENTRIES {
+        return Ok(b"hashtable");
+    }
+    let (mut cursor, mut expires) = (0, false);
+    loop {
+        let (entries, next) = bucket.entries(cursor)?;
+        if entries.iter().any(|entry| entry.key.len().max(entry.value.len()) > LISTPACK_BYTES) {
+            return Ok(b"hashtable");
+        }
+        expires |= entries.iter().any(|entry| entry.expires_at_ms.is_some());
+        match next {
+            0 => return Ok(if expires { b"listpackex" } else { b"listpack" }),
+            next => cursor = next,
+        }
+    }
 }
 
 fn string_encoding(value: &[u8]) -> &'static [u8] {

@@ -27,6 +27,13 @@ use parking_lot::MutexGuard;
 use serde_bytes::Bytes;
 use std::{hash::BuildHasher, ops::ControlFlow};
 
+/// When requests are executed, and the budget whose excess refuses those that may allocate.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'b> {
+    pub(super) now_ms: u64,
+    pub(super) budget: &'b Budget,
+}
+
 impl Store {
     /// Executes the batch in order, as of `now_ms` (milliseconds since 1970), and passes each reply to
     /// `on_reply`. Stops when `on_reply` returns `Break`. Returns how many requests were executed.
@@ -49,15 +56,9 @@ impl Store {
                 if shard.memory.has_garbage() {
                     self.reclaim_some(&mut shard);
                 }
-                let flow = self.execute_in_shard(
-                    &mut shard,
-                    &lookups,
-                    batch,
-                    now_ms,
-                    &self.budget,
-                    &mut done,
-                    &mut on_reply,
-                );
+                let terms = Terms { now_ms, budget: &self.budget };
+                let flow =
+                    self.execute_in_shard(&mut shard, &lookups, batch, terms, &mut done, &mut on_reply);
                 if batch[done - 1].op.is_paged() {
                     // Another page usually follows at once. Threads that wait for the lock go first.
                     MutexGuard::unlock_fair(shard);
@@ -106,14 +107,13 @@ impl Store {
     }
 
     /// Executes the requests of `batch` from `done` on, one for each of the lookups, which are all in this
-    /// shard, and counts them in `done`. Those that may allocate are refused when `budget` is exceeded.
+    /// shard, and counts them in `done`.
     pub(super) fn execute_in_shard(
         &self,
         shard: &mut Shard,
         lookups: &[Lookup<'_>],
         batch: &[Request<'_>],
-        now_ms: u64,
-        budget: &Budget,
+        Terms { now_ms, budget }: Terms<'_>,
         done: &mut usize,
         on_reply: &mut impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {

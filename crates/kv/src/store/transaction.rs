@@ -2,6 +2,7 @@
 
 use super::{
     Store,
+    batch::Terms,
     cost::{TransactionCost, TransactionLimits},
 };
 use crate::{
@@ -66,8 +67,7 @@ impl Store {
                 shard,
                 &lookups,
                 slice::from_ref(request),
-                now_ms,
-                &budget,
+                Terms { now_ms, budget: &budget },
                 &mut 0,
                 &mut on_reply,
             );

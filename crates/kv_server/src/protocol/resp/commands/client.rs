@@ -269,29 +269,3 @@ fn reply(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -
     }
     Ok(())
 }
-
-pub(super) const CLIENT_HELP: SessionCommand = SessionCommand::new(
-    CommandSpec::new("client|help", Group::Connection)
-        .arity(2)
-        .flags(ANY_TIME)
-        .since("5.0.0")
-        .summary("Lists the CLIENT subcommands"),
-)
-.run(help);
-fn help(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    const LINES: [&str; 10] = [
-        "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "GETNAME, SETNAME <name>",
-        "    Returns or sets the name of this connection.",
-        "ID, INFO",
-        "    The id of this connection, and its line of CLIENT LIST.",
-        "LIST [TYPE <type>] [ID <id> ...]",
-        "    All connections, one per line.",
-        "REPLY (ON|OFF|SKIP)",
-        "    Turns replies to this connection on or off.",
-        "SETINFO (LIB-NAME|LIB-VER) <value>",
-    ];
-    encoder.array(LINES.len());
-    LINES.iter().for_each(|line| encoder.simple_string(line));
-    Ok(())
-}

@@ -1,12 +1,12 @@
 //! The CONFIG commands: the settings that Redis has too.
 
-use super::table::{ANY_TIME, SessionCommand};
+use super::table::{ANY_TIME, SessionCommand, quoted};
 use crate::{
     context::ServerContext,
     protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
 use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
-use std::sync::atomic::Ordering::Relaxed;
+use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
 
 /// The settings that CONFIG GET returns, by name.
 fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
@@ -78,6 +78,10 @@ fn set(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Resu
         return Err(CommandError::Arity("config|set".into()).into());
     }
     let pairs = || args.step_by(2).zip(args.skip(1).step_by(2));
+    let mut names = BTreeSet::new();
+    if let Some((name, _)) = pairs().find(|(name, _)| !names.insert(name.to_ascii_lowercase())) {
+        return Err(failed(name, "duplicate parameter"));
+    }
     for (name, value) in pairs() {
         change(&session.context, name, value, false)?;
     }
@@ -88,12 +92,16 @@ fn set(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Resu
     Ok(())
 }
 
+/// The error of a change that is not made.
+fn failed(name: &[u8], why: &str) -> SessionError {
+    let shown = quoted(name).to_ascii_lowercase();
+    SessionError::reply(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
+}
+
 /// Checks a change, and applies it if `apply` is set.
 fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Result<(), SessionError> {
     let shown = String::from_utf8_lossy(name).to_ascii_lowercase();
-    let failed = |why: &str| {
-        SessionError::reply(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
-    };
+    let failed = |why: &str| failed(name, why);
     let seconds = || {
         let seconds = parse_integer(value);
         let seconds = seconds.ok_or_else(|| failed("argument couldn't be parsed into an integer"))?;
@@ -120,12 +128,10 @@ fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Re
             context.memory.set_limit(if bytes == 0 { usize::MAX } else { bytes });
         }
     } else if name.eq_ignore_ascii_case(b"proto-max-bulk-len") {
-        let bytes = parse_integer(value).and_then(|bytes| usize::try_from(bytes).ok());
-        let bytes =
-            bytes.filter(|bytes| (MIN_BULK_BYTES..=context.limits.redis.request_bytes).contains(bytes));
-        let max = context.limits.redis.request_bytes;
-        let wrong = || failed(&format!("argument must be between {MIN_BULK_BYTES} and {max} inclusive"));
-        let bytes = bytes.ok_or_else(wrong)?;
+        let (bytes, max) = (bytes()?, context.limits.redis.request_bytes);
+        if !(MIN_BULK_BYTES..=max).contains(&bytes) {
+            return Err(failed(&format!("argument must be between {MIN_BULK_BYTES} and {max} inclusive")));
+        }
         if apply {
             context.bulk_bytes.store(bytes, Relaxed);
         }

@@ -11,8 +11,9 @@ use crate::protocol::resp::{
 };
 use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::NO_AUTH};
 
-/// The version of Redis that this server reports to clients.
-pub(super) const REDIS_VERSION: &str = "7.2.0";
+/// The version of Redis that this server reports to clients: from it on, they let fields expire.
+/// docs/protocol.md says why it is not a later one.
+pub(super) const REDIS_VERSION: &str = "7.4.0";
 
 pub(super) const PING: SessionCommand = SessionCommand::new(
     CommandSpec::new("ping", Group::Connection)

@@ -10,6 +10,7 @@ mod config;
 mod connection;
 pub(super) mod dispatch;
 mod exec;
+mod help;
 mod info;
 mod keyspace;
 pub(super) mod paging;
@@ -29,7 +30,7 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     connection::AUTH,
     client::CLIENT,
     client::CLIENT_GETNAME,
-    client::CLIENT_HELP,
+    help::CLIENT_HELP,
     client::CLIENT_ID,
     client::CLIENT_INFO,
     client::CLIENT_LIST,
@@ -49,6 +50,7 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     keyspace::FLUSHDB,
     keyspace::KEYS,
     keyspace::OBJECT,
+    help::OBJECT_HELP,
     keyspace::RANDOMKEY,
     keyspace::SCAN,
     server::WAIT,
@@ -56,24 +58,30 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     command::COMMAND_COUNT,
     command::COMMAND_DOCS,
     command::COMMAND_GETKEYS,
+    help::COMMAND_HELP,
     command::COMMAND_INFO,
     command::COMMAND_LIST,
     config::CONFIG,
     config::CONFIG_GET,
+    help::CONFIG_HELP,
     config::CONFIG_RESETSTAT,
     config::CONFIG_SET,
     server::DEBUG,
+    help::DEBUG_HELP,
     server::DEBUG_SLEEP,
     info::INFO,
     server::LATENCY,
+    help::LATENCY_HELP,
     server::LATENCY_HISTOGRAM,
     server::LATENCY_LATEST,
     server::LATENCY_RESET,
     server::MEMORY,
     server::MEMORY_DOCTOR,
+    help::MEMORY_HELP,
     server::MEMORY_USAGE,
     server::SLOWLOG,
     server::SLOWLOG_GET,
+    help::SLOWLOG_HELP,
     server::SLOWLOG_LEN,
     server::SLOWLOG_RESET,
     server::TIME,
@@ -86,6 +94,7 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     pubsub::PUBLISH,
     pubsub::PUBSUB,
     pubsub::PUBSUB_CHANNELS,
+    help::PUBSUB_HELP,
     pubsub::PUBSUB_NUMPAT,
     pubsub::PUBSUB_NUMSUB,
     pubsub::PUNSUBSCRIBE,

@@ -108,7 +108,16 @@ pub(super) const SLOWLOG_GET: SessionCommand = SessionCommand::new(
         .syntax("[count]")
         .summary("Returns an empty list: slow commands are not recorded"),
 )
-.run(empty_list);
+.run(slowlog_get);
+fn slowlog_get(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    let count = args.next().map_or(Some(-1), parse_integer);
+    if count.is_none_or(|count| count < -1) {
+        return Err(SessionError::reply("ERR count should be greater than or equal to -1"));
+    }
+    encoder.array(0);
+    Ok(())
+}
+
 fn empty_list(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     encoder.array(0);
     Ok(())
