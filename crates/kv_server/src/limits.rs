@@ -117,6 +117,12 @@ pub(crate) const EVENTS_AT_ONCE: usize = 64;
 /// Arguments of one Redis command, its name included.
 pub(crate) const ARGUMENTS: usize = 1_048_576;
 
+/// Arguments of a command of the session, except for those that subscribe and unsubscribe.
+pub(crate) const SESSION_ARGUMENTS: usize = 10_000;
+
+/// Arguments of a command of the session after which other connections run.
+pub(crate) const ARGUMENTS_AT_ONCE: usize = 256;
+
 /// Bytes of a RESP header: the line with the number of arguments, or of bytes, that follow.
 pub(crate) const HEADER_BYTES: usize = 64 * 1024;
 

@@ -11,8 +11,10 @@ use crate::{
         session::{ReplyMode, RespSession},
     },
 };
-use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
-use std::{fmt::Write, sync::atomic::Ordering::Relaxed};
+use kv::{
+    Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN, syntax::excerpt::excerpt_text,
+};
+use std::{collections::BTreeSet, fmt::Write, sync::atomic::Ordering::Relaxed};
 
 pub(super) const CLIENT: SessionCommand = SessionCommand::new(
     CommandSpec::new("client", Group::Connection)
@@ -95,7 +97,7 @@ pub(super) const CLIENT_SETINFO: SessionCommand = SessionCommand::new(
 .run(setinfo);
 fn setinfo(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let (what, value) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
-    let shown = String::from_utf8_lossy(what);
+    let shown = excerpt_text(what);
     let invalid = format!("ERR {shown} cannot contain spaces, newlines or special characters.");
     let mut info = session.client.info();
     if what.eq_ignore_ascii_case(b"lib-name") {
@@ -146,7 +148,7 @@ fn list(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) ->
                 b"normal" | b"pubsub" => clients.retain(|client| client.info().is_pubsub() == pubsub),
                 b"master" | b"replica" | b"slave" => clients.clear(),
                 _ => {
-                    let kind = String::from_utf8_lossy(kind);
+                    let kind = excerpt_text(kind);
                     return Err(SessionError::reply(format!("ERR Unknown client type '{kind}'")));
                 }
             }
@@ -154,7 +156,7 @@ fn list(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) ->
         Some(option) if option.eq_ignore_ascii_case(b"id") && !args.is_empty() => {
             let ids =
                 args.map(|id| parse_integer(id).ok_or_else(|| SessionError::reply("ERR Invalid client ID")));
-            let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
+            let ids: BTreeSet<i64> = ids.collect::<Result<_, _>>()?;
             clients.retain(|client| ids.contains(&(client.id as i64)));
         }
         Some(_) => return Err(CommandError::Syntax.into()),

@@ -6,7 +6,7 @@ use super::{
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    limits::BATCH_REQUESTS,
+    limits::{BATCH_REQUESTS, SESSION_ARGUMENTS},
     pipeline::{buffers::Output, router},
     protocol::resp::{
         parser::RawCommand,
@@ -54,6 +54,7 @@ async fn execute(
         session.context.metrics.record_rejection();
         session.transaction.mark_dirty();
     })?;
+    check_arguments(&resolved).inspect_err(|_| session.transaction.mark_dirty())?;
     check_subscribed(session, resolved.command)?;
     if session.transaction.is_open() && resolved.command.is_queued_in_multi() {
         return queue(session, &resolved, output);
@@ -97,6 +98,21 @@ fn queue(
     session.transaction.push(resolved.index, &resolved.raw)?;
     session.encoder(output).simple_string("QUEUED");
     Ok(())
+}
+
+/// Commands of the session work through their arguments in one piece, so their number is limited.
+fn check_arguments(resolved: &Resolved<'_>) -> Result<(), SessionError> {
+    match resolved.command {
+        CommandRef::Session(command)
+            if resolved.raw.count > SESSION_ARGUMENTS && !command.yields_between_arguments =>
+        {
+            let name = command.spec.name;
+            Err(SessionError::reply(format!(
+                "ERR too many arguments for '{name}' command: the limit is {SESSION_ARGUMENTS}"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// In RESP2, replies and messages look alike, so a subscribed client may call only a few commands.
