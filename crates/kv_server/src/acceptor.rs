@@ -62,10 +62,12 @@ impl BoundServer {
             refusals: LogLimiter::new("clients were refused", 1),
             spare: Mutex::new(spare_descriptor(&self.listener)),
         });
+        let context = self.context.clone();
         Supervisor::new("kv_server", Strategy::RestForOne)
             .child(ChildSpec::worker("reactors", move |stop| reactors.run(stop)))
             .child(ChildSpec::tasks(connections))
             .child(ChildSpec::worker("acceptor", move |stop| acceptor.clone().run(stop)))
+            .child(ChildSpec::worker("sampler", move |stop| context.clone().sample(stop)))
     }
 }
 
@@ -122,6 +124,7 @@ impl Acceptor {
 
     /// Sends the reason and closes the connection, without waiting for the client.
     fn refuse(&self, stream: TcpStream, peer: SocketAddr) {
+        self.context.metrics.rejected_connections.fetch_add(1, Relaxed);
         if let Ok(mut socket) = stream.into_std() {
             // A new connection has room for a line; one that the client has closed is lost anyway.
             drop(socket.write(AT_CAPACITY));

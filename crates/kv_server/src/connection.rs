@@ -8,6 +8,7 @@ use crate::{
     pipeline::{
         Next, batch,
         buffers::{Input, Output},
+        clock::Clock,
     },
     protocol::{resp::RespSession, text::TextSession},
     reactor::Stream,
@@ -48,6 +49,7 @@ async fn handle_connection(
     let mut stopped = pin!(stop.cancelled());
     let mut input = Input::new(stream.account());
     let registered = context.clients.register(peer, stream.account());
+    let client = &registered.client;
     let mut session = None;
     loop {
         // A client that has unsubscribed may still have events queued, but the idle timeout applies again.
@@ -57,10 +59,14 @@ async fn handle_connection(
         tokio::select! {
             biased;
             read = input.read(stream) => {
-                if read? == 0 { return Ok(()) }
+                match read? {
+                    0 => return Ok(()),
+                    bytes => client.count_received(bytes),
+                }
             }
             still_open = next_events(&mut session, &mut output.bytes), if awaits_events => {
                 output.flush().await?;
+                client.set_sent(output.sent_bytes, output.writes);
                 output.release_buffer();
                 if still_open { continue } else { return Ok(()) }
             }
@@ -70,13 +76,15 @@ async fn handle_connection(
         output.acquire_buffer(timeout);
         // At least one byte has been read.
         let first = input.unparsed()[0];
-        let session = session.get_or_insert_with(|| Session::begin(first, context, &registered.client));
+        let session = session.get_or_insert_with(|| Session::begin(first, context, client));
+        let mut clock = Clock::read();
         loop {
-            let now_ms = kv::time::now_ms();
-            registered.client.last_active_ms.store(now_ms, Relaxed);
-            let next = session.run_batch(context, now_ms, &mut input, output).await?;
+            client.last_active_ms.store(clock.unix_ms, Relaxed);
+            let next = session.run_batch(context, &mut clock, &mut input, output).await?;
             if next != Next::Continue || output.is_full() {
                 output.flush().await?;
+                client.set_sent(output.sent_bytes, output.writes);
+                clock = Clock::read();
             }
             match next {
                 Next::Continue => {}
@@ -133,25 +141,23 @@ impl Session {
         }
     }
 
-    /// Runs one batch of what `input` holds, as of `now_ms` (Unix time).
+    /// Runs one batch of what `input` holds. `clock` was read just before, and is read again after it.
     pub(crate) async fn run_batch(
         &mut self,
         context: &ServerContext,
-        now_ms: u64,
+        clock: &mut Clock,
         input: &mut Input,
         output: &mut Output<'_>,
     ) -> io::Result<Next> {
         match self {
             Session::Text(session) => {
-                let next = batch::run(&context.cluster, session, now_ms, input, output).await;
+                let next = batch::run(context, session, clock, input, output).await;
                 if let Some(session) = session.take_resp_session() {
                     *self = Session::Resp(session);
                 }
                 next
             }
-            Session::Resp(session) => {
-                batch::run(&context.cluster, &mut **session, now_ms, input, output).await
-            }
+            Session::Resp(session) => batch::run(context, &mut **session, clock, input, output).await,
         }
     }
 

@@ -1,8 +1,15 @@
 //! What all client connections of this node share.
 
-use crate::{clients::Clients, limits::Limits, memory::ClientMemory, metrics::Metrics};
+use crate::{
+    clients::Clients,
+    limits::{Limits, SAMPLE_PAUSE},
+    memory::ClientMemory,
+    metrics::{Metrics, rates::Totals},
+};
 use kv_cluster::Cluster;
+use otp::Stop;
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     sync::{
         Arc,
@@ -18,6 +25,8 @@ pub(crate) struct ServerContext {
     pub(crate) limits: Limits,
     pub(crate) address: SocketAddr,
     pub(crate) started: Instant,
+    /// 40 random hexadecimal digits, as Redis has them.
+    pub(crate) run_id: String,
     pub(crate) clients: Clients,
     pub(crate) memory: Arc<ClientMemory>,
     pub(crate) metrics: Metrics,
@@ -41,6 +50,7 @@ impl ServerContext {
             cluster,
             address,
             started: Instant::now(),
+            run_id: (0..5).map(|_| format!("{:08x}", getrandom::u32().unwrap_or_default())).collect(),
             clients: Clients::default(),
             memory: Arc::new(ClientMemory::new(limits.client_memory)),
             metrics,
@@ -48,6 +58,24 @@ impl ServerContext {
             idle_seconds: AtomicU64::new(limits.redis.idle.map_or(0, |idle| idle.as_secs())),
             keepalive_seconds: limits.tcp_keepalive_seconds.into(),
             limits,
+        }
+    }
+
+    /// What has been counted so far.
+    pub(crate) fn totals(&self) -> Totals {
+        let traffic = self.clients.traffic();
+        Totals { commands: self.metrics.total_calls(), received: traffic.received, sent: traffic.sent }
+    }
+
+    /// Samples the totals until it is stopped.
+    pub(crate) async fn sample(self: Arc<Self>, stop: Stop) -> Result<(), Infallible> {
+        loop {
+            self.metrics.rates.add(Instant::now(), self.totals());
+            self.metrics.rates.note_used(self.cluster.local().used_bytes());
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(SAMPLE_PAUSE) => {}
+            }
         }
     }
 

@@ -22,6 +22,7 @@ mod limits;
 mod memory;
 mod metrics;
 mod pipeline;
+mod process;
 mod protocol;
 mod reactor;
 

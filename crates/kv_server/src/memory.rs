@@ -6,6 +6,7 @@ use crate::limits::{EVICTABLE_BYTES, EVICTIONS_LOGGED};
 use otp::LogLimiter;
 use std::{
     net::{Shutdown, TcpStream},
+    os::fd::AsRawFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -121,6 +122,11 @@ impl Account {
             by_use: Default::default(),
             evicted: AtomicBool::default(),
         }
+    }
+
+    /// The file descriptor of the connection's socket.
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.socket.as_raw_fd()
     }
 
     /// Bytes that the connection holds.

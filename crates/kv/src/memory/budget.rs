@@ -31,6 +31,11 @@ impl Budget {
         self.limit.store(limit.unwrap_or(usize::MAX), Relaxed);
     }
 
+    /// The bytes that all shards use together.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
     /// Whether the limit is exceeded, when one shard holds `held` bytes, of which `accounted` are accounted
     /// for.
     pub(crate) fn is_exceeded(&self, held: usize, accounted: usize) -> bool {

@@ -125,6 +125,10 @@ pub(crate) struct Output<'s> {
     /// How long the client may take nothing of what is written; `None` for no limit.
     timeout: Option<Duration>,
     suppressed: bool,
+    /// Bytes that have been written.
+    pub(crate) sent_bytes: u64,
+    /// How often some were written.
+    pub(crate) writes: u64,
     charge: Charge,
 }
 
@@ -137,6 +141,8 @@ impl<'s> Output<'s> {
             full_bytes: OUTPUT_BYTES,
             timeout: None,
             suppressed: false,
+            sent_bytes: 0,
+            writes: 0,
             charge: Charge::new(stream.account(), Use::Output),
         }
     }
@@ -203,6 +209,8 @@ impl<'s> Output<'s> {
     /// take them, they count with `held` bytes.
     async fn write_all(&mut self, bytes: &[u8], held: usize) -> io::Result<()> {
         let stream = self.stream;
+        self.sent_bytes += bytes.len() as u64;
+        self.writes += u64::from(!bytes.is_empty());
         for piece in bytes.chunks(self.full_bytes) {
             let mut write = pin!(stream.write(piece));
             match poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await {

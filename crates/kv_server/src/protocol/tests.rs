@@ -9,6 +9,7 @@ use crate::{
     pipeline::{
         Next,
         buffers::{Input, Output},
+        clock::Clock,
     },
     protocol::resp::command_table,
     reactor::Stream,
@@ -65,7 +66,8 @@ struct Connection<'s> {
 impl Connection<'_> {
     /// Runs one batch, which must not wait.
     fn run_batch(&mut self, input: &mut Input) {
-        let batch = pin!(self.session.run_batch(self.context, kv::time::now_ms(), input, &mut self.output));
+        let mut clock = Clock::read();
+        let batch = pin!(self.session.run_batch(self.context, &mut clock, input, &mut self.output));
         let Poll::Ready(next) = batch.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("all buckets are here");
         };
@@ -181,7 +183,8 @@ fn polls(session: &mut Session, server: &ServerContext, stream: &Stream, words: 
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     words.iter().for_each(|word| kv::args::push(&mut bytes, word.as_bytes()));
     let (mut input, mut output) = (Input::holding(&bytes, stream), Output::new(stream));
-    let mut batch = pin!(session.run_batch(server, 0, &mut input, &mut output));
+    let mut clock = Clock::read();
+    let mut batch = pin!(session.run_batch(server, &mut clock, &mut input, &mut output));
     let mut polls = 1;
     while batch.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
         polls += 1;

@@ -84,6 +84,16 @@ impl TransactionQueue {
         self.queued.as_ref().map(|queued| queued.commands.len())
     }
 
+    /// Bytes of the arguments of queued commands.
+    pub(super) fn bytes(&self) -> usize {
+        self.queued.as_ref().map_or(0, |queued| queued.bulks.len())
+    }
+
+    /// How many keys are watched.
+    pub(super) fn watched_count(&self) -> usize {
+        self.watched.as_ref().map_or(0, |watched| watched.versions.len())
+    }
+
     /// Begins a transaction.
     pub(super) fn open(&mut self) {
         let charge = Charge::new(&self.account, Use::Session);

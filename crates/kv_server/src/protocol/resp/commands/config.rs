@@ -175,6 +175,8 @@ pub(super) const CONFIG_RESETSTAT: SessionCommand = SessionCommand::new(
 .run(resetstat);
 fn resetstat(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     session.context.metrics.reset();
+    session.context.clients.reset_totals();
+    session.context.cluster.local().reset_counters();
     encoder.ok();
     Ok(())
 }

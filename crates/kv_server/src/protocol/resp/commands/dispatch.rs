@@ -6,7 +6,8 @@ use super::{
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    limits::{BATCH_REQUESTS, SESSION_ARGUMENTS},
+    limits::{BATCH_REQUESTS, LOOK_AHEAD_REQUESTS, SESSION_ARGUMENTS},
+    metrics::Failure,
     pipeline::{buffers::Output, router},
     protocol::resp::{
         parser::RawCommand,
@@ -17,6 +18,7 @@ use crate::{
 use arrayvec::ArrayVec;
 use kv::{Command, Request};
 use std::io;
+use tokio::task::yield_now;
 
 /// Executes one command, and replies unless the client has turned replies off.
 pub(crate) async fn dispatch(
@@ -30,9 +32,18 @@ pub(crate) async fn dispatch(
         output.flush().await?;
         output.suppress(true);
     }
-    if let Err(error) = execute(table, session, raw, output).await {
+    let (index, failure, executed) = match accept(table, session, &raw) {
+        Ok(resolved) => {
+            (Some(resolved.index), Failure::Failed, execute(table, session, resolved, output).await)
+        }
+        Err(error) => (table.locate(&raw).ok().map(|row| row.index), Failure::Rejected, Err(error)),
+    };
+    if let Err(error) = executed {
+        let start = output.bytes.len();
         session.write_error(error, output)?;
+        session.context.metrics.record_error(index, failure, &output.bytes[start + 1..]);
     }
+    session.publish_numbers();
     if mode == ReplyMode::SkipNext && session.reply_mode == ReplyMode::SkipNext {
         session.reply_mode = ReplyMode::On;
         output.flush().await?;
@@ -44,22 +55,28 @@ pub(crate) async fn dispatch(
     Ok(())
 }
 
+/// Checks whether the session may execute the command, or queue it.
+fn accept<'a>(
+    table: &CommandTable,
+    session: &mut RespSession,
+    raw: &RawCommand<'a>,
+) -> Result<Resolved<'a>, SessionError> {
+    let resolved = table.resolve(raw).inspect_err(|_| session.transaction.mark_dirty())?;
+    check_arguments(&resolved).inspect_err(|_| session.transaction.mark_dirty())?;
+    check_subscribed(session, resolved.command)?;
+    Ok(resolved)
+}
+
 async fn execute(
     table: &CommandTable,
     session: &mut RespSession,
-    raw: RawCommand<'_>,
+    resolved: Resolved<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
-    let resolved = table.resolve(&raw).inspect_err(|_| {
-        session.context.metrics.record_rejection();
-        session.transaction.mark_dirty();
-    })?;
-    check_arguments(&resolved).inspect_err(|_| session.transaction.mark_dirty())?;
-    check_subscribed(session, resolved.command)?;
     if session.transaction.is_open() && resolved.command.is_queued_in_multi() {
         return queue(session, &resolved, output);
     }
-    session.context.metrics.record_calls(resolved.index, 1);
+    session.uncounted.push((resolved.index, 1));
     match resolved.command {
         CommandRef::Bucket(command) => execute_on_buckets(session, command, &resolved.raw, output).await,
         CommandRef::Session(command) => {
@@ -76,7 +93,16 @@ async fn execute_on_buckets(
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
     let context = session.context.clone();
-    let mut requests = SubRequests::new(command, raw, &context.cluster)?;
+    let mut requests = SubRequests::new(command, raw)?;
+    if requests.remaining() <= LOOK_AHEAD_REQUESTS {
+        requests.check_owners(&context.cluster)?;
+    } else {
+        let mut ahead = requests.clone();
+        while ahead.remaining() > 0 && !context.cluster.owns_every_bucket() {
+            context.cluster.look_ahead(ahead.by_ref().take(LOOK_AHEAD_REQUESTS))?;
+            yield_now().await;
+        }
+    }
     session.merger.push_expected(requests.keys(), requests.remaining());
     while requests.remaining() > 0 {
         let batch: ArrayVec<Request<'_>, BATCH_REQUESTS> = requests.by_ref().take(BATCH_REQUESTS).collect();
@@ -92,7 +118,8 @@ fn queue(
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
     if let CommandRef::Bucket(command) = resolved.command {
-        SubRequests::new(command, &resolved.raw, &session.context.cluster)
+        SubRequests::new(command, &resolved.raw)
+            .and_then(|requests| requests.check_same_node(&session.context.cluster))
             .inspect_err(|_| session.transaction.mark_dirty())?;
     }
     session.transaction.push(resolved.index, &resolved.raw)?;

@@ -1,6 +1,6 @@
 //! The limits on a client, and the replies beyond them.
 
-use super::{Client, Node, replies::expect_replies};
+use super::{Client, Node, encode, replies::expect_replies};
 use crate::limits::{Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits, SESSION_ARGUMENTS};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -127,6 +127,27 @@ async fn the_transaction_queue_is_limited() {
     client.expect("-EXECABORT Transaction discarded because of previous errors.\r\n", "EXEC").await;
 }
 
+#[tokio::test]
+async fn a_transaction_that_may_touch_too_much_does_nothing() {
+    const REFUSED: &str = "-ERR transaction too large: it may touch 20000 keys and fields, and 16777216 bytes; \
+                           nothing was done\r\n";
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    client.send(&format!("SET large {}", "x".repeat(1 << 20))).await;
+    client.expect("+OK\r\n", "SET").await;
+    for (queued, times) in
+        [("COPY large copy REPLACE", 20), ("GET large", 20), ("HGETALL none", 20_001), ("MGET a b c", 7_000)]
+    {
+        client.send("MULTI").await;
+        client.send("SET a 1").await;
+        client.send_bytes(&encode(queued).repeat(times)).await;
+        client.send("EXEC").await;
+        client.expect(&format!("+OK\r\n{}{REFUSED}", "+QUEUED\r\n".repeat(times + 1)), queued).await;
+    }
+    client.send("EXISTS a copy").await;
+    client.expect(":0\r\n", "nothing was done").await;
+}
+
 /// A client that sends without reading blocks only itself, and few of its replies are buffered.
 #[tokio::test]
 async fn reading_pauses_while_a_client_does_not_read_its_replies() {
@@ -180,7 +201,7 @@ async fn watched_names_have_a_budget_and_end_with_their_connection() {
         let mut kept = 0;
         loop {
             greedy.send(&format!("WATCH {}{kept}", "name".repeat(250))).await;
-            let first = greedy.first_line().await;
+            let first = greedy.line().await;
             if first == "+OK\r\n" {
                 kept += 1;
                 continue;

@@ -4,9 +4,11 @@
 use super::encode;
 use crate::{
     connection::Session,
+    metrics::CommandStats,
     pipeline::{
         Next,
         buffers::{Input, Output},
+        clock::Clock,
     },
     protocol::tests::server,
     reactor::{ReactorPool, Stream},
@@ -46,8 +48,9 @@ const INLINE_LINES: &str = "ping, SET a 1, set a 'b c', INFO nonsense, EXISTS a,
     HELLO 3, hello 2, MULTI, EXEC, WATCH a, CLIENT REPLY SKIP, CLIENT REPLY ON, PSUBSCRIBE x, SET a \"b, \
     OPTIONS * HTTP/1.1";
 
-/// What a client reads after sending these pieces, and the calls of each command.
-fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
+/// What a client reads after sending these pieces, and the calls of each command, with those that were
+/// rejected and those that failed.
+fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<[u64; 3]>) {
     let pieces: Vec<_> = pieces.into_iter().collect();
     let first = pieces.concat()[0];
     Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
@@ -72,7 +75,8 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
                     unread.extend(piece);
                     let mut input = Input::holding(&unread, &stream);
                     loop {
-                        next = session.run_batch(&context, 0, &mut input, &mut output).await.unwrap();
+                        let clock = &mut Clock::read();
+                        next = session.run_batch(&context, clock, &mut input, &mut output).await.unwrap();
                         if next != Next::Continue {
                             break;
                         }
@@ -88,7 +92,9 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
         client.read_to_end(&mut replies).await.unwrap();
         stop.cancel();
         running.await.unwrap().unwrap();
-        (String::from_utf8_lossy(&replies).into_owned(), server.metrics.calls().collect())
+        let counts = |stats: CommandStats| [stats.calls, stats.rejected, stats.failed];
+        let counts = server.metrics.commands().into_iter().map(counts).collect();
+        (String::from_utf8_lossy(&replies).into_owned(), counts)
     })
 }
 
