@@ -9,7 +9,7 @@ use crate::{
 use foldhash::fast::RandomState;
 use kv::{
     Args, Command, CommandError, CommandSpec,
-    flag::{LOADING, STALE},
+    flag::{LOADING, PUBSUB, STALE},
     syntax::excerpt::excerpt_text,
 };
 use std::{collections::HashMap, fmt, pin::Pin};
@@ -197,6 +197,11 @@ impl CommandRef {
     /// Whether a subscribed client may call it in RESP2.
     pub(super) fn is_allowed_while_subscribed(&self) -> bool {
         matches!(self, CommandRef::Session(command) if command.allowed_while_subscribed)
+    }
+
+    /// Whether it begins or ends subscriptions.
+    pub(super) fn is_subscription(&self) -> bool {
+        self.is_allowed_while_subscribed() && self.spec().has(PUBSUB)
     }
 
     /// Whether it is queued between MULTI and EXEC.
