@@ -19,9 +19,11 @@ pub(crate) struct Compare {
     /// Seconds of one measurement
     #[arg(long, default_value = "2", value_parser = load::seconds)]
     seconds: Duration,
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
+    /// Requests in one batch: 1 16 64, or 1,16,64
+    #[arg(long, value_delimiter = ',', num_args = 1.., default_values_t = [1, 16, 64])]
     pipelines: Vec<usize>,
-    #[arg(long, value_delimiter = ',', default_values = ["hget", "hset", "get", "set"])]
+    /// Operations: hget set, or hget,set
+    #[arg(long, value_delimiter = ',', num_args = 1.., default_values = ["hget", "hset", "get", "set"])]
     pub(crate) operations: Vec<Operation>,
     #[arg(long, default_value_t = 50)]
     connections: usize,

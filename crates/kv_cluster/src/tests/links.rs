@@ -74,13 +74,13 @@ async fn a_silent_node_is_detected_as_dead() {
 
 #[tokio::test]
 async fn heartbeats_keep_an_idle_link_alive() {
-    let heartbeat = Heartbeat { every: Duration::from_millis(20), missed: 10 };
+    let heartbeat = Heartbeat { every: Duration::from_millis(20), missed: 50 };
     let foo = Node::start(Settings { heartbeat, ..foo_settings() }).await;
     let mut bar = FakeBar::link_to(&foo).await;
     let went_down = foo.peer_goes_down();
     let beating = async {
         let mut beat = tokio::time::interval(heartbeat.every);
-        for _ in 0..30 {
+        for _ in 0..75 {
             beat.tick().await;
             bar.send::<()>(Message::Heartbeat, &[]).await;
         }
