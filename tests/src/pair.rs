@@ -12,9 +12,9 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 /// Two nodes that know each other only by the addresses of the proxies.
 #[derive(Debug)]
 pub struct Pair {
-    /// The node with clients, which owns `a..m`.
+    /// The node with clients, which owns `..m`.
     pub foo: Release,
-    /// The node that owns `n..z`.
+    /// The node that owns `n..`.
     pub bar: Release,
     to_bar: Proxy,
     to_foo: Proxy,
@@ -24,6 +24,14 @@ impl Pair {
     /// Starts both with the default settings and waits until they are linked.
     pub fn start() -> Pair {
         let pair = Pair::with(&Settings::default(), &Settings::default());
+        pair.wait_until_linked();
+        pair
+    }
+
+    /// Starts both with the guide's routes, by which some names have no owner, and waits until they are
+    /// linked.
+    pub fn with_holes() -> Pair {
+        let pair = Pair::with(&Settings::with_holes(), &Settings::with_holes());
         pair.wait_until_linked();
         pair
     }
@@ -101,12 +109,18 @@ impl Pair {
         self.to_foo.forward_only(bytes);
     }
 
+    /// Flips a bit of `bytes` whenever a node sends them.
+    pub fn damage(&self, bytes: &[u8]) {
+        self.to_bar.damage(bytes);
+        self.to_foo.damage(bytes);
+    }
+
     /// Waits until a node has sent `bytes` and they are held back.
     pub fn wait_for_held(&self, bytes: &[u8]) {
         wait_until("a node sends the bytes", || self.to_bar.has_held(bytes) || self.to_foo.has_held(bytes));
     }
 
-    /// Ends a stall or a cut.
+    /// Ends a stall, a cut or a damage.
     pub fn restore(&self) {
         self.to_bar.restore();
         self.to_foo.restore();

@@ -31,6 +31,8 @@ struct State {
     refused: usize,
     /// The proxy stalls when these bytes arrive.
     stall_at: Option<Vec<u8>>,
+    /// The proxy flips a bit of these bytes whenever they arrive.
+    damage: Option<Vec<u8>>,
     /// What arrived while the proxy was stalled, in both directions.
     held: Vec<u8>,
 }
@@ -77,6 +79,11 @@ impl Proxy {
         self.shared.lock().stall_at = Some(bytes.to_vec());
     }
 
+    /// Flips a bit of `bytes` whenever they arrive.
+    pub fn damage(&self, bytes: &[u8]) {
+        self.shared.lock().damage = Some(bytes.to_vec());
+    }
+
     /// Whether `bytes` have arrived while the proxy was stalled.
     pub fn has_held(&self, bytes: &[u8]) -> bool {
         contains(&self.shared.lock().held, bytes)
@@ -98,10 +105,11 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
-    /// Forwards bytes and connections again, beginning with what was held back.
+    /// Forwards bytes and connections again, unchanged and beginning with what was held back.
     pub fn restore(&self) {
         let mut state = self.shared.lock();
         (state.cut, state.stalled, state.stall_at, state.budget) = (false, false, None, 0);
+        state.damage = None;
         state.held.clear();
         self.shared.changed.notify_all();
     }
@@ -133,6 +141,9 @@ impl Shared {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
             let mut state = self.lock();
+            if let Some(at) = state.damage.as_ref().and_then(|bytes| position(&buffer[..count], bytes)) {
+                buffer[at] ^= 1;
+            }
             state.stalled |=
                 state.stall_at.as_ref().is_some_and(|pattern| contains(&buffer[..count], pattern));
             if state.stalled {
@@ -159,5 +170,9 @@ impl Shared {
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
+    position(bytes, part).is_some()
+}
+
+fn position(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }

@@ -56,6 +56,12 @@ fn a_value_of_the_wrong_type() {
 #[test]
 fn overlapping_routes() {
     assert_refused("buckets = \"n..z\"", "buckets = \"m..z\"", 11, &["m..z", "a..m"]);
+    assert_refused(
+        "buckets = \"n..z\"",
+        "buckets = \"c..d\"",
+        11,
+        &["c..d", "can never match", "before \"a..m\""],
+    );
 }
 
 #[test]

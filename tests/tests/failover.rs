@@ -89,6 +89,27 @@ fn the_outcome_of_a_write_on_a_cut_link_is_unknown() {
 }
 
 #[test]
+fn a_bit_that_flips_between_two_nodes_changes_no_value() {
+    let pair = Pair::start();
+    let mut client = pair.foo.client();
+    assert_eq!(client.ask("CREATE shopping"), "OK");
+    client.put("shopping", "milk", "a-value-to-damage");
+    pair.damage(b"a-value-to-damage");
+    let answer = client.ask("PUT shopping eggs a-value-to-damage");
+    assert!(answer.starts_with("ERROR outcome unknown: ") && answer.contains(BAR), "{answer}");
+    pair.wait_until_linked();
+    let answer = client.ask("GET shopping milk");
+    assert!(answer.starts_with(&format!("ERROR node {BAR} is down: ")), "the reply was damaged: {answer}");
+    let logs = [pair.foo.log(), pair.bar.log()].concat();
+    assert!(logs.contains("wrong checksum"), "{logs}");
+
+    pair.restore();
+    pair.wait_until_linked();
+    assert_eq!(client.get("shopping", "milk"), "a-value-to-damage");
+    assert_eq!(client.get("shopping", "eggs"), "", "what was damaged is not taken for a request");
+}
+
+#[test]
 fn a_cut_between_pipelined_requests_answers_each_of_them() {
     let pair = Pair::start();
     let mut client = pair.foo.client();

@@ -94,14 +94,18 @@ fn random_packets_on_the_link_leave_the_nodes_linked() {
 }
 
 #[test]
-fn a_browser_is_disconnected() {
+fn a_browser_is_disconnected_unanswered() {
     let node = Release::alone();
-    for request in
-        ["POST / HTTP/1.1\r\nHost: localhost\r\n\r\nCREATE shopping\r\n", "Host: x\r\nCREATE shopping\r\n"]
-    {
+    for request in [
+        "POST / HTTP/1.1\r\nHost: localhost\r\n\r\nCREATE shopping\r\n",
+        "GET /shopping/milk HTTP/1.1\r\nCREATE shopping\r\n",
+        "PUT http://localhost/ HTTP/1.1\r\nCREATE shopping\r\n",
+        "OPTIONS * HTTP/1.1\r\nCREATE shopping\r\n",
+        "hOsT: x\r\nCREATE shopping\r\n",
+    ] {
         let mut client = node.client();
         client.send(request);
-        client.read_until_closed();
+        assert_eq!(client.read_until_closed(), b"", "{request}");
     }
     assert_eq!(node.client().ask("GET shopping milk"), "NOT FOUND");
 }
@@ -112,4 +116,35 @@ fn quit_is_acknowledged() {
     let mut client = node.client();
     client.send("QUIT\r\nPING\r\n");
     assert_eq!(client.read_until_closed(), b"OK\r\n");
+}
+
+#[test]
+fn a_health_check_made_for_redis_works() {
+    let node = Release::alone();
+    let mut client = node.client();
+    client.send("PING\r\ninfo replication\r\nQUIT\r\n");
+    let reply = String::from_utf8(client.read_until_closed()).expect("text");
+    assert!(reply.starts_with("+PONG\r\n$") && reply.ends_with("\r\n+OK\r\n"), "{reply}");
+    assert!(reply.contains("role:master\r\n"), "{reply}");
+}
+
+#[test]
+fn a_connection_that_turns_to_resp_forgets_its_subscriptions() {
+    let node = Release::alone();
+    let (mut client, mut other) = (node.client(), node.client());
+    for (line, reply) in [("CREATE shopping", "OK"), ("SUBSCRIBE shopping", "OK"), ("WATCH apples", "+OK")] {
+        assert_eq!(client.ask(line), reply);
+    }
+    other.put("shopping", "milk", "1");
+    client.assert_in_sync();
+    assert!(client.ask("PUT shopping milk 2").starts_with("-ERR unknown command 'PUT'"));
+}
+
+#[test]
+fn hello_with_a_version_makes_the_connection_resp() {
+    let node = Release::alone();
+    let mut client = node.resp();
+    client.send("HELLO 3\r\n");
+    assert!(client.reply().starts_with(b"%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n"));
+    assert_eq!(client.ask("HGETALL shopping"), r"%0\r\n");
 }

@@ -5,7 +5,11 @@ use std::{
     path::Path,
     process::{Command, Output, Stdio},
 };
-use tests::{Pair, Release, python_with_redis, tool};
+use tests::{
+    Pair, Release, python_with_redis,
+    resp::{command, words},
+    tool,
+};
 
 fn on_one_node_and_two(session: impl Fn(&Release)) {
     session(&Release::alone());
@@ -59,6 +63,22 @@ fn redis_cli_runs_a_session() {
             .collect();
         names.sort();
         assert_eq!(names, ["apples", "shopping"]);
+    });
+}
+
+#[test]
+fn redis_cli_pipes_commands_and_lines() {
+    let Some(program) = tool("redis-cli") else { return };
+    on_one_node_and_two(|node| {
+        let inline: String = (0..5_000).map(|number| format!("SET apples{number} {number}\r\n")).collect();
+        let resp: String =
+            inline.lines().map(|line| String::from_utf8(command(&words(line))).unwrap()).collect();
+        for input in [inline, resp] {
+            let printed = output_for(tool_for(node, &program).arg("--pipe"), &input);
+            assert!(printed.contains("errors: 0, replies: 5000"), "{printed}");
+            assert_eq!(node.resp().ask("DBSIZE"), r":5000\r\n");
+            node.resp().ask("FLUSHALL");
+        }
     });
 }
 

@@ -69,3 +69,16 @@ pub(crate) const LOAD_CORE: usize = 1;
 /// How long a server may take to start, and the pause between attempts to connect.
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const CONNECT_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Requests per second, one at a time, by which the length of a run of redis-benchmark is reckoned.
+pub(crate) const BENCHMARK_REQUESTS: u64 = 80_000;
+
+/// How many times as many it sends, at most, with several at once.
+pub(crate) const BENCHMARK_SPEEDUP: usize = 8;
+
+/// Above this share of one core the load side may be the bottleneck.
+pub(crate) const BUSY_SHARE: f64 = 0.95;
+
+/// How long a busy process works before it looks whether it should end, and how long one that sleeps sleeps.
+pub(crate) const BUSY_RUN: Duration = Duration::from_millis(1);
+pub(crate) const BUSY_SLEEP: Duration = Duration::from_millis(9);

@@ -1,5 +1,6 @@
 //! `kv_bench`: throughput, latency and CPU time per request of a server, and comparisons with other servers.
 
+mod busy;
 mod compare;
 mod cpu;
 mod echo;
@@ -39,6 +40,12 @@ enum Command {
     Echo(echo::Echo),
     /// Start our release and its peers and print how they compare
     Compare(compare::Compare),
+    /// Keep a core busy beside a measurement, until the parent process ends
+    Busy {
+        /// Work and sleep in turn
+        #[arg(long)]
+        sleeps: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -56,6 +63,10 @@ fn execute(command: Command, interrupt: &Interrupt) -> Result<(), Error> {
         Command::Load { plan, skip_fill, json } => measure(&plan, !skip_fill, json, interrupt),
         Command::Echo(options) => echo::serve(&options, interrupt),
         Command::Compare(options) => compare::run(&options, interrupt),
+        Command::Busy { sleeps } => {
+            busy::run(sleeps, interrupt);
+            Ok(())
+        }
     }
 }
 

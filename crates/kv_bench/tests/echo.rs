@@ -27,7 +27,9 @@ impl Echo {
     fn load(&self, protocol: &str, flags: &[&str]) -> Output {
         let mut load = kv_bench("load", protocol);
         // An echo takes no writes.
-        load.args(["--address", &self.address, "--connections=3", "--json", "--skip-fill"]).args(WORKLOAD).args(flags);
+        load.args(["--address", &self.address, "--connections=3", "--json", "--skip-fill"])
+            .args(WORKLOAD)
+            .args(flags);
         load.output().expect("it runs")
     }
 }

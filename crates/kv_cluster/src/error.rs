@@ -28,6 +28,14 @@ pub enum Error {
         /// The node.
         node: Arc<str>,
     },
+    /// The request was sent, and its reply did not arrive in time.
+    #[error(
+        "outcome unknown: node {node} did not reply within links.call_timeout_ms; the request may have been applied"
+    )]
+    NoReply {
+        /// The node.
+        node: Arc<str>,
+    },
     /// The request was executed, but its reply exceeds the link limit.
     #[error("executed, but the reply exceeds the link limit of {limit} bytes (node {node})")]
     ReplyTooLarge {
@@ -83,6 +91,16 @@ pub enum Error {
         /// The node.
         node: Arc<str>,
     },
+    /// By this node's routes and those of a linked node the bucket has different owners; nothing was done.
+    #[error("routes of {one} and {other} differ for \"{bucket}\": give both the same configuration")]
+    RoutesDiffer {
+        /// This node.
+        one: Arc<str>,
+        /// The linked node.
+        other: Arc<str>,
+        /// The bucket's name, escaped.
+        bucket: String,
+    },
     /// No route covers the bucket.
     #[error("no route for bucket \"{bucket}\"")]
     NoRoute {
@@ -117,6 +135,17 @@ impl Error {
     /// [`Error::NoRoute`] for the bucket of this name.
     pub fn no_route(bucket: &[u8]) -> Error {
         Error::NoRoute { bucket: escape_name(bucket) }
+    }
+
+    /// The error of a request that changes nothing: whether or not it was executed, nothing happened.
+    pub(crate) fn of_read(self) -> Error {
+        match self {
+            Error::LinkLost { node } => Error::NodeDown { node, reason: "its link was lost".into() },
+            Error::NoReply { node } => {
+                Error::NodeDown { node, reason: "it did not reply within links.call_timeout_ms".into() }
+            }
+            error => error,
+        }
     }
 }
 
@@ -192,6 +221,12 @@ pub(crate) enum LinkClosed {
     /// Nothing could be written for too long.
     #[error("peer is not reading")]
     NotReading,
+    /// A frame or a large message did not arrive whole.
+    #[error("a message stopped arriving before its end")]
+    Stalled,
+    /// Too many calls got no reply.
+    #[error("{0} calls got no reply within links.call_timeout_ms")]
+    Unresponsive(usize),
     /// The peer sent more requests at once than the protocol allows.
     #[error("peer exceeded the in-flight limit")]
     Flooded,

@@ -28,4 +28,6 @@ pub struct NodeStatus {
     pub up: bool,
     /// Why it is not.
     pub reason: Option<Arc<str>>,
+    /// The names on whose owner its routes and those of this node differ. Neither node serves them.
+    pub disputed_names: Option<String>,
 }

@@ -4,7 +4,7 @@
 //! and is not sent again.
 
 use crate::{
-    error::Error,
+    error::{Error, escape_name},
     limits::MESSAGE_BYTES,
     link::{codec::ForwardedReply, replies::Replies},
     local::LocalNode,
@@ -19,8 +19,31 @@ pub enum Owner<'a> {
     Local(&'a LocalNode),
     /// Another node. It replies later, to a [`ForwardedBatch`].
     Remote(&'a Peer),
-    /// No route covers the bucket.
-    Unrouted,
+    /// No node: the request is refused.
+    Refused(Refusal<'a>),
+}
+
+/// Why no node serves a bucket.
+#[derive(Debug, Clone, Copy)]
+pub enum Refusal<'a> {
+    /// No route covers it.
+    NoRoute,
+    /// By the routes of the two nodes it has different owners.
+    RoutesDiffer(&'a LocalNode, &'a Peer),
+}
+
+impl Refusal<'_> {
+    /// The error of a request for the bucket.
+    pub fn error(&self, bucket: &[u8]) -> Error {
+        match self {
+            Refusal::NoRoute => Error::no_route(bucket),
+            Refusal::RoutesDiffer(local, peer) => Error::RoutesDiffer {
+                one: local.name.shared(),
+                other: peer.name().shared(),
+                bucket: escape_name(bucket),
+            },
+        }
+    }
 }
 
 /// Requests to which one owner replies later: sent together, then resolved in order.
@@ -29,16 +52,16 @@ pub struct ForwardedBatch<'a> {
     peer: &'a Peer,
     requests: Vec<Request<'a>>,
     resolved: usize,
-    state: State,
+    state: State<'a>,
 }
 
 /// The state of the unresolved requests.
 #[derive(Debug)]
-enum State {
+enum State<'a> {
     /// Nothing has been sent.
     Unsent,
     /// One call with the first of them is in flight.
-    InFlight(PendingCall),
+    InFlight(PendingCall<'a>),
     /// The replies to the first of them have arrived.
     Replied(Replies),
     /// The first `n` failed with this error.
@@ -78,10 +101,8 @@ impl<'a> ForwardedBatch<'a> {
             State::Replied(replies) => reply_of(replies.next().expect("waited for"), self.peer),
             State::Failed(count, error) => {
                 *count -= 1;
-                match error {
-                    Error::LinkLost { .. } => Err(self.peer.lost_error(request.op.is_read())),
-                    error => Err(error.clone()),
-                }
+                let error = error.clone();
+                Err(if request.op.is_read() { error.of_read() } else { error })
             }
             State::Unsent | State::InFlight(_) => unreachable!("waited for"),
         }

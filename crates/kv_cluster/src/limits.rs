@@ -4,13 +4,17 @@ use std::time::Duration;
 
 /// The version of the link protocol; the first byte that each side sends. Any change to what
 /// link/codec.rs encodes raises it.
-pub(crate) const LINK_VERSION: u8 = 4;
+pub(crate) const LINK_VERSION: u8 = 5;
 
 /// Bytes of a node's name, host included.
 pub(crate) const NODE_NAME_BYTES: usize = 255;
 
-/// Bytes of one handshake message.
+/// Bytes of one handshake message before the peer has proved that it knows the cookie.
 pub(crate) const HANDSHAKE_BYTES: usize = 1_024;
+/// Bytes of the routes of a node, which the two nodes exchange when they link.
+pub(crate) const ROUTES_BYTES: usize = 1024 * 1024;
+/// Ranges of names that a warning about different routes lists.
+pub(crate) const DIFFERENCES_SHOWN: usize = 8;
 /// How long a whole handshake may take.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Inbound handshakes at once.
@@ -41,6 +45,8 @@ pub(crate) const CALLS_IN_FLIGHT: usize = 65_536;
 /// Bytes of the calls of one link in flight that are no larger than a frame. The link of a peer that sends
 /// more is closed.
 pub(crate) const CALL_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
+/// Calls of one link whose replies are late, above which the link is closed.
+pub(crate) const LATE_CALLS: usize = 1_024;
 /// Bytes of the larger calls of one link in flight.
 pub(crate) const LARGE_CALL_BYTES_IN_FLIGHT: usize = MESSAGE_BYTES;
 /// Unsent bytes at which a link defers its peer's requests and accepts no more changes.
@@ -54,6 +60,10 @@ pub(crate) const SUBSCRIPTIONS: usize = 10_000;
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 /// Capacity in bytes that an idle buffer of a link keeps.
 pub(crate) const IDLE_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Bytes of an incomplete frame that must arrive in the time after which a silent peer counts as dead. What
+/// arrives more slowly is a frame that was announced longer than it is.
+pub(crate) const FRAME_PROGRESS_BYTES: usize = 64 * 1024;
 
 /// How long one attempt to connect to a peer may take.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -76,3 +86,6 @@ pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Node events that a receiver may fall behind before it loses the oldest.
 pub(crate) const NODE_EVENTS: usize = 256;
+
+/// Passive children per child that a node shows its peers of its supervision tree.
+pub(crate) const TREE_CHILDREN: usize = 10_000;

@@ -10,26 +10,47 @@
 //!
 //! Time is an argument, `now_ms` (milliseconds since 1970): whoever passes a batch reads the clock once.
 
-use crate::{cookie::Cookie, node_name::NodeName, routing::Routes};
+use crate::{
+    cookie::Cookie,
+    node_name::NodeName,
+    routing::table::{Destination, RoutingTable},
+};
 use kv::{
     Channels, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
 };
 use otp::{Intensity, Supervisor};
-use std::{ops::ControlFlow, sync::Arc, thread, time::Duration};
+use std::{
+    fmt,
+    ops::ControlFlow,
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
 
-/// How a dead peer is detected.
+/// When a peer counts as dead, and a call as lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heartbeat {
+pub struct LinkSettings {
     /// The interval of heartbeats; not zero.
-    pub every: Duration,
+    pub heartbeat: Duration,
     /// After this many intervals without a byte from the peer, it counts as dead.
-    pub missed: u32,
+    pub missed_heartbeats: u32,
+    /// How long a call may wait for its reply, and a frame for its last byte.
+    pub call_timeout: Duration,
 }
 
-impl Default for Heartbeat {
+impl Default for LinkSettings {
     /// A silent peer is dead after 3 to 4 s.
-    fn default() -> Heartbeat {
-        Heartbeat { every: Duration::from_secs(1), missed: 3 }
+    fn default() -> LinkSettings {
+        let (heartbeat, call_timeout) = (Duration::from_secs(1), Duration::from_secs(30));
+        LinkSettings { heartbeat, missed_heartbeats: 3, call_timeout }
+    }
+}
+
+impl LinkSettings {
+    /// The call timeout in heartbeats, rounded up; the interval that has begun does not count.
+    pub(crate) fn call_timeout_heartbeats(&self) -> u32 {
+        let heartbeats = self.call_timeout.as_nanos().div_ceil(self.heartbeat.as_nanos().max(1));
+        u32::try_from(heartbeats).unwrap_or(u32::MAX).saturating_add(1)
     }
 }
 
@@ -56,18 +77,28 @@ impl Default for StoreSettings {
 pub struct LocalNode {
     pub(crate) name: NodeName,
     pub(crate) cookie: Cookie,
-    pub(crate) heartbeat: Heartbeat,
-    pub(crate) routes: Routes,
+    pub(crate) links: LinkSettings,
+    pub(crate) table: RoutingTable,
     pub(crate) channels: Arc<Channels>,
     store: Arc<Store>,
+    tree: OnceLock<TreeText>,
+}
+
+/// Makes the node's supervision tree text, with up to a number of passive children of each child.
+struct TreeText(Box<dyn Fn(usize) -> Vec<u8> + Send + Sync>);
+
+impl fmt::Debug for TreeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TreeText")
+    }
 }
 
 impl LocalNode {
     pub(crate) fn new(
         name: NodeName,
         cookie: Cookie,
-        heartbeat: Heartbeat,
-        routes: Routes,
+        links: LinkSettings,
+        table: RoutingTable,
         store: StoreSettings,
     ) -> LocalNode {
         let StoreSettings { threads, max_memory, fixed_seed } = store;
@@ -76,7 +107,15 @@ impl LocalNode {
             false => Store::for_threads(threads),
         };
         store.set_memory_limit(max_memory);
-        LocalNode { name, cookie, heartbeat, routes, channels: Arc::default(), store: Arc::new(store) }
+        LocalNode {
+            name,
+            cookie,
+            links,
+            table,
+            channels: Arc::default(),
+            store: Arc::new(store),
+            tree: OnceLock::new(),
+        }
     }
 
     /// The supervisor of this node's buckets.
@@ -84,9 +123,19 @@ impl LocalNode {
         kv::supervisor(&self.store, intensity)
     }
 
+    /// Sets, once, what other nodes get that ask for this node's supervision tree.
+    pub fn set_tree(&self, text: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static) {
+        drop(self.tree.set(TreeText(Box::new(text))));
+    }
+
+    /// This node's supervision tree, as the release makes it text.
+    pub(crate) fn tree(&self, children: usize) -> Option<Box<[u8]>> {
+        self.tree.get().map(|text| text.0(children).into())
+    }
+
     /// Whether this node owns the bucket.
     pub(crate) fn owns(&self, bucket: &[u8]) -> bool {
-        self.routes.owner(bucket) == Some(&self.name)
+        self.table.look_up(bucket) == Destination::Local
     }
 
     /// Whether this node owns every bucket that the request names.

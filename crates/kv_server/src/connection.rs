@@ -1,5 +1,6 @@
 //! One client connection: reads what has arrived, executes it in batches, and writes the replies of a batch
-//! together. The first byte decides the protocol: `*` begins a RESP command, never a line of text.
+//! together. The first byte decides the protocol: `*` begins a RESP command, never a line of text. A text
+//! connection may become RESP later.
 
 use crate::{
     clients::Client,
@@ -114,7 +115,7 @@ impl Session {
     pub(crate) fn begin(first: u8, context: &Arc<ServerContext>, client: &Arc<Client>) -> Session {
         match first {
             b'*' => Session::Resp(Box::new(RespSession::new(context.clone(), client.clone()))),
-            _ => Session::Text(TextSession::new(context.cluster.clone(), context.limits)),
+            _ => Session::Text(TextSession::new(context.clone(), client.clone())),
         }
     }
 
@@ -127,7 +128,13 @@ impl Session {
         output: &mut Output<'_>,
     ) -> io::Result<Next> {
         match self {
-            Session::Text(session) => batch::run(&context.cluster, session, now_ms, input, output).await,
+            Session::Text(session) => {
+                let next = batch::run(&context.cluster, session, now_ms, input, output).await;
+                if let Some(session) = session.take_resp_session() {
+                    *self = Session::Resp(session);
+                }
+                next
+            }
             Session::Resp(session) => {
                 batch::run(&context.cluster, &mut **session, now_ms, input, output).await
             }

@@ -87,6 +87,9 @@ pub(crate) const ARGUMENTS: usize = 1_048_576;
 /// Bytes of a RESP header: the line with the number of arguments, or of bytes, that follow.
 pub(crate) const HEADER_BYTES: usize = 64 * 1024;
 
+/// Bytes of an inline command of Redis, without its line ending.
+pub(crate) const INLINE_BYTES: usize = 64 * 1024;
+
 /// Bytes of the cached header of a command, up to the end of its name, with which the next one is compared.
 pub(crate) const CACHED_HEADER_BYTES: usize = 32;
 
@@ -111,6 +114,25 @@ pub(crate) const CLIENT_NAME_BYTES: usize = 1_024;
 
 /// The longest DEBUG SLEEP.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// How often it is decided how many reactors serve connections.
+pub(crate) const BALANCE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A reactor that is busy for this share of an interval is saturated.
+pub(crate) const SATURATED_SHARE: f64 = 0.9;
+
+/// A reactor that is busy for less than this share of an interval can take connections of a saturated one.
+pub(crate) const COOL_SHARE: f64 = 0.6;
+
+/// Cores of the machine that must be idle before one more reactor is used. With less, what the requests cost
+/// more in two places is not gained.
+pub(crate) const IDLE_CORES: f64 = 0.75;
+
+/// Fewer reactors are used when they would be busy for at most this share of the time.
+pub(crate) const GATHER_SHARE: f64 = 0.75;
+
+/// Intervals in a row in which the load must have been that low.
+pub(crate) const CALM_INTERVALS: u32 = 4;
 
 /// Bytes of the name of a channel that a message is published on. Each subscribed pattern is compared with
 /// it.

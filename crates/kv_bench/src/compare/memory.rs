@@ -41,7 +41,7 @@ pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error>
     ];
     for (pattern, count, what) in patterns {
         println!("\n{} {what}", with_thousands(count as f64));
-        for program in Program::all(&compare.ours) {
+        for program in Program::all(compare) {
             let protocol =
                 program.protocols().iter().rev().find(|known| supports(**known, pattern.operation()));
             let (Some(version), Some(protocol)) = (program.version(), protocol) else { continue };

@@ -14,19 +14,30 @@ pub(crate) struct Compare {
     /// Our release
     #[arg(long, default_value = "target/release/foo")]
     pub(crate) ours: PathBuf,
-    #[arg(long, default_value_t = 5)]
-    rounds: u64,
+    #[arg(long, default_value = "redis-server")]
+    pub(crate) redis: PathBuf,
+    #[arg(long, default_value = "valkey-server")]
+    pub(crate) valkey: PathBuf,
+    /// Compare servers and load as they are started, on all cores, with redis-benchmark as a second load
+    #[arg(long)]
+    pub(crate) unpinned: bool,
+    /// Compare GET by redis-benchmark beside processes that keep the cores busy, with io_uring and epoll
+    #[arg(long, conflicts_with = "unpinned")]
+    pub(crate) neighbours: bool,
+    /// [default: 5, with neighbours 9]
+    #[arg(long)]
+    rounds: Option<u64>,
     /// Seconds of one measurement
     #[arg(long, default_value = "2", value_parser = load::seconds)]
     seconds: Duration,
-    /// Requests in one batch: 1 16 64, or 1,16,64
-    #[arg(long, value_delimiter = ',', num_args = 1.., default_values_t = [1, 16, 64])]
+    /// [default: 1,16,64; unpinned 1,16; with neighbours 1]
+    #[arg(long, value_delimiter = ',', num_args = 1..)]
     pipelines: Vec<usize>,
-    /// Operations: hget set, or hget,set
-    #[arg(long, value_delimiter = ',', num_args = 1.., default_values = ["hget", "hset", "get", "set"])]
-    pub(crate) operations: Vec<Operation>,
+    /// [default: hget,hset,get,set; unpinned get,set; with neighbours get]
+    #[arg(long, value_delimiter = ',', num_args = 1..)]
+    operations: Vec<Operation>,
     #[arg(long, default_value_t = 50)]
-    connections: usize,
+    pub(crate) connections: usize,
     #[arg(long, default_value_t = 1_000_000)]
     keys: u64,
     #[arg(long, default_value_t = 11)]
@@ -40,7 +51,7 @@ pub(crate) struct Compare {
     #[arg(long)]
     pub(crate) skip_latency: bool,
     /// Compare bytes per entry instead: the growth of the resident set during a fill
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["unpinned", "neighbours"])]
     pub(crate) memory: bool,
     /// Entries of the one big hash of --memory
     #[arg(long, default_value_t = 10_000_000)]
@@ -53,10 +64,10 @@ pub(crate) struct Compare {
 impl Compare {
     /// Refuses values that are out of range.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        check_range("--rounds", 1, limits::ROUNDS, self.rounds)?;
+        check_range("--rounds", 1, limits::ROUNDS, self.rounds())?;
         check_range("--entries", 1, limits::KEYS, self.entries)?;
         check_range("--buckets", 1, limits::KEYS, self.buckets)?;
-        for pipeline in &self.pipelines {
+        for pipeline in self.pipelines() {
             let address = SocketAddr::from(([127, 0, 0, 1], 0));
             self.plan(address, self.workload(Protocol::Resp, Operation::Get, *pipeline)).check()?;
         }
@@ -64,11 +75,32 @@ impl Compare {
     }
 
     pub(crate) fn rounds(&self) -> u64 {
-        if self.quick { 1 } else { self.rounds }
+        let default_rounds = if self.neighbours { 9 } else { 5 };
+        if self.quick { 1 } else { self.rounds.unwrap_or(default_rounds) }
     }
 
     pub(crate) fn pipelines(&self) -> &[usize] {
-        if self.quick { &[16] } else { &self.pipelines }
+        match () {
+            () if self.quick => &[16],
+            () if !self.pipelines.is_empty() => &self.pipelines,
+            () if self.neighbours => &[1],
+            () if self.unpinned => &[1, 16],
+            () => &[1, 16, 64],
+        }
+    }
+
+    pub(crate) fn operations(&self) -> &[Operation] {
+        match () {
+            () if !self.operations.is_empty() => &self.operations,
+            () if self.neighbours => &[Operation::Get],
+            () if self.unpinned => &[Operation::Get, Operation::Set],
+            () => &[Operation::Hget, Operation::Hset, Operation::Get, Operation::Set],
+        }
+    }
+
+    /// The length of one measurement.
+    pub(crate) fn seconds(&self) -> Duration {
+        if self.quick { limits::QUICK_RUN } else { self.seconds }
     }
 
     pub(crate) fn workload(&self, protocol: Protocol, operation: Operation, pipeline: usize) -> Workload {
@@ -90,7 +122,7 @@ impl Compare {
             workload,
             connections: self.connections,
             requests: None,
-            seconds: Some(if self.quick { limits::QUICK_RUN } else { self.seconds }),
+            seconds: Some(self.seconds()),
             rate: None,
             server_pid: None,
         }

@@ -1,5 +1,6 @@
 //! The compared programs: which are installed, their protocols, and how each is started.
 
+use super::Compare;
 use crate::{
     error::{Context, Error},
     workload::{Operation, Protocol, Workload},
@@ -15,8 +16,10 @@ use std::{
 #[derive(Debug)]
 pub(crate) enum Program {
     Ours(PathBuf),
-    Redis,
-    Valkey,
+    /// Our release without io_uring.
+    OursWithEpoll(PathBuf),
+    Redis(PathBuf),
+    Valkey(PathBuf),
     Memcached,
     /// The echo of this program, for one workload.
     Echo(Workload),
@@ -24,16 +27,16 @@ pub(crate) enum Program {
 
 impl Program {
     /// Our release and its peers.
-    pub(crate) fn all(ours: &Path) -> [Program; 4] {
-        [Program::Ours(ours.into()), Program::Redis, Program::Valkey, Program::Memcached]
+    pub(crate) fn all(compare: &Compare) -> [Program; 4] {
+        let Compare { ours, redis, valkey, .. } = compare.clone();
+        [Program::Ours(ours), Program::Redis(redis), Program::Valkey(valkey), Program::Memcached]
     }
 
     /// Its path, or its name to be found in `PATH`.
     pub(crate) fn path(&self) -> Result<PathBuf, Error> {
         Ok(match self {
-            Program::Ours(path) => path.clone(),
-            Program::Redis => "redis-server".into(),
-            Program::Valkey => "valkey-server".into(),
+            Program::Ours(path) | Program::OursWithEpoll(path) => path.clone(),
+            Program::Redis(path) | Program::Valkey(path) => path.clone(),
             Program::Memcached => "memcached".into(),
             Program::Echo(_) => fs::read_link("/proc/self/exe").context("cannot find this program")?,
         })
@@ -41,13 +44,15 @@ impl Program {
 
     /// Its name and version, when it is installed.
     pub(crate) fn version(&self) -> Option<String> {
-        let argument = if matches!(self, Program::Ours(_)) { "version" } else { "--version" };
+        let is_ours = matches!(self, Program::Ours(_) | Program::OursWithEpoll(_));
+        let argument = if is_ours { "version" } else { "--version" };
         let output = Command::new(self.path().ok()?).arg(argument).output().ok()?.stdout;
         let text = String::from_utf8_lossy(&output);
         let number = parse_version(&text)?;
         let path = self.path().ok()?;
         let name = path.file_name()?.to_string_lossy();
-        Some(format!("{} {number}", name.trim_end_matches("-server")))
+        let backend = if matches!(self, Program::OursWithEpoll(_)) { " epoll" } else { "" };
+        Some(format!("{} {number}{backend}", name.trim_end_matches("-server")))
     }
 
     /// Its protocols. A bucket of ours is a hash; memcached has strings only.
@@ -55,17 +60,24 @@ impl Program {
         match self {
             Program::Ours(_) => &[Protocol::Resp, Protocol::Text],
             Program::Memcached => &[Protocol::Memcached],
-            Program::Redis | Program::Valkey | Program::Echo(_) => &[Protocol::Resp],
+            _ => &[Protocol::Resp],
         }
     }
 
-    /// Arguments for a volatile server on one thread at this address, whose files go to this directory.
+    /// A variable of its environment, with its value.
+    pub(crate) fn variable(&self) -> Option<(&'static str, &'static str)> {
+        matches!(self, Program::OursWithEpoll(_)).then_some(("KV_IO_URING", "false"))
+    }
+
+    /// Arguments for a volatile server at this address, whose files go to this directory.
     pub(crate) fn arguments(&self, address: SocketAddr, directory: &Path) -> Vec<String> {
         let (address, port, directory) =
             (address.to_string(), address.port().to_string(), directory.to_string_lossy());
         let arguments: &[&str] = match self {
-            Program::Ours(_) => &["start", "--clients", &address, "--run-dir", &directory],
-            Program::Redis | Program::Valkey => {
+            Program::Ours(_) | Program::OursWithEpoll(_) => {
+                &["start", "--clients", &address, "--run-dir", &directory]
+            }
+            Program::Redis(_) | Program::Valkey(_) => {
                 &["--port", &port, "--bind", HOST, "--save", "", "--appendonly", "no", "--dir", &directory]
             }
             Program::Memcached => {

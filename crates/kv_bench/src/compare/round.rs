@@ -25,10 +25,10 @@ struct Contender {
 pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {
     let (servers, contenders) = set_up(compare, interrupt)?;
     println!("{LEGEND}\n");
-    for operation in &compare.operations {
+    for operation in compare.operations() {
         for pipeline in compare.pipelines() {
             let echo = compare.workload(Protocol::Resp, *operation, *pipeline);
-            let echo_server = Server::start(&Program::Echo(echo.clone()), interrupt)?;
+            let echo_server = Server::start_pinned(&Program::Echo(echo.clone()), interrupt)?;
             let fits = contenders.iter().filter(|contender| supports(contender.protocol, *operation));
             let mut series: Vec<Series<'_>> = fits
                 .map(|contender| {
@@ -46,12 +46,12 @@ pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error>
 /// Starts what is installed and writes all keys. A server with wrong replies is left out, with the reason.
 fn set_up(compare: &Compare, interrupt: &Interrupt) -> Result<(Vec<Server>, Vec<Contender>), Error> {
     let (mut servers, mut contenders) = (Vec::new(), Vec::new());
-    for program in Program::all(&compare.ours) {
+    for program in Program::all(compare) {
         let Some(version) = program.version() else {
             println!("not installed: {}", program.path()?.display());
             continue;
         };
-        let server = Server::start(&program, interrupt)?;
+        let server = Server::start_pinned(&program, interrupt)?;
         for protocol in program.protocols() {
             let contender = match program.protocols() {
                 [_] => version.clone(),
@@ -126,7 +126,7 @@ impl<'a> Series<'a> {
 }
 
 /// The order of the measurements: each round begins with the next one, so that the order favours none.
-fn interleaved_order(rounds: u64, count: usize) -> impl Iterator<Item = usize> {
+pub(crate) fn interleaved_order(rounds: u64, count: usize) -> impl Iterator<Item = usize> {
     (0..rounds as usize).flat_map(move |round| (0..count).map(move |index| (round + index) % count))
 }
 

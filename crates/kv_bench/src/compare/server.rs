@@ -1,4 +1,4 @@
-//! A server process on a core of its own, killed on drop.
+//! A server process, on a core of its own or on all, killed on drop.
 
 use super::peer::Program;
 use crate::{
@@ -26,22 +26,27 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a program on the servers' core and waits until it accepts connections.
+    pub(crate) fn start_pinned(program: &Program, interrupt: &Interrupt) -> Result<Server, Error> {
+        let mut taskset = Command::new("taskset");
+        taskset.args(["-c", limits::SERVER_CORE]).arg(program.path()?);
+        Server::spawn(taskset, program, interrupt)
+    }
+
+    /// Starts a program on all cores and waits until it accepts connections.
     pub(crate) fn start(program: &Program, interrupt: &Interrupt) -> Result<Server, Error> {
+        Server::spawn(Command::new(program.path()?), program, interrupt)
+    }
+
+    fn spawn(mut command: Command, program: &Program, interrupt: &Interrupt) -> Result<Server, Error> {
         let private = Permissions::from_mode(0o700);
         let directory = Builder::new().permissions(private).tempdir().context("cannot create a directory")?;
         let address = free_address()?;
-        let path = program.path()?;
-        let child = Command::new("taskset")
-            .args(["-c", limits::SERVER_CORE])
-            .arg(&path)
-            .args(program.arguments(address, directory.path()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("cannot start taskset")?;
+        let path = program.path()?.display().to_string();
+        command.args(program.arguments(address, directory.path())).envs(program.variable());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().context(format!("cannot start {path}"))?;
         let mut server = Server { child, address, _directory: directory };
-        server.wait_until_ready(&path.display().to_string(), interrupt)?;
+        server.wait_until_ready(&path, interrupt)?;
         Ok(server)
     }
 

@@ -87,7 +87,8 @@ impl fmt::Display for Group {
     }
 }
 
-fn cell(value: f64, width: usize, digits: usize) -> String {
+/// A number, or a dash if it is none.
+pub(crate) fn cell(value: f64, width: usize, digits: usize) -> String {
     if value.is_nan() { format!("{:>width$}", "-") } else { format!("{value:>width$.digits$}") }
 }
 

@@ -3,14 +3,12 @@
 use super::Plan;
 use crate::{
     cpu::CpuTime,
+    limits,
     workload::{Operation, Protocol, flag_name},
 };
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::{fmt, time::Duration};
-
-/// Above this share of one core the load side may be the bottleneck.
-const BUSY: f64 = 0.95;
 
 /// Below this share of the rate of an open loop the server has fallen behind.
 const KEPT_UP: f64 = 0.97;
@@ -76,7 +74,7 @@ impl Report {
             latency_us: Latency::of(latencies),
             load_cpu_us: CpuPerRequest::of(own, requests),
             server_cpu_us: server.map(|server| CpuPerRequest::of(server, requests)),
-            load_was_bottleneck: plan.rate.is_none() && busy > BUSY,
+            load_was_bottleneck: plan.rate.is_none() && busy > limits::BUSY_SHARE,
             fell_behind: plan.rate.is_some_and(|rate| per_second < rate as f64 * KEPT_UP),
         }
     }

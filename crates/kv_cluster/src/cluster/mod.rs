@@ -11,12 +11,16 @@ use crate::{
     cookie::Cookie,
     error::Error,
     events::{NodeEvent, NodeStatus},
-    forward::{ForwardedBatch, Owner},
+    forward::{ForwardedBatch, Owner, Refusal},
     limits::{HANDSHAKES, NODE_EVENTS},
-    local::{Heartbeat, LocalNode, StoreSettings},
+    link::node_query::NodeQuery,
+    local::{LinkSettings, LocalNode, StoreSettings},
     node_name::NodeName,
     peer::{Peer, PeerList, dialer, listener},
-    routing::{Route, Routes},
+    routing::{
+        Routes,
+        table::{Destination, RoutingTable},
+    },
 };
 use kv::{Reply, Request, Subscription};
 use otp::{ChildSpec, PassiveChildren, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
@@ -40,8 +44,8 @@ pub struct Settings {
     pub routes: Routes,
     /// The secret shared by all nodes.
     pub cookie: Cookie,
-    /// How a dead peer is detected.
-    pub heartbeat: Heartbeat,
+    /// When a peer counts as dead, and a call as lost.
+    pub links: LinkSettings,
     /// The settings of this node's store.
     pub store: StoreSettings,
 }
@@ -53,10 +57,6 @@ pub struct Cluster {
     peers: PeerList,
     /// All nodes in the order of their names, as indices of peers; `None` is this node.
     scan_order: Arc<[Option<usize>]>,
-    /// The owner of each row of the routes, as an index of a peer; `None` is this node.
-    owners: Arc<[Option<usize>]>,
-    /// This node owns every bucket.
-    owns_every_bucket: bool,
     link: Option<Arc<str>>,
     listener: Arc<OnceLock<TcpListener>>,
     events: broadcast::Sender<NodeEvent>,
@@ -65,36 +65,18 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster with these settings; nothing is opened yet.
     pub fn new(settings: Settings) -> Result<Cluster, Error> {
-        let Settings { name, link, peers, routes, cookie, heartbeat, store } = settings;
+        let Settings { name, link, peers, routes, cookie, links, store } = settings;
         let (events, _) = broadcast::channel(NODE_EVENTS);
         let others = peers.into_iter().filter(|(peer, _)| *peer != name);
         let peer = |(peer, address)| Arc::new(Peer::new(peer, address, &name, events.clone()));
         let peers: PeerList = others.map(peer).collect();
-        let owner = |row: &Route| {
-            if *row.owner() == name {
-                return Ok(None);
-            }
-            let index = peers.iter().position(|peer| peer.name() == row.owner());
-            let known = || peers.iter().map(|peer| peer.name().as_str()).collect::<Vec<_>>().join(", ");
-            index.map(Some).ok_or_else(|| Error::UnknownNode { node: row.owner().shared(), known: known() })
-        };
-        let owners: Arc<[_]> = routes.rows().iter().map(owner).collect::<Result<_, _>>()?;
-        let owns_every_bucket = owners.iter().all(Option::is_none) && routes.uncovered().is_empty();
+        let table = RoutingTable::new(routes, &name, peers.iter().map(|peer| peer.name().clone()))?;
         let name_of = |node: &Option<usize>| node.map_or(&name, |peer| peers[peer].name());
         let mut scan_order: Vec<_> = (0..peers.len()).map(Some).chain([None]).collect();
         scan_order.sort_by(|one, other| name_of(one).cmp(name_of(other)));
-        let local = Arc::new(LocalNode::new(name, cookie, heartbeat, routes, store));
+        let local = Arc::new(LocalNode::new(name, cookie, links, table, store));
         let (scan_order, link) = (scan_order.into(), link.map(Arc::from));
-        Ok(Cluster {
-            local,
-            peers,
-            scan_order,
-            owners,
-            owns_every_bucket,
-            link,
-            listener: Arc::default(),
-            events,
-        })
+        Ok(Cluster { local, peers, scan_order, link, listener: Arc::default(), events })
     }
 
     /// Binds the link address, so that an address in use is reported at startup. Called once, before the
@@ -155,7 +137,7 @@ impl Cluster {
 
     /// The routing table.
     pub fn routes(&self) -> &Routes {
-        &self.local.routes
+        self.local.table.routes()
     }
 
     /// This node: the one door to its data.
@@ -164,21 +146,21 @@ impl Cluster {
     }
 
     /// Whether this node owns every bucket.
+    #[inline]
     pub fn owns_every_bucket(&self) -> bool {
-        self.owns_every_bucket
+        self.local.table.is_all_local()
     }
 
     /// The owner of the bucket.
     #[inline]
     pub fn owner(&self, bucket: &[u8]) -> Owner<'_> {
-        if self.owns_every_bucket { Owner::Local(&self.local) } else { self.route_owner(bucket) }
-    }
-
-    fn route_owner(&self, bucket: &[u8]) -> Owner<'_> {
-        match self.local.routes.row(bucket).map(|row| self.owners[row]) {
-            Some(None) => Owner::Local(&self.local),
-            Some(Some(peer)) => Owner::Remote(&self.peers[peer]),
-            None => Owner::Unrouted,
+        match self.local.table.look_up(bucket) {
+            Destination::Local => Owner::Local(&self.local),
+            Destination::Peer(peer) => Owner::Remote(&self.peers[peer]),
+            Destination::Nowhere => Owner::Refused(Refusal::NoRoute),
+            Destination::Disputed(peer) => {
+                Owner::Refused(Refusal::RoutesDiffer(&self.local, &self.peers[peer]))
+            }
         }
     }
 
@@ -189,7 +171,7 @@ impl Cluster {
         read: impl FnOnce(Reply<'_>) -> T,
     ) -> Result<T, Error> {
         match self.single_owner(request.names())? {
-            Owner::Unrouted => Err(Error::no_route(request.bucket)),
+            Owner::Refused(refusal) => Err(refusal.error(request.bucket)),
             Owner::Local(node) => {
                 let (mut read, mut result) = (Some(read), None);
                 node.execute(&[request], kv::time::now_ms(), |reply| {
@@ -222,7 +204,7 @@ impl Cluster {
         match self.owner(bucket) {
             Owner::Local(node) => Ok(node.subscribe(bucket)),
             Owner::Remote(peer) => peer.subscribe(bucket).await,
-            Owner::Unrouted => Err(Error::no_route(bucket)),
+            Owner::Refused(refusal) => Err(refusal.error(bucket)),
         }
     }
 
@@ -234,9 +216,27 @@ impl Cluster {
         }
     }
 
+    /// The supervision tree of a node, as its release makes it text; `None` while it is starting.
+    pub async fn tree(&self, node: &NodeName, children: usize) -> Result<Option<Vec<u8>>, Error> {
+        let peer = match self.peers.iter().position(|peer| peer.name() == node) {
+            None if *node != self.local.name => {
+                let known = self.peers.iter().map(|peer| peer.name().as_str()).collect::<Vec<_>>().join(", ");
+                return Err(Error::UnknownNode { node: node.shared(), known });
+            }
+            peer => peer,
+        };
+        let query = NodeQuery::Tree { children: children as u64 };
+        let texts = self.query_node(peer, &query).names().await?;
+        Ok(texts.into_iter().next().map(Vec::from))
+    }
+
     /// The other nodes as they are now.
     pub fn nodes(&self) -> Vec<NodeStatus> {
-        self.peers.iter().map(|peer| peer.status()).collect()
+        let status = |peer: &Arc<Peer>| {
+            let disputed_names = self.local.table.disputed_names(peer.name());
+            NodeStatus { disputed_names, ..peer.status() }
+        };
+        self.peers.iter().map(status).collect()
     }
 
     /// Nodes that go up and down, from now on.

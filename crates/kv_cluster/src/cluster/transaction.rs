@@ -17,7 +17,7 @@ impl Cluster {
             let owner = match self.owner(name) {
                 Owner::Local(_) => None,
                 Owner::Remote(peer) => Some(peer),
-                Owner::Unrouted => return Err(Error::no_route(name)),
+                Owner::Refused(refusal) => return Err(refusal.error(name)),
             };
             let first = *single.get_or_insert(owner);
             if first.map(Peer::name) != owner.map(Peer::name) {
@@ -40,7 +40,7 @@ impl Cluster {
         let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
         let peer = match self.single_owner(names)? {
             Owner::Remote(peer) => peer,
-            Owner::Local(_) | Owner::Unrouted => {
+            Owner::Local(_) | Owner::Refused(_) => {
                 let now_ms = kv::time::now_ms();
                 return Ok(self.local.transact(watched, requests, now_ms, |local| reply(Ok(local))));
             }

@@ -3,7 +3,10 @@
 use crate::{
     error::ProtocolError,
     limits::{FRAME_BYTES, IDLE_BUFFER_BYTES, LARGE_UNSENT_BYTES, READ_BYTES, UNSENT_BYTES},
-    link::{codec::LENGTH_BYTES, send_queue::SendQueue},
+    link::{
+        codec::{FrameHeader, HEADER_BYTES},
+        send_queue::SendQueue,
+    },
 };
 
 /// Bytes that have arrived; complete frames are decoded in place.
@@ -11,6 +14,8 @@ use crate::{
 pub(crate) struct ReadBuffer {
     bytes: Vec<u8>,
     consumed: usize,
+    /// Complete frames so far.
+    frames: u64,
 }
 
 impl ReadBuffer {
@@ -18,8 +23,8 @@ impl ReadBuffer {
     /// arrive.
     pub(crate) fn reserve(&mut self) -> &mut Vec<u8> {
         self.drop_consumed();
-        let missing = match self.frame_length() {
-            Some(length) => (LENGTH_BYTES + length.min(FRAME_BYTES)).saturating_sub(self.bytes.len()),
+        let missing = match FrameHeader::read(&self.bytes) {
+            Some(header) => (HEADER_BYTES + header.length.min(FRAME_BYTES)).saturating_sub(self.bytes.len()),
             None => 0,
         };
         self.bytes.reserve(missing.max(READ_BYTES));
@@ -28,16 +33,23 @@ impl ReadBuffer {
 
     /// The next complete frame.
     pub(crate) fn next_frame(&mut self) -> Result<Option<&[u8]>, ProtocolError> {
-        let Some(length) = self.frame_length() else { return Ok(None) };
+        let unread = &self.bytes[self.consumed..];
+        let Some(header) = FrameHeader::read(unread) else { return Ok(None) };
+        let length = header.length;
         if length > FRAME_BYTES {
             return Err(ProtocolError(format!("a frame of {length} bytes; the limit is {FRAME_BYTES}")));
         }
-        let start = self.consumed + LENGTH_BYTES;
-        let frame = self.bytes.get(start..start + length);
-        if frame.is_some() {
-            self.consumed = start + length;
-        }
-        Ok(frame)
+        let Some(frame) = unread.get(..HEADER_BYTES + length) else { return Ok(None) };
+        header.verify(frame)?;
+        self.consumed += frame.len();
+        self.frames += 1;
+        Ok(Some(&frame[HEADER_BYTES..]))
+    }
+
+    /// The frame that has begun to arrive, and how many of its bytes have arrived.
+    pub(crate) fn arriving(&self) -> Option<(u64, usize)> {
+        let bytes = self.bytes.len() - self.consumed;
+        (bytes > 0).then_some((self.frames, bytes))
     }
 
     /// Frees the memory that a large frame needed.
@@ -49,11 +61,6 @@ impl ReadBuffer {
     fn drop_consumed(&mut self) {
         self.bytes.drain(..self.consumed);
         self.consumed = 0;
-    }
-
-    fn frame_length(&self) -> Option<usize> {
-        let bytes = self.bytes[self.consumed..].first_chunk::<LENGTH_BYTES>()?;
-        Some(u32::from_le_bytes(*bytes) as usize)
     }
 }
 
@@ -145,13 +152,15 @@ mod tests {
     use kv::Reply;
 
     fn frame(bytes: &[u8]) -> Vec<u8> {
-        [&(bytes.len() as u32).to_le_bytes(), bytes].concat()
+        let mut frame = [&[0; HEADER_BYTES], bytes].concat();
+        FrameHeader::write(&mut frame);
+        frame
     }
 
     #[test]
     fn frames_are_found_however_their_bytes_arrive() {
         let sent = [frame(b"one"), frame(b""), frame(&[7; 100_000]), frame(b"four")].concat();
-        for size in [1, 3, 4, 5, 1_000, sent.len()] {
+        for size in [1, 7, 8, 9, 1_000, sent.len()] {
             let (mut input, mut lengths) = (ReadBuffer::default(), Vec::new());
             for piece in sent.chunks(size) {
                 input.reserve().extend_from_slice(piece);
@@ -164,9 +173,21 @@ mod tests {
     }
 
     #[test]
+    fn a_flipped_bit_is_noticed_wherever_it_is() {
+        let sent = [frame(b"one"), frame(b"two")].concat();
+        for bit in 0..frame(b"one").len() * 8 {
+            let mut input = ReadBuffer::default();
+            input.reserve().extend_from_slice(&sent);
+            input.bytes[bit / 8] ^= 1 << (bit % 8);
+            // A longer frame has not arrived yet, and no other is taken for one that was sent.
+            assert!(!matches!(input.next_frame(), Ok(Some(_))), "bit {bit}");
+        }
+    }
+
+    #[test]
     fn a_length_beyond_the_limit_takes_no_memory() {
         let mut input = ReadBuffer::default();
-        input.reserve().extend_from_slice(&u32::MAX.to_le_bytes());
+        input.reserve().extend_from_slice(&[u8::MAX; HEADER_BYTES]);
         assert!(input.next_frame().is_err());
         assert!(input.bytes.capacity() <= 2 * READ_BYTES);
     }
@@ -201,9 +222,9 @@ mod tests {
         MessageWriter::begin(output.queue(), &Message::Heartbeat).finish();
         output.advance(fragment - 1);
         output.push_fragment();
-        assert_eq!(output.unwritten().len(), 1 + LENGTH_BYTES + 1, "the fragment is not written yet");
+        assert_eq!(output.unwritten().len(), 1 + HEADER_BYTES + 1, "the fragment is not written yet");
         output.advance(1);
         output.push_fragment();
-        assert_eq!(output.unwritten().len(), LENGTH_BYTES + 1 + fragment, "the next follows the heartbeat");
+        assert_eq!(output.unwritten().len(), HEADER_BYTES + 1 + fragment, "the next follows the heartbeat");
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     link::{
         Link, State, buffers,
         codec::{Message, SubscribeResult},
-        pending::{RemoteSubscriber, Waiter},
+        pending::{RemoteSubscriber, ReplyReceiver, ReplySender, Waiter},
         send_queue::MessageWriter,
         unexpected_reply,
     },
@@ -17,7 +17,7 @@ use std::{
     borrow::Cow,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
-use tokio::sync::{futures::Notified, oneshot};
+use tokio::sync::futures::Notified;
 
 /// Why a change was not sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ impl Link {
     pub(crate) fn subscribe(
         &self,
         bucket: &[u8],
-    ) -> Result<(Subscription, oneshot::Receiver<SubscribeResult>), Error> {
-        let (reply, receiver) = oneshot::channel();
+    ) -> Result<(Subscription, ReplyReceiver<SubscribeResult>), Error> {
+        let (reply, receiver) = ReplySender::new();
         let (publisher, changes) = Subscription::new(bucket);
         let subscriber = RemoteSubscriber { bucket: bucket.into(), publisher };
         let subscription = self.next_subscription.fetch_add(1, Relaxed);
@@ -55,7 +55,7 @@ impl Link {
             state.subscribers.insert(subscription, subscriber);
         }
         // If the caller has gone, `reap` unsubscribes.
-        let _ = reply.send(result);
+        reply.send(result);
         Ok(())
     }
 
@@ -125,6 +125,7 @@ fn unsubscribe(state: &mut State, subscription: u64) {
 mod tests {
     use super::*;
     use kv::{Op, Request};
+    use tokio::sync::oneshot::error::TryRecvError;
 
     #[test]
     fn changes_wait_when_too_much_is_unsent_and_calls_of_a_closed_link_end() {
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(link.send_change(1, &change), Ok(()));
         let (_, mut reply) = link.call(&[Request { bucket: b"shopping", op: Op::Create }]).unwrap();
         link.close();
-        assert!(matches!(reply.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+        assert!(matches!(reply.try_recv(), Err(TryRecvError::Closed)));
         assert_eq!(link.send_change(1, &change), Err(SendError::Closed));
     }
 }

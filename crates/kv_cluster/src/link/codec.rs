@@ -1,13 +1,12 @@
 //! Messages between nodes, and their encoding. Only this file knows the codec.
 //!
-//! A frame is its length (four bytes, little endian), one [`Message`], and the items that the message
-//! announces, back to back until the frame ends. A message that, with its items, is larger than a frame
-//! crosses as a run of frames, each a [`Message::Fragment`]. The order of variants and fields is the
-//! protocol.
+//! A frame is a [`FrameHeader`], one [`Message`], and the items that the message announces, back to back
+//! until the frame ends. A message that, with its items, is larger than a frame crosses as a run of frames,
+//! each a [`Message::Fragment`]. The order of variants and fields is the protocol.
 
 use crate::{
     error::ProtocolError,
-    limits::{DECODED_BYTES, DECODED_ITEM_BYTES, HANDSHAKE_BYTES},
+    limits::{DECODED_BYTES, DECODED_ITEM_BYTES},
     link::node_query::{NodeQuery, NodeReply},
 };
 use kv::{Change, Reply, Request};
@@ -19,8 +18,44 @@ use std::{
     marker::PhantomData,
 };
 
-/// Bytes of a frame's length.
-pub(crate) const LENGTH_BYTES: usize = 4;
+/// Bytes of a [`FrameHeader`].
+pub(crate) const HEADER_BYTES: usize = 8;
+/// Bytes of the checksum, with which the header begins.
+const CHECKSUM_BYTES: usize = 4;
+
+/// The header of a frame: the checksum (CRC32C) of all that follows it, and the length of what follows the
+/// header, both little endian.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameHeader {
+    checksum: u32,
+    /// Bytes of the frame after its header.
+    pub(crate) length: usize,
+}
+
+impl FrameHeader {
+    /// Reads the header of a frame; `None` if it has not arrived.
+    pub(crate) fn read(frame: &[u8]) -> Option<FrameHeader> {
+        let (checksum, rest) = frame.split_first_chunk()?;
+        let length = u32::from_le_bytes(*rest.first_chunk()?) as usize;
+        Some(FrameHeader { checksum: u32::from_le_bytes(*checksum), length })
+    }
+
+    /// Writes the header of a whole frame, in the space that was left for it.
+    pub(crate) fn write(frame: &mut [u8]) {
+        let length = (frame.len() - HEADER_BYTES) as u32;
+        frame[CHECKSUM_BYTES..HEADER_BYTES].copy_from_slice(&length.to_le_bytes());
+        let checksum = crc32c::crc32c(&frame[CHECKSUM_BYTES..]);
+        frame[..CHECKSUM_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    }
+
+    /// Checks that the whole frame has arrived as it was sent.
+    pub(crate) fn verify(self, frame: &[u8]) -> Result<(), ProtocolError> {
+        match crc32c::crc32c(&frame[CHECKSUM_BYTES..]) == self.checksum {
+            true => Ok(()),
+            false => Err(ProtocolError("a frame was damaged on its way: wrong checksum".into())),
+        }
+    }
+}
 
 /// The head of one frame.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,8 +230,10 @@ impl<'a, T: Deserialize<'a>> Iterator for Items<'a, T> {
 }
 
 /// Decodes one handshake message, which takes up all its bytes.
-pub(crate) fn decode_handshake<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ProtocolError> {
-    let (value, used) = decode::<_, HANDSHAKE_BYTES>(bytes)?;
+pub(crate) fn decode_whole<'a, T: Deserialize<'a>, const LIMIT: usize>(
+    bytes: &'a [u8],
+) -> Result<T, ProtocolError> {
+    let (value, used) = decode::<_, LIMIT>(bytes)?;
     match used == bytes.len() {
         true => Ok(value),
         false => Err(ProtocolError("trailing bytes after a handshake message".into())),

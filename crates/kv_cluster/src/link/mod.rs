@@ -8,7 +8,7 @@ pub(crate) mod buffers;
 pub(crate) mod changes;
 pub(crate) mod codec;
 pub(crate) mod node_query;
-mod pending;
+pub(crate) mod pending;
 pub(crate) mod reassembly;
 pub(crate) mod replies;
 pub(crate) mod send_queue;
@@ -19,7 +19,7 @@ use crate::{
     link::{
         codec::{Message, TransactionResult},
         node_query::{NodeQuery, NodeReply},
-        pending::{PendingCalls, RemoteSubscriber, Waiter},
+        pending::{PendingCalls, RemoteSubscriber, ReplyReceiver, ReplySender, Waiter},
         replies::Replies,
         send_queue::{MessageWriter, SendQueue},
     },
@@ -32,7 +32,7 @@ use std::{
     mem::take,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
-use tokio::sync::{Notify, futures::Notified, oneshot};
+use tokio::sync::{Notify, futures::Notified};
 
 /// One live link to a peer.
 #[derive(Debug)]
@@ -69,11 +69,8 @@ impl Link {
 
     /// Sends as many of the first requests as fit in one call. Returns their number, and the receiver of
     /// their replies.
-    pub(crate) fn call(
-        &self,
-        requests: &[Request<'_>],
-    ) -> Result<(usize, oneshot::Receiver<Replies>), Error> {
-        let (reply, receiver) = oneshot::channel();
+    pub(crate) fn call(&self, requests: &[Request<'_>]) -> Result<(usize, ReplyReceiver<Replies>), Error> {
+        let (reply, receiver) = ReplySender::new();
         let mut sent = 0;
         let fill = |writer: &mut MessageWriter<'_>| {
             let fits = |(index, request): &(usize, &Request<'_>)| {
@@ -93,8 +90,8 @@ impl Link {
         &self,
         watched: &[(&[u8], u64)],
         requests: &[Request<'_>],
-    ) -> Result<oneshot::Receiver<(TransactionResult, Replies)>, Error> {
-        let (reply, receiver) = oneshot::channel();
+    ) -> Result<ReplyReceiver<(TransactionResult, Replies)>, Error> {
+        let (reply, receiver) = ReplySender::new();
         let watched = watched.iter().map(|(name, version)| (Bytes::new(name), *version)).collect();
         let fill = |writer: &mut MessageWriter<'_>| {
             let fits = requests.len() <= TRANSACTION_REQUESTS
@@ -112,8 +109,8 @@ impl Link {
     }
 
     /// Sends a query to the node as a whole.
-    pub(crate) fn query(&self, query: &NodeQuery<'_>) -> Result<oneshot::Receiver<NodeReply>, Error> {
-        let (reply, receiver) = oneshot::channel();
+    pub(crate) fn query(&self, query: &NodeQuery<'_>) -> Result<ReplyReceiver<NodeReply>, Error> {
+        let (reply, receiver) = ReplySender::new();
         let message = |id| Message::NodeQuery { id, query: query.clone() };
         self.enqueue(message, |_| Ok(0), |_| Waiter::NodeQuery { reply })?;
         Ok(receiver)
@@ -190,8 +187,7 @@ impl Link {
             Some(Waiter::Call { requests, reply })
                 if replies.len() <= requests && (requests == 0 || !replies.is_empty()) =>
             {
-                // Fails if the caller has gone, which is fine.
-                drop(reply.send(replies));
+                reply.send(replies);
                 Ok(())
             }
             _ => Err(unexpected_reply(id)),
@@ -209,7 +205,7 @@ impl Link {
             Some(Waiter::Transaction { requests, reply })
                 if replies.len() == if result == TransactionResult::Executed { requests } else { 0 } =>
             {
-                drop(reply.send((result, replies)));
+                reply.send((result, replies));
                 Ok(())
             }
             _ => Err(unexpected_reply(id)),
@@ -221,8 +217,14 @@ impl Link {
         let Some(Waiter::NodeQuery { reply }) = self.lock().calls.remove(id) else {
             return Err(unexpected_reply(id));
         };
-        drop(reply.send(node_reply));
+        reply.send(node_reply);
         Ok(())
+    }
+
+    /// Counts a heartbeat, and ends the wait for replies that have not arrived for `timeout` of them. Returns
+    /// how many calls are still without a reply after that.
+    pub(crate) fn time_out_calls(&self, timeout: u32) -> usize {
+        self.lock().calls.count_heartbeat(timeout)
     }
 
     /// Ends the link, with every call and subscription that depends on it.

@@ -9,6 +9,8 @@ pub(crate) struct Reassembly {
     bytes: Vec<u8>,
     /// Bytes of the whole message.
     length: usize,
+    /// Complete messages so far.
+    messages: u64,
 }
 
 impl Reassembly {
@@ -27,7 +29,13 @@ impl Reassembly {
             return Err(ProtocolError("a fragment that does not continue its message".into()));
         }
         self.bytes.extend_from_slice(fragment);
+        self.messages += u64::from(remaining == 0);
         Ok((remaining == 0).then(|| take(&mut self.bytes)))
+    }
+
+    /// The message that has begun to arrive, and how many of its bytes have arrived.
+    pub(crate) fn arriving(&self) -> Option<(u64, usize)> {
+        (!self.bytes.is_empty()).then_some((self.messages, self.bytes.len()))
     }
 }
 

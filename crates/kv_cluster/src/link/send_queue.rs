@@ -3,7 +3,7 @@
 
 use crate::{
     limits::{FRAGMENT_BYTES, FRAME_BYTES},
-    link::codec::{self, LENGTH_BYTES, Message},
+    link::codec::{self, FrameHeader, HEADER_BYTES, Message},
 };
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -59,7 +59,7 @@ pub(crate) struct MessageWriter<'a> {
 impl<'a> MessageWriter<'a> {
     pub(crate) fn begin(queue: &'a mut SendQueue, message: &Message<'_>) -> MessageWriter<'a> {
         let start = queue.frames.len();
-        queue.frames.extend_from_slice(&[0; LENGTH_BYTES]);
+        queue.frames.extend_from_slice(&[0; HEADER_BYTES]);
         codec::encode(&mut queue.frames, message);
         MessageWriter { queue, start, is_large: false }
     }
@@ -67,7 +67,7 @@ impl<'a> MessageWriter<'a> {
     /// Adds an item; returns `false`, and adds nothing, if the message would exceed `limit` bytes.
     pub(crate) fn push_item_within(&mut self, limit: usize, item: &impl Serialize) -> bool {
         loop {
-            let body = self.start + LENGTH_BYTES;
+            let body = self.start + HEADER_BYTES;
             let (buffer, end) = match self.queue.large.back_mut() {
                 Some(large) if self.is_large => (large, limit),
                 _ => (&mut self.queue.frames, body + limit.min(FRAME_BYTES)),
@@ -86,7 +86,7 @@ impl<'a> MessageWriter<'a> {
     pub(crate) fn size(&self) -> usize {
         match self.is_large {
             true => self.queue.large.back().map_or(0, Vec::len),
-            false => self.queue.frames.len() - self.start - LENGTH_BYTES,
+            false => self.queue.frames.len() - self.start - HEADER_BYTES,
         }
     }
 
@@ -94,8 +94,7 @@ impl<'a> MessageWriter<'a> {
     pub(crate) fn finish(self) -> usize {
         let size = self.size();
         if !self.is_large {
-            let length = (size as u32).to_le_bytes();
-            self.queue.frames[self.start..self.start + LENGTH_BYTES].copy_from_slice(&length);
+            FrameHeader::write(&mut self.queue.frames[self.start..]);
         }
         size
     }
@@ -143,7 +142,7 @@ mod tests {
         let size = writer.finish();
         assert_eq!(queue.large_bytes(), size);
         MessageWriter::begin(&mut queue, &Message::Heartbeat).finish();
-        assert_eq!(queue.frames.len(), 2 * (LENGTH_BYTES + 1), "a large message blocks no frame");
+        assert_eq!(queue.frames.len(), 2 * (HEADER_BYTES + 1), "a large message blocks no frame");
         while queue.push_fragment() {}
         assert_eq!(queue.large_bytes(), 0);
         let (mut input, mut reassembly, mut whole) = (ReadBuffer::default(), Reassembly::default(), None);

@@ -7,9 +7,9 @@ use crate::{
         Link,
         codec::{SubscribeResult, TransactionResult},
         node_query::{NodeQuery, NodeReply},
+        pending::{CallResult, CallTimedOut, ReplyReceiver},
         replies::Replies,
     },
-    node_name::NodeName,
     peer::Peer,
 };
 use kv::{Request, Subscription};
@@ -18,25 +18,24 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::RecvError;
 
 impl Peer {
     /// Sends the first requests as one call: [`PendingCall::request_count`] of them, at least one.
-    pub(crate) fn call(&self, requests: &[Request<'_>]) -> Result<PendingCall, Error> {
+    pub(crate) fn call(&self, requests: &[Request<'_>]) -> Result<PendingCall<'_>, Error> {
         let (request_count, reply) = self.with_link(|link| link.call(requests))?;
-        Ok(PendingCall { node: self.name.clone(), request_count, reply })
+        Ok(PendingCall { peer: self, request_count, reply })
     }
 
     /// Subscribes to a bucket of the peer; `None` if there is no such bucket.
     pub(crate) async fn subscribe(&self, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
         let (changes, reply) = self.with_link(|link| link.subscribe(bucket))?;
         let node = self.name.shared();
-        match reply.await {
-            Ok(SubscribeResult::Subscribed) => Ok(Some(changes)),
-            Ok(SubscribeResult::NoBucket) => Ok(None),
-            Ok(SubscribeResult::NotOwner) => Err(Error::NotOwner { node }),
-            Ok(SubscribeResult::TooMany) => Err(Error::Busy { node }),
-            Err(_) => Err(Error::LinkLost { node }),
+        match self.received(reply.await).map_err(Error::of_read)? {
+            SubscribeResult::Subscribed => Ok(Some(changes)),
+            SubscribeResult::NoBucket => Ok(None),
+            SubscribeResult::NotOwner => Err(Error::NotOwner { node }),
+            SubscribeResult::TooMany => Err(Error::Busy { node }),
         }
     }
 
@@ -48,7 +47,7 @@ impl Peer {
     ) -> Result<(TransactionResult, Replies), Error> {
         let reply = self.with_link(|link| link.transact(watched, requests))?;
         let is_read = requests.iter().all(|request| request.op.is_read());
-        reply.await.map_err(|_| self.lost_error(is_read))
+        self.received(reply.await).map_err(|error| if is_read { error.of_read() } else { error })
     }
 
     /// Sends a query to the peer as a whole.
@@ -62,12 +61,13 @@ impl Peer {
         self.with_link(|_| Ok(())).err()
     }
 
-    /// The error of a request whose link was lost. A read changed nothing, whether or not it was executed.
-    pub(crate) fn lost_error(&self, is_read: bool) -> Error {
-        let node = self.name.shared();
-        match is_read {
-            true => Error::NodeDown { node, reason: "its link was lost".into() },
-            false => Error::LinkLost { node },
+    /// What a caller has received, or why it has received no reply.
+    fn received<T>(&self, received: Result<CallResult<T>, RecvError>) -> Result<T, Error> {
+        let node = || self.name.shared();
+        match received {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(CallTimedOut)) => Err(Error::NoReply { node: node() }),
+            Err(_) => Err(Error::LinkLost { node: node() }),
         }
     }
 
@@ -80,28 +80,26 @@ impl Peer {
     }
 }
 
-/// A call in flight: ready when its replies have arrived or its link is lost.
+/// A call in flight: ready when its replies have arrived, when they are late, or when its link is lost.
 #[derive(Debug)]
-pub(crate) struct PendingCall {
-    node: NodeName,
+pub(crate) struct PendingCall<'a> {
+    peer: &'a Peer,
     request_count: usize,
-    reply: oneshot::Receiver<Replies>,
+    reply: ReplyReceiver<Replies>,
 }
 
-impl PendingCall {
+impl PendingCall<'_> {
     /// How many of the first requests it carries; at least one.
     pub(crate) fn request_count(&self) -> usize {
         self.request_count
     }
 }
 
-impl Future for PendingCall {
+impl Future for PendingCall<'_> {
     type Output = Result<Replies, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.reply)
-            .poll(context)
-            .map(|replies| replies.map_err(|_| Error::LinkLost { node: self.node.shared() }))
+        Pin::new(&mut self.reply).poll(context).map(|received| self.peer.received(received))
     }
 }
 
@@ -110,18 +108,18 @@ impl Future for PendingCall {
 pub(crate) struct PendingNodeReply {
     peer: Arc<Peer>,
     is_read: bool,
-    reply: oneshot::Receiver<NodeReply>,
+    reply: ReplyReceiver<NodeReply>,
 }
 
 impl PendingNodeReply {
     /// Waits for the reply.
     pub(crate) async fn reply(self) -> Result<NodeReply, Error> {
-        match self.reply.await {
+        match self.peer.received(self.reply.await) {
             Ok(NodeReply::TooLarge) => {
                 Err(Error::ReplyTooLarge { node: self.peer.name.shared(), limit: FRAME_BYTES })
             }
-            Ok(reply) => Ok(reply),
-            Err(_) => Err(self.peer.lost_error(self.is_read)),
+            Err(error) if self.is_read => Err(error.of_read()),
+            received => received,
         }
     }
 }

@@ -4,9 +4,9 @@ use crate::{
     limits::{DIAL_TIMEOUT, HANDSHAKE_TIMEOUT, RETRY_REFUSED, RETRY_UNREACHABLE, STABLE_AFTER},
     local::LocalNode,
     peer::{
-        Peer,
+        AuthenticatedSocket, Peer,
         backoff::Backoff,
-        handshake::{self, HandshakeError},
+        handshake::{self, HandshakeError, Identity},
         link_task,
     },
 };
@@ -35,9 +35,9 @@ pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> R
         peer.record_dial();
         let Some(dialed) = stop.run_until_cancelled(dial(&local, &peer)).await else { return Ok(()) };
         let longest = match dialed {
-            Ok(stream) => {
+            Ok(socket) => {
                 let since = Instant::now();
-                link_task::run(stream, &peer, &local, &stop).await;
+                link_task::run(socket, &peer, &local, &stop).await;
                 if since.elapsed() >= STABLE_AFTER {
                     backoff = Backoff::default();
                 }
@@ -53,7 +53,7 @@ pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> R
     }
 }
 
-async fn dial(local: &LocalNode, peer: &Peer) -> Result<TcpStream, DialError> {
+async fn dial(local: &LocalNode, peer: &Peer) -> Result<AuthenticatedSocket, DialError> {
     let unreachable = |reason| DialError::Unreachable { address: peer.address().into(), reason };
     let connected = timeout(DIAL_TIMEOUT, connect(peer.address())).await;
     let mut stream = match connected {
@@ -61,9 +61,9 @@ async fn dial(local: &LocalNode, peer: &Peer) -> Result<TcpStream, DialError> {
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
         Err(_) => return Err(unreachable("timed out".into())),
     };
-    let handshake = handshake::dial(&mut stream, &local.name, peer.name(), &local.cookie);
+    let handshake = handshake::dial(&mut stream, Identity::of(local), peer.name());
     let error = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
-        Ok(Ok(())) => return Ok(stream),
+        Ok(Ok(routes)) => return Ok(AuthenticatedSocket { stream, routes }),
         // Silence is not a refusal: a proxy, or a node that hangs, accepts connections too.
         Ok(Err(HandshakeError::Io(error))) => return Err(unreachable(error.to_string())),
         Err(_) => return Err(unreachable("timed out".into())),

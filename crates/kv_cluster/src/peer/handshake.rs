@@ -1,4 +1,5 @@
 //! The handshake of a link: before anything else, two nodes prove to each other that they know the cookie.
+//! Then they exchange their routes.
 //!
 //! ```text
 //! dialer                              listener
@@ -6,17 +7,21 @@
 //!                               <-   Challenge { nonce }
 //!   Proof(dialer's)             ->
 //!                               <-   Proof(listener's)
+//!   Routes(dialer's)            ->
+//!                               <-   Routes(listener's)
 //! ```
-//! Either side may send `Refused` instead. Before each message are one byte with the sender's version and
-//! two with the message's length.
+//! Either side may send `Refused` instead. Each message is one byte with the sender's version and a frame as
+//! on the link that follows: checksum, length, message.
 
 use crate::{
     cookie::Cookie,
     cookie::{self, Nonce, Proof, Role, Transcript},
     error::ProtocolError,
-    limits::{HANDSHAKE_BYTES, LINK_VERSION},
-    link::codec,
+    limits::{HANDSHAKE_BYTES, LINK_VERSION, ROUTES_BYTES},
+    link::codec::{self, FrameHeader, HEADER_BYTES},
+    local::LocalNode,
     node_name::NodeName,
+    routing::Routes,
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, io};
@@ -31,6 +36,22 @@ enum HandshakeMessage {
     Challenge { nonce: Nonce },
     Proof(Proof),
     Refused(Rejection),
+    Routes(Routes),
+}
+
+/// What a node says of itself in a handshake.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity<'a> {
+    pub(crate) name: &'a NodeName,
+    pub(crate) cookie: &'a Cookie,
+    pub(crate) routes: &'a Routes,
+}
+
+impl<'a> Identity<'a> {
+    /// What this node says of itself.
+    pub(crate) fn of(local: &'a LocalNode) -> Identity<'a> {
+        Identity { name: &local.name, cookie: &local.cookie, routes: local.table.routes() }
+    }
 }
 
 /// Why one side refuses a link.
@@ -78,13 +99,13 @@ pub(crate) enum HandshakeError {
     TimedOut,
 }
 
-/// Performs the handshake with the listener of `peer`.
+/// Performs the handshake with the listener of `peer`. Returns the routes of the peer.
 pub(crate) async fn dial(
     stream: &mut TcpStream,
-    me: &NodeName,
+    me: Identity<'_>,
     peer: &NodeName,
-    cookie: &Cookie,
-) -> Result<(), HandshakeError> {
+) -> Result<Routes, HandshakeError> {
+    let Identity { name: me, cookie, routes } = me;
     let dialer_nonce = cookie::nonce();
     let hello = Hello { from: me.clone(), to: peer.clone(), nonce: dialer_nonce };
     send(stream, &HandshakeMessage::Hello(hello)).await?;
@@ -94,10 +115,11 @@ pub(crate) async fn dial(
     let transcript = Transcript { dialer: me.clone(), listener: peer.clone(), dialer_nonce, listener_nonce };
     send(stream, &HandshakeMessage::Proof(cookie.prove(Role::Dialer, &transcript))).await?;
     let HandshakeMessage::Proof(proof) = receive(stream).await? else { return Err(protocol_error()) };
-    match cookie.verify(Role::Listener, &transcript, &proof) {
-        true => Ok(()),
-        false => Err(HandshakeError::Refused(Rejection::WrongCookie)),
+    if !cookie.verify(Role::Listener, &transcript, &proof) {
+        return Err(HandshakeError::Refused(Rejection::WrongCookie));
     }
+    send(stream, &HandshakeMessage::Routes(routes.clone())).await?;
+    receive_routes(stream).await
 }
 
 /// The first message of a dialer.
@@ -117,13 +139,13 @@ pub(crate) async fn receive_hello(stream: &mut TcpStream) -> Result<Hello, Hands
     }
 }
 
-/// Verifies that the dialer knows the cookie, and proves the same to it.
+/// Verifies that the dialer knows the cookie, and proves the same to it. Returns the routes of the dialer.
 pub(crate) async fn accept(
     stream: &mut TcpStream,
     hello: &Hello,
-    me: &NodeName,
-    cookie: &Cookie,
-) -> Result<(), HandshakeError> {
+    me: Identity<'_>,
+) -> Result<Routes, HandshakeError> {
+    let Identity { name: me, cookie, routes } = me;
     if hello.to != *me {
         return Err(HandshakeError::Refused(Rejection::NameMismatch));
     }
@@ -136,7 +158,10 @@ pub(crate) async fn accept(
         return Err(HandshakeError::Refused(Rejection::WrongCookie));
     }
     send(stream, &HandshakeMessage::Proof(cookie.prove(Role::Listener, &transcript))).await?;
-    Ok(())
+    // One after the other: if both sent first, long routes could fill the buffers between them.
+    let dialer_routes = receive_routes(stream).await?;
+    send(stream, &HandshakeMessage::Routes(routes.clone())).await?;
+    Ok(dialer_routes)
 }
 
 /// Sends the peer the reason, and waits until it has been read.
@@ -160,25 +185,41 @@ fn protocol_error() -> HandshakeError {
 }
 
 async fn send(stream: &mut TcpStream, message: &HandshakeMessage) -> io::Result<()> {
-    let mut bytes = vec![LINK_VERSION, 0, 0];
+    let mut bytes = vec![LINK_VERSION];
+    bytes.extend_from_slice(&[0; HEADER_BYTES]);
     codec::encode(&mut bytes, message);
-    let length = (bytes.len() - 3) as u16;
-    bytes[1..3].copy_from_slice(&length.to_le_bytes());
+    FrameHeader::write(&mut bytes[1..]);
     stream.write_all(&bytes).await
 }
 
+/// Receives a message of a peer that may be anyone.
 async fn receive(stream: &mut TcpStream) -> Result<HandshakeMessage, HandshakeError> {
+    receive_within::<HANDSHAKE_BYTES>(stream).await
+}
+
+/// Receives the routes of a peer that has proved that it knows the cookie.
+async fn receive_routes(stream: &mut TcpStream) -> Result<Routes, HandshakeError> {
+    match receive_within::<ROUTES_BYTES>(stream).await? {
+        HandshakeMessage::Routes(routes) if routes.is_ordered() => Ok(routes),
+        _ => Err(protocol_error()),
+    }
+}
+
+async fn receive_within<const LIMIT: usize>(
+    stream: &mut TcpStream,
+) -> Result<HandshakeMessage, HandshakeError> {
     let version = stream.read_u8().await?;
     if version != LINK_VERSION {
         return Err(HandshakeError::Version { theirs: version });
     }
-    let length = usize::from(stream.read_u16_le().await?);
-    if length > HANDSHAKE_BYTES {
-        return Err(protocol_error());
-    }
-    let mut bytes = vec![0; length];
-    stream.read_exact(&mut bytes).await?;
-    match codec::decode_handshake(&bytes)? {
+    let mut frame = vec![0; HEADER_BYTES];
+    stream.read_exact(&mut frame).await?;
+    let header =
+        FrameHeader::read(&frame).filter(|header| header.length <= LIMIT).ok_or_else(protocol_error)?;
+    frame.resize(HEADER_BYTES + header.length, 0);
+    stream.read_exact(&mut frame[HEADER_BYTES..]).await?;
+    header.verify(&frame)?;
+    match codec::decode_whole::<_, LIMIT>(&frame[HEADER_BYTES..])? {
         HandshakeMessage::Refused(rejection) => Err(HandshakeError::RefusedByPeer(rejection)),
         message => Ok(message),
     }

@@ -2,35 +2,43 @@
 
 use crate::{
     error::LinkClosed,
-    limits::FLUSH_TIMEOUT,
+    limits::{FLUSH_TIMEOUT, FRAME_PROGRESS_BYTES, LATE_CALLS},
     link::{
         Link,
         buffers::{ReadBuffer, WriteBuffer},
         codec::Message,
         send_queue::MessageWriter,
     },
-    local::LocalNode,
-    peer::Peer,
+    local::{LinkSettings, LocalNode},
+    peer::{AuthenticatedSocket, Peer},
     serve::Inbound,
 };
 use otp::Stop;
 use std::{convert::Infallible, io, pin::pin, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{ReadHalf, WriteHalf},
-    },
+    net::tcp::{ReadHalf, WriteHalf},
     task::yield_now,
     time::{MissedTickBehavior, interval, timeout},
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// Runs the link over this socket until it closes. Until then the peer is up.
-pub(crate) async fn run(mut stream: TcpStream, peer: &Peer, local: &Arc<LocalNode>, stop: &Stop) {
+pub(crate) async fn run(socket: AuthenticatedSocket, peer: &Peer, local: &Arc<LocalNode>, stop: &Stop) {
+    let AuthenticatedSocket { mut stream, routes } = socket;
+    // Before the link is up: no request passes it that only one of the two nodes refuses.
+    let disputed = local.table.dispute(peer.name(), &routes);
     let link = Arc::new(Link::new(peer.name().clone()));
     let mut task = LinkTask::new(local.clone(), link.clone());
     let guard = peer.mark_up(link);
+    if disputed.is_some() {
+        let names = local.table.disputed_names(peer.name()).unwrap_or_default();
+        warn!(
+            node = %peer.name(), %names,
+            "the routes of this node and the other differ: neither serves these names; give both the same \
+             configuration"
+        );
+    }
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY on a link");
     }
@@ -52,6 +60,42 @@ struct LinkTask {
     missed_reads: u32,
     /// Heartbeats since something was last written, counted while bytes are waiting to be written.
     missed_writes: u32,
+    /// Whether the frame that is arriving grows, and whether it is complete in time.
+    frame_growth: Progress,
+    frame_end: Progress,
+    /// Whether the large message that is arriving grows.
+    message_growth: Progress,
+}
+
+/// Detects an incomplete frame or message that does not go on, from one heartbeat to the next.
+#[derive(Debug, Default)]
+struct Progress {
+    /// What is arriving, and how many of its bytes had arrived when it last made progress.
+    last: Option<(u64, usize)>,
+    /// Heartbeats since then.
+    heartbeats: u32,
+}
+
+impl Progress {
+    /// Fails when, for more than `timeout` heartbeats, the same frame or message has been arriving and fewer
+    /// than `bytes` of it have.
+    fn check(
+        &mut self,
+        arriving: Option<(u64, usize)>,
+        bytes: usize,
+        timeout: u32,
+    ) -> Result<(), LinkClosed> {
+        let is_stuck = match (self.last, arriving) {
+            (Some((last, before)), Some((current, now))) => last == current && now - before < bytes,
+            _ => false,
+        };
+        if !is_stuck {
+            *self = Progress { last: arriving, heartbeats: 0 };
+            return Ok(());
+        }
+        self.heartbeats += 1;
+        if self.heartbeats > timeout { Err(LinkClosed::Stalled) } else { Ok(()) }
+    }
 }
 
 impl LinkTask {
@@ -64,6 +108,9 @@ impl LinkTask {
             link,
             missed_reads: 0,
             missed_writes: 0,
+            frame_growth: Progress::default(),
+            frame_end: Progress::default(),
+            message_growth: Progress::default(),
         }
     }
 
@@ -73,8 +120,8 @@ impl LinkTask {
         writer: &WriteHalf<'_>,
         stop: &Stop,
     ) -> Result<Infallible, LinkClosed> {
-        let heartbeat = self.local.heartbeat;
-        let mut ticks = interval(heartbeat.every);
+        let settings = self.local.links;
+        let mut ticks = interval(settings.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopped = pin!(stop.cancelled());
         let link = self.link.clone();
@@ -83,7 +130,7 @@ impl LinkTask {
             tokio::select! {
                 biased;
                 () = &mut stopped => return Err(LinkClosed::Stopped),
-                _ = ticks.tick() => self.heartbeat(heartbeat.missed)?,
+                _ = ticks.tick() => self.heartbeat(settings)?,
                 read = reader.read_buf(self.input.reserve()) => self.read(read?)?,
                 ready = writer.writable(), if is_writing => ready?,
                 // Other ready tasks run first, so that their calls leave in one write.
@@ -135,13 +182,15 @@ impl LinkTask {
     }
 
     /// Queues a heartbeat if the link is idle, and checks that the peer is alive.
-    fn heartbeat(&mut self, max_missed: u32) -> Result<(), LinkClosed> {
+    fn heartbeat(&mut self, settings: LinkSettings) -> Result<(), LinkClosed> {
+        let max_missed = settings.missed_heartbeats;
         if self.missed_reads >= max_missed {
             return Err(LinkClosed::HeartbeatTimeout);
         }
         if self.missed_writes >= max_missed {
             return Err(LinkClosed::NotReading);
         }
+        self.check_progress(settings)?;
         self.missed_reads += 1;
         self.output.shrink();
         if self.output.is_empty() {
@@ -152,6 +201,19 @@ impl LinkTask {
         self.input.shrink();
         self.link.reap();
         Ok(())
+    }
+
+    /// Checks that what has begun to arrive goes on, and ends the wait for replies that are late.
+    fn check_progress(&mut self, settings: LinkSettings) -> Result<(), LinkClosed> {
+        let timeout = settings.call_timeout_heartbeats();
+        let frame = self.input.arriving();
+        self.frame_growth.check(frame, FRAME_PROGRESS_BYTES, settings.missed_heartbeats)?;
+        self.frame_end.check(frame, usize::MAX, timeout)?;
+        self.message_growth.check(self.inbound.arriving(), 1, timeout)?;
+        match self.link.time_out_calls(timeout) {
+            ..=LATE_CALLS => Ok(()),
+            late => Err(LinkClosed::Unresponsive(late)),
+        }
     }
 
     /// Writes what is left when the node stops, within a time limit.
@@ -178,9 +240,9 @@ mod tests {
     use crate::{
         cookie::Cookie,
         limits::{FRAME_BYTES, IDLE_BUFFER_BYTES},
-        local::{Heartbeat, StoreSettings},
+        local::StoreSettings,
         node_name::NodeName,
-        routing::Routes,
+        routing::{Routes, table::RoutingTable},
     };
 
     #[test]
@@ -189,13 +251,13 @@ mod tests {
         let local = LocalNode::new(
             name.clone(),
             Cookie::new("weknoweachother"),
-            Heartbeat::default(),
-            Routes::all(name.clone()),
+            LinkSettings::default(),
+            RoutingTable::new(Routes::all(name.clone()), &name, []).unwrap(),
             StoreSettings::default(),
         );
         let mut task = LinkTask::new(Arc::new(local), Arc::new(Link::new(name)));
         task.output.queue().frames.reserve(FRAME_BYTES);
-        assert!(task.heartbeat(3).is_ok());
+        assert!(task.heartbeat(LinkSettings::default()).is_ok());
         assert!(task.output.queue().frames.capacity() <= IDLE_BUFFER_BYTES);
     }
 }

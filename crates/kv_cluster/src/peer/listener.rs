@@ -5,10 +5,11 @@ use crate::{
     local::LocalNode,
     node_name::NodeName,
     peer::{
-        Peer, PeerList,
-        handshake::{self, HandshakeError, Rejection},
+        AuthenticatedSocket, Peer, PeerList,
+        handshake::{self, HandshakeError, Identity, Rejection},
         link_task,
     },
+    routing::Routes,
 };
 use otp::{AcceptErrors, LogLimiter, Stop, TaskSupervisor};
 use std::{net::SocketAddr, sync::Arc};
@@ -77,7 +78,7 @@ async fn handshake_inbound(
     let authenticated =
         timeout(HANDSHAKE_TIMEOUT, authenticate(&mut stream, local, peers, &mut claimed_name)).await;
     let error = match authenticated {
-        Ok(Ok(peer)) => return peer.offer_socket(stream),
+        Ok(Ok((peer, routes))) => return peer.offer_socket(AuthenticatedSocket { stream, routes }),
         Ok(Err(error)) => error,
         Err(_) => HandshakeError::TimedOut,
     };
@@ -97,7 +98,7 @@ async fn authenticate<'a>(
     local: &LocalNode,
     peers: &'a PeerList,
     claimed_name: &mut Option<NodeName>,
-) -> Result<&'a Peer, HandshakeError> {
+) -> Result<(&'a Peer, Routes), HandshakeError> {
     let hello = handshake::receive_hello(stream).await?;
     let name = claimed_name.insert(hello.from.clone());
     let Some(peer) = peers.iter().find(|peer| peer.name() == name) else {
@@ -106,21 +107,21 @@ async fn authenticate<'a>(
     if peer.is_dialed() {
         return Err(HandshakeError::Refused(Rejection::WrongDirection));
     }
-    handshake::accept(stream, &hello, &local.name, &local.cookie).await?;
-    Ok(peer)
+    let routes = handshake::accept(stream, &hello, Identity::of(local)).await?;
+    Ok((peer, routes))
 }
 
 /// Runs the link to a peer that dials this node. A newer socket replaces the older one, which may be
 /// half-open.
 pub(crate) async fn serve_inbound(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> Result<(), String> {
-    let Some(mut stream) = stop.run_until_cancelled(peer.take_socket()).await else { return Ok(()) };
+    let Some(mut socket) = stop.run_until_cancelled(peer.take_socket()).await else { return Ok(()) };
     loop {
         tokio::select! {
-            newer = peer.take_socket() => stream = newer,
-            () = link_task::run(stream, &peer, &local, &stop) => {
+            newer = peer.take_socket() => socket = newer,
+            () = link_task::run(socket, &peer, &local, &stop) => {
                 let accepted = stop.run_until_cancelled(peer.take_socket()).await;
                 let Some(newer) = accepted else { return Ok(()) };
-                stream = newer;
+                socket = newer;
             }
         }
     }

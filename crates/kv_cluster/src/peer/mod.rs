@@ -13,6 +13,7 @@ use crate::{
     limits::CONNECT_WAIT,
     link::Link,
     node_name::NodeName,
+    routing::Routes,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::{
@@ -33,10 +34,18 @@ pub struct Peer {
     is_dialed: bool,
     state: watch::Sender<State>,
     /// The newest socket on which the peer has authenticated to our listener.
-    accepted: Mutex<Option<TcpStream>>,
+    accepted: Mutex<Option<AuthenticatedSocket>>,
     accepted_notify: Notify,
     redial: Notify,
     events: broadcast::Sender<NodeEvent>,
+}
+
+/// A socket on which a peer has proved that it knows the cookie.
+#[derive(Debug)]
+pub(crate) struct AuthenticatedSocket {
+    pub(crate) stream: TcpStream,
+    /// The routes of the peer.
+    pub(crate) routes: Routes,
 }
 
 #[derive(Debug)]
@@ -87,7 +96,13 @@ impl Peer {
         let state = self.state.borrow();
         let up = state.link.is_some();
         let reason = (!up).then(|| state.down_reason.clone());
-        NodeStatus { name: self.name.clone(), address: self.address.clone(), up, reason }
+        NodeStatus {
+            name: self.name.clone(),
+            address: self.address.clone(),
+            up,
+            reason,
+            disputed_names: None,
+        }
     }
 
     /// Whether this node dials the peer.
@@ -131,17 +146,17 @@ impl Peer {
     }
 
     /// Hands over a socket on which the peer has authenticated. It replaces one that has not been taken.
-    pub(crate) fn offer_socket(&self, stream: TcpStream) {
-        *self.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+    pub(crate) fn offer_socket(&self, socket: AuthenticatedSocket) {
+        *self.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
         self.accepted_notify.notify_one();
     }
 
     /// Waits for the next socket on which the peer has authenticated, and takes it.
-    pub(crate) async fn take_socket(&self) -> TcpStream {
+    pub(crate) async fn take_socket(&self) -> AuthenticatedSocket {
         loop {
             let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner).take();
             match accepted {
-                Some(stream) => return stream,
+                Some(socket) => return socket,
                 None => self.accepted_notify.notified().await,
             }
         }

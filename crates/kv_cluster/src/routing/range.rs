@@ -1,14 +1,17 @@
 //! A range of bucket names, as a route writes it: `a..m`.
 
 use crate::error::escape_name;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// All names from `start` on and below `end`, compared byte by byte.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Range {
-    start: Box<[u8]>,
+    #[serde(with = "serde_bytes")]
+    pub(super) start: Box<[u8]>,
     /// Exclusive; `None` if the range is open.
-    end: Option<Box<[u8]>>,
+    #[serde(with = "serde_bytes")]
+    pub(super) end: Option<Box<[u8]>>,
 }
 
 /// What is wrong with a range, and what to write instead.
@@ -48,23 +51,36 @@ impl Range {
         (self.contains(least) && other.contains(least)).then_some(least)
     }
 
-    /// The names that none of `ranges` contains.
-    pub(crate) fn uncovered<'a>(ranges: impl Iterator<Item = &'a Range>) -> Vec<Range> {
-        let mut ranges: Vec<_> = ranges.collect();
-        ranges.sort_by_key(|range| &range.start);
-        let mut gaps = Vec::new();
-        let mut from = Some(Box::default());
-        for range in ranges {
-            match from {
-                Some(start) if start < range.start => {
-                    gaps.push(Range { start, end: Some(range.start.clone()) });
-                }
-                _ => {}
+    /// Whether this range contains every name of the other.
+    pub(crate) fn includes(&self, other: &Range) -> bool {
+        self.start <= other.start && !self.ends_before(other)
+    }
+
+    /// What is left of the range without `taken`, which are disjoint and in order.
+    pub(crate) fn without<'a>(&self, taken: impl Iterator<Item = &'a Range>) -> Vec<Range> {
+        let mut left = Vec::new();
+        let mut start = self.start.clone();
+        for other in taken.filter(|other| self.overlap(other).is_some()) {
+            if start < other.start {
+                left.push(Range { start, end: Some(other.start.clone()) });
             }
-            from = range.end.clone();
+            match &other.end {
+                Some(end) => start = end.clone(),
+                None => return left,
+            }
         }
-        gaps.extend(from.map(|start| Range { start, end: None }));
-        gaps
+        if self.end.as_ref().is_none_or(|end| start < *end) {
+            left.push(Range { start, end: self.end.clone() });
+        }
+        left
+    }
+
+    fn ends_before(&self, other: &Range) -> bool {
+        match (&self.end, &other.end) {
+            (Some(end), Some(other)) => end < other,
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
     }
 }
 

@@ -70,7 +70,12 @@ fn bad_rows_are_refused_with_their_index_and_the_remedy() {
         (row("n .. z", "bar"), "a blank", "write \"n..z\""),
         (row("z..n", "bar"), "ends before it starts", "write \"n..z\""),
         (row("k..z", "bar"), "overlaps \"a..m\": both contain the name \"k\"", "begin after"),
-        (row("..", "bar"), "both contain the name \"a\"", "begin after"),
+        (
+            row("c..d", "bar"),
+            "\"c..d\" can never match: \"a..m\" before it",
+            "write \"c..d\" before \"a..m\"",
+        ),
+        (row("a..m", "bar"), "can never match", "remove it"),
         (row("n..z", "baz"), "node \"baz@computer-name\" is not defined", "bar@computer-name"),
         (nodes(&["bar"]), "has no @", "bar@computer-name"),
         (nodes(&[]), "nodes is empty", "bar@computer-name"),
@@ -82,6 +87,44 @@ fn bad_rows_are_refused_with_their_index_and_the_remedy() {
         assert!(error.problem.contains(problem), "{error}");
         assert!(error.remedy.contains(remedy), "{error}");
     }
+}
+
+#[test]
+fn a_later_row_that_contains_an_earlier_one_gets_what_is_left() {
+    let table = routes(&[row("c..d", "foo"), row("b..f", "bar"), row("..", "foo")]).unwrap();
+    let spans: Vec<_> = table.spans().iter().map(|span| (span.buckets(), span.owner().name())).collect();
+    let expected = [
+        ("below \"b\"", "foo"),
+        ("from \"b\" to below \"c\"", "bar"),
+        ("c..d", "foo"),
+        ("from \"e\" to below \"g\"", "bar"),
+        ("from \"g\" on", "foo"),
+    ];
+    assert_eq!(spans, expected);
+    assert!(table.uncovered().is_empty());
+    let nothing_left = routes(&[row("..m", "foo"), row("n..", "bar"), row("..", "foo")]).unwrap_err();
+    assert_eq!(nothing_left.row, 2);
+    assert_eq!(nothing_left.problem, "\"..\" can never match: the rows before it contain all its names");
+}
+
+#[test]
+fn the_differences_of_two_tables_are_the_names_with_different_owners() {
+    let described = |one: &Routes, other: &Routes| -> Vec<String> {
+        one.differences(other).iter().map(|range| range.to_string()).collect()
+    };
+    let (one, all) = (guide(), Routes::all(node("foo")));
+    assert!(described(&one, &guide()).is_empty());
+    assert_eq!(described(&one, &all), ["below \"a\"", "from \"n\" on"]);
+    assert_eq!(described(&one, &all), described(&all, &one));
+    let split = routes(&[row("a..c", "foo"), row("d..m", "foo"), row("n..z", "bar")]).unwrap();
+    assert!(described(&one, &split).is_empty(), "the same owners in other rows");
+}
+
+#[test]
+fn routes_that_are_too_long_for_a_link_are_refused() {
+    let long = "x".repeat(ROUTES_BYTES);
+    let error = routes(&[row("a..m", "foo"), row(&format!("{long}.."), "bar")]).unwrap_err();
+    assert!(error.problem.contains("the limit is 1048576"), "{error}");
 }
 
 /// "From `first` up to and including everything that begins with `last`", word for word.
@@ -101,9 +144,11 @@ proptest! {
             .map(|((first, last), owner)| row(&format!("{first}..{last}"), owner))
             .collect();
         let Ok(routes) = routes(&rows) else { return Ok(()) };
+        prop_assert!(routes.is_ordered());
         for name in &names {
             let first = ends.iter().position(|(first, last)| contains(first, last, name.as_bytes()));
-            prop_assert_eq!(routes.row(name.as_bytes()), first, "{}", name);
+            let owner = first.map(|row| node(["foo", "bar"][row % 2]));
+            prop_assert_eq!(routes.owner(name.as_bytes()), owner.as_ref(), "{}", name);
         }
     }
 }

@@ -76,6 +76,11 @@ impl Inbound {
         Ok(())
     }
 
+    /// The large message that has begun to arrive, and how many of its bytes have arrived.
+    pub(crate) fn arriving(&self) -> Option<(u64, usize)> {
+        self.reassembly.arriving()
+    }
+
     /// Removes the next change stream that has ended. Pending until one has.
     pub(crate) async fn reap_stream(&mut self) {
         self.streams.reap().await;

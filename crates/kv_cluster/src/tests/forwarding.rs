@@ -179,13 +179,27 @@ async fn a_reply_of_a_million_values_arrives() {
 #[tokio::test]
 async fn a_request_that_reaches_the_wrong_node_is_refused_and_takes_no_second_hop() {
     let foo = Node::start(foo_settings()).await;
-    let all_foo = Routes::all(name("foo"));
-    let bar = Node::start(Settings { routes: all_foo, ..bar_settings(foo.address()) }).await;
-    assert!(soon(foo.cluster.connect(&name("bar"))).await);
-    let error = foo.execute("shopping", Op::Create).await.unwrap_err();
-    assert_eq!(error, Error::NotOwner { node: name("bar").shared() });
-    assert!(matches!(foo.cluster.subscribe(b"shopping").await, Err(Error::NotOwner { .. })));
-    assert!(foo.own_buckets().is_empty() && bar.own_buckets().is_empty());
+    let mut bar = FakeBar::link_to(&foo).await;
+    let create = |bucket| Request { bucket, op: Op::Create };
+    bar.send(Message::Call { id: 1 }, &[create(b"shopping"), create(b"apples")]).await;
+    let frame = bar.receive().await;
+    let (message, items) = codec::decode_frame(&frame).unwrap();
+    assert_eq!(message, Message::Replies { id: 1 });
+    let mut replies = Replies::decode(items).unwrap();
+    assert_eq!(replies.next(), Some(ForwardedReply::NotOwner));
+    assert_eq!(replies.next(), Some(ForwardedReply::Reply(Reply::Done)));
+    let message = Message::Transact { id: 2, watched: Vec::new() };
+    bar.send(message, &[create(b"bananas"), create(b"shopping")]).await;
+    let frame = bar.receive().await;
+    let refused = Message::Transacted { id: 2, result: TransactionResult::NotOwner };
+    assert_eq!(codec::decode_frame(&frame).unwrap().0, refused);
+    assert_eq!(foo.own_buckets(), ["apples"], "nothing of the transaction was done");
+    let refuse = async {
+        bar.receive().await;
+        bar.send(Message::Replies { id: 0 }, &[ForwardedReply::NotOwner]).await;
+    };
+    let (refused, ()) = tokio::join!(foo.execute("shopping", Op::Create), refuse);
+    assert_eq!(refused, Err(Error::NotOwner { node: name("bar").shared() }));
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! Bytes that violate the protocol close their own link and affect nothing else.
 
 use super::*;
-use crate::limits::{CALL_REQUESTS, LINK_VERSION};
+use crate::{
+    limits::{CALL_REQUESTS, LINK_VERSION},
+    link::codec::{FrameHeader, HEADER_BYTES},
+};
 use proptest::prelude::*;
 
 /// Sends bytes to the link port. Returns what comes back until the socket is closed.
@@ -22,7 +25,7 @@ async fn random_bytes_get_no_link_and_the_node_stays_up() {
         let mut noise = vec![0; length];
         getrandom::fill(&mut noise).unwrap();
         response_to(&foo, &noise).await;
-        response_to(&foo, &[&[LINK_VERSION, 40, 0], &*noise].concat()).await;
+        response_to(&foo, &[&[LINK_VERSION], &*frame(&noise)].concat()).await;
     }
     assert!(!foo.cluster.nodes()[0].up);
     let _bar = Node::start(bar_settings(foo.address())).await;
@@ -43,7 +46,8 @@ async fn a_node_with_an_unknown_or_mismatched_name_gets_no_link() {
     for (me, peer, reason) in [("baz", "foo", "not in the other's"), ("bar", "baz", "different name")] {
         let mut stream = TcpStream::connect(foo.address()).await.unwrap();
         let (me, peer) = (name(me), name(peer));
-        let dialed = handshake::dial(&mut stream, &me, &peer, &cookie);
+        let me = Identity { name: &me, cookie: &cookie, routes: foo.cluster.routes() };
+        let dialed = handshake::dial(&mut stream, me, &peer);
         let error = soon(dialed).await.unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
     }
@@ -52,16 +56,16 @@ async fn a_node_with_an_unknown_or_mismatched_name_gets_no_link() {
 #[tokio::test]
 async fn a_linked_peer_that_violates_the_protocol_loses_only_its_own_link() {
     let foo = Node::start(foo_settings()).await;
-    let bytes: [&[u8]; 5] = [
-        &[0, 0, 0, 0],                 // an empty frame
-        &[255, 255, 255, 255, 0],      // one of 4 GiB
-        &[2, 0, 0, 0, 99, 0],          // no such message
-        &[2, 0, 0, 0, 0, 0],           // bytes after a heartbeat
-        &[4, 0, 0, 0, 1, 0, 251, 255], // a truncated call
+    let frames: [&[u8]; 4] = [
+        &[],               // an empty frame
+        &[99, 0],          // no such message
+        &[0, 0],           // bytes after a heartbeat
+        &[1, 0, 251, 255], // a truncated call
     ];
-    for bytes in bytes {
+    let of_4_gib = vec![u8::MAX; HEADER_BYTES + 1];
+    for bytes in frames.into_iter().map(frame).chain([of_4_gib]) {
         let mut bar = FakeBar::link_to(&foo).await;
-        bar.stream.write_all(bytes).await.unwrap();
+        bar.stream.write_all(&bytes).await.unwrap();
         bar.wait_closed().await;
     }
     let unexpected =
@@ -85,6 +89,13 @@ async fn a_linked_peer_that_violates_the_protocol_loses_only_its_own_link() {
     bar.send(Message::Call { id: 1 }, &[Request { bucket: b"apples", op: Op::Create }]).await;
     bar.receive().await;
     assert_eq!(foo.own_buckets(), ["apples"], "unexpected changes do no harm");
+}
+
+/// A frame of these bytes.
+fn frame(bytes: &[u8]) -> Vec<u8> {
+    let mut frame = [&[0; HEADER_BYTES], bytes].concat();
+    FrameHeader::write(&mut frame);
+    frame
 }
 
 #[test]

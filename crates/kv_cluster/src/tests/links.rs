@@ -1,6 +1,7 @@
 //! How a link comes up, is lost, and comes up again.
 
 use super::*;
+use crate::limits::LATE_CALLS;
 use std::{
     io::{self, Write},
     sync::{Arc, Mutex},
@@ -66,20 +67,126 @@ async fn a_call_whose_link_is_cut_has_an_unknown_outcome() {
 
 #[tokio::test]
 async fn a_silent_node_is_detected_as_dead() {
-    let heartbeat = Heartbeat { every: Duration::from_millis(20), missed: 5 };
-    let foo = Node::start(Settings { heartbeat, ..foo_settings() }).await;
+    let links = heartbeat(20, 5);
+    let foo = Node::start(Settings { links, ..foo_settings() }).await;
     let (_bar, reason) = tokio::join!(FakeBar::link_to(&foo), foo.peer_goes_down());
     assert!(reason.contains("heartbeat timeout"), "{reason}");
 }
 
+/// `foo` with `links`, and a `bar` that sends these bytes and then heartbeats. Returns why the link
+/// goes down, and what the request that waits meanwhile gets.
+async fn stuck_after(links: LinkSettings, bytes: &[u8]) -> (String, Result<String, Error>) {
+    let foo = Node::start(Settings { links, ..foo_settings() }).await;
+    let mut bar = FakeBar::link_to(&foo).await;
+    assert!(foo.cluster.connect(&name("bar")).await);
+    let went_down = foo.peer_goes_down();
+    let beating = async {
+        bar.receive().await;
+        bar.stream.write_all(bytes).await.unwrap();
+        let mut beat = tokio::time::interval(links.heartbeat);
+        let heartbeat = encoded(&Message::Heartbeat);
+        while bar.stream.write_all(&heartbeat).await.is_ok() {
+            beat.tick().await;
+        }
+    };
+    let (reason, result, ()) = tokio::join!(went_down, foo.execute("shopping", Op::Create), beating);
+    (reason, result)
+}
+
+/// The frame of a message.
+fn encoded(message: &Message<'_>) -> Vec<u8> {
+    let mut queue = SendQueue::default();
+    MessageWriter::begin(&mut queue, message).finish();
+    queue.frames
+}
+
+#[tokio::test]
+async fn a_frame_that_announces_more_than_arrives_ends_the_link() {
+    let links = LinkSettings { call_timeout: SOON, ..heartbeat(20, 5) };
+    let announced = [&[0; 4], &(FRAME_BYTES as u32).to_le_bytes()[..]].concat();
+    let (reason, result) = stuck_after(links, &announced).await;
+    assert_eq!(reason, "a message stopped arriving before its end");
+    assert_eq!(result, Err(Error::LinkLost { node: name("bar").shared() }));
+}
+
+#[tokio::test]
+async fn a_large_message_that_announces_more_than_arrives_ends_the_link() {
+    let links = LinkSettings { call_timeout: Duration::from_millis(100), ..heartbeat(20, 1_000) };
+    let (reason, result) =
+        stuck_after(links, &encoded(&Message::Fragment { remaining: 9, bytes: b"x" })).await;
+    assert_eq!(reason, "a message stopped arriving before its end");
+    assert!(result.unwrap_err().to_string().starts_with("outcome unknown: "));
+}
+
+#[tokio::test]
+async fn a_flipped_bit_ends_the_link_and_is_never_taken_for_a_reply() {
+    let foo = Node::start(foo_settings()).await;
+    let mut bar = FakeBar::link_to(&foo).await;
+    assert!(foo.cluster.connect(&name("bar")).await);
+    let (went_down, get) = (foo.peer_goes_down(), foo.execute("shopping", Op::Get { key: b"milk" }));
+    let damage = async {
+        bar.receive().await;
+        let mut queue = SendQueue::default();
+        let mut frame = MessageWriter::begin(&mut queue, &Message::Replies { id: 0 });
+        assert!(frame.push_item_within(FRAME_BYTES, &ForwardedReply::Reply(Reply::Value(b"1"))));
+        frame.finish();
+        *queue.frames.last_mut().unwrap() ^= 1;
+        bar.stream.write_all(&queue.frames).await.unwrap();
+    };
+    let (reason, result, ()) = tokio::join!(went_down, get, damage);
+    assert!(reason.contains("wrong checksum"), "{reason}");
+    let error = result.unwrap_err();
+    assert_eq!(error.to_string(), "node bar@127.0.0.1 is down: its link was lost", "a read changes nothing");
+}
+
+#[tokio::test]
+async fn a_call_without_a_reply_ends_and_its_late_reply_is_ignored() {
+    let links = LinkSettings { call_timeout: Duration::from_millis(50), ..heartbeat(20, 1_000) };
+    let foo = Node::start(Settings { links, ..foo_settings() }).await;
+    let mut bar = FakeBar::link_to(&foo).await;
+    assert!(foo.cluster.connect(&name("bar")).await);
+    let error = foo.execute("shopping", Op::Create).await.unwrap_err();
+    assert_eq!(error, Error::NoReply { node: name("bar").shared() });
+    let error = foo.execute("shopping", Op::Get { key: b"milk" }).await.unwrap_err();
+    assert!(matches!(error, Error::NodeDown { .. }), "a read changes nothing: {error}");
+    assert!(matches!(foo.cluster.subscribe(b"shopping").await, Err(Error::NodeDown { .. })));
+    let done = [ForwardedReply::Reply(Reply::Done)];
+    bar.send(Message::Replies { id: 0 }, &done).await;
+    bar.send::<()>(Message::Subscribed { id: 2, result: SubscribeResult::Subscribed }, &[]).await;
+    let reply = async {
+        loop {
+            let frame = bar.receive().await;
+            match codec::decode_frame(&frame).unwrap().0 {
+                Message::Unsubscribe { .. } => break,
+                Message::Call { .. } | Message::Subscribe { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    soon(reply).await;
+    assert!(foo.cluster.nodes()[0].up, "the link stays up");
+}
+
+#[tokio::test]
+async fn a_peer_that_owes_too_many_replies_loses_its_link() {
+    let links = LinkSettings { call_timeout: Duration::from_millis(50), ..heartbeat(20, 1_000) };
+    let foo = Node::start(Settings { links, ..foo_settings() }).await;
+    let _bar = FakeBar::link_to(&foo).await;
+    assert!(foo.cluster.connect(&name("bar")).await);
+    let went_down = foo.peer_goes_down();
+    let create = Request { bucket: b"shopping", op: Op::Create };
+    let calls: Vec<_> = (0..=LATE_CALLS).map(|_| foo.peer().call(&[create]).unwrap()).collect();
+    assert_eq!(went_down.await, format!("{} calls got no reply within links.call_timeout_ms", calls.len()));
+}
+
 #[tokio::test]
 async fn heartbeats_keep_an_idle_link_alive() {
-    let heartbeat = Heartbeat { every: Duration::from_millis(20), missed: 50 };
-    let foo = Node::start(Settings { heartbeat, ..foo_settings() }).await;
+    let links = heartbeat(20, 50);
+    let foo = Node::start(Settings { links, ..foo_settings() }).await;
     let mut bar = FakeBar::link_to(&foo).await;
     let went_down = foo.peer_goes_down();
     let beating = async {
-        let mut beat = tokio::time::interval(heartbeat.every);
+        let mut beat = tokio::time::interval(links.heartbeat);
         for _ in 0..75 {
             beat.tick().await;
             bar.send::<()>(Message::Heartbeat, &[]).await;
@@ -108,15 +215,13 @@ async fn a_newer_link_of_a_node_replaces_the_older_one() {
 #[tokio::test]
 async fn a_wrong_cookie_is_refused_and_both_nodes_log_it() {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = log.install();
     let foo = Node::start(foo_settings()).await;
     let cookie = Cookie::new("another");
     let bar = Node::start(Settings { cookie, ..bar_settings(foo.address()) }).await;
     assert!(!soon(bar.cluster.connect(&name("foo"))).await);
     assert!(!foo.cluster.nodes()[0].up);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     let lines: Vec<_> = log.lines().filter(|line| line.contains("wrong cookie")).collect();
     let logged = |by: &str| lines.iter().any(|line| line.contains(by));
     assert!(logged("kv_cluster::peer::dialer") && logged("node=foo@127.0.0.1"), "{log}");
@@ -126,7 +231,20 @@ async fn a_wrong_cookie_is_refused_and_both_nodes_log_it() {
 
 /// The log of a test.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Collects what this thread logs, until the guard is dropped.
+    pub(super) fn install(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

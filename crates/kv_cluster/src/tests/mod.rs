@@ -1,6 +1,7 @@
 //! Two nodes in one process, over real sockets, and peers that violate the protocol.
 
 mod channels;
+mod disputes;
 mod forwarding;
 mod hostile;
 mod keyspace;
@@ -22,9 +23,12 @@ use crate::{
         replies::Replies,
         send_queue::{MessageWriter, SendQueue},
     },
-    local::{Heartbeat, StoreSettings},
+    local::{LinkSettings, StoreSettings},
     node_name::NodeName,
-    peer::{Peer, handshake},
+    peer::{
+        Peer,
+        handshake::{self, Identity},
+    },
     routing::{RouteRow, Routes},
 };
 use kv::{Op, Reply, Request};
@@ -48,16 +52,19 @@ fn row(buckets: &str, node: &str) -> RouteRow {
     RouteRow { buckets: buckets.into(), nodes: vec![name(node).to_string()] }
 }
 
+fn routes(rows: &[RouteRow]) -> Routes {
+    Routes::new(rows, &[name("foo"), name("bar")]).unwrap()
+}
+
 /// The settings of `foo` or `bar` with the other as its peer. `bar` has the lower name, and dials.
 fn settings(me: &str, peer: &str, peer_address: String) -> Settings {
-    let known = [name("foo"), name("bar")];
     Settings {
         name: name(me),
         link: Some("127.0.0.1:0".into()),
         peers: vec![(name(peer), peer_address)],
-        routes: Routes::new(&[row("a..m", "foo"), row("n..z", "bar")], &known).unwrap(),
+        routes: routes(&[row("a..m", "foo"), row("n..z", "bar")]),
         cookie: Cookie::new("weknoweachother"),
-        heartbeat: Heartbeat::default(),
+        links: LinkSettings::default(),
         store: StoreSettings::default(),
     }
 }
@@ -68,6 +75,15 @@ fn foo_settings() -> Settings {
 
 fn bar_settings(foo: SocketAddr) -> Settings {
     settings("bar", "foo", foo.to_string())
+}
+
+/// Heartbeats at this interval, of which a number may be missed.
+fn heartbeat(interval_ms: u64, missed_heartbeats: u32) -> LinkSettings {
+    LinkSettings {
+        heartbeat: Duration::from_millis(interval_ms),
+        missed_heartbeats,
+        ..LinkSettings::default()
+    }
 }
 
 struct Node {
@@ -149,8 +165,9 @@ struct FakeBar {
 impl FakeBar {
     async fn link_to(foo: &Node) -> FakeBar {
         let mut stream = TcpStream::connect(foo.address()).await.unwrap();
-        let cookie = Cookie::new("weknoweachother");
-        handshake::dial(&mut stream, &name("bar"), &name("foo"), &cookie).await.unwrap();
+        let (bar, cookie) = (name("bar"), Cookie::new("weknoweachother"));
+        let me = Identity { name: &bar, cookie: &cookie, routes: foo.cluster.routes() };
+        handshake::dial(&mut stream, me, &name("foo")).await.unwrap();
         FakeBar { stream, input: ReadBuffer::default() }
     }
 

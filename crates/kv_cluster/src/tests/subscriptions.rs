@@ -51,8 +51,8 @@ async fn a_subscriber_that_does_not_read_is_dropped_and_the_writer_goes_on() {
 
 #[tokio::test]
 async fn a_subscriber_that_is_dropped_is_unsubscribed_from_the_other_node() {
-    let heartbeat = Heartbeat { every: Duration::from_millis(50), missed: 100 };
-    let foo = Node::start(Settings { heartbeat, ..foo_settings() }).await;
+    let links = heartbeat(50, 100);
+    let foo = Node::start(Settings { links, ..foo_settings() }).await;
     let mut bar = FakeBar::link_to(&foo).await;
     assert!(foo.cluster.connect(&name("bar")).await);
     let reply = async {

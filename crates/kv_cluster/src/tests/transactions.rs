@@ -134,16 +134,6 @@ async fn a_transaction_whose_link_is_cut_has_an_unknown_outcome() {
 }
 
 #[tokio::test]
-async fn a_node_that_does_not_own_the_buckets_executes_nothing() {
-    let foo = Node::start(foo_settings()).await;
-    let bar = Node::start(Settings { routes: Routes::all(name("foo")), ..bar_settings(foo.address()) }).await;
-    assert!(soon(foo.cluster.connect(&name("bar"))).await);
-    let create = Request { bucket: b"shopping", op: Op::Create };
-    assert_eq!(transact(&foo, &[], &[create]).await.0, Err(Error::NotOwner { node: name("bar").shared() }));
-    assert!(bar.own_buckets().is_empty());
-}
-
-#[tokio::test]
 async fn a_result_that_does_not_fit_ends_the_link() {
     let foo = Node::start(foo_settings()).await;
     let mut bar = FakeBar::link_to(&foo).await;

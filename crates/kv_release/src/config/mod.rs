@@ -26,7 +26,7 @@ pub(crate) use nodes::ReleaseProfile;
 use crate::error::Error;
 use cookie::Secret;
 use general::GeneralSettings;
-use kv_cluster::{Heartbeat, NodeName, Routes};
+use kv_cluster::{LinkSettings, NodeName, Routes};
 use layers::{
     environment::{CONFIG_VARIABLE, Environment, NODE_VARIABLE},
     error::{ConfigError, Origin},
@@ -67,7 +67,7 @@ pub(crate) struct Settings {
     pub(crate) client_limits: ClientSettings,
     pub(crate) storage: StorageSettings,
     pub(crate) log: LogSettings,
-    pub(crate) links: Heartbeat,
+    pub(crate) links: LinkSettings,
     pub(crate) supervision: Intensity,
     startup: StartupValues,
     /// Every value and where it comes from, as `check-config --print` shows it.
@@ -91,7 +91,7 @@ impl Settings {
         let file = self.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
         let count = |count, noun| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
         let nodes = count(1 + self.node.peers.len(), "node");
-        let routes = count(self.routes.rows().len(), "route");
+        let routes = count(self.routes.spans().len(), "route");
         let warnings: String = self.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
         format!("{file}: ok: node {}, {nodes}, {routes}{warnings}", self.node.name)
     }

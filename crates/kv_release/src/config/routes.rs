@@ -13,10 +13,10 @@ const TABLE: Table = Table::Rows("routes");
 
 pub(super) const SECTION: &Section = &Section {
     table: TABLE,
-    help: "Which node owns which buckets. Rows must not overlap; buckets of no row are refused.",
+    help: "Which node owns which buckets: the first row that fits. Buckets that no row fits are refused.",
     keys: &[
-        Key::string("buckets").example("a..m").help(
-            "\"a..m\" includes every name that begins with m. Ends may be longer, ca..cm, or open, n.. or ..",
+        Key::string("buckets").example("..m").help(
+            "\"a..m\" includes every name that begins with m. Ends may be longer, ca..cm, or open, ..m, n.. or ..",
         ),
         Key::string_list("nodes").example("foo@127.0.0.1").help("The node that owns these buckets."),
     ],

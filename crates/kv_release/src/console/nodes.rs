@@ -5,6 +5,7 @@ use super::{
     parse::Argument,
     value::{NodeRow, RouteRow, Value},
 };
+use crate::limits::TREE_CHILDREN;
 use kv_cluster::NodeName;
 
 pub(super) fn node_name(node: &Node, _: &[Argument]) -> Result<Value, String> {
@@ -17,12 +18,14 @@ pub(super) fn connected_nodes(node: &Node, _: &[Argument]) -> Result<Value, Stri
 }
 
 pub(super) fn nodes(node: &Node, _: &[Argument]) -> Result<Value, String> {
-    let me = NodeRow { node: node.cluster.node_name().to_string(), up: true, me: true, reason: None };
+    let me = node.cluster.node_name().to_string();
+    let me = NodeRow { node: me, up: true, me: true, reason: None, routes_differ: None };
     let others = node.cluster.nodes().into_iter().map(|row| NodeRow {
         node: row.name.to_string(),
         up: row.up,
         me: false,
         reason: row.reason.map(|reason| reason.to_string()),
+        routes_differ: row.disputed_names,
     });
     Ok(Value::Nodes([me].into_iter().chain(others).collect()))
 }
@@ -53,8 +56,22 @@ fn why_down(node: &Node, name: &NodeName) -> String {
     }
 }
 
+/// The supervision tree of this node, or of the named one.
+pub(super) async fn tree(node: &Node, arguments: &[Argument]) -> Result<Value, String> {
+    let (named, count) = match arguments {
+        [first, ..] if first.bytes.contains(&b'@') => (Some(name(first)?), arguments.get(1)),
+        [_, _, ..] => return Err("a node's name has an @; write tree bar@127.0.0.1 100".to_owned()),
+        _ => (None, arguments.first()),
+    };
+    let children = count.map_or(Ok(TREE_CHILDREN), |count| count.number("children", "tree 100"))?;
+    let named = named.as_ref().unwrap_or(node.cluster.node_name());
+    let text = node.cluster.tree(named, children).await.map_err(|error| error.to_string())?;
+    let text = text.ok_or("the node is still starting")?;
+    serde_json::from_slice(&text).map(Value::Tree).map_err(|error| format!("unreadable tree: {error}"))
+}
+
 pub(super) fn routes(node: &Node, _: &[Argument]) -> Result<Value, String> {
-    let rows = node.cluster.routes().rows().iter();
+    let rows = node.cluster.routes().spans().iter();
     let row = |row: &kv_cluster::Route| RouteRow {
         buckets: row.buckets().to_owned(),
         node: row.owner().to_string(),

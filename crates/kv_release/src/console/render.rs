@@ -18,7 +18,7 @@ impl Value {
             Value::Nodes(rows) => columns(rows.iter().map(node_cells)),
             Value::Routes(rows) => columns(rows.iter().map(|row| [row.buckets.clone(), row.node.clone()])),
             Value::Status(status) => columns(status_cells(status)),
-            Value::Tree(tree) => tree.to_string(),
+            Value::Tree(tree) => format!("{tree:#}"),
             Value::Bytes(None) => "nil".to_owned(),
             Value::Bytes(Some(value)) => escape_for_terminal(value),
             Value::Names(names) => names_text(names),
@@ -59,11 +59,14 @@ fn atom(name: &str) -> String {
 }
 
 fn node_cells(row: &NodeRow) -> [String; 2] {
-    let state = match (row.me, row.up, &row.reason) {
+    let state = match (row.me, row.up, &row.reason, &row.routes_differ) {
         (true, ..) => "up, this node".to_owned(),
-        (false, true, _) => "up".to_owned(),
-        (false, false, Some(reason)) => format!("down: {reason}"),
-        (false, false, None) => "down".to_owned(),
+        (false, true, _, Some(names)) => {
+            format!("up, but its routes differ; refused here and there: names {names}")
+        }
+        (false, true, _, None) => "up".to_owned(),
+        (false, false, Some(reason), _) => format!("down: {reason}"),
+        (false, false, None, _) => "down".to_owned(),
     };
     [row.node.clone(), state]
 }
@@ -193,12 +196,20 @@ mod tests {
             up,
             me,
             reason: reason.map(str::to_owned),
+            routes_differ: None,
         };
         let nodes = Value::Nodes(vec![
             row("foo@a", true, true, None),
             row("barbar@a", false, false, Some("refused")),
         ]);
         assert_eq!(nodes.text(), "foo@a     up, this node\nbarbar@a  down: refused");
+        let routes_differ = Some("from \"l\" on".to_owned());
+        let differing = Value::Nodes(vec![NodeRow { routes_differ, ..row("bar@a", true, false, None) }]);
+        assert_eq!(
+            differing.text(),
+            "bar@a  up, but its routes differ; refused here and there: names from \"l\" on"
+        );
+        assert_eq!(differing.json()[0]["routes_differ"], json!("from \"l\" on"));
         assert_eq!(
             nodes.json()[1],
             json!({ "node": "barbar@a", "up": false, "me": false, "reason": "refused" })

@@ -8,7 +8,7 @@ use super::{
     render::columns,
     value::{Status, Value},
 };
-use crate::{limits::TREE_CHILDREN, suggest::nearest};
+use crate::suggest::nearest;
 use kv::{Component, Op, Reply, Request};
 use kv_cluster::describe_failure;
 use std::{pin::Pin, time::UNIX_EPOCH};
@@ -93,7 +93,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         |node, arguments| Box::pin(names::buckets(node, arguments)),
     )
     .example("buckets shop"),
-    here("tree [CHILDREN]", "the supervision tree of this node", tree).example("tree 100"),
+    across_nodes(
+        "tree [NODE] [CHILDREN]",
+        "the supervision tree of this node, or of another, with a number of buckets",
+        |node, arguments| Box::pin(nodes::tree(node, arguments)),
+    )
+    .example("tree bar@127.0.0.1 100"),
     on_bucket("create BUCKET", "create a bucket; an existing one keeps its contents", |_| Op::Create)
         .example("create shopping"),
     on_bucket("put BUCKET KEY VALUE", "set a key", |words| Op::Put {
@@ -252,15 +257,6 @@ fn version(node: &Node, _: &[Argument]) -> Outcome {
     Ok(Value::Text(format!("{} {}", node.release, node.version)))
 }
 
-fn tree(node: &Node, arguments: &[Argument]) -> Outcome {
-    let children = match arguments.first() {
-        Some(count) => count.number("children", "tree 100")?,
-        None => TREE_CHILDREN,
-    };
-    let root = node.root.get().ok_or("the node is still starting")?;
-    Ok(Value::Tree(root.tree(children)))
-}
-
 /// Executes one request at the owner of its bucket.
 async fn execute(node: &Node, bucket: &[u8], op: Op<'_>) -> Outcome {
     let outcome = node.cluster.execute(Request { bucket, op }, |reply| value_of(reply, bucket, op)).await;
@@ -309,7 +305,7 @@ mod tests {
     fn words_are_the_same_in_both_cases_and_names_are_not() {
         assert_eq!(parsed("GET Shopping milk"), row("get BUCKET KEY", &[b"Shopping", b"milk"]));
         assert_eq!(parsed("NODE.LIST").0, "Node.list");
-        assert_eq!(parsed("Tree 5").0, "tree [CHILDREN]");
+        assert_eq!(parsed("Tree 5").0, "tree [NODE] [CHILDREN]");
         assert!(stops_node("STOP"));
     }
 
@@ -354,9 +350,9 @@ mod tests {
 
     #[test]
     fn optional_arguments_may_be_left_out() {
-        assert_eq!(parsed("tree"), row("tree [CHILDREN]", &[]));
-        assert_eq!(parsed("tree 100"), row("tree [CHILDREN]", &[b"100"]));
-        assert!(parse("tree 100 100").is_err());
+        assert_eq!(parsed("tree"), row("tree [NODE] [CHILDREN]", &[]));
+        assert_eq!(parsed("tree bar@a 100"), row("tree [NODE] [CHILDREN]", &[b"bar@a", b"100"]));
+        assert!(parse("tree bar@a 100 100").is_err());
     }
 
     #[test]

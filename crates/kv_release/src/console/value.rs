@@ -59,6 +59,9 @@ pub(crate) struct NodeRow {
     /// Why it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+    /// The names that neither node serves, because their routes differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) routes_differ: Option<String>,
 }
 
 /// One route.

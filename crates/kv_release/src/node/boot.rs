@@ -11,11 +11,7 @@ use crate::{
 };
 use kv_cluster::{Cluster, Cookie, Routes, StoreSettings};
 use otp::{ChildSpec, Intensity, Strategy, Supervisor, SupervisorHandle};
-use std::{
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-    time::SystemTime,
-};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 use tokio::sync::watch;
 
 /// A node that is up.
@@ -77,8 +73,10 @@ fn root(settings: &Settings) -> Supervisor {
 
 fn start(node: Arc<Node>, root: Supervisor) -> Running {
     let root = root.start();
-    // Set once: a node has one tree.
-    let _ = node.root.set(root.clone());
+    let view = root.view();
+    // JSON of numbers and text cannot fail.
+    let text = move |children| serde_json::to_vec(&view.tree(children)).unwrap_or_default();
+    node.cluster.local().set_tree(text);
     Running { node, root }
 }
 
@@ -97,7 +95,6 @@ fn node(
         cluster,
         file: settings.file.clone(),
         started: SystemTime::now(),
-        root: OnceLock::new(),
         commands: watch::Sender::new(None),
     }
 }
@@ -114,7 +111,7 @@ fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
         routes: settings.routes.clone(),
         // Only links use it, and a link without a cookie has been refused.
         cookie: Cookie::new(settings.cookie.as_ref().map(|cookie| cookie.0.as_str()).unwrap_or_default()),
-        heartbeat: settings.links,
+        links: settings.links,
         store: StoreSettings {
             threads: runtime::threads(),
             max_memory: settings.storage.max_memory,

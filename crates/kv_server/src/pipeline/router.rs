@@ -53,8 +53,8 @@ pub(super) fn execute_local<'a, P: Protocol>(
                     ControlFlow::Continue(())
                 });
             }
-            Owner::Unrouted => {
-                let error = Error::no_route(left[0].bucket);
+            Owner::Refused(refusal) => {
+                let error = refusal.error(left[0].bucket);
                 executed.add(protocol.render(&mut output.bytes, &left[0], Err(&error)));
             }
             Owner::Remote(_) => break,

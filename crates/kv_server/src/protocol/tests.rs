@@ -14,7 +14,7 @@ use crate::{
     reactor::Stream,
 };
 use allocation_counter::measure;
-use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings, StoreSettings};
+use kv_cluster::{Cluster, Cookie, LinkSettings, NodeName, Routes, Settings, StoreSettings};
 use std::{
     net::{TcpListener, TcpStream},
     pin::pin,
@@ -119,7 +119,7 @@ pub(super) fn server() -> ServerContext {
         link: None,
         peers: Vec::new(),
         cookie: Cookie::new(""),
-        heartbeat: Heartbeat::default(),
+        links: LinkSettings::default(),
         store: StoreSettings { threads: 1, fixed_seed: true, ..StoreSettings::default() },
     };
     let cluster = Cluster::new(settings).unwrap();

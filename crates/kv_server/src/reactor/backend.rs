@@ -132,7 +132,23 @@ impl Backend {
         }
     }
 
-    /// Removes the socket of a connection that has ended.
+    /// Frees a socket for another backend, which takes time if a receive is in flight. Returns whether it is
+    /// free already; if not, the connection becomes ready once the receive has been cancelled.
+    pub(super) fn release(&mut self, socket: &Arc<SharedSocket>) -> bool {
+        if socket.lock_io().is_idle() {
+            return true;
+        }
+        match self {
+            #[cfg(target_os = "linux")]
+            Backend::Uring(uring) => {
+                uring.cancel_receive(socket);
+                false
+            }
+            Backend::Epoll(epoll) => epoll.cancel_receive(socket.id),
+        }
+    }
+
+    /// Removes the socket of a connection that has ended, or that another backend is to serve.
     pub(super) fn deregister(&mut self, id: usize) {
         match self {
             #[cfg(target_os = "linux")]

@@ -69,6 +69,16 @@ impl Epoll {
         }
     }
 
+    /// Ends a receive without bytes. Returns whether the socket is idle then.
+    pub(super) fn cancel_receive(&mut self, id: usize) -> bool {
+        self.registered.get_mut(&id).is_some_and(|registered| {
+            registered.receiving = false;
+            let mut io = registered.socket.lock_io();
+            io.cancel_receive();
+            io.is_idle()
+        })
+    }
+
     /// See [`super::backend::Backend::start_io`].
     pub(super) fn start_io(&mut self, id: usize) -> bool {
         self.registered.get_mut(&id).is_some_and(|registered| registered.transfer(&mut self.buffer))

@@ -3,7 +3,7 @@
 
 use super::{
     backend::Backend,
-    inbox::{Commands, ConnectionFuture, ConnectionWaker, Inbox},
+    inbox::{Commands, ConnectionFuture, ConnectionWaker, Inbox, Order},
     socket::SharedSocket,
 };
 use crate::limits::YIELD_GROUP;
@@ -20,8 +20,14 @@ use std::{
 
 /// Serves connections until it is stopped, then drops the remaining ones.
 pub(super) fn run(backend: Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
-    let failures = LogLimiter::new("clients could not be served", 1);
-    let mut event_loop = EventLoop { backend, connections: HashMap::default(), ready: Vec::new(), failures };
+    let mut event_loop = EventLoop {
+        backend,
+        connections: HashMap::default(),
+        ready: Vec::new(),
+        hand_over: None,
+        orders: 0,
+        failures: LogLimiter::new("clients could not be served", 1),
+    };
     let mut commands = Commands::default();
     loop {
         let may_wait = event_loop.ready.is_empty() && inbox.prepare_wait();
@@ -30,6 +36,10 @@ pub(super) fn run(backend: Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
         if commands.stop {
             return Ok(());
         }
+        if let Some(order) = commands.order.take() {
+            event_loop.begin_order(order);
+        }
+        event_loop.hand_over(&mut commands.woken);
         for (socket, future) in commands.connections.drain(..) {
             event_loop.add_connection(socket, future, inbox);
         }
@@ -49,7 +59,19 @@ struct EventLoop {
     connections: HashMap<usize, Connection, RandomState>,
     /// Ids of the connections to poll, in the order in which they became ready.
     ready: Vec<usize>,
+    /// The order in force, if connections are to be handed over.
+    hand_over: Option<HandOver>,
+    /// How many orders have been received.
+    orders: usize,
     failures: LogLimiter,
+}
+
+/// An order to hand connections over, as far as it has been carried out.
+struct HandOver {
+    nth: usize,
+    to: Vec<Arc<Inbox>>,
+    /// How many connections it has been applied to.
+    applied: usize,
 }
 
 struct Connection {
@@ -58,6 +80,8 @@ struct Connection {
     /// `schedule`, as the future receives it.
     waker: Waker,
     future: ConnectionFuture,
+    /// The number of the last order to hand over that was applied to it.
+    last_order: usize,
 }
 
 impl EventLoop {
@@ -72,7 +96,44 @@ impl EventLoop {
         self.ready.push(id);
         let schedule = Arc::new(ConnectionWaker::new(id, inbox.clone()));
         let waker = Waker::from(schedule.clone());
-        self.connections.insert(id, Connection { socket, schedule, waker, future });
+        self.connections.insert(id, Connection { socket, schedule, waker, future, last_order: 0 });
+    }
+
+    fn begin_order(&mut self, order: Order) {
+        self.orders += 1;
+        self.hand_over = match order {
+            Order::Keep => None,
+            Order::HandOver { nth, to } => Some(HandOver { nth, to, applied: 0 }),
+        };
+    }
+
+    /// Hands over connections that are ready or woken, as ordered: each at a moment when the kernel works on
+    /// nothing of it. The other reactor polls it at once, with a waker of its own, so a wake on the way is
+    /// not lost.
+    fn hand_over(&mut self, woken: &mut Vec<usize>) {
+        let Some(order) = &mut self.hand_over else { return };
+        let mut handed_over = Vec::new();
+        let mut stays = |id: &usize| {
+            let Some(connection) = self.connections.get_mut(id) else { return false };
+            if connection.last_order == self.orders || !self.backend.release(&connection.socket) {
+                return true;
+            }
+            connection.last_order = self.orders;
+            order.applied += 1;
+            if !order.applied.is_multiple_of(order.nth) {
+                return true;
+            }
+            self.backend.deregister(*id);
+            let moved = self.connections.remove(id);
+            handed_over.extend(moved.map(|connection| (connection.socket, connection.future)));
+            false
+        };
+        self.ready.retain(&mut stays);
+        woken.retain(&mut stays);
+        if !handed_over.is_empty() {
+            order.to.rotate_left(1);
+            order.to[0].send(|commands| commands.connections.append(&mut handed_over));
+        }
     }
 
     /// Polls the ready connections group by group, each group until none of its members yields.

@@ -1,5 +1,5 @@
-//! The inbox of a reactor: other threads send it connections to serve, connections to poll again, and the
-//! command to stop.
+//! The inbox of a reactor: other threads send it connections to serve, connections to poll again, orders to
+//! hand connections over, and the command to stop.
 
 use super::{backend::BackendWaker, socket::SharedSocket};
 use std::{
@@ -21,7 +21,17 @@ pub(super) struct Commands {
     pub(super) connections: Vec<(Arc<SharedSocket>, ConnectionFuture)>,
     /// Ids of connections to poll again, each only once.
     pub(super) woken: Vec<usize>,
+    /// Replaces the order to hand connections over.
+    pub(super) order: Option<Order>,
     pub(super) stop: bool,
+}
+
+/// What a reactor does with its connections from now on.
+pub(super) enum Order {
+    /// It serves all of them.
+    Keep,
+    /// Of those that become ready it hands over every `nth`, to each of these reactors in turn.
+    HandOver { nth: usize, to: Vec<Arc<Inbox>> },
 }
 
 /// The commands for a reactor, and what wakes it.
@@ -35,6 +45,8 @@ struct State {
     commands: Commands,
     /// Whether the reactor waits for its sockets and must be woken.
     waiting: bool,
+    /// Whether the reactor was sent the command to stop: it takes no more connections.
+    stopped: bool,
 }
 
 impl Inbox {
@@ -43,12 +55,17 @@ impl Inbox {
         Inbox { state: Mutex::default(), waker }
     }
 
-    /// Adds commands with `add`, and wakes the reactor if it waits.
+    /// Adds commands with `add`, and wakes the reactor if it waits. A reactor that was stopped drops the
+    /// connections that it is sent.
     pub(super) fn send(&self, add: impl FnOnce(&mut Commands)) {
         let mut state = self.lock();
         add(&mut state.commands);
+        state.stopped |= state.commands.stop;
+        let refused =
+            if state.stopped { std::mem::take(&mut state.commands.connections) } else { Vec::new() };
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
+        drop(refused);
         if waiting && let Err(error) = self.waker.wake() {
             tracing::error!(%error, "cannot wake a reactor");
         }
@@ -58,8 +75,8 @@ impl Inbox {
     /// empty.
     pub(super) fn prepare_wait(&self) -> bool {
         let mut state = self.lock();
-        let Commands { connections, woken, stop } = &state.commands;
-        state.waiting = connections.is_empty() && woken.is_empty() && !stop;
+        let Commands { connections, woken, order, stop } = &state.commands;
+        state.waiting = connections.is_empty() && woken.is_empty() && order.is_none() && !stop;
         state.waiting
     }
 

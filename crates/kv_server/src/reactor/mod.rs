@@ -6,13 +6,16 @@
 //! connection reads one and fills the other, and a [`backend`], io_uring or epoll, does the reverse.
 //!
 //! Read in this order: pool (starts the threads) -> `event_loop` (of one thread) -> inbox (commands from
-//! other threads) -> backend (`uring` or `epoll`) -> socket.
+//! other threads) -> backend (`uring` or `epoll`) -> socket. Connections are on as few of the threads as the
+//! load needs: `load` measures, balancer decides, and `event_loop` hands them over.
 
 mod backend;
+mod balancer;
 mod buffer_pool;
 mod epoll;
 mod event_loop;
 mod inbox;
+mod load;
 mod pool;
 mod socket;
 #[cfg(target_os = "linux")]

@@ -1,14 +1,19 @@
 //! The reactors of a server, one for each thread of the runtime. They are started, supervised and stopped
-//! together.
+//! together; connections are on as many of them as the load needs.
 
 use super::{
     backend::{BackendKind, BackendSeed},
+    balancer::{Balancer, Plan},
     event_loop,
-    inbox::{ConnectionFuture, Inbox},
+    inbox::{ConnectionFuture, Inbox, Order},
+    load::{BusyShares, IdleCores, ThreadClock},
     socket::{SharedSocket, Stream},
 };
+use crate::limits::BALANCE_INTERVAL;
 use otp::Stop;
 use std::{
+    convert::Infallible,
+    future::pending,
     io,
     net::TcpStream,
     sync::{
@@ -16,7 +21,7 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
-use tokio::{runtime::Handle, task::JoinSet};
+use tokio::{runtime::Handle, sync::oneshot, task::JoinSet, time::sleep};
 
 /// A handle to all reactors; clones share them.
 #[derive(Clone)]
@@ -26,6 +31,8 @@ struct Shared {
     backend: BackendKind,
     /// The inboxes of the reactors that run.
     inboxes: Mutex<Vec<Arc<Inbox>>>,
+    /// How many of them, from the first, serve connections.
+    active: AtomicUsize,
     next_id: AtomicUsize,
 }
 
@@ -33,11 +40,16 @@ impl ReactorPool {
     /// A pool without running reactors.
     pub(crate) fn new(may_use_io_uring: bool) -> ReactorPool {
         let backend = BackendKind::detect(may_use_io_uring);
-        ReactorPool(Arc::new(Shared { backend, inboxes: Mutex::default(), next_id: AtomicUsize::default() }))
+        ReactorPool(Arc::new(Shared {
+            backend,
+            inboxes: Mutex::default(),
+            active: AtomicUsize::new(1),
+            next_id: AtomicUsize::default(),
+        }))
     }
 
     /// Serves a socket with the future that `connect` makes of its stream; an error of `connect` rejects it.
-    /// Reactors take connections in turn.
+    /// The active reactors take connections in turn.
     pub(crate) fn serve<F>(
         &self,
         socket: TcpStream,
@@ -49,7 +61,7 @@ impl ReactorPool {
         socket.set_nonblocking(self.0.backend.is_nonblocking())?;
         let id = self.0.next_id.fetch_add(1, Relaxed);
         let inboxes = self.lock_inboxes();
-        let inbox = inboxes.get(id % inboxes.len().max(1));
+        let inbox = inboxes.get(id % self.0.active.load(Relaxed));
         let inbox = inbox.ok_or_else(|| io::Error::other("no reactor runs"))?;
         let socket = Arc::new(SharedSocket::new(id, socket));
         let future = connect(Stream::new(socket.clone())).map_err(io::Error::other)?;
@@ -63,13 +75,20 @@ impl ReactorPool {
         let prepared = self.prepare();
         let stop_all = StopAll(self.clone());
         async move {
-            let mut threads = JoinSet::new();
+            let (mut threads, mut reactors) = (JoinSet::new(), Vec::new());
             for (seed, inbox) in prepared.map_err(|error| error.to_string())? {
-                threads.spawn_blocking(move || event_loop::run(seed.start()?, &inbox));
+                let (sender, clock) = oneshot::channel();
+                reactors.push((inbox.clone(), clock));
+                threads.spawn_blocking(move || {
+                    // Without a receiver, the pool has been stopped.
+                    sender.send(ThreadClock::of_this_thread()).ok();
+                    event_loop::run(seed.start()?, &inbox)
+                });
             }
             tokio::select! {
                 () = stop.cancelled() => {}
                 ended = threads.join_next() => return Err(format!("a reactor ended: {ended:?}")),
+                never = stop_all.0.balance(reactors) => match never {},
             }
             drop(stop_all);
             threads.join_all().await;
@@ -77,7 +96,55 @@ impl ReactorPool {
         }
     }
 
+    /// Keeps the connections on as few reactors as the load needs; on all where the system does not count
+    /// how busy a thread is.
+    async fn balance(
+        &self,
+        reactors: Vec<(Arc<Inbox>, oneshot::Receiver<io::Result<ThreadClock>>)>,
+    ) -> Infallible {
+        let (mut inboxes, mut clocks) = (Vec::new(), Vec::new());
+        for (inbox, clock) in reactors {
+            inboxes.push(inbox);
+            // Without a sender, the reactor has ended, and all are stopped.
+            let Ok(clock) = clock.await else { return pending().await };
+            clocks.push(clock);
+        }
+        if inboxes.len() > 1 {
+            let Err(error) = self.balance_by(&inboxes, clocks).await;
+            tracing::info!(%error, "the system does not count how busy threads are; clients are served by all of them");
+            self.0.active.store(inboxes.len(), Relaxed);
+            inboxes.iter().for_each(|inbox| inbox.send(|commands| commands.order = Some(Order::Keep)));
+        }
+        pending().await
+    }
+
+    /// Balances connections by how busy the threads of their reactors are.
+    async fn balance_by(
+        &self,
+        inboxes: &[Arc<Inbox>],
+        clocks: Vec<io::Result<ThreadClock>>,
+    ) -> io::Result<Infallible> {
+        let mut shares = BusyShares::begin(clocks.into_iter().collect::<io::Result<_>>()?)?;
+        let (mut balancer, mut idle) = (Balancer::new(inboxes.len()), IdleCores::default());
+        loop {
+            sleep(BALANCE_INTERVAL).await;
+            let (busy, active) = (shares.measure()?, balancer.active());
+            for (reactor, plan) in balancer.balance(&busy, || idle.measure()) {
+                let order = match plan {
+                    Plan::Keep => Order::Keep,
+                    Plan::HandOver { nth, to } => Order::HandOver { nth, to: inboxes[to].to_vec() },
+                };
+                inboxes[reactor].send(|commands| commands.order = Some(order));
+            }
+            if balancer.active() != active {
+                tracing::debug!(threads = balancer.active(), ?busy, "clients are served by");
+                self.0.active.store(balancer.active(), Relaxed);
+            }
+        }
+    }
+
     fn prepare(&self) -> io::Result<Vec<(BackendSeed, Arc<Inbox>)>> {
+        self.0.active.store(1, Relaxed);
         let prepare = |_| {
             let (seed, waker) = self.0.backend.prepare()?;
             let inbox = Arc::new(Inbox::new(waker));
@@ -87,7 +154,7 @@ impl ReactorPool {
         (0..Handle::current().metrics().num_workers()).map(prepare).collect()
     }
 
-    fn lock_inboxes(&self) -> MutexGuard<'_, Vec<Arc<Inbox>>> {
+    pub(super) fn lock_inboxes(&self) -> MutexGuard<'_, Vec<Arc<Inbox>>> {
         self.0.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,10 +165,7 @@ struct StopAll(ReactorPool);
 impl Drop for StopAll {
     fn drop(&mut self) {
         for inbox in self.0.lock_inboxes().drain(..) {
-            inbox.send(|commands| {
-                commands.connections.clear();
-                commands.stop = true;
-            });
+            inbox.send(|commands| commands.stop = true);
         }
     }
 }

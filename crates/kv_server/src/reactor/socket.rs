@@ -171,6 +171,20 @@ impl IoState {
         self.rx.extend_from_slice(bytes);
     }
 
+    /// Whether no operation is in flight, so that another backend may serve the socket.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.receiving && !self.sending
+    }
+
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending
+    }
+
+    /// Ends a receive that has been cancelled: nothing has been received, and the connection still awaits it.
+    pub(super) fn cancel_receive(&mut self) {
+        self.receiving = false;
+    }
+
     /// Marks the socket as failed. Operations in flight stay marked as such, so none is started again.
     pub(super) fn fail(&mut self, error: &io::Error) {
         self.eof = true;

@@ -1,6 +1,6 @@
 //! What both backends guarantee to connections.
 
-use super::{ReactorPool, Stream, is_grouped, yield_to_group};
+use super::{ReactorPool, Stream, inbox::Order, is_grouped, yield_to_group};
 use otp::Stop;
 use std::{
     future::poll_fn,
@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -30,13 +30,27 @@ struct Reactors {
 
 impl Reactors {
     fn start(may_use_io_uring: bool) -> Reactors {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Reactors::start_several(may_use_io_uring, 1)
+    }
+
+    fn start_several(may_use_io_uring: bool, count: usize) -> Reactors {
+        let runtime = Builder::new_multi_thread().worker_threads(count).enable_all().build().unwrap();
         let (pool, stop) = (ReactorPool::new(may_use_io_uring), Stop::new());
         let running = {
             let _context = runtime.enter();
             runtime.spawn(pool.run(stop.clone()))
         };
         Reactors { runtime, pool, listener: TcpListener::bind("127.0.0.1:0").unwrap(), stop, running }
+    }
+
+    /// Has each reactor hand over every `nth` of its connections to all others.
+    fn hand_over(&self, nth: usize) {
+        let inboxes = self.pool.lock_inboxes().clone();
+        for (index, inbox) in inboxes.iter().enumerate() {
+            let others = inboxes.iter().enumerate().filter(|(other, _)| *other != index);
+            let to = others.map(|(_, inbox)| inbox.clone()).collect();
+            inbox.send(|commands| commands.order = Some(Order::HandOver { nth, to }));
+        }
     }
 
     /// The client's end of a connection that `serve` serves.
@@ -198,6 +212,95 @@ fn a_client_that_disconnects_early_ends_only_its_connection() {
             other.read_exact(&mut [0; 5]).unwrap();
         }
     });
+}
+
+/// Counts how often a connection is found on another thread than before.
+#[derive(Default)]
+struct Moves(AtomicUsize);
+
+impl Moves {
+    fn count(&self, last: &mut thread::ThreadId) {
+        let moved = std::mem::replace(last, thread::current().id()) != *last;
+        self.0.fetch_add(usize::from(moved), Relaxed);
+    }
+}
+
+/// [`echo`], which counts its moves.
+async fn echo_moving(stream: Stream, moves: Arc<Moves>) {
+    let (mut buffer, mut thread) = (vec![0; 50_000], thread::current().id());
+    loop {
+        let count = read(&stream, &mut buffer).await;
+        moves.count(&mut thread);
+        if count == 0 || stream.write(&buffer[..count]).await.is_err() {
+            break stream.flush().await.unwrap_or_default();
+        }
+    }
+}
+
+#[test]
+fn connections_change_their_reactor_and_no_byte_is_lost() {
+    for may_use_io_uring in [true, false] {
+        let reactors = Reactors::start_several(may_use_io_uring, 3);
+        let moves = Arc::new(Moves::default());
+        let serve = |stream| echo_moving(stream, moves.clone());
+        let mut busy: Vec<_> = (0..3).map(|_| reactors.client(serve)).collect();
+        let mut light: Vec<_> = (0..20).map(|_| reactors.client(serve)).collect();
+        let sent = numbers(500_000);
+        thread::scope(|scope| {
+            for client in &mut busy {
+                let (mut writer, sent) = (client.try_clone().unwrap(), &sent);
+                scope.spawn(move || {
+                    writer.write_all(sent).unwrap();
+                    writer.shutdown(Shutdown::Write).unwrap();
+                });
+                scope.spawn(move || {
+                    let mut received = Vec::new();
+                    client.read_to_end(&mut received).unwrap();
+                    assert!(received == *sent, "{} bytes", received.len());
+                });
+            }
+            for round in 0.. {
+                reactors.hand_over(1 + round % 2);
+                light.iter_mut().for_each(|client| client.write_all(b"hello").unwrap());
+                for client in &mut light {
+                    let mut received = [0; 5];
+                    client.read_exact(&mut received).unwrap();
+                    assert_eq!(received, *b"hello");
+                }
+                if round >= 100 && moves.0.load(Relaxed) > 1_000 {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_connection_that_receives_nothing_is_handed_over_when_it_is_woken() {
+    for may_use_io_uring in [true, false] {
+        let reactors = Reactors::start_several(may_use_io_uring, 2);
+        let (moves, (sender, mut receiver)) = (Arc::new(Moves::default()), mpsc::channel::<()>(1));
+        let count = moves.clone();
+        let mut client = reactors.client(|stream| async move {
+            let (mut buffer, mut thread) = ([0; 1], thread::current().id());
+            loop {
+                tokio::select! {
+                    _ = read(&stream, &mut buffer) => return,
+                    event = receiver.recv() => if event.is_none() { return },
+                }
+                count.count(&mut thread);
+                stream.write(b"x").await.unwrap();
+            }
+        });
+        let mut round = 0;
+        while moves.0.load(Relaxed) < 10 {
+            reactors.hand_over(1);
+            sender.blocking_send(()).unwrap();
+            client.read_exact(&mut [0]).unwrap();
+            round += 1;
+            assert!(round < 10_000, "{} moves", moves.0.load(Relaxed));
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::limits::{URING_BUFFER_BYTES, URING_BUFFERS, URING_COMPLETIONS, URING_
 use io_uring::{
     IoUring, cqueue, opcode,
     squeue::{Entry, Flags},
-    types::Fd,
+    types::{CancelBuilder, Fd},
 };
 use memmap2::MmapMut;
 use rustix::{
@@ -56,7 +56,15 @@ pub(super) struct Uring {
 enum Operation {
     ReadEventfd,
     Receive(Arc<SharedSocket>),
-    Send { socket: Arc<SharedSocket>, bytes: Vec<u8>, sent: usize },
+    Send {
+        socket: Arc<SharedSocket>,
+        bytes: Vec<u8>,
+        sent: usize,
+    },
+    /// The socket must stay open until the kernel has looked it up.
+    CancelReceive {
+        _socket: Arc<SharedSocket>,
+    },
 }
 
 /// Buffers of which the kernel picks one when bytes arrive, so that a waiting connection holds none.
@@ -144,9 +152,14 @@ impl Uring {
         let mut ready = None;
         match self.in_flight.remove(entry.user_data() as usize) {
             Operation::ReadEventfd => self.arm_eventfd(),
+            Operation::CancelReceive { .. } => {}
             // Receives that completed together used up the buffers, which have been provided again by now.
             Operation::Receive(socket) if entry.result() == -Errno::NOBUFS.raw_os_error() => {
                 self.receive(socket);
+            }
+            Operation::Receive(socket) if entry.result() == -Errno::CANCELED.raw_os_error() => {
+                socket.lock_io().cancel_receive();
+                ready = Some(socket.id);
             }
             Operation::Receive(socket) => {
                 let buffer = cqueue::buffer_select(entry.flags());
@@ -169,6 +182,16 @@ impl Uring {
             },
         }
         ready
+    }
+
+    /// Cancels the receive of a socket, which then completes without bytes. What is cancelled is any
+    /// operation on the socket, so nothing happens while a send is in flight.
+    pub(super) fn cancel_receive(&mut self, socket: &Arc<SharedSocket>) {
+        if !socket.lock_io().is_sending() {
+            let operation = CancelBuilder::fd(Fd(socket.tcp.as_raw_fd()));
+            let cancel = opcode::AsyncCancel2::new(operation).build();
+            self.start(cancel, Operation::CancelReceive { _socket: socket.clone() });
+        }
     }
 
     fn arm_eventfd(&mut self) {

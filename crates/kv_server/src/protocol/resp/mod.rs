@@ -4,10 +4,11 @@
 //! Follow a command through the files in this order: protocol (what the pipeline calls) -> parser -> commands
 //! (table: finds the command; split: into requests to buckets) -> the pipeline -> reply (merge) -> encoder. A
 //! command that is not on buckets goes to `commands/dispatch.rs` instead, and its function works on the
-//! `session`.
+//! `session`. A command that is a line of words goes there by `inline`.
 
 mod commands;
 mod encoder;
+mod inline;
 mod parser;
 mod protocol;
 mod queue;

@@ -1,7 +1,10 @@
 //! Splits the input into commands such as `*2\r\n$3\r\nGET\r\n$4\r\nmilk\r\n`. Parsing of an incomplete
 //! command resumes at the first incomplete argument, so complete ones are not parsed again.
 
-use crate::limits::{ARGUMENTS, CACHED_HEADER_BYTES, HEADER_BYTES};
+use crate::{
+    limits::{ARGUMENTS, CACHED_HEADER_BYTES, HEADER_BYTES, INLINE_BYTES},
+    protocol::lines::{LineEnd, line_end},
+};
 use arrayvec::ArrayVec;
 use kv::{
     Args,
@@ -46,6 +49,8 @@ pub(super) enum Parsed<'a> {
     },
     /// An empty command, which gets no reply, and its size in bytes.
     Empty(usize),
+    /// A line of words, and its size in bytes with its ending.
+    Inline { line: &'a [u8], size: usize },
     /// Nothing, or the beginning of a command.
     Incomplete,
 }
@@ -53,9 +58,6 @@ pub(super) enum Parsed<'a> {
 /// A violation of the protocol, in Redis's words where Redis has any.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ProtocolError {
-    /// A command does not begin with `*`.
-    #[error("expected '*', got '{}'", .0.escape_ascii())]
-    NoCommand(u8),
     /// An argument does not begin with `$`.
     #[error("expected '$', got '{}'", printable(*.0))]
     NoBulk(u8),
@@ -74,6 +76,12 @@ pub(crate) enum ProtocolError {
     /// An argument does not end where its header says.
     #[error("expected CRLF after a bulk string")]
     NoEnd,
+    /// An inline command is too long.
+    #[error("too big inline request")]
+    LongInline,
+    /// A quote of an inline command is never closed, or closes within a word.
+    #[error("unbalanced quotes in request")]
+    UnbalancedQuotes,
     /// The whole command is too large.
     #[error("request of more than {0} bytes")]
     TooLarge(usize),
@@ -138,6 +146,9 @@ impl CommandParser {
         if same_as_last {
             progress = self.last.progress;
         } else if progress.count == 0 {
+            if !matches!(input, [b'*', ..] | []) {
+                return inline(input);
+            }
             let Some((count, after)) = header(input, b'*')? else { return Ok(Parsed::Incomplete) };
             if count <= 0 {
                 return Ok(Parsed::Empty(after));
@@ -178,6 +189,17 @@ impl CachedHeader {
     }
 }
 
+/// Splits off an inline command.
+#[cold]
+fn inline(input: &[u8]) -> Result<Parsed<'_>, ProtocolError> {
+    let longest = input.len().min(INLINE_BYTES + 2);
+    match line_end(&input[..longest]) {
+        Some(LineEnd { length, size }) => Ok(Parsed::Inline { line: &input[..length], size }),
+        None if longest < INLINE_BYTES + 2 => Ok(Parsed::Incomplete),
+        None => Err(ProtocolError::LongInline),
+    }
+}
+
 /// Start and end of the argument whose header is at `at`; `None` if it is incomplete.
 #[inline]
 fn argument(input: &[u8], at: usize, limits: ParseLimits) -> Result<Option<(usize, usize)>, ProtocolError> {
@@ -212,10 +234,7 @@ fn header(input: &[u8], mark: u8) -> Result<Option<(i64, usize)>, ProtocolError>
         _ => (ProtocolError::Length, ProtocolError::LongLength),
     };
     if *first != mark {
-        return Err(match mark {
-            b'*' => ProtocolError::NoCommand(*first),
-            _ => ProtocolError::NoBulk(*first),
-        });
+        return Err(ProtocolError::NoBulk(*first));
     }
     let within = &line[..line.len().min(HEADER_BYTES)];
     let Some(end) = memchr::memchr(b'\r', within) else {

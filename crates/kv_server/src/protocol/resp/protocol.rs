@@ -4,6 +4,7 @@
 use super::{
     commands::{command_table, dispatch::dispatch, paging, sample, split::SubRequests, table::CommandRef},
     encoder::RespEncoder,
+    inline::write_protocol_error,
     parser::{ParseLimits, Parsed, ProtocolError, RawCommand},
     reply::merge::LargeReply,
     session::RespSession,
@@ -19,6 +20,8 @@ use std::{future::ready, io, sync::atomic::Ordering::Relaxed};
 pub(crate) enum RespCommand<'a> {
     /// A command that cannot be part of the batch.
     Single(RawCommand<'a>),
+    /// A command as a line of words.
+    Inline(&'a [u8]),
     /// Bytes that are not a command.
     Invalid(ProtocolError),
 }
@@ -41,6 +44,10 @@ impl Protocol for RespSession {
                 Ok(Parsed::Empty(size)) => {
                     consumed += size;
                     continue;
+                }
+                Ok(Parsed::Inline { line, size }) => {
+                    consumed += size;
+                    break Tail::Command(RespCommand::Inline(line));
                 }
                 Ok(Parsed::Incomplete) => break Tail::Incomplete,
                 Err(error) => break Tail::Command(RespCommand::Invalid(error)),
@@ -107,9 +114,9 @@ impl Protocol for RespSession {
                 dispatch(command_table(), self, raw, output).await?;
                 Ok(if self.closing { Next::Close } else { Next::Continue })
             }),
+            RespCommand::Inline(line) => self.execute_inline(line, output),
             RespCommand::Invalid(error) => {
-                self.encoder(output).error(&format!("ERR Protocol error: {error}"));
-                Box::pin(ready(Ok(Next::Close)))
+                Box::pin(ready(Ok(write_protocol_error(&mut self.encoder(output), &error))))
             }
         }
     }

@@ -75,6 +75,15 @@ impl RespSession {
         self.reply_mode == ReplyMode::On && !self.transaction.is_open() && !self.is_subscribed_in_resp2()
     }
 
+    /// Whether the session is in a state that the text protocol does not have, so the connection cannot
+    /// return to it.
+    pub(crate) fn excludes_text(&self) -> bool {
+        self.transaction.is_open()
+            || !self.transaction.watched.is_empty()
+            || self.awaits_events()
+            || self.reply_mode != ReplyMode::On
+    }
+
     /// An encoder of the version that the client has chosen.
     pub(super) fn encoder<'o>(&self, output: &'o mut Output<'_>) -> RespEncoder<'o> {
         RespEncoder::new(&mut output.bytes, self.version)

@@ -6,7 +6,7 @@ mod pipelines;
 mod replies;
 
 use crate::{acceptor::bind, limits::Limits};
-use kv_cluster::{Cluster, Cookie, Heartbeat, NodeName, Routes, Settings, StoreSettings};
+use kv_cluster::{Cluster, Cookie, LinkSettings, NodeName, Routes, Settings, StoreSettings};
 use otp::SupervisorHandle;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -28,7 +28,7 @@ impl Node {
             link: None,
             peers: Vec::new(),
             cookie: Cookie::new("none"),
-            heartbeat: Heartbeat::default(),
+            links: LinkSettings::default(),
             store: StoreSettings::default(),
         };
         let cluster = Cluster::new(settings).expect("a cluster");

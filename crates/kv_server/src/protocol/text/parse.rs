@@ -1,6 +1,10 @@
 //! Splits the input into lines, and parses a line into a request or a command.
 
-use super::quote::{self, Word, is_separator};
+use super::{
+    quote::{self, Word},
+    telnet,
+};
+use crate::protocol::lines::{LineEnd, is_http_request, is_separator, line_end};
 use kv::{Op, Request};
 
 /// What the input begins with.
@@ -16,23 +20,28 @@ pub(super) enum NextLine<'a> {
     },
     /// A line without an ending so far.
     Incomplete,
+    /// Possibly a command of telnet, which has no ending.
+    Telnet,
     /// A line longer than the limit.
     TooLong,
 }
 
-/// Splits the first line off `input`. Its ending is `\n` or `\r\n`.
+/// Splits the first line off `input`.
 pub(super) fn next_line(input: &mut [u8], limit: usize) -> NextLine<'_> {
     // The ending of a line at the limit may take two bytes.
     let within = &input[..input.len().min(limit + 2)];
-    let Some(end) = memchr::memchr(b'\n', within) else {
-        return if within.len() == limit + 2 { NextLine::TooLong } else { NextLine::Incomplete };
+    let Some(LineEnd { length, size }) = line_end(within) else {
+        return match within {
+            _ if within.len() == limit + 2 => NextLine::TooLong,
+            [telnet::IAC, ..] => NextLine::Telnet,
+            _ => NextLine::Incomplete,
+        };
     };
-    let length = if within[..end].ends_with(b"\r") { end - 1 } else { end };
     if length > limit {
         return NextLine::TooLong;
     }
-    let (line, rest) = input.split_at_mut(end + 1);
-    NextLine::Line { line: &mut line[..length], size: end + 1, rest }
+    let (line, rest) = input.split_at_mut(size);
+    NextLine::Line { line: &mut line[..length], size, rest }
 }
 
 /// What one line means.
@@ -59,37 +68,86 @@ pub(crate) enum Command<'a> {
     Http,
     /// A line longer than the limit.
     TooLong,
+    /// A command of telnet, and the reply to it.
+    Telnet(telnet::Reply),
+    /// The line begins with none of the words above; it may be a command of Redis.
+    Other(&'a [u8]),
+    /// The input continues with RESP.
+    Resp,
     /// Anything else.
     Unknown,
 }
 
-/// Words of the longest command.
-const WORDS: usize = 4;
+/// The arguments of the longest command.
+const ARGUMENTS: usize = 3;
 
-/// Parses one line without its ending. Commands are upper case, as in the guide.
+/// The first word of a line.
+#[derive(Debug, Clone, Copy)]
+enum Verb {
+    Get,
+    Put,
+    Delete,
+    Create,
+    Drop,
+    Keys,
+    Subscribe,
+    Buckets,
+    Help,
+    Ping,
+    Quit,
+}
+
+impl Verb {
+    /// Commands are upper case, as in the guide.
+    #[inline]
+    fn parse(word: &[u8]) -> Option<Verb> {
+        Some(match word {
+            b"GET" => Verb::Get,
+            b"PUT" => Verb::Put,
+            b"DELETE" => Verb::Delete,
+            b"CREATE" => Verb::Create,
+            b"DROP" => Verb::Drop,
+            b"KEYS" => Verb::Keys,
+            b"SUBSCRIBE" => Verb::Subscribe,
+            b"BUCKETS" => Verb::Buckets,
+            b"HELP" => Verb::Help,
+            b"PING" => Verb::Ping,
+            b"QUIT" => Verb::Quit,
+            _ => return None,
+        })
+    }
+}
+
+/// Parses one line without its ending.
 pub(super) fn parse(line: &mut [u8]) -> ParsedLine<'_> {
-    let mut words: [&[u8]; WORDS] = [&[]; WORDS];
-    let Some(count) = split_words(line, &mut words) else { return ParsedLine::Command(Command::Unknown) };
+    let start = line.iter().position(|byte| !is_separator(*byte)).unwrap_or(line.len());
+    let end = line[start..].iter().position(|byte| is_separator(*byte)).map_or(line.len(), |end| start + end);
+    // The words of another protocol are not touched: it has other quotes.
+    let Some(verb) = Verb::parse(&line[start..end]) else { return ParsedLine::Command(Command::Other(line)) };
+    let mut words: [&[u8]; ARGUMENTS] = [&[]; ARGUMENTS];
+    let Some(count) = split_words(&mut line[end..], &mut words) else {
+        return ParsedLine::Command(Command::Unknown);
+    };
     let request = |bucket, op| ParsedLine::Request(Request { bucket, op });
-    ParsedLine::Command(match words[..count] {
-        [b"GET", bucket, key] => return request(bucket, Op::Get { key }),
-        [b"PUT", bucket, key, value] => return request(bucket, Op::Put { key, value }),
-        [b"DELETE", bucket, key] => return request(bucket, Op::Delete { key }),
-        [b"CREATE", bucket] => return request(bucket, Op::Create),
-        [b"DROP", bucket] => return request(bucket, Op::Drop),
-        [b"KEYS", bucket] => Command::Keys(bucket),
-        [b"SUBSCRIBE", bucket] => Command::Subscribe(bucket),
-        [b"BUCKETS"] => Command::Buckets,
-        [b"HELP"] => Command::Help,
-        [b"PING"] => Command::Ping,
-        [b"QUIT"] => Command::Quit,
-        [b"POST" | b"Host:", ..] => Command::Http,
+    ParsedLine::Command(match (verb, &words[..count]) {
+        (_, [target, version]) if is_http_request(target, version) => Command::Http,
+        (Verb::Get, [bucket, key]) => return request(bucket, Op::Get { key }),
+        (Verb::Put, [bucket, key, value]) => return request(bucket, Op::Put { key, value }),
+        (Verb::Delete, [bucket, key]) => return request(bucket, Op::Delete { key }),
+        (Verb::Create, [bucket]) => return request(bucket, Op::Create),
+        (Verb::Drop, [bucket]) => return request(bucket, Op::Drop),
+        (Verb::Keys, [bucket]) => Command::Keys(bucket),
+        (Verb::Subscribe, [bucket]) => Command::Subscribe(bucket),
+        (Verb::Buckets, []) => Command::Buckets,
+        (Verb::Help, []) => Command::Help,
+        (Verb::Ping, []) => Command::Ping,
+        (Verb::Quit, []) => Command::Quit,
         _ => Command::Unknown,
     })
 }
 
-/// Splits a line into words; `None` if there are more than any command has.
-fn split_words<'a>(line: &'a mut [u8], words: &mut [&'a [u8]; WORDS]) -> Option<usize> {
+/// Splits the rest of a line into words; `None` if there are more than any command has.
+fn split_words<'a>(line: &'a mut [u8], words: &mut [&'a [u8]; ARGUMENTS]) -> Option<usize> {
     let mut count = 0;
     let mut rest = line;
     loop {

@@ -1,5 +1,7 @@
 //! Quoted words: parses those that contain blanks, and prints values that contain line breaks.
 
+use crate::protocol::lines::is_separator;
+
 /// A word that starts with a quote.
 pub(super) enum Word<'a> {
     /// The word without its quotes and escapes, and the text after it.
@@ -22,12 +24,6 @@ pub(super) fn parse(text: &mut [u8]) -> Word<'_> {
     let (quoted, rest) = text.split_at_mut(close + 1);
     let length = unescape(&mut quoted[1..close]);
     Word::Quoted(&quoted[1..1 + length], rest)
-}
-
-/// Whether a byte separates words.
-pub(super) fn is_separator(byte: u8) -> bool {
-    // One comparison decides for all but control characters.
-    byte <= b' ' && (byte == b' ' || byte == b'\t')
 }
 
 fn closing_quote(text: &[u8]) -> Option<usize> {

@@ -5,24 +5,42 @@ use super::{
     help::HELP,
     parse::{Command, NextLine, ParsedLine, next_line, parse},
     render,
+    telnet::{self, IAC, Telnet},
 };
 use crate::{
-    limits::{EVENTS_AT_ONCE, Limits, SORTED_BYTES, SUBSCRIPTIONS},
+    clients::Client,
+    context::ServerContext,
+    limits::{EVENTS_AT_ONCE, SORTED_BYTES, SUBSCRIPTIONS},
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output, router},
+    protocol::{lines::line_end, resp::RespSession},
 };
 use kv::{Change, EndReason, Op, Reply, Request, Subscription};
-use kv_cluster::Cluster;
-use std::{convert::Infallible, future::pending, io};
+use std::{convert::Infallible, future::pending, io, sync::Arc};
 use tokio::task::yield_now;
 use tokio_stream::StreamMap;
 
 /// A connection that speaks the text protocol.
 pub(crate) struct TextSession {
-    cluster: Cluster,
-    limits: Limits,
+    pub(super) context: Arc<ServerContext>,
+    pub(super) client: Arc<Client>,
     subscriptions: StreamMap<Box<[u8]>, Subscription>,
-    /// The input continues with the rest of a line that was too long; it is discarded as it arrives.
-    discarding: bool,
+    input_state: InputState,
+    /// The client has used words of Redis, PING included.
+    pub(super) uses_redis: bool,
+    /// Answers the commands of Redis; `None` until the first of them.
+    pub(super) redis: Option<Box<RespSession>>,
+    /// From now on the connection speaks RESP.
+    pub(super) speaks_resp: bool,
+}
+
+/// What the input begins with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum InputState {
+    Line,
+    /// The rest of a line that was too long; it is discarded as it arrives.
+    Discarding,
+    /// The first byte of a command of telnet.
+    Telnet,
 }
 
 impl Protocol for TextSession {
@@ -30,27 +48,34 @@ impl Protocol for TextSession {
     type FollowUp<'a> = Infallible;
 
     fn parse<'a>(&mut self, mut input: &'a mut [u8], batch: &mut Batch<'a, Command<'a>>) {
-        if self.discarding {
-            let end = memchr::memchr(b'\n', input);
-            batch.consumed = end.map_or(input.len(), |end| end + 1);
-            self.discarding = end.is_none();
-            input = &mut input[batch.consumed..];
+        if self.input_state != InputState::Line {
+            return self.parse_between_lines(input, batch);
         }
         while !batch.requests.is_full() {
-            let (line, size, rest) = match next_line(input, self.limits.line_bytes) {
+            let (line, size, rest) = match next_line(input, self.context.limits.line_bytes) {
                 NextLine::Line { line, size, rest } => (line, size, rest),
                 NextLine::Incomplete => return batch.tail = Tail::Incomplete,
+                NextLine::Telnet => return self.input_state = InputState::Telnet,
                 NextLine::TooLong => {
-                    self.discarding = true;
+                    self.input_state = InputState::Discarding;
                     return batch.tail = Tail::Command(Command::TooLong);
                 }
             };
-            batch.consumed += size;
-            input = rest;
             match parse(line) {
                 ParsedLine::Request(request) => batch.requests.push(request),
-                ParsedLine::Command(command) => return batch.tail = Tail::Command(command),
+                ParsedLine::Command(Command::Other([IAC, ..])) => {
+                    return self.input_state = InputState::Telnet;
+                }
+                ParsedLine::Command(Command::Other([b'*', ..])) => {
+                    return batch.tail = Tail::Command(Command::Resp);
+                }
+                ParsedLine::Command(command) => {
+                    batch.consumed += size;
+                    return batch.tail = Tail::Command(command);
+                }
             }
+            batch.consumed += size;
+            input = rest;
         }
     }
 
@@ -86,8 +111,48 @@ impl Protocol for TextSession {
 
 impl TextSession {
     /// A new connection's session.
-    pub(crate) fn new(cluster: Cluster, limits: Limits) -> TextSession {
-        TextSession { cluster, limits, subscriptions: StreamMap::new(), discarding: false }
+    pub(crate) fn new(context: Arc<ServerContext>, client: Arc<Client>) -> TextSession {
+        TextSession {
+            context,
+            client,
+            subscriptions: StreamMap::new(),
+            input_state: InputState::Line,
+            uses_redis: false,
+            redis: None,
+            speaks_resp: false,
+        }
+    }
+
+    /// Consumes what stands between two lines: the rest of one that was too long, or a command of telnet.
+    #[cold]
+    fn parse_between_lines<'a>(&mut self, input: &[u8], batch: &mut Batch<'a, Command<'a>>) {
+        let (end, limit) = (line_end(input), self.context.limits.line_bytes);
+        if self.input_state == InputState::Discarding {
+            // A carriage return may be the first half of the ending.
+            batch.consumed = end.map_or(input.len() - usize::from(input.ends_with(b"\r")), |end| end.size);
+            match end {
+                Some(_) => self.input_state = InputState::Line,
+                None => batch.tail = Tail::Incomplete,
+            }
+            return;
+        }
+        batch.tail = match (telnet::parse(input), end) {
+            (Telnet::Command { size, reply }, _) => {
+                self.input_state = InputState::Line;
+                batch.consumed = size;
+                Tail::Command(Command::Telnet(reply))
+            }
+            (_, None) if input.len() > limit => {
+                self.input_state = InputState::Discarding;
+                Tail::Command(Command::TooLong)
+            }
+            (Telnet::Incomplete, _) | (Telnet::Data, None) => Tail::Incomplete,
+            (Telnet::Data, Some(end)) => {
+                self.input_state = InputState::Line;
+                batch.consumed = end.size;
+                Tail::Command(Command::Unknown)
+            }
+        };
     }
 
     /// Waits for changes of subscribed buckets and renders those that have arrived; waits forever without a
@@ -112,16 +177,23 @@ impl TextSession {
             Command::Buckets => self.buckets(output).await?,
             Command::Subscribe(bucket) => self.subscribe(bucket, output).await,
             Command::Help => output.bytes.extend_from_slice(HELP.as_bytes()),
-            Command::Ping => output.bytes.extend_from_slice(b"+PONG\r\n"),
+            Command::Ping => {
+                self.uses_redis = true;
+                output.bytes.extend_from_slice(b"+PONG\r\n");
+            }
+            Command::Telnet(reply) => reply.write(&mut output.bytes),
+            Command::Other(line) => return self.execute_other(line, output).await,
+            Command::Resp => self.speaks_resp = true,
             Command::Unknown => output.bytes.extend_from_slice(b"UNKNOWN COMMAND\r\n"),
             Command::TooLong => {
-                let limit = self.limits.line_bytes;
+                let limit = self.context.limits.line_bytes;
                 let what = format!("line too long: the limit is {limit} bytes; the line was ignored");
                 render::error(&mut output.bytes, &what);
             }
             Command::Http => return Ok(Next::Close),
             Command::Quit => {
-                output.bytes.extend_from_slice(b"OK\r\n");
+                let reply: &[u8] = if self.uses_redis { b"+OK\r\n" } else { b"OK\r\n" };
+                output.bytes.extend_from_slice(reply);
                 return Ok(Next::Close);
             }
         }
@@ -134,7 +206,7 @@ impl TextSession {
         loop {
             let request = Request { bucket, op: Op::Keys { cursor } };
             let bytes = &mut output.bytes;
-            let rendered = router::execute_one(&self.cluster, request, |reply| match reply {
+            let rendered = router::execute_one(&self.context.cluster, request, |reply| match reply {
                 Reply::Keys { keys, next } => {
                     render::names(bytes, keys.iter().map(|key| key.as_ref()));
                     Some(next)
@@ -164,7 +236,7 @@ impl TextSession {
 
     /// Lists the buckets of all nodes page by page; unreachable nodes are named at the end.
     async fn buckets(&self, output: &mut Output<'_>) -> io::Result<()> {
-        let (mut pages, mut missing) = (self.cluster.buckets(), Vec::new());
+        let (mut pages, mut missing) = (self.context.cluster.buckets(), Vec::new());
         let (mut names, mut bytes) = (Vec::new(), 0);
         while let Some(page) = pages.next().await {
             match page {
@@ -195,7 +267,7 @@ impl TextSession {
             let what = format!("too many subscriptions: one connection may have {SUBSCRIPTIONS}");
             return render::error(&mut output.bytes, &what);
         }
-        match router::subscribe(&self.cluster, bucket).await {
+        match router::subscribe(&self.context.cluster, bucket).await {
             Ok(Some(subscription)) => {
                 self.subscriptions.insert(bucket.into(), subscription);
                 output.bytes.extend_from_slice(b"OK\r\n");

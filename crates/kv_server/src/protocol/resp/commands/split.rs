@@ -5,7 +5,7 @@ use kv::{
     Args, Command, CommandError, Group, KeySpec, Op, Request,
     flag::{FAST, READ},
 };
-use kv_cluster::Cluster;
+use kv_cluster::{Cluster, Error};
 
 /// The requests of a command on buckets.
 #[derive(Debug, Clone)]
@@ -64,10 +64,14 @@ impl<'a> SubRequests<'a> {
     /// Checks that one node owns all keys of the command.
     fn check_same_node(&self, cluster: &Cluster) -> Result<(), SessionError> {
         let requests: Vec<Request<'_>> = self.clone().collect();
-        cluster.single_owner(requests.iter().flat_map(Request::names)).map(drop).map_err(|error| {
-            let name = self.command.spec.name;
-            SessionError::reply(format!("CROSSSLOT keys of '{name}' must live on one node: {error}"))
-        })
+        match cluster.single_owner(requests.iter().flat_map(Request::names)) {
+            Ok(_) => Ok(()),
+            Err(error @ Error::SeveralNodes { .. }) => {
+                let name = self.command.spec.name;
+                Err(SessionError::reply(format!("CROSSSLOT keys of '{name}' must live on one node: {error}")))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -130,7 +130,7 @@ impl CommandTable {
     }
 
     /// The row with this name, in any case; subcommands are named `client|id`.
-    pub(super) fn find(&self, name: &[u8]) -> Option<&'static CommandSpec> {
+    pub(crate) fn find(&self, name: &[u8]) -> Option<&'static CommandSpec> {
         self.index(name).map(|index| self.get(index).spec())
     }
 

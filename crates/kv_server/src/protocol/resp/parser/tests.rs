@@ -18,6 +18,10 @@ fn commands(input: &[u8], pieces: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, Protoco
             match parser.parse(&input[start..end], LIMITS)? {
                 Parsed::Incomplete => break,
                 Parsed::Empty(taken) => start += taken,
+                Parsed::Inline { line, size } => {
+                    commands.push(vec![line.to_vec()]);
+                    start += size;
+                }
                 Parsed::Command { command, size, .. } => {
                     let name = command.name.to_vec();
                     commands.push(std::iter::once(name).chain(command.args().map(<[u8]>::to_vec)).collect());
@@ -45,10 +49,26 @@ fn empty_commands_are_skipped() {
 }
 
 #[test]
+fn a_line_is_a_command_too() {
+    let commands = whole("PING\r\n\r\n*1\r\n$4\r\nPING\r\nGET milk\n\n$4\r\n").unwrap();
+    assert_eq!(
+        commands,
+        [
+            [b"PING".to_vec()],
+            [vec![]],
+            [b"PING".to_vec()],
+            [b"GET milk".to_vec()],
+            [vec![]],
+            [b"$4".to_vec()]
+        ]
+    );
+    assert_eq!(whole(&"x".repeat(INLINE_BYTES)), Ok(vec![]));
+}
+
+#[test]
 fn protocol_errors() {
     let long = "1".repeat(HEADER_BYTES);
     for (input, error) in [
-        ("PING\r\n".to_owned(), ProtocolError::NoCommand(b'P')),
         ("*x\r\n".to_owned(), ProtocolError::Count),
         ("*\r\n".to_owned(), ProtocolError::Count),
         ("*01\r\n".to_owned(), ProtocolError::Count),
@@ -62,6 +82,7 @@ fn protocol_errors() {
         ("*1\r\n$1\r\nabc".to_owned(), ProtocolError::NoEnd),
         (format!("*{long}"), ProtocolError::LongCount),
         (format!("*1\r\n${long}"), ProtocolError::LongLength),
+        (format!("{long}11"), ProtocolError::LongInline),
     ] {
         assert_eq!(whole(&input), Err(error), "{:.40}", input);
     }

@@ -68,9 +68,27 @@ pub(super) fn command_error(encoder: &mut RespEncoder<'_>, error: &CommandError)
 
 /// Writes why a request could not be executed on its node.
 pub(crate) fn cluster_error(encoder: &mut RespEncoder<'_>, error: &Error) {
+    encoder.error(&format!("{} {error}", code(error)));
+}
+
+/// The code of an error. Clients send a command again by themselves after CLUSTERDOWN, TRYAGAIN and LOADING,
+/// so these are for commands of which nothing was executed, and which can succeed later.
+fn code(error: &Error) -> &'static str {
     match error {
-        Error::SeveralNodes { .. } => encoder.error(&format!("CROSSSLOT {error}")),
-        error => encoder.error(&format!("ERR {error}")),
+        Error::NodeDown { .. } | Error::NotOwner { .. } | Error::RoutesDiffer { .. } => "CLUSTERDOWN",
+        Error::Busy { .. } => "TRYAGAIN",
+        Error::SeveralNodes { .. } => "CROSSSLOT",
+        Error::LinkLost { .. }
+        | Error::NoReply { .. }
+        | Error::ReplyTooLarge { .. }
+        | Error::TooLarge { .. }
+        | Error::TransactionTooLarge { .. }
+        | Error::UnexpectedNodeReply { .. }
+        | Error::UnexpectedReply
+        | Error::NoRoute { .. }
+        | Error::UnknownNode { .. }
+        | Error::NoLinkAddress { .. }
+        | Error::Bind { .. } => "ERR",
     }
 }
 

@@ -39,9 +39,22 @@ async fn the_arguments_of_a_request_are_limited() {
 }
 
 #[tokio::test]
-async fn http_is_a_protocol_error() {
-    let close = reply_before_close(Limits::default(), b"*1\r\n$4\r\nPING\r\nPOST / HTTP/1.1\r\n").await;
-    assert_eq!(close, "+PONG\r\n-ERR Protocol error: expected '*', got 'P'\r\n");
+async fn http_closes_the_connection_unanswered() {
+    for http in ["POST / HTTP/1.1\r\n", "get http://x/ HTTP/1.0\n", "host: x\r\n"] {
+        let request = format!("*1\r\n$4\r\nPING\r\n{http}PING\r\n");
+        assert_eq!(reply_before_close(Limits::default(), request.as_bytes()).await, "+PONG\r\n", "{http}");
+    }
+}
+
+#[tokio::test]
+async fn an_inline_command_is_limited() {
+    let (limits, long) = (Limits::default(), "x".repeat(64 * 1024));
+    let close = reply_before_close(limits, format!("*0\r\nECHO {long}\r\nPING\r\n").as_bytes()).await;
+    assert_eq!(close, "-ERR Protocol error: too big inline request\r\n");
+    let close = reply_before_close(limits, format!("SET {long} 1\r\nPING\r\n").as_bytes()).await;
+    assert_eq!(close, "-ERR Protocol error: too big inline request\r\n");
+    let close = reply_before_close(limits, b"*0\r\nPING \"x\r\nPING\r\n").await;
+    assert_eq!(close, "-ERR Protocol error: unbalanced quotes in request\r\n");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Commands that arrive together, split anywhere, get the same replies as one after the other.
+//! Commands that arrive together, split anywhere, get the same replies as one after the other; so do lines of
+//! the text protocol, and both of them mixed.
 
 use super::encode;
 use crate::{
@@ -36,9 +37,19 @@ const SINGLE_COMMANDS: &str = "PING, ping, ECHO hi, OBJECT, OBJECT FOO, OBJECT E
 const SESSION_COMMANDS: &str = "MULTI, EXEC, DISCARD, WATCH a, UNWATCH, CLIENT REPLY SKIP, CLIENT REPLY OFF, CLIENT REPLY ON, \
     SUBSCRIBE c, UNSUBSCRIBE c, HELLO 2, HELLO 3, RESET, FLUSHALL";
 
+/// Lines of the text protocol.
+const TEXT_LINES: &str = "CREATE t, PUT t x 1, GET t x, GET t y, KEYS t, PING, get a, HELLO, NONSENSE, GET t, , \
+    PUT t x \"a b\", PUT t x \\xff, SUBSCRIBE t, BUCKETS";
+
+/// Lines with words of Redis.
+const INLINE_LINES: &str = "ping, SET a 1, set a 'b c', INFO nonsense, EXISTS a, DEL a, SET a, STRLEN a, echo \"x\\x41\", \
+    HELLO 3, hello 2, MULTI, EXEC, WATCH a, CLIENT REPLY SKIP, CLIENT REPLY ON, PSUBSCRIBE x, SET a \"b, \
+    OPTIONS * HTTP/1.1";
+
 /// What a client reads after sending these pieces, and the calls of each command.
 fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
     let pieces: Vec<_> = pieces.into_iter().collect();
+    let first = pieces.concat()[0];
     Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
         let (reactors, stop) = (ReactorPool::new(false), Stop::new());
         let running = tokio::spawn(reactors.run(stop.clone()));
@@ -50,15 +61,22 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
         let connection = |stream| {
             Ok(async move {
                 let guard = context.clients.register(address);
-                let mut session = Session::begin(b'*', &context, &guard.client);
+                let mut session = Session::begin(first, &context, &guard.client);
                 let mut output = Output::new(&stream);
                 let mut unread = Vec::new();
+                let mut next = Next::NeedInput;
                 for piece in pieces {
+                    if next == Next::Close {
+                        break;
+                    }
                     unread.extend(piece);
                     let mut input = Input::holding(&unread);
-                    while session.run_batch(&context, 0, &mut input, &mut output).await.unwrap()
-                        == Next::Continue
-                    {}
+                    loop {
+                        next = session.run_batch(&context, 0, &mut input, &mut output).await.unwrap();
+                        if next != Next::Continue {
+                            break;
+                        }
+                    }
                     unread = input.unparsed().to_vec();
                 }
                 output.flush().await.unwrap();
@@ -89,18 +107,51 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// A line, with each of the endings that a line may have.
+fn line_of(lines: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    let lines = select(lines.split(", ").collect::<Vec<_>>());
+    (lines, select(vec!["\r\n", "\n", "\r\0"]))
+        .prop_map(|(line, ending)| [line, ending].concat().into_bytes())
+}
+
+/// What may stand in a connection that begins as text.
+fn line_or_command() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        20 => line_of(TEXT_LINES),
+        8 => line_of(INLINE_LINES),
+        1 => command(),
+        1 => select(vec!["\u{ff}\u{f4}\u{ff}\u{fd}\u{6}", "\u{ff}\u{fd}\n", "\u{ff}\u{f6}", "\u{ff}\u{ff} x\n"])
+            .prop_map(|sequence| sequence.chars().map(|code| code as u8).collect()),
+    ]
+}
+
+/// Whether one connection gets the same replies and executes the same calls when it is sent piece by piece
+/// as when it is sent command by command.
+fn check_pieces(commands: Vec<(Vec<u8>, usize)>, cuts: &[prop::sample::Index]) -> Result<(), TestCaseError> {
+    let commands: Vec<_> =
+        commands.into_iter().flat_map(|(command, times)| repeat_n(command, times)).collect();
+    let all = commands.concat();
+    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(all.len())).chain([all.len()]).collect();
+    ends.sort_unstable();
+    let pieces = once(0).chain(ends.clone()).zip(&ends).map(|(start, end)| all[start..*end].to_vec());
+    prop_assert_eq!(replies(pieces), replies(commands));
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn replies_do_not_depend_on_how_commands_arrive(
         commands in prop::collection::vec((command(), 1..4_usize), 1..60),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
-        let commands: Vec<_> =
-            commands.into_iter().flat_map(|(command, times)| repeat_n(command, times)).collect();
-        let all = commands.concat();
-        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(all.len())).chain([all.len()]).collect();
-        ends.sort_unstable();
-        let pieces = once(0).chain(ends.clone()).zip(&ends).map(|(start, end)| all[start..*end].to_vec());
-        prop_assert_eq!(replies(pieces), replies(commands));
+        check_pieces(commands, &cuts)?;
+    }
+
+    #[test]
+    fn replies_do_not_depend_on_how_lines_arrive(
+        lines in prop::collection::vec((line_or_command(), 1..3_usize), 1..40),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        check_pieces(lines, &cuts)?;
     }
 }

@@ -1,0 +1,158 @@
+//! The table in which requests look up the owner of a bucket: the one place that looks at a bucket's name.
+//!
+//! While the routes of a linked peer differ from those of this node, neither node serves the names
+//! concerned. A lookup pays for that only while there is such a difference.
+
+use crate::{
+    error::Error,
+    limits::DIFFERENCES_SHOWN,
+    node_name::NodeName,
+    routing::{Routes, range::Range},
+};
+use std::sync::{
+    PoisonError, RwLock,
+    atomic::{AtomicU8, Ordering::Relaxed},
+};
+
+/// Where the requests to a bucket go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// To this node.
+    Local,
+    /// To the peer of this index.
+    Peer(usize),
+    /// Nowhere: no route covers the bucket.
+    Nowhere,
+    /// Nowhere: this node and the peer of this index disagree on the owner.
+    Disputed(usize),
+}
+
+/// The routes of this node, and how those of its peers differ.
+#[derive(Debug)]
+pub(crate) struct RoutingTable {
+    routes: Routes,
+    peers: Box<[NodeName]>,
+    /// The owner of each span of the routes.
+    owners: Box<[Destination]>,
+    /// How a name is looked up.
+    lookup: AtomicU8,
+    disputes: RwLock<Vec<Dispute>>,
+}
+
+/// Every bucket belongs to this node.
+const ALL_LOCAL: u8 = 0;
+/// The span of the name decides.
+const BY_SPAN: u8 = 1;
+/// The span of the name decides, unless the name is disputed.
+const WITH_DISPUTES: u8 = 2;
+
+/// The names on whose owner this node and a linked peer disagree.
+#[derive(Debug)]
+struct Dispute {
+    peer: usize,
+    ranges: Vec<Range>,
+}
+
+impl RoutingTable {
+    /// The table of the node `local`; the indices of `peers` are those of the cluster.
+    pub(crate) fn new(
+        routes: Routes,
+        local: &NodeName,
+        peers: impl IntoIterator<Item = NodeName>,
+    ) -> Result<RoutingTable, Error> {
+        let peers: Box<[NodeName]> = peers.into_iter().collect();
+        let destination = |owner: &NodeName| {
+            if owner == local {
+                return Ok(Destination::Local);
+            }
+            let known = || peers.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+            let peer = peers.iter().position(|peer| peer == owner);
+            peer.map(Destination::Peer)
+                .ok_or_else(|| Error::UnknownNode { node: owner.shared(), known: known() })
+        };
+        let owners = routes.spans().iter().map(|span| destination(span.owner()));
+        let owners: Box<[Destination]> = owners.collect::<Result<_, _>>()?;
+        let mut table =
+            RoutingTable { routes, peers, owners, lookup: AtomicU8::default(), disputes: RwLock::default() };
+        table.lookup = AtomicU8::new(table.lookup_without_disputes());
+        Ok(table)
+    }
+
+    /// The routes of this node.
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// Whether every bucket belongs to this node.
+    #[inline]
+    pub(crate) fn is_all_local(&self) -> bool {
+        self.lookup.load(Relaxed) == ALL_LOCAL
+    }
+
+    /// Where the requests to the bucket of this name go.
+    #[inline]
+    pub(crate) fn look_up(&self, name: &[u8]) -> Destination {
+        if self.is_all_local() { Destination::Local } else { self.look_up_span(name) }
+    }
+
+    fn look_up_span(&self, name: &[u8]) -> Destination {
+        if self.lookup.load(Relaxed) == WITH_DISPUTES {
+            let disputes = self.disputes.read().unwrap_or_else(PoisonError::into_inner);
+            let contains = |dispute: &&Dispute| dispute.ranges.iter().any(|range| range.contains(name));
+            if let Some(dispute) = disputes.iter().find(contains) {
+                return Destination::Disputed(dispute.peer);
+            }
+        }
+        self.routes.span(name).map_or(Destination::Nowhere, |span| self.owners[span])
+    }
+
+    fn lookup_without_disputes(&self) -> u8 {
+        let all_local = self.owners.iter().all(|owner| *owner == Destination::Local);
+        if all_local && self.routes.uncovered().is_empty() { ALL_LOCAL } else { BY_SPAN }
+    }
+
+    /// Refuses the names on whose owner the routes of a linked peer differ, until the guard is dropped.
+    /// `None` if there are none.
+    pub(crate) fn dispute(&self, peer: &NodeName, routes: &Routes) -> Option<DisputeGuard<'_>> {
+        let peer = self.peers.iter().position(|known| known == peer)?;
+        let ranges = self.routes.differences(routes);
+        if ranges.is_empty() {
+            return None;
+        }
+        self.change_disputes(|disputes| disputes.push(Dispute { peer, ranges }));
+        Some(DisputeGuard { table: self, peer })
+    }
+
+    /// A description of the names that this node and the peer dispute.
+    pub(crate) fn disputed_names(&self, peer: &NodeName) -> Option<String> {
+        let disputes = self.disputes.read().unwrap_or_else(PoisonError::into_inner);
+        let dispute = disputes.iter().find(|dispute| self.peers[dispute.peer] == *peer)?;
+        let shown: Vec<_> = dispute.ranges.iter().take(DIFFERENCES_SHOWN).map(Range::to_string).collect();
+        let more = match dispute.ranges.len() - shown.len() {
+            0 => String::new(),
+            more => format!(", and {more} more ranges"),
+        };
+        Some(format!("{}{more}", shown.join(", ")))
+    }
+
+    fn change_disputes(&self, change: impl FnOnce(&mut Vec<Dispute>)) {
+        let mut disputes = self.disputes.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut disputes);
+        let lookup = if disputes.is_empty() { self.lookup_without_disputes() } else { WITH_DISPUTES };
+        self.lookup.swap(lookup, Relaxed);
+    }
+}
+
+/// Names of a linked peer are refused until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct DisputeGuard<'a> {
+    table: &'a RoutingTable,
+    peer: usize,
+}
+
+impl Drop for DisputeGuard<'_> {
+    fn drop(&mut self) {
+        self.table.change_disputes(|disputes| disputes.retain(|dispute| dispute.peer != self.peer));
+    }
+}

@@ -1,0 +1,63 @@
+//! Commands of Redis in a text connection. One whose name the text protocol does not have is answered as
+//! Redis answers it inline, and the connection stays text, until a command sets a state that text does not
+//! have, such as MULTI: then it is RESP for good.
+
+use super::session::TextSession;
+use crate::{
+    pipeline::{Next, buffers::Output},
+    protocol::{
+        lines::{is_http, is_separator},
+        resp::{RespSession, command_table},
+    },
+};
+use std::io;
+
+/// The names that both protocols have. They are text's, and in lower case they are unknown. PING is missing,
+/// because both reply the same.
+const NAMES_OF_TEXT: [&[u8]; 4] = [b"get", b"keys", b"quit", b"subscribe"];
+
+impl TextSession {
+    /// Executes a line that does not begin with a command of the text protocol.
+    pub(super) async fn execute_other(&mut self, line: &[u8], output: &mut Output<'_>) -> io::Result<Next> {
+        if is_http(line) {
+            return Ok(Next::Close);
+        }
+        let mut words = line.split(|byte| is_separator(*byte)).filter(|word| !word.is_empty());
+        let is_command = match (words.next(), words.next()) {
+            // Clients of Redis may send empty lines.
+            (None, _) if self.uses_redis => return Ok(Next::Continue),
+            (None, _) => false,
+            (Some(name), argument) if name.eq_ignore_ascii_case(b"hello") => {
+                self.speaks_resp = argument.is_some_and(|version| version.iter().all(u8::is_ascii_digit));
+                self.speaks_resp
+            }
+            (Some(name), _) => is_redis_command(name),
+        };
+        if !is_command {
+            output.bytes.extend_from_slice(b"UNKNOWN COMMAND\r\n");
+            return Ok(Next::Continue);
+        }
+        self.uses_redis = true;
+        let mut session = self.resp_session();
+        let next = session.execute_inline(line, output).await?;
+        self.speaks_resp |= session.excludes_text();
+        self.redis = Some(session);
+        Ok(next)
+    }
+
+    /// The session that the connection goes on with, if it speaks RESP from now on.
+    pub(crate) fn take_resp_session(&mut self) -> Option<Box<RespSession>> {
+        self.speaks_resp.then(|| self.resp_session())
+    }
+
+    fn resp_session(&mut self) -> Box<RespSession> {
+        let new = || Box::new(RespSession::new(self.context.clone(), self.client.clone()));
+        self.redis.take().unwrap_or_else(new)
+    }
+}
+
+/// Whether Redis has a command of this name, and the text protocol has not.
+fn is_redis_command(name: &[u8]) -> bool {
+    !NAMES_OF_TEXT.iter().any(|text| name.eq_ignore_ascii_case(text))
+        && command_table().find(name).is_some_and(|spec| !spec.name.contains('|'))
+}
