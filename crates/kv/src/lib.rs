@@ -79,8 +79,10 @@ pub use pubsub::{
 };
 pub use reply::{CommandResult, Projection, Reply};
 pub use request::{Op, Request};
+pub use shard::watch::Watcher;
 pub use store::{
     Store,
+    cost::TransactionLimits,
     keyspace::{DetachedShards, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,
 };

@@ -78,8 +78,20 @@ pub(crate) const SUBSCRIBER_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of the longest string that a command creates: 512 MiB, as in Redis (proto-max-bulk-len).
 pub(crate) const VALUE_BYTES: usize = 512 * 1024 * 1024;
 
-/// Names that are watched in one shard at the same time.
-pub(crate) const WATCHED_NAMES: usize = 10_000;
+/// Bytes that all watched names of a node take at most.
+pub(crate) const WATCHES_BYTES: usize = 64 * 1024 * 1024;
+
+/// What the memory limit is divided by, for the bytes that all watched names of a node take at most.
+pub(crate) const WATCHES_SHARE: usize = 16;
+
+/// Bytes that a watched name counts in addition to its two copies.
+pub(crate) const WATCHED_NAME_BYTES: usize = 128;
+
+/// Bytes that each watcher of a name counts.
+pub(crate) const WATCH_BYTES: usize = 32;
+
+/// Watched names that are visited under one lock when a link ends.
+pub(crate) const UNWATCHED_NAMES: usize = 1_000;
 
 /// Names and lines of registries that one page scans.
 pub(crate) const PAGE_SCANNED: usize = 10_000;
@@ -125,3 +137,6 @@ pub(crate) const SEARCHED_ELEMENTS: usize = 64;
 
 /// Crashed buckets that are logged one by one before they are only counted.
 pub(crate) const CRASH_LINES: u32 = 10;
+
+/// Bytes of the longest number that INCRBYFLOAT makes.
+pub(crate) const LONGEST_NUMBER: usize = 5_000;

@@ -4,6 +4,7 @@ use crate::{
     args::Args,
     commands::spec::{Command, KeySpec, Run, flag},
     reply::Projection,
+    shard::watch::Watcher,
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,8 +71,12 @@ pub enum Op<'a> {
         /// The arguments after the bucket's name.
         args: Args<'a>,
     },
-    /// Returns the version of the bucket, which WATCH compares: every change of the bucket changes it.
-    Watch,
+    /// Adds a watcher, and returns the version of the bucket, which WATCH compares: every change of the
+    /// bucket changes it. The watch ends with a change, with [`Op::Unwatch`], and with its link.
+    Watch {
+        /// Who watches.
+        watcher: Watcher,
+    },
     /// Panics while it works on the bucket, to test supervision: only that bucket ends.
     Crash,
     /// Picks one page of random entries, with duplicates. An empty page says where to look on.
@@ -82,6 +87,11 @@ pub enum Op<'a> {
         cursor: u64,
         /// How many entries at most.
         count: u32,
+    },
+    /// Removes a watcher.
+    Unwatch {
+        /// Who watched.
+        watcher: Watcher,
     },
 }
 
@@ -117,6 +127,16 @@ impl<'a> Op<'a> {
         }
     }
 
+    /// Whether the operation counts as a hit or a miss.
+    #[inline]
+    pub(crate) fn is_lookup(&self) -> bool {
+        match self {
+            Op::Command { command, .. } => command.spec.has(flag::READ),
+            Op::Get { .. } | Op::Keys { cursor: 0 } => true,
+            _ => false,
+        }
+    }
+
     /// Whether the operation lists a page.
     pub(crate) fn is_paged(&self) -> bool {
         matches!(self, Op::Keys { .. } | Op::Entries { .. } | Op::RandomEntries { .. })
@@ -134,11 +154,15 @@ impl<'a> Op<'a> {
     /// Whether the operation changes nothing, so that it is safe to repeat when its outcome is unknown.
     pub fn is_read(&self) -> bool {
         match self {
-            Op::Get { .. } | Op::Keys { .. } | Op::Entries { .. } | Op::RandomEntries { .. } | Op::Watch => {
-                true
-            }
+            Op::Get { .. }
+            | Op::Keys { .. }
+            | Op::Entries { .. }
+            | Op::RandomEntries { .. }
+            | Op::Watch { .. } => true,
             Op::Command { command, .. } => command.is_read(),
-            Op::Create | Op::Put { .. } | Op::Delete { .. } | Op::Drop | Op::Crash => false,
+            Op::Create | Op::Put { .. } | Op::Delete { .. } | Op::Drop | Op::Crash | Op::Unwatch { .. } => {
+                false
+            }
         }
     }
 }

@@ -17,12 +17,16 @@ use crate::{
 };
 use kv::{
     Channels, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
+    TransactionLimits,
 };
 use otp::{Intensity, Supervisor};
 use std::{
     fmt,
     ops::ControlFlow,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::Duration,
 };
@@ -61,6 +65,8 @@ pub struct StoreSettings {
     pub threads: usize,
     /// Bytes that all buckets together may take.
     pub max_memory: Option<usize>,
+    /// What one transaction may touch.
+    pub transactions: TransactionLimits,
     /// Whether hashes are the same in every process, for exactly repeatable measurements. Unsafe with
     /// untrusted clients, who can choose names that collide.
     pub fixed_seed: bool,
@@ -68,7 +74,12 @@ pub struct StoreSettings {
 
 impl Default for StoreSettings {
     fn default() -> StoreSettings {
-        StoreSettings { threads: 2, max_memory: None, fixed_seed: false }
+        StoreSettings {
+            threads: 2,
+            max_memory: None,
+            transactions: TransactionLimits::default(),
+            fixed_seed: false,
+        }
     }
 }
 
@@ -81,6 +92,7 @@ pub struct LocalNode {
     pub(crate) table: RoutingTable,
     pub(crate) channels: Arc<Channels>,
     store: Arc<Store>,
+    watcher_links: AtomicU64,
     tree: OnceLock<TreeText>,
 }
 
@@ -101,12 +113,13 @@ impl LocalNode {
         table: RoutingTable,
         store: StoreSettings,
     ) -> LocalNode {
-        let StoreSettings { threads, max_memory, fixed_seed } = store;
+        let StoreSettings { threads, max_memory, transactions, fixed_seed } = store;
         let store = match fixed_seed {
             true => Store::with_fixed_seed(threads),
             false => Store::for_threads(threads),
         };
         store.set_memory_limit(max_memory);
+        store.set_transaction_limits(transactions);
         LocalNode {
             name,
             cookie,
@@ -114,6 +127,7 @@ impl LocalNode {
             table,
             channels: Arc::default(),
             store: Arc::new(store),
+            watcher_links: AtomicU64::new(0),
             tree: OnceLock::new(),
         }
     }
@@ -167,6 +181,16 @@ impl LocalNode {
         self.store.transact(watched, batch, now_ms, reply)
     }
 
+    /// A number for the watches that come over a new link: never 0, and never the same twice.
+    pub(crate) fn next_watcher_link(&self) -> u64 {
+        self.watcher_links.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Ends the watches that came over a link.
+    pub(crate) fn unwatch_link(&self, link: u64) {
+        self.store.unwatch_link(link);
+    }
+
     /// Prepares to prefetch the memory that a request will need, step by step.
     #[inline]
     pub fn prefetch<'r>(&self, request: &Request<'r>) -> Prefetch<'r> {
@@ -199,11 +223,26 @@ impl LocalNode {
         self.store.stats()
     }
 
+    /// Bytes of memory that the buckets take, without the changes of batches in flight.
+    pub fn used_bytes(&self) -> u64 {
+        self.store.used_bytes() as u64
+    }
+
+    /// Resets the counters of hits, misses and expiries.
+    pub fn reset_counters(&self) {
+        self.store.reset_counters();
+    }
+
     /// Ends all buckets. Their memory is freed in the background.
     pub(crate) fn flush(&self) {
         let detached = self.store.flush();
         // If the system has no thread for it, it is freed here: an error drops the closure.
         drop(thread::Builder::new().spawn(|| drop(detached)));
+    }
+
+    /// How many channels and how many patterns have subscribers on this node.
+    pub fn channel_counts(&self) -> (usize, usize) {
+        self.channels.counts()
     }
 
     /// Subscribes to the changes of a bucket; `None` if there is no such bucket.
@@ -224,5 +263,15 @@ impl LocalNode {
     /// Changes the bytes that all buckets together may take.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.store.set_memory_limit(limit);
+    }
+
+    /// What one transaction may touch.
+    pub fn transaction_limits(&self) -> TransactionLimits {
+        self.store.transaction_limits()
+    }
+
+    /// Changes what one transaction may touch.
+    pub fn set_transaction_limits(&self, limits: TransactionLimits) {
+        self.store.set_transaction_limits(limits);
     }
 }

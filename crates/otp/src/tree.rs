@@ -1,4 +1,4 @@
-//! The supervision tree as a value: displayed with box lines (`{:#}` adds times, allowed restarts and memory),
+//! The supervision tree as a value: displayed with box lines (`{:#}` adds times, allowed restarts, memory),
 //! serialized for programs.
 
 use std::fmt;

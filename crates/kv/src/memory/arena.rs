@@ -179,6 +179,11 @@ impl Arena {
         self.free_granules * GRANULE_BYTES
     }
 
+    /// Bytes of the blocks that are allocations of their own.
+    pub(crate) fn large_bytes(&self) -> usize {
+        self.large_bytes
+    }
+
     #[cfg(test)]
     pub(crate) fn chunk_count(&self) -> usize {
         self.chunks.len()

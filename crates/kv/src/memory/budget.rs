@@ -1,7 +1,9 @@
-//! The limit on the memory of all buckets of a node (Redis's `maxmemory`), and how much of it is used.
+//! The limit on the memory of all buckets of a node (Redis's `maxmemory`), and how much of it is used; and
+//! the part of it that watched names may take besides.
 //!
 //! Each shard counts its own bytes under its lock, and adds the difference here at the end of each batch.
 
+use crate::limits::{WATCHES_BYTES, WATCHES_SHARE};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The bytes that all shards use together, and their limit.
@@ -29,6 +31,11 @@ impl Budget {
         self.limit.store(limit.unwrap_or(usize::MAX), Relaxed);
     }
 
+    /// The bytes that all shards use together.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
     /// Whether the limit is exceeded, when one shard holds `held` bytes, of which `accounted` are accounted
     /// for.
     pub(crate) fn is_exceeded(&self, held: usize, accounted: usize) -> bool {
@@ -41,6 +48,45 @@ impl Budget {
             self.used.fetch_add(held.wrapping_sub(*accounted), Relaxed);
             *accounted = held;
         }
+    }
+}
+
+/// The bytes that the watched names of all shards take together, and their limit.
+#[derive(Debug)]
+pub(crate) struct WatchBudget {
+    limit: AtomicUsize,
+    used: AtomicUsize,
+}
+
+impl Default for WatchBudget {
+    /// For a store without a memory limit.
+    fn default() -> Self {
+        WatchBudget { limit: AtomicUsize::new(WATCHES_BYTES), used: AtomicUsize::new(0) }
+    }
+}
+
+impl WatchBudget {
+    /// Sets the limit to a part of the store's memory limit.
+    pub(crate) fn set_memory_limit(&self, limit: Option<usize>) {
+        let share = limit.map_or(usize::MAX, |limit| limit / WATCHES_SHARE);
+        self.limit.store(share.min(WATCHES_BYTES), Relaxed);
+    }
+
+    /// Takes bytes; `false` when there are not as many left.
+    pub(crate) fn charge(&self, bytes: usize) -> bool {
+        let limit = self.limit.load(Relaxed);
+        let after = |used: usize| used.checked_add(bytes).filter(|after| *after <= limit);
+        self.used.fetch_update(Relaxed, Relaxed, after).is_ok()
+    }
+
+    /// Gives bytes back.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Bytes that are taken.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Relaxed)
     }
 }
 

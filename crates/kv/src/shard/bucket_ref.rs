@@ -10,6 +10,7 @@ use crate::{
     shard::{
         Shard,
         registry::{Lookup, NameSlot},
+        watch::Watcher,
     },
 };
 
@@ -139,7 +140,14 @@ impl<'s> BucketMut<'s> {
             && self.bucket().is_some_and(|bucket| bucket.is_expired(&self.shard.memory, self.now_ms))
         {
             self.end(EndReason::Expired);
+            self.shard.counters.expired += 1;
         }
+    }
+
+    /// Counts a read of the bucket as a hit or a miss.
+    #[inline]
+    pub(crate) fn count_lookup(&mut self) {
+        self.shard.counters.lookups[usize::from(self.exists())] += 1;
     }
 
     /// A read-only view of the bucket.
@@ -180,9 +188,14 @@ impl<'s> BucketMut<'s> {
         self.registered
     }
 
-    /// The version of the bucket, for WATCH.
-    pub(crate) fn watch_version(self) -> u64 {
-        self.shard.watches.version_of(self.name)
+    /// Adds a watcher of the bucket; returns the version that it has until it changes.
+    pub(crate) fn watch(self, watcher: Watcher) -> Result<u64, CommandError> {
+        self.shard.watches.watch(self.name, watcher)
+    }
+
+    /// Removes a watcher of the bucket.
+    pub(crate) fn unwatch(self, watcher: Watcher) {
+        self.shard.watches.unwatch(self.name, watcher);
     }
 
     /// Sets the expiry of the bucket. If that is in the past, the bucket ends at once.
@@ -373,6 +386,7 @@ impl BucketMut<'_> {
                 self.notify(|| Change::Deleted { key: field.clone() });
             }
         }
+        self.shard.counters.expired_entries += fields.len() as u64;
         self.end_if_empty();
         fields.len()
     }

@@ -8,15 +8,16 @@ pub(crate) mod watch;
 
 use crate::{
     bucket::Bucket,
-    memory::Memory,
+    memory::{Memory, budget::WatchBudget},
     pubsub::bucket_changes::EndReason,
     shard::{
         registry::{NameSlot, Registry},
         subscribers::Subscribers,
-        watch::WatchVersions,
+        watch::WatchTable,
     },
 };
 use foldhash::fast::SeedableRandomState;
+use std::sync::Arc;
 
 /// One part of the store.
 #[derive(Debug)]
@@ -24,14 +25,26 @@ pub(crate) struct Shard {
     pub(crate) registry: Registry,
     pub(crate) memory: Memory,
     pub(crate) subscribers: Subscribers,
-    pub(crate) watches: WatchVersions,
+    pub(crate) watches: WatchTable,
     pub(crate) expiry_cursor: ExpiryCursor,
     /// The bucket that a command is copying or moving here, until it is registered. A crash destroys it.
     pub(crate) unregistered: Option<Bucket>,
-    /// How many buckets have crashed.
-    pub(crate) crashed: u64,
+    pub(crate) counters: Counters,
     /// The part of [`Shard::used_bytes`] that the memory budget has accounted for.
     pub(crate) accounted_bytes: usize,
+}
+
+/// What has happened in a shard since the start.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counters {
+    /// Buckets that have crashed.
+    pub(crate) crashed: u64,
+    /// Reads of buckets that did not exist, and of those that did.
+    pub(crate) lookups: [u64; 2],
+    /// Buckets that have expired.
+    pub(crate) expired: u64,
+    /// Entries of maps that have expired.
+    pub(crate) expired_entries: u64,
 }
 
 /// The position of the sweeper in the registry, which it scans in rounds as long as a round finds something
@@ -56,15 +69,15 @@ impl ExpiryCursor {
 
 impl Shard {
     /// A shard without buckets.
-    pub(crate) fn new(hasher: SeedableRandomState) -> Shard {
+    pub(crate) fn new(hasher: SeedableRandomState, watch_budget: Arc<WatchBudget>) -> Shard {
         Shard {
             registry: Registry::default(),
             memory: Memory::new(hasher),
             subscribers: Subscribers::default(),
-            watches: WatchVersions::default(),
+            watches: WatchTable::new(watch_budget),
             expiry_cursor: ExpiryCursor::default(),
             unregistered: None,
-            crashed: 0,
+            counters: Counters::default(),
             accounted_bytes: 0,
         }
     }

@@ -46,6 +46,9 @@ impl Store {
             } else {
                 let mut lookups = ArrayVec::new();
                 let mut shard = self.lock(self.hash_lookups(&batch[done..], &mut lookups));
+                if shard.memory.has_garbage() {
+                    self.reclaim_some(&mut shard);
+                }
                 let flow =
                     self.execute_in_shard(&mut shard, &lookups, batch, now_ms, &mut done, &mut on_reply);
                 if batch[done - 1].op.is_paged() {
@@ -109,7 +112,6 @@ impl Store {
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         let executed = supervisor.run(|| {
             supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
-            shard.memory.reclaim_some();
             for lookups in lookups.chunks(PREFETCH_REQUESTS) {
                 if lookups.len() > 1 {
                     prefetch_batch(shard, &batch[*done..*done + lookups.len()], lookups);
@@ -136,6 +138,17 @@ impl Store {
         });
         self.account(shard);
         flow
+    }
+
+    /// Frees a bounded part of what destroyed buckets have left.
+    #[cold]
+    fn reclaim_some(&self, shard: &mut Shard) {
+        let supervisor = BucketSupervisor::new(&self.crash_reports);
+        supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
+        if let Err(panic) = supervisor.run(|| shard.memory.reclaim_some()) {
+            // The reply to the requests will be that the store is restarting.
+            supervisor.recover(panic, |_| {});
+        }
     }
 
     /// Executes a command on several buckets, whose shards are locked.
@@ -187,7 +200,10 @@ fn execute<'s>(
     supervisor: &BucketSupervisor<'_>,
     budget: &Budget,
 ) -> Reply<'s> {
-    let bucket = supervisor.open(shard, request.bucket, lookup, now_ms);
+    let mut bucket = supervisor.open(shard, request.bucket, lookup, now_ms);
+    if request.op.is_lookup() {
+        bucket.count_lookup();
+    }
     if request.op.allocates() && bucket.store_exceeds(budget) {
         return Reply::Error(CommandError::OutOfMemory);
     }
@@ -197,10 +213,14 @@ fn execute<'s>(
             Run::Multi(_) => unreachable!("executed with all of its shards"),
         },
         Op::Entries { projection, cursor } => hash_scan::page(bucket.into_view(), projection, cursor),
+        Op::Watch { watcher } => bucket.watch(watcher).map(|version| Reply::Number(version as i64)),
+        Op::Unwatch { watcher } => {
+            bucket.unwatch(watcher);
+            Ok(Reply::Done)
+        }
         Op::RandomEntries { projection, cursor, count } => {
             hash_scan::random_page(bucket, projection, cursor, count)
         }
-        Op::Watch => Ok(Reply::Number(bucket.watch_version() as i64)),
         op => execute_text(bucket, op),
     };
     result.unwrap_or_else(Reply::Error)
@@ -233,7 +253,12 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
             bucket.end(EndReason::Dropped);
         }
         Op::Crash => panic!("crash requested"),
-        Op::Create | Op::Entries { .. } | Op::RandomEntries { .. } | Op::Watch | Op::Command { .. } => {
+        Op::Create
+        | Op::Entries { .. }
+        | Op::RandomEntries { .. }
+        | Op::Watch { .. }
+        | Op::Unwatch { .. }
+        | Op::Command { .. } => {
             unreachable!("executed by the caller")
         }
     }

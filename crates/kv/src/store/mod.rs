@@ -1,10 +1,12 @@
 //! The store: the only way to reach the buckets of a node. It executes requests on the caller's thread,
 //! without a queue.
 //!
-//! `batch` executes requests, `transaction` executes them as one step, and `prefetch` loads the memory that
-//! they need into the cache. `keyspace` has the operations on all buckets, and `expiry` the sweeper.
+//! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, and `prefetch`
+//! loads the memory that they need into the cache. `keyspace` has the operations on all buckets, and `expiry`
+//! the sweeper.
 
 mod batch;
+pub(crate) mod cost;
 pub(crate) mod expiry;
 pub(crate) mod keyspace;
 pub(crate) mod prefetch;
@@ -13,13 +15,14 @@ mod transaction;
 use crate::{
     bucket_supervisor::{Component, CrashReports},
     limits::{LOCK_SPINS, SHARDS_PER_THREAD},
-    memory::budget::Budget,
+    memory::budget::{Budget, WatchBudget},
     pubsub::bucket_changes::{EndReason, Subscription},
     shard::{Shard, multi::ShardGuards, registry::Lookup, shard_of},
+    store::cost::TransactionLimits,
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::{Mutex, MutexGuard};
-use std::{hash::BuildHasher, hint::spin_loop};
+use std::{hash::BuildHasher, hint::spin_loop, sync::Arc};
 
 /// All the buckets of one node.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct Store {
     hasher: SeedableRandomState,
     pub(crate) crash_reports: CrashReports,
     budget: Budget,
+    transaction_limits: Mutex<TransactionLimits>,
+    watch_budget: Arc<WatchBudget>,
 }
 
 impl Default for Store {
@@ -56,8 +61,16 @@ impl Store {
 
     fn with_hasher(threads: usize, hasher: SeedableRandomState) -> Store {
         let shards = if threads < 2 { 1 } else { (threads * SHARDS_PER_THREAD).next_power_of_two() };
-        let shards = (0..shards).map(|_| Mutex::new(Shard::new(hasher.clone()))).collect();
-        Store { shards, hasher, crash_reports: CrashReports::default(), budget: Budget::default() }
+        let watch_budget = Arc::<WatchBudget>::default();
+        let shard = |_| Mutex::new(Shard::new(hasher.clone(), watch_budget.clone()));
+        Store {
+            shards: (0..shards).map(shard).collect(),
+            hasher,
+            crash_reports: CrashReports::default(),
+            budget: Budget::default(),
+            transaction_limits: Mutex::default(),
+            watch_budget,
+        }
     }
 
     /// Subscribes to the changes of a bucket; `None` when it does not exist.
@@ -73,11 +86,17 @@ impl Store {
     /// Sets how many bytes all buckets together may take; `None` removes the limit.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.budget.set_limit(limit);
+        self.watch_budget.set_memory_limit(limit);
     }
 
     /// How many bytes all buckets together may take, if that is limited.
     pub fn memory_limit(&self) -> Option<usize> {
         self.budget.limit()
+    }
+
+    /// Bytes of memory that all buckets take, without the changes of batches in flight.
+    pub fn used_bytes(&self) -> usize {
+        self.budget.used()
     }
 
     /// Crashes a component, to test its supervisor.
@@ -91,9 +110,24 @@ impl Store {
             let mut shard = self.lock(index);
             shard.subscribers.notify_all_ended(EndReason::Restarted);
             self.budget.account(0, &mut shard.accounted_bytes);
-            *shard = Shard::new(self.hasher.clone());
+            let counters = shard.counters;
+            *shard = Shard { counters, ..self.new_shard() };
         }
         self.crash_reports.clear();
+    }
+
+    /// Ends the watches of all connections of a link.
+    pub fn unwatch_link(&self, link: u64) {
+        for index in 0..self.shards.len() {
+            let mut after = self.lock(index).watches.unwatch_link(link, None);
+            while let Some(last) = after {
+                after = self.lock(index).watches.unwatch_link(link, Some(&last));
+            }
+        }
+    }
+
+    fn new_shard(&self) -> Shard {
+        Shard::new(self.hasher.clone(), self.watch_budget.clone())
     }
 
     /// Accounts for the memory that a shard uses now.

@@ -1,19 +1,23 @@
 //! Transactions: a batch that is executed as one step, unless a bucket that its client watches has changed.
 
-use super::Store;
+use super::{
+    Store,
+    cost::{TransactionCost, TransactionLimits},
+};
 use crate::{
     bucket_supervisor::{BucketSupervisor, end_crashed},
     error::CommandError,
     reply::Reply,
     request::Request,
-    shard::registry::Lookup,
+    shard::{multi::ShardGuards, registry::Lookup},
 };
 use std::{hash::BuildHasher, ops::ControlFlow, slice};
 
 impl Store {
     /// Executes the whole batch as one atomic step, with all its shards locked. Executes nothing and returns
     /// `false` if one of the watched buckets has changed since [`crate::Op::Watch`] returned its version. If
-    /// one of the requests may allocate and no memory is left, all of them are refused.
+    /// one of the requests may allocate and no memory is left, or if they may touch more than
+    /// [`TransactionLimits`] allow, all of them are refused with the same error.
     pub fn transact(
         &self,
         watched: &[(&[u8], u64)],
@@ -44,6 +48,10 @@ impl Store {
             batch.iter().for_each(|_| on_reply(Reply::Error(CommandError::OutOfMemory)));
             return true;
         }
+        if let Err(error) = self.check_cost(&mut shards, batch, now_ms) {
+            batch.iter().for_each(|_| on_reply(Reply::Error(error.clone())));
+            return true;
+        }
         for request in batch {
             if request.spans_buckets() {
                 on_reply(self.execute_multi(&mut shards, request, now_ms));
@@ -66,5 +74,41 @@ impl Store {
             );
         }
         true
+    }
+    /// Sets what one transaction may touch.
+    pub fn set_transaction_limits(&self, limits: TransactionLimits) {
+        *self.transaction_limits.lock() = limits;
+    }
+
+    /// What one transaction may touch.
+    pub fn transaction_limits(&self) -> TransactionLimits {
+        *self.transaction_limits.lock()
+    }
+
+    /// Fails if the requests together may touch more than a transaction is allowed to.
+    fn check_cost(
+        &self,
+        shards: &mut ShardGuards<'_>,
+        batch: &[Request<'_>],
+        now_ms: u64,
+    ) -> Result<(), CommandError> {
+        let mut cost = TransactionCost::new(self.transaction_limits());
+        for request in batch {
+            let hash = self.hasher.hash_one(request.bucket);
+            let shard = shards.shard(self.shard_of(hash));
+            let supervisor = BucketSupervisor::new(&self.crash_reports);
+            let added = supervisor.run(|| {
+                let bucket = supervisor.open(shard, request.bucket, Lookup::new(hash), now_ms);
+                cost.add(request, bucket.into_view())
+            });
+            match added {
+                Ok(added) => added?,
+                // The request itself will find that the bucket is gone.
+                Err(panic) => drop(supervisor.recover(panic, |reason| {
+                    end_crashed(shard, request.bucket, hash, reason);
+                })),
+            }
+        }
+        Ok(())
     }
 }

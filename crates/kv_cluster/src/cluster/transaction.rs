@@ -3,11 +3,12 @@
 use crate::{
     cluster::Cluster,
     error::Error,
-    forward::{Owner, reply_of},
+    forward::{Owner, Refusal, reply_of},
     link::codec::TransactionResult,
     peer::Peer,
 };
-use kv::{Reply, Request};
+use kv::{Op, Reply, Request, Watcher};
+use std::ops::ControlFlow::Continue;
 
 impl Cluster {
     /// The one node that owns all buckets of these names; this node if there are no names.
@@ -26,6 +27,38 @@ impl Cluster {
             }
         }
         Ok(single.flatten().map_or(Owner::Local(&self.local), Owner::Remote))
+    }
+
+    /// The watcher of a connection of this node, for [`kv::Op::Watch`].
+    pub fn watcher(connection: u64) -> Watcher {
+        Watcher { link: 0, connection }
+    }
+
+    /// Ends watches of a connection of this node, without waiting for the owners of the buckets. A peer whose
+    /// link cannot take the requests ends them with the link.
+    pub fn unwatch<'n>(&self, watcher: Watcher, names: impl IntoIterator<Item = &'n [u8]>) {
+        let mut remote: Vec<(&Peer, Vec<Request<'_>>)> = Vec::new();
+        for bucket in names {
+            let request = Request { bucket, op: Op::Unwatch { watcher } };
+            match self.owner(bucket) {
+                Owner::Local(local) | Owner::Refused(Refusal::RoutesDiffer(local, _)) => {
+                    local.execute(&[request], kv::time::now_ms(), |_| Continue(()));
+                }
+                Owner::Remote(peer) => {
+                    match remote.iter_mut().find(|(known, _)| std::ptr::eq(*known, peer)) {
+                        Some((_, requests)) => requests.push(request),
+                        None => remote.push((peer, vec![request])),
+                    }
+                }
+                Owner::Refused(Refusal::NoRoute) => {}
+            }
+        }
+        for (peer, requests) in remote {
+            let mut rest = &requests[..];
+            while let Some(call) = (!rest.is_empty()).then(|| peer.call(rest)).and_then(Result::ok) {
+                rest = &rest[call.request_count()..];
+            }
+        }
     }
 
     /// Executes all requests as one step, unless one of the watched buckets has changed since

@@ -47,6 +47,8 @@ pub(crate) async fn run(socket: AuthenticatedSocket, peer: &Peer, local: &Arc<Lo
     if let LinkClosed::Stopped = reason {
         task.flush(&mut writer).await;
     }
+    // What the peer holds here ends before it counts as down.
+    drop(task);
     guard.close(&reason);
 }
 

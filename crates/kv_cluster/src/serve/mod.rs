@@ -22,6 +22,7 @@ use crate::{
     local::LocalNode,
     serve::subscriptions::ChangeStreams,
 };
+use kv::{Op, Request};
 use std::{collections::VecDeque, sync::Arc};
 
 /// The receiving side of one link. Replies go to the `output` that the link task passes in.
@@ -35,11 +36,17 @@ pub(crate) struct Inbound {
     /// stop reading, and two nodes cannot deadlock by each waiting until the other reads.
     deferred: VecDeque<Box<[u8]>>,
     deferred_bytes: usize,
+    /// Identifies the watches of this link.
+    watcher_link: u64,
+    /// Whether the peer has watched a bucket.
+    has_watched: bool,
 }
 
 impl Inbound {
     pub(crate) fn new(local: Arc<LocalNode>, link: Arc<Link>) -> Inbound {
         Inbound {
+            watcher_link: local.next_watcher_link(),
+            has_watched: false,
             local,
             link,
             reassembly: Reassembly::default(),
@@ -96,7 +103,9 @@ impl Inbound {
         match message {
             Message::Heartbeat => {}
             Message::Call { id } => {
-                requests::execute(&self.local, id, &codec::decode_requests(items, CALL_REQUESTS)?, queue);
+                let mut requests = codec::decode_requests(items, CALL_REQUESTS)?;
+                self.attribute_watches(&mut requests);
+                requests::execute(&self.local, id, &requests, queue);
             }
             Message::Replies { id } => self.link.on_replies(id, Replies::decode(items)?)?,
             Message::Subscribe { id, subscription, bucket } => {
@@ -126,6 +135,16 @@ impl Inbound {
         Ok(())
     }
 
+    /// Notes in each watch that it came over this link, with which it ends.
+    fn attribute_watches(&mut self, requests: &mut [Request<'_>]) {
+        for request in requests {
+            if let Op::Watch { watcher } | Op::Unwatch { watcher } = &mut request.op {
+                watcher.link = self.watcher_link;
+                self.has_watched = true;
+            }
+        }
+    }
+
     fn receive_reassembled(&mut self, message: &[u8], output: &mut WriteBuffer) -> Result<(), LinkClosed> {
         if let (Message::Fragment { .. }, _) = codec::decode_frame(message)? {
             return Err(ProtocolError("a fragment within a fragment".into()).into());
@@ -141,5 +160,13 @@ impl Inbound {
         }
         self.deferred.push_back(frame.into());
         Ok(())
+    }
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        if self.has_watched {
+            self.local.unwatch_link(self.watcher_link);
+        }
     }
 }

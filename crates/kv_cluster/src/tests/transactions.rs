@@ -28,7 +28,7 @@ async fn transact(
 }
 
 async fn watch(node: &Node, bucket: &str) -> u64 {
-    let request = Request { bucket: bucket.as_bytes(), op: Op::Watch };
+    let request = Request { bucket: bucket.as_bytes(), op: Op::Watch { watcher: Cluster::watcher(1) } };
     let version = |reply: Reply<'_>| if let Reply::Number(number) = reply { number as u64 } else { 0 };
     soon(node.cluster.execute(request, version)).await.unwrap()
 }
@@ -146,4 +146,27 @@ async fn a_result_that_does_not_fit_ends_the_link() {
     let requests = [put("shopping", b"1")];
     let (result, ()) = tokio::join!(transact(&foo, &[], &requests), lie);
     assert!(matches!(result.0, Err(Error::LinkLost { .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn watches_of_a_peer_end_with_unwatch_and_with_its_link() {
+    let (foo, bar) = pair().await;
+    let held = || bar.cluster.local().stats().bytes;
+    let before = held();
+    let version = watch(&foo, "shopping").await;
+    assert!(held() > before);
+    // An unwatch of another connection changes nothing.
+    for (connection, is_watched) in [(2, true), (1, false)] {
+        foo.cluster.unwatch(Cluster::watcher(connection), [&b"shopping"[..]]);
+        let (done, _) = transact(&foo, &[(b"shopping", version)], &[]).await;
+        assert_eq!((done, held() > before), (Ok(is_watched), is_watched));
+    }
+    watch(&foo, "shopping").await;
+    watch(&bar, "shopping").await;
+    let down = bar.peer_goes_down();
+    let Node { cluster: _cluster, supervisor } = foo;
+    let ((), _) = tokio::join!(async { drop(supervisor) }, down);
+    assert!(held() > before, "bar watches too");
+    bar.cluster.unwatch(Cluster::watcher(1), [&b"shopping"[..]]);
+    assert_eq!(held(), before);
 }

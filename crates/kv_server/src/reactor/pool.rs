@@ -9,7 +9,10 @@ use super::{
     load::{BusyShares, IdleCores, ThreadClock},
     socket::{SharedSocket, Stream},
 };
-use crate::limits::BALANCE_INTERVAL;
+use crate::{
+    limits::BALANCE_INTERVAL,
+    memory::{Account, ClientMemory},
+};
 use otp::Stop;
 use std::{
     convert::Infallible,
@@ -29,6 +32,7 @@ pub(crate) struct ReactorPool(Arc<Shared>);
 
 struct Shared {
     backend: BackendKind,
+    memory: Arc<ClientMemory>,
     /// The inboxes of the reactors that run.
     inboxes: Mutex<Vec<Arc<Inbox>>>,
     /// How many of them, from the first, serve connections.
@@ -37,11 +41,11 @@ struct Shared {
 }
 
 impl ReactorPool {
-    /// A pool without running reactors.
-    pub(crate) fn new(may_use_io_uring: bool) -> ReactorPool {
-        let backend = BackendKind::detect(may_use_io_uring);
+    /// A pool without running reactors, whose connections hold `memory`.
+    pub(crate) fn new(may_use_io_uring: bool, memory: Arc<ClientMemory>) -> ReactorPool {
         ReactorPool(Arc::new(Shared {
-            backend,
+            backend: BackendKind::detect(may_use_io_uring),
+            memory,
             inboxes: Mutex::default(),
             active: AtomicUsize::new(1),
             next_id: AtomicUsize::default(),
@@ -63,8 +67,10 @@ impl ReactorPool {
         let inboxes = self.lock_inboxes();
         let inbox = inboxes.get(id % self.0.active.load(Relaxed));
         let inbox = inbox.ok_or_else(|| io::Error::other("no reactor runs"))?;
-        let socket = Arc::new(SharedSocket::new(id, socket));
-        let future = connect(Stream::new(socket.clone())).map_err(io::Error::other)?;
+        let socket = Arc::new(socket);
+        let account = Arc::new(Account::new(self.0.memory.clone(), socket.clone()));
+        let socket = Arc::new(SharedSocket::new(id, socket, &account));
+        let future = connect(Stream::new(socket.clone(), account)).map_err(io::Error::other)?;
         let future: ConnectionFuture = Box::pin(future);
         inbox.send(|commands| commands.connections.push((socket, future)));
         Ok(())

@@ -7,7 +7,7 @@ use crate::{
     pubsub::bucket_changes::Change,
     reply::Reply,
     request::{Op, Request},
-    shard::{bucket_ref::BucketMut, registry::Lookup},
+    shard::{bucket_ref::BucketMut, registry::Lookup, watch::Watcher},
     tests::work::touched_by,
 };
 use std::{collections::HashSet, hash::BuildHasher, ops::ControlFlow};
@@ -28,9 +28,11 @@ fn set_field(store: &Store, bucket: &str) {
     execute(store, bucket, Op::Command { command, args: Args::new(&args) });
 }
 
+const WATCHER: Watcher = Watcher { link: 0, connection: 1 };
+
 fn watch(store: &Store, bucket: &[u8]) -> u64 {
     let mut version = 0;
-    store.execute(&[Request { bucket, op: Op::Watch }], 0, |reply| {
+    store.execute(&[Request { bucket, op: Op::Watch { watcher: WATCHER } }], 0, |reply| {
         let Reply::Number(number) = reply else { panic!("{reply:?}") };
         version = number as u64;
         ControlFlow::Continue(())

@@ -5,6 +5,7 @@ use crate::{
     args::{Args, push},
     commands::COMMANDS,
     pubsub::bucket_changes::Subscription,
+    shard::watch::Watcher,
     tests::failpoint,
 };
 use std::{
@@ -36,9 +37,11 @@ fn run(store: &Store, line: &str) -> String {
     shown
 }
 
+const WATCHER: Watcher = Watcher { link: 0, connection: 1 };
+
 fn watch(store: &Store, bucket: &str) -> (Vec<u8>, u64) {
     let mut version = 0;
-    store.execute(&[Request { bucket: bucket.as_bytes(), op: Op::Watch }], 0, |reply| {
+    store.execute(&[Request { bucket: bucket.as_bytes(), op: Op::Watch { watcher: WATCHER } }], 0, |reply| {
         let Reply::Number(number) = reply else { panic!("{reply:?}") };
         version = number as u64;
         ControlFlow::Continue(())
@@ -123,6 +126,7 @@ fn crash(line: impl Fn(&str, &str) -> String, case: Case, failpoint: (&'static s
     assert_eq!(store.stats().buckets, 1, "{case:?} {failpoint:?}");
     assert!(!watched.iter().any(|watched| is_unchanged(&store, watched)));
     assert!(is_unchanged(&store, &undisturbed));
+    store.unwatch_link(WATCHER.link);
     assert!((1..=2).contains(&store.stats().crashed), "{case:?} {failpoint:?}");
     assert_eq!(used_bytes(&store), bytes_before, "{case:?} {failpoint:?}");
     for changes in changes[..2].iter_mut().flatten() {
@@ -224,7 +228,7 @@ fn a_panic_while_a_bucket_is_watched_ends_it_alone() {
     assert!(!is_unchanged(&store, &watched));
     assert_eq!((run(&store, "exists watched"), is_unchanged(&store, &other)), ("Number(0)".into(), true));
     failpoint::arm("opened", 1);
-    store.execute(&[Request { bucket: b"other", op: Op::Watch }], 0, |reply| {
+    store.execute(&[Request { bucket: b"other", op: Op::Watch { watcher: WATCHER } }], 0, |reply| {
         assert_eq!(reply, Reply::Crashed);
         ControlFlow::Continue(())
     });

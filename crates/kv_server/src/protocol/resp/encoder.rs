@@ -9,6 +9,16 @@ pub(crate) enum RespVersion {
     Resp3,
 }
 
+impl RespVersion {
+    /// Its number in HELLO.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            RespVersion::Resp2 => 2,
+            RespVersion::Resp3 => 3,
+        }
+    }
+}
+
 /// Appends encoded values to a buffer.
 pub(crate) struct RespEncoder<'o> {
     pub(super) bytes: &'o mut Vec<u8>,
@@ -38,6 +48,9 @@ impl<'o> RespEncoder<'o> {
 
     #[inline]
     pub(super) fn bulk(&mut self, value: &[u8]) {
+        if value.len() > LARGE_BYTES {
+            self.reserve(value.len());
+        }
         self.header(b'$', value.len() as u64);
         self.bytes.extend_from_slice(value);
         self.bytes.extend_from_slice(b"\r\n");
@@ -107,6 +120,12 @@ impl<'o> RespEncoder<'o> {
         }
     }
 
+    /// Makes room for a large value at once: its line break must not double the buffer.
+    #[cold]
+    fn reserve(&mut self, length: usize) {
+        self.bytes.reserve_exact(length + MAX_DIGITS + 5);
+    }
+
     fn line(&mut self, mark: u8, line: &[u8]) {
         self.bytes.push(mark);
         self.bytes.extend_from_slice(line);
@@ -148,6 +167,9 @@ impl<'o> RespEncoder<'o> {
         self.bytes.extend_from_slice(&line[first - 1..]);
     }
 }
+
+/// Bytes of a value for which the buffer grows by no more than it needs.
+const LARGE_BYTES: usize = 64 * 1024;
 
 /// Digits of `u64::MAX`.
 const MAX_DIGITS: usize = 20;

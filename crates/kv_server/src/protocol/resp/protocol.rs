@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     limits::BATCH_REQUESTS,
+    metrics::{Failure, Metrics},
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
 };
-use kv::{Command, Request};
-use std::{future::ready, io, sync::atomic::Ordering::Relaxed};
+use kv::{Command, Op, Request};
+use std::{future::ready, io, sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// What can follow the requests of a batch.
 pub(crate) enum RespCommand<'a> {
@@ -53,7 +54,7 @@ impl Protocol for RespSession {
                 Err(error) => break Tail::Command(RespCommand::Invalid(error)),
             };
             if !same_as_last {
-                self.record_calls(&mut calls);
+                self.end_run(&mut calls);
                 self.last = self.batchable(&raw);
             }
             let command = self.last.filter(|_| can_batch).map(|(_, command)| command);
@@ -76,7 +77,7 @@ impl Protocol for RespSession {
             consumed += size;
         };
         batch.consumed = consumed;
-        self.record_calls(&mut calls);
+        self.end_run(&mut calls);
     }
 
     #[inline]
@@ -86,7 +87,12 @@ impl Protocol for RespSession {
         request: &Request<'a>,
         result: RequestResult<'_>,
     ) -> Rendered<LargeReply<'a>> {
-        self.merger.on_reply(&mut RespEncoder::new(output, self.version), request, result)
+        let start = output.len();
+        let rendered = self.merger.on_reply(&mut RespEncoder::new(output, self.version), request, result);
+        if output.get(start) == Some(&b'-') {
+            self.count_error(request, &output[start + 1..]);
+        }
+        rendered
     }
 
     fn follow_up<'o, 'a: 'o>(
@@ -102,6 +108,15 @@ impl Protocol for RespSession {
                 LargeReply::Sample { bucket, args } => sample::write_sample(self, bucket, args, output).await,
             }
         })
+    }
+
+    fn record(&mut self, metrics: &Metrics, elapsed: Duration) {
+        if let Some((last, _)) = self.uncounted.last() {
+            let calls = self.uncounted.iter().map(|(_, calls)| calls).sum();
+            self.client.count_commands(calls, *last);
+            metrics.record(&self.uncounted, elapsed);
+            self.uncounted.clear();
+        }
     }
 
     fn execute<'o, 'a: 'o>(
@@ -134,10 +149,27 @@ impl RespSession {
         }
     }
 
-    /// Adds the calls of the last command to the metrics.
-    fn record_calls(&self, calls: &mut u64) {
+    /// Notes how often the last command was called in a row.
+    #[inline]
+    fn end_run(&mut self, calls: &mut u64) {
         if let Some((index, _)) = self.last.filter(|_| *calls > 0) {
-            self.context.metrics.record_calls(index, std::mem::take(calls));
+            self.uncounted.push((index, std::mem::take(calls)));
         }
+    }
+
+    /// Counts an error reply of a request to a bucket.
+    #[cold]
+    #[inline(never)]
+    fn count_error(&self, request: &Request<'_>, message: &[u8]) {
+        let name = match request.op {
+            Op::Command { command, .. } => command.spec.name,
+            _ => "",
+        };
+        let failure = match message.starts_with(b"OOM ") {
+            true => Failure::Rejected,
+            false => Failure::Failed,
+        };
+        let index = command_table().index(name.as_bytes());
+        self.context.metrics.record_error(index, failure, message);
     }
 }

@@ -7,9 +7,13 @@ use super::{
     reply::{error::SessionError, merge::ReplyMerger},
     subscriptions::Subscriptions,
 };
-use crate::{clients::Client, context::ServerContext, pipeline::buffers::Output};
+use crate::{clients::Client, context::ServerContext, limits::BATCH_REQUESTS, pipeline::buffers::Output};
+use arrayvec::ArrayVec;
 use kv::Command;
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 /// A connection that speaks RESP.
 pub(crate) struct RespSession {
@@ -26,6 +30,8 @@ pub(crate) struct RespSession {
     /// the same, and the parser detects that.
     pub(super) last: Option<(usize, &'static Command)>,
     pub(super) merger: ReplyMerger,
+    /// Calls that are not counted yet: the index of a command in the table, and how often in a row.
+    pub(super) uncounted: ArrayVec<(usize, u64), BATCH_REQUESTS>,
 }
 
 /// Whether the client wants replies (CLIENT REPLY).
@@ -40,18 +46,19 @@ pub(super) enum ReplyMode {
 impl RespSession {
     /// The session of a new connection.
     pub(crate) fn new(context: Arc<ServerContext>, client: Arc<Client>) -> RespSession {
-        client.info().resp = 2;
+        client.session.resp.store(2, Relaxed);
         RespSession {
             context,
+            transaction: TransactionQueue::new(&client.account),
             client,
             version: RespVersion::default(),
             reply_mode: ReplyMode::On,
             closing: false,
-            transaction: TransactionQueue::default(),
             subscriptions: Subscriptions::default(),
             parser: CommandParser::default(),
             last: None,
             merger: ReplyMerger::default(),
+            uncounted: ArrayVec::new(),
         }
     }
 
@@ -79,7 +86,7 @@ impl RespSession {
     /// return to it.
     pub(crate) fn excludes_text(&self) -> bool {
         self.transaction.is_open()
-            || !self.transaction.watched.is_empty()
+            || !self.transaction.watched.is_none()
             || self.awaits_events()
             || self.reply_mode != ReplyMode::On
     }
@@ -92,16 +99,22 @@ impl RespSession {
     /// Waits for messages to this client and renders those that have arrived; waits forever without a
     /// subscription. `false`: the client did not keep up and must be disconnected.
     pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
-        self.subscriptions.next_messages(&mut RespEncoder::new(output, self.version)).await
+        let still_open = self.subscriptions.next_messages(&mut RespEncoder::new(output, self.version)).await;
+        // A message may have been the end of a subscription.
+        self.publish_numbers();
+        still_open
     }
 
-    /// Copies the counts of subscriptions and queued commands to where CLIENT LIST of other clients reads
-    /// them.
-    pub(super) fn publish_client_info(&self) {
-        let mut info = self.client.info();
-        info.channels = self.subscriptions.channels().len();
-        info.patterns = self.subscriptions.patterns().len();
-        info.queued = self.transaction.len();
+    /// Copies what CLIENT LIST shows of this session to where all clients read it.
+    pub(super) fn publish_numbers(&self) {
+        let numbers = &self.client.session;
+        let (channels, patterns) = self.subscriptions.counts();
+        numbers.resp.store(self.version.number(), Relaxed);
+        numbers.channels.store(channels, Relaxed);
+        numbers.patterns.store(patterns, Relaxed);
+        numbers.queued.store(self.transaction.len().map_or(0, |queued| queued + 1), Relaxed);
+        numbers.queued_bytes.store(self.transaction.bytes(), Relaxed);
+        numbers.watched.store(self.transaction.watched_count(), Relaxed);
     }
 
     /// Writes why a command failed; fails itself if the client is gone.

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     limits::BATCH_REQUESTS,
+    metrics::Failure,
     pipeline::{buffers::Output, router},
     protocol::resp::{
         parser::RawCommand,
@@ -30,9 +31,18 @@ pub(crate) async fn dispatch(
         output.flush().await?;
         output.suppress(true);
     }
-    if let Err(error) = execute(table, session, raw, output).await {
+    let (index, failure, executed) = match accept(table, session, &raw) {
+        Ok(resolved) => {
+            (Some(resolved.index), Failure::Failed, execute(table, session, resolved, output).await)
+        }
+        Err(error) => (table.locate(&raw).ok().map(|row| row.index), Failure::Rejected, Err(error)),
+    };
+    if let Err(error) = executed {
+        let start = output.bytes.len();
         session.write_error(error, output)?;
+        session.context.metrics.record_error(index, failure, &output.bytes[start + 1..]);
     }
+    session.publish_numbers();
     if mode == ReplyMode::SkipNext && session.reply_mode == ReplyMode::SkipNext {
         session.reply_mode = ReplyMode::On;
         output.flush().await?;
@@ -44,21 +54,27 @@ pub(crate) async fn dispatch(
     Ok(())
 }
 
+/// Checks whether the session may execute the command, or queue it.
+fn accept<'a>(
+    table: &CommandTable,
+    session: &mut RespSession,
+    raw: &RawCommand<'a>,
+) -> Result<Resolved<'a>, SessionError> {
+    let resolved = table.resolve(raw).inspect_err(|_| session.transaction.mark_dirty())?;
+    check_subscribed(session, resolved.command)?;
+    Ok(resolved)
+}
+
 async fn execute(
     table: &CommandTable,
     session: &mut RespSession,
-    raw: RawCommand<'_>,
+    resolved: Resolved<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
-    let resolved = table.resolve(&raw).inspect_err(|_| {
-        session.context.metrics.record_rejection();
-        session.transaction.mark_dirty();
-    })?;
-    check_subscribed(session, resolved.command)?;
     if session.transaction.is_open() && resolved.command.is_queued_in_multi() {
         return queue(session, &resolved, output);
     }
-    session.context.metrics.record_calls(resolved.index, 1);
+    session.uncounted.push((resolved.index, 1));
     match resolved.command {
         CommandRef::Bucket(command) => execute_on_buckets(session, command, &resolved.raw, output).await,
         CommandRef::Session(command) => {

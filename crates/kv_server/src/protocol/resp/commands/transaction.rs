@@ -2,9 +2,11 @@
 
 use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
-    limits::WATCHED,
+    limits::{WATCHED, WATCHED_KEY_BYTES},
     pipeline::router,
-    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
+    protocol::resp::{
+        encoder::RespEncoder, queue::WatchedKeys, reply::error::SessionError, session::RespSession,
+    },
 };
 use kv::{Args, CommandSpec, Group, KeySpec, Op, Reply, Request, flag::NO_MULTI};
 
@@ -53,7 +55,7 @@ pub(super) const UNWATCH: SessionCommand = SessionCommand::new(
 )
 .run(unwatch);
 fn unwatch(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    session.transaction.watched.clear();
+    session.transaction.watched = None;
     encoder.ok();
     Ok(())
 }
@@ -74,21 +76,36 @@ async fn watch(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), S
     if session.transaction.is_open() {
         return Err(SessionError::reply("ERR WATCH inside MULTI is not allowed"));
     }
+    let RespSession { transaction, context, client, .. } = &mut *session;
     for bucket in args {
-        let watched = &session.transaction.watched;
-        if watched.contains_key(bucket) {
+        let watched =
+            transaction.watched.get_or_insert_with(|| WatchedKeys::new(context.cluster.clone(), client));
+        if watched.versions.contains_key(bucket) {
             continue;
         }
-        if watched.len() >= WATCHED {
+        if watched.versions.len() >= WATCHED {
             return Err(SessionError::reply(format!("ERR one connection may watch {WATCHED} keys")));
         }
         let read = |reply: Reply<'_>| match reply {
             Reply::Number(version) => Ok(version as u64),
+            Reply::Error(error) => Err(SessionError::Command(error)),
             _ => Err(SessionError::Restarting),
         };
-        let version =
-            router::execute_one(&session.context.cluster, Request { bucket, op: Op::Watch }, read).await??;
-        session.transaction.watched.insert(bucket.into(), version);
+        let op = Op::Watch { watcher: watched.watcher };
+        // The watch ends with the connection, even if that ends before the reply.
+        watched.versions.insert(bucket.into(), None);
+        let version = router::execute_one(&context.cluster, Request { bucket, op }, read).await;
+        let version = version.map_err(SessionError::from).flatten();
+        match version {
+            Ok(version) => {
+                watched.charge.add(bucket.len() + WATCHED_KEY_BYTES);
+                watched.versions.insert(bucket.into(), Some(version))
+            }
+            Err(error) => {
+                watched.versions.remove(bucket);
+                return Err(error);
+            }
+        };
     }
     session.encoder(output).ok();
     Ok(())

@@ -135,6 +135,9 @@ fn redis_message(error: &CommandError) -> Cow<'static, str> {
         CommandError::FieldCountMismatch => {
             "ERR The `numfields` parameter must match the number of arguments"
         }
+        CommandError::WatchesFull => {
+            "OOM the watched keys of all clients take the memory they may have: UNWATCH some, or raise maxmemory"
+        }
         CommandError::FieldCount(command) => match command.as_str() {
             "hsetex" => "ERR invalid number of fields",
             "hexpire" | "hpexpire" | "hexpireat" | "hpexpireat" => {
@@ -142,7 +145,9 @@ fn redis_message(error: &CommandError) -> Cow<'static, str> {
             }
             _ => "ERR Number of fields must be a positive integer",
         },
-        CommandError::PatternTooComplex => return format!("ERR {error}").into(),
+        CommandError::PatternTooComplex | CommandError::TransactionTooLarge { .. } => {
+            return format!("ERR {error}").into();
+        }
         CommandError::InvalidExpireTime(command) => {
             return format!("ERR invalid expire time in '{command}' command").into();
         }

@@ -83,19 +83,6 @@ impl ReplyMerger {
         Rendered::Complete
     }
 
-    /// Takes an error instead of the next reply, which is a value or lists values.
-    pub(crate) fn on_value_error(&mut self, encoder: &mut RespEncoder<'_>, message: &str) {
-        let Expected { keys, requests } = self.commands[self.current];
-        self.arrived += 1;
-        if keys == KeySpec::EachListed && self.arrived == 1 {
-            encoder.array(requests as usize);
-        }
-        encoder.error(message);
-        if keys != KeySpec::EachListed || self.arrived == requests {
-            (self.current, self.arrived) = (self.current + 1, 0);
-        }
-    }
-
     /// Takes the next reply to a command of several requests.
     #[inline(never)]
     fn merge(

@@ -1,8 +1,9 @@
 //! The limits on a client, and the replies beyond them.
 
-use super::{Client, Node};
+use super::{Client, Node, encode, replies::expect_replies};
 use crate::limits::{Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 async fn reply_before_close(limits: Limits, bytes: &[u8]) -> String {
     let node = Node::start(limits).await;
@@ -63,9 +64,38 @@ async fn the_number_of_clients_is_limited() {
     let mut first = node.client().await;
     first.send("PING").await;
     first.expect("+PONG\r\n", "the first").await;
-    assert_eq!(node.client().await.rest().await, "");
+    assert_eq!(node.client().await.rest().await, "-ERR max number of clients reached\r\n");
     first.send("PING").await;
     first.expect("+PONG\r\n", "the first, again").await;
+}
+
+#[tokio::test]
+async fn a_sleeper_that_has_left_gives_up_its_place() {
+    let node = Node::start(Limits { connections: 1, ..Limits::default() }).await;
+    let mut sleeper = node.client().await;
+    sleeper.send("PING").await;
+    sleeper.expect("+PONG\r\n", "PING").await;
+    sleeper.send("DEBUG SLEEP 60").await;
+    drop(sleeper);
+    loop {
+        let mut next = node.client().await;
+        // It is refused until the sleeper's connection has ended.
+        if next.0.write_all(b"*1\r\n$4\r\nQUIT\r\n").await.is_ok() && next.rest().await == "+OK\r\n" {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_time_is_no_sleep() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    for seconds in ["-1", "nan", "inf", "-inf", "1e300", "0"] {
+        client.send(&format!("DEBUG SLEEP {seconds}")).await;
+        client.expect("+OK\r\n", seconds).await;
+    }
+    client.send("DEBUG SLEEP x").await;
+    client.expect("-ERR value is not a valid float\r\n", "x").await;
 }
 
 #[tokio::test]
@@ -95,6 +125,27 @@ async fn the_transaction_queue_is_limited() {
         .await;
     client.send("EXEC").await;
     client.expect("-EXECABORT Transaction discarded because of previous errors.\r\n", "EXEC").await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_may_touch_too_much_does_nothing() {
+    const REFUSED: &str = "-ERR transaction too large: it may touch 20000 keys and fields, and 16777216 bytes; \
+                           nothing was done\r\n";
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    client.send(&format!("SET large {}", "x".repeat(1 << 20))).await;
+    client.expect("+OK\r\n", "SET").await;
+    for (queued, times) in
+        [("COPY large copy REPLACE", 20), ("GET large", 20), ("HGETALL none", 20_001), ("MGET a b c", 7_000)]
+    {
+        client.send("MULTI").await;
+        client.send("SET a 1").await;
+        client.send_bytes(&encode(queued).repeat(times)).await;
+        client.send("EXEC").await;
+        client.expect(&format!("+OK\r\n{}{REFUSED}", "+QUEUED\r\n".repeat(times + 1)), queued).await;
+    }
+    client.send("EXISTS a copy").await;
+    client.expect(":0\r\n", "nothing was done").await;
 }
 
 /// A client that sends without reading blocks only itself, and few of its replies are buffered.
@@ -132,4 +183,45 @@ async fn a_pipeline_may_be_of_any_depth() {
         assert_eq!(lines.next_line().await.unwrap(), Some(format!(":{number}")));
     }
     writing.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn watched_names_have_a_budget_and_end_with_their_connection() {
+    let node = Node::start(Limits::default()).await;
+    let mut other = node.client().await;
+    expect_replies(
+        &mut other,
+        &[("CONFIG SET maxmemory 1600000", "+OK\r\n"), ("WATCH mine", "+OK\r\n"), ("MULTI", "+OK\r\n")],
+    )
+    .await;
+    let oom = "-OOM the watched keys of all clients take the memory they may have: UNWATCH some, or raise \
+               maxmemory\r\n";
+    for end in ["UNWATCH", "QUIT", "MULTI", "QUIT", "EXEC", "QUIT"] {
+        let mut greedy = node.client().await;
+        let mut kept = 0;
+        loop {
+            greedy.send(&format!("WATCH {}{kept}", "name".repeat(250))).await;
+            let first = greedy.line().await;
+            if first == "+OK\r\n" {
+                kept += 1;
+                continue;
+            }
+            assert_eq!(first, oom);
+            // 100,000 bytes. A connection that was closed before may end a little later.
+            if kept >= 40 {
+                break;
+            }
+        }
+        assert!(kept < 50, "{kept} before {end}");
+        match end {
+            "UNWATCH" => expect_replies(&mut greedy, &[("UNWATCH", "+OK\r\n")]).await,
+            "MULTI" => expect_replies(&mut greedy, &[("MULTI", "+OK\r\n"), ("DISCARD", "+OK\r\n")]).await,
+            "EXEC" => expect_replies(&mut greedy, &[("MULTI", "+OK\r\n"), ("EXEC", "*0\r\n")]).await,
+            _ => {
+                greedy.send("QUIT").await;
+                greedy.rest().await;
+            }
+        }
+    }
+    expect_replies(&mut other, &[("EXEC", "*0\r\n")]).await;
 }

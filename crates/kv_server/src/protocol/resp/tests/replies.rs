@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use tokio::io::AsyncReadExt;
 
 /// Sends one command after the other and compares each reply.
-async fn expect_replies(client: &mut Client, lines: &[(&str, &str)]) {
+pub(super) async fn expect_replies(client: &mut Client, lines: &[(&str, &str)]) {
     for (line, reply) in lines {
         client.send(line).await;
         client.expect(reply, line).await;

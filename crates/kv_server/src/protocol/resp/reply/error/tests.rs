@@ -72,9 +72,13 @@ fn errors_of_commands_are_in_rediss_words() {
         FieldCount ("hexpireat".into()) => "-ERR Parameter `numFields` should be greater than 0\r\n",
         FieldCount ("hpexpireat".into()) => "-ERR Parameter `numFields` should be greater than 0\r\n",
         FieldCount ("httl".into()) => "-ERR Number of fields must be a positive integer\r\n",
+        WatchesFull () => "-OOM the watched keys of all clients take the memory they may have: UNWATCH some, \
+            or raise maxmemory\r\n",
         FieldCountMismatch () => "-ERR The `numfields` parameter must match the number of arguments\r\n",
         PatternTooComplex () => "-ERR pattern too complex: it may have 65536 bytes, and 64 characters between \
             two stars if there is a ? or a [ among them\r\n",
+        TransactionTooLarge { entries: 10, bytes: 100 } => "-ERR transaction too large: it may touch 10 keys and \
+            fields, and 100 bytes; nothing was done\r\n",
     }
 }
 
