@@ -6,7 +6,7 @@ use super::{
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    limits::BATCH_REQUESTS,
+    limits::{BATCH_REQUESTS, LOOK_AHEAD_REQUESTS},
     metrics::Failure,
     pipeline::{buffers::Output, router},
     protocol::resp::{
@@ -18,6 +18,7 @@ use crate::{
 use arrayvec::ArrayVec;
 use kv::{Command, Request};
 use std::io;
+use tokio::task::yield_now;
 
 /// Executes one command, and replies unless the client has turned replies off.
 pub(crate) async fn dispatch(
@@ -91,7 +92,16 @@ async fn execute_on_buckets(
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
     let context = session.context.clone();
-    let mut requests = SubRequests::new(command, raw, &context.cluster)?;
+    let mut requests = SubRequests::new(command, raw)?;
+    if requests.remaining() <= LOOK_AHEAD_REQUESTS {
+        requests.check_owners(&context.cluster)?;
+    } else {
+        let mut ahead = requests.clone();
+        while ahead.remaining() > 0 && !context.cluster.owns_every_bucket() {
+            context.cluster.look_ahead(ahead.by_ref().take(LOOK_AHEAD_REQUESTS))?;
+            yield_now().await;
+        }
+    }
     session.merger.push_expected(requests.keys(), requests.remaining());
     while requests.remaining() > 0 {
         let batch: ArrayVec<Request<'_>, BATCH_REQUESTS> = requests.by_ref().take(BATCH_REQUESTS).collect();
@@ -107,7 +117,8 @@ fn queue(
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
     if let CommandRef::Bucket(command) = resolved.command {
-        SubRequests::new(command, &resolved.raw, &session.context.cluster)
+        SubRequests::new(command, &resolved.raw)
+            .and_then(|requests| requests.check_same_node(&session.context.cluster))
             .inspect_err(|_| session.transaction.mark_dirty())?;
     }
     session.transaction.push(resolved.index, &resolved.raw)?;

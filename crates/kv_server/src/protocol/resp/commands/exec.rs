@@ -20,7 +20,7 @@ use kv::{
     flag::{LOADING, READ, STALE, WRITE},
 };
 use kv_cluster::Error;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 /// A key, and its version when it was watched.
 type WatchedKey<'a> = (&'a [u8], u64);
@@ -49,10 +49,10 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     let mut watched: Vec<WatchedKey<'_>> =
         versions.filter_map(|(name, version)| Some((&**name, (*version)?))).collect();
     let commands: Vec<Queued<'_>> = queued.iter().collect();
-    let split = requests(table, session, &commands);
+    let split = requests(table, &commands);
     check_size(session, &split)?;
-    let requests: Vec<Request<'_>> = split.into_iter().flatten().collect();
-    let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
+    let all: Vec<Request<'_>> = split.into_iter().flatten().collect();
+    let names = watched.iter().map(|(name, _)| *name).chain(all.iter().flat_map(Request::names));
     session.context.cluster.single_owner(names)?;
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
     let mut step = steps.next().unwrap_or_default();
@@ -73,10 +73,12 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
             None => return Ok(()),
         };
         clock = Clock::read();
-        let Some(next) = execute_step(table, session, &watched, step).await? else {
-            return Err(SessionError::Cluster(Error::UnexpectedReply));
+        let failed = |error| repeated_error(session, error, requests(table, step).len());
+        replies = match execute_step(table, session, &watched, step).await {
+            Ok(Some(replies)) => replies,
+            Ok(None) => failed(Error::UnexpectedReply.into())?,
+            Err(error) => failed(error)?,
         };
-        replies = next;
     }
 }
 
@@ -86,13 +88,9 @@ fn is_on_all_keys(command: CommandRef) -> bool {
 }
 
 /// The requests of the commands on buckets. Each command was checked when it was queued.
-fn requests<'a>(
-    table: &CommandTable,
-    session: &RespSession,
-    commands: &[Queued<'a>],
-) -> Vec<SubRequests<'a>> {
+fn requests<'a>(table: &CommandTable, commands: &[Queued<'a>]) -> Vec<SubRequests<'a>> {
     let requests = |(index, raw): &Queued<'a>| match table.get(*index) {
-        CommandRef::Bucket(command) => SubRequests::new(command, raw, &session.context.cluster).ok(),
+        CommandRef::Bucket(command) => SubRequests::new(command, raw).ok(),
         CommandRef::Session(_) => None,
     };
     commands.iter().filter_map(requests).collect()
@@ -118,6 +116,15 @@ struct RenderedReplies {
     refused: Option<CommandError>,
 }
 
+/// The same error for each of `count` commands of a later step: the replies to those before it stay valid.
+fn repeated_error(session: &RespSession, error: SessionError, count: usize) -> io::Result<RenderedReplies> {
+    let mut bytes = Vec::new();
+    error.write(&mut RespEncoder::new(&mut bytes, session.version).in_pipeline(true))?;
+    let ends = (1..=count).map(|reply| reply * bytes.len()).collect();
+    let charge = Charge::new(&session.client.account, Use::Output);
+    Ok(RenderedReplies { bytes: bytes.repeat(count), ends, charge, refused: None })
+}
+
 /// Executes the commands on buckets among `commands` as one step. `None`: a watched key has changed.
 async fn execute_step(
     table: &CommandTable,
@@ -125,7 +132,7 @@ async fn execute_step(
     watched: &[WatchedKey<'_>],
     commands: &[Queued<'_>],
 ) -> Result<Option<RenderedReplies>, SessionError> {
-    let split = requests(table, session, commands);
+    let split = requests(table, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
     let charge = Charge::new(&session.client.account, Use::Output);
     let mut replies = RenderedReplies { bytes: Vec::new(), ends: Vec::new(), charge, refused: None };
@@ -140,7 +147,7 @@ async fn execute_step(
         if let Ok(Reply::Error(error @ CommandError::TransactionTooLarge { .. })) = &result {
             replies.refused = Some(error.clone());
         }
-        let mut encoder = RespEncoder::new(&mut replies.bytes, session.version);
+        let mut encoder = RespEncoder::new(&mut replies.bytes, session.version).in_pipeline(true);
         if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
             // Pages would not show the hash as it was in this step.
             encoder.error("ERR the hash is too large to be listed in a transaction: use HSCAN");

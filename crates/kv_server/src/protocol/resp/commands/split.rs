@@ -22,7 +22,6 @@ impl<'a> SubRequests<'a> {
     pub(crate) fn new(
         command: &'static Command,
         raw: &RawCommand<'a>,
-        cluster: &Cluster,
     ) -> Result<SubRequests<'a>, SessionError> {
         let (keys, args) = (command.spec.keys, raw.count - 1);
         if matches!(keys, KeySpec::PairsEach | KeySpec::PairsTogether) && !args.is_multiple_of(2) {
@@ -33,11 +32,7 @@ impl<'a> SubRequests<'a> {
             KeySpec::PairsEach => args / 2,
             KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => 1,
         };
-        let requests = SubRequests { command, bulks: raw.bulks, remaining };
-        if matches!(keys, KeySpec::TwoTogether | KeySpec::PairsTogether) {
-            requests.check_same_node(cluster)?;
-        }
-        Ok(requests)
+        Ok(SubRequests { command, bulks: raw.bulks, remaining })
     }
 
     /// The number of requests that the iterator still yields.
@@ -61,8 +56,26 @@ impl<'a> SubRequests<'a> {
         self.command.spec.keys
     }
 
-    /// Checks that one node owns all keys of the command.
-    fn check_same_node(&self, cluster: &Cluster) -> Result<(), SessionError> {
+    /// Checks, before any of the requests is executed, that nothing is known to be in the way of one.
+    #[inline]
+    pub(crate) fn check_owners(&self, cluster: &Cluster) -> Result<(), SessionError> {
+        match self.keys() {
+            KeySpec::None | KeySpec::One => Ok(()),
+            _ if cluster.owns_every_bucket() => Ok(()),
+            KeySpec::TwoTogether | KeySpec::PairsTogether => self.check_same_node(cluster),
+            KeySpec::EachSummed | KeySpec::EachListed | KeySpec::PairsEach => match self.remaining {
+                // It is executed, or not; either is said by its own reply.
+                ..=1 => Ok(()),
+                _ => Ok(cluster.look_ahead(self.clone())?),
+            },
+        }
+    }
+
+    /// Checks that one node owns all keys of the command, if it needs that.
+    pub(crate) fn check_same_node(&self, cluster: &Cluster) -> Result<(), SessionError> {
+        if !matches!(self.keys(), KeySpec::TwoTogether | KeySpec::PairsTogether) {
+            return Ok(());
+        }
         let requests: Vec<Request<'_>> = self.clone().collect();
         match cluster.single_owner(requests.iter().flat_map(Request::names)) {
             Ok(_) => Ok(()),
