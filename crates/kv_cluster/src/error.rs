@@ -109,6 +109,9 @@ pub enum Error {
         /// The bucket's name, escaped.
         bucket: String,
     },
+    /// The transaction was refused as a whole; nothing was done.
+    #[error("transaction refused: {0}")]
+    Refused(CommandError),
     /// No route covers the bucket.
     #[error("no route for bucket \"{bucket}\"")]
     NoRoute {
@@ -159,6 +162,7 @@ impl Error {
             | Error::SeveralNodes { .. }
             | Error::NotOwner { .. }
             | Error::RoutesDiffer { .. }
+            | Error::Refused(_)
             | Error::NoRoute { .. }
             | Error::UnknownNode { .. }
             | Error::NoLinkAddress { .. }

@@ -61,6 +61,8 @@ pub(super) enum ReplyMode {
     Off,
     /// The next command gets no reply; the ones after it do.
     SkipNext,
+    /// The current command gets no reply.
+    Skip,
 }
 
 impl RespSession {

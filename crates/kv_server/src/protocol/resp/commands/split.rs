@@ -23,16 +23,24 @@ impl<'a> SubRequests<'a> {
         command: &'static Command,
         raw: &RawCommand<'a>,
     ) -> Result<SubRequests<'a>, SessionError> {
+        SubRequests::check_arity(command, raw)?;
         let (keys, args) = (command.spec.keys, raw.count - 1);
-        if matches!(keys, KeySpec::PairsEach | KeySpec::PairsTogether) && !args.is_multiple_of(2) {
-            return Err(CommandError::Arity(command.spec.name.to_owned()).into());
-        }
         let remaining = match keys {
             KeySpec::EachSummed | KeySpec::EachListed => args,
             KeySpec::PairsEach => args / 2,
             KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => 1,
         };
         Ok(SubRequests { command, bulks: raw.bulks, remaining })
+    }
+
+    /// Checks that each key has a value, if the command takes pairs.
+    #[inline]
+    pub(crate) fn check_arity(command: &Command, raw: &RawCommand<'_>) -> Result<(), CommandError> {
+        let takes_pairs = matches!(command.spec.keys, KeySpec::PairsEach | KeySpec::PairsTogether);
+        if takes_pairs && !(raw.count - 1).is_multiple_of(2) {
+            return Err(CommandError::Arity(command.spec.name.to_owned()));
+        }
+        Ok(())
     }
 
     /// The number of requests that the iterator still yields.
@@ -61,6 +69,7 @@ impl<'a> SubRequests<'a> {
     pub(crate) fn check_owners(&self, cluster: &Cluster) -> Result<(), SessionError> {
         match self.keys() {
             KeySpec::None | KeySpec::One => Ok(()),
+            KeySpec::PairsEach if !self.fits(cluster) => Err(CommandError::OutOfMemory.into()),
             _ if cluster.owns_every_bucket() => Ok(()),
             KeySpec::TwoTogether | KeySpec::PairsTogether => self.check_same_node(cluster),
             KeySpec::EachSummed | KeySpec::EachListed | KeySpec::PairsEach => match self.remaining {
@@ -69,6 +78,11 @@ impl<'a> SubRequests<'a> {
                 _ => Ok(cluster.look_ahead(self.clone())?),
             },
         }
+    }
+
+    /// Whether this node has memory for all values of a command on pairs, which otherwise writes none.
+    pub(crate) fn fits(&self, cluster: &Cluster) -> bool {
+        self.keys() != KeySpec::PairsEach || !cluster.local().is_out_of_memory(self.bulks.len())
     }
 
     /// Checks that one node owns all keys of the command, if it needs that.

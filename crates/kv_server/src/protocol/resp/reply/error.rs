@@ -24,6 +24,18 @@ impl SessionError {
         SessionError::Reply(text.into())
     }
 
+    /// The error reply to an EXEC that was rejected.
+    pub(crate) fn discarded(reason: &SessionError) -> SessionError {
+        let reason = match reason {
+            SessionError::Reply(text) => text.to_string(),
+            SessionError::Command(error) => redis_message(error).into_owned(),
+            SessionError::Cluster(error) => error.to_string(),
+            SessionError::Restarting | SessionError::Io(_) => RESTARTING.to_owned(),
+        };
+        let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
+        SessionError::reply(format!("EXECABORT Transaction discarded because of: {reason}"))
+    }
+
     /// Writes the error reply; fails if the client is gone.
     pub(crate) fn write(self, encoder: &mut RespEncoder<'_>) -> io::Result<()> {
         match self {
@@ -51,7 +63,10 @@ impl From<PatternTooComplex> for SessionError {
 
 impl From<Error> for SessionError {
     fn from(error: Error) -> SessionError {
-        SessionError::Cluster(error)
+        match error {
+            Error::Refused(error) => SessionError::Command(error),
+            error => SessionError::Cluster(error),
+        }
     }
 }
 
@@ -96,6 +111,7 @@ fn code(error: &Error) -> &'static str {
         | Error::PartlyFlushed { .. }
         | Error::UnexpectedNodeReply { .. }
         | Error::UnexpectedReply
+        | Error::Refused(_)
         | Error::NoRoute { .. }
         | Error::UnknownNode { .. }
         | Error::NoLinkAddress { .. }
