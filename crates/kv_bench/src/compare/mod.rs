@@ -14,10 +14,15 @@ mod unpinned;
 pub(crate) use options::Compare;
 
 use crate::{cpu, error::Error, interrupt::Interrupt, limits, machine};
+use peer::Program;
 
 /// Runs the comparison. Every process that it starts ends with it.
 pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {
     compare.check()?;
+    let ours = Program::Ours(compare.ours.clone());
+    if ours.version().is_none() {
+        return Err(Error::NotBuilt(compare.ours.display().to_string()));
+    }
     println!("{}\n", machine::describe());
     if compare.unpinned || compare.neighbours {
         return unpinned::run(compare, interrupt);
