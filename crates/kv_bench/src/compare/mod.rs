@@ -12,6 +12,8 @@ mod table;
 mod unpinned;
 
 pub(crate) use options::Compare;
+pub(crate) use peer::Program;
+pub(crate) use server::Server;
 
 use crate::{cpu, error::Error, interrupt::Interrupt, limits, machine};
 

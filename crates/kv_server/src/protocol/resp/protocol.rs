@@ -10,7 +10,7 @@ use super::{
     session::RespSession,
 };
 use crate::{
-    limits::BATCH_REQUESTS,
+    limits::{BATCH_BYTES, BATCH_REQUESTS},
     metrics::{Failure, Metrics},
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
 };
@@ -75,6 +75,9 @@ impl Protocol for RespSession {
                 }
             }
             consumed += size;
+            if consumed >= BATCH_BYTES {
+                break Tail::More;
+            }
         };
         batch.consumed = consumed;
         self.end_run(&mut calls);
