@@ -16,8 +16,8 @@ use crate::{
     routing::table::{Destination, RoutingTable},
 };
 use kv::{
-    Channels, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
-    TransactionLimits,
+    Channels, CommandError, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats,
+    Subscription, TransactionLimits,
 };
 use otp::{Intensity, Supervisor};
 use std::{
@@ -148,14 +148,15 @@ impl LocalNode {
     }
 
     /// Executes the whole batch as one step, unless one of the watched buckets has changed since
-    /// [`kv::Op::Watch`] returned its version. Returns `false` if one has; then nothing was done.
+    /// [`kv::Op::Watch`] returned its version. Returns `false` if one has, and an error if the batch is
+    /// refused; then nothing was done.
     pub(crate) fn transact(
         &self,
         watched: &[(&[u8], u64)],
         batch: &[Request<'_>],
         now_ms: u64,
         reply: impl FnMut(Reply<'_>),
-    ) -> bool {
+    ) -> Result<bool, CommandError> {
         self.store.transact(watched, batch, now_ms, reply)
     }
 
@@ -199,6 +200,11 @@ impl LocalNode {
     /// The size of what this node holds.
     pub fn stats(&self) -> StoreStats {
         self.store.stats()
+    }
+
+    /// Whether the buckets take more memory than they may, or will with `bytes` more.
+    pub fn is_out_of_memory(&self, bytes: usize) -> bool {
+        self.store.is_out_of_memory(bytes)
     }
 
     /// Bytes of memory that the buckets take, without the changes of batches in flight.

@@ -142,6 +142,16 @@ pub(crate) const QUEUED_COMMANDS: usize = 100_000;
 /// Bytes of the commands queued since MULTI.
 pub(crate) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
+/// Keys whose owners are looked up, before a command over several nodes begins, until other connections run.
+pub(crate) const LOOK_AHEAD_REQUESTS: usize = 4_096;
+
+/// Keys that the error of a command that was partly done names, of those that were not done and of those
+/// whose outcome is unknown.
+pub(crate) const KEYS_IN_ERROR: usize = 16;
+
+/// Bytes of each of their names.
+pub(crate) const NAME_IN_ERROR_BYTES: usize = 128;
+
 /// Keys that one connection may WATCH.
 pub(crate) const WATCHED: usize = 10_000;
 
@@ -172,6 +182,21 @@ pub(crate) const GATHER_SHARE: f64 = 0.75;
 
 /// Intervals in a row in which the load must have been that low.
 pub(crate) const CALM_INTERVALS: u32 = 4;
+
+/// Saturated intervals after which one more reactor is tried although no core is idle.
+pub(crate) const TRIAL_DELAY: u32 = 4;
+
+/// Intervals after which a trial is judged by the last of them.
+pub(crate) const TRIAL_INTERVALS: u32 = 2;
+
+/// Cores on which all reactors together must run more than before a trial.
+pub(crate) const TRIAL_GAIN: f64 = 0.5;
+
+/// Saturated intervals until the next trial, after the first that fails; each further one doubles them.
+pub(crate) const MIN_TRIAL_PAUSE: u32 = 40;
+
+/// Saturated intervals until the next trial, however many have failed.
+pub(crate) const MAX_TRIAL_PAUSE: u32 = 1_200;
 
 /// Bytes of the name of a channel that a message is published on. Each subscribed pattern is compared with
 /// it.

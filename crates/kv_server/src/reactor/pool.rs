@@ -6,7 +6,7 @@ use super::{
     balancer::{Balancer, Plan},
     event_loop,
     inbox::{ConnectionFuture, Inbox, Order},
-    load::{BusyShares, IdleCores, ThreadClock},
+    load::{IdleCores, Loads, ThreadClock},
     socket::{SharedSocket, Stream},
 };
 use crate::{
@@ -130,12 +130,12 @@ impl ReactorPool {
         inboxes: &[Arc<Inbox>],
         clocks: Vec<io::Result<ThreadClock>>,
     ) -> io::Result<Infallible> {
-        let mut shares = BusyShares::begin(clocks.into_iter().collect::<io::Result<_>>()?)?;
+        let mut loads = Loads::begin(clocks.into_iter().collect::<io::Result<_>>()?)?;
         let (mut balancer, mut idle) = (Balancer::new(inboxes.len()), IdleCores::default());
         loop {
             sleep(BALANCE_INTERVAL).await;
-            let (busy, active) = (shares.measure()?, balancer.active());
-            for (reactor, plan) in balancer.balance(&busy, || idle.measure()) {
+            let (loads, active) = (loads.measure()?, balancer.active());
+            for (reactor, plan) in balancer.balance(&loads, || idle.measure()) {
                 let order = match plan {
                     Plan::Keep => Order::Keep,
                     Plan::HandOver { nth, to } => Order::HandOver { nth, to: inboxes[to].to_vec() },
@@ -143,7 +143,7 @@ impl ReactorPool {
                 inboxes[reactor].send(|commands| commands.order = Some(order));
             }
             if balancer.active() != active {
-                tracing::debug!(threads = balancer.active(), ?busy, "clients are served by");
+                tracing::debug!(threads = balancer.active(), ?loads, "clients are served by");
                 self.0.active.store(balancer.active(), Relaxed);
             }
         }

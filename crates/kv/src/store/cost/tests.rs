@@ -34,13 +34,16 @@ impl Queued {
 /// The bytes of all replies; `None` if the transaction was refused.
 fn transact(store: &Store, queued: &[Queued]) -> Option<usize> {
     let requests: Vec<Request<'_>> = queued.iter().map(Queued::request).collect();
-    let (mut bytes, mut refused) = (0, 0);
-    assert!(store.transact(&[], &requests, 0, |reply| match reply {
-        Reply::Error(CommandError::TransactionTooLarge { .. }) => refused += 1,
-        reply => bytes += size(&reply),
-    }));
-    assert!(refused == 0 || refused == queued.len(), "all or none");
-    (refused == 0).then_some(bytes)
+    let (mut bytes, mut replies) = (0, 0);
+    let executed = store.transact(&[], &requests, 0, |reply| {
+        bytes += size(&reply);
+        replies += 1;
+    });
+    match executed {
+        Err(CommandError::TransactionTooLarge { .. }) => assert_eq!(replies, 0, "all or none"),
+        executed => assert_eq!((executed, replies), (Ok(true), queued.len())),
+    }
+    (replies > 0).then_some(bytes)
 }
 
 fn size(reply: &Reply<'_>) -> usize {

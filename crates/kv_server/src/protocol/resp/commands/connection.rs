@@ -197,7 +197,7 @@ pub(super) const RESET: SessionCommand = SessionCommand::new(
 .never_queued()
 .run(reset);
 fn reset(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    session.transaction.take();
+    session.transaction.discard();
     session.subscriptions.clear();
     session.reply_mode = ReplyMode::On;
     session.version = RespVersion::Resp2;

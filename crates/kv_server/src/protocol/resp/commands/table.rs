@@ -9,7 +9,7 @@ use crate::{
 use foldhash::fast::RandomState;
 use kv::{
     Args, Command, CommandError, CommandSpec,
-    flag::{LOADING, STALE},
+    flag::{LOADING, PUBSUB, STALE},
 };
 use std::{collections::HashMap, fmt, pin::Pin};
 
@@ -196,6 +196,11 @@ impl CommandRef {
         matches!(self, CommandRef::Session(command) if command.allowed_while_subscribed)
     }
 
+    /// Whether it begins or ends subscriptions.
+    pub(super) fn is_subscription(&self) -> bool {
+        self.is_allowed_while_subscribed() && self.spec().has(PUBSUB)
+    }
+
     /// Whether it is queued between MULTI and EXEC.
     pub(super) fn is_queued_in_multi(&self) -> bool {
         match self {
@@ -274,7 +279,7 @@ fn unknown_command(raw: &RawCommand<'_>) -> SessionError {
 }
 
 /// The start of an unknown word, for an error.
-fn quoted(word: &[u8]) -> String {
+pub(super) fn quoted(word: &[u8]) -> String {
     String::from_utf8_lossy(&word[..word.len().min(QUOTED_BYTES)]).into_owned()
 }
 
