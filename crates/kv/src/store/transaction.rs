@@ -74,6 +74,7 @@ impl Store {
         }
         Ok(true)
     }
+
     /// Executes a command on several buckets outside of a transaction: as one that touches no more than a
     /// transaction may, or that renames a bucket within its shard.
     pub(super) fn execute_multi_bounded(
