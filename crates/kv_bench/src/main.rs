@@ -30,9 +30,9 @@ enum Command {
     Load {
         #[command(flatten)]
         plan: load::Plan,
-        /// Write every key once before the measurement, which ends at a read of a missing key
+        /// Do not write every key once before the measurement, which ends at a read of a missing key
         #[arg(long)]
-        fill: bool,
+        skip_fill: bool,
         /// Print the report as JSON
         #[arg(long)]
         json: bool,
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 
 fn execute(command: Command, interrupt: &Interrupt) -> Result<(), Error> {
     match command {
-        Command::Load { plan, fill, json } => measure(&plan, fill, json, interrupt),
+        Command::Load { plan, skip_fill, json } => measure(&plan, !skip_fill, json, interrupt),
         Command::Echo(options) => echo::serve(&options, interrupt),
         Command::Compare(options) => compare::run(&options, interrupt),
         Command::Stall(options) => stall::run(&options, interrupt),
