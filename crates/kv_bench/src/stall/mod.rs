@@ -31,9 +31,12 @@ pub(crate) struct Stall {
 
 /// Measures an idle server, and then a new server for each case.
 pub(crate) fn run(stall: &Stall, interrupt: &Interrupt) -> Result<(), Error> {
+    let program = Program::Ours(stall.ours.clone());
+    if program.version().is_none() {
+        return Err(Error::NotBuilt(stall.ours.display().to_string()));
+    }
     println!("{}\n", machine::describe());
     println!("{:<28} {:>12}", "case", "worst wait");
-    let program = Program::Ours(stall.ours.clone());
     let mut slowest = Duration::ZERO;
     let idle = Attack { name: "idle", prepare: Vec::new, attack: Vec::new };
     let is_chosen = |attack: &&Attack| stall.only.as_ref().is_none_or(|only| attack.name.contains(only));
