@@ -143,3 +143,6 @@ pub(crate) const CRASH_LINES: u32 = 10;
 
 /// Bytes of the longest number that INCRBYFLOAT makes.
 pub(crate) const LONGEST_NUMBER: usize = 5_000;
+
+/// Bytes of the name of a bucket or a field: as long as a line of the text protocol.
+pub(crate) const NAME_BYTES: usize = 1024 * 1024;

@@ -29,6 +29,8 @@ pub(crate) enum Error {
     Histogram(#[from] hdrhistogram::CreationError),
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("another client waited longer than {limit} ms")]
+    Stalled { limit: u64 },
     #[error("interrupted")]
     Interrupted,
 }

@@ -9,6 +9,7 @@ mod interrupt;
 mod limits;
 mod load;
 mod machine;
+mod stall;
 mod workload;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,8 @@ enum Command {
     Echo(echo::Echo),
     /// Start our release and its peers and print how they compare
     Compare(compare::Compare),
+    /// Measure how long other clients wait while one client does its worst
+    Stall(stall::Stall),
     /// Keep a core busy beside a measurement, until the parent process ends
     Busy {
         /// Work and sleep in turn
@@ -63,6 +66,7 @@ fn execute(command: Command, interrupt: &Interrupt) -> Result<(), Error> {
         Command::Load { plan, skip_fill, json } => measure(&plan, !skip_fill, json, interrupt),
         Command::Echo(options) => echo::serve(&options, interrupt),
         Command::Compare(options) => compare::run(&options, interrupt),
+        Command::Stall(options) => stall::run(&options, interrupt),
         Command::Busy { sleeps } => {
             busy::run(sleeps, interrupt);
             Ok(())

@@ -207,3 +207,12 @@ pub(crate) const MAX_TRIAL_PAUSE: u32 = 1_200;
 /// Bytes of the name of a channel that a message is published on. Each subscribed pattern is compared with
 /// it.
 pub(crate) const CHANNEL_NAME_BYTES: usize = 16 * 1024;
+
+/// Bytes of requests after which a batch ends.
+pub(crate) const BATCH_BYTES: usize = 1024 * 1024;
+
+/// How long a connection executes batches before the other connections of its thread run.
+pub(crate) const TURN: Duration = Duration::from_millis(1);
+
+/// Arguments of a command that is executed as one step: on one key, or on keys that it changes together.
+pub(crate) const STEP_ARGUMENTS: usize = 40_000;

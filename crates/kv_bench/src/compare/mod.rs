@@ -12,9 +12,10 @@ mod table;
 mod unpinned;
 
 pub(crate) use options::Compare;
+pub(crate) use peer::Program;
+pub(crate) use server::Server;
 
 use crate::{cpu, error::Error, interrupt::Interrupt, limits, machine};
-use peer::Program;
 
 /// Runs the comparison. Every process that it starts ends with it.
 pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use super::{
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    limits::{BATCH_REQUESTS, LOOK_AHEAD_REQUESTS, SESSION_ARGUMENTS},
+    limits::{BATCH_BYTES, BATCH_REQUESTS, LOOK_AHEAD_REQUESTS, SESSION_ARGUMENTS},
     metrics::Failure,
     pipeline::{buffers::Output, router},
     protocol::resp::{
@@ -136,7 +136,8 @@ async fn execute(
     }
 }
 
-/// Executes a command of any number of requests, as many at a time as a batch holds.
+/// Executes a command of any number of requests, as many at a time as a batch holds. Between two batches the
+/// other connections of this thread run.
 async fn execute_on_buckets(
     session: &mut RespSession,
     command: &'static Command,
@@ -159,8 +160,18 @@ async fn execute_on_buckets(
     }
     session.merger.push_expected(requests.keys(), requests.remaining());
     while requests.remaining() > 0 {
-        let batch: ArrayVec<Request<'_>, BATCH_REQUESTS> = requests.by_ref().take(BATCH_REQUESTS).collect();
+        let mut batch = ArrayVec::<Request<'_>, BATCH_REQUESTS>::new();
+        let end = requests.bytes().saturating_sub(BATCH_BYTES);
+        while !batch.is_full()
+            && (batch.is_empty() || requests.bytes() > end)
+            && let Some(request) = requests.next()
+        {
+            batch.push(request);
+        }
         router::execute(&context.cluster, session, &batch, output).await?;
+        if requests.remaining() > 0 {
+            yield_now().await;
+        }
     }
     Ok(())
 }

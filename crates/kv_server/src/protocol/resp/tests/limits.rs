@@ -1,7 +1,9 @@
 //! The limits on a client, and the replies beyond them.
 
 use super::{Client, Node, encode, replies::expect_replies};
-use crate::limits::{Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits, SESSION_ARGUMENTS};
+use crate::limits::{
+    Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits, SESSION_ARGUMENTS, STEP_ARGUMENTS,
+};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
@@ -146,6 +148,25 @@ async fn a_transaction_that_may_touch_too_much_does_nothing() {
     }
     client.send("EXISTS a copy").await;
     client.expect(":0\r\n", "nothing was done").await;
+}
+
+#[tokio::test]
+async fn the_arguments_of_one_step_are_limited() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    let words = |count: usize| (0..count).map(|number| format!(" {number}")).collect::<String>();
+    for name in ["HSET", "HDEL", "HMGET", "MSETNX"] {
+        client.send(&format!("{name}{}", words(STEP_ARGUMENTS + 2 - STEP_ARGUMENTS % 2))).await;
+        client
+            .expect("-ERR command too large: it may have 40000 arguments, because it is one step\r\n", name)
+            .await;
+    }
+    client.send(&format!("HSET{}", words(STEP_ARGUMENTS - 1))).await;
+    client.expect(&format!(":{}\r\n", STEP_ARGUMENTS / 2 - 1), "HSET").await;
+    client.send(&format!("MSET{}", words(2 * STEP_ARGUMENTS))).await;
+    client.expect("+OK\r\n", "MSET").await;
+    client.send(&format!("DEL{}", words(2 * STEP_ARGUMENTS))).await;
+    client.expect(&format!(":{STEP_ARGUMENTS}\r\n"), "DEL").await;
 }
 
 /// A client that sends without reading blocks only itself, and few of its replies are buffered.
