@@ -1,7 +1,7 @@
 //! The clock of batches. One reading gives the time of day, and how long the batch before it has taken.
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
 /// How long the time of day is taken from the monotonic clock before it is asked for again, in nanoseconds.
 const RESYNC_NANOS: u64 = 10_000_000;
@@ -30,6 +30,12 @@ impl Clock {
             SYNCED.set((synced, unix_nanos));
         }
         Clock { nanos, unix_ms: (unix_nanos + (nanos - synced)) / 1_000_000 }
+    }
+
+    /// The time between an earlier reading and this one.
+    #[inline]
+    pub(crate) fn since(self, earlier: Clock) -> Duration {
+        Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
     }
 
     /// Reads the clock again. Returns the time since the last reading in nanoseconds.

@@ -10,7 +10,7 @@ use super::{
     session::RespSession,
 };
 use crate::{
-    limits::BATCH_REQUESTS,
+    limits::{BATCH_BYTES, BATCH_REQUESTS},
     metrics::{Failure, Metrics},
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
 };
@@ -76,6 +76,9 @@ impl Protocol for RespSession {
                 }
             }
             (consumed, last_size) = (consumed + size, size);
+            if consumed >= BATCH_BYTES {
+                break Tail::More;
+            }
         };
         batch.consumed = consumed;
         self.pipeline.on_parsed(input.len(), consumed, last_size);
