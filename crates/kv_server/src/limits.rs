@@ -203,7 +203,10 @@ pub(crate) const MAX_TRIAL_PAUSE: u32 = 1_200;
 pub(crate) const CHANNEL_NAME_BYTES: usize = 16 * 1024;
 
 /// Bytes of requests after which a batch ends.
-pub(crate) const BATCH_BYTES: usize = 1024 * 1024;
+pub(crate) const BATCH_BYTES: usize = 256 * 1024;
+
+/// Requests of one batch that list or search many fields.
+pub(crate) const BATCH_PAGES: usize = 8;
 
 /// How long a connection executes batches before the other connections of its thread run.
 pub(crate) const TURN: Duration = Duration::from_millis(1);
