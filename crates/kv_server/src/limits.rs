@@ -179,7 +179,7 @@ pub(crate) const TRIAL_DELAY: u32 = 4;
 /// Intervals after which a trial is judged by the last of them.
 pub(crate) const TRIAL_INTERVALS: u32 = 2;
 
-/// Cores on which all reactors together must run more than before a trial.
+/// How much more all reactors must run after a trial, as a share of what one of them ran before.
 pub(crate) const TRIAL_GAIN: f64 = 0.5;
 
 /// Saturated intervals until the next trial, after the first that fails; each further one doubles them.
