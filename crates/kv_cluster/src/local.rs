@@ -16,14 +16,15 @@ use crate::{
     routing::table::{Destination, RoutingTable},
 };
 use kv::{
-    Channels, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
-    TransactionLimits,
+    Channels, CommandError, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats,
+    Subscription, TransactionLimits,
 };
 use otp::{Intensity, Supervisor};
 use std::{
+    fmt,
     ops::ControlFlow,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
@@ -92,6 +93,16 @@ pub struct LocalNode {
     pub(crate) channels: Arc<Channels>,
     store: Arc<Store>,
     watcher_links: AtomicU64,
+    tree: OnceLock<TreeText>,
+}
+
+/// Makes the node's supervision tree text, with up to a number of passive children of each child.
+struct TreeText(Box<dyn Fn(usize) -> Vec<u8> + Send + Sync>);
+
+impl fmt::Debug for TreeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TreeText")
+    }
 }
 
 impl LocalNode {
@@ -117,12 +128,23 @@ impl LocalNode {
             channels: Arc::default(),
             store: Arc::new(store),
             watcher_links: AtomicU64::new(0),
+            tree: OnceLock::new(),
         }
     }
 
     /// The supervisor of this node's buckets.
     pub fn supervisor(&self, intensity: Intensity) -> Supervisor {
         kv::supervisor(&self.store, intensity)
+    }
+
+    /// Sets, once, what other nodes get that ask for this node's supervision tree.
+    pub fn set_tree(&self, text: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static) {
+        drop(self.tree.set(TreeText(Box::new(text))));
+    }
+
+    /// This node's supervision tree, as the release makes it text.
+    pub(crate) fn tree(&self, children: usize) -> Option<Box<[u8]>> {
+        self.tree.get().map(|text| text.0(children).into())
     }
 
     /// Whether this node owns the bucket.
@@ -148,14 +170,15 @@ impl LocalNode {
     }
 
     /// Executes the whole batch as one step, unless one of the watched buckets has changed since
-    /// [`kv::Op::Watch`] returned its version. Returns `false` if one has; then nothing was done.
+    /// [`kv::Op::Watch`] returned its version. Returns `false` if one has, and an error if the batch is
+    /// refused; then nothing was done.
     pub(crate) fn transact(
         &self,
         watched: &[(&[u8], u64)],
         batch: &[Request<'_>],
         now_ms: u64,
         reply: impl FnMut(Reply<'_>),
-    ) -> bool {
+    ) -> Result<bool, CommandError> {
         self.store.transact(watched, batch, now_ms, reply)
     }
 
@@ -199,6 +222,11 @@ impl LocalNode {
     /// The size of what this node holds.
     pub fn stats(&self) -> StoreStats {
         self.store.stats()
+    }
+
+    /// Whether the buckets take more memory than they may, or will with `bytes` more.
+    pub fn is_out_of_memory(&self, bytes: usize) -> bool {
+        self.store.is_out_of_memory(bytes)
     }
 
     /// Bytes of memory that the buckets take, without the changes of batches in flight.

@@ -123,6 +123,12 @@ pub(crate) const EVENTS_AT_ONCE: usize = 64;
 /// Arguments of one Redis command, its name included.
 pub(crate) const ARGUMENTS: usize = 1_048_576;
 
+/// Arguments of a command of the session, except for those that subscribe and unsubscribe.
+pub(crate) const SESSION_ARGUMENTS: usize = 10_000;
+
+/// Arguments of a command of the session after which other connections run.
+pub(crate) const ARGUMENTS_AT_ONCE: usize = 256;
+
 /// Bytes of a RESP header: the line with the number of arguments, or of bytes, that follow.
 pub(crate) const HEADER_BYTES: usize = 64 * 1024;
 
@@ -141,6 +147,16 @@ pub(crate) const QUEUED_COMMANDS: usize = 100_000;
 
 /// Bytes of the commands queued since MULTI.
 pub(crate) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Keys whose owners are looked up, before a command over several nodes begins, until other connections run.
+pub(crate) const LOOK_AHEAD_REQUESTS: usize = 4_096;
+
+/// Keys that the error of a command that was partly done names, of those that were not done and of those
+/// whose outcome is unknown.
+pub(crate) const KEYS_IN_ERROR: usize = 16;
+
+/// Bytes of each of their names.
+pub(crate) const NAME_IN_ERROR_BYTES: usize = 128;
 
 /// Keys that one connection may WATCH.
 pub(crate) const WATCHED: usize = 10_000;
@@ -191,3 +207,12 @@ pub(crate) const MAX_TRIAL_PAUSE: u32 = 1_200;
 /// Bytes of the name of a channel that a message is published on. Each subscribed pattern is compared with
 /// it.
 pub(crate) const CHANNEL_NAME_BYTES: usize = 16 * 1024;
+
+/// Bytes of requests after which a batch ends.
+pub(crate) const BATCH_BYTES: usize = 1024 * 1024;
+
+/// How long a connection executes batches before the other connections of its thread run.
+pub(crate) const TURN: Duration = Duration::from_millis(1);
+
+/// Arguments of a command that is executed as one step: on one key, or on keys that it changes together.
+pub(crate) const STEP_ARGUMENTS: usize = 40_000;

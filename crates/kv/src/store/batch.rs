@@ -42,15 +42,22 @@ impl Store {
             let flow = if request.spans_buckets() {
                 let mut shards = self.lock_all(request.names());
                 done += 1;
-                on_reply(self.execute_multi(&mut shards, request, now_ms))
+                on_reply(self.execute_multi_bounded(&mut shards, request, now_ms))
             } else {
                 let mut lookups = ArrayVec::new();
                 let mut shard = self.lock(self.hash_lookups(&batch[done..], &mut lookups));
                 if shard.memory.has_garbage() {
                     self.reclaim_some(&mut shard);
                 }
-                let flow =
-                    self.execute_in_shard(&mut shard, &lookups, batch, now_ms, &mut done, &mut on_reply);
+                let flow = self.execute_in_shard(
+                    &mut shard,
+                    &lookups,
+                    batch,
+                    now_ms,
+                    &self.budget,
+                    &mut done,
+                    &mut on_reply,
+                );
                 if batch[done - 1].op.is_paged() {
                     // Another page usually follows at once. Threads that wait for the lock go first.
                     MutexGuard::unlock_fair(shard);
@@ -99,13 +106,14 @@ impl Store {
     }
 
     /// Executes the requests of `batch` from `done` on, one for each of the lookups, which are all in this
-    /// shard, and counts them in `done`.
+    /// shard, and counts them in `done`. Those that may allocate are refused when `budget` is exceeded.
     pub(super) fn execute_in_shard(
         &self,
         shard: &mut Shard,
         lookups: &[Lookup<'_>],
         batch: &[Request<'_>],
         now_ms: u64,
+        budget: &Budget,
         done: &mut usize,
         on_reply: &mut impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
@@ -119,7 +127,7 @@ impl Store {
                 for lookup in lookups {
                     let reply = match self.crash_reports.is_restarting() {
                         true => Reply::Restarting,
-                        false => execute(shard, *lookup, &batch[*done], now_ms, &supervisor, &self.budget),
+                        false => execute(shard, *lookup, &batch[*done], now_ms, &supervisor, budget),
                     };
                     *done += 1;
                     supervisor.attribute_panics_to(PanicScope::Caller);
@@ -157,6 +165,7 @@ impl Store {
         shards: &mut ShardGuards<'_>,
         request: &Request<'_>,
         now_ms: u64,
+        budget: &Budget,
     ) -> Reply<'static> {
         let Op::Command { command: Command { run: Run::Multi(run), .. }, args } = request.op else {
             unreachable!("only commands name several buckets");
@@ -164,7 +173,7 @@ impl Store {
         if self.crash_reports.is_restarting() {
             return Reply::Restarting;
         }
-        if request.op.allocates() && self.is_out_of_memory() {
+        if request.op.allocates() && budget.is_exceeded(0, 0) {
             return Reply::Error(CommandError::OutOfMemory);
         }
         let supervisor = BucketSupervisor::new(&self.crash_reports);
@@ -185,9 +194,10 @@ impl Store {
         reply
     }
 
-    /// Whether the memory limit is exceeded. Does not include changes of batches in flight.
-    pub(super) fn is_out_of_memory(&self) -> bool {
-        self.budget.is_exceeded(0, 0)
+    /// Whether the memory limit is exceeded, or will be with `bytes` more. Does not include changes of
+    /// batches in flight.
+    pub fn is_out_of_memory(&self, bytes: usize) -> bool {
+        self.budget.is_exceeded(bytes, 0)
     }
 }
 

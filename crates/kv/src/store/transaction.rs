@@ -7,6 +7,7 @@ use super::{
 use crate::{
     bucket_supervisor::{BucketSupervisor, end_crashed},
     error::CommandError,
+    memory::budget::Budget,
     reply::Reply,
     request::Request,
     shard::{multi::ShardGuards, registry::Lookup},
@@ -15,16 +16,16 @@ use std::{hash::BuildHasher, ops::ControlFlow, slice};
 
 impl Store {
     /// Executes the whole batch as one atomic step, with all its shards locked. Executes nothing and returns
-    /// `false` if one of the watched buckets has changed since [`crate::Op::Watch`] returned its version. If
-    /// one of the requests may allocate and no memory is left, or if they may touch more than
-    /// [`TransactionLimits`] allow, all of them are refused with the same error.
+    /// `false` if one of the watched buckets has changed since [`crate::Op::Watch`] returned its version, and
+    /// an error if one of the requests may allocate and no memory is left, or if they may touch more than
+    /// [`TransactionLimits`] allow. Memory is not judged again between them.
     pub fn transact(
         &self,
         watched: &[(&[u8], u64)],
         batch: &[Request<'_>],
         now_ms: u64,
         mut on_reply: impl FnMut(Reply<'_>),
-    ) -> bool {
+    ) -> Result<bool, CommandError> {
         let names = batch.iter().flat_map(Request::names).chain(watched.iter().map(|(name, _)| *name));
         let mut shards = self.lock_all(names);
         for (name, version) in watched {
@@ -41,20 +42,17 @@ impl Store {
                 false
             });
             if !unchanged {
-                return false;
+                return Ok(false);
             }
         }
-        if batch.iter().any(|request| request.op.allocates()) && self.is_out_of_memory() {
-            batch.iter().for_each(|_| on_reply(Reply::Error(CommandError::OutOfMemory)));
-            return true;
+        if batch.iter().any(|request| request.op.allocates()) && self.is_out_of_memory(0) {
+            return Err(CommandError::OutOfMemory);
         }
-        if let Err(error) = self.check_cost(&mut shards, batch, now_ms) {
-            batch.iter().for_each(|_| on_reply(Reply::Error(error.clone())));
-            return true;
-        }
+        self.check_cost(&mut shards, batch, now_ms)?;
+        let budget = Budget::default();
         for request in batch {
             if request.spans_buckets() {
-                on_reply(self.execute_multi(&mut shards, request, now_ms));
+                on_reply(self.execute_multi(&mut shards, request, now_ms, &budget));
                 continue;
             }
             let hash = self.hasher.hash_one(request.bucket);
@@ -69,12 +67,37 @@ impl Store {
                 &lookups,
                 slice::from_ref(request),
                 now_ms,
+                &budget,
                 &mut 0,
                 &mut on_reply,
             );
         }
-        true
+        Ok(true)
     }
+
+    /// Executes a command on several buckets outside of a transaction: as one that touches no more than a
+    /// transaction may, or that renames a bucket within its shard.
+    pub(super) fn execute_multi_bounded(
+        &self,
+        shards: &mut ShardGuards<'_>,
+        request: &Request<'_>,
+        now_ms: u64,
+    ) -> Reply<'static> {
+        if let Err(CommandError::TransactionTooLarge { entries, bytes }) =
+            self.check_cost(shards, slice::from_ref(request), now_ms)
+            && !(request.op.renames() && self.is_in_one_shard(request))
+        {
+            return Reply::Error(CommandError::CommandTooLarge { entries, bytes });
+        }
+        self.execute_multi(shards, request, now_ms, &self.budget)
+    }
+
+    fn is_in_one_shard(&self, request: &Request<'_>) -> bool {
+        let mut shards = request.names().map(|name| self.shard_of(self.hasher.hash_one(name)));
+        let first = shards.next();
+        shards.all(|shard| Some(shard) == first)
+    }
+
     /// Sets what one transaction may touch.
     pub fn set_transaction_limits(&self, limits: TransactionLimits) {
         *self.transaction_limits.lock() = limits;

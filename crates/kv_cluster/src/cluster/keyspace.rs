@@ -4,30 +4,56 @@
 use crate::{
     cluster::Cluster,
     error::Error,
+    limits::EMPTY_PAGES,
     link::node_query::{NodeQuery, RandomName},
     node_name::NodeName,
 };
-use kv::{NamePage, ScanFilter, StoreStats};
+use kv::{NamePage, ScanFilter, StoreStats, syntax::glob};
 
 impl Cluster {
     /// One page of bucket names, from `cursor` on (0: from the start). Nodes are scanned in the order of
-    /// their names, so a cursor is valid on each of them. The page of a node that is down is an error.
+    /// their names, so a cursor is valid on each of them. A page that the names of a node do not fill goes on
+    /// with the next node. An error names the node that could not be queried.
     pub async fn scan(&self, cursor: u64, filter: &ScanFilter<'_>) -> Result<NamePage, Error> {
         let nodes = self.scan_order.len() as u64;
-        let (node, cursor) = (cursor % nodes, cursor / nodes);
-        let query = NodeQuery::Scan { cursor, filter: *filter };
-        let NamePage { names, next } = self.query_node(self.scan_order[node as usize], &query).page().await?;
-        let next = match next {
-            0 if node + 1 == nodes => 0,
-            0 => node + 1,
-            next => next.saturating_mul(nodes).saturating_add(node),
-        };
-        Ok(NamePage { names, next })
+        let (mut node, mut cursor) = (cursor % nodes, cursor / nodes);
+        let (mut names, mut empty_pages) = (Vec::new(), 0);
+        loop {
+            let rest = ScanFilter { count: filter.count.saturating_sub(names.len()), ..*filter };
+            let query = NodeQuery::Scan { cursor, filter: rest };
+            let page = match self.query_node(self.scan_order[node as usize], &query).page().await {
+                Ok(page) => page,
+                Err(error) if names.is_empty() => return Err(error),
+                // The next page begins with this node, and is the error.
+                Err(_) => return Ok(NamePage { names, next: node }),
+            };
+            names.extend(page.names);
+            cursor = page.next;
+            if cursor == 0 {
+                node += 1;
+                if node == nodes {
+                    return Ok(NamePage { names, next: 0 });
+                }
+            }
+            empty_pages += usize::from(names.is_empty());
+            let goes_on = if names.is_empty() { empty_pages < EMPTY_PAGES } else { cursor == 0 };
+            if !goes_on || names.len() >= filter.count {
+                return Ok(NamePage { names, next: cursor.saturating_mul(nodes).saturating_add(node) });
+            }
+        }
     }
 
     /// Lists the bucket names of all nodes.
     pub fn buckets(&self) -> BucketPages {
-        BucketPages { cluster: self.clone(), listed_nodes: 0, cursor: 0 }
+        self.buckets_from(b"", 0)
+    }
+
+    /// Lists the bucket names of all nodes that begin with `prefix`, from a [`BucketPages::position`] on.
+    pub fn buckets_from(&self, prefix: &[u8], position: u64) -> BucketPages {
+        let nodes = self.scan_order.len() as u64;
+        let listed_nodes = (position % nodes) as usize;
+        let pattern = (!prefix.is_empty()).then(|| glob::with_prefix(prefix));
+        BucketPages { cluster: self.clone(), pattern, listed_nodes, cursor: position / nodes }
     }
 
     /// The name of a random bucket. Nodes are weighted by their number of buckets.
@@ -60,11 +86,18 @@ impl Cluster {
         if let Some(down) = self.peers.iter().find_map(|peer| peer.down_error()) {
             return Err(down);
         }
-        let mut result = Ok(());
+        let (mut flushed, mut failed) = (Vec::new(), Vec::new());
         for reply in self.query_all(&NodeQuery::Flush) {
-            result = result.and(reply.done().await);
+            let node = reply.node.to_string();
+            match reply.done().await {
+                Ok(()) => flushed.push(node),
+                Err(error) => failed.push(error.to_string()),
+            }
         }
-        result
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(Error::PartlyFlushed { failed: failed.join("; "), flushed: flushed.join(", ") }),
+        }
     }
 
     /// The size of what each node holds; this node comes first.
@@ -81,6 +114,7 @@ impl Cluster {
 #[derive(Debug)]
 pub struct BucketPages {
     cluster: Cluster,
+    pattern: Option<Vec<u8>>,
     /// The number of nodes whose names have all been listed; this node is the first.
     listed_nodes: usize,
     cursor: u64,
@@ -94,12 +128,20 @@ impl BucketPages {
         if peer.is_some_and(|peer| peer >= self.cluster.peers.len()) {
             return None;
         }
-        let query = NodeQuery::Scan { cursor: self.cursor, filter: ScanFilter::default() };
+        let filter = ScanFilter { pattern: self.pattern.as_deref(), ..ScanFilter::default() };
+        let query = NodeQuery::Scan { cursor: self.cursor, filter };
         let page = self.cluster.query_node(peer, &query).page().await;
         self.cursor = page.as_ref().map_or(0, |page| page.next);
         if self.cursor == 0 {
             self.listed_nodes += 1;
         }
         Some(page.map(|page| page.names))
+    }
+
+    /// Where the next page begins; `None` after the last.
+    pub fn position(&self) -> Option<u64> {
+        let nodes = self.cluster.scan_order.len() as u64;
+        let listed_nodes = self.listed_nodes as u64;
+        (listed_nodes < nodes).then(|| self.cursor.saturating_mul(nodes).saturating_add(listed_nodes))
     }
 }

@@ -23,11 +23,20 @@ impl RespVersion {
 pub(crate) struct RespEncoder<'o> {
     pub(super) bytes: &'o mut Vec<u8>,
     pub(super) version: RespVersion,
+    /// The reply is one of several, so no error may ask the client to send all of them again.
+    pub(super) in_pipeline: bool,
 }
 
 impl<'o> RespEncoder<'o> {
     pub(super) fn new(bytes: &'o mut Vec<u8>, version: RespVersion) -> RespEncoder<'o> {
-        RespEncoder { bytes, version }
+        RespEncoder { bytes, version, in_pipeline: false }
+    }
+
+    /// The same encoder for a reply that may be one of several.
+    #[inline]
+    pub(super) fn in_pipeline(mut self, in_pipeline: bool) -> RespEncoder<'o> {
+        self.in_pipeline = in_pipeline;
+        self
     }
 
     pub(super) fn ok(&mut self) {

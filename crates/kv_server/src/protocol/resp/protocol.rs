@@ -10,7 +10,7 @@ use super::{
     session::RespSession,
 };
 use crate::{
-    limits::BATCH_REQUESTS,
+    limits::{BATCH_BYTES, BATCH_REQUESTS},
     metrics::{Failure, Metrics},
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
 };
@@ -38,7 +38,7 @@ impl Protocol for RespSession {
             request_bytes: self.context.limits.redis.request_bytes,
         };
         let can_batch = self.can_batch();
-        let (mut consumed, mut calls, mut may_page) = (0, 0, false);
+        let (mut consumed, mut calls, mut may_page, mut last_size) = (0, 0, false, 0);
         batch.tail = loop {
             let (raw, size, same_as_last) = match self.parser.parse(&input[consumed..], limits) {
                 Ok(Parsed::Command { command, size, same_as_last }) => (command, size, same_as_last),
@@ -47,7 +47,7 @@ impl Protocol for RespSession {
                     continue;
                 }
                 Ok(Parsed::Inline { line, size }) => {
-                    consumed += size;
+                    (consumed, last_size) = (consumed + size, size);
                     break Tail::Command(RespCommand::Inline(line));
                 }
                 Ok(Parsed::Incomplete) => break Tail::Incomplete,
@@ -58,7 +58,8 @@ impl Protocol for RespSession {
                 self.last = self.batchable(&raw);
             }
             let command = self.last.filter(|_| can_batch).map(|(_, command)| command);
-            match command.and_then(|command| SubRequests::new(command, &raw, &self.context.cluster).ok()) {
+            let split = command.and_then(|command| SubRequests::new(command, &raw).ok());
+            match split.filter(|split| self.can_batch_requests(split)) {
                 // A write waits until the replies before it that may be paged are complete.
                 Some(split) if may_page && !split.is_read() => break Tail::More,
                 Some(split) if split.remaining() <= batch.requests.remaining_capacity() => {
@@ -70,13 +71,17 @@ impl Protocol for RespSession {
                 // It does not fit and is parsed again for the next batch.
                 Some(split) if split.remaining() <= BATCH_REQUESTS => break Tail::More,
                 _ => {
-                    consumed += size;
+                    (consumed, last_size) = (consumed + size, size);
                     break Tail::Command(RespCommand::Single(raw));
                 }
             }
-            consumed += size;
+            (consumed, last_size) = (consumed + size, size);
+            if consumed >= BATCH_BYTES {
+                break Tail::More;
+            }
         };
         batch.consumed = consumed;
+        self.pipeline.on_parsed(input.len(), consumed, last_size);
         self.end_run(&mut calls);
     }
 
@@ -88,7 +93,8 @@ impl Protocol for RespSession {
         result: RequestResult<'_>,
     ) -> Rendered<LargeReply<'a>> {
         let start = output.len();
-        let rendered = self.merger.on_reply(&mut RespEncoder::new(output, self.version), request, result);
+        let mut encoder = RespEncoder::new(output, self.version).in_pipeline(self.pipeline.has_several);
+        let rendered = self.merger.on_reply(&mut encoder, request, result);
         if output.get(start) == Some(&b'-') {
             self.count_error(request, &output[start + 1..]);
         }
@@ -147,6 +153,13 @@ impl RespSession {
             CommandRef::Bucket(command) => Some((resolved.index, command)),
             CommandRef::Session(_) => None,
         }
+    }
+
+    /// Whether nothing is known to be in the way of the requests of a command. One that exceeds a batch is
+    /// checked when it is executed.
+    #[inline]
+    fn can_batch_requests(&self, split: &SubRequests<'_>) -> bool {
+        split.remaining() > BATCH_REQUESTS || split.check_owners(&self.context.cluster).is_ok()
     }
 
     /// Notes how often the last command was called in a row.

@@ -125,8 +125,14 @@ impl TransactionQueue {
     }
 
     /// Ends the transaction and stops watching.
-    pub(super) fn take(&mut self) -> (Option<Box<QueuedCommands>>, Option<WatchedKeys>) {
-        (self.queued.take(), self.watched.take())
+    pub(super) fn discard(&mut self) {
+        self.queued = None;
+        self.watched = None;
+    }
+
+    /// Ends the transaction, and returns what EXEC needs. `None` outside of MULTI: the watches stay.
+    pub(super) fn close(&mut self) -> Option<(Box<QueuedCommands>, Option<WatchedKeys>)> {
+        Some((self.queued.take()?, self.watched.take()))
     }
 }
 

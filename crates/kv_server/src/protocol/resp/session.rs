@@ -30,8 +30,28 @@ pub(crate) struct RespSession {
     /// the same, and the parser detects that.
     pub(super) last: Option<(usize, &'static Command)>,
     pub(super) merger: ReplyMerger,
+    pub(super) pipeline: PipelineState,
     /// Calls that are not counted yet: the index of a command in the table, and how often in a row.
     pub(super) uncounted: ArrayVec<(usize, u64), BATCH_REQUESTS>,
+}
+
+/// Whether a command arrived together with others. Clients may send a pipeline again as a whole for the error
+/// of one command, so what is executed must then not come with a code that asks for it.
+#[derive(Debug, Default)]
+pub(super) struct PipelineState {
+    /// The command that is executed arrived with others.
+    pub(super) has_several: bool,
+    /// The input that has not been parsed arrived with commands that have been.
+    follows_others: bool,
+}
+
+impl PipelineState {
+    /// Of `len` bytes of input `consumed` were parsed as commands, and `last` as the last of them.
+    #[inline]
+    pub(super) fn on_parsed(&mut self, len: usize, consumed: usize, last: usize) {
+        self.has_several = self.follows_others || last != len;
+        self.follows_others = consumed != len && (self.follows_others || consumed > 0);
+    }
 }
 
 /// Whether the client wants replies (CLIENT REPLY).
@@ -41,6 +61,8 @@ pub(super) enum ReplyMode {
     Off,
     /// The next command gets no reply; the ones after it do.
     SkipNext,
+    /// The current command gets no reply.
+    Skip,
 }
 
 impl RespSession {
@@ -50,14 +72,15 @@ impl RespSession {
         RespSession {
             context,
             transaction: TransactionQueue::new(&client.account),
+            subscriptions: Subscriptions::new(&client.account),
             client,
             version: RespVersion::default(),
             reply_mode: ReplyMode::On,
             closing: false,
-            subscriptions: Subscriptions::default(),
             parser: CommandParser::default(),
             last: None,
             merger: ReplyMerger::default(),
+            pipeline: PipelineState::default(),
             uncounted: ArrayVec::new(),
         }
     }
@@ -93,7 +116,7 @@ impl RespSession {
 
     /// An encoder of the version that the client has chosen.
     pub(super) fn encoder<'o>(&self, output: &'o mut Output<'_>) -> RespEncoder<'o> {
-        RespEncoder::new(&mut output.bytes, self.version)
+        RespEncoder::new(&mut output.bytes, self.version).in_pipeline(self.pipeline.has_several)
     }
 
     /// Waits for messages to this client and renders those that have arrived; waits forever without a

@@ -11,8 +11,13 @@ use crate::{
         session::{ReplyMode, RespSession},
     },
 };
-use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
-use std::{fmt::Write, sync::atomic::Ordering::Relaxed};
+use kv::{
+    Args, CommandError, CommandSpec, Group,
+    args::parse_integer,
+    flag::{ADMIN, NO_MULTI},
+    syntax::excerpt::excerpt_text,
+};
+use std::{collections::BTreeSet, fmt::Write, sync::atomic::Ordering::Relaxed};
 
 pub(super) const CLIENT: SessionCommand = SessionCommand::new(
     CommandSpec::new("client", Group::Connection)
@@ -95,7 +100,7 @@ pub(super) const CLIENT_SETINFO: SessionCommand = SessionCommand::new(
 .run(setinfo);
 fn setinfo(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let (what, value) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
-    let shown = String::from_utf8_lossy(what);
+    let shown = excerpt_text(what);
     let invalid = format!("ERR {shown} cannot contain spaces, newlines or special characters.");
     let mut info = session.client.info();
     if what.eq_ignore_ascii_case(b"lib-name") {
@@ -135,27 +140,30 @@ pub(super) const CLIENT_LIST: SessionCommand = SessionCommand::new(
 .run_async(boxed!(list));
 async fn list(Call { table, session, mut args, output }: Call<'_, '_>) -> Result<(), SessionError> {
     let mut clients = session.context.clients.all();
-    match args.next() {
-        None => {}
-        Some(option) if option.eq_ignore_ascii_case(b"type") => {
+    while let Some(option) = args.next() {
+        if option.eq_ignore_ascii_case(b"type") {
             let kind = args.required()?;
             let pubsub = kind.eq_ignore_ascii_case(b"pubsub");
             match kind.to_ascii_lowercase().as_slice() {
                 b"normal" | b"pubsub" => clients.retain(|client| client.session.is_pubsub() == pubsub),
                 b"master" | b"replica" | b"slave" => clients.clear(),
                 _ => {
-                    let kind = String::from_utf8_lossy(kind);
-                    return Err(SessionError::reply(format!("ERR Unknown client type '{kind}'")));
+                    return Err(SessionError::reply(format!(
+                        "ERR Unknown client type '{}'",
+                        excerpt_text(kind)
+                    )));
                 }
             }
-        }
-        Some(option) if option.eq_ignore_ascii_case(b"id") && !args.is_empty() => {
-            let ids =
-                args.map(|id| parse_integer(id).ok_or_else(|| SessionError::reply("ERR Invalid client ID")));
-            let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
+        } else if option.eq_ignore_ascii_case(b"id") && !args.is_empty() {
+            let mut ids = BTreeSet::new();
+            while let Some(id) = args.next_if(|id| !id.eq_ignore_ascii_case(b"type")) {
+                let id = parse_integer(id).filter(|id| *id > 0);
+                ids.insert(id.ok_or_else(|| SessionError::reply("ERR Invalid client ID"))?);
+            }
             clients.retain(|client| ids.contains(&(client.id as i64)));
+        } else {
+            return Err(CommandError::Syntax.into());
         }
-        Some(_) => return Err(CommandError::Syntax.into()),
     }
     let lines: String = clients.iter().map(|client| client_list_line(table, session, client)).collect();
     session.encoder(output).verbatim(&lines);
@@ -243,7 +251,7 @@ fn on_or_off(mut args: Args<'_>, encoder: &mut RespEncoder<'_>) -> Result<(), Se
 pub(super) const CLIENT_REPLY: SessionCommand = SessionCommand::new(
     CommandSpec::new("client|reply", Group::Connection)
         .arity(3)
-        .flags(ANY_TIME)
+        .flags(ANY_TIME | NO_MULTI)
         .since("3.2.0")
         .syntax("ON|OFF|SKIP")
         .summary("Turns replies to this connection on or off"),
@@ -257,7 +265,7 @@ fn reply(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -
     } else if mode.eq_ignore_ascii_case(b"off") {
         session.reply_mode = ReplyMode::Off;
     } else if mode.eq_ignore_ascii_case(b"skip") {
-        if session.reply_mode == ReplyMode::On {
+        if session.reply_mode != ReplyMode::Off {
             session.reply_mode = ReplyMode::SkipNext;
         }
     } else {

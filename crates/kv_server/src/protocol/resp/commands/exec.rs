@@ -20,7 +20,7 @@ use kv::{
     flag::{LOADING, READ, STALE, WRITE},
 };
 use kv_cluster::Error;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 /// A key, and its version when it was watched.
 type WatchedKey<'a> = (&'a [u8], u64);
@@ -40,8 +40,8 @@ pub(super) const EXEC: SessionCommand = SessionCommand::new(
 /// A command on all keys, such as FLUSHALL, separates the commands before it from those after it: each part
 /// is a step of its own.
 async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let (queued, watched) = session.transaction.take();
-    let queued = queued.ok_or_else(|| SessionError::reply("ERR EXEC without MULTI"))?;
+    let (queued, watched) =
+        session.transaction.close().ok_or_else(|| SessionError::reply("ERR EXEC without MULTI"))?;
     if queued.dirty {
         return Err(SessionError::reply("EXECABORT Transaction discarded because of previous errors."));
     }
@@ -49,21 +49,23 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     let mut watched: Vec<WatchedKey<'_>> =
         versions.filter_map(|(name, version)| Some((&**name, (*version)?))).collect();
     let commands: Vec<Queued<'_>> = queued.iter().collect();
-    let split = requests(table, session, &commands);
+    let split = requests(table, &commands);
     check_size(session, &split)?;
-    let requests: Vec<Request<'_>> = split.into_iter().flatten().collect();
-    let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
+    let all: Vec<Request<'_>> = split.into_iter().flatten().collect();
+    let names = watched.iter().map(|(name, _)| *name).chain(all.iter().flat_map(Request::names));
     session.context.cluster.single_owner(names)?;
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
     let mut step = steps.next().unwrap_or_default();
     let mut clock = Clock::read();
-    let Some(mut replies) = execute_step(table, session, &watched, step).await? else {
+    let executed = execute_step(table, session, &watched, step).await;
+    let executed = executed.map_err(|error| match error {
+        error @ SessionError::Command(CommandError::OutOfMemory) => SessionError::discarded(&error),
+        error => error,
+    });
+    let Some(mut replies) = executed? else {
         session.encoder(output).null_array();
         return Ok(());
     };
-    if let Some(error) = replies.refused.take() {
-        return Err(error.into());
-    }
     watched.clear();
     session.encoder(output).array(commands.len());
     loop {
@@ -73,10 +75,12 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
             None => return Ok(()),
         };
         clock = Clock::read();
-        let Some(next) = execute_step(table, session, &watched, step).await? else {
-            return Err(SessionError::Cluster(Error::UnexpectedReply));
+        let failed = |error| repeated_error(session, error, requests(table, step).len());
+        replies = match execute_step(table, session, &watched, step).await {
+            Ok(Some(replies)) => replies,
+            Ok(None) => failed(Error::UnexpectedReply.into())?,
+            Err(error) => failed(error)?,
         };
-        replies = next;
     }
 }
 
@@ -85,14 +89,10 @@ fn is_on_all_keys(command: CommandRef) -> bool {
     matches!(command, CommandRef::Session(command) if command.spec.flags & (READ | WRITE) != 0)
 }
 
-/// The requests of the commands on buckets. Each command was checked when it was queued.
-fn requests<'a>(
-    table: &CommandTable,
-    session: &RespSession,
-    commands: &[Queued<'a>],
-) -> Vec<SubRequests<'a>> {
+/// The requests of the commands on buckets, without those whose number of arguments is wrong.
+fn requests<'a>(table: &CommandTable, commands: &[Queued<'a>]) -> Vec<SubRequests<'a>> {
     let requests = |(index, raw): &Queued<'a>| match table.get(*index) {
-        CommandRef::Bucket(command) => SubRequests::new(command, raw, &session.context.cluster).ok(),
+        CommandRef::Bucket(command) => SubRequests::new(command, raw).ok(),
         CommandRef::Session(_) => None,
     };
     commands.iter().filter_map(requests).collect()
@@ -114,8 +114,15 @@ struct RenderedReplies {
     /// Where each reply ends.
     ends: Vec<usize>,
     charge: Charge,
-    /// Why nothing was done, if the step is too large.
-    refused: Option<CommandError>,
+}
+
+/// The same error for each of `count` commands of a later step: the replies to those before it stay valid.
+fn repeated_error(session: &RespSession, error: SessionError, count: usize) -> io::Result<RenderedReplies> {
+    let mut bytes = Vec::new();
+    error.write(&mut RespEncoder::new(&mut bytes, session.version).in_pipeline(true))?;
+    let ends = (1..=count).map(|reply| reply * bytes.len()).collect();
+    let charge = Charge::new(&session.client.account, Use::Output);
+    Ok(RenderedReplies { bytes: bytes.repeat(count), ends, charge })
 }
 
 /// Executes the commands on buckets among `commands` as one step. `None`: a watched key has changed.
@@ -125,10 +132,10 @@ async fn execute_step(
     watched: &[WatchedKey<'_>],
     commands: &[Queued<'_>],
 ) -> Result<Option<RenderedReplies>, SessionError> {
-    let split = requests(table, session, commands);
+    let split = requests(table, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
     let charge = Charge::new(&session.client.account, Use::Output);
-    let mut replies = RenderedReplies { bytes: Vec::new(), ends: Vec::new(), charge, refused: None };
+    let mut replies = RenderedReplies { bytes: Vec::new(), ends: Vec::new(), charge };
     let mut merger = ReplyMerger::default();
     let (mut commands, mut pending) = (split.iter(), requests.iter());
     let on_reply = |result: Result<Reply<'_>, Error>| {
@@ -137,10 +144,7 @@ async fn execute_step(
             merger.push_expected(command.keys(), command.remaining());
         }
         let request = pending.next().expect("every reply belongs to a request");
-        if let Ok(Reply::Error(error @ CommandError::TransactionTooLarge { .. })) = &result {
-            replies.refused = Some(error.clone());
-        }
-        let mut encoder = RespEncoder::new(&mut replies.bytes, session.version);
+        let mut encoder = RespEncoder::new(&mut replies.bytes, session.version).in_pipeline(true);
         if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
             // Pages would not show the hash as it was in this step.
             encoder.error("ERR the hash is too large to be listed in a transaction: use HSCAN");
@@ -172,11 +176,14 @@ async fn write_step(
     for (index, raw) in commands {
         let reply_at = output.bytes.len();
         match table.get(*index) {
-            CommandRef::Bucket(_) => {
-                let end = *ends.next().unwrap_or(&start);
-                output.bytes.extend_from_slice(&replies.bytes[start..end]);
-                start = end;
-            }
+            CommandRef::Bucket(command) => match SubRequests::check_arity(command, raw) {
+                Ok(()) => {
+                    let end = *ends.next().unwrap_or(&start);
+                    output.bytes.extend_from_slice(&replies.bytes[start..end]);
+                    start = end;
+                }
+                Err(error) => session.write_error(error.into(), output)?,
+            },
             CommandRef::Session(command) => {
                 let mut clock = Clock::read();
                 let call = Call { table, session, args: raw.args(), output };

@@ -41,7 +41,7 @@ fn discard(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Res
     if !session.transaction.is_open() {
         return Err(SessionError::reply("ERR DISCARD without MULTI"));
     }
-    session.transaction.take();
+    session.transaction.discard();
     encoder.ok();
     Ok(())
 }
