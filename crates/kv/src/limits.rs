@@ -108,6 +108,9 @@ pub(crate) const RANDOM_SCANNED_MORE: usize = 400;
 /// Pages that are scanned to find a random name among many that have expired.
 pub(crate) const RANDOM_PAGES: usize = 100;
 
+/// Bytes of a name, or of another word of a client, that an error or a log line quotes.
+pub(crate) const QUOTED_BYTES: usize = 128;
+
 /// Messages that are queued for one channel subscriber.
 pub(crate) const CHANNEL_MESSAGES: usize = 65_536;
 

@@ -7,7 +7,7 @@ use super::{
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    limits::{BATCH_BYTES, BATCH_REQUESTS, LOOK_AHEAD_REQUESTS},
+    limits::{BATCH_BYTES, BATCH_REQUESTS, LOOK_AHEAD_REQUESTS, SESSION_ARGUMENTS},
     metrics::Failure,
     pipeline::{buffers::Output, router},
     protocol::resp::{
@@ -72,6 +72,7 @@ fn accept<'a>(
     raw: &RawCommand<'a>,
 ) -> Result<Resolved<'a>, SessionError> {
     let accepted = table.resolve(raw).and_then(|resolved| {
+        check_arguments(&resolved)?;
         check_subscribed(session, resolved.command)?;
         check_queued(session, &resolved)?;
         Ok(resolved)
@@ -184,6 +185,21 @@ fn queue(
     session.transaction.push(resolved.index, &resolved.raw)?;
     session.encoder(output).simple_string("QUEUED");
     Ok(())
+}
+
+/// Commands of the session work through their arguments in one piece, so their number is limited.
+fn check_arguments(resolved: &Resolved<'_>) -> Result<(), SessionError> {
+    match resolved.command {
+        CommandRef::Session(command)
+            if resolved.raw.count > SESSION_ARGUMENTS && !command.yields_between_arguments =>
+        {
+            let name = command.spec.name;
+            Err(SessionError::reply(format!(
+                "ERR too many arguments for '{name}' command: the limit is {SESSION_ARGUMENTS}"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// In RESP2, replies and messages look alike, so a subscribed client may call only a few commands.

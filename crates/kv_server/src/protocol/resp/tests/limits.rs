@@ -1,7 +1,9 @@
 //! The limits on a client, and the replies beyond them.
 
 use super::{Client, Node, encode, replies::expect_replies};
-use crate::limits::{Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits, STEP_ARGUMENTS};
+use crate::limits::{
+    Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits, SESSION_ARGUMENTS, STEP_ARGUMENTS,
+};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
@@ -243,4 +245,28 @@ async fn watched_names_have_a_budget_and_end_with_their_connection() {
         }
     }
     expect_replies(&mut other, &[("EXEC", "*0\r\n")]).await;
+}
+
+#[tokio::test]
+async fn the_arguments_of_commands_of_the_session_are_limited() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    client.send(&format!("EXISTS{}", " a".repeat(SESSION_ARGUMENTS + 1))).await;
+    client.expect(":0\r\n", "a command on buckets").await;
+    for (command, name) in [
+        ("COMMAND DOCS", "command|docs"),
+        ("CLIENT LIST ID", "client|list"),
+        ("WATCH", "watch"),
+        ("INFO", "info"),
+    ] {
+        client.send(&format!("{command}{}", " 1".repeat(SESSION_ARGUMENTS))).await;
+        let error = format!("-ERR too many arguments for '{name}' command: the limit is 10000\r\n");
+        client.expect(&error, command).await;
+    }
+    client.send("MULTI").await;
+    client.expect("+OK\r\n", "MULTI").await;
+    client.send(&format!("CONFIG GET{}", " 1".repeat(SESSION_ARGUMENTS))).await;
+    client.expect("-ERR too many arguments for 'config|get' command: the limit is 10000\r\n", "queued").await;
+    client.send("EXEC").await;
+    client.expect("-EXECABORT Transaction discarded because of previous errors.\r\n", "EXEC").await;
 }
