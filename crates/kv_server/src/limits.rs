@@ -195,7 +195,7 @@ pub(crate) const TRIAL_DELAY: u32 = 4;
 /// Intervals after which a trial is judged by the last of them.
 pub(crate) const TRIAL_INTERVALS: u32 = 2;
 
-/// Cores on which all reactors together must run more than before a trial.
+/// How much more all reactors must run after a trial, as a share of what one of them ran before.
 pub(crate) const TRIAL_GAIN: f64 = 0.5;
 
 /// Saturated intervals until the next trial, after the first that fails; each further one doubles them.
@@ -209,7 +209,10 @@ pub(crate) const MAX_TRIAL_PAUSE: u32 = 1_200;
 pub(crate) const CHANNEL_NAME_BYTES: usize = 16 * 1024;
 
 /// Bytes of requests after which a batch ends.
-pub(crate) const BATCH_BYTES: usize = 1024 * 1024;
+pub(crate) const BATCH_BYTES: usize = 256 * 1024;
+
+/// Requests of one batch that list or search many fields.
+pub(crate) const BATCH_PAGES: usize = 8;
 
 /// How long a connection executes batches before the other connections of its thread run.
 pub(crate) const TURN: Duration = Duration::from_millis(1);
