@@ -5,7 +5,7 @@ use std::{
     net::TcpStream,
     time::Duration,
 };
-use tests::{Release, TIMEOUT, resp::command, wait_until};
+use tests::{Release, RespClient, TIMEOUT, resp::command, wait_until};
 
 const MIB: usize = 1024 * 1024;
 
@@ -43,6 +43,71 @@ fn assert_bounded(node: &Release, before: usize) {
 
 fn evicted(node: &Release) -> bool {
     node.log().contains("client closed: all clients together exceed client_limits.max_memory")
+}
+
+/// A Redis client that is subscribed to 100 buckets, or to 100 channels, and reads no more.
+fn slow_subscriber(node: &Release, buckets: bool) -> RespClient {
+    let mut client = node.resp();
+    let prefix = if buckets { "__bucket__:" } else { "" };
+    for number in 0..100 {
+        let subscribed = client.ask(&format!("SUBSCRIBE {prefix}topic{number}"));
+        assert!(subscribed.contains("subscribe"), "{subscribed}");
+    }
+    client
+}
+
+/// Changes 100 buckets, or publishes on 100 channels, more than any subscriber may have queued.
+fn change_all(node: &Release, buckets: bool) {
+    let (mut writer, value) = (node.resp(), vec![b'x'; 100_000]);
+    for number in 0..100 {
+        let topic = format!("topic{number}");
+        let words = match buckets {
+            true => [b"HSET".as_slice(), topic.as_bytes(), b"milk", &value].to_vec(),
+            false => [b"PUBLISH".as_slice(), topic.as_bytes(), &value].to_vec(),
+        };
+        for _ in 0..25 {
+            writer.command(&words);
+            assert!(writer.reply().starts_with(b":"));
+        }
+    }
+}
+
+#[test]
+fn what_is_queued_for_all_subscriptions_of_a_client_is_one_backlog() {
+    for buckets in [true, false] {
+        let node = node();
+        let mut small = node.resp();
+        (0..100).for_each(|number| assert_eq!(small.ask(&format!("HSET topic{number} milk 1")), r":1\r\n"));
+        let mut slow = slow_subscriber(&node, buckets);
+        let before = node.resident_bytes();
+        change_all(&node, buckets);
+        let after = node.resident_bytes();
+        // 32 MiB, what is being sent, and what the buckets hold.
+        assert!(after < before + 64 * MIB, "{} -> {} MiB", before / MIB, after / MIB);
+        assert!(small.ask("CLIENT LIST").contains(" omem=3"), "it counts as output");
+        assert!(!evicted(&node));
+        assert!(slow.read_until_closed().len() < 60 * MIB, "it is disconnected after what was queued");
+        assert_eq!(small.ask("HGET topic1 eggs"), r"$-1\r\n");
+    }
+}
+
+#[test]
+fn backlogs_count_for_all_clients_together() {
+    for buckets in [true, false] {
+        let node = node();
+        let mut small = node.resp();
+        (0..100).for_each(|number| assert_eq!(small.ask(&format!("HSET topic{number} milk 1")), r":1\r\n"));
+        let slow: Vec<_> = (0..10).map(|_| slow_subscriber(&node, buckets)).collect();
+        let before = node.resident_bytes();
+        change_all(&node, buckets);
+        assert_bounded(&node, before);
+        assert!(evicted(&node));
+        assert_eq!(small.ask("HGET topic1 eggs"), r"$-1\r\n");
+        drop(slow);
+        wait_until("what they held is returned", || {
+            node.resp().ask("INFO memory").contains("mem_clients_normal:0")
+        });
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn a_slow_subscriber_is_dropped(node: &Release) {
     let mut idle = subscriber(node, "shopping");
     let value = "x".repeat(100_000);
     // Far more than fits in socket buffers and queues, and nothing of it is read meanwhile.
-    for _ in 0..400 {
+    for _ in 0..800 {
         writer.put("shopping", "milk", &value);
     }
     let mut received = 0;
@@ -48,7 +48,7 @@ fn a_slow_subscriber_is_dropped(node: &Release) {
         }
         received += 1;
     }
-    assert!(received < 400, "it received all {received} changes");
+    assert!(received < 800, "it received all {received} changes");
 }
 
 #[test]

@@ -74,6 +74,7 @@ pub use commands::{
 };
 pub use error::CommandError;
 pub use pubsub::{
+    backlog::Backlog,
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},
     channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic},
 };

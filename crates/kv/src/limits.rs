@@ -72,8 +72,11 @@ pub(crate) const RECLAIM_EXPIRIES: usize = 16 * RECLAIM_LINES;
 /// Changes that are queued for one subscriber of a bucket.
 pub(crate) const SUBSCRIBER_EVENTS: usize = 1_024;
 
-/// Bytes of keys and values that are queued for one subscriber of a bucket.
-pub(crate) const SUBSCRIBER_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes that a queued change or message counts in addition to its own.
+pub(crate) const QUEUED_ITEM_BYTES: usize = 128;
+
+/// Bytes that a backlog must grow or shrink by to be reported.
+pub(crate) const BACKLOG_STEP_BYTES: usize = 16 * 1024;
 
 /// Bytes of the longest string that a command creates: 512 MiB, as in Redis (proto-max-bulk-len).
 pub(crate) const VALUE_BYTES: usize = 512 * 1024 * 1024;
@@ -113,9 +116,6 @@ pub(crate) const QUOTED_BYTES: usize = 128;
 
 /// Messages that are queued for one channel subscriber.
 pub(crate) const CHANNEL_MESSAGES: usize = 65_536;
-
-/// Bytes of messages that are queued for one channel subscriber.
-pub(crate) const CHANNEL_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes of the names of all channels and patterns of one subscriber, with [`TOPIC_BYTES`] for each.
 pub(crate) const TOPIC_NAME_BYTES: usize = 16 * 1024 * 1024;

@@ -57,6 +57,8 @@ pub(crate) const UNSENT_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) const LARGE_UNSENT_BYTES: usize = MESSAGE_BYTES;
 /// Subscriptions of one link in one direction.
 pub(crate) const SUBSCRIPTIONS: usize = 10_000;
+/// Bytes of changes that wait for one link, of all its subscriptions together.
+pub(crate) const CHANGES_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes of one read from a link's socket.
 pub(crate) const READ_BYTES: usize = 64 * 1024;

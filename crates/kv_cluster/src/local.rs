@@ -16,8 +16,8 @@ use crate::{
     routing::table::{Destination, RoutingTable},
 };
 use kv::{
-    Channels, CommandError, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats,
-    Subscription, TransactionLimits,
+    Backlog, Channels, CommandError, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store,
+    StoreStats, Subscription, TransactionLimits,
 };
 use otp::{Intensity, Supervisor};
 use std::{
@@ -252,8 +252,8 @@ impl LocalNode {
     }
 
     /// Subscribes to the changes of a bucket; `None` if there is no such bucket.
-    pub(crate) fn subscribe(&self, bucket: &[u8]) -> Option<Subscription> {
-        self.store.subscribe(bucket)
+    pub(crate) fn subscribe(&self, bucket: &[u8], backlog: &Arc<Backlog>) -> Option<Subscription> {
+        self.store.subscribe(bucket, backlog)
     }
 
     /// Crashes a component of the store, to exercise its supervisor.

@@ -117,7 +117,13 @@ pub(crate) const SORTED_BYTES: usize = 4 * 1024 * 1024;
 /// Buckets that one connection may subscribe to.
 pub(crate) const SUBSCRIPTIONS: usize = 1_000;
 
-/// Events of subscriptions that are written together.
+/// Bytes that a subscription to a bucket counts in addition to the bucket's name.
+pub(crate) const SUBSCRIPTION_BYTES: usize = 2 * 1024;
+
+/// Bytes of changes and messages that are queued for all subscriptions of one client together.
+pub(crate) const BACKLOG_BYTES: usize = 32 * 1024 * 1024;
+
+/// Events of subscriptions that are written together, if they have less than [`OUTPUT_BYTES`].
 pub(crate) const EVENTS_AT_ONCE: usize = 64;
 
 /// Arguments of one Redis command, its name included.

@@ -154,7 +154,8 @@ impl Account {
         !self.memory.is_exceeded() || self.memory.lock_large().iter().any(|account| !account.is_evicted())
     }
 
-    fn change(self: &Arc<Account>, kind: Use, before: usize, now: usize) {
+    /// Counts that `now` instead of `before` bytes are held for one use, in addition to all else.
+    pub(crate) fn change(self: &Arc<Account>, kind: Use, before: usize, now: usize) {
         // Wrapping: the difference may be negative.
         let difference = now.wrapping_sub(before);
         self.by_use[kind as usize].fetch_add(difference, Relaxed);
@@ -198,6 +199,13 @@ impl Account {
     }
 }
 
+impl Drop for Account {
+    /// Returns what is queued by a publisher that has not noticed the end of the connection.
+    fn drop(&mut self) {
+        self.memory.held.fetch_sub(*self.held.get_mut(), Relaxed);
+    }
+}
+
 impl Charge {
     /// A charge of 0 bytes.
     pub(crate) fn new(account: &Arc<Account>, kind: Use) -> Charge {
@@ -216,6 +224,11 @@ impl Charge {
     /// Adds to the bytes that are held.
     pub(crate) fn add(&mut self, bytes: usize) {
         self.set(self.bytes + bytes);
+    }
+
+    /// Subtracts from the bytes that are held.
+    pub(crate) fn subtract(&mut self, bytes: usize) {
+        self.set(self.bytes - bytes);
     }
 
     /// Sets how many bytes are held, if it is more than before.

@@ -1,16 +1,15 @@
 //! Subscriptions to the changes of a bucket: the events, and the two ends of a subscription.
 
-use crate::limits::{SUBSCRIBER_BYTES, SUBSCRIBER_EVENTS};
+use crate::{
+    limits::SUBSCRIBER_EVENTS,
+    pubsub::backlog::{Backlog, QueueReceiver, QueueSender, queue},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::sync::mpsc;
 use tokio_stream::Stream;
 
 /// One change of one bucket.
@@ -62,12 +61,14 @@ pub enum EndReason {
 }
 
 impl Event {
-    fn size(&self) -> usize {
-        match &self.change {
+    /// Bytes of its bucket's name, its key and its value.
+    pub fn size(&self) -> usize {
+        let change = match &self.change {
             Change::Set { key, value } => key.len() + value.len(),
             Change::Deleted { key } => key.len(),
             Change::Ended(_) => 0,
-        }
+        };
+        self.bucket.len() + change
     }
 }
 
@@ -76,25 +77,23 @@ impl Event {
 #[derive(Debug)]
 pub struct Subscription {
     bucket: Box<[u8]>,
-    events: mpsc::Receiver<Arc<Event>>,
-    queued_bytes: Arc<AtomicUsize>,
+    events: QueueReceiver<Arc<Event>>,
     ended: bool,
 }
 
 /// The sending end of a bucket's changes. It never blocks: a subscriber that does not keep up is dropped.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Publisher {
-    events: mpsc::Sender<Arc<Event>>,
-    queued_bytes: Arc<AtomicUsize>,
+    events: QueueSender<Arc<Event>>,
 }
 
 impl Subscription {
-    /// A subscription to the changes of `bucket` and the publisher that feeds it.
-    pub fn new(bucket: &[u8]) -> (Publisher, Subscription) {
-        let (sender, receiver) = mpsc::channel(SUBSCRIBER_EVENTS);
-        let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let publisher = Publisher { events: sender, queued_bytes: queued_bytes.clone() };
-        (publisher, Subscription { bucket: bucket.into(), events: receiver, queued_bytes, ended: false })
+    /// A subscription to the changes of `bucket`, which are queued in `backlog`, and the publisher that feeds
+    /// it.
+    pub fn new(bucket: &[u8], backlog: &Arc<Backlog>) -> (Publisher, Subscription) {
+        let (sender, receiver) = queue(SUBSCRIBER_EVENTS, backlog);
+        let subscription = Subscription { bucket: bucket.into(), events: receiver, ended: false };
+        (Publisher { events: sender }, subscription)
     }
 }
 
@@ -105,10 +104,9 @@ impl Stream for Subscription {
         if self.ended {
             return Poll::Ready(None);
         }
-        let event = ready!(self.events.poll_recv(context)).unwrap_or_else(|| {
+        let event = ready!(self.events.poll_receive(context)).unwrap_or_else(|| {
             Arc::new(Event { bucket: self.bucket.clone(), change: Change::Ended(EndReason::FellBehind) })
         });
-        self.queued_bytes.fetch_sub(event.size(), Relaxed);
         self.ended = matches!(event.change, Change::Ended(_));
         Poll::Ready(Some(event))
     }
@@ -118,11 +116,7 @@ impl Publisher {
     /// Queues one event. Returns `false` if the subscriber is gone or fell behind; remove it then.
     pub fn publish(&self, event: Arc<Event>) -> bool {
         let bytes = event.size();
-        if self.queued_bytes.load(Relaxed) + bytes > SUBSCRIBER_BYTES {
-            return false;
-        }
-        self.queued_bytes.fetch_add(bytes, Relaxed);
-        self.events.try_send(event).is_ok()
+        self.events.send(event, bytes)
     }
 
     /// Whether the subscriber is gone.
@@ -136,6 +130,12 @@ mod tests {
     use super::*;
     use tokio_stream::StreamExt;
 
+    const MIB: usize = 1024 * 1024;
+
+    fn subscription() -> (Publisher, Subscription) {
+        Subscription::new(b"shopping", &Backlog::new(8 * MIB, |_, _| {}))
+    }
+
     fn set(value: &[u8]) -> Arc<Event> {
         let change = Change::Set { key: (*b"milk").into(), value: value.into() };
         Arc::new(Event { bucket: (*b"shopping").into(), change })
@@ -147,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn changes_arrive_in_order_until_the_end() {
-        let (publisher, mut changes) = Subscription::new(b"shopping");
+        let (publisher, mut changes) = subscription();
         assert!(publisher.publish(set(b"1")) && publisher.publish(set(b"2")));
         assert!(publisher.publish(ended(EndReason::Dropped).expect("an event")));
         assert_eq!(changes.next().await, Some(set(b"1")));
@@ -158,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_subscriber_that_falls_behind_is_dropped_and_notified() {
-        let (publisher, mut changes) = Subscription::new(b"shopping");
+        let (publisher, mut changes) = subscription();
         let taken = (0..2 * SUBSCRIBER_EVENTS).take_while(|_| publisher.publish(set(b"1"))).count();
         assert_eq!(taken, SUBSCRIBER_EVENTS);
         drop(publisher);
@@ -170,15 +170,15 @@ mod tests {
 
     #[test]
     fn queued_changes_are_bounded_in_bytes() {
-        let (publisher, _changes) = Subscription::new(b"shopping");
-        let megabyte = set(&[0; 1024 * 1024]);
+        let (publisher, _changes) = subscription();
+        let megabyte = set(&[0; MIB]);
         let taken = (0..SUBSCRIBER_EVENTS).take_while(|_| publisher.publish(megabyte.clone())).count();
-        assert_eq!(taken, SUBSCRIBER_BYTES / (1024 * 1024) - 1);
+        assert_eq!(taken, 7);
     }
 
     #[test]
     fn a_subscriber_that_left_is_noticed() {
-        let (publisher, changes) = Subscription::new(b"shopping");
+        let (publisher, changes) = subscription();
         drop(changes);
         assert!(publisher.is_closed() && !publisher.publish(set(b"1")));
     }

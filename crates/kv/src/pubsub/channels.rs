@@ -2,22 +2,17 @@
 //! Channels are independent of buckets.
 
 use crate::{
-    limits::{
-        CHANNEL_BYTES, CHANNEL_MESSAGES, REMOVED_TOPICS, SUBSCRIBED_PATTERNS, TOPIC_BYTES, TOPIC_NAME_BYTES,
-    },
+    limits::{CHANNEL_MESSAGES, REMOVED_TOPICS, SUBSCRIBED_PATTERNS, TOPIC_BYTES, TOPIC_NAME_BYTES},
+    pubsub::backlog::{Backlog, QueueReceiver, QueueSender, queue},
     syntax::glob,
 };
 use std::{
     cell::LazyCell,
     collections::{HashMap, HashSet},
     pin::Pin,
-    sync::{
-        Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    task::{Context, Poll, ready},
+    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    task::{Context, Poll},
 };
-use tokio::sync::mpsc;
 use tokio_stream::Stream;
 
 /// A published message.
@@ -75,8 +70,7 @@ struct Hub {
 /// A subscriber as the hub knows it.
 #[derive(Debug)]
 struct SubscriberState {
-    messages: mpsc::Sender<Delivery>,
-    queued_bytes: Arc<AtomicUsize>,
+    messages: QueueSender<Delivery>,
     channels: HashSet<Arc<[u8]>>,
     patterns: HashSet<Arc<[u8]>>,
     name_bytes: usize,
@@ -88,18 +82,15 @@ struct SubscriberState {
 pub struct ChannelSubscriber {
     channels: Arc<Channels>,
     id: u64,
-    messages: mpsc::Receiver<Delivery>,
-    queued_bytes: Arc<AtomicUsize>,
+    messages: QueueReceiver<Delivery>,
 }
 
 impl Channels {
-    /// A subscriber without subscriptions.
-    pub fn subscriber(self: &Arc<Channels>) -> ChannelSubscriber {
-        let (sender, messages) = mpsc::channel(CHANNEL_MESSAGES);
-        let queued_bytes = Arc::<AtomicUsize>::default();
+    /// A subscriber without subscriptions, whose messages are queued in `backlog`.
+    pub fn subscriber(self: &Arc<Channels>, backlog: &Arc<Backlog>) -> ChannelSubscriber {
+        let (sender, messages) = queue(CHANNEL_MESSAGES, backlog);
         let state = SubscriberState {
             messages: sender,
-            queued_bytes: queued_bytes.clone(),
             channels: HashSet::new(),
             patterns: HashSet::new(),
             name_bytes: 0,
@@ -109,7 +100,7 @@ impl Channels {
         let id = hub.last;
         hub.subscribers.insert(id, state);
         drop(hub);
-        ChannelSubscriber { channels: self.clone(), id, messages, queued_bytes }
+        ChannelSubscriber { channels: self.clone(), id, messages }
     }
 
     /// Publishes a message on this node. Returns how many times it was delivered.
@@ -267,15 +258,13 @@ impl SubscriberState {
     /// Queues a message; returns `false` if the subscriber fell behind.
     fn deliver(&self, delivery: Delivery) -> bool {
         let bytes = delivery.size();
-        if self.queued_bytes.fetch_add(bytes, Relaxed) + bytes > CHANNEL_BYTES {
-            return false;
-        }
-        self.messages.try_send(delivery).is_ok()
+        self.messages.send(delivery, bytes)
     }
 }
 
 impl Delivery {
-    fn size(&self) -> usize {
+    /// Bytes of its channel's name and its payload.
+    pub fn size(&self) -> usize {
         self.message.channel.len() + self.message.payload.len()
     }
 }
@@ -320,11 +309,7 @@ impl Stream for ChannelSubscriber {
     type Item = Delivery;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        let delivery = ready!(self.messages.poll_recv(context));
-        if let Some(delivery) = &delivery {
-            self.queued_bytes.fetch_sub(delivery.size(), Relaxed);
-        }
-        Poll::Ready(delivery)
+        self.messages.poll_receive(context)
     }
 }
 

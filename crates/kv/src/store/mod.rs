@@ -16,7 +16,10 @@ use crate::{
     bucket_supervisor::{Component, CrashReports},
     limits::{LOCK_SPINS, SHARDS_PER_THREAD},
     memory::budget::{Budget, WatchBudget},
-    pubsub::bucket_changes::{EndReason, Subscription},
+    pubsub::{
+        backlog::Backlog,
+        bucket_changes::{EndReason, Subscription},
+    },
     shard::{Shard, multi::ShardGuards, registry::Lookup, shard_of},
     store::cost::TransactionLimits,
 };
@@ -73,12 +76,12 @@ impl Store {
         }
     }
 
-    /// Subscribes to the changes of a bucket; `None` when it does not exist.
-    pub fn subscribe(&self, bucket: &[u8]) -> Option<Subscription> {
+    /// Subscribes to the changes of a bucket, which are queued in `backlog`; `None` when it does not exist.
+    pub fn subscribe(&self, bucket: &[u8], backlog: &Arc<Backlog>) -> Option<Subscription> {
         let hash = self.hasher.hash_one(bucket);
         let mut shard = self.lock(self.shard_of(hash));
         shard.registry.lookup(&shard.memory, Lookup::new(hash), bucket)?;
-        let (publisher, subscription) = Subscription::new(bucket);
+        let (publisher, subscription) = Subscription::new(bucket, backlog);
         shard.subscribers.add(bucket, publisher);
         Some(subscription)
     }

@@ -156,9 +156,9 @@ fn the_memory_of_a_dropped_bucket_is_used_again() {
 #[tokio::test]
 async fn subscribers_are_notified_of_changes_until_the_end() {
     let store = Store::new();
-    assert!(store.subscribe(b"shopping").is_none());
+    assert!(store.subscribe(b"shopping", &Backlog::unlimited()).is_none());
     execute(&store, "shopping", Op::Create);
-    let mut changes = store.subscribe(b"shopping").expect("the bucket is there");
+    let mut changes = store.subscribe(b"shopping", &Backlog::unlimited()).expect("the bucket is there");
     execute(&store, "shopping", put(b"milk", b"1"));
     execute(&store, "shopping", Op::Delete { key: b"milk" });
     execute(&store, "shopping", Op::Delete { key: b"milk" });

@@ -6,14 +6,14 @@ use crate::{
     error::Error,
     link::node_query::NodeQuery,
 };
-use kv::ChannelSubscriber;
+use kv::{Backlog, ChannelSubscriber};
 use serde_bytes::Bytes;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 impl Cluster {
-    /// A new subscriber, to no channel yet.
-    pub fn subscriber(&self) -> ChannelSubscriber {
-        self.local.channels.subscriber()
+    /// A new subscriber, to no channel yet, whose messages are queued in `backlog`.
+    pub fn subscriber(&self, backlog: &Arc<Backlog>) -> ChannelSubscriber {
+        self.local.channels.subscriber(backlog)
     }
 
     /// Publishes a message on all nodes. It is sent at once; the future returns the number of receivers. A

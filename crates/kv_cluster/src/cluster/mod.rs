@@ -22,7 +22,7 @@ use crate::{
         table::{Destination, RoutingTable},
     },
 };
-use kv::{Reply, Request, Subscription};
+use kv::{Backlog, Reply, Request, Subscription};
 use otp::{ChildSpec, PassiveChildren, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
 use std::{
     net::SocketAddr,
@@ -218,11 +218,16 @@ impl Cluster {
         batches
     }
 
-    /// Subscribes to a bucket on its owner; `None` if there is no such bucket.
-    pub async fn subscribe(&self, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
+    /// Subscribes to a bucket on its owner; `None` if there is no such bucket. Changes are queued in
+    /// `backlog`.
+    pub async fn subscribe(
+        &self,
+        bucket: &[u8],
+        backlog: &Arc<Backlog>,
+    ) -> Result<Option<Subscription>, Error> {
         match self.owner(bucket) {
-            Owner::Local(node) => Ok(node.subscribe(bucket)),
-            Owner::Remote(peer) => peer.subscribe(bucket).await,
+            Owner::Local(node) => Ok(node.subscribe(bucket, backlog)),
+            Owner::Remote(peer) => peer.subscribe(bucket, backlog).await,
             Owner::Refused(refusal) => Err(refusal.error(bucket)),
         }
     }

@@ -12,7 +12,7 @@ use crate::{
         unexpected_reply,
     },
 };
-use kv::{Change, Event, Subscription};
+use kv::{Backlog, Change, Event, Subscription};
 use std::{
     borrow::Cow,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -31,13 +31,14 @@ pub(crate) enum SendError {
 }
 
 impl Link {
-    /// Subscribes to the changes of a bucket.
+    /// Subscribes to the changes of a bucket, which are queued in `backlog`.
     pub(crate) fn subscribe(
         &self,
         bucket: &[u8],
+        backlog: &Arc<Backlog>,
     ) -> Result<(Subscription, ReplyReceiver<SubscribeResult>), Error> {
         let (reply, receiver) = ReplySender::new();
-        let (publisher, changes) = Subscription::new(bucket);
+        let (publisher, changes) = Subscription::new(bucket, backlog);
         let subscriber = RemoteSubscriber { bucket: bucket.into(), publisher };
         let subscription = self.next_subscription.fetch_add(1, Relaxed);
         let message = |id| Message::Subscribe { id, subscription, bucket };

@@ -12,7 +12,7 @@ use crate::{
     },
     peer::Peer,
 };
-use kv::{Op, Request, Subscription};
+use kv::{Backlog, Op, Request, Subscription};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -28,8 +28,12 @@ impl Peer {
     }
 
     /// Subscribes to a bucket of the peer; `None` if there is no such bucket.
-    pub(crate) async fn subscribe(&self, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
-        let (changes, reply) = self.with_link(|link| link.subscribe(bucket))?;
+    pub(crate) async fn subscribe(
+        &self,
+        bucket: &[u8],
+        backlog: &Arc<Backlog>,
+    ) -> Result<Option<Subscription>, Error> {
+        let (changes, reply) = self.with_link(|link| link.subscribe(bucket, backlog))?;
         let node = self.name.shared();
         match self.received(reply.await).map_err(Error::of_read)? {
             SubscribeResult::Subscribed => Ok(Some(changes)),

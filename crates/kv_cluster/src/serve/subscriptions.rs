@@ -2,20 +2,29 @@
 //! the link.
 
 use crate::{
-    limits::SUBSCRIPTIONS,
+    limits::{CHANGES_BYTES, SUBSCRIPTIONS},
     link::{Link, changes::SendError, codec::SubscribeResult},
     local::LocalNode,
 };
-use kv::{Change, EndReason, Subscription};
+use kv::{Backlog, Change, EndReason, Subscription};
 use std::{collections::HashMap, sync::Arc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::StreamExt;
 
 /// The change streams of one link; they end with it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ChangeStreams {
     tasks: JoinSet<u64>,
     running: HashMap<u64, AbortHandle>,
+    /// Changes that wait for the link.
+    backlog: Arc<Backlog>,
+}
+
+impl Default for ChangeStreams {
+    fn default() -> ChangeStreams {
+        let backlog = Backlog::new(CHANGES_BYTES, |_, _| {});
+        ChangeStreams { tasks: JoinSet::default(), running: HashMap::default(), backlog }
+    }
 }
 
 impl ChangeStreams {
@@ -33,7 +42,7 @@ impl ChangeStreams {
         if self.running.len() >= SUBSCRIPTIONS || self.running.contains_key(&subscription) {
             return SubscribeResult::TooMany;
         }
-        let Some(changes) = local.subscribe(bucket) else { return SubscribeResult::NoBucket };
+        let Some(changes) = local.subscribe(bucket, &self.backlog) else { return SubscribeResult::NoBucket };
         let stream = self.tasks.spawn(stream_changes(changes, link.clone(), subscription));
         self.running.insert(subscription, stream);
         SubscribeResult::Subscribed
@@ -57,7 +66,7 @@ impl ChangeStreams {
 }
 
 /// Sends changes one by one. While the link is full they stay in the subscription, which the store ends when
-/// it holds too many.
+/// it holds too many, or all of the link together do.
 async fn stream_changes(mut changes: Subscription, link: Arc<Link>, subscription: u64) -> u64 {
     while let Some(event) = changes.next().await {
         loop {

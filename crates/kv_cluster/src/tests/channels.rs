@@ -17,7 +17,7 @@ async fn publish(node: &Node, channel: &str, payload: &str) -> u64 {
 #[tokio::test]
 async fn a_message_is_received_on_every_node_by_channel_and_by_pattern() {
     let (foo, bar) = pair().await;
-    let (mut here, mut there) = (foo.cluster.subscriber(), bar.cluster.subscriber());
+    let (mut here, mut there) = (foo.cluster.subscriber(&backlog()), bar.cluster.subscriber(&backlog()));
     here.subscribe(Topic::Channel(b"news")).unwrap();
     there.subscribe(Topic::Channel(b"news")).unwrap();
     there.subscribe(Topic::Pattern(b"n?ws")).unwrap();
@@ -35,7 +35,7 @@ async fn a_message_is_received_on_every_node_by_channel_and_by_pattern() {
 #[tokio::test]
 async fn messages_that_are_sent_together_arrive_in_order() {
     let (foo, bar) = pair().await;
-    let mut subscriber = bar.cluster.subscriber();
+    let mut subscriber = bar.cluster.subscriber(&backlog());
     subscriber.subscribe(Topic::Channel(b"news")).unwrap();
     let sent: Vec<_> =
         (0..1_000).map(|number: u32| foo.cluster.publish(b"news", number.to_string().as_bytes())).collect();
@@ -48,7 +48,7 @@ async fn messages_that_are_sent_together_arrive_in_order() {
 #[tokio::test]
 async fn subscribers_are_counted_on_all_nodes_that_are_up() {
     let (foo, bar) = pair().await;
-    let (here, there) = (foo.cluster.subscriber(), bar.cluster.subscriber());
+    let (here, there) = (foo.cluster.subscriber(&backlog()), bar.cluster.subscriber(&backlog()));
     for subscriber in [&here, &there] {
         subscriber.subscribe(Topic::Channel(b"news")).unwrap();
         subscriber.subscribe(Topic::Pattern(b"n*")).unwrap();
@@ -67,7 +67,7 @@ async fn subscribers_are_counted_on_all_nodes_that_are_up() {
 #[tokio::test]
 async fn a_message_that_exceeds_the_link_limit_is_published_nowhere() {
     let (foo, _bar) = pair().await;
-    let mut subscriber = foo.cluster.subscriber();
+    let mut subscriber = foo.cluster.subscriber(&backlog());
     subscriber.subscribe(Topic::Channel(b"news")).unwrap();
     let huge = vec![b'x'; FRAME_BYTES];
     let error = soon(foo.cluster.publish(b"news", &huge)).await.unwrap_err();

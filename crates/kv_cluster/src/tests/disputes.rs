@@ -26,7 +26,7 @@ async fn names_with_two_owners_are_refused_on_both_nodes_and_all_others_go_on() 
         "routes of foo@127.0.0.1 and bar@127.0.0.1 differ for \"lemon\": give both the same configuration"
     );
     assert_eq!(bar.execute("mango", Op::Create).await, Err(differ("bar", "foo", "mango")));
-    assert!(foo.cluster.subscribe(b"lemon").await.is_err());
+    assert!(foo.cluster.subscribe(b"lemon", &backlog()).await.is_err());
     let requests = [Request { bucket: b"lemon", op: Op::Create }];
     assert!(foo.cluster.transact(&[], &requests, |_| {}).await.is_err());
     for node in [&foo, &bar] {

@@ -149,7 +149,7 @@ async fn a_call_without_a_reply_ends_and_its_late_reply_is_ignored() {
     assert_eq!(error, Error::NoReply { node: name("bar").shared() });
     let error = foo.execute("shopping", Op::Get { key: b"milk" }).await.unwrap_err();
     assert!(matches!(error, Error::NodeDown { .. }), "a read changes nothing: {error}");
-    assert!(matches!(foo.cluster.subscribe(b"shopping").await, Err(Error::NodeDown { .. })));
+    assert!(matches!(foo.cluster.subscribe(b"shopping", &backlog()).await, Err(Error::NodeDown { .. })));
     let done = [ForwardedReply::Reply(Reply::Done)];
     bar.send(Message::Replies { id: 0 }, &done).await;
     bar.send::<()>(Message::Subscribed { id: 2, result: SubscribeResult::Subscribed }, &[]).await;

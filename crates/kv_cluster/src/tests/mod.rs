@@ -31,10 +31,10 @@ use crate::{
     },
     routing::{RouteRow, Routes},
 };
-use kv::{Op, Reply, Request};
+use kv::{Backlog, Op, Reply, Request};
 use otp::SupervisorHandle;
 use serde::Serialize;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -141,6 +141,11 @@ impl Node {
             }
         }
     }
+}
+
+/// What a subscriber of these tests has queued, of at most 8 MiB.
+fn backlog() -> Arc<Backlog> {
+    Backlog::new(8 * 1024 * 1024, |_, _| {})
 }
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {

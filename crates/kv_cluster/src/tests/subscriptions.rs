@@ -11,9 +11,12 @@ async fn next(changes: &mut Subscription) -> Option<Change> {
 #[tokio::test]
 async fn changes_arrive_from_the_other_node_until_the_bucket_is_dropped() {
     let (foo, bar) = pair().await;
-    assert!(soon(foo.cluster.subscribe(b"shopping")).await.unwrap().is_none(), "there is no such bucket");
+    assert!(
+        soon(foo.cluster.subscribe(b"shopping", &backlog())).await.unwrap().is_none(),
+        "there is no such bucket"
+    );
     bar.execute("shopping", Op::Create).await.unwrap();
-    let mut changes = soon(foo.cluster.subscribe(b"shopping")).await.unwrap().unwrap();
+    let mut changes = soon(foo.cluster.subscribe(b"shopping", &backlog())).await.unwrap().unwrap();
     bar.execute("shopping", Op::Put { key: b"milk", value: b"1" }).await.unwrap();
     bar.execute("shopping", Op::Delete { key: b"milk" }).await.unwrap();
     bar.execute("shopping", Op::Drop).await.unwrap();
@@ -28,7 +31,7 @@ async fn changes_arrive_from_the_other_node_until_the_bucket_is_dropped() {
 async fn a_subscription_ends_when_its_node_goes_down() {
     let (foo, bar) = pair().await;
     bar.execute("shopping", Op::Create).await.unwrap();
-    let mut changes = soon(foo.cluster.subscribe(b"shopping")).await.unwrap().unwrap();
+    let mut changes = soon(foo.cluster.subscribe(b"shopping", &backlog())).await.unwrap().unwrap();
     bar.supervisor.stop().await;
     assert_eq!(next(&mut changes).await, Some(Change::Ended(EndReason::NodeDown)));
 }
@@ -37,7 +40,7 @@ async fn a_subscription_ends_when_its_node_goes_down() {
 async fn a_subscriber_that_does_not_read_is_dropped_and_the_writer_goes_on() {
     let (foo, bar) = pair().await;
     bar.execute("shopping", Op::Create).await.unwrap();
-    let mut changes = soon(foo.cluster.subscribe(b"shopping")).await.unwrap().unwrap();
+    let mut changes = soon(foo.cluster.subscribe(b"shopping", &backlog())).await.unwrap().unwrap();
     for n in 0..20_000 {
         let value = n.to_string();
         foo.execute("shopping", Op::Put { key: b"milk", value: value.as_bytes() }).await.unwrap();
@@ -65,7 +68,8 @@ async fn a_subscriber_that_is_dropped_is_unsubscribed_from_the_other_node() {
         bar.send::<()>(Message::Subscribed { id, result: SubscribeResult::Subscribed }, &[]).await;
         subscription
     };
-    let (changes, subscription) = tokio::join!(foo.cluster.subscribe(b"shopping"), reply);
+    let backlog = backlog();
+    let (changes, subscription) = tokio::join!(foo.cluster.subscribe(b"shopping", &backlog), reply);
     drop(changes.unwrap().unwrap());
     let frame = bar.receive().await;
     assert_eq!(codec::decode_frame(&frame).unwrap().0, Message::Unsubscribe { subscription });

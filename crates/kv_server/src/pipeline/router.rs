@@ -5,9 +5,9 @@
 
 use super::{Protocol, Rendered, buffers::Output};
 use crate::reactor::yield_to_group;
-use kv::{Reply, Request, Subscription};
+use kv::{Backlog, Reply, Request, Subscription};
 use kv_cluster::{Cluster, Error, Owner};
-use std::{io, ops::ControlFlow};
+use std::{io, ops::ControlFlow, sync::Arc};
 
 /// How many of the given requests have been executed.
 pub(super) struct Executed<F> {
@@ -125,9 +125,13 @@ pub(crate) async fn transact(
     cluster.transact(watched, requests, on_reply).await
 }
 
-/// Subscribes to the changes of a bucket; `None` if there is no such bucket.
-pub(crate) async fn subscribe(cluster: &Cluster, bucket: &[u8]) -> Result<Option<Subscription>, Error> {
-    cluster.subscribe(bucket).await
+/// Subscribes to the changes of a bucket, which are queued in `backlog`; `None` if there is no such bucket.
+pub(crate) async fn subscribe(
+    cluster: &Cluster,
+    bucket: &[u8],
+    backlog: &Arc<Backlog>,
+) -> Result<Option<Subscription>, Error> {
+    cluster.subscribe(bucket, backlog).await
 }
 
 /// Prefetches the memory that a request will access, if this node owns its bucket. It takes several steps;

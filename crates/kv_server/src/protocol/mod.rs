@@ -1,5 +1,6 @@
 //! The two protocols that clients speak; the session of each implements [`crate::pipeline::Protocol`].
 
+mod bucket_subscriptions;
 mod lines;
 pub(crate) mod resp;
 pub(crate) mod text;

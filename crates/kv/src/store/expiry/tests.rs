@@ -5,7 +5,10 @@ use crate::{
     args::{self, Args},
     commands::spec::Command,
     limits::EXPIRY_ENDS,
-    pubsub::bucket_changes::{Change, EndReason},
+    pubsub::{
+        backlog::Backlog,
+        bucket_changes::{Change, EndReason},
+    },
     request::{Op, Request},
 };
 use std::ops::ControlFlow;
@@ -92,7 +95,7 @@ async fn the_fields_of_a_large_hash_go_bit_by_bit() {
     (0..3_000).for_each(|number| {
         run(&store, 0, &format!("HSETEX list PX {} FIELDS 1 field{number} 1", 100 + number))
     });
-    let mut changes = store.subscribe(b"list").expect("it is there");
+    let mut changes = store.subscribe(b"list", &Backlog::unlimited()).expect("it is there");
     let mut steps = 0;
     while step(&store, 1_100) > 0 {
         steps += 1;
@@ -115,7 +118,7 @@ async fn the_supervisor_runs_the_sweeper() {
     let mut ended = Change::Ended(EndReason::Restarted);
     while ended == Change::Ended(EndReason::Restarted) {
         run(&store, 0, "SET milk 1 PX 5");
-        let mut changes = store.subscribe(b"milk").expect("it is there");
+        let mut changes = store.subscribe(b"milk", &Backlog::unlimited()).expect("it is there");
         ended = changes.next().await.expect("a change").change.clone();
     }
     assert_eq!(ended, Change::Ended(EndReason::Expired));
@@ -126,7 +129,7 @@ async fn the_supervisor_runs_the_sweeper() {
 async fn subscribers_are_notified_of_the_end() {
     let store = Store::new();
     run(&store, 0, "SET milk 1 PX 5");
-    let mut changes = store.subscribe(b"milk").expect("it is there");
+    let mut changes = store.subscribe(b"milk", &Backlog::unlimited()).expect("it is there");
     step(&store, 5);
     assert_eq!(changes.next().await.expect("a change").change, Change::Ended(EndReason::Expired));
 }

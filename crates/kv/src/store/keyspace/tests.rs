@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     args::{self, Args},
     commands::spec::Command,
-    pubsub::bucket_changes::Change,
+    pubsub::{backlog::Backlog, bucket_changes::Change},
     reply::Reply,
     request::{Op, Request},
     shard::{bucket_ref::BucketMut, registry::Lookup, watch::Watcher},
@@ -105,7 +105,7 @@ async fn a_flush_ends_every_bucket_and_invalidates_watches_of_those_that_existed
     let store = thousand();
     set_field(&store, "shopping");
     let (there, not_there) = (watch(&store, b"shopping"), watch(&store, b"nothing"));
-    let mut changes = store.subscribe(b"shopping").unwrap();
+    let mut changes = store.subscribe(b"shopping", &Backlog::unlimited()).unwrap();
     assert!(store.stats().bytes > 0);
     drop(store.flush());
     assert_eq!((store.bucket_count(), store.stats().buckets), (0, 0));

@@ -117,7 +117,8 @@ fn crash(line: impl Fn(&str, &str) -> String, case: Case, failpoint: (&'static s
     let bytes_before = used_bytes(&store);
     prepare();
 
-    let mut changes: Vec<_> = [from, to, bystander].map(|name| store.subscribe(name.as_bytes())).into();
+    let mut changes: Vec<_> =
+        [from, to, bystander].map(|name| store.subscribe(name.as_bytes(), &Backlog::unlimited())).into();
     let (watched, undisturbed) = ([watch(&store, from), watch(&store, to)], watch(&store, bystander));
     failpoint::arm(failpoint.0, failpoint.1);
     assert_eq!(run(&store, &line(from, to)), "Crashed", "{case:?} {failpoint:?}");

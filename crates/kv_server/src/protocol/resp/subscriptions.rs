@@ -2,18 +2,14 @@
 
 use super::encoder::RespEncoder;
 use crate::{
-    limits::EVENTS_AT_ONCE,
     memory::{Account, Charge, Use},
-    protocol::describe_end,
+    protocol::{
+        bucket_subscriptions::{BucketSubscriptions, next_items},
+        describe_end,
+    },
 };
-use kv::{Change, ChannelSubscriber, Delivery, EndReason, Event, Subscription};
-use std::{
-    future::{pending, poll_fn},
-    pin::Pin,
-    sync::Arc,
-    task::Poll,
-};
-use tokio_stream::{Stream, StreamMap};
+use kv::{Change, ChannelSubscriber, Delivery, EndReason, Event};
+use std::{future::pending, sync::Arc};
 
 /// The prefix of the channels whose messages are the changes of a bucket; the bucket's name follows.
 pub(super) const BUCKET_CHANNEL: &[u8] = b"__bucket__:";
@@ -22,8 +18,8 @@ pub(super) const BUCKET_CHANNEL: &[u8] = b"__bucket__:";
 pub(super) struct Subscriptions {
     /// Channels and patterns; `None` until the first of them.
     pub(super) subscriber: Option<Box<ChannelSubscriber>>,
-    /// The changes of buckets, by name.
-    pub(super) buckets: StreamMap<Box<[u8]>, Subscription>,
+    /// The changes of buckets.
+    pub(super) buckets: BucketSubscriptions,
     /// The names of channels and patterns.
     charge: Charge,
 }
@@ -32,7 +28,7 @@ impl Subscriptions {
     /// No subscriptions, charged to `account`.
     pub(super) fn new(account: &Arc<Account>) -> Subscriptions {
         let charge = Charge::new(account, Use::Session);
-        Subscriptions { subscriber: None, buckets: StreamMap::default(), charge }
+        Subscriptions { subscriber: None, buckets: BucketSubscriptions::new(account), charge }
     }
 
     /// Counts the names of channels and patterns as memory that the connection holds.
@@ -61,7 +57,7 @@ impl Subscriptions {
     /// The names of the channels, including those of buckets.
     pub(super) fn channels(&self) -> Vec<Box<[u8]>> {
         let channels = self.subscriber.iter().flat_map(|subscriber| subscriber.channels());
-        let buckets = self.buckets.keys().map(|bucket| bucket_channel(bucket).into());
+        let buckets = self.buckets.names().map(|bucket| bucket_channel(bucket).into());
         channels.map(|channel| (*channel).into()).chain(buckets).collect()
     }
 
@@ -79,14 +75,13 @@ impl Subscriptions {
     /// the client fell behind and must be disconnected.
     pub(super) async fn next_messages(&mut self, encoder: &mut RespEncoder<'_>) -> bool {
         let (subscriber, buckets) = (&mut self.subscriber, &mut self.buckets);
-        let mut events = Vec::new();
-        tokio::select! {
+        let events = tokio::select! {
             deliveries = next_deliveries(subscriber) => {
                 deliveries.iter().for_each(|delivery| write_delivery(encoder, delivery));
                 return !deliveries.is_empty();
             }
-            () = next_changes(buckets, &mut events) => {}
-        }
+            events = buckets.next_changes() => events,
+        };
         for (bucket, event) in &events {
             write_change(encoder, bucket, event);
             if let Change::Ended(end) = &event.change {
@@ -107,29 +102,9 @@ fn bucket_channel(bucket: &[u8]) -> Vec<u8> {
 
 /// Waits for messages: returns at least one, or none if the subscriber fell behind.
 async fn next_deliveries(subscriber: &mut Option<Box<ChannelSubscriber>>) -> Vec<Delivery> {
-    let Some(subscriber) = subscriber else { return pending().await };
-    let mut deliveries = Vec::new();
-    poll_fn(|context| {
-        while deliveries.len() < EVENTS_AT_ONCE {
-            match Pin::new(&mut **subscriber).poll_next(context) {
-                Poll::Ready(Some(delivery)) => deliveries.push(delivery),
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending if deliveries.is_empty() => return Poll::Pending,
-                Poll::Pending => break,
-            }
-        }
-        Poll::Ready(())
-    })
-    .await;
-    deliveries
-}
-
-async fn next_changes(
-    buckets: &mut StreamMap<Box<[u8]>, Subscription>,
-    events: &mut Vec<(Box<[u8]>, Arc<Event>)>,
-) {
-    if buckets.next_many(events, EVENTS_AT_ONCE).await == 0 {
-        pending().await
+    match subscriber {
+        Some(subscriber) => next_items(&mut **subscriber, Delivery::size).await,
+        None => pending().await,
     }
 }
 

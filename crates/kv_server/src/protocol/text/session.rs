@@ -10,21 +10,20 @@ use super::{
 use crate::{
     clients::Client,
     context::ServerContext,
-    limits::{BATCH_BYTES, EVENTS_AT_ONCE, SORTED_BYTES, SUBSCRIPTIONS},
+    limits::{BATCH_BYTES, SORTED_BYTES, SUBSCRIPTIONS},
     metrics::Metrics,
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output, router},
-    protocol::{lines::line_end, resp::RespSession},
+    protocol::{bucket_subscriptions::BucketSubscriptions, lines::line_end, resp::RespSession},
 };
-use kv::{Change, EndReason, Op, Reply, Request, Subscription};
-use std::{convert::Infallible, future::pending, io, sync::Arc};
+use kv::{Change, EndReason, Op, Reply, Request};
+use std::{convert::Infallible, io, sync::Arc};
 use tokio::task::yield_now;
-use tokio_stream::StreamMap;
 
 /// A connection that speaks the text protocol.
 pub(crate) struct TextSession {
     pub(super) context: Arc<ServerContext>,
     pub(super) client: Arc<Client>,
-    subscriptions: StreamMap<Box<[u8]>, Subscription>,
+    subscriptions: BucketSubscriptions,
     input_state: InputState,
     /// The client has used words of Redis, PING included.
     pub(super) uses_redis: bool,
@@ -128,9 +127,9 @@ impl TextSession {
     /// A new connection's session.
     pub(crate) fn new(context: Arc<ServerContext>, client: Arc<Client>) -> TextSession {
         TextSession {
+            subscriptions: BucketSubscriptions::new(&client.account),
             context,
             client,
-            subscriptions: StreamMap::new(),
             input_state: InputState::Line,
             uses_redis: false,
             redis: None,
@@ -174,11 +173,13 @@ impl TextSession {
     /// Waits for changes of subscribed buckets and renders those that have arrived; waits forever without a
     /// subscription. `false`: the client did not keep up and must be disconnected.
     pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
-        let mut events = Vec::new();
-        if self.subscriptions.next_many(&mut events, EVENTS_AT_ONCE).await == 0 {
-            return pending().await;
+        let events = self.subscriptions.next_changes().await;
+        for (bucket, event) in &events {
+            render::event(output, event);
+            if matches!(event.change, Change::Ended(_)) {
+                self.subscriptions.remove(bucket);
+            }
         }
-        events.iter().for_each(|(_, event)| render::event(output, event));
         !events.iter().any(|(_, event)| event.change == Change::Ended(EndReason::FellBehind))
     }
 
@@ -279,13 +280,13 @@ impl TextSession {
     }
 
     async fn subscribe(&mut self, bucket: &[u8], output: &mut Output<'_>) {
-        if self.subscriptions.len() >= SUBSCRIPTIONS && !self.subscriptions.contains_key(bucket) {
+        if self.subscriptions.is_full() && !self.subscriptions.contains(bucket) {
             let what = format!("too many subscriptions: one connection may have {SUBSCRIPTIONS}");
             return render::error(&mut output.bytes, &what);
         }
-        match router::subscribe(&self.context.cluster, bucket).await {
+        match router::subscribe(&self.context.cluster, bucket, self.subscriptions.backlog()).await {
             Ok(Some(subscription)) => {
-                self.subscriptions.insert(bucket.into(), subscription);
+                self.subscriptions.insert(bucket, subscription);
                 output.bytes.extend_from_slice(b"OK\r\n");
             }
             Ok(None) => output.bytes.extend_from_slice(b"NOT FOUND\r\n"),

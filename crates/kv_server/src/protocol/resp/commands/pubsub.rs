@@ -7,7 +7,7 @@ use crate::{
     protocol::resp::{
         reply::error::SessionError,
         session::RespSession,
-        subscriptions::{BUCKET_CHANNEL, write_confirmation},
+        subscriptions::{BUCKET_CHANNEL, Subscriptions, write_confirmation},
     },
 };
 use kv::{CommandError, CommandSpec, Group, Topic, flag, syntax::glob};
@@ -66,27 +66,27 @@ async fn pause(session: &mut RespSession, output: &mut Output<'_>, number: usize
 }
 
 async fn subscribe_to_bucket(session: &mut RespSession, bucket: &[u8]) -> Result<(), SessionError> {
-    let buckets = &session.subscriptions.buckets;
-    if buckets.contains_key(bucket) {
+    let buckets = &mut session.subscriptions.buckets;
+    if buckets.contains(bucket) {
         return Ok(());
     }
-    if buckets.len() >= SUBSCRIPTIONS {
+    if buckets.is_full() {
         return Err(SessionError::reply(format!(
             "ERR one connection may subscribe to {SUBSCRIPTIONS} buckets"
         )));
     }
-    let Some(changes) = router::subscribe(&session.context.cluster, bucket).await? else {
+    let Some(changes) = router::subscribe(&session.context.cluster, bucket, buckets.backlog()).await? else {
         let name = escape_name(bucket);
         return Err(SessionError::reply(format!("ERR no such bucket: \"{name}\"; create it first")));
     };
-    session.subscriptions.buckets.insert(bucket.into(), changes);
+    buckets.insert(bucket, changes);
     Ok(())
 }
 
 fn subscribe_to_topic(session: &mut RespSession, topic: Topic<'_>) -> Result<(), SessionError> {
-    let context = &session.context;
-    let subscriber =
-        session.subscriptions.subscriber.get_or_insert_with(|| Box::new(context.cluster.subscriber()));
+    let Subscriptions { subscriber, buckets, .. } = &mut session.subscriptions;
+    let cluster = &session.context.cluster;
+    let subscriber = subscriber.get_or_insert_with(|| Box::new(cluster.subscriber(buckets.backlog())));
     subscriber.subscribe(topic).map_err(|error| SessionError::reply(format!("ERR {error}")))?;
     Ok(())
 }
@@ -132,7 +132,7 @@ pub(super) const UNSUBSCRIBE: SessionCommand = SessionCommand::new(
 async fn unsubscribe(call: Call<'_, '_>) -> Result<(), SessionError> {
     let all = if call.args.is_empty() { call.session.subscriptions.channels() } else { Vec::new() };
     let end = |session: &mut RespSession, channel: &[u8]| match channel.strip_prefix(BUCKET_CHANNEL) {
-        Some(bucket) => drop(session.subscriptions.buckets.remove(bucket)),
+        Some(bucket) => session.subscriptions.buckets.remove(bucket),
         None => drop_topic(session, Topic::Channel(channel)),
     };
     unsubscribe_each(call, all, "unsubscribe", end).await
