@@ -134,7 +134,7 @@ impl Store {
             *done += 1;
             on_reply(reply)
         });
-        self.account(shard);
+        shard.account(&self.budget);
         flow
     }
 
@@ -151,7 +151,7 @@ impl Store {
         if self.crash_reports.is_restarting() {
             return Reply::Restarting;
         }
-        if request.op.allocates() && self.is_out_of_memory() {
+        if request.op.allocates() && self.is_out_of_memory(shards) {
             return Reply::Error(CommandError::OutOfMemory);
         }
         let supervisor = BucketSupervisor::new(&self.crash_reports);
@@ -168,13 +168,16 @@ impl Store {
                 }
             }),
         };
-        shards.for_each(|shard| self.account(shard));
+        shards.for_each(|shard| shard.account(&self.budget));
         reply
     }
 
-    /// Whether the memory limit is exceeded. Does not include changes of batches in flight.
-    pub(super) fn is_out_of_memory(&self) -> bool {
-        self.budget.is_exceeded(0, 0)
+    /// Whether the memory limit is exceeded, and compaction of these shards does not help. Does not include
+    /// changes of batches in flight.
+    pub(super) fn is_out_of_memory(&self, shards: &mut ShardGuards<'_>) -> bool {
+        let mut is_exceeded = self.budget.is_exceeded(0, 0);
+        shards.for_each(|shard| is_exceeded = is_exceeded && !shard.make_room(&self.budget, usize::MAX));
+        is_exceeded
     }
 }
 
@@ -187,10 +190,15 @@ fn execute<'s>(
     supervisor: &BucketSupervisor<'_>,
     budget: &Budget,
 ) -> Reply<'s> {
-    let bucket = supervisor.open(shard, request.bucket, lookup, now_ms);
-    if request.op.allocates() && bucket.store_exceeds(budget) {
-        return Reply::Error(CommandError::OutOfMemory);
+    if request.op.allocates() && budget.is_exceeded(shard.used_bytes(), shard.accounted_bytes) {
+        // A bucket that has expired makes room.
+        supervisor.open(shard, request.bucket, lookup, now_ms);
+        supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
+        if !shard.make_room(budget, request.op.payload_bytes()) {
+            return Reply::Error(CommandError::OutOfMemory);
+        }
     }
+    let bucket = supervisor.open(shard, request.bucket, lookup, now_ms);
     let result = match request.op {
         Op::Command { command, args } => match command.run {
             Run::One(run) => run(bucket, args),

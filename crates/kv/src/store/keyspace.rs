@@ -44,7 +44,7 @@ pub struct StoreStats {
     pub buckets: u64,
     /// Bytes of memory that the buckets and the watched names take.
     pub bytes: u64,
-    /// Bytes of memory that removed buckets and entries have freed, and that new ones reuse.
+    /// Bytes of memory that the buckets do not take and the store holds, for new ones to reuse.
     pub free: u64,
     /// Bytes of memory that the buckets may take, if there is a limit.
     pub limit: Option<u64>,
@@ -88,7 +88,7 @@ impl Store {
             let shard = self.lock(index);
             stats.buckets += shard.registry.len() as u64;
             stats.bytes += shard.used_bytes() as u64;
-            stats.free += shard.memory.arena.free_bytes() as u64;
+            stats.free += (shard.held_bytes() - shard.used_bytes()) as u64;
             stats.crashed += shard.crashed;
         }
         stats
@@ -162,7 +162,7 @@ impl Store {
         let flush_shard = |index| {
             let mut shard = self.lock(index);
             let mut flushed = std::mem::replace(&mut *shard, self.new_shard());
-            self.budget.account(0, &mut flushed.accounted_bytes);
+            flushed.discharge(&self.budget);
             shard.crashed = flushed.crashed;
             let Shard { memory, registry, watches, .. } = &mut flushed;
             shard.watches.take_over(watches, |name| {

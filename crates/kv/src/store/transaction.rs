@@ -40,7 +40,7 @@ impl Store {
                 return false;
             }
         }
-        if batch.iter().any(|request| request.op.allocates()) && self.is_out_of_memory() {
+        if batch.iter().any(|request| request.op.allocates()) && self.is_out_of_memory(&mut shards) {
             batch.iter().for_each(|_| on_reply(Reply::Error(CommandError::OutOfMemory)));
             return true;
         }
