@@ -8,7 +8,7 @@
 //! large pages of the system where available, so that a block rarely misses the TLB. A chunk whose pages are
 //! all empty is given back.
 
-mod compaction;
+pub(crate) mod compaction;
 
 use crate::{
     error::CommandError,

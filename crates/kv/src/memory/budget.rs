@@ -34,7 +34,7 @@ impl Budget {
     /// Sets the limit, or removes it.
     pub(crate) fn set_limit(&self, limit: Option<usize>) {
         self.limit.store(limit.unwrap_or(usize::MAX), Relaxed);
-        self.judge_held();
+        self.update_effective_limit();
     }
 
     /// Whether so much is held that compaction has to help.
@@ -44,18 +44,19 @@ impl Budget {
 
     /// Whether compaction can make room: what is used is within the limit, and too much is held.
     pub(crate) fn holds_too_much(&self) -> bool {
-        self.judge_held();
+        self.update_effective_limit();
         let limit = self.limit.load(Relaxed);
         self.used.load(Relaxed) <= limit && self.effective_limit.load(Relaxed) < limit
     }
 
-    fn judge_held(&self) {
+    fn update_effective_limit(&self) {
         let limit = self.limit.load(Relaxed);
         let is_too_much = self.held.load(Relaxed) > limit.saturating_add(limit / FREE_SHARE);
         self.effective_limit.store(if is_too_much { 0 } else { limit }, Relaxed);
     }
 
-    /// Whether the limit is exceeded, when one shard uses `used` bytes, of which `accounted` are accounted for.
+    /// Whether the limit is exceeded, when one shard uses `used` bytes, of which `accounted` are accounted
+    /// for.
     pub(crate) fn is_exceeded(&self, used: usize, accounted: usize) -> bool {
         self.used.load(Relaxed).wrapping_add(used).wrapping_sub(accounted)
             > self.effective_limit.load(Relaxed)
@@ -66,7 +67,7 @@ impl Budget {
         if held != *accounted {
             self.held.fetch_add(held.wrapping_sub(*accounted), Relaxed);
             *accounted = held;
-            self.judge_held();
+            self.update_effective_limit();
         }
     }
 

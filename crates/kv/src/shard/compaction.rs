@@ -9,20 +9,9 @@ use crate::{
         ARENA_PAGE_BYTES, BLOCK_BYTES, COMPACTED_BYTES, COMPACTED_LINES, COMPACTION_STEPS, FREE_SHARE,
         KEPT_SHARE,
     },
-    memory::budget::Budget,
+    memory::{arena::compaction::Round, budget::Budget},
     shard::Shard,
 };
-
-/// A round of compaction.
-#[derive(Debug)]
-pub(crate) struct Round {
-    /// The pages that are being emptied.
-    pages: Vec<u32>,
-    /// The table that is visited: 0 is the registry, and then come those of maps.
-    table: usize,
-    /// Its next line.
-    line: usize,
-}
 
 impl Shard {
     /// Bytes of memory that the shard takes up, those of free blocks included.

@@ -11,11 +11,11 @@ use crate::{
     bucket::Bucket,
     memory::{
         Memory,
+        arena::compaction::Round,
         budget::{Budget, WatchBudget},
     },
     pubsub::bucket_changes::EndReason,
     shard::{
-        compaction::Round,
         registry::{NameSlot, Registry},
         subscribers::Subscribers,
         watch::WatchTable,

@@ -6,6 +6,17 @@ use crate::limits::{ARENA_PAGE_BYTES, BLOCK_BYTES, COMPACTED_SHARE, DENSE_SHARE,
 use arrayvec::ArrayVec;
 use memmap2::MmapMut;
 
+/// A round of compaction: a visit to all owners of blocks.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// The pages that are being emptied.
+    pub(crate) pages: Vec<u32>,
+    /// The table that is visited: 0 is the registry, and then come those of maps.
+    pub(crate) table: usize,
+    /// Its next line.
+    pub(crate) line: usize,
+}
+
 impl Arena {
     /// Marks pages to be emptied, if all pages that are worth it have more than `tolerated` free bytes: those
     /// with the fewest blocks, or all pages of a chunk. Returns the marked pages.
@@ -111,11 +122,12 @@ impl Arena {
         });
         let Some((first, _)) = found else { return false };
         let Ok(nothing) = MmapMut::map_anon(0) else { return false };
-        self.held_pages -= self.mapped_pages(first);
+        let mut held = self.mapped_pages(first);
         if (first..first + CHUNK_PAGES).contains(&self.fresh.start) {
-            self.held_pages += if self.fresh_is_held { 0 } else { self.fresh.len() };
+            held -= if self.fresh_is_held { 0 } else { self.fresh.len() };
             self.fresh = 0..0;
         }
+        self.held_pages -= held;
         self.chunks[(first / CHUNK_PAGES) as usize] = nothing;
         self.chunks_free.push(first / CHUNK_PAGES);
         for page in &mut self.pages[first as usize..][..CHUNK_PAGES as usize] {
