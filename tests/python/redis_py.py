@@ -1,11 +1,11 @@
-"""A redis-py session with the node at the given host and port. With two nodes, keys live on both."""
+"""A redis-py session with the node at the given host and port, one of the given number of nodes."""
 
 import sys
 import time
 
 import redis
 
-HOST, PORT = sys.argv[1], int(sys.argv[2])
+HOST, PORT, NODES = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
 
 def session(**protocol):
@@ -43,6 +43,21 @@ def session(**protocol):
     for number in range(1_000):
         pipeline.get(f"{'az'[number % 2]}{number}")
     assert pipeline.execute()[1_000:] == [str(number) for number in range(1_000)]
+
+    transaction = client.pipeline()
+    transaction.set("apples", "red")
+    transaction.set("zebra", "striped")
+    if NODES == 1:
+        assert transaction.execute() == [True, True]
+        assert client.delete("zebra") == 1
+    else:
+        # A pipeline of redis-py is a transaction by default, and a transaction runs on one node.
+        try:
+            transaction.execute()
+            raise AssertionError("the keys live on two nodes")
+        except redis.ResponseError as error:
+            assert "different nodes" in str(error), error
+        assert client.exists("zebra") == 0
 
     with client.pipeline() as transaction:
         transaction.watch("stock")

@@ -34,8 +34,13 @@ impl Release {
 
     /// As [`Release::alone`], with epoll instead of io_uring.
     pub fn alone_with_epoll() -> Release {
+        Release::alone_with("[client_limits]\nio_uring = false\n")
+    }
+
+    /// As [`Release::alone`], with these lines of a configuration file.
+    pub fn alone_with(lines: &str) -> Release {
         let directory = Arc::new(TempDir::new());
-        let file = directory.write("epoll.toml", "[client_limits]\nio_uring = false\n").display().to_string();
+        let file = directory.write("alone.toml", lines).display().to_string();
         let run_dir = directory.path().display().to_string();
         let flags = ["--config", &file, "--clients", "127.0.0.1:0", "--run-dir", &run_dir];
         Release::start("foo", &directory, &flags)
@@ -134,6 +139,14 @@ impl Release {
     /// The node's process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The resident memory of the node, in bytes.
+    pub fn resident_bytes(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a running node");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux has VmRSS");
+        let kilobytes = resident.trim().trim_end_matches(" kB").parse::<usize>();
+        kilobytes.expect("a number") * 1024
     }
 
     /// Everything that the node has printed.

@@ -2,7 +2,7 @@
 
 use redis::{Commands, Connection, RedisResult, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use tests::{BAR, Pair, Release};
+use tests::{Pair, Release};
 
 /// Runs a session on a single node, then on a pair.
 fn on_one_node_and_two(session: impl Fn(&Release)) {
@@ -141,28 +141,4 @@ fn text_and_resp_see_each_others_writes() {
             assert_eq!(text.ask(&format!("GET {bucket} milk")), "NOT FOUND");
         }
     });
-}
-
-#[test]
-fn a_node_that_is_down_is_named_and_the_connection_stays() {
-    let mut pair = Pair::start();
-    let mut client = connect(&pair.foo, "");
-    () = client.mset(&[("apples", 1), ("shopping", 2)]).unwrap();
-    pair.bar.kill();
-    pair.wait_until_unlinked();
-    for command in [
-        vec!["GET", "shopping"],
-        vec!["DBSIZE"],
-        vec!["KEYS", "*"],
-        vec!["DEL", "shopping"],
-        vec!["FLUSHALL"],
-    ] {
-        let refused =
-            redis::cmd(command[0]).arg(&command[1..]).query::<Value>(&mut client).unwrap_err().to_string();
-        assert!(refused.contains(BAR) && refused.contains("is down"), "{command:?}: {refused}");
-    }
-    assert_eq!(client.get("apples"), Ok(1), "and nothing was flushed");
-    pair.restart_bar();
-    pair.wait_until_linked();
-    assert_eq!(client.get("shopping"), Ok(None::<i64>));
 }

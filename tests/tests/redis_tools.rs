@@ -113,10 +113,12 @@ fn redis_benchmark_completes() {
 fn redis_py_runs_a_session() {
     let Some(python) = python_with_redis() else { return };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/redis_py.py");
-    on_one_node_and_two(|node| {
+    let session = |node: &Release, nodes: usize| {
         let address = node.clients();
         let mut command = Command::new(&python);
-        command.arg(script).args([address.ip().to_string(), address.port().to_string()]);
+        command.arg(script).args([address.ip().to_string(), address.port().to_string(), nodes.to_string()]);
         output_text(&command.output().unwrap());
-    });
+    };
+    session(&Release::alone(), 1);
+    session(&Pair::start().foo, 2);
 }

@@ -9,6 +9,8 @@ fn main() -> ExitCode {
         let limits = kv_server::Limits {
             line_bytes: settings.max_line_bytes,
             connections: settings.max_connections,
+            client_memory: settings.max_memory.unwrap_or(usize::MAX),
+            tcp_keepalive_seconds: settings.tcp_keepalive_seconds,
             io_uring: settings.io_uring,
             redis: kv_server::RedisLimits::default(),
         };

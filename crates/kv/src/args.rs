@@ -11,6 +11,9 @@ pub struct Args<'a> {
     bulks: &'a [u8],
 }
 
+/// Bytes of the longest integer.
+const INTEGER_BYTES: usize = "-9223372036854775808".len();
+
 /// The COUNT of SCAN and HSCAN if none is given.
 pub const SCAN_COUNT: usize = 10;
 
@@ -125,6 +128,8 @@ fn parse_header(bulks: &[u8]) -> Option<(usize, usize)> {
 
 /// Parses an integer as Redis does: no blanks, no plus sign, no leading zeros.
 pub fn parse_integer(bytes: &[u8]) -> Option<i64> {
+    // A long string is no integer, and is not read to its end.
+    let bytes = Some(bytes).filter(|bytes| bytes.len() <= INTEGER_BYTES)?;
     let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
     let canonical = match digits {
         [b'0'] => bytes == b"0",

@@ -111,7 +111,7 @@ pub(crate) fn end_crashed(shard: &mut Shard, name: &[u8], name_hash: u64, reason
     }
     let was_unregistered = shard.destroy_unregistered();
     let found = shard.registry.lookup(&shard.memory, Lookup::new(name_hash), name);
-    shard.crashed += u64::from(was_unregistered || found.is_some());
+    shard.counters.crashed += u64::from(was_unregistered || found.is_some());
     match found {
         Some((slot, bucket)) => shard.end(slot, bucket, name, EndReason::Crashed),
         None => shard.announce_end(name, EndReason::Crashed),

@@ -115,6 +115,17 @@ pub enum CommandError {
     /// A pattern is too long, or takes too long to match.
     #[error("{PatternTooComplex}")]
     PatternTooComplex,
+    /// A transaction would touch more than is allowed; nothing was done.
+    #[error(
+        "transaction too large: it may touch {entries} keys and fields, and {bytes} bytes; nothing was done"
+    )]
+    TransactionTooLarge {
+        /// Commands, keys and fields that it may touch.
+        entries: u64,
+        /// Bytes that it may touch and return.
+        bytes: u64,
+    },
+
     /// The watched names take as much memory as they may.
     #[error("too many watched keys")]
     WatchesFull,

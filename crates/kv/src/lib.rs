@@ -56,6 +56,7 @@ pub use request::{Op, Request};
 pub use shard::watch::Watcher;
 pub use store::{
     Store,
+    cost::TransactionLimits,
     keyspace::{DetachedShards, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,
 };

@@ -165,3 +165,6 @@ pub(crate) const SEARCHED_ELEMENTS: usize = 64;
 
 /// Crashed buckets that are logged one by one before they are only counted.
 pub(crate) const CRASH_LINES: u32 = 10;
+
+/// Bytes of the longest number that INCRBYFLOAT makes.
+pub(crate) const LONGEST_NUMBER: usize = 5_000;

@@ -127,6 +127,16 @@ impl<'a> Op<'a> {
         }
     }
 
+    /// Whether the operation counts as a hit or a miss.
+    #[inline]
+    pub(crate) fn is_lookup(&self) -> bool {
+        match self {
+            Op::Command { command, .. } => command.spec.has(flag::READ),
+            Op::Get { .. } | Op::Keys { cursor: 0 } => true,
+            _ => false,
+        }
+    }
+
     /// Whether the operation lists a page.
     pub(crate) fn is_paged(&self) -> bool {
         matches!(self, Op::Keys { .. } | Op::Entries { .. } | Op::RandomEntries { .. })

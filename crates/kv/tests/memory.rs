@@ -100,10 +100,22 @@ fn a_transaction_that_finds_no_room_does_nothing() {
         Request { bucket: b"b", op: Op::Drop },
         Request { bucket: b"b", op: Op::Put { key: b"k", value: VALUE } },
     ];
+    let refused = store.transact(&[], &batch, 0, |_| panic!("nothing is executed"));
+    assert_eq!((refused, store.bucket_count()), (Err(CommandError::OutOfMemory), 1));
+}
+
+#[test]
+fn a_transaction_that_has_begun_is_not_refused_in_the_middle() {
+    let store = Store::new();
+    store.set_memory_limit(Some(1 << 16));
+    let value = vec![b'v'; 1 << 16];
+    let puts = ["1", "2", "3"].map(|key| Op::Put { key: key.as_bytes(), value: &value });
+    let batch: Vec<Request<'_>> =
+        [Op::Create].into_iter().chain(puts).map(|op| Request { bucket: b"b", op }).collect();
     let mut outcomes = Vec::new();
-    assert!(store.transact(&[], &batch, 0, |reply| outcomes.push(outcome(&reply))));
-    assert_eq!(outcomes, [Outcome::OutOfMemory; 2]);
-    assert_eq!(store.bucket_count(), 1);
+    assert_eq!(store.transact(&[], &batch, 0, |reply| outcomes.push(outcome(&reply))), Ok(true));
+    assert_eq!(outcomes, [Outcome::Fine; 4]);
+    assert_eq!(store.transact(&[], &batch, 0, |_| {}), Err(CommandError::OutOfMemory));
 }
 
 #[test]

@@ -70,11 +70,8 @@ pub(crate) const LOAD_CORE: usize = 1;
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const CONNECT_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Requests per second, one at a time, by which the length of a run of redis-benchmark is reckoned.
-pub(crate) const BENCHMARK_REQUESTS: u64 = 80_000;
-
-/// How many times as many it sends, at most, with several at once.
-pub(crate) const BENCHMARK_SPEEDUP: usize = 8;
+/// Batches by which the rate of redis-benchmark is estimated, so that its runs take the seconds wanted.
+pub(crate) const PROBE_BATCHES: u64 = 5_000;
 
 /// Above this share of one core the load side may be the bottleneck.
 pub(crate) const BUSY_SHARE: f64 = 0.95;

@@ -74,6 +74,14 @@ pub enum Error {
         /// Another one.
         other: Arc<str>,
     },
+    /// Not all nodes have removed their buckets.
+    #[error("not all nodes were flushed: {failed}; flushed: {flushed}")]
+    PartlyFlushed {
+        /// Why which nodes may not have been.
+        failed: String,
+        /// The nodes that have been.
+        flushed: String,
+    },
     /// A node's reply is not of the kind that the query asks for.
     #[error("unexpected reply from node {node}: run the same version on all nodes")]
     UnexpectedNodeReply {
@@ -101,6 +109,9 @@ pub enum Error {
         /// The bucket's name, escaped.
         bucket: String,
     },
+    /// The transaction was refused as a whole; nothing was done.
+    #[error("transaction refused: {0}")]
+    Refused(CommandError),
     /// No route covers the bucket.
     #[error("no route for bucket \"{bucket}\"")]
     NoRoute {
@@ -137,6 +148,28 @@ impl Error {
         Error::NoRoute { bucket: escape_name(bucket) }
     }
 
+    /// What is known of the request that failed.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Error::LinkLost { .. } | Error::NoReply { .. } | Error::PartlyFlushed { .. } => Outcome::Unknown,
+            Error::ReplyTooLarge { .. } | Error::UnexpectedNodeReply { .. } | Error::UnexpectedReply => {
+                Outcome::Done
+            }
+            Error::NodeDown { .. }
+            | Error::Busy { .. }
+            | Error::TooLarge { .. }
+            | Error::TransactionTooLarge { .. }
+            | Error::SeveralNodes { .. }
+            | Error::NotOwner { .. }
+            | Error::RoutesDiffer { .. }
+            | Error::Refused(_)
+            | Error::NoRoute { .. }
+            | Error::UnknownNode { .. }
+            | Error::NoLinkAddress { .. }
+            | Error::Bind { .. } => Outcome::NotDone,
+        }
+    }
+
     /// The error of a request that changes nothing: whether or not it was executed, nothing happened.
     pub(crate) fn of_read(self) -> Error {
         match self {
@@ -147,6 +180,17 @@ impl Error {
             error => error,
         }
     }
+}
+
+/// What is known of a request that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was done.
+    NotDone,
+    /// It was executed.
+    Done,
+    /// It may have been executed.
+    Unknown,
 }
 
 /// A bucket's name as an error shows it: text with its control characters and quotes escaped, and other

@@ -21,7 +21,7 @@ mod tests;
 
 pub use cluster::{BucketPages, Cluster, Settings};
 pub use cookie::Cookie;
-pub use error::{Error, NodeNameError, RESTARTING, RouteError, describe_failure, escape_name};
+pub use error::{Error, NodeNameError, Outcome, RESTARTING, RouteError, describe_failure, escape_name};
 pub use events::{NodeEvent, NodeStatus};
 pub use forward::{ForwardedBatch, Owner, Refusal};
 pub use local::{LinkSettings, LocalNode, StoreSettings};

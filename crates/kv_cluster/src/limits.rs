@@ -35,6 +35,8 @@ pub(crate) const DECODED_BYTES: usize = 8 * FRAME_BYTES;
 pub(crate) const DECODED_ITEM_BYTES: usize = MESSAGE_BYTES.saturating_mul(8);
 /// Requests of one call.
 pub(crate) const CALL_REQUESTS: usize = 4_096;
+/// Bytes of an encoded request beside its names and arguments, at most.
+pub(crate) const REQUEST_OVERHEAD_BYTES: usize = 64;
 /// Requests of one transaction.
 pub(crate) const TRANSACTION_REQUESTS: usize = 65_536;
 /// Bytes at which a call, or its reply message, takes no further item.
@@ -83,6 +85,9 @@ pub(crate) const STABLE_AFTER: Duration = Duration::from_secs(5);
 pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(3);
 /// How long a link may take to flush when it is stopped.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Pages without a name after which a scan returns an empty one: names that do not match, or have expired.
+pub(crate) const EMPTY_PAGES: usize = 10;
 
 /// Node events that a receiver may fall behind before it loses the oldest.
 pub(crate) const NODE_EVENTS: usize = 256;

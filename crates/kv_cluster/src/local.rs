@@ -16,7 +16,8 @@ use crate::{
     routing::table::{Destination, RoutingTable},
 };
 use kv::{
-    Channels, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
+    Channels, CommandError, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats,
+    Subscription, TransactionLimits,
 };
 use otp::{Intensity, Supervisor};
 use std::{
@@ -63,6 +64,8 @@ pub struct StoreSettings {
     pub threads: usize,
     /// Bytes that all buckets together may take.
     pub max_memory: Option<usize>,
+    /// What one transaction may touch.
+    pub transactions: TransactionLimits,
     /// Whether hashes are the same in every process, for exactly repeatable measurements. Unsafe with
     /// untrusted clients, who can choose names that collide.
     pub fixed_seed: bool,
@@ -70,7 +73,12 @@ pub struct StoreSettings {
 
 impl Default for StoreSettings {
     fn default() -> StoreSettings {
-        StoreSettings { threads: 2, max_memory: None, fixed_seed: false }
+        StoreSettings {
+            threads: 2,
+            max_memory: None,
+            transactions: TransactionLimits::default(),
+            fixed_seed: false,
+        }
     }
 }
 
@@ -94,12 +102,13 @@ impl LocalNode {
         table: RoutingTable,
         store: StoreSettings,
     ) -> LocalNode {
-        let StoreSettings { threads, max_memory, fixed_seed } = store;
+        let StoreSettings { threads, max_memory, transactions, fixed_seed } = store;
         let store = match fixed_seed {
             true => Store::with_fixed_seed(threads),
             false => Store::for_threads(threads),
         };
         store.set_memory_limit(max_memory);
+        store.set_transaction_limits(transactions);
         LocalNode {
             name,
             cookie,
@@ -139,14 +148,15 @@ impl LocalNode {
     }
 
     /// Executes the whole batch as one step, unless one of the watched buckets has changed since
-    /// [`kv::Op::Watch`] returned its version. Returns `false` if one has; then nothing was done.
+    /// [`kv::Op::Watch`] returned its version. Returns `false` if one has, and an error if the batch is
+    /// refused; then nothing was done.
     pub(crate) fn transact(
         &self,
         watched: &[(&[u8], u64)],
         batch: &[Request<'_>],
         now_ms: u64,
         reply: impl FnMut(Reply<'_>),
-    ) -> bool {
+    ) -> Result<bool, CommandError> {
         self.store.transact(watched, batch, now_ms, reply)
     }
 
@@ -192,11 +202,31 @@ impl LocalNode {
         self.store.stats()
     }
 
+    /// Whether the buckets take more memory than they may, or will with `bytes` more.
+    pub fn is_out_of_memory(&self, bytes: usize) -> bool {
+        self.store.is_out_of_memory(bytes)
+    }
+
+    /// Bytes of memory that the buckets take, without the changes of batches in flight.
+    pub fn used_bytes(&self) -> u64 {
+        self.store.used_bytes() as u64
+    }
+
+    /// Resets the counters of hits, misses and expiries.
+    pub fn reset_counters(&self) {
+        self.store.reset_counters();
+    }
+
     /// Ends all buckets. Their memory is freed in the background.
     pub(crate) fn flush(&self) {
         let detached = self.store.flush();
         // If the system has no thread for it, it is freed here: an error drops the closure.
         drop(thread::Builder::new().spawn(|| drop(detached)));
+    }
+
+    /// How many channels and how many patterns have subscribers on this node.
+    pub fn channel_counts(&self) -> (usize, usize) {
+        self.channels.counts()
     }
 
     /// Subscribes to the changes of a bucket; `None` if there is no such bucket.
@@ -217,5 +247,15 @@ impl LocalNode {
     /// Changes the bytes that all buckets together may take.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.store.set_memory_limit(limit);
+    }
+
+    /// What one transaction may touch.
+    pub fn transaction_limits(&self) -> TransactionLimits {
+        self.store.transaction_limits()
+    }
+
+    /// Changes what one transaction may touch.
+    pub fn set_transaction_limits(&self, limits: TransactionLimits) {
+        self.store.set_transaction_limits(limits);
     }
 }

@@ -2,19 +2,26 @@
 //! it.
 
 use crate::{
-    connection, context::ServerContext, error::Error, limits::Limits, metrics::Metrics,
-    protocol::resp::command_table, reactor::ReactorPool,
+    connection,
+    context::ServerContext,
+    error::Error,
+    limits::{KEEPALIVE_PROBES, Limits},
+    metrics::Metrics,
+    protocol::resp::command_table,
+    reactor::ReactorPool,
 };
 use kv_cluster::Cluster;
 use otp::{
     AcceptErrors, ChildSpec, LogLimiter, Stop, Strategy, Supervisor, TaskSupervisor, is_out_of_descriptors,
 };
+use rustix::net::sockopt;
 use std::{
     io::{self, Write},
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 use tokio::net::{TcpListener, TcpStream};
 
@@ -45,7 +52,7 @@ impl BoundServer {
     /// ones. Connections outlive a crash of the acceptor.
     pub fn supervisor(&self) -> Supervisor {
         let connections = TaskSupervisor::new("connections", self.context.limits.connections);
-        let reactors = ReactorPool::new(self.context.limits.io_uring);
+        let reactors = ReactorPool::new(self.context.limits.io_uring, self.context.memory.clone());
         let acceptor = Arc::new(Acceptor {
             listener: self.listener.clone(),
             context: self.context.clone(),
@@ -55,10 +62,12 @@ impl BoundServer {
             refusals: LogLimiter::new("clients were refused", 1),
             spare: Mutex::new(spare_descriptor(&self.listener)),
         });
+        let context = self.context.clone();
         Supervisor::new("kv_server", Strategy::RestForOne)
             .child(ChildSpec::worker("reactors", move |stop| reactors.run(stop)))
             .child(ChildSpec::tasks(connections))
             .child(ChildSpec::worker("acceptor", move |stop| acceptor.clone().run(stop)))
+            .child(ChildSpec::worker("sampler", move |stop| context.clone().sample(stop)))
     }
 }
 
@@ -99,7 +108,7 @@ impl Acceptor {
             return self.refuse(stream, peer);
         }
         tracing::debug!(%peer, "client connected");
-        stream.set_nodelay(true).ok();
+        set_socket_options(&stream, self.context.keepalive_seconds.load(Relaxed));
         let context = self.context.clone();
         let serve = |stream| {
             self.connections
@@ -115,6 +124,7 @@ impl Acceptor {
 
     /// Sends the reason and closes the connection, without waiting for the client.
     fn refuse(&self, stream: TcpStream, peer: SocketAddr) {
+        self.context.metrics.rejected_connections.fetch_add(1, Relaxed);
         if let Ok(mut socket) = stream.into_std() {
             // A new connection has room for a line; one that the client has closed is lost anyway.
             drop(socket.write(AT_CAPACITY));
@@ -138,6 +148,37 @@ impl Acceptor {
     }
 }
 
+/// Sets what makes a socket better, and can do without.
+fn set_socket_options(socket: &TcpStream, keepalive_seconds: u32) {
+    socket.set_nodelay(true).ok();
+    if keepalive_seconds > 0 {
+        let silence = Duration::from_secs(keepalive_seconds.into());
+        let interval = Duration::from_secs((keepalive_seconds / 3).max(1).into());
+        sockopt::set_socket_keepalive(socket, true).ok();
+        sockopt::set_tcp_keepidle(socket, silence).ok();
+        sockopt::set_tcp_keepintvl(socket, interval).ok();
+        sockopt::set_tcp_keepcnt(socket, KEEPALIVE_PROBES).ok();
+    }
+}
+
 fn spare_descriptor(listener: &TcpListener) -> Option<OwnedFd> {
     listener.as_fd().try_clone_to_owned().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn silent_clients_are_probed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let socket = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
+        set_socket_options(&socket, 0);
+        assert_eq!(sockopt::socket_keepalive(&socket), Ok(false));
+        set_socket_options(&socket, 300);
+        assert_eq!(sockopt::socket_keepalive(&socket), Ok(true));
+        assert_eq!(sockopt::tcp_keepidle(&socket), Ok(Duration::from_secs(300)));
+        assert_eq!(sockopt::tcp_keepintvl(&socket), Ok(Duration::from_secs(100)));
+        assert_eq!(sockopt::tcp_keepcnt(&socket), Ok(KEEPALIVE_PROBES));
+    }
 }

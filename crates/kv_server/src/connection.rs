@@ -8,13 +8,14 @@ use crate::{
     pipeline::{
         Next, batch,
         buffers::{Input, Output},
+        clock::Clock,
     },
     protocol::{resp::RespSession, text::TextSession},
     reactor::Stream,
 };
 use otp::Stop;
 use std::{
-    future::{pending, poll_fn, ready},
+    future::{pending, ready},
     io,
     net::SocketAddr,
     pin::pin,
@@ -25,44 +26,65 @@ use tokio::time;
 
 /// Serves one client until it disconnects, must be disconnected, or the node stops.
 pub(crate) async fn serve(stream: Stream, peer: SocketAddr, context: Arc<ServerContext>, stop: Stop) {
-    match run(&stream, peer, &context, stop).await.and(stream.flush().await) {
+    match run(&stream, peer, &context, stop).await {
         Ok(()) => tracing::debug!("connection closed"),
         Err(error) => tracing::debug!(%error, "connection lost"),
     }
 }
 
 async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, stop: Stop) -> io::Result<()> {
-    let mut stopped = pin!(stop.cancelled());
-    let mut input = Input::default();
     let mut output = Output::new(stream);
-    let registered = context.clients.register(peer);
+    handle_connection(stream, peer, context, stop, &mut output).await?;
+    output.finish().await
+}
+
+/// Answers the client until it disconnects, must be disconnected, or the node stops.
+async fn handle_connection(
+    stream: &Stream,
+    peer: SocketAddr,
+    context: &Arc<ServerContext>,
+    stop: Stop,
+    output: &mut Output<'_>,
+) -> io::Result<()> {
+    let mut stopped = pin!(stop.cancelled());
+    let mut input = Input::new(stream.account());
+    let registered = context.clients.register(peer, stream.account());
+    let client = &registered.client;
     let mut session = None;
     loop {
         // A client that has unsubscribed may still have events queued, but the idle timeout applies again.
         let awaits_events = session.as_ref().is_some_and(Session::awaits_events);
-        let idle = context.idle_timeout().filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
+        let timeout = context.idle_timeout();
+        let idle = timeout.filter(|_| !session.as_ref().is_some_and(Session::is_subscribed));
         tokio::select! {
             biased;
-            read = poll_fn(|_| input.poll_read(stream)) => {
-                if read? == 0 { return Ok(()) }
+            read = input.read(stream) => {
+                match read? {
+                    0 => return Ok(()),
+                    bytes => client.count_received(bytes),
+                }
             }
             still_open = next_events(&mut session, &mut output.bytes), if awaits_events => {
                 output.flush().await?;
+                client.set_sent(output.sent_bytes, output.writes);
+                output.release_buffer();
                 if still_open { continue } else { return Ok(()) }
             }
             () = sleep(idle), if idle.is_some() => return Ok(()),
             () = &mut stopped => return Ok(()),
         }
-        output.acquire_buffer();
+        output.acquire_buffer(timeout);
         // At least one byte has been read.
         let first = input.unparsed()[0];
-        let session = session.get_or_insert_with(|| Session::begin(first, context, &registered.client));
+        let session = session.get_or_insert_with(|| Session::begin(first, context, client));
+        let mut clock = Clock::read();
         loop {
-            let now_ms = kv::time::now_ms();
-            registered.client.last_active_ms.store(now_ms, Relaxed);
-            let next = session.run_batch(context, now_ms, &mut input, &mut output).await?;
+            client.last_active_ms.store(clock.unix_ms, Relaxed);
+            let next = session.run_batch(context, &mut clock, &mut input, output).await?;
             if next != Next::Continue || output.is_full() {
                 output.flush().await?;
+                client.set_sent(output.sent_bytes, output.writes);
+                clock = Clock::read();
             }
             match next {
                 Next::Continue => {}
@@ -71,7 +93,7 @@ async fn run(stream: &Stream, peer: SocketAddr, context: &Arc<ServerContext>, st
             }
         }
         // The `select` above prefers input, so a client that never stops sending gets its events here.
-        if session.awaits_events() && !poll_events(session, &mut output).await? {
+        if session.awaits_events() && !poll_events(session, output).await? {
             return Ok(());
         }
         output.release_buffer();
@@ -119,25 +141,23 @@ impl Session {
         }
     }
 
-    /// Runs one batch of what `input` holds, as of `now_ms` (Unix time).
+    /// Runs one batch of what `input` holds. `clock` was read just before, and is read again after it.
     pub(crate) async fn run_batch(
         &mut self,
         context: &ServerContext,
-        now_ms: u64,
+        clock: &mut Clock,
         input: &mut Input,
         output: &mut Output<'_>,
     ) -> io::Result<Next> {
         match self {
             Session::Text(session) => {
-                let next = batch::run(&context.cluster, session, now_ms, input, output).await;
+                let next = batch::run(context, session, clock, input, output).await;
                 if let Some(session) = session.take_resp_session() {
                     *self = Session::Resp(session);
                 }
                 next
             }
-            Session::Resp(session) => {
-                batch::run(&context.cluster, &mut **session, now_ms, input, output).await
-            }
+            Session::Resp(session) => batch::run(context, &mut **session, clock, input, output).await,
         }
     }
 

@@ -10,8 +10,8 @@
 //!    replies into the output.
 //! 5. `reactor` sends the output.
 //!
-//! `context` is what connections share, such as `clients` (the list of them) and `metrics`; `limits` holds
-//! the limits.
+//! `context` is what connections share, such as `clients` (the list of them), `memory` (what they hold) and
+//! `metrics`; `limits` holds the limits.
 
 mod acceptor;
 mod clients;
@@ -19,8 +19,10 @@ mod connection;
 mod context;
 mod error;
 mod limits;
+mod memory;
 mod metrics;
 mod pipeline;
+mod process;
 mod protocol;
 mod reactor;
 

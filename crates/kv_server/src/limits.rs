@@ -9,6 +9,10 @@ pub struct Limits {
     pub line_bytes: usize,
     /// Concurrent client connections.
     pub connections: usize,
+    /// Bytes that all connections together may hold in buffers, queued commands and subscriptions.
+    pub client_memory: usize,
+    /// Seconds of silence after which TCP probes a client; 0 for never.
+    pub tcp_keepalive_seconds: u32,
     /// Whether io_uring is used where the kernel has it.
     pub io_uring: bool,
     /// The limits of Redis clients.
@@ -36,15 +40,50 @@ impl Default for RedisLimits {
 #[cfg(test)]
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { line_bytes: 1024 * 1024, connections: 1_000, io_uring: true, redis: RedisLimits::default() }
+        Limits {
+            line_bytes: 1024 * 1024,
+            connections: 1_000,
+            client_memory: 1024 * 1024 * 1024,
+            tcp_keepalive_seconds: 300,
+            io_uring: true,
+            redis: RedisLimits::default(),
+        }
     }
 }
+
+/// Time between two samples of totals, from which INFO's rates are made.
+pub(crate) const SAMPLE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Samples that are kept.
+pub(crate) const RATE_SAMPLES: usize = 4;
+
+/// Bytes that a connection must hold to be closed when all together hold too much.
+pub(crate) const EVICTABLE_BYTES: usize = 1024 * 1024;
+
+/// Closed connections that are logged one by one before they are counted.
+pub(crate) const EVICTIONS_LOGGED: u32 = 10;
+
+/// Bytes of buffers up to which a connection's traffic with the kernel is not counted, in each direction.
+pub(crate) const UNCOUNTED_BYTES: usize = 16 * 1024;
+
+/// The pause before a connection that needs a larger buffer asks again whether there is room for it.
+pub(crate) const MEMORY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Probes without an answer after which TCP gives a client up. They follow each other in a third of the time
+/// of silence before the first.
+pub(crate) const KEEPALIVE_PROBES: u32 = 3;
 
 /// Initial bytes of a connection's input buffer; it grows while a longer request arrives.
 pub(crate) const INPUT_BYTES: usize = 16 * 1024;
 
+/// Bytes of an input buffer from which it grows by a quarter at a time; below, it doubles.
+pub(crate) const INPUT_DOUBLING_BYTES: usize = 1024 * 1024;
+
 /// Bytes of rendered replies at which they are written before the batch continues.
 pub(crate) const OUTPUT_BYTES: usize = 256 * 1024;
+
+/// The same while memory for clients is short.
+pub(crate) const SHORT_OUTPUT_BYTES: usize = 16 * 1024;
 
 /// Bytes of empty buffers that a thread keeps in each of its buffer pools.
 pub(crate) const POOLED_BYTES: usize = 1024 * 1024;
@@ -103,11 +142,21 @@ pub(crate) const QUEUED_COMMANDS: usize = 100_000;
 /// Bytes of the commands queued since MULTI.
 pub(crate) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of the replies of one transaction, after which further values are replaced by an error.
-pub(crate) const TRANSACTION_REPLY_BYTES: usize = 64 * 1024 * 1024;
+/// Keys whose owners are looked up, before a command over several nodes begins, until other connections run.
+pub(crate) const LOOK_AHEAD_REQUESTS: usize = 4_096;
+
+/// Keys that the error of a command that was partly done names, of those that were not done and of those
+/// whose outcome is unknown.
+pub(crate) const KEYS_IN_ERROR: usize = 16;
+
+/// Bytes of each of their names.
+pub(crate) const NAME_IN_ERROR_BYTES: usize = 128;
 
 /// Keys that one connection may WATCH.
 pub(crate) const WATCHED: usize = 10_000;
+
+/// Bytes that a watched key counts in addition to its name.
+pub(crate) const WATCHED_KEY_BYTES: usize = 64;
 
 /// Bytes of a client's name (CLIENT SETNAME).
 pub(crate) const CLIENT_NAME_BYTES: usize = 1_024;
@@ -133,6 +182,21 @@ pub(crate) const GATHER_SHARE: f64 = 0.75;
 
 /// Intervals in a row in which the load must have been that low.
 pub(crate) const CALM_INTERVALS: u32 = 4;
+
+/// Saturated intervals after which one more reactor is tried although no core is idle.
+pub(crate) const TRIAL_DELAY: u32 = 4;
+
+/// Intervals after which a trial is judged by the last of them.
+pub(crate) const TRIAL_INTERVALS: u32 = 2;
+
+/// Cores on which all reactors together must run more than before a trial.
+pub(crate) const TRIAL_GAIN: f64 = 0.5;
+
+/// Saturated intervals until the next trial, after the first that fails; each further one doubles them.
+pub(crate) const MIN_TRIAL_PAUSE: u32 = 40;
+
+/// Saturated intervals until the next trial, however many have failed.
+pub(crate) const MAX_TRIAL_PAUSE: u32 = 1_200;
 
 /// Bytes of the name of a channel that a message is published on. Each subscribed pattern is compared with
 /// it.

@@ -1,43 +1,243 @@
-//! Counters of the commands that Redis clients have sent.
+//! Counters of the commands that clients have sent. Each thread adds to counters of its own; whoever reads
+//! them adds them up. What is read are plain values, the same for INFO and for any other page of metrics.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+mod histogram;
+pub(crate) mod rates;
+
+pub(crate) use self::histogram::Histogram;
+use self::{histogram::AtomicHistogram, rates::Rates};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
 
 /// Counts since the start, or since CONFIG RESETSTAT.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    /// Calls of each command, by its index in the table of commands.
-    calls: Box<[AtomicU64]>,
-    rejected_calls: AtomicU64,
+    threads: Box<[ThreadCounters]>,
+    /// Clients that were turned away.
+    pub(crate) rejected_connections: AtomicU64,
+    pub(crate) rates: Rates,
+}
+
+/// What one thread counts. When there are more threads than these, some share them.
+#[derive(Debug)]
+struct ThreadCounters {
+    /// By the index in the table of commands; the last is for all requests of the text protocol.
+    commands: Box<[CommandCounters]>,
+    /// Error replies, by their first word.
+    errors: Mutex<BTreeMap<Box<[u8]>, u64>>,
+}
+
+#[derive(Debug, Default)]
+struct CommandCounters {
+    calls: AtomicU64,
+    nanos: AtomicU64,
+    rejected: AtomicU64,
+    failed: AtomicU64,
+    /// Made with the first call.
+    latencies: OnceLock<AtomicHistogram>,
+}
+
+/// What is known of one command.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct CommandStats {
+    pub(crate) calls: u64,
+    /// The time of all calls together.
+    pub(crate) time: Duration,
+    /// Calls that were refused before they were executed.
+    pub(crate) rejected: u64,
+    /// Calls that ended with an error.
+    pub(crate) failed: u64,
+    pub(crate) latencies: Histogram,
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It was refused before it was executed.
+    Rejected,
+    /// While it was executed.
+    Failed,
 }
 
 impl Metrics {
     /// Counters for this number of commands.
     pub(crate) fn new(commands: usize) -> Metrics {
-        let calls = (0..commands).map(|_| AtomicU64::new(0)).collect();
-        Metrics { calls, rejected_calls: AtomicU64::new(0) }
+        let threads = thread::available_parallelism().map_or(1, usize::from).next_power_of_two();
+        let counters = |_| ThreadCounters {
+            commands: (0..=commands).map(|_| CommandCounters::default()).collect(),
+            errors: Mutex::default(),
+        };
+        Metrics {
+            threads: (0..threads).map(counters).collect(),
+            rejected_connections: AtomicU64::new(0),
+            rates: Rates::default(),
+        }
     }
 
-    /// Counts `count` calls of the command with this index.
-    pub(crate) fn record_calls(&self, command: usize, count: u64) {
-        self.calls[command].fetch_add(count, Relaxed);
+    /// Counts calls of commands that took `elapsed` together; each is an index and a number of calls.
+    #[inline]
+    pub(crate) fn record(&self, calls: &[(usize, u64)], elapsed: Duration) {
+        let total: u64 = calls.iter().map(|(_, count)| count).sum();
+        let each = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX) / total.max(1);
+        let counters = &self.own().commands;
+        for (command, count) in calls {
+            let counters = &counters[*command];
+            counters.calls.fetch_add(*count, Relaxed);
+            counters.nanos.fetch_add(each * count, Relaxed);
+            counters.latencies.get_or_init(AtomicHistogram::new).record(each, *count);
+        }
     }
 
-    /// Counts a command that was rejected before it was executed.
-    pub(crate) fn record_rejection(&self) {
-        self.rejected_calls.fetch_add(1, Relaxed);
+    /// Counts requests of the text protocol that took `elapsed` together.
+    pub(crate) fn record_text(&self, requests: u64, elapsed: Duration) {
+        self.record(&[(self.text_row(), requests)], elapsed);
     }
 
-    pub(crate) fn rejected_calls(&self) -> u64 {
-        self.rejected_calls.load(Relaxed)
+    /// Counts an error reply, and the failure of the command with this index, if there is one.
+    #[cold]
+    pub(crate) fn record_error(&self, command: Option<usize>, failure: Failure, message: &[u8]) {
+        let counters = self.own();
+        if let Some(counters) = command.map(|command| &counters.commands[command]) {
+            match failure {
+                Failure::Rejected => counters.rejected.fetch_add(1, Relaxed),
+                Failure::Failed => counters.failed.fetch_add(1, Relaxed),
+            };
+        }
+        let code = message.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+        let mut errors = counters.lock_errors();
+        match errors.get_mut(code) {
+            Some(count) => *count += 1,
+            None => _ = errors.insert(code.into(), 1),
+        }
     }
 
-    /// Calls of each command, in the order of the table.
-    pub(crate) fn calls(&self) -> impl Iterator<Item = u64> {
-        self.calls.iter().map(|calls| calls.load(Relaxed))
+    /// What is known of each command, in the order of the table.
+    pub(crate) fn commands(&self) -> Vec<CommandStats> {
+        (0..self.text_row()).map(|command| self.command(command)).collect()
+    }
+
+    /// What is known of the command with this index.
+    pub(crate) fn command(&self, command: usize) -> CommandStats {
+        let mut stats = CommandStats::default();
+        for counters in self.threads.iter().map(|counters| &counters.commands[command]) {
+            stats.calls += counters.calls.load(Relaxed);
+            stats.time += Duration::from_nanos(counters.nanos.load(Relaxed));
+            stats.rejected += counters.rejected.load(Relaxed);
+            stats.failed += counters.failed.load(Relaxed);
+            if let Some(latencies) = counters.latencies.get() {
+                latencies.add_to(&mut stats.latencies);
+            }
+        }
+        stats
+    }
+
+    /// All commands of both protocols that were executed.
+    pub(crate) fn total_calls(&self) -> u64 {
+        let commands = self.threads.iter().flat_map(|counters| &counters.commands);
+        commands.map(|counters| counters.calls.load(Relaxed)).sum()
+    }
+
+    /// Error replies, by their first word.
+    pub(crate) fn errors(&self) -> BTreeMap<Box<[u8]>, u64> {
+        let mut sum = BTreeMap::new();
+        for counters in &self.threads {
+            for (code, count) in &*counters.lock_errors() {
+                *sum.entry(code.clone()).or_default() += count;
+            }
+        }
+        sum
     }
 
     /// Sets all counters to zero.
     pub(crate) fn reset(&self) {
-        self.calls.iter().chain([&self.rejected_calls]).for_each(|counter| counter.store(0, Relaxed));
+        for counters in &self.threads {
+            for CommandCounters { calls, nanos, rejected, failed, latencies } in &counters.commands {
+                [calls, nanos, rejected, failed].into_iter().for_each(|counter| counter.store(0, Relaxed));
+                latencies.get().inspect(|latencies| latencies.reset());
+            }
+            counters.lock_errors().clear();
+        }
+        self.rejected_connections.store(0, Relaxed);
+        self.rates.reset();
+    }
+
+    /// The row of the text protocol.
+    fn text_row(&self) -> usize {
+        self.threads[0].commands.len() - 1
+    }
+
+    /// The counters of this thread.
+    #[inline]
+    fn own(&self) -> &ThreadCounters {
+        &self.threads[thread_number() & (self.threads.len() - 1)]
+    }
+}
+
+impl ThreadCounters {
+    fn lock_errors(&self) -> MutexGuard<'_, BTreeMap<Box<[u8]>, u64>> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The number of this thread among those that have counted something.
+#[inline]
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) });
+    match NUMBER.get() {
+        usize::MAX => {
+            NUMBER.set(NEXT.fetch_add(1, Relaxed));
+            NUMBER.get()
+        }
+        number => number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_shares_its_time_and_threads_are_added_up() {
+        let metrics = Metrics::new(2);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| metrics.record(&[(0, 3), (1, 1)], Duration::from_micros(8)));
+            }
+        });
+        let [first, second] = &metrics.commands()[..] else { panic!("two commands") };
+        assert_eq!((first.calls, first.time), (24, Duration::from_micros(48)));
+        assert_eq!((second.calls, second.time), (8, Duration::from_micros(16)));
+        assert_eq!((first.latencies.count(), first.latencies.percentile(50.0).as_micros()), (24, 2));
+        metrics.record_text(5, Duration::ZERO);
+        assert_eq!(metrics.total_calls(), 37);
+        metrics.reset();
+        let first = metrics.command(0);
+        assert_eq!((metrics.total_calls(), first.calls, first.time), (0, 0, Duration::ZERO));
+        assert_eq!(first.latencies.count(), 0);
+    }
+
+    #[test]
+    fn errors_are_counted_by_command_and_by_code() {
+        let metrics = Metrics::new(1);
+        metrics.record_error(Some(0), Failure::Failed, b"WRONGTYPE Operation against");
+        metrics.record_error(Some(0), Failure::Rejected, b"OOM command not allowed");
+        metrics.record_error(None, Failure::Rejected, b"ERR unknown command");
+        metrics.record_error(None, Failure::Rejected, b"ERR unknown command");
+        let stats = metrics.command(0);
+        assert_eq!((stats.rejected, stats.failed), (1, 1));
+        let errors: Vec<(Box<[u8]>, u64)> = metrics.errors().into_iter().collect();
+        let code = |code: &[u8], count| (code.into(), count);
+        assert_eq!(errors, [code(b"ERR", 2), code(b"OOM", 1), code(b"WRONGTYPE", 1)]);
+        metrics.reset();
+        assert_eq!((metrics.errors().len(), metrics.command(0)), (0, CommandStats::default()));
     }
 }

@@ -143,6 +143,12 @@ impl<'m> Body<'m> {
         }
     }
 
+    /// Whether one of its inline entries expires.
+    pub(super) fn has_inline_expiry(&self) -> bool {
+        matches!(self, Body::Map(Entries::Inline(entries))
+            if inline_entries(entries).any(|(_, entry)| entry.expires_at_ms.is_some()))
+    }
+
     /// Its kind, as the head stores it.
     pub(super) fn kind(&self) -> u8 {
         match self {

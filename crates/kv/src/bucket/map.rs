@@ -109,8 +109,12 @@ impl Bucket {
                 let is_new = old.as_ref().is_none_or(|(_, old)| old.is_expired(now_ms));
                 let range = old.map_or(entries.len()..entries.len(), |(range, _)| range);
                 if fits_inline(&self.block(memory).head, entries.len() - range.len() + entry.size()) {
+                    let had_expiry = self.has_inline_expiry(memory);
                     let offset = self.splice(memory, range, entry.size())?;
                     entry.write(&mut memory.arena.bytes_mut(self.0)[offset..]);
+                    if had_expiry || entry.expires_at_ms.is_some() {
+                        memory.expiring.replace_inline(had_expiry, self.body(memory).has_inline_expiry());
+                    }
                     return Ok(is_new);
                 }
                 self.promote_to_table(memory)?
@@ -134,7 +138,11 @@ impl Bucket {
                     return Ok(false);
                 };
                 let was_live = !entry.is_expired(now_ms);
+                let had_expiry = self.has_inline_expiry(memory);
                 self.splice(memory, range, 0)?;
+                if had_expiry {
+                    memory.expiring.replace_inline(true, self.body(memory).has_inline_expiry());
+                }
                 Ok(was_live)
             }
             Entries::Table(id) => {
@@ -144,6 +152,11 @@ impl Bucket {
                 Ok(was_live)
             }
         }
+    }
+
+    /// Whether one of the inline entries expires. Usually none does in the whole shard.
+    pub(super) fn has_inline_expiry(self, memory: &Memory) -> bool {
+        memory.expiring.inline_maps > 0 && self.body(memory).has_inline_expiry()
     }
 
     /// Resizes a range of the inline entries to `room` bytes, and returns its offset in the block.
@@ -169,7 +182,9 @@ impl Bucket {
         for (_, entry) in inline_entries(entries) {
             put_in_table(memory, id, memory.hash(entry.key), entry, 0)?;
         }
+        let had_expiry = self.has_inline_expiry(memory);
         self.rewrite(memory, Block { head, body: Body::Map(Entries::Table(id)) })?;
+        memory.expiring.replace_inline(had_expiry, false);
         Ok(id)
     }
 }

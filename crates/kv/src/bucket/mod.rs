@@ -60,6 +60,8 @@ impl Bucket {
     fn create(memory: &mut Memory, block: Block<'_>) -> Result<Bucket, ArenaFull> {
         let handle = memory.arena.allocate(block.size())?;
         block.write(memory.arena.bytes_mut(handle));
+        memory.expiring.replace(None, block.head.expires_at_ms);
+        memory.expiring.replace_inline(false, block.body.has_inline_expiry());
         Ok(Bucket(handle))
     }
 
@@ -70,7 +72,10 @@ impl Bucket {
             Body::Map(Entries::Table(id)) => Some(id),
             Body::Map(Entries::Inline(_)) | Body::Str(_) => None,
         };
-        let size = block.size();
+        let (size, expires_at_ms) = (block.size(), block.head.expires_at_ms);
+        let had_inline_expiry = self.has_inline_expiry(memory);
+        memory.expiring.replace(expires_at_ms, None);
+        memory.expiring.replace_inline(had_inline_expiry, false);
         memory.arena.free(self.0, size);
         table.map(|id| memory.take_table(id))
     }
@@ -115,7 +120,9 @@ impl Bucket {
         let head = Head { name, keep_when_empty, expires_at_ms };
         let block = self.block(memory);
         let (kind, size, before) = (block.body.kind(), block.size(), block.head.size());
+        let expired_at_ms = block.head.expires_at_ms;
         self.0 = memory.arena.resize_gap(self.0, size, 0..before, head.size())?;
+        memory.expiring.replace(expired_at_ms, expires_at_ms);
         head.write(memory.arena.bytes_mut(self.0), kind);
         Ok(())
     }
@@ -131,12 +138,14 @@ impl Bucket {
 
     /// Replaces the block with `block`, which borrows nothing from it.
     fn rewrite(&mut self, memory: &mut Memory, block: Block<'_>) -> Result<(), ArenaFull> {
-        let before = self.block(memory).size();
-        if !Arena::same_size_class(before, block.size()) {
+        let before = self.block(memory);
+        let (size, expires_at_ms) = (before.size(), before.head.expires_at_ms);
+        if !Arena::same_size_class(size, block.size()) {
             let handle = memory.arena.allocate(block.size())?;
-            memory.arena.free(self.0, before);
+            memory.arena.free(self.0, size);
             self.0 = handle;
         }
+        memory.expiring.replace(expires_at_ms, block.head.expires_at_ms);
         block.write(memory.arena.bytes_mut(self.0));
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{
     expiry_options::{ExpireCondition, NEVER, NOT_FOUND, TimeUnit},
-    spec::{Command, CommandSpec, Group},
+    spec::{Command, CommandSpec, Cost, Group},
 };
 use crate::{
     args::{Args, parse_integer},
@@ -17,6 +17,7 @@ const ROUNDING_MS: u64 = 500;
 pub(super) const EXPIRE: Command = CommandSpec::write("expire", Group::Generic)
     .arity(-3)
     .fast()
+    .cost(Cost::String)
     .since("1.0.0")
     .syntax("key seconds [NX|XX|GT|LT]")
     .summary("Sets a key's time to live in seconds")
@@ -28,6 +29,7 @@ fn expire(bucket: BucketMut, args: Args) -> CommandResult<'static> {
 pub(super) const PEXPIRE: Command = CommandSpec::write("pexpire", Group::Generic)
     .arity(-3)
     .fast()
+    .cost(Cost::String)
     .since("2.6.0")
     .syntax("key milliseconds [NX|XX|GT|LT]")
     .summary("Sets a key's time to live in milliseconds")
@@ -39,6 +41,7 @@ fn pexpire(bucket: BucketMut, args: Args) -> CommandResult<'static> {
 pub(super) const EXPIREAT: Command = CommandSpec::write("expireat", Group::Generic)
     .arity(-3)
     .fast()
+    .cost(Cost::String)
     .since("1.2.0")
     .syntax("key unix-time-seconds [NX|XX|GT|LT]")
     .summary("Sets a key's expiry as a Unix time in seconds")
@@ -50,6 +53,7 @@ fn expireat(bucket: BucketMut, args: Args) -> CommandResult<'static> {
 pub(super) const PEXPIREAT: Command = CommandSpec::write("pexpireat", Group::Generic)
     .arity(-3)
     .fast()
+    .cost(Cost::String)
     .since("2.6.0")
     .syntax("key unix-time-milliseconds [NX|XX|GT|LT]")
     .summary("Sets a key's expiry as a Unix time in milliseconds")
@@ -105,6 +109,7 @@ fn pexpiretime(bucket: BucketMut, _: Args) -> CommandResult<'static> {
 pub(super) const PERSIST: Command = CommandSpec::write("persist", Group::Generic)
     .arity(2)
     .fast()
+    .cost(Cost::String)
     .since("2.2.0")
     .syntax("key")
     .summary("Removes a key's expiry")

@@ -2,7 +2,7 @@
 
 use super::{
     long_double::LongDouble,
-    spec::{Command, CommandSpec, Group},
+    spec::{Command, CommandSpec, Cost, Group},
 };
 use crate::{
     args::{Args, parse_integer},
@@ -15,6 +15,7 @@ pub(super) const HGET: Command = CommandSpec::read("hget", Group::Hash)
     .arity(3)
     .field_first()
     .fast()
+    .cost(Cost::Fields)
     .since("2.0.0")
     .syntax("key field")
     .summary("Returns the value of a field")
@@ -27,6 +28,7 @@ pub(super) const HMGET: Command = CommandSpec::read("hmget", Group::Hash)
     .arity(-3)
     .field_first()
     .fast()
+    .cost(Cost::Fields)
     .since("2.0.0")
     .syntax("key field [field ...]")
     .summary("Returns the values of fields, in the order asked for")

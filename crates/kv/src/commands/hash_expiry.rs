@@ -3,7 +3,7 @@
 use super::{
     expiry_options::{ExpireCondition, NEVER, NOT_FOUND, TimeUnit},
     hash_fields::{expire_field, field_expiry, parse_fields},
-    spec::{Command, CommandSpec, Group},
+    spec::{Command, CommandSpec, Cost, Group},
 };
 use crate::{
     args::Args,
@@ -23,6 +23,7 @@ pub(super) const HEXPIRE: Command = CommandSpec::write("hexpire", Group::Hash)
     .arity(-6)
     .denyoom()
     .fast()
+    .cost(Cost::Fields)
     .since("7.4.0")
     .syntax("key seconds [NX|XX|GT|LT] FIELDS numfields field [field ...]")
     .summary("Sets the time to live of fields in seconds")
@@ -35,6 +36,7 @@ pub(super) const HPEXPIRE: Command = CommandSpec::write("hpexpire", Group::Hash)
     .arity(-6)
     .denyoom()
     .fast()
+    .cost(Cost::Fields)
     .since("7.4.0")
     .syntax("key milliseconds [NX|XX|GT|LT] FIELDS numfields field [field ...]")
     .summary("Sets the time to live of fields in milliseconds")
@@ -47,6 +49,7 @@ pub(super) const HEXPIREAT: Command = CommandSpec::write("hexpireat", Group::Has
     .arity(-6)
     .denyoom()
     .fast()
+    .cost(Cost::Fields)
     .since("7.4.0")
     .syntax("key unix-time-seconds [NX|XX|GT|LT] FIELDS numfields field [field ...]")
     .summary("Sets the expiry of fields as a Unix time in seconds")
@@ -59,6 +62,7 @@ pub(super) const HPEXPIREAT: Command = CommandSpec::write("hpexpireat", Group::H
     .arity(-6)
     .denyoom()
     .fast()
+    .cost(Cost::Fields)
     .since("7.4.0")
     .syntax("key unix-time-milliseconds [NX|XX|GT|LT] FIELDS numfields field [field ...]")
     .summary("Sets the expiry of fields as a Unix time in milliseconds")
@@ -114,6 +118,7 @@ fn hpexpiretime(bucket: BucketMut, args: Args) -> CommandResult<'static> {
 pub(super) const HPERSIST: Command = CommandSpec::write("hpersist", Group::Hash)
     .arity(-5)
     .fast()
+    .cost(Cost::Fields)
     .since("7.4.0")
     .syntax("key FIELDS numfields field [field ...]")
     .summary("Removes the expiry of fields")

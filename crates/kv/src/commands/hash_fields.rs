@@ -2,7 +2,7 @@
 
 use super::{
     expiry_options::TimeUnit,
-    spec::{Command, CommandSpec, Group},
+    spec::{Command, CommandSpec, Cost, Group},
 };
 use crate::{
     args::{Args, parse_integer},
@@ -17,6 +17,7 @@ const MAX_EXPIRY_MS: i64 = (1 << 46) - 1;
 pub(super) const HGETDEL: Command = CommandSpec::write("hgetdel", Group::Hash)
     .arity(-5)
     .fast()
+    .cost(Cost::Fields)
     .since("8.0.0")
     .syntax("key FIELDS numfields field [field ...]")
     .summary("Returns the values of fields and removes the fields")
@@ -40,6 +41,7 @@ fn hgetdel(mut bucket: BucketMut, args: Args) -> CommandResult<'static> {
 pub(super) const HGETEX: Command = CommandSpec::write("hgetex", Group::Hash)
     .arity(-5)
     .fast()
+    .cost(Cost::Fields)
     .since("8.0.0")
     .syntax(
         "key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT \

@@ -1,6 +1,6 @@
 //! Commands on hashes that list fields: all, in pages, or at random.
 
-use super::spec::{Command, CommandSpec, Group};
+use super::spec::{Command, CommandSpec, Cost, Group};
 use crate::{
     args::{Args, SCAN_COUNT},
     bucket::WrongType,
@@ -15,6 +15,7 @@ use std::collections::HashSet;
 
 pub(super) const HGETALL: Command = CommandSpec::read("hgetall", Group::Hash)
     .arity(2)
+    .cost(Cost::Listing)
     .since("2.0.0")
     .syntax("key")
     .summary("Returns all fields and their values")
@@ -25,6 +26,7 @@ fn hgetall<'s>(bucket: BucketMut<'s>, _: Args) -> CommandResult<'s> {
 
 pub(super) const HKEYS: Command = CommandSpec::read("hkeys", Group::Hash)
     .arity(2)
+    .cost(Cost::Listing)
     .since("2.0.0")
     .syntax("key")
     .summary("Returns all fields")
@@ -35,6 +37,7 @@ fn hkeys<'s>(bucket: BucketMut<'s>, _: Args) -> CommandResult<'s> {
 
 pub(super) const HVALS: Command = CommandSpec::read("hvals", Group::Hash)
     .arity(2)
+    .cost(Cost::Listing)
     .since("2.0.0")
     .syntax("key")
     .summary("Returns all values")
@@ -45,6 +48,7 @@ fn hvals<'s>(bucket: BucketMut<'s>, _: Args) -> CommandResult<'s> {
 
 pub(super) const HSCAN: Command = CommandSpec::read("hscan", Group::Hash)
     .arity(-3)
+    .cost(Cost::Listing)
     .since("2.8.0")
     .syntax("key cursor [MATCH pattern] [COUNT count] [NOVALUES]")
     .summary("Iterates over fields and values")
@@ -73,6 +77,7 @@ fn hscan<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
 
 pub(super) const HRANDFIELD: Command = CommandSpec::read("hrandfield", Group::Hash)
     .arity(-2)
+    .cost(Cost::Sample)
     .since("6.2.0")
     .syntax("key [count [WITHVALUES]]")
     .summary("One or more random fields")

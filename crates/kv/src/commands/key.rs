@@ -1,6 +1,6 @@
 //! Commands on keys of any type.
 
-use super::spec::{Command, CommandSpec, Group, KeySpec};
+use super::spec::{Command, CommandSpec, Cost, Group, KeySpec};
 use crate::{
     args::{Args, parse_integer},
     bucket::Kind,
@@ -68,6 +68,7 @@ fn r#type(bucket: BucketMut, _: Args) -> CommandResult<'static> {
 pub(super) const RENAME: Command = CommandSpec::write("rename", Group::Generic)
     .arity(3)
     .keys(KeySpec::TwoTogether)
+    .cost(Cost::Copy)
     .since("1.0.0")
     .syntax("key newkey")
     .summary("Renames a key, replacing the new name")
@@ -81,6 +82,7 @@ pub(super) const RENAMENX: Command = CommandSpec::write("renamenx", Group::Gener
     .arity(3)
     .keys(KeySpec::TwoTogether)
     .fast()
+    .cost(Cost::Copy)
     .since("1.0.0")
     .syntax("key newkey")
     .summary("Renames a key if the new name is free")
@@ -101,6 +103,7 @@ pub(super) const COPY: Command = CommandSpec::write("copy", Group::Generic)
     .arity(-3)
     .keys(KeySpec::TwoTogether)
     .denyoom()
+    .cost(Cost::Copy)
     .since("6.2.0")
     .syntax("source destination [DB destination-db] [REPLACE]")
     .summary("Copies a key to another name")

@@ -30,7 +30,7 @@ impl LongDouble {
     /// Parses a decimal number with an optional fraction and exponent, or infinity. `None` if it is too
     /// large, or rounds to zero.
     pub(super) fn parse(text: &[u8]) -> Option<LongDouble> {
-        let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= TEXT_BYTES)?;
+        let text = std::str::from_utf8(Some(text).filter(|text| text.len() <= TEXT_BYTES)?).ok()?;
         let (negative, rest) = match text.as_bytes().first()? {
             b'-' => (true, &text[1..]),
             b'+' => (false, &text[1..]),

@@ -14,7 +14,7 @@ mod long_double;
 pub(crate) mod spec;
 mod string;
 mod string_number;
-mod string_range;
+pub(crate) mod string_range;
 
 use foldhash::fast::RandomState;
 use spec::Command;

@@ -25,6 +25,8 @@ pub struct CommandSpec {
     /// Whether the first argument after the key is a field of a hash, which is then hashed and prefetched
     /// ahead.
     pub(crate) field_first: bool,
+    /// What it touches and returns, for the limits of a transaction.
+    pub(crate) cost: Cost,
     /// The version of Redis that introduced it.
     pub since: &'static str,
     /// The arguments as documented: upper case for literal words.
@@ -37,8 +39,18 @@ impl CommandSpec {
     /// A command of one word, without keys and flags.
     pub const fn new(name: &'static str, group: Group) -> CommandSpec {
         let keys = KeySpec::None;
-        let field_first = false;
-        CommandSpec { name, arity: 1, flags: 0, keys, group, field_first, since: "", syntax: "", summary: "" }
+        CommandSpec {
+            name,
+            arity: 1,
+            flags: 0,
+            keys,
+            group,
+            field_first: false,
+            cost: Cost::Arguments,
+            since: "",
+            syntax: "",
+            summary: "",
+        }
     }
 
     /// A command that reads the bucket named by its first argument.
@@ -64,6 +76,11 @@ impl CommandSpec {
     /// The first argument after the key is a field of a hash.
     pub const fn field_first(self) -> CommandSpec {
         CommandSpec { field_first: true, ..self }
+    }
+
+    /// Sets what the command touches and returns.
+    pub(crate) const fn cost(self, cost: Cost) -> CommandSpec {
+        CommandSpec { cost, ..self }
     }
 
     /// Adds flags; see [`flag`].
@@ -208,6 +225,29 @@ pub mod flag {
     pub const NAMES: [&str; 10] = [
         "write", "readonly", "denyoom", "fast", "admin", "pubsub", "loading", "stale", "no_auth", "no_multi",
     ];
+}
+
+/// What a command touches and returns, for the limits of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cost {
+    /// Its arguments.
+    Arguments,
+    /// The values of the fields that it names.
+    Fields,
+    /// The whole string.
+    String,
+    /// A range of the string.
+    Range,
+    /// Appends its argument to the string.
+    Append,
+    /// Writes its argument into the string at an offset.
+    SetRange,
+    /// All fields, or a page of them.
+    Listing,
+    /// Random fields.
+    Sample,
+    /// The whole bucket, which another name gets.
+    Copy,
 }
 
 /// Which arguments of a command are keys, and how the replies are merged when the keys live on several nodes.

@@ -2,7 +2,7 @@
 
 use super::{
     expiry_options::{ExpiryOption, TimeUnit},
-    spec::{Command, CommandSpec, Group, KeySpec},
+    spec::{Command, CommandSpec, Cost, Group, KeySpec},
 };
 use crate::{
     args::Args,
@@ -15,6 +15,7 @@ use crate::{
 pub(super) const GET: Command = CommandSpec::read("get", Group::String)
     .arity(2)
     .fast()
+    .cost(Cost::String)
     .since("1.0.0")
     .syntax("key")
     .summary("Returns the string of a key")
@@ -30,6 +31,7 @@ pub(super) const MGET: Command = CommandSpec::read("mget", Group::String)
     .arity(-2)
     .keys(KeySpec::EachListed)
     .fast()
+    .cost(Cost::String)
     .since("1.0.0")
     .syntax("key [key ...]")
     .summary("Returns the strings of keys; nil where a key holds none")
@@ -41,6 +43,7 @@ fn mget<'s>(bucket: BucketMut<'s>, _: Args) -> CommandResult<'s> {
 pub(super) const SET: Command = CommandSpec::write("set", Group::String)
     .arity(-3)
     .denyoom()
+    .cost(Cost::String)
     .since("1.0.0")
     .syntax(
         "key value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT \
@@ -121,6 +124,7 @@ pub(super) const GETSET: Command = CommandSpec::write("getset", Group::String)
     .arity(3)
     .denyoom()
     .fast()
+    .cost(Cost::String)
     .since("1.0.0")
     .syntax("key value")
     .summary("Sets a string and returns the previous one")
@@ -135,6 +139,7 @@ fn getset(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
 pub(super) const GETDEL: Command = CommandSpec::write("getdel", Group::String)
     .arity(2)
     .fast()
+    .cost(Cost::String)
     .since("6.2.0")
     .syntax("key")
     .summary("Returns the string of a key and removes the key")
@@ -148,6 +153,7 @@ fn getdel(mut bucket: BucketMut, _: Args) -> CommandResult<'static> {
 pub(super) const GETEX: Command = CommandSpec::write("getex", Group::String)
     .arity(-2)
     .fast()
+    .cost(Cost::String)
     .since("6.2.0")
     .syntax(
         "key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT \

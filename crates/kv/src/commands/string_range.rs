@@ -1,6 +1,6 @@
 //! Commands on parts of strings.
 
-use super::spec::{Command, CommandSpec, Group};
+use super::spec::{Command, CommandSpec, Cost, Group};
 use crate::{
     args::Args,
     error::CommandError,
@@ -8,11 +8,13 @@ use crate::{
     reply::{CommandResult, Reply},
     shard::bucket_ref::BucketMut,
 };
+use std::ops::Range;
 
 pub(super) const APPEND: Command = CommandSpec::write("append", Group::String)
     .arity(3)
     .denyoom()
     .fast()
+    .cost(Cost::Append)
     .since("2.0.0")
     .syntax("key value")
     .summary("Appends to a string; creates a missing one")
@@ -36,6 +38,7 @@ fn strlen(bucket: BucketMut, _: Args) -> CommandResult<'static> {
 
 pub(super) const GETRANGE: Command = CommandSpec::read("getrange", Group::String)
     .arity(4)
+    .cost(Cost::Range)
     .since("2.4.0")
     .syntax("key start end")
     .summary("Returns a range of bytes of a string")
@@ -43,28 +46,35 @@ pub(super) const GETRANGE: Command = CommandSpec::read("getrange", Group::String
 
 pub(super) const SUBSTR: Command = CommandSpec::read("substr", Group::String)
     .arity(4)
+    .cost(Cost::Range)
     .since("1.0.0")
     .syntax("key start end")
     .summary("The old name of GETRANGE")
     .run(getrange);
-fn getrange<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
+fn getrange<'s>(bucket: BucketMut<'s>, args: Args) -> CommandResult<'s> {
+    let value = bucket.into_view().string();
+    let range = parse_range(args, value.as_ref().ok().copied().flatten().map_or(0, <[u8]>::len))?;
+    Ok(Reply::Value(&value?.unwrap_or_default()[range]))
+}
+
+/// The range of a string of `length` bytes that `start end` mean.
+pub(crate) fn parse_range(mut args: Args, length: usize) -> Result<Range<usize>, CommandError> {
     let (start, end) = (args.integer()?, args.integer()?);
-    let value = bucket.into_view().string()?.unwrap_or_default();
-    let length = value.len() as i64;
+    let length = length as i64;
     if start < 0 && end < 0 && start > end {
-        return Ok(Reply::Value(b""));
+        return Ok(0..0);
     }
     // A negative index counts from the end, and one before the first byte means the first byte.
     let position =
         |index: i64| if index < 0 { length.saturating_add(index).max(0) } else { index.min(length) };
     let (start, end) = (position(start), position(end).min(length - 1));
-    let range = start.min(length) as usize..(end + 1).max(start) as usize;
-    Ok(Reply::Value(&value[range]))
+    Ok(start.min(length) as usize..(end + 1).max(start) as usize)
 }
 
 pub(super) const SETRANGE: Command = CommandSpec::write("setrange", Group::String)
     .arity(4)
     .denyoom()
+    .cost(Cost::SetRange)
     .since("2.2.0")
     .syntax("key offset value")
     .summary("Overwrites part of a string; gaps are filled with zeros")

@@ -4,7 +4,7 @@
 //! size; larger ones are allocations of their own. A page whose blocks are all free serves blocks of any size
 //! again. `compaction` empties pages that are mostly free.
 //!
-//! Pages lie in chunks. The system provides chunks zeroed, and they take up memory only as they fill. They use
+//! Pages lie in chunks. The system provides them zeroed, and they take up memory only as they fill. They use
 //! large pages of the system where available, so that a block rarely misses the TLB. A chunk whose pages are
 //! all empty is given back.
 
@@ -246,6 +246,11 @@ impl Arena {
     /// Bytes of memory that the arena takes up, those of free blocks and empty pages included.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_pages * ARENA_PAGE_BYTES - self.open.len() * GRANULE_BYTES + self.large_bytes
+    }
+
+    /// Bytes of the blocks that are allocations of their own.
+    pub(crate) fn large_bytes(&self) -> usize {
+        self.large_bytes
     }
 
     #[cfg(test)]

@@ -37,6 +37,11 @@ impl Budget {
         self.update_effective_limit();
     }
 
+    /// Whether what is used exceeds the limit, or will with `bytes` more.
+    pub(crate) fn lacks(&self, bytes: usize) -> bool {
+        self.used().saturating_add(bytes) > self.limit.load(Relaxed)
+    }
+
     /// Whether so much is held that compaction has to help.
     pub(crate) fn is_pressed(&self) -> bool {
         self.held.load(Relaxed) > self.limit.load(Relaxed)
@@ -45,14 +50,18 @@ impl Budget {
     /// Whether compaction can make room: what is used is within the limit, and too much is held.
     pub(crate) fn holds_too_much(&self) -> bool {
         self.update_effective_limit();
-        let limit = self.limit.load(Relaxed);
-        self.used.load(Relaxed) <= limit && self.effective_limit.load(Relaxed) < limit
+        !self.lacks(0) && self.effective_limit.load(Relaxed) < self.limit.load(Relaxed)
     }
 
     fn update_effective_limit(&self) {
         let limit = self.limit.load(Relaxed);
         let is_too_much = self.held.load(Relaxed) > limit.saturating_add(limit / FREE_SHARE);
         self.effective_limit.store(if is_too_much { 0 } else { limit }, Relaxed);
+    }
+
+    /// The bytes that all shards use together.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Relaxed)
     }
 
     /// Whether the limit is exceeded, when one shard uses `used` bytes, of which `accounted` are accounted

@@ -22,6 +22,11 @@ struct TableExpiries {
 }
 
 impl ExpiryIndex {
+    /// How many tables have entries that expire.
+    pub(crate) fn table_count(&self) -> usize {
+        self.tables.len()
+    }
+
     /// Adds an entry of a table, if it expires.
     pub(crate) fn add(&mut self, table: u32, handle: Handle, expires_at_ms: Option<u64>) {
         if let Some(expires_at_ms) = expires_at_ms {
@@ -50,6 +55,11 @@ impl ExpiryIndex {
     /// Removes a table; [`Self::reclaim_some`] frees its part of the index.
     pub(crate) fn remove_table(&mut self, table: u32) {
         self.detached.extend(self.tables.remove(&table));
+    }
+
+    /// Whether a part of the index of removed tables is left to free.
+    pub(crate) fn has_detached(&self) -> bool {
+        !self.detached.is_empty()
     }
 
     /// Frees a bounded part of the index of removed tables.

@@ -5,6 +5,7 @@
 pub(crate) mod arena;
 pub(crate) mod budget;
 pub(crate) mod entry;
+pub(crate) mod expiring;
 pub(crate) mod expiry_index;
 pub(crate) mod prefetch_line;
 pub(crate) mod table;
@@ -14,6 +15,7 @@ use crate::{
     memory::{
         arena::{Arena, ArenaFull, Handle},
         entry::Entry,
+        expiring::Expiring,
         expiry_index::ExpiryIndex,
         table::Table,
     },
@@ -26,6 +28,7 @@ use std::hash::BuildHasher;
 pub(crate) struct Memory {
     pub(crate) arena: Arena,
     pub(crate) expiries: ExpiryIndex,
+    pub(crate) expiring: Expiring,
     tables: Vec<Table>,
     tables_free: Vec<u32>,
     table_bytes: usize,
@@ -41,6 +44,7 @@ impl Memory {
         Memory {
             arena: Arena::new(),
             expiries: ExpiryIndex::default(),
+            expiring: Expiring::default(),
             tables: Vec::new(),
             tables_free: Vec::new(),
             table_bytes: 0,
@@ -167,6 +171,6 @@ impl Memory {
 
     /// Whether anything is left to free.
     pub(crate) fn has_garbage(&self) -> bool {
-        !self.garbage.is_empty()
+        !self.garbage.is_empty() || self.expiries.has_detached()
     }
 }

@@ -135,6 +135,12 @@ impl Channels {
         delivered
     }
 
+    /// How many channels and how many patterns have subscribers.
+    pub fn counts(&self) -> (usize, usize) {
+        let hub = self.read();
+        (hub.channels.len(), hub.patterns.len())
+    }
+
     /// Ends all subscriptions of a subscriber, and its stream.
     fn remove(&self, id: u64) {
         let Some(state) = self.write().subscribers.remove(&id) else { return };
@@ -295,9 +301,9 @@ impl ChannelSubscriber {
         self.inspect(|state| state.patterns.iter().cloned().collect())
     }
 
-    /// How many subscriptions it has.
-    pub fn count(&self) -> usize {
-        self.inspect(|state| state.channels.len() + state.patterns.len())
+    /// How many channels and how many patterns it is subscribed to.
+    pub fn counts(&self) -> (usize, usize) {
+        self.inspect(|state| (state.channels.len(), state.patterns.len()))
     }
 
     fn inspect<T: Default>(&self, inspect: impl FnOnce(&SubscriberState) -> T) -> T {

@@ -140,7 +140,14 @@ impl<'s> BucketMut<'s> {
             && self.bucket().is_some_and(|bucket| bucket.is_expired(&self.shard.memory, self.now_ms))
         {
             self.end(EndReason::Expired);
+            self.shard.counters.expired += 1;
         }
+    }
+
+    /// Counts a read of the bucket as a hit or a miss.
+    #[inline]
+    pub(crate) fn count_lookup(&mut self) {
+        self.shard.counters.lookups[usize::from(self.exists())] += 1;
     }
 
     /// A read-only view of the bucket.
@@ -374,6 +381,7 @@ impl BucketMut<'_> {
                 self.notify(|| Change::Deleted { key: field.clone() });
             }
         }
+        self.shard.counters.expired_entries += fields.len() as u64;
         self.end_if_empty();
         fields.len()
     }

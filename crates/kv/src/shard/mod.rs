@@ -34,14 +34,26 @@ pub(crate) struct Shard {
     pub(crate) expiry_cursor: ExpiryCursor,
     /// The bucket that a command is copying or moving here, until it is registered. A crash destroys it.
     pub(crate) unregistered: Option<Bucket>,
-    /// How many buckets have crashed.
-    pub(crate) crashed: u64,
+    pub(crate) counters: Counters,
     /// The part of [`Shard::used_bytes`] that the memory budget has accounted for.
     pub(crate) accounted_bytes: usize,
     /// The part of [`Shard::held_bytes`] that the memory budget has accounted for.
     pub(crate) accounted_held_bytes: usize,
     /// The round of compaction that has begun.
-    round: Option<Round>,
+    pub(crate) round: Option<Round>,
+}
+
+/// What has happened in a shard since the start.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counters {
+    /// Buckets that have crashed.
+    pub(crate) crashed: u64,
+    /// Reads of buckets that did not exist, and of those that did.
+    pub(crate) lookups: [u64; 2],
+    /// Buckets that have expired.
+    pub(crate) expired: u64,
+    /// Entries of maps that have expired.
+    pub(crate) expired_entries: u64,
 }
 
 /// The position of the sweeper in the registry, which it scans in rounds as long as a round finds something
@@ -74,7 +86,7 @@ impl Shard {
             watches: WatchTable::new(watch_budget),
             expiry_cursor: ExpiryCursor::default(),
             unregistered: None,
-            crashed: 0,
+            counters: Counters::default(),
             accounted_bytes: 0,
             accounted_held_bytes: 0,
             round: None,

@@ -42,12 +42,22 @@ impl Store {
             let flow = if request.spans_buckets() {
                 let mut shards = self.lock_all(request.names());
                 done += 1;
-                on_reply(self.execute_multi(&mut shards, request, now_ms))
+                on_reply(self.execute_multi(&mut shards, request, now_ms, &self.budget))
             } else {
                 let mut lookups = ArrayVec::new();
                 let mut shard = self.lock(self.hash_lookups(&batch[done..], &mut lookups));
-                let flow =
-                    self.execute_in_shard(&mut shard, &lookups, batch, now_ms, &mut done, &mut on_reply);
+                if shard.memory.has_garbage() {
+                    self.reclaim_some(&mut shard);
+                }
+                let flow = self.execute_in_shard(
+                    &mut shard,
+                    &lookups,
+                    batch,
+                    now_ms,
+                    &self.budget,
+                    &mut done,
+                    &mut on_reply,
+                );
                 if batch[done - 1].op.is_paged() {
                     // Another page usually follows at once. Threads that wait for the lock go first.
                     MutexGuard::unlock_fair(shard);
@@ -96,20 +106,20 @@ impl Store {
     }
 
     /// Executes the requests of `batch` from `done` on, one for each of the lookups, which are all in this
-    /// shard, and counts them in `done`.
+    /// shard, and counts them in `done`. Those that may allocate are refused when `budget` is exceeded.
     pub(super) fn execute_in_shard(
         &self,
         shard: &mut Shard,
         lookups: &[Lookup<'_>],
         batch: &[Request<'_>],
         now_ms: u64,
+        budget: &Budget,
         done: &mut usize,
         on_reply: &mut impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         let executed = supervisor.run(|| {
             supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
-            shard.memory.reclaim_some();
             for lookups in lookups.chunks(PREFETCH_REQUESTS) {
                 if lookups.len() > 1 {
                     prefetch_batch(shard, &batch[*done..*done + lookups.len()], lookups);
@@ -117,7 +127,7 @@ impl Store {
                 for lookup in lookups {
                     let reply = match self.crash_reports.is_restarting() {
                         true => Reply::Restarting,
-                        false => execute(shard, *lookup, &batch[*done], now_ms, &supervisor, &self.budget),
+                        false => execute(shard, *lookup, &batch[*done], now_ms, &supervisor, budget),
                     };
                     *done += 1;
                     supervisor.attribute_panics_to(PanicScope::Caller);
@@ -138,12 +148,24 @@ impl Store {
         flow
     }
 
+    /// Frees a bounded part of what destroyed buckets have left.
+    #[cold]
+    fn reclaim_some(&self, shard: &mut Shard) {
+        let supervisor = BucketSupervisor::new(&self.crash_reports);
+        supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
+        if let Err(panic) = supervisor.run(|| shard.memory.reclaim_some()) {
+            // The reply to the requests will be that the store is restarting.
+            supervisor.recover(panic, |_| {});
+        }
+    }
+
     /// Executes a command on several buckets, whose shards are locked.
     pub(super) fn execute_multi(
         &self,
         shards: &mut ShardGuards<'_>,
         request: &Request<'_>,
         now_ms: u64,
+        budget: &Budget,
     ) -> Reply<'static> {
         let Op::Command { command: Command { run: Run::Multi(run), .. }, args } = request.op else {
             unreachable!("only commands name several buckets");
@@ -151,7 +173,7 @@ impl Store {
         if self.crash_reports.is_restarting() {
             return Reply::Restarting;
         }
-        if request.op.allocates() && self.is_out_of_memory(shards) {
+        if request.op.allocates() && budget.is_exceeded(0, 0) && !self.make_room(shards) {
             return Reply::Error(CommandError::OutOfMemory);
         }
         let supervisor = BucketSupervisor::new(&self.crash_reports);
@@ -172,12 +194,17 @@ impl Store {
         reply
     }
 
-    /// Whether the memory limit is exceeded, and compaction of these shards does not help. Does not include
-    /// changes of batches in flight.
-    pub(super) fn is_out_of_memory(&self, shards: &mut ShardGuards<'_>) -> bool {
-        let mut is_exceeded = self.budget.is_exceeded(0, 0);
-        shards.for_each(|shard| is_exceeded = is_exceeded && !shard.make_room(&self.budget, usize::MAX));
-        is_exceeded
+    /// Whether compaction of these shards makes room.
+    pub(super) fn make_room(&self, shards: &mut ShardGuards<'_>) -> bool {
+        let mut has_room = !self.budget.is_exceeded(0, 0);
+        shards.for_each(|shard| has_room = has_room || shard.make_room(&self.budget, usize::MAX));
+        has_room
+    }
+
+    /// Whether the memory limit is exceeded, or will be with `bytes` more. Does not include changes of
+    /// batches in flight.
+    pub fn is_out_of_memory(&self, bytes: usize) -> bool {
+        self.budget.lacks(bytes)
     }
 }
 
@@ -198,7 +225,10 @@ fn execute<'s>(
             return Reply::Error(CommandError::OutOfMemory);
         }
     }
-    let bucket = supervisor.open(shard, request.bucket, lookup, now_ms);
+    let mut bucket = supervisor.open(shard, request.bucket, lookup, now_ms);
+    if request.op.is_lookup() {
+        bucket.count_lookup();
+    }
     let result = match request.op {
         Op::Command { command, args } => match command.run {
             Run::One(run) => run(bucket, args),

@@ -8,13 +8,14 @@ use crate::{
         PAGE_BYTES, PAGE_MATCHED_BYTES, PAGE_NAMES, PAGE_SCANNED, RANDOM_PAGES, RANDOM_SCANNED,
         RANDOM_SCANNED_MORE,
     },
-    memory::Memory,
+    memory::{Memory, expiring::Expiring},
     pubsub::bucket_changes::EndReason,
-    shard::{Shard, registry::Lookup},
+    shard::{Counters, Shard, registry::Lookup},
     syntax::glob,
 };
 use parking_lot::MutexGuard;
 use serde::{Deserialize, Serialize};
+use std::ops::AddAssign;
 
 /// The buckets that a scan lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,46 @@ pub struct StoreStats {
     pub limit: Option<u64>,
     /// Buckets that have crashed.
     pub crashed: u64,
+    /// Buckets that will expire.
+    pub expiring: u64,
+    /// The sum of the times at which they expire, in milliseconds since 1970.
+    pub expiry_sum_ms: u128,
+    /// Maps with entries that will expire.
+    pub expiring_maps: u64,
+    /// Buckets that have expired.
+    pub expired: u64,
+    /// Entries of maps that have expired.
+    pub expired_entries: u64,
+    /// Reads of buckets that existed.
+    pub hits: u64,
+    /// Reads of buckets that did not exist.
+    pub misses: u64,
+}
+
+impl AddAssign for StoreStats {
+    /// What two nodes hold together.
+    fn add_assign(&mut self, other: StoreStats) {
+        self.buckets += other.buckets;
+        self.bytes += other.bytes;
+        self.free += other.free;
+        self.limit = self.limit.zip(other.limit).map(|(one, two)| one + two);
+        self.crashed += other.crashed;
+        self.expiring += other.expiring;
+        self.expiry_sum_ms += other.expiry_sum_ms;
+        self.expiring_maps += other.expiring_maps;
+        self.expired += other.expired;
+        self.expired_entries += other.expired_entries;
+        self.hits += other.hits;
+        self.misses += other.misses;
+    }
+}
+
+impl StoreStats {
+    /// The average time to live of the buckets that will expire, in milliseconds.
+    pub fn average_ttl_ms(&self, now_ms: u64) -> u64 {
+        let average = self.expiry_sum_ms.checked_div(self.expiring.into()).unwrap_or(0);
+        u64::try_from(average).unwrap_or(u64::MAX).saturating_sub(now_ms)
+    }
 }
 
 /// The contents of a store that was flushed. Dropping them takes time in proportion to their size.
@@ -89,9 +130,26 @@ impl Store {
             stats.buckets += shard.registry.len() as u64;
             stats.bytes += shard.used_bytes() as u64;
             stats.free += (shard.held_bytes() - shard.used_bytes()) as u64;
-            stats.crashed += shard.crashed;
+            let (Expiring { buckets, sum_ms, inline_maps }, counters) =
+                (shard.memory.expiring, shard.counters);
+            stats.expiring += buckets as u64;
+            stats.expiry_sum_ms += sum_ms;
+            stats.expiring_maps += (inline_maps + shard.memory.expiries.table_count()) as u64;
+            stats.crashed += counters.crashed;
+            stats.expired += counters.expired;
+            stats.expired_entries += counters.expired_entries;
+            stats.misses += counters.lookups[0];
+            stats.hits += counters.lookups[1];
         }
         stats
+    }
+
+    /// Resets the counters of hits, misses and expiries.
+    pub fn reset_counters(&self) {
+        for index in 0..self.shards.len() {
+            let counters = &mut self.lock(index).counters;
+            *counters = Counters { crashed: counters.crashed, ..Counters::default() };
+        }
     }
 
     /// One page of names, from `cursor` on (0: from the start). A scan lists every bucket that exists
@@ -163,7 +221,7 @@ impl Store {
             let mut shard = self.lock(index);
             let mut flushed = std::mem::replace(&mut *shard, self.new_shard());
             flushed.discharge(&self.budget);
-            shard.crashed = flushed.crashed;
+            shard.counters = flushed.counters;
             let Shard { memory, registry, watches, .. } = &mut flushed;
             shard.watches.take_over(watches, |name| {
                 registry.lookup(memory, Lookup::new(memory.hash(name)), name).is_none()

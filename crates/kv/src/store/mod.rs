@@ -1,10 +1,12 @@
 //! The store: the only way to reach the buckets of a node. It executes requests on the caller's thread,
 //! without a queue.
 //!
-//! `batch` executes requests, `transaction` executes them as one step, and `prefetch` loads the memory that
-//! they need into the cache. `keyspace` has the operations on all buckets, and `expiry` the sweeper.
+//! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, and `prefetch`
+//! loads the memory that they need into the cache. `keyspace` has the operations on all buckets, and `expiry`
+//! the sweeper.
 
 mod batch;
+pub(crate) mod cost;
 pub(crate) mod expiry;
 pub(crate) mod keyspace;
 pub(crate) mod prefetch;
@@ -16,6 +18,7 @@ use crate::{
     memory::budget::{Budget, WatchBudget},
     pubsub::bucket_changes::{EndReason, Subscription},
     shard::{Shard, multi::ShardGuards, registry::Lookup, shard_of},
+    store::cost::TransactionLimits,
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::{Mutex, MutexGuard};
@@ -28,6 +31,7 @@ pub struct Store {
     hasher: SeedableRandomState,
     pub(crate) crash_reports: CrashReports,
     budget: Budget,
+    transaction_limits: Mutex<TransactionLimits>,
     watch_budget: Arc<WatchBudget>,
 }
 
@@ -64,6 +68,7 @@ impl Store {
             hasher,
             crash_reports: CrashReports::default(),
             budget: Budget::default(),
+            transaction_limits: Mutex::default(),
             watch_budget,
         }
     }
@@ -92,6 +97,11 @@ impl Store {
         self.budget.limit()
     }
 
+    /// Bytes of memory that all buckets take, without the changes of batches in flight.
+    pub fn used_bytes(&self) -> usize {
+        self.budget.used()
+    }
+
     /// Crashes a component, to test its supervisor.
     pub fn crash(&self, component: Component) {
         self.crash_reports.report(component, "crash requested");
@@ -103,7 +113,8 @@ impl Store {
             let mut shard = self.lock(index);
             shard.subscribers.notify_all_ended(EndReason::Restarted);
             shard.discharge(&self.budget);
-            *shard = self.new_shard();
+            let counters = shard.counters;
+            *shard = Shard { counters, ..self.new_shard() };
         }
         self.crash_reports.clear();
     }

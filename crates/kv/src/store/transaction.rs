@@ -1,26 +1,31 @@
 //! Transactions: a batch that is executed as one step, unless a bucket that its client watches has changed.
 
-use super::Store;
+use super::{
+    Store,
+    cost::{TransactionCost, TransactionLimits},
+};
 use crate::{
     bucket_supervisor::{BucketSupervisor, end_crashed},
     error::CommandError,
+    memory::budget::Budget,
     reply::Reply,
     request::Request,
-    shard::registry::Lookup,
+    shard::{multi::ShardGuards, registry::Lookup},
 };
 use std::{hash::BuildHasher, ops::ControlFlow, slice};
 
 impl Store {
     /// Executes the whole batch as one atomic step, with all its shards locked. Executes nothing and returns
-    /// `false` if one of the watched buckets has changed since [`crate::Op::Watch`] returned its version. If
-    /// one of the requests may allocate and no memory is left, all of them are refused.
+    /// `false` if one of the watched buckets has changed since [`crate::Op::Watch`] returned its version, and
+    /// an error if one of the requests may allocate and no memory is left, or if they may touch more than
+    /// [`TransactionLimits`] allow. Memory is not judged again between them.
     pub fn transact(
         &self,
         watched: &[(&[u8], u64)],
         batch: &[Request<'_>],
         now_ms: u64,
         mut on_reply: impl FnMut(Reply<'_>),
-    ) -> bool {
+    ) -> Result<bool, CommandError> {
         let names = batch.iter().flat_map(Request::names).chain(watched.iter().map(|(name, _)| *name));
         let mut shards = self.lock_all(names);
         for (name, version) in watched {
@@ -37,16 +42,18 @@ impl Store {
                 false
             });
             if !unchanged {
-                return false;
+                return Ok(false);
             }
         }
-        if batch.iter().any(|request| request.op.allocates()) && self.is_out_of_memory(&mut shards) {
-            batch.iter().for_each(|_| on_reply(Reply::Error(CommandError::OutOfMemory)));
-            return true;
+        let allocates = batch.iter().any(|request| request.op.allocates());
+        if allocates && self.budget.is_exceeded(0, 0) && !self.make_room(&mut shards) {
+            return Err(CommandError::OutOfMemory);
         }
+        self.check_cost(&mut shards, batch, now_ms)?;
+        let budget = Budget::default();
         for request in batch {
             if request.spans_buckets() {
-                on_reply(self.execute_multi(&mut shards, request, now_ms));
+                on_reply(self.execute_multi(&mut shards, request, now_ms, &budget));
                 continue;
             }
             let hash = self.hasher.hash_one(request.bucket);
@@ -61,10 +68,47 @@ impl Store {
                 &lookups,
                 slice::from_ref(request),
                 now_ms,
+                &budget,
                 &mut 0,
                 &mut on_reply,
             );
         }
-        true
+        Ok(true)
+    }
+    /// Sets what one transaction may touch.
+    pub fn set_transaction_limits(&self, limits: TransactionLimits) {
+        *self.transaction_limits.lock() = limits;
+    }
+
+    /// What one transaction may touch.
+    pub fn transaction_limits(&self) -> TransactionLimits {
+        *self.transaction_limits.lock()
+    }
+
+    /// Fails if the requests together may touch more than a transaction is allowed to.
+    fn check_cost(
+        &self,
+        shards: &mut ShardGuards<'_>,
+        batch: &[Request<'_>],
+        now_ms: u64,
+    ) -> Result<(), CommandError> {
+        let mut cost = TransactionCost::new(self.transaction_limits());
+        for request in batch {
+            let hash = self.hasher.hash_one(request.bucket);
+            let shard = shards.shard(self.shard_of(hash));
+            let supervisor = BucketSupervisor::new(&self.crash_reports);
+            let added = supervisor.run(|| {
+                let bucket = supervisor.open(shard, request.bucket, Lookup::new(hash), now_ms);
+                cost.add(request, bucket.into_view())
+            });
+            match added {
+                Ok(added) => added?,
+                // The request itself will find that the bucket is gone.
+                Err(panic) => drop(supervisor.recover(panic, |reason| {
+                    end_crashed(shard, request.bucket, hash, reason);
+                })),
+            }
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 use std::{
     net::SocketAddr,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// Bytes of its keys: `k`, and the twelve digits that it puts in place of `__rand_int__`.
@@ -18,7 +18,6 @@ pub(crate) const KEY_BYTES: usize = 13;
 /// What one run has measured.
 pub(crate) struct Run {
     pub(crate) per_second: f64,
-    pub(crate) requests: u64,
     /// It used a whole core.
     pub(crate) was_bottleneck: bool,
 }
@@ -28,15 +27,13 @@ pub(crate) fn is_installed() -> bool {
     Command::new("redis-benchmark").arg("--version").stdout(Stdio::null()).status().is_ok()
 }
 
-/// Sends requests for about this long.
+/// Sends `requests` requests.
 pub(crate) fn run(
     address: SocketAddr,
     workload: &Workload,
     connections: usize,
-    length: Duration,
+    requests: u64,
 ) -> Result<Run, Error> {
-    let faster = workload.pipeline.min(limits::BENCHMARK_SPEEDUP) as u64;
-    let requests = length.as_millis() as u64 * limits::BENCHMARK_REQUESTS * faster / 1_000;
     let value = "v".repeat(workload.value_bytes);
     let (bucket, key) = (workload.bucket.as_str(), "k__rand_int__");
     let command = match workload.operation {
@@ -61,7 +58,7 @@ pub(crate) fn run(
         got: text.lines().last().unwrap_or_default().to_owned(),
         expected: "a line of redis-benchmark --csv".to_owned(),
     })?;
-    Ok(Run { per_second, requests, was_bottleneck: busy > limits::BUSY_SHARE })
+    Ok(Run { per_second, was_bottleneck: busy > limits::BUSY_SHARE })
 }
 
 /// The second value of the last line.

@@ -13,7 +13,7 @@ use crate::{
     cpu::{self, CpuTime},
     error::Error,
     interrupt::Interrupt,
-    load,
+    limits, load,
     workload::{Operation, Protocol, Workload, flag_name},
 };
 use std::fmt;
@@ -114,10 +114,11 @@ impl Case {
         interrupt: &Interrupt,
     ) -> Result<Table, Error> {
         let _running = neighbours.start()?;
+        let requests = self.benchmark_requests(compare, &contenders[0].server)?;
         let mut samples: Vec<Vec<Sample>> = contenders.iter().map(|_| Vec::new()).collect();
         for index in interleaved_order(compare.rounds(), contenders.len()) {
             interrupt.check()?;
-            samples[index].push(self.sample(compare, &contenders[index].server, interrupt)?);
+            samples[index].push(self.sample(compare, requests, &contenders[index].server, interrupt)?);
         }
         let rows = contenders.iter().zip(&samples).map(|(contender, samples)| Row::new(contender, samples));
         let load = if self.load == Load::KvBench { "kv_bench" } else { "redis-benchmark" };
@@ -126,7 +127,24 @@ impl Case {
         Ok(Table { title, rows: rows.collect() })
     }
 
-    fn sample(self, compare: &Compare, server: &Server, interrupt: &Interrupt) -> Result<Sample, Error> {
+    /// How many requests redis-benchmark, which takes no time, is to send to each server.
+    fn benchmark_requests(self, compare: &Compare, server: &Server) -> Result<u64, Error> {
+        if self.load == Load::KvBench {
+            return Ok(0);
+        }
+        let workload = workload(compare, self.operation, self.pipeline);
+        let requests = limits::PROBE_BATCHES * self.pipeline as u64;
+        let probe = benchmark::run(server.address, &workload, compare.connections, requests)?;
+        Ok((probe.per_second * compare.seconds().as_secs_f64()) as u64)
+    }
+
+    fn sample(
+        self,
+        compare: &Compare,
+        benchmark_requests: u64,
+        server: &Server,
+        interrupt: &Interrupt,
+    ) -> Result<Sample, Error> {
         let workload = workload(compare, self.operation, self.pipeline);
         let (cpu_before, waits_before) = (CpuTime::of(server.pid())?, cpu::waits(server.pid())?);
         let (per_second, requests, load_was_bottleneck) = match self.load {
@@ -135,8 +153,10 @@ impl Case {
                 (report.per_second, report.requests, report.load_was_bottleneck)
             }
             Load::RedisBenchmark => {
-                let run = benchmark::run(server.address, &workload, compare.connections, compare.seconds())?;
-                (run.per_second, run.requests, run.was_bottleneck)
+                let run = benchmark::run(server.address, &workload, compare.connections, benchmark_requests);
+                // It is interrupted by the same key.
+                interrupt.check()?;
+                run.map(|run| (run.per_second, benchmark_requests, run.was_bottleneck))?
             }
         };
         let cpu = (CpuTime::of(server.pid())? - cpu_before).total();

@@ -4,6 +4,7 @@
 use crate::{
     cluster::Cluster,
     error::Error,
+    limits::EMPTY_PAGES,
     link::node_query::{NodeQuery, RandomName},
     node_name::NodeName,
 };
@@ -11,18 +12,35 @@ use kv::{NamePage, ScanFilter, StoreStats};
 
 impl Cluster {
     /// One page of bucket names, from `cursor` on (0: from the start). Nodes are scanned in the order of
-    /// their names, so a cursor is valid on each of them. The page of a node that is down is an error.
+    /// their names, so a cursor is valid on each of them. A page that the names of a node do not fill goes on
+    /// with the next node. An error names the node that could not be queried.
     pub async fn scan(&self, cursor: u64, filter: &ScanFilter<'_>) -> Result<NamePage, Error> {
         let nodes = self.scan_order.len() as u64;
-        let (node, cursor) = (cursor % nodes, cursor / nodes);
-        let query = NodeQuery::Scan { cursor, filter: *filter };
-        let NamePage { names, next } = self.query_node(self.scan_order[node as usize], &query).page().await?;
-        let next = match next {
-            0 if node + 1 == nodes => 0,
-            0 => node + 1,
-            next => next.saturating_mul(nodes).saturating_add(node),
-        };
-        Ok(NamePage { names, next })
+        let (mut node, mut cursor) = (cursor % nodes, cursor / nodes);
+        let (mut names, mut empty_pages) = (Vec::new(), 0);
+        loop {
+            let rest = ScanFilter { count: filter.count.saturating_sub(names.len()), ..*filter };
+            let query = NodeQuery::Scan { cursor, filter: rest };
+            let page = match self.query_node(self.scan_order[node as usize], &query).page().await {
+                Ok(page) => page,
+                Err(error) if names.is_empty() => return Err(error),
+                // The next page begins with this node, and is the error.
+                Err(_) => return Ok(NamePage { names, next: node }),
+            };
+            names.extend(page.names);
+            cursor = page.next;
+            if cursor == 0 {
+                node += 1;
+                if node == nodes {
+                    return Ok(NamePage { names, next: 0 });
+                }
+            }
+            empty_pages += usize::from(names.is_empty());
+            let goes_on = if names.is_empty() { empty_pages < EMPTY_PAGES } else { cursor == 0 };
+            if !goes_on || names.len() >= filter.count {
+                return Ok(NamePage { names, next: cursor.saturating_mul(nodes).saturating_add(node) });
+            }
+        }
     }
 
     /// Lists the bucket names of all nodes.
@@ -60,11 +78,18 @@ impl Cluster {
         if let Some(down) = self.peers.iter().find_map(|peer| peer.down_error()) {
             return Err(down);
         }
-        let mut result = Ok(());
+        let (mut flushed, mut failed) = (Vec::new(), Vec::new());
         for reply in self.query_all(&NodeQuery::Flush) {
-            result = result.and(reply.done().await);
+            let node = reply.node.to_string();
+            match reply.done().await {
+                Ok(()) => flushed.push(node),
+                Err(error) => failed.push(error.to_string()),
+            }
         }
-        result
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(Error::PartlyFlushed { failed: failed.join("; "), flushed: flushed.join(", ") }),
+        }
     }
 
     /// The size of what each node holds; this node comes first.

@@ -183,6 +183,25 @@ impl Cluster {
         }
     }
 
+    /// Checks what can be known before any of the requests is executed: that each has an owner, whose link is
+    /// up and can carry it.
+    pub fn look_ahead<'r>(&self, requests: impl IntoIterator<Item = Request<'r>>) -> Result<(), Error> {
+        let mut checked: Option<&Peer> = None;
+        for request in requests {
+            let peer = match self.owner(request.bucket) {
+                Owner::Local(_) => continue,
+                Owner::Remote(peer) => peer,
+                Owner::Refused(refusal) => return Err(refusal.error(request.bucket)),
+            };
+            if !checked.is_some_and(|checked| std::ptr::eq(checked, peer)) {
+                peer.down_error().map_or(Ok(()), Err)?;
+                checked = Some(peer);
+            }
+            peer.check_size(&request)?;
+        }
+        Ok(())
+    }
+
     /// Forwards the requests that other nodes own: one batch for each owner.
     pub fn forward<'a>(&'a self, requests: &[Request<'a>]) -> Vec<ForwardedBatch<'a>> {
         let mut batches: Vec<ForwardedBatch<'a>> = Vec::new();

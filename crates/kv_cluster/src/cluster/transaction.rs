@@ -62,7 +62,8 @@ impl Cluster {
     }
 
     /// Executes all requests as one step, unless one of the watched buckets has changed since
-    /// [`kv::Op::Watch`] returned its version. Returns `false` if one has; then nothing was done. Otherwise
+    /// [`kv::Op::Watch`] returned its version. Returns `false` if one has; then nothing was done, and neither
+    /// if the error is [`Error::Refused`]. Otherwise
     /// `reply` has been passed the reply to each request, or why that could not cross the link.
     pub async fn transact(
         &self,
@@ -75,13 +76,15 @@ impl Cluster {
             Owner::Remote(peer) => peer,
             Owner::Local(_) | Owner::Refused(_) => {
                 let now_ms = kv::time::now_ms();
-                return Ok(self.local.transact(watched, requests, now_ms, |local| reply(Ok(local))));
+                let executed = self.local.transact(watched, requests, now_ms, |local| reply(Ok(local)));
+                return executed.map_err(Error::Refused);
             }
         };
         let (result, mut replies) = peer.transact(watched, requests).await?;
         match result {
             TransactionResult::Aborted => return Ok(false),
             TransactionResult::NotOwner => return Err(Error::NotOwner { node: peer.name().shared() }),
+            TransactionResult::Refused(error) => return Err(Error::Refused(error)),
             TransactionResult::Executed => {}
         }
         while let Some(forwarded) = replies.next() {

@@ -9,7 +9,7 @@ use crate::{
     limits::{DECODED_BYTES, DECODED_ITEM_BYTES},
     link::node_query::{NodeQuery, NodeReply},
 };
-use kv::{Change, Reply, Request};
+use kv::{Change, CommandError, Reply, Request};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 use std::{
@@ -106,11 +106,13 @@ pub(crate) enum Message<'a> {
 }
 
 /// The result of a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum TransactionResult {
     Executed,
     Aborted,
     NotOwner,
+    /// It was refused as a whole.
+    Refused(CommandError),
 }
 
 /// The result of a subscribe.

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    limits::FRAME_BYTES,
+    limits::{FRAME_BYTES, MESSAGE_BYTES, REQUEST_OVERHEAD_BYTES},
     link::{
         Link,
         codec::{SubscribeResult, TransactionResult},
@@ -12,7 +12,7 @@ use crate::{
     },
     peer::Peer,
 };
-use kv::{Request, Subscription};
+use kv::{Op, Request, Subscription};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -54,6 +54,15 @@ impl Peer {
     pub(crate) fn query(self: &Arc<Self>, query: &NodeQuery<'_>) -> Result<PendingNodeReply, Error> {
         let reply = self.with_link(|link| link.query(query))?;
         Ok(PendingNodeReply { peer: self.clone(), is_read: query.is_read(), reply })
+    }
+
+    /// Checks that the request fits in a message.
+    pub(crate) fn check_size(&self, request: &Request<'_>) -> Result<(), Error> {
+        let args = if let Op::Command { args, .. } = &request.op { args.bulks().len() } else { 0 };
+        match request.bucket.len() + args + REQUEST_OVERHEAD_BYTES <= MESSAGE_BYTES {
+            true => Ok(()),
+            false => Err(Error::TooLarge { node: self.name.shared(), limit: MESSAGE_BYTES }),
+        }
     }
 
     /// Why the peer is down, if it is.

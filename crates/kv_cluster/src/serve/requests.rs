@@ -77,20 +77,25 @@ pub(crate) fn transact(
     let mut frame = MessageWriter::begin(queue, &executed);
     let is_ours = watched.iter().all(|(name, _)| local.owns(name))
         && requests.iter().all(|request| local.owns_buckets_of(request));
-    let done = is_ours
-        && local.transact(&watched, requests, kv::time::now_ms(), |reply| {
+    let executed = is_ours.then(|| {
+        local.transact(&watched, requests, kv::time::now_ms(), |reply| {
             // The request has been executed. A reply that does not fit becomes one byte, which always does.
             let limit = MESSAGE_BYTES - TRANSACTION_REQUESTS;
             if !frame.push_item_within(limit, &ForwardedReply::Reply(reply)) {
                 frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::TooLarge);
             }
-        });
-    if done {
-        frame.finish();
-        return;
-    }
+        })
+    });
+    let result = match executed {
+        Some(Ok(true)) => {
+            frame.finish();
+            return;
+        }
+        Some(Ok(false)) => TransactionResult::Aborted,
+        Some(Err(error)) => TransactionResult::Refused(error),
+        None => TransactionResult::NotOwner,
+    };
     frame.rollback();
-    let result = if is_ours { TransactionResult::Aborted } else { TransactionResult::NotOwner };
     MessageWriter::begin(queue, &Message::Transacted { id, result }).finish();
 }
 

@@ -27,6 +27,21 @@ async fn a_bucket_without_a_route_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
+async fn what_is_in_the_way_of_one_request_is_found_before_any_is_executed() {
+    let (foo, bar) = pair().await;
+    let huge = bulk(&vec![0; MESSAGE_BYTES]);
+    let ahead = |buckets: &[&'static [u8]]| {
+        foo.cluster.look_ahead(buckets.iter().map(|bucket| Request { bucket, op: Op::Create }))
+    };
+    assert_eq!(ahead(&[b"apples", b"shopping"]), Ok(()));
+    assert_eq!(ahead(&[b"apples", b"1abc"]), Err(Error::no_route(b"1abc")));
+    let too_large = foo.cluster.look_ahead([command(b"salt", "set", b""), command(b"sugar", "set", &huge)]);
+    assert!(matches!(too_large, Err(Error::TooLarge { .. })), "{too_large:?}");
+    tokio::join!(bar.supervisor.stop(), foo.peer_goes_down());
+    assert!(matches!(ahead(&[b"apples", b"shopping"]), Err(Error::NodeDown { .. })));
+}
+
+#[tokio::test]
 async fn replies_arrive_in_the_order_of_the_requests() {
     let (foo, bar) = pair().await;
     bar.execute("shopping", Op::Create).await.unwrap();

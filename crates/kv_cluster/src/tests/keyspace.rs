@@ -1,6 +1,7 @@
 //! The buckets of all nodes.
 
 use super::*;
+use crate::error::Outcome;
 use kv::{Kind, ScanFilter};
 
 /// `foo` and `bar` with 300 buckets each.
@@ -62,6 +63,29 @@ async fn a_cursor_is_valid_on_every_node() {
 }
 
 #[tokio::test]
+async fn a_page_that_one_node_does_not_fill_goes_on_with_the_next() {
+    let (foo, bar) = pair().await;
+    for number in 0..5 {
+        foo.execute(&format!("a{number}"), Op::Create).await.unwrap();
+    }
+    // bar is scanned first, and has nothing.
+    let page =
+        soon(bar.cluster.scan(0, &ScanFilter { count: 1_000, ..ScanFilter::default() })).await.unwrap();
+    assert_eq!((page.names.len(), page.next), (5, 0));
+    bar.execute("salt", Op::Create).await.unwrap();
+    let page =
+        soon(foo.cluster.scan(0, &ScanFilter { count: 1_000, ..ScanFilter::default() })).await.unwrap();
+    assert_eq!((page.names.len(), page.next), (6, 0), "the names of both");
+    tokio::join!(foo.supervisor.stop(), bar.peer_goes_down());
+    let page = soon(bar.cluster.scan(0, &ScanFilter::default())).await.unwrap();
+    assert_eq!(page.names, [Box::from(*b"salt")], "what is there is not lost to an error");
+    assert!(matches!(
+        soon(bar.cluster.scan(page.next, &ScanFilter::default())).await,
+        Err(Error::NodeDown { .. })
+    ));
+}
+
+#[tokio::test]
 async fn any_cursor_is_harmless() {
     let (foo, _bar) = full_pair().await;
     for cursor in [1, 2, 3, 12_345, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
@@ -109,6 +133,26 @@ async fn a_node_that_is_down_is_named_and_nothing_is_flushed() {
     assert_eq!(foo.cluster.local().bucket_count(), 300);
     let stats = soon(foo.cluster.stats()).await;
     assert!(stats[0].1.is_ok() && stats[1].1.is_err());
+}
+
+#[tokio::test]
+async fn a_flush_that_not_all_nodes_acknowledge_says_which_did() {
+    let foo = Node::start(foo_settings()).await;
+    foo.execute("apples", Op::Create).await.unwrap();
+    let mut bar = FakeBar::link_to(&foo).await;
+    assert!(foo.cluster.connect(&name("bar")).await);
+    let lose = async {
+        bar.receive().await;
+        drop(bar);
+    };
+    let (result, ()) = tokio::join!(soon(foo.cluster.flush()), lose);
+    let error = result.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    assert_eq!(
+        error.to_string(),
+        "not all nodes were flushed: outcome unknown: the link to bar@127.0.0.1 was lost before the reply; the \
+         request may have been applied; flushed: foo@127.0.0.1"
+    );
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! `[client_limits]`: limits for clients, and how they are served. For releases that take clients.
 
-use super::layers::{
-    key::{Key, Section, Table},
-    merged::Merged,
+use super::{
+    layers::{
+        key::{Key, Section, Table},
+        merged::Merged,
+    },
+    storage::size,
 };
 use serde::Deserialize;
 
@@ -20,6 +23,13 @@ pub(super) const SECTION: &Section =
                 .default("1048576")
                 .variable("KV_MAX_LINE_BYTES")
                 .help("The longest line of the text protocol, in bytes; a longer one gets an error."),
+            Key::string("max_memory").default("1gb").variable("KV_MAX_CLIENT_MEMORY").help(
+                "What all clients may hold; beyond it, the one that holds most is closed. 0 for no limit.",
+            ),
+            Key::integer("tcp_keepalive_seconds", 0)
+                .default("300")
+                .variable("KV_TCP_KEEPALIVE_SECONDS")
+                .help("Silence after which the system asks whether a client is still there; 0 for never."),
             Key::boolean("io_uring").default("true").variable("KV_IO_URING").help(
                 "Whether io_uring serves clients where the kernel allows it; epoll serves them otherwise.",
             ),
@@ -27,16 +37,36 @@ pub(super) const SECTION: &Section =
     };
 
 /// The settings of an application that takes clients.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ClientSettings {
     /// Client connections at once.
     pub max_connections: usize,
     /// The longest line of the text protocol, in bytes.
     pub max_line_bytes: usize,
+    /// Bytes that all client connections together may hold; `None` for no limit.
+    pub max_memory: Option<usize>,
+    /// Seconds of silence after which TCP probes a client; 0 for never.
+    pub tcp_keepalive_seconds: u32,
     /// Whether io_uring is used where the kernel allows it.
     pub io_uring: bool,
 }
 
+#[derive(Default, Deserialize)]
+struct ClientTable {
+    max_connections: usize,
+    max_line_bytes: usize,
+    max_memory: String,
+    tcp_keepalive_seconds: u32,
+    io_uring: bool,
+}
+
 pub(super) fn resolve(merged: &mut Merged) -> ClientSettings {
-    merged.read(TABLE)
+    let table: ClientTable = merged.read(TABLE);
+    ClientSettings {
+        max_connections: table.max_connections,
+        max_line_bytes: table.max_line_bytes,
+        max_memory: size(merged, ["client_limits", "max_memory"], &table.max_memory),
+        tcp_keepalive_seconds: table.tcp_keepalive_seconds,
+        io_uring: table.io_uring,
+    }
 }

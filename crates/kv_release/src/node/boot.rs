@@ -118,6 +118,7 @@ fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
         store: StoreSettings {
             threads: runtime::threads(),
             max_memory: settings.storage.max_memory,
+            transactions: settings.storage.transactions,
             ..StoreSettings::default()
         },
     }

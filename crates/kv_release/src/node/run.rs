@@ -117,6 +117,7 @@ fn reload(profile: ReleaseProfile, flags: &Flags, settings: &Settings, log: &Log
         Ok(new) => {
             log.set_level(&new.log.level);
             local.set_memory_limit(new.storage.max_memory);
+            local.set_transaction_limits(new.storage.transactions);
             tracing::info!(log_level = new.log.level, "configuration reloaded");
             for key in settings.restart_required_changes(&new) {
                 tracing::warn!(key, "this change takes effect at the next restart");

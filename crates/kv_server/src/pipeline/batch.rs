@@ -4,29 +4,34 @@
 use super::{
     Batch, Next, Protocol, Tail,
     buffers::{Input, Output},
+    clock::Clock,
     router::{self, execute_local},
 };
-use crate::reactor::is_grouped;
+use crate::{context::ServerContext, reactor::is_grouped};
 use arrayvec::ArrayVec;
 use kv::Request;
 use kv_cluster::Cluster;
 use std::io;
 
-/// Executes one batch of what `input` holds, as of `now_ms` (Unix time), and renders its replies.
+/// Executes one batch of what `input` holds, and renders its replies. `clock` was read just before; it is
+/// read again after the requests of the batch, and after the command that follows them.
 pub(crate) async fn run<P: Protocol>(
-    cluster: &Cluster,
+    context: &ServerContext,
     protocol: &mut P,
-    now_ms: u64,
+    clock: &mut Clock,
     input: &mut Input,
     output: &mut Output<'_>,
 ) -> io::Result<Next> {
+    let ServerContext { cluster, metrics, .. } = context;
     // The rest of the batch borrows the input, which therefore is consumed last.
     let (next, consumed) = {
-        let Rest { single, mut paused, mut requests, consumed, tail } =
-            parse_and_execute(cluster, protocol, now_ms, input.unparsed(), output);
+        let Rest { single, mut paused, mut requests, is_empty, consumed, tail } =
+            parse_and_execute(cluster, protocol, clock.unix_ms, input.unparsed(), output);
         if let Some(single) = single {
             router::prefetch(cluster, &single).await;
-            let executed = execute_local(cluster, protocol, &[single], now_ms, output);
+            // Other connections ran in the meantime.
+            *clock = Clock::read();
+            let executed = execute_local(cluster, protocol, &[single], clock.unix_ms, output);
             (requests, paused) = (Vec::from(&[single][executed.count..]), executed.paused);
         }
         if let Some(follow_up) = paused {
@@ -35,10 +40,17 @@ pub(crate) async fn run<P: Protocol>(
         if !requests.is_empty() {
             Box::pin(router::execute(cluster, protocol, &requests, output)).await?;
         }
+        if !is_empty {
+            protocol.record(metrics, clock.lap());
+        }
         match tail {
             Tail::More => (Next::Continue, consumed),
             Tail::Incomplete => (Next::NeedInput, consumed),
-            Tail::Command(command) => (protocol.execute(command, output).await?, consumed),
+            Tail::Command(command) => {
+                let next = protocol.execute(command, output).await?;
+                protocol.record(metrics, clock.lap());
+                (next, consumed)
+            }
         }
     };
     input.consume(consumed);
@@ -52,6 +64,8 @@ struct Rest<'a, P: Protocol> {
     paused: Option<P::FollowUp<'a>>,
     /// Requests to execute once `paused` is rendered. Usually there are none, which allocates nothing.
     requests: Vec<Request<'a>>,
+    /// The batch has no requests.
+    is_empty: bool,
     consumed: usize,
     tail: Tail<P::Command<'a>>,
 }
@@ -71,9 +85,11 @@ fn parse_and_execute<'a, P: Protocol>(
     if let [single] = batch.requests[..]
         && is_grouped()
     {
-        return Rest { single: Some(single), paused: None, requests: Vec::new(), consumed, tail };
+        let requests = Vec::new();
+        return Rest { single: Some(single), paused: None, requests, is_empty: false, consumed, tail };
     }
     let executed = execute_local(cluster, protocol, &batch.requests, now_ms, output);
     let requests = Vec::from(&batch.requests[executed.count..]);
-    Rest { single: None, paused: executed.paused, requests, consumed, tail }
+    let is_empty = batch.requests.is_empty();
+    Rest { single: None, paused: executed.paused, requests, is_empty, consumed, tail }
 }

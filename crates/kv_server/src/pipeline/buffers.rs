@@ -2,10 +2,19 @@
 //! yet.
 
 use crate::{
-    limits::{INPUT_BYTES, OUTPUT_BYTES},
+    limits::{INPUT_BYTES, INPUT_DOUBLING_BYTES, MEMORY_PAUSE, OUTPUT_BYTES, SHORT_OUTPUT_BYTES},
+    memory::{Account, Charge, Use},
     reactor::{BufferPool, Stream},
 };
-use std::{io, task::Poll};
+use std::{
+    future::poll_fn,
+    io::{self, ErrorKind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+use tokio::time::sleep;
 
 thread_local! {
     /// Input buffers: their length is their capacity.
@@ -14,23 +23,36 @@ thread_local! {
 }
 
 /// The bytes read from one connection and not yet consumed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Input {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    charge: Charge,
 }
 
 impl Input {
-    /// An input that has already read these bytes.
+    /// An empty input, charged to `account`.
+    pub(crate) fn new(account: &Arc<Account>) -> Input {
+        Input { buffer: Vec::new(), start: 0, end: 0, charge: Charge::new(account, Use::Input) }
+    }
+
+    /// An input of `stream` that has already read these bytes.
     #[cfg(test)]
-    pub(crate) fn holding(bytes: &[u8]) -> Input {
-        Input { buffer: bytes.to_vec(), start: 0, end: bytes.len() }
+    pub(crate) fn holding(bytes: &[u8], stream: &Stream) -> Input {
+        Input { buffer: bytes.to_vec(), end: bytes.len(), ..Input::new(stream.account()) }
     }
 
     /// Reads what has arrived: 0 bytes at the end of the stream. While it waits, it holds a buffer only if
     /// there are unparsed bytes.
-    pub(crate) fn poll_read(&mut self, stream: &Stream) -> Poll<io::Result<usize>> {
+    pub(crate) async fn read(&mut self, stream: &Stream) -> io::Result<usize> {
+        if self.end - self.start == self.buffer.len() && !self.buffer.is_empty() {
+            Box::pin(wait_for_memory(stream.account())).await?;
+        }
+        poll_fn(|_| self.poll_read(stream)).await
+    }
+
+    fn poll_read(&mut self, stream: &Stream) -> Poll<io::Result<usize>> {
         self.reserve();
         let read = stream.poll_read(&mut self.buffer[self.end..]);
         match &read {
@@ -50,13 +72,18 @@ impl Input {
         self.start += count;
     }
 
-    /// Returns the buffer to the thread's pool if it is empty.
+    /// Returns the buffer to the thread's pool if it is empty; otherwise it keeps no more than it needs.
     fn release(&mut self) {
         if self.start < self.end {
-            return;
+            if self.buffer.len() > INPUT_BYTES && self.end < self.buffer.len() / 4 {
+                self.buffer.truncate(self.end.max(INPUT_BYTES));
+                self.buffer.shrink_to_fit();
+            }
+            return self.charge.set(self.buffer.len());
         }
         (self.start, self.end) = (0, 0);
         INPUTS.with(|pool| pool.put(std::mem::take(&mut self.buffer)));
+        self.charge.set(0);
     }
 
     /// Makes room for more bytes.
@@ -72,34 +99,68 @@ impl Input {
             self.start = 0;
         }
         if self.end == self.buffer.len() {
-            self.buffer.resize(self.buffer.len() * 2, 0);
+            let length = self.buffer.len();
+            let more = if length < INPUT_DOUBLING_BYTES { length } else { length / 4 };
+            self.buffer.reserve_exact(more);
+            self.buffer.resize(length + more, 0);
+            self.charge.set(length + more);
         }
     }
+}
+
+/// Waits until the connection may hold more; fails if it is closed for what it holds.
+async fn wait_for_memory(account: &Account) -> io::Result<()> {
+    while !account.may_grow() && !account.is_evicted() {
+        sleep(MEMORY_PAUSE).await;
+    }
+    if account.is_evicted() { Err(ErrorKind::OutOfMemory.into()) } else { Ok(()) }
 }
 
 /// Replies that are rendered but not yet written.
 pub(crate) struct Output<'s> {
     stream: &'s Stream,
     pub(crate) bytes: Vec<u8>,
+    /// The length at which the replies must be written.
+    full_bytes: usize,
+    /// How long the client may take nothing of what is written; `None` for no limit.
+    timeout: Option<Duration>,
     suppressed: bool,
+    /// Bytes that have been written.
+    pub(crate) sent_bytes: u64,
+    /// How often some were written.
+    pub(crate) writes: u64,
+    charge: Charge,
 }
 
 impl<'s> Output<'s> {
     /// Replies to `stream`.
     pub(crate) fn new(stream: &'s Stream) -> Output<'s> {
-        Output { stream, bytes: Vec::new(), suppressed: false }
+        Output {
+            stream,
+            bytes: Vec::new(),
+            full_bytes: OUTPUT_BYTES,
+            timeout: None,
+            suppressed: false,
+            sent_bytes: 0,
+            writes: 0,
+            charge: Charge::new(stream.account(), Use::Output),
+        }
     }
 
-    /// Takes a buffer for the next replies.
-    pub(crate) fn acquire_buffer(&mut self) {
+    /// Takes a buffer for the next replies. A client that takes nothing for `timeout` is disconnected.
+    pub(crate) fn acquire_buffer(&mut self, timeout: Option<Duration>) {
         if self.bytes.capacity() == 0 {
             self.bytes = OUTPUTS.with(BufferPool::take);
         }
+        self.timeout = timeout;
+        let is_short = self.stream.account().is_memory_short();
+        self.full_bytes = if is_short { SHORT_OUTPUT_BYTES } else { OUTPUT_BYTES };
     }
 
     /// Returns the buffer, which is empty, to the thread's pool.
     pub(crate) fn release_buffer(&mut self) {
         OUTPUTS.with(|pool| pool.put(std::mem::take(&mut self.bytes)));
+        self.charge.set(0);
     }
 
     /// Sets whether replies are discarded instead of written.
@@ -109,13 +170,16 @@ impl<'s> Output<'s> {
 
     /// Whether the replies must be written before more are rendered.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= OUTPUT_BYTES
+        self.bytes.len() >= self.full_bytes
     }
 
     /// Writes all replies; waits for a client that does not read.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         if !self.suppressed {
-            write_all(self.stream, &self.bytes).await?;
+            let bytes = std::mem::take(&mut self.bytes);
+            let written = self.write_all(&bytes, bytes.len()).await;
+            self.bytes = bytes;
+            written?;
         }
         self.bytes.clear();
         Ok(())
@@ -126,14 +190,56 @@ impl<'s> Output<'s> {
         if self.suppressed {
             return Ok(());
         }
-        write_all(self.stream, bytes).await
+        self.write_all(bytes, 0).await
     }
-}
 
-/// Writes large replies in pieces, so that other connections run in between.
-async fn write_all(stream: &Stream, bytes: &[u8]) -> io::Result<()> {
-    for piece in bytes.chunks(OUTPUT_BYTES) {
-        stream.write(piece).await?;
+    /// Waits until the client has received everything that was written.
+    pub(crate) async fn finish(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        let stream = self.stream;
+        self.wait_for_client(pin!(stream.flush())).await
     }
-    Ok(())
+
+    /// Waits until the client has closed its side.
+    pub(crate) async fn client_closed(&self) {
+        self.stream.closed().await;
+    }
+
+    /// Writes large replies in pieces, so that other connections run in between. While the client does not
+    /// take them, they count with `held` bytes.
+    async fn write_all(&mut self, bytes: &[u8], held: usize) -> io::Result<()> {
+        let stream = self.stream;
+        self.sent_bytes += bytes.len() as u64;
+        self.writes += u64::from(!bytes.is_empty());
+        for piece in bytes.chunks(self.full_bytes) {
+            let mut write = pin!(stream.write(piece));
+            match poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await {
+                Poll::Ready(written) => written?,
+                Poll::Pending => {
+                    self.charge.raise(held);
+                    Box::pin(self.wait_for_client(write)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a write or flush. Fails if the client takes nothing for too long.
+    async fn wait_for_client(
+        &mut self,
+        mut written: Pin<&mut impl Future<Output = io::Result<()>>>,
+    ) -> io::Result<()> {
+        let Some(timeout) = self.timeout else { return written.await };
+        loop {
+            let progress = self.stream.progress();
+            tokio::select! {
+                biased;
+                written = &mut written => return written,
+                () = sleep(timeout) => {}
+            }
+            if self.stream.progress() == progress {
+                return Err(ErrorKind::TimedOut.into());
+            }
+        }
+    }
 }

@@ -6,14 +6,15 @@
 
 pub(crate) mod batch;
 pub(crate) mod buffers;
+pub(crate) mod clock;
 pub(crate) mod router;
 
 use self::buffers::Output;
-use crate::limits::BATCH_REQUESTS;
+use crate::{limits::BATCH_REQUESTS, metrics::Metrics};
 use arrayvec::ArrayVec;
 use kv::{Reply, Request};
 use kv_cluster::Error;
-use std::{io, pin::Pin};
+use std::{io, pin::Pin, time::Duration};
 
 /// What a client speaks: parses its commands and renders the replies.
 pub(crate) trait Protocol {
@@ -39,6 +40,9 @@ pub(crate) trait Protocol {
         follow_up: Self::FollowUp<'a>,
         output: &'o mut Output<'_>,
     ) -> BoxFuture<'o, io::Result<()>>;
+
+    /// Counts the requests of a batch, or the command after it, which took `elapsed` altogether.
+    fn record(&mut self, metrics: &Metrics, elapsed: Duration);
 
     /// Executes the command that follows the requests of a batch.
     fn execute<'o, 'a: 'o>(

@@ -9,6 +9,7 @@ use crate::{
     pipeline::{
         Next,
         buffers::{Input, Output},
+        clock::Clock,
     },
     protocol::resp::command_table,
     reactor::Stream,
@@ -65,7 +66,8 @@ struct Connection<'s> {
 impl Connection<'_> {
     /// Runs one batch, which must not wait.
     fn run_batch(&mut self, input: &mut Input) {
-        let batch = pin!(self.session.run_batch(self.context, kv::time::now_ms(), input, &mut self.output));
+        let mut clock = Clock::read();
+        let batch = pin!(self.session.run_batch(self.context, &mut clock, input, &mut self.output));
         let Poll::Ready(next) = batch.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("all buckets are here");
         };
@@ -85,17 +87,18 @@ fn run_batches(write: MakeRequest, ask: MakeRequest, size: usize) -> u64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = Stream::detached(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
     let server = Arc::new(server());
-    let connected = server.clients.register("127.0.0.1:1".parse().unwrap());
+    let connected = server.clients.register("127.0.0.1:1".parse().unwrap(), stream.account());
     let session = Session::begin(ask(0).as_bytes()[0], &server, &connected.client);
     let mut connection = Connection { context: &server, session, output: Output::new(&stream) };
     if matches!(connection.session, Session::Text(_)) {
-        connection.run_batch(&mut Input::holding(b"CREATE bucket\r\n"));
+        connection.run_batch(&mut Input::holding(b"CREATE bucket\r\n", &stream));
     }
-    (0..ENTRIES).for_each(|number| connection.run_batch(&mut Input::holding(write(number).as_bytes())));
+    (0..ENTRIES)
+        .for_each(|number| connection.run_batch(&mut Input::holding(write(number).as_bytes(), &stream)));
     let requests = |batch: usize| (0..size).map(move |number| ask((batch * size + number) * 7 % ENTRIES));
     let mut allocations = 0;
     for (round, batch) in (0..2).flat_map(|round| (0..BATCHES).map(move |batch| (round, batch))) {
-        let mut input = Input::holding(requests(batch).collect::<String>().as_bytes());
+        let mut input = Input::holding(requests(batch).collect::<String>().as_bytes(), &stream);
         connection.output.bytes.clear();
         match round {
             0 => connection.run_batch(&mut input),

@@ -2,11 +2,24 @@
 //! one that serves many connections receives and sends for many of them in each system call.
 //!
 //! The first `active` reactors serve. Of a saturated one, a part of the connections goes to one that has
-//! time left, or to another that becomes active while the machine has an idle core for it. When the load has
+//! time left, or to another that becomes active while the machine has an idle core for it. Without an idle
+//! core, one more is tried now and then, and kept if it got time on a core that others use. When the load has
 //! been low for a while, the last ones hand over all they have. Between the two thresholds nothing changes.
 
-use crate::limits::{CALM_INTERVALS, COOL_SHARE, GATHER_SHARE, IDLE_CORES, SATURATED_SHARE};
+use crate::limits::{
+    CALM_INTERVALS, COOL_SHARE, GATHER_SHARE, IDLE_CORES, MAX_TRIAL_PAUSE, MIN_TRIAL_PAUSE, SATURATED_SHARE,
+    TRIAL_DELAY, TRIAL_GAIN, TRIAL_INTERVALS,
+};
 use std::ops::Range;
+
+/// What a reactor did in an interval, as shares of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Load {
+    /// It did not wait for its sockets.
+    pub(super) busy: f64,
+    /// It ran: it was busy, and had a core.
+    pub(super) ran: f64,
+}
 
 /// What a reactor is to do until the next interval.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,12 +39,31 @@ pub(super) struct Balancer {
     calm: u32,
     /// The last plan of each reactor.
     plans: Vec<Plan>,
+    trial: Option<Trial>,
+    /// Saturated intervals until the next trial, and after a trial that fails.
+    pause: u32,
+    next_pause: u32,
+}
+
+/// One more reactor than the machine has idle cores for.
+#[derive(Debug)]
+struct Trial {
+    /// How much all reactors ran before.
+    ran_before: f64,
+    intervals: u32,
 }
 
 impl Balancer {
     /// Of `reactors` one is active.
     pub(super) fn new(reactors: usize) -> Balancer {
-        Balancer { active: 1, calm: 0, plans: plans(reactors, 1) }
+        Balancer {
+            active: 1,
+            calm: 0,
+            plans: plans(reactors, 1),
+            trial: None,
+            pause: TRIAL_DELAY,
+            next_pause: MIN_TRIAL_PAUSE,
+        }
     }
 
     /// How many reactors serve connections.
@@ -39,17 +71,17 @@ impl Balancer {
         self.active
     }
 
-    /// Returns the plans that change, by reactor. `busy` is the share of the last interval in which each
-    /// reactor did not wait for its sockets; `idle_cores` is asked when one more reactor would help, and
-    /// `None` if it is not known yet.
+    /// Returns the plans that change, by reactor. `loads` are those of the last interval; `idle_cores` is
+    /// asked when one more reactor would help, and `None` if it is not known yet.
     pub(super) fn balance(
         &mut self,
-        busy: &[f64],
+        loads: &[Load],
         idle_cores: impl FnOnce() -> Option<f64>,
     ) -> Vec<(usize, Plan)> {
-        self.gather(busy);
-        let mut plans = plans(busy.len(), self.active);
-        self.spread(busy, idle_cores, &mut plans);
+        self.end_trial(loads);
+        self.gather(loads);
+        let mut plans = plans(loads.len(), self.active);
+        self.spread(loads, idle_cores, &mut plans);
         let mut changed = Vec::new();
         for (reactor, plan) in plans.iter().enumerate() {
             // What is repeated is meant for the connections that are left.
@@ -62,41 +94,78 @@ impl Balancer {
         changed
     }
 
+    /// Ends a trial: the reactor is kept if all together run more than before.
+    fn end_trial(&mut self, loads: &[Load]) {
+        let Some(trial) = &mut self.trial else { return };
+        trial.intervals += 1;
+        if trial.intervals < TRIAL_INTERVALS {
+            return;
+        }
+        if ran(loads) - trial.ran_before >= TRIAL_GAIN {
+            (self.pause, self.next_pause) = (TRIAL_DELAY, MIN_TRIAL_PAUSE);
+        } else {
+            self.active = (self.active - 1).max(1);
+            self.pause = self.next_pause;
+            self.next_pause = (self.next_pause * 2).min(MAX_TRIAL_PAUSE);
+        }
+        self.trial = None;
+    }
+
     /// Makes fewer reactors active once the load has been low for a while.
-    fn gather(&mut self, busy: &[f64]) {
-        let needed = (busy.iter().sum::<f64>() / GATHER_SHARE).ceil() as usize;
-        self.calm = if needed.max(1) < self.active { self.calm + 1 } else { 0 };
+    fn gather(&mut self, loads: &[Load]) {
+        let busy: f64 = loads.iter().map(|load| load.busy).sum();
+        let needed = ((busy / GATHER_SHARE).ceil() as usize).max(1);
+        self.calm = if needed < self.active { self.calm + 1 } else { 0 };
         if self.calm == CALM_INTERVALS {
-            (self.active, self.calm) = (needed.max(1), 0);
+            (self.active, self.calm, self.trial) = (needed, 0, None);
         }
     }
 
     /// Plans to relieve saturated reactors.
-    fn spread(&mut self, busy: &[f64], idle_cores: impl FnOnce() -> Option<f64>, plans: &mut [Plan]) {
-        let by_load = |left: &usize, right: &usize| busy[*left].total_cmp(&busy[*right]);
-        let mut cool: Vec<usize> = (0..self.active).filter(|reactor| busy[*reactor] < COOL_SHARE).collect();
+    fn spread(&mut self, loads: &[Load], idle_cores: impl FnOnce() -> Option<f64>, plans: &mut [Plan]) {
+        let busy = |reactor: usize| loads[reactor].busy;
+        let by_load = |left: &usize, right: &usize| busy(*left).total_cmp(&busy(*right));
+        let mut cool: Vec<usize> = (0..self.active).filter(|reactor| busy(*reactor) < COOL_SHARE).collect();
         let mut hot: Vec<usize> =
-            (0..self.active).filter(|reactor| busy[*reactor] >= SATURATED_SHARE).collect();
+            (0..self.active).filter(|reactor| busy(*reactor) >= SATURATED_SHARE).collect();
         cool.sort_by(|left, right| by_load(right, left));
         hot.sort_by(by_load);
-        let needs_another = hot.len() > cool.len() && self.active < busy.len();
+        let needs_another = hot.len() > cool.len() && self.active < loads.len();
         let mut idle = if needs_another { idle_cores().unwrap_or_default() } else { 0.0 };
         while let Some(from) = hot.pop() {
-            let to = cool.pop().or_else(|| {
-                let starts = self.active < busy.len() && idle >= IDLE_CORES;
-                idle -= 1.0;
-                starts.then(|| {
-                    plans[self.active] = Plan::Keep;
-                    self.active += 1;
-                    self.active - 1
-                })
-            });
-            let Some(to) = to else { return };
+            let to = match cool.pop() {
+                Some(to) => to,
+                None if self.active == loads.len() => return,
+                None if idle >= IDLE_CORES => {
+                    idle -= 1.0;
+                    self.start_another(plans)
+                }
+                None if self.pause == 0 && self.trial.is_none() => {
+                    self.trial = Some(Trial { ran_before: ran(loads), intervals: 0 });
+                    self.start_another(plans)
+                }
+                None => {
+                    self.pause = self.pause.saturating_sub(1);
+                    return;
+                }
+            };
             // Both are equally busy afterwards.
-            let nth = 2.0 * busy[from] / (busy[from] - busy[to]);
+            let nth = 2.0 * busy(from) / (busy(from) - busy(to));
             plans[from] = Plan::HandOver { nth: nth.round().max(2.0) as usize, to: to..to + 1 };
         }
     }
+
+    /// Makes one more reactor active, and returns it.
+    fn start_another(&mut self, plans: &mut [Plan]) -> usize {
+        plans[self.active] = Plan::Keep;
+        self.active += 1;
+        self.active - 1
+    }
+}
+
+/// How many cores all reactors together ran on.
+fn ran(loads: &[Load]) -> f64 {
+    loads.iter().map(|load| load.ran).sum()
 }
 
 /// Without saturation, active reactors keep what they have, and the others hand over all.

@@ -117,8 +117,11 @@ impl Registered {
         while self.writable
             && let Some((bytes, sent)) = &mut self.sending
         {
-            match (&self.socket.tcp).write(&bytes[*sent..]) {
-                Ok(count) => *sent += count,
+            match (&*self.socket.tcp).write(&bytes[*sent..]) {
+                Ok(count) => {
+                    *sent += count;
+                    io.count_progress();
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -134,7 +137,7 @@ impl Registered {
         }
         self.receiving |= io.begin_receive();
         if self.receiving && self.readable {
-            match (&self.socket.tcp).read(buffer) {
+            match (&*self.socket.tcp).read(buffer) {
                 Ok(count) => {
                     // A short read emptied the socket: what arrives later is reported again.
                     self.readable = self.closing || count == buffer.len();

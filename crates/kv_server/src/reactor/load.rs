@@ -1,5 +1,6 @@
 //! How busy a reactor is, and how much of the machine is idle, as Linux counts it in /proc.
 
+use super::balancer::Load;
 use crate::limits::BALANCE_INTERVAL;
 use std::{
     fs::{self, File},
@@ -24,52 +25,62 @@ impl ThreadClock {
         File::open("/proc/thread-self/schedstat").map(ThreadClock)
     }
 
-    /// The time since the thread began in which it ran or waited for a core, and not for anything else.
-    fn busy(&self) -> io::Result<Duration> {
+    /// The times since the thread began.
+    fn read(&self) -> io::Result<ThreadTimes> {
         let mut text = [0; SCHEDSTAT_BYTES];
         let count = self.0.read_at(&mut text, 0)?;
         parse_schedstat(&text[..count]).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 }
 
-/// Measures the shares of time in which some threads are busy.
-#[derive(Debug)]
-pub(super) struct BusyShares {
-    clocks: Vec<ThreadClock>,
-    last: Instant,
-    busy_before: Vec<Duration>,
+/// What a thread has done, apart from waiting for something else.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct ThreadTimes {
+    ran: Duration,
+    waited_for_a_core: Duration,
 }
 
-impl BusyShares {
-    /// The shares of the threads of these clocks, from now on.
-    pub(super) fn begin(clocks: Vec<ThreadClock>) -> io::Result<BusyShares> {
-        let busy_before = clocks.iter().map(ThreadClock::busy).collect::<io::Result<_>>()?;
-        Ok(BusyShares { clocks, last: Instant::now(), busy_before })
+/// Measures the loads of some threads.
+#[derive(Debug)]
+pub(super) struct Loads {
+    clocks: Vec<ThreadClock>,
+    last: Instant,
+    before: Vec<ThreadTimes>,
+}
+
+impl Loads {
+    /// The loads of the threads of these clocks, from now on.
+    pub(super) fn begin(clocks: Vec<ThreadClock>) -> io::Result<Loads> {
+        let before = clocks.iter().map(ThreadClock::read).collect::<io::Result<_>>()?;
+        Ok(Loads { clocks, last: Instant::now(), before })
     }
 
-    /// The shares since the last call. An error if the system does not count.
-    pub(super) fn measure(&mut self) -> io::Result<Vec<f64>> {
+    /// The loads since the last call. An error if the system does not count.
+    pub(super) fn measure(&mut self) -> io::Result<Vec<Load>> {
         let elapsed = self.last.elapsed();
         self.last += elapsed;
-        let mut shares = Vec::new();
-        for (clock, before) in self.clocks.iter().zip(&mut self.busy_before) {
-            let busy = clock.busy()?;
-            if busy.is_zero() {
-                // Every thread has been busy once. The kernel was built without these statistics.
+        let mut loads = Vec::new();
+        for (clock, before) in self.clocks.iter().zip(&mut self.before) {
+            let times = clock.read()?;
+            if times.ran.is_zero() {
+                // Every thread has run. The kernel was built without these statistics.
                 return Err(io::ErrorKind::Unsupported.into());
             }
-            shares.push(busy.saturating_sub(*before).div_duration_f64(elapsed));
-            *before = busy;
+            let share = |now: Duration, before| now.saturating_sub(before).div_duration_f64(elapsed);
+            let ran = share(times.ran, before.ran);
+            let busy = ran + share(times.waited_for_a_core, before.waited_for_a_core);
+            loads.push(Load { busy, ran });
+            *before = times;
         }
-        Ok(shares)
+        Ok(loads)
     }
 }
 
 /// The first two numbers: nanoseconds on a core, and waiting for one.
-fn parse_schedstat(text: &[u8]) -> Option<Duration> {
+fn parse_schedstat(text: &[u8]) -> Option<ThreadTimes> {
     let mut numbers = str::from_utf8(text).ok()?.split_ascii_whitespace().map(str::parse::<u64>);
-    let (ran, waited) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-    Some(Duration::from_nanos(ran + waited))
+    let mut next = || Some(Duration::from_nanos(numbers.next()?.ok()?));
+    Some(ThreadTimes { ran: next()?, waited_for_a_core: next()? })
 }
 
 /// Measures how many of the cores that this process may use are idle.
@@ -122,8 +133,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_is_busy_while_it_runs_or_waits_for_a_core() {
-        assert_eq!(parse_schedstat(b"1000000000 500000000 17\n"), Some(Duration::from_millis(1_500)));
+    fn a_thread_runs_or_waits_for_a_core() {
+        let (ran, waited_for_a_core) = (Duration::from_secs(1), Duration::from_millis(500));
+        let times = ThreadTimes { ran, waited_for_a_core };
+        assert_eq!(parse_schedstat(b"1000000000 500000000 17\n"), Some(times));
         assert_eq!(parse_schedstat(b"1000000000\n"), None);
     }
 
@@ -147,8 +160,9 @@ mod tests {
                 clock.send(ThreadClock::of_this_thread().unwrap()).unwrap();
                 receiver.recv().ok();
             });
-            let mut shares = BusyShares::begin(vec![release.recv().unwrap()]).unwrap();
-            assert!(shares.measure().is_ok_and(|shares| (0.0..=1.5).contains(&shares[0])));
+            let mut loads = Loads::begin(vec![release.recv().unwrap()]).unwrap();
+            let load = loads.measure().unwrap()[0];
+            assert!(load.ran <= load.busy, "{load:?}");
             sender.send(()).unwrap();
         });
         let mut idle = IdleCores::default();

@@ -6,10 +6,13 @@ use super::{
     balancer::{Balancer, Plan},
     event_loop,
     inbox::{ConnectionFuture, Inbox, Order},
-    load::{BusyShares, IdleCores, ThreadClock},
+    load::{IdleCores, Loads, ThreadClock},
     socket::{SharedSocket, Stream},
 };
-use crate::limits::BALANCE_INTERVAL;
+use crate::{
+    limits::BALANCE_INTERVAL,
+    memory::{Account, ClientMemory},
+};
 use otp::Stop;
 use std::{
     convert::Infallible,
@@ -29,6 +32,7 @@ pub(crate) struct ReactorPool(Arc<Shared>);
 
 struct Shared {
     backend: BackendKind,
+    memory: Arc<ClientMemory>,
     /// The inboxes of the reactors that run.
     inboxes: Mutex<Vec<Arc<Inbox>>>,
     /// How many of them, from the first, serve connections.
@@ -37,11 +41,11 @@ struct Shared {
 }
 
 impl ReactorPool {
-    /// A pool without running reactors.
-    pub(crate) fn new(may_use_io_uring: bool) -> ReactorPool {
-        let backend = BackendKind::detect(may_use_io_uring);
+    /// A pool without running reactors, whose connections hold `memory`.
+    pub(crate) fn new(may_use_io_uring: bool, memory: Arc<ClientMemory>) -> ReactorPool {
         ReactorPool(Arc::new(Shared {
-            backend,
+            backend: BackendKind::detect(may_use_io_uring),
+            memory,
             inboxes: Mutex::default(),
             active: AtomicUsize::new(1),
             next_id: AtomicUsize::default(),
@@ -63,8 +67,10 @@ impl ReactorPool {
         let inboxes = self.lock_inboxes();
         let inbox = inboxes.get(id % self.0.active.load(Relaxed));
         let inbox = inbox.ok_or_else(|| io::Error::other("no reactor runs"))?;
-        let socket = Arc::new(SharedSocket::new(id, socket));
-        let future = connect(Stream::new(socket.clone())).map_err(io::Error::other)?;
+        let socket = Arc::new(socket);
+        let account = Arc::new(Account::new(self.0.memory.clone(), socket.clone()));
+        let socket = Arc::new(SharedSocket::new(id, socket, &account));
+        let future = connect(Stream::new(socket.clone(), account)).map_err(io::Error::other)?;
         let future: ConnectionFuture = Box::pin(future);
         inbox.send(|commands| commands.connections.push((socket, future)));
         Ok(())
@@ -124,12 +130,12 @@ impl ReactorPool {
         inboxes: &[Arc<Inbox>],
         clocks: Vec<io::Result<ThreadClock>>,
     ) -> io::Result<Infallible> {
-        let mut shares = BusyShares::begin(clocks.into_iter().collect::<io::Result<_>>()?)?;
+        let mut loads = Loads::begin(clocks.into_iter().collect::<io::Result<_>>()?)?;
         let (mut balancer, mut idle) = (Balancer::new(inboxes.len()), IdleCores::default());
         loop {
             sleep(BALANCE_INTERVAL).await;
-            let (busy, active) = (shares.measure()?, balancer.active());
-            for (reactor, plan) in balancer.balance(&busy, || idle.measure()) {
+            let (loads, active) = (loads.measure()?, balancer.active());
+            for (reactor, plan) in balancer.balance(&loads, || idle.measure()) {
                 let order = match plan {
                     Plan::Keep => Order::Keep,
                     Plan::HandOver { nth, to } => Order::HandOver { nth, to: inboxes[to].to_vec() },
@@ -137,7 +143,7 @@ impl ReactorPool {
                 inboxes[reactor].send(|commands| commands.order = Some(order));
             }
             if balancer.active() != active {
-                tracing::debug!(threads = balancer.active(), ?busy, "clients are served by");
+                tracing::debug!(threads = balancer.active(), ?loads, "clients are served by");
                 self.0.active.store(balancer.active(), Relaxed);
             }
         }

@@ -4,6 +4,10 @@
 //! and a request that arrives in pieces must lie in one buffer to be parsed.
 
 use super::buffer_pool::BufferPool;
+use crate::{
+    limits::UNCOUNTED_BYTES,
+    memory::{Account, Charge, Use},
+};
 use std::{
     future::poll_fn,
     io,
@@ -21,18 +25,21 @@ thread_local! {
 pub(super) struct SharedSocket {
     /// Number of the connection, unique in the process.
     pub(super) id: usize,
-    pub(super) tcp: TcpStream,
+    pub(super) tcp: Arc<TcpStream>,
     io: Mutex<IoState>,
 }
 
 /// Bytes received but not read, bytes written but not sent, and what the connection awaits.
-#[derive(Default)]
 pub(super) struct IoState {
     rx: Vec<u8>,
     /// How much of `rx` the connection has read.
     rx_read: usize,
+    rx_charge: Charge,
     /// Bytes to send; the backend takes them before more can be written.
     tx: Vec<u8>,
+    tx_charge: Charge,
+    /// How many times the kernel has taken bytes to send.
+    progress: u64,
     /// The connection awaits bytes.
     awaits_rx: bool,
     /// The connection waits until everything written is sent.
@@ -47,9 +54,23 @@ pub(super) struct IoState {
 }
 
 impl SharedSocket {
-    /// The socket of a new connection.
-    pub(super) fn new(id: usize, tcp: TcpStream) -> SharedSocket {
-        SharedSocket { id, tcp, io: Mutex::default() }
+    /// The socket of a new connection, whose buffers are charged to `account`.
+    pub(super) fn new(id: usize, tcp: Arc<TcpStream>, account: &Arc<Account>) -> SharedSocket {
+        let io = IoState {
+            rx: Vec::new(),
+            rx_read: 0,
+            rx_charge: Charge::new(account, Use::Input),
+            tx: Vec::new(),
+            tx_charge: Charge::new(account, Use::Output),
+            progress: 0,
+            awaits_rx: false,
+            awaits_flush: false,
+            receiving: false,
+            sending: false,
+            eof: false,
+            error: None,
+        };
+        SharedSocket { id, tcp, io: Mutex::new(io) }
     }
 
     pub(super) fn lock_io(&self) -> MutexGuard<'_, IoState> {
@@ -59,40 +80,60 @@ impl SharedSocket {
 
 /// The connection's end of a socket. Its futures register no waker: the reactor polls them when the socket
 /// has progressed. Dropping it shuts the socket down.
-pub(crate) struct Stream(Arc<SharedSocket>);
+pub(crate) struct Stream {
+    socket: Arc<SharedSocket>,
+    account: Arc<Account>,
+}
 
 impl Stream {
     /// The connection's end of `socket`.
-    pub(super) fn new(socket: Arc<SharedSocket>) -> Stream {
-        Stream(socket)
+    pub(super) fn new(socket: Arc<SharedSocket>, account: Arc<Account>) -> Stream {
+        Stream { socket, account }
     }
 
     /// A stream that no backend serves.
     #[cfg(test)]
     pub(crate) fn detached(tcp: TcpStream) -> Stream {
-        Stream(Arc::new(SharedSocket::new(0, tcp)))
+        let (tcp, memory) = (Arc::new(tcp), Arc::new(crate::memory::ClientMemory::new(usize::MAX)));
+        let account = Arc::new(Account::new(memory, tcp.clone()));
+        Stream::new(Arc::new(SharedSocket::new(0, tcp, &account)), account)
+    }
+
+    /// What the connection holds.
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// How many times the kernel has taken bytes to send.
+    pub(crate) fn progress(&self) -> u64 {
+        self.socket.lock_io().progress
+    }
+
+    /// Waits until the client has closed its side, while what it sends is read ahead.
+    pub(crate) async fn closed(&self) {
+        poll_fn(|_| self.socket.lock_io().poll_closed()).await;
     }
 
     /// Reads what has arrived: 0 bytes at the end of the stream.
     pub(crate) fn poll_read(&self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.0.lock_io().poll_read(buffer)
+        self.socket.lock_io().poll_read(buffer)
     }
 
     /// Queues `bytes` to be sent, after waiting until everything written before has been sent.
     pub(crate) async fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        poll_fn(|_| self.0.lock_io().poll_write(bytes)).await
+        poll_fn(|_| self.socket.lock_io().poll_write(bytes)).await
     }
 
     /// Waits until everything written has been sent.
     pub(crate) async fn flush(&self) -> io::Result<()> {
-        poll_fn(|_| self.0.lock_io().poll_flush()).await
+        poll_fn(|_| self.socket.lock_io().poll_flush()).await
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         // It may be closed already.
-        self.0.tcp.shutdown(Shutdown::Both).ok();
+        self.socket.tcp.shutdown(Shutdown::Both).ok();
     }
 }
 
@@ -107,6 +148,7 @@ impl IoState {
             if self.rx_read == self.rx.len() {
                 self.rx_read = 0;
                 recycle(std::mem::take(&mut self.rx));
+                self.rx_charge.set(0);
             }
             return Poll::Ready(Ok(count));
         }
@@ -123,6 +165,7 @@ impl IoState {
         if let Poll::Ready(Ok(())) = flushed {
             self.tx = POOL.with(BufferPool::take);
             self.tx.extend_from_slice(bytes);
+            self.tx_charge.set(counted(bytes.len()));
         }
         flushed
     }
@@ -132,7 +175,25 @@ impl IoState {
             return Poll::Ready(Err(error.into()));
         }
         self.awaits_flush = self.sending || !self.tx.is_empty();
-        if self.awaits_flush { Poll::Pending } else { Poll::Ready(Ok(())) }
+        if !self.awaits_flush {
+            return Poll::Ready(Ok(()));
+        }
+        // A client may send all its requests before it reads a reply.
+        self.read_ahead();
+        Poll::Pending
+    }
+
+    fn poll_closed(&mut self) -> Poll<()> {
+        if self.eof {
+            return Poll::Ready(());
+        }
+        self.read_ahead();
+        Poll::Pending
+    }
+
+    /// Has more received, before what has arrived is read, while there is memory for it.
+    fn read_ahead(&mut self) {
+        self.awaits_rx = !self.eof && self.rx_charge.account().may_grow();
     }
 }
 
@@ -147,10 +208,17 @@ impl IoState {
         Some(std::mem::take(&mut self.tx))
     }
 
+    /// Counts that the kernel has taken a part of what is being sent.
+    pub(super) fn count_progress(&mut self) {
+        self.progress += 1;
+    }
+
     /// Ends a send: all of `sent` has been sent. Returns whether the connection awaits that.
     pub(super) fn complete_send(&mut self, sent: Vec<u8>) -> bool {
         self.sending = false;
+        self.progress += 1;
         recycle(sent);
+        self.tx_charge.set(0);
         std::mem::take(&mut self.awaits_flush)
     }
 
@@ -168,7 +236,12 @@ impl IoState {
         if self.rx.capacity() == 0 {
             self.rx = POOL.with(BufferPool::take);
         }
+        if self.rx_read > self.rx.len() / 2 {
+            self.rx.drain(..self.rx_read);
+            self.rx_read = 0;
+        }
         self.rx.extend_from_slice(bytes);
+        self.rx_charge.set(counted(self.rx.len()));
     }
 
     /// Whether no operation is in flight, so that another backend may serve the socket.
@@ -190,6 +263,11 @@ impl IoState {
         self.eof = true;
         self.error = Some(error.kind());
     }
+}
+
+/// What a buffer with this many bytes is charged. It doubles when it grows.
+fn counted(bytes: usize) -> usize {
+    if bytes > UNCOUNTED_BYTES { bytes.next_power_of_two() } else { 0 }
 }
 
 fn recycle(mut buffer: Vec<u8>) {

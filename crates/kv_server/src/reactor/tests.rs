@@ -1,6 +1,7 @@
 //! What both backends guarantee to connections.
 
 use super::{ReactorPool, Stream, inbox::Order, is_grouped, yield_to_group};
+use crate::memory::ClientMemory;
 use otp::Stop;
 use std::{
     future::poll_fn,
@@ -35,7 +36,8 @@ impl Reactors {
 
     fn start_several(may_use_io_uring: bool, count: usize) -> Reactors {
         let runtime = Builder::new_multi_thread().worker_threads(count).enable_all().build().unwrap();
-        let (pool, stop) = (ReactorPool::new(may_use_io_uring), Stop::new());
+        let memory = Arc::new(ClientMemory::new(usize::MAX));
+        let (pool, stop) = (ReactorPool::new(may_use_io_uring, memory), Stop::new());
         let running = {
             let _context = runtime.enter();
             runtime.spawn(pool.run(stop.clone()))

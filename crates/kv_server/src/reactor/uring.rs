@@ -173,7 +173,10 @@ impl Uring {
                 ready = Some(socket.id);
             }
             Operation::Send { socket, bytes, sent } => match count {
-                Ok(count) if sent + count < bytes.len() => self.send(socket, bytes, sent + count),
+                Ok(count) if sent + count < bytes.len() => {
+                    socket.lock_io().count_progress();
+                    self.send(socket, bytes, sent + count);
+                }
                 Ok(_) => ready = socket.lock_io().complete_send(bytes).then_some(socket.id),
                 Err(_) => {
                     socket.lock_io().fail(&failure());

@@ -107,7 +107,7 @@ impl Arena {
         Ok(moved)
     }
 
-    /// Gives a chunk back to the system whose pages are all empty, if as many others are to be kept; `false` if
+    /// Gives a chunk back to the system whose pages are all empty, if more than `kept_pages` are; `false` if
     /// there is none.
     pub(crate) fn release_chunk(&mut self, kept_pages: usize) -> bool {
         self.close_empty_page();

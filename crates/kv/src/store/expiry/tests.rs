@@ -51,6 +51,32 @@ fn what_has_expired_goes_on_its_own() {
 }
 
 #[test]
+fn stats_count_what_will_expire_and_what_has() {
+    let store = Store::new();
+    run(&store, 0, "SET soon value PX 100");
+    run(&store, 0, "SET later value PX 300");
+    run(&store, 0, "SET forever value");
+    run(&store, 0, "HSETEX list PX 100 FIELDS 2 milk 1 eggs 12");
+    run(&store, 0, "HSET list bread 1");
+    let stats = store.stats();
+    assert_eq!((stats.expiring, stats.average_ttl_ms(0), stats.expiring_maps), (2, 200, 1));
+    run(&store, 50, "GET later");
+    run(&store, 50, "HGET list cheese");
+    run(&store, 50, "GET nothing");
+    run(&store, 50, "SET nothing value");
+    while step(&store, 100) > 0 {}
+    let stats = store.stats();
+    assert_eq!((stats.expiring, stats.average_ttl_ms(100), stats.expiring_maps), (1, 200, 0));
+    assert_eq!((stats.expired, stats.expired_entries), (1, 2));
+    assert_eq!((stats.hits, stats.misses), (2, 1));
+    run(&store, 100, "PERSIST later");
+    store.reset_counters();
+    let stats = store.stats();
+    assert_eq!((stats.expiring, stats.average_ttl_ms(100)), (0, 0));
+    assert_eq!((stats.expired, stats.expired_entries, stats.hits, stats.misses), (0, 0, 0, 0));
+}
+
+#[test]
 fn a_step_ends_a_bounded_number() {
     let store = Store::new();
     (0..100_000).for_each(|number| run(&store, 0, &format!("SET key{number} value PX 1")));

@@ -113,8 +113,8 @@ async fn a_flush_ends_every_bucket_and_invalidates_watches_of_those_that_existed
         changes.next().await.map(|event| event.change.clone()),
         Some(Change::Ended(EndReason::Dropped))
     );
-    assert!(!store.transact(&[(b"shopping", there)], &[], 0, |_| {}));
-    assert!(store.transact(&[(b"nothing", not_there)], &[], 0, |_| {}));
+    assert_eq!(store.transact(&[(b"shopping", there)], &[], 0, |_| {}), Ok(false));
+    assert_eq!(store.transact(&[(b"nothing", not_there)], &[], 0, |_| {}), Ok(true));
     assert_ne!(watch(&store, b"shopping"), there);
     set_field(&store, "shopping");
     assert_eq!(store.bucket_count(), 1);

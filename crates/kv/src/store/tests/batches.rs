@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     args::{self, Args},
     commands::spec::Command,
+    memory::expiring::Expiring,
 };
 
 /// The name of a command, a bucket, and the arguments.
@@ -74,6 +75,20 @@ fn held(store: &Store) -> (u64, u64, u64) {
     (figures.buckets, figures.crashed, figures.bytes)
 }
 
+/// What will expire, counted bucket by bucket.
+fn recounted(store: &Store) -> Expiring {
+    let mut expiring = Expiring::default();
+    for shard in &store.shards {
+        let Shard { registry, memory, .. } = &*shard.lock();
+        for bucket in (0..registry.lines()).flat_map(|line| registry.line(line).collect::<Vec<_>>()) {
+            expiring.replace(None, bucket.expires_at_ms(memory));
+            let inline = bucket.map(memory).ok().filter(|map| map.table().is_none());
+            expiring.replace_inline(false, inline.is_some_and(|map| !map.expired(u64::MAX, 1).is_empty()));
+        }
+    }
+    expiring
+}
+
 proptest! {
     #[test]
     fn a_batch_does_what_its_requests_do_one_by_one(
@@ -87,5 +102,6 @@ proptest! {
             prop_assert_eq!(replies(&together, &requests, now_ms, *most), one_by_one);
         }
         prop_assert_eq!(held(&together), held(&alone));
+        prop_assert_eq!(recounted(&alone), alone.lock(0).memory.expiring);
     }
 }

@@ -50,7 +50,7 @@ fn watch(store: &Store, bucket: &str) -> (Vec<u8>, u64) {
 }
 
 fn is_unchanged(store: &Store, (bucket, version): &(Vec<u8>, u64)) -> bool {
-    store.transact(&[(bucket, *version)], &[], 0, |_| {})
+    store.transact(&[(bucket, *version)], &[], 0, |_| {}) == Ok(true)
 }
 
 fn next_change(changes: &mut Subscription) -> Option<Change> {
@@ -194,7 +194,7 @@ fn a_panic_in_a_transaction_leaves_its_other_commands_alone() {
         ];
         let mut replies = Vec::new();
         failpoint::arm("replace", 1);
-        assert!(store.transact(&[], &batch, 0, |reply| replies.push(format!("{reply:?}"))));
+        assert_eq!(store.transact(&[], &batch, 0, |reply| replies.push(format!("{reply:?}"))), Ok(true));
         assert_eq!(
             replies,
             ["Done".to_owned(), "Crashed".into(), "Done".into(), format!("Value({:?})", b"1")]

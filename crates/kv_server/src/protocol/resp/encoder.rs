@@ -9,15 +9,34 @@ pub(crate) enum RespVersion {
     Resp3,
 }
 
+impl RespVersion {
+    /// Its number in HELLO.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            RespVersion::Resp2 => 2,
+            RespVersion::Resp3 => 3,
+        }
+    }
+}
+
 /// Appends encoded values to a buffer.
 pub(crate) struct RespEncoder<'o> {
     pub(super) bytes: &'o mut Vec<u8>,
     pub(super) version: RespVersion,
+    /// The reply is one of several, so no error may ask the client to send all of them again.
+    pub(super) in_pipeline: bool,
 }
 
 impl<'o> RespEncoder<'o> {
     pub(super) fn new(bytes: &'o mut Vec<u8>, version: RespVersion) -> RespEncoder<'o> {
-        RespEncoder { bytes, version }
+        RespEncoder { bytes, version, in_pipeline: false }
+    }
+
+    /// The same encoder for a reply that may be one of several.
+    #[inline]
+    pub(super) fn in_pipeline(mut self, in_pipeline: bool) -> RespEncoder<'o> {
+        self.in_pipeline = in_pipeline;
+        self
     }
 
     pub(super) fn ok(&mut self) {
@@ -38,6 +57,9 @@ impl<'o> RespEncoder<'o> {
 
     #[inline]
     pub(super) fn bulk(&mut self, value: &[u8]) {
+        if value.len() > LARGE_BYTES {
+            self.reserve(value.len());
+        }
         self.header(b'$', value.len() as u64);
         self.bytes.extend_from_slice(value);
         self.bytes.extend_from_slice(b"\r\n");
@@ -107,6 +129,12 @@ impl<'o> RespEncoder<'o> {
         }
     }
 
+    /// Makes room for a large value at once: its line break must not double the buffer.
+    #[cold]
+    fn reserve(&mut self, length: usize) {
+        self.bytes.reserve_exact(length + MAX_DIGITS + 5);
+    }
+
     fn line(&mut self, mark: u8, line: &[u8]) {
         self.bytes.push(mark);
         self.bytes.extend_from_slice(line);
@@ -148,6 +176,9 @@ impl<'o> RespEncoder<'o> {
         self.bytes.extend_from_slice(&line[first - 1..]);
     }
 }
+
+/// Bytes of a value for which the buffer grows by no more than it needs.
+const LARGE_BYTES: usize = 64 * 1024;
 
 /// Digits of `u64::MAX`.
 const MAX_DIGITS: usize = 20;

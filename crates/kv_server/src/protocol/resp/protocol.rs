@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     limits::BATCH_REQUESTS,
+    metrics::{Failure, Metrics},
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
 };
-use kv::{Command, Request};
-use std::{future::ready, io, sync::atomic::Ordering::Relaxed};
+use kv::{Command, Op, Request};
+use std::{future::ready, io, sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// What can follow the requests of a batch.
 pub(crate) enum RespCommand<'a> {
@@ -37,7 +38,7 @@ impl Protocol for RespSession {
             request_bytes: self.context.limits.redis.request_bytes,
         };
         let can_batch = self.can_batch();
-        let (mut consumed, mut calls, mut may_page) = (0, 0, false);
+        let (mut consumed, mut calls, mut may_page, mut last_size) = (0, 0, false, 0);
         batch.tail = loop {
             let (raw, size, same_as_last) = match self.parser.parse(&input[consumed..], limits) {
                 Ok(Parsed::Command { command, size, same_as_last }) => (command, size, same_as_last),
@@ -46,18 +47,19 @@ impl Protocol for RespSession {
                     continue;
                 }
                 Ok(Parsed::Inline { line, size }) => {
-                    consumed += size;
+                    (consumed, last_size) = (consumed + size, size);
                     break Tail::Command(RespCommand::Inline(line));
                 }
                 Ok(Parsed::Incomplete) => break Tail::Incomplete,
                 Err(error) => break Tail::Command(RespCommand::Invalid(error)),
             };
             if !same_as_last {
-                self.record_calls(&mut calls);
+                self.end_run(&mut calls);
                 self.last = self.batchable(&raw);
             }
             let command = self.last.filter(|_| can_batch).map(|(_, command)| command);
-            match command.and_then(|command| SubRequests::new(command, &raw, &self.context.cluster).ok()) {
+            let split = command.and_then(|command| SubRequests::new(command, &raw).ok());
+            match split.filter(|split| self.can_batch_requests(split)) {
                 // A write waits until the replies before it that may be paged are complete.
                 Some(split) if may_page && !split.is_read() => break Tail::More,
                 Some(split) if split.remaining() <= batch.requests.remaining_capacity() => {
@@ -69,14 +71,15 @@ impl Protocol for RespSession {
                 // It does not fit and is parsed again for the next batch.
                 Some(split) if split.remaining() <= BATCH_REQUESTS => break Tail::More,
                 _ => {
-                    consumed += size;
+                    (consumed, last_size) = (consumed + size, size);
                     break Tail::Command(RespCommand::Single(raw));
                 }
             }
-            consumed += size;
+            (consumed, last_size) = (consumed + size, size);
         };
         batch.consumed = consumed;
-        self.record_calls(&mut calls);
+        self.pipeline.on_parsed(input.len(), consumed, last_size);
+        self.end_run(&mut calls);
     }
 
     #[inline]
@@ -86,7 +89,13 @@ impl Protocol for RespSession {
         request: &Request<'a>,
         result: RequestResult<'_>,
     ) -> Rendered<LargeReply<'a>> {
-        self.merger.on_reply(&mut RespEncoder::new(output, self.version), request, result)
+        let start = output.len();
+        let mut encoder = RespEncoder::new(output, self.version).in_pipeline(self.pipeline.has_several);
+        let rendered = self.merger.on_reply(&mut encoder, request, result);
+        if output.get(start) == Some(&b'-') {
+            self.count_error(request, &output[start + 1..]);
+        }
+        rendered
     }
 
     fn follow_up<'o, 'a: 'o>(
@@ -102,6 +111,15 @@ impl Protocol for RespSession {
                 LargeReply::Sample { bucket, args } => sample::write_sample(self, bucket, args, output).await,
             }
         })
+    }
+
+    fn record(&mut self, metrics: &Metrics, elapsed: Duration) {
+        if let Some((last, _)) = self.uncounted.last() {
+            let calls = self.uncounted.iter().map(|(_, calls)| calls).sum();
+            self.client.count_commands(calls, *last);
+            metrics.record(&self.uncounted, elapsed);
+            self.uncounted.clear();
+        }
     }
 
     fn execute<'o, 'a: 'o>(
@@ -134,10 +152,34 @@ impl RespSession {
         }
     }
 
-    /// Adds the calls of the last command to the metrics.
-    fn record_calls(&self, calls: &mut u64) {
+    /// Whether nothing is known to be in the way of the requests of a command. One that exceeds a batch is
+    /// checked when it is executed.
+    #[inline]
+    fn can_batch_requests(&self, split: &SubRequests<'_>) -> bool {
+        split.remaining() > BATCH_REQUESTS || split.check_owners(&self.context.cluster).is_ok()
+    }
+
+    /// Notes how often the last command was called in a row.
+    #[inline]
+    fn end_run(&mut self, calls: &mut u64) {
         if let Some((index, _)) = self.last.filter(|_| *calls > 0) {
-            self.context.metrics.record_calls(index, std::mem::take(calls));
+            self.uncounted.push((index, std::mem::take(calls)));
         }
+    }
+
+    /// Counts an error reply of a request to a bucket.
+    #[cold]
+    #[inline(never)]
+    fn count_error(&self, request: &Request<'_>, message: &[u8]) {
+        let name = match request.op {
+            Op::Command { command, .. } => command.spec.name,
+            _ => "",
+        };
+        let failure = match message.starts_with(b"OOM ") {
+            true => Failure::Rejected,
+            false => Failure::Failed,
+        };
+        let index = command_table().index(name.as_bytes());
+        self.context.metrics.record_error(index, failure, message);
     }
 }

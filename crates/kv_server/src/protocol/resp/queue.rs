@@ -1,17 +1,22 @@
 //! The transaction of a session: the commands queued since MULTI, and the watched keys.
 
 use super::{parser::RawCommand, reply::error::SessionError};
-use crate::limits::{QUEUED_BYTES, QUEUED_COMMANDS};
+use crate::{
+    clients::Client,
+    limits::{QUEUED_BYTES, QUEUED_COMMANDS},
+    memory::{Account, Charge, Use},
+};
 use kv::Watcher;
 use kv_cluster::Cluster;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem::size_of, sync::Arc};
 
 /// The transaction of a session, if MULTI has begun one, and the watched keys.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TransactionQueue {
     /// `None` outside of MULTI.
     queued: Option<Box<QueuedCommands>>,
     pub(super) watched: Option<WatchedKeys>,
+    account: Arc<Account>,
 }
 
 /// Watched keys. Dropping them ends the watches, whatever ends the transaction or the connection.
@@ -21,12 +26,18 @@ pub(super) struct WatchedKeys {
     pub(super) watcher: Watcher,
     /// The version of each key when it was watched; `None` until the owner has replied.
     pub(super) versions: BTreeMap<Box<[u8]>, Option<u64>>,
+    pub(super) charge: Charge,
 }
 
 impl WatchedKeys {
-    /// No keys yet, of the connection with this number.
-    pub(super) fn new(cluster: Cluster, connection: u64) -> WatchedKeys {
-        WatchedKeys { cluster, watcher: Cluster::watcher(connection), versions: BTreeMap::new() }
+    /// No keys yet, of this client.
+    pub(super) fn new(cluster: Cluster, client: &Client) -> WatchedKeys {
+        WatchedKeys {
+            cluster,
+            watcher: Cluster::watcher(client.id),
+            versions: BTreeMap::new(),
+            charge: Charge::new(&client.account, Use::Session),
+        }
     }
 }
 
@@ -37,13 +48,14 @@ impl Drop for WatchedKeys {
 }
 
 /// The commands between MULTI and EXEC.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct QueuedCommands {
     commands: Vec<QueuedCommand>,
     /// The arguments of all commands, as bulk strings.
     bulks: Vec<u8>,
     /// A command was rejected, so EXEC will fail.
     pub(super) dirty: bool,
+    charge: Charge,
 }
 
 #[derive(Debug)]
@@ -57,6 +69,11 @@ struct QueuedCommand {
 }
 
 impl TransactionQueue {
+    /// No transaction and no watched keys.
+    pub(super) fn new(account: &Arc<Account>) -> TransactionQueue {
+        TransactionQueue { queued: None, watched: None, account: account.clone() }
+    }
+
     /// Whether commands are queued instead of executed.
     pub(super) fn is_open(&self) -> bool {
         self.queued.is_some()
@@ -67,9 +84,21 @@ impl TransactionQueue {
         self.queued.as_ref().map(|queued| queued.commands.len())
     }
 
+    /// Bytes of the arguments of queued commands.
+    pub(super) fn bytes(&self) -> usize {
+        self.queued.as_ref().map_or(0, |queued| queued.bulks.len())
+    }
+
+    /// How many keys are watched.
+    pub(super) fn watched_count(&self) -> usize {
+        self.watched.as_ref().map_or(0, |watched| watched.versions.len())
+    }
+
     /// Begins a transaction.
     pub(super) fn open(&mut self) {
-        self.queued = Some(Box::default());
+        let charge = Charge::new(&self.account, Use::Session);
+        let queued = QueuedCommands { commands: Vec::new(), bulks: Vec::new(), dirty: false, charge };
+        self.queued = Some(Box::new(queued));
     }
 
     /// Records that a command was rejected.
@@ -90,12 +119,20 @@ impl TransactionQueue {
         }
         queued.bulks.extend_from_slice(raw.bulks);
         queued.commands.push(QueuedCommand { index, count: raw.count, end: queued.bulks.len() });
+        let command_bytes = queued.commands.capacity() * size_of::<QueuedCommand>();
+        queued.charge.set(queued.bulks.capacity() + command_bytes);
         Ok(())
     }
 
     /// Ends the transaction and stops watching.
-    pub(super) fn take(&mut self) -> (Option<Box<QueuedCommands>>, Option<WatchedKeys>) {
-        (self.queued.take(), self.watched.take())
+    pub(super) fn discard(&mut self) {
+        self.queued = None;
+        self.watched = None;
+    }
+
+    /// Ends the transaction, and returns what EXEC needs. `None` outside of MULTI: the watches stay.
+    pub(super) fn close(&mut self) -> Option<(Box<QueuedCommands>, Option<WatchedKeys>)> {
+        Some((self.queued.take()?, self.watched.take()))
     }
 }
 

@@ -7,9 +7,13 @@ use super::{
     reply::{error::SessionError, merge::ReplyMerger},
     subscriptions::Subscriptions,
 };
-use crate::{clients::Client, context::ServerContext, pipeline::buffers::Output};
+use crate::{clients::Client, context::ServerContext, limits::BATCH_REQUESTS, pipeline::buffers::Output};
+use arrayvec::ArrayVec;
 use kv::Command;
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 /// A connection that speaks RESP.
 pub(crate) struct RespSession {
@@ -26,6 +30,28 @@ pub(crate) struct RespSession {
     /// the same, and the parser detects that.
     pub(super) last: Option<(usize, &'static Command)>,
     pub(super) merger: ReplyMerger,
+    pub(super) pipeline: PipelineState,
+    /// Calls that are not counted yet: the index of a command in the table, and how often in a row.
+    pub(super) uncounted: ArrayVec<(usize, u64), BATCH_REQUESTS>,
+}
+
+/// Whether a command arrived together with others. Clients may send a pipeline again as a whole for the error
+/// of one command, so what is executed must then not come with a code that asks for it.
+#[derive(Debug, Default)]
+pub(super) struct PipelineState {
+    /// The command that is executed arrived with others.
+    pub(super) has_several: bool,
+    /// The input that has not been parsed arrived with commands that have been.
+    follows_others: bool,
+}
+
+impl PipelineState {
+    /// Of `len` bytes of input `consumed` were parsed as commands, and `last` as the last of them.
+    #[inline]
+    pub(super) fn on_parsed(&mut self, len: usize, consumed: usize, last: usize) {
+        self.has_several = self.follows_others || last != len;
+        self.follows_others = consumed != len && (self.follows_others || consumed > 0);
+    }
 }
 
 /// Whether the client wants replies (CLIENT REPLY).
@@ -35,23 +61,27 @@ pub(super) enum ReplyMode {
     Off,
     /// The next command gets no reply; the ones after it do.
     SkipNext,
+    /// The current command gets no reply.
+    Skip,
 }
 
 impl RespSession {
     /// The session of a new connection.
     pub(crate) fn new(context: Arc<ServerContext>, client: Arc<Client>) -> RespSession {
-        client.info().resp = 2;
+        client.session.resp.store(2, Relaxed);
         RespSession {
             context,
+            transaction: TransactionQueue::new(&client.account),
             client,
             version: RespVersion::default(),
             reply_mode: ReplyMode::On,
             closing: false,
-            transaction: TransactionQueue::default(),
             subscriptions: Subscriptions::default(),
             parser: CommandParser::default(),
             last: None,
             merger: ReplyMerger::default(),
+            pipeline: PipelineState::default(),
+            uncounted: ArrayVec::new(),
         }
     }
 
@@ -86,22 +116,28 @@ impl RespSession {
 
     /// An encoder of the version that the client has chosen.
     pub(super) fn encoder<'o>(&self, output: &'o mut Output<'_>) -> RespEncoder<'o> {
-        RespEncoder::new(&mut output.bytes, self.version)
+        RespEncoder::new(&mut output.bytes, self.version).in_pipeline(self.pipeline.has_several)
     }
 
     /// Waits for messages to this client and renders those that have arrived; waits forever without a
     /// subscription. `false`: the client did not keep up and must be disconnected.
     pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
-        self.subscriptions.next_messages(&mut RespEncoder::new(output, self.version)).await
+        let still_open = self.subscriptions.next_messages(&mut RespEncoder::new(output, self.version)).await;
+        // A message may have been the end of a subscription.
+        self.publish_numbers();
+        still_open
     }
 
-    /// Copies the counts of subscriptions and queued commands to where CLIENT LIST of other clients reads
-    /// them.
-    pub(super) fn publish_client_info(&self) {
-        let mut info = self.client.info();
-        info.channels = self.subscriptions.channels().len();
-        info.patterns = self.subscriptions.patterns().len();
-        info.queued = self.transaction.len();
+    /// Copies what CLIENT LIST shows of this session to where all clients read it.
+    pub(super) fn publish_numbers(&self) {
+        let numbers = &self.client.session;
+        let (channels, patterns) = self.subscriptions.counts();
+        numbers.resp.store(self.version.number(), Relaxed);
+        numbers.channels.store(channels, Relaxed);
+        numbers.patterns.store(patterns, Relaxed);
+        numbers.queued.store(self.transaction.len().map_or(0, |queued| queued + 1), Relaxed);
+        numbers.queued_bytes.store(self.transaction.bytes(), Relaxed);
+        numbers.watched.store(self.transaction.watched_count(), Relaxed);
     }
 
     /// Writes why a command failed; fails itself if the client is gone.

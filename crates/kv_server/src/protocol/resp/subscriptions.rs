@@ -24,9 +24,16 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
+    /// The number of channels, those of buckets included, and of patterns.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let (channels, patterns) = self.subscriber.as_ref().map_or((0, 0), |subscriber| subscriber.counts());
+        (channels + self.buckets.len(), patterns)
+    }
+
     /// The number of channels, patterns and buckets.
     pub(super) fn count(&self) -> usize {
-        self.subscriber.as_ref().map_or(0, |subscriber| subscriber.count()) + self.buckets.len()
+        let (channels, patterns) = self.counts();
+        channels + patterns
     }
 
     /// Whether something can arrive: a message, even one queued before the last unsubscribe, or the end of a

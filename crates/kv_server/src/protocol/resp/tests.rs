@@ -1,6 +1,7 @@
 //! Tests with a client of a real server: what it sends, and the exact bytes that it receives.
 
 mod docs;
+mod info;
 mod limits;
 mod pipelines;
 mod replies;
@@ -69,13 +70,48 @@ impl Client {
         assert_eq!(String::from_utf8_lossy(&bytes), reply, "{what}: {read:?}");
     }
 
-    /// Reads one line.
-    async fn first_line(&mut self) -> String {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\n") {
-            line.push(self.0.read_u8().await.expect("the server replies"));
+    /// Reads one whole reply.
+    async fn reply(&mut self) -> String {
+        let (mut reply, mut left) = (String::new(), 1_usize);
+        while left > 0 {
+            let line = self.line().await;
+            let count = line[1..].trim_end().parse::<usize>();
+            left -= 1;
+            match (&line[..1], count) {
+                ("*" | "~" | ">", Ok(items)) => left += items,
+                ("%", Ok(pairs)) => left += 2 * pairs,
+                ("$" | "=", Ok(bytes)) => {
+                    reply.push_str(&line);
+                    reply.push_str(&self.read(bytes + 2).await);
+                    continue;
+                }
+                _ => {}
+            }
+            reply.push_str(&line);
         }
-        String::from_utf8_lossy(&line).into_owned()
+        reply
+    }
+
+    /// Reads a bulk string, without its header.
+    async fn bulk(&mut self) -> String {
+        let header = self.line().await;
+        let bytes: usize = header[1..].trim_end().parse().expect("a length");
+        self.read(bytes + 2).await
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        while !line.ends_with("\r\n") {
+            line.push_str(&self.read(1).await);
+        }
+        line
+    }
+
+    async fn read(&mut self, count: usize) -> String {
+        let mut bytes = vec![0; count];
+        let read = tokio::time::timeout(std::time::Duration::from_secs(20), self.0.read_exact(&mut bytes));
+        read.await.expect("a reply in time").expect("an open connection");
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Reads until the server closes the connection.

@@ -38,6 +38,8 @@ impl TextSession {
             return Ok(Next::Continue);
         }
         self.uses_redis = true;
+        // The session counts it.
+        self.uncounted = 0;
         let mut session = self.resp_session();
         let next = session.execute_inline(line, output).await?;
         self.speaks_resp |= session.excludes_text();

@@ -11,11 +11,12 @@ use crate::{
     clients::Client,
     context::ServerContext,
     limits::{EVENTS_AT_ONCE, SORTED_BYTES, SUBSCRIPTIONS},
+    metrics::Metrics,
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output, router},
     protocol::{lines::line_end, resp::RespSession},
 };
 use kv::{Change, EndReason, Op, Reply, Request, Subscription};
-use std::{convert::Infallible, future::pending, io, sync::Arc};
+use std::{convert::Infallible, future::pending, io, sync::Arc, time::Duration};
 use tokio::task::yield_now;
 use tokio_stream::StreamMap;
 
@@ -31,6 +32,8 @@ pub(crate) struct TextSession {
     pub(super) redis: Option<Box<RespSession>>,
     /// From now on the connection speaks RESP.
     pub(super) speaks_resp: bool,
+    /// Requests that are not counted yet.
+    pub(super) uncounted: u64,
 }
 
 /// What the input begins with.
@@ -62,7 +65,10 @@ impl Protocol for TextSession {
                 }
             };
             match parse(line) {
-                ParsedLine::Request(request) => batch.requests.push(request),
+                ParsedLine::Request(request) => {
+                    batch.requests.push(request);
+                    self.uncounted += 1;
+                }
                 ParsedLine::Command(Command::Other([IAC, ..])) => {
                     return self.input_state = InputState::Telnet;
                 }
@@ -100,11 +106,20 @@ impl Protocol for TextSession {
         match follow_up {}
     }
 
+    fn record(&mut self, metrics: &Metrics, elapsed: Duration) {
+        match (std::mem::take(&mut self.uncounted), &mut self.redis) {
+            (0, Some(redis)) => redis.record(metrics, elapsed),
+            (0, None) => {}
+            (requests, _) => metrics.record_text(requests, elapsed),
+        }
+    }
+
     fn execute<'o, 'a: 'o>(
         &'o mut self,
         command: Command<'a>,
         output: &'o mut Output<'_>,
     ) -> BoxFuture<'o, io::Result<Next>> {
+        self.uncounted = 1;
         Box::pin(self.execute_command(command, output))
     }
 }
@@ -120,6 +135,7 @@ impl TextSession {
             uses_redis: false,
             redis: None,
             speaks_resp: false,
+            uncounted: 0,
         }
     }
 

@@ -1,17 +1,22 @@
 //! The CLIENT commands: about this connection, and the list of all.
 
-use super::table::{ANY_TIME, SessionCommand};
+use super::table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed, quoted};
 use crate::{
-    clients::Client,
+    clients::{Client, SessionNumbers},
     limits::CLIENT_NAME_BYTES,
+    memory::Use,
     protocol::resp::{
         encoder::RespEncoder,
         reply::error::SessionError,
         session::{ReplyMode, RespSession},
     },
 };
-use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
-use std::{fmt::Write, sync::atomic::Ordering::Relaxed};
+use kv::{
+    Args, CommandError, CommandSpec, Group,
+    args::parse_integer,
+    flag::{ADMIN, NO_MULTI},
+};
+use std::{collections::BTreeSet, fmt::Write, sync::atomic::Ordering::Relaxed};
 
 pub(super) const CLIENT: SessionCommand = SessionCommand::new(
     CommandSpec::new("client", Group::Connection)
@@ -117,10 +122,9 @@ pub(super) const CLIENT_INFO: SessionCommand = SessionCommand::new(
         .since("6.2.0")
         .summary("Describes this connection, as CLIENT LIST does"),
 )
-.run(info);
-fn info(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    session.publish_client_info();
-    encoder.verbatim(&client_list_line(session, &session.client));
+.run_async(boxed!(info));
+async fn info(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    session.encoder(output).verbatim(&client_list_line(table, session, &session.client));
     Ok(())
 }
 
@@ -132,65 +136,77 @@ pub(super) const CLIENT_LIST: SessionCommand = SessionCommand::new(
         .syntax("[TYPE NORMAL|MASTER|REPLICA|PUBSUB] [ID client-id [client-id ...]]")
         .summary("Lists client connections, one per line"),
 )
-.run(list);
-fn list(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    session.publish_client_info();
+.run_async(boxed!(list));
+async fn list(Call { table, session, mut args, output }: Call<'_, '_>) -> Result<(), SessionError> {
     let mut clients = session.context.clients.all();
-    match args.next() {
-        None => {}
-        Some(option) if option.eq_ignore_ascii_case(b"type") => {
+    while let Some(option) = args.next() {
+        if option.eq_ignore_ascii_case(b"type") {
             let kind = args.required()?;
             let pubsub = kind.eq_ignore_ascii_case(b"pubsub");
             match kind.to_ascii_lowercase().as_slice() {
-                b"normal" | b"pubsub" => clients.retain(|client| client.info().is_pubsub() == pubsub),
+                b"normal" | b"pubsub" => clients.retain(|client| client.session.is_pubsub() == pubsub),
                 b"master" | b"replica" | b"slave" => clients.clear(),
                 _ => {
-                    let kind = String::from_utf8_lossy(kind);
-                    return Err(SessionError::reply(format!("ERR Unknown client type '{kind}'")));
+                    return Err(SessionError::reply(format!("ERR Unknown client type '{}'", quoted(kind))));
                 }
             }
-        }
-        Some(option) if option.eq_ignore_ascii_case(b"id") && !args.is_empty() => {
-            let ids =
-                args.map(|id| parse_integer(id).ok_or_else(|| SessionError::reply("ERR Invalid client ID")));
-            let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
+        } else if option.eq_ignore_ascii_case(b"id") && !args.is_empty() {
+            let mut ids = BTreeSet::new();
+            while let Some(id) = args.next_if(|id| !id.eq_ignore_ascii_case(b"type")) {
+                let id = parse_integer(id).filter(|id| *id > 0);
+                ids.insert(id.ok_or_else(|| SessionError::reply("ERR Invalid client ID"))?);
+            }
             clients.retain(|client| ids.contains(&(client.id as i64)));
+        } else {
+            return Err(CommandError::Syntax.into());
         }
-        Some(_) => return Err(CommandError::Syntax.into()),
     }
-    let lines: String = clients.iter().map(|client| client_list_line(session, client)).collect();
-    encoder.verbatim(&lines);
+    let lines: String = clients.iter().map(|client| client_list_line(table, session, client)).collect();
+    session.encoder(output).verbatim(&lines);
     Ok(())
 }
 
-/// One client as Redis describes it, without the fields that have no meaning here.
-fn client_list_line(session: &RespSession, client: &Client) -> String {
-    let (now, info) = (kv::time::now_ms(), client.info().clone());
+/// One client as Redis describes it.
+fn client_list_line(table: &CommandTable, session: &RespSession, client: &Client) -> String {
+    let (now, info, numbers) = (kv::time::now_ms(), client.info().clone(), &client.session);
     let age = now.saturating_sub(client.connected_at_ms) / 1_000;
     let idle = now.saturating_sub(client.last_active_ms.load(Relaxed)) / 1_000;
-    let multi = info.queued.map_or(-1, |queued| queued as i64);
-    let flags = if info.is_pubsub() {
-        "P"
-    } else if multi >= 0 {
-        "x"
-    } else {
-        "N"
-    };
+    let queued = numbers.queued.load(Relaxed);
+    let traffic = client.traffic();
+    let command = client.last_command().map_or("NULL", |index| table.get(index).spec().name);
     let mut line = String::new();
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} name={} age={age} idle={idle} flags={flags} db=0 sub={} psub={} multi={multi} user=default resp={} lib-name={} lib-ver={}",
+        "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db=0 sub={} psub={} ssub=0 multi={} watch={} qbuf={} multi-mem={} omem={} tot-mem={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.peer,
         session.context.address,
+        client.account.descriptor(),
         String::from_utf8_lossy(&info.name),
-        info.channels,
-        info.patterns,
-        info.resp,
+        flags(numbers),
+        numbers.channels.load(Relaxed),
+        numbers.patterns.load(Relaxed),
+        queued as i64 - 1,
+        numbers.watched.load(Relaxed),
+        client.account.held_for(Use::Input),
+        numbers.queued_bytes.load(Relaxed),
+        client.account.held_for(Use::Output),
+        client.account.held(),
+        numbers.resp.load(Relaxed),
         String::from_utf8_lossy(&info.library),
         String::from_utf8_lossy(&info.library_version),
+        traffic.received,
+        traffic.sent,
+        client.commands(),
     );
     line
+}
+
+/// `P`: subscribed, `x`: within MULTI, `N`: neither.
+fn flags(numbers: &SessionNumbers) -> String {
+    let flags = [(numbers.is_pubsub(), 'P'), (numbers.queued.load(Relaxed) > 0, 'x')];
+    let set: String = flags.into_iter().filter_map(|(is_set, flag)| is_set.then_some(flag)).collect();
+    if set.is_empty() { "N".to_owned() } else { set }
 }
 
 pub(super) const CLIENT_NO_EVICT: SessionCommand = SessionCommand::new(
@@ -199,7 +215,7 @@ pub(super) const CLIENT_NO_EVICT: SessionCommand = SessionCommand::new(
         .flags(ADMIN | ANY_TIME)
         .since("7.0.0")
         .syntax("ON|OFF")
-        .summary("Accepted; clients are never evicted"),
+        .summary("Accepted without effect: the client can be evicted"),
 )
 .run(no_evict);
 fn no_evict(_: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
@@ -231,7 +247,7 @@ fn on_or_off(mut args: Args<'_>, encoder: &mut RespEncoder<'_>) -> Result<(), Se
 pub(super) const CLIENT_REPLY: SessionCommand = SessionCommand::new(
     CommandSpec::new("client|reply", Group::Connection)
         .arity(3)
-        .flags(ANY_TIME)
+        .flags(ANY_TIME | NO_MULTI)
         .since("3.2.0")
         .syntax("ON|OFF|SKIP")
         .summary("Turns replies to this connection on or off"),
@@ -245,7 +261,7 @@ fn reply(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -
     } else if mode.eq_ignore_ascii_case(b"off") {
         session.reply_mode = ReplyMode::Off;
     } else if mode.eq_ignore_ascii_case(b"skip") {
-        if session.reply_mode == ReplyMode::On {
+        if session.reply_mode != ReplyMode::Off {
             session.reply_mode = ReplyMode::SkipNext;
         }
     } else {

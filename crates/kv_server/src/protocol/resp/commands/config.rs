@@ -17,6 +17,7 @@ fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
         ("databases", "1".into()),
         ("maxclients", context.limits.connections.to_string()),
         ("maxmemory", memory.to_string()),
+        ("maxmemory-clients", shown_limit(context.memory.limit()).to_string()),
         ("maxmemory-policy", "noeviction".into()),
         ("notify-keyspace-events", String::new()),
         ("port", context.address.port().to_string()),
@@ -25,8 +26,14 @@ fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
         ("save", String::new()),
         ("slowlog-log-slower-than", "-1".into()),
         ("slowlog-max-len", "0".into()),
+        ("tcp-keepalive", context.keepalive_seconds.load(Relaxed).to_string()),
         ("timeout", context.idle_seconds.load(Relaxed).to_string()),
     ]
+}
+
+/// A limit as Redis shows it: 0 for none.
+fn shown_limit(bytes: usize) -> usize {
+    if bytes == usize::MAX { 0 } else { bytes }
 }
 
 pub(super) const CONFIG: SessionCommand = SessionCommand::new(
@@ -87,14 +94,30 @@ fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Re
     let failed = |why: &str| {
         SessionError::reply(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
     };
-    if name.eq_ignore_ascii_case(b"timeout") {
+    let seconds = || {
         let seconds = parse_integer(value);
         let seconds = seconds.ok_or_else(|| failed("argument couldn't be parsed into an integer"))?;
-        let range = "argument must be between 0 and 2147483647 inclusive";
-        let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds < 1 << 31);
-        let seconds = seconds.ok_or_else(|| failed(range))?;
+        let seconds = u32::try_from(seconds).ok().filter(|seconds| *seconds < 1 << 31);
+        seconds.ok_or_else(|| failed("argument must be between 0 and 2147483647 inclusive"))
+    };
+    let bytes = || {
+        let bytes = std::str::from_utf8(value).ok().and_then(kv::syntax::byte_size::parse);
+        bytes.ok_or_else(|| failed("argument must be a memory value"))
+    };
+    if name.eq_ignore_ascii_case(b"timeout") {
+        let seconds = seconds()?;
         if apply {
-            context.idle_seconds.store(seconds, Relaxed);
+            context.idle_seconds.store(seconds.into(), Relaxed);
+        }
+    } else if name.eq_ignore_ascii_case(b"tcp-keepalive") {
+        let seconds = seconds()?;
+        if apply {
+            context.keepalive_seconds.store(seconds, Relaxed);
+        }
+    } else if name.eq_ignore_ascii_case(b"maxmemory-clients") {
+        let bytes = bytes()?;
+        if apply {
+            context.memory.set_limit(if bytes == 0 { usize::MAX } else { bytes });
         }
     } else if name.eq_ignore_ascii_case(b"proto-max-bulk-len") {
         let bytes = parse_integer(value).and_then(|bytes| usize::try_from(bytes).ok());
@@ -107,8 +130,7 @@ fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Re
             context.bulk_bytes.store(bytes, Relaxed);
         }
     } else if name.eq_ignore_ascii_case(b"maxmemory") {
-        let bytes = std::str::from_utf8(value).ok().and_then(kv::syntax::byte_size::parse);
-        let bytes = bytes.ok_or_else(|| failed("argument must be a memory value"))?;
+        let bytes = bytes()?;
         if apply {
             context.cluster.local().set_memory_limit(Some(bytes).filter(|bytes| *bytes > 0));
         }
@@ -141,6 +163,8 @@ pub(super) const CONFIG_RESETSTAT: SessionCommand = SessionCommand::new(
 .run(resetstat);
 fn resetstat(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     session.context.metrics.reset();
+    session.context.clients.reset_totals();
+    session.context.cluster.local().reset_counters();
     encoder.ok();
     Ok(())
 }

@@ -98,15 +98,13 @@ fn hello(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -
     }
     session.version = version;
     encoder.version = version;
-    let proto = if version == RespVersion::Resp3 { 3 } else { 2 };
-    session.client.info().resp = proto;
     encoder.map(7);
     for (field, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
         encoder.bulk(field.as_bytes());
         encoder.bulk(value.as_bytes());
     }
     encoder.bulk(b"proto");
-    encoder.integer(proto.into());
+    encoder.integer(version.number().into());
     encoder.bulk(b"id");
     encoder.integer(session.client.id as i64);
     for (field, value) in [("mode", "standalone"), ("role", "master")] {
@@ -199,16 +197,11 @@ pub(super) const RESET: SessionCommand = SessionCommand::new(
 .never_queued()
 .run(reset);
 fn reset(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    session.transaction.take();
+    session.transaction.discard();
     session.subscriptions.clear();
     session.reply_mode = ReplyMode::On;
     session.version = RespVersion::Resp2;
-    {
-        let mut info = session.client.info();
-        info.name = Box::default();
-        info.resp = 2;
-    }
-    session.publish_client_info();
+    session.client.info().name = Box::default();
     encoder.version = RespVersion::Resp2;
     encoder.simple_string("RESET");
     Ok(())

@@ -2,11 +2,13 @@
 //! holds, or any command while the session is in a state that excludes batches.
 
 use super::{
+    exec::EXEC,
     split::SubRequests,
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    limits::BATCH_REQUESTS,
+    limits::{BATCH_REQUESTS, LOOK_AHEAD_REQUESTS},
+    metrics::Failure,
     pipeline::{buffers::Output, router},
     protocol::resp::{
         parser::RawCommand,
@@ -15,8 +17,13 @@ use crate::{
     },
 };
 use arrayvec::ArrayVec;
-use kv::{Command, Request};
+use kv::{
+    Command, CommandError, Request,
+    flag::{DENYOOM, NO_MULTI},
+};
+use kv_cluster::Owner;
 use std::io;
+use tokio::task::yield_now;
 
 /// Executes one command, and replies unless the client has turned replies off.
 pub(crate) async fn dispatch(
@@ -25,40 +32,101 @@ pub(crate) async fn dispatch(
     raw: RawCommand<'_>,
     output: &mut Output<'_>,
 ) -> io::Result<()> {
+    let accepted = accept(table, session, &raw);
     let mode = session.reply_mode;
+    if mode == ReplyMode::SkipNext {
+        session.reply_mode = ReplyMode::Skip;
+    }
     if mode != ReplyMode::On {
         output.flush().await?;
-        output.suppress(true);
+        // Confirmations of subscriptions are not replies.
+        output.suppress(!matches!(&accepted, Ok(resolved) if resolved.command.is_subscription()));
     }
-    if let Err(error) = execute(table, session, raw, output).await {
+    let (index, failure, executed) = match accepted {
+        Ok(resolved) => {
+            (Some(resolved.index), Failure::Failed, execute(table, session, resolved, output).await)
+        }
+        Err(error) => (table.locate(&raw).ok().map(|row| row.index), Failure::Rejected, Err(error)),
+    };
+    if let Err(error) = executed {
+        let start = output.bytes.len();
         session.write_error(error, output)?;
+        session.context.metrics.record_error(index, failure, &output.bytes[start + 1..]);
     }
-    if mode == ReplyMode::SkipNext && session.reply_mode == ReplyMode::SkipNext {
+    session.publish_numbers();
+    if mode != ReplyMode::On && session.reply_mode != ReplyMode::On {
+        output.flush().await?;
+    }
+    if session.reply_mode == ReplyMode::Skip {
         session.reply_mode = ReplyMode::On;
-        output.flush().await?;
-    } else if session.reply_mode == ReplyMode::Off {
-        output.suppress(true);
-        output.flush().await?;
     }
     output.suppress(false);
+    Ok(())
+}
+
+/// Checks whether the session may execute the command, or queue it. A transaction in which a command is
+/// rejected fails; one whose EXEC is rejected ends.
+fn accept<'a>(
+    table: &CommandTable,
+    session: &mut RespSession,
+    raw: &RawCommand<'a>,
+) -> Result<Resolved<'a>, SessionError> {
+    let accepted = table.resolve(raw).and_then(|resolved| {
+        check_subscribed(session, resolved.command)?;
+        check_queued(session, &resolved)?;
+        Ok(resolved)
+    });
+    accepted.map_err(|error| {
+        session.transaction.mark_dirty();
+        if !table.locate(raw).is_ok_and(|row| row.command.spec().name == EXEC.spec.name) {
+            return error;
+        }
+        session.transaction.discard();
+        SessionError::discarded(&error)
+    })
+}
+
+/// Whether the command may be queued, if it would be.
+fn check_queued(session: &RespSession, resolved: &Resolved<'_>) -> Result<(), SessionError> {
+    if !session.transaction.is_open() || !resolved.command.is_queued_in_multi() {
+        return Ok(());
+    }
+    let (spec, cluster) = (resolved.command.spec(), &session.context.cluster);
+    if spec.has(NO_MULTI) {
+        return Err(SessionError::reply("ERR Command not allowed inside a transaction"));
+    }
+    if resolved.command.is_subscription() && resolved.raw.count != 2 {
+        let name = spec.name.to_ascii_uppercase();
+        return Err(SessionError::reply(format!(
+            "ERR {name} takes one name inside a transaction, because each has a reply of its own"
+        )));
+    }
+    let CommandRef::Bucket(command) = resolved.command else { return Ok(()) };
+    let requests = match SubRequests::new(command, &resolved.raw) {
+        // The reply to this command, when it is executed.
+        Err(SessionError::Command(CommandError::Arity(_))) => return Ok(()),
+        requests => requests?,
+    };
+    requests.check_same_node(cluster)?;
+    if spec.has(DENYOOM) && cluster.local().is_out_of_memory(0) {
+        let requests: Vec<Request<'_>> = requests.collect();
+        if matches!(cluster.single_owner(requests.iter().flat_map(Request::names)), Ok(Owner::Local(_))) {
+            return Err(CommandError::OutOfMemory.into());
+        }
+    }
     Ok(())
 }
 
 async fn execute(
     table: &CommandTable,
     session: &mut RespSession,
-    raw: RawCommand<'_>,
+    resolved: Resolved<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
-    let resolved = table.resolve(&raw).inspect_err(|_| {
-        session.context.metrics.record_rejection();
-        session.transaction.mark_dirty();
-    })?;
-    check_subscribed(session, resolved.command)?;
     if session.transaction.is_open() && resolved.command.is_queued_in_multi() {
         return queue(session, &resolved, output);
     }
-    session.context.metrics.record_calls(resolved.index, 1);
+    session.uncounted.push((resolved.index, 1));
     match resolved.command {
         CommandRef::Bucket(command) => execute_on_buckets(session, command, &resolved.raw, output).await,
         CommandRef::Session(command) => {
@@ -75,7 +143,19 @@ async fn execute_on_buckets(
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
     let context = session.context.clone();
-    let mut requests = SubRequests::new(command, raw, &context.cluster)?;
+    let mut requests = SubRequests::new(command, raw)?;
+    if requests.remaining() <= LOOK_AHEAD_REQUESTS {
+        requests.check_owners(&context.cluster)?;
+    } else {
+        if !requests.fits(&context.cluster) {
+            return Err(CommandError::OutOfMemory.into());
+        }
+        let mut ahead = requests.clone();
+        while ahead.remaining() > 0 && !context.cluster.owns_every_bucket() {
+            context.cluster.look_ahead(ahead.by_ref().take(LOOK_AHEAD_REQUESTS))?;
+            yield_now().await;
+        }
+    }
     session.merger.push_expected(requests.keys(), requests.remaining());
     while requests.remaining() > 0 {
         let batch: ArrayVec<Request<'_>, BATCH_REQUESTS> = requests.by_ref().take(BATCH_REQUESTS).collect();
@@ -90,10 +170,6 @@ fn queue(
     resolved: &Resolved<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
-    if let CommandRef::Bucket(command) = resolved.command {
-        SubRequests::new(command, &resolved.raw, &session.context.cluster)
-            .inspect_err(|_| session.transaction.mark_dirty())?;
-    }
     session.transaction.push(resolved.index, &resolved.raw)?;
     session.encoder(output).simple_string("QUEUED");
     Ok(())

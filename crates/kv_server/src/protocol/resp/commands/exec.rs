@@ -5,8 +5,9 @@ use super::{
     table::{Call, CommandRef, CommandTable, SessionCommand, boxed},
 };
 use crate::{
-    limits::TRANSACTION_REPLY_BYTES,
-    pipeline::{Rendered, buffers::Output, router},
+    memory::{Charge, Use},
+    metrics::Failure,
+    pipeline::{Rendered, buffers::Output, clock::Clock, router},
     protocol::resp::{
         encoder::RespEncoder,
         parser::RawCommand,
@@ -15,10 +16,11 @@ use crate::{
     },
 };
 use kv::{
-    CommandSpec, Group, Reply, Request,
+    CommandError, CommandSpec, Group, Reply, Request, TransactionLimits,
     flag::{LOADING, READ, STALE, WRITE},
 };
 use kv_cluster::Error;
+use std::{io, time::Duration};
 
 /// A key, and its version when it was watched.
 type WatchedKey<'a> = (&'a [u8], u64);
@@ -38,8 +40,8 @@ pub(super) const EXEC: SessionCommand = SessionCommand::new(
 /// A command on all keys, such as FLUSHALL, separates the commands before it from those after it: each part
 /// is a step of its own.
 async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let (queued, watched) = session.transaction.take();
-    let queued = queued.ok_or_else(|| SessionError::reply("ERR EXEC without MULTI"))?;
+    let (queued, watched) =
+        session.transaction.close().ok_or_else(|| SessionError::reply("ERR EXEC without MULTI"))?;
     if queued.dirty {
         return Err(SessionError::reply("EXECABORT Transaction discarded because of previous errors."));
     }
@@ -47,24 +49,38 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     let mut watched: Vec<WatchedKey<'_>> =
         versions.filter_map(|(name, version)| Some((&**name, (*version)?))).collect();
     let commands: Vec<Queued<'_>> = queued.iter().collect();
-    let requests: Vec<Request<'_>> = requests(table, session, &commands).into_iter().flatten().collect();
-    let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
+    let split = requests(table, &commands);
+    check_size(session, &split)?;
+    let all: Vec<Request<'_>> = split.into_iter().flatten().collect();
+    let names = watched.iter().map(|(name, _)| *name).chain(all.iter().flat_map(Request::names));
     session.context.cluster.single_owner(names)?;
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
     let mut step = steps.next().unwrap_or_default();
-    let Some(mut replies) = execute_step(table, session, &watched, step).await? else {
+    let mut clock = Clock::read();
+    let executed = execute_step(table, session, &watched, step).await;
+    let executed = executed.map_err(|error| match error {
+        error @ SessionError::Command(CommandError::OutOfMemory) => SessionError::discarded(&error),
+        error => error,
+    });
+    let Some(mut replies) = executed? else {
         session.encoder(output).null_array();
         return Ok(());
     };
     watched.clear();
     session.encoder(output).array(commands.len());
     loop {
-        write_step(table, session, step, &replies, output).await?;
+        write_step(table, session, step, &replies, clock.lap(), output).await?;
         step = match steps.next() {
             Some(step) => step,
             None => return Ok(()),
         };
-        replies = execute_step(table, session, &watched, step).await?.unwrap_or_default();
+        clock = Clock::read();
+        let failed = |error| repeated_error(session, error, requests(table, step).len());
+        replies = match execute_step(table, session, &watched, step).await {
+            Ok(Some(replies)) => replies,
+            Ok(None) => failed(Error::UnexpectedReply.into())?,
+            Err(error) => failed(error)?,
+        };
     }
 }
 
@@ -73,25 +89,40 @@ fn is_on_all_keys(command: CommandRef) -> bool {
     matches!(command, CommandRef::Session(command) if command.spec.flags & (READ | WRITE) != 0)
 }
 
-/// The requests of the commands on buckets. Each command was checked when it was queued.
-fn requests<'a>(
-    table: &CommandTable,
-    session: &RespSession,
-    commands: &[Queued<'a>],
-) -> Vec<SubRequests<'a>> {
+/// The requests of the commands on buckets, without those whose number of arguments is wrong.
+fn requests<'a>(table: &CommandTable, commands: &[Queued<'a>]) -> Vec<SubRequests<'a>> {
     let requests = |(index, raw): &Queued<'a>| match table.get(*index) {
-        CommandRef::Bucket(command) => SubRequests::new(command, raw, &session.context.cluster).ok(),
+        CommandRef::Bucket(command) => SubRequests::new(command, raw).ok(),
         CommandRef::Session(_) => None,
     };
     commands.iter().filter_map(requests).collect()
 }
 
+/// Checks that there are not more requests than this node allows, before they are listed. The node that owns
+/// the keys checks what they touch.
+fn check_size(session: &RespSession, split: &[SubRequests<'_>]) -> Result<(), CommandError> {
+    let TransactionLimits { entries, bytes } = session.context.cluster.local().transaction_limits();
+    if split.iter().map(SubRequests::remaining).sum::<usize>() <= entries {
+        return Ok(());
+    }
+    Err(CommandError::TransactionTooLarge { entries: entries as u64, bytes: bytes as u64 })
+}
+
 /// The encoded replies to the commands on buckets of one step, one after the other.
-#[derive(Default)]
 struct RenderedReplies {
     bytes: Vec<u8>,
     /// Where each reply ends.
     ends: Vec<usize>,
+    charge: Charge,
+}
+
+/// The same error for each of `count` commands of a later step: the replies to those before it stay valid.
+fn repeated_error(session: &RespSession, error: SessionError, count: usize) -> io::Result<RenderedReplies> {
+    let mut bytes = Vec::new();
+    error.write(&mut RespEncoder::new(&mut bytes, session.version).in_pipeline(true))?;
+    let ends = (1..=count).map(|reply| reply * bytes.len()).collect();
+    let charge = Charge::new(&session.client.account, Use::Output);
+    Ok(RenderedReplies { bytes: bytes.repeat(count), ends, charge })
 }
 
 /// Executes the commands on buckets among `commands` as one step. `None`: a watched key has changed.
@@ -101,9 +132,11 @@ async fn execute_step(
     watched: &[WatchedKey<'_>],
     commands: &[Queued<'_>],
 ) -> Result<Option<RenderedReplies>, SessionError> {
-    let split = requests(table, session, commands);
+    let split = requests(table, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
-    let (mut replies, mut merger) = (RenderedReplies::default(), ReplyMerger::default());
+    let charge = Charge::new(&session.client.account, Use::Output);
+    let mut replies = RenderedReplies { bytes: Vec::new(), ends: Vec::new(), charge };
+    let mut merger = ReplyMerger::default();
     let (mut commands, mut pending) = (split.iter(), requests.iter());
     let on_reply = |result: Result<Reply<'_>, Error>| {
         if merger.is_done() {
@@ -111,13 +144,8 @@ async fn execute_step(
             merger.push_expected(command.keys(), command.remaining());
         }
         let request = pending.next().expect("every reply belongs to a request");
-        let is_full = replies.bytes.len() >= TRANSACTION_REPLY_BYTES;
-        let mut encoder = RespEncoder::new(&mut replies.bytes, session.version);
-        if is_full && result.as_ref().is_ok_and(holds_values) {
-            let message =
-                format!("ERR earlier replies of this transaction exceed {TRANSACTION_REPLY_BYTES} bytes");
-            merger.on_value_error(&mut encoder, &message);
-        } else if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
+        let mut encoder = RespEncoder::new(&mut replies.bytes, session.version).in_pipeline(true);
+        if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
             // Pages would not show the hash as it was in this step.
             encoder.error("ERR the hash is too large to be listed in a transaction: use HSCAN");
         }
@@ -126,40 +154,48 @@ async fn execute_step(
         }
     };
     let unchanged = router::transact(&session.context.cluster, watched, &requests, on_reply).await?;
+    replies.charge.set(replies.bytes.capacity());
     Ok(unchanged.then_some(replies))
 }
 
-/// Whether the reply can be large: all replies of a step stay in memory until it is done.
-fn holds_values(reply: &Reply<'_>) -> bool {
-    matches!(
-        reply,
-        Reply::Value(_) | Reply::OwnedValue(_) | Reply::List(_) | Reply::Map(_) | Reply::PairList(_)
-    )
-}
-
-/// Writes the replies of one step, and executes the commands of the session between them, in order.
+/// Writes the replies of one step, whose commands on buckets took `elapsed`, and executes the commands of the
+/// session between them, in order.
 async fn write_step(
     table: &CommandTable,
     session: &mut RespSession,
     commands: &[Queued<'_>],
     replies: &RenderedReplies,
+    elapsed: Duration,
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
+    let context = session.context.clone();
+    let on_buckets = |(index, _): &&Queued<'_>| matches!(table.get(*index), CommandRef::Bucket(_));
+    let calls: Vec<(usize, u64)> = commands.iter().filter(on_buckets).map(|(index, _)| (*index, 1)).collect();
+    context.metrics.record(&calls, elapsed);
     let (mut start, mut ends) = (0, replies.ends.iter());
     for (index, raw) in commands {
-        session.context.metrics.record_calls(*index, 1);
+        let reply_at = output.bytes.len();
         match table.get(*index) {
-            CommandRef::Bucket(_) => {
-                let end = *ends.next().unwrap_or(&start);
-                output.bytes.extend_from_slice(&replies.bytes[start..end]);
-                start = end;
-            }
+            CommandRef::Bucket(command) => match SubRequests::check_arity(command, raw) {
+                Ok(()) => {
+                    let end = *ends.next().unwrap_or(&start);
+                    output.bytes.extend_from_slice(&replies.bytes[start..end]);
+                    start = end;
+                }
+                Err(error) => session.write_error(error.into(), output)?,
+            },
             CommandRef::Session(command) => {
+                let mut clock = Clock::read();
                 let call = Call { table, session, args: raw.args(), output };
                 if let Err(error) = command.execute(call).await {
                     session.write_error(error, output)?;
                 }
+                context.metrics.record(&[(*index, 1)], clock.lap());
             }
+        }
+        if output.bytes.get(reply_at) == Some(&b'-') {
+            let message = &output.bytes[reply_at + 1..];
+            context.metrics.record_error(Some(*index), Failure::Failed, message);
         }
         if output.is_full() {
             output.flush().await?;

@@ -1,12 +1,25 @@
-//! The INFO command: statistics by section.
+//! The INFO command: statistics by section, under the names that Redis gives them. What does not exist here
+//! (replicas, scripts, files) is 0, as it is on a Redis that has none.
 
 use super::{
     connection::REDIS_VERSION,
     table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed},
 };
-use crate::protocol::resp::{reply::error::SessionError, session::RespSession};
+use crate::{
+    clients::Client,
+    metrics::CommandStats,
+    process,
+    protocol::resp::{reply::error::SessionError, session::RespSession},
+};
 use kv::{CommandSpec, Group, StoreStats};
-use std::fmt::Write;
+use std::{
+    fmt::{Display, Write},
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+/// The percentiles of section `latencystats`.
+const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
 
 pub(super) const INFO: SessionCommand = SessionCommand::new(
     CommandSpec::new("info", Group::Server)
@@ -18,84 +31,78 @@ pub(super) const INFO: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(info));
 async fn info(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
-    let wanted = |section: &str| args.is_empty() || args.into_iter().any(|arg| is_section(arg, section));
-    let mut text = String::new();
-    let mut section = |name: &str, body: String| {
-        let separator = if text.is_empty() { "" } else { "\r\n" };
-        let _ = write!(text, "{separator}# {name}\r\n{body}");
+    let named = |words: &[&str]| {
+        let is_one = |arg: &[u8]| words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()));
+        args.into_iter().any(is_one)
     };
+    let (is_default, is_all) = (args.is_empty() || named(&["default"]), named(&["all", "everything"]));
+    let wanted = |section: &str| is_default || is_all || named(&[section]);
+    let wanted_if_named = |section: &str| is_all || named(&[section]);
+    let own = session.context.cluster.local().stats();
+    let mut text = String::new();
     if wanted("server") {
-        section("Server", server_section(session));
+        server(session, section(&mut text, "Server"));
     }
     if wanted("clients") {
-        section("Clients", clients_section(session));
+        clients(session, section(&mut text, "Clients"));
     }
     if wanted("memory") {
-        section("Memory", memory_section(session).await);
+        memory(session, &own, section(&mut text, "Memory"));
+    }
+    if wanted("persistence") {
+        persistence(session, section(&mut text, "Persistence"));
     }
     if wanted("stats") {
-        section("Stats", stats_section(session));
+        stats(session, &own, section(&mut text, "Stats"));
     }
     if wanted("replication") {
-        section("Replication", "role:master\r\nconnected_slaves:0\r\n".into());
+        replication(session, section(&mut text, "Replication"));
     }
-    if !args.is_empty() && wanted("commandstats") {
-        section("Commandstats", commandstats_section(table, session));
+    if wanted("cpu") {
+        cpu(section(&mut text, "CPU"));
+    }
+    if wanted("modules") {
+        section(&mut text, "Modules");
+    }
+    if wanted_if_named("commandstats") {
+        commandstats(table, session, section(&mut text, "Commandstats"));
+    }
+    if wanted("errorstats") {
+        errorstats(session, section(&mut text, "Errorstats"));
+    }
+    if wanted_if_named("latencystats") {
+        latencystats(table, session, section(&mut text, "Latencystats"));
     }
     if wanted("cluster") {
-        section("Cluster", "cluster_enabled:0\r\n".into());
+        line(section(&mut text, "Cluster"), "cluster_enabled", 0);
     }
     if wanted("keyspace") {
-        section("Keyspace", keyspace_section(session).await?);
+        keyspace(session, section(&mut text, "Keyspace")).await;
     }
     session.encoder(output).verbatim(&text);
     Ok(())
 }
 
-/// Whether an argument of INFO selects this section.
-fn is_section(argument: &[u8], section: &str) -> bool {
-    let names = [section, "default", "all", "everything"];
-    names.iter().any(|name| argument.eq_ignore_ascii_case(name.as_bytes()))
+/// Begins a section.
+fn section<'t>(text: &'t mut String, name: &str) -> &'t mut String {
+    let separator = if text.is_empty() { "" } else { "\r\n" };
+    let _ = write!(text, "{separator}# {name}\r\n");
+    text
 }
 
-fn server_section(session: &RespSession) -> String {
-    let context = &session.context;
-    let uptime = context.started.elapsed().as_secs();
-    format!(
-        "redis_version:{REDIS_VERSION}\r\nkv_version:{}\r\nredis_mode:standalone\r\nnode:{}\r\narch_bits:{}\r\nprocess_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n",
-        env!("CARGO_PKG_VERSION"),
-        context.cluster.node_name(),
-        usize::BITS,
-        std::process::id(),
-        context.address.port(),
-        uptime / 86_400,
-    )
+fn line(text: &mut String, field: &str, value: impl Display) {
+    let _ = write!(text, "{field}:{value}\r\n");
 }
 
-fn clients_section(session: &RespSession) -> String {
-    let clients = session.context.clients.all();
-    let subscribed = clients.iter().filter(|client| client.info().is_pubsub());
-    format!(
-        "connected_clients:{}\r\nmaxclients:{}\r\nblocked_clients:0\r\npubsub_clients:{}\r\n",
-        clients.len(),
-        session.context.limits.connections,
-        subscribed.count(),
-    )
+/// Lines of fields that are 0 here.
+fn zeros(text: &mut String, fields: &[&str]) {
+    fields.iter().for_each(|field| line(text, field, 0));
 }
 
-/// Memory used by the buckets of this node, and memory that removed ones have left free. The resident memory
-/// of the process is omitted, as it would cost a system call.
-async fn memory_section(session: &RespSession) -> String {
-    let stats = session.context.cluster.stats().await;
-    let own = stats.into_iter().next().and_then(|(_, stats)| stats.ok());
-    let StoreStats { bytes: used, free, limit, .. } = own.unwrap_or_default();
-    let (active, limit) = (used + free, limit.unwrap_or(0));
-    let ratio = active as f64 / used.max(1) as f64;
-    format!(
-        "used_memory:{used}\r\nused_memory_human:{}\r\nused_memory_dataset:{used}\r\nallocator_allocated:{used}\r\nallocator_active:{active}\r\nallocator_frag_bytes:{free}\r\nallocator_frag_ratio:{ratio:.2}\r\nmem_fragmentation_bytes:{free}\r\nmem_fragmentation_ratio:{ratio:.2}\r\nmaxmemory:{limit}\r\nmaxmemory_human:{}\r\nmaxmemory_policy:noeviction\r\n",
-        human_size(used),
-        human_size(limit),
-    )
+/// A line with a number of bytes, and one for people.
+fn bytes(text: &mut String, field: &str, bytes: u64) {
+    line(text, field, bytes);
+    line(text, &format!("{field}_human"), human_size(bytes));
 }
 
 /// Bytes as Redis prints them for people: `1.50M`.
@@ -107,23 +114,220 @@ fn human_size(bytes: u64) -> String {
     }
 }
 
-fn stats_section(session: &RespSession) -> String {
+fn server(session: &RespSession, text: &mut String) {
     let context = &session.context;
-    format!(
-        "total_connections_received:{}\r\ntotal_commands_processed:{}\r\nrejected_commands:{}\r\n",
-        context.clients.total(),
-        context.metrics.calls().sum::<u64>(),
-        context.metrics.rejected_calls(),
-    )
+    let (uptime, unix) = (context.started.elapsed().as_secs(), kv::time::now_ms());
+    line(text, "redis_version", REDIS_VERSION);
+    line(text, "kv_version", env!("CARGO_PKG_VERSION"));
+    line(text, "redis_git_sha1", "00000000");
+    line(text, "redis_git_dirty", 0);
+    line(text, "redis_mode", "standalone");
+    line(text, "node", context.cluster.node_name());
+    line(text, "os", process::system());
+    line(text, "arch_bits", usize::BITS);
+    line(text, "process_id", std::process::id());
+    line(text, "run_id", &context.run_id);
+    line(text, "tcp_port", context.address.port());
+    line(text, "server_time_usec", unix * 1_000);
+    line(text, "uptime_in_seconds", uptime);
+    line(text, "uptime_in_days", uptime / 86_400);
+    line(text, "hz", 10);
+    line(text, "configured_hz", 10);
+    line(text, "lru_clock", (unix / 1_000) & 0xff_ffff);
+    line(text, "executable", process::executable());
+    line(text, "config_file", "");
+    line(text, "io_threads_active", 0);
+    let (ip, port) = (context.address.ip(), context.address.port());
+    line(text, "listener0", format_args!("name=tcp,bind={ip},port={port}"));
 }
 
-fn commandstats_section(table: &CommandTable, session: &RespSession) -> String {
-    let calls = table.specs().zip(session.context.metrics.calls());
-    let called = calls.filter(|(_, calls)| *calls > 0);
-    called.map(|(spec, calls)| format!("cmdstat_{}:calls={calls}\r\n", spec.name)).collect()
+fn clients(session: &RespSession, text: &mut String) {
+    let clients = session.context.clients.all();
+    let watched = |client: &Client| client.session.watched.load(Relaxed);
+    line(text, "connected_clients", clients.len());
+    line(text, "cluster_connections", 0);
+    line(text, "maxclients", session.context.limits.connections);
+    zeros(text, &["blocked_clients", "tracking_clients"]);
+    let count = |filter: &dyn Fn(&Client) -> bool| clients.iter().filter(|client| filter(client)).count();
+    line(text, "pubsub_clients", count(&|client| client.session.is_pubsub()));
+    line(text, "watching_clients", count(&|client| watched(client) > 0));
+    zeros(text, &["clients_in_timeout_table"]);
+    line(text, "total_watched_keys", clients.iter().map(|client| watched(client)).sum::<usize>());
+    zeros(text, &["total_blocking_keys", "total_blocking_keys_on_nokey"]);
 }
 
-async fn keyspace_section(session: &RespSession) -> Result<String, SessionError> {
-    let keys = session.context.cluster.bucket_count().await?;
-    Ok(if keys == 0 { String::new() } else { format!("db0:keys={keys},expires=0,avg_ttl=0\r\n") })
+/// Of this node: what its buckets take, what removed ones have left free, and what the process takes.
+fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
+    let StoreStats { bytes: used, free, limit, .. } = *own;
+    let (resident, system) = process::memory();
+    let peak = session.context.metrics.rates.note_used(used);
+    let (active, limit) = (used + free, limit.unwrap_or(0));
+    let ratio = |one: u64, other: u64| format!("{:.2}", one as f64 / other.max(1) as f64);
+    bytes(text, "used_memory", used);
+    bytes(text, "used_memory_rss", resident);
+    bytes(text, "used_memory_peak", peak);
+    line(text, "used_memory_peak_perc", format_args!("{:.2}%", used as f64 * 100.0 / peak.max(1) as f64));
+    zeros(text, &["used_memory_overhead", "used_memory_startup"]);
+    line(text, "used_memory_dataset", used);
+    line(text, "used_memory_dataset_perc", "100.00%");
+    line(text, "allocator_allocated", used);
+    line(text, "allocator_active", active);
+    line(text, "allocator_resident", resident);
+    bytes(text, "total_system_memory", system);
+    bytes(text, "used_memory_lua", 0);
+    zeros(text, &["used_memory_vm_eval", "used_memory_scripts_eval", "number_of_cached_scripts"]);
+    zeros(text, &["number_of_functions", "number_of_libraries", "used_memory_vm_functions"]);
+    bytes(text, "used_memory_vm_total", 0);
+    line(text, "used_memory_functions", 0);
+    bytes(text, "used_memory_scripts", 0);
+    bytes(text, "maxmemory", limit);
+    line(text, "maxmemory_policy", "noeviction");
+    line(text, "allocator_frag_ratio", ratio(active, used));
+    line(text, "allocator_frag_bytes", free);
+    line(text, "allocator_rss_ratio", ratio(resident, active));
+    line(text, "allocator_rss_bytes", resident as i64 - active as i64);
+    line(text, "rss_overhead_ratio", "1.00");
+    line(text, "rss_overhead_bytes", 0);
+    line(text, "mem_fragmentation_ratio", ratio(resident, used));
+    line(text, "mem_fragmentation_bytes", resident as i64 - used as i64);
+    zeros(text, &["mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers"]);
+    line(text, "mem_clients_normal", session.context.memory.held());
+    zeros(text, &["mem_clients_slaves", "mem_cluster_links", "mem_aof_buffer"]);
+    line(text, "mem_allocator", "libc");
+    zeros(text, &["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
+}
+
+/// Buckets are in memory alone: nothing is loaded, and nothing waits to be saved.
+fn persistence(session: &RespSession, text: &mut String) {
+    let started = kv::time::now_ms() / 1_000 - session.context.started.elapsed().as_secs();
+    zeros(text, &["loading", "async_loading", "current_cow_peak", "current_cow_size"]);
+    zeros(text, &["current_cow_size_age"]);
+    line(text, "current_fork_perc", "0.00");
+    zeros(text, &["current_save_keys_processed", "current_save_keys_total", "rdb_changes_since_last_save"]);
+    line(text, "rdb_bgsave_in_progress", 0);
+    line(text, "rdb_last_save_time", started);
+    line(text, "rdb_last_bgsave_status", "ok");
+    line(text, "rdb_last_bgsave_time_sec", -1);
+    line(text, "rdb_current_bgsave_time_sec", -1);
+    zeros(text, &["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired"]);
+    zeros(text, &["rdb_last_load_keys_loaded", "aof_enabled", "aof_rewrite_in_progress"]);
+    line(text, "aof_rewrite_scheduled", 0);
+    line(text, "aof_last_rewrite_time_sec", -1);
+    line(text, "aof_current_rewrite_time_sec", -1);
+    line(text, "aof_last_bgrewrite_status", "ok");
+    zeros(text, &["aof_rewrites", "aof_rewrites_consecutive_failures"]);
+    line(text, "aof_last_write_status", "ok");
+    zeros(text, &["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+}
+
+fn stats(session: &RespSession, own: &StoreStats, text: &mut String) {
+    let context = &session.context;
+    let (totals, traffic) = (context.totals(), context.clients.traffic());
+    let rate = context.metrics.rates.per_second(Instant::now(), totals);
+    let kilobytes = |bytes: f64| format!("{:.2}", bytes / 1024.0);
+    line(text, "total_connections_received", context.clients.total());
+    line(text, "total_commands_processed", totals.commands);
+    line(text, "instantaneous_ops_per_sec", rate.commands.round());
+    line(text, "total_net_input_bytes", traffic.received);
+    line(text, "total_net_output_bytes", traffic.sent);
+    zeros(text, &["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    line(text, "instantaneous_input_kbps", kilobytes(rate.received));
+    line(text, "instantaneous_output_kbps", kilobytes(rate.sent));
+    line(text, "instantaneous_input_repl_kbps", "0.00");
+    line(text, "instantaneous_output_repl_kbps", "0.00");
+    line(text, "rejected_connections", context.metrics.rejected_connections.load(Relaxed));
+    zeros(text, &["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    line(text, "expired_subkeys", own.expired_entries);
+    line(text, "expired_keys", own.expired);
+    line(text, "expired_stale_perc", "0.00");
+    zeros(text, &["expired_time_cap_reached_count", "evicted_keys"]);
+    line(text, "evicted_clients", context.memory.evicted());
+    zeros(text, &["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
+    line(text, "keyspace_hits", own.hits);
+    line(text, "keyspace_misses", own.misses);
+    let (channels, patterns) = context.cluster.local().channel_counts();
+    line(text, "pubsub_channels", channels);
+    line(text, "pubsub_patterns", patterns);
+    zeros(text, &["pubsubshard_channels", "latest_fork_usec", "total_forks", "migrate_cached_sockets"]);
+    zeros(text, &["slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"]);
+    zeros(text, &["active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time"]);
+    zeros(text, &["current_active_defrag_time", "tracking_total_keys", "tracking_total_items"]);
+    zeros(text, &["tracking_total_prefixes", "unexpected_error_replies"]);
+    line(text, "total_error_replies", context.metrics.errors().values().sum::<u64>());
+    line(text, "dump_payload_sanitizations", 0);
+    line(text, "total_reads_processed", traffic.reads);
+    line(text, "total_writes_processed", traffic.writes);
+    zeros(text, &["io_threaded_reads_processed", "io_threaded_writes_processed"]);
+    line(text, "crashed_buckets", own.crashed);
+}
+
+fn replication(session: &RespSession, text: &mut String) {
+    line(text, "role", "master");
+    line(text, "connected_slaves", 0);
+    line(text, "master_failover_state", "no-failover");
+    line(text, "master_replid", &session.context.run_id);
+    line(text, "master_replid2", "0".repeat(40));
+    line(text, "master_repl_offset", 0);
+    line(text, "second_repl_offset", -1);
+    zeros(text, &["repl_backlog_active", "repl_backlog_size"]);
+    zeros(text, &["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+}
+
+fn cpu(text: &mut String) {
+    let (all, main) = (process::cpu_time(false), process::cpu_time(true));
+    let mut seconds = |field, time: Duration| line(text, field, format_args!("{:.6}", time.as_secs_f64()));
+    seconds("used_cpu_sys", all.system);
+    seconds("used_cpu_user", all.user);
+    seconds("used_cpu_sys_children", all.children_system);
+    seconds("used_cpu_user_children", all.children_user);
+    seconds("used_cpu_sys_main_thread", main.system);
+    seconds("used_cpu_user_main_thread", main.user);
+}
+
+fn commandstats(table: &CommandTable, session: &RespSession, text: &mut String) {
+    for (spec, stats) in table.specs().zip(session.context.metrics.commands()) {
+        let CommandStats { calls, time, rejected, failed, .. } = stats;
+        if calls + rejected + failed > 0 {
+            let (usec, each) = (time.as_micros(), time.as_nanos() as f64 / 1_000.0 / calls.max(1) as f64);
+            line(
+                text,
+                &format!("cmdstat_{}", spec.name),
+                format_args!(
+                    "calls={calls},usec={usec},usec_per_call={each:.2},rejected_calls={rejected},failed_calls={failed}"
+                ),
+            );
+        }
+    }
+}
+
+fn errorstats(session: &RespSession, text: &mut String) {
+    for (code, count) in session.context.metrics.errors() {
+        line(text, &format!("errorstat_{}", code.escape_ascii()), format_args!("count={count}"));
+    }
+}
+
+fn latencystats(table: &CommandTable, session: &RespSession, text: &mut String) {
+    for (spec, stats) in table.specs().zip(session.context.metrics.commands()) {
+        if stats.calls > 0 {
+            let percentile = |percent: f64| {
+                let micros = stats.latencies.percentile(percent).as_nanos() as f64 / 1_000.0;
+                format!("p{percent}={micros:.3}")
+            };
+            let percentiles = PERCENTILES.map(percentile).join(",");
+            line(text, &format!("latency_percentiles_usec_{}", spec.name), percentiles);
+        }
+    }
+}
+
+/// The buckets of all nodes that can be reached, as the other commands on all keys count them.
+async fn keyspace(session: &RespSession, text: &mut String) {
+    let mut sum = StoreStats::default();
+    for (_, stats) in session.context.cluster.stats().await {
+        sum += stats.unwrap_or_default();
+    }
+    let (keys, expires, subexpiry) = (sum.buckets, sum.expiring, sum.expiring_maps);
+    let ttl = sum.average_ttl_ms(kv::time::now_ms());
+    if keys > 0 {
+        line(text, "db0", format_args!("keys={keys},expires={expires},avg_ttl={ttl},subexpiry={subexpiry}"));
+    }
 }

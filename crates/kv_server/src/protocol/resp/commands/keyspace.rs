@@ -79,7 +79,7 @@ pub(super) const KEYS: SessionCommand = SessionCommand::new(
 async fn keys(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let pattern = Some(glob::checked(args.required()?)?);
     let filter = ScanFilter { pattern, kind: None, count: usize::MAX };
-    let (mut pages, mut count, mut cursor) = (PagedReply::default(), 0, 0);
+    let (mut pages, mut count, mut cursor) = (PagedReply::new(&session.client.account), 0, 0);
     loop {
         let page = session.context.cluster.scan(cursor, &filter).await?;
         let mut encoded = Vec::new();

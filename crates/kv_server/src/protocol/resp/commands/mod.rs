@@ -66,6 +66,7 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     server::DEBUG_SLEEP,
     info::INFO,
     server::LATENCY,
+    server::LATENCY_HISTOGRAM,
     server::LATENCY_LATEST,
     server::LATENCY_RESET,
     server::MEMORY,

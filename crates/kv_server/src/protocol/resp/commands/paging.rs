@@ -2,6 +2,7 @@
 
 use crate::{
     limits::PAGED_REPLY_BYTES,
+    memory::{Account, Charge, Use},
     pipeline::{buffers::Output, router},
     protocol::resp::{
         encoder::RespEncoder,
@@ -10,30 +11,41 @@ use crate::{
     },
 };
 use kv::{Op, Projection, Reply, Request};
-use std::io;
+use std::{io, sync::Arc};
 use tokio::task::yield_now;
 
 /// Encoded pages. They are kept until all are read, since the header before them contains the total count.
-#[derive(Default)]
 pub(super) struct PagedReply {
     pages: Vec<Vec<u8>>,
     bytes: usize,
+    /// Bytes of the pages' buffers.
+    held: usize,
+    charge: Charge,
 }
 
 impl PagedReply {
+    /// A reply without pages, charged to `account`.
+    pub(super) fn new(account: &Arc<Account>) -> PagedReply {
+        PagedReply { pages: Vec::new(), bytes: 0, held: 0, charge: Charge::new(account, Use::Output) }
+    }
+
     /// Adds a page. `false`: the reply exceeds the limit.
     pub(super) fn push(&mut self, page: Vec<u8>) -> bool {
         self.bytes += page.len();
+        self.held += page.capacity();
+        self.charge.set(self.held);
         self.pages.push(page);
         self.bytes <= PAGED_REPLY_BYTES
     }
 
     /// Writes all pages; other connections of this thread run between them.
-    pub(super) async fn write(self, output: &mut Output<'_>) -> io::Result<()> {
+    pub(super) async fn write(mut self, output: &mut Output<'_>) -> io::Result<()> {
         output.flush().await?;
         for page in self.pages {
             yield_now().await;
             output.write(&page).await?;
+            self.held -= page.capacity();
+            self.charge.set(self.held);
         }
         Ok(())
     }
@@ -46,7 +58,7 @@ pub(crate) async fn write_entries(
     projection: Projection,
     output: &mut Output<'_>,
 ) -> io::Result<()> {
-    let (mut reply, mut count, mut cursor) = (PagedReply::default(), 0, 0);
+    let (mut reply, mut count, mut cursor) = (PagedReply::new(&session.client.account), 0, 0);
     loop {
         let request = Request { bucket, op: Op::Entries { projection, cursor } };
         let page = read_page(session, request, output, |encoder, items| {

@@ -55,7 +55,7 @@ type Picked = Result<Option<(PagedReply, usize)>, SessionError>;
 impl Sample<'_> {
     /// Picks `count` entries, with duplicates.
     async fn pick(&mut self, count: u64, output: &mut Output<'_>) -> Picked {
-        let (mut reply, mut entries, mut cursor) = (PagedReply::default(), 0, 0);
+        let (mut reply, mut entries, mut cursor) = (PagedReply::new(&self.session.client.account), 0, 0);
         if count > PAGED_REPLY_BYTES as u64 / ITEM_BYTES {
             write_too_large(self.session, "a smaller count", output);
             return Ok(None);
@@ -83,7 +83,7 @@ impl Sample<'_> {
     /// Picks `count` distinct entries: each entry with the share of those still to pick among those still to
     /// come.
     async fn pick_distinct(&mut self, count: u64, output: &mut Output<'_>) -> Picked {
-        let (mut reply, mut entries, mut cursor) = (PagedReply::default(), 0, 0);
+        let (mut reply, mut entries, mut cursor) = (PagedReply::new(&self.session.client.account), 0, 0);
         let mut left = self.len().await?;
         let mut wanted = count.min(left);
         while wanted > 0 {

@@ -47,11 +47,43 @@ fn wait(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Resul
 }
 
 pub(super) const LATENCY: SessionCommand = SessionCommand::new(
-    CommandSpec::new("latency", Group::Server)
-        .arity(-2)
-        .since("2.8.13")
-        .summary("For monitoring tools; latencies are not recorded"),
+    CommandSpec::new("latency", Group::Server).arity(-2).since("2.8.13").summary("Commands about latencies"),
 );
+
+pub(super) const LATENCY_HISTOGRAM: SessionCommand = SessionCommand::new(
+    CommandSpec::new("latency|histogram", Group::Server)
+        .arity(-2)
+        .flags(ADMIN | ANY_TIME)
+        .since("7.0.0")
+        .syntax("[command [command ...]]")
+        .summary("Calls of commands by the microseconds that they took, in powers of two"),
+)
+.run_async(boxed!(histogram));
+async fn histogram(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+    let is_named = |name: &str| {
+        let container = name.split('|').next().unwrap_or(name).as_bytes();
+        let is_it = |arg: &[u8]| [name.as_bytes(), container].iter().any(|one| arg.eq_ignore_ascii_case(one));
+        args.is_empty() || args.into_iter().any(is_it)
+    };
+    let commands = table.specs().zip(session.context.metrics.commands());
+    let called: Vec<_> = commands.filter(|(spec, stats)| stats.calls > 0 && is_named(spec.name)).collect();
+    let mut encoder = session.encoder(output);
+    encoder.map(called.len());
+    for (spec, stats) in called {
+        encoder.bulk(spec.name.as_bytes());
+        encoder.map(2);
+        encoder.bulk(b"calls");
+        encoder.integer(stats.calls as i64);
+        encoder.bulk(b"histogram_usec");
+        let powers = stats.latencies.by_powers_of_two();
+        encoder.map(powers.len());
+        for (micros, calls) in powers {
+            encoder.integer(micros as i64);
+            encoder.integer(calls as i64);
+        }
+    }
+    Ok(())
+}
 
 pub(super) const SLOWLOG: SessionCommand = SessionCommand::new(
     CommandSpec::new("slowlog", Group::Server)
@@ -65,7 +97,7 @@ pub(super) const LATENCY_LATEST: SessionCommand = SessionCommand::new(
         .arity(2)
         .flags(ADMIN | ANY_TIME)
         .since("2.8.13")
-        .summary("Returns an empty list: latencies are not recorded"),
+        .summary("Returns an empty list: events are not recorded"),
 )
 .run(empty_list);
 pub(super) const SLOWLOG_GET: SessionCommand = SessionCommand::new(
@@ -88,7 +120,7 @@ pub(super) const LATENCY_RESET: SessionCommand = SessionCommand::new(
         .flags(ADMIN | ANY_TIME)
         .since("2.8.13")
         .syntax("[event [event ...]]")
-        .summary("Returns 0: latencies are not recorded"),
+        .summary("Returns 0: events are not recorded"),
 )
 .run(zero_reply);
 pub(super) const SLOWLOG_LEN: SessionCommand = SessionCommand::new(
@@ -216,11 +248,15 @@ pub(super) const DEBUG_SLEEP: SessionCommand = SessionCommand::new(
         .summary("Blocks this connection"),
 )
 .run_async(boxed!(sleep));
-/// Other connections are not blocked.
+/// Other connections are not blocked. As in Redis, what is no time (negative, infinite, not a number) takes
+/// none. A client that leaves ends its sleep.
 async fn sleep(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let seconds = args.next().and_then(|seconds| std::str::from_utf8(seconds).ok()?.parse().ok());
-    let pause = Duration::try_from_secs_f64(seconds.ok_or(CommandError::NotFloat)?);
-    tokio::time::sleep(pause.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)).await;
+    let pause = Duration::try_from_secs_f64(seconds.ok_or(CommandError::NotFloat)?).unwrap_or_default();
+    tokio::select! {
+        () = tokio::time::sleep(pause.min(LONGEST_SLEEP)) => {}
+        () = output.client_closed() => {}
+    }
     session.encoder(output).ok();
     Ok(())
 }

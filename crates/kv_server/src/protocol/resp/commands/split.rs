@@ -22,22 +22,25 @@ impl<'a> SubRequests<'a> {
     pub(crate) fn new(
         command: &'static Command,
         raw: &RawCommand<'a>,
-        cluster: &Cluster,
     ) -> Result<SubRequests<'a>, SessionError> {
+        SubRequests::check_arity(command, raw)?;
         let (keys, args) = (command.spec.keys, raw.count - 1);
-        if matches!(keys, KeySpec::PairsEach | KeySpec::PairsTogether) && !args.is_multiple_of(2) {
-            return Err(CommandError::Arity(command.spec.name.to_owned()).into());
-        }
         let remaining = match keys {
             KeySpec::EachSummed | KeySpec::EachListed => args,
             KeySpec::PairsEach => args / 2,
             KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => 1,
         };
-        let requests = SubRequests { command, bulks: raw.bulks, remaining };
-        if matches!(keys, KeySpec::TwoTogether | KeySpec::PairsTogether) {
-            requests.check_same_node(cluster)?;
+        Ok(SubRequests { command, bulks: raw.bulks, remaining })
+    }
+
+    /// Checks that each key has a value, if the command takes pairs.
+    #[inline]
+    pub(crate) fn check_arity(command: &Command, raw: &RawCommand<'_>) -> Result<(), CommandError> {
+        let takes_pairs = matches!(command.spec.keys, KeySpec::PairsEach | KeySpec::PairsTogether);
+        if takes_pairs && !(raw.count - 1).is_multiple_of(2) {
+            return Err(CommandError::Arity(command.spec.name.to_owned()));
         }
-        Ok(requests)
+        Ok(())
     }
 
     /// The number of requests that the iterator still yields.
@@ -61,8 +64,32 @@ impl<'a> SubRequests<'a> {
         self.command.spec.keys
     }
 
-    /// Checks that one node owns all keys of the command.
-    fn check_same_node(&self, cluster: &Cluster) -> Result<(), SessionError> {
+    /// Checks, before any of the requests is executed, that nothing is known to be in the way of one.
+    #[inline]
+    pub(crate) fn check_owners(&self, cluster: &Cluster) -> Result<(), SessionError> {
+        match self.keys() {
+            KeySpec::None | KeySpec::One => Ok(()),
+            KeySpec::PairsEach if !self.fits(cluster) => Err(CommandError::OutOfMemory.into()),
+            _ if cluster.owns_every_bucket() => Ok(()),
+            KeySpec::TwoTogether | KeySpec::PairsTogether => self.check_same_node(cluster),
+            KeySpec::EachSummed | KeySpec::EachListed | KeySpec::PairsEach => match self.remaining {
+                // It is executed, or not; either is said by its own reply.
+                ..=1 => Ok(()),
+                _ => Ok(cluster.look_ahead(self.clone())?),
+            },
+        }
+    }
+
+    /// Whether this node has memory for all values of a command on pairs, which otherwise writes none.
+    pub(crate) fn fits(&self, cluster: &Cluster) -> bool {
+        self.keys() != KeySpec::PairsEach || !cluster.local().is_out_of_memory(self.bulks.len())
+    }
+
+    /// Checks that one node owns all keys of the command, if it needs that.
+    pub(crate) fn check_same_node(&self, cluster: &Cluster) -> Result<(), SessionError> {
+        if !matches!(self.keys(), KeySpec::TwoTogether | KeySpec::PairsTogether) {
+            return Ok(());
+        }
         let requests: Vec<Request<'_>> = self.clone().collect();
         match cluster.single_owner(requests.iter().flat_map(Request::names)) {
             Ok(_) => Ok(()),

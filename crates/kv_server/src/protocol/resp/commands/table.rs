@@ -9,7 +9,7 @@ use crate::{
 use foldhash::fast::RandomState;
 use kv::{
     Args, Command, CommandError, CommandSpec,
-    flag::{LOADING, STALE},
+    flag::{LOADING, PUBSUB, STALE},
 };
 use std::{collections::HashMap, fmt, pin::Pin};
 
@@ -134,7 +134,8 @@ impl CommandTable {
         self.index(name).map(|index| self.get(index).spec())
     }
 
-    fn index(&self, name: &[u8]) -> Option<usize> {
+    /// The index of the row with this name, in any case.
+    pub(crate) fn index(&self, name: &[u8]) -> Option<usize> {
         let mut lower = [0; LONGEST_NAME];
         let lower = lower.get_mut(..name.len())?;
         lower.copy_from_slice(name);
@@ -144,6 +145,18 @@ impl CommandTable {
 
     /// Finds the row of a command and checks the number of its arguments.
     pub(crate) fn resolve<'a>(&self, raw: &RawCommand<'a>) -> Result<Resolved<'a>, SessionError> {
+        let resolved = self.locate(raw)?;
+        let &CommandSpec { arity, name, .. } = resolved.command.spec();
+        let wanted = arity.unsigned_abs() as usize;
+        if raw.count == wanted || (arity < 0 && raw.count > wanted) {
+            Ok(resolved)
+        } else {
+            Err(CommandError::Arity(name.to_owned()).into())
+        }
+    }
+
+    /// Finds the row of a command.
+    pub(crate) fn locate<'a>(&self, raw: &RawCommand<'a>) -> Result<Resolved<'a>, SessionError> {
         let index = self.index(raw.name).filter(|index| !self.get(*index).is_subcommand());
         let mut index = index.ok_or_else(|| unknown_command(raw))?;
         let mut own = *raw;
@@ -153,14 +166,7 @@ impl CommandTable {
             index = self.subcommand(self.get(index).spec().name, word)?;
             own = raw.skip_argument();
         }
-        let command = self.get(index);
-        let &CommandSpec { arity, name, .. } = command.spec();
-        let wanted = arity.unsigned_abs() as usize;
-        if raw.count == wanted || (arity < 0 && raw.count > wanted) {
-            Ok(Resolved { command, index, raw: own })
-        } else {
-            Err(CommandError::Arity(name.to_owned()).into())
-        }
+        Ok(Resolved { command: self.get(index), index, raw: own })
     }
 
     fn subcommand(&self, container: &str, word: &[u8]) -> Result<usize, SessionError> {
@@ -188,6 +194,11 @@ impl CommandRef {
     /// Whether a subscribed client may call it in RESP2.
     pub(super) fn is_allowed_while_subscribed(&self) -> bool {
         matches!(self, CommandRef::Session(command) if command.allowed_while_subscribed)
+    }
+
+    /// Whether it begins or ends subscriptions.
+    pub(super) fn is_subscription(&self) -> bool {
+        self.is_allowed_while_subscribed() && self.spec().has(PUBSUB)
     }
 
     /// Whether it is queued between MULTI and EXEC.
@@ -268,7 +279,7 @@ fn unknown_command(raw: &RawCommand<'_>) -> SessionError {
 }
 
 /// The start of an unknown word, for an error.
-fn quoted(word: &[u8]) -> String {
+pub(super) fn quoted(word: &[u8]) -> String {
     String::from_utf8_lossy(&word[..word.len().min(QUOTED_BYTES)]).into_owned()
 }
 

@@ -2,7 +2,7 @@
 
 use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
-    limits::WATCHED,
+    limits::{WATCHED, WATCHED_KEY_BYTES},
     pipeline::router,
     protocol::resp::{
         encoder::RespEncoder, queue::WatchedKeys, reply::error::SessionError, session::RespSession,
@@ -41,7 +41,7 @@ fn discard(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Res
     if !session.transaction.is_open() {
         return Err(SessionError::reply("ERR DISCARD without MULTI"));
     }
-    session.transaction.take();
+    session.transaction.discard();
     encoder.ok();
     Ok(())
 }
@@ -79,7 +79,7 @@ async fn watch(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), S
     let RespSession { transaction, context, client, .. } = &mut *session;
     for bucket in args {
         let watched =
-            transaction.watched.get_or_insert_with(|| WatchedKeys::new(context.cluster.clone(), client.id));
+            transaction.watched.get_or_insert_with(|| WatchedKeys::new(context.cluster.clone(), client));
         if watched.versions.contains_key(bucket) {
             continue;
         }
@@ -97,7 +97,10 @@ async fn watch(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), S
         let version = router::execute_one(&context.cluster, Request { bucket, op }, read).await;
         let version = version.map_err(SessionError::from).flatten();
         match version {
-            Ok(version) => watched.versions.insert(bucket.into(), Some(version)),
+            Ok(version) => {
+                watched.charge.add(bucket.len() + WATCHED_KEY_BYTES);
+                watched.versions.insert(bucket.into(), Some(version))
+            }
             Err(error) => {
                 watched.versions.remove(bucket);
                 return Err(error);

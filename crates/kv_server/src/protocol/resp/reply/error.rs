@@ -24,6 +24,18 @@ impl SessionError {
         SessionError::Reply(text.into())
     }
 
+    /// The error reply to an EXEC that was rejected.
+    pub(crate) fn discarded(reason: &SessionError) -> SessionError {
+        let reason = match reason {
+            SessionError::Reply(text) => text.to_string(),
+            SessionError::Command(error) => redis_message(error).into_owned(),
+            SessionError::Cluster(error) => error.to_string(),
+            SessionError::Restarting | SessionError::Io(_) => RESTARTING.to_owned(),
+        };
+        let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
+        SessionError::reply(format!("EXECABORT Transaction discarded because of: {reason}"))
+    }
+
     /// Writes the error reply; fails if the client is gone.
     pub(crate) fn write(self, encoder: &mut RespEncoder<'_>) -> io::Result<()> {
         match self {
@@ -51,7 +63,10 @@ impl From<PatternTooComplex> for SessionError {
 
 impl From<Error> for SessionError {
     fn from(error: Error) -> SessionError {
-        SessionError::Cluster(error)
+        match error {
+            Error::Refused(error) => SessionError::Command(error),
+            error => SessionError::Cluster(error),
+        }
     }
 }
 
@@ -68,11 +83,21 @@ pub(super) fn command_error(encoder: &mut RespEncoder<'_>, error: &CommandError)
 
 /// Writes why a request could not be executed on its node.
 pub(crate) fn cluster_error(encoder: &mut RespEncoder<'_>, error: &Error) {
-    encoder.error(&format!("{} {error}", code(error)));
+    write_coded(encoder, code(error), &error.to_string());
 }
 
-/// The code of an error. Clients send a command again by themselves after CLUSTERDOWN, TRYAGAIN and LOADING,
-/// so these are for commands of which nothing was executed, and which can succeed later.
+/// Writes an error, with ERR instead of a code after which a client could send more than this command again.
+fn write_coded(encoder: &mut RespEncoder<'_>, code: &str, message: &str) {
+    let code = if encoder.in_pipeline && is_retried(code) { "ERR" } else { code };
+    encoder.error(&format!("{code} {message}"));
+}
+
+/// Whether clients send a command again by themselves after this code.
+pub(super) fn is_retried(code: &str) -> bool {
+    ["CLUSTERDOWN", "TRYAGAIN", "LOADING"].contains(&code)
+}
+
+/// The code of an error: one that is retried only if nothing was done, and it can succeed later.
 fn code(error: &Error) -> &'static str {
     match error {
         Error::NodeDown { .. } | Error::NotOwner { .. } | Error::RoutesDiffer { .. } => "CLUSTERDOWN",
@@ -83,8 +108,10 @@ fn code(error: &Error) -> &'static str {
         | Error::ReplyTooLarge { .. }
         | Error::TooLarge { .. }
         | Error::TransactionTooLarge { .. }
+        | Error::PartlyFlushed { .. }
         | Error::UnexpectedNodeReply { .. }
         | Error::UnexpectedReply
+        | Error::Refused(_)
         | Error::NoRoute { .. }
         | Error::UnknownNode { .. }
         | Error::NoLinkAddress { .. }
@@ -94,7 +121,7 @@ fn code(error: &Error) -> &'static str {
 
 /// Writes that the store is restarting.
 pub(super) fn restarting_error(encoder: &mut RespEncoder<'_>) {
-    encoder.error(&format!("LOADING {RESTARTING}"));
+    write_coded(encoder, "LOADING", RESTARTING);
 }
 
 /// Why a command was not executed, byte for byte as Redis puts it.
@@ -145,7 +172,9 @@ fn redis_message(error: &CommandError) -> Cow<'static, str> {
             }
             _ => "ERR Number of fields must be a positive integer",
         },
-        CommandError::PatternTooComplex => return format!("ERR {error}").into(),
+        CommandError::PatternTooComplex | CommandError::TransactionTooLarge { .. } => {
+            return format!("ERR {error}").into();
+        }
         CommandError::InvalidExpireTime(command) => {
             return format!("ERR invalid expire time in '{command}' command").into();
         }

@@ -1,6 +1,6 @@
 //! Merges the replies to the requests of a command into the reply to the command.
 
-use super::{super::encoder::RespEncoder, write_result};
+use super::{super::encoder::RespEncoder, failures::Failures, write_result};
 use crate::{
     limits::BATCH_REQUESTS,
     pipeline::{Rendered, RequestResult},
@@ -17,8 +17,8 @@ pub(crate) struct ReplyMerger {
     /// How many of its replies have arrived.
     arrived: u32,
     sum: i64,
-    /// The first error among its replies, as written.
-    error: Option<Vec<u8>>,
+    /// Those of its requests that failed.
+    failures: Option<Box<Failures>>,
 }
 
 /// What is expected for one command.
@@ -83,19 +83,6 @@ impl ReplyMerger {
         Rendered::Complete
     }
 
-    /// Takes an error instead of the next reply, which is a value or lists values.
-    pub(crate) fn on_value_error(&mut self, encoder: &mut RespEncoder<'_>, message: &str) {
-        let Expected { keys, requests } = self.commands[self.current];
-        self.arrived += 1;
-        if keys == KeySpec::EachListed && self.arrived == 1 {
-            encoder.array(requests as usize);
-        }
-        encoder.error(message);
-        if keys != KeySpec::EachListed || self.arrived == requests {
-            (self.current, self.arrived) = (self.current + 1, 0);
-        }
-    }
-
     /// Takes the next reply to a command of several requests.
     #[inline(never)]
     fn merge(
@@ -115,18 +102,13 @@ impl ReplyMerger {
             }
             (KeySpec::EachSummed, Ok(Reply::Number(number))) => self.sum += number,
             (KeySpec::PairsEach, Ok(Reply::Done)) => {}
-            (_, failed) => {
-                if self.error.is_none() {
-                    let error = self.error.insert(Vec::new());
-                    write_result(&mut RespEncoder::new(error, encoder.version), request.bucket, failed);
-                }
-            }
+            (_, failed) => self.failures.get_or_insert_default().push(encoder, request.bucket, failed),
         }
         if self.arrived < requests {
             return;
         }
-        match (self.error.take(), keys) {
-            (Some(error), _) => encoder.bytes.extend_from_slice(&error),
+        match (self.failures.take(), keys) {
+            (Some(failures), _) => failures.write(encoder, requests as usize, request.op.is_read()),
             (None, KeySpec::EachSummed) => encoder.integer(self.sum),
             (None, KeySpec::PairsEach) => encoder.ok(),
             _ => {}

@@ -1,6 +1,7 @@
 //! Writes the reply to a request as RESP.
 
 pub(super) mod error;
+mod failures;
 pub(super) mod merge;
 
 use super::encoder::{RespEncoder, RespVersion};

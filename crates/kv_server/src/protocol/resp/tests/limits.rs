@@ -1,8 +1,9 @@
 //! The limits on a client, and the replies beyond them.
 
-use super::{Client, Node, replies::expect_replies};
+use super::{Client, Node, encode, replies::expect_replies};
 use crate::limits::{Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 async fn reply_before_close(limits: Limits, bytes: &[u8]) -> String {
     let node = Node::start(limits).await;
@@ -63,9 +64,38 @@ async fn the_number_of_clients_is_limited() {
     let mut first = node.client().await;
     first.send("PING").await;
     first.expect("+PONG\r\n", "the first").await;
-    assert_eq!(node.client().await.rest().await, "");
+    assert_eq!(node.client().await.rest().await, "-ERR max number of clients reached\r\n");
     first.send("PING").await;
     first.expect("+PONG\r\n", "the first, again").await;
+}
+
+#[tokio::test]
+async fn a_sleeper_that_has_left_gives_up_its_place() {
+    let node = Node::start(Limits { connections: 1, ..Limits::default() }).await;
+    let mut sleeper = node.client().await;
+    sleeper.send("PING").await;
+    sleeper.expect("+PONG\r\n", "PING").await;
+    sleeper.send("DEBUG SLEEP 60").await;
+    drop(sleeper);
+    loop {
+        let mut next = node.client().await;
+        // It is refused until the sleeper's connection has ended.
+        if next.0.write_all(b"*1\r\n$4\r\nQUIT\r\n").await.is_ok() && next.rest().await == "+OK\r\n" {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_time_is_no_sleep() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    for seconds in ["-1", "nan", "inf", "-inf", "1e300", "0"] {
+        client.send(&format!("DEBUG SLEEP {seconds}")).await;
+        client.expect("+OK\r\n", seconds).await;
+    }
+    client.send("DEBUG SLEEP x").await;
+    client.expect("-ERR value is not a valid float\r\n", "x").await;
 }
 
 #[tokio::test]
@@ -95,6 +125,27 @@ async fn the_transaction_queue_is_limited() {
         .await;
     client.send("EXEC").await;
     client.expect("-EXECABORT Transaction discarded because of previous errors.\r\n", "EXEC").await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_may_touch_too_much_does_nothing() {
+    const REFUSED: &str = "-ERR transaction too large: it may touch 20000 keys and fields, and 16777216 bytes; \
+                           nothing was done\r\n";
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    client.send(&format!("SET large {}", "x".repeat(1 << 20))).await;
+    client.expect("+OK\r\n", "SET").await;
+    for (queued, times) in
+        [("COPY large copy REPLACE", 20), ("GET large", 20), ("HGETALL none", 20_001), ("MGET a b c", 7_000)]
+    {
+        client.send("MULTI").await;
+        client.send("SET a 1").await;
+        client.send_bytes(&encode(queued).repeat(times)).await;
+        client.send("EXEC").await;
+        client.expect(&format!("+OK\r\n{}{REFUSED}", "+QUEUED\r\n".repeat(times + 1)), queued).await;
+    }
+    client.send("EXISTS a copy").await;
+    client.expect(":0\r\n", "nothing was done").await;
 }
 
 /// A client that sends without reading blocks only itself, and few of its replies are buffered.
@@ -150,7 +201,7 @@ async fn watched_names_have_a_budget_and_end_with_their_connection() {
         let mut kept = 0;
         loop {
             greedy.send(&format!("WATCH {}{kept}", "name".repeat(250))).await;
-            let first = greedy.first_line().await;
+            let first = greedy.line().await;
             if first == "+OK\r\n" {
                 kept += 1;
                 continue;

@@ -4,12 +4,14 @@
 use super::encode;
 use crate::{
     connection::Session,
+    metrics::CommandStats,
     pipeline::{
         Next,
         buffers::{Input, Output},
+        clock::Clock,
     },
     protocol::tests::server,
-    reactor::ReactorPool,
+    reactor::{ReactorPool, Stream},
 };
 use otp::Stop;
 use proptest::{prelude::*, sample::select};
@@ -46,21 +48,22 @@ const INLINE_LINES: &str = "ping, SET a 1, set a 'b c', INFO nonsense, EXISTS a,
     HELLO 3, hello 2, MULTI, EXEC, WATCH a, CLIENT REPLY SKIP, CLIENT REPLY ON, PSUBSCRIBE x, SET a \"b, \
     OPTIONS * HTTP/1.1";
 
-/// What a client reads after sending these pieces, and the calls of each command.
-fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
+/// What a client reads after sending these pieces, and the calls of each command, with those that were
+/// rejected and those that failed.
+fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<[u64; 3]>) {
     let pieces: Vec<_> = pieces.into_iter().collect();
     let first = pieces.concat()[0];
     Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
-        let (reactors, stop) = (ReactorPool::new(false), Stop::new());
-        let running = tokio::spawn(reactors.run(stop.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, address) = listener.accept().await.unwrap();
         let server = Arc::new(server());
+        let (reactors, stop) = (ReactorPool::new(false, server.memory.clone()), Stop::new());
+        let running = tokio::spawn(reactors.run(stop.clone()));
         let context = server.clone();
-        let connection = |stream| {
+        let connection = |stream: Stream| {
             Ok(async move {
-                let guard = context.clients.register(address);
+                let guard = context.clients.register(address, stream.account());
                 let mut session = Session::begin(first, &context, &guard.client);
                 let mut output = Output::new(&stream);
                 let mut unread = Vec::new();
@@ -70,9 +73,10 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
                         break;
                     }
                     unread.extend(piece);
-                    let mut input = Input::holding(&unread);
+                    let mut input = Input::holding(&unread, &stream);
                     loop {
-                        next = session.run_batch(&context, 0, &mut input, &mut output).await.unwrap();
+                        let clock = &mut Clock::read();
+                        next = session.run_batch(&context, clock, &mut input, &mut output).await.unwrap();
                         if next != Next::Continue {
                             break;
                         }
@@ -88,7 +92,9 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<u64>) {
         client.read_to_end(&mut replies).await.unwrap();
         stop.cancel();
         running.await.unwrap().unwrap();
-        (String::from_utf8_lossy(&replies).into_owned(), server.metrics.calls().collect())
+        let counts = |stats: CommandStats| [stats.calls, stats.rejected, stats.failed];
+        let counts = server.metrics.commands().into_iter().map(counts).collect();
+        (String::from_utf8_lossy(&replies).into_owned(), counts)
     })
 }
 

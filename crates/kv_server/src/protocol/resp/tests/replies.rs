@@ -75,6 +75,158 @@ async fn client_reply_suppresses_replies() {
 }
 
 #[tokio::test]
+async fn skip_skips_one_reply_however_often_it_is_said() {
+    expect_replies_of_new_node(&[
+        ("CLIENT REPLY SKIP", ""),
+        ("CLIENT REPLY SKIP", ""),
+        ("ECHO a", ""),
+        ("ECHO b", "$1\r\nb\r\n"),
+        ("CLIENT REPLY SKIP", ""),
+        ("CLIENT REPLY ON", "+OK\r\n"),
+        ("CLIENT REPLY OFF", ""),
+        ("CLIENT REPLY SKIP", ""),
+        ("ECHO c", ""),
+        ("ECHO d", ""),
+        ("CLIENT REPLY ON", "+OK\r\n"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn confirmations_of_subscriptions_are_not_replies() {
+    expect_replies_of_new_node(&[
+        ("CLIENT REPLY OFF", ""),
+        ("SUBSCRIBE x", "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n"),
+        ("GET a", ""),
+        ("UNSUBSCRIBE", "*3\r\n$11\r\nunsubscribe\r\n$1\r\nx\r\n:0\r\n"),
+        ("GET a", ""),
+        ("CLIENT REPLY ON", "+OK\r\n"),
+        ("CLIENT REPLY SKIP", ""),
+        ("PSUBSCRIBE y", "*3\r\n$10\r\npsubscribe\r\n$1\r\ny\r\n:1\r\n"),
+        ("PING", "*2\r\n$4\r\npong\r\n$0\r\n\r\n"),
+    ])
+    .await;
+}
+
+const BECAUSE: &str = "-EXECABORT Transaction discarded because of:";
+const PREVIOUS: &str = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+
+#[tokio::test]
+async fn what_may_not_be_queued() {
+    expect_replies_of_new_node(&[
+        ("MULTI", "+OK\r\n"),
+        ("CLIENT REPLY OFF", "-ERR Command not allowed inside a transaction\r\n"),
+        ("EXEC", PREVIOUS),
+        ("MULTI", "+OK\r\n"),
+        (
+            "SUBSCRIBE a b",
+            "-ERR SUBSCRIBE takes one name inside a transaction, because each has a reply of its own\r\n",
+        ),
+        ("EXEC", PREVIOUS),
+        ("MULTI", "+OK\r\n"),
+        ("MSET a 1 b", "+QUEUED\r\n"),
+        ("SET c 1", "+QUEUED\r\n"),
+        ("EXEC", "*2\r\n-ERR wrong number of arguments for 'mset' command\r\n+OK\r\n"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn an_exec_that_is_rejected_ends_the_transaction() {
+    let arity = format!("{BECAUSE} wrong number of arguments for 'exec' command\r\n");
+    let subscribed = format!(
+        "{BECAUSE} Can't execute 'exec': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+         allowed in this context\r\n"
+    );
+    expect_replies_of_new_node(&[
+        ("MULTI", "+OK\r\n"),
+        ("SET a 1", "+QUEUED\r\n"),
+        ("EXEC x", &arity),
+        ("EXEC", "-ERR EXEC without MULTI\r\n"),
+        ("EXISTS a", ":0\r\n"),
+        ("SUBSCRIBE x", "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n"),
+        ("EXEC", &subscribed),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn an_exec_without_multi_leaves_the_watches() {
+    let node = Node::start(Limits::default()).await;
+    let (mut client, mut other) = (node.client().await, node.client().await);
+    expect_replies(&mut client, &[("WATCH a", "+OK\r\n"), ("EXEC", "-ERR EXEC without MULTI\r\n")]).await;
+    expect_replies(&mut other, &[("SET a 1", "+OK\r\n")]).await;
+    let lines = [("MULTI", "+OK\r\n"), ("GET a", "+QUEUED\r\n"), ("EXEC", "*-1\r\n")];
+    expect_replies(&mut client, &lines).await;
+}
+
+const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+
+#[tokio::test]
+async fn memory_is_judged_when_a_command_is_queued_and_when_exec_begins() {
+    let node = Node::start(Limits::default()).await;
+    let (mut client, mut other) = (node.client().await, node.client().await);
+    expect_replies(&mut client, &[("SET a 1", "+OK\r\n"), ("MULTI", "+OK\r\n"), ("SET b 1", "+QUEUED\r\n")])
+        .await;
+    expect_replies(&mut other, &[("CONFIG SET maxmemory 1", "+OK\r\n")]).await;
+    let because = format!("{BECAUSE} OOM command not allowed when used memory > 'maxmemory'.\r\n");
+    expect_replies(
+        &mut client,
+        &[
+            ("EXEC", because.as_str()),
+            ("MULTI", "+OK\r\n"),
+            ("GET a", "+QUEUED\r\n"),
+            ("EXEC", "*1\r\n$1\r\n1\r\n"),
+            ("MULTI", "+OK\r\n"),
+            ("GET a", "+QUEUED\r\n"),
+            ("SET b 1", OOM),
+            ("EXEC", PREVIOUS),
+            ("EXISTS b", ":0\r\n"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_mset_that_does_not_fit_writes_nothing() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    expect_replies(&mut client, &[("CONFIG SET maxmemory 100kb", "+OK\r\n")]).await;
+    for keys in [3, 300] {
+        let value = "v".repeat(150_000 / keys);
+        let pairs: String = (0..keys).map(|key| format!(" key{key} {value}")).collect();
+        expect_replies(&mut client, &[(&format!("MSET{pairs}"), OOM), ("DBSIZE", ":0\r\n")]).await;
+    }
+}
+
+#[tokio::test]
+async fn client_list_is_filtered_by_type_and_id() {
+    let node = Node::start(Limits::default()).await;
+    let (mut client, mut other) = (node.client().await, node.client().await);
+    other.send("SUBSCRIBE x").await;
+    other.reply().await;
+    for (filter, ids) in [("TYPE normal ID 1 2", vec![1]), ("ID 1 2 TYPE pubsub", vec![2]), ("ID 3", vec![])]
+    {
+        client.send(&format!("CLIENT LIST {filter}")).await;
+        let listed = client.bulk().await;
+        let found: Vec<u64> = listed
+            .lines()
+            .filter_map(|line| line.strip_prefix("id=")?.split(' ').next()?.parse().ok())
+            .collect();
+        assert_eq!(found, ids, "{filter}");
+    }
+    expect_replies(
+        &mut client,
+        &[
+            ("CLIENT LIST TYPE foo", "-ERR Unknown client type 'foo'\r\n"),
+            ("CLIENT LIST ID x", "-ERR Invalid client ID\r\n"),
+            ("CLIENT LIST ID", "-ERR syntax error\r\n"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn server_commands() {
     expect_replies_of_new_node(&[
         ("CONFIG GET save", "*2\r\n$4\r\nsave\r\n$0\r\n\r\n"),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::protocol::resp::encoder::RespVersion;
+use kv_cluster::Outcome;
 use std::sync::Arc;
 
 /// Asserts the reply to each error, and that `$Enum` has no other variants.
@@ -77,6 +78,40 @@ fn errors_of_commands_are_in_rediss_words() {
         FieldCountMismatch () => "-ERR The `numfields` parameter must match the number of arguments\r\n",
         PatternTooComplex () => "-ERR pattern too complex: it may have 65536 bytes, and 64 characters between \
             two stars if there is a ? or a [ among them\r\n",
+        TransactionTooLarge { entries: 10, bytes: 100 } => "-ERR transaction too large: it may touch 10 keys and \
+            fields, and 100 bytes; nothing was done\r\n",
+    }
+}
+
+/// go-redis and redis-rs send a command again after these codes, by themselves: nothing may have been done.
+#[test]
+fn only_errors_of_which_nothing_was_done_have_codes_that_clients_retry() {
+    let node = || Arc::<str>::from("bar@a");
+    let bucket = || "lemon".to_owned();
+    let errors = [
+        (Error::NodeDown { node: node(), reason: "its link was lost".into() }, "CLUSTERDOWN"),
+        (Error::NotOwner { node: node() }, "CLUSTERDOWN"),
+        (Error::RoutesDiffer { one: node(), other: node(), bucket: bucket() }, "CLUSTERDOWN"),
+        (Error::Busy { node: node() }, "TRYAGAIN"),
+        (Error::SeveralNodes { one: node(), other: node() }, "CROSSSLOT"),
+        (Error::LinkLost { node: node() }, "ERR"),
+        (Error::NoReply { node: node() }, "ERR"),
+        (Error::ReplyTooLarge { node: node(), limit: 1 }, "ERR"),
+        (Error::TooLarge { node: node(), limit: 1 }, "ERR"),
+        (Error::TransactionTooLarge { node: node(), requests: 1, bytes: 1 }, "ERR"),
+        (Error::PartlyFlushed { failed: bucket(), flushed: bucket() }, "ERR"),
+        (Error::UnexpectedNodeReply { node: node() }, "ERR"),
+        (Error::UnexpectedReply, "ERR"),
+        (Error::NoRoute { bucket: bucket() }, "ERR"),
+    ];
+    for (error, code) in errors {
+        assert!(!is_retried(code) || error.outcome() == Outcome::NotDone, "{error:?}");
+        let alone = reply(SessionError::Cluster(error.clone()));
+        assert_eq!(alone, format!("-{code} {error}\r\n"));
+        let mut bytes = Vec::new();
+        cluster_error(&mut RespEncoder::new(&mut bytes, RespVersion::Resp2).in_pipeline(true), &error);
+        let code = if is_retried(code) { "ERR" } else { code };
+        assert_eq!(String::from_utf8(bytes).unwrap(), format!("-{code} {error}\r\n"), "beside other replies");
     }
 }
 

@@ -1,0 +1,153 @@
+//! Tests of the bound: no transaction that is executed exceeds it, and what is beyond it does nothing.
+
+use super::*;
+use crate::{args, commands::spec::Command, reply::Reply, store::Store, tests::work::touched_by};
+use proptest::prelude::*;
+
+/// A command with its name, its key and its other arguments.
+struct Queued {
+    command: &'static Command,
+    key: Vec<u8>,
+    bulks: Vec<u8>,
+}
+
+impl Queued {
+    fn new(words: &[&[u8]]) -> Queued {
+        let name = std::str::from_utf8(words[0]).unwrap().to_lowercase();
+        let mut bulks = Vec::new();
+        words[2..].iter().for_each(|word| args::push(&mut bulks, word));
+        Queued { command: Command::find(&name).unwrap(), key: words[1].to_vec(), bulks }
+    }
+
+    fn parse(line: &str) -> Queued {
+        Queued::new(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>())
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request { bucket: &self.key, op: Op::Command { command: self.command, args: Args::new(&self.bulks) } }
+    }
+}
+
+/// The bytes of all replies; `None` if the transaction was refused.
+fn transact(store: &Store, queued: &[Queued]) -> Option<usize> {
+    let requests: Vec<Request<'_>> = queued.iter().map(Queued::request).collect();
+    let (mut bytes, mut replies) = (0, 0);
+    let executed = store.transact(&[], &requests, 0, |reply| {
+        bytes += size(&reply);
+        replies += 1;
+    });
+    match executed {
+        Err(CommandError::TransactionTooLarge { .. }) => assert_eq!(replies, 0, "all or none"),
+        executed => assert_eq!((executed, replies), (Ok(true), queued.len())),
+    }
+    (replies > 0).then_some(bytes)
+}
+
+fn size(reply: &Reply<'_>) -> usize {
+    match reply {
+        Reply::Value(value) => value.len(),
+        Reply::OwnedValue(value) => value.len(),
+        Reply::List(items) | Reply::Map(items) | Reply::PairList(items) | Reply::Page { items, .. } => {
+            items.iter().map(size).sum()
+        }
+        _ => 0,
+    }
+}
+
+fn execute(store: &Store, line: &[&[u8]]) {
+    let queued = Queued::new(line);
+    store.execute(&[queued.request()], 0, |reply| {
+        assert!(!matches!(reply, Reply::Error(_)), "{reply:?}");
+        std::ops::ControlFlow::Continue(())
+    });
+}
+
+fn command() -> impl Strategy<Value = String> {
+    let key = || "[ab]";
+    prop_oneof![
+        (key(), 0..300_usize).prop_map(|(key, len)| format!("SET {key} {}", "x".repeat(len))),
+        (key(), 0..300_usize).prop_map(|(key, len)| format!("APPEND {key} {}", "x".repeat(len))),
+        (key(), 0..900_usize).prop_map(|(key, offset)| format!("SETRANGE {key} {offset} x")),
+        (key(), -9..900_i64, -9..900_i64).prop_map(|(key, from, to)| format!("GETRANGE {key} {from} {to}")),
+        (key(), 0..30_u8, 0..90_usize)
+            .prop_map(|(key, field, len)| format!("HSET {key} f{field} {}", "x".repeat(len))),
+        (key(), 0..30_u8).prop_map(|(key, field)| format!("HMGET {key} f{field} f1")),
+        (key(), -90..90_i64).prop_map(|(key, count)| format!("HRANDFIELD {key} {count} WITHVALUES")),
+        (key(), "(GET|GETDEL|HGETALL|HVALS|DEL|INCRBYFLOAT|PERSIST)").prop_map(|(key, name)| match &*name {
+            "INCRBYFLOAT" => format!("{name} {key} 1.5"),
+            _ => format!("{name} {key}"),
+        }),
+        (key(), 1..90_u8).prop_map(|(key, count)| format!("HSCAN {key} 0 COUNT {count}")),
+        (key(), key(), "(COPY|RENAME)").prop_map(|(from, to, name)| match &*name {
+            "COPY" => format!("COPY {from} {to} REPLACE"),
+            _ => format!("{name} {from} {to}"),
+        }),
+        (key(), 0..300_usize).prop_map(|(key, len)| format!("MSETNX {key} 1 b {}", "x".repeat(len))),
+        (key(), 0..300_usize).prop_map(|(key, len)| format!("SET {key} {} GET", "x".repeat(len))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn what_is_executed_stays_within_the_bound(
+        before in prop::collection::vec(command(), 0..8),
+        lines in prop::collection::vec(command(), 1..12),
+    ) {
+        let store = Store::new();
+        for line in before {
+            transact(&store, &[Queued::parse(&line)]);
+        }
+        let limits = TransactionLimits { entries: 300, bytes: 6_000 };
+        store.set_transaction_limits(limits);
+        let queued: Vec<Queued> = lines.iter().map(|line| Queued::parse(line)).collect();
+        let bytes = transact(&store, &queued);
+        prop_assert!(bytes.unwrap_or(0) <= limits.bytes, "{bytes:?} {lines:?}");
+    }
+}
+
+#[test]
+fn ten_thousand_small_commands_are_executed() {
+    let store = Store::new();
+    let value = "x".repeat(100);
+    let queued: Vec<Queued> = (0..10_000)
+        .map(|number| match number % 3 {
+            0 => format!("SET key{number} {value}"),
+            1 => format!("GET key{}", number - 1),
+            _ => format!("HSET hash {number} {value}"),
+        })
+        .map(|line| Queued::parse(&line))
+        .collect();
+    assert!(transact(&store, &queued).is_some());
+    assert_eq!(store.bucket_count(), 10_000 / 3 + 2);
+    let store = Store::new();
+    let queued: Vec<Queued> = (0..10_000).map(|_| Queued::parse(&format!("SET key {value}"))).collect();
+    assert!(transact(&store, &queued).is_some());
+}
+
+#[test]
+fn copies_listings_and_growing_strings_beyond_the_limits_do_nothing() {
+    let store = Store::new();
+    execute(&store, &[b"SET", b"large", &vec![b'x'; 1 << 20]]);
+    for number in 0..500 {
+        execute(&store, &[b"HSET", b"hash", number.to_string().as_bytes(), b"1"]);
+    }
+    let buckets = store.bucket_count();
+    let repeated = |line: &str, times| (0..times).map(|_| Queued::parse(line)).collect::<Vec<_>>();
+    for queued in [
+        repeated("COPY large copy REPLACE", 100),
+        repeated("HGETALL hash", 50),
+        repeated("HGETALL missing", 20_001),
+        repeated("GET large", 20),
+        repeated("SETRANGE grown 500000 x", 1).into_iter().chain(repeated("GET grown", 40)).collect(),
+        repeated("COPY large copy", 1).into_iter().chain(repeated("GET copy", 20)).collect(),
+        vec![Queued::parse("SETRANGE grown 9000000 x")],
+    ] {
+        let (bytes, touched) = touched_by(|| transact(&store, &queued));
+        let limits = store.transaction_limits();
+        assert_eq!((bytes, store.bucket_count()), (None, buckets), "{:?}", queued[0].command);
+        assert!(touched <= limits.entries + PAGE_NAMES + 100, "{touched} entries to estimate");
+    }
+    assert!(transact(&store, &repeated("GET large", 10)).is_some());
+    assert!(transact(&store, &repeated("HGETALL hash", 30)).is_some());
+}

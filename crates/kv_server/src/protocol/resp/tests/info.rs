@@ -1,0 +1,123 @@
+//! INFO and CLIENT LIST show what has happened.
+
+use super::{Client, Node, encode};
+use crate::limits::Limits;
+use std::collections::HashMap;
+
+/// The fields of INFO, whose reply ends with `last`.
+async fn info(client: &mut Client, sections: &str) -> HashMap<String, String> {
+    client.send(&format!("INFO {sections}")).await;
+    let text = client.bulk().await;
+    let fields = text.lines().filter_map(|line| line.split_once(':'));
+    fields.map(|(field, value)| (field.to_owned(), value.to_owned())).collect()
+}
+
+/// The fields of this client's line in CLIENT LIST.
+async fn listed(client: &mut Client, id: u64) -> HashMap<String, String> {
+    client.send(&format!("CLIENT LIST ID {id}")).await;
+    let text = client.bulk().await;
+    let fields = text.split_whitespace().filter_map(|field| field.split_once('='));
+    fields.map(|(field, value)| (field.to_owned(), value.to_owned())).collect()
+}
+
+/// The number after `name=` in a list such as `calls=1,usec=2`.
+fn number(list: &str, name: &str) -> f64 {
+    let value = list.split(',').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} in {list}"))
+}
+
+#[tokio::test]
+async fn commands_are_counted_with_their_time_and_their_failures() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    let sent = [
+        "SET a 1",
+        "GET a",
+        "GET a",
+        "GET nothing",
+        "HGET a x",
+        "GET",
+        "NOSUCH",
+        "CLIENT ID",
+        "DEBUG SLEEP 0.02",
+    ];
+    for line in sent {
+        client.send(line).await;
+        client.reply().await;
+    }
+    let stats = info(&mut client, "everything").await;
+    let get = &stats["cmdstat_get"];
+    assert_eq!(
+        [number(get, "calls"), number(get, "rejected_calls"), number(get, "failed_calls")],
+        [3.0, 1.0, 0.0]
+    );
+    assert_eq!(number(&stats["cmdstat_hget"], "failed_calls"), 1.0);
+    assert_eq!(number(&stats["cmdstat_client|id"], "calls"), 1.0);
+    assert!(number(&stats["cmdstat_debug|sleep"], "usec") >= 20_000.0, "{stats:?}");
+    assert!(number(&stats["latency_percentiles_usec_debug|sleep"], "p50") >= 20_000.0, "{stats:?}");
+    assert_eq!([&stats["errorstat_WRONGTYPE"], &stats["errorstat_ERR"]], ["count=1", "count=2"]);
+    assert_eq!([&stats["keyspace_hits"], &stats["keyspace_misses"]], ["3", "1"]);
+    assert_eq!([&stats["total_error_replies"], &stats["total_commands_processed"]], ["3", "7"]);
+    let received =
+        sent.map(|line| encode(line).len()).iter().sum::<usize>() + encode("INFO everything").len();
+    assert_eq!(stats["total_net_input_bytes"], received.to_string());
+    assert!(stats["total_net_output_bytes"].parse::<u64>().unwrap() > 200, "{stats:?}");
+    client.send("LATENCY HISTOGRAM debug").await;
+    assert!(client.reply().await.starts_with("*2\r\n$11\r\ndebug|sleep\r\n*4\r\n$5\r\ncalls\r\n:1\r\n"));
+    client.send("CONFIG RESETSTAT").await;
+    client.expect("+OK\r\n", "RESETSTAT").await;
+    let stats = info(&mut client, "everything").await;
+    assert!(!stats.contains_key("cmdstat_get") && !stats.contains_key("errorstat_ERR"), "{stats:?}");
+    assert_eq!([&stats["keyspace_hits"], &stats["total_connections_received"]], ["0", "0"]);
+}
+
+#[tokio::test]
+async fn a_batch_shares_its_time_among_its_commands() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    client.send_bytes(&[encode("SET a 1"), encode("GET a"), encode("GET a")].concat()).await;
+    client.expect("+OK\r\n$1\r\n1\r\n$1\r\n1\r\n", "a batch").await;
+    let stats = info(&mut client, "commandstats").await;
+    let each = |name: &str| number(&stats[name], "usec_per_call");
+    assert_eq!(each("cmdstat_set"), each("cmdstat_get"), "{stats:?}");
+}
+
+#[tokio::test]
+async fn the_keyspace_counts_what_will_expire() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    for line in ["MSET a 1 b 2", "SET c 3 EX 1000", "HSETEX h EX 10 FIELDS 1 f v"] {
+        client.send(line).await;
+        client.reply().await;
+    }
+    let keyspace = &info(&mut client, "keyspace").await["db0"];
+    let counts = ["keys", "expires", "subexpiry"].map(|name| number(keyspace, name));
+    assert_eq!(counts, [4.0, 1.0, 1.0]);
+    assert!((900_000.0..=1_000_000.0).contains(&number(keyspace, "avg_ttl")), "{keyspace}");
+}
+
+#[tokio::test]
+async fn clients_show_others_as_they_are() {
+    let node = Node::start(Limits::default()).await;
+    let (mut client, mut other) = (node.client().await, node.client().await);
+    for line in ["WATCH a b", "HELLO 3", "MULTI", "SET a 1"] {
+        other.send(line).await;
+        other.reply().await;
+    }
+    let line = listed(&mut client, 2).await;
+    let fields =
+        ["flags", "multi", "watch", "cmd", "resp", "sub", "tot-cmds"].map(|field| line[field].as_str());
+    assert_eq!(fields, ["x", "1", "2", "multi", "3", "0", "3"]);
+    assert!(line["tot-net-in"].parse::<usize>().unwrap() > encode("WATCH a b").len(), "{line:?}");
+    for line in ["DISCARD", "SUBSCRIBE c", "PSUBSCRIBE c*"] {
+        other.send(line).await;
+        other.reply().await;
+    }
+    let line = listed(&mut client, 2).await;
+    let fields = ["flags", "multi", "watch", "cmd", "sub", "psub"].map(|field| line[field].as_str());
+    assert_eq!(fields, ["P", "-1", "0", "psubscribe", "1", "1"]);
+    let stats = info(&mut client, "clients stats").await;
+    let fields =
+        ["connected_clients", "pubsub_clients", "watching_clients", "pubsub_channels", "pubsub_patterns"];
+    assert_eq!(fields.map(|field| stats[field].as_str()), ["2", "1", "0", "1", "1"]);
+}

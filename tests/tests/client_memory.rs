@@ -1,0 +1,184 @@
+//! What all clients together can make a node hold is bounded, whatever they do.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+use tests::{Release, TIMEOUT, resp::command, wait_until};
+
+const MIB: usize = 1024 * 1024;
+
+/// The memory for clients in these tests.
+const LIMIT: usize = 64 * MIB;
+
+/// What a node may hold besides: a command or a reply for each thread, and what the allocator keeps.
+const OVERHEAD: usize = 128 * MIB;
+
+fn node() -> Release {
+    Release::alone_with("[client_limits]\nmax_memory = \"64mb\"\n")
+}
+
+fn connect(node: &Release) -> TcpStream {
+    let stream = TcpStream::connect(node.clients()).expect("the node accepts clients");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("socket options can be set");
+    stream.set_write_timeout(Some(TIMEOUT)).expect("socket options can be set");
+    stream
+}
+
+/// Sends until everything is sent or the node has closed the connection.
+fn send(stream: &mut TcpStream, bytes: &[u8]) {
+    match stream.write_all(bytes) {
+        Err(error) if !matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+            panic!("the node does not read: {error}")
+        }
+        _ => {}
+    }
+}
+
+fn assert_bounded(node: &Release, before: usize) {
+    let after = node.resident_bytes();
+    assert!(after < before + LIMIT + OVERHEAD, "{} -> {} MiB", before / MIB, after / MIB);
+}
+
+fn evicted(node: &Release) -> bool {
+    node.log().contains("client closed: all clients together exceed client_limits.max_memory")
+}
+
+#[test]
+fn half_sent_commands_count_for_all_clients_together() {
+    let node = node();
+    let mut small = node.resp();
+    assert_eq!(small.ask("SET milk 1"), r"+OK\r\n");
+    let before = node.resident_bytes();
+    let half = [b"*2\r\n$4\r\nECHO\r\n$100000000\r\n".as_slice(), &vec![b'x'; 40 * MIB]].concat();
+    let mut clients: Vec<TcpStream> = (0..8).map(|_| connect(&node)).collect();
+    for client in &mut clients {
+        send(client, &half);
+        assert_bounded(&node, before);
+    }
+    assert!(evicted(&node));
+    assert_eq!(small.ask("GET milk"), r"$1\r\n1\r\n", "one below 1 MiB is never closed");
+}
+
+#[test]
+fn unread_replies_count_for_all_clients_together() {
+    let node = node();
+    let mut small = node.resp();
+    small.command(&[b"SET".as_slice(), b"milk", &vec![b'x'; 20 * MIB]]);
+    assert_eq!(small.reply(), b"+OK\r\n");
+    let before = node.resident_bytes();
+    let clients: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut client = connect(&node);
+            send(&mut client, &command(&["GET", "milk"]));
+            client.peek(&mut [0]).expect("a reply");
+            assert_bounded(&node, before);
+            client
+        })
+        .collect();
+    assert!(evicted(&node));
+    assert_eq!(small.ask("STRLEN milk"), r":20971520\r\n");
+    drop(clients);
+}
+
+#[test]
+fn an_idle_client_keeps_no_more_than_it_has_sent() {
+    let node = Release::alone();
+    let before = node.resident_bytes();
+    let mut client = node.resp();
+    let value = vec![b'x'; 100 * MIB];
+    // A part of the next command has arrived when the connection falls idle.
+    client.send([command(&[b"ECHO", value.as_slice()]), b"*1\r\n$4\r\n".to_vec()].concat());
+    assert_eq!(client.reply().len(), value.len() + b"$104857600\r\n\r\n".len());
+    wait_until("the memory is returned", || node.resident_bytes() < before + OVERHEAD);
+    client.send("PING\r\n");
+    assert_eq!(client.reply(), b"+PONG\r\n");
+}
+
+/// Sends `request` `count` times before it reads a reply.
+fn pipeline(node: &Release, request: &[u8], reply: &[u8], count: usize) {
+    let mut client = connect(node);
+    client.write_all(&request.repeat(count)).expect("the node reads on");
+    let mut replies = vec![0; reply.len() * count];
+    client.read_exact(&mut replies).expect("all replies");
+    assert!(replies.chunks(reply.len()).all(|received| received == reply));
+}
+
+#[test]
+fn a_client_may_send_all_its_requests_before_it_reads() {
+    for node in [Release::alone(), Release::alone_with_epoll()] {
+        let value = "x".repeat(100);
+        let mut client = node.client();
+        assert_eq!(client.ask("CREATE shopping"), "OK");
+        client.put("shopping", "milk", &value);
+        let get = command(&["HGET", "shopping", "milk"]);
+        pipeline(&node, &get, format!("$100\r\n{value}\r\n").as_bytes(), 400_000);
+        pipeline(&node, b"GET shopping milk\r\n", format!("{value}\r\nOK\r\n").as_bytes(), 400_000);
+        let megabyte = vec![b'x'; MIB];
+        let echoed = [format!("${MIB}\r\n").as_bytes(), &megabyte, b"\r\n"].concat();
+        pipeline(&node, &command(&[b"ECHO", megabyte.as_slice()]), &echoed, 36);
+    }
+}
+
+#[test]
+fn a_client_that_only_sends_is_closed_when_memory_for_clients_is_short() {
+    let node = node();
+    let mut small = node.resp();
+    assert_eq!(small.ask("SET milk 1"), r"+OK\r\n");
+    let before = node.resident_bytes();
+    let requests = command(&["ECHO", &"x".repeat(1000)]).repeat(1000);
+    let mut client = connect(&node);
+    wait_until("the client is closed", || {
+        assert_bounded(&node, before);
+        client.write_all(&requests).is_err()
+    });
+    assert!(evicted(&node));
+    assert_eq!(small.ask("GET milk"), r"$1\r\n1\r\n");
+    assert!(small.ask("INFO stats").contains(r"evicted_clients:1\r\n"));
+}
+
+#[test]
+fn a_client_that_never_takes_its_reply_is_closed_by_timeout() {
+    for node in [Release::alone(), Release::alone_with_epoll()] {
+        assert_eq!(node.resp().ask("CONFIG SET timeout 1"), r"+OK\r\n");
+        let mut client = connect(&node);
+        send(&mut client, &command(&[b"ECHO".as_slice(), &vec![b'x'; 20 * MIB]]));
+        client.peek(&mut [0]).expect("a reply");
+        let listed = format!(" addr={} ", client.local_addr().expect("connected"));
+        wait_until("it is closed", || !node.resp().ask("CLIENT LIST").contains(&listed));
+    }
+}
+
+#[test]
+fn a_client_that_takes_its_reply_slowly_is_not_closed_by_timeout() {
+    let node = Release::alone();
+    assert_eq!(node.resp().ask("CONFIG SET timeout 1"), r"+OK\r\n");
+    let mut client = connect(&node);
+    let length = 20 * MIB;
+    client.write_all(&command(&[b"ECHO".as_slice(), &vec![b'x'; length]])).expect("the node reads");
+    let mut left = format!("${length}\r\n\r\n").len() + length;
+    let mut piece = vec![0; MIB];
+    // Longer than the timeout in all, with less than it between two pieces.
+    while left > 0 {
+        std::thread::sleep(Duration::from_millis(100));
+        let count = client.read(&mut piece).expect("more of the reply");
+        assert!(count > 0, "{left} bytes are missing");
+        left -= count;
+    }
+}
+
+#[test]
+fn clients_are_probed_by_tcp() {
+    let node = Release::alone();
+    let client = connect(&node);
+    assert_eq!(node.resp().ask("CONFIG GET tcp-keepalive"), r"*2\r\n$13\r\ntcp-keepalive\r\n$3\r\n300\r\n");
+    // Linux lists the node's end with the timer of the probes: number 2.
+    let (local, remote) = (node.clients().port(), client.local_addr().expect("connected").port());
+    wait_until("the timer runs", || {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+        let ends = format!("0100007F:{local:04X} 0100007F:{remote:04X}");
+        let line = sockets.lines().find(|line| line.contains(&ends));
+        line.is_some_and(|line| line.split_whitespace().nth(5).is_some_and(|timer| timer.starts_with("02:")))
+    });
+}
