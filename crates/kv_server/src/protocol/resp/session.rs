@@ -109,7 +109,7 @@ impl RespSession {
     /// return to it.
     pub(crate) fn excludes_text(&self) -> bool {
         self.transaction.is_open()
-            || !self.transaction.watched.is_none()
+            || self.transaction.watched.is_some()
             || self.awaits_events()
             || self.reply_mode != ReplyMode::On
     }
