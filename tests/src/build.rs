@@ -24,11 +24,22 @@ fn build() -> PathBuf {
     };
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "foo", "--package", "bar", "--profile", profile])
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "foo",
+            "--package",
+            "bar",
+            "--package",
+            "kv_bench",
+            "--profile",
+            profile,
+        ])
         .arg("--target-dir")
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
-    assert!(status.expect("cargo starts").success(), "foo and bar build");
+    assert!(status.expect("cargo starts").success(), "the programs build");
     directory.to_owned()
 }

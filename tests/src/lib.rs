@@ -15,6 +15,7 @@ mod release;
 pub mod resp;
 mod settings;
 mod temp_dir;
+mod terminal;
 mod tool;
 mod wait;
 
@@ -26,5 +27,6 @@ pub use resp::RespClient;
 pub use rustix::process::Signal;
 pub use settings::{BAR, FOO, Settings};
 pub use temp_dir::TempDir;
+pub use terminal::Terminal;
 pub use tool::{RedisServer, python_with_redis, tool};
 pub use wait::{TIMEOUT, wait_until};

@@ -75,9 +75,14 @@ impl Pair {
         self.to_foo.forward_to(self.foo.link());
     }
 
+    /// How many attempts to connect have failed.
+    pub fn attempts(&self) -> usize {
+        self.to_bar.refused() + self.to_foo.refused()
+    }
+
     /// Waits until the nodes have made `count` failed attempts to connect.
     pub fn wait_for_attempts(&self, count: usize) {
-        wait_until("attempts to link", || self.to_bar.refused() + self.to_foo.refused() >= count);
+        wait_until("attempts to link", || self.attempts() >= count);
     }
 
     /// Cuts the link, and refuses new ones.
@@ -96,6 +101,12 @@ impl Pair {
     pub fn stall_at(&self, bytes: &[u8]) {
         self.to_bar.stall_at(bytes);
         self.to_foo.stall_at(bytes);
+    }
+
+    /// Lets `bytes` of what is held back pass, and then holds back everything again.
+    pub fn forward_only(&self, bytes: usize) {
+        self.to_bar.forward_only(bytes);
+        self.to_foo.forward_only(bytes);
     }
 
     /// Flips a bit of `bytes` whenever a node sends them.

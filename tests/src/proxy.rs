@@ -24,6 +24,8 @@ struct Shared {
 struct State {
     target: Option<SocketAddr>,
     stalled: bool,
+    /// Bytes that may still pass while the proxy is stalled.
+    budget: usize,
     cut: bool,
     sockets: Vec<TcpStream>,
     refused: usize,
@@ -66,6 +68,12 @@ impl Proxy {
         self.shared.lock().stalled = true;
     }
 
+    /// Lets `bytes` more pass, and then stalls again.
+    pub fn forward_only(&self, bytes: usize) {
+        self.shared.lock().budget = bytes;
+        self.shared.changed.notify_all();
+    }
+
     /// Stalls as soon as `bytes` arrive.
     pub fn stall_at(&self, bytes: &[u8]) {
         self.shared.lock().stall_at = Some(bytes.to_vec());
@@ -100,7 +108,8 @@ impl Proxy {
     /// Forwards bytes and connections again, unchanged and beginning with what was held back.
     pub fn restore(&self) {
         let mut state = self.shared.lock();
-        (state.cut, state.stalled, state.stall_at, state.damage) = (false, false, None, None);
+        (state.cut, state.stalled, state.stall_at, state.budget) = (false, false, None, 0);
+        state.damage = None;
         state.held.clear();
         self.shared.changed.notify_all();
     }
@@ -140,8 +149,11 @@ impl Shared {
             if state.stalled {
                 state.held.extend_from_slice(&buffer[..count]);
             }
-            while state.stalled && !state.cut {
+            while state.stalled && state.budget < count && !state.cut {
                 state = self.changed.wait(state).expect("no thread of the proxy panics");
+            }
+            if state.stalled {
+                state.budget = state.budget.saturating_sub(count);
             }
             if state.cut {
                 break;

@@ -1,6 +1,8 @@
 //! A release as a child process, killed with the test.
 
-use crate::{build, client::Client, resp::RespClient, temp_dir::TempDir, wait::wait_until};
+use crate::{
+    build, client::Client, resp::RespClient, temp_dir::TempDir, terminal::Terminal, wait::wait_until,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::OsStr,
@@ -164,6 +166,14 @@ impl Release {
     /// Runs a verb of the release, with the flags that the node was started with.
     pub fn verb(&self, words: &[&str]) -> Output {
         command(self.name).args(words).args(&self.flags).output().expect("the release starts")
+    }
+
+    /// A remote console of the node on a terminal.
+    pub fn terminal(&self) -> Terminal {
+        let mut remote = command(self.name);
+        // Without a TERM, or with a dumb one, there would be no line editing.
+        remote.arg("remote").args(&self.flags).env("TERM", "xterm");
+        Terminal::start(remote)
     }
 
     /// Types lines into a remote console of the node and returns its output.

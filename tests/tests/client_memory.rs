@@ -182,3 +182,48 @@ fn clients_are_probed_by_tcp() {
         line.is_some_and(|line| line.split_whitespace().nth(5).is_some_and(|timer| timer.starts_with("02:")))
     });
 }
+
+#[test]
+fn the_documentation_of_many_commands_is_written_in_pieces() {
+    let node = node();
+    let before = node.resident_bytes();
+    let documented = vec!["CLIENT"; 9_000];
+    let mut clients: Vec<TcpStream> = (0..4).map(|_| connect(&node)).collect();
+    for client in &mut clients {
+        send(client, &command(&[&["COMMAND", "DOCS"], documented.as_slice()].concat()));
+        send(client, &command(&[&["COMMAND", "INFO"], documented.as_slice()].concat()));
+        client.peek(&mut [0]).expect("a reply");
+    }
+    assert_eq!(node.resp().ask("PING"), r"+PONG\r\n");
+    assert_bounded(&node, before);
+    assert!(!evicted(&node), "none of them holds much");
+    let mut client = node.resp();
+    client.command(&[&["COMMAND", "DOCS"], documented.as_slice()].concat());
+    let reply = client.reply();
+    assert!(reply.starts_with(b"*18000\r\n$6\r\nclient\r\n"), "and all of it arrives");
+}
+
+#[test]
+fn errors_quote_the_start_of_a_name() {
+    let node = Release::alone();
+    let before = node.resident_bytes();
+    let long = vec![b'\n'; 100 * MIB];
+    let bucket = [b"__bucket__:".as_slice(), &long].concat();
+    for words in [
+        &[b"SUBSCRIBE".as_slice(), &bucket][..],
+        &[b"HELLO", b"3", &long],
+        &[b"CONFIG", b"SET", &long, b"1"],
+        &[b"CLIENT", b"LIST", b"TYPE", &long],
+        &[b"CLIENT", &long],
+        &[b"EXPIRE", b"milk", b"1", &long],
+        &[&long],
+    ] {
+        let mut client = node.resp();
+        client.command(words);
+        let error = client.reply();
+        assert!(error.starts_with(b"-ERR ") && error.len() < 600, "{} bytes", error.len());
+        // The command itself, and the input grown by a quarter; not the name with its bytes escaped.
+        let now = node.resident_bytes();
+        assert!(now < before + 250 * MIB, "{} -> {} MiB", before / MIB, now / MIB);
+    }
+}

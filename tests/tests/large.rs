@@ -1,11 +1,6 @@
 //! Large values and lines above the limit, alone and over two nodes.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    thread,
-    time::{Duration, Instant},
-};
-use tests::{BAR, Client, Pair, Release, RespClient};
+use tests::{BAR, Client, Pair, Release, Settings};
 
 const MILLION: usize = 1_000_000;
 const MIB: usize = 1024 * 1024;
@@ -74,36 +69,38 @@ fn a_value_for_several_frames() -> Vec<u8> {
     value
 }
 
-/// Writes and reads until `stop` is set, and returns the longest time that a reply took.
-fn slowest_of_small_requests(mut client: RespClient, stop: &AtomicBool) -> Duration {
-    let mut slowest = Duration::ZERO;
-    while !stop.load(Relaxed) {
-        for (request, answer) in [("SET salt 1", "+OK\\r\\n"), ("GET salt", "$1\\r\\n1\\r\\n")] {
-            let start = Instant::now();
-            assert_eq!(client.ask(request), answer);
-            slowest = slowest.max(start.elapsed());
-        }
-    }
-    slowest
+/// A link that lasts although a test holds it for a while.
+fn patient() -> Settings {
+    let head = "cookie = \"weknoweachother\"\nlinks.missed_heartbeats = 60\n".into();
+    Settings { head, ..Settings::default() }
 }
 
 #[test]
-fn a_value_of_several_frames_crosses_the_link_and_small_requests_are_not_delayed() {
-    let pair = Pair::start();
-    let (mut client, value) = (pair.foo.resp(), a_value_for_several_frames());
+fn small_requests_cross_the_link_between_the_fragments_of_a_large_value() {
+    let pair = Pair::with(&patient(), &patient());
+    pair.wait_until_linked();
+    let (mut client, mut other, value) = (pair.foo.resp(), pair.foo.resp(), a_value_for_several_frames());
     let expected = [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
-    let (stop, others) = (AtomicBool::new(false), pair.foo.resp());
-    thread::scope(|scope| {
-        let slowest = scope.spawn(|| slowest_of_small_requests(others, &stop));
-        client.command(&[b"SET", &b"sugar"[..], &value]);
-        assert_eq!(client.reply(), b"+OK\r\n");
-        client.command(&["GET", "sugar"]);
-        let same = client.reply() == expected;
-        stop.store(true, Relaxed);
-        assert!(same, "the value has changed");
-        let slowest = slowest.join().expect("small requests are answered");
-        assert!(slowest < Duration::from_secs(1), "a small request took {slowest:?}");
-    });
+
+    pair.stall_at(b"sugar");
+    client.command(&[b"SET", &b"sugar"[..], &value]);
+    pair.wait_for_held(b"sugar");
+    other.command(&["SET", "salt", "1"]);
+    // Half of the value, at most: what waits for all of it gets no reply.
+    pair.forward_only(value.len() / 2);
+    assert_eq!(other.reply(), b"+OK\r\n");
+    pair.restore();
+    assert_eq!(client.reply(), b"+OK\r\n");
+
+    // The same for a large reply, which is known by its beginning.
+    pair.stall_at(&value[..200]);
+    client.command(&["GET", "sugar"]);
+    pair.wait_for_held(&value[..200]);
+    other.command(&["GET", "salt"]);
+    pair.forward_only(value.len() / 2);
+    assert_eq!(other.reply(), b"$1\r\n1\r\n");
+    pair.restore();
+    assert!(client.reply() == expected, "the value has changed");
 }
 
 #[test]

@@ -1,9 +1,6 @@
 //! How a node starts and stops.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 use tests::{Pair, Release, Signal, TempDir};
 
 #[test]
@@ -37,10 +34,10 @@ fn idle_clients_do_not_delay_the_shutdown() {
     let mut subscribed = node.client();
     assert_eq!(subscribed.ask("CREATE shopping"), "OK");
     assert_eq!(subscribed.ask("SUBSCRIBE shopping"), "OK");
-    let start = Instant::now();
     node.signal(Signal::TERM);
     assert_eq!(node.wait().code(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}\n{}", start.elapsed(), node.log());
+    let log = node.log();
+    assert!(log.contains("drained") && !log.contains("in time") && !log.contains("deadline"), "{log}");
     silent.read_until_closed();
 }
 

@@ -72,6 +72,12 @@ fn the_tree_shows_what_runs() {
     for name in ["kv", "registry", "bucket_supervisor", "apples", "kv_cluster", "bar@127.0.0.1", "acceptor"] {
         assert!(tree.contains(name), "no {name} in\n{tree}");
     }
+    for part in ["up ", "restarts 0/3 in 5 s", " MB"] {
+        assert!(tree.contains(part), "no {part:?} in\n{tree}");
+    }
+    let of_bar = pair.foo.rpc("tree bar@127.0.0.1 5");
+    assert!(of_bar.starts_with("bar@127.0.0.1 (one_for_one, up ") && of_bar.contains("listener"), "{of_bar}");
+    assert!(!pair.foo.verb(&["rpc", "tree baz@127.0.0.1"]).status.success());
     let output = pair.foo.verb(&["rpc", "tree", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert!(json.to_string().contains("registry"), "{json}");

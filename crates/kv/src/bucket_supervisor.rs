@@ -10,6 +10,7 @@ use crate::{
     pubsub::bucket_changes::EndReason,
     reply::Reply,
     shard::{Shard, bucket_ref::BucketMut, registry::Lookup},
+    syntax::excerpt::excerpt,
 };
 use otp::{LogLimiter, panic_message};
 use std::{
@@ -107,7 +108,7 @@ static CRASH_LOG: LazyLock<LogLimiter> =
 /// Ends the bucket that crashed, if it exists, and the unregistered one in its shard.
 pub(crate) fn end_crashed(shard: &mut Shard, name: &[u8], name_hash: u64, reason: &str) {
     if CRASH_LOG.admit() {
-        tracing::error!(bucket = %name.escape_ascii(), reason, "bucket crashed");
+        tracing::error!(bucket = %excerpt(name).escape_ascii(), reason, "bucket crashed");
     }
     let was_unregistered = shard.destroy_unregistered();
     let found = shard.registry.lookup(&shard.memory, Lookup::new(name_hash), name);

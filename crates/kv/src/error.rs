@@ -1,6 +1,6 @@
 //! The errors of commands, as codes with their data. Each protocol words them in its own way.
 
-use crate::syntax::glob::PatternTooComplex;
+use crate::{limits::NAME_BYTES, syntax::glob::PatternTooComplex};
 use serde::{Deserialize, Serialize};
 
 /// Why a command failed.
@@ -129,6 +129,19 @@ pub enum CommandError {
     /// The watched names take as much memory as they may.
     #[error("too many watched keys")]
     WatchesFull,
+    /// The name of a bucket or a field is too long.
+    #[error("name too long: a key or a field may have {NAME_BYTES} bytes")]
+    NameTooLong,
+    /// A command would touch more in one step than is allowed; nothing was done.
+    #[error(
+        "command too large: one step may touch {entries} keys and fields, and {bytes} bytes; nothing was done"
+    )]
+    CommandTooLarge {
+        /// Keys and fields that it may touch.
+        entries: u64,
+        /// Bytes that it may touch.
+        bytes: u64,
+    },
 }
 
 impl From<PatternTooComplex> for CommandError {

@@ -1,20 +1,46 @@
 //! The store: named buckets of keys and values, in memory, with a synchronous API.
 //!
-//! A batch of requests passes through the modules in this order:
+//! ```
+//! use kv::{Op, Reply, Request, Store};
+//! use std::ops::ControlFlow::Continue;
 //!
-//! 1. `request`: an operation on a bucket, as plain values that borrow their bytes.
-//! 2. `store`: `batch` hashes names and fields, locks a shard, prefetches, and executes one request after
-//!    another.
-//! 3. `bucket_supervisor`: opens the bucket, and attributes a panic to what has crashed.
-//! 4. `shard`: `registry` finds the bucket by its name; a command reads it as a `BucketRef` and changes it as
-//!    a `BucketMut`.
-//! 5. `commands`: one function for each command.
-//! 6. `bucket`: the contents of a bucket, with a file for each type of value, on top of the blocks and tables
-//!    of `memory`.
-//! 7. `reply`: the result, borrowed from the store while the lock is held.
+//! let store = Store::for_threads(1);
+//! let shopping = |op| Request { bucket: b"shopping", op };
+//! let batch = [
+//!     shopping(Op::Create),
+//!     shopping(Op::Put { key: b"milk", value: b"1" }),
+//!     shopping(Op::Get { key: b"milk" }),
+//! ];
+//! let mut replies = Vec::new();
+//! store.execute(&batch, kv::time::now_ms(), |reply| {
+//!     // A reply borrows from the store, so it is used here.
+//!     replies.push(format!("{reply:?}"));
+//!     Continue(())
+//! });
+//! assert_eq!(replies[..2], ["Done", "Done"]);
+//! assert_eq!(replies[2], format!("{:?}", Reply::Value(b"1")));
+//! ```
 //!
-//! In addition, `pubsub` notifies subscribers, `memory::budget` limits memory, `supervisor` restarts
-//! components that have crashed, and `syntax` parses notations that several protocols share.
+//! A [`Store`] executes batches of [`Request`]s and passes a [`Reply`] for each; it is shared by threads, and
+//! time is an argument. An [`Op`] is one of the text protocol's operations or a [`Command`] of Redis, all of
+//! which are in [`COMMANDS`]. [`supervisor()`] restarts the store's components when they crash, and removes
+//! what has expired. A [`Subscription`] receives the changes of a bucket, [`Channels`] carry messages.
+
+// A batch of requests passes through the modules in this order:
+//
+// 1. `request`: an operation on a bucket, as plain values that borrow their bytes.
+// 2. `store`: `batch` hashes names and fields, locks a shard, prefetches, and executes one request after
+//    another.
+// 3. `bucket_supervisor`: opens the bucket, and attributes a panic to what has crashed.
+// 4. `shard`: `registry` finds the bucket by its name; a command reads it as a `BucketRef` and changes it as
+//    a `BucketMut`.
+// 5. `commands`: one function for each command.
+// 6. `bucket`: the contents of a bucket, with a file for each type of value, on top of the blocks and tables
+//    of `memory`.
+// 7. `reply`: the result, borrowed from the store while the lock is held.
+//
+// In addition, `pubsub` notifies subscribers, `memory::budget` limits memory, `supervisor` restarts
+// components that have crashed, and `syntax` parses notations that several protocols share.
 
 pub mod args;
 mod bounded_serde;

@@ -136,6 +136,9 @@ pub(crate) const RANDOM_SCANNED_MORE: usize = 400;
 /// Pages that are scanned to find a random name among many that have expired.
 pub(crate) const RANDOM_PAGES: usize = 100;
 
+/// Bytes of a name, or of another word of a client, that an error or a log line quotes.
+pub(crate) const QUOTED_BYTES: usize = 128;
+
 /// Messages that are queued for one channel subscriber.
 pub(crate) const CHANNEL_MESSAGES: usize = 65_536;
 
@@ -168,3 +171,6 @@ pub(crate) const CRASH_LINES: u32 = 10;
 
 /// Bytes of the longest number that INCRBYFLOAT makes.
 pub(crate) const LONGEST_NUMBER: usize = 5_000;
+
+/// Bytes of the name of a bucket or a field: as long as a line of the text protocol.
+pub(crate) const NAME_BYTES: usize = 1024 * 1024;

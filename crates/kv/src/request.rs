@@ -2,7 +2,7 @@
 
 use crate::{
     args::Args,
-    commands::spec::{Command, KeySpec, Run, flag},
+    commands::spec::{Command, Cost, KeySpec, Run, flag},
     reply::Projection,
     shard::watch::Watcher,
 };
@@ -135,6 +135,11 @@ impl<'a> Op<'a> {
             Op::Get { .. } | Op::Keys { cursor: 0 } => true,
             _ => false,
         }
+    }
+
+    /// Whether the operation gives a bucket another name.
+    pub(crate) fn renames(&self) -> bool {
+        matches!(self, Op::Command { command, .. } if command.spec.cost == Cost::Rename)
     }
 
     /// Whether the operation lists a page.

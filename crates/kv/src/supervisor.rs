@@ -5,6 +5,7 @@
 use crate::{
     bucket_supervisor::Component,
     store::{Store, expiry::sweep, keyspace::ScanFilter},
+    syntax::excerpt::excerpt_text,
     time::now_ms,
 };
 use otp::{ChildSpec, Intensity, PassiveChildren, Stop, Strategy, Supervisor, Tree};
@@ -46,7 +47,7 @@ fn passive_children(store: &Store, limit: usize) -> PassiveChildren {
     let (mut shown, mut cursor) = (Vec::new(), 0);
     while shown.len() < limit {
         let page = store.scan(cursor, &ScanFilter::default(), now_ms());
-        shown.extend(page.names.iter().map(|name| Tree::passive(String::from_utf8_lossy(name))));
+        shown.extend(page.names.iter().map(|name| Tree::passive(excerpt_text(name))));
         cursor = page.next;
         if cursor == 0 {
             break;
@@ -54,5 +55,5 @@ fn passive_children(store: &Store, limit: usize) -> PassiveChildren {
     }
     shown.truncate(limit);
     let stats = store.stats();
-    PassiveChildren { total: stats.buckets as usize, crashed: stats.crashed, shown }
+    PassiveChildren { total: stats.buckets as usize, crashed: stats.crashed, bytes: Some(stats.bytes), shown }
 }

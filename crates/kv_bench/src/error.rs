@@ -17,6 +17,10 @@ pub(crate) enum Error {
     Reply { got: String, expected: String },
     #[error("{program} did not start: {why}")]
     StartFailed { program: String, why: String },
+    #[error(
+        "there is no release at {0}; build it with `cargo build --release -p foo`, or name another with --ours"
+    )]
+    NotBuilt(String),
     #[error("the server closed a connection")]
     Closed,
     #[error("no reply for {0} seconds")]
@@ -25,6 +29,8 @@ pub(crate) enum Error {
     Histogram(#[from] hdrhistogram::CreationError),
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("another client waited longer than {limit} ms")]
+    Stalled { limit: u64 },
     #[error("interrupted")]
     Interrupted,
 }

@@ -79,3 +79,13 @@ pub(crate) const BUSY_SHARE: f64 = 0.95;
 /// How long a busy process works before it looks whether it should end, and how long one that sleeps sleeps.
 pub(crate) const BUSY_RUN: Duration = Duration::from_millis(1);
 pub(crate) const BUSY_SLEEP: Duration = Duration::from_millis(9);
+
+/// Clients that measure how long they wait, and the time between two requests of one.
+pub(crate) const STALL_PINGERS: usize = 4;
+pub(crate) const STALL_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How long they measure before and after what another client does.
+pub(crate) const STALL_MARGIN: Duration = Duration::from_millis(300);
+
+/// How long a stalled server may take to reply.
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(60);

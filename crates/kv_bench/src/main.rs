@@ -9,6 +9,7 @@ mod interrupt;
 mod limits;
 mod load;
 mod machine;
+mod stall;
 mod workload;
 
 use clap::{Parser, Subcommand};
@@ -29,9 +30,9 @@ enum Command {
     Load {
         #[command(flatten)]
         plan: load::Plan,
-        /// Write every key once before the measurement, which ends at a read of a missing key
+        /// Do not write every key once before the measurement, which ends at a read of a missing key
         #[arg(long)]
-        fill: bool,
+        skip_fill: bool,
         /// Print the report as JSON
         #[arg(long)]
         json: bool,
@@ -40,6 +41,8 @@ enum Command {
     Echo(echo::Echo),
     /// Start our release and its peers and print how they compare
     Compare(compare::Compare),
+    /// Measure how long other clients wait while one client does its worst
+    Stall(stall::Stall),
     /// Keep a core busy beside a measurement, until the parent process ends
     Busy {
         /// Work and sleep in turn
@@ -60,9 +63,10 @@ fn main() -> ExitCode {
 
 fn execute(command: Command, interrupt: &Interrupt) -> Result<(), Error> {
     match command {
-        Command::Load { plan, fill, json } => measure(&plan, fill, json, interrupt),
+        Command::Load { plan, skip_fill, json } => measure(&plan, !skip_fill, json, interrupt),
         Command::Echo(options) => echo::serve(&options, interrupt),
         Command::Compare(options) => compare::run(&options, interrupt),
+        Command::Stall(options) => stall::run(&options, interrupt),
         Command::Busy { sleeps } => {
             busy::run(sleeps, interrupt);
             Ok(())

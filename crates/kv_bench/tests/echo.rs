@@ -26,7 +26,10 @@ impl Echo {
 
     fn load(&self, protocol: &str, flags: &[&str]) -> Output {
         let mut load = kv_bench("load", protocol);
-        load.args(["--address", &self.address, "--connections=3", "--json"]).args(WORKLOAD).args(flags);
+        // An echo takes no writes.
+        load.args(["--address", &self.address, "--connections=3", "--json", "--skip-fill"])
+            .args(WORKLOAD)
+            .args(flags);
         load.output().expect("it runs")
     }
 }

@@ -1,6 +1,6 @@
 //! Errors between nodes, and what to do about them.
 
-use kv::{CommandError, Reply};
+use kv::{CommandError, Reply, syntax::excerpt::excerpt};
 use std::{io, sync::Arc};
 
 /// Why a request could not be forwarded or executed.
@@ -194,12 +194,17 @@ pub enum Outcome {
 }
 
 /// A bucket's name as an error shows it: text with its control characters and quotes escaped, and other
-/// bytes escaped one by one.
+/// bytes escaped one by one. Of a long name, its start and three dots.
 pub fn escape_name(name: &[u8]) -> String {
-    match std::str::from_utf8(name) {
+    let start = excerpt(name);
+    let mut escaped = match std::str::from_utf8(start) {
         Ok(text) => text.escape_debug().to_string(),
-        Err(_) => name.escape_ascii().to_string(),
+        Err(_) => start.escape_ascii().to_string(),
+    };
+    if start.len() < name.len() {
+        escaped.push_str("...");
     }
+    escaped
 }
 
 /// The error of every request while the store is restarting.

@@ -91,3 +91,6 @@ pub(crate) const EMPTY_PAGES: usize = 10;
 
 /// Node events that a receiver may fall behind before it loses the oldest.
 pub(crate) const NODE_EVENTS: usize = 256;
+
+/// Passive children per child that a node shows its peers of its supervision tree.
+pub(crate) const TREE_CHILDREN: usize = 10_000;

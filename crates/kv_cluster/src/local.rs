@@ -21,9 +21,10 @@ use kv::{
 };
 use otp::{Intensity, Supervisor};
 use std::{
+    fmt,
     ops::ControlFlow,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
@@ -92,6 +93,16 @@ pub struct LocalNode {
     pub(crate) channels: Arc<Channels>,
     store: Arc<Store>,
     watcher_links: AtomicU64,
+    tree: OnceLock<TreeText>,
+}
+
+/// Makes the node's supervision tree text, with up to a number of passive children of each child.
+struct TreeText(Box<dyn Fn(usize) -> Vec<u8> + Send + Sync>);
+
+impl fmt::Debug for TreeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TreeText")
+    }
 }
 
 impl LocalNode {
@@ -117,12 +128,23 @@ impl LocalNode {
             channels: Arc::default(),
             store: Arc::new(store),
             watcher_links: AtomicU64::new(0),
+            tree: OnceLock::new(),
         }
     }
 
     /// The supervisor of this node's buckets.
     pub fn supervisor(&self, intensity: Intensity) -> Supervisor {
         kv::supervisor(&self.store, intensity)
+    }
+
+    /// Sets, once, what other nodes get that ask for this node's supervision tree.
+    pub fn set_tree(&self, text: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static) {
+        drop(self.tree.set(TreeText(Box::new(text))));
+    }
+
+    /// This node's supervision tree, as the release makes it text.
+    pub(crate) fn tree(&self, children: usize) -> Option<Box<[u8]>> {
+        self.tree.get().map(|text| text.0(children).into())
     }
 
     /// Whether this node owns the bucket.

@@ -18,8 +18,12 @@ pub(crate) const CONTROL_CONNECTIONS: usize = 32;
 /// How long a verb waits for the running node's reply.
 pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Names that the console lists.
+/// Names that the console lists on one page, before the rest of a node's page.
 pub(crate) const CONSOLE_NAMES: usize = 1000;
+/// Entries of a bucket that `peek` shows.
+pub(crate) const PEEK_ENTRIES: usize = 10;
+/// Bytes of a key or a value that `peek` shows.
+pub(crate) const PEEK_BYTES: usize = 100;
 /// Children per supervisor that `tree` draws by default.
 pub(crate) const TREE_CHILDREN: usize = 20;
 /// Lines of history that the console keeps.

@@ -5,6 +5,7 @@
 use crate::{
     clients::Client,
     context::ServerContext,
+    limits::TURN,
     pipeline::{
         Next, batch,
         buffers::{Input, Output},
@@ -22,7 +23,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::time;
+use tokio::{task::yield_now, time};
 
 /// Serves one client until it disconnects, must be disconnected, or the node stops.
 pub(crate) async fn serve(stream: Stream, peer: SocketAddr, context: Arc<ServerContext>, stop: Stop) {
@@ -78,6 +79,7 @@ async fn handle_connection(
         let first = input.unparsed()[0];
         let session = session.get_or_insert_with(|| Session::begin(first, context, client));
         let mut clock = Clock::read();
+        let mut turn = clock;
         loop {
             client.last_active_ms.store(clock.unix_ms, Relaxed);
             let next = session.run_batch(context, &mut clock, &mut input, output).await?;
@@ -87,7 +89,12 @@ async fn handle_connection(
                 clock = Clock::read();
             }
             match next {
-                Next::Continue => {}
+                Next::Continue if clock.since(turn) < TURN => {}
+                Next::Continue => {
+                    yield_now().await;
+                    clock = Clock::read();
+                    turn = clock;
+                }
                 Next::NeedInput => break,
                 Next::Close => return Ok(()),
             }

@@ -123,6 +123,12 @@ pub(crate) const EVENTS_AT_ONCE: usize = 64;
 /// Arguments of one Redis command, its name included.
 pub(crate) const ARGUMENTS: usize = 1_048_576;
 
+/// Arguments of a command of the session, except for those that subscribe and unsubscribe.
+pub(crate) const SESSION_ARGUMENTS: usize = 10_000;
+
+/// Arguments of a command of the session after which other connections run.
+pub(crate) const ARGUMENTS_AT_ONCE: usize = 256;
+
 /// Bytes of a RESP header: the line with the number of arguments, or of bytes, that follow.
 pub(crate) const HEADER_BYTES: usize = 64 * 1024;
 
@@ -189,7 +195,7 @@ pub(crate) const TRIAL_DELAY: u32 = 4;
 /// Intervals after which a trial is judged by the last of them.
 pub(crate) const TRIAL_INTERVALS: u32 = 2;
 
-/// Cores on which all reactors together must run more than before a trial.
+/// How much more all reactors must run after a trial, as a share of what one of them ran before.
 pub(crate) const TRIAL_GAIN: f64 = 0.5;
 
 /// Saturated intervals until the next trial, after the first that fails; each further one doubles them.
@@ -201,3 +207,15 @@ pub(crate) const MAX_TRIAL_PAUSE: u32 = 1_200;
 /// Bytes of the name of a channel that a message is published on. Each subscribed pattern is compared with
 /// it.
 pub(crate) const CHANNEL_NAME_BYTES: usize = 16 * 1024;
+
+/// Bytes of requests after which a batch ends.
+pub(crate) const BATCH_BYTES: usize = 256 * 1024;
+
+/// Requests of one batch that list or search many fields.
+pub(crate) const BATCH_PAGES: usize = 8;
+
+/// How long a connection executes batches before the other connections of its thread run.
+pub(crate) const TURN: Duration = Duration::from_millis(1);
+
+/// Arguments of a command that is executed as one step: on one key, or on keys that it changes together.
+pub(crate) const STEP_ARGUMENTS: usize = 40_000;

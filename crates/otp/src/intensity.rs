@@ -48,6 +48,11 @@ impl Restarts {
         self.intensity
     }
 
+    /// How many restarts the last period has had.
+    pub(crate) fn recent(&self, now: Instant) -> usize {
+        self.recent.iter().filter(|then| now - **then <= self.intensity.within).count()
+    }
+
     /// Counts one more restart and returns true, unless the intensity forbids it.
     pub(crate) fn try_restart(&mut self, now: Instant) -> bool {
         while self.recent.front().is_some_and(|then| now - *then > self.intensity.within) {

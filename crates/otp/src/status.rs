@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
+
+use crate::intensity::{Intensity, Restarts};
 use crate::strategy::Strategy;
-use crate::tree::{ChildKind, PassiveChildren, State, Tree};
+use crate::tree::{ChildKind, PassiveChildren, RecentRestarts, State, Tree};
 
 /// Lists a number of passive children, up to a limit.
 pub(crate) type ListPassive = Arc<dyn Fn(usize) -> PassiveChildren + Send + Sync>;
@@ -19,18 +22,30 @@ pub(crate) struct Status {
 struct StatusInner {
     state: State,
     restarts: u32,
-    strategy: Option<Strategy>,
+    since: Instant,
+    supervised: Option<Supervised>,
+}
+
+/// What a supervisor has.
+#[derive(Clone)]
+struct Supervised {
+    strategy: Strategy,
+    restarts: Arc<Mutex<Restarts>>,
     children: Vec<Arc<Status>>,
 }
 
 impl Status {
     pub(crate) fn new(name: String, kind: ChildKind, list_passive: Option<ListPassive>) -> Self {
-        let inner = StatusInner { state: State::Ended, restarts: 0, strategy: None, children: Vec::new() };
+        let inner = StatusInner { state: State::Ended, restarts: 0, since: Instant::now(), supervised: None };
         Self { name, kind, list_passive, inner: Mutex::new(inner) }
     }
 
     pub(crate) fn set(&self, state: State) {
-        self.lock().state = state;
+        let mut inner = self.lock();
+        inner.state = state;
+        if state == State::Running {
+            inner.since = Instant::now();
+        }
     }
 
     /// Counts a restart and returns how many there have been.
@@ -41,27 +56,38 @@ impl Status {
     }
 
     /// Makes this row a supervisor with these children.
-    pub(crate) fn set_supervised(&self, strategy: Strategy, children: Vec<Arc<Status>>) {
-        let mut inner = self.lock();
-        inner.strategy = Some(strategy);
-        inner.children = children;
+    pub(crate) fn set_supervised(
+        &self,
+        strategy: Strategy,
+        restarts: Arc<Mutex<Restarts>>,
+        children: Vec<Arc<Status>>,
+    ) {
+        self.lock().supervised = Some(Supervised { strategy, restarts, children });
     }
 
     /// This row and those below it, with up to `limit` passive ones under each.
     pub(crate) fn tree(&self, limit: usize) -> Tree {
-        let (mut tree, children) = {
+        let now = Instant::now();
+        let mut tree = Tree::passive(&self.name);
+        let supervised = {
             let inner = self.lock();
-            let mut tree = Tree::passive(&self.name);
-            (tree.kind, tree.strategy, tree.state, tree.restarts) =
-                (self.kind, inner.strategy, inner.state, inner.restarts);
-            (tree, inner.children.clone())
+            (tree.kind, tree.state, tree.restarts) = (self.kind, inner.state, inner.restarts);
+            tree.up_seconds = (inner.state != State::Ended).then(|| (now - inner.since).as_secs());
+            inner.supervised.clone()
         };
-        tree.children = children.iter().map(|child| child.tree(limit)).collect();
+        if let Some(Supervised { strategy, restarts, children }) = supervised {
+            tree.strategy = Some(strategy);
+            let restarts = restarts.lock().unwrap_or_else(PoisonError::into_inner);
+            let Intensity { max_restarts: max, within } = restarts.intensity();
+            let recent = restarts.recent(now);
+            tree.recent_restarts = Some(RecentRestarts { recent, max, within_seconds: within.as_secs() });
+            tree.children = children.iter().map(|child| child.tree(limit)).collect();
+        }
         tree.total = tree.children.len();
         if let Some(list) = &self.list_passive {
             let passive = list(limit);
             tree.total += passive.total;
-            tree.crashed = passive.crashed;
+            (tree.crashed, tree.bytes) = (passive.crashed, passive.bytes);
             tree.children.extend(passive.shown.into_iter().take(limit));
         }
         tree

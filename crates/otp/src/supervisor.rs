@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::{pending, ready};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
@@ -29,6 +29,19 @@ pub struct SupervisorHandle {
     stop: Stop,
     exit: watch::Receiver<Option<Exit>>,
     _stop_when_dropped: Arc<DropGuard>,
+}
+
+/// See [`SupervisorHandle::view`].
+#[derive(Clone)]
+pub struct TreeView {
+    status: Arc<Status>,
+}
+
+impl TreeView {
+    /// The tree as it is now, with up to `limit` passive children of each child.
+    pub fn tree(&self, limit: usize) -> Tree {
+        self.status.tree(limit)
+    }
 }
 
 impl Supervisor {
@@ -61,6 +74,11 @@ impl SupervisorHandle {
         self.status.tree(limit)
     }
 
+    /// A view of the tree that does not keep the supervisor running.
+    pub fn view(&self) -> TreeView {
+        TreeView { status: Arc::clone(&self.status) }
+    }
+
     /// Stops the children in reverse order, each with its deadline, and waits until the supervisor has ended.
     pub async fn stop(&self) -> Exit {
         self.stop.cancel();
@@ -82,7 +100,8 @@ impl SupervisorHandle {
 struct SupervisorTask {
     name: String,
     strategy: Strategy,
-    restarts: Restarts,
+    /// Shared with the status, which shows it.
+    restarts: Arc<Mutex<Restarts>>,
     children: Vec<Child>,
     tasks: JoinSet<Exit>,
     /// Children that have ended and have not been handled yet.
@@ -105,11 +124,13 @@ impl SupervisorTask {
     fn start(supervisor: Supervisor, status: &Status) -> Self {
         let Supervisor { name, strategy, intensity, children } = supervisor;
         let children: Vec<Child> = children.into_iter().map(Child::new).collect();
-        status.set_supervised(strategy, children.iter().map(|child| Arc::clone(&child.status)).collect());
+        let restarts = Arc::new(Mutex::new(Restarts::new(intensity)));
+        let statuses = children.iter().map(|child| Arc::clone(&child.status)).collect();
+        status.set_supervised(strategy, Arc::clone(&restarts), statuses);
         let mut task = Self {
             name,
             strategy,
-            restarts: Restarts::new(intensity),
+            restarts,
             children,
             tasks: JoinSet::new(),
             pending_exits: VecDeque::new(),
@@ -135,7 +156,7 @@ impl SupervisorTask {
             if !self.children[index].spec.restart.should_restart(&exit) {
                 continue;
             }
-            if !self.restarts.try_restart(Instant::now()) {
+            if !self.lock_restarts().try_restart(Instant::now()) {
                 let escalation = self.escalation(index, exit);
                 self.stop_children(all).await;
                 return escalation;
@@ -198,10 +219,14 @@ impl SupervisorTask {
     }
 
     fn escalation(&self, index: usize, last: Exit) -> Exit {
-        let intensity = self.restarts.intensity();
+        let intensity = self.lock_restarts().intensity();
         let child = self.children[index].spec.name.clone();
         error!(supervisor = %self.name, %child, exit = %last, allowed = %intensity, "too many restarts, giving up");
         Exit::Escalated { supervisor: self.name.clone(), intensity, child, last: Box::new(last) }
+    }
+
+    fn lock_restarts(&self) -> MutexGuard<'_, Restarts> {
+        self.restarts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn start_child(&mut self, index: usize) {

@@ -1,25 +1,35 @@
-//! The supervision tree as a value: displayed with box lines, serialized for programs.
+//! The supervision tree as a value: displayed with box lines (`{:#}` adds times, allowed restarts, memory),
+//! serialized for programs.
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::strategy::Strategy;
 
 /// One row of the supervision tree and the rows below it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
     /// The name that its parent gave it.
     pub name: String,
     /// What it is.
     pub kind: ChildKind,
     /// A supervisor's strategy.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
     /// Whether it runs.
     pub state: State,
+    /// How long it has been running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_seconds: Option<u64>,
     /// How many times it has been restarted.
     pub restarts: u32,
+    /// A supervisor's recent restarts of its children, and how many it allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recent_restarts: Option<RecentRestarts>,
+    /// The memory of its passive children, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// How many tasks or passive children have crashed; these are never restarted.
     pub crashed: u64,
     /// How many children it has, shown or not.
@@ -28,8 +38,19 @@ pub struct Tree {
     pub children: Vec<Tree>,
 }
 
+/// How close a supervisor is to giving up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentRestarts {
+    /// Restarts within the last period.
+    pub recent: usize,
+    /// How many it allows within a period.
+    pub max: u32,
+    /// The period.
+    pub within_seconds: u64,
+}
+
 /// What a row of the tree is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChildKind {
     /// It supervises the rows below it.
@@ -43,7 +64,7 @@ pub enum ChildKind {
 }
 
 /// Whether a row of the tree runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It runs.
@@ -61,6 +82,8 @@ pub struct PassiveChildren {
     pub total: usize,
     /// How many have crashed so far.
     pub crashed: u64,
+    /// The memory that they take, if that is known.
+    pub bytes: Option<u64>,
     /// The first of them.
     pub shown: Vec<Tree>,
 }
@@ -73,7 +96,10 @@ impl Tree {
             kind: ChildKind::Passive,
             strategy: None,
             state: State::Running,
+            up_seconds: None,
             restarts: 0,
+            recent_restarts: None,
+            bytes: None,
             crashed: 0,
             total: 0,
             children: Vec::new(),
@@ -83,7 +109,7 @@ impl Tree {
     fn draw_row(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Names may be a client's bytes, and must not move a terminal's cursor.
         write!(f, "{}", self.name.escape_debug())?;
-        let details = self.details();
+        let details = if f.alternate() { self.all_details() } else { self.details() };
         if details.is_empty() { Ok(()) } else { write!(f, " ({})", details.join(", ")) }
     }
 
@@ -110,6 +136,20 @@ impl Tree {
         };
         let strategy = self.strategy.map(|strategy| strategy.to_string());
         [strategy, state, total, crashed, restarts].into_iter().flatten().collect()
+    }
+
+    fn all_details(&self) -> Vec<String> {
+        let up = self.up_seconds.map(|seconds| match seconds {
+            0..120 => format!("up {seconds} s"),
+            120..7200 => format!("up {} min", seconds / 60),
+            7200..172_800 => format!("up {} h", seconds / 3600),
+            _ => format!("up {} d", seconds / 86_400),
+        });
+        let recent = self.recent_restarts.map(|RecentRestarts { recent, max, within_seconds }| {
+            format!("restarts {recent}/{max} in {within_seconds} s")
+        });
+        let bytes = self.bytes.map(|bytes| format!("{:.1} MB", bytes as f64 / 1e6));
+        self.details().into_iter().chain([up, recent, bytes].into_iter().flatten()).collect()
     }
 
     fn draw_children(&self, f: &mut fmt::Formatter<'_>, indent: &str) -> fmt::Result {

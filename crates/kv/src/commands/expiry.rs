@@ -9,6 +9,7 @@ use crate::{
     error::CommandError,
     reply::{CommandResult, Reply},
     shard::bucket_ref::BucketMut,
+    syntax::excerpt::excerpt_text,
 };
 
 /// Redis rounds the TTL of a key to the nearest second.
@@ -133,7 +134,7 @@ fn set_expiry(
     let mut condition = ExpireCondition::default();
     for word in args {
         if !condition.try_set(word) {
-            return Err(CommandError::UnknownOption(String::from_utf8_lossy(word).into_owned()));
+            return Err(CommandError::UnknownOption(excerpt_text(word).into_owned()));
         }
     }
     condition.check()?;

@@ -9,6 +9,7 @@ use crate::{
     error::CommandError,
     reply::{CommandResult, Reply},
     shard::bucket_ref::BucketMut,
+    syntax::excerpt::excerpt_text,
 };
 
 /// The latest expiry of a field, in milliseconds since 1970.
@@ -153,8 +154,7 @@ impl<'a> HsetexArgs<'a> {
                 b"keepttl" => parsed.set_expiry(|| Ok(FieldExpiry::Keep))?,
                 _ => {
                     let Some(unit) = TimeUnit::parse(option) else {
-                        let option = String::from_utf8_lossy(option).into_owned();
-                        return Err(CommandError::UnknownArgument(option));
+                        return Err(CommandError::UnknownArgument(excerpt_text(option).into_owned()));
                     };
                     parsed.set_expiry(|| {
                         Ok(FieldExpiry::At(field_expiry(args.next(), unit, now_ms, "hsetex")?))

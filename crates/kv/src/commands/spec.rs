@@ -246,8 +246,10 @@ pub(crate) enum Cost {
     Listing,
     /// Random fields.
     Sample,
-    /// The whole bucket, which another name gets.
+    /// The whole bucket, which another name gets as well.
     Copy,
+    /// The whole bucket, unless its new name is in the same shard.
+    Rename,
 }
 
 /// Which arguments of a command are keys, and how the replies are merged when the keys live on several nodes.

@@ -306,6 +306,11 @@ impl ChannelSubscriber {
         self.inspect(|state| (state.channels.len(), state.patterns.len()))
     }
 
+    /// Bytes of the names of its subscriptions, with an overhead for each.
+    pub fn name_bytes(&self) -> usize {
+        self.inspect(|state| state.name_bytes)
+    }
+
     fn inspect<T: Default>(&self, inspect: impl FnOnce(&SubscriberState) -> T) -> T {
         self.channels.read().subscribers.get(&self.id).map(inspect).unwrap_or_default()
     }

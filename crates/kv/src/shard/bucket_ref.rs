@@ -4,7 +4,7 @@
 use crate::{
     bucket::{Bucket, Kind, WrongType, map::Map},
     error::CommandError,
-    limits::{PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
+    limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
     memory::{Memory, entry::Entry},
     pubsub::bucket_changes::{Change, EndReason},
     shard::{
@@ -285,6 +285,12 @@ impl<'s> BucketMut<'s> {
     }
 }
 
+/// Checks the name of a bucket, or of a field, that may be new.
+#[inline]
+pub(crate) fn check_name(name: &[u8]) -> Result<(), CommandError> {
+    if name.len() > NAME_BYTES { Err(CommandError::NameTooLong) } else { Ok(()) }
+}
+
 /// A bucket that a change may move to another block. Dropping this updates the registry, even if the change
 /// panics.
 struct Moving<'a, 's> {
@@ -325,6 +331,7 @@ impl BucketMut<'_> {
         value: &[u8],
         expires_at_ms: Option<u64>,
     ) -> Result<bool, CommandError> {
+        check_name(field)?;
         if !self.exists() {
             self.create_map(false)?;
         }
@@ -387,6 +394,7 @@ impl BucketMut<'_> {
     }
 
     fn create_map(&mut self, keep_when_empty: bool) -> Result<(), CommandError> {
+        check_name(self.name)?;
         let bucket = Bucket::create_map(&mut self.shard.memory, self.name, keep_when_empty, None)?;
         self.register(bucket);
         Ok(())
@@ -422,6 +430,7 @@ impl BucketMut<'_> {
             }
         }
         if !self.exists() {
+            check_name(name)?;
             let bucket = Bucket::create_string(&mut self.shard.memory, name, value, expires_at_ms)?;
             self.register(bucket);
         }
@@ -434,6 +443,7 @@ impl BucketMut<'_> {
         self.view().string()?;
         let name = self.name;
         if !self.exists() {
+            check_name(name)?;
             let bucket = Bucket::create_string(&mut self.shard.memory, name, b"", None)?;
             self.register(bucket);
         }

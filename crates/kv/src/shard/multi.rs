@@ -4,7 +4,12 @@ use crate::{
     bucket::{Bucket, Kind, transfer::PackedEntries},
     error::CommandError,
     pubsub::bucket_changes::EndReason,
-    shard::{Shard, bucket_ref::BucketMut, registry::Lookup, shard_of},
+    shard::{
+        Shard,
+        bucket_ref::{BucketMut, check_name},
+        registry::Lookup,
+        shard_of,
+    },
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::MutexGuard;
@@ -71,6 +76,7 @@ impl MultiBucket<'_, '_> {
 
     /// Renames a bucket; `false` when it does not exist. A bucket that has the new name ends.
     pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<bool, CommandError> {
+        check_name(to)?;
         let Some((slot, bucket)) = self.bucket(from).registered() else { return Ok(false) };
         if from == to {
             return Ok(true);
@@ -97,6 +103,7 @@ impl MultiBucket<'_, '_> {
 
     /// Copies a bucket to another name; `false` when it does not exist. A bucket that has the new name ends.
     pub(crate) fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<bool, CommandError> {
+        check_name(to)?;
         let view = self.bucket(from).into_view();
         let expires_at_ms = view.expires_at_ms();
         match view.kind() {

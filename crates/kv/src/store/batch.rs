@@ -42,7 +42,7 @@ impl Store {
             let flow = if request.spans_buckets() {
                 let mut shards = self.lock_all(request.names());
                 done += 1;
-                on_reply(self.execute_multi(&mut shards, request, now_ms, &self.budget))
+                on_reply(self.execute_multi_bounded(&mut shards, request, now_ms))
             } else {
                 let mut lookups = ArrayVec::new();
                 let mut shard = self.lock(self.hash_lookups(&batch[done..], &mut lookups));

@@ -105,7 +105,7 @@ impl<'b> TransactionCost<'b> {
                 let longest = bucket.memory.arena.large_bytes() + growth.longest;
                 self.touch(fields.min(RANDOM_ENTRIES), PAGE_BYTES.min(fields * PAGE_BYTES) + longest)?;
             }
-            Cost::Copy => {
+            Cost::Copy | Cost::Rename => {
                 let copied = self.add_copy(bucket, growth)?;
                 if let Some(target) = args.into_iter().next() {
                     self.grow(target, copied);

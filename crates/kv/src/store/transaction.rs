@@ -75,6 +75,30 @@ impl Store {
         }
         Ok(true)
     }
+
+    /// Executes a command on several buckets outside of a transaction: as one that touches no more than a
+    /// transaction may, or that renames a bucket within its shard.
+    pub(super) fn execute_multi_bounded(
+        &self,
+        shards: &mut ShardGuards<'_>,
+        request: &Request<'_>,
+        now_ms: u64,
+    ) -> Reply<'static> {
+        if let Err(CommandError::TransactionTooLarge { entries, bytes }) =
+            self.check_cost(shards, slice::from_ref(request), now_ms)
+            && !(request.op.renames() && self.is_in_one_shard(request))
+        {
+            return Reply::Error(CommandError::CommandTooLarge { entries, bytes });
+        }
+        self.execute_multi(shards, request, now_ms, &self.budget)
+    }
+
+    fn is_in_one_shard(&self, request: &Request<'_>) -> bool {
+        let mut shards = request.names().map(|name| self.shard_of(self.hasher.hash_one(name)));
+        let first = shards.next();
+        shards.all(|shard| Some(shard) == first)
+    }
+
     /// Sets what one transaction may touch.
     pub fn set_transaction_limits(&self, limits: TransactionLimits) {
         *self.transaction_limits.lock() = limits;

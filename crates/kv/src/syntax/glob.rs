@@ -31,6 +31,19 @@ pub fn checked(pattern: &[u8]) -> Result<&[u8], PatternTooComplex> {
     Ok(pattern)
 }
 
+/// The pattern of all texts that begin with `prefix`.
+pub fn with_prefix(prefix: &[u8]) -> Vec<u8> {
+    let mut pattern = Vec::with_capacity(prefix.len() + 1);
+    for byte in prefix {
+        if b"*?[\\".contains(byte) {
+            pattern.push(b'\\');
+        }
+        pattern.push(*byte);
+    }
+    pattern.push(b'*');
+    pattern
+}
+
 /// Whether all of `text` matches the pattern. As in Redis, a pattern with more than 1,000 stars before its
 /// last character matches nothing.
 pub fn matches(pattern: &[u8], mut text: &[u8]) -> bool {

@@ -12,12 +12,18 @@ mod table;
 mod unpinned;
 
 pub(crate) use options::Compare;
+pub(crate) use peer::Program;
+pub(crate) use server::Server;
 
 use crate::{cpu, error::Error, interrupt::Interrupt, limits, machine};
 
 /// Runs the comparison. Every process that it starts ends with it.
 pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {
     compare.check()?;
+    let ours = Program::Ours(compare.ours.clone());
+    if ours.version().is_none() {
+        return Err(Error::NotBuilt(compare.ours.display().to_string()));
+    }
     println!("{}\n", machine::describe());
     if compare.unpinned || compare.neighbours {
         return unpinned::run(compare, interrupt);

@@ -31,10 +31,10 @@ pub(crate) struct Compare {
     #[arg(long, default_value = "2", value_parser = load::seconds)]
     seconds: Duration,
     /// [default: 1,16,64; unpinned 1,16; with neighbours 1]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', num_args = 1..)]
     pipelines: Vec<usize>,
     /// [default: hget,hset,get,set; unpinned get,set; with neighbours get]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', num_args = 1..)]
     operations: Vec<Operation>,
     #[arg(long, default_value_t = 50)]
     pub(crate) connections: usize,

@@ -8,7 +8,7 @@ use crate::{
     link::node_query::{NodeQuery, RandomName},
     node_name::NodeName,
 };
-use kv::{NamePage, ScanFilter, StoreStats};
+use kv::{NamePage, ScanFilter, StoreStats, syntax::glob};
 
 impl Cluster {
     /// One page of bucket names, from `cursor` on (0: from the start). Nodes are scanned in the order of
@@ -45,7 +45,15 @@ impl Cluster {
 
     /// Lists the bucket names of all nodes.
     pub fn buckets(&self) -> BucketPages {
-        BucketPages { cluster: self.clone(), listed_nodes: 0, cursor: 0 }
+        self.buckets_from(b"", 0)
+    }
+
+    /// Lists the bucket names of all nodes that begin with `prefix`, from a [`BucketPages::position`] on.
+    pub fn buckets_from(&self, prefix: &[u8], position: u64) -> BucketPages {
+        let nodes = self.scan_order.len() as u64;
+        let listed_nodes = (position % nodes) as usize;
+        let pattern = (!prefix.is_empty()).then(|| glob::with_prefix(prefix));
+        BucketPages { cluster: self.clone(), pattern, listed_nodes, cursor: position / nodes }
     }
 
     /// The name of a random bucket. Nodes are weighted by their number of buckets.
@@ -106,6 +114,7 @@ impl Cluster {
 #[derive(Debug)]
 pub struct BucketPages {
     cluster: Cluster,
+    pattern: Option<Vec<u8>>,
     /// The number of nodes whose names have all been listed; this node is the first.
     listed_nodes: usize,
     cursor: u64,
@@ -119,12 +128,20 @@ impl BucketPages {
         if peer.is_some_and(|peer| peer >= self.cluster.peers.len()) {
             return None;
         }
-        let query = NodeQuery::Scan { cursor: self.cursor, filter: ScanFilter::default() };
+        let filter = ScanFilter { pattern: self.pattern.as_deref(), ..ScanFilter::default() };
+        let query = NodeQuery::Scan { cursor: self.cursor, filter };
         let page = self.cluster.query_node(peer, &query).page().await;
         self.cursor = page.as_ref().map_or(0, |page| page.next);
         if self.cursor == 0 {
             self.listed_nodes += 1;
         }
         Some(page.map(|page| page.names))
+    }
+
+    /// Where the next page begins; `None` after the last.
+    pub fn position(&self) -> Option<u64> {
+        let nodes = self.cluster.scan_order.len() as u64;
+        let listed_nodes = self.listed_nodes as u64;
+        (listed_nodes < nodes).then(|| self.cursor.saturating_mul(nodes).saturating_add(listed_nodes))
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     events::{NodeEvent, NodeStatus},
     forward::{ForwardedBatch, Owner, Refusal},
     limits::{HANDSHAKES, NODE_EVENTS},
+    link::node_query::NodeQuery,
     local::{LinkSettings, LocalNode, StoreSettings},
     node_name::NodeName,
     peer::{Peer, PeerList, dialer, listener},
@@ -232,6 +233,20 @@ impl Cluster {
             Some(peer) => peer.connect().await,
             None => *node == self.local.name,
         }
+    }
+
+    /// The supervision tree of a node, as its release makes it text; `None` while it is starting.
+    pub async fn tree(&self, node: &NodeName, children: usize) -> Result<Option<Vec<u8>>, Error> {
+        let peer = match self.peers.iter().position(|peer| peer.name() == node) {
+            None if *node != self.local.name => {
+                let known = self.peers.iter().map(|peer| peer.name().as_str()).collect::<Vec<_>>().join(", ");
+                return Err(Error::UnknownNode { node: node.shared(), known });
+            }
+            peer => peer,
+        };
+        let query = NodeQuery::Tree { children: children as u64 };
+        let texts = self.query_node(peer, &query).names().await?;
+        Ok(texts.into_iter().next().map(Vec::from))
     }
 
     /// The other nodes as they are now.

@@ -40,6 +40,8 @@ pub(crate) enum NodeQuery<'a> {
     },
     /// The patterns that have subscribers.
     Patterns,
+    /// The supervision tree as text, with up to this number of passive children of each child.
+    Tree { children: u64 },
 }
 
 impl NodeQuery<'_> {
@@ -86,7 +88,8 @@ impl NodeReply {
         NodeReply::Names { names: name.into_iter().collect(), cursor_or_count: bucket_count }
     }
 
-    /// The reply to [`NodeQuery::Channels`] and [`NodeQuery::Patterns`].
+    /// The reply to [`NodeQuery::Channels`], [`NodeQuery::Patterns`], and, with one item,
+    /// [`NodeQuery::Tree`].
     pub(crate) fn names(names: Vec<Box<[u8]>>) -> NodeReply {
         NodeReply::Names { names, cursor_or_count: 0 }
     }

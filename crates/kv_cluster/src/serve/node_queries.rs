@@ -1,7 +1,7 @@
 //! Replies to queries to this node as a whole, from peers and from this node itself.
 
 use crate::{
-    limits::FRAME_BYTES,
+    limits::{FRAME_BYTES, TREE_CHILDREN},
     link::{
         codec::Message,
         node_query::{NodeQuery, NodeReply, RandomName},
@@ -45,5 +45,9 @@ pub(crate) fn reply(local: &LocalNode, query: &NodeQuery<'_>) -> NodeReply {
             NodeReply::Counts(counts.collect())
         }
         NodeQuery::Patterns => NodeReply::names(local.channels.patterns()),
+        NodeQuery::Tree { children } => {
+            let children = usize::try_from(*children).unwrap_or(usize::MAX).min(TREE_CHILDREN);
+            NodeReply::names(local.tree(children).into_iter().collect())
+        }
     }
 }

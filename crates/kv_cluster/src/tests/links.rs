@@ -181,13 +181,13 @@ async fn a_peer_that_owes_too_many_replies_loses_its_link() {
 
 #[tokio::test]
 async fn heartbeats_keep_an_idle_link_alive() {
-    let links = heartbeat(20, 10);
+    let links = heartbeat(20, 50);
     let foo = Node::start(Settings { links, ..foo_settings() }).await;
     let mut bar = FakeBar::link_to(&foo).await;
     let went_down = foo.peer_goes_down();
     let beating = async {
         let mut beat = tokio::time::interval(links.heartbeat);
-        for _ in 0..30 {
+        for _ in 0..75 {
             beat.tick().await;
             bar.send::<()>(Message::Heartbeat, &[]).await;
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits::{MESSAGE_BYTES, TRANSACTION_REQUESTS};
+use kv::TransactionLimits;
 
 fn put<'a>(bucket: &'a str, value: &'a [u8]) -> Request<'a> {
     Request { bucket: bucket.as_bytes(), op: Op::Put { key: b"milk", value } }
@@ -89,7 +90,9 @@ async fn a_transaction_that_exceeds_the_link_limit_is_not_executed() {
 
 #[tokio::test]
 async fn a_transaction_and_its_replies_may_exceed_a_frame() {
-    let (foo, _bar) = pair().await;
+    let (foo, bar) = pair().await;
+    let most = TransactionLimits { entries: TRANSACTION_REQUESTS, bytes: MESSAGE_BYTES };
+    bar.cluster.local().set_transaction_limits(most);
     foo.execute("shopping", Op::Create).await.unwrap();
     let values: Vec<_> = (b'a'..=b't').map(|letter| vec![letter; 1024 * 1024]).collect();
     let requests: Vec<_> =

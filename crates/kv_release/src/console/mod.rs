@@ -2,7 +2,9 @@
 //!
 //! A line goes through [`parse`] -> [`table`] -> [`value`] -> [`render`].
 
+mod names;
 mod node;
+mod nodes;
 pub(crate) mod parse;
 mod render;
 pub(crate) mod table;

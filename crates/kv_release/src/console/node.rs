@@ -1,8 +1,7 @@
 //! The node as its console sees it: what can be queried, and the commands it takes.
 
 use kv_cluster::Cluster;
-use otp::SupervisorHandle;
-use std::{net::SocketAddr, path::PathBuf, sync::OnceLock, time::SystemTime};
+use std::{net::SocketAddr, path::PathBuf, time::SystemTime};
 use tokio::sync::watch;
 
 /// A running node.
@@ -16,8 +15,6 @@ pub(crate) struct Node {
     pub(crate) link: Option<SocketAddr>,
     pub(crate) file: Option<PathBuf>,
     pub(crate) started: SystemTime,
-    /// The supervision tree, once it has started.
-    pub(crate) root: OnceLock<SupervisorHandle>,
     pub(crate) commands: watch::Sender<Option<ControlCommand>>,
 }
 

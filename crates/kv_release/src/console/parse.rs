@@ -1,6 +1,7 @@
 //! A line of the console: its statements, its command and its arguments.
 
 use kv::syntax::escape;
+use std::str::FromStr;
 
 /// One argument.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,6 +16,11 @@ impl Argument {
         !self.quoted && self.bytes == word.as_bytes()
     }
 
+    /// Its word, if it is one without quotes.
+    pub(super) fn as_bare(&self) -> Option<&str> {
+        std::str::from_utf8(&self.bytes).ok().filter(|_| !self.quoted)
+    }
+
     /// A node's name: `bar@host`, `:bar@host`, `:"bar@host"` or `"bar@host"`.
     pub(super) fn node_name(&self) -> Result<&str, String> {
         let text = std::str::from_utf8(&self.bytes).map_err(|_| "a node's name must be UTF-8".to_owned())?;
@@ -22,14 +28,23 @@ impl Argument {
     }
 
     /// A number of `what`; the error shows a valid line.
-    pub(super) fn number(&self, what: &str, example: &str) -> Result<usize, String> {
+    pub(super) fn number<T: FromStr>(&self, what: &str, example: &str) -> Result<T, String> {
         let text = String::from_utf8_lossy(&self.bytes);
-        text.parse().map_err(|_| format!("{text:?} is not a number of {what}; write {example}"))
+        text.parse().map_err(|_| format!("{text:?} is not the number of {what}; write {example}"))
     }
+}
+
+/// Splits what was pasted into its lines, which end outside quotes.
+pub(crate) fn lines(text: &str) -> Vec<&str> {
+    split(text, &['\n', '\r'])
 }
 
 /// Splits `line` into its statements at each `;` outside quotes.
 pub(crate) fn statements(line: &str) -> Vec<&str> {
+    split(line, &[';', '\n'])
+}
+
+fn split<'a>(line: &'a str, separators: &[char]) -> Vec<&'a str> {
     let mut statements = Vec::new();
     let (mut start, mut quoted, mut escaped) = (0, false, false);
     for (index, c) in line.char_indices() {
@@ -37,7 +52,7 @@ pub(crate) fn statements(line: &str) -> Vec<&str> {
             _ if escaped => escaped = false,
             '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
-            ';' | '\n' if !quoted => {
+            separator if !quoted && separators.contains(&separator) => {
                 statements.push(&line[start..index]);
                 start = index + 1;
             }
@@ -46,6 +61,22 @@ pub(crate) fn statements(line: &str) -> Vec<&str> {
     }
     statements.push(&line[start..]);
     statements.into_iter().map(str::trim).filter(|statement| !statement.is_empty()).collect()
+}
+
+/// Bytes as an argument that is read as the same bytes.
+pub(super) fn quoted(bytes: &[u8]) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\;():".contains(byte);
+    match std::str::from_utf8(bytes) {
+        Ok(word) if !word.is_empty() && bytes.iter().all(is_plain) => word.to_owned(),
+        _ => {
+            let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !b"\"\\".contains(byte);
+            let escape = |byte: &u8| match byte {
+                byte if plain(byte) => char::from(*byte).to_string(),
+                byte => format!("\\x{byte:02x}"),
+            };
+            format!("\"{}\"", bytes.iter().map(escape).collect::<String>())
+        }
+    }
 }
 
 /// The first word of a usage, or of a line.
@@ -146,6 +177,19 @@ mod tests {
     }
 
     #[test]
+    fn quoted_bytes_are_read_as_the_same_bytes() {
+        for word in [&b"milk"[..], b"", b"a b", b"\"\\;:(", b"\xff\n", "gr\u{fc}n".as_bytes()] {
+            assert_eq!(bytes(&format!("get {}", quoted(word))), [word.to_vec()], "{}", quoted(word));
+        }
+        assert_eq!(quoted(b"milk"), "milk");
+    }
+
+    #[test]
+    fn pasted_lines_end_outside_quotes() {
+        assert_eq!(lines("put s k \"a\nb\"\r\nget s k; node\n"), ["put s k \"a\nb\"", "get s k; node"]);
+    }
+
+    #[test]
     fn errors_say_what_would_be_valid() {
         for (line, message) in [
             ("put s k \"v", "a quote is not closed"),
@@ -157,8 +201,8 @@ mod tests {
             assert_eq!(call(line), Err(message.to_owned()), "{line}");
         }
         let (_, arguments) = call("tree all").unwrap();
-        let message = "\"all\" is not a number of children; write tree 100";
-        assert_eq!(arguments[0].number("children", "tree 100"), Err(message.to_owned()));
+        let message = "\"all\" is not the number of children; write tree 100";
+        assert_eq!(arguments[0].number::<usize>("children", "tree 100"), Err(message.to_owned()));
     }
 
     #[test]

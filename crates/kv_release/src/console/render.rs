@@ -1,6 +1,6 @@
 //! The value of an expression: as text for people, as JSON for scripts.
 
-use super::value::{Memory, Names, NodeRow, Status, Value};
+use super::value::{Memory, Names, NodeRow, Peek, Status, Value};
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
 
@@ -9,7 +9,6 @@ impl Value {
     pub(crate) fn text(&self) -> String {
         match self {
             Value::Done => "OK".to_owned(),
-            Value::Bool(bool) => bool.to_string(),
             Value::Number(number) => number.to_string(),
             Value::Text(text) => text.clone(),
             Value::NodeName(name) => atom(name),
@@ -19,10 +18,15 @@ impl Value {
             Value::Nodes(rows) => columns(rows.iter().map(node_cells)),
             Value::Routes(rows) => columns(rows.iter().map(|row| [row.buckets.clone(), row.node.clone()])),
             Value::Status(status) => columns(status_cells(status)),
-            Value::Tree(tree) => tree.to_string(),
+            Value::Tree(tree) => format!("{tree:#}"),
             Value::Bytes(None) => "nil".to_owned(),
             Value::Bytes(Some(value)) => escape_for_terminal(value),
             Value::Names(names) => names_text(names),
+            Value::Peek(peek) => peek_text(peek),
+            Value::Connected(Ok(())) => "true".to_owned(),
+            Value::Connected(Err(reason)) => format!("false ({reason})"),
+            Value::Pinged(Ok(())) => ":pong".to_owned(),
+            Value::Pinged(Err(reason)) => format!(":pang ({reason})"),
         }
     }
 
@@ -30,7 +34,6 @@ impl Value {
     pub(crate) fn json(&self) -> Json {
         match self {
             Value::Done => Json::String(self.text()),
-            Value::Bool(bool) => json!(bool),
             Value::Number(number) => json!(number),
             Value::Text(text) | Value::NodeName(text) => json!(text),
             Value::NodeNames(names) => json!(names),
@@ -39,9 +42,12 @@ impl Value {
             Value::Status(status) => json!(status),
             Value::Tree(tree) => json!(tree),
             Value::Bytes(value) => value.as_deref().map_or(Json::Null, json_bytes),
-            Value::Names(Names { names, more, unavailable }) => {
+            Value::Peek(peek) => peek_json(peek),
+            Value::Connected(connected) => json!(connected.is_ok()),
+            Value::Pinged(pinged) => json!(if pinged.is_ok() { "pong" } else { "pang" }),
+            Value::Names(Names { names, next, unavailable }) => {
                 let names: Vec<Json> = names.iter().map(|name| json_bytes(name)).collect();
-                json!({ "names": names, "more": more, "missing": unavailable })
+                json!({ "names": names, "more": next.is_some(), "next": next, "missing": unavailable })
             }
         }
     }
@@ -88,11 +94,40 @@ fn memory_text(memory: &Memory) -> String {
 
 fn names_text(names: &Names) -> String {
     let mut lines: Vec<String> = names.names.iter().map(|name| escape_for_terminal(name)).collect();
-    if names.more {
-        lines.push("… and more".to_owned());
-    }
+    lines.extend(names.next.iter().map(|next| format!("… and more: {next}")));
     lines.extend(names.unavailable.iter().map(|reason| format!("(unavailable: {reason})")));
     if lines.is_empty() { "none".to_owned() } else { lines.join("\n") }
+}
+
+fn peek_text(peek: &Peek) -> String {
+    let (kind, unit) = if peek.is_bucket { ("bucket", "key") } else { ("string", "byte") };
+    let plural = if peek.size == 1 { "" } else { "s" };
+    let expiry = match peek.expires_in_ms {
+        Some(milliseconds) => format!("expires in {:.1} s", milliseconds as f64 / 1e3),
+        None => "does not expire".to_owned(),
+    };
+    let mut text = format!("{kind}, {} {unit}{plural}, {expiry}", peek.size);
+    let shown = if peek.is_bucket { peek.entries.len() } else { peek.value.len() };
+    if peek.is_bucket {
+        let cells =
+            peek.entries.iter().map(|(key, value)| [key, value].map(|bytes| escape_for_terminal(bytes)));
+        text += &format!("\n{}", columns(cells));
+    } else {
+        text += &format!("\n{}", escape_for_terminal(&peek.value));
+    }
+    let hidden = peek.size.saturating_sub(shown as u64);
+    if hidden > 0 {
+        text += &format!("\n… and {hidden} more");
+    }
+    text.trim_end().to_owned()
+}
+
+fn peek_json(peek: &Peek) -> Json {
+    let entries: Vec<Json> =
+        peek.entries.iter().map(|(key, value)| json!([json_bytes(key), json_bytes(value)])).collect();
+    let (kind, shown) =
+        if peek.is_bucket { ("bucket", json!(entries)) } else { ("string", json_bytes(&peek.value)) };
+    json!({ "kind": kind, "size": peek.size, "expires_in_ms": peek.expires_in_ms, "shown": shown })
 }
 
 /// Rows of two columns.
@@ -182,6 +217,23 @@ mod tests {
     }
 
     #[test]
+    fn a_peek_says_what_a_name_stands_for() {
+        let bucket = Peek {
+            is_bucket: true,
+            size: 2,
+            entries: vec![(b"milk".to_vec(), b"1".to_vec())],
+            ..Peek::default()
+        };
+        assert_eq!(Value::Peek(bucket).text(), "bucket, 2 keys, does not expire\nmilk  1\n… and 1 more");
+        let string = Peek { size: 5, expires_in_ms: Some(1500), value: b"hello".to_vec(), ..Peek::default() };
+        assert_eq!(peek_text(&string), "string, 5 bytes, expires in 1.5 s\nhello");
+        assert_eq!(
+            peek_json(&string),
+            json!({ "kind": "string", "size": 5, "expires_in_ms": 1500, "shown": "hello" })
+        );
+    }
+
+    #[test]
     fn memory_is_shown_in_megabytes() {
         let memory = |limit| Memory { used: 12_345_678, free: 250_000, limit };
         assert_eq!(memory_text(&memory(None)), "12.3 MB used, 0.2 MB reusable");
@@ -190,9 +242,12 @@ mod tests {
 
     #[test]
     fn a_list_says_what_it_leaves_out() {
-        let names =
-            Names { names: vec![b"a".to_vec()], more: true, unavailable: vec!["bar is down".to_owned()] };
-        assert_eq!(Value::Names(names).text(), "a\n… and more\n(unavailable: bar is down)");
+        let names = Names {
+            names: vec![b"a".to_vec()],
+            next: Some("buckets \"\" 7".to_owned()),
+            unavailable: vec!["bar is down".to_owned()],
+        };
+        assert_eq!(Value::Names(names).text(), "a\n… and more: buckets \"\" 7\n(unavailable: bar is down)");
         assert_eq!(Value::Names(Names::default()).text(), "none");
     }
 }

@@ -1,17 +1,16 @@
 //! Every command of the console: one row says how it is typed, what it does, and what runs it.
 
 use super::{
+    names,
     node::{ControlCommand, Node},
+    nodes,
     parse::{Argument, call, first_word},
     render::columns,
-    value::{Names, NodeRow, RouteRow, Status, Value},
+    value::{Status, Value},
 };
-use crate::{
-    limits::{CONSOLE_NAMES, TREE_CHILDREN},
-    suggest::nearest,
-};
+use crate::suggest::nearest;
 use kv::{Component, Op, Reply, Request};
-use kv_cluster::{NodeName, describe_failure};
+use kv_cluster::describe_failure;
 use std::{pin::Pin, time::UNIX_EPOCH};
 
 /// One command. Help, parsing, completion and suggestions read the same row.
@@ -21,6 +20,8 @@ pub(crate) struct Command {
     help: &'static str,
     /// Another word for it, most often Elixir's.
     alias: Option<&'static str>,
+    /// A line that calls it; empty if the word alone is one.
+    example: &'static str,
     run: Run,
 }
 
@@ -39,7 +40,7 @@ enum Run {
 }
 
 const fn here(usage: &'static str, help: &'static str, run: fn(&Node, &[Argument]) -> Outcome) -> Command {
-    Command { usage, help, alias: None, run: Run::Here(run) }
+    Command { usage, help, alias: None, example: "", run: Run::Here(run) }
 }
 
 const fn on_bucket(
@@ -47,7 +48,7 @@ const fn on_bucket(
     help: &'static str,
     op: for<'a> fn(&'a [Argument]) -> Op<'a>,
 ) -> Command {
-    Command { usage, help, alias: None, run: Run::OnBucket(op) }
+    Command { usage, help, alias: None, example: "", run: Run::OnBucket(op) }
 }
 
 const fn across_nodes(
@@ -55,40 +56,69 @@ const fn across_nodes(
     help: &'static str,
     run: for<'a> fn(&'a Node, &'a [Argument]) -> OutcomeFuture<'a>,
 ) -> Command {
-    Command { usage, help, alias: None, run: Run::AcrossNodes(run) }
+    Command { usage, help, alias: None, example: "", run: Run::AcrossNodes(run) }
 }
 
 impl Command {
     const fn alias(self, alias: &'static str) -> Command {
         Command { alias: Some(alias), ..self }
     }
+
+    const fn example(self, example: &'static str) -> Command {
+        Command { example, ..self }
+    }
 }
 
 /// All commands, in the order of the help. If several rows accept a line, the first one runs it.
 pub(crate) const COMMANDS: &[Command] = &[
-    here("help [COMMAND]", "all commands, or one", help).alias("?"),
+    here("help [COMMAND]", "all commands, or one with an example", help).alias("?").example("help put"),
     here("status", "this node: name, version, pid, addresses, memory", status),
-    here("node", "this node's name", node_name).alias("Node.self"),
-    here("nodes", "all nodes, up or down", nodes),
-    here("Node.list", "the nodes that are up, without this one", connected_nodes),
+    here("node", "this node's name", nodes::node_name).alias("Node.self"),
+    here("nodes", "all nodes, up or down", nodes::nodes),
+    here("Node.list", "the nodes that are up, without this one", nodes::connected_nodes),
+    across_nodes("connect NODE", "connect to a node, and say why that fails", |node, arguments| {
+        Box::pin(nodes::connect(node, arguments))
+    })
+    .alias("Node.connect")
+    .example("Node.connect(:\"bar@127.0.0.1\")"),
+    across_nodes("ping NODE", "connect to a node: :pong, or :pang and why", |node, arguments| {
+        Box::pin(nodes::ping(node, arguments))
+    })
+    .alias("Node.ping")
+    .example("Node.ping(:\"bar@127.0.0.1\")"),
+    here("routes", "which node owns which buckets", nodes::routes),
     across_nodes(
-        "connect NODE",
-        "connect to a node, as in connect bar@127.0.0.1 or Node.connect(:\"bar@127.0.0.1\")",
-        |node, arguments| Box::pin(connect(node, arguments)),
+        "buckets [PREFIX] [PAGE]",
+        "the names of the buckets on all nodes, page by page",
+        |node, arguments| Box::pin(names::buckets(node, arguments)),
     )
-    .alias("Node.connect"),
-    here("routes", "which node owns which buckets", routes),
-    across_nodes("buckets", "the names of all buckets, on all nodes", |node, _| Box::pin(buckets(node))),
-    here("tree [CHILDREN]", "the supervision tree of this node", tree),
-    on_bucket("create BUCKET", "create a bucket; an existing one keeps its contents", |_| Op::Create),
+    .example("buckets shop"),
+    across_nodes(
+        "tree [NODE] [CHILDREN]",
+        "the supervision tree of this node, or of another, with a number of buckets",
+        |node, arguments| Box::pin(nodes::tree(node, arguments)),
+    )
+    .example("tree bar@127.0.0.1 100"),
+    on_bucket("create BUCKET", "create a bucket; an existing one keeps its contents", |_| Op::Create)
+        .example("create shopping"),
     on_bucket("put BUCKET KEY VALUE", "set a key", |words| Op::Put {
         key: &words[1].bytes,
         value: &words[2].bytes,
-    }),
-    on_bucket("get BUCKET KEY", "read a key", |words| Op::Get { key: &words[1].bytes }),
-    on_bucket("delete BUCKET KEY", "delete a key", |words| Op::Delete { key: &words[1].bytes }),
-    on_bucket("keys BUCKET", "the first keys of a bucket", |_| Op::Keys { cursor: 0 }),
-    on_bucket("drop BUCKET", "delete a bucket with its contents", |_| Op::Drop),
+    })
+    .example("put shopping milk \"1 litre\""),
+    on_bucket("get BUCKET KEY", "read a key", |words| Op::Get { key: &words[1].bytes })
+        .example("get shopping milk"),
+    on_bucket("delete BUCKET KEY", "delete a key", |words| Op::Delete { key: &words[1].bytes })
+        .example("delete shopping milk"),
+    across_nodes("keys BUCKET [PREFIX] [PAGE]", "the keys of a bucket, page by page", |node, arguments| {
+        Box::pin(names::keys(node, arguments))
+    })
+    .example("keys shopping mi"),
+    across_nodes("peek NAME", "what a bucket or a Redis client's string holds", |node, arguments| {
+        Box::pin(names::peek(node, arguments))
+    })
+    .example("peek shopping"),
+    on_bucket("drop BUCKET", "delete a bucket with its contents", |_| Op::Drop).example("drop shopping"),
     here(
         "crash registry",
         "crash the registry, to see it restart (a bucket of this name goes in quotes)",
@@ -97,12 +127,13 @@ pub(crate) const COMMANDS: &[Command] = &[
             Ok(Value::Done)
         },
     ),
-    on_bucket("crash BUCKET", "crash a bucket, to see that only it is lost", |_| Op::Crash),
+    on_bucket("crash BUCKET", "crash a bucket, to see that only it is lost", |_| Op::Crash)
+        .example("crash shopping"),
     here("pid", "this node's pid", |_, _| Ok(Value::Number(std::process::id()))),
     here("version", "this release's name and version", version),
     here("stop", "drain this node and end it", |node, _| send(node, ControlCommand::Stop))
         .alias("System.stop"),
-    on_bucket("stop BUCKET", "the same as drop", |_| Op::Drop),
+    on_bucket("stop BUCKET", "the same as drop", |_| Op::Drop).example("stop shopping"),
     here("restart", "drain this node and start it again", |node, _| send(node, ControlCommand::Restart))
         .alias("System.restart"),
 ];
@@ -111,6 +142,11 @@ impl Command {
     /// The words that call it.
     pub(crate) fn words(&self) -> impl Iterator<Item = &'static str> {
         [first_word(self.usage)].into_iter().chain(self.alias)
+    }
+
+    /// Whether this word calls it, in either case.
+    fn is_called(&self, word: &str) -> bool {
+        self.words().any(|name| name.eq_ignore_ascii_case(word))
     }
 
     fn accepts(&self, arguments: &[Argument]) -> bool {
@@ -127,7 +163,7 @@ impl Command {
 /// Finds the row of a line, and the line's arguments. The error says what would have been valid.
 fn parse(line: &str) -> Result<(&'static Command, Vec<Argument>), String> {
     let (word, arguments) = call(line)?;
-    let rows = || COMMANDS.iter().filter(|command| command.words().any(|name| name == word));
+    let rows = || COMMANDS.iter().filter(|command| command.is_called(word));
     if let Some(command) = rows().find(|command| command.accepts(&arguments)) {
         return Ok((command, arguments));
     }
@@ -140,6 +176,18 @@ fn unknown(word: &str) -> String {
         Some(command) => format!("unknown command {word:?}; did you mean `{command}`?"),
         None => format!("unknown command {word:?}; `help` lists the commands"),
     }
+}
+
+/// The parameters that a line still lacks, for a hint behind it.
+pub(crate) fn missing_parameters(line: &str) -> Option<String> {
+    let mut words = line.split_whitespace();
+    let word = words.next().filter(|_| !line.contains(['(', '"']))?;
+    let typed = words.count();
+    let rows = COMMANDS.iter().filter(|command| command.is_called(word));
+    let missing = rows.map(|command| command.usage.split(' ').skip(1 + typed).collect::<Vec<_>>().join(" "));
+    let missing = missing.filter(|missing| !missing.is_empty()).collect::<Vec<_>>().join(" or ");
+    let blank = if line.ends_with(' ') { "" } else { " " };
+    (!missing.is_empty()).then(|| format!("{blank}{missing}"))
 }
 
 /// Whether the line ends this node.
@@ -161,16 +209,25 @@ fn help(_: &Node, arguments: &[Argument]) -> Outcome {
     let topic = arguments.first();
     let rows: Vec<&Command> = COMMANDS
         .iter()
-        .filter(|command| topic.is_none_or(|topic| command.words().any(|word| topic.is_bare(word))))
+        .filter(|command| {
+            topic.is_none_or(|topic| topic.as_bare().is_some_and(|word| command.is_called(word)))
+        })
         .collect();
     if let (Some(topic), true) = (topic, rows.is_empty()) {
         return Err(unknown(&String::from_utf8_lossy(&topic.bytes)));
     }
     let mut text = columns(rows.iter().map(|command| [command.usage.to_owned(), command.help.to_owned()]));
-    if topic.is_none() {
+    if topic.is_some() {
+        let examples = rows.iter().map(|command| command.example).filter(|example| !example.is_empty());
+        text.extend(examples.map(|example| format!("\nfor example: {example}")));
+        let aliases: Vec<&str> = rows.iter().filter_map(|command| command.alias).collect();
+        if !aliases.is_empty() {
+            text += &format!("\nalso called: {}", aliases.join(", "));
+        }
+    } else {
         let aliases: Vec<&str> = COMMANDS.iter().filter_map(|command| command.alias).collect();
         text += &format!("\n\nAliases: {}.", aliases.join(", "));
-        text += "\nA word with blanks goes in quotes, with the escapes \\\" \\\\ \\n \\r \\t \\xNN.";
+        text += "\nWords may be in upper or lower case. A word with blanks goes in quotes, with the escapes \\\" \\\\ \\n \\r \\t \\xNN.";
     }
     Ok(Value::Text(text))
 }
@@ -200,70 +257,6 @@ fn version(node: &Node, _: &[Argument]) -> Outcome {
     Ok(Value::Text(format!("{} {}", node.release, node.version)))
 }
 
-fn node_name(node: &Node, _: &[Argument]) -> Outcome {
-    Ok(Value::NodeName(node.cluster.node_name().to_string()))
-}
-
-fn connected_nodes(node: &Node, _: &[Argument]) -> Outcome {
-    let up = node.cluster.nodes().into_iter().filter(|row| row.up);
-    Ok(Value::NodeNames(up.map(|row| row.name.to_string()).collect()))
-}
-
-fn nodes(node: &Node, _: &[Argument]) -> Outcome {
-    let me = node.cluster.node_name().to_string();
-    let me = NodeRow { node: me, up: true, me: true, reason: None, routes_differ: None };
-    let others = node.cluster.nodes().into_iter().map(|row| NodeRow {
-        node: row.name.to_string(),
-        up: row.up,
-        me: false,
-        reason: row.reason.map(|reason| reason.to_string()),
-        routes_differ: row.disputed_names,
-    });
-    Ok(Value::Nodes([me].into_iter().chain(others).collect()))
-}
-
-/// `true` or `false`, as in Elixir; only an invalid name is an error.
-async fn connect(node: &Node, arguments: &[Argument]) -> Outcome {
-    let name: NodeName = arguments[0].node_name()?.parse().map_err(|error| format!("{error}"))?;
-    Ok(Value::Bool(node.cluster.connect(&name).await))
-}
-
-fn routes(node: &Node, _: &[Argument]) -> Outcome {
-    let rows = node.cluster.routes().spans().iter();
-    let row = |row: &kv_cluster::Route| RouteRow {
-        buckets: row.buckets().to_owned(),
-        node: row.owner().to_string(),
-    };
-    Ok(Value::Routes(rows.map(row).collect()))
-}
-
-fn tree(node: &Node, arguments: &[Argument]) -> Outcome {
-    let children = match arguments.first() {
-        Some(count) => count.number("children", "tree 100")?,
-        None => TREE_CHILDREN,
-    };
-    let root = node.root.get().ok_or("the node is still starting")?;
-    Ok(Value::Tree(root.tree(children)))
-}
-
-/// The buckets of all nodes, page by page until enough are found.
-async fn buckets(node: &Node) -> Outcome {
-    let (mut names, mut unavailable) = (Vec::new(), Vec::new());
-    let mut pages = node.cluster.buckets();
-    while names.len() <= CONSOLE_NAMES
-        && let Some(page) = pages.next().await
-    {
-        match page {
-            Ok(page) => names.extend(page.into_iter().map(Vec::from)),
-            Err(error) => unavailable.push(error.to_string()),
-        }
-    }
-    let more = names.len() > CONSOLE_NAMES;
-    names.truncate(CONSOLE_NAMES);
-    names.sort();
-    Ok(Value::Names(Names { names, more, unavailable }))
-}
-
 /// Executes one request at the owner of its bucket.
 async fn execute(node: &Node, bucket: &[u8], op: Op<'_>) -> Outcome {
     let outcome = node.cluster.execute(Request { bucket, op }, |reply| value_of(reply, bucket, op)).await;
@@ -276,10 +269,6 @@ fn value_of(reply: Reply<'_>, bucket: &[u8], op: Op<'_>) -> Outcome {
         Reply::Value(value) => Ok(Value::Bytes(Some(value.to_vec()))),
         Reply::NoKey => Ok(Value::Bytes(None)),
         Reply::NoBucket => Err("NOT FOUND".to_owned()),
-        Reply::Keys { keys, next } => {
-            let names = keys.iter().map(|key| key.to_vec()).collect();
-            Ok(Value::Names(Names { names, more: next != 0, unavailable: Vec::new() }))
-        }
         // The command asked for the crash.
         Reply::Crashed if op == Op::Crash => Ok(Value::Done),
         failure => Err(describe_failure(bucket, &failure)),
@@ -313,6 +302,40 @@ mod tests {
     }
 
     #[test]
+    fn words_are_the_same_in_both_cases_and_names_are_not() {
+        assert_eq!(parsed("GET Shopping milk"), row("get BUCKET KEY", &[b"Shopping", b"milk"]));
+        assert_eq!(parsed("NODE.LIST").0, "Node.list");
+        assert_eq!(parsed("Tree 5").0, "tree [NODE] [CHILDREN]");
+        assert!(stops_node("STOP"));
+    }
+
+    #[test]
+    fn every_command_with_parameters_has_an_example_that_calls_it() {
+        for command in COMMANDS {
+            let line = if command.example.is_empty() { command.usage } else { command.example };
+            assert_eq!(parsed(line).0, command.usage, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_completed_with_the_parameters_that_it_lacks() {
+        for (line, missing) in [
+            ("put", Some(" BUCKET KEY VALUE")),
+            ("PUT shopping ", Some("KEY VALUE")),
+            ("put shopping milk", Some(" VALUE")),
+            ("put shopping milk 1", None),
+            ("crash ", Some("registry or BUCKET")),
+            ("keys shopping", Some(" [PREFIX] [PAGE]")),
+            ("status", None),
+            ("pu", None),
+            ("", None),
+            ("Node.ping(", None),
+        ] {
+            assert_eq!(missing_parameters(line).as_deref(), missing, "{line}");
+        }
+    }
+
+    #[test]
     fn a_bucket_may_be_called_registry() {
         assert_eq!(parsed("crash registry").0, "crash registry");
         assert_eq!(parsed("crash \"registry\""), row("crash BUCKET", &[b"registry"]));
@@ -327,16 +350,16 @@ mod tests {
 
     #[test]
     fn optional_arguments_may_be_left_out() {
-        assert_eq!(parsed("tree"), row("tree [CHILDREN]", &[]));
-        assert_eq!(parsed("tree 100"), row("tree [CHILDREN]", &[b"100"]));
-        assert!(parse("tree 100 100").is_err());
+        assert_eq!(parsed("tree"), row("tree [NODE] [CHILDREN]", &[]));
+        assert_eq!(parsed("tree bar@a 100"), row("tree [NODE] [CHILDREN]", &[b"bar@a", b"100"]));
+        assert!(parse("tree bar@a 100 100").is_err());
     }
 
     #[test]
     fn errors_say_what_would_be_valid() {
         for (line, message) in [
             ("buckts", "unknown command \"buckts\"; did you mean `buckets`?"),
-            ("GET shopping", "unknown command \"GET\"; did you mean `get`?"),
+            ("GETT shopping", "unknown command \"GETT\"; did you mean `get`?"),
             ("Node.lst", "unknown command \"Node.lst\"; did you mean `Node.list`?"),
             ("xyzzy", "unknown command \"xyzzy\"; `help` lists the commands"),
             ("get shopping", "usage: get BUCKET KEY"),

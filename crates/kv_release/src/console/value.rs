@@ -6,7 +6,6 @@ use serde::Serialize;
 #[derive(Debug)]
 pub(crate) enum Value {
     Done,
-    Bool(bool),
     Number(u32),
     Text(String),
     /// A node's name, in Elixir's form.
@@ -20,14 +19,32 @@ pub(crate) enum Value {
     /// The value of a key; `None` if there is no such key.
     Bytes(Option<Vec<u8>>),
     Names(Names),
+    Peek(Peek),
+    /// Whether a node is connected, as `true` or `false`, or why not.
+    Connected(Result<(), String>),
+    /// The same as `:pong` or `:pang`.
+    Pinged(Result<(), String>),
+}
+
+/// A look at what a name stands for.
+#[derive(Debug, Default)]
+pub(crate) struct Peek {
+    pub(crate) is_bucket: bool,
+    /// Keys of a bucket, or bytes of a value.
+    pub(crate) size: u64,
+    pub(crate) expires_in_ms: Option<u64>,
+    /// The first entries of a bucket, shortened.
+    pub(crate) entries: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The start of a value.
+    pub(crate) value: Vec<u8>,
 }
 
 /// Names of buckets or keys.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     pub(crate) names: Vec<Vec<u8>>,
-    /// Whether there are more than these.
-    pub(crate) more: bool,
+    /// The line that lists the next page, if there is one.
+    pub(crate) next: Option<String>,
     /// Why the names of a node are missing.
     pub(crate) unavailable: Vec<String>,
 }

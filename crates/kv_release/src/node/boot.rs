@@ -11,11 +11,7 @@ use crate::{
 };
 use kv_cluster::{Cluster, Cookie, Routes, StoreSettings};
 use otp::{ChildSpec, Intensity, Strategy, Supervisor, SupervisorHandle};
-use std::{
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-    time::SystemTime,
-};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 use tokio::sync::watch;
 
 /// A node that is up.
@@ -77,8 +73,10 @@ fn root(settings: &Settings) -> Supervisor {
 
 fn start(node: Arc<Node>, root: Supervisor) -> Running {
     let root = root.start();
-    // Set once: a node has one tree.
-    let _ = node.root.set(root.clone());
+    let view = root.view();
+    // JSON of numbers and text cannot fail.
+    let text = move |children| serde_json::to_vec(&view.tree(children)).unwrap_or_default();
+    node.cluster.local().set_tree(text);
     Running { node, root }
 }
 
@@ -97,7 +95,6 @@ fn node(
         cluster,
         file: settings.file.clone(),
         started: SystemTime::now(),
-        root: OnceLock::new(),
         commands: watch::Sender::new(None),
     }
 }

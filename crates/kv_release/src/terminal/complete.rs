@@ -3,7 +3,7 @@
 use crate::{
     console::{
         parse::first_word,
-        table::{COMMANDS, Command},
+        table::{COMMANDS, Command, missing_parameters},
     },
     control::{client, run_dir::RunDir},
 };
@@ -11,10 +11,11 @@ use rustyline::{
     Context, Helper,
     completion::{Completer, Pair},
     highlight::Highlighter,
-    hint::Hinter,
+    hint::{Hint, Hinter},
     validate::Validator,
 };
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Completes lines for the node of `run_dir`.
 pub(super) struct Completion {
@@ -22,10 +23,32 @@ pub(super) struct Completion {
 }
 
 impl Helper for Completion {}
-impl Highlighter for Completion {}
+impl Highlighter for Completion {
+    /// Dim, so that it is not taken for what was typed.
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        Cow::Owned(format!("\x1b[2m{hint}\x1b[0m"))
+    }
+}
 impl Validator for Completion {}
 impl Hinter for Completion {
-    type Hint = String;
+    type Hint = Parameters;
+
+    fn hint(&self, line: &str, end: usize, _: &Context<'_>) -> Option<Parameters> {
+        missing_parameters(line).filter(|_| end == line.len()).map(Parameters)
+    }
+}
+
+/// What a line still lacks. It is shown, and never inserted.
+pub(super) struct Parameters(String);
+
+impl Hint for Parameters {
+    fn display(&self) -> &str {
+        &self.0
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl Completer for Completion {
@@ -37,14 +60,21 @@ impl Completer for Completion {
         let candidates = if start == 0 { commands() } else { self.names(first_word(typed)) };
         let prefix = &typed[start..];
         let pair = |word: String| Pair { display: word.clone(), replacement: word };
-        Ok((start, candidates.into_iter().filter(|word| word.starts_with(prefix)).map(pair).collect()))
+        let fits = |word: &String| {
+            // Names are case-sensitive, words are not.
+            let typed = word.get(..prefix.len());
+            typed == Some(prefix)
+                || start == 0 && typed.is_some_and(|typed| typed.eq_ignore_ascii_case(prefix))
+        };
+        Ok((start, candidates.into_iter().filter(fits).map(pair).collect()))
     }
 }
 
 impl Completion {
     /// The names that may follow a command.
     fn names(&self, command: &str) -> Vec<String> {
-        if command == "connect" || command.starts_with("Node.") {
+        let command = command.to_ascii_lowercase();
+        if ["connect", "ping"].contains(&command.as_str()) || command.starts_with("node.") {
             let nodes = self.evaluate("nodes");
             return json_strings(nodes.as_array().into_iter().flatten().map(|row| &row["node"]));
         }

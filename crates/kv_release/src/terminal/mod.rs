@@ -3,7 +3,10 @@
 mod complete;
 
 use crate::{
-    console::{parse::statements, table::stops_node},
+    console::{
+        parse::{lines, statements},
+        table::stops_node,
+    },
     control::{client, run_dir::RunDir},
     error::Error,
     limits::HISTORY_LINES,
@@ -33,12 +36,13 @@ pub(crate) fn repl(run_dir: &RunDir, on_exit: &str) -> Result<(), Error> {
         match editor.readline(&prompt) {
             Ok(line) => match line.trim() {
                 "" => {}
-                "exit" | "quit" => break,
-                line => {
+                word if ["exit", "quit"].iter().any(|exit| word.eq_ignore_ascii_case(exit)) => break,
+                text => {
                     // Saved now, since the process may end while the next line is typed.
-                    let _ = editor.add_history_entry(line);
+                    let _ = editor.add_history_entry(text);
                     let _ = editor.append_history(&run_dir.history());
-                    if !evaluate(run_dir, line) {
+                    // Several lines were pasted; an error in one does not skip the others.
+                    if !lines(text).into_iter().all(|line| evaluate(run_dir, line)) {
                         break;
                     }
                 }

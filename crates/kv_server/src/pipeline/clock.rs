@@ -37,6 +37,12 @@ impl Clock {
         Clock { instant, unix_ms: unix_nanos / 1_000_000 }
     }
 
+    /// The time between an earlier reading and this one.
+    #[inline]
+    pub(crate) fn since(self, earlier: Clock) -> Duration {
+        self.instant.duration_since(earlier.instant)
+    }
+
     /// Reads the clock again. Returns the time since the last reading.
     #[inline]
     pub(crate) fn lap(&mut self) -> Duration {

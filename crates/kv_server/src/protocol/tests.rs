@@ -4,7 +4,7 @@
 use crate::{
     connection::Session,
     context::ServerContext,
-    limits::Limits,
+    limits::{ARGUMENTS_AT_ONCE, Limits},
     metrics::Metrics,
     pipeline::{
         Next,
@@ -176,4 +176,36 @@ instructions! {
     instructions_hset_1: hset, hset, 1;
     instructions_hset_16: hset, hset, 16;
     instructions_hset_64: hset, hset, 64;
+}
+
+/// How many times a command is polled until it is done.
+fn polls(session: &mut Session, server: &ServerContext, stream: &Stream, words: &[&str]) -> usize {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    words.iter().for_each(|word| kv::args::push(&mut bytes, word.as_bytes()));
+    let (mut input, mut output) = (Input::holding(&bytes, stream), Output::new(stream));
+    let mut clock = Clock::read();
+    let mut batch = pin!(session.run_batch(server, &mut clock, &mut input, &mut output));
+    let mut polls = 1;
+    while batch.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        polls += 1;
+    }
+    polls
+}
+
+#[test]
+fn commands_yield_between_many_arguments() {
+    const PIECES: usize = 10;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = Stream::detached(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let server = Arc::new(server());
+    let connected = server.clients.register("127.0.0.1:1".parse().unwrap(), stream.account());
+    let mut session = Session::begin(b'*', &server, &connected.client);
+    for command in
+        [&["SUBSCRIBE"][..], &["UNSUBSCRIBE"], &["PSUBSCRIBE"], &["PUNSUBSCRIBE"], &["CONFIG", "GET"]]
+    {
+        // The number of patterns is limited; more of them get an error each.
+        let words = [command, &["news"; PIECES * ARGUMENTS_AT_ONCE + 1]].concat();
+        let polls = polls(&mut session, &server, &stream, &words);
+        assert!(polls > PIECES, "{command:?}: {polls}");
+    }
 }

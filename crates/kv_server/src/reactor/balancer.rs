@@ -48,8 +48,8 @@ pub(super) struct Balancer {
 /// One more reactor than the machine has idle cores for.
 #[derive(Debug)]
 struct Trial {
-    /// How much all reactors ran before.
-    ran_before: f64,
+    /// How much all reactors must run for it to be kept.
+    needed: f64,
     intervals: u32,
 }
 
@@ -94,14 +94,14 @@ impl Balancer {
         changed
     }
 
-    /// Ends a trial: the reactor is kept if all together run more than before.
+    /// Ends a trial: the reactor is kept if all together run enough more than before.
     fn end_trial(&mut self, loads: &[Load]) {
         let Some(trial) = &mut self.trial else { return };
         trial.intervals += 1;
         if trial.intervals < TRIAL_INTERVALS {
             return;
         }
-        if ran(loads) - trial.ran_before >= TRIAL_GAIN {
+        if ran(loads) >= trial.needed {
             (self.pause, self.next_pause) = (TRIAL_DELAY, MIN_TRIAL_PAUSE);
         } else {
             self.active = (self.active - 1).max(1);
@@ -141,7 +141,8 @@ impl Balancer {
                     self.start_another(plans)
                 }
                 None if self.pause == 0 && self.trial.is_none() => {
-                    self.trial = Some(Trial { ran_before: ran(loads), intervals: 0 });
+                    let gain = TRIAL_GAIN / self.active as f64;
+                    self.trial = Some(Trial { needed: ran(loads) * (1.0 + gain), intervals: 0 });
                     self.start_another(plans)
                 }
                 None => {

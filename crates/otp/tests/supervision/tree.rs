@@ -1,5 +1,7 @@
 //! The tree as a value.
 
+use std::time::Duration;
+
 use otp::{
     ChildSpec, PassiveChildren, Restart, Strategy, Supervisor, SupervisorHandle, TaskSupervisor, Tree,
 };
@@ -11,6 +13,7 @@ fn umbrella(recorder: &Recorder) -> SupervisorHandle {
     let buckets = |limit: usize| PassiveChildren {
         total: 1_000_000,
         crashed: 2,
+        bytes: Some(12_345_678),
         shown: (0..limit).map(|number| Tree::passive(format!("bucket {number}"))).collect(),
     };
     Supervisor::new("foo", Strategy::OneForOne)
@@ -52,6 +55,36 @@ foo (one_for_one)
 ├── links (ended)
 └── connections (0 running)";
     assert_eq!(top.tree(2).to_string(), drawn);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drawn_in_full_it_has_times_allowed_restarts_and_memory() {
+    let recorder = Recorder::new();
+    let top = umbrella(&recorder);
+    recorder.expect_events(["registry starts", "bucket_supervisor starts", "links starts"]).await;
+    tokio::time::sleep(Duration::from_secs(180)).await;
+    recorder.trigger("registry", End::Panic);
+    recorder
+        .expect_events([
+            "registry ends",
+            "bucket_supervisor ends",
+            "registry starts",
+            "bucket_supervisor starts",
+        ])
+        .await;
+    let drawn = "\
+foo (one_for_one, up 3 min, restarts 0/3 in 5 s)
+├── kv (one_for_all, up 3 min, restarts 1/3 in 5 s)
+│   ├── registry (1 restart, up 0 s)
+│   └── bucket_supervisor (1,000,000 children, 2 crashed, 1 restart, up 0 s, 12.3 MB)
+├── links (up 3 min)
+└── connections (0 running, up 3 min)";
+    let view = top.view();
+    assert_eq!(format!("{:#}", view.tree(0)), drawn);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(format!("{:#}", view.tree(0)).contains("kv (one_for_all, up 3 min, restarts 0/3 in 5 s)"));
+    let json = serde_json::to_string(&view.tree(1)).unwrap();
+    assert_eq!(serde_json::from_str::<Tree>(&json).unwrap(), view.tree(1));
 }
 
 #[tokio::test(start_paused = true)]

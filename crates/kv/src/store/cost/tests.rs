@@ -1,8 +1,11 @@
 //! Tests of the bound: no transaction that is executed exceeds it, and what is beyond it does nothing.
 
 use super::*;
-use crate::{args, commands::spec::Command, reply::Reply, store::Store, tests::work::touched_by};
+use crate::{
+    args, commands::spec::Command, limits::NAME_BYTES, reply::Reply, store::Store, tests::work::touched_by,
+};
 use proptest::prelude::*;
+use std::{hash::BuildHasher, ops::ControlFlow};
 
 /// A command with its name, its key and its other arguments.
 struct Queued {
@@ -58,7 +61,7 @@ fn execute(store: &Store, line: &[&[u8]]) {
     let queued = Queued::new(line);
     store.execute(&[queued.request()], 0, |reply| {
         assert!(!matches!(reply, Reply::Error(_)), "{reply:?}");
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     });
 }
 
@@ -150,4 +153,58 @@ fn copies_listings_and_growing_strings_beyond_the_limits_do_nothing() {
     }
     assert!(transact(&store, &repeated("GET large", 10)).is_some());
     assert!(transact(&store, &repeated("HGETALL hash", 30)).is_some());
+}
+
+#[test]
+fn a_command_on_several_buckets_touches_no_more_than_a_transaction_in_one_step() {
+    let store = Store::new();
+    for number in 0..2_000 {
+        execute(&store, &[b"HSET", b"hash", number.to_string().as_bytes(), b"1"]);
+    }
+    store.set_transaction_limits(TransactionLimits { entries: 1_000, bytes: 100_000 });
+    let is_here = |name: &[u8], other: &[u8]| {
+        let shard = |name| store.shard_of(store.hasher.hash_one(name));
+        shard(name) == shard(other)
+    };
+    let names: Vec<String> = (0..1_000).map(|number| number.to_string()).collect();
+    let near = names.iter().find(|name| is_here(b"hash", name.as_bytes())).expect("in the same shard");
+    let far = names.iter().find(|name| !is_here(b"hash", name.as_bytes())).expect("in another shard");
+    let refused = |line: &str| {
+        let queued = Queued::parse(line);
+        let mut refused = false;
+        let (_, touched) = touched_by(|| {
+            store.execute(&[queued.request()], 0, |reply| {
+                refused = matches!(reply, Reply::Error(CommandError::CommandTooLarge { .. }));
+                ControlFlow::Continue(())
+            })
+        });
+        assert!(touched <= 1_000, "{line}: {touched}");
+        refused
+    };
+    assert!(refused(&format!("COPY hash {near}")) && refused(&format!("RENAME hash {far}")));
+    let pairs: Vec<String> = (0..1_000).map(|number| format!("{number} x")).collect();
+    assert!(refused(&format!("MSETNX {}", pairs.join(" "))));
+    assert_eq!(store.bucket_count(), 1, "nothing was done");
+    assert!(!refused(&format!("RENAME hash {near}")), "it stays where it is");
+    assert_eq!(store.bucket_count(), 1);
+}
+
+#[test]
+fn names_are_limited() {
+    let store = Store::new();
+    let long = vec![b'x'; NAME_BYTES + 1];
+    for line in [
+        &[b"SET".as_slice(), &long, b"1"][..],
+        &[b"APPEND", &long, b"1"],
+        &[b"HSET", &long, b"f", b"1"],
+        &[b"HSET", b"h", &long, b"1"],
+    ] {
+        let queued = Queued::new(line);
+        store.execute(&[queued.request()], 0, |reply| {
+            assert_eq!(reply, Reply::Error(CommandError::NameTooLong));
+            ControlFlow::Continue(())
+        });
+    }
+    execute(&store, &[b"HSET", &long[1..], &long[1..], b"1"]);
+    assert_eq!(store.bucket_count(), 1);
 }

@@ -5,6 +5,13 @@ use crate::tests::work::touched_by;
 use proptest::prelude::*;
 
 #[test]
+fn a_prefix_has_no_special_characters() {
+    let pattern = with_prefix(b"a*[?\\]");
+    assert!(matches(&pattern, b"a*[?\\]bc") && matches(&pattern, b"a*[?\\]"));
+    assert!(!matches(&pattern, b"ax[?\\]bc") && !matches(&pattern, b"a*["));
+}
+
+#[test]
 fn patterns_match_as_in_redis() {
     let yes = [
         ("", ""),

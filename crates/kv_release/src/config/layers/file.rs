@@ -156,13 +156,16 @@ impl Validator<'_> {
             let tables = self.sections.iter().filter_map(|section| section.table.name());
             let tables = tables.filter(|_| table == key::Table::Top);
             let valid: Vec<&str> = self.keys(table).map(|key| key.name).chain(tables).collect();
-            let remedy = match (self.home(name), nearest(name, valid.iter().copied())) {
-                (Some(key::Table::Top), _) => {
+            let remedy = match (&self.homes(name)[..], nearest(name, valid.iter().copied())) {
+                ([key::Table::Top], _) => {
                     format!("move {name} to the top of the file, before the first line in brackets")
                 }
-                (Some(home), _) => format!("move {name} below {}", home.heading()),
-                (None, Some(word)) => format!("did you mean `{word}`?"),
-                (None, None) => format!("valid keys: {}", valid.join(", ")),
+                ([], Some(word)) => format!("did you mean `{word}`?"),
+                ([], None) => format!("valid keys: {}", valid.join(", ")),
+                (homes, _) => {
+                    let headings: Vec<String> = homes.iter().map(|home| home.heading()).collect();
+                    format!("move {name} below {}", headings.join(" or "))
+                }
             };
             return self.error(path, format!("unknown key; {remedy}"));
         };
@@ -173,10 +176,10 @@ impl Validator<'_> {
         }
     }
 
-    /// The table in which a key of this name is valid.
-    fn home(&self, name: &str) -> Option<key::Table> {
+    /// The tables in which a key of this name is valid.
+    fn homes(&self, name: &str) -> Vec<key::Table> {
         let has_key = |section: &&&Section| section.keys.iter().any(|key| key.name == name);
-        self.sections.iter().find(has_key).map(|section| section.table)
+        self.sections.iter().filter(has_key).map(|section| section.table).collect()
     }
 
     fn keys(&self, table: key::Table) -> impl Iterator<Item = &'static Key> {

@@ -240,7 +240,7 @@ fn a_key_in_another_table_than_its_own() {
         ),
         (
             format!("{PAIR}[log]\nmax_memory = \"1gb\""),
-            "kv.toml:14: log.max_memory: unknown key; move max_memory below [storage]",
+            "kv.toml:14: log.max_memory: unknown key; move max_memory below [client_limits] or [storage]",
         ),
         (
             "clients = \"127.0.0.1:4040\"".to_owned(),
@@ -290,7 +290,7 @@ fn the_later_of_two_cookies_wins() {
 #[test]
 fn what_is_in_force_comes_with_its_origin_and_without_the_cookie() {
     let flags = Flags { values: vec![("log-level", "debug".to_owned())], ..Flags::default() };
-    let foo = load(FOO, Some(PAIR), &[("KV_MAX_MEMORY", "1gb")], &flags).unwrap();
+    let foo = load(FOO, Some(PAIR), &[("KV_MISSED_HEARTBEATS", "7")], &flags).unwrap();
     let lines: Vec<&str> = foo.in_force.lines().collect();
     let has = |value: &str, origin: &str| {
         let line = lines.iter().find(|line| line.starts_with(value)).unwrap_or_else(|| panic!("{value}"));
@@ -300,7 +300,7 @@ fn what_is_in_force_comes_with_its_origin_and_without_the_cookie() {
     has("run_dir = \"/run/user/1/kv\"", "defaults");
     has("clients = \"127.0.0.1:0\"", "kv.toml:3");
     has("nodes = [\"bar@127.0.0.1\"]", "kv.toml:12");
-    has("max_memory = \"1gb\"", "KV_MAX_MEMORY");
+    has("missed_heartbeats = 7", "KV_MISSED_HEARTBEATS");
     has("level = \"debug\"", "--log-level");
     has("heartbeat_ms = 1000", "defaults");
     assert!(lines.contains(&"[nodes.\"bar@127.0.0.1\"]") && lines.contains(&"[[routes]]"), "{lines:?}");

@@ -10,11 +10,11 @@ use super::{
     session::RespSession,
 };
 use crate::{
-    limits::BATCH_REQUESTS,
+    limits::{BATCH_BYTES, BATCH_PAGES, BATCH_REQUESTS},
     metrics::{Failure, Metrics},
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
 };
-use kv::{Command, Op, Request};
+use kv::{Command, KeySpec, Op, Request};
 use std::{future::ready, io, sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// What can follow the requests of a batch.
@@ -38,7 +38,7 @@ impl Protocol for RespSession {
             request_bytes: self.context.limits.redis.request_bytes,
         };
         let can_batch = self.can_batch();
-        let (mut consumed, mut calls, mut may_page, mut last_size) = (0, 0, false, 0);
+        let (mut consumed, mut calls, mut may_page, mut last_size) = (0, 0, 0, 0);
         batch.tail = loop {
             let (raw, size, same_as_last) = match self.parser.parse(&input[consumed..], limits) {
                 Ok(Parsed::Command { command, size, same_as_last }) => (command, size, same_as_last),
@@ -61,10 +61,11 @@ impl Protocol for RespSession {
             let split = command.and_then(|command| SubRequests::new(command, &raw).ok());
             match split.filter(|split| self.can_batch_requests(split)) {
                 // A write waits until the replies before it that may be paged are complete.
-                Some(split) if may_page && !split.is_read() => break Tail::More,
+                Some(split) if may_page > 0 && !split.is_read() => break Tail::More,
+                Some(_) if may_page == BATCH_PAGES => break Tail::More,
                 Some(split) if split.remaining() <= batch.requests.remaining_capacity() => {
                     calls += 1;
-                    may_page |= split.may_page();
+                    may_page += usize::from(split.may_page());
                     self.merger.push_expected(split.keys(), split.remaining());
                     batch.requests.extend(split);
                 }
@@ -76,6 +77,9 @@ impl Protocol for RespSession {
                 }
             }
             (consumed, last_size) = (consumed + size, size);
+            if consumed >= BATCH_BYTES {
+                break Tail::More;
+            }
         };
         batch.consumed = consumed;
         self.pipeline.on_parsed(input.len(), consumed, last_size);
@@ -156,7 +160,9 @@ impl RespSession {
     /// checked when it is executed.
     #[inline]
     fn can_batch_requests(&self, split: &SubRequests<'_>) -> bool {
-        split.remaining() > BATCH_REQUESTS || split.check_owners(&self.context.cluster).is_ok()
+        // What touches several buckets as one step may take long, so each has a turn of its own.
+        !matches!(split.keys(), KeySpec::TwoTogether | KeySpec::PairsTogether)
+            && (split.remaining() > BATCH_REQUESTS || split.check_owners(&self.context.cluster).is_ok())
     }
 
     /// Notes how often the last command was called in a row.

@@ -72,11 +72,11 @@ impl RespSession {
         RespSession {
             context,
             transaction: TransactionQueue::new(&client.account),
+            subscriptions: Subscriptions::new(&client.account),
             client,
             version: RespVersion::default(),
             reply_mode: ReplyMode::On,
             closing: false,
-            subscriptions: Subscriptions::default(),
             parser: CommandParser::default(),
             last: None,
             merger: ReplyMerger::default(),

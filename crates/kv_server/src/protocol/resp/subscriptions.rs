@@ -1,7 +1,11 @@
 //! The subscriptions of one client: to channels, patterns, and the changes of buckets.
 
 use super::encoder::RespEncoder;
-use crate::{limits::EVENTS_AT_ONCE, protocol::describe_end};
+use crate::{
+    limits::EVENTS_AT_ONCE,
+    memory::{Account, Charge, Use},
+    protocol::describe_end,
+};
 use kv::{Change, ChannelSubscriber, Delivery, EndReason, Event, Subscription};
 use std::{
     future::{pending, poll_fn},
@@ -15,15 +19,27 @@ use tokio_stream::{Stream, StreamMap};
 pub(super) const BUCKET_CHANNEL: &[u8] = b"__bucket__:";
 
 /// The subscriptions of one client.
-#[derive(Default)]
 pub(super) struct Subscriptions {
     /// Channels and patterns; `None` until the first of them.
     pub(super) subscriber: Option<Box<ChannelSubscriber>>,
     /// The changes of buckets, by name.
     pub(super) buckets: StreamMap<Box<[u8]>, Subscription>,
+    /// The names of channels and patterns.
+    charge: Charge,
 }
 
 impl Subscriptions {
+    /// No subscriptions, charged to `account`.
+    pub(super) fn new(account: &Arc<Account>) -> Subscriptions {
+        let charge = Charge::new(account, Use::Session);
+        Subscriptions { subscriber: None, buckets: StreamMap::default(), charge }
+    }
+
+    /// Counts the names of channels and patterns as memory that the connection holds.
+    pub(super) fn charge_names(&mut self) {
+        self.charge.set(self.subscriber.as_ref().map_or(0, |subscriber| subscriber.name_bytes()));
+    }
+
     /// The number of channels, those of buckets included, and of patterns.
     pub(super) fn counts(&self) -> (usize, usize) {
         let (channels, patterns) = self.subscriber.as_ref().map_or((0, 0), |subscriber| subscriber.counts());
@@ -56,7 +72,7 @@ impl Subscriptions {
 
     /// Ends all subscriptions.
     pub(super) fn clear(&mut self) {
-        *self = Subscriptions::default();
+        *self = Subscriptions::new(self.charge.account());
     }
 
     /// Waits for messages and writes those that have arrived; waits forever without a subscription. `false`:

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     clients::Client,
     context::ServerContext,
-    limits::{EVENTS_AT_ONCE, SORTED_BYTES, SUBSCRIPTIONS},
+    limits::{BATCH_BYTES, EVENTS_AT_ONCE, SORTED_BYTES, SUBSCRIPTIONS},
     metrics::Metrics,
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output, router},
     protocol::{lines::line_end, resp::RespSession},
@@ -54,7 +54,7 @@ impl Protocol for TextSession {
         if self.input_state != InputState::Line {
             return self.parse_between_lines(input, batch);
         }
-        while !batch.requests.is_full() {
+        while !batch.requests.is_full() && batch.consumed < BATCH_BYTES {
             let (line, size, rest) = match next_line(input, self.context.limits.line_bytes) {
                 NextLine::Line { line, size, rest } => (line, size, rest),
                 NextLine::Incomplete => return batch.tail = Tail::Incomplete,

@@ -95,6 +95,20 @@ fn what_a_full_machine_gives_up_is_used() {
 }
 
 #[test]
+fn where_each_thread_gets_a_small_share_of_a_core_two_get_twice_as_much() {
+    let mut balancer = Balancer::new(2);
+    let crowded = Load { busy: 1.0, ran: 0.2 };
+    let idle = Load { busy: 0.0, ran: 0.0 };
+    for _ in 0..=TRIAL_DELAY {
+        balancer.balance(&[crowded, idle], || Some(0.0));
+    }
+    for _ in 0..100 {
+        assert_eq!(balancer.active(), 2);
+        balancer.balance(&[crowded, crowded], || Some(0.0));
+    }
+}
+
+#[test]
 fn sixteen_cores_are_used_as_the_load_needs_them_and_given_back() {
     // 400 connections, which need 12.8 cores.
     let mut machine = Machine::new(16, 0.0, vec![0.032; 400]);

@@ -1,6 +1,6 @@
 //! The CLIENT commands: about this connection, and the list of all.
 
-use super::table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed, quoted};
+use super::table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed};
 use crate::{
     clients::{Client, SessionNumbers},
     limits::CLIENT_NAME_BYTES,
@@ -15,6 +15,7 @@ use kv::{
     Args, CommandError, CommandSpec, Group,
     args::parse_integer,
     flag::{ADMIN, NO_MULTI},
+    syntax::excerpt::excerpt_text,
 };
 use std::{collections::BTreeSet, fmt::Write, sync::atomic::Ordering::Relaxed};
 
@@ -99,7 +100,7 @@ pub(super) const CLIENT_SETINFO: SessionCommand = SessionCommand::new(
 .run(setinfo);
 fn setinfo(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let (what, value) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
-    let shown = String::from_utf8_lossy(what);
+    let shown = excerpt_text(what);
     let invalid = format!("ERR {shown} cannot contain spaces, newlines or special characters.");
     let mut info = session.client.info();
     if what.eq_ignore_ascii_case(b"lib-name") {
@@ -147,7 +148,10 @@ async fn list(Call { table, session, mut args, output }: Call<'_, '_>) -> Result
                 b"normal" | b"pubsub" => clients.retain(|client| client.session.is_pubsub() == pubsub),
                 b"master" | b"replica" | b"slave" => clients.clear(),
                 _ => {
-                    return Err(SessionError::reply(format!("ERR Unknown client type '{}'", quoted(kind))));
+                    return Err(SessionError::reply(format!(
+                        "ERR Unknown client type '{}'",
+                        excerpt_text(kind)
+                    )));
                 }
             }
         } else if option.eq_ignore_ascii_case(b"id") && !args.is_empty() {

@@ -4,8 +4,13 @@ use super::{
     syntax,
     table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed},
 };
-use crate::protocol::resp::{encoder::RespEncoder, parser::RawCommand, reply::error::SessionError};
+use crate::{
+    pipeline::buffers::Output,
+    protocol::resp::{encoder::RespEncoder, parser::RawCommand, reply::error::SessionError},
+};
 use kv::{CommandError, CommandSpec, Group, KeySpec, flag};
+use std::io;
+use tokio::task::yield_now;
 
 pub(super) const COMMAND: SessionCommand = SessionCommand::new(
     CommandSpec::new("command", Group::Server)
@@ -39,18 +44,19 @@ pub(super) const COMMAND_INFO: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(info));
 async fn info(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
-    let mut encoder = session.encoder(output);
-    if args.is_empty() {
-        encoder.array(top_level(table).count());
-        top_level(table).for_each(|spec| write_info(&mut encoder, table, spec));
-        return Ok(());
-    }
-    encoder.array(args.count());
-    for name in args {
-        match table.find(name) {
+    let specs: Vec<Option<&CommandSpec>> = if args.is_empty() {
+        top_level(table).map(Some).collect()
+    } else {
+        args.map(|name| table.find(name)).collect()
+    };
+    session.encoder(output).array(specs.len());
+    for spec in specs {
+        let mut encoder = session.encoder(output);
+        match spec {
             Some(spec) => write_info(&mut encoder, table, spec),
             None => encoder.null(),
         }
+        write_if_full(output).await?;
     }
     Ok(())
 }
@@ -70,9 +76,20 @@ async fn docs(Call { table, session, args, output }: Call<'_, '_>) -> Result<(),
     } else {
         args.filter_map(|name| table.find(name)).collect()
     };
-    let mut encoder = session.encoder(output);
-    encoder.map(specs.len());
-    specs.iter().for_each(|spec| write_docs(&mut encoder, table, spec));
+    session.encoder(output).map(specs.len());
+    for spec in specs {
+        write_docs(&mut session.encoder(output), table, spec);
+        write_if_full(output).await?;
+    }
+    Ok(())
+}
+
+/// Writes the output if it is full. Then other connections of this thread run, too.
+async fn write_if_full(output: &mut Output<'_>) -> io::Result<()> {
+    if output.is_full() {
+        output.flush().await?;
+        yield_now().await;
+    }
     Ok(())
 }
 

@@ -1,12 +1,19 @@
 //! The CONFIG commands: the settings that Redis has too.
 
-use super::table::{ANY_TIME, SessionCommand};
+use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
     context::ServerContext,
+    limits::ARGUMENTS_AT_ONCE,
     protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
-use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::ADMIN};
+use kv::{
+    Args, CommandError, CommandSpec, Group,
+    args::parse_integer,
+    flag::ADMIN,
+    syntax::{excerpt::excerpt_text, glob},
+};
 use std::sync::atomic::Ordering::Relaxed;
+use tokio::task::yield_now;
 
 /// The settings that CONFIG GET returns, by name.
 fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
@@ -48,13 +55,18 @@ pub(super) const CONFIG_GET: SessionCommand = SessionCommand::new(
         .syntax("parameter [parameter ...]")
         .summary("Returns settings with their values"),
 )
-.run(get);
-fn get(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    let mut found = settings(&session.context);
-    found.retain(|(name, _)| {
-        args.into_iter()
-            .any(|pattern| kv::syntax::glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
-    });
+.run_async(boxed!(get));
+async fn get(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    let (mut found, mut rest) = (Vec::new(), settings(&session.context));
+    for (number, pattern) in args.enumerate() {
+        let pattern = pattern.to_ascii_lowercase();
+        found.extend(rest.extract_if(.., |(name, _)| glob::matches(&pattern, name.as_bytes())));
+        if number % ARGUMENTS_AT_ONCE == ARGUMENTS_AT_ONCE - 1 {
+            yield_now().await;
+        }
+    }
+    found.sort_unstable();
+    let mut encoder = session.encoder(output);
     encoder.map(found.len());
     for (name, value) in found {
         encoder.bulk(name.as_bytes());
@@ -90,7 +102,7 @@ fn set(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Resu
 
 /// Checks a change, and applies it if `apply` is set.
 fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Result<(), SessionError> {
-    let shown = String::from_utf8_lossy(name).to_ascii_lowercase();
+    let shown = excerpt_text(name).to_ascii_lowercase();
     let failed = |why: &str| {
         SessionError::reply(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
     };

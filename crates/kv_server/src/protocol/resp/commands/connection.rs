@@ -9,7 +9,9 @@ use crate::protocol::resp::{
     reply::error::SessionError,
     session::{ReplyMode, RespSession},
 };
-use kv::{Args, CommandError, CommandSpec, Group, args::parse_integer, flag::NO_AUTH};
+use kv::{
+    Args, CommandError, CommandSpec, Group, args::parse_integer, flag::NO_AUTH, syntax::excerpt::excerpt_text,
+};
 
 /// The version of Redis that this server reports to clients.
 pub(super) const REDIS_VERSION: &str = "7.2.0";
@@ -78,12 +80,8 @@ fn hello(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -
     };
     let mut name = None;
     while let Some(option) = args.next() {
-        let wrong = || {
-            SessionError::reply(format!(
-                "ERR Syntax error in HELLO option '{}'",
-                String::from_utf8_lossy(option)
-            ))
-        };
+        let wrong =
+            || SessionError::reply(format!("ERR Syntax error in HELLO option '{}'", excerpt_text(option)));
         if option.eq_ignore_ascii_case(b"auth") {
             let (user, _) = args.next().zip(args.next()).ok_or_else(wrong)?;
             authenticate(user)?;

@@ -7,7 +7,7 @@ use super::{
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    limits::{BATCH_REQUESTS, LOOK_AHEAD_REQUESTS},
+    limits::{BATCH_BYTES, BATCH_REQUESTS, LOOK_AHEAD_REQUESTS, SESSION_ARGUMENTS},
     metrics::Failure,
     pipeline::{buffers::Output, router},
     protocol::resp::{
@@ -72,6 +72,7 @@ fn accept<'a>(
     raw: &RawCommand<'a>,
 ) -> Result<Resolved<'a>, SessionError> {
     let accepted = table.resolve(raw).and_then(|resolved| {
+        check_arguments(&resolved)?;
         check_subscribed(session, resolved.command)?;
         check_queued(session, &resolved)?;
         Ok(resolved)
@@ -135,7 +136,8 @@ async fn execute(
     }
 }
 
-/// Executes a command of any number of requests, as many at a time as a batch holds.
+/// Executes a command of any number of requests, as many at a time as a batch holds. Between two batches the
+/// other connections of this thread run.
 async fn execute_on_buckets(
     session: &mut RespSession,
     command: &'static Command,
@@ -158,8 +160,18 @@ async fn execute_on_buckets(
     }
     session.merger.push_expected(requests.keys(), requests.remaining());
     while requests.remaining() > 0 {
-        let batch: ArrayVec<Request<'_>, BATCH_REQUESTS> = requests.by_ref().take(BATCH_REQUESTS).collect();
+        let mut batch = ArrayVec::<Request<'_>, BATCH_REQUESTS>::new();
+        let end = requests.bytes().saturating_sub(BATCH_BYTES);
+        while !batch.is_full()
+            && (batch.is_empty() || requests.bytes() > end)
+            && let Some(request) = requests.next()
+        {
+            batch.push(request);
+        }
         router::execute(&context.cluster, session, &batch, output).await?;
+        if requests.remaining() > 0 {
+            yield_now().await;
+        }
     }
     Ok(())
 }
@@ -173,6 +185,21 @@ fn queue(
     session.transaction.push(resolved.index, &resolved.raw)?;
     session.encoder(output).simple_string("QUEUED");
     Ok(())
+}
+
+/// Commands of the session work through their arguments in one piece, so their number is limited.
+fn check_arguments(resolved: &Resolved<'_>) -> Result<(), SessionError> {
+    match resolved.command {
+        CommandRef::Session(command)
+            if resolved.raw.count > SESSION_ARGUMENTS && !command.yields_between_arguments =>
+        {
+            let name = command.spec.name;
+            Err(SessionError::reply(format!(
+                "ERR too many arguments for '{name}' command: the limit is {SESSION_ARGUMENTS}"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// In RESP2, replies and messages look alike, so a subscribed client may call only a few commands.

@@ -2,16 +2,18 @@
 
 use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
-    limits::{CHANNEL_NAME_BYTES, SUBSCRIPTIONS},
-    pipeline::router,
+    limits::{ARGUMENTS_AT_ONCE, CHANNEL_NAME_BYTES, SUBSCRIPTIONS},
+    pipeline::{buffers::Output, router},
     protocol::resp::{
-        encoder::RespEncoder,
         reply::error::SessionError,
         session::RespSession,
         subscriptions::{BUCKET_CHANNEL, write_confirmation},
     },
 };
-use kv::{Args, CommandError, CommandSpec, Group, Topic, flag, syntax::glob};
+use kv::{CommandError, CommandSpec, Group, Topic, flag, syntax::glob};
+use kv_cluster::escape_name;
+use std::io;
+use tokio::task::yield_now;
 
 pub(super) const PUBSUB: SessionCommand = SessionCommand::new(
     CommandSpec::new("pubsub", Group::Pubsub)
@@ -29,9 +31,11 @@ pub(super) const SUBSCRIBE: SessionCommand = SessionCommand::new(
         .summary("Subscribes to channels; __bucket__:NAME delivers the changes of a bucket"),
 )
 .allowed_while_subscribed()
+.yields_between_arguments()
 .run_async(boxed!(subscribe));
 async fn subscribe(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    for channel in args {
+    for (number, channel) in args.enumerate() {
+        pause(session, output, number).await?;
         let subscribed = match channel.strip_prefix(BUCKET_CHANNEL) {
             Some(bucket) => subscribe_to_bucket(session, bucket).await,
             None => subscribe_to_topic(session, Topic::Channel(channel)),
@@ -43,6 +47,20 @@ async fn subscribe(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(
             }
             Err(error) => session.write_error(error, output)?,
         }
+    }
+    session.subscriptions.charge_names();
+    Ok(())
+}
+
+/// Called before each of many arguments: now and then, what has been confirmed is written, and other
+/// connections of this thread run.
+async fn pause(session: &mut RespSession, output: &mut Output<'_>, number: usize) -> io::Result<()> {
+    if number > 0 && number.is_multiple_of(ARGUMENTS_AT_ONCE) {
+        session.subscriptions.charge_names();
+        yield_now().await;
+    }
+    if output.is_full() {
+        output.flush().await?;
     }
     Ok(())
 }
@@ -58,7 +76,7 @@ async fn subscribe_to_bucket(session: &mut RespSession, bucket: &[u8]) -> Result
         )));
     }
     let Some(changes) = router::subscribe(&session.context.cluster, bucket).await? else {
-        let name = bucket.escape_ascii();
+        let name = escape_name(bucket);
         return Err(SessionError::reply(format!("ERR no such bucket: \"{name}\"; create it first")));
     };
     session.subscriptions.buckets.insert(bucket.into(), changes);
@@ -82,15 +100,21 @@ pub(super) const PSUBSCRIBE: SessionCommand = SessionCommand::new(
         .summary("Subscribes to patterns of channels"),
 )
 .allowed_while_subscribed()
-.run(psubscribe);
-fn psubscribe(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    for pattern in args {
+.yields_between_arguments()
+.run_async(boxed!(psubscribe));
+async fn psubscribe(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    for (number, pattern) in args.enumerate() {
+        pause(session, output, number).await?;
         let checked = glob::checked(pattern).map_err(SessionError::from);
         match checked.and_then(|pattern| subscribe_to_topic(session, Topic::Pattern(pattern))) {
-            Ok(()) => write_confirmation(encoder, "psubscribe", Some(pattern), session.subscriptions.count()),
-            Err(error) => error.write(encoder)?,
+            Ok(()) => {
+                let count = session.subscriptions.count();
+                write_confirmation(&mut session.encoder(output), "psubscribe", Some(pattern), count);
+            }
+            Err(error) => session.write_error(error, output)?,
         }
     }
+    session.subscriptions.charge_names();
     Ok(())
 }
 
@@ -103,16 +127,15 @@ pub(super) const UNSUBSCRIBE: SessionCommand = SessionCommand::new(
         .summary("Unsubscribes from the given channels, or all"),
 )
 .allowed_while_subscribed()
-.run(unsubscribe);
-fn unsubscribe(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    let all = session.subscriptions.channels();
-    unsubscribe_each(session, args, all, "unsubscribe", encoder, |session, channel| {
-        match channel.strip_prefix(BUCKET_CHANNEL) {
-            Some(bucket) => drop(session.subscriptions.buckets.remove(bucket)),
-            None => drop_topic(session, Topic::Channel(channel)),
-        }
-    });
-    Ok(())
+.yields_between_arguments()
+.run_async(boxed!(unsubscribe));
+async fn unsubscribe(call: Call<'_, '_>) -> Result<(), SessionError> {
+    let all = if call.args.is_empty() { call.session.subscriptions.channels() } else { Vec::new() };
+    let end = |session: &mut RespSession, channel: &[u8]| match channel.strip_prefix(BUCKET_CHANNEL) {
+        Some(bucket) => drop(session.subscriptions.buckets.remove(bucket)),
+        None => drop_topic(session, Topic::Channel(channel)),
+    };
+    unsubscribe_each(call, all, "unsubscribe", end).await
 }
 
 pub(super) const PUNSUBSCRIBE: SessionCommand = SessionCommand::new(
@@ -124,17 +147,12 @@ pub(super) const PUNSUBSCRIBE: SessionCommand = SessionCommand::new(
         .summary("Unsubscribes from the given patterns, or all"),
 )
 .allowed_while_subscribed()
-.run(punsubscribe);
-fn punsubscribe(
-    session: &mut RespSession,
-    args: Args,
-    encoder: &mut RespEncoder,
-) -> Result<(), SessionError> {
-    let all = session.subscriptions.patterns();
-    unsubscribe_each(session, args, all, "punsubscribe", encoder, |session, pattern| {
-        drop_topic(session, Topic::Pattern(pattern));
-    });
-    Ok(())
+.yields_between_arguments()
+.run_async(boxed!(punsubscribe));
+async fn punsubscribe(call: Call<'_, '_>) -> Result<(), SessionError> {
+    let all = if call.args.is_empty() { call.session.subscriptions.patterns() } else { Vec::new() };
+    let end = |session: &mut RespSession, pattern: &[u8]| drop_topic(session, Topic::Pattern(pattern));
+    unsubscribe_each(call, all, "punsubscribe", end).await
 }
 
 fn drop_topic(session: &RespSession, topic: Topic<'_>) {
@@ -143,27 +161,25 @@ fn drop_topic(session: &RespSession, topic: Topic<'_>) {
     }
 }
 
-/// Ends the subscriptions named in `args`, or all without arguments.
-fn unsubscribe_each(
-    session: &mut RespSession,
-    args: Args<'_>,
+/// Ends the subscriptions named in the arguments; without arguments, `all`.
+async fn unsubscribe_each(
+    Call { session, args, output, .. }: Call<'_, '_>,
     all: Vec<Box<[u8]>>,
     kind: &str,
-    encoder: &mut RespEncoder<'_>,
-    unsubscribe: impl Fn(&mut RespSession, &[u8]),
-) {
+    unsubscribe: fn(&mut RespSession, &[u8]),
+) -> Result<(), SessionError> {
     if args.is_empty() && all.is_empty() {
-        return write_confirmation(encoder, kind, None, session.subscriptions.count());
+        let count = session.subscriptions.count();
+        write_confirmation(&mut session.encoder(output), kind, None, count);
     }
-    let mut end = |topic: &[u8]| {
+    for (number, topic) in args.chain(all.iter().map(|topic| &**topic)).enumerate() {
+        pause(session, output, number).await?;
         unsubscribe(session, topic);
-        write_confirmation(encoder, kind, Some(topic), session.subscriptions.count());
-    };
-    if args.is_empty() {
-        all.iter().for_each(|topic| end(topic));
-    } else {
-        args.for_each(end);
+        let count = session.subscriptions.count();
+        write_confirmation(&mut session.encoder(output), kind, Some(topic), count);
     }
+    session.subscriptions.charge_names();
+    Ok(())
 }
 
 pub(super) const PUBLISH: SessionCommand = SessionCommand::new(

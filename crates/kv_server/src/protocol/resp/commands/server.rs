@@ -12,6 +12,7 @@ use kv::{
     flag::{ADMIN, READ},
 };
 use std::time::Duration;
+use tokio::task::yield_now;
 
 pub(super) const TIME: SessionCommand = SessionCommand::new(
     CommandSpec::new("time", Group::Server)
@@ -211,6 +212,8 @@ async fn value_bytes(session: &RespSession, bucket: &[u8]) -> Result<Option<usiz
         if cursor == 0 {
             return Ok(Some(bytes).filter(|bytes| *bytes > 0));
         }
+        // Other connections of this thread run between two pages.
+        yield_now().await;
     }
 }
 

@@ -1,6 +1,9 @@
 //! Splits a command into requests, each for the node that owns its bucket.
 
-use crate::protocol::resp::{parser::RawCommand, reply::error::SessionError};
+use crate::{
+    limits::STEP_ARGUMENTS,
+    protocol::resp::{parser::RawCommand, reply::error::SessionError},
+};
 use kv::{
     Args, Command, CommandError, Group, KeySpec, Op, Request,
     flag::{FAST, READ},
@@ -28,6 +31,11 @@ impl<'a> SubRequests<'a> {
         let remaining = match keys {
             KeySpec::EachSummed | KeySpec::EachListed => args,
             KeySpec::PairsEach => args / 2,
+            _ if args > STEP_ARGUMENTS => {
+                return Err(SessionError::reply(format!(
+                    "ERR command too large: it may have {STEP_ARGUMENTS} arguments, because it is one step"
+                )));
+            }
             KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => 1,
         };
         Ok(SubRequests { command, bulks: raw.bulks, remaining })
@@ -46,6 +54,11 @@ impl<'a> SubRequests<'a> {
     /// The number of requests that the iterator still yields.
     pub(crate) fn remaining(&self) -> usize {
         self.remaining
+    }
+
+    /// The bytes of the requests that the iterator still yields.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bulks.len()
     }
 
     /// Whether the command changes nothing.

@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use kv::{
     Args, Command, CommandError, CommandSpec,
     flag::{LOADING, PUBSUB, STALE},
+    syntax::excerpt::excerpt_text,
 };
 use std::{collections::HashMap, fmt, pin::Pin};
 
@@ -53,6 +54,8 @@ pub(crate) struct SessionCommand {
     pub(super) allowed_while_subscribed: bool,
     /// It is queued between MULTI and EXEC.
     pub(super) queued_in_multi: bool,
+    /// It yields between its arguments, so there may be any number.
+    pub(super) yields_between_arguments: bool,
     handler: Handler,
 }
 
@@ -92,8 +95,8 @@ pub(super) const ANY_TIME: u16 = LOADING | STALE;
 /// Bytes of the longest name of a command.
 const LONGEST_NAME: usize = 32;
 
-/// Bytes of an unknown command that the error quotes.
-const QUOTED_BYTES: usize = 128;
+/// Bytes of the arguments of an unknown command that the error quotes.
+const QUOTED_ARGUMENTS: usize = 128;
 
 impl CommandTable {
     /// A table of these commands, in this order.
@@ -171,7 +174,7 @@ impl CommandTable {
 
     fn subcommand(&self, container: &str, word: &[u8]) -> Result<usize, SessionError> {
         self.index(&[container.as_bytes(), b"|", word].concat()).ok_or_else(|| {
-            let (word, container) = (quoted(word), container.to_ascii_uppercase());
+            let (word, container) = (excerpt_text(word), container.to_ascii_uppercase());
             SessionError::reply(format!("ERR unknown subcommand '{word}'. Try {container} HELP."))
         })
     }
@@ -217,6 +220,7 @@ impl SessionCommand {
             spec,
             allowed_while_subscribed: false,
             queued_in_multi: true,
+            yields_between_arguments: false,
             handler: Handler::Container,
         }
     }
@@ -229,6 +233,11 @@ impl SessionCommand {
     /// Executes it at once, even after MULTI.
     pub(super) const fn never_queued(self) -> SessionCommand {
         SessionCommand { queued_in_multi: false, ..self }
+    }
+
+    /// Allows any number of arguments: its handler yields between them.
+    pub(super) const fn yields_between_arguments(self) -> SessionCommand {
+        SessionCommand { yields_between_arguments: true, ..self }
     }
 
     /// Executes it by `handler`, which never waits.
@@ -268,19 +277,14 @@ fn container(spec: &CommandSpec) -> Option<&'static str> {
 fn unknown_command(raw: &RawCommand<'_>) -> SessionError {
     let mut args = String::new();
     for arg in raw.args() {
-        if args.len() >= QUOTED_BYTES {
+        if args.len() >= QUOTED_ARGUMENTS {
             break;
         }
-        let room = QUOTED_BYTES - args.len();
-        args.push_str(&format!("'{}' ", quoted(&arg[..arg.len().min(room)])));
+        let room = QUOTED_ARGUMENTS - args.len();
+        args.push_str(&format!("'{}' ", excerpt_text(&arg[..arg.len().min(room)])));
     }
-    let name = quoted(raw.name);
+    let name = excerpt_text(raw.name);
     SessionError::reply(format!("ERR unknown command '{name}', with args beginning with: {args}"))
-}
-
-/// The start of an unknown word, for an error.
-pub(super) fn quoted(word: &[u8]) -> String {
-    String::from_utf8_lossy(&word[..word.len().min(QUOTED_BYTES)]).into_owned()
 }
 
 #[cfg(test)]

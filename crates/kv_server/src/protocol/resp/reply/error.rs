@@ -172,7 +172,10 @@ fn redis_message(error: &CommandError) -> Cow<'static, str> {
             }
             _ => "ERR Number of fields must be a positive integer",
         },
-        CommandError::PatternTooComplex | CommandError::TransactionTooLarge { .. } => {
+        CommandError::PatternTooComplex
+        | CommandError::TransactionTooLarge { .. }
+        | CommandError::CommandTooLarge { .. }
+        | CommandError::NameTooLong => {
             return format!("ERR {error}").into();
         }
         CommandError::InvalidExpireTime(command) => {

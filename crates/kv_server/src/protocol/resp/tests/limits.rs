@@ -1,7 +1,9 @@
 //! The limits on a client, and the replies beyond them.
 
 use super::{Client, Node, encode, replies::expect_replies};
-use crate::limits::{Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits};
+use crate::limits::{
+    Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits, SESSION_ARGUMENTS, STEP_ARGUMENTS,
+};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
@@ -148,6 +150,25 @@ async fn a_transaction_that_may_touch_too_much_does_nothing() {
     client.expect(":0\r\n", "nothing was done").await;
 }
 
+#[tokio::test]
+async fn the_arguments_of_one_step_are_limited() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    let words = |count: usize| (0..count).map(|number| format!(" {number}")).collect::<String>();
+    for name in ["HSET", "HDEL", "HMGET", "MSETNX"] {
+        client.send(&format!("{name}{}", words(STEP_ARGUMENTS + 2 - STEP_ARGUMENTS % 2))).await;
+        client
+            .expect("-ERR command too large: it may have 40000 arguments, because it is one step\r\n", name)
+            .await;
+    }
+    client.send(&format!("HSET{}", words(STEP_ARGUMENTS - 1))).await;
+    client.expect(&format!(":{}\r\n", STEP_ARGUMENTS / 2 - 1), "HSET").await;
+    client.send(&format!("MSET{}", words(2 * STEP_ARGUMENTS))).await;
+    client.expect("+OK\r\n", "MSET").await;
+    client.send(&format!("DEL{}", words(2 * STEP_ARGUMENTS))).await;
+    client.expect(&format!(":{STEP_ARGUMENTS}\r\n"), "DEL").await;
+}
+
 /// A client that sends without reading blocks only itself, and few of its replies are buffered.
 #[tokio::test]
 async fn reading_pauses_while_a_client_does_not_read_its_replies() {
@@ -224,4 +245,28 @@ async fn watched_names_have_a_budget_and_end_with_their_connection() {
         }
     }
     expect_replies(&mut other, &[("EXEC", "*0\r\n")]).await;
+}
+
+#[tokio::test]
+async fn the_arguments_of_commands_of_the_session_are_limited() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    client.send(&format!("EXISTS{}", " a".repeat(SESSION_ARGUMENTS + 1))).await;
+    client.expect(":0\r\n", "a command on buckets").await;
+    for (command, name) in [
+        ("COMMAND DOCS", "command|docs"),
+        ("CLIENT LIST ID", "client|list"),
+        ("WATCH", "watch"),
+        ("INFO", "info"),
+    ] {
+        client.send(&format!("{command}{}", " 1".repeat(SESSION_ARGUMENTS))).await;
+        let error = format!("-ERR too many arguments for '{name}' command: the limit is 10000\r\n");
+        client.expect(&error, command).await;
+    }
+    client.send("MULTI").await;
+    client.expect("+OK\r\n", "MULTI").await;
+    client.send(&format!("CONFIG GET{}", " 1".repeat(SESSION_ARGUMENTS))).await;
+    client.expect("-ERR too many arguments for 'config|get' command: the limit is 10000\r\n", "queued").await;
+    client.send("EXEC").await;
+    client.expect("-EXECABORT Transaction discarded because of previous errors.\r\n", "EXEC").await;
 }

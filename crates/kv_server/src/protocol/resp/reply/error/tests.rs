@@ -78,6 +78,9 @@ fn errors_of_commands_are_in_rediss_words() {
         FieldCountMismatch () => "-ERR The `numfields` parameter must match the number of arguments\r\n",
         PatternTooComplex () => "-ERR pattern too complex: it may have 65536 bytes, and 64 characters between \
             two stars if there is a ? or a [ among them\r\n",
+        NameTooLong () => "-ERR name too long: a key or a field may have 1048576 bytes\r\n",
+        CommandTooLarge { entries: 10, bytes: 100 } => "-ERR command too large: one step may touch 10 keys and \
+            fields, and 100 bytes; nothing was done\r\n",
         TransactionTooLarge { entries: 10, bytes: 100 } => "-ERR transaction too large: it may touch 10 keys and \
             fields, and 100 bytes; nothing was done\r\n",
     }
