@@ -8,6 +8,7 @@ use crate::{
         hash, hash_scan,
         spec::{Command, Run},
     },
+    database::FullName,
     error::CommandError,
     limits::{BATCH_REQUESTS, PREFETCH_REQUESTS},
     memory::budget::Budget,
@@ -47,7 +48,7 @@ impl Store {
         while done < batch.len() {
             let request = &batch[done];
             let flow = if request.spans_buckets() {
-                let mut shards = self.lock_all(request.names());
+                let mut shards = self.lock_all(request.full_names());
                 done += 1;
                 on_reply(self.execute_multi_bounded(&mut shards, request, now_ms))
             } else {
@@ -81,14 +82,14 @@ impl Store {
     ) -> usize {
         let mut last = batch[0].bucket;
         let mut name_hash = self.hasher.hash_one(last);
-        let shard = self.shard_of(name_hash);
+        let shard = self.shard_index(batch[0].database, name_hash);
         for request in batch.iter().take(BATCH_REQUESTS) {
             let is_same = request.bucket == last;
             if !is_same {
                 last = request.bucket;
                 name_hash = self.hasher.hash_one(last);
             }
-            if self.shard_of(name_hash) != shard || request.spans_buckets() {
+            if self.shard_index(request.database, name_hash) != shard || request.spans_buckets() {
                 break;
             }
             // Prefetching a chunk looks up all its names, so the registry has cached another one.
@@ -179,14 +180,15 @@ impl Store {
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         supervisor.attribute_panics_to(PanicScope::Buckets);
         let (hasher, shard_count) = (&self.hasher, self.shards.len());
-        let mut buckets = MultiBucket { shards: &mut *shards, hasher, shard_count, now_ms };
+        let database = request.database;
+        let mut buckets = MultiBucket { shards: &mut *shards, database, hasher, shard_count, now_ms };
         let executed = supervisor.run(|| run(&mut buckets, request.bucket, args));
         let reply = match executed {
             Ok(result) => result.unwrap_or_else(Reply::Error),
             Err(panic) => supervisor.recover(panic, |reason| {
-                for name in request.names() {
+                for FullName { database, name } in request.full_names() {
                     let hash = self.hasher.hash_one(name);
-                    end_crashed(shards.shard(self.shard_of(hash)), name, hash, reason);
+                    end_crashed(shards.shard(self.shard_index(database, hash)), name, hash, reason);
                 }
             }),
         };

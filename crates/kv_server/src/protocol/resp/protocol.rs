@@ -58,7 +58,7 @@ impl Protocol for RespSession {
                 self.last = self.batchable(&raw);
             }
             let command = self.last.filter(|_| can_batch).map(|(_, command)| command);
-            let split = command.and_then(|command| SubRequests::new(command, &raw).ok());
+            let split = command.and_then(|command| SubRequests::new(command, &raw, self.database).ok());
             match split.filter(|split| self.can_batch_requests(split)) {
                 // A write waits until the replies before it that may be paged are complete.
                 Some(split) if may_page > 0 && !split.is_read() => break Tail::More,
