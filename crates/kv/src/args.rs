@@ -53,9 +53,10 @@ impl<'a> Args<'a> {
         accepted
     }
 
-    /// The next argument, which is the required cursor of a scan.
+    /// The next argument, which is the required cursor of a scan. As in Redis, `-0` is 0.
     pub fn cursor(&mut self) -> Result<u64, CommandError> {
-        let cursor = self.next().and_then(|cursor| std::str::from_utf8(cursor).ok()?.parse().ok());
+        let cursor = self.next().map(|cursor| if cursor == b"-0" { b"0" } else { cursor });
+        let cursor = cursor.and_then(|cursor| std::str::from_utf8(cursor).ok()?.parse().ok());
         cursor.ok_or(CommandError::InvalidCursor)
     }
 

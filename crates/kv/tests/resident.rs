@@ -3,7 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
-use kv::{Args, Command, CommandError, Op, Reply, Request, Store, args};
+use kv::{Args, Command, CommandError, Database, Op, Reply, Request, Store, args};
 use otp::{Intensity, SupervisorHandle};
 use std::{collections::HashMap, fs, ops::ControlFlow::Continue, sync::Arc, thread, time::Duration};
 
@@ -38,14 +38,16 @@ impl Model {
     fn new(limit: usize) -> Model {
         let store = Arc::new(Store::new());
         store.set_memory_limit(Some(limit));
-        store.execute(&[Request { bucket: b"early", op: Op::Create }], 0, |_| Continue(()));
+        store.execute(&[Request { database: Database::ZERO, bucket: b"early", op: Op::Create }], 0, |_| {
+            Continue(())
+        });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build();
         let runtime = runtime.expect("a thread");
         let guard = runtime.enter();
         let tree = kv::supervisor(&store, Intensity::default()).start();
         drop(guard);
         // The supervisor starts with an empty store.
-        while store.bucket_count() > 0 {
+        while store.stats().buckets() > 0 {
             thread::yield_now();
         }
         let (before, values) = (resident_bytes(), HashMap::new());
@@ -58,14 +60,18 @@ impl Model {
         words.iter().for_each(|word| args::push(&mut bulks, word));
         let op = Op::Command { command: Command::find(name).expect("a command"), args: Args::new(&bulks) };
         let mut is_done = true;
-        self.store.execute(&[Request { bucket, op }], kv::time::now_ms(), |reply| {
-            match reply {
-                Reply::Error(CommandError::OutOfMemory) => is_done = false,
-                Reply::Error(error) => panic!("{error}"),
-                _ => {}
-            }
-            Continue(())
-        });
+        self.store.execute(
+            &[Request { database: Database::ZERO, bucket, op }],
+            kv::time::now_ms(),
+            |reply| {
+                match reply {
+                    Reply::Error(CommandError::OutOfMemory) => is_done = false,
+                    Reply::Error(error) => panic!("{error}"),
+                    _ => {}
+                }
+                Continue(())
+            },
+        );
         is_done
     }
 
@@ -136,10 +142,14 @@ impl Model {
             words.iter().for_each(|word| args::push(&mut bulks, word));
             let command = Command::find(if field.is_some() { "hget" } else { "get" }).expect("a command");
             let op = Op::Command { command, args: Args::new(&bulks) };
-            self.store.execute(&[Request { bucket: &bucket, op }], kv::time::now_ms(), |reply| {
-                assert!(matches!(reply, Reply::Value(value) if value == expected), "{key}: {reply:?}");
-                Continue(())
-            });
+            self.store.execute(
+                &[Request { database: Database::ZERO, bucket: &bucket, op }],
+                kv::time::now_ms(),
+                |reply| {
+                    assert!(matches!(reply, Reply::Value(value) if value == expected), "{key}: {reply:?}");
+                    Continue(())
+                },
+            );
         }
     }
 }

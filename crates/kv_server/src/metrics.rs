@@ -82,11 +82,11 @@ impl Metrics {
         }
     }
 
-    /// Counts calls of commands that took `elapsed` together; each is an index and a number of calls.
+    /// Counts calls of commands that took `nanos` together; each is an index and a number of calls, `total`
+    /// in all.
     #[inline]
-    pub(crate) fn record(&self, calls: &[(usize, u64)], elapsed: Duration) {
-        let total: u64 = calls.iter().map(|(_, count)| count).sum();
-        let each = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX) / total.max(1);
+    pub(crate) fn record(&self, calls: &[(usize, u64)], total: u64, nanos: u64) {
+        let each = nanos / total.max(1);
         let counters = &self.own().commands;
         for (command, count) in calls {
             let counters = &counters[*command];
@@ -96,9 +96,9 @@ impl Metrics {
         }
     }
 
-    /// Counts requests of the text protocol that took `elapsed` together.
-    pub(crate) fn record_text(&self, requests: u64, elapsed: Duration) {
-        self.record(&[(self.text_row(), requests)], elapsed);
+    /// Counts requests of the text protocol that took `nanos` together.
+    pub(crate) fn record_text(&self, requests: u64, nanos: u64) {
+        self.record(&[(self.text_row(), requests)], requests, nanos);
     }
 
     /// Counts an error reply, and the failure of the command with this index, if there is one.
@@ -210,14 +210,14 @@ mod tests {
         let metrics = Metrics::new(2);
         thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| metrics.record(&[(0, 3), (1, 1)], Duration::from_micros(8)));
+                scope.spawn(|| metrics.record(&[(0, 3), (1, 1)], 4, 8_000));
             }
         });
         let [first, second] = &metrics.commands()[..] else { panic!("two commands") };
         assert_eq!((first.calls, first.time), (24, Duration::from_micros(48)));
         assert_eq!((second.calls, second.time), (8, Duration::from_micros(16)));
         assert_eq!((first.latencies.count(), first.latencies.percentile(50.0).as_micros()), (24, 2));
-        metrics.record_text(5, Duration::ZERO);
+        metrics.record_text(5, 0);
         assert_eq!(metrics.total_calls(), 37);
         metrics.reset();
         let first = metrics.command(0);

@@ -51,11 +51,6 @@ impl<'s> BucketRef<'s> {
         self.bucket.map(|bucket| bucket.map(self.memory)).transpose()
     }
 
-    /// Whether the bucket is a map whose entries are stored in a table.
-    pub(crate) fn has_table(self) -> bool {
-        self.map().is_ok_and(|map| map.is_some_and(|map| map.table().is_some()))
-    }
-
     /// The entry of a field of the map.
     #[inline]
     pub(crate) fn field(self, field: &[u8]) -> Result<Option<Entry<'s>>, WrongType> {

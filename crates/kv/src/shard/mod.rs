@@ -9,6 +9,7 @@ pub(crate) mod watch;
 
 use crate::{
     bucket::Bucket,
+    database::{DATABASES, Database},
     memory::{
         Memory,
         arena::compaction::Round,
@@ -146,8 +147,10 @@ impl Shard {
     }
 }
 
-/// The index of a name's shard. It is taken from bits of the hash that choose neither the line nor the tag in
-/// the shard's registry. The number of shards is a power of two.
-pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
-    (hash >> 40) as usize & (shards - 1)
+/// The index of a name's shard among the shards of all databases, whose number is a power of two. It is taken
+/// from bits of the hash that choose neither the line nor the tag in the shard's registry.
+#[inline]
+pub(crate) fn shard_index(database: Database, hash: u64, shards: usize) -> usize {
+    let shards = shards / DATABASES;
+    database.index() * shards + ((hash >> 40) as usize & (shards - 1))
 }

@@ -8,6 +8,7 @@ use crate::{
         hash, hash_scan,
         spec::{Command, Run},
     },
+    database::FullName,
     error::CommandError,
     limits::{BATCH_REQUESTS, PREFETCH_REQUESTS},
     memory::budget::Budget,
@@ -27,6 +28,13 @@ use parking_lot::MutexGuard;
 use serde_bytes::Bytes;
 use std::{hash::BuildHasher, ops::ControlFlow};
 
+/// When requests are executed, and the budget whose excess refuses those that may allocate.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'b> {
+    pub(super) now_ms: u64,
+    pub(super) budget: &'b Budget,
+}
+
 impl Store {
     /// Executes the batch in order, as of `now_ms` (milliseconds since 1970), and passes each reply to
     /// `on_reply`. Stops when `on_reply` returns `Break`. Returns how many requests were executed.
@@ -40,7 +48,7 @@ impl Store {
         while done < batch.len() {
             let request = &batch[done];
             let flow = if request.spans_buckets() {
-                let mut shards = self.lock_all(request.names());
+                let mut shards = self.lock_all(request.full_names());
                 done += 1;
                 on_reply(self.execute_multi_bounded(&mut shards, request, now_ms))
             } else {
@@ -49,15 +57,9 @@ impl Store {
                 if shard.memory.has_garbage() {
                     self.reclaim_some(&mut shard);
                 }
-                let flow = self.execute_in_shard(
-                    &mut shard,
-                    &lookups,
-                    batch,
-                    now_ms,
-                    &self.budget,
-                    &mut done,
-                    &mut on_reply,
-                );
+                let terms = Terms { now_ms, budget: &self.budget };
+                let flow =
+                    self.execute_in_shard(&mut shard, &lookups, batch, terms, &mut done, &mut on_reply);
                 if batch[done - 1].op.is_paged() {
                     // Another page usually follows at once. Threads that wait for the lock go first.
                     MutexGuard::unlock_fair(shard);
@@ -80,14 +82,14 @@ impl Store {
     ) -> usize {
         let mut last = batch[0].bucket;
         let mut name_hash = self.hasher.hash_one(last);
-        let shard = self.shard_of(name_hash);
+        let shard = self.shard_index(batch[0].database, name_hash);
         for request in batch.iter().take(BATCH_REQUESTS) {
             let is_same = request.bucket == last;
             if !is_same {
                 last = request.bucket;
                 name_hash = self.hasher.hash_one(last);
             }
-            if self.shard_of(name_hash) != shard || request.spans_buckets() {
+            if self.shard_index(request.database, name_hash) != shard || request.spans_buckets() {
                 break;
             }
             // Prefetching a chunk looks up all its names, so the registry has cached another one.
@@ -106,14 +108,13 @@ impl Store {
     }
 
     /// Executes the requests of `batch` from `done` on, one for each of the lookups, which are all in this
-    /// shard, and counts them in `done`. Those that may allocate are refused when `budget` is exceeded.
+    /// shard, and counts them in `done`.
     pub(super) fn execute_in_shard(
         &self,
         shard: &mut Shard,
         lookups: &[Lookup<'_>],
         batch: &[Request<'_>],
-        now_ms: u64,
-        budget: &Budget,
+        Terms { now_ms, budget }: Terms<'_>,
         done: &mut usize,
         on_reply: &mut impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
@@ -179,14 +180,15 @@ impl Store {
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         supervisor.attribute_panics_to(PanicScope::Buckets);
         let (hasher, shard_count) = (&self.hasher, self.shards.len());
-        let mut buckets = MultiBucket { shards: &mut *shards, hasher, shard_count, now_ms };
+        let database = request.database;
+        let mut buckets = MultiBucket { shards: &mut *shards, database, hasher, shard_count, now_ms };
         let executed = supervisor.run(|| run(&mut buckets, request.bucket, args));
         let reply = match executed {
             Ok(result) => result.unwrap_or_else(Reply::Error),
             Err(panic) => supervisor.recover(panic, |reason| {
-                for name in request.names() {
+                for FullName { database, name } in request.full_names() {
                     let hash = self.hasher.hash_one(name);
-                    end_crashed(shards.shard(self.shard_of(hash)), name, hash, reason);
+                    end_crashed(shards.shard(self.shard_index(database, hash)), name, hash, reason);
                 }
             }),
         };

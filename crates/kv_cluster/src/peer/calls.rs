@@ -12,7 +12,7 @@ use crate::{
     },
     peer::Peer,
 };
-use kv::{Op, Request, Subscription};
+use kv::{FullName, Op, Request, Subscription};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -42,7 +42,7 @@ impl Peer {
     /// Executes all requests as one step, or none.
     pub(crate) async fn transact(
         &self,
-        watched: &[(&[u8], u64)],
+        watched: &[(FullName<'_>, u64)],
         requests: &[Request<'_>],
     ) -> Result<(TransactionResult, Replies), Error> {
         let reply = self.with_link(|link| link.transact(watched, requests))?;

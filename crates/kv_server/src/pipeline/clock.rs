@@ -1,17 +1,16 @@
 //! The clock of batches. One reading gives the time of day, and how long the batch before it has taken.
 
-use std::{
-    cell::Cell,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use std::{cell::Cell, time::Duration};
 
-/// How long the time of day is taken from the monotonic clock before it is asked for again.
-const RESYNC: Duration = Duration::from_millis(10);
+/// How long the time of day is taken from the monotonic clock before it is asked for again, in nanoseconds.
+const RESYNC_NANOS: u64 = 10_000_000;
 
 /// A reading.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
-    instant: Instant,
+    /// Of the monotonic clock.
+    nanos: u64,
     /// Milliseconds since 1970.
     pub(crate) unix_ms: u64,
 }
@@ -20,35 +19,36 @@ impl Clock {
     /// Reads the clock.
     #[inline]
     pub(crate) fn read() -> Clock {
-        /// An instant, and its time of day in nanoseconds since 1970.
-        type Synced = Option<(Instant, u64)>;
-        thread_local!(static SYNCED: Cell<Synced> = const { Cell::new(None) });
-        let instant = Instant::now();
-        if let Some((synced, unix_nanos)) = SYNCED.get()
-            && let since = instant.duration_since(synced)
-            && since < RESYNC
-        {
-            let unix_nanos = unix_nanos + u64::from(since.subsec_nanos());
-            return Clock { instant, unix_ms: unix_nanos / 1_000_000 };
+        thread_local! {
+            /// A reading of the monotonic clock, and its time of day, both in nanoseconds.
+            static SYNCED: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
         }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        SYNCED.set(Some((instant, unix_nanos)));
-        Clock { instant, unix_ms: unix_nanos / 1_000_000 }
+        let nanos = nanoseconds(clock_gettime(ClockId::Monotonic));
+        let (mut synced, mut unix_nanos) = SYNCED.get();
+        if unix_nanos == 0 || nanos - synced >= RESYNC_NANOS {
+            (synced, unix_nanos) = (nanos, nanoseconds(clock_gettime(ClockId::Realtime)));
+            SYNCED.set((synced, unix_nanos));
+        }
+        Clock { nanos, unix_ms: (unix_nanos + (nanos - synced)) / 1_000_000 }
     }
 
     /// The time between an earlier reading and this one.
     #[inline]
     pub(crate) fn since(self, earlier: Clock) -> Duration {
-        self.instant.duration_since(earlier.instant)
+        Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
     }
 
-    /// Reads the clock again. Returns the time since the last reading.
+    /// Reads the clock again. Returns the time since the last reading in nanoseconds.
     #[inline]
-    pub(crate) fn lap(&mut self) -> Duration {
-        let before = std::mem::replace(self, Clock::read()).instant;
-        self.instant.duration_since(before)
+    pub(crate) fn lap(&mut self) -> u64 {
+        let before = std::mem::replace(self, Clock::read()).nanos;
+        self.nanos - before
     }
+}
+
+#[inline]
+fn nanoseconds(time: Timespec) -> u64 {
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 #[cfg(test)]
@@ -60,8 +60,7 @@ mod tests {
         let mut clock = Clock::read();
         for _ in 0..1_000 {
             let before = kv::time::now_ms();
-            let lap = clock.lap();
-            assert!(lap < Duration::from_secs(60));
+            assert!(clock.lap() < 60_000_000_000);
             assert!((before.saturating_sub(1)..=kv::time::now_ms() + 1).contains(&clock.unix_ms));
         }
     }

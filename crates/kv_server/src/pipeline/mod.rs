@@ -14,7 +14,7 @@ use crate::{limits::BATCH_REQUESTS, metrics::Metrics};
 use arrayvec::ArrayVec;
 use kv::{Reply, Request};
 use kv_cluster::Error;
-use std::{io, pin::Pin, time::Duration};
+use std::{io, pin::Pin};
 
 /// What a client speaks: parses its commands and renders the replies.
 pub(crate) trait Protocol {
@@ -41,8 +41,8 @@ pub(crate) trait Protocol {
         output: &'o mut Output<'_>,
     ) -> BoxFuture<'o, io::Result<()>>;
 
-    /// Counts the requests of a batch, or the command after it, which took `elapsed` altogether.
-    fn record(&mut self, metrics: &Metrics, elapsed: Duration);
+    /// Counts the requests of a batch, or the command after it, which took `nanos` altogether.
+    fn record(&mut self, metrics: &Metrics, nanos: u64);
 
     /// Executes the command that follows the requests of a batch.
     fn execute<'o, 'a: 'o>(

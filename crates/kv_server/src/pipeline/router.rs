@@ -5,7 +5,7 @@
 
 use super::{Protocol, Rendered, buffers::Output};
 use crate::reactor::yield_to_group;
-use kv::{Reply, Request, Subscription};
+use kv::{FullName, Reply, Request, Subscription};
 use kv_cluster::{Cluster, Error, Owner};
 use std::{io, ops::ControlFlow};
 
@@ -118,7 +118,7 @@ pub(crate) async fn execute_one<T>(
 /// Executes requests of one node as one step; see [`Cluster::transact`].
 pub(crate) async fn transact(
     cluster: &Cluster,
-    watched: &[(&[u8], u64)],
+    watched: &[(FullName<'_>, u64)],
     requests: &[Request<'_>],
     on_reply: impl FnMut(Result<Reply<'_>, Error>),
 ) -> Result<bool, Error> {

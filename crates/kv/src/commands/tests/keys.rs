@@ -233,6 +233,18 @@ fn how_it_is_kept() {
         (integer) 1
         > OBJECT ENCODING list
         "listpack"
+        > HEXPIRE list 100 FIELDS 1 f
+        1) (integer) 1
+        > OBJECT ENCODING list
+        "listpackex"
+        > HPERSIST list FIELDS 1 f
+        1) (integer) 1
+        > OBJECT ENCODING list
+        "listpack"
+        > HSET list g 0123456789012345678901234567890123456789012345678901234567890123x
+        (integer) 1
+        > OBJECT ENCODING list
+        "hashtable"
         > OBJECT REFCOUNT list
         (integer) 1
         > OBJECT IDLETIME list

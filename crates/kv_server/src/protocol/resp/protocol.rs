@@ -15,7 +15,7 @@ use crate::{
     pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
 };
 use kv::{Command, KeySpec, Op, Request};
-use std::{future::ready, io, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{future::ready, io, sync::atomic::Ordering::Relaxed};
 
 /// What can follow the requests of a batch.
 pub(crate) enum RespCommand<'a> {
@@ -58,7 +58,7 @@ impl Protocol for RespSession {
                 self.last = self.batchable(&raw);
             }
             let command = self.last.filter(|_| can_batch).map(|(_, command)| command);
-            let split = command.and_then(|command| SubRequests::new(command, &raw).ok());
+            let split = command.and_then(|command| SubRequests::new(command, &raw, self.database).ok());
             match split.filter(|split| self.can_batch_requests(split)) {
                 // A write waits until the replies before it that may be paged are complete.
                 Some(split) if may_page > 0 && !split.is_read() => break Tail::More,
@@ -117,11 +117,11 @@ impl Protocol for RespSession {
         })
     }
 
-    fn record(&mut self, metrics: &Metrics, elapsed: Duration) {
+    fn record(&mut self, metrics: &Metrics, nanos: u64) {
         if let Some((last, _)) = self.uncounted.last() {
-            let calls = self.uncounted.iter().map(|(_, calls)| calls).sum();
-            self.client.count_commands(calls, *last);
-            metrics.record(&self.uncounted, elapsed);
+            let total = self.uncounted.iter().map(|(_, calls)| calls).sum();
+            self.client.count_commands(total, *last);
+            metrics.record(&self.uncounted, total, nanos);
             self.uncounted.clear();
         }
     }

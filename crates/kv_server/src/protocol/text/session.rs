@@ -16,7 +16,7 @@ use crate::{
     protocol::{lines::line_end, resp::RespSession},
 };
 use kv::{Change, EndReason, Op, Reply, Request, Subscription};
-use std::{convert::Infallible, future::pending, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::pending, io, sync::Arc};
 use tokio::task::yield_now;
 use tokio_stream::StreamMap;
 
@@ -106,11 +106,11 @@ impl Protocol for TextSession {
         match follow_up {}
     }
 
-    fn record(&mut self, metrics: &Metrics, elapsed: Duration) {
+    fn record(&mut self, metrics: &Metrics, nanos: u64) {
         match (std::mem::take(&mut self.uncounted), &mut self.redis) {
-            (0, Some(redis)) => redis.record(metrics, elapsed),
+            (0, Some(redis)) => redis.record(metrics, nanos),
             (0, None) => {}
-            (requests, _) => metrics.record_text(requests, elapsed),
+            (requests, _) => metrics.record_text(requests, nanos),
         }
     }
 
@@ -220,7 +220,7 @@ impl TextSession {
     async fn keys(&self, bucket: &[u8], output: &mut Output<'_>) -> io::Result<()> {
         let mut cursor = 0;
         loop {
-            let request = Request { bucket, op: Op::Keys { cursor } };
+            let request = Request::new(bucket, Op::Keys { cursor });
             let bytes = &mut output.bytes;
             let rendered = router::execute_one(&self.context.cluster, request, |reply| match reply {
                 Reply::Keys { keys, next } => {

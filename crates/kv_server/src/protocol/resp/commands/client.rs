@@ -181,13 +181,14 @@ fn client_list_line(table: &CommandTable, session: &RespSession, client: &Client
     let mut line = String::new();
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db=0 sub={} psub={} ssub=0 multi={} watch={} qbuf={} multi-mem={} omem={} tot-mem={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
+        "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db={} sub={} psub={} ssub=0 multi={} watch={} qbuf={} multi-mem={} omem={} tot-mem={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.peer,
         session.context.address,
         client.account.descriptor(),
         String::from_utf8_lossy(&info.name),
         flags(numbers),
+        numbers.database.load(Relaxed),
         numbers.channels.load(Relaxed),
         numbers.patterns.load(Relaxed),
         queued as i64 - 1,
@@ -271,31 +272,5 @@ fn reply(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -
     } else {
         return Err(CommandError::Syntax.into());
     }
-    Ok(())
-}
-
-pub(super) const CLIENT_HELP: SessionCommand = SessionCommand::new(
-    CommandSpec::new("client|help", Group::Connection)
-        .arity(2)
-        .flags(ANY_TIME)
-        .since("5.0.0")
-        .summary("Lists the CLIENT subcommands"),
-)
-.run(help);
-fn help(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    const LINES: [&str; 10] = [
-        "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "GETNAME, SETNAME <name>",
-        "    Returns or sets the name of this connection.",
-        "ID, INFO",
-        "    The id of this connection, and its line of CLIENT LIST.",
-        "LIST [TYPE <type>] [ID <id> ...]",
-        "    All connections, one per line.",
-        "REPLY (ON|OFF|SKIP)",
-        "    Turns replies to this connection on or off.",
-        "SETINFO (LIB-NAME|LIB-VER) <value>",
-    ];
-    encoder.array(LINES.len());
-    LINES.iter().for_each(|line| encoder.simple_string(line));
     Ok(())
 }

@@ -111,11 +111,11 @@ async fn list(Call { table, session, mut args, output }: Call<'_, '_>) -> Result
         _ => return Err(CommandError::Syntax.into()),
     };
     let specs: Vec<&CommandSpec> = match filter.as_ref().map(|(kind, value)| (kind.as_slice(), value)) {
-        None => top_level(table).collect(),
+        None => table.specs().collect(),
         Some((b"module", _)) => Vec::new(),
         Some((b"aclcat", category)) => {
             let belongs = |known: &String| known.as_bytes()[1..] == **category;
-            top_level(table).filter(|spec| categories(spec).iter().any(belongs)).collect()
+            table.specs().filter(|spec| categories(spec).iter().any(belongs)).collect()
         }
         Some((b"pattern", pattern)) => {
             table.specs().filter(|spec| kv::syntax::glob::matches(pattern, spec.name.as_bytes())).collect()
@@ -216,10 +216,42 @@ fn write_info(encoder: &mut RespEncoder<'_>, table: &CommandTable, spec: &Comman
     encoder.set(categories.len());
     categories.iter().for_each(|category| encoder.simple_string(category));
     encoder.array(0);
-    encoder.array(0);
+    write_key_specs(encoder, spec);
     let subcommands = table.subcommands(spec);
     encoder.array(subcommands.len());
     subcommands.into_iter().for_each(|spec| write_info(encoder, table, spec));
+}
+
+/// Writes where the keys of a command are, and what happens to them, as COMMAND INFO describes it.
+fn write_key_specs(encoder: &mut RespEncoder<'_>, spec: &CommandSpec) {
+    let (first, last, step) = key_positions(spec);
+    encoder.array(usize::from(first > 0));
+    if first == 0 {
+        return;
+    }
+    let flags = if spec.has(flag::WRITE) { ["RW", "UPDATE"] } else { ["RO", "ACCESS"] };
+    encoder.map(3);
+    encoder.bulk(b"flags");
+    encoder.set(flags.len());
+    flags.iter().for_each(|flag| encoder.simple_string(flag));
+    // The last key, from the first one or from the end.
+    let last = if last < 0 { last } else { last - first };
+    let searches: [(&str, &str, &[(&str, i64)]); 2] = [
+        ("begin_search", "index", &[("index", first)]),
+        ("find_keys", "range", &[("lastkey", last), ("keystep", step), ("limit", 0)]),
+    ];
+    for (name, kind, fields) in searches {
+        encoder.bulk(name.as_bytes());
+        encoder.map(2);
+        encoder.bulk(b"type");
+        encoder.bulk(kind.as_bytes());
+        encoder.bulk(b"spec");
+        encoder.map(fields.len());
+        for (field, value) in fields {
+            encoder.bulk(field.as_bytes());
+            encoder.integer(*value);
+        }
+    }
 }
 
 /// Writes one command as an entry of COMMAND DOCS.

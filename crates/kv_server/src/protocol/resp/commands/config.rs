@@ -7,12 +7,12 @@ use crate::{
     protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
 use kv::{
-    Args, CommandError, CommandSpec, Group,
+    Args, CommandError, CommandSpec, DATABASES, Group,
     args::parse_integer,
     flag::ADMIN,
     syntax::{excerpt::excerpt_text, glob},
 };
-use std::sync::atomic::Ordering::Relaxed;
+use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
 use tokio::task::yield_now;
 
 /// The settings that CONFIG GET returns, by name.
@@ -21,7 +21,7 @@ fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
     vec![
         ("appendonly", "no".into()),
         ("bind", context.address.ip().to_string()),
-        ("databases", "1".into()),
+        ("databases", DATABASES.to_string()),
         ("maxclients", context.limits.connections.to_string()),
         ("maxmemory", memory.to_string()),
         ("maxmemory-clients", shown_limit(context.memory.limit()).to_string()),
@@ -90,6 +90,10 @@ fn set(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Resu
         return Err(CommandError::Arity("config|set".into()).into());
     }
     let pairs = || args.step_by(2).zip(args.skip(1).step_by(2));
+    let mut names = BTreeSet::new();
+    if let Some((name, _)) = pairs().find(|(name, _)| !names.insert(name.to_ascii_lowercase())) {
+        return Err(failed(name, "duplicate parameter"));
+    }
     for (name, value) in pairs() {
         change(&session.context, name, value, false)?;
     }
@@ -100,12 +104,16 @@ fn set(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Resu
     Ok(())
 }
 
+/// The error of a change that is not made.
+fn failed(name: &[u8], why: &str) -> SessionError {
+    let shown = excerpt_text(name).to_ascii_lowercase();
+    SessionError::reply(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
+}
+
 /// Checks a change, and applies it if `apply` is set.
 fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Result<(), SessionError> {
     let shown = excerpt_text(name).to_ascii_lowercase();
-    let failed = |why: &str| {
-        SessionError::reply(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
-    };
+    let failed = |why: &str| failed(name, why);
     let seconds = || {
         let seconds = parse_integer(value);
         let seconds = seconds.ok_or_else(|| failed("argument couldn't be parsed into an integer"))?;
@@ -132,12 +140,10 @@ fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Re
             context.memory.set_limit(if bytes == 0 { usize::MAX } else { bytes });
         }
     } else if name.eq_ignore_ascii_case(b"proto-max-bulk-len") {
-        let bytes = parse_integer(value).and_then(|bytes| usize::try_from(bytes).ok());
-        let bytes =
-            bytes.filter(|bytes| (MIN_BULK_BYTES..=context.limits.redis.request_bytes).contains(bytes));
-        let max = context.limits.redis.request_bytes;
-        let wrong = || failed(&format!("argument must be between {MIN_BULK_BYTES} and {max} inclusive"));
-        let bytes = bytes.ok_or_else(wrong)?;
+        let (bytes, max) = (bytes()?, context.limits.redis.request_bytes);
+        if !(MIN_BULK_BYTES..=max).contains(&bytes) {
+            return Err(failed(&format!("argument must be between {MIN_BULK_BYTES} and {max} inclusive")));
+        }
         if apply {
             context.bulk_bytes.store(bytes, Relaxed);
         }

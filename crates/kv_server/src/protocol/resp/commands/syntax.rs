@@ -10,6 +10,8 @@ pub(super) struct Argument {
     token: Option<String>,
     optional: bool,
     multiple: bool,
+    /// It is the word alone, without an argument after it.
+    is_word: bool,
     /// The arguments it consists of: alternatives if `one_of`, otherwise a sequence.
     parts: Vec<Argument>,
     one_of: bool,
@@ -73,7 +75,7 @@ fn plain(word: &str, rest: &mut &[&str]) -> Argument {
             *rest = after;
             Argument { name: (*next).to_owned(), token, ..Argument::default() }
         }
-        _ => Argument { name: word.to_ascii_lowercase(), token, ..Argument::default() },
+        _ => Argument { name: word.to_ascii_lowercase(), token, is_word: true, ..Argument::default() },
     }
 }
 
@@ -107,11 +109,12 @@ pub(super) fn write(encoder: &mut RespEncoder<'_>, arguments: &[Argument]) {
         let kind = match argument {
             Argument { one_of: true, .. } => "oneof",
             Argument { parts, .. } if !parts.is_empty() => "block",
-            Argument { token: Some(token), name, .. } if token.eq_ignore_ascii_case(name) => "pure-token",
+            Argument { is_word: true, .. } => "pure-token",
             Argument { name, .. } => match name.as_str() {
                 "key" | "newkey" | "source" | "destination" => "key",
                 "pattern" => "pattern",
-                "seconds" | "milliseconds" | "cursor" | "count" | "index" => "integer",
+                "seconds" | "milliseconds" | "cursor" | "count" | "index" | "numfields" | "increment"
+                | "decrement" | "offset" | "start" | "end" | "numreplicas" | "timeout" => "integer",
                 _ => "string",
             },
         };
@@ -161,6 +164,18 @@ mod tests {
             format!("{token}{name}{}{}", if optional { "?" } else { "" }, if multiple { "*" } else { "" })
         };
         arguments.iter().map(show).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_word_with_an_argument_has_the_type_of_the_argument() {
+        let mut bytes = Vec::new();
+        let mut encoder = RespEncoder::new(&mut bytes, Default::default());
+        write(&mut encoder, &parse("[COUNT count] [TYPE type] [REPLACE]"));
+        let text = String::from_utf8(bytes).expect("text");
+        for (name, kind) in [("count", "integer"), ("type", "string"), ("replace", "pure-token")] {
+            let described = [name, "type", kind].map(|word| format!("${}\r\n{word}\r\n", word.len()));
+            assert!(text.contains(&described.concat()), "{text}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ async fn connection_commands() {
         ("ECHO hi", "$2\r\nhi\r\n"),
         ("FOO a", "-ERR unknown command 'FOO', with args beginning with: 'a' \r\n"),
         ("SELECT 0", "+OK\r\n"),
-        ("SELECT 1", "-ERR DB index is out of range\r\n"),
+        ("SELECT 16", "-ERR DB index is out of range\r\n"),
         ("SELECT x", "-ERR value is not an integer or out of range\r\n"),
         ("AUTH x", NO_PASSWORD),
         ("AUTH default x", "+OK\r\n"),
@@ -226,6 +226,42 @@ async fn client_list_is_filtered_by_type_and_id() {
     .await;
 }
 
+const SLOWLOG_HELP: &str = "*9\r\n+SLOWLOG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n\
+    +GET [count]\r\n+    Returns an empty list: slow commands are not recorded.\r\n\
+    +HELP\r\n+    Lists the subcommands.\r\n\
+    +LEN\r\n+    Returns 0: slow commands are not recorded.\r\n\
+    +RESET\r\n+    Returns OK: slow commands are not recorded.\r\n";
+
+#[tokio::test]
+async fn every_command_with_subcommands_has_help() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    for container in
+        ["CLIENT", "COMMAND", "CONFIG", "DEBUG", "LATENCY", "MEMORY", "OBJECT", "PUBSUB", "SLOWLOG"]
+    {
+        client.send(&format!("{container} HELP")).await;
+        let help = client.reply().await;
+        assert!(
+            help.contains(&format!("+{container} <subcommand>")) && help.contains("\r\n+HELP\r\n"),
+            "{help}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn command_info_says_where_keys_are() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    for (command, last, step) in [("get", 0, 1), ("rename", 1, 1), ("del", -1, 1), ("mset", -1, 2)] {
+        client.send(&format!("COMMAND INFO {command}")).await;
+        let info = client.reply().await;
+        let found = format!("$7\r\nlastkey\r\n:{last}\r\n$7\r\nkeystep\r\n:{step}\r\n");
+        assert!(info.contains(&found), "{command}: {info}");
+    }
+    client.send("COMMAND LIST FILTERBY ACLCAT connection").await;
+    assert!(client.reply().await.contains("client|id"));
+}
+
 #[tokio::test]
 async fn server_commands() {
     expect_replies_of_new_node(&[
@@ -237,6 +273,15 @@ async fn server_commands() {
             "CONFIG SET port 1",
             "-ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config\r\n",
         ),
+        (
+            "CONFIG SET timeout 1 TIMEOUT 2",
+            "-ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter\r\n",
+        ),
+        ("CONFIG SET proto-max-bulk-len 512mb", "+OK\r\n"),
+        ("SLOWLOG GET -1", "*0\r\n"),
+        ("SLOWLOG GET -2", "-ERR count should be greater than or equal to -1\r\n"),
+        ("SCAN -0", "*2\r\n$1\r\n0\r\n*0\r\n"),
+        ("SLOWLOG HELP", SLOWLOG_HELP),
         ("CONFIG SET nope 1", "-ERR Unknown option or number of arguments for CONFIG SET - 'nope'\r\n"),
         ("CONFIG RESETSTAT", "+OK\r\n"),
         ("WAIT 0 0", ":0\r\n"),
@@ -382,7 +427,7 @@ async fn resp3_types() {
     let node = Node::start(Limits::default()).await;
     let mut client = node.client().await;
     client.send("HELLO 3 SETNAME bob").await;
-    let fields = "$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.0\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:1\r\n";
+    let fields = "$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.4.0\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:1\r\n";
     let more = "$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
     client.expect(&format!("%7\r\n{fields}{more}"), "HELLO 3").await;
     expect_replies(
