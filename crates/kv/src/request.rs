@@ -192,6 +192,15 @@ impl<'a> Op<'a> {
         }
     }
 
+    /// Bytes that the operation brings along.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        match self {
+            Op::Put { key, value } => key.len() + value.len(),
+            Op::Command { args, .. } => args.bulks().len(),
+            _ => 0,
+        }
+    }
+
     /// Whether the operation changes nothing, so that it is safe to repeat when its outcome is unknown.
     pub fn is_read(&self) -> bool {
         match self {

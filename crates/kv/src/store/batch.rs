@@ -145,7 +145,7 @@ impl Store {
             *done += 1;
             on_reply(reply)
         });
-        self.account(shard);
+        shard.account(&self.budget);
         flow
     }
 
@@ -174,7 +174,7 @@ impl Store {
         if self.crash_reports.is_restarting() {
             return Reply::Restarting;
         }
-        if request.op.allocates() && budget.is_exceeded(0, 0) {
+        if request.op.allocates() && budget.is_exceeded(0, 0) && !self.make_room(shards) {
             return Reply::Error(CommandError::OutOfMemory);
         }
         let supervisor = BucketSupervisor::new(&self.crash_reports);
@@ -192,14 +192,21 @@ impl Store {
                 }
             }),
         };
-        shards.for_each(|shard| self.account(shard));
+        shards.for_each(|shard| shard.account(&self.budget));
         reply
+    }
+
+    /// Whether compaction of these shards makes room.
+    pub(super) fn make_room(&self, shards: &mut ShardGuards<'_>) -> bool {
+        let mut has_room = !self.budget.is_exceeded(0, 0);
+        shards.for_each(|shard| has_room = has_room || shard.make_room(&self.budget, usize::MAX));
+        has_room
     }
 
     /// Whether the memory limit is exceeded, or will be with `bytes` more. Does not include changes of
     /// batches in flight.
     pub fn is_out_of_memory(&self, bytes: usize) -> bool {
-        self.budget.is_exceeded(bytes, 0)
+        self.budget.lacks(bytes)
     }
 }
 
@@ -212,12 +219,17 @@ fn execute<'s>(
     supervisor: &BucketSupervisor<'_>,
     budget: &Budget,
 ) -> Reply<'s> {
+    if request.op.allocates() && budget.is_exceeded(shard.used_bytes(), shard.accounted_bytes) {
+        // A bucket that has expired makes room.
+        supervisor.open(shard, request.bucket, lookup, now_ms);
+        supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
+        if !shard.make_room(budget, request.op.payload_bytes()) {
+            return Reply::Error(CommandError::OutOfMemory);
+        }
+    }
     let mut bucket = supervisor.open(shard, request.bucket, lookup, now_ms);
     if request.op.is_lookup() {
         bucket.count_lookup();
-    }
-    if request.op.allocates() && bucket.store_exceeds(budget) {
-        return Reply::Error(CommandError::OutOfMemory);
     }
     let result = match request.op {
         Op::Command { command, args } => match command.run {

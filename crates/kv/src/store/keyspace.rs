@@ -48,7 +48,7 @@ pub struct StoreStats {
     pub databases: [KeyspaceStats; DATABASES],
     /// Bytes of memory that the buckets and the watched names take.
     pub bytes: u64,
-    /// Bytes of memory that removed buckets and entries have freed, and that new ones reuse.
+    /// Bytes of memory that the buckets do not take and the store holds, for new ones to reuse.
     pub free: u64,
     /// Bytes of memory that the buckets may take, if there is a limit.
     pub limit: Option<u64>,
@@ -155,7 +155,7 @@ impl Store {
         for index in 0..self.shards.len() {
             let shard = self.lock(index);
             stats.bytes += shard.used_bytes() as u64;
-            stats.free += shard.memory.arena.free_bytes() as u64;
+            stats.free += (shard.held_bytes() - shard.used_bytes()) as u64;
             let (Expiring { buckets, sum_ms, inline_maps }, counters) =
                 (shard.memory.expiring, shard.counters);
             stats.databases[index / self.shards_per_database()] += KeyspaceStats {
@@ -253,7 +253,7 @@ impl Store {
         let flush_shard = |index| {
             let mut shard = self.lock(index);
             let mut flushed = std::mem::replace(&mut *shard, self.new_shard());
-            self.budget.account(0, &mut flushed.accounted_bytes);
+            flushed.discharge(&self.budget);
             shard.counters = flushed.counters;
             let Shard { memory, registry, watches, .. } = &mut flushed;
             shard.watches.take_over(watches, |name| {

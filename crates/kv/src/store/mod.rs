@@ -15,7 +15,7 @@ mod transaction;
 use crate::{
     bucket_supervisor::{Component, CrashReports},
     database::{DATABASES, Database, FullName},
-    limits::{LOCK_SPINS, SHARDS_PER_THREAD},
+    limits::{CHUNK_BYTES, LARGE_PAGE_SHARE, LOCK_SPINS, SHARDS_PER_THREAD},
     memory::budget::{Budget, WatchBudget},
     pubsub::bucket_changes::{EndReason, Subscription},
     shard::{Shard, multi::ShardGuards, registry::Lookup, shard_index},
@@ -91,6 +91,9 @@ impl Store {
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.budget.set_limit(limit);
         self.watch_budget.set_memory_limit(limit);
+        for index in 0..self.shards.len() {
+            self.lock(index).memory.arena.large_pages = self.uses_large_pages();
+        }
     }
 
     /// How many bytes all buckets together may take, if that is limited.
@@ -113,7 +116,7 @@ impl Store {
         for index in 0..self.shards.len() {
             let mut shard = self.lock(index);
             shard.subscribers.notify_all_ended(EndReason::Restarted);
-            self.budget.account(0, &mut shard.accounted_bytes);
+            shard.discharge(&self.budget);
             let counters = shard.counters;
             *shard = Shard { counters, ..self.new_shard() };
         }
@@ -131,12 +134,15 @@ impl Store {
     }
 
     fn new_shard(&self) -> Shard {
-        Shard::new(self.hasher.clone(), self.watch_budget.clone())
+        let mut shard = Shard::new(self.hasher.clone(), self.watch_budget.clone());
+        shard.memory.arena.large_pages = self.uses_large_pages();
+        shard
     }
 
-    /// Accounts for the memory that a shard uses now.
-    fn account(&self, shard: &mut Shard) {
-        self.budget.account(shard.used_bytes(), &mut shard.accounted_bytes);
+    /// Whether the memory limit leaves room for a large page of each shard of a database.
+    fn uses_large_pages(&self) -> bool {
+        let bytes = self.shards_per_database() * CHUNK_BYTES;
+        self.budget.limit().is_none_or(|limit| limit / LARGE_PAGE_SHARE >= bytes)
     }
 
     /// The index of the shard of a name with this hash.

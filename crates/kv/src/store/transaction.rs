@@ -47,7 +47,8 @@ impl Store {
                 return Ok(false);
             }
         }
-        if batch.iter().any(|request| request.op.allocates()) && self.is_out_of_memory(0) {
+        let allocates = batch.iter().any(|request| request.op.allocates());
+        if allocates && self.budget.is_exceeded(0, 0) && !self.make_room(&mut shards) {
             return Err(CommandError::OutOfMemory);
         }
         self.check_cost(&mut shards, batch, now_ms)?;
