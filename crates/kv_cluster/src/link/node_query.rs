@@ -64,7 +64,7 @@ pub(crate) enum NodeReply {
         cursor_or_count: u64,
     },
     Counts(Vec<u64>),
-    Stats(StoreStats),
+    Stats(Box<StoreStats>),
     /// The reply exceeds the link limit.
     TooLarge,
 }
@@ -128,7 +128,7 @@ impl NodeReply {
 
     /// Reads the reply to [`NodeQuery::Stats`].
     pub(crate) fn into_stats(self) -> Option<StoreStats> {
-        if let NodeReply::Stats(stats) = self { Some(stats) } else { None }
+        if let NodeReply::Stats(stats) = self { Some(*stats) } else { None }
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn reply(local: &LocalNode, query: &NodeQuery<'_>) -> NodeReply {
             bucket_count: local.bucket_counts()[database.index()],
         }),
         NodeQuery::BucketCounts => NodeReply::Counts(local.bucket_counts().into()),
-        NodeQuery::Stats => NodeReply::Stats(local.stats()),
+        NodeQuery::Stats => NodeReply::Stats(Box::new(local.stats())),
         NodeQuery::Flush { database } => {
             local.flush(*database);
             NodeReply::Done

@@ -163,7 +163,7 @@ fn a_command_on_several_buckets_touches_no_more_than_a_transaction_in_one_step()
     }
     store.set_transaction_limits(TransactionLimits { entries: 1_000, bytes: 100_000 });
     let is_here = |name: &[u8], other: &[u8]| {
-        let shard = |name| store.shard_index(crate::Database::ZERO, store.hasher.hash_one(name));
+        let shard = |name| store.shard_index(crate::database::Database::ZERO, store.hasher.hash_one(name));
         shard(name) == shard(other)
     };
     let names: Vec<String> = (0..1_000).map(|number| number.to_string()).collect();
