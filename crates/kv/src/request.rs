@@ -155,6 +155,7 @@ impl<'a> Request<'a> {
 
 impl<'a> Op<'a> {
     /// The first field that the operation looks up, if it is known before the arguments are parsed.
+    #[inline]
     pub(crate) fn field(&self) -> Option<&'a [u8]> {
         match *self {
             Op::Get { key } | Op::Put { key, .. } | Op::Delete { key } => Some(key),

@@ -86,7 +86,7 @@ impl Metrics {
     /// in all.
     #[inline]
     pub(crate) fn record(&self, calls: &[(usize, u64)], total: u64, nanos: u64) {
-        let each = nanos / total.max(1);
+        let each = if total > 1 { nanos / total } else { nanos };
         let counters = &self.own().commands;
         for (command, count) in calls {
             let counters = &counters[*command];

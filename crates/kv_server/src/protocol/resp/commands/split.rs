@@ -80,7 +80,6 @@ impl<'a> SubRequests<'a> {
     }
 
     /// Checks, before any of the requests is executed, that nothing is known to be in the way of one.
-    #[inline]
     pub(crate) fn check_owners(&self, cluster: &Cluster) -> Result<(), SessionError> {
         match self.keys() {
             KeySpec::None | KeySpec::One => Ok(()),
@@ -124,18 +123,22 @@ impl<'a> Iterator for SubRequests<'a> {
     fn next(&mut self) -> Option<Request<'a>> {
         self.remaining = self.remaining.checked_sub(1)?;
         let (bucket, rest) = split_first(self.bulks)?;
-        let args = match self.keys() {
-            KeySpec::EachSummed | KeySpec::EachListed => &[],
-            KeySpec::PairsEach => &rest[..rest.len() - split_first(rest)?.1.len()],
-            KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => rest,
-        };
-        self.bulks = match self.keys() {
-            KeySpec::PairsEach => &rest[args.len()..],
-            _ => rest,
+        let args;
+        (args, self.bulks) = match self.keys() {
+            KeySpec::EachSummed | KeySpec::EachListed => (&rest[..0], rest),
+            KeySpec::PairsEach => first_and_rest(rest),
+            KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => (rest, rest),
         };
         let op = Op::Command { command: self.command, args: Args::new(args) };
         Some(Request { database: self.database, bucket, op })
     }
+}
+
+/// The bytes of the first of some bulk strings with its length, and those after it.
+#[inline(never)]
+fn first_and_rest(bulks: &[u8]) -> (&[u8], &[u8]) {
+    let rest = split_first(bulks).map_or(&bulks[..0], |(_, rest)| rest);
+    bulks.split_at(bulks.len() - rest.len())
 }
 
 /// The first of some bulk strings, and those after it.
