@@ -67,7 +67,8 @@ pub(crate) struct Arena {
     /// How many pages are listed as empty.
     empty_count: usize,
     /// By size in granules: the head of a linked list, whose links are in the first bytes of the free blocks.
-    free: Box<[Link; SIZES]>,
+    /// Empty until the first block is freed, since most shards are those of databases that nobody uses.
+    free: Vec<Link>,
     /// Granules of all blocks in use that are carved from pages.
     live_granules: usize,
     /// Pages that take up memory.
@@ -111,7 +112,7 @@ impl Arena {
             fresh_is_held: false,
             empty: Vec::new(),
             empty_count: 0,
-            free: Box::new([0; SIZES]),
+            free: Vec::new(),
             live_granules: 0,
             held_pages: 0,
             large_pages: true,
@@ -127,7 +128,8 @@ impl Arena {
             return Ok(self.allocate_large(bytes));
         }
         let size = bytes.div_ceil(GRANULE_BYTES).max(1);
-        let (free, generation) = (self.free[size] as Handle, (self.free[size] >> Handle::BITS) as u32);
+        let link = self.free.get(size).copied().unwrap_or_default();
+        let (free, generation) = (link as Handle, (link >> Handle::BITS) as u32);
         if free != 0 {
             let page = &mut self.pages[(free / PAGE_GRANULES) as usize];
             if page.generation == generation {
@@ -156,6 +158,9 @@ impl Arena {
         page.live_granules -= size as u32;
         let (is_empty, generation) = (page.live_granules == 0, page.generation);
         if !page.is_evacuated {
+            if self.free.is_empty() {
+                self.free.resize(SIZES, 0);
+            }
             let next = self.free[size];
             self.bytes_mut(handle)[..size_of::<Link>()].copy_from_slice(&next.to_le_bytes());
             self.free[size] = Link::from(generation) << Handle::BITS | Link::from(handle);
