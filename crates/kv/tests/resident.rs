@@ -184,7 +184,7 @@ fn all_patterns(limit: usize, lengths: &[usize], kept: &[u32]) {
             true => drop(model.set(key, random.usize(1..2_000))),
             false => model.delete(key),
         }
-        if key % 1024 == 0 {
+        if key.is_multiple_of(1024) {
             model.check_resident();
         }
     }
