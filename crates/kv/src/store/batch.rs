@@ -80,16 +80,19 @@ impl Store {
         batch: &[Request<'b>],
         lookups: &mut ArrayVec<Lookup<'b>, BATCH_REQUESTS>,
     ) -> usize {
-        let mut last = batch[0].bucket;
-        let mut name_hash = self.hasher.hash_one(last);
-        let shard = self.shard_index(batch[0].database, name_hash);
+        let mut last = &batch[0];
+        let mut name_hash = self.hasher.hash_one(last.bucket);
+        let shard = self.shard_index(last.database, name_hash);
         for request in batch.iter().take(BATCH_REQUESTS) {
-            let is_same = request.bucket == last;
+            let is_same = request.bucket == last.bucket && request.database == last.database;
             if !is_same {
-                last = request.bucket;
-                name_hash = self.hasher.hash_one(last);
+                last = request;
+                name_hash = self.hasher.hash_one(last.bucket);
+                if self.shard_index(last.database, name_hash) != shard {
+                    break;
+                }
             }
-            if self.shard_index(request.database, name_hash) != shard || request.spans_buckets() {
+            if request.spans_buckets() {
                 break;
             }
             // Prefetching a chunk looks up all its names, so the registry has cached another one.

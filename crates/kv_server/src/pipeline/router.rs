@@ -64,8 +64,9 @@ pub(super) fn execute_local<'a, P: Protocol>(
 }
 
 /// How many leading requests are for buckets of this node; the first one is.
+#[inline]
 fn local_prefix_len(cluster: &Cluster, requests: &[Request<'_>]) -> usize {
-    if cluster.owns_every_bucket() {
+    if requests.len() == 1 || cluster.owns_every_bucket() {
         return requests.len();
     }
     let is_other = |pair: &[Request<'_>]| {
