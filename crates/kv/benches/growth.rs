@@ -23,8 +23,8 @@ const READS: u32 = 200_000;
 const PERIOD: Duration = Duration::from_micros(20);
 
 fn main() {
-    grow("entries of one bucket", |number| Request { bucket: b"bucket", op: put(number) });
-    grow("buckets", |number| Request { bucket: number, op: Op::Create });
+    grow("entries of one bucket", |number| Request::new(b"bucket", put(number)));
+    grow("buckets", |number| Request::new(number, Op::Create));
     let store = Store::for_threads(1);
     fill(&store);
     read_while(&store, "nothing else happens", |_| thread::sleep(Duration::from_millis(1)));
@@ -39,7 +39,7 @@ fn put(number: &[u8]) -> Op<'_> {
 /// Inserts in batches, and prints how long the longest took.
 fn grow(what: &str, request: fn(&[u8]) -> Request<'_>) {
     let store = Store::for_threads(1);
-    execute(&store, &[Request { bucket: b"bucket", op: Op::Create }]);
+    execute(&store, &[Request::new(b"bucket", Op::Create)]);
     let (mut by_clock, mut by_processor) = (histogram(), histogram());
     for first in (0..ENTRIES).step_by(BATCH as usize) {
         let keys: Vec<_> = (first..first + BATCH).map(key).collect();
@@ -55,13 +55,10 @@ fn grow(what: &str, request: fn(&[u8]) -> Request<'_>) {
 
 /// A store of 1 M buckets, one of which holds 1 M entries.
 fn fill(store: &Store) {
-    execute(store, &[Request { bucket: b"bucket", op: Op::Create }]);
+    execute(store, &[Request::new(b"bucket", Op::Create)]);
     for number in 0..LISTED {
         let key = key(number);
-        execute(
-            store,
-            &[Request { bucket: b"bucket", op: put(&key) }, Request { bucket: &key, op: Op::Create }],
-        );
+        execute(store, &[Request::new(b"bucket", put(&key)), Request::new(&key, Op::Create)]);
     }
 }
 
@@ -82,7 +79,7 @@ fn read_while(store: &Store, what: &str, work: impl Fn(&Store) + Sync) {
             while start.elapsed() < due {
                 hint::spin_loop();
             }
-            execute(store, &[Request { bucket: b"bucket", op: Op::Get { key: &key } }]);
+            execute(store, &[Request::new(b"bucket", Op::Get { key: &key })]);
             note(&mut took, start.elapsed() - due);
         }
         over.store(true, Relaxed);
@@ -94,7 +91,7 @@ fn scan_entries(store: &Store) {
     let mut cursor = 0;
     loop {
         let op = Op::Entries { projection: Projection::Both, cursor };
-        store.execute(&[Request { bucket: b"bucket", op }], 0, |reply| {
+        store.execute(&[Request::new(b"bucket", op)], 0, |reply| {
             let Reply::Page { next, .. } = reply else { unreachable!("entries come in pages") };
             cursor = next;
             Continue(())

@@ -32,10 +32,10 @@ fn filled(threads: usize, buckets: &[&str]) -> Store {
     let store = Store::for_threads(threads);
     for bucket in buckets {
         let bucket = bucket.as_bytes();
-        store.execute(&[Request { bucket, op: Op::Create }], 0, |_| Continue(()));
+        store.execute(&[Request::new(bucket, Op::Create)], 0, |_| Continue(()));
         for number in 0..FIELDS {
             let op = Op::Put { key: &key(number), value: &[b'v'; 32] };
-            store.execute(&[Request { bucket, op }], 0, |_| Continue(()));
+            store.execute(&[Request::new(bucket, op)], 0, |_| Continue(()));
         }
     }
     store
@@ -64,7 +64,7 @@ fn gets(store: &Store, bucket: &str, size: usize) -> f64 {
             break;
         }
         let batch: Vec<Request<'_>> =
-            keys.iter().map(|key| Request { bucket: bucket.as_bytes(), op: Op::Get { key } }).collect();
+            keys.iter().map(|key| Request::new(bucket.as_bytes(), Op::Get { key })).collect();
         store.execute(&batch, 0, |reply| {
             black_box(reply);
             Continue(())

@@ -5,7 +5,7 @@
 //! use std::ops::ControlFlow::Continue;
 //!
 //! let store = Store::for_threads(1);
-//! let shopping = |op| Request { bucket: b"shopping", op };
+//! let shopping = |op| Request::new(b"shopping", op);
 //! let batch = [
 //!     shopping(Op::Create),
 //!     shopping(Op::Put { key: b"milk", value: b"1" }),
@@ -47,6 +47,7 @@ mod bounded_serde;
 mod bucket;
 mod bucket_supervisor;
 mod commands;
+mod database;
 mod error;
 mod limits;
 mod memory;
@@ -72,6 +73,7 @@ pub use commands::{
     hash_scan::RandomFields,
     spec::{Command, CommandSpec, Group, KeySpec, flag},
 };
+pub use database::{DATABASES, Database, FullName};
 pub use error::CommandError;
 pub use pubsub::{
     backlog::Backlog,
@@ -84,7 +86,7 @@ pub use shard::watch::Watcher;
 pub use store::{
     Store,
     cost::TransactionLimits,
-    keyspace::{DetachedShards, NamePage, ScanFilter, StoreStats},
+    keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,
 };
 pub use supervisor::supervisor;

@@ -24,6 +24,34 @@ pub(crate) const BLOCK_BYTES: usize = 32 * 1024;
 /// Bytes of a chunk: a large page on common machines.
 pub(crate) const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
+/// Bytes of a page of an arena: what is freed and reused as a whole.
+pub(crate) const ARENA_PAGE_BYTES: usize = 256 * 1024;
+
+/// What the memory limit is divided by, for the bytes of free blocks that a node may hold in addition.
+pub(crate) const FREE_SHARE: usize = 8;
+
+/// What the memory limit is divided by, for the bytes that one large page of the system in each shard may
+/// take, so that they are used.
+pub(crate) const LARGE_PAGE_SHARE: usize = 16;
+
+/// What a page is divided by, for the free bytes up to which it is not emptied.
+pub(crate) const DENSE_SHARE: u32 = 16;
+
+/// What an arena is divided by, for the bytes that one round of compaction moves at most.
+pub(crate) const COMPACTED_SHARE: u32 = 16;
+
+/// What an arena is divided by, for the empty pages that it keeps.
+pub(crate) const KEPT_SHARE: usize = 16;
+
+/// Lines of tables that one step of compaction visits.
+pub(crate) const COMPACTED_LINES: usize = 512;
+
+/// Bytes of blocks that one step of compaction moves, before the last line.
+pub(crate) const COMPACTED_BYTES: usize = 128 * 1024;
+
+/// Steps of compaction that one request waits for before it is refused.
+pub(crate) const COMPACTION_STEPS: usize = 16;
+
 /// Granules that an arena can address: 16 GiB, not counting blocks that are allocations of their own.
 pub(crate) const ARENA_GRANULES: u32 = 1 << 31;
 

@@ -2,7 +2,11 @@
 
 use crate::{
     args::Args,
-    commands::spec::{Command, Cost, KeySpec, Run, flag},
+    commands::{
+        key,
+        spec::{Command, Cost, KeySpec, flag},
+    },
+    database::{Database, FullName},
     reply::Projection,
     shard::watch::Watcher,
 };
@@ -11,6 +15,8 @@ use serde::{Deserialize, Serialize};
 /// An operation on a bucket. Names, keys and values are bytes, never text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request<'a> {
+    /// The database of the bucket.
+    pub database: Database,
     /// The name of the bucket, which decides which node owns it.
     #[serde(with = "serde_bytes")]
     pub bucket: &'a [u8],
@@ -96,9 +102,15 @@ pub enum Op<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// A request to a bucket of database 0.
+    #[inline]
+    pub fn new(bucket: &'a [u8], op: Op<'a>) -> Request<'a> {
+        Request { database: Database::ZERO, bucket, op }
+    }
+
     /// Whether the request is executed on several buckets at once, which must live on one node.
     pub fn spans_buckets(&self) -> bool {
-        matches!(self.op, Op::Command { command, .. } if matches!(command.run, Run::Multi(_)))
+        matches!(self.op, Op::Command { command, .. } if command.run.is_multi())
     }
 
     /// The names of all buckets of the request.
@@ -115,10 +127,35 @@ impl<'a> Request<'a> {
         let others = others.skip(usize::from(step == 2)).step_by(step);
         std::iter::once(self.bucket).chain(others)
     }
+
+    /// The full name of the first bucket.
+    pub(crate) fn full_name(&self) -> FullName<'a> {
+        FullName { database: self.database, name: self.bucket }
+    }
+
+    /// The full names of all buckets of the request, which may be in two databases.
+    pub(crate) fn full_names(&self) -> impl Iterator<Item = FullName<'a>> {
+        let database = self.database;
+        let target = match self.op {
+            Op::Command { command, args } if command.run.is_multi() => key::target_database(command, args),
+            _ => None,
+        };
+        let moved = match self.op {
+            Op::Command { command, .. } if command.spec.keys == KeySpec::One => target,
+            _ => None,
+        };
+        let place = move |(index, name)| FullName {
+            database: target.filter(|_| index > 0).unwrap_or(database),
+            name,
+        };
+        let moved = moved.map(|database| FullName { database, name: self.bucket });
+        self.names().enumerate().map(place).chain(moved)
+    }
 }
 
 impl<'a> Op<'a> {
     /// The first field that the operation looks up, if it is known before the arguments are parsed.
+    #[inline]
     pub(crate) fn field(&self) -> Option<&'a [u8]> {
         match *self {
             Op::Get { key } | Op::Put { key, .. } | Op::Delete { key } => Some(key),
@@ -153,6 +190,15 @@ impl<'a> Op<'a> {
             Op::Create | Op::Put { .. } => true,
             Op::Command { command, .. } => command.spec.has(flag::DENYOOM),
             _ => false,
+        }
+    }
+
+    /// Bytes that the operation brings along.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        match self {
+            Op::Put { key, value } => key.len() + value.len(),
+            Op::Command { args, .. } => args.bulks().len(),
+            _ => 0,
         }
     }
 

@@ -55,5 +55,10 @@ fn passive_children(store: &Store, limit: usize) -> PassiveChildren {
     }
     shown.truncate(limit);
     let stats = store.stats();
-    PassiveChildren { total: stats.buckets as usize, crashed: stats.crashed, bytes: Some(stats.bytes), shown }
+    PassiveChildren {
+        total: stats.buckets() as usize,
+        crashed: stats.crashed,
+        bytes: Some(stats.bytes),
+        shown,
+    }
 }

@@ -13,7 +13,7 @@ fn keys() -> Vec<String> {
 
 fn command<'a>(bucket: &'a str, name: &str, args: &'a [u8]) -> Request<'a> {
     let command = Command::find(&name.to_lowercase()).expect("a command");
-    Request { bucket: bucket.as_bytes(), op: Op::Command { command, args: Args::new(args) } }
+    Request::new(bucket.as_bytes(), Op::Command { command, args: Args::new(args) })
 }
 
 fn bulks(words: &[&[u8]]) -> Vec<u8> {
@@ -38,9 +38,9 @@ fn allocations_of(store: &Store, requests: &[Request<'_>]) -> u64 {
 #[test]
 fn reads_and_rewrites_of_a_bucket_allocate_nothing() {
     let (store, keys) = (Store::new(), keys());
-    store.execute(&[Request { bucket: b"b", op: Op::Create }], 0, |_| Continue(()));
+    store.execute(&[Request::new(b"b", Op::Create)], 0, |_| Continue(()));
     let execute = |op: fn(&str) -> Op<'_>| {
-        let requests: Vec<_> = keys.iter().map(|key| Request { bucket: b"b", op: op(key) }).collect();
+        let requests: Vec<_> = keys.iter().map(|key| Request::new(b"b", op(key))).collect();
         allocations_of(&store, &requests)
     };
     fn put(key: &str) -> Op<'_> {

@@ -16,8 +16,8 @@ use crate::{
     routing::table::{Destination, RoutingTable},
 };
 use kv::{
-    Backlog, Channels, CommandError, Component, NamePage, Prefetch, Reply, Request, ScanFilter, Store,
-    StoreStats, Subscription, TransactionLimits,
+    Backlog, Channels, CommandError, Component, DATABASES, Database, FullName, NamePage, Prefetch, Reply,
+    Request, ScanFilter, Store, StoreStats, Subscription, TransactionLimits,
 };
 use otp::{Intensity, Supervisor};
 use std::{
@@ -174,7 +174,7 @@ impl LocalNode {
     /// refused; then nothing was done.
     pub(crate) fn transact(
         &self,
-        watched: &[(&[u8], u64)],
+        watched: &[(FullName<'_>, u64)],
         batch: &[Request<'_>],
         now_ms: u64,
         reply: impl FnMut(Reply<'_>),
@@ -209,14 +209,14 @@ impl LocalNode {
         self.store.scan(cursor, filter, now_ms)
     }
 
-    /// The name of a bucket chosen by `seed`.
-    pub(crate) fn random_name(&self, seed: u64, now_ms: u64) -> Option<Box<[u8]>> {
-        self.store.random_name(seed, now_ms)
+    /// The name of a bucket of a database, chosen by `seed`.
+    pub(crate) fn random_name(&self, database: Database, seed: u64, now_ms: u64) -> Option<Box<[u8]>> {
+        self.store.random_name(database, seed, now_ms)
     }
 
-    /// The number of buckets.
-    pub(crate) fn bucket_count(&self) -> u64 {
-        self.store.bucket_count() as u64
+    /// The number of buckets of each database.
+    pub(crate) fn bucket_counts(&self) -> [u64; DATABASES] {
+        self.store.bucket_counts().map(|count| count as u64)
     }
 
     /// The size of what this node holds.
@@ -239,9 +239,9 @@ impl LocalNode {
         self.store.reset_counters();
     }
 
-    /// Ends all buckets. Their memory is freed in the background.
-    pub(crate) fn flush(&self) {
-        let detached = self.store.flush();
+    /// Ends all buckets of a database, or of all of them. Their memory is freed in the background.
+    pub(crate) fn flush(&self, database: Option<Database>) {
+        let detached = self.store.flush(database);
         // If the system has no thread for it, it is freed here: an error drops the closure.
         drop(thread::Builder::new().spawn(|| drop(detached)));
     }

@@ -67,6 +67,8 @@ pub(crate) struct Client {
 pub(crate) struct SessionNumbers {
     /// Version of RESP; 0 for the text protocol.
     pub(crate) resp: AtomicU8,
+    /// The index of the database that SELECT has chosen.
+    pub(crate) database: AtomicUsize,
     pub(crate) channels: AtomicUsize,
     pub(crate) patterns: AtomicUsize,
     /// Commands queued since MULTI, plus 1; 0 outside of it.

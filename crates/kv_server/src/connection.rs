@@ -81,7 +81,7 @@ async fn handle_connection(
         let mut clock = Clock::read();
         let mut turn = clock;
         loop {
-            client.last_active_ms.store(clock.unix_ms, Relaxed);
+            client.last_active_ms.store(clock.unix_ms(), Relaxed);
             let next = session.run_batch(context, &mut clock, &mut input, output).await?;
             if next != Next::Continue || output.is_full() {
                 output.flush().await?;

@@ -86,19 +86,17 @@ impl Metrics {
     /// in all.
     #[inline]
     pub(crate) fn record(&self, calls: &[(usize, u64)], total: u64, nanos: u64) {
-        let each = nanos / total.max(1);
+        let each = if total > 1 { nanos / total } else { nanos };
         let counters = &self.own().commands;
         for (command, count) in calls {
-            let counters = &counters[*command];
-            counters.calls.fetch_add(*count, Relaxed);
-            counters.nanos.fetch_add(each * count, Relaxed);
-            counters.latencies.get_or_init(AtomicHistogram::new).record(each, *count);
+            counters[*command].record(*count, each);
         }
     }
 
     /// Counts requests of the text protocol that took `nanos` together.
     pub(crate) fn record_text(&self, requests: u64, nanos: u64) {
-        self.record(&[(self.text_row(), requests)], requests, nanos);
+        let each = if requests > 1 { nanos / requests } else { nanos };
+        self.own().commands[self.text_row()].record(requests, each);
     }
 
     /// Counts an error reply, and the failure of the command with this index, if there is one.
@@ -178,6 +176,16 @@ impl Metrics {
     #[inline]
     fn own(&self) -> &ThreadCounters {
         &self.threads[thread_number() & (self.threads.len() - 1)]
+    }
+}
+
+impl CommandCounters {
+    /// Counts calls that took `nanos` each.
+    #[inline]
+    fn record(&self, calls: u64, nanos: u64) {
+        self.calls.fetch_add(calls, Relaxed);
+        self.nanos.fetch_add(nanos * calls, Relaxed);
+        self.latencies.get_or_init(AtomicHistogram::new).record(nanos, calls);
     }
 }
 

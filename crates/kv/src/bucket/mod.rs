@@ -88,6 +88,11 @@ impl Bucket {
         }
     }
 
+    /// Bytes of its block.
+    pub(crate) fn size(self, memory: &Memory) -> usize {
+        self.block(memory).size()
+    }
+
     /// Its name.
     #[inline]
     pub(crate) fn name(self, memory: &Memory) -> &[u8] {

@@ -4,6 +4,7 @@ use super::spec::{Command, CommandSpec, Cost, Group, KeySpec};
 use crate::{
     args::{Args, parse_integer},
     bucket::Kind,
+    database::{Database, FullName},
     error::CommandError,
     pubsub::bucket_changes::EndReason,
     reply::{CommandResult, Reply},
@@ -84,6 +85,7 @@ pub(super) const RENAME: Command = CommandSpec::write("rename", Group::Generic)
     .run_multi(rename);
 fn rename(buckets: &mut MultiBucket, from: &[u8], mut args: Args) -> CommandResult<'static> {
     let to = args.required()?;
+    let (from, to) = (buckets.full_name(from), buckets.full_name(to));
     if buckets.rename(from, to)? { Ok(Reply::Done) } else { Err(CommandError::NoSuchKey) }
 }
 
@@ -104,6 +106,7 @@ fn renamenx(buckets: &mut MultiBucket, from: &[u8], mut args: Args) -> CommandRe
     if buckets.bucket(to).exists() {
         return Ok(Reply::Number(0));
     }
+    let (from, to) = (buckets.full_name(from), buckets.full_name(to));
     buckets.rename(from, to)?;
     Ok(Reply::Number(1))
 }
@@ -118,20 +121,38 @@ pub(super) const COPY: Command = CommandSpec::write("copy", Group::Generic)
     .summary("Copies a key to another name")
     .run_multi(copy);
 fn copy(buckets: &mut MultiBucket, from: &[u8], mut args: Args) -> CommandResult<'static> {
-    let to = args.required()?;
+    let (from, mut to) = (buckets.full_name(from), buckets.full_name(args.required()?));
     let mut replace = false;
     while let Some(word) = args.next() {
         match word.to_ascii_lowercase().as_slice() {
             b"replace" => replace = true,
-            b"db" => check_database(args.integer()?)?,
+            b"db" => to.database = parse_database(args.required()?)?,
             _ => return Err(CommandError::Syntax),
         }
     }
     if from == to {
         return Err(CommandError::SameKey);
     }
-    let allowed = buckets.bucket(from).exists() && (replace || !buckets.bucket(to).exists());
+    let allowed = buckets.bucket_at(from).exists() && (replace || !buckets.bucket_at(to).exists());
     Ok(Reply::Number(i64::from(allowed && buckets.copy(from, to)?)))
+}
+
+pub(super) const MOVE: Command = CommandSpec::write("move", Group::Generic)
+    .arity(3)
+    .fast()
+    .since("1.0.0")
+    .syntax("key db")
+    .summary("Moves a key to another database")
+    .cost(Cost::Copy)
+    .run_multi(r#move);
+fn r#move(buckets: &mut MultiBucket, name: &[u8], mut args: Args) -> CommandResult<'static> {
+    let from = buckets.full_name(name);
+    let to = FullName { database: parse_database(args.required()?)?, name };
+    if from == to {
+        return Err(CommandError::SameKey);
+    }
+    let allowed = buckets.bucket_at(from).exists() && !buckets.bucket_at(to).exists();
+    Ok(Reply::Number(i64::from(allowed && buckets.rename(from, to)?)))
 }
 
 pub(super) const OBJECT_ENCODING: Command = CommandSpec::read("object|encoding", Group::Generic)
@@ -205,11 +226,30 @@ fn string_encoding(value: &[u8]) -> &'static [u8] {
     }
 }
 
-/// The only database is 0.
-fn check_database(index: i64) -> Result<(), CommandError> {
-    match i32::try_from(index) {
-        Ok(0) => Ok(()),
-        Ok(_) => Err(CommandError::DatabaseIndex),
-        Err(_) => Err(CommandError::OutOfBounds { min: i32::MIN.into(), max: i32::MAX.into() }),
-    }
+/// The database with this index.
+fn parse_database(index: &[u8]) -> Result<Database, CommandError> {
+    let index = parse_integer(index).ok_or(CommandError::NotInteger)?;
+    let bounds = CommandError::OutOfBounds { min: i32::MIN.into(), max: i32::MAX.into() };
+    i32::try_from(index).map_err(|_| bounds)?;
+    usize::try_from(index).ok().and_then(Database::new).ok_or(CommandError::DatabaseIndex)
+}
+
+/// The other database that a command on several buckets names, if it names one that exists.
+pub(crate) fn target_database(command: &Command, mut args: Args) -> Option<Database> {
+    let index = match command.spec.keys {
+        KeySpec::One => args.next(),
+        KeySpec::TwoTogether => {
+            // The last one counts, and the word after DB is never an option.
+            let mut index = None;
+            args.next();
+            while let Some(word) = args.next() {
+                if word.eq_ignore_ascii_case(b"db") {
+                    index = args.next();
+                }
+            }
+            index
+        }
+        _ => None,
+    };
+    parse_database(index?).ok()
 }

@@ -9,7 +9,7 @@ pub(crate) mod hash;
 mod hash_expiry;
 mod hash_fields;
 pub(crate) mod hash_scan;
-mod key;
+pub(crate) mod key;
 mod long_double;
 pub(crate) mod spec;
 mod string;
@@ -77,6 +77,7 @@ pub static COMMANDS: &[Command] = &[
     expiry::EXPIRE,
     expiry::EXPIREAT,
     expiry::EXPIRETIME,
+    key::MOVE,
     key::OBJECT_ENCODING,
     key::OBJECT_FREQ,
     key::OBJECT_IDLETIME,

@@ -150,6 +150,13 @@ type BucketFunction = for<'s> fn(BucketMut<'s>, Args) -> CommandResult<'s>;
 /// Takes the buckets, the first name, and the arguments after it.
 type MultiFunction = fn(&mut MultiBucket, &[u8], Args) -> CommandResult<'static>;
 
+impl Run {
+    /// Whether it is executed on several buckets at once.
+    pub(crate) fn is_multi(&self) -> bool {
+        matches!(self, Run::Multi(_))
+    }
+}
+
 impl Command {
     /// Whether it changes nothing.
     pub fn is_read(&self) -> bool {

@@ -1,12 +1,18 @@
 //! The allocator of a shard: blocks of bytes, identified by 32-bit handles instead of 64-bit pointers.
 //!
-//! Blocks up to [`BLOCK_BYTES`] are carved from chunks in steps of [`GRANULE_BYTES`], with one free list per
-//! size; larger ones are allocations of their own. The system provides chunks zeroed, and they take up memory
-//! only as they fill. They use large pages where available, so that a block rarely misses the TLB.
+//! Blocks up to [`BLOCK_BYTES`] are carved from pages in steps of [`GRANULE_BYTES`], with one free list per
+//! size; larger ones are allocations of their own. A page whose blocks are all free serves blocks of any size
+//! again. `compaction` empties pages that are mostly free.
+//!
+//! Pages lie in chunks. The system provides them zeroed, and they take up memory only as they fill. They use
+//! large pages of the system where available, so that a block rarely misses the TLB. A chunk whose pages are
+//! all empty is given back.
+
+pub(crate) mod compaction;
 
 use crate::{
     error::CommandError,
-    limits::{ARENA_GRANULES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
+    limits::{ARENA_GRANULES, ARENA_PAGE_BYTES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
     memory::prefetch_line::prefetch,
 };
 use arrayvec::ArrayVec;
@@ -22,6 +28,8 @@ pub(crate) type Handle = u32;
 const LARGE: Handle = 1 << 31;
 
 const CHUNK_GRANULES: u32 = (CHUNK_BYTES / GRANULE_BYTES) as u32;
+const PAGE_GRANULES: u32 = (ARENA_PAGE_BYTES / GRANULE_BYTES) as u32;
+const CHUNK_PAGES: u32 = CHUNK_GRANULES / PAGE_GRANULES;
 /// The common size of an entry. A prefetch also loads the cache line of the block's byte at this offset.
 const COMMON_ENTRY_BYTES: usize = 40;
 const SIZES: usize = BLOCK_BYTES / GRANULE_BYTES + 1;
@@ -36,19 +44,60 @@ impl From<ArenaFull> for CommandError {
     }
 }
 
+/// A free block: its handle, and above that the generation of its page. If that has changed since, the block
+/// is gone, and the list ends here.
+type Link = u64;
+
 /// Blocks of bytes.
 #[derive(Debug)]
 pub(crate) struct Arena {
+    /// One that was given back is empty, and its index is in `chunks_free`.
     chunks: Vec<MmapMut>,
-    /// The first granule that was never allocated.
-    next_fresh: u32,
+    chunks_free: Vec<u32>,
+    /// [`CHUNK_PAGES`] for each chunk, even if that is shorter.
+    pages: Vec<Page>,
+    /// The page that new blocks are carved from: its granules that have not been used yet.
+    open: Range<u32>,
+    /// Pages of the newest chunk that were never used.
+    fresh: Range<u32>,
+    /// Whether these count as held, because the chunk uses large pages.
+    fresh_is_held: bool,
+    /// Pages that were empty when they were added; see [`Page::is_listed`].
+    empty: Vec<u32>,
+    /// How many pages are listed as empty.
+    empty_count: usize,
     /// By size in granules: the head of a linked list, whose links are in the first bytes of the free blocks.
-    free: Box<[Handle; SIZES]>,
-    /// Granules of all free blocks.
-    free_granules: usize,
+    /// Empty until the first block is freed, since most shards are those of databases that nobody uses.
+    free: Vec<Link>,
+    /// Granules of all blocks in use that are carved from pages.
+    live_granules: usize,
+    /// Pages that take up memory.
+    held_pages: usize,
+    /// Whether new chunks use large pages.
+    pub(crate) large_pages: bool,
     large: Vec<Vec<u8>>,
     large_free: Vec<u32>,
     large_bytes: usize,
+}
+
+/// A part of a chunk.
+#[derive(Debug, Clone, Copy, Default)]
+struct Page {
+    /// Granules of its blocks in use.
+    live_granules: u32,
+    /// Changes when its free blocks are no longer to be used one by one.
+    generation: u32,
+    /// Whether it is in [`Arena::empty`]. It is still empty if it has no blocks in use.
+    is_listed: bool,
+    /// Whether compaction is emptying it.
+    is_evacuated: bool,
+}
+
+impl Page {
+    /// Whether blocks of any size can be carved from it.
+    fn is_empty(&self) -> bool {
+        self.is_listed && self.live_granules == 0
+    }
 }
 
 impl Arena {
@@ -56,9 +105,17 @@ impl Arena {
     pub(crate) fn new() -> Arena {
         Arena {
             chunks: Vec::new(),
-            next_fresh: 1,
-            free: Box::new([0; SIZES]),
-            free_granules: 0,
+            chunks_free: Vec::new(),
+            pages: Vec::new(),
+            open: 0..0,
+            fresh: 0..0,
+            fresh_is_held: false,
+            empty: Vec::new(),
+            empty_count: 0,
+            free: Vec::new(),
+            live_granules: 0,
+            held_pages: 0,
+            large_pages: true,
             large: Vec::new(),
             large_free: Vec::new(),
             large_bytes: 0,
@@ -71,12 +128,18 @@ impl Arena {
             return Ok(self.allocate_large(bytes));
         }
         let size = bytes.div_ceil(GRANULE_BYTES).max(1);
-        let reused = self.free[size];
-        if reused != 0 {
-            self.free_granules -= size;
-            self.free[size] =
-                u32::from_le_bytes(*self.bytes(reused).first_chunk().expect("a granule holds a handle"));
-            return Ok(reused);
+        let link = self.free.get(size).copied().unwrap_or_default();
+        let (free, generation) = (link as Handle, (link >> Handle::BITS) as u32);
+        if free != 0 {
+            let page = &mut self.pages[(free / PAGE_GRANULES) as usize];
+            if page.generation == generation {
+                page.live_granules += size as u32;
+                self.live_granules += size;
+                let next = self.bytes(free).first_chunk().expect("a granule holds a link");
+                self.free[size] = Link::from_le_bytes(*next);
+                return Ok(free);
+            }
+            self.free[size] = 0;
         }
         self.bump(size as u32)
     }
@@ -90,10 +153,21 @@ impl Arena {
             return;
         }
         let size = bytes.div_ceil(GRANULE_BYTES).max(1);
-        let next = self.free[size];
-        self.bytes_mut(handle)[..4].copy_from_slice(&next.to_le_bytes());
-        self.free[size] = handle;
-        self.free_granules += size;
+        self.live_granules -= size;
+        let page = &mut self.pages[(handle / PAGE_GRANULES) as usize];
+        page.live_granules -= size as u32;
+        let (is_empty, generation) = (page.live_granules == 0, page.generation);
+        if !page.is_evacuated {
+            if self.free.is_empty() {
+                self.free.resize(SIZES, 0);
+            }
+            let next = self.free[size];
+            self.bytes_mut(handle)[..size_of::<Link>()].copy_from_slice(&next.to_le_bytes());
+            self.free[size] = Link::from(generation) << Handle::BITS | Link::from(handle);
+        }
+        if is_empty {
+            self.list_if_empty(handle / PAGE_GRANULES);
+        }
     }
 
     /// Resizes the `gap` in a block of `before` bytes to `room` bytes, with arbitrary contents. The bytes
@@ -171,12 +245,12 @@ impl Arena {
 
     /// Bytes of all blocks that are in use.
     pub(crate) fn used_bytes(&self) -> usize {
-        (self.next_fresh as usize - self.free_granules) * GRANULE_BYTES + self.large_bytes
+        self.live_granules * GRANULE_BYTES + self.large_bytes
     }
 
-    /// Bytes of free blocks, which are reused.
-    pub(crate) fn free_bytes(&self) -> usize {
-        self.free_granules * GRANULE_BYTES
+    /// Bytes of memory that the arena takes up, those of free blocks and empty pages included.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_pages * ARENA_PAGE_BYTES - self.open.len() * GRANULE_BYTES + self.large_bytes
     }
 
     /// Bytes of the blocks that are allocations of their own.
@@ -186,32 +260,109 @@ impl Arena {
 
     #[cfg(test)]
     pub(crate) fn chunk_count(&self) -> usize {
-        self.chunks.len()
+        self.chunks.len() - self.chunks_free.len()
     }
 
     fn bump(&mut self, size: u32) -> Result<Handle, ArenaFull> {
-        let room = CHUNK_GRANULES - self.next_fresh % CHUNK_GRANULES;
-        let start = if size <= room { self.next_fresh } else { self.next_fresh + room };
-        if start + size > ARENA_GRANULES {
-            return Err(ArenaFull);
+        if size as usize > self.open.len() {
+            self.open_page()?;
         }
-        if self.chunks.len() <= (start / CHUNK_GRANULES) as usize {
-            self.add_chunk()?;
-        }
-        self.next_fresh = start + size;
+        let start = self.open.start;
+        self.open.start += size;
+        self.live_granules += size as usize;
+        self.pages[(start / PAGE_GRANULES) as usize].live_granules += size;
         Ok(start)
     }
 
+    /// Begins to carve blocks from another page: an empty one, if there is one.
+    fn open_page(&mut self) -> Result<(), ArenaFull> {
+        let page = match self.take_empty() {
+            Some(page) => page,
+            None => self.take_fresh()?,
+        };
+        let before = std::mem::replace(&mut self.open, page * PAGE_GRANULES..(page + 1) * PAGE_GRANULES);
+        if page == 0 {
+            self.open.start = 1;
+        }
+        if let Some(before) = before.end.checked_sub(1) {
+            self.list_if_empty(before / PAGE_GRANULES);
+        }
+        Ok(())
+    }
+
+    fn take_empty(&mut self) -> Option<u32> {
+        while let Some(index) = self.empty.pop() {
+            let page = &mut self.pages[index as usize];
+            if !page.is_listed {
+                continue;
+            }
+            page.is_listed = false;
+            self.empty_count -= 1;
+            if page.live_granules == 0 {
+                page.generation = page.generation.wrapping_add(1);
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    fn take_fresh(&mut self) -> Result<u32, ArenaFull> {
+        if self.fresh.is_empty() {
+            self.add_chunk()?;
+        }
+        self.held_pages += usize::from(!self.fresh_is_held);
+        self.fresh.start += 1;
+        Ok(self.fresh.start - 1)
+    }
+
     fn add_chunk(&mut self) -> Result<(), ArenaFull> {
-        let chunk = MmapMut::map_anon(CHUNK_BYTES).map_err(|_| ArenaFull)?;
+        let reused = self.chunks_free.pop();
+        let index = reused.unwrap_or(self.chunks.len() as u32);
+        if index >= ARENA_GRANULES / CHUNK_GRANULES {
+            return Err(ArenaFull);
+        }
+        // Where memory is scarce, a chunk is a single page, so that it can be given back alone.
+        let pages = if self.large_pages { CHUNK_PAGES } else { 1 };
+        let chunk = MmapMut::map_anon(pages as usize * ARENA_PAGE_BYTES).map_err(|_| ArenaFull)?;
         // A large page takes up memory as a whole, so a shard uses them only after it has filled a chunk. A
         // failure does no harm.
+        self.fresh_is_held = self.large_pages && self.chunk_in_use();
         #[cfg(target_os = "linux")]
-        if !self.chunks.is_empty() {
+        if self.fresh_is_held {
             let _ = chunk.advise(Advice::HugePage);
         }
-        self.chunks.push(chunk);
+        match reused {
+            Some(index) => self.chunks[index as usize] = chunk,
+            None => {
+                self.chunks.push(chunk);
+                self.pages.resize(self.chunks.len() * CHUNK_PAGES as usize, Page::default());
+            }
+        }
+        self.fresh = index * CHUNK_PAGES..index * CHUNK_PAGES + pages;
+        self.held_pages += if self.fresh_is_held { CHUNK_PAGES as usize } else { 0 };
         Ok(())
+    }
+
+    /// The page that blocks are carved from.
+    fn open_index(&self) -> Option<u32> {
+        self.open.end.checked_sub(1).map(|last| last / PAGE_GRANULES)
+    }
+
+    fn chunk_in_use(&self) -> bool {
+        self.chunks.len() > self.chunks_free.len()
+    }
+
+    /// Lists a page whose last block was freed, unless blocks are still carved from it, or it is to be given
+    /// back with its chunk.
+    fn list_if_empty(&mut self, index: u32) {
+        let is_open = self.open_index() == Some(index);
+        let page = &mut self.pages[index as usize];
+        if is_open || page.live_granules > 0 || page.is_listed || page.is_evacuated {
+            return;
+        }
+        page.is_listed = true;
+        self.empty.push(index);
+        self.empty_count += 1;
     }
 
     fn allocate_large(&mut self, bytes: usize) -> Handle {

@@ -3,20 +3,25 @@
 //!
 //! Each shard counts its own bytes under its lock, and adds the difference here at the end of each batch.
 
-use crate::limits::{WATCHES_BYTES, WATCHES_SHARE};
+use crate::limits::{FREE_SHARE, WATCHES_BYTES, WATCHES_SHARE};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The bytes that all shards use together, and their limit.
+/// The bytes that all shards use together, and hold with their free blocks, and the limit.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: AtomicUsize,
     used: AtomicUsize,
+    held: AtomicUsize,
+    /// The limit, or 0 while too much is held.
+    effective_limit: AtomicUsize,
 }
 
 impl Default for Budget {
     /// Without a limit.
     fn default() -> Self {
-        Budget { limit: AtomicUsize::new(usize::MAX), used: AtomicUsize::new(0) }
+        let unlimited = || AtomicUsize::new(usize::MAX);
+        let (used, held) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Budget { limit: unlimited(), used, held, effective_limit: unlimited() }
     }
 }
 
@@ -29,6 +34,29 @@ impl Budget {
     /// Sets the limit, or removes it.
     pub(crate) fn set_limit(&self, limit: Option<usize>) {
         self.limit.store(limit.unwrap_or(usize::MAX), Relaxed);
+        self.update_effective_limit();
+    }
+
+    /// Whether what is used exceeds the limit, or will with `bytes` more.
+    pub(crate) fn lacks(&self, bytes: usize) -> bool {
+        self.used().saturating_add(bytes) > self.limit.load(Relaxed)
+    }
+
+    /// Whether so much is held that compaction has to help.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.held.load(Relaxed) > self.limit.load(Relaxed)
+    }
+
+    /// Whether compaction can make room: what is used is within the limit, and too much is held.
+    pub(crate) fn holds_too_much(&self) -> bool {
+        self.update_effective_limit();
+        !self.lacks(0) && self.effective_limit.load(Relaxed) < self.limit.load(Relaxed)
+    }
+
+    fn update_effective_limit(&self) {
+        let limit = self.limit.load(Relaxed);
+        let is_too_much = self.held.load(Relaxed) > limit.saturating_add(limit / FREE_SHARE);
+        self.effective_limit.store(if is_too_much { 0 } else { limit }, Relaxed);
     }
 
     /// The bytes that all shards use together.
@@ -36,18 +64,31 @@ impl Budget {
         self.used.load(Relaxed)
     }
 
-    /// Whether the limit is exceeded, when one shard holds `held` bytes, of which `accounted` are accounted
+    /// Whether the limit is exceeded, when one shard uses `used` bytes, of which `accounted` are accounted
     /// for.
-    pub(crate) fn is_exceeded(&self, held: usize, accounted: usize) -> bool {
-        self.used.load(Relaxed).wrapping_add(held).wrapping_sub(accounted) > self.limit.load(Relaxed)
+    pub(crate) fn is_exceeded(&self, used: usize, accounted: usize) -> bool {
+        self.used.load(Relaxed).wrapping_add(used).wrapping_sub(accounted)
+            > self.effective_limit.load(Relaxed)
     }
 
-    /// Accounts for the `held` bytes of a shard, of which `accounted` were accounted for before.
-    pub(crate) fn account(&self, held: usize, accounted: &mut usize) {
+    /// Accounts for the bytes that a shard takes up, of which `accounted` were accounted for before.
+    pub(crate) fn account_held(&self, held: usize, accounted: &mut usize) {
         if held != *accounted {
-            self.used.fetch_add(held.wrapping_sub(*accounted), Relaxed);
+            self.held.fetch_add(held.wrapping_sub(*accounted), Relaxed);
             *accounted = held;
+            self.update_effective_limit();
         }
+    }
+
+    /// Accounts for the bytes that a shard uses, of which `accounted` were accounted for before. Returns
+    /// whether they have changed.
+    pub(crate) fn account(&self, used: usize, accounted: &mut usize) -> bool {
+        let has_changed = used != *accounted;
+        if has_changed {
+            self.used.fetch_add(used.wrapping_sub(*accounted), Relaxed);
+            *accounted = used;
+        }
+        has_changed
     }
 }
 

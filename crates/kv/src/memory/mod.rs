@@ -34,6 +34,7 @@ pub(crate) struct Memory {
     table_bytes: usize,
     /// Destroyed tables, each with the first line that still holds entries.
     garbage: Vec<(Table, usize)>,
+    garbage_bytes: usize,
     hasher: SeedableRandomState,
 }
 
@@ -48,6 +49,7 @@ impl Memory {
             tables_free: Vec::new(),
             table_bytes: 0,
             garbage: Vec::new(),
+            garbage_bytes: 0,
             hasher,
         }
     }
@@ -55,6 +57,35 @@ impl Memory {
     /// Bytes of memory that are in use.
     pub(crate) fn used_bytes(&self) -> usize {
         self.arena.used_bytes() + self.table_bytes
+    }
+
+    /// Bytes of memory that it takes up, those of free blocks included.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.arena.held_bytes() + self.table_bytes + self.garbage_bytes
+    }
+
+    /// How many tables there are; their ids are below that.
+    pub(crate) fn table_count(&self) -> usize {
+        self.tables.len()
+    }
+
+    /// Moves the entries of one line out of the pages that are being emptied. Returns their bytes.
+    pub(crate) fn move_entries(&mut self, table: u32, line: usize) -> usize {
+        let Memory { tables, arena, expiries, .. } = self;
+        let mut bytes = 0;
+        tables[table as usize].replace_in_line(line, |handle| {
+            if !arena.is_to_move(handle) {
+                return None;
+            }
+            let entry = Entry::read(arena.bytes(handle));
+            let (size, expires_at_ms) = (entry.size(), entry.expires_at_ms);
+            let moved = arena.relocate(handle, size).ok()?;
+            expiries.remove(table, handle, expires_at_ms);
+            expiries.add(table, moved, expires_at_ms);
+            bytes += size;
+            Some(moved)
+        });
+        bytes
     }
 
     /// The hash of a name or a key.
@@ -119,6 +150,7 @@ impl Memory {
     }
     /// Takes a destroyed table, whose entries [`Self::reclaim_some`] frees.
     pub(crate) fn free_later(&mut self, table: Table) {
+        self.garbage_bytes += table.bytes();
         self.garbage.push((table, 0));
     }
 
@@ -132,6 +164,8 @@ impl Memory {
         }
         if end < table.home_lines() {
             self.garbage.push((table, end));
+        } else {
+            self.garbage_bytes -= table.bytes();
         }
     }
 

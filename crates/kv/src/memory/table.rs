@@ -132,6 +132,25 @@ impl Table {
         self.line_mut(slot.line).handles[slot.index as usize] = handle;
     }
 
+    /// Replaces handles of one line and its chain: those for which `replacement` returns another one.
+    pub(crate) fn replace_in_line(
+        &mut self,
+        index: usize,
+        mut replacement: impl FnMut(Handle) -> Option<Handle>,
+    ) {
+        let mut next = index as u32;
+        loop {
+            let line = self.line_mut(next);
+            for (_, handle) in line.tags.iter().zip(&mut line.handles).filter(|(tag, _)| **tag != 0) {
+                *handle = replacement(*handle).unwrap_or(*handle);
+            }
+            if line.next == 0 {
+                return;
+            }
+            next = line.next;
+        }
+    }
+
     /// Adds a handle that is not in the table yet. `hash_of` returns the hash of a handle that is.
     pub(crate) fn insert(&mut self, hash: u64, handle: Handle, hash_of: impl Fn(Handle) -> u64) {
         if self.home.len() == 0 {

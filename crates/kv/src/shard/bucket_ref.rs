@@ -5,7 +5,7 @@ use crate::{
     bucket::{Bucket, Kind, WrongType, map::Map},
     error::CommandError,
     limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
-    memory::{Memory, budget::Budget, entry::Entry},
+    memory::{Memory, entry::Entry},
     pubsub::bucket_changes::{Change, EndReason},
     shard::{
         Shard,
@@ -166,11 +166,6 @@ impl<'s> BucketMut<'s> {
     /// The time of this batch, in milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_ms
-    }
-
-    /// Whether all buckets of the store together exceed the budget.
-    pub(crate) fn store_exceeds(&self, budget: &Budget) -> bool {
-        budget.is_exceeded(self.shard.used_bytes(), self.shard.accounted_bytes)
     }
 
     /// Whether the bucket exists.

@@ -1,6 +1,7 @@
 //! A shard: the buckets whose names hash to it, with their registry and their memory, all under one lock.
 
 pub(crate) mod bucket_ref;
+mod compaction;
 pub(crate) mod multi;
 pub(crate) mod registry;
 pub(crate) mod subscribers;
@@ -8,7 +9,12 @@ pub(crate) mod watch;
 
 use crate::{
     bucket::Bucket,
-    memory::{Memory, budget::WatchBudget},
+    database::{DATABASES, Database},
+    memory::{
+        Memory,
+        arena::compaction::Round,
+        budget::{Budget, WatchBudget},
+    },
     pubsub::bucket_changes::EndReason,
     shard::{
         registry::{NameSlot, Registry},
@@ -32,6 +38,10 @@ pub(crate) struct Shard {
     pub(crate) counters: Counters,
     /// The part of [`Shard::used_bytes`] that the memory budget has accounted for.
     pub(crate) accounted_bytes: usize,
+    /// The part of [`Shard::held_bytes`] that the memory budget has accounted for.
+    pub(crate) accounted_held_bytes: usize,
+    /// The round of compaction that has begun.
+    pub(crate) round: Option<Round>,
 }
 
 /// What has happened in a shard since the start.
@@ -79,12 +89,32 @@ impl Shard {
             unregistered: None,
             counters: Counters::default(),
             accounted_bytes: 0,
+            accounted_held_bytes: 0,
+            round: None,
         }
     }
 
     /// Bytes of memory in use.
     pub(crate) fn used_bytes(&self) -> usize {
         self.registry.bytes() + self.memory.used_bytes()
+    }
+
+    /// Accounts for the memory that the shard uses now, and if that has changed, for what it holds.
+    pub(crate) fn account(&mut self, budget: &Budget) {
+        if budget.account(self.used_bytes(), &mut self.accounted_bytes) {
+            self.account_held(budget);
+        }
+    }
+
+    /// Accounts for the memory that the shard holds now.
+    pub(crate) fn account_held(&mut self, budget: &Budget) {
+        budget.account_held(self.held_bytes(), &mut self.accounted_held_bytes);
+    }
+
+    /// Takes the shard out of the budget.
+    pub(crate) fn discharge(&mut self, budget: &Budget) {
+        budget.account(0, &mut self.accounted_bytes);
+        budget.account_held(0, &mut self.accounted_held_bytes);
     }
 
     /// Ends a registered bucket: removes its name, notifies its subscribers, and destroys it.
@@ -117,8 +147,10 @@ impl Shard {
     }
 }
 
-/// The index of a name's shard. It is taken from bits of the hash that choose neither the line nor the tag in
-/// the shard's registry. The number of shards is a power of two.
-pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
-    (hash >> 40) as usize & (shards - 1)
+/// The index of a name's shard among the shards of all databases, whose number is a power of two. It is taken
+/// from bits of the hash that choose neither the line nor the tag in the shard's registry.
+#[inline]
+pub(crate) fn shard_index(database: Database, hash: u64, shards: usize) -> usize {
+    let shards = shards / DATABASES;
+    database.index() * shards + ((hash >> 40) as usize & (shards - 1))
 }

@@ -2,13 +2,14 @@
 
 use crate::{
     bucket::{Bucket, Kind, transfer::PackedEntries},
+    database::{Database, FullName},
     error::CommandError,
     pubsub::bucket_changes::EndReason,
     shard::{
         Shard,
         bucket_ref::{BucketMut, check_name},
         registry::Lookup,
-        shard_of,
+        shard_index,
     },
 };
 use foldhash::fast::SeedableRandomState;
@@ -58,6 +59,8 @@ impl<'g> ShardGuards<'g> {
 /// The buckets that one command names.
 pub(crate) struct MultiBucket<'l, 'g> {
     pub(crate) shards: &'l mut ShardGuards<'g>,
+    /// The database of the command.
+    pub(crate) database: Database,
     pub(crate) hasher: &'l SeedableRandomState,
     /// How many shards the store has.
     pub(crate) shard_count: usize,
@@ -65,74 +68,85 @@ pub(crate) struct MultiBucket<'l, 'g> {
 }
 
 impl MultiBucket<'_, '_> {
-    /// One of the buckets.
+    /// The full name of a bucket in the database of the command.
+    pub(crate) fn full_name<'n>(&self, name: &'n [u8]) -> FullName<'n> {
+        FullName { database: self.database, name }
+    }
+
+    /// One of the buckets, in the database of the command.
     pub(crate) fn bucket<'b>(&'b mut self, name: &'b [u8]) -> BucketMut<'b> {
+        self.bucket_at(self.full_name(name))
+    }
+
+    /// One of the buckets.
+    pub(crate) fn bucket_at<'b>(&'b mut self, FullName { database, name }: FullName<'b>) -> BucketMut<'b> {
         let hash = self.hasher.hash_one(name);
-        let shard = self.shards.shard(shard_of(hash, self.shard_count));
+        let shard = self.shards.shard(shard_index(database, hash, self.shard_count));
         let mut bucket = BucketMut::new(shard, name, Lookup::new(hash), self.now_ms);
         bucket.end_if_expired();
         bucket
     }
 
-    /// Renames a bucket; `false` when it does not exist. A bucket that has the new name ends.
-    pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<bool, CommandError> {
-        check_name(to)?;
-        let Some((slot, bucket)) = self.bucket(from).registered() else { return Ok(false) };
+    /// Renames a bucket, or moves it to another database; `false` when it does not exist. A bucket that has
+    /// the new name ends.
+    pub(crate) fn rename(&mut self, from: FullName<'_>, to: FullName<'_>) -> Result<bool, CommandError> {
+        check_name(to.name)?;
+        let Some((slot, bucket)) = self.bucket_at(from).registered() else { return Ok(false) };
         if from == to {
             return Ok(true);
         }
         let (source, target) = (self.shard_index(from), self.shard_index(to));
         if source == target {
-            self.bucket(from).detach_as(to)?;
+            self.bucket_at(from).detach_as(to.name)?;
         } else {
             let (source, target) = self.shards.pair_mut(source, target);
             let Shard { memory, unregistered, .. } = target;
-            bucket.move_to(&mut source.memory, memory, to, unregistered)?;
+            bucket.move_to(&mut source.memory, memory, to.name, unregistered)?;
         }
         #[cfg(test)]
         crate::tests::failpoint::reach("replace");
-        self.bucket(to).replace_with_unregistered();
+        self.bucket_at(to).replace_with_unregistered();
         let shard = self.shards.shard(source);
         if source == target {
-            shard.announce_end(from, EndReason::Dropped);
+            shard.announce_end(from.name, EndReason::Dropped);
         } else {
-            shard.end(slot, bucket, from, EndReason::Dropped);
+            shard.end(slot, bucket, from.name, EndReason::Dropped);
         }
         Ok(true)
     }
 
     /// Copies a bucket to another name; `false` when it does not exist. A bucket that has the new name ends.
-    pub(crate) fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<bool, CommandError> {
-        check_name(to)?;
-        let view = self.bucket(from).into_view();
+    pub(crate) fn copy(&mut self, from: FullName<'_>, to: FullName<'_>) -> Result<bool, CommandError> {
+        check_name(to.name)?;
+        let view = self.bucket_at(from).into_view();
         let expires_at_ms = view.expires_at_ms();
         match view.kind() {
             None => return Ok(false),
             Some(Kind::Str) => {
                 let value = view.string()?.unwrap_or_default().to_vec();
-                self.bucket(to).set_string(&value, expires_at_ms)?;
+                self.bucket_at(to).set_string(&value, expires_at_ms)?;
             }
             Some(Kind::Map) => {
                 let (keep, target) = (view.keeps_when_empty(), self.shard_index(to));
                 let Shard { memory, unregistered, .. } = self.shards.shard(target);
-                *unregistered = Some(Bucket::create_map(memory, to, keep, expires_at_ms)?);
+                *unregistered = Some(Bucket::create_map(memory, to.name, keep, expires_at_ms)?);
                 if let Err(error) = self.copy_entries(from, target) {
                     self.shards.shard(target).destroy_unregistered();
                     return Err(error);
                 }
                 #[cfg(test)]
                 crate::tests::failpoint::reach("replace");
-                self.bucket(to).replace_with_unregistered();
+                self.bucket_at(to).replace_with_unregistered();
             }
         }
         Ok(true)
     }
 
     /// Copies the entries of a map, page by page, to the unregistered bucket of a shard.
-    fn copy_entries(&mut self, from: &[u8], target: usize) -> Result<(), CommandError> {
+    fn copy_entries(&mut self, from: FullName<'_>, target: usize) -> Result<(), CommandError> {
         let mut cursor = 0;
         loop {
-            let (entries, next) = self.bucket(from).into_view().entries(cursor)?;
+            let (entries, next) = self.bucket_at(from).into_view().entries(cursor)?;
             let page = PackedEntries::new(&entries);
             let Shard { memory, unregistered, .. } = self.shards.shard(target);
             for entry in page.iter() {
@@ -148,7 +162,7 @@ impl MultiBucket<'_, '_> {
         }
     }
 
-    fn shard_index(&self, name: &[u8]) -> usize {
-        shard_of(self.hasher.hash_one(name), self.shard_count)
+    fn shard_index(&self, full: FullName<'_>) -> usize {
+        shard_index(full.database, self.hasher.hash_one(full.name), self.shard_count)
     }
 }

@@ -109,6 +109,21 @@ impl Registry {
         self.names.remove(slot.0);
     }
 
+    /// Moves the buckets of one line out of the pages that are being emptied. Returns their bytes.
+    pub(crate) fn move_blocks(&mut self, memory: &mut Memory, line: usize) -> usize {
+        self.cached.set(None);
+        let mut bytes = 0;
+        self.names.replace_in_line(line, |handle| {
+            if !memory.arena.is_to_move(handle) {
+                return None;
+            }
+            let size = Bucket(handle).size(memory);
+            bytes += size;
+            memory.arena.relocate(handle, size).ok()
+        });
+        bytes
+    }
+
     /// The buckets of one line.
     pub(crate) fn line(&self, index: usize) -> impl Iterator<Item = Bucket> {
         self.names.line_chain(index).map(Bucket)

@@ -8,6 +8,7 @@ use crate::{
         hash, hash_scan,
         spec::{Command, Run},
     },
+    database::FullName,
     error::CommandError,
     limits::{BATCH_REQUESTS, PREFETCH_REQUESTS},
     memory::budget::Budget,
@@ -47,7 +48,7 @@ impl Store {
         while done < batch.len() {
             let request = &batch[done];
             let flow = if request.spans_buckets() {
-                let mut shards = self.lock_all(request.names());
+                let mut shards = self.lock_all(request.full_names());
                 done += 1;
                 on_reply(self.execute_multi_bounded(&mut shards, request, now_ms))
             } else {
@@ -79,16 +80,19 @@ impl Store {
         batch: &[Request<'b>],
         lookups: &mut ArrayVec<Lookup<'b>, BATCH_REQUESTS>,
     ) -> usize {
-        let mut last = batch[0].bucket;
-        let mut name_hash = self.hasher.hash_one(last);
-        let shard = self.shard_of(name_hash);
+        let mut last = &batch[0];
+        let mut name_hash = self.hasher.hash_one(last.bucket);
+        let shard = self.shard_index(last.database, name_hash);
         for request in batch.iter().take(BATCH_REQUESTS) {
-            let is_same = request.bucket == last;
+            let is_same = request.bucket == last.bucket && request.database == last.database;
             if !is_same {
-                last = request.bucket;
-                name_hash = self.hasher.hash_one(last);
+                last = request;
+                name_hash = self.hasher.hash_one(last.bucket);
+                if self.shard_index(last.database, name_hash) != shard {
+                    break;
+                }
             }
-            if self.shard_of(name_hash) != shard || request.spans_buckets() {
+            if request.spans_buckets() {
                 break;
             }
             // Prefetching a chunk looks up all its names, so the registry has cached another one.
@@ -144,7 +148,7 @@ impl Store {
             *done += 1;
             on_reply(reply)
         });
-        self.account(shard);
+        shard.account(&self.budget);
         flow
     }
 
@@ -173,31 +177,39 @@ impl Store {
         if self.crash_reports.is_restarting() {
             return Reply::Restarting;
         }
-        if request.op.allocates() && budget.is_exceeded(0, 0) {
+        if request.op.allocates() && budget.is_exceeded(0, 0) && !self.make_room(shards) {
             return Reply::Error(CommandError::OutOfMemory);
         }
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         supervisor.attribute_panics_to(PanicScope::Buckets);
         let (hasher, shard_count) = (&self.hasher, self.shards.len());
-        let mut buckets = MultiBucket { shards: &mut *shards, hasher, shard_count, now_ms };
+        let database = request.database;
+        let mut buckets = MultiBucket { shards: &mut *shards, database, hasher, shard_count, now_ms };
         let executed = supervisor.run(|| run(&mut buckets, request.bucket, args));
         let reply = match executed {
             Ok(result) => result.unwrap_or_else(Reply::Error),
             Err(panic) => supervisor.recover(panic, |reason| {
-                for name in request.names() {
+                for FullName { database, name } in request.full_names() {
                     let hash = self.hasher.hash_one(name);
-                    end_crashed(shards.shard(self.shard_of(hash)), name, hash, reason);
+                    end_crashed(shards.shard(self.shard_index(database, hash)), name, hash, reason);
                 }
             }),
         };
-        shards.for_each(|shard| self.account(shard));
+        shards.for_each(|shard| shard.account(&self.budget));
         reply
+    }
+
+    /// Whether compaction of these shards makes room.
+    pub(super) fn make_room(&self, shards: &mut ShardGuards<'_>) -> bool {
+        let mut has_room = !self.budget.is_exceeded(0, 0);
+        shards.for_each(|shard| has_room = has_room || shard.make_room(&self.budget, usize::MAX));
+        has_room
     }
 
     /// Whether the memory limit is exceeded, or will be with `bytes` more. Does not include changes of
     /// batches in flight.
     pub fn is_out_of_memory(&self, bytes: usize) -> bool {
-        self.budget.is_exceeded(bytes, 0)
+        self.budget.lacks(bytes)
     }
 }
 
@@ -210,12 +222,17 @@ fn execute<'s>(
     supervisor: &BucketSupervisor<'_>,
     budget: &Budget,
 ) -> Reply<'s> {
+    if request.op.allocates() && budget.is_exceeded(shard.used_bytes(), shard.accounted_bytes) {
+        // A bucket that has expired makes room.
+        supervisor.open(shard, request.bucket, lookup, now_ms);
+        supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
+        if !shard.make_room(budget, request.op.payload_bytes()) {
+            return Reply::Error(CommandError::OutOfMemory);
+        }
+    }
     let mut bucket = supervisor.open(shard, request.bucket, lookup, now_ms);
     if request.op.is_lookup() {
         bucket.count_lookup();
-    }
-    if request.op.allocates() && bucket.store_exceeds(budget) {
-        return Reply::Error(CommandError::OutOfMemory);
     }
     let result = match request.op {
         Op::Command { command, args } => match command.run {

@@ -6,6 +6,7 @@
 use crate::{
     args::{Args, SCAN_COUNT},
     commands::{spec::Cost, string_range},
+    database::FullName,
     error::CommandError,
     limits::{LONGEST_NUMBER, PAGE_BYTES, PAGE_NAMES, RANDOM_ENTRIES, SCAN_ENTRIES},
     memory::entry::Entry,
@@ -36,7 +37,7 @@ pub(super) struct TransactionCost<'b> {
     entries: usize,
     bytes: usize,
     /// What earlier requests have added to a bucket.
-    growth: HashMap<&'b [u8], Growth, RandomState>,
+    growth: HashMap<FullName<'b>, Growth, RandomState>,
 }
 
 /// What a bucket may have gained.
@@ -72,7 +73,7 @@ impl<'b> TransactionCost<'b> {
         self.touch(1, size)?;
         let count = args.take(self.limits.entries).count();
         self.touch(count, 0)?;
-        let growth = self.growth.get(request.bucket).copied().unwrap_or_default();
+        let growth = self.growth.get(&request.full_name()).copied().unwrap_or_default();
         let mut gained =
             Growth { string: None, fields: count, bytes: size, longest: size.max(LONGEST_NUMBER) };
         match cost {
@@ -107,7 +108,7 @@ impl<'b> TransactionCost<'b> {
             }
             Cost::Copy | Cost::Rename => {
                 let copied = self.add_copy(bucket, growth)?;
-                if let Some(target) = args.into_iter().next() {
+                if let Some(target) = request.full_names().nth(1) {
                     self.grow(target, copied);
                 }
                 return Ok(());
@@ -115,7 +116,7 @@ impl<'b> TransactionCost<'b> {
         }
         if !is_read {
             gained.string = gained.string.or(Some(string_len(bucket, growth).max(size)));
-            request.names().for_each(|name| self.grow(name, gained));
+            request.full_names().for_each(|name| self.grow(name, gained));
         }
         Ok(())
     }
@@ -180,7 +181,7 @@ impl<'b> TransactionCost<'b> {
         CommandError::TransactionTooLarge { entries: entries as u64, bytes: bytes as u64 }
     }
 
-    fn grow(&mut self, bucket: &'b [u8], gained: Growth) {
+    fn grow(&mut self, bucket: FullName<'b>, gained: Growth) {
         let growth = self.growth.entry(bucket).or_default();
         growth.string = growth.string.max(gained.string);
         growth.fields += gained.fields;

@@ -37,7 +37,12 @@ impl Store {
         }
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         let mut name = Vec::new();
-        let swept = supervisor.run(|| step(&mut shard, now_ms, &supervisor, &mut name));
+        let is_pressed = self.budget.is_pressed();
+        let swept = supervisor.run(|| {
+            let is_busy = step(&mut shard, now_ms, &supervisor, &mut name);
+            supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
+            shard.compact_some(is_pressed) || is_busy
+        });
         let is_busy = swept.unwrap_or_else(|panic| {
             supervisor.recover(panic, |reason| {
                 let hash = shard.memory.hash(&name);
@@ -45,7 +50,8 @@ impl Store {
             });
             false
         });
-        self.account(&mut shard);
+        shard.account(&self.budget);
+        shard.account_held(&self.budget);
         is_busy
     }
 }

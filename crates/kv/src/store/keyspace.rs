@@ -4,6 +4,7 @@
 use super::Store;
 use crate::{
     bucket::{Bucket, Kind},
+    database::{DATABASES, Database},
     limits::{
         PAGE_BYTES, PAGE_MATCHED_BYTES, PAGE_NAMES, PAGE_SCANNED, RANDOM_PAGES, RANDOM_SCANNED,
         RANDOM_SCANNED_MORE,
@@ -15,11 +16,13 @@ use crate::{
 };
 use parking_lot::MutexGuard;
 use serde::{Deserialize, Serialize};
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Range};
 
 /// The buckets that a scan lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanFilter<'a> {
+    /// Only those of this database.
+    pub database: Database,
     /// Only those whose names match this pattern.
     #[serde(with = "serde_bytes")]
     pub pattern: Option<&'a [u8]>,
@@ -41,22 +44,16 @@ pub struct NamePage {
 /// How much a store holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreStats {
-    /// Buckets, including those that have expired but are not removed yet.
-    pub buckets: u64,
+    /// What each database holds.
+    pub databases: [KeyspaceStats; DATABASES],
     /// Bytes of memory that the buckets and the watched names take.
     pub bytes: u64,
-    /// Bytes of memory that removed buckets and entries have freed, and that new ones reuse.
+    /// Bytes of memory that the buckets do not take and the store holds, for new ones to reuse.
     pub free: u64,
     /// Bytes of memory that the buckets may take, if there is a limit.
     pub limit: Option<u64>,
     /// Buckets that have crashed.
     pub crashed: u64,
-    /// Buckets that will expire.
-    pub expiring: u64,
-    /// The sum of the times at which they expire, in milliseconds since 1970.
-    pub expiry_sum_ms: u128,
-    /// Maps with entries that will expire.
-    pub expiring_maps: u64,
     /// Buckets that have expired.
     pub expired: u64,
     /// Entries of maps that have expired.
@@ -67,17 +64,44 @@ pub struct StoreStats {
     pub misses: u64,
 }
 
+/// How much a database holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyspaceStats {
+    /// Buckets, including those that have expired but are not removed yet.
+    pub buckets: u64,
+    /// Buckets that will expire.
+    pub expiring: u64,
+    /// The sum of the times at which they expire, in milliseconds since 1970.
+    pub expiry_sum_ms: u128,
+    /// Maps with entries that will expire.
+    pub expiring_maps: u64,
+}
+
+impl AddAssign for KeyspaceStats {
+    fn add_assign(&mut self, other: KeyspaceStats) {
+        self.buckets += other.buckets;
+        self.expiring += other.expiring;
+        self.expiry_sum_ms += other.expiry_sum_ms;
+        self.expiring_maps += other.expiring_maps;
+    }
+}
+
+impl KeyspaceStats {
+    /// The average time to live of the buckets that will expire, in milliseconds.
+    pub fn average_ttl_ms(&self, now_ms: u64) -> u64 {
+        let average = self.expiry_sum_ms.checked_div(self.expiring.into()).unwrap_or(0);
+        u64::try_from(average).unwrap_or(u64::MAX).saturating_sub(now_ms)
+    }
+}
+
 impl AddAssign for StoreStats {
     /// What two nodes hold together.
     fn add_assign(&mut self, other: StoreStats) {
-        self.buckets += other.buckets;
+        self.databases.iter_mut().zip(other.databases).for_each(|(one, other)| *one += other);
         self.bytes += other.bytes;
         self.free += other.free;
         self.limit = self.limit.zip(other.limit).map(|(one, two)| one + two);
         self.crashed += other.crashed;
-        self.expiring += other.expiring;
-        self.expiry_sum_ms += other.expiry_sum_ms;
-        self.expiring_maps += other.expiring_maps;
         self.expired += other.expired;
         self.expired_entries += other.expired_entries;
         self.hits += other.hits;
@@ -86,10 +110,9 @@ impl AddAssign for StoreStats {
 }
 
 impl StoreStats {
-    /// The average time to live of the buckets that will expire, in milliseconds.
-    pub fn average_ttl_ms(&self, now_ms: u64) -> u64 {
-        let average = self.expiry_sum_ms.checked_div(self.expiring.into()).unwrap_or(0);
-        u64::try_from(average).unwrap_or(u64::MAX).saturating_sub(now_ms)
+    /// The buckets of all databases.
+    pub fn buckets(&self) -> u64 {
+        self.databases.iter().map(|database| database.buckets).sum()
     }
 }
 
@@ -101,9 +124,9 @@ pub struct DetachedShards {
 }
 
 impl Default for ScanFilter<'_> {
-    /// All buckets, a full page of them.
+    /// All buckets of database 0, a full page of them.
     fn default() -> Self {
-        ScanFilter { pattern: None, kind: None, count: PAGE_NAMES }
+        ScanFilter { database: Database::ZERO, pattern: None, kind: None, count: PAGE_NAMES }
     }
 }
 
@@ -115,9 +138,13 @@ impl ScanFilter<'_> {
 }
 
 impl Store {
-    /// How many buckets there are.
-    pub fn bucket_count(&self) -> usize {
-        (0..self.shards.len()).map(|index| self.lock(index).registry.len()).sum()
+    /// How many buckets each database has.
+    pub fn bucket_counts(&self) -> [usize; DATABASES] {
+        let mut counts = [0; DATABASES];
+        for index in 0..self.shards.len() {
+            counts[index / self.shards_per_database()] += self.lock(index).registry.len();
+        }
+        counts
     }
 
     /// How much the store holds.
@@ -127,14 +154,16 @@ impl Store {
         let mut stats = StoreStats { limit, bytes: watches, ..StoreStats::default() };
         for index in 0..self.shards.len() {
             let shard = self.lock(index);
-            stats.buckets += shard.registry.len() as u64;
             stats.bytes += shard.used_bytes() as u64;
-            stats.free += shard.memory.arena.free_bytes() as u64;
+            stats.free += (shard.held_bytes() - shard.used_bytes()) as u64;
             let (Expiring { buckets, sum_ms, inline_maps }, counters) =
                 (shard.memory.expiring, shard.counters);
-            stats.expiring += buckets as u64;
-            stats.expiry_sum_ms += sum_ms;
-            stats.expiring_maps += (inline_maps + shard.memory.expiries.table_count()) as u64;
+            stats.databases[index / self.shards_per_database()] += KeyspaceStats {
+                buckets: shard.registry.len() as u64,
+                expiring: buckets as u64,
+                expiry_sum_ms: sum_ms,
+                expiring_maps: (inline_maps + shard.memory.expiries.table_count()) as u64,
+            };
             stats.crashed += counters.crashed;
             stats.expired += counters.expired;
             stats.expired_entries += counters.expired_entries;
@@ -155,16 +184,17 @@ impl Store {
     /// One page of names, from `cursor` on (0: from the start). A scan lists every bucket that exists
     /// throughout.
     pub fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> NamePage {
-        let mut index = (cursor % self.shards.len() as u64) as usize;
-        let mut line = usize::try_from(cursor / self.shards.len() as u64).unwrap_or(usize::MAX);
+        let shards = self.shards_of(filter.database);
+        let mut index = (cursor % shards.len() as u64) as usize;
+        let mut line = usize::try_from(cursor / shards.len() as u64).unwrap_or(usize::MAX);
         let (mut names, mut bytes, mut scanned) = (Vec::<Box<[u8]>>::new(), 0, 0);
         let (mut line_names, mut line_ends, mut matched_bytes) = (Vec::new(), Vec::new(), 0);
         let limit = filter.count.clamp(1, PAGE_SCANNED);
         while scanned < limit && bytes < PAGE_BYTES && matched_bytes < PAGE_MATCHED_BYTES {
-            let shard = self.lock(index);
+            let shard = self.lock(shards.start + index);
             if line >= shard.registry.lines() {
                 (index, line) = (index + 1, 0);
-                if index == self.shards.len() {
+                if index == shards.len() {
                     return NamePage { names, next: 0 };
                 }
                 continue;
@@ -191,17 +221,19 @@ impl Store {
             }
             line_names.clear();
         }
-        NamePage { names, next: (line * self.shards.len() + index) as u64 }
+        NamePage { names, next: (line * shards.len() + index) as u64 }
     }
 
-    /// The name of a bucket chosen by `seed`. `None` when there is none, or when `RANDOM_PAGES` pages list
+    /// The name of a bucket of a database, chosen by `seed`.
+    /// `None` when there is none, or when `RANDOM_PAGES` pages list
     /// none that has not expired.
-    pub fn random_name(&self, seed: u64, now_ms: u64) -> Option<Box<[u8]>> {
-        let shards = self.shards.len() as u64;
+    pub fn random_name(&self, database: Database, seed: u64, now_ms: u64) -> Option<Box<[u8]>> {
+        let Range { start, end } = self.shards_of(database);
+        let shards = (end - start) as u64;
         let (index, rest) = (seed % shards, seed / shards);
-        let lines = self.lock(index as usize).registry.lines().max(1) as u64;
+        let lines = self.lock(start + index as usize).registry.lines().max(1) as u64;
         let mut cursor = rest % lines * shards + index;
-        let mut filter = ScanFilter { count: RANDOM_SCANNED, ..ScanFilter::default() };
+        let mut filter = ScanFilter { database, count: RANDOM_SCANNED, ..ScanFilter::default() };
         for _ in 0..RANDOM_PAGES {
             let mut page = self.scan(cursor, &filter, now_ms);
             if !page.names.is_empty() {
@@ -215,12 +247,13 @@ impl Store {
         None
     }
 
-    /// Ends all buckets, and returns their contents, to be dropped where no client waits.
-    pub fn flush(&self) -> DetachedShards {
+    /// Ends all buckets of a database, or of all of them, and returns their contents, to be dropped where no
+    /// client waits.
+    pub fn flush(&self, database: Option<Database>) -> DetachedShards {
         let flush_shard = |index| {
             let mut shard = self.lock(index);
             let mut flushed = std::mem::replace(&mut *shard, self.new_shard());
-            self.budget.account(0, &mut flushed.accounted_bytes);
+            flushed.discharge(&self.budget);
             shard.counters = flushed.counters;
             let Shard { memory, registry, watches, .. } = &mut flushed;
             shard.watches.take_over(watches, |name| {
@@ -230,7 +263,8 @@ impl Store {
             flushed.subscribers.notify_all_ended(EndReason::Dropped);
             flushed
         };
-        DetachedShards { _shards: (0..self.shards.len()).map(flush_shard).collect() }
+        let shards = database.map_or(0..self.shards.len(), |database| self.shards_of(database));
+        DetachedShards { _shards: shards.map(flush_shard).collect() }
     }
 }
 

@@ -14,22 +14,25 @@ mod transaction;
 
 use crate::{
     bucket_supervisor::{Component, CrashReports},
-    limits::{LOCK_SPINS, SHARDS_PER_THREAD},
+    database::{DATABASES, Database, FullName},
+    limits::{CHUNK_BYTES, LARGE_PAGE_SHARE, LOCK_SPINS, SHARDS_PER_THREAD},
     memory::budget::{Budget, WatchBudget},
     pubsub::{
         backlog::Backlog,
         bucket_changes::{EndReason, Subscription},
     },
-    shard::{Shard, multi::ShardGuards, registry::Lookup, shard_of},
+    shard::{Shard, multi::ShardGuards, registry::Lookup, shard_index},
     store::cost::TransactionLimits,
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::{Mutex, MutexGuard};
-use std::{hash::BuildHasher, hint::spin_loop, sync::Arc};
+use std::{hash::BuildHasher, hint::spin_loop, ops::Range, sync::Arc};
 
 /// All the buckets of one node.
 #[derive(Debug)]
 pub struct Store {
+    /// The shards of database 0, then those of database 1, and so on. A database that was never used takes no
+    /// more memory than its empty shards.
     pub(crate) shards: Box<[Mutex<Shard>]>,
     hasher: SeedableRandomState,
     pub(crate) crash_reports: CrashReports,
@@ -64,6 +67,7 @@ impl Store {
 
     fn with_hasher(threads: usize, hasher: SeedableRandomState) -> Store {
         let shards = if threads < 2 { 1 } else { (threads * SHARDS_PER_THREAD).next_power_of_two() };
+        let shards = shards * DATABASES;
         let watch_budget = Arc::<WatchBudget>::default();
         let shard = |_| Mutex::new(Shard::new(hasher.clone(), watch_budget.clone()));
         Store {
@@ -76,10 +80,11 @@ impl Store {
         }
     }
 
-    /// Subscribes to the changes of a bucket, which are queued in `backlog`; `None` when it does not exist.
+    /// Subscribes to the changes of a bucket of database 0, which are queued in `backlog`; `None` when it does
+    /// not exist.
     pub fn subscribe(&self, bucket: &[u8], backlog: &Arc<Backlog>) -> Option<Subscription> {
         let hash = self.hasher.hash_one(bucket);
-        let mut shard = self.lock(self.shard_of(hash));
+        let mut shard = self.lock(self.shard_index(Database::ZERO, hash));
         shard.registry.lookup(&shard.memory, Lookup::new(hash), bucket)?;
         let (publisher, subscription) = Subscription::new(bucket, backlog);
         shard.subscribers.add(bucket, publisher);
@@ -90,6 +95,9 @@ impl Store {
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.budget.set_limit(limit);
         self.watch_budget.set_memory_limit(limit);
+        for index in 0..self.shards.len() {
+            self.lock(index).memory.arena.large_pages = self.uses_large_pages();
+        }
     }
 
     /// How many bytes all buckets together may take, if that is limited.
@@ -112,7 +120,7 @@ impl Store {
         for index in 0..self.shards.len() {
             let mut shard = self.lock(index);
             shard.subscribers.notify_all_ended(EndReason::Restarted);
-            self.budget.account(0, &mut shard.accounted_bytes);
+            shard.discharge(&self.budget);
             let counters = shard.counters;
             *shard = Shard { counters, ..self.new_shard() };
         }
@@ -130,21 +138,38 @@ impl Store {
     }
 
     fn new_shard(&self) -> Shard {
-        Shard::new(self.hasher.clone(), self.watch_budget.clone())
+        let mut shard = Shard::new(self.hasher.clone(), self.watch_budget.clone());
+        shard.memory.arena.large_pages = self.uses_large_pages();
+        shard
     }
 
-    /// Accounts for the memory that a shard uses now.
-    fn account(&self, shard: &mut Shard) {
-        self.budget.account(shard.used_bytes(), &mut shard.accounted_bytes);
+    /// Whether the memory limit leaves room for a large page of each shard of a database.
+    fn uses_large_pages(&self) -> bool {
+        let bytes = self.shards_per_database() * CHUNK_BYTES;
+        self.budget.limit().is_none_or(|limit| limit / LARGE_PAGE_SHARE >= bytes)
     }
 
-    fn shard_of(&self, hash: u64) -> usize {
-        shard_of(hash, self.shards.len())
+    /// The index of the shard of a name with this hash.
+    #[inline]
+    fn shard_index(&self, database: Database, hash: u64) -> usize {
+        shard_index(database, hash, self.shards.len())
+    }
+
+    /// The number of shards of each database.
+    fn shards_per_database(&self) -> usize {
+        self.shards.len() / DATABASES
+    }
+
+    /// The indices of the shards of a database.
+    fn shards_of(&self, database: Database) -> Range<usize> {
+        let start = database.index() * self.shards_per_database();
+        start..start + self.shards_per_database()
     }
 
     /// Locks the shards of all these names.
-    fn lock_all<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> ShardGuards<'_> {
-        let shards = names.map(|name| self.shard_of(self.hasher.hash_one(name))).collect();
+    fn lock_all<'n>(&self, names: impl Iterator<Item = FullName<'n>>) -> ShardGuards<'_> {
+        let index = |full: FullName<'_>| self.shard_index(full.database, self.hasher.hash_one(full.name));
+        let shards = names.map(index).collect();
         ShardGuards::new(shards, |index| self.lock(index))
     }
 

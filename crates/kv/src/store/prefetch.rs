@@ -111,7 +111,7 @@ impl Store {
     /// takes about as long as a read from a socket, so do one of those between two steps.
     pub fn prefetch_step(&self, request: &Request<'_>, prefetch: &mut Prefetch<'_>) -> bool {
         prefetch.next.is_some() && {
-            let shard = self.lock(self.shard_of(prefetch.lookup.name_hash));
+            let shard = self.lock(self.shard_index(request.database, prefetch.lookup.name_hash));
             prefetch.step(&shard, request).is_some()
         }
     }

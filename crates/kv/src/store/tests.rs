@@ -2,6 +2,7 @@
 
 mod batches;
 mod crashes;
+mod databases;
 mod prefetch;
 
 use super::*;
@@ -54,7 +55,7 @@ fn execute_all(store: &Store, batch: &[Request<'_>]) -> Vec<Outcome> {
 }
 
 fn execute(store: &Store, bucket: &str, op: Op<'_>) -> Outcome {
-    execute_all(store, &[Request { bucket: bucket.as_bytes(), op }]).remove(0)
+    execute_all(store, &[Request::new(bucket.as_bytes(), op)]).remove(0)
 }
 
 fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Op<'a> {
@@ -91,7 +92,7 @@ fn removes_buckets_on_drop() {
     execute(&store, "shopping", Op::Create);
     assert_eq!(execute(&store, "shopping", Op::Drop), Outcome::Done);
     assert_eq!(execute(&store, "shopping", Op::Drop), Outcome::NoBucket);
-    assert_eq!(store.bucket_count(), 0);
+    assert_eq!(store.bucket_counts()[0], 0);
 }
 
 #[test]
@@ -101,10 +102,10 @@ fn removes_bucket_on_crash_and_no_other() {
     execute(&store, "work", Op::Create);
     execute(&store, "work", put(b"k", b"v"));
     let batch = [
-        Request { bucket: b"work", op: Op::Get { key: b"k" } },
-        Request { bucket: b"shopping", op: Op::Crash },
-        Request { bucket: b"shopping", op: Op::Get { key: b"k" } },
-        Request { bucket: b"work", op: Op::Get { key: b"k" } },
+        Request::new(b"work", Op::Get { key: b"k" }),
+        Request::new(b"shopping", Op::Crash),
+        Request::new(b"shopping", Op::Get { key: b"k" }),
+        Request::new(b"work", Op::Get { key: b"k" }),
     ];
     let value = || Outcome::Value(b"v".to_vec());
     assert_eq!(execute_all(&store, &batch), [value(), Outcome::Crashed, Outcome::NoBucket, value()]);
@@ -114,7 +115,7 @@ fn removes_bucket_on_crash_and_no_other() {
 #[test]
 fn a_batch_may_be_broken_off_and_taken_up_again() {
     let store = Store::new();
-    let batch = [Request { bucket: b"a", op: Op::Create }, Request { bucket: b"b", op: Op::Create }];
+    let batch = [Request::new(b"a", Op::Create), Request::new(b"b", Op::Create)];
     assert_eq!(store.execute(&batch, 0, |_| ControlFlow::Break(())), 1);
     assert_eq!(names(&store), ["a"]);
 }
@@ -123,7 +124,7 @@ fn a_batch_may_be_broken_off_and_taken_up_again() {
 fn a_panic_of_the_caller_is_not_the_buckets() {
     let store = Store::new();
     execute(&store, "shopping", Op::Create);
-    let batch = [Request { bucket: b"shopping", op: Op::Create }];
+    let batch = [Request::new(b"shopping", Op::Create)];
     let panicked = catch_unwind(AssertUnwindSafe(|| store.execute(&batch, 0, |_| panic!("caller"))));
     assert!(panicked.is_err());
     assert_eq!(execute(&store, "shopping", Op::Create), Outcome::Done);
@@ -149,7 +150,7 @@ fn the_memory_of_a_dropped_bucket_is_used_again() {
         }
         execute(&store, "b", Op::Drop);
     }
-    let shard = store.lock(store.shard_of(store.hasher.hash_one(b"b".as_slice())));
+    let shard = store.lock(store.shard_index(Database::ZERO, store.hasher.hash_one(b"b".as_slice())));
     assert!(shard.memory.arena.chunk_count() <= 2);
 }
 
@@ -249,9 +250,9 @@ proptest! {
                 _ => Op::Create,
             };
             let expected = model_outcome(&mut model, name, key, op);
-            let got = execute_all(&store, &[Request { bucket: &[name], op }]).remove(0);
+            let got = execute_all(&store, &[Request::new(&[name], op)]).remove(0);
             prop_assert_eq!(got, expected);
         }
-        prop_assert_eq!(store.bucket_count(), model.len());
+        prop_assert_eq!(store.bucket_counts()[0], model.len());
     }
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     bucket_supervisor::{BucketSupervisor, end_crashed},
+    database::FullName,
     error::CommandError,
     memory::budget::Budget,
     reply::Reply,
@@ -22,16 +23,16 @@ impl Store {
     /// [`TransactionLimits`] allow. Memory is not judged again between them.
     pub fn transact(
         &self,
-        watched: &[(&[u8], u64)],
+        watched: &[(FullName<'_>, u64)],
         batch: &[Request<'_>],
         now_ms: u64,
         mut on_reply: impl FnMut(Reply<'_>),
     ) -> Result<bool, CommandError> {
-        let names = batch.iter().flat_map(Request::names).chain(watched.iter().map(|(name, _)| *name));
+        let names = batch.iter().flat_map(Request::full_names).chain(watched.iter().map(|(full, _)| *full));
         let mut shards = self.lock_all(names);
-        for (name, version) in watched {
+        for (FullName { database, name }, version) in watched {
             let hash = self.hasher.hash_one(name);
-            let shard = shards.shard(self.shard_of(hash));
+            let shard = shards.shard(self.shard_index(*database, hash));
             let supervisor = BucketSupervisor::new(&self.crash_reports);
             let unchanged = supervisor.run(|| {
                 // Opening a bucket ends it if it has expired.
@@ -46,7 +47,8 @@ impl Store {
                 return Ok(false);
             }
         }
-        if batch.iter().any(|request| request.op.allocates()) && self.is_out_of_memory(0) {
+        let allocates = batch.iter().any(|request| request.op.allocates());
+        if allocates && self.budget.is_exceeded(0, 0) && !self.make_room(&mut shards) {
             return Err(CommandError::OutOfMemory);
         }
         self.check_cost(&mut shards, batch, now_ms)?;
@@ -57,7 +59,7 @@ impl Store {
                 continue;
             }
             let hash = self.hasher.hash_one(request.bucket);
-            let shard = shards.shard(self.shard_of(hash));
+            let shard = shards.shard(self.shard_index(request.database, hash));
             let lookups = [Lookup::new(hash)];
             let mut on_reply = |reply: Reply<'_>| {
                 on_reply(reply);
@@ -93,7 +95,8 @@ impl Store {
     }
 
     fn is_in_one_shard(&self, request: &Request<'_>) -> bool {
-        let mut shards = request.names().map(|name| self.shard_of(self.hasher.hash_one(name)));
+        let mut shards =
+            request.full_names().map(|full| self.shard_index(full.database, self.hasher.hash_one(full.name)));
         let first = shards.next();
         shards.all(|shard| Some(shard) == first)
     }
@@ -118,7 +121,7 @@ impl Store {
         let mut cost = TransactionCost::new(self.transaction_limits());
         for request in batch {
             let hash = self.hasher.hash_one(request.bucket);
-            let shard = shards.shard(self.shard_of(hash));
+            let shard = shards.shard(self.shard_index(request.database, hash));
             let supervisor = BucketSupervisor::new(&self.crash_reports);
             let added = supervisor.run(|| {
                 let bucket = supervisor.open(shard, request.bucket, Lookup::new(hash), now_ms);

@@ -8,7 +8,7 @@ use crate::{
     link::node_query::{NodeQuery, RandomName},
     node_name::NodeName,
 };
-use kv::{NamePage, ScanFilter, StoreStats, syntax::glob};
+use kv::{DATABASES, Database, NamePage, ScanFilter, StoreStats, syntax::glob};
 
 impl Cluster {
     /// One page of bucket names, from `cursor` on (0: from the start). Nodes are scanned in the order of
@@ -43,7 +43,7 @@ impl Cluster {
         }
     }
 
-    /// Lists the bucket names of all nodes.
+    /// Lists the bucket names of database 0 of all nodes.
     pub fn buckets(&self) -> BucketPages {
         self.buckets_from(b"", 0)
     }
@@ -56,11 +56,11 @@ impl Cluster {
         BucketPages { cluster: self.clone(), pattern, listed_nodes, cursor: position / nodes }
     }
 
-    /// The name of a random bucket. Nodes are weighted by their number of buckets.
-    pub async fn random_name(&self) -> Result<Option<Box<[u8]>>, Error> {
+    /// The name of a random bucket of a database. Nodes are weighted by their number of buckets.
+    pub async fn random_name(&self, database: Database) -> Result<Option<Box<[u8]>>, Error> {
         let seed = getrandom::u64().unwrap_or_else(|_| kv::time::now_ms());
         let (mut chosen, mut total) = (None, 0);
-        for reply in self.query_all(&NodeQuery::RandomName { seed }) {
+        for reply in self.query_all(&NodeQuery::RandomName { database, seed }) {
             let RandomName { name: Some(name), bucket_count } = reply.random_name().await? else { continue };
             // A node's name replaces the chosen one with a probability: its share of all buckets so far.
             let weight = bucket_count.max(1);
@@ -72,22 +72,24 @@ impl Cluster {
         Ok(chosen)
     }
 
-    /// The number of buckets.
-    pub async fn bucket_count(&self) -> Result<u64, Error> {
-        let mut count = 0;
-        for reply in self.query_all(&NodeQuery::BucketCount) {
-            count += reply.counts(1).await?[0];
+    /// The number of buckets of each database.
+    pub async fn bucket_counts(&self) -> Result<[u64; DATABASES], Error> {
+        let mut totals = [0; DATABASES];
+        for reply in self.query_all(&NodeQuery::BucketCounts) {
+            let counts = reply.counts(DATABASES).await?;
+            totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
         }
-        Ok(count)
+        Ok(totals)
     }
 
-    /// Ends all buckets of all nodes. If a node is known to be down, none is touched.
-    pub async fn flush(&self) -> Result<(), Error> {
+    /// Ends all buckets of a database, or of all of them, on all nodes.
+    /// If a node is known to be down, none is touched.
+    pub async fn flush(&self, database: Option<Database>) -> Result<(), Error> {
         if let Some(down) = self.peers.iter().find_map(|peer| peer.down_error()) {
             return Err(down);
         }
         let (mut flushed, mut failed) = (Vec::new(), Vec::new());
-        for reply in self.query_all(&NodeQuery::Flush) {
+        for reply in self.query_all(&NodeQuery::Flush { database }) {
             let node = reply.node.to_string();
             match reply.done().await {
                 Ok(()) => flushed.push(node),
@@ -110,7 +112,8 @@ impl Cluster {
     }
 }
 
-/// The bucket names of all nodes, page by page: first those of this node, then those of each peer.
+/// The bucket names of database 0 of all nodes, page by page: first those of this node, then those of each
+/// peer.
 #[derive(Debug)]
 pub struct BucketPages {
     cluster: Cluster,

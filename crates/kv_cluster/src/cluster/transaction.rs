@@ -7,7 +7,7 @@ use crate::{
     link::codec::TransactionResult,
     peer::Peer,
 };
-use kv::{Op, Reply, Request, Watcher};
+use kv::{FullName, Op, Reply, Request, Watcher};
 use std::ops::ControlFlow::Continue;
 
 impl Cluster {
@@ -36,10 +36,10 @@ impl Cluster {
 
     /// Ends watches of a connection of this node, without waiting for the owners of the buckets. A peer whose
     /// link cannot take the requests ends them with the link.
-    pub fn unwatch<'n>(&self, watcher: Watcher, names: impl IntoIterator<Item = &'n [u8]>) {
+    pub fn unwatch<'n>(&self, watcher: Watcher, names: impl IntoIterator<Item = FullName<'n>>) {
         let mut remote: Vec<(&Peer, Vec<Request<'_>>)> = Vec::new();
-        for bucket in names {
-            let request = Request { bucket, op: Op::Unwatch { watcher } };
+        for FullName { database, name: bucket } in names {
+            let request = Request { database, bucket, op: Op::Unwatch { watcher } };
             match self.owner(bucket) {
                 Owner::Local(local) | Owner::Refused(Refusal::RoutesDiffer(local, _)) => {
                     local.execute(&[request], kv::time::now_ms(), |_| Continue(()));
@@ -67,11 +67,11 @@ impl Cluster {
     /// `reply` has been passed the reply to each request, or why that could not cross the link.
     pub async fn transact(
         &self,
-        watched: &[(&[u8], u64)],
+        watched: &[(FullName<'_>, u64)],
         requests: &[Request<'_>],
         mut reply: impl FnMut(Result<Reply<'_>, Error>),
     ) -> Result<bool, Error> {
-        let names = watched.iter().map(|(name, _)| *name).chain(requests.iter().flat_map(Request::names));
+        let names = watched.iter().map(|(full, _)| full.name).chain(requests.iter().flat_map(Request::names));
         let peer = match self.single_owner(names)? {
             Owner::Remote(peer) => peer,
             Owner::Local(_) | Owner::Refused(_) => {

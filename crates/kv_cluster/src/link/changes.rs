@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(link.send_change(1, &change), Err(SendError::Full));
         link.drain_outgoing(|queue| queue.frames.clear());
         assert_eq!(link.send_change(1, &change), Ok(()));
-        let (_, mut reply) = link.call(&[Request { bucket: b"shopping", op: Op::Create }]).unwrap();
+        let (_, mut reply) = link.call(&[Request::new(b"shopping", Op::Create)]).unwrap();
         link.close();
         assert!(matches!(reply.try_recv(), Err(TryRecvError::Closed)));
         assert_eq!(link.send_change(1, &change), Err(SendError::Closed));

@@ -9,9 +9,8 @@ use crate::{
     limits::{DECODED_BYTES, DECODED_ITEM_BYTES},
     link::node_query::{NodeQuery, NodeReply},
 };
-use kv::{Change, CommandError, Reply, Request};
+use kv::{Change, CommandError, FullName, Reply, Request};
 use serde::{Deserialize, Serialize};
-use serde_bytes::Bytes;
 use std::{
     borrow::Cow,
     io::{self, Write},
@@ -85,7 +84,7 @@ pub(crate) enum Message<'a> {
     Transact {
         id: u32,
         #[serde(borrow)]
-        watched: Vec<(&'a Bytes, u64)>,
+        watched: Vec<(FullName<'a>, u64)>,
     },
     /// The result of a transaction. If it was executed, the replies to all its requests follow as items.
     Transacted { id: u32, result: TransactionResult },
@@ -264,9 +263,9 @@ mod tests {
             (Message::Subscribe { id: 7, subscription: 9, bucket: b"a" }, &[3, 7, 9, 1, b'a']),
             (Message::Subscribed { id: 7, result: SubscribeResult::TooMany }, &[4, 7, 3]),
             (Message::Unsubscribe { subscription: 9 }, &[5, 9]),
-            (Message::Transact { id: 7, watched: vec![(Bytes::new(b"a"), 5)] }, &[7, 7, 1, 1, b'a', 5]),
+            (Message::Transact { id: 7, watched: vec![(FullName::new(b"a"), 5)] }, &[7, 7, 1, 0, 1, b'a', 5]),
             (Message::Transacted { id: 7, result: TransactionResult::Aborted }, &[8, 7, 1]),
-            (Message::NodeQuery { id: 7, query: NodeQuery::BucketCount }, &[9, 7, 2]),
+            (Message::NodeQuery { id: 7, query: NodeQuery::BucketCounts }, &[9, 7, 2]),
             (Message::NodeQuery { id: 7, query: NodeQuery::Patterns }, &[9, 7, 8]),
             (Message::NodeReply { id: 7, reply: page }, &[10, 7, 1, 1, 1, b'a', 3]),
             (Message::NodeReply { id: 7, reply: NodeReply::TooLarge }, &[10, 7, 4]),

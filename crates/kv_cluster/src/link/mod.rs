@@ -25,8 +25,7 @@ use crate::{
     },
     node_name::NodeName,
 };
-use kv::{Change, EndReason, Event, Request};
-use serde_bytes::Bytes;
+use kv::{Change, EndReason, Event, FullName, Request};
 use std::{
     collections::HashMap,
     mem::take,
@@ -88,11 +87,11 @@ impl Link {
     /// Sends all requests as one transaction, or none.
     pub(crate) fn transact(
         &self,
-        watched: &[(&[u8], u64)],
+        watched: &[(FullName<'_>, u64)],
         requests: &[Request<'_>],
     ) -> Result<ReplyReceiver<(TransactionResult, Replies)>, Error> {
         let (reply, receiver) = ReplySender::new();
-        let watched = watched.iter().map(|(name, version)| (Bytes::new(name), *version)).collect();
+        let watched = watched.to_vec();
         let fill = |writer: &mut MessageWriter<'_>| {
             let fits = requests.len() <= TRANSACTION_REQUESTS
                 && requests.iter().all(|request| writer.push_item_within(MESSAGE_BYTES, request));
@@ -272,7 +271,7 @@ mod tests {
     #[test]
     fn a_link_with_too_many_bytes_in_flight_is_busy_until_a_reply_arrives() {
         let (link, value) = (link(), vec![b'x'; 1024 * 1024]);
-        let request = Request { bucket: b"shopping", op: Op::Put { key: b"milk", value: &value } };
+        let request = Request::new(b"shopping", Op::Put { key: b"milk", value: &value });
         let calls: Vec<_> = (0..1_000).map_while(|_| link.call(&[request]).ok()).collect();
         assert_eq!(calls.len(), 63, "64 MiB, less the frames' own bytes");
         assert!(matches!(link.call(&[request]), Err(Error::Busy { .. })));
@@ -284,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_link_with_too_many_calls_in_flight_is_busy() {
-        let (link, request) = (link(), Request { bucket: b"shopping", op: Op::Create });
+        let (link, request) = (link(), Request::new(b"shopping", Op::Create));
         let calls: Vec<_> = (0..1_000_000).map_while(|_| link.call(&[request]).ok()).collect();
         assert_eq!(calls.len(), CALLS_IN_FLIGHT);
         assert!(matches!(link.call(&[request]), Err(Error::Busy { .. })));

@@ -1,6 +1,6 @@
 //! Queries to a node as a whole, such as its number of buckets, and the replies to them.
 
-use kv::{NamePage, ScanFilter, StoreStats};
+use kv::{Database, NamePage, ScanFilter, StoreStats};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
@@ -14,13 +14,13 @@ pub(crate) enum NodeQuery<'a> {
         filter: ScanFilter<'a>,
     },
     /// The name of a bucket chosen by `seed`, and the number of buckets it was chosen from.
-    RandomName { seed: u64 },
-    /// The number of buckets.
-    BucketCount,
+    RandomName { database: Database, seed: u64 },
+    /// The number of buckets of each database.
+    BucketCounts,
     /// How much the node holds.
     Stats,
-    /// Ends all buckets.
-    Flush,
+    /// Ends all buckets of a database, or of all of them.
+    Flush { database: Option<Database> },
     /// Publishes a message to the node's own subscribers. The reply is the number of receivers.
     Publish {
         #[serde(with = "serde_bytes")]
@@ -47,7 +47,7 @@ pub(crate) enum NodeQuery<'a> {
 impl NodeQuery<'_> {
     /// Whether it changes nothing, so that a lost reply does no harm.
     pub(crate) fn is_read(&self) -> bool {
-        !matches!(self, NodeQuery::Flush | NodeQuery::Publish { .. })
+        !matches!(self, NodeQuery::Flush { .. } | NodeQuery::Publish { .. })
     }
 }
 
@@ -64,7 +64,7 @@ pub(crate) enum NodeReply {
         cursor_or_count: u64,
     },
     Counts(Vec<u64>),
-    Stats(StoreStats),
+    Stats(Box<StoreStats>),
     /// The reply exceeds the link limit.
     TooLarge,
 }
@@ -128,7 +128,7 @@ impl NodeReply {
 
     /// Reads the reply to [`NodeQuery::Stats`].
     pub(crate) fn into_stats(self) -> Option<StoreStats> {
-        if let NodeReply::Stats(stats) = self { Some(stats) } else { None }
+        if let NodeReply::Stats(stats) = self { Some(*stats) } else { None }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     },
     peer::Peer,
 };
-use kv::{Backlog, Op, Request, Subscription};
+use kv::{Backlog, FullName, Op, Request, Subscription};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -46,7 +46,7 @@ impl Peer {
     /// Executes all requests as one step, or none.
     pub(crate) async fn transact(
         &self,
-        watched: &[(&[u8], u64)],
+        watched: &[(FullName<'_>, u64)],
         requests: &[Request<'_>],
     ) -> Result<(TransactionResult, Replies), Error> {
         let reply = self.with_link(|link| link.transact(watched, requests))?;

@@ -229,7 +229,7 @@ mod tests {
             panic!("requested by the test");
         });
         assert_eq!(events.recv().await, Ok(NodeEvent::Up(bar.clone())));
-        let call = peer.call(&[Request { bucket: b"shopping", op: Op::Create }]).unwrap();
+        let call = peer.call(&[Request::new(b"shopping", Op::Create)]).unwrap();
         crash.notify_one();
         assert_eq!(call.await.unwrap_err(), Error::LinkLost { node: bar.shared() });
         assert!(task.await.unwrap_err().is_panic());

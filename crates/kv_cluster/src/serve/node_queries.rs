@@ -26,14 +26,14 @@ pub(crate) fn reply(local: &LocalNode, query: &NodeQuery<'_>) -> NodeReply {
     let now_ms = kv::time::now_ms();
     match query {
         NodeQuery::Scan { cursor, filter } => NodeReply::page(local.scan(*cursor, filter, now_ms)),
-        NodeQuery::RandomName { seed } => NodeReply::random_name(RandomName {
-            name: local.random_name(*seed, now_ms),
-            bucket_count: local.bucket_count(),
+        NodeQuery::RandomName { database, seed } => NodeReply::random_name(RandomName {
+            name: local.random_name(*database, *seed, now_ms),
+            bucket_count: local.bucket_counts()[database.index()],
         }),
-        NodeQuery::BucketCount => NodeReply::Counts(vec![local.bucket_count()]),
-        NodeQuery::Stats => NodeReply::Stats(local.stats()),
-        NodeQuery::Flush => {
-            local.flush();
+        NodeQuery::BucketCounts => NodeReply::Counts(local.bucket_counts().into()),
+        NodeQuery::Stats => NodeReply::Stats(Box::new(local.stats())),
+        NodeQuery::Flush { database } => {
+            local.flush(*database);
             NodeReply::Done
         }
         NodeQuery::Publish { channel, payload } => {

@@ -9,8 +9,7 @@ use crate::{
     },
     local::LocalNode,
 };
-use kv::Request;
-use serde_bytes::Bytes;
+use kv::{FullName, Request};
 use std::ops::ControlFlow::{self, Break, Continue};
 
 /// Executes the requests of a call in order until one reply message is full, and queues that message.
@@ -68,17 +67,16 @@ impl ReplyWriter<'_> {
 pub(crate) fn transact(
     local: &LocalNode,
     id: u32,
-    watched: &[(&Bytes, u64)],
+    watched: &[(FullName<'_>, u64)],
     requests: &[Request<'_>],
     queue: &mut SendQueue,
 ) {
-    let watched: Vec<(&[u8], u64)> = watched.iter().map(|(name, version)| (&name[..], *version)).collect();
     let executed = Message::Transacted { id, result: TransactionResult::Executed };
     let mut frame = MessageWriter::begin(queue, &executed);
-    let is_ours = watched.iter().all(|(name, _)| local.owns(name))
+    let is_ours = watched.iter().all(|(full, _)| local.owns(full.name))
         && requests.iter().all(|request| local.owns_buckets_of(request));
     let executed = is_ours.then(|| {
-        local.transact(&watched, requests, kv::time::now_ms(), |reply| {
+        local.transact(watched, requests, kv::time::now_ms(), |reply| {
             // The request has been executed. A reply that does not fit becomes one byte, which always does.
             let limit = MESSAGE_BYTES - TRANSACTION_REQUESTS;
             if !frame.push_item_within(limit, &ForwardedReply::Reply(reply)) {

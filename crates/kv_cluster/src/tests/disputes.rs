@@ -27,7 +27,7 @@ async fn names_with_two_owners_are_refused_on_both_nodes_and_all_others_go_on() 
     );
     assert_eq!(bar.execute("mango", Op::Create).await, Err(differ("bar", "foo", "mango")));
     assert!(foo.cluster.subscribe(b"lemon", &backlog()).await.is_err());
-    let requests = [Request { bucket: b"lemon", op: Op::Create }];
+    let requests = [Request::new(b"lemon", Op::Create)];
     assert!(foo.cluster.transact(&[], &requests, |_| {}).await.is_err());
     for node in [&foo, &bar] {
         for bucket in ["kiwis", "nuts"] {

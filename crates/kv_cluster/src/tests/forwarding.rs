@@ -31,7 +31,7 @@ async fn what_is_in_the_way_of_one_request_is_found_before_any_is_executed() {
     let (foo, bar) = pair().await;
     let huge = bulk(&vec![0; MESSAGE_BYTES]);
     let ahead = |buckets: &[&'static [u8]]| {
-        foo.cluster.look_ahead(buckets.iter().map(|bucket| Request { bucket, op: Op::Create }))
+        foo.cluster.look_ahead(buckets.iter().map(|bucket| Request::new(bucket, Op::Create)))
     };
     assert_eq!(ahead(&[b"apples", b"shopping"]), Ok(()));
     assert_eq!(ahead(&[b"apples", b"1abc"]), Err(Error::no_route(b"1abc")));
@@ -49,13 +49,13 @@ async fn replies_arrive_in_the_order_of_the_requests() {
     let puts: Vec<_> = keys
         .iter()
         .map(|key| Op::Put { key: key.as_bytes(), value: key.as_bytes() })
-        .map(|op| Request { bucket: b"shopping", op })
+        .map(|op| Request::new(b"shopping", op))
         .collect();
     let call = foo.peer().call(&puts).unwrap();
     assert_eq!(call.request_count(), puts.len());
     call.await.unwrap();
     let gets: Vec<_> =
-        keys.iter().map(|key| Request { bucket: b"shopping", op: Op::Get { key: key.as_bytes() } }).collect();
+        keys.iter().map(|key| Request::new(b"shopping", Op::Get { key: key.as_bytes() })).collect();
     let mut replies = foo.peer().call(&gets).unwrap().await.unwrap();
     for key in keys {
         assert_eq!(replies.next(), Some(ForwardedReply::Reply(Reply::Value(key.as_bytes()))));
@@ -68,12 +68,12 @@ async fn a_call_and_a_frame_of_replies_take_only_what_fits() {
     let (foo, bar) = pair().await;
     bar.execute("shopping", Op::Create).await.unwrap();
     let value = vec![b'x'; MIB];
-    let put = Request { bucket: b"shopping", op: Op::Put { key: b"milk", value: &value } };
+    let put = Request::new(b"shopping", Op::Put { key: b"milk", value: &value });
     let call = foo.peer().call(&[put; 64]).unwrap();
     assert!((1..64).contains(&call.request_count()), "{}", call.request_count());
     let sent = call.request_count();
     assert_eq!(call.await.unwrap().len(), sent);
-    let get = Request { bucket: b"shopping", op: Op::Get { key: b"milk" } };
+    let get = Request::new(b"shopping", Op::Get { key: b"milk" });
     let call = foo.peer().call(&[get; 64]).unwrap();
     assert_eq!(call.request_count(), 64);
     let replies = call.await.unwrap().len();
@@ -93,7 +93,7 @@ async fn what_exceeds_a_message_is_refused_and_the_link_stays_up() {
 
 fn command<'a>(bucket: &'a [u8], name: &str, args: &'a [u8]) -> Request<'a> {
     let command = kv::Command::find(&name.to_lowercase()).unwrap();
-    Request { bucket, op: Op::Command { command, args: kv::Args::new(args) } }
+    Request::new(bucket, Op::Command { command, args: kv::Args::new(args) })
 }
 
 fn bulk(argument: &[u8]) -> Vec<u8> {
@@ -195,7 +195,7 @@ async fn a_reply_of_a_million_values_arrives() {
 async fn a_request_that_reaches_the_wrong_node_is_refused_and_takes_no_second_hop() {
     let foo = Node::start(foo_settings()).await;
     let mut bar = FakeBar::link_to(&foo).await;
-    let create = |bucket| Request { bucket, op: Op::Create };
+    let create = |bucket| Request::new(bucket, Op::Create);
     bar.send(Message::Call { id: 1 }, &[create(b"shopping"), create(b"apples")]).await;
     let frame = bar.receive().await;
     let (message, items) = codec::decode_frame(&frame).unwrap();
@@ -229,7 +229,7 @@ async fn two_nodes_that_flood_each_other_both_get_their_replies() {
     for (node, bucket) in [(&foo, "shopping"), (&bar, "apples")] {
         for _ in 0..100 {
             let (cluster, op) = (node.cluster.clone(), Op::Get { key: b"milk" });
-            let request = Request { bucket: bucket.as_bytes(), op };
+            let request = Request::new(bucket.as_bytes(), op);
             let bytes = |reply: Reply<'_>| if let Reply::Value(value) = reply { value.len() } else { 0 };
             requests.spawn(async move { cluster.execute(request, bytes).await });
         }

@@ -86,7 +86,7 @@ async fn a_linked_peer_that_violates_the_protocol_loses_only_its_own_link() {
     let change = std::borrow::Cow::Owned(kv::Change::Deleted { key: (*b"milk").into() });
     bar.send::<()>(Message::Changed { subscription: 9, change }, &[]).await;
     bar.send::<()>(Message::Unsubscribe { subscription: 9 }, &[]).await;
-    bar.send(Message::Call { id: 1 }, &[Request { bucket: b"apples", op: Op::Create }]).await;
+    bar.send(Message::Call { id: 1 }, &[Request::new(b"apples", Op::Create)]).await;
     bar.receive().await;
     assert_eq!(foo.own_buckets(), ["apples"], "unexpected changes do no harm");
 }
@@ -110,7 +110,7 @@ fn no_bytes_make_the_decoder_panic_or_loop() {
 
 #[test]
 fn a_call_with_more_requests_than_allowed_is_refused() {
-    let request = Request { bucket: b"", op: Op::Create };
+    let request = Request::new(b"", Op::Create);
     let mut items = Vec::new();
     (0..CALL_REQUESTS).for_each(|_| codec::encode(&mut items, &request));
     assert!(codec::decode_requests(&items, CALL_REQUESTS).is_ok());

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::Outcome;
+use kv::Database;
 use kv::{Kind, ScanFilter};
 
 /// `foo` and `bar` with 300 buckets each.
@@ -96,28 +97,28 @@ async fn any_cursor_is_harmless() {
 #[tokio::test]
 async fn buckets_are_counted_and_chosen_at_random_on_all_nodes() {
     let (foo, _bar) = pair().await;
-    assert_eq!(soon(foo.cluster.random_name()).await, Ok(None));
-    assert_eq!(soon(foo.cluster.bucket_count()).await, Ok(0));
+    assert_eq!(soon(foo.cluster.random_name(Database::ZERO)).await, Ok(None));
+    assert_eq!(soon(foo.cluster.bucket_counts()).await.map(|counts| counts[0]), Ok(0));
     for bucket in ["apples", "shopping"] {
         foo.execute(bucket, Op::Create).await.unwrap();
     }
-    assert_eq!(soon(foo.cluster.bucket_count()).await, Ok(2));
+    assert_eq!(soon(foo.cluster.bucket_counts()).await.map(|counts| counts[0]), Ok(2));
     let mut expected = vec!["apples", "shopping"];
     while !expected.is_empty() {
-        let key = soon(foo.cluster.random_name()).await.unwrap().unwrap();
+        let key = soon(foo.cluster.random_name(Database::ZERO)).await.unwrap().unwrap();
         expected.retain(|name| name.as_bytes() != &*key);
     }
     let stats = soon(foo.cluster.stats()).await;
     let nodes: Vec<_> = stats.iter().map(|(node, _)| node.clone()).collect();
     assert_eq!(nodes, [name("foo"), name("bar")]);
-    assert!(stats.iter().all(|(_, stats)| stats.as_ref().is_ok_and(|stats| stats.buckets == 1)));
+    assert!(stats.iter().all(|(_, stats)| stats.as_ref().is_ok_and(|stats| stats.buckets() == 1)));
 }
 
 #[tokio::test]
 async fn a_flush_ends_the_buckets_of_all_nodes() {
     let (foo, bar) = full_pair().await;
-    soon(bar.cluster.flush()).await.unwrap();
-    assert_eq!(soon(foo.cluster.bucket_count()).await, Ok(0));
+    soon(bar.cluster.flush(None)).await.unwrap();
+    assert_eq!(soon(foo.cluster.bucket_counts()).await.map(|counts| counts[0]), Ok(0));
     assert_eq!(foo.execute("shopping", Op::Create).await.unwrap(), "Done");
 }
 
@@ -127,10 +128,10 @@ async fn a_node_that_is_down_is_named_and_nothing_is_flushed() {
     tokio::join!(bar.supervisor.stop(), foo.peer_goes_down());
     let down = |error: Error| assert!(error.to_string().starts_with("node bar@127.0.0.1 is down"), "{error}");
     down(scan(&foo, ScanFilter::default()).await.unwrap_err());
-    down(soon(foo.cluster.random_name()).await.unwrap_err());
-    down(soon(foo.cluster.bucket_count()).await.unwrap_err());
-    down(soon(foo.cluster.flush()).await.unwrap_err());
-    assert_eq!(foo.cluster.local().bucket_count(), 300);
+    down(soon(foo.cluster.random_name(Database::ZERO)).await.unwrap_err());
+    down(soon(foo.cluster.bucket_counts()).await.unwrap_err());
+    down(soon(foo.cluster.flush(None)).await.unwrap_err());
+    assert_eq!(foo.cluster.local().bucket_counts()[0], 300);
     let stats = soon(foo.cluster.stats()).await;
     assert!(stats[0].1.is_ok() && stats[1].1.is_err());
 }
@@ -145,7 +146,7 @@ async fn a_flush_that_not_all_nodes_acknowledge_says_which_did() {
         bar.receive().await;
         drop(bar);
     };
-    let (result, ()) = tokio::join!(soon(foo.cluster.flush()), lose);
+    let (result, ()) = tokio::join!(soon(foo.cluster.flush(None)), lose);
     let error = result.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Unknown);
     assert_eq!(
@@ -165,7 +166,7 @@ async fn a_reply_of_another_kind_is_an_error() {
             bar.receive().await;
             bar.send::<()>(Message::NodeReply { id: 0, reply }, &[]).await;
         };
-        let (count, ()) = tokio::join!(soon(foo.cluster.bucket_count()), lie);
+        let (count, ()) = tokio::join!(soon(foo.cluster.bucket_counts()), lie);
         assert_eq!(count, Err(Error::UnexpectedNodeReply { node: name("bar").shared() }));
     }
 }

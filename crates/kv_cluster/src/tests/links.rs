@@ -174,7 +174,7 @@ async fn a_peer_that_owes_too_many_replies_loses_its_link() {
     let _bar = FakeBar::link_to(&foo).await;
     assert!(foo.cluster.connect(&name("bar")).await);
     let went_down = foo.peer_goes_down();
-    let create = Request { bucket: b"shopping", op: Op::Create };
+    let create = Request::new(b"shopping", Op::Create);
     let calls: Vec<_> = (0..=LATE_CALLS).map(|_| foo.peer().call(&[create]).unwrap()).collect();
     assert_eq!(went_down.await, format!("{} calls got no reply within links.call_timeout_ms", calls.len()));
 }

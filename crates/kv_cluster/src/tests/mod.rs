@@ -110,7 +110,7 @@ impl Node {
     }
 
     async fn execute(&self, bucket: &str, op: Op<'_>) -> Result<String, Error> {
-        let request = Request { bucket: bucket.as_bytes(), op };
+        let request = Request::new(bucket.as_bytes(), op);
         soon(self.cluster.execute(request, |reply| match reply {
             Reply::Value(value) => String::from_utf8_lossy(value).into_owned(),
             other => format!("{other:?}"),

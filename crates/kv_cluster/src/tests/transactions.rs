@@ -2,20 +2,20 @@
 
 use super::*;
 use crate::limits::{MESSAGE_BYTES, TRANSACTION_REQUESTS};
-use kv::TransactionLimits;
+use kv::{FullName, TransactionLimits};
 
 fn put<'a>(bucket: &'a str, value: &'a [u8]) -> Request<'a> {
-    Request { bucket: bucket.as_bytes(), op: Op::Put { key: b"milk", value } }
+    Request::new(bucket.as_bytes(), Op::Put { key: b"milk", value })
 }
 
 fn get(bucket: &str) -> Request<'_> {
-    Request { bucket: bucket.as_bytes(), op: Op::Get { key: b"milk" } }
+    Request::new(bucket.as_bytes(), Op::Get { key: b"milk" })
 }
 
 /// The result, and the replies in words.
 async fn transact(
     node: &Node,
-    watched: &[(&[u8], u64)],
+    watched: &[(FullName<'_>, u64)],
     requests: &[Request<'_>],
 ) -> (Result<bool, Error>, Vec<String>) {
     let mut replies = Vec::new();
@@ -29,7 +29,7 @@ async fn transact(
 }
 
 async fn watch(node: &Node, bucket: &str) -> u64 {
-    let request = Request { bucket: bucket.as_bytes(), op: Op::Watch { watcher: Cluster::watcher(1) } };
+    let request = Request::new(bucket.as_bytes(), Op::Watch { watcher: Cluster::watcher(1) });
     let version = |reply: Reply<'_>| if let Reply::Number(number) = reply { number as u64 } else { 0 };
     soon(node.cluster.execute(request, version)).await.unwrap()
 }
@@ -41,12 +41,12 @@ async fn a_transaction_is_executed_by_the_owner_unless_a_watched_bucket_has_chan
         foo.execute(bucket, Op::Create).await.unwrap();
         let version = watch(&foo, bucket).await;
         let requests = [put(bucket, b"1"), get(bucket)];
-        let watched = [(bucket.as_bytes(), version)];
+        let watched = [(FullName::new(bucket.as_bytes()), version)];
         let (done, replies) = transact(&foo, &watched, &requests).await;
         assert_eq!((done, replies), (Ok(true), vec!["Ok(Done)".into(), "1".into()]));
         let version = watch(&foo, bucket).await;
         bar.execute(bucket, Op::Put { key: b"milk", value: b"2" }).await.unwrap();
-        let (done, replies) = transact(&foo, &[(bucket.as_bytes(), version)], &requests).await;
+        let (done, replies) = transact(&foo, &[(FullName::new(bucket.as_bytes()), version)], &requests).await;
         assert_eq!((done, replies), (Ok(false), vec![]));
         assert_eq!(foo.execute(bucket, Op::Get { key: b"milk" }).await.unwrap(), "2");
     }
@@ -57,15 +57,15 @@ async fn a_transaction_that_only_watches_returns_whether_anything_has_changed() 
     let (foo, _bar) = pair().await;
     assert_eq!(transact(&foo, &[], &[]).await.0, Ok(true));
     let version = watch(&foo, "shopping").await;
-    assert_eq!(transact(&foo, &[(b"shopping", version)], &[]).await.0, Ok(true));
+    assert_eq!(transact(&foo, &[(FullName::new(b"shopping"), version)], &[]).await.0, Ok(true));
     foo.execute("shopping", Op::Create).await.unwrap();
-    assert_eq!(transact(&foo, &[(b"shopping", version)], &[]).await.0, Ok(false));
+    assert_eq!(transact(&foo, &[(FullName::new(b"shopping"), version)], &[]).await.0, Ok(false));
 }
 
 #[tokio::test]
 async fn buckets_of_several_nodes_are_refused_and_the_nodes_are_named() {
     let (foo, _bar) = pair().await;
-    let (done, _) = transact(&foo, &[(b"apples", 1)], &[get("shopping")]).await;
+    let (done, _) = transact(&foo, &[(FullName::new(b"apples"), 1)], &[get("shopping")]).await;
     let error = done.unwrap_err();
     let (one, other) = (name("foo").shared(), name("bar").shared());
     assert_eq!(error, Error::SeveralNodes { one, other });
@@ -75,7 +75,9 @@ async fn buckets_of_several_nodes_are_refused_and_the_nodes_are_named() {
 
 #[tokio::test]
 async fn a_transaction_that_exceeds_the_link_limit_is_not_executed() {
-    let (foo, _bar) = pair().await;
+    let (foo, bar) = pair().await;
+    let limits = TransactionLimits { entries: TRANSACTION_REQUESTS, bytes: MESSAGE_BYTES };
+    bar.cluster.local().set_transaction_limits(limits);
     foo.execute("shopping", Op::Create).await.unwrap();
     // The kernel provides zeroed pages when they are first read, and nothing reads these.
     let huge = vec![0; MESSAGE_BYTES];
@@ -160,8 +162,8 @@ async fn watches_of_a_peer_end_with_unwatch_and_with_its_link() {
     assert!(held() > before);
     // An unwatch of another connection changes nothing.
     for (connection, is_watched) in [(2, true), (1, false)] {
-        foo.cluster.unwatch(Cluster::watcher(connection), [&b"shopping"[..]]);
-        let (done, _) = transact(&foo, &[(b"shopping", version)], &[]).await;
+        foo.cluster.unwatch(Cluster::watcher(connection), [FullName::new(b"shopping")]);
+        let (done, _) = transact(&foo, &[(FullName::new(b"shopping"), version)], &[]).await;
         assert_eq!((done, held() > before), (Ok(is_watched), is_watched));
     }
     watch(&foo, "shopping").await;
@@ -170,6 +172,6 @@ async fn watches_of_a_peer_end_with_unwatch_and_with_its_link() {
     let Node { cluster: _cluster, supervisor } = foo;
     let ((), _) = tokio::join!(async { drop(supervisor) }, down);
     assert!(held() > before, "bar watches too");
-    bar.cluster.unwatch(Cluster::watcher(1), [&b"shopping"[..]]);
+    bar.cluster.unwatch(Cluster::watcher(1), [FullName::new(b"shopping")]);
     assert_eq!(held(), before);
 }

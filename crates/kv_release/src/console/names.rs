@@ -27,6 +27,9 @@ pub(super) async fn buckets(node: &Node, arguments: &[Argument]) -> Result<Value
     }
     found.next = pages.position().map(|position| format!("buckets {} {position}", quoted(prefix)));
     found.names.sort();
+    // A node that cannot be counted is named as unavailable.
+    let counts = node.cluster.bucket_counts().await;
+    found.other_databases = counts.map_or(0, |counts| counts[1..].iter().sum());
     Ok(Value::Names(found))
 }
 
@@ -131,5 +134,5 @@ async fn execute<T>(
     op: Op<'_>,
     read: impl FnOnce(Reply<'_>) -> Result<T, String>,
 ) -> Result<T, String> {
-    node.cluster.execute(Request { bucket, op }, read).await.map_err(|error| error.to_string())?
+    node.cluster.execute(Request::new(bucket, op), read).await.map_err(|error| error.to_string())?
 }

@@ -45,9 +45,15 @@ impl Value {
             Value::Peek(peek) => peek_json(peek),
             Value::Connected(connected) => json!(connected.is_ok()),
             Value::Pinged(pinged) => json!(if pinged.is_ok() { "pong" } else { "pang" }),
-            Value::Names(Names { names, next, unavailable }) => {
+            Value::Names(Names { names, next, other_databases, unavailable }) => {
                 let names: Vec<Json> = names.iter().map(|name| json_bytes(name)).collect();
-                json!({ "names": names, "more": next.is_some(), "next": next, "missing": unavailable })
+                json!({
+                    "names": names,
+                    "more": next.is_some(),
+                    "next": next,
+                    "other_databases": other_databases,
+                    "missing": unavailable,
+                })
             }
         }
     }
@@ -95,6 +101,9 @@ fn memory_text(memory: &Memory) -> String {
 fn names_text(names: &Names) -> String {
     let mut lines: Vec<String> = names.names.iter().map(|name| escape_for_terminal(name)).collect();
     lines.extend(names.next.iter().map(|next| format!("… and more: {next}")));
+    if names.other_databases > 0 {
+        lines.push(format!("({} in databases 1 to 15, which only Redis clients see)", names.other_databases));
+    }
     lines.extend(names.unavailable.iter().map(|reason| format!("(unavailable: {reason})")));
     if lines.is_empty() { "none".to_owned() } else { lines.join("\n") }
 }
@@ -245,9 +254,14 @@ mod tests {
         let names = Names {
             names: vec![b"a".to_vec()],
             next: Some("buckets \"\" 7".to_owned()),
+            other_databases: 3,
             unavailable: vec!["bar is down".to_owned()],
         };
-        assert_eq!(Value::Names(names).text(), "a\n… and more: buckets \"\" 7\n(unavailable: bar is down)");
+        assert_eq!(
+            Value::Names(names).text(),
+            "a\n… and more: buckets \"\" 7\n\
+             (3 in databases 1 to 15, which only Redis clients see)\n(unavailable: bar is down)"
+        );
         assert_eq!(Value::Names(Names::default()).text(), "none");
     }
 }

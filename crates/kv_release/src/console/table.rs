@@ -259,7 +259,7 @@ fn version(node: &Node, _: &[Argument]) -> Outcome {
 
 /// Executes one request at the owner of its bucket.
 async fn execute(node: &Node, bucket: &[u8], op: Op<'_>) -> Outcome {
-    let outcome = node.cluster.execute(Request { bucket, op }, |reply| value_of(reply, bucket, op)).await;
+    let outcome = node.cluster.execute(Request::new(bucket, op), |reply| value_of(reply, bucket, op)).await;
     outcome.map_err(|error| error.to_string())?
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct Names {
     pub(crate) names: Vec<Vec<u8>>,
     /// The line that lists the next page, if there is one.
     pub(crate) next: Option<String>,
+    /// How many keys Redis clients have in the other databases, which the console does not list.
+    pub(crate) other_databases: u64,
     /// Why the names of a node are missing.
     pub(crate) unavailable: Vec<String>,
 }

@@ -84,7 +84,9 @@ async fn expressions_are_answered_as_text_or_as_json() {
         assert_eq!(client::evaluate(&run_dir, "get shopping eggs", true).unwrap(), Value::Null);
         assert_eq!(
             client::evaluate(&run_dir, "buckets", true).unwrap(),
-            json!({ "names": ["shopping"], "more": false, "next": null, "missing": [] })
+            json!({
+                "names": ["shopping"], "more": false, "next": null, "missing": [], "other_databases": 0,
+            })
         );
         assert!(text("tree").as_str().unwrap().contains("bucket_supervisor"));
         let refused = client::evaluate(&run_dir, "get other milk", false).unwrap_err();

@@ -26,12 +26,12 @@ pub(crate) async fn run<P: Protocol>(
     // The rest of the batch borrows the input, which therefore is consumed last.
     let (next, consumed) = {
         let Rest { single, mut paused, mut requests, is_empty, consumed, tail } =
-            parse_and_execute(cluster, protocol, clock.unix_ms, input.unparsed(), output);
+            parse_and_execute(cluster, protocol, clock.unix_ms(), input.unparsed(), output);
         if let Some(single) = single {
             router::prefetch(cluster, &single).await;
             // Other connections ran in the meantime.
             *clock = Clock::read();
-            let executed = execute_local(cluster, protocol, &[single], clock.unix_ms, output);
+            let executed = execute_local(cluster, protocol, &[single], clock.unix_ms(), output);
             (requests, paused) = (Vec::from(&[single][executed.count..]), executed.paused);
         }
         if let Some(follow_up) = paused {

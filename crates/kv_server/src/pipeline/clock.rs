@@ -11,25 +11,28 @@ const RESYNC_NANOS: u64 = 10_000_000;
 pub(crate) struct Clock {
     /// Of the monotonic clock.
     nanos: u64,
-    /// Milliseconds since 1970.
-    pub(crate) unix_ms: u64,
 }
 
 impl Clock {
     /// Reads the clock.
     #[inline]
     pub(crate) fn read() -> Clock {
+        Clock { nanos: nanoseconds(clock_gettime(ClockId::Monotonic)) }
+    }
+
+    /// Milliseconds since 1970.
+    #[inline]
+    pub(crate) fn unix_ms(self) -> u64 {
         thread_local! {
             /// A reading of the monotonic clock, and its time of day, both in nanoseconds.
             static SYNCED: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
         }
-        let nanos = nanoseconds(clock_gettime(ClockId::Monotonic));
         let (mut synced, mut unix_nanos) = SYNCED.get();
-        if unix_nanos == 0 || nanos - synced >= RESYNC_NANOS {
-            (synced, unix_nanos) = (nanos, nanoseconds(clock_gettime(ClockId::Realtime)));
+        if self.nanos.wrapping_sub(synced) >= RESYNC_NANOS {
+            (synced, unix_nanos) = (self.nanos, nanoseconds(clock_gettime(ClockId::Realtime)));
             SYNCED.set((synced, unix_nanos));
         }
-        Clock { nanos, unix_ms: (unix_nanos + (nanos - synced)) / 1_000_000 }
+        (unix_nanos + (self.nanos - synced)) / 1_000_000
     }
 
     /// The time between an earlier reading and this one.
@@ -61,7 +64,7 @@ mod tests {
         for _ in 0..1_000 {
             let before = kv::time::now_ms();
             assert!(clock.lap() < 60_000_000_000);
-            assert!((before.saturating_sub(1)..=kv::time::now_ms() + 1).contains(&clock.unix_ms));
+            assert!((before.saturating_sub(1)..=kv::time::now_ms() + 1).contains(&clock.unix_ms()));
         }
     }
 }

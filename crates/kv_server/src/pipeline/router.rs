@@ -5,7 +5,7 @@
 
 use super::{Protocol, Rendered, buffers::Output};
 use crate::reactor::yield_to_group;
-use kv::{Backlog, Reply, Request, Subscription};
+use kv::{Backlog, FullName, Reply, Request, Subscription};
 use kv_cluster::{Cluster, Error, Owner};
 use std::{io, ops::ControlFlow, sync::Arc};
 
@@ -64,8 +64,9 @@ pub(super) fn execute_local<'a, P: Protocol>(
 }
 
 /// How many leading requests are for buckets of this node; the first one is.
+#[inline]
 fn local_prefix_len(cluster: &Cluster, requests: &[Request<'_>]) -> usize {
-    if cluster.owns_every_bucket() {
+    if requests.len() == 1 || cluster.owns_every_bucket() {
         return requests.len();
     }
     let is_other = |pair: &[Request<'_>]| {
@@ -118,7 +119,7 @@ pub(crate) async fn execute_one<T>(
 /// Executes requests of one node as one step; see [`Cluster::transact`].
 pub(crate) async fn transact(
     cluster: &Cluster,
-    watched: &[(&[u8], u64)],
+    watched: &[(FullName<'_>, u64)],
     requests: &[Request<'_>],
     on_reply: impl FnMut(Result<Reply<'_>, Error>),
 ) -> Result<bool, Error> {

@@ -118,7 +118,7 @@ proptest! {
 fn walk(store: &Store, now: u64, mut between: impl FnMut(usize)) -> Vec<String> {
     let (mut fields, mut cursor) = (Vec::new(), 0);
     loop {
-        let request = Request { bucket: b"h", op: Op::Entries { projection: Projection::Keys, cursor } };
+        let request = Request::new(b"h", Op::Entries { projection: Projection::Keys, cursor });
         store.execute(&[request], now, |reply| {
             let Reply::Page { items, next } = reply else { panic!("{reply:?}") };
             let texts = items.iter().map(|item| match item {
@@ -204,7 +204,7 @@ fn random_fields_among_many_expired_ones_are_found_in_bounded_steps() {
     loop {
         steps += 1;
         let op = Op::RandomEntries { projection: Projection::Keys, cursor, count: 500 };
-        let request = Request { bucket: b"h", op };
+        let request = Request::new(b"h", op);
         let mut found = 0;
         let (_, touched) = touched_by(|| {
             store.execute(&[request], later, |reply| {

@@ -70,7 +70,7 @@ pub(super) fn run(store: &Store, now: u64, words: &[Vec<u8>]) -> String {
 fn run_one(store: &Store, now: u64, command: &'static Command, words: &[Vec<u8>]) -> String {
     let mut bulks = Vec::new();
     words[1..].iter().for_each(|word| args::push(&mut bulks, word));
-    let request = Request { bucket: &words[0], op: Op::Command { command, args: Args::new(&bulks) } };
+    let request = Request::new(&words[0], Op::Command { command, args: Args::new(&bulks) });
     let mut printed = String::new();
     store.execute(&[request], now, |reply| {
         printed = shown(&reply);

@@ -20,16 +20,16 @@ fn run(store: &Store, now_ms: u64, line: &str) {
     words[2..].iter().for_each(|word| args::push(&mut bulks, word.as_bytes()));
     let command = Command::find(&words[0].to_lowercase()).expect("a command");
     let op = Op::Command { command, args: Args::new(&bulks) };
-    store.execute(&[Request { bucket: words[1].as_bytes(), op }], now_ms, |_| ControlFlow::Continue(()));
+    store.execute(&[Request::new(words[1].as_bytes(), op)], now_ms, |_| ControlFlow::Continue(()));
 }
 
 /// Takes one step in each shard. Returns in how many the next step should follow at once.
 fn step(store: &Store, now_ms: u64) -> usize {
-    (0..store.shards.len()).filter(|number| store.sweep_shard(*number, now_ms)).count()
+    (0..store.shards_per_database()).filter(|number| store.sweep_shard(*number, now_ms)).count()
 }
 
 fn is_sweeping(store: &Store) -> bool {
-    (0..store.shards.len()).any(|number| store.lock(number).expiry_cursor.has_expiries)
+    (0..store.shards_per_database()).any(|number| store.lock(number).expiry_cursor.has_expiries)
 }
 
 #[test]
@@ -40,14 +40,14 @@ fn what_has_expired_goes_on_its_own() {
     run(&store, 0, "SET forever value");
     run(&store, 0, "HSETEX list PX 100 FIELDS 2 milk 1 eggs 12");
     run(&store, 0, "HSETEX later PX 200 FIELDS 1 milk 1");
-    assert_eq!((step(&store, 99), store.bucket_count()), (0, 5_003));
+    assert_eq!((step(&store, 99), store.bucket_counts()[0]), (0, 5_003));
     while step(&store, 100) > 0 {}
-    assert_eq!(store.bucket_count(), 2);
+    assert_eq!(store.bucket_counts()[0], 2);
     (0..9).for_each(|_| {
         step(&store, 200);
     });
     assert_eq!(
-        (store.bucket_count(), is_sweeping(&store)),
+        (store.bucket_counts()[0], is_sweeping(&store)),
         (1, false),
         "nothing is searched for that cannot be there"
     );
@@ -62,20 +62,30 @@ fn stats_count_what_will_expire_and_what_has() {
     run(&store, 0, "HSETEX list PX 100 FIELDS 2 milk 1 eggs 12");
     run(&store, 0, "HSET list bread 1");
     let stats = store.stats();
-    assert_eq!((stats.expiring, stats.average_ttl_ms(0), stats.expiring_maps), (2, 200, 1));
+    assert_eq!(
+        (stats.databases[0].expiring, stats.databases[0].average_ttl_ms(0), stats.databases[0].expiring_maps),
+        (2, 200, 1)
+    );
     run(&store, 50, "GET later");
     run(&store, 50, "HGET list cheese");
     run(&store, 50, "GET nothing");
     run(&store, 50, "SET nothing value");
     while step(&store, 100) > 0 {}
     let stats = store.stats();
-    assert_eq!((stats.expiring, stats.average_ttl_ms(100), stats.expiring_maps), (1, 200, 0));
+    assert_eq!(
+        (
+            stats.databases[0].expiring,
+            stats.databases[0].average_ttl_ms(100),
+            stats.databases[0].expiring_maps
+        ),
+        (1, 200, 0)
+    );
     assert_eq!((stats.expired, stats.expired_entries), (1, 2));
     assert_eq!((stats.hits, stats.misses), (2, 1));
     run(&store, 100, "PERSIST later");
     store.reset_counters();
     let stats = store.stats();
-    assert_eq!((stats.expiring, stats.average_ttl_ms(100)), (0, 0));
+    assert_eq!((stats.databases[0].expiring, stats.databases[0].average_ttl_ms(100)), (0, 0));
     assert_eq!((stats.expired, stats.expired_entries, stats.hits, stats.misses), (0, 0, 0, 0));
 }
 
@@ -83,9 +93,9 @@ fn stats_count_what_will_expire_and_what_has() {
 fn a_step_ends_a_bounded_number() {
     let store = Store::new();
     (0..100_000).for_each(|number| run(&store, 0, &format!("SET key{number} value PX 1")));
-    let before = store.bucket_count();
-    assert_eq!(step(&store, 1), store.shards.len());
-    assert!((1..=EXPIRY_ENDS * store.shards.len()).contains(&(before - store.bucket_count())));
+    let before = store.bucket_counts()[0];
+    assert_eq!(step(&store, 1), store.shards_per_database());
+    assert!((1..=EXPIRY_ENDS * store.shards_per_database()).contains(&(before - store.bucket_counts()[0])));
 }
 
 #[tokio::test]
@@ -107,7 +117,7 @@ async fn the_fields_of_a_large_hash_go_bit_by_bit() {
     }
     run(&store, 1_100, "HDEL list forever");
     while step(&store, 10_000) > 0 {}
-    assert_eq!(store.bucket_count(), 0, "the hash goes with its last field");
+    assert_eq!(store.bucket_counts()[0], 0, "the hash goes with its last field");
 }
 
 #[tokio::test]

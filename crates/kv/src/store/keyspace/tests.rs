@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     args::{self, Args},
     commands::spec::Command,
+    database::FullName,
     pubsub::{backlog::Backlog, bucket_changes::Change},
     reply::Reply,
     request::{Op, Request},
@@ -15,7 +16,7 @@ use tokio_stream::StreamExt;
 
 fn execute(store: &Store, bucket: &str, op: Op<'_>) {
     let refused = |reply: Reply<'_>| matches!(reply, Reply::Error(_));
-    store.execute(&[Request { bucket: bucket.as_bytes(), op }], 0, |reply| {
+    store.execute(&[Request::new(bucket.as_bytes(), op)], 0, |reply| {
         assert!(!refused(reply));
         ControlFlow::Continue(())
     });
@@ -32,7 +33,7 @@ const WATCHER: Watcher = Watcher { link: 0, connection: 1 };
 
 fn watch(store: &Store, bucket: &[u8]) -> u64 {
     let mut version = 0;
-    store.execute(&[Request { bucket, op: Op::Watch { watcher: WATCHER } }], 0, |reply| {
+    store.execute(&[Request::new(bucket, Op::Watch { watcher: WATCHER })], 0, |reply| {
         let Reply::Number(number) = reply else { panic!("{reply:?}") };
         version = number as u64;
         ControlFlow::Continue(())
@@ -67,7 +68,7 @@ fn pages_fill_up_across_shards_and_list_each_name_once() {
         assert_eq!(pages == 1, count == usize::MAX, "{count}: {pages}");
     }
     assert_eq!(
-        store.scan(u64::MAX, &ScanFilter::default(), 0).next % store.shards.len() as u64,
+        store.scan(u64::MAX, &ScanFilter::default(), 0).next % store.shards_per_database() as u64,
         0,
         "no such place"
     );
@@ -76,14 +77,14 @@ fn pages_fill_up_across_shards_and_list_each_name_once() {
 #[test]
 fn names_are_listed_by_pattern_and_kind_until_they_expire() {
     let store = thousand();
-    let filter = ScanFilter { pattern: Some(b"99?"), count: usize::MAX, kind: None };
+    let filter = ScanFilter { pattern: Some(b"99?"), count: usize::MAX, ..ScanFilter::default() };
     assert_eq!(store.scan(0, &filter, 0).names.len(), 10);
     let strings = ScanFilter { kind: Some(Kind::Str), ..filter };
     assert!(store.scan(0, &strings, 0).names.is_empty());
     let maps = ScanFilter { kind: Some(Kind::Map), ..filter };
     assert_eq!(store.scan(0, &maps, 0).names.len(), 10);
     let hash = store.hasher.hash_one("990".as_bytes());
-    let mut shard = store.lock(store.shard_of(hash));
+    let mut shard = store.lock(store.shard_index(Database::ZERO, hash));
     BucketMut::new(&mut shard, b"990", Lookup::new(hash), 0).set_expiry(Some(10)).unwrap();
     drop(shard);
     assert_eq!(store.scan(0, &filter, 9).names.len(), 10);
@@ -93,10 +94,10 @@ fn names_are_listed_by_pattern_and_kind_until_they_expire() {
 #[test]
 fn a_random_name_may_be_any() {
     let store = Store::new();
-    assert_eq!(store.random_name(7, 0), None);
+    assert_eq!(store.random_name(Database::ZERO, 7, 0), None);
     ["milk", "eggs", "bread"].into_iter().for_each(|name| execute(&store, name, Op::Create));
     let seeds = (0..1_000_u64).map(|seed| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let names: HashSet<_> = seeds.map(|seed| store.random_name(seed, 0).unwrap()).collect();
+    let names: HashSet<_> = seeds.map(|seed| store.random_name(Database::ZERO, seed, 0).unwrap()).collect();
     assert_eq!(names.len(), 3);
 }
 
@@ -107,17 +108,17 @@ async fn a_flush_ends_every_bucket_and_invalidates_watches_of_those_that_existed
     let (there, not_there) = (watch(&store, b"shopping"), watch(&store, b"nothing"));
     let mut changes = store.subscribe(b"shopping", &Backlog::unlimited()).unwrap();
     assert!(store.stats().bytes > 0);
-    drop(store.flush());
-    assert_eq!((store.bucket_count(), store.stats().buckets), (0, 0));
+    drop(store.flush(None));
+    assert_eq!((store.bucket_counts()[0], store.stats().buckets()), (0, 0));
     assert_eq!(
         changes.next().await.map(|event| event.change.clone()),
         Some(Change::Ended(EndReason::Dropped))
     );
-    assert_eq!(store.transact(&[(b"shopping", there)], &[], 0, |_| {}), Ok(false));
-    assert_eq!(store.transact(&[(b"nothing", not_there)], &[], 0, |_| {}), Ok(true));
+    assert_eq!(store.transact(&[(FullName::new(b"shopping"), there)], &[], 0, |_| {}), Ok(false));
+    assert_eq!(store.transact(&[(FullName::new(b"nothing"), not_there)], &[], 0, |_| {}), Ok(true));
     assert_ne!(watch(&store, b"shopping"), there);
     set_field(&store, "shopping");
-    assert_eq!(store.bucket_count(), 1);
+    assert_eq!(store.bucket_counts()[0], 1);
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn a_page_compares_a_bounded_number_of_bytes_whatever_the_names_and_the_pattern(
     let long = "a".repeat(20_000);
     (0..200).for_each(|number| execute(&store, &format!("{long}{number}"), Op::Create));
     let pattern = format!("*{long}b*");
-    let filter = ScanFilter { pattern: Some(pattern.as_bytes()), kind: None, count: usize::MAX };
+    let filter = ScanFilter { pattern: Some(pattern.as_bytes()), count: usize::MAX, ..ScanFilter::default() };
     let (mut cursor, mut pages) = (0, 0);
     loop {
         let (page, touched) = touched_by(|| store.scan(cursor, &filter, 0));

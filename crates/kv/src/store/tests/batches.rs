@@ -19,7 +19,7 @@ fn request((command, bucket, bulks): &Step) -> Request<'_> {
             Op::Command { command, args: Args::new(bulks) }
         }
     };
-    Request { bucket, op }
+    Request::new(bucket, op)
 }
 
 /// A request for one of a few buckets and fields.
@@ -72,7 +72,7 @@ fn replies(store: &Store, batch: &[Request<'_>], now_ms: u64, most: usize) -> Ve
 fn held(store: &Store) -> (u64, u64, u64) {
     while store.sweep_shard(0, 0) {}
     let figures = store.stats();
-    (figures.buckets, figures.crashed, figures.bytes)
+    (figures.buckets(), figures.crashed, figures.bytes)
 }
 
 /// What will expire, counted bucket by bucket.

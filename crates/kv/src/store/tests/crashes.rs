@@ -23,7 +23,7 @@ fn bulks(words: &[&str]) -> Vec<u8> {
 
 fn request<'a>(name: &str, bucket: &'a str, bulks: &'a [u8]) -> Request<'a> {
     let command = COMMANDS.iter().find(|command| command.spec.name == name).expect("a command");
-    Request { bucket: bucket.as_bytes(), op: Op::Command { command, args: Args::new(bulks) } }
+    Request::new(bucket.as_bytes(), Op::Command { command, args: Args::new(bulks) })
 }
 
 /// Executes a line such as `rename from to`. Returns the reply in its `Debug` form.
@@ -41,7 +41,7 @@ const WATCHER: Watcher = Watcher { link: 0, connection: 1 };
 
 fn watch(store: &Store, bucket: &str) -> (Vec<u8>, u64) {
     let mut version = 0;
-    store.execute(&[Request { bucket: bucket.as_bytes(), op: Op::Watch { watcher: WATCHER } }], 0, |reply| {
+    store.execute(&[Request::new(bucket.as_bytes(), Op::Watch { watcher: WATCHER })], 0, |reply| {
         let Reply::Number(number) = reply else { panic!("{reply:?}") };
         version = number as u64;
         ControlFlow::Continue(())
@@ -50,7 +50,7 @@ fn watch(store: &Store, bucket: &str) -> (Vec<u8>, u64) {
 }
 
 fn is_unchanged(store: &Store, (bucket, version): &(Vec<u8>, u64)) -> bool {
-    store.transact(&[(bucket, *version)], &[], 0, |_| {}) == Ok(true)
+    store.transact(&[(FullName::new(bucket), *version)], &[], 0, |_| {}) == Ok(true)
 }
 
 fn next_change(changes: &mut Subscription) -> Option<Change> {
@@ -70,7 +70,7 @@ fn used_bytes(store: &Store) -> u64 {
 
 /// Three names. The second is in the shard of the first if `in_one_shard`, the third in that of the second.
 fn names(store: &Store, in_one_shard: bool) -> [String; 3] {
-    let shard = |name: &str| store.shard_of(store.hasher.hash_one(name.as_bytes()));
+    let shard = |name: &str| store.shard_index(Database::ZERO, store.hasher.hash_one(name.as_bytes()));
     let from = "from".to_owned();
     let mut candidates = (0..).map(|number| format!("name{number}"));
     let to = candidates.find(|name| (shard(name) == shard(&from)) == in_one_shard).expect("endless");
@@ -112,7 +112,7 @@ fn crash(line: impl Fn(&str, &str) -> String, case: Case, failpoint: (&'static s
     };
     run(&store, &format!("set {bystander} stays"));
     prepare();
-    let named = store.stats().buckets - 1;
+    let named = store.stats().buckets() - 1;
     [from, to].into_iter().for_each(|name| drop(run(&store, &format!("del {name}"))));
     let bytes_before = used_bytes(&store);
     prepare();
@@ -124,7 +124,7 @@ fn crash(line: impl Fn(&str, &str) -> String, case: Case, failpoint: (&'static s
     assert_eq!(run(&store, &line(from, to)), "Crashed", "{case:?} {failpoint:?}");
 
     assert_eq!(run(&store, &format!("get {bystander}")), format!("Value({:?})", b"stays"));
-    assert_eq!(store.stats().buckets, 1, "{case:?} {failpoint:?}");
+    assert_eq!(store.stats().buckets(), 1, "{case:?} {failpoint:?}");
     assert!(!watched.iter().any(|watched| is_unchanged(&store, watched)));
     assert!(is_unchanged(&store, &undisturbed));
     store.unwatch_link(WATCHER.link);
@@ -136,7 +136,7 @@ fn crash(line: impl Fn(&str, &str) -> String, case: Case, failpoint: (&'static s
     let of_bystander = changes[2].as_mut().expect("it exists");
     assert_eq!(next_change(of_bystander), None);
     prepare();
-    assert_eq!(store.stats().buckets, 1 + named, "the names are free again");
+    assert_eq!(store.stats().buckets(), 1 + named, "the names are free again");
 }
 
 fn cases() -> impl Iterator<Item = Case> {
@@ -176,7 +176,7 @@ fn a_panic_in_msetnx_ends_its_buckets_and_no_other() {
         let line = format!("msetnx {from} 1 {to} 2");
         failpoint::arm("registered", 2);
         assert_eq!(run(&store, &line), "Crashed");
-        assert_eq!((store.stats().buckets, store.stats().crashed), (1, 2));
+        assert_eq!((store.stats().buckets(), store.stats().crashed), (1, 2));
         assert_eq!(run(&store, &format!("get {bystander}")), format!("Value({:?})", b"stays"));
         assert_eq!(run(&store, &line), "Number(1)");
     }
@@ -200,7 +200,7 @@ fn a_panic_in_a_transaction_leaves_its_other_commands_alone() {
             replies,
             ["Done".to_owned(), "Crashed".into(), "Done".into(), format!("Value({:?})", b"1")]
         );
-        assert_eq!(store.stats().buckets, 2);
+        assert_eq!(store.stats().buckets(), 2);
     }
 }
 
@@ -229,7 +229,7 @@ fn a_panic_while_a_bucket_is_watched_ends_it_alone() {
     assert!(!is_unchanged(&store, &watched));
     assert_eq!((run(&store, "exists watched"), is_unchanged(&store, &other)), ("Number(0)".into(), true));
     failpoint::arm("opened", 1);
-    store.execute(&[Request { bucket: b"other", op: Op::Watch { watcher: WATCHER } }], 0, |reply| {
+    store.execute(&[Request::new(b"other", Op::Watch { watcher: WATCHER })], 0, |reply| {
         assert_eq!(reply, Reply::Crashed);
         ControlFlow::Continue(())
     });
@@ -243,6 +243,6 @@ fn a_panic_of_the_sweeper_ends_the_bucket_that_it_was_at() {
     fill(&store, "expiring");
     failpoint::arm("delete_expired", 2);
     assert!(!store.sweep_shard(0, 10_000));
-    assert_eq!((store.stats().buckets, store.stats().crashed), (1, 1));
+    assert_eq!((store.stats().buckets(), store.stats().crashed), (1, 1));
     assert_eq!(run(&store, "exists other"), "Number(1)");
 }

@@ -11,7 +11,7 @@ fn steps(store: &Store, bucket: &str, field: Option<&str>) -> usize {
     let command = Command::find(if field.is_some() { "hget" } else { "get" }).expect("a command");
     let mut bulks = Vec::new();
     field.into_iter().for_each(|field| args::push(&mut bulks, field.as_bytes()));
-    let request = Request { bucket: bucket.as_bytes(), op: Op::Command { command, args: Args::new(&bulks) } };
+    let request = Request::new(bucket.as_bytes(), Op::Command { command, args: Args::new(&bulks) });
     let mut prefetch = store.prefetch(&request);
     std::iter::from_fn(|| store.prefetch_step(&request, &mut prefetch).then_some(())).count()
 }

@@ -58,8 +58,12 @@ impl Protocol for RespSession {
                 self.last = self.batchable(&raw);
             }
             let command = self.last.filter(|_| can_batch).map(|(_, command)| command);
-            let split = command.and_then(|command| SubRequests::new(command, &raw).ok());
-            match split.filter(|split| self.can_batch_requests(split)) {
+            let split = command.and_then(|command| SubRequests::new(command, &raw, self.database).ok());
+            match split {
+                Some(split) if !self.can_batch_requests(&split) => {
+                    (consumed, last_size) = (consumed + size, size);
+                    break Tail::Command(RespCommand::Single(raw));
+                }
                 // A write waits until the replies before it that may be paged are complete.
                 Some(split) if may_page > 0 && !split.is_read() => break Tail::More,
                 Some(_) if may_page == BATCH_PAGES => break Tail::More,
@@ -160,9 +164,14 @@ impl RespSession {
     /// checked when it is executed.
     #[inline]
     fn can_batch_requests(&self, split: &SubRequests<'_>) -> bool {
-        // What touches several buckets as one step may take long, so each has a turn of its own.
-        !matches!(split.keys(), KeySpec::TwoTogether | KeySpec::PairsTogether)
-            && (split.remaining() > BATCH_REQUESTS || split.check_owners(&self.context.cluster).is_ok())
+        match split.keys() {
+            KeySpec::None | KeySpec::One => true,
+            // What touches several buckets as one step may take long, so each has a turn of its own.
+            KeySpec::TwoTogether | KeySpec::PairsTogether => false,
+            KeySpec::EachSummed | KeySpec::EachListed | KeySpec::PairsEach => {
+                split.remaining() > BATCH_REQUESTS || split.check_owners(&self.context.cluster).is_ok()
+            }
+        }
     }
 
     /// Notes how often the last command was called in a row.

@@ -6,7 +6,7 @@ use crate::{
     limits::{QUEUED_BYTES, QUEUED_COMMANDS},
     memory::{Account, Charge, Use},
 };
-use kv::Watcher;
+use kv::{Database, FullName, Watcher};
 use kv_cluster::Cluster;
 use std::{collections::BTreeMap, mem::size_of, sync::Arc};
 
@@ -25,7 +25,7 @@ pub(super) struct WatchedKeys {
     cluster: Cluster,
     pub(super) watcher: Watcher,
     /// The version of each key when it was watched; `None` until the owner has replied.
-    pub(super) versions: BTreeMap<Box<[u8]>, Option<u64>>,
+    pub(super) versions: BTreeMap<(Database, Box<[u8]>), Option<u64>>,
     pub(super) charge: Charge,
 }
 
@@ -43,7 +43,8 @@ impl WatchedKeys {
 
 impl Drop for WatchedKeys {
     fn drop(&mut self) {
-        self.cluster.unwatch(self.watcher, self.versions.keys().map(|name| &**name));
+        let names = self.versions.keys().map(|(database, name)| FullName { database: *database, name });
+        self.cluster.unwatch(self.watcher, names);
     }
 }
 

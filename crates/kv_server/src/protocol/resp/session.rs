@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{clients::Client, context::ServerContext, limits::BATCH_REQUESTS, pipeline::buffers::Output};
 use arrayvec::ArrayVec;
-use kv::Command;
+use kv::{Command, Database};
 use std::{
     io,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -20,6 +20,8 @@ pub(crate) struct RespSession {
     pub(super) context: Arc<ServerContext>,
     pub(super) client: Arc<Client>,
     pub(super) version: RespVersion,
+    /// The database that SELECT has chosen.
+    pub(super) database: Database,
     pub(super) reply_mode: ReplyMode,
     /// The connection closes after the reply.
     pub(super) closing: bool,
@@ -75,6 +77,7 @@ impl RespSession {
             subscriptions: Subscriptions::new(&client.account),
             client,
             version: RespVersion::default(),
+            database: Database::ZERO,
             reply_mode: ReplyMode::On,
             closing: false,
             parser: CommandParser::default(),
@@ -109,9 +112,16 @@ impl RespSession {
     /// return to it.
     pub(crate) fn excludes_text(&self) -> bool {
         self.transaction.is_open()
-            || !self.transaction.watched.is_none()
+            || self.transaction.watched.is_some()
             || self.awaits_events()
             || self.reply_mode != ReplyMode::On
+            || self.database != Database::ZERO
+    }
+
+    /// Selects a database.
+    pub(super) fn select(&mut self, database: Database) {
+        self.database = database;
+        self.client.session.database.store(database.index(), Relaxed);
     }
 
     /// An encoder of the version that the client has chosen.

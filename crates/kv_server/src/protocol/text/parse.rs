@@ -128,7 +128,7 @@ pub(super) fn parse(line: &mut [u8]) -> ParsedLine<'_> {
     let Some(count) = split_words(&mut line[end..], &mut words) else {
         return ParsedLine::Command(Command::Unknown);
     };
-    let request = |bucket, op| ParsedLine::Request(Request { bucket, op });
+    let request = |bucket, op| ParsedLine::Request(Request::new(bucket, op));
     ParsedLine::Command(match (verb, &words[..count]) {
         (_, [target, version]) if is_http_request(target, version) => Command::Http,
         (Verb::Get, [bucket, key]) => return request(bucket, Op::Get { key }),

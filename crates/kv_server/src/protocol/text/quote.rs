@@ -1,4 +1,4 @@
-//! Quoted words: parses those that contain blanks, and prints values that contain line breaks.
+//! Quoted words: parses those that need their quotes, and prints what could not be read back without them.
 
 use crate::protocol::lines::is_separator;
 
@@ -10,20 +10,23 @@ pub(super) enum Word<'a> {
     Plain(&'a mut [u8]),
 }
 
-/// Parses the first word of `text`, which starts with a quote. Quotes are removed only if a separator follows
-/// them and they enclose a blank, a tab or a line break, literal or escaped: in the guide, a single word
-/// keeps its quotes. Escapes are decoded in place, since decoding only shrinks them.
+/// Parses the first word of `text`, which starts with a quote. Escapes are decoded in place, since decoding
+/// only shrinks them.
 pub(super) fn parse(text: &mut [u8]) -> Word<'_> {
-    let Some(close) = closing_quote(text) else { return Word::Plain(text) };
-    if text.get(close + 1).is_some_and(|after| !is_separator(*after)) {
-        return Word::Plain(text);
-    }
-    if !has_white_space(&text[1..close]) {
-        return Word::Plain(text);
-    }
+    let Some(close) = quoted_end(text) else { return Word::Plain(text) };
     let (quoted, rest) = text.split_at_mut(close + 1);
     let length = unescape(&mut quoted[1..close]);
     Word::Quoted(&quoted[1..1 + length], rest)
+}
+
+/// Where the quote closes, if the first word of `text`, which starts with a quote, is read as quoted: a
+/// separator follows it, and it encloses nothing, a blank, a tab, a carriage return or a backslash. In the
+/// guide, any other word keeps its quotes.
+fn quoted_end(text: &[u8]) -> Option<usize> {
+    let close = closing_quote(text)?;
+    let needs_quotes = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\\');
+    let ends_word = text.get(close + 1).is_none_or(|after| is_separator(*after));
+    (ends_word && (close == 1 || text[1..close].iter().any(needs_quotes))).then_some(close)
 }
 
 fn closing_quote(text: &[u8]) -> Option<usize> {
@@ -36,18 +39,6 @@ fn closing_quote(text: &[u8]) -> Option<usize> {
         }
     }
     None
-}
-
-fn has_white_space(quoted: &[u8]) -> bool {
-    let mut at = 0;
-    while at < quoted.len() {
-        let (byte, taken) = unescape_one(&quoted[at..]);
-        if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
-            return true;
-        }
-        at += taken;
-    }
-    false
 }
 
 fn unescape(quoted: &mut [u8]) -> usize {
@@ -70,12 +61,26 @@ fn unescape_one(text: &[u8]) -> (u8, usize) {
     }
 }
 
-/// Prints a name, key or value on one line: as it is, or quoted if it contains a line break.
+/// Prints a name, key or value as a whole line: as it is, or quoted if it is empty, contains a line break, or
+/// would itself be read as quoted. So no two of them print alike.
+#[inline]
 pub(super) fn print(output: &mut Vec<u8>, bytes: &[u8]) {
-    if memchr::memchr2(b'\r', b'\n', bytes).is_none() {
-        return output.extend_from_slice(bytes);
+    let is_special = match bytes.first() {
+        Some(b'"') => quoted_end(bytes).is_some(),
+        first => first.is_none(),
+    };
+    if is_special || memchr::memchr2(b'\r', b'\n', bytes).is_some() {
+        return print_quoted(output, bytes);
     }
-    print_quoted(output, bytes);
+    output.extend_from_slice(bytes);
+}
+
+/// Prints a key before other words of its line: as [`print`] does, or quoted if it contains a separator.
+pub(super) fn print_word(output: &mut Vec<u8>, bytes: &[u8]) {
+    match bytes.iter().any(|byte| is_separator(*byte)) {
+        true => print_quoted(output, bytes),
+        false => print(output, bytes),
+    }
 }
 
 /// Prints bytes in quotes, with control characters escaped.
@@ -96,4 +101,84 @@ fn print_quoted(output: &mut Vec<u8>, bytes: &[u8]) {
         }
     }
     output.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The bytes that a line of a reply stands for.
+    fn read_line(line: &[u8]) -> Vec<u8> {
+        let mut line = line.to_vec();
+        if let Some(b'"') = line.first()
+            && let Word::Quoted(word, []) = parse(&mut line)
+        {
+            return word.to_vec();
+        }
+        line
+    }
+
+    fn printed(value: &[u8]) -> Vec<u8> {
+        let mut line = Vec::new();
+        print(&mut line, value);
+        line
+    }
+
+    /// Values of the bytes that matter to quoting.
+    fn value() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![
+            4 => Just(b'"'),
+            3 => Just(b'\\'),
+            6 => prop::sample::select(b" \t\r\nxn4\0".to_vec()),
+            1 => any::<u8>(),
+        ];
+        prop::collection::vec(byte, 0..12)
+    }
+
+    #[test]
+    fn values_print_as_they_are_unless_they_could_not_be_read_back() {
+        for (value, line) in [
+            ("hello world", "hello world"),
+            ("", r#""""#),
+            (r#""""#, r#""\"\"""#),
+            (r#""1""#, r#""1""#),
+            (r#""a b""#, r#""\"a b\"""#),
+            (r#""a b" c"#, r#""\"a b\" c""#),
+            (r#""a b"c"#, r#""a b"c"#),
+            (r#""\x41""#, r#""\"\\x41\"""#),
+            (r"back\slash", r"back\slash"),
+            ("a\nb", r#""a\nb""#),
+            (r#""open"#, r#""open"#),
+        ] {
+            assert_eq!(String::from_utf8(printed(value.as_bytes())).unwrap(), line, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_gives_the_bytes_back(value in value()) {
+            let line = printed(&value);
+            prop_assert!(!line.is_empty() && memchr::memchr2(b'\r', b'\n', &line).is_none());
+            prop_assert_eq!(read_line(&line), value);
+        }
+
+        #[test]
+        fn distinct_values_print_differently(one in value(), other in value()) {
+            prop_assert_eq!(printed(&one) == printed(&other), one == other);
+        }
+
+        #[test]
+        fn a_key_is_followed_by_other_words(key in value()) {
+            let mut line = Vec::new();
+            print_word(&mut line, &key);
+            let end = line.len();
+            line.extend_from_slice(b" SET TO 1");
+            let read = match (line[0], quoted_end(&line)) {
+                (b'"', Some(_)) => read_line(&line[..end]),
+                _ => line.split(|byte| is_separator(*byte)).next().unwrap().to_vec(),
+            };
+            prop_assert_eq!(read, key);
+        }
+    }
 }

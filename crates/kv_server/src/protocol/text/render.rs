@@ -34,13 +34,13 @@ pub(super) fn names<'a>(output: &mut Vec<u8>, names: impl Iterator<Item = &'a [u
 pub(super) fn event(output: &mut Vec<u8>, event: &Event) {
     match &event.change {
         Change::Set { key, value } => {
-            quote::print(output, key);
+            quote::print_word(output, key);
             output.extend_from_slice(b" SET TO ");
             quote::print(output, value);
             output.extend_from_slice(b"\r\n");
         }
         Change::Deleted { key } => {
-            quote::print(output, key);
+            quote::print_word(output, key);
             output.extend_from_slice(b" DELETED\r\n");
         }
         Change::Ended(reason) => {

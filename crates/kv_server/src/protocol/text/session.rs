@@ -221,7 +221,7 @@ impl TextSession {
     async fn keys(&self, bucket: &[u8], output: &mut Output<'_>) -> io::Result<()> {
         let mut cursor = 0;
         loop {
-            let request = Request { bucket, op: Op::Keys { cursor } };
+            let request = Request::new(bucket, Op::Keys { cursor });
             let bytes = &mut output.bytes;
             let rendered = router::execute_one(&self.context.cluster, request, |reply| match reply {
                 Reply::Keys { keys, next } => {

@@ -181,13 +181,14 @@ fn client_list_line(table: &CommandTable, session: &RespSession, client: &Client
     let mut line = String::new();
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db=0 sub={} psub={} ssub=0 multi={} watch={} qbuf={} multi-mem={} omem={} tot-mem={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
+        "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db={} sub={} psub={} ssub=0 multi={} watch={} qbuf={} multi-mem={} omem={} tot-mem={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.peer,
         session.context.address,
         client.account.descriptor(),
         String::from_utf8_lossy(&info.name),
         flags(numbers),
+        numbers.database.load(Relaxed),
         numbers.channels.load(Relaxed),
         numbers.patterns.load(Relaxed),
         queued as i64 - 1,

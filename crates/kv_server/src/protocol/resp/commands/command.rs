@@ -236,21 +236,20 @@ fn write_key_specs(encoder: &mut RespEncoder<'_>, spec: &CommandSpec) {
     flags.iter().for_each(|flag| encoder.simple_string(flag));
     // The last key, from the first one or from the end.
     let last = if last < 0 { last } else { last - first };
-    let searches: [(&str, &str, &[(&str, i64)]); 2] = [
-        ("begin_search", "index", &[("index", first)]),
-        ("find_keys", "range", &[("lastkey", last), ("keystep", step), ("limit", 0)]),
-    ];
-    for (name, kind, fields) in searches {
-        encoder.bulk(name.as_bytes());
-        encoder.map(2);
-        encoder.bulk(b"type");
-        encoder.bulk(kind.as_bytes());
-        encoder.bulk(b"spec");
-        encoder.map(fields.len());
-        for (field, value) in fields {
-            encoder.bulk(field.as_bytes());
-            encoder.integer(*value);
-        }
+    write_search(encoder, "begin_search", "index", &[("index", first)]);
+    write_search(encoder, "find_keys", "range", &[("lastkey", last), ("keystep", step), ("limit", 0)]);
+}
+
+fn write_search(encoder: &mut RespEncoder<'_>, name: &str, kind: &str, fields: &[(&str, i64)]) {
+    encoder.bulk(name.as_bytes());
+    encoder.map(2);
+    encoder.bulk(b"type");
+    encoder.bulk(kind.as_bytes());
+    encoder.bulk(b"spec");
+    encoder.map(fields.len());
+    for (field, value) in fields {
+        encoder.bulk(field.as_bytes());
+        encoder.integer(*value);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
 use kv::{
-    Args, CommandError, CommandSpec, Group,
+    Args, CommandError, CommandSpec, DATABASES, Group,
     args::parse_integer,
     flag::ADMIN,
     syntax::{excerpt::excerpt_text, glob},
@@ -21,7 +21,7 @@ fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
     vec![
         ("appendonly", "no".into()),
         ("bind", context.address.ip().to_string()),
-        ("databases", "1".into()),
+        ("databases", DATABASES.to_string()),
         ("maxclients", context.limits.connections.to_string()),
         ("maxmemory", memory.to_string()),
         ("maxmemory-clients", shown_limit(context.memory.limit()).to_string()),

@@ -10,7 +10,8 @@ use crate::protocol::resp::{
     session::{ReplyMode, RespSession},
 };
 use kv::{
-    Args, CommandError, CommandSpec, Group, args::parse_integer, flag::NO_AUTH, syntax::excerpt::excerpt_text,
+    Args, CommandError, CommandSpec, Database, Group, args::parse_integer, flag::NO_AUTH,
+    syntax::excerpt::excerpt_text,
 };
 
 /// The version of Redis that this server reports to clients: from it on, they let fields expire.
@@ -156,16 +157,19 @@ pub(super) const SELECT: SessionCommand = SessionCommand::new(
         .fast()
         .since("1.0.0")
         .syntax("index")
-        .summary("Accepts database 0, the only one"),
+        .summary("Selects the database of the connection"),
 )
 .run(select);
-fn select(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    match args.next().and_then(parse_integer) {
-        Some(0) => encoder.ok(),
-        Some(_) => return Err(SessionError::reply("ERR DB index is out of range")),
-        None => return Err(CommandError::NotInteger.into()),
-    }
+fn select(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+    session.select(selected_database(args)?);
+    encoder.ok();
     Ok(())
+}
+
+/// The database that SELECT with these arguments chooses.
+pub(super) fn selected_database(mut args: Args) -> Result<Database, CommandError> {
+    let index = args.next().and_then(parse_integer).ok_or(CommandError::NotInteger)?;
+    usize::try_from(index).ok().and_then(Database::new).ok_or(CommandError::DatabaseIndex)
 }
 
 pub(super) const QUIT: SessionCommand = SessionCommand::new(
@@ -200,6 +204,7 @@ fn reset(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Resul
     session.subscriptions.clear();
     session.reply_mode = ReplyMode::On;
     session.version = RespVersion::Resp2;
+    session.select(Database::ZERO);
     session.client.info().name = Box::default();
     encoder.version = RespVersion::Resp2;
     encoder.simple_string("RESET");

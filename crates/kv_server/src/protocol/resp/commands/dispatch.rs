@@ -103,7 +103,7 @@ fn check_queued(session: &RespSession, resolved: &Resolved<'_>) -> Result<(), Se
         )));
     }
     let CommandRef::Bucket(command) = resolved.command else { return Ok(()) };
-    let requests = match SubRequests::new(command, &resolved.raw) {
+    let requests = match SubRequests::new(command, &resolved.raw, session.database) {
         // The reply to this command, when it is executed.
         Err(SessionError::Command(CommandError::Arity(_))) => return Ok(()),
         requests => requests?,
@@ -145,7 +145,7 @@ async fn execute_on_buckets(
     output: &mut Output<'_>,
 ) -> Result<(), SessionError> {
     let context = session.context.clone();
-    let mut requests = SubRequests::new(command, raw)?;
+    let mut requests = SubRequests::new(command, raw, session.database)?;
     if requests.remaining() <= LOOK_AHEAD_REQUESTS {
         requests.check_owners(&context.cluster)?;
     } else {

@@ -1,6 +1,7 @@
 //! The EXEC command: executes the queued commands as one step, on the node that owns all their keys.
 
 use super::{
+    connection::{SELECT, selected_database},
     split::SubRequests,
     table::{Call, CommandRef, CommandTable, SessionCommand, boxed},
 };
@@ -16,14 +17,14 @@ use crate::{
     },
 };
 use kv::{
-    CommandError, CommandSpec, Group, Reply, Request, TransactionLimits,
+    CommandError, CommandSpec, Database, FullName, Group, Reply, Request, TransactionLimits,
     flag::{LOADING, READ, STALE, WRITE},
 };
 use kv_cluster::Error;
 use std::io;
 
 /// A key, and its version when it was watched.
-type WatchedKey<'a> = (&'a [u8], u64);
+type WatchedKey<'a> = (FullName<'a>, u64);
 
 /// A queued command, and its index in the table.
 type Queued<'a> = (usize, RawCommand<'a>);
@@ -46,13 +47,14 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
         return Err(SessionError::reply("EXECABORT Transaction discarded because of previous errors."));
     }
     let versions = watched.iter().flat_map(|watched| &watched.versions);
-    let mut watched: Vec<WatchedKey<'_>> =
-        versions.filter_map(|(name, version)| Some((&**name, (*version)?))).collect();
+    let mut watched: Vec<WatchedKey<'_>> = versions
+        .filter_map(|((database, name), version)| Some((FullName { database: *database, name }, (*version)?)))
+        .collect();
     let commands: Vec<Queued<'_>> = queued.iter().collect();
-    let split = requests(table, &commands);
+    let split = requests(table, session.database, &commands);
     check_size(session, &split)?;
     let all: Vec<Request<'_>> = split.into_iter().flatten().collect();
-    let names = watched.iter().map(|(name, _)| *name).chain(all.iter().flat_map(Request::names));
+    let names = watched.iter().map(|(full, _)| full.name).chain(all.iter().flat_map(Request::names));
     session.context.cluster.single_owner(names)?;
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
     let mut step = steps.next().unwrap_or_default();
@@ -75,7 +77,7 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
             None => return Ok(()),
         };
         clock = Clock::read();
-        let failed = |error| repeated_error(session, error, requests(table, step).len());
+        let failed = |error| repeated_error(session, error, requests(table, session.database, step).len());
         replies = match execute_step(table, session, &watched, step).await {
             Ok(Some(replies)) => replies,
             Ok(None) => failed(Error::UnexpectedReply.into())?,
@@ -89,11 +91,21 @@ fn is_on_all_keys(command: CommandRef) -> bool {
     matches!(command, CommandRef::Session(command) if command.spec.flags & (READ | WRITE) != 0)
 }
 
-/// The requests of the commands on buckets, without those whose number of arguments is wrong.
-fn requests<'a>(table: &CommandTable, commands: &[Queued<'a>]) -> Vec<SubRequests<'a>> {
+/// The requests of the commands on buckets, without those whose number of arguments is wrong. They begin in
+/// `database`; a SELECT among them is executed later, but decides the database of those after it.
+fn requests<'a>(
+    table: &CommandTable,
+    mut database: Database,
+    commands: &[Queued<'a>],
+) -> Vec<SubRequests<'a>> {
     let requests = |(index, raw): &Queued<'a>| match table.get(*index) {
-        CommandRef::Bucket(command) => SubRequests::new(command, raw).ok(),
-        CommandRef::Session(_) => None,
+        CommandRef::Bucket(command) => SubRequests::new(command, raw, database).ok(),
+        CommandRef::Session(command) => {
+            if command.spec.name == SELECT.spec.name {
+                database = selected_database(raw.args()).unwrap_or(database);
+            }
+            None
+        }
     };
     commands.iter().filter_map(requests).collect()
 }
@@ -132,7 +144,7 @@ async fn execute_step(
     watched: &[WatchedKey<'_>],
     commands: &[Queued<'_>],
 ) -> Result<Option<RenderedReplies>, SessionError> {
-    let split = requests(table, commands);
+    let split = requests(table, session.database, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
     let charge = Charge::new(&session.client.account, Use::Output);
     let mut replies = RenderedReplies { bytes: Vec::new(), ends: Vec::new(), charge };

@@ -325,9 +325,11 @@ async fn keyspace(session: &RespSession, text: &mut String) {
     for (_, stats) in session.context.cluster.stats().await {
         sum += stats.unwrap_or_default();
     }
-    let (keys, expires, subexpiry) = (sum.buckets, sum.expiring, sum.expiring_maps);
-    let ttl = sum.average_ttl_ms(kv::time::now_ms());
-    if keys > 0 {
-        line(text, "db0", format_args!("keys={keys},expires={expires},avg_ttl={ttl},subexpiry={subexpiry}"));
+    let now_ms = kv::time::now_ms();
+    for (index, stats) in sum.databases.iter().enumerate().filter(|(_, stats)| stats.buckets > 0) {
+        let (keys, expires, subexpiry) = (stats.buckets, stats.expiring, stats.expiring_maps);
+        let ttl = stats.average_ttl_ms(now_ms);
+        let numbers = format_args!("keys={keys},expires={expires},avg_ttl={ttl},subexpiry={subexpiry}");
+        line(text, &format!("db{index}"), numbers);
     }
 }

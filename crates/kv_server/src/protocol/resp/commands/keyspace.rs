@@ -6,10 +6,10 @@ use super::{
 };
 use crate::{
     limits::PAGED_REPLY_BYTES,
-    protocol::resp::{encoder::RespEncoder, reply::error::SessionError},
+    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
 use kv::{
-    CommandError, CommandSpec, Group, Kind, ScanFilter,
+    Args, CommandError, CommandSpec, Database, Group, Kind, ScanFilter,
     args::SCAN_COUNT,
     flag::{READ, WRITE},
     syntax::glob,
@@ -28,12 +28,12 @@ pub(super) const DBSIZE: SessionCommand = SessionCommand::new(
         .flags(READ)
         .fast()
         .since("1.0.0")
-        .summary("Number of keys on all nodes"),
+        .summary("Number of keys of the database on all nodes"),
 )
 .run_async(boxed!(dbsize));
 async fn dbsize(Call { session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let count = session.context.cluster.bucket_count().await?;
-    session.encoder(output).integer(count as i64);
+    let counts = session.context.cluster.bucket_counts().await?;
+    session.encoder(output).integer(counts[session.database.index()] as i64);
     Ok(())
 }
 
@@ -43,28 +43,55 @@ pub(super) const FLUSHALL: SessionCommand = SessionCommand::new(
         .flags(WRITE)
         .since("1.0.0")
         .syntax("[ASYNC|SYNC]")
-        .summary("Removes all keys on all nodes"),
+        .summary("Removes all keys of all databases on all nodes"),
 )
 .run_async(boxed!(flushall));
+async fn flushall(call: Call<'_, '_>) -> Result<(), SessionError> {
+    flush(call, None).await
+}
+
 pub(super) const FLUSHDB: SessionCommand = SessionCommand::new(
     CommandSpec::new("flushdb", Group::Server)
         .arity(-1)
         .flags(WRITE)
         .since("1.0.0")
         .syntax("[ASYNC|SYNC]")
-        .summary("Same as FLUSHALL: there is one database"),
+        .summary("Removes all keys of the database on all nodes"),
 )
-.run_async(boxed!(flushall));
-async fn flushall(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+.run_async(boxed!(flushdb));
+async fn flushdb(call: Call<'_, '_>) -> Result<(), SessionError> {
+    let database = call.session.database;
+    flush(call, Some(database)).await
+}
+
+/// Removes all keys of a database, or of all of them.
+async fn flush(
+    Call { session, mut args, output, .. }: Call<'_, '_>,
+    database: Option<Database>,
+) -> Result<(), SessionError> {
     let known = args
         .next()
         .is_none_or(|mode| mode.eq_ignore_ascii_case(b"async") || mode.eq_ignore_ascii_case(b"sync"));
     if !known || args.next().is_some() {
         return Err(CommandError::Syntax.into());
     }
-    session.context.cluster.flush().await?;
+    session.context.cluster.flush(database).await?;
     session.encoder(output).ok();
     Ok(())
+}
+
+pub(super) const SWAPDB: SessionCommand = SessionCommand::new(
+    CommandSpec::new("swapdb", Group::Server)
+        .arity(3)
+        .flags(WRITE)
+        .fast()
+        .since("4.0.0")
+        .syntax("index1 index2")
+        .summary("Always an error: several nodes cannot exchange two databases as one step"),
+)
+.run(swapdb);
+fn swapdb(_: &mut RespSession, _: Args, _: &mut RespEncoder) -> Result<(), SessionError> {
+    Err(SessionError::reply("ERR SWAPDB is not supported: use MOVE, or SELECT another database"))
 }
 
 pub(super) const KEYS: SessionCommand = SessionCommand::new(
@@ -73,12 +100,12 @@ pub(super) const KEYS: SessionCommand = SessionCommand::new(
         .flags(READ)
         .since("1.0.0")
         .syntax("pattern")
-        .summary("Lists the keys that match a pattern"),
+        .summary("Lists the keys of the database that match a pattern"),
 )
 .run_async(boxed!(keys));
 async fn keys(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let pattern = Some(glob::checked(args.required()?)?);
-    let filter = ScanFilter { pattern, kind: None, count: usize::MAX };
+    let filter = ScanFilter { pattern, kind: None, count: usize::MAX, database: session.database };
     let (mut pages, mut count, mut cursor) = (PagedReply::new(&session.client.account), 0, 0);
     loop {
         let page = session.context.cluster.scan(cursor, &filter).await?;
@@ -107,12 +134,12 @@ pub(super) const SCAN: SessionCommand = SessionCommand::new(
         .flags(READ)
         .since("2.8.0")
         .syntax("cursor [MATCH pattern] [COUNT count] [TYPE type]")
-        .summary("Iterates over the keys of all nodes"),
+        .summary("Iterates over the keys of the database on all nodes"),
 )
 .run_async(boxed!(scan));
 async fn scan(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let cursor = args.cursor()?;
-    let mut filter = ScanFilter { pattern: None, kind: None, count: SCAN_COUNT };
+    let mut filter = ScanFilter { pattern: None, kind: None, count: SCAN_COUNT, database: session.database };
     let mut is_known = true;
     while let Some(option) = args.next() {
         if option.eq_ignore_ascii_case(b"match") {
@@ -143,11 +170,14 @@ async fn scan(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<()
 }
 
 pub(super) const RANDOMKEY: SessionCommand = SessionCommand::new(
-    CommandSpec::new("randomkey", Group::Generic).flags(READ).since("1.0.0").summary("Returns a random key"),
+    CommandSpec::new("randomkey", Group::Generic)
+        .flags(READ)
+        .since("1.0.0")
+        .summary("Returns a random key of the database"),
 )
 .run_async(boxed!(randomkey));
 async fn randomkey(Call { session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let name = session.context.cluster.random_name().await?;
+    let name = session.context.cluster.random_name(session.database).await?;
     let mut encoder = session.encoder(output);
     match name {
         Some(name) => encoder.bulk(&name),

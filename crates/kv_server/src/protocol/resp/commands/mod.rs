@@ -53,6 +53,7 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     help::OBJECT_HELP,
     keyspace::RANDOMKEY,
     keyspace::SCAN,
+    keyspace::SWAPDB,
     server::WAIT,
     command::COMMAND,
     command::COMMAND_COUNT,

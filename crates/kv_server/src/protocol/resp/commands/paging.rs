@@ -60,7 +60,8 @@ pub(crate) async fn write_entries(
 ) -> io::Result<()> {
     let (mut reply, mut count, mut cursor) = (PagedReply::new(&session.client.account), 0, 0);
     loop {
-        let request = Request { bucket, op: Op::Entries { projection, cursor } };
+        let op = Op::Entries { projection, cursor };
+        let request = Request { database: session.database, bucket, op };
         let page = read_page(session, request, output, |encoder, items| {
             count += items.len();
             items.iter().for_each(|item| write_reply(encoder, bucket, item));

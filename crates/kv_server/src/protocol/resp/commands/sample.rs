@@ -110,7 +110,7 @@ impl Sample<'_> {
     }
 
     fn request<'r>(&'r self, op: Op<'r>) -> Request<'r> {
-        Request { bucket: self.bucket, op }
+        Request { database: self.session.database, bucket: self.bucket, op }
     }
 
     /// How many fields the hash has.

@@ -207,7 +207,8 @@ async fn value_bytes(session: &RespSession, bucket: &[u8]) -> Result<Option<usiz
     let (mut bytes, mut cursor) = (0, 0);
     loop {
         let op = Op::Entries { projection: Projection::Both, cursor };
-        let page = router::execute_one(cluster, Request { bucket, op }, |reply| match reply {
+        let request = Request { database: session.database, bucket, op };
+        let page = router::execute_one(cluster, request, |reply| match reply {
             Reply::Page { items, next } => Ok(Some((items.iter().map(len).sum::<usize>(), next))),
             Reply::Error(error) => Err(error),
             _ => Ok(None),
@@ -229,7 +230,8 @@ async fn value_bytes(session: &RespSession, bucket: &[u8]) -> Result<Option<usiz
 async fn string_length(session: &RespSession, bucket: &[u8]) -> Result<Option<usize>, SessionError> {
     let command = Command::find("strlen").ok_or(CommandError::Syntax)?;
     let op = Op::Command { command, args: Args::NONE };
-    let length = router::execute_one(&session.context.cluster, Request { bucket, op }, |reply| match reply {
+    let request = Request { database: session.database, bucket, op };
+    let length = router::execute_one(&session.context.cluster, request, |reply| match reply {
         Reply::Number(length) => usize::try_from(length).ok(),
         _ => None,
     });

@@ -5,7 +5,7 @@ use crate::{
     protocol::resp::{parser::RawCommand, reply::error::SessionError},
 };
 use kv::{
-    Args, Command, CommandError, Group, KeySpec, Op, Request,
+    Args, Command, CommandError, Database, Group, KeySpec, Op, Request,
     flag::{FAST, READ},
 };
 use kv_cluster::{Cluster, Error};
@@ -13,6 +13,7 @@ use kv_cluster::{Cluster, Error};
 /// The requests of a command on buckets.
 #[derive(Debug, Clone)]
 pub(crate) struct SubRequests<'a> {
+    database: Database,
     command: &'static Command,
     /// The arguments of the remaining requests.
     bulks: &'a [u8],
@@ -20,11 +21,12 @@ pub(crate) struct SubRequests<'a> {
 }
 
 impl<'a> SubRequests<'a> {
-    /// The requests of a command whose arity has been checked.
+    /// The requests of a command in a database. The command's arity has been checked.
     #[inline]
     pub(crate) fn new(
         command: &'static Command,
         raw: &RawCommand<'a>,
+        database: Database,
     ) -> Result<SubRequests<'a>, SessionError> {
         SubRequests::check_arity(command, raw)?;
         let (keys, args) = (command.spec.keys, raw.count - 1);
@@ -38,7 +40,7 @@ impl<'a> SubRequests<'a> {
             }
             KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => 1,
         };
-        Ok(SubRequests { command, bulks: raw.bulks, remaining })
+        Ok(SubRequests { database, command, bulks: raw.bulks, remaining })
     }
 
     /// Checks that each key has a value, if the command takes pairs.
@@ -78,7 +80,6 @@ impl<'a> SubRequests<'a> {
     }
 
     /// Checks, before any of the requests is executed, that nothing is known to be in the way of one.
-    #[inline]
     pub(crate) fn check_owners(&self, cluster: &Cluster) -> Result<(), SessionError> {
         match self.keys() {
             KeySpec::None | KeySpec::One => Ok(()),
@@ -122,17 +123,22 @@ impl<'a> Iterator for SubRequests<'a> {
     fn next(&mut self) -> Option<Request<'a>> {
         self.remaining = self.remaining.checked_sub(1)?;
         let (bucket, rest) = split_first(self.bulks)?;
-        let args = match self.keys() {
-            KeySpec::EachSummed | KeySpec::EachListed => &[],
-            KeySpec::PairsEach => &rest[..rest.len() - split_first(rest)?.1.len()],
-            KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => rest,
+        let args;
+        (args, self.bulks) = match self.keys() {
+            KeySpec::EachSummed | KeySpec::EachListed => (&rest[..0], rest),
+            KeySpec::PairsEach => first_and_rest(rest),
+            KeySpec::None | KeySpec::One | KeySpec::TwoTogether | KeySpec::PairsTogether => (rest, rest),
         };
-        self.bulks = match self.keys() {
-            KeySpec::PairsEach => &rest[args.len()..],
-            _ => rest,
-        };
-        Some(Request { bucket, op: Op::Command { command: self.command, args: Args::new(args) } })
+        let op = Op::Command { command: self.command, args: Args::new(args) };
+        Some(Request { database: self.database, bucket, op })
     }
+}
+
+/// The bytes of the first of some bulk strings with its length, and those after it.
+#[inline(never)]
+fn first_and_rest(bulks: &[u8]) -> (&[u8], &[u8]) {
+    let rest = split_first(bulks).map_or(&bulks[..0], |(_, rest)| rest);
+    bulks.split_at(bulks.len() - rest.len())
 }
 
 /// The first of some bulk strings, and those after it.

@@ -76,11 +76,12 @@ async fn watch(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), S
     if session.transaction.is_open() {
         return Err(SessionError::reply("ERR WATCH inside MULTI is not allowed"));
     }
-    let RespSession { transaction, context, client, .. } = &mut *session;
+    let RespSession { transaction, context, client, database, .. } = &mut *session;
     for bucket in args {
+        let key = (*database, Box::from(bucket));
         let watched =
             transaction.watched.get_or_insert_with(|| WatchedKeys::new(context.cluster.clone(), client));
-        if watched.versions.contains_key(bucket) {
+        if watched.versions.contains_key(&key) {
             continue;
         }
         if watched.versions.len() >= WATCHED {
@@ -92,17 +93,18 @@ async fn watch(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), S
             _ => Err(SessionError::Restarting),
         };
         let op = Op::Watch { watcher: watched.watcher };
+        let request = Request { database: *database, bucket, op };
         // The watch ends with the connection, even if that ends before the reply.
-        watched.versions.insert(bucket.into(), None);
-        let version = router::execute_one(&context.cluster, Request { bucket, op }, read).await;
+        watched.versions.insert(key.clone(), None);
+        let version = router::execute_one(&context.cluster, request, read).await;
         let version = version.map_err(SessionError::from).flatten();
         match version {
             Ok(version) => {
                 watched.charge.add(bucket.len() + WATCHED_KEY_BYTES);
-                watched.versions.insert(bucket.into(), Some(version))
+                watched.versions.insert(key, Some(version))
             }
             Err(error) => {
-                watched.versions.remove(bucket);
+                watched.versions.remove(&key);
                 return Err(error);
             }
         };

@@ -29,7 +29,7 @@ async fn connection_commands() {
         ("ECHO hi", "$2\r\nhi\r\n"),
         ("FOO a", "-ERR unknown command 'FOO', with args beginning with: 'a' \r\n"),
         ("SELECT 0", "+OK\r\n"),
-        ("SELECT 1", "-ERR DB index is out of range\r\n"),
+        ("SELECT 16", "-ERR DB index is out of range\r\n"),
         ("SELECT x", "-ERR value is not an integer or out of range\r\n"),
         ("AUTH x", NO_PASSWORD),
         ("AUTH default x", "+OK\r\n"),
