@@ -29,8 +29,10 @@ pub(crate) struct Metrics {
 /// What one thread counts. When there are more threads than these, some share them.
 #[derive(Debug)]
 struct ThreadCounters {
-    /// By the index in the table of commands; the last is for all requests of the text protocol.
+    /// By the index in the table of commands.
     commands: Box<[CommandCounters]>,
+    /// Requests of the text protocol.
+    text: AtomicU64,
     /// Error replies, by their first word.
     errors: Mutex<BTreeMap<Box<[u8]>, u64>>,
 }
@@ -72,7 +74,8 @@ impl Metrics {
     pub(crate) fn new(commands: usize) -> Metrics {
         let threads = thread::available_parallelism().map_or(1, usize::from).next_power_of_two();
         let counters = |_| ThreadCounters {
-            commands: (0..=commands).map(|_| CommandCounters::default()).collect(),
+            commands: (0..commands).map(|_| CommandCounters::default()).collect(),
+            text: AtomicU64::new(0),
             errors: Mutex::default(),
         };
         Metrics {
@@ -93,10 +96,10 @@ impl Metrics {
         }
     }
 
-    /// Counts requests of the text protocol that took `nanos` together.
-    pub(crate) fn record_text(&self, requests: u64, nanos: u64) {
-        let each = if requests > 1 { nanos / requests } else { nanos };
-        self.own().commands[self.text_row()].record(requests, each);
+    /// Counts requests of the text protocol.
+    #[inline]
+    pub(crate) fn count_text(&self, requests: u64) {
+        self.own().text.fetch_add(requests, Relaxed);
     }
 
     /// Counts an error reply, and the failure of the command with this index, if there is one.
@@ -119,7 +122,7 @@ impl Metrics {
 
     /// What is known of each command, in the order of the table.
     pub(crate) fn commands(&self) -> Vec<CommandStats> {
-        (0..self.text_row()).map(|command| self.command(command)).collect()
+        (0..self.threads[0].commands.len()).map(|command| self.command(command)).collect()
     }
 
     /// What is known of the command with this index.
@@ -139,8 +142,11 @@ impl Metrics {
 
     /// All commands of both protocols that were executed.
     pub(crate) fn total_calls(&self) -> u64 {
-        let commands = self.threads.iter().flat_map(|counters| &counters.commands);
-        commands.map(|counters| counters.calls.load(Relaxed)).sum()
+        let calls = |counters: &ThreadCounters| {
+            let commands = counters.commands.iter().map(|counters| counters.calls.load(Relaxed));
+            commands.sum::<u64>() + counters.text.load(Relaxed)
+        };
+        self.threads.iter().map(calls).sum()
     }
 
     /// Error replies, by their first word.
@@ -161,15 +167,11 @@ impl Metrics {
                 [calls, nanos, rejected, failed].into_iter().for_each(|counter| counter.store(0, Relaxed));
                 latencies.get().inspect(|latencies| latencies.reset());
             }
+            counters.text.store(0, Relaxed);
             counters.lock_errors().clear();
         }
         self.rejected_connections.store(0, Relaxed);
         self.rates.reset();
-    }
-
-    /// The row of the text protocol.
-    fn text_row(&self) -> usize {
-        self.threads[0].commands.len() - 1
     }
 
     /// The counters of this thread.
@@ -225,7 +227,7 @@ mod tests {
         assert_eq!((first.calls, first.time), (24, Duration::from_micros(48)));
         assert_eq!((second.calls, second.time), (8, Duration::from_micros(16)));
         assert_eq!((first.latencies.count(), first.latencies.percentile(50.0).as_micros()), (24, 2));
-        metrics.record_text(5, 0);
+        metrics.count_text(5);
         assert_eq!(metrics.total_calls(), 37);
         metrics.reset();
         let first = metrics.command(0);

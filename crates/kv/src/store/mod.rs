@@ -80,8 +80,8 @@ impl Store {
         }
     }
 
-    /// Subscribes to the changes of a bucket of database 0, which are queued in `backlog`; `None` when it does
-    /// not exist.
+    /// Subscribes to the changes of a bucket of database 0, which are queued in `backlog`; `None` when it
+    /// does not exist.
     pub fn subscribe(&self, bucket: &[u8], backlog: &Arc<Backlog>) -> Option<Subscription> {
         let hash = self.hasher.hash_one(bucket);
         let mut shard = self.lock(self.shard_index(Database::ZERO, hash));

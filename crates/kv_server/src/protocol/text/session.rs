@@ -105,11 +105,12 @@ impl Protocol for TextSession {
         match follow_up {}
     }
 
+    #[inline]
     fn record(&mut self, metrics: &Metrics, nanos: u64) {
-        match (std::mem::take(&mut self.uncounted), &mut self.redis) {
-            (0, Some(redis)) => redis.record(metrics, nanos),
-            (0, None) => {}
-            (requests, _) => metrics.record_text(requests, nanos),
+        if self.uncounted > 0 {
+            metrics.count_text(std::mem::take(&mut self.uncounted));
+        } else if let Some(redis) = &mut self.redis {
+            redis.record(metrics, nanos);
         }
     }
 
