@@ -94,6 +94,20 @@ fn numbers(count: u32) -> Vec<u8> {
     (0..count).flat_map(u32::to_le_bytes).collect()
 }
 
+/// Sends all bytes and then the end, and at the same time expects the same bytes back.
+fn spawn_round_trip<'s>(scope: &'s thread::Scope<'s, '_>, client: &'s mut TcpStream, sent: &'s [u8]) {
+    let mut writer = client.try_clone().unwrap();
+    scope.spawn(move || {
+        writer.write_all(sent).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    scope.spawn(move || {
+        let mut received = Vec::new();
+        client.read_to_end(&mut received).unwrap();
+        assert!(received == sent, "{} bytes", received.len());
+    });
+}
+
 #[test]
 fn bytes_keep_their_order_and_all_arrive_after_a_half_close() {
     with_each_backend(|reactors| {
@@ -101,16 +115,7 @@ fn bytes_keep_their_order_and_all_arrive_after_a_half_close() {
         let mut clients: Vec<_> = (0..3).map(|_| reactors.client(echo)).collect();
         thread::scope(|scope| {
             for client in &mut clients {
-                let (mut writer, sent) = (client.try_clone().unwrap(), &sent);
-                scope.spawn(move || {
-                    writer.write_all(sent).unwrap();
-                    writer.shutdown(Shutdown::Write).unwrap();
-                });
-                scope.spawn(move || {
-                    let mut received = Vec::new();
-                    client.read_to_end(&mut received).unwrap();
-                    assert!(received == *sent, "{} bytes", received.len());
-                });
+                spawn_round_trip(scope, client, &sent);
             }
         });
     });
@@ -250,16 +255,7 @@ fn connections_change_their_reactor_and_no_byte_is_lost() {
         let sent = numbers(500_000);
         thread::scope(|scope| {
             for client in &mut busy {
-                let (mut writer, sent) = (client.try_clone().unwrap(), &sent);
-                scope.spawn(move || {
-                    writer.write_all(sent).unwrap();
-                    writer.shutdown(Shutdown::Write).unwrap();
-                });
-                scope.spawn(move || {
-                    let mut received = Vec::new();
-                    client.read_to_end(&mut received).unwrap();
-                    assert!(received == *sent, "{} bytes", received.len());
-                });
+                spawn_round_trip(scope, client, &sent);
             }
             for round in 0.. {
                 reactors.hand_over(1 + round % 2);
