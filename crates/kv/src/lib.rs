@@ -75,6 +75,7 @@ pub use commands::{
 };
 pub use database::{DATABASES, Database, FullName};
 pub use error::CommandError;
+pub use memory::{large::LargeValue, reaper::free_buffer};
 pub use pubsub::{
     backlog::Backlog,
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},
@@ -88,5 +89,6 @@ pub use store::{
     cost::TransactionLimits,
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,
+    prepare::Preparation,
 };
 pub use supervisor::supervisor;

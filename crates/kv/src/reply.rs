@@ -1,6 +1,6 @@
 //! The replies to requests.
 
-use crate::error::CommandError;
+use crate::{error::CommandError, memory::large::LargeValue};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_bytes::Bytes;
 use std::cell::Cell;
@@ -56,6 +56,8 @@ pub enum Reply<'a> {
     /// More random fields than one step picks; [`Op::RandomEntries`](crate::request::Op::RandomEntries) picks
     /// them in pages.
     LargeSample,
+    /// A large value, which does not borrow from the store.
+    Large(Box<LargeValue>),
 }
 
 /// The part of each entry that is listed.

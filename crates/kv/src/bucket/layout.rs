@@ -1,6 +1,9 @@
 //! The byte layout of a bucket's block: length of the name, name, kind, expiry (if there is one), body.
 
-use crate::memory::entry::{Entry, read_time, read_varint, varint_size, write_varint};
+use crate::memory::{
+    entry::{Entry, read_time, read_varint, varint_size, write_varint},
+    value::Value,
+};
 use std::ops::Range;
 
 /// A bucket's block, decoded.
@@ -25,13 +28,13 @@ pub(super) struct Head<'m> {
 pub(super) enum Body<'m> {
     Map(Entries<'m>),
     /// The value of a string.
-    Str(&'m [u8]),
+    Str(Value<'m>),
 }
 
 /// Where a map's entries are.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Entries<'m> {
-    /// In the block itself, one after the other: few of them.
+    /// In the block itself, one after the other: few of them, and no large values.
     Inline(&'m [u8]),
     /// In the table with this id.
     Table(u32),
@@ -119,8 +122,8 @@ impl<'m> Body<'m> {
                 Body::Map(Entries::Inline(&rest[2..2 + usize::from(length)]))
             }
             STR => {
-                let (length, offset) = read_varint(rest);
-                Body::Str(&rest[offset..offset + length])
+                let (mark, offset) = read_varint(rest);
+                Body::Str(Value::read(mark, &rest[offset..]))
             }
             TABLE_MAP => Body::Map(Entries::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]))),
             kind => unreachable!("no body has kind {kind}"),
@@ -137,8 +140,8 @@ impl<'m> Body<'m> {
             }
             Body::Map(Entries::Table(id)) => bytes[..4].copy_from_slice(&id.to_le_bytes()),
             Body::Str(value) => {
-                let offset = write_varint(bytes, value.len());
-                bytes[offset..offset + value.len()].copy_from_slice(value);
+                let offset = write_varint(bytes, value.mark());
+                value.write(&mut bytes[offset..]);
             }
         }
     }
@@ -164,7 +167,7 @@ impl<'m> Body<'m> {
         match self {
             Body::Map(Entries::Inline(entries)) => 2 + entries.len(),
             Body::Map(Entries::Table(_)) => 4,
-            Body::Str(value) => varint_size(value.len()) + value.len(),
+            Body::Str(value) => varint_size(value.mark()) + value.stored_len(),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
         Memory,
         arena::{Arena, ArenaFull, Handle},
         table::Table,
+        value::Value,
     },
 };
 use layout::{Block, Body, Entries, Head};
@@ -72,11 +73,18 @@ impl Bucket {
             Body::Map(Entries::Table(id)) => Some(id),
             Body::Map(Entries::Inline(_)) | Body::Str(_) => None,
         };
+        let large = match block.body {
+            Body::Str(value) => value.large(),
+            Body::Map(_) => None,
+        };
         let (size, expires_at_ms) = (block.size(), block.head.expires_at_ms);
         let had_inline_expiry = self.has_inline_expiry(memory);
         memory.expiring.replace(expires_at_ms, None);
         memory.expiring.replace_inline(had_inline_expiry, false);
         memory.arena.free(self.0, size);
+        if let Some(at) = large {
+            memory.arena.free_value(Value::Large(at));
+        }
         table.map(|id| memory.take_table(id))
     }
 

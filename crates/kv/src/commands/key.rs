@@ -6,6 +6,7 @@ use crate::{
     bucket::Kind,
     database::{Database, FullName},
     error::CommandError,
+    memory::value::Value,
     pubsub::bucket_changes::EndReason,
     reply::{CommandResult, Reply},
     shard::{
@@ -166,7 +167,7 @@ fn object_encoding(bucket: BucketMut, _: Args) -> CommandResult<'static> {
     Ok(match bucket.kind() {
         None => Reply::NoBucket,
         Some(Kind::Map) => Reply::Value(map_encoding(bucket)?),
-        Some(Kind::Str) => Reply::Value(string_encoding(bucket.string()?.unwrap_or_default())),
+        Some(Kind::Str) => Reply::Value(string_encoding(bucket.string()?.and_then(Value::small))),
     })
 }
 
@@ -218,10 +219,11 @@ fn map_encoding(bucket: BucketRef<'_>) -> Result<&'static [u8], CommandError> {
     }
 }
 
-fn string_encoding(value: &[u8]) -> &'static [u8] {
+/// The encoding of a string; `None` stands for a large one.
+fn string_encoding(value: Option<&[u8]>) -> &'static [u8] {
     match value {
-        _ if parse_integer(value).is_some() => b"int",
-        _ if value.len() <= EMBSTR_BYTES => b"embstr",
+        Some(value) if parse_integer(value).is_some() => b"int",
+        Some(value) if value.len() <= EMBSTR_BYTES => b"embstr",
         _ => b"raw",
     }
 }

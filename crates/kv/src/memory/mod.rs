@@ -7,8 +7,11 @@ pub(crate) mod budget;
 pub(crate) mod entry;
 pub(crate) mod expiring;
 pub(crate) mod expiry_index;
+pub(crate) mod large;
 pub(crate) mod prefetch_line;
+pub(crate) mod reaper;
 pub(crate) mod table;
+pub(crate) mod value;
 
 use crate::{
     limits::RECLAIM_LINES,
@@ -18,6 +21,7 @@ use crate::{
         expiring::Expiring,
         expiry_index::ExpiryIndex,
         table::Table,
+        value::Value,
     },
 };
 use foldhash::fast::SeedableRandomState;
@@ -109,8 +113,12 @@ impl Memory {
 
     /// Frees the block of an entry.
     pub(crate) fn free_entry(&mut self, handle: Handle) {
-        let size = self.entry(handle).size();
+        let entry = self.entry(handle);
+        let (size, large) = (entry.size(), entry.value.large());
         self.arena.free(handle, size);
+        if let Some(at) = large {
+            self.arena.free_value(Value::Large(at));
+        }
     }
 
     /// Adds an empty table; returns its id.
@@ -148,6 +156,7 @@ impl Memory {
         table.insert(hash, handle, |other| hasher.hash_one(Entry::read(arena.bytes(other)).key));
         self.table_bytes += table.bytes() - before;
     }
+
     /// Takes a destroyed table, whose entries [`Self::reclaim_some`] frees.
     pub(crate) fn free_later(&mut self, table: Table) {
         self.garbage_bytes += table.bytes();

@@ -4,6 +4,7 @@ use crate::{
     bucket::{Bucket, Kind, transfer::PackedEntries},
     database::{Database, FullName},
     error::CommandError,
+    memory::entry::Entry,
     pubsub::bucket_changes::EndReason,
     shard::{
         Shard,
@@ -123,8 +124,11 @@ impl MultiBucket<'_, '_> {
         match view.kind() {
             None => return Ok(false),
             Some(Kind::Str) => {
-                let value = view.string()?.unwrap_or_default().to_vec();
-                self.bucket_at(to).set_string(&value, expires_at_ms)?;
+                let value = match view.owned_string()? {
+                    None => return Ok(false),
+                    Some(value) => value,
+                };
+                self.bucket_at(to).set_owned_string(value, expires_at_ms)?;
             }
             Some(Kind::Map) => {
                 let (keep, target) = (view.keeps_when_empty(), self.shard_index(to));
@@ -146,12 +150,18 @@ impl MultiBucket<'_, '_> {
     fn copy_entries(&mut self, from: FullName<'_>, target: usize) -> Result<(), CommandError> {
         let mut cursor = 0;
         loop {
-            let (entries, next) = self.bucket_at(from).into_view().entries(cursor)?;
-            let page = PackedEntries::new(&entries);
+            let source = self.bucket_at(from).into_view();
+            let (entries, next) = source.entries(cursor)?;
+            let page = PackedEntries::new(source.memory, &entries);
             let Shard { memory, unregistered, .. } = self.shards.shard(target);
             for entry in page.iter() {
                 let Some(copy) = unregistered else { unreachable!("the copy exists") };
-                copy.put(memory, self.hasher.hash_one(entry.key), entry, self.now_ms)?;
+                let value = page.value(memory, entry);
+                let copied = Entry { value, ..entry };
+                if let Err(error) = copy.put(memory, self.hasher.hash_one(entry.key), copied, self.now_ms) {
+                    memory.arena.free_value(value);
+                    return Err(error);
+                }
                 #[cfg(test)]
                 crate::tests::failpoint::reach("copy_entries");
             }

@@ -75,7 +75,7 @@ impl Store {
 
     /// Hashes the names and fields of the first requests, as long as they belong to one shard. Returns the
     /// index of that shard.
-    fn hash_lookups<'b>(
+    pub(super) fn hash_lookups<'b>(
         &self,
         batch: &[Request<'b>],
         lookups: &mut ArrayVec<Lookup<'b>, BATCH_REQUESTS>,

@@ -2,7 +2,7 @@
 //! without a queue.
 //!
 //! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, and `prefetch`
-//! loads the memory that they need into the cache. `keyspace` has the operations on all buckets, and `expiry`
+//! loads the memory that they need into the cache; `prepare` copies large arguments before. `keyspace` has the operations on all buckets, and `expiry`
 //! the sweeper.
 
 mod batch;
@@ -10,6 +10,7 @@ pub(crate) mod cost;
 pub(crate) mod expiry;
 pub(crate) mod keyspace;
 pub(crate) mod prefetch;
+pub(crate) mod prepare;
 mod transaction;
 
 use crate::{

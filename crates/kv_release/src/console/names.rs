@@ -103,7 +103,11 @@ pub(super) async fn peek(node: &Node, arguments: &[Argument]) -> Result<Value, S
 }
 
 fn shortened(item: &Reply<'_>) -> Vec<u8> {
-    let Reply::Value(bytes) = item else { return Vec::new() };
+    let bytes = match item {
+        Reply::Value(bytes) => bytes,
+        Reply::Large(value) => value.slices().next().unwrap_or_default(),
+        _ => &[],
+    };
     bytes[..bytes.len().min(PEEK_BYTES)].to_vec()
 }
 

@@ -241,6 +241,7 @@ async fn string_length(session: &RespSession, bucket: &[u8]) -> Result<Option<us
 fn len(item: &Reply<'_>) -> usize {
     match item {
         Reply::Value(bytes) => bytes.len(),
+        Reply::Large(value) => value.len(),
         _ => 0,
     }
 }
