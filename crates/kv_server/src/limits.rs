@@ -57,8 +57,11 @@ pub(crate) const SAMPLE_PAUSE: Duration = Duration::from_millis(500);
 /// Samples that are kept.
 pub(crate) const RATE_SAMPLES: usize = 4;
 
-/// Bytes that a connection must hold to be closed when all together hold too much.
-pub(crate) const EVICTABLE_BYTES: usize = 1024 * 1024;
+/// Bytes that a connection may hold when all together hold too much, if there are few of them.
+pub(crate) const LARGEST_SHARE_BYTES: usize = 1024 * 1024;
+
+/// Bytes that a connection may hold when all together hold too much, however many there are.
+pub(crate) const SMALLEST_SHARE_BYTES: usize = 64 * 1024;
 
 /// Closed connections that are logged one by one before they are counted.
 pub(crate) const EVICTIONS_LOGGED: u32 = 10;
@@ -198,11 +201,11 @@ pub(crate) const CALM_INTERVALS: u32 = 4;
 /// Saturated intervals after which one more reactor is tried although no core is idle.
 pub(crate) const TRIAL_DELAY: u32 = 4;
 
-/// Intervals after which a trial is judged by the last of them.
-pub(crate) const TRIAL_INTERVALS: u32 = 2;
+/// Intervals of a trial. What is executed in them is compared with as many before it.
+pub(crate) const TRIAL_INTERVALS: usize = 4;
 
-/// How much more all reactors must run after a trial, as a share of what one of them ran before.
-pub(crate) const TRIAL_GAIN: f64 = 0.5;
+/// How many more requests must be executed in a trial, as a share of what one reactor executed before.
+pub(crate) const TRIAL_GAIN: f64 = 0.2;
 
 /// Saturated intervals until the next trial, after the first that fails; each further one doubles them.
 pub(crate) const MIN_TRIAL_PAUSE: u32 = 40;

@@ -101,6 +101,16 @@ impl Bucket {
         self.block(memory).size()
     }
 
+    /// Bytes of memory of its block, its table and a large string, without those of the table's entries.
+    pub(crate) fn own_bytes(self, memory: &Memory) -> usize {
+        let outside = match self.body(memory) {
+            Body::Map(Entries::Table(id)) => memory.bytes_of_table(id),
+            Body::Map(Entries::Inline(_)) => 0,
+            Body::Str(value) => value.outside_bytes(),
+        };
+        Arena::block_bytes(self.size(memory)) + outside
+    }
+
     /// Its name.
     #[inline]
     pub(crate) fn name(self, memory: &Memory) -> &[u8] {

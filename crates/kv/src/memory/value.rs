@@ -71,6 +71,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Bytes that it takes outside of its block.
+    pub(crate) fn outside_bytes(self) -> usize {
+        if self.large().is_some() { self.len() } else { 0 }
+    }
+
     /// Writes it at the start of `block`.
     #[inline]
     pub(crate) fn write(self, block: &mut [u8]) {
