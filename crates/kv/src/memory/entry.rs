@@ -1,6 +1,6 @@
 //! The byte layout of an entry: the lengths of its key and value as base-128 varints, the expiry (if there is
-//! one) in milliseconds since 1970, the key, and the value (`value`). The lowest bit of the first varint is set if
-//! there is an expiry.
+//! one) in milliseconds since 1970, the key, and the value (`value`). The lowest bit of the first varint is
+//! set if there is an expiry.
 
 use crate::memory::value::Value;
 

@@ -5,7 +5,7 @@
 use crate::{
     error::CommandError,
     limits::{LARGE_VALUE_BYTES, PIECE_BYTES},
-    memory::{arena::ArenaFull, reaper},
+    memory::reaper,
 };
 use memmap2::MmapMut;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -30,12 +30,12 @@ pub struct LargeValue {
 pub(super) struct Piece(MmapMut);
 
 impl Piece {
-    fn new(bytes: usize) -> Result<Piece, ArenaFull> {
-        MmapMut::map_anon(bytes).map(Piece).map_err(|_| ArenaFull)
+    fn new(bytes: usize) -> Result<Piece, CommandError> {
+        MmapMut::map_anon(bytes).map(Piece).map_err(|_| CommandError::OutOfMemory)
     }
 
     /// The piece that all gaps share. It takes up no memory, because it is never written.
-    fn zeros() -> Result<Arc<Piece>, ArenaFull> {
+    fn zeros() -> Result<Arc<Piece>, CommandError> {
         static ZEROS: OnceLock<Arc<Piece>> = OnceLock::new();
         if let Some(zeros) = ZEROS.get() {
             return Ok(zeros.clone());
@@ -122,7 +122,7 @@ impl LargeValue {
         offset: usize,
         bytes: &[u8],
         aligned: Option<&LargeValue>,
-    ) -> Result<(), ArenaFull> {
+    ) -> Result<(), CommandError> {
         let (before, end) = (self.len, offset + bytes.len());
         let after = before.max(end);
         let written = offset / PIECE_BYTES..end.div_ceil(PIECE_BYTES);
@@ -138,9 +138,9 @@ impl LargeValue {
             parts.try_for_each(|(index, part)| self.make_private(index, part.end))?;
             self.lengthen_last(after)
         });
-        if let Err(full) = prepared {
+        if let Err(error) = prepared {
             self.pieces.truncate(before.div_ceil(PIECE_BYTES));
-            return Err(full);
+            return Err(error);
         }
         for index in written.clone() {
             match (part(index), aligned) {
@@ -163,7 +163,7 @@ impl LargeValue {
     }
 
     /// Adds pieces of zeros until there is one for each of `len` bytes.
-    fn extend_to(&mut self, len: usize) -> Result<(), ArenaFull> {
+    fn extend_to(&mut self, len: usize) -> Result<(), CommandError> {
         while self.pieces.len() < len.div_ceil(PIECE_BYTES) {
             self.pieces.push(Piece::zeros()?);
         }
@@ -171,7 +171,7 @@ impl LargeValue {
     }
 
     /// Replaces the last piece if it has no room for zeros up to `len`.
-    fn lengthen_last(&mut self, len: usize) -> Result<(), ArenaFull> {
+    fn lengthen_last(&mut self, len: usize) -> Result<(), CommandError> {
         let Some(last) = self.len.checked_sub(1) else { return Ok(()) };
         let needed = (len - last / PIECE_BYTES * PIECE_BYTES).min(PIECE_BYTES);
         match self.pieces[last / PIECE_BYTES].0.len() < needed {
@@ -181,7 +181,7 @@ impl LargeValue {
     }
 
     /// Makes the first `needed` bytes of a piece writable: copies the piece if it is shared or too short.
-    fn make_private(&mut self, index: usize, needed: usize) -> Result<(), ArenaFull> {
+    fn make_private(&mut self, index: usize, needed: usize) -> Result<(), CommandError> {
         let valid = self.len.saturating_sub(index * PIECE_BYTES).min(PIECE_BYTES);
         let piece = &mut self.pieces[index];
         if Arc::get_mut(piece).is_some_and(|piece| piece.0.len() >= needed) {
@@ -206,7 +206,8 @@ impl Drop for LargeValue {
     /// Giving memory back to the system takes time, so another thread does it.
     fn drop(&mut self) {
         if self.pieces.len() > 1 {
-            reaper::free_pieces(std::mem::take(&mut self.pieces));
+            let pieces = std::mem::take(&mut self.pieces);
+            reaper::free_later(move || drop(pieces));
         }
     }
 }

@@ -2,8 +2,8 @@
 //! without a queue.
 //!
 //! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, and `prefetch`
-//! loads the memory that they need into the cache; `prepare` copies large arguments before. `keyspace` has the operations on all buckets, and `expiry`
-//! the sweeper.
+//! loads the memory that they need into the cache; `prepare` copies large arguments before. `keyspace` has
+//! the operations on all buckets, and `expiry` the sweeper.
 
 mod batch;
 pub(crate) mod cost;

@@ -1,9 +1,12 @@
 //! The large values whose places the blocks of an arena name.
 
-use super::{Arena, ArenaFull};
-use crate::memory::{
-    large::LargeValue,
-    value::{LargeRef, Value},
+use super::Arena;
+use crate::{
+    error::CommandError,
+    memory::{
+        large::LargeValue,
+        value::{LargeRef, Value},
+    },
 };
 
 impl Arena {
@@ -45,7 +48,7 @@ impl Arena {
         offset: usize,
         bytes: &[u8],
         aligned: Option<&LargeValue>,
-    ) -> Result<LargeRef, ArenaFull> {
+    ) -> Result<LargeRef, CommandError> {
         let value = &mut self.values[at.index as usize];
         value.write(offset, bytes, aligned)?;
         let len = value.len();
