@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{
     cell::LazyCell,
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     pin::Pin,
     sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     task::{Context, Poll},
@@ -56,13 +56,14 @@ pub struct Channels {
     hub: RwLock<Hub>,
 }
 
+/// Trees, which grow and shrink node by node: no subscriber waits until a table of all others is rehashed.
 #[derive(Debug, Default)]
 struct Hub {
-    channels: HashMap<Arc<[u8]>, HashSet<u64>>,
-    patterns: HashMap<Arc<[u8]>, HashSet<u64>>,
+    channels: BTreeMap<Arc<[u8]>, BTreeSet<u64>>,
+    patterns: BTreeMap<Arc<[u8]>, BTreeSet<u64>>,
     /// The patterns, to be matched while the hub is not locked; made when a message needs it.
     pattern_list: OnceLock<Arc<[Arc<[u8]>]>>,
-    subscribers: HashMap<u64, SubscriberState>,
+    subscribers: BTreeMap<u64, SubscriberState>,
     /// The id of the latest subscriber.
     last: u64,
 }
@@ -71,8 +72,8 @@ struct Hub {
 #[derive(Debug)]
 struct SubscriberState {
     messages: QueueSender<Delivery>,
-    channels: HashSet<Arc<[u8]>>,
-    patterns: HashSet<Arc<[u8]>>,
+    channels: BTreeSet<Arc<[u8]>>,
+    patterns: BTreeSet<Arc<[u8]>>,
     name_bytes: usize,
 }
 
@@ -91,8 +92,8 @@ impl Channels {
         let (sender, messages) = queue(CHANNEL_MESSAGES, backlog);
         let state = SubscriberState {
             messages: sender,
-            channels: HashSet::new(),
-            patterns: HashSet::new(),
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
             name_bytes: 0,
         };
         let mut hub = self.write();
@@ -167,7 +168,7 @@ impl Channels {
 
     /// How many subscribers a channel has, not counting patterns.
     pub fn subscriber_count(&self, channel: &[u8]) -> usize {
-        self.read().channels.get(channel).map_or(0, HashSet::len)
+        self.read().channels.get(channel).map_or(0, BTreeSet::len)
     }
 
     /// The patterns that have subscribers.
@@ -190,7 +191,7 @@ impl Hub {
         &'h self,
         channel: &'h [u8],
         patterns: &'h [Arc<[u8]>],
-    ) -> impl Iterator<Item = (Option<&'h Arc<[u8]>>, &'h HashSet<u64>)> {
+    ) -> impl Iterator<Item = (Option<&'h Arc<[u8]>>, &'h BTreeSet<u64>)> {
         let direct = self.channels.get(channel).map(|ids| (None, ids));
         let patterns = patterns.iter().filter_map(|wanted| self.patterns.get_key_value(wanted));
         direct.into_iter().chain(patterns.map(|(wanted, ids)| (Some(wanted), ids)))
@@ -246,7 +247,7 @@ impl Hub {
     }
 }
 
-fn remove_id(topics: &mut HashMap<Arc<[u8]>, HashSet<u64>>, name: &[u8], id: u64) {
+fn remove_id(topics: &mut BTreeMap<Arc<[u8]>, BTreeSet<u64>>, name: &[u8], id: u64) {
     let Some(ids) = topics.get_mut(name) else { return };
     ids.remove(&id);
     if ids.is_empty() {

@@ -4,8 +4,8 @@ use crate::limits::QUOTED_BYTES;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt};
 
-/// The start of a word that a client has sent, in an error. The bytes are kept as they are; shown as text, those
-/// that are none are marked.
+/// The start of a word that a client has sent, in an error. The bytes are kept as they are; shown as text,
+/// those that are none are marked.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Excerpt(#[serde(with = "crate::bounded_serde")] Box<[u8]>);
 

@@ -1,5 +1,5 @@
-//! What COMMAND INFO says of commands beyond their rows, as Redis does: what they do with their keys, the tips
-//! for clients, and the ACL categories.
+//! What COMMAND INFO says of commands beyond their rows, as Redis does: what they do with their keys, the
+//! tips for clients, and the ACL categories.
 
 use kv::{Args, CommandSpec, Group, flag};
 
