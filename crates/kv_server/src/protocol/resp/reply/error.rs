@@ -86,7 +86,7 @@ impl From<io::Error> for SessionError {
 
 /// Writes why a command was not executed.
 pub(super) fn command_error(encoder: &mut RespEncoder<'_>, error: &CommandError) {
-    encoder.error(&redis_message(error));
+    encoder.error(redis_message(error));
 }
 
 /// Writes why a request could not be executed on its node.
@@ -97,7 +97,7 @@ pub(crate) fn cluster_error(encoder: &mut RespEncoder<'_>, error: &Error) {
 /// Writes an error, with ERR instead of a code after which a client could send more than this command again.
 fn write_coded(encoder: &mut RespEncoder<'_>, code: &str, message: &str) {
     let code = if encoder.in_pipeline && is_retried(code) { "ERR" } else { code };
-    encoder.error(&format!("{code} {message}"));
+    encoder.error(format!("{code} {message}"));
 }
 
 /// Whether clients send a command again by themselves after this code.
