@@ -163,6 +163,11 @@ impl<'s> BucketMut<'s> {
         BucketRef { memory: &self.shard.memory, bucket, lookup: self.lookup, now_ms: self.now_ms }
     }
 
+    /// The bucket's name.
+    pub(crate) fn name(&self) -> &'s [u8] {
+        self.name
+    }
+
     /// The time of this batch, in milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_ms

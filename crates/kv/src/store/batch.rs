@@ -21,12 +21,15 @@ use crate::{
         multi::{MultiBucket, ShardGuards},
         registry::Lookup,
     },
-    store::prefetch::prefetch_batch,
+    store::{
+        prefetch::prefetch_batch,
+        records::{self, BucketHead},
+    },
 };
 use arrayvec::ArrayVec;
 use parking_lot::MutexGuard;
 use serde_bytes::Bytes;
-use std::{hash::BuildHasher, ops::ControlFlow};
+use std::{hash::BuildHasher, num::NonZeroU64, ops::ControlFlow};
 
 /// When requests are executed, and the budget whose excess refuses those that may allocate.
 #[derive(Clone, Copy)]
@@ -248,6 +251,10 @@ fn execute<'s>(
         Op::RandomEntries { projection, cursor, count } => {
             hash_scan::random_page(bucket, projection, cursor, count)
         }
+        Op::Load { mode, kind, keep_when_empty, expires_at_ms, contents } => {
+            let expires_at_ms = expires_at_ms.map(NonZeroU64::get);
+            records::load(bucket, mode, BucketHead { kind, keep_when_empty, expires_at_ms }, contents)
+        }
         op => execute_text(bucket, op),
     };
     result.unwrap_or_else(Reply::Error)
@@ -285,6 +292,7 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
         | Op::RandomEntries { .. }
         | Op::Watch { .. }
         | Op::Unwatch { .. }
+        | Op::Load { .. }
         | Op::Command { .. } => {
             unreachable!("executed by the caller")
         }
