@@ -71,6 +71,12 @@ pub enum Op<'a> {
         /// The `next` of the previous page.
         cursor: u64,
     },
+    /// Adds up one page of the bytes of memory that the bucket takes, from `cursor` on (0: from the start):
+    /// the only item of a page.
+    MemoryUsage {
+        /// The `next` of the previous page.
+        cursor: u64,
+    },
     /// A command of Redis.
     Command {
         /// The command.
@@ -208,7 +214,10 @@ impl<'a> Op<'a> {
 
     /// Whether the operation lists a page.
     pub(crate) fn is_paged(&self) -> bool {
-        matches!(self, Op::Keys { .. } | Op::Entries { .. } | Op::RandomEntries { .. })
+        matches!(
+            self,
+            Op::Keys { .. } | Op::Entries { .. } | Op::RandomEntries { .. } | Op::MemoryUsage { .. }
+        )
     }
 
     /// Whether the operation may allocate, so it is refused when memory is exhausted.
@@ -236,6 +245,7 @@ impl<'a> Op<'a> {
             | Op::Keys { .. }
             | Op::Entries { .. }
             | Op::RandomEntries { .. }
+            | Op::MemoryUsage { .. }
             | Op::Watch { .. } => true,
             Op::Command { command, .. } => command.is_read(),
             Op::Create

@@ -5,7 +5,7 @@ use crate::{
     bucket::{Bucket, Kind, WrongType, map::Map},
     error::CommandError,
     limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
-    memory::{Memory, entry::Entry},
+    memory::{Memory, arena::Arena, entry::Entry},
     pubsub::bucket_changes::{Change, EndReason},
     shard::{
         Shard,
@@ -80,6 +80,19 @@ impl<'s> BucketRef<'s> {
         let (mut entries, next) = map.entries(cursor, wanted);
         entries.retain(|entry| !entry.is_expired(self.now_ms));
         Ok((entries, next))
+    }
+
+    /// Bytes of memory that the bucket takes, in pages: those of the entries of one page, with those of the
+    /// bucket itself on the first. `None` if it does not exist.
+    pub(crate) fn memory_usage(self, cursor: u64) -> Option<(usize, u64)> {
+        let bucket = self.bucket?;
+        let own = if cursor == 0 { bucket.own_bytes(self.memory) } else { 0 };
+        let Some(map) = self.map().ok().flatten().filter(|map| map.table().is_some()) else {
+            return Some((own, 0));
+        };
+        let (entries, next) = map.entries(cursor, PAGE_NAMES);
+        let blocks = entries.iter().map(|entry| Arena::block_bytes(entry.size()));
+        Some((own + blocks.sum::<usize>(), next))
     }
 
     /// Up to `wanted` random entries of the map, with duplicates, as long as they are within a page. Gives up

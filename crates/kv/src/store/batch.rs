@@ -243,6 +243,10 @@ fn execute<'s>(
             Run::Multi(_) => unreachable!("executed with all of its shards"),
         },
         Op::Entries { projection, cursor } => hash_scan::page(bucket.into_view(), projection, cursor),
+        Op::MemoryUsage { cursor } => Ok(match bucket.into_view().memory_usage(cursor) {
+            Some((bytes, next)) => Reply::Page { items: vec![Reply::Number(bytes as i64)], next },
+            None => Reply::NoKey,
+        }),
         Op::Watch { watcher } => bucket.watch(watcher).map(|version| Reply::Number(version as i64)),
         Op::Unwatch { watcher } => {
             bucket.unwatch(watcher);
@@ -290,6 +294,7 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
         Op::Create
         | Op::Entries { .. }
         | Op::RandomEntries { .. }
+        | Op::MemoryUsage { .. }
         | Op::Watch { .. }
         | Op::Unwatch { .. }
         | Op::Load { .. }

@@ -27,7 +27,12 @@ use crate::{
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::{Mutex, MutexGuard};
-use std::{hash::BuildHasher, hint::spin_loop, ops::Range, sync::Arc};
+use std::{
+    hash::BuildHasher,
+    hint::spin_loop,
+    ops::Range,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 /// All the buckets of one node.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub struct Store {
     budget: Budget,
     transaction_limits: Mutex<TransactionLimits>,
     watch_budget: Arc<WatchBudget>,
+    /// Buckets that a flush has detached and whose memory is not freed yet.
+    detached_buckets: Arc<AtomicUsize>,
 }
 
 impl Default for Store {
@@ -78,6 +85,7 @@ impl Store {
             budget: Budget::default(),
             transaction_limits: Mutex::default(),
             watch_budget,
+            detached_buckets: Arc::default(),
         }
     }
 
