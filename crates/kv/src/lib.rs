@@ -82,12 +82,13 @@ pub use pubsub::{
     channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic},
 };
 pub use reply::{CommandResult, Projection, Reply};
-pub use request::{Op, Request};
+pub use request::{LoadMode, Op, Request};
 pub use shard::watch::Watcher;
 pub use store::{
     Store,
     cost::TransactionLimits,
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,
+    records::{BucketHead, BucketPage, OwnedEntry},
 };
 pub use supervisor::supervisor;

@@ -93,6 +93,15 @@ impl Bucket {
         self.block(memory).size()
     }
 
+    /// Bytes of memory of its block and its table, without the blocks of the table's entries.
+    pub(crate) fn own_bytes(self, memory: &Memory) -> usize {
+        let table = match self.body(memory) {
+            Body::Map(Entries::Table(id)) => memory.bytes_of_table(id),
+            Body::Map(Entries::Inline(_)) | Body::Str(_) => 0,
+        };
+        Arena::block_bytes(self.size(memory)) + table
+    }
+
     /// Its name.
     #[inline]
     pub(crate) fn name(self, memory: &Memory) -> &[u8] {

@@ -5,7 +5,7 @@ use crate::{
     bucket::{Bucket, Kind, WrongType, layout::Origin, map::Map},
     error::CommandError,
     limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
-    memory::{Memory, entry::Entry},
+    memory::{Memory, arena::Arena, entry::Entry},
     pubsub::bucket_changes::{Change, EndReason},
     shard::{
         Shard,
@@ -87,6 +87,19 @@ impl<'s> BucketRef<'s> {
         Ok((entries, next))
     }
 
+    /// Bytes of memory that the bucket takes, in pages: those of the entries of one page, with those of the
+    /// bucket itself on the first. `None` if it does not exist.
+    pub(crate) fn memory_usage(self, cursor: u64) -> Option<(usize, u64)> {
+        let bucket = self.bucket?;
+        let own = if cursor == 0 { bucket.own_bytes(self.memory) } else { 0 };
+        let Some(map) = self.map().ok().flatten().filter(|map| map.table().is_some()) else {
+            return Some((own, 0));
+        };
+        let (entries, next) = map.entries(cursor, PAGE_NAMES);
+        let blocks = entries.iter().map(|entry| Arena::block_bytes(entry.size()));
+        Some((own + blocks.sum::<usize>(), next))
+    }
+
     /// Up to `wanted` random entries of the map, with duplicates, as long as they are within a page. Gives up
     /// after a bounded number of tries among slots that are vacant or hold expired entries.
     pub(crate) fn random_entries(self, wanted: usize) -> Result<Vec<Entry<'s>>, WrongType> {
@@ -166,6 +179,11 @@ impl<'s> BucketMut<'s> {
     pub(crate) fn into_view(self) -> BucketRef<'s> {
         let bucket = self.bucket();
         BucketRef { memory: &self.shard.memory, bucket, lookup: self.lookup, now_ms: self.now_ms }
+    }
+
+    /// The bucket's name.
+    pub(crate) fn name(&self) -> &'s [u8] {
+        self.name
     }
 
     /// The time of this batch, in milliseconds since 1970.

@@ -162,7 +162,7 @@ fn clients(session: &RespSession, text: &mut String) {
 
 /// Of this node: what its buckets take, what removed ones have left free, and what the process takes.
 fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
-    let StoreStats { bytes: used, free, limit, .. } = *own;
+    let StoreStats { bytes: used, overhead, free, limit, pending_frees, .. } = *own;
     let (resident, system) = process::memory();
     let peak = session.context.metrics.rates.note_used(used);
     let (active, limit) = (used + free, limit.unwrap_or(0));
@@ -171,9 +171,11 @@ fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
     bytes(text, "used_memory_rss", resident);
     bytes(text, "used_memory_peak", peak);
     line(text, "used_memory_peak_perc", format_args!("{:.2}%", used as f64 * 100.0 / peak.max(1) as f64));
-    zeros(text, &["used_memory_overhead", "used_memory_startup"]);
-    line(text, "used_memory_dataset", used);
-    line(text, "used_memory_dataset_perc", "100.00%");
+    line(text, "used_memory_overhead", overhead);
+    zeros(text, &["used_memory_startup"]);
+    line(text, "used_memory_dataset", used - overhead);
+    let dataset_share = (used - overhead) as f64 * 100.0 / used.max(1) as f64;
+    line(text, "used_memory_dataset_perc", format_args!("{dataset_share:.2}%"));
     line(text, "allocator_allocated", used);
     line(text, "allocator_active", active);
     line(text, "allocator_resident", resident);
@@ -198,7 +200,9 @@ fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
     line(text, "mem_clients_normal", session.context.memory.held());
     zeros(text, &["mem_clients_slaves", "mem_cluster_links", "mem_aof_buffer"]);
     line(text, "mem_allocator", "libc");
-    zeros(text, &["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
+    zeros(text, &["active_defrag_running"]);
+    line(text, "lazyfree_pending_objects", pending_frees);
+    zeros(text, &["lazyfreed_objects"]);
 }
 
 /// Buckets are in memory alone: nothing is loaded, and nothing waits to be saved.

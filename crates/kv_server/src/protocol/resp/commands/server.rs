@@ -7,7 +7,7 @@ use crate::{
     protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
 use kv::{
-    Args, Command, CommandError, CommandSpec, Group, KeySpec, Op, Projection, Reply, Request,
+    Args, CommandError, CommandSpec, Group, KeySpec, Op, Reply, Request,
     args::parse_integer,
     flag::{ADMIN, READ},
 };
@@ -135,56 +135,29 @@ async fn usage(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(
         (Some(option), Some(count)) if option.eq_ignore_ascii_case(b"samples") && count >= 0 => {}
         _ => return Err(CommandError::Syntax.into()),
     }
-    let bytes = value_bytes(session, bucket).await?;
-    let mut encoder = session.encoder(output);
-    match bytes {
-        Some(bytes) => encoder.integer((bucket.len() + bytes) as i64),
-        None => encoder.null(),
-    }
-    Ok(())
-}
-
-/// The size of a string, or of all fields and values of a hash; `None` if there are none.
-async fn value_bytes(session: &RespSession, bucket: &[u8]) -> Result<Option<usize>, SessionError> {
     let cluster = &session.context.cluster;
     let (mut bytes, mut cursor) = (0, 0);
     loop {
-        let op = Op::Entries { projection: Projection::Both, cursor };
-        let request = Request { database: session.database, bucket, op };
+        let request = Request { database: session.database, bucket, op: Op::MemoryUsage { cursor } };
         let page = router::execute_one(cluster, request, |reply| match reply {
-            Reply::Page { items, next } => Ok(Some((items.iter().map(len).sum::<usize>(), next))),
+            Reply::Page { items, next } => match items[..] {
+                [Reply::Number(bytes)] => Ok(Some((bytes, next))),
+                _ => Ok(None),
+            },
             Reply::Error(error) => Err(error),
             _ => Ok(None),
         });
-        match page.await? {
-            Ok(Some((page, next))) => (bytes, cursor) = (bytes + page, next),
-            Ok(None) => return Ok(None),
-            Err(CommandError::WrongType) => return string_length(session, bucket).await,
-            Err(error) => return Err(error.into()),
-        }
+        let Some((page, next)) = page.await?? else {
+            session.encoder(output).null();
+            return Ok(());
+        };
+        (bytes, cursor) = (bytes + page, next);
         if cursor == 0 {
-            return Ok(Some(bytes).filter(|bytes| *bytes > 0));
+            session.encoder(output).integer(bytes);
+            return Ok(());
         }
         // Other connections of this thread run between two pages.
         yield_now().await;
-    }
-}
-
-async fn string_length(session: &RespSession, bucket: &[u8]) -> Result<Option<usize>, SessionError> {
-    let command = Command::find("strlen").ok_or(CommandError::Syntax)?;
-    let op = Op::Command { command, args: Args::NONE };
-    let request = Request { database: session.database, bucket, op };
-    let length = router::execute_one(&session.context.cluster, request, |reply| match reply {
-        Reply::Number(length) => usize::try_from(length).ok(),
-        _ => None,
-    });
-    Ok(length.await?)
-}
-
-fn len(item: &Reply<'_>) -> usize {
-    match item {
-        Reply::Value(bytes) => bytes.len(),
-        _ => 0,
     }
 }
 
