@@ -97,7 +97,7 @@ impl Bucket {
     pub(crate) fn own_bytes(self, memory: &Memory) -> usize {
         let table = match self.body(memory) {
             Body::Map(Entries::Table(id)) => memory.bytes_of_table(id),
-            Body::Map(Entries::Inline(_)) | Body::Str(_) => 0,
+            Body::Map(Entries::Inline(_)) | Body::Str(..) => 0,
         };
         Arena::block_bytes(self.size(memory)) + table
     }
