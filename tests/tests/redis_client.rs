@@ -155,6 +155,7 @@ fn clients_are_listed_as_redis_does_and_killed() {
                     rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver tot-net-in tot-net-out \
                     tot-cmds";
     assert_eq!(fields[1..].join(" "), of_redis, "{line}");
+    assert!(line.contains(" cmd=client|info "), "{line}");
     assert_eq!(one.ask(&format!("CLIENT KILL ID {other_id} TYPE pubsub")), r":0\r\n");
     assert_eq!(one.ask(&format!("CLIENT KILL ID {other_id}")), r":1\r\n");
     assert!(!one.ask("CLIENT LIST").contains("name=other"), "it is gone at once");

@@ -190,7 +190,9 @@ fn client_list_line(table: &CommandTable, session: &RespSession, client: &Client
     let idle = now.saturating_sub(client.last_active_ms.load(Relaxed)) / 1_000;
     let queued = numbers.queued.load(Relaxed);
     let traffic = client.traffic();
-    let command = client.last_command().map_or("NULL", |index| table.get(index).spec().name);
+    // Of the client that asks, it is this one.
+    let own = session.uncounted.last().filter(|_| client.id == session.client.id).map(|(index, _)| *index);
+    let command = own.or(client.last_command()).map_or("NULL", |index| table.get(index).spec().name);
     let output = client.account.held_for(Use::Output);
     let events = if output > 0 { "rw" } else { "r" };
     let mut line = String::new();
