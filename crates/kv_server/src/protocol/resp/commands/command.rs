@@ -241,12 +241,8 @@ fn write_set(encoder: &mut RespEncoder<'_>, words: &[&str]) {
 /// Writes where the keys of a command are, and what happens to them, as COMMAND INFO describes it.
 fn write_key_specs(encoder: &mut RespEncoder<'_>, spec: &CommandSpec) {
     let (first, last, step) = key_positions(spec);
-    if first == 0 {
-        encoder.array(0);
-        return;
-    }
-    let flags = key_flags(spec);
-    encoder.array(flags.len());
+    let flags = if first == 0 { &[] } else { key_flags(spec) };
+    encoder.set(flags.len());
     for (key, flags) in (first..).zip(flags) {
         encoder.map(3);
         encoder.bulk(b"flags");
