@@ -99,6 +99,8 @@ pub enum Op<'a> {
         /// Who watched.
         watcher: Watcher,
     },
+    /// Reads the bucket's single value, or, if it has fields, describes it.
+    Show,
 }
 
 impl<'a> Request<'a> {
@@ -169,7 +171,7 @@ impl<'a> Op<'a> {
     pub(crate) fn is_lookup(&self) -> bool {
         match self {
             Op::Command { command, .. } => command.spec.has(flag::READ),
-            Op::Get { .. } | Op::Keys { cursor: 0 } => true,
+            Op::Get { .. } | Op::Show | Op::Keys { cursor: 0 } => true,
             _ => false,
         }
     }
@@ -206,6 +208,7 @@ impl<'a> Op<'a> {
     pub fn is_read(&self) -> bool {
         match self {
             Op::Get { .. }
+            | Op::Show
             | Op::Keys { .. }
             | Op::Entries { .. }
             | Op::RandomEntries { .. }

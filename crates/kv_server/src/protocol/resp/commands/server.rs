@@ -11,7 +11,7 @@ use kv::{
     args::parse_integer,
     flag::{ADMIN, READ},
 };
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 use tokio::task::yield_now;
 
 pub(super) const TIME: SessionCommand = SessionCommand::new(
@@ -61,10 +61,10 @@ pub(super) const LATENCY_HISTOGRAM: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(histogram));
 async fn histogram(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+    let named: HashSet<&str> = args.into_iter().filter_map(|arg| Some(table.find(arg)?.name)).collect();
     let is_named = |name: &str| {
-        let container = name.split('|').next().unwrap_or(name).as_bytes();
-        let is_it = |arg: &[u8]| [name.as_bytes(), container].iter().any(|one| arg.eq_ignore_ascii_case(one));
-        args.is_empty() || args.into_iter().any(is_it)
+        let container = name.split('|').next().unwrap_or(name);
+        args.is_empty() || named.contains(name) || named.contains(container)
     };
     let commands = table.specs().zip(session.context.metrics.commands());
     let called: Vec<_> = commands.filter(|(spec, stats)| stats.calls > 0 && is_named(spec.name)).collect();
