@@ -130,6 +130,32 @@ fn what_ends_makes_room_however_it_ends() {
 }
 
 #[test]
+fn what_is_deleted_leaves_no_tables() {
+    let store = Store::new();
+    let (many, large) = (0..30_000, 0..1_000);
+    let fields: Vec<String> = (0..100).map(|field| field.to_string()).collect();
+    let pairs: Vec<&str> = fields.iter().flat_map(|field| [field.as_str(), "value"]).collect();
+    many.clone().for_each(|name| {
+        assert_eq!(command(&store, "set", &format!("string{name}"), &["value"]), Outcome::Fine)
+    });
+    assert_eq!(execute(&store, "b", Op::Create), Outcome::Fine);
+    many.clone().for_each(|name| assert_eq!(put(&store, name), Outcome::Fine));
+    large
+        .clone()
+        .for_each(|name| assert_eq!(command(&store, "hset", &format!("hash{name}"), &pairs), Outcome::Fine));
+    assert!(store.stats().bytes > 5_000_000, "{:?}", store.stats());
+    large.for_each(|name| assert_eq!(command(&store, "del", &format!("hash{name}"), &[]), Outcome::Fine));
+    many.clone().for_each(|name| assert_eq!(delete(&store, name), Outcome::Fine));
+    many.clone()
+        .for_each(|name| assert_eq!(command(&store, "del", &format!("string{name}"), &[]), Outcome::Fine));
+    assert_eq!(execute(&store, "b", Op::Drop), Outcome::Fine);
+    // Each batch frees a part of what has ended.
+    many.for_each(|name| assert_eq!(command(&store, "get", &format!("string{name}"), &[]), Outcome::Fine));
+    assert_eq!(store.stats().buckets(), 0);
+    assert!(store.stats().bytes < 20_000, "{:?}", store.stats());
+}
+
+#[test]
 fn what_every_second_entry_leaves_is_reported_and_used_again() {
     let store = Store::new();
     execute(&store, "b", Op::Create);

@@ -62,9 +62,13 @@ impl BoundServer {
             refusals: LogLimiter::new("clients were refused", 1),
             spare: Mutex::new(spare_descriptor(&self.listener)),
         });
-        let context = self.context.clone();
+        let (counted, context) = (self.context.clone(), self.context.clone());
+        let reactors = move |stop| {
+            let counted = counted.clone();
+            reactors.run(stop, move || counted.metrics.total_calls())
+        };
         Supervisor::new("kv_server", Strategy::RestForOne)
-            .child(ChildSpec::worker("reactors", move |stop| reactors.run(stop)))
+            .child(ChildSpec::worker("reactors", reactors))
             .child(ChildSpec::tasks(connections))
             .child(ChildSpec::worker("acceptor", move |stop| acceptor.clone().run(stop)))
             .child(ChildSpec::worker("sampler", move |stop| context.clone().sample(stop)))

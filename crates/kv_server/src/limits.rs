@@ -201,11 +201,11 @@ pub(crate) const CALM_INTERVALS: u32 = 4;
 /// Saturated intervals after which one more reactor is tried although no core is idle.
 pub(crate) const TRIAL_DELAY: u32 = 4;
 
-/// Intervals after which a trial is judged by the last of them.
-pub(crate) const TRIAL_INTERVALS: u32 = 2;
+/// Intervals of a trial. What is executed in them is compared with as many before it.
+pub(crate) const TRIAL_INTERVALS: usize = 4;
 
-/// How much more all reactors must run after a trial, as a share of what one of them ran before.
-pub(crate) const TRIAL_GAIN: f64 = 0.5;
+/// How many more requests must be executed in a trial, as a share of what one reactor executed before.
+pub(crate) const TRIAL_GAIN: f64 = 0.2;
 
 /// Saturated intervals until the next trial, after the first that fails; each further one doubles them.
 pub(crate) const MIN_TRIAL_PAUSE: u32 = 40;

@@ -238,7 +238,7 @@ fn put_in_table(
 
 /// Removes the entry in a slot of a table.
 pub(super) fn remove_from_table(memory: &mut Memory, id: u32, slot: SlotRef) {
-    let handle = memory.table_mut(id).remove(slot);
+    let handle = memory.remove_from_table(id, slot);
     let expires_at_ms = memory.entry(handle).expires_at_ms;
     memory.expiries.remove(id, handle, expires_at_ms);
     memory.free_entry(handle);
@@ -261,7 +261,7 @@ pub(super) fn add_to_table(
 fn scan_page(memory: &Memory, id: u32, mut cursor: u64, wanted: usize) -> (Vec<Entry<'_>>, u64) {
     let (mut entries, mut bytes) = (Vec::new(), 0);
     for _ in 0..PAGE_LINES {
-        let (handles, next) = memory.table(id).scan_step(cursor);
+        let (handles, next) = memory.table(id).scan_step(cursor, |handle| memory.key_hash(handle));
         #[cfg(test)]
         let handles = handles.inspect(|_| crate::tests::work::touch(1));
         let step = handles.map(|handle: Handle| memory.entry(handle));

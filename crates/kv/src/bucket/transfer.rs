@@ -49,8 +49,10 @@ impl Bucket {
 /// more than one entry twice.
 fn drain_into(source: (&mut Memory, u32), target: (&mut Memory, u32)) -> Result<(), ArenaFull> {
     let ((from, source), (to, target)) = (source, target);
-    for line in 0..from.table(source).home_lines() {
-        for handle in from.table(source).line_chain(line).collect::<Vec<Handle>>() {
+    let mut cursor = 0;
+    loop {
+        let (handles, next) = from.table(source).scan_step(cursor, |handle| from.key_hash(handle));
+        for handle in handles.collect::<Vec<Handle>>() {
             let entry = from.entry(handle);
             // All shards use the same hash function.
             let hash = from.hash(entry.key);
@@ -60,8 +62,11 @@ fn drain_into(source: (&mut Memory, u32), target: (&mut Memory, u32)) -> Result<
             let slot = from.table(source).find(hash, |candidate| candidate == handle);
             remove_from_table(from, source, slot.expect("it was just seen there"));
         }
+        if next == 0 {
+            return Ok(());
+        }
+        cursor = next;
     }
-    Ok(())
 }
 
 /// Owned copies of entries, packed as inline entries are.

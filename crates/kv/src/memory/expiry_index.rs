@@ -2,13 +2,12 @@
 //! the whole table.
 
 use crate::{limits::RECLAIM_EXPIRIES, memory::arena::Handle};
-use foldhash::fast::FixedState;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The entries that expire, by the id of their table.
 #[derive(Debug, Default)]
 pub(crate) struct ExpiryIndex {
-    tables: HashMap<u32, TableExpiries, FixedState>,
+    tables: BTreeMap<u32, TableExpiries>,
     /// Those of removed tables, to be freed.
     detached: Vec<TableExpiries>,
 }

@@ -17,11 +17,11 @@ use crate::{
         entry::Entry,
         expiring::Expiring,
         expiry_index::ExpiryIndex,
-        table::Table,
+        table::{SlotRef, Table, shrink},
     },
 };
 use foldhash::fast::SeedableRandomState;
-use std::hash::BuildHasher;
+use std::{collections::BTreeSet, hash::BuildHasher};
 
 /// The blocks and tables of one shard.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Memory {
     pub(crate) expiries: ExpiryIndex,
     pub(crate) expiring: Expiring,
     tables: Vec<Table>,
-    tables_free: Vec<u32>,
+    tables_free: BTreeSet<u32>,
     table_bytes: usize,
     /// Destroyed tables, each with the first line that still holds entries.
     garbage: Vec<(Table, usize)>,
@@ -46,7 +46,7 @@ impl Memory {
             expiries: ExpiryIndex::default(),
             expiring: Expiring::default(),
             tables: Vec::new(),
-            tables_free: Vec::new(),
+            tables_free: BTreeSet::new(),
             table_bytes: 0,
             garbage: Vec::new(),
             garbage_bytes: 0,
@@ -56,12 +56,13 @@ impl Memory {
 
     /// Bytes of memory that are in use.
     pub(crate) fn used_bytes(&self) -> usize {
-        self.arena.used_bytes() + self.table_bytes
+        self.arena.used_bytes() + self.table_bytes + self.tables.len() * size_of::<Table>()
     }
 
     /// Bytes of memory that it takes up, those of free blocks included.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.arena.held_bytes() + self.table_bytes + self.garbage_bytes
+        let tables = self.tables.capacity() * size_of::<Table>();
+        self.arena.held_bytes() + self.table_bytes + tables + self.garbage_bytes
     }
 
     /// How many tables there are; their ids are below that.
@@ -69,11 +70,12 @@ impl Memory {
         self.tables.len()
     }
 
-    /// Moves the entries of one line out of the pages that are being emptied. Returns their bytes.
-    pub(crate) fn move_entries(&mut self, table: u32, line: usize) -> usize {
+    /// Moves the entries of one line out of the pages that are being emptied. Returns their bytes, and the
+    /// cursor of the next line; 0 after the last one.
+    pub(crate) fn move_entries(&mut self, table: u32, cursor: u32) -> (usize, u32) {
         let Memory { tables, arena, expiries, .. } = self;
         let mut bytes = 0;
-        tables[table as usize].replace_in_line(line, |handle| {
+        let next = tables[table as usize].replace_in_line(cursor, |handle| {
             if !arena.is_to_move(handle) {
                 return None;
             }
@@ -85,13 +87,18 @@ impl Memory {
             bytes += size;
             Some(moved)
         });
-        bytes
+        (bytes, next)
     }
 
     /// The hash of a name or a key.
     #[inline]
     pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
         self.hasher.hash_one(bytes)
+    }
+
+    /// The hash of an entry's key.
+    pub(crate) fn key_hash(&self, handle: Handle) -> u64 {
+        self.hash(self.entry(handle).key)
     }
 
     /// The entry in a block.
@@ -115,7 +122,8 @@ impl Memory {
 
     /// Adds an empty table; returns its id.
     pub(crate) fn add_table(&mut self) -> u32 {
-        self.tables_free.pop().unwrap_or_else(|| {
+        // The lowest, so that the last ones can be given back.
+        self.tables_free.pop_first().unwrap_or_else(|| {
             self.tables.push(Table::default());
             self.tables.len() as u32 - 1
         })
@@ -123,7 +131,7 @@ impl Memory {
 
     /// Removes a table and returns it; its id is reused.
     pub(crate) fn take_table(&mut self, id: u32) -> Table {
-        self.tables_free.push(id);
+        self.tables_free.insert(id);
         self.expiries.remove_table(id);
         let table = std::mem::take(&mut self.tables[id as usize]);
         self.table_bytes -= table.bytes();
@@ -135,7 +143,7 @@ impl Memory {
         &self.tables[id as usize]
     }
 
-    /// A table, to replace or remove handles.
+    /// A table, to replace handles.
     pub(crate) fn table_mut(&mut self, id: u32) -> &mut Table {
         &mut self.tables[id as usize]
     }
@@ -146,8 +154,19 @@ impl Memory {
         let table = &mut tables[id as usize];
         let before = table.bytes();
         table.insert(hash, handle, |other| hasher.hash_one(Entry::read(arena.bytes(other)).key));
-        self.table_bytes += table.bytes() - before;
+        // A split may free overflow lines.
+        self.table_bytes = self.table_bytes + table.bytes() - before;
     }
+
+    /// Removes the handle in a slot of a table.
+    pub(crate) fn remove_from_table(&mut self, id: u32, slot: SlotRef) -> Handle {
+        let table = &mut self.tables[id as usize];
+        self.table_bytes -= table.bytes();
+        let handle = table.remove(slot);
+        self.table_bytes += table.bytes();
+        handle
+    }
+
     /// Takes a destroyed table, whose entries [`Self::reclaim_some`] frees.
     pub(crate) fn free_later(&mut self, table: Table) {
         self.garbage_bytes += table.bytes();
@@ -157,6 +176,7 @@ impl Memory {
     /// Frees a bounded part of the entries of destroyed tables.
     pub(crate) fn reclaim_some(&mut self) {
         self.expiries.reclaim_some();
+        self.drop_free_tables();
         let Some((table, line)) = self.garbage.pop() else { return };
         let end = table.home_lines().min(line + RECLAIM_LINES);
         for index in line..end {
@@ -171,6 +191,22 @@ impl Memory {
 
     /// Whether anything is left to free.
     pub(crate) fn has_garbage(&self) -> bool {
-        !self.garbage.is_empty() || self.expiries.has_detached()
+        !self.garbage.is_empty() || self.expiries.has_detached() || self.last_table_is_free()
+    }
+
+    /// Drops a bounded number of tables without an owner, as far as they are the last ones.
+    fn drop_free_tables(&mut self) {
+        for _ in 0..RECLAIM_LINES {
+            if !self.last_table_is_free() {
+                break;
+            }
+            self.tables.pop();
+            self.tables_free.remove(&(self.tables.len() as u32));
+        }
+        shrink(&mut self.tables);
+    }
+
+    fn last_table_is_free(&self) -> bool {
+        self.tables.len().checked_sub(1).is_some_and(|last| self.tables_free.contains(&(last as u32)))
     }
 }

@@ -1,21 +1,24 @@
-//! A hash table of handles that grows one line at a time (linear hashing: Litwin, VLDB 1980).
+//! A hash table of handles that grows and shrinks one line at a time (linear hashing: Litwin, VLDB 1980).
 //!
 //! A line is one cache line: 12 one-byte tags, 12 handles, and the index of an overflow line. A lookup
 //! usually reads one line, and then only entries whose tag matches. When the lines are three quarters full,
-//! one of them is split in two, so that no insertion ever waits for a rehash of the whole table. A split
-//! moves handles only to one line with a higher index, which the index of the split line determines.
-//! Therefore a scan of many steps visits each entry that stays exactly once, however much the table grows
-//! meanwhile.
+//! one of them is split in two; when they are less than a third full, the last one is merged into the one
+//! that it was split from. So no request ever waits for a rehash of the whole table.
+//!
+//! A line holds the hashes that end with the same bits. In the order of their reversed bits, these are an
+//! interval, which a split divides and a merge puts together again. A scan visits the hashes in that order,
+//! so it visits each entry that stays exactly once, however much the table grows and shrinks meanwhile.
 
 use crate::{memory::arena::Handle, memory::prefetch_line::prefetch};
 
 const SLOTS: usize = 12;
 /// Average number of handles per line above which a line is split.
 const LOAD: usize = 9;
+/// Average number of handles per line below which two lines are merged: less than half of [`LOAD`], so that a
+/// line that was just split is not merged again.
+const LOW_LOAD: usize = 4;
 /// Lines that are allocated together, after the first segment is full.
 const SEGMENT_LINES: usize = 1024;
-/// Bits of a scan's cursor that hold the number of its steps, as a power of two.
-const CURSOR_BITS: u32 = 5;
 /// Set in the index of an overflow line.
 const OVERFLOW: u32 = 1 << 31;
 
@@ -52,7 +55,8 @@ pub(crate) enum Probe {
 pub(crate) struct Table {
     home: Lines,
     overflow: Lines,
-    overflow_free: Vec<u32>,
+    /// For each overflow line, the index of the line that leads to it.
+    previous: Vec<u32>,
     len: usize,
 }
 
@@ -69,7 +73,7 @@ impl Table {
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
-        (self.home.len() + self.overflow.len()) * size_of::<Line>()
+        self.home.bytes + self.overflow.bytes + self.previous.capacity() * size_of::<u32>()
     }
 
     /// Looks up a hash. Returns the slot of the first of its handles for which `found` returns `Some`, and
@@ -132,20 +136,25 @@ impl Table {
         self.line_mut(slot.line).handles[slot.index as usize] = handle;
     }
 
-    /// Replaces handles of one line and its chain: those for which `replacement` returns another one.
+    /// Replaces handles of the line at the cursor of a scan: those for which `replacement` returns another
+    /// one. Returns the cursor of the next line.
     pub(crate) fn replace_in_line(
         &mut self,
-        index: usize,
+        cursor: u32,
         mut replacement: impl FnMut(Handle) -> Option<Handle>,
-    ) {
-        let mut next = index as u32;
+    ) -> u32 {
+        if self.home.len() == 0 {
+            return 0;
+        }
+        let (line, after) = self.scan_line(cursor);
+        let mut next = line as u32;
         loop {
             let line = self.line_mut(next);
             for (_, handle) in line.tags.iter().zip(&mut line.handles).filter(|(tag, _)| **tag != 0) {
                 *handle = replacement(*handle).unwrap_or(*handle);
             }
             if line.next == 0 {
-                return;
+                return after;
             }
             next = line.next;
         }
@@ -156,19 +165,22 @@ impl Table {
         if self.home.len() == 0 {
             self.home.push(Line::default());
         }
-        self.put(hash, handle);
+        self.put(self.home_of(hash), tag(hash), handle);
         self.len += 1;
         if self.len > self.home.len() * LOAD {
             self.split(hash_of);
         }
     }
 
-    /// Removes the handle in a slot.
+    /// Removes the handle in a slot. Other handles may move to other slots.
     pub(crate) fn remove(&mut self, slot: SlotRef) -> Handle {
         let line = self.line_mut(slot.line);
         line.tags[slot.index as usize] = 0;
         let handle = line.handles[slot.index as usize];
         self.len -= 1;
+        if self.len < (self.home.len() - 1) * LOW_LOAD {
+            self.merge();
+        }
         handle
     }
 
@@ -193,22 +205,30 @@ impl Table {
         })
     }
 
-    /// The handles of one step of a scan, and the cursor of the next step. A scan starts and ends with cursor
-    /// 0. The first step fixes the number of steps, `1 << bits`. Each step visits the handles whose hashes
-    /// have its index in the lowest `bits` bits, including those that splits have moved to other lines.
-    pub(crate) fn scan_step(&self, cursor: u64) -> (impl Iterator<Item = Handle>, u64) {
-        let lines = self.home_lines();
-        let (step, bits) = match cursor {
-            0 => (0, lines.max(1).ilog2()),
-            _ => (cursor >> CURSOR_BITS, (cursor & ((1 << CURSOR_BITS) - 1)) as u32),
-        };
-        let steps = 1_u64 << bits;
-        // The cursor of another table, such as that of a bucket that was dropped meanwhile, ends the scan.
-        let is_stale = step >= steps || steps > lines as u64;
-        let first = if is_stale { lines } else { step as usize };
-        let next =
-            if is_stale || step + 1 == steps { 0 } else { (step + 1) << CURSOR_BITS | u64::from(bits) };
-        ((first..lines).step_by(steps as usize).flat_map(|index| self.line_chain(index)), next)
+    /// The line that a scan reads at `cursor`, and the cursor of its next step. A scan starts and ends with
+    /// cursor 0. A cursor is a hash whose last bits lead to the line.
+    fn scan_line(&self, cursor: u32) -> (usize, u32) {
+        let line = self.home_of(cursor.into());
+        let after = (cursor | !self.line_mask(line)).reverse_bits().wrapping_add(1);
+        (line as usize, after.reverse_bits())
+    }
+
+    /// The handles of one step of a scan, and the cursor of the next step. `hash_of` returns the hash of a
+    /// handle; it is needed only if the table has shrunk since the scan began.
+    pub(crate) fn scan_step(
+        &self,
+        cursor: u64,
+        hash_of: impl Fn(Handle) -> u64,
+    ) -> (impl Iterator<Item = Handle>, u64) {
+        // A larger cursor, of which there are none, ends the scan.
+        let cursor = u32::try_from(cursor).ok().filter(|_| self.home.len() > 0);
+        let step = cursor.map(|cursor| self.scan_line(cursor));
+        let (position, line) = (cursor.unwrap_or(0).reverse_bits(), step.map_or(0, |(line, _)| line));
+        let was_merged = position.reverse_bits() & !self.line_mask(line as u32) != 0;
+        let is_ahead = move |handle| (hash_of(handle) as u32).reverse_bits() >= position;
+        let handles = step.into_iter().flat_map(|(line, _)| self.line_chain(line));
+        let handles = handles.filter(move |handle| !was_merged || is_ahead(*handle));
+        (handles, step.map_or(0, |(_, next)| next.into()))
     }
 
     /// The handle in a random slot, each equally likely; `None` when that slot is vacant.
@@ -223,6 +243,13 @@ impl Table {
         (line.tags[slot] != 0).then_some(line.handles[slot])
     }
 
+    /// The bits in which all hashes of a line are equal to its index.
+    fn line_mask(&self, line: u32) -> u32 {
+        let (mask, half) = (self.home.mask, self.home.mask >> 1);
+        if line | (mask ^ half) < self.home.len { mask } else { half }
+    }
+
+    #[inline]
     fn home_of(&self, hash: u64) -> u32 {
         let index = hash as u32 & self.home.mask;
         if index < self.home.len { index } else { index & (self.home.mask >> 1) }
@@ -241,12 +268,12 @@ impl Table {
         }
     }
 
-    fn put(&mut self, hash: u64, handle: Handle) {
-        let mut index = self.home_of(hash);
+    /// Adds a handle to a line or its chain.
+    fn put(&mut self, mut index: u32, tag: u8, handle: Handle) {
         loop {
             let line = self.line_mut(index);
             if let Some(slot) = line.tags.iter().position(|tag| *tag == 0) {
-                line.tags[slot] = tag(hash);
+                line.tags[slot] = tag;
                 line.handles[slot] = handle;
                 return;
             }
@@ -256,29 +283,76 @@ impl Table {
 
     /// Appends an overflow line to the last line of a chain; returns its index.
     fn append_overflow(&mut self, last: u32) -> u32 {
-        let next = self.overflow_free.pop().unwrap_or_else(|| {
-            self.overflow.push(Line::default());
-            (self.overflow.len() as u32 - 1) | OVERFLOW
-        });
+        let next = self.overflow.len | OVERFLOW;
+        self.overflow.push(Line::default());
+        self.previous.push(last);
         self.line_mut(last).next = next;
         next
     }
 
-    /// Splits the next line in order: distributes its handles over itself and a new last line.
-    fn split(&mut self, hash_of: impl Fn(Handle) -> u64) {
-        self.home.push(Line::default());
-        let new = self.home.len() - 1;
-        let old = new - (new + 1).next_power_of_two() / 2;
-        let handles: Vec<Handle> = self.line_chain(old).collect();
-        let mut line = std::mem::take(self.line_mut(old as u32));
-        while line.next != 0 {
-            self.overflow_free.push(line.next);
-            line = std::mem::take(self.line_mut(line.next));
-        }
-        for handle in handles {
-            self.put(hash_of(handle), handle);
+    /// Removes an overflow line that no line leads to any more. The last one takes its place.
+    fn remove_overflow(&mut self, index: u32) {
+        let last = self.overflow.pop();
+        let previous = self.previous.pop().expect("as many as overflow lines");
+        shrink(&mut self.previous);
+        if index != self.overflow.len | OVERFLOW {
+            self.line_mut(previous).next = index;
+            self.set_previous(last.next, index);
+            self.previous[(index & !OVERFLOW) as usize] = previous;
+            *self.line_mut(index) = last;
         }
     }
+
+    /// Notes which line leads to an overflow line; 0: there is none.
+    fn set_previous(&mut self, overflow: u32, previous: u32) {
+        if overflow != 0 {
+            self.previous[(overflow & !OVERFLOW) as usize] = previous;
+        }
+    }
+
+    /// Empties a line and its chain. Returns the tags and handles.
+    fn take_chain(&mut self, index: u32) -> Vec<(u8, Handle)> {
+        let mut taken = Vec::with_capacity(2 * SLOTS);
+        loop {
+            let line = *self.line(index);
+            let slots = line.tags.into_iter().zip(line.handles);
+            taken.extend(slots.filter(|(tag, _)| *tag != 0));
+            if line.next == 0 {
+                *self.line_mut(index) = Line::default();
+                return taken;
+            }
+            // The next line of the chain takes the place of the first.
+            let next = *self.line(line.next);
+            *self.line_mut(index) = next;
+            self.set_previous(next.next, index);
+            self.remove_overflow(line.next);
+        }
+    }
+
+    /// Splits the next line in order: distributes its handles over itself and a new last line.
+    fn split(&mut self, hash_of: impl Fn(Handle) -> u64) {
+        let new = self.home.len;
+        self.home.push(Line::default());
+        for (tag, handle) in self.take_chain(split_from(new)) {
+            self.put(self.home_of(hash_of(handle)), tag, handle);
+        }
+    }
+
+    /// Merges the last line into the one that it was split from.
+    fn merge(&mut self) {
+        let last = self.home.len - 1;
+        let target = split_from(last);
+        let chains = [last, target].map(|index| self.take_chain(index));
+        self.home.pop();
+        for (tag, handle) in chains.into_iter().flatten() {
+            self.put(target, tag, handle);
+        }
+    }
+}
+
+/// The line that was split when this one was added.
+fn split_from(line: u32) -> u32 {
+    line - (line + 1).next_power_of_two() / 2
 }
 
 impl Line {
@@ -299,10 +373,12 @@ fn tag(hash: u64) -> u8 {
     ((hash >> 56) as u8).max(2)
 }
 
-/// Lines in segments, so that growth moves no line.
+/// Lines in segments, so that growth moves no line but those of the first.
 #[derive(Debug, Default)]
 struct Lines {
     segments: Vec<Vec<Line>>,
+    /// Bytes of memory.
+    bytes: usize,
     /// How many there are.
     len: u32,
     /// The smallest `2^n - 1` that is at least the highest index.
@@ -333,113 +409,39 @@ impl Lines {
             }
             None => self.segments.push(vec![line]),
         }
-        self.len += 1;
-        self.mask = self.len.next_power_of_two() - 1;
+        self.set_len(self.len + 1);
+    }
+
+    /// Removes the last line, of which there is one.
+    fn pop(&mut self) -> Line {
+        let segment = self.segments.last_mut().expect("not empty");
+        let line = segment.pop().expect("no segment is empty");
+        if segment.is_empty() {
+            self.segments.pop();
+            shrink(&mut self.segments);
+        } else if let [first] = &mut *self.segments {
+            shrink(first);
+        }
+        self.set_len(self.len - 1);
+        line
+    }
+
+    fn set_len(&mut self, len: u32) {
+        self.len = len;
+        self.mask = len.next_power_of_two() - 1;
+        // Only the first one may have room for fewer.
+        let last = self.segments.last().map_or(0, Vec::capacity);
+        let lines = self.segments.len().saturating_sub(1) * SEGMENT_LINES + last;
+        self.bytes = lines * size_of::<Line>() + self.segments.capacity() * size_of::<Vec<Line>>();
+    }
+}
+
+/// Gives back half of a vector's memory if it uses less than a quarter.
+pub(crate) fn shrink<T>(vec: &mut Vec<T>) {
+    if vec.len() < vec.capacity() / 4 {
+        vec.shrink_to(vec.capacity() / 2);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    /// A hash that is good enough for a test, and the same each time.
-    fn hash(handle: Handle) -> u64 {
-        u64::from(handle)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(29)
-            .wrapping_mul(0xbf58_476d_1ce4_e5b9)
-    }
-
-    fn find(table: &Table, handle: Handle) -> Option<SlotRef> {
-        table.find(hash(handle), |candidate| candidate == handle)
-    }
-
-    #[test]
-    fn a_line_is_a_cache_line() {
-        assert_eq!(size_of::<Line>(), 64);
-    }
-
-    #[test]
-    fn finds_exactly_what_was_inserted() {
-        let mut table = Table::default();
-        for handle in 1..=50_000 {
-            table.insert(hash(handle), handle, hash);
-        }
-        assert_eq!(table.len(), 50_000);
-        assert!((1..=50_000).all(|handle| find(&table, handle).is_some()));
-        assert!((50_001..60_000).all(|handle| find(&table, handle).is_none()));
-        for handle in (1..=50_000).step_by(2) {
-            let slot = find(&table, handle).expect("not removed yet");
-            assert_eq!(table.remove(slot), handle);
-        }
-        assert_eq!(table.len(), 25_000);
-        assert!((1..=50_000).all(|handle| find(&table, handle).is_some() == (handle % 2 == 0)));
-    }
-
-    #[test]
-    fn a_scan_during_growth_misses_nothing_and_repeats_nothing() {
-        let mut table = Table::default();
-        for handle in 1..=1_000 {
-            table.insert(hash(handle), handle, hash);
-        }
-        let (mut seen, mut cursor, mut added) = (HashSet::new(), 0, 1_000_000);
-        loop {
-            let (handles, next) = table.scan_step(cursor);
-            handles.for_each(|handle| assert!(seen.insert(handle), "{handle} is visited once"));
-            if next == 0 {
-                break;
-            }
-            cursor = next;
-            for _ in 0..20 {
-                added += 1;
-                table.insert(hash(added), added, hash);
-            }
-        }
-        assert!((1..=1_000).all(|handle| seen.contains(&handle)));
-    }
-
-    #[test]
-    fn a_foreign_cursor_ends_the_scan() {
-        let mut table = Table::default();
-        assert_eq!((table.scan_step(0).0.count(), table.scan_step(0).1, table.random()), (0, 0, None));
-        (1..=100).for_each(|handle| table.insert(hash(handle), handle, hash));
-        for cursor in [31, 1 << 5, 1 << 5 | 31, 7 << 5 | 3, u64::MAX, u64::MAX - 31] {
-            assert!(table.scan_step(cursor).0.count() < 100, "{cursor}");
-        }
-        assert_eq!((table.scan_step(u64::MAX).0.count(), table.scan_step(u64::MAX).1), (0, 0));
-    }
-
-    #[test]
-    fn a_random_choice_is_fair() {
-        let mut table = Table::default();
-        (1..=300).for_each(|handle| table.insert(hash(handle), handle, hash));
-        let mut times = [0; 301];
-        for _ in 0..300_000 {
-            times[table.random().unwrap_or(0) as usize] += 1;
-        }
-        let chosen = 300_000 - times[0];
-        assert!(times[1..].iter().all(|times| (chosen / 600..chosen / 150).contains(times)), "{times:?}");
-    }
-
-    #[test]
-    fn a_vacant_slot_never_matches() {
-        for byte in 0..=u8::MAX {
-            let (hash, other) = (u64::from(byte) << 56, u64::from(!byte) << 56);
-            let mut table = Table::default();
-            table.insert(hash, 1, |_| 0);
-            table.insert(other, 2, |_| 0);
-            table.remove(table.find(other, |handle| handle == 2).expect("not removed yet"));
-            assert_eq!(table.search(hash, |handle| (handle == 2).then_some(handle)), None, "{byte}");
-        }
-    }
-
-    #[test]
-    fn equal_hashes_chain() {
-        let mut table = Table::default();
-        for handle in 1..=100 {
-            table.insert(7, handle, |_| 7);
-        }
-        assert!((1..=100).all(|handle| table.find(7, |candidate| candidate == handle).is_some()));
-    }
-}
+mod tests;

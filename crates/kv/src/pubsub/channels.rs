@@ -10,7 +10,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     ops::Bound::{Excluded, Unbounded},
     pin::Pin,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -78,12 +78,13 @@ pub struct TopicPage {
     pub next: Option<Box<[u8]>>,
 }
 
-/// All subscriptions. The maps are sorted, so that a walk through one can go on where it stopped.
+/// All subscriptions. Trees grow and shrink node by node, so no subscriber waits until a table of all others is
+/// rehashed, and a walk through one can go on where it stopped.
 #[derive(Debug, Default)]
 pub(super) struct Hub {
     pub(super) channels: Topics,
     pub(super) patterns: Topics,
-    pub(super) subscribers: HashMap<u64, SubscriberState>,
+    pub(super) subscribers: BTreeMap<u64, SubscriberState>,
     /// The id of the latest subscriber.
     last: u64,
 }

@@ -34,19 +34,13 @@ impl Shard {
             if moved >= COMPACTED_BYTES || round.table > self.memory.table_count() {
                 break;
             }
-            let lines = match round.table.checked_sub(1) {
-                None => self.registry.lines(),
-                Some(id) => self.memory.table(id as u32).home_lines(),
+            let (bytes, next) = match round.table.checked_sub(1) {
+                None => self.registry.move_blocks(&mut self.memory, round.cursor),
+                Some(id) => self.memory.move_entries(id as u32, round.cursor),
             };
-            if round.line >= lines {
-                (round.table, round.line) = (round.table + 1, 0);
-                continue;
-            }
-            moved += match round.table.checked_sub(1) {
-                None => self.registry.move_blocks(&mut self.memory, round.line),
-                Some(id) => self.memory.move_entries(id as u32, round.line),
-            };
-            round.line += 1;
+            moved += bytes;
+            round.cursor = next;
+            round.table += usize::from(next == 0);
         }
         if round.table > self.memory.table_count() {
             self.memory.arena.unmark(&round.pages);
@@ -82,6 +76,6 @@ impl Shard {
             false => ARENA_PAGE_BYTES + self.memory.held_bytes() / FREE_SHARE,
         };
         let pages = self.memory.arena.mark_pages(tolerated);
-        (!pages.is_empty()).then_some(Round { pages, table: 0, line: 0 })
+        (!pages.is_empty()).then_some(Round { pages, table: 0, cursor: 0 })
     }
 }

@@ -65,8 +65,8 @@ pub(crate) struct ExpiryCursor {
     pub(crate) has_expiries: bool,
     /// Whether the current round has found something that will expire.
     pub(crate) found_in_round: bool,
-    /// The next line of the registry to scan.
-    pub(crate) line: usize,
+    /// The cursor of its next step.
+    pub(crate) cursor: u64,
 }
 
 impl ExpiryCursor {

@@ -46,7 +46,7 @@ pub(crate) struct Registry {
     cached: Cell<Option<(u64, NameSlot, Bucket)>>,
 }
 
-/// Where a name is registered; valid until the next registration.
+/// Where a name is registered; valid until the next name is registered or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NameSlot(SlotRef);
 
@@ -109,11 +109,12 @@ impl Registry {
         self.names.remove(slot.0);
     }
 
-    /// Moves the buckets of one line out of the pages that are being emptied. Returns their bytes.
-    pub(crate) fn move_blocks(&mut self, memory: &mut Memory, line: usize) -> usize {
+    /// Moves the buckets of one line out of the pages that are being emptied. Returns their bytes, and the
+    /// cursor of the next line; 0 after the last one.
+    pub(crate) fn move_blocks(&mut self, memory: &mut Memory, cursor: u32) -> (usize, u32) {
         self.cached.set(None);
         let mut bytes = 0;
-        self.names.replace_in_line(line, |handle| {
+        let next = self.names.replace_in_line(cursor, |handle| {
             if !memory.arena.is_to_move(handle) {
                 return None;
             }
@@ -121,12 +122,14 @@ impl Registry {
             bytes += size;
             memory.arena.relocate(handle, size).ok()
         });
-        bytes
+        (bytes, next)
     }
 
-    /// The buckets of one line.
-    pub(crate) fn line(&self, index: usize) -> impl Iterator<Item = Bucket> {
-        self.names.line_chain(index).map(Bucket)
+    /// The buckets of one step of a scan, and the cursor of the next step; 0 at the end.
+    pub(crate) fn scan_step(&self, memory: &Memory, cursor: u64) -> (impl Iterator<Item = Bucket>, u64) {
+        let hash_of = |handle| memory.hash(Bucket(handle).name(memory));
+        let (handles, next) = self.names.scan_step(cursor, hash_of);
+        (handles.map(Bucket), next)
     }
 
     /// How many lines there are.

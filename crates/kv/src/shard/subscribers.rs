@@ -1,12 +1,13 @@
 //! The subscribers to the changes of a shard's buckets.
 
 use crate::pubsub::bucket_changes::{Change, EndReason, Event, Publisher};
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, mem::take, sync::Arc};
 
 /// The subscribers of one shard's buckets.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
-    by_bucket: HashMap<Box<[u8]>, Vec<Publisher>>,
+    /// A tree, which grows and shrinks node by node.
+    by_bucket: BTreeMap<Box<[u8]>, Vec<Publisher>>,
 }
 
 impl Subscribers {
@@ -39,7 +40,7 @@ impl Subscribers {
 
     /// Notifies all subscribers that their buckets have ended.
     pub(crate) fn notify_all_ended(&mut self, reason: EndReason) {
-        for (name, publishers) in self.by_bucket.drain() {
+        for (name, publishers) in take(&mut self.by_bucket) {
             publish_end(name, &publishers, reason);
         }
     }

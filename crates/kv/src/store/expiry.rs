@@ -76,12 +76,8 @@ fn end_expired(
 ) -> usize {
     let mut ended = 0;
     for _ in 0..EXPIRY_LINES {
-        let cursor = &mut shard.expiry_cursor;
-        if cursor.line >= shard.registry.lines() {
-            *cursor = ExpiryCursor { has_expiries: cursor.found_in_round, found_in_round: false, line: 0 };
-            break;
-        }
-        for bucket in shard.registry.line(cursor.line).collect::<Vec<Bucket>>() {
+        let (buckets, next) = shard.registry.scan_step(&shard.memory, shard.expiry_cursor.cursor);
+        for bucket in buckets.collect::<Vec<Bucket>>() {
             supervisor.attribute_panics_to(PanicScope::Component(Component::Registry));
             let Some(expires_at_ms) = bucket.earliest_expiry(&shard.memory) else { continue };
             shard.expiry_cursor.found_in_round = true;
@@ -95,7 +91,12 @@ fn end_expired(
                 return ended;
             }
         }
-        shard.expiry_cursor.line += 1;
+        let round = &mut shard.expiry_cursor;
+        round.cursor = next;
+        if next == 0 {
+            *round = ExpiryCursor { has_expiries: round.found_in_round, ..ExpiryCursor::default() };
+            break;
+        }
     }
     ended
 }

@@ -182,32 +182,26 @@ impl Store {
     }
 
     /// One page of names, from `cursor` on (0: from the start). A scan lists every bucket that exists
-    /// throughout.
+    /// throughout, once.
     pub fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> NamePage {
         let shards = self.shards_of(filter.database);
         let mut index = (cursor % shards.len() as u64) as usize;
-        let mut line = usize::try_from(cursor / shards.len() as u64).unwrap_or(usize::MAX);
+        let mut step = cursor / shards.len() as u64;
         let (mut names, mut bytes, mut scanned) = (Vec::<Box<[u8]>>::new(), 0, 0);
         let (mut line_names, mut line_ends, mut matched_bytes) = (Vec::new(), Vec::new(), 0);
         let limit = filter.count.clamp(1, PAGE_SCANNED);
         let pattern = filter.pattern.map(Pattern::new);
         while scanned < limit && bytes < PAGE_BYTES && matched_bytes < PAGE_MATCHED_BYTES {
             let shard = self.lock(shards.start + index);
-            if line >= shard.registry.lines() {
-                (index, line) = (index + 1, 0);
-                if index == shards.len() {
-                    return NamePage { names, next: 0 };
-                }
-                continue;
-            }
-            let buckets = shard.registry.line(line).inspect(|_| scanned += 1);
+            let (buckets, next) = shard.registry.scan_step(&shard.memory, step);
+            let buckets = buckets.inspect(|_| scanned += 1);
             for bucket in buckets.filter(|bucket| filter.accepts(&shard.memory, *bucket, now_ms)) {
                 line_names.extend_from_slice(bucket.name(&shard.memory));
                 line_ends.push(line_names.len());
             }
             // Reading an empty line takes time too.
-            scanned += 1;
-            line += 1;
+            scanned += shard.registry.lines().min(1);
+            step = next;
             // Threads that wait for the lock go first.
             MutexGuard::unlock_fair(shard);
             let mut start = 0;
@@ -221,8 +215,14 @@ impl Store {
                 }
             }
             line_names.clear();
+            if step == 0 {
+                index += 1;
+                if index == shards.len() {
+                    return NamePage { names, next: 0 };
+                }
+            }
         }
-        NamePage { names, next: (line * shards.len() + index) as u64 }
+        NamePage { names, next: step * shards.len() as u64 + index as u64 }
     }
 
     /// The name of a bucket of a database, chosen by `seed`.

@@ -1,6 +1,5 @@
 //! How busy a reactor is, and how much of the machine is idle, as Linux counts it in /proc.
 
-use super::balancer::Load;
 use crate::limits::BALANCE_INTERVAL;
 use std::{
     fs::{self, File},
@@ -25,19 +24,12 @@ impl ThreadClock {
         File::open("/proc/thread-self/schedstat").map(ThreadClock)
     }
 
-    /// The times since the thread began.
-    fn read(&self) -> io::Result<ThreadTimes> {
+    /// How long the thread has not waited for anything but a core, since it began.
+    fn read(&self) -> io::Result<Duration> {
         let mut text = [0; SCHEDSTAT_BYTES];
         let count = self.0.read_at(&mut text, 0)?;
         parse_schedstat(&text[..count]).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
-}
-
-/// What a thread has done, apart from waiting for something else.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct ThreadTimes {
-    ran: Duration,
-    waited_for_a_core: Duration,
 }
 
 /// Measures the loads of some threads.
@@ -45,7 +37,7 @@ struct ThreadTimes {
 pub(super) struct Loads {
     clocks: Vec<ThreadClock>,
     last: Instant,
-    before: Vec<ThreadTimes>,
+    before: Vec<Duration>,
 }
 
 impl Loads {
@@ -55,32 +47,30 @@ impl Loads {
         Ok(Loads { clocks, last: Instant::now(), before })
     }
 
-    /// The loads since the last call. An error if the system does not count.
-    pub(super) fn measure(&mut self) -> io::Result<Vec<Load>> {
+    /// The shares of the time since the last call in which each thread was busy. An error if the system does
+    /// not count.
+    pub(super) fn measure(&mut self) -> io::Result<Vec<f64>> {
         let elapsed = self.last.elapsed();
         self.last += elapsed;
-        let mut loads = Vec::new();
+        let mut busy = Vec::new();
         for (clock, before) in self.clocks.iter().zip(&mut self.before) {
-            let times = clock.read()?;
-            if times.ran.is_zero() {
+            let now = clock.read()?;
+            if now.is_zero() {
                 // Every thread has run. The kernel was built without these statistics.
                 return Err(io::ErrorKind::Unsupported.into());
             }
-            let share = |now: Duration, before| now.saturating_sub(before).div_duration_f64(elapsed);
-            let ran = share(times.ran, before.ran);
-            let busy = ran + share(times.waited_for_a_core, before.waited_for_a_core);
-            loads.push(Load { busy, ran });
-            *before = times;
+            busy.push(now.saturating_sub(*before).div_duration_f64(elapsed));
+            *before = now;
         }
-        Ok(loads)
+        Ok(busy)
     }
 }
 
-/// The first two numbers: nanoseconds on a core, and waiting for one.
-fn parse_schedstat(text: &[u8]) -> Option<ThreadTimes> {
+/// The first two numbers are nanoseconds: those on a core, and those waiting for one.
+fn parse_schedstat(text: &[u8]) -> Option<Duration> {
     let mut numbers = str::from_utf8(text).ok()?.split_ascii_whitespace().map(str::parse::<u64>);
-    let mut next = || Some(Duration::from_nanos(numbers.next()?.ok()?));
-    Some(ThreadTimes { ran: next()?, waited_for_a_core: next()? })
+    let mut next = || numbers.next()?.ok();
+    Some(Duration::from_nanos(next()? + next()?))
 }
 
 /// Measures how many of the cores that this process may use are idle.
@@ -133,10 +123,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_runs_or_waits_for_a_core() {
-        let (ran, waited_for_a_core) = (Duration::from_secs(1), Duration::from_millis(500));
-        let times = ThreadTimes { ran, waited_for_a_core };
-        assert_eq!(parse_schedstat(b"1000000000 500000000 17\n"), Some(times));
+    fn a_thread_is_busy_while_it_runs_or_waits_for_a_core() {
+        assert_eq!(parse_schedstat(b"1000000000 500000000 17\n"), Some(Duration::from_millis(1_500)));
         assert_eq!(parse_schedstat(b"1000000000\n"), None);
     }
 
@@ -161,8 +149,8 @@ mod tests {
                 receiver.recv().ok();
             });
             let mut loads = Loads::begin(vec![release.recv().unwrap()]).unwrap();
-            let load = loads.measure().unwrap()[0];
-            assert!(load.ran <= load.busy, "{load:?}");
+            let busy = loads.measure().unwrap();
+            assert!(busy[0] <= 1.1, "{busy:?}");
             sender.send(()).unwrap();
         });
         let mut idle = IdleCores::default();

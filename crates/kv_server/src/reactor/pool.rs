@@ -76,8 +76,16 @@ impl ReactorPool {
         Ok(())
     }
 
-    /// Runs the reactors until they are stopped or one of them fails, which stops all.
-    pub(crate) fn run(&self, stop: Stop) -> impl Future<Output = Result<(), String>> + Send + use<> {
+    /// Runs the reactors until they are stopped or one of them fails, which stops all. `calls` is how many
+    /// requests they have executed.
+    pub(crate) fn run<C>(
+        &self,
+        stop: Stop,
+        calls: C,
+    ) -> impl Future<Output = Result<(), String>> + Send + use<C>
+    where
+        C: Fn() -> u64 + Send + 'static,
+    {
         let prepared = self.prepare();
         let stop_all = StopAll(self.clone());
         async move {
@@ -94,7 +102,7 @@ impl ReactorPool {
             tokio::select! {
                 () = stop.cancelled() => {}
                 ended = threads.join_next() => return Err(format!("a reactor ended: {ended:?}")),
-                never = stop_all.0.balance(reactors) => match never {},
+                never = stop_all.0.balance(reactors, calls) => match never {},
             }
             drop(stop_all);
             threads.join_all().await;
@@ -107,6 +115,7 @@ impl ReactorPool {
     async fn balance(
         &self,
         reactors: Vec<(Arc<Inbox>, oneshot::Receiver<io::Result<ThreadClock>>)>,
+        calls: impl Fn() -> u64,
     ) -> Infallible {
         let (mut inboxes, mut clocks) = (Vec::new(), Vec::new());
         for (inbox, clock) in reactors {
@@ -116,7 +125,7 @@ impl ReactorPool {
             clocks.push(clock);
         }
         if inboxes.len() > 1 {
-            let Err(error) = self.balance_by(&inboxes, clocks).await;
+            let Err(error) = self.balance_by(&inboxes, clocks, calls).await;
             tracing::info!(%error, "the system does not count how busy threads are; clients are served by all of them");
             self.0.active.store(inboxes.len(), Relaxed);
             inboxes.iter().for_each(|inbox| inbox.send(|commands| commands.order = Some(Order::Keep)));
@@ -129,13 +138,17 @@ impl ReactorPool {
         &self,
         inboxes: &[Arc<Inbox>],
         clocks: Vec<io::Result<ThreadClock>>,
+        calls: impl Fn() -> u64,
     ) -> io::Result<Infallible> {
         let mut loads = Loads::begin(clocks.into_iter().collect::<io::Result<_>>()?)?;
         let (mut balancer, mut idle) = (Balancer::new(inboxes.len()), IdleCores::default());
+        let mut calls_before = calls();
         loop {
             sleep(BALANCE_INTERVAL).await;
-            let (loads, active) = (loads.measure()?, balancer.active());
-            for (reactor, plan) in balancer.balance(&loads, || idle.measure()) {
+            let (busy, active, calls) = (loads.measure()?, balancer.active(), calls());
+            // Counters that were reset count from 0.
+            let requests = calls.saturating_sub(std::mem::replace(&mut calls_before, calls));
+            for (reactor, plan) in balancer.balance(&busy, requests, || idle.measure()) {
                 let order = match plan {
                     Plan::Keep => Order::Keep,
                     Plan::HandOver { nth, to } => Order::HandOver { nth, to: inboxes[to].to_vec() },
@@ -143,7 +156,7 @@ impl ReactorPool {
                 inboxes[reactor].send(|commands| commands.order = Some(order));
             }
             if balancer.active() != active {
-                tracing::debug!(threads = balancer.active(), ?loads, "clients are served by");
+                tracing::debug!(threads = balancer.active(), ?busy, "clients are served by");
                 self.0.active.store(balancer.active(), Relaxed);
             }
         }

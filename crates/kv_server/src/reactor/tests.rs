@@ -40,7 +40,7 @@ impl Reactors {
         let (pool, stop) = (ReactorPool::new(may_use_io_uring, memory), Stop::new());
         let running = {
             let _context = runtime.enter();
-            runtime.spawn(pool.run(stop.clone()))
+            runtime.spawn(pool.run(stop.clone(), || 0))
         };
         Reactors { runtime, pool, listener: TcpListener::bind("127.0.0.1:0").unwrap(), stop, running }
     }

@@ -13,8 +13,8 @@ pub(crate) struct Round {
     pub(crate) pages: Vec<u32>,
     /// The table that is visited: 0 is the registry, and then come those of maps.
     pub(crate) table: usize,
-    /// Its next line.
-    pub(crate) line: usize,
+    /// The cursor of its next line.
+    pub(crate) cursor: u32,
 }
 
 impl Arena {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     args::{self, Args},
+    bucket::Bucket,
     commands::spec::Command,
     memory::expiring::Expiring,
 };
@@ -80,7 +81,8 @@ fn recounted(store: &Store) -> Expiring {
     let mut expiring = Expiring::default();
     for shard in &store.shards {
         let Shard { registry, memory, .. } = &*shard.lock();
-        for bucket in (0..registry.lines()).flat_map(|line| registry.line(line).collect::<Vec<_>>()) {
+        let names = registry.name_table();
+        for bucket in (0..names.home_lines()).flat_map(|line| names.line_chain(line)).map(Bucket) {
             expiring.replace(None, bucket.expires_at_ms(memory));
             let inline = bucket.map(memory).ok().filter(|map| map.table().is_none());
             expiring.replace_inline(false, inline.is_some_and(|map| !map.expired(u64::MAX, 1).is_empty()));

@@ -59,7 +59,7 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<[u64; 3]>)
         let (socket, address) = listener.accept().await.unwrap();
         let server = Arc::new(server());
         let (reactors, stop) = (ReactorPool::new(false, server.memory.clone()), Stop::new());
-        let running = tokio::spawn(reactors.run(stop.clone()));
+        let running = tokio::spawn(reactors.run(stop.clone(), || 0));
         let context = server.clone();
         let connection = |stream: Stream| {
             Ok(async move {
