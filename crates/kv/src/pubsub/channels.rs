@@ -78,8 +78,8 @@ pub struct TopicPage {
     pub next: Option<Box<[u8]>>,
 }
 
-/// All subscriptions. Trees grow and shrink node by node, so no subscriber waits until a table of all others is
-/// rehashed, and a walk through one can go on where it stopped.
+/// All subscriptions. Trees grow and shrink node by node, so no subscriber waits until a table of all others
+/// is rehashed, and a walk through one can go on where it stopped.
 #[derive(Debug, Default)]
 pub(super) struct Hub {
     pub(super) channels: Topics,
