@@ -160,12 +160,15 @@ impl Channels {
             TopicKind::Channel => &hub.channels,
             TopicKind::Pattern => &hub.patterns,
         };
-        let (names, next) = topics_after(topics, after, matching.map_or(0, <[u8]>::len));
+        let (names, has_more) = topics_after(topics, after, matching.map_or(0, <[u8]>::len));
         drop(hub);
         let pattern = matching.map(Pattern::new);
         let is_wanted = |name: &&Arc<[u8]>| pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
         let copy = |name: &Arc<[u8]>| Box::from(&**name);
-        TopicPage { names: names.iter().filter(is_wanted).map(copy).collect(), next: next.as_ref().map(copy) }
+        TopicPage {
+            names: names.iter().filter(is_wanted).map(copy).collect(),
+            next: names.last().filter(|_| has_more).map(copy),
+        }
     }
 
     /// How many subscribers a channel has, not counting patterns.
@@ -227,13 +230,9 @@ impl Hub {
     }
 }
 
-/// The topics after `after`, as many as a page has, and the last of them if more follow. `overhead` bytes are
-/// compared with each.
-fn topics_after(
-    topics: &Topics,
-    after: Option<&[u8]>,
-    overhead: usize,
-) -> (Vec<Arc<[u8]>>, Option<Arc<[u8]>>) {
+/// The topics after `after`, as many as a page has, and whether more follow. `overhead` bytes are compared
+/// with each.
+fn topics_after(topics: &Topics, after: Option<&[u8]>, overhead: usize) -> (Vec<Arc<[u8]>>, bool) {
     let after = after.map_or(Unbounded, Excluded);
     let mut following = topics.range::<[u8], _>((after, Unbounded)).map(|(name, _)| name);
     let (mut names, mut bytes) = (Vec::<Arc<[u8]>>::new(), 0);
@@ -244,8 +243,7 @@ fn topics_after(
         bytes += name.len() + overhead;
         names.push(name.clone());
     }
-    let next = following.next().and_then(|_| names.last().cloned());
-    (names, next)
+    (names, following.next().is_some())
 }
 
 fn remove_id(topics: &mut Topics, name: &[u8], id: u64) {
