@@ -123,7 +123,42 @@ fn half_sent_commands_count_for_all_clients_together() {
         assert_bounded(&node, before);
     }
     assert!(evicted(&node));
-    assert_eq!(small.ask("GET milk"), r"$1\r\n1\r\n", "one below 1 MiB is never closed");
+    assert_eq!(small.ask("GET milk"), r"$1\r\n1\r\n", "one that holds little is never closed");
+}
+
+#[test]
+fn many_clients_that_each_hold_less_than_a_megabyte_stay_within_the_limit() {
+    let node = node();
+    let mut small = node.resp();
+    assert_eq!(small.ask("SET milk 1"), r"+OK\r\n");
+    let before = node.resident_bytes();
+    let set = command(&[b"SET".as_slice(), b"milk", &vec![b'x'; 400_000]]);
+    let queue = [command(&["MULTI"]), set.clone(), set].concat();
+    let clients: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let mut client = connect(&node);
+            send(&mut client, &queue);
+            // It is answered, or closed: nobody waits forever.
+            let mut replies = [0; 5 + 2 * 9];
+            match client.read_exact(&mut replies) {
+                Ok(()) => assert!(replies.ends_with(b"+QUEUED\r\n")),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    panic!("neither answered nor closed:\n{}", small.ask("CLIENT LIST").replace("\\n", "\n"))
+                }
+                Err(_) => {}
+            }
+            client
+        })
+        .collect();
+    wait_until("all together are within the limit", || {
+        let info = small.ask("INFO memory");
+        let held = info.split("mem_clients_normal:").nth(1).and_then(|rest| rest.split(r"\r").next());
+        held.and_then(|held| held.parse().ok()).is_some_and(|held: usize| held <= LIMIT)
+    });
+    assert_bounded(&node, before);
+    assert!(evicted(&node));
+    assert_eq!(small.ask("GET milk"), r"$1\r\n1\r\n");
+    drop(clients);
 }
 
 #[test]

@@ -91,6 +91,10 @@ pub(crate) const EXPIRY_BACKLOG: usize = 32;
 /// Time between two rounds of the sweeper.
 pub(crate) const EXPIRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// Bytes that the expiry of an entry of a table counts, and each distinct time of one: a key of a tree whose
+/// nodes are half full.
+pub(crate) const EXPIRY_BYTES: usize = 32;
+
 /// Lines of an ended bucket's table that are freed at a time.
 pub(crate) const RECLAIM_LINES: usize = 64;
 

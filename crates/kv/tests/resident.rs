@@ -31,7 +31,9 @@ fn resident_bytes() -> usize {
 /// The value of a key: other bytes for each key and length.
 fn value(key: u32, length: usize) -> Vec<u8> {
     let seed = key.wrapping_mul(0x9e37_79b9).wrapping_add(length as u32).to_le_bytes();
-    seed.iter().copied().cycle().take(length).collect()
+    let mut value = seed.repeat(length.div_ceil(seed.len()));
+    value.truncate(length);
+    value
 }
 
 impl Model {

@@ -4,10 +4,11 @@ use crate::{
     config::{Flags, SECTIONS, layers::reference::reference},
     exit_code,
     output::print_line,
+    transfer::source::{self, Source},
 };
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -53,6 +54,36 @@ pub(crate) enum Verb {
     Rpc(Expression),
     /// Evaluate an expression on a private, empty store, without a running node
     Eval(Expression),
+    /// Write the running node's buckets as JSON lines, while clients go on
+    #[command(
+        long_about = "Write the running node's buckets as JSON lines, while clients go on.\n\n\
+                      Each line is a bucket, an entry of the bucket above it, or a string, with database and \
+                      expiry (Unix time in milliseconds). It has what this node owns: export from each node \
+                      of a cluster. Each entry is as it was when it was read.",
+        after_help = "Examples:\n  foo export --to buckets.jsonl\n  foo export shopping"
+    )]
+    Export {
+        /// Only the bucket or string of this name, in all databases
+        name: Option<OsString>,
+        /// The file to write, readable by its owner only and complete or not there; `-` for standard output
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Load buckets into the running node from an export
+    #[command(
+        long_about = "Load buckets into the running node from an export.\n\n\
+                      Each name goes to the node that owns it. Names that exist are left as they are, unless \
+                      --replace is given. The lines of a bucket must follow each other.",
+        after_help = "Examples:\n  foo import buckets.jsonl\n  bar export | foo import -"
+    )]
+    Import {
+        /// A file that `export` wrote; `-` for standard input
+        #[arg(value_name = "FILE", value_parser = source::parse)]
+        source: Source,
+        /// Replace names that exist
+        #[arg(long)]
+        replace: bool,
+    },
     /// Drain the running node and start it again in the same process
     Restart,
     /// Drain the running node and end it

@@ -58,6 +58,10 @@ pub(crate) enum Error {
     #[error("{0}")]
     Refused(String),
 
+    /// Why the node took no more of an import.
+    #[error("the import stopped: {0}; what was imported stays: import again, with --replace")]
+    ImportStopped(String),
+
     /// An error that has been printed already.
     #[error("failed")]
     Printed,
@@ -96,6 +100,7 @@ impl Error {
             | Error::Control(_)
             | Error::Terminal(_)
             | Error::Refused(_)
+            | Error::ImportStopped(_)
             | Error::Printed
             | Error::GaveUp(_) => exit_code::FAILED,
         }

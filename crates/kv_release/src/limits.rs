@@ -18,6 +18,18 @@ pub(crate) const CONTROL_CONNECTIONS: usize = 32;
 /// How long a verb waits for the running node's reply.
 pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Bytes of JSON lines of an export or an import that cross the control socket at a time, before the last
+/// line.
+pub(crate) const TRANSFER_PAGE_BYTES: usize = 256 << 10;
+/// The longest line of an import, in bytes: the longest value, as base64.
+pub(crate) const IMPORT_LINE_BYTES: u64 = 1 << 30;
+/// How long `export` and `import` wait for one page: a large value may have to cross a link.
+pub(crate) const TRANSFER_TIMEOUT: Duration = Duration::from_secs(300);
+/// Names that exist, and reasons why others were refused, which an import shows.
+pub(crate) const IMPORT_NOTES: usize = 10;
+/// The pause between two updates of a progress line.
+pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
+
 /// Names that the console lists on one page, before the rest of a node's page.
 pub(crate) const CONSOLE_NAMES: usize = 1000;
 /// Entries of a bucket that `peek` shows.

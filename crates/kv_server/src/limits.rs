@@ -57,8 +57,11 @@ pub(crate) const SAMPLE_PAUSE: Duration = Duration::from_millis(500);
 /// Samples that are kept.
 pub(crate) const RATE_SAMPLES: usize = 4;
 
-/// Bytes that a connection must hold to be closed when all together hold too much.
-pub(crate) const EVICTABLE_BYTES: usize = 1024 * 1024;
+/// Bytes that a connection may hold when all together hold too much, if there are few of them.
+pub(crate) const LARGEST_SHARE_BYTES: usize = 1024 * 1024;
+
+/// Bytes that a connection may hold when all together hold too much, however many there are.
+pub(crate) const SMALLEST_SHARE_BYTES: usize = 64 * 1024;
 
 /// Closed connections that are logged one by one before they are counted.
 pub(crate) const EVICTIONS_LOGGED: u32 = 10;

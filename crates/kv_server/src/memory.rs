@@ -1,10 +1,12 @@
 //! The memory that client connections hold, bounded for all of them together: buffers, queued commands,
 //! subscriptions. A buffer is counted when it grows, or while its connection waits with it, not for each
-//! request. When the limit is exceeded, the connection that holds most is closed.
+//! request. When the limit is exceeded, the connection that holds most is closed, unless it holds no more
+//! than its share of the limit.
 
-use crate::limits::{EVICTABLE_BYTES, EVICTIONS_LOGGED};
+use crate::limits::{EVICTIONS_LOGGED, LARGEST_SHARE_BYTES, SMALLEST_SHARE_BYTES};
 use otp::LogLimiter;
 use std::{
+    collections::BTreeMap,
     net::{Shutdown, TcpStream},
     os::fd::AsRawFd,
     sync::{
@@ -21,14 +23,26 @@ pub(crate) struct ClientMemory {
     held: AtomicUsize,
     evicted: AtomicU64,
     closed_log: LogLimiter,
-    /// The accounts that hold at least [`EVICTABLE_BYTES`].
-    large: Mutex<Vec<Arc<Account>>>,
+    /// How many accounts there are.
+    accounts: AtomicUsize,
+    /// The id of the latest account.
+    last_id: AtomicU64,
+    large: Mutex<LargeAccounts>,
+}
+
+/// The accounts that hold at least [`SMALLEST_SHARE_BYTES`], by id.
+#[derive(Debug, Default)]
+struct LargeAccounts {
+    open: BTreeMap<u64, Arc<Account>>,
+    /// Those of connections that are being closed.
+    closing: BTreeMap<u64, Arc<Account>>,
 }
 
 /// What one connection holds.
 #[derive(Debug)]
 pub(crate) struct Account {
     memory: Arc<ClientMemory>,
+    id: u64,
     socket: Arc<TcpStream>,
     held: AtomicUsize,
     by_use: [AtomicUsize; 3],
@@ -62,6 +76,8 @@ impl ClientMemory {
             held: AtomicUsize::default(),
             evicted: AtomicU64::default(),
             closed_log: LogLimiter::new("clients were closed", EVICTIONS_LOGGED),
+            accounts: AtomicUsize::default(),
+            last_id: AtomicU64::default(),
             large: Mutex::default(),
         }
     }
@@ -89,25 +105,32 @@ impl ClientMemory {
         self.held() > self.limit()
     }
 
-    /// Closes the connections that hold most, until the others are within the limit or too small to close.
+    /// The share of one connection: what it may hold whatever the others hold. If all together exceed the
+    /// limit, one of them exceeds its share, or the shares are the smallest.
+    fn share(&self) -> usize {
+        let share = self.limit() / self.accounts.load(Relaxed).max(1);
+        share.clamp(SMALLEST_SHARE_BYTES, LARGEST_SHARE_BYTES)
+    }
+
+    /// Closes the connections that hold most, until the others are within the limit or within their shares.
     fn evict_largest(&self) {
-        let large = self.lock_large();
-        while let Some(account) = self.next_to_evict(&large) {
+        let mut large = self.lock_large();
+        loop {
+            let closing: usize = large.closing.values().map(|account| account.held()).sum();
+            if self.held().saturating_sub(closing) <= self.limit() {
+                return;
+            }
+            let largest = large.open.values().max_by_key(|account| account.held());
+            let Some(account) = largest.filter(|account| account.held() > self.share()).cloned() else {
+                return;
+            };
+            large.open.remove(&account.id);
             account.evict();
+            large.closing.insert(account.id, account);
         }
     }
 
-    /// The connection to close, if what those that are already closing hold does not suffice.
-    fn next_to_evict<'a>(&self, large: &'a [Arc<Account>]) -> Option<&'a Arc<Account>> {
-        let (closing, others): (Vec<_>, Vec<_>) = large.iter().partition(|account| account.is_evicted());
-        let closing: usize = closing.iter().map(|account| account.held()).sum();
-        if self.held().saturating_sub(closing) <= self.limit() {
-            return None;
-        }
-        others.into_iter().max_by_key(|account| account.held())
-    }
-
-    fn lock_large(&self) -> MutexGuard<'_, Vec<Arc<Account>>> {
+    fn lock_large(&self) -> MutexGuard<'_, LargeAccounts> {
         self.large.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -115,7 +138,9 @@ impl ClientMemory {
 impl Account {
     /// The account of a connection that holds nothing yet.
     pub(crate) fn new(memory: Arc<ClientMemory>, socket: Arc<TcpStream>) -> Account {
+        memory.accounts.fetch_add(1, Relaxed);
         Account {
+            id: memory.last_id.fetch_add(1, Relaxed),
             memory,
             socket,
             held: AtomicUsize::default(),
@@ -151,7 +176,11 @@ impl Account {
 
     /// Whether the connection may hold more: there is room, or some can be made.
     pub(crate) fn may_grow(&self) -> bool {
-        !self.memory.is_exceeded() || self.memory.lock_large().iter().any(|account| !account.is_evicted())
+        let memory = &self.memory;
+        !memory.is_exceeded() || {
+            let share = memory.share();
+            memory.lock_large().open.values().any(|account| account.held() > share)
+        }
     }
 
     /// Counts that `now` instead of `before` bytes are held for one use, in addition to all else.
@@ -162,7 +191,7 @@ impl Account {
         let held_before = self.held.fetch_add(difference, Relaxed);
         self.memory.held.fetch_add(difference, Relaxed);
         let held = held_before.wrapping_add(difference);
-        if (held >= EVICTABLE_BYTES) != (held_before >= EVICTABLE_BYTES) {
+        if (held >= SMALLEST_SHARE_BYTES) != (held_before >= SMALLEST_SHARE_BYTES) {
             self.list_if_large();
         }
         if now > before && self.memory.is_exceeded() {
@@ -173,18 +202,26 @@ impl Account {
     /// Lists the account among the large ones, or removes it, as what it holds now demands.
     fn list_if_large(self: &Arc<Account>) {
         let mut large = self.memory.lock_large();
-        large.retain(|account| !Arc::ptr_eq(account, self));
-        if self.held() >= EVICTABLE_BYTES {
-            large.push(self.clone());
+        let LargeAccounts { open, closing } = &mut *large;
+        let accounts = if self.is_evicted() { closing } else { open };
+        if self.held() >= SMALLEST_SHARE_BYTES {
+            accounts.insert(self.id, self.clone());
+        } else {
+            accounts.remove(&self.id);
         }
     }
 
     /// Closes the connection: whatever it waits for from its socket ends.
+    pub(crate) fn close(&self) {
+        // It may be closed already.
+        self.socket.shutdown(Shutdown::Both).ok();
+    }
+
+    /// Closes the connection because it holds most.
     fn evict(&self) {
         self.evicted.store(true, Relaxed);
         self.memory.evicted.fetch_add(1, Relaxed);
-        // It may be closed already.
-        self.socket.shutdown(Shutdown::Both).ok();
+        self.close();
         if !self.memory.closed_log.admit() {
             return;
         }
@@ -203,6 +240,7 @@ impl Drop for Account {
     /// Returns what is queued by a publisher that has not noticed the end of the connection.
     fn drop(&mut self) {
         self.memory.held.fetch_sub(*self.held.get_mut(), Relaxed);
+        self.memory.accounts.fetch_sub(1, Relaxed);
     }
 }
 
@@ -280,19 +318,34 @@ mod tests {
         connections[0].0.set(4 * MIB + 1);
         assert_eq!(memory.evicted(), 1);
         drop(connections);
-        assert_eq!((memory.held(), memory.lock_large().len()), (0, 0));
+        let large = memory.lock_large();
+        assert_eq!((memory.held(), large.open.len(), large.closing.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn one_that_holds_more_than_its_share_is_closed_however_little_that_is() {
+        let memory = Arc::new(ClientMemory::new(10 * MIB));
+        let mut connections = connections(&memory, 40);
+        for number in 0..40 {
+            connections[number].0.set(MIB / 2);
+            let open = connections.iter().filter(|(charge, _)| !charge.account().is_evicted());
+            let held: usize = open.map(|(charge, _)| charge.account().held()).sum();
+            assert!(held <= 10 * MIB, "{number}: {held}");
+        }
+        assert_eq!(memory.evicted(), 20);
+        assert_eq!(memory.share(), MIB / 4);
     }
 
     #[test]
     fn small_connections_are_never_closed_but_may_not_grow() {
-        let memory = Arc::new(ClientMemory::new(MIB));
+        let memory = Arc::new(ClientMemory::new(SMALLEST_SHARE_BYTES));
         let mut connections = connections(&memory, 2);
-        connections.iter_mut().for_each(|(charge, _)| charge.set(EVICTABLE_BYTES - 1));
+        connections.iter_mut().for_each(|(charge, _)| charge.set(SMALLEST_SHARE_BYTES));
         assert_eq!(memory.evicted(), 0);
         let account = connections[0].0.account().clone();
         assert!(account.is_memory_short() && !account.may_grow());
         connections.pop();
         assert!(!account.is_memory_short() && account.may_grow());
-        assert_eq!(account.held_for(Use::Output), EVICTABLE_BYTES - 1);
+        assert_eq!(account.held_for(Use::Output), SMALLEST_SHARE_BYTES);
     }
 }

@@ -208,6 +208,11 @@ impl Arena {
         Ok(moved)
     }
 
+    /// Bytes of memory that a block of `bytes` takes.
+    pub(crate) fn block_bytes(bytes: usize) -> usize {
+        if bytes > BLOCK_BYTES { bytes } else { bytes.next_multiple_of(GRANULE_BYTES).max(GRANULE_BYTES) }
+    }
+
     /// Whether blocks of these two sizes take the same space, so that one can be rewritten in place as the
     /// other.
     pub(crate) fn same_size_class(one: usize, other: usize) -> bool {

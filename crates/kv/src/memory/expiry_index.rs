@@ -1,7 +1,10 @@
 //! An index of the entries of tables by their expiry, so that expired entries are found without a search of
 //! the whole table.
 
-use crate::{limits::RECLAIM_EXPIRIES, memory::arena::Handle};
+use crate::{
+    limits::{EXPIRY_BYTES, RECLAIM_EXPIRIES},
+    memory::arena::Handle,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The entries that expire, by the id of their table.
@@ -10,6 +13,8 @@ pub(crate) struct ExpiryIndex {
     tables: BTreeMap<u32, TableExpiries>,
     /// Those of removed tables, to be freed.
     detached: Vec<TableExpiries>,
+    /// Bytes of memory that all of them take.
+    bytes: usize,
 }
 
 /// The entries of one table that expire.
@@ -20,7 +25,24 @@ struct TableExpiries {
     counts: BTreeMap<u64, usize>,
 }
 
+impl TableExpiries {
+    /// Bytes of memory.
+    fn bytes(&self) -> usize {
+        (self.entries.len() + self.counts.len()) * EXPIRY_BYTES
+    }
+}
+
 impl ExpiryIndex {
+    /// Bytes of memory, those of removed tables included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes of memory of one table's part.
+    pub(crate) fn table_bytes(&self, table: u32) -> usize {
+        self.tables.get(&table).map_or(0, TableExpiries::bytes)
+    }
+
     /// How many tables have entries that expire.
     pub(crate) fn table_count(&self) -> usize {
         self.tables.len()
@@ -30,8 +52,10 @@ impl ExpiryIndex {
     pub(crate) fn add(&mut self, table: u32, handle: Handle, expires_at_ms: Option<u64>) {
         if let Some(expires_at_ms) = expires_at_ms {
             let expiries = self.tables.entry(table).or_default();
+            self.bytes -= expiries.bytes();
             expiries.entries.insert((expires_at_ms, handle));
             *expiries.counts.entry(expires_at_ms).or_default() += 1;
+            self.bytes += expiries.bytes();
         }
     }
 
@@ -39,6 +63,7 @@ impl ExpiryIndex {
     pub(crate) fn remove(&mut self, table: u32, handle: Handle, expires_at_ms: Option<u64>) {
         let Some(expires_at_ms) = expires_at_ms else { return };
         let Some(expiries) = self.tables.get_mut(&table) else { return };
+        self.bytes -= expiries.bytes();
         expiries.entries.remove(&(expires_at_ms, handle));
         if let Some(count) = expiries.counts.get_mut(&expires_at_ms) {
             *count -= 1;
@@ -46,6 +71,7 @@ impl ExpiryIndex {
                 expiries.counts.remove(&expires_at_ms);
             }
         }
+        self.bytes += expiries.bytes();
         if expiries.entries.is_empty() {
             self.tables.remove(&table);
         }
@@ -64,6 +90,7 @@ impl ExpiryIndex {
     /// Frees a bounded part of the index of removed tables.
     pub(crate) fn reclaim_some(&mut self) {
         let Some(expiries) = self.detached.last_mut() else { return };
+        self.bytes -= expiries.bytes();
         for _ in 0..RECLAIM_EXPIRIES {
             expiries.counts.pop_first();
             if expiries.entries.pop_first().is_none() {
@@ -71,6 +98,7 @@ impl ExpiryIndex {
                 return;
             }
         }
+        self.bytes += expiries.bytes();
     }
 
     /// When the first entry of a table expires.

@@ -56,13 +56,32 @@ impl Memory {
 
     /// Bytes of memory that are in use.
     pub(crate) fn used_bytes(&self) -> usize {
-        self.arena.used_bytes() + self.table_bytes + self.tables.len() * size_of::<Table>()
+        self.arena.used_bytes() + self.tables_bytes() + self.tables.len() * size_of::<Table>()
     }
 
     /// Bytes of memory that it takes up, those of free blocks included.
     pub(crate) fn held_bytes(&self) -> usize {
         let tables = self.tables.capacity() * size_of::<Table>();
-        self.arena.held_bytes() + self.table_bytes + tables + self.garbage_bytes
+        self.arena.held_bytes() + self.tables_bytes() + tables + self.garbage_bytes
+    }
+
+    /// The part of [`Self::used_bytes`] that belongs to no bucket.
+    pub(crate) fn overhead_bytes(&self) -> usize {
+        self.tables_free.len() * size_of::<Table>()
+    }
+
+    /// How many destroyed tables have entries left to free.
+    pub(crate) fn garbage_count(&self) -> usize {
+        self.garbage.len()
+    }
+
+    /// Bytes of memory of one table and its part of the index, without the blocks of its entries.
+    pub(crate) fn bytes_of_table(&self, id: u32) -> usize {
+        size_of::<Table>() + self.table(id).bytes() + self.expiries.table_bytes(id)
+    }
+
+    fn tables_bytes(&self) -> usize {
+        self.table_bytes + self.expiries.bytes()
     }
 
     /// How many tables there are; their ids are below that.

@@ -2,10 +2,10 @@
 //! out.
 
 use crate::{
-    bucket::{Bucket, Kind, WrongType, map::Map},
+    bucket::{Bucket, Kind, WrongType, layout::Origin, map::Map},
     error::CommandError,
     limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
-    memory::{Memory, entry::Entry},
+    memory::{Memory, arena::Arena, entry::Entry},
     pubsub::bucket_changes::{Change, EndReason},
     shard::{
         Shard,
@@ -45,6 +45,11 @@ impl<'s> BucketRef<'s> {
         self.bucket.map(|bucket| bucket.string(self.memory)).transpose()
     }
 
+    /// How the string came to be.
+    pub(crate) fn string_origin(self) -> Result<Option<Origin>, WrongType> {
+        self.bucket.map(|bucket| bucket.string_origin(self.memory)).transpose()
+    }
+
     /// The map; `None` when the bucket does not exist.
     #[inline]
     pub(crate) fn map(self) -> Result<Option<Map<'s>>, WrongType> {
@@ -80,6 +85,19 @@ impl<'s> BucketRef<'s> {
         let (mut entries, next) = map.entries(cursor, wanted);
         entries.retain(|entry| !entry.is_expired(self.now_ms));
         Ok((entries, next))
+    }
+
+    /// Bytes of memory that the bucket takes, in pages: those of the entries of one page, with those of the
+    /// bucket itself on the first. `None` if it does not exist.
+    pub(crate) fn memory_usage(self, cursor: u64) -> Option<(usize, u64)> {
+        let bucket = self.bucket?;
+        let own = if cursor == 0 { bucket.own_bytes(self.memory) } else { 0 };
+        let Some(map) = self.map().ok().flatten().filter(|map| map.table().is_some()) else {
+            return Some((own, 0));
+        };
+        let (entries, next) = map.entries(cursor, PAGE_NAMES);
+        let blocks = entries.iter().map(|entry| Arena::block_bytes(entry.size()));
+        Some((own + blocks.sum::<usize>(), next))
     }
 
     /// Up to `wanted` random entries of the map, with duplicates, as long as they are within a page. Gives up
@@ -161,6 +179,11 @@ impl<'s> BucketMut<'s> {
     pub(crate) fn into_view(self) -> BucketRef<'s> {
         let bucket = self.bucket();
         BucketRef { memory: &self.shard.memory, bucket, lookup: self.lookup, now_ms: self.now_ms }
+    }
+
+    /// The bucket's name.
+    pub(crate) fn name(&self) -> &'s [u8] {
+        self.name
     }
 
     /// The time of this batch, in milliseconds since 1970.
@@ -431,6 +454,13 @@ impl BucketMut<'_> {
         }
         self.notify(|| Change::Set { key: name.into(), value: value.into() });
         Ok(())
+    }
+
+    /// Sets how the string came to be, which only OBJECT ENCODING shows.
+    pub(crate) fn set_string_origin(&mut self, origin: Origin) {
+        if let Some(bucket) = self.bucket() {
+            bucket.set_string_origin(&mut self.shard.memory, origin);
+        }
     }
 
     /// Writes into the string, from `offset` on, with zeros between its end and `offset`.

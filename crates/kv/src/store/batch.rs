@@ -21,12 +21,15 @@ use crate::{
         multi::{MultiBucket, ShardGuards},
         registry::Lookup,
     },
-    store::prefetch::prefetch_batch,
+    store::{
+        prefetch::prefetch_batch,
+        records::{self, BucketHead},
+    },
 };
 use arrayvec::ArrayVec;
 use parking_lot::MutexGuard;
 use serde_bytes::Bytes;
-use std::{hash::BuildHasher, ops::ControlFlow};
+use std::{hash::BuildHasher, num::NonZeroU64, ops::ControlFlow};
 
 /// When requests are executed, and the budget whose excess refuses those that may allocate.
 #[derive(Clone, Copy)]
@@ -240,6 +243,10 @@ fn execute<'s>(
             Run::Multi(_) => unreachable!("executed with all of its shards"),
         },
         Op::Entries { projection, cursor } => hash_scan::page(bucket.into_view(), projection, cursor),
+        Op::MemoryUsage { cursor } => Ok(match bucket.into_view().memory_usage(cursor) {
+            Some((bytes, next)) => Reply::Page { items: vec![Reply::Number(bytes as i64)], next },
+            None => Reply::NoKey,
+        }),
         Op::Watch { watcher } => bucket.watch(watcher).map(|version| Reply::Number(version as i64)),
         Op::Unwatch { watcher } => {
             bucket.unwatch(watcher);
@@ -247,6 +254,10 @@ fn execute<'s>(
         }
         Op::RandomEntries { projection, cursor, count } => {
             hash_scan::random_page(bucket, projection, cursor, count)
+        }
+        Op::Load { mode, kind, keep_when_empty, expires_at_ms, contents } => {
+            let expires_at_ms = expires_at_ms.map(NonZeroU64::get);
+            records::load(bucket, mode, BucketHead { kind, keep_when_empty, expires_at_ms }, contents)
         }
         op => execute_text(bucket, op),
     };
@@ -284,8 +295,10 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
         Op::Create
         | Op::Entries { .. }
         | Op::RandomEntries { .. }
+        | Op::MemoryUsage { .. }
         | Op::Watch { .. }
         | Op::Unwatch { .. }
+        | Op::Load { .. }
         | Op::Command { .. } => {
             unreachable!("executed by the caller")
         }

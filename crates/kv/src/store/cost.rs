@@ -61,9 +61,10 @@ impl<'b> TransactionCost<'b> {
     pub(super) fn add(&mut self, request: &Request<'b>, bucket: BucketRef<'_>) -> Result<(), CommandError> {
         let (cost, args, is_read) = match request.op {
             Op::Command { command, args } => (command.spec.cost, args, command.is_read()),
-            Op::Keys { .. } | Op::Entries { .. } | Op::RandomEntries { .. } => {
+            Op::Keys { .. } | Op::Entries { .. } | Op::RandomEntries { .. } | Op::MemoryUsage { .. } => {
                 (Cost::Listing, Args::NONE, true)
             }
+            Op::Load { contents, .. } => (Cost::Arguments, contents, false),
             _ => (Cost::Arguments, Args::NONE, request.op.is_read()),
         };
         let size = match request.op {

@@ -16,7 +16,13 @@ use crate::{
 };
 use parking_lot::MutexGuard;
 use serde::{Deserialize, Serialize};
-use std::ops::{AddAssign, Range};
+use std::{
+    ops::{AddAssign, Range},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 /// The buckets that a scan lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,10 +54,14 @@ pub struct StoreStats {
     pub databases: [KeyspaceStats; DATABASES],
     /// Bytes of memory that the buckets and the watched names take.
     pub bytes: u64,
+    /// The part of these that belongs to no bucket: the tables of names, and the watched names.
+    pub overhead: u64,
     /// Bytes of memory that the buckets do not take and the store holds, for new ones to reuse.
     pub free: u64,
     /// Bytes of memory that the buckets may take, if there is a limit.
     pub limit: Option<u64>,
+    /// Buckets that have ended and whose memory is not freed yet.
+    pub pending_frees: u64,
     /// Buckets that have crashed.
     pub crashed: u64,
     /// Buckets that have expired.
@@ -99,6 +109,8 @@ impl AddAssign for StoreStats {
     fn add_assign(&mut self, other: StoreStats) {
         self.databases.iter_mut().zip(other.databases).for_each(|(one, other)| *one += other);
         self.bytes += other.bytes;
+        self.overhead += other.overhead;
+        self.pending_frees += other.pending_frees;
         self.free += other.free;
         self.limit = self.limit.zip(other.limit).map(|(one, two)| one + two);
         self.crashed += other.crashed;
@@ -120,7 +132,19 @@ impl StoreStats {
 #[derive(Debug)]
 #[must_use = "dropping it takes a while; do that where no client waits"]
 pub struct DetachedShards {
-    _shards: Vec<Shard>,
+    shards: Vec<Shard>,
+    /// Counts the buckets of all that are not dropped yet.
+    buckets: Arc<AtomicUsize>,
+}
+
+impl Drop for DetachedShards {
+    fn drop(&mut self) {
+        for shard in self.shards.drain(..) {
+            let buckets = shard.registry.len();
+            drop(shard);
+            self.buckets.fetch_sub(buckets, Relaxed);
+        }
+    }
 }
 
 impl Default for ScanFilter<'_> {
@@ -151,10 +175,14 @@ impl Store {
     pub fn stats(&self) -> StoreStats {
         let limit = self.memory_limit().map(|limit| limit as u64);
         let watches = self.watch_budget.used() as u64;
-        let mut stats = StoreStats { limit, bytes: watches, ..StoreStats::default() };
+        let pending_frees = self.detached_buckets.load(Relaxed) as u64;
+        let mut stats =
+            StoreStats { limit, bytes: watches, overhead: watches, pending_frees, ..StoreStats::default() };
         for index in 0..self.shards.len() {
             let shard = self.lock(index);
             stats.bytes += shard.used_bytes() as u64;
+            stats.overhead += (shard.registry.bytes() + shard.memory.overhead_bytes()) as u64;
+            stats.pending_frees += shard.memory.garbage_count() as u64;
             stats.free += (shard.held_bytes() - shard.used_bytes()) as u64;
             let (Expiring { buckets, sum_ms, inline_maps }, counters) =
                 (shard.memory.expiring, shard.counters);
@@ -262,10 +290,11 @@ impl Store {
             });
             drop(shard);
             flushed.subscribers.notify_all_ended(EndReason::Dropped);
+            self.detached_buckets.fetch_add(flushed.registry.len(), Relaxed);
             flushed
         };
         let shards = database.map_or(0..self.shards.len(), |database| self.shards_of(database));
-        DetachedShards { _shards: shards.map(flush_shard).collect() }
+        DetachedShards { shards: shards.map(flush_shard).collect(), buckets: self.detached_buckets.clone() }
     }
 }
 

@@ -2,14 +2,15 @@
 //! without a queue.
 //!
 //! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, and `prefetch`
-//! loads the memory that they need into the cache. `keyspace` has the operations on all buckets, and `expiry`
-//! the sweeper.
+//! loads the memory that they need into the cache. `keyspace` has the operations on all buckets, `records`
+//! reads and loads whole buckets, and `expiry` is the sweeper.
 
 mod batch;
 pub(crate) mod cost;
 pub(crate) mod expiry;
 pub(crate) mod keyspace;
 pub(crate) mod prefetch;
+pub(crate) mod records;
 mod transaction;
 
 use crate::{
@@ -26,7 +27,12 @@ use crate::{
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::{Mutex, MutexGuard};
-use std::{hash::BuildHasher, hint::spin_loop, ops::Range, sync::Arc};
+use std::{
+    hash::BuildHasher,
+    hint::spin_loop,
+    ops::Range,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 /// All the buckets of one node.
 #[derive(Debug)]
@@ -39,6 +45,8 @@ pub struct Store {
     budget: Budget,
     transaction_limits: Mutex<TransactionLimits>,
     watch_budget: Arc<WatchBudget>,
+    /// Buckets that a flush has detached and whose memory is not freed yet.
+    detached_buckets: Arc<AtomicUsize>,
 }
 
 impl Default for Store {
@@ -77,6 +85,7 @@ impl Store {
             budget: Budget::default(),
             transaction_limits: Mutex::default(),
             watch_budget,
+            detached_buckets: Arc::default(),
         }
     }
 

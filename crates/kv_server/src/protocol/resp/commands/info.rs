@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     clients::Client,
+    memory::Use,
     metrics::CommandStats,
     process,
     protocol::resp::{reply::error::SessionError, session::RespSession},
@@ -20,7 +21,7 @@ use std::{
 };
 
 /// The percentiles of section `latencystats`.
-const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
+pub(super) const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
 
 /// The sections, and the words for several of them.
 const SECTIONS: [&str; 16] = [
@@ -167,6 +168,9 @@ fn clients(session: &RespSession, text: &mut String) {
     line(text, "connected_clients", clients.len());
     line(text, "cluster_connections", 0);
     line(text, "maxclients", session.context.limits.connections);
+    let largest = |kind| clients.iter().map(|client| client.account.held_for(kind)).max().unwrap_or(0);
+    line(text, "client_recent_max_input_buffer", largest(Use::Input));
+    line(text, "client_recent_max_output_buffer", largest(Use::Output));
     zeros(text, &["blocked_clients", "tracking_clients"]);
     let count = |filter: &dyn Fn(&Client) -> bool| clients.iter().filter(|client| filter(client)).count();
     line(text, "pubsub_clients", count(&|client| client.session.is_pubsub()));
@@ -178,7 +182,7 @@ fn clients(session: &RespSession, text: &mut String) {
 
 /// Of this node: what its buckets take, what removed ones have left free, and what the process takes.
 fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
-    let StoreStats { bytes: used, free, limit, .. } = *own;
+    let StoreStats { bytes: used, overhead, free, limit, pending_frees, .. } = *own;
     let (resident, system) = process::memory();
     let peak = session.context.metrics.rates.note_used(used);
     let (active, limit) = (used + free, limit.unwrap_or(0));
@@ -187,9 +191,11 @@ fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
     bytes(text, "used_memory_rss", resident);
     bytes(text, "used_memory_peak", peak);
     line(text, "used_memory_peak_perc", format_args!("{:.2}%", used as f64 * 100.0 / peak.max(1) as f64));
-    zeros(text, &["used_memory_overhead", "used_memory_startup"]);
-    line(text, "used_memory_dataset", used);
-    line(text, "used_memory_dataset_perc", "100.00%");
+    line(text, "used_memory_overhead", overhead);
+    zeros(text, &["used_memory_startup"]);
+    line(text, "used_memory_dataset", used - overhead);
+    let dataset_share = (used - overhead) as f64 * 100.0 / used.max(1) as f64;
+    line(text, "used_memory_dataset_perc", format_args!("{dataset_share:.2}%"));
     line(text, "allocator_allocated", used);
     line(text, "allocator_active", active);
     line(text, "allocator_resident", resident);
@@ -214,7 +220,9 @@ fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
     line(text, "mem_clients_normal", session.context.memory.held());
     zeros(text, &["mem_clients_slaves", "mem_cluster_links", "mem_aof_buffer"]);
     line(text, "mem_allocator", "libc");
-    zeros(text, &["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
+    zeros(text, &["active_defrag_running"]);
+    line(text, "lazyfree_pending_objects", pending_frees);
+    zeros(text, &["lazyfreed_objects"]);
 }
 
 /// Buckets are in memory alone: nothing is loaded, and nothing waits to be saved.

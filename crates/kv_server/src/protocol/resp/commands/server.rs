@@ -7,11 +7,11 @@ use crate::{
     protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
 use kv::{
-    Args, Command, CommandError, CommandSpec, Group, KeySpec, Op, Projection, Reply, Request,
+    Args, CommandError, CommandSpec, Group, KeySpec, Op, Reply, Request,
     args::parse_integer,
     flag::{ADMIN, READ},
 };
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 use tokio::task::yield_now;
 
 pub(super) const TIME: SessionCommand = SessionCommand::new(
@@ -47,45 +47,6 @@ fn wait(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Resul
     Ok(())
 }
 
-pub(super) const LATENCY: SessionCommand = SessionCommand::new(
-    CommandSpec::new("latency", Group::Server).arity(-2).since("2.8.13").summary("Commands about latencies"),
-);
-
-pub(super) const LATENCY_HISTOGRAM: SessionCommand = SessionCommand::new(
-    CommandSpec::new("latency|histogram", Group::Server)
-        .arity(-2)
-        .flags(ADMIN | ANY_TIME)
-        .since("7.0.0")
-        .syntax("[command [command ...]]")
-        .summary("Calls of commands by the microseconds that they took, in powers of two"),
-)
-.run_async(boxed!(histogram));
-async fn histogram(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
-    let named: HashSet<&str> = args.into_iter().filter_map(|arg| Some(table.find(arg)?.name)).collect();
-    let is_named = |name: &str| {
-        let container = name.split('|').next().unwrap_or(name);
-        args.is_empty() || named.contains(name) || named.contains(container)
-    };
-    let commands = table.specs().zip(session.context.metrics.commands());
-    let called: Vec<_> = commands.filter(|(spec, stats)| stats.calls > 0 && is_named(spec.name)).collect();
-    let mut encoder = session.encoder(output);
-    encoder.map(called.len());
-    for (spec, stats) in called {
-        encoder.bulk(spec.name.as_bytes());
-        encoder.map(2);
-        encoder.bulk(b"calls");
-        encoder.integer(stats.calls as i64);
-        encoder.bulk(b"histogram_usec");
-        let powers = stats.latencies.by_powers_of_two();
-        encoder.map(powers.len());
-        for (micros, calls) in powers {
-            encoder.integer(micros as i64);
-            encoder.integer(calls as i64);
-        }
-    }
-    Ok(())
-}
-
 pub(super) const SLOWLOG: SessionCommand = SessionCommand::new(
     CommandSpec::new("slowlog", Group::Server)
         .arity(-2)
@@ -93,14 +54,6 @@ pub(super) const SLOWLOG: SessionCommand = SessionCommand::new(
         .summary("For monitoring tools; slow commands are not recorded"),
 );
 
-pub(super) const LATENCY_LATEST: SessionCommand = SessionCommand::new(
-    CommandSpec::new("latency|latest", Group::Server)
-        .arity(2)
-        .flags(ADMIN | ANY_TIME)
-        .since("2.8.13")
-        .summary("Returns an empty list: events are not recorded"),
-)
-.run(empty_list);
 pub(super) const SLOWLOG_GET: SessionCommand = SessionCommand::new(
     CommandSpec::new("slowlog|get", Group::Server)
         .arity(-2)
@@ -119,20 +72,6 @@ fn slowlog_get(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -
     Ok(())
 }
 
-fn empty_list(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    encoder.array(0);
-    Ok(())
-}
-
-pub(super) const LATENCY_RESET: SessionCommand = SessionCommand::new(
-    CommandSpec::new("latency|reset", Group::Server)
-        .arity(-2)
-        .flags(ADMIN | ANY_TIME)
-        .since("2.8.13")
-        .syntax("[event [event ...]]")
-        .summary("Returns 0: events are not recorded"),
-)
-.run(zero_reply);
 pub(super) const SLOWLOG_LEN: SessionCommand = SessionCommand::new(
     CommandSpec::new("slowlog|len", Group::Server)
         .arity(2)
@@ -141,7 +80,11 @@ pub(super) const SLOWLOG_LEN: SessionCommand = SessionCommand::new(
         .summary("Returns 0: slow commands are not recorded"),
 )
 .run(zero_reply);
-fn zero_reply(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+pub(super) fn zero_reply(
+    _: &mut RespSession,
+    _: Args,
+    encoder: &mut RespEncoder,
+) -> Result<(), SessionError> {
     encoder.integer(0);
     Ok(())
 }
@@ -192,56 +135,29 @@ async fn usage(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(
         (Some(option), Some(count)) if option.eq_ignore_ascii_case(b"samples") && count >= 0 => {}
         _ => return Err(CommandError::Syntax.into()),
     }
-    let bytes = value_bytes(session, bucket).await?;
-    let mut encoder = session.encoder(output);
-    match bytes {
-        Some(bytes) => encoder.integer((bucket.len() + bytes) as i64),
-        None => encoder.null(),
-    }
-    Ok(())
-}
-
-/// The size of a string, or of all fields and values of a hash; `None` if there are none.
-async fn value_bytes(session: &RespSession, bucket: &[u8]) -> Result<Option<usize>, SessionError> {
     let cluster = &session.context.cluster;
     let (mut bytes, mut cursor) = (0, 0);
     loop {
-        let op = Op::Entries { projection: Projection::Both, cursor };
-        let request = Request { database: session.database, bucket, op };
+        let request = Request { database: session.database, bucket, op: Op::MemoryUsage { cursor } };
         let page = router::execute_one(cluster, request, |reply| match reply {
-            Reply::Page { items, next } => Ok(Some((items.iter().map(len).sum::<usize>(), next))),
+            Reply::Page { items, next } => match items[..] {
+                [Reply::Number(bytes)] => Ok(Some((bytes, next))),
+                _ => Ok(None),
+            },
             Reply::Error(error) => Err(error),
             _ => Ok(None),
         });
-        match page.await? {
-            Ok(Some((page, next))) => (bytes, cursor) = (bytes + page, next),
-            Ok(None) => return Ok(None),
-            Err(CommandError::WrongType) => return string_length(session, bucket).await,
-            Err(error) => return Err(error.into()),
-        }
+        let Some((page, next)) = page.await?? else {
+            session.encoder(output).null();
+            return Ok(());
+        };
+        (bytes, cursor) = (bytes + page, next);
         if cursor == 0 {
-            return Ok(Some(bytes).filter(|bytes| *bytes > 0));
+            session.encoder(output).integer(bytes);
+            return Ok(());
         }
         // Other connections of this thread run between two pages.
         yield_now().await;
-    }
-}
-
-async fn string_length(session: &RespSession, bucket: &[u8]) -> Result<Option<usize>, SessionError> {
-    let command = Command::find("strlen").ok_or(CommandError::Syntax)?;
-    let op = Op::Command { command, args: Args::NONE };
-    let request = Request { database: session.database, bucket, op };
-    let length = router::execute_one(&session.context.cluster, request, |reply| match reply {
-        Reply::Number(length) => usize::try_from(length).ok(),
-        _ => None,
-    });
-    Ok(length.await?)
-}
-
-fn len(item: &Reply<'_>) -> usize {
-    match item {
-        Reply::Value(bytes) => bytes.len(),
-        _ => 0,
     }
 }
 

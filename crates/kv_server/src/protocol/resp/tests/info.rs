@@ -72,6 +72,19 @@ async fn commands_are_counted_with_their_time_and_their_failures() {
 }
 
 #[tokio::test]
+async fn what_is_refused_for_want_of_memory_is_no_call() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    for line in ["SET a 1", "CONFIG SET maxmemory 1", "SET a 2", "MSET a 3 b 3", "CONFIG SET maxmemory 0"] {
+        client.send(line).await;
+        client.reply().await;
+    }
+    let stats = info(&mut client, "commandstats").await;
+    let counts = |name: &str| ["calls", "rejected_calls"].map(|count| number(&stats[name], count));
+    assert_eq!((counts("cmdstat_set"), counts("cmdstat_mset")), ([1.0, 1.0], [0.0, 1.0]));
+}
+
+#[tokio::test]
 async fn a_batch_shares_its_time_among_its_commands() {
     let node = Node::start(Limits::default()).await;
     let mut client = node.client().await;
@@ -120,4 +133,45 @@ async fn clients_show_others_as_they_are() {
     let fields =
         ["connected_clients", "pubsub_clients", "watching_clients", "pubsub_channels", "pubsub_patterns"];
     assert_eq!(fields.map(|field| stats[field].as_str()), ["2", "1", "0", "1", "1"]);
+}
+
+#[tokio::test]
+async fn the_memory_of_all_keys_and_the_overhead_add_up_to_what_is_used() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    let (long, longest) = ("v".repeat(10_000), "v".repeat(100_000));
+    let mut keys = Vec::new();
+    for number in 0..300 {
+        let lines = [
+            format!("SET string{number} {number} EX 1000"),
+            format!("HSET small{number} milk 1 eggs 2"),
+            format!("HSET large{} field{number} {}", number % 3, &long[..number * 30]),
+            format!("HSETEX expiring{} EX 1000 FIELDS 1 field{number} {long}", number % 3),
+        ];
+        for line in lines {
+            keys.extend(line.split(' ').nth(1).map(str::to_owned));
+            client.send(&line).await;
+            client.reply().await;
+        }
+    }
+    client.send(&format!("SET longest {longest}")).await;
+    client.expect("+OK\r\n", "SET").await;
+    keys.push("longest".to_owned());
+    keys.sort_unstable();
+    keys.dedup();
+    let mut sum = 0;
+    for key in keys {
+        client.send(&format!("MEMORY USAGE {key}")).await;
+        let usage: u64 = client.reply().await[1..].trim_end().parse().unwrap();
+        assert!(key != "longest" || (100_000..100_100).contains(&usage), "{usage}");
+        sum += usage;
+    }
+    let memory = info(&mut client, "memory").await;
+    let field = |name: &str| memory[name].parse::<u64>().unwrap();
+    assert_eq!((sum, field("lazyfree_pending_objects")), (field("used_memory_dataset"), 0), "{memory:?}");
+    assert_eq!(sum + field("used_memory_overhead"), field("used_memory"), "{memory:?}");
+    assert!((1..20_000).contains(&field("used_memory_overhead")), "{memory:?}");
+    assert!(field("used_memory") <= field("allocator_active"), "{memory:?}");
+    assert!(field("allocator_active") <= field("used_memory_rss"), "{memory:?}");
+    assert!(field("used_memory") <= field("used_memory_peak"), "{memory:?}");
 }
