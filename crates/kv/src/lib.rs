@@ -71,6 +71,7 @@ pub use bucket_supervisor::Component;
 pub use commands::{
     COMMANDS,
     hash_scan::RandomFields,
+    key::{LISTPACK_BYTES, LISTPACK_ENTRIES},
     spec::{Command, CommandSpec, Group, KeySpec, flag},
 };
 pub use database::{DATABASES, Database, FullName};

@@ -42,13 +42,17 @@ pub(crate) async fn dispatch(
         // Confirmations of subscriptions are not replies.
         output.suppress(!matches!(&accepted, Ok(resolved) if resolved.command.is_subscription()));
     }
-    let (index, failure, executed) = match accepted {
+    let (index, mut failure, executed) = match accepted {
         Ok(resolved) => {
             (Some(resolved.index), Failure::Failed, execute(table, session, resolved, output).await)
         }
         Err(error) => (table.locate(&raw).ok().map(|row| row.index), Failure::Rejected, Err(error)),
     };
     if let Err(error) = executed {
+        if matches!(error, SessionError::Command(CommandError::OutOfMemory)) {
+            failure = Failure::Rejected;
+            session.discount(index);
+        }
         let start = output.bytes.len();
         session.write_error(error, output)?;
         session.context.metrics.record_error(index, failure, &output.bytes[start + 1..]);

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     clients::Client,
+    memory::Use,
     metrics::CommandStats,
     process,
     protocol::resp::{reply::error::SessionError, session::RespSession},
@@ -19,7 +20,7 @@ use std::{
 };
 
 /// The percentiles of section `latencystats`.
-const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
+pub(super) const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
 
 pub(super) const INFO: SessionCommand = SessionCommand::new(
     CommandSpec::new("info", Group::Server)
@@ -147,6 +148,9 @@ fn clients(session: &RespSession, text: &mut String) {
     line(text, "connected_clients", clients.len());
     line(text, "cluster_connections", 0);
     line(text, "maxclients", session.context.limits.connections);
+    let largest = |kind| clients.iter().map(|client| client.account.held_for(kind)).max().unwrap_or(0);
+    line(text, "client_recent_max_input_buffer", largest(Use::Input));
+    line(text, "client_recent_max_output_buffer", largest(Use::Output));
     zeros(text, &["blocked_clients", "tracking_clients"]);
     let count = |filter: &dyn Fn(&Client) -> bool| clients.iter().filter(|client| filter(client)).count();
     line(text, "pubsub_clients", count(&|client| client.session.is_pubsub()));

@@ -54,7 +54,7 @@ pub(super) fn write_reply(encoder: &mut RespEncoder<'_>, bucket: &[u8], reply: &
         Reply::TooLarge(_) | Reply::LargeSample => cluster_error(encoder, &Error::UnexpectedReply),
         Reply::NoKey | Reply::NoBucket => encoder.null(),
         Reply::Error(error) => command_error(encoder, error),
-        Reply::Crashed => encoder.error(&format!("ERR bucket \"{}\" crashed", escape_name(bucket))),
+        Reply::Crashed => encoder.error(format!("ERR bucket \"{}\" crashed", escape_name(bucket))),
         Reply::Restarting => restarting_error(encoder),
     }
 }

@@ -252,7 +252,7 @@ async fn every_command_with_subcommands_has_help() {
 async fn command_info_says_where_keys_are() {
     let node = Node::start(Limits::default()).await;
     let mut client = node.client().await;
-    for (command, last, step) in [("get", 0, 1), ("rename", 1, 1), ("del", -1, 1), ("mset", -1, 2)] {
+    for (command, last, step) in [("get", 0, 1), ("rename", 0, 1), ("del", -1, 1), ("mset", -1, 2)] {
         client.send(&format!("COMMAND INFO {command}")).await;
         let info = client.reply().await;
         let found = format!("$7\r\nlastkey\r\n:{last}\r\n$7\r\nkeystep\r\n:{step}\r\n");
