@@ -79,7 +79,8 @@ pub use error::CommandError;
 pub use pubsub::{
     backlog::Backlog,
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},
-    channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic},
+    channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic, TopicKind, TopicPage},
+    publication::Publication,
 };
 pub use reply::{CommandResult, Projection, Reply};
 pub use request::{LoadMode, Op, Request};

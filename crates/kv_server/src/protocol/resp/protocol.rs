@@ -169,7 +169,10 @@ impl RespSession {
             // What touches several buckets as one step may take long, so each has a turn of its own.
             KeySpec::TwoTogether | KeySpec::PairsTogether => false,
             KeySpec::EachSummed | KeySpec::EachListed | KeySpec::PairsEach => {
-                split.remaining() > BATCH_REQUESTS || split.check_owners(&self.context.cluster).is_ok()
+                let cluster = &self.context.cluster;
+                split.remaining() > BATCH_REQUESTS
+                    || split.check_together(cluster).is_ok()
+                        && (split.remaining() == 1 || cluster.look_ahead(split.clone()).is_ok())
             }
         }
     }

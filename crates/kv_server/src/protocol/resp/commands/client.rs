@@ -3,7 +3,7 @@
 use super::table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed};
 use crate::{
     clients::{Client, SessionNumbers},
-    limits::CLIENT_NAME_BYTES,
+    limits::{ARGUMENTS_AT_ONCE, CLIENT_NAME_BYTES},
     memory::Use,
     protocol::resp::{
         encoder::RespEncoder,
@@ -17,6 +17,7 @@ use kv::{
     flag::{ADMIN, NO_MULTI},
 };
 use std::{collections::BTreeSet, fmt::Write, sync::atomic::Ordering::Relaxed};
+use tokio::task::yield_now;
 
 pub(super) const CLIENT: SessionCommand = SessionCommand::new(
     CommandSpec::new("client", Group::Connection)
@@ -153,7 +154,13 @@ async fn list(Call { table, session, mut args, output }: Call<'_, '_>) -> Result
             return Err(CommandError::Syntax.into());
         }
     }
-    let lines: String = clients.iter().map(|client| client_list_line(table, session, client)).collect();
+    let mut lines = String::new();
+    for (number, client) in clients.iter().enumerate() {
+        if number > 0 && number.is_multiple_of(ARGUMENTS_AT_ONCE) {
+            yield_now().await;
+        }
+        lines += &client_list_line(table, session, client);
+    }
     session.encoder(output).verbatim(&lines);
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::{
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    limits::{BATCH_BYTES, BATCH_REQUESTS, LOOK_AHEAD_REQUESTS, SESSION_ARGUMENTS},
+    limits::{BATCH_BYTES, BATCH_REQUESTS, SESSION_ARGUMENTS},
     metrics::Failure,
     pipeline::{buffers::Output, router},
     protocol::resp::{
@@ -150,17 +150,10 @@ async fn execute_on_buckets(
 ) -> Result<(), SessionError> {
     let context = session.context.clone();
     let mut requests = SubRequests::new(command, raw, session.database)?;
-    if requests.remaining() <= LOOK_AHEAD_REQUESTS {
-        requests.check_owners(&context.cluster)?;
-    } else {
-        if !requests.fits(&context.cluster) {
-            return Err(CommandError::OutOfMemory.into());
-        }
-        let mut ahead = requests.clone();
-        while ahead.remaining() > 0 && !context.cluster.owns_every_bucket() {
-            context.cluster.look_ahead(ahead.by_ref().take(LOOK_AHEAD_REQUESTS))?;
-            yield_now().await;
-        }
+    requests.check_together(&context.cluster)?;
+    // A single request is executed, or not; either is said by its own reply.
+    if requests.remaining() > 1 {
+        router::look_ahead(&context.cluster, requests.clone()).await?;
     }
     session.merger.push_expected(requests.keys(), requests.remaining());
     while requests.remaining() > 0 {

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession};
 use kv::{Args, CommandSpec, Group, flag::ADMIN};
+use std::collections::HashSet;
 
 pub(super) const LATENCY: SessionCommand = SessionCommand::new(
     CommandSpec::new("latency", Group::Server).arity(-2).since("2.8.13").summary("Commands about latencies"),
@@ -21,10 +22,10 @@ pub(super) const LATENCY_HISTOGRAM: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(histogram));
 async fn histogram(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+    let named: HashSet<&str> = args.into_iter().filter_map(|arg| Some(table.find(arg)?.name)).collect();
     let is_named = |name: &str| {
-        let container = name.split('|').next().unwrap_or(name).as_bytes();
-        let is_it = |arg: &[u8]| [name.as_bytes(), container].iter().any(|one| arg.eq_ignore_ascii_case(one));
-        args.is_empty() || args.into_iter().any(is_it)
+        let container = name.split('|').next().unwrap_or(name);
+        args.is_empty() || named.contains(name) || named.contains(container)
     };
     let commands = table.specs().zip(session.context.metrics.commands());
     let called: Vec<_> = commands.filter(|(spec, stats)| stats.calls > 0 && is_named(spec.name)).collect();
