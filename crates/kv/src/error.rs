@@ -2,7 +2,7 @@
 
 use crate::{
     limits::{NAME_BYTES, STEP_BYTES, STEP_FIELDS},
-    syntax::glob::PatternTooComplex,
+    syntax::{excerpt::Excerpt, glob::PatternTooComplex},
 };
 use serde::{Deserialize, Serialize};
 
@@ -87,10 +87,10 @@ pub enum CommandError {
     AccessesNotCounted,
     /// An option is unknown.
     #[error("unknown option {0}")]
-    UnknownOption(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
+    UnknownOption(Excerpt),
     /// An argument of HSETEX is unknown.
     #[error("unknown argument {0}")]
-    UnknownArgument(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
+    UnknownArgument(Excerpt),
     /// NX excludes XX, GT and LT.
     #[error("NX excludes XX, GT and LT")]
     NxConflict,

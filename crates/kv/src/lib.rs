@@ -71,6 +71,7 @@ pub use bucket_supervisor::Component;
 pub use commands::{
     COMMANDS,
     hash_scan::RandomFields,
+    key::{LISTPACK_BYTES, LISTPACK_ENTRIES},
     spec::{Command, CommandSpec, Group, KeySpec, flag},
 };
 pub use database::{DATABASES, Database, FullName};
@@ -79,10 +80,11 @@ pub use memory::{large::LargeValue, reaper::free_buffer};
 pub use pubsub::{
     backlog::Backlog,
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},
-    channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic},
+    channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic, TopicKind, TopicPage},
+    publication::Publication,
 };
 pub use reply::{CommandResult, Projection, Reply};
-pub use request::{Op, Request};
+pub use request::{LoadMode, Op, Request};
 pub use shard::watch::Watcher;
 pub use store::{
     Store,
@@ -90,5 +92,6 @@ pub use store::{
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,
     prepare::Preparation,
+    records::{BucketHead, BucketPage, OwnedEntry},
 };
 pub use supervisor::supervisor;

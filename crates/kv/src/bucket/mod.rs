@@ -4,7 +4,7 @@
 //! [`Kind`] has a file with its operations: `map` and `string`.
 
 mod expiry;
-mod layout;
+pub(crate) mod layout;
 pub(crate) mod map;
 mod string;
 pub(crate) mod transfer;
@@ -71,10 +71,10 @@ impl Bucket {
         let block = self.block(memory);
         let table = match block.body {
             Body::Map(Entries::Table(id)) => Some(id),
-            Body::Map(Entries::Inline(_)) | Body::Str(_) => None,
+            Body::Map(Entries::Inline(_)) | Body::Str(..) => None,
         };
         let large = match block.body {
-            Body::Str(value) => value.large(),
+            Body::Str(value, _) => value.large(),
             Body::Map(_) => None,
         };
         let (size, expires_at_ms) = (block.size(), block.head.expires_at_ms);
@@ -92,7 +92,7 @@ impl Bucket {
     pub(crate) fn kind(self, memory: &Memory) -> Kind {
         match self.body(memory) {
             Body::Map(_) => Kind::Map,
-            Body::Str(_) => Kind::Str,
+            Body::Str(..) => Kind::Str,
         }
     }
 
@@ -106,7 +106,7 @@ impl Bucket {
         let outside = match self.body(memory) {
             Body::Map(Entries::Table(id)) => memory.bytes_of_table(id),
             Body::Map(Entries::Inline(_)) => 0,
-            Body::Str(value) => value.outside_bytes(),
+            Body::Str(value, _) => value.outside_bytes(),
         };
         Arena::block_bytes(self.size(memory)) + outside
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Bucket, WrongType,
-    layout::{Block, Body, Head},
+    layout::{Block, Body, Head, Origin, write_origin},
 };
 use crate::{
     error::CommandError,
@@ -25,14 +25,14 @@ impl Bucket {
         expires_at_ms: Option<u64>,
     ) -> Result<Bucket, ArenaFull> {
         let head = Head { name, keep_when_empty: false, expires_at_ms };
-        Bucket::create(memory, Block { head, body: Body::Str(value) })
+        Bucket::create(memory, Block { head, body: Body::Str(value, Origin::Set) })
     }
 
     /// The string.
     #[inline]
     pub(crate) fn string(self, memory: &Memory) -> Result<Value<'_>, WrongType> {
         match self.body(memory) {
-            Body::Str(value) => Ok(value),
+            Body::Str(value, _) => Ok(value),
             _ => Err(WrongType),
         }
     }
@@ -47,9 +47,10 @@ impl Bucket {
         expires_at_ms: Option<u64>,
     ) -> Result<(), CommandError> {
         let block = self.block(memory);
-        let Body::Str(old) = block.body else { return Err(CommandError::WrongType) };
-        let (offset, body, old) = (block.head.size(), Body::Str(value), old.large());
-        if block.head.expires_at_ms == expires_at_ms
+        let Body::Str(old, origin) = block.body else { return Err(CommandError::WrongType) };
+        let (offset, body, old) = (block.head.size(), Body::Str(value, Origin::Set), old.large());
+        if origin == Origin::Set
+            && block.head.expires_at_ms == expires_at_ms
             && Arena::same_size_class(block.size(), offset + body.size())
         {
             body.write(&mut memory.arena.bytes_mut(self.0)[offset..]);
@@ -63,6 +64,19 @@ impl Bucket {
         Ok(())
     }
 
+    /// How the string came to be.
+    pub(crate) fn string_origin(self, memory: &Memory) -> Result<Origin, WrongType> {
+        match self.body(memory) {
+            Body::Str(_, origin) => Ok(origin),
+            Body::Map(_) => Err(WrongType),
+        }
+    }
+
+    /// Sets how the string came to be.
+    pub(crate) fn set_string_origin(self, memory: &mut Memory, origin: Origin) {
+        write_origin(memory.arena.bytes_mut(self.0), origin);
+    }
+
     /// Writes into the string, from `offset` on. It grows as needed, with zeros up to `offset`.
     /// `aligned`: see [`LargeValue::write`].
     pub(crate) fn write_string(
@@ -73,14 +87,15 @@ impl Bucket {
         aligned: Option<&LargeValue>,
     ) -> Result<(), CommandError> {
         let block = self.block(memory);
-        let Body::Str(value) = block.body else { return Err(CommandError::WrongType) };
+        let Body::Str(value, _) = block.body else { return Err(CommandError::WrongType) };
         let (body_offset, before) = (block.head.size(), value.len());
         let after = before.max(offset + bytes.len());
         let value = match value {
             Value::Large(at) => {
                 let written = memory.arena.write_value(at, offset, bytes, aligned)?;
                 let body = &mut memory.arena.bytes_mut(self.0)[body_offset..];
-                Body::Str(Value::Large(written)).write(body);
+                Body::Str(Value::Large(written), Origin::Edited).write(body);
+                self.set_string_origin(memory, Origin::Edited);
                 return Ok(());
             }
             Value::Bytes(value) => value,
@@ -101,6 +116,7 @@ impl Bucket {
         let value = &mut body[new_width..new_width + after];
         value[before.min(offset)..offset].fill(0);
         value[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.set_string_origin(memory, Origin::Edited);
         Ok(())
     }
 
@@ -110,8 +126,9 @@ impl Bucket {
         let name = name.to_vec();
         let value = Value::Large(memory.arena.add_value(value));
         let result = self.set_string(memory, &name, value, expires_at_ms);
-        if result.is_err() {
-            memory.arena.free_value(value);
+        match result {
+            Ok(()) => self.set_string_origin(memory, Origin::Edited),
+            Err(_) => memory.arena.free_value(value),
         }
         result
     }

@@ -31,9 +31,9 @@ impl Bucket {
                 *unregistered = Some(Bucket::create(to, Block { head, body })?);
                 return Ok(());
             }
-            Body::Str(value) => {
+            Body::Str(value, origin) => {
                 let value = share_value(&from.arena, &mut to.arena, value);
-                let created = Bucket::create(to, Block { head, body: Body::Str(value) });
+                let created = Bucket::create(to, Block { head, body: Body::Str(value, origin) });
                 if created.is_err() {
                     to.arena.free_value(value);
                 }

@@ -10,7 +10,7 @@ use crate::{
     error::CommandError,
     reply::{CommandResult, Reply},
     shard::bucket_ref::BucketMut,
-    syntax::excerpt::excerpt_text,
+    syntax::excerpt::Excerpt,
 };
 
 /// The latest expiry of a field, in milliseconds since 1970.
@@ -64,6 +64,9 @@ fn hgetex(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     });
     let expires_at_ms =
         unit.map(|unit| field_expiry(args.next(), unit, bucket.now_ms(), "hgetex")).transpose()?;
+    if args.count() < 2 {
+        return Err(CommandError::Arity("hgetex".into()));
+    }
     let mut values = Vec::new();
     let fields = parse_fields(args, "hgetex")?;
     check_values(bucket.view(), fields)?;
@@ -162,7 +165,7 @@ impl<'a> HsetexArgs<'a> {
                 b"keepttl" => parsed.set_expiry(|| Ok(FieldExpiry::Keep))?,
                 _ => {
                     let Some(unit) = TimeUnit::parse(option) else {
-                        return Err(CommandError::UnknownArgument(excerpt_text(option).into_owned()));
+                        return Err(CommandError::UnknownArgument(Excerpt::new(option)));
                     };
                     parsed.set_expiry(|| {
                         Ok(FieldExpiry::At(field_expiry(args.next(), unit, now_ms, "hsetex")?))

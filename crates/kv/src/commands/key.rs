@@ -3,7 +3,7 @@
 use super::spec::{Command, CommandSpec, Cost, Group, KeySpec};
 use crate::{
     args::{Args, parse_integer},
-    bucket::Kind,
+    bucket::{Kind, layout::Origin},
     database::{Database, FullName},
     error::CommandError,
     memory::value::Value,
@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// Fields of the largest hash that Redis stores as `listpack`.
-const LISTPACK_ENTRIES: usize = 512;
+pub const LISTPACK_ENTRIES: usize = 512;
 
 /// Bytes of the longest field or value in it.
-const LISTPACK_BYTES: usize = 64;
+pub const LISTPACK_BYTES: usize = 64;
 
 /// The longest string that Redis stores as `embstr`, in bytes.
 const EMBSTR_BYTES: usize = 44;
@@ -167,7 +167,10 @@ fn object_encoding(bucket: BucketMut, _: Args) -> CommandResult<'static> {
     Ok(match bucket.kind() {
         None => Reply::NoBucket,
         Some(Kind::Map) => Reply::Value(map_encoding(bucket)?),
-        Some(Kind::Str) => Reply::Value(string_encoding(bucket.string()?.and_then(Value::small))),
+        Some(Kind::Str) => {
+            let origin = bucket.string_origin()?.unwrap_or(Origin::Set);
+            Reply::Value(string_encoding(bucket.string()?.and_then(Value::small), origin))
+        }
     })
 }
 
@@ -220,11 +223,12 @@ fn map_encoding(bucket: BucketRef<'_>) -> Result<&'static [u8], CommandError> {
 }
 
 /// The encoding of a string; `None` stands for a large one.
-fn string_encoding(value: Option<&[u8]>) -> &'static [u8] {
-    match value {
-        Some(value) if parse_integer(value).is_some() => b"int",
-        Some(value) if value.len() <= EMBSTR_BYTES => b"embstr",
-        _ => b"raw",
+fn string_encoding(value: Option<&[u8]>, origin: Origin) -> &'static [u8] {
+    match (origin, value) {
+        (Origin::Edited, _) | (_, None) => b"raw",
+        (Origin::Set, Some(value)) if parse_integer(value).is_some() => b"int",
+        (Origin::Set | Origin::Fraction, Some(value)) if value.len() <= EMBSTR_BYTES => b"embstr",
+        (Origin::Set | Origin::Fraction, Some(_)) => b"raw",
     }
 }
 

@@ -124,11 +124,11 @@ impl MultiBucket<'_, '_> {
         match view.kind() {
             None => return Ok(false),
             Some(Kind::Str) => {
-                let value = match view.owned_string()? {
-                    None => return Ok(false),
-                    Some(value) => value,
-                };
-                self.bucket_at(to).set_owned_string(value, expires_at_ms)?;
+                let origin = view.string_origin()?;
+                let Some(value) = view.owned_string()? else { return Ok(false) };
+                let mut copy = self.bucket_at(to);
+                copy.set_owned_string(value, expires_at_ms)?;
+                origin.inspect(|origin| copy.set_string_origin(*origin));
             }
             Some(Kind::Map) => {
                 let (keep, target) = (view.keeps_when_empty(), self.shard_index(to));

@@ -4,7 +4,10 @@
 //! name no bucket and call the [`Cluster`] themselves.
 
 use super::{Protocol, Rendered, buffers::Output};
-use crate::{limits::PREPARATIONS, reactor::yield_to_group};
+use crate::{
+    limits::{LOOK_AHEAD_REQUESTS, PREPARATIONS},
+    reactor::yield_to_group,
+};
 use kv::{Backlog, CommandError, FullName, LargeValue, Reply, Request, Subscription};
 use kv_cluster::{Cluster, Error, LocalNode, Owner};
 use std::{io, ops::ControlFlow, sync::Arc};
@@ -169,6 +172,20 @@ async fn execute_large<'a, P: Protocol>(
         });
     }
     executed
+}
+
+/// Checks, before any of the requests is executed, that nothing is known to be in the way of one. Other
+/// connections of this thread run between many of them.
+pub(crate) async fn look_ahead<'r>(
+    cluster: &Cluster,
+    requests: impl Iterator<Item = Request<'r>>,
+) -> Result<(), Error> {
+    let mut requests = requests.peekable();
+    while !cluster.owns_every_bucket() && requests.peek().is_some() {
+        cluster.look_ahead(requests.by_ref().take(LOOK_AHEAD_REQUESTS))?;
+        yield_now().await;
+    }
+    Ok(())
 }
 
 /// Executes one request and passes the reply to `read`.
