@@ -10,6 +10,7 @@ use crate::{
     reply::Reply,
     shard::{
         Shard,
+        owned_value::OwnedValue,
         registry::{Lookup, NameSlot},
         watch::Watcher,
     },
@@ -141,31 +142,6 @@ impl<'s> BucketRef<'s> {
             }
         }
         Ok(entries)
-    }
-}
-
-/// A value that does not borrow from the store.
-#[derive(Debug)]
-pub(crate) enum OwnedValue {
-    Bytes(Vec<u8>),
-    Large(Box<LargeValue>),
-}
-
-impl From<OwnedValue> for Box<[u8]> {
-    fn from(value: OwnedValue) -> Self {
-        match value {
-            OwnedValue::Bytes(bytes) => bytes.into(),
-            OwnedValue::Large(value) => value.to_vec().into(),
-        }
-    }
-}
-
-impl From<OwnedValue> for Reply<'_> {
-    fn from(value: OwnedValue) -> Self {
-        match value {
-            OwnedValue::Bytes(bytes) => Reply::OwnedValue(bytes),
-            OwnedValue::Large(value) => Reply::Large(value),
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod bucket_ref;
 mod compaction;
 pub(crate) mod multi;
+pub(crate) mod owned_value;
 pub(crate) mod prepared;
 pub(crate) mod registry;
 pub(crate) mod subscribers;
