@@ -168,6 +168,19 @@ impl Release {
         command(self.name).args(words).args(&self.flags).output().expect("the release starts")
     }
 
+    /// As [`Release::verb`], with this on standard input.
+    pub fn verb_with_input(&self, words: &[&str], input: &[u8]) -> Output {
+        let mut command = command(self.name);
+        command.args(words).args(&self.flags);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the release starts");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        // A verb that fails early does not read all of it.
+        let _ = stdin.write_all(input);
+        drop(stdin);
+        child.wait_with_output().expect("our own child")
+    }
+
     /// A remote console of the node on a terminal.
     pub fn terminal(&self) -> Terminal {
         let mut remote = command(self.name);

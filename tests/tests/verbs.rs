@@ -88,6 +88,8 @@ fn version_help_and_completions_need_no_node() {
         "remote",
         "rpc",
         "eval",
+        "export",
+        "import",
         "restart",
         "stop",
         "pid",

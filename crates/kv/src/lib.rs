@@ -71,6 +71,7 @@ pub use bucket_supervisor::Component;
 pub use commands::{
     COMMANDS,
     hash_scan::RandomFields,
+    key::{LISTPACK_BYTES, LISTPACK_ENTRIES},
     spec::{Command, CommandSpec, Group, KeySpec, flag},
 };
 pub use database::{DATABASES, Database, FullName};
@@ -78,15 +79,17 @@ pub use error::CommandError;
 pub use pubsub::{
     backlog::Backlog,
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},
-    channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic},
+    channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic, TopicKind, TopicPage},
+    publication::Publication,
 };
 pub use reply::{CommandResult, Projection, Reply};
-pub use request::{Op, Request};
+pub use request::{LoadMode, Op, Request};
 pub use shard::watch::Watcher;
 pub use store::{
     Store,
     cost::TransactionLimits,
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,
+    records::{BucketHead, BucketPage, OwnedEntry},
 };
 pub use supervisor::supervisor;

@@ -2,6 +2,7 @@
 
 use crate::{
     args::Args,
+    bucket::Kind,
     commands::{
         key,
         spec::{Command, Cost, KeySpec, flag},
@@ -11,6 +12,7 @@ use crate::{
     shard::watch::Watcher,
 };
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU64;
 
 /// An operation on a bucket. Names, keys and values are bytes, never text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +107,33 @@ pub enum Op<'a> {
         /// Who watched.
         watcher: Watcher,
     },
+    /// Loads a bucket, or a part of it, as one step. Replies with 1, with 0 if the name is taken and nothing
+    /// was done, or with [`Reply::NoBucket`](crate::reply::Reply::NoBucket) if there is no map to add to.
+    Load {
+        /// What becomes of a bucket that has the name.
+        mode: LoadMode,
+        /// The type of the bucket.
+        kind: Kind,
+        /// Whether a map stays when its last entry goes.
+        keep_when_empty: bool,
+        /// When the bucket expires, in milliseconds since 1970.
+        expires_at_ms: Option<NonZeroU64>,
+        /// The string, or key, value and expiry of each entry: milliseconds since 1970, or nothing.
+        contents: Args<'a>,
+    },
+    /// Reads the bucket's single value, or, if it has fields, describes it.
+    Show,
+}
+
+/// What a load does with a bucket that has the name already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoadMode {
+    /// Nothing is loaded.
+    New,
+    /// It ends first.
+    Replace,
+    /// Entries are added to it: it is a map whose first part has been loaded.
+    Append,
 }
 
 impl<'a> Request<'a> {
@@ -175,7 +204,7 @@ impl<'a> Op<'a> {
     pub(crate) fn is_lookup(&self) -> bool {
         match self {
             Op::Command { command, .. } => command.spec.has(flag::READ),
-            Op::Get { .. } | Op::Keys { cursor: 0 } => true,
+            Op::Get { .. } | Op::Show | Op::Keys { cursor: 0 } => true,
             _ => false,
         }
     }
@@ -196,7 +225,7 @@ impl<'a> Op<'a> {
     /// Whether the operation may allocate, so it is refused when memory is exhausted.
     pub(crate) fn allocates(&self) -> bool {
         match self {
-            Op::Create | Op::Put { .. } => true,
+            Op::Create | Op::Put { .. } | Op::Load { .. } => true,
             Op::Command { command, .. } => command.spec.has(flag::DENYOOM),
             _ => false,
         }
@@ -206,7 +235,7 @@ impl<'a> Op<'a> {
     pub(crate) fn payload_bytes(&self) -> usize {
         match self {
             Op::Put { key, value } => key.len() + value.len(),
-            Op::Command { args, .. } => args.bulks().len(),
+            Op::Command { args, .. } | Op::Load { contents: args, .. } => args.bulks().len(),
             _ => 0,
         }
     }
@@ -215,15 +244,31 @@ impl<'a> Op<'a> {
     pub fn is_read(&self) -> bool {
         match self {
             Op::Get { .. }
+            | Op::Show
             | Op::Keys { .. }
             | Op::Entries { .. }
             | Op::RandomEntries { .. }
             | Op::MemoryUsage { .. }
             | Op::Watch { .. } => true,
             Op::Command { command, .. } => command.is_read(),
-            Op::Create | Op::Put { .. } | Op::Delete { .. } | Op::Drop | Op::Crash | Op::Unwatch { .. } => {
-                false
-            }
+            Op::Create
+            | Op::Put { .. }
+            | Op::Delete { .. }
+            | Op::Drop
+            | Op::Crash
+            | Op::Unwatch { .. }
+            | Op::Load { .. } => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every client's request is moved as one: an operation that few use must not make it larger.
+    #[test]
+    fn an_operation_is_as_large_as_a_put() {
+        assert_eq!(size_of::<Op<'_>>(), 5 * size_of::<usize>());
     }
 }

@@ -16,8 +16,8 @@ use crate::{
     routing::table::{Destination, RoutingTable},
 };
 use kv::{
-    Backlog, Channels, CommandError, Component, DATABASES, Database, FullName, NamePage, Prefetch, Reply,
-    Request, ScanFilter, Store, StoreStats, Subscription, TransactionLimits,
+    Backlog, BucketPage, Channels, CommandError, Component, DATABASES, Database, FullName, NamePage,
+    Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription, TransactionLimits,
 };
 use otp::{Intensity, Supervisor};
 use std::{
@@ -204,8 +204,13 @@ impl LocalNode {
         self.store.prefetch_step(request, prefetch)
     }
 
+    /// One page of a bucket with all that belongs to it; `None` if there is no such bucket.
+    pub fn bucket_page(&self, full: FullName<'_>, cursor: u64, now_ms: u64) -> Option<BucketPage> {
+        self.store.bucket_page(full, cursor, now_ms)
+    }
+
     /// One page of bucket names, from `cursor` on (0: from the start).
-    pub(crate) fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> NamePage {
+    pub fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> NamePage {
         self.store.scan(cursor, filter, now_ms)
     }
 
@@ -215,7 +220,7 @@ impl LocalNode {
     }
 
     /// The number of buckets of each database.
-    pub(crate) fn bucket_counts(&self) -> [u64; DATABASES] {
+    pub fn bucket_counts(&self) -> [u64; DATABASES] {
         self.store.bucket_counts().map(|count| count as u64)
     }
 

@@ -4,10 +4,11 @@ use crate::{
     config::{Flags, SECTIONS, layers::reference::reference},
     exit_code,
     output::print_line,
+    transfer::source::{self, Source},
 };
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -53,6 +54,39 @@ pub(crate) enum Verb {
     Rpc(Expression),
     /// Evaluate an expression on a private, empty store, without a running node
     Eval(Expression),
+    /// Write the running node's buckets as JSON lines, while clients go on
+    #[command(
+        long_about = "Write the running node's buckets as JSON lines, while clients go on.\n\n\
+                      Each line is a bucket, an entry of the bucket above it, or a string, with database and \
+                      expiry (Unix time in milliseconds). It has what this node owns: export from each node \
+                      of a cluster. Each entry is as it was when it was read.",
+        after_help = "Examples:\n  foo export --to buckets.jsonl\n  foo export shopping"
+    )]
+    Export {
+        /// Only the bucket or string of this name, in all databases
+        name: Option<OsString>,
+        /// The file to write, readable by its owner only and complete or not there; `-` for standard output
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Load buckets into the running node, from an export or a Redis server
+    #[command(
+        long_about = "Load buckets into the running node, from an export or a Redis server.\n\n\
+                      Each name goes to the node that owns it. Names that exist are left as they are, unless \
+                      --replace is given. The lines of a bucket must follow each other.\n\n\
+                      A Redis or Valkey server is only read. Its strings and hashes are copied, with their \
+                      times to live, of all databases up to 15 or of one (/3); other types are counted.",
+        after_help = "Examples:\n  foo import buckets.jsonl\n  bar export | foo import -\n  \
+                      foo import redis://:password@10.0.0.5:6379"
+    )]
+    Import {
+        /// A file that `export` wrote, `-` for standard input, or redis://[user:password@]host[:port][/db]
+        #[arg(value_name = "SOURCE", value_parser = source::parse)]
+        source: Source,
+        /// Replace names that exist
+        #[arg(long)]
+        replace: bool,
+    },
     /// Drain the running node and start it again in the same process
     Restart,
     /// Drain the running node and end it

@@ -16,7 +16,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0    done; also after SIGTERM, SIGINT or `stop`
-  1    failed while running: the node gave up, or an expression was refused
+  1    failed while running: the node gave up, an expression was refused, or not all was imported
   2    invalid command line
   69   unavailable: a port in use, a node already running, no node running
   78   invalid configuration, or an unusable run directory; nothing was started

@@ -2,7 +2,8 @@
 //!
 //! Follow a start through the files in this order: verbs, cli, config, node/run, node/boot, node/banner,
 //! node/drain. Follow an expression to a running node: verbs, script or terminal, control/client ⇒
-//! control/server, console.
+//! control/server, console. Follow an export or an import: verbs, transfer, control/client ⇒ control/server,
+//! records.
 
 mod cli;
 mod config;
@@ -15,10 +16,12 @@ mod limits;
 mod log;
 mod node;
 mod output;
+mod records;
 mod release;
 mod script;
 mod suggest;
 mod terminal;
+mod transfer;
 mod verbs;
 
 pub use config::ClientSettings;

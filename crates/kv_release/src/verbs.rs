@@ -12,6 +12,7 @@ use crate::{
     output::print_line,
     release::Release,
     script, terminal,
+    transfer::{export, import},
 };
 use std::{io, process::ExitCode, time::Duration};
 
@@ -46,6 +47,8 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
         Verb::Remote => remote(&run_dir()?)?,
         Verb::Rpc(expression) => script::rpc(&run_dir()?, &expression.line(), expression.json)?,
         Verb::Eval(expression) => run::eval(&release, &settings()?, &expression)?,
+        Verb::Export { name, to } => export::run(&run_dir()?, name.as_deref(), to.as_deref())?,
+        Verb::Import { source, replace } => import::run(&run_dir()?, &source, replace)?,
         Verb::Restart => restart(&run_dir()?)?,
         Verb::Stop => stop(&run_dir()?, location()?.shutdown)?,
         Verb::Pid => script::rpc(&run_dir()?, "pid", false)?,

@@ -17,16 +17,19 @@ use crate::{
     request::{Op, Request},
     shard::{
         Shard,
-        bucket_ref::BucketMut,
+        bucket_ref::{BucketMut, BucketRef},
         multi::{MultiBucket, ShardGuards},
         registry::Lookup,
     },
-    store::prefetch::prefetch_batch,
+    store::{
+        prefetch::prefetch_batch,
+        records::{self, BucketHead},
+    },
 };
 use arrayvec::ArrayVec;
 use parking_lot::MutexGuard;
 use serde_bytes::Bytes;
-use std::{hash::BuildHasher, ops::ControlFlow};
+use std::{hash::BuildHasher, num::NonZeroU64, ops::ControlFlow};
 
 /// When requests are executed, and the budget whose excess refuses those that may allocate.
 #[derive(Clone, Copy)]
@@ -252,6 +255,10 @@ fn execute<'s>(
         Op::RandomEntries { projection, cursor, count } => {
             hash_scan::random_page(bucket, projection, cursor, count)
         }
+        Op::Load { mode, kind, keep_when_empty, expires_at_ms, contents } => {
+            let expires_at_ms = expires_at_ms.map(NonZeroU64::get);
+            records::load(bucket, mode, BucketHead { kind, keep_when_empty, expires_at_ms }, contents)
+        }
         op => execute_text(bucket, op),
     };
     result.unwrap_or_else(Reply::Error)
@@ -269,6 +276,7 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
     }
     match op {
         Op::Get { key } => return hash::value(bucket.into_view(), key),
+        Op::Show => return show(bucket.into_view()),
         Op::Keys { cursor } => {
             let (entries, next) = bucket.into_view().entries(cursor)?;
             let keys = entries.iter().map(|entry| Bytes::new(entry.key)).collect();
@@ -290,9 +298,18 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
         | Op::MemoryUsage { .. }
         | Op::Watch { .. }
         | Op::Unwatch { .. }
+        | Op::Load { .. }
         | Op::Command { .. } => {
             unreachable!("executed by the caller")
         }
     }
     Ok(Reply::Done)
+}
+
+fn show(bucket: BucketRef<'_>) -> CommandResult<'_> {
+    if let Ok(Some(value)) = bucket.string() {
+        return Ok(Reply::Value(value));
+    }
+    let ttl_ms = bucket.expires_at_ms().map(|expires_at_ms| expires_at_ms.saturating_sub(bucket.now_ms));
+    Ok(Reply::Bucket { fields: bucket.len()? as u64, ttl_ms })
 }

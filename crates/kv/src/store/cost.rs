@@ -64,6 +64,7 @@ impl<'b> TransactionCost<'b> {
             Op::Keys { .. } | Op::Entries { .. } | Op::RandomEntries { .. } | Op::MemoryUsage { .. } => {
                 (Cost::Listing, Args::NONE, true)
             }
+            Op::Load { contents, .. } => (Cost::Arguments, contents, false),
             _ => (Cost::Arguments, Args::NONE, request.op.is_read()),
         };
         let size = match request.op {

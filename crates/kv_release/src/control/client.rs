@@ -1,45 +1,117 @@
 //! The verb's end of the control socket.
 
 use super::{
-    message::{Reply, Request},
+    message::{ExportRequest, ImportPage, PageHead, Reply, Request},
     run_dir::RunDir,
 };
 use crate::{
     error::Error,
-    limits::{BOOT_POLL, CONTROL_REPLY_BYTES, CONTROL_TIMEOUT},
+    limits::{BOOT_POLL, CONTROL_REPLY_BYTES, CONTROL_TIMEOUT, TRANSFER_TIMEOUT},
+    records::{export::ExportScope, import::ImportCounts},
 };
 use serde_json::Value;
 use std::{
-    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     os::unix::net::UnixStream,
     thread,
     time::{Duration, Instant},
 };
 
-/// Evaluates one expression on the running node. Text is returned as a JSON string.
-pub(crate) fn evaluate(run_dir: &RunDir, expression: &str, json: bool) -> Result<Value, Error> {
-    let socket = run_dir.socket();
-    let mut stream = UnixStream::connect(&socket).map_err(|error| match error.kind() {
-        ErrorKind::PermissionDenied => Error::NotOurs { node: run_dir.node().to_owned(), socket },
-        _ => Error::NotRunning { node: run_dir.node().to_owned(), socket },
-    })?;
-    let request = Request { expression: expression.to_owned(), json };
-    match round_trip(&mut stream, &request) {
-        Ok(Reply::Result(value)) => Ok(value),
-        Ok(Reply::Error(message)) => Err(Error::Refused(message)),
-        Err(error) => Err(Error::Control(format!("no reply from {}: {error}", run_dir.node()))),
+/// A connection to the running node.
+pub(crate) struct ControlClient {
+    node: String,
+    stream: BufReader<UnixStream>,
+}
+
+impl ControlClient {
+    /// Connects to export or import.
+    pub(crate) fn for_transfer(run_dir: &RunDir) -> Result<ControlClient, Error> {
+        ControlClient::connect(run_dir, TRANSFER_TIMEOUT)
+    }
+
+    fn connect(run_dir: &RunDir, timeout: Duration) -> Result<ControlClient, Error> {
+        let (node, socket) = (run_dir.node().to_owned(), run_dir.socket());
+        match UnixStream::connect(&socket) {
+            Ok(stream) => {
+                let limited = stream.set_read_timeout(Some(timeout));
+                limited
+                    .and_then(|()| stream.set_write_timeout(Some(timeout)))
+                    .map_err(Error::io("use the control socket"))?;
+                Ok(ControlClient { node, stream: BufReader::new(stream) })
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(Error::NotOurs { node, socket }),
+            Err(_) => Err(Error::NotRunning { node, socket }),
+        }
+    }
+
+    /// Exports the node's buckets, or those of one name. Passes each page, and a reader of its lines, to
+    /// `on_page`, which reads all of them.
+    pub(crate) fn export(
+        mut self,
+        name: Option<Vec<u8>>,
+        mut on_page: impl FnMut(PageHead, &mut dyn Read) -> Result<(), Error>,
+    ) -> Result<ExportScope, Error> {
+        self.send(&Request::Export { export: ExportRequest { name } }, &[])?;
+        loop {
+            match self.receive()? {
+                Reply::Page(page) => on_page(page, &mut (&mut self.stream).take(page.bytes))?,
+                Reply::Exported(scope) => return Ok(scope),
+                reply => return Err(self.unexpected(reply)),
+            }
+        }
+    }
+
+    /// Imports whole lines.
+    pub(crate) fn import(&mut self, lines: &[u8], replace: bool, last: bool) -> Result<ImportCounts, Error> {
+        let page = ImportPage { replace, last, bytes: lines.len() as u64 };
+        self.send(&Request::Import { import: page }, lines)?;
+        match self.receive()? {
+            Reply::Imported(counts) => Ok(counts),
+            reply => Err(self.unexpected(reply)),
+        }
+    }
+
+    fn evaluate(mut self, request: &Request) -> Result<Value, Error> {
+        self.send(request, &[])?;
+        match self.receive()? {
+            Reply::Result(value) => Ok(value),
+            reply => Err(self.unexpected(reply)),
+        }
+    }
+
+    /// Sends a request and the lines that follow it.
+    fn send(&mut self, request: &Request, lines: &[u8]) -> Result<(), Error> {
+        let mut line = serde_json::to_vec(request).map_err(io::Error::from).map_err(self.no_reply())?;
+        line.push(b'\n');
+        let stream = self.stream.get_mut();
+        stream.write_all(&line).and_then(|()| stream.write_all(lines)).map_err(self.no_reply())
+    }
+
+    fn receive(&mut self) -> Result<Reply, Error> {
+        let mut line = Vec::new();
+        let read = (&mut self.stream).take(CONTROL_REPLY_BYTES).read_until(b'\n', &mut line);
+        let reply = read.and_then(|_| Ok(serde_json::from_slice(&line)?));
+        reply.map_err(self.no_reply())
+    }
+
+    fn no_reply(&self) -> impl FnOnce(io::Error) -> Error + use<> {
+        let node = self.node.clone();
+        move |error| Error::Control(format!("no reply from {node}: {error}"))
+    }
+
+    /// The error of a reply that is not what was asked for.
+    fn unexpected(&self, reply: Reply) -> Error {
+        match reply {
+            Reply::Error(message) => Error::Refused(message),
+            _ => Error::Control(format!("unexpected reply from {}: it runs another version", self.node)),
+        }
     }
 }
 
-fn round_trip(stream: &mut UnixStream, request: &Request) -> std::io::Result<Reply> {
-    stream.set_read_timeout(Some(CONTROL_TIMEOUT))?;
-    stream.set_write_timeout(Some(CONTROL_TIMEOUT))?;
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    stream.write_all(&line)?;
-    let mut reply = Vec::new();
-    BufReader::new(stream).take(CONTROL_REPLY_BYTES).read_until(b'\n', &mut reply)?;
-    Ok(serde_json::from_slice(&reply)?)
+/// Evaluates one expression on the running node. Text is returned as a JSON string.
+pub(crate) fn evaluate(run_dir: &RunDir, expression: &str, json: bool) -> Result<Value, Error> {
+    let request = Request::Evaluate { expression: expression.to_owned(), json };
+    ControlClient::connect(run_dir, CONTROL_TIMEOUT)?.evaluate(&request)
 }
 
 /// Polls until `done`, for up to `timeout`.

@@ -1,19 +1,68 @@
-//! The messages on the control socket; each is one line of JSON.
+//! The messages on the control socket; each is one line of JSON. Lines of an export or an import follow the
+//! message that announces them.
 
+use crate::records::{
+    export::{ExportCounts, ExportScope},
+    import::ImportCounts,
+};
 use serde::{Deserialize, Serialize};
 
-/// One expression to evaluate.
+/// What a verb asks of the node.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Request {
-    pub(super) expression: String,
-    /// Whether the result is wanted as JSON instead of text.
-    pub(super) json: bool,
+#[serde(untagged)]
+pub(super) enum Request {
+    /// One expression to evaluate.
+    Evaluate {
+        expression: String,
+        /// Whether the result is wanted as JSON instead of text.
+        json: bool,
+    },
+    /// The buckets of the node.
+    Export { export: ExportRequest },
+    /// One page of an import.
+    Import { import: ImportPage },
 }
 
-/// The result of an expression.
+/// What an export is to have.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ExportRequest {
+    /// Only the buckets of this name.
+    pub(super) name: Option<Vec<u8>>,
+}
+
+/// A page of an import.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct ImportPage {
+    /// Whether names that exist are replaced; as on the first page.
+    pub(super) replace: bool,
+    /// Whether it is the last page.
+    pub(super) last: bool,
+    /// Bytes of whole lines that follow.
+    pub(super) bytes: u64,
+}
+
+/// The node's reply.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reply {
+    /// The result of an expression.
     Result(serde_json::Value),
     Error(String),
+    /// One page of an export.
+    Page(PageHead),
+    /// An export is complete.
+    Exported(ExportScope),
+    /// A page has been imported.
+    Imported(ImportCounts),
+}
+
+/// A page of an export.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct PageHead {
+    /// Bytes of whole lines that follow.
+    pub(super) bytes: u64,
+    /// What has been exported up to its end.
+    pub(crate) counts: ExportCounts,
+    /// How many buckets the node had at the start.
+    pub(crate) total: u64,
 }

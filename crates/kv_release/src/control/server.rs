@@ -1,20 +1,23 @@
 //! The node's end of the control socket.
 
 use super::{
-    message::{Reply, Request},
+    message::{PageHead, Reply, Request},
     run_dir::RunDir,
 };
 use crate::{
     console::{self, Node},
     error::Error,
-    limits::{CONTROL_CONNECTIONS, CONTROL_REPLY_BYTES, CONTROL_REQUEST_BYTES},
+    limits::{CONTROL_CONNECTIONS, CONTROL_REPLY_BYTES, CONTROL_REQUEST_BYTES, IMPORT_LINE_BYTES},
+    records::{export::Export, import::Import},
 };
+use kv_cluster::escape_name;
 use otp::{AcceptErrors, ChildSpec, LogLimiter, Stop, Strategy, Supervisor, TaskSupervisor};
 use serde_json::Value;
 use std::{fs, io, os::unix::fs::PermissionsExt, sync::Arc};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
+    task::yield_now,
 };
 
 /// Binds the socket of a node whose pid lock is held.
@@ -76,33 +79,89 @@ async fn accept(
     }
 }
 
-/// Replies to one line after another until the client closes the connection.
+/// Replies to one request after another until the client closes the connection.
 async fn handle_connection(stream: UnixStream, node: &Node) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
+    let mut import = None;
+    let ended = handle_requests(&mut stream, node, &mut import).await;
+    if let Some(name) = import.as_ref().and_then(Import::incomplete) {
+        let bucket = escape_name(name);
+        tracing::warn!(
+            bucket,
+            "an import broke off in this bucket, which lacks entries; import it again with --replace"
+        );
+    }
+    ended
+}
+
+async fn handle_requests(
+    stream: &mut BufReader<UnixStream>,
+    node: &Node,
+    import: &mut Option<Import>,
+) -> io::Result<()> {
     loop {
         let mut line = Vec::new();
-        (&mut stream).take(CONTROL_REQUEST_BYTES).read_until(b'\n', &mut line).await?;
+        (&mut *stream).take(CONTROL_REQUEST_BYTES).read_until(b'\n', &mut line).await?;
         if line.last() != Some(&b'\n') {
             return Ok(());
         }
         let reply = match serde_json::from_slice::<Request>(&line) {
-            Ok(request) => execute(node, &request).await,
+            Ok(Request::Evaluate { expression, json }) => evaluate(node, &expression, json).await,
+            Ok(Request::Export { export: request }) => export(stream, node, request.name).await?,
+            Ok(Request::Import { import: page }) => {
+                let Some(lines) = read_lines(stream, page.bytes).await? else { return Ok(()) };
+                let state = import.get_or_insert_with(|| Import::new(page.replace));
+                let counts = state.page(&node.cluster, &lines).await;
+                if page.last && counts.stopped.is_none() {
+                    *import = None;
+                }
+                Reply::Imported(counts)
+            }
             Err(error) => Reply::Error(format!("invalid request: {error}")),
         };
-        let mut line = serde_json::to_vec(&reply)?;
-        if line.len() as u64 >= CONTROL_REPLY_BYTES {
-            let message = format!("the result exceeds {CONTROL_REPLY_BYTES} bytes");
-            line = serde_json::to_vec(&Reply::Error(message))?;
-        }
-        line.push(b'\n');
-        stream.write_all(&line).await?;
+        send(stream, &reply).await?;
     }
 }
 
-async fn execute(node: &Node, request: &Request) -> Reply {
-    match console::evaluate(node, &request.expression).await {
-        Ok(value) if request.json => Reply::Result(value.json()),
+async fn send(stream: &mut BufReader<UnixStream>, reply: &Reply) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    if line.len() as u64 >= CONTROL_REPLY_BYTES {
+        let message = format!("the result exceeds {CONTROL_REPLY_BYTES} bytes");
+        line = serde_json::to_vec(&Reply::Error(message))?;
+    }
+    line.push(b'\n');
+    stream.write_all(&line).await
+}
+
+async fn evaluate(node: &Node, expression: &str, json: bool) -> Reply {
+    match console::evaluate(node, expression).await {
+        Ok(value) if json => Reply::Result(value.json()),
         Ok(value) => Reply::Result(Value::String(value.text())),
         Err(message) => Reply::Error(message),
     }
+}
+
+/// Sends page after page, each when the client has taken the one before, and returns the last reply.
+async fn export(stream: &mut BufReader<UnixStream>, node: &Node, name: Option<Vec<u8>>) -> io::Result<Reply> {
+    let mut export = match Export::new(&node.cluster, name) {
+        Ok(export) => export,
+        Err(message) => return Ok(Reply::Error(message)),
+    };
+    let total = export.total();
+    while let Some(lines) = export.next_page() {
+        let head = PageHead { bytes: lines.len() as u64, counts: export.counts(), total };
+        send(stream, &Reply::Page(head)).await?;
+        stream.write_all(&lines).await?;
+        yield_now().await;
+    }
+    Ok(export.scope().map_or_else(Reply::Error, Reply::Exported))
+}
+
+/// The lines of a page; `None` if they are too many, or the client has gone.
+async fn read_lines(stream: &mut BufReader<UnixStream>, bytes: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut lines = Vec::new();
+    if bytes <= IMPORT_LINE_BYTES {
+        stream.take(bytes).read_to_end(&mut lines).await?;
+    }
+    Ok(Some(lines).filter(|lines| lines.len() as u64 == bytes))
 }

@@ -1,0 +1,238 @@
+//! Makes buckets of lines, each on the node that owns its name. The lines of a page about one bucket are
+//! loaded in one step, so a bucket whose lines fit on a page appears whole or not at all.
+
+use super::record::{Item, Record};
+use crate::limits::IMPORT_NOTES;
+use kv::{Args, CommandError, Database, Kind, LoadMode, Op, Reply, Request, args};
+use kv_cluster::{Cluster, Error, describe_failure, escape_name};
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroU64;
+
+/// What became of the lines of a page, or of several.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImportCounts {
+    pub(crate) buckets: u64,
+    pub(crate) entries: u64,
+    pub(crate) strings: u64,
+    /// Buckets, strings and entries that had expired already.
+    pub(crate) expired: u64,
+    /// Names that exist already, and were left as they are.
+    pub(crate) existing: u64,
+    /// Names that were refused for another reason.
+    pub(crate) refused: u64,
+    /// The first of the names that exist.
+    pub(crate) existing_names: Vec<String>,
+    /// Why the first of the others were refused.
+    pub(crate) refusals: Vec<String>,
+    /// Why the import cannot go on.
+    pub(crate) stopped: Option<String>,
+}
+
+impl ImportCounts {
+    /// Adds those of another page.
+    pub(crate) fn add(&mut self, other: ImportCounts) {
+        self.buckets += other.buckets;
+        self.entries += other.entries;
+        self.strings += other.strings;
+        self.expired += other.expired;
+        self.existing += other.existing;
+        self.refused += other.refused;
+        self.existing_names.extend(other.existing_names);
+        self.existing_names.truncate(IMPORT_NOTES);
+        self.refusals.extend(other.refusals);
+        self.refusals.truncate(IMPORT_NOTES);
+        self.stopped = self.stopped.take().or(other.stopped);
+    }
+
+    fn refuse(&mut self, name: &[u8], why: &str) {
+        self.refused += 1;
+        if self.refusals.len() < IMPORT_NOTES {
+            self.refusals.push(format!("\"{}\": {why}", escape_name(name)));
+        }
+    }
+}
+
+/// The state of an import between its pages.
+#[derive(Debug)]
+pub(crate) struct Import {
+    /// What becomes of names that exist.
+    mode: LoadMode,
+    /// Lines so far.
+    lines: u64,
+    /// The bucket of the last line.
+    open: Option<Part>,
+}
+
+/// What a page has of a bucket.
+#[derive(Debug)]
+struct Part {
+    database: Database,
+    name: Vec<u8>,
+    kind: Kind,
+    keep_when_empty: bool,
+    expires_at_ms: Option<u64>,
+    /// `None`: its lines are skipped.
+    mode: Option<LoadMode>,
+    entries: u64,
+    contents: Vec<u8>,
+}
+
+impl Part {
+    /// Whether there is anything to load: a bucket that is to stay, or contents.
+    fn is_loadable(&self) -> bool {
+        let creates = self.keep_when_empty && self.mode != Some(LoadMode::Append);
+        self.mode.is_some() && (creates || !self.contents.is_empty())
+    }
+
+    fn request(&self) -> Option<Request<'_>> {
+        let &Part { database, kind, keep_when_empty, .. } = self;
+        let expires_at_ms = self.expires_at_ms.and_then(NonZeroU64::new);
+        let contents = Args::new(&self.contents);
+        let op = Op::Load { mode: self.mode?, kind, keep_when_empty, expires_at_ms, contents };
+        Some(Request { database, bucket: &self.name, op })
+    }
+
+    /// The same bucket on the next page.
+    fn rest(&self, mode: Option<LoadMode>) -> Part {
+        Part { name: self.name.clone(), mode, entries: 0, contents: Vec::new(), ..*self }
+    }
+}
+
+impl Import {
+    /// An import that has not begun.
+    pub(crate) fn new(replace: bool) -> Import {
+        let mode = if replace { LoadMode::Replace } else { LoadMode::New };
+        Import { mode, lines: 0, open: None }
+    }
+
+    /// The bucket that may lack its last entries if the import ends now.
+    pub(crate) fn incomplete(&self) -> Option<&[u8]> {
+        let open = self.open.as_ref()?;
+        (open.mode == Some(LoadMode::Append)).then_some(&open.name)
+    }
+
+    /// Loads one page of whole lines.
+    pub(crate) async fn page(&mut self, cluster: &Cluster, lines: &[u8]) -> ImportCounts {
+        let records = match self.parse(lines) {
+            Ok(records) => records,
+            Err(why) => return ImportCounts { stopped: Some(why), ..ImportCounts::default() },
+        };
+        let (mut parts, mut counts) = (Vec::new(), ImportCounts::default());
+        for record in records {
+            self.add(record, &mut parts, &mut counts);
+        }
+        let open = self.open.take().map(|open| {
+            let rest = open.rest(open.mode);
+            let is_loaded = open.is_loadable();
+            parts.extend(is_loaded.then_some(open));
+            (rest, is_loaded)
+        });
+        let loaded = load(cluster, &parts, &mut counts).await;
+        self.open = open.map(|(rest, is_loaded)| match (is_loaded, loaded.last()) {
+            (true, Some(true)) => Part { mode: Some(LoadMode::Append), ..rest },
+            (true, _) => Part { mode: None, ..rest },
+            (false, _) => rest,
+        });
+        counts
+    }
+
+    fn parse(&mut self, lines: &[u8]) -> Result<Vec<Record<'static>>, String> {
+        let (before, mut records) = (self.lines, Vec::new());
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            self.lines += 1;
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            records.push(Record::parse(line).map_err(|why| {
+                let first = before + 1;
+                format!("line {}: {why}; of the lines from {first} on, nothing was imported", self.lines)
+            })?);
+        }
+        Ok(records)
+    }
+
+    /// Adds a line to the parts to load.
+    fn add(&mut self, record: Record<'_>, parts: &mut Vec<Part>, counts: &mut ImportCounts) {
+        let Record { database, name, item, expires_at_ms } = record;
+        let has_expired = expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= kv::time::now_ms());
+        counts.expired += u64::from(has_expired);
+        let part = |kind, keep_when_empty| Part {
+            database,
+            name: name.to_vec(),
+            kind,
+            keep_when_empty,
+            expires_at_ms,
+            mode: (!has_expired).then_some(self.mode),
+            entries: 0,
+            contents: Vec::new(),
+        };
+        let (field, value) = match item {
+            Item::Bucket { keep_when_empty } => {
+                let part = part(Kind::Map, keep_when_empty);
+                parts.extend(self.open.replace(part).filter(Part::is_loadable));
+                return;
+            }
+            Item::Str { value } => {
+                let mut part = part(Kind::Str, false);
+                args::push(&mut part.contents, &value);
+                parts.extend(self.open.take().filter(Part::is_loadable));
+                parts.extend(Some(part).filter(Part::is_loadable));
+                return;
+            }
+            Item::Entry { field, value } => (field, value),
+        };
+        let is_of_open = |open: &&mut Part| open.database == database && open.name == *name;
+        if self.open.as_mut().filter(is_of_open).is_none() {
+            // Without a line of its own, a bucket is one that Redis clients make.
+            let part = Part { expires_at_ms: None, mode: Some(self.mode), ..part(Kind::Map, false) };
+            parts.extend(self.open.replace(part).filter(Part::is_loadable));
+        }
+        if let Some(open) = &mut self.open
+            && open.mode.is_some()
+            && !has_expired
+        {
+            let expiry = expires_at_ms.map(|expires_at_ms| expires_at_ms.to_string()).unwrap_or_default();
+            args::push(&mut open.contents, &field);
+            args::push(&mut open.contents, &value);
+            args::push(&mut open.contents, expiry.as_bytes());
+            open.entries += 1;
+        }
+    }
+}
+
+/// Loads the parts, each on its owner. Returns which of them were loaded.
+async fn load(cluster: &Cluster, parts: &[Part], counts: &mut ImportCounts) -> Vec<bool> {
+    let requests: Vec<_> = parts.iter().filter_map(Part::request).collect();
+    let mut loaded = vec![false; parts.len()];
+    let read = |index: usize, result: Result<Reply<'_>, Error>| {
+        let part = &parts[index];
+        loaded[index] = matches!(result, Ok(Reply::Number(1)));
+        match result {
+            Ok(Reply::Number(1)) if part.kind == Kind::Str => counts.strings += 1,
+            Ok(Reply::Number(1)) => {
+                counts.buckets += u64::from(part.mode != Some(LoadMode::Append));
+                counts.entries += part.entries;
+            }
+            Ok(Reply::Number(_)) => {
+                counts.existing += 1;
+                if counts.existing_names.len() < IMPORT_NOTES {
+                    counts.existing_names.push(format!("\"{}\"", escape_name(&part.name)));
+                }
+            }
+            Ok(Reply::NoBucket) => counts.refuse(&part.name, "was removed while it was imported"),
+            Ok(reply @ (Reply::Restarting | Reply::Error(CommandError::OutOfMemory))) => {
+                let why = describe_failure(&part.name, &reply);
+                counts.stopped.get_or_insert_with(|| format!("\"{}\": {why}", escape_name(&part.name)));
+            }
+            Ok(failure) => counts.refuse(&part.name, &describe_failure(&part.name, &failure)),
+            Err(error @ (Error::NoRoute { .. } | Error::TooLarge { .. })) => {
+                counts.refuse(&part.name, &error.to_string());
+            }
+            Err(error) => {
+                counts.stopped.get_or_insert_with(|| error.to_string());
+            }
+        }
+    };
+    cluster.execute_all(&requests, read).await;
+    loaded
+}

@@ -1,0 +1,8 @@
+//! Buckets as JSON lines, which `export` writes and `import` reads: [`record`] is one line, [`export`] makes
+//! lines of this node's buckets, [`import`] makes buckets of lines.
+
+pub(crate) mod export;
+pub(crate) mod import;
+pub(crate) mod record;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Exports that are imported again, and imports that the node refuses.
+
+use super::{
+    export::Export,
+    import::{Import, ImportCounts},
+    record::{Item, Record},
+};
+use kv::Database;
+use kv_cluster::{Cluster, Cookie, LinkSettings, NodeName, Routes, Settings, StoreSettings};
+use proptest::{collection::vec, option, prelude::*};
+use std::collections::BTreeMap;
+
+/// A time that no test lives to see.
+const LATER_MS: u64 = 1 << 48;
+
+/// A node that owns all buckets.
+fn node() -> Cluster {
+    let name: NodeName = "foo@127.0.0.1".parse().unwrap();
+    let routes = Routes::all(name.clone());
+    let (cookie, links, store) = (Cookie::new(""), LinkSettings::default(), StoreSettings::default());
+    Cluster::new(Settings { name, link: None, peers: Vec::new(), routes, cookie, links, store }).unwrap()
+}
+
+fn export(cluster: &Cluster) -> Vec<Vec<u8>> {
+    let mut export = Export::new(cluster, None).unwrap();
+    let pages = std::iter::from_fn(|| export.next_page());
+    let mut lines: Vec<_> = pages
+        .flat_map(|page| page.split_inclusive(|byte| *byte == b'\n').map(Vec::from).collect::<Vec<_>>())
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// Imports lines, up to `page` at a time.
+fn import(cluster: &Cluster, lines: &[Vec<u8>], page: usize, replace: bool) -> ImportCounts {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (mut import, mut counts) = (Import::new(replace), ImportCounts::default());
+    for lines in lines.chunks(page) {
+        counts.add(runtime.block_on(import.page(cluster, &lines.concat())));
+    }
+    counts
+}
+
+fn text(lines: &str) -> Vec<Vec<u8>> {
+    lines.split_inclusive('\n').map(Vec::from).collect()
+}
+
+/// A bucket with its entries, or a string.
+#[derive(Debug, Clone)]
+enum Value {
+    Map { keep_when_empty: bool, entries: BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> },
+    Str(Vec<u8>),
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![vec(any::<u8>(), 0..12), "[a-c\u{fffd}\"\\\\\n ü]{0,4}".prop_map(String::into_bytes)]
+}
+
+fn expiry() -> impl Strategy<Value = Option<u64>> {
+    option::of(LATER_MS..LATER_MS * 2)
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let entries = proptest::collection::btree_map(bytes(), (bytes(), expiry()), 0..40);
+    prop_oneof![
+        bytes().prop_map(Value::Str),
+        (any::<bool>(), entries).prop_map(|(keep, entries)| {
+            // Without entries, only a bucket that stays is there.
+            Value::Map { keep_when_empty: keep || entries.is_empty(), entries }
+        }),
+    ]
+}
+
+fn lines_of(database: Database, name: &[u8], value: &Value, expires_at_ms: Option<u64>) -> Vec<Vec<u8>> {
+    let line = |item, expires_at_ms| {
+        let mut line = Vec::new();
+        Record { database, name: name.into(), item, expires_at_ms }.write(&mut line);
+        line
+    };
+    match value {
+        Value::Str(value) => vec![line(Item::Str { value: value.into() }, expires_at_ms)],
+        Value::Map { keep_when_empty, entries } => {
+            let bucket = line(Item::Bucket { keep_when_empty: *keep_when_empty }, expires_at_ms);
+            let entries = entries.iter().map(|(field, (value, expires_at_ms))| {
+                line(Item::Entry { field: field.into(), value: value.into() }, *expires_at_ms)
+            });
+            std::iter::once(bucket).chain(entries).collect()
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_imported_is_exported_again(
+        buckets in proptest::collection::btree_map((0..16_usize, bytes()), (value(), expiry()), 0..20),
+        page in 1..50_usize,
+    ) {
+        let mut lines = Vec::new();
+        for ((database, name), (value, expires_at_ms)) in &buckets {
+            lines.extend(lines_of(Database::new(*database).unwrap(), name, value, *expires_at_ms));
+        }
+        let one = node();
+        let counts = import(&one, &lines, page, false);
+        prop_assert_eq!(counts.buckets + counts.strings, buckets.len() as u64);
+        prop_assert_eq!(counts.buckets + counts.strings + counts.entries, lines.len() as u64);
+        lines.sort();
+        prop_assert_eq!(&export(&one), &lines);
+        // Again, over what is there.
+        let again = import(&one, &lines_in_order(&one), page, true);
+        prop_assert_eq!(again, counts);
+        prop_assert_eq!(export(&one), lines);
+    }
+
+    #[test]
+    fn a_line_is_read_back(name in bytes(), field in bytes(), value in bytes(), expires_at_ms in expiry()) {
+        let item = Item::Entry { field: field.into(), value: value.into() };
+        let record = Record { database: Database::ZERO, name: name.into(), item, expires_at_ms };
+        let mut line = Vec::new();
+        record.write(&mut line);
+        prop_assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        prop_assert_eq!(Record::parse(&line), Ok(record));
+    }
+}
+
+/// An export as it is, unsorted.
+fn lines_in_order(cluster: &Cluster) -> Vec<Vec<u8>> {
+    let mut export = Export::new(cluster, None).unwrap();
+    let all: Vec<u8> = std::iter::from_fn(|| export.next_page()).flatten().collect();
+    all.split_inclusive(|byte| *byte == b'\n').map(Vec::from).collect()
+}
+
+const SHOPPING: &str = r#"{"kind":"bucket","database":0,"name":"shopping"}
+{"kind":"entry","database":0,"name":"shopping","field":"milk","value":"1"}
+{"kind":"entry","database":0,"name":"shopping","field":"eggs","value":"3"}
+"#;
+
+#[test]
+fn a_name_that_exists_is_left_as_it_is_unless_it_is_to_be_replaced() {
+    for page in [1, 2, 3, 100] {
+        let node = node();
+        import(&node, &text(SHOPPING), page, false);
+        let before = export(&node);
+        let other = SHOPPING.replace(r#""3""#, r#""4""#).replace("milk", "tea")
+            + "{\"kind\":\"string\",\"name\":\"a\",\"value\":\"b\"}\n";
+        let counts = import(&node, &text(&other), page, false);
+        assert_eq!(
+            (counts.existing, counts.buckets, counts.entries, counts.strings),
+            (1, 0, 0, 1),
+            "{counts:?}"
+        );
+        assert_eq!(counts.existing_names, ["\"shopping\""]);
+        assert!(before.iter().all(|line| export(&node).contains(line)));
+        assert_eq!(export(&node).len(), 4);
+        let counts = import(&node, &text(&other), page, true);
+        assert_eq!(
+            (counts.existing, counts.buckets, counts.entries, counts.strings),
+            (0, 1, 2, 1),
+            "{counts:?}"
+        );
+        let mut expected = text(&other);
+        expected[3] = b"{\"kind\":\"string\",\"database\":0,\"name\":\"a\",\"value\":\"b\"}\n".to_vec();
+        expected.sort();
+        assert_eq!(export(&node), expected);
+    }
+}
+
+#[test]
+fn entries_without_a_bucket_make_one_and_what_has_expired_is_left_out() {
+    let node = node();
+    let lines = r#"{"kind":"entry","name":"a","field":"b","value":"c"}
+
+{"kind":"entry","name":"a","field":"old","value":"c","expires_at_ms":1}
+{"kind":"bucket","name":"gone","expires_at_ms":1,"keep_when_empty":true}
+{"kind":"entry","name":"gone","field":"b","value":"c"}
+{"kind":"string","name":"old","value":"c","expires_at_ms":1}
+{"kind":"bucket","name":"empty"}
+"#;
+    let counts = import(&node, &text(lines), 2, false);
+    assert_eq!((counts.buckets, counts.entries, counts.strings, counts.expired), (1, 1, 0, 3), "{counts:?}");
+    assert_eq!(export(&node).len(), 2);
+}
+
+#[test]
+fn an_invalid_line_stops_the_import_with_its_number() {
+    let lines = [
+        ("{\"kind\":\"bucket\"}\n", "it has no name"),
+        ("{\"kind\":\"bucket\",\"name\":\"a\",\"name_b64\":\"YQ==\"}\n", "it has both name and name_b64"),
+        ("{\"kind\":\"bucket\",\"name_b64\":\"%\"}\n", "name_b64 is not base64"),
+        ("{\"kind\":\"bucket\",\"name\":\"a\",\"database\":16}\n", "databases are 0 to 15, not 16"),
+        ("{\"kind\":\"entry\",\"name\":\"a\"}\n", "an entry has a field and a value"),
+        (
+            "{\"kind\":\"string\",\"name\":\"a\",\"field\":\"\",\"value\":\"\"}\n",
+            "a string has a value and no field",
+        ),
+        ("{\"kind\":\"list\",\"name\":\"a\"}\n", "unknown variant `list`"),
+        ("{\"kind\":\"bucket\",\"nam\":\"a\"}\n", "unknown field `nam`"),
+        ("hello\n", "expected value"),
+    ];
+    for (line, why) in lines {
+        let node = node();
+        let mut import = Import::new(false);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert_eq!(runtime.block_on(import.page(&node, SHOPPING.as_bytes())).stopped, None);
+        let page = [b"{\"kind\":\"string\",\"name\":\"b\",\"value\":\"\"}\n", line.as_bytes()].concat();
+        let stopped = runtime.block_on(import.page(&node, &page)).stopped.unwrap();
+        assert!(stopped.starts_with("line 5: ") && stopped.contains(why), "{stopped}");
+        assert!(stopped.ends_with("of the lines from 4 on, nothing was imported"), "{stopped}");
+        assert_eq!(export(&node).len(), 3);
+        assert_eq!(import.incomplete(), Some(&b"shopping"[..]));
+    }
+}
+
+#[test]
+fn a_name_that_is_too_long_is_refused_alone_and_a_full_node_stops_the_import() {
+    let node = node();
+    let long = "x".repeat(1024 * 1024 + 1);
+    let lines = format!("{{\"kind\":\"string\",\"name\":\"{long}\",\"value\":\"1\"}}\n{SHOPPING}");
+    let counts = import(&node, &text(&lines), 100, false);
+    assert_eq!((counts.refused, counts.buckets, &counts.stopped), (1, 1, &None));
+    assert!(counts.refusals[0].contains("name too long"), "{counts:?}");
+    node.local().set_memory_limit(Some(1));
+    let counts = import(&node, &text("{\"kind\":\"string\",\"name\":\"b\",\"value\":\"1\"}\n"), 1, false);
+    assert!(counts.stopped.as_ref().is_some_and(|why| why.contains("\"b\": out of memory")), "{counts:?}");
+}
+
+#[test]
+fn one_name_is_exported_from_all_databases() {
+    let node = node();
+    let other = SHOPPING.replace("\"database\":0", "\"database\":15");
+    let lines = format!("{SHOPPING}{other}{{\"kind\":\"string\",\"name\":\"a\",\"value\":\"b\"}}\n");
+    import(&node, &text(&lines), 100, false);
+    let mut named = Export::new(&node, Some(b"shopping".to_vec())).unwrap();
+    let page = named.next_page().unwrap();
+    assert_eq!((page.split(|byte| *byte == b'\n').count() - 1, named.next_page()), (6, None));
+    assert!(named.scope().is_ok());
+    let mut missing = Export::new(&node, Some(b"tea".to_vec())).unwrap();
+    assert_eq!(missing.next_page(), None);
+    assert_eq!(missing.scope().unwrap_err(), "there is no bucket \"tea\"");
+}

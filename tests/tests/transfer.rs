@@ -1,0 +1,163 @@
+//! `export` and `import` of running nodes.
+
+use std::{fs, os::unix::fs::PermissionsExt, process::Output};
+use tests::{BAR, FOO, Pair, Release, TempDir};
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("a text").trim_end()
+}
+
+/// The lines of an export, which succeeded.
+fn lines(output: &Output) -> Vec<String> {
+    assert!(output.status.success(), "{output:?}");
+    let mut lines: Vec<_> = text(&output.stdout).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// Buckets of all kinds: with binary names, with times to live, in databases.
+fn fill(node: &Release) {
+    let mut client = node.client();
+    client.ask("CREATE empty");
+    client.ask("CREATE shopping");
+    client.ask("PUT shopping milk 1");
+    let mut resp = node.resp();
+    for command in [
+        "HSET colors red 1 green 2",
+        "HPEXPIREAT colors 9000000000000 FIELDS 1 green",
+        r#"SET "\xff\x00" "\xfe""#,
+        "SET apples red PXAT 9000000000001",
+        "SELECT 15",
+        "HSET shopping eggs 3",
+        "PEXPIREAT shopping 9000000000002",
+    ] {
+        resp.ask(command);
+    }
+}
+
+#[test]
+fn an_export_is_imported_by_another_node() {
+    let directory = TempDir::new();
+    let file = directory.path().join("buckets.jsonl").display().to_string();
+    let one = Release::alone();
+    fill(&one);
+    let output = one.verb(&["export", "--to", &file]);
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert_eq!(text(&output.stderr), format!("exported 4 buckets with 4 entries, and 2 strings, of {FOO}"));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no other file is left");
+
+    let two = Release::alone();
+    let output = two.verb(&["import", &file]);
+    assert_eq!(text(&output.stdout), "imported 4 buckets with 4 entries, and 2 strings", "{output:?}");
+    let exported = lines(&two.verb(&["export"]));
+    assert_eq!(exported, lines(&one.verb(&["export", "--to", "-"])));
+    let expected = [
+        r#"{"kind":"bucket","database":0,"name":"empty","keep_when_empty":true}"#,
+        r#"{"kind":"entry","database":0,"name":"colors","field":"green","value":"2","expires_at_ms":9000000000000}"#,
+        r#"{"kind":"string","database":0,"name_b64":"/wA=","value_b64":"/g=="}"#,
+        r#"{"kind":"string","database":0,"name":"apples","value":"red","expires_at_ms":9000000000001}"#,
+        r#"{"kind":"bucket","database":15,"name":"shopping","expires_at_ms":9000000000002}"#,
+    ];
+    for line in expected {
+        assert!(exported.iter().any(|exported| exported == line), "{line} is not in {exported:#?}");
+    }
+    assert_eq!(lines(&two.verb(&["export", "shopping"])).len(), 4, "of two databases");
+    let missing = two.verb(&["export", "tea"]);
+    assert_eq!((missing.status.code(), text(&missing.stderr)), (Some(1), "foo: there is no bucket \"tea\""));
+}
+
+#[test]
+fn names_that_exist_are_left_as_they_are_unless_they_are_to_be_replaced() {
+    let node = Release::alone();
+    fill(&node);
+    let before = node.verb(&["export"]);
+    node.client().ask("PUT shopping milk 2");
+    node.resp().ask("SET apples green");
+    let changed = lines(&node.verb(&["export"]));
+
+    let output = node.verb_with_input(&["import", "-"], &before.stdout);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(text(&output.stdout), "imported 0 buckets with 0 entries, and 0 strings");
+    let stderr = text(&output.stderr);
+    assert!(stderr.starts_with("6 names exist already and were left as they are: "), "{stderr}");
+    assert!(stderr.contains("\"shopping\"") && stderr.contains("--replace"), "{stderr}");
+    assert_eq!(lines(&node.verb(&["export"])), changed);
+
+    let output = node.verb_with_input(&["import", "-", "--replace"], &before.stdout);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(lines(&node.verb(&["export"])), lines(&before));
+}
+
+#[test]
+fn an_import_stops_at_an_invalid_line_and_needs_a_running_node() {
+    let mut node = Release::alone();
+    let output = node.verb_with_input(&["import", "-"], b"{\"kind\":\"bucket\"}\n");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("line 1: it has no name"), "{output:?}");
+    let output = node.verb(&["import", "/nonexistent/buckets.jsonl"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let output = node.verb(&["export", "--to", "/nonexistent/buckets.jsonl"]);
+    assert!(text(&output.stderr).contains("cannot write /nonexistent/buckets.jsonl: "), "{output:?}");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    node.kill();
+    for words in [&["export"][..], &["import", "-"]] {
+        assert_eq!(node.verb(words).status.code(), Some(69), "{words:?}");
+    }
+}
+
+#[test]
+fn the_log_names_a_bucket_in_which_an_import_broke_off() {
+    let node = Release::alone();
+    let entry =
+        |number| format!("{{\"kind\":\"entry\",\"name\":\"large\",\"field\":\"{number}\",\"value\":\"\"}}\n");
+    let lines: String = (0..6_000).map(entry).collect();
+    let output = node.verb_with_input(&["import", "-"], (lines.clone() + "end\n").as_bytes());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("line 6001: "), "{output:?}");
+    node.wait_for_log(&["an import broke off in this bucket", "bucket=\"large\""]);
+    let output = node.verb_with_input(&["import", "-", "--replace"], lines.as_bytes());
+    assert_eq!(text(&output.stdout), "imported 1 buckets with 6000 entries, and 0 strings", "{output:?}");
+}
+
+#[test]
+fn an_export_has_the_buckets_of_one_node_and_an_import_goes_to_their_owners() {
+    let pair = Pair::start();
+    fill(&pair.foo);
+    let (foo, bar) = (pair.foo.verb(&["export"]), pair.bar.verb(&["export"]));
+    assert!(text(&foo.stderr).contains(&format!("the buckets of {BAR} are not included")), "{foo:?}");
+    assert!(text(&bar.stdout).contains("shopping") && !text(&bar.stdout).contains("colors"), "{bar:?}");
+    assert!(text(&foo.stdout).contains("colors") && !text(&foo.stdout).contains("shopping"), "{foo:?}");
+    let elsewhere = pair.foo.verb(&["export", "shopping"]);
+    assert!(
+        text(&elsewhere.stderr).contains(&format!("belongs to {BAR}: run `export` there")),
+        "{elsewhere:?}"
+    );
+
+    let other = Pair::start();
+    let both = [&foo.stdout[..], &bar.stdout[..]].concat();
+    let output = other.foo.verb_with_input(&["import", "-"], &both);
+    assert_eq!(text(&output.stdout), "imported 4 buckets with 4 entries, and 2 strings", "{output:?}");
+    assert_eq!(lines(&other.foo.verb(&["export"])), lines(&foo));
+    assert_eq!(lines(&other.bar.verb(&["export"])), lines(&bar));
+    let again = other.bar.verb_with_input(&["import", "-"], &both);
+    assert!(text(&again.stderr).starts_with("6 names exist already"), "{again:?}");
+}
+
+#[test]
+fn a_large_bucket_crosses_in_pages_and_a_large_value_in_one() {
+    let node = Release::alone();
+    let mut resp = node.resp();
+    for start in (0..100_000).step_by(1_000) {
+        let fields: String =
+            (start..start + 1_000).map(|number| format!(" field{number} {number}")).collect();
+        resp.ask(&format!("HSET large{fields}"));
+    }
+    resp.ask("SETRANGE value 3000000 x");
+    let exported = node.verb(&["export"]);
+    let other = Release::alone();
+    let output = other.verb_with_input(&["import", "-"], &exported.stdout);
+    assert_eq!(text(&output.stdout), "imported 1 buckets with 100000 entries, and 1 strings", "{output:?}");
+    assert_eq!(other.resp().ask("HLEN large"), r":100000\r\n");
+    assert_eq!(lines(&other.verb(&["export"])), lines(&exported));
+}
