@@ -3,7 +3,6 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
-    time::Duration,
 };
 use tests::{Release, RespClient, TIMEOUT, resp::command, wait_until};
 
@@ -247,24 +246,6 @@ fn a_client_that_never_takes_its_reply_is_closed_by_timeout() {
         client.peek(&mut [0]).expect("a reply");
         let listed = format!(" addr={} ", client.local_addr().expect("connected"));
         wait_until("it is closed", || !node.resp().ask("CLIENT LIST").contains(&listed));
-    }
-}
-
-#[test]
-fn a_client_that_takes_its_reply_slowly_is_not_closed_by_timeout() {
-    let node = Release::alone();
-    assert_eq!(node.resp().ask("CONFIG SET timeout 1"), r"+OK\r\n");
-    let mut client = connect(&node);
-    let length = 20 * MIB;
-    client.write_all(&command(&[b"ECHO".as_slice(), &vec![b'x'; length]])).expect("the node reads");
-    let mut left = format!("${length}\r\n\r\n").len() + length;
-    let mut piece = vec![0; MIB];
-    // Longer than the timeout in all, with less than it between two pieces.
-    while left > 0 {
-        std::thread::sleep(Duration::from_millis(100));
-        let count = client.read(&mut piece).expect("more of the reply");
-        assert!(count > 0, "{left} bytes are missing");
-        left -= count;
     }
 }
 

@@ -259,3 +259,33 @@ impl<'s> Output<'s> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    /// What a client is given to take some of its reply.
+    const TIMEOUT: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_its_reply_slowly_is_not_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = Stream::detached(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        let mut output = Output { timeout: Some(TIMEOUT), ..Output::new(&stream) };
+        let taken_slowly = async {
+            for _ in 0..20 {
+                sleep(TIMEOUT * 9 / 10).await;
+                stream.count_progress();
+            }
+            Ok(())
+        };
+        output.wait_for_client(pin!(taken_slowly)).await.unwrap();
+        let taken_too_slowly = async {
+            sleep(TIMEOUT * 3).await;
+            Ok(())
+        };
+        let ended = output.wait_for_client(pin!(taken_too_slowly)).await;
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::TimedOut);
+    }
+}

@@ -99,6 +99,12 @@ impl Stream {
         Stream::new(Arc::new(SharedSocket::new(0, tcp, &account)), account)
     }
 
+    /// Notes that the kernel has taken bytes, as a backend does.
+    #[cfg(test)]
+    pub(crate) fn count_progress(&self) {
+        self.socket.lock_io().count_progress();
+    }
+
     /// What the connection holds.
     pub(crate) fn account(&self) -> &Arc<Account> {
         &self.account
