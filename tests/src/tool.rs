@@ -3,6 +3,7 @@
 use crate::{resp::RespClient, temp_dir::TempDir, wait::wait_until};
 use std::{
     env,
+    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -43,10 +44,23 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts Redis, if it is installed.
     pub fn start() -> Option<RedisServer> {
+        RedisServer::start_at(0)
+    }
+
+    /// Starts Redis on a port of 127.0.0.1 as well, if it is installed.
+    pub fn start_with_port() -> Option<(RedisServer, u16)> {
+        // Redis takes no port that the system chooses; this one was free just now.
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.expect("a free port").port();
+        Some((RedisServer::start_at(port)?, port))
+    }
+
+    fn start_at(port: u16) -> Option<RedisServer> {
         let program = tool("redis-server")?;
         let directory = TempDir::new();
         let child = Command::new(program)
-            .args(["--port", "0", "--unixsocket", SOCKET, "--save", "", "--appendonly", "no"])
+            .args(["--port", &port.to_string(), "--databases", "20", "--unixsocket", SOCKET])
+            .args(["--save", "", "--appendonly", "no"])
             .current_dir(directory.path())
             .stdout(Stdio::null())
             .spawn()

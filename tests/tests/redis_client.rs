@@ -142,3 +142,34 @@ fn text_and_resp_see_each_others_writes() {
         }
     });
 }
+
+#[test]
+fn clients_are_listed_as_redis_does_and_killed() {
+    let node = Release::alone();
+    let (mut one, mut other) = (node.resp(), node.resp());
+    other.ask("CLIENT SETNAME other");
+    let other_id = other.ask("CLIENT ID").trim_start_matches(':').trim_end_matches(r"\r\n").to_owned();
+    let line = other.ask("CLIENT INFO");
+    let fields: Vec<&str> = line.split(' ').filter_map(|field| Some(field.split_once('=')?.0)).collect();
+    let of_redis = "addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem \
+                    rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver tot-net-in tot-net-out \
+                    tot-cmds";
+    assert_eq!(fields[1..].join(" "), of_redis, "{line}");
+    assert!(line.contains(" cmd=client|info "), "{line}");
+    assert_eq!(one.ask(&format!("CLIENT KILL ID {other_id} TYPE pubsub")), r":0\r\n");
+    assert_eq!(one.ask(&format!("CLIENT KILL ID {other_id}")), r":1\r\n");
+    assert!(!one.ask("CLIENT LIST").contains("name=other"), "it is gone at once");
+    assert_eq!(other.read_until_closed(), "");
+    let address = node.resp().ask("CLIENT INFO");
+    let mut third = node.resp();
+    let line = third.ask("CLIENT INFO");
+    let peer = line.split(' ').find_map(|field| field.strip_prefix("addr=")).expect("an address");
+    assert!(!address.contains(peer));
+    assert_eq!(third.ask(&format!("CLIENT KILL {peer}")), r"+OK\r\n");
+    assert_eq!(third.read_until_closed(), "");
+    // Without `SKIPME no`, the client that asks stays.
+    assert_eq!(one.ask("CLIENT KILL USER default LADDR 192.0.2.1:1"), r":0\r\n");
+    one.ask("CLIENT KILL SKIPME yes");
+    assert_eq!(one.ask("CLIENT KILL SKIPME no"), r":1\r\n");
+    assert_eq!(one.read_until_closed(), "");
+}

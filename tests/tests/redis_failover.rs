@@ -38,6 +38,7 @@ fn a_node_that_is_down_is_named_and_the_command_may_be_sent_again() {
         &["MSET", "apples", "3", "shopping", "4"],
         &["DEL", "apples", "shopping"],
         &["MGET", "apples", "shopping"],
+        &["WATCH", "apples", "shopping"],
     ] {
         let refused = redis::cmd(command[0]).arg(&command[1..]).query::<Value>(&mut client).unwrap_err();
         let text = refused.to_string();
@@ -46,6 +47,9 @@ fn a_node_that_is_down_is_named_and_the_command_may_be_sent_again() {
         assert!(matches!(refused.retry_method(), RetryMethod::WaitAndRetry), "{command:?}");
     }
     assert_eq!(client.get("apples"), Ok(1), "nothing was done on any node");
+    () = client.set("apples", 2).unwrap();
+    let read = redis::pipe().atomic().get("apples").query(&mut client);
+    assert_eq!(read, Ok(vec![2]), "nothing is watched on any node");
     pair.restart_bar();
     pair.wait_until_linked();
     assert_eq!(client.get("shopping"), Ok(None::<i64>));

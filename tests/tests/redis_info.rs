@@ -4,15 +4,13 @@ use std::collections::BTreeSet;
 use tests::{Pair, RedisServer, Release, RespClient};
 
 /// What only Redis has: its compiler, its libraries, its ways to manage buffers and to expire keys.
-const OF_REDIS_ALONE: [&str; 11] = [
+const OF_REDIS_ALONE: [&str; 9] = [
     "redis_build_id",
     "monotonic_clock",
     "multiplexing_api",
     "atomicvar_api",
     "gcc_version",
     "process_supervised",
-    "client_recent_max_input_buffer",
-    "client_recent_max_output_buffer",
     "reply_buffer_expands",
     "reply_buffer_shrinks",
     "expire_cycle_cpu_milliseconds",

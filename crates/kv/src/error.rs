@@ -1,6 +1,9 @@
 //! The errors of commands, as codes with their data. Each protocol words them in its own way.
 
-use crate::{limits::NAME_BYTES, syntax::glob::PatternTooComplex};
+use crate::{
+    limits::NAME_BYTES,
+    syntax::{excerpt::Excerpt, glob::PatternTooComplex},
+};
 use serde::{Deserialize, Serialize};
 
 /// Why a command failed.
@@ -84,10 +87,10 @@ pub enum CommandError {
     AccessesNotCounted,
     /// An option is unknown.
     #[error("unknown option {0}")]
-    UnknownOption(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
+    UnknownOption(Excerpt),
     /// An argument of HSETEX is unknown.
     #[error("unknown argument {0}")]
-    UnknownArgument(#[serde(deserialize_with = "crate::bounded_serde::text")] String),
+    UnknownArgument(Excerpt),
     /// NX excludes XX, GT and LT.
     #[error("NX excludes XX, GT and LT")]
     NxConflict,

@@ -71,6 +71,7 @@ pub use bucket_supervisor::Component;
 pub use commands::{
     COMMANDS,
     hash_scan::RandomFields,
+    key::{LISTPACK_BYTES, LISTPACK_ENTRIES},
     spec::{Command, CommandSpec, Group, KeySpec, flag},
 };
 pub use database::{DATABASES, Database, FullName};
@@ -78,7 +79,8 @@ pub use error::CommandError;
 pub use pubsub::{
     backlog::Backlog,
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},
-    channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic},
+    channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic, TopicKind, TopicPage},
+    publication::Publication,
 };
 pub use reply::{CommandResult, Projection, Reply};
 pub use request::{LoadMode, Op, Request};

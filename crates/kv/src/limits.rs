@@ -161,6 +161,13 @@ pub(crate) const SUBSCRIBED_PATTERNS: usize = 1_000;
 /// Subscriptions of a subscriber that has gone which are removed under one lock.
 pub(crate) const REMOVED_TOPICS: usize = 500;
 
+/// Bytes of patterns, and of the channel's name for each of them, that one step of a publication compares,
+/// before the last pattern.
+pub(crate) const PUBLISH_STEP_BYTES: usize = 64 * 1024;
+
+/// Subscribers that one step of a publication delivers to.
+pub(crate) const PUBLISH_STEP_RECEIVERS: usize = 500;
+
 /// Bytes of a pattern (KEYS, SCAN, HSCAN, PSUBSCRIBE).
 pub(crate) const PATTERN_BYTES: usize = 64 * 1024;
 

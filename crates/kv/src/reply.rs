@@ -56,6 +56,13 @@ pub enum Reply<'a> {
     /// More random fields than one step picks; [`Op::RandomEntries`](crate::request::Op::RandomEntries) picks
     /// them in pages.
     LargeSample,
+    /// A bucket with fields.
+    Bucket {
+        /// How many fields it has.
+        fields: u64,
+        /// How long it will still live, in milliseconds; `None` without an expiry.
+        ttl_ms: Option<u64>,
+    },
 }
 
 /// The part of each entry that is listed.

@@ -121,6 +121,8 @@ pub enum Op<'a> {
         /// The string, or key, value and expiry of each entry: milliseconds since 1970, or nothing.
         contents: Args<'a>,
     },
+    /// Reads the bucket's single value, or, if it has fields, describes it.
+    Show,
 }
 
 /// What a load does with a bucket that has the name already.
@@ -202,7 +204,7 @@ impl<'a> Op<'a> {
     pub(crate) fn is_lookup(&self) -> bool {
         match self {
             Op::Command { command, .. } => command.spec.has(flag::READ),
-            Op::Get { .. } | Op::Keys { cursor: 0 } => true,
+            Op::Get { .. } | Op::Show | Op::Keys { cursor: 0 } => true,
             _ => false,
         }
     }
@@ -242,6 +244,7 @@ impl<'a> Op<'a> {
     pub fn is_read(&self) -> bool {
         match self {
             Op::Get { .. }
+            | Op::Show
             | Op::Keys { .. }
             | Op::Entries { .. }
             | Op::RandomEntries { .. }

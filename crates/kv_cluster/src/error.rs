@@ -215,7 +215,7 @@ pub fn describe_failure(bucket: &[u8], reply: &Reply<'_>) -> String {
     match reply {
         Reply::Crashed => format!("bucket \"{}\" crashed", escape_name(bucket)),
         Reply::Error(CommandError::WrongType) => format!(
-            "bucket \"{}\" holds a single value, not keys: use a Redis client, or drop it",
+            "bucket \"{}\" holds a single value, not keys: SHOW it, use a Redis client, or drop it",
             escape_name(bucket)
         ),
         Reply::Error(CommandError::OutOfMemory) => {

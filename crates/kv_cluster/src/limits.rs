@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The version of the link protocol; the first byte that each side sends. Any change to what
 /// link/codec.rs encodes raises it.
-pub(crate) const LINK_VERSION: u8 = 7;
+pub(crate) const LINK_VERSION: u8 = 8;
 
 /// Bytes of a node's name, host included.
 pub(crate) const NODE_NAME_BYTES: usize = 255;
@@ -33,8 +33,10 @@ pub(crate) const DECODED_BYTES: usize = 8 * FRAME_BYTES;
 /// Bytes that the codec may decode from one item. No memory is allocated from a length alone: what an item
 /// owns is copied from bytes that have arrived.
 pub(crate) const DECODED_ITEM_BYTES: usize = MESSAGE_BYTES.saturating_mul(8);
-/// Requests of one call.
-pub(crate) const CALL_REQUESTS: usize = 4_096;
+/// Requests of one call, which the peer executes in one go: as many as a batch of a client has.
+pub(crate) const CALL_REQUESTS: usize = 64;
+/// Milliseconds after which a link's task executes no further request of its peer until other tasks have run.
+pub(crate) const TURN_MS: u64 = 2;
 /// Bytes of an encoded request beside its names and arguments, at most.
 pub(crate) const REQUEST_OVERHEAD_BYTES: usize = 64;
 /// Requests of one transaction.

@@ -69,16 +69,19 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
-    /// Load buckets into the running node from an export
+    /// Load buckets into the running node, from an export or a Redis server
     #[command(
-        long_about = "Load buckets into the running node from an export.\n\n\
+        long_about = "Load buckets into the running node, from an export or a Redis server.\n\n\
                       Each name goes to the node that owns it. Names that exist are left as they are, unless \
-                      --replace is given. The lines of a bucket must follow each other.",
-        after_help = "Examples:\n  foo import buckets.jsonl\n  bar export | foo import -"
+                      --replace is given. The lines of a bucket must follow each other.\n\n\
+                      A Redis or Valkey server is only read. Its strings and hashes are copied, with their \
+                      times to live, of all databases up to 15 or of one (/3); other types are counted.",
+        after_help = "Examples:\n  foo import buckets.jsonl\n  bar export | foo import -\n  \
+                      foo import redis://:password@10.0.0.5:6379"
     )]
     Import {
-        /// A file that `export` wrote; `-` for standard input
-        #[arg(value_name = "FILE", value_parser = source::parse)]
+        /// A file that `export` wrote, `-` for standard input, or redis://[user:password@]host[:port][/db]
+        #[arg(value_name = "SOURCE", value_parser = source::parse)]
         source: Source,
         /// Replace names that exist
         #[arg(long)]

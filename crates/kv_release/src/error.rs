@@ -58,6 +58,14 @@ pub(crate) enum Error {
     #[error("{0}")]
     Refused(String),
 
+    /// The server of an import cannot be reached.
+    #[error("cannot connect to Redis at {address}: {reason}; start it, or correct the address")]
+    SourceUnavailable { address: String, reason: String },
+
+    /// What the server of an import replied, or how the connection broke off.
+    #[error("Redis at {address}: {reason}")]
+    Source { address: String, reason: String },
+
     /// Why the node took no more of an import.
     #[error("the import stopped: {0}; what was imported stays: import again, with --replace")]
     ImportStopped(String),
@@ -93,7 +101,8 @@ impl Error {
             | Error::NotRunning { .. }
             | Error::NotOurs { .. }
             | Error::Clients(_)
-            | Error::Link(_) => exit_code::UNAVAILABLE,
+            | Error::Link(_)
+            | Error::SourceUnavailable { .. } => exit_code::UNAVAILABLE,
             Error::Daemon { code, .. } => *code,
             Error::Timeout { .. }
             | Error::Io { .. }
@@ -101,6 +110,7 @@ impl Error {
             | Error::Terminal(_)
             | Error::Refused(_)
             | Error::ImportStopped(_)
+            | Error::Source { .. }
             | Error::Printed
             | Error::GaveUp(_) => exit_code::FAILED,
         }

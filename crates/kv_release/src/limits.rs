@@ -27,6 +27,24 @@ pub(crate) const IMPORT_LINE_BYTES: u64 = 1 << 30;
 pub(crate) const TRANSFER_TIMEOUT: Duration = Duration::from_secs(300);
 /// Names that exist, and reasons why others were refused, which an import shows.
 pub(crate) const IMPORT_NOTES: usize = 10;
+/// Names that are asked for at once when a Redis server is copied, as SCAN takes them.
+pub(crate) const REDIS_NAMES: &str = "1000";
+/// Fields of the first page of a hash, and hashes whose first pages are asked for at once at most.
+pub(crate) const REDIS_HASHES: usize = 64;
+/// Fields of a further page of a hash.
+pub(crate) const REDIS_FIELDS: usize = 1_000;
+/// Bytes of strings, or of pages of hashes, that are asked for at once, before the last one.
+pub(crate) const REDIS_PAGE_BYTES: usize = 1 << 20;
+/// The longest string that a Redis server may send, in bytes: 512 MiB, as long as one may be here.
+pub(crate) const REDIS_BULK_BYTES: u64 = 512 << 20;
+/// The longest line of a reply of a Redis server, in bytes.
+pub(crate) const REDIS_HEADER_BYTES: u64 = 64 << 10;
+/// How deep lists may be nested in a reply of a Redis server: a page of SCAN has a list in a list.
+pub(crate) const REDIS_NESTING: u32 = 2;
+/// How long the connection to a Redis server may take.
+pub(crate) const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a Redis server may send nothing while a reply is due.
+pub(crate) const REDIS_TIMEOUT: Duration = Duration::from_secs(60);
 /// The pause between two updates of a progress line.
 pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
 

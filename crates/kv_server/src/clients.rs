@@ -126,6 +126,12 @@ impl Clients {
         self.lock().clients.values().cloned().collect()
     }
 
+    /// Closes the connection of a client, which is no longer among the connected ones.
+    pub(crate) fn close(&self, client: &Client) {
+        self.deregister(client);
+        client.account.close();
+    }
+
     /// The traffic of all clients since the last reset.
     pub(crate) fn traffic(&self) -> Traffic {
         self.lock().traffic()
@@ -143,6 +149,13 @@ impl Clients {
             reads: reads.wrapping_neg(),
             writes: writes.wrapping_neg(),
         };
+    }
+
+    fn deregister(&self, client: &Client) {
+        let mut connected = self.lock();
+        if connected.clients.remove(&client.id).is_some() {
+            connected.gone = connected.gone + client.traffic();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Connected> {
@@ -227,10 +240,7 @@ fn add(counter: &AtomicU64, count: u64) {
 
 impl Drop for ClientGuard<'_> {
     fn drop(&mut self) {
-        let mut connected = self.clients.lock();
-        if connected.clients.remove(&self.client.id).is_some() {
-            connected.gone = connected.gone + self.client.traffic();
-        }
+        self.clients.deregister(&self.client);
     }
 }
 

@@ -138,6 +138,9 @@ pub(crate) const SESSION_ARGUMENTS: usize = 10_000;
 /// Arguments of a command of the session after which other connections run.
 pub(crate) const ARGUMENTS_AT_ONCE: usize = 256;
 
+/// Replies of EXEC that are written before other connections run.
+pub(crate) const EXEC_REPLIES_AT_ONCE: usize = 1_000;
+
 /// Bytes of a RESP header: the line with the number of arguments, or of bytes, that follow.
 pub(crate) const HEADER_BYTES: usize = 64 * 1024;
 

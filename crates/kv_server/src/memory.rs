@@ -212,11 +212,16 @@ impl Account {
     }
 
     /// Closes the connection: whatever it waits for from its socket ends.
+    pub(crate) fn close(&self) {
+        // It may be closed already.
+        self.socket.shutdown(Shutdown::Both).ok();
+    }
+
+    /// Closes the connection because it holds most.
     fn evict(&self) {
         self.evicted.store(true, Relaxed);
         self.memory.evicted.fetch_add(1, Relaxed);
-        // It may be closed already.
-        self.socket.shutdown(Shutdown::Both).ok();
+        self.close();
         if !self.memory.closed_log.admit() {
             return;
         }

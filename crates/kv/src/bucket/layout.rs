@@ -24,8 +24,19 @@ pub(super) struct Head<'m> {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Body<'m> {
     Map(Entries<'m>),
-    /// The value of a string.
-    Str(&'m [u8]),
+    /// The value of a string, and how it came to be.
+    Str(&'m [u8], Origin),
+}
+
+/// How a string came to be, which OBJECT ENCODING shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// As a whole.
+    Set,
+    /// Part by part.
+    Edited,
+    /// As a sum of fractions.
+    Fraction,
 }
 
 /// Where a map's entries are.
@@ -40,6 +51,8 @@ pub(super) enum Entries<'m> {
 const INLINE_MAP: u8 = 0;
 const TABLE_MAP: u8 = 1;
 const STR: u8 = 2;
+const EDITED_STR: u8 = 3;
+const FRACTION_STR: u8 = 4;
 const KIND: u8 = 0x0f;
 const KEEP_WHEN_EMPTY: u8 = 0x10;
 const EXPIRES: u8 = 0x20;
@@ -62,6 +75,13 @@ fn split(bytes: &[u8]) -> (&[u8], u8, &[u8]) {
     let (length, offset) = read_varint(bytes);
     let (name, rest) = bytes[offset..].split_at(length);
     (name, rest[0], &rest[1..])
+}
+
+/// Sets how the string in the block at the start of `bytes` came to be.
+pub(super) fn write_origin(bytes: &mut [u8], origin: Origin) {
+    let (length, offset) = read_varint(bytes);
+    let kind = &mut bytes[offset + length];
+    *kind = *kind & !KIND | origin.kind();
 }
 
 impl<'m> Block<'m> {
@@ -107,6 +127,16 @@ impl Head<'_> {
     }
 }
 
+impl Origin {
+    fn kind(self) -> u8 {
+        match self {
+            Origin::Set => STR,
+            Origin::Edited => EDITED_STR,
+            Origin::Fraction => FRACTION_STR,
+        }
+    }
+}
+
 impl<'m> Body<'m> {
     /// Reads the body of the block at the start of `bytes`.
     #[inline(always)]
@@ -118,9 +148,14 @@ impl<'m> Body<'m> {
                 let length = u16::from_le_bytes([rest[0], rest[1]]);
                 Body::Map(Entries::Inline(&rest[2..2 + usize::from(length)]))
             }
-            STR => {
+            kind @ (STR | EDITED_STR | FRACTION_STR) => {
+                let origin = match kind {
+                    EDITED_STR => Origin::Edited,
+                    FRACTION_STR => Origin::Fraction,
+                    _ => Origin::Set,
+                };
                 let (length, offset) = read_varint(rest);
-                Body::Str(&rest[offset..offset + length])
+                Body::Str(&rest[offset..offset + length], origin)
             }
             TABLE_MAP => Body::Map(Entries::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]))),
             kind => unreachable!("no body has kind {kind}"),
@@ -136,7 +171,7 @@ impl<'m> Body<'m> {
                 bytes[2..2 + entries.len()].copy_from_slice(entries);
             }
             Body::Map(Entries::Table(id)) => bytes[..4].copy_from_slice(&id.to_le_bytes()),
-            Body::Str(value) => {
+            Body::Str(value, _) => {
                 let offset = write_varint(bytes, value.len());
                 bytes[offset..offset + value.len()].copy_from_slice(value);
             }
@@ -154,7 +189,7 @@ impl<'m> Body<'m> {
         match self {
             Body::Map(Entries::Inline(_)) => INLINE_MAP,
             Body::Map(Entries::Table(_)) => TABLE_MAP,
-            Body::Str(_) => STR,
+            Body::Str(_, origin) => origin.kind(),
         }
     }
 
@@ -164,7 +199,7 @@ impl<'m> Body<'m> {
         match self {
             Body::Map(Entries::Inline(entries)) => 2 + entries.len(),
             Body::Map(Entries::Table(_)) => 4,
-            Body::Str(value) => varint_size(value.len()) + value.len(),
+            Body::Str(value, _) => varint_size(value.len()) + value.len(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! [`Kind`] has a file with its operations: `map` and `string`.
 
 mod expiry;
-mod layout;
+pub(crate) mod layout;
 pub(crate) mod map;
 mod string;
 pub(crate) mod transfer;
@@ -70,7 +70,7 @@ impl Bucket {
         let block = self.block(memory);
         let table = match block.body {
             Body::Map(Entries::Table(id)) => Some(id),
-            Body::Map(Entries::Inline(_)) | Body::Str(_) => None,
+            Body::Map(Entries::Inline(_)) | Body::Str(..) => None,
         };
         let (size, expires_at_ms) = (block.size(), block.head.expires_at_ms);
         let had_inline_expiry = self.has_inline_expiry(memory);
@@ -84,7 +84,7 @@ impl Bucket {
     pub(crate) fn kind(self, memory: &Memory) -> Kind {
         match self.body(memory) {
             Body::Map(_) => Kind::Map,
-            Body::Str(_) => Kind::Str,
+            Body::Str(..) => Kind::Str,
         }
     }
 
@@ -97,7 +97,7 @@ impl Bucket {
     pub(crate) fn own_bytes(self, memory: &Memory) -> usize {
         let table = match self.body(memory) {
             Body::Map(Entries::Table(id)) => memory.bytes_of_table(id),
-            Body::Map(Entries::Inline(_)) | Body::Str(_) => 0,
+            Body::Map(Entries::Inline(_)) | Body::Str(..) => 0,
         };
         Arena::block_bytes(self.size(memory)) + table
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Bucket, WrongType,
-    layout::{Block, Body, Head},
+    layout::{Block, Body, Head, Origin, write_origin},
 };
 use crate::{
     error::CommandError,
@@ -22,14 +22,14 @@ impl Bucket {
         expires_at_ms: Option<u64>,
     ) -> Result<Bucket, ArenaFull> {
         let head = Head { name, keep_when_empty: false, expires_at_ms };
-        Bucket::create(memory, Block { head, body: Body::Str(value) })
+        Bucket::create(memory, Block { head, body: Body::Str(value, Origin::Set) })
     }
 
     /// The string.
     #[inline]
     pub(crate) fn string(self, memory: &Memory) -> Result<&[u8], WrongType> {
         match self.body(memory) {
-            Body::Str(value) => Ok(value),
+            Body::Str(value, _) => Ok(value),
             _ => Err(WrongType),
         }
     }
@@ -43,17 +43,29 @@ impl Bucket {
         expires_at_ms: Option<u64>,
     ) -> Result<(), CommandError> {
         let block = self.block(memory);
-        if !matches!(block.body, Body::Str(_)) {
-            return Err(CommandError::WrongType);
-        }
-        let (offset, body) = (block.head.size(), Body::Str(value));
-        if block.head.expires_at_ms == expires_at_ms
+        let Body::Str(_, origin) = block.body else { return Err(CommandError::WrongType) };
+        let (offset, body) = (block.head.size(), Body::Str(value, Origin::Set));
+        if origin == Origin::Set
+            && block.head.expires_at_ms == expires_at_ms
             && Arena::same_size_class(block.size(), offset + body.size())
         {
             body.write(&mut memory.arena.bytes_mut(self.0)[offset..]);
             return Ok(());
         }
         Ok(self.rewrite(memory, Block { head: Head { name, keep_when_empty: false, expires_at_ms }, body })?)
+    }
+
+    /// How the string came to be.
+    pub(crate) fn string_origin(self, memory: &Memory) -> Result<Origin, WrongType> {
+        match self.body(memory) {
+            Body::Str(_, origin) => Ok(origin),
+            Body::Map(_) => Err(WrongType),
+        }
+    }
+
+    /// Sets how the string came to be.
+    pub(crate) fn set_string_origin(self, memory: &mut Memory, origin: Origin) {
+        write_origin(memory.arena.bytes_mut(self.0), origin);
     }
 
     /// Writes into the string, from `offset` on. It grows as needed, with zeros up to `offset`.
@@ -64,7 +76,7 @@ impl Bucket {
         bytes: &[u8],
     ) -> Result<(), CommandError> {
         let block = self.block(memory);
-        let Body::Str(value) = block.body else { return Err(CommandError::WrongType) };
+        let Body::Str(value, _) = block.body else { return Err(CommandError::WrongType) };
         let (body_offset, before) = (block.head.size(), value.len());
         let after = before.max(offset + bytes.len());
         let (width, new_width) = (varint_size(before), varint_size(after));
@@ -78,6 +90,7 @@ impl Bucket {
         let value = &mut body[new_width..new_width + after];
         value[before.min(offset)..offset].fill(0);
         value[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.set_string_origin(memory, Origin::Edited);
         Ok(())
     }
 }

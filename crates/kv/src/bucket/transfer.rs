@@ -26,7 +26,7 @@ impl Bucket {
         let head = Head { name, keep_when_empty, expires_at_ms };
         let source = match body {
             Body::Map(Entries::Table(id)) => id,
-            Body::Map(Entries::Inline(_)) | Body::Str(_) => {
+            Body::Map(Entries::Inline(_)) | Body::Str(..) => {
                 *unregistered = Some(Bucket::create(to, Block { head, body })?);
                 return Ok(());
             }

@@ -9,7 +9,7 @@ use crate::{
     error::CommandError,
     reply::{CommandResult, Reply},
     shard::bucket_ref::BucketMut,
-    syntax::excerpt::excerpt_text,
+    syntax::excerpt::Excerpt,
 };
 
 /// Redis rounds the TTL of a key to the nearest second.
@@ -134,7 +134,7 @@ fn set_expiry(
     let mut condition = ExpireCondition::default();
     for word in args {
         if !condition.try_set(word) {
-            return Err(CommandError::UnknownOption(excerpt_text(word).into_owned()));
+            return Err(CommandError::UnknownOption(Excerpt::new(word)));
         }
     }
     condition.check()?;

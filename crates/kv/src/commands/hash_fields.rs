@@ -9,7 +9,7 @@ use crate::{
     error::CommandError,
     reply::{CommandResult, Reply},
     shard::bucket_ref::BucketMut,
-    syntax::excerpt::excerpt_text,
+    syntax::excerpt::Excerpt,
 };
 
 /// The latest expiry of a field, in milliseconds since 1970.
@@ -60,6 +60,9 @@ fn hgetex(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     });
     let expires_at_ms =
         unit.map(|unit| field_expiry(args.next(), unit, bucket.now_ms(), "hgetex")).transpose()?;
+    if args.count() < 2 {
+        return Err(CommandError::Arity("hgetex".into()));
+    }
     let mut values = Vec::new();
     for field in parse_fields(args, "hgetex")? {
         let Some(entry) = bucket.view().field(field)? else {
@@ -154,7 +157,7 @@ impl<'a> HsetexArgs<'a> {
                 b"keepttl" => parsed.set_expiry(|| Ok(FieldExpiry::Keep))?,
                 _ => {
                     let Some(unit) = TimeUnit::parse(option) else {
-                        return Err(CommandError::UnknownArgument(excerpt_text(option).into_owned()));
+                        return Err(CommandError::UnknownArgument(Excerpt::new(option)));
                     };
                     parsed.set_expiry(|| {
                         Ok(FieldExpiry::At(field_expiry(args.next(), unit, now_ms, "hsetex")?))

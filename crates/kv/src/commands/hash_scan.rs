@@ -9,7 +9,7 @@ use crate::{
     memory::entry::Entry,
     reply::{CommandResult, Projection, Reply},
     shard::bucket_ref::{BucketMut, BucketRef},
-    syntax::glob,
+    syntax::glob::{self, Pattern},
 };
 use std::collections::HashSet;
 
@@ -70,7 +70,8 @@ fn hscan<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
     }
     let (mut entries, next) = bucket.entries_up_to(cursor, count)?;
     if let Some(pattern) = pattern {
-        entries.retain(|entry| glob::matches(pattern, entry.key));
+        let pattern = Pattern::new(pattern);
+        entries.retain(|entry| pattern.matches(entry.key));
     }
     Ok(Reply::Page { items: items(&entries, projection), next })
 }

@@ -3,7 +3,7 @@
 use super::spec::{Command, CommandSpec, Cost, Group, KeySpec};
 use crate::{
     args::{Args, parse_integer},
-    bucket::Kind,
+    bucket::{Kind, layout::Origin},
     database::{Database, FullName},
     error::CommandError,
     pubsub::bucket_changes::EndReason,
@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// Fields of the largest hash that Redis stores as `listpack`.
-const LISTPACK_ENTRIES: usize = 512;
+pub const LISTPACK_ENTRIES: usize = 512;
 
 /// Bytes of the longest field or value in it.
-const LISTPACK_BYTES: usize = 64;
+pub const LISTPACK_BYTES: usize = 64;
 
 /// The longest string that Redis stores as `embstr`, in bytes.
 const EMBSTR_BYTES: usize = 44;
@@ -166,7 +166,10 @@ fn object_encoding(bucket: BucketMut, _: Args) -> CommandResult<'static> {
     Ok(match bucket.kind() {
         None => Reply::NoBucket,
         Some(Kind::Map) => Reply::Value(map_encoding(bucket)?),
-        Some(Kind::Str) => Reply::Value(string_encoding(bucket.string()?.unwrap_or_default())),
+        Some(Kind::Str) => {
+            let origin = bucket.string_origin()?.unwrap_or(Origin::Set);
+            Reply::Value(string_encoding(bucket.string()?.unwrap_or_default(), origin))
+        }
     })
 }
 
@@ -218,11 +221,12 @@ fn map_encoding(bucket: BucketRef<'_>) -> Result<&'static [u8], CommandError> {
     }
 }
 
-fn string_encoding(value: &[u8]) -> &'static [u8] {
-    match value {
-        _ if parse_integer(value).is_some() => b"int",
-        _ if value.len() <= EMBSTR_BYTES => b"embstr",
-        _ => b"raw",
+fn string_encoding(value: &[u8], origin: Origin) -> &'static [u8] {
+    match origin {
+        Origin::Edited => b"raw",
+        Origin::Set if parse_integer(value).is_some() => b"int",
+        Origin::Set | Origin::Fraction if value.len() <= EMBSTR_BYTES => b"embstr",
+        Origin::Set | Origin::Fraction => b"raw",
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     args::{Args, parse_integer},
+    bucket::layout::Origin,
     error::CommandError,
     reply::{CommandResult, Reply},
     shard::bucket_ref::BucketMut,
@@ -78,6 +79,7 @@ fn incrbyfloat(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> 
     let increment = LongDouble::parse(args.required()?).ok_or(CommandError::NotFloat)?;
     let sum = before.plus(increment).ok_or(CommandError::NotFinite)?.to_string();
     bucket.set_string(sum.as_bytes(), bucket.view().expires_at_ms())?;
+    bucket.set_string_origin(Origin::Fraction);
     Ok(Reply::OwnedValue(sum.into_bytes()))
 }
 

@@ -19,9 +19,13 @@ pub(super) const APPEND: Command = CommandSpec::write("append", Group::String)
     .syntax("key value")
     .summary("Appends to a string; creates a missing one")
     .run(append);
-fn append(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
+fn append(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     let bytes = args.required()?;
     let length = length(&bucket)?;
+    if !bucket.exists() && bytes.len() <= VALUE_BYTES {
+        bucket.set_string(bytes, None)?;
+        return Ok(Reply::Number(bytes.len() as i64));
+    }
     write(bucket, length, bytes)
 }
 

@@ -1,17 +1,21 @@
-//! Publish and subscribe on channels: a message reaches only those who are subscribed when it is published.
-//! Channels are independent of buckets.
+//! Subscriptions to channels, which are independent of buckets. `publication` delivers messages to them.
 
 use crate::{
-    limits::{CHANNEL_MESSAGES, REMOVED_TOPICS, SUBSCRIBED_PATTERNS, TOPIC_BYTES, TOPIC_NAME_BYTES},
+    limits::{
+        CHANNEL_MESSAGES, PAGE_BYTES, PAGE_NAMES, REMOVED_TOPICS, SUBSCRIBED_PATTERNS, TOPIC_BYTES,
+        TOPIC_NAME_BYTES,
+    },
     pubsub::backlog::{Backlog, QueueReceiver, QueueSender, queue},
-    syntax::glob,
+    syntax::glob::Pattern,
 };
+use serde::{Deserialize, Serialize};
 use std::{
-    cell::LazyCell,
     collections::{BTreeMap, BTreeSet},
+    ops::Bound::{Excluded, Unbounded},
     pin::Pin,
-    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     task::{Context, Poll},
+    thread,
 };
 use tokio_stream::Stream;
 
@@ -56,25 +60,52 @@ pub struct Channels {
     hub: RwLock<Hub>,
 }
 
-/// Trees, which grow and shrink node by node: no subscriber waits until a table of all others is rehashed.
+/// The kind of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TopicKind {
+    /// One channel.
+    Channel,
+    /// A pattern of channels.
+    Pattern,
+}
+
+/// One bounded page of channels or patterns.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TopicPage {
+    /// Their names, in order.
+    pub names: Vec<Box<[u8]>>,
+    /// The name after which the next page begins; `None` when this one is the last.
+    pub next: Option<Box<[u8]>>,
+}
+
+/// All subscriptions. Trees grow and shrink node by node, so no subscriber waits until a table of all others
+/// is rehashed, and a walk through one can go on where it stopped.
 #[derive(Debug, Default)]
-struct Hub {
-    channels: BTreeMap<Arc<[u8]>, BTreeSet<u64>>,
-    patterns: BTreeMap<Arc<[u8]>, BTreeSet<u64>>,
-    /// The patterns, to be matched while the hub is not locked; made when a message needs it.
-    pattern_list: OnceLock<Arc<[Arc<[u8]>]>>,
-    subscribers: BTreeMap<u64, SubscriberState>,
+pub(super) struct Hub {
+    pub(super) channels: Topics,
+    pub(super) patterns: Topics,
+    pub(super) subscribers: BTreeMap<u64, SubscriberState>,
     /// The id of the latest subscriber.
     last: u64,
 }
 
+/// The subscribers of each channel, or of each pattern.
+pub(super) type Topics = BTreeMap<Arc<[u8]>, BTreeSet<u64>>;
+
 /// A subscriber as the hub knows it.
 #[derive(Debug)]
-struct SubscriberState {
+pub(super) struct SubscriberState {
     messages: QueueSender<Delivery>,
     channels: BTreeSet<Arc<[u8]>>,
     patterns: BTreeSet<Arc<[u8]>>,
     name_bytes: usize,
+}
+
+/// The subscriptions of a subscriber that has gone. Dropping it removes them.
+struct Remains {
+    channels: Arc<Channels>,
+    id: u64,
+    state: SubscriberState,
 }
 
 /// A subscriber of any number of topics: a stream of messages in order, which ends if the subscriber falls
@@ -104,29 +135,6 @@ impl Channels {
         ChannelSubscriber { channels: self.clone(), id, messages }
     }
 
-    /// Publishes a message on this node. Returns how many times it was delivered.
-    pub fn publish(&self, channel: &[u8], payload: &[u8]) -> usize {
-        let (mut delivered, mut behind) = (0, Vec::new());
-        let message =
-            LazyCell::new(|| Arc::new(Message { channel: channel.into(), payload: payload.into() }));
-        let patterns = self.matching_patterns(channel);
-        let hub = self.read();
-        for (pattern, ids) in hub.receivers(channel, &patterns) {
-            for id in ids {
-                // One that is being removed may still be listed.
-                let Some(subscriber) = hub.subscribers.get(id) else { continue };
-                let delivery = Delivery { pattern: pattern.cloned(), message: Arc::clone(&message) };
-                match subscriber.deliver(delivery) {
-                    true => delivered += 1,
-                    false => behind.push(*id),
-                }
-            }
-        }
-        drop(hub);
-        behind.into_iter().for_each(|id| self.remove(id));
-        delivered
-    }
-
     /// How many channels and how many patterns have subscribers.
     pub fn counts(&self) -> (usize, usize) {
         let hub = self.read();
@@ -134,36 +142,33 @@ impl Channels {
     }
 
     /// Ends all subscriptions of a subscriber, and its stream.
-    fn remove(&self, id: u64) {
+    pub(super) fn remove(self: &Arc<Channels>, id: u64) {
         let Some(state) = self.write().subscribers.remove(&id) else { return };
-        let channels = state.channels.iter().map(|name| Topic::Channel(name));
-        let patterns = state.patterns.iter().map(|name| Topic::Pattern(name));
-        let topics: Vec<Topic<'_>> = channels.chain(patterns).collect();
-        for topics in topics.chunks(REMOVED_TOPICS) {
-            let mut hub = self.write();
-            topics.iter().for_each(|topic| hub.remove_receiver(*topic, id));
+        let is_large = state.channels.len() + state.patterns.len() > REMOVED_TOPICS;
+        let remains = Remains { channels: self.clone(), id, state };
+        if is_large {
+            // If the system has no thread for it, it is removed here: an error drops the closure.
+            drop(thread::Builder::new().spawn(|| drop(remains)));
         }
     }
 
-    /// The patterns that match the name of a channel. Subscribers of other topics do not wait meanwhile.
-    fn matching_patterns(&self, channel: &[u8]) -> Vec<Arc<[u8]>> {
+    /// One page of the topics that have subscribers: of those after `after`, in order, the ones that match a
+    /// pattern.
+    pub fn page(&self, kind: TopicKind, after: Option<&[u8]>, matching: Option<&[u8]>) -> TopicPage {
         let hub = self.read();
-        if hub.patterns.is_empty() {
-            return Vec::new();
-        }
-        let patterns = hub.pattern_list.get_or_init(|| hub.patterns.keys().cloned().collect()).clone();
+        let topics = match kind {
+            TopicKind::Channel => &hub.channels,
+            TopicKind::Pattern => &hub.patterns,
+        };
+        let (names, has_more) = topics_after(topics, after, matching.map_or(0, <[u8]>::len));
         drop(hub);
-        patterns.iter().filter(|wanted| glob::matches(wanted, channel)).cloned().collect()
-    }
-
-    /// The names of the channels that have subscribers, not counting patterns.
-    pub fn names(&self, matching: Option<&[u8]>) -> Vec<Box<[u8]>> {
-        let names: Vec<Arc<[u8]>> = self.read().channels.keys().cloned().collect();
-        names
-            .iter()
-            .filter(|name| matching.is_none_or(|wanted| glob::matches(wanted, name)))
-            .map(|name| (**name).into())
-            .collect()
+        let pattern = matching.map(Pattern::new);
+        let is_wanted = |name: &&Arc<[u8]>| pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
+        let copy = |name: &Arc<[u8]>| Box::from(&**name);
+        TopicPage {
+            names: names.iter().filter(is_wanted).map(copy).collect(),
+            next: names.last().filter(|_| has_more).map(copy),
+        }
     }
 
     /// How many subscribers a channel has, not counting patterns.
@@ -171,12 +176,7 @@ impl Channels {
         self.read().channels.get(channel).map_or(0, BTreeSet::len)
     }
 
-    /// The patterns that have subscribers.
-    pub fn patterns(&self) -> Vec<Box<[u8]>> {
-        self.read().patterns.keys().map(|pattern| (**pattern).into()).collect()
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Hub> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Hub> {
         self.hub.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -186,17 +186,6 @@ impl Channels {
 }
 
 impl Hub {
-    /// The receivers of a message on a channel: its subscribers, and those of the patterns that match it.
-    fn receivers<'h>(
-        &'h self,
-        channel: &'h [u8],
-        patterns: &'h [Arc<[u8]>],
-    ) -> impl Iterator<Item = (Option<&'h Arc<[u8]>>, &'h BTreeSet<u64>)> {
-        let direct = self.channels.get(channel).map(|ids| (None, ids));
-        let patterns = patterns.iter().filter_map(|wanted| self.patterns.get_key_value(wanted));
-        direct.into_iter().chain(patterns.map(|(wanted, ids)| (Some(wanted), ids)))
-    }
-
     fn subscribe(&mut self, id: u64, topic: Topic<'_>) -> Result<bool, TooManyTopics> {
         // It fell behind and was removed; its stream ends.
         let Some(state) = self.subscribers.get_mut(&id) else { return Ok(true) };
@@ -211,9 +200,6 @@ impl Hub {
         let is_pattern = matches!(topic, Topic::Pattern(_));
         if bytes > TOPIC_NAME_BYTES || is_pattern && own.len() >= SUBSCRIBED_PATTERNS {
             return Err(TooManyTopics);
-        }
-        if is_pattern {
-            self.pattern_list.take();
         }
         state.name_bytes = bytes;
         let name = all.get_key_value(name).map_or_else(|| name.into(), |(name, _)| name.clone());
@@ -239,15 +225,28 @@ impl Hub {
     fn remove_receiver(&mut self, topic: Topic<'_>, id: u64) {
         match topic {
             Topic::Channel(name) => remove_id(&mut self.channels, name, id),
-            Topic::Pattern(name) => {
-                self.pattern_list.take();
-                remove_id(&mut self.patterns, name, id);
-            }
+            Topic::Pattern(name) => remove_id(&mut self.patterns, name, id),
         }
     }
 }
 
-fn remove_id(topics: &mut BTreeMap<Arc<[u8]>, BTreeSet<u64>>, name: &[u8], id: u64) {
+/// The topics after `after`, as many as a page has, and whether more follow. `overhead` bytes are compared
+/// with each.
+fn topics_after(topics: &Topics, after: Option<&[u8]>, overhead: usize) -> (Vec<Arc<[u8]>>, bool) {
+    let after = after.map_or(Unbounded, Excluded);
+    let mut following = topics.range::<[u8], _>((after, Unbounded)).map(|(name, _)| name);
+    let (mut names, mut bytes) = (Vec::<Arc<[u8]>>::new(), 0);
+    while names.len() < PAGE_NAMES
+        && bytes < PAGE_BYTES
+        && let Some(name) = following.next()
+    {
+        bytes += name.len() + overhead;
+        names.push(name.clone());
+    }
+    (names, following.next().is_some())
+}
+
+fn remove_id(topics: &mut Topics, name: &[u8], id: u64) {
     let Some(ids) = topics.get_mut(name) else { return };
     ids.remove(&id);
     if ids.is_empty() {
@@ -257,9 +256,23 @@ fn remove_id(topics: &mut BTreeMap<Arc<[u8]>, BTreeSet<u64>>, name: &[u8], id: u
 
 impl SubscriberState {
     /// Queues a message; returns `false` if the subscriber fell behind.
-    fn deliver(&self, delivery: Delivery) -> bool {
+    pub(super) fn deliver(&self, delivery: Delivery) -> bool {
         let bytes = delivery.size();
         self.messages.send(delivery, bytes)
+    }
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        let channels = self.state.channels.iter().map(|name| Topic::Channel(name));
+        let mut topics = channels.chain(self.state.patterns.iter().map(|name| Topic::Pattern(name)));
+        loop {
+            let mut hub = self.channels.write();
+            let removed = topics.by_ref().take(REMOVED_TOPICS);
+            if removed.map(|topic| hub.remove_receiver(topic, self.id)).count() < REMOVED_TOPICS {
+                return;
+            }
+        }
     }
 }
 
@@ -281,14 +294,14 @@ impl ChannelSubscriber {
         self.channels.write().unsubscribe(self.id, topic)
     }
 
-    /// The channels that it is subscribed to.
-    pub fn channels(&self) -> Vec<Arc<[u8]>> {
-        self.inspect(|state| state.channels.iter().cloned().collect())
+    /// The first `limit` channels that it is subscribed to.
+    pub fn channels(&self, limit: usize) -> Vec<Arc<[u8]>> {
+        self.inspect(|state| state.channels.iter().take(limit).cloned().collect())
     }
 
-    /// The patterns that it is subscribed to.
-    pub fn patterns(&self) -> Vec<Arc<[u8]>> {
-        self.inspect(|state| state.patterns.iter().cloned().collect())
+    /// The first `limit` patterns that it is subscribed to.
+    pub fn patterns(&self, limit: usize) -> Vec<Arc<[u8]>> {
+        self.inspect(|state| state.patterns.iter().take(limit).cloned().collect())
     }
 
     /// How many channels and how many patterns it is subscribed to.

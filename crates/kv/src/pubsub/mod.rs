@@ -4,3 +4,4 @@
 pub(crate) mod backlog;
 pub(crate) mod bucket_changes;
 pub(crate) mod channels;
+pub(crate) mod publication;

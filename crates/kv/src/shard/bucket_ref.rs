@@ -2,7 +2,7 @@
 //! out.
 
 use crate::{
-    bucket::{Bucket, Kind, WrongType, map::Map},
+    bucket::{Bucket, Kind, WrongType, layout::Origin, map::Map},
     error::CommandError,
     limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
     memory::{Memory, arena::Arena, entry::Entry},
@@ -43,6 +43,11 @@ impl<'s> BucketRef<'s> {
     #[inline]
     pub(crate) fn string(self) -> Result<Option<&'s [u8]>, WrongType> {
         self.bucket.map(|bucket| bucket.string(self.memory)).transpose()
+    }
+
+    /// How the string came to be.
+    pub(crate) fn string_origin(self) -> Result<Option<Origin>, WrongType> {
+        self.bucket.map(|bucket| bucket.string_origin(self.memory)).transpose()
     }
 
     /// The map; `None` when the bucket does not exist.
@@ -449,6 +454,13 @@ impl BucketMut<'_> {
         }
         self.notify(|| Change::Set { key: name.into(), value: value.into() });
         Ok(())
+    }
+
+    /// Sets how the string came to be, which only OBJECT ENCODING shows.
+    pub(crate) fn set_string_origin(&mut self, origin: Origin) {
+        if let Some(bucket) = self.bucket() {
+            bucket.set_string_origin(&mut self.shard.memory, origin);
+        }
     }
 
     /// Writes into the string, from `offset` on, with zeros between its end and `offset`.

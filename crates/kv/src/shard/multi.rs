@@ -123,8 +123,10 @@ impl MultiBucket<'_, '_> {
         match view.kind() {
             None => return Ok(false),
             Some(Kind::Str) => {
-                let value = view.string()?.unwrap_or_default().to_vec();
-                self.bucket_at(to).set_string(&value, expires_at_ms)?;
+                let (value, origin) = (view.string()?.unwrap_or_default().to_vec(), view.string_origin()?);
+                let mut copy = self.bucket_at(to);
+                copy.set_string(&value, expires_at_ms)?;
+                origin.inspect(|origin| copy.set_string_origin(*origin));
             }
             Some(Kind::Map) => {
                 let (keep, target) = (view.keeps_when_empty(), self.shard_index(to));

@@ -17,7 +17,7 @@ use crate::{
     request::{Op, Request},
     shard::{
         Shard,
-        bucket_ref::BucketMut,
+        bucket_ref::{BucketMut, BucketRef},
         multi::{MultiBucket, ShardGuards},
         registry::Lookup,
     },
@@ -276,6 +276,7 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
     }
     match op {
         Op::Get { key } => return hash::value(bucket.into_view(), key),
+        Op::Show => return show(bucket.into_view()),
         Op::Keys { cursor } => {
             let (entries, next) = bucket.into_view().entries(cursor)?;
             let keys = entries.iter().map(|entry| Bytes::new(entry.key)).collect();
@@ -303,4 +304,12 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
         }
     }
     Ok(Reply::Done)
+}
+
+fn show(bucket: BucketRef<'_>) -> CommandResult<'_> {
+    if let Ok(Some(value)) = bucket.string() {
+        return Ok(Reply::Value(value));
+    }
+    let ttl_ms = bucket.expires_at_ms().map(|expires_at_ms| expires_at_ms.saturating_sub(bucket.now_ms));
+    Ok(Reply::Bucket { fields: bucket.len()? as u64, ttl_ms })
 }

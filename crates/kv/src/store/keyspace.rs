@@ -12,7 +12,7 @@ use crate::{
     memory::{Memory, expiring::Expiring},
     pubsub::bucket_changes::EndReason,
     shard::{Counters, Shard, registry::Lookup},
-    syntax::glob,
+    syntax::glob::Pattern,
 };
 use parking_lot::MutexGuard;
 use serde::{Deserialize, Serialize};
@@ -218,6 +218,7 @@ impl Store {
         let (mut names, mut bytes, mut scanned) = (Vec::<Box<[u8]>>::new(), 0, 0);
         let (mut line_names, mut line_ends, mut matched_bytes) = (Vec::new(), Vec::new(), 0);
         let limit = filter.count.clamp(1, PAGE_SCANNED);
+        let pattern = filter.pattern.map(Pattern::new);
         while scanned < limit && bytes < PAGE_BYTES && matched_bytes < PAGE_MATCHED_BYTES {
             let shard = self.lock(shards.start + index);
             let (buckets, next) = shard.registry.scan_step(&shard.memory, step);
@@ -236,7 +237,7 @@ impl Store {
                 let name = &line_names[start..end];
                 start = end;
                 matched_bytes += filter.pattern.map_or(0, |pattern| pattern.len() + name.len());
-                if filter.pattern.is_none_or(|pattern| glob::matches(pattern, name)) {
+                if pattern.as_ref().is_none_or(|pattern| pattern.matches(name)) {
                     bytes += name.len();
                     names.push(name.into());
                 }

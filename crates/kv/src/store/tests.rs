@@ -7,6 +7,8 @@ mod prefetch;
 
 use super::*;
 use crate::{
+    args::{self, Args},
+    commands::spec::Command,
     pubsub::bucket_changes::{Change, EndReason},
     reply::Reply,
     request::{Op, Request},
@@ -73,6 +75,35 @@ fn names(store: &Store) -> Vec<String> {
             return names;
         }
     }
+}
+
+#[test]
+fn a_single_value_is_shown_and_a_bucket_is_described() {
+    let store = Store::new();
+    let show = || {
+        let mut shown = String::new();
+        store.execute(&[Request::new(b"shopping", Op::Show)], 1_000, |reply| {
+            shown = format!("{reply:?}");
+            ControlFlow::Continue(())
+        });
+        shown
+    };
+    let run = |name, words: &[&str]| {
+        let mut bulks = Vec::new();
+        words.iter().for_each(|word| args::push(&mut bulks, word.as_bytes()));
+        let op = Op::Command { command: Command::find(name).unwrap(), args: Args::new(&bulks) };
+        store.execute(&[Request::new(b"shopping", op)], 0, |_| ControlFlow::Continue(()));
+    };
+    assert_eq!(show(), "NoBucket");
+    run("set", &["1"]);
+    assert_eq!(show(), format!("{:?}", Reply::Value(b"1")));
+    run("del", &[]);
+    run("hset", &["milk", "1", "eggs", "3"]);
+    assert_eq!(show(), format!("{:?}", Reply::Bucket { fields: 2, ttl_ms: None }));
+    run("pexpire", &["1500"]);
+    assert_eq!(show(), format!("{:?}", Reply::Bucket { fields: 2, ttl_ms: Some(500) }));
+    run("pexpire", &["900"]);
+    assert_eq!(show(), "NoBucket");
 }
 
 #[test]

@@ -1,7 +1,37 @@
 //! What an error or a log line quotes of a name: its start, since a name can be as large as a request.
 
 use crate::limits::QUOTED_BYTES;
-use std::borrow::Cow;
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, fmt};
+
+/// The start of a word that a client has sent, in an error. The bytes are kept as they are; shown as text,
+/// those that are none are marked.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excerpt(#[serde(with = "crate::bounded_serde")] Box<[u8]>);
+
+impl Excerpt {
+    /// The start of a word.
+    pub fn new(word: &[u8]) -> Excerpt {
+        Excerpt(excerpt(word).into())
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&excerpt_text(&self.0))
+    }
+}
 
 /// The start of a name: whole characters, if it begins with text.
 pub fn excerpt(name: &[u8]) -> &[u8] {

@@ -6,6 +6,7 @@
 
 use crate::limits::{PATTERN_BYTES, PATTERN_STARS, SEARCHED_ELEMENTS};
 use memchr::memmem;
+use std::cell::OnceCell;
 
 /// A pattern takes too long to match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,30 +45,77 @@ pub fn with_prefix(prefix: &[u8]) -> Vec<u8> {
     pattern
 }
 
-/// Whether all of `text` matches the pattern. As in Redis, a pattern with more than 1,000 stars before its
-/// last character matches nothing.
-pub fn matches(pattern: &[u8], mut text: &[u8]) -> bool {
-    if pattern.len() > PATTERN_BYTES {
-        return false;
+/// Whether all of `text` matches the pattern.
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    Pattern::new(pattern).matches(text)
+}
+
+/// A pattern, prepared to be compared with many texts.
+pub struct Pattern<'p> {
+    first: Segment<'p>,
+    /// The segments after each run of stars; the last one is empty if the pattern ends with stars.
+    rest: Vec<Searched<'p>>,
+    /// It matches nothing, because it exceeds a limit.
+    is_excessive: bool,
+}
+
+/// A segment that is searched for in texts, and how, once that has been done.
+struct Searched<'p> {
+    segment: Segment<'p>,
+    finder: OnceCell<memmem::Finder<'p>>,
+}
+
+impl<'p> Pattern<'p> {
+    /// Prepares a pattern. As in Redis, one with more than 1,000 stars before its last character matches
+    /// nothing.
+    pub fn new(pattern: &'p [u8]) -> Pattern<'p> {
+        let (first, mut after) = Segment::first_of(pattern);
+        let mut rest = Vec::new();
+        let mut is_excessive = pattern.len() > PATTERN_BYTES;
+        while let Some(pattern) = after
+            && !is_excessive
+        {
+            let segment;
+            (segment, after) = Segment::first_of(pattern);
+            is_excessive = rest.len() == PATTERN_STARS && segment.len > 0;
+            rest.push(Searched { segment, finder: OnceCell::new() });
+        }
+        Pattern { first, rest, is_excessive }
     }
-    let (first, after) = Segment::first_of(pattern);
-    let Some(mut rest) = after else { return first.len == text.len() && first.matches_start(text) };
-    if !first.matches_start(text) {
-        return false;
-    }
-    text = &text[first.len..];
-    let mut stars = 0;
-    while !rest.is_empty() && stars < PATTERN_STARS {
-        let (segment, after) = Segment::first_of(rest);
-        let Some(after) = after else {
-            return text.len() >= segment.len && segment.matches_start(&text[text.len() - segment.len..]);
+
+    /// Whether all of `text` matches the pattern.
+    pub fn matches(&self, text: &[u8]) -> bool {
+        let Some((last, searched)) = self.rest.split_last() else {
+            return !self.is_excessive && self.first.len == text.len() && self.first.matches_start(text);
         };
-        let Some(end) = segment.find_end(text) else { return false };
-        text = &text[end..];
-        rest = after;
-        stars += 1;
+        if self.is_excessive || !self.first.matches_start(text) {
+            return false;
+        }
+        let mut text = &text[self.first.len..];
+        for segment in searched {
+            let Some(end) = segment.find_end(text) else { return false };
+            text = &text[end..];
+        }
+        let last = &last.segment;
+        text.len() >= last.len && last.matches_start(&text[text.len() - last.len..])
     }
-    rest.is_empty()
+}
+
+impl Searched<'_> {
+    /// Where its first match in the text ends.
+    fn find_end(&self, text: &[u8]) -> Option<usize> {
+        let segment = &self.segment;
+        let start = match segment.kind {
+            SegmentKind::Wild => segment.find_wild(text),
+            SegmentKind::Literal | SegmentKind::Escaped => {
+                self.finder.get_or_init(|| segment.finder()).find(text)
+            }
+        };
+        let end = start.map(|start| start + segment.len);
+        #[cfg(test)]
+        crate::tests::work::touch(end.unwrap_or(text.len()));
+        end
+    }
 }
 
 /// A part of a pattern without a star.
@@ -76,6 +124,12 @@ struct Segment<'p> {
     /// How many bytes of a text it matches.
     len: usize,
     kind: SegmentKind,
+}
+
+/// How many bytes of a pattern stand for themselves, up to the first that does not.
+fn plain_len(pattern: &[u8]) -> usize {
+    let end = memchr::memchr3(b'*', b'?', b'[', pattern).unwrap_or(pattern.len());
+    memchr::memchr(b'\\', &pattern[..end]).unwrap_or(end)
 }
 
 /// What a segment consists of.
@@ -92,7 +146,8 @@ impl<'p> Segment<'p> {
     /// The first segment of a pattern, and the rest of the pattern after the stars that follow; `None` if
     /// none follows.
     fn first_of(pattern: &'p [u8]) -> (Segment<'p>, Option<&'p [u8]>) {
-        let (mut rest, mut len, mut kind) = (pattern, 0, SegmentKind::Literal);
+        let (mut len, mut kind) = (plain_len(pattern), SegmentKind::Literal);
+        let mut rest = &pattern[len..];
         while let Some(first) = rest.first().filter(|first| **first != b'*') {
             kind = kind.max(match first {
                 b'?' | b'[' => SegmentKind::Wild,
@@ -118,22 +173,15 @@ impl<'p> Segment<'p> {
         self.elements().zip(text).all(|(element, byte)| element.matches(*byte))
     }
 
-    /// Where its first match in the text ends.
-    fn find_end(&self, text: &[u8]) -> Option<usize> {
+    /// Finds its bytes, if it has no `?` and no class.
+    fn finder(&self) -> memmem::Finder<'p> {
         #[cfg(test)]
         crate::tests::work::touch(self.pattern.len());
-        let start = match self.kind {
-            SegmentKind::Literal => memmem::find(text, self.pattern),
-            SegmentKind::Escaped => {
-                let literal: Vec<u8> = self.elements().filter_map(|element| element.literal()).collect();
-                memmem::find(text, &literal)
-            }
-            SegmentKind::Wild => self.find_wild(text),
-        };
-        let end = start.map(|start| start + self.len);
-        #[cfg(test)]
-        crate::tests::work::touch(end.unwrap_or(text.len()));
-        end
+        if self.kind == SegmentKind::Literal {
+            return memmem::Finder::new(self.pattern);
+        }
+        let literal: Vec<u8> = self.elements().filter_map(Element::literal).collect();
+        memmem::Finder::new(&literal).into_owned()
     }
 
     /// Where its first match in the text starts. All starts are tried side by side, one bit for each

@@ -20,6 +20,8 @@ const EXPIRING: usize = 600_000;
 const KEYS: usize = 1_000_000;
 /// Fields of one HSET or HSETEX.
 const FIELDS_AT_ONCE: usize = 10_000;
+/// Channels of one client.
+const CHANNELS: usize = 230_000;
 /// Bytes of a large string.
 const STRING_BYTES: usize = 64 * 1024 * 1024;
 
@@ -44,6 +46,33 @@ pub(super) const ATTACKS: &[Attack] = &[
             let publish = command(&[b"PUBLISH", &[b'a'; 16 * 1024], b"message"]);
             commands.extend(publish.repeat(20));
             commands
+        },
+    },
+    Attack { name: "UNSUBSCRIBE, all channels", prepare: subscribed, attack: || command(&[b"UNSUBSCRIBE"]) },
+    Attack { name: "RESET, many channels", prepare: subscribed, attack: || command(&[b"RESET"]) },
+    Attack {
+        name: "PUBSUB CHANNELS, many",
+        prepare: subscribed,
+        attack: || command(&[b"PUBSUB", b"CHANNELS", b"*9*"]).repeat(5),
+    },
+    Attack {
+        name: "10,000 words",
+        prepare: || list(b"WATCH", 9_999),
+        attack: || {
+            let on_server: [&[&[u8]]; 6] = [
+                &[b"CLIENT", b"LIST", b"ID"],
+                &[b"COMMAND", b"DOCS"],
+                &[b"COMMAND", b"INFO"],
+                &[b"CONFIG", b"SET"],
+                &[b"LATENCY", b"HISTOGRAM"],
+                &[b"PUBSUB", b"NUMSUB"],
+            ];
+            let mut commands: Vec<u8> =
+                on_server.iter().flat_map(|words| long_command(words, 9_996)).collect();
+            commands.extend(long_command(&[b"INFO"], 9_996));
+            commands.extend(command(&[b"UNWATCH"]));
+            commands.extend(list(b"WATCH", 9_999));
+            commands.repeat(5)
         },
     },
     Attack {
@@ -182,9 +211,19 @@ fn hash(fields: usize) -> Vec<u8> {
 
 /// A command with this many words after its name.
 fn list(name: &[u8], count: usize) -> Vec<u8> {
-    let keys: Vec<Vec<u8>> = (0..count).map(|number| number.to_string().into_bytes()).collect();
-    let words: Vec<&[u8]> = std::iter::once(name).chain(keys.iter().map(Vec::as_slice)).collect();
+    long_command(&[name], count)
+}
+
+/// A command with this many words after the given ones.
+fn long_command(first: &[&[u8]], count: usize) -> Vec<u8> {
+    let keys: Vec<Vec<u8>> = (1..=count).map(|number| number.to_string().into_bytes()).collect();
+    let words: Vec<&[u8]> = first.iter().copied().chain(keys.iter().map(Vec::as_slice)).collect();
     command(&words)
+}
+
+/// Commands that subscribe to as many channels as one client may.
+fn subscribed() -> Vec<u8> {
+    [command(&[b"HELLO", b"3"]), list(b"SUBSCRIBE", CHANNELS)].concat()
 }
 
 fn transaction(commands: &[u8]) -> Vec<u8> {

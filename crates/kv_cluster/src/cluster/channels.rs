@@ -6,9 +6,10 @@ use crate::{
     error::Error,
     link::node_query::NodeQuery,
 };
-use kv::{Backlog, ChannelSubscriber};
+use kv::{Backlog, ChannelSubscriber, Publication, TopicKind};
 use serde_bytes::Bytes;
 use std::{collections::BTreeSet, sync::Arc};
+use tokio::task::yield_now;
 
 impl Cluster {
     /// A new subscriber, to no channel yet, whose messages are queued in `backlog`.
@@ -23,18 +24,28 @@ impl Cluster {
         channel: &[u8],
         payload: &[u8],
     ) -> impl Future<Output = Result<u64, Error>> + Send + use<> {
-        let query = NodeQuery::Publish { channel, payload };
-        let mut replies = self.query_peers(&query);
+        let replies = self.query_peers(&NodeQuery::Publish { channel, payload });
         let too_large = |error: &&Error| matches!(error, Error::TooLarge { .. });
         let refused = replies.iter().filter_map(PendingReply::send_error).find(too_large).cloned();
-        if refused.is_none() {
-            replies.push(self.query_local(&query));
-        }
-        async move {
-            if let Some(error) = refused {
-                return Err(error);
+        let begun = match refused {
+            Some(error) => Err(error),
+            None => {
+                let mut publication = Publication::new(&self.local.channels, channel, payload);
+                let delivered = publication.step();
+                Ok((publication, delivered))
             }
-            let mut receivers = 0;
+        };
+        async move {
+            let (mut publication, mut delivered) = begun?;
+            let here = loop {
+                if let Some(delivered) = delivered {
+                    break delivered;
+                }
+                // Other connections of this thread run between two steps.
+                yield_now().await;
+                delivered = publication.step();
+            };
+            let mut receivers = here as u64;
             for reply in replies {
                 receivers += reply.counts(1).await.map_or(0, |counts| counts[0]);
             }
@@ -43,8 +54,8 @@ impl Cluster {
     }
 
     /// The channels that have subscribers on any node, sorted. Pattern subscriptions do not count.
-    pub async fn channels(&self, pattern: Option<&[u8]>) -> Result<Vec<Box<[u8]>>, Error> {
-        self.merge_names(&NodeQuery::Channels { pattern }).await
+    pub async fn channels(&self, pattern: Option<&[u8]>) -> Result<BTreeSet<Box<[u8]>>, Error> {
+        self.merge_topics(TopicKind::Channel, pattern).await
     }
 
     /// The number of subscribers of each channel on all nodes. Pattern subscriptions do not count.
@@ -60,15 +71,35 @@ impl Cluster {
 
     /// The number of patterns with subscribers on any node.
     pub async fn pattern_count(&self) -> Result<u64, Error> {
-        Ok(self.merge_names(&NodeQuery::Patterns).await?.len() as u64)
+        if self.peers.is_empty() {
+            return Ok(self.local.channels.counts().1 as u64);
+        }
+        Ok(self.merge_topics(TopicKind::Pattern, None).await?.len() as u64)
     }
 
-    async fn merge_names(&self, query: &NodeQuery<'_>) -> Result<Vec<Box<[u8]>>, Error> {
+    /// The topics of all nodes, which are queried page by page.
+    async fn merge_topics(
+        &self,
+        kind: TopicKind,
+        pattern: Option<&[u8]>,
+    ) -> Result<BTreeSet<Box<[u8]>>, Error> {
         let mut merged = BTreeSet::new();
-        for reply in self.query_all(query) {
-            merged.extend(ignore_down(reply.names().await)?.into_iter().flatten());
+        for node in self.scan_order.iter() {
+            let mut after: Option<Box<[u8]>> = None;
+            loop {
+                let query = NodeQuery::Topics { kind, after: after.as_deref(), pattern };
+                let page = self.query_node(*node, &query).topics().await;
+                let Some(page) = ignore_down(page)? else { break };
+                merged.extend(page.names);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+                // Other connections of this thread run between two pages.
+                yield_now().await;
+            }
         }
-        Ok(merged.into_iter().collect())
+        Ok(merged)
     }
 }
 

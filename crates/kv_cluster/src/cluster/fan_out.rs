@@ -8,7 +8,7 @@ use crate::{
     peer::calls::PendingNodeReply,
     serve::node_queries,
 };
-use kv::{NamePage, StoreStats};
+use kv::{NamePage, StoreStats, TopicPage};
 
 /// The reply of one node to a query, or why the query was not sent.
 #[derive(Debug)]
@@ -69,6 +69,11 @@ impl PendingReply {
     /// The list of names that was queried.
     pub(crate) async fn names(self) -> Result<Vec<Box<[u8]>>, Error> {
         self.expect(NodeReply::into_names).await
+    }
+
+    /// The page of channels or patterns that was queried.
+    pub(crate) async fn topics(self) -> Result<TopicPage, Error> {
+        self.expect(NodeReply::into_topics).await
     }
 
     /// The `len` counts that were queried.

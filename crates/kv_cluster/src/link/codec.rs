@@ -251,12 +251,15 @@ fn decode<'a, T: Deserialize<'a>, const LIMIT: usize>(bytes: &'a [u8]) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kv::TopicKind;
 
     /// Another encoding is another protocol: it needs another `LINK_VERSION`.
     #[test]
     fn messages_have_the_encoding_of_their_link_version() {
         let page = NodeReply::Names { names: vec![Box::from(*b"a")], cursor_or_count: 3 };
-        let messages: [(Message<'_>, &[u8]); 13] = [
+        let topics = NodeQuery::Topics { kind: TopicKind::Pattern, after: Some(b"a"), pattern: None };
+        let topic_page = NodeReply::Topics { names: vec![Box::from(*b"a")], next: Some(Box::from(*b"a")) };
+        let messages: [(Message<'_>, &[u8]); 14] = [
             (Message::Heartbeat, &[0]),
             (Message::Call { id: 7 }, &[1, 7]),
             (Message::Replies { id: 7 }, &[2, 7]),
@@ -266,9 +269,10 @@ mod tests {
             (Message::Transact { id: 7, watched: vec![(FullName::new(b"a"), 5)] }, &[7, 7, 1, 0, 1, b'a', 5]),
             (Message::Transacted { id: 7, result: TransactionResult::Aborted }, &[8, 7, 1]),
             (Message::NodeQuery { id: 7, query: NodeQuery::BucketCounts }, &[9, 7, 2]),
-            (Message::NodeQuery { id: 7, query: NodeQuery::Patterns }, &[9, 7, 8]),
+            (Message::NodeQuery { id: 7, query: topics }, &[9, 7, 6, 1, 1, 1, b'a', 0]),
             (Message::NodeReply { id: 7, reply: page }, &[10, 7, 1, 1, 1, b'a', 3]),
             (Message::NodeReply { id: 7, reply: NodeReply::TooLarge }, &[10, 7, 4]),
+            (Message::NodeReply { id: 7, reply: topic_page }, &[10, 7, 5, 1, 1, b'a', 1, 1, b'a']),
             (Message::Fragment { remaining: 5, bytes: b"x" }, &[11, 5, 1, b'x']),
         ];
         for (message, encoded) in messages {

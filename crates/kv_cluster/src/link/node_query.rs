@@ -1,6 +1,6 @@
 //! Queries to a node as a whole, such as its number of buckets, and the replies to them.
 
-use kv::{Database, NamePage, ScanFilter, StoreStats};
+use kv::{Database, NamePage, ScanFilter, StoreStats, TopicKind, TopicPage};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
@@ -28,8 +28,12 @@ pub(crate) enum NodeQuery<'a> {
         #[serde(with = "serde_bytes")]
         payload: &'a [u8],
     },
-    /// The channels that have subscribers.
-    Channels {
+    /// One page of the channels or patterns that have subscribers: of those after `after`, the ones that
+    /// match a pattern.
+    Topics {
+        kind: TopicKind,
+        #[serde(borrow, with = "serde_bytes")]
+        after: Option<&'a [u8]>,
         #[serde(borrow, with = "serde_bytes")]
         pattern: Option<&'a [u8]>,
     },
@@ -38,8 +42,6 @@ pub(crate) enum NodeQuery<'a> {
         #[serde(borrow)]
         channels: Vec<&'a Bytes>,
     },
-    /// The patterns that have subscribers.
-    Patterns,
     /// The supervision tree as text, with up to this number of passive children of each child.
     Tree { children: u64 },
 }
@@ -67,6 +69,13 @@ pub(crate) enum NodeReply {
     Stats(Box<StoreStats>),
     /// The reply exceeds the link limit.
     TooLarge,
+    /// One page of channels or patterns, in order, and the name after which the next one begins.
+    Topics {
+        #[serde(with = "name_list")]
+        names: Vec<Box<[u8]>>,
+        #[serde(with = "serde_bytes")]
+        next: Option<Box<[u8]>>,
+    },
 }
 
 /// A bucket's name, and the number of buckets it was chosen from.
@@ -88,8 +97,7 @@ impl NodeReply {
         NodeReply::Names { names: name.into_iter().collect(), cursor_or_count: bucket_count }
     }
 
-    /// The reply to [`NodeQuery::Channels`], [`NodeQuery::Patterns`], and, with one item,
-    /// [`NodeQuery::Tree`].
+    /// The reply to [`NodeQuery::Tree`], of one item or none.
     pub(crate) fn names(names: Vec<Box<[u8]>>) -> NodeReply {
         NodeReply::Names { names, cursor_or_count: 0 }
     }
@@ -112,7 +120,17 @@ impl NodeReply {
         }
     }
 
-    /// Reads the reply to [`NodeQuery::Channels`] and [`NodeQuery::Patterns`].
+    /// The reply to [`NodeQuery::Topics`].
+    pub(crate) fn topics(TopicPage { names, next }: TopicPage) -> NodeReply {
+        NodeReply::Topics { names, next }
+    }
+
+    /// Reads the reply to [`NodeQuery::Topics`].
+    pub(crate) fn into_topics(self) -> Option<TopicPage> {
+        if let NodeReply::Topics { names, next } = self { Some(TopicPage { names, next }) } else { None }
+    }
+
+    /// Reads the reply to [`NodeQuery::Tree`].
     pub(crate) fn into_names(self) -> Option<Vec<Box<[u8]>>> {
         if let NodeReply::Names { names, .. } = self { Some(names) } else { None }
     }

@@ -14,7 +14,7 @@ use crate::{
     serve::Inbound,
 };
 use otp::Stop;
-use std::{convert::Infallible, io, pin::pin, sync::Arc};
+use std::{convert::Infallible, future::ready, io, pin::pin, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::tcp::{ReadHalf, WriteHalf},
@@ -128,7 +128,8 @@ impl LinkTask {
         let mut stopped = pin!(stop.cancelled());
         let link = self.link.clone();
         loop {
-            let is_writing = !self.output.is_empty();
+            self.inbound.begin_turn();
+            let (is_writing, has_work) = (!self.output.is_empty(), self.inbound.has_work(&self.output));
             tokio::select! {
                 biased;
                 () = &mut stopped => return Err(LinkClosed::Stopped),
@@ -138,8 +139,15 @@ impl LinkTask {
                 // Other ready tasks run first, so that their calls leave in one write.
                 () = link.send_ready(), if !is_writing => yield_now().await,
                 () = self.inbound.reap_stream() => {}
+                () = ready(()), if has_work => {}
             }
+            self.inbound.publish(&mut self.output);
+            self.inbound.run_deferred(&mut self.output)?;
             self.write(writer)?;
+            if self.inbound.has_work(&self.output) {
+                // Other tasks run between two turns.
+                yield_now().await;
+            }
         }
     }
 
@@ -240,24 +248,15 @@ impl LinkTask {
 mod tests {
     use super::*;
     use crate::{
-        cookie::Cookie,
         limits::{FRAME_BYTES, IDLE_BUFFER_BYTES},
-        local::StoreSettings,
-        node_name::NodeName,
-        routing::{Routes, table::RoutingTable},
+        tests::local_node,
     };
 
     #[test]
     fn an_idle_link_frees_the_memory_that_a_large_frame_took() {
-        let name: NodeName = "foo@host".parse().unwrap();
-        let local = LocalNode::new(
-            name.clone(),
-            Cookie::new("weknoweachother"),
-            LinkSettings::default(),
-            RoutingTable::new(Routes::all(name.clone()), &name, []).unwrap(),
-            StoreSettings::default(),
-        );
-        let mut task = LinkTask::new(Arc::new(local), Arc::new(Link::new(name)));
+        let local = local_node();
+        let link = Link::new(local.name.clone());
+        let mut task = LinkTask::new(local, Arc::new(link));
         task.output.queue().frames.reserve(FRAME_BYTES);
         assert!(task.heartbeat(LinkSettings::default()).is_ok());
         assert!(task.output.queue().frames.capacity() <= IDLE_BUFFER_BYTES);

@@ -9,12 +9,13 @@ use crate::{
     error::{LinkClosed, ProtocolError},
     limits::{
         CALL_BYTES_IN_FLIGHT, CALL_REQUESTS, CALLS_IN_FLIGHT, LARGE_CALL_BYTES_IN_FLIGHT,
-        TRANSACTION_REQUESTS,
+        TRANSACTION_REQUESTS, TURN_MS,
     },
     link::{
         Link,
         buffers::WriteBuffer,
         codec::{self, Message},
+        node_query::{NodeQuery, NodeReply},
         reassembly::Reassembly,
         replies::Replies,
         send_queue::MessageWriter,
@@ -22,7 +23,7 @@ use crate::{
     local::LocalNode,
     serve::subscriptions::ChangeStreams,
 };
-use kv::{Op, Request};
+use kv::{Op, Publication, Request};
 use std::{collections::VecDeque, sync::Arc};
 
 /// The receiving side of one link. Replies go to the `output` that the link task passes in.
@@ -32,14 +33,42 @@ pub(crate) struct Inbound {
     link: Arc<Link>,
     reassembly: Reassembly,
     streams: ChangeStreams,
-    /// Requests that arrived while too much was unsent. The protocol bounds them, so this node never has to
-    /// stop reading, and two nodes cannot deadlock by each waiting until the other reads.
+    /// Requests that arrived while too much was unsent, or after the end of a turn. The protocol bounds them,
+    /// so this node never has to stop reading, and two nodes cannot deadlock by each waiting until the other
+    /// reads.
     deferred: VecDeque<Box<[u8]>>,
+    /// Messages that are being published, in their order, with the ids of the queries.
+    publications: VecDeque<(u32, Publication)>,
+    /// Bytes of both.
     deferred_bytes: usize,
+    turn: Turn,
     /// Identifies the watches of this link.
     watcher_link: u64,
     /// Whether the peer has watched a bucket.
     has_watched: bool,
+}
+
+/// How long the task of a link executes requests before other tasks run.
+#[derive(Debug, Clone, Copy, Default)]
+enum Turn {
+    /// Nothing has been executed yet.
+    #[default]
+    Fresh,
+    /// Since this time, in milliseconds since 1970.
+    Since(u64),
+    Over,
+}
+
+impl Turn {
+    /// Whether one more request may be executed.
+    fn goes_on(&mut self) -> bool {
+        *self = match *self {
+            Turn::Fresh => Turn::Since(kv::time::now_ms()),
+            Turn::Since(began_ms) if kv::time::now_ms().abs_diff(began_ms) >= TURN_MS => Turn::Over,
+            turn => turn,
+        };
+        !matches!(self, Turn::Over)
+    }
 }
 
 impl Inbound {
@@ -52,7 +81,9 @@ impl Inbound {
             reassembly: Reassembly::default(),
             streams: ChangeStreams::default(),
             deferred: VecDeque::new(),
+            publications: VecDeque::new(),
             deferred_bytes: 0,
+            turn: Turn::Fresh,
         }
     }
 
@@ -63,24 +94,51 @@ impl Inbound {
             message,
             Message::Call { .. }
                 | Message::Subscribe { .. }
+                | Message::Unsubscribe { .. }
                 | Message::Transact { .. }
                 | Message::NodeQuery { .. }
         );
-        if is_request && !(output.has_room_for_replies() && self.deferred.is_empty()) {
-            return self.defer(frame);
+        if is_request {
+            let can_execute = self.deferred.is_empty() && output.has_room_for_replies();
+            if !can_execute || !self.turn.goes_on() {
+                return self.defer(frame);
+            }
         }
         self.handle(message, items, output)
     }
 
-    /// Handles deferred frames while there is room for the replies.
+    /// Handles deferred frames while there is room for the replies and the turn goes on.
     pub(crate) fn run_deferred(&mut self, output: &mut WriteBuffer) -> Result<(), LinkClosed> {
-        while output.has_room_for_replies() {
+        while !self.deferred.is_empty() && output.has_room_for_replies() && self.turn.goes_on() {
             let Some(frame) = self.deferred.pop_front() else { break };
             self.deferred_bytes -= frame.len();
             let (message, items) = codec::decode_frame(&frame)?;
             self.handle(message, items, output)?;
         }
         Ok(())
+    }
+
+    /// Goes on with the first publication. The next ones follow in this turn if it is complete.
+    pub(crate) fn publish(&mut self, output: &mut WriteBuffer) {
+        while let Some((id, publication)) = self.publications.front_mut() {
+            let Some(receivers) = publication.step() else { return };
+            node_queries::write(*id, NodeReply::Counts(vec![receivers as u64]), output.queue());
+            self.deferred_bytes -= publication.size();
+            self.publications.pop_front();
+            if !self.turn.goes_on() {
+                return;
+            }
+        }
+    }
+
+    /// Whether there is work for another turn.
+    pub(crate) fn has_work(&self, output: &WriteBuffer) -> bool {
+        !self.publications.is_empty() || !self.deferred.is_empty() && output.has_room_for_replies()
+    }
+
+    /// Begins a turn, after other tasks have run.
+    pub(crate) fn begin_turn(&mut self) {
+        self.turn = Turn::Fresh;
     }
 
     /// The large message that has begun to arrive, and how many of its bytes have arrived.
@@ -124,6 +182,11 @@ impl Inbound {
             Message::Transacted { id, result } => {
                 self.link.on_transacted(id, result, Replies::decode(items)?)?;
             }
+            Message::NodeQuery { id, query: NodeQuery::Publish { channel, payload } } => {
+                let publication = Publication::new(&self.local.channels, channel, payload);
+                self.count_deferred(publication.size())?;
+                self.publications.push_back((id, publication));
+            }
             Message::NodeQuery { id, query } => node_queries::write_reply(&self.local, id, &query, queue),
             Message::NodeReply { id, reply } => self.link.on_node_reply(id, reply)?,
             Message::Fragment { remaining, bytes } => {
@@ -153,12 +216,18 @@ impl Inbound {
     }
 
     fn defer(&mut self, frame: &[u8]) -> Result<(), LinkClosed> {
-        self.deferred_bytes += frame.len();
+        self.count_deferred(frame.len())?;
+        self.deferred.push_back(frame.into());
+        Ok(())
+    }
+
+    /// Counts one more deferred request, unless there are more than the protocol allows.
+    fn count_deferred(&mut self, bytes: usize) -> Result<(), LinkClosed> {
+        self.deferred_bytes += bytes;
         let limit = CALL_BYTES_IN_FLIGHT + LARGE_CALL_BYTES_IN_FLIGHT;
-        if self.deferred_bytes > limit || self.deferred.len() >= CALLS_IN_FLIGHT {
+        if self.deferred_bytes > limit || self.deferred.len() + self.publications.len() >= CALLS_IN_FLIGHT {
             return Err(LinkClosed::Flooded);
         }
-        self.deferred.push_back(frame.into());
         Ok(())
     }
 }
@@ -170,3 +239,6 @@ impl Drop for Inbound {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

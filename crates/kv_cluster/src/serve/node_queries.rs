@@ -12,7 +12,12 @@ use crate::{
 
 /// Writes the reply to a peer's query.
 pub(crate) fn write_reply(local: &LocalNode, id: u32, query: &NodeQuery<'_>, queue: &mut SendQueue) {
-    let frame = MessageWriter::begin(queue, &Message::NodeReply { id, reply: reply(local, query) });
+    write(id, reply(local, query), queue);
+}
+
+/// Writes a reply, or that it is too large.
+pub(crate) fn write(id: u32, reply: NodeReply, queue: &mut SendQueue) {
+    let frame = MessageWriter::begin(queue, &Message::NodeReply { id, reply });
     if frame.size() <= FRAME_BYTES {
         frame.finish();
         return;
@@ -21,7 +26,7 @@ pub(crate) fn write_reply(local: &LocalNode, id: u32, query: &NodeQuery<'_>, que
     MessageWriter::begin(queue, &Message::NodeReply { id, reply: NodeReply::TooLarge }).finish();
 }
 
-/// The reply of this node.
+/// The reply of this node, to any query but that to publish.
 pub(crate) fn reply(local: &LocalNode, query: &NodeQuery<'_>) -> NodeReply {
     let now_ms = kv::time::now_ms();
     match query {
@@ -36,15 +41,14 @@ pub(crate) fn reply(local: &LocalNode, query: &NodeQuery<'_>) -> NodeReply {
             local.flush(*database);
             NodeReply::Done
         }
-        NodeQuery::Publish { channel, payload } => {
-            NodeReply::Counts(vec![local.channels.publish(channel, payload) as u64])
+        NodeQuery::Publish { .. } => unreachable!("published step by step"),
+        NodeQuery::Topics { kind, after, pattern } => {
+            NodeReply::topics(local.channels.page(*kind, *after, *pattern))
         }
-        NodeQuery::Channels { pattern } => NodeReply::names(local.channels.names(*pattern)),
         NodeQuery::SubscriberCounts { channels } => {
             let counts = channels.iter().map(|channel| local.channels.subscriber_count(channel) as u64);
             NodeReply::Counts(counts.collect())
         }
-        NodeQuery::Patterns => NodeReply::names(local.channels.patterns()),
         NodeQuery::Tree { children } => {
             let children = usize::try_from(*children).unwrap_or(usize::MAX).min(TREE_CHILDREN);
             NodeReply::names(local.tree(children).into_iter().collect())

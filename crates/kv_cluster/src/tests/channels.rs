@@ -55,8 +55,8 @@ async fn subscribers_are_counted_on_all_nodes_that_are_up() {
     }
     there.subscribe(Topic::Channel(b"sport")).unwrap();
     let all = [Box::from(*b"news"), Box::from(*b"sport")];
-    assert_eq!(soon(foo.cluster.channels(None)).await.unwrap(), all);
-    assert_eq!(soon(foo.cluster.channels(Some(b"s*"))).await.unwrap(), all[1..]);
+    assert!(soon(foo.cluster.channels(None)).await.unwrap().iter().eq(&all));
+    assert!(soon(foo.cluster.channels(Some(b"s*"))).await.unwrap().iter().eq(&all[1..]));
     assert_eq!(soon(foo.cluster.subscriber_counts(&[b"sport", b"news", b"x"])).await, Ok(vec![1, 2, 0]));
     assert_eq!(soon(foo.cluster.pattern_count()).await, Ok(1));
     tokio::join!(bar.supervisor.stop(), foo.peer_goes_down());

@@ -1,7 +1,7 @@
 //! Requests that another node executes.
 
 use super::*;
-use crate::limits::MESSAGE_BYTES;
+use crate::limits::{CALL_REQUESTS, MESSAGE_BYTES};
 use tokio::task::JoinSet;
 
 const MIB: usize = 1024 * 1024;
@@ -45,7 +45,7 @@ async fn what_is_in_the_way_of_one_request_is_found_before_any_is_executed() {
 async fn replies_arrive_in_the_order_of_the_requests() {
     let (foo, bar) = pair().await;
     bar.execute("shopping", Op::Create).await.unwrap();
-    let keys: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
+    let keys: Vec<String> = (0..CALL_REQUESTS).map(|n| n.to_string()).collect();
     let puts: Vec<_> = keys
         .iter()
         .map(|key| Op::Put { key: key.as_bytes(), value: key.as_bytes() })

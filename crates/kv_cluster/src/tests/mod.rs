@@ -23,13 +23,13 @@ use crate::{
         replies::Replies,
         send_queue::{MessageWriter, SendQueue},
     },
-    local::{LinkSettings, StoreSettings},
+    local::{LinkSettings, LocalNode, StoreSettings},
     node_name::NodeName,
     peer::{
         Peer,
         handshake::{self, Identity},
     },
-    routing::{RouteRow, Routes},
+    routing::{RouteRow, Routes, table::RoutingTable},
 };
 use kv::{Backlog, Op, Reply, Request};
 use otp::SupervisorHandle;
@@ -84,6 +84,13 @@ fn heartbeat(interval_ms: u64, missed_heartbeats: u32) -> LinkSettings {
         missed_heartbeats,
         ..LinkSettings::default()
     }
+}
+
+/// A node that owns every bucket, without links.
+pub(crate) fn local_node() -> Arc<LocalNode> {
+    let table = RoutingTable::new(Routes::all(name("foo")), &name("foo"), []).unwrap();
+    let cookie = Cookie::new("weknoweachother");
+    Arc::new(LocalNode::new(name("foo"), cookie, LinkSettings::default(), table, StoreSettings::default()))
 }
 
 struct Node {

@@ -6,4 +6,6 @@
 pub(crate) mod export;
 pub(crate) mod import;
 mod progress;
+mod redis;
+mod session;
 pub(crate) mod source;

@@ -4,10 +4,11 @@
 //! name no bucket and call the [`Cluster`] themselves.
 
 use super::{Protocol, Rendered, buffers::Output};
-use crate::reactor::yield_to_group;
+use crate::{limits::LOOK_AHEAD_REQUESTS, reactor::yield_to_group};
 use kv::{Backlog, FullName, Reply, Request, Subscription};
 use kv_cluster::{Cluster, Error, Owner};
 use std::{io, ops::ControlFlow, sync::Arc};
+use tokio::task::yield_now;
 
 /// How many of the given requests have been executed.
 pub(super) struct Executed<F> {
@@ -103,6 +104,20 @@ pub(crate) async fn execute<P: Protocol>(
         if output.is_full() {
             output.flush().await?;
         }
+    }
+    Ok(())
+}
+
+/// Checks, before any of the requests is executed, that nothing is known to be in the way of one. Other
+/// connections of this thread run between many of them.
+pub(crate) async fn look_ahead<'r>(
+    cluster: &Cluster,
+    requests: impl Iterator<Item = Request<'r>>,
+) -> Result<(), Error> {
+    let mut requests = requests.peekable();
+    while !cluster.owns_every_bucket() && requests.peek().is_some() {
+        cluster.look_ahead(requests.by_ref().take(LOOK_AHEAD_REQUESTS))?;
+        yield_now().await;
     }
     Ok(())
 }

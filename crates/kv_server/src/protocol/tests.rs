@@ -4,7 +4,7 @@
 use crate::{
     connection::Session,
     context::ServerContext,
-    limits::{ARGUMENTS_AT_ONCE, Limits},
+    limits::{ARGUMENTS_AT_ONCE, EXEC_REPLIES_AT_ONCE, Limits},
     metrics::Metrics,
     pipeline::{
         Next,
@@ -200,12 +200,33 @@ fn commands_yield_between_many_arguments() {
     let server = Arc::new(server());
     let connected = server.clients.register("127.0.0.1:1".parse().unwrap(), stream.account());
     let mut session = Session::begin(b'*', &server, &connected.client);
-    for command in
-        [&["SUBSCRIBE"][..], &["UNSUBSCRIBE"], &["PSUBSCRIBE"], &["PUNSUBSCRIBE"], &["CONFIG", "GET"]]
-    {
+    let commands: [&[&str]; 6] = [
+        &["SUBSCRIBE"],
+        &["UNSUBSCRIBE"],
+        &["PSUBSCRIBE"],
+        &["PUNSUBSCRIBE"],
+        &["CONFIG", "GET"],
+        &["WATCH"],
+    ];
+    for command in commands {
         // The number of patterns is limited; more of them get an error each.
         let words = [command, &["news"; PIECES * ARGUMENTS_AT_ONCE + 1]].concat();
         let polls = polls(&mut session, &server, &stream, &words);
         assert!(polls > PIECES, "{command:?}: {polls}");
     }
+    polls(&mut session, &server, &stream, &["HELLO", "3"]);
+    for number in 0..PIECES * ARGUMENTS_AT_ONCE {
+        polls(&mut session, &server, &stream, &["SUBSCRIBE", &number.to_string()]);
+    }
+    for command in [&["PUBSUB", "CHANNELS"][..], &["UNSUBSCRIBE"]] {
+        let polls = polls(&mut session, &server, &stream, command);
+        assert!(polls > PIECES, "{command:?}: {polls}");
+    }
+    assert_eq!(server.cluster.local().channel_counts(), (0, 0));
+    polls(&mut session, &server, &stream, &["MULTI"]);
+    for _ in 0..PIECES * EXEC_REPLIES_AT_ONCE {
+        polls(&mut session, &server, &stream, &["PING"]);
+    }
+    let polls = polls(&mut session, &server, &stream, &["EXEC"]);
+    assert!(polls > PIECES, "EXEC: {polls}");
 }

@@ -49,9 +49,9 @@ impl<'o> RespEncoder<'o> {
     }
 
     /// An error: its code, then the message. Line breaks would end it early and become spaces.
-    pub(super) fn error(&mut self, message: &str) {
-        let message: Vec<u8> =
-            message.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }).collect();
+    pub(super) fn error(&mut self, message: impl AsRef<[u8]>) {
+        let in_line = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+        let message: Vec<u8> = message.as_ref().iter().map(in_line).collect();
         self.line(b'-', &message);
     }
 

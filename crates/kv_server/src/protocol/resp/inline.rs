@@ -43,7 +43,7 @@ impl RespSession {
 
 /// Writes the error after which the connection closes.
 pub(super) fn write_protocol_error(encoder: &mut RespEncoder<'_>, error: &ProtocolError) -> Next {
-    encoder.error(&format!("ERR Protocol error: {error}"));
+    encoder.error(format!("ERR Protocol error: {error}"));
     Next::Close
 }
 

@@ -169,7 +169,10 @@ impl RespSession {
             // What touches several buckets as one step may take long, so each has a turn of its own.
             KeySpec::TwoTogether | KeySpec::PairsTogether => false,
             KeySpec::EachSummed | KeySpec::EachListed | KeySpec::PairsEach => {
-                split.remaining() > BATCH_REQUESTS || split.check_owners(&self.context.cluster).is_ok()
+                let cluster = &self.context.cluster;
+                split.remaining() > BATCH_REQUESTS
+                    || split.check_together(cluster).is_ok()
+                        && (split.remaining() == 1 || cluster.look_ahead(split.clone()).is_ok())
             }
         }
     }
@@ -182,10 +185,18 @@ impl RespSession {
         }
     }
 
+    /// Takes back one call of a command that was refused before it did anything.
+    pub(super) fn discount(&mut self, index: Option<usize>) {
+        let mut runs = self.uncounted.iter_mut();
+        if let Some((_, calls)) = runs.find(|(called, calls)| Some(*called) == index && *calls > 0) {
+            *calls -= 1;
+        }
+    }
+
     /// Counts an error reply of a request to a bucket.
     #[cold]
     #[inline(never)]
-    fn count_error(&self, request: &Request<'_>, message: &[u8]) {
+    fn count_error(&mut self, request: &Request<'_>, message: &[u8]) {
         let name = match request.op {
             Op::Command { command, .. } => command.spec.name,
             _ => "",
@@ -195,6 +206,9 @@ impl RespSession {
             false => Failure::Failed,
         };
         let index = command_table().index(name.as_bytes());
+        if failure == Failure::Rejected {
+            self.discount(index);
+        }
         self.context.metrics.record_error(index, failure, message);
     }
 }

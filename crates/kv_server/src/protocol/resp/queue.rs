@@ -3,7 +3,7 @@
 use super::{parser::RawCommand, reply::error::SessionError};
 use crate::{
     clients::Client,
-    limits::{QUEUED_BYTES, QUEUED_COMMANDS},
+    limits::{QUEUED_BYTES, QUEUED_COMMANDS, WATCHED_KEY_BYTES},
     memory::{Account, Charge, Use},
 };
 use kv::{Database, FullName, Watcher};
@@ -25,9 +25,12 @@ pub(super) struct WatchedKeys {
     cluster: Cluster,
     pub(super) watcher: Watcher,
     /// The version of each key when it was watched; `None` until the owner has replied.
-    pub(super) versions: BTreeMap<(Database, Box<[u8]>), Option<u64>>,
+    pub(super) versions: BTreeMap<WatchedKey, Option<u64>>,
     pub(super) charge: Charge,
 }
+
+/// The database and the name of a watched key.
+pub(super) type WatchedKey = (Database, Box<[u8]>);
 
 impl WatchedKeys {
     /// No keys yet, of this client.
@@ -39,12 +42,25 @@ impl WatchedKeys {
             charge: Charge::new(&client.account, Use::Session),
         }
     }
+
+    /// Ends the watches of some of the keys.
+    pub(super) fn remove(&mut self, keys: &[WatchedKey]) {
+        for key in keys {
+            if let Some(Some(_)) = self.versions.remove(key) {
+                self.charge.subtract(key.1.len() + WATCHED_KEY_BYTES);
+            }
+        }
+        self.cluster.unwatch(self.watcher, keys.iter().map(full_name));
+    }
+}
+
+fn full_name((database, name): &WatchedKey) -> FullName<'_> {
+    FullName { database: *database, name }
 }
 
 impl Drop for WatchedKeys {
     fn drop(&mut self) {
-        let names = self.versions.keys().map(|(database, name)| FullName { database: *database, name });
-        self.cluster.unwatch(self.watcher, names);
+        self.cluster.unwatch(self.watcher, self.versions.keys().map(full_name));
     }
 }
 

@@ -54,16 +54,16 @@ impl Subscriptions {
         self.subscriber.is_some() || !self.buckets.is_empty()
     }
 
-    /// The names of the channels, including those of buckets.
-    pub(super) fn channels(&self) -> Vec<Box<[u8]>> {
-        let channels = self.subscriber.iter().flat_map(|subscriber| subscriber.channels());
+    /// The names of up to `limit` channels; those of buckets come last.
+    pub(super) fn channels(&self, limit: usize) -> Vec<Arc<[u8]>> {
+        let channels = self.subscriber.iter().flat_map(|subscriber| subscriber.channels(limit));
         let buckets = self.buckets.names().map(|bucket| bucket_channel(bucket).into());
-        channels.map(|channel| (*channel).into()).chain(buckets).collect()
+        channels.chain(buckets).take(limit).collect()
     }
 
-    pub(super) fn patterns(&self) -> Vec<Box<[u8]>> {
-        let patterns = self.subscriber.iter().flat_map(|subscriber| subscriber.patterns());
-        patterns.map(|pattern| (*pattern).into()).collect()
+    /// Up to `limit` patterns.
+    pub(super) fn patterns(&self, limit: usize) -> Vec<Arc<[u8]>> {
+        self.subscriber.iter().flat_map(|subscriber| subscriber.patterns(limit)).collect()
     }
 
     /// Ends all subscriptions.

@@ -13,11 +13,19 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
             quote::print(output, value);
             output.extend_from_slice(b"\r\nOK\r\n");
         }
+        Reply::Bucket { fields, ttl_ms } => describe_bucket(output, *fields, *ttl_ms),
         Reply::NoKey => output.extend_from_slice(b"\r\nOK\r\n"),
         Reply::NoBucket => output.extend_from_slice(b"NOT FOUND\r\n"),
         Reply::Keys { keys, .. } => names(output, keys.iter().map(|key| key.as_ref())),
         failure => error(output, &describe_failure(bucket, failure)),
     }
+}
+
+/// Renders what a bucket is. Its time to live is rounded up to seconds.
+fn describe_bucket(output: &mut Vec<u8>, fields: u64, ttl_ms: Option<u64>) {
+    let plural = if fields == 1 { "" } else { "s" };
+    let ttl = ttl_ms.map_or("no time to live".into(), |ms| format!("{} s to live", ms.div_ceil(1_000)));
+    output.extend_from_slice(format!("bucket, {fields} field{plural}, {ttl}\r\nOK\r\n").as_bytes());
 }
 
 /// Renders sorted names, one per line.
@@ -71,6 +79,17 @@ pub(super) fn error(output: &mut Vec<u8>, what: &str) {
 mod tests {
     use super::*;
     use kv_cluster::Error;
+
+    #[test]
+    fn the_time_to_live_of_a_bucket_is_rounded_up() {
+        for (ttl_ms, ttl) in
+            [(None, "no time to live"), (Some(1), "1 s to live"), (Some(60_000), "60 s to live")]
+        {
+            let mut output = Vec::new();
+            reply(&mut output, b"shopping", &Reply::Bucket { fields: 2, ttl_ms });
+            assert_eq!(String::from_utf8(output), Ok(format!("bucket, 2 fields, {ttl}\r\nOK\r\n")));
+        }
+    }
 
     #[test]
     fn a_name_in_an_error_is_text_or_escaped() {

@@ -3,7 +3,7 @@
 use super::table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed};
 use crate::{
     clients::{Client, SessionNumbers},
-    limits::CLIENT_NAME_BYTES,
+    limits::{ARGUMENTS_AT_ONCE, CLIENT_NAME_BYTES},
     memory::Use,
     protocol::resp::{
         encoder::RespEncoder,
@@ -15,9 +15,9 @@ use kv::{
     Args, CommandError, CommandSpec, Group,
     args::parse_integer,
     flag::{ADMIN, NO_MULTI},
-    syntax::excerpt::excerpt_text,
 };
 use std::{collections::BTreeSet, fmt::Write, sync::atomic::Ordering::Relaxed};
+use tokio::task::yield_now;
 
 pub(super) const CLIENT: SessionCommand = SessionCommand::new(
     CommandSpec::new("client", Group::Connection)
@@ -72,21 +72,20 @@ fn setname(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder)
 
 /// Sets the name that CLIENT LIST shows.
 pub(super) fn set_name(session: &RespSession, name: &[u8]) -> Result<(), SessionError> {
-    check_client_name(
-        name,
-        "ERR Client names cannot contain spaces, newlines or special characters.".into(),
-    )?;
+    check_client_name(name, || {
+        SessionError::reply("ERR Client names cannot contain spaces, newlines or special characters.")
+    })?;
     session.client.info().name = name.into();
     Ok(())
 }
 
 /// Checks a text for CLIENT LIST; `invalid` is the error if it contains characters that are not allowed
 /// there.
-fn check_client_name(name: &[u8], invalid: String) -> Result<(), SessionError> {
+fn check_client_name(name: &[u8], invalid: impl FnOnce() -> SessionError) -> Result<(), SessionError> {
     if name.len() > CLIENT_NAME_BYTES {
         return Err(SessionError::reply(format!("ERR a client's name may have {CLIENT_NAME_BYTES} bytes")));
     }
-    if name.iter().all(u8::is_ascii_graphic) { Ok(()) } else { Err(SessionError::reply(invalid)) }
+    if name.iter().all(u8::is_ascii_graphic) { Ok(()) } else { Err(invalid()) }
 }
 
 pub(super) const CLIENT_SETINFO: SessionCommand = SessionCommand::new(
@@ -100,8 +99,8 @@ pub(super) const CLIENT_SETINFO: SessionCommand = SessionCommand::new(
 .run(setinfo);
 fn setinfo(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     let (what, value) = args.next().zip(args.next()).ok_or(CommandError::Syntax)?;
-    let shown = excerpt_text(what);
-    let invalid = format!("ERR {shown} cannot contain spaces, newlines or special characters.");
+    let invalid =
+        || SessionError::quoting("ERR ", what, " cannot contain spaces, newlines or special characters.");
     let mut info = session.client.info();
     if what.eq_ignore_ascii_case(b"lib-name") {
         check_client_name(value, invalid)?;
@@ -110,7 +109,7 @@ fn setinfo(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder)
         check_client_name(value, invalid)?;
         info.library_version = value.into();
     } else {
-        return Err(SessionError::reply(format!("ERR Unrecognized option '{shown}'")));
+        return Err(SessionError::quoting("ERR Unrecognized option '", what, "'"));
     }
     encoder.ok();
     Ok(())
@@ -142,18 +141,8 @@ async fn list(Call { table, session, mut args, output }: Call<'_, '_>) -> Result
     let mut clients = session.context.clients.all();
     while let Some(option) = args.next() {
         if option.eq_ignore_ascii_case(b"type") {
-            let kind = args.required()?;
-            let pubsub = kind.eq_ignore_ascii_case(b"pubsub");
-            match kind.to_ascii_lowercase().as_slice() {
-                b"normal" | b"pubsub" => clients.retain(|client| client.session.is_pubsub() == pubsub),
-                b"master" | b"replica" | b"slave" => clients.clear(),
-                _ => {
-                    return Err(SessionError::reply(format!(
-                        "ERR Unknown client type '{}'",
-                        excerpt_text(kind)
-                    )));
-                }
-            }
+            let kind = ClientType::parse(args.required()?)?;
+            clients.retain(|client| ClientType::of(client) == kind);
         } else if option.eq_ignore_ascii_case(b"id") && !args.is_empty() {
             let mut ids = BTreeSet::new();
             while let Some(id) = args.next_if(|id| !id.eq_ignore_ascii_case(b"type")) {
@@ -165,23 +154,58 @@ async fn list(Call { table, session, mut args, output }: Call<'_, '_>) -> Result
             return Err(CommandError::Syntax.into());
         }
     }
-    let lines: String = clients.iter().map(|client| client_list_line(table, session, client)).collect();
+    let mut lines = String::new();
+    for (number, client) in clients.iter().enumerate() {
+        if number > 0 && number.is_multiple_of(ARGUMENTS_AT_ONCE) {
+            yield_now().await;
+        }
+        lines += &client_list_line(table, session, client);
+    }
     session.encoder(output).verbatim(&lines);
     Ok(())
 }
 
-/// One client as Redis describes it.
+/// The types that clients can be chosen by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClientType {
+    Normal,
+    Pubsub,
+    /// A master or a replica: there are none.
+    Replication,
+}
+
+impl ClientType {
+    pub(super) fn parse(name: &[u8]) -> Result<ClientType, SessionError> {
+        match name.to_ascii_lowercase().as_slice() {
+            b"normal" => Ok(ClientType::Normal),
+            b"pubsub" => Ok(ClientType::Pubsub),
+            b"master" | b"replica" | b"slave" => Ok(ClientType::Replication),
+            _ => Err(SessionError::quoting("ERR Unknown client type '", name, "'")),
+        }
+    }
+
+    pub(super) fn of(client: &Client) -> ClientType {
+        if client.session.is_pubsub() { ClientType::Pubsub } else { ClientType::Normal }
+    }
+}
+
+/// One client as Redis describes it. There is one buffer in each direction, which grows and is given back as
+/// a whole: neither has a part of its own that is free or fixed, and arguments are read where they arrived.
 fn client_list_line(table: &CommandTable, session: &RespSession, client: &Client) -> String {
     let (now, info, numbers) = (kv::time::now_ms(), client.info().clone(), &client.session);
     let age = now.saturating_sub(client.connected_at_ms) / 1_000;
     let idle = now.saturating_sub(client.last_active_ms.load(Relaxed)) / 1_000;
     let queued = numbers.queued.load(Relaxed);
     let traffic = client.traffic();
-    let command = client.last_command().map_or("NULL", |index| table.get(index).spec().name);
+    // Of the client that asks, it is this one.
+    let own = session.uncounted.last().filter(|_| client.id == session.client.id).map(|(index, _)| *index);
+    let command = own.or(client.last_command()).map_or("NULL", |index| table.get(index).spec().name);
+    let output = client.account.held_for(Use::Output);
+    let events = if output > 0 { "rw" } else { "r" };
     let mut line = String::new();
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db={} sub={} psub={} ssub=0 multi={} watch={} qbuf={} multi-mem={} omem={} tot-mem={} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
+        "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db={} sub={} psub={} ssub=0 multi={} watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl={output} oll=0 omem={output} tot-mem={} events={events} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.peer,
         session.context.address,
@@ -195,7 +219,6 @@ fn client_list_line(table: &CommandTable, session: &RespSession, client: &Client
         numbers.watched.load(Relaxed),
         client.account.held_for(Use::Input),
         numbers.queued_bytes.load(Relaxed),
-        client.account.held_for(Use::Output),
         client.account.held(),
         numbers.resp.load(Relaxed),
         String::from_utf8_lossy(&info.library),

@@ -1,6 +1,7 @@
 //! The COMMAND commands: describe the table of commands.
 
 use super::{
+    metadata::{categories, key_flags, key_flags_of_call, tips},
     syntax,
     table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed},
 };
@@ -8,7 +9,7 @@ use crate::{
     pipeline::buffers::Output,
     protocol::resp::{encoder::RespEncoder, parser::RawCommand, reply::error::SessionError},
 };
-use kv::{CommandError, CommandSpec, Group, KeySpec, flag};
+use kv::{Args, CommandError, CommandSpec, Group, KeySpec, flag};
 use std::io;
 use tokio::task::yield_now;
 
@@ -114,7 +115,7 @@ async fn list(Call { table, session, mut args, output }: Call<'_, '_>) -> Result
         None => table.specs().collect(),
         Some((b"module", _)) => Vec::new(),
         Some((b"aclcat", category)) => {
-            let belongs = |known: &String| known.as_bytes()[1..] == **category;
+            let belongs = |known: &&str| known.as_bytes()[1..] == **category;
             table.specs().filter(|spec| categories(spec).iter().any(belongs)).collect()
         }
         Some((b"pattern", pattern)) => {
@@ -138,6 +139,40 @@ pub(super) const COMMAND_GETKEYS: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(getkeys));
 async fn getkeys(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+    let (_, keys) = keys_of_call(table, args)?;
+    let mut encoder = session.encoder(output);
+    encoder.array(keys.len());
+    keys.iter().for_each(|key| encoder.bulk(key));
+    Ok(())
+}
+
+pub(super) const COMMAND_GETKEYSANDFLAGS: SessionCommand = SessionCommand::new(
+    CommandSpec::new("command|getkeysandflags", Group::Server)
+        .arity(-3)
+        .flags(ANY_TIME)
+        .since("7.0.0")
+        .syntax("command [arg [arg ...]]")
+        .summary("Extracts the keys from a command, and what it does with them"),
+)
+.run_async(boxed!(getkeysandflags));
+async fn getkeysandflags(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
+    let (spec, keys) = keys_of_call(table, args)?;
+    let places = key_flags_of_call(spec, args);
+    let mut encoder = session.encoder(output);
+    encoder.array(keys.len());
+    for (number, key) in keys.iter().enumerate() {
+        encoder.array(2);
+        encoder.bulk(key);
+        write_set(&mut encoder, places[number.min(places.len() - 1)]);
+    }
+    Ok(())
+}
+
+/// The command whose name and arguments these are, and its keys.
+fn keys_of_call<'a>(
+    table: &CommandTable,
+    args: Args<'a>,
+) -> Result<(&'static CommandSpec, Vec<&'a [u8]>), SessionError> {
     let words: Vec<&[u8]> = args.collect();
     let mut own = args;
     let name = own.next().ok_or(CommandError::Syntax)?;
@@ -145,17 +180,14 @@ async fn getkeys(Call { table, session, args, output }: Call<'_, '_>) -> Result<
     let resolved = table
         .resolve(&RawCommand { count: words.len(), name, bulks: own.bulks() })
         .map_err(|_| SessionError::reply("ERR Invalid number of arguments specified for command"))?;
-    let (first, last, step) = key_positions(resolved.command.spec());
+    let spec = resolved.command.spec();
+    let (first, last, step) = key_positions(spec);
     if first == 0 {
         return Err(SessionError::reply("ERR The command has no key arguments"));
     }
     let last = if last < 0 { words.len() as i64 + last } else { last };
-    let keys: Vec<&&[u8]> =
-        words.iter().take(last as usize + 1).skip(first as usize).step_by(step as usize).collect();
-    let mut encoder = session.encoder(output);
-    encoder.array(keys.len());
-    keys.iter().for_each(|key| encoder.bulk(key));
-    Ok(())
+    let keys = words.into_iter().take(last as usize + 1).skip(first as usize).step_by(step as usize);
+    Ok((spec, keys.collect()))
 }
 
 /// The commands that are not subcommands of others.
@@ -182,27 +214,6 @@ fn flags(spec: &CommandSpec) -> impl Iterator<Item = &'static str> {
     flag::NAMES.into_iter().enumerate().filter(move |(bit, _)| flags & 1 << bit != 0).map(|(_, name)| name)
 }
 
-fn categories(spec: &CommandSpec) -> Vec<String> {
-    let mut categories = vec![match spec.flags & flag::FAST {
-        0 => "@slow".to_owned(),
-        _ => "@fast".to_owned(),
-    }];
-    for (bit, name) in
-        [(flag::READ, "@read"), (flag::WRITE, "@write"), (flag::ADMIN, "@admin"), (flag::ADMIN, "@dangerous")]
-    {
-        if spec.flags & bit != 0 {
-            categories.push(name.into());
-        }
-    }
-    match spec.group {
-        Group::Generic => categories.push("@keyspace".into()),
-        Group::Transactions => categories.push("@transaction".into()),
-        Group::Server => {}
-        group => categories.push(format!("@{}", group.name())),
-    }
-    categories
-}
-
 /// Writes one command as an entry of COMMAND INFO.
 fn write_info(encoder: &mut RespEncoder<'_>, table: &CommandTable, spec: &CommandSpec) {
     let (first, last, step) = key_positions(spec);
@@ -212,32 +223,35 @@ fn write_info(encoder: &mut RespEncoder<'_>, table: &CommandTable, spec: &Comman
     encoder.set(flags(spec).count());
     flags(spec).for_each(|flag| encoder.simple_string(flag));
     [first, last, step].into_iter().for_each(|position| encoder.integer(position));
-    let categories = categories(spec);
-    encoder.set(categories.len());
-    categories.iter().for_each(|category| encoder.simple_string(category));
-    encoder.array(0);
+    write_set(encoder, &categories(spec));
+    encoder.set(tips(spec).len());
+    tips(spec).iter().for_each(|tip| encoder.bulk(tip.as_bytes()));
     write_key_specs(encoder, spec);
     let subcommands = table.subcommands(spec);
     encoder.array(subcommands.len());
     subcommands.into_iter().for_each(|spec| write_info(encoder, table, spec));
 }
 
+/// Writes a set of words.
+fn write_set(encoder: &mut RespEncoder<'_>, words: &[&str]) {
+    encoder.set(words.len());
+    words.iter().for_each(|word| encoder.simple_string(word));
+}
+
 /// Writes where the keys of a command are, and what happens to them, as COMMAND INFO describes it.
 fn write_key_specs(encoder: &mut RespEncoder<'_>, spec: &CommandSpec) {
     let (first, last, step) = key_positions(spec);
-    encoder.array(usize::from(first > 0));
-    if first == 0 {
-        return;
-    }
-    let flags = if spec.has(flag::WRITE) { ["RW", "UPDATE"] } else { ["RO", "ACCESS"] };
-    encoder.map(3);
-    encoder.bulk(b"flags");
+    let flags = if first == 0 { &[] } else { key_flags(spec) };
     encoder.set(flags.len());
-    flags.iter().for_each(|flag| encoder.simple_string(flag));
-    // The last key, from the first one or from the end.
-    let last = if last < 0 { last } else { last - first };
-    write_search(encoder, "begin_search", "index", &[("index", first)]);
-    write_search(encoder, "find_keys", "range", &[("lastkey", last), ("keystep", step), ("limit", 0)]);
+    for (key, flags) in (first..).zip(flags) {
+        encoder.map(3);
+        encoder.bulk(b"flags");
+        write_set(encoder, flags);
+        // The last key, from the first one or from the end.
+        let last = if last < 0 { last } else { 0 };
+        write_search(encoder, "begin_search", "index", &[("index", key)]);
+        write_search(encoder, "find_keys", "range", &[("lastkey", last), ("keystep", step), ("limit", 0)]);
+    }
 }
 
 fn write_search(encoder: &mut RespEncoder<'_>, name: &str, kind: &str, fields: &[(&str, i64)]) {

@@ -1,27 +1,40 @@
 //! The CONFIG commands: the settings that Redis has too.
 
-use super::table::{ANY_TIME, Call, SessionCommand, boxed};
+use super::{
+    info::PERCENTILES,
+    table::{ANY_TIME, Call, SessionCommand, boxed},
+};
 use crate::{
     context::ServerContext,
     limits::ARGUMENTS_AT_ONCE,
     protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
 use kv::{
-    Args, CommandError, CommandSpec, DATABASES, Group,
+    Args, CommandError, CommandSpec, DATABASES, Group, LISTPACK_BYTES, LISTPACK_ENTRIES,
     args::parse_integer,
     flag::ADMIN,
-    syntax::{excerpt::excerpt_text, glob},
+    syntax::{excerpt::excerpt, glob},
 };
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
-use tokio::task::yield_now;
+use tokio::{runtime::Handle, task::yield_now};
 
-/// The settings that CONFIG GET returns, by name.
+/// The settings that CONFIG GET returns, by name, the old names of some included.
 fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
     let memory = context.cluster.local().memory_limit().unwrap_or(0);
+    let reactors = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
     vec![
         ("appendonly", "no".into()),
         ("bind", context.address.ip().to_string()),
+        ("daemonize", "no".into()),
         ("databases", DATABASES.to_string()),
+        ("hash-max-listpack-entries", LISTPACK_ENTRIES.to_string()),
+        ("hash-max-listpack-value", LISTPACK_BYTES.to_string()),
+        ("hash-max-ziplist-entries", LISTPACK_ENTRIES.to_string()),
+        ("hash-max-ziplist-value", LISTPACK_BYTES.to_string()),
+        ("io-threads", reactors.to_string()),
+        ("latency-monitor-threshold", "0".into()),
+        ("latency-tracking", "yes".into()),
+        ("latency-tracking-info-percentiles", PERCENTILES.map(|percent| percent.to_string()).join(" ")),
         ("maxclients", context.limits.connections.to_string()),
         ("maxmemory", memory.to_string()),
         ("maxmemory-clients", shown_limit(context.memory.limit()).to_string()),
@@ -29,8 +42,10 @@ fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
         ("notify-keyspace-events", String::new()),
         ("port", context.address.port().to_string()),
         ("proto-max-bulk-len", context.bulk_bytes.load(Relaxed).to_string()),
+        ("replicaof", String::new()),
         ("requirepass", String::new()),
         ("save", String::new()),
+        ("slaveof", String::new()),
         ("slowlog-log-slower-than", "-1".into()),
         ("slowlog-max-len", "0".into()),
         ("tcp-keepalive", context.keepalive_seconds.load(Relaxed).to_string()),
@@ -106,13 +121,12 @@ fn set(session: &mut RespSession, args: Args, encoder: &mut RespEncoder) -> Resu
 
 /// The error of a change that is not made.
 fn failed(name: &[u8], why: &str) -> SessionError {
-    let shown = excerpt_text(name).to_ascii_lowercase();
-    SessionError::reply(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
+    let before = "ERR CONFIG SET failed (possibly related to argument '";
+    SessionError::quoting(before, &excerpt(name).to_ascii_lowercase(), &format!("') - {why}"))
 }
 
 /// Checks a change, and applies it if `apply` is set.
 fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Result<(), SessionError> {
-    let shown = excerpt_text(name).to_ascii_lowercase();
     let failed = |why: &str| failed(name, why);
     let seconds = || {
         let seconds = parse_integer(value);
@@ -156,9 +170,8 @@ fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Re
         let known =
             settings(context).into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()));
         let (_, now) = known.ok_or_else(|| {
-            SessionError::reply(format!(
-                "ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"
-            ))
+            let before = "ERR Unknown option or number of arguments for CONFIG SET - '";
+            SessionError::quoting(before, &excerpt(name).to_ascii_lowercase(), "'")
         })?;
         // Setting the current value again changes nothing.
         if now.as_bytes() != value {

@@ -9,10 +9,7 @@ use crate::protocol::resp::{
     reply::error::SessionError,
     session::{ReplyMode, RespSession},
 };
-use kv::{
-    Args, CommandError, CommandSpec, Database, Group, args::parse_integer, flag::NO_AUTH,
-    syntax::excerpt::excerpt_text,
-};
+use kv::{Args, CommandError, CommandSpec, Database, Group, args::parse_integer, flag::NO_AUTH};
 
 /// The version of Redis that this server reports to clients: from it on, they let fields expire.
 /// docs/protocol.md says why it is not a later one.
@@ -82,8 +79,7 @@ fn hello(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -
     };
     let mut name = None;
     while let Some(option) = args.next() {
-        let wrong =
-            || SessionError::reply(format!("ERR Syntax error in HELLO option '{}'", excerpt_text(option)));
+        let wrong = || SessionError::quoting("ERR Syntax error in HELLO option '", option, "'");
         if option.eq_ignore_ascii_case(b"auth") {
             let (user, _) = args.next().zip(args.next()).ok_or_else(wrong)?;
             authenticate(user)?;

@@ -7,7 +7,7 @@ use super::{
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    limits::{BATCH_BYTES, BATCH_REQUESTS, LOOK_AHEAD_REQUESTS, SESSION_ARGUMENTS},
+    limits::{BATCH_BYTES, BATCH_REQUESTS, SESSION_ARGUMENTS},
     metrics::Failure,
     pipeline::{buffers::Output, router},
     protocol::resp::{
@@ -42,13 +42,17 @@ pub(crate) async fn dispatch(
         // Confirmations of subscriptions are not replies.
         output.suppress(!matches!(&accepted, Ok(resolved) if resolved.command.is_subscription()));
     }
-    let (index, failure, executed) = match accepted {
+    let (index, mut failure, executed) = match accepted {
         Ok(resolved) => {
             (Some(resolved.index), Failure::Failed, execute(table, session, resolved, output).await)
         }
         Err(error) => (table.locate(&raw).ok().map(|row| row.index), Failure::Rejected, Err(error)),
     };
     if let Err(error) = executed {
+        if matches!(error, SessionError::Command(CommandError::OutOfMemory)) {
+            failure = Failure::Rejected;
+            session.discount(index);
+        }
         let start = output.bytes.len();
         session.write_error(error, output)?;
         session.context.metrics.record_error(index, failure, &output.bytes[start + 1..]);
@@ -146,17 +150,10 @@ async fn execute_on_buckets(
 ) -> Result<(), SessionError> {
     let context = session.context.clone();
     let mut requests = SubRequests::new(command, raw, session.database)?;
-    if requests.remaining() <= LOOK_AHEAD_REQUESTS {
-        requests.check_owners(&context.cluster)?;
-    } else {
-        if !requests.fits(&context.cluster) {
-            return Err(CommandError::OutOfMemory.into());
-        }
-        let mut ahead = requests.clone();
-        while ahead.remaining() > 0 && !context.cluster.owns_every_bucket() {
-            context.cluster.look_ahead(ahead.by_ref().take(LOOK_AHEAD_REQUESTS))?;
-            yield_now().await;
-        }
+    requests.check_together(&context.cluster)?;
+    // A single request is executed, or not; either is said by its own reply.
+    if requests.remaining() > 1 {
+        router::look_ahead(&context.cluster, requests.clone()).await?;
     }
     session.merger.push_expected(requests.keys(), requests.remaining());
     while requests.remaining() > 0 {

@@ -6,6 +6,7 @@ use super::{
     table::{Call, CommandRef, CommandTable, SessionCommand, boxed},
 };
 use crate::{
+    limits::EXEC_REPLIES_AT_ONCE,
     memory::{Charge, Use},
     metrics::Failure,
     pipeline::{Rendered, buffers::Output, clock::Clock, router},
@@ -22,6 +23,7 @@ use kv::{
 };
 use kv_cluster::Error;
 use std::io;
+use tokio::task::yield_now;
 
 /// A key, and its version when it was watched.
 type WatchedKey<'a> = (FullName<'a>, u64);
@@ -56,6 +58,8 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     let all: Vec<Request<'_>> = split.into_iter().flatten().collect();
     let names = watched.iter().map(|(full, _)| full.name).chain(all.iter().flat_map(Request::names));
     session.context.cluster.single_owner(names)?;
+    // Other connections of this thread run before the step, after it, and between its replies.
+    yield_now().await;
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
     let mut step = steps.next().unwrap_or_default();
     let mut clock = Clock::read();
@@ -71,6 +75,7 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     watched.clear();
     session.encoder(output).array(commands.len());
     loop {
+        yield_now().await;
         write_step(table, session, step, &replies, clock.lap(), output).await?;
         step = match steps.next() {
             Some(step) => step,
@@ -185,7 +190,10 @@ async fn write_step(
     let calls: Vec<(usize, u64)> = commands.iter().filter(on_buckets).map(|(index, _)| (*index, 1)).collect();
     context.metrics.record(&calls, calls.len() as u64, nanos);
     let (mut start, mut ends) = (0, replies.ends.iter());
-    for (index, raw) in commands {
+    for (number, (index, raw)) in commands.iter().enumerate() {
+        if number > 0 && number.is_multiple_of(EXEC_REPLIES_AT_ONCE) {
+            yield_now().await;
+        }
         let reply_at = output.bytes.len();
         match table.get(*index) {
             CommandRef::Bucket(command) => match SubRequests::check_arity(command, raw) {

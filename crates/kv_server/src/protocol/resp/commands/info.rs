@@ -7,19 +7,41 @@ use super::{
 };
 use crate::{
     clients::Client,
+    memory::Use,
     metrics::CommandStats,
     process,
     protocol::resp::{reply::error::SessionError, session::RespSession},
 };
 use kv::{CommandSpec, Group, StoreStats};
 use std::{
+    collections::HashSet,
     fmt::{Display, Write},
     sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
 /// The percentiles of section `latencystats`.
-const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
+pub(super) const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
+
+/// The sections, and the words for several of them.
+const SECTIONS: [&str; 16] = [
+    "server",
+    "clients",
+    "memory",
+    "persistence",
+    "stats",
+    "replication",
+    "cpu",
+    "modules",
+    "commandstats",
+    "errorstats",
+    "latencystats",
+    "cluster",
+    "keyspace",
+    "default",
+    "all",
+    "everything",
+];
 
 pub(super) const INFO: SessionCommand = SessionCommand::new(
     CommandSpec::new("info", Group::Server)
@@ -31,13 +53,12 @@ pub(super) const INFO: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(info));
 async fn info(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
-    let named = |words: &[&str]| {
-        let is_one = |arg: &[u8]| words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()));
-        args.into_iter().any(is_one)
-    };
-    let (is_default, is_all) = (args.is_empty() || named(&["default"]), named(&["all", "everything"]));
-    let wanted = |section: &str| is_default || is_all || named(&[section]);
-    let wanted_if_named = |section: &str| is_all || named(&[section]);
+    let known = |arg: &[u8]| SECTIONS.into_iter().find(|name| arg.eq_ignore_ascii_case(name.as_bytes()));
+    let named: HashSet<&str> = args.into_iter().filter_map(known).collect();
+    let is_default = args.is_empty() || named.contains("default");
+    let is_all = named.contains("all") || named.contains("everything");
+    let wanted_if_named = |section: &str| is_all || named.contains(section);
+    let wanted = |section: &str| is_default || wanted_if_named(section);
     let own = session.context.cluster.local().stats();
     let mut text = String::new();
     if wanted("server") {
@@ -147,6 +168,9 @@ fn clients(session: &RespSession, text: &mut String) {
     line(text, "connected_clients", clients.len());
     line(text, "cluster_connections", 0);
     line(text, "maxclients", session.context.limits.connections);
+    let largest = |kind| clients.iter().map(|client| client.account.held_for(kind)).max().unwrap_or(0);
+    line(text, "client_recent_max_input_buffer", largest(Use::Input));
+    line(text, "client_recent_max_output_buffer", largest(Use::Output));
     zeros(text, &["blocked_clients", "tracking_clients"]);
     let count = |filter: &dyn Fn(&Client) -> bool| clients.iter().filter(|client| filter(client)).count();
     line(text, "pubsub_clients", count(&|client| client.session.is_pubsub()));

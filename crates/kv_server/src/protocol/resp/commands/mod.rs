@@ -5,6 +5,7 @@
 //! (executes what cannot be part of a batch).
 
 mod client;
+mod client_kill;
 mod command;
 mod config;
 mod connection;
@@ -13,6 +14,8 @@ mod exec;
 mod help;
 mod info;
 mod keyspace;
+mod latency;
+mod metadata;
 pub(super) mod paging;
 mod pubsub;
 pub(super) mod sample;
@@ -33,6 +36,7 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     help::CLIENT_HELP,
     client::CLIENT_ID,
     client::CLIENT_INFO,
+    client_kill::CLIENT_KILL,
     client::CLIENT_LIST,
     client::CLIENT_NO_EVICT,
     client::CLIENT_NO_TOUCH,
@@ -59,6 +63,7 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     command::COMMAND_COUNT,
     command::COMMAND_DOCS,
     command::COMMAND_GETKEYS,
+    command::COMMAND_GETKEYSANDFLAGS,
     help::COMMAND_HELP,
     command::COMMAND_INFO,
     command::COMMAND_LIST,
@@ -71,11 +76,14 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     help::DEBUG_HELP,
     server::DEBUG_SLEEP,
     info::INFO,
-    server::LATENCY,
+    latency::LATENCY,
+    latency::LATENCY_DOCTOR,
+    latency::LATENCY_GRAPH,
     help::LATENCY_HELP,
-    server::LATENCY_HISTOGRAM,
-    server::LATENCY_LATEST,
-    server::LATENCY_RESET,
+    latency::LATENCY_HISTOGRAM,
+    latency::LATENCY_HISTORY,
+    latency::LATENCY_LATEST,
+    latency::LATENCY_RESET,
     server::MEMORY,
     server::MEMORY_DOCTOR,
     help::MEMORY_HELP,

@@ -12,7 +12,7 @@ use crate::{
 };
 use kv::{CommandError, CommandSpec, Group, Topic, flag, syntax::glob};
 use kv_cluster::escape_name;
-use std::io;
+use std::{io, sync::Arc};
 use tokio::task::yield_now;
 
 pub(super) const PUBSUB: SessionCommand = SessionCommand::new(
@@ -130,12 +130,11 @@ pub(super) const UNSUBSCRIBE: SessionCommand = SessionCommand::new(
 .yields_between_arguments()
 .run_async(boxed!(unsubscribe));
 async fn unsubscribe(call: Call<'_, '_>) -> Result<(), SessionError> {
-    let all = if call.args.is_empty() { call.session.subscriptions.channels() } else { Vec::new() };
     let end = |session: &mut RespSession, channel: &[u8]| match channel.strip_prefix(BUCKET_CHANNEL) {
         Some(bucket) => session.subscriptions.buckets.remove(bucket),
         None => drop_topic(session, Topic::Channel(channel)),
     };
-    unsubscribe_each(call, all, "unsubscribe", end).await
+    unsubscribe_each(call, Subscriptions::channels, "unsubscribe", end).await
 }
 
 pub(super) const PUNSUBSCRIBE: SessionCommand = SessionCommand::new(
@@ -150,9 +149,8 @@ pub(super) const PUNSUBSCRIBE: SessionCommand = SessionCommand::new(
 .yields_between_arguments()
 .run_async(boxed!(punsubscribe));
 async fn punsubscribe(call: Call<'_, '_>) -> Result<(), SessionError> {
-    let all = if call.args.is_empty() { call.session.subscriptions.patterns() } else { Vec::new() };
     let end = |session: &mut RespSession, pattern: &[u8]| drop_topic(session, Topic::Pattern(pattern));
-    unsubscribe_each(call, all, "punsubscribe", end).await
+    unsubscribe_each(call, Subscriptions::patterns, "punsubscribe", end).await
 }
 
 fn drop_topic(session: &RespSession, topic: Topic<'_>) {
@@ -161,22 +159,33 @@ fn drop_topic(session: &RespSession, topic: Topic<'_>) {
     }
 }
 
-/// Ends the subscriptions named in the arguments; without arguments, `all`.
+/// Ends the subscriptions named in the arguments; without arguments, all: those that `first` lists first.
 async fn unsubscribe_each(
     Call { session, args, output, .. }: Call<'_, '_>,
-    all: Vec<Box<[u8]>>,
+    first: fn(&Subscriptions, usize) -> Vec<Arc<[u8]>>,
     kind: &str,
     unsubscribe: fn(&mut RespSession, &[u8]),
 ) -> Result<(), SessionError> {
-    if args.is_empty() && all.is_empty() {
-        let count = session.subscriptions.count();
-        write_confirmation(&mut session.encoder(output), kind, None, count);
-    }
-    for (number, topic) in args.chain(all.iter().map(|topic| &**topic)).enumerate() {
-        pause(session, output, number).await?;
+    let end_one = |session: &mut RespSession, output: &mut Output<'_>, topic: &[u8]| {
         unsubscribe(session, topic);
         let count = session.subscriptions.count();
         write_confirmation(&mut session.encoder(output), kind, Some(topic), count);
+    };
+    for (number, topic) in args.enumerate() {
+        pause(session, output, number).await?;
+        end_one(session, output, topic);
+    }
+    if args.is_empty() {
+        let mut topics = first(&session.subscriptions, ARGUMENTS_AT_ONCE);
+        if topics.is_empty() {
+            let count = session.subscriptions.count();
+            write_confirmation(&mut session.encoder(output), kind, None, count);
+        }
+        while !topics.is_empty() {
+            topics.iter().for_each(|topic| end_one(session, output, topic));
+            pause(session, output, topics.len()).await?;
+            topics = first(&session.subscriptions, ARGUMENTS_AT_ONCE);
+        }
     }
     session.subscriptions.charge_names();
     Ok(())
@@ -219,9 +228,11 @@ async fn channels(Call { session, mut args, output, .. }: Call<'_, '_>) -> Resul
         return Err(CommandError::Arity("pubsub|channels".into()).into());
     }
     let channels = session.context.cluster.channels(pattern).await?;
-    let mut encoder = session.encoder(output);
-    encoder.array(channels.len());
-    channels.iter().for_each(|channel| encoder.bulk(channel));
+    session.encoder(output).array(channels.len());
+    for (number, channel) in channels.into_iter().enumerate() {
+        pause(session, output, number).await?;
+        session.encoder(output).bulk(&channel);
+    }
     Ok(())
 }
 

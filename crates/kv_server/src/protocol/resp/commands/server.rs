@@ -47,45 +47,6 @@ fn wait(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Resul
     Ok(())
 }
 
-pub(super) const LATENCY: SessionCommand = SessionCommand::new(
-    CommandSpec::new("latency", Group::Server).arity(-2).since("2.8.13").summary("Commands about latencies"),
-);
-
-pub(super) const LATENCY_HISTOGRAM: SessionCommand = SessionCommand::new(
-    CommandSpec::new("latency|histogram", Group::Server)
-        .arity(-2)
-        .flags(ADMIN | ANY_TIME)
-        .since("7.0.0")
-        .syntax("[command [command ...]]")
-        .summary("Calls of commands by the microseconds that they took, in powers of two"),
-)
-.run_async(boxed!(histogram));
-async fn histogram(Call { table, session, args, output }: Call<'_, '_>) -> Result<(), SessionError> {
-    let is_named = |name: &str| {
-        let container = name.split('|').next().unwrap_or(name).as_bytes();
-        let is_it = |arg: &[u8]| [name.as_bytes(), container].iter().any(|one| arg.eq_ignore_ascii_case(one));
-        args.is_empty() || args.into_iter().any(is_it)
-    };
-    let commands = table.specs().zip(session.context.metrics.commands());
-    let called: Vec<_> = commands.filter(|(spec, stats)| stats.calls > 0 && is_named(spec.name)).collect();
-    let mut encoder = session.encoder(output);
-    encoder.map(called.len());
-    for (spec, stats) in called {
-        encoder.bulk(spec.name.as_bytes());
-        encoder.map(2);
-        encoder.bulk(b"calls");
-        encoder.integer(stats.calls as i64);
-        encoder.bulk(b"histogram_usec");
-        let powers = stats.latencies.by_powers_of_two();
-        encoder.map(powers.len());
-        for (micros, calls) in powers {
-            encoder.integer(micros as i64);
-            encoder.integer(calls as i64);
-        }
-    }
-    Ok(())
-}
-
 pub(super) const SLOWLOG: SessionCommand = SessionCommand::new(
     CommandSpec::new("slowlog", Group::Server)
         .arity(-2)
@@ -93,14 +54,6 @@ pub(super) const SLOWLOG: SessionCommand = SessionCommand::new(
         .summary("For monitoring tools; slow commands are not recorded"),
 );
 
-pub(super) const LATENCY_LATEST: SessionCommand = SessionCommand::new(
-    CommandSpec::new("latency|latest", Group::Server)
-        .arity(2)
-        .flags(ADMIN | ANY_TIME)
-        .since("2.8.13")
-        .summary("Returns an empty list: events are not recorded"),
-)
-.run(empty_list);
 pub(super) const SLOWLOG_GET: SessionCommand = SessionCommand::new(
     CommandSpec::new("slowlog|get", Group::Server)
         .arity(-2)
@@ -119,20 +72,6 @@ fn slowlog_get(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -
     Ok(())
 }
 
-fn empty_list(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    encoder.array(0);
-    Ok(())
-}
-
-pub(super) const LATENCY_RESET: SessionCommand = SessionCommand::new(
-    CommandSpec::new("latency|reset", Group::Server)
-        .arity(-2)
-        .flags(ADMIN | ANY_TIME)
-        .since("2.8.13")
-        .syntax("[event [event ...]]")
-        .summary("Returns 0: events are not recorded"),
-)
-.run(zero_reply);
 pub(super) const SLOWLOG_LEN: SessionCommand = SessionCommand::new(
     CommandSpec::new("slowlog|len", Group::Server)
         .arity(2)
@@ -141,7 +80,11 @@ pub(super) const SLOWLOG_LEN: SessionCommand = SessionCommand::new(
         .summary("Returns 0: slow commands are not recorded"),
 )
 .run(zero_reply);
-fn zero_reply(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+pub(super) fn zero_reply(
+    _: &mut RespSession,
+    _: Args,
+    encoder: &mut RespEncoder,
+) -> Result<(), SessionError> {
     encoder.integer(0);
     Ok(())
 }

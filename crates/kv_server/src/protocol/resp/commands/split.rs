@@ -79,24 +79,16 @@ impl<'a> SubRequests<'a> {
         self.command.spec.keys
     }
 
-    /// Checks, before any of the requests is executed, that nothing is known to be in the way of one.
-    pub(crate) fn check_owners(&self, cluster: &Cluster) -> Result<(), SessionError> {
+    /// Checks what concerns all requests together, before any of them is executed: that this node has memory
+    /// for all values of a command on pairs, which otherwise writes none, and that keys which must live on
+    /// one node do.
+    pub(crate) fn check_together(&self, cluster: &Cluster) -> Result<(), SessionError> {
         match self.keys() {
-            KeySpec::None | KeySpec::One => Ok(()),
-            KeySpec::PairsEach if !self.fits(cluster) => Err(CommandError::OutOfMemory.into()),
-            _ if cluster.owns_every_bucket() => Ok(()),
-            KeySpec::TwoTogether | KeySpec::PairsTogether => self.check_same_node(cluster),
-            KeySpec::EachSummed | KeySpec::EachListed | KeySpec::PairsEach => match self.remaining {
-                // It is executed, or not; either is said by its own reply.
-                ..=1 => Ok(()),
-                _ => Ok(cluster.look_ahead(self.clone())?),
-            },
+            KeySpec::PairsEach if cluster.local().is_out_of_memory(self.bulks.len()) => {
+                Err(CommandError::OutOfMemory.into())
+            }
+            _ => self.check_same_node(cluster),
         }
-    }
-
-    /// Whether this node has memory for all values of a command on pairs, which otherwise writes none.
-    pub(crate) fn fits(&self, cluster: &Cluster) -> bool {
-        self.keys() != KeySpec::PairsEach || !cluster.local().is_out_of_memory(self.bulks.len())
     }
 
     /// Checks that one node owns all keys of the command, if it needs that.

@@ -3,14 +3,16 @@
 use crate::{
     pipeline::buffers::Output,
     protocol::resp::{
-        encoder::RespEncoder, parser::RawCommand, reply::error::SessionError, session::RespSession,
+        encoder::RespEncoder,
+        parser::RawCommand,
+        reply::error::{SessionError, quoted},
+        session::RespSession,
     },
 };
 use foldhash::fast::RandomState;
 use kv::{
     Args, Command, CommandError, CommandSpec,
     flag::{LOADING, PUBSUB, STALE},
-    syntax::excerpt::excerpt_text,
 };
 use std::{collections::HashMap, fmt, pin::Pin};
 
@@ -174,8 +176,8 @@ impl CommandTable {
 
     fn subcommand(&self, container: &str, word: &[u8]) -> Result<usize, SessionError> {
         self.index(&[container.as_bytes(), b"|", word].concat()).ok_or_else(|| {
-            let (word, container) = (excerpt_text(word), container.to_ascii_uppercase());
-            SessionError::reply(format!("ERR unknown subcommand '{word}'. Try {container} HELP."))
+            let after = format!("'. Try {} HELP.", container.to_ascii_uppercase());
+            SessionError::quoting("ERR unknown subcommand '", word, &after)
         })
     }
 }
@@ -275,16 +277,16 @@ fn container(spec: &CommandSpec) -> Option<&'static str> {
 }
 
 fn unknown_command(raw: &RawCommand<'_>) -> SessionError {
-    let mut args = String::new();
+    let mut message = [b"ERR unknown command '", quoted(raw.name), b"', with args beginning with: "].concat();
+    let end = message.len() + QUOTED_ARGUMENTS;
     for arg in raw.args() {
-        if args.len() >= QUOTED_ARGUMENTS {
+        if message.len() >= end {
             break;
         }
-        let room = QUOTED_ARGUMENTS - args.len();
-        args.push_str(&format!("'{}' ", excerpt_text(&arg[..arg.len().min(room)])));
+        let arg = &arg[..arg.len().min(end - message.len())];
+        message.extend([b"'", quoted(arg), b"' "].concat());
     }
-    let name = excerpt_text(raw.name);
-    SessionError::reply(format!("ERR unknown command '{name}', with args beginning with: {args}"))
+    SessionError::Reply(message.into())
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use super::table::{ANY_TIME, Call, SessionCommand, boxed};
 use crate::{
-    limits::{WATCHED, WATCHED_KEY_BYTES},
+    limits::{ARGUMENTS_AT_ONCE, WATCHED, WATCHED_KEY_BYTES},
     pipeline::router,
     protocol::resp::{
         encoder::RespEncoder, queue::WatchedKeys, reply::error::SessionError, session::RespSession,
     },
 };
 use kv::{Args, CommandSpec, Group, KeySpec, Op, Reply, Request, flag::NO_MULTI};
+use kv_cluster::Cluster;
+use tokio::task::yield_now;
 
 pub(super) const MULTI: SessionCommand = SessionCommand::new(
     CommandSpec::new("multi", Group::Transactions)
@@ -72,43 +74,57 @@ pub(super) const WATCH: SessionCommand = SessionCommand::new(
 )
 .never_queued()
 .run_async(boxed!(watch));
+/// Watches all keys, or, if that fails, none of those that were not watched before.
 async fn watch(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     if session.transaction.is_open() {
         return Err(SessionError::reply("ERR WATCH inside MULTI is not allowed"));
     }
     let RespSession { transaction, context, client, database, .. } = &mut *session;
-    for bucket in args {
-        let key = (*database, Box::from(bucket));
-        let watched =
-            transaction.watched.get_or_insert_with(|| WatchedKeys::new(context.cluster.clone(), client));
+    let op = Op::Watch { watcher: Cluster::watcher(client.id) };
+    let requests: Vec<_> = args.map(|bucket| Request { database: *database, bucket, op }).collect();
+    router::look_ahead(&context.cluster, requests.clone().into_iter()).await?;
+    let watched =
+        transaction.watched.get_or_insert_with(|| WatchedKeys::new(context.cluster.clone(), client));
+    let mut added = Vec::new();
+    for (number, request) in requests.into_iter().enumerate() {
+        if number > 0 && number.is_multiple_of(ARGUMENTS_AT_ONCE) {
+            yield_now().await;
+        }
+        let key = (*database, Box::from(request.bucket));
         if watched.versions.contains_key(&key) {
             continue;
         }
-        if watched.versions.len() >= WATCHED {
-            return Err(SessionError::reply(format!("ERR one connection may watch {WATCHED} keys")));
-        }
-        let read = |reply: Reply<'_>| match reply {
-            Reply::Number(version) => Ok(version as u64),
-            Reply::Error(error) => Err(SessionError::Command(error)),
-            _ => Err(SessionError::Restarting),
-        };
-        let op = Op::Watch { watcher: watched.watcher };
-        let request = Request { database: *database, bucket, op };
         // The watch ends with the connection, even if that ends before the reply.
         watched.versions.insert(key.clone(), None);
-        let version = router::execute_one(&context.cluster, request, read).await;
-        let version = version.map_err(SessionError::from).flatten();
+        added.push(key);
+        let version = match watched.versions.len() {
+            ..=WATCHED => version(&context.cluster, request).await,
+            _ => Err(SessionError::reply(format!("ERR one connection may watch {WATCHED} keys"))),
+        };
         match version {
             Ok(version) => {
-                watched.charge.add(bucket.len() + WATCHED_KEY_BYTES);
-                watched.versions.insert(key, Some(version))
+                watched.charge.add(request.bucket.len() + WATCHED_KEY_BYTES);
+                watched.versions.insert((*database, request.bucket.into()), Some(version));
             }
             Err(error) => {
-                watched.versions.remove(&key);
+                watched.remove(&added);
+                if watched.versions.is_empty() {
+                    transaction.watched = None;
+                }
                 return Err(error);
             }
-        };
+        }
     }
     session.encoder(output).ok();
     Ok(())
+}
+
+/// The version of a key, which is watched from now on.
+async fn version(cluster: &Cluster, request: Request<'_>) -> Result<u64, SessionError> {
+    let read = |reply: Reply<'_>| match reply {
+        Reply::Number(version) => Ok(version as u64),
+        Reply::Error(error) => Err(SessionError::Command(error)),
+        _ => Err(SessionError::Restarting),
+    };
+    router::execute_one(cluster, request, read).await?
 }

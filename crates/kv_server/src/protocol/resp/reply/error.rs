@@ -1,7 +1,10 @@
 //! Error replies: a code such as `ERR`, then the message, in Redis's words where it has any.
 
 use crate::protocol::resp::encoder::RespEncoder;
-use kv::{CommandError, syntax::glob::PatternTooComplex};
+use kv::{
+    CommandError,
+    syntax::{excerpt::excerpt, glob::PatternTooComplex},
+};
 use kv_cluster::{Error, RESTARTING};
 use std::{borrow::Cow, io};
 
@@ -9,7 +12,7 @@ use std::{borrow::Cow, io};
 #[derive(Debug)]
 pub(crate) enum SessionError {
     /// The error reply: a code, then the message.
-    Reply(Cow<'static, str>),
+    Reply(Cow<'static, [u8]>),
     Command(CommandError),
     Cluster(Error),
     /// The store is restarting.
@@ -21,19 +24,24 @@ pub(crate) enum SessionError {
 impl SessionError {
     /// An error reply of the session itself.
     pub(crate) fn reply(text: impl Into<Cow<'static, str>>) -> SessionError {
-        SessionError::Reply(text.into())
+        SessionError::Reply(bytes_of(text.into()))
+    }
+
+    /// An error reply that quotes a word of the client.
+    pub(crate) fn quoting(before: &str, word: &[u8], after: &str) -> SessionError {
+        SessionError::Reply([before.as_bytes(), quoted(word), after.as_bytes()].concat().into())
     }
 
     /// The error reply to an EXEC that was rejected.
     pub(crate) fn discarded(reason: &SessionError) -> SessionError {
         let reason = match reason {
-            SessionError::Reply(text) => text.to_string(),
-            SessionError::Command(error) => redis_message(error).into_owned(),
-            SessionError::Cluster(error) => error.to_string(),
-            SessionError::Restarting | SessionError::Io(_) => RESTARTING.to_owned(),
+            SessionError::Reply(text) => text.clone(),
+            SessionError::Command(error) => redis_message(error),
+            SessionError::Cluster(error) => error.to_string().into_bytes().into(),
+            SessionError::Restarting | SessionError::Io(_) => RESTARTING.as_bytes().into(),
         };
-        let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
-        SessionError::reply(format!("EXECABORT Transaction discarded because of: {reason}"))
+        let reason = reason.strip_prefix(b"ERR ").unwrap_or(&reason);
+        SessionError::Reply([b"EXECABORT Transaction discarded because of: ", reason].concat().into())
     }
 
     /// Writes the error reply; fails if the client is gone.
@@ -78,7 +86,7 @@ impl From<io::Error> for SessionError {
 
 /// Writes why a command was not executed.
 pub(super) fn command_error(encoder: &mut RespEncoder<'_>, error: &CommandError) {
-    encoder.error(&redis_message(error));
+    encoder.error(redis_message(error));
 }
 
 /// Writes why a request could not be executed on its node.
@@ -89,7 +97,7 @@ pub(crate) fn cluster_error(encoder: &mut RespEncoder<'_>, error: &Error) {
 /// Writes an error, with ERR instead of a code after which a client could send more than this command again.
 fn write_coded(encoder: &mut RespEncoder<'_>, code: &str, message: &str) {
     let code = if encoder.in_pipeline && is_retried(code) { "ERR" } else { code };
-    encoder.error(&format!("{code} {message}"));
+    encoder.error(format!("{code} {message}"));
 }
 
 /// Whether clients send a command again by themselves after this code.
@@ -124,8 +132,20 @@ pub(super) fn restarting_error(encoder: &mut RespEncoder<'_>) {
     write_coded(encoder, "LOADING", RESTARTING);
 }
 
+/// The part of a word that errors quote: its start, and as in Redis nothing from a zero byte on.
+pub(crate) fn quoted(word: &[u8]) -> &[u8] {
+    excerpt(word).split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+fn bytes_of(text: Cow<'static, str>) -> Cow<'static, [u8]> {
+    match text {
+        Cow::Borrowed(text) => text.as_bytes().into(),
+        Cow::Owned(text) => text.into_bytes().into(),
+    }
+}
+
 /// Why a command was not executed, byte for byte as Redis puts it.
-fn redis_message(error: &CommandError) -> Cow<'static, str> {
+fn redis_message(error: &CommandError) -> Cow<'static, [u8]> {
     let message = match error {
         CommandError::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
         CommandError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
@@ -176,21 +196,26 @@ fn redis_message(error: &CommandError) -> Cow<'static, str> {
         | CommandError::TransactionTooLarge { .. }
         | CommandError::CommandTooLarge { .. }
         | CommandError::NameTooLong => {
-            return format!("ERR {error}").into();
+            return format!("ERR {error}").into_bytes().into();
         }
         CommandError::InvalidExpireTime(command) => {
-            return format!("ERR invalid expire time in '{command}' command").into();
+            return format!("ERR invalid expire time in '{command}' command").into_bytes().into();
         }
         CommandError::Arity(command) => {
-            return format!("ERR wrong number of arguments for '{command}' command").into();
+            return format!("ERR wrong number of arguments for '{command}' command").into_bytes().into();
         }
         CommandError::OutOfBounds { min, max } => {
-            return format!("ERR value is out of range, value must between {min} and {max}").into();
+            let message = format!("ERR value is out of range, value must between {min} and {max}");
+            return message.into_bytes().into();
         }
-        CommandError::UnknownOption(option) => return format!("ERR Unsupported option {option}").into(),
-        CommandError::UnknownArgument(argument) => return format!("ERR unknown argument: {argument}").into(),
+        CommandError::UnknownOption(option) => {
+            return [b"ERR Unsupported option ", quoted(option.bytes())].concat().into();
+        }
+        CommandError::UnknownArgument(argument) => {
+            return [b"ERR unknown argument: ", quoted(argument.bytes())].concat().into();
+        }
     };
-    message.into()
+    message.as_bytes().into()
 }
 
 #[cfg(test)]

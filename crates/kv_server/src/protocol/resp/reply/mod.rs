@@ -50,11 +50,13 @@ pub(super) fn write_reply(encoder: &mut RespEncoder<'_>, bucket: &[u8], reply: &
             encoder.array(keys.len());
             keys.iter().for_each(|key| encoder.bulk(key));
         }
-        // Where they can occur, they are handled before, and the reply is paged.
-        Reply::TooLarge(_) | Reply::LargeSample => cluster_error(encoder, &Error::UnexpectedReply),
+        // Where they can occur, they are handled before, and the reply is paged; the last is text's.
+        Reply::TooLarge(_) | Reply::LargeSample | Reply::Bucket { .. } => {
+            cluster_error(encoder, &Error::UnexpectedReply)
+        }
         Reply::NoKey | Reply::NoBucket => encoder.null(),
         Reply::Error(error) => command_error(encoder, error),
-        Reply::Crashed => encoder.error(&format!("ERR bucket \"{}\" crashed", escape_name(bucket))),
+        Reply::Crashed => encoder.error(format!("ERR bucket \"{}\" crashed", escape_name(bucket))),
         Reply::Restarting => restarting_error(encoder),
     }
 }

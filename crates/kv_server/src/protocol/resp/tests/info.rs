@@ -72,6 +72,19 @@ async fn commands_are_counted_with_their_time_and_their_failures() {
 }
 
 #[tokio::test]
+async fn what_is_refused_for_want_of_memory_is_no_call() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    for line in ["SET a 1", "CONFIG SET maxmemory 1", "SET a 2", "MSET a 3 b 3", "CONFIG SET maxmemory 0"] {
+        client.send(line).await;
+        client.reply().await;
+    }
+    let stats = info(&mut client, "commandstats").await;
+    let counts = |name: &str| ["calls", "rejected_calls"].map(|count| number(&stats[name], count));
+    assert_eq!((counts("cmdstat_set"), counts("cmdstat_mset")), ([1.0, 1.0], [0.0, 1.0]));
+}
+
+#[tokio::test]
 async fn a_batch_shares_its_time_among_its_commands() {
     let node = Node::start(Limits::default()).await;
     let mut client = node.client().await;

@@ -3,6 +3,7 @@
 use super::{Client, Node, encode, replies::expect_replies};
 use crate::limits::{
     Limits, OUTPUT_BYTES, PAGED_REPLY_BYTES, QUEUED_BYTES, RedisLimits, SESSION_ARGUMENTS, STEP_ARGUMENTS,
+    WATCHED,
 };
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -245,6 +246,24 @@ async fn watched_names_have_a_budget_and_end_with_their_connection() {
         }
     }
     expect_replies(&mut other, &[("EXEC", "*0\r\n")]).await;
+}
+
+#[tokio::test]
+async fn a_watch_of_more_keys_than_a_connection_may_watch_watches_none_of_them() {
+    let node = Node::start(Limits::default()).await;
+    let (mut client, mut other) = (node.client().await, node.client().await);
+    for first in [0, WATCHED / 2] {
+        let keys: String = (first..first + WATCHED / 2).map(|number| format!(" {number}")).collect();
+        client.send(&format!("WATCH{keys}")).await;
+        client.expect("+OK\r\n", "up to the limit").await;
+    }
+    client.send("WATCH 1 2 more").await;
+    client.expect("-ERR one connection may watch 10000 keys\r\n", "one more").await;
+    expect_replies(&mut client, &[("WATCH 1 2", "+OK\r\n"), ("MULTI", "+OK\r\n")]).await;
+    expect_replies(&mut other, &[("SET more 1", "+OK\r\n"), ("WATCH other", "+OK\r\n")]).await;
+    expect_replies(&mut client, &[("EXEC", "*0\r\n"), ("WATCH 1", "+OK\r\n"), ("MULTI", "+OK\r\n")]).await;
+    expect_replies(&mut other, &[("SET 1 1", "+OK\r\n")]).await;
+    expect_replies(&mut client, &[("EXEC", "*-1\r\n")]).await;
 }
 
 #[tokio::test]

@@ -252,11 +252,19 @@ async fn every_command_with_subcommands_has_help() {
 async fn command_info_says_where_keys_are() {
     let node = Node::start(Limits::default()).await;
     let mut client = node.client().await;
-    for (command, last, step) in [("get", 0, 1), ("rename", 1, 1), ("del", -1, 1), ("mset", -1, 2)] {
+    for (command, last, step) in [("get", 0, 1), ("rename", 0, 1), ("del", -1, 1), ("mset", -1, 2)] {
         client.send(&format!("COMMAND INFO {command}")).await;
         let info = client.reply().await;
         let found = format!("$7\r\nlastkey\r\n:{last}\r\n$7\r\nkeystep\r\n:{step}\r\n");
         assert!(info.contains(&found), "{command}: {info}");
+    }
+    client.send("HELLO 3").await;
+    client.reply().await;
+    client.send("COMMAND INFO mget ping").await;
+    let info = client.reply().await;
+    for set in ["~1\r\n$26\r\nrequest_policy:multi_shard\r\n", "~1\r\n%3\r\n$5\r\nflags\r\n", "~0\r\n*0\r\n"]
+    {
+        assert!(info.contains(set), "{info}");
     }
     client.send("COMMAND LIST FILTERBY ACLCAT connection").await;
     assert!(client.reply().await.contains("client|id"));

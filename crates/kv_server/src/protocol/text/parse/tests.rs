@@ -23,11 +23,18 @@ fn the_guides_commands() {
 
 #[test]
 fn unknown_commands_and_wrong_numbers_of_arguments() {
-    for line in ["GET shopping", "PUT a b c d", "GET a b c d e", "PING me"] {
+    for line in ["GET shopping", "PUT a b c d", "GET a b c d e", "SHOW", "SHOW a b", "PING me"] {
         parsed(line, |c| assert_eq!(c, ParsedLine::Command(Command::Unknown), "{line:?}"));
     }
-    for line in ["UNKNOWN shopping eggs", "get shopping milk", "", "  ", r#""GET" a b"#, r#"SET a "\x41 b""#]
-    {
+    for line in [
+        "UNKNOWN shopping eggs",
+        "get shopping milk",
+        "show shopping",
+        "",
+        "  ",
+        r#""GET" a b"#,
+        r#"SET a "\x41 b""#,
+    ] {
         parsed(line, |c| assert_eq!(c, ParsedLine::Command(Command::Other(line.as_bytes()))));
     }
 }

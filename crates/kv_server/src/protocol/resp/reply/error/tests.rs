@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::protocol::resp::encoder::RespVersion;
+use kv::syntax::excerpt::Excerpt;
 use kv_cluster::Outcome;
 use std::sync::Arc;
 
@@ -59,8 +60,8 @@ fn errors_of_commands_are_in_rediss_words() {
         AccessesNotCounted () => "-ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
             Please note that when switching between policies at runtime LRU and LFU data will take some time \
             to adjust.\r\n",
-        UnknownOption ("FOO".into()) => "-ERR Unsupported option FOO\r\n",
-        UnknownArgument ("FOO".into()) => "-ERR unknown argument: FOO\r\n",
+        UnknownOption (Excerpt::new(b"FOO")) => "-ERR Unsupported option FOO\r\n",
+        UnknownArgument (Excerpt::new(b"FOO")) => "-ERR unknown argument: FOO\r\n",
         NxConflict () => "-ERR NX and XX, GT or LT options at the same time are not compatible\r\n",
         GtLtConflict () => "-ERR GT and LT options at the same time are not compatible\r\n",
         FnxFxxConflict () => "-ERR Only one of FXX or FNX arguments can be specified\r\n",
@@ -125,7 +126,7 @@ fn errors_of_the_session_have_their_codes() {
     let crossslot: &str = &format!("-CROSSSLOT {several}\r\n");
     let unexpected: &str = &format!("-ERR {}\r\n", Error::UnexpectedReply);
     assert_replies! { SessionError as std::convert::identity;
-        Reply ("NOPROTO unsupported protocol version".into()) => "-NOPROTO unsupported protocol version\r\n",
+        Reply (b"NOPROTO unsupported protocol version".into()) => "-NOPROTO unsupported protocol version\r\n",
         Command (CommandError::Syntax) => "-ERR syntax error\r\n",
         Cluster (several) => crossslot,
         Cluster (Error::UnexpectedReply) => unexpected,

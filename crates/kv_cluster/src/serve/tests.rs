@@ -1,0 +1,134 @@
+//! Tests of turns: what a peer sends is executed in order, however it is divided.
+
+use super::*;
+use crate::{
+    limits::FRAME_BYTES,
+    link::{buffers::ReadBuffer, codec::ForwardedReply, send_queue::SendQueue},
+    tests::local_node,
+};
+use kv::{Backlog, Reply, Topic};
+
+/// The receiving side of a link, and what it replies.
+struct Served {
+    inbound: Inbound,
+    output: WriteBuffer,
+}
+
+impl Served {
+    fn new() -> Served {
+        let local = local_node();
+        let link = Arc::new(Link::new(local.name.clone()));
+        Served { inbound: Inbound::new(local, link), output: WriteBuffer::default() }
+    }
+
+    fn receive(&mut self, message: &Message<'_>, requests: &[Request<'_>]) -> Result<(), LinkClosed> {
+        let (mut queue, mut input) = (SendQueue::default(), ReadBuffer::default());
+        let mut writer = MessageWriter::begin(&mut queue, message);
+        requests.iter().for_each(|request| assert!(writer.push_item_within(FRAME_BYTES, request)));
+        writer.finish();
+        input.reserve().extend_from_slice(&queue.frames);
+        self.inbound.receive(input.next_frame().unwrap().unwrap(), &mut self.output)
+    }
+
+    /// A turn of the link's task.
+    fn turn(&mut self) {
+        self.inbound.begin_turn();
+        self.inbound.publish(&mut self.output);
+        self.inbound.run_deferred(&mut self.output).unwrap();
+    }
+
+    /// The ids of the calls and queries that have been replied to since the last time, with what was read or
+    /// counted.
+    fn replies(&mut self) -> Vec<(u32, String)> {
+        let mut input = ReadBuffer::default();
+        input.reserve().extend_from_slice(self.output.unwritten());
+        self.output.advance(input.reserve().len());
+        let mut replies = Vec::new();
+        while let Some(frame) = input.next_frame().unwrap() {
+            replies.push(match codec::decode_frame(frame).unwrap() {
+                (Message::Replies { id }, items) => {
+                    let last = codec::Items::<ForwardedReply<'_>>::new(items).map(Result::unwrap).last();
+                    let value = match last {
+                        Some(ForwardedReply::Reply(Reply::Value(value))) => {
+                            String::from_utf8_lossy(value).into()
+                        }
+                        other => format!("{other:?}"),
+                    };
+                    (id, value)
+                }
+                (Message::NodeReply { id, reply: NodeReply::Counts(counts) }, _) => {
+                    (id, format!("{counts:?}"))
+                }
+                (other, _) => panic!("{other:?}"),
+            });
+        }
+        replies
+    }
+}
+
+fn put_and_get(value: &str) -> [Request<'_>; 3] {
+    let ops = [Op::Create, Op::Put { key: b"milk", value: value.as_bytes() }, Op::Get { key: b"milk" }];
+    ops.map(|op| Request::new(b"shopping", op))
+}
+
+#[test]
+fn requests_after_the_end_of_a_turn_wait_for_the_next_and_keep_their_order() {
+    let mut served = Served::new();
+    served.inbound.turn = Turn::Over;
+    for id in 0..3 {
+        served.receive(&Message::Call { id }, &put_and_get(&id.to_string())).unwrap();
+    }
+    served.receive(&Message::Heartbeat, &[]).unwrap();
+    assert_eq!(served.replies(), []);
+    // The clock says that the turn has begun long ago.
+    served.inbound.turn = Turn::Since(0);
+    served.inbound.run_deferred(&mut served.output).unwrap();
+    assert!(served.replies().is_empty() && served.inbound.has_work(&served.output));
+    served.turn();
+    served.receive(&Message::Call { id: 3 }, &put_and_get("3")).unwrap();
+    while served.inbound.has_work(&served.output) {
+        served.turn();
+    }
+    assert_eq!(served.replies(), [0, 1, 2, 3].map(|id| (id, id.to_string())));
+    assert_eq!(served.inbound.deferred_bytes, 0);
+}
+
+#[test]
+fn a_call_has_no_more_requests_than_a_batch_of_a_client() {
+    let mut served = Served::new();
+    let request = Request::new(b"shopping", Op::Create);
+    served.receive(&Message::Call { id: 0 }, &[request; CALL_REQUESTS]).unwrap();
+    assert!(served.receive(&Message::Call { id: 1 }, &[request; CALL_REQUESTS + 1]).is_err());
+    let link = Link::new(served.inbound.local.name.clone());
+    assert_eq!(link.call(&[request; 10 * CALL_REQUESTS]).unwrap().0, CALL_REQUESTS);
+}
+
+#[test]
+fn a_publication_takes_many_turns_and_calls_are_executed_between_them() {
+    let mut served = Served::new();
+    let subscriber = served.inbound.local.channels.subscriber(&Backlog::new(1024 * 1024, |_, _| {}));
+    for number in 0..100 {
+        let pattern = format!("*{}{number}b*", "a".repeat(8_000));
+        assert_eq!(subscriber.subscribe(Topic::Pattern(pattern.as_bytes())), Ok(true));
+    }
+    assert_eq!(subscriber.subscribe(Topic::Pattern(b"a*")), Ok(true));
+    let channel = [b'a'; 16 * 1024];
+    for (id, channel) in [(0, &channel[..]), (1, b"b"), (2, &channel)] {
+        let query = NodeQuery::Publish { channel, payload: b"message" };
+        served.receive(&Message::NodeQuery { id, query }, &[]).unwrap();
+    }
+    let mut turns = 0;
+    let mut replies = Vec::new();
+    while served.inbound.has_work(&served.output) {
+        served.turn();
+        served.inbound.begin_turn();
+        served.receive(&Message::Call { id: 7 }, &put_and_get("1")).unwrap();
+        let mut replied = served.replies();
+        assert_eq!(replied.pop(), Some((7, "1".into())));
+        replies.extend(replied);
+        turns += 1;
+    }
+    assert_eq!(replies, [(0, "[1]".into()), (1, "[0]".into()), (2, "[1]".into())]);
+    assert!(turns > 50, "{turns}");
+    assert_eq!(served.inbound.deferred_bytes, 0);
+}

@@ -1,0 +1,326 @@
+//! Copies the strings and hashes of a Redis server, with their times to live, while it goes on. Only commands
+//! that read are sent: SCAN, TYPE, STRLEN, GET, HSCAN, PEXPIRETIME or PTTL, HPEXPIRETIME, INFO; and AUTH and
+//! SELECT.
+
+use super::client::{RedisClient, RedisReply};
+use crate::{
+    error::Error,
+    limits::{REDIS_FIELDS, REDIS_HASHES, REDIS_NAMES, REDIS_PAGE_BYTES, TRANSFER_PAGE_BYTES},
+    records::record::{Item, Record},
+    transfer::{progress::Progress, session::ImportSession, source::RedisAddress},
+};
+use kv::Database;
+use std::{collections::BTreeSet, mem, str};
+
+/// Copies a database, or all that this server has, too.
+pub(in crate::transfer) fn run(import: &mut ImportSession, address: &RedisAddress) -> Result<(), Error> {
+    let mut client = RedisClient::connect(address)?;
+    let sizes = sizes(&mut client)?;
+    let wanted = |index: usize| address.database.is_none_or(|database| database.index() == index);
+    let total = sizes.iter().filter(|(index, _)| wanted(*index)).map(|(_, keys)| keys).sum();
+    // Redis 7 has the one, Redis 7.4 and Valkey 9 the other.
+    let has_times = client.has(&[b"PEXPIRETIME", b"x"])?;
+    let has_field_times = client.has(&[b"HPEXPIRETIME", b"x", b"FIELDS", b"1", b"x"])?;
+    let (database, progress) = (Database::ZERO, Progress::new(false));
+    let fields = REDIS_HASHES;
+    let mut copy =
+        Copy { client, import, database, has_times, has_field_times, fields, done: 0, total, progress };
+    for (index, keys) in sizes.into_iter().filter(|(index, _)| wanted(*index)) {
+        match Database::new(index) {
+            Some(database) => copy.database(database)?,
+            None => copy.skip(&format!("of database {index}"), keys),
+        }
+    }
+    copy.import.send(true)
+}
+
+/// How many keys each database has, by INFO.
+fn sizes(client: &mut RedisClient) -> Result<Vec<(usize, u64)>, Error> {
+    let RedisReply::Bytes(info) = client.call(&[b"INFO", b"keyspace"])? else {
+        return Err(client.unexpected());
+    };
+    let size = |line: &str| {
+        let (index, rest) = line.strip_prefix("db")?.split_once(":keys=")?;
+        let keys = rest.split(',').next()?;
+        Some((index.parse().ok()?, keys.trim().parse().ok()?))
+    };
+    Ok(String::from_utf8_lossy(&info).lines().filter_map(size).collect())
+}
+
+/// The state of a copy.
+struct Copy<'i> {
+    client: RedisClient,
+    import: &'i mut ImportSession,
+    database: Database,
+    has_times: bool,
+    has_field_times: bool,
+    /// Fields that are asked for at once: fewer while they are large.
+    fields: usize,
+    /// Names that have been copied or left out.
+    done: u64,
+    total: u64,
+    progress: Progress,
+}
+
+/// A page of a hash.
+struct HashPage {
+    /// Alternating fields and values.
+    words: Vec<Vec<u8>>,
+    /// When each field expires, in milliseconds since 1970; empty if none does.
+    times: Vec<Option<u64>>,
+    /// The cursor of the next page: `0` after the last one.
+    next: Vec<u8>,
+}
+
+impl Copy<'_> {
+    fn database(&mut self, database: Database) -> Result<(), Error> {
+        self.database = database;
+        self.client.call(&[b"SELECT", database.index().to_string().as_bytes()])?;
+        let mut cursor = b"0".to_vec();
+        loop {
+            let scanned = self.client.call(&[b"SCAN", &cursor, b"COUNT", REDIS_NAMES.as_bytes()])?;
+            let (next, names) = self.scanned(scanned)?;
+            // A name may be listed twice.
+            let names: BTreeSet<Vec<u8>> = names.into_iter().collect();
+            self.names(names.into_iter().collect())?;
+            if next == b"0" {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+
+    /// Copies a page of names.
+    fn names(&mut self, names: Vec<Vec<u8>>) -> Result<(), Error> {
+        names.iter().for_each(|name| self.client.push(&[b"TYPE", name]));
+        let kinds = self.client.replies()?;
+        let (mut strings, mut hashes) = (Vec::new(), Vec::new());
+        for (name, kind) in names.into_iter().zip(kinds) {
+            match self.bytes(kind)?.as_deref() {
+                Some(b"string") => strings.push(name),
+                Some(b"hash") => hashes.push(name),
+                // It has gone.
+                None | Some(b"none") => self.done += 1,
+                Some(kind) => self.skip(&String::from_utf8_lossy(kind), 1),
+            }
+        }
+        self.strings(&strings)?;
+        let mut rest = &hashes[..];
+        while !rest.is_empty() {
+            let (group, after) = rest.split_at(rest.len().min(self.fields / REDIS_HASHES));
+            self.hashes(group)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Copies strings, about a page of bytes at a time.
+    fn strings(&mut self, names: &[Vec<u8>]) -> Result<(), Error> {
+        names.iter().for_each(|name| self.client.push(&[b"STRLEN", name]));
+        let lengths = self.client.replies()?;
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        for (name, length) in names.iter().zip(lengths) {
+            let Some(length) = self.number(length)? else { continue };
+            group.push(name);
+            bytes += usize::try_from(length).unwrap_or(0);
+            if bytes >= REDIS_PAGE_BYTES {
+                self.string_group(&mem::take(&mut group))?;
+                bytes = 0;
+            }
+        }
+        self.string_group(&group)
+    }
+
+    fn string_group(&mut self, names: &[&Vec<u8>]) -> Result<(), Error> {
+        for name in names {
+            self.client.push(&[b"GET", name]);
+            self.push_expiry(name);
+        }
+        let mut replies = self.client.replies()?.into_iter();
+        for name in names {
+            let (value, expiry) = (replies.next(), replies.next());
+            let value = self.bytes(value.unwrap_or(RedisReply::Nil))?;
+            let expiry = self.expiry(expiry)?;
+            self.done += 1;
+            if let (Some(value), Some(expires_at_ms)) = (value, expiry) {
+                self.record(name, Item::Str { value: value.into() }, expires_at_ms)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies a few hashes: the first page of each at once, then the others of each.
+    fn hashes(&mut self, names: &[Vec<u8>]) -> Result<(), Error> {
+        let count = REDIS_HASHES.to_string();
+        for name in names {
+            self.push_expiry(name);
+            self.client.push(&[b"HSCAN", name, b"0", b"COUNT", count.as_bytes()]);
+        }
+        let mut replies = self.client.replies()?.into_iter();
+        let (mut found, mut pages) = (Vec::new(), Vec::new());
+        for name in names {
+            let expiry = self.expiry(replies.next())?;
+            let page = self.hash_page(replies.next())?;
+            if let (Some(expires_at_ms), Some(page)) = (expiry, page) {
+                found.push((name, expires_at_ms));
+                pages.push(page);
+            }
+        }
+        self.adapt(&pages);
+        self.field_times(&found.iter().map(|(name, _)| *name).collect::<Vec<_>>(), &mut pages)?;
+        for ((name, expires_at_ms), page) in found.into_iter().zip(pages) {
+            self.record(name, Item::Bucket { keep_when_empty: false }, expires_at_ms)?;
+            self.hash(name, page)?;
+        }
+        self.done += names.len() as u64;
+        Ok(())
+    }
+
+    /// Copies the entries of a hash, from its first page on.
+    fn hash(&mut self, name: &Vec<u8>, first: HashPage) -> Result<(), Error> {
+        let mut page = first;
+        loop {
+            let HashPage { words, times, next } = page;
+            let mut times = times.into_iter();
+            let mut words = words.into_iter();
+            while let (Some(field), Some(value)) = (words.next(), words.next()) {
+                let item = Item::Entry { field: field.into(), value: value.into() };
+                self.record(name, item, times.next().flatten())?;
+            }
+            if next == b"0" {
+                return Ok(());
+            }
+            let count = self.fields.min(REDIS_FIELDS).to_string();
+            self.client.push(&[b"HSCAN", name, &next, b"COUNT", count.as_bytes()]);
+            let reply = self.client.replies()?.pop();
+            let Some(next_page) = self.hash_page(reply)? else { return Ok(()) };
+            let mut pages = vec![next_page];
+            self.adapt(&pages);
+            self.field_times(&[name], &mut pages)?;
+            page = pages.remove(0);
+        }
+    }
+
+    /// Asks when the fields of pages expire.
+    fn field_times(&mut self, names: &[&Vec<u8>], pages: &mut [HashPage]) -> Result<(), Error> {
+        if !self.has_field_times {
+            return Ok(());
+        }
+        for (name, page) in names.iter().zip(pages.iter()).filter(|(_, page)| !page.words.is_empty()) {
+            let count = (page.words.len() / 2).to_string();
+            let mut words: Vec<&[u8]> = vec![b"HPEXPIRETIME", name, b"FIELDS", count.as_bytes()];
+            words.extend(page.words.iter().step_by(2).map(Vec::as_slice));
+            self.client.push(&words);
+        }
+        let asked = pages.iter_mut().filter(|page| !page.words.is_empty());
+        for (page, reply) in asked.zip(self.client.replies()?) {
+            match reply {
+                RedisReply::List(times) => {
+                    let time = |time: &RedisReply| match time {
+                        // Redis's answers for "does not expire" and "no such field".
+                        RedisReply::Number(time) => u64::try_from(*time).ok(),
+                        _ => None,
+                    };
+                    page.times = times.iter().map(time).collect();
+                }
+                RedisReply::Error(error) if !error.starts_with("WRONGTYPE") => {
+                    return Err(self.client.failed(&error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn hash_page(&mut self, reply: Option<RedisReply>) -> Result<Option<HashPage>, Error> {
+        match reply {
+            Some(RedisReply::Error(error)) if error.starts_with("WRONGTYPE") => {
+                self.skip("changed", 1);
+                Ok(None)
+            }
+            Some(RedisReply::Error(error)) => Err(self.client.failed(&error)),
+            reply => {
+                let (next, words) = self.scanned(reply.unwrap_or(RedisReply::Nil))?;
+                Ok(Some(HashPage { words, times: Vec::new(), next }))
+            }
+        }
+    }
+
+    /// The next cursor, and the words of a page.
+    fn scanned(&self, reply: RedisReply) -> Result<(Vec<u8>, Vec<Vec<u8>>), Error> {
+        let RedisReply::List(parts) = reply else { return Err(self.client.unexpected()) };
+        let Ok([RedisReply::Bytes(next), RedisReply::List(words)]) = <[RedisReply; 2]>::try_from(parts)
+        else {
+            return Err(self.client.unexpected());
+        };
+        let bytes = |word| match word {
+            RedisReply::Bytes(bytes) => Ok(bytes),
+            _ => Err(self.client.unexpected()),
+        };
+        Ok((next, words.into_iter().map(bytes).collect::<Result<_, _>>()?))
+    }
+
+    /// A reply of bytes; `None` if the key has gone, or is of another type now.
+    fn bytes(&mut self, reply: RedisReply) -> Result<Option<Vec<u8>>, Error> {
+        match reply {
+            RedisReply::Bytes(bytes) => Ok(Some(bytes)),
+            RedisReply::Nil => Ok(None),
+            reply => self.number(reply).and(Err(self.client.unexpected())),
+        }
+    }
+
+    /// A number; `None` if the key is of another type now.
+    fn number(&mut self, reply: RedisReply) -> Result<Option<i64>, Error> {
+        match reply {
+            RedisReply::Number(number) => Ok(Some(number)),
+            RedisReply::Error(error) if error.starts_with("WRONGTYPE") => {
+                self.skip("changed", 1);
+                Ok(None)
+            }
+            RedisReply::Error(error) => Err(self.client.failed(&error)),
+            _ => Err(self.client.unexpected()),
+        }
+    }
+
+    fn push_expiry(&mut self, name: &[u8]) {
+        let command: &[u8] = if self.has_times { b"PEXPIRETIME" } else { b"PTTL" };
+        self.client.push(&[command, name]);
+    }
+
+    /// When a key expires, if it does; `None` if it has gone.
+    fn expiry(&mut self, reply: Option<RedisReply>) -> Result<Option<Option<u64>>, Error> {
+        let start = if self.has_times { 0 } else { kv::time::now_ms() };
+        Ok(match self.number(reply.unwrap_or(RedisReply::Nil))? {
+            // Redis's answers for "no such key" and "does not expire".
+            None | Some(-2) => None,
+            Some(time) => Some(u64::try_from(time).ok().map(|time| time.saturating_add(start))),
+        })
+    }
+
+    fn record(&mut self, name: &[u8], item: Item<'_>, expires_at_ms: Option<u64>) -> Result<(), Error> {
+        let record = Record { database: self.database, name: name.into(), item, expires_at_ms };
+        record.write(&mut self.import.lines);
+        if self.import.lines.len() >= TRANSFER_PAGE_BYTES {
+            self.import.send(false)?;
+            let progress = self.import.progress();
+            self.progress.update(format_args!("{} of {} keys: {progress}", self.done, self.total));
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, kind: &str, keys: u64) {
+        *self.import.not_taken.entry(kind.to_owned()).or_default() += keys;
+        self.done += keys;
+    }
+
+    /// Asks for more fields at once after small pages, for fewer after large ones.
+    fn adapt(&mut self, pages: &[HashPage]) {
+        let bytes: usize = pages.iter().flat_map(|page| &page.words).map(Vec::len).sum();
+        self.fields = match bytes {
+            _ if bytes > REDIS_PAGE_BYTES => self.fields / 4,
+            _ if bytes < REDIS_PAGE_BYTES / 4 => self.fields * 2,
+            _ => self.fields,
+        };
+        self.fields = self.fields.clamp(REDIS_HASHES, REDIS_HASHES * REDIS_HASHES);
+    }
+}

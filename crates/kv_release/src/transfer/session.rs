@@ -1,0 +1,80 @@
+//! The lines of an import on their way to the node, and what became of them.
+
+use crate::{
+    control::{client::ControlClient, run_dir::RunDir},
+    error::Error,
+    output::print_line,
+    records::import::ImportCounts,
+};
+use std::collections::BTreeMap;
+
+/// Lines on their way to the node.
+pub(super) struct ImportSession {
+    client: ControlClient,
+    replace: bool,
+    /// Whole lines that have not been sent.
+    pub(super) lines: Vec<u8>,
+    counts: ImportCounts,
+    /// Keys that were not taken from a Redis server, by type.
+    pub(super) not_taken: BTreeMap<String, u64>,
+}
+
+impl ImportSession {
+    /// An import into the running node.
+    pub(super) fn connect(run_dir: &RunDir, replace: bool) -> Result<ImportSession, Error> {
+        Ok(ImportSession {
+            client: ControlClient::for_transfer(run_dir)?,
+            replace,
+            lines: Vec::new(),
+            counts: ImportCounts::default(),
+            not_taken: BTreeMap::new(),
+        })
+    }
+
+    /// Whether no name was left as it was, or refused.
+    pub(super) fn is_whole(&self) -> bool {
+        self.counts.existing == 0 && self.counts.refused == 0
+    }
+
+    /// Sends the lines. An error says why the node takes no more.
+    pub(super) fn send(&mut self, last: bool) -> Result<(), Error> {
+        let counts = self.client.import(&self.lines, self.replace, last)?;
+        self.lines.clear();
+        self.counts.add(counts);
+        match &self.counts.stopped {
+            None => Ok(()),
+            Some(why) => Err(Error::ImportStopped(why.clone())),
+        }
+    }
+
+    /// How far it is.
+    pub(super) fn progress(&self) -> String {
+        let ImportCounts { buckets, entries, strings, .. } = self.counts;
+        format!("{buckets} buckets, {entries} entries, {strings} strings")
+    }
+
+    /// Prints what was imported, and what was not.
+    pub(super) fn report(&self) {
+        let ImportCounts { buckets, entries, strings, expired, existing, refused, .. } = self.counts;
+        print_line(format_args!("imported {buckets} buckets with {entries} entries, and {strings} strings"));
+        if expired > 0 {
+            print_line(format_args!("left out {expired} that had expired"));
+        }
+        if !self.not_taken.is_empty() {
+            let kinds = self.not_taken.iter().map(|(kind, keys)| format!("{keys} {kind}"));
+            print_line(format_args!("not taken: {}", kinds.collect::<Vec<_>>().join(", ")));
+        }
+        let names = |shown: &[String], count: u64| {
+            let more = if (shown.len() as u64) < count { ", ..." } else { "" };
+            format!("{}{more}", shown.join(", "))
+        };
+        if existing > 0 {
+            let names = names(&self.counts.existing_names, existing);
+            eprintln!("{existing} names exist already and were left as they are: {names}");
+            eprintln!("import again with --replace to replace them");
+        }
+        if refused > 0 {
+            eprintln!("{refused} names were refused: {}", names(&self.counts.refusals, refused));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! `import redis://...`: a live copy of a Redis server, and of a node.
+
+use std::process::Output;
+use tests::{Pair, RedisServer, Release, verb};
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("a text").trim_end()
+}
+
+/// The lines of a node's export.
+fn exported(node: &Release) -> Vec<String> {
+    let output = node.verb(&["export"]);
+    assert!(output.status.success(), "{output:?}");
+    let mut lines: Vec<_> = text(&output.stdout).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+fn import(node: &Release, port: u16, database: &str, flags: &[&str]) -> Output {
+    let address = format!("redis://127.0.0.1:{port}{database}");
+    node.verb(&[&["import", &address], flags].concat())
+}
+
+/// What a Redis server has in these tests: keys of all types, in several databases.
+const COMMANDS: &[&str] = &[
+    "SET apples red PXAT 9000000000001",
+    r#"SET "\xff\x00" "\xfe""#,
+    "HSET shopping milk 1 eggs 3",
+    "PEXPIREAT shopping 9000000000002",
+    "RPUSH list 1",
+    "RPUSH list2 1",
+    "SADD set 1",
+    "ZADD sorted 1 a",
+    "XADD stream * a b",
+    "SELECT 3",
+    "SET third 3",
+    "SELECT 15",
+    "HSET shopping tea 5",
+    "SELECT 17",
+    "SET far 1",
+    "SELECT 0",
+];
+
+const LINES: &[&str] = &[
+    r#"{"kind":"bucket","database":0,"name":"shopping","expires_at_ms":9000000000002}"#,
+    r#"{"kind":"bucket","database":15,"name":"shopping"}"#,
+    r#"{"kind":"entry","database":0,"name":"shopping","field":"eggs","value":"3"}"#,
+    r#"{"kind":"entry","database":0,"name":"shopping","field":"milk","value":"1"}"#,
+    r#"{"kind":"entry","database":15,"name":"shopping","field":"tea","value":"5"}"#,
+    r#"{"kind":"string","database":0,"name":"apples","value":"red","expires_at_ms":9000000000001}"#,
+    r#"{"kind":"string","database":0,"name_b64":"/wA=","value_b64":"/g=="}"#,
+    r#"{"kind":"string","database":3,"name":"third","value":"3"}"#,
+];
+
+#[test]
+fn strings_and_hashes_are_copied_with_their_times_and_the_server_is_only_read() {
+    let Some((redis, port)) = RedisServer::start_with_port() else { return };
+    let mut client = redis.client();
+    COMMANDS.iter().for_each(|command| drop(client.ask(command)));
+    client.ask("CONFIG RESETSTAT");
+    let node = Release::alone();
+    let output = import(&node, port, "", &[]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        text(&output.stdout),
+        "imported 2 buckets with 3 entries, and 3 strings\n\
+         not taken: 2 list, 1 of database 17, 1 set, 1 stream, 1 zset"
+    );
+    assert_eq!(exported(&node), LINES);
+    let reads = ["scan", "type", "strlen", "get", "hscan", "pexpiretime", "info", "select", "config"];
+    for line in client.ask("INFO commandstats").split(r"\r\n") {
+        let Some(command) = line.strip_prefix("cmdstat_") else { continue };
+        assert!(reads.iter().any(|read| command.starts_with(read)), "{command}");
+    }
+
+    // Again: names that exist are left, or replaced.
+    client.ask("SET third 4");
+    client.ask("SELECT 3");
+    client.ask("SET third 4");
+    let output = import(&node, port, "", &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        text(&output.stdout).starts_with("imported 0 buckets with 0 entries, and 1 strings"),
+        "{output:?}"
+    );
+    assert!(text(&output.stderr).starts_with("5 names exist already"), "{output:?}");
+    assert!(exported(&node).iter().any(|line| line == LINES[7]));
+    let output = import(&node, port, "/3", &["--replace"]);
+    assert_eq!(text(&output.stdout), "imported 0 buckets with 0 entries, and 1 strings", "{output:?}");
+    let third = LINES[7].replace(r#""3""#, r#""4""#);
+    assert!(exported(&node).contains(&third));
+
+    let pair = Pair::start();
+    assert!(import(&pair.foo, port, "/0", &[]).status.success());
+    assert_eq!(pair.foo.client().get("shopping", "milk"), "1");
+    assert!(!exported(&pair.foo).iter().any(|line| line.contains("shopping")), "it is on bar");
+}
+
+#[test]
+fn hashes_and_strings_of_all_sizes_are_copied() {
+    let Some((redis, port)) = RedisServer::start_with_port() else { return };
+    let mut client = redis.client();
+    for number in 0..2_500 {
+        client.ask(&format!("HSET hash{number} a {number} b {number}"));
+        client.ask(&format!("SET string{number} {number}"));
+    }
+    let fields: String = (0..5_000).map(|number| format!(" field{number} {number}")).collect();
+    client.ask(&format!("HSET large{fields}"));
+    let value = "x".repeat(100_000);
+    for number in 0..40 {
+        client.ask(&format!("HSET values field{number} {value}"));
+    }
+    client.ask("SETRANGE big 3000000 x");
+    let node = Release::alone();
+    let output = import(&node, port, "", &[]);
+    assert_eq!(
+        text(&output.stdout),
+        "imported 2502 buckets with 10040 entries, and 2501 strings",
+        "{output:?}"
+    );
+    let mut copy = node.resp();
+    for command in ["HGETALL hash7", "GET string2499", "HLEN large", "HGET large field4999", "STRLEN big"] {
+        assert_eq!(copy.ask(command), client.ask(command), "{command}");
+    }
+    assert_eq!(copy.ask("HSTRLEN values field39"), r":100000\r\n");
+}
+
+#[test]
+fn times_to_live_of_fields_are_copied() {
+    let one = Release::alone();
+    let mut client = one.resp();
+    for command in [
+        "HSET shopping milk 1 eggs 3 tea 5",
+        "HPEXPIREAT shopping 9000000000000 FIELDS 1 eggs",
+        "SET apples red",
+        "SELECT 2",
+        "HSET colors red 1",
+        "HPEXPIREAT colors 9000000000003 FIELDS 1 red",
+    ] {
+        client.ask(command);
+    }
+    let two = Release::alone();
+    let output = import(&two, one.clients().port(), "", &[]);
+    assert_eq!(text(&output.stdout), "imported 2 buckets with 4 entries, and 1 strings", "{output:?}");
+    assert_eq!(exported(&two), exported(&one));
+}
+
+#[test]
+fn a_password_is_sent_and_one_that_lacks_is_asked_for() {
+    let Some((redis, port)) = RedisServer::start_with_port() else { return };
+    let mut client = redis.client();
+    client.ask("SET apples red");
+    client.ask("ACL SETUSER me on >p@ss ~* +@all");
+    client.ask("CONFIG SET requirepass secret");
+    let node = Release::alone();
+    let import =
+        |login: &str| node.verb(&["import", "--replace", &format!("redis://{login}127.0.0.1:{port}/0")]);
+    for login in [":secret@", "me:p%40ss@"] {
+        assert!(import(login).status.success(), "{login}");
+    }
+    let refused = import("");
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let stderr = text(&refused.stderr);
+    assert!(stderr.contains("NOAUTH") && stderr.contains("redis://:password@host"), "{stderr}");
+    let wrong = import(":wrong@");
+    assert!(text(&wrong.stderr).contains("WRONGPASS"), "{wrong:?}");
+    assert!(!text(&wrong.stderr).contains(":wrong@"), "no password is printed");
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_unavailable_and_tls_is_refused() {
+    let node = Release::alone();
+    // Port 1 has no server.
+    let output = import(&node, 1, "", &[]);
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    assert!(text(&output.stderr).contains("cannot connect to Redis at 127.0.0.1:1: "), "{output:?}");
+    let output = verb("foo", &["import", "rediss://127.0.0.1"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output.stderr).contains("TLS is not supported; open a tunnel"), "{output:?}");
+}
