@@ -35,10 +35,13 @@ pub(crate) struct Memory {
     pub(crate) expiring: Expiring,
     tables: Vec<Table>,
     tables_free: BTreeSet<u32>,
+    /// Bytes of all tables, with those that are free.
     table_bytes: usize,
     /// Destroyed tables, each with the first line that still holds entries.
     garbage: Vec<(Table, usize)>,
     garbage_bytes: usize,
+    /// Whether [`Self::reclaim_some`] may find anything to free.
+    has_garbage: bool,
     hasher: SeedableRandomState,
 }
 
@@ -54,19 +57,21 @@ impl Memory {
             table_bytes: 0,
             garbage: Vec::new(),
             garbage_bytes: 0,
+            has_garbage: false,
             hasher,
         }
     }
 
     /// Bytes of memory that are in use.
     pub(crate) fn used_bytes(&self) -> usize {
-        self.arena.used_bytes() + self.tables_bytes() + self.tables.len() * size_of::<Table>()
+        self.arena.used_bytes() + self.table_bytes + self.expiries.bytes()
     }
 
     /// Bytes of memory that it takes up, those of free blocks included.
     pub(crate) fn held_bytes(&self) -> usize {
-        let tables = self.tables.capacity() * size_of::<Table>();
-        self.arena.held_bytes() + self.tables_bytes() + tables + self.garbage_bytes
+        let spare = (self.tables.capacity() - self.tables.len()) * size_of::<Table>();
+        let tables = self.table_bytes + spare + self.expiries.bytes();
+        self.arena.held_bytes() + tables + self.garbage_bytes
     }
 
     /// The part of [`Self::used_bytes`] that belongs to no bucket.
@@ -82,10 +87,6 @@ impl Memory {
     /// Bytes of memory of one table and its part of the index, without the blocks of its entries.
     pub(crate) fn bytes_of_table(&self, id: u32) -> usize {
         size_of::<Table>() + self.table(id).bytes() + self.expiries.table_bytes(id)
-    }
-
-    fn tables_bytes(&self) -> usize {
-        self.table_bytes + self.expiries.bytes()
     }
 
     /// How many tables there are; their ids are below that.
@@ -152,6 +153,7 @@ impl Memory {
         // The lowest, so that the last ones can be given back.
         self.tables_free.pop_first().unwrap_or_else(|| {
             self.tables.push(Table::default());
+            self.table_bytes += size_of::<Table>();
             self.tables.len() as u32 - 1
         })
     }
@@ -160,6 +162,7 @@ impl Memory {
     pub(crate) fn take_table(&mut self, id: u32) -> Table {
         self.tables_free.insert(id);
         self.expiries.remove_table(id);
+        self.has_garbage = true;
         let table = std::mem::take(&mut self.tables[id as usize]);
         self.table_bytes -= table.bytes();
         table
@@ -198,27 +201,31 @@ impl Memory {
     pub(crate) fn free_later(&mut self, table: Table) {
         self.garbage_bytes += table.bytes();
         self.garbage.push((table, 0));
+        self.has_garbage = true;
     }
 
     /// Frees a bounded part of the entries of destroyed tables.
     pub(crate) fn reclaim_some(&mut self) {
         self.expiries.reclaim_some();
         self.drop_free_tables();
-        let Some((table, line)) = self.garbage.pop() else { return };
-        let end = table.home_lines().min(line + RECLAIM_LINES);
-        for index in line..end {
-            table.line_chain(index).for_each(|handle| self.free_entry(handle));
+        if let Some((table, line)) = self.garbage.pop() {
+            let end = table.home_lines().min(line + RECLAIM_LINES);
+            for index in line..end {
+                table.line_chain(index).for_each(|handle| self.free_entry(handle));
+            }
+            if end < table.home_lines() {
+                self.garbage.push((table, end));
+            } else {
+                self.garbage_bytes -= table.bytes();
+            }
         }
-        if end < table.home_lines() {
-            self.garbage.push((table, end));
-        } else {
-            self.garbage_bytes -= table.bytes();
-        }
+        self.has_garbage =
+            !self.garbage.is_empty() || self.expiries.has_detached() || self.last_table_is_free();
     }
 
-    /// Whether anything is left to free.
+    /// Whether anything may be left to free.
     pub(crate) fn has_garbage(&self) -> bool {
-        !self.garbage.is_empty() || self.expiries.has_detached() || self.last_table_is_free()
+        self.has_garbage
     }
 
     /// Drops a bounded number of tables without an owner, as far as they are the last ones.
@@ -228,6 +235,7 @@ impl Memory {
                 break;
             }
             self.tables.pop();
+            self.table_bytes -= size_of::<Table>();
             self.tables_free.remove(&(self.tables.len() as u32));
         }
         shrink(&mut self.tables);

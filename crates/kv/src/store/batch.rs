@@ -76,8 +76,8 @@ impl Store {
         done
     }
 
-    /// Hashes the names and fields of the first requests, as long as they belong to one shard. Returns the
-    /// index of that shard.
+    /// Hashes the names and fields of the first requests, as long as they belong to one shard; the very first
+    /// names one bucket. Returns the index of that shard.
     pub(super) fn hash_lookups<'b>(
         &self,
         batch: &[Request<'b>],
@@ -86,7 +86,10 @@ impl Store {
         let mut last = &batch[0];
         let mut name_hash = self.hasher.hash_one(last.bucket);
         let shard = self.shard_index(last.database, name_hash);
-        for request in batch.iter().take(BATCH_REQUESTS) {
+        // The field of a single request is hashed when it is looked up.
+        let field = if batch.len() > 1 { self.hash_field(last) } else { None };
+        lookups.push(Lookup { name_hash, same_as_previous: false, field });
+        for request in batch.iter().take(BATCH_REQUESTS).skip(1) {
             let is_same = request.bucket == last.bucket && request.database == last.database;
             if !is_same {
                 last = request;
@@ -100,9 +103,7 @@ impl Store {
             }
             // Prefetching a chunk looks up all its names, so the registry has cached another one.
             let same_as_previous = is_same && !lookups.len().is_multiple_of(PREFETCH_REQUESTS);
-            // The field of a single request is hashed when it is looked up.
-            let field = if batch.len() > 1 { self.hash_field(request) } else { None };
-            lookups.push(Lookup { name_hash, same_as_previous, field });
+            lookups.push(Lookup { name_hash, same_as_previous, field: self.hash_field(request) });
         }
         shard
     }
