@@ -44,22 +44,23 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts Redis, if it is installed.
     pub fn start() -> Option<RedisServer> {
-        RedisServer::start_at(0)
+        RedisServer::start_at(0, 16)
     }
 
-    /// Starts Redis on a port of 127.0.0.1 as well, if it is installed.
+    /// Starts Redis with 20 databases on a port of 127.0.0.1, if it is installed.
     pub fn start_with_port() -> Option<(RedisServer, u16)> {
         // Redis takes no port that the system chooses; this one was free just now.
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = free.expect("a free port").port();
-        Some((RedisServer::start_at(port)?, port))
+        Some((RedisServer::start_at(port, 20)?, port))
     }
 
-    fn start_at(port: u16) -> Option<RedisServer> {
+    fn start_at(port: u16, databases: u32) -> Option<RedisServer> {
         let program = tool("redis-server")?;
         let directory = TempDir::new();
         let child = Command::new(program)
-            .args(["--port", &port.to_string(), "--databases", "20", "--unixsocket", SOCKET])
+            .args(["--port", &port.to_string(), "--databases", &databases.to_string()])
+            .args(["--unixsocket", SOCKET])
             .args(["--save", "", "--appendonly", "no"])
             .current_dir(directory.path())
             .stdout(Stdio::null())

@@ -3,7 +3,7 @@
 //! request. When the limit is exceeded, the connection that holds most is closed, unless it holds no more
 //! than its share of the limit.
 
-use crate::limits::{EVICTIONS_LOGGED, LARGEST_SHARE_BYTES, SMALLEST_SHARE_BYTES};
+use crate::limits::{EVICTIONS_LOGGED, LARGEST_SHARE_BYTES, MEMORY_PAUSE, SMALLEST_SHARE_BYTES};
 use otp::LogLimiter;
 use std::{
     collections::BTreeMap,
@@ -13,6 +13,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
+    time::Instant,
 };
 
 /// What all connections hold, and the limit.
@@ -28,6 +29,8 @@ pub(crate) struct ClientMemory {
     /// The id of the latest account.
     last_id: AtomicU64,
     large: Mutex<LargeAccounts>,
+    /// When [`ClientMemory::can_evict`] looked last, and what it found.
+    looked: Mutex<Option<(Instant, bool)>>,
 }
 
 /// The accounts that hold at least [`SMALLEST_SHARE_BYTES`], by id.
@@ -79,6 +82,7 @@ impl ClientMemory {
             accounts: AtomicUsize::default(),
             last_id: AtomicU64::default(),
             large: Mutex::default(),
+            looked: Mutex::default(),
         }
     }
 
@@ -115,19 +119,36 @@ impl ClientMemory {
     /// Closes the connections that hold most, until the others are within the limit or within their shares.
     fn evict_largest(&self) {
         let mut large = self.lock_large();
-        loop {
-            let closing: usize = large.closing.values().map(|account| account.held()).sum();
-            if self.held().saturating_sub(closing) <= self.limit() {
-                return;
-            }
-            let largest = large.open.values().max_by_key(|account| account.held());
-            let Some(account) = largest.filter(|account| account.held() > self.share()).cloned() else {
-                return;
-            };
-            large.open.remove(&account.id);
-            account.evict();
-            large.closing.insert(account.id, account);
+        let mut closing: usize = large.closing.values().map(|account| account.held()).sum();
+        let is_enough = |closing| self.held().saturating_sub(closing) <= self.limit();
+        if is_enough(closing) {
+            return;
         }
+        let share = self.share();
+        let above = large.open.values().filter(|account| account.held() > share);
+        let mut above: Vec<_> = above.map(|account| (account.held(), account.id)).collect();
+        above.sort_unstable();
+        while let Some((held, id)) = above.pop()
+            && !is_enough(closing)
+        {
+            let Some(account) = large.open.remove(&id) else { continue };
+            account.evict();
+            large.closing.insert(id, account);
+            closing += held;
+        }
+    }
+
+    /// Whether a connection holds more than its share. Since many may ask while they wait, it looks no more
+    /// often than they do.
+    fn can_evict(&self) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, can_evict)) = looked.filter(|(at, _)| at.elapsed() < MEMORY_PAUSE) {
+            return can_evict;
+        }
+        let share = self.share();
+        let can_evict = self.lock_large().open.values().any(|account| account.held() > share);
+        *looked = Some((Instant::now(), can_evict));
+        can_evict
     }
 
     fn lock_large(&self) -> MutexGuard<'_, LargeAccounts> {
@@ -176,11 +197,7 @@ impl Account {
 
     /// Whether the connection may hold more: there is room, or some can be made.
     pub(crate) fn may_grow(&self) -> bool {
-        let memory = &self.memory;
-        !memory.is_exceeded() || {
-            let share = memory.share();
-            memory.lock_large().open.values().any(|account| account.held() > share)
-        }
+        !self.memory.is_exceeded() || self.memory.can_evict()
     }
 
     /// Counts that `now` instead of `before` bytes are held for one use, in addition to all else.

@@ -8,7 +8,7 @@ mod subscriptions;
 use crate::{
     error::{LinkClosed, ProtocolError},
     limits::{
-        CALL_BYTES_IN_FLIGHT, CALL_REQUESTS, CALLS_IN_FLIGHT, LARGE_CALL_BYTES_IN_FLIGHT,
+        CALL_BYTES_IN_FLIGHT, CALL_REQUESTS, CALLS_IN_FLIGHT, LARGE_CALL_BYTES_IN_FLIGHT, SUBSCRIPTIONS,
         TRANSACTION_REQUESTS, TURN_MS,
     },
     link::{
@@ -224,8 +224,10 @@ impl Inbound {
     /// Counts one more deferred request, unless there are more than the protocol allows.
     fn count_deferred(&mut self, bytes: usize) -> Result<(), LinkClosed> {
         self.deferred_bytes += bytes;
-        let limit = CALL_BYTES_IN_FLIGHT + LARGE_CALL_BYTES_IN_FLIGHT;
-        if self.deferred_bytes > limit || self.deferred.len() + self.publications.len() >= CALLS_IN_FLIGHT {
+        let bytes = CALL_BYTES_IN_FLIGHT + LARGE_CALL_BYTES_IN_FLIGHT;
+        // The end of a subscription is no call.
+        let requests = CALLS_IN_FLIGHT + SUBSCRIPTIONS;
+        if self.deferred_bytes > bytes || self.deferred.len() + self.publications.len() >= requests {
             return Err(LinkClosed::Flooded);
         }
         Ok(())

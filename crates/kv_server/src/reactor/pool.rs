@@ -146,8 +146,9 @@ impl ReactorPool {
         loop {
             sleep(BALANCE_INTERVAL).await;
             let (busy, active, calls) = (loads.measure()?, balancer.active(), calls());
+            let before = std::mem::replace(&mut calls_before, calls);
             // Counters that were reset count from 0.
-            let requests = calls.saturating_sub(std::mem::replace(&mut calls_before, calls));
+            let requests = calls.checked_sub(before).unwrap_or(calls);
             for (reactor, plan) in balancer.balance(&busy, requests, || idle.measure()) {
                 let order = match plan {
                     Plan::Keep => Order::Keep,

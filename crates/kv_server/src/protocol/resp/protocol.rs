@@ -188,7 +188,7 @@ impl RespSession {
         }
     }
 
-    /// Takes back one call of a command that was refused before it did anything.
+    /// Takes back one call of a command that a node refused before it did anything there.
     pub(super) fn discount(&mut self, index: Option<usize>) {
         let mut runs = self.uncounted.iter_mut();
         if let Some((_, calls)) = runs.find(|(called, calls)| Some(*called) == index && *calls > 0) {

@@ -28,12 +28,10 @@ pub(super) fn key_flags(spec: &CommandSpec) -> &'static [&'static [&'static str]
 }
 
 /// The same for one command with its arguments, on which the flags of SET depend.
-pub(super) fn key_flags_of_call(
-    spec: &CommandSpec,
-    mut args: Args<'_>,
-) -> &'static [&'static [&'static str]] {
+pub(super) fn key_flags_of_call(spec: &CommandSpec, args: Args<'_>) -> &'static [&'static [&'static str]] {
     match spec.name {
-        "set" if args.any(|arg| arg.eq_ignore_ascii_case(b"get")) => &[&["RW", "access", "update"]],
+        // The options follow the name, the key and the value.
+        "set" if args.skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get")) => &[&["RW", "access", "update"]],
         "set" => &[&["OW", "update"]],
         _ => key_flags(spec),
     }
