@@ -8,11 +8,13 @@
 mod build;
 mod client;
 pub mod golden;
+mod output;
 mod pair;
 mod proxy;
 pub mod redis_golden;
 mod release;
 pub mod resp;
+mod scripted_redis;
 mod settings;
 mod temp_dir;
 mod terminal;
@@ -20,11 +22,13 @@ mod tool;
 mod wait;
 
 pub use client::Client;
+pub use output::{sorted_lines, text};
 pub use pair::Pair;
 pub use proxy::Proxy;
 pub use release::{Release, verb};
 pub use resp::RespClient;
 pub use rustix::process::Signal;
+pub use scripted_redis::scripted_redis;
 pub use settings::{BAR, FOO, Settings};
 pub use temp_dir::TempDir;
 pub use terminal::Terminal;

@@ -1,19 +1,11 @@
 //! `import redis://...`: a live copy of a Redis server, and of a node.
 
 use std::process::Output;
-use tests::{Pair, RedisServer, Release, verb};
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("a text").trim_end()
-}
+use tests::{Pair, RedisServer, Release, scripted_redis, sorted_lines, text, verb};
 
 /// The lines of a node's export.
 fn exported(node: &Release) -> Vec<String> {
-    let output = node.verb(&["export"]);
-    assert!(output.status.success(), "{output:?}");
-    let mut lines: Vec<_> = text(&output.stdout).lines().map(str::to_owned).collect();
-    lines.sort();
-    lines
+    sorted_lines(&node.verb(&["export"]))
 }
 
 fn import(node: &Release, port: u16, database: &str, flags: &[&str]) -> Output {
@@ -111,11 +103,16 @@ fn hashes_and_strings_of_all_sizes_are_copied() {
         client.ask(&format!("HSET values field{number} {value}"));
     }
     client.ask("SETRANGE big 3000000 x");
+    // Fields that are far more than one reply may have, after a thousand small ones.
+    let script = "for hash = 1, 20 do for field = 1, 8 do \
+         redis.call('HSET', 'wide' .. hash, field, string.rep('x', 500000)) end end";
+    client.command(&["EVAL", script, "0"]);
+    assert_eq!(client.reply(), b"$-1\r\n");
     let node = Release::alone();
     let output = import(&node, port, "", &[]);
     assert_eq!(
         text(&output.stdout),
-        "imported 2502 buckets with 10040 entries, and 2501 strings",
+        "imported 2522 buckets with 10200 entries, and 2501 strings",
         "{output:?}"
     );
     let mut copy = node.resp();
@@ -123,6 +120,7 @@ fn hashes_and_strings_of_all_sizes_are_copied() {
         assert_eq!(copy.ask(command), client.ask(command), "{command}");
     }
     assert_eq!(copy.ask("HSTRLEN values field39"), r":100000\r\n");
+    assert_eq!(copy.ask("HSTRLEN wide20 8"), r":500000\r\n");
 }
 
 #[test]
@@ -133,6 +131,7 @@ fn times_to_live_of_fields_are_copied() {
         "HSET shopping milk 1 eggs 3 tea 5",
         "HPEXPIREAT shopping 9000000000000 FIELDS 1 eggs",
         "SET apples red",
+        "SET x 1",
         "SELECT 2",
         "HSET colors red 1",
         "HPEXPIREAT colors 9000000000003 FIELDS 1 red",
@@ -141,8 +140,41 @@ fn times_to_live_of_fields_are_copied() {
     }
     let two = Release::alone();
     let output = import(&two, one.clients().port(), "", &[]);
-    assert_eq!(text(&output.stdout), "imported 2 buckets with 4 entries, and 1 strings", "{output:?}");
+    assert_eq!(text(&output.stdout), "imported 2 buckets with 4 entries, and 2 strings", "{output:?}");
     assert_eq!(exported(&two), exported(&one));
+}
+
+/// What a server with one hash answers before its entries are read.
+const ONE_HASH: &[(&str, &str)] = &[
+    ("INFO keyspace", "$28\r\n# Keyspace\r\ndb0:keys=1,x=0\r\n\r\n"),
+    ("PEXPIRETIME", "-ERR wrong number of arguments for 'pexpiretime' command\r\n"),
+    ("HPEXPIRETIME", "-ERR unknown command 'HPEXPIRETIME', with args beginning with: \r\n"),
+    ("SELECT 0", "+OK\r\n"),
+    ("SCAN 0 COUNT 1000", "*2\r\n$1\r\n0\r\n*1\r\n$8\r\nshopping\r\n"),
+    ("TYPE shopping", "+hash\r\n"),
+    ("PEXPIRETIME shopping", ":-1\r\n"),
+];
+
+#[test]
+fn a_hash_that_is_copied_in_part_is_named() {
+    let value = "x".repeat(300_000);
+    let page = format!("*2\r\n$1\r\n7\r\n*2\r\n$4\r\nmilk\r\n$300000\r\n{value}\r\n");
+    let first = ("HSCAN shopping 0 COUNT 64", page.as_str());
+    let changed = ("HSCAN shopping 7 COUNT 64", "-WRONGTYPE Operation against a key\r\n");
+    for (replies, why) in [(&[first, changed][..], ""), (&[first], "127.0.0.1")] {
+        let node = Release::alone();
+        let port = scripted_redis(&[ONE_HASH, replies].concat());
+        let output = import(&node, port, "", &[]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(text(&output.stdout), "imported 1 buckets with 1 entries, and 0 strings", "{output:?}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("these buckets may lack entries: \"shopping\""), "{stderr}");
+        assert!(stderr.contains("--replace") && stderr.contains(why), "{stderr}");
+    }
+    // Nothing of it was imported.
+    let node = Release::alone();
+    let output = import(&node, scripted_redis(ONE_HASH), "", &[]);
+    assert!(!text(&output.stderr).contains("shopping") && exported(&node).is_empty(), "{output:?}");
 }
 
 #[test]

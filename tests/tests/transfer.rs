@@ -1,19 +1,7 @@
 //! `export` and `import` of running nodes.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Output};
-use tests::{BAR, FOO, Pair, Release, TempDir};
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("a text").trim_end()
-}
-
-/// The lines of an export, which succeeded.
-fn lines(output: &Output) -> Vec<String> {
-    assert!(output.status.success(), "{output:?}");
-    let mut lines: Vec<_> = text(&output.stdout).lines().map(str::to_owned).collect();
-    lines.sort();
-    lines
-}
+use std::{fs, os::unix::fs::PermissionsExt};
+use tests::{BAR, FOO, Pair, Release, TempDir, sorted_lines, text};
 
 /// Buckets of all kinds: with binary names, with times to live, in databases.
 fn fill(node: &Release) {
@@ -50,8 +38,8 @@ fn an_export_is_imported_by_another_node() {
     let two = Release::alone();
     let output = two.verb(&["import", &file]);
     assert_eq!(text(&output.stdout), "imported 4 buckets with 4 entries, and 2 strings", "{output:?}");
-    let exported = lines(&two.verb(&["export"]));
-    assert_eq!(exported, lines(&one.verb(&["export", "--to", "-"])));
+    let exported = sorted_lines(&two.verb(&["export"]));
+    assert_eq!(exported, sorted_lines(&one.verb(&["export", "--to", "-"])));
     let expected = [
         r#"{"kind":"bucket","database":0,"name":"empty","keep_when_empty":true}"#,
         r#"{"kind":"entry","database":0,"name":"colors","field":"green","value":"2","expires_at_ms":9000000000000}"#,
@@ -62,7 +50,7 @@ fn an_export_is_imported_by_another_node() {
     for line in expected {
         assert!(exported.iter().any(|exported| exported == line), "{line} is not in {exported:#?}");
     }
-    assert_eq!(lines(&two.verb(&["export", "shopping"])).len(), 4, "of two databases");
+    assert_eq!(sorted_lines(&two.verb(&["export", "shopping"])).len(), 4, "of two databases");
     let missing = two.verb(&["export", "tea"]);
     assert_eq!((missing.status.code(), text(&missing.stderr)), (Some(1), "foo: there is no bucket \"tea\""));
 }
@@ -74,7 +62,7 @@ fn names_that_exist_are_left_as_they_are_unless_they_are_to_be_replaced() {
     let before = node.verb(&["export"]);
     node.client().ask("PUT shopping milk 2");
     node.resp().ask("SET apples green");
-    let changed = lines(&node.verb(&["export"]));
+    let changed = sorted_lines(&node.verb(&["export"]));
 
     let output = node.verb_with_input(&["import", "-"], &before.stdout);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -82,11 +70,11 @@ fn names_that_exist_are_left_as_they_are_unless_they_are_to_be_replaced() {
     let stderr = text(&output.stderr);
     assert!(stderr.starts_with("6 names exist already and were left as they are: "), "{stderr}");
     assert!(stderr.contains("\"shopping\"") && stderr.contains("--replace"), "{stderr}");
-    assert_eq!(lines(&node.verb(&["export"])), changed);
+    assert_eq!(sorted_lines(&node.verb(&["export"])), changed);
 
     let output = node.verb_with_input(&["import", "-", "--replace"], &before.stdout);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    assert_eq!(lines(&node.verb(&["export"])), lines(&before));
+    assert_eq!(sorted_lines(&node.verb(&["export"])), sorted_lines(&before));
 }
 
 #[test]
@@ -111,10 +99,11 @@ fn the_log_names_a_bucket_in_which_an_import_broke_off() {
     let node = Release::alone();
     let entry =
         |number| format!("{{\"kind\":\"entry\",\"name\":\"large\",\"field\":\"{number}\",\"value\":\"\"}}\n");
-    let lines: String = (0..6_000).map(entry).collect();
+    let bucket = "{\"kind\":\"bucket\",\"name\":\"large\"}\n".to_owned();
+    let lines = (0..6_000).map(entry).fold(bucket, |lines, entry| lines + &entry);
     let output = node.verb_with_input(&["import", "-"], (lines.clone() + "end\n").as_bytes());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(text(&output.stderr).contains("line 6001: "), "{output:?}");
+    assert!(text(&output.stderr).contains("line 6002: "), "{output:?}");
     node.wait_for_log(&["an import broke off in this bucket", "bucket=\"large\""]);
     let output = node.verb_with_input(&["import", "-", "--replace"], lines.as_bytes());
     assert_eq!(text(&output.stdout), "imported 1 buckets with 6000 entries, and 0 strings", "{output:?}");
@@ -138,8 +127,8 @@ fn an_export_has_the_buckets_of_one_node_and_an_import_goes_to_their_owners() {
     let both = [&foo.stdout[..], &bar.stdout[..]].concat();
     let output = other.foo.verb_with_input(&["import", "-"], &both);
     assert_eq!(text(&output.stdout), "imported 4 buckets with 4 entries, and 2 strings", "{output:?}");
-    assert_eq!(lines(&other.foo.verb(&["export"])), lines(&foo));
-    assert_eq!(lines(&other.bar.verb(&["export"])), lines(&bar));
+    assert_eq!(sorted_lines(&other.foo.verb(&["export"])), sorted_lines(&foo));
+    assert_eq!(sorted_lines(&other.bar.verb(&["export"])), sorted_lines(&bar));
     let again = other.bar.verb_with_input(&["import", "-"], &both);
     assert!(text(&again.stderr).starts_with("6 names exist already"), "{again:?}");
 }
@@ -159,5 +148,5 @@ fn a_large_bucket_crosses_in_pages_and_a_large_value_in_one() {
     let output = other.verb_with_input(&["import", "-"], &exported.stdout);
     assert_eq!(text(&output.stdout), "imported 1 buckets with 100000 entries, and 1 strings", "{output:?}");
     assert_eq!(other.resp().ask("HLEN large"), r":100000\r\n");
-    assert_eq!(lines(&other.verb(&["export"])), lines(&exported));
+    assert_eq!(sorted_lines(&other.verb(&["export"])), sorted_lines(&exported));
 }

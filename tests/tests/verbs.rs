@@ -1,10 +1,6 @@
 //! The verbs of a release, as on a user's command line.
 
-use tests::{BAR, FOO, Pair, Release, verb, wait_until};
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("a text").trim_end()
-}
+use tests::{BAR, FOO, Pair, Release, text, verb, wait_until};
 
 #[test]
 fn rpc_finds_the_running_node_by_its_configuration() {

@@ -76,6 +76,7 @@ pub use commands::{
 };
 pub use database::{DATABASES, Database, FullName};
 pub use error::CommandError;
+pub use limits::FIELD_EXPIRY_MS;
 pub use memory::{large::LargeValue, reaper::free_buffer};
 pub use pubsub::{
     backlog::Backlog,

@@ -200,3 +200,6 @@ pub(crate) const LONGEST_NUMBER: usize = 5_000;
 
 /// Bytes of the name of a bucket or a field: as long as a line of the text protocol.
 pub(crate) const NAME_BYTES: usize = 1024 * 1024;
+
+/// The latest expiry of a field, in milliseconds since 1970: as in Redis.
+pub const FIELD_EXPIRY_MS: u64 = (1 << 46) - 1;

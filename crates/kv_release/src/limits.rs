@@ -13,6 +13,8 @@ pub(crate) const SOCKET_PATH_BYTES: usize = 103;
 pub(crate) const CONTROL_REQUEST_BYTES: u64 = 4 << 20;
 /// The longest reply line on the control socket, in bytes.
 pub(crate) const CONTROL_REPLY_BYTES: u64 = 16 << 20;
+/// Bytes that a verb reads from the control socket at a time.
+pub(crate) const CONTROL_PIECE_BYTES: usize = 64 << 10;
 /// Connections to the control socket at once.
 pub(crate) const CONTROL_CONNECTIONS: usize = 32;
 /// How long a verb waits for the running node's reply.
@@ -21,20 +23,30 @@ pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of JSON lines of an export or an import that cross the control socket at a time, before the last
 /// line.
 pub(crate) const TRANSFER_PAGE_BYTES: usize = 256 << 10;
-/// The longest line of an import, in bytes: the longest value, as base64.
-pub(crate) const IMPORT_LINE_BYTES: u64 = 1 << 30;
+/// Buckets, and pages of names, that are read at most for a page of an export.
+pub(crate) const EXPORT_STEPS: usize = 4_096;
+/// Bytes of JSON lines that are parsed at once on a thread that has other tasks.
+pub(crate) const BLOCKING_BYTES: usize = 1 << 20;
+/// The longest line of an import, in bytes: the longest value, each byte of it escaped, and its names.
+pub(crate) const IMPORT_LINE_BYTES: u64 = (1 << 30) + (8 << 20);
+/// The longest page of an import, in bytes: lines, and a longest one.
+pub(crate) const IMPORT_PAGE_BYTES: u64 = IMPORT_LINE_BYTES + TRANSFER_PAGE_BYTES as u64;
 /// How long `export` and `import` wait for one page: a large value may have to cross a link.
 pub(crate) const TRANSFER_TIMEOUT: Duration = Duration::from_secs(300);
 /// Names that exist, and reasons why others were refused, which an import shows.
 pub(crate) const IMPORT_NOTES: usize = 10;
-/// Names that are asked for at once when a Redis server is copied, as SCAN takes them.
-pub(crate) const REDIS_NAMES: &str = "1000";
+/// Names that are asked for at once when a Redis server is copied.
+pub(crate) const REDIS_NAMES: usize = 1_000;
 /// Fields of the first page of a hash, and hashes whose first pages are asked for at once at most.
 pub(crate) const REDIS_HASHES: usize = 64;
 /// Fields of a further page of a hash.
 pub(crate) const REDIS_FIELDS: usize = 1_000;
 /// Bytes of strings, or of pages of hashes, that are asked for at once, before the last one.
 pub(crate) const REDIS_PAGE_BYTES: usize = 1 << 20;
+/// Bytes of the first pages of hashes, or of a page of more than one field, before fewer are asked for.
+pub(crate) const REDIS_REPLIES_BYTES: u64 = 8 << 20;
+/// Bytes of any other replies that are read at once: the longest value, and a page with it.
+pub(crate) const REDIS_LARGE_BYTES: u64 = REDIS_BULK_BYTES + REDIS_REPLIES_BYTES;
 /// The longest string that a Redis server may send, in bytes: 512 MiB, as long as one may be here.
 pub(crate) const REDIS_BULK_BYTES: u64 = 512 << 20;
 /// The longest line of a reply of a Redis server, in bytes.

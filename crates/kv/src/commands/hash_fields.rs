@@ -8,13 +8,11 @@ use super::{
 use crate::{
     args::{Args, parse_integer},
     error::CommandError,
+    limits::FIELD_EXPIRY_MS,
     reply::{CommandResult, Reply},
     shard::bucket_ref::BucketMut,
     syntax::excerpt::Excerpt,
 };
-
-/// The latest expiry of a field, in milliseconds since 1970.
-const MAX_EXPIRY_MS: i64 = (1 << 46) - 1;
 
 pub(super) const HGETDEL: Command = CommandSpec::write("hgetdel", Group::Hash)
     .arity(-5)
@@ -224,8 +222,9 @@ pub(super) fn field_expiry(
     if time < 0 {
         return Err(CommandError::NegativeExpireTime);
     }
-    let expires_at_ms = unit.to_unix_ms(time, now_ms).filter(|expires_at_ms| *expires_at_ms <= MAX_EXPIRY_MS);
-    expires_at_ms.map(i64::unsigned_abs).ok_or_else(|| CommandError::InvalidExpireTime(command.into()))
+    let expires_at_ms = unit.to_unix_ms(time, now_ms).map(i64::unsigned_abs);
+    let expires_at_ms = expires_at_ms.filter(|expires_at_ms| *expires_at_ms <= FIELD_EXPIRY_MS);
+    expires_at_ms.ok_or_else(|| CommandError::InvalidExpireTime(command.into()))
 }
 
 /// Sets the expiry of an existing field, or deletes the field if that is in the past. Returns whether it was

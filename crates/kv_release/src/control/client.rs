@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    limits::{BOOT_POLL, CONTROL_REPLY_BYTES, CONTROL_TIMEOUT, TRANSFER_TIMEOUT},
+    limits::{BOOT_POLL, CONTROL_PIECE_BYTES, CONTROL_REPLY_BYTES, CONTROL_TIMEOUT, TRANSFER_TIMEOUT},
     records::{export::ExportScope, import::ImportCounts},
 };
 use serde_json::Value;
@@ -37,24 +37,37 @@ impl ControlClient {
                 limited
                     .and_then(|()| stream.set_write_timeout(Some(timeout)))
                     .map_err(Error::io("use the control socket"))?;
-                Ok(ControlClient { node, stream: BufReader::new(stream) })
+                Ok(ControlClient { node, stream: BufReader::with_capacity(CONTROL_PIECE_BYTES, stream) })
             }
             Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(Error::NotOurs { node, socket }),
             Err(_) => Err(Error::NotRunning { node, socket }),
         }
     }
 
-    /// Exports the node's buckets, or those of one name. Passes each page, and a reader of its lines, to
-    /// `on_page`, which reads all of them.
+    /// Exports the node's buckets, or those of one name. Passes the lines of each page to `on_lines`, piece
+    /// by piece.
     pub(crate) fn export(
         mut self,
         name: Option<Vec<u8>>,
-        mut on_page: impl FnMut(PageHead, &mut dyn Read) -> Result<(), Error>,
+        mut on_lines: impl FnMut(PageHead, &[u8]) -> Result<(), Error>,
     ) -> Result<ExportScope, Error> {
         self.send(&Request::Export { export: ExportRequest { name } }, &[])?;
         loop {
             match self.receive()? {
-                Reply::Page(page) => on_page(page, &mut (&mut self.stream).take(page.bytes))?,
+                Reply::Page(page) => {
+                    let no_reply = self.no_reply();
+                    let mut lines = (&mut self.stream).take(page.bytes);
+                    loop {
+                        let piece = match lines.fill_buf() {
+                            Ok([]) => break,
+                            Ok(piece) => piece,
+                            Err(error) => return Err(no_reply(error)),
+                        };
+                        on_lines(page, piece)?;
+                        let length = piece.len();
+                        lines.consume(length);
+                    }
+                }
                 Reply::Exported(scope) => return Ok(scope),
                 reply => return Err(self.unexpected(reply)),
             }

@@ -1,14 +1,19 @@
 //! The node's end of the control socket.
 
 use super::{
-    message::{PageHead, Reply, Request},
+    message::{ImportPage, PageHead, Reply, Request},
     run_dir::RunDir,
 };
 use crate::{
     console::{self, Node},
     error::Error,
-    limits::{CONTROL_CONNECTIONS, CONTROL_REPLY_BYTES, CONTROL_REQUEST_BYTES, IMPORT_LINE_BYTES},
-    records::{export::Export, import::Import},
+    limits::{
+        CONTROL_CONNECTIONS, CONTROL_REPLY_BYTES, CONTROL_REQUEST_BYTES, IMPORT_LINE_BYTES, IMPORT_PAGE_BYTES,
+    },
+    records::{
+        export::Export,
+        import::{Import, ImportCounts},
+    },
 };
 use kv_cluster::escape_name;
 use otp::{AcceptErrors, ChildSpec, LogLimiter, Stop, Strategy, Supervisor, TaskSupervisor};
@@ -17,7 +22,7 @@ use std::{fs, io, os::unix::fs::PermissionsExt, sync::Arc};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
-    task::yield_now,
+    task::spawn_blocking,
 };
 
 /// Binds the socket of a node whose pid lock is held.
@@ -110,12 +115,10 @@ async fn handle_requests(
             Ok(Request::Export { export: request }) => export(stream, node, request.name).await?,
             Ok(Request::Import { import: page }) => {
                 let Some(lines) = read_lines(stream, page.bytes).await? else { return Ok(()) };
-                let state = import.get_or_insert_with(|| Import::new(page.replace));
-                let counts = state.page(&node.cluster, &lines).await;
-                if page.last && counts.stopped.is_none() {
-                    *import = None;
+                match lines {
+                    Ok(lines) => Reply::Imported(import_page(node, import, page, lines).await),
+                    Err(message) => Reply::Error(message),
                 }
-                Reply::Imported(counts)
             }
             Err(error) => Reply::Error(format!("invalid request: {error}")),
         };
@@ -143,25 +146,56 @@ async fn evaluate(node: &Node, expression: &str, json: bool) -> Reply {
 
 /// Sends page after page, each when the client has taken the one before, and returns the last reply.
 async fn export(stream: &mut BufReader<UnixStream>, node: &Node, name: Option<Vec<u8>>) -> io::Result<Reply> {
-    let mut export = match Export::new(&node.cluster, name) {
+    let mut export = match Export::new(node.cluster.clone(), name) {
         Ok(export) => export,
         Err(message) => return Ok(Reply::Error(message)),
     };
     let total = export.total();
-    while let Some(lines) = export.next_page() {
+    loop {
+        // Large values take too long for a thread that has other tasks.
+        let page = spawn_blocking(move || {
+            let lines = export.next_page();
+            (export, lines)
+        });
+        let lines;
+        (export, lines) = page.await?;
+        let Some(lines) = lines else { break };
+        if lines.is_empty() {
+            continue;
+        }
         let head = PageHead { bytes: lines.len() as u64, counts: export.counts(), total };
         send(stream, &Reply::Page(head)).await?;
         stream.write_all(&lines).await?;
-        yield_now().await;
     }
     Ok(export.scope().map_or_else(Reply::Error, Reply::Exported))
 }
 
-/// The lines of a page; `None` if they are too many, or the client has gone.
-async fn read_lines(stream: &mut BufReader<UnixStream>, bytes: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut lines = Vec::new();
-    if bytes <= IMPORT_LINE_BYTES {
-        stream.take(bytes).read_to_end(&mut lines).await?;
+async fn import_page(
+    node: &Node,
+    import: &mut Option<Import>,
+    page: ImportPage,
+    lines: Vec<u8>,
+) -> ImportCounts {
+    let state = import.get_or_insert_with(|| Import::new(page.replace));
+    let counts = state.page(&node.cluster, lines).await;
+    if page.last && counts.stopped.is_none() {
+        *import = None;
     }
-    Ok(Some(lines).filter(|lines| lines.len() as u64 == bytes))
+    counts
+}
+
+/// The lines of a page; `None` if the client has gone. Those of a page that is too long are skipped.
+async fn read_lines(
+    stream: &mut BufReader<UnixStream>,
+    bytes: u64,
+) -> io::Result<Option<Result<Vec<u8>, String>>> {
+    let mut lines = Vec::new();
+    let mut input = stream.take(bytes);
+    if bytes > IMPORT_PAGE_BYTES {
+        let skipped = tokio::io::copy(&mut input, &mut tokio::io::sink()).await?;
+        let message = format!("a line exceeds {IMPORT_LINE_BYTES} bytes");
+        return Ok((skipped == bytes).then_some(Err(message)));
+    }
+    input.read_to_end(&mut lines).await?;
+    Ok((lines.len() as u64 == bytes).then_some(Ok(lines)))
 }

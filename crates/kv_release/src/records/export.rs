@@ -2,7 +2,7 @@
 //! and every entry that stays, each as it was at the moment when it was read.
 
 use super::record::{Item, Record};
-use crate::limits::TRANSFER_PAGE_BYTES;
+use crate::limits::{EXPORT_STEPS, TRANSFER_PAGE_BYTES};
 use kv::{BucketPage, Database, FullName, Kind, ScanFilter};
 use kv_cluster::{Cluster, Owner, escape_name};
 use serde::{Deserialize, Serialize};
@@ -25,8 +25,8 @@ pub(crate) struct ExportScope {
 }
 
 /// All buckets of this node, or those of one name, as lines.
-pub(crate) struct Export<'c> {
-    cluster: &'c Cluster,
+pub(crate) struct Export {
+    cluster: Cluster,
     /// `None`: every name.
     name: Option<Vec<u8>>,
     /// The databases that have not been begun.
@@ -40,10 +40,10 @@ pub(crate) struct Export<'c> {
     counts: ExportCounts,
 }
 
-impl<'c> Export<'c> {
+impl Export {
     /// The export of all buckets of this node, or of the name in every database. An error says why this node
     /// does not have the name.
-    pub(crate) fn new(cluster: &'c Cluster, name: Option<Vec<u8>>) -> Result<Export<'c>, String> {
+    pub(crate) fn new(cluster: Cluster, name: Option<Vec<u8>>) -> Result<Export, String> {
         if let Some(name) = &name {
             match cluster.owner(name) {
                 Owner::Local(_) => {}
@@ -71,11 +71,18 @@ impl<'c> Export<'c> {
         self.cluster.local().bucket_counts().iter().sum()
     }
 
-    /// The next lines, about a page of them; `None` after the last.
+    /// The next lines, about a page of them, or fewer if many buckets have gone meanwhile; `None` at the end.
     pub(crate) fn next_page(&mut self) -> Option<Vec<u8>> {
         let mut lines = Vec::new();
-        while lines.len() < TRANSFER_PAGE_BYTES && self.step(&mut lines) {}
-        (!lines.is_empty()).then_some(lines)
+        for _ in 0..EXPORT_STEPS {
+            if lines.len() >= TRANSFER_PAGE_BYTES {
+                break;
+            }
+            if !self.step(&mut lines) {
+                return (!lines.is_empty()).then_some(lines);
+            }
+        }
+        Some(lines)
     }
 
     /// What has been exported so far.

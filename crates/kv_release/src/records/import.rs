@@ -2,11 +2,12 @@
 //! loaded in one step, so a bucket whose lines fit on a page appears whole or not at all.
 
 use super::record::{Item, Record};
-use crate::limits::IMPORT_NOTES;
+use crate::limits::{BLOCKING_BYTES, IMPORT_NOTES};
 use kv::{Args, CommandError, Database, Kind, LoadMode, Op, Reply, Request, args};
 use kv_cluster::{Cluster, Error, describe_failure, escape_name};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
+use tokio::task::spawn_blocking;
 
 /// What became of the lines of a page, or of several.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,9 +113,19 @@ impl Import {
     }
 
     /// Loads one page of whole lines.
-    pub(crate) async fn page(&mut self, cluster: &Cluster, lines: &[u8]) -> ImportCounts {
-        let records = match self.parse(lines) {
-            Ok(records) => records,
+    pub(crate) async fn page(&mut self, cluster: &Cluster, lines: Vec<u8>) -> ImportCounts {
+        let before = self.lines;
+        let parsed = match lines.len() {
+            ..=BLOCKING_BYTES => Ok(parse(&lines, before)),
+            // Large values take too long for a thread that has other tasks.
+            _ => spawn_blocking(move || parse(&lines, before)).await,
+        };
+        let parsed = parsed.unwrap_or_else(|error| Err(error.to_string()));
+        let records = match parsed {
+            Ok((count, records)) => {
+                self.lines += count;
+                records
+            }
             Err(why) => return ImportCounts { stopped: Some(why), ..ImportCounts::default() },
         };
         let (mut parts, mut counts) = (Vec::new(), ImportCounts::default());
@@ -134,21 +145,6 @@ impl Import {
             (false, _) => rest,
         });
         counts
-    }
-
-    fn parse(&mut self, lines: &[u8]) -> Result<Vec<Record<'static>>, String> {
-        let (before, mut records) = (self.lines, Vec::new());
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            self.lines += 1;
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            records.push(Record::parse(line).map_err(|why| {
-                let first = before + 1;
-                format!("line {}: {why}; of the lines from {first} on, nothing was imported", self.lines)
-            })?);
-        }
-        Ok(records)
     }
 
     /// Adds a line to the parts to load.
@@ -183,8 +179,13 @@ impl Import {
         };
         let is_of_open = |open: &&mut Part| open.database == database && open.name == *name;
         if self.open.as_mut().filter(is_of_open).is_none() {
-            // Without a line of its own, a bucket is one that Redis clients make.
-            let part = Part { expires_at_ms: None, mode: Some(self.mode), ..part(Kind::Map, false) };
+            // Without a line of its own, a bucket is one that Redis clients make; but one that exists is
+            // not replaced by what may be only some of its entries.
+            let mode = Some(self.mode).filter(|mode| *mode == LoadMode::New);
+            if mode.is_none() {
+                counts.refuse(&name, "the line of the bucket must be above its entries to replace it");
+            }
+            let part = Part { expires_at_ms: None, mode, ..part(Kind::Map, false) };
             parts.extend(self.open.replace(part).filter(Part::is_loadable));
         }
         if let Some(open) = &mut self.open
@@ -198,6 +199,22 @@ impl Import {
             open.entries += 1;
         }
     }
+}
+
+/// The number of the lines, which follow those `before`, and what they are.
+fn parse(lines: &[u8], before: u64) -> Result<(u64, Vec<Record<'static>>), String> {
+    let (mut count, mut records) = (0, Vec::new());
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        count += 1;
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        records.push(Record::parse(line).map_err(|why| {
+            let (first, line) = (before + 1, before + count);
+            format!("line {line}: {why}; of the lines from {first} on, nothing was imported")
+        })?);
+    }
+    Ok((count, records))
 }
 
 /// Loads the parts, each on its owner. Returns which of them were loaded.

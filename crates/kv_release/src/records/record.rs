@@ -1,9 +1,10 @@
 //! One line of an export: a bucket, an entry of the bucket above it, or a string.
 //!
-//! Bytes are text where they are UTF-8; otherwise their key ends in `_b64`, and they are base64.
+//! Bytes are text where they are UTF-8 without control characters, except tabs and line breaks; otherwise
+//! their key ends in `_b64`, and they are base64. So a line is at most about twice as long as its bytes.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use kv::{DATABASES, Database};
+use kv::{DATABASES, Database, FIELD_EXPIRY_MS};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, str};
 
@@ -112,15 +113,24 @@ impl Record<'_> {
         if line.keep_when_empty.is_some() && line.kind != Kind::Bucket {
             return Err("only a bucket has keep_when_empty".into());
         }
+        let latest = if line.kind == Kind::Entry { FIELD_EXPIRY_MS } else { i64::MAX as u64 };
+        if line.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms > latest) {
+            return Err(format!("its expires_at_ms is later than {latest}"));
+        }
         Ok(Record { database, name, item, expires_at_ms: line.expires_at_ms })
     }
 }
 
 fn encode(bytes: &[u8]) -> Encoded<'_> {
     match str::from_utf8(bytes) {
-        Ok(text) => (Some(text.into()), None),
-        Err(_) => (None, Some(BASE64_STANDARD.encode(bytes).into())),
+        Ok(text) if !bytes.iter().any(is_control) => (Some(text.into()), None),
+        _ => (None, Some(BASE64_STANDARD.encode(bytes).into())),
     }
+}
+
+/// Whether JSON has six bytes for this byte.
+fn is_control(byte: &u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n')
 }
 
 fn decode(key: &str, encoded: Encoded<'_>) -> Result<Option<Cow<'static, [u8]>>, String> {

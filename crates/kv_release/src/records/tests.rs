@@ -11,7 +11,7 @@ use proptest::{collection::vec, option, prelude::*};
 use std::collections::BTreeMap;
 
 /// A time that no test lives to see.
-const LATER_MS: u64 = 1 << 48;
+const LATER_MS: u64 = 1 << 44;
 
 /// A node that owns all buckets.
 fn node() -> Cluster {
@@ -22,7 +22,7 @@ fn node() -> Cluster {
 }
 
 fn export(cluster: &Cluster) -> Vec<Vec<u8>> {
-    let mut export = Export::new(cluster, None).unwrap();
+    let mut export = Export::new(cluster.clone(), None).unwrap();
     let pages = std::iter::from_fn(|| export.next_page());
     let mut lines: Vec<_> = pages
         .flat_map(|page| page.split_inclusive(|byte| *byte == b'\n').map(Vec::from).collect::<Vec<_>>())
@@ -36,7 +36,7 @@ fn import(cluster: &Cluster, lines: &[Vec<u8>], page: usize, replace: bool) -> I
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (mut import, mut counts) = (Import::new(replace), ImportCounts::default());
     for lines in lines.chunks(page) {
-        counts.add(runtime.block_on(import.page(cluster, &lines.concat())));
+        counts.add(runtime.block_on(import.page(cluster, lines.concat())));
     }
     counts
 }
@@ -126,7 +126,7 @@ proptest! {
 
 /// An export as it is, unsorted.
 fn lines_in_order(cluster: &Cluster) -> Vec<Vec<u8>> {
-    let mut export = Export::new(cluster, None).unwrap();
+    let mut export = Export::new(cluster.clone(), None).unwrap();
     let all: Vec<u8> = std::iter::from_fn(|| export.next_page()).flatten().collect();
     all.split_inclusive(|byte| *byte == b'\n').map(Vec::from).collect()
 }
@@ -183,6 +183,33 @@ fn entries_without_a_bucket_make_one_and_what_has_expired_is_left_out() {
 }
 
 #[test]
+fn entries_without_a_bucket_do_not_replace_one() {
+    for page in [1, 2, 100] {
+        let node = node();
+        import(&node, &text(SHOPPING), page, false);
+        let lines = r#"{"kind":"string","name":"a","value":"b"}
+{"kind":"entry","name":"shopping","field":"milk","value":"9"}
+{"kind":"entry","name":"shopping","field":"tea","value":"9"}
+"#;
+        let counts = import(&node, &text(lines), page, true);
+        assert_eq!((counts.refused, counts.buckets, counts.entries, counts.strings), (1, 0, 0, 1));
+        assert!(counts.refusals[0].starts_with("\"shopping\": the line of the bucket"), "{counts:?}");
+        assert!(text(SHOPPING).iter().all(|line| export(&node).contains(line)), "it is as it was");
+    }
+}
+
+#[test]
+fn a_line_is_no_longer_than_twice_its_bytes() {
+    for value in ["\0", "\x1b", "\x7f", "\"", "\\", "\t", "\r\n", "\u{85}", "a"] {
+        let value = value.repeat(3_000);
+        let mut line = Vec::new();
+        let item = Item::Str { value: value.as_bytes().into() };
+        Record { database: Database::ZERO, name: b"a".into(), item, expires_at_ms: None }.write(&mut line);
+        assert!(line.len() < 2 * value.len() + 100, "{} bytes for {value:.2?}", line.len());
+    }
+}
+
+#[test]
 fn an_invalid_line_stops_the_import_with_its_number() {
     let lines = [
         ("{\"kind\":\"bucket\"}\n", "it has no name"),
@@ -196,15 +223,23 @@ fn an_invalid_line_stops_the_import_with_its_number() {
         ),
         ("{\"kind\":\"list\",\"name\":\"a\"}\n", "unknown variant `list`"),
         ("{\"kind\":\"bucket\",\"nam\":\"a\"}\n", "unknown field `nam`"),
+        (
+            "{\"kind\":\"entry\",\"name\":\"a\",\"field\":\"\",\"value\":\"\",\"expires_at_ms\":70368744177664}\n",
+            "its expires_at_ms is later than 70368744177663",
+        ),
+        (
+            "{\"kind\":\"bucket\",\"name\":\"a\",\"expires_at_ms\":9223372036854775808}\n",
+            "its expires_at_ms is later than 9223372036854775807",
+        ),
         ("hello\n", "expected value"),
     ];
     for (line, why) in lines {
         let node = node();
         let mut import = Import::new(false);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        assert_eq!(runtime.block_on(import.page(&node, SHOPPING.as_bytes())).stopped, None);
+        assert_eq!(runtime.block_on(import.page(&node, SHOPPING.into())).stopped, None);
         let page = [b"{\"kind\":\"string\",\"name\":\"b\",\"value\":\"\"}\n", line.as_bytes()].concat();
-        let stopped = runtime.block_on(import.page(&node, &page)).stopped.unwrap();
+        let stopped = runtime.block_on(import.page(&node, page)).stopped.unwrap();
         assert!(stopped.starts_with("line 5: ") && stopped.contains(why), "{stopped}");
         assert!(stopped.ends_with("of the lines from 4 on, nothing was imported"), "{stopped}");
         assert_eq!(export(&node).len(), 3);
@@ -231,11 +266,11 @@ fn one_name_is_exported_from_all_databases() {
     let other = SHOPPING.replace("\"database\":0", "\"database\":15");
     let lines = format!("{SHOPPING}{other}{{\"kind\":\"string\",\"name\":\"a\",\"value\":\"b\"}}\n");
     import(&node, &text(&lines), 100, false);
-    let mut named = Export::new(&node, Some(b"shopping".to_vec())).unwrap();
+    let mut named = Export::new(node.clone(), Some(b"shopping".to_vec())).unwrap();
     let page = named.next_page().unwrap();
     assert_eq!((page.split(|byte| *byte == b'\n').count() - 1, named.next_page()), (6, None));
     assert!(named.scope().is_ok());
-    let mut missing = Export::new(&node, Some(b"tea".to_vec())).unwrap();
+    let mut missing = Export::new(node.clone(), Some(b"tea".to_vec())).unwrap();
     assert_eq!(missing.next_page(), None);
     assert_eq!(missing.scope().unwrap_err(), "there is no bucket \"tea\"");
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{
     ffi::OsStr,
-    io::{self, ErrorKind, IsTerminal, Read, Write, stdout},
+    io::{ErrorKind, IsTerminal, Write, stdout},
     os::unix::ffi::OsStrExt,
     path::Path,
 };
@@ -63,14 +63,14 @@ fn copy(
     progress: &mut Progress,
 ) -> Result<(ExportCounts, ExportScope), Error> {
     let mut exported = ExportCounts::default();
-    let on_page = |page: PageHead, lines: &mut dyn Read| {
-        io::copy(lines, output).map_err(Error::io("write the export"))?;
+    let on_lines = |page: PageHead, lines: &[u8]| {
+        output.write_all(lines).map_err(Error::io("write the export"))?;
         exported = page.counts;
         let ExportCounts { buckets, entries, strings } = page.counts;
         progress.update(format_args!("{} of {} names, {entries} entries", buckets + strings, page.total));
         Ok(())
     };
-    let scope = ControlClient::for_transfer(run_dir)?.export(name, on_page)?;
+    let scope = ControlClient::for_transfer(run_dir)?.export(name, on_lines)?;
     output.flush().map_err(Error::io("write the export"))?;
     Ok((exported, scope))
 }

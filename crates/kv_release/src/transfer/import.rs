@@ -39,7 +39,7 @@ fn read_lines(
     let mut progress = Progress::new(false);
     let mut sent = 0;
     loop {
-        let mut limited = (&mut input).take(IMPORT_LINE_BYTES - import.lines.len() as u64);
+        let mut limited = (&mut input).take(IMPORT_LINE_BYTES);
         let read = limited.read_until(b'\n', &mut import.lines);
         let read = read.map_err(Error::io(format!("read {}", path.display())))?;
         if read == 0 && limited.limit() > 0 {

@@ -6,6 +6,7 @@ use crate::{
     output::print_line,
     records::import::ImportCounts,
 };
+use kv_cluster::escape_name;
 use std::collections::BTreeMap;
 
 /// Lines on their way to the node.
@@ -15,6 +16,10 @@ pub(super) struct ImportSession {
     /// Whole lines that have not been sent.
     pub(super) lines: Vec<u8>,
     counts: ImportCounts,
+    /// Pages that have been sent.
+    pages: u64,
+    /// Buckets that lack entries, or may.
+    incomplete: Vec<String>,
     /// Keys that were not taken from a Redis server, by type.
     pub(super) not_taken: BTreeMap<String, u64>,
 }
@@ -27,17 +32,30 @@ impl ImportSession {
             replace,
             lines: Vec::new(),
             counts: ImportCounts::default(),
+            pages: 0,
+            incomplete: Vec::new(),
             not_taken: BTreeMap::new(),
         })
     }
 
-    /// Whether no name was left as it was, or refused.
+    /// Whether no name was left as it was, refused, or taken in part.
     pub(super) fn is_whole(&self) -> bool {
-        self.counts.existing == 0 && self.counts.refused == 0
+        self.counts.existing == 0 && self.counts.refused == 0 && self.incomplete.is_empty()
+    }
+
+    /// How many pages have been sent.
+    pub(super) fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Reports a bucket that lacks entries, or may.
+    pub(super) fn lacks_entries(&mut self, name: &[u8]) {
+        self.incomplete.push(format!("\"{}\"", escape_name(name)));
     }
 
     /// Sends the lines. An error says why the node takes no more.
     pub(super) fn send(&mut self, last: bool) -> Result<(), Error> {
+        self.pages += 1;
         let counts = self.client.import(&self.lines, self.replace, last)?;
         self.lines.clear();
         self.counts.add(counts);
@@ -75,6 +93,10 @@ impl ImportSession {
         }
         if refused > 0 {
             eprintln!("{refused} names were refused: {}", names(&self.counts.refusals, refused));
+        }
+        if !self.incomplete.is_empty() {
+            eprintln!("these buckets may lack entries: {}", self.incomplete.join(", "));
+            eprintln!("import again with --replace to complete them");
         }
     }
 }

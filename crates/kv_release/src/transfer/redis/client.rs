@@ -2,12 +2,16 @@
 
 use crate::{
     error::Error,
-    limits::{REDIS_BULK_BYTES, REDIS_CONNECT_TIMEOUT, REDIS_HEADER_BYTES, REDIS_NESTING, REDIS_TIMEOUT},
+    limits::{
+        REDIS_BULK_BYTES, REDIS_CONNECT_TIMEOUT, REDIS_HEADER_BYTES, REDIS_LARGE_BYTES, REDIS_NESTING,
+        REDIS_TIMEOUT,
+    },
     transfer::source::RedisAddress,
 };
 use kv::args;
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
+    mem,
     net::{TcpStream, ToSocketAddrs},
 };
 
@@ -19,6 +23,8 @@ pub(super) enum RedisReply {
     Bytes(Vec<u8>),
     Error(String),
     List(Vec<RedisReply>),
+    /// It was more than the caller reads, and has been skipped.
+    TooLarge,
 }
 
 /// The connection.
@@ -56,32 +62,36 @@ impl RedisClient {
         self.count += 1;
     }
 
-    /// Sends the pipeline, and reads the reply to each command.
-    pub(super) fn replies(&mut self) -> Result<Vec<RedisReply>, Error> {
+    /// Sends the pipeline, and reads the reply to each command. Replies that would make them larger than
+    /// `limit` bytes, all together, are skipped.
+    pub(super) fn replies(&mut self, limit: u64) -> Result<Vec<RedisReply>, Error> {
         let sent = self.stream.get_mut().write_all(&self.commands);
         self.commands.clear();
-        let count = std::mem::take(&mut self.count);
-        let replies = sent.and_then(|()| (0..count).map(|_| read(&mut self.stream, REDIS_NESTING)).collect());
+        let count = mem::take(&mut self.count);
+        let mut room = limit;
+        let replies = sent
+            .and_then(|()| (0..count).map(|_| read(&mut self.stream, &mut room, REDIS_NESTING)).collect());
         replies.map_err(|error: io::Error| self.failed(&error.to_string()))
     }
 
     /// The reply to one command, which is not an error.
     pub(super) fn call(&mut self, words: &[&[u8]]) -> Result<RedisReply, Error> {
         self.push(words);
-        match self.replies()?.pop() {
+        match self.replies(REDIS_LARGE_BYTES)?.pop() {
             Some(RedisReply::Error(error)) => Err(self.failed(&error)),
             Some(reply) => Ok(reply),
             None => Err(self.unexpected()),
         }
     }
 
-    /// Whether the server has a command, which is called with these arguments.
-    pub(super) fn has(&mut self, words: &[&[u8]]) -> Result<bool, Error> {
-        self.push(words);
-        match self.replies()?.pop() {
-            Some(RedisReply::Error(error)) if error.contains("unknown command") => Ok(false),
-            Some(RedisReply::Error(error)) => Err(self.failed(&error)),
-            _ => Ok(true),
+    /// Whether the server has a command that needs arguments. It is called without them, so no key is
+    /// touched.
+    pub(super) fn has(&mut self, command: &[u8]) -> Result<bool, Error> {
+        match self.call(&[command]) {
+            Err(Error::Source { reason, .. }) if reason.contains("unknown command") => Ok(false),
+            Err(Error::Source { reason, .. }) if reason.contains("wrong number of arguments") => Ok(true),
+            Err(error) => Err(error),
+            Ok(_) => Err(self.unexpected()),
         }
     }
 
@@ -116,8 +126,8 @@ fn open(address: &RedisAddress) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// Reads one reply. Lists may be nested up to `nesting` deep.
-fn read(input: &mut impl BufRead, nesting: u32) -> io::Result<RedisReply> {
+/// Reads one reply, or skips it if it has no `room`, in bytes. Lists may be nested up to `nesting` deep.
+fn read(input: &mut impl BufRead, room: &mut u64, nesting: u32) -> io::Result<RedisReply> {
     let mut line = Vec::new();
     input.take(REDIS_HEADER_BYTES).read_until(b'\n', &mut line)?;
     let line = line.strip_suffix(b"\r\n").ok_or_else(|| match line.len() {
@@ -134,20 +144,53 @@ fn read(input: &mut impl BufRead, nesting: u32) -> io::Result<RedisReply> {
         b'$' => {
             let length = u64::try_from(number()?).ok().filter(|length| *length <= REDIS_BULK_BYTES);
             let length = length.ok_or_else(|| invalid("a string of an invalid length"))?;
-            let mut bytes = Vec::new();
-            input.take(length + 2).read_to_end(&mut bytes)?;
-            if bytes.len() as u64 != length + 2 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            bytes.truncate(length as usize);
-            Ok(RedisReply::Bytes(bytes))
+            read_bytes(input, room, length)
         }
-        // The list grows with what arrives, whatever its announced length.
-        b'*' if nesting > 0 => {
-            (0..number()?).map(|_| read(input, nesting - 1)).collect::<io::Result<_>>().map(RedisReply::List)
-        }
+        b'*' if nesting > 0 => read_list(input, room, nesting - 1, number()?),
         _ => Err(invalid("not a reply of Redis")),
     }
+}
+
+fn read_bytes(input: &mut impl BufRead, room: &mut u64, length: u64) -> io::Result<RedisReply> {
+    let (mut bytes, mut input) = (Vec::new(), input.take(length + 2));
+    let is_kept = take_room(room, length);
+    let read = match is_kept {
+        true => input.read_to_end(&mut bytes)? as u64,
+        false => io::copy(&mut input, &mut io::sink())?,
+    };
+    if read != length + 2 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    bytes.truncate(length as usize);
+    Ok(if is_kept { RedisReply::Bytes(bytes) } else { RedisReply::TooLarge })
+}
+
+/// The list grows with what arrives, whatever its announced length; one that lacks a part is skipped whole.
+fn read_list(input: &mut impl BufRead, room: &mut u64, nesting: u32, length: i64) -> io::Result<RedisReply> {
+    let (before, mut list, mut is_whole) = (*room, Vec::new(), true);
+    for _ in 0..length {
+        is_whole &= take_room(room, size_of::<RedisReply>() as u64);
+        match read(input, room, nesting)? {
+            RedisReply::TooLarge => is_whole = false,
+            reply if is_whole => list.push(reply),
+            _ => {}
+        }
+        if !is_whole {
+            list = Vec::new();
+            *room = 0;
+        }
+    }
+    if !is_whole {
+        *room = before;
+    }
+    Ok(if is_whole { RedisReply::List(list) } else { RedisReply::TooLarge })
+}
+
+/// Takes these bytes of the room, if it has as many.
+fn take_room(room: &mut u64, bytes: u64) -> bool {
+    let left = room.checked_sub(bytes);
+    *room = left.unwrap_or(*room);
+    left.is_some()
 }
 
 fn invalid(what: &str) -> io::Error {
@@ -159,7 +202,20 @@ mod tests {
     use super::*;
 
     fn parsed(bytes: &[u8]) -> Result<RedisReply, String> {
-        read(&mut &bytes[..], 2).map_err(|error| error.to_string())
+        read(&mut &bytes[..], &mut 1_000, 2).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn replies_that_have_no_room_are_skipped() {
+        let page = "*2\r\n$1\r\n0\r\n*2\r\n$3\r\nabc\r\n$0\r\n\r\n";
+        let whole = 4 * size_of::<RedisReply>() as u64 + 4;
+        for room in 0..=whole {
+            let bytes = format!("{page}:1\r\n");
+            let (mut input, mut left) = (bytes.as_bytes(), room);
+            let is_skipped = read(&mut input, &mut left, 2).unwrap() == RedisReply::TooLarge;
+            assert_eq!((is_skipped, left), if room < whole { (true, room) } else { (false, 0) });
+            assert_eq!(read(&mut input, &mut left, 2).unwrap(), RedisReply::Number(1));
+        }
     }
 
     #[test]

@@ -5,11 +5,15 @@
 use super::client::{RedisClient, RedisReply};
 use crate::{
     error::Error,
-    limits::{REDIS_FIELDS, REDIS_HASHES, REDIS_NAMES, REDIS_PAGE_BYTES, TRANSFER_PAGE_BYTES},
+    limits::{
+        REDIS_FIELDS, REDIS_HASHES, REDIS_LARGE_BYTES, REDIS_NAMES, REDIS_PAGE_BYTES, REDIS_REPLIES_BYTES,
+        TRANSFER_PAGE_BYTES,
+    },
     records::record::{Item, Record},
     transfer::{progress::Progress, session::ImportSession, source::RedisAddress},
 };
 use kv::Database;
+use kv_cluster::escape_name;
 use std::{collections::BTreeSet, mem, str};
 
 /// Copies a database, or all that this server has, too.
@@ -19,8 +23,8 @@ pub(in crate::transfer) fn run(import: &mut ImportSession, address: &RedisAddres
     let wanted = |index: usize| address.database.is_none_or(|database| database.index() == index);
     let total = sizes.iter().filter(|(index, _)| wanted(*index)).map(|(_, keys)| keys).sum();
     // Redis 7 has the one, Redis 7.4 and Valkey 9 the other.
-    let has_times = client.has(&[b"PEXPIRETIME", b"x"])?;
-    let has_field_times = client.has(&[b"HPEXPIRETIME", b"x", b"FIELDS", b"1", b"x"])?;
+    let has_times = client.has(b"PEXPIRETIME")?;
+    let has_field_times = client.has(b"HPEXPIRETIME")?;
     let (database, progress) = (Database::ZERO, Progress::new(false));
     let fields = REDIS_HASHES;
     let mut copy =
@@ -28,7 +32,10 @@ pub(in crate::transfer) fn run(import: &mut ImportSession, address: &RedisAddres
     for (index, keys) in sizes.into_iter().filter(|(index, _)| wanted(*index)) {
         match Database::new(index) {
             Some(database) => copy.database(database)?,
-            None => copy.skip(&format!("of database {index}"), keys),
+            None => {
+                copy.skip(&format!("of database {index}"), keys);
+                copy.done += keys;
+            }
         }
     }
     copy.import.send(true)
@@ -66,8 +73,8 @@ struct Copy<'i> {
 struct HashPage {
     /// Alternating fields and values.
     words: Vec<Vec<u8>>,
-    /// When each field expires, in milliseconds since 1970; empty if none does.
-    times: Vec<Option<u64>>,
+    /// When each field expires, in milliseconds since 1970, and `None` if it has gone; empty if none does.
+    times: Vec<Option<Option<u64>>>,
     /// The cursor of the next page: `0` after the last one.
     next: Vec<u8>,
 }
@@ -76,10 +83,10 @@ impl Copy<'_> {
     fn database(&mut self, database: Database) -> Result<(), Error> {
         self.database = database;
         self.client.call(&[b"SELECT", database.index().to_string().as_bytes()])?;
-        let mut cursor = b"0".to_vec();
+        let (mut cursor, mut count) = (b"0".to_vec(), REDIS_NAMES);
         loop {
-            let scanned = self.client.call(&[b"SCAN", &cursor, b"COUNT", REDIS_NAMES.as_bytes()])?;
-            let (next, names) = self.scanned(scanned)?;
+            let reply = self.scan(&[b"SCAN", &cursor], &mut count)?;
+            let (next, names) = self.scanned(reply)?;
             // A name may be listed twice.
             let names: BTreeSet<Vec<u8>> = names.into_iter().collect();
             self.names(names.into_iter().collect())?;
@@ -92,32 +99,34 @@ impl Copy<'_> {
 
     /// Copies a page of names.
     fn names(&mut self, names: Vec<Vec<u8>>) -> Result<(), Error> {
+        let count = names.len() as u64;
         names.iter().for_each(|name| self.client.push(&[b"TYPE", name]));
-        let kinds = self.client.replies()?;
+        let kinds = self.client.replies(REDIS_LARGE_BYTES)?;
         let (mut strings, mut hashes) = (Vec::new(), Vec::new());
         for (name, kind) in names.into_iter().zip(kinds) {
             match self.bytes(kind)?.as_deref() {
                 Some(b"string") => strings.push(name),
                 Some(b"hash") => hashes.push(name),
                 // It has gone.
-                None | Some(b"none") => self.done += 1,
+                None | Some(b"none") => {}
                 Some(kind) => self.skip(&String::from_utf8_lossy(kind), 1),
             }
         }
         self.strings(&strings)?;
         let mut rest = &hashes[..];
         while !rest.is_empty() {
-            let (group, after) = rest.split_at(rest.len().min(self.fields / REDIS_HASHES));
+            let (group, after) = rest.split_at(rest.len().min((self.fields / REDIS_HASHES).max(1)));
             self.hashes(group)?;
             rest = after;
         }
+        self.done += count;
         Ok(())
     }
 
     /// Copies strings, about a page of bytes at a time.
     fn strings(&mut self, names: &[Vec<u8>]) -> Result<(), Error> {
         names.iter().for_each(|name| self.client.push(&[b"STRLEN", name]));
-        let lengths = self.client.replies()?;
+        let lengths = self.client.replies(REDIS_LARGE_BYTES)?;
         let (mut group, mut bytes) = (Vec::new(), 0);
         for (name, length) in names.iter().zip(lengths) {
             let Some(length) = self.number(length)? else { continue };
@@ -136,12 +145,11 @@ impl Copy<'_> {
             self.client.push(&[b"GET", name]);
             self.push_expiry(name);
         }
-        let mut replies = self.client.replies()?.into_iter();
+        let mut replies = self.client.replies(REDIS_LARGE_BYTES)?.into_iter();
         for name in names {
             let (value, expiry) = (replies.next(), replies.next());
             let value = self.bytes(value.unwrap_or(RedisReply::Nil))?;
             let expiry = self.expiry(expiry)?;
-            self.done += 1;
             if let (Some(value), Some(expires_at_ms)) = (value, expiry) {
                 self.record(name, Item::Str { value: value.into() }, expires_at_ms)?;
             }
@@ -151,96 +159,145 @@ impl Copy<'_> {
 
     /// Copies a few hashes: the first page of each at once, then the others of each.
     fn hashes(&mut self, names: &[Vec<u8>]) -> Result<(), Error> {
-        let count = REDIS_HASHES.to_string();
+        let count = self.fields.min(REDIS_HASHES).to_string();
         for name in names {
             self.push_expiry(name);
             self.client.push(&[b"HSCAN", name, b"0", b"COUNT", count.as_bytes()]);
         }
-        let mut replies = self.client.replies()?.into_iter();
-        let (mut found, mut pages) = (Vec::new(), Vec::new());
+        let mut replies = self.client.replies(REDIS_REPLIES_BYTES)?.into_iter();
+        let (mut found, mut pages, mut large) = (Vec::new(), Vec::new(), Vec::new());
         for name in names {
-            let expiry = self.expiry(replies.next())?;
-            let page = self.hash_page(replies.next())?;
-            if let (Some(expires_at_ms), Some(page)) = (expiry, page) {
+            let expires_at_ms = self.expiry(replies.next())?;
+            let reply = replies.next();
+            let Some(expires_at_ms) = expires_at_ms else { continue };
+            if reply == Some(RedisReply::TooLarge) {
+                large.push((name, expires_at_ms));
+            } else if let Some(page) = self.hash_page(reply.unwrap_or(RedisReply::Nil))? {
                 found.push((name, expires_at_ms));
                 pages.push(page);
+            } else {
+                self.skip("changed", 1);
             }
         }
         self.adapt(&pages);
-        self.field_times(&found.iter().map(|(name, _)| *name).collect::<Vec<_>>(), &mut pages)?;
+        let pages = self.with_times(found.iter().map(|(name, _)| name.as_slice()), pages)?;
         for ((name, expires_at_ms), page) in found.into_iter().zip(pages) {
-            self.record(name, Item::Bucket { keep_when_empty: false }, expires_at_ms)?;
-            self.hash(name, page)?;
+            self.hash(name, expires_at_ms, page)?;
         }
-        self.done += names.len() as u64;
+        for (name, expires_at_ms) in large {
+            let page = self.next_page(name, b"0")?;
+            self.hash(name, expires_at_ms, page)?;
+        }
         Ok(())
     }
 
-    /// Copies the entries of a hash, from its first page on.
-    fn hash(&mut self, name: &Vec<u8>, first: HashPage) -> Result<(), Error> {
+    /// Copies a hash, from its first page on.
+    fn hash(
+        &mut self,
+        name: &[u8],
+        expires_at_ms: Option<u64>,
+        first: Option<HashPage>,
+    ) -> Result<(), Error> {
+        let Some(page) = first else {
+            self.skip("changed", 1);
+            return Ok(());
+        };
+        let sent = self.import.pages();
+        self.record(name, Item::Bucket { keep_when_empty: false }, expires_at_ms)?;
+        let copied = self.entries(name, page);
+        let is_partly_sent = self.import.pages() > sent;
+        if matches!(copied, Ok(false)) || (copied.is_err() && is_partly_sent) {
+            self.import.lacks_entries(name);
+        }
+        copied.map(drop)
+    }
+
+    /// Copies the entries of a hash; `false` if it became another type meanwhile.
+    fn entries(&mut self, name: &[u8], first: HashPage) -> Result<bool, Error> {
         let mut page = first;
         loop {
             let HashPage { words, times, next } = page;
-            let mut times = times.into_iter();
-            let mut words = words.into_iter();
+            let (mut words, mut times) = (words.into_iter(), times.into_iter());
             while let (Some(field), Some(value)) = (words.next(), words.next()) {
-                let item = Item::Entry { field: field.into(), value: value.into() };
-                self.record(name, item, times.next().flatten())?;
+                if let Some(expires_at_ms) = times.next().unwrap_or(Some(None)) {
+                    let item = Item::Entry { field: field.into(), value: value.into() };
+                    self.record(name, item, expires_at_ms)?;
+                }
             }
             if next == b"0" {
-                return Ok(());
+                return Ok(true);
             }
-            let count = self.fields.min(REDIS_FIELDS).to_string();
-            self.client.push(&[b"HSCAN", name, &next, b"COUNT", count.as_bytes()]);
-            let reply = self.client.replies()?.pop();
-            let Some(next_page) = self.hash_page(reply)? else { return Ok(()) };
-            let mut pages = vec![next_page];
-            self.adapt(&pages);
-            self.field_times(&[name], &mut pages)?;
-            page = pages.remove(0);
+            let Some(next_page) = self.next_page(name, &next)? else { return Ok(false) };
+            page = next_page;
         }
     }
 
-    /// Asks when the fields of pages expire.
-    fn field_times(&mut self, names: &[&Vec<u8>], pages: &mut [HashPage]) -> Result<(), Error> {
-        if !self.has_field_times {
-            return Ok(());
+    /// Reads a page of a hash, of fewer fields while they are too large; `None` if it is of another type now.
+    fn next_page(&mut self, name: &[u8], cursor: &[u8]) -> Result<Option<HashPage>, Error> {
+        let mut count = self.fields.min(REDIS_FIELDS);
+        let reply = self.scan(&[b"HSCAN", name, cursor], &mut count)?;
+        self.fields = self.fields.min(count);
+        let Some(page) = self.hash_page(reply)? else { return Ok(None) };
+        let pages = vec![page];
+        self.adapt(&pages);
+        Ok(self.with_times([name].into_iter(), pages)?.pop().flatten())
+    }
+
+    /// The reply to SCAN or HSCAN with a `count`, which becomes smaller while the reply is too large.
+    fn scan(&mut self, command: &[&[u8]], count: &mut usize) -> Result<RedisReply, Error> {
+        loop {
+            let text = count.to_string();
+            self.client.push(&[command, &[b"COUNT", text.as_bytes()]].concat());
+            let limit = if *count == 1 { REDIS_LARGE_BYTES } else { REDIS_REPLIES_BYTES };
+            match self.client.replies(limit)?.pop() {
+                Some(RedisReply::TooLarge) if *count > 1 => *count = (*count / 8).max(1),
+                Some(RedisReply::TooLarge) => {
+                    let command = escape_name(&command.join(&b' '));
+                    let reason = format!("the reply to \"{command} COUNT 1\" exceeds {limit} bytes");
+                    return Err(self.client.failed(&reason));
+                }
+                reply => return Ok(reply.unwrap_or(RedisReply::Nil)),
+            }
         }
-        for (name, page) in names.iter().zip(pages.iter()).filter(|(_, page)| !page.words.is_empty()) {
+    }
+
+    /// Asks when the fields of pages expire. A page is `None` if its hash is of another type now.
+    fn with_times<'n>(
+        &mut self,
+        names: impl Iterator<Item = &'n [u8]>,
+        pages: Vec<HashPage>,
+    ) -> Result<Vec<Option<HashPage>>, Error> {
+        let is_asked = |page: &HashPage| !page.words.is_empty();
+        if !self.has_field_times {
+            return Ok(pages.into_iter().map(Some).collect());
+        }
+        for (name, page) in names.zip(&pages).filter(|(_, page)| is_asked(page)) {
             let count = (page.words.len() / 2).to_string();
             let mut words: Vec<&[u8]> = vec![b"HPEXPIRETIME", name, b"FIELDS", count.as_bytes()];
             words.extend(page.words.iter().step_by(2).map(Vec::as_slice));
             self.client.push(&words);
         }
-        let asked = pages.iter_mut().filter(|page| !page.words.is_empty());
-        for (page, reply) in asked.zip(self.client.replies()?) {
-            match reply {
-                RedisReply::List(times) => {
-                    let time = |time: &RedisReply| match time {
-                        // Redis's answers for "does not expire" and "no such field".
-                        RedisReply::Number(time) => u64::try_from(*time).ok(),
-                        _ => None,
-                    };
-                    page.times = times.iter().map(time).collect();
+        let mut replies = self.client.replies(REDIS_LARGE_BYTES)?.into_iter();
+        let with_times = |mut page: HashPage| {
+            if is_asked(&page) {
+                match replies.next() {
+                    Some(RedisReply::List(times)) => page.times = times.iter().map(field_time).collect(),
+                    Some(RedisReply::Error(error)) if error.starts_with("WRONGTYPE") => return Ok(None),
+                    Some(RedisReply::Error(error)) => return Err(self.client.failed(&error)),
+                    _ => return Err(self.client.unexpected()),
                 }
-                RedisReply::Error(error) if !error.starts_with("WRONGTYPE") => {
-                    return Err(self.client.failed(&error));
-                }
-                _ => {}
             }
-        }
-        Ok(())
+            Ok(Some(page))
+        };
+        pages.into_iter().map(with_times).collect()
     }
 
-    fn hash_page(&mut self, reply: Option<RedisReply>) -> Result<Option<HashPage>, Error> {
+    /// A page of a hash; `None` if it is of another type now.
+    fn hash_page(&self, reply: RedisReply) -> Result<Option<HashPage>, Error> {
         match reply {
-            Some(RedisReply::Error(error)) if error.starts_with("WRONGTYPE") => {
-                self.skip("changed", 1);
-                Ok(None)
-            }
-            Some(RedisReply::Error(error)) => Err(self.client.failed(&error)),
+            RedisReply::Error(error) if error.starts_with("WRONGTYPE") => Ok(None),
             reply => {
-                let (next, words) = self.scanned(reply.unwrap_or(RedisReply::Nil))?;
+                let (next, words) = self.scanned(reply)?;
                 Ok(Some(HashPage { words, times: Vec::new(), next }))
             }
         }
@@ -248,7 +305,11 @@ impl Copy<'_> {
 
     /// The next cursor, and the words of a page.
     fn scanned(&self, reply: RedisReply) -> Result<(Vec<u8>, Vec<Vec<u8>>), Error> {
-        let RedisReply::List(parts) = reply else { return Err(self.client.unexpected()) };
+        let parts = match reply {
+            RedisReply::List(parts) => parts,
+            RedisReply::Error(error) => return Err(self.client.failed(&error)),
+            _ => return Err(self.client.unexpected()),
+        };
         let Ok([RedisReply::Bytes(next), RedisReply::List(words)]) = <[RedisReply; 2]>::try_from(parts)
         else {
             return Err(self.client.unexpected());
@@ -310,7 +371,6 @@ impl Copy<'_> {
 
     fn skip(&mut self, kind: &str, keys: u64) {
         *self.import.not_taken.entry(kind.to_owned()).or_default() += keys;
-        self.done += keys;
     }
 
     /// Asks for more fields at once after small pages, for fewer after large ones.
@@ -321,6 +381,16 @@ impl Copy<'_> {
             _ if bytes < REDIS_PAGE_BYTES / 4 => self.fields * 2,
             _ => self.fields,
         };
-        self.fields = self.fields.clamp(REDIS_HASHES, REDIS_HASHES * REDIS_HASHES);
+        self.fields = self.fields.clamp(1, REDIS_HASHES * REDIS_HASHES);
+    }
+}
+
+/// When a field expires, if it does; `None` if it has gone.
+fn field_time(time: &RedisReply) -> Option<Option<u64>> {
+    match time {
+        // Redis's answers for "no such field" and "does not expire".
+        RedisReply::Number(-2) => None,
+        RedisReply::Number(time) => Some(u64::try_from(*time).ok()),
+        _ => Some(None),
     }
 }
