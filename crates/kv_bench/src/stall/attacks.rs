@@ -212,9 +212,10 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack { name: "DEL, 64 MiB", prepare: large_string, attack: || command(&[b"DEL", b"large"]) },
     Attack { name: "DEL, 512 MiB", prepare: largest_string, attack: || command(&[b"DEL", b"large"]) },
     Attack {
-        name: "ECHO, 512 MiB",
+        // The server holds it twice, and closes a client that holds more than its limit of 1 GiB.
+        name: "ECHO, 256 MiB",
         prepare: Vec::new,
-        attack: || command(&[b"ECHO", &value(LONGEST_BYTES)]),
+        attack: || command(&[b"ECHO", &value(LONGEST_BYTES / 2)]),
     },
 ];
 
