@@ -20,7 +20,7 @@ use otp::{AcceptErrors, ChildSpec, LogLimiter, Stop, Strategy, Supervisor, TaskS
 use serde_json::Value;
 use std::{fs, io, os::unix::fs::PermissionsExt, sync::Arc};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, copy, sink},
     net::{UnixListener, UnixStream},
     task::spawn_blocking,
 };
@@ -114,7 +114,8 @@ async fn handle_requests(
             Ok(Request::Evaluate { expression, json }) => evaluate(node, &expression, json).await,
             Ok(Request::Export { export: request }) => export(stream, node, request.name).await?,
             Ok(Request::Import { import: page }) => {
-                let Some(lines) = read_lines(stream, page.bytes).await? else { return Ok(()) };
+                let lines = read_lines(&mut *stream, page.bytes, IMPORT_PAGE_BYTES).await?;
+                let Some(lines) = lines else { return Ok(()) };
                 match lines {
                     Ok(lines) => Reply::Imported(import_page(node, import, page, lines).await),
                     Err(message) => Reply::Error(message),
@@ -184,15 +185,16 @@ async fn import_page(
     counts
 }
 
-/// The lines of a page; `None` if the client has gone. Those of a page that is too long are skipped.
-async fn read_lines(
-    stream: &mut BufReader<UnixStream>,
+/// The lines of a page; `None` if the client has gone. Those of a page of more than `limit` bytes are
+/// skipped.
+pub(super) async fn read_lines(
+    input: impl AsyncRead + Unpin,
     bytes: u64,
+    limit: u64,
 ) -> io::Result<Option<Result<Vec<u8>, String>>> {
-    let mut lines = Vec::new();
-    let mut input = stream.take(bytes);
-    if bytes > IMPORT_PAGE_BYTES {
-        let skipped = tokio::io::copy(&mut input, &mut tokio::io::sink()).await?;
+    let (mut input, mut lines) = (input.take(bytes), Vec::new());
+    if bytes > limit {
+        let skipped = copy(&mut input, &mut sink()).await?;
         let message = format!("a line exceeds {IMPORT_LINE_BYTES} bytes");
         return Ok((skipped == bytes).then_some(Err(message)));
     }

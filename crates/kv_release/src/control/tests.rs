@@ -112,6 +112,18 @@ async fn an_invalid_request_gets_an_error_and_the_next_line_is_answered() {
     assert_eq!(replies[1], r#"{"result":"foo@127.0.0.1"}"#);
 }
 
+#[tokio::test]
+async fn a_page_that_is_too_long_is_skipped_and_gets_an_error() {
+    let mut input = &b"lines\nmore lines\nend"[..];
+    assert_eq!(server::read_lines(&mut input, 6, 8).await.unwrap(), Some(Ok(b"lines\n".to_vec())));
+    let refused = server::read_lines(&mut input, 11, 8).await.unwrap();
+    assert!(matches!(&refused, Some(Err(message)) if message.contains("a line exceeds")), "{refused:?}");
+    assert_eq!(input, b"end");
+    for (bytes, limit) in [(4, 8), (4, 3)] {
+        assert_eq!(server::read_lines(&mut &b"end"[..], bytes, limit).await.unwrap(), None, "it has gone");
+    }
+}
+
 #[test]
 fn a_node_that_does_not_run_is_reported_with_the_socket_that_was_tried() {
     let scratch = Scratch::new("not-running");
