@@ -77,7 +77,6 @@ pub use commands::{
 pub use database::{DATABASES, Database, FullName};
 pub use error::CommandError;
 pub use limits::FIELD_EXPIRY_MS;
-pub use memory::{large::LargeValue, reaper::free_buffer};
 pub use pubsub::{
     backlog::Backlog,
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},
@@ -92,7 +91,6 @@ pub use store::{
     cost::TransactionLimits,
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,
-    prepare::Preparation,
     records::{BucketHead, BucketPage, OwnedEntry},
 };
 pub use supervisor::supervisor;

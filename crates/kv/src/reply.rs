@@ -1,6 +1,6 @@
 //! The replies to requests.
 
-use crate::{error::CommandError, memory::large::LargeValue};
+use crate::error::CommandError;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_bytes::Bytes;
 use std::cell::Cell;
@@ -63,8 +63,6 @@ pub enum Reply<'a> {
         /// How long it will still live, in milliseconds; `None` without an expiry.
         ttl_ms: Option<u64>,
     },
-    /// A large value, which does not borrow from the store.
-    Large(Box<LargeValue>),
 }
 
 /// The part of each entry that is listed.

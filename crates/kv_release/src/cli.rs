@@ -87,7 +87,7 @@ pub(crate) enum Verb {
         #[arg(long)]
         replace: bool,
     },
-    /// Drain the running node and start it again in the same process
+    /// Drain the running node and start it again, without buckets, in the same process
     Restart,
     /// Drain the running node and end it
     Stop,

@@ -67,7 +67,9 @@ pub(crate) enum Error {
     Source { address: String, reason: String },
 
     /// Why the node took no more of an import.
-    #[error("the import stopped: {0}; what was imported stays: import again, with --replace")]
+    #[error(
+        "the import stopped: {0}; what was imported stays, so import again; a bucket that the log names needs --replace"
+    )]
     ImportStopped(String),
 
     /// An error that has been printed already.

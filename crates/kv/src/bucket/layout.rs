@@ -1,9 +1,6 @@
 //! The byte layout of a bucket's block: length of the name, name, kind, expiry (if there is one), body.
 
-use crate::memory::{
-    entry::{Entry, read_time, read_varint, varint_size, write_varint},
-    value::Value,
-};
+use crate::memory::entry::{Entry, read_time, read_varint, varint_size, write_varint};
 use std::ops::Range;
 
 /// A bucket's block, decoded.
@@ -28,7 +25,7 @@ pub(super) struct Head<'m> {
 pub(super) enum Body<'m> {
     Map(Entries<'m>),
     /// The value of a string, and how it came to be.
-    Str(Value<'m>, Origin),
+    Str(&'m [u8], Origin),
 }
 
 /// How a string came to be, which OBJECT ENCODING shows.
@@ -45,7 +42,7 @@ pub(crate) enum Origin {
 /// Where a map's entries are.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Entries<'m> {
-    /// In the block itself, one after the other: few of them, and no large values.
+    /// In the block itself, one after the other: few of them.
     Inline(&'m [u8]),
     /// In the table with this id.
     Table(u32),
@@ -157,8 +154,8 @@ impl<'m> Body<'m> {
                     FRACTION_STR => Origin::Fraction,
                     _ => Origin::Set,
                 };
-                let (mark, offset) = read_varint(rest);
-                Body::Str(Value::read(mark, &rest[offset..]), origin)
+                let (length, offset) = read_varint(rest);
+                Body::Str(&rest[offset..offset + length], origin)
             }
             TABLE_MAP => Body::Map(Entries::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]))),
             kind => unreachable!("no body has kind {kind}"),
@@ -175,8 +172,8 @@ impl<'m> Body<'m> {
             }
             Body::Map(Entries::Table(id)) => bytes[..4].copy_from_slice(&id.to_le_bytes()),
             Body::Str(value, _) => {
-                let offset = write_varint(bytes, value.mark());
-                value.write(&mut bytes[offset..]);
+                let offset = write_varint(bytes, value.len());
+                bytes[offset..offset + value.len()].copy_from_slice(value);
             }
         }
     }
@@ -202,7 +199,7 @@ impl<'m> Body<'m> {
         match self {
             Body::Map(Entries::Inline(entries)) => 2 + entries.len(),
             Body::Map(Entries::Table(_)) => 4,
-            Body::Str(value, _) => varint_size(value.mark()) + value.stored_len(),
+            Body::Str(value, _) => varint_size(value.len()) + value.len(),
         }
     }
 }

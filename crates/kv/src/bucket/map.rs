@@ -13,7 +13,6 @@ use crate::{
         arena::{Arena, ArenaFull, Handle},
         entry::Entry,
         table::{SlotRef, Table},
-        value::{LargeRef, Value},
     },
 };
 use std::ops::Range;
@@ -95,7 +94,7 @@ impl Bucket {
     }
 
     /// Sets a key of the map, whose hash is `hash`. Returns whether it is new: it did not exist, or had
-    /// expired by `now_ms`. If it fails, a large value still is the caller's.
+    /// expired by `now_ms`.
     pub(crate) fn put(
         &mut self,
         memory: &mut Memory,
@@ -109,9 +108,7 @@ impl Bucket {
                 let old = inline_entries(entries).find(|(_, old)| old.key == entry.key);
                 let is_new = old.as_ref().is_none_or(|(_, old)| old.is_expired(now_ms));
                 let range = old.map_or(entries.len()..entries.len(), |(range, _)| range);
-                if entry.value.small().is_some()
-                    && fits_inline(&self.block(memory).head, entries.len() - range.len() + entry.size())
-                {
+                if fits_inline(&self.block(memory).head, entries.len() - range.len() + entry.size()) {
                     let had_expiry = self.has_inline_expiry(memory);
                     let offset = self.splice(memory, range, entry.size())?;
                     entry.write(&mut memory.arena.bytes_mut(self.0)[offset..]);
@@ -222,32 +219,21 @@ fn put_in_table(
     };
     let (size, is_new, expires_at_ms) = (old.size(), old.is_expired(now_ms), old.expires_at_ms);
     let before = memory.table(id).get(slot);
-    if old.value.mark() == entry.value.mark() && expires_at_ms == entry.expires_at_ms {
-        let old_large = old.value.large();
-        entry.value.write(&mut memory.arena.bytes_mut(before)[size - entry.value.stored_len()..]);
-        free_replaced(memory, old_large, entry.value);
+    if old.value.len() == entry.value.len() && expires_at_ms == entry.expires_at_ms {
+        memory.arena.bytes_mut(before)[size - entry.value.len()..size].copy_from_slice(entry.value);
         return Ok(is_new);
     }
-    let (mut after, old_large) = (before, old.value.large());
+    let mut after = before;
     if Arena::same_size_class(size, entry.size()) {
         entry.write(memory.arena.bytes_mut(before));
     } else {
         after = memory.add_entry(entry)?;
         memory.table_mut(id).set(slot, after);
-        memory.arena.free(before, size);
+        memory.free_entry(before);
     }
-    free_replaced(memory, old_large, entry.value);
     memory.expiries.remove(id, before, expires_at_ms);
     memory.expiries.add(id, after, entry.expires_at_ms);
     Ok(is_new)
-}
-
-/// Frees a large value, unless it is the one that replaces it.
-#[inline]
-fn free_replaced(memory: &mut Memory, old: Option<LargeRef>, new: Value<'_>) {
-    if let Some(at) = old.filter(|at| new.large() != Some(*at)) {
-        memory.arena.free_value(Value::Large(at));
-    }
 }
 
 /// Removes the entry in a slot of a table.

@@ -2,7 +2,6 @@
 
 use super::{
     expiry_options::TimeUnit,
-    hash::check_values,
     spec::{Command, CommandSpec, Cost, Group},
 };
 use crate::{
@@ -25,12 +24,9 @@ pub(super) const HGETDEL: Command = CommandSpec::write("hgetdel", Group::Hash)
 fn hgetdel(mut bucket: BucketMut, args: Args) -> CommandResult<'static> {
     bucket.view().map()?;
     let mut values = Vec::new();
-    let fields = parse_fields(args, "hgetdel")?;
-    check_values(bucket.view(), fields)?;
-    for field in fields {
-        let view = bucket.view();
-        values.push(match view.field(field)? {
-            Some(entry) => view.owned_value(entry.value).into(),
+    for field in parse_fields(args, "hgetdel")? {
+        values.push(match bucket.view().field(field)? {
+            Some(entry) => Reply::OwnedValue(entry.value.to_vec()),
             None => Reply::NoKey,
         });
         bucket.delete_field(field)?;
@@ -66,19 +62,15 @@ fn hgetex(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
         return Err(CommandError::Arity("hgetex".into()));
     }
     let mut values = Vec::new();
-    let fields = parse_fields(args, "hgetex")?;
-    check_values(bucket.view(), fields)?;
-    for field in fields {
-        let view = bucket.view();
-        let Some(entry) = view.field(field)? else {
+    for field in parse_fields(args, "hgetex")? {
+        let Some(entry) = bucket.view().field(field)? else {
             values.push(Reply::NoKey);
             continue;
         };
-        let expires = entry.expires_at_ms.is_some();
-        values.push(view.owned_value(entry.value).into());
+        values.push(Reply::OwnedValue(entry.value.to_vec()));
         if let Some(expires_at_ms) = expires_at_ms {
             expire_field(&mut bucket, field, expires_at_ms)?;
-        } else if persist && expires {
+        } else if persist && entry.expires_at_ms.is_some() {
             bucket.set_field_expiry(field, None)?;
         }
     }

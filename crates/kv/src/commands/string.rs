@@ -21,9 +21,8 @@ pub(super) const GET: Command = CommandSpec::read("get", Group::String)
     .summary("Returns the string of a key")
     .run(get);
 fn get<'s>(bucket: BucketMut<'s>, _: Args) -> CommandResult<'s> {
-    let view = bucket.into_view();
-    Ok(match view.string()? {
-        Some(value) => view.reply(value),
+    Ok(match bucket.into_view().string()? {
+        Some(value) => Reply::Value(value),
         None => Reply::NoBucket,
     })
 }
@@ -38,8 +37,7 @@ pub(super) const MGET: Command = CommandSpec::read("mget", Group::String)
     .summary("Returns the strings of keys; nil where a key holds none")
     .run(mget);
 fn mget<'s>(bucket: BucketMut<'s>, _: Args) -> CommandResult<'s> {
-    let view = bucket.into_view();
-    Ok(view.string().ok().flatten().map_or(Reply::NoBucket, |value| view.reply(value)))
+    Ok(bucket.into_view().string().ok().flatten().map_or(Reply::NoBucket, Reply::Value))
 }
 
 pub(super) const SET: Command = CommandSpec::write("set", Group::String)
@@ -239,5 +237,5 @@ fn set_with_ttl(
 
 /// A copy of the string, to reply with after the bucket has changed.
 fn copied(bucket: &BucketMut) -> CommandResult<'static> {
-    Ok(bucket.view().owned_string()?.map_or(Reply::NoBucket, Reply::from))
+    Ok(bucket.view().string()?.map_or(Reply::NoBucket, |value| Reply::OwnedValue(value.to_vec())))
 }

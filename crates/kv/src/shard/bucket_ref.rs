@@ -5,12 +5,10 @@ use crate::{
     bucket::{Bucket, Kind, WrongType, layout::Origin, map::Map},
     error::CommandError,
     limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
-    memory::{Memory, arena::Arena, entry::Entry, large::LargeValue, value::Value},
+    memory::{Memory, arena::Arena, entry::Entry},
     pubsub::bucket_changes::{Change, EndReason},
-    reply::Reply,
     shard::{
         Shard,
-        owned_value::OwnedValue,
         registry::{Lookup, NameSlot},
         watch::Watcher,
     },
@@ -43,30 +41,8 @@ impl<'s> BucketRef<'s> {
 
     /// The string; `None` when the bucket does not exist.
     #[inline]
-    pub(crate) fn string(self) -> Result<Option<Value<'s>>, WrongType> {
+    pub(crate) fn string(self) -> Result<Option<&'s [u8]>, WrongType> {
         self.bucket.map(|bucket| bucket.string(self.memory)).transpose()
-    }
-
-    /// The string, apart from the bucket; `None` when the bucket does not exist.
-    pub(crate) fn owned_string(self) -> Result<Option<OwnedValue>, WrongType> {
-        Ok(self.string()?.map(|value| self.owned_value(value)))
-    }
-
-    /// A value of the bucket, apart from it.
-    pub(crate) fn owned_value(self, value: Value<'s>) -> OwnedValue {
-        match value {
-            Value::Bytes(bytes) => OwnedValue::Bytes(bytes.to_vec()),
-            Value::Large(at) => OwnedValue::Large(Box::new(self.memory.arena.value(at).clone())),
-        }
-    }
-
-    /// The reply that is a value of the bucket.
-    #[inline]
-    pub(crate) fn reply(self, value: Value<'s>) -> Reply<'s> {
-        match value {
-            Value::Bytes(bytes) => Reply::Value(bytes),
-            Value::Large(_) => self.owned_value(value).into(),
-        }
     }
 
     /// How the string came to be.
@@ -120,9 +96,8 @@ impl<'s> BucketRef<'s> {
             return Some((own, 0));
         };
         let (entries, next) = map.entries(cursor, PAGE_NAMES);
-        let bytes =
-            entries.iter().map(|entry| Arena::block_bytes(entry.size()) + entry.value.outside_bytes());
-        Some((own + bytes.sum::<usize>(), next))
+        let blocks = entries.iter().map(|entry| Arena::block_bytes(entry.size()));
+        Some((own + blocks.sum::<usize>(), next))
     }
 
     /// Up to `wanted` random entries of the map, with duplicates, as long as they are within a page. Gives up
@@ -318,44 +293,6 @@ impl<'s> BucketMut<'s> {
         change(bucket, &mut moving.bucket_mut.shard.memory).map_err(Into::into)
     }
 
-    /// Passes a value on as a block holds it: a large one becomes one of the arena's, unless `set` fails.
-    #[inline]
-    fn store<T>(
-        &mut self,
-        value: &[u8],
-        set: impl FnOnce(&mut Self, Value<'_>) -> Result<T, CommandError>,
-    ) -> Result<T, CommandError> {
-        match LargeValue::holds(value.len()) {
-            true => self.store_large(value, set),
-            false => set(self, Value::Bytes(value)),
-        }
-    }
-
-    #[cold]
-    fn store_large<T>(
-        &mut self,
-        value: &[u8],
-        set: impl FnOnce(&mut Self, Value<'_>) -> Result<T, CommandError>,
-    ) -> Result<T, CommandError> {
-        u32::try_from(value.len()).map_err(|_| CommandError::StringTooLong)?;
-        let large = match self.shard.prepared.take(value) {
-            Some(prepared) => prepared,
-            None => LargeValue::copy_of(value)?,
-        };
-        let stored = Value::Large(self.shard.memory.arena.add_value(large));
-        let result = set(self, stored);
-        if result.is_err() {
-            self.shard.memory.arena.free_value(stored);
-        }
-        result
-    }
-
-    fn notify_set(&mut self, key: &[u8], value: &[u8]) {
-        self.invalidate_watches();
-        let change = || Change::Set { key: key.into(), value: value.into() };
-        self.shard.subscribers.notify_set(self.name, value.len(), change);
-    }
-
     fn notify(&mut self, change: impl FnOnce() -> Change) {
         self.invalidate_watches();
         self.shard.subscribers.notify(self.name, change);
@@ -417,13 +354,12 @@ impl BucketMut<'_> {
             self.create_map(false)?;
         }
         self.note_expiry(expires_at_ms);
-        let result =
-            self.store(value, |bucket, value| bucket.put(Entry { key: field, value, expires_at_ms }));
+        let result = self.put(Entry { key: field, value, expires_at_ms });
         if result.is_err() {
             self.end_if_empty();
         }
         let is_new = result?;
-        self.notify_set(field, value);
+        self.notify(|| Change::Set { key: field.into(), value: value.into() });
         Ok(is_new)
     }
 
@@ -450,11 +386,9 @@ impl BucketMut<'_> {
         expires_at_ms: Option<u64>,
     ) -> Result<(), CommandError> {
         let Some(entry) = self.view().field(field)? else { return Ok(()) };
-        let copied = entry.value.small().map(<[u8]>::to_vec);
-        let large = entry.value.large().map(Value::Large);
+        let value = entry.value.to_vec();
         self.note_expiry(expires_at_ms);
-        let value = large.unwrap_or(Value::Bytes(copied.as_deref().unwrap_or_default()));
-        self.put(Entry { key: field, value, expires_at_ms })?;
+        self.put(Entry { key: field, value: &value, expires_at_ms })?;
         self.invalidate_watches();
         Ok(())
     }
@@ -503,37 +437,6 @@ impl BucketMut<'_> {
         value: &[u8],
         expires_at_ms: Option<u64>,
     ) -> Result<(), CommandError> {
-        self.store(value, |bucket, stored| bucket.set_stored_string(stored, expires_at_ms))?;
-        self.notify_set(self.name, value);
-        Ok(())
-    }
-
-    /// Sets the string as [`Self::set_string`] does.
-    pub(crate) fn set_owned_string(
-        &mut self,
-        value: OwnedValue,
-        expires_at_ms: Option<u64>,
-    ) -> Result<(), CommandError> {
-        match value {
-            OwnedValue::Bytes(bytes) => self.set_string(&bytes, expires_at_ms),
-            OwnedValue::Large(value) => {
-                let stored = Value::Large(self.shard.memory.arena.add_value(*value));
-                let result = self.set_stored_string(stored, expires_at_ms);
-                if result.is_err() {
-                    self.shard.memory.arena.free_value(stored);
-                }
-                result?;
-                self.notify_string();
-                Ok(())
-            }
-        }
-    }
-
-    fn set_stored_string(
-        &mut self,
-        value: Value<'_>,
-        expires_at_ms: Option<u64>,
-    ) -> Result<(), CommandError> {
         let name = self.name;
         self.note_expiry(expires_at_ms);
         if self.exists() {
@@ -549,6 +452,7 @@ impl BucketMut<'_> {
             let bucket = Bucket::create_string(&mut self.shard.memory, name, value, expires_at_ms)?;
             self.register(bucket);
         }
+        self.notify(|| Change::Set { key: name.into(), value: value.into() });
         Ok(())
     }
 
@@ -562,34 +466,19 @@ impl BucketMut<'_> {
     /// Writes into the string, from `offset` on, with zeros between its end and `offset`.
     pub(crate) fn write_string(&mut self, offset: usize, bytes: &[u8]) -> Result<(), CommandError> {
         self.view().string()?;
-        let copied = self.shard.prepared.take(bytes);
-        if copied.as_ref().is_some_and(|copied| !copied.is_aligned_to(offset)) {
-            return Err(CommandError::Outdated);
-        }
         let name = self.name;
         if !self.exists() {
             check_name(name)?;
-            let bucket = Bucket::create_string(&mut self.shard.memory, name, Value::Bytes(b""), None)?;
+            let bucket = Bucket::create_string(&mut self.shard.memory, name, b"", None)?;
             self.register(bucket);
         }
-        self.modify(|bucket, memory| bucket.write_string(memory, offset, bytes, copied.as_ref()))?;
-        self.notify_string();
-        Ok(())
-    }
-
-    /// Notifies of a change of the string, whose value is read only if there are subscribers.
-    fn notify_string(&mut self) {
+        self.modify(|bucket, memory| bucket.write_string(memory, offset, bytes))?;
         self.invalidate_watches();
-        let Some((_, bucket)) = self.registered else { return };
-        let (memory, name) = (&self.shard.memory, self.name);
-        let len = bucket.string(memory).map_or(0, Value::len);
-        self.shard.subscribers.notify_set(name, len, || {
-            let value = match bucket.string(memory) {
-                Ok(Value::Bytes(bytes)) => bytes.into(),
-                Ok(Value::Large(at)) => memory.arena.value(at).to_vec().into(),
-                Err(WrongType) => Box::default(),
-            };
-            Change::Set { key: name.into(), value }
+        let (memory, bucket) = (&self.shard.memory, self.bucket());
+        self.shard.subscribers.notify(name, || {
+            let value = bucket.and_then(|bucket| bucket.string(memory).ok()).unwrap_or_default();
+            Change::Set { key: name.into(), value: value.into() }
         });
+        Ok(())
     }
 }

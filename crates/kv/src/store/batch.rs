@@ -78,7 +78,7 @@ impl Store {
 
     /// Hashes the names and fields of the first requests, as long as they belong to one shard; the very first
     /// names one bucket. Returns the index of that shard.
-    pub(super) fn hash_lookups<'b>(
+    fn hash_lookups<'b>(
         &self,
         batch: &[Request<'b>],
         lookups: &mut ArrayVec<Lookup<'b>, BATCH_REQUESTS>,
@@ -309,7 +309,7 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
 
 fn show(bucket: BucketRef<'_>) -> CommandResult<'_> {
     if let Ok(Some(value)) = bucket.string() {
-        return Ok(bucket.reply(value));
+        return Ok(Reply::Value(value));
     }
     let ttl_ms = bucket.expires_at_ms().map(|expires_at_ms| expires_at_ms.saturating_sub(bucket.now_ms));
     Ok(Reply::Bucket { fields: bucket.len()? as u64, ttl_ms })

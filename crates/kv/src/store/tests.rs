@@ -3,7 +3,6 @@
 mod batches;
 mod crashes;
 mod databases;
-mod large;
 mod prefetch;
 
 use super::*;

@@ -22,7 +22,6 @@ async fn transact(
     let take = |reply: Result<Reply<'_>, Error>| {
         replies.push(match reply {
             Ok(Reply::Value(value)) => String::from_utf8_lossy(value).into_owned(),
-            Ok(Reply::Large(value)) => String::from_utf8_lossy(&value.to_vec()).into_owned(),
             other => format!("{other:?}"),
         });
     };

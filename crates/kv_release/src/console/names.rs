@@ -103,11 +103,7 @@ pub(super) async fn peek(node: &Node, arguments: &[Argument]) -> Result<Value, S
 }
 
 fn shortened(item: &Reply<'_>) -> Vec<u8> {
-    let bytes = match item {
-        Reply::Value(bytes) => bytes,
-        Reply::Large(value) => value.slices().next().unwrap_or_default(),
-        _ => &[],
-    };
+    let Reply::Value(bytes) = item else { return Vec::new() };
     bytes[..bytes.len().min(PEEK_BYTES)].to_vec()
 }
 

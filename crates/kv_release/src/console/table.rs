@@ -121,7 +121,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     on_bucket("drop BUCKET", "delete a bucket with its contents", |_| Op::Drop).example("drop shopping"),
     here(
         "crash registry",
-        "crash the registry, to see it restart (a bucket of this name goes in quotes)",
+        "crash the registry, to see it restart, empty (a bucket of this name goes in quotes)",
         |node, _| {
             node.cluster.local().crash(Component::Registry);
             Ok(Value::Done)
@@ -134,8 +134,10 @@ pub(crate) const COMMANDS: &[Command] = &[
     here("stop", "drain this node and end it", |node, _| send(node, ControlCommand::Stop))
         .alias("System.stop"),
     on_bucket("stop BUCKET", "the same as drop", |_| Op::Drop).example("stop shopping"),
-    here("restart", "drain this node and start it again", |node, _| send(node, ControlCommand::Restart))
-        .alias("System.restart"),
+    here("restart", "drain this node and start it again, without buckets", |node, _| {
+        send(node, ControlCommand::Restart)
+    })
+    .alias("System.restart"),
 ];
 
 impl Command {
@@ -267,7 +269,6 @@ fn value_of(reply: Reply<'_>, bucket: &[u8], op: Op<'_>) -> Outcome {
     match reply {
         Reply::Done => Ok(Value::Done),
         Reply::Value(value) => Ok(Value::Bytes(Some(value.to_vec()))),
-        Reply::Large(value) => Ok(Value::Bytes(Some(value.to_vec()))),
         Reply::NoKey => Ok(Value::Bytes(None)),
         Reply::NoBucket => Err("NOT FOUND".to_owned()),
         // The command asked for the crash.

@@ -12,10 +12,7 @@ use super::{
 use crate::{
     limits::{BATCH_BYTES, BATCH_PAGES, BATCH_REQUESTS},
     metrics::{Failure, Metrics},
-    pipeline::{
-        Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output,
-        reply_buffer::ReplyBuffer,
-    },
+    pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
 };
 use kv::{Command, KeySpec, Op, Request};
 use std::{future::ready, io, sync::atomic::Ordering::Relaxed};
@@ -96,7 +93,7 @@ impl Protocol for RespSession {
     #[inline]
     fn render<'a>(
         &mut self,
-        output: &mut ReplyBuffer,
+        output: &mut Vec<u8>,
         request: &Request<'a>,
         result: RequestResult<'_>,
     ) -> Rendered<LargeReply<'a>> {

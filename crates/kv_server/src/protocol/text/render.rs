@@ -1,11 +1,9 @@
 //! Renders replies and events as lines of text.
 
-use super::quote::{self, QuoteScan};
-use crate::{pipeline::buffers::Output, protocol::describe_end};
-use kv::{Change, EndReason, Event, LargeValue, Reply};
+use super::quote;
+use crate::protocol::describe_end;
+use kv::{Change, EndReason, Event, Reply};
 use kv_cluster::{describe_failure, escape_name};
-use std::io;
-use tokio::task::yield_now;
 
 /// Renders the reply to one request.
 pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
@@ -21,29 +19,6 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         Reply::Keys { keys, .. } => names(output, keys.iter().map(|key| key.as_ref())),
         failure => error(output, &describe_failure(bucket, failure)),
     }
-}
-
-/// Writes the value of a key a piece at a time; other connections of this thread run in between.
-pub(super) async fn large_value(value: LargeValue, output: &mut Output<'_>) -> io::Result<()> {
-    let mut scan = QuoteScan::default();
-    for piece in value.slices() {
-        scan.push(piece);
-        yield_now().await;
-    }
-    let is_quoted = scan.must_quote();
-    if is_quoted {
-        output.bytes.push(b'"');
-    }
-    for piece in value.slices() {
-        match is_quoted {
-            true => quote::escape(&mut output.bytes, piece),
-            false => output.bytes.extend_from_slice(piece),
-        }
-        output.flush().await?;
-        yield_now().await;
-    }
-    output.bytes.extend_from_slice(if is_quoted { b"\"\r\nOK\r\n" } else { b"\r\nOK\r\n" });
-    Ok(())
 }
 
 /// Renders what a bucket is. Its time to live is rounded up to seconds.

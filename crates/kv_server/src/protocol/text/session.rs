@@ -12,14 +12,11 @@ use crate::{
     context::ServerContext,
     limits::{BATCH_BYTES, SORTED_BYTES, SUBSCRIPTIONS},
     metrics::Metrics,
-    pipeline::{
-        Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output,
-        reply_buffer::ReplyBuffer, router,
-    },
+    pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output, router},
     protocol::{bucket_subscriptions::BucketSubscriptions, lines::line_end, resp::RespSession},
 };
-use kv::{Change, EndReason, LargeValue, Op, Reply, Request};
-use std::{io, sync::Arc};
+use kv::{Change, EndReason, Op, Reply, Request};
+use std::{convert::Infallible, io, sync::Arc};
 use tokio::task::yield_now;
 
 /// A connection that speaks the text protocol.
@@ -50,7 +47,7 @@ enum InputState {
 
 impl Protocol for TextSession {
     type Command<'a> = Command<'a>;
-    type FollowUp<'a> = LargeValue;
+    type FollowUp<'a> = Infallible;
 
     fn parse<'a>(&mut self, mut input: &'a mut [u8], batch: &mut Batch<'a, Command<'a>>) {
         if self.input_state != InputState::Line {
@@ -89,12 +86,11 @@ impl Protocol for TextSession {
 
     fn render<'a>(
         &mut self,
-        output: &mut ReplyBuffer,
+        output: &mut Vec<u8>,
         request: &Request<'a>,
         result: RequestResult<'_>,
-    ) -> Rendered<LargeValue> {
+    ) -> Rendered<Infallible> {
         match result {
-            Ok(Reply::Large(value)) => return Rendered::Paused(LargeValue::clone(value)),
             Ok(reply) => render::reply(output, request.bucket, reply),
             Err(error) => render::error(output, &error.to_string()),
         }
@@ -103,10 +99,10 @@ impl Protocol for TextSession {
 
     fn follow_up<'o, 'a: 'o>(
         &'o mut self,
-        value: LargeValue,
-        output: &'o mut Output<'_>,
+        follow_up: Infallible,
+        _: &'o mut Output<'_>,
     ) -> BoxFuture<'o, io::Result<()>> {
-        Box::pin(render::large_value(value, output))
+        match follow_up {}
     }
 
     #[inline]
