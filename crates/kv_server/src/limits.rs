@@ -72,6 +72,9 @@ pub(crate) const UNCOUNTED_BYTES: usize = 16 * 1024;
 /// The pause before a connection that needs a larger buffer asks again whether there is room for it.
 pub(crate) const MEMORY_PAUSE: Duration = Duration::from_millis(20);
 
+/// How often it asks before it is closed. Those that wait may hold all of the memory together.
+pub(crate) const MEMORY_PAUSES: u32 = 250;
+
 /// Probes without an answer after which TCP gives a client up. They follow each other in a third of the time
 /// of silence before the first.
 pub(crate) const KEEPALIVE_PROBES: u32 = 3;

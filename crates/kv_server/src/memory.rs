@@ -132,7 +132,7 @@ impl ClientMemory {
             && !is_enough(closing)
         {
             let Some(account) = large.open.remove(&id) else { continue };
-            account.evict();
+            account.close_for_memory();
             large.closing.insert(id, account);
             closing += held;
         }
@@ -234,8 +234,16 @@ impl Account {
         self.socket.shutdown(Shutdown::Both).ok();
     }
 
-    /// Closes the connection because it holds most.
-    fn evict(&self) {
+    /// Closes the connection because of what it and the others hold.
+    pub(crate) fn evict(&self) {
+        let mut large = self.memory.lock_large();
+        let listed = large.open.remove(&self.id);
+        large.closing.extend(listed.map(|account| (self.id, account)));
+        drop(large);
+        self.close_for_memory();
+    }
+
+    fn close_for_memory(&self) {
         self.evicted.store(true, Relaxed);
         self.memory.evicted.fetch_add(1, Relaxed);
         self.close();
@@ -248,7 +256,7 @@ impl Account {
             bytes = self.held(),
             all = self.memory.held(),
             limit = self.memory.limit(),
-            "client closed: all clients together exceed client_limits.max_memory, and this one holds most"
+            "client closed: all clients together exceed client_limits.max_memory"
         );
     }
 }

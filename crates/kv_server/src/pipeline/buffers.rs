@@ -2,7 +2,9 @@
 //! yet.
 
 use crate::{
-    limits::{INPUT_BYTES, INPUT_DOUBLING_BYTES, MEMORY_PAUSE, OUTPUT_BYTES, SHORT_OUTPUT_BYTES},
+    limits::{
+        INPUT_BYTES, INPUT_DOUBLING_BYTES, MEMORY_PAUSE, MEMORY_PAUSES, OUTPUT_BYTES, SHORT_OUTPUT_BYTES,
+    },
     memory::{Account, Charge, Use},
     reactor::{BufferPool, Stream},
 };
@@ -108,12 +110,19 @@ impl Input {
     }
 }
 
-/// Waits until the connection may hold more; fails if it is closed for what it holds.
+/// Waits until the connection may hold more. Fails if it is closed for what it holds, or has waited too long.
 async fn wait_for_memory(account: &Account) -> io::Result<()> {
-    while !account.may_grow() && !account.is_evicted() {
+    for _ in 0..MEMORY_PAUSES {
+        if account.is_evicted() {
+            return Err(ErrorKind::OutOfMemory.into());
+        }
+        if account.may_grow() {
+            return Ok(());
+        }
         sleep(MEMORY_PAUSE).await;
     }
-    if account.is_evicted() { Err(ErrorKind::OutOfMemory.into()) } else { Ok(()) }
+    account.evict();
+    Err(ErrorKind::OutOfMemory.into())
 }
 
 /// Replies that are rendered but not yet written.
@@ -247,10 +256,26 @@ impl<'s> Output<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::ClientMemory;
     use std::net::{TcpListener, TcpStream};
 
     /// What a client is given to take some of its reply.
     const TIMEOUT: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_waits_for_memory_is_not_left_waiting() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        let account = Arc::new(Account::new(Arc::new(ClientMemory::new(1)), socket));
+        let _held = {
+            let mut charge = Charge::new(&account, Use::Input);
+            charge.set(2);
+            charge
+        };
+        let waited = wait_for_memory(&account).await;
+        assert_eq!(waited.unwrap_err().kind(), ErrorKind::OutOfMemory);
+        assert!(account.is_evicted());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_its_reply_slowly_is_not_closed() {
