@@ -1,7 +1,7 @@
 //! The memory that client connections hold, bounded for all of them together: buffers, queued commands,
 //! subscriptions. A buffer is counted when it grows, or while its connection waits with it, not for each
 //! request. When the limit is exceeded, the connection that holds most is closed, unless it holds no more
-//! than its share of the limit.
+//! than its share of the limit. Then those that need more wait, and are closed if none gives anything back.
 
 use crate::limits::{EVICTIONS_LOGGED, LARGEST_SHARE_BYTES, MEMORY_PAUSE, SMALLEST_SHARE_BYTES};
 use otp::LogLimiter;
@@ -239,7 +239,7 @@ impl Account {
         let mut large = self.memory.lock_large();
         let listed = large.open.remove(&self.id);
         large.closing.extend(listed.map(|account| (self.id, account)));
-        drop(large);
+        // The lists stay locked until it is marked, or it could be listed as open again.
         self.close_for_memory();
     }
 
