@@ -1,10 +1,11 @@
 //! Measures the time per request, in batches of several sizes, and how it scales over threads.
 //! Run with `cargo bench -p kv`.
 
-use kv::{Op, Request, Store};
+use kv::{Args, Command, Op, Request, Store};
 use std::{
     hint::black_box,
     ops::ControlFlow::Continue,
+    sync::LazyLock,
     thread,
     time::{Duration, Instant},
 };
@@ -18,6 +19,14 @@ fn main() {
     for size in [1, 16, 64] {
         let rounds = (0..ROUNDS).map(|_| gets(&store, "bench", size));
         println!("get, batches of {size:2}: {:6.1} ns per request", 1e9 / median(rounds.collect()));
+    }
+    for threads in [1, 2] {
+        let store = strings(threads);
+        for size in [1, 16, 64] {
+            let rounds = (0..ROUNDS).map(|_| reads(&store, size, string));
+            let ns = 1e9 / median(rounds.collect());
+            println!("strings, store for {threads} threads, batches of {size:2}: {ns:6.1} ns per request");
+        }
     }
     let store = filled(2, &["one", "other"]);
     for (name, buckets) in [("distinct buckets", ["one", "other"]), ("one hot bucket", ["one", "one"])] {
@@ -41,6 +50,23 @@ fn filled(threads: usize, buckets: &[&str]) -> Store {
     store
 }
 
+/// A store for `threads` threads with as many strings.
+fn strings(threads: usize) -> Store {
+    let (store, set) = (Store::for_threads(threads), Command::find("set").expect("SET"));
+    let args = Args::new(b"$32\r\nvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv\r\n");
+    for number in 0..FIELDS {
+        let op = Op::Command { command: set, args };
+        store.execute(&[Request::new(&key(number), op)], 0, |_| Continue(()));
+    }
+    store
+}
+
+/// A read of a string.
+fn string(key: &[u8; 11]) -> Request<'_> {
+    static GET: LazyLock<&Command> = LazyLock::new(|| Command::find("get").expect("GET"));
+    Request::new(key, Op::Command { command: &GET, args: Args::NONE })
+}
+
 fn key(number: u64) -> [u8; 11] {
     let mut key = *b"key00000000";
     key[3..].copy_from_slice(format!("{number:08}").as_bytes());
@@ -49,6 +75,11 @@ fn key(number: u64) -> [u8; 11] {
 
 /// Reads random fields in batches of one size. Returns the reads per second.
 fn gets(store: &Store, bucket: &str, size: usize) -> f64 {
+    reads(store, size, |key| Request::new(bucket.as_bytes(), Op::Get { key }))
+}
+
+/// Makes reads of random keys, in batches of one size. Returns the reads per second.
+fn reads(store: &Store, size: usize, read: impl for<'k> Fn(&'k [u8; 11]) -> Request<'k>) -> f64 {
     let mut random = 88_172_645_463_325_252_u64;
     let keys: Vec<[u8; 11]> = (0..1 << 18)
         .map(|_| {
@@ -63,8 +94,7 @@ fn gets(store: &Store, bucket: &str, size: usize) -> f64 {
         if done & 0xfff == 0 && start.elapsed() > SECONDS {
             break;
         }
-        let batch: Vec<Request<'_>> =
-            keys.iter().map(|key| Request::new(bucket.as_bytes(), Op::Get { key })).collect();
+        let batch: Vec<Request<'_>> = keys.iter().map(&read).collect();
         store.execute(&batch, 0, |reply| {
             black_box(reply);
             Continue(())
