@@ -10,7 +10,7 @@ use super::{
 };
 use crate::suggest::nearest;
 use kv::{Component, Op, Reply, Request};
-use kv_cluster::describe_failure;
+use kv_cluster::{NodeName, describe_failure};
 use std::{pin::Pin, time::UNIX_EPOCH};
 
 /// One command. Help, parsing, completion and suggestions read the same row.
@@ -261,11 +261,13 @@ fn version(node: &Node, _: &[Argument]) -> Outcome {
 
 /// Executes one request at the owner of its bucket.
 async fn execute(node: &Node, bucket: &[u8], op: Op<'_>) -> Outcome {
-    let outcome = node.cluster.execute(Request::new(bucket, op), |reply| value_of(reply, bucket, op)).await;
+    let local = node.cluster.node_name();
+    let read = |reply: Reply<'_>| value_of(reply, local, bucket, op);
+    let outcome = node.cluster.execute(Request::new(bucket, op), read).await;
     outcome.map_err(|error| error.to_string())?
 }
 
-fn value_of(reply: Reply<'_>, bucket: &[u8], op: Op<'_>) -> Outcome {
+fn value_of(reply: Reply<'_>, local: &NodeName, bucket: &[u8], op: Op<'_>) -> Outcome {
     match reply {
         Reply::Done => Ok(Value::Done),
         Reply::Value(value) => Ok(Value::Bytes(Some(value.to_vec()))),
@@ -273,7 +275,7 @@ fn value_of(reply: Reply<'_>, bucket: &[u8], op: Op<'_>) -> Outcome {
         Reply::NoBucket => Err("NOT FOUND".to_owned()),
         // The command asked for the crash.
         Reply::Crashed if op == Op::Crash => Ok(Value::Done),
-        failure => Err(describe_failure(bucket, &failure)),
+        failure => Err(describe_failure(local.as_str(), bucket, &failure)),
     }
 }
 
@@ -380,7 +382,8 @@ mod tests {
 
     #[test]
     fn a_reply_that_only_redis_commands_get_is_an_error() {
-        let value = value_of(Reply::Number(1), b"shopping", Op::Get { key: b"milk" });
+        let local = "foo@host".parse().unwrap();
+        let value = value_of(Reply::Number(1), &local, b"shopping", Op::Get { key: b"milk" });
         assert_eq!(value.err(), Some(Error::UnexpectedReply.to_string()));
     }
 }

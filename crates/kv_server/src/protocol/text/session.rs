@@ -91,7 +91,7 @@ impl Protocol for TextSession {
         result: RequestResult<'_>,
     ) -> Rendered<Infallible> {
         match result {
-            Ok(reply) => render::reply(output, request.bucket, reply),
+            Ok(reply) => render::reply(output, self.context.cluster.node_name(), request.bucket, reply),
             Err(error) => render::error(output, &error.to_string()),
         }
         Rendered::Complete
@@ -223,14 +223,14 @@ impl TextSession {
         let mut cursor = 0;
         loop {
             let request = Request::new(bucket, Op::Keys { cursor });
-            let bytes = &mut output.bytes;
-            let rendered = router::execute_one(&self.context.cluster, request, |reply| match reply {
+            let (cluster, bytes) = (&self.context.cluster, &mut output.bytes);
+            let rendered = router::execute_one(cluster, request, |reply| match reply {
                 Reply::Keys { keys, next } => {
                     render::names(bytes, keys.iter().map(|key| key.as_ref()));
                     Some(next)
                 }
                 other => {
-                    render::reply(bytes, bucket, &other);
+                    render::reply(bytes, cluster.node_name(), bucket, &other);
                     None
                 }
             });

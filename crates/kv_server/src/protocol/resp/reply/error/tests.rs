@@ -125,7 +125,13 @@ fn errors_of_the_session_have_their_codes() {
     let several = Error::SeveralNodes { one, other };
     let crossslot: &str = &format!("-CROSSSLOT {several}\r\n");
     let unexpected: &str = &format!("-ERR {}\r\n", Error::UnexpectedReply);
+    let limit = |error| Error::AtLimit { node: "bar@a".into(), error };
     assert_replies! { SessionError as std::convert::identity;
+        Cluster (limit(CommandError::OutOfMemory)) =>
+            "-OOM command not allowed when used memory > 'maxmemory'. (node bar@a)\r\n",
+        Cluster (limit(CommandError::CommandTooLarge { entries: 10, bytes: 100 })) =>
+            "-ERR command too large: one step may touch 10 keys and fields, and 100 bytes; nothing was done \
+             (node bar@a)\r\n",
         Reply (b"NOPROTO unsupported protocol version".into()) => "-NOPROTO unsupported protocol version\r\n",
         Command (CommandError::Syntax) => "-ERR syntax error\r\n",
         Cluster (several) => crossslot,
