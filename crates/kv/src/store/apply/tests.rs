@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     args::{self, Args},
-    commands::COMMANDS,
+    commands::{COMMANDS, spec::Command},
     database::Database,
     memory::entry::Entry,
     request::Op,
@@ -88,7 +88,7 @@ fn request<'b>((step, bucket, database): &Placed, bulks: &'b [u8]) -> Request<'b
 enum Node {
     /// Nothing.
     Idle,
-    /// Its memory is used up, its clock is ahead, other threads read, and it sweeps.
+    /// Its memory is used up, it would allow no transaction, its clock is ahead, other threads read, and it sweeps.
     Busy,
 }
 
@@ -127,6 +127,7 @@ fn apply(log: &[LogEntry], limits: TransactionLimits, node: Node) -> (Vec<String
 
 fn disturb(store: &Store, requests: &[Request<'_>], stamp_ms: u64) {
     store.set_memory_limit(Some(1));
+    store.set_transaction_limits(TransactionLimits { entries: 1, bytes: 1 });
     let reads: Vec<_> = requests.iter().copied().filter(|request| request.op.is_read()).collect();
     let reads: Vec<_> = reads.into_iter().filter(|read| !matches!(read.op, Op::Watch { .. })).collect();
     thread::scope(|scope| {
@@ -142,7 +143,7 @@ fn sweep(store: &Store, stamp_ms: u64) {
     for index in 0..store.shards.len() {
         // A round visits every line; the next one finds nothing.
         while store.lock(index).expiry_cursor.has_expiries && store.sweep_shard(index, stamp_ms) {}
-        (0..4).for_each(|_| drop(store.sweep_shard(index, stamp_ms)));
+        while store.sweep_shard(index, stamp_ms) {}
     }
 }
 
@@ -199,4 +200,48 @@ proptest! {
         let (idle, busy) = (apply(&log, limits, Node::Idle), apply(&log, limits, Node::Busy));
         prop_assert_eq!(idle, busy);
     }
+}
+
+/// A command on the bucket `a`.
+fn command<'b>(name: &str, words: &[&str], bulks: &'b mut Vec<u8>) -> Request<'b> {
+    words.iter().for_each(|word| args::push(bulks, word.as_bytes()));
+    let command = Command::find(name).expect("a command");
+    Request::new(b"a", Op::Command { command, args: Args::new(bulks) })
+}
+
+#[test]
+fn where_a_replica_keeps_its_entries_does_not_decide_whether_a_transaction_is_too_large() {
+    let executed = |sweeps: bool| {
+        let store = Store::for_range(7, SHARDS);
+        let limits = TransactionLimits { entries: 60, bytes: 100_000 };
+        let entry = |stamp_ms| EntryTerms { stamp_ms, limits };
+        for field in 0..400 {
+            let (name, mut bulks) = (format!("field{field}"), Vec::new());
+            let fields = match field % 4 {
+                0 => command("hset", &[&name, "value"], &mut bulks),
+                _ => command("hsetex", &["PX", "10", "FIELDS", "1", &name, "value"], &mut bulks),
+            };
+            store.apply(&[fields], entry(START), |_| ()).expect("no crash");
+        }
+        if sweeps {
+            sweep(&store, START + 20);
+        }
+        let mut bulks = Vec::new();
+        let scan = command("hscan", &["0", "COUNT", "100"], &mut bulks);
+        store.apply_transaction(&[], &[scan], entry(START + 20), |_| ())
+    };
+    let done = Ok(Ok(true));
+    assert_eq!([executed(false), executed(true)], [done.clone(), done]);
+}
+
+#[test]
+fn a_crash_halts_the_store() {
+    let store = Store::for_range(7, SHARDS);
+    let entry = EntryTerms { stamp_ms: START, limits: TransactionLimits::default() };
+    let requests = [Op::Create, Op::Crash, Op::Create].map(|op| Request::new(b"a", op));
+    let mut replies = 0;
+    assert_eq!(store.apply(&requests, entry, |_| replies += 1), Err(Halted));
+    assert_eq!(replies, 2, "nothing is executed after it");
+    assert_eq!(store.apply(&requests[..1], entry, |_| ()), Err(Halted));
+    assert_eq!(store.apply_transaction(&[], &requests[..1], entry, |_| ()), Err(Halted));
 }
