@@ -7,13 +7,8 @@
 
 use super::{Store, batch::Terms};
 use crate::{
-    database::FullName,
-    error::CommandError,
-    memory::budget::Budget,
-    reply::Reply,
-    request::Request,
-    store::cost::TransactionLimits,
-    time::Clock,
+    database::FullName, error::CommandError, memory::budget::Budget, reply::Reply, request::Request,
+    store::cost::TransactionLimits, time::Clock,
 };
 use foldhash::{SharedSeed, fast::SeedableRandomState};
 use std::ops::ControlFlow;

@@ -145,7 +145,8 @@ impl Store {
     }
 
     fn new_shard(&self) -> Shard {
-        let mut shard = Shard::new(self.hasher.clone(), self.watch_budget.clone(), self.crash_reports.is_replica);
+        let mut shard =
+            Shard::new(self.hasher.clone(), self.watch_budget.clone(), self.crash_reports.is_replica);
         shard.memory.arena.large_pages = self.uses_large_pages();
         shard
     }

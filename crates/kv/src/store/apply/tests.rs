@@ -190,7 +190,7 @@ fn contents(store: &Store, stamp_ms: u64) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn one_log_leaves_the_same_in_the_stores_of_different_nodes(
         log in proptest::collection::vec((proptest::collection::vec(step(), 1..20), any::<bool>(), 0..30_u64), 1..30),
