@@ -2,8 +2,8 @@
 //! the same seed and number of shards, whatever its node's clock, memory and threads.
 //!
 //! Time and limits come from the entry. Memory is judged before a request is proposed, not here. A panic that
-//! would end a bucket of a volatile store, and memory that cannot be had, halt the store: it has to be rebuilt
-//! from a snapshot and the log. See sections 5.3 and 8 of the Raft paper (Ongaro and Ousterhout, 2014).
+//! would end a bucket of a volatile store, and memory that cannot be had, halt the store: it has to be
+//! rebuilt from a snapshot and the log.
 
 use super::{Store, batch::Terms};
 use crate::{

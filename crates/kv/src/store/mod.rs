@@ -2,8 +2,8 @@
 //! without a queue.
 //!
 //! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, `apply` executes
-//! what a log has ordered, and `prefetch` loads the memory that they need into the cache. `keyspace` has the operations on all buckets, and `expiry`
-//! the sweeper.
+//! what a log has ordered, and `prefetch` loads the memory that they need into the cache. `keyspace` has the
+//! operations on all buckets, and `expiry` the sweeper.
 
 pub(crate) mod apply;
 mod batch;

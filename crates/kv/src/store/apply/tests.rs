@@ -55,6 +55,10 @@ fn step() -> impl Strategy<Value = Placed> {
     (step, 0..NAMES.len(), 0..2_u8)
 }
 
+fn log_entry() -> impl Strategy<Value = LogEntry> {
+    (proptest::collection::vec(step(), 1..20), any::<bool>(), 0..30_u64)
+}
+
 /// The arguments of a step, as a client sends them.
 fn bulks((step, ..): &Placed) -> Vec<u8> {
     let mut bulks = Vec::new();
@@ -99,7 +103,8 @@ fn apply(log: &[LogEntry], limits: TransactionLimits, node: Node) -> (Vec<String
     for (steps, is_transaction, wait) in log {
         stamp_ms += wait;
         let words: Vec<_> = steps.iter().map(bulks).collect();
-        let requests: Vec<_> = steps.iter().zip(&words).map(|(step, bulks)| request(step, bulks)).collect();
+        let requests = steps.iter().zip(&words).map(|(step, bulks)| request(step, bulks));
+        let requests: Vec<_> = requests.collect();
         let (mut replied, watched) = (0, versions.last().copied());
         let mut on_reply = |reply: Reply<'_>| {
             let (request, name) = (&requests[replied], NAMES[steps[replied].1]);
@@ -193,7 +198,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn one_log_leaves_the_same_in_the_stores_of_different_nodes(
-        log in proptest::collection::vec((proptest::collection::vec(step(), 1..20), any::<bool>(), 0..30_u64), 1..30),
+        log in proptest::collection::vec(log_entry(), 1..30),
         entries in 3..60_usize,
     ) {
         let limits = TransactionLimits { entries, bytes: 1_000 };
