@@ -92,7 +92,7 @@ fn request<'b>((step, bucket, database): &Placed, bulks: &'b [u8]) -> Request<'b
 enum Node {
     /// Nothing.
     Idle,
-    /// Its memory is used up, it would allow no transaction, its clock is ahead, other threads read, and it sweeps.
+    /// Its memory is used up, it would allow no transaction, its clock is ahead, others read, and it sweeps.
     Busy,
 }
 
