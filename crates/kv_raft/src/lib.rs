@@ -1,0 +1,4 @@
+//! Ranges of buckets with a log: what is acknowledged is on disk.
+
+mod group;
+mod limits;
