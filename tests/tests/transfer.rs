@@ -106,7 +106,7 @@ fn the_log_names_a_bucket_in_which_an_import_broke_off() {
     assert!(text(&output.stderr).contains("line 6002: "), "{output:?}");
     node.wait_for_log(&["an import broke off in this bucket", "bucket=\"large\""]);
     let output = node.verb_with_input(&["import", "-", "--replace"], lines.as_bytes());
-    assert_eq!(text(&output.stdout), "imported 1 buckets with 6000 entries, and 0 strings", "{output:?}");
+    assert_eq!(text(&output.stdout), "imported 1 bucket with 6000 entries, and 0 strings", "{output:?}");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_large_bucket_crosses_in_pages_and_a_large_value_in_one() {
     let exported = node.verb(&["export"]);
     let other = Release::alone();
     let output = other.verb_with_input(&["import", "-"], &exported.stdout);
-    assert_eq!(text(&output.stdout), "imported 1 buckets with 100000 entries, and 1 strings", "{output:?}");
+    assert_eq!(text(&output.stdout), "imported 1 bucket with 100000 entries, and 1 string", "{output:?}");
     assert_eq!(other.resp().ask("HLEN large"), r":100000\r\n");
     assert_eq!(sorted_lines(&other.verb(&["export"])), sorted_lines(&exported));
 }

@@ -23,7 +23,7 @@ pub(crate) use layers::flags::Flags;
 pub(crate) use location::Location;
 pub(crate) use nodes::ReleaseProfile;
 
-use crate::error::Error;
+use crate::{error::Error, output::counted};
 use cookie::Secret;
 use general::GeneralSettings;
 use kv_cluster::{LinkSettings, NodeName, Routes};
@@ -89,9 +89,8 @@ impl Settings {
     /// The summary that `check-config` prints.
     pub(crate) fn summary(&self) -> String {
         let file = self.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
-        let count = |count, noun| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
-        let nodes = count(1 + self.node.peers.len(), "node");
-        let routes = count(self.routes.spans().len(), "route");
+        let nodes = counted(1 + self.node.peers.len() as u64, "node", "nodes");
+        let routes = counted(self.routes.spans().len() as u64, "route", "routes");
         let warnings: String = self.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
         format!("{file}: ok: node {}, {nodes}, {routes}{warnings}", self.node.name)
     }
