@@ -142,11 +142,18 @@ fn resolve(
     flags: &Flags,
     environment: &Environment,
 ) -> Result<Settings, Vec<ConfigError>> {
-    let errors = file.as_ref().map(|file| file.validate(SECTIONS)).unwrap_or_default();
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let name = node_name(profile, file.as_ref(), flags, environment)?;
+    let (file, mut errors) = match file.map(|file| file.without_invalid(SECTIONS)) {
+        Some((file, errors)) => (Some(file), errors),
+        None => (None, Vec::new()),
+    };
+    // As many errors as can be found are reported together: with the default name the rest can be checked.
+    let name = match node_name(profile, file.as_ref(), flags, environment) {
+        Ok(name) => name,
+        Err(found) => {
+            errors.extend(found);
+            nodes::default_name(profile.release).map_err(|_| errors.clone())?
+        }
+    };
     let path = file.as_ref().map(|file| file.path.clone());
     let merged = &mut Merged::new(SECTIONS, file, name.as_str(), environment, flags)?;
     let general = GeneralSettings::resolve(merged, environment);
@@ -167,7 +174,12 @@ fn resolve(
         node,
         routes,
     };
-    if merged.errors().is_empty() { Ok(settings) } else { Err(merged.errors().to_vec()) }
+    for error in merged.errors() {
+        if !errors.contains(error) {
+            errors.push(error.clone());
+        }
+    }
+    if errors.is_empty() { Ok(settings) } else { Err(errors) }
 }
 
 fn warnings(environment: &Environment, routes: &Routes) -> Vec<String> {
