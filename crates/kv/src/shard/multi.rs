@@ -11,6 +11,7 @@ use crate::{
         registry::Lookup,
         shard_index,
     },
+    time::Clock,
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::MutexGuard;
@@ -64,7 +65,7 @@ pub(crate) struct MultiBucket<'l, 'g> {
     pub(crate) hasher: &'l SeedableRandomState,
     /// How many shards the store has.
     pub(crate) shard_count: usize,
-    pub(crate) now_ms: u64,
+    pub(crate) clock: Clock,
 }
 
 impl MultiBucket<'_, '_> {
@@ -82,8 +83,8 @@ impl MultiBucket<'_, '_> {
     pub(crate) fn bucket_at<'b>(&'b mut self, FullName { database, name }: FullName<'b>) -> BucketMut<'b> {
         let hash = self.hasher.hash_one(name);
         let shard = self.shards.shard(shard_index(database, hash, self.shard_count));
-        let mut bucket = BucketMut::new(shard, name, Lookup::new(hash), self.now_ms);
-        bucket.end_if_expired();
+        let mut bucket = BucketMut::new(shard, name, Lookup::new(hash), self.clock.now_ms);
+        bucket.end_if_expired(self.clock.removal_ms);
         bucket
     }
 
@@ -153,7 +154,7 @@ impl MultiBucket<'_, '_> {
             let Shard { memory, unregistered, .. } = self.shards.shard(target);
             for entry in page.iter() {
                 let Some(copy) = unregistered else { unreachable!("the copy exists") };
-                copy.put(memory, self.hasher.hash_one(entry.key), entry, self.now_ms)?;
+                copy.put(memory, self.hasher.hash_one(entry.key), entry, self.clock.now_ms)?;
                 #[cfg(test)]
                 crate::tests::failpoint::reach("copy_entries");
             }
