@@ -90,6 +90,7 @@ pub use store::{
     Store,
     apply::{EntryTerms, Halted},
     cost::TransactionLimits,
+    expiry::Swept,
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,
     records::{BucketHead, BucketPage, OwnedEntry},
