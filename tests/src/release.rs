@@ -5,6 +5,7 @@ use crate::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
+    env,
     ffi::OsStr,
     fs::{self, File},
     io::Write,
@@ -28,6 +29,9 @@ pub struct Release {
 impl Release {
     /// Starts foo standalone, without a configuration file, and waits until it serves.
     pub fn alone() -> Release {
+        if env::var_os("KV_TESTS_DURABLE").is_some() {
+            return Release::durable();
+        }
         let directory = Arc::new(TempDir::new());
         let run_dir = directory.path().display().to_string();
         let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir];
@@ -72,6 +76,15 @@ impl Release {
             release.log().contains("  all verbs  ")
         });
         release
+    }
+
+    /// Starts foo standalone with durable buckets in a directory of its own.
+    pub fn durable() -> Release {
+        let directory = Arc::new(TempDir::new());
+        let run_dir = directory.path().display().to_string();
+        let data_dir = directory.path().join("data").display().to_string();
+        let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--data-dir", &data_dir];
+        Release::start("foo", &directory, &flags)
     }
 
     /// Starts a release without waiting.

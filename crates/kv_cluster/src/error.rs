@@ -1,6 +1,8 @@
 //! Errors between nodes, and what to do about them.
 
 use kv::{CommandError, Reply, syntax::excerpt::excerpt};
+use kv_raft::RangeError;
+use serde::{Deserialize, Serialize};
 use std::{io, sync::Arc};
 
 /// Why a request could not be forwarded or executed.
@@ -83,6 +85,23 @@ pub enum Error {
         /// Another one.
         other: Arc<str>,
     },
+    /// A command or transaction that runs in one range names buckets of several.
+    #[error(
+        "these buckets are in different ranges, {one} and {other}; a command or transaction runs in one range: \
+         give the names one row in [[routes]], or send the commands one by one, without MULTI"
+    )]
+    SeveralRanges {
+        /// One of the ranges.
+        one: Box<str>,
+        /// Another one.
+        other: Box<str>,
+    },
+    /// A durable range has not answered.
+    #[error(transparent)]
+    Range(#[from] RangeFailure),
+    /// The data directory cannot be used.
+    #[error("{0}")]
+    DataDir(String),
     /// Not all nodes have removed their buckets.
     #[error("not all nodes were flushed: {failed}; flushed: {flushed}")]
     PartlyFlushed {
@@ -160,6 +179,7 @@ impl Error {
     /// What is known of the request that failed.
     pub fn outcome(&self) -> Outcome {
         match self {
+            Error::Range(failure) if failure.kind == RangeFailureKind::Unknown => Outcome::Unknown,
             Error::LinkLost { .. } | Error::NoReply { .. } | Error::PartlyFlushed { .. } => Outcome::Unknown,
             Error::ReplyTooLarge { .. } | Error::UnexpectedNodeReply { .. } | Error::UnexpectedReply => {
                 Outcome::Done
@@ -170,6 +190,9 @@ impl Error {
             | Error::TransactionTooLarge { .. }
             | Error::AtLimit { .. }
             | Error::SeveralNodes { .. }
+            | Error::SeveralRanges { .. }
+            | Error::Range(_)
+            | Error::DataDir(_)
             | Error::NotOwner { .. }
             | Error::RoutesDiffer { .. }
             | Error::Refused(_)
@@ -199,8 +222,86 @@ impl Error {
             Error::NoReply { node } => {
                 Error::NodeDown { node, reason: "it did not reply within links.call_timeout_ms".into() }
             }
+            Error::Range(failure) => Error::Range(failure.of_read()),
             error => error,
         }
+    }
+}
+
+/// Why a durable range has not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{message}")]
+pub struct RangeFailure {
+    /// What clients may do about it.
+    pub kind: RangeFailureKind,
+    /// The reason in words.
+    pub message: Box<str>,
+}
+
+/// What clients may do when a durable range has not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RangeFailureKind {
+    /// It loads what is on disk: ask again later. Nothing was done.
+    Loading,
+    /// Too much waits for the disk: ask again later. Nothing was done.
+    Behind,
+    /// The request is too large, or its reply. Nothing was done.
+    TooLarge,
+    /// The range cannot go on. Nothing was done.
+    Stopped,
+    /// The buckets are in several ranges. Nothing was done.
+    Several,
+    /// It may have been done.
+    Unknown,
+}
+
+impl RangeFailure {
+    /// A read among writes was executed, but the replies of their group are too large together.
+    pub(crate) fn reply_too_large(range: &str) -> RangeFailure {
+        let message =
+            format!("the replies of range {range} to requests at once are too large: ask for less at once");
+        RangeFailure { kind: RangeFailureKind::TooLarge, message: message.into() }
+    }
+
+    /// A range that loads or has stopped, whose reason is in the log of its node.
+    pub(crate) fn not_serving() -> RangeFailure {
+        let message = "the range of the bucket is loading or has stopped: its node's log says more; retry";
+        RangeFailure { kind: RangeFailureKind::Loading, message: message.into() }
+    }
+
+    /// The failure as another node reports it.
+    pub(crate) fn on_node(self, node: &str) -> RangeFailure {
+        RangeFailure { message: format!("{} (node {node})", self.message).into(), ..self }
+    }
+
+    /// The failure of a request that changes nothing: whether or not it was executed, nothing happened.
+    pub(crate) fn of_read(self) -> RangeFailure {
+        match self.kind {
+            RangeFailureKind::Unknown => RangeFailure {
+                kind: RangeFailureKind::Behind,
+                message: "the range failed before the reply; retry".into(),
+            },
+            _ => self,
+        }
+    }
+}
+
+impl From<RangeError> for RangeFailure {
+    fn from(error: RangeError) -> RangeFailure {
+        let kind = match error {
+            RangeError::Loading { .. } => RangeFailureKind::Loading,
+            RangeError::Behind { .. } => RangeFailureKind::Behind,
+            RangeError::TooLarge { .. } => RangeFailureKind::TooLarge,
+            RangeError::Stopped { .. } => RangeFailureKind::Stopped,
+            RangeError::Unknown { .. } => RangeFailureKind::Unknown,
+        };
+        RangeFailure { kind, message: error.to_string().into() }
+    }
+}
+
+impl From<RangeError> for Error {
+    fn from(error: RangeError) -> Error {
+        Error::Range(error.into())
     }
 }
 

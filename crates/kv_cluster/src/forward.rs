@@ -1,26 +1,48 @@
-//! Requests for buckets of other nodes. Each goes to the bucket's owner, which executes or refuses it; none
-//! takes a second hop. A reply message may be full before all requests of a call are in it: the rest, and a
-//! read whose reply did not fit, go into the next call. A write whose link is lost has an unknown outcome,
-//! and is not sent again.
+//! Requests whose replies come later: from another node, or from a durable range of this one. All requests of
+//! a batch to one owner are sent together, and resolved in order.
+//!
+//! Another node executes or refuses what it is sent; none takes a second hop. A reply message may be full
+//! before all requests of a call are in it: the rest, and a read whose reply did not fit, go into the next
+//! call. A write whose link is lost has an unknown outcome, and is not sent again.
+//!
+//! A durable range executes what only reads at once. A batch that writes to it takes its reads of that range
+//! along, so that they see what was written before them.
 
 use crate::{
-    error::{Error, escape_name},
+    error::{Error, RangeFailure, escape_name},
     limits::MESSAGE_BYTES,
     link::{codec::ForwardedReply, replies::Replies},
     local::LocalNode,
     peer::{Peer, calls::PendingCall},
 };
 use kv::{Reply, Request};
+use kv_raft::{Range, RangeReply, Ticket};
+use std::ptr;
 
 /// Who owns a bucket.
 #[derive(Debug, Clone, Copy)]
 pub enum Owner<'a> {
-    /// This node. It replies at once.
+    /// This node, and it is volatile. It replies at once.
     Local(&'a LocalNode),
+    /// A durable range of this node. It replies at once to what only reads, and otherwise later, to a
+    /// [`ForwardedBatch`].
+    Range(&'a Range),
     /// Another node. It replies later, to a [`ForwardedBatch`].
     Remote(&'a Peer),
     /// No node: the request is refused.
     Refused(Refusal<'a>),
+}
+
+impl Owner<'_> {
+    /// Whether both are the same, and serve the bucket.
+    pub(crate) fn is_same(&self, other: &Owner<'_>) -> bool {
+        match (self, other) {
+            (Owner::Local(_), Owner::Local(_)) => true,
+            (Owner::Range(one), Owner::Range(other)) => ptr::eq(*one, *other),
+            (Owner::Remote(one), Owner::Remote(other)) => ptr::eq(*one, *other),
+            _ => false,
+        }
+    }
 }
 
 /// Why no node serves a bucket.
@@ -49,10 +71,17 @@ impl Refusal<'_> {
 /// Requests to which one owner replies later: sent together, then resolved in order.
 #[derive(Debug)]
 pub struct ForwardedBatch<'a> {
-    peer: &'a Peer,
+    target: Target<'a>,
     requests: Vec<Request<'a>>,
     resolved: usize,
     state: State<'a>,
+}
+
+/// Who replies later.
+#[derive(Debug, Clone, Copy)]
+enum Target<'a> {
+    Peer(&'a Peer),
+    Range(&'a Range),
 }
 
 /// The state of the unresolved requests.
@@ -64,19 +93,32 @@ enum State<'a> {
     InFlight(PendingCall<'a>),
     /// The replies to the first of them have arrived.
     Replied(Replies),
+    /// The first `n` wait until the log of the range is on disk.
+    Proposed(usize, Ticket),
+    /// The first of them have been executed by the range.
+    Executed(kv_raft::Replies),
     /// The first `n` failed with this error.
     Failed(usize, Error),
 }
 
 impl<'a> ForwardedBatch<'a> {
-    /// A batch of one request.
-    pub(crate) fn new(peer: &'a Peer, request: Request<'a>) -> ForwardedBatch<'a> {
-        ForwardedBatch { peer, requests: vec![request], resolved: 0, state: State::Unsent }
+    /// A batch of one request; `None` if the owner replies at once.
+    pub(crate) fn new(owner: Owner<'a>, request: Request<'a>) -> Option<ForwardedBatch<'a>> {
+        let target = match owner {
+            Owner::Remote(peer) => Target::Peer(peer),
+            Owner::Range(range) => Target::Range(range),
+            Owner::Local(_) | Owner::Refused(_) => return None,
+        };
+        Some(ForwardedBatch { target, requests: vec![request], resolved: 0, state: State::Unsent })
     }
 
     /// Whether its requests go to this owner.
     pub fn goes_to(&self, owner: &Owner<'_>) -> bool {
-        matches!(owner, Owner::Remote(peer) if std::ptr::eq(*peer, self.peer))
+        match (self.target, owner) {
+            (Target::Peer(one), Owner::Remote(other)) => ptr::eq(one, *other),
+            (Target::Range(one), Owner::Range(other)) => ptr::eq(one, *other),
+            _ => false,
+        }
     }
 
     /// Adds a request.
@@ -84,11 +126,18 @@ impl<'a> ForwardedBatch<'a> {
         self.requests.push(request);
     }
 
-    /// Sends as many of the unresolved requests as fit in one call.
+    /// Sends as many of the unresolved requests as fit in one call or one entry of the log.
     pub(crate) fn send(&mut self) {
-        self.state = match self.peer.call(&self.requests[self.resolved..]) {
-            Ok(call) => State::InFlight(call),
-            Err(error) => State::Failed(1, error),
+        let unresolved = &self.requests[self.resolved..];
+        self.state = match self.target {
+            Target::Peer(peer) => match peer.call(unresolved) {
+                Ok(call) => State::InFlight(call),
+                Err(error) => State::Failed(1, error),
+            },
+            Target::Range(range) => match range.propose(unresolved) {
+                Ok((count, ticket)) => State::Proposed(count, ticket),
+                Err(error) => State::Failed(1, error.into()),
+            },
         };
     }
 
@@ -97,14 +146,19 @@ impl<'a> ForwardedBatch<'a> {
         self.wait_for_next().await;
         let request = &self.requests[self.resolved];
         self.resolved += 1;
-        match &mut self.state {
-            State::Replied(replies) => reply_of(replies.next().expect("waited for"), self.peer),
-            State::Failed(count, error) => {
+        match (&mut self.state, self.target) {
+            (State::Replied(replies), Target::Peer(peer)) => {
+                reply_of(replies.next().expect("waited for"), peer)
+            }
+            (State::Executed(replies), Target::Range(range)) => {
+                reply_of_range(replies.next_reply().expect("waited for"), range)
+            }
+            (State::Failed(count, error), _) => {
                 *count -= 1;
                 let error = error.clone();
                 Err(if request.op.is_read() { error.of_read() } else { error })
             }
-            State::Unsent | State::InFlight(_) => unreachable!("waited for"),
+            _ => unreachable!("waited for"),
         }
     }
 
@@ -119,9 +173,17 @@ impl<'a> ForwardedBatch<'a> {
                         Err(error) => State::Failed(sent, error),
                     };
                 }
+                State::Proposed(count, ticket) => {
+                    let count = *count;
+                    self.state = match ticket.await {
+                        Ok(replies) => State::Executed(replies),
+                        Err(error) => State::Failed(count, error.into()),
+                    };
+                }
                 State::Replied(replies) if replies.is_empty() => self.send(),
+                State::Executed(replies) if replies.is_empty() => self.send(),
                 State::Unsent | State::Failed(0, _) => self.send(),
-                State::Replied(_) | State::Failed(..) => return,
+                State::Replied(_) | State::Executed(_) | State::Failed(..) => return,
             }
         }
     }
@@ -136,7 +198,16 @@ pub(crate) fn reply_of<'r>(reply: ForwardedReply<'r>, peer: &Peer) -> Result<Rep
             None => Ok(Reply::Error(error)),
         },
         ForwardedReply::Reply(reply) => Ok(reply),
+        ForwardedReply::Failed(failure) => Err(failure.on_node(peer.name().as_str()).into()),
         ForwardedReply::NotOwner => Err(Error::NotOwner { node: node() }),
         ForwardedReply::TooLarge => Err(Error::ReplyTooLarge { node: node(), limit: MESSAGE_BYTES }),
+    }
+}
+
+/// What a durable range of this node replied to one request.
+pub(crate) fn reply_of_range<'r>(reply: RangeReply<'r>, range: &Range) -> Result<Reply<'r>, Error> {
+    match reply {
+        RangeReply::Reply(reply) => Ok(reply),
+        RangeReply::TooLarge => Err(RangeFailure::reply_too_large(&range.span().text).into()),
     }
 }

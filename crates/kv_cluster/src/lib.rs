@@ -21,9 +21,13 @@ mod tests;
 
 pub use cluster::{BucketPages, Cluster, Settings};
 pub use cookie::Cookie;
-pub use error::{Error, NodeNameError, Outcome, RESTARTING, RouteError, describe_failure, escape_name};
+pub use error::{
+    Error, NodeNameError, Outcome, RESTARTING, RangeFailure, RangeFailureKind, RouteError, describe_failure,
+    escape_name,
+};
 pub use events::{NodeEvent, NodeStatus};
 pub use forward::{ForwardedBatch, Owner, Refusal};
+pub use kv_raft::Range;
 pub use local::{LinkSettings, LocalNode, StoreSettings};
 pub use node_name::NodeName;
 pub use peer::Peer;

@@ -1,24 +1,20 @@
 //! This node, and the one door to its data: whatever on this node reads or writes buckets does it through
 //! [`LocalNode`].
 //!
-//! Today there is one volatile [`Store`] behind it. It executes a batch at once, on the caller's thread, and
-//! the replies borrow from it. A durable range has to write to its log first, so it will reply later, as a
-//! peer does, and be a variant of [`crate::forward::Owner`]. Requests from this node's clients and its
-//! console can wait for that: they await a [`crate::forward::ForwardedBatch`] already. Requests from peers
-//! cannot: `serve/requests.rs` executes a call and queues its replies in one pass, and will have to keep the
-//! call's id until the replies of the range are there.
+//! Behind it is one volatile [`Store`], which executes a batch at once, on the caller's thread, with replies
+//! that borrow from it, and the durable ranges of the node, each with a store of its own. These execute what
+//! only reads in the same way, and reply to everything else when it is on disk.
 //!
 //! Time is an argument, `now_ms` (milliseconds since 1970): whoever passes a batch reads the clock once.
 
-use crate::{
-    cookie::Cookie,
-    node_name::NodeName,
-    routing::table::{Destination, RoutingTable},
-};
-use kv::{
-    Backlog, BucketPage, Channels, CommandError, Component, DATABASES, Database, FullName, NamePage,
-    Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription, TransactionLimits,
-};
+mod durable;
+mod stores;
+
+pub(crate) use durable::{Flushing, Place, is_immediate};
+
+use crate::{cookie::Cookie, node_name::NodeName, routing::table::RoutingTable};
+use kv::{Channels, CommandError, Component, FullName, Prefetch, Reply, Request, Store, TransactionLimits};
+use kv_raft::Ranges;
 use otp::{Intensity, Supervisor};
 use std::{
     fmt,
@@ -27,7 +23,6 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    thread,
     time::Duration,
 };
 
@@ -92,6 +87,7 @@ pub struct LocalNode {
     pub(crate) table: RoutingTable,
     pub(crate) channels: Arc<Channels>,
     store: Arc<Store>,
+    ranges: Option<Ranges>,
     watcher_links: AtomicU64,
     tree: OnceLock<TreeText>,
 }
@@ -112,6 +108,7 @@ impl LocalNode {
         links: LinkSettings,
         table: RoutingTable,
         store: StoreSettings,
+        ranges: Option<Ranges>,
     ) -> LocalNode {
         let StoreSettings { threads, max_memory, transactions, fixed_seed } = store;
         let store = match fixed_seed {
@@ -127,6 +124,7 @@ impl LocalNode {
             table,
             channels: Arc::default(),
             store: Arc::new(store),
+            ranges,
             watcher_links: AtomicU64::new(0),
             tree: OnceLock::new(),
         }
@@ -145,16 +143,6 @@ impl LocalNode {
     /// This node's supervision tree, as the release makes it text.
     pub(crate) fn tree(&self, children: usize) -> Option<Box<[u8]>> {
         self.tree.get().map(|text| text.0(children).into())
-    }
-
-    /// Whether this node owns the bucket.
-    pub(crate) fn owns(&self, bucket: &[u8]) -> bool {
-        self.table.look_up(bucket) == Destination::Local
-    }
-
-    /// Whether this node owns every bucket that the request names.
-    pub(crate) fn owns_buckets_of(&self, request: &Request<'_>) -> bool {
-        self.owns(request.bucket) && (!request.spans_buckets() || request.names().all(|name| self.owns(name)))
     }
 
     /// Executes the batch in order and passes each reply to `reply`, which may break off. Returns how many
@@ -187,11 +175,6 @@ impl LocalNode {
         self.watcher_links.fetch_add(1, Relaxed) + 1
     }
 
-    /// Ends the watches that came over a link.
-    pub(crate) fn unwatch_link(&self, link: u64) {
-        self.store.unwatch_link(link);
-    }
-
     /// Prepares to prefetch the memory that a request will need, step by step.
     #[inline]
     pub fn prefetch<'r>(&self, request: &Request<'r>) -> Prefetch<'r> {
@@ -204,61 +187,9 @@ impl LocalNode {
         self.store.prefetch_step(request, prefetch)
     }
 
-    /// One page of a bucket with all that belongs to it; `None` if there is no such bucket.
-    pub fn bucket_page(&self, full: FullName<'_>, cursor: u64, now_ms: u64) -> Option<BucketPage> {
-        self.store.bucket_page(full, cursor, now_ms)
-    }
-
-    /// One page of bucket names, from `cursor` on (0: from the start).
-    pub fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> NamePage {
-        self.store.scan(cursor, filter, now_ms)
-    }
-
-    /// The name of a bucket of a database, chosen by `seed`.
-    pub(crate) fn random_name(&self, database: Database, seed: u64, now_ms: u64) -> Option<Box<[u8]>> {
-        self.store.random_name(database, seed, now_ms)
-    }
-
-    /// The number of buckets of each database.
-    pub fn bucket_counts(&self) -> [u64; DATABASES] {
-        self.store.bucket_counts().map(|count| count as u64)
-    }
-
-    /// The size of what this node holds.
-    pub fn stats(&self) -> StoreStats {
-        self.store.stats()
-    }
-
-    /// Whether the buckets take more memory than they may, or will with `bytes` more.
-    pub fn is_out_of_memory(&self, bytes: usize) -> bool {
-        self.store.is_out_of_memory(bytes)
-    }
-
-    /// Bytes of memory that the buckets take, without the changes of batches in flight.
-    pub fn used_bytes(&self) -> u64 {
-        self.store.used_bytes() as u64
-    }
-
-    /// Resets the counters of hits, misses and expiries.
-    pub fn reset_counters(&self) {
-        self.store.reset_counters();
-    }
-
-    /// Ends all buckets of a database, or of all of them. Their memory is freed in the background.
-    pub(crate) fn flush(&self, database: Option<Database>) {
-        let detached = self.store.flush(database);
-        // If the system has no thread for it, it is freed here: an error drops the closure.
-        drop(thread::Builder::new().spawn(|| drop(detached)));
-    }
-
     /// How many channels and how many patterns have subscribers on this node.
     pub fn channel_counts(&self) -> (usize, usize) {
         self.channels.counts()
-    }
-
-    /// Subscribes to the changes of a bucket; `None` if there is no such bucket.
-    pub(crate) fn subscribe(&self, bucket: &[u8], backlog: &Arc<Backlog>) -> Option<Subscription> {
-        self.store.subscribe(bucket, backlog)
     }
 
     /// Crashes a component of the store, to exercise its supervisor.
@@ -266,23 +197,13 @@ impl LocalNode {
         self.store.crash(component);
     }
 
-    /// Bytes that all buckets together may take.
+    /// Bytes that the buckets of each store may take.
     pub fn memory_limit(&self) -> Option<usize> {
         self.store.memory_limit()
-    }
-
-    /// Changes the bytes that all buckets together may take.
-    pub fn set_memory_limit(&self, limit: Option<usize>) {
-        self.store.set_memory_limit(limit);
     }
 
     /// What one transaction may touch.
     pub fn transaction_limits(&self) -> TransactionLimits {
         self.store.transaction_limits()
-    }
-
-    /// Changes what one transaction may touch.
-    pub fn set_transaction_limits(&self, limits: TransactionLimits) {
-        self.store.set_transaction_limits(limits);
     }
 }

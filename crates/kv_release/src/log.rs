@@ -46,6 +46,13 @@ impl Sink {
     }
 }
 
+/// The filter of a level. The libraries under durable ranges say at `info` what only their authors need.
+fn filter_of(level: &str) -> EnvFilter {
+    let quiet =
+        level.split(',').map(str::trim).find(|word| ["off", "error"].contains(word)).unwrap_or("warn");
+    EnvFilter::new(format!("openraft={quiet},raft_log={quiet},chunked_wal={quiet},{level}"))
+}
+
 /// The running log, whose level can be changed.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
@@ -55,7 +62,7 @@ pub(crate) struct Log {
 impl Log {
     /// Starts the log of the whole process.
     pub(crate) fn start(level: &str, format: LogFormat, sink: Sink) -> Result<Log, Error> {
-        let (filter, handle) = reload::Layer::new(EnvFilter::new(level));
+        let (filter, handle) = reload::Layer::new(filter_of(level));
         let registry = tracing_subscriber::registry().with(filter);
         let (writer, ansi) = sink.open()?;
         let layer = fmt::layer().with_writer(writer).with_ansi(ansi);
@@ -78,7 +85,7 @@ impl Log {
 
     /// Changes the level while the node runs.
     pub(crate) fn set_level(&self, level: &str) {
-        if let Err(error) = self.level.reload(EnvFilter::new(level)) {
+        if let Err(error) = self.level.reload(filter_of(level)) {
             tracing::warn!(%error, "cannot change the log level; keeping the old one");
         }
     }

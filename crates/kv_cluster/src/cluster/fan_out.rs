@@ -4,6 +4,7 @@ use crate::{
     cluster::Cluster,
     error::Error,
     link::node_query::{NodeQuery, NodeReply, RandomName},
+    local::Flushing,
     node_name::NodeName,
     peer::calls::PendingNodeReply,
     serve::node_queries,
@@ -21,13 +22,20 @@ pub(crate) struct PendingReply {
 enum State {
     Ready(NodeReply),
     InFlight(PendingNodeReply),
+    Flushing(Flushing),
     Failed(Error),
 }
 
 impl Cluster {
     pub(crate) fn query_local(&self, query: &NodeQuery<'_>) -> PendingReply {
-        let reply = node_queries::reply(&self.local, query);
-        PendingReply { node: self.node_name().clone(), state: State::Ready(reply) }
+        let state = match query {
+            NodeQuery::Flush { database } => match self.local.flush(*database) {
+                Ok(flushing) => State::Flushing(flushing),
+                Err(failure) => State::Failed(failure.into()),
+            },
+            query => State::Ready(node_queries::reply(&self.local, query)),
+        };
+        PendingReply { node: self.node_name().clone(), state }
     }
 
     /// Queries each of the peers.
@@ -98,8 +106,13 @@ impl PendingReply {
 
     async fn reply(self) -> Result<NodeReply, Error> {
         match self.state {
+            State::Ready(NodeReply::Failed(failure)) => Err(failure.into()),
             State::Ready(reply) => Ok(reply),
-            State::InFlight(reply) => reply.reply().await,
+            State::InFlight(reply) => match reply.reply().await? {
+                NodeReply::Failed(failure) => Err(failure.on_node(self.node.as_str()).into()),
+                reply => Ok(reply),
+            },
+            State::Flushing(flushing) => Ok(flushing.done().await.map(|()| NodeReply::Done)?),
             State::Failed(error) => Err(error),
         }
     }

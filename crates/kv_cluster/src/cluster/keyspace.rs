@@ -88,6 +88,9 @@ impl Cluster {
         if let Some(down) = self.peers.iter().find_map(|peer| peer.down_error()) {
             return Err(down);
         }
+        if self.peers.is_empty() {
+            return self.query_local(&NodeQuery::Flush { database }).done().await;
+        }
         let (mut flushed, mut failed) = (Vec::new(), Vec::new());
         for reply in self.query_all(&NodeQuery::Flush { database }) {
             let node = reply.node.to_string();

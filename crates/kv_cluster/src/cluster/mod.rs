@@ -14,7 +14,7 @@ use crate::{
     forward::{ForwardedBatch, Owner, Refusal},
     limits::{HANDSHAKES, NODE_EVENTS},
     link::node_query::NodeQuery,
-    local::{LinkSettings, LocalNode, StoreSettings},
+    local::{LinkSettings, LocalNode, StoreSettings, is_immediate},
     node_name::NodeName,
     peer::{Peer, PeerList, dialer, listener},
     routing::{
@@ -23,10 +23,13 @@ use crate::{
     },
 };
 use kv::{Backlog, Reply, Request, Subscription};
+use kv_raft::{Range, Ranges, RangesSettings};
 use otp::{ChildSpec, PassiveChildren, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
 use std::{
     net::SocketAddr,
     ops::ControlFlow::Continue,
+    path::PathBuf,
+    ptr,
     sync::{Arc, OnceLock},
 };
 use tokio::{net::TcpListener, sync::broadcast};
@@ -48,6 +51,8 @@ pub struct Settings {
     pub links: LinkSettings,
     /// The settings of this node's store.
     pub store: StoreSettings,
+    /// Where the files of durable ranges are; without it, there are none.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// A handle to this node's view of the cluster. Cheap to clone.
@@ -65,16 +70,18 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster with these settings; nothing is opened yet.
     pub fn new(settings: Settings) -> Result<Cluster, Error> {
-        let Settings { name, link, peers, routes, cookie, links, store } = settings;
+        let Settings { name, link, peers, routes, cookie, links, store, data_dir } = settings;
         let (events, _) = broadcast::channel(NODE_EVENTS);
         let others = peers.into_iter().filter(|(peer, _)| *peer != name);
         let peer = |(peer, address)| Arc::new(Peer::new(peer, address, &name, events.clone()));
         let peers: PeerList = others.map(peer).collect();
-        let table = RoutingTable::new(routes, &name, peers.iter().map(|peer| peer.name().clone()))?;
+        let ranges = data_dir.map(|data_dir| open_ranges(data_dir, &name, &routes, store)).transpose()?;
+        let others = peers.iter().map(|peer| peer.name().clone());
+        let table = RoutingTable::new(routes, &name, others, ranges.is_some())?;
         let name_of = |node: &Option<usize>| node.map_or(&name, |peer| peers[peer].name());
         let mut scan_order: Vec<_> = (0..peers.len()).map(Some).chain([None]).collect();
         scan_order.sort_by(|one, other| name_of(one).cmp(name_of(other)));
-        let local = Arc::new(LocalNode::new(name, cookie, links, table, store));
+        let local = Arc::new(LocalNode::new(name, cookie, links, table, store, ranges));
         let (scan_order, link) = (scan_order.into(), link.map(Arc::from));
         Ok(Cluster { local, peers, scan_order, link, listener: Arc::default(), events })
     }
@@ -141,11 +148,11 @@ impl Cluster {
     }
 
     /// This node: the one door to its data.
-    pub fn local(&self) -> &LocalNode {
+    pub fn local(&self) -> &Arc<LocalNode> {
         &self.local
     }
 
-    /// Whether this node owns every bucket.
+    /// Whether every bucket is a volatile one of this node.
     #[inline]
     pub fn owns_every_bucket(&self) -> bool {
         self.local.table.is_all_local()
@@ -156,6 +163,7 @@ impl Cluster {
     pub fn owner(&self, bucket: &[u8]) -> Owner<'_> {
         match self.local.table.look_up(bucket) {
             Destination::Local => Owner::Local(&self.local),
+            Destination::Range(range) => Owner::Range(&self.local.ranges()[range]),
             Destination::Peer(peer) => Owner::Remote(&self.peers[peer]),
             Destination::Nowhere => Owner::Refused(Refusal::NoRoute),
             Destination::Disputed(peer) => {
@@ -170,18 +178,27 @@ impl Cluster {
         request: Request<'_>,
         read: impl FnOnce(Reply<'_>) -> T,
     ) -> Result<T, Error> {
-        match self.single_owner(request.names())? {
-            Owner::Refused(refusal) => Err(refusal.error(request.bucket)),
+        let owner = self.single_owner(request.names())?;
+        let (now_ms, mut read, mut result) = (kv::time::now_ms(), Some(read), None);
+        let mut on_reply = |reply: Reply<'_>| {
+            result = read.take().map(|read| read(reply));
+            Continue(())
+        };
+        match owner {
+            Owner::Refused(refusal) => return Err(refusal.error(request.bucket)),
             Owner::Local(node) => {
-                let (mut read, mut result) = (Some(read), None);
-                node.execute(&[request], kv::time::now_ms(), |reply| {
-                    result = read.take().map(|read| read(reply));
-                    Continue(())
-                });
-                Ok(result.expect("one request has one reply"))
+                node.execute(&[request], now_ms, on_reply);
             }
-            Owner::Remote(peer) => ForwardedBatch::new(peer, request).resolve_next().await.map(read),
+            Owner::Range(range) if is_immediate(&request.op) => {
+                range.may_read()?;
+                range.store().read(&[request], range.clock(now_ms), on_reply);
+            }
+            owner => {
+                let mut batch = ForwardedBatch::new(owner, request).expect("it replies later");
+                let _ = on_reply(batch.resolve_next().await?);
+            }
         }
+        Ok(result.expect("one request has one reply"))
     }
 
     /// Executes requests, each on its owner, and passes each result to `read` with the request's index. Those
@@ -192,27 +209,40 @@ impl Cluster {
         mut read: impl FnMut(usize, Result<Reply<'_>, Error>),
     ) {
         let mut batches: Vec<(ForwardedBatch<'_>, Vec<usize>)> = Vec::new();
-        let mut local = Vec::new();
+        let mut at_once = Vec::new();
+        let written = self.written_ranges(requests);
         for (index, request) in requests.iter().enumerate() {
             let owner = self.owner(request.bucket);
             match owner {
-                Owner::Local(node) => local.push((index, node)),
+                Owner::Local(_) => at_once.push(index),
+                Owner::Range(range) if !is_one_of(range, &written) => at_once.push(index),
                 Owner::Refused(refusal) => read(index, Err(refusal.error(request.bucket))),
-                Owner::Remote(peer) => match batches.iter_mut().find(|(batch, _)| batch.goes_to(&owner)) {
+                _ => match batches.iter_mut().find(|(batch, _)| batch.goes_to(&owner)) {
                     Some((batch, indices)) => {
                         batch.push(*request);
                         indices.push(index);
                     }
-                    None => batches.push((ForwardedBatch::new(peer, *request), vec![index])),
+                    None => {
+                        batches
+                            .extend(ForwardedBatch::new(owner, *request).map(|batch| (batch, vec![index])));
+                    }
                 },
             }
         }
         batches.iter_mut().for_each(|(batch, _)| batch.send());
-        for (index, node) in local {
-            node.execute(&[requests[index]], kv::time::now_ms(), |reply| {
+        for index in at_once {
+            let mut on_reply = |reply: Reply<'_>| {
                 read(index, Ok(reply));
                 Continue(())
-            });
+            };
+            let (request, now_ms) = (&requests[index..=index], kv::time::now_ms());
+            match self.owner(request[0].bucket) {
+                Owner::Range(range) => match range.may_read() {
+                    Ok(()) => drop(range.store().read(request, range.clock(now_ms), on_reply)),
+                    Err(error) => read(index, Err(error.into())),
+                },
+                _ => drop(self.local.execute(request, now_ms, &mut on_reply)),
+            }
         }
         for (mut batch, indices) in batches {
             for index in indices {
@@ -231,6 +261,10 @@ impl Cluster {
         for request in requests {
             let peer = match self.owner(request.bucket) {
                 Owner::Local(_) => continue,
+                Owner::Range(range) => {
+                    range.may_read()?;
+                    continue;
+                }
                 Owner::Remote(peer) => peer,
                 Owner::Refused(refusal) => return Err(refusal.error(request.bucket)),
             };
@@ -243,19 +277,47 @@ impl Cluster {
         Ok(())
     }
 
-    /// Forwards the requests that other nodes own: one batch for each owner.
+    /// Forwards the requests to which other nodes, or durable ranges, reply later: one batch for each owner.
     pub fn forward<'a>(&'a self, requests: &[Request<'a>]) -> Vec<ForwardedBatch<'a>> {
         let mut batches: Vec<ForwardedBatch<'a>> = Vec::new();
+        let written = self.written_ranges(requests);
         for request in requests {
             let owner = self.owner(request.bucket);
-            let Owner::Remote(peer) = owner else { continue };
+            if let Owner::Range(range) = owner
+                && !is_one_of(range, &written)
+            {
+                continue;
+            }
             match batches.iter_mut().find(|batch| batch.goes_to(&owner)) {
                 Some(batch) => batch.push(*request),
-                None => batches.push(ForwardedBatch::new(peer, *request)),
+                None => batches.extend(ForwardedBatch::new(owner, *request)),
             }
         }
         batches.iter_mut().for_each(ForwardedBatch::send);
         batches
+    }
+
+    /// The durable ranges of this node to which one of the requests is not a mere read.
+    fn written_ranges(&self, requests: &[Request<'_>]) -> Vec<&Range> {
+        let mut written: Vec<&Range> = Vec::new();
+        for request in requests.iter().filter(|request| !is_immediate(&request.op)) {
+            if let Owner::Range(range) = self.owner(request.bucket)
+                && !is_one_of(range, &written)
+            {
+                written.push(range);
+            }
+        }
+        written
+    }
+
+    /// How many of the first requests the range executes at once, the first of which is for it: none if one
+    /// of all these requests writes to it.
+    pub fn immediate_prefix_len(&self, range: &Range, requests: &[Request<'_>]) -> usize {
+        let is_here = |request: &Request<'_>| matches!(self.owner(request.bucket), Owner::Range(other) if ptr::eq(other, range));
+        if requests.iter().any(|request| !is_immediate(&request.op) && is_here(request)) {
+            return 0;
+        }
+        requests.iter().position(|request| !is_here(request)).unwrap_or(requests.len())
     }
 
     /// Subscribes to a bucket on its owner; `None` if there is no such bucket. Changes are queued in
@@ -266,7 +328,7 @@ impl Cluster {
         backlog: &Arc<Backlog>,
     ) -> Result<Option<Subscription>, Error> {
         match self.owner(bucket) {
-            Owner::Local(node) => Ok(node.subscribe(bucket, backlog)),
+            Owner::Local(_) | Owner::Range(_) => Ok(self.local.subscribe(bucket, backlog)?),
             Owner::Remote(peer) => peer.subscribe(bucket, backlog).await,
             Owner::Refused(refusal) => Err(refusal.error(bucket)),
         }
@@ -307,6 +369,30 @@ impl Cluster {
     pub fn events(&self) -> broadcast::Receiver<NodeEvent> {
         self.events.subscribe()
     }
+}
+
+/// Whether the range is in the list.
+fn is_one_of(range: &Range, ranges: &[&Range]) -> bool {
+    ranges.iter().any(|other| ptr::eq(*other, range))
+}
+
+/// Opens the durable ranges of this node.
+fn open_ranges(
+    data_dir: PathBuf,
+    name: &NodeName,
+    routes: &Routes,
+    store: StoreSettings,
+) -> Result<Ranges, Error> {
+    let settings = RangesSettings {
+        data_dir,
+        node: name.to_string(),
+        spans: routes.durable_spans(name),
+        threads: store.threads,
+        max_memory: store.max_memory,
+        transactions: store.transactions,
+        wake: |wake| wake(),
+    };
+    Ranges::open(&settings).map_err(|error| Error::DataDir(error.to_string()))
 }
 
 /// The child that keeps up the link to a peer.

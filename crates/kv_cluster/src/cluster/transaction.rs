@@ -3,30 +3,47 @@
 use crate::{
     cluster::Cluster,
     error::Error,
-    forward::{Owner, Refusal, reply_of},
+    forward::{Owner, Refusal, reply_of, reply_of_range},
     link::codec::TransactionResult,
+    local::Place,
     peer::Peer,
 };
 use kv::{FullName, Op, Reply, Request, Watcher};
+use kv_raft::{ProposalOutcome, Range};
 use std::ops::ControlFlow::Continue;
 
 impl Cluster {
     /// The one node that owns all buckets of these names; this node if there are no names.
     pub fn single_owner<'n>(&self, names: impl IntoIterator<Item = &'n [u8]>) -> Result<Owner<'_>, Error> {
-        let mut single: Option<Option<&Peer>> = None;
+        let mut single: Option<Owner<'_>> = None;
         for name in names {
-            let owner = match self.owner(name) {
-                Owner::Local(_) => None,
-                Owner::Remote(peer) => Some(peer),
-                Owner::Refused(refusal) => return Err(refusal.error(name)),
-            };
+            let owner = self.owner(name);
+            if let Owner::Refused(refusal) = owner {
+                return Err(refusal.error(name));
+            }
             let first = *single.get_or_insert(owner);
-            if first.map(Peer::name) != owner.map(Peer::name) {
-                let node = |owner: Option<&Peer>| owner.map_or(self.node_name(), Peer::name).shared();
-                return Err(Error::SeveralNodes { one: node(first), other: node(owner) });
+            if !first.is_same(&owner) {
+                return Err(self.several(first, owner));
             }
         }
-        Ok(single.flatten().map_or(Owner::Local(&self.local), Owner::Remote))
+        Ok(single.unwrap_or(Owner::Local(&self.local)))
+    }
+
+    /// The error of a command or transaction with buckets of two owners.
+    fn several(&self, one: Owner<'_>, other: Owner<'_>) -> Error {
+        let place = |owner| match owner {
+            Owner::Local(_) => Some(Place::Volatile),
+            Owner::Range(range) => Some(Place::Range(range)),
+            Owner::Remote(_) | Owner::Refused(_) => None,
+        };
+        if let (Some(one), Some(other)) = (place(one), place(other)) {
+            return one.several(&other);
+        }
+        let node = |owner| match owner {
+            Owner::Remote(peer) => peer.name().shared(),
+            Owner::Local(_) | Owner::Range(_) | Owner::Refused(_) => self.node_name().shared(),
+        };
+        Error::SeveralNodes { one: node(one), other: node(other) }
     }
 
     /// The watcher of a connection of this node, for [`kv::Op::Watch`].
@@ -42,8 +59,13 @@ impl Cluster {
             let request = Request { database, bucket, op: Op::Unwatch { watcher } };
             match self.owner(bucket) {
                 Owner::Local(local) | Owner::Refused(Refusal::RoutesDiffer(local, _)) => {
-                    local.execute(&[request], kv::time::now_ms(), |_| Continue(()));
+                    match local.configured_place(bucket) {
+                        Some(Place::Range(range)) => drop(range.propose(&[request])),
+                        _ => drop(local.execute(&[request], kv::time::now_ms(), |_| Continue(()))),
+                    }
                 }
+                // A range that refuses ends all watches when it begins again.
+                Owner::Range(range) => drop(range.propose(&[request])),
                 Owner::Remote(peer) => {
                     match remote.iter_mut().find(|(known, _)| std::ptr::eq(*known, peer)) {
                         Some((_, requests)) => requests.push(request),
@@ -74,6 +96,7 @@ impl Cluster {
         let names = watched.iter().map(|(full, _)| full.name).chain(requests.iter().flat_map(Request::names));
         let peer = match self.single_owner(names)? {
             Owner::Remote(peer) => peer,
+            Owner::Range(range) => return transact_in(range, watched, requests, reply).await,
             Owner::Local(_) | Owner::Refused(_) => {
                 let now_ms = kv::time::now_ms();
                 let executed = self.local.transact(watched, requests, now_ms, |local| reply(Ok(local)));
@@ -87,6 +110,7 @@ impl Cluster {
             TransactionResult::Refused(error) => {
                 return Err(Error::of_limit(peer.name().as_str(), &error).unwrap_or(Error::Refused(error)));
             }
+            TransactionResult::Failed(failure) => return Err(failure.on_node(peer.name().as_str()).into()),
             TransactionResult::Executed => {}
         }
         while let Some(forwarded) = replies.next() {
@@ -94,4 +118,25 @@ impl Cluster {
         }
         Ok(true)
     }
+}
+
+/// Executes a transaction in a durable range of this node.
+async fn transact_in(
+    range: &Range,
+    watched: &[(FullName<'_>, u64)],
+    requests: &[Request<'_>],
+    mut reply: impl FnMut(Result<Reply<'_>, Error>),
+) -> Result<bool, Error> {
+    let is_read = requests.iter().all(|request| request.op.is_read());
+    let executed = range.transact(watched, requests)?.await.map_err(Error::from);
+    let mut replies = executed.map_err(|error| if is_read { error.of_read() } else { error })?;
+    match replies.outcome() {
+        ProposalOutcome::Aborted => return Ok(false),
+        ProposalOutcome::Refused(error) => return Err(Error::Refused(error.clone())),
+        ProposalOutcome::Executed => {}
+    }
+    while let Some(executed) = replies.next_reply() {
+        reply(reply_of_range(executed, range));
+    }
+    Ok(true)
 }

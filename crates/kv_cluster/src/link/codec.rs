@@ -5,7 +5,7 @@
 //! each a [`Message::Fragment`]. The order of variants and fields is the protocol.
 
 use crate::{
-    error::ProtocolError,
+    error::{ProtocolError, RangeFailure},
     limits::{DECODED_BYTES, DECODED_ITEM_BYTES},
     link::node_query::{NodeQuery, NodeReply},
 };
@@ -112,6 +112,8 @@ pub(crate) enum TransactionResult {
     NotOwner,
     /// It was refused as a whole.
     Refused(CommandError),
+    /// The durable range of its buckets has not answered.
+    Failed(RangeFailure),
 }
 
 /// The result of a subscribe.
@@ -121,6 +123,8 @@ pub(crate) enum SubscribeResult {
     NoBucket,
     NotOwner,
     TooMany,
+    /// The durable range does not serve the bucket now.
+    Unavailable,
 }
 
 /// The reply to one forwarded request.
@@ -132,6 +136,8 @@ pub(crate) enum ForwardedReply<'a> {
     NotOwner,
     /// It was executed, and the reply exceeds the link limit.
     TooLarge,
+    /// The durable range of the bucket has not answered.
+    Failed(RangeFailure),
 }
 
 /// Appends a value to a buffer.

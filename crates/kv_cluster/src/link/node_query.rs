@@ -1,5 +1,6 @@
 //! Queries to a node as a whole, such as its number of buckets, and the replies to them.
 
+use crate::error::RangeFailure;
 use kv::{Database, NamePage, ScanFilter, StoreStats, TopicKind, TopicPage};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
@@ -76,6 +77,8 @@ pub(crate) enum NodeReply {
         #[serde(with = "serde_bytes")]
         next: Option<Box<[u8]>>,
     },
+    /// A durable range has not answered.
+    Failed(RangeFailure),
 }
 
 /// A bucket's name, and the number of buckets it was chosen from.

@@ -1,7 +1,7 @@
 //! Calls to a peer: requests, transactions, subscriptions and queries, sent over its link if that is up.
 
 use crate::{
-    error::Error,
+    error::{Error, RangeFailure},
     limits::{FRAME_BYTES, MESSAGE_BYTES, REQUEST_OVERHEAD_BYTES},
     link::{
         Link,
@@ -40,6 +40,7 @@ impl Peer {
             SubscribeResult::NoBucket => Ok(None),
             SubscribeResult::NotOwner => Err(Error::NotOwner { node }),
             SubscribeResult::TooMany => Err(Error::Busy { node }),
+            SubscribeResult::Unavailable => Err(RangeFailure::not_serving().on_node(&node).into()),
         }
     }
 

@@ -138,7 +138,7 @@ impl LinkTask {
                 ready = writer.writable(), if is_writing => ready?,
                 // Other ready tasks run first, so that their calls leave in one write.
                 () = link.send_ready(), if !is_writing => yield_now().await,
-                () = self.inbound.reap_stream() => {}
+                () = self.inbound.progress(&mut self.output) => {}
                 () = ready(()), if has_work => {}
             }
             self.inbound.publish(&mut self.output);

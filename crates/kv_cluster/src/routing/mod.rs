@@ -9,16 +9,18 @@ use crate::{
     node_name::NodeName,
     routing::range::Range,
 };
+use kv_raft::Span;
 use serde::{Deserialize, Serialize};
 
 /// One row as the configuration writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteRow {
     /// The range of names, such as `a..m`.
     pub buckets: String,
     /// The names of the nodes that own it.
     pub nodes: Vec<String>,
+    /// Whether it is durable on a node with a data directory.
+    pub durable: bool,
 }
 
 /// Disjoint spans of names in the order of the names, each with its owner.
@@ -34,6 +36,8 @@ pub struct Route {
     buckets: String,
     range: Range,
     owner: NodeName,
+    #[serde(skip)]
+    is_durable: bool,
 }
 
 impl Route {
@@ -45,6 +49,11 @@ impl Route {
     /// The node that owns it.
     pub fn owner(&self) -> &NodeName {
         &self.owner
+    }
+
+    /// Whether it is durable if its owner has a data directory.
+    pub fn is_durable(&self) -> bool {
+        self.is_durable
     }
 }
 
@@ -69,7 +78,7 @@ impl Routes {
             }
             for piece in left {
                 let buckets = if piece == range { buckets.to_owned() } else { piece.to_string() };
-                spans.push(Route { buckets, range: piece, owner: owner.clone() });
+                spans.push(Route { buckets, range: piece, owner: owner.clone(), is_durable: row.durable });
             }
             spans.sort_by(|one, other| one.range.start.cmp(&other.range.start));
             earlier.push((buckets, range));
@@ -80,7 +89,8 @@ impl Routes {
 
     /// One span: every bucket belongs to `owner`.
     pub fn all(owner: NodeName) -> Routes {
-        Routes { spans: vec![Route { buckets: "..".into(), range: Range::all(), owner }] }
+        let route = Route { buckets: "..".into(), range: Range::all(), owner, is_durable: true };
+        Routes { spans: vec![route] }
     }
 
     /// The node that owns the bucket.
@@ -91,6 +101,17 @@ impl Routes {
     /// The spans in order.
     pub fn spans(&self) -> &[Route] {
         &self.spans
+    }
+
+    /// The spans of a node that are durable if it has a data directory, in order.
+    pub(crate) fn durable_spans(&self, node: &NodeName) -> Vec<Span> {
+        let durable = self.spans.iter().filter(|span| span.is_durable && span.owner == *node);
+        let span = |Route { buckets, range, .. }: &Route| Span {
+            start: range.start.clone(),
+            end: range.end.clone(),
+            text: buckets.as_str().into(),
+        };
+        durable.map(span).collect()
     }
 
     /// Descriptions of the names that no span contains; empty if there are none.

@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     limits::DIFFERENCES_SHOWN,
     node_name::NodeName,
-    routing::{Routes, range::Range},
+    routing::{Route, Routes, range::Range},
 };
 use std::sync::{
     PoisonError, RwLock,
@@ -17,8 +17,10 @@ use std::sync::{
 /// Where the requests to a bucket go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Destination {
-    /// To this node.
+    /// To the volatile buckets of this node.
     Local,
+    /// To the durable range of this index.
+    Range(usize),
     /// To the peer of this index.
     Peer(usize),
     /// Nowhere: no route covers the bucket.
@@ -39,7 +41,7 @@ pub(crate) struct RoutingTable {
     disputes: RwLock<Vec<Dispute>>,
 }
 
-/// Every bucket belongs to this node.
+/// Every bucket is a volatile one of this node.
 const ALL_LOCAL: u8 = 0;
 /// The span of the name decides.
 const BY_SPAN: u8 = 1;
@@ -54,24 +56,29 @@ struct Dispute {
 }
 
 impl RoutingTable {
-    /// The table of the node `local`; the indices of `peers` are those of the cluster.
+    /// The table of the node `local`; the indices of `peers` are those of the cluster, those of ranges are in
+    /// the order of the names.
     pub(crate) fn new(
         routes: Routes,
         local: &NodeName,
         peers: impl IntoIterator<Item = NodeName>,
+        has_ranges: bool,
     ) -> Result<RoutingTable, Error> {
         let peers: Box<[NodeName]> = peers.into_iter().collect();
-        let destination = |owner: &NodeName| {
+        let mut ranges = 0..;
+        let mut destination = |span: &Route| {
+            let owner = span.owner();
             if owner == local {
-                return Ok(Destination::Local);
+                let range = (has_ranges && span.is_durable()).then(|| ranges.next()).flatten();
+                return Ok(range.map_or(Destination::Local, Destination::Range));
             }
             let known = || peers.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
             let peer = peers.iter().position(|peer| peer == owner);
             peer.map(Destination::Peer)
                 .ok_or_else(|| Error::UnknownNode { node: owner.shared(), known: known() })
         };
-        let owners = routes.spans().iter().map(|span| destination(span.owner()));
-        let owners: Box<[Destination]> = owners.collect::<Result<_, _>>()?;
+        let owners: Box<[Destination]> =
+            routes.spans().iter().map(&mut destination).collect::<Result<_, _>>()?;
         let mut table =
             RoutingTable { routes, peers, owners, lookup: AtomicU8::default(), disputes: RwLock::default() };
         table.lookup = AtomicU8::new(table.lookup_without_disputes());
@@ -83,7 +90,7 @@ impl RoutingTable {
         &self.routes
     }
 
-    /// Whether every bucket belongs to this node.
+    /// Whether every bucket is a volatile one of this node.
     #[inline]
     pub(crate) fn is_all_local(&self) -> bool {
         self.lookup.load(Relaxed) == ALL_LOCAL
@@ -103,6 +110,11 @@ impl RoutingTable {
                 return Destination::Disputed(dispute.peer);
             }
         }
+        self.configured(name)
+    }
+
+    /// Where the requests to the bucket go by the routes of this node, whatever its peers say.
+    pub(crate) fn configured(&self, name: &[u8]) -> Destination {
         self.routes.span(name).map_or(Destination::Nowhere, |span| self.owners[span])
     }
 

@@ -8,7 +8,7 @@ fn node(name: &str) -> NodeName {
 }
 
 fn row(buckets: &str, owner: &str) -> RouteRow {
-    RouteRow { buckets: buckets.into(), nodes: vec![node(owner).to_string()] }
+    RouteRow { buckets: buckets.into(), nodes: vec![node(owner).to_string()], durable: true }
 }
 
 fn routes(rows: &[RouteRow]) -> Result<Routes, RouteError> {
@@ -62,6 +62,7 @@ fn bad_rows_are_refused_with_their_index_and_the_remedy() {
     let nodes = |nodes: &[&str]| RouteRow {
         buckets: "n..z".into(),
         nodes: nodes.iter().map(|node| (*node).into()).collect(),
+        durable: true,
     };
     let invalid = [
         (row("n-z", "bar"), "no ..", "\"a..m\""),

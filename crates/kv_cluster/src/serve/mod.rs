@@ -2,6 +2,7 @@
 //! them.
 
 pub(crate) mod node_queries;
+mod proposals;
 mod requests;
 mod subscriptions;
 
@@ -21,7 +22,10 @@ use crate::{
         send_queue::MessageWriter,
     },
     local::LocalNode,
-    serve::subscriptions::ChangeStreams,
+    serve::{
+        proposals::{Finished, Proposals},
+        subscriptions::ChangeStreams,
+    },
 };
 use kv::{Op, Publication, Request};
 use std::{collections::VecDeque, sync::Arc};
@@ -33,6 +37,7 @@ pub(crate) struct Inbound {
     link: Arc<Link>,
     reassembly: Reassembly,
     streams: ChangeStreams,
+    proposals: Proposals,
     /// Requests that arrived while too much was unsent, or after the end of a turn. The protocol bounds them,
     /// so this node never has to stop reading, and two nodes cannot deadlock by each waiting until the other
     /// reads.
@@ -80,6 +85,7 @@ impl Inbound {
             link,
             reassembly: Reassembly::default(),
             streams: ChangeStreams::default(),
+            proposals: Proposals::default(),
             deferred: VecDeque::new(),
             publications: VecDeque::new(),
             deferred_bytes: 0,
@@ -146,9 +152,14 @@ impl Inbound {
         self.reassembly.arriving()
     }
 
-    /// Removes the next change stream that has ended. Pending until one has.
-    pub(crate) async fn reap_stream(&mut self) {
-        self.streams.reap().await;
+    /// Removes the next change stream that has ended, or queues the replies of a durable range. Pending until
+    /// there is one.
+    pub(crate) async fn progress(&mut self, output: &mut WriteBuffer) {
+        let finished: Finished = tokio::select! {
+            () = self.streams.reap() => return,
+            finished = self.proposals.next() => finished,
+        };
+        proposals::write(finished, output.queue());
     }
 
     fn handle(
@@ -160,10 +171,15 @@ impl Inbound {
         let queue = output.queue();
         match message {
             Message::Heartbeat => {}
+            Message::Call { .. } | Message::Transact { .. } | Message::NodeQuery { .. }
+                if self.proposals.are_too_many() =>
+            {
+                return Err(LinkClosed::Flooded);
+            }
             Message::Call { id } => {
                 let mut requests = codec::decode_requests(items, CALL_REQUESTS)?;
                 self.attribute_watches(&mut requests);
-                requests::execute(&self.local, id, &requests, queue);
+                requests::execute(&self.local, id, &requests, &mut self.proposals, queue);
             }
             Message::Replies { id } => self.link.on_replies(id, Replies::decode(items)?)?,
             Message::Subscribe { id, subscription, bucket } => {
@@ -177,7 +193,7 @@ impl Inbound {
             }
             Message::Transact { id, watched } => {
                 let requests = codec::decode_requests(items, TRANSACTION_REQUESTS)?;
-                requests::transact(&self.local, id, &watched, &requests, queue);
+                requests::transact(&self.local, id, &watched, &requests, &mut self.proposals, queue);
             }
             Message::Transacted { id, result } => {
                 self.link.on_transacted(id, result, Replies::decode(items)?)?;
@@ -186,6 +202,9 @@ impl Inbound {
                 let publication = Publication::new(&self.local.channels, channel, payload);
                 self.count_deferred(publication.size())?;
                 self.publications.push_back((id, publication));
+            }
+            Message::NodeQuery { id, query: NodeQuery::Flush { database } } => {
+                self.proposals.flush(&self.local, id, database, queue);
             }
             Message::NodeQuery { id, query } => node_queries::write_reply(&self.local, id, &query, queue),
             Message::NodeReply { id, reply } => self.link.on_node_reply(id, reply)?,

@@ -26,22 +26,23 @@ pub(crate) fn write(id: u32, reply: NodeReply, queue: &mut SendQueue) {
     MessageWriter::begin(queue, &Message::NodeReply { id, reply: NodeReply::TooLarge }).finish();
 }
 
-/// The reply of this node, to any query but that to publish.
+/// The reply of this node, to any query but those to publish and to flush.
 pub(crate) fn reply(local: &LocalNode, query: &NodeQuery<'_>) -> NodeReply {
     let now_ms = kv::time::now_ms();
     match query {
-        NodeQuery::Scan { cursor, filter } => NodeReply::page(local.scan(*cursor, filter, now_ms)),
+        NodeQuery::Scan { cursor, filter } => {
+            local.scan(*cursor, filter, now_ms).map_or_else(NodeReply::Failed, NodeReply::page)
+        }
+        NodeQuery::RandomName { .. } | NodeQuery::BucketCounts if let Err(failure) = local.check_ranges() => {
+            NodeReply::Failed(failure)
+        }
         NodeQuery::RandomName { database, seed } => NodeReply::random_name(RandomName {
             name: local.random_name(*database, *seed, now_ms),
             bucket_count: local.bucket_counts()[database.index()],
         }),
         NodeQuery::BucketCounts => NodeReply::Counts(local.bucket_counts().into()),
         NodeQuery::Stats => NodeReply::Stats(Box::new(local.stats())),
-        NodeQuery::Flush { database } => {
-            local.flush(*database);
-            NodeReply::Done
-        }
-        NodeQuery::Publish { .. } => unreachable!("published step by step"),
+        NodeQuery::Flush { .. } | NodeQuery::Publish { .. } => unreachable!("they go on step by step"),
         NodeQuery::Topics { kind, after, pattern } => {
             NodeReply::topics(local.channels.page(*kind, *after, *pattern))
         }

@@ -2,34 +2,57 @@
 //! forwarded to a third node.
 
 use crate::{
+    error::RangeFailure,
     limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
     link::{
         codec::{ForwardedReply, Message, TransactionResult},
         send_queue::{MessageWriter, SendQueue},
     },
-    local::LocalNode,
+    local::{LocalNode, Place, is_immediate},
+    serve::proposals::Proposals,
 };
-use kv::{FullName, Request};
+use kv::{CommandError, FullName, Request};
 use std::ops::ControlFlow::{self, Break, Continue};
 
-/// Executes the requests of a call in order until one reply message is full, and queues that message.
-pub(crate) fn execute(local: &LocalNode, id: u32, requests: &[Request<'_>], queue: &mut SendQueue) {
+/// Executes the requests of a call in order until one reply message is full, and queues that message. If the
+/// first is for the log of a durable range, it is proposed, with those after it for that range, and the
+/// message is queued when they are executed. The peer sends again what has no reply.
+pub(crate) fn execute(
+    local: &LocalNode,
+    id: u32,
+    requests: &[Request<'_>],
+    proposals: &mut Proposals,
+    queue: &mut SendQueue,
+) {
+    if let Some(Run { place: Some(Ok(Place::Range(range))), requests, is_immediate: false }) =
+        Run::first_of(local, requests)
+    {
+        return proposals.call(range, id, requests, queue);
+    }
     let now_ms = kv::time::now_ms();
     let mut replies = ReplyWriter { frame: MessageWriter::begin(queue, &Message::Replies { id }), count: 0 };
     let mut rest = requests;
-    while let Some(first) = rest.first() {
-        let is_ours = local.owns_buckets_of(first);
-        let run = rest.iter().take_while(|request| local.owns_buckets_of(request) == is_ours).count();
+    while let Some(run) = Run::first_of(local, rest) {
         let mut flow = Continue(());
-        let mut run_requests = rest[..run].iter();
+        let mut run_requests = run.requests.iter();
         let mut push = |reply: ForwardedReply<'_>| {
             let is_read = run_requests.next().is_none_or(|request| request.op.is_read());
             flow = replies.push(&reply, is_read);
             flow
         };
-        let done = match is_ours {
-            true => local.execute(&rest[..run], now_ms, |reply| push(ForwardedReply::Reply(reply))),
-            false => rest[..run].iter().take_while(|_| push(ForwardedReply::NotOwner).is_continue()).count(),
+        let done = match &run.place {
+            Some(Ok(Place::Volatile)) => {
+                local.execute(run.requests, now_ms, |reply| push(ForwardedReply::Reply(reply)))
+            }
+            Some(Ok(Place::Range(_))) if !run.is_immediate => break,
+            Some(Ok(Place::Range(range))) => match range.may_read() {
+                Ok(()) => range
+                    .store()
+                    .read(run.requests, range.clock(now_ms), |reply| push(ForwardedReply::Reply(reply))),
+                Err(error) => run.refuse(|| ForwardedReply::Failed(error.clone().into()), push),
+            },
+            Some(Err(several)) => run.refuse(|| ForwardedReply::Failed(several.clone()), push),
+            None => run.refuse(|| ForwardedReply::NotOwner, push),
         };
         if flow.is_break() {
             break;
@@ -37,6 +60,39 @@ pub(crate) fn execute(local: &LocalNode, id: u32, requests: &[Request<'_>], queu
         rest = &rest[done..];
     }
     replies.frame.finish();
+}
+
+/// Requests in a row for the same place of this node.
+struct Run<'r, 'q, 'l> {
+    /// `None` if this node does not own the buckets.
+    place: Option<Result<Place<'l>, RangeFailure>>,
+    requests: &'r [Request<'q>],
+    /// Whether a durable range executes them at once.
+    is_immediate: bool,
+}
+
+impl<'r, 'q, 'l> Run<'r, 'q, 'l> {
+    fn first_of(local: &'l LocalNode, requests: &'r [Request<'q>]) -> Option<Run<'r, 'q, 'l>> {
+        let place = local.place_of(requests.first()?);
+        let is_same = |request: &&Request<'_>| match (&place, local.place_of(request)) {
+            (None, None) => true,
+            (Some(Ok(place)), Some(Ok(other))) => place.is_same(&other),
+            _ => false,
+        };
+        let count = requests.iter().take_while(is_same).count().max(1);
+        let requests = &requests[..count];
+        let is_immediate = requests.iter().all(|request| is_immediate(&request.op));
+        Some(Run { place, requests, is_immediate })
+    }
+
+    /// Pushes the same reply for each request, until the message is full. Returns for how many it did.
+    fn refuse<'f>(
+        &self,
+        reply: impl Fn() -> ForwardedReply<'f>,
+        mut push: impl FnMut(ForwardedReply<'_>) -> ControlFlow<()>,
+    ) -> usize {
+        self.requests.iter().take_while(|_| push(reply()).is_continue()).count()
+    }
 }
 
 /// The reply message to one call.
@@ -63,38 +119,52 @@ impl ReplyWriter<'_> {
     }
 }
 
-/// Executes a transaction, and queues the replies to all its requests, or why nothing was done.
+/// Executes a transaction, and queues the replies to all its requests, or why nothing was done. One for a
+/// durable range is proposed.
 pub(crate) fn transact(
     local: &LocalNode,
     id: u32,
     watched: &[(FullName<'_>, u64)],
     requests: &[Request<'_>],
+    proposals: &mut Proposals,
     queue: &mut SendQueue,
 ) {
-    let executed = Message::Transacted { id, result: TransactionResult::Executed };
-    let mut frame = MessageWriter::begin(queue, &executed);
-    let is_ours = watched.iter().all(|(full, _)| local.owns(full.name))
-        && requests.iter().all(|request| local.owns_buckets_of(request));
-    let executed = is_ours.then(|| {
-        local.transact(watched, requests, kv::time::now_ms(), |reply| {
-            // The request has been executed. A reply that does not fit becomes one byte, which always does.
-            let limit = MESSAGE_BYTES - TRANSACTION_REQUESTS;
-            if !frame.push_item_within(limit, &ForwardedReply::Reply(reply)) {
-                frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::TooLarge);
-            }
-        })
-    });
-    let result = match executed {
-        Some(Ok(true)) => {
-            frame.finish();
-            return;
-        }
-        Some(Ok(false)) => TransactionResult::Aborted,
-        Some(Err(error)) => TransactionResult::Refused(error),
+    let names = watched.iter().map(|(full, _)| full.name).chain(requests.iter().flat_map(Request::names));
+    let result = match local.common_place(names) {
+        Some(Ok(Place::Range(range))) => return proposals.transact(range, id, watched, requests, queue),
+        Some(Ok(Place::Volatile)) => match transact_volatile(local, id, watched, requests, queue) {
+            Ok(true) => return,
+            Ok(false) => TransactionResult::Aborted,
+            Err(error) => TransactionResult::Refused(error),
+        },
+        Some(Err(several)) => TransactionResult::Failed(several),
         None => TransactionResult::NotOwner,
     };
-    frame.rollback();
     MessageWriter::begin(queue, &Message::Transacted { id, result }).finish();
+}
+
+/// Executes a transaction on volatile buckets. The replies are queued if it was executed.
+fn transact_volatile(
+    local: &LocalNode,
+    id: u32,
+    watched: &[(FullName<'_>, u64)],
+    requests: &[Request<'_>],
+    queue: &mut SendQueue,
+) -> Result<bool, CommandError> {
+    let executed = Message::Transacted { id, result: TransactionResult::Executed };
+    let mut frame = MessageWriter::begin(queue, &executed);
+    let executed = local.transact(watched, requests, kv::time::now_ms(), |reply| {
+        // The request has been executed. A reply that does not fit becomes one byte, which always does.
+        let limit = MESSAGE_BYTES - TRANSACTION_REQUESTS;
+        if !frame.push_item_within(limit, &ForwardedReply::Reply(reply)) {
+            frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::TooLarge);
+        }
+    });
+    match executed {
+        Ok(true) => drop(frame.finish()),
+        Ok(false) | Err(_) => frame.rollback(),
+    }
+    executed
 }
 
 #[cfg(test)]

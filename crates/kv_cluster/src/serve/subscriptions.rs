@@ -36,13 +36,17 @@ impl ChangeStreams {
         subscription: u64,
         bucket: &[u8],
     ) -> SubscribeResult {
-        if !local.owns(bucket) {
+        if local.place(bucket).is_none() {
             return SubscribeResult::NotOwner;
         }
         if self.running.len() >= SUBSCRIPTIONS || self.running.contains_key(&subscription) {
             return SubscribeResult::TooMany;
         }
-        let Some(changes) = local.subscribe(bucket, &self.backlog) else { return SubscribeResult::NoBucket };
+        let changes = match local.subscribe(bucket, &self.backlog) {
+            Ok(Some(changes)) => changes,
+            Ok(None) => return SubscribeResult::NoBucket,
+            Err(_) => return SubscribeResult::Unavailable,
+        };
         let stream = self.tasks.spawn(stream_changes(changes, link.clone(), subscription));
         self.running.insert(subscription, stream);
         SubscribeResult::Subscribed

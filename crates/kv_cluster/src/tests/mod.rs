@@ -49,7 +49,7 @@ fn name(name: &str) -> NodeName {
 }
 
 fn row(buckets: &str, node: &str) -> RouteRow {
-    RouteRow { buckets: buckets.into(), nodes: vec![name(node).to_string()] }
+    RouteRow { buckets: buckets.into(), nodes: vec![name(node).to_string()], durable: true }
 }
 
 fn routes(rows: &[RouteRow]) -> Routes {
@@ -66,6 +66,7 @@ fn settings(me: &str, peer: &str, peer_address: String) -> Settings {
         cookie: Cookie::new("weknoweachother"),
         links: LinkSettings::default(),
         store: StoreSettings::default(),
+        data_dir: None,
     }
 }
 
@@ -88,9 +89,10 @@ fn heartbeat(interval_ms: u64, missed_heartbeats: u32) -> LinkSettings {
 
 /// A node that owns every bucket, without links.
 pub(crate) fn local_node() -> Arc<LocalNode> {
-    let table = RoutingTable::new(Routes::all(name("foo")), &name("foo"), []).unwrap();
+    let table = RoutingTable::new(Routes::all(name("foo")), &name("foo"), [], false).unwrap();
     let cookie = Cookie::new("weknoweachother");
-    Arc::new(LocalNode::new(name("foo"), cookie, LinkSettings::default(), table, StoreSettings::default()))
+    let (links, store) = (LinkSettings::default(), StoreSettings::default());
+    Arc::new(LocalNode::new(name("foo"), cookie, links, table, store, None))
 }
 
 struct Node {
@@ -129,7 +131,8 @@ impl Node {
     fn own_buckets(&self) -> Vec<String> {
         let (mut names, mut cursor) = (Vec::new(), 0);
         loop {
-            let page = self.cluster.local().scan(cursor, &kv::ScanFilter::default(), kv::time::now_ms());
+            let page =
+                self.cluster.local().scan(cursor, &kv::ScanFilter::default(), kv::time::now_ms()).unwrap();
             names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
             cursor = page.next;
             if cursor == 0 {

@@ -61,7 +61,7 @@ impl LogSettings {
 }
 
 /// What has a level of its own: the crates.
-const PARTS: [&str; 5] = ["kv", "kv_cluster", "kv_release", "kv_server", "otp"];
+const PARTS: [&str; 6] = ["kv", "kv_cluster", "kv_raft", "kv_release", "kv_server", "otp"];
 
 /// The error in a level such as `info` or `warn,kv_cluster=debug`, if it is invalid.
 fn level_error(level: &str) -> Option<String> {
@@ -107,7 +107,8 @@ mod tests {
         assert_eq!(
             level_error("hyper=debug").as_deref(),
             Some(
-                "unknown part of the log: \"hyper\"; write one of kv, kv_cluster, kv_release, kv_server, otp"
+                "unknown part of the log: \"hyper\"; write one of kv, kv_cluster, kv_raft, kv_release, kv_server, \
+                 otp"
             )
         );
     }

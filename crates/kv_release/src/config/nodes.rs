@@ -12,7 +12,7 @@ use super::{
 use crate::suggest::nearest;
 use kv_cluster::NodeName;
 use serde::Deserialize;
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 pub(super) const SECTION: &Section = &Section {
     table: Table::Nodes,
@@ -28,6 +28,11 @@ pub(super) const SECTION: &Section = &Section {
             .variable("KV_LINK")
             .flag("link", "HOST:PORT")
             .help("Address for links from other nodes; required if there are several nodes."),
+        Key::string("data_dir")
+            .example("data/foo")
+            .variable("KV_DATA_DIR")
+            .flag("data-dir", "DIR")
+            .help("Directory for durable buckets: what is acknowledged is on disk. Without it, all are volatile."),
     ],
 };
 
@@ -51,12 +56,15 @@ pub(crate) struct NodeSettings {
     pub(crate) clients: Option<String>,
     pub(crate) link: Option<String>,
     pub(crate) peers: Vec<(NodeName, String)>,
+    /// Where durable buckets are kept; `None`: they are volatile.
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[derive(Default, Clone, Deserialize)]
 struct NodeTable {
     clients: Option<String>,
     link: Option<String>,
+    data_dir: Option<PathBuf>,
 }
 
 /// The name of the node that starts: the wanted one, else the only one of this release in the file, else
@@ -129,12 +137,12 @@ impl NodeSettings {
         general: &GeneralSettings,
     ) -> NodeSettings {
         let tables: BTreeMap<String, NodeTable> = merged.read(Table::Nodes);
-        let NodeTable { clients, link } = tables.get(name.as_str()).cloned().unwrap_or_default();
+        let NodeTable { clients, link, data_dir } = tables.get(name.as_str()).cloned().unwrap_or_default();
         let clients = client_address(merged, &name, clients, profile, general);
         let link = link.and_then(|link| link_address(merged, name.as_str(), link, &tables));
         let peers = peers(merged, &name, &tables);
         check_distinct(merged, &tables);
-        NodeSettings { name, clients, link, peers }
+        NodeSettings { name, clients, link, peers, data_dir }
     }
 }
 

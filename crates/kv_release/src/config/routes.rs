@@ -19,6 +19,8 @@ pub(super) const SECTION: &Section = &Section {
             "\"a..m\" includes every name that begins with m. Ends may be longer, ca..cm, or open, ..m, n.. or ..",
         ),
         Key::string_list("nodes").example("foo@127.0.0.1").help("The node that owns these buckets."),
+        Key::boolean("durable")
+            .help("false: these buckets are volatile, even if their node has a data_dir. Otherwise they are durable."),
     ],
 };
 
@@ -28,6 +30,7 @@ struct RouteTable {
     buckets: String,
     #[serde(default)]
     nodes: Vec<String>,
+    durable: Option<bool>,
 }
 
 /// The routes; a single node without routes owns everything.
@@ -50,11 +53,11 @@ pub(super) fn resolve(merged: &mut Merged, own: &NodeName) -> Routes {
     let known: Vec<NodeName> = nodes.iter().filter_map(|name| name.parse().ok()).collect();
     let mut rows: Vec<RouteRow> = rows
         .into_iter()
-        .map(|RouteTable { buckets, nodes: names }| {
+        .map(|RouteTable { buckets, nodes: names, durable }| {
             // An unknown one has been reported.
             let is_known = |name: &str| known.iter().any(|known| known.as_str() == name);
             let names = names.into_iter().map(|name| if is_known(&name) { name } else { own.to_string() });
-            RouteRow { buckets, nodes: names.collect() }
+            RouteRow { buckets, nodes: names.collect(), durable: durable.unwrap_or(true) }
         })
         .collect();
     let mut indices: Vec<usize> = (0..rows.len()).collect();

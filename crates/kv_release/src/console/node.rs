@@ -14,6 +14,8 @@ pub(crate) struct Node {
     /// The address for other nodes, with the real port.
     pub(crate) link: Option<SocketAddr>,
     pub(crate) file: Option<PathBuf>,
+    /// Where durable buckets are kept.
+    pub(crate) data_dir: Option<PathBuf>,
     pub(crate) started: SystemTime,
     pub(crate) commands: watch::Sender<Option<ControlCommand>>,
 }

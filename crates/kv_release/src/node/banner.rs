@@ -21,6 +21,10 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
         Some(address) => format!("telnet {} {}", reachable(address.ip()), address.port()),
         None => "this node takes no clients; use its console, or connect through another node".to_owned(),
     };
+    let storage = match &node.data_dir {
+        Some(data_dir) => format!("durable (acknowledged means on disk, in {})", data_dir.display()),
+        None => "volatile (in memory only; lost on exit)".to_owned(),
+    };
     let program = quoted(&environment::called_as());
     let flags: String = flags.locating(environment).iter().map(|word| format!(" {}", quoted(word))).collect();
     format!(
@@ -29,7 +33,7 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
   pid      {pid}
   clients  {clients}
   link     {link}
-  storage  volatile (in memory only; lost on exit)
+  storage  {storage}
   config   {config}
 
   connect    {connect}

@@ -44,8 +44,13 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
             let node = node.clone();
             ChildSpec::supervisor("control", move || server::supervisor(&control, &node).intensity(intensity))
         })
-        .child(ChildSpec::supervisor("kv", move || kv.local().supervisor(intensity)))
-        .child(ChildSpec::supervisor("kv_cluster", move || cluster.supervisor().intensity(intensity)));
+        .child(ChildSpec::supervisor("kv", move || kv.local().supervisor(intensity)));
+    if settings.node.data_dir.is_some() {
+        let local = cluster.local().clone();
+        root = root
+            .child(ChildSpec::supervisor("kv_raft", move || local.range_supervisor().intensity(intensity)));
+    }
+    root = root.child(ChildSpec::supervisor("kv_cluster", move || cluster.supervisor().intensity(intensity)));
     if let Some(Service { name, mut supervisor, .. }) = clients {
         root = root.child(ChildSpec::supervisor(name, move || supervisor().intensity(intensity)));
     }
@@ -56,8 +61,14 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
 pub(crate) fn boot_standalone(release: &Release, settings: &Settings) -> Result<Running, Error> {
     let routes = Routes::all(settings.node.name.clone());
     let store = StoreSettings::default();
-    let standalone =
-        kv_cluster::Settings { link: None, peers: Vec::new(), routes, store, ..cluster_settings(settings) };
+    let standalone = kv_cluster::Settings {
+        link: None,
+        peers: Vec::new(),
+        routes,
+        store,
+        data_dir: None,
+        ..cluster_settings(settings)
+    };
     let cluster = cluster(standalone)?;
     let node = Arc::new(node(release.name, release.version, settings, cluster.clone(), None));
     let intensity = settings.supervision;
@@ -94,6 +105,7 @@ fn node(
         link: cluster.link_address(),
         cluster,
         file: settings.file.clone(),
+        data_dir: settings.node.data_dir.clone(),
         started: SystemTime::now(),
         commands: watch::Sender::new(None),
     }
@@ -118,5 +130,6 @@ fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
             transactions: settings.storage.transactions,
             ..StoreSettings::default()
         },
+        data_dir: settings.node.data_dir.clone(),
     }
 }

@@ -4,7 +4,7 @@
 use super::record::{Item, Record};
 use crate::limits::{EXPORT_STEPS, TRANSFER_PAGE_BYTES};
 use kv::{BucketPage, Database, FullName, Kind, ScanFilter};
-use kv_cluster::{Cluster, Owner, escape_name};
+use kv_cluster::{Cluster, Owner, RangeFailure, escape_name};
 use serde::{Deserialize, Serialize};
 use std::vec;
 
@@ -38,6 +38,8 @@ pub(crate) struct Export {
     /// The bucket that is being read, and the cursor of its next page.
     bucket: Option<(Box<[u8]>, u64)>,
     counts: ExportCounts,
+    /// Why it ended early.
+    failure: Option<String>,
 }
 
 impl Export {
@@ -46,7 +48,7 @@ impl Export {
     pub(crate) fn new(cluster: Cluster, name: Option<Vec<u8>>) -> Result<Export, String> {
         if let Some(name) = &name {
             match cluster.owner(name) {
-                Owner::Local(_) => {}
+                Owner::Local(_) | Owner::Range(_) => {}
                 Owner::Remote(peer) => {
                     let (name, peer) = (escape_name(name), peer.name());
                     return Err(format!("bucket \"{name}\" belongs to {peer}: run `export` there"));
@@ -63,6 +65,7 @@ impl Export {
             names: Vec::new().into_iter(),
             bucket: None,
             counts: ExportCounts::default(),
+            failure: None,
         })
     }
 
@@ -78,7 +81,11 @@ impl Export {
             if lines.len() >= TRANSFER_PAGE_BYTES {
                 break;
             }
-            if !self.step(&mut lines) {
+            let goes_on = self.step(&mut lines).unwrap_or_else(|failure| {
+                self.failure = Some(failure.to_string());
+                false
+            });
+            if !goes_on {
                 return (!lines.is_empty()).then_some(lines);
             }
         }
@@ -90,8 +97,11 @@ impl Export {
         self.counts
     }
 
-    /// Whose buckets it has. An error if there is no bucket with the name.
+    /// Whose buckets it has. An error if there is no bucket with the name, or not all could be read.
     pub(crate) fn scope(&self) -> Result<ExportScope, String> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
         if let Some(name) = &self.name
             && self.counts == ExportCounts::default()
         {
@@ -105,14 +115,14 @@ impl Export {
     }
 
     /// Reads one page of a bucket or of names; `false` at the end.
-    fn step(&mut self, lines: &mut Vec<u8>) -> bool {
+    fn step(&mut self, lines: &mut Vec<u8>) -> Result<bool, RangeFailure> {
         if let Some((name, cursor)) = self.bucket.take() {
-            self.read(name, cursor, lines);
+            self.read(name, cursor, lines)?;
         } else if let Some(name) = self.names.next() {
-            self.read(name, 0, lines);
+            self.read(name, 0, lines)?;
         } else if let Some(cursor) = self.scan.take() {
             let filter = ScanFilter { database: self.database, ..ScanFilter::default() };
-            let page = self.cluster.local().scan(cursor, &filter, kv::time::now_ms());
+            let page = self.cluster.local().scan(cursor, &filter, kv::time::now_ms())?;
             self.scan = Some(page.next).filter(|next| *next != 0);
             self.names = page.names.into_iter();
         } else if let Some(database) = self.databases.next() {
@@ -122,15 +132,16 @@ impl Export {
                 None => self.scan = Some(0),
             }
         } else {
-            return false;
+            return Ok(false);
         }
-        true
+        Ok(true)
     }
 
     /// Reads one page of a bucket, unless it has gone.
-    fn read(&mut self, name: Box<[u8]>, cursor: u64, lines: &mut Vec<u8>) {
+    fn read(&mut self, name: Box<[u8]>, cursor: u64, lines: &mut Vec<u8>) -> Result<(), RangeFailure> {
         let full = FullName { database: self.database, name: &name };
-        let Some(page) = self.cluster.local().bucket_page(full, cursor, kv::time::now_ms()) else { return };
+        let page = self.cluster.local().bucket_page(full, cursor, kv::time::now_ms())?;
+        let Some(page) = page else { return Ok(()) };
         let BucketPage { head, entries, next } = page;
         let line = |item, expires_at_ms| Record {
             database: self.database,
@@ -140,12 +151,12 @@ impl Export {
         };
         match head.kind {
             // A string has taken the place of the map that was being read.
-            Kind::Str if cursor != 0 => return,
+            Kind::Str if cursor != 0 => return Ok(()),
             Kind::Str => {
                 let value = entries.first().map_or(&b""[..], |entry| &entry.value);
                 line(Item::Str { value: value.into() }, head.expires_at_ms).write(lines);
                 self.counts.strings += 1;
-                return;
+                return Ok(());
             }
             Kind::Map if cursor == 0 => {
                 let item = Item::Bucket { keep_when_empty: head.keep_when_empty };
@@ -160,5 +171,6 @@ impl Export {
         }
         self.counts.entries += entries.len() as u64;
         self.bucket = (next != 0).then_some((name, next));
+        Ok(())
     }
 }

@@ -18,7 +18,9 @@ fn node() -> Cluster {
     let name: NodeName = "foo@127.0.0.1".parse().unwrap();
     let routes = Routes::all(name.clone());
     let (cookie, links, store) = (Cookie::new(""), LinkSettings::default(), StoreSettings::default());
-    Cluster::new(Settings { name, link: None, peers: Vec::new(), routes, cookie, links, store }).unwrap()
+    let data_dir = None;
+    Cluster::new(Settings { name, link: None, peers: Vec::new(), routes, cookie, links, store, data_dir })
+        .unwrap()
 }
 
 fn export(cluster: &Cluster) -> Vec<Vec<u8>> {

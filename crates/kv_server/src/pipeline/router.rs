@@ -6,7 +6,7 @@
 use super::{Protocol, Rendered, buffers::Output};
 use crate::{limits::LOOK_AHEAD_REQUESTS, reactor::yield_to_group};
 use kv::{Backlog, FullName, Reply, Request, Subscription};
-use kv_cluster::{Cluster, Error, Owner};
+use kv_cluster::{Cluster, Error, Owner, Range};
 use std::{io, ops::ControlFlow, sync::Arc};
 use tokio::task::yield_now;
 
@@ -58,10 +58,47 @@ pub(super) fn execute_local<'a, P: Protocol>(
                 let error = refusal.error(left[0].bucket);
                 executed.add(protocol.render(&mut output.bytes, &left[0], Err(&error)));
             }
+            Owner::Range(range) => match read_range(cluster, protocol, range, left, now_ms, output) {
+                Some(read) => {
+                    executed.count += read.count;
+                    executed.paused = read.paused;
+                }
+                None => break,
+            },
             Owner::Remote(_) => break,
         }
     }
     executed
+}
+
+/// Executes the leading requests that only read a durable range, the first of which is for it; `None` if one
+/// of all these requests writes to it.
+fn read_range<'a, P: Protocol>(
+    cluster: &Cluster,
+    protocol: &mut P,
+    range: &Range,
+    requests: &[Request<'a>],
+    now_ms: u64,
+    output: &mut Output<'_>,
+) -> Option<Executed<P::FollowUp<'a>>> {
+    let count = cluster.immediate_prefix_len(range, requests);
+    if count == 0 {
+        return None;
+    }
+    let mut executed = Executed::none();
+    if let Err(error) = range.may_read() {
+        executed.add(protocol.render(&mut output.bytes, &requests[0], Err(&error.into())));
+        return Some(executed);
+    }
+    range.store().read(&requests[..count], range.clock(now_ms), |reply| {
+        let request = &requests[executed.count];
+        executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
+        if output.is_full() || executed.paused.is_some() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    Some(executed)
 }
 
 /// How many leading requests are for buckets of this node; the first one is.
@@ -76,8 +113,8 @@ fn local_prefix_len(cluster: &Cluster, requests: &[Request<'_>]) -> usize {
     requests.windows(2).position(is_other).map_or(requests.len(), |last| last + 1)
 }
 
-/// Executes requests whatever their owners, and renders the results in order. All requests to other nodes are
-/// sent before the first reply is awaited, so the nodes work in parallel.
+/// Executes requests whatever their owners, and renders the results in order. All requests to other nodes and
+/// to the logs of durable ranges are sent before the first reply is awaited, so that they work in parallel.
 pub(crate) async fn execute<P: Protocol>(
     cluster: &Cluster,
     protocol: &mut P,
@@ -95,7 +132,14 @@ pub(crate) async fn execute<P: Protocol>(
                 executed.add(protocol.render(&mut output.bytes, request, result.as_ref()));
                 executed
             }
-            None => execute_local(cluster, protocol, left, kv::time::now_ms(), output),
+            None => {
+                let is_forwarded = |request: &Request<'_>| {
+                    let owner = cluster.owner(request.bucket);
+                    forwarded.iter().any(|batch| batch.goes_to(&owner))
+                };
+                let end = left.iter().position(is_forwarded).unwrap_or(left.len());
+                execute_local(cluster, protocol, &left[..end], kv::time::now_ms(), output)
+            }
         };
         left = &left[executed.count..];
         if let Some(follow_up) = executed.paused {
@@ -154,10 +198,20 @@ pub(crate) async fn subscribe(
 /// the other connections of the group run between them. A larger batch is prefetched as a whole while it is
 /// executed.
 pub(super) async fn prefetch(cluster: &Cluster, request: &Request<'_>) {
-    if let Owner::Local(node) = cluster.owner(request.bucket) {
-        let mut prefetch = node.prefetch(request);
-        while node.prefetch_step(request, &mut prefetch) {
-            yield_to_group().await;
+    match cluster.owner(request.bucket) {
+        Owner::Local(node) => {
+            let mut prefetch = node.prefetch(request);
+            while node.prefetch_step(request, &mut prefetch) {
+                yield_to_group().await;
+            }
         }
+        Owner::Range(range) => {
+            let store = range.store();
+            let mut prefetch = store.prefetch(request);
+            while store.prefetch_step(request, &mut prefetch) {
+                yield_to_group().await;
+            }
+        }
+        Owner::Remote(_) | Owner::Refused(_) => {}
     }
 }

@@ -31,6 +31,7 @@ impl Node {
             cookie: Cookie::new("none"),
             links: LinkSettings::default(),
             store: StoreSettings::default(),
+            data_dir: None,
         };
         let cluster = Cluster::new(settings).expect("a cluster");
         let server = bind("127.0.0.1:0", cluster, limits, None).await.expect("a port");

@@ -115,7 +115,8 @@ fn check_queued(session: &RespSession, resolved: &Resolved<'_>) -> Result<(), Se
     requests.check_same_node(cluster)?;
     if spec.has(DENYOOM) && cluster.local().is_out_of_memory(0) {
         let requests: Vec<Request<'_>> = requests.collect();
-        if matches!(cluster.single_owner(requests.iter().flat_map(Request::names)), Ok(Owner::Local(_))) {
+        let owner = cluster.single_owner(requests.iter().flat_map(Request::names));
+        if matches!(owner, Ok(Owner::Local(_) | Owner::Range(_))) {
             return Err(CommandError::OutOfMemory.into());
         }
     }

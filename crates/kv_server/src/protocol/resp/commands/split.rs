@@ -99,7 +99,7 @@ impl<'a> SubRequests<'a> {
         let requests: Vec<Request<'_>> = self.clone().collect();
         match cluster.single_owner(requests.iter().flat_map(Request::names)) {
             Ok(_) => Ok(()),
-            Err(error @ Error::SeveralNodes { .. }) => {
+            Err(error @ (Error::SeveralNodes { .. } | Error::SeveralRanges { .. })) => {
                 let name = self.command.spec.name;
                 Err(SessionError::reply(format!("CROSSSLOT keys of '{name}' must live on one node: {error}")))
             }

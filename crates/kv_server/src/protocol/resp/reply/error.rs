@@ -5,7 +5,7 @@ use kv::{
     CommandError,
     syntax::{excerpt::excerpt, glob::PatternTooComplex},
 };
-use kv_cluster::{Error, RESTARTING};
+use kv_cluster::{Error, RESTARTING, RangeFailure, RangeFailureKind};
 use std::{borrow::Cow, io};
 
 /// Why a command of a session failed.
@@ -133,7 +133,14 @@ fn code(error: &Error) -> &'static str {
     match error {
         Error::NodeDown { .. } | Error::NotOwner { .. } | Error::RoutesDiffer { .. } => "CLUSTERDOWN",
         Error::Busy { .. } => "TRYAGAIN",
-        Error::SeveralNodes { .. } => "CROSSSLOT",
+        Error::SeveralNodes { .. } | Error::SeveralRanges { .. } => "CROSSSLOT",
+        Error::Range(RangeFailure { kind, .. }) => match kind {
+            RangeFailureKind::Loading => "LOADING",
+            RangeFailureKind::Behind => "TRYAGAIN",
+            RangeFailureKind::Stopped => "CLUSTERDOWN",
+            RangeFailureKind::Several => "CROSSSLOT",
+            RangeFailureKind::TooLarge | RangeFailureKind::Unknown => "ERR",
+        },
         Error::LinkLost { .. }
         | Error::NoReply { .. }
         | Error::ReplyTooLarge { .. }
@@ -146,6 +153,7 @@ fn code(error: &Error) -> &'static str {
         | Error::Refused(_)
         | Error::NoRoute { .. }
         | Error::UnknownNode { .. }
+        | Error::DataDir(_)
         | Error::NoLinkAddress { .. }
         | Error::Bind { .. } => "ERR",
     }

@@ -1,0 +1,197 @@
+//! The durable ranges of this node: which of them a bucket is in, and what all of them do together.
+
+use super::LocalNode;
+use crate::{
+    error::{Error, RangeFailure, RangeFailureKind},
+    routing::table::Destination,
+};
+use kv::{Database, Op, Request};
+use kv_raft::{Range, RangeError, RangeState, Ranges, Ticket};
+use otp::{ChildSpec, PassiveChildren, Shutdown, Strategy, Supervisor, Tree};
+use std::{path::PathBuf, ptr, sync::Arc, thread, time::Duration};
+
+/// How long the ranges of a node may take to execute what waits, and to close their files.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where this node has a bucket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// In its volatile store.
+    Volatile,
+    /// In a durable range.
+    Range(&'a Range),
+}
+
+impl Place<'_> {
+    /// Whether both are the same.
+    pub(crate) fn is_same(&self, other: &Place<'_>) -> bool {
+        match (self, other) {
+            (Place::Volatile, Place::Volatile) => true,
+            (Place::Range(one), Place::Range(other)) => ptr::eq(*one, *other),
+            _ => false,
+        }
+    }
+
+    /// Its names, as errors call them.
+    fn text(&self) -> &str {
+        match self {
+            Place::Volatile => "the volatile buckets",
+            Place::Range(range) => &range.span().text,
+        }
+    }
+
+    /// The error of a command that names buckets of both.
+    pub(crate) fn several(&self, other: &Place<'_>) -> Error {
+        Error::SeveralRanges { one: self.text().into(), other: other.text().into() }
+    }
+}
+
+/// Whether a durable range executes the operation at once: it changes nothing, and is not for the log.
+#[inline]
+pub(crate) fn is_immediate(op: &Op<'_>) -> bool {
+    op.is_read() && !matches!(op, Op::Watch { .. })
+}
+
+/// The end of all buckets, in durable ranges, under way.
+#[derive(Debug)]
+pub(crate) struct Flushing(Vec<Result<Ticket, RangeError>>);
+
+impl Flushing {
+    /// Whether there is nothing to wait for.
+    pub(crate) fn is_done(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Waits until it is on disk and executed in all ranges.
+    pub(crate) async fn done(self) -> Result<(), RangeFailure> {
+        let mut result = Ok(());
+        for ticket in self.0 {
+            let ended = match ticket {
+                Ok(ticket) => ticket.await.map(drop),
+                Err(error) => Err(error),
+            };
+            result = result.and(ended);
+        }
+        result.map_err(RangeFailure::from)
+    }
+}
+
+impl LocalNode {
+    /// The durable ranges, in the order of their names.
+    #[inline]
+    pub fn ranges(&self) -> &[Arc<Range>] {
+        self.ranges.as_ref().map_or(&[], Ranges::all)
+    }
+
+    /// Directories with the data of ranges that this node does not have. They are kept.
+    pub fn left_over_ranges(&self) -> &[PathBuf] {
+        self.ranges.as_ref().map_or(&[], Ranges::left_over)
+    }
+
+    /// Where this node has the bucket; `None` if it does not own it.
+    pub(crate) fn place(&self, bucket: &[u8]) -> Option<Place<'_>> {
+        self.place_of_destination(self.table.look_up(bucket))
+    }
+
+    /// Where this node has the bucket by its own routes, whatever its peers say.
+    pub(crate) fn configured_place(&self, bucket: &[u8]) -> Option<Place<'_>> {
+        self.place_of_destination(self.table.configured(bucket))
+    }
+
+    fn place_of_destination(&self, destination: Destination) -> Option<Place<'_>> {
+        match destination {
+            Destination::Local => Some(Place::Volatile),
+            Destination::Range(index) => Some(Place::Range(&self.ranges()[index])),
+            Destination::Peer(_) | Destination::Nowhere | Destination::Disputed(_) => None,
+        }
+    }
+
+    /// The one place of all these buckets; `None` if this node does not own them all. The volatile store if
+    /// there are none.
+    pub(crate) fn common_place<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n [u8]>,
+    ) -> Option<Result<Place<'_>, RangeFailure>> {
+        let mut common: Option<Place<'_>> = None;
+        let mut several = None;
+        for name in names {
+            let place = self.place(name)?;
+            let first = *common.get_or_insert(place);
+            if !first.is_same(&place) {
+                several.get_or_insert_with(|| first.several(&place));
+            }
+        }
+        Some(match several {
+            None => Ok(common.unwrap_or(Place::Volatile)),
+            Some(error) => {
+                let message = error.to_string().into();
+                Err(RangeFailure { kind: RangeFailureKind::Several, message })
+            }
+        })
+    }
+
+    /// The one place of all buckets that the request names; see [`Self::common_place`].
+    pub(crate) fn place_of(&self, request: &Request<'_>) -> Option<Result<Place<'_>, RangeFailure>> {
+        match request.spans_buckets() {
+            true => self.common_place(request.names()),
+            false => self.place(request.bucket).map(Ok),
+        }
+    }
+
+    /// Ends the watches that came over a link.
+    pub(crate) fn unwatch_link(&self, link: u64) {
+        self.store.unwatch_link(link);
+        // A range that refuses has stopped, or has none: it ends all watches when it begins again.
+        self.ranges().iter().for_each(|range| drop(range.end_watches(link)));
+    }
+
+    /// Ends all buckets of a database, or of all of them, unless a range is not ready. The memory of volatile
+    /// ones is freed in the background.
+    pub(crate) fn flush(&self, database: Option<Database>) -> Result<Flushing, RangeFailure> {
+        self.check_ranges()?;
+        let detached = self.store.flush(database);
+        // If the system has no thread for it, it is freed here: an error drops the closure.
+        drop(thread::Builder::new().spawn(|| drop(detached)));
+        Ok(Flushing(self.ranges().iter().map(|range| range.flush(database)).collect()))
+    }
+
+    /// Checks that all ranges are loaded, so that a part is not taken for the whole.
+    pub(crate) fn check_ranges(&self) -> Result<(), RangeFailure> {
+        self.ranges().iter().try_for_each(|range| range.may_read()).map_err(RangeFailure::from)
+    }
+
+    /// The supervisor of the durable ranges, which closes their files when it is stopped; `None` if there are
+    /// none.
+    pub fn range_supervisor(self: &Arc<Self>) -> Supervisor {
+        let (local, observed) = (self.clone(), self.clone());
+        let child = ChildSpec::worker("ranges", move |stop| {
+            let local = local.clone();
+            async move {
+                stop.cancelled().await;
+                if let Some(ranges) = &local.ranges {
+                    ranges.close().await;
+                }
+                Ok::<(), String>(())
+            }
+        });
+        let passive_children = move |limit| {
+            let shown = observed.ranges().iter().take(limit).map(|range| Tree::passive(describe(range)));
+            let (total, shown) = (observed.ranges().len(), shown.collect());
+            PassiveChildren { total, shown, ..PassiveChildren::default() }
+        };
+        let child = child.passive_children(passive_children).shutdown(Shutdown::Deadline(CLOSE_TIMEOUT));
+        Supervisor::new("kv_raft", Strategy::OneForOne).child(child)
+    }
+}
+
+/// What a range does, in words.
+fn describe(range: &Range) -> String {
+    let status = range.status();
+    match status.state {
+        RangeState::Ready => {
+            format!("{}: ready, {} entries of the log executed", status.span, status.applied)
+        }
+        RangeState::Loading => format!("{}: loading, {} %", status.span, status.loaded),
+        RangeState::Stopped(reason) => format!("{}: stopped: {reason}", status.span),
+    }
+}
