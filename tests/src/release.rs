@@ -84,7 +84,15 @@ impl Release {
         let run_dir = directory.path().display().to_string();
         let data_dir = directory.path().join("data").display().to_string();
         let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--data-dir", &data_dir];
-        Release::start("foo", &directory, &flags)
+        let release = Release::start("foo", &directory, &flags);
+        release.wait_until_loaded();
+        release
+    }
+
+    /// Waits until what is on disk is loaded.
+    pub fn wait_until_loaded(&self) {
+        let mut client = self.resp();
+        wait_until("the data are loaded", || !client.ask("DBSIZE").starts_with("-LOADING"));
     }
 
     /// Starts a release without waiting.
