@@ -95,6 +95,15 @@ pub(crate) const EXPIRY_PAUSE: Duration = Duration::from_millis(100);
 /// nodes are half full.
 pub(crate) const EXPIRY_BYTES: usize = 32;
 
+/// Bytes that a line which is kept for a frozen copy counts: with its place in a tree.
+pub(crate) const FROZEN_LINE_BYTES: usize = 96;
+
+/// Tables that keep lines no longer after one step under a shard's lock.
+pub(crate) const THAWED_TABLES: usize = 1_000;
+
+/// Entries, buckets and lines of tables that one step of reading a frozen copy visits, before the last line.
+pub(crate) const FROZEN_STEP: usize = 1_000;
+
 /// Lines of an ended bucket's table that are freed at a time.
 pub(crate) const RECLAIM_LINES: usize = 64;
 

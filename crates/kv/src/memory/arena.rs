@@ -9,6 +9,7 @@
 //! all empty is given back.
 
 pub(crate) mod compaction;
+pub(super) mod frozen;
 
 use crate::{
     error::CommandError,
@@ -16,6 +17,7 @@ use crate::{
     memory::prefetch_line::prefetch,
 };
 use arrayvec::ArrayVec;
+use frozen::KeptBlocks;
 #[cfg(target_os = "linux")]
 use memmap2::Advice;
 use memmap2::MmapMut;
@@ -78,6 +80,7 @@ pub(crate) struct Arena {
     large: Vec<Vec<u8>>,
     large_free: Vec<u32>,
     large_bytes: usize,
+    kept: Option<Box<KeptBlocks>>,
 }
 
 /// A part of a chunk.
@@ -119,6 +122,7 @@ impl Arena {
             large: Vec::new(),
             large_free: Vec::new(),
             large_bytes: 0,
+            kept: None,
         }
     }
 
@@ -147,6 +151,7 @@ impl Arena {
     /// Frees a block that was allocated with `bytes`.
     pub(crate) fn free(&mut self, handle: Handle, bytes: usize) {
         if handle & LARGE != 0 {
+            self.before_write(handle);
             let freed = std::mem::take(&mut self.large[(handle & !LARGE) as usize]);
             self.large_bytes -= freed.len();
             self.large_free.push(handle & !LARGE);
@@ -184,6 +189,7 @@ impl Arena {
         }
         let (after, behind) = (before - gap.len() + room, gap.start + room);
         if before > BLOCK_BYTES && after > BLOCK_BYTES {
+            self.before_write(handle);
             let block = &mut self.large[(handle & !LARGE) as usize];
             block.resize(before.max(after), 0);
             block.copy_within(gap.end..before, behind);
@@ -241,6 +247,7 @@ impl Arena {
 
     /// The bytes from the start of the block on, for writing.
     pub(crate) fn bytes_mut(&mut self, handle: Handle) -> &mut [u8] {
+        self.before_write(handle);
         if handle & LARGE != 0 {
             return &mut self.large[(handle & !LARGE) as usize];
         }
