@@ -77,6 +77,12 @@ impl Shard {
         Some(KeptOfShard { _names: self.registry.thaw(), _memory })
     }
 
+    /// As [`Self::thaw_some`], if the frozen copy was given up.
+    pub(crate) fn thaw_if_ended(&mut self) -> Option<KeptOfShard> {
+        let has_ended = self.memory.frozen_by().is_some_and(|freeze| freeze.has_ended());
+        if has_ended { self.thaw_some() } else { None }
+    }
+
     /// Reads a bounded part of the buckets of a database from `at` on; `false` at the end.
     pub(crate) fn read_frozen(
         &self,

@@ -31,10 +31,13 @@ pub(crate) async fn sweep(store: Arc<Store>, stop: Stop) -> Result<(), String> {
 impl Store {
     /// Takes one step in one shard. Returns whether the next step should follow at once.
     pub(crate) fn sweep_shard(&self, index: usize, now_ms: u64) -> bool {
+        // Dropped when the lock has been released.
+        let _kept;
         let mut shard = self.lock(index);
         if self.crash_reports.is_restarting() {
             return false;
         }
+        _kept = shard.thaw_if_ended();
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         let mut name = Vec::new();
         let is_pressed = self.budget.is_pressed();

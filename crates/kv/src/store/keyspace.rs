@@ -137,6 +137,13 @@ pub struct DetachedShards {
     buckets: Arc<AtomicUsize>,
 }
 
+impl DetachedShards {
+    /// The first of them.
+    pub(super) fn first(&self) -> Option<&Shard> {
+        self.shards.first()
+    }
+}
+
 impl Drop for DetachedShards {
     fn drop(&mut self) {
         for shard in self.shards.drain(..) {
@@ -288,13 +295,20 @@ impl Store {
             shard.watches.take_over(watches, |name| {
                 registry.lookup(memory, Lookup::new(memory.hash(name)), name).is_none()
             });
+            let mut subscribers = std::mem::take(&mut flushed.subscribers);
+            let flushed = self.keep_flushed(index, flushed);
             drop(shard);
-            flushed.subscribers.notify_all_ended(EndReason::Dropped);
-            self.detached_buckets.fetch_add(flushed.registry.len(), Relaxed);
+            subscribers.notify_all_ended(EndReason::Dropped);
             flushed
         };
         let shards = database.map_or(0..self.shards.len(), |database| self.shards_of(database));
-        DetachedShards { shards: shards.map(flush_shard).collect(), buckets: self.detached_buckets.clone() }
+        self.detach(shards.filter_map(flush_shard).collect())
+    }
+
+    /// Counts the buckets of shards that were flushed, until they are dropped.
+    pub(super) fn detach(&self, shards: Vec<Shard>) -> DetachedShards {
+        self.detached_buckets.fetch_add(shards.iter().map(|shard| shard.registry.len()).sum(), Relaxed);
+        DetachedShards { shards, buckets: self.detached_buckets.clone() }
     }
 }
 

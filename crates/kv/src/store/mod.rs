@@ -3,12 +3,14 @@
 //!
 //! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, `apply` executes
 //! what a log has ordered, and `prefetch` loads the memory that they need into the cache. `keyspace` has the
-//! operations on all buckets, `records` reads and loads whole buckets, and `expiry` is the sweeper.
+//! operations on all buckets, `records` reads and loads whole buckets, `freeze` copies all of them as they are
+//! at one moment, and `expiry` is the sweeper.
 
 pub(crate) mod apply;
 mod batch;
 pub(crate) mod cost;
 pub(crate) mod expiry;
+pub(crate) mod freeze;
 pub(crate) mod keyspace;
 pub(crate) mod prefetch;
 pub(crate) mod records;
@@ -24,7 +26,7 @@ use crate::{
         bucket_changes::{EndReason, Subscription},
     },
     shard::{Shard, multi::ShardGuards, registry::Lookup, shard_index},
-    store::cost::TransactionLimits,
+    store::{cost::TransactionLimits, freeze::CurrentFreeze},
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::{Mutex, MutexGuard};
@@ -48,6 +50,7 @@ pub struct Store {
     watch_budget: Arc<WatchBudget>,
     /// Buckets that a flush has detached and whose memory is not freed yet.
     detached_buckets: Arc<AtomicUsize>,
+    current_freeze: CurrentFreeze,
 }
 
 impl Default for Store {
@@ -91,6 +94,7 @@ impl Store {
             transaction_limits: Mutex::default(),
             watch_budget,
             detached_buckets: Arc::default(),
+            current_freeze: CurrentFreeze::default(),
         }
     }
 
@@ -133,6 +137,7 @@ impl Store {
 
     /// Removes all buckets, and accepts requests again after a crash.
     pub(crate) fn restart(&self) {
+        self.end_freeze();
         for index in 0..self.shards.len() {
             let mut shard = self.lock(index);
             shard.subscribers.notify_all_ended(EndReason::Restarted);
