@@ -93,6 +93,7 @@ pub use store::{
     cost::TransactionLimits,
     freeze::{AlreadyFrozen, FrozenStore, GivenUp},
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
+    load::{LoadCounts, LoadError, Loader},
     prefetch::Prefetch,
     records::{BucketHead, BucketPage, OwnedEntry},
 };

@@ -275,7 +275,7 @@ fn live_bucket(store: &Store, full: FullName<'_>, now_ms: u64) -> Option<((Datab
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 700, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn a_frozen_copy_reads_what_the_store_read(
