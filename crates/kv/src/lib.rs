@@ -76,7 +76,7 @@ pub use commands::{
 };
 pub use database::{DATABASES, Database, FullName};
 pub use error::CommandError;
-pub use limits::FIELD_EXPIRY_MS;
+pub use limits::{FIELD_EXPIRY_MS, NAME_BYTES, VALUE_BYTES};
 pub use memory::freeze::FreezeBudget;
 pub use pubsub::{
     backlog::Backlog,

@@ -120,7 +120,7 @@ pub(crate) const QUEUED_ITEM_BYTES: usize = 128;
 pub(crate) const BACKLOG_STEP_BYTES: usize = 16 * 1024;
 
 /// Bytes of the longest string that a command creates: 512 MiB, as in Redis (proto-max-bulk-len).
-pub(crate) const VALUE_BYTES: usize = 512 * 1024 * 1024;
+pub const VALUE_BYTES: usize = 512 * 1024 * 1024;
 
 /// Bytes that all watched names of a node take at most.
 pub(crate) const WATCHES_BYTES: usize = 64 * 1024 * 1024;
@@ -193,7 +193,7 @@ pub(crate) const CRASH_LINES: u32 = 10;
 pub(crate) const LONGEST_NUMBER: usize = 5_000;
 
 /// Bytes of the name of a bucket or a field: as long as a line of the text protocol.
-pub(crate) const NAME_BYTES: usize = 1024 * 1024;
+pub const NAME_BYTES: usize = 1024 * 1024;
 
 /// The latest expiry of a field, in milliseconds since 1970: as in Redis.
 pub const FIELD_EXPIRY_MS: u64 = (1 << 46) - 1;

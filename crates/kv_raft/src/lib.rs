@@ -5,3 +5,4 @@
 mod group;
 mod limits;
 mod log;
+pub mod snapshot;
