@@ -9,15 +9,14 @@
 //! all empty is given back.
 
 pub(crate) mod compaction;
-pub(super) mod frozen;
+mod frozen;
 
 use crate::{
     error::CommandError,
     limits::{ARENA_GRANULES, ARENA_PAGE_BYTES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
-    memory::prefetch_line::prefetch,
+    memory::{freeze::KeptBlocks, prefetch_line::prefetch},
 };
 use arrayvec::ArrayVec;
-use frozen::KeptBlocks;
 #[cfg(target_os = "linux")]
 use memmap2::Advice;
 use memmap2::MmapMut;
@@ -246,6 +245,7 @@ impl Arena {
     }
 
     /// The bytes from the start of the block on, for writing.
+    #[inline]
     pub(crate) fn bytes_mut(&mut self, handle: Handle) -> &mut [u8] {
         self.before_write(handle);
         if handle & LARGE != 0 {

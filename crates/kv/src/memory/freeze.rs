@@ -2,10 +2,8 @@
 //! since the freeze is copied before, so a freeze itself takes no time in proportion to the memory. Readers
 //! of the live memory do not notice; those of a frozen copy look for what was kept first.
 //!
-//! The arena keeps pages, and each table its lines, in their own files. Here is what one freeze may keep, and
-//! which tables belong to it: a table is told of the freeze when it is changed first.
+//! Arenas keep pages (`arena::frozen`), tables their lines (`table::lines`). Here is what they may keep.
 
-use crate::memory::table::Table;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -88,52 +86,19 @@ impl Drop for Freeze {
     }
 }
 
-/// Which tables of a memory belong to a frozen copy.
+/// What a frozen copy reads instead of blocks that may have changed.
 #[derive(Debug)]
-pub(super) struct FrozenTables {
-    pub(super) freeze: Arc<Freeze>,
-    /// By id: whether the table has not changed since the freeze.
-    unchanged: Vec<bool>,
-    /// Tables that keep lines as they were.
-    changed: Vec<u32>,
-    /// Tables that have been removed since.
-    removed: BTreeMap<u32, Arc<Table>>,
-}
-
-impl FrozenTables {
-    /// All tables, of which there are so many.
-    pub(super) fn new(freeze: Arc<Freeze>, tables: usize) -> FrozenTables {
-        FrozenTables { freeze, unchanged: vec![true; tables], changed: Vec::new(), removed: BTreeMap::new() }
-    }
-
-    /// A table is about to be changed.
-    pub(super) fn before_change(&mut self, id: u32, table: &mut Table) {
-        if self.forget(id) && !self.freeze.has_ended() {
-            table.freeze(&self.freeze);
-            self.changed.push(id);
-        }
-    }
-
-    /// A table has been removed.
-    pub(super) fn after_removal(&mut self, id: u32, table: &Arc<Table>) {
-        if (self.forget(id) || table.is_frozen()) && self.freeze.keeps(table.bytes()) {
-            self.removed.insert(id, table.clone());
-        }
-    }
-
-    /// The table that has this id from now on does not belong to the copy. Returns whether one did that has
-    /// not changed.
-    pub(super) fn forget(&mut self, id: u32) -> bool {
-        self.unchanged.get_mut(id as usize).is_some_and(std::mem::take)
-    }
-
-    /// A table that has been removed.
-    pub(super) fn removed(&self, id: u32) -> Option<&Table> {
-        self.removed.get(&id).map(|table| &**table)
-    }
-
-    /// Takes up to `limit` tables that keep lines.
-    pub(super) fn take_changed(&mut self, limit: usize) -> Vec<u32> {
-        self.changed.split_off(self.changed.len().saturating_sub(limit))
-    }
+pub(crate) struct KeptBlocks {
+    /// The freeze that they are kept for.
+    pub(crate) freeze: Arc<Freeze>,
+    /// By page: whether it had blocks, and has not been written since.
+    pub(crate) unwritten: Vec<bool>,
+    /// The page that blocks were carved from, and its bytes that had been used.
+    pub(crate) open: Option<(u32, usize)>,
+    /// Pages as they were.
+    pub(crate) pages: BTreeMap<u32, Box<[u8]>>,
+    /// As `unwritten`, of the blocks that are allocations of their own.
+    pub(crate) unwritten_large: Vec<bool>,
+    /// Blocks that are allocations of their own, as they were.
+    pub(crate) large: BTreeMap<u32, Box<[u8]>>,
 }

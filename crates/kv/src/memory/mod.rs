@@ -14,12 +14,16 @@ pub(crate) mod table;
 use crate::{
     limits::{RECLAIM_LINES, THAWED_TABLES},
     memory::{
-        arena::{Arena, ArenaFull, Handle, frozen::KeptBlocks},
+        arena::{Arena, ArenaFull, Handle},
         entry::Entry,
         expiring::Expiring,
         expiry_index::ExpiryIndex,
-        freeze::{Freeze, FrozenTables},
-        table::{SlotRef, Table, lines::KeptLines, shrink},
+        freeze::{Freeze, KeptBlocks},
+        table::{
+            SlotRef, Table,
+            frozen::FrozenTables,
+            lines::{KeptLines, shrink},
+        },
     },
 };
 use foldhash::fast::SeedableRandomState;

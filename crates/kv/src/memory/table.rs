@@ -9,13 +9,13 @@
 //! interval, which a split divides and a merge puts together again. A scan visits the hashes in that order,
 //! so it visits each entry that stays exactly once, however much the table grows and shrinks meanwhile.
 
+pub(crate) mod frozen;
 pub(crate) mod lines;
 
 use crate::memory::{arena::Handle, freeze::Freeze, prefetch_line::prefetch};
-use lines::{KeptLines, Lines};
+use lines::{KeptLines, Line, Lines, SLOTS, shrink};
 use std::sync::Arc;
 
-const SLOTS: usize = 12;
 /// Average number of handles per line above which a line is split.
 const LOAD: usize = 9;
 /// Average number of handles per line below which two lines are merged: less than half of [`LOAD`], so that a
@@ -23,16 +23,6 @@ const LOAD: usize = 9;
 const LOW_LOAD: usize = 4;
 /// Set in the index of an overflow line.
 const OVERFLOW: u32 = 1 << 31;
-
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(align(64))]
-struct Line {
-    /// 0: the slot is vacant.
-    tags: [u8; SLOTS],
-    handles: [Handle; SLOTS],
-    /// The index of the next line of the chain; 0: none.
-    next: u32,
-}
 
 /// The slot of a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +188,7 @@ impl Table {
     }
 
     /// Whether it keeps lines as they were.
-    pub(super) fn is_frozen(&self) -> bool {
+    pub(crate) fn is_frozen(&self) -> bool {
         self.home.is_frozen()
     }
 
@@ -391,29 +381,10 @@ fn split_from(line: u32) -> u32 {
     line - (line + 1).next_power_of_two() / 2
 }
 
-impl Line {
-    /// Compares all tags at once. Sets the highest bit of byte `i` if the tag of slot `i` equals `tag`, and
-    /// rarely if it differs only in its lowest bit, so the entry must be compared.
-    fn matches(&self, tag: u8) -> u128 {
-        const ONES: u128 = u128::from_le_bytes([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
-        let mut tags = [0; 16];
-        tags[..SLOTS].copy_from_slice(&self.tags);
-        let differences = u128::from_le_bytes(tags) ^ u128::from_le_bytes([tag; 16]);
-        differences.wrapping_sub(ONES) & !differences & (ONES << 7)
-    }
-}
-
 /// The tag of a hash, from bits that do not choose the line. Never 0, which marks a vacant slot, and never 1,
 /// which [`Line::matches`] could confuse with a vacant slot.
 fn tag(hash: u64) -> u8 {
     ((hash >> 56) as u8).max(2)
-}
-
-/// Gives back half of a vector's memory if it uses less than a quarter.
-pub(crate) fn shrink<T>(vec: &mut Vec<T>) {
-    if vec.len() < vec.capacity() / 4 {
-        vec.shrink_to(vec.capacity() / 2);
-    }
 }
 
 #[cfg(test)]

@@ -7,10 +7,16 @@ use crate::{
     },
     database::{Database, FullName},
     limits::{FROZEN_STEP, PAGE_BYTES},
-    memory::{Kept, entry::Entry, freeze::Freeze, table::lines::KeptLines},
+    memory::{
+        Kept,
+        entry::Entry,
+        freeze::{Freeze, FreezeBudget},
+        table::lines::KeptLines,
+    },
     shard::Shard,
 };
-use std::sync::Arc;
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A part of a frozen copy, in the order in which it can be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +50,25 @@ pub enum Record<'a> {
         /// When it expires, in milliseconds since 1970.
         expires_at_ms: Option<u64>,
     },
+}
+
+/// The freeze of all shards, and those that were flushed since, by index.
+#[derive(Debug)]
+pub(crate) struct Freezing {
+    pub(crate) freeze: Arc<Freeze>,
+    pub(crate) flushed: Mutex<BTreeMap<usize, Shard>>,
+}
+
+impl Freezing {
+    /// A freeze for which nothing is kept yet.
+    pub(crate) fn new(budget: &Arc<FreezeBudget>) -> Freezing {
+        Freezing { freeze: Arc::new(Freeze::new(budget.clone())), flushed: Mutex::default() }
+    }
+
+    /// Whether a shard keeps something for this freeze.
+    pub(crate) fn has(&self, shard: &Shard) -> bool {
+        shard.memory.frozen_by().is_some_and(|freeze| Arc::ptr_eq(freeze, &self.freeze))
+    }
 }
 
 /// How far a shard has been read.

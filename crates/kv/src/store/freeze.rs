@@ -3,22 +3,18 @@
 //! A freeze marks all shards while all of them are locked. From then on what is about to change is copied
 //! before it does (`memory::freeze`). A reader takes the lock of a shard for one bounded step at a time.
 
-use super::{Store, keyspace::DetachedShards};
+use super::Store;
 use crate::{
     database::Database,
-    memory::freeze::{Freeze, FreezeBudget},
+    memory::freeze::FreezeBudget,
     shard::{
         Shard,
-        frozen::{FrozenPosition, Record},
+        frozen::{Freezing, FrozenPosition, Record},
         multi::ShardGuards,
     },
 };
-use parking_lot::{Mutex, MutexGuard};
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Weak},
-};
+use parking_lot::MutexGuard;
+use std::{fmt, sync::Arc};
 
 /// The store has a frozen copy already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,18 +37,8 @@ pub struct FrozenStore {
     shard: usize,
     position: FrozenPosition,
     /// That shard, if it was flushed meanwhile.
-    flushed: Option<DetachedShards>,
+    flushed: Option<Shard>,
 }
-
-/// The freeze of all shards, and those that were flushed since.
-#[derive(Debug)]
-pub(super) struct Freezing {
-    freeze: Arc<Freeze>,
-    flushed: Mutex<BTreeMap<usize, DetachedShards>>,
-}
-
-/// The freeze of a store that is under way, if one is.
-pub(super) type CurrentFreeze = Mutex<Weak<Freezing>>;
 
 impl fmt::Debug for FrozenStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,19 +46,11 @@ impl fmt::Debug for FrozenStore {
     }
 }
 
-impl Freezing {
-    /// Whether a shard keeps something for this freeze.
-    fn has(&self, shard: &Shard) -> bool {
-        shard.memory.frozen_by().is_some_and(|freeze| Arc::ptr_eq(freeze, &self.freeze))
-    }
-}
-
 impl Store {
     /// Freezes all buckets as they are now. What is kept for the copy counts against `budget`; when that is
     /// used up, the copy is given up. A store has one frozen copy at a time.
     pub fn freeze(self: &Arc<Self>, budget: &Arc<FreezeBudget>) -> Result<FrozenStore, AlreadyFrozen> {
-        let freeze = Arc::new(Freeze::new(budget.clone()));
-        let freezing = Arc::new(Freezing { freeze, flushed: Mutex::default() });
+        let freezing = Arc::new(Freezing::new(budget));
         {
             let mut current = self.current_freeze.lock();
             if current.strong_count() > 0 {
@@ -93,14 +71,14 @@ impl Store {
         Ok(FrozenStore { store: self.clone(), freezing, buckets, shard, position, flushed: None })
     }
 
-    /// A shard has been flushed and is still locked. Hands what it was over to the frozen copy that it belongs
-    /// to, or returns it.
+    /// A shard has been flushed and is still locked. Hands what it was over to the frozen copy that it
+    /// belongs to, or returns it.
     pub(super) fn keep_flushed(&self, index: usize, flushed: Shard) -> Option<Shard> {
         let freezing = self.current_freeze.lock().upgrade().filter(|freezing| freezing.has(&flushed));
         match freezing.filter(|freezing| freezing.freeze.keeps(flushed.held_bytes())) {
             None => Some(flushed),
             Some(freezing) => {
-                freezing.flushed.lock().insert(index, self.detach(vec![flushed]));
+                freezing.flushed.lock().insert(index, flushed);
                 None
             }
         }
@@ -137,9 +115,10 @@ impl FrozenStore {
                 goes_on
             } else {
                 drop(shard);
-                let flushed = self.flushed.take().or_else(|| self.freezing.flushed.lock().remove(&self.shard));
+                let flushed =
+                    self.flushed.take().or_else(|| self.freezing.flushed.lock().remove(&self.shard));
                 self.flushed = flushed;
-                match self.flushed.as_ref().and_then(DetachedShards::first) {
+                match &self.flushed {
                     Some(shard) => shard.read_frozen(&mut self.position, database, visit),
                     None => {
                         self.shard += 1;

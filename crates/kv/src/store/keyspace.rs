@@ -137,13 +137,6 @@ pub struct DetachedShards {
     buckets: Arc<AtomicUsize>,
 }
 
-impl DetachedShards {
-    /// The first of them.
-    pub(super) fn first(&self) -> Option<&Shard> {
-        self.shards.first()
-    }
-}
-
 impl Drop for DetachedShards {
     fn drop(&mut self) {
         for shard in self.shards.drain(..) {
@@ -302,11 +295,7 @@ impl Store {
             flushed
         };
         let shards = database.map_or(0..self.shards.len(), |database| self.shards_of(database));
-        self.detach(shards.filter_map(flush_shard).collect())
-    }
-
-    /// Counts the buckets of shards that were flushed, until they are dropped.
-    pub(super) fn detach(&self, shards: Vec<Shard>) -> DetachedShards {
+        let shards: Vec<Shard> = shards.filter_map(flush_shard).collect();
         self.detached_buckets.fetch_add(shards.iter().map(|shard| shard.registry.len()).sum(), Relaxed);
         DetachedShards { shards, buckets: self.detached_buckets.clone() }
     }

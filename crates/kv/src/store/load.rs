@@ -136,16 +136,11 @@ impl<'s> Loader<'s> {
     /// A map all of whose entries had expired is not kept.
     fn close_map(&mut self) {
         if let Some(OpenMap { database, name, hash, has_expired: false }) = self.open.take() {
-            let is_gone = self.store.with_bucket(
-                database,
-                &name,
-                Lookup::new(hash),
-                self.now_ms,
-                |mut bucket| {
+            let is_gone =
+                self.store.with_bucket(database, &name, Lookup::new(hash), self.now_ms, |mut bucket| {
                     bucket.end_if_empty();
                     !bucket.exists()
-                },
-            );
+                });
             self.counts.maps -= u64::from(is_gone);
         }
     }

@@ -3,8 +3,8 @@
 //!
 //! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, `apply` executes
 //! what a log has ordered, and `prefetch` loads the memory that they need into the cache. `keyspace` has the
-//! operations on all buckets, `records` reads and loads whole buckets, `freeze` copies all of them as they are
-//! at one moment, `load` fills a store with such a copy, and `expiry` is the sweeper.
+//! operations on all buckets, `records` reads and loads whole buckets, `freeze` copies all of them as they
+//! are at one moment, `load` fills a store with such a copy, and `expiry` is the sweeper.
 
 pub(crate) mod apply;
 mod batch;
@@ -26,8 +26,8 @@ use crate::{
         backlog::Backlog,
         bucket_changes::{EndReason, Subscription},
     },
-    shard::{Shard, multi::ShardGuards, registry::Lookup, shard_index},
-    store::{cost::TransactionLimits, freeze::CurrentFreeze},
+    shard::{Shard, frozen::Freezing, multi::ShardGuards, registry::Lookup, shard_index},
+    store::cost::TransactionLimits,
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::{Mutex, MutexGuard};
@@ -35,7 +35,7 @@ use std::{
     hash::BuildHasher,
     hint::spin_loop,
     ops::Range,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{Arc, Weak, atomic::AtomicUsize},
 };
 
 /// All the buckets of one node.
@@ -51,7 +51,8 @@ pub struct Store {
     watch_budget: Arc<WatchBudget>,
     /// Buckets that a flush has detached and whose memory is not freed yet.
     detached_buckets: Arc<AtomicUsize>,
-    current_freeze: CurrentFreeze,
+    /// The freeze whose copy is being read, if there is one.
+    current_freeze: Mutex<Weak<Freezing>>,
 }
 
 impl Default for Store {
@@ -95,7 +96,7 @@ impl Store {
             transaction_limits: Mutex::default(),
             watch_budget,
             detached_buckets: Arc::default(),
-            current_freeze: CurrentFreeze::default(),
+            current_freeze: Mutex::default(),
         }
     }
 

@@ -54,8 +54,7 @@ pub struct SnapshotReader<R> {
 impl<R: Read> SnapshotReader<R> {
     /// Reads the header.
     pub fn open(input: R) -> Result<SnapshotReader<R>, SnapshotError> {
-        let header =
-            SnapshotHeader { kind: SnapshotKind::Backup, stamp_ms: 0, description: Vec::new() };
+        let header = SnapshotHeader { kind: SnapshotKind::Backup, stamp_ms: 0, description: Vec::new() };
         let mut reader = SnapshotReader {
             input,
             offset: 0,

@@ -57,8 +57,7 @@ pub(super) fn encode(record: &Record<'_>, mut push: impl FnMut(&[u8])) {
     parts.iter().for_each(|part| push(part));
 }
 
-/// The size of the record at the start of `bytes`; `None` if there are not enough bytes to tell, or to hold
-/// it.
+/// The size of the record at the start of `bytes`; `None` if they are not all of it.
 pub(super) fn size(bytes: &[u8]) -> Result<Option<usize>, NoRecord> {
     let head = read_head(bytes)?;
     let size = head.map(|head| head.size + head.lengths.iter().sum::<usize>());
@@ -72,9 +71,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record<'_>, NoRecord> {
     let full = FullName { database, name: first };
     let string = |origin| Record::Str { full, value: second, origin, expires_at_ms };
     Ok(match kind & !kind::KEEP_WHEN_EMPTY {
-        kind::MAP => {
-            Record::Map { full, keep_when_empty: kind & kind::KEEP_WHEN_EMPTY != 0, expires_at_ms }
-        }
+        kind::MAP => Record::Map { full, keep_when_empty: kind & kind::KEEP_WHEN_EMPTY != 0, expires_at_ms },
         kind::ENTRY => Record::Entry { key: first, value: second, expires_at_ms },
         kind::STR => string(Origin::Set),
         kind::EDITED_STR => string(Origin::Edited),

@@ -40,9 +40,8 @@ impl Owned {
 
 fn owned() -> impl Strategy<Value = Owned> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..40);
-    let value = || {
-        prop_oneof![8 => bytes(), 1 => (1_000_000..3_000_000_usize).prop_map(|length| vec![7; length])]
-    };
+    let value =
+        || prop_oneof![8 => bytes(), 1 => (1_000_000..3_000_000_usize).prop_map(|length| vec![7; length])];
     let origin = prop_oneof![Just(Origin::Set), Just(Origin::Edited), Just(Origin::Fraction)];
     prop_oneof![
         (0..16_u8, bytes(), any::<bool>(), any::<Option<u64>>())
@@ -208,8 +207,11 @@ fn a_snapshot_of_this_version_can_be_read() {
 #[test]
 #[ignore = "writes the fixture; only for a new version of the format"]
 fn write_fixture() {
-    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/snapshot/fixture.kvdb"), encode(&some_records()))
-        .expect("the file is written");
+    std::fs::write(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/src/snapshot/fixture.kvdb"),
+        encode(&some_records()),
+    )
+    .expect("the file is written");
 }
 
 #[test]

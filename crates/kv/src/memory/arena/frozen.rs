@@ -4,37 +4,13 @@
 use super::{Arena, CHUNK_PAGES, Handle, LARGE, PAGE_GRANULES};
 use crate::{
     limits::{ARENA_PAGE_BYTES, GRANULE_BYTES},
-    memory::freeze::Freeze,
+    memory::freeze::{Freeze, KeptBlocks},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// What a frozen copy reads instead of blocks that may have changed.
-#[derive(Debug)]
-pub(in crate::memory) struct KeptBlocks {
-    freeze: Arc<Freeze>,
-    /// By page: whether it had blocks, and has not been written since.
-    unwritten: Vec<bool>,
-    /// The page that blocks were carved from, and its bytes that had been used.
-    open: Option<(u32, usize)>,
-    pages: BTreeMap<u32, Box<[u8]>>,
-    /// As `unwritten`, of the blocks that are allocations of their own.
-    unwritten_large: Vec<bool>,
-    large: BTreeMap<u32, Box<[u8]>>,
-}
-
-impl KeptBlocks {
-    fn get(&self, handle: Handle) -> Option<&[u8]> {
-        if handle & LARGE != 0 {
-            return self.large.get(&(handle & !LARGE)).map(|block| &**block);
-        }
-        let page = self.pages.get(&(handle / PAGE_GRANULES))?;
-        Some(&page[(handle % PAGE_GRANULES) as usize * GRANULE_BYTES..])
-    }
-}
-
 impl Arena {
     /// From now on, keeps blocks as they are before they are written.
-    pub(in crate::memory) fn freeze(&mut self, freeze: &Arc<Freeze>) {
+    pub(crate) fn freeze(&mut self, freeze: &Arc<Freeze>) {
         self.kept = Some(Box::new(KeptBlocks {
             freeze: freeze.clone(),
             unwritten: self.pages.iter().map(|page| page.live_granules > 0).collect(),
@@ -49,13 +25,19 @@ impl Arena {
     }
 
     /// Keeps blocks no longer. Returns those that were kept.
-    pub(in crate::memory) fn thaw(&mut self) -> Option<Box<KeptBlocks>> {
+    pub(crate) fn thaw(&mut self) -> Option<Box<KeptBlocks>> {
         self.kept.take()
     }
 
     /// The bytes from the start of a block on, as they were at the freeze.
     pub(crate) fn frozen_bytes(&self, handle: Handle) -> &[u8] {
-        let kept = self.kept.as_ref().and_then(|kept| kept.get(handle));
+        let kept = self.kept.as_ref().and_then(|kept| match handle & LARGE {
+            0 => {
+                let page = kept.pages.get(&(handle / PAGE_GRANULES))?;
+                Some(&page[(handle % PAGE_GRANULES) as usize * GRANULE_BYTES..])
+            }
+            _ => kept.large.get(&(handle & !LARGE)).map(|block| &**block),
+        });
         kept.unwrap_or_else(|| self.bytes(handle))
     }
 

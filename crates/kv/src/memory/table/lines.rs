@@ -1,12 +1,39 @@
-//! The lines of a table, in segments, so that growth moves no line but those of the first. Those that a frozen
-//! copy reads are kept as they were before they change.
+//! The lines of a table, in segments, so that growth moves no line but those of the first. Those that a
+//! frozen copy reads are kept as they are before they change.
 
-use super::{Line, shrink};
-use crate::{limits::FROZEN_LINE_BYTES, memory::freeze::Freeze};
+use crate::{
+    limits::FROZEN_LINE_BYTES,
+    memory::{arena::Handle, freeze::Freeze},
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Lines that are allocated together, after the first segment is full.
 const SEGMENT_LINES: usize = 1024;
+/// Handles of a line.
+pub(super) const SLOTS: usize = 12;
+
+/// Tags and handles, with hashes that end with the same bits.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+pub(super) struct Line {
+    /// 0: the slot is vacant.
+    pub(super) tags: [u8; SLOTS],
+    pub(super) handles: [Handle; SLOTS],
+    /// The index of the next line of the chain; 0: none.
+    pub(super) next: u32,
+}
+
+impl Line {
+    /// Compares all tags at once. Sets the highest bit of byte `i` if the tag of slot `i` equals `tag`, and
+    /// rarely if it differs only in its lowest bit, so the entry must be compared.
+    pub(super) fn matches(&self, tag: u8) -> u128 {
+        const ONES: u128 = u128::from_le_bytes([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
+        let mut tags = [0; 16];
+        tags[..SLOTS].copy_from_slice(&self.tags);
+        let differences = u128::from_le_bytes(tags) ^ u128::from_le_bytes([tag; 16]);
+        differences.wrapping_sub(ONES) & !differences & (ONES << 7)
+    }
+}
 
 /// Lines by index.
 #[derive(Debug, Default)]
@@ -124,5 +151,12 @@ impl Lines {
         {
             kept.lines.insert(index, line);
         }
+    }
+}
+
+/// Gives back half of a vector's memory if it uses less than a quarter.
+pub(crate) fn shrink<T>(vec: &mut Vec<T>) {
+    if vec.len() < vec.capacity() / 4 {
+        vec.shrink_to(vec.capacity() / 2);
     }
 }

@@ -3,14 +3,14 @@
 use super::*;
 use crate::{
     args::{self, Args},
+    bucket::Kind,
     commands::spec::Command,
     database::FullName,
-    bucket::Kind,
     request::{Op, Request},
     store::{keyspace::ScanFilter, records::BucketHead},
 };
 use proptest::prelude::*;
-use std::ops::ControlFlow;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 /// Some time in 2023.
 const START: u64 = 1_700_000_000_000;
@@ -29,9 +29,9 @@ type Contents = BTreeMap<(Database, Vec<u8>), Held>;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Sets as many fields, from one on, to values of so many bytes.
+    /// Sets fields of a bucket: the first, their number, and the bytes of each value.
     Fill(usize, u32, u32, usize),
-    /// Deletes as many fields, from one on.
+    /// Deletes fields of a bucket: the first, and their number.
     Empty(usize, u32, u32),
     Set(usize, usize),
     Append(usize, usize),
@@ -128,7 +128,11 @@ impl Session {
             Step::Fill(bucket, first, count, length) => {
                 let value = |field: &Vec<u8>| field.iter().copied().cycle().take(length).collect();
                 let pairs = fields(first, count).into_iter().flat_map(|field| [value(&field), field]);
-                self.command("hset", bucket, &pairs.collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>());
+                self.command(
+                    "hset",
+                    bucket,
+                    &pairs.collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>(),
+                );
             }
             Step::Empty(bucket, first, count) => self.command("hdel", bucket, &fields(first, count)),
             Step::Set(bucket, length) => self.command("set", bucket, &[vec![b's'; length]]),
@@ -222,7 +226,8 @@ fn add(contents: &mut Contents, open: &mut Option<(Database, Vec<u8>)>, record: 
 
 /// Without what has expired.
 fn visible(contents: Contents, now_ms: u64) -> Contents {
-    let is_live = |expires_at_ms: Option<u64>| expires_at_ms.is_none_or(|expires_at_ms| expires_at_ms > now_ms);
+    let is_live =
+        |expires_at_ms: Option<u64>| expires_at_ms.is_none_or(|expires_at_ms| expires_at_ms > now_ms);
     let live = contents.into_iter().filter_map(|(key, held)| match held {
         Held::Str((_, expires_at_ms)) => is_live(expires_at_ms).then_some((key, held)),
         Held::Map { keep, expires_at_ms, mut entries } => {
@@ -261,7 +266,9 @@ fn live_bucket(store: &Store, full: FullName<'_>, now_ms: u64) -> Option<((Datab
         let page = store.bucket_page(full, cursor, now_ms)?;
         let BucketHead { kind, keep_when_empty: keep, expires_at_ms } = page.head;
         entries.extend(
-            page.entries.into_iter().map(|entry| (entry.key.into(), (entry.value.into(), entry.expires_at_ms))),
+            page.entries
+                .into_iter()
+                .map(|entry| (entry.key.into(), (entry.value.into(), entry.expires_at_ms))),
         );
         cursor = page.next;
         if cursor == 0 {
