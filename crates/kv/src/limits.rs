@@ -95,6 +95,9 @@ pub(crate) const EXPIRY_PAUSE: Duration = Duration::from_millis(100);
 /// nodes are half full.
 pub(crate) const EXPIRY_BYTES: usize = 32;
 
+/// What the memory limit is divided by, for the bytes that frozen copies may keep in addition.
+pub(crate) const FROZEN_SHARE: usize = 2;
+
 /// Bytes that a line which is kept for a frozen copy counts: with its place in a tree.
 pub(crate) const FROZEN_LINE_BYTES: usize = 96;
 

@@ -4,6 +4,7 @@
 //!
 //! Arenas keep pages (`arena::frozen`), tables their lines (`table::lines`). Here is what they may keep.
 
+use crate::limits::FROZEN_SHARE;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -27,9 +28,9 @@ impl Default for FreezeBudget {
 }
 
 impl FreezeBudget {
-    /// Sets the limit, or removes it.
-    pub fn set_limit(&self, limit: Option<usize>) {
-        self.limit.store(limit.unwrap_or(usize::MAX), Relaxed);
+    /// Sets the limit to a part of the store's memory limit, or removes it.
+    pub fn set_memory_limit(&self, limit: Option<usize>) {
+        self.limit.store(limit.map_or(usize::MAX, |limit| limit / FROZEN_SHARE), Relaxed);
     }
 
     /// Bytes that are kept.

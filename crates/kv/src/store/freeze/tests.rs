@@ -301,7 +301,7 @@ proptest! {
 #[test]
 fn a_copy_that_keeps_too_much_is_given_up_and_its_memory_is_freed() {
     let mut session = Session::new(1);
-    session.budget.set_limit(Some(300_000));
+    session.budget.set_memory_limit(Some(600_000));
     session.take(&Step::Fill(0, 0, 100, 10));
     session.take(&Step::Set(1, 50));
     session.freeze();
