@@ -91,6 +91,7 @@ pub use store::{
     Store,
     apply::{EntryTerms, Halted},
     cost::TransactionLimits,
+    expiry::Swept,
     freeze::{AlreadyFrozen, FrozenStore, GivenUp},
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     load::{LoadCounts, LoadError, Loader},

@@ -11,6 +11,7 @@ use crate::{
         CONTROL_CONNECTIONS, CONTROL_REPLY_BYTES, CONTROL_REQUEST_BYTES, IMPORT_LINE_BYTES,
         IMPORT_PAGE_BYTES, TRANSFER_TIMEOUT,
     },
+    output::counted,
     records::{
         backup::Backup,
         export::Export,
@@ -210,8 +211,9 @@ fn check_target(node: &Node, import: &Option<Import>, page: ImportPage) -> Resul
     let buckets: u64 = node.cluster.local().bucket_counts().iter().sum();
     if page.into_empty && import.is_none() && buckets > 0 {
         return Err(format!(
-            "the node has {buckets} buckets and strings, and a backup is restored into an empty node: start one, \
-             or empty this one (FLUSHALL); `import` of an export adds to what is there"
+            "the node has {}, and a backup is restored into an empty node: start one, \
+             or empty this one (FLUSHALL); `import` of an export adds to what is there",
+            counted(buckets, "bucket or string", "buckets and strings")
         ));
     }
     Ok(())

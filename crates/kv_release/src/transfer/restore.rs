@@ -1,7 +1,10 @@
 //! `restore`: a backup for the running node; and `backup --verify`, which only reads it. A file is read and
 //! checked as a whole before anything of it is sent.
 
-use super::{progress::Progress, session::ImportSession};
+use super::{
+    progress::Progress,
+    session::{ImportSession, contents},
+};
 use crate::{
     control::{client::ImportTarget, run_dir::RunDir},
     error::Error,
@@ -124,7 +127,7 @@ fn refused(path: &Path, why: &str) -> Error {
 fn describe(Found { header, counts }: &Found) -> String {
     let RecordCounts { maps, entries, strings } = counts;
     let (node, time) = (escape_name(&header.description), format_utc(header.stamp_ms));
-    format!("a backup of {node}, made {time}: {maps} buckets with {entries} entries, and {strings} strings")
+    format!("a backup of {node}, made {time}: {}", contents(*maps, *entries, *strings))
 }
 
 /// A time in milliseconds since 1970, as date and time of day in UTC.

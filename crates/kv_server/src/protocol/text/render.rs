@@ -3,10 +3,10 @@
 use super::quote;
 use crate::protocol::describe_end;
 use kv::{Change, EndReason, Event, Reply};
-use kv_cluster::{describe_failure, escape_name};
+use kv_cluster::{NodeName, describe_failure, escape_name};
 
-/// Renders the reply to one request.
-pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
+/// Renders the reply to one request, on the node `local`.
+pub(super) fn reply(output: &mut Vec<u8>, local: &NodeName, bucket: &[u8], reply: &Reply<'_>) {
     match reply {
         Reply::Done => output.extend_from_slice(b"OK\r\n"),
         Reply::Value(value) => {
@@ -17,7 +17,7 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         Reply::NoKey => output.extend_from_slice(b"\r\nOK\r\n"),
         Reply::NoBucket => output.extend_from_slice(b"NOT FOUND\r\n"),
         Reply::Keys { keys, .. } => names(output, keys.iter().map(|key| key.as_ref())),
-        failure => error(output, &describe_failure(bucket, failure)),
+        failure => error(output, &describe_failure(local.as_str(), bucket, failure)),
     }
 }
 
@@ -80,14 +80,19 @@ mod tests {
     use super::*;
     use kv_cluster::Error;
 
+    fn rendered(bucket: &[u8], reply: &Reply<'_>) -> String {
+        let mut output = Vec::new();
+        super::reply(&mut output, &"foo@host".parse().unwrap(), bucket, reply);
+        String::from_utf8(output).unwrap()
+    }
+
     #[test]
     fn the_time_to_live_of_a_bucket_is_rounded_up() {
         for (ttl_ms, ttl) in
             [(None, "no time to live"), (Some(1), "1 s to live"), (Some(60_000), "60 s to live")]
         {
-            let mut output = Vec::new();
-            reply(&mut output, b"shopping", &Reply::Bucket { fields: 2, ttl_ms });
-            assert_eq!(String::from_utf8(output), Ok(format!("bucket, 2 fields, {ttl}\r\nOK\r\n")));
+            let line = rendered(b"shopping", &Reply::Bucket { fields: 2, ttl_ms });
+            assert_eq!(line, format!("bucket, 2 fields, {ttl}\r\nOK\r\n"));
         }
     }
 
@@ -97,16 +102,13 @@ mod tests {
             ("Einkauf-ü".as_bytes(), "ERROR bucket \"Einkauf-ü\" crashed\r\n"),
             (b"\xff\"\n", "ERROR bucket \"\\xff\\\"\\n\" crashed\r\n"),
         ] {
-            let mut output = Vec::new();
-            reply(&mut output, bucket, &Reply::Crashed);
-            assert_eq!(String::from_utf8(output).as_deref(), Ok(line));
+            assert_eq!(rendered(bucket, &Reply::Crashed), line);
         }
     }
 
     #[test]
     fn a_reply_that_only_redis_commands_get_is_an_error_line() {
-        let mut output = Vec::new();
-        reply(&mut output, b"shopping", &Reply::Number(1));
-        assert_eq!(output, format!("ERROR {}\r\n", Error::UnexpectedReply).into_bytes());
+        let line = format!("ERROR {}\r\n", Error::UnexpectedReply);
+        assert_eq!(rendered(b"shopping", &Reply::Number(1)), line);
     }
 }
