@@ -232,7 +232,7 @@ impl<'a> Op<'a> {
     }
 
     /// Bytes that the operation brings along.
-    pub(crate) fn payload_bytes(&self) -> usize {
+    pub fn payload_bytes(&self) -> usize {
         match self {
             Op::Put { key, value } => key.len() + value.len(),
             Op::Command { args, .. } | Op::Load { contents: args, .. } => args.bulks().len(),

@@ -13,6 +13,7 @@ use crate::{
         arena::{Arena, ArenaFull, Handle},
         entry::Entry,
         table::{SlotRef, Table},
+        value::Value,
     },
 };
 use std::ops::Range;
@@ -94,7 +95,7 @@ impl Bucket {
     }
 
     /// Sets a key of the map, whose hash is `hash`. Returns whether it is new: it did not exist, or had
-    /// expired by `now_ms`.
+    /// expired by `now_ms`. If it fails, a large value still is the caller's.
     pub(crate) fn put(
         &mut self,
         memory: &mut Memory,
@@ -108,7 +109,9 @@ impl Bucket {
                 let old = inline_entries(entries).find(|(_, old)| old.key == entry.key);
                 let is_new = old.as_ref().is_none_or(|(_, old)| old.is_expired(now_ms));
                 let range = old.map_or(entries.len()..entries.len(), |(range, _)| range);
-                if fits_inline(&self.block(memory).head, entries.len() - range.len() + entry.size()) {
+                if entry.value.small().is_some()
+                    && fits_inline(&self.block(memory).head, entries.len() - range.len() + entry.size())
+                {
                     let had_expiry = self.has_inline_expiry(memory);
                     let offset = self.splice(memory, range, entry.size())?;
                     entry.write(&mut memory.arena.bytes_mut(self.0)[offset..]);
@@ -217,19 +220,41 @@ fn put_in_table(
         add_to_table(memory, id, hash, entry)?;
         return Ok(true);
     };
-    let (size, is_new, expires_at_ms) = (old.size(), old.is_expired(now_ms), old.expires_at_ms);
-    let before = memory.table(id).get(slot);
-    if old.value.len() == entry.value.len() && expires_at_ms == entry.expires_at_ms {
-        memory.arena.bytes_mut(before)[size - entry.value.len()..size].copy_from_slice(entry.value);
-        return Ok(is_new);
+    let (Value::Bytes(value), Value::Bytes(old_value)) = (entry.value, old.value) else {
+        return replace_in_table(memory, id, slot, entry, now_ms);
+    };
+    if old_value.len() != value.len() || old.expires_at_ms != entry.expires_at_ms {
+        return replace_in_table(memory, id, slot, entry, now_ms);
     }
-    let mut after = before;
+    let (is_new, size) = (old.is_expired(now_ms), old.size());
+    let before = memory.table(id).get(slot);
+    memory.arena.bytes_mut(before)[size - value.len()..size].copy_from_slice(value);
+    Ok(is_new)
+}
+
+/// Replaces the entry in a slot of a table. Returns whether the old one had expired.
+#[inline(never)]
+fn replace_in_table(
+    memory: &mut Memory,
+    id: u32,
+    slot: SlotRef,
+    entry: Entry<'_>,
+    now_ms: u64,
+) -> Result<bool, ArenaFull> {
+    let before = memory.table(id).get(slot);
+    let old = memory.entry(before);
+    let (size, is_new, expires_at_ms) = (old.size(), old.is_expired(now_ms), old.expires_at_ms);
+    let (mut after, old_large) = (before, old.value.large());
     if Arena::same_size_class(size, entry.size()) {
         entry.write(memory.arena.bytes_mut(before));
     } else {
         after = memory.add_entry(entry)?;
         memory.table_mut(id).set(slot, after);
-        memory.free_entry(before);
+        memory.arena.free(before, size);
+    }
+    // A change of the expiry keeps a large value.
+    if let Some(at) = old_large.filter(|at| entry.value.large() != Some(*at)) {
+        memory.arena.free_value(Value::Large(at));
     }
     memory.expiries.remove(id, before, expires_at_ms);
     memory.expiries.add(id, after, entry.expires_at_ms);

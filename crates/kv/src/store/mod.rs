@@ -2,14 +2,15 @@
 //! without a queue.
 //!
 //! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, and `prefetch`
-//! loads the memory that they need into the cache. `keyspace` has the operations on all buckets, `records`
-//! reads and loads whole buckets, and `expiry` is the sweeper.
+//! loads the memory that they need into the cache; `prepare` copies large arguments before. `keyspace` has
+//! the operations on all buckets, `records` reads and loads whole buckets, and `expiry` is the sweeper.
 
 mod batch;
 pub(crate) mod cost;
 pub(crate) mod expiry;
 pub(crate) mod keyspace;
 pub(crate) mod prefetch;
+pub(crate) mod prepare;
 pub(crate) mod records;
 mod transaction;
 

@@ -269,6 +269,7 @@ fn value_of(reply: Reply<'_>, bucket: &[u8], op: Op<'_>) -> Outcome {
     match reply {
         Reply::Done => Ok(Value::Done),
         Reply::Value(value) => Ok(Value::Bytes(Some(value.to_vec()))),
+        Reply::OwnedValue(value) => Ok(Value::Bytes(Some(Box::<[u8]>::from(value).into()))),
         Reply::NoKey => Ok(Value::Bytes(None)),
         Reply::NoBucket => Err("NOT FOUND".to_owned()),
         // The command asked for the crash.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{context::ServerContext, reactor::is_grouped};
 use arrayvec::ArrayVec;
-use kv::Request;
+use kv::{LargeValue, Request};
 use kv_cluster::Cluster;
 use std::io;
 
@@ -82,6 +82,10 @@ fn parse_and_execute<'a, P: Protocol>(
     let mut batch = Batch { requests: ArrayVec::new(), consumed: 0, tail: Tail::More };
     protocol.parse(input, &mut batch);
     let (consumed, tail) = (batch.consumed, batch.tail);
+    if LargeValue::holds(consumed) {
+        let (requests, is_empty) = (Vec::from(&batch.requests[..]), batch.requests.is_empty());
+        return Rest { single: None, paused: None, requests, is_empty, consumed, tail };
+    }
     if let [single] = batch.requests[..]
         && is_grouped()
     {

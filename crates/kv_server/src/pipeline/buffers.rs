@@ -1,9 +1,10 @@
 //! A connection's input and output: received bytes that are not parsed yet, and replies that are not written
 //! yet.
 
+use super::reply_buffer::ReplyBuffer;
 use crate::{
     limits::{
-        INPUT_BYTES, INPUT_DOUBLING_BYTES, MEMORY_PAUSE, MEMORY_PAUSES, OUTPUT_BYTES, SHORT_OUTPUT_BYTES,
+        INPUT_BYTES, INPUT_GROWTH_BYTES, MEMORY_PAUSE, MEMORY_PAUSES, OUTPUT_BYTES, SHORT_OUTPUT_BYTES,
     },
     memory::{Account, Charge, Use},
     reactor::{BufferPool, Stream},
@@ -42,7 +43,9 @@ impl Input {
     /// An input of `stream` that has already read these bytes.
     #[cfg(test)]
     pub(crate) fn holding(bytes: &[u8], stream: &Stream) -> Input {
-        Input { buffer: bytes.to_vec(), end: bytes.len(), ..Input::new(stream.account()) }
+        let mut input = Input::new(stream.account());
+        (input.buffer, input.end) = (bytes.to_vec(), bytes.len());
+        input
     }
 
     /// Reads what has arrived: 0 bytes at the end of the stream. While it waits, it holds a buffer only if
@@ -77,9 +80,10 @@ impl Input {
     /// Returns the buffer to the thread's pool if it is empty; otherwise it keeps no more than it needs.
     fn release(&mut self) {
         if self.start < self.end {
-            if self.buffer.len() > INPUT_BYTES && self.end < self.buffer.len() / 4 {
-                self.buffer.truncate(self.end.max(INPUT_BYTES));
-                self.buffer.shrink_to_fit();
+            if self.buffer.len() > INPUT_GROWTH_BYTES && self.end < INPUT_BYTES {
+                let mut smaller = vec![0; INPUT_BYTES];
+                smaller[..self.end].copy_from_slice(&self.buffer[..self.end]);
+                kv::free_buffer(std::mem::replace(&mut self.buffer, smaller));
             }
             return self.charge.set(self.buffer.len());
         }
@@ -101,12 +105,17 @@ impl Input {
             self.start = 0;
         }
         if self.end == self.buffer.len() {
-            let length = self.buffer.len();
-            let more = if length < INPUT_DOUBLING_BYTES { length } else { length / 4 };
-            self.buffer.reserve_exact(more);
-            self.buffer.resize(length + more, 0);
-            self.charge.set(length + more);
+            // The capacity doubles, but takes up memory only as the length grows, step by step.
+            let length = self.buffer.len() + self.buffer.len().min(INPUT_GROWTH_BYTES);
+            self.buffer.resize(length, 0);
+            self.charge.set(length);
         }
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        kv::free_buffer(std::mem::take(&mut self.buffer));
     }
 }
 
@@ -128,7 +137,7 @@ async fn wait_for_memory(account: &Account) -> io::Result<()> {
 /// Replies that are rendered but not yet written.
 pub(crate) struct Output<'s> {
     stream: &'s Stream,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: ReplyBuffer,
     /// The length at which the replies must be written.
     full_bytes: usize,
     /// How long the client may take nothing of what is written; `None` for no limit.
@@ -146,7 +155,7 @@ impl<'s> Output<'s> {
     pub(crate) fn new(stream: &'s Stream) -> Output<'s> {
         Output {
             stream,
-            bytes: Vec::new(),
+            bytes: ReplyBuffer::default(),
             full_bytes: OUTPUT_BYTES,
             timeout: None,
             suppressed: false,
@@ -159,7 +168,7 @@ impl<'s> Output<'s> {
     /// Takes a buffer for the next replies. A client that takes nothing for `timeout` is disconnected.
     pub(crate) fn acquire_buffer(&mut self, timeout: Option<Duration>) {
         if self.bytes.capacity() == 0 {
-            self.bytes = OUTPUTS.with(BufferPool::take);
+            *self.bytes = OUTPUTS.with(BufferPool::take);
         }
         self.timeout = timeout;
         let is_short = self.stream.account().is_memory_short();
@@ -168,7 +177,7 @@ impl<'s> Output<'s> {
 
     /// Returns the buffer, which is empty, to the thread's pool.
     pub(crate) fn release_buffer(&mut self) {
-        OUTPUTS.with(|pool| pool.put(std::mem::take(&mut self.bytes)));
+        OUTPUTS.with(|pool| pool.put(std::mem::take(&mut *self.bytes)));
         self.charge.set(0);
     }
 
@@ -179,27 +188,44 @@ impl<'s> Output<'s> {
 
     /// Whether the replies must be written before more are rendered.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= self.full_bytes
+        self.bytes.size() >= self.full_bytes
     }
 
     /// Writes all replies; waits for a client that does not read.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        if self.bytes.has_large() {
+            let replies = std::mem::take(&mut self.bytes);
+            return Box::pin(self.write(replies)).await;
+        }
         if !self.suppressed {
-            let bytes = std::mem::take(&mut self.bytes);
+            let bytes = std::mem::take(&mut *self.bytes);
             let written = self.write_all(&bytes, bytes.len()).await;
-            self.bytes = bytes;
+            *self.bytes = bytes;
             written?;
         }
         self.bytes.clear();
         Ok(())
     }
 
-    /// Writes `bytes` past the buffer, which is empty.
-    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes replies past the buffer, which is empty.
+    pub(crate) async fn write(&mut self, replies: ReplyBuffer) -> io::Result<()> {
         if self.suppressed {
             return Ok(());
         }
-        self.write_all(bytes, 0).await
+        let (held, mut written) = (replies.held(), 0);
+        for part in replies.large() {
+            self.write_all(&replies[written..part.at], held).await?;
+            written = part.at;
+            if let Some(write) = part.write {
+                self.charge.raise(held);
+                write(&part.value, self).await?;
+                continue;
+            }
+            for piece in part.value.slices() {
+                self.write_all(piece, held).await?;
+            }
+        }
+        self.write_all(&replies[written..], held).await
     }
 
     /// Waits until the client has received everything that was written.

@@ -1,16 +1,28 @@
 //! Renders replies and events as lines of text.
 
-use super::quote;
-use crate::protocol::describe_end;
-use kv::{Change, EndReason, Event, Reply};
+use super::quote::{self, QuoteScan};
+use crate::{
+    pipeline::{buffers::Output, reply_buffer::ReplyBuffer},
+    protocol::describe_end,
+};
+use kv::{Change, EndReason, Event, LargeValue, OwnedValue, Reply};
 use kv_cluster::{describe_failure, escape_name};
+use std::io;
+use tokio::task::yield_now;
 
 /// Renders the reply to one request.
-pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
+pub(super) fn reply(output: &mut ReplyBuffer, bucket: &[u8], reply: &Reply<'_>) {
     match reply {
         Reply::Done => output.extend_from_slice(b"OK\r\n"),
         Reply::Value(value) => {
             quote::print(output, value);
+            output.extend_from_slice(b"\r\nOK\r\n");
+        }
+        Reply::OwnedValue(OwnedValue::Large(value)) => {
+            output.push_large(
+                LargeValue::clone(value),
+                Some(|value, output| Box::pin(write_large(value, output))),
+            );
             output.extend_from_slice(b"\r\nOK\r\n");
         }
         Reply::Bucket { fields, ttl_ms } => describe_bucket(output, *fields, *ttl_ms),
@@ -19,6 +31,32 @@ pub(super) fn reply(output: &mut Vec<u8>, bucket: &[u8], reply: &Reply<'_>) {
         Reply::Keys { keys, .. } => names(output, keys.iter().map(|key| key.as_ref())),
         failure => error(output, &describe_failure(bucket, failure)),
     }
+}
+
+/// Writes a value as [`quote::print`] does, a piece at a time; other connections of this thread run in
+/// between.
+async fn write_large(value: &LargeValue, output: &mut Output<'_>) -> io::Result<()> {
+    let mut scan = QuoteScan::default();
+    for piece in value.slices() {
+        scan.push(piece);
+        yield_now().await;
+    }
+    let is_quoted = scan.must_quote();
+    if is_quoted {
+        output.bytes.push(b'"');
+    }
+    for piece in value.slices() {
+        match is_quoted {
+            true => quote::escape(&mut output.bytes, piece),
+            false => output.bytes.extend_from_slice(piece),
+        }
+        output.flush().await?;
+        yield_now().await;
+    }
+    if is_quoted {
+        output.bytes.push(b'"');
+    }
+    output.flush().await
 }
 
 /// Renders what a bucket is. Its time to live is rounded up to seconds.
@@ -80,14 +118,19 @@ mod tests {
     use super::*;
     use kv_cluster::Error;
 
+    fn rendered(bucket: &[u8], result: &Reply<'_>) -> String {
+        let mut output = ReplyBuffer::default();
+        reply(&mut output, bucket, result);
+        String::from_utf8(output.to_vec()).expect("text")
+    }
+
     #[test]
     fn the_time_to_live_of_a_bucket_is_rounded_up() {
         for (ttl_ms, ttl) in
             [(None, "no time to live"), (Some(1), "1 s to live"), (Some(60_000), "60 s to live")]
         {
-            let mut output = Vec::new();
-            reply(&mut output, b"shopping", &Reply::Bucket { fields: 2, ttl_ms });
-            assert_eq!(String::from_utf8(output), Ok(format!("bucket, 2 fields, {ttl}\r\nOK\r\n")));
+            let bucket = Reply::Bucket { fields: 2, ttl_ms };
+            assert_eq!(rendered(b"shopping", &bucket), format!("bucket, 2 fields, {ttl}\r\nOK\r\n"));
         }
     }
 
@@ -97,16 +140,13 @@ mod tests {
             ("Einkauf-ü".as_bytes(), "ERROR bucket \"Einkauf-ü\" crashed\r\n"),
             (b"\xff\"\n", "ERROR bucket \"\\xff\\\"\\n\" crashed\r\n"),
         ] {
-            let mut output = Vec::new();
-            reply(&mut output, bucket, &Reply::Crashed);
-            assert_eq!(String::from_utf8(output).as_deref(), Ok(line));
+            assert_eq!(rendered(bucket, &Reply::Crashed), line);
         }
     }
 
     #[test]
     fn a_reply_that_only_redis_commands_get_is_an_error_line() {
-        let mut output = Vec::new();
-        reply(&mut output, b"shopping", &Reply::Number(1));
-        assert_eq!(output, format!("ERROR {}\r\n", Error::UnexpectedReply).into_bytes());
+        let line = format!("ERROR {}\r\n", Error::UnexpectedReply);
+        assert_eq!(rendered(b"shopping", &Reply::Number(1)), line);
     }
 }
