@@ -11,6 +11,7 @@ use crate::{
     reply::Reply,
     shard::{Shard, bucket_ref::BucketMut, registry::Lookup},
     syntax::excerpt::excerpt,
+    time::Clock,
 };
 use otp::{LogLimiter, panic_message};
 use std::{
@@ -61,14 +62,14 @@ impl<'r> BucketSupervisor<'r> {
         shard: &'s mut Shard,
         name: &'s [u8],
         lookup: Lookup<'s>,
-        now_ms: u64,
+        clock: Clock,
     ) -> BucketMut<'s> {
         self.attribute_panics_to(PanicScope::Component(Component::Registry));
-        let mut bucket = BucketMut::new(shard, name, lookup, now_ms);
+        let mut bucket = BucketMut::new(shard, name, lookup, clock.now_ms);
         self.attribute_panics_to(PanicScope::Buckets);
         #[cfg(test)]
         crate::tests::failpoint::reach("opened");
-        bucket.end_if_expired();
+        bucket.end_if_expired(clock.removal_ms);
         bucket
     }
 
@@ -88,6 +89,8 @@ impl<'r> BucketSupervisor<'r> {
         let (component, panic) = match self.panic_scope.get() {
             PanicScope::Caller => resume_unwind(panic),
             PanicScope::Component(component) => (component, panic),
+            // The other replicas may not have crashed: this one has to be rebuilt.
+            PanicScope::Buckets if self.crash_reports.is_replica => (Component::BucketSupervisor, panic),
             PanicScope::Buckets => {
                 let reason = panic_message(&*panic);
                 match catch_unwind(AssertUnwindSafe(|| end_buckets(reason))) {
@@ -129,14 +132,22 @@ pub enum Component {
 }
 
 /// The latest crash of a component, until the store is restarted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct CrashReports {
+    /// Whether a log says what is in the store, so that a crash must not end a bucket alone.
+    pub(crate) is_replica: bool,
     restarting: AtomicBool,
     latest: Mutex<Option<(Component, String)>>,
     reported: Notify,
 }
 
 impl CrashReports {
+    /// No crash yet.
+    pub(crate) fn new(is_replica: bool) -> CrashReports {
+        let (restarting, latest) = (AtomicBool::new(false), Mutex::default());
+        CrashReports { is_replica, restarting, latest, reported: Notify::new() }
+    }
+
     /// Whether the store is waiting to be restarted.
     pub(crate) fn is_restarting(&self) -> bool {
         self.restarting.load(SeqCst)

@@ -89,6 +89,7 @@ pub use request::{LoadMode, Op, Request};
 pub use shard::watch::Watcher;
 pub use store::{
     Store,
+    apply::{EntryTerms, Halted},
     cost::TransactionLimits,
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,

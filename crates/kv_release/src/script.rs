@@ -1,4 +1,5 @@
-//! `rpc` and `eval`: expressions from the command line, results on stdout.
+//! Expressions from the command line, results on stdout: `rpc` on the running node, `eval` on a node in this
+//! process, which starts for them alone.
 
 use crate::{
     console::{self, Node, parse::statements},

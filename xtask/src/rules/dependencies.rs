@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) const ALLOWED: &[(&str, &[&str])] = &[
     ("otp", &[]),
     ("kv", &["otp"]),
-    ("kv_cluster", &["kv", "otp"]),
+    ("kv_raft", &["kv", "otp"]),
+    ("kv_cluster", &["kv", "kv_raft", "otp"]),
     ("kv_server", &["kv", "kv_cluster", "otp"]),
     ("kv_release", &["kv", "kv_cluster", "otp"]),
     ("foo", &["kv_release", "kv_server"]),

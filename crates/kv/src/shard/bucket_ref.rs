@@ -179,14 +179,19 @@ impl<'s> BucketMut<'s> {
         BucketMut { shard, name, lookup, registered, now_ms }
     }
 
-    /// Ends the bucket if it has expired.
+    /// Ends the bucket if it has expired by `removal_ms`. One that has expired only by now is not seen.
     #[inline]
-    pub(crate) fn end_if_expired(&mut self) {
-        if self.shard.expiry_cursor.has_expiries
-            && self.bucket().is_some_and(|bucket| bucket.is_expired(&self.shard.memory, self.now_ms))
-        {
+    pub(crate) fn end_if_expired(&mut self, removal_ms: u64) {
+        if !self.shard.expiry_cursor.has_expiries {
+            return;
+        }
+        let Some(bucket) = self.bucket() else { return };
+        let is_expired = |at_ms| bucket.is_expired(&self.shard.memory, at_ms);
+        if is_expired(removal_ms) {
             self.end(EndReason::Expired);
             self.shard.counters.expired += 1;
+        } else if removal_ms != self.now_ms && is_expired(self.now_ms) {
+            self.registered = None;
         }
     }
 

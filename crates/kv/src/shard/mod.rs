@@ -83,12 +83,18 @@ impl ExpiryCursor {
 
 impl Shard {
     /// A shard without buckets.
-    pub(crate) fn new(hasher: SeedableRandomState, watch_budget: Arc<WatchBudget>) -> Shard {
+    pub(crate) fn new(
+        hasher: SeedableRandomState,
+        watch_budget: Arc<WatchBudget>,
+        is_replica: bool,
+    ) -> Shard {
+        // Versions from before a restart do not match; those of a replica are what the log says.
+        let last_version = if is_replica { 0 } else { fastrand::u64(..) };
         Shard {
             registry: Registry::default(),
             memory: Memory::new(hasher),
             subscribers: Subscribers::default(),
-            watches: WatchTable::new(watch_budget),
+            watches: WatchTable::new(watch_budget, last_version),
             expiry_cursor: ExpiryCursor::default(),
             unregistered: None,
             counters: Counters::default(),

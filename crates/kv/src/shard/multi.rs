@@ -12,6 +12,7 @@ use crate::{
         registry::Lookup,
         shard_index,
     },
+    time::Clock,
 };
 use foldhash::fast::SeedableRandomState;
 use parking_lot::MutexGuard;
@@ -65,7 +66,7 @@ pub(crate) struct MultiBucket<'l, 'g> {
     pub(crate) hasher: &'l SeedableRandomState,
     /// How many shards the store has.
     pub(crate) shard_count: usize,
-    pub(crate) now_ms: u64,
+    pub(crate) clock: Clock,
 }
 
 impl MultiBucket<'_, '_> {
@@ -83,8 +84,8 @@ impl MultiBucket<'_, '_> {
     pub(crate) fn bucket_at<'b>(&'b mut self, FullName { database, name }: FullName<'b>) -> BucketMut<'b> {
         let hash = self.hasher.hash_one(name);
         let shard = self.shards.shard(shard_index(database, hash, self.shard_count));
-        let mut bucket = BucketMut::new(shard, name, Lookup::new(hash), self.now_ms);
-        bucket.end_if_expired();
+        let mut bucket = BucketMut::new(shard, name, Lookup::new(hash), self.clock.now_ms);
+        bucket.end_if_expired(self.clock.removal_ms);
         bucket
     }
 
@@ -157,8 +158,8 @@ impl MultiBucket<'_, '_> {
             for entry in page.iter() {
                 let Some(copy) = unregistered else { unreachable!("the copy exists") };
                 let value = page.value(memory, entry);
-                let copied = Entry { value, ..entry };
-                if let Err(error) = copy.put(memory, self.hasher.hash_one(entry.key), copied, self.now_ms) {
+                let (hash, copied) = (self.hasher.hash_one(entry.key), Entry { value, ..entry });
+                if let Err(error) = copy.put(memory, hash, copied, self.clock.now_ms) {
                     memory.arena.free_value(value);
                     return Err(error);
                 }

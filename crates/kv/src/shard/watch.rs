@@ -47,10 +47,9 @@ fn name_bytes(name: &[u8]) -> usize {
 }
 
 impl WatchTable {
-    /// Nothing is watched. Versions begin at a random number, so that those from before a restart do not
-    /// match.
-    pub(crate) fn new(budget: Arc<WatchBudget>) -> WatchTable {
-        WatchTable { watched: BTreeMap::new(), last_version: fastrand::u64(..), bytes: 0, budget }
+    /// Nothing is watched. Versions begin after `last_version`.
+    pub(crate) fn new(budget: Arc<WatchBudget>, last_version: u64) -> WatchTable {
+        WatchTable { watched: BTreeMap::new(), last_version, bytes: 0, budget }
     }
 
     /// Adds a watcher of a bucket, unless the budget is used up. Returns the version that the bucket has
@@ -160,7 +159,7 @@ mod tests {
     const THERE: Watcher = Watcher { link: 7, connection: 1 };
 
     fn table() -> WatchTable {
-        WatchTable::new(Arc::default())
+        WatchTable::new(Arc::default(), fastrand::u64(..))
     }
 
     #[test]
@@ -200,7 +199,7 @@ mod tests {
     fn a_full_table_refuses_a_watch_and_keeps_the_others() {
         let budget = Arc::new(WatchBudget::default());
         budget.set_memory_limit(Some(16 * 1_000));
-        let mut table = WatchTable::new(budget.clone());
+        let mut table = WatchTable::new(budget.clone(), 0);
         let version = table.watch(b"shopping", HERE).expect("room");
         let more: Vec<_> = (0..100_u32).map(|name| table.watch(&name.to_le_bytes(), HERE)).collect();
         assert_eq!(more.last(), Some(&Err(CommandError::WatchesFull)));

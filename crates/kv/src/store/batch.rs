@@ -23,20 +23,25 @@ use crate::{
         registry::Lookup,
     },
     store::{
+        cost::TransactionLimits,
         prefetch::prefetch_batch,
         records::{self, BucketHead},
     },
+    time::Clock,
 };
 use arrayvec::ArrayVec;
 use parking_lot::MutexGuard;
 use serde_bytes::Bytes;
 use std::{hash::BuildHasher, num::NonZeroU64, ops::ControlFlow};
 
-/// When requests are executed, and the budget whose excess refuses those that may allocate.
+/// What requests are executed with.
 #[derive(Clone, Copy)]
 pub(super) struct Terms<'b> {
-    pub(super) now_ms: u64,
+    pub(super) clock: Clock,
+    /// Its excess refuses requests that may allocate.
     pub(super) budget: &'b Budget,
+    /// What a transaction may touch; `None` for what the store is set to.
+    pub(super) limits: Option<TransactionLimits>,
 }
 
 impl Store {
@@ -46,6 +51,18 @@ impl Store {
         &self,
         batch: &[Request<'_>],
         now_ms: u64,
+        on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+    ) -> usize {
+        let terms = Terms { clock: Clock::at(now_ms), budget: &self.budget, limits: None };
+        self.execute_on(batch, terms, on_reply)
+    }
+
+    /// Executes the batch in order, as [`Self::execute`] does.
+    #[inline]
+    pub(super) fn execute_on(
+        &self,
+        batch: &[Request<'_>],
+        terms: Terms<'_>,
         mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> usize {
         let mut done = 0;
@@ -54,14 +71,13 @@ impl Store {
             let flow = if request.spans_buckets() {
                 let mut shards = self.lock_all(request.full_names());
                 done += 1;
-                on_reply(self.execute_multi_bounded(&mut shards, request, now_ms))
+                on_reply(self.execute_multi_bounded(&mut shards, request, terms))
             } else {
                 let mut lookups = ArrayVec::new();
                 let mut shard = self.lock(self.hash_lookups(&batch[done..], &mut lookups));
                 if shard.memory.has_garbage() {
                     self.reclaim_some(&mut shard);
                 }
-                let terms = Terms { now_ms, budget: &self.budget };
                 let flow =
                     self.execute_in_shard(&mut shard, &lookups, batch, terms, &mut done, &mut on_reply);
                 if batch[done - 1].op.is_paged() {
@@ -122,7 +138,7 @@ impl Store {
         shard: &mut Shard,
         lookups: &[Lookup<'_>],
         batch: &[Request<'_>],
-        Terms { now_ms, budget }: Terms<'_>,
+        Terms { clock, budget, .. }: Terms<'_>,
         done: &mut usize,
         on_reply: &mut impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
@@ -136,7 +152,7 @@ impl Store {
                 for lookup in lookups {
                     let reply = match self.crash_reports.is_restarting() {
                         true => Reply::Restarting,
-                        false => execute(shard, *lookup, &batch[*done], now_ms, &supervisor, budget),
+                        false => execute(shard, *lookup, &batch[*done], clock, &supervisor, budget),
                     };
                     *done += 1;
                     supervisor.attribute_panics_to(PanicScope::Caller);
@@ -173,8 +189,7 @@ impl Store {
         &self,
         shards: &mut ShardGuards<'_>,
         request: &Request<'_>,
-        now_ms: u64,
-        budget: &Budget,
+        Terms { clock, budget, .. }: Terms<'_>,
     ) -> Reply<'static> {
         let Op::Command { command: Command { run: Run::Multi(run), .. }, args } = request.op else {
             unreachable!("only commands name several buckets");
@@ -189,7 +204,7 @@ impl Store {
         supervisor.attribute_panics_to(PanicScope::Buckets);
         let (hasher, shard_count) = (&self.hasher, self.shards.len());
         let database = request.database;
-        let mut buckets = MultiBucket { shards: &mut *shards, database, hasher, shard_count, now_ms };
+        let mut buckets = MultiBucket { shards: &mut *shards, database, hasher, shard_count, clock };
         let executed = supervisor.run(|| run(&mut buckets, request.bucket, args));
         let reply = match executed {
             Ok(result) => result.unwrap_or_else(Reply::Error),
@@ -223,19 +238,19 @@ fn execute<'s>(
     shard: &'s mut Shard,
     lookup: Lookup<'s>,
     request: &'s Request<'_>,
-    now_ms: u64,
+    clock: Clock,
     supervisor: &BucketSupervisor<'_>,
     budget: &Budget,
 ) -> Reply<'s> {
     if request.op.allocates() && budget.is_exceeded(shard.used_bytes(), shard.accounted_bytes) {
         // A bucket that has expired makes room.
-        supervisor.open(shard, request.bucket, lookup, now_ms);
+        supervisor.open(shard, request.bucket, lookup, clock);
         supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
         if !shard.make_room(budget, request.op.payload_bytes()) {
             return Reply::Error(CommandError::OutOfMemory);
         }
     }
-    let mut bucket = supervisor.open(shard, request.bucket, lookup, now_ms);
+    let mut bucket = supervisor.open(shard, request.bucket, lookup, clock);
     if request.op.is_lookup() {
         bucket.count_lookup();
     }

@@ -7,7 +7,7 @@ use crate::{
     bucket_supervisor::{BucketSupervisor, Component, PanicScope, end_crashed},
     limits::{EXPIRY_BACKLOG, EXPIRY_ENDS, EXPIRY_LINES, EXPIRY_PAUSE},
     shard::{ExpiryCursor, Shard, registry::Lookup},
-    time::now_ms,
+    time::{Clock, now_ms},
 };
 use otp::Stop;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ fn end_expired(
             if expires_at_ms <= now_ms {
                 bucket.name(&shard.memory).clone_into(name);
                 let lookup = Lookup::new(shard.memory.hash(name));
-                let mut bucket = supervisor.open(shard, name, lookup, now_ms);
+                let mut bucket = supervisor.open(shard, name, lookup, Clock::at(now_ms));
                 ended += if bucket.exists() { bucket.delete_expired(EXPIRY_ENDS - ended) } else { 1 };
             }
             if ended == EXPIRY_ENDS {

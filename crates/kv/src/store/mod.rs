@@ -1,10 +1,12 @@
 //! The store: the only way to reach the buckets of a node. It executes requests on the caller's thread,
 //! without a queue.
 //!
-//! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, and `prefetch`
-//! loads the memory that they need into the cache; `prepare` copies large arguments before. `keyspace` has
-//! the operations on all buckets, `records` reads and loads whole buckets, and `expiry` is the sweeper.
+//! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, `apply` executes
+//! what a log has ordered, and `prefetch` loads the memory that they need into the cache; `prepare` copies
+//! large arguments before. `keyspace` has the operations on all buckets, `records` reads and loads whole
+//! buckets, and `expiry` is the sweeper.
 
+pub(crate) mod apply;
 mod batch;
 pub(crate) mod cost;
 pub(crate) mod expiry;
@@ -76,13 +78,17 @@ impl Store {
 
     fn with_hasher(threads: usize, hasher: SeedableRandomState) -> Store {
         let shards = if threads < 2 { 1 } else { (threads * SHARDS_PER_THREAD).next_power_of_two() };
-        let shards = shards * DATABASES;
+        Store::with_shards(shards, hasher, false)
+    }
+
+    /// An empty store with a number of shards for each database. A replica halts when a bucket crashes.
+    fn with_shards(shards: usize, hasher: SeedableRandomState, is_replica: bool) -> Store {
         let watch_budget = Arc::<WatchBudget>::default();
-        let shard = |_| Mutex::new(Shard::new(hasher.clone(), watch_budget.clone()));
+        let shard = |_| Mutex::new(Shard::new(hasher.clone(), watch_budget.clone(), is_replica));
         Store {
-            shards: (0..shards).map(shard).collect(),
+            shards: (0..shards * DATABASES).map(shard).collect(),
             hasher,
-            crash_reports: CrashReports::default(),
+            crash_reports: CrashReports::new(is_replica),
             budget: Budget::default(),
             transaction_limits: Mutex::default(),
             watch_budget,
@@ -104,7 +110,9 @@ impl Store {
     /// Sets how many bytes all buckets together may take; `None` removes the limit.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.budget.set_limit(limit);
-        self.watch_budget.set_memory_limit(limit);
+        if !self.crash_reports.is_replica {
+            self.watch_budget.set_memory_limit(limit);
+        }
         for index in 0..self.shards.len() {
             self.lock(index).memory.arena.large_pages = self.uses_large_pages();
         }
@@ -148,7 +156,8 @@ impl Store {
     }
 
     fn new_shard(&self) -> Shard {
-        let mut shard = Shard::new(self.hasher.clone(), self.watch_budget.clone());
+        let mut shard =
+            Shard::new(self.hasher.clone(), self.watch_budget.clone(), self.crash_reports.is_replica);
         shard.memory.arena.large_pages = self.uses_large_pages();
         shard
     }

@@ -10,6 +10,7 @@ use crate::{
     reply::Reply,
     request::{Op, Request},
     shard::{Shard, bucket_ref::BucketMut, prepared::PreparedValues, registry::Lookup},
+    time::Clock,
 };
 use arrayvec::ArrayVec;
 use std::{hash::BuildHasher, ops::ControlFlow, slice};
@@ -102,7 +103,7 @@ impl Store {
         let mut guard = self.lock(self.hash_lookups(batch, &mut lookups));
         guard.prepared = preparation.prepared;
         let shard = Prepared(&mut guard);
-        let terms = Terms { now_ms, budget: &self.budget };
+        let terms = Terms { clock: Clock::at(now_ms), budget: &self.budget, limits: None };
         let _ = self.execute_in_shard(shard.0, &lookups, batch, terms, &mut 0, &mut on_reply);
     }
 }

@@ -15,6 +15,7 @@ use crate::{
         bucket_ref::{BucketMut, BucketRef, check_name},
         registry::Lookup,
     },
+    time::Clock,
 };
 use parking_lot::MutexGuard;
 use std::hash::BuildHasher;
@@ -60,7 +61,7 @@ impl Store {
         let mut shard = self.lock(self.shard_index(full.database, hash));
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         let page = supervisor.run(|| {
-            let bucket = supervisor.open(&mut shard, full.name, Lookup::new(hash), now_ms);
+            let bucket = supervisor.open(&mut shard, full.name, Lookup::new(hash), Clock::at(now_ms));
             page(bucket.into_view(), cursor).ok().flatten()
         });
         let page = page.unwrap_or_else(|panic| {

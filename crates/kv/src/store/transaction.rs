@@ -13,6 +13,7 @@ use crate::{
     reply::Reply,
     request::Request,
     shard::{multi::ShardGuards, registry::Lookup},
+    time::Clock,
 };
 use std::{hash::BuildHasher, ops::ControlFlow, slice};
 
@@ -26,6 +27,18 @@ impl Store {
         watched: &[(FullName<'_>, u64)],
         batch: &[Request<'_>],
         now_ms: u64,
+        on_reply: impl FnMut(Reply<'_>),
+    ) -> Result<bool, CommandError> {
+        let terms = Terms { clock: Clock::at(now_ms), budget: &self.budget, limits: None };
+        self.transact_on(watched, batch, terms, on_reply)
+    }
+
+    /// Executes the whole batch as one step, as [`Self::transact`] does.
+    pub(super) fn transact_on(
+        &self,
+        watched: &[(FullName<'_>, u64)],
+        batch: &[Request<'_>],
+        terms: Terms<'_>,
         mut on_reply: impl FnMut(Reply<'_>),
     ) -> Result<bool, CommandError> {
         let names = batch.iter().flat_map(Request::full_names).chain(watched.iter().map(|(full, _)| *full));
@@ -36,7 +49,7 @@ impl Store {
             let supervisor = BucketSupervisor::new(&self.crash_reports);
             let unchanged = supervisor.run(|| {
                 // Opening a bucket ends it if it has expired.
-                supervisor.open(shard, name, Lookup::new(hash), now_ms);
+                supervisor.open(shard, name, Lookup::new(hash), terms.clock);
                 shard.watches.matches(name, *version)
             });
             let unchanged = unchanged.unwrap_or_else(|panic| {
@@ -48,14 +61,15 @@ impl Store {
             }
         }
         let allocates = batch.iter().any(|request| request.op.allocates());
-        if allocates && self.budget.is_exceeded(0, 0) && !self.make_room(&mut shards) {
+        if allocates && terms.budget.is_exceeded(0, 0) && !self.make_room(&mut shards) {
             return Err(CommandError::OutOfMemory);
         }
-        self.check_cost(&mut shards, batch, now_ms)?;
+        self.check_cost(&mut shards, batch, terms)?;
         let budget = Budget::default();
+        let terms = Terms { budget: &budget, ..terms };
         for request in batch {
             if request.spans_buckets() {
-                on_reply(self.execute_multi(&mut shards, request, now_ms, &budget));
+                on_reply(self.execute_multi(&mut shards, request, terms));
                 continue;
             }
             let hash = self.hasher.hash_one(request.bucket);
@@ -69,7 +83,7 @@ impl Store {
                 shard,
                 &lookups,
                 slice::from_ref(request),
-                Terms { now_ms, budget: &budget },
+                terms,
                 &mut 0,
                 &mut on_reply,
             );
@@ -83,15 +97,15 @@ impl Store {
         &self,
         shards: &mut ShardGuards<'_>,
         request: &Request<'_>,
-        now_ms: u64,
+        terms: Terms<'_>,
     ) -> Reply<'static> {
         if let Err(CommandError::TransactionTooLarge { entries, bytes }) =
-            self.check_cost(shards, slice::from_ref(request), now_ms)
+            self.check_cost(shards, slice::from_ref(request), terms)
             && !(request.op.renames() && self.is_in_one_shard(request))
         {
             return Reply::Error(CommandError::CommandTooLarge { entries, bytes });
         }
-        self.execute_multi(shards, request, now_ms, &self.budget)
+        self.execute_multi(shards, request, terms)
     }
 
     fn is_in_one_shard(&self, request: &Request<'_>) -> bool {
@@ -116,15 +130,17 @@ impl Store {
         &self,
         shards: &mut ShardGuards<'_>,
         batch: &[Request<'_>],
-        now_ms: u64,
+        Terms { clock, limits, .. }: Terms<'_>,
     ) -> Result<(), CommandError> {
-        let mut cost = TransactionCost::new(self.transaction_limits());
-        for request in batch {
+        let mut cost = TransactionCost::new(limits.unwrap_or_else(|| self.transaction_limits()));
+        // What reads return depends on where a replica keeps its entries, so it must not decide.
+        let counts = |request: &&Request<'_>| limits.is_none() || !request.op.is_read();
+        for request in batch.iter().filter(counts) {
             let hash = self.hasher.hash_one(request.bucket);
             let shard = shards.shard(self.shard_index(request.database, hash));
             let supervisor = BucketSupervisor::new(&self.crash_reports);
             let added = supervisor.run(|| {
-                let bucket = supervisor.open(shard, request.bucket, Lookup::new(hash), now_ms);
+                let bucket = supervisor.open(shard, request.bucket, Lookup::new(hash), clock);
                 cost.add(request, bucket.into_view())
             });
             match added {

@@ -1,4 +1,5 @@
-//! Accepts links from the peers that dial this node, and runs them.
+//! Accepts links from the peers that dial this node, at the port that `cluster/mod.rs` has bound, and runs
+//! them, each as a child of its peer.
 
 use crate::{
     limits::{HANDSHAKE_TIMEOUT, REFUSAL_LINES},

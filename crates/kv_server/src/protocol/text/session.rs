@@ -293,7 +293,7 @@ impl TextSession {
                 self.subscriptions.insert(bucket, subscription);
                 output.bytes.extend_from_slice(b"OK\r\n");
             }
-            Ok(None) => output.bytes.extend_from_slice(b"NOT FOUND\r\n"),
+            Ok(None) => render::reply(&mut output.bytes, bucket, &Reply::NoBucket),
             Err(error) => render::error(&mut output.bytes, &error.to_string()),
         }
     }

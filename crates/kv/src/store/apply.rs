@@ -1,0 +1,97 @@
+//! Executes what the log of a range has ordered. The same entries leave the same contents in every store with
+//! the same seed and number of shards, whatever its node's clock, memory and threads.
+//!
+//! Time and limits come from the entry. Memory is judged before a request is proposed, not here. A panic that
+//! would end a bucket of a volatile store, and memory that cannot be had, halt the store: it has to be
+//! rebuilt from a snapshot and the log.
+
+use super::{Store, batch::Terms};
+use crate::{
+    database::FullName, error::CommandError, memory::budget::Budget, reply::Reply, request::Request,
+    store::cost::TransactionLimits, time::Clock,
+};
+use foldhash::{SharedSeed, fast::SeedableRandomState};
+use std::ops::ControlFlow;
+
+/// What an entry of the log says about its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryTerms {
+    /// When they are executed, in milliseconds since 1970; never less than that of an entry before it.
+    pub stamp_ms: u64,
+    /// What a transaction, or a command on several buckets, may touch.
+    pub limits: TransactionLimits,
+}
+
+/// The store did not execute all of an entry, and executes nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store has halted")]
+pub struct Halted;
+
+impl Store {
+    /// An empty store for a range with a log. Its replicas have the same seed, which clients must not know,
+    /// and the same number of shards for each database, a power of two.
+    pub fn for_range(seed: u64, shards: usize) -> Store {
+        let hasher = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
+        Store::with_shards(shards, hasher, true)
+    }
+
+    /// Executes the requests of an entry in order, and passes each reply to `on_reply`.
+    pub fn apply(
+        &self,
+        batch: &[Request<'_>],
+        entry: EntryTerms,
+        mut on_reply: impl FnMut(Reply<'_>),
+    ) -> Result<(), Halted> {
+        let (mut halted, budget) = (Ok(()), Budget::default());
+        self.execute_on(batch, entry.terms(&budget), |reply| {
+            halted = check(&reply);
+            on_reply(reply);
+            if halted.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        halted
+    }
+
+    /// Executes the requests of an entry as one step, as [`Self::transact`] does.
+    pub fn apply_transaction(
+        &self,
+        watched: &[(FullName<'_>, u64)],
+        batch: &[Request<'_>],
+        entry: EntryTerms,
+        mut on_reply: impl FnMut(Reply<'_>),
+    ) -> Result<Result<bool, CommandError>, Halted> {
+        let (mut halted, budget) = (Ok(()), Budget::default());
+        let executed = self.transact_on(watched, batch, entry.terms(&budget), |reply| {
+            halted = halted.and(check(&reply));
+            on_reply(reply);
+        });
+        if self.crash_reports.is_restarting() { Err(Halted) } else { halted.map(|()| executed) }
+    }
+
+    /// Executes requests that change nothing, without an entry, in order. `clock.removal_ms` is the stamp of
+    /// the last entry. Stops when `on_reply` returns `Break`. Returns how many requests were executed.
+    pub fn read(
+        &self,
+        batch: &[Request<'_>],
+        clock: Clock,
+        on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+    ) -> usize {
+        self.execute_on(batch, Terms { clock, budget: &self.budget, limits: None }, on_reply)
+    }
+}
+
+impl EntryTerms {
+    fn terms(self, budget: &Budget) -> Terms<'_> {
+        Terms { clock: Clock::at(self.stamp_ms), budget, limits: Some(self.limits) }
+    }
+}
+
+/// Whether a request was executed. Without a budget, memory is short only if an arena is full.
+fn check(reply: &Reply<'_>) -> Result<(), Halted> {
+    match reply {
+        Reply::Restarting | Reply::Error(CommandError::OutOfMemory) => Err(Halted),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

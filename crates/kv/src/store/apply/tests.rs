@@ -1,0 +1,252 @@
+//! One log, applied to two stores of different nodes, leaves the same contents in both.
+
+use super::*;
+use crate::{
+    args::{self, Args},
+    commands::{COMMANDS, spec::Command},
+    database::Database,
+    memory::entry::Entry,
+    request::Op,
+    shard::{Shard, watch::Watcher},
+};
+use proptest::prelude::*;
+use std::thread;
+
+const SHARDS: usize = 2;
+const START: u64 = 1_700_000_000_000;
+const NAMES: [&[u8]; 4] = [b"a", b"b", b"c", b"d"];
+
+/// Words that commands take for fields, values, times and options.
+const WORDS: [&str; 26] = [
+    "a", "b", "c", "field", "other", "1", "2", "7", "40", "-3", "1.5", "x", "NX", "XX", "GT", "EX", "PX",
+    "PXAT", "KEEPTTL", "PERSIST", "FIELDS", "FXX", "REPLACE", "DB", "GET", "MATCH",
+];
+
+/// A request of the log, or a connection that watches a bucket.
+#[derive(Debug, Clone)]
+enum Step {
+    Command(usize, Vec<usize>),
+    Create,
+    Put(usize, usize),
+    Delete(usize),
+    Drop,
+    Watch(u64),
+    Unwatch(u64),
+}
+
+/// A step, and the bucket that it names, by their places in the lists; the database.
+type Placed = (Step, usize, u8);
+
+/// The requests of an entry, whether they are one transaction, and the time since the entry before it.
+type LogEntry = (Vec<Placed>, bool, u64);
+
+fn step() -> impl Strategy<Value = Placed> {
+    let words = || 0..WORDS.len();
+    let step = prop_oneof![
+        12 => (0..COMMANDS.len(), proptest::collection::vec(words(), 1..7))
+            .prop_map(|(command, words)| Step::Command(command, words)),
+        1 => Just(Step::Create),
+        2 => (words(), words()).prop_map(|(key, value)| Step::Put(key, value)),
+        1 => words().prop_map(Step::Delete),
+        1 => Just(Step::Drop),
+        2 => (0..3_u64).prop_map(Step::Watch),
+        1 => (0..3_u64).prop_map(Step::Unwatch),
+    ];
+    (step, 0..NAMES.len(), 0..2_u8)
+}
+
+fn log_entry() -> impl Strategy<Value = LogEntry> {
+    (proptest::collection::vec(step(), 1..20), any::<bool>(), 0..30_u64)
+}
+
+/// The arguments of a step, as a client sends them.
+fn bulks((step, ..): &Placed) -> Vec<u8> {
+    let mut bulks = Vec::new();
+    if let Step::Command(command, words) = step {
+        // As many as the command needs at least, without its own name and that of the bucket.
+        let least = COMMANDS[*command].spec.arity.unsigned_abs() as usize - 2;
+        let exact = COMMANDS[*command].spec.arity > 0;
+        let count = if exact { least } else { least.max(words.len()) };
+        words.iter().cycle().take(count).for_each(|word| args::push(&mut bulks, WORDS[*word].as_bytes()));
+    }
+    bulks
+}
+
+fn request<'b>((step, bucket, database): &Placed, bulks: &'b [u8]) -> Request<'b> {
+    let watcher = |connection: &u64| Watcher { link: 1, connection: *connection };
+    let op = match step {
+        Step::Command(command, _) => Op::Command { command: &COMMANDS[*command], args: Args::new(bulks) },
+        Step::Create => Op::Create,
+        Step::Put(key, value) => Op::Put { key: WORDS[*key].as_bytes(), value: WORDS[*value].as_bytes() },
+        Step::Delete(key) => Op::Delete { key: WORDS[*key].as_bytes() },
+        Step::Drop => Op::Drop,
+        Step::Watch(connection) => Op::Watch { watcher: watcher(connection) },
+        Step::Unwatch(connection) => Op::Unwatch { watcher: watcher(connection) },
+    };
+    let database = Database::new(usize::from(*database)).expect("a database");
+    Request { database, ..Request::new(NAMES[*bucket], op) }
+}
+
+/// What a node does with its store besides.
+#[derive(Debug, Clone, Copy)]
+enum Node {
+    /// Nothing.
+    Idle,
+    /// Its memory is used up, it would allow no transaction, its clock is ahead, others read, and it sweeps.
+    Busy,
+}
+
+/// Applies the log; returns the replies to what changes something, and the contents afterwards.
+fn apply(log: &[LogEntry], limits: TransactionLimits, node: Node) -> (Vec<String>, Vec<String>) {
+    let (store, mut stamp_ms, mut replies) = (Store::for_range(7, SHARDS), START, Vec::new());
+    let mut versions = Vec::new();
+    for (steps, is_transaction, wait) in log {
+        stamp_ms += wait;
+        let words: Vec<_> = steps.iter().map(bulks).collect();
+        let requests = steps.iter().zip(&words).map(|(step, bulks)| request(step, bulks));
+        let requests: Vec<_> = requests.collect();
+        let (mut replied, watched) = (0, versions.last().copied());
+        let mut on_reply = |reply: Reply<'_>| {
+            let (request, name) = (&requests[replied], NAMES[steps[replied].1]);
+            replied += 1;
+            if let (Op::Watch { .. }, Reply::Number(version)) = (request.op, &reply) {
+                versions.push((FullName { database: request.database, name }, *version as u64));
+            }
+            if !request.op.is_read() || matches!(request.op, Op::Watch { .. }) {
+                replies.push(format!("{request:?} {reply:?}"));
+            }
+        };
+        let entry = EntryTerms { stamp_ms, limits };
+        if *is_transaction {
+            let executed = store.apply_transaction(watched.as_slice(), &requests, entry, &mut on_reply);
+            replies.push(format!("{:?}", executed.expect("no crash")));
+        } else {
+            store.apply(&requests, entry, &mut on_reply).expect("no crash");
+        }
+        if matches!(node, Node::Busy) {
+            disturb(&store, &requests, stamp_ms);
+        }
+    }
+    (replies, contents(&store, stamp_ms))
+}
+
+fn disturb(store: &Store, requests: &[Request<'_>], stamp_ms: u64) {
+    store.set_memory_limit(Some(1));
+    store.set_transaction_limits(TransactionLimits { entries: 1, bytes: 1 });
+    let reads: Vec<_> = requests.iter().copied().filter(|request| request.op.is_read()).collect();
+    let reads: Vec<_> = reads.into_iter().filter(|read| !matches!(read.op, Op::Watch { .. })).collect();
+    thread::scope(|scope| {
+        for ahead in [0, 30, 1_000_000] {
+            let (clock, reads) = (Clock { now_ms: stamp_ms + ahead, removal_ms: stamp_ms }, &reads);
+            scope.spawn(move || store.read(reads, clock, |_| ControlFlow::Continue(())));
+        }
+    });
+    sweep(store, stamp_ms);
+}
+
+fn sweep(store: &Store, stamp_ms: u64) {
+    for index in 0..store.shards.len() {
+        // A round visits every line; the next one finds nothing.
+        while store.lock(index).expiry_cursor.has_expiries && store.sweep_shard(index, stamp_ms) {}
+        while store.sweep_shard(index, stamp_ms) {}
+    }
+}
+
+/// Every bucket with all that can be read of it, and every watch.
+fn contents(store: &Store, stamp_ms: u64) -> Vec<String> {
+    sweep(store, stamp_ms);
+    let mut contents = Vec::new();
+    for index in 0..store.shards.len() {
+        let Shard { registry, memory, watches, .. } = &*store.lock(index);
+        let (mut buckets, mut cursor) = (Vec::new(), 0);
+        loop {
+            let (step, next) = registry.scan_step(memory, cursor);
+            buckets.extend(step);
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        for bucket in buckets {
+            let name = bucket.name(memory).escape_ascii().to_string();
+            let mut fields = Vec::new();
+            if let Ok(map) = bucket.map(memory) {
+                let (mut cursor, mut page): (u64, Vec<Entry<'_>>);
+                cursor = 0;
+                loop {
+                    (page, cursor) = map.entries(cursor, 100);
+                    page.retain(|entry| !entry.is_expired(stamp_ms));
+                    fields.extend(page.iter().map(|entry| format!("{entry:?}")));
+                    if cursor == 0 {
+                        break;
+                    }
+                }
+            }
+            fields.sort_unstable();
+            let string = bucket.string(memory).ok().map(|value| format!("{value:?}"));
+            let (kind, expiry) = (bucket.kind(memory), bucket.expires_at_ms(memory));
+            let keeps = bucket.keeps_when_empty(memory);
+            contents.push(format!("{index} {name} {kind:?} {expiry:?} {keeps} {string:?} {fields:?}"));
+        }
+        contents.push(format!("{index} {:?}", watches));
+    }
+    contents.sort_unstable();
+    contents
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn one_log_leaves_the_same_in_the_stores_of_different_nodes(
+        log in proptest::collection::vec(log_entry(), 1..30),
+        entries in 3..60_usize,
+    ) {
+        let limits = TransactionLimits { entries, bytes: 1_000 };
+        let (idle, busy) = (apply(&log, limits, Node::Idle), apply(&log, limits, Node::Busy));
+        prop_assert_eq!(idle, busy);
+    }
+}
+
+/// A command on the bucket `a`.
+fn command<'b>(name: &str, words: &[&str], bulks: &'b mut Vec<u8>) -> Request<'b> {
+    words.iter().for_each(|word| args::push(bulks, word.as_bytes()));
+    let command = Command::find(name).expect("a command");
+    Request::new(b"a", Op::Command { command, args: Args::new(bulks) })
+}
+
+#[test]
+fn where_a_replica_keeps_its_entries_does_not_decide_whether_a_transaction_is_too_large() {
+    let executed = |sweeps: bool| {
+        let store = Store::for_range(7, SHARDS);
+        let limits = TransactionLimits { entries: 60, bytes: 100_000 };
+        let entry = |stamp_ms| EntryTerms { stamp_ms, limits };
+        for field in 0..400 {
+            let (name, mut bulks) = (format!("field{field}"), Vec::new());
+            let fields = match field % 4 {
+                0 => command("hset", &[&name, "value"], &mut bulks),
+                _ => command("hsetex", &["PX", "10", "FIELDS", "1", &name, "value"], &mut bulks),
+            };
+            store.apply(&[fields], entry(START), |_| ()).expect("no crash");
+        }
+        if sweeps {
+            sweep(&store, START + 20);
+        }
+        let mut bulks = Vec::new();
+        let scan = command("hscan", &["0", "COUNT", "100"], &mut bulks);
+        store.apply_transaction(&[], &[scan], entry(START + 20), |_| ())
+    };
+    let done = Ok(Ok(true));
+    assert_eq!([executed(false), executed(true)], [done.clone(), done]);
+}
+
+#[test]
+fn a_crash_halts_the_store() {
+    let store = Store::for_range(7, SHARDS);
+    let entry = EntryTerms { stamp_ms: START, limits: TransactionLimits::default() };
+    let requests = [Op::Create, Op::Crash, Op::Create].map(|op| Request::new(b"a", op));
+    let mut replies = 0;
+    assert_eq!(store.apply(&requests, entry, |_| replies += 1), Err(Halted));
+    assert_eq!(replies, 2, "nothing is executed after it");
+    assert_eq!(store.apply(&requests[..1], entry, |_| ()), Err(Halted));
+    assert_eq!(store.apply_transaction(&[], &requests[..1], entry, |_| ()), Err(Halted));
+}
