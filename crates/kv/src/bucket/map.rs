@@ -33,7 +33,9 @@ impl<'m> Map<'m> {
             Entries::Inline(entries) => {
                 inline_entries(entries).map(|(_, entry)| entry).find(|entry| entry.key == key)
             }
-            Entries::Table(id) => search(self.memory, id, hash, key).map(|(_, entry)| entry),
+            Entries::Table(id) => {
+                search(self.memory, id, hash, key, |_, entry| entry).map(|(_, entry)| entry)
+            }
         }
     }
 
@@ -149,7 +151,9 @@ impl Bucket {
                 Ok(was_live)
             }
             Entries::Table(id) => {
-                let Some((slot, entry)) = search(memory, id, hash, key) else { return Ok(false) };
+                let Some((slot, entry)) = search(memory, id, hash, key, |_, entry| entry) else {
+                    return Ok(false);
+                };
                 let was_live = !entry.is_expired(now_ms);
                 remove_from_table(memory, id, slot);
                 Ok(was_live)
@@ -197,14 +201,20 @@ fn fits_inline(head: &Head<'_>, entries: usize) -> bool {
     head.size() + 2 + entries <= INLINE_BYTES
 }
 
-/// Finds the entry of a key in a table.
+/// Finds the entry of a key in a table, and what `found` makes of it and its handle.
 #[inline(always)]
-fn search<'m>(memory: &'m Memory, id: u32, hash: u64, key: &[u8]) -> Option<(SlotRef, Entry<'m>)> {
+fn search<'m, T>(
+    memory: &'m Memory,
+    id: u32,
+    hash: u64,
+    key: &[u8],
+    found: impl Fn(Handle, Entry<'m>) -> T,
+) -> Option<(SlotRef, T)> {
     memory.table(id).search(hash, |handle| {
         // Long entries span two cache lines; fetch both at once.
         memory.arena.prefetch(handle);
         let entry = memory.entry(handle);
-        (entry.key == key).then_some(entry)
+        (entry.key == key).then(|| found(handle, entry))
     })
 }
 
@@ -216,20 +226,19 @@ fn put_in_table(
     entry: Entry<'_>,
     now_ms: u64,
 ) -> Result<bool, ArenaFull> {
-    let Some((slot, old)) = search(memory, id, hash, entry.key) else {
+    let Some((slot, (handle, old))) = search(memory, id, hash, entry.key, |handle, old| (handle, old)) else {
         add_to_table(memory, id, hash, entry)?;
         return Ok(true);
     };
-    let (Value::Bytes(value), Value::Bytes(old_value)) = (entry.value, old.value) else {
-        return replace_in_table(memory, id, slot, entry, now_ms);
-    };
-    if old_value.len() != value.len() || old.expires_at_ms != entry.expires_at_ms {
-        return replace_in_table(memory, id, slot, entry, now_ms);
+    if let (Value::Bytes(value), Value::Bytes(old_value)) = (entry.value, old.value)
+        && old_value.len() == value.len()
+        && old.expires_at_ms == entry.expires_at_ms
+    {
+        let (is_new, size) = (old.is_expired(now_ms), old.size());
+        memory.arena.bytes_mut(handle)[size - value.len()..size].copy_from_slice(value);
+        return Ok(is_new);
     }
-    let (is_new, size) = (old.is_expired(now_ms), old.size());
-    let before = memory.table(id).get(slot);
-    memory.arena.bytes_mut(before)[size - value.len()..size].copy_from_slice(value);
-    Ok(is_new)
+    replace_in_table(memory, id, slot, entry, now_ms)
 }
 
 /// Replaces the entry in a slot of a table. Returns whether the old one had expired.

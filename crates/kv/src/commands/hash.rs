@@ -192,10 +192,10 @@ fn hincrbyfloat(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static>
 
 /// The value of a field.
 pub(crate) fn value<'s>(bucket: BucketRef<'s>, field: &[u8]) -> CommandResult<'s> {
-    Ok(match bucket.field(field)? {
+    match bucket.field(field)? {
         Some(entry) => bucket.reply(entry.value),
-        None => Reply::NoKey,
-    })
+        None => Ok(Reply::NoKey),
+    }
 }
 
 /// Checks that the values of these fields, which are copied in one step, do not have too many bytes. Large

@@ -152,7 +152,7 @@ fn list_all(bucket: BucketRef, projection: Projection) -> CommandResult {
 
 fn items<'s>(bucket: BucketRef<'s>, entries: &[Entry<'s>], projection: Projection) -> Vec<Reply<'s>> {
     let key = |entry: &Entry<'s>| Reply::Value(entry.key);
-    let value = |entry: &Entry<'s>| bucket.reply(entry.value);
+    let value = |entry: &Entry<'s>| bucket.reply(entry.value).unwrap_or_else(Reply::Error);
     match projection {
         Projection::Keys => entries.iter().map(key).collect(),
         Projection::Values => entries.iter().map(value).collect(),

@@ -63,18 +63,18 @@ impl<'s> BucketRef<'s> {
 
     /// The reply that is a value of the bucket.
     #[inline]
-    pub(crate) fn reply(self, value: Value<'s>) -> Reply<'s> {
+    pub(crate) fn reply(self, value: Value<'s>) -> CommandResult<'s> {
         match value {
-            Value::Bytes(bytes) => Reply::Value(bytes),
+            Value::Bytes(bytes) => Ok(Reply::Value(bytes)),
             Value::Large(at) => large::reply(self.memory, at),
         }
     }
 
     /// The reply that is the string.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn string_reply(self) -> CommandResult<'s> {
         let Some(bucket) = self.bucket else { return Ok(Reply::NoBucket) };
-        Ok(self.reply(bucket.string(self.memory)?))
+        self.reply(bucket.string(self.memory)?)
     }
 
     /// How the string came to be.

@@ -138,7 +138,7 @@ async fn wait_for_memory(account: &Account) -> io::Result<()> {
 pub(crate) struct Output<'s> {
     stream: &'s Stream,
     pub(crate) bytes: ReplyBuffer,
-    /// The length at which the replies must be written.
+    /// How much is written at a time, and the length at which the replies must be written.
     full_bytes: usize,
     /// How long the client may take nothing of what is written; `None` for no limit.
     timeout: Option<Duration>,
@@ -155,7 +155,7 @@ impl<'s> Output<'s> {
     pub(crate) fn new(stream: &'s Stream) -> Output<'s> {
         Output {
             stream,
-            bytes: ReplyBuffer::default(),
+            bytes: ReplyBuffer::full_at(OUTPUT_BYTES),
             full_bytes: OUTPUT_BYTES,
             timeout: None,
             suppressed: false,
@@ -173,6 +173,7 @@ impl<'s> Output<'s> {
         self.timeout = timeout;
         let is_short = self.stream.account().is_memory_short();
         self.full_bytes = if is_short { SHORT_OUTPUT_BYTES } else { OUTPUT_BYTES };
+        self.bytes.set_full_bytes(self.full_bytes);
     }
 
     /// Returns the buffer, which is empty, to the thread's pool.
@@ -188,13 +189,13 @@ impl<'s> Output<'s> {
 
     /// Whether the replies must be written before more are rendered.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.size() >= self.full_bytes
+        self.bytes.is_full()
     }
 
     /// Writes all replies; waits for a client that does not read.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         if self.bytes.has_large() {
-            let replies = std::mem::take(&mut self.bytes);
+            let replies = std::mem::replace(&mut self.bytes, ReplyBuffer::full_at(self.full_bytes));
             return Box::pin(self.write(replies)).await;
         }
         if !self.suppressed {

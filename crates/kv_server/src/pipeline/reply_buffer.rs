@@ -14,6 +14,8 @@ pub(crate) struct ReplyBuffer {
     bytes: Vec<u8>,
     large: Vec<LargePart>,
     large_bytes: usize,
+    /// The number of `bytes` at which they are full; 0 once there is a large value.
+    full_bytes: usize,
 }
 
 /// A large value among replies.
@@ -30,6 +32,22 @@ pub(crate) struct LargePart {
 pub(crate) type WriteLarge = for<'o> fn(&'o LargeValue, &'o mut Output<'_>) -> BoxFuture<'o, io::Result<()>>;
 
 impl ReplyBuffer {
+    /// A buffer without replies that is full at `full_bytes`.
+    pub(crate) fn full_at(full_bytes: usize) -> ReplyBuffer {
+        ReplyBuffer { full_bytes, ..ReplyBuffer::default() }
+    }
+
+    /// Changes at how many bytes it is full.
+    pub(crate) fn set_full_bytes(&mut self, full_bytes: usize) {
+        self.full_bytes = full_bytes;
+    }
+
+    /// Whether the replies must be written before more are rendered.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.len() >= self.full_bytes
+    }
+
     /// Whether there are large values.
     #[inline]
     pub(crate) fn has_large(&self) -> bool {
@@ -38,21 +56,24 @@ impl ReplyBuffer {
 
     /// Adds a large value.
     pub(crate) fn push_large(&mut self, value: LargeValue, write: Option<WriteLarge>) {
-        self.large_bytes += value.len();
-        self.large.push(LargePart { at: self.bytes.len(), value, write });
+        self.push_part(LargePart { at: self.bytes.len(), value, write });
     }
 
     /// Adds a part of other replies.
     pub(crate) fn extend_from(&mut self, other: &ReplyBuffer, range: Range<usize>) {
         for part in other.large.iter().filter(|part| range.contains(&part.at)) {
-            self.large_bytes += part.value.len();
-            self.large.push(LargePart { at: self.bytes.len() + part.at - range.start, ..part.clone() });
+            self.push_part(LargePart { at: self.bytes.len() + part.at - range.start, ..part.clone() });
         }
         self.bytes.extend_from_slice(&other.bytes[range]);
     }
 
+    fn push_part(&mut self, part: LargePart) {
+        self.large_bytes += part.value.len();
+        self.full_bytes = 0;
+        self.large.push(part);
+    }
+
     /// Bytes of all replies.
-    #[inline]
     pub(crate) fn size(&self) -> usize {
         self.bytes.len() + self.large_bytes
     }

@@ -8,14 +8,14 @@ use crate::{
         value::{LargeRef, Value},
     },
     pubsub::bucket_changes::Change,
-    reply::{OwnedValue, Reply},
+    reply::{CommandResult, OwnedValue},
 };
 
 /// The reply that is a large value.
 #[cold]
 #[inline(never)]
-pub(super) fn reply<'s>(memory: &Memory, at: LargeRef) -> Reply<'s> {
-    memory.arena.value(at).clone().into()
+pub(super) fn reply<'s>(memory: &Memory, at: LargeRef) -> CommandResult<'s> {
+    Ok(memory.arena.value(at).clone().into())
 }
 
 impl BucketMut<'_> {

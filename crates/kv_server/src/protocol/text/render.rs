@@ -2,7 +2,10 @@
 
 use super::quote::{self, QuoteScan};
 use crate::{
-    pipeline::{buffers::Output, reply_buffer::ReplyBuffer},
+    pipeline::{
+        buffers::Output,
+        reply_buffer::{ReplyBuffer, WriteLarge},
+    },
     protocol::describe_end,
 };
 use kv::{Change, EndReason, Event, LargeValue, OwnedValue, Reply};
@@ -18,16 +21,23 @@ pub(super) fn reply(output: &mut ReplyBuffer, bucket: &[u8], reply: &Reply<'_>) 
             quote::print(output, value);
             output.extend_from_slice(b"\r\nOK\r\n");
         }
+        Reply::NoKey => output.extend_from_slice(b"\r\nOK\r\n"),
+        Reply::NoBucket => output.extend_from_slice(b"NOT FOUND\r\n"),
+        reply => rare_reply(output, bucket, reply),
+    }
+}
+
+/// Renders the replies that most requests do not get.
+#[cold]
+#[inline(never)]
+fn rare_reply(output: &mut ReplyBuffer, bucket: &[u8], reply: &Reply<'_>) {
+    match reply {
         Reply::OwnedValue(OwnedValue::Large(value)) => {
-            output.push_large(
-                LargeValue::clone(value),
-                Some(|value, output| Box::pin(write_large(value, output))),
-            );
+            let write: WriteLarge = |value, output| Box::pin(write_large(value, output));
+            output.push_large(LargeValue::clone(value), Some(write));
             output.extend_from_slice(b"\r\nOK\r\n");
         }
         Reply::Bucket { fields, ttl_ms } => describe_bucket(output, *fields, *ttl_ms),
-        Reply::NoKey => output.extend_from_slice(b"\r\nOK\r\n"),
-        Reply::NoBucket => output.extend_from_slice(b"NOT FOUND\r\n"),
         Reply::Keys { keys, .. } => names(output, keys.iter().map(|key| key.as_ref())),
         failure => error(output, &describe_failure(bucket, failure)),
     }
