@@ -8,9 +8,8 @@ use crate::{
     limits::TURN,
     pipeline::{
         Next, batch,
-        buffers::{Input, Output},
+        buffers::{Input, Output, ReplyBuffer},
         clock::Clock,
-        reply_buffer::ReplyBuffer,
     },
     protocol::{resp::RespSession, text::TextSession},
     reactor::Stream,

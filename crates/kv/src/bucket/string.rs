@@ -37,8 +37,8 @@ impl Bucket {
         }
     }
 
-    /// Replaces the string by one that is not large, in place; `false` if the block has another size, or more to say than that the
-    /// string was set as a whole and does not expire.
+    /// Replaces the string by one that is not large, in place. `false`: the block has another size, or the
+    /// string expires, or was not set as a whole.
     #[inline]
     pub(crate) fn overwrite_string(self, memory: &mut Memory, value: &[u8]) -> bool {
         let Some((body_offset, body)) = layout::plain_string(memory.arena.bytes_mut(self.0)) else {

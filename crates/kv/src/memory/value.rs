@@ -19,8 +19,8 @@ pub(crate) struct LargeRef {
     pub(super) len: u32,
 }
 
-/// Stands for the length of a large value. No block has as many bytes, so checking where a value ends tells
-/// the two apart.
+/// Stands for the length of a large value. No block has as many bytes, so reading needs no check but that of
+/// where the value ends.
 const LARGE_MARK: usize = (1 << 28) - 1;
 const _: () = assert!(LARGE_MARK > CHUNK_BYTES + NAME_BYTES + LARGE_VALUE_BYTES);
 

@@ -7,7 +7,13 @@ use crate::{
     bucket::{Bucket, Kind, WrongType, layout::Origin, map::Map},
     error::CommandError,
     limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
-    memory::{Memory, arena::Arena, entry::Entry, large::LargeValue, value::Value},
+    memory::{
+        Memory,
+        arena::Arena,
+        entry::Entry,
+        large::LargeValue,
+        value::{LargeRef, Value},
+    },
     pubsub::bucket_changes::{Change, EndReason},
     reply::{CommandResult, OwnedValue, Reply},
     shard::{
@@ -66,7 +72,7 @@ impl<'s> BucketRef<'s> {
     pub(crate) fn reply(self, value: Value<'s>) -> CommandResult<'s> {
         match value {
             Value::Bytes(bytes) => Ok(Reply::Value(bytes)),
-            Value::Large(at) => large::reply(self.memory, at),
+            Value::Large(at) => large_reply(self.memory, at),
         }
     }
 
@@ -339,6 +345,13 @@ impl<'s> BucketMut<'s> {
     fn invalidate_watches(&mut self) {
         self.shard.watches.invalidate(self.name);
     }
+}
+
+/// The reply that is a large value.
+#[cold]
+#[inline(never)]
+fn large_reply<'s>(memory: &Memory, at: LargeRef) -> CommandResult<'s> {
+    Ok(memory.arena.value(at).clone().into())
 }
 
 /// Checks the name of a bucket, or of a field, that may be new.

@@ -7,10 +7,9 @@
 pub(crate) mod batch;
 pub(crate) mod buffers;
 pub(crate) mod clock;
-pub(crate) mod reply_buffer;
 pub(crate) mod router;
 
-use self::{buffers::Output, reply_buffer::ReplyBuffer};
+use self::buffers::{Output, ReplyBuffer};
 use crate::{limits::BATCH_REQUESTS, metrics::Metrics};
 use arrayvec::ArrayVec;
 use kv::{Reply, Request};

@@ -2,21 +2,10 @@
 
 use super::{BucketMut, CommandError, Entry};
 use crate::{
-    memory::{
-        Memory,
-        large::LargeValue,
-        value::{LargeRef, Value},
-    },
+    memory::{large::LargeValue, value::Value},
     pubsub::bucket_changes::Change,
-    reply::{CommandResult, OwnedValue},
+    reply::OwnedValue,
 };
-
-/// The reply that is a large value.
-#[cold]
-#[inline(never)]
-pub(super) fn reply<'s>(memory: &Memory, at: LargeRef) -> CommandResult<'s> {
-    Ok(memory.arena.value(at).clone().into())
-}
 
 impl BucketMut<'_> {
     /// Has `set` store a large value, which becomes one of the arena's unless it fails.

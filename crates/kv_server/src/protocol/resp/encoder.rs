@@ -1,6 +1,6 @@
 //! Encodes values as RESP2 or RESP3.
 
-use crate::pipeline::reply_buffer::ReplyBuffer;
+use crate::pipeline::buffers::ReplyBuffer;
 use kv::LargeValue;
 
 /// The version of the protocol that a client has chosen.

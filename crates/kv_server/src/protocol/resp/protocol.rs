@@ -13,8 +13,8 @@ use crate::{
     limits::{BATCH_BYTES, BATCH_PAGES, BATCH_REQUESTS},
     metrics::{Failure, Metrics},
     pipeline::{
-        Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output,
-        reply_buffer::ReplyBuffer,
+        Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail,
+        buffers::{Output, ReplyBuffer},
     },
 };
 use kv::{Command, KeySpec, Op, Request};

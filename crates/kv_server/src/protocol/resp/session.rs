@@ -11,7 +11,7 @@ use crate::{
     clients::Client,
     context::ServerContext,
     limits::BATCH_REQUESTS,
-    pipeline::{buffers::Output, reply_buffer::ReplyBuffer},
+    pipeline::buffers::{Output, ReplyBuffer},
 };
 use arrayvec::ArrayVec;
 use kv::{Command, Database};

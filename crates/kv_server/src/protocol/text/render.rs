@@ -2,10 +2,7 @@
 
 use super::quote::{self, QuoteScan};
 use crate::{
-    pipeline::{
-        buffers::Output,
-        reply_buffer::{ReplyBuffer, WriteLarge},
-    },
+    pipeline::buffers::{Output, ReplyBuffer, WriteLarge},
     protocol::describe_end,
 };
 use kv::{Change, EndReason, Event, LargeValue, OwnedValue, Reply};

@@ -13,8 +13,9 @@ use crate::{
     limits::{BATCH_BYTES, SORTED_BYTES, SUBSCRIPTIONS},
     metrics::Metrics,
     pipeline::{
-        Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output,
-        reply_buffer::ReplyBuffer, router,
+        Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail,
+        buffers::{Output, ReplyBuffer},
+        router,
     },
     protocol::{bucket_subscriptions::BucketSubscriptions, lines::line_end, resp::RespSession},
 };

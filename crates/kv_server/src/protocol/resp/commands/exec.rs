@@ -9,7 +9,12 @@ use crate::{
     limits::EXEC_REPLIES_AT_ONCE,
     memory::{Charge, Use},
     metrics::Failure,
-    pipeline::{Rendered, buffers::Output, clock::Clock, reply_buffer::ReplyBuffer, router},
+    pipeline::{
+        Rendered,
+        buffers::{Output, ReplyBuffer},
+        clock::Clock,
+        router,
+    },
     protocol::resp::{
         encoder::RespEncoder,
         parser::RawCommand,

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     limits::PAGED_REPLY_BYTES,
-    pipeline::reply_buffer::ReplyBuffer,
+    pipeline::buffers::ReplyBuffer,
     protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
 use kv::{

@@ -3,7 +3,10 @@
 use crate::{
     limits::PAGED_REPLY_BYTES,
     memory::{Account, Charge, Use},
-    pipeline::{buffers::Output, reply_buffer::ReplyBuffer, router},
+    pipeline::{
+        buffers::{Output, ReplyBuffer},
+        router,
+    },
     protocol::resp::{
         encoder::RespEncoder,
         reply::{error::cluster_error, write_reply},

@@ -149,7 +149,7 @@ pub(super) fn write(encoder: &mut RespEncoder<'_>, arguments: &[Argument]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::reply_buffer::ReplyBuffer;
+    use crate::pipeline::buffers::ReplyBuffer;
 
     /// Arguments in a short notation.
     fn shown(arguments: &[Argument]) -> String {

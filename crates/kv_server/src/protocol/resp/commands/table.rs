@@ -293,7 +293,7 @@ fn unknown_command(raw: &RawCommand<'_>) -> SessionError {
 mod tests {
     use super::super::command_table;
     use super::*;
-    use crate::pipeline::reply_buffer::ReplyBuffer;
+    use crate::pipeline::buffers::ReplyBuffer;
 
     fn resolved(line: &str) -> Result<&'static str, String> {
         let mut words = line.split(' ');

@@ -3,7 +3,7 @@
 use super::{super::encoder::RespEncoder, error::is_retried, write_result};
 use crate::{
     limits::{KEYS_IN_ERROR, NAME_IN_ERROR_BYTES},
-    pipeline::{RequestResult, reply_buffer::ReplyBuffer},
+    pipeline::{RequestResult, buffers::ReplyBuffer},
 };
 use kv::Reply;
 use kv_cluster::{Outcome, escape_name};

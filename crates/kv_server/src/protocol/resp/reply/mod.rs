@@ -70,7 +70,7 @@ fn write_array(encoder: &mut RespEncoder<'_>, bucket: &[u8], items: &[Reply<'_>]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::reply_buffer::ReplyBuffer;
+    use crate::pipeline::buffers::ReplyBuffer;
     use kv::Projection;
 
     #[test]

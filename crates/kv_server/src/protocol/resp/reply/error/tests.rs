@@ -1,7 +1,7 @@
 //! The exact reply for every error. A variant that is not listed here does not compile.
 
 use super::*;
-use crate::{pipeline::reply_buffer::ReplyBuffer, protocol::resp::encoder::RespVersion};
+use crate::{pipeline::buffers::ReplyBuffer, protocol::resp::encoder::RespVersion};
 use kv::syntax::excerpt::Excerpt;
 use kv_cluster::Outcome;
 use std::sync::Arc;
