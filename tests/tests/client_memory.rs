@@ -44,6 +44,14 @@ fn evicted(node: &Release) -> bool {
     node.log().contains("client closed: all clients together exceed client_limits.max_memory")
 }
 
+/// A node with 100 buckets, and the client that has made them.
+fn node_with_topics() -> (Release, RespClient) {
+    let node = node();
+    let mut client = node.resp();
+    (0..100).for_each(|number| assert_eq!(client.ask(&format!("HSET topic{number} milk 1")), r":1\r\n"));
+    (node, client)
+}
+
 /// A Redis client that is subscribed to 100 buckets, or to 100 channels, and reads no more.
 fn slow_subscriber(node: &Release, buckets: bool) -> RespClient {
     let mut client = node.resp();
@@ -74,9 +82,7 @@ fn change_all(node: &Release, buckets: bool) {
 #[test]
 fn what_is_queued_for_all_subscriptions_of_a_client_is_one_backlog() {
     for buckets in [true, false] {
-        let node = node();
-        let mut small = node.resp();
-        (0..100).for_each(|number| assert_eq!(small.ask(&format!("HSET topic{number} milk 1")), r":1\r\n"));
+        let (node, mut small) = node_with_topics();
         let mut slow = slow_subscriber(&node, buckets);
         let before = node.resident_bytes();
         change_all(&node, buckets);
@@ -93,9 +99,7 @@ fn what_is_queued_for_all_subscriptions_of_a_client_is_one_backlog() {
 #[test]
 fn backlogs_count_for_all_clients_together() {
     for buckets in [true, false] {
-        let node = node();
-        let mut small = node.resp();
-        (0..100).for_each(|number| assert_eq!(small.ask(&format!("HSET topic{number} milk 1")), r":1\r\n"));
+        let (node, mut small) = node_with_topics();
         let slow: Vec<_> = (0..10).map(|_| slow_subscriber(&node, buckets)).collect();
         let before = node.resident_bytes();
         change_all(&node, buckets);

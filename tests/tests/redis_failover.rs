@@ -38,7 +38,7 @@ fn a_node_that_is_down_is_named_and_the_command_may_be_sent_again() {
         &["MSET", "apples", "3", "shopping", "4"],
         &["DEL", "apples", "shopping"],
         &["MGET", "apples", "shopping"],
-        &["WATCH", "apples", "shopping"],
+        &["WATCH", "shopping"],
     ] {
         let refused = redis::cmd(command[0]).arg(&command[1..]).query::<Value>(&mut client).unwrap_err();
         let text = refused.to_string();

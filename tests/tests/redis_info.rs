@@ -66,3 +66,16 @@ fn info_answers_while_another_node_is_down() {
     let after = keyspace(&mut client);
     assert!(after.starts_with("db0:keys=1,"), "the keys of the nodes that are up: {after}");
 }
+
+#[test]
+fn the_configuration_file_in_force_is_shown_with_its_whole_path() {
+    let node = Release::alone_with("shutdown_seconds = 5\n");
+    let line = |node: &Release| {
+        let lines = info(&mut node.resp());
+        lines.into_iter().find(|line| line.starts_with("config_file:")).expect("a line")
+    };
+    let path = line(&node).replace("config_file:", "");
+    assert!(path.starts_with('/') && path.ends_with("/alone.toml"), "{path}");
+    assert_eq!(std::fs::read_to_string(&path).expect("a file"), "shutdown_seconds = 5\n");
+    assert_eq!(line(&Release::alone()), "config_file:");
+}

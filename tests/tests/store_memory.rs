@@ -1,6 +1,6 @@
 //! The resident memory of a node under `storage.max_memory`, while its clients fill and empty it.
 
-use tests::{Release, RespClient, resp::command, wait_until};
+use tests::{BAR, FOO, Pair, Release, RespClient, Settings, resp::command, wait_until};
 
 const MIB: usize = 1024 * 1024;
 
@@ -65,4 +65,35 @@ fn values_of_one_length_after_another_take_the_memory_of_those_that_were_deleted
     }
     wait_until("memory is given back", || node.resident_bytes() < before + OVERHEAD);
     assert_eq!(client.ask("GET milk"), r"$1\r\n1\r\n");
+}
+
+#[test]
+fn an_error_for_want_of_memory_names_the_node_that_is_full() {
+    let full = Settings {
+        head: "cookie = \"weknoweachother\"\nstorage.max_memory = \"1\"\n".into(),
+        ..Settings::default()
+    };
+    let pair = Pair::with(&Settings::default(), &full);
+    pair.wait_until_linked();
+    let (mut text, mut redis) = (pair.foo.client(), pair.foo.resp());
+    let what = |node: &str| {
+        format!("out of memory on node {node}: delete something there, or raise its storage.max_memory")
+    };
+    assert_eq!(["CREATE salt", "CREATE fig"].map(|line| text.ask(line)), ["OK"; 2], "there is room for one");
+    assert_eq!(text.ask("CREATE shopping"), format!("ERROR {}", what(BAR)));
+    let console = pair.foo.verb(&["rpc", "create shopping"]);
+    assert!(String::from_utf8_lossy(&console.stderr).contains(&what(BAR)), "{console:?}");
+    // Clients know Redis's words, and the node is behind them.
+    let oom = "OOM command not allowed when used memory > 'maxmemory'.";
+    assert_eq!(redis.ask("SET shopping 1"), format!(r"-{oom} (node {BAR})\r\n").replace('\'', "\\'"));
+    for (words, reply) in [
+        ("MULTI", r"+OK\r\n".to_owned()),
+        ("SET shopping 1", r"+QUEUED\r\n".to_owned()),
+        ("EXEC", format!(r"-EXECABORT Transaction discarded because of: {oom} (node {BAR})\r\n")),
+        ("CONFIG SET maxmemory 1", r"+OK\r\n".to_owned()),
+        ("SET apples 1", format!(r"-{oom}\r\n")),
+    ] {
+        assert_eq!(redis.ask(words), reply.replace('\'', "\\'"), "{words}");
+    }
+    assert_eq!(text.ask("CREATE apples"), format!("ERROR {}", what(FOO)));
 }

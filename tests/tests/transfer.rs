@@ -106,7 +106,7 @@ fn the_log_names_a_bucket_in_which_an_import_broke_off() {
     assert!(text(&output.stderr).contains("line 6002: "), "{output:?}");
     node.wait_for_log(&["an import broke off in this bucket", "bucket=\"large\""]);
     let output = node.verb_with_input(&["import", "-", "--replace"], lines.as_bytes());
-    assert_eq!(text(&output.stdout), "imported 1 buckets with 6000 entries, and 0 strings", "{output:?}");
+    assert_eq!(text(&output.stdout), "imported 1 bucket with 6000 entries, and 0 strings", "{output:?}");
 }
 
 #[test]
@@ -146,7 +146,24 @@ fn a_large_bucket_crosses_in_pages_and_a_large_value_in_one() {
     let exported = node.verb(&["export"]);
     let other = Release::alone();
     let output = other.verb_with_input(&["import", "-"], &exported.stdout);
-    assert_eq!(text(&output.stdout), "imported 1 buckets with 100000 entries, and 1 strings", "{output:?}");
+    assert_eq!(text(&output.stdout), "imported 1 bucket with 100000 entries, and 1 string", "{output:?}");
     assert_eq!(other.resp().ask("HLEN large"), r":100000\r\n");
     assert_eq!(sorted_lines(&other.verb(&["export"])), sorted_lines(&exported));
+}
+
+#[test]
+fn a_hash_that_is_too_large_for_copy_gets_another_name_by_export_and_import() {
+    let node = Release::alone();
+    let mut resp = node.resp();
+    for start in (0..30_000).step_by(1_000) {
+        let fields: String = (start..start + 1_000).map(|number| format!(" {number} 1")).collect();
+        resp.ask(&format!("HSET large{fields}"));
+    }
+    let refused = resp.ask("COPY large other");
+    assert!(refused.starts_with("-ERR command too large: one step may touch 20000 keys"), "{refused}");
+    let lines =
+        text(&node.verb(&["export", "large"]).stdout).replace(r#""name":"large""#, r#""name":"other""#);
+    let output = node.verb_with_input(&["import", "-"], lines.as_bytes());
+    assert_eq!(text(&output.stdout), "imported 1 bucket with 30000 entries, and 0 strings", "{output:?}");
+    assert_eq!(["HLEN large", "HLEN other"].map(|line| resp.ask(line)), [r":30000\r\n"; 2]);
 }

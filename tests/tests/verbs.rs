@@ -140,7 +140,13 @@ fn daemon_starts_in_the_background() {
     assert!(output.status.success(), "{output:?}");
     let pid = verb("foo", &with("pid"));
     assert!(text(&output.stdout).contains(text(&pid.stdout)), "{output:?} {pid:?}");
+    assert!(text(&verb("foo", &["help", "daemon"]).stdout).contains("NODE.log in the run directory"));
+    let log = std::fs::read_to_string(directory.path().join(format!("{FOO}.log"))).expect("a log");
+    assert!(log.contains(FOO), "{log}");
     assert!(verb("foo", &with("stop")).status.success());
+    let missed = verb("foo", &with("pid"));
+    assert_eq!(missed.status.code(), Some(69), "{missed:?}");
+    assert!(text(&missed.stderr).contains("pass the --config, --node or --run-dir it was started with"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
             io_uring: settings.io_uring,
             redis: kv_server::RedisLimits::default(),
         };
-        let server = kv_server::bind(&address, cluster, limits).await?;
+        let server = kv_server::bind(&address, cluster, limits, settings.config_file).await?;
         Ok::<_, kv_server::Error>(Service::new("kv_server", server.address, move || server.supervisor()))
     }))
 }

@@ -120,7 +120,8 @@ pub enum CommandError {
     PatternTooComplex,
     /// A transaction would touch more than is allowed; nothing was done.
     #[error(
-        "transaction too large: it may touch {entries} keys and fields, and {bytes} bytes; nothing was done"
+        "transaction too large: it may touch {entries} keys and fields, and {bytes} bytes; nothing was done; \
+         do it in parts, or raise storage.max_transaction_entries and _bytes"
     )]
     TransactionTooLarge {
         /// Commands, keys and fields that it may touch.
@@ -136,7 +137,8 @@ pub enum CommandError {
     NameTooLong,
     /// A command would touch more in one step than is allowed; nothing was done.
     #[error(
-        "command too large: one step may touch {entries} keys and fields, and {bytes} bytes; nothing was done"
+        "command too large: one step may touch {entries} keys and fields, and {bytes} bytes; nothing was done; \
+         do it in parts, or raise storage.max_transaction_entries and _bytes"
     )]
     CommandTooLarge {
         /// Keys and fields that it may touch.

@@ -91,6 +91,7 @@ pub use store::{
     Store,
     apply::{EntryTerms, Halted},
     cost::TransactionLimits,
+    expiry::Swept,
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,
     prepare::Preparation,

@@ -223,7 +223,7 @@ impl<'a> Op<'a> {
     }
 
     /// Whether the operation may allocate, so it is refused when memory is exhausted.
-    pub(crate) fn allocates(&self) -> bool {
+    pub fn allocates(&self) -> bool {
         match self {
             Op::Create | Op::Put { .. } | Op::Load { .. } => true,
             Op::Command { command, .. } => command.spec.has(flag::DENYOOM),

@@ -64,9 +64,18 @@ pub enum Error {
         /// Bytes of one message.
         bytes: usize,
     },
+    /// Another node has reached a limit of its own; nothing was done.
+    #[error("{}", describe_limit(node, error))]
+    AtLimit {
+        /// The node.
+        node: Arc<str>,
+        /// The limit.
+        error: CommandError,
+    },
     /// A command or transaction that runs on one node names buckets of several.
     #[error(
-        "these buckets are on different nodes, {one} and {other}; a command or transaction runs on one node"
+        "these buckets are on different nodes, {one} and {other}; a command or transaction runs on one node: \
+         give the names one row in [[routes]], or send the commands one by one, without MULTI"
     )]
     SeveralNodes {
         /// One of the nodes.
@@ -159,6 +168,7 @@ impl Error {
             | Error::Busy { .. }
             | Error::TooLarge { .. }
             | Error::TransactionTooLarge { .. }
+            | Error::AtLimit { .. }
             | Error::SeveralNodes { .. }
             | Error::NotOwner { .. }
             | Error::RoutesDiffer { .. }
@@ -168,6 +178,18 @@ impl Error {
             | Error::NoLinkAddress { .. }
             | Error::Bind { .. } => Outcome::NotDone,
         }
+    }
+
+    /// A command failed on another node: the error if that is because of a limit which is that node's own.
+    pub(crate) fn of_limit(node: &str, error: &CommandError) -> Option<Error> {
+        let is_limit = matches!(
+            error,
+            CommandError::OutOfMemory
+                | CommandError::WatchesFull
+                | CommandError::TransactionTooLarge { .. }
+                | CommandError::CommandTooLarge { .. }
+        );
+        is_limit.then(|| Error::AtLimit { node: node.into(), error: error.clone() })
     }
 
     /// The error of a request that changes nothing: whether or not it was executed, nothing happened.
@@ -210,21 +232,30 @@ pub fn escape_name(name: &[u8]) -> String {
 /// The error of every request while the store is restarting.
 pub const RESTARTING: &str = "the store is restarting: ask again in a moment";
 
-/// Why a request to a bucket failed, in words for people: for every reply other than the expected ones.
-pub fn describe_failure(bucket: &[u8], reply: &Reply<'_>) -> String {
+/// Why a request to a bucket of `node` failed, in words for people: for every reply other than the expected
+/// ones.
+pub fn describe_failure(node: &str, bucket: &[u8], reply: &Reply<'_>) -> String {
     match reply {
         Reply::Crashed => format!("bucket \"{}\" crashed", escape_name(bucket)),
         Reply::Error(CommandError::WrongType) => format!(
             "bucket \"{}\" holds a single value, not keys: SHOW it, use a Redis client, or drop it",
             escape_name(bucket)
         ),
-        Reply::Error(CommandError::OutOfMemory) => {
-            "out of memory: delete something, or give this node more".into()
-        }
-        Reply::Error(code) => code.to_string(),
+        Reply::Error(error @ CommandError::OutOfMemory) => describe_limit(node, error),
+        Reply::Error(error) => error.to_string(),
         Reply::Restarting => RESTARTING.into(),
         // Only Redis commands get other replies.
         _ => Error::UnexpectedReply.to_string(),
+    }
+}
+
+/// Which limit a node has reached, and what to do.
+fn describe_limit(node: &str, error: &CommandError) -> String {
+    match error {
+        CommandError::OutOfMemory => {
+            format!("out of memory on node {node}: delete something there, or raise its storage.max_memory")
+        }
+        error => format!("{error} (node {node})"),
     }
 }
 

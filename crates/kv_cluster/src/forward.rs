@@ -131,6 +131,10 @@ impl<'a> ForwardedBatch<'a> {
 pub(crate) fn reply_of<'r>(reply: ForwardedReply<'r>, peer: &Peer) -> Result<Reply<'r>, Error> {
     let node = || peer.name().shared();
     match reply {
+        ForwardedReply::Reply(Reply::Error(error)) => match Error::of_limit(peer.name().as_str(), &error) {
+            Some(limit) => Err(limit),
+            None => Ok(Reply::Error(error)),
+        },
         ForwardedReply::Reply(reply) => Ok(reply),
         ForwardedReply::NotOwner => Err(Error::NotOwner { node: node() }),
         ForwardedReply::TooLarge => Err(Error::ReplyTooLarge { node: node(), limit: MESSAGE_BYTES }),

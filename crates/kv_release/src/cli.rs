@@ -46,7 +46,13 @@ pub(crate) enum Verb {
     #[command(name = "start_iex", visible_alias = "start-iex")]
     StartIex,
     /// Start the node in the background and print its pid; `remote` opens a console on it
-    #[command(visible_aliases = ["daemon_iex", "daemon-iex"])]
+    #[command(
+        visible_aliases = ["daemon_iex", "daemon-iex"],
+        long_about = "Start the node in the background and print its pid; `remote` opens a console on it.\n\n\
+                      It logs to the file NODE.log in the run directory (run_dir; by default \
+                      $XDG_RUNTIME_DIR/kv, else /tmp/kv-UID), such as foo@127.0.0.1.log. The log of the start \
+                      before is kept beside it as NODE.log.old."
+    )]
     Daemon,
     /// Open a console on the running node; leaving it keeps the node running
     Remote,

@@ -14,7 +14,7 @@ pub(crate) enum Error {
     AlreadyRunning { node: String, pid: Option<u32> },
 
     #[error(
-        "{node} is not running (no reply at {}); start it, or pass the --config or --node it was started with",
+        "{node} is not running (no reply at {}); start it, or pass the --config, --node or --run-dir it was started with",
         .socket.display()
     )]
     NotRunning { node: String, socket: PathBuf },

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// The largest configuration file, in bytes.
 pub(crate) const CONFIG_FILE_BYTES: u64 = 1 << 20;
+/// How many rows of the routes are reported as invalid at once.
+pub(crate) const ROUTE_ERRORS: usize = 20;
 /// The largest cookie, in bytes.
 pub(crate) const COOKIE_BYTES: usize = 4096;
 /// The longest path of a Unix socket that every system accepts, in bytes.

@@ -19,6 +19,7 @@ use std::{
     io::{self, Write},
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -37,14 +38,20 @@ pub struct BoundServer {
     context: Arc<ServerContext>,
 }
 
-/// Binds the address for clients. They are accepted once [`BoundServer::supervisor`] is started.
-pub async fn bind(address: &str, cluster: Cluster, limits: Limits) -> Result<BoundServer, Error> {
+/// Binds the address for clients. They are accepted once [`BoundServer::supervisor`] is started. INFO shows
+/// the path of the configuration file.
+pub async fn bind(
+    address: &str,
+    cluster: Cluster,
+    limits: Limits,
+    config_file: Option<PathBuf>,
+) -> Result<BoundServer, Error> {
     let error = |source| Error::Bind { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(error)?;
     let address = listener.local_addr().map_err(error)?;
     let metrics = Metrics::new(command_table().len());
-    let context = Arc::new(ServerContext::new(cluster, limits, address, metrics));
-    Ok(BoundServer { address, listener: Arc::new(listener), context })
+    let context = ServerContext { config_file, ..ServerContext::new(cluster, limits, address, metrics) };
+    Ok(BoundServer { address, listener: Arc::new(listener), context: Arc::new(context) })
 }
 
 impl BoundServer {

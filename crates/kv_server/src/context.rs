@@ -11,6 +11,7 @@ use otp::Stop;
 use std::{
     convert::Infallible,
     net::SocketAddr,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -24,6 +25,8 @@ pub(crate) struct ServerContext {
     pub(crate) cluster: Cluster,
     pub(crate) limits: Limits,
     pub(crate) address: SocketAddr,
+    /// The configuration file of the node, if there is one.
+    pub(crate) config_file: Option<PathBuf>,
     pub(crate) started: Instant,
     /// 40 random hexadecimal digits, as Redis has them.
     pub(crate) run_id: String,
@@ -49,6 +52,7 @@ impl ServerContext {
         ServerContext {
             cluster,
             address,
+            config_file: None,
             started: Instant::now(),
             run_id: (0..5).map(|_| format!("{:08x}", getrandom::u32().unwrap_or_default())).collect(),
             clients: Clients::default(),

@@ -63,8 +63,8 @@ impl Cluster {
 
     /// Executes all requests as one step, unless one of the watched buckets has changed since
     /// [`kv::Op::Watch`] returned its version. Returns `false` if one has; then nothing was done, and neither
-    /// if the error is [`Error::Refused`]. Otherwise
-    /// `reply` has been passed the reply to each request, or why that could not cross the link.
+    /// if the error is [`Error::Refused`] or [`Error::AtLimit`]. Otherwise `reply` has been passed the reply
+    /// to each request, or why that could not cross the link.
     pub async fn transact(
         &self,
         watched: &[(FullName<'_>, u64)],
@@ -84,7 +84,9 @@ impl Cluster {
         match result {
             TransactionResult::Aborted => return Ok(false),
             TransactionResult::NotOwner => return Err(Error::NotOwner { node: peer.name().shared() }),
-            TransactionResult::Refused(error) => return Err(Error::Refused(error)),
+            TransactionResult::Refused(error) => {
+                return Err(Error::of_limit(peer.name().as_str(), &error).unwrap_or(Error::Refused(error)));
+            }
             TransactionResult::Executed => {}
         }
         while let Some(forwarded) = replies.next() {

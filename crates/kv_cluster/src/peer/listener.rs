@@ -83,8 +83,11 @@ async fn handshake_inbound(
         Ok(Err(error)) => error,
         Err(_) => HandshakeError::TimedOut,
     };
-    let claims_peer = claimed_name.as_ref().is_some_and(|name| peers.iter().any(|peer| peer.name() == name));
-    let limiter = if claims_peer { &refusals.of_peers } else { &refusals.of_strangers };
+    let peer = claimed_name.as_ref().and_then(|name| peers.iter().find(|peer| peer.name() == name));
+    if let Some(peer) = peer {
+        peer.record_refusal(from, &error);
+    }
+    let limiter = if peer.is_some() { &refusals.of_peers } else { &refusals.of_strangers };
     if limiter.admit() {
         let claimed_name = claimed_name.as_ref().map(NodeName::as_str);
         warn!(%from, claimed_name, %error, "link refused");

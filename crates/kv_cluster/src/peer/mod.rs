@@ -13,9 +13,13 @@ use crate::{
     limits::CONNECT_WAIT,
     link::Link,
     node_name::NodeName,
+    peer::handshake::HandshakeError,
     routing::Routes,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 use tokio::{
     net::TcpStream,
     sync::{Notify, broadcast, watch},
@@ -143,6 +147,16 @@ impl Peer {
             state.failed_dial = state.dials;
         });
         is_new
+    }
+
+    /// Records why a socket was refused on which someone claimed to be this peer. That may have been anyone,
+    /// so it changes nothing while there is a link.
+    pub(crate) fn record_refusal(&self, from: SocketAddr, error: &HandshakeError) {
+        self.state.send_modify(|state| {
+            if state.link.is_none() {
+                state.down_reason = format!("link from {}: {error}", from.ip()).into();
+            }
+        });
     }
 
     /// Hands over a socket on which the peer has authenticated. It replaces one that has not been taken.

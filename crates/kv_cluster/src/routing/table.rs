@@ -130,7 +130,7 @@ impl RoutingTable {
         let shown: Vec<_> = dispute.ranges.iter().take(DIFFERENCES_SHOWN).map(Range::to_string).collect();
         let more = match dispute.ranges.len() - shown.len() {
             0 => String::new(),
-            more => format!(", and {more} more ranges"),
+            more => format!(", and {more} more"),
         };
         Some(format!("{}{more}", shown.join(", ")))
     }

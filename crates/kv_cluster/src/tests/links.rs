@@ -102,7 +102,7 @@ fn encoded(message: &Message<'_>) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_frame_that_announces_more_than_arrives_ends_the_link() {
-    let links = LinkSettings { call_timeout: SOON, ..heartbeat(20, 5) };
+    let links = LinkSettings { call_timeout: SOON, ..heartbeat(20, 50) };
     let announced = [&[0; 4], &(FRAME_BYTES as u32).to_le_bytes()[..]].concat();
     let (reason, result) = stuck_after(links, &announced).await;
     assert_eq!(reason, "a message stopped arriving before its end");

@@ -8,6 +8,7 @@ use super::{
     storage::size,
 };
 use serde::Deserialize;
+use std::path::{self, PathBuf};
 
 const TABLE: Table = Table::Named("client_limits");
 
@@ -37,8 +38,10 @@ pub(super) const SECTION: &Section =
     };
 
 /// The settings of an application that takes clients.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct ClientSettings {
+    /// The whole path of the configuration file, if there is one.
+    pub config_file: Option<PathBuf>,
     /// Client connections at once.
     pub max_connections: usize,
     /// The longest line of the text protocol, in bytes.
@@ -62,7 +65,9 @@ struct ClientTable {
 
 pub(super) fn resolve(merged: &mut Merged) -> ClientSettings {
     let table: ClientTable = merged.read(TABLE);
+    let config_file = merged.file().map(|file| &file.path);
     ClientSettings {
+        config_file: config_file.map(|path| path::absolute(path).unwrap_or_else(|_| path.clone())),
         max_connections: table.max_connections,
         max_line_bytes: table.max_line_bytes,
         max_memory: size(merged, ["client_limits", "max_memory"], &table.max_memory),

@@ -90,6 +90,7 @@ pub(super) fn resolve(
 
 fn check(merged: &mut Merged, path: &[&str], link: &str, cookie: Option<&str>) {
     match cookie {
+        None if merged.is_suspect(&["cookie"]) || merged.is_suspect(&["cookie_file"]) => {}
         None | Some("") => merged.error(
             path,
             "links need a cookie; \

@@ -23,7 +23,7 @@ pub(crate) use layers::flags::Flags;
 pub(crate) use location::Location;
 pub(crate) use nodes::ReleaseProfile;
 
-use crate::error::Error;
+use crate::{error::Error, output::counted};
 use cookie::Secret;
 use general::GeneralSettings;
 use kv_cluster::{LinkSettings, NodeName, Routes};
@@ -89,9 +89,8 @@ impl Settings {
     /// The summary that `check-config` prints.
     pub(crate) fn summary(&self) -> String {
         let file = self.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
-        let count = |count, noun| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
-        let nodes = count(1 + self.node.peers.len(), "node");
-        let routes = count(self.routes.spans().len(), "route");
+        let nodes = counted(1 + self.node.peers.len() as u64, "node", "nodes");
+        let routes = counted(self.routes.spans().len() as u64, "route", "routes");
         let warnings: String = self.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
         format!("{file}: ok: node {}, {nodes}, {routes}{warnings}", self.node.name)
     }
@@ -143,11 +142,18 @@ fn resolve(
     flags: &Flags,
     environment: &Environment,
 ) -> Result<Settings, Vec<ConfigError>> {
-    let errors = file.as_ref().map(|file| file.validate(SECTIONS)).unwrap_or_default();
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let name = node_name(profile, file.as_ref(), flags, environment)?;
+    let (file, mut errors) = match file.map(|file| file.without_invalid(SECTIONS)) {
+        Some((file, errors)) => (Some(file), errors),
+        None => (None, Vec::new()),
+    };
+    // As many errors as can be found are reported together: with the default name the rest can be checked.
+    let name = match node_name(profile, file.as_ref(), flags, environment) {
+        Ok(name) => name,
+        Err(found) => {
+            errors.extend(found);
+            nodes::default_name(profile.release).map_err(|_| errors.clone())?
+        }
+    };
     let path = file.as_ref().map(|file| file.path.clone());
     let merged = &mut Merged::new(SECTIONS, file, name.as_str(), environment, flags)?;
     let general = GeneralSettings::resolve(merged, environment);
@@ -168,7 +174,12 @@ fn resolve(
         node,
         routes,
     };
-    if merged.errors().is_empty() { Ok(settings) } else { Err(merged.errors().to_vec()) }
+    for error in merged.errors() {
+        if !errors.contains(error) {
+            errors.push(error.clone());
+        }
+    }
+    if errors.is_empty() { Ok(settings) } else { Err(errors) }
 }
 
 fn warnings(environment: &Environment, routes: &Routes) -> Vec<String> {

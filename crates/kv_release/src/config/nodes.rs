@@ -31,6 +31,9 @@ pub(super) const SECTION: &Section = &Section {
     ],
 };
 
+/// The first port that errors propose for links.
+const FIRST_LINK_PORT: u16 = 4051;
+
 /// The address for clients of a node without a file.
 const DEFAULT_CLIENTS: &str = "127.0.0.1:4040";
 
@@ -77,12 +80,14 @@ pub(super) fn select_node(
             })?;
             parse_name(name).map_err(|message| file.error(&["nodes", name], message))
         }
-        (None, _) => parse_name(&format!("{release}@127.0.0.1")).map_err(|message| ConfigError {
-            origin: Origin::Default,
-            key: String::new(),
-            message,
-        }),
+        (None, _) => default_name(release),
     }
+}
+
+/// The name of a node that has none.
+pub(super) fn default_name(release: &str) -> Result<NodeName, ConfigError> {
+    let error = |message| ConfigError { origin: Origin::Default, key: String::new(), message };
+    parse_name(&format!("{release}@127.0.0.1")).map_err(error)
 }
 
 /// Any name is valid if the file has no nodes.
@@ -126,7 +131,7 @@ impl NodeSettings {
         let tables: BTreeMap<String, NodeTable> = merged.read(Table::Nodes);
         let NodeTable { clients, link } = tables.get(name.as_str()).cloned().unwrap_or_default();
         let clients = client_address(merged, &name, clients, profile, general);
-        let link = link.and_then(|link| address(merged, &["nodes", name.as_str(), "link"], link));
+        let link = link.and_then(|link| link_address(merged, name.as_str(), link, &tables));
         let peers = peers(merged, &name, &tables);
         check_distinct(merged, &tables);
         NodeSettings { name, clients, link, peers }
@@ -145,7 +150,7 @@ fn client_address(
     let is_standalone = merged.file().is_none_or(|file| file.nodes().is_empty());
     match (profile.takes_clients, configured) {
         (true, Some(clients)) => {
-            let clients = address(merged, &path, clients)?;
+            let clients = address(merged, &path, clients, DEFAULT_CLIENTS)?;
             if !is_loopback(&clients) && !general.allow_public_clients {
                 let message = format!(
                     "{clients} is reachable from other machines and there is no client authentication; \
@@ -179,16 +184,31 @@ fn peers(
     for (name, table) in tables {
         let path = ["nodes", name, "link"];
         match &table.link {
-            None if several => merged.error(&path[..2], "has no link; write link = \"127.0.0.1:4051\""),
+            None if several && !merged.is_suspect(&path) => {
+                merged.error(&path[..2], format!("has no link; write link = {:?}", free_link(name, tables)));
+            }
             Some(link) if name != own.as_str() => {
-                let name = parse_name(name).map_err(|message| merged.error(&path[..2], message));
-                let link = address(merged, &path, link.clone());
-                peers.extend(name.ok().zip(link));
+                let parsed = parse_name(name).map_err(|message| merged.error(&path[..2], message));
+                let link = link_address(merged, name, link.clone(), tables);
+                peers.extend(parsed.ok().zip(link));
             }
             None | Some(_) => {}
         }
     }
     peers
+}
+
+/// An address for the links of a node, to be written into the file. Each node has another one, whose port no
+/// node has.
+fn free_link(node: &str, tables: &BTreeMap<String, NodeTable>) -> String {
+    let port = |address: &String| address.rsplit_once(':')?.1.parse::<u16>().ok();
+    let addresses = tables.values().flat_map(|table| [&table.clients, &table.link]).flatten();
+    let taken: Vec<u16> = addresses.filter_map(port).collect();
+    let mut free = (FIRST_LINK_PORT..).filter(|port| !taken.contains(port));
+    // Those of nodes before it which need one as well.
+    let before = tables.iter().take_while(|(name, _)| *name != node);
+    let before = before.filter(|(_, table)| table.link.as_ref().and_then(port).is_none()).count();
+    format!("127.0.0.1:{}", free.nth(before).unwrap_or(FIRST_LINK_PORT))
 }
 
 /// Addresses of one machine differ, and so do those where nodes link.
@@ -219,8 +239,17 @@ fn check_distinct(merged: &mut Merged, tables: &BTreeMap<String, NodeTable>) {
     }
 }
 
+fn link_address(
+    merged: &mut Merged,
+    node: &str,
+    link: String,
+    tables: &BTreeMap<String, NodeTable>,
+) -> Option<String> {
+    address(merged, &["nodes", node, "link"], link, &free_link(node, tables))
+}
+
 /// An address is `host:port`.
-fn address(merged: &mut Merged, path: &[&str], address: String) -> Option<String> {
+fn address(merged: &mut Merged, path: &[&str], address: String, example: &str) -> Option<String> {
     let is_host = |host: &str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_';
         !host.is_empty() && host.chars().all(allowed)
@@ -231,7 +260,6 @@ fn address(merged: &mut Merged, path: &[&str], address: String) -> Option<String
         return Some(address);
     }
     let name = path.last().copied().unwrap_or_default();
-    let example = SECTION.keys.iter().find(|key| key.name == name).map_or("", |key| key.example);
     merged.error(path, format!("invalid address: {address:?}; write {name} = {example:?}"));
     None
 }

@@ -4,7 +4,7 @@ use super::layers::{
     key::{Key, Section, Table},
     merged::Merged,
 };
-use crate::suggest::nearest;
+use crate::{limits::ROUTE_ERRORS, suggest::nearest};
 use kv_cluster::{NodeName, RouteError, RouteRow, Routes};
 use serde::{Deserialize, de::IgnoredAny};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,22 +38,33 @@ pub(super) fn resolve(merged: &mut Merged, own: &NodeName) -> Routes {
     let nodes: BTreeSet<&str> = nodes.keys().map(String::as_str).chain([own.as_str()]).collect();
     if rows.is_empty() {
         if several {
-            let row = format!("buckets = \"..\", nodes = [{:?}]", own.as_str());
+            let row = format!("[[routes]]\nbuckets = \"..\"\nnodes = [{:?}]", own.as_str());
             merged.error(
                 &["routes"],
-                format!("there are several nodes and no routes; write [[routes]], {row}"),
+                format!("there are several nodes and no routes; write such rows:\n{row}"),
             );
         }
         return Routes::all(own.clone());
     }
     report_unknown_nodes(merged, &rows, &nodes);
-    if merged.errors().is_empty() {
-        let known: Vec<NodeName> = nodes.iter().filter_map(|name| name.parse().ok()).collect();
-        let rows: Vec<RouteRow> =
-            rows.into_iter().map(|RouteTable { buckets, nodes }| RouteRow { buckets, nodes }).collect();
+    let known: Vec<NodeName> = nodes.iter().filter_map(|name| name.parse().ok()).collect();
+    let mut rows: Vec<RouteRow> = rows
+        .into_iter()
+        .map(|RouteTable { buckets, nodes: names }| {
+            // An unknown one has been reported.
+            let is_known = |name: &str| known.iter().any(|known| known.as_str() == name);
+            let names = names.into_iter().map(|name| if is_known(&name) { name } else { own.to_string() });
+            RouteRow { buckets, nodes: names.collect() }
+        })
+        .collect();
+    let mut indices: Vec<usize> = (0..rows.len()).collect();
+    for _ in 0..ROUTE_ERRORS {
         match Routes::new(&rows, &known) {
             Ok(routes) => return routes,
-            Err(error) => report(merged, &rows, &error),
+            Err(error) => {
+                let (row, index) = (rows.remove(error.row), indices.remove(error.row));
+                report(merged, index, &row, &error);
+            }
         }
     }
     Routes::all(own.clone())
@@ -72,7 +83,7 @@ fn report_unknown_nodes(merged: &mut Merged, rows: &[RouteTable], nodes: &BTreeS
     }
 }
 
-fn report(merged: &mut Merged, rows: &[RouteRow], error: &RouteError) {
-    let key = if rows[error.row].nodes.len() == 1 { "buckets" } else { "nodes" };
-    merged.error(&["routes", &error.row.to_string(), key], error.to_string());
+fn report(merged: &mut Merged, index: usize, row: &RouteRow, error: &RouteError) {
+    let key = if row.nodes.len() == 1 { "buckets" } else { "nodes" };
+    merged.error(&["routes", &index.to_string(), key], error.to_string());
 }

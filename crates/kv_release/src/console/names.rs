@@ -47,7 +47,7 @@ pub(super) async fn keys(node: &Node, arguments: &[Argument]) -> Result<Value, S
                 Ok(next)
             }
             Reply::NoBucket => Err("NOT FOUND".to_owned()),
-            failure => Err(describe_failure(bucket, &failure)),
+            failure => Err(describe_failure(node.cluster.node_name().as_str(), bucket, &failure)),
         });
         cursor = page.await?;
         if cursor == 0 || found.names.len() >= CONSOLE_NAMES {
@@ -83,7 +83,7 @@ pub(super) async fn peek(node: &Node, arguments: &[Argument]) -> Result<Value, S
         }
         Reply::Error(CommandError::WrongType) => Ok(false),
         Reply::NoBucket => Err("NOT FOUND".to_owned()),
-        failure => Err(describe_failure(name, &failure)),
+        failure => Err(describe_failure(node.cluster.node_name().as_str(), name, &failure)),
     });
     if is_bucket.await? {
         peek.is_bucket = true;
@@ -96,7 +96,7 @@ pub(super) async fn peek(node: &Node, arguments: &[Argument]) -> Result<Value, S
     let value = command(node, name, "getrange", Args::new(bulks.as_bytes()), |reply| match reply {
         Reply::Value(value) => Ok(value.to_vec()),
         Reply::OwnedValue(value) => Ok(Box::<[u8]>::from(value).into()),
-        failure => Err(describe_failure(name, &failure)),
+        failure => Err(describe_failure(node.cluster.node_name().as_str(), name, &failure)),
     });
     peek.value = value.await?;
     Ok(Value::Peek(peek))
@@ -114,7 +114,7 @@ fn shortened(item: &Reply<'_>) -> Vec<u8> {
 async fn number(node: &Node, name: &[u8], word: &str, args: Args<'_>) -> Result<i64, String> {
     let read = |reply: Reply<'_>| match reply {
         Reply::Number(number) => Ok(number),
-        failure => Err(describe_failure(name, &failure)),
+        failure => Err(describe_failure(node.cluster.node_name().as_str(), name, &failure)),
     };
     command(node, name, word, args, read).await
 }

@@ -1,6 +1,7 @@
 //! The value of an expression: as text for people, as JSON for scripts.
 
 use super::value::{Memory, Names, NodeRow, Peek, Status, Value};
+use crate::output::counted;
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
 
@@ -109,13 +110,15 @@ fn names_text(names: &Names) -> String {
 }
 
 fn peek_text(peek: &Peek) -> String {
-    let (kind, unit) = if peek.is_bucket { ("bucket", "key") } else { ("string", "byte") };
-    let plural = if peek.size == 1 { "" } else { "s" };
+    let (kind, size) = match peek.is_bucket {
+        true => ("bucket", counted(peek.size, "key", "keys")),
+        false => ("string", counted(peek.size, "byte", "bytes")),
+    };
     let expiry = match peek.expires_in_ms {
         Some(milliseconds) => format!("expires in {:.1} s", milliseconds as f64 / 1e3),
         None => "does not expire".to_owned(),
     };
-    let mut text = format!("{kind}, {} {unit}{plural}, {expiry}", peek.size);
+    let mut text = format!("{kind}, {size}, {expiry}");
     let shown = if peek.is_bucket { peek.entries.len() } else { peek.value.len() };
     if peek.is_bucket {
         let cells =

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::suggest::nearest;
 use kv::{Component, Op, Reply, Request};
-use kv_cluster::describe_failure;
+use kv_cluster::{NodeName, describe_failure};
 use std::{pin::Pin, time::UNIX_EPOCH};
 
 /// One command. Help, parsing, completion and suggestions read the same row.
@@ -173,7 +173,23 @@ fn parse(line: &str) -> Result<(&'static Command, Vec<Argument>), String> {
     Err(if usages.is_empty() { unknown(word) } else { format!("usage: {}", usages.join(" or ")) })
 }
 
+/// Words of Redis and of the text protocol that the console does not have, and its own line instead.
+const ELSEWHERE: &[(&[&str], &str)] = &[
+    (&["set", "hset", "mset", "hmset"], "put BUCKET KEY VALUE"),
+    (&["hget", "hmget", "mget"], "get BUCKET KEY"),
+    (&["hdel"], "delete BUCKET KEY"),
+    (&["del", "unlink"], "drop BUCKET` or `delete BUCKET KEY"),
+    (&["hgetall", "show", "type", "exists", "ttl", "hlen", "strlen", "getrange"], "peek NAME"),
+    (&["hkeys", "hscan"], "keys BUCKET"),
+    (&["scan"], "buckets"),
+    (&["info"], "status"),
+];
+
 fn unknown(word: &str) -> String {
+    let is_there = |words: &[&str]| words.iter().any(|there| there.eq_ignore_ascii_case(word));
+    if let Some((_, here)) = ELSEWHERE.iter().find(|(words, _)| is_there(words)) {
+        return format!("unknown command {word:?}; here it is `{here}`");
+    }
     match nearest(word, COMMANDS.iter().flat_map(Command::words)) {
         Some(command) => format!("unknown command {word:?}; did you mean `{command}`?"),
         None => format!("unknown command {word:?}; `help` lists the commands"),
@@ -261,11 +277,13 @@ fn version(node: &Node, _: &[Argument]) -> Outcome {
 
 /// Executes one request at the owner of its bucket.
 async fn execute(node: &Node, bucket: &[u8], op: Op<'_>) -> Outcome {
-    let outcome = node.cluster.execute(Request::new(bucket, op), |reply| value_of(reply, bucket, op)).await;
+    let local = node.cluster.node_name();
+    let read = |reply: Reply<'_>| value_of(reply, local, bucket, op);
+    let outcome = node.cluster.execute(Request::new(bucket, op), read).await;
     outcome.map_err(|error| error.to_string())?
 }
 
-fn value_of(reply: Reply<'_>, bucket: &[u8], op: Op<'_>) -> Outcome {
+fn value_of(reply: Reply<'_>, local: &NodeName, bucket: &[u8], op: Op<'_>) -> Outcome {
     match reply {
         Reply::Done => Ok(Value::Done),
         Reply::Value(value) => Ok(Value::Bytes(Some(value.to_vec()))),
@@ -274,7 +292,7 @@ fn value_of(reply: Reply<'_>, bucket: &[u8], op: Op<'_>) -> Outcome {
         Reply::NoBucket => Err("NOT FOUND".to_owned()),
         // The command asked for the crash.
         Reply::Crashed if op == Op::Crash => Ok(Value::Done),
-        failure => Err(describe_failure(bucket, &failure)),
+        failure => Err(describe_failure(local.as_str(), bucket, &failure)),
     }
 }
 
@@ -364,11 +382,26 @@ mod tests {
             ("buckts", "unknown command \"buckts\"; did you mean `buckets`?"),
             ("GETT shopping", "unknown command \"GETT\"; did you mean `get`?"),
             ("Node.lst", "unknown command \"Node.lst\"; did you mean `Node.list`?"),
+            ("set a 1", "unknown command \"set\"; here it is `put BUCKET KEY VALUE`"),
+            ("HGET a b", "unknown command \"HGET\"; here it is `get BUCKET KEY`"),
+            ("hgetall a", "unknown command \"hgetall\"; here it is `peek NAME`"),
+            ("SHOW a", "unknown command \"SHOW\"; here it is `peek NAME`"),
+            ("del a", "unknown command \"del\"; here it is `drop BUCKET` or `delete BUCKET KEY`"),
             ("xyzzy", "unknown command \"xyzzy\"; `help` lists the commands"),
             ("get shopping", "usage: get BUCKET KEY"),
             ("crash", "usage: crash registry or crash BUCKET"),
         ] {
             assert_eq!(parse(line).err().as_deref(), Some(message), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_word_from_elsewhere_is_no_word_here_and_leads_to_one_that_is() {
+        for (words, lines) in ELSEWHERE {
+            assert!(words.iter().all(|word| !COMMANDS.iter().any(|command| command.is_called(word))));
+            for line in lines.split("` or `") {
+                assert!(COMMANDS.iter().any(|command| command.is_called(first_word(line))), "{line}");
+            }
         }
     }
 
@@ -381,7 +414,8 @@ mod tests {
 
     #[test]
     fn a_reply_that_only_redis_commands_get_is_an_error() {
-        let value = value_of(Reply::Number(1), b"shopping", Op::Get { key: b"milk" });
+        let local = "foo@host".parse().unwrap();
+        let value = value_of(Reply::Number(1), &local, b"shopping", Op::Get { key: b"milk" });
         assert_eq!(value.err(), Some(Error::UnexpectedReply.to_string()));
     }
 }

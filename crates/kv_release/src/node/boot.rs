@@ -27,7 +27,7 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
     let clients = match (&settings.node.clients, bind_clients) {
         (Some(address), Some(bind)) => {
-            let mut limits = settings.client_limits;
+            let mut limits = settings.client_limits.clone();
             limits.max_connections = descriptors::fit_clients(&cluster, limits.max_connections)?;
             Some(bind(address.clone(), cluster.clone(), limits).await?)
         }

@@ -220,7 +220,7 @@ fn parse(lines: &[u8], before: u64) -> Result<(u64, Vec<Record<'static>>), Strin
 /// Loads the parts, each on its owner. Returns which of them were loaded.
 async fn load(cluster: &Cluster, parts: &[Part], counts: &mut ImportCounts) -> Vec<bool> {
     let requests: Vec<_> = parts.iter().filter_map(Part::request).collect();
-    let mut loaded = vec![false; parts.len()];
+    let (local, mut loaded) = (cluster.node_name(), vec![false; parts.len()]);
     let read = |index: usize, result: Result<Reply<'_>, Error>| {
         let part = &parts[index];
         loaded[index] = matches!(result, Ok(Reply::Number(1)));
@@ -238,12 +238,15 @@ async fn load(cluster: &Cluster, parts: &[Part], counts: &mut ImportCounts) -> V
             }
             Ok(Reply::NoBucket) => counts.refuse(&part.name, "was removed while it was imported"),
             Ok(reply @ (Reply::Restarting | Reply::Error(CommandError::OutOfMemory))) => {
-                let why = describe_failure(&part.name, &reply);
+                let why = describe_failure(local.as_str(), &part.name, &reply);
                 counts.stopped.get_or_insert_with(|| format!("\"{}\": {why}", escape_name(&part.name)));
             }
-            Ok(failure) => counts.refuse(&part.name, &describe_failure(&part.name, &failure)),
+            Ok(failure) => counts.refuse(&part.name, &describe_failure(local.as_str(), &part.name, &failure)),
             Err(error @ (Error::NoRoute { .. } | Error::TooLarge { .. })) => {
                 counts.refuse(&part.name, &error.to_string());
+            }
+            Err(error @ Error::AtLimit { .. }) => {
+                counts.stopped.get_or_insert_with(|| format!("\"{}\": {error}", escape_name(&part.name)));
             }
             Err(error) => {
                 counts.stopped.get_or_insert_with(|| error.to_string());

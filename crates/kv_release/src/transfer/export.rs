@@ -1,9 +1,10 @@
 //! `export`: the running node's buckets as JSON lines, in a file or on standard output.
 
-use super::progress::Progress;
+use super::{progress::Progress, session::contents};
 use crate::{
     control::{client::ControlClient, message::PageHead, run_dir::RunDir},
     error::Error,
+    output::counted,
     records::export::{ExportCounts, ExportScope},
 };
 use std::{
@@ -30,7 +31,7 @@ pub(crate) fn run(run_dir: &RunDir, name: Option<&OsStr>, to: Option<&Path>) -> 
         }
     };
     let ExportCounts { buckets, entries, strings } = counts;
-    eprintln!("exported {buckets} buckets with {entries} entries, and {strings} strings, of {}", scope.node);
+    eprintln!("exported {}, of {}", contents(buckets, entries, strings), scope.node);
     if !scope.others.is_empty() {
         eprintln!("the buckets of {} are not included: run `export` there as well", scope.others.join(", "));
     }
@@ -67,7 +68,8 @@ fn copy(
         output.write_all(lines).map_err(Error::io("write the export"))?;
         exported = page.counts;
         let ExportCounts { buckets, entries, strings } = page.counts;
-        progress.update(format_args!("{} of {} names, {entries} entries", buckets + strings, page.total));
+        let (total, entries) = (counted(page.total, "name", "names"), counted(entries, "entry", "entries"));
+        progress.update(format_args!("{} of {total}, {entries}", buckets + strings));
         Ok(())
     };
     let scope = ControlClient::for_transfer(run_dir)?.export(name, on_lines)?;

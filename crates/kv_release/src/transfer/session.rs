@@ -3,7 +3,7 @@
 use crate::{
     control::{client::ControlClient, run_dir::RunDir},
     error::Error,
-    output::print_line,
+    output::{counted, print_line},
     records::import::ImportCounts,
 };
 use kv_cluster::escape_name;
@@ -68,13 +68,13 @@ impl ImportSession {
     /// How far it is.
     pub(super) fn progress(&self) -> String {
         let ImportCounts { buckets, entries, strings, .. } = self.counts;
-        format!("{buckets} buckets, {entries} entries, {strings} strings")
+        contents(buckets, entries, strings)
     }
 
     /// Prints what was imported, and what was not.
     pub(super) fn report(&self) {
         let ImportCounts { buckets, entries, strings, expired, existing, refused, .. } = self.counts;
-        print_line(format_args!("imported {buckets} buckets with {entries} entries, and {strings} strings"));
+        print_line(format_args!("imported {}", contents(buckets, entries, strings)));
         if expired > 0 {
             print_line(format_args!("left out {expired} that had expired"));
         }
@@ -88,15 +88,28 @@ impl ImportSession {
         };
         if existing > 0 {
             let names = names(&self.counts.existing_names, existing);
-            eprintln!("{existing} names exist already and were left as they are: {names}");
-            eprintln!("import again with --replace to replace them");
+            match existing {
+                1 => eprintln!("1 name exists already and was left as it is: {names}"),
+                _ => eprintln!("{existing} names exist already and were left as they are: {names}"),
+            }
+            eprintln!("import again with --replace to replace what exists");
         }
         if refused > 0 {
-            eprintln!("{refused} names were refused: {}", names(&self.counts.refusals, refused));
+            eprintln!(
+                "refused: {}: {}",
+                counted(refused, "name", "names"),
+                names(&self.counts.refusals, refused)
+            );
         }
         if !self.incomplete.is_empty() {
-            eprintln!("these buckets may lack entries: {}", self.incomplete.join(", "));
-            eprintln!("import again with --replace to complete them");
+            eprintln!("may lack entries: {}", self.incomplete.join(", "));
+            eprintln!("import again with --replace to complete what lacks entries");
         }
     }
+}
+
+/// What an export or an import has.
+pub(super) fn contents(buckets: u64, entries: u64, strings: u64) -> String {
+    let (buckets, strings) = (counted(buckets, "bucket", "buckets"), counted(strings, "string", "strings"));
+    format!("{buckets} with {}, and {strings}", counted(entries, "entry", "entries"))
 }

@@ -2,7 +2,10 @@
 
 use kv::{DATABASES, Database};
 use percent_encoding::percent_decode_str;
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// The argument of `import`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +55,16 @@ pub(crate) fn parse(text: &str) -> Result<Source, String> {
         Some((scheme, _)) => {
             Err(format!("{scheme}:// is unknown; write redis://host:port, a file, or - for standard input"))
         }
+        None if is_address(text) && !Path::new(text).exists() => {
+            Err(format!("there is no such file; to copy a Redis server, write redis://{text}"))
+        }
         None => Ok(Source::File(text.into())),
     }
+}
+
+/// Whether a word looks like `host:port`.
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// Parses `[user:password@]host[:port][/database]`.
@@ -135,6 +146,7 @@ mod tests {
             ("redis://:6379", "it has no host"),
             ("redis://h:x", "\"x\" is not a port"),
             ("redis://h/16", "/16 is not a database"),
+            ("127.0.0.1:6379", "there is no such file; to copy a Redis server, write redis://127.0.0.1:6379"),
             ("redis://me@h", "write redis://user:password@host"),
         ] {
             let error = parse(text).unwrap_err();

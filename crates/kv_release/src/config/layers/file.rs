@@ -11,12 +11,16 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
 };
-use toml_edit::{Document, Item, Table, TableLike, Value};
+use toml_edit::{Document, DocumentMut, Item, Table, TableLike, Value};
 
 /// A file that has been read and parsed as TOML.
 pub(crate) struct File {
     pub(crate) path: PathBuf,
     document: Document<String>,
+    /// The paths of what is invalid and has been left out.
+    invalid: Vec<Vec<String>>,
+    /// The text without that.
+    valid_text: Option<String>,
 }
 
 impl File {
@@ -46,12 +50,34 @@ impl File {
             key: String::new(),
             message: format!("invalid TOML: {}", error.message().replace('\n', ", ")),
         })?;
-        Ok(File { path: path.to_owned(), document })
+        Ok(File { path: path.to_owned(), document, invalid: Vec::new(), valid_text: None })
     }
 
     /// The text, for `config` to read.
     pub(crate) fn text(&self) -> &str {
-        self.document.raw()
+        self.valid_text.as_deref().unwrap_or(self.document.raw())
+    }
+
+    /// Leaves out unknown keys and values of the wrong type, so that the rest can be checked. Returns what is
+    /// wrong with them.
+    pub(crate) fn without_invalid(mut self, sections: &[&Section]) -> (File, Vec<ConfigError>) {
+        let (paths, errors): (Vec<_>, Vec<_>) = self.validate(sections).into_iter().unzip();
+        let mut valid = self.document.raw().parse::<DocumentMut>().unwrap_or_default();
+        paths.iter().for_each(|path| remove(valid.as_item_mut(), path));
+        self.valid_text = (!paths.is_empty()).then(|| valid.to_string());
+        self.invalid = paths;
+        (self, errors)
+    }
+
+    /// Whether the value at `path` may be missing because it, or one beside it whose name is similar, is
+    /// invalid and has been left out.
+    pub(crate) fn is_suspect(&self, path: &[&str]) -> bool {
+        let Some((name, table)) = path.split_last() else { return false };
+        let is_similar = |left_out: &Vec<String>| match left_out.split_last() {
+            Some((other, rest)) => rest == table && nearest(other, [*name]).is_some(),
+            None => false,
+        };
+        self.invalid.iter().any(is_similar)
     }
 
     /// The names of the `[nodes]` tables, in the order of the file.
@@ -81,12 +107,12 @@ impl File {
             Some(row) => key_start(row, &path[2..]),
             None => key_start(self.document.as_table(), path),
         };
-        Some(line_at(self.text(), start?))
+        Some(line_at(self.document.raw(), start?))
     }
 
     /// The line of the row of a key.
     fn row_line(&self, path: &[&str]) -> Option<usize> {
-        Some(line_at(self.text(), self.row(path)?.span()?.start))
+        Some(line_at(self.document.raw(), self.row(path)?.span()?.start))
     }
 
     fn row(&self, path: &[&str]) -> Option<&Table> {
@@ -94,8 +120,8 @@ impl File {
         self.document.get(name)?.as_array_of_tables()?.get(index.parse().ok()?)
     }
 
-    /// Unknown keys, and values of the wrong type.
-    pub(crate) fn validate(&self, sections: &[&Section]) -> Vec<ConfigError> {
+    /// The paths of unknown keys and of values of the wrong type, and what is wrong with them.
+    pub(crate) fn validate(&self, sections: &[&Section]) -> Vec<(Vec<String>, ConfigError)> {
         let mut validator = Validator { file: self, sections, errors: Vec::new() };
         for (name, item) in self.document.as_table() {
             match sections.iter().find(|section| section.table.name() == Some(name)) {
@@ -110,7 +136,7 @@ impl File {
 struct Validator<'a> {
     file: &'a File,
     sections: &'a [&'a Section],
-    errors: Vec<ConfigError>,
+    errors: Vec<(Vec<String>, ConfigError)>,
 }
 
 impl Validator<'_> {
@@ -193,7 +219,28 @@ impl Validator<'_> {
     }
 
     fn error(&mut self, path: &[&str], message: impl Into<String>) {
-        self.errors.push(self.file.error(path, message));
+        let parts = path.iter().map(|&part| part.to_owned()).collect();
+        self.errors.push((parts, self.file.error(path, message)));
+    }
+}
+
+/// Removes the value at a path, in which rows have numbers.
+fn remove(item: &mut Item, path: &[String]) {
+    let Some((name, rest)) = path.split_first() else { return };
+    let inner = match (item.as_array_of_tables_mut(), name.parse()) {
+        (Some(rows), Ok(index)) => {
+            // A row is a table, and not an item.
+            if let (Some(row), Some(name)) = (rows.get_mut(index), rest.first()) {
+                row.remove(name);
+            }
+            return;
+        }
+        _ => item.as_table_like_mut(),
+    };
+    match inner {
+        Some(table) if rest.is_empty() => drop(table.remove(name)),
+        Some(table) => table.get_mut(name).into_iter().for_each(|item| remove(item, rest)),
+        None => {}
     }
 }
 

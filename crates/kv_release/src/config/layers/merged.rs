@@ -40,7 +40,7 @@ impl Merged {
         environment: &Environment,
         flags: &Flags,
     ) -> Result<Merged, Vec<ConfigError>> {
-        let overrides = overrides(sections, node, environment, flags)?;
+        let (overrides, errors) = overrides(sections, node, environment, flags);
         let mut builder = Config::builder();
         for default in defaults(sections, node) {
             builder = builder.add_source(default);
@@ -55,7 +55,7 @@ impl Merged {
         let config = builder
             .build()
             .map_err(|error| vec![ConfigError { origin, key: String::new(), message: error.to_string() }])?;
-        Ok(Merged { config, file, overrides, noted_defaults: Vec::new(), errors: Vec::new() })
+        Ok(Merged { config, file, overrides, noted_defaults: Vec::new(), errors })
     }
 
     /// The values of a table. All have been validated; a type that does not fit its keys is an error too.
@@ -111,8 +111,17 @@ impl Merged {
         self.noted_defaults.iter().find(|(noted, _)| noted == path).map(|(_, value)| value)
     }
 
+    /// Whether the value at `path` is missing, perhaps because of an error that has been reported.
+    pub(crate) fn is_suspect(&self, path: &[&str]) -> bool {
+        let is_missing = self.value_at(path).is_none();
+        is_missing && self.file.as_ref().is_some_and(|file| file.is_suspect(path))
+    }
+
     /// Reports an error in the value at `path`, at the topmost layer that has it.
     pub(crate) fn error(&mut self, path: &[&str], message: impl Into<String>) {
+        if self.is_suspect(path) {
+            return;
+        }
         let error = match (self.origin(path), &self.file) {
             // The value is missing, perhaps from a row or a table that has a line.
             (Origin::Default, Some(file)) => file.error(path, message),
@@ -137,13 +146,13 @@ fn defaults(sections: &[&Section], node: &str) -> Vec<Override> {
     keys.filter_map(default).collect()
 }
 
-/// The keys that variables and flags set.
+/// The keys that variables and flags set, and which values are invalid.
 fn overrides(
     sections: &[&Section],
     node: &str,
     environment: &Environment,
     flags: &Flags,
-) -> Result<Vec<Override>, Vec<ConfigError>> {
+) -> (Vec<Override>, Vec<ConfigError>) {
     let (mut from_variables, mut from_flags, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for (section, key) in
         sections.iter().flat_map(|section| section.keys.iter().map(move |key| (section, key)))
@@ -171,7 +180,7 @@ fn overrides(
         }
     }
     from_variables.append(&mut from_flags);
-    if errors.is_empty() { Ok(from_variables) } else { Err(errors) }
+    (from_variables, errors)
 }
 
 /// A warning for each `KV_` variable that sets no key.

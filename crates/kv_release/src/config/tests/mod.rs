@@ -231,6 +231,60 @@ fn a_key_or_value_that_means_nothing() {
 }
 
 #[test]
+fn all_errors_are_reported_at_once() {
+    let text = r#"cokie = "weknoweachother"
+[nodes."foo@127.0.0.1"]
+clients = 4040
+link = "127.0.0.1"
+[nodes."bar@127.0.0.1"]
+[[routes]]
+buckets = "a-m"
+nodes = ["fo@127.0.0.1"]
+[[routes]]
+bucket = "n..z"
+nodes = ["bar@127.0.0.1"]
+[[routes]]
+buckets = "a..b"
+nodes = ["bar@127.0.0.1"]
+[[routes]]
+buckets = "b..c"
+nodes = ["bar@127.0.0.1"]
+[log]
+level = "inof"
+"#;
+    let lines = [
+        "kv.toml:1: cokie: unknown key; did you mean `cookie`?",
+        "kv.toml:3: nodes.\"foo@127.0.0.1\".clients: 4040 is not a quoted string; write clients = \"127.0.0.1:4040\"",
+        "kv.toml:10: routes.bucket: unknown key; did you mean `buckets`?",
+        "KV_MAX_RESTARTS: \"many\" is not an integer from 0 to 4294967295; set it to 3",
+        "kv.toml:4: nodes.\"foo@127.0.0.1\".link: invalid address: \"127.0.0.1\"; write link = \"127.0.0.1:4052\"",
+        "kv.toml:5: nodes.\"bar@127.0.0.1\": has no link; write link = \"127.0.0.1:4051\"",
+        "kv.toml:8: routes.nodes: unknown node \"fo@127.0.0.1\"; did you mean \"foo@127.0.0.1\"?",
+        "kv.toml:7: routes.buckets: \"a-m\" is not a range of buckets: it has no ..; \
+         write \"a..m\", \"n..\" or \"..\" for all names",
+        "kv.toml:16: routes.buckets: \"b..c\" overlaps \"a..b\": both contain the name \"b\"; \
+         let \"b..c\" begin after the end of \"a..b\", or end before its start",
+        "kv.toml:19: log.level: invalid level: \"inof\"; write one of off, error, warn, info, debug, trace",
+    ];
+    let errors = load(FOO, Some(text), &[("KV_MAX_RESTARTS", "many")], &Flags::default()).unwrap_err();
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors, lines);
+}
+
+#[test]
+fn what_an_error_proposes_can_be_pasted() {
+    let heads =
+        "cookie = \"weknoweachother\"\n[nodes.\"foo@127.0.0.1\"]\nLINK\n[nodes.\"bar@127.0.0.1\"]\nLINK\n";
+    let proposed = checked(FOO, &heads.replace("LINK", ""));
+    let links: Vec<&str> =
+        proposed.lines().filter_map(|line| line.split_once("write link").map(|(_, link)| link)).collect();
+    let rows = proposed.split_once("write such rows:\n").map(|(_, rows)| rows).expect("rows");
+    let mut text = heads.replacen("LINK", &format!("link{}", links[0]), 1);
+    text = text.replacen("LINK", &format!("link{}", links[1]), 1) + rows;
+    assert_eq!(checked(FOO, &text), "kv.toml: ok: node foo@127.0.0.1, 2 nodes, 1 route");
+}
+
+#[test]
 fn a_key_in_another_table_than_its_own() {
     refused([
         (
@@ -354,11 +408,11 @@ fn nodes_addresses_and_cookies() {
         ),
         (
             pair("\"127.0.0.1:4052\"", "\"127.0.0.1:99999\""),
-            "kv.toml:6: nodes.\"bar@127.0.0.1\".link: invalid address: \"127.0.0.1:99999\"; write link = \"127.0.0.1:4051\"",
+            "kv.toml:6: nodes.\"bar@127.0.0.1\".link: invalid address: \"127.0.0.1:99999\"; write link = \"127.0.0.1:4052\"",
         ),
         (
             pair("[nodes.\"bar@127.0.0.1\"]\nlink = \"127.0.0.1:4052\"\n", "[nodes.\"bar@127.0.0.1\"]\n"),
-            "kv.toml:5: nodes.\"bar@127.0.0.1\": has no link; write link = \"127.0.0.1:4051\"",
+            "kv.toml:5: nodes.\"bar@127.0.0.1\": has no link; write link = \"127.0.0.1:4052\"",
         ),
         (
             pair("cookie = \"weknoweachother\"\n", ""),
@@ -382,7 +436,8 @@ fn nodes_addresses_and_cookies() {
         ),
         (
             pair("nodes.\"bar@127.0.0.1\"", "nodes.\"foo@b\""),
-            "kv.toml: nodes: several nodes of the release foo: foo@127.0.0.1, foo@b; name one with --node or KV_NODE",
+            "kv.toml: nodes: several nodes of the release foo: foo@127.0.0.1, foo@b; name one with --node or KV_NODE\n\
+             kv.toml:12: routes.nodes: unknown node \"bar@127.0.0.1\"; did you mean \"foo@127.0.0.1\"?",
         ),
         (
             "cookie = \"a\"\ncookie_file = \"b\"".to_owned(),

@@ -9,6 +9,7 @@ use crate::{
         REDIS_FIELDS, REDIS_HASHES, REDIS_LARGE_BYTES, REDIS_NAMES, REDIS_PAGE_BYTES, REDIS_REPLIES_BYTES,
         TRANSFER_PAGE_BYTES,
     },
+    output::counted,
     records::record::{Item, Record},
     transfer::{progress::Progress, session::ImportSession, source::RedisAddress},
 };
@@ -363,8 +364,8 @@ impl Copy<'_> {
         record.write(&mut self.import.lines);
         if self.import.lines.len() >= TRANSFER_PAGE_BYTES {
             self.import.send(false)?;
-            let progress = self.import.progress();
-            self.progress.update(format_args!("{} of {} keys: {progress}", self.done, self.total));
+            let (total, progress) = (counted(self.total, "key", "keys"), self.import.progress());
+            self.progress.update(format_args!("{} of {total}: {progress}", self.done));
         }
         Ok(())
     }

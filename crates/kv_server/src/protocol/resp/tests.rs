@@ -33,7 +33,7 @@ impl Node {
             store: StoreSettings::default(),
         };
         let cluster = Cluster::new(settings).expect("a cluster");
-        let server = bind("127.0.0.1:0", cluster, limits).await.expect("a port");
+        let server = bind("127.0.0.1:0", cluster, limits, None).await.expect("a port");
         Node { address: server.address, _tree: server.supervisor().start() }
     }
 

@@ -10,7 +10,7 @@ use crate::{
         resp::{RespSession, command_table},
     },
 };
-use std::io;
+use std::{io, sync::atomic::Ordering::Relaxed};
 
 /// The names that both protocols have. They are text's, and in lower case they are unknown. PING is missing,
 /// because both reply the same.
@@ -43,13 +43,18 @@ impl TextSession {
         let mut session = self.resp_session();
         let next = session.execute_inline(line, output).await?;
         self.speaks_resp |= session.excludes_text();
+        // It has published its own, of which there are none.
+        self.publish_subscriptions();
         self.redis = Some(session);
         Ok(next)
     }
 
-    /// The session that the connection goes on with, if it speaks RESP from now on.
+    /// The session that the connection goes on with, if it speaks RESP from now on: without subscriptions.
     pub(crate) fn take_resp_session(&mut self) -> Option<Box<RespSession>> {
-        self.speaks_resp.then(|| self.resp_session())
+        self.speaks_resp.then(|| {
+            self.client.session.channels.store(0, Relaxed);
+            self.resp_session()
+        })
     }
 
     fn resp_session(&mut self) -> Box<RespSession> {

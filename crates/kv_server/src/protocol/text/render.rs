@@ -6,12 +6,12 @@ use crate::{
     protocol::describe_end,
 };
 use kv::{Change, EndReason, Event, LargeValue, OwnedValue, Reply};
-use kv_cluster::{describe_failure, escape_name};
+use kv_cluster::{NodeName, describe_failure, escape_name};
 use std::io;
 use tokio::task::yield_now;
 
-/// Renders the reply to one request.
-pub(super) fn reply(output: &mut ReplyBuffer, bucket: &[u8], reply: &Reply<'_>) {
+/// Renders the reply to one request, on the node `local`.
+pub(super) fn reply(output: &mut ReplyBuffer, local: &NodeName, bucket: &[u8], reply: &Reply<'_>) {
     match reply {
         Reply::Done => output.extend_from_slice(b"OK\r\n"),
         Reply::Value(value) => {
@@ -20,14 +20,14 @@ pub(super) fn reply(output: &mut ReplyBuffer, bucket: &[u8], reply: &Reply<'_>) 
         }
         Reply::NoKey => output.extend_from_slice(b"\r\nOK\r\n"),
         Reply::NoBucket => output.extend_from_slice(b"NOT FOUND\r\n"),
-        reply => rare_reply(output, bucket, reply),
+        reply => rare_reply(output, local, bucket, reply),
     }
 }
 
 /// Renders the replies that most requests do not get.
 #[cold]
 #[inline(never)]
-fn rare_reply(output: &mut ReplyBuffer, bucket: &[u8], reply: &Reply<'_>) {
+fn rare_reply(output: &mut ReplyBuffer, local: &NodeName, bucket: &[u8], reply: &Reply<'_>) {
     match reply {
         Reply::OwnedValue(OwnedValue::Large(value)) => {
             let write: WriteLarge = |value, output| Box::pin(write_large(value, output));
@@ -36,7 +36,7 @@ fn rare_reply(output: &mut ReplyBuffer, bucket: &[u8], reply: &Reply<'_>) {
         }
         Reply::Bucket { fields, ttl_ms } => describe_bucket(output, *fields, *ttl_ms),
         Reply::Keys { keys, .. } => names(output, keys.iter().map(|key| key.as_ref())),
-        failure => error(output, &describe_failure(bucket, failure)),
+        failure => error(output, &describe_failure(local.as_str(), bucket, failure)),
     }
 }
 
@@ -125,10 +125,10 @@ mod tests {
     use super::*;
     use kv_cluster::Error;
 
-    fn rendered(bucket: &[u8], result: &Reply<'_>) -> String {
+    fn rendered(bucket: &[u8], reply: &Reply<'_>) -> String {
         let mut output = ReplyBuffer::default();
-        reply(&mut output, bucket, result);
-        String::from_utf8(output.to_vec()).expect("text")
+        super::reply(&mut output, &"foo@host".parse().unwrap(), bucket, reply);
+        String::from_utf8(output.to_vec()).unwrap()
     }
 
     #[test]
@@ -136,8 +136,8 @@ mod tests {
         for (ttl_ms, ttl) in
             [(None, "no time to live"), (Some(1), "1 s to live"), (Some(60_000), "60 s to live")]
         {
-            let bucket = Reply::Bucket { fields: 2, ttl_ms };
-            assert_eq!(rendered(b"shopping", &bucket), format!("bucket, 2 fields, {ttl}\r\nOK\r\n"));
+            let line = rendered(b"shopping", &Reply::Bucket { fields: 2, ttl_ms });
+            assert_eq!(line, format!("bucket, 2 fields, {ttl}\r\nOK\r\n"));
         }
     }
 

@@ -20,7 +20,11 @@ use crate::{
     protocol::{bucket_subscriptions::BucketSubscriptions, lines::line_end, resp::RespSession},
 };
 use kv::{Change, EndReason, Op, Reply, Request};
-use std::{convert::Infallible, io, sync::Arc};
+use std::{
+    convert::Infallible,
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 use tokio::task::yield_now;
 
 /// A connection that speaks the text protocol.
@@ -95,7 +99,7 @@ impl Protocol for TextSession {
         result: RequestResult<'_>,
     ) -> Rendered<Infallible> {
         match result {
-            Ok(reply) => render::reply(output, request.bucket, reply),
+            Ok(reply) => render::reply(output, self.context.cluster.node_name(), request.bucket, reply),
             Err(error) => render::error(output, &error.to_string()),
         }
         Rendered::Complete
@@ -183,6 +187,7 @@ impl TextSession {
             render::event(output, event);
             if matches!(event.change, Change::Ended(_)) {
                 self.subscriptions.remove(bucket);
+                self.publish_subscriptions();
             }
         }
         !events.iter().any(|(_, event)| event.change == Change::Ended(EndReason::FellBehind))
@@ -191,6 +196,11 @@ impl TextSession {
     /// Whether the client is subscribed to a bucket.
     pub(crate) fn is_subscribed(&self) -> bool {
         !self.subscriptions.is_empty()
+    }
+
+    /// Copies the number of subscriptions to where all clients read it.
+    pub(super) fn publish_subscriptions(&self) {
+        self.client.session.channels.store(self.subscriptions.len(), Relaxed);
     }
 
     async fn execute_command(&mut self, command: Command<'_>, output: &mut Output<'_>) -> io::Result<Next> {
@@ -227,14 +237,14 @@ impl TextSession {
         let mut cursor = 0;
         loop {
             let request = Request::new(bucket, Op::Keys { cursor });
-            let bytes = &mut output.bytes;
-            let rendered = router::execute_one(&self.context.cluster, request, |reply| match reply {
+            let (cluster, bytes) = (&self.context.cluster, &mut output.bytes);
+            let rendered = router::execute_one(cluster, request, |reply| match reply {
                 Reply::Keys { keys, next } => {
                     render::names(bytes, keys.iter().map(|key| key.as_ref()));
                     Some(next)
                 }
                 other => {
-                    render::reply(bytes, bucket, &other);
+                    render::reply(bytes, cluster.node_name(), bucket, &other);
                     None
                 }
             });
@@ -292,9 +302,12 @@ impl TextSession {
         match router::subscribe(&self.context.cluster, bucket, self.subscriptions.backlog()).await {
             Ok(Some(subscription)) => {
                 self.subscriptions.insert(bucket, subscription);
+                self.publish_subscriptions();
                 output.bytes.extend_from_slice(b"OK\r\n");
             }
-            Ok(None) => render::reply(&mut output.bytes, bucket, &Reply::NoBucket),
+            Ok(None) => {
+                render::reply(&mut output.bytes, self.context.cluster.node_name(), bucket, &Reply::NoBucket)
+            }
             Err(error) => render::error(&mut output.bytes, &error.to_string()),
         }
     }

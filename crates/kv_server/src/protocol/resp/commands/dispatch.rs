@@ -49,7 +49,7 @@ pub(crate) async fn dispatch(
         Err(error) => (table.locate(&raw).ok().map(|row| row.index), Failure::Rejected, Err(error)),
     };
     if let Err(error) = executed {
-        if matches!(error, SessionError::Command(CommandError::OutOfMemory)) {
+        if error.is_out_of_memory() {
             failure = Failure::Rejected;
             session.discount(index);
         }

@@ -69,9 +69,9 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     let mut step = steps.next().unwrap_or_default();
     let mut clock = Clock::read();
     let executed = execute_step(table, session, &watched, step).await;
-    let executed = executed.map_err(|error| match error {
-        error @ SessionError::Command(CommandError::OutOfMemory) => SessionError::discarded(&error),
-        error => error,
+    let executed = executed.map_err(|error| match error.is_out_of_memory() {
+        true => SessionError::discarded(&error),
+        false => error,
     });
     let Some(mut replies) = executed? else {
         session.encoder(output).null_array();

@@ -16,6 +16,7 @@ use kv::{CommandSpec, Group, StoreStats};
 use std::{
     collections::HashSet,
     fmt::{Display, Write},
+    path::Path,
     sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
@@ -156,7 +157,8 @@ fn server(session: &RespSession, text: &mut String) {
     line(text, "configured_hz", 10);
     line(text, "lru_clock", (unix / 1_000) & 0xff_ffff);
     line(text, "executable", process::executable());
-    line(text, "config_file", "");
+    let config_file = session.context.config_file.as_deref().unwrap_or(Path::new(""));
+    line(text, "config_file", config_file.display());
     line(text, "io_threads_active", 0);
     let (ip, port) = (context.address.ip(), context.address.port());
     line(text, "listener0", format_args!("name=tcp,bind={ip},port={port}"));

@@ -82,6 +82,10 @@ async fn watch(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), S
     let RespSession { transaction, context, client, database, .. } = &mut *session;
     let op = Op::Watch { watcher: Cluster::watcher(client.id) };
     let requests: Vec<_> = args.map(|bucket| Request { database: *database, bucket, op }).collect();
+    // EXEC needs them on one node. All that are watched already are on the same one.
+    let known = transaction.watched.iter().flat_map(|watched| watched.versions.keys().take(1));
+    let names = known.map(|(_, name)| &**name).chain(requests.iter().map(|request| request.bucket));
+    context.cluster.single_owner(names)?;
     router::look_ahead(&context.cluster, requests.clone().into_iter()).await?;
     let watched =
         transaction.watched.get_or_insert_with(|| WatchedKeys::new(context.cluster.clone(), client));

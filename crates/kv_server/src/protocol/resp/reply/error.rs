@@ -37,11 +37,20 @@ impl SessionError {
         let reason = match reason {
             SessionError::Reply(text) => text.clone(),
             SessionError::Command(error) => redis_message(error),
-            SessionError::Cluster(error) => error.to_string().into_bytes().into(),
+            SessionError::Cluster(error) => cluster_message(error),
             SessionError::Restarting | SessionError::Io(_) => RESTARTING.as_bytes().into(),
         };
         let reason = reason.strip_prefix(b"ERR ").unwrap_or(&reason);
         SessionError::Reply([b"EXECABORT Transaction discarded because of: ", reason].concat().into())
+    }
+
+    /// Whether the node of the keys, this one or another, has no memory for the command.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        matches!(
+            self,
+            SessionError::Command(CommandError::OutOfMemory)
+                | SessionError::Cluster(Error::AtLimit { error: CommandError::OutOfMemory, .. })
+        )
     }
 
     /// Writes the error reply; fails if the client is gone.
@@ -94,7 +103,21 @@ pub(super) fn command_error(encoder: &mut RespEncoder<'_>, error: &CommandError)
 
 /// Writes why a request could not be executed on its node.
 pub(crate) fn cluster_error(encoder: &mut RespEncoder<'_>, error: &Error) {
-    write_coded(encoder, code(error), &error.to_string());
+    match error {
+        Error::AtLimit { .. } => encoder.error(cluster_message(error)),
+        error => write_coded(encoder, code(error), &error.to_string()),
+    }
+}
+
+/// Why a request could not be executed on its node. A limit is said in Redis's words, on which clients
+/// depend, and then with the node.
+fn cluster_message(error: &Error) -> Cow<'static, [u8]> {
+    match error {
+        Error::AtLimit { node, error } => {
+            [&redis_message(error), format!(" (node {node})").as_bytes()].concat().into()
+        }
+        error => error.to_string().into_bytes().into(),
+    }
 }
 
 /// Writes an error, with ERR instead of a code after which a client could send more than this command again.
@@ -119,6 +142,7 @@ fn code(error: &Error) -> &'static str {
         | Error::ReplyTooLarge { .. }
         | Error::TooLarge { .. }
         | Error::TransactionTooLarge { .. }
+        | Error::AtLimit { .. }
         | Error::PartlyFlushed { .. }
         | Error::UnexpectedNodeReply { .. }
         | Error::UnexpectedReply

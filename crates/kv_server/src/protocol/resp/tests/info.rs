@@ -136,6 +136,30 @@ async fn clients_show_others_as_they_are() {
 }
 
 #[tokio::test]
+async fn subscribers_of_the_text_protocol_are_shown_too() {
+    let node = Node::start(Limits::default()).await;
+    let (mut client, mut text) = (node.client().await, node.client().await);
+    for lines in ["CREATE shopping\nSUBSCRIBE shopping\n", "CREATE fruit\nSUBSCRIBE fruit\n"] {
+        text.send_bytes(lines.as_bytes()).await;
+        text.expect("OK\r\nOK\r\n", lines).await;
+    }
+    text.send_bytes(b"ECHO 1\n").await;
+    text.expect("$1\r\n1\r\n", "a word of Redis").await;
+    let shown = async |client: &mut Client| {
+        let line = listed(client, 2).await;
+        let clients = info(client, "clients").await;
+        [line["flags"].clone(), line["sub"].clone(), clients["pubsub_clients"].clone()]
+    };
+    assert_eq!(shown(&mut client).await, ["P", "2", "1"]);
+    text.send_bytes(b"DROP fruit\n").await;
+    text.expect("OK\r\nERROR subscription to \"fruit\" ended: the bucket was dropped\r\n", "DROP").await;
+    assert_eq!(shown(&mut client).await, ["P", "1", "1"]);
+    text.send("ECHO 1").await;
+    text.expect("$1\r\n1\r\n", "RESP ends what text subscribed to").await;
+    assert_eq!(shown(&mut client).await, ["N", "0", "0"]);
+}
+
+#[tokio::test]
 async fn the_memory_of_all_keys_and_the_overhead_add_up_to_what_is_used() {
     let node = Node::start(Limits::default()).await;
     let mut client = node.client().await;

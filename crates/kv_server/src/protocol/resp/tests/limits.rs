@@ -133,7 +133,8 @@ async fn the_transaction_queue_is_limited() {
 #[tokio::test]
 async fn a_transaction_that_may_touch_too_much_does_nothing() {
     const REFUSED: &str = "-ERR transaction too large: it may touch 20000 keys and fields, and 16777216 bytes; \
-                           nothing was done\r\n";
+                           nothing was done; do it in parts, or raise storage.max_transaction_entries and \
+                           _bytes\r\n";
     let node = Node::start(Limits::default()).await;
     let mut client = node.client().await;
     client.send(&format!("SET large {}", "x".repeat(1 << 20))).await;

@@ -81,9 +81,11 @@ fn errors_of_commands_are_in_rediss_words() {
             two stars if there is a ? or a [ among them\r\n",
         NameTooLong () => "-ERR name too long: a key or a field may have 1048576 bytes\r\n",
         CommandTooLarge { entries: 10, bytes: 100 } => "-ERR command too large: one step may touch 10 keys and \
-            fields, and 100 bytes; nothing was done\r\n",
+            fields, and 100 bytes; nothing was done; do it in parts, or raise storage.max_transaction_entries and \
+            _bytes\r\n",
         TransactionTooLarge { entries: 10, bytes: 100 } => "-ERR transaction too large: it may touch 10 keys and \
-            fields, and 100 bytes; nothing was done\r\n",
+            fields, and 100 bytes; nothing was done; do it in parts, or raise storage.max_transaction_entries and \
+            _bytes\r\n",
         Outdated () => "-TRYAGAIN the string was changed by others all the time; nothing was done: send the \
             command again\r\n",
     }
@@ -131,7 +133,13 @@ fn errors_of_the_session_have_their_codes() {
     let several = Error::SeveralNodes { one, other };
     let crossslot: &str = &format!("-CROSSSLOT {several}\r\n");
     let unexpected: &str = &format!("-ERR {}\r\n", Error::UnexpectedReply);
+    let limit = |error| Error::AtLimit { node: "bar@a".into(), error };
     assert_replies! { SessionError as std::convert::identity;
+        Cluster (limit(CommandError::OutOfMemory)) =>
+            "-OOM command not allowed when used memory > 'maxmemory'. (node bar@a)\r\n",
+        Cluster (limit(CommandError::CommandTooLarge { entries: 10, bytes: 100 })) =>
+            "-ERR command too large: one step may touch 10 keys and fields, and 100 bytes; nothing was done; do it in \
+             parts, or raise storage.max_transaction_entries and _bytes (node bar@a)\r\n",
         Reply (b"NOPROTO unsupported protocol version".into()) => "-NOPROTO unsupported protocol version\r\n",
         Command (CommandError::Syntax) => "-ERR syntax error\r\n",
         Cluster (several) => crossslot,
