@@ -65,7 +65,7 @@ impl Store {
         terms: Terms<'_>,
         mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> usize {
-        let mut done = 0;
+        let (mut done, mut prefetched) = (0, 0);
         while done < batch.len() {
             let request = &batch[done];
             let flow = if request.spans_buckets() {
@@ -74,7 +74,12 @@ impl Store {
                 on_reply(self.execute_multi_bounded(&mut shards, request, terms))
             } else {
                 let mut lookups = ArrayVec::new();
-                let mut shard = self.lock(self.hash_lookups(&batch[done..], &mut lookups));
+                let index = self.hash_lookups(&batch[done..], &mut lookups);
+                let is_cut = lookups.len() < PREFETCH_REQUESTS && done + lookups.len() < batch.len();
+                if is_cut && prefetched <= done {
+                    prefetched = done + self.prefetch_across_shards(&batch[done..]);
+                }
+                let mut shard = self.lock(index);
                 if shard.memory.has_garbage() {
                     self.reclaim_some(&mut shard);
                 }
