@@ -1,4 +1,5 @@
-//! Commands on hashes that name their fields as `FIELDS n field [field ...]`: HGETDEL, HGETEX and HSETEX.
+//! Commands on hashes that name their fields as `FIELDS n field [field ...]`: HGETDEL, HGETEX and HSETEX; and
+//! the arguments and the setting of a field's expiry, also for `hash_expiry`.
 
 use super::{
     expiry_options::TimeUnit,
