@@ -1,7 +1,7 @@
 //! Measures the time per request, in batches of several sizes, and how it scales over threads.
 //! Run with `cargo bench -p kv`.
 
-use kv::{Op, Request, Store};
+use kv::{Args, Command, Op, Request, Store};
 use std::{
     hint::black_box,
     ops::ControlFlow::Continue,
@@ -16,12 +16,20 @@ const ROUNDS: usize = 5;
 fn main() {
     let store = filled(1, &["bench"]);
     for size in [1, 16, 64] {
-        let rounds = (0..ROUNDS).map(|_| gets(&store, "bench", size));
+        let rounds = (0..ROUNDS).map(|_| gets(&store, Some("bench"), size));
         println!("get, batches of {size:2}: {:6.1} ns per request", 1e9 / median(rounds.collect()));
+    }
+    for threads in [1, 2] {
+        let store = strings(threads);
+        for size in [1, 16, 64] {
+            let rounds = (0..ROUNDS).map(|_| gets(&store, None, size));
+            let ns = 1e9 / median(rounds.collect());
+            println!("strings, store for {threads} threads, batches of {size:2}: {ns:6.1} ns per request");
+        }
     }
     let store = filled(2, &["one", "other"]);
     for (name, buckets) in [("distinct buckets", ["one", "other"]), ("one hot bucket", ["one", "one"])] {
-        let alone = median((0..ROUNDS).map(|_| gets(&store, "one", 16)).collect());
+        let alone = median((0..ROUNDS).map(|_| gets(&store, Some("one"), 16)).collect());
         let both = median((0..ROUNDS).map(|_| on_two_threads(&store, buckets)).collect());
         println!("two threads on {name}: {:.2} times one thread", both / alone);
     }
@@ -41,14 +49,26 @@ fn filled(threads: usize, buckets: &[&str]) -> Store {
     store
 }
 
+/// A store for `threads` threads with as many strings.
+fn strings(threads: usize) -> Store {
+    let (store, set) = (Store::for_threads(threads), Command::find("set").expect("SET"));
+    let args = Args::new(b"$32\r\nvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv\r\n");
+    for number in 0..FIELDS {
+        let op = Op::Command { command: set, args };
+        store.execute(&[Request::new(&key(number), op)], 0, |_| Continue(()));
+    }
+    store
+}
+
 fn key(number: u64) -> [u8; 11] {
     let mut key = *b"key00000000";
     key[3..].copy_from_slice(format!("{number:08}").as_bytes());
     key
 }
 
-/// Reads random fields in batches of one size. Returns the reads per second.
-fn gets(store: &Store, bucket: &str, size: usize) -> f64 {
+/// Reads random fields of a bucket, or random strings, in batches of one size. Returns the reads per second.
+fn gets(store: &Store, bucket: Option<&str>, size: usize) -> f64 {
+    let get = Command::find("get").expect("GET");
     let mut random = 88_172_645_463_325_252_u64;
     let keys: Vec<[u8; 11]> = (0..1 << 18)
         .map(|_| {
@@ -63,8 +83,13 @@ fn gets(store: &Store, bucket: &str, size: usize) -> f64 {
         if done & 0xfff == 0 && start.elapsed() > SECONDS {
             break;
         }
-        let batch: Vec<Request<'_>> =
-            keys.iter().map(|key| Request::new(bucket.as_bytes(), Op::Get { key })).collect();
+        let batch: Vec<Request<'_>> = keys
+            .iter()
+            .map(|key| match bucket {
+                Some(bucket) => Request::new(bucket.as_bytes(), Op::Get { key }),
+                None => Request::new(key, Op::Command { command: get, args: Args::NONE }),
+            })
+            .collect();
         store.execute(&batch, 0, |reply| {
             black_box(reply);
             Continue(())
@@ -77,7 +102,7 @@ fn gets(store: &Store, bucket: &str, size: usize) -> f64 {
 /// Reads on two threads at once. Returns their reads per second together.
 fn on_two_threads(store: &Store, buckets: [&str; 2]) -> f64 {
     thread::scope(|scope| {
-        let threads = buckets.map(|bucket| scope.spawn(move || gets(store, bucket, 16)));
+        let threads = buckets.map(|bucket| scope.spawn(move || gets(store, Some(bucket), 16)));
         threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
     })
 }

@@ -172,6 +172,14 @@ impl CrashReports {
         }
     }
 
+    /// Waits until a component has crashed.
+    pub(crate) async fn wait_for_any(&self) {
+        let reported = self.reported.notified();
+        if !self.is_restarting() {
+            reported.await;
+        }
+    }
+
     /// Notes that the store has been restarted.
     pub(crate) fn clear(&self) {
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = None;

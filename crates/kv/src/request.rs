@@ -223,7 +223,7 @@ impl<'a> Op<'a> {
     }
 
     /// Whether the operation may allocate, so it is refused when memory is exhausted.
-    pub(crate) fn allocates(&self) -> bool {
+    pub fn allocates(&self) -> bool {
         match self {
             Op::Create | Op::Put { .. } | Op::Load { .. } => true,
             Op::Command { command, .. } => command.spec.has(flag::DENYOOM),
@@ -232,7 +232,7 @@ impl<'a> Op<'a> {
     }
 
     /// Bytes that the operation brings along.
-    pub(crate) fn payload_bytes(&self) -> usize {
+    pub fn payload_bytes(&self) -> usize {
         match self {
             Op::Put { key, value } => key.len() + value.len(),
             Op::Command { args, .. } | Op::Load { contents: args, .. } => args.bulks().len(),

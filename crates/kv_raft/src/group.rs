@@ -2,35 +2,19 @@
 //! each byte.
 //!
 //! A group begins with its version and its terms; the rest are steps, one after the other. Requests are
-//! decoded where they lie, without a copy.
+//! decoded where they lie, without a copy. A group that waits has requests that only read as well: the node
+//! that proposed it executes them between the others, and they are left out of the log.
+
+mod codes;
+pub(crate) mod encode;
 
 use crate::limits::STEP_REQUESTS;
+use codes::{VERSION, op, step};
 use kv::{
-    Args, Command, Database, EntryTerms, FullName, Kind, LoadMode, Op, Request, TransactionLimits, Watcher,
+    Args, Command, Database, EntryTerms, FullName, Kind, LoadMode, Op, Projection, Request,
+    TransactionLimits, Watcher,
 };
 use std::num::NonZeroU64;
-
-/// The first byte of an encoded group.
-const VERSION: u8 = 1;
-
-/// The first byte of a step.
-mod step {
-    pub(super) const BATCH: u8 = 1;
-    pub(super) const TRANSACTION: u8 = 2;
-    pub(super) const FLUSH: u8 = 3;
-}
-
-/// The second byte of a request, after its database.
-mod op {
-    pub(super) const CREATE: u8 = 1;
-    pub(super) const PUT: u8 = 2;
-    pub(super) const DELETE: u8 = 3;
-    pub(super) const DROP: u8 = 4;
-    pub(super) const COMMAND: u8 = 5;
-    pub(super) const WATCH: u8 = 6;
-    pub(super) const UNWATCH: u8 = 7;
-    pub(super) const LOAD: u8 = 8;
-}
 
 /// What a group executes at once.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +30,8 @@ pub(crate) enum Step<'g> {
     },
     /// The end of all buckets of a database, or of all of them.
     Flush(Option<Database>),
+    /// The end of all watches that came over a link, or of all of them.
+    EndWatches(Option<u64>),
 }
 
 /// Why bytes are not a group.
@@ -57,121 +43,12 @@ pub(crate) enum Malformed {
     /// A command that this program does not have.
     #[error("a command that this program does not have: {0}")]
     Command(String),
+    /// The bytes end in the middle of a group.
+    #[error("a part of a group")]
+    Incomplete,
     /// Anything else.
     #[error("bytes that are no group")]
     Damaged,
-}
-
-/// Appends the beginning of a group.
-pub(crate) fn encode_terms(terms: EntryTerms, bytes: &mut Vec<u8>) {
-    bytes.push(VERSION);
-    for number in [terms.stamp_ms, terms.limits.entries as u64, terms.limits.bytes as u64] {
-        encode_number(number, bytes);
-    }
-}
-
-/// Appends a step. Requests that only read, and [`Op::Crash`], are left out.
-pub(crate) fn encode_step(step: &Step<'_>, bytes: &mut Vec<u8>) {
-    match step {
-        Step::Batch(requests) => {
-            bytes.push(step::BATCH);
-            encode_requests(requests, bytes);
-        }
-        Step::Transaction { watched, requests } => {
-            bytes.push(step::TRANSACTION);
-            encode_count(watched.len(), bytes);
-            for (full, version) in watched {
-                bytes.push(full.database.index() as u8);
-                encode_bytes(full.name, bytes);
-                encode_number(*version, bytes);
-            }
-            encode_requests(requests, bytes);
-        }
-        Step::Flush(database) => {
-            let database = database.map_or(u8::MAX, |database| database.index() as u8);
-            bytes.extend_from_slice(&[step::FLUSH, database]);
-        }
-    }
-}
-
-fn encode_requests(requests: &[Request<'_>], bytes: &mut Vec<u8>) {
-    let is_logged = |request: &&Request<'_>| op_code(&request.op).is_some();
-    encode_count(requests.iter().filter(is_logged).count(), bytes);
-    for request in requests {
-        let Some(code) = op_code(&request.op) else { continue };
-        bytes.extend_from_slice(&[request.database.index() as u8, code]);
-        encode_bytes(request.bucket, bytes);
-        match request.op {
-            Op::Put { key, value } => {
-                encode_bytes(key, bytes);
-                encode_bytes(value, bytes);
-            }
-            Op::Delete { key } => encode_bytes(key, bytes),
-            Op::Command { command, args } => {
-                encode_bytes(command.spec.name.as_bytes(), bytes);
-                encode_bytes(args.bulks(), bytes);
-            }
-            Op::Watch { watcher } | Op::Unwatch { watcher } => {
-                encode_number(watcher.link, bytes);
-                encode_number(watcher.connection, bytes);
-            }
-            Op::Load { mode, kind, keep_when_empty, expires_at_ms, contents } => {
-                bytes.extend_from_slice(&[mode_code(mode), kind_code(kind), u8::from(keep_when_empty)]);
-                encode_number(expires_at_ms.map_or(0, NonZeroU64::get), bytes);
-                encode_bytes(contents.bulks(), bytes);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// `None` for what is not logged.
-fn op_code(op: &Op<'_>) -> Option<u8> {
-    match op {
-        Op::Create => Some(op::CREATE),
-        Op::Put { .. } => Some(op::PUT),
-        Op::Delete { .. } => Some(op::DELETE),
-        Op::Drop => Some(op::DROP),
-        Op::Command { command, .. } => (!command.is_read()).then_some(op::COMMAND),
-        Op::Watch { .. } => Some(op::WATCH),
-        Op::Unwatch { .. } => Some(op::UNWATCH),
-        Op::Load { .. } => Some(op::LOAD),
-        Op::Get { .. }
-        | Op::Show
-        | Op::Keys { .. }
-        | Op::Entries { .. }
-        | Op::RandomEntries { .. }
-        | Op::MemoryUsage { .. }
-        | Op::Crash => None,
-    }
-}
-
-fn mode_code(mode: LoadMode) -> u8 {
-    match mode {
-        LoadMode::New => 0,
-        LoadMode::Replace => 1,
-        LoadMode::Append => 2,
-    }
-}
-
-fn kind_code(kind: Kind) -> u8 {
-    match kind {
-        Kind::Map => 0,
-        Kind::Str => 1,
-    }
-}
-
-fn encode_count(count: usize, bytes: &mut Vec<u8>) {
-    bytes.extend_from_slice(&(count as u32).to_le_bytes());
-}
-
-fn encode_bytes(added: &[u8], bytes: &mut Vec<u8>) {
-    encode_count(added.len(), bytes);
-    bytes.extend_from_slice(added);
-}
-
-fn encode_number(number: u64, bytes: &mut Vec<u8>) {
-    bytes.extend_from_slice(&number.to_le_bytes());
 }
 
 /// Decodes the steps of a group one by one.
@@ -191,6 +68,12 @@ pub(crate) fn decode(group: &[u8]) -> Result<(EntryTerms, Steps<'_>), Malformed>
     let mut size = || usize::try_from(steps.number()?).map_err(|_| Malformed::Damaged);
     let limits = TransactionLimits { entries: size()?, bytes: size()? };
     Ok((EntryTerms { stamp_ms, limits }, steps))
+}
+
+/// Whether a group may begin with these bytes.
+pub(crate) fn is_beginning(bytes: &[u8]) -> bool {
+    let steps = decode(bytes).and_then(|(_, mut steps)| steps.try_for_each(|step| step.map(drop)));
+    matches!(steps, Ok(()) | Err(Malformed::Incomplete))
 }
 
 impl<'g> Iterator for Steps<'g> {
@@ -224,6 +107,10 @@ impl<'g> Steps<'g> {
                 u8::MAX => Ok(Step::Flush(None)),
                 index => database(index).map(|database| Step::Flush(Some(database))),
             },
+            step::END_WATCHES => {
+                let link = self.number()?;
+                Ok(Step::EndWatches((link != u64::MAX).then_some(link)))
+            }
             _ => Err(Malformed::Damaged),
         }
     }
@@ -234,22 +121,43 @@ impl<'g> Steps<'g> {
         for _ in 0..count {
             let (database, code) = (database(self.byte()?)?, self.byte()?);
             let bucket = self.bytes()?;
-            let op = match code {
-                op::CREATE => Op::Create,
-                op::PUT => Op::Put { key: self.bytes()?, value: self.bytes()? },
-                op::DELETE => Op::Delete { key: self.bytes()? },
-                op::DROP => Op::Drop,
-                op::COMMAND => {
-                    Op::Command { command: command(self.bytes()?)?, args: Args::new(self.bytes()?) }
-                }
-                op::WATCH => Op::Watch { watcher: self.watcher()? },
-                op::UNWATCH => Op::Unwatch { watcher: self.watcher()? },
-                op::LOAD => self.load()?,
-                _ => return Err(Malformed::Damaged),
-            };
-            requests.push(Request { database, bucket, op });
+            requests.push(Request { database, bucket, op: self.op(code)? });
         }
         Ok(requests)
+    }
+
+    fn op(&mut self, code: u8) -> Result<Op<'g>, Malformed> {
+        Ok(match code {
+            op::CREATE => Op::Create,
+            op::PUT => Op::Put { key: self.bytes()?, value: self.bytes()? },
+            op::DELETE => Op::Delete { key: self.bytes()? },
+            op::DROP => Op::Drop,
+            op::COMMAND => Op::Command { command: command(self.bytes()?)?, args: Args::new(self.bytes()?) },
+            op::WATCH => Op::Watch { watcher: self.watcher()? },
+            op::UNWATCH => Op::Unwatch { watcher: self.watcher()? },
+            op::LOAD => self.load()?,
+            op::GET => Op::Get { key: self.bytes()? },
+            op::SHOW => Op::Show,
+            op::KEYS => Op::Keys { cursor: self.number()? },
+            op::ENTRIES => Op::Entries { projection: self.projection()?, cursor: self.number()? },
+            op::RANDOM_ENTRIES => Op::RandomEntries {
+                projection: self.projection()?,
+                cursor: self.number()?,
+                count: u32::try_from(self.number()?).map_err(|_| Malformed::Damaged)?,
+            },
+            op::MEMORY_USAGE => Op::MemoryUsage { cursor: self.number()? },
+            op::CRASH => Op::Crash,
+            _ => return Err(Malformed::Damaged),
+        })
+    }
+
+    fn projection(&mut self) -> Result<Projection, Malformed> {
+        match self.byte()? {
+            0 => Ok(Projection::Keys),
+            1 => Ok(Projection::Values),
+            2 => Ok(Projection::Both),
+            _ => Err(Malformed::Damaged),
+        }
     }
 
     fn load(&mut self) -> Result<Op<'g>, Malformed> {
@@ -284,7 +192,7 @@ impl<'g> Steps<'g> {
 
     fn bytes(&mut self) -> Result<&'g [u8], Malformed> {
         let length = u32::from_le_bytes(self.array()?) as usize;
-        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Malformed::Damaged)?;
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Malformed::Incomplete)?;
         self.rest = rest;
         Ok(bytes)
     }
@@ -298,7 +206,7 @@ impl<'g> Steps<'g> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (array, rest) = self.rest.split_first_chunk().ok_or(Malformed::Damaged)?;
+        let (array, rest) = self.rest.split_first_chunk().ok_or(Malformed::Incomplete)?;
         self.rest = rest;
         Ok(*array)
     }

@@ -1,7 +1,34 @@
 //! Ranges of buckets with a log: what is acknowledged is on disk.
+//!
+//! [`Ranges`] are all durable ranges of a node; a [`Range`] executes reads on its store at once, and answers
+//! what writes with a [`Ticket`], which is ready when the log is on disk and executed.
 
-#![allow(dead_code, reason = "the range that uses these parts comes next")]
+// A write passes through the modules in this order:
+//
+// 1. `range`: what users see of a range.
+// 2. `proposals`: what waits becomes one group; `group` is its bytes.
+// 3. `replica`: proposes one group after the other; it also loads the log, and begins again after a crash.
+// 4. `consensus` orders the entries, `log` keeps them on disk.
+// 5. `machine` executes them on the store; `proposals` hands the replies to those who wait.
 
+mod consensus;
+mod error;
 mod group;
+mod identity;
 mod limits;
 mod log;
+mod machine;
+mod proposals;
+mod range;
+mod ranges;
+mod replica;
+
+pub use error::{OpenError, RangeError};
+pub use identity::Span;
+pub use log::LogStats;
+pub use proposals::{
+    replies::{ProposalOutcome, RangeReply, Replies},
+    ticket::{Ticket, WakeTogether},
+};
+pub use range::{Range, RangeState, RangeStatus};
+pub use ranges::{Ranges, RangesSettings};

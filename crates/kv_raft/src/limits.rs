@@ -1,4 +1,45 @@
-//! The bounds of this crate.
+//! The bounds of this crate, with their units.
+
+use std::time::Duration;
 
 /// Requests of one step of a group. A step that claims more is damaged.
 pub(crate) const STEP_REQUESTS: usize = 1 << 20;
+
+/// Bytes of requests after which a group takes no more. A larger request is a group of its own.
+pub(crate) const GROUP_BYTES: usize = 1024 * 1024;
+
+/// Steps (batches, transactions, flushes) after which a group takes no more.
+pub(crate) const GROUP_STEPS: usize = 4_096;
+
+/// Bytes of the largest transaction or request: twice the largest value, and what is around it.
+pub(crate) const PROPOSAL_BYTES: usize = 1024 * 1024 * 1024;
+
+/// Bytes of requests that wait in all ranges of a node, after which more are refused.
+pub(crate) const WAITING_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of the replies of a group beyond which the reply to a read is left out.
+pub(crate) const REPLY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of entries of the logs of all ranges of a node that are kept in memory.
+pub(crate) const LOG_CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of a file of a log, after which another one begins.
+pub(crate) const LOG_FILE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Ranges of a node: each has a log, and a thread that syncs it.
+pub(crate) const RANGES: usize = 64;
+
+/// Bytes of the files `node` and `replica`. A larger one is damaged.
+pub(crate) const IDENTITY_BYTES: usize = 4 * 1024 * 1024;
+
+/// Time between two heartbeats of a leader.
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
+
+/// The shortest and the longest time without a leader after which a replica calls an election.
+pub(crate) const ELECTION: (Duration, Duration) = (Duration::from_millis(400), Duration::from_millis(800));
+
+/// Time between two lines in the log that say how far a range is loaded.
+pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
+
+/// Time between two rounds of the sweeper of a range.
+pub(crate) const SWEEP_PAUSE: Duration = Duration::from_millis(100);

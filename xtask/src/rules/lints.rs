@@ -55,8 +55,20 @@ const ONE_PLACE: &[OnePlace] = &[
     OnePlace {
         code: &["bincode::"],
         within: EVERYWHERE,
-        except: &["crates/kv_cluster/src/link/codec.rs"],
+        except: &["crates/kv_cluster/src/link/codec.rs", "crates/kv_raft/src/proposals/replies.rs"],
         advice: "uses bincode outside of kv_cluster's link/codec.rs; encode and decode there, under its limits",
+    },
+    OnePlace {
+        code: &["openraft::"],
+        within: EVERYWHERE,
+        except: &["crates/kv_raft/src/consensus.rs"],
+        advice: "names openraft outside of kv_raft's consensus.rs; use the types of our own",
+    },
+    OnePlace {
+        code: &["raft_log::"],
+        within: EVERYWHERE,
+        except: &["crates/kv_raft/src/log"],
+        advice: "names raft-log outside of kv_raft's log; use the types of our own",
     },
     OnePlace {
         code: &["unsafe"],

@@ -139,6 +139,12 @@ impl WatchTable {
         self.release(released);
     }
 
+    /// Ends all watches. No version is used again.
+    pub(crate) fn clear(&mut self) {
+        self.watched.clear();
+        self.release(self.bytes);
+    }
+
     fn release(&mut self, bytes: usize) {
         self.bytes -= bytes;
         self.budget.release(bytes);
@@ -209,6 +215,16 @@ mod tests {
         assert!(table.watch(b"work", HERE).is_ok(), "there is room again");
         drop(table);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_table_that_is_cleared_is_empty_and_repeats_no_version() {
+        let mut table = table();
+        let version = table.watch(b"shopping", HERE).expect("room");
+        table.clear();
+        assert!(!table.matches(b"shopping", version));
+        assert_eq!((table.bytes, table.budget.used()), (0, 0));
+        assert_ne!(table.watch(b"shopping", HERE), Ok(version));
     }
 
     #[test]

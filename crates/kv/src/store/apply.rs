@@ -67,6 +67,11 @@ impl Store {
         if self.crash_reports.is_restarting() { Err(Halted) } else { halted.map(|()| executed) }
     }
 
+    /// Waits until the store has halted: it executes nothing more until [`Self::restart`].
+    pub async fn wait_for_halt(&self) {
+        self.crash_reports.wait_for_any().await;
+    }
+
     /// Executes requests that change nothing, without an entry, in order. `clock.removal_ms` is the stamp of
     /// the last entry. Stops when `on_reply` returns `Break`. Returns how many requests were executed.
     pub fn read(

@@ -3,6 +3,7 @@
 
 use super::Store;
 use crate::{
+    bucket::Kind,
     bucket_supervisor::{BucketSupervisor, Component, PanicScope, end_crashed},
     commands::{
         hash, hash_scan,
@@ -64,7 +65,7 @@ impl Store {
         terms: Terms<'_>,
         mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> usize {
-        let mut done = 0;
+        let (mut done, mut prefetched) = (0, 0);
         while done < batch.len() {
             let request = &batch[done];
             let flow = if request.spans_buckets() {
@@ -73,7 +74,12 @@ impl Store {
                 on_reply(self.execute_multi_bounded(&mut shards, request, terms))
             } else {
                 let mut lookups = ArrayVec::new();
-                let mut shard = self.lock(self.hash_lookups(&batch[done..], &mut lookups));
+                let index = self.hash_lookups(&batch[done..], &mut lookups);
+                let is_cut = lookups.len() < PREFETCH_REQUESTS && done + lookups.len() < batch.len();
+                if is_cut && prefetched <= done {
+                    prefetched = done + self.prefetch_across_shards(&batch[done..]);
+                }
+                let mut shard = self.lock(index);
                 if shard.memory.has_garbage() {
                     self.reclaim_some(&mut shard);
                 }
@@ -94,7 +100,7 @@ impl Store {
 
     /// Hashes the names and fields of the first requests, as long as they belong to one shard; the very first
     /// names one bucket. Returns the index of that shard.
-    fn hash_lookups<'b>(
+    pub(super) fn hash_lookups<'b>(
         &self,
         batch: &[Request<'b>],
         lookups: &mut ArrayVec<Lookup<'b>, BATCH_REQUESTS>,
@@ -323,8 +329,8 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
 }
 
 fn show(bucket: BucketRef<'_>) -> CommandResult<'_> {
-    if let Ok(Some(value)) = bucket.string() {
-        return Ok(Reply::Value(value));
+    if bucket.kind() == Some(Kind::Str) {
+        return bucket.string_reply();
     }
     let ttl_ms = bucket.expires_at_ms().map(|expires_at_ms| expires_at_ms.saturating_sub(bucket.now_ms));
     Ok(Reply::Bucket { fields: bucket.len()? as u64, ttl_ms })

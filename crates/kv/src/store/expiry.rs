@@ -28,68 +28,89 @@ pub(crate) async fn sweep(store: Arc<Store>, stop: Stop) -> Result<(), String> {
     }
 }
 
+/// What one step in one shard has found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// The next step should follow at once.
+    pub is_busy: bool,
+    /// Something has expired that is not to be removed yet: the clock is ahead of the last entry of the log.
+    pub is_overdue: bool,
+}
+
 impl Store {
     /// Takes one step in one shard. Returns whether the next step should follow at once.
     pub(crate) fn sweep_shard(&self, index: usize, now_ms: u64) -> bool {
+        self.sweep(index, Clock::at(now_ms)).is_busy
+    }
+
+    /// Takes one step in one of [`Self::shard_count`] shards.
+    pub fn sweep(&self, index: usize, clock: Clock) -> Swept {
         let mut shard = self.lock(index);
         if self.crash_reports.is_restarting() {
-            return false;
+            return Swept::default();
         }
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         let mut name = Vec::new();
         let is_pressed = self.budget.is_pressed();
         let swept = supervisor.run(|| {
-            let is_busy = step(&mut shard, now_ms, &supervisor, &mut name);
+            let swept = step(&mut shard, clock, &supervisor, &mut name);
             supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
-            shard.compact_some(is_pressed) || is_busy
+            Swept { is_busy: shard.compact_some(is_pressed) || swept.is_busy, ..swept }
         });
-        let is_busy = swept.unwrap_or_else(|panic| {
+        let swept = swept.unwrap_or_else(|panic| {
             supervisor.recover(panic, |reason| {
                 let hash = shard.memory.hash(&name);
                 end_crashed(&mut shard, &name, hash, reason);
             });
-            false
+            Swept::default()
         });
         shard.account(&self.budget);
         shard.account_held(&self.budget);
-        is_busy
+        swept
     }
 }
 
 /// Takes one step, and frees a part of the memory of destroyed buckets. Sets `name` to that of the bucket
 /// that it works on.
-fn step(shard: &mut Shard, now_ms: u64, supervisor: &BucketSupervisor<'_>, name: &mut Vec<u8>) -> bool {
+fn step(shard: &mut Shard, clock: Clock, supervisor: &BucketSupervisor<'_>, name: &mut Vec<u8>) -> Swept {
     supervisor.attribute_panics_to(PanicScope::Component(Component::BucketSupervisor));
     shard.memory.reclaim_some();
-    let ended =
-        if shard.expiry_cursor.has_expiries { end_expired(shard, now_ms, supervisor, name) } else { 0 };
-    ended >= EXPIRY_BACKLOG || shard.memory.has_garbage()
+    let (ended, is_overdue) = match shard.expiry_cursor.has_expiries {
+        true => end_expired(shard, clock, supervisor, name),
+        false => (0, false),
+    };
+    Swept { is_busy: ended >= EXPIRY_BACKLOG || shard.memory.has_garbage(), is_overdue }
 }
 
-/// Ends the buckets and entries that have expired in the next lines of the registry, and returns their
-/// number.
+/// Ends the buckets and entries that have expired in the next lines of the registry. Returns their number,
+/// and whether it has stopped at a bucket that is overdue.
 fn end_expired(
     shard: &mut Shard,
-    now_ms: u64,
+    clock: Clock,
     supervisor: &BucketSupervisor<'_>,
     name: &mut Vec<u8>,
-) -> usize {
+) -> (usize, bool) {
     let mut ended = 0;
     for _ in 0..EXPIRY_LINES {
         let (buckets, next) = shard.registry.scan_step(&shard.memory, shard.expiry_cursor.cursor);
+        let mut is_overdue = false;
         for bucket in buckets.collect::<Vec<Bucket>>() {
             supervisor.attribute_panics_to(PanicScope::Component(Component::Registry));
             let Some(expires_at_ms) = bucket.earliest_expiry(&shard.memory) else { continue };
             shard.expiry_cursor.found_in_round = true;
-            if expires_at_ms <= now_ms {
+            is_overdue |= clock.removal_ms < expires_at_ms && expires_at_ms <= clock.now_ms;
+            if expires_at_ms <= clock.removal_ms {
                 bucket.name(&shard.memory).clone_into(name);
                 let lookup = Lookup::new(shard.memory.hash(name));
-                let mut bucket = supervisor.open(shard, name, lookup, Clock::at(now_ms));
+                let mut bucket = supervisor.open(shard, name, lookup, Clock::at(clock.removal_ms));
                 ended += if bucket.exists() { bucket.delete_expired(EXPIRY_ENDS - ended) } else { 1 };
             }
             if ended == EXPIRY_ENDS {
-                return ended;
+                return (ended, false);
             }
+        }
+        if is_overdue {
+            return (ended, true);
         }
         let round = &mut shard.expiry_cursor;
         round.cursor = next;
@@ -98,7 +119,7 @@ fn end_expired(
             break;
         }
     }
-    ended
+    (ended, false)
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //! without a queue.
 //!
 //! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, `apply` executes
-//! what a log has ordered, and `prefetch` loads the memory that they need into the cache. `keyspace` has the
-//! operations on all buckets, `records` reads and loads whole buckets, and `expiry` is the sweeper.
+//! what a log has ordered, and `prefetch` loads the memory that they need into the cache; `prepare` copies
+//! large arguments before. `keyspace` has the operations on all buckets, `records` reads and loads whole
+//! buckets, and `expiry` is the sweeper.
 
 pub(crate) mod apply;
 mod batch;
@@ -11,6 +12,7 @@ pub(crate) mod cost;
 pub(crate) mod expiry;
 pub(crate) mod keyspace;
 pub(crate) mod prefetch;
+pub(crate) mod prepare;
 pub(crate) mod records;
 mod transaction;
 
@@ -75,8 +77,12 @@ impl Store {
     }
 
     fn with_hasher(threads: usize, hasher: SeedableRandomState) -> Store {
-        let shards = if threads < 2 { 1 } else { (threads * SHARDS_PER_THREAD).next_power_of_two() };
-        Store::with_shards(shards, hasher, false)
+        Store::with_shards(Store::shards_for_threads(threads), hasher, false)
+    }
+
+    /// How many shards each database has, if that many threads execute requests.
+    pub fn shards_for_threads(threads: usize) -> usize {
+        if threads < 2 { 1 } else { (threads * SHARDS_PER_THREAD).next_power_of_two() }
     }
 
     /// An empty store with a number of shards for each database. A replica halts when a bucket crashes.
@@ -132,7 +138,7 @@ impl Store {
     }
 
     /// Removes all buckets, and accepts requests again after a crash.
-    pub(crate) fn restart(&self) {
+    pub fn restart(&self) {
         for index in 0..self.shards.len() {
             let mut shard = self.lock(index);
             shard.subscribers.notify_all_ended(EndReason::Restarted);
@@ -151,6 +157,18 @@ impl Store {
                 after = self.lock(index).watches.unwatch_link(link, Some(&last));
             }
         }
+    }
+
+    /// Ends all watches.
+    pub fn unwatch_all(&self) {
+        for index in 0..self.shards.len() {
+            self.lock(index).watches.clear();
+        }
+    }
+
+    /// The number of shards of all databases.
+    pub fn shard_count(&self) -> usize {
+        self.shards.len()
     }
 
     fn new_shard(&self) -> Shard {

@@ -1,9 +1,10 @@
 //! Prefetching: loads the memory that requests will look up into the processor's cache before it is needed. A
 //! lookup waits for memory three or four times; when several are prefetched, their waits overlap.
 //!
-//! [`prefetch_batch`] prefetches for a batch: one kind of access at a time, for all its requests.
-//! [`Prefetch`] prefetches for a single request: one access at a time, while its caller serves other
-//! connections in between.
+//! [`prefetch_batch`] prefetches for a batch in one shard, and [`Store::prefetch_across_shards`] for one in
+//! several: one kind of access at a time, for all its requests. [`Prefetch`] prefetches for a single request:
+//! one access at a time, while its caller serves other connections in between. The callers choose the
+//! requests: `batch`, and for a single one kv_server's `pipeline/batch.rs`.
 
 use super::Store;
 use crate::{
@@ -107,6 +108,23 @@ impl Store {
         }
     }
 
+    /// Prefetches for the first requests, which are in several shards; one is locked for each access, so
+    /// that no thread waits for long. Returns for how many.
+    #[inline(never)]
+    pub(super) fn prefetch_across_shards(&self, requests: &[Request<'_>]) -> usize {
+        let requests = &requests[..requests.len().min(PREFETCH_REQUESTS)];
+        let mut prefetches: ArrayVec<_, PREFETCH_REQUESTS> =
+            requests.iter().map(|request| self.prefetch(request)).collect();
+        let mut is_done = false;
+        while !is_done {
+            is_done = true;
+            for (request, prefetch) in requests.iter().zip(&mut prefetches) {
+                is_done &= !self.prefetch_step(request, prefetch);
+            }
+        }
+        requests.len()
+    }
+
     /// Prefetches what the request accesses next; `false` when there is nothing left. An access to memory
     /// takes about as long as a read from a socket, so do one of those between two steps.
     pub fn prefetch_step(&self, request: &Request<'_>, prefetch: &mut Prefetch<'_>) -> bool {
@@ -127,7 +145,7 @@ impl Prefetch<'_> {
             }
             Access::Bucket => {
                 shard.memory.arena.prefetch(candidate(names, name_hash)?);
-                self.next = Some(Access::FieldLine);
+                self.next = self.lookup.field.map(|_| Access::FieldLine);
             }
             // A cached name needs no line.
             Access::NameLine | Access::FieldLine => {

@@ -1,8 +1,15 @@
 //! What becomes of a group between its bytes and its steps.
 
-use super::*;
+use super::{
+    encode::{
+        begin, encode_batch, encode_end_watches, encode_flush, encode_transaction, set_terms, without_reads,
+    },
+    *,
+};
 use kv::COMMANDS;
 use proptest::{collection::vec, prelude::*};
+
+const PROJECTIONS: [Projection; 3] = [Projection::Keys, Projection::Values, Projection::Both];
 
 type Words = (u8, u8, usize, Vec<u8>, Vec<u8>, u64);
 
@@ -23,6 +30,14 @@ fn request((op, database, command, name, bytes, number): &Words) -> Request<'_> 
             expires_at_ms: NonZeroU64::new(*number),
             contents: Args::new(bytes),
         },
+        7 => Op::Get { key: bytes },
+        8 => Op::Show,
+        9 => Op::Entries { projection: PROJECTIONS[command % 3], cursor: *number },
+        10 => Op::RandomEntries { projection: PROJECTIONS[command % 3], cursor: *number, count: 7 },
+        11 => Op::MemoryUsage { cursor: *number },
+        12 => Op::Keys { cursor: *number },
+        13 => Op::Crash,
+        14 => Op::Command { command: Command::find("hget").expect("HGET"), args: Args::new(bytes) },
         _ => Op::Command { command: writes[command % writes.len()], args: Args::new(bytes) },
     };
     let database = Database::new(usize::from(*database)).expect("a database");
@@ -30,11 +45,35 @@ fn request((op, database, command, name, bytes, number): &Words) -> Request<'_> 
 }
 
 fn words() -> impl Strategy<Value = Words> {
-    (0..10_u8, 0..16_u8, any::<usize>(), vec(any::<u8>(), 0..9), vec(any::<u8>(), 0..40), any::<u64>())
+    (0..18_u8, 0..16_u8, any::<usize>(), vec(any::<u8>(), 0..9), vec(any::<u8>(), 0..40), any::<u64>())
 }
 
 fn terms() -> EntryTerms {
     EntryTerms { stamp_ms: 1_700_000_000_000, limits: TransactionLimits::default() }
+}
+
+/// A group with these steps, and the length of the group after each of them.
+fn encoded(steps: &[Step<'_>]) -> (Vec<u8>, Vec<usize>) {
+    let mut group = Vec::new();
+    begin(&mut group);
+    set_terms(&mut group, terms());
+    let mut ends = vec![group.len()];
+    for step in steps {
+        match step {
+            Step::Batch(requests) => {
+                assert_eq!(encode_batch(requests, usize::MAX, &mut group), requests.len());
+            }
+            Step::Transaction { watched, requests } => encode_transaction(watched, requests, &mut group),
+            Step::Flush(database) => encode_flush(*database, &mut group),
+            Step::EndWatches(link) => encode_end_watches(*link, &mut group),
+        }
+        ends.push(group.len());
+    }
+    (group, ends)
+}
+
+fn steps(group: &[u8]) -> Result<Vec<Step<'_>>, Malformed> {
+    decode(group).and_then(|(_, steps)| steps.collect())
 }
 
 proptest! {
@@ -46,47 +85,55 @@ proptest! {
         let watched = requests.iter().map(|request| {
             (FullName { database: request.database, name: request.bucket }, version)
         });
-        let steps = [
+        let written = [
             Step::Batch(requests.clone()),
             Step::Transaction { watched: watched.collect(), requests: requests.clone() },
             Step::Flush(Some(requests[0].database)),
             Step::Flush(None),
+            Step::EndWatches(Some(version >> 1)),
+            Step::EndWatches(None),
         ];
-        let mut group = Vec::new();
-        encode_terms(terms(), &mut group);
-        let mut ends = vec![group.len()];
-        for step in &steps {
-            encode_step(step, &mut group);
-            ends.push(group.len());
-        }
-        let (decoded, read) = decode(&group).expect("a group");
-        prop_assert_eq!(decoded, terms());
-        prop_assert_eq!(read.collect::<Result<Vec<_>, _>>().expect("steps"), steps);
+        let (group, ends) = encoded(&written);
+        prop_assert_eq!(decode(&group).expect("a group").0, terms());
+        prop_assert_eq!(&steps(&group).expect("steps")[..], &written);
         let cut = cut.index(group.len());
-        let read = decode(&group[..cut]).and_then(|(_, steps)| steps.collect::<Result<Vec<_>, _>>());
-        prop_assert_eq!(read.is_ok(), ends.contains(&cut), "cut at {}", cut);
+        prop_assert_eq!(steps(&group[..cut]).is_ok(), ends.contains(&cut), "cut at {}", cut);
     }
 
     #[test]
     fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..200)) {
-        let mut group = Vec::new();
-        encode_terms(terms(), &mut group);
+        let (mut group, _) = encoded(&[]);
         group.extend(bytes);
-        let (_, steps) = decode(&group).expect("terms");
-        steps.for_each(drop);
+        drop(steps(&group));
     }
 }
 
 #[test]
-fn what_only_reads_is_left_out() {
+fn what_only_reads_waits_in_a_group_and_is_left_out_of_the_log() {
     let get = Op::Command { command: Command::find("get").expect("GET"), args: Args::NONE };
-    let requests =
-        [Op::Get { key: b"milk" }, get, Op::Show, Op::Crash, Op::Create].map(|op| Request::new(b"a", op));
+    let watcher = Watcher { link: 0, connection: 1 };
+    let requests = [Op::Get { key: b"milk" }, get, Op::Show, Op::Crash, Op::Create, Op::Watch { watcher }]
+        .map(|op| Request::new(b"a", op));
+    let transaction =
+        |requests: &[Request<'static>]| Step::Transaction { watched: vec![], requests: requests.to_vec() };
+    let (group, _) = encoded(&[Step::Batch(requests.to_vec()), Step::Flush(None), transaction(&requests)]);
+    let logged = without_reads(&group).expect("a group");
+    let expected =
+        encoded(&[Step::Batch(requests[4..].to_vec()), Step::Flush(None), transaction(&requests[4..])]);
+    assert_eq!(logged, expected.0);
+}
+
+#[test]
+fn a_batch_ends_at_its_limit_but_takes_one_request() {
+    let value = [b'x'; 100];
+    let requests = [Request::new(b"a", Op::Put { key: b"milk", value: &value }); 9];
     let mut group = Vec::new();
-    encode_terms(terms(), &mut group);
-    encode_step(&Step::Batch(requests.to_vec()), &mut group);
-    let (_, mut steps) = decode(&group).expect("a group");
-    assert_eq!(steps.next(), Some(Ok(Step::Batch(vec![requests[4]]))));
+    begin(&mut group);
+    for (end, taken) in [(0, 1), (group.len() + 300, 3), (usize::MAX, 9)] {
+        let mut group = group.clone();
+        assert_eq!(encode_batch(&requests, end, &mut group), taken);
+        assert_eq!(steps(&group), Ok(vec![Step::Batch(requests[..taken].to_vec())]));
+    }
 }
 
 #[test]

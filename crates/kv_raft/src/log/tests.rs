@@ -1,7 +1,9 @@
 //! What a log keeps over a restart, and what it makes of damaged files.
 
 use super::*;
-use std::{fs, path::PathBuf, sync::mpsc::channel};
+use crate::group::encode::{begin, encode_batch};
+use kv::{Op, Request};
+use std::{path::PathBuf, sync::mpsc::channel};
 use tempfile::TempDir;
 
 const FIRST_FILE: &str = "r-00_000_000_000_000_000_000.wal";
@@ -9,15 +11,26 @@ const FIRST_FILE: &str = "r-00_000_000_000_000_000_000.wal";
 const VOTE: Vote = Vote { term: 1, replica: 1, is_committed: true };
 
 fn open(directory: &TempDir) -> io::Result<Log> {
-    Log::open(LogSettings { directory: directory.path(), cache_bytes: 1_000, file_bytes: 4_096 })
+    Log::open(LogSettings { directory: directory.path(), cache_bytes: 1_000, file_bytes: 2_048 })
 }
 
 fn id(index: u64) -> LogId {
     LogId { term: 1, leader: 1, index }
 }
 
+/// A few groups fill a file.
+const GROUP_VALUE_BYTES: usize = 100;
+
 fn group(index: u64) -> Payload {
-    Payload::Group(vec![index as u8; 300].into())
+    let mut bytes = Vec::new();
+    begin(&mut bytes);
+    let put = Op::Put { key: b"milk", value: &[index as u8; GROUP_VALUE_BYTES] };
+    encode_batch(
+        &[Request::new(b"shopping", put), Request::new(b"work", Op::Create)],
+        usize::MAX,
+        &mut bytes,
+    );
+    Payload::Group(Arc::new(bytes))
 }
 
 /// Waits until what `write` writes is on disk.
@@ -81,38 +94,86 @@ fn what_was_cut_off_and_purged_stays_away_and_its_files_go() {
     assert!(files(&directory).len() < before, "{before} files before");
 }
 
-/// A log of three entries in a single file, opened with other bytes in it; `None` if it is refused.
-fn reopened(bytes: &[u8]) -> Option<Vec<(LogId, Payload)>> {
+type Entry = (LogId, Payload);
+
+/// A log in a single file, opened with these bytes in it, or why it is refused.
+fn reopened(bytes: &[u8]) -> Result<Vec<Entry>, String> {
     let directory = TempDir::new().expect("a directory");
-    fs::write(directory.path().join(FIRST_FILE), bytes).expect("a file");
-    open(&directory).ok().map(|log| log.read(0..9).expect("read"))
+    let path = directory.path().join(FIRST_FILE);
+    fs::write(&path, bytes).expect("a file");
+    match open(&directory) {
+        Ok(log) => Ok(log.read(0..99).expect("read")),
+        Err(error) => {
+            let (error, path) = (error.to_string(), path.display().to_string());
+            Err(error.strip_prefix(&path).unwrap_or_else(|| panic!("{error} names no file")).to_owned())
+        }
+    }
 }
 
-/// The bytes of a log of three entries, which is one file, and its entries.
-fn three_entries() -> (Vec<u8>, Vec<(LogId, Payload)>) {
-    let bytes = fs::read(written(0..3).path().join(FIRST_FILE)).expect("a file");
-    (bytes, (0..3).map(|index| (id(index), group(index))).collect())
+/// The bytes of a log with a vote, entries of each kind and what is committed, which is one file; and
+/// its entries, each with the length of the file when it was there.
+fn four_entries() -> (Vec<u8>, Vec<(usize, Entry)>) {
+    let directory = TempDir::new().expect("a directory");
+    let mut log = open(&directory).expect("a log");
+    let path = directory.path().join(FIRST_FILE);
+    let members = Payload::Members { voters: vec![vec![1]], learners: vec![] };
+    let mut entries = Vec::new();
+    sync(|done| log.save_vote(VOTE, done));
+    for (index, payload) in [members, Payload::Blank, group(2), group(3)].into_iter().enumerate() {
+        let entry = (id(index as u64), payload);
+        sync(|done| log.append([entry.clone()], done));
+        log.save_committed(entry.0).expect("noted");
+        entries.push((fs::metadata(&path).expect("a file").len() as usize, entry));
+    }
+    sync(|done| log.save_vote(VOTE, done));
+    drop(log);
+    (fs::read(path).expect("a file"), entries)
 }
 
 #[test]
 fn a_torn_end_is_cut_off_wherever_it_is_torn() {
-    let (bytes, entries) = three_entries();
-    assert_eq!(reopened(&bytes), Some(entries.clone()));
-    for length in 0..bytes.len() {
-        let read = reopened(&bytes[..length]).unwrap_or_else(|| panic!("refused, cut at {length}"));
-        assert_eq!(read, entries[..read.len()], "cut at {length}");
+    let (bytes, entries) = four_entries();
+    for length in 0..=bytes.len() {
+        let written: Vec<_> =
+            entries.iter().filter(|(end, _)| *end <= length).map(|(_, entry)| entry.clone()).collect();
+        assert_eq!(reopened(&bytes[..length]), Ok(written.clone()), "cut at {length}");
+    }
+    for (end, _) in &entries {
+        let written = entries.iter().filter(|(other, _)| other <= end).map(|(_, entry)| entry.clone());
+        let zeros = [&bytes[..*end], &[0; 99]].concat();
+        assert_eq!(reopened(&zeros), Ok(written.collect()), "zeros from {end} on");
+    }
+}
+
+/// However a length is damaged, what is behind it was acknowledged.
+#[test]
+fn a_flipped_bit_loses_no_entry_unseen() {
+    let (bytes, entries) = four_entries();
+    let all: Vec<_> = entries.iter().map(|(_, entry)| entry.clone()).collect();
+    let (_, (last, _)) = &entries[entries.len() - 1];
+    for place in 0..bytes.len() {
+        for bit in [0, 3, 7] {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 1 << bit;
+            match reopened(&damaged) {
+                Ok(read) => assert_eq!(read, all, "bit {bit} at {place}, entries to {last:?}"),
+                Err(error) => assert!(error.starts_with(" is damaged at offset "), "{error}"),
+            }
+        }
     }
 }
 
 #[test]
-fn a_flipped_bit_is_never_taken_for_an_entry() {
-    let (bytes, entries) = three_entries();
-    for place in 0..bytes.len() {
-        let mut damaged = bytes.clone();
-        damaged[place] ^= 0x10;
-        if let Some(read) = reopened(&damaged) {
-            // A damaged length looks like a torn end.
-            assert_eq!(read, entries[..read.len()], "a flip at {place}");
-        }
-    }
+fn damage_in_a_file_before_the_last_is_refused_with_its_place() {
+    let directory = written(0..60);
+    let files = files(&directory);
+    assert!(files.len() > 2);
+    let mut bytes = fs::read(&files[1]).expect("a file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&files[1], &bytes).expect("written");
+    let error = open(&directory).expect_err("damaged").to_string();
+    let offset = error.strip_prefix(&format!("{} is damaged at offset ", files[1].display()));
+    let offset: usize = offset.expect("the place").parse().expect("a number");
+    assert!((middle - 400..=middle).contains(&offset), "{offset}");
 }

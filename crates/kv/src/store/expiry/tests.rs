@@ -143,3 +143,16 @@ async fn subscribers_are_notified_of_the_end() {
     step(&store, 5);
     assert_eq!(changes.next().await.expect("a change").change, Change::Ended(EndReason::Expired));
 }
+
+#[test]
+fn what_is_over_by_the_clock_alone_is_reported_and_stays_until_the_log_is_as_far() {
+    let store = Store::for_range(7, 1);
+    run(&store, 0, "SET soon value PX 100");
+    let overdue = Swept { is_busy: false, is_overdue: true };
+    let sweep = |now_ms, removal_ms| store.sweep(0, Clock { now_ms, removal_ms });
+    assert_eq!(sweep(99, 0), Swept::default());
+    assert_eq!([sweep(100, 99), sweep(200, 99)], [overdue; 2], "the next step looks there again");
+    assert_eq!(store.bucket_counts()[0], 1);
+    assert!(!sweep(200, 100).is_overdue);
+    assert_eq!(store.bucket_counts()[0], 0);
+}

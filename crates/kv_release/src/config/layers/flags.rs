@@ -1,5 +1,5 @@
-//! The flags that select and override the configuration, as `cli` has parsed them, and as arguments again,
-//! for a release that starts itself and for the commands that the banner prints.
+//! The flags that select and override the configuration, as `cli` has parsed them, and as arguments again:
+//! for a release that starts itself, and for the commands that the banner prints.
 
 use super::environment::{CONFIG_VARIABLE, Environment, NODE_VARIABLE};
 use std::{ffi::OsString, path::PathBuf};

@@ -1,0 +1,374 @@
+//! Consensus about the log of a range: the only file that names the library for it, openraft. It gives the
+//! library our log and our machine, and its errors our names.
+//!
+//! A range has one voter today, this replica: it is a majority, so it leads as soon as it has asked itself.
+
+use crate::{
+    limits::{ELECTION, HEARTBEAT},
+    log::{
+        Log,
+        encoding::{self, Done, Payload},
+    },
+    machine::{InFlight, Machine},
+    proposals::ClosedGroup,
+};
+use openraft::{
+    BasicNode, CommittedLeaderId, Config, Entry, EntryPayload, LogState, Membership, OptionalSend, Raft,
+    RaftLogReader, RaftNetwork, RaftNetworkFactory, RaftSnapshotBuilder, Snapshot, SnapshotMeta,
+    SnapshotPolicy, StorageError, StorageIOError, StoredMembership,
+    error::{Fatal, InitializeError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable},
+    network::RPCOption,
+    raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse},
+    storage::{LogFlushed, RaftLogStorage, RaftStateMachine},
+};
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::{self, Debug, Formatter},
+    io,
+    ops::{Bound, RangeBounds},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+openraft::declare_raft_types!(
+    /// The types of our replicas.
+    Kinds: D = Proposal, R = (), NodeId = u64, Node = BasicNode, SnapshotData = (), Entry = Entry<Kinds>,
+);
+
+type LogId = openraft::LogId<u64>;
+type Vote = openraft::Vote<u64>;
+type Members = StoredMembership<u64, BasicNode>;
+type Failed = StorageError<u64>;
+
+/// A group that is proposed, or one that was read from the log.
+#[derive(Clone)]
+pub(crate) struct Proposal {
+    logged: Arc<Vec<u8>>,
+    /// The group, if this node has proposed it.
+    group: Option<Arc<ClosedGroup>>,
+}
+
+impl Debug for Proposal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "a group of {} bytes", self.logged.len())
+    }
+}
+
+/// The replica cannot go on: the log has failed, or an entry could not be executed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Broken(String);
+
+impl From<Fatal<u64>> for Broken {
+    fn from(error: Fatal<u64>) -> Broken {
+        Broken(error.to_string())
+    }
+}
+
+/// The replica of a range on this node.
+pub(crate) struct Consensus(Raft<Kinds>);
+
+impl Consensus {
+    /// Executes what is committed in the log, and takes part in the consensus about the rest.
+    pub(crate) async fn start(
+        replica: u64,
+        log: Arc<Mutex<Log>>,
+        machine: Machine,
+    ) -> Result<Consensus, Broken> {
+        let milliseconds = |duration: Duration| duration.as_millis() as u64;
+        let config = Config {
+            heartbeat_interval: milliseconds(HEARTBEAT),
+            election_timeout_min: milliseconds(ELECTION.0),
+            election_timeout_max: milliseconds(ELECTION.1),
+            snapshot_policy: SnapshotPolicy::Never,
+            ..Config::default()
+        };
+        let log = LogStore { log, in_flight: machine.in_flight.clone() };
+        let machine = StateMachine { machine, applied: None, members: Members::default() };
+        Ok(Consensus(Raft::new(replica, Arc::new(config), NoPeers, log, machine).await?))
+    }
+
+    /// Makes this replica the leader, as the only voter of its range.
+    pub(crate) async fn lead_alone(&self, replica: u64) -> Result<(), Broken> {
+        let members = BTreeMap::from([(replica, BasicNode::default())]);
+        match self.0.initialize(members).await {
+            // It has members since it first started.
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+            Err(error) => return Err(Broken(error.to_string())),
+        }
+        if self.0.current_leader().await != Some(replica) {
+            self.0.trigger().elect().await?;
+        }
+        let leads = self.0.wait(None).current_leader(replica, "the only voter leads").await;
+        leads.map(drop).map_err(|error| Broken(error.to_string()))
+    }
+
+    /// Writes a group to the log, and executes it.
+    pub(crate) async fn propose(&self, group: Arc<ClosedGroup>) -> Result<(), Broken> {
+        let proposal = Proposal { logged: group.logged.clone(), group: Some(group) };
+        self.0.client_write(proposal).await.map(drop).map_err(|error| Broken(error.to_string()))
+    }
+
+    /// Ends the replica. Its log can be opened again after that.
+    pub(crate) async fn stop(self) {
+        drop(self.0.shutdown().await);
+    }
+}
+
+/// Our log, as the library sees it.
+#[derive(Clone)]
+struct LogStore {
+    log: Arc<Mutex<Log>>,
+    in_flight: InFlight,
+}
+
+impl LogStore {
+    /// Writes to the log, and waits until that is on disk.
+    async fn write(&self, write: impl FnOnce(&mut Log, Done) -> io::Result<()>) -> io::Result<()> {
+        let (sender, receiver) = oneshot::channel();
+        let done = Done(Box::new(move |result| drop(sender.send(result))));
+        write(&mut self.log.lock(), done)?;
+        receiver.await.unwrap_or_else(|_| Err(io::Error::other("the log has failed")))
+    }
+}
+
+impl RaftLogReader<Kinds> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry<Kinds>>, Failed> {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => end + 1,
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        // Reading a whole log takes long: other ranges have their turns in between.
+        tokio::task::consume_budget().await;
+        let entries = self.log.lock().read(start..end).map_err(|error| StorageIOError::read_logs(&error))?;
+        Ok(entries.into_iter().map(|(id, payload)| from_log(id, payload)).collect())
+    }
+}
+
+impl RaftLogStorage<Kinds> for LogStore {
+    type LogReader = LogStore;
+
+    async fn get_log_state(&mut self) -> Result<LogState<Kinds>, Failed> {
+        let log = self.log.lock();
+        Ok(LogState { last_purged_log_id: log.purged().map(id_from), last_log_id: log.last().map(id_from) })
+    }
+
+    async fn get_log_reader(&mut self) -> LogStore {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), Failed> {
+        let vote = encoding::Vote {
+            term: vote.leader_id.term,
+            replica: vote.leader_id.node_id,
+            is_committed: vote.committed,
+        };
+        let saved = self.write(|log, done| log.save_vote(vote, done)).await;
+        Ok(saved.map_err(|error| StorageIOError::write_vote(&error))?)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, Failed> {
+        let vote = self.log.lock().vote();
+        Ok(vote.map(|encoding::Vote { term, replica, is_committed }| match is_committed {
+            true => Vote::new_committed(term, replica),
+            false => Vote::new(term, replica),
+        }))
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), Failed> {
+        let Some(committed) = committed else { return Ok(()) };
+        let saved = self.log.lock().save_committed(id_to(committed));
+        Ok(saved.map_err(|error| StorageIOError::write_logs(&error))?)
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, Failed> {
+        Ok(self.log.lock().committed().map(id_from))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: LogFlushed<Kinds>) -> Result<(), Failed>
+    where
+        I: IntoIterator<Item = Entry<Kinds>> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries = entries.into_iter().map(|entry| self.to_log(entry));
+        let done = Done(Box::new(move |result| callback.log_io_completed(result)));
+        let appended = self.log.lock().append(entries, done);
+        Ok(appended.map_err(|error| StorageIOError::write_logs(&error))?)
+    }
+
+    async fn truncate(&mut self, from: LogId) -> Result<(), Failed> {
+        let truncated = self.write(|log, done| log.truncate(from.index, done)).await;
+        Ok(truncated.map_err(|error| StorageIOError::write_logs(&error))?)
+    }
+
+    async fn purge(&mut self, up_to: LogId) -> Result<(), Failed> {
+        let purged = self.write(|log, done| log.purge(id_to(up_to), done)).await;
+        Ok(purged.map_err(|error| StorageIOError::write_logs(&error))?)
+    }
+}
+
+impl LogStore {
+    /// An entry for our log. A group of this node is in flight from now on.
+    fn to_log(&self, entry: Entry<Kinds>) -> (encoding::LogId, Payload) {
+        let id = id_to(entry.log_id);
+        let payload = match entry.payload {
+            EntryPayload::Blank => Payload::Blank,
+            EntryPayload::Normal(Proposal { logged, group }) => {
+                if let Some(group) = group {
+                    self.in_flight.set(id, group);
+                }
+                Payload::Group(logged)
+            }
+            EntryPayload::Membership(members) => Payload::Members {
+                voters: members.get_joint_config().iter().map(|set| set.iter().copied().collect()).collect(),
+                learners: members.learner_ids().collect(),
+            },
+        };
+        (id, payload)
+    }
+}
+
+fn from_log(id: encoding::LogId, payload: Payload) -> Entry<Kinds> {
+    let payload = match payload {
+        Payload::Blank => EntryPayload::Blank,
+        Payload::Group(logged) => EntryPayload::Normal(Proposal { logged, group: None }),
+        Payload::Members { voters, learners } => {
+            let voters: Vec<BTreeSet<u64>> =
+                voters.into_iter().map(|set| set.into_iter().collect()).collect();
+            let all: BTreeSet<u64> = voters.iter().flatten().copied().chain(learners).collect();
+            EntryPayload::Membership(Membership::new(voters, all))
+        }
+    };
+    Entry { log_id: id_from(id), payload }
+}
+
+fn id_from(encoding::LogId { term, leader, index }: encoding::LogId) -> LogId {
+    LogId::new(CommittedLeaderId::new(term, leader), index)
+}
+
+fn id_to(id: LogId) -> encoding::LogId {
+    encoding::LogId { term: id.leader_id.term, leader: id.leader_id.node_id, index: id.index }
+}
+
+/// Our machine, as the library sees it.
+struct StateMachine {
+    machine: Machine,
+    applied: Option<LogId>,
+    members: Members,
+}
+
+impl RaftStateMachine<Kinds> for StateMachine {
+    type SnapshotBuilder = NoSnapshots;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, Members), Failed> {
+        Ok((self.applied, self.members.clone()))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<()>, Failed>
+    where
+        I: IntoIterator<Item = Entry<Kinds>> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut results = Vec::new();
+        for entry in entries {
+            let id = id_to(entry.log_id);
+            match entry.payload {
+                EntryPayload::Blank => self.machine.applied(id),
+                EntryPayload::Normal(proposal) => {
+                    let applied = self.machine.apply(id, &proposal.logged);
+                    applied.map_err(|error| StorageIOError::apply(entry.log_id, &error))?;
+                }
+                EntryPayload::Membership(members) => {
+                    self.members = Members::new(Some(entry.log_id), members);
+                    self.machine.applied(id);
+                }
+            }
+            self.applied = Some(entry.log_id);
+            results.push(());
+        }
+        Ok(results)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> NoSnapshots {
+        NoSnapshots
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<()>, Failed> {
+        Err(NoSnapshots::error())
+    }
+
+    async fn install_snapshot(&mut self, _: &SnapshotMeta<u64, BasicNode>, _: Box<()>) -> Result<(), Failed> {
+        Err(NoSnapshots::error())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Kinds>>, Failed> {
+        Ok(None)
+    }
+}
+
+/// A range without snapshots keeps its whole log.
+struct NoSnapshots;
+
+impl NoSnapshots {
+    fn error() -> Failed {
+        StorageIOError::write_snapshot(None, &io::Error::from(io::ErrorKind::Unsupported)).into()
+    }
+}
+
+impl RaftSnapshotBuilder<Kinds> for NoSnapshots {
+    async fn build_snapshot(&mut self) -> Result<Snapshot<Kinds>, Failed> {
+        Err(NoSnapshots::error())
+    }
+}
+
+/// The network of a range of one voter: there is nobody to talk to.
+struct NoPeers;
+
+impl RaftNetworkFactory<Kinds> for NoPeers {
+    type Network = NoPeers;
+
+    async fn new_client(&mut self, _: u64, _: &BasicNode) -> NoPeers {
+        NoPeers
+    }
+}
+
+fn unreachable() -> Unreachable {
+    Unreachable::new(&io::Error::from(io::ErrorKind::NotConnected))
+}
+
+type NetworkError = RPCError<u64, BasicNode, RaftError<u64>>;
+
+impl RaftNetwork<Kinds> for NoPeers {
+    async fn append_entries(
+        &mut self,
+        _: AppendEntriesRequest<Kinds>,
+        _: RPCOption,
+    ) -> Result<AppendEntriesResponse<u64>, NetworkError> {
+        Err(unreachable().into())
+    }
+
+    async fn vote(&mut self, _: VoteRequest<u64>, _: RPCOption) -> Result<VoteResponse<u64>, NetworkError> {
+        Err(unreachable().into())
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        _: Vote,
+        _: Snapshot<Kinds>,
+        _: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _: RPCOption,
+    ) -> Result<SnapshotResponse<u64>, StreamingError<Kinds, Fatal<u64>>> {
+        Err(unreachable().into())
+    }
+}

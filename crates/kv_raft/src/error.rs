@@ -1,0 +1,109 @@
+//! Why a range refuses requests, and why the ranges of a node cannot be opened.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+/// Why a range has not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RangeError {
+    /// It loads what is on disk. Nothing was done.
+    #[error("range {range} is loading: {percent} %")]
+    Loading {
+        /// The span of the range.
+        range: Arc<str>,
+        /// How much of its log is loaded.
+        percent: u8,
+    },
+    /// Too much waits for the disk. Nothing was done.
+    #[error("range {range} is behind: {limit} bytes of requests wait for the disk; retry")]
+    Behind {
+        /// The span of the range.
+        range: Arc<str>,
+        /// The limit on what waits.
+        limit: usize,
+    },
+    /// The requests are too large to be written at once. Nothing was done.
+    #[error("too large for range {range}: at most {limit} bytes at once")]
+    TooLarge {
+        /// The span of the range.
+        range: Arc<str>,
+        /// The limit on one transaction or request.
+        limit: usize,
+    },
+    /// It cannot go on. Nothing was done.
+    #[error("range {range} has stopped: {reason}")]
+    Stopped {
+        /// The span of the range.
+        range: Arc<str>,
+        /// Why, and what to do.
+        reason: Arc<str>,
+    },
+    /// The log failed, or the range was loaded again, while the request was in flight.
+    #[error("outcome unknown: range {range} failed before the reply; the request may have been applied")]
+    Unknown {
+        /// The span of the range.
+        range: Arc<str>,
+    },
+}
+
+/// Why the ranges of a node cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the data directory.
+    #[error("{} is in use by another process; stop that one, or choose another data_dir", .directory.display())]
+    Locked {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// The data belong to another node.
+    #[error(
+        "{} holds the data of {owner}, and this is {node}; start it as {owner}, or choose another data_dir \
+         (to give data another node, back them up there and restore them here)",
+        .directory.display()
+    )]
+    OtherNode {
+        /// The data directory.
+        directory: PathBuf,
+        /// The node that wrote the data.
+        owner: String,
+        /// This node.
+        node: String,
+    },
+    /// A row covers other names than its data.
+    #[error(
+        "{} holds the data of {found}, and the route says {configured}; write the route as it was, or back the \
+         data up, start with an empty data_dir, and restore them",
+        .directory.display()
+    )]
+    OtherSpan {
+        /// The range's directory.
+        directory: PathBuf,
+        /// The span of the data.
+        found: String,
+        /// The span of the route.
+        configured: String,
+    },
+    /// There are more durable ranges than a node may have.
+    #[error("{found} durable ranges; a node may have {limit}: join rows of [[routes]]")]
+    TooMany {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// A file is not what it should be.
+    #[error("{} {problem}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A file or a directory cannot be read or written.
+    #[error("{}: {error}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        error: io::Error,
+    },
+}

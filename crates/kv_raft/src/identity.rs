@@ -1,0 +1,217 @@
+//! The files that say whose data a directory holds: `node` in the data directory, and `replica` in that of
+//! each range. They are written once. docs/disk-format.md describes each byte.
+
+use crate::{error::OpenError, limits::IDENTITY_BYTES};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
+
+/// The names of a range: from `start` on and below `end`, compared byte by byte.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// The least name.
+    pub start: Box<[u8]>,
+    /// The least name above them; `None` if there is none.
+    pub end: Option<Box<[u8]>>,
+    /// The names as errors call them, such as `a..m`.
+    pub text: Box<str>,
+}
+
+impl PartialEq for Span {
+    fn eq(&self, other: &Span) -> bool {
+        (&self.start, &self.end) == (&other.start, &other.end)
+    }
+}
+
+impl Span {
+    /// Whether a name is in both.
+    pub(crate) fn overlaps(&self, other: &Span) -> bool {
+        let ends_after = |end: &Option<Box<[u8]>>, start| end.as_ref().is_none_or(|end| *end > start);
+        ends_after(&self.end, other.start.clone()) && ends_after(&other.end, self.start.clone())
+    }
+}
+
+/// The replica of a range in a directory.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Identity {
+    pub(crate) range: u64,
+    /// Never used twice, for no other replica of the range either.
+    pub(crate) replica: u64,
+    /// Seeds the hashes of names, which clients must not know.
+    pub(crate) seed: u64,
+    /// Shards of each database.
+    pub(crate) shards: u32,
+    pub(crate) span: Span,
+}
+
+/// The names of the files.
+pub(crate) const NODE_FILE: &str = "node";
+pub(crate) const REPLICA_FILE: &str = "replica";
+
+/// How each of our files begins, before its kind and its version.
+const MAGIC: &[u8; 4] = b"KVDB";
+const NODE: u8 = 1;
+const REPLICA: u8 = 2;
+const VERSION: u8 = 1;
+const CHECKSUM_BYTES: usize = 4;
+
+/// Reads the name of the node that a data directory belongs to; `None` if it is new.
+pub(crate) fn read_node(directory: &Path) -> Result<Option<String>, OpenError> {
+    let path = directory.join(NODE_FILE);
+    let Some(bytes) = read(&path, NODE)? else { return Ok(None) };
+    let name = String::from_utf8(bytes).map_err(|_| damaged(&path))?;
+    Ok(Some(name))
+}
+
+/// Notes the name of the node that a data directory belongs to.
+pub(crate) fn write_node(directory: &Path, name: &str) -> Result<(), OpenError> {
+    write(&directory.join(NODE_FILE), NODE, name.as_bytes())
+}
+
+/// Reads which replica a directory holds; `None` if it was not made to its end.
+pub(crate) fn read_replica(directory: &Path) -> Result<Option<Identity>, OpenError> {
+    let path = directory.join(REPLICA_FILE);
+    let Some(bytes) = read(&path, REPLICA)? else { return Ok(None) };
+    decode(&bytes).ok_or_else(|| damaged(&path)).map(Some)
+}
+
+/// Notes which replica a directory holds.
+pub(crate) fn write_replica(directory: &Path, identity: &Identity) -> Result<(), OpenError> {
+    write(&directory.join(REPLICA_FILE), REPLICA, &encode(identity))
+}
+
+fn encode(Identity { range, replica, seed, shards, span }: &Identity) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for number in [range, replica, seed] {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    bytes.extend_from_slice(&shards.to_le_bytes());
+    bytes.push(u8::from(span.end.is_some()));
+    for part in [&*span.start, span.end.as_deref().unwrap_or_default(), span.text.as_bytes()] {
+        bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes
+}
+
+fn decode(mut rest: &[u8]) -> Option<Identity> {
+    let mut number = || take::<8>(&mut rest).map(u64::from_le_bytes);
+    let (range, replica, seed) = (number()?, number()?, number()?);
+    let shards = take::<4>(&mut rest).map(u32::from_le_bytes).filter(|shards| shards.is_power_of_two())?;
+    let [has_end] = take(&mut rest)?;
+    let mut part = || -> Option<Box<[u8]>> {
+        let length = take::<4>(&mut rest).map(u32::from_le_bytes)?;
+        let (part, after) = rest.split_at_checked(length as usize)?;
+        rest = after;
+        Some(part.into())
+    };
+    let (start, end, text) = (part()?, part()?, part()?);
+    let span = Span {
+        start,
+        end: (has_end != 0).then_some(end),
+        text: String::from_utf8(text.into()).ok()?.into_boxed_str(),
+    };
+    rest.is_empty().then_some(Identity { range, replica, seed, shards, span })
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (array, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(*array)
+}
+
+/// Reads a file of ours: what is between its head and its checksum. `None` if there is no such file.
+fn read(path: &Path, kind: u8) -> Result<Option<Vec<u8>>, OpenError> {
+    let mut bytes = match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > IDENTITY_BYTES as u64 => return Err(damaged(path)),
+        Ok(_) => fs::read(path).map_err(failed(path))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(path)(error)),
+    };
+    let head = bytes.split_first_chunk::<4>().filter(|(magic, _)| *magic == MAGIC);
+    let Some((_, [found, version, ..])) = head else { return Err(damaged(path)) };
+    if *found == kind && *version != VERSION {
+        let problem = format!(
+            "has version {version}, and this program knows version {VERSION}; start the version that wrote it"
+        );
+        return Err(OpenError::Damaged { path: path.into(), problem });
+    }
+    let end = bytes.len().saturating_sub(CHECKSUM_BYTES);
+    let is_whole = *found == kind && bytes[end..] == crc32c::crc32c(&bytes[..end]).to_le_bytes();
+    if !is_whole {
+        return Err(damaged(path));
+    }
+    bytes.truncate(end);
+    bytes.drain(..MAGIC.len() + 2);
+    Ok(Some(bytes))
+}
+
+/// Writes a file of ours, which is there as a whole or not at all.
+fn write(path: &Path, kind: u8, body: &[u8]) -> Result<(), OpenError> {
+    let mut bytes = [MAGIC, &[kind, VERSION][..], body].concat();
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    let part = path.with_extension("part");
+    let directory = path.parent().unwrap_or(path);
+    let written = File::create(&part)
+        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&part, path))
+        .and_then(|()| File::open(directory)?.sync_all());
+    written.map_err(failed(path))
+}
+
+fn damaged(path: &Path) -> OpenError {
+    let problem = "is damaged; restore its directory from a backup".into();
+    OpenError::Damaged { path: path.into(), problem }
+}
+
+/// Makes an error of the system one that names the file.
+pub(crate) fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.into();
+    |error| OpenError::Io { path, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn span(start: &str, end: Option<&str>) -> Span {
+        let end = end.map(|end| end.as_bytes().into());
+        Span { start: start.as_bytes().into(), end, text: "a..m".into() }
+    }
+
+    #[test]
+    fn both_files_read_back_and_no_damage_goes_unseen() {
+        let directory = TempDir::new().expect("a directory");
+        let directory = directory.path();
+        assert_eq!(read_node(directory).expect("none"), None);
+        assert_eq!(read_replica(directory).expect("none"), None);
+        let identity = Identity { range: 3, replica: 4, seed: 5, shards: 32, span: span("a", Some("n")) };
+        write_node(directory, "foo@127.0.0.1").expect("written");
+        write_replica(directory, &identity).expect("written");
+        assert_eq!(read_node(directory).expect("a name").as_deref(), Some("foo@127.0.0.1"));
+        assert_eq!(read_replica(directory).expect("an identity"), Some(identity));
+        let path = directory.join(REPLICA_FILE);
+        let bytes = fs::read(&path).expect("the file");
+        for place in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 0x10;
+            fs::write(&path, damaged).expect("written");
+            let error = read_replica(directory).expect_err("damaged").to_string();
+            assert!(error.contains(&*path.to_string_lossy()), "{error}");
+            assert_eq!(error.contains("has version 17, and this program knows version 1"), place == 5);
+            fs::write(&path, &bytes[..place]).expect("written");
+            assert!(read_replica(directory).is_err(), "cut at {place}");
+        }
+    }
+
+    #[test]
+    fn spans_overlap_if_a_name_is_in_both() {
+        let (all, low, high) = (span("", None), span("", Some("n")), span("n", None));
+        assert!(all.overlaps(&low) && low.overlaps(&all) && all.overlaps(&high) && high.overlaps(&all));
+        assert!(!low.overlaps(&high) && !high.overlaps(&low));
+        assert!(span("m", Some("o")).overlaps(&low) && span("m", Some("o")).overlaps(&high));
+    }
+}

@@ -1,0 +1,208 @@
+//! What the log keeps, and its bytes on disk. docs/disk-format.md describes each byte that is ours; numbers
+//! are big-endian, as those of the library are.
+
+use crate::group;
+use raft_log::{
+    Callback, Types,
+    codeq::{Decode, Encode},
+};
+use std::{
+    io::{self, Read, Write},
+    sync::Arc,
+};
+
+/// The id of an entry: the term and the leader that it was made by, and its place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LogId {
+    pub(crate) term: u64,
+    pub(crate) leader: u64,
+    pub(crate) index: u64,
+}
+
+/// Which replica this one has voted for, and whether a majority has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Vote {
+    pub(crate) term: u64,
+    pub(crate) replica: u64,
+    pub(crate) is_committed: bool,
+}
+
+/// What an entry says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// Nothing; the first entry of a leader.
+    Blank,
+    /// A group, encoded.
+    Group(Arc<Vec<u8>>),
+    /// The members of the range from now on: the voters before and after while they change, and all others
+    /// that receive entries.
+    Members { voters: Vec<Vec<u64>>, learners: Vec<u64> },
+}
+
+/// Runs when what was written is on disk, or has failed.
+pub(crate) struct Done(pub(crate) Box<dyn FnOnce(io::Result<()>) + Send>);
+
+impl Callback for Done {
+    fn send(self, result: io::Result<()>) {
+        (self.0)(result);
+    }
+}
+
+/// The types of our logs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct LogTypes;
+
+impl Types for LogTypes {
+    type LogId = LogId;
+    type LogPayload = Payload;
+    type Vote = Vote;
+    type Callback = Done;
+    /// The library keeps a value for its user. There is none.
+    type UserData = u8;
+
+    fn log_index(id: &LogId) -> u64 {
+        id.index
+    }
+
+    fn payload_size(payload: &Payload) -> u64 {
+        match payload {
+            Payload::Group(group) => group.len() as u64,
+            Payload::Blank | Payload::Members { .. } => 0,
+        }
+    }
+}
+
+impl Encode for LogId {
+    fn encode<W: Write>(&self, mut writer: W) -> io::Result<usize> {
+        encode_numbers([self.term, self.leader, self.index], &mut writer)
+    }
+}
+
+impl Decode for LogId {
+    fn decode<R: Read>(reader: R) -> io::Result<LogId> {
+        let [term, leader, index] = decode_numbers(reader)?;
+        Ok(LogId { term, leader, index })
+    }
+}
+
+impl Encode for Vote {
+    fn encode<W: Write>(&self, mut writer: W) -> io::Result<usize> {
+        encode_numbers([self.term, self.replica, u64::from(self.is_committed)], &mut writer)
+    }
+}
+
+impl Decode for Vote {
+    fn decode<R: Read>(reader: R) -> io::Result<Vote> {
+        let [term, replica, is_committed] = decode_numbers(reader)?;
+        Ok(Vote { term, replica, is_committed: is_committed != 0 })
+    }
+}
+
+fn encode_numbers<const N: usize>(numbers: [u64; N], writer: &mut impl Write) -> io::Result<usize> {
+    for number in numbers {
+        writer.write_all(&number.to_be_bytes())?;
+    }
+    Ok(8 * N)
+}
+
+fn decode_numbers<const N: usize>(mut reader: impl Read) -> io::Result<[u64; N]> {
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        *number = u64::decode(&mut reader)?;
+    }
+    Ok(numbers)
+}
+
+/// Bytes of an encoded id.
+pub(super) const ID_BYTES: usize = 3 * 8;
+/// Bytes before the body of a payload: its version, its kind and its length.
+pub(super) const PAYLOAD_HEADER_BYTES: usize = 2 + 4;
+
+/// The version of an encoded payload, and its kinds.
+const VERSION: u8 = 1;
+const BLANK: u8 = 0;
+const GROUP: u8 = 1;
+const MEMBERS: u8 = 2;
+
+impl Encode for Payload {
+    fn encode<W: Write>(&self, mut writer: W) -> io::Result<usize> {
+        let (kind, body): (_, &[u8]) = match self {
+            Payload::Blank => (BLANK, &[]),
+            Payload::Group(group) => (GROUP, group),
+            Payload::Members { voters, learners } => {
+                return encode_members(voters, learners, &mut writer);
+            }
+        };
+        writer.write_all(&[VERSION, kind])?;
+        writer.write_all(&(body.len() as u32).to_be_bytes())?;
+        writer.write_all(body)?;
+        Ok(2 + 4 + body.len())
+    }
+}
+
+fn encode_members(voters: &[Vec<u64>], learners: &[u64], writer: &mut impl Write) -> io::Result<usize> {
+    let mut body = vec![voters.len() as u8];
+    for ids in voters.iter().map(Vec::as_slice).chain([learners]) {
+        body.push(ids.len() as u8);
+        ids.iter().for_each(|id| body.extend_from_slice(&id.to_be_bytes()));
+    }
+    writer.write_all(&[VERSION, MEMBERS])?;
+    writer.write_all(&(body.len() as u32).to_be_bytes())?;
+    writer.write_all(&body)?;
+    Ok(2 + 4 + body.len())
+}
+
+impl Decode for Payload {
+    fn decode<R: Read>(mut reader: R) -> io::Result<Payload> {
+        let (version, kind) = (u8::decode(&mut reader)?, u8::decode(&mut reader)?);
+        if version != VERSION {
+            let reason = format!("an entry of version {version}, and this program knows version {VERSION}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        let length = u32::decode(&mut reader)? as usize;
+        let mut body = Vec::new();
+        // Memory is taken as bytes come: the length may be damaged.
+        if reader.take(length as u64).read_to_end(&mut body)? < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match kind {
+            BLANK => Ok(Payload::Blank),
+            GROUP => Ok(Payload::Group(Arc::new(body))),
+            MEMBERS => decode_members(&body),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("an entry of unknown kind {kind}"))),
+        }
+    }
+}
+
+fn decode_members(mut body: &[u8]) -> io::Result<Payload> {
+    let mut voters = Vec::new();
+    for _ in 0..u8::decode(&mut body)? {
+        voters.push(decode_ids(&mut body)?);
+    }
+    Ok(Payload::Members { voters, learners: decode_ids(&mut body)? })
+}
+
+fn decode_ids(mut body: impl Read) -> io::Result<Vec<u64>> {
+    (0..u8::decode(&mut body)?).map(|_| u64::decode(&mut body)).collect()
+}
+
+/// Whether a payload with this header may begin with these bytes, which are followed by nothing: it and the
+/// `after` bytes behind it were not written to their end.
+pub(super) fn is_beginning_of_payload(
+    [version, kind, length @ ..]: [u8; PAYLOAD_HEADER_BYTES],
+    bytes: &[u8],
+    after: usize,
+) -> bool {
+    let length = u32::from_be_bytes(length) as usize;
+    if version != VERSION {
+        return false;
+    }
+    if bytes.len() >= length {
+        return bytes.len() < length + after;
+    }
+    match kind {
+        GROUP => group::is_beginning(bytes),
+        MEMBERS => decode_members(bytes).is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof),
+        _ => false,
+    }
+}

@@ -1,0 +1,174 @@
+//! Executes the entries of the log that are committed. The replies to a group are kept only if a caller on
+//! this node waits for it.
+
+use crate::{
+    group::{self, Malformed, Step},
+    log::encoding::LogId,
+    proposals::{
+        ClosedGroup,
+        replies::{GroupReplies, ProposalOutcome},
+    },
+};
+use kv::{EntryTerms, Reply, Request, Store};
+use parking_lot::Mutex;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+};
+use tokio::sync::oneshot;
+
+/// How far a range has executed its log. Others look at it while it does.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The index of the last entry that was executed.
+    pub(crate) applied: AtomicU64,
+    /// The time of the range: the newest stamp of an entry, in milliseconds since 1970.
+    pub(crate) stamp_ms: AtomicU64,
+    crash: Mutex<Option<Crash>>,
+}
+
+impl Progress {
+    /// Nothing is executed yet.
+    pub(crate) fn reset(&self) {
+        self.applied.store(0, Relaxed);
+        self.stamp_ms.store(0, Relaxed);
+    }
+
+    /// Takes note of where the store has halted, if it has.
+    pub(crate) fn take_crash(&self) -> Option<Crash> {
+        self.crash.lock().take()
+    }
+}
+
+/// An entry that could not be executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Crash {
+    pub(crate) index: u64,
+    /// The bucket of the request that was being executed.
+    pub(crate) bucket: Option<Box<[u8]>>,
+}
+
+/// Why an entry was not executed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplyError {
+    #[error("the store has halted")]
+    Halted,
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+/// The group of this node that was written to the log last, until it is executed. There is one at a time.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct InFlight(Arc<Mutex<Option<Given>>>);
+
+type Given = (LogId, Arc<ClosedGroup>);
+
+impl InFlight {
+    /// Notes that the log was given a group.
+    pub(crate) fn set(&self, id: LogId, group: Arc<ClosedGroup>) {
+        *self.0.lock() = Some((id, group));
+    }
+
+    fn take(&self, id: LogId) -> Option<Arc<ClosedGroup>> {
+        self.0.lock().take_if(|(given, _)| *given == id).map(|(_, group)| group)
+    }
+}
+
+/// Executes entries on a store.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) store: Arc<Store>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) in_flight: InFlight,
+    /// Dropped with the machine: nothing is executed after that.
+    pub(crate) _ended: oneshot::Sender<()>,
+}
+
+impl Machine {
+    /// Executes a group.
+    pub(crate) fn apply(&self, id: LogId, logged: &[u8]) -> Result<(), ApplyError> {
+        let group = self.in_flight.take(id);
+        let bytes = group.as_ref().and_then(|group| group.with_reads.as_deref()).unwrap_or(logged);
+        let mut replies = group.as_ref().map(|_| GroupReplies::default());
+        let (terms, steps) = group::decode(bytes)?;
+        self.progress.stamp_ms.fetch_max(terms.stamp_ms, Relaxed);
+        for step in steps {
+            let step = step?;
+            if let Some(replies) = &mut replies {
+                replies.begin_step();
+            }
+            if let Err(bucket) = self.apply_step(&step, terms, replies.as_mut()) {
+                *self.progress.crash.lock() = Some(Crash { index: id.index, bucket });
+                return Err(ApplyError::Halted);
+            }
+        }
+        self.applied(id);
+        if let (Some(group), Some(replies)) = (group, replies) {
+            group.completion.set(Ok(replies));
+        }
+        Ok(())
+    }
+
+    /// Notes that an entry was executed.
+    pub(crate) fn applied(&self, id: LogId) {
+        self.progress.applied.store(id.index, Relaxed);
+    }
+
+    /// Executes a step. The error is the bucket at which the store has halted.
+    fn apply_step(
+        &self,
+        step: &Step<'_>,
+        terms: EntryTerms,
+        mut replies: Option<&mut GroupReplies>,
+    ) -> Result<(), Option<Box<[u8]>>> {
+        let mut executed = 0;
+        let mut on_reply = |requests: &[Request<'_>], reply: Reply<'_>| {
+            if let Some(replies) = &mut replies {
+                let is_read = requests.get(executed).is_some_and(|request| request.op.is_read());
+                replies.push(reply, is_read);
+            }
+            executed += 1;
+        };
+        match step {
+            Step::Batch(requests) => {
+                let halted = self.store.apply(requests, terms, |reply| on_reply(requests, reply));
+                // The reply to the request that crashed is counted.
+                halted.map_err(|_| bucket(requests, executed.saturating_sub(1)))
+            }
+            Step::Transaction { watched, requests } => {
+                let transacted =
+                    self.store.apply_transaction(watched, requests, terms, |reply| on_reply(requests, reply));
+                let outcome = match transacted {
+                    Ok(Ok(true)) => return Ok(()),
+                    Ok(Ok(false)) => ProposalOutcome::Aborted,
+                    Ok(Err(error)) => ProposalOutcome::Refused(error),
+                    Err(_) => return Err(bucket(requests, executed.saturating_sub(1))),
+                };
+                if let Some(replies) = replies {
+                    replies.set_outcome(outcome);
+                }
+                Ok(())
+            }
+            Step::Flush(database) => {
+                let flushed = self.store.flush(*database);
+                // If the system has no thread for it, it is freed here: an error drops the closure.
+                drop(thread::Builder::new().spawn(|| drop(flushed)));
+                Ok(())
+            }
+            Step::EndWatches(link) => {
+                match link {
+                    Some(link) => self.store.unwatch_link(*link),
+                    None => self.store.unwatch_all(),
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn bucket(requests: &[Request<'_>], index: usize) -> Option<Box<[u8]>> {
+    requests.get(index).map(|request| request.bucket.into())
+}

@@ -1,0 +1,220 @@
+//! What waits to be written in a range. All that waits becomes one group, and so one entry of the log: while
+//! a group is in flight, the next one fills.
+
+pub(crate) mod replies;
+pub(crate) mod ticket;
+
+use crate::{
+    error::RangeError,
+    group::{Malformed, encode},
+    limits::{GROUP_BYTES, GROUP_STEPS, PROPOSAL_BYTES, WAITING_BYTES},
+};
+use kv::EntryTerms;
+use parking_lot::Mutex;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+use ticket::{Completion, Ticket, WakeTogether};
+use tokio::sync::Notify;
+
+/// Bytes of requests that wait in all ranges of a node.
+#[derive(Debug, Default)]
+pub(crate) struct WaitingBytes(AtomicUsize);
+
+/// The proposals of a range.
+#[derive(Debug)]
+pub(crate) struct Proposals {
+    range: Arc<str>,
+    queue: Mutex<Queue>,
+    filled: Notify,
+    waiting: Arc<WaitingBytes>,
+    wake: WakeTogether,
+}
+
+#[derive(Debug)]
+struct Queue {
+    groups: VecDeque<OpenGroup>,
+    /// Why nothing is added, if nothing is.
+    refusal: Option<RangeError>,
+    /// There will be no more groups.
+    is_closed: bool,
+}
+
+/// A group that has not been proposed.
+#[derive(Debug)]
+pub(crate) struct OpenGroup {
+    bytes: Vec<u8>,
+    steps: usize,
+    has_reads: bool,
+    completion: Completion,
+}
+
+/// A group that is in flight.
+#[derive(Debug)]
+pub(crate) struct ClosedGroup {
+    /// What goes into the log.
+    pub(crate) logged: Arc<Vec<u8>>,
+    /// What this node executes, if there are reads among it.
+    pub(crate) with_reads: Option<Vec<u8>>,
+    pub(crate) completion: Completion,
+}
+
+impl OpenGroup {
+    fn new(completion: Completion) -> OpenGroup {
+        let mut bytes = Vec::new();
+        encode::begin(&mut bytes);
+        OpenGroup { bytes, steps: 0, has_reads: false, completion }
+    }
+
+    fn is_full(&self) -> bool {
+        self.steps >= GROUP_STEPS || self.bytes.len() >= GROUP_BYTES
+    }
+
+    /// Adds a step: what `encode` appends.
+    fn add<T>(&mut self, has_reads: bool, encode: impl FnOnce(&mut Vec<u8>) -> T) -> (T, Ticket) {
+        let encoded = encode(&mut self.bytes);
+        let ticket = self.completion.ticket(self.steps);
+        self.steps += 1;
+        self.has_reads |= has_reads;
+        (encoded, ticket)
+    }
+
+    /// Gives the group its terms.
+    pub(crate) fn close(mut self, terms: EntryTerms) -> Result<ClosedGroup, Malformed> {
+        encode::set_terms(&mut self.bytes, terms);
+        let (logged, with_reads) = match self.has_reads {
+            true => (encode::without_reads(&self.bytes)?, Some(self.bytes)),
+            false => (self.bytes, None),
+        };
+        Ok(ClosedGroup { logged: Arc::new(logged), with_reads, completion: self.completion })
+    }
+}
+
+/// What is added to a group.
+pub(crate) struct Added {
+    /// Whether some of its requests are not for the log.
+    pub(crate) has_reads: bool,
+    /// About how many bytes it is.
+    pub(crate) bytes: usize,
+}
+
+impl Proposals {
+    /// Proposals that are refused until [`Self::accept`].
+    pub(crate) fn new(
+        range: Arc<str>,
+        waiting: Arc<WaitingBytes>,
+        wake: WakeTogether,
+        refusal: RangeError,
+    ) -> Proposals {
+        let queue = Queue { groups: VecDeque::new(), refusal: Some(refusal), is_closed: false };
+        Proposals { range, queue: Mutex::new(queue), filled: Notify::new(), waiting, wake }
+    }
+
+    fn new_group(&self) -> OpenGroup {
+        OpenGroup::new(Completion::new(self.range.clone(), self.wake))
+    }
+
+    /// A group that ends all watches.
+    pub(crate) fn end_of_watches(&self) -> OpenGroup {
+        let mut group = self.new_group();
+        group.add(false, |bytes| encode::encode_end_watches(None, bytes));
+        group
+    }
+
+    /// Adds a step to the group that fills: what `encode` appends to its bytes.
+    pub(crate) fn push<T>(
+        &self,
+        Added { has_reads, bytes }: Added,
+        encode: impl FnOnce(&mut Vec<u8>) -> T,
+    ) -> Result<(T, Ticket), RangeError> {
+        if bytes > PROPOSAL_BYTES {
+            return Err(RangeError::TooLarge { range: self.range.clone(), limit: PROPOSAL_BYTES });
+        }
+        if self.waiting.0.load(Relaxed) >= WAITING_BYTES {
+            return Err(RangeError::Behind { range: self.range.clone(), limit: WAITING_BYTES });
+        }
+        if bytes >= GROUP_BYTES {
+            // What is large is copied before the lock is taken.
+            let mut group = self.new_group();
+            let added = group.add(has_reads, encode);
+            self.add_to(|groups| {
+                groups.push_back(group);
+                added
+            })
+        } else {
+            self.add_to(|groups| {
+                if groups.back().is_none_or(OpenGroup::is_full) {
+                    groups.push_back(self.new_group());
+                }
+                groups.back_mut().expect("pushed").add(has_reads, encode)
+            })
+        }
+    }
+
+    /// Lets `add` change the last group, or add one.
+    fn add_to<T>(&self, add: impl FnOnce(&mut VecDeque<OpenGroup>) -> T) -> Result<T, RangeError> {
+        let mut queue = self.queue.lock();
+        if let Some(refusal) = &queue.refusal {
+            return Err(refusal.clone());
+        }
+        let last_bytes = |groups: &VecDeque<OpenGroup>| groups.back().map_or(0, |group| group.bytes.len());
+        let (count, before) = (queue.groups.len(), last_bytes(&queue.groups));
+        let added = add(&mut queue.groups);
+        let before = if queue.groups.len() == count { before } else { 0 };
+        self.waiting.0.fetch_add(last_bytes(&queue.groups) - before, Relaxed);
+        drop(queue);
+        if count == 0 {
+            self.filled.notify_one();
+        }
+        Ok(added)
+    }
+
+    /// Waits for the next group, which waits no longer then; `None` when there will be no more.
+    pub(crate) async fn next(&self) -> Option<OpenGroup> {
+        loop {
+            {
+                let mut queue = self.queue.lock();
+                if let Some(group) = queue.groups.pop_front() {
+                    self.waiting.0.fetch_sub(group.bytes.len(), Relaxed);
+                    return Some(group);
+                }
+                if queue.is_closed {
+                    return None;
+                }
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// Accepts requests from now on.
+    pub(crate) fn accept(&self) {
+        self.queue.lock().refusal = None;
+    }
+
+    /// Refuses requests from now on. Groups that wait go on waiting.
+    pub(crate) fn refuse(&self, refusal: RangeError) {
+        self.queue.lock().refusal = Some(refusal);
+    }
+
+    /// Refuses requests from now on, and ends with the groups that wait.
+    pub(crate) fn close(&self, refusal: RangeError) {
+        let mut queue = self.queue.lock();
+        (queue.refusal, queue.is_closed) = (Some(refusal), true);
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Refuses requests from now on, those that wait as well.
+    pub(crate) fn fail(&self, refusal: &RangeError) {
+        self.close(refusal.clone());
+        let groups = std::mem::take(&mut self.queue.lock().groups);
+        self.waiting.0.fetch_sub(groups.iter().map(|group| group.bytes.len()).sum(), Relaxed);
+        for group in groups {
+            group.completion.set(Err(refusal.clone()));
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The replies to a group, encoded while it is executed, and decoded by those who wait for them. They never
+//! leave the process.
+
+use crate::limits::REPLY_BYTES;
+use bincode::{
+    config::standard,
+    serde::{borrow_decode_from_slice, encode_into_std_write},
+};
+use kv::{CommandError, Reply};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The reply to one request.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RangeReply<'a> {
+    /// The reply of the store.
+    Reply(#[serde(borrow)] Reply<'a>),
+    /// The request, which only reads, was executed, but the replies of its group are too large together.
+    TooLarge,
+}
+
+/// What became of a batch, a transaction or a flush.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProposalOutcome {
+    /// It was executed: there is a reply to each request.
+    Executed,
+    /// A watched bucket has changed. Nothing was done.
+    Aborted,
+    /// The transaction was refused. Nothing was done.
+    Refused(CommandError),
+}
+
+/// The replies to all steps of a group.
+#[derive(Debug, Default)]
+pub(crate) struct GroupReplies {
+    bytes: Vec<u8>,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug)]
+struct Step {
+    start: usize,
+    replies: usize,
+    outcome: ProposalOutcome,
+}
+
+impl GroupReplies {
+    /// Begins the replies to the next step.
+    pub(crate) fn begin_step(&mut self) {
+        self.steps.push(Step { start: self.bytes.len(), replies: 0, outcome: ProposalOutcome::Executed });
+    }
+
+    /// Sets the outcome of the step, if nothing was done.
+    pub(crate) fn set_outcome(&mut self, outcome: ProposalOutcome) {
+        self.steps.last_mut().expect("begun").outcome = outcome;
+    }
+
+    /// Adds the reply to the next request of the step.
+    pub(crate) fn push(&mut self, reply: Reply<'_>, is_read: bool) {
+        let size = if let Reply::Value(value) = reply { value.len() } else { 0 };
+        let reply = match is_read && self.bytes.len() + size > REPLY_BYTES {
+            true => RangeReply::TooLarge,
+            false => RangeReply::Reply(reply),
+        };
+        encode_into_std_write(&reply, &mut self.bytes, standard()).expect("writing to memory does not fail");
+        self.steps.last_mut().expect("begun").replies += 1;
+    }
+
+    /// A single transaction that was refused.
+    pub(crate) fn refused(error: CommandError) -> GroupReplies {
+        let mut replies = GroupReplies::default();
+        replies.begin_step();
+        replies.set_outcome(ProposalOutcome::Refused(error));
+        replies
+    }
+
+    /// A single step with a single reply.
+    pub(crate) fn single(reply: Reply<'_>) -> GroupReplies {
+        let mut replies = GroupReplies::default();
+        replies.begin_step();
+        replies.push(reply, false);
+        replies
+    }
+}
+
+/// The replies to the requests of one step, in order.
+#[derive(Debug)]
+pub struct Replies {
+    group: Arc<GroupReplies>,
+    step: usize,
+    position: usize,
+    remaining: usize,
+}
+
+impl Replies {
+    pub(super) fn new(group: Arc<GroupReplies>, step: usize) -> Replies {
+        let Step { start, replies, .. } = group.steps[step];
+        Replies { group, step, position: start, remaining: replies }
+    }
+
+    /// What became of the step.
+    pub fn outcome(&self) -> &ProposalOutcome {
+        &self.group.steps[self.step].outcome
+    }
+
+    /// The number of replies that have not been taken.
+    pub fn len(&self) -> usize {
+        self.remaining
+    }
+
+    /// Whether all have been taken.
+    pub fn is_empty(&self) -> bool {
+        self.remaining == 0
+    }
+
+    /// Takes the next reply.
+    pub fn next_reply(&mut self) -> Option<RangeReply<'_>> {
+        self.remaining = self.remaining.checked_sub(1)?;
+        let (reply, read) = borrow_decode_from_slice(&self.group.bytes[self.position..], standard())
+            .expect("as it was encoded");
+        self.position += read;
+        Some(reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_has_its_replies_and_its_outcome() {
+        let mut group = GroupReplies::default();
+        group.begin_step();
+        group.push(Reply::Done, false);
+        group.push(Reply::Value(b"1"), true);
+        group.begin_step();
+        group.set_outcome(ProposalOutcome::Aborted);
+        let group = Arc::new(group);
+        let mut first = Replies::new(group.clone(), 0);
+        assert_eq!((first.len(), first.outcome()), (2, &ProposalOutcome::Executed));
+        assert_eq!(first.next_reply(), Some(RangeReply::Reply(Reply::Done)));
+        assert_eq!(first.next_reply(), Some(RangeReply::Reply(Reply::Value(b"1"))));
+        assert_eq!(first.next_reply(), None);
+        let second = Replies::new(group, 1);
+        assert_eq!((second.is_empty(), second.outcome()), (true, &ProposalOutcome::Aborted));
+    }
+
+    #[test]
+    fn the_replies_of_a_group_are_bounded_by_leaving_out_reads() {
+        let (mut group, value) = (GroupReplies::default(), vec![0; REPLY_BYTES / 2]);
+        group.begin_step();
+        for is_read in [true, true, false, true] {
+            group.push(Reply::Value(&value), is_read);
+        }
+        let mut replies = Replies::new(Arc::new(group), 0);
+        let kept: Vec<_> =
+            (0..4).map(|_| replies.next_reply().expect("a reply") != RangeReply::TooLarge).collect();
+        assert_eq!(kept, [true, false, true, false], "a write's reply is always there");
+    }
+}

@@ -1,0 +1,97 @@
+//! Those who wait for a group: each has a ticket, and all are woken together.
+
+use super::replies::{GroupReplies, Replies};
+use crate::error::RangeError;
+use parking_lot::Mutex;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+/// Runs what it is passed, which wakes all who wait for a group. What they are woken with may be collected
+/// meanwhile, so that a thread that serves many of them is woken once.
+pub type WakeTogether = fn(&mut dyn FnMut());
+
+/// The result of a group, and who waits for it.
+#[derive(Debug)]
+struct Waiters(Mutex<State>);
+
+#[derive(Debug)]
+enum State {
+    /// The wakers, by step.
+    Waiting(Vec<Option<Waker>>),
+    Done(Result<Arc<GroupReplies>, RangeError>),
+}
+
+/// The group's end of its tickets. If it is dropped without a result, the outcome is unknown.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    waiters: Arc<Waiters>,
+    range: Arc<str>,
+    wake: WakeTogether,
+}
+
+impl Completion {
+    pub(super) fn new(range: Arc<str>, wake: WakeTogether) -> Completion {
+        Completion { waiters: Arc::new(Waiters(Mutex::new(State::Waiting(Vec::new())))), range, wake }
+    }
+
+    /// The ticket of a step.
+    pub(super) fn ticket(&self, step: usize) -> Ticket {
+        Ticket { waiters: self.waiters.clone(), step }
+    }
+
+    /// Sets the result of the group, and wakes all who wait for it. Only the first result counts.
+    pub(crate) fn set(&self, result: Result<GroupReplies, RangeError>) {
+        let mut state = self.waiters.0.lock();
+        let State::Waiting(wakers) = &mut *state else { return };
+        let wakers = std::mem::take(wakers);
+        *state = State::Done(result.map(Arc::new));
+        drop(state);
+        let mut wakers = wakers.into_iter().flatten();
+        (self.wake)(&mut || wakers.by_ref().for_each(Waker::wake));
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        self.set(Err(RangeError::Unknown { range: self.range.clone() }));
+    }
+}
+
+/// A step of a group that is in flight. It is ready when the group is on disk and executed. The step goes on
+/// without it.
+#[derive(Debug)]
+pub struct Ticket {
+    waiters: Arc<Waiters>,
+    step: usize,
+}
+
+impl Ticket {
+    /// A ticket that is ready.
+    pub(crate) fn ready(replies: GroupReplies) -> Ticket {
+        Ticket { waiters: Arc::new(Waiters(Mutex::new(State::Done(Ok(Arc::new(replies)))))), step: 0 }
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<Replies, RangeError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self.waiters.0.lock() {
+            State::Done(Ok(replies)) => Poll::Ready(Ok(Replies::new(replies.clone(), self.step))),
+            State::Done(Err(error)) => Poll::Ready(Err(error.clone())),
+            State::Waiting(wakers) => {
+                if wakers.len() <= self.step {
+                    wakers.resize(self.step + 1, None);
+                }
+                match &mut wakers[self.step] {
+                    Some(waker) => waker.clone_from(context.waker()),
+                    none => *none = Some(context.waker().clone()),
+                }
+                Poll::Pending
+            }
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! A durable range: what its users see of it. Reads are executed on its store at once; what writes is
+//! proposed, and answered when it is on disk and executed.
+
+use crate::{
+    error::RangeError,
+    group::encode,
+    identity::Span,
+    limits::GROUP_BYTES,
+    log::{Log, LogStats},
+    machine::Progress,
+    proposals::{
+        Added, Proposals, WaitingBytes,
+        replies::GroupReplies,
+        ticket::{Ticket, WakeTogether},
+    },
+};
+use kv::{
+    CommandError, Database, EntryTerms, FullName, Reply, Request, Store, TransactionLimits, time::Clock,
+};
+use parking_lot::Mutex;
+use std::sync::{
+    Arc, Weak,
+    atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+};
+use tokio::sync::watch;
+
+/// One durable range of this node.
+#[derive(Debug)]
+pub struct Range {
+    span: Span,
+    text: Arc<str>,
+    pub(crate) store: Arc<Store>,
+    /// Whether all that is on disk is executed, and this replica leads.
+    is_ready: AtomicBool,
+    state: watch::Sender<RangeState>,
+    pub(crate) proposals: Proposals,
+    pub(crate) progress: Arc<Progress>,
+    /// The index of the last entry when loading began.
+    last: AtomicU64,
+    limits: Mutex<TransactionLimits>,
+    /// The log, while it is open.
+    log: Mutex<Weak<Mutex<Log>>>,
+}
+
+/// What a range does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RangeState {
+    /// It executes what is on disk.
+    Loading,
+    /// It serves requests.
+    Ready,
+    /// It cannot go on, for this reason.
+    Stopped(Arc<str>),
+}
+
+/// What a range is and does, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeStatus {
+    /// The names, as errors call them.
+    pub span: Arc<str>,
+    /// What it does.
+    pub state: RangeState,
+    /// How much of its log is loaded, in percent.
+    pub loaded: u8,
+    /// The index of the last entry that was executed.
+    pub applied: u64,
+    /// How large its log is, and how fast the disk.
+    pub log: LogStats,
+}
+
+impl Range {
+    pub(crate) fn new(span: Span, store: Store, waiting: Arc<WaitingBytes>, wake: WakeTogether) -> Range {
+        let text: Arc<str> = (&*span.text).into();
+        let loading = RangeError::Loading { range: text.clone(), percent: 0 };
+        Range {
+            span,
+            proposals: Proposals::new(text.clone(), waiting, wake, loading),
+            text,
+            store: Arc::new(store),
+            is_ready: AtomicBool::new(false),
+            state: watch::Sender::new(RangeState::Loading),
+            progress: Arc::default(),
+            last: AtomicU64::new(0),
+            limits: Mutex::default(),
+            log: Mutex::default(),
+        }
+    }
+
+    /// The names that are in it.
+    pub fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Its store, to read from. Only the log writes to it.
+    #[inline]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Whether reads may be executed on the store at once: it has all that was ever acknowledged.
+    #[inline]
+    pub fn may_read(&self) -> Result<(), RangeError> {
+        if self.is_ready.load(Acquire) { Ok(()) } else { Err(self.refusal()) }
+    }
+
+    /// Waits until it is loaded, or has stopped.
+    pub async fn wait_until_loaded(&self) -> RangeState {
+        let mut state = self.state.subscribe();
+        let loaded = state.wait_for(|state| *state != RangeState::Loading).await;
+        loaded.map_or(RangeState::Loading, |state| state.clone())
+    }
+
+    /// The times to read with.
+    #[inline]
+    pub fn clock(&self, now_ms: u64) -> Clock {
+        let removal_ms = self.progress.stamp_ms.load(Relaxed);
+        Clock { now_ms: now_ms.max(removal_ms), removal_ms }
+    }
+
+    /// Proposes the first requests, at least one, and returns how many. They are executed one after the other
+    /// when they are on disk; those that only read are executed between the others, and are not written.
+    pub fn propose(&self, requests: &[Request<'_>]) -> Result<(usize, Ticket), RangeError> {
+        let admitted = match self.store.is_out_of_memory(0) {
+            true => requests.iter().take_while(|request| !request.op.allocates()).count(),
+            false => requests.len(),
+        };
+        if admitted == 0 && !requests.is_empty() {
+            self.may_read()?;
+            let refused = GroupReplies::single(Reply::Error(CommandError::OutOfMemory));
+            return Ok((1, Ticket::ready(refused)));
+        }
+        let requests = &requests[..admitted];
+        let has_reads = requests.iter().any(|request| !encode::is_logged(&request.op));
+        let mut bytes = 0;
+        for request in requests {
+            if bytes >= GROUP_BYTES {
+                break;
+            }
+            bytes += request_bytes(request);
+        }
+        self.proposals
+            .push(Added { has_reads, bytes }, |group| encode::encode_batch(requests, GROUP_BYTES, group))
+    }
+
+    /// Proposes requests that are executed as one step, unless a watched bucket has changed since
+    /// [`kv::Op::Watch`] returned its version.
+    pub fn transact(
+        &self,
+        watched: &[(FullName<'_>, u64)],
+        requests: &[Request<'_>],
+    ) -> Result<Ticket, RangeError> {
+        let allocates = requests.iter().any(|request| request.op.allocates());
+        if allocates && self.store.is_out_of_memory(0) {
+            self.may_read()?;
+            return Ok(Ticket::ready(GroupReplies::refused(CommandError::OutOfMemory)));
+        }
+        let has_reads = requests.iter().any(|request| !encode::is_logged(&request.op));
+        let bytes = requests.iter().map(request_bytes).sum();
+        let encode = |group: &mut Vec<u8>| encode::encode_transaction(watched, requests, group);
+        self.proposals.push(Added { has_reads, bytes }, encode).map(|((), ticket)| ticket)
+    }
+
+    /// Proposes the end of all buckets of a database, or of all of them.
+    pub fn flush(&self, database: Option<Database>) -> Result<Ticket, RangeError> {
+        self.push_small(|group| encode::encode_flush(database, group))
+    }
+
+    /// Proposes the end of the watches that came over a link.
+    pub fn end_watches(&self, link: u64) -> Result<Ticket, RangeError> {
+        self.push_small(|group| encode::encode_end_watches(Some(link), group))
+    }
+
+    /// Proposes nothing, so that the time of the range goes on.
+    pub(crate) fn propose_time(&self) {
+        // If it is refused, it is proposed again by the next round of the sweeper.
+        let ticket = self.push_small(|group| {
+            encode::encode_batch(&[], GROUP_BYTES, group);
+        });
+        drop(ticket);
+    }
+
+    fn push_small(&self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Ticket, RangeError> {
+        self.proposals.push(Added { has_reads: false, bytes: 0 }, encode).map(|((), ticket)| ticket)
+    }
+
+    /// What the range is and does.
+    pub fn status(&self) -> RangeStatus {
+        let log = self.log.lock().upgrade();
+        RangeStatus {
+            span: self.text.clone(),
+            state: self.state.borrow().clone(),
+            loaded: self.loaded(),
+            applied: self.progress.applied.load(Relaxed),
+            log: log.map_or_else(LogStats::default, |log| log.lock().stats()),
+        }
+    }
+
+    /// What one transaction may touch from now on.
+    pub(crate) fn set_transaction_limits(&self, limits: TransactionLimits) {
+        *self.limits.lock() = limits;
+    }
+
+    /// The terms of a group that is proposed now.
+    pub(crate) fn terms(&self) -> EntryTerms {
+        let stamp_ms = self.clock(kv::time::now_ms()).now_ms;
+        EntryTerms { stamp_ms, limits: *self.limits.lock() }
+    }
+
+    /// Why it refuses requests while it is not ready.
+    fn refusal(&self) -> RangeError {
+        match &*self.state.borrow() {
+            RangeState::Stopped(reason) => self.stopped(reason),
+            RangeState::Loading | RangeState::Ready => {
+                RangeError::Loading { range: self.text.clone(), percent: self.loaded() }
+            }
+        }
+    }
+
+    /// How much of the log is loaded, in percent.
+    pub(crate) fn loaded(&self) -> u8 {
+        let (applied, last) = (self.progress.applied.load(Relaxed), self.last.load(Relaxed));
+        (applied.min(last) * 100).checked_div(last).unwrap_or(0) as u8
+    }
+
+    /// Begins to load: nothing is executed yet, and nothing accepted.
+    pub(crate) fn begin_loading(&self) {
+        self.is_ready.store(false, Release);
+        self.state.send_replace(RangeState::Loading);
+        self.progress.reset();
+        self.proposals.refuse(RangeError::Loading { range: self.text.clone(), percent: 0 });
+    }
+
+    /// The log is open.
+    pub(crate) fn set_log(&self, log: &Arc<Mutex<Log>>) {
+        self.last.store(log.lock().last().map_or(0, |last| last.index), Relaxed);
+        *self.log.lock() = Arc::downgrade(log);
+    }
+
+    /// Everything is executed: it serves requests.
+    pub(crate) fn set_ready(&self) {
+        self.proposals.accept();
+        self.is_ready.store(true, Release);
+        self.state.send_replace(RangeState::Ready);
+    }
+
+    /// It cannot go on.
+    pub(crate) fn stop(&self, reason: &str) {
+        self.is_ready.store(false, Release);
+        let reason: Arc<str> = reason.into();
+        self.proposals.fail(&self.stopped(&reason));
+        self.state.send_replace(RangeState::Stopped(reason));
+    }
+
+    /// Accepts no more requests; those that wait are executed.
+    pub(crate) fn close(&self) {
+        self.proposals.close(self.stopped(&"the node is stopping".into()));
+    }
+
+    fn stopped(&self, reason: &Arc<str>) -> RangeError {
+        RangeError::Stopped { range: self.text.clone(), reason: reason.clone() }
+    }
+}
+
+/// About how many bytes a request is.
+fn request_bytes(request: &Request<'_>) -> usize {
+    request.bucket.len() + request.op.payload_bytes()
+}

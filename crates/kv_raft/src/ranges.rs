@@ -1,0 +1,210 @@
+//! All durable ranges of a node, and their data directory.
+
+use crate::{
+    error::OpenError,
+    identity::{self, Identity, Span, failed},
+    limits::{LOG_CACHE_BYTES, RANGES},
+    proposals::{WaitingBytes, ticket::WakeTogether},
+    range::Range,
+    replica::Replica,
+};
+use kv::{Store, TransactionLimits};
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinHandle,
+};
+
+/// What the ranges of a node are made of.
+#[derive(Debug, Clone)]
+pub struct RangesSettings {
+    /// Where their files are.
+    pub data_dir: PathBuf,
+    /// The name of the node, whose data it must be.
+    pub node: String,
+    /// The spans of names, each a range. They are disjoint.
+    pub spans: Vec<Span>,
+    /// Threads that execute requests.
+    pub threads: usize,
+    /// Bytes that the buckets of a range may take.
+    pub max_memory: Option<usize>,
+    /// What one transaction may touch.
+    pub transactions: TransactionLimits,
+    /// Wakes those who wait for a group.
+    pub wake: WakeTogether,
+}
+
+/// The durable ranges of a node. They run on threads of their own, which end with this value.
+#[derive(Debug)]
+pub struct Ranges {
+    ranges: Vec<Arc<Range>>,
+    left_over: Vec<PathBuf>,
+    lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
+    runtime: Option<Runtime>,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+impl Ranges {
+    /// Opens the data directory, or makes one, and begins to load the ranges, which goes on while they are
+    /// used.
+    pub fn open(settings: &RangesSettings) -> Result<Ranges, OpenError> {
+        let RangesSettings { data_dir, node, spans, .. } = settings;
+        if spans.len() > RANGES {
+            return Err(OpenError::TooMany { found: spans.len(), limit: RANGES });
+        }
+        let directory = data_dir.join("ranges");
+        fs::create_dir_all(&directory).map_err(failed(&directory))?;
+        let lock = lock(data_dir)?;
+        check_node(data_dir, node)?;
+        let mut found = find_replicas(&directory)?;
+        let mut opened = Vec::new();
+        for span in spans {
+            opened.push(match take(&mut found, span)? {
+                Some(replica) => replica,
+                None => make_replica(&directory, span, settings.threads, &opened, &found)?,
+            });
+        }
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(settings.threads.clamp(1, 2))
+            .thread_name("range")
+            .enable_time()
+            .build()
+            .map_err(failed(data_dir))?;
+        let waiting = Arc::<WaitingBytes>::default();
+        let (mut ranges, mut lives) = (Vec::new(), Vec::new());
+        for (path, identity) in opened {
+            let store = Store::for_range(identity.seed, identity.shards as usize);
+            store.set_memory_limit(settings.max_memory);
+            let range = Arc::new(Range::new(identity.span, store, waiting.clone(), settings.wake));
+            range.set_transaction_limits(settings.transactions);
+            let replica = Replica {
+                id: identity.replica,
+                range: range.clone(),
+                directory: path,
+                cache_bytes: LOG_CACHE_BYTES / spans.len().max(1),
+            };
+            lives.push(runtime.spawn(replica.run()));
+            ranges.push(range);
+        }
+        let left_over = found.into_iter().map(|(path, _)| path).collect();
+        Ok(Ranges { ranges, left_over, lives: lives.into(), runtime: Some(runtime), _lock: lock })
+    }
+
+    /// The ranges, in the order of their spans in the settings.
+    pub fn all(&self) -> &[Arc<Range>] {
+        &self.ranges
+    }
+
+    /// Directories with the data of ranges that the settings do not have. They are kept.
+    pub fn left_over(&self) -> &[PathBuf] {
+        &self.left_over
+    }
+
+    /// Accepts no more requests, and waits until those that wait are executed and all files are closed.
+    pub async fn close(&self) {
+        self.ranges.iter().for_each(|range| range.close());
+        let lives = std::mem::take(&mut *self.lives.lock());
+        for life in lives {
+            drop(life.await);
+        }
+    }
+
+    /// Changes what one transaction may touch.
+    pub fn set_transaction_limits(&self, limits: TransactionLimits) {
+        self.ranges.iter().for_each(|range| range.set_transaction_limits(limits));
+    }
+
+    /// Changes how many bytes the buckets of a range may take.
+    pub fn set_memory_limit(&self, limit: Option<usize>) {
+        self.ranges.iter().for_each(|range| range.store.set_memory_limit(limit));
+    }
+}
+
+impl Drop for Ranges {
+    fn drop(&mut self) {
+        // It may be dropped by a task of another runtime, which must not wait.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Keeps other processes out of the data directory.
+fn lock(data_dir: &Path) -> Result<File, OpenError> {
+    let path = data_dir.join("lock");
+    let file = File::create(&path).map_err(failed(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { directory: data_dir.into() }),
+        Err(TryLockError::Error(error)) => Err(OpenError::Io { path, error }),
+    }
+}
+
+fn check_node(data_dir: &Path, node: &str) -> Result<(), OpenError> {
+    match identity::read_node(data_dir)? {
+        None => identity::write_node(data_dir, node),
+        Some(owner) if owner == node => Ok(()),
+        Some(owner) => Err(OpenError::OtherNode { directory: data_dir.into(), owner, node: node.to_owned() }),
+    }
+}
+
+type Found = (PathBuf, Identity);
+
+/// The replicas whose files are there.
+fn find_replicas(directory: &Path) -> Result<Vec<Found>, OpenError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed(directory))? {
+        let path = entry.map_err(failed(directory))?.path();
+        // Without the file it was never used.
+        if let Some(identity) = identity::read_replica(&path)? {
+            found.push((path, identity));
+        }
+    }
+    found.sort_by_key(|(_, identity)| identity.range);
+    Ok(found)
+}
+
+/// Takes the replica of this span; `None` if there is none, and no other has a name of it.
+fn take(found: &mut Vec<Found>, span: &Span) -> Result<Option<Found>, OpenError> {
+    if let Some(place) = found.iter().position(|(_, identity)| identity.span == *span) {
+        return Ok(Some(found.remove(place)));
+    }
+    match found.iter().find(|(_, identity)| identity.span.overlaps(span)) {
+        None => Ok(None),
+        Some((directory, identity)) => Err(OpenError::OtherSpan {
+            directory: directory.clone(),
+            found: identity.span.text.to_string(),
+            configured: span.text.to_string(),
+        }),
+    }
+}
+
+fn make_replica(
+    directory: &Path,
+    span: &Span,
+    threads: usize,
+    opened: &[Found],
+    found: &[Found],
+) -> Result<Found, OpenError> {
+    let ids = opened.iter().chain(found).map(|(_, identity)| identity.range.max(identity.replica));
+    let id = ids.max().unwrap_or(0) + 1;
+    let path = directory.join(format!("{id}-{id}"));
+    fs::create_dir_all(&path).map_err(failed(&path))?;
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed(directory))?;
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|error| failed(&path)(io::Error::other(error)))?;
+    let shards = Store::shards_for_threads(threads) as u32;
+    let identity =
+        Identity { range: id, replica: id, seed: u64::from_le_bytes(seed), shards, span: span.clone() };
+    identity::write_replica(&path, &identity)?;
+    Ok((path, identity))
+}
+
+#[cfg(test)]
+mod tests;

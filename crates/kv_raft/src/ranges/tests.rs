@@ -1,0 +1,354 @@
+//! Ranges on real files: what is acknowledged is there again, whatever ends the process.
+
+use super::*;
+use crate::{
+    error::RangeError,
+    group::encode::{begin, encode_batch},
+    log::{
+        Log, LogSettings,
+        encoding::{Done, LogId, Payload},
+    },
+    proposals::replies::{ProposalOutcome, RangeReply, Replies},
+    range::RangeState,
+};
+use kv::{Args, Command, Database, FullName, Op, Reply, Request, Watcher, args, time::now_ms};
+use std::{ops::ControlFlow::Continue, sync::mpsc::channel};
+use tempfile::TempDir;
+
+/// The first file of the log of the first range.
+const FIRST_LOG: &str = "ranges/1-1/log/r-00_000_000_000_000_000_000.wal";
+
+fn span(start: &str, end: Option<&str>) -> Span {
+    let text = format!("{start}..{}", end.unwrap_or_default()).into();
+    Span { start: start.as_bytes().into(), end: end.map(|end| end.as_bytes().into()), text }
+}
+
+fn settings(data_dir: &Path) -> RangesSettings {
+    RangesSettings {
+        data_dir: data_dir.into(),
+        node: "foo@127.0.0.1".into(),
+        spans: vec![span("", None)],
+        threads: 2,
+        max_memory: None,
+        transactions: TransactionLimits::default(),
+        wake: |wake| wake(),
+    }
+}
+
+/// Opens the ranges of a directory and waits until they are loaded.
+async fn open(data_dir: &Path) -> Ranges {
+    let ranges = Ranges::open(&settings(data_dir)).expect("opened");
+    assert_eq!(ranges.all()[0].wait_until_loaded().await, RangeState::Ready);
+    ranges
+}
+
+/// The arguments of a command, as requests have them.
+struct Line {
+    command: &'static Command,
+    bucket: Vec<u8>,
+    bulks: Vec<u8>,
+}
+
+impl Line {
+    fn new(line: &str) -> Line {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut bulks = Vec::new();
+        words[2..].iter().for_each(|word| args::push(&mut bulks, word.as_bytes()));
+        let command = Command::find(&words[0].to_lowercase()).expect("a command");
+        Line { command, bucket: words[1].into(), bulks }
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request::new(&self.bucket, Op::Command { command: self.command, args: Args::new(&self.bulks) })
+    }
+}
+
+/// The replies as text.
+fn texts(mut replies: Replies) -> Vec<String> {
+    let mut texts = Vec::new();
+    while let Some(reply) = replies.next_reply() {
+        texts.push(match reply {
+            RangeReply::Reply(Reply::Value(value)) => value.escape_ascii().to_string(),
+            RangeReply::Reply(reply) => format!("{reply:?}"),
+            RangeReply::TooLarge => "too large".into(),
+        });
+    }
+    texts
+}
+
+/// Proposes these commands, separated by semicolons, as one batch, and waits for the replies.
+async fn write(range: &Range, lines: &str) -> Result<Vec<String>, RangeError> {
+    let lines: Vec<Line> = lines.split("; ").map(Line::new).collect();
+    let requests: Vec<_> = lines.iter().map(Line::request).collect();
+    let (count, ticket) = range.propose(&requests)?;
+    assert_eq!(count, requests.len());
+    ticket.await.map(texts)
+}
+
+/// Reads at once, as clients do.
+fn read(range: &Range, line: &str) -> String {
+    range.may_read().expect("ready");
+    let (line, mut text) = (Line::new(line), String::new());
+    range.store().read(&[line.request()], range.clock(now_ms()), |reply| {
+        text = match reply {
+            Reply::Value(value) => value.escape_ascii().to_string(),
+            reply => format!("{reply:?}"),
+        };
+        Continue(())
+    });
+    text
+}
+
+/// A copy of a data directory as it is now: what a process leaves that is killed.
+fn killed(data_dir: &Path) -> TempDir {
+    fn copy(from: &Path, to: &Path) {
+        for entry in fs::read_dir(from).expect("a directory") {
+            let entry = entry.expect("an entry");
+            let to = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                fs::create_dir(&to).expect("made");
+                copy(&entry.path(), &to);
+            } else {
+                fs::copy(entry.path(), to).expect("copied");
+            }
+        }
+    }
+    let target = TempDir::new().expect("a directory");
+    copy(data_dir, target.path());
+    target
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_kill() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    let in_an_hour = (now_ms() + 3_600_000).to_string();
+    write(range, "SET plain 1; HSET list milk 1 eggs 12").await.expect("written");
+    write(range, &format!("SET timed 1 PXAT {in_an_hour}")).await.expect("written");
+    write(range, &format!("HPEXPIREAT list {in_an_hour} FIELDS 1 milk")).await.expect("written");
+    let (created, ticket) = range.propose(&[Request::new(b"empty", Op::Create)]).expect("proposed");
+    assert_eq!((created, texts(ticket.await.expect("written"))), (1, vec!["Done".to_owned()]));
+    let mut other = Line::new("SET plain other");
+    other.bucket = b"plain".to_vec();
+    let request = Request { database: Database::new(3).expect("a database"), ..other.request() };
+    range.propose(&[request]).expect("proposed").1.await.expect("written");
+    write(range, "SET gone 1").await.expect("written");
+    write(range, "DEL gone").await.expect("written");
+
+    let killed = killed(directory.path());
+    drop(ranges);
+    for directory in [killed.path(), directory.path()] {
+        // The one that was dropped may still be closing its files.
+        let ranges = loop {
+            match Ranges::open(&settings(directory)) {
+                Err(OpenError::Locked { .. }) => tokio::task::yield_now().await,
+                opened => break opened.expect("opened"),
+            }
+        };
+        let range = &ranges.all()[0];
+        assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
+        assert_eq!(read(range, "GET plain"), "1");
+        assert_eq!(read(range, "HGET list eggs"), "12");
+        assert_eq!(read(range, "PEXPIRETIME timed"), format!("Number({in_an_hour})"));
+        let times = format!("List([Number({in_an_hour}), Number(-1)])");
+        assert_eq!(read(range, "HPEXPIRETIME list FIELDS 2 milk eggs"), times);
+        assert_eq!(read(range, "EXISTS gone"), "Number(0)");
+        assert_eq!(read(range, "EXISTS empty"), "Number(1)");
+        assert_eq!(range.store().bucket_counts()[..4], [4, 0, 0, 1]);
+        ranges.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_executed_in_order_with_its_reads_and_only_writes_are_logged() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    let replies = write(range, "SET a 1; GET a; INCR a; GET a; SET a x; INCR a").await.expect("written");
+    assert_eq!(replies, ["Done", "1", "Number(2)", "2", "Done", "Error(NotInteger)"]);
+    let log = fs::read(directory.path().join(FIRST_LOG)).expect("the log");
+    let count = |word: &[u8]| log.windows(3).filter(|bytes| *bytes == word).count();
+    assert_eq!((count(b"set"), count(b"get")), (2, 0));
+    ranges.close().await;
+}
+
+#[tokio::test]
+async fn transactions_see_watches_and_end_with_their_owner() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    let (watcher, name) =
+        (Watcher { link: 7, connection: 1 }, FullName { database: Database::ZERO, name: b"a" });
+    let watch = || async {
+        let (_, ticket) = range.propose(&[Request::new(b"a", Op::Watch { watcher })]).expect("proposed");
+        let mut replies = ticket.await.expect("written");
+        match replies.next_reply() {
+            Some(RangeReply::Reply(Reply::Number(version))) => version as u64,
+            reply => panic!("{reply:?}"),
+        }
+    };
+    let (set, get) = (Line::new("SET a 1"), Line::new("GET a"));
+    let requests = [set.request(), get.request()];
+    let transact = |version| {
+        let ticket = range.transact(&[(name, version)], &requests).expect("proposed");
+        async { ticket.await.expect("written") }
+    };
+    let replies = transact(watch().await).await;
+    assert_eq!(
+        (replies.outcome().clone(), texts(replies)),
+        (ProposalOutcome::Executed, vec!["Done".into(), "1".into()])
+    );
+    let version = watch().await;
+    write(range, "SET a 2").await.expect("written");
+    assert_eq!(transact(version).await.outcome(), &ProposalOutcome::Aborted);
+    let version = watch().await;
+    range.end_watches(watcher.link).expect("proposed").await.expect("written");
+    assert_eq!(transact(version).await.outcome(), &ProposalOutcome::Aborted);
+    assert_eq!(read(range, "GET a"), "2");
+    let ticket = range.flush(None).expect("proposed");
+    assert!(ticket.await.expect("written").is_empty());
+    assert_eq!(read(range, "EXISTS a"), "Number(0)");
+    ranges.close().await;
+}
+
+/// Appends an entry to a log that crashes the store whenever it is executed.
+fn append_crash(directory: &Path) {
+    let mut log =
+        Log::open(LogSettings { directory, cache_bytes: 1_000, file_bytes: 1 << 20 }).expect("a log");
+    let last = log.last().expect("an entry");
+    let mut group = Vec::new();
+    begin(&mut group);
+    encode_batch(&[Request::new(b"a", Op::Crash)], usize::MAX, &mut group);
+    let (sender, receiver) = channel();
+    let done = Done(Box::new(move |result| sender.send(result).expect("the test waits")));
+    let entry = (LogId { index: last.index + 1, ..last }, Payload::Group(Arc::new(group)));
+    log.append([entry], done).expect("appended");
+    receiver.recv().expect("a result").expect("on disk");
+}
+
+#[tokio::test]
+async fn a_crash_loads_the_range_again_and_a_second_one_at_the_same_entry_stops_it() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    write(range, "SET a 1; SET b 1 PX 3600000").await.expect("written");
+    let (_, ticket) = range.propose(&[Request::new(b"a", Op::Crash)]).expect("proposed");
+    assert!(matches!(ticket.await, Err(RangeError::Unknown { .. })));
+    // The log has no crash, so the range is loaded again.
+    loop {
+        match write(range, "INCR a").await {
+            Ok(replies) => break assert_eq!(replies, ["Number(2)"]),
+            Err(RangeError::Loading { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(read(range, "EXISTS b"), "Number(1)");
+    ranges.close().await;
+    drop(ranges);
+
+    let log = directory.path().join("ranges/1-1/log");
+    append_crash(&log);
+    let ranges = Ranges::open(&settings(directory.path())).expect("opened");
+    let RangeState::Stopped(reason) = ranges.all()[0].wait_until_loaded().await else {
+        panic!("not stopped")
+    };
+    assert!(reason.contains("crashes it, at bucket \"a\""), "{reason}");
+    ranges.close().await;
+}
+
+#[tokio::test]
+async fn other_data_are_refused_with_the_ways_out_and_what_no_route_has_is_kept() {
+    let directory = TempDir::new().expect("a directory");
+    let with = |spans: &[Span]| RangesSettings { spans: spans.to_vec(), ..settings(directory.path()) };
+    let (low, high) = (span("", Some("n")), span("n", None));
+    let ranges = Ranges::open(&with(&[low.clone(), high.clone()])).expect("opened");
+    assert_eq!(ranges.all()[1].wait_until_loaded().await, RangeState::Ready);
+    write(&ranges.all()[1], "SET x 1").await.expect("written");
+    let locked = Ranges::open(&with(std::slice::from_ref(&low))).expect_err("locked").to_string();
+    assert!(locked.ends_with("is in use by another process; stop that one, or choose another data_dir"));
+    ranges.close().await;
+    drop(ranges);
+
+    let other = RangesSettings { node: "bar@127.0.0.1".into(), ..with(std::slice::from_ref(&low)) };
+    let error = Ranges::open(&other).expect_err("another node").to_string();
+    assert!(
+        error.contains("holds the data of foo@127.0.0.1, and this is bar@127.0.0.1; start it as"),
+        "{error}"
+    );
+    let error = Ranges::open(&with(&[span("", Some("o"))])).expect_err("another span").to_string();
+    assert!(
+        error.contains("holds the data of ..n, and the route says ..o; write the route as it was"),
+        "{error}"
+    );
+
+    let ranges = Ranges::open(&with(std::slice::from_ref(&low))).expect("opened");
+    assert_eq!(ranges.left_over(), [directory.path().join("ranges/2-2")]);
+    ranges.close().await;
+    drop(ranges);
+    let ranges = Ranges::open(&with(&[high, low])).expect("opened");
+    assert_eq!((ranges.all()[0].wait_until_loaded().await, ranges.left_over().len()), (RangeState::Ready, 0));
+    assert_eq!(read(&ranges.all()[0], "GET x"), "1");
+    ranges.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_log_stops_its_range_alone_with_file_and_offset() {
+    let directory = TempDir::new().expect("a directory");
+    let settings =
+        RangesSettings { spans: vec![span("", Some("n")), span("n", None)], ..settings(directory.path()) };
+    let ranges = Ranges::open(&settings).expect("opened");
+    for (range, line) in ranges.all().iter().zip(["SET a 1; SET b 1", "SET x 1"]) {
+        assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
+        write(range, line).await.expect("written");
+    }
+    ranges.close().await;
+    drop(ranges);
+    let log = directory.path().join(FIRST_LOG);
+    let mut bytes = fs::read(&log).expect("the log");
+    let place = bytes.windows(3).position(|bytes| bytes == b"set").expect("the write");
+    bytes[place] ^= 1;
+    fs::write(&log, bytes).expect("written");
+    let ranges = Ranges::open(&settings).expect("opened");
+    let RangeState::Stopped(reason) = ranges.all()[0].wait_until_loaded().await else {
+        panic!("it has not stopped")
+    };
+    assert!(reason.starts_with(&format!("{} is damaged at offset ", log.display())), "{reason}");
+    let refused = write(&ranges.all()[0], "SET a 2").await;
+    assert!(matches!(refused, Err(RangeError::Stopped { .. })), "{refused:?}");
+    assert_eq!(ranges.all()[1].wait_until_loaded().await, RangeState::Ready);
+    assert_eq!(read(&ranges.all()[1], "GET x"), "1");
+    ranges.close().await;
+}
+
+#[tokio::test]
+async fn what_expires_is_removed_on_an_idle_range_too() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    write(range, "SET soon 1 PX 1; SET later 1 PX 3600000").await.expect("written");
+    while range.store().bucket_counts()[0] == 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(read(range, "EXISTS soon"), "Number(0)");
+    assert_eq!(read(range, "EXISTS later"), "Number(1)");
+    ranges.close().await;
+}
+
+#[tokio::test]
+async fn without_memory_writes_that_need_some_are_refused_and_not_logged() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    write(range, "SET a 1; SET b 2").await.expect("written");
+    ranges.set_memory_limit(Some(1));
+    let lines = ["DEL a", "SET c 1", "DEL b"].map(Line::new);
+    let requests = lines.each_ref().map(Line::request);
+    let (count, ticket) = range.propose(&requests).expect("proposed");
+    assert_eq!((count, texts(ticket.await.expect("written"))), (1, vec!["Number(1)".to_owned()]));
+    let (count, ticket) = range.propose(&requests[1..]).expect("proposed");
+    assert_eq!((count, texts(ticket.await.expect("refused"))), (1, vec!["Error(OutOfMemory)".to_owned()]));
+    let transaction = range.transact(&[], &requests).expect("proposed").await.expect("refused");
+    assert_eq!(transaction.outcome(), &ProposalOutcome::Refused(kv::CommandError::OutOfMemory));
+    ranges.close().await;
+}
