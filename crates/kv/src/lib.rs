@@ -77,13 +77,14 @@ pub use commands::{
 pub use database::{DATABASES, Database, FullName};
 pub use error::CommandError;
 pub use limits::FIELD_EXPIRY_MS;
+pub use memory::{large::LargeValue, reaper::free_buffer};
 pub use pubsub::{
     backlog::Backlog,
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},
     channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic, TopicKind, TopicPage},
     publication::Publication,
 };
-pub use reply::{CommandResult, Projection, Reply};
+pub use reply::{CommandResult, OwnedValue, Projection, Reply};
 pub use request::{LoadMode, Op, Request};
 pub use shard::watch::Watcher;
 pub use store::{
@@ -93,6 +94,7 @@ pub use store::{
     expiry::Swept,
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     prefetch::Prefetch,
+    prepare::Preparation,
     records::{BucketHead, BucketPage, OwnedEntry},
 };
 pub use supervisor::supervisor;

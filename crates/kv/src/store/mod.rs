@@ -2,8 +2,9 @@
 //! without a queue.
 //!
 //! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, `apply` executes
-//! what a log has ordered, and `prefetch` loads the memory that they need into the cache. `keyspace` has the
-//! operations on all buckets, `records` reads and loads whole buckets, and `expiry` is the sweeper.
+//! what a log has ordered, and `prefetch` loads the memory that they need into the cache; `prepare` copies
+//! large arguments before. `keyspace` has the operations on all buckets, `records` reads and loads whole
+//! buckets, and `expiry` is the sweeper.
 
 pub(crate) mod apply;
 mod batch;
@@ -11,6 +12,7 @@ pub(crate) mod cost;
 pub(crate) mod expiry;
 pub(crate) mod keyspace;
 pub(crate) mod prefetch;
+pub(crate) mod prepare;
 pub(crate) mod records;
 mod transaction;
 
