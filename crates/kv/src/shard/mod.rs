@@ -1,4 +1,5 @@
-//! A shard: the buckets whose names hash to it, with their registry and their memory, all under one lock.
+//! A shard: the buckets whose names hash to it ([`shard_index`]), with their registry and their memory, all
+//! under one lock.
 
 pub(crate) mod bucket_ref;
 mod compaction;
