@@ -66,7 +66,7 @@ mod tests {
 pub mod time;
 
 pub use args::Args;
-pub use bucket::Kind;
+pub use bucket::{Kind, layout::Origin};
 pub use bucket_supervisor::Component;
 pub use commands::{
     COMMANDS,
@@ -76,23 +76,30 @@ pub use commands::{
 };
 pub use database::{DATABASES, Database, FullName};
 pub use error::CommandError;
-pub use limits::FIELD_EXPIRY_MS;
+pub use limits::{FIELD_EXPIRY_MS, NAME_BYTES, VALUE_BYTES};
+pub use memory::{freeze::FreezeBudget, large::LargeValue, reaper::free_buffer};
 pub use pubsub::{
     backlog::Backlog,
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},
     channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic, TopicKind, TopicPage},
     publication::Publication,
 };
-pub use reply::{CommandResult, Projection, Reply};
+pub use reply::{CommandResult, OwnedValue, Projection, Reply};
 pub use request::{LoadMode, Op, Request};
-pub use shard::watch::Watcher;
+pub use shard::{
+    frozen::{Record, RecordValue},
+    watch::Watcher,
+};
 pub use store::{
     Store,
     apply::{EntryTerms, Halted},
     cost::TransactionLimits,
     expiry::Swept,
+    freeze::{AlreadyFrozen, FrozenStore, GivenUp},
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
+    load::{LoadCounts, LoadError, Loader},
     prefetch::Prefetch,
+    prepare::Preparation,
     records::{BucketHead, BucketPage, OwnedEntry},
 };
 pub use supervisor::supervisor;

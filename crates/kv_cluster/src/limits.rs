@@ -44,6 +44,9 @@ pub(crate) const TRANSACTION_REQUESTS: usize = 65_536;
 /// Bytes at which a call, or its reply message, takes no further item.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 
+/// How often a large write to a string is prepared, if others change the length of the string meanwhile.
+pub(crate) const PREPARATIONS: usize = 100;
+
 /// Calls of one link in flight.
 pub(crate) const CALLS_IN_FLIGHT: usize = 65_536;
 /// Bytes of the calls of one link in flight that are no larger than a frame. The link of a peer that sends

@@ -13,7 +13,10 @@ mod stores;
 pub(crate) use durable::{Flushing, Place, is_immediate};
 
 use crate::{cookie::Cookie, node_name::NodeName, routing::table::RoutingTable};
-use kv::{Channels, CommandError, Component, FullName, Prefetch, Reply, Request, Store, TransactionLimits};
+use kv::{
+    AlreadyFrozen, Channels, CommandError, Component, FreezeBudget, FrozenStore, FullName, Prefetch,
+    Preparation, Reply, Request, Store, TransactionLimits,
+};
 use kv_raft::Ranges;
 use otp::{Intensity, Supervisor};
 use std::{
@@ -88,6 +91,7 @@ pub struct LocalNode {
     pub(crate) channels: Arc<Channels>,
     store: Arc<Store>,
     ranges: Option<Ranges>,
+    freeze_budget: Arc<FreezeBudget>,
     watcher_links: AtomicU64,
     tree: OnceLock<TreeText>,
 }
@@ -116,6 +120,8 @@ impl LocalNode {
             false => Store::for_threads(threads),
         };
         store.set_memory_limit(max_memory);
+        let freeze_budget = Arc::new(FreezeBudget::default());
+        freeze_budget.set_memory_limit(max_memory);
         store.set_transaction_limits(transactions);
         LocalNode {
             name,
@@ -125,6 +131,7 @@ impl LocalNode {
             channels: Arc::default(),
             store: Arc::new(store),
             ranges,
+            freeze_budget,
             watcher_links: AtomicU64::new(0),
             tree: OnceLock::new(),
         }
@@ -157,6 +164,24 @@ impl LocalNode {
         self.store.execute(batch, now_ms, reply)
     }
 
+    /// Prepares a request with large arguments, which [`Self::execute_prepared`] executes. The caller takes
+    /// the steps of the preparation, and does other work between them.
+    pub fn prepare<'a>(&self, request: &Request<'a>, now_ms: u64) -> Preparation<'a> {
+        self.store.prepare(request, now_ms)
+    }
+
+    /// Executes a request for which `preparation` is complete. The reply is
+    /// [`kv::CommandError::Outdated`] if it has to be prepared again.
+    pub fn execute_prepared(
+        &self,
+        request: &Request<'_>,
+        preparation: Preparation<'_>,
+        now_ms: u64,
+        reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+    ) {
+        self.store.execute_prepared(request, preparation, now_ms, reply);
+    }
+
     /// Executes the whole batch as one step, unless one of the watched buckets has changed since
     /// [`kv::Op::Watch`] returned its version. Returns `false` if one has, and an error if the batch is
     /// refused; then nothing was done.
@@ -185,6 +210,12 @@ impl LocalNode {
     #[inline]
     pub fn prefetch_step(&self, request: &Request<'_>, prefetch: &mut Prefetch<'_>) -> bool {
         self.store.prefetch_step(request, prefetch)
+    }
+
+    /// All volatile buckets as they are now. What is kept for the copy counts against this node's part for
+    /// them.
+    pub fn freeze(&self) -> Result<FrozenStore, AlreadyFrozen> {
+        self.store.freeze(&self.freeze_budget)
     }
 
     /// How many channels and how many patterns have subscribers on this node.

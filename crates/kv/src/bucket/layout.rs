@@ -1,36 +1,39 @@
 //! The byte layout of a bucket's block: length of the name, name, kind, expiry (if there is one), body.
 
-use crate::memory::entry::{Entry, read_time, read_varint, varint_size, write_varint};
+use crate::memory::{
+    entry::{Entry, read_time, read_varint, varint_size, write_varint},
+    value::Value,
+};
 use std::ops::Range;
 
 /// A bucket's block, decoded.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Block<'m> {
-    pub(super) head: Head<'m>,
-    pub(super) body: Body<'m>,
+pub(crate) struct Block<'m> {
+    pub(crate) head: Head<'m>,
+    pub(crate) body: Body<'m>,
 }
 
 /// The part that every bucket has.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Head<'m> {
-    pub(super) name: &'m [u8],
+pub(crate) struct Head<'m> {
+    pub(crate) name: &'m [u8],
     /// Whether the bucket stays when its last entry goes.
-    pub(super) keep_when_empty: bool,
+    pub(crate) keep_when_empty: bool,
     /// When it expires, in milliseconds since 1970.
-    pub(super) expires_at_ms: Option<u64>,
+    pub(crate) expires_at_ms: Option<u64>,
 }
 
 /// A bucket's contents, or where they are.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Body<'m> {
+pub(crate) enum Body<'m> {
     Map(Entries<'m>),
     /// The value of a string, and how it came to be.
-    Str(&'m [u8], Origin),
+    Str(Value<'m>, Origin),
 }
 
 /// How a string came to be, which OBJECT ENCODING shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub enum Origin {
     /// As a whole.
     Set,
     /// Part by part.
@@ -41,8 +44,8 @@ pub(crate) enum Origin {
 
 /// Where a map's entries are.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Entries<'m> {
-    /// In the block itself, one after the other: few of them.
+pub(crate) enum Entries<'m> {
+    /// In the block itself, one after the other: few of them, and no large values.
     Inline(&'m [u8]),
     /// In the table with this id.
     Table(u32),
@@ -77,6 +80,15 @@ fn split(bytes: &[u8]) -> (&[u8], u8, &[u8]) {
     (name, rest[0], &rest[1..])
 }
 
+/// The body of the block at the start of `bytes`, and its offset, if it is a string that was set as a whole,
+/// without an expiry.
+#[inline]
+pub(super) fn plain_string(bytes: &mut [u8]) -> Option<(usize, &mut [u8])> {
+    let (length, offset) = read_varint(bytes);
+    let kind = offset + length;
+    (bytes[kind] == STR).then(|| (kind + 1, &mut bytes[kind + 1..]))
+}
+
 /// Sets how the string in the block at the start of `bytes` came to be.
 pub(super) fn write_origin(bytes: &mut [u8], origin: Origin) {
     let (length, offset) = read_varint(bytes);
@@ -86,7 +98,7 @@ pub(super) fn write_origin(bytes: &mut [u8], origin: Origin) {
 
 impl<'m> Block<'m> {
     /// Reads the block at the start of `bytes`.
-    pub(super) fn read(bytes: &'m [u8]) -> Block<'m> {
+    pub(crate) fn read(bytes: &'m [u8]) -> Block<'m> {
         let (name, kind, rest) = split(bytes);
         let expires_at_ms = (kind & EXPIRES != 0).then(|| read_time(rest));
         let head = Head { name, keep_when_empty: kind & KEEP_WHEN_EMPTY != 0, expires_at_ms };
@@ -94,7 +106,7 @@ impl<'m> Block<'m> {
     }
 
     /// Size in bytes.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.head.size() + self.body.size()
     }
 
@@ -122,7 +134,7 @@ impl Head<'_> {
     }
 
     /// Size in bytes: where the body starts.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         varint_size(self.name.len()) + self.name.len() + 1 + self.expires_at_ms.map_or(0, |_| 8)
     }
 }
@@ -140,7 +152,7 @@ impl Origin {
 impl<'m> Body<'m> {
     /// Reads the body of the block at the start of `bytes`.
     #[inline(always)]
-    pub(super) fn read(bytes: &'m [u8]) -> Body<'m> {
+    pub(crate) fn read(bytes: &'m [u8]) -> Body<'m> {
         let (_, kind, rest) = split(bytes);
         let rest = if kind & EXPIRES == 0 { rest } else { &rest[8..] };
         match kind & KIND {
@@ -154,8 +166,8 @@ impl<'m> Body<'m> {
                     FRACTION_STR => Origin::Fraction,
                     _ => Origin::Set,
                 };
-                let (length, offset) = read_varint(rest);
-                Body::Str(&rest[offset..offset + length], origin)
+                let (mark, offset) = read_varint(rest);
+                Body::Str(Value::read(mark, &rest[offset..]), origin)
             }
             TABLE_MAP => Body::Map(Entries::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]))),
             kind => unreachable!("no body has kind {kind}"),
@@ -172,8 +184,8 @@ impl<'m> Body<'m> {
             }
             Body::Map(Entries::Table(id)) => bytes[..4].copy_from_slice(&id.to_le_bytes()),
             Body::Str(value, _) => {
-                let offset = write_varint(bytes, value.len());
-                bytes[offset..offset + value.len()].copy_from_slice(value);
+                let offset = write_varint(bytes, value.mark());
+                value.write(&mut bytes[offset..]);
             }
         }
     }
@@ -195,17 +207,17 @@ impl<'m> Body<'m> {
 
     /// Size in bytes.
     #[inline(always)]
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         match self {
             Body::Map(Entries::Inline(entries)) => 2 + entries.len(),
             Body::Map(Entries::Table(_)) => 4,
-            Body::Str(value, _) => varint_size(value.len()) + value.len(),
+            Body::Str(value, _) => varint_size(value.mark()) + value.stored_len(),
         }
     }
 }
 
 /// The inline entries, each with its range of bytes.
-pub(super) fn inline_entries(entries: &[u8]) -> impl Iterator<Item = (Range<usize>, Entry<'_>)> {
+pub(crate) fn inline_entries(entries: &[u8]) -> impl Iterator<Item = (Range<usize>, Entry<'_>)> {
     let mut offset = 0;
     std::iter::from_fn(move || {
         let rest = entries.get(offset..).filter(|rest| !rest.is_empty())?;

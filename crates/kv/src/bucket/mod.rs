@@ -15,10 +15,12 @@ use crate::{
         Memory,
         arena::{Arena, ArenaFull, Handle},
         table::Table,
+        value::Value,
     },
 };
 use layout::{Block, Body, Entries, Head};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The handle of a bucket's block. A change may move the bucket to another block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,17 +68,24 @@ impl Bucket {
     }
 
     /// Frees the bucket's block. Returns its table, if it has one, whose entries are not freed yet.
-    pub(crate) fn destroy(self, memory: &mut Memory) -> Option<Table> {
+    pub(crate) fn destroy(self, memory: &mut Memory) -> Option<Arc<Table>> {
         let block = self.block(memory);
         let table = match block.body {
             Body::Map(Entries::Table(id)) => Some(id),
             Body::Map(Entries::Inline(_)) | Body::Str(..) => None,
+        };
+        let large = match block.body {
+            Body::Str(value, _) => value.large(),
+            Body::Map(_) => None,
         };
         let (size, expires_at_ms) = (block.size(), block.head.expires_at_ms);
         let had_inline_expiry = self.has_inline_expiry(memory);
         memory.expiring.replace(expires_at_ms, None);
         memory.expiring.replace_inline(had_inline_expiry, false);
         memory.arena.free(self.0, size);
+        if let Some(at) = large {
+            memory.arena.free_value(Value::Large(at));
+        }
         table.map(|id| memory.take_table(id))
     }
 
@@ -93,13 +102,14 @@ impl Bucket {
         self.block(memory).size()
     }
 
-    /// Bytes of memory of its block and its table, without the blocks of the table's entries.
+    /// Bytes of memory of its block, its table and a large string, without those of the table's entries.
     pub(crate) fn own_bytes(self, memory: &Memory) -> usize {
-        let table = match self.body(memory) {
+        let outside = match self.body(memory) {
             Body::Map(Entries::Table(id)) => memory.bytes_of_table(id),
-            Body::Map(Entries::Inline(_)) | Body::Str(..) => 0,
+            Body::Map(Entries::Inline(_)) => 0,
+            Body::Str(value, _) => value.outside_bytes(),
         };
-        Arena::block_bytes(self.size(memory)) + table
+        Arena::block_bytes(self.size(memory)) + outside
     }
 
     /// Its name.

@@ -9,11 +9,13 @@
 //! all empty is given back.
 
 pub(crate) mod compaction;
+mod frozen;
+mod values;
 
 use crate::{
     error::CommandError,
     limits::{ARENA_GRANULES, ARENA_PAGE_BYTES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
-    memory::prefetch_line::prefetch,
+    memory::{freeze::KeptBlocks, large::LargeValue, prefetch_line::prefetch},
 };
 use arrayvec::ArrayVec;
 #[cfg(target_os = "linux")]
@@ -77,7 +79,11 @@ pub(crate) struct Arena {
     pub(crate) large_pages: bool,
     large: Vec<Vec<u8>>,
     large_free: Vec<u32>,
+    values: Vec<LargeValue>,
+    values_free: Vec<u32>,
+    /// Bytes of large blocks and of large values.
     large_bytes: usize,
+    kept: Option<Box<KeptBlocks>>,
 }
 
 /// A part of a chunk.
@@ -118,7 +124,10 @@ impl Arena {
             large_pages: true,
             large: Vec::new(),
             large_free: Vec::new(),
+            values: Vec::new(),
+            values_free: Vec::new(),
             large_bytes: 0,
+            kept: None,
         }
     }
 
@@ -147,6 +156,7 @@ impl Arena {
     /// Frees a block that was allocated with `bytes`.
     pub(crate) fn free(&mut self, handle: Handle, bytes: usize) {
         if handle & LARGE != 0 {
+            self.before_write(handle);
             let freed = std::mem::take(&mut self.large[(handle & !LARGE) as usize]);
             self.large_bytes -= freed.len();
             self.large_free.push(handle & !LARGE);
@@ -184,6 +194,7 @@ impl Arena {
         }
         let (after, behind) = (before - gap.len() + room, gap.start + room);
         if before > BLOCK_BYTES && after > BLOCK_BYTES {
+            self.before_write(handle);
             let block = &mut self.large[(handle & !LARGE) as usize];
             block.resize(before.max(after), 0);
             block.copy_within(gap.end..before, behind);
@@ -240,7 +251,9 @@ impl Arena {
     }
 
     /// The bytes from the start of the block on, for writing.
+    #[inline]
     pub(crate) fn bytes_mut(&mut self, handle: Handle) -> &mut [u8] {
+        self.before_write(handle);
         if handle & LARGE != 0 {
             return &mut self.large[(handle & !LARGE) as usize];
         }
@@ -258,7 +271,7 @@ impl Arena {
         self.held_pages * ARENA_PAGE_BYTES - self.open.len() * GRANULE_BYTES + self.large_bytes
     }
 
-    /// Bytes of the blocks that are allocations of their own.
+    /// Bytes of the blocks that are allocations of their own, and of large values.
     pub(crate) fn large_bytes(&self) -> usize {
         self.large_bytes
     }

@@ -129,6 +129,7 @@ impl LocalNode {
     /// Changes the bytes that the buckets of each store may take.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.stores().for_each(|store| store.set_memory_limit(limit));
+        self.freeze_budget.set_memory_limit(limit);
     }
 
     /// Changes what one transaction may touch.

@@ -3,7 +3,7 @@
 
 use crate::{
     error::RangeFailure,
-    limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
+    limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, PREPARATIONS, TRANSACTION_REQUESTS},
     link::{
         codec::{ForwardedReply, Message, TransactionResult},
         send_queue::{MessageWriter, SendQueue},
@@ -11,7 +11,7 @@ use crate::{
     local::{LocalNode, Place, is_immediate},
     serve::proposals::Proposals,
 };
-use kv::{CommandError, FullName, Request};
+use kv::{CommandError, FullName, LargeValue, OwnedValue, Reply, Request};
 use std::ops::ControlFlow::{self, Break, Continue};
 
 /// Executes the requests of a call in order until one reply message is full, and queues that message. If the
@@ -35,14 +35,20 @@ pub(crate) fn execute(
     while let Some(run) = Run::first_of(local, rest) {
         let mut flow = Continue(());
         let mut run_requests = run.requests.iter();
+        let mut large = None;
         let mut push = |reply: ForwardedReply<'_>| {
             let is_read = run_requests.next().is_none_or(|request| request.op.is_read());
+            if let ForwardedReply::Reply(Reply::OwnedValue(OwnedValue::Large(value))) = reply {
+                // Its bytes are copied once the bucket is unlocked.
+                large = Some((value, is_read));
+                return Break(());
+            }
             flow = replies.push(&reply, is_read);
             flow
         };
         let done = match &run.place {
             Some(Ok(Place::Volatile)) => {
-                local.execute(run.requests, now_ms, |reply| push(ForwardedReply::Reply(reply)))
+                execute_ours(local, run.requests, now_ms, |reply| push(ForwardedReply::Reply(reply)))
             }
             Some(Ok(Place::Range(_))) if !run.is_immediate => break,
             Some(Ok(Place::Range(range))) => match range.may_read() {
@@ -54,6 +60,9 @@ pub(crate) fn execute(
             Some(Err(several)) => run.refuse(|| ForwardedReply::Failed(several.clone()), push),
             None => run.refuse(|| ForwardedReply::NotOwner, push),
         };
+        if let Some((value, is_read)) = large {
+            flow = replies.push(&ForwardedReply::Reply(Reply::Value(&value.to_vec())), is_read);
+        }
         if flow.is_break() {
             break;
         }
@@ -92,6 +101,54 @@ impl<'r, 'q, 'l> Run<'r, 'q, 'l> {
         mut push: impl FnMut(ForwardedReply<'_>) -> ControlFlow<()>,
     ) -> usize {
         self.requests.iter().take_while(|_| push(reply()).is_continue()).count()
+    }
+}
+
+/// Executes the requests, or only the first if its arguments are large: those are copied before its bucket is
+/// locked. Returns how many were executed.
+fn execute_ours(
+    local: &LocalNode,
+    requests: &[Request<'_>],
+    now_ms: u64,
+    on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+) -> usize {
+    let is_large = |request: &Request<'_>| LargeValue::holds(request.op.payload_bytes());
+    match requests.iter().position(is_large) {
+        Some(0) => {
+            execute_large(local, &requests[0], now_ms, on_reply);
+            1
+        }
+        small => local.execute(&requests[..small.unwrap_or(requests.len())], now_ms, on_reply),
+    }
+}
+
+fn execute_large(
+    local: &LocalNode,
+    request: &Request<'_>,
+    now_ms: u64,
+    mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+) {
+    for attempt in 1..=PREPARATIONS {
+        let mut preparation = local.prepare(request, now_ms);
+        let prepared = loop {
+            match preparation.step() {
+                Ok(true) => {}
+                Ok(false) => break Ok(preparation),
+                Err(error) => break Err(error),
+            }
+        };
+        let mut is_outdated = false;
+        let reply = |reply: Reply<'_>| {
+            is_outdated = reply == Reply::Error(CommandError::Outdated) && attempt < PREPARATIONS;
+            if is_outdated { Continue(()) } else { on_reply(reply) }
+        };
+        match prepared {
+            Ok(preparation) => local.execute_prepared(request, preparation, now_ms, reply),
+            Err(error) => drop(on_reply(Reply::Error(error))),
+        }
+        if !is_outdated {
+            return;
+        }
     }
 }
 
@@ -170,7 +227,6 @@ fn transact_volatile(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kv::Reply;
 
     #[test]
     fn a_reply_that_exceeds_a_message_is_marked_unless_the_read_can_be_sent_again() {
