@@ -36,6 +36,15 @@ impl Pair {
         pair
     }
 
+    /// Starts both with a data directory each, and waits until they are linked.
+    pub fn durable() -> Pair {
+        let settings = Settings { durable: true, ..Settings::default() };
+        let pair = Pair::with(&settings, &settings);
+        pair.wait_until_linked();
+        pair.foo.wait_until_loaded();
+        pair
+    }
+
     /// Starts both with these settings, with which they may never be linked.
     pub fn with(foo: &Settings, bar: &Settings) -> Pair {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));

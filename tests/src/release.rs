@@ -5,7 +5,6 @@ use crate::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
-    env,
     ffi::OsStr,
     fs::{self, File},
     io::Write,
@@ -15,6 +14,9 @@ use std::{
     sync::Arc,
     thread,
 };
+
+/// The data directory of a node, in that of its test.
+const DATA_DIR: &str = "data";
 
 /// A running node.
 #[derive(Debug)]
@@ -29,9 +31,6 @@ pub struct Release {
 impl Release {
     /// Starts foo standalone, without a configuration file, and waits until it serves.
     pub fn alone() -> Release {
-        if env::var_os("KV_TESTS_DURABLE").is_some() {
-            return Release::durable();
-        }
         let directory = Arc::new(TempDir::new());
         let run_dir = directory.path().display().to_string();
         let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir];
@@ -80,13 +79,25 @@ impl Release {
 
     /// Starts foo standalone with durable buckets in a directory of its own.
     pub fn durable() -> Release {
+        Release::durable_with("")
+    }
+
+    /// As [`Release::durable`], with these lines of a configuration file.
+    pub fn durable_with(lines: &str) -> Release {
         let directory = Arc::new(TempDir::new());
         let run_dir = directory.path().display().to_string();
-        let data_dir = directory.path().join("data").display().to_string();
-        let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--data-dir", &data_dir];
+        let data_dir = directory.path().join(DATA_DIR).display().to_string();
+        let file = directory.write("durable.toml", lines).display().to_string();
+        let flags =
+            ["--config", &file, "--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--data-dir", &data_dir];
         let release = Release::start("foo", &directory, &flags);
         release.wait_until_loaded();
         release
+    }
+
+    /// The data directory of a durable node.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join(DATA_DIR)
     }
 
     /// Waits until what is on disk is loaded.

@@ -57,6 +57,14 @@ impl RespClient {
         self.reply().escape_ascii().to_string()
     }
 
+    /// As [`RespClient::ask`]; `None` if the node has gone.
+    pub fn ask_if_open(&mut self, line: &str) -> Option<String> {
+        self.input.get_mut().write_all(&command(&words(line))).ok()?;
+        let mut reply = Vec::new();
+        self.input.read_until(b'\n', &mut reply).ok()?;
+        reply.ends_with(b"\r\n").then(|| reply.escape_ascii().to_string())
+    }
+
     /// The bytes of the next reply.
     pub fn reply(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -10,11 +10,17 @@ pub struct Settings {
     pub head: String,
     /// Bucket ranges with their nodes, in order.
     pub routes: Vec<(&'static str, &'static str)>,
+    /// Whether each node has a data directory.
+    pub durable: bool,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { head: "cookie = \"weknoweachother\"\n".into(), routes: vec![("..m", FOO), ("n..", BAR)] }
+        Settings {
+            head: "cookie = \"weknoweachother\"\n".into(),
+            routes: vec![("..m", FOO), ("n..", BAR)],
+            durable: false,
+        }
     }
 }
 
@@ -35,8 +41,13 @@ impl Settings {
         let run_dir = directory.path().display();
         let mut line = |line: String| writeln!(text, "{line}").expect("a String can grow");
         line(format!("run_dir = {:?}", run_dir.to_string()));
-        line(format!("[nodes.{FOO:?}]\nclients = \"127.0.0.1:0\"\nlink = \"{foo}\""));
-        line(format!("[nodes.{BAR:?}]\nlink = \"{bar}\""));
+        let data_dir = |node| match self.durable {
+            true => format!("\ndata_dir = {:?}", directory.path().join(node).display().to_string()),
+            false => String::new(),
+        };
+        let (foo_data, bar_data) = (data_dir("data-foo"), data_dir("data-bar"));
+        line(format!("[nodes.{FOO:?}]\nclients = \"127.0.0.1:0\"\nlink = \"{foo}\"{foo_data}"));
+        line(format!("[nodes.{BAR:?}]\nlink = \"{bar}\"{bar_data}"));
         for (buckets, node) in &self.routes {
             line(format!("[[routes]]\nbuckets = {buckets:?}\nnodes = [{node:?}]"));
         }

@@ -4,7 +4,7 @@ use tests::{Pair, Release, golden};
 
 #[test]
 fn on_a_single_node() {
-    for start in [Release::alone, Release::alone_with_epoll] {
+    for start in [Release::alone, Release::alone_with_epoll, Release::durable] {
         for (name, session) in golden::sessions("both") {
             golden::play(&mut start().client(), &name, &session);
         }
@@ -13,7 +13,9 @@ fn on_a_single_node() {
 
 #[test]
 fn over_two_nodes() {
-    for (directory, start) in [("both", Pair::start as fn() -> Pair), ("pair", Pair::with_holes)] {
+    for (directory, start) in
+        [("both", Pair::start as fn() -> Pair), ("both", Pair::durable), ("pair", Pair::with_holes)]
+    {
         for (name, session) in golden::sessions(directory) {
             golden::play(&mut start().foo.client(), &name, &session);
         }

@@ -5,7 +5,7 @@ use tests::{Pair, RedisServer, Release, golden, redis_golden};
 
 #[test]
 fn on_a_single_node() {
-    for node in [Release::alone(), Release::alone_with_epoll()] {
+    for node in [Release::alone(), Release::alone_with_epoll(), Release::durable()] {
         for (name, session) in [golden::sessions("resp"), golden::sessions("resp_alone")].concat() {
             redis_golden::play(&mut node.resp(), &name, &session);
         }
@@ -14,7 +14,9 @@ fn on_a_single_node() {
 
 #[test]
 fn over_two_nodes() {
-    for (directory, pair) in [("resp", Pair::start()), ("resp_pair", Pair::with_holes())] {
+    for (directory, pair) in
+        [("resp", Pair::start()), ("resp", Pair::durable()), ("resp_pair", Pair::with_holes())]
+    {
         for (name, session) in golden::sessions(directory) {
             redis_golden::play(&mut pair.foo.resp(), &name, &session);
         }
