@@ -22,6 +22,9 @@ impl Backup {
         let description = scope.node.clone().into_bytes();
         let stamp_ms = kv::time::now_ms();
         let header = SnapshotHeader { kind: SnapshotKind::Backup, stamp_ms, description };
+        if !cluster.local().ranges().is_empty() {
+            return Err("this node has durable buckets, which a backup does not have yet; use export".into());
+        }
         let frozen = cluster.local().freeze().map_err(|error| error.to_string())?;
         let encoder = Some(SnapshotEncoder::new(&header));
         Ok(Backup { frozen, encoder, counts: ExportCounts::default(), scope })

@@ -75,7 +75,8 @@ pub(super) fn execute_local<'a, P: Protocol>(
 }
 
 /// Executes the leading requests that only read a durable range, the first of which is for it; `None` if one
-/// of all these requests writes to it.
+/// of all these requests writes to it. Not part of [`execute_local`], which volatile buckets keep small.
+#[inline(never)]
 fn read_range<'a, P: Protocol>(
     cluster: &Cluster,
     protocol: &mut P,
