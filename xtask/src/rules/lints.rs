@@ -19,7 +19,7 @@ const ONE_PLACE: &[OnePlace] = &[
     OnePlace {
         code: &["Store", ".store", "store."],
         within: &["crates/kv_cluster/"],
-        except: &["crates/kv_cluster/src/local.rs"],
+        except: &["crates/kv_cluster/src/local.rs", "crates/kv_cluster/src/local/"],
         advice: "uses the store; go through LocalNode in kv_cluster's local.rs",
     },
     OnePlace {

@@ -190,8 +190,7 @@ impl Cluster {
                 node.execute(&[request], now_ms, on_reply);
             }
             Owner::Range(range) if is_immediate(&request.op) => {
-                range.may_read()?;
-                range.store().read(&[request], range.clock(now_ms), on_reply);
+                self.local.read(range, &[request], now_ms, on_reply)?;
             }
             owner => {
                 let mut batch = ForwardedBatch::new(owner, request).expect("it replies later");
@@ -237,10 +236,11 @@ impl Cluster {
             };
             let (request, now_ms) = (&requests[index..=index], kv::time::now_ms());
             match self.owner(request[0].bucket) {
-                Owner::Range(range) => match range.may_read() {
-                    Ok(()) => drop(range.store().read(request, range.clock(now_ms), on_reply)),
-                    Err(error) => read(index, Err(error.into())),
-                },
+                Owner::Range(range) => {
+                    if let Err(failure) = self.local.read(range, request, now_ms, on_reply) {
+                        read(index, Err(failure.into()));
+                    }
+                }
                 _ => drop(self.local.execute(request, now_ms, &mut on_reply)),
             }
         }
@@ -313,7 +313,10 @@ impl Cluster {
     /// How many of the first requests the range executes at once, the first of which is for it: none if one
     /// of all these requests writes to it.
     pub fn immediate_prefix_len(&self, range: &Range, requests: &[Request<'_>]) -> usize {
-        let is_here = |request: &Request<'_>| matches!(self.owner(request.bucket), Owner::Range(other) if ptr::eq(other, range));
+        let is_here = |request: &Request<'_>| match self.owner(request.bucket) {
+            Owner::Range(other) => ptr::eq(other, range),
+            _ => false,
+        };
         if requests.iter().any(|request| !is_immediate(&request.op) && is_here(request)) {
             return 0;
         }
@@ -381,15 +384,15 @@ fn open_ranges(
     data_dir: PathBuf,
     name: &NodeName,
     routes: &Routes,
-    store: StoreSettings,
+    StoreSettings { threads, max_memory, transactions, .. }: StoreSettings,
 ) -> Result<Ranges, Error> {
     let settings = RangesSettings {
         data_dir,
         node: name.to_string(),
         spans: routes.durable_spans(name),
-        threads: store.threads,
-        max_memory: store.max_memory,
-        transactions: store.transactions,
+        threads,
+        max_memory,
+        transactions,
         wake: |wake| wake(),
     };
     Ranges::open(&settings).map_err(|error| Error::DataDir(error.to_string()))

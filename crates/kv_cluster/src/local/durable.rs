@@ -5,10 +5,10 @@ use crate::{
     error::{Error, RangeFailure, RangeFailureKind},
     routing::table::Destination,
 };
-use kv::{Database, Op, Request};
+use kv::{Database, Op, Reply, Request};
 use kv_raft::{Range, RangeError, RangeState, Ranges, Ticket};
 use otp::{ChildSpec, PassiveChildren, Shutdown, Strategy, Supervisor, Tree};
-use std::{path::PathBuf, ptr, sync::Arc, thread, time::Duration};
+use std::{ops::ControlFlow, path::PathBuf, ptr, sync::Arc, thread, time::Duration};
 
 /// How long the ranges of a node may take to execute what waits, and to close their files.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ pub(crate) fn is_immediate(op: &Op<'_>) -> bool {
     op.is_read() && !matches!(op, Op::Watch { .. })
 }
 
-/// The end of all buckets, in durable ranges, under way.
+/// The end of all buckets, in durable ranges, in flight.
 #[derive(Debug)]
 pub(crate) struct Flushing(Vec<Result<Ticket, RangeError>>);
 
@@ -86,6 +86,20 @@ impl LocalNode {
     /// Directories with the data of ranges that this node does not have. They are kept.
     pub fn left_over_ranges(&self) -> &[PathBuf] {
         self.ranges.as_ref().map_or(&[], Ranges::left_over)
+    }
+
+    /// Executes requests that only read a durable range at once, in order, and passes each reply to `reply`,
+    /// which may break off. Returns how many were executed, or why the range cannot be read.
+    #[inline]
+    pub fn read(
+        &self,
+        range: &Range,
+        batch: &[Request<'_>],
+        now_ms: u64,
+        reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+    ) -> Result<usize, RangeFailure> {
+        range.may_read()?;
+        Ok(range.store().read(batch, range.clock(now_ms), reply))
     }
 
     /// Where this node has the bucket; `None` if it does not own it.

@@ -51,12 +51,11 @@ pub(crate) fn execute(
                 execute_ours(local, run.requests, now_ms, |reply| push(ForwardedReply::Reply(reply)))
             }
             Some(Ok(Place::Range(_))) if !run.is_immediate => break,
-            Some(Ok(Place::Range(range))) => match range.may_read() {
-                Ok(()) => range
-                    .store()
-                    .read(run.requests, range.clock(now_ms), |reply| push(ForwardedReply::Reply(reply))),
-                Err(error) => run.refuse(|| ForwardedReply::Failed(error.clone().into()), push),
-            },
+            Some(Ok(Place::Range(range))) => {
+                let read =
+                    local.read(range, run.requests, now_ms, |reply| push(ForwardedReply::Reply(reply)));
+                read.unwrap_or_else(|failure| run.refuse(|| ForwardedReply::Failed(failure.clone()), push))
+            }
             Some(Err(several)) => run.refuse(|| ForwardedReply::Failed(several.clone()), push),
             None => run.refuse(|| ForwardedReply::NotOwner, push),
         };

@@ -90,11 +90,7 @@ fn read_range<'a, P: Protocol>(
         return None;
     }
     let mut executed = Executed::none();
-    if let Err(error) = range.may_read() {
-        executed.add(protocol.render(&mut output.bytes, &requests[0], Err(&error.into())));
-        return Some(executed);
-    }
-    range.store().read(&requests[..count], range.clock(now_ms), |reply| {
+    let read = cluster.local().read(range, &requests[..count], now_ms, |reply| {
         let request = &requests[executed.count];
         executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
         if output.is_full() || executed.paused.is_some() {
@@ -102,6 +98,9 @@ fn read_range<'a, P: Protocol>(
         }
         ControlFlow::Continue(())
     });
+    if let Err(failure) = read {
+        executed.add(protocol.render(&mut output.bytes, &requests[0], Err(&failure.into())));
+    }
     Some(executed)
 }
 
