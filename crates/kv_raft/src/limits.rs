@@ -26,6 +26,12 @@ pub(crate) const LOG_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of a file of a log, after which another one begins.
 pub(crate) const LOG_FILE_BYTES: usize = 16 * 1024 * 1024;
 
+/// Bytes of a log after which a snapshot is taken, if the range takes less memory.
+pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Time between two looks at how large a log is.
+pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);
+
 /// Ranges of a node: each has a log, and a thread that syncs it.
 pub(crate) const RANGES: usize = 64;
 

@@ -37,6 +37,12 @@ impl Progress {
         self.stamp_ms.store(0, Relaxed);
     }
 
+    /// Everything up to an entry is in the store already.
+    pub(crate) fn begin_at(&self, last: LogId, stamp_ms: u64) {
+        self.applied.store(last.index, Relaxed);
+        self.stamp_ms.store(stamp_ms, Relaxed);
+    }
+
     /// Takes note of where the store has halted, if it has.
     pub(crate) fn take_crash(&self) -> Option<Crash> {
         self.crash.lock().take()

@@ -13,6 +13,7 @@ use crate::{
         replies::GroupReplies,
         ticket::{Ticket, WakeTogether},
     },
+    snapshot::taking::{SnapshotStatus, Snapshots},
 };
 use kv::{
     CommandError, Database, EntryTerms, FullName, Reply, Request, Store, TransactionLimits, time::Clock,
@@ -43,6 +44,7 @@ pub struct Range {
     limits: Mutex<TransactionLimits>,
     /// The log, while it is open.
     log: Mutex<Weak<Mutex<Log>>>,
+    pub(crate) snapshots: Arc<Snapshots>,
 }
 
 /// What a range does.
@@ -69,10 +71,18 @@ pub struct RangeStatus {
     pub applied: u64,
     /// How large its log is, and how fast the disk.
     pub log: LogStats,
+    /// Its snapshots.
+    pub snapshot: SnapshotStatus,
 }
 
 impl Range {
-    pub(crate) fn new(span: Span, store: Store, waiting: Arc<WaitingBytes>, wake: WakeTogether) -> Range {
+    pub(crate) fn new(
+        span: Span,
+        store: Store,
+        snapshots: Snapshots,
+        waiting: Arc<WaitingBytes>,
+        wake: WakeTogether,
+    ) -> Range {
         let text: Arc<str> = (&*span.text).into();
         let loading = RangeError::Loading { range: text.clone(), percent: 0 };
         Range {
@@ -86,6 +96,7 @@ impl Range {
             last: AtomicU64::new(0),
             limits: Mutex::default(),
             log: Mutex::default(),
+            snapshots: Arc::new(snapshots),
         }
     }
 
@@ -195,7 +206,29 @@ impl Range {
             loaded: self.loaded(),
             applied: self.progress.applied.load(Relaxed),
             log: log.map_or_else(LogStats::default, |log| log.lock().stats()),
+            snapshot: self.snapshots.status(),
         }
+    }
+
+    /// Takes a snapshot, and waits until it is on disk and the log begins behind it, or why there is none. It
+    /// does not end before the range is ready.
+    pub async fn take_snapshot(&self) -> Result<(), Arc<str>> {
+        let mut state = self.state.subscribe();
+        tokio::select! {
+            taken = self.snapshots.take() => taken,
+            stopped = state.wait_for(|state| matches!(state, RangeState::Stopped(_))) => {
+                Err(match stopped.as_deref() {
+                    Ok(RangeState::Stopped(reason)) => reason.clone(),
+                    _ => "the range has ended".into(),
+                })
+            }
+        }
+    }
+
+    /// Bytes of its log, if that is open.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        let log = self.log.lock().upgrade();
+        log.map_or(0, |log| log.lock().stats().bytes)
     }
 
     /// What one transaction may touch from now on.

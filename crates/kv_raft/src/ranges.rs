@@ -7,8 +7,9 @@ use crate::{
     proposals::{WaitingBytes, ticket::WakeTogether},
     range::Range,
     replica::Replica,
+    snapshot::taking::Snapshots,
 };
-use kv::{Store, TransactionLimits};
+use kv::{FreezeBudget, Store, TransactionLimits};
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -76,12 +77,14 @@ impl Ranges {
             .enable_time()
             .build()
             .map_err(failed(data_dir))?;
-        let waiting = Arc::<WaitingBytes>::default();
+        let (waiting, freezes) = (Arc::<WaitingBytes>::default(), Arc::<FreezeBudget>::default());
         let (mut ranges, mut lives) = (Vec::new(), Vec::new());
         for (path, identity) in opened {
             let store = Store::for_range(identity.seed, identity.shards as usize);
             store.set_memory_limit(settings.max_memory);
-            let range = Arc::new(Range::new(identity.span, store, waiting.clone(), settings.wake));
+            let snapshots = Snapshots::new(path.clone(), freezes.clone());
+            let range = Range::new(identity.span, store, snapshots, waiting.clone(), settings.wake);
+            let range = Arc::new(range);
             range.set_transaction_limits(settings.transactions);
             let replica = Replica {
                 id: identity.replica,

@@ -3,11 +3,12 @@
 
 use crate::{
     consensus::Consensus,
-    limits::{LOG_FILE_BYTES, PROGRESS_PAUSE, SWEEP_PAUSE},
+    limits::{LOG_CHECK_PAUSE, LOG_FILE_BYTES, PROGRESS_PAUSE, SNAPSHOT_LOG_BYTES, SWEEP_PAUSE},
     log::{Log, LogSettings},
     machine::{Crash, InFlight, Machine},
     proposals::OpenGroup,
     range::Range,
+    snapshot::taking::Snapshots,
 };
 use parking_lot::Mutex;
 use std::{path::PathBuf, sync::Arc};
@@ -71,21 +72,10 @@ impl Replica {
 
     /// Loads the log, and proposes what waits until something fails or the range is closed.
     async fn live(&self, is_first: bool) -> End {
-        let directory = self.directory.join("log");
-        let cache_bytes = self.cache_bytes;
-        let opened = tokio::task::spawn_blocking(move || {
-            Log::open(LogSettings {
-                directory: &directory,
-                cache_bytes,
-                file_bytes: LOG_FILE_BYTES.min(cache_bytes),
-            })
-        });
-        let log = match opened.await {
-            Ok(Ok(log)) => Arc::new(Mutex::new(log)),
-            Ok(Err(error)) => return End::Broken(error.to_string()),
-            Err(error) => return End::Broken(error.to_string()),
+        let (log, snapshots) = match self.load().await {
+            Ok(loaded) => loaded,
+            Err(reason) => return End::Broken(reason),
         };
-        self.range.set_log(&log);
         let (ended, machine_ended) = oneshot::channel();
         let machine = Machine {
             store: self.range.store.clone(),
@@ -94,7 +84,7 @@ impl Replica {
             _ended: ended,
         };
         let started = tokio::select! {
-            started = Consensus::start(self.id, log, machine) => started,
+            started = Consensus::start(self.id, log, machine, snapshots) => started,
             () = self.show_progress() => unreachable!("it does not end"),
         };
         let end = match started {
@@ -109,6 +99,35 @@ impl Replica {
         match (end, self.range.progress.take_crash()) {
             (End::Halted(_) | End::Broken(_), Some(crash)) => End::Halted(Some(crash)),
             (end, _) => end,
+        }
+    }
+
+    /// Opens the log, and loads the snapshot before it.
+    async fn load(&self) -> Result<(Arc<Mutex<Log>>, Arc<Snapshots>), String> {
+        let (range, cache_bytes) = (self.range.clone(), self.cache_bytes);
+        let directory = self.directory.join("log");
+        let load = move || {
+            let file_bytes = LOG_FILE_BYTES.min(cache_bytes);
+            let log = Log::open(LogSettings { directory: &directory, cache_bytes, file_bytes });
+            let log = log.map_err(|error| error.to_string())?;
+            let snapshot = range.snapshots.load(&range.store).map_err(|error| error.to_string())?;
+            let index = snapshot.as_ref().map(|snapshot| snapshot.position.last.index);
+            if log.purged().is_some_and(|purged| index.is_none_or(|index| index < purged.index)) {
+                return Err(format!(
+                    "the snapshot before {} is missing; restore the range from a backup",
+                    directory.display()
+                ));
+            }
+            if let Some(snapshot) = snapshot {
+                range.progress.begin_at(snapshot.position.last, snapshot.stamp_ms);
+            }
+            let log = Arc::new(Mutex::new(log));
+            range.set_log(&log);
+            Ok((log, range.snapshots.clone()))
+        };
+        match tokio::task::spawn_blocking(load).await {
+            Ok(loaded) => loaded,
+            Err(panic) => Err(panic.to_string()),
         }
     }
 
@@ -137,7 +156,22 @@ impl Replica {
         tokio::select! {
             end = self.propose_all(consensus) => end,
             () = self.range.store.wait_for_halt() => End::Halted(None),
+            end = self.take_snapshots(consensus) => end,
             () = self.sweep() => unreachable!("it does not end"),
+        }
+    }
+
+    /// Takes a snapshot whenever one is wanted, and when the log has outgrown what it is the log of.
+    async fn take_snapshots(&self, consensus: &Consensus) -> End {
+        let mut ticks = interval(LOG_CHECK_PAUSE);
+        loop {
+            let is_wanted = tokio::select! {
+                () = self.range.snapshots.wanted() => true,
+                _ = ticks.tick() => self.range.log_bytes() > SNAPSHOT_LOG_BYTES.max(self.range.store.used_bytes() as u64),
+            };
+            if is_wanted && let Err(broken) = consensus.begin_snapshot().await {
+                return End::Broken(broken.to_string());
+            }
         }
     }
 

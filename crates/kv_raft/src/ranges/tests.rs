@@ -352,3 +352,104 @@ async fn without_memory_writes_that_need_some_are_refused_and_not_logged() {
     assert_eq!(transaction.outcome(), &ProposalOutcome::Refused(kv::CommandError::OutOfMemory));
     ranges.close().await;
 }
+
+/// The files of the first range that are snapshots, or parts of them.
+fn snapshots(data_dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(data_dir.join("ranges/1-1")).expect("a directory");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.to_string_lossy().contains("snapshot-")).collect()
+}
+
+#[tokio::test]
+async fn a_snapshot_takes_the_place_of_the_log_before_it() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    let in_an_hour = (now_ms() + 3_600_000).to_string();
+    write(range, &format!("SET a 1 PXAT {in_an_hour}; HSET list milk 1; SET b 1")).await.expect("written");
+    range.take_snapshot().await.expect("taken");
+    let first = snapshots(directory.path());
+    assert_eq!(first.len(), 1);
+    write(range, "INCR b; HSET list eggs 12").await.expect("written");
+    let killed_behind_it = killed(directory.path());
+    range.take_snapshot().await.expect("taken");
+    let second = snapshots(directory.path());
+    assert!(second.len() == 1 && second != first, "{second:?}");
+    // What a process leaves that is killed while it writes one.
+    fs::write(second[0].with_extension("part"), b"KVDB").expect("written");
+    ranges.close().await;
+    drop(ranges);
+    for directory in [killed_behind_it.path(), directory.path()] {
+        let ranges = open(directory).await;
+        let range = &ranges.all()[0];
+        assert_eq!(read(range, "PEXPIRETIME a"), format!("Number({in_an_hour})"));
+        assert_eq!([read(range, "GET b"), read(range, "HLEN list")], ["2", "Number(2)"]);
+        assert_eq!(snapshots(directory).len(), 1);
+        ranges.close().await;
+    }
+}
+
+#[tokio::test]
+async fn without_its_snapshot_a_log_is_not_taken_for_all_there_was() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    write(&ranges.all()[0], "SET a 1; SET b 1").await.expect("written");
+    ranges.all()[0].take_snapshot().await.expect("taken");
+    // The log is cut behind the snapshot, which the next entry shows.
+    write(&ranges.all()[0], "SET c 1").await.expect("written");
+    ranges.close().await;
+    drop(ranges);
+    let [snapshot] = &snapshots(directory.path())[..] else { panic!("a snapshot") };
+    let bytes = fs::read(snapshot).expect("the snapshot");
+    let stopped = || async {
+        let ranges = Ranges::open(&settings(directory.path())).expect("opened");
+        let state = ranges.all()[0].wait_until_loaded().await;
+        ranges.close().await;
+        match state {
+            RangeState::Stopped(reason) => reason.to_string(),
+            state => panic!("{state:?}"),
+        }
+    };
+    for place in [6, bytes.len() / 2, bytes.len() - 1] {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1;
+        fs::write(snapshot, damaged).expect("written");
+        let reason = stopped().await;
+        assert!(reason.starts_with(&*snapshot.to_string_lossy()), "{reason}");
+        assert!(reason.contains("damaged at byte"), "{reason}");
+    }
+    fs::remove_file(snapshot).expect("removed");
+    let reason = stopped().await;
+    assert!(reason.contains("is missing; restore the range from a backup"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_beside_writes_has_what_was_acknowledged_before_it() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = ranges.all()[0].clone();
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let range = range.clone();
+            tokio::spawn(async move {
+                for number in 1..=50 {
+                    let line = format!("HSET list {writer} {number}; HSET list {writer}-{number} 1; INCR count");
+                    write(&range, &line).await.expect("written");
+                }
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        range.take_snapshot().await.expect("taken");
+    }
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
+    let killed = killed(directory.path());
+    ranges.close().await;
+    let ranges = open(killed.path()).await;
+    let range = &ranges.all()[0];
+    assert_eq!([read(range, "GET count"), read(range, "HLEN list")], ["200", "Number(204)"]);
+    assert_eq!(read(range, "HGET list 3"), "50");
+    ranges.close().await;
+}
