@@ -163,6 +163,26 @@ impl Release {
         });
     }
 
+    /// Buckets of all kinds: with binary names, with times to live, in databases.
+    pub fn fill(&self) {
+        let mut client = self.client();
+        client.ask("CREATE empty");
+        client.ask("CREATE shopping");
+        client.ask("PUT shopping milk 1");
+        let mut resp = self.resp();
+        for command in [
+            "HSET colors red 1 green 2",
+            "HPEXPIREAT colors 9000000000000 FIELDS 1 green",
+            r#"SET "\xff\x00" "\xfe""#,
+            "SET apples red PXAT 9000000000001",
+            "SELECT 15",
+            "HSET shopping eggs 3",
+            "PEXPIREAT shopping 9000000000002",
+        ] {
+            resp.ask(command);
+        }
+    }
+
     /// Runs a verb of the release, with the flags that the node was started with.
     pub fn verb(&self, words: &[&str]) -> Output {
         command(self.name).args(words).args(&self.flags).output().expect("the release starts")

@@ -3,32 +3,12 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 use tests::{BAR, FOO, Pair, Release, TempDir, sorted_lines, text};
 
-/// Buckets of all kinds: with binary names, with times to live, in databases.
-fn fill(node: &Release) {
-    let mut client = node.client();
-    client.ask("CREATE empty");
-    client.ask("CREATE shopping");
-    client.ask("PUT shopping milk 1");
-    let mut resp = node.resp();
-    for command in [
-        "HSET colors red 1 green 2",
-        "HPEXPIREAT colors 9000000000000 FIELDS 1 green",
-        r#"SET "\xff\x00" "\xfe""#,
-        "SET apples red PXAT 9000000000001",
-        "SELECT 15",
-        "HSET shopping eggs 3",
-        "PEXPIREAT shopping 9000000000002",
-    ] {
-        resp.ask(command);
-    }
-}
-
 #[test]
 fn an_export_is_imported_by_another_node() {
     let directory = TempDir::new();
     let file = directory.path().join("buckets.jsonl").display().to_string();
     let one = Release::alone();
-    fill(&one);
+    one.fill();
     let output = one.verb(&["export", "--to", &file]);
     assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
     assert_eq!(text(&output.stderr), format!("exported 4 buckets with 4 entries, and 2 strings, of {FOO}"));
@@ -58,7 +38,7 @@ fn an_export_is_imported_by_another_node() {
 #[test]
 fn names_that_exist_are_left_as_they_are_unless_they_are_to_be_replaced() {
     let node = Release::alone();
-    fill(&node);
+    node.fill();
     let before = node.verb(&["export"]);
     node.client().ask("PUT shopping milk 2");
     node.resp().ask("SET apples green");
@@ -112,7 +92,7 @@ fn the_log_names_a_bucket_in_which_an_import_broke_off() {
 #[test]
 fn an_export_has_the_buckets_of_one_node_and_an_import_goes_to_their_owners() {
     let pair = Pair::start();
-    fill(&pair.foo);
+    pair.foo.fill();
     let (foo, bar) = (pair.foo.verb(&["export"]), pair.bar.verb(&["export"]));
     assert!(text(&foo.stderr).contains(&format!("the buckets of {BAR} are not included")), "{foo:?}");
     assert!(text(&bar.stdout).contains("shopping") && !text(&bar.stdout).contains("colors"), "{bar:?}");

@@ -86,6 +86,8 @@ fn version_help_and_completions_need_no_node() {
         "eval",
         "export",
         "import",
+        "backup",
+        "restore",
         "restart",
         "stop",
         "pid",

@@ -66,7 +66,7 @@ mod tests {
 pub mod time;
 
 pub use args::Args;
-pub use bucket::Kind;
+pub use bucket::{Kind, layout::Origin};
 pub use bucket_supervisor::Component;
 pub use commands::{
     COMMANDS,
@@ -76,7 +76,8 @@ pub use commands::{
 };
 pub use database::{DATABASES, Database, FullName};
 pub use error::CommandError;
-pub use limits::FIELD_EXPIRY_MS;
+pub use limits::{FIELD_EXPIRY_MS, NAME_BYTES, VALUE_BYTES};
+pub use memory::freeze::FreezeBudget;
 pub use pubsub::{
     backlog::Backlog,
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},
@@ -85,13 +86,15 @@ pub use pubsub::{
 };
 pub use reply::{CommandResult, Projection, Reply};
 pub use request::{LoadMode, Op, Request};
-pub use shard::watch::Watcher;
+pub use shard::{frozen::Record, watch::Watcher};
 pub use store::{
     Store,
     apply::{EntryTerms, Halted},
     cost::TransactionLimits,
     expiry::Swept,
+    freeze::{AlreadyFrozen, FrozenStore, GivenUp},
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
+    load::{LoadCounts, LoadError, Loader},
     prefetch::Prefetch,
     records::{BucketHead, BucketPage, OwnedEntry},
 };

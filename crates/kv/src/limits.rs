@@ -95,6 +95,18 @@ pub(crate) const EXPIRY_PAUSE: Duration = Duration::from_millis(100);
 /// nodes are half full.
 pub(crate) const EXPIRY_BYTES: usize = 32;
 
+/// What the memory limit is divided by, for the bytes that frozen copies may keep in addition.
+pub(crate) const FROZEN_SHARE: usize = 2;
+
+/// Bytes that a line which is kept for a frozen copy counts: with its place in a tree.
+pub(crate) const FROZEN_LINE_BYTES: usize = 96;
+
+/// Tables that keep lines no longer after one step under a shard's lock.
+pub(crate) const THAWED_TABLES: usize = 1_000;
+
+/// Entries, buckets and lines of tables that one step of reading a frozen copy visits, before the last line.
+pub(crate) const FROZEN_STEP: usize = 1_000;
+
 /// Lines of an ended bucket's table that are freed at a time.
 pub(crate) const RECLAIM_LINES: usize = 64;
 
@@ -111,7 +123,7 @@ pub(crate) const QUEUED_ITEM_BYTES: usize = 128;
 pub(crate) const BACKLOG_STEP_BYTES: usize = 16 * 1024;
 
 /// Bytes of the longest string that a command creates: 512 MiB, as in Redis (proto-max-bulk-len).
-pub(crate) const VALUE_BYTES: usize = 512 * 1024 * 1024;
+pub const VALUE_BYTES: usize = 512 * 1024 * 1024;
 
 /// Bytes that all watched names of a node take at most.
 pub(crate) const WATCHES_BYTES: usize = 64 * 1024 * 1024;
@@ -184,7 +196,7 @@ pub(crate) const CRASH_LINES: u32 = 10;
 pub(crate) const LONGEST_NUMBER: usize = 5_000;
 
 /// Bytes of the name of a bucket or a field: as long as a line of the text protocol.
-pub(crate) const NAME_BYTES: usize = 1024 * 1024;
+pub const NAME_BYTES: usize = 1024 * 1024;
 
 /// The latest expiry of a field, in milliseconds since 1970: as in Redis.
 pub const FIELD_EXPIRY_MS: u64 = (1 << 46) - 1;

@@ -16,8 +16,9 @@ use crate::{
     routing::table::{Destination, RoutingTable},
 };
 use kv::{
-    Backlog, BucketPage, Channels, CommandError, Component, DATABASES, Database, FullName, NamePage,
-    Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription, TransactionLimits,
+    AlreadyFrozen, Backlog, BucketPage, Channels, CommandError, Component, DATABASES, Database, FreezeBudget,
+    FrozenStore, FullName, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
+    TransactionLimits,
 };
 use otp::{Intensity, Supervisor};
 use std::{
@@ -92,6 +93,7 @@ pub struct LocalNode {
     pub(crate) table: RoutingTable,
     pub(crate) channels: Arc<Channels>,
     store: Arc<Store>,
+    freeze_budget: Arc<FreezeBudget>,
     watcher_links: AtomicU64,
     tree: OnceLock<TreeText>,
 }
@@ -119,6 +121,8 @@ impl LocalNode {
             false => Store::for_threads(threads),
         };
         store.set_memory_limit(max_memory);
+        let freeze_budget = Arc::new(FreezeBudget::default());
+        freeze_budget.set_memory_limit(max_memory);
         store.set_transaction_limits(transactions);
         LocalNode {
             name,
@@ -127,6 +131,7 @@ impl LocalNode {
             table,
             channels: Arc::default(),
             store: Arc::new(store),
+            freeze_budget,
             watcher_links: AtomicU64::new(0),
             tree: OnceLock::new(),
         }
@@ -209,6 +214,11 @@ impl LocalNode {
         self.store.bucket_page(full, cursor, now_ms)
     }
 
+    /// All buckets as they are now. What is kept for the copy counts against this node's part for them.
+    pub fn freeze(&self) -> Result<FrozenStore, AlreadyFrozen> {
+        self.store.freeze(&self.freeze_budget)
+    }
+
     /// One page of bucket names, from `cursor` on (0: from the start).
     pub fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> NamePage {
         self.store.scan(cursor, filter, now_ms)
@@ -274,6 +284,7 @@ impl LocalNode {
     /// Changes the bytes that all buckets together may take.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.store.set_memory_limit(limit);
+        self.freeze_budget.set_memory_limit(limit);
     }
 
     /// What one transaction may touch.

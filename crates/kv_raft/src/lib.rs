@@ -22,6 +22,7 @@ mod proposals;
 mod range;
 mod ranges;
 mod replica;
+pub mod snapshot;
 
 pub use error::{OpenError, RangeError};
 pub use identity::Span;

@@ -49,3 +49,18 @@ pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Time between two rounds of the sweeper of a range.
 pub(crate) const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes of records in the longest block of a snapshot.
+pub(crate) const SNAPSHOT_BLOCK_BYTES: usize = 1 << 20;
+
+/// Bytes of a block from which on it is written before it is full.
+pub(crate) const SNAPSHOT_BLOCK_LEAST: usize = 64 << 10;
+
+/// Bytes of what a snapshot says of itself besides its records: watched names take most of them.
+pub(crate) const SNAPSHOT_DESCRIPTION_BYTES: usize = 256 << 20;
+
+/// Bytes of the longest name or key of a snapshot: as long as the store has them.
+pub(crate) const SNAPSHOT_NAME_BYTES: usize = kv::NAME_BYTES;
+
+/// Bytes of the longest value of a snapshot: as long as the store has them.
+pub(crate) const SNAPSHOT_VALUE_BYTES: usize = kv::VALUE_BYTES;

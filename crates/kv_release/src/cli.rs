@@ -93,6 +93,33 @@ pub(crate) enum Verb {
         #[arg(long)]
         replace: bool,
     },
+    /// Write all buckets of the running node, as they are at one moment, while clients go on
+    #[command(
+        long_about = "Write all buckets of the running node, as they are at one moment, while clients go on.\n\n\
+                      It has what this node owns: back up each node of a cluster. If clients change more \
+                      meanwhile than may be kept for it (storage.max_memory), it is given up and nothing is \
+                      written.",
+        after_help = "Examples:\n  foo backup shop.kvdb\n  foo backup - | zstd > shop.kvdb.zst\n  \
+                      foo backup --verify shop.kvdb"
+    )]
+    Backup {
+        /// The file to write, readable by its owner only and complete or not there; `-` for standard output
+        file: PathBuf,
+        /// Read the file instead (`-` for standard input), check every byte of it, and print what it holds
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Load a backup into the running node, which must be empty
+    #[command(
+        long_about = "Load a backup into the running node, which must be empty.\n\n\
+                      All of the file is checked before anything is loaded. Each name goes to the node that \
+                      owns it. What has expired is left out.",
+        after_help = "Example:\n  foo restore shop.kvdb"
+    )]
+    Restore {
+        /// A file that `backup` wrote
+        file: PathBuf,
+    },
     /// Drain the running node and start it again, without buckets, in the same process
     Restart,
     /// Drain the running node and end it

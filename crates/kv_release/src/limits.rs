@@ -25,6 +25,8 @@ pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of JSON lines of an export or an import that cross the control socket at a time, before the last
 /// line.
 pub(crate) const TRANSFER_PAGE_BYTES: usize = 256 << 10;
+/// Bytes of a backup that are read from a file at a time.
+pub(crate) const BACKUP_READ_BYTES: usize = 256 << 10;
 /// Buckets, and pages of names, that are read at most for a page of an export.
 pub(crate) const EXPORT_STEPS: usize = 4_096;
 /// Bytes of JSON lines that are parsed at once on a thread that has other tasks.

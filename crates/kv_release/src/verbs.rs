@@ -12,7 +12,7 @@ use crate::{
     output::print_line,
     release::Release,
     script, terminal,
-    transfer::{export, import},
+    transfer::{backup, export, import, restore},
 };
 use std::{io, process::ExitCode, time::Duration};
 
@@ -49,6 +49,9 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
         Verb::Eval(expression) => run::eval(&release, &settings()?, &expression)?,
         Verb::Export { name, to } => export::run(&run_dir()?, name.as_deref(), to.as_deref())?,
         Verb::Import { source, replace } => import::run(&run_dir()?, &source, replace)?,
+        Verb::Backup { file, verify: false } => backup::run(&run_dir()?, &file)?,
+        Verb::Backup { file, verify: true } => restore::verify(&file)?,
+        Verb::Restore { file } => restore::run(&run_dir()?, &file)?,
         Verb::Restart => restart(&run_dir()?)?,
         Verb::Stop => stop(&run_dir()?, location()?.shutdown)?,
         Verb::Pid => script::rpc(&run_dir()?, "pid", false)?,

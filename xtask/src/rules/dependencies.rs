@@ -11,7 +11,7 @@ pub(crate) const ALLOWED: &[(&str, &[&str])] = &[
     ("kv_raft", &["kv", "otp"]),
     ("kv_cluster", &["kv", "kv_raft", "otp"]),
     ("kv_server", &["kv", "kv_cluster", "otp"]),
-    ("kv_release", &["kv", "kv_cluster", "otp"]),
+    ("kv_release", &["kv", "kv_cluster", "kv_raft", "otp"]),
     ("foo", &["kv_release", "kv_server"]),
     ("bar", &["kv_release"]),
     ("kv_bench", &[]),

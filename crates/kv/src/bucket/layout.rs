@@ -5,24 +5,24 @@ use std::ops::Range;
 
 /// A bucket's block, decoded.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Block<'m> {
-    pub(super) head: Head<'m>,
-    pub(super) body: Body<'m>,
+pub(crate) struct Block<'m> {
+    pub(crate) head: Head<'m>,
+    pub(crate) body: Body<'m>,
 }
 
 /// The part that every bucket has.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Head<'m> {
-    pub(super) name: &'m [u8],
+pub(crate) struct Head<'m> {
+    pub(crate) name: &'m [u8],
     /// Whether the bucket stays when its last entry goes.
-    pub(super) keep_when_empty: bool,
+    pub(crate) keep_when_empty: bool,
     /// When it expires, in milliseconds since 1970.
-    pub(super) expires_at_ms: Option<u64>,
+    pub(crate) expires_at_ms: Option<u64>,
 }
 
 /// A bucket's contents, or where they are.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Body<'m> {
+pub(crate) enum Body<'m> {
     Map(Entries<'m>),
     /// The value of a string, and how it came to be.
     Str(&'m [u8], Origin),
@@ -30,7 +30,7 @@ pub(super) enum Body<'m> {
 
 /// How a string came to be, which OBJECT ENCODING shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub enum Origin {
     /// As a whole.
     Set,
     /// Part by part.
@@ -41,7 +41,7 @@ pub(crate) enum Origin {
 
 /// Where a map's entries are.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Entries<'m> {
+pub(crate) enum Entries<'m> {
     /// In the block itself, one after the other: few of them.
     Inline(&'m [u8]),
     /// In the table with this id.
@@ -86,7 +86,7 @@ pub(super) fn write_origin(bytes: &mut [u8], origin: Origin) {
 
 impl<'m> Block<'m> {
     /// Reads the block at the start of `bytes`.
-    pub(super) fn read(bytes: &'m [u8]) -> Block<'m> {
+    pub(crate) fn read(bytes: &'m [u8]) -> Block<'m> {
         let (name, kind, rest) = split(bytes);
         let expires_at_ms = (kind & EXPIRES != 0).then(|| read_time(rest));
         let head = Head { name, keep_when_empty: kind & KEEP_WHEN_EMPTY != 0, expires_at_ms };
@@ -94,7 +94,7 @@ impl<'m> Block<'m> {
     }
 
     /// Size in bytes.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.head.size() + self.body.size()
     }
 
@@ -122,7 +122,7 @@ impl Head<'_> {
     }
 
     /// Size in bytes: where the body starts.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         varint_size(self.name.len()) + self.name.len() + 1 + self.expires_at_ms.map_or(0, |_| 8)
     }
 }
@@ -140,7 +140,7 @@ impl Origin {
 impl<'m> Body<'m> {
     /// Reads the body of the block at the start of `bytes`.
     #[inline(always)]
-    pub(super) fn read(bytes: &'m [u8]) -> Body<'m> {
+    pub(crate) fn read(bytes: &'m [u8]) -> Body<'m> {
         let (_, kind, rest) = split(bytes);
         let rest = if kind & EXPIRES == 0 { rest } else { &rest[8..] };
         match kind & KIND {
@@ -195,7 +195,7 @@ impl<'m> Body<'m> {
 
     /// Size in bytes.
     #[inline(always)]
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         match self {
             Body::Map(Entries::Inline(entries)) => 2 + entries.len(),
             Body::Map(Entries::Table(_)) => 4,
@@ -205,7 +205,7 @@ impl<'m> Body<'m> {
 }
 
 /// The inline entries, each with its range of bytes.
-pub(super) fn inline_entries(entries: &[u8]) -> impl Iterator<Item = (Range<usize>, Entry<'_>)> {
+pub(crate) fn inline_entries(entries: &[u8]) -> impl Iterator<Item = (Range<usize>, Entry<'_>)> {
     let mut offset = 0;
     std::iter::from_fn(move || {
         let rest = entries.get(offset..).filter(|rest| !rest.is_empty())?;

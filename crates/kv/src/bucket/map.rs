@@ -166,6 +166,9 @@ impl Bucket {
         let (size, length_offset) = (block.size(), block.head.size());
         let length = (entries.len() - range.len() + room) as u16;
         let offset = length_offset + 2 + range.start;
+        if range.len() == room {
+            return Ok(offset);
+        }
         self.0 = memory.arena.resize_gap(self.0, size, offset..offset + range.len(), room)?;
         let length_bytes = &mut memory.arena.bytes_mut(self.0)[length_offset..length_offset + 2];
         length_bytes.copy_from_slice(&length.to_le_bytes());

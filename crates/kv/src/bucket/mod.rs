@@ -19,6 +19,7 @@ use crate::{
 };
 use layout::{Block, Body, Entries, Head};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The handle of a bucket's block. A change may move the bucket to another block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ impl Bucket {
     }
 
     /// Frees the bucket's block. Returns its table, if it has one, whose entries are not freed yet.
-    pub(crate) fn destroy(self, memory: &mut Memory) -> Option<Table> {
+    pub(crate) fn destroy(self, memory: &mut Memory) -> Option<Arc<Table>> {
         let block = self.block(memory);
         let table = match block.body {
             Body::Map(Entries::Table(id)) => Some(id),

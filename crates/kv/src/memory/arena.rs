@@ -9,11 +9,12 @@
 //! all empty is given back.
 
 pub(crate) mod compaction;
+mod frozen;
 
 use crate::{
     error::CommandError,
     limits::{ARENA_GRANULES, ARENA_PAGE_BYTES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
-    memory::prefetch_line::prefetch,
+    memory::{freeze::KeptBlocks, prefetch_line::prefetch},
 };
 use arrayvec::ArrayVec;
 #[cfg(target_os = "linux")]
@@ -78,6 +79,7 @@ pub(crate) struct Arena {
     large: Vec<Vec<u8>>,
     large_free: Vec<u32>,
     large_bytes: usize,
+    kept: Option<Box<KeptBlocks>>,
 }
 
 /// A part of a chunk.
@@ -119,6 +121,7 @@ impl Arena {
             large: Vec::new(),
             large_free: Vec::new(),
             large_bytes: 0,
+            kept: None,
         }
     }
 
@@ -147,6 +150,7 @@ impl Arena {
     /// Frees a block that was allocated with `bytes`.
     pub(crate) fn free(&mut self, handle: Handle, bytes: usize) {
         if handle & LARGE != 0 {
+            self.before_write(handle);
             let freed = std::mem::take(&mut self.large[(handle & !LARGE) as usize]);
             self.large_bytes -= freed.len();
             self.large_free.push(handle & !LARGE);
@@ -184,6 +188,7 @@ impl Arena {
         }
         let (after, behind) = (before - gap.len() + room, gap.start + room);
         if before > BLOCK_BYTES && after > BLOCK_BYTES {
+            self.before_write(handle);
             let block = &mut self.large[(handle & !LARGE) as usize];
             block.resize(before.max(after), 0);
             block.copy_within(gap.end..before, behind);
@@ -240,7 +245,9 @@ impl Arena {
     }
 
     /// The bytes from the start of the block on, for writing.
+    #[inline]
     pub(crate) fn bytes_mut(&mut self, handle: Handle) -> &mut [u8] {
+        self.before_write(handle);
         if handle & LARGE != 0 {
             return &mut self.large[(handle & !LARGE) as usize];
         }

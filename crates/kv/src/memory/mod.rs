@@ -7,21 +7,27 @@ pub(crate) mod budget;
 pub(crate) mod entry;
 pub(crate) mod expiring;
 pub(crate) mod expiry_index;
+pub(crate) mod freeze;
 pub(crate) mod prefetch_line;
 pub(crate) mod table;
 
 use crate::{
-    limits::RECLAIM_LINES,
+    limits::{RECLAIM_LINES, THAWED_TABLES},
     memory::{
         arena::{Arena, ArenaFull, Handle},
         entry::Entry,
         expiring::Expiring,
         expiry_index::ExpiryIndex,
-        table::{SlotRef, Table, shrink},
+        freeze::{Freeze, KeptBlocks},
+        table::{
+            SlotRef, Table,
+            frozen::FrozenTables,
+            lines::{KeptLines, shrink},
+        },
     },
 };
 use foldhash::fast::SeedableRandomState;
-use std::{collections::BTreeSet, hash::BuildHasher};
+use std::{collections::BTreeSet, hash::BuildHasher, sync::Arc};
 
 /// The blocks and tables of one shard.
 #[derive(Debug)]
@@ -34,11 +40,21 @@ pub(crate) struct Memory {
     /// Bytes of all tables, with those that are free.
     table_bytes: usize,
     /// Destroyed tables, each with the first line that still holds entries.
-    garbage: Vec<(Table, usize)>,
+    garbage: Vec<(Arc<Table>, usize)>,
     garbage_bytes: usize,
     /// Whether [`Self::reclaim_some`] may find anything to free.
     has_garbage: bool,
+    /// The tables of a frozen copy.
+    frozen: Option<Box<FrozenTables>>,
     hasher: SeedableRandomState,
+}
+
+/// What was kept for a frozen copy. Dropping it takes a while.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    _tables: Option<Box<FrozenTables>>,
+    _blocks: Option<Box<KeptBlocks>>,
+    _lines: Vec<Option<Box<KeptLines>>>,
 }
 
 impl Memory {
@@ -54,6 +70,7 @@ impl Memory {
             garbage: Vec::new(),
             garbage_bytes: 0,
             has_garbage: false,
+            frozen: None,
             hasher,
         }
     }
@@ -93,6 +110,7 @@ impl Memory {
     /// Moves the entries of one line out of the pages that are being emptied. Returns their bytes, and the
     /// cursor of the next line; 0 after the last one.
     pub(crate) fn move_entries(&mut self, table: u32, cursor: u32) -> (usize, u32) {
+        self.before_change(table);
         let Memory { tables, arena, expiries, .. } = self;
         let mut bytes = 0;
         let next = tables[table as usize].replace_in_line(cursor, |handle| {
@@ -143,20 +161,27 @@ impl Memory {
     /// Adds an empty table; returns its id.
     pub(crate) fn add_table(&mut self) -> u32 {
         // The lowest, so that the last ones can be given back.
-        self.tables_free.pop_first().unwrap_or_else(|| {
+        let id = self.tables_free.pop_first().unwrap_or_else(|| {
             self.tables.push(Table::default());
             self.table_bytes += size_of::<Table>();
             self.tables.len() as u32 - 1
-        })
+        });
+        if let Some(frozen) = &mut self.frozen {
+            frozen.forget(id);
+        }
+        id
     }
 
     /// Removes a table and returns it; its id is reused.
-    pub(crate) fn take_table(&mut self, id: u32) -> Table {
+    pub(crate) fn take_table(&mut self, id: u32) -> Arc<Table> {
         self.tables_free.insert(id);
         self.expiries.remove_table(id);
         self.has_garbage = true;
-        let table = std::mem::take(&mut self.tables[id as usize]);
+        let table = Arc::new(std::mem::take(&mut self.tables[id as usize]));
         self.table_bytes -= table.bytes();
+        if let Some(frozen) = &mut self.frozen {
+            frozen.after_removal(id, &table);
+        }
         table
     }
 
@@ -167,11 +192,13 @@ impl Memory {
 
     /// A table, to replace handles.
     pub(crate) fn table_mut(&mut self, id: u32) -> &mut Table {
+        self.before_change(id);
         &mut self.tables[id as usize]
     }
 
     /// Adds the handle of a new entry to a table; `hash` is that of its key.
     pub(crate) fn add_to_table(&mut self, id: u32, hash: u64, handle: Handle) {
+        self.before_change(id);
         let Memory { tables, arena, hasher, .. } = self;
         let table = &mut tables[id as usize];
         let before = table.bytes();
@@ -182,6 +209,7 @@ impl Memory {
 
     /// Removes the handle in a slot of a table.
     pub(crate) fn remove_from_table(&mut self, id: u32, slot: SlotRef) -> Handle {
+        self.before_change(id);
         let table = &mut self.tables[id as usize];
         self.table_bytes -= table.bytes();
         let handle = table.remove(slot);
@@ -190,7 +218,7 @@ impl Memory {
     }
 
     /// Takes a destroyed table, whose entries [`Self::reclaim_some`] frees.
-    pub(crate) fn free_later(&mut self, table: Table) {
+    pub(crate) fn free_later(&mut self, table: Arc<Table>) {
         self.garbage_bytes += table.bytes();
         self.garbage.push((table, 0));
         self.has_garbage = true;
@@ -235,5 +263,40 @@ impl Memory {
 
     fn last_table_is_free(&self) -> bool {
         self.tables.len().checked_sub(1).is_some_and(|last| self.tables_free.contains(&(last as u32)))
+    }
+
+    /// From now on, keeps what a frozen copy reads as it is before it changes.
+    pub(crate) fn freeze(&mut self, freeze: &Arc<Freeze>) {
+        self.arena.freeze(freeze);
+        self.frozen = Some(Box::new(FrozenTables::new(freeze.clone(), self.tables.len())));
+    }
+
+    /// The freeze for which it keeps what changes.
+    pub(crate) fn frozen_by(&self) -> Option<&Arc<Freeze>> {
+        self.frozen.as_ref().map(|frozen| &frozen.freeze)
+    }
+
+    /// Keeps some of what a frozen copy reads no longer; the last step returns nothing.
+    pub(crate) fn thaw_some(&mut self) -> Option<Kept> {
+        let changed = self.frozen.as_mut()?.take_changed(THAWED_TABLES);
+        let is_last = changed.is_empty();
+        let tables = changed.into_iter().filter_map(|id| self.tables.get_mut(id as usize).map(Table::thaw));
+        let _lines = tables.flatten().collect();
+        let (_tables, _blocks) = if is_last { (self.frozen.take(), self.arena.thaw()) } else { (None, None) };
+        Some(Kept { _tables, _blocks, _lines })
+    }
+
+    /// A table as a frozen copy reads it.
+    pub(crate) fn frozen_table(&self, id: u32) -> &Table {
+        let removed = self.frozen.as_ref().and_then(|frozen| frozen.removed(id));
+        removed.unwrap_or_else(|| self.table(id))
+    }
+
+    /// A table is about to be changed.
+    #[inline]
+    fn before_change(&mut self, id: u32) {
+        if let Some(frozen) = &mut self.frozen {
+            frozen.before_change(id, &mut self.tables[id as usize]);
+        }
     }
 }

@@ -9,28 +9,20 @@
 //! interval, which a split divides and a merge puts together again. A scan visits the hashes in that order,
 //! so it visits each entry that stays exactly once, however much the table grows and shrinks meanwhile.
 
-use crate::{memory::arena::Handle, memory::prefetch_line::prefetch};
+pub(crate) mod frozen;
+pub(crate) mod lines;
 
-const SLOTS: usize = 12;
+use crate::memory::{arena::Handle, freeze::Freeze, prefetch_line::prefetch};
+use lines::{KeptLines, Line, Lines, SLOTS, shrink};
+use std::sync::Arc;
+
 /// Average number of handles per line above which a line is split.
 const LOAD: usize = 9;
 /// Average number of handles per line below which two lines are merged: less than half of [`LOAD`], so that a
 /// line that was just split is not merged again.
 const LOW_LOAD: usize = 4;
-/// Lines that are allocated together, after the first segment is full.
-const SEGMENT_LINES: usize = 1024;
 /// Set in the index of an overflow line.
 const OVERFLOW: u32 = 1 << 31;
-
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(align(64))]
-struct Line {
-    /// 0: the slot is vacant.
-    tags: [u8; SLOTS],
-    handles: [Handle; SLOTS],
-    /// The index of the next line of the chain; 0: none.
-    next: u32,
-}
 
 /// The slot of a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,23 +178,37 @@ impl Table {
 
     /// The handles of one line and its chain.
     pub(crate) fn line_chain(&self, index: usize) -> impl Iterator<Item = Handle> {
-        let mut line = self.line(index as u32);
-        let mut slot = 0;
-        std::iter::from_fn(move || {
-            loop {
-                if slot == SLOTS {
-                    if line.next == 0 {
-                        return None;
-                    }
-                    line = self.line(line.next);
-                    slot = 0;
-                }
-                slot += 1;
-                if line.tags[slot - 1] != 0 {
-                    return Some(line.handles[slot - 1]);
-                }
-            }
-        })
+        chain(self.line(index as u32), |next| self.line(next))
+    }
+
+    /// From now on, keeps lines as they are before they change.
+    pub(crate) fn freeze(&mut self, freeze: &Arc<Freeze>) {
+        self.home.freeze(freeze);
+        self.overflow.freeze(freeze);
+    }
+
+    /// Whether it keeps lines as they were.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.home.is_frozen()
+    }
+
+    /// Keeps lines no longer. Returns those that it has kept.
+    pub(crate) fn thaw(&mut self) -> [Option<Box<KeptLines>>; 2] {
+        [self.home.thaw(), self.overflow.thaw()]
+    }
+
+    /// How many lines there were when it was frozen, not counting overflow lines.
+    pub(crate) fn frozen_lines(&self) -> usize {
+        self.home.frozen_len()
+    }
+
+    /// The handles of one line and its chain when it was frozen.
+    pub(crate) fn frozen_chain(&self, index: usize) -> impl Iterator<Item = Handle> {
+        let line = |index: u32| match index & OVERFLOW {
+            0 => self.home.frozen(index),
+            _ => self.overflow.frozen(index & !OVERFLOW),
+        };
+        chain(line(index as u32), line)
     }
 
     /// The line that a scan reads at `cursor`, and the cursor of its next step. A scan starts and ends with
@@ -350,97 +356,35 @@ impl Table {
     }
 }
 
+/// The handles of a line, and of those that follow it.
+fn chain<'t>(mut line: &'t Line, follow: impl Fn(u32) -> &'t Line) -> impl Iterator<Item = Handle> {
+    let mut slot = 0;
+    std::iter::from_fn(move || {
+        loop {
+            if slot == SLOTS {
+                if line.next == 0 {
+                    return None;
+                }
+                line = follow(line.next);
+                slot = 0;
+            }
+            slot += 1;
+            if line.tags[slot - 1] != 0 {
+                return Some(line.handles[slot - 1]);
+            }
+        }
+    })
+}
+
 /// The line that was split when this one was added.
 fn split_from(line: u32) -> u32 {
     line - (line + 1).next_power_of_two() / 2
-}
-
-impl Line {
-    /// Compares all tags at once. Sets the highest bit of byte `i` if the tag of slot `i` equals `tag`, and
-    /// rarely if it differs only in its lowest bit, so the entry must be compared.
-    fn matches(&self, tag: u8) -> u128 {
-        const ONES: u128 = u128::from_le_bytes([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
-        let mut tags = [0; 16];
-        tags[..SLOTS].copy_from_slice(&self.tags);
-        let differences = u128::from_le_bytes(tags) ^ u128::from_le_bytes([tag; 16]);
-        differences.wrapping_sub(ONES) & !differences & (ONES << 7)
-    }
 }
 
 /// The tag of a hash, from bits that do not choose the line. Never 0, which marks a vacant slot, and never 1,
 /// which [`Line::matches`] could confuse with a vacant slot.
 fn tag(hash: u64) -> u8 {
     ((hash >> 56) as u8).max(2)
-}
-
-/// Lines in segments, so that growth moves no line but those of the first.
-#[derive(Debug, Default)]
-struct Lines {
-    segments: Vec<Vec<Line>>,
-    /// Bytes of memory.
-    bytes: usize,
-    /// How many there are.
-    len: u32,
-    /// The smallest `2^n - 1` that is at least the highest index.
-    mask: u32,
-}
-
-impl Lines {
-    fn len(&self) -> usize {
-        self.len as usize
-    }
-
-    #[inline]
-    fn get(&self, index: u32) -> &Line {
-        &self.segments[index as usize / SEGMENT_LINES][index as usize % SEGMENT_LINES]
-    }
-
-    fn get_mut(&mut self, index: u32) -> &mut Line {
-        &mut self.segments[index as usize / SEGMENT_LINES][index as usize % SEGMENT_LINES]
-    }
-
-    fn push(&mut self, line: Line) {
-        match self.segments.last_mut() {
-            Some(last) if last.len() < SEGMENT_LINES => last.push(line),
-            Some(_) => {
-                let mut segment = Vec::with_capacity(SEGMENT_LINES);
-                segment.push(line);
-                self.segments.push(segment);
-            }
-            None => self.segments.push(vec![line]),
-        }
-        self.set_len(self.len + 1);
-    }
-
-    /// Removes the last line, of which there is one.
-    fn pop(&mut self) -> Line {
-        let segment = self.segments.last_mut().expect("not empty");
-        let line = segment.pop().expect("no segment is empty");
-        if segment.is_empty() {
-            self.segments.pop();
-            shrink(&mut self.segments);
-        } else if let [first] = &mut *self.segments {
-            shrink(first);
-        }
-        self.set_len(self.len - 1);
-        line
-    }
-
-    fn set_len(&mut self, len: u32) {
-        self.len = len;
-        self.mask = len.next_power_of_two() - 1;
-        // Only the first one may have room for fewer.
-        let last = self.segments.last().map_or(0, Vec::capacity);
-        let lines = self.segments.len().saturating_sub(1) * SEGMENT_LINES + last;
-        self.bytes = lines * size_of::<Line>() + self.segments.capacity() * size_of::<Vec<Line>>();
-    }
-}
-
-/// Gives back half of a vector's memory if it uses less than a quarter.
-pub(crate) fn shrink<T>(vec: &mut Vec<T>) {
-    if vec.len() < vec.capacity() / 4 {
-        vec.shrink_to(vec.capacity() / 2);
-    }
 }
 
 #[cfg(test)]

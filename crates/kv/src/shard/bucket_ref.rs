@@ -416,6 +416,19 @@ impl BucketMut<'_> {
         fields.len()
     }
 
+    /// Creates a map, which does not exist, for the entries that will be loaded.
+    pub(crate) fn load_map(
+        &mut self,
+        keep_when_empty: bool,
+        expires_at_ms: Option<u64>,
+    ) -> Result<(), CommandError> {
+        self.note_expiry(expires_at_ms);
+        let memory = &mut self.shard.memory;
+        let bucket = Bucket::create_map(memory, self.name, keep_when_empty, expires_at_ms)?;
+        self.register(bucket);
+        Ok(())
+    }
+
     fn create_map(&mut self, keep_when_empty: bool) -> Result<(), CommandError> {
         check_name(self.name)?;
         let bucket = Bucket::create_map(&mut self.shard.memory, self.name, keep_when_empty, None)?;

@@ -22,6 +22,10 @@ impl Shard {
     /// Takes one step: gives a chunk back to the system, or moves blocks. When `is_pressed`, few free bytes
     /// are worth it. Returns whether the round goes on.
     pub(crate) fn compact_some(&mut self, is_pressed: bool) -> bool {
+        if self.memory.frozen_by().is_some() && !is_pressed {
+            // What moves would have to be kept for the frozen copy.
+            return false;
+        }
         let kept = if is_pressed { 0 } else { self.memory.held_bytes() / ARENA_PAGE_BYTES / KEPT_SHARE };
         if self.memory.arena.release_chunk(kept) {
             return true;

@@ -2,6 +2,7 @@
 
 pub(crate) mod bucket_ref;
 mod compaction;
+pub(crate) mod frozen;
 pub(crate) mod multi;
 pub(crate) mod registry;
 pub(crate) mod subscribers;

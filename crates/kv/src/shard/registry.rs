@@ -4,10 +4,11 @@ use crate::{
     bucket::Bucket,
     memory::{
         Memory,
-        table::{SlotRef, Table},
+        freeze::Freeze,
+        table::{SlotRef, Table, lines::KeptLines},
     },
 };
-use std::cell::Cell;
+use std::{cell::Cell, sync::Arc};
 
 /// The hashes that one request looks up: that of the bucket's name, and perhaps that of a field.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +131,21 @@ impl Registry {
         let hash_of = |handle| memory.hash(Bucket(handle).name(memory));
         let (handles, next) = self.names.scan_step(cursor, hash_of);
         (handles.map(Bucket), next)
+    }
+
+    /// From now on, keeps names as they are before they change.
+    pub(super) fn freeze(&mut self, freeze: &Arc<Freeze>) {
+        self.names.freeze(freeze);
+    }
+
+    /// Keeps names no longer. Returns those that it has kept.
+    pub(super) fn thaw(&mut self) -> [Option<Box<KeptLines>>; 2] {
+        self.names.thaw()
+    }
+
+    /// The buckets of one line when the names were frozen; `None` after the last one.
+    pub(crate) fn frozen_buckets(&self, line: usize) -> Option<impl Iterator<Item = Bucket>> {
+        (line < self.names.frozen_lines()).then(|| self.names.frozen_chain(line).map(Bucket))
     }
 
     /// How many lines there are.

@@ -45,10 +45,13 @@ impl Store {
 
     /// Takes one step in one of [`Self::shard_count`] shards.
     pub fn sweep(&self, index: usize, clock: Clock) -> Swept {
+        // Dropped when the lock has been released.
+        let _kept;
         let mut shard = self.lock(index);
         if self.crash_reports.is_restarting() {
             return Swept::default();
         }
+        _kept = shard.thaw_if_ended();
         let supervisor = BucketSupervisor::new(&self.crash_reports);
         let mut name = Vec::new();
         let is_pressed = self.budget.is_pressed();

@@ -288,13 +288,16 @@ impl Store {
             shard.watches.take_over(watches, |name| {
                 registry.lookup(memory, Lookup::new(memory.hash(name)), name).is_none()
             });
+            let mut subscribers = std::mem::take(&mut flushed.subscribers);
+            let flushed = self.keep_flushed(index, flushed);
             drop(shard);
-            flushed.subscribers.notify_all_ended(EndReason::Dropped);
-            self.detached_buckets.fetch_add(flushed.registry.len(), Relaxed);
+            subscribers.notify_all_ended(EndReason::Dropped);
             flushed
         };
         let shards = database.map_or(0..self.shards.len(), |database| self.shards_of(database));
-        DetachedShards { shards: shards.map(flush_shard).collect(), buckets: self.detached_buckets.clone() }
+        let shards: Vec<Shard> = shards.filter_map(flush_shard).collect();
+        self.detached_buckets.fetch_add(shards.iter().map(|shard| shard.registry.len()).sum(), Relaxed);
+        DetachedShards { shards, buckets: self.detached_buckets.clone() }
     }
 }
 

@@ -3,13 +3,16 @@
 //!
 //! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, `apply` executes
 //! what a log has ordered, and `prefetch` loads the memory that they need into the cache. `keyspace` has the
-//! operations on all buckets, `records` reads and loads whole buckets, and `expiry` is the sweeper.
+//! operations on all buckets, `records` reads and loads whole buckets, `freeze` copies all of them as they
+//! are at one moment, `load` fills a store with such a copy, and `expiry` is the sweeper.
 
 pub(crate) mod apply;
 mod batch;
 pub(crate) mod cost;
 pub(crate) mod expiry;
+pub(crate) mod freeze;
 pub(crate) mod keyspace;
+pub(crate) mod load;
 pub(crate) mod prefetch;
 pub(crate) mod records;
 mod transaction;
@@ -23,7 +26,7 @@ use crate::{
         backlog::Backlog,
         bucket_changes::{EndReason, Subscription},
     },
-    shard::{Shard, multi::ShardGuards, registry::Lookup, shard_index},
+    shard::{Shard, frozen::Freezing, multi::ShardGuards, registry::Lookup, shard_index},
     store::cost::TransactionLimits,
 };
 use foldhash::fast::SeedableRandomState;
@@ -32,7 +35,7 @@ use std::{
     hash::BuildHasher,
     hint::spin_loop,
     ops::Range,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{Arc, Weak, atomic::AtomicUsize},
 };
 
 /// All the buckets of one node.
@@ -48,6 +51,8 @@ pub struct Store {
     watch_budget: Arc<WatchBudget>,
     /// Buckets that a flush has detached and whose memory is not freed yet.
     detached_buckets: Arc<AtomicUsize>,
+    /// The freeze whose copy is being read, if there is one.
+    current_freeze: Mutex<Weak<Freezing>>,
 }
 
 impl Default for Store {
@@ -95,6 +100,7 @@ impl Store {
             transaction_limits: Mutex::default(),
             watch_budget,
             detached_buckets: Arc::default(),
+            current_freeze: Mutex::default(),
         }
     }
 
@@ -137,6 +143,7 @@ impl Store {
 
     /// Removes all buckets, and accepts requests again after a crash.
     pub fn restart(&self) {
+        self.end_freeze();
         for index in 0..self.shards.len() {
             let mut shard = self.lock(index);
             shard.subscribers.notify_all_ended(EndReason::Restarted);

@@ -1,7 +1,7 @@
 //! The verb's end of the control socket.
 
 use super::{
-    message::{ExportRequest, ImportPage, PageHead, Reply, Request},
+    message::{BackupRequest, ExportRequest, ImportPage, PageHead, Reply, Request},
     run_dir::RunDir,
 };
 use crate::{
@@ -16,6 +16,17 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+/// What an import expects of the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ImportTarget {
+    /// Names that exist are left as they are.
+    Keep,
+    /// Names that exist are replaced.
+    Replace,
+    /// It must not have buckets.
+    Empty,
+}
 
 /// A connection to the running node.
 pub(crate) struct ControlClient {
@@ -47,25 +58,41 @@ impl ControlClient {
     /// Exports the node's buckets, or those of one name. Passes the lines of each page to `on_lines`, piece
     /// by piece.
     pub(crate) fn export(
-        mut self,
+        self,
         name: Option<Vec<u8>>,
-        mut on_lines: impl FnMut(PageHead, &[u8]) -> Result<(), Error>,
+        on_lines: impl FnMut(PageHead, &[u8]) -> Result<(), Error>,
     ) -> Result<ExportScope, Error> {
-        self.send(&Request::Export { export: ExportRequest { name } }, &[])?;
+        self.receive_pages(&Request::Export { export: ExportRequest { name } }, on_lines)
+    }
+
+    /// Backs the node up. Passes the bytes of each page to `on_bytes`, piece by piece.
+    pub(crate) fn back_up(
+        self,
+        on_bytes: impl FnMut(PageHead, &[u8]) -> Result<(), Error>,
+    ) -> Result<ExportScope, Error> {
+        self.receive_pages(&Request::Backup { backup: BackupRequest {} }, on_bytes)
+    }
+
+    fn receive_pages(
+        mut self,
+        request: &Request,
+        mut on_bytes: impl FnMut(PageHead, &[u8]) -> Result<(), Error>,
+    ) -> Result<ExportScope, Error> {
+        self.send(request, &[])?;
         loop {
             match self.receive()? {
                 Reply::Page(page) => {
                     let no_reply = self.no_reply();
-                    let mut lines = (&mut self.stream).take(page.bytes);
+                    let mut bytes = (&mut self.stream).take(page.bytes);
                     loop {
-                        let piece = match lines.fill_buf() {
+                        let piece = match bytes.fill_buf() {
                             Ok([]) => break,
                             Ok(piece) => piece,
                             Err(error) => return Err(no_reply(error)),
                         };
-                        on_lines(page, piece)?;
+                        on_bytes(page, piece)?;
                         let length = piece.len();
-                        lines.consume(length);
+                        bytes.consume(length);
                     }
                 }
                 Reply::Exported(scope) => return Ok(scope),
@@ -75,8 +102,14 @@ impl ControlClient {
     }
 
     /// Imports whole lines.
-    pub(crate) fn import(&mut self, lines: &[u8], replace: bool, last: bool) -> Result<ImportCounts, Error> {
-        let page = ImportPage { replace, last, bytes: lines.len() as u64 };
+    pub(crate) fn import(
+        &mut self,
+        lines: &[u8],
+        target: ImportTarget,
+        last: bool,
+    ) -> Result<ImportCounts, Error> {
+        let (replace, into_empty) = (target == ImportTarget::Replace, target == ImportTarget::Empty);
+        let page = ImportPage { replace, into_empty, last, bytes: lines.len() as u64 };
         self.send(&Request::Import { import: page }, lines)?;
         match self.receive()? {
             Reply::Imported(counts) => Ok(counts),

@@ -1,5 +1,5 @@
-//! The messages on the control socket; each is one line of JSON. Lines of an export or an import follow the
-//! message that announces them.
+//! The messages on the control socket; each is one line of JSON. Lines of an export or an import, and
+//! bytes of a backup, follow the message that announces them.
 
 use crate::records::{
     export::{ExportCounts, ExportScope},
@@ -21,7 +21,13 @@ pub(super) enum Request {
     Export { export: ExportRequest },
     /// One page of an import.
     Import { import: ImportPage },
+    /// All buckets of the node as they are at one moment.
+    Backup { backup: BackupRequest },
 }
+
+/// What a backup is to have: everything.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct BackupRequest {}
 
 /// What an export is to have.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +41,9 @@ pub(super) struct ExportRequest {
 pub(super) struct ImportPage {
     /// Whether names that exist are replaced; as on the first page.
     pub(super) replace: bool,
+    /// Whether the node must not have buckets; as on the first page.
+    #[serde(default)]
+    pub(super) into_empty: bool,
     /// Whether it is the last page.
     pub(super) last: bool,
     /// Bytes of whole lines that follow.
@@ -48,18 +57,18 @@ pub(super) enum Reply {
     /// The result of an expression.
     Result(serde_json::Value),
     Error(String),
-    /// One page of an export.
+    /// One page of an export or a backup.
     Page(PageHead),
-    /// An export is complete.
+    /// An export or a backup is complete.
     Exported(ExportScope),
     /// A page has been imported.
     Imported(ImportCounts),
 }
 
-/// A page of an export.
+/// A page of an export, or of a backup.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct PageHead {
-    /// Bytes of whole lines that follow.
+    /// Bytes that follow: whole lines of an export, any part of a backup.
     pub(super) bytes: u64,
     /// What has been exported up to its end.
     pub(crate) counts: ExportCounts,

@@ -8,9 +8,12 @@ use crate::{
     console::{self, Node},
     error::Error,
     limits::{
-        CONTROL_CONNECTIONS, CONTROL_REPLY_BYTES, CONTROL_REQUEST_BYTES, IMPORT_LINE_BYTES, IMPORT_PAGE_BYTES,
+        CONTROL_CONNECTIONS, CONTROL_REPLY_BYTES, CONTROL_REQUEST_BYTES, IMPORT_LINE_BYTES,
+        IMPORT_PAGE_BYTES, TRANSFER_TIMEOUT,
     },
+    output::counted,
     records::{
+        backup::Backup,
         export::Export,
         import::{Import, ImportCounts},
     },
@@ -23,6 +26,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, copy, sink},
     net::{UnixListener, UnixStream},
     task::spawn_blocking,
+    time::timeout,
 };
 
 /// Binds the socket of a node whose pid lock is held.
@@ -113,10 +117,11 @@ async fn handle_requests(
         let reply = match serde_json::from_slice::<Request>(&line) {
             Ok(Request::Evaluate { expression, json }) => evaluate(node, &expression, json).await,
             Ok(Request::Export { export: request }) => export(stream, node, request.name).await?,
+            Ok(Request::Backup { .. }) => back_up(stream, node).await?,
             Ok(Request::Import { import: page }) => {
                 let lines = read_lines(&mut *stream, page.bytes, IMPORT_PAGE_BYTES).await?;
                 let Some(lines) = lines else { return Ok(()) };
-                match lines {
+                match lines.and_then(|lines| check_target(node, import, page).map(|()| lines)) {
                     Ok(lines) => Reply::Imported(import_page(node, import, page, lines).await),
                     Err(message) => Reply::Error(message),
                 }
@@ -169,6 +174,49 @@ async fn export(stream: &mut BufReader<UnixStream>, node: &Node, name: Option<Ve
         stream.write_all(&lines).await?;
     }
     Ok(export.scope().map_or_else(Reply::Error, Reply::Exported))
+}
+
+/// As [`export`] does, but all pages are of one moment. A client that takes none for too long ends it.
+async fn back_up(stream: &mut BufReader<UnixStream>, node: &Node) -> io::Result<Reply> {
+    let cluster = node.cluster.clone();
+    let mut backup = match spawn_blocking(move || Backup::new(&cluster)).await? {
+        Ok(backup) => backup,
+        Err(message) => return Ok(Reply::Error(message)),
+    };
+    let total = backup.total();
+    loop {
+        let read = spawn_blocking(move || {
+            let page = backup.next_page();
+            (backup, page)
+        });
+        let page;
+        (backup, page) = read.await?;
+        let bytes = match page {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => break,
+            Err(message) => return Ok(Reply::Error(message)),
+        };
+        let head = PageHead { bytes: bytes.len() as u64, counts: backup.counts(), total };
+        timeout(TRANSFER_TIMEOUT, async {
+            send(stream, &Reply::Page(head)).await?;
+            stream.write_all(&bytes).await
+        })
+        .await??;
+    }
+    Ok(Reply::Exported(spawn_blocking(move || backup.into_scope()).await?))
+}
+
+/// A restore begins only in a node without buckets.
+fn check_target(node: &Node, import: &Option<Import>, page: ImportPage) -> Result<(), String> {
+    let buckets: u64 = node.cluster.local().bucket_counts().iter().sum();
+    if page.into_empty && import.is_none() && buckets > 0 {
+        return Err(format!(
+            "the node has {}, and a backup is restored into an empty node: start one, \
+             or empty this one (FLUSHALL); `import` of an export adds to what is there",
+            counted(buckets, "bucket or string", "buckets and strings")
+        ));
+    }
+    Ok(())
 }
 
 async fn import_page(

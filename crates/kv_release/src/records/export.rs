@@ -8,7 +8,7 @@ use kv_cluster::{Cluster, Owner, escape_name};
 use serde::{Deserialize, Serialize};
 use std::vec;
 
-/// What an export has written.
+/// What an export or a backup has written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ExportCounts {
     pub(crate) buckets: u64,
@@ -16,12 +16,20 @@ pub(crate) struct ExportCounts {
     pub(crate) strings: u64,
 }
 
-/// Whose buckets an export has.
+/// Whose buckets an export or a backup has.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ExportScope {
     pub(crate) node: String,
     /// The other nodes, whose buckets it does not have.
     pub(crate) others: Vec<String>,
+}
+
+impl ExportScope {
+    /// All buckets of this node.
+    pub(super) fn new(cluster: &Cluster) -> ExportScope {
+        let others = cluster.nodes().iter().map(|node| node.name.to_string()).collect();
+        ExportScope { node: cluster.node_name().to_string(), others }
+    }
 }
 
 /// All buckets of this node, or those of one name, as lines.
@@ -97,11 +105,8 @@ impl Export {
         {
             return Err(format!("there is no bucket \"{}\"", escape_name(name)));
         }
-        let others = match self.name {
-            Some(_) => Vec::new(),
-            None => self.cluster.nodes().iter().map(|node| node.name.to_string()).collect(),
-        };
-        Ok(ExportScope { node: self.cluster.node_name().to_string(), others })
+        let scope = ExportScope::new(&self.cluster);
+        Ok(if self.name.is_some() { ExportScope { others: Vec::new(), ..scope } } else { scope })
     }
 
     /// Reads one page of a bucket or of names; `false` at the end.

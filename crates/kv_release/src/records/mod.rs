@@ -1,6 +1,8 @@
 //! Buckets as JSON lines, which `export` writes and `import` reads: [`record`] is one line, [`export`] makes
-//! lines of this node's buckets, [`import`] makes buckets of lines.
+//! lines of this node's buckets, [`import`] makes buckets of lines. [`mod@backup`] makes a backup of all of
+//! them.
 
+pub(crate) mod backup;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod record;

@@ -2,7 +2,7 @@
 
 use super::{progress::Progress, redis::copy, session::ImportSession, source::Source};
 use crate::{
-    control::run_dir::RunDir,
+    control::{client::ImportTarget, run_dir::RunDir},
     error::Error,
     limits::{IMPORT_LINE_BYTES, TRANSFER_PAGE_BYTES},
 };
@@ -14,7 +14,8 @@ use std::{
 
 /// Imports, and says what was imported and what was not.
 pub(crate) fn run(run_dir: &RunDir, source: &Source, replace: bool) -> Result<(), Error> {
-    let mut import = ImportSession::connect(run_dir, replace)?;
+    let target = if replace { ImportTarget::Replace } else { ImportTarget::Keep };
+    let mut import = ImportSession::connect(run_dir, target)?;
     let imported = match source {
         Source::Stdin => read_lines(&mut import, stdin().lock(), None, Path::new("standard input")),
         Source::File(path) => {

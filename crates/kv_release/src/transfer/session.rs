@@ -1,7 +1,10 @@
 //! The lines of an import on their way to the node, and what became of them.
 
 use crate::{
-    control::{client::ControlClient, run_dir::RunDir},
+    control::{
+        client::{ControlClient, ImportTarget},
+        run_dir::RunDir,
+    },
     error::Error,
     output::{counted, print_line},
     records::import::ImportCounts,
@@ -12,7 +15,7 @@ use std::collections::BTreeMap;
 /// Lines on their way to the node.
 pub(super) struct ImportSession {
     client: ControlClient,
-    replace: bool,
+    target: ImportTarget,
     /// Whole lines that have not been sent.
     pub(super) lines: Vec<u8>,
     counts: ImportCounts,
@@ -26,10 +29,10 @@ pub(super) struct ImportSession {
 
 impl ImportSession {
     /// An import into the running node.
-    pub(super) fn connect(run_dir: &RunDir, replace: bool) -> Result<ImportSession, Error> {
+    pub(super) fn connect(run_dir: &RunDir, target: ImportTarget) -> Result<ImportSession, Error> {
         Ok(ImportSession {
             client: ControlClient::for_transfer(run_dir)?,
-            replace,
+            target,
             lines: Vec::new(),
             counts: ImportCounts::default(),
             pages: 0,
@@ -56,7 +59,7 @@ impl ImportSession {
     /// Sends the lines. An error says why the node takes no more.
     pub(super) fn send(&mut self, last: bool) -> Result<(), Error> {
         self.pages += 1;
-        let counts = self.client.import(&self.lines, self.replace, last)?;
+        let counts = self.client.import(&self.lines, self.target, last)?;
         self.lines.clear();
         self.counts.add(counts);
         match &self.counts.stopped {
@@ -74,7 +77,8 @@ impl ImportSession {
     /// Prints what was imported, and what was not.
     pub(super) fn report(&self) {
         let ImportCounts { buckets, entries, strings, expired, existing, refused, .. } = self.counts;
-        print_line(format_args!("imported {}", contents(buckets, entries, strings)));
+        let done = if self.target == ImportTarget::Empty { "restored" } else { "imported" };
+        print_line(format_args!("{done} {}", contents(buckets, entries, strings)));
         if expired > 0 {
             print_line(format_args!("left out {expired} that had expired"));
         }

@@ -122,6 +122,9 @@ impl Arena {
         });
         let Some((first, _)) = found else { return false };
         let Ok(nothing) = MmapMut::map_anon(0) else { return false };
+        for page in first..first + CHUNK_PAGES {
+            self.before_write(page * PAGE_GRANULES);
+        }
         let mut held = self.mapped_pages(first);
         if (first..first + CHUNK_PAGES).contains(&self.fresh.start) {
             held -= if self.fresh_is_held { 0 } else { self.fresh.len() };

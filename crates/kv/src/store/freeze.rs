@@ -1,0 +1,163 @@
+//! Frozen copies: what all buckets were at one moment, read at any pace while the store goes on changing.
+//!
+//! A freeze marks all shards while all of them are locked. From then on what is about to change is copied
+//! before it does (`memory::freeze`). A reader takes the lock of a shard for one bounded step at a time.
+
+use super::Store;
+use crate::{
+    database::Database,
+    memory::freeze::FreezeBudget,
+    shard::{
+        Shard,
+        frozen::{Freezing, FrozenPosition, Record},
+        multi::ShardGuards,
+    },
+};
+use parking_lot::MutexGuard;
+use std::{fmt, sync::Arc};
+
+/// The store has a frozen copy already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("another backup or snapshot is being taken; try again when it is done")]
+pub struct AlreadyFrozen;
+
+/// A frozen copy was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("given up: too much was written meanwhile; try again at a quieter time")]
+pub struct GivenUp;
+
+/// What all buckets were at one moment, except what has been read already. What was kept for it is freed when
+/// it is dropped, which takes a while.
+pub struct FrozenStore {
+    store: Arc<Store>,
+    freezing: Arc<Freezing>,
+    /// How many buckets there are.
+    buckets: usize,
+    /// The shard that is being read, and how far.
+    shard: usize,
+    position: FrozenPosition,
+    /// That shard, if it was flushed meanwhile.
+    flushed: Option<Shard>,
+}
+
+impl fmt::Debug for FrozenStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrozenStore").field("buckets", &self.buckets).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Freezes all buckets as they are now. What is kept for the copy counts against `budget`; when that is
+    /// used up, the copy is given up. A store has one frozen copy at a time.
+    pub fn freeze(self: &Arc<Self>, budget: &Arc<FreezeBudget>) -> Result<FrozenStore, AlreadyFrozen> {
+        let freezing = Arc::new(Freezing::new(budget));
+        {
+            let mut current = self.current_freeze.lock();
+            if current.strong_count() > 0 {
+                return Err(AlreadyFrozen);
+            }
+            *current = Arc::downgrade(&freezing);
+        }
+        let mut buckets = 0;
+        let mut shards = ShardGuards::new((0..self.shards.len()).collect(), |index| self.lock(index));
+        shards.for_each(|shard| {
+            if shard.registry.len() > 0 {
+                buckets += shard.registry.len();
+                shard.freeze(&freezing.freeze);
+            }
+        });
+        drop(shards);
+        let (shard, position) = (0, FrozenPosition::default());
+        Ok(FrozenStore { store: self.clone(), freezing, buckets, shard, position, flushed: None })
+    }
+
+    /// A shard has been flushed and is still locked. Hands what it was over to the frozen copy that it
+    /// belongs to, or returns it.
+    pub(super) fn keep_flushed(&self, index: usize, flushed: Shard) -> Option<Shard> {
+        let freezing = self.current_freeze.lock().upgrade().filter(|freezing| freezing.has(&flushed));
+        match freezing.filter(|freezing| freezing.freeze.keeps(flushed.held_bytes())) {
+            None => Some(flushed),
+            Some(freezing) => {
+                freezing.flushed.lock().insert(index, flushed);
+                None
+            }
+        }
+    }
+
+    /// Gives the frozen copy up, if there is one.
+    pub(super) fn end_freeze(&self) {
+        if let Some(freezing) = self.current_freeze.lock().upgrade() {
+            freezing.freeze.end();
+        }
+    }
+}
+
+impl FrozenStore {
+    /// How many buckets it has, those included that have been read.
+    pub fn buckets(&self) -> usize {
+        self.buckets
+    }
+
+    /// Passes the next records to `visit`, while their shard is locked; `false` when there are no more. What
+    /// had expired and was not removed yet is among them.
+    pub fn read(&mut self, visit: impl FnMut(Record<'_>)) -> Result<bool, GivenUp> {
+        while self.shard < self.store.shards.len() {
+            let database = Database::new(self.shard / self.store.shards_per_database());
+            let database = database.expect("each shard belongs to a database");
+            let shard = self.store.lock(self.shard);
+            // Now nothing of this shard can change.
+            if self.freezing.freeze.has_ended() {
+                return Err(GivenUp);
+            }
+            let goes_on = if self.freezing.has(&shard) {
+                let goes_on = shard.read_frozen(&mut self.position, database, visit);
+                MutexGuard::unlock_fair(shard);
+                goes_on
+            } else {
+                drop(shard);
+                let flushed =
+                    self.flushed.take().or_else(|| self.freezing.flushed.lock().remove(&self.shard));
+                self.flushed = flushed;
+                match &self.flushed {
+                    Some(shard) => shard.read_frozen(&mut self.position, database, visit),
+                    None => {
+                        self.shard += 1;
+                        continue;
+                    }
+                }
+            };
+            if !goes_on {
+                self.flushed = None;
+                self.thaw(self.shard);
+                self.position = FrozenPosition::default();
+                self.shard += 1;
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Frees what a shard keeps.
+    fn thaw(&self, index: usize) {
+        loop {
+            let mut shard = self.store.lock(index);
+            let kept = if self.freezing.has(&shard) { shard.thaw_some() } else { None };
+            MutexGuard::unlock_fair(shard);
+            if kept.is_none() {
+                break;
+            }
+        }
+    }
+}
+
+impl Drop for FrozenStore {
+    fn drop(&mut self) {
+        self.freezing.freeze.end();
+        for index in self.shard..self.store.shards.len() {
+            self.thaw(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

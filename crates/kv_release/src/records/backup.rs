@@ -1,0 +1,65 @@
+//! The bytes of a backup, page by page: all buckets of this node as they were at one moment.
+
+use super::export::{ExportCounts, ExportScope};
+use crate::limits::TRANSFER_PAGE_BYTES;
+use kv::FrozenStore;
+use kv_cluster::Cluster;
+use kv_raft::snapshot::{SnapshotEncoder, SnapshotHeader, SnapshotKind, encode_store};
+
+/// A backup of this node's buckets.
+pub(crate) struct Backup {
+    frozen: FrozenStore,
+    /// `None` when its last bytes have been returned.
+    encoder: Option<SnapshotEncoder>,
+    counts: ExportCounts,
+    scope: ExportScope,
+}
+
+impl Backup {
+    /// A backup as of now. An error says why there cannot be one.
+    pub(crate) fn new(cluster: &Cluster) -> Result<Backup, String> {
+        let scope = ExportScope::new(cluster);
+        let description = scope.node.clone().into_bytes();
+        let stamp_ms = kv::time::now_ms();
+        let header = SnapshotHeader { kind: SnapshotKind::Backup, stamp_ms, description };
+        let frozen = cluster.local().freeze().map_err(|error| error.to_string())?;
+        let encoder = Some(SnapshotEncoder::new(&header));
+        Ok(Backup { frozen, encoder, counts: ExportCounts::default(), scope })
+    }
+
+    /// How many buckets it has.
+    pub(crate) fn total(&self) -> u64 {
+        self.frozen.buckets() as u64
+    }
+
+    /// The next bytes, about a page of them; `None` after the last ones. An error says why it was given up.
+    pub(crate) fn next_page(&mut self) -> Result<Option<Vec<u8>>, String> {
+        let Some(mut encoder) = self.encoder.take() else { return Ok(None) };
+        let mut bytes = Vec::new();
+        while bytes.len() < TRANSFER_PAGE_BYTES {
+            let read = encode_store(&mut self.frozen, &mut encoder).map_err(|error| error.to_string())?;
+            let counts = encoder.counts();
+            self.counts =
+                ExportCounts { buckets: counts.maps, entries: counts.entries, strings: counts.strings };
+            match read {
+                Some(blocks) => bytes.extend_from_slice(&blocks),
+                None => {
+                    bytes.extend_from_slice(&encoder.finish());
+                    return Ok(Some(bytes));
+                }
+            }
+        }
+        self.encoder = Some(encoder);
+        Ok(Some(bytes))
+    }
+
+    /// What it has so far.
+    pub(crate) fn counts(&self) -> ExportCounts {
+        self.counts
+    }
+
+    /// Whose buckets it has. This frees what was kept for it.
+    pub(crate) fn into_scope(self) -> ExportScope {
+        self.scope
+    }
+}

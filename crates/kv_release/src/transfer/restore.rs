@@ -1,0 +1,167 @@
+//! `restore`: a backup for the running node; and `backup --verify`, which only reads it. A file is read and
+//! checked as a whole before anything of it is sent.
+
+use super::{
+    progress::Progress,
+    session::{ImportSession, contents},
+};
+use crate::{
+    control::{client::ImportTarget, run_dir::RunDir},
+    error::Error,
+    limits::{BACKUP_READ_BYTES, TRANSFER_PAGE_BYTES},
+    output::print_line,
+    records::record::{Item, Record as Line},
+};
+use kv::{Database, FullName, Record};
+use kv_cluster::escape_name;
+use kv_raft::snapshot::{RecordCounts, SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader};
+use std::{
+    fs::File,
+    io::{BufReader, Read, stdin},
+    path::Path,
+};
+
+/// A backup that has been read.
+struct Found {
+    header: SnapshotHeader,
+    counts: RecordCounts,
+}
+
+/// Checks a backup, and says what it holds.
+pub(crate) fn verify(path: &Path) -> Result<(), Error> {
+    let found = match path == "-" {
+        true => read(open_backup(stdin().lock(), path)?, 0, path)?,
+        false => read_file(path)?,
+    };
+    print_line(format_args!("{}: whole: {}", path.display(), describe(&found)));
+    Ok(())
+}
+
+/// Restores, and says what was restored and what was not.
+pub(crate) fn run(run_dir: &RunDir, path: &Path) -> Result<(), Error> {
+    let mut import = ImportSession::connect(run_dir, ImportTarget::Empty)?;
+    // Is the node empty?
+    import.send(false)?;
+    let found = read_file(path)?;
+    print_line(format_args!("restoring {}", describe(&found)));
+    let restored = send(&mut import, path);
+    import.report();
+    restored?;
+    if import.is_whole() { Ok(()) } else { Err(Error::Printed) }
+}
+
+/// Sends all buckets as the lines of an import.
+fn send(import: &mut ImportSession, path: &Path) -> Result<(), Error> {
+    let (mut reader, size) = open_file(path)?;
+    let mut progress = Progress::new(false);
+    let mut map = (Database::ZERO, Vec::new());
+    loop {
+        let percent = reader.offset() * 100 / size.max(1);
+        let Some(record) = reader.next_record().map_err(unreadable(path))? else { break };
+        let (full, item, expires_at_ms) = match record {
+            Record::Map { full, keep_when_empty, expires_at_ms } => {
+                map = (full.database, full.name.to_vec());
+                (full, Item::Bucket { keep_when_empty }, expires_at_ms)
+            }
+            Record::Entry { key, value, expires_at_ms } => {
+                let full = FullName { database: map.0, name: &map.1 };
+                (full, Item::Entry { field: key.into(), value: value.into() }, expires_at_ms)
+            }
+            Record::Str { full, value, expires_at_ms, .. } => {
+                (full, Item::Str { value: value.into() }, expires_at_ms)
+            }
+        };
+        let FullName { database, name } = full;
+        Line { database, name: name.into(), item, expires_at_ms }.write(&mut import.lines);
+        if import.lines.len() >= TRANSFER_PAGE_BYTES {
+            import.send(false)?;
+            progress.update(format_args!("{percent} %, {}", import.progress()));
+        }
+    }
+    import.send(true)
+}
+
+fn read_file(path: &Path) -> Result<Found, Error> {
+    let (reader, size) = open_file(path)?;
+    read(reader, size, path)
+}
+
+fn open_file(path: &Path) -> Result<(SnapshotReader<BufReader<File>>, u64), Error> {
+    let open = || format!("open {}", path.display());
+    let file = File::open(path).map_err(Error::io(open()))?;
+    let size = file.metadata().map_err(Error::io(open()))?.len();
+    Ok((open_backup(file, path)?, size))
+}
+
+fn open_backup<R: Read>(input: R, path: &Path) -> Result<SnapshotReader<BufReader<R>>, Error> {
+    let input = BufReader::with_capacity(BACKUP_READ_BYTES, input);
+    let reader = SnapshotReader::open(input).map_err(unreadable(path))?;
+    match reader.header().kind {
+        SnapshotKind::Backup => Ok(reader),
+        SnapshotKind::Range => Err(refused(path, "it is the snapshot of a range, not a backup")),
+    }
+}
+
+/// Reads and checks all of a backup.
+fn read<R: Read>(mut reader: SnapshotReader<R>, size: u64, path: &Path) -> Result<Found, Error> {
+    let mut progress = Progress::new(false);
+    while reader.next_record().map_err(unreadable(path))?.is_some() {
+        let entries = reader.counts().entries;
+        match (reader.offset() * 100).checked_div(size) {
+            Some(percent) => progress.update(format_args!("checked {percent} %, {entries} entries")),
+            None => progress.update(format_args!("checked {entries} entries")),
+        }
+    }
+    Ok(Found { header: reader.header().clone(), counts: reader.counts() })
+}
+
+/// For `map_err`: why a file cannot be read as a backup.
+fn unreadable(path: &Path) -> impl Fn(SnapshotError) -> Error + '_ {
+    move |error| refused(path, &error.to_string())
+}
+
+fn refused(path: &Path, why: &str) -> Error {
+    Error::Refused(format!("{}: {why}; use another backup", path.display()))
+}
+
+fn describe(Found { header, counts }: &Found) -> String {
+    let RecordCounts { maps, entries, strings } = counts;
+    let (node, time) = (escape_name(&header.description), format_utc(header.stamp_ms));
+    format!("a backup of {node}, made {time}: {}", contents(*maps, *entries, *strings))
+}
+
+/// A time in milliseconds since 1970, as date and time of day in UTC.
+fn format_utc(ms: u64) -> String {
+    let (days, seconds) = (ms / 86_400_000, ms / 1_000 % 86_400);
+    // Years begin with March, so that a leap day is the last of its year; 400 of them have 146,097 days.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = match month {
+        0..10 => (era * 400 + year, month + 3),
+        _ => (era * 400 + year + 1, month - 9),
+    };
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_dates() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_798_761_599, "2026-12-31 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(format_utc(seconds * 1_000), expected);
+        }
+    }
+}
