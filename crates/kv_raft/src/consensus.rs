@@ -335,12 +335,13 @@ impl RaftStateMachine<Kinds> for StateMachine {
     /// Freezes the store, between two entries.
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         let (Some(last), Some(since)) = (self.applied, *self.members.log_id()) else {
-            return SnapshotBuilder(None);
+            return SnapshotBuilder(Mutex::new(None));
         };
         let (voters, learners) = members_to(self.members.membership());
         let position = Position { last: id_to(last), members_since: id_to(since), voters, learners };
         let Machine { store, progress, .. } = &self.machine;
-        SnapshotBuilder(Some(self.snapshots.begin(store, position, progress.stamp_ms.load(Relaxed))))
+        let taking = self.snapshots.begin(store, position, progress.stamp_ms.load(Relaxed));
+        SnapshotBuilder(Mutex::new(Some(taking)))
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<()>, Failed> {
@@ -359,11 +360,12 @@ impl RaftStateMachine<Kinds> for StateMachine {
 
 /// Writes a frozen copy. If that fails, the snapshot before it stays the newest, which is no error to the
 /// library: it would end the replica.
-struct SnapshotBuilder(Option<Taking>);
+struct SnapshotBuilder(Mutex<Option<Taking>>);
 
 impl RaftSnapshotBuilder<Kinds> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> Result<Snapshot<Kinds>, Failed> {
-        let newest = match self.0.take() {
+        let taking = self.0.get_mut().take();
+        let newest = match taking {
             Some(taking) => taking.finish().await,
             None => None,
         };

@@ -167,12 +167,17 @@ impl Replica {
         loop {
             let is_wanted = tokio::select! {
                 () = self.range.snapshots.wanted() => true,
-                _ = ticks.tick() => self.range.log_bytes() > SNAPSHOT_LOG_BYTES.max(self.range.store.used_bytes() as u64),
+                _ = ticks.tick() => self.has_outgrown_log(),
             };
             if is_wanted && let Err(broken) = consensus.begin_snapshot().await {
                 return End::Broken(broken.to_string());
             }
         }
+    }
+
+    /// Whether the log is larger than a snapshot would be, and large at all.
+    fn has_outgrown_log(&self) -> bool {
+        self.range.log_bytes() > SNAPSHOT_LOG_BYTES.max(self.range.store.used_bytes() as u64)
     }
 
     /// Proposes what waits, one group after the other.

@@ -433,7 +433,8 @@ async fn a_snapshot_beside_writes_has_what_was_acknowledged_before_it() {
             let range = range.clone();
             tokio::spawn(async move {
                 for number in 1..=50 {
-                    let line = format!("HSET list {writer} {number}; HSET list {writer}-{number} 1; INCR count");
+                    let line =
+                        format!("HSET list {writer} {number}; HSET list {writer}-{number} 1; INCR count");
                     write(&range, &line).await.expect("written");
                 }
             })

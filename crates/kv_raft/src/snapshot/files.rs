@@ -1,11 +1,8 @@
-//! The snapshot of a range as a file in its directory, from which its log goes on. There is one at a time; the
-//! next one takes its place when it is whole.
+//! The snapshot of a range as a file in its directory, from which its log goes on. There is one at a time;
+//! the next one takes its place when it is whole.
 
 use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store};
-use crate::{
-    log::encoding::Position,
-    snapshot::SnapshotEncoder,
-};
+use crate::{log::encoding::Position, snapshot::SnapshotEncoder};
 use kv::{FrozenStore, GivenUp, LoadError, Loader, Store};
 use std::{
     fs::{self, File},

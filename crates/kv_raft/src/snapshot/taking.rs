@@ -108,9 +108,9 @@ impl Taking {
                 let directory = snapshots.directory.clone();
                 let write = move || files::write(&directory, &position, stamp_ms, frozen);
                 let written = tokio::task::spawn_blocking(write).await;
-                written.map_err(|error| error.to_string()).and_then(|written| {
-                    written.map_err(|error: NotWritten| error.to_string())
-                })
+                written
+                    .map_err(|error| error.to_string())
+                    .and_then(|written| written.map_err(|error: NotWritten| error.to_string()))
             }
             Err(error) => Err(error.to_string()),
         };
