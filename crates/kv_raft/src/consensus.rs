@@ -11,10 +11,7 @@ use crate::{
     },
     machine::{InFlight, Machine},
     proposals::ClosedGroup,
-    snapshot::{
-        files::RangeSnapshot,
-        taking::{Snapshots, Taking},
-    },
+    snapshot::taking::{Snapshots, Taking},
 };
 use openraft::{
     BasicNode, CommittedLeaderId, Config, Entry, EntryPayload, LogState, Membership, OptionalSend, Raft,
@@ -31,7 +28,7 @@ use std::{
     fmt::{self, Debug, Formatter},
     io,
     ops::{Bound, RangeBounds},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::oneshot;
@@ -94,9 +91,7 @@ impl Consensus {
             ..Config::default()
         };
         let log = LogStore { log, in_flight: machine.in_flight.clone() };
-        let meta = meta_of(snapshots.status().newest.as_ref());
-        let (applied, members) = (meta.last_log_id, meta.last_membership);
-        let machine = StateMachine { machine, applied, members, snapshots };
+        let machine = StateMachine { machine, snapshots };
         Ok(Consensus(Raft::new(replica, Arc::new(config), NoPeers, log, machine).await?))
     }
 
@@ -274,8 +269,7 @@ fn members_to(members: &Membership<u64, BasicNode>) -> (Vec<Vec<u64>>, Vec<u64>)
 }
 
 /// What the library knows of a snapshot.
-fn meta_of(snapshot: Option<&RangeSnapshot>) -> SnapshotMeta<u64, BasicNode> {
-    let Some(RangeSnapshot { position, .. }) = snapshot else { return SnapshotMeta::default() };
+fn meta_of(position: &Position) -> SnapshotMeta<u64, BasicNode> {
     let Position { last, members_since, voters, learners } = position;
     SnapshotMeta {
         last_log_id: Some(id_from(*last)),
@@ -295,8 +289,6 @@ fn id_to(id: LogId) -> encoding::LogId {
 /// Our machine, as the library sees it.
 struct StateMachine {
     machine: Machine,
-    applied: Option<LogId>,
-    members: Members,
     snapshots: Arc<Snapshots>,
 }
 
@@ -304,7 +296,8 @@ impl RaftStateMachine<Kinds> for StateMachine {
     type SnapshotBuilder = SnapshotBuilder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, Members), Failed> {
-        Ok((self.applied, self.members.clone()))
+        let meta = self.machine.progress.position().map(|position| meta_of(&position)).unwrap_or_default();
+        Ok((meta.last_log_id, meta.last_membership))
     }
 
     async fn apply<I>(&mut self, entries: I) -> Result<Vec<()>, Failed>
@@ -322,11 +315,10 @@ impl RaftStateMachine<Kinds> for StateMachine {
                     applied.map_err(|error| StorageIOError::apply(entry.log_id, &error))?;
                 }
                 EntryPayload::Membership(members) => {
-                    self.members = Members::new(Some(entry.log_id), members);
-                    self.machine.applied(id);
+                    let (voters, learners) = members_to(&members);
+                    self.machine.apply_members(id, voters, learners);
                 }
             }
-            self.applied = Some(entry.log_id);
             results.push(());
         }
         Ok(results)
@@ -334,14 +326,8 @@ impl RaftStateMachine<Kinds> for StateMachine {
 
     /// Freezes the store, between two entries.
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        let (Some(last), Some(since)) = (self.applied, *self.members.log_id()) else {
-            return SnapshotBuilder(Mutex::new(None));
-        };
-        let (voters, learners) = members_to(self.members.membership());
-        let position = Position { last: id_to(last), members_since: id_to(since), voters, learners };
         let Machine { store, progress, .. } = &self.machine;
-        let taking = self.snapshots.begin(store, position, progress.stamp_ms.load(Relaxed));
-        SnapshotBuilder(Mutex::new(Some(taking)))
+        SnapshotBuilder(Mutex::new(self.snapshots.begin(store, progress)))
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<()>, Failed> {
@@ -354,7 +340,7 @@ impl RaftStateMachine<Kinds> for StateMachine {
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Kinds>>, Failed> {
         let newest = self.snapshots.status().newest;
-        Ok(newest.map(|newest| Snapshot { meta: meta_of(Some(&newest)), snapshot: Box::new(()) }))
+        Ok(newest.map(|newest| Snapshot { meta: meta_of(&newest.position), snapshot: Box::new(()) }))
     }
 }
 
@@ -369,7 +355,8 @@ impl RaftSnapshotBuilder<Kinds> for SnapshotBuilder {
             Some(taking) => taking.finish().await,
             None => None,
         };
-        Ok(Snapshot { meta: meta_of(newest.as_ref()), snapshot: Box::new(()) })
+        let meta = newest.map(|newest| meta_of(&newest.position)).unwrap_or_default();
+        Ok(Snapshot { meta, snapshot: Box::new(()) })
     }
 }
 

@@ -29,6 +29,9 @@ pub(crate) const LOG_FILE_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of a log after which a snapshot is taken, if the range takes less memory.
 pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
 
+/// Time between two attempts to begin a snapshot while another one is being taken.
+pub(crate) const SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
+
 /// Time between two looks at how large a log is.
 pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -43,6 +46,10 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
 
 /// The shortest and the longest time without a leader after which a replica calls an election.
 pub(crate) const ELECTION: (Duration, Duration) = (Duration::from_millis(400), Duration::from_millis(800));
+
+/// Time between the first two attempts to write a log again that has failed. It doubles up to a limit.
+pub(crate) const RENEW_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const RENEW_PAUSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Time between two lines in the log that say how far a range is loaded.
 pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_secs(1);

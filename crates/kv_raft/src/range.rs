@@ -279,6 +279,11 @@ impl Range {
         self.state.send_replace(RangeState::Ready);
     }
 
+    /// Its log takes nothing: it refuses what writes, and what waits to be written. Reads go on.
+    pub(crate) fn refuse_writes(&self, reason: &str) {
+        self.proposals.fail(&RangeError::CannotWrite { range: self.text.clone(), reason: reason.into() });
+    }
+
     /// It cannot go on.
     pub(crate) fn stop(&self, reason: &str) {
         self.is_ready.store(false, Release);

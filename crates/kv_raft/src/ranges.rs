@@ -6,7 +6,7 @@ use crate::{
     limits::{LOG_CACHE_BYTES, RANGES},
     proposals::{WaitingBytes, ticket::WakeTogether},
     range::Range,
-    replica::Replica,
+    replica::{Replica, renew::LOG},
     snapshot::taking::Snapshots,
 };
 use kv::{FreezeBudget, Store, TransactionLimits};
@@ -198,7 +198,8 @@ fn make_replica(
     let ids = opened.iter().chain(found).map(|(_, identity)| identity.range.max(identity.replica));
     let id = ids.max().unwrap_or(0) + 1;
     let path = directory.join(format!("{id}-{id}"));
-    fs::create_dir_all(&path).map_err(failed(&path))?;
+    let log = path.join(LOG);
+    fs::create_dir_all(&log).map_err(failed(&log))?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed(directory))?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(|error| failed(&path)(io::Error::other(error)))?;

@@ -200,6 +200,11 @@ impl Proposals {
         self.queue.lock().refusal = Some(refusal);
     }
 
+    /// Whether there will be no more groups.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.lock().is_closed
+    }
+
     /// Refuses requests from now on, and ends with the groups that wait.
     pub(crate) fn close(&self, refusal: RangeError) {
         let mut queue = self.queue.lock();
@@ -208,9 +213,9 @@ impl Proposals {
         self.filled.notify_one();
     }
 
-    /// Refuses requests from now on, those that wait as well.
+    /// Refuses requests from now on, those that wait as well, until [`Self::accept`].
     pub(crate) fn fail(&self, refusal: &RangeError) {
-        self.close(refusal.clone());
+        self.refuse(refusal.clone());
         let groups = std::mem::take(&mut self.queue.lock().groups);
         self.waiting.0.fetch_sub(groups.iter().map(|group| group.bytes.len()).sum(), Relaxed);
         for group in groups {

@@ -420,7 +420,54 @@ async fn without_its_snapshot_a_log_is_not_taken_for_all_there_was() {
     }
     fs::remove_file(snapshot).expect("removed");
     let reason = stopped().await;
-    assert!(reason.contains("is missing; restore the range from a backup"), "{reason}");
+    assert!(
+        reason.ends_with("the log does not go on from the snapshot; restore the range from a backup"),
+        "{reason}"
+    );
+    fs::write(snapshot, bytes).expect("written");
+    let log = directory.path().join("ranges/1-1/log");
+    for file in fs::read_dir(&log).expect("a directory") {
+        fs::remove_file(file.expect("a file").path()).expect("removed");
+    }
+    let reason = stopped().await;
+    assert!(
+        reason.ends_with("the log does not go on from the snapshot; restore the range from a backup"),
+        "{reason}"
+    );
+    fs::remove_dir_all(&log).expect("removed");
+    let reason = stopped().await;
+    assert!(reason.ends_with("log is missing; restore the range from a backup"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_fails_is_written_again_from_memory_while_reads_go_on() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    write(range, "SET a 1; HSET list milk 1").await.expect("written");
+    // The next file of the log cannot be made, and all that was in the others is lost.
+    fs::remove_dir_all(directory.path().join("ranges/1-1/log")).expect("removed");
+    let value = "x".repeat(1024 * 1024);
+    let (mut acknowledged, mut failures) = (0, 0);
+    while acknowledged < 40 {
+        match write(range, &format!("SET large{acknowledged} {value}")).await {
+            Ok(_) => acknowledged += 1,
+            Err(RangeError::Unknown { .. } | RangeError::CannotWrite { .. }) => failures += 1,
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(read(range, "GET a"), "1");
+    }
+    assert!(failures > 0, "the log has not failed");
+    write(range, "INCR a").await.expect("written");
+    let killed = killed(directory.path());
+    ranges.close().await;
+    let ranges = open(killed.path()).await;
+    let range = &ranges.all()[0];
+    assert_eq!([read(range, "GET a"), read(range, "HGET list milk")], ["2", "1"]);
+    for number in 0..acknowledged {
+        assert_eq!(read(range, &format!("STRLEN large{number}")), "Number(1048576)");
+    }
+    ranges.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,12 @@
 //! goes on.
 
 use super::files::{self, NotWritten, RangeSnapshot};
-use crate::log::encoding::Position;
+use crate::{log::encoding::Position, machine::Progress};
 use kv::{AlreadyFrozen, FreezeBudget, FrozenStore, Store};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 use tokio::sync::{Notify, watch};
 
 /// The snapshots of a range.
@@ -83,11 +86,12 @@ impl Snapshots {
         self.wanted.notified().await;
     }
 
-    /// Freezes the store, whose last entry and time these are.
-    pub(crate) fn begin(self: &Arc<Self>, store: &Arc<Store>, position: Position, stamp_ms: u64) -> Taking {
+    /// Freezes the store, which is as far as `progress` says; `None` before the first entry.
+    pub(crate) fn begin(self: &Arc<Self>, store: &Arc<Store>, progress: &Progress) -> Option<Taking> {
+        let (position, stamp_ms) = (progress.position()?, progress.stamp_ms.load(Relaxed));
         self.status.send_modify(|status| status.begun += 1);
         let frozen = store.freeze(&self.budget);
-        Taking { snapshots: self.clone(), position, stamp_ms, frozen }
+        Some(Taking { snapshots: self.clone(), position, stamp_ms, frozen })
     }
 }
 
