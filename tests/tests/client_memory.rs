@@ -225,6 +225,25 @@ fn a_client_may_send_all_its_requests_before_it_reads() {
 }
 
 #[test]
+fn a_pipeline_pauses_until_the_client_has_taken_a_large_value() {
+    let node = node();
+    let mut client = node.resp();
+    let value = vec![b'x'; 16 * MIB];
+    client.command(&[b"SET".as_slice(), b"milk", &value]);
+    assert_eq!(client.reply(), b"+OK\r\n");
+    let mut slow = connect(&node);
+    send(&mut slow, &command(&["GET", "milk"]).repeat(100));
+    wait_until("the node waits for the client", || client.ask("CLIENT LIST").contains(" omem=16"));
+    let expected = [b"$16777216\r\n", value.as_slice(), b"\r\n"].concat();
+    let mut reply = vec![0; expected.len()];
+    for number in 0..100 {
+        slow.read_exact(&mut reply).unwrap_or_else(|error| panic!("reply {number}: {error}"));
+        assert!(reply == expected, "reply {number}");
+    }
+    assert!(!evicted(&node));
+}
+
+#[test]
 fn a_client_that_only_sends_is_closed_when_memory_for_clients_is_short() {
     let node = node();
     let mut small = node.resp();

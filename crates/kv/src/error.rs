@@ -1,7 +1,7 @@
 //! The errors of commands, as codes with their data. Each protocol words them in its own way.
 
 use crate::{
-    limits::NAME_BYTES,
+    limits::{NAME_BYTES, STEP_BYTES, STEP_FIELDS},
     syntax::{excerpt::Excerpt, glob::PatternTooComplex},
 };
 use serde::{Deserialize, Serialize};
@@ -129,7 +129,6 @@ pub enum CommandError {
         /// Bytes that it may touch and return.
         bytes: u64,
     },
-
     /// The watched names take as much memory as they may.
     #[error("too many watched keys")]
     WatchesFull,
@@ -147,6 +146,16 @@ pub enum CommandError {
         /// Bytes that it may touch.
         bytes: u64,
     },
+    /// The string has another length than a large write was prepared for; nothing was done.
+    #[error("the string was changed by others all the time; nothing was done: send the command again")]
+    Outdated,
+}
+
+impl CommandError {
+    /// A command reads or writes more than is allowed in one step.
+    pub(crate) fn step_too_large() -> CommandError {
+        CommandError::CommandTooLarge { entries: STEP_FIELDS as u64, bytes: STEP_BYTES as u64 }
+    }
 }
 
 impl From<PatternTooComplex> for CommandError {

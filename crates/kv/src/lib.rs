@@ -77,16 +77,19 @@ pub use commands::{
 pub use database::{DATABASES, Database, FullName};
 pub use error::CommandError;
 pub use limits::{FIELD_EXPIRY_MS, NAME_BYTES, VALUE_BYTES};
-pub use memory::freeze::FreezeBudget;
+pub use memory::{freeze::FreezeBudget, large::LargeValue, reaper::free_buffer};
 pub use pubsub::{
     backlog::Backlog,
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},
     channels::{ChannelSubscriber, Channels, Delivery, Message, TooManyTopics, Topic, TopicKind, TopicPage},
     publication::Publication,
 };
-pub use reply::{CommandResult, Projection, Reply};
+pub use reply::{CommandResult, OwnedValue, Projection, Reply};
 pub use request::{LoadMode, Op, Request};
-pub use shard::{frozen::Record, watch::Watcher};
+pub use shard::{
+    frozen::{Record, RecordValue},
+    watch::Watcher,
+};
 pub use store::{
     Store,
     apply::{EntryTerms, Halted},
@@ -96,6 +99,7 @@ pub use store::{
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     load::{LoadCounts, LoadError, Loader},
     prefetch::Prefetch,
+    prepare::Preparation,
     records::{BucketHead, BucketPage, OwnedEntry},
 };
 pub use supervisor::supervisor;

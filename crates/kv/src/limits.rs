@@ -21,6 +21,21 @@ pub(crate) const GRANULE_BYTES: usize = 8;
 /// Bytes of the largest block that is carved from a chunk.
 pub(crate) const BLOCK_BYTES: usize = 32 * 1024;
 
+/// Bytes of the largest value that lies in a block; larger ones are lists of pieces.
+pub(crate) const LARGE_VALUE_BYTES: usize = 256 * 1024;
+
+/// Bytes of a piece of a large value: what is copied, freed or sent at a time.
+pub(crate) const PIECE_BYTES: usize = 1024 * 1024;
+
+/// Fields that one command reads or writes.
+pub(crate) const STEP_FIELDS: usize = 40_000;
+
+/// Bytes of the values that one command reads or writes, not counting large ones.
+pub(crate) const STEP_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of the largest value whose change is sent to subscribers of its bucket.
+pub(crate) const SUBSCRIBED_VALUE_BYTES: usize = 16 * 1024 * 1024;
+
 /// Bytes of a chunk: a large page on common machines.
 pub(crate) const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 

@@ -1,6 +1,6 @@
 //! The replies to requests.
 
-use crate::error::CommandError;
+use crate::{error::CommandError, memory::large::LargeValue};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_bytes::Bytes;
 use std::cell::Cell;
@@ -14,7 +14,7 @@ pub enum Reply<'a> {
     /// A value.
     Value(#[serde(with = "serde_bytes")] &'a [u8]),
     /// A value that does not come from the store as it is.
-    OwnedValue(#[serde(with = "crate::bounded_serde")] Vec<u8>),
+    OwnedValue(OwnedValue),
     /// A word of the protocol, such as the name of a type.
     Status(&'a str),
     /// An integer.
@@ -63,6 +63,30 @@ pub enum Reply<'a> {
         /// How long it will still live, in milliseconds; `None` without an expiry.
         ttl_ms: Option<u64>,
     },
+}
+
+/// A value that does not borrow from the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OwnedValue {
+    /// Its bytes.
+    Bytes(#[serde(with = "crate::bounded_serde")] Vec<u8>),
+    /// A large one, which shares its bytes.
+    Large(Box<LargeValue>),
+}
+
+impl From<OwnedValue> for Box<[u8]> {
+    fn from(value: OwnedValue) -> Self {
+        match value {
+            OwnedValue::Bytes(bytes) => bytes.into(),
+            OwnedValue::Large(value) => value.to_vec().into(),
+        }
+    }
+}
+
+impl From<LargeValue> for Reply<'_> {
+    fn from(value: LargeValue) -> Self {
+        Reply::OwnedValue(OwnedValue::Large(value.into()))
+    }
 }
 
 /// The part of each entry that is listed.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The version of the link protocol; the first byte that each side sends. Any change to what
 /// link/codec.rs encodes raises it.
-pub(crate) const LINK_VERSION: u8 = 8;
+pub(crate) const LINK_VERSION: u8 = 9;
 
 /// Bytes of a node's name, host included.
 pub(crate) const NODE_NAME_BYTES: usize = 255;
@@ -43,6 +43,9 @@ pub(crate) const REQUEST_OVERHEAD_BYTES: usize = 64;
 pub(crate) const TRANSACTION_REQUESTS: usize = 65_536;
 /// Bytes at which a call, or its reply message, takes no further item.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
+
+/// How often a large write to a string is prepared, if others change the length of the string meanwhile.
+pub(crate) const PREPARATIONS: usize = 100;
 
 /// Calls of one link in flight.
 pub(crate) const CALLS_IN_FLIGHT: usize = 65_536;

@@ -17,8 +17,8 @@ use crate::{
 };
 use kv::{
     AlreadyFrozen, Backlog, BucketPage, Channels, CommandError, Component, DATABASES, Database, FreezeBudget,
-    FrozenStore, FullName, NamePage, Prefetch, Reply, Request, ScanFilter, Store, StoreStats, Subscription,
-    TransactionLimits,
+    FrozenStore, FullName, NamePage, Prefetch, Preparation, Reply, Request, ScanFilter, Store, StoreStats,
+    Subscription, TransactionLimits,
 };
 use otp::{Intensity, Supervisor};
 use std::{
@@ -172,6 +172,24 @@ impl LocalNode {
         reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> usize {
         self.store.execute(batch, now_ms, reply)
+    }
+
+    /// Prepares a request with large arguments, which [`Self::execute_prepared`] executes. The caller takes
+    /// the steps of the preparation, and does other work between them.
+    pub fn prepare<'a>(&self, request: &Request<'a>, now_ms: u64) -> Preparation<'a> {
+        self.store.prepare(request, now_ms)
+    }
+
+    /// Executes a request for which `preparation` is complete. The reply is
+    /// [`kv::CommandError::Outdated`] if it has to be prepared again.
+    pub fn execute_prepared(
+        &self,
+        request: &Request<'_>,
+        preparation: Preparation<'_>,
+        now_ms: u64,
+        reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+    ) {
+        self.store.execute_prepared(request, preparation, now_ms, reply);
     }
 
     /// Executes the whole batch as one step, unless one of the watched buckets has changed since

@@ -1,4 +1,5 @@
-//! "Did you mean": the most similar of the words that would have been valid.
+//! "Did you mean": the most similar of the words that would have been valid, in the configuration or the
+//! console.
 
 /// How similar two words must be (Jaro-Winkler, 0 to 1) for one to be suggested for the other.
 const SIMILARITY: f64 = 0.75;

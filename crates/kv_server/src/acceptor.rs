@@ -1,5 +1,5 @@
-//! Accepts clients. The port is bound once, before the supervisor is started, so a restarted acceptor keeps
-//! it.
+//! Accepts clients, and makes the supervisor of this crate. The port is bound once, before the supervisor is
+//! started, so a restarted acceptor keeps it.
 
 use crate::{
     connection,

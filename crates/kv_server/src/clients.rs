@@ -1,4 +1,4 @@
-//! The list of connected clients, for CLIENT LIST.
+//! The list of connected clients, for CLIENT LIST, and the traffic of each and of all.
 
 use crate::memory::Account;
 use std::{

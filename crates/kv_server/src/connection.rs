@@ -8,7 +8,7 @@ use crate::{
     limits::TURN,
     pipeline::{
         Next, batch,
-        buffers::{Input, Output},
+        buffers::{Input, Output, ReplyBuffer},
         clock::Clock,
     },
     protocol::{resp::RespSession, text::TextSession},
@@ -107,7 +107,7 @@ async fn handle_connection(
     }
 }
 
-async fn next_events(session: &mut Option<Session>, output: &mut Vec<u8>) -> bool {
+async fn next_events(session: &mut Option<Session>, output: &mut ReplyBuffer) -> bool {
     match session {
         Some(session) => session.next_events(output).await,
         None => pending().await,
@@ -170,7 +170,7 @@ impl Session {
 
     /// Waits for events of the client's subscriptions, and renders those that have arrived; waits forever
     /// without a subscription. `false`: the client did not keep up and must be disconnected.
-    pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
+    pub(crate) async fn next_events(&mut self, output: &mut ReplyBuffer) -> bool {
         match self {
             Session::Text(session) => session.next_events(output).await,
             Session::Resp(session) => session.next_events(output).await,

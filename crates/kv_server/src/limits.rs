@@ -82,8 +82,8 @@ pub(crate) const KEEPALIVE_PROBES: u32 = 3;
 /// Initial bytes of a connection's input buffer; it grows while a longer request arrives.
 pub(crate) const INPUT_BYTES: usize = 16 * 1024;
 
-/// Bytes of an input buffer from which it grows by a quarter at a time; below, it doubles.
-pub(crate) const INPUT_DOUBLING_BYTES: usize = 1024 * 1024;
+/// Bytes that an input buffer grows by at a time; below, it doubles.
+pub(crate) const INPUT_GROWTH_BYTES: usize = 256 * 1024;
 
 /// Bytes of rendered replies at which they are written before the batch continues.
 pub(crate) const OUTPUT_BYTES: usize = 256 * 1024;
@@ -225,6 +225,9 @@ pub(crate) const CHANNEL_NAME_BYTES: usize = 16 * 1024;
 
 /// Bytes of requests after which a batch ends.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
+
+/// How often a large write to a string is prepared, if others change the length of the string meanwhile.
+pub(crate) const PREPARATIONS: usize = 100;
 
 /// Requests of one batch that list or search many fields.
 pub(crate) const BATCH_PAGES: usize = 8;

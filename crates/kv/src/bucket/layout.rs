@@ -1,6 +1,9 @@
 //! The byte layout of a bucket's block: length of the name, name, kind, expiry (if there is one), body.
 
-use crate::memory::entry::{Entry, read_time, read_varint, varint_size, write_varint};
+use crate::memory::{
+    entry::{Entry, read_time, read_varint, varint_size, write_varint},
+    value::Value,
+};
 use std::ops::Range;
 
 /// A bucket's block, decoded.
@@ -25,7 +28,7 @@ pub(crate) struct Head<'m> {
 pub(crate) enum Body<'m> {
     Map(Entries<'m>),
     /// The value of a string, and how it came to be.
-    Str(&'m [u8], Origin),
+    Str(Value<'m>, Origin),
 }
 
 /// How a string came to be, which OBJECT ENCODING shows.
@@ -42,7 +45,7 @@ pub enum Origin {
 /// Where a map's entries are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Entries<'m> {
-    /// In the block itself, one after the other: few of them.
+    /// In the block itself, one after the other: few of them, and no large values.
     Inline(&'m [u8]),
     /// In the table with this id.
     Table(u32),
@@ -75,6 +78,15 @@ fn split(bytes: &[u8]) -> (&[u8], u8, &[u8]) {
     let (length, offset) = read_varint(bytes);
     let (name, rest) = bytes[offset..].split_at(length);
     (name, rest[0], &rest[1..])
+}
+
+/// The body of the block at the start of `bytes`, and its offset, if it is a string that was set as a whole,
+/// without an expiry.
+#[inline]
+pub(super) fn plain_string(bytes: &mut [u8]) -> Option<(usize, &mut [u8])> {
+    let (length, offset) = read_varint(bytes);
+    let kind = offset + length;
+    (bytes[kind] == STR).then(|| (kind + 1, &mut bytes[kind + 1..]))
 }
 
 /// Sets how the string in the block at the start of `bytes` came to be.
@@ -154,8 +166,8 @@ impl<'m> Body<'m> {
                     FRACTION_STR => Origin::Fraction,
                     _ => Origin::Set,
                 };
-                let (length, offset) = read_varint(rest);
-                Body::Str(&rest[offset..offset + length], origin)
+                let (mark, offset) = read_varint(rest);
+                Body::Str(Value::read(mark, &rest[offset..]), origin)
             }
             TABLE_MAP => Body::Map(Entries::Table(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]))),
             kind => unreachable!("no body has kind {kind}"),
@@ -172,8 +184,8 @@ impl<'m> Body<'m> {
             }
             Body::Map(Entries::Table(id)) => bytes[..4].copy_from_slice(&id.to_le_bytes()),
             Body::Str(value, _) => {
-                let offset = write_varint(bytes, value.len());
-                bytes[offset..offset + value.len()].copy_from_slice(value);
+                let offset = write_varint(bytes, value.mark());
+                value.write(&mut bytes[offset..]);
             }
         }
     }
@@ -199,7 +211,7 @@ impl<'m> Body<'m> {
         match self {
             Body::Map(Entries::Inline(entries)) => 2 + entries.len(),
             Body::Map(Entries::Table(_)) => 4,
-            Body::Str(value, _) => varint_size(value.len()) + value.len(),
+            Body::Str(value, _) => varint_size(value.mark()) + value.stored_len(),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         arena::{Arena, ArenaFull, Handle},
         entry::Entry,
         table::{SlotRef, Table},
+        value::Value,
     },
 };
 use std::ops::Range;
@@ -32,7 +33,9 @@ impl<'m> Map<'m> {
             Entries::Inline(entries) => {
                 inline_entries(entries).map(|(_, entry)| entry).find(|entry| entry.key == key)
             }
-            Entries::Table(id) => search(self.memory, id, hash, key).map(|(_, entry)| entry),
+            Entries::Table(id) => {
+                search(self.memory, id, hash, key, |_, entry| entry).map(|(_, entry)| entry)
+            }
         }
     }
 
@@ -94,7 +97,7 @@ impl Bucket {
     }
 
     /// Sets a key of the map, whose hash is `hash`. Returns whether it is new: it did not exist, or had
-    /// expired by `now_ms`.
+    /// expired by `now_ms`. If it fails, a large value still is the caller's.
     pub(crate) fn put(
         &mut self,
         memory: &mut Memory,
@@ -108,7 +111,9 @@ impl Bucket {
                 let old = inline_entries(entries).find(|(_, old)| old.key == entry.key);
                 let is_new = old.as_ref().is_none_or(|(_, old)| old.is_expired(now_ms));
                 let range = old.map_or(entries.len()..entries.len(), |(range, _)| range);
-                if fits_inline(&self.block(memory).head, entries.len() - range.len() + entry.size()) {
+                if entry.value.small().is_some()
+                    && fits_inline(&self.block(memory).head, entries.len() - range.len() + entry.size())
+                {
                     let had_expiry = self.has_inline_expiry(memory);
                     let offset = self.splice(memory, range, entry.size())?;
                     entry.write(&mut memory.arena.bytes_mut(self.0)[offset..]);
@@ -146,7 +151,9 @@ impl Bucket {
                 Ok(was_live)
             }
             Entries::Table(id) => {
-                let Some((slot, entry)) = search(memory, id, hash, key) else { return Ok(false) };
+                let Some((slot, entry)) = search(memory, id, hash, key, |_, entry| entry) else {
+                    return Ok(false);
+                };
                 let was_live = !entry.is_expired(now_ms);
                 remove_from_table(memory, id, slot);
                 Ok(was_live)
@@ -197,14 +204,20 @@ fn fits_inline(head: &Head<'_>, entries: usize) -> bool {
     head.size() + 2 + entries <= INLINE_BYTES
 }
 
-/// Finds the entry of a key in a table.
+/// Finds the entry of a key in a table, and what `found` makes of it and its handle.
 #[inline(always)]
-fn search<'m>(memory: &'m Memory, id: u32, hash: u64, key: &[u8]) -> Option<(SlotRef, Entry<'m>)> {
+fn search<'m, T>(
+    memory: &'m Memory,
+    id: u32,
+    hash: u64,
+    key: &[u8],
+    found: impl Fn(Handle, Entry<'m>) -> T,
+) -> Option<(SlotRef, T)> {
     memory.table(id).search(hash, |handle| {
         // Long entries span two cache lines; fetch both at once.
         memory.arena.prefetch(handle);
         let entry = memory.entry(handle);
-        (entry.key == key).then_some(entry)
+        (entry.key == key).then(|| found(handle, entry))
     })
 }
 
@@ -216,23 +229,44 @@ fn put_in_table(
     entry: Entry<'_>,
     now_ms: u64,
 ) -> Result<bool, ArenaFull> {
-    let Some((slot, old)) = search(memory, id, hash, entry.key) else {
+    let Some((slot, (handle, old))) = search(memory, id, hash, entry.key, |handle, old| (handle, old)) else {
         add_to_table(memory, id, hash, entry)?;
         return Ok(true);
     };
-    let (size, is_new, expires_at_ms) = (old.size(), old.is_expired(now_ms), old.expires_at_ms);
-    let before = memory.table(id).get(slot);
-    if old.value.len() == entry.value.len() && expires_at_ms == entry.expires_at_ms {
-        memory.arena.bytes_mut(before)[size - entry.value.len()..size].copy_from_slice(entry.value);
+    if let (Value::Bytes(value), Value::Bytes(old_value)) = (entry.value, old.value)
+        && old_value.len() == value.len()
+        && old.expires_at_ms == entry.expires_at_ms
+    {
+        let (is_new, size) = (old.is_expired(now_ms), old.size());
+        memory.arena.bytes_mut(handle)[size - value.len()..size].copy_from_slice(value);
         return Ok(is_new);
     }
-    let mut after = before;
+    replace_in_table(memory, id, slot, entry, now_ms)
+}
+
+/// Replaces the entry in a slot of a table. Returns whether the old one had expired.
+#[inline(never)]
+fn replace_in_table(
+    memory: &mut Memory,
+    id: u32,
+    slot: SlotRef,
+    entry: Entry<'_>,
+    now_ms: u64,
+) -> Result<bool, ArenaFull> {
+    let before = memory.table(id).get(slot);
+    let old = memory.entry(before);
+    let (size, is_new, expires_at_ms) = (old.size(), old.is_expired(now_ms), old.expires_at_ms);
+    let (mut after, old_large) = (before, old.value.large());
     if Arena::same_size_class(size, entry.size()) {
         entry.write(memory.arena.bytes_mut(before));
     } else {
         after = memory.add_entry(entry)?;
         memory.table_mut(id).set(slot, after);
-        memory.free_entry(before);
+        memory.arena.free(before, size);
+    }
+    // A change of the expiry keeps a large value.
+    if let Some(at) = old_large.filter(|at| entry.value.large() != Some(*at)) {
+        memory.arena.free_value(Value::Large(at));
     }
     memory.expiries.remove(id, before, expires_at_ms);
     memory.expiries.add(id, after, entry.expires_at_ms);

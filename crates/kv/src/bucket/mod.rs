@@ -15,6 +15,7 @@ use crate::{
         Memory,
         arena::{Arena, ArenaFull, Handle},
         table::Table,
+        value::Value,
     },
 };
 use layout::{Block, Body, Entries, Head};
@@ -73,11 +74,18 @@ impl Bucket {
             Body::Map(Entries::Table(id)) => Some(id),
             Body::Map(Entries::Inline(_)) | Body::Str(..) => None,
         };
+        let large = match block.body {
+            Body::Str(value, _) => value.large(),
+            Body::Map(_) => None,
+        };
         let (size, expires_at_ms) = (block.size(), block.head.expires_at_ms);
         let had_inline_expiry = self.has_inline_expiry(memory);
         memory.expiring.replace(expires_at_ms, None);
         memory.expiring.replace_inline(had_inline_expiry, false);
         memory.arena.free(self.0, size);
+        if let Some(at) = large {
+            memory.arena.free_value(Value::Large(at));
+        }
         table.map(|id| memory.take_table(id))
     }
 
@@ -94,13 +102,14 @@ impl Bucket {
         self.block(memory).size()
     }
 
-    /// Bytes of memory of its block and its table, without the blocks of the table's entries.
+    /// Bytes of memory of its block, its table and a large string, without those of the table's entries.
     pub(crate) fn own_bytes(self, memory: &Memory) -> usize {
-        let table = match self.body(memory) {
+        let outside = match self.body(memory) {
             Body::Map(Entries::Table(id)) => memory.bytes_of_table(id),
-            Body::Map(Entries::Inline(_)) | Body::Str(..) => 0,
+            Body::Map(Entries::Inline(_)) => 0,
+            Body::Str(value, _) => value.outside_bytes(),
         };
-        Arena::block_bytes(self.size(memory)) + table
+        Arena::block_bytes(self.size(memory)) + outside
     }
 
     /// Its name.

@@ -1,15 +1,18 @@
-//! A single value: Redis's string. It is stored in the bucket's block.
+//! A single value: Redis's string. It is stored in the bucket's block, unless it is large.
 
 use super::{
     Bucket, WrongType,
-    layout::{Block, Body, Head, Origin, write_origin},
+    layout::{self, Block, Body, Head, Origin, write_origin},
 };
 use crate::{
     error::CommandError,
+    limits::LARGE_VALUE_BYTES,
     memory::{
         Memory,
         arena::{Arena, ArenaFull},
-        entry::{varint_size, write_varint},
+        entry::{read_varint, varint_size, write_varint},
+        large::LargeValue,
+        value::Value,
     },
 };
 
@@ -18,7 +21,7 @@ impl Bucket {
     pub(crate) fn create_string(
         memory: &mut Memory,
         name: &[u8],
-        value: &[u8],
+        value: Value<'_>,
         expires_at_ms: Option<u64>,
     ) -> Result<Bucket, ArenaFull> {
         let head = Head { name, keep_when_empty: false, expires_at_ms };
@@ -27,32 +30,55 @@ impl Bucket {
 
     /// The string.
     #[inline]
-    pub(crate) fn string(self, memory: &Memory) -> Result<&[u8], WrongType> {
+    pub(crate) fn string(self, memory: &Memory) -> Result<Value<'_>, WrongType> {
         match self.body(memory) {
             Body::Str(value, _) => Ok(value),
             _ => Err(WrongType),
         }
     }
 
-    /// Replaces the string, and sets when the bucket expires.
+    /// Replaces the string by one that is not large, in place. `false`: the block has another size, or the
+    /// string expires, or was not set as a whole.
+    #[inline]
+    pub(crate) fn overwrite_string(self, memory: &mut Memory, value: &[u8]) -> bool {
+        let Some((body_offset, body)) = layout::plain_string(memory.arena.bytes_mut(self.0)) else {
+            return false;
+        };
+        let (before, width) = read_varint(body);
+        let (size, new_size) = (width + before, varint_size(value.len()) + value.len());
+        let fits = Arena::same_size_class(body_offset + size, body_offset + new_size);
+        if fits {
+            let offset = write_varint(body, value.len());
+            body[offset..offset + value.len()].copy_from_slice(value);
+        }
+        fits
+    }
+
+    /// Replaces the string, and sets when the bucket expires. If it fails, a large value still is the
+    /// caller's.
     pub(crate) fn set_string(
         &mut self,
         memory: &mut Memory,
         name: &[u8],
-        value: &[u8],
+        value: Value<'_>,
         expires_at_ms: Option<u64>,
     ) -> Result<(), CommandError> {
         let block = self.block(memory);
-        let Body::Str(_, origin) = block.body else { return Err(CommandError::WrongType) };
-        let (offset, body) = (block.head.size(), Body::Str(value, Origin::Set));
+        let Body::Str(old, origin) = block.body else { return Err(CommandError::WrongType) };
+        let (offset, body, old) = (block.head.size(), Body::Str(value, Origin::Set), old.large());
         if origin == Origin::Set
             && block.head.expires_at_ms == expires_at_ms
             && Arena::same_size_class(block.size(), offset + body.size())
         {
             body.write(&mut memory.arena.bytes_mut(self.0)[offset..]);
-            return Ok(());
+        } else {
+            let head = Head { name, keep_when_empty: false, expires_at_ms };
+            self.rewrite(memory, Block { head, body })?;
         }
-        Ok(self.rewrite(memory, Block { head: Head { name, keep_when_empty: false, expires_at_ms }, body })?)
+        if let Some(at) = old {
+            memory.arena.free_value(Value::Large(at));
+        }
+        Ok(())
     }
 
     /// How the string came to be.
@@ -69,16 +95,33 @@ impl Bucket {
     }
 
     /// Writes into the string, from `offset` on. It grows as needed, with zeros up to `offset`.
+    /// `aligned`: see [`LargeValue::write`].
     pub(crate) fn write_string(
         &mut self,
         memory: &mut Memory,
         offset: usize,
         bytes: &[u8],
+        aligned: Option<&LargeValue>,
     ) -> Result<(), CommandError> {
         let block = self.block(memory);
         let Body::Str(value, _) = block.body else { return Err(CommandError::WrongType) };
         let (body_offset, before) = (block.head.size(), value.len());
         let after = before.max(offset + bytes.len());
+        let value = match value {
+            Value::Large(at) => {
+                let written = memory.arena.write_value(at, offset, bytes, aligned)?;
+                let body = &mut memory.arena.bytes_mut(self.0)[body_offset..];
+                Body::Str(Value::Large(written), Origin::Edited).write(body);
+                self.set_string_origin(memory, Origin::Edited);
+                return Ok(());
+            }
+            Value::Bytes(value) => value,
+        };
+        if after > LARGE_VALUE_BYTES {
+            let mut large = LargeValue::copy_of(value)?;
+            large.write(offset, bytes, aligned)?;
+            return self.become_large(memory, large);
+        }
         let (width, new_width) = (varint_size(before), varint_size(after));
         let size = block.size();
         self.0 = memory.arena.resize_gap(self.0, size, size..size, new_width + after - width - before)?;
@@ -92,5 +135,18 @@ impl Bucket {
         value[offset..offset + bytes.len()].copy_from_slice(bytes);
         self.set_string_origin(memory, Origin::Edited);
         Ok(())
+    }
+
+    /// Replaces a string in the block by a large one.
+    fn become_large(&mut self, memory: &mut Memory, value: LargeValue) -> Result<(), CommandError> {
+        let Head { name, expires_at_ms, .. } = self.block(memory).head;
+        let name = name.to_vec();
+        let value = Value::Large(memory.arena.add_value(value));
+        let result = self.set_string(memory, &name, value, expires_at_ms);
+        match result {
+            Ok(()) => self.set_string_origin(memory, Origin::Edited),
+            Err(_) => memory.arena.free_value(value),
+        }
+        result
     }
 }

@@ -7,8 +7,9 @@ use super::{
 };
 use crate::memory::{
     Memory,
-    arena::{ArenaFull, Handle},
+    arena::{Arena, ArenaFull, Handle},
     entry::Entry,
+    value::Value,
 };
 
 impl Bucket {
@@ -26,8 +27,17 @@ impl Bucket {
         let head = Head { name, keep_when_empty, expires_at_ms };
         let source = match body {
             Body::Map(Entries::Table(id)) => id,
-            Body::Map(Entries::Inline(_)) | Body::Str(..) => {
+            Body::Map(Entries::Inline(_)) => {
                 *unregistered = Some(Bucket::create(to, Block { head, body })?);
+                return Ok(());
+            }
+            Body::Str(value, origin) => {
+                let value = share_value(&from.arena, &mut to.arena, value);
+                let created = Bucket::create(to, Block { head, body: Body::Str(value, origin) });
+                if created.is_err() {
+                    to.arena.free_value(value);
+                }
+                *unregistered = Some(created?);
                 return Ok(());
             }
         };
@@ -56,7 +66,11 @@ fn drain_into(source: (&mut Memory, u32), target: (&mut Memory, u32)) -> Result<
             let entry = from.entry(handle);
             // All shards use the same hash function.
             let hash = from.hash(entry.key);
-            add_to_table(to, target, hash, entry)?;
+            let value = share_value(&from.arena, &mut to.arena, entry.value);
+            if let Err(full) = add_to_table(to, target, hash, Entry { value, ..entry }) {
+                to.arena.free_value(value);
+                return Err(full);
+            }
             #[cfg(test)]
             crate::tests::failpoint::reach("drain_into");
             let slot = from.table(source).find(hash, |candidate| candidate == handle);
@@ -69,23 +83,41 @@ fn drain_into(source: (&mut Memory, u32), target: (&mut Memory, u32)) -> Result<
     }
 }
 
-/// Owned copies of entries, packed as inline entries are.
-pub(crate) struct PackedEntries(Vec<u8>);
+/// The same value for a block of the arena `to`: a large one is shared, and added to it.
+fn share_value<'v>(from: &Arena, to: &mut Arena, value: Value<'v>) -> Value<'v> {
+    match value {
+        Value::Bytes(_) => value,
+        Value::Large(at) => Value::Large(to.add_value(from.value(at).clone())),
+    }
+}
+
+/// Owned copies of entries, packed as inline entries are, and their large values, which they share.
+pub(crate) struct PackedEntries {
+    bytes: Vec<u8>,
+    values: Arena,
+}
 
 impl PackedEntries {
-    /// Copies entries.
-    pub(crate) fn new(entries: &[Entry<'_>]) -> PackedEntries {
-        let mut bytes = vec![0; entries.iter().map(Entry::size).sum()];
+    /// Copies entries of `memory`.
+    pub(crate) fn new(memory: &Memory, entries: &[Entry<'_>]) -> PackedEntries {
+        let mut packed =
+            PackedEntries { bytes: vec![0; entries.iter().map(Entry::size).sum()], values: Arena::new() };
         let mut offset = 0;
         for entry in entries {
-            entry.write(&mut bytes[offset..]);
+            let value = share_value(&memory.arena, &mut packed.values, entry.value);
+            Entry { value, ..*entry }.write(&mut packed.bytes[offset..]);
             offset += entry.size();
         }
-        PackedEntries(bytes)
+        packed
     }
 
     /// The entries.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        inline_entries(&self.0).map(|(_, entry)| entry)
+        inline_entries(&self.bytes).map(|(_, entry)| entry)
+    }
+
+    /// The value of one of the entries, for a block of `memory`.
+    pub(crate) fn value<'v>(&self, memory: &mut Memory, entry: Entry<'v>) -> Value<'v> {
+        share_value(&self.values, &mut memory.arena, entry.value)
     }
 }

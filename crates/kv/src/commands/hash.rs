@@ -7,7 +7,8 @@ use super::{
 use crate::{
     args::{Args, parse_integer},
     error::CommandError,
-    reply::{CommandResult, Reply},
+    limits::{LARGE_VALUE_BYTES, STEP_BYTES},
+    reply::{CommandResult, OwnedValue, Reply},
     shard::bucket_ref::{BucketMut, BucketRef},
 };
 
@@ -36,6 +37,7 @@ pub(super) const HMGET: Command = CommandSpec::read("hmget", Group::Hash)
 fn hmget<'s>(bucket: BucketMut<'s>, args: Args) -> CommandResult<'s> {
     let bucket = bucket.into_view();
     bucket.map()?;
+    check_values(bucket, args)?;
     Ok(Reply::List(args.map(|field| value(bucket, field)).collect::<Result<_, _>>()?))
 }
 
@@ -152,9 +154,10 @@ pub(super) const HINCRBY: Command = CommandSpec::write("hincrby", Group::Hash)
 fn hincrby(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     let (field, increment) = (args.required()?, args.integer()?);
     let (before, expires_at_ms) = match bucket.view().field(field)? {
-        Some(entry) => {
-            (parse_integer(entry.value).ok_or(CommandError::FieldNotInteger)?, entry.expires_at_ms)
-        }
+        Some(entry) => (
+            entry.value.small().and_then(parse_integer).ok_or(CommandError::FieldNotInteger)?,
+            entry.expires_at_ms,
+        ),
         None => (0, None),
     };
     let sum = before.checked_add(increment).ok_or(CommandError::Overflow)?;
@@ -178,21 +181,39 @@ fn hincrbyfloat(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static>
         return Err(CommandError::IncrementNotFinite);
     }
     let (before, expires_at_ms) = match bucket.view().field(field)? {
-        Some(entry) => (entry.value, entry.expires_at_ms),
-        None => (b"0".as_slice(), None),
+        Some(entry) => (entry.value.small(), entry.expires_at_ms),
+        None => (Some(b"0".as_slice()), None),
     };
-    let before = LongDouble::parse(before).ok_or(CommandError::FieldNotFloat)?;
+    let before = before.and_then(LongDouble::parse).ok_or(CommandError::FieldNotFloat)?;
     let sum = before.plus(increment).ok_or(CommandError::NotFinite)?.to_string();
     bucket.set_field(field, sum.as_bytes(), expires_at_ms)?;
-    Ok(Reply::OwnedValue(sum.into_bytes()))
+    Ok(Reply::OwnedValue(OwnedValue::Bytes(sum.into_bytes())))
 }
 
 /// The value of a field.
 pub(crate) fn value<'s>(bucket: BucketRef<'s>, field: &[u8]) -> CommandResult<'s> {
-    Ok(match bucket.field(field)? {
-        Some(entry) => Reply::Value(entry.value),
-        None => Reply::NoKey,
-    })
+    match bucket.field(field)? {
+        Some(entry) => bucket.reply(entry.value),
+        None => Ok(Reply::NoKey),
+    }
+}
+
+/// Checks that the values of these fields, which are copied in one step, do not have too many bytes. Large
+/// ones are not copied.
+pub(super) fn check_values(bucket: BucketRef<'_>, fields: Args<'_>) -> Result<(), CommandError> {
+    // As many as fit, however long they are.
+    if fields.take(STEP_BYTES / LARGE_VALUE_BYTES + 1).count() <= STEP_BYTES / LARGE_VALUE_BYTES {
+        return Ok(());
+    }
+    let mut bytes = 0;
+    for field in fields {
+        let value = bucket.field(field)?.and_then(|entry| entry.value.small());
+        bytes += value.map_or(0, <[u8]>::len);
+        if bytes > STEP_BYTES {
+            return Err(CommandError::step_too_large());
+        }
+    }
+    Ok(())
 }
 
 /// Sets fields to the values that follow them. Returns the number of new ones.

@@ -1,7 +1,9 @@
-//! Commands on hashes that name their fields as `FIELDS n field [field ...]`: HGETDEL, HGETEX and HSETEX.
+//! Commands on hashes that name their fields as `FIELDS n field [field ...]`: HGETDEL, HGETEX and HSETEX; and
+//! the arguments and the setting of a field's expiry, also for `hash_expiry`.
 
 use super::{
     expiry_options::TimeUnit,
+    hash::check_values,
     spec::{Command, CommandSpec, Cost, Group},
 };
 use crate::{
@@ -24,9 +26,12 @@ pub(super) const HGETDEL: Command = CommandSpec::write("hgetdel", Group::Hash)
 fn hgetdel(mut bucket: BucketMut, args: Args) -> CommandResult<'static> {
     bucket.view().map()?;
     let mut values = Vec::new();
-    for field in parse_fields(args, "hgetdel")? {
-        values.push(match bucket.view().field(field)? {
-            Some(entry) => Reply::OwnedValue(entry.value.to_vec()),
+    let fields = parse_fields(args, "hgetdel")?;
+    check_values(bucket.view(), fields)?;
+    for field in fields {
+        let view = bucket.view();
+        values.push(match view.field(field)? {
+            Some(entry) => Reply::OwnedValue(view.owned_value(entry.value)),
             None => Reply::NoKey,
         });
         bucket.delete_field(field)?;
@@ -62,15 +67,19 @@ fn hgetex(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
         return Err(CommandError::Arity("hgetex".into()));
     }
     let mut values = Vec::new();
-    for field in parse_fields(args, "hgetex")? {
-        let Some(entry) = bucket.view().field(field)? else {
+    let fields = parse_fields(args, "hgetex")?;
+    check_values(bucket.view(), fields)?;
+    for field in fields {
+        let view = bucket.view();
+        let Some(entry) = view.field(field)? else {
             values.push(Reply::NoKey);
             continue;
         };
-        values.push(Reply::OwnedValue(entry.value.to_vec()));
+        let expires = entry.expires_at_ms.is_some();
+        values.push(Reply::OwnedValue(view.owned_value(entry.value)));
         if let Some(expires_at_ms) = expires_at_ms {
             expire_field(&mut bucket, field, expires_at_ms)?;
-        } else if persist && entry.expires_at_ms.is_some() {
+        } else if persist && expires {
             bucket.set_field_expiry(field, None)?;
         }
     }

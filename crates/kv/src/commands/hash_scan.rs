@@ -73,7 +73,7 @@ fn hscan<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
         let pattern = Pattern::new(pattern);
         entries.retain(|entry| pattern.matches(entry.key));
     }
-    Ok(Reply::Page { items: items(&entries, projection), next })
+    Ok(Reply::Page { items: items(bucket, &entries, projection), next })
 }
 
 pub(super) const HRANDFIELD: Command = CommandSpec::read("hrandfield", Group::Hash)
@@ -108,15 +108,15 @@ fn hrandfield<'s>(mut bucket: BucketMut<'s>, args: Args) -> CommandResult<'s> {
     };
     let Some(entries) = entries else { return Ok(Reply::LargeSample) };
     Ok(match choice.projection {
-        Projection::Both => Reply::PairList(items(&entries, Projection::Both)),
-        projection => Reply::List(items(&entries, projection)),
+        Projection::Both => Reply::PairList(items(bucket, &entries, Projection::Both)),
+        projection => Reply::List(items(bucket, &entries, projection)),
     })
 }
 
 /// One page of entries.
 pub(crate) fn page(bucket: BucketRef, projection: Projection, cursor: u64) -> CommandResult {
     let (entries, next) = bucket.entries(cursor)?;
-    Ok(Reply::Page { items: items(&entries, projection), next })
+    Ok(Reply::Page { items: items(bucket, &entries, projection), next })
 }
 
 /// Up to `count` random entries, with duplicates. If chance finds none, those of the lines from `cursor` on:
@@ -136,13 +136,13 @@ pub(crate) fn random_page<'s>(
         fastrand::shuffle(&mut entries);
         entries.truncate(count);
     }
-    Ok(Reply::Page { items: items(&entries, projection), next })
+    Ok(Reply::Page { items: items(bucket, &entries, projection), next })
 }
 
 /// All entries, if they fit on one page.
 fn list_all(bucket: BucketRef, projection: Projection) -> CommandResult {
     let (entries, next) = bucket.entries(0)?;
-    let items = items(&entries, projection);
+    let items = items(bucket, &entries, projection);
     Ok(match projection {
         _ if next != 0 => Reply::TooLarge(projection),
         Projection::Both => Reply::Map(items),
@@ -150,9 +150,9 @@ fn list_all(bucket: BucketRef, projection: Projection) -> CommandResult {
     })
 }
 
-fn items<'s>(entries: &[Entry<'s>], projection: Projection) -> Vec<Reply<'s>> {
+fn items<'s>(bucket: BucketRef<'s>, entries: &[Entry<'s>], projection: Projection) -> Vec<Reply<'s>> {
     let key = |entry: &Entry<'s>| Reply::Value(entry.key);
-    let value = |entry: &Entry<'s>| Reply::Value(entry.value);
+    let value = |entry: &Entry<'s>| bucket.reply(entry.value).unwrap_or_else(Reply::Error);
     match projection {
         Projection::Keys => entries.iter().map(key).collect(),
         Projection::Values => entries.iter().map(value).collect(),

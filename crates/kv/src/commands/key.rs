@@ -6,6 +6,7 @@ use crate::{
     bucket::{Kind, layout::Origin},
     database::{Database, FullName},
     error::CommandError,
+    memory::value::Value,
     pubsub::bucket_changes::EndReason,
     reply::{CommandResult, Reply},
     shard::{
@@ -168,7 +169,7 @@ fn object_encoding(bucket: BucketMut, _: Args) -> CommandResult<'static> {
         Some(Kind::Map) => Reply::Value(map_encoding(bucket)?),
         Some(Kind::Str) => {
             let origin = bucket.string_origin()?.unwrap_or(Origin::Set);
-            Reply::Value(string_encoding(bucket.string()?.unwrap_or_default(), origin))
+            Reply::Value(string_encoding(bucket.string()?.and_then(Value::small), origin))
         }
     })
 }
@@ -221,12 +222,13 @@ fn map_encoding(bucket: BucketRef<'_>) -> Result<&'static [u8], CommandError> {
     }
 }
 
-fn string_encoding(value: &[u8], origin: Origin) -> &'static [u8] {
-    match origin {
-        Origin::Edited => b"raw",
-        Origin::Set if parse_integer(value).is_some() => b"int",
-        Origin::Set | Origin::Fraction if value.len() <= EMBSTR_BYTES => b"embstr",
-        Origin::Set | Origin::Fraction => b"raw",
+/// The encoding of a string; `None` stands for a large one.
+fn string_encoding(value: Option<&[u8]>, origin: Origin) -> &'static [u8] {
+    match (origin, value) {
+        (Origin::Edited, _) | (_, None) => b"raw",
+        (Origin::Set, Some(value)) if parse_integer(value).is_some() => b"int",
+        (Origin::Set | Origin::Fraction, Some(value)) if value.len() <= EMBSTR_BYTES => b"embstr",
+        (Origin::Set | Origin::Fraction, Some(_)) => b"raw",
     }
 }
 

@@ -21,10 +21,7 @@ pub(super) const GET: Command = CommandSpec::read("get", Group::String)
     .summary("Returns the string of a key")
     .run(get);
 fn get<'s>(bucket: BucketMut<'s>, _: Args) -> CommandResult<'s> {
-    Ok(match bucket.into_view().string()? {
-        Some(value) => Reply::Value(value),
-        None => Reply::NoBucket,
-    })
+    bucket.into_view().string_reply()
 }
 
 pub(super) const MGET: Command = CommandSpec::read("mget", Group::String)
@@ -37,7 +34,7 @@ pub(super) const MGET: Command = CommandSpec::read("mget", Group::String)
     .summary("Returns the strings of keys; nil where a key holds none")
     .run(mget);
 fn mget<'s>(bucket: BucketMut<'s>, _: Args) -> CommandResult<'s> {
-    Ok(bucket.into_view().string().ok().flatten().map_or(Reply::NoBucket, Reply::Value))
+    Ok(bucket.into_view().string_reply().unwrap_or(Reply::NoBucket))
 }
 
 pub(super) const SET: Command = CommandSpec::write("set", Group::String)
@@ -237,5 +234,5 @@ fn set_with_ttl(
 
 /// A copy of the string, to reply with after the bucket has changed.
 fn copied(bucket: &BucketMut) -> CommandResult<'static> {
-    Ok(bucket.view().string()?.map_or(Reply::NoBucket, |value| Reply::OwnedValue(value.to_vec())))
+    Ok(bucket.view().owned_string()?.map_or(Reply::NoBucket, Reply::OwnedValue))
 }

@@ -8,7 +8,8 @@ use crate::{
     args::{Args, parse_integer},
     bucket::layout::Origin,
     error::CommandError,
-    reply::{CommandResult, Reply},
+    memory::value::Value,
+    reply::{CommandResult, OwnedValue, Reply},
     shard::bucket_ref::BucketMut,
 };
 use arrayvec::ArrayString;
@@ -74,18 +75,18 @@ pub(super) const INCRBYFLOAT: Command = CommandSpec::write("incrbyfloat", Group:
     .summary("Increments a number by a decimal number (missing = 0)")
     .run(incrbyfloat);
 fn incrbyfloat(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
-    let before = bucket.view().string()?.unwrap_or(b"0");
-    let before = LongDouble::parse(before).ok_or(CommandError::NotFloat)?;
+    let before = bucket.view().string()?.unwrap_or(Value::Bytes(b"0"));
+    let before = before.small().and_then(LongDouble::parse).ok_or(CommandError::NotFloat)?;
     let increment = LongDouble::parse(args.required()?).ok_or(CommandError::NotFloat)?;
     let sum = before.plus(increment).ok_or(CommandError::NotFinite)?.to_string();
     bucket.set_string(sum.as_bytes(), bucket.view().expires_at_ms())?;
     bucket.set_string_origin(Origin::Fraction);
-    Ok(Reply::OwnedValue(sum.into_bytes()))
+    Ok(Reply::OwnedValue(OwnedValue::Bytes(sum.into_bytes())))
 }
 
 fn add(mut bucket: BucketMut, increment: i64) -> CommandResult<'static> {
     let before = match bucket.view().string()? {
-        Some(value) => parse_integer(value).ok_or(CommandError::NotInteger)?,
+        Some(value) => value.small().and_then(parse_integer).ok_or(CommandError::NotInteger)?,
         None => 0,
     };
     let sum = before.checked_add(increment).ok_or(CommandError::Overflow)?;

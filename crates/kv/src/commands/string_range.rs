@@ -5,7 +5,8 @@ use crate::{
     args::Args,
     error::CommandError,
     limits::VALUE_BYTES,
-    reply::{CommandResult, Reply},
+    memory::{large::LargeValue, value::Value},
+    reply::{CommandResult, OwnedValue, Reply},
     shard::bucket_ref::BucketMut,
 };
 use std::ops::Range;
@@ -56,9 +57,19 @@ pub(super) const SUBSTR: Command = CommandSpec::read("substr", Group::String)
     .summary("The old name of GETRANGE")
     .run(getrange);
 fn getrange<'s>(bucket: BucketMut<'s>, args: Args) -> CommandResult<'s> {
-    let value = bucket.into_view().string();
-    let range = parse_range(args, value.as_ref().ok().copied().flatten().map_or(0, <[u8]>::len))?;
-    Ok(Reply::Value(&value?.unwrap_or_default()[range]))
+    let view = bucket.into_view();
+    let value = view.string();
+    let range = parse_range(args, value.as_ref().ok().copied().flatten().map_or(0, Value::len))?;
+    Ok(match value?.unwrap_or(Value::Bytes(b"")) {
+        Value::Bytes(bytes) => Reply::Value(&bytes[range]),
+        Value::Large(at) => {
+            let part = view.memory.arena.value(at).part(range);
+            match LargeValue::holds(part.len()) {
+                true => part.into(),
+                false => Reply::OwnedValue(OwnedValue::Bytes(part.to_vec())),
+            }
+        }
+    })
 }
 
 /// The range of a string of `length` bytes that `start end` mean.
@@ -93,7 +104,7 @@ fn setrange(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
 }
 
 fn length(bucket: &BucketMut) -> Result<usize, CommandError> {
-    Ok(bucket.view().string()?.map_or(0, <[u8]>::len))
+    Ok(bucket.view().string()?.map_or(0, Value::len))
 }
 
 /// Writes into the string and returns its new length.

@@ -10,11 +10,12 @@
 
 pub(crate) mod compaction;
 mod frozen;
+mod values;
 
 use crate::{
     error::CommandError,
     limits::{ARENA_GRANULES, ARENA_PAGE_BYTES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
-    memory::{freeze::KeptBlocks, prefetch_line::prefetch},
+    memory::{freeze::KeptBlocks, large::LargeValue, prefetch_line::prefetch},
 };
 use arrayvec::ArrayVec;
 #[cfg(target_os = "linux")]
@@ -78,6 +79,9 @@ pub(crate) struct Arena {
     pub(crate) large_pages: bool,
     large: Vec<Vec<u8>>,
     large_free: Vec<u32>,
+    values: Vec<LargeValue>,
+    values_free: Vec<u32>,
+    /// Bytes of large blocks and of large values.
     large_bytes: usize,
     kept: Option<Box<KeptBlocks>>,
 }
@@ -120,6 +124,8 @@ impl Arena {
             large_pages: true,
             large: Vec::new(),
             large_free: Vec::new(),
+            values: Vec::new(),
+            values_free: Vec::new(),
             large_bytes: 0,
             kept: None,
         }
@@ -265,7 +271,7 @@ impl Arena {
         self.held_pages * ARENA_PAGE_BYTES - self.open.len() * GRANULE_BYTES + self.large_bytes
     }
 
-    /// Bytes of the blocks that are allocations of their own.
+    /// Bytes of the blocks that are allocations of their own, and of large values.
     pub(crate) fn large_bytes(&self) -> usize {
         self.large_bytes
     }

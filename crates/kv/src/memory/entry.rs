@@ -1,6 +1,8 @@
 //! The byte layout of an entry: the lengths of its key and value as base-128 varints, the expiry (if there is
-//! one) in milliseconds since 1970, the key, and the value. The lowest bit of the first varint is set if
-//! there is an expiry.
+//! one) in milliseconds since 1970, the key, and the value (`value`). The lowest bit of the first varint is
+//! set if there is an expiry.
+
+use crate::memory::value::Value;
 
 /// A key and its value, borrowed from a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,7 +10,7 @@ pub(crate) struct Entry<'a> {
     /// The key.
     pub(crate) key: &'a [u8],
     /// The value.
-    pub(crate) value: &'a [u8],
+    pub(crate) value: Value<'a>,
     /// When it expires, in milliseconds since 1970.
     pub(crate) expires_at_ms: Option<u64>,
 }
@@ -16,8 +18,8 @@ pub(crate) struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// Size in bytes.
     pub(crate) fn size(&self) -> usize {
-        let lengths = varint_size(self.key.len() << 1) + varint_size(self.value.len());
-        lengths + self.expires_at_ms.map_or(0, |_| 8) + self.key.len() + self.value.len()
+        let lengths = varint_size(self.key.len() << 1) + varint_size(self.value.mark());
+        lengths + self.expires_at_ms.map_or(0, |_| 8) + self.key.len() + self.value.stored_len()
     }
 
     /// Whether it has expired by `now_ms`.
@@ -28,21 +30,21 @@ impl<'a> Entry<'a> {
     /// Writes the entry at the start of `bytes`.
     pub(crate) fn write(&self, bytes: &mut [u8]) {
         let mut offset = write_varint(bytes, self.key.len() << 1 | usize::from(self.expires_at_ms.is_some()));
-        offset += write_varint(&mut bytes[offset..], self.value.len());
+        offset += write_varint(&mut bytes[offset..], self.value.mark());
         if let Some(expires_at_ms) = self.expires_at_ms {
             bytes[offset..offset + 8].copy_from_slice(&expires_at_ms.to_le_bytes());
             offset += 8;
         }
         let (key, rest) = bytes[offset..].split_at_mut(self.key.len());
         key.copy_from_slice(self.key);
-        rest[..self.value.len()].copy_from_slice(self.value);
+        self.value.write(rest);
     }
 
     /// Reads the entry at the start of `bytes`.
     #[inline(always)]
     pub(crate) fn read(bytes: &'a [u8]) -> Entry<'a> {
         let (key_head, mut offset) = read_varint(bytes);
-        let (value_length, more) = read_varint(&bytes[offset..]);
+        let (mark, more) = read_varint(&bytes[offset..]);
         offset += more;
         let mut expires_at_ms = None;
         if key_head & 1 == 1 {
@@ -50,7 +52,7 @@ impl<'a> Entry<'a> {
             offset += 8;
         }
         let (key, rest) = bytes[offset..].split_at(key_head >> 1);
-        Entry { key, value: &rest[..value_length], expires_at_ms }
+        Entry { key, value: Value::read(mark, rest), expires_at_ms }
     }
 }
 
@@ -109,7 +111,7 @@ mod tests {
             value in proptest::collection::vec(any::<u8>(), 0..400),
             expires_at_ms: Option<u64>,
         ) {
-            let entry = Entry { key: &key, value: &value, expires_at_ms };
+            let entry = Entry { key: &key, value: Value::Bytes(&value), expires_at_ms };
             let mut bytes = vec![0; entry.size() + 3];
             entry.write(&mut bytes);
             prop_assert_eq!(Entry::read(&bytes), entry);

@@ -4,7 +4,7 @@
 //!
 //! Arenas keep pages (`arena::frozen`), tables their lines (`table::lines`). Here is what they may keep.
 
-use crate::limits::FROZEN_SHARE;
+use crate::{limits::FROZEN_SHARE, memory::large::LargeValue};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -100,6 +100,10 @@ pub(crate) struct KeptBlocks {
     pub(crate) pages: BTreeMap<u32, Box<[u8]>>,
     /// As `unwritten`, of the blocks that are allocations of their own.
     pub(crate) unwritten_large: Vec<bool>,
+    /// As `unwritten`, of the large values.
+    pub(crate) unwritten_values: Vec<bool>,
+    /// Large values as they were.
+    pub(crate) values: BTreeMap<u32, LargeValue>,
     /// Blocks that are allocations of their own, as they were.
     pub(crate) large: BTreeMap<u32, Box<[u8]>>,
 }

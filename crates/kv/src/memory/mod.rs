@@ -8,8 +8,11 @@ pub(crate) mod entry;
 pub(crate) mod expiring;
 pub(crate) mod expiry_index;
 pub(crate) mod freeze;
+pub(crate) mod large;
 pub(crate) mod prefetch_line;
+pub(crate) mod reaper;
 pub(crate) mod table;
+pub(crate) mod value;
 
 use crate::{
     limits::{RECLAIM_LINES, THAWED_TABLES},
@@ -24,6 +27,7 @@ use crate::{
             frozen::FrozenTables,
             lines::{KeptLines, shrink},
         },
+        value::Value,
     },
 };
 use foldhash::fast::SeedableRandomState;
@@ -154,8 +158,12 @@ impl Memory {
 
     /// Frees the block of an entry.
     pub(crate) fn free_entry(&mut self, handle: Handle) {
-        let size = self.entry(handle).size();
+        let entry = self.entry(handle);
+        let (size, large) = (entry.size(), entry.value.large());
         self.arena.free(handle, size);
+        if let Some(at) = large {
+            self.arena.free_value(Value::Large(at));
+        }
     }
 
     /// Adds an empty table; returns its id.

@@ -1,12 +1,21 @@
 //! A bucket as a command sees it: [`BucketRef`] reads it, [`BucketMut`] changes it. Expired entries are left
 //! out.
 
+mod large;
+
 use crate::{
     bucket::{Bucket, Kind, WrongType, layout::Origin, map::Map},
     error::CommandError,
     limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
-    memory::{Memory, arena::Arena, entry::Entry},
+    memory::{
+        Memory,
+        arena::Arena,
+        entry::Entry,
+        large::LargeValue,
+        value::{LargeRef, Value},
+    },
     pubsub::bucket_changes::{Change, EndReason},
+    reply::{CommandResult, OwnedValue, Reply},
     shard::{
         Shard,
         registry::{Lookup, NameSlot},
@@ -41,8 +50,37 @@ impl<'s> BucketRef<'s> {
 
     /// The string; `None` when the bucket does not exist.
     #[inline]
-    pub(crate) fn string(self) -> Result<Option<&'s [u8]>, WrongType> {
+    pub(crate) fn string(self) -> Result<Option<Value<'s>>, WrongType> {
         self.bucket.map(|bucket| bucket.string(self.memory)).transpose()
+    }
+
+    /// The string, apart from the bucket; `None` when the bucket does not exist.
+    pub(crate) fn owned_string(self) -> Result<Option<OwnedValue>, WrongType> {
+        Ok(self.string()?.map(|value| self.owned_value(value)))
+    }
+
+    /// A value of the bucket, apart from it.
+    pub(crate) fn owned_value(self, value: Value<'s>) -> OwnedValue {
+        match value {
+            Value::Bytes(bytes) => OwnedValue::Bytes(bytes.to_vec()),
+            Value::Large(at) => OwnedValue::Large(Box::new(self.memory.arena.value(at).clone())),
+        }
+    }
+
+    /// The reply that is a value of the bucket.
+    #[inline]
+    pub(crate) fn reply(self, value: Value<'s>) -> CommandResult<'s> {
+        match value {
+            Value::Bytes(bytes) => Ok(Reply::Value(bytes)),
+            Value::Large(at) => large_reply(self.memory, at),
+        }
+    }
+
+    /// The reply that is the string.
+    #[inline(always)]
+    pub(crate) fn string_reply(self) -> CommandResult<'s> {
+        let Some(bucket) = self.bucket else { return Ok(Reply::NoBucket) };
+        self.reply(bucket.string(self.memory)?)
     }
 
     /// How the string came to be.
@@ -96,8 +134,9 @@ impl<'s> BucketRef<'s> {
             return Some((own, 0));
         };
         let (entries, next) = map.entries(cursor, PAGE_NAMES);
-        let blocks = entries.iter().map(|entry| Arena::block_bytes(entry.size()));
-        Some((own + blocks.sum::<usize>(), next))
+        let bytes =
+            entries.iter().map(|entry| Arena::block_bytes(entry.size()) + entry.value.outside_bytes());
+        Some((own + bytes.sum::<usize>(), next))
     }
 
     /// Up to `wanted` random entries of the map, with duplicates, as long as they are within a page. Gives up
@@ -308,6 +347,13 @@ impl<'s> BucketMut<'s> {
     }
 }
 
+/// The reply that is a large value.
+#[cold]
+#[inline(never)]
+fn large_reply<'s>(memory: &Memory, at: LargeRef) -> CommandResult<'s> {
+    Ok(memory.arena.value(at).clone().into())
+}
+
 /// Checks the name of a bucket, or of a field, that may be new.
 #[inline]
 pub(crate) fn check_name(name: &[u8]) -> Result<(), CommandError> {
@@ -359,7 +405,10 @@ impl BucketMut<'_> {
             self.create_map(false)?;
         }
         self.note_expiry(expires_at_ms);
-        let result = self.put(Entry { key: field, value, expires_at_ms });
+        if LargeValue::holds(value.len()) {
+            return self.set_large_field(field, value, expires_at_ms);
+        }
+        let result = self.put(Entry { key: field, value: Value::Bytes(value), expires_at_ms });
         if result.is_err() {
             self.end_if_empty();
         }
@@ -391,9 +440,11 @@ impl BucketMut<'_> {
         expires_at_ms: Option<u64>,
     ) -> Result<(), CommandError> {
         let Some(entry) = self.view().field(field)? else { return Ok(()) };
-        let value = entry.value.to_vec();
+        let copied = entry.value.small().map(<[u8]>::to_vec);
+        let large = entry.value.large().map(Value::Large);
         self.note_expiry(expires_at_ms);
-        self.put(Entry { key: field, value: &value, expires_at_ms })?;
+        let value = large.unwrap_or(Value::Bytes(copied.as_deref().unwrap_or_default()));
+        self.put(Entry { key: field, value, expires_at_ms })?;
         self.invalidate_watches();
         Ok(())
     }
@@ -455,6 +506,25 @@ impl BucketMut<'_> {
         value: &[u8],
         expires_at_ms: Option<u64>,
     ) -> Result<(), CommandError> {
+        if LargeValue::holds(value.len()) {
+            return self.set_large_string(value, expires_at_ms);
+        }
+        let is_overwritten = expires_at_ms.is_none()
+            && self.bucket().is_some_and(|bucket| bucket.overwrite_string(&mut self.shard.memory, value));
+        if !is_overwritten {
+            self.set_stored_string(Value::Bytes(value), expires_at_ms)?;
+        }
+        let name = self.name;
+        self.notify(|| Change::Set { key: name.into(), value: value.into() });
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn set_stored_string(
+        &mut self,
+        value: Value<'_>,
+        expires_at_ms: Option<u64>,
+    ) -> Result<(), CommandError> {
         let name = self.name;
         self.note_expiry(expires_at_ms);
         if self.exists() {
@@ -470,7 +540,6 @@ impl BucketMut<'_> {
             let bucket = Bucket::create_string(&mut self.shard.memory, name, value, expires_at_ms)?;
             self.register(bucket);
         }
-        self.notify(|| Change::Set { key: name.into(), value: value.into() });
         Ok(())
     }
 
@@ -484,19 +553,34 @@ impl BucketMut<'_> {
     /// Writes into the string, from `offset` on, with zeros between its end and `offset`.
     pub(crate) fn write_string(&mut self, offset: usize, bytes: &[u8]) -> Result<(), CommandError> {
         self.view().string()?;
+        let copied = self.shard.prepared.take(bytes);
+        if copied.as_ref().is_some_and(|copied| !copied.is_aligned_to(offset)) {
+            return Err(CommandError::Outdated);
+        }
         let name = self.name;
         if !self.exists() {
             check_name(name)?;
-            let bucket = Bucket::create_string(&mut self.shard.memory, name, b"", None)?;
+            let bucket = Bucket::create_string(&mut self.shard.memory, name, Value::Bytes(b""), None)?;
             self.register(bucket);
         }
-        self.modify(|bucket, memory| bucket.write_string(memory, offset, bytes))?;
-        self.invalidate_watches();
-        let (memory, bucket) = (&self.shard.memory, self.bucket());
-        self.shard.subscribers.notify(name, || {
-            let value = bucket.and_then(|bucket| bucket.string(memory).ok()).unwrap_or_default();
-            Change::Set { key: name.into(), value: value.into() }
-        });
+        self.modify(|bucket, memory| bucket.write_string(memory, offset, bytes, copied.as_ref()))?;
+        self.notify_string();
         Ok(())
+    }
+
+    /// Notifies of a change of the string, whose value is read only if there are subscribers.
+    fn notify_string(&mut self) {
+        self.invalidate_watches();
+        let Some((_, bucket)) = self.registered else { return };
+        let (memory, name) = (&self.shard.memory, self.name);
+        let len = bucket.string(memory).map_or(0, Value::len);
+        self.shard.subscribers.notify_set(name, len, || {
+            let value = match bucket.string(memory) {
+                Ok(Value::Bytes(bytes)) => bytes.into(),
+                Ok(Value::Large(at)) => memory.arena.value(at).to_vec().into(),
+                Err(WrongType) => Box::default(),
+            };
+            Change::Set { key: name.into(), value }
+        });
     }
 }

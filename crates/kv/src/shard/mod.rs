@@ -1,9 +1,11 @@
-//! A shard: the buckets whose names hash to it, with their registry and their memory, all under one lock.
+//! A shard: the buckets whose names hash to it ([`shard_index`]), with their registry and their memory, all
+//! under one lock.
 
 pub(crate) mod bucket_ref;
 mod compaction;
 pub(crate) mod frozen;
 pub(crate) mod multi;
+pub(crate) mod prepared;
 pub(crate) mod registry;
 pub(crate) mod subscribers;
 pub(crate) mod watch;
@@ -18,6 +20,7 @@ use crate::{
     },
     pubsub::bucket_changes::EndReason,
     shard::{
+        prepared::PreparedValues,
         registry::{NameSlot, Registry},
         subscribers::Subscribers,
         watch::WatchTable,
@@ -37,6 +40,8 @@ pub(crate) struct Shard {
     /// The bucket that a command is copying or moving here, until it is registered. A crash destroys it.
     pub(crate) unregistered: Option<Bucket>,
     pub(crate) counters: Counters,
+    /// Large values that the request being executed brings along.
+    pub(crate) prepared: PreparedValues,
     /// The part of [`Shard::used_bytes`] that the memory budget has accounted for.
     pub(crate) accounted_bytes: usize,
     /// The part of [`Shard::held_bytes`] that the memory budget has accounted for.
@@ -95,6 +100,7 @@ impl Shard {
             expiry_cursor: ExpiryCursor::default(),
             unregistered: None,
             counters: Counters::default(),
+            prepared: PreparedValues::default(),
             accounted_bytes: 0,
             accounted_held_bytes: 0,
             round: None,

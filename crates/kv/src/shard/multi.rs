@@ -4,6 +4,7 @@ use crate::{
     bucket::{Bucket, Kind, transfer::PackedEntries},
     database::{Database, FullName},
     error::CommandError,
+    memory::entry::Entry,
     pubsub::bucket_changes::EndReason,
     shard::{
         Shard,
@@ -124,9 +125,10 @@ impl MultiBucket<'_, '_> {
         match view.kind() {
             None => return Ok(false),
             Some(Kind::Str) => {
-                let (value, origin) = (view.string()?.unwrap_or_default().to_vec(), view.string_origin()?);
+                let origin = view.string_origin()?;
+                let Some(value) = view.owned_string()? else { return Ok(false) };
                 let mut copy = self.bucket_at(to);
-                copy.set_string(&value, expires_at_ms)?;
+                copy.set_owned_string(value, expires_at_ms)?;
                 origin.inspect(|origin| copy.set_string_origin(*origin));
             }
             Some(Kind::Map) => {
@@ -149,12 +151,18 @@ impl MultiBucket<'_, '_> {
     fn copy_entries(&mut self, from: FullName<'_>, target: usize) -> Result<(), CommandError> {
         let mut cursor = 0;
         loop {
-            let (entries, next) = self.bucket_at(from).into_view().entries(cursor)?;
-            let page = PackedEntries::new(&entries);
+            let source = self.bucket_at(from).into_view();
+            let (entries, next) = source.entries(cursor)?;
+            let page = PackedEntries::new(source.memory, &entries);
             let Shard { memory, unregistered, .. } = self.shards.shard(target);
             for entry in page.iter() {
                 let Some(copy) = unregistered else { unreachable!("the copy exists") };
-                copy.put(memory, self.hasher.hash_one(entry.key), entry, self.clock.now_ms)?;
+                let value = page.value(memory, entry);
+                let (hash, copied) = (self.hasher.hash_one(entry.key), Entry { value, ..entry });
+                if let Err(error) = copy.put(memory, hash, copied, self.clock.now_ms) {
+                    memory.arena.free_value(value);
+                    return Err(error);
+                }
                 #[cfg(test)]
                 crate::tests::failpoint::reach("copy_entries");
             }

@@ -1,6 +1,9 @@
 //! The subscribers to the changes of a shard's buckets.
 
-use crate::pubsub::bucket_changes::{Change, EndReason, Event, Publisher};
+use crate::{
+    limits::SUBSCRIBED_VALUE_BYTES,
+    pubsub::bucket_changes::{Change, EndReason, Event, Publisher},
+};
 use std::{collections::BTreeMap, mem::take, sync::Arc};
 
 /// The subscribers of one shard's buckets.
@@ -29,6 +32,15 @@ impl Subscribers {
         if publishers.is_empty() {
             self.by_bucket.remove(bucket);
         }
+    }
+
+    /// Notifies the subscribers of a bucket of a change to a value of `len` bytes. One that is too large is
+    /// not copied: it ends the subscriptions.
+    pub(crate) fn notify_set(&mut self, bucket: &[u8], len: usize, change: impl FnOnce() -> Change) {
+        if len > SUBSCRIBED_VALUE_BYTES {
+            return self.notify_end(bucket, EndReason::FellBehind);
+        }
+        self.notify(bucket, change);
     }
 
     /// Notifies the subscribers of a bucket that it has ended.

@@ -3,6 +3,7 @@
 
 use super::Store;
 use crate::{
+    bucket::Kind,
     bucket_supervisor::{BucketSupervisor, Component, PanicScope, end_crashed},
     commands::{
         hash, hash_scan,
@@ -99,7 +100,7 @@ impl Store {
 
     /// Hashes the names and fields of the first requests, as long as they belong to one shard; the very first
     /// names one bucket. Returns the index of that shard.
-    fn hash_lookups<'b>(
+    pub(super) fn hash_lookups<'b>(
         &self,
         batch: &[Request<'b>],
         lookups: &mut ArrayVec<Lookup<'b>, BATCH_REQUESTS>,
@@ -328,8 +329,8 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
 }
 
 fn show(bucket: BucketRef<'_>) -> CommandResult<'_> {
-    if let Ok(Some(value)) = bucket.string() {
-        return Ok(Reply::Value(value));
+    if bucket.kind() == Some(Kind::Str) {
+        return bucket.string_reply();
     }
     let ttl_ms = bucket.expires_at_ms().map(|expires_at_ms| expires_at_ms.saturating_sub(bucket.now_ms));
     Ok(Reply::Bucket { fields: bucket.len()? as u64, ttl_ms })

@@ -9,7 +9,7 @@ use crate::{
     database::FullName,
     error::CommandError,
     limits::{LONGEST_NUMBER, PAGE_BYTES, PAGE_NAMES, RANDOM_ENTRIES, SCAN_ENTRIES},
-    memory::entry::Entry,
+    memory::{entry::Entry, large::LargeValue, value::Value},
     request::{Op, Request},
     shard::bucket_ref::BucketRef,
 };
@@ -146,8 +146,11 @@ impl<'b> TransactionCost<'b> {
 
     /// Adds a copy of a bucket, and returns what its copy has.
     fn add_copy(&mut self, bucket: BucketRef<'_>, growth: Growth) -> Result<Growth, CommandError> {
-        let mut copied = Growth { string: Some(string_len(bucket, growth)), ..growth };
-        self.touch(growth.fields, growth.bytes.saturating_add(copied.string.unwrap_or(0)))?;
+        let string = string_len(bucket, growth);
+        let mut copied = Growth { string: Some(string), ..growth };
+        // A large value is shared, not copied.
+        let touched = if LargeValue::holds(string) { 0 } else { string };
+        self.touch(growth.fields, growth.bytes.saturating_add(touched))?;
         let fields = bucket.len().unwrap_or(0);
         if fields > self.limits.entries - self.entries {
             return Err(self.exceeded());
@@ -192,7 +195,7 @@ impl<'b> TransactionCost<'b> {
 }
 
 fn string_len(bucket: BucketRef<'_>, growth: Growth) -> usize {
-    let stored = bucket.string().unwrap_or(None).map_or(0, <[u8]>::len);
+    let stored = bucket.string().unwrap_or(None).map_or(0, Value::len);
     stored.max(growth.string.unwrap_or(0))
 }
 

@@ -1,5 +1,5 @@
 //! The sweeper: a task that removes expired buckets and fields, so that their memory is freed even if they
-//! are never read again.
+//! are never read again. In the same turns it frees what is left of large buckets, and has pages compacted.
 
 use super::Store;
 use crate::{

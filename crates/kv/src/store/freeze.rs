@@ -9,7 +9,7 @@ use crate::{
     memory::freeze::FreezeBudget,
     shard::{
         Shard,
-        frozen::{Freezing, FrozenPosition, Record},
+        frozen::{Freezing, FrozenPosition, FrozenStep, Record},
         multi::ShardGuards,
     },
 };
@@ -98,43 +98,52 @@ impl FrozenStore {
         self.buckets
     }
 
-    /// Passes the next records to `visit`, while their shard is locked; `false` when there are no more. What
-    /// had expired and was not removed yet is among them.
-    pub fn read(&mut self, visit: impl FnMut(Record<'_>)) -> Result<bool, GivenUp> {
+    /// Passes the next records to `visit`, while their shard is locked, or one with a large value while it is
+    /// not; `false` when there are no more. What had expired and was not removed yet is among them.
+    pub fn read(&mut self, mut visit: impl FnMut(Record<'_>)) -> Result<bool, GivenUp> {
         while self.shard < self.store.shards.len() {
             let database = Database::new(self.shard / self.store.shards_per_database());
             let database = database.expect("each shard belongs to a database");
-            let shard = self.store.lock(self.shard);
-            // Now nothing of this shard can change.
-            if self.freezing.freeze.has_ended() {
-                return Err(GivenUp);
-            }
-            let goes_on = if self.freezing.has(&shard) {
-                let goes_on = shard.read_frozen(&mut self.position, database, visit);
-                MutexGuard::unlock_fair(shard);
-                goes_on
-            } else {
-                drop(shard);
-                let flushed =
-                    self.flushed.take().or_else(|| self.freezing.flushed.lock().remove(&self.shard));
-                self.flushed = flushed;
-                match &self.flushed {
-                    Some(shard) => shard.read_frozen(&mut self.position, database, visit),
-                    None => {
-                        self.shard += 1;
-                        continue;
-                    }
+            match self.step(database, &mut visit)? {
+                Some(FrozenStep::More) => return Ok(true),
+                Some(FrozenStep::Large(large)) => {
+                    visit(large.record(database));
+                    return Ok(true);
                 }
-            };
-            if !goes_on {
-                self.flushed = None;
-                self.thaw(self.shard);
-                self.position = FrozenPosition::default();
-                self.shard += 1;
+                Some(FrozenStep::End) => {
+                    self.flushed = None;
+                    self.thaw(self.shard);
+                    self.position = FrozenPosition::default();
+                }
+                None => {}
             }
-            return Ok(true);
+            self.shard += 1;
         }
         Ok(false)
+    }
+
+    /// Takes a step in the current shard; `None` if it does not belong to the copy.
+    fn step(
+        &mut self,
+        database: Database,
+        visit: impl FnMut(Record<'_>),
+    ) -> Result<Option<FrozenStep>, GivenUp> {
+        let shard = self.store.lock(self.shard);
+        // Now nothing of this shard can change.
+        if self.freezing.freeze.has_ended() {
+            return Err(GivenUp);
+        }
+        if self.freezing.has(&shard) {
+            let step = shard.read_frozen(&mut self.position, database, visit);
+            MutexGuard::unlock_fair(shard);
+            return Ok(Some(step));
+        }
+        drop(shard);
+        if self.flushed.is_none() {
+            self.flushed = self.freezing.flushed.lock().remove(&self.shard);
+        }
+        let flushed = self.flushed.as_ref();
+        Ok(flushed.map(|shard| shard.read_frozen(&mut self.position, database, visit)))
     }
 
     /// Frees what a shard keeps.

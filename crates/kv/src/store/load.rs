@@ -7,7 +7,7 @@ use crate::{
     limits::VALUE_BYTES,
     shard::{
         bucket_ref::{BucketMut, check_name},
-        frozen::Record,
+        frozen::{Record, RecordValue},
         registry::Lookup,
     },
 };
@@ -77,6 +77,7 @@ impl<'s> Loader<'s> {
                     return Ok(());
                 }
                 check_value(value)?;
+                let value = &*value.to_bytes();
                 let lookup = Lookup::new(open.hash);
                 self.store.with_bucket(open.database, &open.name, lookup, now_ms, |mut bucket| {
                     bucket.set_field(key, value, expires_at_ms)
@@ -104,7 +105,7 @@ impl<'s> Loader<'s> {
                 check_value(value)?;
                 let hash = self.store.hasher.hash_one(full.name);
                 self.add(full, hash, |bucket| {
-                    bucket.set_string(value, expires_at_ms)?;
+                    bucket.set_string(&value.to_bytes(), expires_at_ms)?;
                     bucket.set_string_origin(origin);
                     Ok(())
                 })?;
@@ -163,7 +164,7 @@ impl Store {
     }
 }
 
-fn check_value(value: &[u8]) -> Result<(), CommandError> {
+fn check_value(value: RecordValue<'_>) -> Result<(), CommandError> {
     if value.len() > VALUE_BYTES { Err(CommandError::StringTooLong) } else { Ok(()) }
 }
 

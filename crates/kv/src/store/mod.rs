@@ -2,9 +2,10 @@
 //! without a queue.
 //!
 //! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, `apply` executes
-//! what a log has ordered, and `prefetch` loads the memory that they need into the cache. `keyspace` has the
-//! operations on all buckets, `records` reads and loads whole buckets, `freeze` copies all of them as they
-//! are at one moment, `load` fills a store with such a copy, and `expiry` is the sweeper.
+//! what a log has ordered, and `prefetch` loads the memory that they need into the cache; `prepare` copies
+//! large arguments before. `keyspace` has the operations on all buckets, `records` reads and loads whole
+//! buckets, `freeze` copies all of them as they are at one moment, `load` fills a store with such a copy, and
+//! `expiry` is the sweeper.
 
 pub(crate) mod apply;
 mod batch;
@@ -14,6 +15,7 @@ pub(crate) mod freeze;
 pub(crate) mod keyspace;
 pub(crate) mod load;
 pub(crate) mod prefetch;
+pub(crate) mod prepare;
 pub(crate) mod records;
 mod transaction;
 

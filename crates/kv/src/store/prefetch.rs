@@ -3,7 +3,8 @@
 //!
 //! [`prefetch_batch`] prefetches for a batch in one shard, and [`Store::prefetch_across_shards`] for one in
 //! several: one kind of access at a time, for all its requests. [`Prefetch`] prefetches for a single request:
-//! one access at a time, while its caller serves other connections in between.
+//! one access at a time, while its caller serves other connections in between. The callers choose the
+//! requests: `batch`, and for a single one kv_server's `pipeline/batch.rs`.
 
 use super::Store;
 use crate::{

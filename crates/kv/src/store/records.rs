@@ -79,14 +79,14 @@ fn page(bucket: BucketRef<'_>, cursor: u64) -> Result<Option<BucketPage>, WrongT
     let (keep_when_empty, expires_at_ms) = (bucket.keeps_when_empty(), bucket.expires_at_ms());
     let head = BucketHead { kind, keep_when_empty, expires_at_ms };
     if kind == Kind::Str {
-        let value = bucket.string()?.unwrap_or_default().into();
+        let value = bucket.owned_string()?.map(Box::from).unwrap_or_default();
         let entry = OwnedEntry { key: Box::default(), value, expires_at_ms: None };
         return Ok(Some(BucketPage { head, entries: vec![entry], next: 0 }));
     }
     let (entries, next) = bucket.entries(cursor)?;
     let entries = entries.iter().map(|entry| OwnedEntry {
         key: entry.key.into(),
-        value: entry.value.into(),
+        value: bucket.owned_value(entry.value).into(),
         expires_at_ms: entry.expires_at_ms,
     });
     Ok(Some(BucketPage { head, entries: entries.collect(), next }))

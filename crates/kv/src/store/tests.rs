@@ -3,6 +3,7 @@
 mod batches;
 mod crashes;
 mod databases;
+mod large;
 mod prefetch;
 
 use super::*;

@@ -20,6 +20,8 @@ const EXPIRING: usize = 600_000;
 const KEYS: usize = 1_000_000;
 /// Fields of one HSET or HSETEX.
 const FIELDS_AT_ONCE: usize = 10_000;
+/// Bytes of the longest string.
+const LONGEST_BYTES: usize = 512 * 1024 * 1024;
 /// Channels of one client.
 const CHANNELS: usize = 230_000;
 /// Bytes of a large string.
@@ -167,18 +169,54 @@ pub(super) const ATTACKS: &[Attack] = &[
         },
     },
     Attack { name: "SET, 64 MiB", prepare: Vec::new, attack: large_string },
+    Attack { name: "SET, 512 MiB", prepare: Vec::new, attack: largest_string },
+    Attack { name: "SET of another, 512 MiB", prepare: largest_string, attack: largest_string },
     Attack { name: "GET, 64 MiB", prepare: large_string, attack: || command(&[b"GET", b"large"]) },
+    Attack { name: "GET, 512 MiB", prepare: largest_string, attack: || command(&[b"GET", b"large"]) },
+    Attack {
+        name: "HSET and HGETALL, 64 MiB",
+        prepare: Vec::new,
+        attack: || {
+            let hset = command(&[b"HSET", b"h", b"one", &value(STRING_BYTES), b"two", &value(STRING_BYTES)]);
+            [hset, command(&[b"HGETALL", b"h"])].concat()
+        },
+    },
     Attack {
         name: "SETRANGE, 64 MiB",
         prepare: Vec::new,
         attack: || command(&[b"SETRANGE", b"large", STRING_BYTES.to_string().as_bytes(), b"x"]),
     },
     Attack {
+        name: "SETRANGE, 512 MiB",
+        prepare: Vec::new,
+        attack: || command(&[b"SETRANGE", b"large", (LONGEST_BYTES - 1).to_string().as_bytes(), b"x"]),
+    },
+    Attack {
         name: "APPEND to 64 MiB",
         prepare: large_string,
         attack: || command(&[b"APPEND", b"large", b"x"]).repeat(20),
     },
+    Attack {
+        name: "APPEND of 511 MiB",
+        prepare: || command(&[b"SET", b"large", b"x"]),
+        attack: || command(&[b"APPEND", b"large", &value(LONGEST_BYTES - 1024 * 1024)]),
+    },
+    Attack {
+        name: "COPY and APPEND, 512 MiB",
+        prepare: || command(&[b"SETRANGE", b"large", (LONGEST_BYTES - 100).to_string().as_bytes(), b"x"]),
+        attack: || {
+            let copy = command(&[b"COPY", b"large", b"copy", b"REPLACE"]);
+            [copy, command(&[b"APPEND", b"copy", b"x"])].concat().repeat(50)
+        },
+    },
     Attack { name: "DEL, 64 MiB", prepare: large_string, attack: || command(&[b"DEL", b"large"]) },
+    Attack { name: "DEL, 512 MiB", prepare: largest_string, attack: || command(&[b"DEL", b"large"]) },
+    Attack {
+        // The server holds it twice, and closes a client that holds more than its limit of 1 GiB.
+        name: "ECHO, 256 MiB",
+        prepare: Vec::new,
+        attack: || command(&[b"ECHO", &value(LONGEST_BYTES / 2)]),
+    },
 ];
 
 fn long_name(number: usize) -> Vec<u8> {
@@ -194,7 +232,15 @@ fn long_pattern() -> Vec<u8> {
 }
 
 fn large_string() -> Vec<u8> {
-    command(&[b"SET", b"large", &vec![b'x'; STRING_BYTES]])
+    command(&[b"SET", b"large", &value(STRING_BYTES)])
+}
+
+fn largest_string() -> Vec<u8> {
+    command(&[b"SET", b"large", &value(LONGEST_BYTES)])
+}
+
+fn value(bytes: usize) -> Vec<u8> {
+    vec![b'x'; bytes]
 }
 
 /// Commands that make a hash of this many fields.

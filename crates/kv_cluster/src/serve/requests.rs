@@ -2,14 +2,14 @@
 //! forwarded to a third node.
 
 use crate::{
-    limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
+    limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, PREPARATIONS, TRANSACTION_REQUESTS},
     link::{
         codec::{ForwardedReply, Message, TransactionResult},
         send_queue::{MessageWriter, SendQueue},
     },
     local::LocalNode,
 };
-use kv::{FullName, Request};
+use kv::{CommandError, FullName, LargeValue, OwnedValue, Reply, Request};
 use std::ops::ControlFlow::{self, Break, Continue};
 
 /// Executes the requests of a call in order until one reply message is full, and queues that message.
@@ -22,21 +22,78 @@ pub(crate) fn execute(local: &LocalNode, id: u32, requests: &[Request<'_>], queu
         let run = rest.iter().take_while(|request| local.owns_buckets_of(request) == is_ours).count();
         let mut flow = Continue(());
         let mut run_requests = rest[..run].iter();
+        let mut large = None;
         let mut push = |reply: ForwardedReply<'_>| {
             let is_read = run_requests.next().is_none_or(|request| request.op.is_read());
+            if let ForwardedReply::Reply(Reply::OwnedValue(OwnedValue::Large(value))) = reply {
+                // Its bytes are copied once the bucket is unlocked.
+                large = Some((value, is_read));
+                return Break(());
+            }
             flow = replies.push(&reply, is_read);
             flow
         };
         let done = match is_ours {
-            true => local.execute(&rest[..run], now_ms, |reply| push(ForwardedReply::Reply(reply))),
+            true => execute_ours(local, &rest[..run], now_ms, |reply| push(ForwardedReply::Reply(reply))),
             false => rest[..run].iter().take_while(|_| push(ForwardedReply::NotOwner).is_continue()).count(),
         };
+        if let Some((value, is_read)) = large {
+            flow = replies.push(&ForwardedReply::Reply(Reply::Value(&value.to_vec())), is_read);
+        }
         if flow.is_break() {
             break;
         }
         rest = &rest[done..];
     }
     replies.frame.finish();
+}
+
+/// Executes the requests, or only the first if its arguments are large: those are copied before its bucket is
+/// locked. Returns how many were executed.
+fn execute_ours(
+    local: &LocalNode,
+    requests: &[Request<'_>],
+    now_ms: u64,
+    on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+) -> usize {
+    let is_large = |request: &Request<'_>| LargeValue::holds(request.op.payload_bytes());
+    match requests.iter().position(is_large) {
+        Some(0) => {
+            execute_large(local, &requests[0], now_ms, on_reply);
+            1
+        }
+        small => local.execute(&requests[..small.unwrap_or(requests.len())], now_ms, on_reply),
+    }
+}
+
+fn execute_large(
+    local: &LocalNode,
+    request: &Request<'_>,
+    now_ms: u64,
+    mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+) {
+    for attempt in 1..=PREPARATIONS {
+        let mut preparation = local.prepare(request, now_ms);
+        let prepared = loop {
+            match preparation.step() {
+                Ok(true) => {}
+                Ok(false) => break Ok(preparation),
+                Err(error) => break Err(error),
+            }
+        };
+        let mut is_outdated = false;
+        let reply = |reply: Reply<'_>| {
+            is_outdated = reply == Reply::Error(CommandError::Outdated) && attempt < PREPARATIONS;
+            if is_outdated { Continue(()) } else { on_reply(reply) }
+        };
+        match prepared {
+            Ok(preparation) => local.execute_prepared(request, preparation, now_ms, reply),
+            Err(error) => drop(on_reply(Reply::Error(error))),
+        }
+        if !is_outdated {
+            return;
+        }
+    }
 }
 
 /// The reply message to one call.
@@ -100,7 +157,6 @@ pub(crate) fn transact(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kv::Reply;
 
     #[test]
     fn a_reply_that_exceeds_a_message_is_marked_unless_the_read_can_be_sent_again() {

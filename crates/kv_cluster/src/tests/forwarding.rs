@@ -109,7 +109,7 @@ async fn lengths(node: &Node, requests: &[Request<'_>]) -> Vec<Result<usize, Err
     let mut lengths = Vec::new();
     let length = |reply: Reply<'_>| match reply {
         Reply::Value(value) => value.len(),
-        Reply::OwnedValue(value) => value.len(),
+        Reply::OwnedValue(kv::OwnedValue::Bytes(value)) => value.len(),
         _ => 0,
     };
     for _ in requests {

@@ -22,6 +22,7 @@ async fn transact(
     let take = |reply: Result<Reply<'_>, Error>| {
         replies.push(match reply {
             Ok(Reply::Value(value)) => String::from_utf8_lossy(value).into_owned(),
+            Ok(Reply::OwnedValue(value)) => String::from_utf8_lossy(&Box::<[u8]>::from(value)).into_owned(),
             other => format!("{other:?}"),
         });
     };

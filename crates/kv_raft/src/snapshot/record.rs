@@ -1,7 +1,7 @@
 //! A record as bytes.
 
 use crate::limits::{SNAPSHOT_NAME_BYTES, SNAPSHOT_VALUE_BYTES};
-use kv::{Database, FullName, Origin, Record};
+use kv::{Database, FullName, Origin, Record, RecordValue};
 
 /// The first byte of a record: its kind, and flags.
 mod kind {
@@ -30,19 +30,20 @@ struct Head {
 
 /// Passes the bytes of a record to `push`, in parts.
 pub(super) fn encode(record: &Record<'_>, mut push: impl FnMut(&[u8])) {
-    let (kind, full, expires_at_ms, parts): (_, Option<FullName<'_>>, _, [&[u8]; 2]) = match *record {
+    let nothing = RecordValue::Bytes(&[]);
+    let (kind, full, expires_at_ms, first, second) = match *record {
         Record::Map { full, keep_when_empty, expires_at_ms } => {
             let keep = if keep_when_empty { kind::KEEP_WHEN_EMPTY } else { 0 };
-            (kind::MAP | keep, Some(full), expires_at_ms, [full.name, &[]])
+            (kind::MAP | keep, Some(full), expires_at_ms, full.name, nothing)
         }
-        Record::Entry { key, value, expires_at_ms } => (kind::ENTRY, None, expires_at_ms, [key, value]),
+        Record::Entry { key, value, expires_at_ms } => (kind::ENTRY, None, expires_at_ms, key, value),
         Record::Str { full, value, origin, expires_at_ms } => {
             let kind = match origin {
                 Origin::Set => kind::STR,
                 Origin::Edited => kind::EDITED_STR,
                 Origin::Fraction => kind::FRACTION_STR,
             };
-            (kind, Some(full), expires_at_ms, [full.name, value])
+            (kind, Some(full), expires_at_ms, full.name, value)
         }
     };
     push(&[kind | expires_at_ms.map_or(0, |_| kind::EXPIRES)]);
@@ -52,9 +53,15 @@ pub(super) fn encode(record: &Record<'_>, mut push: impl FnMut(&[u8])) {
     if let Some(expires_at_ms) = expires_at_ms {
         push(&expires_at_ms.to_le_bytes());
     }
-    let lengths = if kind & !kind::KEEP_WHEN_EMPTY == kind::MAP { &parts[..1] } else { &parts[..] };
-    lengths.iter().for_each(|part| push(&(part.len() as u32).to_le_bytes()));
-    parts.iter().for_each(|part| push(part));
+    push(&(first.len() as u32).to_le_bytes());
+    if kind & !kind::KEEP_WHEN_EMPTY != kind::MAP {
+        push(&(second.len() as u32).to_le_bytes());
+    }
+    push(first);
+    match second {
+        RecordValue::Bytes(bytes) => push(bytes),
+        RecordValue::Large(large) => large.slices().for_each(push),
+    }
 }
 
 /// The size of the record at the start of `bytes`; `None` if they are not all of it.
@@ -69,10 +76,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record<'_>, NoRecord> {
     let Head { kind, database, expires_at_ms, lengths, size } = read_head(bytes)?.ok_or(NoRecord)?;
     let (first, second) = bytes.get(size..).ok_or(NoRecord)?.split_at_checked(lengths[0]).ok_or(NoRecord)?;
     let full = FullName { database, name: first };
-    let string = |origin| Record::Str { full, value: second, origin, expires_at_ms };
+    let value = RecordValue::Bytes(second);
+    let string = |origin| Record::Str { full, value, origin, expires_at_ms };
     Ok(match kind & !kind::KEEP_WHEN_EMPTY {
         kind::MAP => Record::Map { full, keep_when_empty: kind & kind::KEEP_WHEN_EMPTY != 0, expires_at_ms },
-        kind::ENTRY => Record::Entry { key: first, value: second, expires_at_ms },
+        kind::ENTRY => Record::Entry { key: first, value, expires_at_ms },
         kind::STR => string(Origin::Set),
         kind::EDITED_STR => string(Origin::Edited),
         _ => string(Origin::Fraction),

@@ -1,7 +1,7 @@
 //! Snapshots are read as they were written, or not at all.
 
 use super::*;
-use kv::{Args, Command, Database, FullName, Loader, Op, Origin, Request, Store, args};
+use kv::{Args, Command, Database, FullName, Loader, Op, Origin, RecordValue, Request, Store, args};
 use proptest::prelude::*;
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -26,11 +26,11 @@ impl Owned {
                 expires_at_ms: *expires_at_ms,
             },
             Owned::Entry(key, value, expires_at_ms) => {
-                Record::Entry { key, value, expires_at_ms: *expires_at_ms }
+                Record::Entry { key, value: RecordValue::Bytes(value), expires_at_ms: *expires_at_ms }
             }
             Owned::Str(database, name, value, origin, expires_at_ms) => Record::Str {
                 full: full(*database, name),
-                value,
+                value: RecordValue::Bytes(value),
                 origin: *origin,
                 expires_at_ms: *expires_at_ms,
             },
@@ -223,7 +223,8 @@ fn how_fast_a_snapshot_is_written_and_loaded() {
     loader.load(Record::Map { full, keep_when_empty: false, expires_at_ms: None }).expect("room");
     for number in 0..5_000_000_u32 {
         let (key, value) = (format!("key{number:08}"), [b'v'; 32]);
-        let entry = Record::Entry { key: key.as_bytes(), value: &value, expires_at_ms: None };
+        let entry =
+            Record::Entry { key: key.as_bytes(), value: RecordValue::Bytes(&value), expires_at_ms: None };
         loader.load(entry).expect("room");
     }
     loader.finish();

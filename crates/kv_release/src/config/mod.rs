@@ -155,7 +155,8 @@ fn resolve(
         }
     };
     let path = file.as_ref().map(|file| file.path.clone());
-    let merged = &mut Merged::new(SECTIONS, file, name.as_str(), environment, flags)?;
+    let merged = Merged::new(SECTIONS, file, name.as_str(), environment, flags);
+    let merged = &mut merged.map_err(|found| [errors.clone(), found].concat())?;
     let general = GeneralSettings::resolve(merged, environment);
     let node = NodeSettings::resolve(merged, name, profile, &general);
     let routes = routes::resolve(merged, &node.name);

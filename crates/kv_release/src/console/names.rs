@@ -6,7 +6,7 @@ use super::{
     value::{Names, Peek, Value},
 };
 use crate::limits::{CONSOLE_NAMES, PEEK_BYTES, PEEK_ENTRIES};
-use kv::{Args, Command, CommandError, Op, Projection, Reply, Request};
+use kv::{Args, Command, CommandError, Op, OwnedValue, Projection, Reply, Request};
 use kv_cluster::describe_failure;
 use tokio::task::yield_now;
 
@@ -95,7 +95,7 @@ pub(super) async fn peek(node: &Node, arguments: &[Argument]) -> Result<Value, S
     let bulks = format!("$1\r\n0\r\n${}\r\n{end}\r\n", end.len());
     let value = command(node, name, "getrange", Args::new(bulks.as_bytes()), |reply| match reply {
         Reply::Value(value) => Ok(value.to_vec()),
-        Reply::OwnedValue(value) => Ok(value),
+        Reply::OwnedValue(value) => Ok(Box::<[u8]>::from(value).into()),
         failure => Err(describe_failure(node.cluster.node_name().as_str(), name, &failure)),
     });
     peek.value = value.await?;
@@ -103,7 +103,11 @@ pub(super) async fn peek(node: &Node, arguments: &[Argument]) -> Result<Value, S
 }
 
 fn shortened(item: &Reply<'_>) -> Vec<u8> {
-    let Reply::Value(bytes) = item else { return Vec::new() };
+    let bytes = match item {
+        Reply::Value(bytes) => bytes,
+        Reply::OwnedValue(OwnedValue::Large(value)) => value.slices().next().unwrap_or_default(),
+        _ => &[],
+    };
     bytes[..bytes.len().min(PEEK_BYTES)].to_vec()
 }
 

@@ -1,4 +1,4 @@
-//! The node as its console sees it: what can be queried, and the commands it takes.
+//! The node as its console sees it: what can be queried; `stop` and `restart` go to the task that runs it.
 
 use kv_cluster::Cluster;
 use std::{net::SocketAddr, path::PathBuf, time::SystemTime};

@@ -287,6 +287,7 @@ fn value_of(reply: Reply<'_>, local: &NodeName, bucket: &[u8], op: Op<'_>) -> Ou
     match reply {
         Reply::Done => Ok(Value::Done),
         Reply::Value(value) => Ok(Value::Bytes(Some(value.to_vec()))),
+        Reply::OwnedValue(value) => Ok(Value::Bytes(Some(Box::<[u8]>::from(value).into()))),
         Reply::NoKey => Ok(Value::Bytes(None)),
         Reply::NoBucket => Err("NOT FOUND".to_owned()),
         // The command asked for the crash.

@@ -1,4 +1,5 @@
-//! Where an export or a backup goes: standard output, or a file that appears, or is replaced, when it is whole.
+//! Where an export or a backup goes: standard output, or a file that appears, or is replaced, when it is
+//! whole.
 
 use super::progress::Progress;
 use crate::error::Error;

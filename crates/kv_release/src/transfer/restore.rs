@@ -65,10 +65,10 @@ fn send(import: &mut ImportSession, path: &Path) -> Result<(), Error> {
             }
             Record::Entry { key, value, expires_at_ms } => {
                 let full = FullName { database: map.0, name: &map.1 };
-                (full, Item::Entry { field: key.into(), value: value.into() }, expires_at_ms)
+                (full, Item::Entry { field: key.into(), value: value.to_bytes() }, expires_at_ms)
             }
             Record::Str { full, value, expires_at_ms, .. } => {
-                (full, Item::Str { value: value.into() }, expires_at_ms)
+                (full, Item::Str { value: value.to_bytes() }, expires_at_ms)
             }
         };
         let FullName { database, name } = full;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{context::ServerContext, reactor::is_grouped};
 use arrayvec::ArrayVec;
-use kv::Request;
+use kv::{LargeValue, Request};
 use kv_cluster::Cluster;
 use std::io;
 
@@ -82,13 +82,15 @@ fn parse_and_execute<'a, P: Protocol>(
     let mut batch = Batch { requests: ArrayVec::new(), consumed: 0, tail: Tail::More };
     protocol.parse(input, &mut batch);
     let (consumed, tail) = (batch.consumed, batch.tail);
-    if let [single] = batch.requests[..]
+    // Large arguments take a while: the router executes them.
+    let ready = if LargeValue::holds(consumed) { &[] } else { &batch.requests[..] };
+    if let [single] = *ready
         && is_grouped()
     {
         let requests = Vec::new();
         return Rest { single: Some(single), paused: None, requests, is_empty: false, consumed, tail };
     }
-    let executed = execute_local(cluster, protocol, &batch.requests, now_ms, output);
+    let executed = execute_local(cluster, protocol, ready, now_ms, output);
     let requests = Vec::from(&batch.requests[executed.count..]);
     let is_empty = batch.requests.is_empty();
     Rest { single: None, paused: executed.paused, requests, is_empty, consumed, tail }

@@ -3,14 +3,16 @@
 
 use crate::{
     limits::{
-        INPUT_BYTES, INPUT_DOUBLING_BYTES, MEMORY_PAUSE, MEMORY_PAUSES, OUTPUT_BYTES, SHORT_OUTPUT_BYTES,
+        INPUT_BYTES, INPUT_GROWTH_BYTES, MEMORY_PAUSE, MEMORY_PAUSES, OUTPUT_BYTES, SHORT_OUTPUT_BYTES,
     },
     memory::{Account, Charge, Use},
     reactor::{BufferPool, Stream},
 };
+use kv::LargeValue;
 use std::{
     future::poll_fn,
     io::{self, ErrorKind},
+    ops::{Deref, DerefMut, Range},
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -42,7 +44,9 @@ impl Input {
     /// An input of `stream` that has already read these bytes.
     #[cfg(test)]
     pub(crate) fn holding(bytes: &[u8], stream: &Stream) -> Input {
-        Input { buffer: bytes.to_vec(), end: bytes.len(), ..Input::new(stream.account()) }
+        let mut input = Input::new(stream.account());
+        (input.buffer, input.end) = (bytes.to_vec(), bytes.len());
+        input
     }
 
     /// Reads what has arrived: 0 bytes at the end of the stream. While it waits, it holds a buffer only if
@@ -77,9 +81,10 @@ impl Input {
     /// Returns the buffer to the thread's pool if it is empty; otherwise it keeps no more than it needs.
     fn release(&mut self) {
         if self.start < self.end {
-            if self.buffer.len() > INPUT_BYTES && self.end < self.buffer.len() / 4 {
-                self.buffer.truncate(self.end.max(INPUT_BYTES));
-                self.buffer.shrink_to_fit();
+            if self.buffer.len() > INPUT_GROWTH_BYTES && self.end < INPUT_BYTES {
+                let mut smaller = vec![0; INPUT_BYTES];
+                smaller[..self.end].copy_from_slice(&self.buffer[..self.end]);
+                kv::free_buffer(std::mem::replace(&mut self.buffer, smaller));
             }
             return self.charge.set(self.buffer.len());
         }
@@ -101,12 +106,17 @@ impl Input {
             self.start = 0;
         }
         if self.end == self.buffer.len() {
-            let length = self.buffer.len();
-            let more = if length < INPUT_DOUBLING_BYTES { length } else { length / 4 };
-            self.buffer.reserve_exact(more);
-            self.buffer.resize(length + more, 0);
-            self.charge.set(length + more);
+            // The capacity doubles, but takes up memory only as the length grows, step by step.
+            let length = self.buffer.len() + self.buffer.len().min(INPUT_GROWTH_BYTES);
+            self.buffer.resize(length, 0);
+            self.charge.set(length);
         }
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        kv::free_buffer(std::mem::take(&mut self.buffer));
     }
 }
 
@@ -125,11 +135,118 @@ async fn wait_for_memory(account: &Account) -> io::Result<()> {
     Err(ErrorKind::OutOfMemory.into())
 }
 
+/// Rendered replies, with large values between their bytes. Those are shared with the store, and copied only
+/// when they are sent. As a vector it is the bytes alone.
+#[derive(Debug, Default)]
+pub(crate) struct ReplyBuffer {
+    bytes: Vec<u8>,
+    large: Vec<LargePart>,
+    large_bytes: usize,
+    /// The number of `bytes` at which they are full; 0 once there is a large value.
+    full_bytes: usize,
+}
+
+/// A large value among replies.
+#[derive(Debug, Clone)]
+pub(crate) struct LargePart {
+    /// How many bytes go before it.
+    pub(crate) at: usize,
+    pub(crate) value: LargeValue,
+    /// How it is written, unless its bytes are sent as they are.
+    pub(crate) write: Option<WriteLarge>,
+}
+
+/// Writes a large value a piece at a time.
+pub(crate) type WriteLarge = for<'o> fn(
+    &'o LargeValue,
+    &'o mut Output<'_>,
+) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'o>>;
+
+impl ReplyBuffer {
+    /// A buffer without replies that is full at `full_bytes`.
+    pub(crate) fn full_at(full_bytes: usize) -> ReplyBuffer {
+        ReplyBuffer { full_bytes, ..ReplyBuffer::default() }
+    }
+
+    /// Changes at how many bytes it is full.
+    pub(crate) fn set_full_bytes(&mut self, full_bytes: usize) {
+        self.full_bytes = full_bytes;
+    }
+
+    /// Whether the replies must be written before more are rendered.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.len() >= self.full_bytes
+    }
+
+    /// Whether there are large values.
+    #[inline]
+    pub(crate) fn has_large(&self) -> bool {
+        !self.large.is_empty()
+    }
+
+    /// Adds a large value.
+    pub(crate) fn push_large(&mut self, value: LargeValue, write: Option<WriteLarge>) {
+        self.push_part(LargePart { at: self.bytes.len(), value, write });
+    }
+
+    /// Adds a part of other replies.
+    pub(crate) fn extend_from(&mut self, other: &ReplyBuffer, range: Range<usize>) {
+        for part in other.large.iter().filter(|part| range.contains(&part.at)) {
+            self.push_part(LargePart { at: self.bytes.len() + part.at - range.start, ..part.clone() });
+        }
+        self.bytes.extend_from_slice(&other.bytes[range]);
+    }
+
+    fn push_part(&mut self, part: LargePart) {
+        self.large_bytes += part.value.len();
+        self.full_bytes = 0;
+        self.large.push(part);
+    }
+
+    /// Bytes of all replies.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len() + self.large_bytes
+    }
+
+    /// Bytes of memory that are held, those that are shared with the store included.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity() + self.large_bytes
+    }
+
+    /// The large values, in order.
+    pub(crate) fn large(&self) -> &[LargePart] {
+        &self.large
+    }
+}
+
+impl From<Vec<u8>> for ReplyBuffer {
+    fn from(bytes: Vec<u8>) -> ReplyBuffer {
+        ReplyBuffer { bytes, ..ReplyBuffer::default() }
+    }
+}
+
+impl Deref for ReplyBuffer {
+    type Target = Vec<u8>;
+
+    #[inline]
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for ReplyBuffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
 /// Replies that are rendered but not yet written.
 pub(crate) struct Output<'s> {
     stream: &'s Stream,
-    pub(crate) bytes: Vec<u8>,
-    /// The length at which the replies must be written.
+    pub(crate) bytes: ReplyBuffer,
+    /// How much is written at a time, and the length at which the replies must be written.
     full_bytes: usize,
     /// How long the client may take nothing of what is written; `None` for no limit.
     timeout: Option<Duration>,
@@ -146,7 +263,7 @@ impl<'s> Output<'s> {
     pub(crate) fn new(stream: &'s Stream) -> Output<'s> {
         Output {
             stream,
-            bytes: Vec::new(),
+            bytes: ReplyBuffer::full_at(OUTPUT_BYTES),
             full_bytes: OUTPUT_BYTES,
             timeout: None,
             suppressed: false,
@@ -159,16 +276,17 @@ impl<'s> Output<'s> {
     /// Takes a buffer for the next replies. A client that takes nothing for `timeout` is disconnected.
     pub(crate) fn acquire_buffer(&mut self, timeout: Option<Duration>) {
         if self.bytes.capacity() == 0 {
-            self.bytes = OUTPUTS.with(BufferPool::take);
+            *self.bytes = OUTPUTS.with(BufferPool::take);
         }
         self.timeout = timeout;
         let is_short = self.stream.account().is_memory_short();
         self.full_bytes = if is_short { SHORT_OUTPUT_BYTES } else { OUTPUT_BYTES };
+        self.bytes.set_full_bytes(self.full_bytes);
     }
 
     /// Returns the buffer, which is empty, to the thread's pool.
     pub(crate) fn release_buffer(&mut self) {
-        OUTPUTS.with(|pool| pool.put(std::mem::take(&mut self.bytes)));
+        OUTPUTS.with(|pool| pool.put(std::mem::take(&mut *self.bytes)));
         self.charge.set(0);
     }
 
@@ -179,27 +297,44 @@ impl<'s> Output<'s> {
 
     /// Whether the replies must be written before more are rendered.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= self.full_bytes
+        self.bytes.is_full()
     }
 
     /// Writes all replies; waits for a client that does not read.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        if self.bytes.has_large() {
+            let replies = std::mem::replace(&mut self.bytes, ReplyBuffer::full_at(self.full_bytes));
+            return Box::pin(self.write(replies)).await;
+        }
         if !self.suppressed {
-            let bytes = std::mem::take(&mut self.bytes);
+            let bytes = std::mem::take(&mut *self.bytes);
             let written = self.write_all(&bytes, bytes.len()).await;
-            self.bytes = bytes;
+            *self.bytes = bytes;
             written?;
         }
         self.bytes.clear();
         Ok(())
     }
 
-    /// Writes `bytes` past the buffer, which is empty.
-    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes replies past the buffer, which is empty.
+    pub(crate) async fn write(&mut self, replies: ReplyBuffer) -> io::Result<()> {
         if self.suppressed {
             return Ok(());
         }
-        self.write_all(bytes, 0).await
+        let (held, mut written) = (replies.held(), 0);
+        for part in replies.large() {
+            self.write_all(&replies[written..part.at], held).await?;
+            written = part.at;
+            if let Some(write) = part.write {
+                self.charge.raise(held);
+                write(&part.value, self).await?;
+                continue;
+            }
+            for piece in part.value.slices() {
+                self.write_all(piece, held).await?;
+            }
+        }
+        self.write_all(&replies[written..], held).await
     }
 
     /// Waits until the client has received everything that was written.
@@ -296,5 +431,29 @@ mod tests {
         };
         let ended = output.wait_for_client(pin!(taken_too_slowly)).await;
         assert_eq!(ended.unwrap_err().kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn large_values_are_where_they_were_added() {
+        let large = |byte: u8| LargeValue::copy_of(&vec![byte; 300_000]).expect("memory");
+        let parts = |replies: &ReplyBuffer| {
+            let parts = replies.large().iter().map(|part| (part.at, part.value.to_vec()[0]));
+            (replies.to_vec(), parts.collect::<Vec<_>>())
+        };
+        let mut replies = ReplyBuffer::default();
+        replies.extend_from_slice(b"one");
+        replies.push_large(large(b'a'), None);
+        replies.extend_from_slice(b".");
+        let first = replies.len();
+        replies.extend_from_slice(b"two");
+        replies.push_large(large(b'b'), None);
+        replies.extend_from_slice(b".");
+        assert_eq!(parts(&replies), (b"one.two.".to_vec(), vec![(3, b'a'), (7, b'b')]));
+        assert_eq!(replies.size(), 8 + 600_000);
+        let mut part = ReplyBuffer::default();
+        part.extend_from_slice(b"+");
+        part.extend_from(&replies, first..replies.len());
+        assert_eq!(parts(&part), (b"+two.".to_vec(), vec![(4, b'b')]));
+        assert_eq!(part.size(), 5 + 300_000);
     }
 }

@@ -9,7 +9,7 @@ pub(crate) mod buffers;
 pub(crate) mod clock;
 pub(crate) mod router;
 
-use self::buffers::Output;
+use self::buffers::{Output, ReplyBuffer};
 use crate::{limits::BATCH_REQUESTS, metrics::Metrics};
 use arrayvec::ArrayVec;
 use kv::{Reply, Request};
@@ -29,7 +29,7 @@ pub(crate) trait Protocol {
     /// Renders the result of a request. Called for each request of a batch, in order.
     fn render<'a>(
         &mut self,
-        output: &mut Vec<u8>,
+        output: &mut ReplyBuffer,
         request: &Request<'a>,
         result: RequestResult<'_>,
     ) -> Rendered<Self::FollowUp<'a>>;

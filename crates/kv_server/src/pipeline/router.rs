@@ -4,9 +4,12 @@
 //! name no bucket and call the [`Cluster`] themselves.
 
 use super::{Protocol, Rendered, buffers::Output};
-use crate::{limits::LOOK_AHEAD_REQUESTS, reactor::yield_to_group};
-use kv::{Backlog, FullName, Reply, Request, Subscription};
-use kv_cluster::{Cluster, Error, Owner};
+use crate::{
+    limits::{LOOK_AHEAD_REQUESTS, PREPARATIONS},
+    reactor::yield_to_group,
+};
+use kv::{Backlog, CommandError, FullName, LargeValue, Reply, Request, Subscription};
+use kv_cluster::{Cluster, Error, LocalNode, Owner};
 use std::{io, ops::ControlFlow, sync::Arc};
 use tokio::task::yield_now;
 
@@ -92,10 +95,26 @@ pub(crate) async fn execute<P: Protocol>(
             Some(batch) => {
                 let result = batch.resolve_next().await;
                 let mut executed = Executed::none();
-                executed.add(protocol.render(&mut output.bytes, request, result.as_ref()));
+                let large = match &result {
+                    Ok(Reply::Value(value)) if LargeValue::holds(value.len()) => {
+                        let copied = copy_in_pieces(value).await;
+                        Some(copied.map_or_else(Reply::Error, Reply::from))
+                    }
+                    _ => None,
+                };
+                let result = large.as_ref().map_or(result.as_ref(), Ok);
+                executed.add(protocol.render(&mut output.bytes, request, result));
                 executed
             }
-            None => execute_local(cluster, protocol, left, kv::time::now_ms(), output),
+            None if let Owner::Local(node) = owner
+                && is_large(request) =>
+            {
+                execute_large(node, protocol, request, output).await
+            }
+            None => {
+                let run = left.iter().position(is_large).unwrap_or(left.len());
+                execute_local(cluster, protocol, &left[..run], kv::time::now_ms(), output)
+            }
         };
         left = &left[executed.count..];
         if let Some(follow_up) = executed.paused {
@@ -106,6 +125,53 @@ pub(crate) async fn execute<P: Protocol>(
         }
     }
     Ok(())
+}
+
+/// Copies many bytes. Other connections of this thread run between two pieces.
+pub(crate) async fn copy_in_pieces(bytes: &[u8]) -> Result<LargeValue, CommandError> {
+    let mut copy = LargeValue::aligned_to(0);
+    while copy.copy_next(bytes)? {
+        yield_now().await;
+    }
+    Ok(copy)
+}
+
+/// Whether the arguments of a request take so long to copy that other connections run meanwhile.
+fn is_large(request: &Request<'_>) -> bool {
+    LargeValue::holds(request.op.payload_bytes())
+}
+
+/// Executes a request with large arguments, which are copied before its bucket is locked. Other connections
+/// of this thread run between their pieces.
+async fn execute_large<'a, P: Protocol>(
+    node: &LocalNode,
+    protocol: &mut P,
+    request: &Request<'a>,
+    output: &mut Output<'_>,
+) -> Executed<P::FollowUp<'a>> {
+    let (mut executed, mut attempts) = (Executed::none(), 0);
+    while executed.count == 0 {
+        attempts += 1;
+        let mut preparation = node.prepare(request, kv::time::now_ms());
+        loop {
+            match preparation.step() {
+                Ok(true) => yield_now().await,
+                Ok(false) => break,
+                Err(error) => {
+                    let reply = Reply::Error(error);
+                    executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
+                    return executed;
+                }
+            }
+        }
+        node.execute_prepared(request, preparation, kv::time::now_ms(), |reply| {
+            if reply != Reply::Error(CommandError::Outdated) || attempts == PREPARATIONS {
+                executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
+            }
+            ControlFlow::Continue(())
+        });
+    }
+    executed
 }
 
 /// Checks, before any of the requests is executed, that nothing is known to be in the way of one. Other

@@ -32,6 +32,8 @@ impl BufferPool {
         if buffer.capacity() > 0 && bytes <= POOLED_BYTES {
             buffers.bytes = bytes;
             buffers.free.push(buffer);
+        } else {
+            kv::free_buffer(buffer);
         }
     }
 }

@@ -271,6 +271,12 @@ impl IoState {
     }
 }
 
+impl Drop for IoState {
+    fn drop(&mut self) {
+        kv::free_buffer(std::mem::take(&mut self.rx));
+    }
+}
+
 /// What a buffer with this many bytes is charged. It doubles when it grows.
 fn counted(bytes: usize) -> usize {
     if bytes > UNCOUNTED_BYTES { bytes.next_power_of_two() } else { 0 }

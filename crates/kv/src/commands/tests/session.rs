@@ -84,7 +84,7 @@ fn shown(reply: &Reply<'_>) -> String {
     match reply {
         Reply::Done => "OK".into(),
         Reply::Value(value) => format!("\"{}\"", value.escape_ascii()),
-        Reply::OwnedValue(value) => format!("\"{}\"", value.escape_ascii()),
+        Reply::OwnedValue(value) => format!("\"{}\"", Box::<[u8]>::from(value.clone()).escape_ascii()),
         Reply::Status(word) => (*word).into(),
         Reply::Number(number) => format!("(integer) {number}"),
         Reply::NoKey | Reply::NoBucket => "(nil)".into(),

@@ -4,7 +4,11 @@
 use super::{Arena, CHUNK_PAGES, Handle, LARGE, PAGE_GRANULES};
 use crate::{
     limits::{ARENA_PAGE_BYTES, GRANULE_BYTES},
-    memory::freeze::{Freeze, KeptBlocks},
+    memory::{
+        freeze::{Freeze, KeptBlocks},
+        large::LargeValue,
+        value::LargeRef,
+    },
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,6 +25,8 @@ impl Arena {
             pages: BTreeMap::new(),
             unwritten_large: self.large.iter().map(|block| !block.is_empty()).collect(),
             large: BTreeMap::new(),
+            unwritten_values: self.values.iter().map(|value| !value.is_empty()).collect(),
+            values: BTreeMap::new(),
         }));
     }
 
@@ -39,6 +45,22 @@ impl Arena {
             _ => kept.large.get(&(handle & !LARGE)).map(|block| &**block),
         });
         kept.unwrap_or_else(|| self.bytes(handle))
+    }
+
+    /// A large value as it was at the freeze.
+    pub(crate) fn frozen_value(&self, at: LargeRef) -> &LargeValue {
+        let kept = self.kept.as_ref().and_then(|kept| kept.values.get(&at.index));
+        kept.unwrap_or_else(|| self.value(at))
+    }
+
+    /// A large value is about to be written or freed. Keeping it copies none of its bytes.
+    pub(super) fn before_value_change(&mut self, at: LargeRef) {
+        if let Some(kept) = &mut self.kept
+            && kept.unwritten_values.get_mut(at.index as usize).is_some_and(std::mem::take)
+            && kept.freeze.keeps(at.len as usize)
+        {
+            kept.values.insert(at.index, self.values[at.index as usize].clone());
+        }
     }
 
     /// A block is about to be written or freed.

@@ -183,7 +183,7 @@ fn contents(store: &Store, stamp_ms: u64) -> Vec<String> {
                 }
             }
             fields.sort_unstable();
-            let string = bucket.string(memory).ok().map(|value| value.escape_ascii().to_string());
+            let string = bucket.string(memory).ok().map(|value| format!("{value:?}"));
             let (kind, expiry) = (bucket.kind(memory), bucket.expires_at_ms(memory));
             let keeps = bucket.keeps_when_empty(memory);
             contents.push(format!("{index} {name} {kind:?} {expiry:?} {keeps} {string:?} {fields:?}"));

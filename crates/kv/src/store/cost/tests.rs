@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::{
-    args, commands::spec::Command, limits::NAME_BYTES, reply::Reply, store::Store, tests::work::touched_by,
+    args,
+    commands::spec::Command,
+    limits::NAME_BYTES,
+    reply::{OwnedValue, Reply},
+    store::Store,
+    tests::work::touched_by,
 };
 use proptest::prelude::*;
 use std::{hash::BuildHasher, ops::ControlFlow};
@@ -49,7 +54,8 @@ fn transact(store: &Store, queued: &[Queued]) -> Option<usize> {
 fn size(reply: &Reply<'_>) -> usize {
     match reply {
         Reply::Value(value) => value.len(),
-        Reply::OwnedValue(value) => value.len(),
+        Reply::OwnedValue(OwnedValue::Bytes(value)) => value.len(),
+        Reply::OwnedValue(OwnedValue::Large(value)) => value.len(),
         Reply::List(items) | Reply::Map(items) | Reply::PairList(items) | Reply::Page { items, .. } => {
             items.iter().map(size).sum()
         }
@@ -132,13 +138,14 @@ fn ten_thousand_small_commands_are_executed() {
 fn copies_listings_and_growing_strings_beyond_the_limits_do_nothing() {
     let store = Store::new();
     execute(&store, &[b"SET", b"large", &vec![b'x'; 1 << 20]]);
+    execute(&store, &[b"SET", b"medium", &vec![b'x'; 1 << 18]]);
     for number in 0..500 {
         execute(&store, &[b"HSET", b"hash", number.to_string().as_bytes(), b"1"]);
     }
     let buckets = store.bucket_counts()[0];
     let repeated = |line: &str, times| (0..times).map(|_| Queued::parse(line)).collect::<Vec<_>>();
     for queued in [
-        repeated("COPY large copy REPLACE", 100),
+        repeated("COPY medium copy REPLACE", 100),
         repeated("HGETALL hash", 50),
         repeated("HGETALL missing", 20_001),
         repeated("GET large", 20),
@@ -153,6 +160,9 @@ fn copies_listings_and_growing_strings_beyond_the_limits_do_nothing() {
     }
     assert!(transact(&store, &repeated("GET large", 10)).is_some());
     assert!(transact(&store, &repeated("HGETALL hash", 30)).is_some());
+    let copies = repeated("COPY large copy REPLACE", 100);
+    let (executed, touched) = touched_by(|| transact(&store, &copies));
+    assert!(executed.is_some() && touched < 1_000, "large values are shared, not copied: {touched}");
 }
 
 #[test]

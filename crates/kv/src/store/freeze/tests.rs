@@ -52,7 +52,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let name = || 0..NAMES;
-    let length = || prop_oneof![0..60_usize, 400..600_usize, Just(40_000_usize)];
+    let length = || prop_oneof![0..60_usize, 400..600_usize, Just(40_000_usize), Just(300_000_usize)];
     prop_oneof![
         6 => (name(), 0..4_000_u32, 1..1_500_u32, 0..60_usize)
             .prop_map(|(name, first, count, length)| Step::Fill(name, first, count, length)),
@@ -211,12 +211,12 @@ fn add(contents: &mut Contents, open: &mut Option<(Database, Vec<u8>)>, record: 
             (key(full), Held::Map { keep, expires_at_ms, entries: BTreeMap::new() })
         }
         Record::Str { full, value, expires_at_ms, .. } => {
-            (key(full), Held::Str((value.to_vec(), expires_at_ms)))
+            (key(full), Held::Str((value.to_bytes().into_owned(), expires_at_ms)))
         }
         Record::Entry { key, value, expires_at_ms } => {
             let map = open.as_ref().and_then(|open| contents.get_mut(open));
             let Some(Held::Map { entries, .. }) = map else { panic!("an entry without a map") };
-            let before = entries.insert(key.to_vec(), (value.to_vec(), expires_at_ms));
+            let before = entries.insert(key.to_vec(), (value.to_bytes().into_owned(), expires_at_ms));
             assert_eq!(before, None, "an entry is read once");
             return;
         }

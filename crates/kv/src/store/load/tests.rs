@@ -78,6 +78,6 @@ fn a_name_that_exists_and_an_entry_without_a_map_are_refused() {
     let map = Record::Map { full, keep_when_empty: true, expires_at_ms: None };
     assert_eq!(loader.load(map), Err(LoadError::Exists));
     let mut loader = Loader::new(&store, NOW_MS);
-    let entry = Record::Entry { key: b"milk", value: b"1", expires_at_ms: None };
+    let entry = Record::Entry { key: b"milk", value: RecordValue::Bytes(b"1"), expires_at_ms: None };
     assert_eq!(loader.load(entry), Err(LoadError::NoMap));
 }

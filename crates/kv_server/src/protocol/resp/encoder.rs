@@ -1,5 +1,8 @@
 //! Encodes values as RESP2 or RESP3.
 
+use crate::pipeline::buffers::ReplyBuffer;
+use kv::LargeValue;
+
 /// The version of the protocol that a client has chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum RespVersion {
@@ -21,14 +24,14 @@ impl RespVersion {
 
 /// Appends encoded values to a buffer.
 pub(crate) struct RespEncoder<'o> {
-    pub(super) bytes: &'o mut Vec<u8>,
+    pub(super) bytes: &'o mut ReplyBuffer,
     pub(super) version: RespVersion,
     /// The reply is one of several, so no error may ask the client to send all of them again.
     pub(super) in_pipeline: bool,
 }
 
 impl<'o> RespEncoder<'o> {
-    pub(super) fn new(bytes: &'o mut Vec<u8>, version: RespVersion) -> RespEncoder<'o> {
+    pub(super) fn new(bytes: &'o mut ReplyBuffer, version: RespVersion) -> RespEncoder<'o> {
         RespEncoder { bytes, version, in_pipeline: false }
     }
 
@@ -62,6 +65,13 @@ impl<'o> RespEncoder<'o> {
         }
         self.header(b'$', value.len() as u64);
         self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// A bulk string whose bytes are copied when they are sent.
+    pub(super) fn large_bulk(&mut self, value: &LargeValue) {
+        self.header(b'$', value.len() as u64);
+        self.bytes.push_large(value.clone(), None);
         self.bytes.extend_from_slice(b"\r\n");
     }
 
@@ -188,9 +198,9 @@ mod tests {
     use super::*;
 
     fn encoded(version: RespVersion, encode: impl FnOnce(&mut RespEncoder<'_>)) -> String {
-        let mut bytes = Vec::new();
+        let mut bytes = ReplyBuffer::default();
         encode(&mut RespEncoder::new(&mut bytes, version));
-        String::from_utf8(bytes).expect("text")
+        String::from_utf8(bytes.to_vec()).expect("text")
     }
 
     #[test]

@@ -12,7 +12,10 @@ use super::{
 use crate::{
     limits::{BATCH_BYTES, BATCH_PAGES, BATCH_REQUESTS},
     metrics::{Failure, Metrics},
-    pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output},
+    pipeline::{
+        Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail,
+        buffers::{Output, ReplyBuffer},
+    },
 };
 use kv::{Command, KeySpec, Op, Request};
 use std::{future::ready, io, sync::atomic::Ordering::Relaxed};
@@ -93,7 +96,7 @@ impl Protocol for RespSession {
     #[inline]
     fn render<'a>(
         &mut self,
-        output: &mut Vec<u8>,
+        output: &mut ReplyBuffer,
         request: &Request<'a>,
         result: RequestResult<'_>,
     ) -> Rendered<LargeReply<'a>> {

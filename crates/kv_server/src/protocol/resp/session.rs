@@ -7,7 +7,12 @@ use super::{
     reply::{error::SessionError, merge::ReplyMerger},
     subscriptions::Subscriptions,
 };
-use crate::{clients::Client, context::ServerContext, limits::BATCH_REQUESTS, pipeline::buffers::Output};
+use crate::{
+    clients::Client,
+    context::ServerContext,
+    limits::BATCH_REQUESTS,
+    pipeline::buffers::{Output, ReplyBuffer},
+};
 use arrayvec::ArrayVec;
 use kv::{Command, Database};
 use std::{
@@ -131,7 +136,7 @@ impl RespSession {
 
     /// Waits for messages to this client and renders those that have arrived; waits forever without a
     /// subscription. `false`: the client did not keep up and must be disconnected.
-    pub(crate) async fn next_events(&mut self, output: &mut Vec<u8>) -> bool {
+    pub(crate) async fn next_events(&mut self, output: &mut ReplyBuffer) -> bool {
         let still_open = self.subscriptions.next_messages(&mut RespEncoder::new(output, self.version)).await;
         // A message may have been the end of a subscription.
         self.publish_numbers();

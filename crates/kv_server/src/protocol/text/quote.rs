@@ -24,9 +24,8 @@ pub(super) fn parse(text: &mut [u8]) -> Word<'_> {
 /// guide, any other word keeps its quotes.
 fn quoted_end(text: &[u8]) -> Option<usize> {
     let close = closing_quote(text)?;
-    let needs_quotes = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\\');
     let ends_word = text.get(close + 1).is_none_or(|after| is_separator(*after));
-    (ends_word && (close == 1 || text[1..close].iter().any(needs_quotes))).then_some(close)
+    (ends_word && (close == 1 || text[1..close].iter().any(|byte| needs_quotes(*byte)))).then_some(close)
 }
 
 fn closing_quote(text: &[u8]) -> Option<usize> {
@@ -83,9 +82,78 @@ pub(super) fn print_word(output: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// Finds out, piece by piece, whether [`print`] quotes a long value.
+#[derive(Debug, Default)]
+pub(super) struct QuoteScan {
+    state: ScanState,
+    /// Bytes before the next piece.
+    scanned: usize,
+    /// Something that is read as quoted has been in the word so far.
+    needs_quotes: bool,
+    breaks: bool,
+}
+
+/// Where the end of a piece is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum ScanState {
+    #[default]
+    Start,
+    InQuotes,
+    Escaped,
+    /// The quote has just closed.
+    Closed,
+    ReadAsQuoted,
+    Plain,
+}
+
+impl QuoteScan {
+    /// Scans the next piece.
+    pub(super) fn push(&mut self, piece: &[u8]) {
+        self.breaks = self.breaks || memchr::memchr2(b'\r', b'\n', piece).is_some();
+        for (at, byte) in (self.scanned..).zip(piece) {
+            if matches!(self.state, ScanState::ReadAsQuoted | ScanState::Plain) {
+                break;
+            }
+            self.step(at, *byte);
+        }
+        self.scanned += piece.len();
+    }
+
+    /// Whether the whole value must be quoted.
+    pub(super) fn must_quote(&self) -> bool {
+        let closed = self.state == ScanState::Closed && self.needs_quotes;
+        self.breaks || self.scanned == 0 || closed || self.state == ScanState::ReadAsQuoted
+    }
+
+    fn step(&mut self, at: usize, byte: u8) {
+        let in_quotes = matches!(self.state, ScanState::InQuotes | ScanState::Escaped);
+        let closes = self.state == ScanState::InQuotes && byte == b'"';
+        self.needs_quotes |= in_quotes && needs_quotes(byte) || closes && at == 1;
+        self.state = match (self.state, byte) {
+            (ScanState::Start, b'"') | (ScanState::Escaped, _) => ScanState::InQuotes,
+            (ScanState::InQuotes, b'\\') => ScanState::Escaped,
+            (ScanState::InQuotes, b'"') => ScanState::Closed,
+            (ScanState::InQuotes, _) => ScanState::InQuotes,
+            (ScanState::Closed, byte) if self.needs_quotes && is_separator(byte) => ScanState::ReadAsQuoted,
+            _ => ScanState::Plain,
+        };
+    }
+}
+
+/// Whether a word in quotes that holds this is read as quoted.
+fn needs_quotes(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\\')
+}
+
 /// Prints bytes in quotes, with control characters escaped.
 fn print_quoted(output: &mut Vec<u8>, bytes: &[u8]) {
     output.push(b'"');
+    escape(output, bytes);
+    output.push(b'"');
+}
+
+/// Prints bytes as they are within quotes.
+pub(super) fn escape(output: &mut Vec<u8>, bytes: &[u8]) {
     for &byte in bytes {
         match byte {
             b'\n' => output.extend_from_slice(b"\\n"),
@@ -100,7 +168,6 @@ fn print_quoted(output: &mut Vec<u8>, bytes: &[u8]) {
             _ => output.push(byte),
         }
     }
-    output.push(b'"');
 }
 
 #[cfg(test)]
@@ -161,6 +228,13 @@ mod tests {
             let line = printed(&value);
             prop_assert!(!line.is_empty() && memchr::memchr2(b'\r', b'\n', &line).is_none());
             prop_assert_eq!(read_line(&line), value);
+        }
+
+        #[test]
+        fn a_long_value_is_quoted_as_a_short_one_is(value in value(), cuts in 1..4_usize) {
+            let mut scan = QuoteScan::default();
+            value.chunks(cuts).for_each(|piece| scan.push(piece));
+            prop_assert_eq!(scan.must_quote(), printed(&value) != value);
         }
 
         #[test]

@@ -1,24 +1,69 @@
 //! Renders replies and events as lines of text.
 
-use super::quote;
-use crate::protocol::describe_end;
-use kv::{Change, EndReason, Event, Reply};
+use super::quote::{self, QuoteScan};
+use crate::{
+    pipeline::buffers::{Output, ReplyBuffer, WriteLarge},
+    protocol::describe_end,
+};
+use kv::{Change, EndReason, Event, LargeValue, OwnedValue, Reply};
 use kv_cluster::{NodeName, describe_failure, escape_name};
+use std::io;
+use tokio::task::yield_now;
 
 /// Renders the reply to one request, on the node `local`.
-pub(super) fn reply(output: &mut Vec<u8>, local: &NodeName, bucket: &[u8], reply: &Reply<'_>) {
+pub(super) fn reply(output: &mut ReplyBuffer, local: &NodeName, bucket: &[u8], reply: &Reply<'_>) {
     match reply {
         Reply::Done => output.extend_from_slice(b"OK\r\n"),
         Reply::Value(value) => {
             quote::print(output, value);
             output.extend_from_slice(b"\r\nOK\r\n");
         }
-        Reply::Bucket { fields, ttl_ms } => describe_bucket(output, *fields, *ttl_ms),
         Reply::NoKey => output.extend_from_slice(b"\r\nOK\r\n"),
         Reply::NoBucket => output.extend_from_slice(b"NOT FOUND\r\n"),
+        reply => rare_reply(output, local, bucket, reply),
+    }
+}
+
+/// Renders the replies that most requests do not get.
+#[cold]
+#[inline(never)]
+fn rare_reply(output: &mut ReplyBuffer, local: &NodeName, bucket: &[u8], reply: &Reply<'_>) {
+    match reply {
+        Reply::OwnedValue(OwnedValue::Large(value)) => {
+            let write: WriteLarge = |value, output| Box::pin(write_large(value, output));
+            output.push_large(LargeValue::clone(value), Some(write));
+            output.extend_from_slice(b"\r\nOK\r\n");
+        }
+        Reply::Bucket { fields, ttl_ms } => describe_bucket(output, *fields, *ttl_ms),
         Reply::Keys { keys, .. } => names(output, keys.iter().map(|key| key.as_ref())),
         failure => error(output, &describe_failure(local.as_str(), bucket, failure)),
     }
+}
+
+/// Writes a value as [`quote::print`] does, a piece at a time; other connections of this thread run in
+/// between.
+async fn write_large(value: &LargeValue, output: &mut Output<'_>) -> io::Result<()> {
+    let mut scan = QuoteScan::default();
+    for piece in value.slices() {
+        scan.push(piece);
+        yield_now().await;
+    }
+    let is_quoted = scan.must_quote();
+    if is_quoted {
+        output.bytes.push(b'"');
+    }
+    for piece in value.slices() {
+        match is_quoted {
+            true => quote::escape(&mut output.bytes, piece),
+            false => output.bytes.extend_from_slice(piece),
+        }
+        output.flush().await?;
+        yield_now().await;
+    }
+    if is_quoted {
+        output.bytes.push(b'"');
+    }
+    output.flush().await
 }
 
 /// Renders what a bucket is. Its time to live is rounded up to seconds.
@@ -81,9 +126,9 @@ mod tests {
     use kv_cluster::Error;
 
     fn rendered(bucket: &[u8], reply: &Reply<'_>) -> String {
-        let mut output = Vec::new();
+        let mut output = ReplyBuffer::default();
         super::reply(&mut output, &"foo@host".parse().unwrap(), bucket, reply);
-        String::from_utf8(output).unwrap()
+        String::from_utf8(output.to_vec()).unwrap()
     }
 
     #[test]

@@ -12,7 +12,11 @@ use crate::{
     context::ServerContext,
     limits::{BATCH_BYTES, SORTED_BYTES, SUBSCRIPTIONS},
     metrics::Metrics,
-    pipeline::{Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail, buffers::Output, router},
+    pipeline::{
+        Batch, BoxFuture, Next, Protocol, Rendered, RequestResult, Tail,
+        buffers::{Output, ReplyBuffer},
+        router,
+    },
     protocol::{bucket_subscriptions::BucketSubscriptions, lines::line_end, resp::RespSession},
 };
 use kv::{Change, EndReason, Op, Reply, Request};
@@ -90,7 +94,7 @@ impl Protocol for TextSession {
 
     fn render<'a>(
         &mut self,
-        output: &mut Vec<u8>,
+        output: &mut ReplyBuffer,
         request: &Request<'a>,
         result: RequestResult<'_>,
     ) -> Rendered<Infallible> {

@@ -2,14 +2,17 @@
 
 use super::{
     client,
-    table::{ANY_TIME, SessionCommand},
+    table::{ANY_TIME, Call, SessionCommand, boxed},
 };
-use crate::protocol::resp::{
-    encoder::{RespEncoder, RespVersion},
-    reply::error::SessionError,
-    session::{ReplyMode, RespSession},
+use crate::{
+    pipeline::{buffers::Output, router},
+    protocol::resp::{
+        encoder::{RespEncoder, RespVersion},
+        reply::error::SessionError,
+        session::{ReplyMode, RespSession},
+    },
 };
-use kv::{Args, CommandError, CommandSpec, Database, Group, args::parse_integer, flag::NO_AUTH};
+use kv::{Args, CommandError, CommandSpec, Database, Group, LargeValue, args::parse_integer, flag::NO_AUTH};
 
 /// The version of Redis that this server reports to clients: from it on, they let fields expire.
 /// docs/protocol.md says why it is not a later one.
@@ -24,20 +27,38 @@ pub(super) const PING: SessionCommand = SessionCommand::new(
         .summary("Returns PONG, or the message"),
 )
 .allowed_while_subscribed()
-.run(ping);
-fn ping(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+.run_async(boxed!(ping));
+async fn ping(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let message = args.next();
     if args.next().is_some() {
         return Err(CommandError::Arity("ping".into()).into());
     }
+    if session.is_subscribed_in_resp2() {
+        let mut encoder = session.encoder(output);
+        encoder.array(2);
+        encoder.bulk(b"pong");
+        return write_message(session, message.unwrap_or_default(), output).await;
+    }
     match message {
-        _ if session.is_subscribed_in_resp2() => {
-            encoder.array(2);
-            encoder.bulk(b"pong");
-            encoder.bulk(message.unwrap_or_default());
+        Some(message) => write_message(session, message, output).await?,
+        None => session.encoder(output).simple_string("PONG"),
+    }
+    Ok(())
+}
+
+/// Writes what the client has sent; other connections of this thread run between the pieces of a large
+/// message.
+async fn write_message(
+    session: &RespSession,
+    message: &[u8],
+    output: &mut Output<'_>,
+) -> Result<(), SessionError> {
+    match LargeValue::holds(message.len()) {
+        true => {
+            let copy = router::copy_in_pieces(message).await?;
+            session.encoder(output).large_bulk(&copy);
         }
-        Some(message) => encoder.bulk(message),
-        None => encoder.simple_string("PONG"),
+        false => session.encoder(output).bulk(message),
     }
     Ok(())
 }
@@ -51,10 +72,9 @@ pub(super) const ECHO: SessionCommand = SessionCommand::new(
         .syntax("message")
         .summary("Returns the message"),
 )
-.run(echo);
-fn echo(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    encoder.bulk(args.required()?);
-    Ok(())
+.run_async(boxed!(echo));
+async fn echo(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    write_message(session, args.required()?, output).await
 }
 
 pub(super) const HELLO: SessionCommand = SessionCommand::new(

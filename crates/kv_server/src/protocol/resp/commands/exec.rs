@@ -9,7 +9,12 @@ use crate::{
     limits::EXEC_REPLIES_AT_ONCE,
     memory::{Charge, Use},
     metrics::Failure,
-    pipeline::{Rendered, buffers::Output, clock::Clock, router},
+    pipeline::{
+        Rendered,
+        buffers::{Output, ReplyBuffer},
+        clock::Clock,
+        router,
+    },
     protocol::resp::{
         encoder::RespEncoder,
         parser::RawCommand,
@@ -127,7 +132,7 @@ fn check_size(session: &RespSession, split: &[SubRequests<'_>]) -> Result<(), Co
 
 /// The encoded replies to the commands on buckets of one step, one after the other.
 struct RenderedReplies {
-    bytes: Vec<u8>,
+    bytes: ReplyBuffer,
     /// Where each reply ends.
     ends: Vec<usize>,
     charge: Charge,
@@ -135,11 +140,11 @@ struct RenderedReplies {
 
 /// The same error for each of `count` commands of a later step: the replies to those before it stay valid.
 fn repeated_error(session: &RespSession, error: SessionError, count: usize) -> io::Result<RenderedReplies> {
-    let mut bytes = Vec::new();
+    let mut bytes = ReplyBuffer::default();
     error.write(&mut RespEncoder::new(&mut bytes, session.version).in_pipeline(true))?;
     let ends = (1..=count).map(|reply| reply * bytes.len()).collect();
     let charge = Charge::new(&session.client.account, Use::Output);
-    Ok(RenderedReplies { bytes: bytes.repeat(count), ends, charge })
+    Ok(RenderedReplies { bytes: bytes.repeat(count).into(), ends, charge })
 }
 
 /// Executes the commands on buckets among `commands` as one step. `None`: a watched key has changed.
@@ -152,7 +157,7 @@ async fn execute_step(
     let split = requests(table, session.database, commands);
     let requests: Vec<Request<'_>> = split.iter().cloned().flatten().collect();
     let charge = Charge::new(&session.client.account, Use::Output);
-    let mut replies = RenderedReplies { bytes: Vec::new(), ends: Vec::new(), charge };
+    let mut replies = RenderedReplies { bytes: ReplyBuffer::default(), ends: Vec::new(), charge };
     let mut merger = ReplyMerger::default();
     let (mut commands, mut pending) = (split.iter(), requests.iter());
     let on_reply = |result: Result<Reply<'_>, Error>| {
@@ -171,7 +176,7 @@ async fn execute_step(
         }
     };
     let unchanged = router::transact(&session.context.cluster, watched, &requests, on_reply).await?;
-    replies.charge.set(replies.bytes.capacity());
+    replies.charge.set(replies.bytes.held());
     Ok(unchanged.then_some(replies))
 }
 
@@ -199,7 +204,7 @@ async fn write_step(
             CommandRef::Bucket(command) => match SubRequests::check_arity(command, raw) {
                 Ok(()) => {
                     let end = *ends.next().unwrap_or(&start);
-                    output.bytes.extend_from_slice(&replies.bytes[start..end]);
+                    output.bytes.extend_from(&replies.bytes, start..end);
                     start = end;
                 }
                 Err(error) => session.write_error(error.into(), output)?,

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     limits::PAGED_REPLY_BYTES,
+    pipeline::buffers::ReplyBuffer,
     protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
 };
 use kv::{
@@ -109,7 +110,7 @@ async fn keys(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<()
     let (mut pages, mut count, mut cursor) = (PagedReply::new(&session.client.account), 0, 0);
     loop {
         let page = session.context.cluster.scan(cursor, &filter).await?;
-        let mut encoded = Vec::new();
+        let mut encoded = ReplyBuffer::default();
         page.names.iter().for_each(|name| RespEncoder::new(&mut encoded, session.version).bulk(name));
         count += page.names.len();
         if !pages.push(encoded) {

@@ -3,7 +3,10 @@
 use crate::{
     limits::PAGED_REPLY_BYTES,
     memory::{Account, Charge, Use},
-    pipeline::{buffers::Output, router},
+    pipeline::{
+        buffers::{Output, ReplyBuffer},
+        router,
+    },
     protocol::resp::{
         encoder::RespEncoder,
         reply::{error::cluster_error, write_reply},
@@ -16,7 +19,7 @@ use tokio::task::yield_now;
 
 /// Encoded pages. They are kept until all are read, since the header before them contains the total count.
 pub(super) struct PagedReply {
-    pages: Vec<Vec<u8>>,
+    pages: Vec<ReplyBuffer>,
     bytes: usize,
     /// Bytes of the pages' buffers.
     held: usize,
@@ -30,9 +33,9 @@ impl PagedReply {
     }
 
     /// Adds a page. `false`: the reply exceeds the limit.
-    pub(super) fn push(&mut self, page: Vec<u8>) -> bool {
-        self.bytes += page.len();
-        self.held += page.capacity();
+    pub(super) fn push(&mut self, page: ReplyBuffer) -> bool {
+        self.bytes += page.size();
+        self.held += page.held();
         self.charge.set(self.held);
         self.pages.push(page);
         self.bytes <= PAGED_REPLY_BYTES
@@ -43,8 +46,8 @@ impl PagedReply {
         output.flush().await?;
         for page in self.pages {
             yield_now().await;
-            output.write(&page).await?;
-            self.held -= page.capacity();
+            self.held -= page.held();
+            output.write(page).await?;
             self.charge.set(self.held);
         }
         Ok(())
@@ -91,9 +94,9 @@ pub(super) async fn read_page(
     request: Request<'_>,
     output: &mut Output<'_>,
     encode: impl FnOnce(&mut RespEncoder<'_>, &[Reply<'_>]),
-) -> Option<(Vec<u8>, u64)> {
+) -> Option<(ReplyBuffer, u64)> {
     yield_now().await;
-    let mut encoded = Vec::new();
+    let mut encoded = ReplyBuffer::default();
     let mut encoder = RespEncoder::new(&mut encoded, session.version);
     let page = router::execute_one(&session.context.cluster, request, |reply| match reply {
         Reply::Page { items, next } => {

@@ -149,6 +149,7 @@ pub(super) fn write(encoder: &mut RespEncoder<'_>, arguments: &[Argument]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::buffers::ReplyBuffer;
 
     /// Arguments in a short notation.
     fn shown(arguments: &[Argument]) -> String {
@@ -168,10 +169,10 @@ mod tests {
 
     #[test]
     fn a_word_with_an_argument_has_the_type_of_the_argument() {
-        let mut bytes = Vec::new();
+        let mut bytes = ReplyBuffer::default();
         let mut encoder = RespEncoder::new(&mut bytes, Default::default());
         write(&mut encoder, &parse("[COUNT count] [TYPE type] [REPLACE]"));
-        let text = String::from_utf8(bytes).expect("text");
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
         for (name, kind) in [("count", "integer"), ("type", "string"), ("replace", "pure-token")] {
             let described = [name, "type", kind].map(|word| format!("${}\r\n{word}\r\n", word.len()));
             assert!(text.contains(&described.concat()), "{text}");

@@ -293,6 +293,7 @@ fn unknown_command(raw: &RawCommand<'_>) -> SessionError {
 mod tests {
     use super::super::command_table;
     use super::*;
+    use crate::pipeline::buffers::ReplyBuffer;
 
     fn resolved(line: &str) -> Result<&'static str, String> {
         let mut words = line.split(' ');
@@ -304,9 +305,9 @@ mod tests {
         }
         let resolved = command_table().resolve(&RawCommand { count, name, bulks: &bulks });
         resolved.map(|resolved| resolved.command.spec().name).map_err(|error| {
-            let mut bytes = Vec::new();
+            let mut bytes = ReplyBuffer::default();
             error.write(&mut RespEncoder::new(&mut bytes, Default::default())).expect("an error reply");
-            String::from_utf8(bytes).expect("text")
+            String::from_utf8(bytes.to_vec()).expect("text")
         })
     }
 

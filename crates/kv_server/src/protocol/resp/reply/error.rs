@@ -95,7 +95,10 @@ impl From<io::Error> for SessionError {
 
 /// Writes why a command was not executed.
 pub(super) fn command_error(encoder: &mut RespEncoder<'_>, error: &CommandError) {
-    encoder.error(redis_message(error));
+    match error {
+        CommandError::Outdated => write_coded(encoder, "TRYAGAIN", &error.to_string()),
+        error => encoder.error(redis_message(error)),
+    }
 }
 
 /// Writes why a request could not be executed on its node.
@@ -217,11 +220,10 @@ fn redis_message(error: &CommandError) -> Cow<'static, [u8]> {
             _ => "ERR Number of fields must be a positive integer",
         },
         CommandError::PatternTooComplex
+        | CommandError::Outdated
         | CommandError::TransactionTooLarge { .. }
         | CommandError::CommandTooLarge { .. }
-        | CommandError::NameTooLong => {
-            return format!("ERR {error}").into_bytes().into();
-        }
+        | CommandError::NameTooLong => return format!("ERR {error}").into_bytes().into(),
         CommandError::InvalidExpireTime(command) => {
             return format!("ERR invalid expire time in '{command}' command").into_bytes().into();
         }

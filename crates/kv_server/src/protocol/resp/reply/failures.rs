@@ -3,7 +3,7 @@
 use super::{super::encoder::RespEncoder, error::is_retried, write_result};
 use crate::{
     limits::{KEYS_IN_ERROR, NAME_IN_ERROR_BYTES},
-    pipeline::RequestResult,
+    pipeline::{RequestResult, buffers::ReplyBuffer},
 };
 use kv::Reply;
 use kv_cluster::{Outcome, escape_name};
@@ -13,7 +13,7 @@ use std::fmt::{self, Write};
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     /// The reply to the first of them.
-    first: Vec<u8>,
+    first: ReplyBuffer,
     not_done: Keys,
     unknown: Keys,
 }
@@ -108,11 +108,11 @@ mod tests {
 
     /// The error of a command of `requests` requests of which these failed.
     fn error(requests: usize, is_read: bool, failed: &[(&[u8], RequestResult<'_>)]) -> String {
-        let (mut bytes, mut failures) = (Vec::new(), Failures::default());
+        let (mut bytes, mut failures) = (ReplyBuffer::default(), Failures::default());
         let mut encoder = RespEncoder::new(&mut bytes, RespVersion::Resp2);
         failed.iter().for_each(|(bucket, result)| failures.push(&encoder, bucket, *result));
         failures.write(&mut encoder, requests, is_read);
-        String::from_utf8(bytes).unwrap()
+        String::from_utf8(bytes.to_vec()).unwrap()
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub(super) mod merge;
 use super::encoder::{RespEncoder, RespVersion};
 use crate::pipeline::RequestResult;
 use error::{cluster_error, command_error, restarting_error};
-use kv::Reply;
+use kv::{OwnedValue, Reply};
 use kv_cluster::{Error, escape_name};
 
 /// Writes the reply to one request, or why it could not be executed.
@@ -26,7 +26,8 @@ pub(super) fn write_reply(encoder: &mut RespEncoder<'_>, bucket: &[u8], reply: &
     match reply {
         Reply::Done => encoder.ok(),
         Reply::Value(value) => encoder.bulk(value),
-        Reply::OwnedValue(value) => encoder.bulk(value),
+        Reply::OwnedValue(OwnedValue::Bytes(value)) => encoder.bulk(value),
+        Reply::OwnedValue(OwnedValue::Large(value)) => encoder.large_bulk(value),
         Reply::Status(status) => encoder.simple_string(status),
         Reply::Number(number) => encoder.integer(*number),
         Reply::List(items) => write_array(encoder, bucket, items),
@@ -69,13 +70,14 @@ fn write_array(encoder: &mut RespEncoder<'_>, bucket: &[u8], items: &[Reply<'_>]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::buffers::ReplyBuffer;
     use kv::Projection;
 
     #[test]
     fn a_reply_that_cannot_occur_is_an_error() {
-        let mut bytes = Vec::new();
+        let mut bytes = ReplyBuffer::default();
         let mut encoder = RespEncoder::new(&mut bytes, RespVersion::Resp2);
         write_reply(&mut encoder, b"shopping", &Reply::List(vec![Reply::TooLarge(Projection::Keys)]));
-        assert_eq!(bytes, format!("*1\r\n-ERR {}\r\n", Error::UnexpectedReply).into_bytes());
+        assert_eq!(*bytes, format!("*1\r\n-ERR {}\r\n", Error::UnexpectedReply).into_bytes());
     }
 }

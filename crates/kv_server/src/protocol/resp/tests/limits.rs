@@ -139,9 +139,14 @@ async fn a_transaction_that_may_touch_too_much_does_nothing() {
     let mut client = node.client().await;
     client.send(&format!("SET large {}", "x".repeat(1 << 20))).await;
     client.expect("+OK\r\n", "SET").await;
-    for (queued, times) in
-        [("COPY large copy REPLACE", 20), ("GET large", 20), ("HGETALL none", 20_001), ("MGET a b c", 7_000)]
-    {
+    client.send(&format!("SET medium {}", "x".repeat(200_000))).await;
+    client.expect("+OK\r\n", "SET").await;
+    for (queued, times) in [
+        ("COPY medium copy REPLACE", 100),
+        ("GET large", 20),
+        ("HGETALL none", 20_001),
+        ("MGET a b c", 7_000),
+    ] {
         client.send("MULTI").await;
         client.send("SET a 1").await;
         client.send_bytes(&encode(queued).repeat(times)).await;

@@ -1,7 +1,7 @@
 //! The exact reply for every error. A variant that is not listed here does not compile.
 
 use super::*;
-use crate::protocol::resp::encoder::RespVersion;
+use crate::{pipeline::buffers::ReplyBuffer, protocol::resp::encoder::RespVersion};
 use kv::syntax::excerpt::Excerpt;
 use kv_cluster::Outcome;
 use std::sync::Arc;
@@ -26,9 +26,9 @@ macro_rules! assert_replies {
 }
 
 fn reply(error: SessionError) -> String {
-    let mut bytes = Vec::new();
+    let mut bytes = ReplyBuffer::default();
     match error.write(&mut RespEncoder::new(&mut bytes, RespVersion::Resp2)) {
-        Ok(()) => String::from_utf8(bytes).unwrap(),
+        Ok(()) => String::from_utf8(bytes.to_vec()).unwrap(),
         Err(error) => format!("no reply: {error}"),
     }
 }
@@ -86,6 +86,8 @@ fn errors_of_commands_are_in_rediss_words() {
         TransactionTooLarge { entries: 10, bytes: 100 } => "-ERR transaction too large: it may touch 10 keys and \
             fields, and 100 bytes; nothing was done; do it in parts, or raise storage.max_transaction_entries and \
             _bytes\r\n",
+        Outdated () => "-TRYAGAIN the string was changed by others all the time; nothing was done: send the \
+            command again\r\n",
     }
 }
 
@@ -114,10 +116,14 @@ fn only_errors_of_which_nothing_was_done_have_codes_that_clients_retry() {
         assert!(!is_retried(code) || error.outcome() == Outcome::NotDone, "{error:?}");
         let alone = reply(SessionError::Cluster(error.clone()));
         assert_eq!(alone, format!("-{code} {error}\r\n"));
-        let mut bytes = Vec::new();
+        let mut bytes = ReplyBuffer::default();
         cluster_error(&mut RespEncoder::new(&mut bytes, RespVersion::Resp2).in_pipeline(true), &error);
         let code = if is_retried(code) { "ERR" } else { code };
-        assert_eq!(String::from_utf8(bytes).unwrap(), format!("-{code} {error}\r\n"), "beside other replies");
+        assert_eq!(
+            String::from_utf8(bytes.to_vec()).unwrap(),
+            format!("-{code} {error}\r\n"),
+            "beside other replies"
+        );
     }
 }
 

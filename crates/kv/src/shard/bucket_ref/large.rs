@@ -1,0 +1,86 @@
+//! Large values of buckets, apart from the operations on others, which they must not slow down.
+
+use super::{BucketMut, CommandError, Entry};
+use crate::{
+    memory::{large::LargeValue, value::Value},
+    pubsub::bucket_changes::Change,
+    reply::OwnedValue,
+};
+
+impl BucketMut<'_> {
+    /// Has `set` store a large value, which becomes one of the arena's unless it fails.
+    #[cold]
+    fn store_large<T>(
+        &mut self,
+        value: &[u8],
+        set: impl FnOnce(&mut Self, Value<'_>) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        u32::try_from(value.len()).map_err(|_| CommandError::StringTooLong)?;
+        let large = match self.shard.prepared.take(value) {
+            Some(prepared) => prepared,
+            None => LargeValue::copy_of(value)?,
+        };
+        self.add_large(large, set)
+    }
+
+    fn add_large<T>(
+        &mut self,
+        large: LargeValue,
+        set: impl FnOnce(&mut Self, Value<'_>) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let stored = Value::Large(self.shard.memory.arena.add_value(large));
+        let result = set(self, stored);
+        if result.is_err() {
+            self.shard.memory.arena.free_value(stored);
+        }
+        result
+    }
+
+    /// Sets a field as [`Self::set_field`] does.
+    #[cold]
+    pub(super) fn set_large_field(
+        &mut self,
+        field: &[u8],
+        value: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> Result<bool, CommandError> {
+        let result =
+            self.store_large(value, |bucket, value| bucket.put(Entry { key: field, value, expires_at_ms }));
+        if result.is_err() {
+            self.end_if_empty();
+        }
+        let is_new = result?;
+        self.invalidate_watches();
+        let change = || Change::Set { key: field.into(), value: value.into() };
+        self.shard.subscribers.notify_set(self.name, value.len(), change);
+        Ok(is_new)
+    }
+
+    /// Sets the string as [`Self::set_string`] does.
+    #[cold]
+    pub(super) fn set_large_string(
+        &mut self,
+        value: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> Result<(), CommandError> {
+        self.store_large(value, |bucket, stored| bucket.set_stored_string(stored, expires_at_ms))?;
+        self.notify_string();
+        Ok(())
+    }
+
+    /// Sets the string and its expiry, as [`Self::set_string`] does.
+    pub(crate) fn set_owned_string(
+        &mut self,
+        value: OwnedValue,
+        expires_at_ms: Option<u64>,
+    ) -> Result<(), CommandError> {
+        match value {
+            OwnedValue::Bytes(bytes) => self.set_string(&bytes, expires_at_ms),
+            OwnedValue::Large(value) => {
+                self.add_large(*value, |bucket, stored| bucket.set_stored_string(stored, expires_at_ms))?;
+                self.notify_string();
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Large arguments are copied before the shard of their bucket is locked, a piece at a time, so that neither
+//! the lock nor the caller's thread is taken for long.
+
+use super::{Store, batch::Terms};
+use crate::{
+    commands::spec::Cost,
+    error::CommandError,
+    limits::STEP_BYTES,
+    memory::{large::LargeValue, value::Value},
+    reply::Reply,
+    request::{Op, Request},
+    shard::{Shard, bucket_ref::BucketMut, prepared::PreparedValues, registry::Lookup},
+    time::Clock,
+};
+use arrayvec::ArrayVec;
+use std::{hash::BuildHasher, ops::ControlFlow, slice};
+
+/// Copies the large arguments of a request.
+#[derive(Debug)]
+pub struct Preparation<'a> {
+    arguments: Vec<&'a [u8]>,
+    /// Bytes of the other arguments, which are copied under the lock.
+    other_bytes: usize,
+    /// Where the bytes will be written, if they become a part of a string.
+    offset: usize,
+    /// The copy of the last of the arguments.
+    copy: LargeValue,
+    prepared: PreparedValues,
+}
+
+impl Preparation<'_> {
+    /// Copies the next piece; `false` if there is none. Fails if too much would be left to copy under the
+    /// lock.
+    pub fn step(&mut self) -> Result<bool, CommandError> {
+        if self.other_bytes > STEP_BYTES {
+            return Err(CommandError::step_too_large());
+        }
+        let Some(argument) = self.arguments.last() else { return Ok(false) };
+        if !self.copy.copy_next(argument)? {
+            let copy = std::mem::replace(&mut self.copy, LargeValue::aligned_to(self.offset));
+            self.prepared.push(argument, copy);
+            self.arguments.pop();
+        }
+        Ok(true)
+    }
+}
+
+impl<'a> Op<'a> {
+    /// The arguments that are large.
+    fn large_arguments(&self) -> Vec<&'a [u8]> {
+        let is_large = |argument: &&'a [u8]| LargeValue::holds(argument.len());
+        match *self {
+            Op::Put { value, .. } => Some(value).into_iter().filter(is_large).collect(),
+            Op::Command { args, .. } => args.filter(is_large).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Store {
+    /// Prepares a request that is executed by [`Self::execute_prepared`].
+    pub fn prepare<'a>(&self, request: &Request<'a>, now_ms: u64) -> Preparation<'a> {
+        let arguments = request.op.large_arguments();
+        let large_bytes: usize = arguments.iter().map(|argument| argument.len()).sum();
+        let other_bytes = request.op.payload_bytes() - large_bytes;
+        let mut offset = 0;
+        if let Op::Command { command, mut args } = request.op {
+            offset = match command.spec.cost {
+                Cost::SetRange => args.integer().map_or(0, |offset| offset.max(0) as usize),
+                Cost::Append => self.string_len(request, now_ms),
+                _ => 0,
+            };
+        }
+        let prepared = PreparedValues::default();
+        Preparation { arguments, other_bytes, offset, copy: LargeValue::aligned_to(offset), prepared }
+    }
+
+    /// The length of the string as it is now.
+    fn string_len(&self, request: &Request<'_>, now_ms: u64) -> usize {
+        let hash = self.hasher.hash_one(request.bucket);
+        let mut shard = self.lock(self.shard_index(request.database, hash));
+        let bucket = BucketMut::new(&mut shard, request.bucket, Lookup::new(hash), now_ms);
+        bucket.view().string().ok().flatten().map_or(0, Value::len)
+    }
+
+    /// Executes one request, of which all steps of the preparation have been taken, as [`Self::execute`]
+    /// does. The copies of its large arguments become values of the store. The reply is
+    /// [`CommandError::Outdated`], and nothing has been done, if another length of the string was prepared
+    /// for.
+    pub fn execute_prepared(
+        &self,
+        request: &Request<'_>,
+        preparation: Preparation<'_>,
+        now_ms: u64,
+        mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+    ) {
+        let batch = slice::from_ref(request);
+        if request.spans_buckets() {
+            self.execute(batch, now_ms, on_reply);
+            return;
+        }
+        let mut lookups = ArrayVec::new();
+        let mut guard = self.lock(self.hash_lookups(batch, &mut lookups));
+        guard.prepared = preparation.prepared;
+        let shard = Prepared(&mut guard);
+        let terms = Terms { clock: Clock::at(now_ms), budget: &self.budget, limits: None };
+        let _ = self.execute_in_shard(shard.0, &lookups, batch, terms, &mut 0, &mut on_reply);
+    }
+}
+
+/// A shard with prepared values, which are dropped with this: no other request may take them.
+struct Prepared<'s>(&'s mut Shard);
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        self.0.prepared = PreparedValues::default();
+    }
+}

@@ -1,0 +1,182 @@
+//! Tests of large values: what is touched while the lock is held, and what memory they take.
+
+use super::*;
+use crate::{
+    args::{self, Args},
+    commands::spec::Command,
+    error::CommandError,
+    limits::{LARGE_VALUE_BYTES, PIECE_BYTES},
+    tests::work::touched_by,
+};
+
+/// Bytes of a large value: some pieces and a part of one.
+const LARGE: usize = 6 * PIECE_BYTES + 77;
+
+/// Bytes that one command may touch under the lock: the pieces at both ends of what it writes, and the one
+/// that was the last before.
+const TOUCHED: usize = 3 * PIECE_BYTES;
+
+fn bytes(len: usize) -> Vec<u8> {
+    (0..=250).cycle().take(len).collect()
+}
+
+/// Executes a command as the server does, and returns its reply and the bytes touched under the lock.
+fn run(store: &Store, words: &[&[u8]]) -> (Result<Vec<u8>, CommandError>, usize) {
+    let (bulks, mut printed) = (bulks(&words[2..]), Ok(Vec::new()));
+    let request = request(words, &bulks);
+    let mut preparation = store.prepare(&request, 0);
+    while preparation.step().expect("memory") {}
+    let (_, touched) = touched_by(|| {
+        store.execute_prepared(&request, preparation, 0, |reply| {
+            printed = shown(&reply);
+            ControlFlow::Continue(())
+        });
+    });
+    (printed, touched)
+}
+
+fn bulks(words: &[&[u8]]) -> Vec<u8> {
+    let mut bulks = Vec::new();
+    words.iter().for_each(|word| args::push(&mut bulks, word));
+    bulks
+}
+
+fn request<'a>(words: &[&'a [u8]], bulks: &'a [u8]) -> Request<'a> {
+    let command = Command::find(std::str::from_utf8(words[0]).unwrap()).expect("a command");
+    Request::new(words[1], Op::Command { command, args: Args::new(bulks) })
+}
+
+fn shown(reply: &Reply<'_>) -> Result<Vec<u8>, CommandError> {
+    Ok(match reply {
+        Reply::Done => b"OK".to_vec(),
+        Reply::Value(value) => value.to_vec(),
+        Reply::OwnedValue(value) => Box::<[u8]>::from(value.clone()).into(),
+        Reply::Number(number) => number.to_string().into_bytes(),
+        Reply::List(items) | Reply::Map(items) => {
+            items.iter().map(|item| shown(item).unwrap()).collect::<Vec<_>>().concat()
+        }
+        Reply::Error(error) => return Err(error.clone()),
+        Reply::NoKey | Reply::NoBucket => Vec::new(),
+        other => panic!("{other:?}"),
+    })
+}
+
+/// Executes a command, checks its reply, and that it touches little under the lock.
+#[track_caller]
+fn check(store: &Store, words: &[&[u8]], expected: &[u8]) {
+    let (reply, touched) = run(store, words);
+    let name = String::from_utf8_lossy(words[0]);
+    assert!(touched <= TOUCHED, "{name} touches {touched} bytes");
+    assert!(
+        reply.as_deref() == Ok(expected),
+        "{name} replies {} bytes",
+        reply.map_or(0, |reply| reply.len())
+    );
+}
+
+#[test]
+fn commands_on_large_values_touch_few_pieces_under_the_lock() {
+    let store = Store::new();
+    let before = store.used_bytes();
+    let (large, other) = (bytes(LARGE), vec![b'y'; LARGE + 5]);
+    check(&store, &[b"set", b"s", &large], b"OK");
+    assert!(store.used_bytes() - before >= LARGE);
+    check(&store, &[b"get", b"s"], &large);
+    check(&store, &[b"getset", b"s", &other], &large);
+    check(&store, &[b"strlen", b"s"], (LARGE + 5).to_string().as_bytes());
+    check(&store, &[b"copy", b"s", b"copy"], b"1");
+    check(&store, &[b"append", b"copy", &large], (2 * LARGE + 5).to_string().as_bytes());
+    check(&store, &[b"setrange", b"copy", b"3", &large], (2 * LARGE + 5).to_string().as_bytes());
+    let changed = [&other[..3], &large, b"yy", &large].concat();
+    check(&store, &[b"get", b"copy"], &changed);
+    check(&store, &[b"getrange", b"copy", b"5000000", b"5000009"], &changed[5_000_000..5_000_010]);
+    check(&store, &[b"getrange", b"copy", b"1", b"-2"], &changed[1..changed.len() - 1]);
+    check(&store, &[b"rename", b"copy", b"renamed"], b"OK");
+    check(&store, &[b"getdel", b"renamed"], &changed);
+    check(&store, &[b"get", b"s"], &other);
+    check(&store, &[b"set", b"s", b"short"], b"OK");
+    check(
+        &store,
+        &[b"setrange", b"s", LARGE.to_string().as_bytes(), b"x"],
+        (LARGE + 1).to_string().as_bytes(),
+    );
+    check(&store, &[b"del", b"s"], b"1");
+    assert!(store.used_bytes() < before + 1_000, "the registry has grown by a line");
+}
+
+#[test]
+fn fields_may_be_large_too() {
+    let store = Store::new();
+    let before = store.used_bytes();
+    let (large, other) = (bytes(LARGE), vec![b'y'; LARGE]);
+    check(&store, &[b"hset", b"h", b"small", b"1", b"large", &large, b"other", &other], b"3");
+    check(&store, &[b"hget", b"h", b"large"], &large);
+    check(&store, &[b"hset", b"h", b"large", &other], b"0");
+    check(&store, &[b"hmget", b"h", b"large", b"small"], &[&other[..], b"1"].concat());
+    check(&store, &[b"hstrlen", b"h", b"other"], LARGE.to_string().as_bytes());
+    check(&store, &[b"hpexpire", b"h", b"100000", b"FIELDS", b"1", b"other"], b"1");
+    check(&store, &[b"copy", b"h", b"copy"], b"1");
+    check(&store, &[b"rename", b"copy", b"renamed"], b"OK");
+    check(&store, &[b"hgetdel", b"h", b"FIELDS", b"1", b"other"], &other);
+    check(&store, &[b"hset", b"h", b"large", b"short"], b"0");
+    check(&store, &[b"hget", b"renamed", b"other"], &other);
+    let (reply, _) = run(&store, &[b"hincrby", b"renamed", b"other", b"1"]);
+    assert_eq!(reply, Err(CommandError::FieldNotInteger));
+    check(&store, &[b"hgetall", b"h"], b"small1largeshort");
+    check(&store, &[b"del", b"h"], b"1");
+    check(&store, &[b"del", b"renamed"], b"1");
+    while store.shards.iter().any(|shard| shard.lock().memory.has_garbage()) {
+        store.shards.iter().for_each(|shard| shard.lock().memory.reclaim_some());
+    }
+    store.shards.iter().for_each(|shard| shard.lock().account(&store.budget));
+    assert!(store.used_bytes() < before + 1_000, "the registry has grown by a line");
+}
+
+#[test]
+fn a_write_that_was_prepared_for_another_length_does_nothing() {
+    let store = Store::new();
+    let large = bytes(LARGE);
+    let bulks = bulks(&[&large]);
+    let append = request(&[b"append", b"s"], &bulks);
+    let mut preparation = store.prepare(&append, 0);
+    while preparation.step().expect("memory") {}
+    check(&store, &[b"set", b"s", b"x"], b"OK");
+    let mut result = Ok(Vec::new());
+    store.execute_prepared(&append, preparation, 0, |reply| {
+        result = shown(&reply);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(result, Err(CommandError::Outdated));
+    check(&store, &[b"get", b"s"], b"x");
+    check(&store, &[b"append", b"s", &large], (LARGE + 1).to_string().as_bytes());
+}
+
+#[test]
+fn copies_that_a_request_does_not_take_are_not_left_for_others() {
+    let store = Store::new();
+    let large = bytes(LARGE);
+    check(&store, &[b"set", b"s", b"1"], b"OK");
+    check(&store, &[b"setnx", b"s", &large], b"0");
+    assert!(store.shards.iter().all(|shard| shard.lock().prepared.is_empty()));
+}
+
+#[test]
+fn the_values_of_one_step_are_limited_unless_they_are_large() {
+    let store = Store::new();
+    let medium = bytes(LARGE_VALUE_BYTES);
+    check(&store, &[b"hset", b"h", b"f", &medium, b"small", b"1"], b"2");
+    let too_large = Err(CommandError::step_too_large());
+    for command in [&[b"hmget" as &[u8], b"h"][..], &[b"hgetdel", b"h", b"FIELDS", b"65"]] {
+        let words = [command, &[b"f" as &[u8]; 65]].concat();
+        assert_eq!(run(&store, &words).0, too_large);
+    }
+    let (reply, _) = run(&store, &[&[b"hmget" as &[u8], b"h"], &[b"f" as &[u8]; 64][..]].concat());
+    assert!(reply.is_ok_and(|reply| reply.len() == 64 * medium.len()));
+    let (bulks, mut steps) = (bulks(&[[b"f" as &[u8], &medium]; 65].concat()), 0);
+    let request = request(&[b"hset", b"h"], &bulks);
+    let mut preparation = store.prepare(&request, 0);
+    while preparation.step() == Ok(true) {
+        steps += 1;
+    }
+    assert_eq!((preparation.step(), steps), (Err(CommandError::step_too_large()), 0));
+}
