@@ -35,6 +35,13 @@ pub(crate) const SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
 /// Time between two looks at how large a log is.
 pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);
 
+/// Bytes that must be free on the disk for writes, and what its size is divided by if that is less.
+pub(crate) const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+pub(crate) const DISK_RESERVE_SHARE: u64 = 16;
+
+/// Time between two looks at the free space.
+pub(crate) const DISK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Ranges of a node: each has a log, and a thread that syncs it.
 pub(crate) const RANGES: usize = 64;
 

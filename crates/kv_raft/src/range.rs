@@ -2,6 +2,7 @@
 //! proposed, and answered when it is on disk and executed.
 
 use crate::{
+    disk::Disk,
     error::RangeError,
     group::encode,
     identity::Span,
@@ -81,13 +82,14 @@ impl Range {
         store: Store,
         snapshots: Snapshots,
         waiting: Arc<WaitingBytes>,
+        disk: Arc<Disk>,
         wake: WakeTogether,
     ) -> Range {
         let text: Arc<str> = (&*span.text).into();
         let loading = RangeError::Loading { range: text.clone(), percent: 0 };
         Range {
             span,
-            proposals: Proposals::new(text.clone(), waiting, wake, loading),
+            proposals: Proposals::new(text.clone(), waiting, disk, wake, loading),
             text,
             store: Arc::new(store),
             is_ready: AtomicBool::new(false),

@@ -1,9 +1,10 @@
 //! All durable ranges of a node, and their data directory.
 
 use crate::{
+    disk::Disk,
     error::OpenError,
     identity::{self, Identity, Span, failed},
-    limits::{LOG_CACHE_BYTES, RANGES},
+    limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
     proposals::{WaitingBytes, ticket::WakeTogether},
     range::Range,
     replica::{Replica, renew::LOG},
@@ -19,6 +20,7 @@ use std::{
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinHandle,
+    time::interval,
 };
 
 /// What the ranges of a node are made of.
@@ -46,6 +48,8 @@ pub struct Ranges {
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
+    freezes: Arc<FreezeBudget>,
+    disk: Arc<Disk>,
     runtime: Option<Runtime>,
     /// Locked as long as it is open.
     _lock: File,
@@ -63,6 +67,7 @@ impl Ranges {
         fs::create_dir_all(&directory).map_err(failed(&directory))?;
         let lock = lock(data_dir)?;
         check_node(data_dir, node)?;
+        let disk = Arc::new(Disk::open(data_dir).map_err(failed(data_dir))?);
         let mut found = find_replicas(&directory)?;
         let mut opened = Vec::new();
         for span in spans {
@@ -78,12 +83,15 @@ impl Ranges {
             .build()
             .map_err(failed(data_dir))?;
         let (waiting, freezes) = (Arc::<WaitingBytes>::default(), Arc::<FreezeBudget>::default());
+        freezes.set_memory_limit(settings.max_memory);
+        drop(runtime.spawn(watch_disk(disk.clone())));
         let (mut ranges, mut lives) = (Vec::new(), Vec::new());
         for (path, identity) in opened {
             let store = Store::for_range(identity.seed, identity.shards as usize);
             store.set_memory_limit(settings.max_memory);
             let snapshots = Snapshots::new(path.clone(), freezes.clone());
-            let range = Range::new(identity.span, store, snapshots, waiting.clone(), settings.wake);
+            let range =
+                Range::new(identity.span, store, snapshots, waiting.clone(), disk.clone(), settings.wake);
             let range = Arc::new(range);
             range.set_transaction_limits(settings.transactions);
             let replica = Replica {
@@ -96,7 +104,8 @@ impl Ranges {
             ranges.push(range);
         }
         let left_over = found.into_iter().map(|(path, _)| path).collect();
-        Ok(Ranges { ranges, left_over, lives: lives.into(), runtime: Some(runtime), _lock: lock })
+        let lives = lives.into();
+        Ok(Ranges { ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
     }
 
     /// The ranges, in the order of their spans in the settings.
@@ -123,9 +132,15 @@ impl Ranges {
         self.ranges.iter().for_each(|range| range.set_transaction_limits(limits));
     }
 
+    /// Whether so little space is left on the disk that writes are refused.
+    pub fn is_disk_full(&self) -> bool {
+        self.disk.is_full()
+    }
+
     /// Changes how many bytes the buckets of a range may take.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.ranges.iter().for_each(|range| range.store.set_memory_limit(limit));
+        self.freezes.set_memory_limit(limit);
     }
 }
 
@@ -134,6 +149,17 @@ impl Drop for Ranges {
         // It may be dropped by a task of another runtime, which must not wait.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
+        }
+    }
+}
+
+/// Looks at the free space from time to time.
+async fn watch_disk(disk: Arc<Disk>) {
+    let mut ticks = interval(DISK_PAUSE);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = disk.check() {
+            tracing::debug!(%error, "the free space of the disk is not known");
         }
     }
 }

@@ -501,3 +501,47 @@ async fn a_snapshot_beside_writes_has_what_was_acknowledged_before_it() {
     assert_eq!(read(range, "HGET list 3"), "50");
     ranges.close().await;
 }
+
+#[tokio::test]
+async fn on_a_full_disk_reads_go_on_and_writes_are_refused_until_there_is_space() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    write(range, "SET a 1").await.expect("written");
+    let reserved = || fs::metadata(directory.path().join("reserve")).map(|file| file.len());
+    assert_eq!(reserved().expect("a file"), ranges.disk.reserve());
+    let reserve = ranges.disk.reserve();
+    ranges.disk.set_reserve(u64::MAX);
+    ranges.disk.check().expect("checked");
+    let refused = write(range, "SET a 2").await.expect_err("refused").to_string();
+    assert!(refused.starts_with("range .. cannot write: less than "), "{refused}");
+    assert_eq!((read(range, "GET a"), ranges.is_disk_full()), ("1".into(), true));
+    ranges.disk.set_reserve(reserve);
+    ranges.disk.check().expect("checked");
+    write(range, "SET a 2").await.expect("written");
+    assert_eq!(read(range, "GET a"), "2");
+    ranges.close().await;
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_and_refused_beyond() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = Ranges::open(&settings(directory.path())).expect("opened");
+    let range = &ranges.all()[0];
+    assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
+    let large = Line::new(&format!("SET a {}", "x".repeat(8 * 1024 * 1024)));
+    let (mut tickets, mut refused) = (Vec::new(), None);
+    // The range writes meanwhile, but more slowly than memory is copied.
+    while refused.is_none() && tickets.len() < 1_000 {
+        match range.propose(&[large.request()]) {
+            Ok((_, ticket)) => tickets.push(ticket),
+            Err(error) => refused = Some(error),
+        }
+    }
+    assert!(matches!(refused, Some(RangeError::Behind { .. })), "{refused:?}");
+    for ticket in tickets {
+        ticket.await.expect("what was accepted is written");
+    }
+    write(range, "SET a 1").await.expect("there is room again");
+    ranges.close().await;
+}
