@@ -1,6 +1,6 @@
 //! The free space of a data directory. When little is left, writes are refused before the log runs into a
-//! full disk; they are accepted again when there is space. A file keeps some space for a node that starts on a
-//! full disk, where no log can be opened.
+//! full disk; they are accepted again when there is space. A file keeps some space for a node that starts on
+//! a full disk, where no log can be opened.
 
 use crate::limits::{DISK_RESERVE_BYTES, DISK_RESERVE_SHARE};
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
