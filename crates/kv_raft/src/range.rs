@@ -7,7 +7,7 @@ use crate::{
     group::encode,
     identity::Span,
     limits::GROUP_BYTES,
-    log::{Log, LogStats},
+    log::{LogStats, encoding::LogId},
     machine::Progress,
     proposals::{
         Added, Proposals, WaitingBytes,
@@ -21,7 +21,7 @@ use kv::{
 };
 use parking_lot::Mutex;
 use std::sync::{
-    Arc, Weak,
+    Arc,
     atomic::{
         AtomicBool, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
@@ -43,8 +43,9 @@ pub struct Range {
     /// The index of the last entry when loading began.
     last: AtomicU64,
     limits: Mutex<TransactionLimits>,
-    /// The log, while it is open.
-    log: Mutex<Weak<Mutex<Log>>>,
+    /// How large the log was, and how fast the disk, a moment ago. Others must not hold the log itself, which
+    /// may be about to be opened again.
+    log: Mutex<LogStats>,
     pub(crate) snapshots: Arc<Snapshots>,
 }
 
@@ -201,13 +202,12 @@ impl Range {
 
     /// What the range is and does.
     pub fn status(&self) -> RangeStatus {
-        let log = self.log.lock().upgrade();
         RangeStatus {
             span: self.text.clone(),
             state: self.state.borrow().clone(),
             loaded: self.loaded(),
             applied: self.progress.applied.load(Relaxed),
-            log: log.map_or_else(LogStats::default, |log| log.lock().stats()),
+            log: *self.log.lock(),
             snapshot: self.snapshots.status(),
         }
     }
@@ -227,10 +227,9 @@ impl Range {
         }
     }
 
-    /// Bytes of its log, if that is open.
-    pub(crate) fn log_bytes(&self) -> u64 {
-        let log = self.log.lock().upgrade();
-        log.map_or(0, |log| log.lock().stats().bytes)
+    /// Notes how large its log is.
+    pub(crate) fn set_log_stats(&self, stats: LogStats) {
+        *self.log.lock() = stats;
     }
 
     /// What one transaction may touch from now on.
@@ -268,10 +267,9 @@ impl Range {
         self.proposals.refuse(RangeError::Loading { range: self.text.clone(), percent: 0 });
     }
 
-    /// The log is open.
-    pub(crate) fn set_log(&self, log: &Arc<Mutex<Log>>) {
-        self.last.store(log.lock().last().map_or(0, |last| last.index), Relaxed);
-        *self.log.lock() = Arc::downgrade(log);
+    /// The log is open, and this is its last entry.
+    pub(crate) fn set_last(&self, last: Option<LogId>) {
+        self.last.store(last.map_or(0, |last| last.index), Relaxed);
     }
 
     /// Everything is executed: it serves requests.

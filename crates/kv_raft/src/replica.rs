@@ -6,7 +6,7 @@ pub(crate) mod renew;
 use crate::{
     consensus::Consensus,
     limits::{LOG_CHECK_PAUSE, PROGRESS_PAUSE, SNAPSHOT_LOG_BYTES, SNAPSHOT_PAUSE, SWEEP_PAUSE},
-    log::{Log, LogSettings},
+    log::{Log, LogSettings, LogStats},
     machine::{Crash, InFlight, Machine},
     proposals::OpenGroup,
     range::Range,
@@ -106,6 +106,7 @@ impl Replica {
             Ok(loaded) => loaded,
             Err(reason) => return End::Broken(reason),
         };
+        let log = Arc::new(Mutex::new(log));
         let (ended, machine_ended) = oneshot::channel();
         let machine = Machine {
             store: self.range.store.clone(),
@@ -114,12 +115,12 @@ impl Replica {
             _ended: ended,
         };
         let started = tokio::select! {
-            started = Consensus::start(self.id, log, machine, snapshots) => started,
+            started = Consensus::start(self.id, log.clone(), machine, snapshots) => started,
             () = self.show_progress() => unreachable!("it does not end"),
         };
         let end = match started {
             Ok(consensus) => {
-                let end = self.lead(&consensus, begin).await;
+                let end = self.lead(&consensus, &log, begin).await;
                 consensus.stop().await;
                 end
             }
@@ -133,7 +134,7 @@ impl Replica {
     }
 
     /// Opens the log, and loads the snapshot before it, unless the store has everything.
-    async fn load(&self, begin: Begin) -> Result<(Arc<Mutex<Log>>, Arc<Snapshots>), String> {
+    async fn load(&self, begin: Begin) -> Result<(Log, Arc<Snapshots>), String> {
         let (range, directory, cache_bytes) = (self.range.clone(), self.directory.clone(), self.cache_bytes);
         let load = move || {
             let log = open_log(&directory, cache_bytes)?;
@@ -154,8 +155,8 @@ impl Replica {
             if let Some(snapshot) = snapshot {
                 range.progress.begin_at(snapshot.position, snapshot.stamp_ms);
             }
-            let log = Arc::new(Mutex::new(log));
-            range.set_log(&log);
+            range.set_last(log.last());
+            range.set_log_stats(log.stats());
             Ok((log, range.snapshots.clone()))
         };
         match tokio::task::spawn_blocking(load).await {
@@ -174,7 +175,7 @@ impl Replica {
         }
     }
 
-    async fn lead(&self, consensus: &Consensus, begin: Begin) -> End {
+    async fn lead(&self, consensus: &Consensus, log: &Mutex<Log>, begin: Begin) -> End {
         if let Err(broken) = consensus.lead_alone(self.id).await {
             return End::Broken(broken.to_string());
         }
@@ -189,19 +190,19 @@ impl Replica {
         tokio::select! {
             end = self.propose_all(consensus) => end,
             () = self.range.store.wait_for_halt() => End::Halted(None),
-            end = self.take_snapshots(consensus) => end,
+            end = self.take_snapshots(consensus, log) => end,
             () = self.sweep() => unreachable!("it does not end"),
         }
     }
 
     /// Takes a snapshot whenever one is wanted, and when the log has outgrown what it is the log of.
-    async fn take_snapshots(&self, consensus: &Consensus) -> End {
+    async fn take_snapshots(&self, consensus: &Consensus, log: &Mutex<Log>) -> End {
         let snapshots = &self.range.snapshots;
         let mut ticks = interval(LOG_CHECK_PAUSE);
         loop {
             let is_wanted = tokio::select! {
                 () = snapshots.wanted() => true,
-                _ = ticks.tick() => self.has_outgrown_log() && !snapshots.status().is_running(),
+                _ = ticks.tick() => self.has_outgrown(log.lock().stats()) && !snapshots.status().is_running(),
             };
             let begun = snapshots.status().begun;
             // As long as another one is being taken, this does nothing.
@@ -215,8 +216,9 @@ impl Replica {
     }
 
     /// Whether the log is larger than a snapshot would be, and large at all.
-    fn has_outgrown_log(&self) -> bool {
-        self.range.log_bytes() > SNAPSHOT_LOG_BYTES.max(self.range.store.used_bytes() as u64)
+    fn has_outgrown(&self, log: LogStats) -> bool {
+        self.range.set_log_stats(log);
+        log.bytes > SNAPSHOT_LOG_BYTES.max(self.range.store.used_bytes() as u64)
     }
 
     /// Proposes what waits, one group after the other.
