@@ -31,6 +31,8 @@ pub(crate) enum Error {
     Json(#[from] serde_json::Error),
     #[error("another client waited longer than {limit} ms")]
     Stalled { limit: u64 },
+    #[error("the backup failed: {0}")]
+    NoBackup(std::process::ExitStatus),
     #[error("interrupted")]
     Interrupted,
 }

@@ -249,6 +249,8 @@ pub enum RangeFailureKind {
     TooLarge,
     /// The range cannot go on. Nothing was done.
     Stopped,
+    /// The disk takes nothing, so only reads are answered. Nothing was done.
+    CannotWrite,
     /// The buckets are in several ranges. Nothing was done.
     Several,
     /// It may have been done.
@@ -293,6 +295,7 @@ impl From<RangeError> for RangeFailure {
             RangeError::Behind { .. } => RangeFailureKind::Behind,
             RangeError::TooLarge { .. } => RangeFailureKind::TooLarge,
             RangeError::Stopped { .. } => RangeFailureKind::Stopped,
+            RangeError::CannotWrite { .. } => RangeFailureKind::CannotWrite,
             RangeError::Unknown { .. } => RangeFailureKind::Unknown,
         };
         RangeFailure { kind, message: error.to_string().into() }

@@ -7,10 +7,11 @@ use crate::{
     limits::{ELECTION, HEARTBEAT},
     log::{
         Log,
-        encoding::{self, Done, Payload},
+        encoding::{self, Done, Payload, Position},
     },
     machine::{InFlight, Machine},
     proposals::ClosedGroup,
+    snapshot::taking::{Snapshots, Taking},
 };
 use openraft::{
     BasicNode, CommittedLeaderId, Config, Entry, EntryPayload, LogState, Membership, OptionalSend, Raft,
@@ -71,23 +72,32 @@ impl From<Fatal<u64>> for Broken {
 pub(crate) struct Consensus(Raft<Kinds>);
 
 impl Consensus {
-    /// Executes what is committed in the log, and takes part in the consensus about the rest.
+    /// Executes what is committed in the log behind the snapshot that was loaded, and takes part in the
+    /// consensus about the rest.
     pub(crate) async fn start(
         replica: u64,
         log: Arc<Mutex<Log>>,
         machine: Machine,
+        snapshots: Arc<Snapshots>,
     ) -> Result<Consensus, Broken> {
         let milliseconds = |duration: Duration| duration.as_millis() as u64;
         let config = Config {
             heartbeat_interval: milliseconds(HEARTBEAT),
             election_timeout_min: milliseconds(ELECTION.0),
             election_timeout_max: milliseconds(ELECTION.1),
+            // It would count entries; we count bytes. The log goes with the snapshot that has it.
             snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: 0,
             ..Config::default()
         };
         let log = LogStore { log, in_flight: machine.in_flight.clone() };
-        let machine = StateMachine { machine, applied: None, members: Members::default() };
+        let machine = StateMachine { machine, snapshots };
         Ok(Consensus(Raft::new(replica, Arc::new(config), NoPeers, log, machine).await?))
+    }
+
+    /// Begins to take a snapshot, unless one is being taken. The log before it goes when it is on disk.
+    pub(crate) async fn begin_snapshot(&self) -> Result<(), Broken> {
+        Ok(self.0.trigger().snapshot().await?)
     }
 
     /// Makes this replica the leader, as the only voter of its range.
@@ -230,10 +240,10 @@ impl LogStore {
                 }
                 Payload::Group(logged)
             }
-            EntryPayload::Membership(members) => Payload::Members {
-                voters: members.get_joint_config().iter().map(|set| set.iter().copied().collect()).collect(),
-                learners: members.learner_ids().collect(),
-            },
+            EntryPayload::Membership(members) => {
+                let (voters, learners) = members_to(&members);
+                Payload::Members { voters, learners }
+            }
         };
         (id, payload)
     }
@@ -243,14 +253,29 @@ fn from_log(id: encoding::LogId, payload: Payload) -> Entry<Kinds> {
     let payload = match payload {
         Payload::Blank => EntryPayload::Blank,
         Payload::Group(logged) => EntryPayload::Normal(Proposal { logged, group: None }),
-        Payload::Members { voters, learners } => {
-            let voters: Vec<BTreeSet<u64>> =
-                voters.into_iter().map(|set| set.into_iter().collect()).collect();
-            let all: BTreeSet<u64> = voters.iter().flatten().copied().chain(learners).collect();
-            EntryPayload::Membership(Membership::new(voters, all))
-        }
+        Payload::Members { voters, learners } => EntryPayload::Membership(members_from(&voters, &learners)),
     };
     Entry { log_id: id_from(id), payload }
+}
+
+fn members_from(voters: &[Vec<u64>], learners: &[u64]) -> Membership<u64, BasicNode> {
+    let all: BTreeSet<u64> = voters.iter().flatten().chain(learners).copied().collect();
+    Membership::new(voters.iter().map(|set| set.iter().copied().collect()).collect(), all)
+}
+
+fn members_to(members: &Membership<u64, BasicNode>) -> (Vec<Vec<u64>>, Vec<u64>) {
+    let voters = members.get_joint_config().iter().map(|set| set.iter().copied().collect()).collect();
+    (voters, members.learner_ids().collect())
+}
+
+/// What the library knows of a snapshot.
+fn meta_of(position: &Position) -> SnapshotMeta<u64, BasicNode> {
+    let Position { last, members_since, voters, learners } = position;
+    SnapshotMeta {
+        last_log_id: Some(id_from(*last)),
+        last_membership: Members::new(Some(id_from(*members_since)), members_from(voters, learners)),
+        snapshot_id: last.index.to_string(),
+    }
 }
 
 fn id_from(encoding::LogId { term, leader, index }: encoding::LogId) -> LogId {
@@ -264,15 +289,15 @@ fn id_to(id: LogId) -> encoding::LogId {
 /// Our machine, as the library sees it.
 struct StateMachine {
     machine: Machine,
-    applied: Option<LogId>,
-    members: Members,
+    snapshots: Arc<Snapshots>,
 }
 
 impl RaftStateMachine<Kinds> for StateMachine {
-    type SnapshotBuilder = NoSnapshots;
+    type SnapshotBuilder = SnapshotBuilder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, Members), Failed> {
-        Ok((self.applied, self.members.clone()))
+        let meta = self.machine.progress.position().map(|position| meta_of(&position)).unwrap_or_default();
+        Ok((meta.last_log_id, meta.last_membership))
     }
 
     async fn apply<I>(&mut self, entries: I) -> Result<Vec<()>, Failed>
@@ -290,46 +315,54 @@ impl RaftStateMachine<Kinds> for StateMachine {
                     applied.map_err(|error| StorageIOError::apply(entry.log_id, &error))?;
                 }
                 EntryPayload::Membership(members) => {
-                    self.members = Members::new(Some(entry.log_id), members);
-                    self.machine.applied(id);
+                    let (voters, learners) = members_to(&members);
+                    self.machine.apply_members(id, voters, learners);
                 }
             }
-            self.applied = Some(entry.log_id);
             results.push(());
         }
         Ok(results)
     }
 
-    async fn get_snapshot_builder(&mut self) -> NoSnapshots {
-        NoSnapshots
+    /// Freezes the store, between two entries.
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        let Machine { store, progress, .. } = &self.machine;
+        SnapshotBuilder(Mutex::new(self.snapshots.begin(store, progress)))
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<()>, Failed> {
-        Err(NoSnapshots::error())
+        Err(no_peers())
     }
 
     async fn install_snapshot(&mut self, _: &SnapshotMeta<u64, BasicNode>, _: Box<()>) -> Result<(), Failed> {
-        Err(NoSnapshots::error())
+        Err(no_peers())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Kinds>>, Failed> {
-        Ok(None)
+        let newest = self.snapshots.status().newest;
+        Ok(newest.map(|newest| Snapshot { meta: meta_of(&newest.position), snapshot: Box::new(()) }))
     }
 }
 
-/// A range without snapshots keeps its whole log.
-struct NoSnapshots;
+/// Writes a frozen copy. If that fails, the snapshot before it stays the newest, which is no error to the
+/// library: it would end the replica.
+struct SnapshotBuilder(Mutex<Option<Taking>>);
 
-impl NoSnapshots {
-    fn error() -> Failed {
-        StorageIOError::write_snapshot(None, &io::Error::from(io::ErrorKind::Unsupported)).into()
-    }
-}
-
-impl RaftSnapshotBuilder<Kinds> for NoSnapshots {
+impl RaftSnapshotBuilder<Kinds> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> Result<Snapshot<Kinds>, Failed> {
-        Err(NoSnapshots::error())
+        let taking = self.0.get_mut().take();
+        let newest = match taking {
+            Some(taking) => taking.finish().await,
+            None => None,
+        };
+        let meta = newest.map(|newest| meta_of(&newest.position)).unwrap_or_default();
+        Ok(Snapshot { meta, snapshot: Box::new(()) })
     }
+}
+
+/// No snapshot comes from another replica.
+fn no_peers() -> Failed {
+    StorageIOError::write_snapshot(None, &io::Error::from(io::ErrorKind::Unsupported)).into()
 }
 
 /// The network of a range of one voter: there is nobody to talk to.

@@ -29,6 +29,14 @@ pub enum RangeError {
         /// The limit on one transaction or request.
         limit: usize,
     },
+    /// The disk takes nothing. Nothing was done; reads go on, and so do writes when it takes something again.
+    #[error("range {range} cannot write: {reason}; nothing was done")]
+    CannotWrite {
+        /// The span of the range.
+        range: Arc<str>,
+        /// Why.
+        reason: Arc<str>,
+    },
     /// It cannot go on. Nothing was done.
     #[error("range {range} has stopped: {reason}")]
     Stopped {

@@ -52,8 +52,8 @@ pub(crate) const REPLICA_FILE: &str = "replica";
 
 /// How each of our files begins, before its kind and its version.
 const MAGIC: &[u8; 4] = b"KVDB";
-const NODE: u8 = 1;
-const REPLICA: u8 = 2;
+const NODE: u8 = 3;
+const REPLICA: u8 = 4;
 const VERSION: u8 = 1;
 const CHECKSUM_BYTES: usize = 4;
 

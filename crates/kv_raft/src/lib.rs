@@ -12,6 +12,7 @@
 // 5. `machine` executes them on the store; `proposals` hands the replies to those who wait.
 
 mod consensus;
+mod disk;
 mod error;
 mod group;
 mod identity;

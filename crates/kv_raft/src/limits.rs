@@ -26,6 +26,22 @@ pub(crate) const LOG_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of a file of a log, after which another one begins.
 pub(crate) const LOG_FILE_BYTES: usize = 16 * 1024 * 1024;
 
+/// Bytes of a log after which a snapshot is taken, if the range takes less memory.
+pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Time between two attempts to begin a snapshot while another one is being taken.
+pub(crate) const SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
+
+/// Time between two looks at how large a log is.
+pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes that must be free on the disk for writes, and what its size is divided by if that is less.
+pub(crate) const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+pub(crate) const DISK_RESERVE_SHARE: u64 = 16;
+
+/// Time between two looks at the free space.
+pub(crate) const DISK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Ranges of a node: each has a log, and a thread that syncs it.
 pub(crate) const RANGES: usize = 64;
 
@@ -37,6 +53,10 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
 
 /// The shortest and the longest time without a leader after which a replica calls an election.
 pub(crate) const ELECTION: (Duration, Duration) = (Duration::from_millis(400), Duration::from_millis(800));
+
+/// Time between the first two attempts to write a log again that has failed. It doubles up to a limit.
+pub(crate) const RENEW_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const RENEW_PAUSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Time between two lines in the log that say how far a range is loaded.
 pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_secs(1);

@@ -7,6 +7,7 @@
 mod damage;
 pub(crate) mod encoding;
 
+use crate::limits::LOG_FILE_BYTES;
 use encoding::{Done, LogId, LogTypes, Payload, Vote};
 use raft_log::{Config, RaftLog, api::raft_log_writer::RaftLogWriter, chunked_wal};
 use std::{
@@ -46,6 +47,13 @@ pub struct LogStats {
     pub syncs: u64,
     /// The time that 99 of 100 syncs took at most.
     pub sync_p99: Duration,
+}
+
+impl<'a> LogSettings<'a> {
+    /// The log in `directory`, which keeps `cache_bytes` of its entries in memory.
+    pub(crate) fn new(directory: &'a Path, cache_bytes: usize) -> LogSettings<'a> {
+        LogSettings { directory, cache_bytes, file_bytes: LOG_FILE_BYTES.min(cache_bytes) }
+    }
 }
 
 impl Log {
@@ -123,6 +131,14 @@ impl Log {
     /// Notes that entries up to this one are committed. It is written with what is written next.
     pub(crate) fn save_committed(&mut self, committed: LogId) -> io::Result<()> {
         self.0.commit(committed).map(drop)
+    }
+
+    /// Begins an empty log behind an entry that is on disk elsewhere.
+    pub(crate) fn begin_behind(&mut self, last: LogId, vote: Vote, done: Done) -> io::Result<()> {
+        self.0.save_vote(vote)?;
+        self.0.purge(last)?;
+        self.0.commit(last)?;
+        self.0.flush(true, Some(done))
     }
 
     /// Removes the entries from this index on.

@@ -3,7 +3,7 @@
 
 use crate::{
     group::{self, Malformed, Step},
-    log::encoding::LogId,
+    log::encoding::{LogId, Position},
     proposals::{
         ClosedGroup,
         replies::{GroupReplies, ProposalOutcome},
@@ -27,6 +27,8 @@ pub(crate) struct Progress {
     pub(crate) applied: AtomicU64,
     /// The time of the range: the newest stamp of an entry, in milliseconds since 1970.
     pub(crate) stamp_ms: AtomicU64,
+    /// Where in the log the store is; `None` before the first entry.
+    position: Mutex<Option<Position>>,
     crash: Mutex<Option<Crash>>,
 }
 
@@ -35,6 +37,19 @@ impl Progress {
     pub(crate) fn reset(&self) {
         self.applied.store(0, Relaxed);
         self.stamp_ms.store(0, Relaxed);
+        *self.position.lock() = None;
+    }
+
+    /// Everything up to here is in the store already.
+    pub(crate) fn begin_at(&self, position: Position, stamp_ms: u64) {
+        self.applied.store(position.last.index, Relaxed);
+        self.stamp_ms.store(stamp_ms, Relaxed);
+        *self.position.lock() = Some(position);
+    }
+
+    /// Where in the log the store is.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.position.lock().clone()
     }
 
     /// Takes note of where the store has halted, if it has.
@@ -115,6 +130,16 @@ impl Machine {
     /// Notes that an entry was executed.
     pub(crate) fn applied(&self, id: LogId) {
         self.progress.applied.store(id.index, Relaxed);
+        if let Some(position) = &mut *self.progress.position.lock() {
+            position.last = id;
+        }
+    }
+
+    /// Executes an entry that names the members.
+    pub(crate) fn apply_members(&self, id: LogId, voters: Vec<Vec<u64>>, learners: Vec<u64>) {
+        let position = Position { last: id, members_since: id, voters, learners };
+        *self.progress.position.lock() = Some(position);
+        self.applied(id);
     }
 
     /// Executes a step. The error is the bucket at which the store has halted.

@@ -2,24 +2,26 @@
 //! proposed, and answered when it is on disk and executed.
 
 use crate::{
+    disk::Disk,
     error::RangeError,
     group::encode,
     identity::Span,
     limits::GROUP_BYTES,
-    log::{Log, LogStats},
+    log::{LogStats, encoding::LogId},
     machine::Progress,
     proposals::{
         Added, Proposals, WaitingBytes,
         replies::GroupReplies,
         ticket::{Ticket, WakeTogether},
     },
+    snapshot::taking::{SnapshotStatus, Snapshots},
 };
 use kv::{
     CommandError, Database, EntryTerms, FullName, Reply, Request, Store, TransactionLimits, time::Clock,
 };
 use parking_lot::Mutex;
 use std::sync::{
-    Arc, Weak,
+    Arc,
     atomic::{
         AtomicBool, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
@@ -41,8 +43,10 @@ pub struct Range {
     /// The index of the last entry when loading began.
     last: AtomicU64,
     limits: Mutex<TransactionLimits>,
-    /// The log, while it is open.
-    log: Mutex<Weak<Mutex<Log>>>,
+    /// How large the log was, and how fast the disk, a moment ago. Others must not hold the log itself, which
+    /// may be about to be opened again.
+    log: Mutex<LogStats>,
+    pub(crate) snapshots: Arc<Snapshots>,
 }
 
 /// What a range does.
@@ -69,15 +73,24 @@ pub struct RangeStatus {
     pub applied: u64,
     /// How large its log is, and how fast the disk.
     pub log: LogStats,
+    /// Its snapshots.
+    pub snapshot: SnapshotStatus,
 }
 
 impl Range {
-    pub(crate) fn new(span: Span, store: Store, waiting: Arc<WaitingBytes>, wake: WakeTogether) -> Range {
+    pub(crate) fn new(
+        span: Span,
+        store: Store,
+        snapshots: Snapshots,
+        waiting: Arc<WaitingBytes>,
+        disk: Arc<Disk>,
+        wake: WakeTogether,
+    ) -> Range {
         let text: Arc<str> = (&*span.text).into();
         let loading = RangeError::Loading { range: text.clone(), percent: 0 };
         Range {
             span,
-            proposals: Proposals::new(text.clone(), waiting, wake, loading),
+            proposals: Proposals::new(text.clone(), waiting, disk, wake, loading),
             text,
             store: Arc::new(store),
             is_ready: AtomicBool::new(false),
@@ -86,6 +99,7 @@ impl Range {
             last: AtomicU64::new(0),
             limits: Mutex::default(),
             log: Mutex::default(),
+            snapshots: Arc::new(snapshots),
         }
     }
 
@@ -188,14 +202,34 @@ impl Range {
 
     /// What the range is and does.
     pub fn status(&self) -> RangeStatus {
-        let log = self.log.lock().upgrade();
         RangeStatus {
             span: self.text.clone(),
             state: self.state.borrow().clone(),
             loaded: self.loaded(),
             applied: self.progress.applied.load(Relaxed),
-            log: log.map_or_else(LogStats::default, |log| log.lock().stats()),
+            log: *self.log.lock(),
+            snapshot: self.snapshots.status(),
         }
+    }
+
+    /// Takes a snapshot, and waits until it is on disk and the log begins behind it, or why there is none. It
+    /// does not end before the range is ready.
+    pub async fn take_snapshot(&self) -> Result<(), Arc<str>> {
+        let mut state = self.state.subscribe();
+        tokio::select! {
+            taken = self.snapshots.take() => taken,
+            stopped = state.wait_for(|state| matches!(state, RangeState::Stopped(_))) => {
+                Err(match stopped.as_deref() {
+                    Ok(RangeState::Stopped(reason)) => reason.clone(),
+                    _ => "the range has ended".into(),
+                })
+            }
+        }
+    }
+
+    /// Notes how large its log is.
+    pub(crate) fn set_log_stats(&self, stats: LogStats) {
+        *self.log.lock() = stats;
     }
 
     /// What one transaction may touch from now on.
@@ -233,10 +267,9 @@ impl Range {
         self.proposals.refuse(RangeError::Loading { range: self.text.clone(), percent: 0 });
     }
 
-    /// The log is open.
-    pub(crate) fn set_log(&self, log: &Arc<Mutex<Log>>) {
-        self.last.store(log.lock().last().map_or(0, |last| last.index), Relaxed);
-        *self.log.lock() = Arc::downgrade(log);
+    /// The log is open, and this is its last entry.
+    pub(crate) fn set_last(&self, last: Option<LogId>) {
+        self.last.store(last.map_or(0, |last| last.index), Relaxed);
     }
 
     /// Everything is executed: it serves requests.
@@ -244,6 +277,11 @@ impl Range {
         self.proposals.accept();
         self.is_ready.store(true, Release);
         self.state.send_replace(RangeState::Ready);
+    }
+
+    /// Its log takes nothing: it refuses what writes, and what waits to be written. Reads go on.
+    pub(crate) fn refuse_writes(&self, reason: &str) {
+        self.proposals.fail(&RangeError::CannotWrite { range: self.text.clone(), reason: reason.into() });
     }
 
     /// It cannot go on.

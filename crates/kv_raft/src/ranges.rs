@@ -1,14 +1,16 @@
 //! All durable ranges of a node, and their data directory.
 
 use crate::{
+    disk::Disk,
     error::OpenError,
     identity::{self, Identity, Span, failed},
-    limits::{LOG_CACHE_BYTES, RANGES},
+    limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
     proposals::{WaitingBytes, ticket::WakeTogether},
     range::Range,
-    replica::Replica,
+    replica::{Replica, renew::LOG},
+    snapshot::taking::Snapshots,
 };
-use kv::{Store, TransactionLimits};
+use kv::{FreezeBudget, Store, TransactionLimits};
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -18,6 +20,7 @@ use std::{
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinHandle,
+    time::interval,
 };
 
 /// What the ranges of a node are made of.
@@ -45,6 +48,8 @@ pub struct Ranges {
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
+    freezes: Arc<FreezeBudget>,
+    disk: Arc<Disk>,
     runtime: Option<Runtime>,
     /// Locked as long as it is open.
     _lock: File,
@@ -62,6 +67,7 @@ impl Ranges {
         fs::create_dir_all(&directory).map_err(failed(&directory))?;
         let lock = lock(data_dir)?;
         check_node(data_dir, node)?;
+        let disk = Arc::new(Disk::open(data_dir).map_err(failed(data_dir))?);
         let mut found = find_replicas(&directory)?;
         let mut opened = Vec::new();
         for span in spans {
@@ -76,12 +82,17 @@ impl Ranges {
             .enable_time()
             .build()
             .map_err(failed(data_dir))?;
-        let waiting = Arc::<WaitingBytes>::default();
+        let (waiting, freezes) = (Arc::<WaitingBytes>::default(), Arc::<FreezeBudget>::default());
+        freezes.set_memory_limit(settings.max_memory);
+        drop(runtime.spawn(watch_disk(disk.clone())));
         let (mut ranges, mut lives) = (Vec::new(), Vec::new());
         for (path, identity) in opened {
             let store = Store::for_range(identity.seed, identity.shards as usize);
             store.set_memory_limit(settings.max_memory);
-            let range = Arc::new(Range::new(identity.span, store, waiting.clone(), settings.wake));
+            let snapshots = Snapshots::new(path.clone(), freezes.clone());
+            let range =
+                Range::new(identity.span, store, snapshots, waiting.clone(), disk.clone(), settings.wake);
+            let range = Arc::new(range);
             range.set_transaction_limits(settings.transactions);
             let replica = Replica {
                 id: identity.replica,
@@ -93,7 +104,8 @@ impl Ranges {
             ranges.push(range);
         }
         let left_over = found.into_iter().map(|(path, _)| path).collect();
-        Ok(Ranges { ranges, left_over, lives: lives.into(), runtime: Some(runtime), _lock: lock })
+        let lives = lives.into();
+        Ok(Ranges { ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
     }
 
     /// The ranges, in the order of their spans in the settings.
@@ -120,9 +132,15 @@ impl Ranges {
         self.ranges.iter().for_each(|range| range.set_transaction_limits(limits));
     }
 
+    /// Whether so little space is left on the disk that writes are refused.
+    pub fn is_disk_full(&self) -> bool {
+        self.disk.is_full()
+    }
+
     /// Changes how many bytes the buckets of a range may take.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.ranges.iter().for_each(|range| range.store.set_memory_limit(limit));
+        self.freezes.set_memory_limit(limit);
     }
 }
 
@@ -131,6 +149,17 @@ impl Drop for Ranges {
         // It may be dropped by a task of another runtime, which must not wait.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
+        }
+    }
+}
+
+/// Looks at the free space from time to time.
+async fn watch_disk(disk: Arc<Disk>) {
+    let mut ticks = interval(DISK_PAUSE);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = disk.check() {
+            tracing::debug!(%error, "the free space of the disk is not known");
         }
     }
 }
@@ -195,7 +224,8 @@ fn make_replica(
     let ids = opened.iter().chain(found).map(|(_, identity)| identity.range.max(identity.replica));
     let id = ids.max().unwrap_or(0) + 1;
     let path = directory.join(format!("{id}-{id}"));
-    fs::create_dir_all(&path).map_err(failed(&path))?;
+    let log = path.join(LOG);
+    fs::create_dir_all(&log).map_err(failed(&log))?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed(directory))?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(|error| failed(&path)(io::Error::other(error)))?;

@@ -1,16 +1,24 @@
 //! The life of a replica: it loads its log, leads its range, and proposes what waits. If the store halts, it
-//! begins again; if the same entry halts it again, or the log fails, it stops.
+//! begins again; if the same entry halts it again, it stops. A log that fails is written again.
+
+pub(crate) mod renew;
 
 use crate::{
     consensus::Consensus,
-    limits::{LOG_FILE_BYTES, PROGRESS_PAUSE, SWEEP_PAUSE},
-    log::{Log, LogSettings},
+    limits::{LOG_CHECK_PAUSE, PROGRESS_PAUSE, SNAPSHOT_LOG_BYTES, SNAPSHOT_PAUSE, SWEEP_PAUSE},
+    log::{Log, LogSettings, LogStats},
     machine::{Crash, InFlight, Machine},
     proposals::OpenGroup,
     range::Range,
+    snapshot::taking::Snapshots,
 };
 use parking_lot::Mutex;
-use std::{path::PathBuf, sync::Arc};
+use renew::renew_log;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::{
     sync::oneshot,
     time::{interval, sleep},
@@ -26,23 +34,34 @@ pub(crate) struct Replica {
     pub(crate) cache_bytes: usize,
 }
 
+/// What a life begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// The process has started.
+    Start,
+    /// The store has crashed, and is loaded again.
+    Reload,
+    /// The log was written again. The store has everything.
+    Renewed,
+}
+
 /// How a life ends.
 enum End {
     /// The range was closed.
     Closed,
     /// The store has halted, at an entry or while it was read.
     Halted(Option<Crash>),
-    /// The log or the consensus cannot go on, or the store has halted.
+    /// What is on disk cannot be loaded, the log or the consensus has failed, or the store has halted.
     Broken(String),
 }
 
 impl Replica {
     /// Runs until the range is closed or has stopped.
     pub(crate) async fn run(self) {
-        let (mut halted_at, mut is_first) = (None, true);
+        let (mut halted_at, mut begin) = (None, Begin::Start);
         loop {
             let span = &*self.range.span().text;
-            match self.live(is_first).await {
+            begin = match self.live(begin).await {
                 End::Closed => return,
                 End::Halted(Some(crash)) if halted_at == Some(crash.index) => {
                     let reason = format!(
@@ -57,35 +76,37 @@ impl Replica {
                     let index = crash.map(|crash| crash.index);
                     tracing::error!(span, ?index, "the range has crashed, and is loaded again from its log");
                     halted_at = index.or(halted_at);
+                    self.range.begin_loading();
+                    self.range.store.restart();
+                    Begin::Reload
+                }
+                End::Broken(reason) if self.range.may_read().is_ok() => {
+                    tracing::error!(span, reason, "the log has failed; it is written again from memory");
+                    self.range.refuse_writes(&reason);
+                    if !renew_log(&self.range, &self.directory, self.cache_bytes).await {
+                        return;
+                    }
+                    tracing::warn!(
+                        span,
+                        "the log is written again; the one that failed is kept in log.failed"
+                    );
+                    Begin::Renewed
                 }
                 End::Broken(reason) => {
                     tracing::error!(span, reason, "the range has stopped");
                     return self.range.stop(&reason);
                 }
-            }
-            is_first = false;
-            self.range.begin_loading();
-            self.range.store.restart();
+            };
         }
     }
 
     /// Loads the log, and proposes what waits until something fails or the range is closed.
-    async fn live(&self, is_first: bool) -> End {
-        let directory = self.directory.join("log");
-        let cache_bytes = self.cache_bytes;
-        let opened = tokio::task::spawn_blocking(move || {
-            Log::open(LogSettings {
-                directory: &directory,
-                cache_bytes,
-                file_bytes: LOG_FILE_BYTES.min(cache_bytes),
-            })
-        });
-        let log = match opened.await {
-            Ok(Ok(log)) => Arc::new(Mutex::new(log)),
-            Ok(Err(error)) => return End::Broken(error.to_string()),
-            Err(error) => return End::Broken(error.to_string()),
+    async fn live(&self, begin: Begin) -> End {
+        let (log, snapshots) = match self.load(begin).await {
+            Ok(loaded) => loaded,
+            Err(reason) => return End::Broken(reason),
         };
-        self.range.set_log(&log);
+        let log = Arc::new(Mutex::new(log));
         let (ended, machine_ended) = oneshot::channel();
         let machine = Machine {
             store: self.range.store.clone(),
@@ -94,12 +115,12 @@ impl Replica {
             _ended: ended,
         };
         let started = tokio::select! {
-            started = Consensus::start(self.id, log, machine) => started,
+            started = Consensus::start(self.id, log.clone(), machine, snapshots) => started,
             () = self.show_progress() => unreachable!("it does not end"),
         };
         let end = match started {
             Ok(consensus) => {
-                let end = self.lead(&consensus, is_first).await;
+                let end = self.lead(&consensus, &log, begin).await;
                 consensus.stop().await;
                 end
             }
@@ -109,6 +130,38 @@ impl Replica {
         match (end, self.range.progress.take_crash()) {
             (End::Halted(_) | End::Broken(_), Some(crash)) => End::Halted(Some(crash)),
             (end, _) => end,
+        }
+    }
+
+    /// Opens the log, and loads the snapshot before it, unless the store has everything.
+    async fn load(&self, begin: Begin) -> Result<(Log, Arc<Snapshots>), String> {
+        let (range, directory, cache_bytes) = (self.range.clone(), self.directory.clone(), self.cache_bytes);
+        let load = move || {
+            let log = open_log(&directory, cache_bytes)?;
+            let snapshot = match begin {
+                Begin::Renewed => range.snapshots.status().newest,
+                Begin::Start | Begin::Reload => {
+                    range.snapshots.load(&range.store).map_err(|error| error.to_string())?
+                }
+            };
+            let indices =
+                [log.purged(), snapshot.as_ref().map(|snapshot| snapshot.position.last), log.last()];
+            if !indices.map(|id| id.map(|id| id.index)).is_sorted() {
+                return Err(format!(
+                    "{}: the log does not go on from the snapshot; restore the range from a backup",
+                    directory.display()
+                ));
+            }
+            if let Some(snapshot) = snapshot {
+                range.progress.begin_at(snapshot.position, snapshot.stamp_ms);
+            }
+            range.set_last(log.last());
+            range.set_log_stats(log.stats());
+            Ok((log, range.snapshots.clone()))
+        };
+        match tokio::task::spawn_blocking(load).await {
+            Ok(loaded) => loaded,
+            Err(panic) => Err(panic.to_string()),
         }
     }
 
@@ -122,11 +175,11 @@ impl Replica {
         }
     }
 
-    async fn lead(&self, consensus: &Consensus, is_first: bool) -> End {
+    async fn lead(&self, consensus: &Consensus, log: &Mutex<Log>, begin: Begin) -> End {
         if let Err(broken) = consensus.lead_alone(self.id).await {
             return End::Broken(broken.to_string());
         }
-        if is_first {
+        if begin == Begin::Start {
             // Those who watched are gone with the process. When that is executed, so is all before it.
             let group = self.range.proposals.end_of_watches();
             if let Err(end) = self.propose(consensus, group).await {
@@ -137,8 +190,35 @@ impl Replica {
         tokio::select! {
             end = self.propose_all(consensus) => end,
             () = self.range.store.wait_for_halt() => End::Halted(None),
+            end = self.take_snapshots(consensus, log) => end,
             () = self.sweep() => unreachable!("it does not end"),
         }
+    }
+
+    /// Takes a snapshot whenever one is wanted, and when the log has outgrown what it is the log of.
+    async fn take_snapshots(&self, consensus: &Consensus, log: &Mutex<Log>) -> End {
+        let snapshots = &self.range.snapshots;
+        let mut ticks = interval(LOG_CHECK_PAUSE);
+        loop {
+            let is_wanted = tokio::select! {
+                () = snapshots.wanted() => true,
+                _ = ticks.tick() => self.has_outgrown(log.lock().stats()) && !snapshots.status().is_running(),
+            };
+            let begun = snapshots.status().begun;
+            // As long as another one is being taken, this does nothing.
+            while is_wanted && snapshots.status().begun == begun {
+                if let Err(broken) = consensus.begin_snapshot().await {
+                    return End::Broken(broken.to_string());
+                }
+                sleep(SNAPSHOT_PAUSE).await;
+            }
+        }
+    }
+
+    /// Whether the log is larger than a snapshot would be, and large at all.
+    fn has_outgrown(&self, log: LogStats) -> bool {
+        self.range.set_log_stats(log);
+        log.bytes > SNAPSHOT_LOG_BYTES.max(self.range.store.used_bytes() as u64)
     }
 
     /// Proposes what waits, one group after the other.
@@ -180,5 +260,15 @@ impl Replica {
                 range.propose_time();
             }
         }
+    }
+}
+
+fn open_log(directory: &Path, cache_bytes: usize) -> Result<Log, String> {
+    let log = directory.join(renew::LOG);
+    let is_there = renew::finish(directory).and_then(|()| fs::exists(&log));
+    match is_there {
+        Ok(true) => Log::open(LogSettings::new(&log, cache_bytes)).map_err(|error| error.to_string()),
+        Ok(false) => Err(format!("{} is missing; restore the range from a backup", log.display())),
+        Err(error) => Err(format!("{}: {error}", log.display())),
     }
 }

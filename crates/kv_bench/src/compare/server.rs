@@ -10,6 +10,7 @@ use std::{
     fs::Permissions,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::Instant,
@@ -21,7 +22,7 @@ use tempfile::{Builder, TempDir};
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Server {
@@ -45,9 +46,14 @@ impl Server {
         command.args(program.arguments(address, directory.path())).envs(program.variable());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().context(format!("cannot start {path}"))?;
-        let mut server = Server { child, address, _directory: directory };
+        let mut server = Server { child, address, directory };
         server.wait_until_ready(&path, interrupt)?;
         Ok(server)
+    }
+
+    /// The directory that it was given.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// The process id of the server: `taskset` executes it in its own place.

@@ -244,7 +244,7 @@ fn value(bytes: usize) -> Vec<u8> {
 }
 
 /// Commands that make a hash of this many fields.
-fn hash(fields: usize) -> Vec<u8> {
+pub(super) fn hash(fields: usize) -> Vec<u8> {
     let numbers: Vec<usize> = (0..fields).collect();
     let hset = |numbers: &[usize]| {
         let fields: Vec<Vec<u8>> = numbers.iter().map(|number| number.to_string().into_bytes()).collect();

@@ -1,6 +1,7 @@
 //! `kv_bench stall`: how long other clients wait while one client does its worst.
 
 mod attacks;
+mod backup;
 mod client;
 mod pinger;
 
@@ -13,7 +14,7 @@ use crate::{
 use attacks::{ATTACKS, Attack};
 use clap::Args;
 use client::Client;
-use pinger::Pingers;
+use pinger::{Pingers, Waits};
 use std::{path::PathBuf, thread, time::Duration};
 
 #[derive(Debug, Clone, Args)]
@@ -36,15 +37,21 @@ pub(crate) fn run(stall: &Stall, interrupt: &Interrupt) -> Result<(), Error> {
         return Err(Error::NotBuilt(stall.ours.display().to_string()));
     }
     println!("{}\n", machine::describe());
-    println!("{:<28} {:>12}", "case", "worst wait");
+    println!("{:<28} {:>12} {:>12}", "case", "worst wait", "99.9 %");
     let mut slowest = Duration::ZERO;
     let idle = Attack { name: "idle", prepare: Vec::new, attack: Vec::new };
     let is_chosen = |attack: &&Attack| stall.only.as_ref().is_none_or(|only| attack.name.contains(only));
+    let mut print = |name: &str, Waits { worst, p999 }: Waits| {
+        let ms = |wait: Duration| wait.as_secs_f64() * 1e3;
+        println!("{name:<28} {:>9.2} ms {:>9.2} ms", ms(worst), ms(p999));
+        slowest = slowest.max(worst);
+    };
     for attack in std::iter::once(&idle).chain(ATTACKS.iter().filter(is_chosen)) {
         interrupt.check()?;
-        let worst = measure(attack, &program, interrupt)?;
-        println!("{:<28} {:>9.2} ms", attack.name, worst.as_secs_f64() * 1e3);
-        slowest = slowest.max(worst);
+        print(attack.name, measure(attack, &program, interrupt)?);
+    }
+    if stall.only.as_ref().is_none_or(|only| backup::NAME.contains(only)) {
+        print(backup::NAME, backup::measure(&program, interrupt)?);
     }
     match stall.limit {
         Some(limit) if slowest > Duration::from_millis(limit) => Err(Error::Stalled { limit }),
@@ -52,8 +59,8 @@ pub(crate) fn run(stall: &Stall, interrupt: &Interrupt) -> Result<(), Error> {
     }
 }
 
-/// The longest wait of another client during one case.
-fn measure(attack: &Attack, program: &Program, interrupt: &Interrupt) -> Result<Duration, Error> {
+/// The waits of other clients during one case.
+fn measure(attack: &Attack, program: &Program, interrupt: &Interrupt) -> Result<Waits, Error> {
     let server = Server::start(program, interrupt)?;
     let mut attacker = Client::connect(server.address)?;
     attacker.exchange((attack.prepare)())?;

@@ -2,6 +2,7 @@
 
 use super::client::{Client, command};
 use crate::{error::Error, limits};
+use hdrhistogram::Histogram;
 use std::{
     net::SocketAddr,
     sync::{
@@ -15,7 +16,15 @@ use std::{
 /// Enough connections that each thread of the server has some.
 pub(super) struct Pingers {
     stopped: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Result<Duration, Error>>>,
+    threads: Vec<JoinHandle<Result<Histogram<u64>, Error>>>,
+}
+
+/// How long they have waited.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waits {
+    pub(super) worst: Duration,
+    /// All but one in a thousand were no longer.
+    pub(super) p999: Duration,
 }
 
 impl Pingers {
@@ -30,27 +39,29 @@ impl Pingers {
         Ok(Pingers { threads: threads.collect(), stopped })
     }
 
-    /// Returns the longest wait.
-    pub(super) fn stop(self) -> Result<Duration, Error> {
+    /// Returns their waits.
+    pub(super) fn stop(self) -> Result<Waits, Error> {
         self.stopped.store(true, Relaxed);
-        let mut longest = Duration::ZERO;
+        let mut waits = Histogram::<u64>::new(3)?;
         for thread in self.threads {
-            longest = longest.max(thread.join().unwrap_or(Err(Error::Closed))?);
+            // It grows as needed, so it takes all of them.
+            let _ = waits.add(thread.join().unwrap_or(Err(Error::Closed))?);
         }
-        Ok(longest)
+        let at = |quantile| Duration::from_micros(waits.value_at_quantile(quantile));
+        Ok(Waits { worst: at(1.0), p999: at(0.999) })
     }
 }
 
-/// Asks once a millisecond. Returns the longest wait.
-fn ping(mut client: Client, stopped: &AtomicBool) -> Result<Duration, Error> {
-    let mut longest = Duration::ZERO;
+/// Asks once a millisecond. Returns the waits in microseconds.
+fn ping(mut client: Client, stopped: &AtomicBool) -> Result<Histogram<u64>, Error> {
+    let mut waits = Histogram::new(3)?;
     while !stopped.load(Relaxed) {
         let key = format!("stall:{}", fastrand::u32(..));
         let asked = Instant::now();
         client.ask(&command(&[b"GET", key.as_bytes()]))?;
         let waited = asked.elapsed();
-        longest = longest.max(waited);
+        waits.saturating_record(waited.as_micros() as u64);
         thread::sleep(limits::STALL_INTERVAL.saturating_sub(waited));
     }
-    Ok(longest)
+    Ok(waits)
 }

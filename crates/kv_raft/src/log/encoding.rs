@@ -39,6 +39,42 @@ pub(crate) enum Payload {
     Members { voters: Vec<Vec<u64>>, learners: Vec<u64> },
 }
 
+/// A place in the log, and the members of the range there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The last entry before it.
+    pub(crate) last: LogId,
+    /// The entry that named the members.
+    pub(crate) members_since: LogId,
+    pub(crate) voters: Vec<Vec<u64>>,
+    pub(crate) learners: Vec<u64>,
+}
+
+impl Position {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let encoded = self
+            .last
+            .encode(&mut bytes)
+            .and_then(|_| self.members_since.encode(&mut bytes))
+            .and_then(|_| encode_members(&self.voters, &self.learners, &mut bytes));
+        encoded.expect("writing to memory does not fail");
+        bytes
+    }
+
+    /// `None` if the bytes are something else.
+    pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<Position> {
+        let last = LogId::decode(&mut bytes).ok()?;
+        let members_since = LogId::decode(&mut bytes).ok()?;
+        match Payload::decode(&mut bytes).ok()? {
+            Payload::Members { voters, learners } if bytes.is_empty() => {
+                Some(Position { last, members_since, voters, learners })
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Runs when what was written is on disk, or has failed.
 pub(crate) struct Done(pub(crate) Box<dyn FnOnce(io::Result<()>) + Send>);
 

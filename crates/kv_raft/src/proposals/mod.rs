@@ -5,6 +5,7 @@ pub(crate) mod replies;
 pub(crate) mod ticket;
 
 use crate::{
+    disk::Disk,
     error::RangeError,
     group::{Malformed, encode},
     limits::{GROUP_BYTES, GROUP_STEPS, PROPOSAL_BYTES, WAITING_BYTES},
@@ -32,6 +33,7 @@ pub(crate) struct Proposals {
     queue: Mutex<Queue>,
     filled: Notify,
     waiting: Arc<WaitingBytes>,
+    disk: Arc<Disk>,
     wake: WakeTogether,
 }
 
@@ -107,11 +109,12 @@ impl Proposals {
     pub(crate) fn new(
         range: Arc<str>,
         waiting: Arc<WaitingBytes>,
+        disk: Arc<Disk>,
         wake: WakeTogether,
         refusal: RangeError,
     ) -> Proposals {
         let queue = Queue { groups: VecDeque::new(), refusal: Some(refusal), is_closed: false };
-        Proposals { range, queue: Mutex::new(queue), filled: Notify::new(), waiting, wake }
+        Proposals { range, queue: Mutex::new(queue), filled: Notify::new(), waiting, disk, wake }
     }
 
     fn new_group(&self) -> OpenGroup {
@@ -136,6 +139,10 @@ impl Proposals {
         }
         if self.waiting.0.load(Relaxed) >= WAITING_BYTES {
             return Err(RangeError::Behind { range: self.range.clone(), limit: WAITING_BYTES });
+        }
+        if self.disk.is_full() {
+            let reason = format!("less than {} bytes are free on the disk", self.disk.reserve());
+            return Err(RangeError::CannotWrite { range: self.range.clone(), reason: reason.into() });
         }
         if bytes >= GROUP_BYTES {
             // What is large is copied before the lock is taken.
@@ -200,6 +207,11 @@ impl Proposals {
         self.queue.lock().refusal = Some(refusal);
     }
 
+    /// Whether there will be no more groups.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.lock().is_closed
+    }
+
     /// Refuses requests from now on, and ends with the groups that wait.
     pub(crate) fn close(&self, refusal: RangeError) {
         let mut queue = self.queue.lock();
@@ -208,9 +220,9 @@ impl Proposals {
         self.filled.notify_one();
     }
 
-    /// Refuses requests from now on, those that wait as well.
+    /// Refuses requests from now on, those that wait as well, until [`Self::accept`].
     pub(crate) fn fail(&self, refusal: &RangeError) {
-        self.close(refusal.clone());
+        self.refuse(refusal.clone());
         let groups = std::mem::take(&mut self.queue.lock().groups);
         self.waiting.0.fetch_sub(groups.iter().map(|group| group.bytes.len()).sum(), Relaxed);
         for group in groups {

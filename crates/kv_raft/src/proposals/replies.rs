@@ -6,7 +6,7 @@ use bincode::{
     config::standard,
     serde::{borrow_decode_from_slice, encode_into_std_write},
 };
-use kv::{CommandError, Reply};
+use kv::{CommandError, OwnedValue, Reply};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -57,7 +57,11 @@ impl GroupReplies {
 
     /// Adds the reply to the next request of the step.
     pub(crate) fn push(&mut self, reply: Reply<'_>, is_read: bool) {
-        let size = if let Reply::Value(value) = reply { value.len() } else { 0 };
+        let size = match &reply {
+            Reply::Value(value) => value.len(),
+            Reply::OwnedValue(OwnedValue::Large(value)) => value.len(),
+            _ => 0,
+        };
         let reply = match is_read && self.bytes.len() + size > REPLY_BYTES {
             true => RangeReply::TooLarge,
             false => RangeReply::Reply(reply),

@@ -352,3 +352,196 @@ async fn without_memory_writes_that_need_some_are_refused_and_not_logged() {
     assert_eq!(transaction.outcome(), &ProposalOutcome::Refused(kv::CommandError::OutOfMemory));
     ranges.close().await;
 }
+
+/// The files of the first range that are snapshots, or parts of them.
+fn snapshots(data_dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(data_dir.join("ranges/1-1")).expect("a directory");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.to_string_lossy().contains("snapshot-")).collect()
+}
+
+#[tokio::test]
+async fn a_snapshot_takes_the_place_of_the_log_before_it() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    let in_an_hour = (now_ms() + 3_600_000).to_string();
+    write(range, &format!("SET a 1 PXAT {in_an_hour}; HSET list milk 1; SET b 1")).await.expect("written");
+    range.take_snapshot().await.expect("taken");
+    let first = snapshots(directory.path());
+    assert_eq!(first.len(), 1);
+    write(range, "INCR b; HSET list eggs 12").await.expect("written");
+    let killed_behind_it = killed(directory.path());
+    range.take_snapshot().await.expect("taken");
+    let second = snapshots(directory.path());
+    assert!(second.len() == 1 && second != first, "{second:?}");
+    // What a process leaves that is killed while it writes one.
+    fs::write(second[0].with_extension("part"), b"KVDB").expect("written");
+    ranges.close().await;
+    drop(ranges);
+    for directory in [killed_behind_it.path(), directory.path()] {
+        let ranges = open(directory).await;
+        let range = &ranges.all()[0];
+        assert_eq!(read(range, "PEXPIRETIME a"), format!("Number({in_an_hour})"));
+        assert_eq!([read(range, "GET b"), read(range, "HLEN list")], ["2", "Number(2)"]);
+        assert_eq!(snapshots(directory).len(), 1);
+        ranges.close().await;
+    }
+}
+
+#[tokio::test]
+async fn without_its_snapshot_a_log_is_not_taken_for_all_there_was() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    write(&ranges.all()[0], "SET a 1; SET b 1").await.expect("written");
+    ranges.all()[0].take_snapshot().await.expect("taken");
+    // The log is cut behind the snapshot, which the next entry shows.
+    write(&ranges.all()[0], "SET c 1").await.expect("written");
+    ranges.close().await;
+    drop(ranges);
+    let [snapshot] = &snapshots(directory.path())[..] else { panic!("a snapshot") };
+    let bytes = fs::read(snapshot).expect("the snapshot");
+    let stopped = || async {
+        let ranges = Ranges::open(&settings(directory.path())).expect("opened");
+        let state = ranges.all()[0].wait_until_loaded().await;
+        ranges.close().await;
+        match state {
+            RangeState::Stopped(reason) => reason.to_string(),
+            state => panic!("{state:?}"),
+        }
+    };
+    for place in [6, bytes.len() / 2, bytes.len() - 1] {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1;
+        fs::write(snapshot, damaged).expect("written");
+        let reason = stopped().await;
+        assert!(reason.starts_with(&*snapshot.to_string_lossy()), "{reason}");
+        assert!(reason.contains("damaged at byte"), "{reason}");
+    }
+    fs::remove_file(snapshot).expect("removed");
+    let reason = stopped().await;
+    assert!(
+        reason.ends_with("the log does not go on from the snapshot; restore the range from a backup"),
+        "{reason}"
+    );
+    fs::write(snapshot, bytes).expect("written");
+    let log = directory.path().join("ranges/1-1/log");
+    for file in fs::read_dir(&log).expect("a directory") {
+        fs::remove_file(file.expect("a file").path()).expect("removed");
+    }
+    let reason = stopped().await;
+    assert!(
+        reason.ends_with("the log does not go on from the snapshot; restore the range from a backup"),
+        "{reason}"
+    );
+    fs::remove_dir_all(&log).expect("removed");
+    let reason = stopped().await;
+    assert!(reason.ends_with("log is missing; restore the range from a backup"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_fails_is_written_again_from_memory_while_reads_go_on() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    write(range, "SET a 1; HSET list milk 1").await.expect("written");
+    // The next file of the log cannot be made, and all that was in the others is lost.
+    fs::remove_dir_all(directory.path().join("ranges/1-1/log")).expect("removed");
+    let value = "x".repeat(1024 * 1024);
+    let (mut acknowledged, mut failures) = (0, 0);
+    while acknowledged < 40 {
+        match write(range, &format!("SET large{acknowledged} {value}")).await {
+            Ok(_) => acknowledged += 1,
+            Err(RangeError::Unknown { .. } | RangeError::CannotWrite { .. }) => failures += 1,
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(read(range, "GET a"), "1");
+    }
+    assert!(failures > 0, "the log has not failed");
+    write(range, "INCR a").await.expect("written");
+    let killed = killed(directory.path());
+    ranges.close().await;
+    let ranges = open(killed.path()).await;
+    let range = &ranges.all()[0];
+    assert_eq!([read(range, "GET a"), read(range, "HGET list milk")], ["2", "1"]);
+    for number in 0..acknowledged {
+        assert_eq!(read(range, &format!("STRLEN large{number}")), "Number(1048576)");
+    }
+    ranges.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_beside_writes_has_what_was_acknowledged_before_it() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = ranges.all()[0].clone();
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let range = range.clone();
+            tokio::spawn(async move {
+                for number in 1..=50 {
+                    let line =
+                        format!("HSET list {writer} {number}; HSET list {writer}-{number} 1; INCR count");
+                    write(&range, &line).await.expect("written");
+                }
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        range.take_snapshot().await.expect("taken");
+    }
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
+    let killed = killed(directory.path());
+    ranges.close().await;
+    let ranges = open(killed.path()).await;
+    let range = &ranges.all()[0];
+    assert_eq!([read(range, "GET count"), read(range, "HLEN list")], ["200", "Number(204)"]);
+    assert_eq!(read(range, "HGET list 3"), "50");
+    ranges.close().await;
+}
+
+#[tokio::test]
+async fn on_a_full_disk_reads_go_on_and_writes_are_refused_until_there_is_space() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    write(range, "SET a 1").await.expect("written");
+    let reserved = || fs::metadata(directory.path().join("reserve")).map(|file| file.len());
+    assert_eq!(reserved().expect("a file"), ranges.disk.reserve());
+    let reserve = ranges.disk.reserve();
+    ranges.disk.set_reserve(u64::MAX);
+    ranges.disk.check().expect("checked");
+    let refused = write(range, "SET a 2").await.expect_err("refused").to_string();
+    assert!(refused.starts_with("range .. cannot write: less than "), "{refused}");
+    assert_eq!((read(range, "GET a"), ranges.is_disk_full()), ("1".into(), true));
+    ranges.disk.set_reserve(reserve);
+    ranges.disk.check().expect("checked");
+    write(range, "SET a 2").await.expect("written");
+    assert_eq!(read(range, "GET a"), "2");
+    ranges.close().await;
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_and_refused_beyond() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = Ranges::open(&settings(directory.path())).expect("opened");
+    let range = &ranges.all()[0];
+    assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
+    let large = Line::new(&format!("SET a {}", "x".repeat(8 * 1024 * 1024)));
+    let (mut tickets, mut refused) = (Vec::new(), None);
+    // The range writes meanwhile, but more slowly than memory is copied.
+    while refused.is_none() && tickets.len() < 1_000 {
+        match range.propose(&[large.request()]) {
+            Ok((_, ticket)) => tickets.push(ticket),
+            Err(error) => refused = Some(error),
+        }
+    }
+    assert!(matches!(refused, Some(RangeError::Behind { .. })), "{refused:?}");
+    for ticket in tickets {
+        ticket.await.expect("what was accepted is written");
+    }
+    write(range, "SET a 1").await.expect("there is room again");
+    ranges.close().await;
+}

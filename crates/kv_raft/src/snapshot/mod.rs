@@ -4,11 +4,14 @@
 //! Records follow each other in blocks with checksums, whose bounds mean nothing to them: a large value takes
 //! up several. So neither writer nor reader holds more than a block and a record.
 
+pub(crate) mod files;
 mod read;
 mod record;
+pub(crate) mod taking;
 mod write;
 
 pub use read::{SnapshotError, SnapshotReader};
+pub use taking::SnapshotStatus;
 pub use write::{SnapshotEncoder, encode_store};
 
 use kv::Record;

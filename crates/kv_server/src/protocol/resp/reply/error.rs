@@ -141,6 +141,7 @@ fn code(error: &Error) -> &'static str {
             RangeFailureKind::Loading => "LOADING",
             RangeFailureKind::Behind => "TRYAGAIN",
             RangeFailureKind::Stopped => "CLUSTERDOWN",
+            RangeFailureKind::CannotWrite => "MISCONF",
             RangeFailureKind::Several => "CROSSSLOT",
             RangeFailureKind::TooLarge | RangeFailureKind::Unknown => "ERR",
         },

@@ -1,0 +1,74 @@
+//! The free space of a data directory. When little is left, writes are refused before the log runs into a
+//! full disk; they are accepted again when there is space. A file keeps some space for a node that starts on
+//! a full disk, where no log can be opened.
+
+use crate::limits::{DISK_RESERVE_BYTES, DISK_RESERVE_SHARE};
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
+
+/// The disk of a data directory.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    directory: PathBuf,
+    /// Bytes that must be free for writes.
+    reserve: AtomicU64,
+    is_full: AtomicBool,
+}
+
+const RESERVE: &str = "reserve";
+
+impl Disk {
+    /// Looks at the disk, and gives the reserved file up if there is no space for a log to be opened.
+    pub(crate) fn open(directory: &Path) -> io::Result<Disk> {
+        let space = statvfs(directory)?;
+        let reserve = DISK_RESERVE_BYTES.min(space.f_blocks * space.f_frsize / DISK_RESERVE_SHARE);
+        let disk = Disk { directory: directory.into(), reserve: reserve.into(), is_full: false.into() };
+        disk.check()?;
+        let path = directory.join(RESERVE);
+        if disk.is_full() && fs::exists(&path)? {
+            tracing::warn!(path = %path.display(), "the disk is full; this file is removed to make room");
+            fs::remove_file(path)?;
+        }
+        Ok(disk)
+    }
+
+    /// Whether writes are refused.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Relaxed)
+    }
+
+    /// Bytes that must be free for writes.
+    pub(crate) fn reserve(&self) -> u64 {
+        self.reserve.load(Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_reserve(&self, reserve: u64) {
+        self.reserve.store(reserve, Relaxed);
+    }
+
+    /// Looks at the disk again. Makes the reserved file if there is ample space.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let space = statvfs(&self.directory)?;
+        let (free, reserve) = (space.f_bavail * space.f_frsize, self.reserve());
+        let is_full = free < reserve;
+        if self.is_full.swap(is_full, Relaxed) != is_full {
+            let directory = self.directory.display();
+            match is_full {
+                true => tracing::error!(%directory, free, reserve, "the disk is full: writes are refused"),
+                false => tracing::warn!(%directory, free, "there is space again: writes are accepted"),
+            }
+        }
+        let path = self.directory.join(RESERVE);
+        if free / 2 > reserve && !fs::exists(&path)? {
+            fallocate(File::create(path)?, FallocateFlags::empty(), 0, reserve)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! Writes a log again that has failed. What is on disk after a failed write or sync is not known, whatever
+//! can be read of it, so nothing is read: the store has all that was acknowledged. It becomes a snapshot, and
+//! an empty log in a directory of its own goes on behind it.
+
+use crate::{
+    limits::{RENEW_PAUSE, RENEW_PAUSE_LIMIT},
+    log::{
+        Log, LogSettings,
+        encoding::{Done, LogId, Vote},
+    },
+    range::Range,
+};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+    sync::mpsc::channel,
+};
+use tokio::time::sleep;
+
+/// The directories of a log, of one that takes its place, and of one that has failed.
+pub(crate) const LOG: &str = "log";
+const NEXT: &str = "log.next";
+const FAILED: &str = "log.failed";
+
+/// Tries until the disk takes a snapshot and a new log in the range's directory. Returns `false` if the range
+/// is closed before.
+pub(super) async fn renew_log(range: &Range, directory: &Path, cache_bytes: usize) -> bool {
+    let mut pause = RENEW_PAUSE;
+    loop {
+        match try_to_renew_log(range, directory, cache_bytes).await {
+            Ok(()) => return true,
+            Err(reason) => {
+                let span = &*range.span().text;
+                tracing::error!(span, reason, "the log cannot be written again; trying again");
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(RENEW_PAUSE_LIMIT);
+        if range.proposals.is_closed() {
+            return false;
+        }
+    }
+}
+
+async fn try_to_renew_log(range: &Range, directory: &Path, cache_bytes: usize) -> Result<(), String> {
+    let (snapshots, position) = (&range.snapshots, range.progress.position());
+    let Some((taking, position)) = snapshots.begin(&range.store, &range.progress).zip(position) else {
+        return Err("it has no entry".into());
+    };
+    let newest = taking.finish().await.map(|newest| newest.position);
+    if newest.as_ref() != Some(&position) {
+        let failure = snapshots.status().failure;
+        return Err(failure.as_deref().unwrap_or("no snapshot was written").to_owned());
+    }
+    let directory = directory.to_owned();
+    let begin = move || begin_log(&directory, cache_bytes, position.last);
+    match tokio::task::spawn_blocking(begin).await {
+        Ok(begun) => begun.map_err(|error| error.to_string()),
+        Err(panic) => Err(panic.to_string()),
+    }
+}
+
+/// Makes an empty log behind an entry, and puts it into the place of the log that has failed, which is kept
+/// until another one fails.
+fn begin_log(directory: &Path, cache_bytes: usize, last: LogId) -> io::Result<()> {
+    let (log, next, failed) = (directory.join(LOG), directory.join(NEXT), directory.join(FAILED));
+    remove(&next)?;
+    let settings = LogSettings::new(&next, cache_bytes);
+    let mut begun = Log::open(settings)?;
+    let (sender, receiver) = channel();
+    let done = Done(Box::new(move |result| drop(sender.send(result))));
+    // The only voter has voted for itself.
+    let vote = Vote { term: last.term, replica: last.leader, is_committed: true };
+    begun.begin_behind(last, vote, done)?;
+    receiver.recv().unwrap_or_else(|_| Err(io::Error::other("the new log has failed")))?;
+    drop(begun);
+    remove(&failed)?;
+    rename_if_there(&log, &failed)?;
+    fs::rename(&next, &log)?;
+    File::open(directory)?.sync_all()
+}
+
+/// Removes what a process has left that ended while it renewed the log. A log that is whole and not in its
+/// place yet is put there.
+pub(super) fn finish(directory: &Path) -> io::Result<()> {
+    let (log, next) = (directory.join(LOG), directory.join(NEXT));
+    if fs::exists(&log)? { remove(&next) } else { rename_if_there(&next, &log) }
+}
+
+fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,117 @@
+//! The snapshot of a range as a file in its directory, from which its log goes on. There is one at a time;
+//! the next one takes its place when it is whole.
+
+use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store};
+use crate::{log::encoding::Position, snapshot::SnapshotEncoder};
+use kv::{FrozenStore, GivenUp, LoadError, Loader, Store};
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, Write},
+    path::{Path, PathBuf},
+};
+
+/// A snapshot that is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RangeSnapshot {
+    /// The last entry that is in it, and the members then.
+    pub(crate) position: Position,
+    /// The time of the range then, in milliseconds since 1970.
+    pub(crate) stamp_ms: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Why a snapshot was not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotWritten {
+    #[error(transparent)]
+    GivenUp(#[from] GivenUp),
+    #[error("{}: {error}", .path.display())]
+    Io { path: PathBuf, error: io::Error },
+}
+
+/// Why a snapshot was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotLoaded {
+    #[error("{}: {error}; restore the range from a backup", .path.display())]
+    Unreadable { path: PathBuf, error: SnapshotError },
+    #[error("{}: {error}; restore the range from a backup", .path.display())]
+    Refused { path: PathBuf, error: LoadError },
+    #[error("{} is not the snapshot of a range; restore the range from a backup", .path.display())]
+    Other { path: PathBuf },
+    #[error("{}: {error}", .path.display())]
+    Io { path: PathBuf, error: io::Error },
+}
+
+/// Writes a frozen copy as the snapshot of the range in `directory`, and removes the snapshots before it.
+pub(crate) fn write(
+    directory: &Path,
+    position: &Position,
+    stamp_ms: u64,
+    mut frozen: FrozenStore,
+) -> Result<RangeSnapshot, NotWritten> {
+    let path = directory.join(format!("{PREFIX}{:020}", position.last.index));
+    let part = path.with_extension(PART);
+    let failed = |error| NotWritten::Io { path: part.clone(), error };
+    let description = position.to_bytes();
+    let header = SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description };
+    let mut encoder = SnapshotEncoder::new(&header);
+    let mut file = File::create(&part).map_err(failed)?;
+    while let Some(blocks) = encode_store(&mut frozen, &mut encoder)? {
+        file.write_all(&blocks).map_err(failed)?;
+    }
+    drop(frozen);
+    let written = file
+        .write_all(&encoder.finish())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&part, &path))
+        .and_then(|()| File::open(directory)?.sync_all());
+    written.map_err(failed)?;
+    let bytes = file.metadata().map_err(failed)?.len();
+    for other in find(directory).map_err(failed)? {
+        if other != path {
+            fs::remove_file(other).map_err(failed)?;
+        }
+    }
+    Ok(RangeSnapshot { position: position.clone(), stamp_ms, bytes })
+}
+
+/// Loads the newest snapshot in `directory` into an empty store; `None` if there is none.
+pub(crate) fn load(directory: &Path, store: &Store) -> Result<Option<RangeSnapshot>, NotLoaded> {
+    let found = find(directory).map_err(|error| NotLoaded::Io { path: directory.into(), error })?;
+    let Some(path) = found.into_iter().next_back() else { return Ok(None) };
+    let failed = |error| NotLoaded::Io { path: path.clone(), error };
+    let unreadable = |error| NotLoaded::Unreadable { path: path.clone(), error };
+    let file = File::open(&path).map_err(failed)?;
+    let bytes = file.metadata().map_err(failed)?.len();
+    let mut reader = SnapshotReader::open(BufReader::new(file)).map_err(unreadable)?;
+    let SnapshotHeader { kind, stamp_ms, ref description } = *reader.header();
+    let position = Position::from_bytes(description).filter(|_| kind == SnapshotKind::Range);
+    let Some(position) = position else { return Err(NotLoaded::Other { path }) };
+    // What had expired by the time of the range is gone for all its replicas.
+    let mut loader = Loader::new(store, stamp_ms);
+    while let Some(record) = reader.next_record().map_err(unreadable)? {
+        loader.load(record).map_err(|error| NotLoaded::Refused { path: path.clone(), error })?;
+    }
+    loader.finish();
+    Ok(Some(RangeSnapshot { position, stamp_ms, bytes }))
+}
+
+const PREFIX: &str = "snapshot-";
+const PART: &str = "part";
+
+/// The snapshots that are whole, the oldest first. Parts of others are removed.
+fn find(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX)) {
+            continue;
+        }
+        match path.extension().is_some_and(|extension| extension == PART) {
+            true => fs::remove_file(path)?,
+            false => found.push(path),
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
