@@ -5,7 +5,9 @@ pub(crate) mod renew;
 
 use crate::{
     consensus::Consensus,
-    limits::{LOG_CHECK_PAUSE, PROGRESS_PAUSE, SNAPSHOT_LOG_BYTES, SNAPSHOT_PAUSE, SWEEP_PAUSE},
+    limits::{
+        LOG_CHECK_PAUSE, PROGRESS_PAUSE, RENEW_PAUSE_LIMIT, SNAPSHOT_LOG_BYTES, SNAPSHOT_PAUSE, SWEEP_PAUSE,
+    },
     log::{Log, LogSettings, LogStats},
     machine::{Crash, InFlight, Machine},
     proposals::OpenGroup,
@@ -61,7 +63,8 @@ impl Replica {
         let (mut halted_at, mut begin) = (None, Begin::Start);
         loop {
             let span = &*self.range.span().text;
-            begin = match self.live(begin).await {
+            let began = begin;
+            begin = match self.live(began).await {
                 End::Closed => return,
                 End::Halted(Some(crash)) if halted_at == Some(crash.index) => {
                     let reason = format!(
@@ -83,6 +86,9 @@ impl Replica {
                 End::Broken(reason) if self.range.may_read().is_ok() => {
                     tracing::error!(span, reason, "the log has failed; it is written again from memory");
                     self.range.refuse_writes(&reason);
+                    if began == Begin::Renewed {
+                        sleep(RENEW_PAUSE_LIMIT).await;
+                    }
                     if !renew_log(&self.range, &self.directory, self.cache_bytes).await {
                         return;
                     }
@@ -179,12 +185,18 @@ impl Replica {
         if let Err(broken) = consensus.lead_alone(self.id).await {
             return End::Broken(broken.to_string());
         }
-        if begin == Begin::Start {
-            // Those who watched are gone with the process. When that is executed, so is all before it.
-            let group = self.range.proposals.end_of_watches();
-            if let Err(end) = self.propose(consensus, group).await {
-                return end;
-            }
+        let proposals = &self.range.proposals;
+        let first = match begin {
+            // Those who watched are gone with the process.
+            Begin::Start => Some(proposals.end_of_watches()),
+            Begin::Reload => Some(proposals.barrier()),
+            Begin::Renewed => None,
+        };
+        // When it is executed, so is all before it.
+        if let Some(group) = first
+            && let Err(end) = self.propose(consensus, group).await
+        {
+            return end;
         }
         self.range.set_ready();
         tokio::select! {

@@ -128,6 +128,15 @@ impl Proposals {
         group
     }
 
+    /// A group that changes nothing: when it is executed, so is all before it.
+    pub(crate) fn barrier(&self) -> OpenGroup {
+        let mut group = self.new_group();
+        group.add(false, |bytes| {
+            encode::encode_batch(&[], GROUP_BYTES, bytes);
+        });
+        group
+    }
+
     /// Adds a step to the group that fills: what `encode` appends to its bytes.
     pub(crate) fn push<T>(
         &self,
@@ -197,14 +206,21 @@ impl Proposals {
         }
     }
 
-    /// Accepts requests from now on.
+    /// Accepts requests from now on, unless there will be no more groups.
     pub(crate) fn accept(&self) {
-        self.queue.lock().refusal = None;
+        self.set_refusal(None);
     }
 
     /// Refuses requests from now on. Groups that wait go on waiting.
     pub(crate) fn refuse(&self, refusal: RangeError) {
-        self.queue.lock().refusal = Some(refusal);
+        self.set_refusal(Some(refusal));
+    }
+
+    fn set_refusal(&self, refusal: Option<RangeError>) {
+        let mut queue = self.queue.lock();
+        if !queue.is_closed {
+            queue.refusal = refusal;
+        }
     }
 
     /// Whether there will be no more groups.

@@ -47,32 +47,33 @@ pub(crate) fn write(
     directory: &Path,
     position: &Position,
     stamp_ms: u64,
-    mut frozen: FrozenStore,
+    frozen: &mut FrozenStore,
 ) -> Result<RangeSnapshot, NotWritten> {
     let path = directory.join(format!("{PREFIX}{:020}", position.last.index));
     let part = path.with_extension(PART);
-    let failed = |error| NotWritten::Io { path: part.clone(), error };
-    let description = position.to_bytes();
-    let header = SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description };
-    let mut encoder = SnapshotEncoder::new(&header);
-    let mut file = File::create(&part).map_err(failed)?;
-    while let Some(blocks) = encode_store(&mut frozen, &mut encoder)? {
-        file.write_all(&blocks).map_err(failed)?;
-    }
-    drop(frozen);
-    let written = file
-        .write_all(&encoder.finish())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&part, &path))
-        .and_then(|()| File::open(directory)?.sync_all());
-    written.map_err(failed)?;
-    let bytes = file.metadata().map_err(failed)?.len();
-    for other in find(directory).map_err(failed)? {
-        if other != path {
-            fs::remove_file(other).map_err(failed)?;
-        }
+    let failed = |error| NotWritten::Io { path: path.clone(), error };
+    let header = SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description: position.to_bytes() };
+    let bytes = write_part(&part, &header, frozen).inspect_err(|_| {
+        // It would take the space that others need.
+        let _ = fs::remove_file(&part);
+    })?;
+    fs::rename(&part, &path).and_then(|()| File::open(directory)?.sync_all()).map_err(failed)?;
+    for before in find(directory).map_err(failed)?.into_iter().filter(|found| *found < path) {
+        fs::remove_file(before).map_err(failed)?;
     }
     Ok(RangeSnapshot { position: position.clone(), stamp_ms, bytes })
+}
+
+/// Returns how many bytes were written, and are on disk.
+fn write_part(part: &Path, header: &SnapshotHeader, frozen: &mut FrozenStore) -> Result<u64, NotWritten> {
+    let failed = |error| NotWritten::Io { path: part.into(), error };
+    let mut encoder = SnapshotEncoder::new(header);
+    let mut file = File::create(part).map_err(failed)?;
+    while let Some(blocks) = encode_store(frozen, &mut encoder)? {
+        file.write_all(&blocks).map_err(failed)?;
+    }
+    let written = file.write_all(&encoder.finish()).and_then(|()| file.sync_all());
+    written.and_then(|()| Ok(file.metadata()?.len())).map_err(failed)
 }
 
 /// Loads the newest snapshot in `directory` into an empty store; `None` if there is none.

@@ -1,7 +1,7 @@
 //! Takes the snapshots of a range: freezes its store between two entries, and writes the copy while the range
 //! goes on.
 
-use super::files::{self, NotWritten, RangeSnapshot};
+use super::files::{self, RangeSnapshot};
 use crate::{log::encoding::Position, machine::Progress};
 use kv::{AlreadyFrozen, FreezeBudget, FrozenStore, Store};
 use std::{
@@ -93,6 +93,20 @@ impl Snapshots {
         let frozen = store.freeze(&self.budget);
         Some(Taking { snapshots: self.clone(), position, stamp_ms, frozen })
     }
+
+    fn end(&self, written: Result<RangeSnapshot, String>) {
+        self.status.send_modify(|status| {
+            status.ended += 1;
+            match written {
+                Ok(snapshot) => (status.newest, status.failure) = (Some(snapshot), None),
+                Err(reason) => {
+                    let directory = self.directory.display();
+                    tracing::warn!(%directory, reason, "no snapshot was taken; the log is kept");
+                    status.failure = Some(reason.into());
+                }
+            }
+        });
+    }
 }
 
 /// A snapshot that is being taken.
@@ -107,28 +121,20 @@ impl Taking {
     /// Writes it. Returns the newest that there is then: the one before, if it could not be written.
     pub(crate) async fn finish(self) -> Option<RangeSnapshot> {
         let Taking { snapshots, position, stamp_ms, frozen } = self;
-        let written = match frozen {
-            Ok(frozen) => {
-                let directory = snapshots.directory.clone();
-                let write = move || files::write(&directory, &position, stamp_ms, frozen);
-                let written = tokio::task::spawn_blocking(write).await;
-                written
-                    .map_err(|error| error.to_string())
-                    .and_then(|written| written.map_err(|error: NotWritten| error.to_string()))
-            }
-            Err(error) => Err(error.to_string()),
-        };
-        snapshots.status.send_modify(|status| {
-            status.ended += 1;
-            match written {
-                Ok(snapshot) => (status.newest, status.failure) = (Some(snapshot), None),
-                Err(reason) => {
-                    let directory = snapshots.directory.display();
-                    tracing::warn!(%directory, reason, "no snapshot was taken; the log is kept");
-                    status.failure = Some(reason.into());
+        match frozen {
+            Ok(mut frozen) => {
+                let writer = snapshots.clone();
+                let write = move || {
+                    let written = files::write(&writer.directory, &position, stamp_ms, &mut frozen);
+                    // Another one can begin only when the copy is dropped.
+                    writer.end(written.map_err(|error| error.to_string()));
+                };
+                if let Err(panic) = tokio::task::spawn_blocking(write).await {
+                    snapshots.end(Err(panic.to_string()));
                 }
             }
-        });
+            Err(error) => snapshots.end(Err(error.to_string())),
+        }
         snapshots.status().newest
     }
 }
