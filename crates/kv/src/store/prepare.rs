@@ -19,8 +19,8 @@ use std::{hash::BuildHasher, ops::ControlFlow, slice};
 #[derive(Debug)]
 pub struct Preparation<'a> {
     arguments: Vec<&'a [u8]>,
-    /// Bytes of the other arguments, which are copied under the lock.
-    other_bytes: usize,
+    /// Why nothing is copied.
+    refusal: Option<CommandError>,
     /// Where the bytes will be written, if they become a part of a string.
     offset: usize,
     /// The copy of the last of the arguments.
@@ -30,10 +30,10 @@ pub struct Preparation<'a> {
 
 impl Preparation<'_> {
     /// Copies the next piece; `false` if there is none. Fails if too much would be left to copy under the
-    /// lock.
+    /// lock, or there is no memory for the copies.
     pub fn step(&mut self) -> Result<bool, CommandError> {
-        if self.other_bytes > STEP_BYTES {
-            return Err(CommandError::step_too_large());
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
         }
         let Some(argument) = self.arguments.last() else { return Ok(false) };
         if !self.copy.copy_next(argument)? {
@@ -62,7 +62,13 @@ impl Store {
     pub fn prepare<'a>(&self, request: &Request<'a>, now_ms: u64) -> Preparation<'a> {
         let arguments = request.op.large_arguments();
         let large_bytes: usize = arguments.iter().map(|argument| argument.len()).sum();
-        let other_bytes = request.op.payload_bytes() - large_bytes;
+        let refusal = if request.op.payload_bytes() - large_bytes > STEP_BYTES {
+            Some(CommandError::step_too_large())
+        } else if request.op.allocates() && self.budget.lacks(large_bytes) {
+            Some(CommandError::OutOfMemory)
+        } else {
+            None
+        };
         let mut offset = 0;
         if let Op::Command { command, mut args } = request.op {
             offset = match command.spec.cost {
@@ -72,7 +78,7 @@ impl Store {
             };
         }
         let prepared = PreparedValues::default();
-        Preparation { arguments, other_bytes, offset, copy: LargeValue::aligned_to(offset), prepared }
+        Preparation { arguments, refusal, offset, copy: LargeValue::aligned_to(offset), prepared }
     }
 
     /// The length of the string as it is now.

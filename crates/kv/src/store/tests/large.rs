@@ -180,3 +180,18 @@ fn the_values_of_one_step_are_limited_unless_they_are_large() {
     }
     assert_eq!((preparation.step(), steps), (Err(CommandError::step_too_large()), 0));
 }
+
+#[test]
+fn a_large_value_is_refused_unless_it_fits_besides_what_is_used() {
+    let store = Store::new();
+    store.set_memory_limit(Some(32 * PIECE_BYTES));
+    let value = bytes(20 * PIECE_BYTES);
+    check(&store, &[b"set", b"a", &value], b"OK");
+    for name in [b"a", b"b"] {
+        let bulks = bulks(&[&value]);
+        let request = request(&[b"set", name], &bulks);
+        let mut preparation = store.prepare(&request, 0);
+        assert_eq!(preparation.step(), Err(CommandError::OutOfMemory));
+    }
+    check(&store, &[b"set", b"b", &value[..10 * PIECE_BYTES]], b"OK");
+}
