@@ -20,6 +20,7 @@ pub(super) const SECTION: &Section = &Section {
         ),
         Key::string_list("nodes").example("foo@127.0.0.1").help("The node that owns these buckets."),
         Key::boolean("durable")
+            .example("false")
             .help("false: these buckets are volatile, even if their node has a data_dir. Otherwise they are durable."),
     ],
 };

@@ -202,7 +202,7 @@ fn a_key_or_value_that_means_nothing() {
         (pair("cookie =", "cokie ="), "kv.toml:1: cokie: unknown key; did you mean `cookie`?"),
         (
             pair("clients =", "colour ="),
-            "kv.toml:3: nodes.\"foo@127.0.0.1\".colour: unknown key; valid keys: clients, link",
+            "kv.toml:3: nodes.\"foo@127.0.0.1\".colour: unknown key; valid keys: clients, link, data_dir",
         ),
         (
             pair("clients = \"127.0.0.1:0\"", "clients = 4040"),
