@@ -15,7 +15,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// A value of more than [`LARGE_VALUE_BYTES`], or a part of one. Cloning it copies no bytes.
+/// A value of more than `LARGE_VALUE_BYTES`, or a part of one. Cloning it copies no bytes.
 #[derive(Clone)]
 pub struct LargeValue {
     /// Of [`PIECE_BYTES`] each; the last may be shorter.
