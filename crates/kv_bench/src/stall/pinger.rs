@@ -42,9 +42,9 @@ impl Pingers {
     /// Returns their waits.
     pub(super) fn stop(self) -> Result<Waits, Error> {
         self.stopped.store(true, Relaxed);
-        let mut waits = Histogram::<u64>::new(3)?;
+        let mut waits = histogram()?;
         for thread in self.threads {
-            // It grows as needed, so it takes all of them.
+            // Both have the same bounds, so it takes all of them.
             let _ = waits.add(thread.join().unwrap_or(Err(Error::Closed))?);
         }
         let at = |quantile| Duration::from_micros(waits.value_at_quantile(quantile));
@@ -52,9 +52,14 @@ impl Pingers {
     }
 }
 
+/// For waits in microseconds, up to a minute.
+fn histogram() -> Result<Histogram<u64>, Error> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
+}
+
 /// Asks once a millisecond. Returns the waits in microseconds.
 fn ping(mut client: Client, stopped: &AtomicBool) -> Result<Histogram<u64>, Error> {
-    let mut waits = Histogram::new(3)?;
+    let mut waits = histogram()?;
     while !stopped.load(Relaxed) {
         let key = format!("stall:{}", fastrand::u32(..));
         let asked = Instant::now();
@@ -64,4 +69,16 @@ fn ping(mut client: Client, stopped: &AtomicBool) -> Result<Histogram<u64>, Erro
         thread::sleep(limits::STALL_INTERVAL.saturating_sub(waited));
     }
     Ok(waits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_of_seconds_is_counted_as_such() {
+        let mut waits = histogram().unwrap();
+        waits.saturating_record(5_000_000);
+        assert!(waits.max() >= 5_000_000);
+    }
 }
