@@ -17,7 +17,7 @@ use openraft::{
     BasicNode, CommittedLeaderId, Config, Entry, EntryPayload, LogState, Membership, OptionalSend, Raft,
     RaftLogReader, RaftNetwork, RaftNetworkFactory, RaftSnapshotBuilder, Snapshot, SnapshotMeta,
     SnapshotPolicy, StorageError, StorageIOError, StoredMembership,
-    error::{Fatal, InitializeError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable},
+    error::{Fatal, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable},
     network::RPCOption,
     raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse},
     storage::{LogFlushed, RaftLogStorage, RaftStateMachine},
@@ -102,11 +102,10 @@ impl Consensus {
 
     /// Makes this replica the leader, as the only voter of its range.
     pub(crate) async fn lead_alone(&self, replica: u64) -> Result<(), Broken> {
-        let members = BTreeMap::from([(replica, BasicNode::default())]);
-        match self.0.initialize(members).await {
-            // It has members since it first started.
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
-            Err(error) => return Err(Broken(error.to_string())),
+        // It has members since it first started.
+        if !self.0.is_initialized().await? {
+            let members = BTreeMap::from([(replica, BasicNode::default())]);
+            self.0.initialize(members).await.map_err(|error| Broken(error.to_string()))?;
         }
         if self.0.current_leader().await != Some(replica) {
             self.0.trigger().elect().await?;
