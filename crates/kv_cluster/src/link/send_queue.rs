@@ -2,8 +2,8 @@
 //! than a frame. Those are sent in fragments, with other frames in between.
 
 use crate::{
-    limits::{FRAGMENT_BYTES, FRAME_BYTES},
-    link::codec::{self, FrameHeader, HEADER_BYTES, Message},
+    limits::{FRAGMENT_BYTES, FRAME_BYTES, MESSAGE_BYTES},
+    link::codec::{self, ForwardedReply, FrameHeader, HEADER_BYTES, Message},
 };
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -79,6 +79,14 @@ impl<'a> MessageWriter<'a> {
             self.queue.large.push_back(self.queue.frames[body..].to_vec());
             self.queue.frames.truncate(self.start);
             self.is_large = true;
+        }
+    }
+
+    /// Adds the reply to a request that has been executed. If the message would exceed `limit` bytes with it,
+    /// a mark of one byte replaces it, for which there must be room.
+    pub(crate) fn push_executed(&mut self, limit: usize, reply: &ForwardedReply<'_>) {
+        if !self.push_item_within(limit, reply) {
+            self.push_item_within(MESSAGE_BYTES, &ForwardedReply::TooLarge);
         }
     }
 

@@ -148,17 +148,14 @@ fn write_call(
     frame.finish();
 }
 
-/// Pushes all replies, of which there are up to `limit`. The requests have been executed: a reply that does
-/// not fit becomes one byte, which always does.
+/// Pushes all replies, of which there are up to `limit`.
 fn push_replies(frame: &mut MessageWriter<'_>, replies: &mut Replies, limit: usize) {
     while let Some(reply) = replies.next_reply() {
         let reply = match reply {
             RangeReply::Reply(reply) => ForwardedReply::Reply(reply),
             RangeReply::TooLarge => ForwardedReply::TooLarge,
         };
-        if !frame.push_item_within(MESSAGE_BYTES - limit, &reply) {
-            frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::TooLarge);
-        }
+        frame.push_executed(MESSAGE_BYTES - limit, &reply);
     }
 }
 

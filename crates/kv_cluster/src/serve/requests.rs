@@ -163,12 +163,10 @@ impl ReplyWriter<'_> {
     /// not fit, or that of the first request, a mark replaces the reply.
     fn push(&mut self, reply: &ForwardedReply<'_>, is_read: bool) -> ControlFlow<()> {
         let can_wait = is_read && self.count > 0;
-        let limit = if can_wait { FRAME_BYTES } else { MESSAGE_BYTES };
-        if !self.frame.push_item_within(limit, reply) {
-            if can_wait {
-                return Break(());
-            }
-            self.frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::TooLarge);
+        if !can_wait {
+            self.frame.push_executed(MESSAGE_BYTES, reply);
+        } else if !self.frame.push_item_within(FRAME_BYTES, reply) {
+            return Break(());
         }
         self.count += 1;
         if self.frame.size() < BATCH_BYTES { Continue(()) } else { Break(()) }
@@ -210,11 +208,7 @@ fn transact_volatile(
     let executed = Message::Transacted { id, result: TransactionResult::Executed };
     let mut frame = MessageWriter::begin(queue, &executed);
     let executed = local.transact(watched, requests, kv::time::now_ms(), |reply| {
-        // The request has been executed. A reply that does not fit becomes one byte, which always does.
-        let limit = MESSAGE_BYTES - TRANSACTION_REQUESTS;
-        if !frame.push_item_within(limit, &ForwardedReply::Reply(reply)) {
-            frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::TooLarge);
-        }
+        frame.push_executed(MESSAGE_BYTES - TRANSACTION_REQUESTS, &ForwardedReply::Reply(reply));
     });
     match executed {
         Ok(true) => drop(frame.finish()),
