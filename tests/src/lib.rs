@@ -33,4 +33,4 @@ pub use settings::{BAR, FOO, Settings};
 pub use temp_dir::TempDir;
 pub use terminal::Terminal;
 pub use tool::{RedisServer, python_with_redis, tool};
-pub use wait::{TIMEOUT, wait_until};
+pub use wait::{TIMEOUT, spin_until, wait_until};

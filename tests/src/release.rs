@@ -68,13 +68,16 @@ impl Release {
         Release::spawn(name, directory, flags).until_banner()
     }
 
-    fn until_banner(self) -> Release {
-        let mut release = self;
+    fn until_banner(mut self) -> Release {
+        self.wait_for_banner();
+        self
+    }
+
+    fn wait_for_banner(&mut self) {
         wait_until("the node prints its banner", || {
-            assert!(release.child.try_wait().expect("our own child").is_none(), "exited:\n{}", release.log());
-            release.log().contains("  all verbs  ")
+            assert!(self.still_runs(), "exited:\n{}", self.log());
+            self.log().contains("  all verbs  ")
         });
-        release
     }
 
     /// Starts foo standalone with durable buckets in a directory of its own.
@@ -140,8 +143,21 @@ impl Release {
 
     /// Starts the node again with the same flags.
     pub fn restart(&mut self) {
+        self.begin_restart();
+        self.wait_for_banner();
+    }
+
+    /// As [`Release::restart`], without waiting until the node serves.
+    pub fn begin_restart(&mut self) {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        *self = Release::start(self.name, &self.directory.clone(), &flags);
+        *self = Release::spawn(self.name, &self.directory.clone(), &flags);
+    }
+
+    /// Whether the node has a file open whose path contains `part`.
+    pub fn has_open(&self, part: &str) -> bool {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
+        let mut paths = files.filter_map(|file| fs::read_link(file.path()).ok());
+        paths.any(|path| path.to_string_lossy().contains(part))
     }
 
     /// Kills the node with SIGKILL.
