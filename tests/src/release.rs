@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io::Write,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::Arc,
     thread,
@@ -88,12 +88,22 @@ impl Release {
     /// As [`Release::durable`], with these lines of a configuration file.
     pub fn durable_with(lines: &str) -> Release {
         let directory = Arc::new(TempDir::new());
+        let data_dir = directory.path().join(DATA_DIR);
+        Release::start_durable(&directory, &data_dir, lines)
+    }
+
+    /// As [`Release::durable`], with the data below this directory.
+    pub fn durable_in(data: &Path) -> Release {
+        Release::start_durable(&Arc::new(TempDir::new()), &data.join(DATA_DIR), "")
+    }
+
+    fn start_durable(directory: &Arc<TempDir>, data_dir: &Path, lines: &str) -> Release {
         let run_dir = directory.path().display().to_string();
-        let data_dir = directory.path().join(DATA_DIR).display().to_string();
+        let data_dir = data_dir.display().to_string();
         let file = directory.write("durable.toml", lines).display().to_string();
         let flags =
             ["--config", &file, "--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--data-dir", &data_dir];
-        let release = Release::start("foo", &directory, &flags);
+        let release = Release::start("foo", directory, &flags);
         release.wait_until_loaded();
         release
     }

@@ -209,7 +209,8 @@ impl Ledger {
     }
 }
 
-/// Kills the node in a moment that the seed says, and starts it again. Returns what was done, or what is lost.
+/// Kills the node in a moment that the seed says, and starts it again. Returns what was done, or what is
+/// lost.
 fn crash(node: &mut Release, ledgers: &mut [Ledger], seed: u64) -> Result<String, String> {
     let mut rng = Rng::with_seed(seed);
     let acknowledged = Arc::<AtomicU64>::default();
