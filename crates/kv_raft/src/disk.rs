@@ -66,9 +66,27 @@ impl Disk {
             }
         }
         let path = self.directory.join(RESERVE);
-        if free / 2 > reserve && !fs::exists(&path)? {
-            fallocate(File::create(path)?, FallocateFlags::empty(), 0, reserve)?;
+        let reserved = fs::metadata(&path).map_or(0, |file| file.len());
+        if free / 2 > reserve && reserved < reserve {
+            let file = File::create(path)?;
+            // It has no length if that fails, and is made again.
+            fallocate(file, FallocateFlags::empty(), 0, reserve)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    #[test]
+    fn a_reserve_that_is_not_whole_is_made_again() {
+        let directory = TempDir::new().expect("a directory");
+        let path = directory.path().join(RESERVE);
+        fs::write(&path, b"").expect("written");
+        let disk = Disk::open(directory.path()).expect("a disk");
+        assert_eq!(fs::metadata(path).expect("a file").len(), disk.reserve());
     }
 }

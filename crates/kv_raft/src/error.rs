@@ -90,6 +90,20 @@ pub enum OpenError {
         /// The span of the route.
         configured: String,
     },
+    /// A row is volatile, and there are data of it.
+    #[error(
+        "{} holds the data of {found}, and the route {configured} has durable = false; remove that, or back the \
+         data up, start with an empty data_dir, and restore them",
+        .directory.display()
+    )]
+    Volatile {
+        /// The range's directory.
+        directory: PathBuf,
+        /// The span of the data.
+        found: String,
+        /// The span of the route.
+        configured: String,
+    },
     /// The data directory has no such range.
     #[error("{} has no range \"{range}\"; it has {found}", .directory.display())]
     NoRange {

@@ -390,10 +390,12 @@ fn open_ranges(
     routes: &Routes,
     StoreSettings { threads, max_memory, transactions, .. }: StoreSettings,
 ) -> Result<Ranges, Error> {
+    let (spans, volatile) = routes.spans_of(name);
     let settings = RangesSettings {
         data_dir,
         node: name.to_string(),
-        spans: routes.durable_spans(name),
+        spans,
+        volatile,
         threads,
         max_memory,
         transactions,

@@ -55,6 +55,11 @@ impl Route {
     pub fn is_durable(&self) -> bool {
         self.is_durable
     }
+
+    fn span(&self) -> Span {
+        let Range { start, end } = &self.range;
+        Span { start: start.clone(), end: end.clone(), text: self.buckets.as_str().into() }
+    }
 }
 
 impl Routes {
@@ -103,15 +108,12 @@ impl Routes {
         &self.spans
     }
 
-    /// The spans of a node that are durable if it has a data directory, in order.
-    pub(crate) fn durable_spans(&self, node: &NodeName) -> Vec<Span> {
-        let durable = self.spans.iter().filter(|span| span.is_durable && span.owner == *node);
-        let span = |Route { buckets, range, .. }: &Route| Span {
-            start: range.start.clone(),
-            end: range.end.clone(),
-            text: buckets.as_str().into(),
-        };
-        durable.map(span).collect()
+    /// The spans of a node, in order: those that are durable if it has a data directory, and the others.
+    pub(crate) fn spans_of(&self, node: &NodeName) -> (Vec<Span>, Vec<Span>) {
+        let (durable, volatile): (Vec<_>, Vec<_>) =
+            self.spans.iter().filter(|span| span.owner == *node).partition(|span| span.is_durable);
+        let spans = |routes: Vec<&Route>| routes.into_iter().map(Route::span).collect();
+        (spans(durable), spans(volatile))
     }
 
     /// Descriptions of the names that no span contains; empty if there are none.
