@@ -42,6 +42,15 @@ pub struct RangesSettings {
     pub wake: WakeTogether,
 }
 
+/// The fault that this build has so that tests find it, if it has one.
+const FAULT: Option<&str> = if cfg!(kv_fault = "answer_before_sync") {
+    Some("answer_before_sync")
+} else if cfg!(kv_fault = "stale_read") {
+    Some("stale_read")
+} else {
+    None
+};
+
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
 #[derive(Debug)]
 pub struct Ranges {
@@ -60,6 +69,9 @@ impl Ranges {
     /// used.
     pub fn open(settings: &RangesSettings) -> Result<Ranges, OpenError> {
         let RangesSettings { data_dir, node, spans, .. } = settings;
+        if let Some(fault) = FAULT {
+            tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
+        }
         if spans.len() > RANGES {
             return Err(OpenError::TooMany { found: spans.len(), limit: RANGES });
         }
