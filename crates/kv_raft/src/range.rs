@@ -7,7 +7,7 @@ use crate::{
     group::encode,
     identity::Span,
     limits::GROUP_BYTES,
-    log::{LogStats, encoding::LogId},
+    log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
     proposals::{
         Added, Proposals, WaitingBytes,
@@ -17,7 +17,8 @@ use crate::{
     snapshot::taking::{SnapshotStatus, Snapshots},
 };
 use kv::{
-    CommandError, Database, EntryTerms, FullName, Reply, Request, Store, TransactionLimits, time::Clock,
+    AlreadyFrozen, CommandError, Database, EntryTerms, FrozenStore, FullName, Reply, Request, Store,
+    TransactionLimits, time::Clock,
 };
 use parking_lot::Mutex;
 use std::sync::{
@@ -43,6 +44,7 @@ pub struct Range {
     /// The index of the last entry when loading began.
     last: AtomicU64,
     limits: Mutex<TransactionLimits>,
+    pub(crate) fsync: Fsync,
     /// How large the log was, and how fast the disk, a moment ago. Others must not hold the log itself, which
     /// may be about to be opened again.
     log: Mutex<LogStats>,
@@ -71,6 +73,8 @@ pub struct RangeStatus {
     pub loaded: u8,
     /// The index of the last entry that was executed.
     pub applied: u64,
+    /// When its log is synced.
+    pub fsync: Fsync,
     /// How large its log is, and how fast the disk.
     pub log: LogStats,
     /// Its snapshots.
@@ -85,6 +89,7 @@ impl Range {
         waiting: Arc<WaitingBytes>,
         disk: Arc<Disk>,
         wake: WakeTogether,
+        fsync: Fsync,
     ) -> Range {
         let text: Arc<str> = (&*span.text).into();
         let loading = RangeError::Loading { range: text.clone(), percent: 0 };
@@ -98,6 +103,7 @@ impl Range {
             progress: Arc::default(),
             last: AtomicU64::new(0),
             limits: Mutex::default(),
+            fsync,
             log: Mutex::default(),
             snapshots: Arc::new(snapshots),
         }
@@ -208,6 +214,7 @@ impl Range {
             state: self.state.borrow().clone(),
             loaded: self.loaded(),
             applied: self.progress.applied.load(Relaxed),
+            fsync: self.fsync,
             log: *self.log.lock(),
             snapshot: self.snapshots.status(),
         }
@@ -226,6 +233,17 @@ impl Range {
                 })
             }
         }
+    }
+
+    /// Waits until no snapshot is being written, so that the range can be frozen.
+    pub async fn wait_until_written(&self) {
+        self.snapshots.wait_until_written().await;
+    }
+
+    /// All its buckets as they are now: between two requests or transactions that are on disk. No snapshot is
+    /// taken as long as there is the copy.
+    pub fn freeze(&self) -> Result<FrozenStore, AlreadyFrozen> {
+        self.snapshots.freeze(&self.store)
     }
 
     /// Notes how large its log is.

@@ -5,6 +5,7 @@ use super::files::{self, RangeSnapshot};
 use crate::{log::encoding::Position, machine::Progress};
 use kv::{AlreadyFrozen, FreezeBudget, FrozenStore, Store};
 use std::{
+    io,
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -81,6 +82,17 @@ impl Snapshots {
         }
     }
 
+    /// Waits until no snapshot is being written.
+    pub(crate) async fn wait_until_written(&self) {
+        // It is not closed as long as this is borrowed.
+        let _ = self.status.subscribe().wait_for(|status| !status.is_running()).await;
+    }
+
+    /// Freezes the store for a copy that is not a snapshot.
+    pub(crate) fn freeze(&self, store: &Arc<Store>) -> Result<FrozenStore, AlreadyFrozen> {
+        store.freeze(&self.budget)
+    }
+
     /// Waits until a snapshot is wanted.
     pub(crate) async fn wanted(&self) {
         self.wanted.notified().await;
@@ -118,6 +130,12 @@ pub(crate) struct Taking {
 }
 
 impl Taking {
+    /// Takes none, for this reason. Returns the newest that there is.
+    pub(crate) fn give_up(self, reason: &io::Error) -> Option<RangeSnapshot> {
+        self.snapshots.end(Err(reason.to_string()));
+        self.snapshots.status().newest
+    }
+
     /// Writes it. Returns the newest that there is then: the one before, if it could not be written.
     pub(crate) async fn finish(self) -> Option<RangeSnapshot> {
         let Taking { snapshots, position, stamp_ms, frozen } = self;
@@ -126,7 +144,8 @@ impl Taking {
                 let writer = snapshots.clone();
                 let write = move || {
                     let written = files::write(&writer.directory, &position, stamp_ms, &mut frozen);
-                    // Another one can begin only when the copy is dropped.
+                    // Whoever waits for the end may freeze the store.
+                    drop(frozen);
                     writer.end(written.map_err(|error| error.to_string()));
                 };
                 if let Err(panic) = tokio::task::spawn_blocking(write).await {

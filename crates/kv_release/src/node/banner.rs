@@ -8,6 +8,7 @@ use crate::{
     },
     console::Node,
 };
+use kv_raft::Fsync;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> String {
@@ -22,7 +23,7 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
         None => "this node takes no clients; use its console, or connect through another node".to_owned(),
     };
     let storage = match &node.data_dir {
-        Some(data_dir) => format!("durable (acknowledged means on disk, in {})", data_dir.display()),
+        Some(data_dir) => format!("durable ({}, in {})", promise(node), data_dir.display()),
         None => "volatile (in memory only; lost on exit)".to_owned(),
     };
     let program = quoted(&environment::called_as());
@@ -42,6 +43,14 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
   all verbs  {program} help
 "
     )
+}
+
+/// What is promised about writes to durable buckets.
+fn promise(node: &Node) -> String {
+    match node.cluster.local().ranges().first().map(|range| range.status().fsync) {
+        Some(Fsync::Interval(interval)) => format!("synced every {} ms", interval.as_millis()),
+        Some(Fsync::Always) | None => "acknowledged means on disk".to_owned(),
+    }
 }
 
 /// An address at which this machine reaches a listener.
