@@ -68,7 +68,8 @@ pub fn is_linearizable(history: &[Operation]) -> bool {
 fn apply_reads(operations: &[Operation], done: &mut [bool], value: Option<u64>) {
     loop {
         let next = next(operations, done);
-        let mut reads = next.into_iter().filter(|index| operations[*index].kind == OperationKind::Read(value));
+        let mut reads =
+            next.into_iter().filter(|index| operations[*index].kind == OperationKind::Read(value));
         let Some(first) = reads.next() else { return };
         [first].into_iter().chain(reads).for_each(|index| done[index] = true);
     }

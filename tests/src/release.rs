@@ -195,6 +195,13 @@ impl Release {
         self.child.wait().expect("our own child");
     }
 
+    /// Has the node read these lines as its configuration file, which it was started with.
+    pub fn reload(&self, lines: &str) {
+        let file = self.flags.iter().skip_while(|flag| *flag != "--config").nth(1).expect("it has a file");
+        fs::write(file, lines).expect("the test's directory is writable");
+        self.signal(Signal::HUP);
+    }
+
     /// Sends the node a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("our own child");

@@ -14,8 +14,7 @@ use std::{
 use tests::{
     Client, Release, RespClient,
     history::{Operation, OperationKind, is_linearizable},
-    resp,
-    wait_until,
+    resp, wait_until,
 };
 
 const CLIENTS: u64 = 6;
@@ -151,7 +150,8 @@ impl History {
 
     /// Kills the node again and again under load. Returns the keys whose histories cannot be.
     fn kill_and_check(&self, mut node: Release, kills: u64) -> Vec<usize> {
-        assert_eq!(node.client().ask("CREATE registers"), "OK");
+        let mut client = node.client();
+        wait_until("the bucket is made", || client.ask("CREATE registers") == "OK");
         thread::scope(|scope| {
             (0..CLIENTS).for_each(|number| drop(scope.spawn(move || self.run_client(number))));
             for kill in 0..=kills {
