@@ -108,7 +108,11 @@ impl Replica {
 
     /// Loads the log, and proposes what waits until something fails or the range is closed.
     async fn live(&self, begin: Begin) -> End {
-        let (log, snapshots) = match self.load(begin).await {
+        let loaded = tokio::select! {
+            loaded = self.load(begin) => loaded,
+            () = self.show_progress() => unreachable!("it does not end"),
+        };
+        let (log, snapshots) = match loaded {
             Ok(loaded) => loaded,
             Err(reason) => return End::Broken(reason),
         };

@@ -1,6 +1,9 @@
 //! The value of an expression: as text for people, as JSON for scripts.
 
-use super::value::{Memory, Names, NodeRow, Peek, Status, Value};
+use super::{
+    ranges,
+    value::{Memory, Names, NodeRow, Peek, Status, Value},
+};
 use crate::output::counted;
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
@@ -18,6 +21,7 @@ impl Value {
             }
             Value::Nodes(rows) => columns(rows.iter().map(node_cells)),
             Value::Routes(rows) => columns(rows.iter().map(|row| [row.buckets.clone(), row.node.clone()])),
+            Value::Ranges(rows) => ranges::text(rows),
             Value::Status(status) => columns(status_cells(status)),
             Value::Tree(tree) => format!("{tree:#}"),
             Value::Bytes(None) => "nil".to_owned(),
@@ -40,6 +44,7 @@ impl Value {
             Value::NodeNames(names) => json!(names),
             Value::Nodes(rows) => json!(rows),
             Value::Routes(rows) => json!(rows),
+            Value::Ranges(rows) => json!(rows),
             Value::Status(status) => json!(status),
             Value::Tree(tree) => json!(tree),
             Value::Bytes(value) => value.as_deref().map_or(Json::Null, json_bytes),
@@ -142,12 +147,20 @@ fn peek_json(peek: &Peek) -> Json {
     json!({ "kind": kind, "size": peek.size, "expires_in_ms": peek.expires_in_ms, "shown": shown })
 }
 
-/// Rows of two columns.
-pub(super) fn columns(rows: impl IntoIterator<Item = [String; 2]>) -> String {
+/// Rows of cells, in columns.
+pub(super) fn columns<const CELLS: usize>(rows: impl IntoIterator<Item = [String; CELLS]>) -> String {
     let rows: Vec<_> = rows.into_iter().collect();
-    let width = rows.iter().map(|[left, _]| left.chars().count()).max().unwrap_or(0);
-    let lines = rows.iter().map(|[left, right]| format!("{left:width$}  {right}"));
-    lines.collect::<Vec<_>>().join("\n")
+    let mut widths = [0; CELLS];
+    for row in &rows {
+        // The last one needs no blanks behind it.
+        let cells = widths.iter_mut().zip(row).take(CELLS - 1);
+        cells.for_each(|(width, cell)| *width = cell.chars().count().max(*width));
+    }
+    let line = |row: &[String; CELLS]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ")
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Bytes for a terminal: text unchanged, control characters and bytes that are not UTF-8 escaped.

@@ -5,6 +5,7 @@ use super::{
     node::{ControlCommand, Node},
     nodes,
     parse::{Argument, call, first_word},
+    ranges,
     render::columns,
     value::{Status, Value},
 };
@@ -87,6 +88,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     .alias("Node.ping")
     .example("Node.ping(:\"bar@127.0.0.1\")"),
     here("routes", "which node owns which buckets", nodes::routes),
+    here("ranges", "what this node keeps on disk, and how far", ranges::ranges),
     across_nodes(
         "buckets [PREFIX] [PAGE]",
         "the names of the buckets on all nodes, page by page",
@@ -183,6 +185,7 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["hkeys", "hscan"], "keys BUCKET"),
     (&["scan"], "buckets"),
     (&["info"], "status"),
+    (&["lastsave"], "ranges"),
 ];
 
 fn unknown(word: &str) -> String {

@@ -1,5 +1,6 @@
 //! The value of an expression, before it is rendered as text or JSON.
 
+use super::ranges::RangeRow;
 use serde::Serialize;
 
 /// The value of one expression.
@@ -14,6 +15,7 @@ pub(crate) enum Value {
     NodeNames(Vec<String>),
     Nodes(Vec<NodeRow>),
     Routes(Vec<RouteRow>),
+    Ranges(Vec<RangeRow>),
     Status(Status),
     Tree(otp::Tree),
     /// The value of a key; `None` if there is no such key.

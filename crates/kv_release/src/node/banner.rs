@@ -8,6 +8,7 @@ use crate::{
     },
     console::Node,
 };
+use kv_cluster::LocalNode;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> String {
@@ -21,10 +22,7 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
         Some(address) => format!("telnet {} {}", reachable(address.ip()), address.port()),
         None => "this node takes no clients; use its console, or connect through another node".to_owned(),
     };
-    let storage = match &node.data_dir {
-        Some(data_dir) => format!("durable (acknowledged means on disk, in {})", data_dir.display()),
-        None => "volatile (in memory only; lost on exit)".to_owned(),
-    };
+    let storage = storage(node.cluster.local());
     let program = quoted(&environment::called_as());
     let flags: String = flags.locating(environment).iter().map(|word| format!(" {}", quoted(word))).collect();
     format!(
@@ -42,6 +40,22 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
   all verbs  {program} help
 "
     )
+}
+
+/// What holds of what is acknowledged.
+fn storage(local: &LocalNode) -> String {
+    let volatile: Vec<&str> = local.volatile_rows().collect();
+    match (local.data_dir(), local.ranges().is_empty()) {
+        (Some(data_dir), false) => {
+            let but = if volatile.is_empty() {
+                String::new()
+            } else {
+                format!("; volatile: {}", volatile.join(", "))
+            };
+            format!("durable (acknowledged means on disk, in {}{but})", data_dir.display())
+        }
+        _ => "volatile (in memory only; lost on exit)".to_owned(),
+    }
 }
 
 /// An address at which this machine reaches a listener.

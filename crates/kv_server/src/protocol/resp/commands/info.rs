@@ -1,5 +1,7 @@
 //! The INFO command: statistics by section, under the names that Redis gives them. What does not exist here
-//! (replicas, scripts, files) is 0, as it is on a Redis that has none.
+//! (replicas, scripts) is 0, as it is on a Redis that has none.
+
+pub(super) mod persistence;
 
 use super::{
     connection::REDIS_VERSION,
@@ -72,7 +74,7 @@ async fn info(Call { table, session, args, output }: Call<'_, '_>) -> Result<(),
         memory(session, &own, section(&mut text, "Memory"));
     }
     if wanted("persistence") {
-        persistence(session, section(&mut text, "Persistence"));
+        persistence::persistence(&session.context, section(&mut text, "Persistence"));
     }
     if wanted("stats") {
         stats(session, &own, section(&mut text, "Stats"));
@@ -225,29 +227,6 @@ fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
     zeros(text, &["active_defrag_running"]);
     line(text, "lazyfree_pending_objects", pending_frees);
     zeros(text, &["lazyfreed_objects"]);
-}
-
-/// Buckets are in memory alone: nothing is loaded, and nothing waits to be saved.
-fn persistence(session: &RespSession, text: &mut String) {
-    let started = kv::time::now_ms() / 1_000 - session.context.started.elapsed().as_secs();
-    zeros(text, &["loading", "async_loading", "current_cow_peak", "current_cow_size"]);
-    zeros(text, &["current_cow_size_age"]);
-    line(text, "current_fork_perc", "0.00");
-    zeros(text, &["current_save_keys_processed", "current_save_keys_total", "rdb_changes_since_last_save"]);
-    line(text, "rdb_bgsave_in_progress", 0);
-    line(text, "rdb_last_save_time", started);
-    line(text, "rdb_last_bgsave_status", "ok");
-    line(text, "rdb_last_bgsave_time_sec", -1);
-    line(text, "rdb_current_bgsave_time_sec", -1);
-    zeros(text, &["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired"]);
-    zeros(text, &["rdb_last_load_keys_loaded", "aof_enabled", "aof_rewrite_in_progress"]);
-    line(text, "aof_rewrite_scheduled", 0);
-    line(text, "aof_last_rewrite_time_sec", -1);
-    line(text, "aof_current_rewrite_time_sec", -1);
-    line(text, "aof_last_bgrewrite_status", "ok");
-    zeros(text, &["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    line(text, "aof_last_write_status", "ok");
-    zeros(text, &["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
 }
 
 fn stats(session: &RespSession, own: &StoreStats, text: &mut String) {
