@@ -295,7 +295,10 @@ fn before_a_disk_is_full_the_log_says_so_and_when_it_is_info_does() {
     assert!(!node.log().contains("the disk is nearly full"), "{}", node.log());
     // An eighth of it is little, a sixteenth is the reserve.
     disk.fill(3 << 20);
-    node.wait_for_log(&["the disk is nearly full: writes are refused when only the reserve is left", "reserve=2097152"]);
+    node.wait_for_log(&[
+        "the disk is nearly full: writes are refused when only the reserve is left",
+        "reserve=2097152",
+    ]);
     assert_eq!(client.ask("SET a 1"), "+OK\r\n");
     assert_eq!(persistence(&mut client)["aof_last_write_status"], "ok");
     fs::write(disk.path().join("more"), vec![0; 1 << 20]).expect("there is space");
@@ -321,4 +324,23 @@ fn a_data_directory_can_be_moved() {
     node.restart();
     node.wait_until_loaded();
     assert_eq!(node.resp().ask("GET a"), "$1\r\n1\r\n");
+}
+
+#[test]
+fn a_log_that_outgrows_its_range_is_cut_by_itself() {
+    let node = Release::durable();
+    let mut client = node.resp();
+    let value = "x".repeat(4 << 20);
+    for _ in 0..66 {
+        client.command(&["SET", "a", &value]);
+        assert_eq!(client.reply(), b"+OK\r\n");
+    }
+    wait_until("a snapshot is taken and the log is cut", || {
+        let fields = persistence(&mut client);
+        fields["rdb_saves"] != "0" && number(&fields, "aof_current_size") < 64 << 20
+    });
+    let files = fs::read_dir(node.data_dir().join("ranges/1-1/log")).expect("a log");
+    let bytes: u64 =
+        files.map(|file| file.and_then(|file| file.metadata()).map_or(0, |file| file.len())).sum();
+    assert!(bytes < 64 << 20, "{bytes}");
 }

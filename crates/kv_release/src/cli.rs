@@ -120,7 +120,7 @@ pub(crate) enum Verb {
         /// A file that `backup` wrote
         file: PathBuf,
     },
-    /// Drain the running node and start it again, without buckets, in the same process
+    /// Drain the running node and start it again in the same process; what is volatile is lost
     Restart,
     /// Drain the running node and end it
     Stop,

@@ -149,11 +149,11 @@ mod tests {
         };
         assert_eq!(
             text(&[ready, stopped, volatile, loading]),
-            "range  state        entries  log     snapshot            last sync  sync p99  fsync\n\
+            "range  state        entries  log     snapshot             last sync  sync p99  fsync\n\
              a..m   ready        12       1.2 MB  0.2 MB, 119 min ago  3 s ago    1.2 ms    always\n\
-             n..p   stopped      0        -       -                   -          -         -\n\
-             q..    volatile     -        -       -                   -          -         -\n\
-             r      loading 5 %  -        -       -                   -          -         -\n\
+             n..p   stopped      0        -       -                    -          -         -\n\
+             q..    volatile     -        -       -                    -          -         -\n\
+             r      loading 5 %  -        -       -                    -          -         -\n\
              n..p: log/r-0.wal: damaged\n\
              n..p: no snapshot was taken: no space"
         );

@@ -136,7 +136,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     here("stop", "drain this node and end it", |node, _| send(node, ControlCommand::Stop))
         .alias("System.stop"),
     on_bucket("stop BUCKET", "the same as drop", |_| Op::Drop).example("stop shopping"),
-    here("restart", "drain this node and start it again, without buckets", |node, _| {
+    here("restart", "drain this node and start it again; what is volatile is lost", |node, _| {
         send(node, ControlCommand::Restart)
     })
     .alias("System.restart"),
