@@ -202,6 +202,8 @@ fn shutdown_drains_the_node() {
     assert_eq!(snapshots(&node.data_dir()).len(), 1);
     // By hand, on a node that cannot save.
     let mut node = Release::alone();
+    let refused = node.resp().ask("SHUTDOWN SAVE");
+    assert!(refused.starts_with("-ERR no bucket of this node is durable"), "{refused}");
     let mut client = node.client();
     client.send("SHUTDOWN SAVE FORCE\r\n");
     assert!(node.wait().success());
