@@ -188,7 +188,8 @@ fn shutdown_drains_the_node() {
     let mut node = Release::durable();
     let mut client = node.resp();
     assert_eq!(client.ask("SET a 1"), "+OK\\r\\n");
-    assert_eq!(client.ask_if_open("SHUTDOWN NOSAVE NOW"), None, "there is no reply");
+    client.command(&["SHUTDOWN", "NOSAVE", "NOW"]);
+    assert_eq!(client.read_until_closed(), "", "there is no reply");
     assert!(node.wait().success());
     let log = node.log();
     assert!(log.contains("draining: a client has stopped the node") && log.contains("drained"), "{log}");
@@ -197,7 +198,8 @@ fn shutdown_drains_the_node() {
     node.wait_until_loaded();
     let mut client = node.resp();
     assert_eq!(client.ask("GET a"), "$1\\r\\n1\\r\\n");
-    assert_eq!(client.ask_if_open("SHUTDOWN SAVE"), None);
+    client.command(&["SHUTDOWN", "SAVE"]);
+    assert_eq!(client.read_until_closed(), "");
     assert!(node.wait().success());
     assert_eq!(snapshots(&node.data_dir()).len(), 1);
     // By hand, on a node that cannot save.

@@ -17,7 +17,8 @@ use crate::{
     snapshot::taking::{SnapshotStatus, Snapshots},
 };
 use kv::{
-    CommandError, Database, EntryTerms, FullName, Reply, Request, Store, TransactionLimits,
+    AlreadyFrozen, CommandError, Database, EntryTerms, FrozenStore, FullName, Reply, Request, Store,
+    TransactionLimits,
     time::{Clock, now_ms},
 };
 use parking_lot::Mutex;
@@ -258,6 +259,17 @@ impl Range {
                 }
             }
         }
+    }
+
+    /// Waits until no snapshot is being written, so that the range can be frozen.
+    pub async fn wait_until_written(&self) {
+        self.snapshots.wait_until_written().await;
+    }
+
+    /// All its buckets as they are now: between two requests or transactions that are on disk. No snapshot is
+    /// taken as long as there is the copy.
+    pub fn freeze(&self) -> Result<FrozenStore, AlreadyFrozen> {
+        self.snapshots.freeze(&self.store)
     }
 
     /// Notes how large its log is. If that is much and the newest snapshot is old, it warns.
