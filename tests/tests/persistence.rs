@@ -303,7 +303,7 @@ fn before_a_disk_is_full_the_log_says_so_and_when_it_is_info_does() {
         "the disk is nearly full: writes are refused when only the reserve is left",
         "reserve=2097152",
     ]);
-    assert_eq!(client.ask("SET a 1"), "+OK\r\n");
+    assert_eq!(client.ask("SET a 1"), "+OK\\r\\n");
     assert_eq!(persistence(&mut client)["aof_last_write_status"], "ok");
     fs::write(disk.path().join("more"), vec![0; 1 << 20]).expect("there is space");
     wait_until("writes are refused", || client.ask("SET a 1").starts_with("-MISCONF"));
@@ -327,7 +327,7 @@ fn a_data_directory_can_be_moved() {
     node.set_data_dir(&moved);
     node.restart();
     node.wait_until_loaded();
-    assert_eq!(node.resp().ask("GET a"), "$1\r\n1\r\n");
+    assert_eq!(node.resp().ask("GET a"), "$1\\r\\n1\\r\\n");
 }
 
 #[test]

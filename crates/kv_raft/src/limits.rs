@@ -35,8 +35,8 @@ pub(crate) const SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
 /// Time between two looks at how large a log is.
 pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);
 
-/// The age of the newest snapshot from which on it is old, if the log behind it has so many bytes, and the time
-/// between two warnings.
+/// The age from which on the newest snapshot is old, if the log behind it has as many bytes as the second
+/// says, and the time between two warnings.
 pub(crate) const OLD_SNAPSHOT: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) const OLD_SNAPSHOT_LOG_BYTES: u64 = 16 * 1024 * 1024;
 pub(crate) const OLD_SNAPSHOT_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -48,8 +48,8 @@ pub struct Range {
     /// The index of the last entry when loading began.
     last: AtomicU64,
     limits: Mutex<TransactionLimits>,
-    /// How large the log was, and how fast the disk, a moment ago, and when it was synced. Others must not hold the log itself, which
-    /// may be about to be opened again.
+    /// How large the log was, and how fast the disk, a moment ago, and when it was synced. Others must not
+    /// hold the log itself, which may be about to be opened again.
     log: Mutex<(LogStats, Option<u64>)>,
     loading: Mutex<LoadStatus>,
     pub(crate) snapshots: Arc<Snapshots>,
@@ -244,8 +244,8 @@ impl Range {
         }
     }
 
-    /// Has a snapshot taken. The future waits until it is on disk and the log begins behind it, or why there is
-    /// none, and does not end before the range is ready. It is taken without that, too.
+    /// Has a snapshot taken. The future waits until it is on disk and the log begins behind it, or why there
+    /// is none, and does not end before the range is ready. It is taken without that, too.
     pub fn take_snapshot(&self) -> impl Future<Output = Result<(), Arc<str>>> + use<> {
         let (mut state, taken) = (self.state.subscribe(), self.snapshots.take());
         async move {

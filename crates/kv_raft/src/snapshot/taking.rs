@@ -36,7 +36,7 @@ pub struct SnapshotStatus {
     /// How many were begun since the range was opened, and how many of them have ended.
     pub(crate) begun: u64,
     pub(crate) ended: u64,
-    /// So many are to be begun.
+    /// How many are to have begun.
     wanted: u64,
     /// When the one that is being taken was begun.
     began: Option<Instant>,

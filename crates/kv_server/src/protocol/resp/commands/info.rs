@@ -1,6 +1,7 @@
 //! The INFO command: statistics by section, under the names that Redis gives them. What does not exist here
 //! (replicas, scripts) is 0, as it is on a Redis that has none.
 
+mod lines;
 pub(super) mod persistence;
 
 use super::{
@@ -15,9 +16,9 @@ use crate::{
     protocol::resp::{reply::error::SessionError, session::RespSession},
 };
 use kv::{CommandSpec, Group, StoreStats};
+use lines::{bytes, line, section, zeros};
 use std::{
     collections::HashSet,
-    fmt::{Display, Write},
     path::Path,
     sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
@@ -105,37 +106,6 @@ async fn info(Call { table, session, args, output }: Call<'_, '_>) -> Result<(),
     }
     session.encoder(output).verbatim(&text);
     Ok(())
-}
-
-/// Begins a section.
-fn section<'t>(text: &'t mut String, name: &str) -> &'t mut String {
-    let separator = if text.is_empty() { "" } else { "\r\n" };
-    let _ = write!(text, "{separator}# {name}\r\n");
-    text
-}
-
-fn line(text: &mut String, field: &str, value: impl Display) {
-    let _ = write!(text, "{field}:{value}\r\n");
-}
-
-/// Lines of fields that are 0 here.
-fn zeros(text: &mut String, fields: &[&str]) {
-    fields.iter().for_each(|field| line(text, field, 0));
-}
-
-/// A line with a number of bytes, and one for people.
-fn bytes(text: &mut String, field: &str, bytes: u64) {
-    line(text, field, bytes);
-    line(text, &format!("{field}_human"), human_size(bytes));
-}
-
-/// Bytes as Redis prints them for people: `1.50M`.
-fn human_size(bytes: u64) -> String {
-    let units = [("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)];
-    match units.into_iter().find(|(_, unit)| bytes >= *unit) {
-        Some((letter, unit)) => format!("{:.2}{letter}", bytes as f64 / unit as f64),
-        None => format!("{bytes}B"),
-    }
 }
 
 fn server(session: &RespSession, text: &mut String) {

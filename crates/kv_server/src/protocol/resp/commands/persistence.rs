@@ -1,5 +1,5 @@
-//! Commands about what is on disk, and SHUTDOWN. A snapshot is a save and a rewrite of the append-only file in
-//! one: the log of each durable range goes on behind it.
+//! Commands about what is on disk, and SHUTDOWN. A snapshot is a save and a rewrite of the append-only file
+//! in one: the log of each durable range goes on behind it.
 
 use super::{
     info::persistence::{is_saving, last_save},

@@ -1,7 +1,7 @@
 //! Section `persistence` of INFO: what all durable ranges of this node do together. A snapshot is what Redis
 //! calls a save and a rewrite of the append-only file, both at once: the log goes on behind it.
 
-use super::{line, zeros};
+use super::lines::{line, zeros};
 use crate::context::ServerContext;
 use kv_cluster::{RangeState, RangeStatus, escape_name};
 use std::time::Duration;
@@ -30,13 +30,13 @@ pub(super) fn persistence(context: &ServerContext, text: &mut String) {
 }
 
 /// When everything of this node was saved, in seconds since 1970: the start of the node if it was not.
-pub(in super::super) fn last_save(context: &ServerContext, ranges: &[RangeStatus]) -> u64 {
+pub(crate) fn last_save(context: &ServerContext, ranges: &[RangeStatus]) -> u64 {
     let saved = |range: &RangeStatus| range.snapshot.written_ms().unwrap_or(context.started_ms);
     ranges.iter().map(saved).min().unwrap_or(context.started_ms) / 1_000
 }
 
 /// Whether a snapshot is being taken, or is to be. A range that is not ready takes none.
-pub(in super::super) fn is_saving(ranges: &[RangeStatus]) -> bool {
+pub(crate) fn is_saving(ranges: &[RangeStatus]) -> bool {
     any(ranges, |range| range.state == RangeState::Ready && range.snapshot.is_running())
 }
 
