@@ -7,7 +7,7 @@ use crate::{
     group::encode,
     identity::Span,
     limits::GROUP_BYTES,
-    log::{LogStats, encoding::LogId},
+    log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
     proposals::{
         Added, Proposals, WaitingBytes,
@@ -48,6 +48,7 @@ pub struct Range {
     /// The index of the last entry when loading began.
     last: AtomicU64,
     limits: Mutex<TransactionLimits>,
+    pub(crate) fsync: Fsync,
     /// How large the log was, and how fast the disk, a moment ago, and when it was synced. Others must not
     /// hold the log itself, which may be about to be opened again.
     log: Mutex<(LogStats, Option<u64>)>,
@@ -94,6 +95,8 @@ pub struct RangeStatus {
     pub cannot_write: Option<Arc<str>>,
     /// When it was loaded.
     pub loading: LoadStatus,
+    /// When its log is synced.
+    pub fsync: Fsync,
     /// How large its log is, and how fast the disk.
     pub log: LogStats,
     /// When its log was synced last, in milliseconds since 1970, to the second; `None` before the first time.
@@ -110,6 +113,7 @@ impl Range {
         waiting: Arc<WaitingBytes>,
         disk: Arc<Disk>,
         wake: WakeTogether,
+        fsync: Fsync,
     ) -> Range {
         let text: Arc<str> = (&*span.text).into();
         let loading = RangeError::Loading { range: text.clone(), percent: 0 };
@@ -123,6 +127,7 @@ impl Range {
             progress: Arc::default(),
             last: AtomicU64::new(0),
             limits: Mutex::default(),
+            fsync,
             log: Mutex::default(),
             loading: Mutex::new(LoadStatus { began_ms: now_ms(), ..LoadStatus::default() }),
             snapshots: Arc::new(snapshots),
@@ -238,6 +243,7 @@ impl Range {
             entries: applied.saturating_sub(snapshot.entry()),
             cannot_write: self.proposals.cannot_write(),
             loading: *self.loading.lock(),
+            fsync: self.fsync,
             log,
             synced_ms,
             snapshot,

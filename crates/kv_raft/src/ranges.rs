@@ -1,10 +1,13 @@
 //! All durable ranges of a node, and their data directory.
 
+pub(crate) mod skip;
+
 use crate::{
     disk::Disk,
     error::OpenError,
     identity::{self, Identity, Span, failed},
     limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
+    log::Fsync,
     proposals::{WaitingBytes, ticket::WakeTogether},
     range::Range,
     replica::{Replica, renew::LOG},
@@ -38,6 +41,8 @@ pub struct RangesSettings {
     pub max_memory: Option<usize>,
     /// What one transaction may touch.
     pub transactions: TransactionLimits,
+    /// When their logs are synced.
+    pub fsync: Fsync,
     /// Wakes those who wait for a group.
     pub wake: WakeTogether,
 }
@@ -91,8 +96,9 @@ impl Ranges {
             let store = Store::for_range(identity.seed, identity.shards as usize);
             store.set_memory_limit(settings.max_memory);
             let snapshots = Snapshots::new(path.clone(), freezes.clone());
+            let (waiting, disk) = (waiting.clone(), disk.clone());
             let range =
-                Range::new(identity.span, store, snapshots, waiting.clone(), disk.clone(), settings.wake);
+                Range::new(identity.span, store, snapshots, waiting, disk, settings.wake, settings.fsync);
             let range = Arc::new(range);
             range.set_transaction_limits(settings.transactions);
             let replica = Replica {
@@ -193,7 +199,7 @@ fn check_node(data_dir: &Path, node: &str) -> Result<(), OpenError> {
 
 type Found = (PathBuf, Identity);
 
-/// The replicas whose files are there.
+/// The replicas whose files are there, in the order of their ranges.
 fn find_replicas(directory: &Path) -> Result<Vec<Found>, OpenError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed(directory))? {

@@ -10,6 +10,7 @@ use crate::{
 use kv::{AlreadyFrozen, FreezeBudget, FrozenStore, Store};
 use otp::LogLimiter;
 use std::{
+    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -194,6 +195,12 @@ pub(crate) struct Taking {
 }
 
 impl Taking {
+    /// Takes none, for this reason. Returns the newest that there is.
+    pub(crate) fn give_up(self, reason: &io::Error) -> Option<RangeSnapshot> {
+        self.snapshots.end(Err(reason.to_string()));
+        self.snapshots.status().newest
+    }
+
     /// Writes it. Returns the newest that there is then: the one before, if it could not be written.
     pub(crate) async fn finish(self) -> Option<RangeSnapshot> {
         let Taking { snapshots, position, stamp_ms, frozen } = self;

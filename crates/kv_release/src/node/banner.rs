@@ -9,6 +9,7 @@ use crate::{
     console::Node,
 };
 use kv_cluster::LocalNode;
+use kv_raft::Fsync;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> String {
@@ -45,16 +46,16 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
 /// What holds of what is acknowledged.
 fn storage(local: &LocalNode) -> String {
     let volatile: Vec<&str> = local.volatile_rows().collect();
-    match (local.data_dir(), local.ranges().is_empty()) {
-        (Some(data_dir), false) => {
-            let but = if volatile.is_empty() {
-                String::new()
-            } else {
-                format!("; volatile: {}", volatile.join(", "))
-            };
-            format!("durable (acknowledged means on disk, in {}{but})", data_dir.display())
-        }
-        _ => "volatile (in memory only; lost on exit)".to_owned(),
+    let (Some(data_dir), [range, ..]) = (local.data_dir(), local.ranges()) else {
+        return "volatile (in memory only; lost on exit)".to_owned();
+    };
+    let promise = match range.status().fsync {
+        Fsync::Always => "acknowledged means on disk".to_owned(),
+        Fsync::Interval(interval) => format!("synced every {} ms", interval.as_millis()),
+    };
+    match volatile[..] {
+        [] => format!("durable ({promise}, in {})", data_dir.display()),
+        [..] => format!("durable ({promise}, in {}); volatile: {}", data_dir.display(), volatile.join(", ")),
     }
 }
 
