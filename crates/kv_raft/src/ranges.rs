@@ -17,7 +17,7 @@ use kv::{FreezeBudget, Store, TransactionLimits};
 use std::{
     fs::{self, File, TryLockError},
     io,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::Arc,
 };
 use tokio::{
@@ -59,6 +59,7 @@ const FAULT: Option<&str> = if cfg!(kv_fault = "answer_before_sync") {
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
 #[derive(Debug)]
 pub struct Ranges {
+    data_dir: PathBuf,
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
@@ -121,9 +122,16 @@ impl Ranges {
             lives.push(runtime.spawn(replica.run()));
             ranges.push(range);
         }
+        tracing::info!(directory = %data_dir.display(), ranges = ranges.len(), "the data directory is open");
         let left_over = found.into_iter().map(|(path, _)| path).collect();
         let lives = lives.into();
-        Ok(Ranges { ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
+        let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
+        Ok(Ranges { data_dir, ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
+    }
+
+    /// The whole path of the data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// The ranges, in the order of their spans in the settings.

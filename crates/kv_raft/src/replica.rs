@@ -107,7 +107,11 @@ impl Replica {
 
     /// Loads the log, and proposes what waits until something fails or the range is closed.
     async fn live(&self, begin: Begin) -> End {
-        let (log, skipped) = match self.load(begin).await {
+        let loaded = tokio::select! {
+            loaded = self.load(begin) => loaded,
+            () = self.show_progress() => unreachable!("it does not end"),
+        };
+        let (log, skipped) = match loaded {
             Ok(loaded) => loaded,
             Err(reason) => return End::Broken(reason),
         };
