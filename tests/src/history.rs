@@ -1,6 +1,6 @@
-//! Checks what clients have seen of a register: whether there is an order in which each operation takes effect
-//! between its call and its return, and each read returns what was written last. The search is that of Wing
-//! and Gong, with Lowe's memory of what was tried.
+//! Checks what clients have seen of a register: whether there is an order in which each operation takes
+//! effect between its call and its return, and each read returns what was written last. The search is that of
+//! Wing and Gong, with Lowe's memory of what was tried.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! What several clients see of a durable node that is killed: each key is a register, whose writes take effect
-//! between request and reply, once, and stay.
+//! What several clients see of a durable node that is killed: each key is a register, whose writes take
+//! effect between request and reply, once, and stay.
 
 use fastrand::Rng;
 use std::{

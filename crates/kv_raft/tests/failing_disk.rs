@@ -1,5 +1,5 @@
-//! Ranges whose disk fails while they write: a write fails at any byte, or a sync fails. Reads go on, and what
-//! was acknowledged before and after is on disk.
+//! Ranges whose disk fails while they write: a write fails at any byte, or a sync fails. Reads go on, and
+//! what was acknowledged before and after is on disk.
 
 use fastrand::Rng;
 use kv::{Op, Reply, Request, TransactionLimits, time::now_ms};
