@@ -32,5 +32,5 @@ pub use proposals::{
     replies::{ProposalOutcome, RangeReply, Replies},
     ticket::{Ticket, WakeTogether},
 };
-pub use range::{Range, RangeState, RangeStatus};
+pub use range::{LoadStatus, Range, RangeState, RangeStatus};
 pub use ranges::{Ranges, RangesSettings, skip::SkippableEntry};

@@ -41,6 +41,18 @@ pub(crate) const END_PAUSE: Duration = Duration::from_millis(1);
 /// Time between two looks at how large a log is.
 pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);
 
+/// The age from which on the newest snapshot is old, if the log behind it has as many bytes as the second
+/// says, and the time between two warnings.
+pub(crate) const OLD_SNAPSHOT: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const OLD_SNAPSHOT_LOG_BYTES: u64 = 16 * 1024 * 1024;
+pub(crate) const OLD_SNAPSHOT_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Free bytes of the disk below which a warning says that it is nearly full, what its size is divided by if
+/// that is less, and the time between two warnings.
+pub(crate) const DISK_LOW_BYTES: u64 = 1024 * 1024 * 1024;
+pub(crate) const DISK_LOW_SHARE: u64 = 8;
+pub(crate) const DISK_LOW_PAUSE: Duration = Duration::from_secs(10 * 60);
+
 /// Bytes that must be free on the disk for writes, and what its size is divided by if that is less.
 pub(crate) const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 pub(crate) const DISK_RESERVE_SHARE: u64 = 16;

@@ -17,7 +17,7 @@ use kv::{FreezeBudget, Store, TransactionLimits};
 use std::{
     fs::{self, File, TryLockError},
     io,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::Arc,
 };
 use tokio::{
@@ -49,9 +49,19 @@ pub struct RangesSettings {
     pub wake: WakeTogether,
 }
 
+/// The fault that this build has so that tests find it, if it has one.
+const FAULT: Option<&str> = if cfg!(kv_fault = "answer_before_sync") {
+    Some("answer_before_sync")
+} else if cfg!(kv_fault = "stale_read") {
+    Some("stale_read")
+} else {
+    None
+};
+
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
 #[derive(Debug)]
 pub struct Ranges {
+    data_dir: PathBuf,
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
@@ -67,6 +77,9 @@ impl Ranges {
     /// used.
     pub fn open(settings: &RangesSettings) -> Result<Ranges, OpenError> {
         let RangesSettings { data_dir, node, spans, volatile, .. } = settings;
+        if let Some(fault) = FAULT {
+            tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
+        }
         if spans.len() > RANGES {
             return Err(OpenError::TooMany { found: spans.len(), limit: RANGES });
         }
@@ -105,8 +118,15 @@ impl Ranges {
             lives.push(runtime.spawn(replica.run()));
             ranges.push(range);
         }
+        tracing::info!(directory = %data_dir.display(), ranges = ranges.len(), "the data directory is open");
         let lives = lives.into();
-        Ok(Ranges { ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
+        let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
+        Ok(Ranges { data_dir, ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
+    }
+
+    /// The whole path of the data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// The ranges, in the order of their spans in the settings.

@@ -123,7 +123,7 @@ pub(crate) enum Verb {
     /// Repair the data of a durable range that has stopped, while its node does not run
     #[command(subcommand)]
     Range(RangeVerb),
-    /// Drain the running node and start it again, without buckets, in the same process
+    /// Drain the running node and start it again in the same process; what is volatile is lost
     Restart,
     /// Drain the running node and end it
     Stop,

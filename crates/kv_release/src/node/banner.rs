@@ -8,6 +8,7 @@ use crate::{
     },
     console::Node,
 };
+use kv_cluster::LocalNode;
 use kv_raft::Fsync;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -22,10 +23,7 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
         Some(address) => format!("telnet {} {}", reachable(address.ip()), address.port()),
         None => "this node takes no clients; use its console, or connect through another node".to_owned(),
     };
-    let storage = match &node.data_dir {
-        Some(data_dir) => format!("durable ({}, in {})", promise(node), data_dir.display()),
-        None => "volatile (in memory only; lost on exit)".to_owned(),
-    };
+    let storage = storage(node.cluster.local());
     let program = quoted(&environment::called_as());
     let flags: String = flags.locating(environment).iter().map(|word| format!(" {}", quoted(word))).collect();
     format!(
@@ -45,11 +43,19 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
     )
 }
 
-/// What is promised about writes to durable buckets.
-fn promise(node: &Node) -> String {
-    match node.cluster.local().ranges().first().map(|range| range.status().fsync) {
-        Some(Fsync::Interval(interval)) => format!("synced every {} ms", interval.as_millis()),
-        Some(Fsync::Always) | None => "acknowledged means on disk".to_owned(),
+/// What holds of what is acknowledged.
+fn storage(local: &LocalNode) -> String {
+    let volatile: Vec<&str> = local.volatile_rows().collect();
+    let (Some(data_dir), [range, ..]) = (local.data_dir(), local.ranges()) else {
+        return "volatile (in memory only; lost on exit)".to_owned();
+    };
+    let promise = match range.status().fsync {
+        Fsync::Always => "acknowledged means on disk".to_owned(),
+        Fsync::Interval(interval) => format!("synced every {} ms", interval.as_millis()),
+    };
+    match volatile[..] {
+        [] => format!("durable ({promise}, in {})", data_dir.display()),
+        [..] => format!("durable ({promise}, in {}); volatile: {}", data_dir.display(), volatile.join(", ")),
     }
 }
 
