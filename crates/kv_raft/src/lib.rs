@@ -33,4 +33,4 @@ pub use proposals::{
     ticket::{Ticket, WakeTogether},
 };
 pub use range::{Range, RangeState, RangeStatus};
-pub use ranges::{Ranges, RangesSettings};
+pub use ranges::{Ranges, RangesSettings, restore::Restore};

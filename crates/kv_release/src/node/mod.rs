@@ -5,5 +5,5 @@ pub(crate) mod boot;
 mod descriptors;
 mod drain;
 pub(crate) mod run;
-mod runtime;
+pub(crate) mod runtime;
 mod signals;
