@@ -1,12 +1,14 @@
 //! All durable ranges of a node, and their data directory.
 
 pub(crate) mod restore;
+pub(crate) mod skip;
 
 use crate::{
     disk::Disk,
     error::OpenError,
     identity::{self, Identity, Span, failed},
     limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
+    log::Fsync,
     proposals::{WaitingBytes, ticket::WakeTogether},
     range::Range,
     replica::{Replica, renew::LOG},
@@ -16,7 +18,7 @@ use kv::{FreezeBudget, Store, TransactionLimits};
 use std::{
     fs::{self, File, TryLockError},
     io,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::Arc,
 };
 use tokio::{
@@ -40,6 +42,8 @@ pub struct RangesSettings {
     pub max_memory: Option<usize>,
     /// What one transaction may touch.
     pub transactions: TransactionLimits,
+    /// When their logs are synced.
+    pub fsync: Fsync,
     /// Wakes those who wait for a group.
     pub wake: WakeTogether,
 }
@@ -52,6 +56,7 @@ const PART: &str = "ranges.part";
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
 #[derive(Debug)]
 pub struct Ranges {
+    data_dir: PathBuf,
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
@@ -99,8 +104,9 @@ impl Ranges {
             let store = Store::for_range(identity.seed, identity.shards as usize);
             store.set_memory_limit(settings.max_memory);
             let snapshots = Snapshots::new(path.clone(), freezes.clone());
+            let (waiting, disk) = (waiting.clone(), disk.clone());
             let range =
-                Range::new(identity.span, store, snapshots, waiting.clone(), disk.clone(), settings.wake);
+                Range::new(identity.span, store, snapshots, waiting, disk, settings.wake, settings.fsync);
             let range = Arc::new(range);
             range.set_transaction_limits(settings.transactions);
             let replica = Replica {
@@ -112,9 +118,16 @@ impl Ranges {
             lives.push(runtime.spawn(replica.run()));
             ranges.push(range);
         }
+        tracing::info!(directory = %data_dir.display(), ranges = ranges.len(), "the data directory is open");
         let left_over = found.into_iter().map(|(path, _)| path).collect();
         let lives = lives.into();
-        Ok(Ranges { ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
+        let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
+        Ok(Ranges { data_dir, ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
+    }
+
+    /// The whole path of the data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// The ranges, in the order of their spans in the settings.
@@ -207,7 +220,7 @@ fn check_node(data_dir: &Path, node: &str) -> Result<(), OpenError> {
 
 type Found = (PathBuf, Identity);
 
-/// The replicas whose files are there.
+/// The replicas whose files are there, in the order of their ranges.
 fn find_replicas(directory: &Path) -> Result<Vec<Found>, OpenError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed(directory))? {

@@ -1,7 +1,7 @@
 //! What each verb does with a release.
 
 use crate::{
-    cli::{self, Verb},
+    cli::{self, RangeVerb, Verb},
     config::{Flags, Location, Settings, layers::environment::Environment},
     control::{client, run_dir::RunDir},
     daemon,
@@ -9,6 +9,7 @@ use crate::{
     exit_code,
     limits::BOOT_TIMEOUT,
     node::{
+        repair,
         run::{self, RunMode},
         runtime,
     },
@@ -62,6 +63,7 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
             // A running node can be found without the rest of the configuration.
             _ => restore::into_node(&run_dir()?, &file)?,
         },
+        Verb::Range(RangeVerb::Skip { range, index, yes }) => repair::skip(&settings()?, &range, index, yes)?,
         Verb::Restart => restart(&run_dir()?)?,
         Verb::Stop => stop(&run_dir()?, location()?.shutdown)?,
         Verb::Pid => script::rpc(&run_dir()?, "pid", false)?,

@@ -6,7 +6,10 @@ use crate::{
     error::OpenError,
     identity::{Identity, Span, failed},
     limits::{LOG_CACHE_BYTES, SNAPSHOT_BLOCK_BYTES},
-    log::encoding::{LogId, Position},
+    log::{
+        Fsync,
+        encoding::{LogId, Position},
+    },
     replica::renew::{LOG, begin_log},
     snapshot::{SnapshotEncoder, SnapshotHeader, SnapshotKind, files},
 };
@@ -131,7 +134,7 @@ impl RangeFile {
             .write_all(&self.encoder.finish())
             .and_then(|()| self.file.sync_all())
             .map_err(failed(&self.path))?;
-        begin_log(&log, LOG_CACHE_BYTES, self.last).map_err(failed(&log))?;
+        begin_log(&log, LOG_CACHE_BYTES, Fsync::Always, self.last).map_err(failed(&log))?;
         File::open(&self.directory)
             .and_then(|directory| directory.sync_all())
             .map_err(failed(&self.directory))
