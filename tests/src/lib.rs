@@ -3,11 +3,12 @@
 //!
 //! A [`Release`] is one running node; a [`Pair`] is foo and bar, connected through [`Proxy`]s that a test can
 //! stall or cut; a [`Client`] speaks the text protocol, a [`RespClient`] the Redis protocol; [`golden`] and
-//! [`redis_golden`] play recorded sessions.
+//! [`redis_golden`] play recorded sessions; [`history`] checks what several clients have seen.
 
 mod build;
 mod client;
 pub mod golden;
+pub mod history;
 mod output;
 mod pair;
 mod proxy;

@@ -53,6 +53,15 @@ const LOCK: &str = "lock";
 const RANGES_DIRECTORY: &str = "ranges";
 const PART: &str = "ranges.part";
 
+/// The fault that this build has so that tests find it, if it has one.
+const FAULT: Option<&str> = if cfg!(kv_fault = "answer_before_sync") {
+    Some("answer_before_sync")
+} else if cfg!(kv_fault = "stale_read") {
+    Some("stale_read")
+} else {
+    None
+};
+
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
 #[derive(Debug)]
 pub struct Ranges {
@@ -72,6 +81,9 @@ impl Ranges {
     /// used.
     pub fn open(settings: &RangesSettings) -> Result<Ranges, OpenError> {
         let RangesSettings { data_dir, node, spans, .. } = settings;
+        if let Some(fault) = FAULT {
+            tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
+        }
         check_count(spans)?;
         let directory = data_dir.join(RANGES_DIRECTORY);
         fs::create_dir_all(&directory).map_err(failed(&directory))?;
