@@ -390,12 +390,11 @@ fn open_ranges(
     routes: &Routes,
     StoreSettings { threads, max_memory, transactions, .. }: StoreSettings,
 ) -> Result<Ranges, Error> {
-    let (spans, volatile) = routes.spans_of(name);
     let settings = RangesSettings {
         data_dir,
         node: name.to_string(),
-        spans,
-        volatile,
+        spans: routes.durable_spans(name),
+        volatile: routes.volatile_spans(name),
         threads,
         max_memory,
         transactions,

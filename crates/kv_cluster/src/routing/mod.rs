@@ -108,12 +108,18 @@ impl Routes {
         &self.spans
     }
 
-    /// The spans of a node, in order: those that are durable if it has a data directory, and the others.
-    pub(crate) fn spans_of(&self, node: &NodeName) -> (Vec<Span>, Vec<Span>) {
-        let (durable, volatile): (Vec<_>, Vec<_>) =
-            self.spans.iter().filter(|span| span.owner == *node).partition(|span| span.is_durable);
-        let spans = |routes: Vec<&Route>| routes.into_iter().map(Route::span).collect();
-        (spans(durable), spans(volatile))
+    /// The spans of a node that are durable if it has a data directory, in order.
+    pub fn durable_spans(&self, node: &NodeName) -> Vec<Span> {
+        self.spans_of(node).filter(|route| route.is_durable).map(Route::span).collect()
+    }
+
+    /// The spans of a node that are volatile in any case, in order.
+    pub(crate) fn volatile_spans(&self, node: &NodeName) -> Vec<Span> {
+        self.spans_of(node).filter(|route| !route.is_durable).map(Route::span).collect()
+    }
+
+    fn spans_of(&self, node: &NodeName) -> impl Iterator<Item = &Route> {
+        self.spans.iter().filter(move |route| route.owner == *node)
     }
 
     /// Descriptions of the names that no span contains; empty if there are none.
