@@ -27,7 +27,7 @@ pub use client::Client;
 pub use output::{sorted_lines, text};
 pub use pair::Pair;
 pub use proxy::Proxy;
-pub use release::{Release, verb};
+pub use release::{Release, spawn_verb, verb};
 pub use resp::RespClient;
 pub use rustix::process::Signal;
 pub use scripted_redis::scripted_redis;

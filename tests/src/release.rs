@@ -279,6 +279,12 @@ impl Release {
         self.command().args(words).args(&self.flags).output().expect("the release starts")
     }
 
+    /// Starts a verb of the release, as [`Release::verb`] does, and does not wait.
+    pub fn spawn_verb(&self, words: &[&str]) -> Child {
+        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        spawn_verb(self.name, &[words, &flags].concat())
+    }
+
     /// As [`Release::verb`], with this on standard input.
     pub fn verb_with_input(&self, words: &[&str], input: &[u8]) -> Output {
         let mut command = self.command();
@@ -385,6 +391,13 @@ impl Drop for Release {
 /// Runs a release with these arguments and waits for its exit.
 pub fn verb(name: &str, words: &[&str]) -> Output {
     without_variables(build::binary(name)).args(words).output().expect("the release starts")
+}
+
+/// Starts a release with these arguments and does not wait.
+pub fn spawn_verb(name: &str, words: &[&str]) -> Child {
+    let mut command = without_variables(build::binary(name));
+    command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("the release starts")
 }
 
 /// The program without the developer's `KV_` variables.

@@ -33,4 +33,4 @@ pub use proposals::{
     ticket::{Ticket, WakeTogether},
 };
 pub use range::{LoadStatus, Range, RangeState, RangeStatus};
-pub use ranges::{Ranges, RangesSettings, skip::SkippableEntry};
+pub use ranges::{Ranges, RangesSettings, restore::Restore, skip::SkippableEntry};

@@ -53,7 +53,7 @@ pub(crate) fn write(
     stamp_ms: u64,
     frozen: &mut FrozenStore,
 ) -> Result<RangeSnapshot, NotWritten> {
-    let path = directory.join(format!("{PREFIX}{:020}", position.last.index));
+    let path = path(directory, position);
     let part = path.with_extension(PART);
     let failed = |error| NotWritten::Io { path: path.clone(), error };
     let header = SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description: position.to_bytes() };
@@ -66,6 +66,11 @@ pub(crate) fn write(
         fs::remove_file(before).map_err(failed)?;
     }
     Ok(RangeSnapshot { position: position.clone(), stamp_ms, written_ms: now_ms(), bytes })
+}
+
+/// Where the snapshot as of a position is.
+pub(crate) fn path(directory: &Path, position: &Position) -> PathBuf {
+    directory.join(format!("{PREFIX}{:020}", position.last.index))
 }
 
 /// Returns how many bytes were written, and are on disk.
