@@ -401,11 +401,11 @@ impl Range {
         if loading.took.is_some() {
             return;
         }
-        let took = Duration::from_millis(now_ms().saturating_sub(loading.began_ms));
+        let took_ms = now_ms().saturating_sub(loading.began_ms);
         let buckets = self.store.bucket_counts().iter().map(|count| *count as u64).sum();
-        (loading.took, loading.buckets) = (Some(took), buckets);
+        (loading.took, loading.buckets) = (Some(Duration::from_millis(took_ms)), buckets);
         let entry = self.progress.applied.load(Relaxed);
-        tracing::info!(range = &*self.text, buckets, entry, ?took, "the durable range is loaded");
+        tracing::info!(range = &*self.text, buckets, entry, took_ms, "the durable range is loaded");
     }
 
     /// Its log takes nothing: it refuses what writes, and what waits to be written. Reads go on.
