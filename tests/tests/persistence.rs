@@ -359,7 +359,11 @@ fn a_node_that_syncs_at_intervals_says_what_that_risks() {
     assert_eq!(client.ask("SET a 1"), "+OK\\r\\n");
     let fields = persistence(&mut client);
     assert_eq!([&fields["fsync"], &fields["fsync_interval_ms"]], ["interval", "3600000"]);
-    assert!(client.ask("CONFIG GET appendfsync").contains("everysec"));
+    assert_eq!(client.ask("CONFIG GET appendfsync"), "*2\\r\\n$11\\r\\nappendfsync\\r\\n$2\\r\\nno\\r\\n");
+    wait_until("a write waits for a sync", || {
+        client.ask("SET a 1");
+        persistence(&mut client)["aof_pending_bio_fsync"] == "1"
+    });
     for command in ["WAITAOF 1 0 20", "WAITAOF 0 0 0"] {
         assert_eq!(client.ask(command), "*2\\r\\n:0\\r\\n:0\\r\\n", "{command}");
     }
@@ -369,7 +373,9 @@ fn a_node_that_syncs_at_intervals_says_what_that_risks() {
     let node = Release::durable_with(&lines(50));
     let mut client = node.resp();
     assert_eq!(client.ask("SET a 1"), "+OK\\r\\n");
+    assert!(client.ask("CONFIG GET appendfsync").contains("everysec"));
     assert_eq!(client.ask("WAITAOF 1 0 0"), "*2\\r\\n:1\\r\\n:0\\r\\n");
+    assert_eq!(persistence(&mut client)["aof_pending_bio_fsync"], "0");
 }
 
 #[test]

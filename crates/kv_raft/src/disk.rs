@@ -16,6 +16,18 @@ use std::{
     time::Instant,
 };
 
+/// Something would need space that is kept for the logs.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{needed} bytes are to be written, and only {free} are free on the disk, of which {reserve} are the \
+     reserve for writes: free some space"
+)]
+pub(crate) struct NoSpace {
+    needed: u64,
+    free: u64,
+    reserve: u64,
+}
+
 /// The disk of a data directory.
 #[derive(Debug)]
 pub(crate) struct Disk {
@@ -89,6 +101,16 @@ impl Disk {
             "the disk is nearly full: writes are refused when only the reserve is left; free some space, or \
              cut the log with BGSAVE"
         );
+    }
+
+    /// Whether so many bytes can be written without the reserve, as far as is known.
+    pub(crate) fn check_space(&self, needed: u64) -> Result<(), NoSpace> {
+        let Ok(space) = statvfs(&self.directory) else { return Ok(()) };
+        let (free, reserve) = (space.f_bavail * space.f_frsize, self.reserve());
+        match free.saturating_sub(reserve) < needed {
+            true => Err(NoSpace { needed, free, reserve }),
+            false => Ok(()),
+        }
     }
 
     /// Looks at the disk again. Makes the reserved file if there is ample space.

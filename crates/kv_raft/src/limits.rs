@@ -32,6 +32,15 @@ pub(crate) const LOG_FILE_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of a log after which a snapshot is taken, if the range takes less memory.
 pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
 
+/// What the bytes that the buckets of a range take in memory are divided by for the least that a snapshot of
+/// them takes on the disk. Without that much space beside the reserve none is begun.
+pub(crate) const SNAPSHOT_SPACE_SHARE: u64 = 4;
+
+/// Time from a snapshot that was not taken to the next one that is begun because the log has grown. It
+/// doubles with each that is not taken, up to a limit.
+pub(crate) const SNAPSHOT_RETRY_PAUSE: Duration = Duration::from_secs(10);
+pub(crate) const SNAPSHOT_RETRY_PAUSE_LIMIT: Duration = Duration::from_secs(10 * 60);
+
 /// Time between two attempts to begin a snapshot while another one is being taken.
 pub(crate) const SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
 

@@ -105,6 +105,8 @@ pub struct RangeStatus {
     pub log: LogStats,
     /// When its log was synced last, in milliseconds since 1970, to the second; `None` before the first time.
     pub synced_ms: Option<u64>,
+    /// The entries that were executed and are not known to be synced.
+    pub unsynced: u64,
     /// Its snapshots.
     pub snapshot: SnapshotStatus,
 }
@@ -192,8 +194,18 @@ impl Range {
             }
             bytes += request_bytes(request);
         }
-        self.proposals
-            .push(Added { has_reads, bytes }, |group| encode::encode_batch(requests, GROUP_BYTES, group))
+        let encode = |group: &mut Vec<u8>| encode::encode_batch(requests, GROUP_BYTES, group);
+        match self.proposals.push(Added { has_reads, bytes }, encode) {
+            Err(_) if requests.iter().all(|request| matches!(request.op, Op::Unwatch { .. })) => {
+                self.proposals.push_end_of_watches(encode)
+            }
+            pushed => pushed,
+        }
+    }
+
+    /// Whether proposals are accepted now; why they are refused, if not.
+    pub fn may_propose(&self) -> Result<(), RangeError> {
+        self.proposals.may_push()
     }
 
     /// Proposes requests that are executed as one step, unless a watched bucket has changed since
@@ -249,7 +261,8 @@ impl Range {
 
     /// Proposes the end of the watches that came over a link.
     pub fn end_watches(&self, link: u64) -> Result<Ticket, RangeError> {
-        self.push_small(|group| encode::encode_end_watches(Some(link), group))
+        let end = self.proposals.push_end_of_watches(|group| encode::encode_end_watches(Some(link), group));
+        end.map(|((), ticket)| ticket)
     }
 
     /// Proposes nothing, so that the time of the range goes on.
@@ -283,6 +296,7 @@ impl Range {
             fsync: self.fsync,
             log,
             synced_ms,
+            unsynced: self.unsynced(),
             snapshot,
         }
     }
@@ -290,23 +304,32 @@ impl Range {
     /// Has a snapshot taken. The future waits until it is on disk and the log begins behind it, or why there
     /// is none, and does not end before the range is ready. It is taken without that, too.
     pub fn take_snapshot(&self) -> impl Future<Output = Result<(), Arc<str>>> + use<> {
-        let (mut state, taken) = (self.state.subscribe(), self.snapshots.take());
+        let (stopped, taken) = (self.wait_until_stopped(), self.snapshots.take());
         async move {
             tokio::select! {
                 taken = taken => taken,
-                stopped = state.wait_for(|state| matches!(state, RangeState::Stopped(_))) => {
-                    Err(match stopped.as_deref() {
-                        Ok(RangeState::Stopped(reason)) => reason.clone(),
-                        _ => "the range has ended".into(),
-                    })
-                }
+                reason = stopped => Err(reason),
             }
         }
     }
 
-    /// Waits until no snapshot is being written, so that the range can be frozen.
+    /// Waits until it has stopped, and returns why.
+    fn wait_until_stopped(&self) -> impl Future<Output = Arc<str>> + use<> {
+        let mut state = self.state.subscribe();
+        async move {
+            match state.wait_for(|state| matches!(state, RangeState::Stopped(_))).await.as_deref() {
+                Ok(RangeState::Stopped(reason)) => reason.clone(),
+                _ => "the range has ended".into(),
+            }
+        }
+    }
+
+    /// Waits until no snapshot is being written, so that the range can be frozen, or until it has stopped.
     pub async fn wait_until_written(&self) {
-        self.snapshots.wait_until_written().await;
+        tokio::select! {
+            () = self.snapshots.wait_until_written() => {}
+            _ = self.wait_until_stopped() => {}
+        }
     }
 
     /// All its buckets as they are now: between two requests or transactions that are on disk. No snapshot is
@@ -315,12 +338,25 @@ impl Range {
         self.snapshots.freeze(&self.store)
     }
 
-    /// Waits until all that was acknowledged is synced.
-    pub async fn wait_until_synced(&self) {
-        let applied = self.progress.applied.load(Relaxed);
-        if self.fsync != Fsync::Always {
+    /// Waits until all that was acknowledged is synced; an error if the range stops before.
+    pub async fn wait_until_synced(&self) -> Result<(), RangeError> {
+        let (applied, mut synced) = (self.progress.applied.load(Relaxed), self.synced.subscribe());
+        if self.fsync == Fsync::Always {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
             // It does not end before `self` does.
-            let _ = self.synced.subscribe().wait_for(|synced| *synced >= applied).await;
+            _ = synced.wait_for(|synced| *synced >= applied) => Ok(()),
+            reason = self.wait_until_stopped() => Err(self.stopped(&reason)),
+        }
+    }
+
+    /// The entries that were executed and are not known to be synced.
+    fn unsynced(&self) -> u64 {
+        match self.fsync {
+            Fsync::Always => 0,
+            Fsync::Interval(_) => self.progress.applied.load(Relaxed).saturating_sub(*self.synced.borrow()),
         }
     }
 

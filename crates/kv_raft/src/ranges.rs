@@ -111,7 +111,7 @@ impl Ranges {
         for (path, identity) in replicas {
             let store = Store::for_range(identity.seed, identity.shards as usize);
             store.set_memory_limit(settings.max_memory);
-            let snapshots = Snapshots::new(path.clone(), freezes.clone());
+            let snapshots = Snapshots::new(path.clone(), disk.clone(), freezes.clone());
             let (waiting, disk) = (waiting.clone(), disk.clone());
             let range =
                 Range::new(identity.span, store, snapshots, waiting, disk, settings.wake, settings.fsync);

@@ -23,6 +23,7 @@ use std::{
     future::pending,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 use tokio::{
     sync::oneshot,
@@ -268,7 +269,7 @@ impl Replica {
         loop {
             let is_wanted = tokio::select! {
                 () = snapshots.wanted() => true,
-                _ = ticks.tick() => self.has_outgrown(log.lock().stats()) && !self.is_being_read(),
+                _ = ticks.tick() => self.has_outgrown(log.lock().stats()) && self.may_begin_snapshot(),
             };
             let begun = snapshots.status().begun;
             // As long as another one is being taken, this does nothing.
@@ -287,9 +288,10 @@ impl Replica {
         log.bytes > SNAPSHOT_LOG_BYTES.max(self.range.store.used_bytes() as u64)
     }
 
-    /// Whether a snapshot or a backup is being taken: one at a time.
-    fn is_being_read(&self) -> bool {
-        self.range.snapshots.status().is_running() || self.range.store.is_frozen()
+    /// Whether no snapshot or backup is being taken, one at a time, and none has failed a moment ago.
+    fn may_begin_snapshot(&self) -> bool {
+        let status = self.range.snapshots.status();
+        !status.is_running() && !status.is_held_back(Instant::now()) && !self.range.store.is_frozen()
     }
 
     /// Proposes what waits, one group after the other.

@@ -64,7 +64,7 @@ impl Cluster {
                         _ => drop(local.execute(&[request], kv::time::now_ms(), |_| Continue(()))),
                     }
                 }
-                // A range that refuses ends all watches when it begins again.
+                // A range that refuses this ends all watches when it accepts requests again.
                 Owner::Range(range) => drop(range.propose(&[request])),
                 Owner::Remote(peer) => {
                     match remote.iter_mut().find(|(known, _)| std::ptr::eq(*known, peer)) {

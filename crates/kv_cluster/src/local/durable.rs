@@ -35,7 +35,7 @@ impl Place<'_> {
     /// Its names, as errors call them.
     fn text(&self) -> &str {
         match self {
-            Place::Volatile => "the volatile buckets",
+            Place::Volatile => VOLATILE,
             Place::Range(range) => &range.span().text,
         }
     }
@@ -54,27 +54,56 @@ pub(crate) fn is_immediate(op: &Op<'_>) -> bool {
 
 /// The end of all buckets, in durable ranges, in flight.
 #[derive(Debug)]
-pub(crate) struct Flushing(Vec<Result<Ticket, RangeError>>);
+pub(crate) struct Flushing {
+    /// With the names of the ranges.
+    tickets: Vec<(Arc<str>, Result<Ticket, RangeError>)>,
+    /// Whether volatile buckets have ended.
+    has_volatile: bool,
+}
 
 impl Flushing {
     /// Whether there is nothing to wait for.
     pub(crate) fn is_done(&self) -> bool {
-        self.0.is_empty()
+        self.tickets.is_empty()
     }
 
     /// Waits until it is on disk and executed in all ranges.
     pub(crate) async fn done(self) -> Result<(), RangeFailure> {
-        let mut result = Ok(());
-        for ticket in self.0 {
+        let (mut flushed, mut failed) = (Vec::new(), Vec::new());
+        if self.has_volatile {
+            flushed.push(VOLATILE.into());
+        }
+        for (range, ticket) in self.tickets {
             let ended = match ticket {
                 Ok(ticket) => ticket.await.map(drop),
                 Err(error) => Err(error),
             };
-            result = result.and(ended);
+            match ended {
+                Ok(()) => flushed.push(range),
+                Err(error) => failed.push(error),
+            }
         }
-        result.map_err(RangeFailure::from)
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(not_flushed(&flushed, failed)),
+        }
     }
 }
+
+/// The failure of a flush: that of the first range if nothing was done, and else one that says what was.
+fn not_flushed(flushed: &[Arc<str>], mut failed: Vec<RangeError>) -> RangeFailure {
+    let is_unknown = failed.iter().any(|error| matches!(error, RangeError::Unknown { .. }));
+    if !is_unknown && flushed.is_empty() {
+        return failed.swap_remove(0).into();
+    }
+    let failed: Vec<_> = failed.iter().map(RangeError::to_string).collect();
+    let flushed = if flushed.is_empty() { "nothing".into() } else { flushed.join(", ") };
+    let message = format!("not all ranges were flushed: {}; flushed: {flushed}", failed.join("; "));
+    RangeFailure { kind: RangeFailureKind::Unknown, message: message.into() }
+}
+
+/// The volatile store, as errors call it.
+const VOLATILE: &str = "the volatile buckets";
 
 impl LocalNode {
     /// The durable ranges, in the order of their names.
@@ -155,18 +184,26 @@ impl LocalNode {
     /// Ends the watches that came over a link.
     pub(crate) fn unwatch_link(&self, link: u64) {
         self.store.unwatch_link(link);
-        // A range that refuses has stopped, or has none: it ends all watches when it begins again.
+        // A range that refuses this ends all watches when it accepts requests again.
         self.ranges().iter().for_each(|range| drop(range.end_watches(link)));
     }
 
-    /// Ends all buckets of a database, or of all of them, unless a range is not ready. The memory of volatile
-    /// ones is freed in the background.
+    /// Ends all buckets of a database, or of all of them, unless a range refuses that now: then nothing is
+    /// done. The memory of volatile ones is freed in the background.
     pub(crate) fn flush(&self, database: Option<Database>) -> Result<Flushing, RangeFailure> {
         self.check_ranges()?;
-        let detached = self.store.flush(database);
-        // If the system has no thread for it, it is freed here: an error drops the closure.
-        drop(thread::Builder::new().spawn(|| drop(detached)));
-        Ok(Flushing(self.ranges().iter().map(|range| range.flush(database)).collect()))
+        self.ranges().iter().try_for_each(|range| range.may_propose())?;
+        let flush = |range: &Arc<Range>| (range.span().text.as_ref().into(), range.flush(database));
+        let tickets: Vec<_> = self.ranges().iter().map(flush).collect();
+        // One may have begun to refuse meanwhile.
+        let is_accepted = tickets.iter().all(|(_, ticket)| ticket.is_ok());
+        if is_accepted {
+            let detached = self.store.flush(database);
+            // If the system has no thread for it, it is freed here: an error drops the closure.
+            drop(thread::Builder::new().spawn(|| drop(detached)));
+        }
+        let has_volatile = is_accepted && self.volatile_rows().next().is_some();
+        Ok(Flushing { tickets, has_volatile })
     }
 
     /// Checks that all ranges are loaded, so that a part is not taken for the whole.
@@ -207,5 +244,29 @@ fn describe(range: &Range) -> String {
         }
         RangeState::Loading => format!("{}: loading, {} %", status.span, status.loaded),
         RangeState::Stopped(reason) => format!("{}: stopped: {reason}", status.span),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(range: &str) -> RangeError {
+        RangeError::CannotWrite { range: range.into(), reason: "the disk is full".into() }
+    }
+
+    #[test]
+    fn a_flush_that_fails_says_what_was_done() {
+        let unknown = || RangeError::Unknown { range: "h..m".into() };
+        let nothing = not_flushed(&[], vec![refused("a..g"), refused("h..m")]);
+        assert_eq!(nothing, refused("a..g").into());
+        let partly = not_flushed(&[VOLATILE.into(), "h..m".into()], vec![refused("a..g")]);
+        let message = "not all ranges were flushed: range a..g cannot write: the disk is full; nothing was done; \
+                       flushed: the volatile buckets, h..m";
+        assert_eq!((partly.kind, &*partly.message), (RangeFailureKind::Unknown, message));
+        let unknown = not_flushed(&[], vec![refused("a..g"), unknown()]);
+        assert_eq!(unknown.kind, RangeFailureKind::Unknown, "whatever refused before");
+        assert!(unknown.message.contains("outcome unknown: range h..m"), "{unknown}");
+        assert!(unknown.message.ends_with("flushed: nothing"), "{unknown}");
     }
 }

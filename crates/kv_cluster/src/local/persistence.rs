@@ -27,11 +27,12 @@ impl LocalNode {
         self.ranges().first().map(|range| range.status().fsync)
     }
 
-    /// Waits until all that was acknowledged of durable buckets is synced.
-    pub async fn wait_until_synced(&self) {
+    /// Waits until all that was acknowledged of durable buckets is synced; an error if a range stops before.
+    pub async fn wait_until_synced(&self) -> Result<(), RangeFailure> {
         for range in self.ranges() {
-            range.wait_until_synced().await;
+            range.wait_until_synced().await?;
         }
+        Ok(())
     }
 
     /// Has a snapshot taken of each durable range that is ready, from which its log goes on. The future waits

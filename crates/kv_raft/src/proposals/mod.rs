@@ -11,7 +11,7 @@ use crate::{
     limits::{GROUP_BYTES, GROUP_STEPS, PROPOSAL_BYTES, WAITING_BYTES},
 };
 use kv::EntryTerms;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::VecDeque,
     sync::{
@@ -44,6 +44,8 @@ struct Queue {
     refusal: Option<RangeError>,
     /// There will be no more groups.
     is_closed: bool,
+    /// Whether the end of a watch was refused, or has failed: it would stay until its bucket changes.
+    has_left_watches: bool,
 }
 
 /// A group that has not been proposed.
@@ -113,7 +115,12 @@ impl Proposals {
         wake: WakeTogether,
         refusal: RangeError,
     ) -> Proposals {
-        let queue = Queue { groups: VecDeque::new(), refusal: Some(refusal), is_closed: false };
+        let queue = Queue {
+            groups: VecDeque::new(),
+            refusal: Some(refusal),
+            is_closed: false,
+            has_left_watches: false,
+        };
         Proposals { range, queue: Mutex::new(queue), filled: Notify::new(), waiting, disk, wake }
     }
 
@@ -146,33 +153,63 @@ impl Proposals {
         if bytes > PROPOSAL_BYTES {
             return Err(RangeError::TooLarge { range: self.range.clone(), limit: PROPOSAL_BYTES });
         }
-        if self.waiting.0.load(Relaxed) >= WAITING_BYTES {
-            return Err(RangeError::Behind { range: self.range.clone(), limit: WAITING_BYTES });
-        }
-        if let Some(reason) = self.disk.full_reason() {
-            return Err(RangeError::CannotWrite { range: self.range.clone(), reason });
-        }
+        self.check_room()?;
         if bytes >= GROUP_BYTES {
             // What is large is copied before the lock is taken.
             let mut group = self.new_group();
             let added = group.add(has_reads, encode);
-            self.add_to(|groups| {
+            self.add_to(self.queue.lock(), |groups| {
                 groups.push_back(group);
                 added
             })
         } else {
-            self.add_to(|groups| {
-                if groups.back().is_none_or(OpenGroup::is_full) {
-                    groups.push_back(self.new_group());
-                }
-                groups.back_mut().expect("pushed").add(has_reads, encode)
-            })
+            self.add_to(self.queue.lock(), |groups| self.group_to_fill(groups).add(has_reads, encode))
         }
     }
 
-    /// Lets `add` change the last group, or add one.
-    fn add_to<T>(&self, add: impl FnOnce(&mut VecDeque<OpenGroup>) -> T) -> Result<T, RangeError> {
+    /// Adds the end of watches, of which there are no more than watches: neither a full disk nor what waits
+    /// refuses it. What refuses it all the same ends with the end of all watches.
+    pub(crate) fn push_end_of_watches<T>(
+        &self,
+        encode: impl FnOnce(&mut Vec<u8>) -> T,
+    ) -> Result<(T, Ticket), RangeError> {
         let mut queue = self.queue.lock();
+        queue.has_left_watches |= queue.refusal.is_some();
+        self.add_to(queue, |groups| self.group_to_fill(groups).add(false, encode))
+    }
+
+    /// Whether something can be added now; why not, if not.
+    pub(crate) fn may_push(&self) -> Result<(), RangeError> {
+        self.check_room()?;
+        self.queue.lock().refusal.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether too much waits, or the disk is full.
+    #[inline]
+    fn check_room(&self) -> Result<(), RangeError> {
+        if self.waiting.0.load(Relaxed) >= WAITING_BYTES {
+            return Err(RangeError::Behind { range: self.range.clone(), limit: WAITING_BYTES });
+        }
+        match self.disk.full_reason() {
+            Some(reason) => Err(RangeError::CannotWrite { range: self.range.clone(), reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// The last group that waits, or a new one behind it if that is full.
+    fn group_to_fill<'g>(&self, groups: &'g mut VecDeque<OpenGroup>) -> &'g mut OpenGroup {
+        if groups.back().is_none_or(OpenGroup::is_full) {
+            groups.push_back(self.new_group());
+        }
+        groups.back_mut().expect("pushed")
+    }
+
+    /// Lets `add` change the last group, or add one.
+    fn add_to<T>(
+        &self,
+        mut queue: MutexGuard<'_, Queue>,
+        add: impl FnOnce(&mut VecDeque<OpenGroup>) -> T,
+    ) -> Result<T, RangeError> {
         if let Some(refusal) = &queue.refusal {
             return Err(refusal.clone());
         }
@@ -205,9 +242,14 @@ impl Proposals {
         }
     }
 
-    /// Accepts requests from now on, unless there will be no more groups.
+    /// Accepts requests from now on, unless there will be no more groups. If watches were left, all of them
+    /// end first.
     pub(crate) fn accept(&self) {
         self.set_refusal(None);
+        if std::mem::take(&mut self.queue.lock().has_left_watches) {
+            // If it is refused, it is noted again.
+            drop(self.push_end_of_watches(|bytes| encode::encode_end_watches(None, bytes)));
+        }
     }
 
     /// Refuses requests from now on. Groups that wait go on waiting.
@@ -246,7 +288,11 @@ impl Proposals {
     /// Refuses requests from now on, those that wait as well, until [`Self::accept`].
     pub(crate) fn fail(&self, refusal: &RangeError) {
         self.refuse(refusal.clone());
-        let groups = std::mem::take(&mut self.queue.lock().groups);
+        let mut queue = self.queue.lock();
+        let groups = std::mem::take(&mut queue.groups);
+        // Ends of watches may be among them, and among what was in flight.
+        queue.has_left_watches = true;
+        drop(queue);
         self.waiting.0.fetch_sub(groups.iter().map(|group| group.bytes.len()).sum(), Relaxed);
         for group in groups {
             group.completion.set(Err(refusal.clone()));

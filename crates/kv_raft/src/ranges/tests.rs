@@ -2,6 +2,7 @@
 
 mod crash;
 mod limits;
+mod refusals;
 
 use super::*;
 use crate::{

@@ -2,7 +2,11 @@
 //! the next one takes its place when it is whole.
 
 use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store};
-use crate::{log::encoding::Position, snapshot::SnapshotEncoder};
+use crate::{
+    disk::{Disk, NoSpace},
+    log::encoding::Position,
+    snapshot::SnapshotEncoder,
+};
 use kv::{FrozenStore, GivenUp, LoadError, Loader, Store, time::now_ms};
 use std::{
     fs::{self, File},
@@ -29,6 +33,8 @@ pub(crate) struct RangeSnapshot {
 pub(crate) enum NotWritten {
     #[error(transparent)]
     GivenUp(#[from] GivenUp),
+    #[error(transparent)]
+    NoSpace(#[from] NoSpace),
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
 }
@@ -46,9 +52,11 @@ pub(crate) enum NotLoaded {
     Io { path: PathBuf, error: io::Error },
 }
 
-/// Writes a frozen copy as the snapshot of the range in `directory`, and removes the snapshots before it.
+/// Writes a frozen copy as the snapshot of the range in `directory`, and removes the snapshots before it. It
+/// is given up when only the reserve of the disk is left.
 pub(crate) fn write(
     directory: &Path,
+    disk: &Disk,
     position: &Position,
     stamp_ms: u64,
     frozen: &mut FrozenStore,
@@ -57,7 +65,7 @@ pub(crate) fn write(
     let part = path.with_extension(PART);
     let failed = |error| NotWritten::Io { path: path.clone(), error };
     let header = SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description: position.to_bytes() };
-    let bytes = write_part(&part, &header, frozen).inspect_err(|_| {
+    let bytes = write_part(&part, disk, &header, frozen).inspect_err(|_| {
         // It would take the space that others need.
         let _ = fs::remove_file(&part);
     })?;
@@ -74,14 +82,22 @@ pub(crate) fn path(directory: &Path, position: &Position) -> PathBuf {
 }
 
 /// Returns how many bytes were written, and are on disk.
-fn write_part(part: &Path, header: &SnapshotHeader, frozen: &mut FrozenStore) -> Result<u64, NotWritten> {
+fn write_part(
+    part: &Path,
+    disk: &Disk,
+    header: &SnapshotHeader,
+    frozen: &mut FrozenStore,
+) -> Result<u64, NotWritten> {
     let failed = |error| NotWritten::Io { path: part.into(), error };
     let mut encoder = SnapshotEncoder::new(header);
     let mut file = File::create(part).map_err(failed)?;
     while let Some(blocks) = encode_store(frozen, &mut encoder)? {
+        disk.check_space(blocks.len() as u64)?;
         file.write_all(&blocks).map_err(failed)?;
     }
-    let written = file.write_all(&encoder.finish()).and_then(|()| file.sync_all());
+    let rest = encoder.finish();
+    disk.check_space(rest.len() as u64)?;
+    let written = file.write_all(&rest).and_then(|()| file.sync_all());
     written.and_then(|()| Ok(file.metadata()?.len())).map_err(failed)
 }
 

@@ -3,7 +3,11 @@
 
 use super::files::{self, LoadProgress, RangeSnapshot};
 use crate::{
-    limits::{OLD_SNAPSHOT, OLD_SNAPSHOT_LOG_BYTES, OLD_SNAPSHOT_PAUSE},
+    disk::Disk,
+    limits::{
+        OLD_SNAPSHOT, OLD_SNAPSHOT_LOG_BYTES, OLD_SNAPSHOT_PAUSE, SNAPSHOT_RETRY_PAUSE,
+        SNAPSHOT_RETRY_PAUSE_LIMIT, SNAPSHOT_SPACE_SHARE,
+    },
     log::encoding::Position,
     machine::Progress,
 };
@@ -24,6 +28,7 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     directory: PathBuf,
+    disk: Arc<Disk>,
     budget: Arc<FreezeBudget>,
     status: watch::Sender<SnapshotStatus>,
     failures: LogLimiter,
@@ -53,12 +58,21 @@ pub struct SnapshotStatus {
     pub failure: Option<Arc<str>>,
     /// How many were not written since one was.
     pub failures: u64,
+    /// When the last of these was given up.
+    failed: Option<Instant>,
 }
 
 impl SnapshotStatus {
     /// Whether one is being taken, or is to be.
     pub fn is_running(&self) -> bool {
         self.ended < self.begun.max(self.wanted)
+    }
+
+    /// Whether the last one was not written, and too little time has passed to try that again unasked.
+    pub(crate) fn is_held_back(&self, now: Instant) -> bool {
+        let doublings = self.failures.saturating_sub(1).min(16) as u32;
+        let pause = SNAPSHOT_RETRY_PAUSE.saturating_mul(1 << doublings).min(SNAPSHOT_RETRY_PAUSE_LIMIT);
+        self.failed.is_some_and(|failed| now.saturating_duration_since(failed) < pause)
     }
 
     /// How long the one that is being taken takes already.
@@ -83,10 +97,11 @@ impl SnapshotStatus {
 }
 
 impl Snapshots {
-    pub(crate) fn new(directory: PathBuf, budget: Arc<FreezeBudget>) -> Snapshots {
+    pub(crate) fn new(directory: PathBuf, disk: Arc<Disk>, budget: Arc<FreezeBudget>) -> Snapshots {
         let failures = LogLimiter::new("snapshots were not taken", 1);
         Snapshots {
             directory,
+            disk,
             budget,
             status: watch::Sender::default(),
             failures,
@@ -167,7 +182,11 @@ impl Snapshots {
         self.status.send_modify(|status| {
             (status.begun, status.began) = (status.begun + 1, Some(Instant::now()));
         });
-        let frozen = store.freeze(&self.budget);
+        let has_space = self.disk.check_space(store.used_bytes() as u64 / SNAPSHOT_SPACE_SHARE);
+        let frozen = match has_space {
+            Ok(()) => store.freeze(&self.budget).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
         Some(Taking { snapshots: self.clone(), position, stamp_ms, frozen })
     }
 
@@ -182,7 +201,7 @@ impl Snapshots {
                 Ok(snapshot) => {
                     let (bytes, entry) = (snapshot.bytes, snapshot.position.last.index);
                     tracing::info!(%directory, bytes, entry, took_ms, "a snapshot was taken");
-                    (status.newest, status.failure) = (Some(snapshot), None);
+                    (status.newest, status.failure, status.failed) = (Some(snapshot), None, None);
                     (status.written, status.failures) = (status.written + 1, 0);
                 }
                 Err(reason) => {
@@ -190,6 +209,7 @@ impl Snapshots {
                         tracing::warn!(%directory, reason, "no snapshot was taken; the log is kept, and grows");
                     }
                     (status.failure, status.failures) = (Some(reason.into()), status.failures + 1);
+                    status.failed = Some(Instant::now());
                 }
             }
         });
@@ -201,7 +221,7 @@ pub(crate) struct Taking {
     snapshots: Arc<Snapshots>,
     position: Position,
     stamp_ms: u64,
-    frozen: Result<FrozenStore, AlreadyFrozen>,
+    frozen: Result<FrozenStore, String>,
 }
 
 impl Taking {
@@ -218,7 +238,8 @@ impl Taking {
             Ok(mut frozen) => {
                 let writer = snapshots.clone();
                 let write = move || {
-                    let written = files::write(&writer.directory, &position, stamp_ms, &mut frozen);
+                    let written =
+                        files::write(&writer.directory, &writer.disk, &position, stamp_ms, &mut frozen);
                     // Whoever waits for the end may freeze the store.
                     drop(frozen);
                     writer.end(written.map_err(|error| error.to_string()));
@@ -227,7 +248,7 @@ impl Taking {
                     snapshots.end(Err(panic.to_string()));
                 }
             }
-            Err(error) => snapshots.end(Err(error.to_string())),
+            Err(reason) => snapshots.end(Err(reason)),
         }
         snapshots.status().newest
     }

@@ -16,8 +16,11 @@ use kv::{
     syntax::{excerpt::excerpt, glob},
 };
 use kv_cluster::Fsync;
-use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
+use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::{runtime::Handle, task::yield_now};
+
+/// What may be lost with `appendfsync everysec`.
+const EVERY_SECOND: Duration = Duration::from_secs(1);
 
 /// The settings that CONFIG GET returns, by name, the old names of some included.
 fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
@@ -26,7 +29,9 @@ fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
     let (appendonly, appendfsync) = match node.fsync() {
         None => ("no", "no"),
         Some(Fsync::Always) => ("yes", "always"),
-        Some(Fsync::Interval(_)) => ("yes", "everysec"),
+        Some(Fsync::Interval(interval)) if interval <= EVERY_SECOND => ("yes", "everysec"),
+        // More than a second may be lost, and Redis has no other word for that.
+        Some(Fsync::Interval(_)) => ("yes", "no"),
     };
     let directory = node.data_dir().map_or(String::new(), |path| path.display().to_string());
     let reactors = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());

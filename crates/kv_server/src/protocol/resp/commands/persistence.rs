@@ -5,10 +5,7 @@ use super::{
     info::persistence::{is_saving, last_save},
     table::{ANY_TIME, Call, SessionCommand, boxed},
 };
-use crate::{
-    pipeline::buffers::Output,
-    protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession},
-};
+use crate::protocol::resp::{encoder::RespEncoder, reply::error::SessionError, session::RespSession};
 use kv::{
     Args, CommandError, CommandSpec, Group,
     flag::{ADMIN, NO_MULTI},
@@ -30,18 +27,14 @@ pub(super) const SAVE: SessionCommand = SessionCommand::new(
 .run_async(boxed!(save));
 async fn save(Call { session, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     check_durable(session)?;
-    take_snapshots(session, output).await?;
+    let taken = session.context.cluster.local().take_snapshots();
+    // They are taken although the client has left.
+    tokio::select! {
+        taken = taken => taken.map_err(kv_cluster::Error::from)?,
+        () = output.client_closed() => {}
+    }
     session.encoder(output).ok();
     Ok(())
-}
-
-/// Takes a snapshot of all durable buckets, unless the client leaves meanwhile. Others are served.
-async fn take_snapshots(session: &RespSession, output: &mut Output<'_>) -> Result<(), SessionError> {
-    let taken = session.context.cluster.local().take_snapshots();
-    tokio::select! {
-        taken = taken => Ok(taken.map_err(kv_cluster::Error::from)?),
-        () = output.client_closed() => Ok(()),
-    }
 }
 
 pub(super) const BGSAVE: SessionCommand = SessionCommand::new(
@@ -171,7 +164,7 @@ async fn waitaof(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result
     let is_synced = is_durable
         && tokio::select! {
             biased;
-            () = node.wait_until_synced() => true,
+            synced = node.wait_until_synced() => synced.map(|()| true).map_err(kv_cluster::Error::from)?,
             () = ready(()), if wanted == 0 => false,
             () = sleep(timeout.unwrap_or_default()), if timeout.is_some() => false,
             () = output.client_closed() => false,
@@ -193,7 +186,7 @@ pub(super) const SHUTDOWN: SessionCommand = SessionCommand::new(
 )
 .run_async(boxed!(shutdown));
 /// There is no reply: the connection is closed. What was acknowledged is on disk with and without a snapshot.
-async fn shutdown(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+async fn shutdown(Call { session, args, .. }: Call<'_, '_>) -> Result<(), SessionError> {
     let (mut save, mut nosave, mut now, mut force, mut abort) = (false, false, false, false, false);
     for word in args {
         let option = match word.to_ascii_lowercase().as_slice() {
@@ -215,7 +208,11 @@ async fn shutdown(Call { session, args, output, .. }: Call<'_, '_>) -> Result<()
     }
     if save {
         let saved = match check_durable(session) {
-            Ok(()) => take_snapshots(session, output).await,
+            // The node is not stopped without them because the client has left.
+            Ok(()) => session.context.cluster.local().take_snapshots().await.map_err(|failure| {
+                tracing::error!(%failure, "SHUTDOWN SAVE: a snapshot was not taken");
+                kv_cluster::Error::from(failure).into()
+            }),
             Err(error) => Err(error),
         };
         if !force {

@@ -76,13 +76,15 @@ fn log(ranges: &[RangeStatus], text: &mut String) {
     zeros(text, &["aof_last_cow_size"]);
 }
 
-/// The sizes of snapshots and logs. What waits to be written or synced is not acknowledged, so none of it is
-/// pending.
+/// The sizes of snapshots and logs. What waits to be written is not acknowledged, and so not pending; what
+/// waits for a sync is, if logs are synced at intervals.
 fn sizes(ranges: &[RangeStatus], text: &mut String) {
     let base = sum(ranges, |range| range.snapshot.bytes());
     line(text, "aof_current_size", base + sum(ranges, |range| range.log.bytes));
     line(text, "aof_base_size", base);
-    zeros(text, &["aof_pending_rewrite", "aof_buffer_length", "aof_pending_bio_fsync", "aof_delayed_fsync"]);
+    zeros(text, &["aof_pending_rewrite", "aof_buffer_length"]);
+    line(text, "aof_pending_bio_fsync", ranges.iter().filter(|range| range.unsynced > 0).count());
+    zeros(text, &["aof_delayed_fsync"]);
 }
 
 /// How far the ranges that load are.
