@@ -66,7 +66,7 @@ mod tests {
 pub mod time;
 
 pub use args::Args;
-pub use bucket::{Kind, layout::Origin};
+pub use bucket::{Kind, Origin};
 pub use bucket_supervisor::Component;
 pub use commands::{
     COMMANDS,

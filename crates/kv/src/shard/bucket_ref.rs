@@ -4,16 +4,10 @@
 mod large;
 
 use crate::{
-    bucket::{Bucket, Kind, WrongType, layout::Origin, map::Map},
+    bucket::{Bucket, Kind, Origin, WrongType, map::Map},
     error::CommandError,
     limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
-    memory::{
-        Memory,
-        arena::Arena,
-        entry::Entry,
-        large::LargeValue,
-        value::{LargeRef, Value},
-    },
+    memory::{Memory, arena::Arena, entry::Entry, large::LargeValue, value::Value},
     pubsub::bucket_changes::{Change, EndReason},
     reply::{CommandResult, OwnedValue, Reply},
     shard::{
@@ -72,7 +66,7 @@ impl<'s> BucketRef<'s> {
     pub(crate) fn reply(self, value: Value<'s>) -> CommandResult<'s> {
         match value {
             Value::Bytes(bytes) => Ok(Reply::Value(bytes)),
-            Value::Large(at) => large_reply(self.memory, at),
+            Value::Large(at) => self.large_reply(at),
         }
     }
 
@@ -100,6 +94,14 @@ impl<'s> BucketRef<'s> {
         let Some(bucket) = self.bucket else { return Ok(None) };
         let entry = bucket.map(self.memory)?.get(self.lookup.field_hash(field, self.memory), field);
         Ok(entry.filter(|entry| !entry.is_expired(self.now_ms)))
+    }
+
+    /// The reply that is the value of a field.
+    pub(crate) fn field_reply(self, field: &[u8]) -> CommandResult<'s> {
+        match self.field(field)? {
+            Some(entry) => self.reply(entry.value),
+            None => Ok(Reply::NoKey),
+        }
     }
 
     /// How many fields the map has.
@@ -345,13 +347,6 @@ impl<'s> BucketMut<'s> {
     fn invalidate_watches(&mut self) {
         self.shard.watches.invalidate(self.name);
     }
-}
-
-/// The reply that is a large value.
-#[cold]
-#[inline(never)]
-fn large_reply<'s>(memory: &Memory, at: LargeRef) -> CommandResult<'s> {
-    Ok(memory.arena.value(at).clone().into())
 }
 
 /// Checks the name of a bucket, or of a field, that may be new.

@@ -6,7 +6,7 @@ use crate::{
     bucket::Kind,
     bucket_supervisor::{BucketSupervisor, Component, PanicScope, end_crashed},
     commands::{
-        hash, hash_scan,
+        hash_scan,
         spec::{Command, Run},
     },
     database::FullName,
@@ -297,7 +297,7 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
         return Ok(Reply::NoBucket);
     }
     match op {
-        Op::Get { key } => return hash::value(bucket.into_view(), key),
+        Op::Get { key } => return bucket.into_view().field_reply(key),
         Op::Show => return show(bucket.into_view()),
         Op::Keys { cursor } => {
             let (entries, next) = bucket.into_view().entries(cursor)?;

@@ -9,9 +9,9 @@ pub use keyspace::BucketPages;
 
 use crate::{
     cookie::Cookie,
-    error::Error,
+    error::{Error, escape_name},
     events::{NodeEvent, NodeStatus},
-    forward::{ForwardedBatch, Owner, Refusal},
+    forward::{ForwardedBatch, Target},
     limits::{HANDSHAKES, NODE_EVENTS},
     link::node_query::NodeQuery,
     local::{LinkSettings, LocalNode, StoreSettings, is_immediate},
@@ -53,6 +53,57 @@ pub struct Settings {
     pub store: StoreSettings,
     /// Where the files of durable ranges are; without it, there are none.
     pub data_dir: Option<PathBuf>,
+}
+
+/// Who owns a bucket.
+#[derive(Debug, Clone, Copy)]
+pub enum Owner<'a> {
+    /// This node, and it is volatile. It replies at once.
+    Local(&'a LocalNode),
+    /// Who replies later, to a [`ForwardedBatch`].
+    Later(Target<'a>),
+    /// No node: the request is refused.
+    Refused(Refusal<'a>),
+}
+
+impl<'a> Owner<'a> {
+    /// Who replies later, if anyone does.
+    #[inline]
+    pub fn target(self) -> Option<Target<'a>> {
+        if let Owner::Later(target) = self { Some(target) } else { None }
+    }
+
+    /// Whether both are the same, and serve the bucket.
+    fn is_same(&self, other: &Owner<'_>) -> bool {
+        match (self, other) {
+            (Owner::Local(_), Owner::Local(_)) => true,
+            (Owner::Later(one), Owner::Later(other)) => one.is_same(*other),
+            _ => false,
+        }
+    }
+}
+
+/// Why no node serves a bucket.
+#[derive(Debug, Clone, Copy)]
+pub enum Refusal<'a> {
+    /// No route covers it.
+    NoRoute,
+    /// By the routes of the two nodes it has different owners.
+    RoutesDiffer(&'a LocalNode, &'a Peer),
+}
+
+impl Refusal<'_> {
+    /// The error of a request for the bucket.
+    pub fn error(&self, bucket: &[u8]) -> Error {
+        match self {
+            Refusal::NoRoute => Error::no_route(bucket),
+            Refusal::RoutesDiffer(local, peer) => Error::RoutesDiffer {
+                one: local.name.shared(),
+                other: peer.name().shared(),
+                bucket: escape_name(bucket),
+            },
+        }
+    }
 }
 
 /// A handle to this node's view of the cluster. Cheap to clone.
@@ -163,8 +214,8 @@ impl Cluster {
     pub fn owner(&self, bucket: &[u8]) -> Owner<'_> {
         match self.local.table.look_up(bucket) {
             Destination::Local => Owner::Local(&self.local),
-            Destination::Range(range) => Owner::Range(&self.local.ranges()[range]),
-            Destination::Peer(peer) => Owner::Remote(&self.peers[peer]),
+            Destination::Range(range) => Owner::Later(Target::Range(&self.local.ranges()[range])),
+            Destination::Peer(peer) => Owner::Later(Target::Peer(&self.peers[peer])),
             Destination::Nowhere => Owner::Refused(Refusal::NoRoute),
             Destination::Disputed(peer) => {
                 Owner::Refused(Refusal::RoutesDiffer(&self.local, &self.peers[peer]))
@@ -189,11 +240,11 @@ impl Cluster {
             Owner::Local(node) => {
                 node.execute(&[request], now_ms, on_reply);
             }
-            Owner::Range(range) if is_immediate(&request.op) => {
+            Owner::Later(Target::Range(range)) if is_immediate(&request.op) => {
                 self.local.read(range, &[request], now_ms, on_reply)?;
             }
-            owner => {
-                let mut batch = ForwardedBatch::new(owner, request).expect("it replies later");
+            Owner::Later(target) => {
+                let mut batch = ForwardedBatch::new(target, request);
                 let _ = on_reply(batch.resolve_next().await?);
             }
         }
@@ -208,40 +259,43 @@ impl Cluster {
         mut read: impl FnMut(usize, Result<Reply<'_>, Error>),
     ) {
         let mut batches: Vec<(ForwardedBatch<'_>, Vec<usize>)> = Vec::new();
-        let mut at_once = Vec::new();
-        let written = self.written_ranges(requests);
+        let mut at_once: Vec<(usize, Option<&Range>)> = Vec::new();
         for (index, request) in requests.iter().enumerate() {
-            let owner = self.owner(request.bucket);
-            match owner {
-                Owner::Local(_) => at_once.push(index),
-                Owner::Range(range) if !is_one_of(range, &written) => at_once.push(index),
+            match self.owner(request.bucket) {
+                Owner::Local(_) => at_once.push((index, None)),
                 Owner::Refused(refusal) => read(index, Err(refusal.error(request.bucket))),
-                _ => match batches.iter_mut().find(|(batch, _)| batch.goes_to(&owner)) {
+                Owner::Later(target) => match batches.iter_mut().find(|(batch, _)| batch.goes_to(target)) {
                     Some((batch, indices)) => {
                         batch.push(*request);
                         indices.push(index);
                     }
-                    None => {
-                        batches
-                            .extend(ForwardedBatch::new(owner, *request).map(|batch| (batch, vec![index])));
-                    }
+                    None => batches.push((ForwardedBatch::new(target, *request), vec![index])),
                 },
             }
         }
-        batches.iter_mut().for_each(|(batch, _)| batch.send());
-        for index in at_once {
+        batches.retain_mut(|(batch, indices)| match batch.immediate_range() {
+            Some(range) => {
+                at_once.extend(indices.iter().map(|index| (*index, Some(range))));
+                false
+            }
+            None => {
+                batch.send();
+                true
+            }
+        });
+        for (index, range) in at_once {
             let mut on_reply = |reply: Reply<'_>| {
                 read(index, Ok(reply));
                 Continue(())
             };
             let (request, now_ms) = (&requests[index..=index], kv::time::now_ms());
-            match self.owner(request[0].bucket) {
-                Owner::Range(range) => {
+            match range {
+                None => drop(self.local.execute(request, now_ms, &mut on_reply)),
+                Some(range) => {
                     if let Err(failure) = self.local.read(range, request, now_ms, on_reply) {
                         read(index, Err(failure.into()));
                     }
                 }
-                _ => drop(self.local.execute(request, now_ms, &mut on_reply)),
             }
         }
         for (mut batch, indices) in batches {
@@ -261,14 +315,14 @@ impl Cluster {
         for request in requests {
             let peer = match self.owner(request.bucket) {
                 Owner::Local(_) => continue,
-                Owner::Range(range) => {
+                Owner::Later(Target::Range(range)) => {
                     range.may_read()?;
                     continue;
                 }
-                Owner::Remote(peer) => peer,
+                Owner::Later(Target::Peer(peer)) => peer,
                 Owner::Refused(refusal) => return Err(refusal.error(request.bucket)),
             };
-            if !checked.is_some_and(|checked| std::ptr::eq(checked, peer)) {
+            if !checked.is_some_and(|checked| ptr::eq(checked, peer)) {
                 peer.down_error().map_or(Ok(()), Err)?;
                 checked = Some(peer);
             }
@@ -280,41 +334,23 @@ impl Cluster {
     /// Forwards the requests to which other nodes, or durable ranges, reply later: one batch for each owner.
     pub fn forward<'a>(&'a self, requests: &[Request<'a>]) -> Vec<ForwardedBatch<'a>> {
         let mut batches: Vec<ForwardedBatch<'a>> = Vec::new();
-        let written = self.written_ranges(requests);
         for request in requests {
-            let owner = self.owner(request.bucket);
-            if let Owner::Range(range) = owner
-                && !is_one_of(range, &written)
-            {
-                continue;
-            }
-            match batches.iter_mut().find(|batch| batch.goes_to(&owner)) {
+            let Some(target) = self.owner(request.bucket).target() else { continue };
+            match batches.iter_mut().find(|batch| batch.goes_to(target)) {
                 Some(batch) => batch.push(*request),
-                None => batches.extend(ForwardedBatch::new(owner, *request)),
+                None => batches.push(ForwardedBatch::new(target, *request)),
             }
         }
+        batches.retain(|batch| batch.immediate_range().is_none());
         batches.iter_mut().for_each(ForwardedBatch::send);
         batches
-    }
-
-    /// The durable ranges of this node to which one of the requests is not a mere read.
-    fn written_ranges(&self, requests: &[Request<'_>]) -> Vec<&Range> {
-        let mut written: Vec<&Range> = Vec::new();
-        for request in requests.iter().filter(|request| !is_immediate(&request.op)) {
-            if let Owner::Range(range) = self.owner(request.bucket)
-                && !is_one_of(range, &written)
-            {
-                written.push(range);
-            }
-        }
-        written
     }
 
     /// How many of the first requests the range executes at once, the first of which is for it: none if one
     /// of all these requests writes to it.
     pub fn immediate_prefix_len(&self, range: &Range, requests: &[Request<'_>]) -> usize {
         let is_here = |request: &Request<'_>| match self.owner(request.bucket) {
-            Owner::Range(other) => ptr::eq(other, range),
+            Owner::Later(Target::Range(other)) => ptr::eq(other, range),
             _ => false,
         };
         if requests.iter().any(|request| !is_immediate(&request.op) && is_here(request)) {
@@ -331,8 +367,8 @@ impl Cluster {
         backlog: &Arc<Backlog>,
     ) -> Result<Option<Subscription>, Error> {
         match self.owner(bucket) {
-            Owner::Local(_) | Owner::Range(_) => Ok(self.local.subscribe(bucket, backlog)?),
-            Owner::Remote(peer) => peer.subscribe(bucket, backlog).await,
+            Owner::Local(_) | Owner::Later(Target::Range(_)) => Ok(self.local.subscribe(bucket, backlog)?),
+            Owner::Later(Target::Peer(peer)) => peer.subscribe(bucket, backlog).await,
             Owner::Refused(refusal) => Err(refusal.error(bucket)),
         }
     }
@@ -372,11 +408,6 @@ impl Cluster {
     pub fn events(&self) -> broadcast::Receiver<NodeEvent> {
         self.events.subscribe()
     }
-}
-
-/// Whether the range is in the list.
-fn is_one_of(range: &Range, ranges: &[&Range]) -> bool {
-    ranges.iter().any(|other| ptr::eq(*other, range))
 }
 
 /// Opens the durable ranges of this node.

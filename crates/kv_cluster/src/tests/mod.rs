@@ -10,11 +10,11 @@ mod subscriptions;
 mod transactions;
 
 use crate::{
-    cluster::{Cluster, Settings},
+    cluster::{Cluster, Owner, Settings},
     cookie::Cookie,
     error::Error,
     events::NodeEvent,
-    forward::{ForwardedBatch, Owner},
+    forward::{ForwardedBatch, Target},
     limits::FRAME_BYTES,
     link::{
         buffers::ReadBuffer,
@@ -114,7 +114,9 @@ impl Node {
 
     fn peer(&self) -> &Peer {
         let bucket: &[u8] = if *self.cluster.node_name() == name("foo") { b"shopping" } else { b"apples" };
-        let Owner::Remote(peer) = self.cluster.owner(bucket) else { panic!("there is one peer") };
+        let Owner::Later(Target::Peer(peer)) = self.cluster.owner(bucket) else {
+            panic!("there is one peer")
+        };
         peer
     }
 

@@ -3,13 +3,13 @@
 //! [`execute_one`], [`transact`] or [`subscribe`]. Commands on all keys at once (KEYS, FLUSHALL, BUCKETS)
 //! name no bucket and call the [`Cluster`] themselves.
 
-use super::{Protocol, Rendered, buffers::Output};
+use super::{Protocol, Rendered, RequestResult, buffers::Output};
 use crate::{
     limits::{LOOK_AHEAD_REQUESTS, PREPARATIONS},
     reactor::yield_to_group,
 };
 use kv::{Backlog, CommandError, FullName, LargeValue, Reply, Request, Subscription};
-use kv_cluster::{Cluster, Error, LocalNode, Owner, Range};
+use kv_cluster::{Cluster, Error, LocalNode, Owner, Range, Target};
 use std::{io, ops::ControlFlow, sync::Arc};
 use tokio::task::yield_now;
 
@@ -20,17 +20,46 @@ pub(super) struct Executed<F> {
     pub(super) paused: Option<F>,
 }
 
-impl<F> Executed<F> {
-    pub(super) fn none() -> Executed<F> {
-        Executed { count: 0, paused: None }
+/// Requests of a batch, and the rendering of their replies in order.
+struct Execution<'e, 'a, 's, P: Protocol> {
+    protocol: &'e mut P,
+    requests: &'e [Request<'a>],
+    output: &'e mut Output<'s>,
+    executed: Executed<P::FollowUp<'a>>,
+}
+
+impl<'e, 'a, 's, P: Protocol> Execution<'e, 'a, 's, P> {
+    fn new(protocol: &'e mut P, requests: &'e [Request<'a>], output: &'e mut Output<'s>) -> Self {
+        Execution { protocol, requests, output, executed: Executed { count: 0, paused: None } }
     }
 
-    /// Counts one more request.
-    fn add(&mut self, rendered: Rendered<F>) {
-        self.count += 1;
-        if let Rendered::Paused(follow_up) = rendered {
-            self.paused = Some(follow_up);
+    /// The requests that are not executed yet.
+    #[inline]
+    fn left(&self) -> &'e [Request<'a>] {
+        &self.requests[self.executed.count..]
+    }
+
+    /// Renders the result of the next request.
+    #[inline]
+    fn render(&mut self, result: RequestResult<'_>) {
+        let request = &self.requests[self.executed.count];
+        self.executed.count += 1;
+        if let Rendered::Paused(follow_up) = self.protocol.render(&mut self.output.bytes, request, result) {
+            self.executed.paused = Some(follow_up);
         }
+    }
+
+    /// Renders the reply to the next request. Breaks off when the output is full or the reply pauses the
+    /// batch.
+    #[inline]
+    fn on_reply(&mut self, reply: &Reply<'_>) -> ControlFlow<()> {
+        self.render(Ok(reply));
+        if self.is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    #[inline]
+    fn is_interrupted(&self) -> bool {
+        self.output.is_full() || self.executed.paused.is_some()
     }
 }
 
@@ -43,65 +72,46 @@ pub(super) fn execute_local<'a, P: Protocol>(
     now_ms: u64,
     output: &mut Output<'_>,
 ) -> Executed<P::FollowUp<'a>> {
-    let mut executed = Executed::none();
-    while executed.count < requests.len() && executed.paused.is_none() && !output.is_full() {
-        let left = &requests[executed.count..];
-        match cluster.owner(left[0].bucket) {
+    let mut execution = Execution::new(protocol, requests, output);
+    while !execution.is_interrupted()
+        && let left @ [next, ..] = execution.left()
+    {
+        match cluster.owner(next.bucket) {
             Owner::Local(node) => {
-                node.execute(&left[..local_prefix_len(cluster, left)], now_ms, |reply| {
-                    let request = &requests[executed.count];
-                    executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
-                    if output.is_full() || executed.paused.is_some() {
-                        return ControlFlow::Break(());
-                    }
-                    ControlFlow::Continue(())
-                });
+                let local = &left[..local_prefix_len(cluster, left)];
+                node.execute(local, now_ms, |reply| execution.on_reply(&reply));
             }
-            Owner::Refused(refusal) => {
-                let error = refusal.error(left[0].bucket);
-                executed.add(protocol.render(&mut output.bytes, &left[0], Err(&error)));
-            }
-            Owner::Range(range) => match read_range(cluster, protocol, range, left, now_ms, output) {
-                Some(read) => {
-                    executed.count += read.count;
-                    executed.paused = read.paused;
+            Owner::Refused(refusal) => execution.render(Err(&refusal.error(next.bucket))),
+            Owner::Later(Target::Range(range)) => {
+                if !read_range(cluster, range, &mut execution, now_ms) {
+                    break;
                 }
-                None => break,
-            },
-            Owner::Remote(_) => break,
+            }
+            Owner::Later(Target::Peer(_)) => break,
         }
     }
-    executed
+    execution.executed
 }
 
-/// Executes the leading requests that only read a durable range, the first of which is for it; `None` if one
+/// Executes the leading requests that only read a durable range, the first of which is for it; `false` if one
 /// of all these requests writes to it. Not part of [`execute_local`], which volatile buckets keep small.
 #[inline(never)]
-fn read_range<'a, P: Protocol>(
+fn read_range<P: Protocol>(
     cluster: &Cluster,
-    protocol: &mut P,
     range: &Range,
-    requests: &[Request<'a>],
+    execution: &mut Execution<'_, '_, '_, P>,
     now_ms: u64,
-    output: &mut Output<'_>,
-) -> Option<Executed<P::FollowUp<'a>>> {
-    let count = cluster.immediate_prefix_len(range, requests);
+) -> bool {
+    let left = execution.left();
+    let count = cluster.immediate_prefix_len(range, left);
     if count == 0 {
-        return None;
+        return false;
     }
-    let mut executed = Executed::none();
-    let read = cluster.local().read(range, &requests[..count], now_ms, |reply| {
-        let request = &requests[executed.count];
-        executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
-        if output.is_full() || executed.paused.is_some() {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    });
+    let read = cluster.local().read(range, &left[..count], now_ms, |reply| execution.on_reply(&reply));
     if let Err(failure) = read {
-        executed.add(protocol.render(&mut output.bytes, &requests[0], Err(&failure.into())));
+        execution.render(Err(&failure.into()));
     }
-    Some(executed)
+    true
 }
 
 /// How many leading requests are for buckets of this node; the first one is.
@@ -125,13 +135,13 @@ pub(crate) async fn execute<P: Protocol>(
     output: &mut Output<'_>,
 ) -> io::Result<()> {
     let mut forwarded = cluster.forward(requests);
+    let target = |request: &Request<'_>| cluster.owner(request.bucket).target();
     let mut left = requests;
     while let Some(request) = left.first() {
-        let owner = cluster.owner(request.bucket);
-        let executed = match forwarded.iter_mut().find(|batch| batch.goes_to(&owner)) {
+        let batch = target(request).and_then(|to| forwarded.iter_mut().find(|batch| batch.goes_to(to)));
+        let executed = match batch {
             Some(batch) => {
                 let result = batch.resolve_next().await;
-                let mut executed = Executed::none();
                 let large = match &result {
                     Ok(Reply::Value(value)) if LargeValue::holds(value.len()) => {
                         let copied = copy_in_pieces(value).await;
@@ -139,19 +149,19 @@ pub(crate) async fn execute<P: Protocol>(
                     }
                     _ => None,
                 };
-                let result = large.as_ref().map_or(result.as_ref(), Ok);
-                executed.add(protocol.render(&mut output.bytes, request, result));
-                executed
+                let mut execution = Execution::new(protocol, &left[..1], output);
+                execution.render(large.as_ref().map_or(result.as_ref(), Ok));
+                execution.executed
             }
-            None if let Owner::Local(node) = owner
-                && is_large(request) =>
+            None if is_large(request)
+                && let Owner::Local(node) = cluster.owner(request.bucket) =>
             {
-                execute_large(node, protocol, request, output).await
+                execute_large(node, Execution::new(protocol, &left[..1], output)).await
             }
             None => {
                 let is_apart = |request: &Request<'_>| {
-                    let owner = cluster.owner(request.bucket);
-                    is_large(request) || forwarded.iter().any(|batch| batch.goes_to(&owner))
+                    let is_forwarded = |to| forwarded.iter().any(|batch| batch.goes_to(to));
+                    is_large(request) || target(request).is_some_and(is_forwarded)
                 };
                 let end = left.iter().skip(1).position(is_apart).map_or(left.len(), |last| last + 1);
                 execute_local(cluster, protocol, &left[..end], kv::time::now_ms(), output)
@@ -186,12 +196,10 @@ fn is_large(request: &Request<'_>) -> bool {
 /// of this thread run between their pieces.
 async fn execute_large<'a, P: Protocol>(
     node: &LocalNode,
-    protocol: &mut P,
-    request: &Request<'a>,
-    output: &mut Output<'_>,
+    mut execution: Execution<'_, 'a, '_, P>,
 ) -> Executed<P::FollowUp<'a>> {
-    let (mut executed, mut attempts) = (Executed::none(), 0);
-    while executed.count == 0 {
+    let mut attempts = 0;
+    while let [request, ..] = execution.left() {
         attempts += 1;
         let mut preparation = node.prepare(request, kv::time::now_ms());
         loop {
@@ -199,20 +207,19 @@ async fn execute_large<'a, P: Protocol>(
                 Ok(true) => yield_now().await,
                 Ok(false) => break,
                 Err(error) => {
-                    let reply = Reply::Error(error);
-                    executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
-                    return executed;
+                    execution.render(Ok(&Reply::Error(error)));
+                    return execution.executed;
                 }
             }
         }
         node.execute_prepared(request, preparation, kv::time::now_ms(), |reply| {
             if reply != Reply::Error(CommandError::Outdated) || attempts == PREPARATIONS {
-                executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
+                execution.render(Ok(&reply));
             }
             ControlFlow::Continue(())
         });
     }
-    executed
+    execution.executed
 }
 
 /// Checks, before any of the requests is executed, that nothing is known to be in the way of one. Other
@@ -268,13 +275,13 @@ pub(super) async fn prefetch(cluster: &Cluster, request: &Request<'_>) {
                 yield_to_group().await;
             }
         }
-        Owner::Range(range) => {
+        Owner::Later(Target::Range(range)) => {
             let store = range.store();
             let mut prefetch = store.prefetch(request);
             while store.prefetch_step(request, &mut prefetch) {
                 yield_to_group().await;
             }
         }
-        Owner::Remote(_) | Owner::Refused(_) => {}
+        Owner::Later(Target::Peer(_)) | Owner::Refused(_) => {}
     }
 }

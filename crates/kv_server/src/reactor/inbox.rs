@@ -1,8 +1,9 @@
 //! The inbox of a reactor: other threads send it connections to serve, connections to poll again, orders to
 //! hand connections over, and the command to stop.
 
-use super::{backend::BackendWaker, socket::SharedSocket};
+use super::socket::SharedSocket;
 use std::{
+    io,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -37,7 +38,14 @@ pub(super) enum Order {
 /// The commands for a reactor, and what wakes it.
 pub(super) struct Inbox {
     state: Mutex<State>,
-    waker: BackendWaker,
+    waker: ReactorWaker,
+}
+
+/// Wakes a reactor that waits for its sockets, from any thread.
+pub(super) enum ReactorWaker {
+    #[cfg(target_os = "linux")]
+    EventFd(std::os::fd::OwnedFd),
+    Epoll(mio::Waker),
 }
 
 #[derive(Default)]
@@ -49,9 +57,19 @@ struct State {
     stopped: bool,
 }
 
+impl ReactorWaker {
+    fn wake(&self) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            ReactorWaker::EventFd(eventfd) => Ok(rustix::io::write(eventfd, &1_u64.to_ne_bytes()).map(drop)?),
+            ReactorWaker::Epoll(waker) => waker.wake(),
+        }
+    }
+}
+
 impl Inbox {
     /// The empty inbox of the reactor that `waker` wakes.
-    pub(super) fn new(waker: BackendWaker) -> Inbox {
+    pub(super) fn new(waker: ReactorWaker) -> Inbox {
         Inbox { state: Mutex::default(), waker }
     }
 

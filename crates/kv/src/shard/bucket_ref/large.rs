@@ -1,11 +1,23 @@
 //! Large values of buckets, apart from the operations on others, which they must not slow down.
 
-use super::{BucketMut, CommandError, Entry};
+use super::{BucketMut, BucketRef, CommandError, Entry};
 use crate::{
-    memory::{large::LargeValue, value::Value},
+    memory::{
+        large::LargeValue,
+        value::{LargeRef, Value},
+    },
     pubsub::bucket_changes::Change,
-    reply::OwnedValue,
+    reply::{CommandResult, OwnedValue},
 };
+
+impl<'s> BucketRef<'s> {
+    /// The reply that is a large value of the bucket.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn large_reply(self, at: LargeRef) -> CommandResult<'s> {
+        Ok(self.memory.arena.value(at).clone().into())
+    }
+}
 
 impl BucketMut<'_> {
     /// Has `set` store a large value, which becomes one of the arena's unless it fails.
