@@ -12,7 +12,7 @@ mod stores;
 
 pub(crate) use durable::{Flushing, Place, is_immediate};
 
-use crate::{cookie::Cookie, node_name::NodeName, routing::table::RoutingTable};
+use crate::{cookie::Cookie, limits::PREPARATIONS, node_name::NodeName, routing::table::RoutingTable};
 use kv::{
     AlreadyFrozen, Channels, CommandError, Component, FreezeBudget, FrozenStore, FullName, Prefetch,
     Preparation, Reply, Request, Store, TransactionLimits,
@@ -28,6 +28,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::task::yield_now;
 
 /// When a peer counts as dead, and a call as lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,22 +165,36 @@ impl LocalNode {
         self.store.execute(batch, now_ms, reply)
     }
 
-    /// Prepares a request with large arguments, which [`Self::execute_prepared`] executes. The caller takes
-    /// the steps of the preparation, and does other work between them.
-    pub fn prepare<'a>(&self, request: &Request<'a>, now_ms: u64) -> Preparation<'a> {
-        self.store.prepare(request, now_ms)
+    /// Executes a request with large arguments, which are copied before its bucket is locked. Other tasks run
+    /// between their pieces.
+    pub async fn execute_large(&self, request: &Request<'_>, mut on_reply: impl FnMut(Reply<'_>)) {
+        for attempt in 1..=PREPARATIONS {
+            let mut is_outdated = false;
+            match self.prepare(request).await {
+                Err(error) => on_reply(Reply::Error(error)),
+                Ok(preparation) => {
+                    self.store.execute_prepared(request, preparation, kv::time::now_ms(), |reply| {
+                        is_outdated = attempt < PREPARATIONS && reply == Reply::Error(CommandError::Outdated);
+                        if !is_outdated {
+                            on_reply(reply);
+                        }
+                        ControlFlow::Continue(())
+                    });
+                }
+            }
+            if !is_outdated {
+                return;
+            }
+        }
     }
 
-    /// Executes a request for which `preparation` is complete. The reply is
-    /// [`kv::CommandError::Outdated`] if it has to be prepared again.
-    pub fn execute_prepared(
-        &self,
-        request: &Request<'_>,
-        preparation: Preparation<'_>,
-        now_ms: u64,
-        reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
-    ) {
-        self.store.execute_prepared(request, preparation, now_ms, reply);
+    /// Copies the large arguments of a request.
+    async fn prepare<'a>(&self, request: &Request<'a>) -> Result<Preparation<'a>, CommandError> {
+        let mut preparation = self.store.prepare(request, kv::time::now_ms());
+        while preparation.step()? {
+            yield_now().await;
+        }
+        Ok(preparation)
     }
 
     /// Executes the whole batch as one step, unless one of the watched buckets has changed since

@@ -202,7 +202,7 @@ pub(super) fn check_values(bucket: BucketRef<'_>, fields: Args<'_>) -> Result<()
         let value = bucket.field(field)?.and_then(|entry| entry.value.small());
         bytes += value.map_or(0, <[u8]>::len);
         if bytes > STEP_BYTES {
-            return Err(CommandError::step_too_large());
+            return Err(CommandError::StepTooLarge);
         }
     }
     Ok(())

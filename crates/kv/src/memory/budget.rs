@@ -42,6 +42,13 @@ impl Budget {
         self.used().saturating_add(bytes) > self.limit.load(Relaxed)
     }
 
+    /// Whether `bytes` more exceed the limit, when one shard uses `used` bytes, of which `accounted` are
+    /// accounted for.
+    pub(crate) fn lacks_in_shard(&self, bytes: usize, used: usize, accounted: usize) -> bool {
+        let used = self.used().wrapping_add(used).wrapping_sub(accounted);
+        used.saturating_add(bytes) > self.limit.load(Relaxed)
+    }
+
     /// Whether so much is held that compaction has to help.
     pub(crate) fn is_pressed(&self) -> bool {
         self.held.load(Relaxed) > self.limit.load(Relaxed)

@@ -7,9 +7,15 @@ use crate::{
     bucket::{Bucket, Kind, Origin, WrongType, map::Map},
     error::CommandError,
     limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
-    memory::{Memory, arena::Arena, entry::Entry, large::LargeValue, value::Value},
+    memory::{
+        Memory,
+        arena::Arena,
+        entry::Entry,
+        large::LargeValue,
+        value::{LargeRef, Value},
+    },
     pubsub::bucket_changes::{Change, EndReason},
-    reply::{CommandResult, OwnedValue, Reply},
+    reply::{CommandResult, OwnedValue, Projection, Reply},
     shard::{
         Shard,
         registry::{Lookup, NameSlot},
@@ -53,20 +59,12 @@ impl<'s> BucketRef<'s> {
         Ok(self.string()?.map(|value| self.owned_value(value)))
     }
 
-    /// A value of the bucket, apart from it.
-    pub(crate) fn owned_value(self, value: Value<'s>) -> OwnedValue {
-        match value {
-            Value::Bytes(bytes) => OwnedValue::Bytes(bytes.to_vec()),
-            Value::Large(at) => OwnedValue::Large(Box::new(self.memory.arena.value(at).clone())),
-        }
-    }
-
     /// The reply that is a value of the bucket.
     #[inline]
     pub(crate) fn reply(self, value: Value<'s>) -> CommandResult<'s> {
         match value {
             Value::Bytes(bytes) => Ok(Reply::Value(bytes)),
-            Value::Large(at) => self.large_reply(at),
+            Value::Large(at) => large_reply(self.memory, at),
         }
     }
 
@@ -141,9 +139,14 @@ impl<'s> BucketRef<'s> {
         Some((own + bytes.sum::<usize>(), next))
     }
 
-    /// Up to `wanted` random entries of the map, with duplicates, as long as they are within a page. Gives up
-    /// after a bounded number of tries among slots that are vacant or hold expired entries.
-    pub(crate) fn random_entries(self, wanted: usize) -> Result<Vec<Entry<'s>>, WrongType> {
+    /// Up to `wanted` random entries of the map, with duplicates, as long as what `projection` lists of them
+    /// is within a page. Gives up after a bounded number of tries among slots that are vacant or hold expired
+    /// entries.
+    pub(crate) fn random_entries(
+        self,
+        projection: Projection,
+        wanted: usize,
+    ) -> Result<Vec<Entry<'s>>, WrongType> {
         let Some(map) = self.map()? else { return Ok(Vec::new()) };
         let (mut entries, mut bytes, mut misses) = (Vec::new(), 0, 0);
         while entries.len() < wanted && bytes < PAGE_BYTES && misses < RANDOM_MISSES {
@@ -151,7 +154,8 @@ impl<'s> BucketRef<'s> {
             crate::tests::work::touch(1);
             match map.random(self.now_ms) {
                 Some(entry) => {
-                    bytes += entry.key.len() + entry.value.len();
+                    bytes += entry.key.len();
+                    bytes += if projection == Projection::Keys { 0 } else { entry.value.len() };
                     entries.push(entry);
                 }
                 None => misses += 1,
@@ -347,6 +351,13 @@ impl<'s> BucketMut<'s> {
     fn invalidate_watches(&mut self) {
         self.shard.watches.invalidate(self.name);
     }
+}
+
+/// The reply that is a large value.
+#[cold]
+#[inline(never)]
+fn large_reply<'s>(memory: &Memory, at: LargeRef) -> CommandResult<'s> {
+    Ok(memory.arena.value(at).clone().into())
 }
 
 /// Checks the name of a bucket, or of a field, that may be new.

@@ -71,7 +71,7 @@ impl Store {
             let flow = if request.spans_buckets() {
                 let mut shards = self.lock_all(request.full_names());
                 done += 1;
-                on_reply(self.execute_multi_bounded(&mut shards, request, terms))
+                on_reply(self.execute_multi_bounded(&mut shards, request, 0, terms))
             } else {
                 let mut lookups = ArrayVec::new();
                 let index = self.hash_lookups(&batch[done..], &mut lookups);
@@ -262,6 +262,10 @@ fn execute<'s>(
     let result = match request.op {
         Op::Command { command, args } => match command.run {
             Run::One(run) => run(bucket, args),
+            Run::Growing(_, growth) if bucket.lacks_memory(budget, growth(bucket.view(), args)) => {
+                Err(CommandError::OutOfMemory)
+            }
+            Run::Growing(run, _) => run(bucket, args),
             Run::Multi(_) => unreachable!("executed with all of its shards"),
         },
         Op::Entries { projection, cursor } => hash_scan::page(bucket.into_view(), projection, cursor),

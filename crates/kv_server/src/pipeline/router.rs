@@ -4,12 +4,9 @@
 //! name no bucket and call the [`Cluster`] themselves.
 
 use super::{Protocol, Rendered, RequestResult, buffers::Output};
-use crate::{
-    limits::{LOOK_AHEAD_REQUESTS, PREPARATIONS},
-    reactor::yield_to_group,
-};
+use crate::{limits::LOOK_AHEAD_REQUESTS, reactor::yield_to_group};
 use kv::{Backlog, CommandError, FullName, LargeValue, Reply, Request, Subscription};
-use kv_cluster::{Cluster, Error, LocalNode, Owner, Range, Target};
+use kv_cluster::{Cluster, Error, Owner, Range, Target};
 use std::{io, ops::ControlFlow, sync::Arc};
 use tokio::task::yield_now;
 
@@ -20,46 +17,31 @@ pub(super) struct Executed<F> {
     pub(super) paused: Option<F>,
 }
 
-/// Requests of a batch, and the rendering of their replies in order.
-struct Execution<'e, 'a, 's, P: Protocol> {
-    protocol: &'e mut P,
-    requests: &'e [Request<'a>],
-    output: &'e mut Output<'s>,
-    executed: Executed<P::FollowUp<'a>>,
-}
-
-impl<'e, 'a, 's, P: Protocol> Execution<'e, 'a, 's, P> {
-    fn new(protocol: &'e mut P, requests: &'e [Request<'a>], output: &'e mut Output<'s>) -> Self {
-        Execution { protocol, requests, output, executed: Executed { count: 0, paused: None } }
+impl<F> Executed<F> {
+    fn none() -> Executed<F> {
+        Executed { count: 0, paused: None }
     }
 
-    /// The requests that are not executed yet.
-    #[inline]
-    fn left(&self) -> &'e [Request<'a>] {
-        &self.requests[self.executed.count..]
-    }
-
-    /// Renders the result of the next request.
-    #[inline]
-    fn render(&mut self, result: RequestResult<'_>) {
-        let request = &self.requests[self.executed.count];
-        self.executed.count += 1;
-        if let Rendered::Paused(follow_up) = self.protocol.render(&mut self.output.bytes, request, result) {
-            self.executed.paused = Some(follow_up);
+    /// Counts the next of the requests, and renders its result. Breaks off when the output is full or the
+    /// reply pauses the batch.
+    #[inline(always)]
+    fn render<'a, P: Protocol<FollowUp<'a> = F>>(
+        &mut self,
+        protocol: &mut P,
+        requests: &[Request<'a>],
+        result: RequestResult<'_>,
+        output: &mut Output<'_>,
+    ) -> ControlFlow<()> {
+        let rendered = protocol.render(&mut output.bytes, &requests[self.count], result);
+        self.count += 1;
+        if let Rendered::Paused(follow_up) = rendered {
+            self.paused = Some(follow_up);
         }
-    }
-
-    /// Renders the reply to the next request. Breaks off when the output is full or the reply pauses the
-    /// batch.
-    #[inline]
-    fn on_reply(&mut self, reply: &Reply<'_>) -> ControlFlow<()> {
-        self.render(Ok(reply));
-        if self.is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    #[inline]
-    fn is_interrupted(&self) -> bool {
-        self.output.is_full() || self.executed.paused.is_some()
+        if output.is_full() || self.paused.is_some() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 
@@ -72,46 +54,57 @@ pub(super) fn execute_local<'a, P: Protocol>(
     now_ms: u64,
     output: &mut Output<'_>,
 ) -> Executed<P::FollowUp<'a>> {
-    let mut execution = Execution::new(protocol, requests, output);
-    while !execution.is_interrupted()
-        && let left @ [next, ..] = execution.left()
-    {
-        match cluster.owner(next.bucket) {
+    let mut executed = Executed::none();
+    while executed.count < requests.len() && executed.paused.is_none() && !output.is_full() {
+        let left = &requests[executed.count..];
+        match cluster.owner(left[0].bucket) {
             Owner::Local(node) => {
-                let local = &left[..local_prefix_len(cluster, left)];
-                node.execute(local, now_ms, |reply| execution.on_reply(&reply));
+                node.execute(&left[..local_prefix_len(cluster, left)], now_ms, |reply| {
+                    executed.render(protocol, requests, Ok(&reply), output)
+                });
             }
-            Owner::Refused(refusal) => execution.render(Err(&refusal.error(next.bucket))),
+            Owner::Refused(refusal) => {
+                let error = refusal.error(left[0].bucket);
+                let _ = executed.render(protocol, requests, Err(&error), output);
+            }
             Owner::Later(Target::Range(range)) => {
-                if !read_range(cluster, range, &mut execution, now_ms) {
-                    break;
+                match read_range(cluster, protocol, range, left, now_ms, output) {
+                    Some(read) => {
+                        executed.count += read.count;
+                        executed.paused = read.paused;
+                    }
+                    None => break,
                 }
             }
             Owner::Later(Target::Peer(_)) => break,
         }
     }
-    execution.executed
+    executed
 }
 
-/// Executes the leading requests that only read a durable range, the first of which is for it; `false` if one
+/// Executes the leading requests that only read a durable range, the first of which is for it; `None` if one
 /// of all these requests writes to it. Not part of [`execute_local`], which volatile buckets keep small.
 #[inline(never)]
-fn read_range<P: Protocol>(
+fn read_range<'a, P: Protocol>(
     cluster: &Cluster,
+    protocol: &mut P,
     range: &Range,
-    execution: &mut Execution<'_, '_, '_, P>,
+    requests: &[Request<'a>],
     now_ms: u64,
-) -> bool {
-    let left = execution.left();
-    let count = cluster.immediate_prefix_len(range, left);
+    output: &mut Output<'_>,
+) -> Option<Executed<P::FollowUp<'a>>> {
+    let count = cluster.immediate_prefix_len(range, requests);
     if count == 0 {
-        return false;
+        return None;
     }
-    let read = cluster.local().read(range, &left[..count], now_ms, |reply| execution.on_reply(&reply));
+    let mut executed = Executed::none();
+    let read = cluster.local().read(range, &requests[..count], now_ms, |reply| {
+        executed.render(protocol, requests, Ok(&reply), output)
+    });
     if let Err(failure) = read {
-        execution.render(Err(&failure.into()));
+        let _ = executed.render(protocol, requests, Err(&failure.into()), output);
     }
-    true
+    Some(executed)
 }
 
 /// How many leading requests are for buckets of this node; the first one is.
@@ -149,14 +142,20 @@ pub(crate) async fn execute<P: Protocol>(
                     }
                     _ => None,
                 };
-                let mut execution = Execution::new(protocol, &left[..1], output);
-                execution.render(large.as_ref().map_or(result.as_ref(), Ok));
-                execution.executed
+                let mut executed = Executed::none();
+                let result = large.as_ref().map_or(result.as_ref(), Ok);
+                let _ = executed.render(protocol, left, result, output);
+                executed
             }
             None if is_large(request)
                 && let Owner::Local(node) = cluster.owner(request.bucket) =>
             {
-                execute_large(node, Execution::new(protocol, &left[..1], output)).await
+                let mut executed = Executed::none();
+                let on_reply = |reply: Reply<'_>| {
+                    let _ = executed.render(protocol, left, Ok(&reply), output);
+                };
+                node.execute_large(request, on_reply).await;
+                executed
             }
             None => {
                 let is_apart = |request: &Request<'_>| {
@@ -190,36 +189,6 @@ pub(crate) async fn copy_in_pieces(bytes: &[u8]) -> Result<LargeValue, CommandEr
 /// Whether the arguments of a request take so long to copy that other connections run meanwhile.
 fn is_large(request: &Request<'_>) -> bool {
     LargeValue::holds(request.op.payload_bytes())
-}
-
-/// Executes a request with large arguments, which are copied before its bucket is locked. Other connections
-/// of this thread run between their pieces.
-async fn execute_large<'a, P: Protocol>(
-    node: &LocalNode,
-    mut execution: Execution<'_, 'a, '_, P>,
-) -> Executed<P::FollowUp<'a>> {
-    let mut attempts = 0;
-    while let [request, ..] = execution.left() {
-        attempts += 1;
-        let mut preparation = node.prepare(request, kv::time::now_ms());
-        loop {
-            match preparation.step() {
-                Ok(true) => yield_now().await,
-                Ok(false) => break,
-                Err(error) => {
-                    execution.render(Ok(&Reply::Error(error)));
-                    return execution.executed;
-                }
-            }
-        }
-        node.execute_prepared(request, preparation, kv::time::now_ms(), |reply| {
-            if reply != Reply::Error(CommandError::Outdated) || attempts == PREPARATIONS {
-                execution.render(Ok(&reply));
-            }
-            ControlFlow::Continue(())
-        });
-    }
-    execution.executed
 }
 
 /// Checks, before any of the requests is executed, that nothing is known to be in the way of one. Other
