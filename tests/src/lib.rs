@@ -3,11 +3,12 @@
 //!
 //! A [`Release`] is one running node; a [`Pair`] is foo and bar, connected through [`Proxy`]s that a test can
 //! stall or cut; a [`Client`] speaks the text protocol, a [`RespClient`] the Redis protocol; [`golden`] and
-//! [`redis_golden`] play recorded sessions.
+//! [`redis_golden`] play recorded sessions; [`history`] checks what several clients have seen.
 
 mod build;
 mod client;
 pub mod golden;
+pub mod history;
 mod output;
 mod pair;
 mod proxy;
@@ -16,6 +17,7 @@ mod release;
 pub mod resp;
 mod scripted_redis;
 mod settings;
+mod small_disk;
 mod temp_dir;
 mod terminal;
 mod tool;
@@ -25,12 +27,13 @@ pub use client::Client;
 pub use output::{sorted_lines, text};
 pub use pair::Pair;
 pub use proxy::Proxy;
-pub use release::{Release, verb};
+pub use release::{Release, spawn_verb, verb};
 pub use resp::RespClient;
 pub use rustix::process::Signal;
 pub use scripted_redis::scripted_redis;
 pub use settings::{BAR, FOO, Settings};
+pub use small_disk::SmallDisk;
 pub use temp_dir::TempDir;
 pub use terminal::Terminal;
 pub use tool::{RedisServer, python_with_redis, tool};
-pub use wait::{TIMEOUT, wait_until};
+pub use wait::{TIMEOUT, spin_until, wait_until};

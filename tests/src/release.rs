@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io::Write,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::Arc,
     thread,
@@ -22,6 +22,7 @@ const DATA_DIR: &str = "data";
 #[derive(Debug)]
 pub struct Release {
     name: &'static str,
+    program: PathBuf,
     flags: Vec<String>,
     directory: Arc<TempDir>,
     log: PathBuf,
@@ -57,10 +58,10 @@ impl Release {
         let run_dir = directory.path().display().to_string();
         let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir];
         let limited = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        let program = build::binary("foo");
         let mut shell = without_variables("sh");
-        shell.arg("-c").arg(limited).arg(build::binary("foo"));
-        let release = Release::spawn_by(shell, "foo", &directory, &flags);
-        release.until_banner()
+        shell.arg("-c").arg(limited).arg(&program);
+        Release::spawn_by(shell, "foo", program, &directory, &flags).until_banner()
     }
 
     /// Starts a release and waits until it has printed its banner.
@@ -68,13 +69,16 @@ impl Release {
         Release::spawn(name, directory, flags).until_banner()
     }
 
-    fn until_banner(self) -> Release {
-        let mut release = self;
+    fn until_banner(mut self) -> Release {
+        self.wait_for_banner();
+        self
+    }
+
+    fn wait_for_banner(&mut self) {
         wait_until("the node prints its banner", || {
-            assert!(release.child.try_wait().expect("our own child").is_none(), "exited:\n{}", release.log());
-            release.log().contains("  all verbs  ")
+            assert!(self.still_runs(), "exited:\n{}", self.log());
+            self.log().contains("  all verbs  ")
         });
-        release
     }
 
     /// Starts foo standalone with durable buckets in a directory of its own.
@@ -85,19 +89,44 @@ impl Release {
     /// As [`Release::durable`], with these lines of a configuration file.
     pub fn durable_with(lines: &str) -> Release {
         let directory = Arc::new(TempDir::new());
+        let data_dir = directory.path().join(DATA_DIR);
+        Release::start_durable(build::binary("foo"), &directory, &data_dir, lines)
+    }
+
+    /// As [`Release::durable`], of a build with a fault: a value of the `kv_fault` that is compiled in.
+    pub fn durable_with_fault(fault: &str) -> Release {
+        let directory = Arc::new(TempDir::new());
+        let data_dir = directory.path().join(DATA_DIR);
+        Release::start_durable(build::faulty_foo(fault), &directory, &data_dir, "")
+    }
+
+    /// As [`Release::durable`], with the data below this directory.
+    pub fn durable_in(data: &Path) -> Release {
+        let directory = Arc::new(TempDir::new());
+        Release::start_durable(build::binary("foo"), &directory, &data.join(DATA_DIR), "")
+    }
+
+    fn start_durable(program: PathBuf, directory: &Arc<TempDir>, data_dir: &Path, lines: &str) -> Release {
         let run_dir = directory.path().display().to_string();
-        let data_dir = directory.path().join(DATA_DIR).display().to_string();
+        let data_dir = data_dir.display().to_string();
         let file = directory.write("durable.toml", lines).display().to_string();
         let flags =
             ["--config", &file, "--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--data-dir", &data_dir];
-        let release = Release::start("foo", &directory, &flags);
+        let release = Release::spawn_program(program, "foo", directory, &flags).until_banner();
         release.wait_until_loaded();
         release
     }
 
     /// The data directory of a durable node.
     pub fn data_dir(&self) -> PathBuf {
-        self.directory.path().join(DATA_DIR)
+        let mut flags = self.flags.iter().skip_while(|flag| *flag != "--data-dir");
+        flags.nth(1).expect("a durable node").into()
+    }
+
+    /// Has the node look for its data elsewhere when it starts again.
+    pub fn set_data_dir(&mut self, data_dir: &Path) {
+        let place = self.flags.iter().position(|flag| flag == "--data-dir").expect("a durable node");
+        self.flags[place + 1] = data_dir.display().to_string();
     }
 
     /// Waits until what is on disk is loaded.
@@ -108,19 +137,29 @@ impl Release {
 
     /// Starts a release without waiting.
     pub fn spawn(name: &'static str, directory: &Arc<TempDir>, flags: &[&str]) -> Release {
-        Release::spawn_by(command(name), name, directory, flags)
+        Release::spawn_program(build::binary(name), name, directory, flags)
     }
 
-    /// `program` runs the release with the arguments that follow.
-    fn spawn_by(
-        mut program: Command,
+    fn spawn_program(
+        program: PathBuf,
         name: &'static str,
+        directory: &Arc<TempDir>,
+        flags: &[&str],
+    ) -> Release {
+        Release::spawn_by(without_variables(&program), name, program, directory, flags)
+    }
+
+    /// `command` runs the program with the arguments that follow.
+    fn spawn_by(
+        mut command: Command,
+        name: &'static str,
+        program: PathBuf,
         directory: &Arc<TempDir>,
         flags: &[&str],
     ) -> Release {
         let log = directory.path().join(format!("{name}.log"));
         let file = File::create(&log).expect("the test's directory is writable");
-        let child = program
+        let child = command
             .arg("start")
             .args(flags)
             .stdin(Stdio::null())
@@ -129,7 +168,7 @@ impl Release {
             .spawn()
             .expect("the release starts");
         let flags = flags.iter().map(ToString::to_string).collect();
-        Release { name, flags, directory: directory.clone(), log, child }
+        Release { name, program, flags, directory: directory.clone(), log, child }
     }
 
     /// Kills the node and starts it again with the same flags.
@@ -140,14 +179,34 @@ impl Release {
 
     /// Starts the node again with the same flags.
     pub fn restart(&mut self) {
+        self.begin_restart();
+        self.wait_for_banner();
+    }
+
+    /// As [`Release::restart`], without waiting until the node serves.
+    pub fn begin_restart(&mut self) {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        *self = Release::start(self.name, &self.directory.clone(), &flags);
+        *self = Release::spawn_program(self.program.clone(), self.name, &self.directory.clone(), &flags);
+    }
+
+    /// Whether the node has a file open whose path contains `part`.
+    pub fn has_open(&self, part: &str) -> bool {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
+        let mut paths = files.filter_map(|file| fs::read_link(file.path()).ok());
+        paths.any(|path| path.to_string_lossy().contains(part))
     }
 
     /// Kills the node with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().expect("our own child");
         self.child.wait().expect("our own child");
+    }
+
+    /// Has the node read these lines as its configuration file, which it was started with.
+    pub fn reload(&self, lines: &str) {
+        let file = self.flags.iter().skip_while(|flag| *flag != "--config").nth(1).expect("it has a file");
+        fs::write(file, lines).expect("the test's directory is writable");
+        self.signal(Signal::HUP);
     }
 
     /// Sends the node a signal.
@@ -217,12 +276,18 @@ impl Release {
 
     /// Runs a verb of the release, with the flags that the node was started with.
     pub fn verb(&self, words: &[&str]) -> Output {
-        command(self.name).args(words).args(&self.flags).output().expect("the release starts")
+        self.command().args(words).args(&self.flags).output().expect("the release starts")
+    }
+
+    /// Starts a verb of the release, as [`Release::verb`] does, and does not wait.
+    pub fn spawn_verb(&self, words: &[&str]) -> Child {
+        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        spawn_verb(self.name, &[words, &flags].concat())
     }
 
     /// As [`Release::verb`], with this on standard input.
     pub fn verb_with_input(&self, words: &[&str], input: &[u8]) -> Output {
-        let mut command = command(self.name);
+        let mut command = self.command();
         command.args(words).args(&self.flags);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the release starts");
@@ -233,9 +298,13 @@ impl Release {
         child.wait_with_output().expect("our own child")
     }
 
+    fn command(&self) -> Command {
+        without_variables(&self.program)
+    }
+
     /// A remote console of the node on a terminal.
     pub fn terminal(&self) -> Terminal {
-        let mut remote = command(self.name);
+        let mut remote = self.command();
         // Without a TERM, or with a dumb one, there would be no line editing.
         remote.arg("remote").args(&self.flags).env("TERM", "xterm");
         Terminal::start(remote)
@@ -243,7 +312,8 @@ impl Release {
 
     /// Types lines into a remote console of the node and returns its output.
     pub fn console(&self, lines: &str) -> String {
-        let mut remote = command(self.name)
+        let mut remote = self
+            .command()
             .arg("remote")
             .args(&self.flags)
             .stdin(Stdio::piped())
@@ -320,14 +390,17 @@ impl Drop for Release {
 
 /// Runs a release with these arguments and waits for its exit.
 pub fn verb(name: &str, words: &[&str]) -> Output {
-    command(name).args(words).output().expect("the release starts")
+    without_variables(build::binary(name)).args(words).output().expect("the release starts")
 }
 
-/// The release without the developer's `KV_` variables.
-fn command(name: &str) -> Command {
-    without_variables(build::binary(name))
+/// Starts a release with these arguments and does not wait.
+pub fn spawn_verb(name: &str, words: &[&str]) -> Child {
+    let mut command = without_variables(build::binary(name));
+    command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("the release starts")
 }
 
+/// The program without the developer's `KV_` variables.
 fn without_variables(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null());

@@ -8,14 +8,15 @@
 //! Time is an argument, `now_ms` (milliseconds since 1970): whoever passes a batch reads the clock once.
 
 mod durable;
+mod persistence;
 mod stores;
 
 pub(crate) use durable::{Flushing, Place, is_immediate};
 
 use crate::{cookie::Cookie, limits::PREPARATIONS, node_name::NodeName, routing::table::RoutingTable};
 use kv::{
-    AlreadyFrozen, Channels, CommandError, Component, FreezeBudget, FrozenStore, FullName, Prefetch,
-    Preparation, Reply, Request, Store, TransactionLimits,
+    Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request, Store,
+    TransactionLimits,
 };
 use kv_raft::Ranges;
 use otp::{Intensity, Supervisor};
@@ -225,12 +226,6 @@ impl LocalNode {
     #[inline]
     pub fn prefetch_step(&self, request: &Request<'_>, prefetch: &mut Prefetch<'_>) -> bool {
         self.store.prefetch_step(request, prefetch)
-    }
-
-    /// All volatile buckets as they are now. What is kept for the copy counts against this node's part for
-    /// them.
-    pub fn freeze(&self) -> Result<FrozenStore, AlreadyFrozen> {
-        self.store.freeze(&self.freeze_budget)
     }
 
     /// How many channels and how many patterns have subscribers on this node.

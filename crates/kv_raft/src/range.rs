@@ -7,7 +7,7 @@ use crate::{
     group::encode,
     identity::Span,
     limits::GROUP_BYTES,
-    log::{LogStats, encoding::LogId},
+    log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
     proposals::{
         Added, Proposals, WaitingBytes,
@@ -17,15 +17,20 @@ use crate::{
     snapshot::taking::{SnapshotStatus, Snapshots},
 };
 use kv::{
-    CommandError, Database, EntryTerms, FullName, Reply, Request, Store, TransactionLimits, time::Clock,
+    AlreadyFrozen, CommandError, Database, EntryTerms, FrozenStore, FullName, Reply, Request, Store,
+    TransactionLimits,
+    time::{Clock, now_ms},
 };
 use parking_lot::Mutex;
-use std::sync::{
-    Arc,
-    atomic::{
-        AtomicBool, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+use std::{
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
+    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -43,9 +48,13 @@ pub struct Range {
     /// The index of the last entry when loading began.
     last: AtomicU64,
     limits: Mutex<TransactionLimits>,
-    /// How large the log was, and how fast the disk, a moment ago. Others must not hold the log itself, which
-    /// may be about to be opened again.
-    log: Mutex<LogStats>,
+    pub(crate) fsync: Fsync,
+    /// How large the log was, and how fast the disk, a moment ago, and when it was synced. Others must not
+    /// hold the log itself, which may be about to be opened again.
+    log: Mutex<(LogStats, Option<u64>)>,
+    loading: Mutex<LoadStatus>,
+    /// The index of the last entry that is known to be synced, if they are synced at intervals.
+    synced: watch::Sender<u64>,
     pub(crate) snapshots: Arc<Snapshots>,
 }
 
@@ -60,6 +69,19 @@ pub enum RangeState {
     Stopped(Arc<str>),
 }
 
+/// When a range was loaded, and what it had then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LoadStatus {
+    /// When it began to load, in milliseconds since 1970.
+    pub began_ms: u64,
+    /// How long that took; `None` as long as it loads.
+    pub took: Option<Duration>,
+    /// The buckets that it had when it was loaded.
+    pub buckets: u64,
+    /// Bytes of what is loaded: the snapshot, and the log behind it.
+    pub bytes: u64,
+}
+
 /// What a range is and does, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangeStatus {
@@ -67,12 +89,22 @@ pub struct RangeStatus {
     pub span: Arc<str>,
     /// What it does.
     pub state: RangeState,
-    /// How much of its log is loaded, in percent.
+    /// How much of its snapshot and its log is loaded, in percent.
     pub loaded: u8,
     /// The index of the last entry that was executed.
     pub applied: u64,
+    /// The entries that were executed since the newest snapshot.
+    pub entries: u64,
+    /// Why it refuses writes for now although it serves reads, if it does.
+    pub cannot_write: Option<Arc<str>>,
+    /// When it was loaded.
+    pub loading: LoadStatus,
+    /// When its log is synced.
+    pub fsync: Fsync,
     /// How large its log is, and how fast the disk.
     pub log: LogStats,
+    /// When its log was synced last, in milliseconds since 1970, to the second; `None` before the first time.
+    pub synced_ms: Option<u64>,
     /// Its snapshots.
     pub snapshot: SnapshotStatus,
 }
@@ -85,6 +117,7 @@ impl Range {
         waiting: Arc<WaitingBytes>,
         disk: Arc<Disk>,
         wake: WakeTogether,
+        fsync: Fsync,
     ) -> Range {
         let text: Arc<str> = (&*span.text).into();
         let loading = RangeError::Loading { range: text.clone(), percent: 0 };
@@ -98,7 +131,10 @@ impl Range {
             progress: Arc::default(),
             last: AtomicU64::new(0),
             limits: Mutex::default(),
+            fsync,
             log: Mutex::default(),
+            loading: Mutex::new(LoadStatus { began_ms: now_ms(), ..LoadStatus::default() }),
+            synced: watch::Sender::new(0),
             snapshots: Arc::new(snapshots),
         }
     }
@@ -117,7 +153,8 @@ impl Range {
     /// Whether reads may be executed on the store at once: it has all that was ever acknowledged.
     #[inline]
     pub fn may_read(&self) -> Result<(), RangeError> {
-        if self.is_ready.load(Acquire) { Ok(()) } else { Err(self.refusal()) }
+        let may = self.is_ready.load(Acquire) || cfg!(kv_fault = "stale_read");
+        if may { Ok(()) } else { Err(self.refusal()) }
     }
 
     /// Waits until it is loaded, or has stopped.
@@ -202,34 +239,77 @@ impl Range {
 
     /// What the range is and does.
     pub fn status(&self) -> RangeStatus {
+        let (snapshot, applied) = (self.snapshots.status(), self.progress.applied.load(Relaxed));
+        let (log, synced_ms) = *self.log.lock();
         RangeStatus {
             span: self.text.clone(),
             state: self.state.borrow().clone(),
             loaded: self.loaded(),
-            applied: self.progress.applied.load(Relaxed),
-            log: *self.log.lock(),
-            snapshot: self.snapshots.status(),
+            applied,
+            entries: applied.saturating_sub(snapshot.entry()),
+            cannot_write: self.proposals.cannot_write(),
+            loading: LoadStatus {
+                bytes: self.snapshots.loading.size.load(Relaxed) + log.bytes,
+                ..*self.loading.lock()
+            },
+            fsync: self.fsync,
+            log,
+            synced_ms,
+            snapshot,
         }
     }
 
-    /// Takes a snapshot, and waits until it is on disk and the log begins behind it, or why there is none. It
-    /// does not end before the range is ready.
-    pub async fn take_snapshot(&self) -> Result<(), Arc<str>> {
-        let mut state = self.state.subscribe();
-        tokio::select! {
-            taken = self.snapshots.take() => taken,
-            stopped = state.wait_for(|state| matches!(state, RangeState::Stopped(_))) => {
-                Err(match stopped.as_deref() {
-                    Ok(RangeState::Stopped(reason)) => reason.clone(),
-                    _ => "the range has ended".into(),
-                })
+    /// Has a snapshot taken. The future waits until it is on disk and the log begins behind it, or why there
+    /// is none, and does not end before the range is ready. It is taken without that, too.
+    pub fn take_snapshot(&self) -> impl Future<Output = Result<(), Arc<str>>> + use<> {
+        let (mut state, taken) = (self.state.subscribe(), self.snapshots.take());
+        async move {
+            tokio::select! {
+                taken = taken => taken,
+                stopped = state.wait_for(|state| matches!(state, RangeState::Stopped(_))) => {
+                    Err(match stopped.as_deref() {
+                        Ok(RangeState::Stopped(reason)) => reason.clone(),
+                        _ => "the range has ended".into(),
+                    })
+                }
             }
         }
     }
 
-    /// Notes how large its log is.
+    /// Waits until no snapshot is being written, so that the range can be frozen.
+    pub async fn wait_until_written(&self) {
+        self.snapshots.wait_until_written().await;
+    }
+
+    /// All its buckets as they are now: between two requests or transactions that are on disk. No snapshot is
+    /// taken as long as there is the copy.
+    pub fn freeze(&self) -> Result<FrozenStore, AlreadyFrozen> {
+        self.snapshots.freeze(&self.store)
+    }
+
+    /// Waits until all that was acknowledged is synced.
+    pub async fn wait_until_synced(&self) {
+        let applied = self.progress.applied.load(Relaxed);
+        if self.fsync != Fsync::Always {
+            // It does not end before `self` does.
+            let _ = self.synced.subscribe().wait_for(|synced| *synced >= applied).await;
+        }
+    }
+
+    /// Notes that the entries up to this one are synced.
+    pub(crate) fn set_synced(&self, entry: u64) {
+        self.synced.send_replace(entry);
+    }
+
+    /// Notes how large its log is. If that is much and the newest snapshot is old, it warns.
     pub(crate) fn set_log_stats(&self, stats: LogStats) {
-        *self.log.lock() = stats;
+        let (log, synced_ms) = &mut *self.log.lock();
+        if stats.syncs > log.syncs {
+            *synced_ms = Some(now_ms());
+        }
+        *log = stats;
+        let began_ms = self.loading.lock().began_ms;
+        self.snapshots.warn_if_old(&self.text, began_ms, stats.bytes, now_ms());
     }
 
     /// What one transaction may touch from now on.
@@ -239,7 +319,7 @@ impl Range {
 
     /// The terms of a group that is proposed now.
     pub(crate) fn terms(&self) -> EntryTerms {
-        let stamp_ms = self.clock(kv::time::now_ms()).now_ms;
+        let stamp_ms = self.clock(now_ms()).now_ms;
         EntryTerms { stamp_ms, limits: *self.limits.lock() }
     }
 
@@ -253,15 +333,20 @@ impl Range {
         }
     }
 
-    /// How much of the log is loaded, in percent.
+    /// How much of snapshot and log is loaded, in percent of their bytes.
     pub(crate) fn loaded(&self) -> u8 {
-        let (applied, last) = (self.progress.applied.load(Relaxed), self.last.load(Relaxed));
-        (applied.min(last) * 100).checked_div(last).unwrap_or(0) as u8
+        let snapshot = &self.snapshots.loading;
+        let (read, size) = (snapshot.read.load(Relaxed), snapshot.size.load(Relaxed));
+        let first = self.snapshots.status().entry();
+        let executed = self.progress.applied.load(Relaxed).saturating_sub(first);
+        let entries = self.last.load(Relaxed).saturating_sub(first);
+        percent((read, size), (executed, entries), self.log.lock().0.bytes)
     }
 
     /// Begins to load: nothing is executed yet, and nothing accepted.
     pub(crate) fn begin_loading(&self) {
         self.is_ready.store(false, Release);
+        *self.loading.lock() = LoadStatus { began_ms: now_ms(), ..LoadStatus::default() };
         self.state.send_replace(RangeState::Loading);
         self.progress.reset();
         self.proposals.refuse(RangeError::Loading { range: self.text.clone(), percent: 0 });
@@ -276,7 +361,21 @@ impl Range {
     pub(crate) fn set_ready(&self) {
         self.proposals.accept();
         self.is_ready.store(true, Release);
+        self.note_loaded();
         self.state.send_replace(RangeState::Ready);
+    }
+
+    /// Logs that it is loaded, unless it was already.
+    fn note_loaded(&self) {
+        let loading = &mut *self.loading.lock();
+        if loading.took.is_some() {
+            return;
+        }
+        let took = Duration::from_millis(now_ms().saturating_sub(loading.began_ms));
+        let buckets = self.store.bucket_counts().iter().map(|count| *count as u64).sum();
+        (loading.took, loading.buckets) = (Some(took), buckets);
+        let entry = self.progress.applied.load(Relaxed);
+        tracing::info!(range = &*self.text, buckets, entry, ?took, "the durable range is loaded");
     }
 
     /// Its log takes nothing: it refuses what writes, and what waits to be written. Reads go on.
@@ -302,7 +401,35 @@ impl Range {
     }
 }
 
+/// The share, in percent of all bytes, of a snapshot that is read and a log whose entries are executed.
+fn percent((read, size): (u64, u64), (executed, entries): (u64, u64), log_bytes: u64) -> u8 {
+    let executed_bytes =
+        u128::from(log_bytes) * u128::from(executed.min(entries)) / u128::from(entries.max(1));
+    let loaded = u128::from(read.min(size)) + executed_bytes;
+    (loaded * 100 / u128::from((size + log_bytes).max(1))) as u8
+}
+
 /// About how many bytes a request is.
 fn request_bytes(request: &Request<'_>) -> usize {
     request.bucket.len() + request.op.payload_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent;
+
+    #[test]
+    fn what_is_loaded_is_counted_in_bytes_of_snapshot_and_log() {
+        for (snapshot, entries, log_bytes, loaded) in [
+            ((0, 900), (0, 0), 0, 0),
+            ((450, 900), (0, 10), 100, 45),
+            ((900, 900), (0, 10), 100, 90),
+            ((900, 900), (5, 10), 100, 95),
+            ((900, 900), (10, 10), 100, 100),
+            ((0, 0), (u64::MAX / 2, u64::MAX), u64::MAX, 49),
+            ((0, 0), (0, 0), 0, 0),
+        ] {
+            assert_eq!(percent(snapshot, entries, log_bytes), loaded, "{snapshot:?} {entries:?} {log_bytes}");
+        }
+    }
 }

@@ -1,10 +1,14 @@
 //! All durable ranges of a node, and their data directory.
 
+pub(crate) mod restore;
+pub(crate) mod skip;
+
 use crate::{
     disk::Disk,
     error::OpenError,
     identity::{self, Identity, Span, failed},
     limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
+    log::Fsync,
     proposals::{WaitingBytes, ticket::WakeTogether},
     range::Range,
     replica::{Replica, renew::LOG},
@@ -14,7 +18,7 @@ use kv::{FreezeBudget, Store, TransactionLimits};
 use std::{
     fs::{self, File, TryLockError},
     io,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::Arc,
 };
 use tokio::{
@@ -38,13 +42,30 @@ pub struct RangesSettings {
     pub max_memory: Option<usize>,
     /// What one transaction may touch.
     pub transactions: TransactionLimits,
+    /// When their logs are synced.
+    pub fsync: Fsync,
     /// Wakes those who wait for a group.
     pub wake: WakeTogether,
 }
 
+/// The names in a data directory: of its lock, of the ranges, and of ranges that are being restored.
+const LOCK: &str = "lock";
+const RANGES_DIRECTORY: &str = "ranges";
+const PART: &str = "ranges.part";
+
+/// The fault that this build has so that tests find it, if it has one.
+const FAULT: Option<&str> = if cfg!(kv_fault = "answer_before_sync") {
+    Some("answer_before_sync")
+} else if cfg!(kv_fault = "stale_read") {
+    Some("stale_read")
+} else {
+    None
+};
+
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
 #[derive(Debug)]
 pub struct Ranges {
+    data_dir: PathBuf,
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
@@ -60,13 +81,18 @@ impl Ranges {
     /// used.
     pub fn open(settings: &RangesSettings) -> Result<Ranges, OpenError> {
         let RangesSettings { data_dir, node, spans, .. } = settings;
-        if spans.len() > RANGES {
-            return Err(OpenError::TooMany { found: spans.len(), limit: RANGES });
+        if let Some(fault) = FAULT {
+            tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
         }
-        let directory = data_dir.join("ranges");
+        check_count(spans)?;
+        let directory = data_dir.join(RANGES_DIRECTORY);
         fs::create_dir_all(&directory).map_err(failed(&directory))?;
         let lock = lock(data_dir)?;
         check_node(data_dir, node)?;
+        let part = data_dir.join(PART);
+        if fs::exists(&part).map_err(failed(&part))? {
+            return Err(OpenError::HalfRestored { part });
+        }
         let disk = Arc::new(Disk::open(data_dir).map_err(failed(data_dir))?);
         let mut found = find_replicas(&directory)?;
         let mut opened = Vec::new();
@@ -90,8 +116,9 @@ impl Ranges {
             let store = Store::for_range(identity.seed, identity.shards as usize);
             store.set_memory_limit(settings.max_memory);
             let snapshots = Snapshots::new(path.clone(), freezes.clone());
+            let (waiting, disk) = (waiting.clone(), disk.clone());
             let range =
-                Range::new(identity.span, store, snapshots, waiting.clone(), disk.clone(), settings.wake);
+                Range::new(identity.span, store, snapshots, waiting, disk, settings.wake, settings.fsync);
             let range = Arc::new(range);
             range.set_transaction_limits(settings.transactions);
             let replica = Replica {
@@ -103,14 +130,27 @@ impl Ranges {
             lives.push(runtime.spawn(replica.run()));
             ranges.push(range);
         }
+        tracing::info!(directory = %data_dir.display(), ranges = ranges.len(), "the data directory is open");
         let left_over = found.into_iter().map(|(path, _)| path).collect();
         let lives = lives.into();
-        Ok(Ranges { ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
+        let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
+        Ok(Ranges { data_dir, ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
+    }
+
+    /// The whole path of the data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// The ranges, in the order of their spans in the settings.
     pub fn all(&self) -> &[Arc<Range>] {
         &self.ranges
+    }
+
+    /// Whether a process has the data directory open.
+    pub fn is_in_use(data_dir: &Path) -> bool {
+        let lock = File::open(data_dir.join(LOCK));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Directories with the data of ranges that the settings do not have. They are kept.
@@ -166,12 +206,19 @@ async fn watch_disk(disk: Arc<Disk>) {
 
 /// Keeps other processes out of the data directory.
 fn lock(data_dir: &Path) -> Result<File, OpenError> {
-    let path = data_dir.join("lock");
+    let path = data_dir.join(LOCK);
     let file = File::create(&path).map_err(failed(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { directory: data_dir.into() }),
         Err(TryLockError::Error(error)) => Err(OpenError::Io { path, error }),
+    }
+}
+
+fn check_count(spans: &[Span]) -> Result<(), OpenError> {
+    match spans.len() {
+        ..=RANGES => Ok(()),
+        found => Err(OpenError::TooMany { found, limit: RANGES }),
     }
 }
 
@@ -185,7 +232,7 @@ fn check_node(data_dir: &Path, node: &str) -> Result<(), OpenError> {
 
 type Found = (PathBuf, Identity);
 
-/// The replicas whose files are there.
+/// The replicas whose files are there, in the order of their ranges.
 fn find_replicas(directory: &Path) -> Result<Vec<Found>, OpenError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed(directory))? {

@@ -109,18 +109,24 @@ pub(crate) enum Verb {
         #[arg(long)]
         verify: bool,
     },
-    /// Load a backup into the running node, which must be empty
+    /// Load a backup into the running node, or into the data directory of a node that does not run
     #[command(
-        long_about = "Load a backup into the running node, which must be empty.\n\n\
-                      All of the file is checked before anything is loaded. Each name goes to the node that \
-                      owns it. What has expired is left out.",
-        after_help = "Example:\n  foo restore shop.kvdb"
+        long_about = "Load a backup into the running node, or into the data directory of a node that does not \
+                      run.\n\n\
+                      If the node has a data directory (--data-dir) that is not in use, it is filled; all of \
+                      the backup is there then, or nothing. Otherwise the backup is loaded into the running \
+                      node, and each name goes to the node that owns it. Node and directory must be empty. \
+                      All of the file is checked before anything is loaded. What has expired is left out.",
+        after_help = "Examples:\n  foo restore shop.kvdb\n  foo restore shop.kvdb --data-dir data"
     )]
     Restore {
         /// A file that `backup` wrote
         file: PathBuf,
     },
-    /// Drain the running node and start it again, without buckets, in the same process
+    /// Repair the data of a durable range that has stopped, while its node does not run
+    #[command(subcommand)]
+    Range(RangeVerb),
+    /// Drain the running node and start it again in the same process; what is volatile is lost
     Restart,
     /// Drain the running node and end it
     Stop,
@@ -144,6 +150,28 @@ pub(crate) enum Verb {
         /// A verb, or `config`
         #[arg(value_name = "VERB")]
         topic: Option<String>,
+    },
+}
+
+/// What can be done to a range while its node does not run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RangeVerb {
+    /// Leave out an entry of the log that crashes the range whenever it is executed
+    #[command(
+        long_about = "Leave out an entry of the log that crashes the range whenever it is executed.\n\n\
+                      The log, and the error of each request, say which entry that is, once the range has \
+                      stopped. All requests of the entry are printed, and are lost. The node must not run, and \
+                      executes the rest of the log when it starts.",
+        after_help = "Example:\n  foo range skip a..m 4711"
+    )]
+    Skip {
+        /// The range as errors call it, such as a..m, or its directory, such as 1-1
+        range: String,
+        /// The index of the entry
+        index: u64,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 

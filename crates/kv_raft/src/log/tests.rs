@@ -10,8 +10,12 @@ const FIRST_FILE: &str = "r-00_000_000_000_000_000_000.wal";
 
 const VOTE: Vote = Vote { term: 1, replica: 1, is_committed: true };
 
+fn settings(directory: &Path, fsync: Fsync) -> LogSettings<'_> {
+    LogSettings { directory, cache_bytes: 1_000, file_bytes: 2_048, fsync }
+}
+
 fn open(directory: &TempDir) -> io::Result<Log> {
-    Log::open(LogSettings { directory: directory.path(), cache_bytes: 1_000, file_bytes: 2_048 })
+    Log::open(settings(directory.path(), Fsync::Always))
 }
 
 fn id(index: u64) -> LogId {
@@ -76,6 +80,22 @@ fn everything_is_there_again_after_a_restart() {
     assert_eq!(log.read(0..40).expect("read"), entries);
     let last = [(id(40), members), (id(41), Payload::Blank), (id(42), group(42))];
     assert_eq!(log.read(40..99).expect("read"), last);
+}
+
+#[test]
+fn at_intervals_entries_are_written_at_once_and_synced_once_for_all() {
+    let directory = TempDir::new().expect("a directory");
+    let mut log = Log::open(settings(directory.path(), Fsync::Interval(Duration::MAX))).expect("a log");
+    sync(|done| log.save_vote(VOTE, done));
+    let before = log.stats().syncs;
+    for index in 0..3 {
+        sync(|done| log.append([(id(index), group(index))], done));
+    }
+    let written: u64 = files(&directory).iter().map(|file| fs::metadata(file).expect("a file").len()).sum();
+    assert_eq!((log.stats().bytes, log.stats().syncs), (written, before));
+    sync(|done| log.sync(done));
+    sync(|done| log.sync(done));
+    assert_eq!(log.stats().syncs, before + 1);
 }
 
 #[test]

@@ -1,29 +1,26 @@
 //! Ranges on real files: what is acknowledged is there again, whatever ends the process.
 
+mod crash;
+
 use super::*;
 use crate::{
     error::RangeError,
-    group::encode::{begin, encode_batch},
-    log::{
-        Log, LogSettings,
-        encoding::{Done, LogId, Payload},
-    },
     proposals::replies::{ProposalOutcome, RangeReply, Replies},
     range::RangeState,
 };
-use kv::{Args, Command, Database, FullName, Op, Reply, Request, Watcher, args, time::now_ms};
-use std::{ops::ControlFlow::Continue, sync::mpsc::channel};
+use kv::{Args, Command, Database, FullName, Op, Record, Reply, Request, Watcher, args, time::now_ms};
+use std::{ops::ControlFlow::Continue, time::Duration};
 use tempfile::TempDir;
 
 /// The first file of the log of the first range.
 const FIRST_LOG: &str = "ranges/1-1/log/r-00_000_000_000_000_000_000.wal";
 
-fn span(start: &str, end: Option<&str>) -> Span {
+pub(super) fn span(start: &str, end: Option<&str>) -> Span {
     let text = format!("{start}..{}", end.unwrap_or_default()).into();
     Span { start: start.as_bytes().into(), end: end.map(|end| end.as_bytes().into()), text }
 }
 
-fn settings(data_dir: &Path) -> RangesSettings {
+pub(super) fn settings(data_dir: &Path) -> RangesSettings {
     RangesSettings {
         data_dir: data_dir.into(),
         node: "foo@127.0.0.1".into(),
@@ -31,12 +28,13 @@ fn settings(data_dir: &Path) -> RangesSettings {
         threads: 2,
         max_memory: None,
         transactions: TransactionLimits::default(),
+        fsync: Fsync::Always,
         wake: |wake| wake(),
     }
 }
 
 /// Opens the ranges of a directory and waits until they are loaded.
-async fn open(data_dir: &Path) -> Ranges {
+pub(super) async fn open(data_dir: &Path) -> Ranges {
     let ranges = Ranges::open(&settings(data_dir)).expect("opened");
     assert_eq!(ranges.all()[0].wait_until_loaded().await, RangeState::Ready);
     ranges
@@ -77,7 +75,7 @@ fn texts(mut replies: Replies) -> Vec<String> {
 }
 
 /// Proposes these commands, separated by semicolons, as one batch, and waits for the replies.
-async fn write(range: &Range, lines: &str) -> Result<Vec<String>, RangeError> {
+pub(super) async fn write(range: &Range, lines: &str) -> Result<Vec<String>, RangeError> {
     let lines: Vec<Line> = lines.split("; ").map(Line::new).collect();
     let requests: Vec<_> = lines.iter().map(Line::request).collect();
     let (count, ticket) = range.propose(&requests)?;
@@ -86,7 +84,7 @@ async fn write(range: &Range, lines: &str) -> Result<Vec<String>, RangeError> {
 }
 
 /// Reads at once, as clients do.
-fn read(range: &Range, line: &str) -> String {
+pub(super) fn read(range: &Range, line: &str) -> String {
     range.may_read().expect("ready");
     let (line, mut text) = (Line::new(line), String::new());
     range.store().read(&[line.request()], range.clock(now_ms()), |reply| {
@@ -100,7 +98,7 @@ fn read(range: &Range, line: &str) -> String {
 }
 
 /// A copy of a data directory as it is now: what a process leaves that is killed.
-fn killed(data_dir: &Path) -> TempDir {
+pub(super) fn killed(data_dir: &Path) -> TempDir {
     fn copy(from: &Path, to: &Path) {
         for entry in fs::read_dir(from).expect("a directory") {
             let entry = entry.expect("an entry");
@@ -161,6 +159,43 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
 }
 
 #[tokio::test]
+async fn at_intervals_nobody_waits_for_a_sync_which_follows() {
+    let directory = TempDir::new().expect("a directory");
+    let settings =
+        |interval| RangesSettings { fsync: Fsync::Interval(interval), ..settings(directory.path()) };
+    let syncs_of_100_writes = async |interval| {
+        let ranges = Ranges::open(&settings(interval)).expect("opened");
+        let range = &ranges.all()[0];
+        assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
+        assert_eq!(range.status().fsync, Fsync::Interval(interval));
+        let before = range.status().log;
+        for _ in 0..100 {
+            write(range, "INCR a").await.expect("written");
+        }
+        // The log is looked at from time to time.
+        while range.status().log.bytes < before.bytes + 100 * 50 {
+            tokio::task::yield_now().await;
+        }
+        range.take_snapshot().await.expect("taken");
+        let syncs = range.status().log.syncs - before.syncs;
+        (ranges, syncs)
+    };
+    let (ranges, syncs) = syncs_of_100_writes(Duration::from_secs(3_600)).await;
+    assert!(syncs < 10, "{syncs}");
+    ranges.close().await;
+    drop(ranges);
+    let (ranges, _) = syncs_of_100_writes(Duration::from_millis(1)).await;
+    let range = &ranges.all()[0];
+    assert_eq!(read(range, "GET a"), "200");
+    let before = range.status().log.syncs;
+    write(range, "INCR a").await.expect("written");
+    while range.status().log.syncs == before {
+        tokio::task::yield_now().await;
+    }
+    ranges.close().await;
+}
+
+#[tokio::test]
 async fn a_batch_is_executed_in_order_with_its_reads_and_only_writes_are_logged() {
     let directory = TempDir::new().expect("a directory");
     let ranges = open(directory.path()).await;
@@ -209,51 +244,6 @@ async fn transactions_see_watches_and_end_with_their_owner() {
     let ticket = range.flush(None).expect("proposed");
     assert!(ticket.await.expect("written").is_empty());
     assert_eq!(read(range, "EXISTS a"), "Number(0)");
-    ranges.close().await;
-}
-
-/// Appends an entry to a log that crashes the store whenever it is executed.
-fn append_crash(directory: &Path) {
-    let mut log =
-        Log::open(LogSettings { directory, cache_bytes: 1_000, file_bytes: 1 << 20 }).expect("a log");
-    let last = log.last().expect("an entry");
-    let mut group = Vec::new();
-    begin(&mut group);
-    encode_batch(&[Request::new(b"a", Op::Crash)], usize::MAX, &mut group);
-    let (sender, receiver) = channel();
-    let done = Done(Box::new(move |result| sender.send(result).expect("the test waits")));
-    let entry = (LogId { index: last.index + 1, ..last }, Payload::Group(Arc::new(group)));
-    log.append([entry], done).expect("appended");
-    receiver.recv().expect("a result").expect("on disk");
-}
-
-#[tokio::test]
-async fn a_crash_loads_the_range_again_and_a_second_one_at_the_same_entry_stops_it() {
-    let directory = TempDir::new().expect("a directory");
-    let ranges = open(directory.path()).await;
-    let range = &ranges.all()[0];
-    write(range, "SET a 1; SET b 1 PX 3600000").await.expect("written");
-    let (_, ticket) = range.propose(&[Request::new(b"a", Op::Crash)]).expect("proposed");
-    assert!(matches!(ticket.await, Err(RangeError::Unknown { .. })));
-    // The log has no crash, so the range is loaded again.
-    loop {
-        match write(range, "INCR a").await {
-            Ok(replies) => break assert_eq!(replies, ["Number(2)"]),
-            Err(RangeError::Loading { .. }) => tokio::task::yield_now().await,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    assert_eq!(read(range, "EXISTS b"), "Number(1)");
-    ranges.close().await;
-    drop(ranges);
-
-    let log = directory.path().join("ranges/1-1/log");
-    append_crash(&log);
-    let ranges = Ranges::open(&settings(directory.path())).expect("opened");
-    let RangeState::Stopped(reason) = ranges.all()[0].wait_until_loaded().await else {
-        panic!("not stopped")
-    };
-    assert!(reason.contains("crashes it, at bucket \"a\""), "{reason}");
     ranges.close().await;
 }
 
@@ -499,6 +489,41 @@ async fn a_snapshot_beside_writes_has_what_was_acknowledged_before_it() {
     let range = &ranges.all()[0];
     assert_eq!([read(range, "GET count"), read(range, "HLEN list")], ["200", "Number(204)"]);
     assert_eq!(read(range, "HGET list 3"), "50");
+    ranges.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_range_takes_no_snapshot_and_a_log_that_fails_ends_the_copy() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    write(range, "SET a 1; HSET list milk 1").await.expect("written");
+    let (taken, ()) = tokio::join!(range.take_snapshot(), range.wait_until_written());
+    taken.expect("taken");
+    let mut frozen = range.freeze().expect("no snapshot is being written");
+    write(range, "SET a 2; DEL list").await.expect("written");
+    let refused = range.take_snapshot().await.expect_err("refused");
+    assert!(refused.contains("another backup or snapshot is being taken"), "{refused}");
+    let mut names = Vec::new();
+    let mut push = |record: Record<'_>| names.extend(record.full().map(|full| full.name.to_vec()));
+    while frozen.read(&mut push).expect("all of it is kept") {}
+    names.sort_unstable();
+    assert_eq!(names, [b"a".as_slice(), b"list"]);
+    drop(frozen);
+    range.take_snapshot().await.expect("taken");
+
+    let mut frozen = range.freeze().expect("no other copy");
+    fs::remove_dir_all(directory.path().join("ranges/1-1/log")).expect("removed");
+    let value = format!("SET large {}", "x".repeat(1024 * 1024));
+    while write(range, &value).await.is_ok() {}
+    while range.store.is_frozen() {
+        tokio::task::yield_now().await;
+    }
+    frozen.read(|_| ()).expect_err("given up");
+    drop(frozen);
+    while write(range, "SET a 3").await.is_err() {
+        tokio::task::yield_now().await;
+    }
     ranges.close().await;
 }
 
