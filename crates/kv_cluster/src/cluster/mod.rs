@@ -425,6 +425,7 @@ fn open_ranges(
         data_dir,
         node: name.to_string(),
         spans: routes.durable_spans(name),
+        volatile: routes.volatile_spans(name),
         threads,
         max_memory,
         transactions,
