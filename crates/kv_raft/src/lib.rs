@@ -24,13 +24,14 @@ mod range;
 mod ranges;
 mod replica;
 pub mod snapshot;
+pub mod wakes;
 
 pub use error::{OpenError, RangeError};
 pub use identity::Span;
 pub use log::LogStats;
 pub use proposals::{
     replies::{ProposalOutcome, RangeReply, Replies},
-    ticket::{Ticket, WakeTogether},
+    ticket::Ticket,
 };
 pub use range::{Range, RangeState, RangeStatus};
 pub use ranges::{Ranges, RangesSettings};

@@ -5,7 +5,7 @@ use crate::{
     error::OpenError,
     identity::{self, Identity, Span, failed},
     limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
-    proposals::{WaitingBytes, ticket::WakeTogether},
+    proposals::WaitingBytes,
     range::Range,
     replica::{Replica, renew::LOG},
     snapshot::taking::Snapshots,
@@ -38,8 +38,6 @@ pub struct RangesSettings {
     pub max_memory: Option<usize>,
     /// What one transaction may touch.
     pub transactions: TransactionLimits,
-    /// Wakes those who wait for a group.
-    pub wake: WakeTogether,
 }
 
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
@@ -90,8 +88,7 @@ impl Ranges {
             let store = Store::for_range(identity.seed, identity.shards as usize);
             store.set_memory_limit(settings.max_memory);
             let snapshots = Snapshots::new(path.clone(), freezes.clone());
-            let range =
-                Range::new(identity.span, store, snapshots, waiting.clone(), disk.clone(), settings.wake);
+            let range = Range::new(identity.span, store, snapshots, waiting.clone(), disk.clone());
             let range = Arc::new(range);
             range.set_transaction_limits(settings.transactions);
             let replica = Replica {

@@ -393,7 +393,6 @@ fn open_ranges(
         threads,
         max_memory,
         transactions,
-        wake: |wake| wake(),
     };
     Ranges::open(&settings).map_err(|error| Error::DataDir(error.to_string()))
 }

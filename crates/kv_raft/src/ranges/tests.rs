@@ -10,6 +10,7 @@ use crate::{
     },
     proposals::replies::{ProposalOutcome, RangeReply, Replies},
     range::RangeState,
+    wakes,
 };
 use kv::{Args, Command, Database, FullName, Op, Reply, Request, Watcher, args, time::now_ms};
 use std::{ops::ControlFlow::Continue, sync::mpsc::channel};
@@ -31,7 +32,6 @@ fn settings(data_dir: &Path) -> RangesSettings {
         threads: 2,
         max_memory: None,
         transactions: TransactionLimits::default(),
-        wake: |wake| wake(),
     }
 }
 
@@ -116,6 +116,22 @@ fn killed(data_dir: &Path) -> TempDir {
     let target = TempDir::new().expect("a directory");
     copy(data_dir, target.path());
     target
+}
+
+#[tokio::test]
+async fn what_a_thread_proposes_in_one_turn_is_one_entry_of_the_log() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    let before = range.status().applied;
+    let set = Line::new("SET plain 1");
+    // So many that the first would be in a group of its own if the range heard of it at once.
+    let propose = |_| range.propose(&[set.request()]).expect("proposed").1;
+    let tickets: Vec<_> = wakes::turn(|| (0..2_000).map(propose).collect());
+    for ticket in tickets {
+        ticket.await.expect("written");
+    }
+    assert_eq!(range.status().applied, before + 1);
 }
 
 #[tokio::test]
