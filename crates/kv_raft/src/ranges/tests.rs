@@ -125,7 +125,7 @@ async fn what_a_thread_proposes_in_one_turn_is_one_entry_of_the_log() {
     let range = &ranges.all()[0];
     let before = range.status().applied;
     let set = Line::new("SET plain 1");
-    // So many that the first would be in a group of its own if the range heard of it at once.
+    // The first of them would be in a group of its own if the range was told at once.
     let propose = |_| range.propose(&[set.request()]).expect("proposed").1;
     let tickets: Vec<_> = wakes::turn(|| (0..2_000).map(propose).collect());
     for ticket in tickets {
