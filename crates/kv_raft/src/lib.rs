@@ -24,7 +24,6 @@ mod range;
 mod ranges;
 mod replica;
 pub mod snapshot;
-pub mod wakes;
 
 pub use error::{OpenError, RangeError};
 pub use identity::Span;
@@ -32,6 +31,7 @@ pub use log::LogStats;
 pub use proposals::{
     replies::{ProposalOutcome, RangeReply, Replies},
     ticket::Ticket,
+    wakes,
 };
 pub use range::{Range, RangeState, RangeStatus};
 pub use ranges::{Ranges, RangesSettings};

@@ -3,13 +3,13 @@
 
 pub(crate) mod replies;
 pub(crate) mod ticket;
+pub mod wakes;
 
 use crate::{
     disk::Disk,
     error::RangeError,
     group::{Malformed, encode},
     limits::{GROUP_BYTES, GROUP_STEPS, PROPOSAL_BYTES, WAITING_BYTES},
-    wakes,
 };
 use kv::EntryTerms;
 use parking_lot::Mutex;

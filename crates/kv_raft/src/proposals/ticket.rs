@@ -1,7 +1,10 @@
 //! Those who wait for a group: each has a ticket, and all are woken together.
 
-use super::replies::{GroupReplies, Replies};
-use crate::{error::RangeError, wakes};
+use super::{
+    replies::{GroupReplies, Replies},
+    wakes,
+};
+use crate::error::RangeError;
 use parking_lot::Mutex;
 use std::{
     pin::Pin,

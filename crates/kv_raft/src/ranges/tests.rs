@@ -8,9 +8,11 @@ use crate::{
         Log, LogSettings,
         encoding::{Done, LogId, Payload},
     },
-    proposals::replies::{ProposalOutcome, RangeReply, Replies},
+    proposals::{
+        replies::{ProposalOutcome, RangeReply, Replies},
+        wakes,
+    },
     range::RangeState,
-    wakes,
 };
 use kv::{Args, Command, Database, FullName, Op, Reply, Request, Watcher, args, time::now_ms};
 use std::{ops::ControlFlow::Continue, sync::mpsc::channel};
@@ -125,7 +127,7 @@ async fn what_a_thread_proposes_in_one_turn_is_one_entry_of_the_log() {
     let range = &ranges.all()[0];
     let before = range.status().applied;
     let set = Line::new("SET plain 1");
-    // The first of them would be in a group of its own if the range was told at once.
+    // The first of them would be in a group of its own if the range was woken at once.
     let propose = |_| range.propose(&[set.request()]).expect("proposed").1;
     let tickets: Vec<_> = wakes::turn(|| (0..2_000).map(propose).collect());
     for ticket in tickets {

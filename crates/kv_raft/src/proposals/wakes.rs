@@ -13,7 +13,7 @@ thread_local! {
 }
 
 /// Runs one turn of a thread that serves many clients. What it proposes to ranges is in one group of each:
-/// they are told when the turn ends.
+/// they are woken when the turn ends.
 pub fn turn<T>(run: impl FnOnce() -> T) -> T {
     put_off(&PROPOSERS, run)
 }
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_told_when_the_turn_ends() {
+    fn a_range_is_woken_when_the_turn_ends() {
         let counter = Arc::new(Counter::default());
         turn(|| {
             wake_proposer(counter.waker());
@@ -103,7 +103,7 @@ mod tests {
         });
         assert_eq!(counter.count(), 1);
         wake_proposer(counter.waker());
-        assert_eq!(counter.count(), 2, "without a turn it is told at once");
+        assert_eq!(counter.count(), 2, "without a turn it is woken at once");
     }
 
     #[test]
