@@ -10,7 +10,7 @@ use crate::{
     replica::{Replica, renew::LOG},
     snapshot::taking::Snapshots,
 };
-use kv::{FreezeBudget, Store, TransactionLimits};
+use kv::{Budget, FreezeBudget, Store, TransactionLimits};
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -34,8 +34,10 @@ pub struct RangesSettings {
     pub spans: Vec<Span>,
     /// Threads that execute requests.
     pub threads: usize,
-    /// Bytes that the buckets of a range may take.
-    pub max_memory: Option<usize>,
+    /// What the buckets of all stores of the node may take.
+    pub budget: Arc<Budget>,
+    /// What the frozen copies of all of them may keep.
+    pub freeze_budget: Arc<FreezeBudget>,
     /// What one transaction may touch.
     pub transactions: TransactionLimits,
 }
@@ -46,7 +48,6 @@ pub struct Ranges {
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
-    freezes: Arc<FreezeBudget>,
     disk: Arc<Disk>,
     runtime: Option<Runtime>,
     /// Locked as long as it is open.
@@ -80,14 +81,13 @@ impl Ranges {
             .enable_time()
             .build()
             .map_err(failed(data_dir))?;
-        let (waiting, freezes) = (Arc::<WaitingBytes>::default(), Arc::<FreezeBudget>::default());
-        freezes.set_memory_limit(settings.max_memory);
+        let waiting = Arc::<WaitingBytes>::default();
         drop(runtime.spawn(watch_disk(disk.clone())));
         let (mut ranges, mut lives) = (Vec::new(), Vec::new());
         for (path, identity) in opened {
             let store = Store::for_range(identity.seed, identity.shards as usize);
-            store.set_memory_limit(settings.max_memory);
-            let snapshots = Snapshots::new(path.clone(), freezes.clone());
+            let store = store.with_budget(settings.budget.clone());
+            let snapshots = Snapshots::new(path.clone(), settings.freeze_budget.clone());
             let range = Range::new(identity.span, store, snapshots, waiting.clone(), disk.clone());
             let range = Arc::new(range);
             range.set_transaction_limits(settings.transactions);
@@ -102,7 +102,7 @@ impl Ranges {
         }
         let left_over = found.into_iter().map(|(path, _)| path).collect();
         let lives = lives.into();
-        Ok(Ranges { ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
+        Ok(Ranges { ranges, left_over, lives, disk, runtime: Some(runtime), _lock: lock })
     }
 
     /// The ranges, in the order of their spans in the settings.
@@ -132,12 +132,6 @@ impl Ranges {
     /// Whether so little space is left on the disk that writes are refused.
     pub fn is_disk_full(&self) -> bool {
         self.disk.is_full()
-    }
-
-    /// Changes how many bytes the buckets of a range may take.
-    pub fn set_memory_limit(&self, limit: Option<usize>) {
-        self.ranges.iter().for_each(|range| range.store.set_memory_limit(limit));
-        self.freezes.set_memory_limit(limit);
     }
 }
 

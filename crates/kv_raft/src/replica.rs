@@ -230,7 +230,7 @@ impl Replica {
     /// Whether the log is larger than a snapshot would be, and large at all.
     fn has_outgrown(&self, log: LogStats) -> bool {
         self.range.set_log_stats(log);
-        log.bytes > SNAPSHOT_LOG_BYTES.max(self.range.store.used_bytes() as u64)
+        log.bytes > SNAPSHOT_LOG_BYTES && log.bytes > self.range.store.stats().bytes
     }
 
     /// Proposes what waits, one group after the other.

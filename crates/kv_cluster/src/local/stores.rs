@@ -96,14 +96,14 @@ impl LocalNode {
         StoreStats { limit: self.memory_limit().map(|limit| limit as u64), ..stats }
     }
 
-    /// Whether the buckets of a store take more memory than they may, or will with `bytes` more.
+    /// Whether the buckets take more memory than they may, or will with `bytes` more.
     pub fn is_out_of_memory(&self, bytes: usize) -> bool {
-        self.stores().any(|store| store.is_out_of_memory(bytes))
+        self.budgets.buckets.lacks(bytes)
     }
 
     /// Bytes of memory that the buckets take, without the changes of batches in flight.
     pub fn used_bytes(&self) -> u64 {
-        self.stores().map(|store| store.used_bytes() as u64).sum()
+        self.budgets.buckets.used() as u64
     }
 
     /// Resets the counters of hits, misses and expiries.
@@ -126,10 +126,10 @@ impl LocalNode {
         }
     }
 
-    /// Changes the bytes that the buckets of each store may take.
+    /// Changes the bytes that the buckets of all stores together may take.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.stores().for_each(|store| store.set_memory_limit(limit));
-        self.freeze_budget.set_memory_limit(limit);
+        self.budgets.frozen.set_memory_limit(limit);
     }
 
     /// Changes what one transaction may touch.
