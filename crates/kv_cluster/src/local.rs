@@ -91,11 +91,11 @@ pub(crate) struct MemoryBudgets {
 }
 
 impl MemoryBudgets {
-    /// With this limit for the buckets.
-    pub(crate) fn new(max_memory: Option<usize>) -> MemoryBudgets {
+    /// With the limit of these settings.
+    pub(crate) fn new(settings: &StoreSettings) -> MemoryBudgets {
         let (buckets, frozen) = (Arc::<Budget>::default(), Arc::<FreezeBudget>::default());
-        buckets.set_limit(max_memory);
-        frozen.set_memory_limit(max_memory);
+        buckets.set_limit(settings.max_memory);
+        frozen.set_memory_limit(settings.max_memory);
         MemoryBudgets { buckets, frozen }
     }
 }

@@ -75,7 +75,7 @@ impl Cluster {
         let others = peers.into_iter().filter(|(peer, _)| *peer != name);
         let peer = |(peer, address)| Arc::new(Peer::new(peer, address, &name, events.clone()));
         let peers: PeerList = others.map(peer).collect();
-        let budgets = MemoryBudgets::new(store.max_memory);
+        let budgets = MemoryBudgets::new(&store);
         let open = |data_dir| open_ranges(data_dir, &name, &routes, store, &budgets);
         let ranges = data_dir.map(open).transpose()?;
         let others = peers.iter().map(|peer| peer.name().clone());

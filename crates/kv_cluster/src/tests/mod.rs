@@ -93,7 +93,7 @@ pub(crate) fn local_node() -> Arc<LocalNode> {
     let table = RoutingTable::new(Routes::all(name("foo")), &name("foo"), [], false).unwrap();
     let cookie = Cookie::new("weknoweachother");
     let (links, store) = (LinkSettings::default(), StoreSettings::default());
-    let budgets = MemoryBudgets::new(None);
+    let budgets = MemoryBudgets::new(&store);
     Arc::new(LocalNode::new(name("foo"), cookie, links, table, store, budgets, None))
 }
 
