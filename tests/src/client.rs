@@ -27,6 +27,11 @@ impl Client {
         self.input.get_ref().write_all(bytes.as_ref()).expect("the node reads");
     }
 
+    /// As [`Client::send`]; `false` if the node has gone.
+    pub fn send_if_open(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.input.get_ref().write_all(bytes.as_ref()).is_ok()
+    }
+
     /// The next line, as bytes, without its ending.
     pub fn line_bytes(&mut self) -> Vec<u8> {
         self.next_line().expect("the connection stays open")
@@ -40,6 +45,9 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
             other => other.expect("the node answers in time"),
         };
+        if !line.ends_with(b"\n") {
+            return None;
+        }
         assert!(line.ends_with(b"\r\n"), "a line ends with CRLF: {:?}", String::from_utf8_lossy(&line));
         line.truncate(line.len() - 2);
         Some(line)
@@ -63,7 +71,7 @@ impl Client {
 
     /// As [`Client::ask`]; `None` if the node has refused or closed the connection.
     pub fn ask_if_open(&mut self, request: &str) -> Option<String> {
-        self.input.get_ref().write_all(format!("{request}\r\n").as_bytes()).ok()?;
+        self.send_if_open(format!("{request}\r\n")).then_some(())?;
         let line = String::from_utf8(self.next_line()?).expect("a line of text");
         Some(line).filter(|line| !line.starts_with("-ERR max number of clients"))
     }

@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io::Write,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::Arc,
     thread,
@@ -68,13 +68,16 @@ impl Release {
         Release::spawn(name, directory, flags).until_banner()
     }
 
-    fn until_banner(self) -> Release {
-        let mut release = self;
+    fn until_banner(mut self) -> Release {
+        self.wait_for_banner();
+        self
+    }
+
+    fn wait_for_banner(&mut self) {
         wait_until("the node prints its banner", || {
-            assert!(release.child.try_wait().expect("our own child").is_none(), "exited:\n{}", release.log());
-            release.log().contains("  all verbs  ")
+            assert!(self.still_runs(), "exited:\n{}", self.log());
+            self.log().contains("  all verbs  ")
         });
-        release
     }
 
     /// Starts foo standalone with durable buckets in a directory of its own.
@@ -85,12 +88,22 @@ impl Release {
     /// As [`Release::durable`], with these lines of a configuration file.
     pub fn durable_with(lines: &str) -> Release {
         let directory = Arc::new(TempDir::new());
+        let data_dir = directory.path().join(DATA_DIR);
+        Release::start_durable(&directory, &data_dir, lines)
+    }
+
+    /// As [`Release::durable`], with the data below this directory.
+    pub fn durable_in(data: &Path) -> Release {
+        Release::start_durable(&Arc::new(TempDir::new()), &data.join(DATA_DIR), "")
+    }
+
+    fn start_durable(directory: &Arc<TempDir>, data_dir: &Path, lines: &str) -> Release {
         let run_dir = directory.path().display().to_string();
-        let data_dir = directory.path().join(DATA_DIR).display().to_string();
+        let data_dir = data_dir.display().to_string();
         let file = directory.write("durable.toml", lines).display().to_string();
         let flags =
             ["--config", &file, "--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--data-dir", &data_dir];
-        let release = Release::start("foo", &directory, &flags);
+        let release = Release::start("foo", directory, &flags);
         release.wait_until_loaded();
         release
     }
@@ -140,8 +153,21 @@ impl Release {
 
     /// Starts the node again with the same flags.
     pub fn restart(&mut self) {
+        self.begin_restart();
+        self.wait_for_banner();
+    }
+
+    /// As [`Release::restart`], without waiting until the node serves.
+    pub fn begin_restart(&mut self) {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        *self = Release::start(self.name, &self.directory.clone(), &flags);
+        *self = Release::spawn(self.name, &self.directory.clone(), &flags);
+    }
+
+    /// Whether the node has a file open whose path contains `part`.
+    pub fn has_open(&self, part: &str) -> bool {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
+        let mut paths = files.filter_map(|file| fs::read_link(file.path()).ok());
+        paths.any(|path| path.to_string_lossy().contains(part))
     }
 
     /// Kills the node with SIGKILL.

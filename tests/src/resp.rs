@@ -3,7 +3,7 @@
 use crate::{golden::unescape, wait::TIMEOUT};
 use std::{
     fmt,
-    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::Path,
@@ -35,7 +35,7 @@ impl RespClient {
     }
 
     /// Connects to a server's Unix socket.
-    pub(crate) fn connect_unix(path: &Path) -> std::io::Result<RespClient> {
+    pub(crate) fn connect_unix(path: &Path) -> io::Result<RespClient> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(RespClient { input: BufReader::new(Box::new(stream)) })
@@ -57,19 +57,26 @@ impl RespClient {
         self.reply().escape_ascii().to_string()
     }
 
-    /// As [`RespClient::ask`]; `None` if the node has gone.
-    pub fn ask_if_open(&mut self, line: &str) -> Option<String> {
-        self.input.get_mut().write_all(&command(&words(line))).ok()?;
-        let mut reply = Vec::new();
-        self.input.read_until(b'\n', &mut reply).ok()?;
-        reply.ends_with(b"\r\n").then(|| reply.escape_ascii().to_string())
+    /// As [`RespClient::send`]; `false` if the node has gone.
+    pub fn send_if_open(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.input.get_mut().write_all(bytes.as_ref()).is_ok()
     }
 
     /// The bytes of the next reply.
     pub fn reply(&mut self) -> Vec<u8> {
+        self.reply_if_open().expect("the connection stays open")
+    }
+
+    /// As [`RespClient::reply`]; `None` if the node has gone.
+    pub fn reply_if_open(&mut self) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.read_reply(&mut bytes);
-        bytes
+        match self.read_reply(&mut bytes) {
+            Ok(()) => Some(bytes),
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+                None
+            }
+            Err(error) => panic!("the server answers in time: {error}"),
+        }
     }
 
     /// Waits until the server closes the connection and returns what it sent until then.
@@ -81,25 +88,24 @@ impl RespClient {
         }
     }
 
-    fn read_reply(&mut self, bytes: &mut Vec<u8>) {
+    fn read_reply(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
         let start = bytes.len();
-        self.input.read_until(b'\n', bytes).expect("the server answers in time");
-        let line = bytes[start..].strip_suffix(b"\r\n");
-        let line = line.unwrap_or_else(|| panic!("no whole line: {}", bytes[start..].escape_ascii()));
+        self.input.read_until(b'\n', bytes)?;
+        let line = bytes[start..].strip_suffix(b"\r\n").ok_or(ErrorKind::UnexpectedEof)?;
         let (kind, rest) = line.split_first().expect("a reply begins with its type");
         let number = || std::str::from_utf8(rest).ok().and_then(|text| text.parse::<i64>().ok());
         let count = match kind {
-            b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => return,
+            b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => return Ok(()),
             _ => number().unwrap_or_else(|| panic!("no length: {}", line.escape_ascii())),
         };
         match (kind, u64::try_from(count)) {
-            (_, Err(_)) => {}
+            (_, Err(_)) => Ok(()),
             (b'$' | b'=' | b'!', Ok(length)) => {
-                let read = (&mut self.input).take(length + 2).read_to_end(bytes);
-                assert_eq!(read.expect("the server answers in time") as u64, length + 2, "a whole string");
+                let read = (&mut self.input).take(length + 2).read_to_end(bytes)?;
+                if read as u64 == length + 2 { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
             }
-            (b'*' | b'~' | b'>', Ok(items)) => (0..items).for_each(|_| self.read_reply(bytes)),
-            (b'%', Ok(pairs)) => (0..pairs * 2).for_each(|_| self.read_reply(bytes)),
+            (b'*' | b'~' | b'>', Ok(items)) => (0..items).try_for_each(|_| self.read_reply(bytes)),
+            (b'%', Ok(pairs)) => (0..pairs * 2).try_for_each(|_| self.read_reply(bytes)),
             _ => panic!("not a reply: {}", line.escape_ascii()),
         }
     }

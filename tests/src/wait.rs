@@ -15,10 +15,19 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 ///
 /// # Panics
 /// When it does not hold within [`TIMEOUT`].
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    poll_until(what, condition, || thread::sleep(POLL_INTERVAL));
+}
+
+/// As [`wait_until`], without a pause: for what may be over soon.
+pub fn spin_until(what: &str, condition: impl FnMut() -> bool) {
+    poll_until(what, condition, thread::yield_now);
+}
+
+fn poll_until(what: &str, mut condition: impl FnMut() -> bool, pause: impl Fn()) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < TIMEOUT, "timed out after {TIMEOUT:?}: {what}");
-        thread::sleep(POLL_INTERVAL);
+        pause();
     }
 }

@@ -1,20 +1,6 @@
 //! Durable nodes as whole releases: whatever kills them, what they have acknowledged is there again.
 
-use std::{
-    collections::HashMap,
-    env,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    thread,
-};
-use tests::{Client, Pair, Release, RespClient, TempDir, resp, text, verb, wait_until};
-
-/// How often the node is killed under load; `KV_CRASHES` says otherwise.
-const CRASHES: usize = 10;
-/// Clients that write while the node is killed.
-const WRITERS: usize = 4;
+use tests::{Client, Pair, Release, TempDir, resp, text, verb};
 
 #[test]
 fn whatever_was_acknowledged_is_there_after_a_kill() {
@@ -64,61 +50,6 @@ fn whatever_was_acknowledged_is_there_after_a_kill() {
         let reply = resp.ask(command);
         let seconds = reply.rsplit(':').next().and_then(|number| number.strip_suffix("\\r\\n"));
         assert!(seconds.is_some_and(|number| (900..=1000).contains(&number.parse().unwrap_or(0))), "{reply}");
-    }
-}
-
-/// Writes numbers under names of its own until the node is gone. Returns the last that was acknowledged.
-fn write(mut client: RespClient, writer: usize, from: u64, stopped: &AtomicBool) -> u64 {
-    let mut acknowledged = from;
-    while !stopped.load(Relaxed) {
-        let number = acknowledged + 1;
-        let command = format!("HSET bucket{writer} key{} {number}", number % 100);
-        if !client.ask_if_open(&command).is_some_and(|reply| reply.starts_with(':')) {
-            break;
-        }
-        acknowledged = number;
-    }
-    acknowledged
-}
-
-#[test]
-fn kills_under_load_lose_nothing_that_was_acknowledged() {
-    let crashes = env::var("KV_CRASHES").map_or(CRASHES, |crashes| crashes.parse().expect("a number"));
-    let mut node = Release::durable();
-    let mut acknowledged = HashMap::<usize, u64>::new();
-    for crash in 0..crashes {
-        let stopped = Arc::new(AtomicBool::new(false));
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                let (client, stopped) = (node.resp(), stopped.clone());
-                let from = acknowledged.get(&writer).copied().unwrap_or(0);
-                thread::spawn(move || write(client, writer, from, &stopped))
-            })
-            .collect();
-        // Each crash finds another number of writes.
-        let (mut reader, wanted) = (node.resp(), 50 + crash * 37 % 200);
-        let before = acknowledged.get(&0).copied().unwrap_or(0);
-        wait_until("there are writes", || {
-            let last = before + wanted as u64;
-            let reply = reader.ask(&format!("HGET bucket0 key{}", last % 100));
-            reply.contains(&format!("\\r\\n{last}\\r\\n"))
-        });
-        node.kill();
-        stopped.store(true, Relaxed);
-        for (writer, thread) in writers.into_iter().enumerate() {
-            acknowledged.insert(writer, thread.join().expect("a writer"));
-        }
-        node.restart();
-        node.wait_until_loaded();
-        let mut client = node.resp();
-        for (writer, number) in &mut acknowledged {
-            let found = client.ask(&format!("HGET bucket{writer} key{}", *number % 100));
-            assert!(found.contains(&format!("\\r\\n{number}\\r\\n")), "crash {crash}: {found} for {number}");
-            // The write that was in flight may be there.
-            let next = *number + 1;
-            let found = client.ask(&format!("HGET bucket{writer} key{}", next % 100));
-            *number += u64::from(found.contains(&format!("\\r\\n{next}\\r\\n")));
-        }
     }
 }
 

@@ -14,8 +14,8 @@ pub(crate) use durable::{Flushing, Place, is_immediate};
 
 use crate::{cookie::Cookie, node_name::NodeName, routing::table::RoutingTable};
 use kv::{
-    AlreadyFrozen, Budget, Channels, CommandError, Component, FreezeBudget, FrozenStore, FullName, Prefetch,
-    Preparation, Reply, Request, Store, TransactionLimits,
+    Budget, Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request,
+    Store, TransactionLimits,
 };
 use kv_raft::Ranges;
 use otp::{Intensity, Supervisor};
@@ -228,12 +228,6 @@ impl LocalNode {
     #[inline]
     pub fn prefetch_step(&self, request: &Request<'_>, prefetch: &mut Prefetch<'_>) -> bool {
         self.store.prefetch_step(request, prefetch)
-    }
-
-    /// All volatile buckets as they are now. What is kept for the copy counts against this node's part for
-    /// them.
-    pub fn freeze(&self) -> Result<FrozenStore, AlreadyFrozen> {
-        self.store.freeze(&self.budgets.frozen)
     }
 
     /// How many channels and how many patterns have subscribers on this node.

@@ -13,7 +13,8 @@ use crate::{
     snapshot::taking::{SnapshotStatus, Snapshots},
 };
 use kv::{
-    CommandError, Database, EntryTerms, FullName, Reply, Request, Store, TransactionLimits, time::Clock,
+    AlreadyFrozen, CommandError, Database, EntryTerms, FrozenStore, FullName, Reply, Request, Store,
+    TransactionLimits, time::Clock,
 };
 use parking_lot::Mutex;
 use std::sync::{
@@ -220,6 +221,17 @@ impl Range {
                 })
             }
         }
+    }
+
+    /// Waits until no snapshot is being written, so that the range can be frozen.
+    pub async fn wait_until_written(&self) {
+        self.snapshots.wait_until_written().await;
+    }
+
+    /// All its buckets as they are now: between two requests or transactions that are on disk. No snapshot is
+    /// taken as long as there is the copy.
+    pub fn freeze(&self) -> Result<FrozenStore, AlreadyFrozen> {
+        self.snapshots.freeze(&self.store)
     }
 
     /// Notes how large its log is.

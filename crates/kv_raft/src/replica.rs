@@ -214,7 +214,7 @@ impl Replica {
         loop {
             let is_wanted = tokio::select! {
                 () = snapshots.wanted() => true,
-                _ = ticks.tick() => self.has_outgrown(log.lock().stats()) && !snapshots.status().is_running(),
+                _ = ticks.tick() => self.has_outgrown(log.lock().stats()) && !self.is_being_read(),
             };
             let begun = snapshots.status().begun;
             // As long as another one is being taken, this does nothing.
@@ -231,6 +231,11 @@ impl Replica {
     fn has_outgrown(&self, log: LogStats) -> bool {
         self.range.set_log_stats(log);
         log.bytes > SNAPSHOT_LOG_BYTES && log.bytes > self.range.store.stats().bytes
+    }
+
+    /// Whether a snapshot or a backup is being taken: one at a time.
+    fn is_being_read(&self) -> bool {
+        self.range.snapshots.status().is_running() || self.range.store.is_frozen()
     }
 
     /// Proposes what waits, one group after the other.

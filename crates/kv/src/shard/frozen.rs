@@ -54,6 +54,16 @@ pub enum Record<'a> {
     },
 }
 
+impl<'a> Record<'a> {
+    /// The name of the bucket that begins with it; `None` for an entry of one that has begun.
+    pub fn full(&self) -> Option<FullName<'a>> {
+        match *self {
+            Record::Map { full, .. } | Record::Str { full, .. } => Some(full),
+            Record::Entry { .. } => None,
+        }
+    }
+}
+
 /// The value of an entry or a string.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RecordValue<'a> {

@@ -71,6 +71,11 @@ impl Store {
         Ok(FrozenStore { store: self.clone(), freezing, buckets, shard, position, flushed: None })
     }
 
+    /// Whether there is a frozen copy that was not given up.
+    pub fn is_frozen(&self) -> bool {
+        self.current_freeze.lock().upgrade().is_some_and(|freezing| !freezing.freeze.has_ended())
+    }
+
     /// A shard has been flushed and is still locked. Hands what it was over to the frozen copy that it
     /// belongs to, or returns it.
     pub(super) fn keep_flushed(&self, index: usize, flushed: Shard) -> Option<Shard> {
@@ -85,7 +90,7 @@ impl Store {
     }
 
     /// Gives the frozen copy up, if there is one.
-    pub(super) fn end_freeze(&self) {
+    pub fn end_freeze(&self) {
         if let Some(freezing) = self.current_freeze.lock().upgrade() {
             freezing.freeze.end();
         }

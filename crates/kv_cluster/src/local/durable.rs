@@ -170,7 +170,7 @@ impl LocalNode {
     }
 
     /// Checks that all ranges are loaded, so that a part is not taken for the whole.
-    pub(crate) fn check_ranges(&self) -> Result<(), RangeFailure> {
+    pub fn check_ranges(&self) -> Result<(), RangeFailure> {
         self.ranges().iter().try_for_each(|range| range.may_read()).map_err(RangeFailure::from)
     }
 

@@ -4,8 +4,8 @@
 use super::{LocalNode, Place};
 use crate::error::RangeFailure;
 use kv::{
-    Backlog, BucketPage, DATABASES, Database, FullName, NamePage, ScanFilter, Store, StoreStats,
-    Subscription, TransactionLimits,
+    AlreadyFrozen, Backlog, BucketPage, DATABASES, Database, FrozenStore, FullName, NamePage, ScanFilter,
+    Store, StoreStats, Subscription, TransactionLimits,
 };
 use kv_raft::Ranges;
 use std::sync::Arc;
@@ -104,6 +104,13 @@ impl LocalNode {
     /// Bytes of memory that the buckets take, without the changes of batches in flight.
     pub fn used_bytes(&self) -> u64 {
         self.budgets.buckets.used() as u64
+    }
+
+    /// All buckets as they are now, a copy for each store: all of them within a few milliseconds, and each at
+    /// one moment. What is kept for the copies counts against this node's parts for them.
+    pub fn freeze(&self) -> Result<Vec<FrozenStore>, AlreadyFrozen> {
+        let volatile = self.store.freeze(&self.budgets.frozen);
+        std::iter::once(volatile).chain(self.ranges().iter().map(|range| range.freeze())).collect()
     }
 
     /// Resets the counters of hits, misses and expiries.

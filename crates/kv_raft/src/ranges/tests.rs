@@ -16,7 +16,7 @@ use crate::{
     },
     range::RangeState,
 };
-use kv::{Args, Command, Database, FullName, Op, Reply, Request, Watcher, args, time::now_ms};
+use kv::{Args, Command, Database, FullName, Op, Record, Reply, Request, Watcher, args, time::now_ms};
 use std::{ops::ControlFlow::Continue, sync::mpsc::channel};
 use tempfile::TempDir;
 
@@ -508,6 +508,41 @@ async fn a_snapshot_beside_writes_has_what_was_acknowledged_before_it() {
     let range = &ranges.all()[0];
     assert_eq!([read(range, "GET count"), read(range, "HLEN list")], ["200", "Number(204)"]);
     assert_eq!(read(range, "HGET list 3"), "50");
+    ranges.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_range_takes_no_snapshot_and_a_log_that_fails_ends_the_copy() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    write(range, "SET a 1; HSET list milk 1").await.expect("written");
+    let (taken, ()) = tokio::join!(range.take_snapshot(), range.wait_until_written());
+    taken.expect("taken");
+    let mut frozen = range.freeze().expect("no snapshot is being written");
+    write(range, "SET a 2; DEL list").await.expect("written");
+    let refused = range.take_snapshot().await.expect_err("refused");
+    assert!(refused.contains("another backup or snapshot is being taken"), "{refused}");
+    let mut names = Vec::new();
+    let mut push = |record: Record<'_>| names.extend(record.full().map(|full| full.name.to_vec()));
+    while frozen.read(&mut push).expect("all of it is kept") {}
+    names.sort_unstable();
+    assert_eq!(names, [b"a".as_slice(), b"list"]);
+    drop(frozen);
+    range.take_snapshot().await.expect("taken");
+
+    let mut frozen = range.freeze().expect("no other copy");
+    fs::remove_dir_all(directory.path().join("ranges/1-1/log")).expect("removed");
+    let value = format!("SET large {}", "x".repeat(1024 * 1024));
+    while write(range, &value).await.is_ok() {}
+    while range.store.is_frozen() {
+        tokio::task::yield_now().await;
+    }
+    frozen.read(|_| ()).expect_err("given up");
+    drop(frozen);
+    while write(range, "SET a 3").await.is_err() {
+        tokio::task::yield_now().await;
+    }
     ranges.close().await;
 }
 

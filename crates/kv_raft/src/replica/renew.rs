@@ -45,6 +45,8 @@ pub(super) async fn renew_log(range: &Range, directory: &Path, cache_bytes: usiz
 
 async fn try_to_renew_log(range: &Range, directory: &Path, cache_bytes: usize) -> Result<(), String> {
     let (snapshots, position) = (&range.snapshots, range.progress.position());
+    // A backup that is being taken can wait, and writes cannot.
+    range.store.end_freeze();
     let Some((taking, position)) = snapshots.begin(&range.store, &range.progress).zip(position) else {
         return Err("it has no entry".into());
     };

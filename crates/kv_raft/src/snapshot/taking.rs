@@ -81,6 +81,17 @@ impl Snapshots {
         }
     }
 
+    /// Waits until no snapshot is being written.
+    pub(crate) async fn wait_until_written(&self) {
+        // It is not closed as long as this is borrowed.
+        let _ = self.status.subscribe().wait_for(|status| !status.is_running()).await;
+    }
+
+    /// Freezes the store for a copy that is not a snapshot.
+    pub(crate) fn freeze(&self, store: &Arc<Store>) -> Result<FrozenStore, AlreadyFrozen> {
+        store.freeze(&self.budget)
+    }
+
     /// Waits until a snapshot is wanted.
     pub(crate) async fn wanted(&self) {
         self.wanted.notified().await;
@@ -126,7 +137,8 @@ impl Taking {
                 let writer = snapshots.clone();
                 let write = move || {
                     let written = files::write(&writer.directory, &position, stamp_ms, &mut frozen);
-                    // Another one can begin only when the copy is dropped.
+                    // Whoever waits for the end may freeze the store.
+                    drop(frozen);
                     writer.end(written.map_err(|error| error.to_string()));
                 };
                 if let Err(panic) = tokio::task::spawn_blocking(write).await {

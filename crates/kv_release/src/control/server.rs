@@ -179,6 +179,9 @@ async fn export(stream: &mut BufReader<UnixStream>, node: &Node, name: Option<Ve
 /// As [`export`] does, but all pages are of one moment. A client that takes none for too long ends it.
 async fn back_up(stream: &mut BufReader<UnixStream>, node: &Node) -> io::Result<Reply> {
     let cluster = node.cluster.clone();
+    for range in cluster.local().ranges() {
+        range.wait_until_written().await;
+    }
     let mut backup = match spawn_blocking(move || Backup::new(&cluster)).await? {
         Ok(backup) => backup,
         Err(message) => return Ok(Reply::Error(message)),

@@ -1,14 +1,18 @@
-//! The bytes of a backup, page by page: all buckets of this node as they were at one moment.
+//! The bytes of a backup, page by page: all buckets of this node as they were at one moment, those of each
+//! durable range at a moment of its own.
 
 use super::export::{ExportCounts, ExportScope};
 use crate::limits::TRANSFER_PAGE_BYTES;
 use kv::FrozenStore;
 use kv_cluster::Cluster;
 use kv_raft::snapshot::{SnapshotEncoder, SnapshotHeader, SnapshotKind, encode_store};
+use std::collections::VecDeque;
 
 /// A backup of this node's buckets.
 pub(crate) struct Backup {
-    frozen: FrozenStore,
+    /// The copies of which some is left.
+    frozen: VecDeque<FrozenStore>,
+    total: u64,
     /// `None` when its last bytes have been returned.
     encoder: Option<SnapshotEncoder>,
     counts: ExportCounts,
@@ -18,21 +22,23 @@ pub(crate) struct Backup {
 impl Backup {
     /// A backup as of now. An error says why there cannot be one.
     pub(crate) fn new(cluster: &Cluster) -> Result<Backup, String> {
+        let local = cluster.local();
+        local.check_ranges().map_err(|failure| failure.to_string())?;
+        let frozen: VecDeque<_> = local.freeze().map_err(|error| error.to_string())?.into();
         let scope = ExportScope::new(cluster);
         let description = scope.node.clone().into_bytes();
-        let stamp_ms = kv::time::now_ms();
+        let now_ms = kv::time::now_ms();
+        // What has expired by the time of a range has expired for good.
+        let stamp_ms = local.ranges().iter().map(|range| range.clock(now_ms).now_ms).fold(now_ms, u64::max);
         let header = SnapshotHeader { kind: SnapshotKind::Backup, stamp_ms, description };
-        if !cluster.local().ranges().is_empty() {
-            return Err("this node has durable buckets, which a backup does not have yet; use export".into());
-        }
-        let frozen = cluster.local().freeze().map_err(|error| error.to_string())?;
+        let total = frozen.iter().map(|frozen| frozen.buckets() as u64).sum();
         let encoder = Some(SnapshotEncoder::new(&header));
-        Ok(Backup { frozen, encoder, counts: ExportCounts::default(), scope })
+        Ok(Backup { frozen, total, encoder, counts: ExportCounts::default(), scope })
     }
 
     /// How many buckets it has.
     pub(crate) fn total(&self) -> u64 {
-        self.frozen.buckets() as u64
+        self.total
     }
 
     /// The next bytes, about a page of them; `None` after the last ones. An error says why it was given up.
@@ -40,16 +46,17 @@ impl Backup {
         let Some(mut encoder) = self.encoder.take() else { return Ok(None) };
         let mut bytes = Vec::new();
         while bytes.len() < TRANSFER_PAGE_BYTES {
-            let read = encode_store(&mut self.frozen, &mut encoder).map_err(|error| error.to_string())?;
+            let Some(frozen) = self.frozen.front_mut() else {
+                bytes.extend_from_slice(&encoder.finish());
+                return Ok(Some(bytes));
+            };
+            let read = encode_store(frozen, &mut encoder).map_err(|error| error.to_string())?;
             let counts = encoder.counts();
             self.counts =
                 ExportCounts { buckets: counts.maps, entries: counts.entries, strings: counts.strings };
             match read {
                 Some(blocks) => bytes.extend_from_slice(&blocks),
-                None => {
-                    bytes.extend_from_slice(&encoder.finish());
-                    return Ok(Some(bytes));
-                }
+                None => drop(self.frozen.pop_front()),
             }
         }
         self.encoder = Some(encoder);
