@@ -13,7 +13,7 @@ use std::{
 };
 
 /// A program that can be compared.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Program {
     Ours(PathBuf),
     /// Our release without io_uring.
@@ -41,7 +41,8 @@ impl Program {
         }
     }
 
-    fn durable(self) -> Program {
+    /// The same program, with every write on disk before it replies.
+    pub(crate) fn durable(self) -> Program {
         Program::Durable(Box::new(self))
     }
 
