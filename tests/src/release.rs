@@ -110,7 +110,14 @@ impl Release {
 
     /// The data directory of a durable node.
     pub fn data_dir(&self) -> PathBuf {
-        self.directory.path().join(DATA_DIR)
+        let mut flags = self.flags.iter().skip_while(|flag| *flag != "--data-dir");
+        flags.nth(1).expect("a durable node").into()
+    }
+
+    /// Has the node look for its data elsewhere when it starts again.
+    pub fn set_data_dir(&mut self, data_dir: &Path) {
+        let place = self.flags.iter().position(|flag| flag == "--data-dir").expect("a durable node");
+        self.flags[place + 1] = data_dir.display().to_string();
     }
 
     /// Waits until what is on disk is loaded.

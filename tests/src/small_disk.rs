@@ -72,7 +72,7 @@ impl SmallDisk {
 
     /// Takes all space but this, at once.
     pub fn fill(&self, left: u64) {
-        let space = statvfs(&self.path()).expect("it is mounted");
+        let space = statvfs(self.path()).expect("it is mounted");
         let bytes = (space.f_bavail * space.f_frsize).saturating_sub(left);
         let ballast = File::create(self.ballast()).expect("the disk has room for a file");
         // What others write meanwhile may take the space first.

@@ -44,7 +44,12 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts Redis, if it is installed.
     pub fn start() -> Option<RedisServer> {
-        RedisServer::start_at(0, 16)
+        RedisServer::start_at(0, 16, &[])
+    }
+
+    /// Starts Redis with an append-only file that is synced before each reply, if it is installed.
+    pub fn start_durable() -> Option<RedisServer> {
+        RedisServer::start_at(0, 16, &["--appendonly", "yes", "--appendfsync", "always"])
     }
 
     /// Starts Redis with 20 databases on a port of 127.0.0.1, if it is installed.
@@ -52,16 +57,17 @@ impl RedisServer {
         // Redis takes no port that the system chooses; this one was free just now.
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = free.expect("a free port").port();
-        Some((RedisServer::start_at(port, 20)?, port))
+        Some((RedisServer::start_at(port, 20, &[])?, port))
     }
 
-    fn start_at(port: u16, databases: u32) -> Option<RedisServer> {
+    fn start_at(port: u16, databases: u32, options: &[&str]) -> Option<RedisServer> {
         let program = tool("redis-server")?;
         let directory = TempDir::new();
         let child = Command::new(program)
             .args(["--port", &port.to_string(), "--databases", &databases.to_string()])
             .args(["--unixsocket", SOCKET])
-            .args(["--save", "", "--appendonly", "no"])
+            .args(["--save", ""])
+            .args(options)
             .current_dir(directory.path())
             .stdout(Stdio::null())
             .spawn()

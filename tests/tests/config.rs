@@ -114,3 +114,19 @@ fn the_shipped_file_is_valid_for_both_releases() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
     }
 }
+
+#[test]
+fn syncs_at_intervals_are_warned_of_only_where_they_risk_something() {
+    let rows = "[storage]\nfsync = \"interval\"\nfsync_interval_ms = 500\n";
+    let (code, output) = check(&format!("{GOOD}{rows}"));
+    assert_eq!((code, output.contains("fsync")), (Some(0), false), "{output}");
+    let durable = GOOD.replacen("link", "data_dir = \"data\"\nlink", 1);
+    let (code, output) = check(&format!("{durable}{rows}"));
+    assert_eq!(code, Some(0), "{output}");
+    let risk = "a crash of the system or a loss of power loses what was acknowledged in the last 500 ms";
+    assert!(output.contains(risk), "{output}");
+    let (code, output) = check(&format!("{durable}{}", rows.replace("interval\"", "sometimes\"")));
+    assert_eq!(code, Some(78), "{output}");
+    let remedy = "invalid fsync: \"sometimes\"; write \"always\" or \"interval\"";
+    assert!(output.contains(remedy), "{output}");
+}

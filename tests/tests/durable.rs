@@ -54,6 +54,20 @@ fn whatever_was_acknowledged_is_there_after_a_kill() {
 }
 
 #[test]
+fn with_syncs_at_intervals_a_kill_of_the_process_loses_nothing() {
+    let mut node = Release::durable_with("[storage]\nfsync = \"interval\"\nfsync_interval_ms = 3600000\n");
+    assert!(node.log().contains("durable (synced every 3600000 ms, in "), "{}", node.log());
+    assert!(node.log().contains("loses what was acknowledged in the last 3600000 ms"), "{}", node.log());
+    let mut resp = node.resp();
+    for number in 1..=100 {
+        assert_eq!(resp.ask("INCR counter"), format!(":{number}\\r\\n"));
+    }
+    node.kill_and_restart();
+    node.wait_until_loaded();
+    assert_eq!(node.resp().ask("GET counter"), "$3\\r\\n100\\r\\n");
+}
+
+#[test]
 fn reads_of_a_batch_see_the_writes_before_them() {
     let node = Release::durable();
     let mut resp = node.resp();

@@ -5,8 +5,13 @@ use tests::{Pair, RedisServer, Release, golden, redis_golden};
 
 #[test]
 fn on_a_single_node() {
-    for node in [Release::alone(), Release::alone_with_epoll(), Release::durable()] {
-        for (name, session) in [golden::sessions("resp"), golden::sessions("resp_alone")].concat() {
+    for (node, own) in [
+        (Release::alone(), "resp_volatile"),
+        (Release::alone_with_epoll(), "resp_volatile"),
+        (Release::durable(), "resp_durable"),
+    ] {
+        let sessions = ["resp", "resp_alone", own].map(golden::sessions);
+        for (name, session) in sessions.concat() {
             redis_golden::play(&mut node.resp(), &name, &session);
         }
     }
@@ -26,7 +31,11 @@ fn over_two_nodes() {
 #[test]
 fn by_redis_itself() {
     let Some(redis) = RedisServer::start() else { return };
-    for (name, session) in [golden::sessions("resp"), golden::sessions("resp_alone")].concat() {
+    for (name, session) in ["resp", "resp_alone", "resp_volatile"].map(golden::sessions).concat() {
+        redis_golden::play_to_redis(&mut redis.client(), &redis.version(), &name, &session);
+    }
+    let Some(redis) = RedisServer::start_durable() else { return };
+    for (name, session) in golden::sessions("resp_durable") {
         redis_golden::play_to_redis(&mut redis.client(), &redis.version(), &name, &session);
     }
 }

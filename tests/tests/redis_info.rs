@@ -28,26 +28,27 @@ fn fields(lines: &[String]) -> BTreeSet<String> {
 
 #[test]
 fn info_has_the_sections_and_fields_of_redis() {
-    let Some(redis) = RedisServer::start() else { return };
-    let node = Release::alone();
-    let (mut theirs, mut ours) = (redis.client(), node.resp());
-    for client in [&mut theirs, &mut ours] {
-        client.ask("SET a 1");
-        client.ask("GET");
+    let (Some(redis), Some(durable)) = (RedisServer::start(), RedisServer::start_durable()) else { return };
+    for (redis, node) in [(redis, Release::alone()), (durable, Release::durable())] {
+        let (mut theirs, mut ours) = (redis.client(), node.resp());
+        for client in [&mut theirs, &mut ours] {
+            client.ask("SET a 1");
+            client.ask("GET");
+        }
+        let (theirs, ours) = (info(&mut theirs), info(&mut ours));
+        let missing: Vec<String> = fields(&theirs).difference(&fields(&ours)).cloned().collect();
+        let is_known = |field: &String| OF_REDIS_ALONE.contains(&field.as_str());
+        let unexpected: Vec<&String> = missing.iter().filter(|field| !is_known(field)).collect();
+        assert!(unexpected.is_empty(), "{unexpected:?}");
+        let sections = |lines: &[String]| -> Vec<String> {
+            lines
+                .iter()
+                .filter(|line| line.contains("# "))
+                .map(|line| line.trim_start_matches("$").to_owned())
+                .collect()
+        };
+        assert_eq!(sections(&theirs)[1..], sections(&ours)[1..]);
     }
-    let (theirs, ours) = (info(&mut theirs), info(&mut ours));
-    let missing: Vec<String> = fields(&theirs).difference(&fields(&ours)).cloned().collect();
-    let is_known = |field: &String| OF_REDIS_ALONE.contains(&field.as_str());
-    let unexpected: Vec<&String> = missing.iter().filter(|field| !is_known(field)).collect();
-    assert!(unexpected.is_empty(), "{unexpected:?}");
-    let sections = |lines: &[String]| -> Vec<String> {
-        lines
-            .iter()
-            .filter(|line| line.contains("# "))
-            .map(|line| line.trim_start_matches("$").to_owned())
-            .collect()
-    };
-    assert_eq!(sections(&theirs)[1..], sections(&ours)[1..]);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! Time is an argument, `now_ms` (milliseconds since 1970): whoever passes a batch reads the clock once.
 
 mod durable;
+mod persistence;
 mod stores;
 
 pub(crate) use durable::{Flushing, Place, is_immediate};

@@ -6,7 +6,7 @@
 use crate::{
     limits::{ELECTION, HEARTBEAT},
     log::{
-        Log,
+        self, Log,
         encoding::{self, Done, Payload, Position},
     },
     machine::{InFlight, Machine},
@@ -28,10 +28,9 @@ use std::{
     fmt::{self, Debug, Formatter},
     io,
     ops::{Bound, RangeBounds},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::sync::oneshot;
 
 openraft::declare_raft_types!(
     /// The types of our replicas.
@@ -90,8 +89,8 @@ impl Consensus {
             max_in_snapshot_log_to_keep: 0,
             ..Config::default()
         };
-        let log = LogStore { log, in_flight: machine.in_flight.clone() };
-        let machine = StateMachine { machine, snapshots };
+        let machine = StateMachine { machine, snapshots, log: Arc::downgrade(&log) };
+        let log = LogStore { log, in_flight: machine.machine.in_flight.clone() };
         Ok(Consensus(Raft::new(replica, Arc::new(config), NoPeers, log, machine).await?))
     }
 
@@ -133,15 +132,7 @@ struct LogStore {
     in_flight: InFlight,
 }
 
-impl LogStore {
-    /// Writes to the log, and waits until that is on disk.
-    async fn write(&self, write: impl FnOnce(&mut Log, Done) -> io::Result<()>) -> io::Result<()> {
-        let (sender, receiver) = oneshot::channel();
-        let done = Done(Box::new(move |result| drop(sender.send(result))));
-        write(&mut self.log.lock(), done)?;
-        receiver.await.unwrap_or_else(|_| Err(io::Error::other("the log has failed")))
-    }
-}
+impl LogStore {}
 
 impl RaftLogReader<Kinds> for LogStore {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
@@ -183,7 +174,7 @@ impl RaftLogStorage<Kinds> for LogStore {
             replica: vote.leader_id.node_id,
             is_committed: vote.committed,
         };
-        let saved = self.write(|log, done| log.save_vote(vote, done)).await;
+        let saved = log::write(&self.log, |log, done| log.save_vote(vote, done)).await;
         Ok(saved.map_err(|error| StorageIOError::write_vote(&error))?)
     }
 
@@ -217,12 +208,12 @@ impl RaftLogStorage<Kinds> for LogStore {
     }
 
     async fn truncate(&mut self, from: LogId) -> Result<(), Failed> {
-        let truncated = self.write(|log, done| log.truncate(from.index, done)).await;
+        let truncated = log::write(&self.log, |log, done| log.truncate(from.index, done)).await;
         Ok(truncated.map_err(|error| StorageIOError::write_logs(&error))?)
     }
 
     async fn purge(&mut self, up_to: LogId) -> Result<(), Failed> {
-        let purged = self.write(|log, done| log.purge(id_to(up_to), done)).await;
+        let purged = log::write(&self.log, |log, done| log.purge(id_to(up_to), done)).await;
         Ok(purged.map_err(|error| StorageIOError::write_logs(&error))?)
     }
 }
@@ -289,6 +280,7 @@ fn id_to(id: LogId) -> encoding::LogId {
 struct StateMachine {
     machine: Machine,
     snapshots: Arc<Snapshots>,
+    log: Weak<Mutex<Log>>,
 }
 
 impl RaftStateMachine<Kinds> for StateMachine {
@@ -326,7 +318,8 @@ impl RaftStateMachine<Kinds> for StateMachine {
     /// Freezes the store, between two entries.
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         let Machine { store, progress, .. } = &self.machine;
-        SnapshotBuilder(Mutex::new(self.snapshots.begin(store, progress)))
+        let taking = Mutex::new(self.snapshots.begin(store, progress));
+        SnapshotBuilder { taking, log: self.log.clone() }
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<()>, Failed> {
@@ -345,17 +338,33 @@ impl RaftStateMachine<Kinds> for StateMachine {
 
 /// Writes a frozen copy. If that fails, the snapshot before it stays the newest, which is no error to the
 /// library: it would end the replica.
-struct SnapshotBuilder(Mutex<Option<Taking>>);
+struct SnapshotBuilder {
+    taking: Mutex<Option<Taking>>,
+    log: Weak<Mutex<Log>>,
+}
 
 impl RaftSnapshotBuilder<Kinds> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> Result<Snapshot<Kinds>, Failed> {
-        let taking = self.0.get_mut().take();
+        let taking = self.taking.get_mut().take();
         let newest = match taking {
-            Some(taking) => taking.finish().await,
+            Some(taking) => match self.sync_log().await {
+                Ok(()) => taking.finish().await,
+                Err(error) => taking.give_up(&error),
+            },
             None => None,
         };
         let meta = newest.map(|newest| meta_of(&newest.position)).unwrap_or_default();
         Ok(Snapshot { meta, snapshot: Box::new(()) })
+    }
+}
+
+impl SnapshotBuilder {
+    /// A log that ends before its snapshot would be refused. It is not held while the snapshot is written.
+    async fn sync_log(&self) -> io::Result<()> {
+        match self.log.upgrade() {
+            Some(log) => log::sync(&log).await,
+            None => Err(io::Error::other("the log has been closed")),
+        }
     }
 }
 

@@ -2,13 +2,18 @@
 //! full disk; they are accepted again when there is space. A file keeps some space for a node that starts on
 //! a full disk, where no log can be opened.
 
-use crate::limits::{DISK_RESERVE_BYTES, DISK_RESERVE_SHARE};
+use crate::limits::{DISK_LOW_BYTES, DISK_LOW_PAUSE, DISK_LOW_SHARE, DISK_RESERVE_BYTES, DISK_RESERVE_SHARE};
+use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
 };
 
 /// The disk of a data directory.
@@ -18,6 +23,10 @@ pub(crate) struct Disk {
     /// Bytes that must be free for writes.
     reserve: AtomicU64,
     is_full: AtomicBool,
+    /// Free bytes below which the disk is nearly full.
+    low: u64,
+    /// When it was said last that it is.
+    warned: Mutex<Option<Instant>>,
 }
 
 const RESERVE: &str = "reserve";
@@ -26,8 +35,14 @@ impl Disk {
     /// Looks at the disk, and gives the reserved file up if there is no space for a log to be opened.
     pub(crate) fn open(directory: &Path) -> io::Result<Disk> {
         let space = statvfs(directory)?;
-        let reserve = DISK_RESERVE_BYTES.min(space.f_blocks * space.f_frsize / DISK_RESERVE_SHARE);
-        let disk = Disk { directory: directory.into(), reserve: reserve.into(), is_full: false.into() };
+        let size = space.f_blocks * space.f_frsize;
+        let disk = Disk {
+            directory: directory.into(),
+            reserve: DISK_RESERVE_BYTES.min(size / DISK_RESERVE_SHARE).into(),
+            is_full: false.into(),
+            low: DISK_LOW_BYTES.min(size / DISK_LOW_SHARE),
+            warned: Mutex::default(),
+        };
         disk.check()?;
         let path = directory.join(RESERVE);
         if disk.is_full() && fs::exists(&path)? {
@@ -43,6 +58,13 @@ impl Disk {
         self.is_full.load(Relaxed)
     }
 
+    /// Why writes are refused, if they are.
+    #[inline]
+    pub(crate) fn full_reason(&self) -> Option<Arc<str>> {
+        let reason = || format!("less than {} bytes are free on the disk", self.reserve()).into();
+        self.is_full().then(reason)
+    }
+
     /// Bytes that must be free for writes.
     pub(crate) fn reserve(&self) -> u64 {
         self.reserve.load(Relaxed)
@@ -53,6 +75,22 @@ impl Disk {
         self.reserve.store(reserve, Relaxed);
     }
 
+    /// Warns that writes will be refused, unless it was said a moment ago.
+    fn warn_of_little_space(&self, free: u64) {
+        let mut warned = self.warned.lock();
+        if warned.is_some_and(|warned| warned.elapsed() < DISK_LOW_PAUSE) {
+            return;
+        }
+        *warned = Some(Instant::now());
+        tracing::warn!(
+            directory = %self.directory.display(),
+            free,
+            reserve = self.reserve(),
+            "the disk is nearly full: writes are refused when only the reserve is left; free some space, or \
+             cut the log with BGSAVE"
+        );
+    }
+
     /// Looks at the disk again. Makes the reserved file if there is ample space.
     pub(crate) fn check(&self) -> io::Result<()> {
         let space = statvfs(&self.directory)?;
@@ -61,14 +99,40 @@ impl Disk {
         if self.is_full.swap(is_full, Relaxed) != is_full {
             let directory = self.directory.display();
             match is_full {
-                true => tracing::error!(%directory, free, reserve, "the disk is full: writes are refused"),
+                true => tracing::error!(
+                    %directory,
+                    free,
+                    reserve,
+                    "the disk is full: writes are refused until more than the reserve is free"
+                ),
                 false => tracing::warn!(%directory, free, "there is space again: writes are accepted"),
             }
+        }
+        if !is_full && free < self.low {
+            self.warn_of_little_space(free);
         }
         let path = self.directory.join(RESERVE);
         if free / 2 > reserve && !fs::exists(&path)? {
             fallocate(File::create(path)?, FallocateFlags::empty(), 0, reserve)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_nearly_full_is_warned_of_once_in_a_while() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let disk = Disk { low: 0, warned: Mutex::default(), ..Disk::open(directory.path()).expect("opened") };
+        disk.check().expect("checked");
+        assert_eq!(*disk.warned.lock(), None, "there is more space than nothing");
+        let disk = Disk { low: u64::MAX, ..disk };
+        disk.check().expect("checked");
+        let warned = disk.warned.lock().expect("warned");
+        disk.check().expect("checked");
+        assert_eq!(*disk.warned.lock(), Some(warned));
     }
 }

@@ -90,6 +90,28 @@ pub enum OpenError {
         /// The span of the route.
         configured: String,
     },
+    /// The data directory has no such range.
+    #[error("{} has no range \"{range}\"; it has {found}", .directory.display())]
+    NoRange {
+        /// The data directory.
+        directory: PathBuf,
+        /// The range that was asked for.
+        range: String,
+        /// Those that there are.
+        found: String,
+    },
+    /// The log of a range has no such entry with requests.
+    #[error("the log of range {range} has no requests in entry {index}; it has entries {first} to {last}")]
+    NoEntry {
+        /// The span of the range.
+        range: String,
+        /// The index that was asked for.
+        index: u64,
+        /// The first entry in the log.
+        first: u64,
+        /// The last one.
+        last: u64,
+    },
     /// There are more durable ranges than a node may have.
     #[error("{found} durable ranges; a node may have {limit}: join rows of [[routes]]")]
     TooMany {

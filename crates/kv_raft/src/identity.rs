@@ -1,8 +1,10 @@
-//! The files that say whose data a directory holds: `node` in the data directory, and `replica` in that of
-//! each range. They are written once. docs/disk-format.md describes each byte.
+//! The small files of ours: those that say whose data a directory holds, `node` in the data directory and
+//! `replica` in that of each range, which are written once; and `skipped`, which entries of a range's log are
+//! left out. docs/disk-format.md describes each byte.
 
 use crate::{error::OpenError, limits::IDENTITY_BYTES};
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Write},
     path::Path,
@@ -49,11 +51,13 @@ pub(crate) struct Identity {
 /// The names of the files.
 pub(crate) const NODE_FILE: &str = "node";
 pub(crate) const REPLICA_FILE: &str = "replica";
+const SKIPPED_FILE: &str = "skipped";
 
 /// How each of our files begins, before its kind and its version.
 const MAGIC: &[u8; 4] = b"KVDB";
 const NODE: u8 = 3;
 const REPLICA: u8 = 4;
+const SKIPPED: u8 = 5;
 const VERSION: u8 = 1;
 const CHECKSUM_BYTES: usize = 4;
 
@@ -80,6 +84,24 @@ pub(crate) fn read_replica(directory: &Path) -> Result<Option<Identity>, OpenErr
 /// Notes which replica a directory holds.
 pub(crate) fn write_replica(directory: &Path, identity: &Identity) -> Result<(), OpenError> {
     write(&directory.join(REPLICA_FILE), REPLICA, &encode(identity))
+}
+
+/// Reads which entries of the log of a range are not executed.
+pub(crate) fn read_skipped(directory: &Path) -> Result<BTreeSet<u64>, OpenError> {
+    let path = directory.join(SKIPPED_FILE);
+    let bytes = read(&path, SKIPPED)?.unwrap_or_default();
+    let (indices, rest) = bytes.as_chunks();
+    if rest.is_empty() {
+        Ok(indices.iter().copied().map(u64::from_le_bytes).collect())
+    } else {
+        Err(damaged(&path))
+    }
+}
+
+/// Notes which entries of the log of a range are not executed.
+pub(crate) fn write_skipped(directory: &Path, indices: &BTreeSet<u64>) -> Result<(), OpenError> {
+    let bytes: Vec<u8> = indices.iter().flat_map(|index| index.to_le_bytes()).collect();
+    write(&directory.join(SKIPPED_FILE), SKIPPED, &bytes)
 }
 
 fn encode(Identity { range, replica, seed, shards, span }: &Identity) -> Vec<u8> {
@@ -193,6 +215,10 @@ mod tests {
         write_replica(directory, &identity).expect("written");
         assert_eq!(read_node(directory).expect("a name").as_deref(), Some("foo@127.0.0.1"));
         assert_eq!(read_replica(directory).expect("an identity"), Some(identity));
+        assert_eq!(read_skipped(directory).expect("none"), BTreeSet::new());
+        let skipped = BTreeSet::from([7, 1 << 40]);
+        write_skipped(directory, &skipped).expect("written");
+        assert_eq!(read_skipped(directory).expect("indices"), skipped);
         let path = directory.join(REPLICA_FILE);
         let bytes = fs::read(&path).expect("the file");
         for place in 0..bytes.len() {

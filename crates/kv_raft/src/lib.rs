@@ -27,11 +27,11 @@ pub mod snapshot;
 
 pub use error::{OpenError, RangeError};
 pub use identity::Span;
-pub use log::LogStats;
+pub use log::{Fsync, LogStats};
 pub use proposals::{
     replies::{ProposalOutcome, RangeReply, Replies},
     ticket::Ticket,
     wakes,
 };
-pub use range::{Range, RangeState, RangeStatus};
-pub use ranges::{Ranges, RangesSettings};
+pub use range::{LoadStatus, Range, RangeState, RangeStatus};
+pub use ranges::{Ranges, RangesSettings, skip::SkippableEntry};

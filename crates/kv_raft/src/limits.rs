@@ -32,8 +32,23 @@ pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
 /// Time between two attempts to begin a snapshot while another one is being taken.
 pub(crate) const SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
 
+/// Time between two looks at whether a log that has been closed is still used.
+pub(crate) const END_PAUSE: Duration = Duration::from_millis(1);
+
 /// Time between two looks at how large a log is.
 pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);
+
+/// The age from which on the newest snapshot is old, if the log behind it has as many bytes as the second
+/// says, and the time between two warnings.
+pub(crate) const OLD_SNAPSHOT: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const OLD_SNAPSHOT_LOG_BYTES: u64 = 16 * 1024 * 1024;
+pub(crate) const OLD_SNAPSHOT_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Free bytes of the disk below which a warning says that it is nearly full, what its size is divided by if
+/// that is less, and the time between two warnings.
+pub(crate) const DISK_LOW_BYTES: u64 = 1024 * 1024 * 1024;
+pub(crate) const DISK_LOW_SHARE: u64 = 8;
+pub(crate) const DISK_LOW_PAUSE: Duration = Duration::from_secs(10 * 60);
 
 /// Bytes that must be free on the disk for writes, and what its size is divided by if that is less.
 pub(crate) const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
@@ -41,6 +56,12 @@ pub(crate) const DISK_RESERVE_SHARE: u64 = 16;
 
 /// Time between two looks at the free space.
 pub(crate) const DISK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Lines that show the requests of an entry.
+pub(crate) const SHOWN_REQUESTS: usize = 100;
+
+/// Arguments of a request that are shown.
+pub(crate) const SHOWN_ARGUMENTS: usize = 16;
 
 /// Ranges of a node: each has a log, and a thread that syncs it.
 pub(crate) const RANGES: usize = 64;

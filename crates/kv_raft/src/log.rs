@@ -1,14 +1,15 @@
 //! The log of a range on disk: entries, the vote, and how far entries are committed and purged. It is the
 //! only module that names the library which keeps it, raft-log.
 //!
-//! What is written is on disk when its callback runs. After a write or a sync that failed the log takes
-//! nothing more.
+//! What is written is on disk when its callback runs, but for entries if the log is synced at intervals.
+//! After a write or a sync that failed the log takes nothing more.
 
 mod damage;
 pub(crate) mod encoding;
 
 use crate::limits::LOG_FILE_BYTES;
 use encoding::{Done, LogId, LogTypes, Payload, Vote};
+use parking_lot::Mutex;
 use raft_log::{Config, RaftLog, api::raft_log_writer::RaftLogWriter, chunked_wal};
 use std::{
     fmt::{self, Debug, Formatter},
@@ -18,14 +19,31 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::sync::oneshot;
 
 /// A log, open for reading and writing. It locks its directory.
-pub(crate) struct Log(RaftLog<LogTypes>);
+pub(crate) struct Log {
+    log: RaftLog<LogTypes>,
+    fsync: Fsync,
+    /// Whether entries were written that may not be on disk.
+    has_unsynced: bool,
+}
 
 impl Debug for Log {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Log").field(self.0.log_state()).finish()
+        f.debug_tuple("Log").field(self.log.log_state()).finish()
     }
+}
+
+/// When entries are synced: forced onto the disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before they are executed.
+    #[default]
+    Always,
+    /// As often as this. What was acknowledged since may be lost if the system crashes or loses power, but
+    /// not if the process alone ends.
+    Interval(Duration),
 }
 
 /// Where a log is kept, and how much of it in memory.
@@ -36,6 +54,7 @@ pub(crate) struct LogSettings<'a> {
     pub(crate) cache_bytes: usize,
     /// Bytes of a file, after which another one begins.
     pub(crate) file_bytes: usize,
+    pub(crate) fsync: Fsync,
 }
 
 /// How large a log is, and how fast its disk.
@@ -51,8 +70,8 @@ pub struct LogStats {
 
 impl<'a> LogSettings<'a> {
     /// The log in `directory`, which keeps `cache_bytes` of its entries in memory.
-    pub(crate) fn new(directory: &'a Path, cache_bytes: usize) -> LogSettings<'a> {
-        LogSettings { directory, cache_bytes, file_bytes: LOG_FILE_BYTES.min(cache_bytes) }
+    pub(crate) fn new(directory: &'a Path, cache_bytes: usize, fsync: Fsync) -> LogSettings<'a> {
+        LogSettings { directory, cache_bytes, file_bytes: LOG_FILE_BYTES.min(cache_bytes), fsync }
     }
 }
 
@@ -71,33 +90,35 @@ impl Log {
         };
         let log_cache_capacity = Some(settings.cache_bytes);
         let config = Config { wal, log_cache_max_items: Some(usize::MAX), log_cache_capacity };
-        let opened = RaftLog::open(Arc::new(config));
-        opened.map(Log).map_err(|error| damage::locate(settings.directory, error))
+        let log =
+            RaftLog::open(Arc::new(config)).map_err(|error| damage::locate(settings.directory, error))?;
+        // Another process may have written and not synced.
+        Ok(Log { log, fsync: settings.fsync, has_unsynced: true })
     }
 
     /// The last vote.
     pub(crate) fn vote(&self) -> Option<Vote> {
-        self.0.log_state().vote().copied()
+        self.log.log_state().vote().copied()
     }
 
     /// The last entry; that which was purged last if the log is empty.
     pub(crate) fn last(&self) -> Option<LogId> {
-        self.0.log_state().last().copied()
+        self.log.log_state().last().copied()
     }
 
     /// The last entry that is known to be committed.
     pub(crate) fn committed(&self) -> Option<LogId> {
-        self.0.log_state().committed().copied()
+        self.log.log_state().committed().copied()
     }
 
     /// The last entry that was purged.
     pub(crate) fn purged(&self) -> Option<LogId> {
-        self.0.log_state().purged().copied()
+        self.log.log_state().purged().copied()
     }
 
     /// How large the log is, and how fast its disk.
     pub(crate) fn stats(&self) -> LogStats {
-        let stat = self.0.stat();
+        let stat = self.log.stat();
         let closed: u64 = stat.closed_chunks.iter().map(|file| file.size).sum();
         let sync_p99 = Duration::from_micros(stat.flush_metrics.sync_percentiles.p99_us);
         LogStats {
@@ -109,7 +130,7 @@ impl Log {
 
     /// Reads the entries with these indices, as far as they exist.
     pub(crate) fn read(&self, indices: Range<u64>) -> io::Result<Vec<(LogId, Payload)>> {
-        self.0.read(indices.start, indices.end).collect()
+        self.log.read(indices.start, indices.end).collect()
     }
 
     /// Appends entries, which can be read at once.
@@ -118,40 +139,76 @@ impl Log {
         entries: impl IntoIterator<Item = (LogId, Payload)>,
         done: Done,
     ) -> io::Result<()> {
-        self.0.append(entries)?;
-        self.0.flush(true, Some(done))
+        self.log.append(entries)?;
+        match self.fsync {
+            Fsync::Always => self.flush_synced(done),
+            Fsync::Interval(_) => {
+                self.has_unsynced = true;
+                self.log.flush(false, Some(done))
+            }
+        }
+    }
+
+    /// Syncs what was written. `done` runs at once if all is on disk.
+    pub(crate) fn sync(&mut self, done: Done) -> io::Result<()> {
+        if self.has_unsynced {
+            return self.flush_synced(done);
+        }
+        done.0(Ok(()));
+        Ok(())
+    }
+
+    fn flush_synced(&mut self, done: Done) -> io::Result<()> {
+        self.has_unsynced = false;
+        self.log.flush(true, Some(done))
     }
 
     /// Keeps a vote.
     pub(crate) fn save_vote(&mut self, vote: Vote, done: Done) -> io::Result<()> {
-        self.0.save_vote(vote)?;
-        self.0.flush(true, Some(done))
+        self.log.save_vote(vote)?;
+        self.flush_synced(done)
     }
 
     /// Notes that entries up to this one are committed. It is written with what is written next.
     pub(crate) fn save_committed(&mut self, committed: LogId) -> io::Result<()> {
-        self.0.commit(committed).map(drop)
+        self.log.commit(committed).map(drop)
     }
 
     /// Begins an empty log behind an entry that is on disk elsewhere.
     pub(crate) fn begin_behind(&mut self, last: LogId, vote: Vote, done: Done) -> io::Result<()> {
-        self.0.save_vote(vote)?;
-        self.0.purge(last)?;
-        self.0.commit(last)?;
-        self.0.flush(true, Some(done))
+        self.log.save_vote(vote)?;
+        self.log.purge(last)?;
+        self.log.commit(last)?;
+        self.flush_synced(done)
     }
 
     /// Removes the entries from this index on.
     pub(crate) fn truncate(&mut self, from: u64, done: Done) -> io::Result<()> {
-        self.0.truncate(from)?;
-        self.0.flush(true, Some(done))
+        self.log.truncate(from)?;
+        self.flush_synced(done)
     }
 
     /// Removes the entries up to this one.
     pub(crate) fn purge(&mut self, up_to: LogId, done: Done) -> io::Result<()> {
-        self.0.purge(up_to)?;
-        self.0.flush(true, Some(done))
+        self.log.purge(up_to)?;
+        self.flush_synced(done)
     }
+}
+
+/// Writes to a log, and waits until that is on disk.
+pub(crate) async fn write(
+    log: &Mutex<Log>,
+    write: impl FnOnce(&mut Log, Done) -> io::Result<()>,
+) -> io::Result<()> {
+    let (sender, receiver) = oneshot::channel();
+    let done = Done(Box::new(move |result| drop(sender.send(result))));
+    write(&mut log.lock(), done)?;
+    receiver.await.unwrap_or_else(|_| Err(io::Error::other("the log has failed")))
+}
+
+/// Syncs a log, and waits until all that was written is on disk.
+pub(crate) async fn sync(log: &Mutex<Log>) -> io::Result<()> {
+    write(log, Log::sync).await
 }
 
 #[cfg(test)]

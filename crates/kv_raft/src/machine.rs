@@ -9,9 +9,10 @@ use crate::{
         replies::{GroupReplies, ProposalOutcome},
     },
 };
-use kv::{EntryTerms, Reply, Request, Store};
+use kv::{EntryTerms, Reply, Request, Store, syntax::excerpt::excerpt};
 use parking_lot::Mutex;
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -66,6 +67,19 @@ pub(crate) struct Crash {
     pub(crate) bucket: Option<Box<[u8]>>,
 }
 
+impl Crash {
+    /// Why a range stops that crashes here whenever it is loaded, and the way out.
+    pub(crate) fn reason(&self, span: &str) -> String {
+        let Crash { index, bucket } = self;
+        let bucket = bucket.as_deref().unwrap_or_default();
+        format!(
+            "entry {index} of the log crashes it, at bucket \"{}\"; stop the node and leave the entry out with \
+             `range skip \"{span}\" {index}`",
+            excerpt(bucket).escape_ascii()
+        )
+    }
+}
+
 /// Why an entry was not executed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
@@ -98,6 +112,8 @@ pub(crate) struct Machine {
     pub(crate) store: Arc<Store>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) in_flight: InFlight,
+    /// The indices of entries that are not executed.
+    pub(crate) skipped: BTreeSet<u64>,
     /// Dropped with the machine: nothing is executed after that.
     pub(crate) _ended: oneshot::Sender<()>,
 }
@@ -105,6 +121,11 @@ pub(crate) struct Machine {
 impl Machine {
     /// Executes a group.
     pub(crate) fn apply(&self, id: LogId, logged: &[u8]) -> Result<(), ApplyError> {
+        if self.skipped.contains(&id.index) {
+            tracing::warn!(index = id.index, "an entry of the log is left out, by `range skip`");
+            self.applied(id);
+            return Ok(());
+        }
         let group = self.in_flight.take(id);
         let bytes = group.as_ref().and_then(|group| group.with_reads.as_deref()).unwrap_or(logged);
         let mut replies = group.as_ref().map(|_| GroupReplies::default());

@@ -7,22 +7,26 @@ use crate::{
     group::encode,
     identity::Span,
     limits::GROUP_BYTES,
-    log::{LogStats, encoding::LogId},
+    log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
     proposals::{Added, Proposals, WaitingBytes, replies::GroupReplies, ticket::Ticket},
     snapshot::taking::{SnapshotStatus, Snapshots},
 };
 use kv::{
     AlreadyFrozen, CommandError, Database, EntryTerms, FrozenStore, FullName, Reply, Request, Store,
-    TransactionLimits, time::Clock,
+    TransactionLimits,
+    time::{Clock, now_ms},
 };
 use parking_lot::Mutex;
-use std::sync::{
-    Arc,
-    atomic::{
-        AtomicBool, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+use std::{
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
+    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -40,9 +44,11 @@ pub struct Range {
     /// The index of the last entry when loading began.
     last: AtomicU64,
     limits: Mutex<TransactionLimits>,
-    /// How large the log was, and how fast the disk, a moment ago. Others must not hold the log itself, which
-    /// may be about to be opened again.
-    log: Mutex<LogStats>,
+    pub(crate) fsync: Fsync,
+    /// How large the log was, and how fast the disk, a moment ago, and when it was synced. Others must not
+    /// hold the log itself, which may be about to be opened again.
+    log: Mutex<(LogStats, Option<u64>)>,
+    loading: Mutex<LoadStatus>,
     pub(crate) snapshots: Arc<Snapshots>,
 }
 
@@ -57,6 +63,17 @@ pub enum RangeState {
     Stopped(Arc<str>),
 }
 
+/// When a range was loaded, and what it had then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LoadStatus {
+    /// When it began to load, in milliseconds since 1970.
+    pub began_ms: u64,
+    /// How long that took; `None` as long as it loads.
+    pub took: Option<Duration>,
+    /// The buckets that it had when it was loaded.
+    pub buckets: u64,
+}
+
 /// What a range is and does, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangeStatus {
@@ -68,8 +85,18 @@ pub struct RangeStatus {
     pub loaded: u8,
     /// The index of the last entry that was executed.
     pub applied: u64,
+    /// The entries that were executed since the newest snapshot.
+    pub entries: u64,
+    /// Why it refuses writes for now although it serves reads, if it does.
+    pub cannot_write: Option<Arc<str>>,
+    /// When it was loaded.
+    pub loading: LoadStatus,
+    /// When its log is synced.
+    pub fsync: Fsync,
     /// How large its log is, and how fast the disk.
     pub log: LogStats,
+    /// When its log was synced last, in milliseconds since 1970, to the second; `None` before the first time.
+    pub synced_ms: Option<u64>,
     /// Its snapshots.
     pub snapshot: SnapshotStatus,
 }
@@ -81,6 +108,7 @@ impl Range {
         snapshots: Snapshots,
         waiting: Arc<WaitingBytes>,
         disk: Arc<Disk>,
+        fsync: Fsync,
     ) -> Range {
         let text: Arc<str> = (&*span.text).into();
         let loading = RangeError::Loading { range: text.clone(), percent: 0 };
@@ -94,7 +122,9 @@ impl Range {
             progress: Arc::default(),
             last: AtomicU64::new(0),
             limits: Mutex::default(),
+            fsync,
             log: Mutex::default(),
+            loading: Mutex::new(LoadStatus { began_ms: now_ms(), ..LoadStatus::default() }),
             snapshots: Arc::new(snapshots),
         }
     }
@@ -198,27 +228,36 @@ impl Range {
 
     /// What the range is and does.
     pub fn status(&self) -> RangeStatus {
+        let (snapshot, applied) = (self.snapshots.status(), self.progress.applied.load(Relaxed));
+        let (log, synced_ms) = *self.log.lock();
         RangeStatus {
             span: self.text.clone(),
             state: self.state.borrow().clone(),
             loaded: self.loaded(),
-            applied: self.progress.applied.load(Relaxed),
-            log: *self.log.lock(),
-            snapshot: self.snapshots.status(),
+            applied,
+            entries: applied.saturating_sub(snapshot.entry()),
+            cannot_write: self.proposals.cannot_write(),
+            loading: *self.loading.lock(),
+            fsync: self.fsync,
+            log,
+            synced_ms,
+            snapshot,
         }
     }
 
-    /// Takes a snapshot, and waits until it is on disk and the log begins behind it, or why there is none. It
-    /// does not end before the range is ready.
-    pub async fn take_snapshot(&self) -> Result<(), Arc<str>> {
-        let mut state = self.state.subscribe();
-        tokio::select! {
-            taken = self.snapshots.take() => taken,
-            stopped = state.wait_for(|state| matches!(state, RangeState::Stopped(_))) => {
-                Err(match stopped.as_deref() {
-                    Ok(RangeState::Stopped(reason)) => reason.clone(),
-                    _ => "the range has ended".into(),
-                })
+    /// Has a snapshot taken. The future waits until it is on disk and the log begins behind it, or why there
+    /// is none, and does not end before the range is ready. It is taken without that, too.
+    pub fn take_snapshot(&self) -> impl Future<Output = Result<(), Arc<str>>> + use<> {
+        let (mut state, taken) = (self.state.subscribe(), self.snapshots.take());
+        async move {
+            tokio::select! {
+                taken = taken => taken,
+                stopped = state.wait_for(|state| matches!(state, RangeState::Stopped(_))) => {
+                    Err(match stopped.as_deref() {
+                        Ok(RangeState::Stopped(reason)) => reason.clone(),
+                        _ => "the range has ended".into(),
+                    })
+                }
             }
         }
     }
@@ -234,9 +273,15 @@ impl Range {
         self.snapshots.freeze(&self.store)
     }
 
-    /// Notes how large its log is.
+    /// Notes how large its log is. If that is much and the newest snapshot is old, it warns.
     pub(crate) fn set_log_stats(&self, stats: LogStats) {
-        *self.log.lock() = stats;
+        let (log, synced_ms) = &mut *self.log.lock();
+        if stats.syncs > log.syncs {
+            *synced_ms = Some(now_ms());
+        }
+        *log = stats;
+        let began_ms = self.loading.lock().began_ms;
+        self.snapshots.warn_if_old(&self.text, began_ms, stats.bytes, now_ms());
     }
 
     /// What one transaction may touch from now on.
@@ -246,7 +291,7 @@ impl Range {
 
     /// The terms of a group that is proposed now.
     pub(crate) fn terms(&self) -> EntryTerms {
-        let stamp_ms = self.clock(kv::time::now_ms()).now_ms;
+        let stamp_ms = self.clock(now_ms()).now_ms;
         EntryTerms { stamp_ms, limits: *self.limits.lock() }
     }
 
@@ -269,6 +314,7 @@ impl Range {
     /// Begins to load: nothing is executed yet, and nothing accepted.
     pub(crate) fn begin_loading(&self) {
         self.is_ready.store(false, Release);
+        *self.loading.lock() = LoadStatus { began_ms: now_ms(), ..LoadStatus::default() };
         self.state.send_replace(RangeState::Loading);
         self.progress.reset();
         self.proposals.refuse(RangeError::Loading { range: self.text.clone(), percent: 0 });
@@ -283,7 +329,21 @@ impl Range {
     pub(crate) fn set_ready(&self) {
         self.proposals.accept();
         self.is_ready.store(true, Release);
+        self.note_loaded();
         self.state.send_replace(RangeState::Ready);
+    }
+
+    /// Logs that it is loaded, unless it was already.
+    fn note_loaded(&self) {
+        let loading = &mut *self.loading.lock();
+        if loading.took.is_some() {
+            return;
+        }
+        let took = Duration::from_millis(now_ms().saturating_sub(loading.began_ms));
+        let buckets = self.store.bucket_counts().iter().map(|count| *count as u64).sum();
+        (loading.took, loading.buckets) = (Some(took), buckets);
+        let entry = self.progress.applied.load(Relaxed);
+        tracing::info!(range = &*self.text, buckets, entry, ?took, "the durable range is loaded");
     }
 
     /// Its log takes nothing: it refuses what writes, and what waits to be written. Reads go on.

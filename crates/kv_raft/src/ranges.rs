@@ -1,10 +1,13 @@
 //! All durable ranges of a node, and their data directory.
 
+pub(crate) mod skip;
+
 use crate::{
     disk::Disk,
     error::OpenError,
     identity::{self, Identity, Span, failed},
     limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
+    log::Fsync,
     proposals::WaitingBytes,
     range::Range,
     replica::{Replica, renew::LOG},
@@ -14,7 +17,7 @@ use kv::{Budget, FreezeBudget, Store, TransactionLimits};
 use std::{
     fs::{self, File, TryLockError},
     io,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::Arc,
 };
 use tokio::{
@@ -40,11 +43,14 @@ pub struct RangesSettings {
     pub freeze_budget: Arc<FreezeBudget>,
     /// What one transaction may touch.
     pub transactions: TransactionLimits,
+    /// When their logs are synced.
+    pub fsync: Fsync,
 }
 
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
 #[derive(Debug)]
 pub struct Ranges {
+    data_dir: PathBuf,
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
@@ -88,7 +94,8 @@ impl Ranges {
             let store = Store::for_range(identity.seed, identity.shards as usize);
             let store = store.with_budget(settings.budget.clone());
             let snapshots = Snapshots::new(path.clone(), settings.freeze_budget.clone());
-            let range = Range::new(identity.span, store, snapshots, waiting.clone(), disk.clone());
+            let (waiting, disk) = (waiting.clone(), disk.clone());
+            let range = Range::new(identity.span, store, snapshots, waiting, disk, settings.fsync);
             let range = Arc::new(range);
             range.set_transaction_limits(settings.transactions);
             let replica = Replica {
@@ -100,9 +107,16 @@ impl Ranges {
             lives.push(runtime.spawn(replica.run()));
             ranges.push(range);
         }
+        tracing::info!(directory = %data_dir.display(), ranges = ranges.len(), "the data directory is open");
         let left_over = found.into_iter().map(|(path, _)| path).collect();
         let lives = lives.into();
-        Ok(Ranges { ranges, left_over, lives, disk, runtime: Some(runtime), _lock: lock })
+        let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
+        Ok(Ranges { data_dir, ranges, left_over, lives, disk, runtime: Some(runtime), _lock: lock })
+    }
+
+    /// The whole path of the data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// The ranges, in the order of their spans in the settings.
@@ -176,7 +190,7 @@ fn check_node(data_dir: &Path, node: &str) -> Result<(), OpenError> {
 
 type Found = (PathBuf, Identity);
 
-/// The replicas whose files are there.
+/// The replicas whose files are there, in the order of their ranges.
 fn find_replicas(directory: &Path) -> Result<Vec<Found>, OpenError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed(directory))? {

@@ -5,19 +5,22 @@ pub(crate) mod renew;
 
 use crate::{
     consensus::Consensus,
+    identity::read_skipped,
     limits::{
-        LOG_CHECK_PAUSE, PROGRESS_PAUSE, RENEW_PAUSE_LIMIT, SNAPSHOT_LOG_BYTES, SNAPSHOT_PAUSE, SWEEP_PAUSE,
+        END_PAUSE, LOG_CHECK_PAUSE, PROGRESS_PAUSE, RENEW_PAUSE_LIMIT, SNAPSHOT_LOG_BYTES, SNAPSHOT_PAUSE,
+        SWEEP_PAUSE,
     },
-    log::{Log, LogSettings, LogStats},
+    log::{Fsync, Log, LogSettings, LogStats, sync},
     machine::{Crash, InFlight, Machine},
     proposals::OpenGroup,
     range::Range,
-    snapshot::taking::Snapshots,
 };
 use parking_lot::Mutex;
 use renew::renew_log;
 use std::{
+    collections::BTreeSet,
     fs,
+    future::pending,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -67,11 +70,7 @@ impl Replica {
             begin = match self.live(began).await {
                 End::Closed => return,
                 End::Halted(Some(crash)) if halted_at == Some(crash.index) => {
-                    let reason = format!(
-                        "entry {} of its log crashes it, at bucket \"{}\"; see docs/operations.md",
-                        crash.index,
-                        crash.bucket.unwrap_or_default().escape_ascii()
-                    );
+                    let reason = crash.reason(span);
                     tracing::error!(span, reason, "the range has stopped");
                     return self.range.stop(&reason);
                 }
@@ -108,16 +107,21 @@ impl Replica {
 
     /// Loads the log, and proposes what waits until something fails or the range is closed.
     async fn live(&self, begin: Begin) -> End {
-        let (log, snapshots) = match self.load(begin).await {
+        let loaded = tokio::select! {
+            loaded = self.load(begin) => loaded,
+            () = self.show_progress() => unreachable!("it does not end"),
+        };
+        let (log, skipped) = match loaded {
             Ok(loaded) => loaded,
             Err(reason) => return End::Broken(reason),
         };
-        let log = Arc::new(Mutex::new(log));
+        let (log, snapshots) = (Arc::new(Mutex::new(log)), self.range.snapshots.clone());
         let (ended, machine_ended) = oneshot::channel();
         let machine = Machine {
             store: self.range.store.clone(),
             progress: self.range.progress.clone(),
             in_flight: InFlight::default(),
+            skipped,
             _ended: ended,
         };
         let started = tokio::select! {
@@ -128,22 +132,31 @@ impl Replica {
             Ok(consensus) => {
                 let end = self.lead(&consensus, &log, begin).await;
                 consensus.stop().await;
+                if let (End::Closed, Err(error)) = (&end, sync(&log).await) {
+                    tracing::error!(span = &*self.range.span().text, %error, "the log cannot be synced");
+                }
                 end
             }
             Err(broken) => End::Broken(broken.to_string()),
         };
         drop(machine_ended.await);
+        // Those that use the log end with the machine, or soon after it. It can be opened again after that.
+        while Arc::strong_count(&log) > 1 {
+            sleep(END_PAUSE).await;
+        }
         match (end, self.range.progress.take_crash()) {
             (End::Halted(_) | End::Broken(_), Some(crash)) => End::Halted(Some(crash)),
             (end, _) => end,
         }
     }
 
-    /// Opens the log, and loads the snapshot before it, unless the store has everything.
-    async fn load(&self, begin: Begin) -> Result<(Log, Arc<Snapshots>), String> {
+    /// Opens the log, and loads the snapshot before it, unless the store has everything. Returns as well
+    /// which entries are not executed.
+    async fn load(&self, begin: Begin) -> Result<(Log, BTreeSet<u64>), String> {
         let (range, directory, cache_bytes) = (self.range.clone(), self.directory.clone(), self.cache_bytes);
         let load = move || {
-            let log = open_log(&directory, cache_bytes)?;
+            let skipped = read_skipped(&directory).map_err(|error| error.to_string())?;
+            let log = open_log(&directory, cache_bytes, range.fsync)?;
             let snapshot = match begin {
                 Begin::Renewed => range.snapshots.status().newest,
                 Begin::Start | Begin::Reload => {
@@ -163,7 +176,7 @@ impl Replica {
             }
             range.set_last(log.last());
             range.set_log_stats(log.stats());
-            Ok((log, range.snapshots.clone()))
+            Ok((log, skipped))
         };
         match tokio::task::spawn_blocking(load).await {
             Ok(loaded) => loaded,
@@ -203,7 +216,19 @@ impl Replica {
             end = self.propose_all(consensus) => end,
             () = self.range.store.wait_for_halt() => End::Halted(None),
             end = self.take_snapshots(consensus, log) => end,
+            end = self.sync_log(log) => end,
             () = self.sweep() => unreachable!("it does not end"),
+        }
+    }
+
+    /// Syncs the log from time to time, unless each entry is synced before it is executed.
+    async fn sync_log(&self, log: &Mutex<Log>) -> End {
+        let Fsync::Interval(pause) = self.range.fsync else { pending().await };
+        loop {
+            if let Err(error) = sync(log).await {
+                return End::Broken(error.to_string());
+            }
+            sleep(pause).await;
         }
     }
 
@@ -280,11 +305,11 @@ impl Replica {
     }
 }
 
-fn open_log(directory: &Path, cache_bytes: usize) -> Result<Log, String> {
+fn open_log(directory: &Path, cache_bytes: usize, fsync: Fsync) -> Result<Log, String> {
     let log = directory.join(renew::LOG);
     let is_there = renew::finish(directory).and_then(|()| fs::exists(&log));
     match is_there {
-        Ok(true) => Log::open(LogSettings::new(&log, cache_bytes)).map_err(|error| error.to_string()),
+        Ok(true) => Log::open(LogSettings::new(&log, cache_bytes, fsync)).map_err(|error| error.to_string()),
         Ok(false) => Err(format!("{} is missing; restore the range from a backup", log.display())),
         Err(error) => Err(format!("{}: {error}", log.display())),
     }

@@ -120,7 +120,10 @@ pub(crate) enum Verb {
         /// A file that `backup` wrote
         file: PathBuf,
     },
-    /// Drain the running node and start it again, without buckets, in the same process
+    /// Repair the data of a durable range that has stopped, while its node does not run
+    #[command(subcommand)]
+    Range(RangeVerb),
+    /// Drain the running node and start it again in the same process; what is volatile is lost
     Restart,
     /// Drain the running node and end it
     Stop,
@@ -144,6 +147,28 @@ pub(crate) enum Verb {
         /// A verb, or `config`
         #[arg(value_name = "VERB")]
         topic: Option<String>,
+    },
+}
+
+/// What can be done to a range while its node does not run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RangeVerb {
+    /// Leave out an entry of the log that crashes the range whenever it is executed
+    #[command(
+        long_about = "Leave out an entry of the log that crashes the range whenever it is executed.\n\n\
+                      The log, and the error of each request, say which entry that is, once the range has \
+                      stopped. All requests of the entry are printed, and are lost. The node must not run, and \
+                      executes the rest of the log when it starts.",
+        after_help = "Example:\n  foo range skip a..m 4711"
+    )]
+    Skip {
+        /// The range as errors call it, such as a..m, or its directory, such as 1-1
+        range: String,
+        /// The index of the entry
+        index: u64,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -5,7 +5,7 @@ use crate::{
     error::Error,
 };
 use kv_cluster::Cluster;
-use otp::Supervisor;
+use otp::{Stop, Supervisor};
 use std::{
     fmt::{self, Display},
     net::SocketAddr,
@@ -27,7 +27,7 @@ pub struct Service {
 }
 
 /// Binds the port for clients.
-pub(crate) type BindClients = Box<dyn FnOnce(String, Cluster, ClientSettings) -> BindFuture>;
+pub(crate) type BindClients = Box<dyn FnOnce(String, Cluster, ClientSettings, Stop) -> BindFuture>;
 type BindFuture = Pin<Box<dyn Future<Output = Result<Service, Error>>>>;
 
 impl Service {
@@ -47,18 +47,19 @@ impl Release {
         Release { name, version, bind_clients: None }
     }
 
-    /// Lets the release take clients: `bind` binds the configured address.
+    /// Lets the release take clients: `bind` binds the configured address. What it is given last stops the
+    /// node.
     #[must_use]
     pub fn clients<F, E>(
         mut self,
-        bind: impl FnOnce(String, Cluster, ClientSettings) -> F + 'static,
+        bind: impl FnOnce(String, Cluster, ClientSettings, Stop) -> F + 'static,
     ) -> Release
     where
         F: Future<Output = Result<Service, E>> + 'static,
         E: Display,
     {
-        self.bind_clients = Some(Box::new(|address, cluster, settings| {
-            let service = bind(address, cluster, settings);
+        self.bind_clients = Some(Box::new(|address, cluster, settings, stop| {
+            let service = bind(address, cluster, settings, stop);
             Box::pin(async { service.await.map_err(|error| Error::Clients(error.to_string())) })
         }));
         self

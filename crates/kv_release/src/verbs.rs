@@ -1,14 +1,17 @@
 //! What each verb does with a release.
 
 use crate::{
-    cli::{self, Verb},
+    cli::{self, RangeVerb, Verb},
     config::{Flags, Location, Settings, layers::environment::Environment},
     control::{client, run_dir::RunDir},
     daemon,
     error::Error,
     exit_code,
     limits::BOOT_TIMEOUT,
-    node::run::{self, RunMode},
+    node::{
+        repair,
+        run::{self, RunMode},
+    },
     output::print_line,
     release::Release,
     script, terminal,
@@ -52,6 +55,7 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
         Verb::Backup { file, verify: false } => backup::run(&run_dir()?, &file)?,
         Verb::Backup { file, verify: true } => restore::verify(&file)?,
         Verb::Restore { file } => restore::run(&run_dir()?, &file)?,
+        Verb::Range(RangeVerb::Skip { range, index, yes }) => repair::skip(&settings()?, &range, index, yes)?,
         Verb::Restart => restart(&run_dir()?)?,
         Verb::Stop => stop(&run_dir()?, location()?.shutdown)?,
         Verb::Pid => script::rpc(&run_dir()?, "pid", false)?,

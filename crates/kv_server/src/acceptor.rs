@@ -39,18 +39,20 @@ pub struct BoundServer {
 }
 
 /// Binds the address for clients. They are accepted once [`BoundServer::supervisor`] is started. INFO shows
-/// the path of the configuration file.
+/// the path of the configuration file; `stop_node` is cancelled when a client stops the node.
 pub async fn bind(
     address: &str,
     cluster: Cluster,
     limits: Limits,
     config_file: Option<PathBuf>,
+    stop_node: Stop,
 ) -> Result<BoundServer, Error> {
     let error = |source| Error::Bind { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(error)?;
     let address = listener.local_addr().map_err(error)?;
     let metrics = Metrics::new(command_table().len());
-    let context = ServerContext { config_file, ..ServerContext::new(cluster, limits, address, metrics) };
+    let context = ServerContext::new(cluster, limits, address, metrics);
+    let context = ServerContext { config_file, stop_node, ..context };
     Ok(BoundServer { address, listener: Arc::new(listener), context: Arc::new(context) })
 }
 

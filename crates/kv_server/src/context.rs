@@ -27,7 +27,11 @@ pub(crate) struct ServerContext {
     pub(crate) address: SocketAddr,
     /// The configuration file of the node, if there is one.
     pub(crate) config_file: Option<PathBuf>,
+    /// Cancelled when a client stops the node.
+    pub(crate) stop_node: Stop,
     pub(crate) started: Instant,
+    /// The same in milliseconds since 1970.
+    pub(crate) started_ms: u64,
     /// 40 random hexadecimal digits, as Redis has them.
     pub(crate) run_id: String,
     pub(crate) clients: Clients,
@@ -53,7 +57,9 @@ impl ServerContext {
             cluster,
             address,
             config_file: None,
+            stop_node: Stop::new(),
             started: Instant::now(),
+            started_ms: kv::time::now_ms(),
             run_id: (0..5).map(|_| format!("{:08x}", getrandom::u32().unwrap_or_default())).collect(),
             clients: Clients::default(),
             memory: Arc::new(ClientMemory::new(limits.client_memory)),

@@ -11,8 +11,12 @@ const FIRST_FILE: &str = "r-00_000_000_000_000_000_000.wal";
 
 const VOTE: Vote = Vote { term: 1, replica: 1, is_committed: true };
 
+fn settings(directory: &Path, fsync: Fsync) -> LogSettings<'_> {
+    LogSettings { directory, cache_bytes: 1_000, file_bytes: 2_048, fsync }
+}
+
 fn open(directory: &TempDir) -> io::Result<Log> {
-    Log::open(LogSettings { directory: directory.path(), cache_bytes: 1_000, file_bytes: 2_048 })
+    Log::open(settings(directory.path(), Fsync::Always))
 }
 
 fn id(index: u64) -> LogId {
@@ -80,6 +84,22 @@ fn everything_is_there_again_after_a_restart() {
 }
 
 #[test]
+fn at_intervals_entries_are_written_at_once_and_synced_once_for_all() {
+    let directory = TempDir::new().expect("a directory");
+    let mut log = Log::open(settings(directory.path(), Fsync::Interval(Duration::MAX))).expect("a log");
+    sync(|done| log.save_vote(VOTE, done));
+    let before = log.stats().syncs;
+    for index in 0..3 {
+        sync(|done| log.append([(id(index), group(index))], done));
+    }
+    let written: u64 = files(&directory).iter().map(|file| fs::metadata(file).expect("a file").len()).sum();
+    assert_eq!((log.stats().bytes, log.stats().syncs), (written, before));
+    sync(|done| log.sync(done));
+    sync(|done| log.sync(done));
+    assert_eq!(log.stats().syncs, before + 1);
+}
+
+#[test]
 fn what_was_cut_off_and_purged_stays_away_and_its_files_go() {
     let directory = written(0..60);
     let before = files(&directory).len();
@@ -99,14 +119,14 @@ fn what_was_cut_off_and_purged_stays_away_and_its_files_go() {
 fn a_log_keeps_few_entries_in_memory() {
     let directory = written(0..200);
     let log = open(&directory).expect("a log");
-    let Stat { payload_cache_size, payload_cache_capacity, .. } = log.0.stat();
+    let Stat { payload_cache_size, payload_cache_capacity, .. } = log.log.stat();
     assert!(payload_cache_size <= payload_cache_capacity + 2_048, "{payload_cache_size} bytes");
     drop(log);
     let mut log = open(&directory).expect("a log");
     for index in 200..400 {
         sync(|done| log.append([(id(index), group(index))], done));
     }
-    let Stat { payload_cache_size, payload_cache_capacity, .. } = log.0.stat();
+    let Stat { payload_cache_size, payload_cache_capacity, .. } = log.log.stat();
     assert!(payload_cache_size <= payload_cache_capacity + 2_048, "{payload_cache_size} bytes");
     assert_eq!(log.read(0..400).expect("read").len(), 400);
 }

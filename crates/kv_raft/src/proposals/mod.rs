@@ -159,9 +159,8 @@ impl Proposals {
         if self.waiting.0.load(Relaxed) >= WAITING_BYTES {
             return Err(RangeError::Behind { range: self.range.clone(), limit: WAITING_BYTES });
         }
-        if self.disk.is_full() {
-            let reason = format!("less than {} bytes are free on the disk", self.disk.reserve());
-            return Err(RangeError::CannotWrite { range: self.range.clone(), reason: reason.into() });
+        if let Some(reason) = self.disk.full_reason() {
+            return Err(RangeError::CannotWrite { range: self.range.clone(), reason });
         }
         if bytes >= GROUP_BYTES {
             // What is large is copied before the lock is taken.
@@ -230,6 +229,14 @@ impl Proposals {
         let mut queue = self.queue.lock();
         if !queue.is_closed {
             queue.refusal = refusal;
+        }
+    }
+
+    /// Why nothing can be written now, if so.
+    pub(crate) fn cannot_write(&self) -> Option<Arc<str>> {
+        match &self.queue.lock().refusal {
+            Some(RangeError::CannotWrite { reason, .. }) => Some(reason.clone()),
+            _ => self.disk.full_reason(),
         }
     }
 

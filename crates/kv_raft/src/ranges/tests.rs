@@ -1,15 +1,11 @@
 //! Ranges on real files: what is acknowledged is there again, whatever ends the process.
 
+mod crash;
 mod memory;
 
 use super::*;
 use crate::{
     error::RangeError,
-    group::encode::{begin, encode_batch},
-    log::{
-        Log, LogSettings,
-        encoding::{Done, LogId, Payload},
-    },
     proposals::{
         replies::{ProposalOutcome, RangeReply, Replies},
         wakes,
@@ -17,7 +13,7 @@ use crate::{
     range::RangeState,
 };
 use kv::{Args, Command, Database, FullName, Op, Record, Reply, Request, Watcher, args, time::now_ms};
-use std::{ops::ControlFlow::Continue, sync::mpsc::channel};
+use std::{ops::ControlFlow::Continue, time::Duration};
 use tempfile::TempDir;
 
 /// The first file of the log of the first range.
@@ -37,6 +33,7 @@ fn settings(data_dir: &Path) -> RangesSettings {
         budget: Arc::default(),
         freeze_budget: Arc::default(),
         transactions: TransactionLimits::default(),
+        fsync: Fsync::Always,
     }
 }
 
@@ -188,6 +185,43 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
 }
 
 #[tokio::test]
+async fn at_intervals_nobody_waits_for_a_sync_which_follows() {
+    let directory = TempDir::new().expect("a directory");
+    let settings =
+        |interval| RangesSettings { fsync: Fsync::Interval(interval), ..settings(directory.path()) };
+    let syncs_of_100_writes = async |interval| {
+        let ranges = Ranges::open(&settings(interval)).expect("opened");
+        let range = &ranges.all()[0];
+        assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
+        assert_eq!(range.status().fsync, Fsync::Interval(interval));
+        let before = range.status().log;
+        for _ in 0..100 {
+            write(range, "INCR a").await.expect("written");
+        }
+        // The log is looked at from time to time.
+        while range.status().log.bytes < before.bytes + 100 * 50 {
+            tokio::task::yield_now().await;
+        }
+        range.take_snapshot().await.expect("taken");
+        let syncs = range.status().log.syncs - before.syncs;
+        (ranges, syncs)
+    };
+    let (ranges, syncs) = syncs_of_100_writes(Duration::from_secs(3_600)).await;
+    assert!(syncs < 10, "{syncs}");
+    ranges.close().await;
+    drop(ranges);
+    let (ranges, _) = syncs_of_100_writes(Duration::from_millis(1)).await;
+    let range = &ranges.all()[0];
+    assert_eq!(read(range, "GET a"), "200");
+    let before = range.status().log.syncs;
+    write(range, "INCR a").await.expect("written");
+    while range.status().log.syncs == before {
+        tokio::task::yield_now().await;
+    }
+    ranges.close().await;
+}
+
+#[tokio::test]
 async fn a_batch_is_executed_in_order_with_its_reads_and_only_writes_are_logged() {
     let directory = TempDir::new().expect("a directory");
     let ranges = open(directory.path()).await;
@@ -236,51 +270,6 @@ async fn transactions_see_watches_and_end_with_their_owner() {
     let ticket = range.flush(None).expect("proposed");
     assert!(ticket.await.expect("written").is_empty());
     assert_eq!(read(range, "EXISTS a"), "Number(0)");
-    ranges.close().await;
-}
-
-/// Appends an entry to a log that crashes the store whenever it is executed.
-fn append_crash(directory: &Path) {
-    let mut log =
-        Log::open(LogSettings { directory, cache_bytes: 1_000, file_bytes: 1 << 20 }).expect("a log");
-    let last = log.last().expect("an entry");
-    let mut group = Vec::new();
-    begin(&mut group);
-    encode_batch(&[Request::new(b"a", Op::Crash)], usize::MAX, &mut group);
-    let (sender, receiver) = channel();
-    let done = Done(Box::new(move |result| sender.send(result).expect("the test waits")));
-    let entry = (LogId { index: last.index + 1, ..last }, Payload::Group(Arc::new(group)));
-    log.append([entry], done).expect("appended");
-    receiver.recv().expect("a result").expect("on disk");
-}
-
-#[tokio::test]
-async fn a_crash_loads_the_range_again_and_a_second_one_at_the_same_entry_stops_it() {
-    let directory = TempDir::new().expect("a directory");
-    let ranges = open(directory.path()).await;
-    let range = &ranges.all()[0];
-    write(range, "SET a 1; SET b 1 PX 3600000").await.expect("written");
-    let (_, ticket) = range.propose(&[Request::new(b"a", Op::Crash)]).expect("proposed");
-    assert!(matches!(ticket.await, Err(RangeError::Unknown { .. })));
-    // The log has no crash, so the range is loaded again.
-    loop {
-        match write(range, "INCR a").await {
-            Ok(replies) => break assert_eq!(replies, ["Number(2)"]),
-            Err(RangeError::Loading { .. }) => tokio::task::yield_now().await,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    assert_eq!(read(range, "EXISTS b"), "Number(1)");
-    ranges.close().await;
-    drop(ranges);
-
-    let log = directory.path().join("ranges/1-1/log");
-    append_crash(&log);
-    let ranges = Ranges::open(&settings(directory.path())).expect("opened");
-    let RangeState::Stopped(reason) = ranges.all()[0].wait_until_loaded().await else {
-        panic!("not stopped")
-    };
-    assert!(reason.contains("crashes it, at bucket \"a\""), "{reason}");
     ranges.close().await;
 }
 

@@ -5,7 +5,7 @@
 use crate::{
     limits::{RENEW_PAUSE, RENEW_PAUSE_LIMIT},
     log::{
-        Log, LogSettings,
+        Fsync, Log, LogSettings,
         encoding::{Done, LogId, Vote},
     },
     range::Range,
@@ -55,8 +55,8 @@ async fn try_to_renew_log(range: &Range, directory: &Path, cache_bytes: usize) -
         let failure = snapshots.status().failure;
         return Err(failure.as_deref().unwrap_or("no snapshot was written").to_owned());
     }
-    let directory = directory.to_owned();
-    let begin = move || begin_log(&directory, cache_bytes, position.last);
+    let (directory, fsync) = (directory.to_owned(), range.fsync);
+    let begin = move || begin_log(&directory, cache_bytes, fsync, position.last);
     match tokio::task::spawn_blocking(begin).await {
         Ok(begun) => begun.map_err(|error| error.to_string()),
         Err(panic) => Err(panic.to_string()),
@@ -65,10 +65,10 @@ async fn try_to_renew_log(range: &Range, directory: &Path, cache_bytes: usize) -
 
 /// Makes an empty log behind an entry, and puts it into the place of the log that has failed, which is kept
 /// until another one fails.
-fn begin_log(directory: &Path, cache_bytes: usize, last: LogId) -> io::Result<()> {
+fn begin_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last: LogId) -> io::Result<()> {
     let (log, next, failed) = (directory.join(LOG), directory.join(NEXT), directory.join(FAILED));
     remove(&next)?;
-    let settings = LogSettings::new(&next, cache_bytes);
+    let settings = LogSettings::new(&next, cache_bytes, fsync);
     let mut begun = Log::open(settings)?;
     let (sender, receiver) = channel();
     let done = Done(Box::new(move |result| drop(sender.send(result))));

@@ -3,11 +3,12 @@
 
 use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store};
 use crate::{log::encoding::Position, snapshot::SnapshotEncoder};
-use kv::{FrozenStore, GivenUp, LoadError, Loader, Store};
+use kv::{FrozenStore, GivenUp, LoadError, Loader, Store, time::now_ms};
 use std::{
     fs::{self, File},
     io::{self, BufReader, Write},
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 /// A snapshot that is on disk.
@@ -17,6 +18,8 @@ pub(crate) struct RangeSnapshot {
     pub(crate) position: Position,
     /// The time of the range then, in milliseconds since 1970.
     pub(crate) stamp_ms: u64,
+    /// When it was written by the clock, in milliseconds since 1970.
+    pub(crate) written_ms: u64,
     pub(crate) bytes: u64,
 }
 
@@ -61,7 +64,7 @@ pub(crate) fn write(
     for before in find(directory).map_err(failed)?.into_iter().filter(|found| *found < path) {
         fs::remove_file(before).map_err(failed)?;
     }
-    Ok(RangeSnapshot { position: position.clone(), stamp_ms, bytes })
+    Ok(RangeSnapshot { position: position.clone(), stamp_ms, written_ms: now_ms(), bytes })
 }
 
 /// Returns how many bytes were written, and are on disk.
@@ -83,7 +86,8 @@ pub(crate) fn load(directory: &Path, store: &Store) -> Result<Option<RangeSnapsh
     let failed = |error| NotLoaded::Io { path: path.clone(), error };
     let unreadable = |error| NotLoaded::Unreadable { path: path.clone(), error };
     let file = File::open(&path).map_err(failed)?;
-    let bytes = file.metadata().map_err(failed)?.len();
+    let metadata = file.metadata().map_err(failed)?;
+    let written = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let mut reader = SnapshotReader::open(BufReader::new(file)).map_err(unreadable)?;
     let SnapshotHeader { kind, stamp_ms, ref description } = *reader.header();
     let position = Position::from_bytes(description).filter(|_| kind == SnapshotKind::Range);
@@ -94,7 +98,8 @@ pub(crate) fn load(directory: &Path, store: &Store) -> Result<Option<RangeSnapsh
         loader.load(record).map_err(|error| NotLoaded::Refused { path: path.clone(), error })?;
     }
     loader.finish();
-    Ok(Some(RangeSnapshot { position, stamp_ms, bytes }))
+    let written_ms = written.map_or(stamp_ms, |since| since.as_millis() as u64);
+    Ok(Some(RangeSnapshot { position, stamp_ms, written_ms, bytes: metadata.len() }))
 }
 
 const PREFIX: &str = "snapshot-";

@@ -2,13 +2,23 @@
 //! goes on.
 
 use super::files::{self, RangeSnapshot};
-use crate::{log::encoding::Position, machine::Progress};
-use kv::{AlreadyFrozen, FreezeBudget, FrozenStore, Store};
-use std::{
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering::Relaxed},
+use crate::{
+    limits::{OLD_SNAPSHOT, OLD_SNAPSHOT_LOG_BYTES, OLD_SNAPSHOT_PAUSE},
+    log::encoding::Position,
+    machine::Progress,
 };
-use tokio::sync::{Notify, watch};
+use kv::{AlreadyFrozen, FreezeBudget, FrozenStore, Store};
+use otp::LogLimiter;
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
 
 /// The snapshots of a range.
 #[derive(Debug)]
@@ -16,7 +26,9 @@ pub(crate) struct Snapshots {
     directory: PathBuf,
     budget: Arc<FreezeBudget>,
     status: watch::Sender<SnapshotStatus>,
-    wanted: Notify,
+    failures: LogLimiter,
+    /// When it was said last that the newest is old, in milliseconds since 1970.
+    warned_ms: AtomicU64,
 }
 
 /// What there is of snapshots of a range.
@@ -25,21 +37,41 @@ pub struct SnapshotStatus {
     /// How many were begun since the range was opened, and how many of them have ended.
     pub(crate) begun: u64,
     pub(crate) ended: u64,
+    /// How many are to have begun.
+    wanted: u64,
+    /// When the one that is being taken was begun.
+    began: Option<Instant>,
     /// The newest, if there is one.
     pub(crate) newest: Option<RangeSnapshot>,
+    /// How many were written since the range was opened.
+    pub written: u64,
+    /// How long the last one took.
+    pub took: Option<Duration>,
     /// Why the last one was not written, if it was not.
     pub failure: Option<Arc<str>>,
+    /// How many were not written since one was.
+    pub failures: u64,
 }
 
 impl SnapshotStatus {
-    /// Whether one is being written.
+    /// Whether one is being taken, or is to be.
     pub fn is_running(&self) -> bool {
-        self.ended < self.begun
+        self.ended < self.begun.max(self.wanted)
     }
 
-    /// The moment of the newest, in milliseconds since 1970.
-    pub fn newest_ms(&self) -> Option<u64> {
-        self.newest.as_ref().map(|newest| newest.stamp_ms)
+    /// How long the one that is being taken takes already.
+    pub fn running_for(&self) -> Option<Duration> {
+        self.began.map(|began| began.elapsed())
+    }
+
+    /// When the newest was written, in milliseconds since 1970.
+    pub fn written_ms(&self) -> Option<u64> {
+        self.newest.as_ref().map(|newest| newest.written_ms)
+    }
+
+    /// The last entry that is in the newest; 0 without one.
+    pub(crate) fn entry(&self) -> u64 {
+        self.newest.as_ref().map_or(0, |newest| newest.position.last.index)
     }
 
     /// Bytes of the newest.
@@ -50,7 +82,8 @@ impl SnapshotStatus {
 
 impl Snapshots {
     pub(crate) fn new(directory: PathBuf, budget: Arc<FreezeBudget>) -> Snapshots {
-        Snapshots { directory, budget, status: watch::Sender::default(), wanted: Notify::new() }
+        let failures = LogLimiter::new("snapshots were not taken", 1);
+        Snapshots { directory, budget, status: watch::Sender::default(), failures, warned_ms: 0.into() }
     }
 
     /// Loads the newest snapshot into an empty store.
@@ -65,18 +98,18 @@ impl Snapshots {
         self.status.borrow().clone()
     }
 
-    /// Takes a snapshot, and waits until it is on disk.
-    pub(crate) async fn take(&self) -> Result<(), Arc<str>> {
-        let mut status = self.status.subscribe();
-        let next = status.borrow_and_update().begun + 1;
-        loop {
-            self.wanted.notify_one();
-            // One that is being written was begun before: another one follows it.
-            let ended = status.borrow_and_update().ended;
-            let changed = status.wait_for(|status| status.ended > ended).await;
-            let Ok(status) = changed else { return Err("the range has ended".into()) };
-            if status.ended >= next {
-                return status.failure.clone().map_or(Ok(()), Err);
+    /// Has a snapshot begun, after the one that is being taken if there is one. The future waits until it is
+    /// on disk; it is taken without that, too.
+    pub(crate) fn take(&self) -> impl Future<Output = Result<(), Arc<str>>> + use<> {
+        let (mut status, mut number) = (self.status.subscribe(), 0);
+        self.status.send_modify(|status| {
+            number = status.begun + 1;
+            status.wanted = number;
+        });
+        async move {
+            match status.wait_for(|status| status.ended >= number).await {
+                Ok(status) => status.failure.clone().map_or(Ok(()), Err),
+                Err(_) => Err("the range has ended".into()),
             }
         }
     }
@@ -92,28 +125,61 @@ impl Snapshots {
         store.freeze(&self.budget)
     }
 
-    /// Waits until a snapshot is wanted.
+    /// Waits until a snapshot is to be begun.
     pub(crate) async fn wanted(&self) {
-        self.wanted.notified().await;
+        // It does not end before `self` does.
+        let _ = self.status.subscribe().wait_for(|status| status.wanted > status.begun).await;
+    }
+
+    /// Warns, once in a while, if the newest is old and the log behind it is long. Without one, its age is
+    /// that of this process.
+    pub(crate) fn warn_if_old(&self, range: &str, began_ms: u64, log_bytes: u64, now_ms: u64) {
+        let age = |since_ms: u64| Duration::from_millis(now_ms.saturating_sub(since_ms));
+        let old = age(self.status.borrow().written_ms().unwrap_or(began_ms));
+        let is_long_ago = |warned_ms| age(warned_ms) >= OLD_SNAPSHOT_PAUSE;
+        if old >= OLD_SNAPSHOT
+            && log_bytes >= OLD_SNAPSHOT_LOG_BYTES
+            && is_long_ago(self.warned_ms.load(Relaxed))
+        {
+            self.warned_ms.store(now_ms, Relaxed);
+            let hours = old.as_secs() / 3_600;
+            tracing::warn!(
+                range,
+                hours,
+                log_bytes,
+                "the newest snapshot is old: BGSAVE takes one, so that a start is fast and the log is cut"
+            );
+        }
     }
 
     /// Freezes the store, which is as far as `progress` says; `None` before the first entry.
     pub(crate) fn begin(self: &Arc<Self>, store: &Arc<Store>, progress: &Progress) -> Option<Taking> {
         let (position, stamp_ms) = (progress.position()?, progress.stamp_ms.load(Relaxed));
-        self.status.send_modify(|status| status.begun += 1);
+        self.status.send_modify(|status| {
+            (status.begun, status.began) = (status.begun + 1, Some(Instant::now()));
+        });
         let frozen = store.freeze(&self.budget);
         Some(Taking { snapshots: self.clone(), position, stamp_ms, frozen })
     }
 
     fn end(&self, written: Result<RangeSnapshot, String>) {
+        let directory = self.directory.display();
         self.status.send_modify(|status| {
             status.ended += 1;
+            let took = status.began.take().map(|began| began.elapsed()).unwrap_or_default();
+            status.took = Some(took);
             match written {
-                Ok(snapshot) => (status.newest, status.failure) = (Some(snapshot), None),
+                Ok(snapshot) => {
+                    let (bytes, entry) = (snapshot.bytes, snapshot.position.last.index);
+                    tracing::info!(%directory, bytes, entry, ?took, "a snapshot was taken");
+                    (status.newest, status.failure) = (Some(snapshot), None);
+                    (status.written, status.failures) = (status.written + 1, 0);
+                }
                 Err(reason) => {
-                    let directory = self.directory.display();
-                    tracing::warn!(%directory, reason, "no snapshot was taken; the log is kept");
-                    status.failure = Some(reason.into());
+                    if self.failures.admit() {
+                        tracing::warn!(%directory, reason, "no snapshot was taken; the log is kept, and grows");
+                    }
+                    (status.failure, status.failures) = (Some(reason.into()), status.failures + 1);
                 }
             }
         });
@@ -129,6 +195,12 @@ pub(crate) struct Taking {
 }
 
 impl Taking {
+    /// Takes none, for this reason. Returns the newest that there is.
+    pub(crate) fn give_up(self, reason: &io::Error) -> Option<RangeSnapshot> {
+        self.snapshots.end(Err(reason.to_string()));
+        self.snapshots.status().newest
+    }
+
     /// Writes it. Returns the newest that there is then: the one before, if it could not be written.
     pub(crate) async fn finish(self) -> Option<RangeSnapshot> {
         let Taking { snapshots, position, stamp_ms, frozen } = self;

@@ -160,17 +160,18 @@ fn resolve(
     let general = GeneralSettings::resolve(merged, environment);
     let node = NodeSettings::resolve(merged, name, profile, &general);
     let routes = routes::resolve(merged, &node.name);
+    let storage = StorageSettings::resolve(merged);
     let settings = Settings {
         file: path,
         cookie: cookie::resolve(merged, environment, node.name.as_str(), node.link.as_deref()),
         client_limits: client_limits::resolve(merged),
-        storage: StorageSettings::resolve(merged),
+        storage,
         log: LogSettings::resolve(merged),
         links: links::resolve(merged),
         supervision: supervision::resolve(merged),
         startup: StartupValues::new(SECTIONS, merged),
         in_force: in_force(SECTIONS, merged, node.name.as_str()),
-        warnings: warnings(environment, &routes),
+        warnings: warnings(environment, &routes, node.data_dir.as_ref().and_then(|_| storage.warning())),
         general,
         node,
         routes,
@@ -183,8 +184,9 @@ fn resolve(
     if errors.is_empty() { Ok(settings) } else { Err(errors) }
 }
 
-fn warnings(environment: &Environment, routes: &Routes) -> Vec<String> {
+fn warnings(environment: &Environment, routes: &Routes, storage: Option<String>) -> Vec<String> {
     let mut warnings = merged::unknown_variables(SECTIONS, environment);
+    warnings.extend(storage);
     let uncovered = routes.uncovered();
     if !uncovered.is_empty() {
         warnings.push(format!("no route for buckets with names {}", uncovered.join(", ")));

@@ -1,17 +1,19 @@
-//! `[storage]`: what the buckets of this node may use.
+//! `[storage]`: what the buckets of this node may use, and when durable ones are on disk.
 
 use super::layers::{
     key::{Key, Section, Table},
     merged::Merged,
 };
 use kv::TransactionLimits;
+use kv_raft::Fsync;
 use serde::Deserialize;
+use std::time::Duration;
 
 const TABLE: Table = Table::Named("storage");
 
 pub(super) const SECTION: &Section = &Section {
     table: TABLE,
-    help: "The memory of this node's buckets, and what one transaction may touch.",
+    help: "The memory of this node's buckets, what one transaction may touch, and when writes are on disk.",
     keys: &[
         Key::string("max_memory")
             .default("0")
@@ -27,6 +29,12 @@ pub(super) const SECTION: &Section = &Section {
             .default("16mb")
             .live()
             .help("Arguments, copies and replies of one EXEC, in bytes or with a unit."),
+        Key::string("fsync").default(ALWAYS).variable("KV_FSYNC").help(
+            "always, or interval: a crash of the system, or a loss of power, loses what was not synced yet.",
+        ),
+        Key::integer("fsync_interval_ms", 1)
+            .default("1000")
+            .help("Milliseconds between two syncs if fsync is interval."),
     ],
 };
 
@@ -37,22 +45,54 @@ pub(crate) struct StorageSettings {
     pub(crate) max_memory: Option<usize>,
     /// What one transaction may touch.
     pub(crate) transactions: TransactionLimits,
+    /// When durable writes are synced.
+    pub(crate) fsync: Fsync,
 }
+
+const ALWAYS: &str = "always";
+const INTERVAL: &str = "interval";
 
 #[derive(Default, Deserialize)]
 struct StorageTable {
     max_memory: String,
     max_transaction_entries: usize,
     max_transaction_bytes: String,
+    fsync: String,
+    fsync_interval_ms: u64,
 }
 
 impl StorageSettings {
     pub(super) fn resolve(merged: &mut Merged) -> StorageSettings {
-        let StorageTable { max_memory, max_transaction_entries: entries, max_transaction_bytes: bytes } =
-            merged.read(TABLE);
-        let bytes = size(merged, ["storage", "max_transaction_bytes"], &bytes).unwrap_or(usize::MAX);
-        let transactions = TransactionLimits { entries, bytes };
-        StorageSettings { max_memory: size(merged, ["storage", "max_memory"], &max_memory), transactions }
+        let table: StorageTable = merged.read(TABLE);
+        let bytes = &table.max_transaction_bytes;
+        let bytes = size(merged, ["storage", "max_transaction_bytes"], bytes).unwrap_or(usize::MAX);
+        StorageSettings {
+            max_memory: size(merged, ["storage", "max_memory"], &table.max_memory),
+            transactions: TransactionLimits { entries: table.max_transaction_entries, bytes },
+            fsync: fsync(merged, &table),
+        }
+    }
+
+    /// What is risked by these settings, if anything is.
+    pub(super) fn warning(&self) -> Option<String> {
+        let Fsync::Interval(interval) = self.fsync else { return None };
+        Some(format!(
+            "fsync is \"interval\": a crash of the system or a loss of power loses what was acknowledged in the \
+             last {} ms; write fsync = \"always\" to lose nothing",
+            interval.as_millis()
+        ))
+    }
+}
+
+fn fsync(merged: &mut Merged, StorageTable { fsync, fsync_interval_ms, .. }: &StorageTable) -> Fsync {
+    match fsync.as_str() {
+        ALWAYS => Fsync::Always,
+        INTERVAL => Fsync::Interval(Duration::from_millis(*fsync_interval_ms)),
+        other => {
+            let message = format!("invalid fsync: {other:?}; write \"always\" or \"interval\"");
+            merged.error(&["storage", "fsync"], message);
+            Fsync::Always
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod names;
 mod node;
 mod nodes;
 pub(crate) mod parse;
+mod ranges;
 mod render;
 pub(crate) mod table;
 mod value;

@@ -1,6 +1,7 @@
 //! The node as its console sees it: what can be queried; `stop` and `restart` go to the task that runs it.
 
 use kv_cluster::Cluster;
+use otp::Stop;
 use std::{net::SocketAddr, path::PathBuf, time::SystemTime};
 use tokio::sync::watch;
 
@@ -14,8 +15,8 @@ pub(crate) struct Node {
     /// The address for other nodes, with the real port.
     pub(crate) link: Option<SocketAddr>,
     pub(crate) file: Option<PathBuf>,
-    /// Where durable buckets are kept.
-    pub(crate) data_dir: Option<PathBuf>,
+    /// Cancelled when a client stops the node.
+    pub(crate) stop: Stop,
     pub(crate) started: SystemTime,
     pub(crate) commands: watch::Sender<Option<ControlCommand>>,
 }

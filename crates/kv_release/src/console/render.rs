@@ -1,6 +1,6 @@
 //! The value of an expression: as text for people, as JSON for scripts.
 
-use super::value::{Memory, Names, NodeRow, Peek, Status, Value};
+use super::value::{Memory, Names, NodeRow, Peek, RangeRow, Status, Value};
 use crate::output::counted;
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
@@ -18,6 +18,7 @@ impl Value {
             }
             Value::Nodes(rows) => columns(rows.iter().map(node_cells)),
             Value::Routes(rows) => columns(rows.iter().map(|row| [row.buckets.clone(), row.node.clone()])),
+            Value::Ranges(rows) => ranges_text(rows),
             Value::Status(status) => columns(status_cells(status)),
             Value::Tree(tree) => format!("{tree:#}"),
             Value::Bytes(None) => "nil".to_owned(),
@@ -40,6 +41,7 @@ impl Value {
             Value::NodeNames(names) => json!(names),
             Value::Nodes(rows) => json!(rows),
             Value::Routes(rows) => json!(rows),
+            Value::Ranges(rows) => json!(rows),
             Value::Status(status) => json!(status),
             Value::Tree(tree) => json!(tree),
             Value::Bytes(value) => value.as_deref().map_or(Json::Null, json_bytes),
@@ -94,9 +96,57 @@ fn status_cells(status: &Status) -> impl Iterator<Item = [String; 2]> {
 }
 
 fn memory_text(memory: &Memory) -> String {
-    let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
     let limit = memory.limit.map_or_else(String::new, |limit| format!(" of {}", megabytes(limit)));
     format!("{}{limit} used, {} reusable", megabytes(memory.used), megabytes(memory.free))
+}
+
+/// The rows as a table, and below it what is wrong.
+fn ranges_text(rows: &[RangeRow]) -> String {
+    if rows.is_empty() {
+        return "none: no row of [[routes]] names this node".to_owned();
+    }
+    let head = ["range", "state", "entries", "log", "snapshot", "last sync", "sync p99", "fsync"];
+    let head = [head.map(str::to_owned)];
+    let mut text = columns(head.into_iter().chain(rows.iter().map(range_cells)));
+    for row in rows {
+        let failure = row.snapshot_failure.as_ref().map(|reason| format!("no snapshot was taken: {reason}"));
+        for problem in row.reason.clone().into_iter().chain(failure) {
+            text += &format!("\n{}: {problem}", row.range);
+        }
+    }
+    text
+}
+
+fn range_cells(row: &RangeRow) -> [String; 8] {
+    let shown = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let state = match row.loaded_percent {
+        Some(percent) => format!("loading {percent} %"),
+        None => row.state.to_owned(),
+    };
+    let snapshot = row.snapshot_bytes.zip(row.snapshot_age_seconds);
+    [
+        row.range.clone(),
+        state,
+        shown(row.entries.map(|entries| entries.to_string())),
+        shown(row.log_bytes.map(megabytes)),
+        shown(snapshot.map(|(bytes, age)| format!("{}, {}", megabytes(bytes), ago(age)))),
+        shown(row.last_sync_seconds.map(ago)),
+        shown(row.sync_p99_us.map(|micros| format!("{:.1} ms", micros as f64 / 1e3))),
+        shown(row.fsync.clone()),
+    ]
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7_200 => format!("{} min ago", seconds / 60),
+        7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
 }
 
 fn names_text(names: &Names) -> String {
@@ -142,12 +192,20 @@ fn peek_json(peek: &Peek) -> Json {
     json!({ "kind": kind, "size": peek.size, "expires_in_ms": peek.expires_in_ms, "shown": shown })
 }
 
-/// Rows of two columns.
-pub(super) fn columns(rows: impl IntoIterator<Item = [String; 2]>) -> String {
+/// Rows of cells, in columns.
+pub(super) fn columns<const CELLS: usize>(rows: impl IntoIterator<Item = [String; CELLS]>) -> String {
     let rows: Vec<_> = rows.into_iter().collect();
-    let width = rows.iter().map(|[left, _]| left.chars().count()).max().unwrap_or(0);
-    let lines = rows.iter().map(|[left, right]| format!("{left:width$}  {right}"));
-    lines.collect::<Vec<_>>().join("\n")
+    let mut widths = [0; CELLS];
+    for row in &rows {
+        // The last one needs no blanks behind it.
+        let cells = widths.iter_mut().zip(row).take(CELLS - 1);
+        cells.for_each(|(width, cell)| *width = cell.chars().count().max(*width));
+    }
+    let line = |row: &[String; CELLS]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ")
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Bytes for a terminal: text unchanged, control characters and bytes that are not UTF-8 escaped.
@@ -226,6 +284,54 @@ mod tests {
             nodes.json()[1],
             json!({ "node": "barbar@a", "up": false, "me": false, "reason": "refused" })
         );
+    }
+
+    #[test]
+    fn ranges_are_a_table_and_below_it_is_what_is_wrong() {
+        let ready = RangeRow {
+            range: "a..m".to_owned(),
+            state: "ready",
+            entries: Some(12),
+            log_bytes: Some(1_234_567),
+            snapshot_bytes: Some(200_000),
+            snapshot_age_seconds: Some(7_199),
+            last_sync_seconds: Some(3),
+            sync_p99_us: Some(1_250),
+            fsync: Some("always".to_owned()),
+            ..RangeRow::default()
+        };
+        let stopped = RangeRow {
+            range: "n..p".to_owned(),
+            state: "stopped",
+            reason: Some("log/r-0.wal: damaged".to_owned()),
+            entries: Some(0),
+            snapshot_failure: Some("no space".to_owned()),
+            ..RangeRow::default()
+        };
+        let volatile = RangeRow { range: "q..".to_owned(), state: "volatile", ..RangeRow::default() };
+        let loading = RangeRow {
+            range: "r".to_owned(),
+            state: "loading",
+            loaded_percent: Some(5),
+            ..RangeRow::default()
+        };
+        assert_eq!(
+            ranges_text(&[ready, stopped, volatile, loading]),
+            "range  state        entries  log     snapshot             last sync  sync p99  fsync\n\
+             a..m   ready        12       1.2 MB  0.2 MB, 119 min ago  3 s ago    1.2 ms    always\n\
+             n..p   stopped      0        -       -                    -          -         -\n\
+             q..    volatile     -        -       -                    -          -         -\n\
+             r      loading 5 %  -        -       -                    -          -         -\n\
+             n..p: log/r-0.wal: damaged\n\
+             n..p: no snapshot was taken: no space"
+        );
+    }
+
+    #[test]
+    fn ages_are_as_exact_as_one_wants_to_know() {
+        let ages = [0, 119, 120, 7_199, 7_200, 172_799, 172_800].map(ago);
+        let shown = ["0 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 days"];
+        assert_eq!(ages, shown.map(|age| format!("{age} ago")));
     }
 
     #[test]

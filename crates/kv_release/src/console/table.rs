@@ -5,6 +5,7 @@ use super::{
     node::{ControlCommand, Node},
     nodes,
     parse::{Argument, call, first_word},
+    ranges,
     render::columns,
     value::{Status, Value},
 };
@@ -87,6 +88,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     .alias("Node.ping")
     .example("Node.ping(:\"bar@127.0.0.1\")"),
     here("routes", "which node owns which buckets", nodes::routes),
+    here("ranges", "what this node keeps on disk, and how far", ranges::ranges),
     across_nodes(
         "buckets [PREFIX] [PAGE]",
         "the names of the buckets on all nodes, page by page",
@@ -134,7 +136,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     here("stop", "drain this node and end it", |node, _| send(node, ControlCommand::Stop))
         .alias("System.stop"),
     on_bucket("stop BUCKET", "the same as drop", |_| Op::Drop).example("stop shopping"),
-    here("restart", "drain this node and start it again, without buckets", |node, _| {
+    here("restart", "drain this node and start it again; what is volatile is lost", |node, _| {
         send(node, ControlCommand::Restart)
     })
     .alias("System.restart"),
@@ -183,6 +185,7 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["hkeys", "hscan"], "keys BUCKET"),
     (&["scan"], "buckets"),
     (&["info"], "status"),
+    (&["lastsave"], "ranges"),
 ];
 
 fn unknown(word: &str) -> String {

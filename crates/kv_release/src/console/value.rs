@@ -14,6 +14,7 @@ pub(crate) enum Value {
     NodeNames(Vec<String>),
     Nodes(Vec<NodeRow>),
     Routes(Vec<RouteRow>),
+    Ranges(Vec<RangeRow>),
     Status(Status),
     Tree(otp::Tree),
     /// The value of a key; `None` if there is no such key.
@@ -71,6 +72,29 @@ pub(crate) struct NodeRow {
 pub(crate) struct RouteRow {
     pub(crate) buckets: String,
     pub(crate) node: String,
+}
+
+/// One durable range, or one row whose buckets are volatile, of which only `range` and `state` are known.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct RangeRow {
+    /// The row as configured.
+    pub(crate) range: String,
+    pub(crate) state: &'static str,
+    /// Why it has stopped, or refuses writes.
+    pub(crate) reason: Option<String>,
+    pub(crate) loaded_percent: Option<u8>,
+    /// The index of the last entry of the log that was executed.
+    pub(crate) last_entry: Option<u64>,
+    /// Entries since the newest snapshot.
+    pub(crate) entries: Option<u64>,
+    pub(crate) log_bytes: Option<u64>,
+    pub(crate) snapshot_bytes: Option<u64>,
+    pub(crate) snapshot_age_seconds: Option<u64>,
+    /// Why the last snapshot was not taken, if it was not.
+    pub(crate) snapshot_failure: Option<String>,
+    pub(crate) last_sync_seconds: Option<u64>,
+    pub(crate) sync_p99_us: Option<u64>,
+    pub(crate) fsync: Option<String>,
 }
 
 /// What `status` shows about a node.

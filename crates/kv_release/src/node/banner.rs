@@ -8,6 +8,8 @@ use crate::{
     },
     console::Node,
 };
+use kv_cluster::LocalNode;
+use kv_raft::Fsync;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> String {
@@ -21,10 +23,7 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
         Some(address) => format!("telnet {} {}", reachable(address.ip()), address.port()),
         None => "this node takes no clients; use its console, or connect through another node".to_owned(),
     };
-    let storage = match &node.data_dir {
-        Some(data_dir) => format!("durable (acknowledged means on disk, in {})", data_dir.display()),
-        None => "volatile (in memory only; lost on exit)".to_owned(),
-    };
+    let storage = storage(node.cluster.local());
     let program = quoted(&environment::called_as());
     let flags: String = flags.locating(environment).iter().map(|word| format!(" {}", quoted(word))).collect();
     format!(
@@ -42,6 +41,22 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
   all verbs  {program} help
 "
     )
+}
+
+/// What holds of what is acknowledged.
+fn storage(local: &LocalNode) -> String {
+    let volatile: Vec<&str> = local.volatile_rows().collect();
+    let (Some(data_dir), [range, ..]) = (local.data_dir(), local.ranges()) else {
+        return "volatile (in memory only; lost on exit)".to_owned();
+    };
+    let promise = match range.status().fsync {
+        Fsync::Always => "acknowledged means on disk".to_owned(),
+        Fsync::Interval(interval) => format!("synced every {} ms", interval.as_millis()),
+    };
+    match volatile[..] {
+        [] => format!("durable ({promise}, in {})", data_dir.display()),
+        [..] => format!("durable ({promise}, in {}); volatile: {}", data_dir.display(), volatile.join(", ")),
+    }
 }
 
 /// An address at which this machine reaches a listener.

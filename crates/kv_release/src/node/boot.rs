@@ -10,7 +10,7 @@ use crate::{
     release::{Release, Service},
 };
 use kv_cluster::{Cluster, Cookie, Routes, StoreSettings};
-use otp::{ChildSpec, Intensity, Strategy, Supervisor, SupervisorHandle};
+use otp::{ChildSpec, Intensity, Stop, Strategy, Supervisor, SupervisorHandle};
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 use tokio::sync::watch;
 
@@ -25,18 +25,19 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
     let Release { name, version, bind_clients } = release;
     let cluster = cluster(cluster_settings(settings))?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
+    let stop = Stop::new();
     let clients = match (&settings.node.clients, bind_clients) {
         (Some(address), Some(bind)) => {
             let mut limits = settings.client_limits.clone();
             limits.max_connections = descriptors::fit_clients(&cluster, limits.max_connections)?;
-            Some(bind(address.clone(), cluster.clone(), limits).await?)
+            Some(bind(address.clone(), cluster.clone(), limits, stop.clone()).await?)
         }
         (None, _) | (_, None) => None,
     };
     let control = server::bind(run_dir)?;
 
     let address = clients.as_ref().map(|clients| clients.address);
-    let node = Arc::new(node(name, version, settings, cluster.clone(), address));
+    let node = Arc::new(Node { stop, ..node(name, version, settings, cluster.clone(), address) });
     let intensity = settings.supervision;
     let kv = cluster.clone();
     let mut root = root(settings)
@@ -105,7 +106,7 @@ fn node(
         link: cluster.link_address(),
         cluster,
         file: settings.file.clone(),
-        data_dir: settings.node.data_dir.clone(),
+        stop: Stop::new(),
         started: SystemTime::now(),
         commands: watch::Sender::new(None),
     }
@@ -131,5 +132,6 @@ fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
             ..StoreSettings::default()
         },
         data_dir: settings.node.data_dir.clone(),
+        fsync: settings.storage.fsync,
     }
 }

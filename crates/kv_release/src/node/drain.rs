@@ -40,6 +40,10 @@ pub(super) async fn wait_for_shutdown(
                 tracing::info!(?reason, "draining");
                 return reason;
             }
+            () = running.node.stop.cancelled() => {
+                tracing::info!("draining: a client has stopped the node");
+                return ShutdownReason::Stop;
+            }
             event = signals.next() => match event {
                 SignalEvent::Reload => reload(),
                 SignalEvent::Ignored => {}

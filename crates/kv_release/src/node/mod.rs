@@ -4,6 +4,7 @@ mod banner;
 pub(crate) mod boot;
 mod descriptors;
 mod drain;
+pub(crate) mod repair;
 pub(crate) mod run;
 mod runtime;
 mod signals;

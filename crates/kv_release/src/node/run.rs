@@ -24,7 +24,6 @@ use crate::{
     terminal::{self, TerminalGuard},
 };
 use kv_cluster::LocalNode;
-use kv_raft::RangeState;
 use std::{os::unix::process::CommandExt, path::Path, process::Command, sync::Arc, thread};
 
 /// What a node does with its terminal.
@@ -83,7 +82,7 @@ async fn run_until_shutdown(
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    log_ranges(running.node.cluster.local());
+    log_left_over_ranges(running.node.cluster.local());
     tracing::info!(node = %settings.node.name, pid = std::process::id(), "the node is up");
     if mode == RunMode::Console {
         open_console(run_dir.clone(), &running);
@@ -93,27 +92,13 @@ async fn run_until_shutdown(
     Ok(drain::drain(&running, &mut signals, settings.general.shutdown, reason).await)
 }
 
-/// Logs what becomes of the durable ranges, and which data belong to none.
-fn log_ranges(local: &LocalNode) {
+/// Logs which data belong to no range.
+fn log_left_over_ranges(local: &LocalNode) {
     for directory in local.left_over_ranges() {
         tracing::warn!(
             directory = %directory.display(),
             "these data belong to no durable row of [[routes]]; they are kept: write the row back to use them"
         );
-    }
-    for range in local.ranges() {
-        let range = range.clone();
-        tokio::spawn(async move {
-            match range.wait_until_loaded().await {
-                RangeState::Ready => {
-                    tracing::info!(range = %range.span().text, "the durable range is loaded")
-                }
-                RangeState::Stopped(reason) => {
-                    tracing::error!(range = %range.span().text, %reason, "the durable range has stopped");
-                }
-                RangeState::Loading => {}
-            }
-        });
     }
 }
 

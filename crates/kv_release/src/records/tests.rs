@@ -7,6 +7,7 @@ use super::{
 };
 use kv::Database;
 use kv_cluster::{Cluster, Cookie, LinkSettings, NodeName, Routes, Settings, StoreSettings};
+use kv_raft::Fsync;
 use proptest::{collection::vec, option, prelude::*};
 use std::collections::BTreeMap;
 
@@ -19,8 +20,8 @@ fn node() -> Cluster {
     let routes = Routes::all(name.clone());
     let (cookie, links, store) = (Cookie::new(""), LinkSettings::default(), StoreSettings::default());
     let data_dir = None;
-    Cluster::new(Settings { name, link: None, peers: Vec::new(), routes, cookie, links, store, data_dir })
-        .unwrap()
+    let (peers, fsync) = (Vec::new(), Fsync::Always);
+    Cluster::new(Settings { name, link: None, peers, routes, cookie, links, store, data_dir, fsync }).unwrap()
 }
 
 fn export(cluster: &Cluster) -> Vec<Vec<u8>> {

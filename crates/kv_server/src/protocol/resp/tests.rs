@@ -8,7 +8,7 @@ mod replies;
 
 use crate::{acceptor::bind, limits::Limits};
 use kv_cluster::{Cluster, Cookie, LinkSettings, NodeName, Routes, Settings, StoreSettings};
-use otp::SupervisorHandle;
+use otp::{Stop, SupervisorHandle};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -32,9 +32,10 @@ impl Node {
             links: LinkSettings::default(),
             store: StoreSettings::default(),
             data_dir: None,
+            fsync: Default::default(),
         };
         let cluster = Cluster::new(settings).expect("a cluster");
-        let server = bind("127.0.0.1:0", cluster, limits, None).await.expect("a port");
+        let server = bind("127.0.0.1:0", cluster, limits, None, Stop::new()).await.expect("a port");
         Node { address: server.address, _tree: server.supervisor().start() }
     }
 

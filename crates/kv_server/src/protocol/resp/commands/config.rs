@@ -21,12 +21,17 @@ use tokio::{runtime::Handle, task::yield_now};
 /// The settings that CONFIG GET returns, by name, the old names of some included.
 fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
     let memory = context.cluster.local().memory_limit().unwrap_or(0);
+    let node = context.cluster.local();
+    let (appendonly, appendfsync) = if node.ranges().is_empty() { ("no", "no") } else { ("yes", "always") };
+    let directory = node.data_dir().map_or(String::new(), |path| path.display().to_string());
     let reactors = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
     vec![
-        ("appendonly", "no".into()),
+        ("appendfsync", appendfsync.into()),
+        ("appendonly", appendonly.into()),
         ("bind", context.address.ip().to_string()),
         ("daemonize", "no".into()),
         ("databases", DATABASES.to_string()),
+        ("dir", directory),
         ("hash-max-listpack-entries", LISTPACK_ENTRIES.to_string()),
         ("hash-max-listpack-value", LISTPACK_BYTES.to_string()),
         ("hash-max-ziplist-entries", LISTPACK_ENTRIES.to_string()),
@@ -175,6 +180,9 @@ fn change(context: &ServerContext, name: &[u8], value: &[u8], apply: bool) -> Re
         })?;
         // Setting the current value again changes nothing.
         if now.as_bytes() != value {
+            if name.eq_ignore_ascii_case(b"appendonly") && now == "no" {
+                return Err(failed("this node has no data directory: start it with --data-dir DIR"));
+            }
             return Err(failed("can't set immutable config"));
         }
     }

@@ -1,5 +1,8 @@
 //! The INFO command: statistics by section, under the names that Redis gives them. What does not exist here
-//! (replicas, scripts, files) is 0, as it is on a Redis that has none.
+//! (replicas, scripts) is 0, as it is on a Redis that has none.
+
+mod lines;
+pub(super) mod persistence;
 
 use super::{
     connection::REDIS_VERSION,
@@ -13,9 +16,9 @@ use crate::{
     protocol::resp::{reply::error::SessionError, session::RespSession},
 };
 use kv::{CommandSpec, Group, StoreStats};
+use lines::{bytes, line, section, zeros};
 use std::{
     collections::HashSet,
-    fmt::{Display, Write},
     path::Path,
     sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
@@ -72,7 +75,7 @@ async fn info(Call { table, session, args, output }: Call<'_, '_>) -> Result<(),
         memory(session, &own, section(&mut text, "Memory"));
     }
     if wanted("persistence") {
-        persistence(session, section(&mut text, "Persistence"));
+        persistence::persistence(&session.context, section(&mut text, "Persistence"));
     }
     if wanted("stats") {
         stats(session, &own, section(&mut text, "Stats"));
@@ -103,37 +106,6 @@ async fn info(Call { table, session, args, output }: Call<'_, '_>) -> Result<(),
     }
     session.encoder(output).verbatim(&text);
     Ok(())
-}
-
-/// Begins a section.
-fn section<'t>(text: &'t mut String, name: &str) -> &'t mut String {
-    let separator = if text.is_empty() { "" } else { "\r\n" };
-    let _ = write!(text, "{separator}# {name}\r\n");
-    text
-}
-
-fn line(text: &mut String, field: &str, value: impl Display) {
-    let _ = write!(text, "{field}:{value}\r\n");
-}
-
-/// Lines of fields that are 0 here.
-fn zeros(text: &mut String, fields: &[&str]) {
-    fields.iter().for_each(|field| line(text, field, 0));
-}
-
-/// A line with a number of bytes, and one for people.
-fn bytes(text: &mut String, field: &str, bytes: u64) {
-    line(text, field, bytes);
-    line(text, &format!("{field}_human"), human_size(bytes));
-}
-
-/// Bytes as Redis prints them for people: `1.50M`.
-fn human_size(bytes: u64) -> String {
-    let units = [("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)];
-    match units.into_iter().find(|(_, unit)| bytes >= *unit) {
-        Some((letter, unit)) => format!("{:.2}{letter}", bytes as f64 / unit as f64),
-        None => format!("{bytes}B"),
-    }
 }
 
 fn server(session: &RespSession, text: &mut String) {
@@ -225,29 +197,6 @@ fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
     zeros(text, &["active_defrag_running"]);
     line(text, "lazyfree_pending_objects", pending_frees);
     zeros(text, &["lazyfreed_objects"]);
-}
-
-/// Buckets are in memory alone: nothing is loaded, and nothing waits to be saved.
-fn persistence(session: &RespSession, text: &mut String) {
-    let started = kv::time::now_ms() / 1_000 - session.context.started.elapsed().as_secs();
-    zeros(text, &["loading", "async_loading", "current_cow_peak", "current_cow_size"]);
-    zeros(text, &["current_cow_size_age"]);
-    line(text, "current_fork_perc", "0.00");
-    zeros(text, &["current_save_keys_processed", "current_save_keys_total", "rdb_changes_since_last_save"]);
-    line(text, "rdb_bgsave_in_progress", 0);
-    line(text, "rdb_last_save_time", started);
-    line(text, "rdb_last_bgsave_status", "ok");
-    line(text, "rdb_last_bgsave_time_sec", -1);
-    line(text, "rdb_current_bgsave_time_sec", -1);
-    zeros(text, &["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired"]);
-    zeros(text, &["rdb_last_load_keys_loaded", "aof_enabled", "aof_rewrite_in_progress"]);
-    line(text, "aof_rewrite_scheduled", 0);
-    line(text, "aof_last_rewrite_time_sec", -1);
-    line(text, "aof_current_rewrite_time_sec", -1);
-    line(text, "aof_last_bgrewrite_status", "ok");
-    zeros(text, &["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    line(text, "aof_last_write_status", "ok");
-    zeros(text, &["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
 }
 
 fn stats(session: &RespSession, own: &StoreStats, text: &mut String) {

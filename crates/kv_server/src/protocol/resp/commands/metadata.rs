@@ -61,7 +61,8 @@ pub(super) fn tips(spec: &CommandSpec) -> &'static [&'static str] {
             &["request_policy:all_nodes", "response_policy:all_succeeded"]
         }
         "keys" => &["request_policy:all_shards", "nondeterministic_output_order"],
-        "wait" => &["request_policy:all_shards", "response_policy:agg_min"],
+        "lastsave" => &["nondeterministic_output"],
+        "wait" | "waitaof" => &["request_policy:all_shards", "response_policy:agg_min"],
         "dbsize" => &["request_policy:all_shards", "response_policy:agg_sum"],
         "ping" | "flushall" | "flushdb" => &["request_policy:all_shards", "response_policy:all_succeeded"],
         "randomkey" => &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
@@ -90,7 +91,8 @@ pub(super) fn categories(spec: &CommandSpec) -> Vec<&'static str> {
 fn own_categories(spec: &CommandSpec) -> &'static [&'static str] {
     match spec.name {
         "client" | "object" => &[],
-        "wait" => &["@connection"],
+        "wait" | "waitaof" => &["@connection"],
+        "lastsave" => &["@admin", "@dangerous"],
         "dbsize" => &["@keyspace"],
         "flushall" | "flushdb" | "keys" | "swapdb" => &["@keyspace", "@dangerous"],
         "info" => &["@dangerous"],

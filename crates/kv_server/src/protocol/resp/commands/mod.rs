@@ -17,6 +17,7 @@ mod keyspace;
 mod latency;
 mod metadata;
 pub(super) mod paging;
+mod persistence;
 mod pubsub;
 pub(super) mod sample;
 mod server;
@@ -58,7 +59,10 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     keyspace::RANDOMKEY,
     keyspace::SCAN,
     keyspace::SWAPDB,
-    server::WAIT,
+    persistence::WAIT,
+    persistence::WAITAOF,
+    persistence::BGREWRITEAOF,
+    persistence::BGSAVE,
     command::COMMAND,
     command::COMMAND_COUNT,
     command::COMMAND_DOCS,
@@ -76,6 +80,7 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     help::DEBUG_HELP,
     server::DEBUG_SLEEP,
     info::INFO,
+    persistence::LASTSAVE,
     latency::LATENCY,
     latency::LATENCY_DOCTOR,
     latency::LATENCY_GRAPH,
@@ -88,6 +93,8 @@ static SESSION_COMMANDS: &[SessionCommand] = &[
     server::MEMORY_DOCTOR,
     help::MEMORY_HELP,
     server::MEMORY_USAGE,
+    persistence::SAVE,
+    persistence::SHUTDOWN,
     server::SLOWLOG,
     server::SLOWLOG_GET,
     help::SLOWLOG_HELP,

@@ -30,23 +30,6 @@ fn time(_: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Result<(), S
     Ok(())
 }
 
-pub(super) const WAIT: SessionCommand = SessionCommand::new(
-    CommandSpec::new("wait", Group::Generic)
-        .arity(3)
-        .since("3.0.0")
-        .syntax("numreplicas timeout")
-        .summary("Returns 0: there are no replicas to wait for"),
-)
-.run(wait);
-fn wait(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    let (_, timeout) = (args.integer()?, args.integer()?);
-    if timeout < 0 {
-        return Err(SessionError::reply("ERR timeout is negative"));
-    }
-    encoder.integer(0);
-    Ok(())
-}
-
 pub(super) const SLOWLOG: SessionCommand = SessionCommand::new(
     CommandSpec::new("slowlog", Group::Server)
         .arity(-2)

@@ -1,0 +1,42 @@
+//! What this node keeps on disk, and how far: for INFO, CONFIG, SAVE and the console.
+
+use super::LocalNode;
+use crate::error::{RangeFailure, RangeFailureKind};
+use kv_raft::{RangeStatus, Ranges};
+use std::path::Path;
+
+impl LocalNode {
+    /// The whole path of the directory in which durable buckets are kept.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.ranges.as_ref().map(Ranges::data_dir)
+    }
+
+    /// What each durable range is and does.
+    pub fn range_statuses(&self) -> Vec<RangeStatus> {
+        self.ranges().iter().map(|range| range.status()).collect()
+    }
+
+    /// The rows of this node whose buckets are volatile, in the order of their names.
+    pub fn volatile_rows(&self) -> impl Iterator<Item = &str> {
+        let own = self.table.routes().spans().iter().filter(|row| *row.owner() == self.name);
+        own.filter(|row| self.ranges.is_none() || !row.is_durable()).map(|row| row.buckets())
+    }
+
+    /// Has a snapshot taken of each durable range that is ready, from which its log goes on. The future waits
+    /// until they are on disk; they are taken without that, too. An error is that of the first range without
+    /// one: the others are taken all the same.
+    pub fn take_snapshots(&self) -> impl Future<Output = Result<(), RangeFailure>> + Send + use<> {
+        let mut failure = self.check_ranges().err();
+        let ready = self.ranges().iter().filter(|range| range.may_read().is_ok());
+        let taken: Vec<_> = ready.map(|range| (range.span().text.clone(), range.take_snapshot())).collect();
+        async move {
+            for (range, taken) in taken {
+                if let Err(reason) = taken.await {
+                    let message = format!("no snapshot of range {range} was taken: {reason}").into();
+                    failure.get_or_insert(RangeFailure { kind: RangeFailureKind::CannotWrite, message });
+                }
+            }
+            failure.map_or(Ok(()), Err)
+        }
+    }
+}

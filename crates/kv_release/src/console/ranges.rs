@@ -1,0 +1,46 @@
+//! `ranges`: what this node keeps on disk, how far, and what it does not keep.
+
+use super::{
+    node::Node,
+    parse::Argument,
+    value::{RangeRow, Value},
+};
+use kv::time::now_ms;
+use kv_cluster::escape_name;
+use kv_raft::{RangeState, RangeStatus};
+
+pub(super) fn ranges(node: &Node, _: &[Argument]) -> Result<Value, String> {
+    let (local, now_ms) = (node.cluster.local(), now_ms());
+    let durable = local.range_statuses().into_iter().map(|status| durable_row(status, now_ms));
+    let volatile = local.volatile_rows().map(|row| RangeRow {
+        range: escape_name(row.as_bytes()),
+        state: "volatile",
+        ..RangeRow::default()
+    });
+    Ok(Value::Ranges(durable.chain(volatile).collect()))
+}
+
+fn durable_row(status: RangeStatus, now_ms: u64) -> RangeRow {
+    let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1_000;
+    let (state, reason) = match (status.state, status.cannot_write) {
+        (RangeState::Loading, _) => ("loading", None),
+        (RangeState::Ready, None) => ("ready", None),
+        (RangeState::Ready, Some(reason)) => ("read-only", Some(reason)),
+        (RangeState::Stopped(reason), _) => ("stopped", Some(reason)),
+    };
+    RangeRow {
+        range: escape_name(status.span.as_bytes()),
+        state,
+        reason: reason.map(|reason| reason.to_string()),
+        loaded_percent: (state == "loading").then_some(status.loaded),
+        last_entry: Some(status.applied),
+        entries: Some(status.entries),
+        log_bytes: Some(status.log.bytes),
+        snapshot_bytes: status.snapshot.written_ms().map(|_| status.snapshot.bytes()),
+        snapshot_age_seconds: status.snapshot.written_ms().map(seconds_since),
+        snapshot_failure: status.snapshot.failure.map(|reason| reason.to_string()),
+        last_sync_seconds: status.synced_ms.map(seconds_since),
+        sync_p99_us: (status.log.syncs > 0).then_some(status.log.sync_p99.as_micros() as u64),
+        fsync: Some("always".to_owned()),
+    }
+}

@@ -1,0 +1,350 @@
+//! What a node says of what it keeps on disk, and the commands that change that, with whole releases.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, SystemTime},
+};
+use tests::{Pair, Release, RespClient, SmallDisk, resp, text, wait_until};
+
+/// Two rows, of which the first is volatile.
+const MIXED: &str = "[[routes]]\nbuckets = \"a..m\"\nnodes = [\"foo@127.0.0.1\"]\ndurable = false\n\
+                     [[routes]]\nbuckets = \"n..\"\nnodes = [\"foo@127.0.0.1\"]\n";
+
+/// The fields of a section of INFO.
+fn info(client: &mut RespClient, section: &str) -> HashMap<String, String> {
+    let reply = client.ask(&format!("INFO {section}"));
+    let fields = reply.split(r"\r\n").filter_map(|line| line.split_once(':'));
+    fields.map(|(field, value)| (field.to_owned(), value.to_owned())).collect()
+}
+
+fn persistence(client: &mut RespClient) -> HashMap<String, String> {
+    info(client, "persistence")
+}
+
+fn number(fields: &HashMap<String, String>, name: &str) -> u64 {
+    fields[name].parse().unwrap_or_else(|_| panic!("{name}: {fields:?}"))
+}
+
+/// The snapshots in the first range of a data directory.
+fn snapshots(data_dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(data_dir.join("ranges/1-1")).expect("a range");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.display().to_string().contains("/snapshot-")).collect()
+}
+
+#[test]
+fn a_durable_node_says_so_and_what_is_saved() {
+    let node = Release::durable();
+    let mut client = node.resp();
+    assert_eq!(client.ask("SET a 1"), "+OK\\r\\n");
+    let before = persistence(&mut client);
+    for (field, value) in [
+        ("loading", "0"),
+        ("aof_enabled", "1"),
+        ("aof_last_write_status", "ok"),
+        ("aof_last_bgrewrite_status", "ok"),
+        ("rdb_bgsave_in_progress", "0"),
+        ("rdb_last_bgsave_status", "ok"),
+        ("rdb_last_bgsave_time_sec", "-1"),
+        ("rdb_saves", "0"),
+        ("aof_base_size", "0"),
+        ("durable_ranges", "1"),
+        ("stopped_ranges", "0"),
+        ("volatile_rows", ""),
+    ] {
+        assert_eq!(before[field], value, "{field}");
+    }
+    assert!(number(&before, "rdb_changes_since_last_save") >= 1, "{before:?}");
+    assert_eq!(client.ask("SAVE"), "+OK\\r\\n");
+    let after = persistence(&mut client);
+    for (field, value) in [
+        ("rdb_changes_since_last_save", "0"),
+        ("rdb_saves", "1"),
+        ("aof_rewrites", "1"),
+        ("rdb_last_bgsave_time_sec", "0"),
+        ("rdb_bgsave_in_progress", "0"),
+    ] {
+        assert_eq!(after[field], value, "{field}");
+    }
+    let [snapshot] = &snapshots(&node.data_dir())[..] else { panic!("one snapshot") };
+    let metadata = fs::metadata(snapshot).expect("a file");
+    assert_eq!(number(&after, "aof_base_size"), metadata.len());
+    assert!(number(&after, "aof_current_size") > metadata.len(), "{after:?}");
+    let written = metadata.modified().expect("a time").duration_since(SystemTime::UNIX_EPOCH);
+    let age = written.expect("after 1970").as_secs().abs_diff(number(&after, "rdb_last_save_time"));
+    assert!(age <= 1, "{age} s between the file and {after:?}");
+    assert_eq!(client.ask("LASTSAVE"), format!(":{}\\r\\n", after["rdb_last_save_time"]));
+    let directory = client.ask("CONFIG GET dir");
+    assert!(directory.contains(&node.data_dir().display().to_string()), "{directory}");
+}
+
+#[test]
+fn what_was_saved_is_known_after_a_restart() {
+    let mut node = Release::durable();
+    let mut client = node.resp();
+    client.ask("MSET a 1 b 2 c 3");
+    assert_eq!(client.ask("SAVE"), "+OK\\r\\n");
+    let saved = persistence(&mut client)["rdb_last_save_time"].clone();
+    node.kill_and_restart();
+    node.wait_until_loaded();
+    let after = persistence(&mut node.resp());
+    assert_eq!([&after["rdb_last_save_time"], &after["rdb_last_load_keys_loaded"]], [&saved, "3"]);
+    node.wait_for_log(&["the durable range is loaded", "buckets=3"]);
+    node.wait_for_log(&["the data directory is open"]);
+}
+
+#[test]
+fn snapshots_in_the_background_are_taken_one_after_the_other_and_cut_the_log() {
+    let node = Release::durable();
+    let mut client = node.resp();
+    let value = "x".repeat(1 << 20);
+    for _ in 0..40 {
+        client.command(&["SET", "a", &value]);
+        assert_eq!(client.reply(), b"+OK\r\n");
+    }
+    let pipeline: Vec<u8> =
+        [&["BGSAVE"][..], &["BGSAVE"], &["BGREWRITEAOF"], &["BGSAVE", "SCHEDULE"], &["INFO", "persistence"]]
+            .iter()
+            .flat_map(|words| resp::command(words))
+            .collect();
+    client.send(pipeline);
+    for expected in [
+        "+Background saving started",
+        "-ERR Background save already in progress",
+        "-ERR Background append only file rewriting already in progress",
+        "+Background saving scheduled",
+    ] {
+        assert_eq!(String::from_utf8(client.reply()).expect("text").trim_end(), expected);
+    }
+    let meanwhile = String::from_utf8(client.reply()).expect("text");
+    for field in ["rdb_bgsave_in_progress:1", "aof_rewrite_in_progress:1"] {
+        assert!(meanwhile.contains(field), "{meanwhile}");
+    }
+    wait_until("the snapshots are taken", || persistence(&mut client)["rdb_bgsave_in_progress"] == "0");
+    let saves = number(&persistence(&mut client), "rdb_saves");
+    assert!((1..=2).contains(&saves), "the scheduled one is the first, if that had not begun: {saves}");
+    wait_until("the log is cut", || {
+        let fields = persistence(&mut client);
+        number(&fields, "aof_current_size") - number(&fields, "aof_base_size") < 24 << 20
+    });
+    node.wait_for_log(&["a snapshot was taken", "bytes="]);
+}
+
+#[test]
+fn a_node_with_volatile_rows_names_them() {
+    let node = Release::durable_with(MIXED);
+    let mut client = node.resp();
+    let fields = persistence(&mut client);
+    assert_eq!([&fields["durable_ranges"], &fields["volatile_rows"]], ["1", "a..m"]);
+    assert_eq!(client.ask("SET apple 1"), "+OK\\r\\n");
+    assert_eq!(client.ask("WAITAOF 1 0 0"), "*2\\r\\n:0\\r\\n:0\\r\\n", "not of all that it acknowledges");
+    assert_eq!(client.ask("SAVE"), "+OK\\r\\n");
+    let storage = node.banner_command("storage");
+    assert!(storage.starts_with("durable (") && storage.contains("volatile: a..m"), "{storage}");
+    let ranges = node.rpc("ranges");
+    let states: Vec<Vec<&str>> =
+        ranges.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
+    assert_eq!(states, [["range", "state"], ["n..", "ready"], ["a..m", "volatile"]]);
+    let all_volatile = MIXED.replace(
+        "n..\"\nnodes = [\"foo@127.0.0.1\"]\n",
+        "n..\"\nnodes = [\"foo@127.0.0.1\"]\ndurable = false\n",
+    );
+    let node = Release::durable_with(&all_volatile);
+    assert!(node.resp().ask("SAVE").starts_with("-ERR no bucket of this node is durable"), "no row is");
+    assert!(node.banner_command("storage").starts_with("volatile"), "{}", node.log());
+}
+
+#[test]
+fn the_console_shows_the_ranges_of_each_node() {
+    let pair = Pair::durable();
+    pair.foo.resp().ask("MSET apple 1 pear 2");
+    pair.foo.resp().ask("SAVE");
+    for (node, range) in [(&pair.foo, "..m"), (&pair.bar, "n..")] {
+        let shown = node.rpc("ranges");
+        let row = shown.lines().find(|line| line.starts_with(range)).expect("its row");
+        assert!(row.contains("ready") && row.ends_with("always"), "{shown}");
+        let output = node.verb(&["rpc", "ranges", "--json"]);
+        let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let row = &rows[0];
+        assert_eq!(
+            (&row["range"], &row["state"], &row["fsync"]),
+            (&range.into(), &"ready".into(), &"always".into())
+        );
+        assert!(row["log_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{row}");
+        assert_eq!(
+            row["snapshot_bytes"].is_u64(),
+            range == "..m",
+            "SAVE is of the node that is asked: {row}"
+        );
+    }
+    assert!(Release::alone().rpc("ranges").contains("volatile"));
+}
+
+#[test]
+fn shutdown_drains_the_node() {
+    let mut node = Release::durable();
+    let mut client = node.resp();
+    assert_eq!(client.ask("SET a 1"), "+OK\\r\\n");
+    client.command(&["SHUTDOWN", "NOSAVE", "NOW"]);
+    assert_eq!(client.read_until_closed(), "", "there is no reply");
+    assert!(node.wait().success());
+    let log = node.log();
+    assert!(log.contains("draining: a client has stopped the node") && log.contains("drained"), "{log}");
+    assert_eq!(snapshots(&node.data_dir()), [] as [PathBuf; 0]);
+    node.restart();
+    node.wait_until_loaded();
+    let mut client = node.resp();
+    assert_eq!(client.ask("GET a"), "$1\\r\\n1\\r\\n");
+    client.command(&["SHUTDOWN", "SAVE"]);
+    assert_eq!(client.read_until_closed(), "");
+    assert!(node.wait().success());
+    assert_eq!(snapshots(&node.data_dir()).len(), 1);
+    // By hand, on a node that cannot save.
+    let mut node = Release::alone();
+    let refused = node.resp().ask("SHUTDOWN SAVE");
+    assert!(refused.starts_with("-ERR no bucket of this node is durable"), "{refused}");
+    let mut client = node.client();
+    client.send("SHUTDOWN SAVE FORCE\r\n");
+    assert!(node.wait().success());
+}
+
+/// Makes the file a pipe, from which a node reads what was in it when that is written.
+fn hold_back(file: &Path) -> Vec<u8> {
+    let bytes = fs::read(file).expect("a file");
+    fs::remove_file(file).expect("our own");
+    assert!(Command::new("mkfifo").arg(file).status().expect("coreutils").success());
+    bytes
+}
+
+#[test]
+fn a_node_that_loads_says_how_far_it_is() {
+    let mut node = Release::durable();
+    let mut client = node.resp();
+    client.ask("SET a 1");
+    assert_eq!(client.ask("SAVE"), "+OK\\r\\n");
+    node.kill();
+    let snapshot = snapshots(&node.data_dir()).remove(0);
+    let bytes = hold_back(&snapshot);
+    node.restart();
+    let mut client = node.resp();
+    let fields = persistence(&mut client);
+    assert_eq!([&fields["loading"], &fields["loading_loaded_perc"]], ["1", "0.00"]);
+    assert!(number(&fields, "loading_eta_seconds") > 0 && number(&fields, "loading_start_time") > 0);
+    for command in ["SAVE", "BGSAVE", "GET a"] {
+        assert!(client.ask(command).starts_with("-LOADING range .. is loading"), "{command}");
+    }
+    assert!(node.rpc("ranges").contains("loading 0 %"));
+    node.wait_for_log(&["loading", "percent=0"]);
+    fs::write(&snapshot, bytes).expect("the node reads it");
+    wait_until("it is loaded", || persistence(&mut client)["loading"] == "0");
+    assert_eq!(client.ask("GET a"), "$1\\r\\n1\\r\\n");
+    assert!(!persistence(&mut client).contains_key("loading_eta_seconds"));
+}
+
+#[test]
+fn a_range_that_has_stopped_is_seen() {
+    let mut node = Release::durable_with(&MIXED.replace("durable = false\n", ""));
+    let mut client = node.resp();
+    client.ask("SET apple 1");
+    client.ask("SET pear 1");
+    node.kill();
+    let log = node.data_dir().join("ranges/1-1/log");
+    let file = fs::read_dir(log).expect("a log").next().expect("a file").expect("an entry").path();
+    let mut bytes = fs::read(&file).expect("a file");
+    bytes[40] ^= 1;
+    fs::write(&file, bytes).expect("our own");
+    node.restart();
+    let mut client = node.resp();
+    wait_until("the other range is loaded", || client.ask("GET pear").starts_with('$'));
+    let fields = persistence(&mut client);
+    assert_eq!([&fields["stopped_ranges"], &fields["loading"]], ["1", "0"]);
+    assert_eq!(fields["aof_last_write_status"], "err");
+    assert!(client.ask("SAVE").starts_with("-CLUSTERDOWN range a..m has stopped"));
+    assert_eq!(number(&persistence(&mut client), "rdb_saves"), 1, "the other range is saved all the same");
+    let ranges = node.rpc("ranges");
+    assert!(ranges.lines().any(|line| line.starts_with("a..m   stopped")), "{ranges}");
+    assert!(ranges.lines().any(|line| line.starts_with("a..m: ") && line.contains("log/")), "{ranges}");
+    let json = text(&node.verb(&["rpc", "ranges", "--json"]).stdout).to_owned();
+    assert!(json.contains("\"state\":\"stopped\"") || json.contains("\"state\": \"stopped\""), "{json}");
+}
+
+#[test]
+fn an_old_snapshot_behind_which_much_was_written_is_logged() {
+    let mut node = Release::durable();
+    let mut client = node.resp();
+    assert_eq!(client.ask("SAVE"), "+OK\\r\\n");
+    node.kill();
+    let file = fs::File::options().append(true).open(snapshots(&node.data_dir()).remove(0));
+    let two_days_ago = SystemTime::now() - Duration::from_secs(2 * 86_400);
+    file.and_then(|file| file.set_modified(two_days_ago)).expect("our own");
+    node.restart();
+    node.wait_until_loaded();
+    let mut client = node.resp();
+    let value = "x".repeat(1 << 20);
+    for _ in 0..17 {
+        client.command(&["SET", "a", &value]);
+        assert_eq!(client.reply(), b"+OK\r\n");
+    }
+    node.wait_for_log(&["the newest snapshot is old: BGSAVE takes one", "hours=48"]);
+}
+
+#[test]
+fn before_a_disk_is_full_the_log_says_so_and_when_it_is_info_does() {
+    let Some(disk) = SmallDisk::in_memory(32) else { return };
+    let node = Release::durable_in(&disk.path());
+    let mut client = node.resp();
+    assert!(!node.log().contains("the disk is nearly full"), "{}", node.log());
+    // An eighth of it is little, a sixteenth is the reserve.
+    disk.fill(3 << 20);
+    node.wait_for_log(&[
+        "the disk is nearly full: writes are refused when only the reserve is left",
+        "reserve=2097152",
+    ]);
+    assert_eq!(client.ask("SET a 1"), "+OK\\r\\n");
+    assert_eq!(persistence(&mut client)["aof_last_write_status"], "ok");
+    fs::write(disk.path().join("more"), vec![0; 1 << 20]).expect("there is space");
+    wait_until("writes are refused", || client.ask("SET a 1").starts_with("-MISCONF"));
+    assert_eq!(persistence(&mut client)["aof_last_write_status"], "err");
+    let ranges = node.rpc("ranges");
+    assert!(ranges.contains("read-only") && ranges.contains("less than 2097152 bytes are free"), "{ranges}");
+    disk.free();
+    wait_until("writes are accepted", || client.ask("SET a 1").starts_with("+OK"));
+    assert_eq!(persistence(&mut client)["aof_last_write_status"], "ok");
+    assert_eq!(node.log().matches("the disk is nearly full").count(), 1, "not again so soon");
+}
+
+#[test]
+fn a_data_directory_can_be_moved() {
+    let mut node = Release::durable();
+    node.resp().ask("SET a 1");
+    let moved = node.data_dir().with_extension("moved");
+    assert!(node.verb(&["stop"]).status.success());
+    assert!(node.wait().success());
+    fs::rename(node.data_dir(), &moved).expect("our own");
+    node.set_data_dir(&moved);
+    node.restart();
+    node.wait_until_loaded();
+    assert_eq!(node.resp().ask("GET a"), "$1\\r\\n1\\r\\n");
+}
+
+#[test]
+fn a_log_that_outgrows_its_range_is_cut_by_itself() {
+    let node = Release::durable();
+    let mut client = node.resp();
+    let value = "x".repeat(4 << 20);
+    for _ in 0..66 {
+        client.command(&["SET", "a", &value]);
+        assert_eq!(client.reply(), b"+OK\r\n");
+    }
+    wait_until("a snapshot is taken and the log is cut", || {
+        let fields = persistence(&mut client);
+        fields["rdb_saves"] != "0" && number(&fields, "aof_current_size") < 64 << 20
+    });
+    let files = fs::read_dir(node.data_dir().join("ranges/1-1/log")).expect("a log");
+    let bytes: u64 =
+        files.map(|file| file.and_then(|file| file.metadata()).map_or(0, |file| file.len())).sum();
+    assert!(bytes < 64 << 20, "{bytes}");
+}
