@@ -2,18 +2,32 @@
 //! it, and is woken once. Without that, a range would propose the first request of many that a thread has
 //! read, and a thread that serves many clients would be woken for the first of their replies.
 
-use std::{cell::RefCell, mem, task::Waker, thread::LocalKey};
+use std::{
+    cell::{Cell, RefCell},
+    task::Waker,
+    thread::LocalKey,
+};
 
-/// The wakes that this thread puts off; `None` while it puts off none.
-type PutOff = RefCell<Option<Vec<Waker>>>;
+/// The wakes that a thread puts off, as long as it does.
+struct PutOff {
+    is_on: Cell<bool>,
+    wakers: RefCell<Vec<Waker>>,
+}
+
+impl PutOff {
+    const fn new() -> PutOff {
+        PutOff { is_on: Cell::new(false), wakers: RefCell::new(Vec::new()) }
+    }
+}
 
 thread_local! {
-    static PROPOSERS: PutOff = const { RefCell::new(None) };
-    static WAITERS: PutOff = const { RefCell::new(None) };
+    static PROPOSERS: PutOff = const { PutOff::new() };
+    static WAITERS: PutOff = const { PutOff::new() };
 }
 
 /// Runs one turn of a thread that serves many clients. What it proposes to ranges is in one group of each:
 /// they are woken when the turn ends.
+#[inline]
 pub fn turn<T>(run: impl FnOnce() -> T) -> T {
     put_off(&PROPOSERS, run)
 }
@@ -34,32 +48,32 @@ pub fn wake_after_all(waker: Waker) {
     wake(&WAITERS, waker);
 }
 
-fn wake(wakers: &'static LocalKey<PutOff>, waker: Waker) {
-    let left = wakers.with_borrow_mut(|put_off| match put_off {
-        Some(wakers) => {
-            wakers.push(waker);
-            None
-        }
-        None => Some(waker),
-    });
-    left.into_iter().for_each(Waker::wake);
+fn wake(put_off: &'static LocalKey<PutOff>, waker: Waker) {
+    // A thread that ends puts nothing off.
+    match put_off.try_with(|put_off| put_off.is_on.get()).unwrap_or(false) {
+        true => put_off.with(|put_off| put_off.wakers.borrow_mut().push(waker)),
+        false => waker.wake(),
+    }
 }
 
-fn put_off<T>(wakers: &'static LocalKey<PutOff>, run: impl FnOnce() -> T) -> T {
-    let _end = End { wakers, outer: wakers.replace(Some(Vec::new())) };
-    run()
+#[inline]
+fn put_off<T>(put_off: &'static LocalKey<PutOff>, run: impl FnOnce() -> T) -> T {
+    put_off.with(|put_off| {
+        let was_on = put_off.is_on.replace(true);
+        let _end = (!was_on).then(|| End(put_off));
+        run()
+    })
 }
 
 /// Wakes what was put off, after a panic as well.
-struct End {
-    wakers: &'static LocalKey<PutOff>,
-    outer: Option<Vec<Waker>>,
-}
+struct End<'a>(&'a PutOff);
 
-impl Drop for End {
+impl Drop for End<'_> {
     fn drop(&mut self) {
-        let wakers = self.wakers.replace(mem::take(&mut self.outer));
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        self.0.is_on.set(false);
+        if !self.0.wakers.borrow().is_empty() {
+            self.0.wakers.take().into_iter().for_each(Waker::wake);
+        }
     }
 }
 
