@@ -1,7 +1,10 @@
-//! Builds the releases once per test binary, with the profile and target directory of the tests themselves.
+//! Builds the releases once per test binary, with the profile and target directory of the tests themselves,
+//! and releases with faults, which tests must find.
 
 use std::{
     env,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -13,33 +16,47 @@ pub(crate) fn binary(release: &str) -> PathBuf {
     BUILT.get_or_init(build).join(release)
 }
 
+/// A foo with a fault that tests must find: a value of `kv_fault`. It is built in a target directory of its
+/// own, where nobody takes it for a sound one. Only crates of the workspace are compiled for each fault.
+pub(crate) fn faulty_foo(fault: &str) -> PathBuf {
+    let target = profile_directory().parent().expect("it is below the target directory").join("faulty");
+    fs::create_dir_all(&target).expect("the target directory is writable");
+    let wrapper = target.join(format!("rustc-{fault}"));
+    let script = format!("#!/bin/sh\nexec \"$@\" --cfg 'kv_fault=\"{fault}\"'\n");
+    // A wrapper that has changed would have everything compiled again.
+    if !fs::read(&wrapper).is_ok_and(|there| there == script.as_bytes()) {
+        fs::write(&wrapper, script).expect("the target directory is writable");
+        fs::set_permissions(&wrapper, Permissions::from_mode(0o755)).expect("our own file");
+    }
+    let mut cargo = cargo_build(&target);
+    cargo.args(["--package", "foo"]).env("RUSTC_WORKSPACE_WRAPPER", wrapper);
+    assert!(cargo.status().expect("cargo starts").success(), "foo builds with a fault");
+    let program = target.join(format!("foo-{fault}"));
+    fs::copy(target.join("debug/foo"), &program).expect("the program can be copied");
+    program
+}
+
 fn build() -> PathBuf {
-    // Tests run as `<target>/<profile>/deps/<name>`.
-    let test = env::current_exe().expect("a running test has a path");
-    let directory = test.parent().and_then(Path::parent).expect("tests are built below a target directory");
-    let target = directory.parent().expect("a profile's directory is below the target directory");
+    let directory = profile_directory();
     let profile = match directory.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(named) => named,
     };
-    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let status = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "foo",
-            "--package",
-            "bar",
-            "--package",
-            "kv_bench",
-            "--profile",
-            profile,
-        ])
-        .arg("--target-dir")
-        .arg(target)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status();
-    assert!(status.expect("cargo starts").success(), "the programs build");
-    directory.to_owned()
+    let mut cargo = cargo_build(directory.parent().expect("it is below the target directory"));
+    cargo.args(["--package", "foo", "--package", "bar", "--package", "kv_bench", "--profile", profile]);
+    assert!(cargo.status().expect("cargo starts").success(), "the programs build");
+    directory
+}
+
+/// Where the programs are that were built with the tests: tests run as `<target>/<profile>/deps/<name>`.
+fn profile_directory() -> PathBuf {
+    let test = env::current_exe().expect("a running test has a path");
+    let directory = test.parent().and_then(Path::parent);
+    directory.expect("tests are built below a target directory").to_owned()
+}
+
+fn cargo_build(target: &Path) -> Command {
+    let mut cargo = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    cargo.args(["build", "--quiet", "--target-dir"]).arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo
 }

@@ -15,11 +15,16 @@ pub struct Client {
 impl Client {
     /// Connects to a node's client port.
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).expect("the node accepts clients");
+        Client::connect_if_open(address).expect("the node accepts clients")
+    }
+
+    /// As [`Client::connect`]; `None` if the node has gone.
+    pub fn connect_if_open(address: SocketAddr) -> Option<Client> {
+        let stream = TcpStream::connect(address).ok()?;
         stream.set_nodelay(true).expect("socket options can be set");
         stream.set_read_timeout(Some(TIMEOUT)).expect("socket options can be set");
         stream.set_write_timeout(Some(TIMEOUT)).expect("socket options can be set");
-        Client { input: BufReader::new(stream) }
+        Some(Client { input: BufReader::new(stream) })
     }
 
     /// Sends bytes as they are.

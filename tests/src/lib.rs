@@ -3,11 +3,12 @@
 //!
 //! A [`Release`] is one running node; a [`Pair`] is foo and bar, connected through [`Proxy`]s that a test can
 //! stall or cut; a [`Client`] speaks the text protocol, a [`RespClient`] the Redis protocol; [`golden`] and
-//! [`redis_golden`] play recorded sessions.
+//! [`redis_golden`] play recorded sessions; [`history`] checks what several clients have seen.
 
 mod build;
 mod client;
 pub mod golden;
+pub mod history;
 mod output;
 mod pair;
 mod proxy;
@@ -26,7 +27,7 @@ pub use client::Client;
 pub use output::{sorted_lines, text};
 pub use pair::Pair;
 pub use proxy::Proxy;
-pub use release::{Release, verb};
+pub use release::{Release, spawn_verb, verb};
 pub use resp::RespClient;
 pub use rustix::process::Signal;
 pub use scripted_redis::scripted_redis;

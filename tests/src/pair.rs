@@ -7,7 +7,11 @@ use crate::{
     temp_dir::TempDir,
     wait::wait_until,
 };
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Two nodes that know each other only by the addresses of the proxies.
 #[derive(Debug)]
@@ -18,6 +22,7 @@ pub struct Pair {
     pub bar: Release,
     to_bar: Proxy,
     to_foo: Proxy,
+    directory: Arc<TempDir>,
 }
 
 impl Pair {
@@ -52,8 +57,8 @@ impl Pair {
         let directory = Arc::new(TempDir::new());
         let foo = foo.write(&directory, "foo.toml", any, to_bar.address());
         let bar = bar.write(&directory, "bar.toml", to_foo.address(), any);
-        let pair =
-            Pair { foo: start("foo", &directory, &foo), bar: start("bar", &directory, &bar), to_bar, to_foo };
+        let (foo, bar) = (start("foo", &directory, &foo), start("bar", &directory, &bar));
+        let pair = Pair { foo, bar, to_bar, to_foo, directory };
         pair.to_foo.forward_to(pair.foo.link());
         pair.to_bar.forward_to(pair.bar.link());
         pair
@@ -70,6 +75,11 @@ impl Pair {
         let mut client = self.foo.client();
         let down = format!("ERROR node {} is down", settings::BAR);
         wait_until("foo reports bar as down", || client.ask("DROP no-such-bucket").starts_with(&down));
+    }
+
+    /// The data directory of a durable node.
+    pub fn data_dir(&self, node: &str) -> PathBuf {
+        settings::data_dir(&self.directory, node)
     }
 
     /// Restarts bar, at which its proxy then points.

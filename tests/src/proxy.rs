@@ -144,8 +144,10 @@ impl Shared {
             if let Some(at) = state.damage.as_ref().and_then(|bytes| position(&buffer[..count], bytes)) {
                 buffer[at] ^= 1;
             }
-            state.stalled |=
-                state.stall_at.as_ref().is_some_and(|pattern| contains(&buffer[..count], pattern));
+            // Looked for until it is found: that takes as long as the bytes do that are sent.
+            if state.stall_at.take_if(|pattern| contains(&buffer[..count], pattern)).is_some() {
+                state.stalled = true;
+            }
             if state.stalled {
                 state.held.extend_from_slice(&buffer[..count]);
             }

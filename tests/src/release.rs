@@ -22,6 +22,7 @@ const DATA_DIR: &str = "data";
 #[derive(Debug)]
 pub struct Release {
     name: &'static str,
+    program: PathBuf,
     flags: Vec<String>,
     directory: Arc<TempDir>,
     log: PathBuf,
@@ -57,10 +58,10 @@ impl Release {
         let run_dir = directory.path().display().to_string();
         let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir];
         let limited = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        let program = build::binary("foo");
         let mut shell = without_variables("sh");
-        shell.arg("-c").arg(limited).arg(build::binary("foo"));
-        let release = Release::spawn_by(shell, "foo", &directory, &flags);
-        release.until_banner()
+        shell.arg("-c").arg(limited).arg(&program);
+        Release::spawn_by(shell, "foo", program, &directory, &flags).until_banner()
     }
 
     /// Starts a release and waits until it has printed its banner.
@@ -89,21 +90,29 @@ impl Release {
     pub fn durable_with(lines: &str) -> Release {
         let directory = Arc::new(TempDir::new());
         let data_dir = directory.path().join(DATA_DIR);
-        Release::start_durable(&directory, &data_dir, lines)
+        Release::start_durable(build::binary("foo"), &directory, &data_dir, lines)
+    }
+
+    /// As [`Release::durable`], of a build with a fault: a value of the `kv_fault` that is compiled in.
+    pub fn durable_with_fault(fault: &str) -> Release {
+        let directory = Arc::new(TempDir::new());
+        let data_dir = directory.path().join(DATA_DIR);
+        Release::start_durable(build::faulty_foo(fault), &directory, &data_dir, "")
     }
 
     /// As [`Release::durable`], with the data below this directory.
     pub fn durable_in(data: &Path) -> Release {
-        Release::start_durable(&Arc::new(TempDir::new()), &data.join(DATA_DIR), "")
+        let directory = Arc::new(TempDir::new());
+        Release::start_durable(build::binary("foo"), &directory, &data.join(DATA_DIR), "")
     }
 
-    fn start_durable(directory: &Arc<TempDir>, data_dir: &Path, lines: &str) -> Release {
+    fn start_durable(program: PathBuf, directory: &Arc<TempDir>, data_dir: &Path, lines: &str) -> Release {
         let run_dir = directory.path().display().to_string();
         let data_dir = data_dir.display().to_string();
         let file = directory.write("durable.toml", lines).display().to_string();
         let flags =
             ["--config", &file, "--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--data-dir", &data_dir];
-        let release = Release::start("foo", directory, &flags);
+        let release = Release::spawn_program(program, "foo", directory, &flags).until_banner();
         release.wait_until_loaded();
         release
     }
@@ -128,19 +137,29 @@ impl Release {
 
     /// Starts a release without waiting.
     pub fn spawn(name: &'static str, directory: &Arc<TempDir>, flags: &[&str]) -> Release {
-        Release::spawn_by(command(name), name, directory, flags)
+        Release::spawn_program(build::binary(name), name, directory, flags)
     }
 
-    /// `program` runs the release with the arguments that follow.
-    fn spawn_by(
-        mut program: Command,
+    fn spawn_program(
+        program: PathBuf,
         name: &'static str,
+        directory: &Arc<TempDir>,
+        flags: &[&str],
+    ) -> Release {
+        Release::spawn_by(without_variables(&program), name, program, directory, flags)
+    }
+
+    /// `command` runs the program with the arguments that follow.
+    fn spawn_by(
+        mut command: Command,
+        name: &'static str,
+        program: PathBuf,
         directory: &Arc<TempDir>,
         flags: &[&str],
     ) -> Release {
         let log = directory.path().join(format!("{name}.log"));
         let file = File::create(&log).expect("the test's directory is writable");
-        let child = program
+        let child = command
             .arg("start")
             .args(flags)
             .stdin(Stdio::null())
@@ -149,7 +168,7 @@ impl Release {
             .spawn()
             .expect("the release starts");
         let flags = flags.iter().map(ToString::to_string).collect();
-        Release { name, flags, directory: directory.clone(), log, child }
+        Release { name, program, flags, directory: directory.clone(), log, child }
     }
 
     /// Kills the node and starts it again with the same flags.
@@ -167,7 +186,7 @@ impl Release {
     /// As [`Release::restart`], without waiting until the node serves.
     pub fn begin_restart(&mut self) {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        *self = Release::spawn(self.name, &self.directory.clone(), &flags);
+        *self = Release::spawn_program(self.program.clone(), self.name, &self.directory.clone(), &flags);
     }
 
     /// Whether the node has a file open whose path contains `part`.
@@ -181,6 +200,13 @@ impl Release {
     pub fn kill(&mut self) {
         self.child.kill().expect("our own child");
         self.child.wait().expect("our own child");
+    }
+
+    /// Has the node read these lines as its configuration file, which it was started with.
+    pub fn reload(&self, lines: &str) {
+        let file = self.flags.iter().skip_while(|flag| *flag != "--config").nth(1).expect("it has a file");
+        fs::write(file, lines).expect("the test's directory is writable");
+        self.signal(Signal::HUP);
     }
 
     /// Sends the node a signal.
@@ -250,12 +276,18 @@ impl Release {
 
     /// Runs a verb of the release, with the flags that the node was started with.
     pub fn verb(&self, words: &[&str]) -> Output {
-        command(self.name).args(words).args(&self.flags).output().expect("the release starts")
+        self.command().args(words).args(&self.flags).output().expect("the release starts")
+    }
+
+    /// Starts a verb of the release, as [`Release::verb`] does, and does not wait.
+    pub fn spawn_verb(&self, words: &[&str]) -> Child {
+        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        spawn_verb(self.name, &[words, &flags].concat())
     }
 
     /// As [`Release::verb`], with this on standard input.
     pub fn verb_with_input(&self, words: &[&str], input: &[u8]) -> Output {
-        let mut command = command(self.name);
+        let mut command = self.command();
         command.args(words).args(&self.flags);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the release starts");
@@ -266,9 +298,13 @@ impl Release {
         child.wait_with_output().expect("our own child")
     }
 
+    fn command(&self) -> Command {
+        without_variables(&self.program)
+    }
+
     /// A remote console of the node on a terminal.
     pub fn terminal(&self) -> Terminal {
-        let mut remote = command(self.name);
+        let mut remote = self.command();
         // Without a TERM, or with a dumb one, there would be no line editing.
         remote.arg("remote").args(&self.flags).env("TERM", "xterm");
         Terminal::start(remote)
@@ -276,7 +312,8 @@ impl Release {
 
     /// Types lines into a remote console of the node and returns its output.
     pub fn console(&self, lines: &str) -> String {
-        let mut remote = command(self.name)
+        let mut remote = self
+            .command()
             .arg("remote")
             .args(&self.flags)
             .stdin(Stdio::piped())
@@ -353,14 +390,17 @@ impl Drop for Release {
 
 /// Runs a release with these arguments and waits for its exit.
 pub fn verb(name: &str, words: &[&str]) -> Output {
-    command(name).args(words).output().expect("the release starts")
+    without_variables(build::binary(name)).args(words).output().expect("the release starts")
 }
 
-/// The release without the developer's `KV_` variables.
-fn command(name: &str) -> Command {
-    without_variables(build::binary(name))
+/// Starts a release with these arguments and does not wait.
+pub fn spawn_verb(name: &str, words: &[&str]) -> Child {
+    let mut command = without_variables(build::binary(name));
+    command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("the release starts")
 }
 
+/// The program without the developer's `KV_` variables.
 fn without_variables(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null());

@@ -27,11 +27,16 @@ impl fmt::Debug for RespClient {
 impl RespClient {
     /// Connects to a node's client port.
     pub fn connect(address: SocketAddr) -> RespClient {
-        let stream = TcpStream::connect(address).expect("the node accepts clients");
+        RespClient::connect_if_open(address).expect("the node accepts clients")
+    }
+
+    /// As [`RespClient::connect`]; `None` if the node has gone.
+    pub fn connect_if_open(address: SocketAddr) -> Option<RespClient> {
+        let stream = TcpStream::connect(address).ok()?;
         stream.set_nodelay(true).expect("socket options can be set");
         stream.set_read_timeout(Some(TIMEOUT)).expect("socket options can be set");
         stream.set_write_timeout(Some(TIMEOUT)).expect("socket options can be set");
-        RespClient { input: BufReader::new(Box::new(stream)) }
+        Some(RespClient { input: BufReader::new(Box::new(stream)) })
     }
 
     /// Connects to a server's Unix socket.

@@ -42,10 +42,10 @@ impl Settings {
         let mut line = |line: String| writeln!(text, "{line}").expect("a String can grow");
         line(format!("run_dir = {:?}", run_dir.to_string()));
         let data_dir = |node| match self.durable {
-            true => format!("\ndata_dir = {:?}", directory.path().join(node).display().to_string()),
+            true => format!("\ndata_dir = {:?}", data_dir(directory, node).display().to_string()),
             false => String::new(),
         };
-        let (foo_data, bar_data) = (data_dir("data-foo"), data_dir("data-bar"));
+        let (foo_data, bar_data) = (data_dir(FOO), data_dir(BAR));
         line(format!("[nodes.{FOO:?}]\nclients = \"127.0.0.1:0\"\nlink = \"{foo}\"{foo_data}"));
         line(format!("[nodes.{BAR:?}]\nlink = \"{bar}\"{bar_data}"));
         for (buckets, node) in &self.routes {
@@ -53,4 +53,9 @@ impl Settings {
         }
         directory.write(file, &text)
     }
+}
+
+/// Where a durable node of a pair has its data.
+pub(crate) fn data_dir(directory: &TempDir, node: &str) -> PathBuf {
+    directory.path().join(format!("data-{node}"))
 }

@@ -7,7 +7,7 @@ use std::{
     process::Command,
     time::{Duration, SystemTime},
 };
-use tests::{Pair, Release, RespClient, SmallDisk, resp, text, wait_until};
+use tests::{Pair, Release, RespClient, SmallDisk, resp, sorted_lines, text, wait_until};
 
 /// Two rows, of which the first is volatile.
 const MIXED: &str = "[[routes]]\nbuckets = \"a..m\"\nnodes = [\"foo@127.0.0.1\"]\ndurable = false\n\
@@ -267,6 +267,8 @@ fn a_range_that_has_stopped_is_seen() {
     let ranges = node.rpc("ranges");
     assert!(ranges.lines().any(|line| line.starts_with("a..m   stopped")), "{ranges}");
     assert!(ranges.lines().any(|line| line.starts_with("a..m: ") && line.contains("log/")), "{ranges}");
+    let exported = node.verb(&["export", "pear"]);
+    assert!(exported.status.success() && text(&exported.stdout).contains("pear"), "{exported:?}");
     let json = text(&node.verb(&["rpc", "ranges", "--json"]).stdout).to_owned();
     assert!(json.contains("\"state\":\"stopped\"") || json.contains("\"state\": \"stopped\""), "{json}");
 }
@@ -347,4 +349,62 @@ fn a_log_that_outgrows_its_range_is_cut_by_itself() {
     let bytes: u64 =
         files.map(|file| file.and_then(|file| file.metadata()).map_or(0, |file| file.len())).sum();
     assert!(bytes < 64 << 20, "{bytes}");
+}
+
+#[test]
+fn a_node_that_syncs_at_intervals_says_what_that_risks() {
+    let lines = |ms| format!("[storage]\nfsync = \"interval\"\nfsync_interval_ms = {ms}\n");
+    let node = Release::durable_with(&lines(3_600_000));
+    let mut client = node.resp();
+    assert_eq!(client.ask("SET a 1"), "+OK\\r\\n");
+    let fields = persistence(&mut client);
+    assert_eq!([&fields["fsync"], &fields["fsync_interval_ms"]], ["interval", "3600000"]);
+    assert!(client.ask("CONFIG GET appendfsync").contains("everysec"));
+    for command in ["WAITAOF 1 0 20", "WAITAOF 0 0 0"] {
+        assert_eq!(client.ask(command), "*2\\r\\n:0\\r\\n:0\\r\\n", "{command}");
+    }
+    let ranges = node.rpc("ranges");
+    let risk = "a crash of the system or a loss of power loses what was acknowledged in the last 3600000 ms";
+    assert!(ranges.contains("every 3600000 ms\n") && ranges.contains(risk), "{ranges}");
+    let node = Release::durable_with(&lines(50));
+    let mut client = node.resp();
+    assert_eq!(client.ask("SET a 1"), "+OK\\r\\n");
+    assert_eq!(client.ask("WAITAOF 1 0 0"), "*2\\r\\n:1\\r\\n:0\\r\\n");
+}
+
+#[test]
+fn a_damaged_range_is_restored_from_a_backup() {
+    let mut node = Release::durable();
+    node.fill();
+    let backup = node.data_dir().with_extension("kvdb").display().to_string();
+    let exported = |node: &Release| sorted_lines(&node.verb(&["export"]));
+    let before = exported(&node);
+    assert!(node.verb(&["backup", &backup]).status.success());
+    node.kill();
+    let log = node.data_dir().join("ranges/1-1/log");
+    let file = fs::read_dir(log).expect("a log").next().expect("a file").expect("an entry").path();
+    let mut bytes = fs::read(&file).expect("a file");
+    bytes[40] ^= 1;
+    fs::write(&file, bytes).expect("our own");
+    node.restart();
+    let mut client = node.resp();
+    wait_until("the range has stopped", || persistence(&mut client)["stopped_ranges"] == "1");
+    assert!(node.verb(&["stop"]).status.success());
+    assert!(node.wait().success());
+    fs::rename(node.data_dir(), node.data_dir().with_extension("damaged")).expect("our own");
+    node.restart();
+    node.wait_until_loaded();
+    let restored = node.verb(&["restore", &backup]);
+    assert!(restored.status.success(), "{restored:?}");
+    assert_eq!(exported(&node), before);
+}
+
+#[test]
+fn a_durable_node_starts_again_with_its_data() {
+    let node = Release::durable();
+    assert_eq!(node.rpc("create shopping"), "OK\n");
+    assert_eq!(node.rpc("put shopping milk 1"), "OK\n");
+    assert!(node.verb(&["restart"]).status.success());
+    wait_until("its data are there", || text(&node.verb(&["rpc", "get shopping milk"]).stdout) == "1");
+    assert!(node.log().contains("drained"), "{}", node.log());
 }

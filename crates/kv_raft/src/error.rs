@@ -90,6 +90,25 @@ pub enum OpenError {
         /// The span of the route.
         configured: String,
     },
+    /// A restore into the directory has not ended.
+    #[error(
+        "{} is left of a restore that did not end; restore again, or remove it to start without its buckets",
+        .part.display()
+    )]
+    HalfRestored {
+        /// What it has written.
+        part: PathBuf,
+    },
+    /// A restore needs a directory without ranges.
+    #[error(
+        "{} has ranges already, and a backup is restored into an empty data_dir: choose another one, or start \
+         the node, empty it (FLUSHALL), and restore into it while it runs",
+        .directory.display()
+    )]
+    NotEmpty {
+        /// The data directory.
+        directory: PathBuf,
+    },
     /// The data directory has no such range.
     #[error("{} has no range \"{range}\"; it has {found}", .directory.display())]
     NoRange {

@@ -28,6 +28,11 @@ impl PartialEq for Span {
 }
 
 impl Span {
+    /// Whether the name is in it.
+    pub fn contains(&self, name: &[u8]) -> bool {
+        *self.start <= *name && self.end.as_ref().is_none_or(|end| name < &**end)
+    }
+
     /// Whether a name is in both.
     pub(crate) fn overlaps(&self, other: &Span) -> bool {
         let ends_after = |end: &Option<Box<[u8]>>, start| end.as_ref().is_none_or(|end| *end > start);

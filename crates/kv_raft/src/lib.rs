@@ -34,4 +34,4 @@ pub use proposals::{
     wakes,
 };
 pub use range::{LoadStatus, Range, RangeState, RangeStatus};
-pub use ranges::{Ranges, RangesSettings, skip::SkippableEntry};
+pub use ranges::{Ranges, RangesSettings, restore::Restore, skip::SkippableEntry};

@@ -1,5 +1,6 @@
 //! All durable ranges of a node, and their data directory.
 
+pub(crate) mod restore;
 pub(crate) mod skip;
 
 use crate::{
@@ -47,6 +48,20 @@ pub struct RangesSettings {
     pub fsync: Fsync,
 }
 
+/// The names in a data directory: of its lock, of the ranges, and of ranges that are being restored.
+const LOCK: &str = "lock";
+const RANGES_DIRECTORY: &str = "ranges";
+const PART: &str = "ranges.part";
+
+/// The fault that this build has so that tests find it, if it has one.
+const FAULT: Option<&str> = if cfg!(kv_fault = "answer_before_sync") {
+    Some("answer_before_sync")
+} else if cfg!(kv_fault = "stale_read") {
+    Some("stale_read")
+} else {
+    None
+};
+
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
 #[derive(Debug)]
 pub struct Ranges {
@@ -65,13 +80,18 @@ impl Ranges {
     /// used.
     pub fn open(settings: &RangesSettings) -> Result<Ranges, OpenError> {
         let RangesSettings { data_dir, node, spans, .. } = settings;
-        if spans.len() > RANGES {
-            return Err(OpenError::TooMany { found: spans.len(), limit: RANGES });
+        if let Some(fault) = FAULT {
+            tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
         }
-        let directory = data_dir.join("ranges");
+        check_count(spans)?;
+        let directory = data_dir.join(RANGES_DIRECTORY);
         fs::create_dir_all(&directory).map_err(failed(&directory))?;
         let lock = lock(data_dir)?;
         check_node(data_dir, node)?;
+        let part = data_dir.join(PART);
+        if fs::exists(&part).map_err(failed(&part))? {
+            return Err(OpenError::HalfRestored { part });
+        }
         let disk = Arc::new(Disk::open(data_dir).map_err(failed(data_dir))?);
         let mut found = find_replicas(&directory)?;
         let mut opened = Vec::new();
@@ -124,6 +144,12 @@ impl Ranges {
         &self.ranges
     }
 
+    /// Whether a process has the data directory open.
+    pub fn is_in_use(data_dir: &Path) -> bool {
+        let lock = File::open(data_dir.join(LOCK));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Directories with the data of ranges that the settings do not have. They are kept.
     pub fn left_over(&self) -> &[PathBuf] {
         &self.left_over
@@ -171,12 +197,19 @@ async fn watch_disk(disk: Arc<Disk>) {
 
 /// Keeps other processes out of the data directory.
 fn lock(data_dir: &Path) -> Result<File, OpenError> {
-    let path = data_dir.join("lock");
+    let path = data_dir.join(LOCK);
     let file = File::create(&path).map_err(failed(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { directory: data_dir.into() }),
         Err(TryLockError::Error(error)) => Err(OpenError::Io { path, error }),
+    }
+}
+
+fn check_count(spans: &[Span]) -> Result<(), OpenError> {
+    match spans.len() {
+        ..=RANGES => Ok(()),
+        found => Err(OpenError::TooMany { found, limit: RANGES }),
     }
 }
 

@@ -23,6 +23,7 @@ use std::{
     future::pending,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
 };
 use tokio::{
     sync::oneshot,
@@ -157,6 +158,8 @@ impl Replica {
         let load = move || {
             let skipped = read_skipped(&directory).map_err(|error| error.to_string())?;
             let log = open_log(&directory, cache_bytes, range.fsync)?;
+            range.set_last(log.last());
+            range.set_log_stats(log.stats());
             let snapshot = match begin {
                 Begin::Renewed => range.snapshots.status().newest,
                 Begin::Start | Begin::Reload => {
@@ -174,8 +177,6 @@ impl Replica {
             if let Some(snapshot) = snapshot {
                 range.progress.begin_at(snapshot.position, snapshot.stamp_ms);
             }
-            range.set_last(log.last());
-            range.set_log_stats(log.stats());
             Ok((log, skipped))
         };
         match tokio::task::spawn_blocking(load).await {
@@ -225,9 +226,12 @@ impl Replica {
     async fn sync_log(&self, log: &Mutex<Log>) -> End {
         let Fsync::Interval(pause) = self.range.fsync else { pending().await };
         loop {
+            // What is executed has been written.
+            let applied = self.range.status().applied;
             if let Err(error) = sync(log).await {
                 return End::Broken(error.to_string());
             }
+            self.range.set_synced(applied);
             sleep(pause).await;
         }
     }
@@ -269,6 +273,8 @@ impl Replica {
             if let Err(end) = self.propose(consensus, group).await {
                 return end;
             }
+            // On a busy core, the clients of this group would otherwise only write again after the next one.
+            thread::yield_now();
         }
         End::Closed
     }

@@ -109,12 +109,15 @@ pub(crate) enum Verb {
         #[arg(long)]
         verify: bool,
     },
-    /// Load a backup into the running node, which must be empty
+    /// Load a backup into the running node, or into the data directory of a node that does not run
     #[command(
-        long_about = "Load a backup into the running node, which must be empty.\n\n\
-                      All of the file is checked before anything is loaded. Each name goes to the node that \
-                      owns it. What has expired is left out.",
-        after_help = "Example:\n  foo restore shop.kvdb"
+        long_about = "Load a backup into the running node, or into the data directory of a node that does not \
+                      run.\n\n\
+                      If the node has a data directory (--data-dir) that is not in use, it is filled; all of \
+                      the backup is there then, or nothing. Otherwise the backup is loaded into the running \
+                      node, and each name goes to the node that owns it. Node and directory must be empty. \
+                      All of the file is checked before anything is loaded. What has expired is left out.",
+        after_help = "Examples:\n  foo restore shop.kvdb\n  foo restore shop.kvdb --data-dir data"
     )]
     Restore {
         /// A file that `backup` wrote

@@ -72,6 +72,10 @@ pub(crate) enum Error {
     )]
     ImportStopped(String),
 
+    /// Why the node took no more of a restore.
+    #[error("the restore stopped: {0}")]
+    RestoreStopped(String),
+
     /// An error that has been printed already.
     #[error("failed")]
     Printed,
@@ -112,6 +116,7 @@ impl Error {
             | Error::Terminal(_)
             | Error::Refused(_)
             | Error::ImportStopped(_)
+            | Error::RestoreStopped(_)
             | Error::Source { .. }
             | Error::Printed
             | Error::GaveUp(_) => exit_code::FAILED,

@@ -11,13 +11,15 @@ use crate::{
     node::{
         repair,
         run::{self, RunMode},
+        runtime,
     },
     output::print_line,
     release::Release,
     script, terminal,
     transfer::{backup, export, import, restore},
 };
-use std::{io, process::ExitCode, time::Duration};
+use kv_raft::Ranges;
+use std::{io, path::Path, process::ExitCode, time::Duration};
 
 /// Runs the release as its command line says.
 pub fn main(release: Release) -> ExitCode {
@@ -54,7 +56,13 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
         Verb::Import { source, replace } => import::run(&run_dir()?, &source, replace)?,
         Verb::Backup { file, verify: false } => backup::run(&run_dir()?, &file)?,
         Verb::Backup { file, verify: true } => restore::verify(&file)?,
-        Verb::Restore { file } => restore::run(&run_dir()?, &file)?,
+        Verb::Restore { file } => match &settings() {
+            Ok(settings) if let Some(data_dir) = unused_data_dir(settings) => {
+                restore::into_directory(settings, runtime::threads(), data_dir, &file)?;
+            }
+            // A running node can be found without the rest of the configuration.
+            _ => restore::into_node(&run_dir()?, &file)?,
+        },
         Verb::Range(RangeVerb::Skip { range, index, yes }) => repair::skip(&settings()?, &range, index, yes)?,
         Verb::Restart => restart(&run_dir()?)?,
         Verb::Stop => stop(&run_dir()?, location()?.shutdown)?,
@@ -73,6 +81,11 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
         Verb::Help { topic } => cli::print_help(release.name, topic.as_deref()),
     }
     Ok(exit_code::OK)
+}
+
+/// The data directory of the node, unless a running one uses it.
+fn unused_data_dir(settings: &Settings) -> Option<&Path> {
+    settings.node.data_dir.as_deref().filter(|data_dir| !Ranges::is_in_use(data_dir))
 }
 
 /// Opens a console once the node has replied.

@@ -140,6 +140,20 @@ impl Head<'_> {
 }
 
 impl Origin {
+    /// Its name in loads and exports; `None` as a whole.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Origin::Set => None,
+            Origin::Edited => Some("edited"),
+            Origin::Fraction => Some("fraction"),
+        }
+    }
+
+    /// Finds it by its name.
+    pub fn from_name(name: &str) -> Option<Origin> {
+        [Origin::Edited, Origin::Fraction].into_iter().find(|origin| origin.name() == Some(name))
+    }
+
     fn kind(self) -> u8 {
         match self {
             Origin::Set => STR,

@@ -3,7 +3,7 @@
 use super::Store;
 use crate::{
     args::{Args, parse_integer},
-    bucket::{Kind, WrongType},
+    bucket::{Kind, WrongType, layout::Origin},
     bucket_supervisor::{BucketSupervisor, end_crashed},
     database::FullName,
     error::CommandError,
@@ -36,6 +36,8 @@ pub struct BucketHead {
 pub struct BucketPage {
     /// The bucket, as it is now.
     pub head: BucketHead,
+    /// How a string came to be.
+    pub origin: Origin,
     /// Entries of a map, or the string as one entry without a key.
     pub entries: Vec<OwnedEntry>,
     /// The cursor of the next page; 0 after the last one.
@@ -81,7 +83,8 @@ fn page(bucket: BucketRef<'_>, cursor: u64) -> Result<Option<BucketPage>, WrongT
     if kind == Kind::Str {
         let value = bucket.owned_string()?.map(Box::from).unwrap_or_default();
         let entry = OwnedEntry { key: Box::default(), value, expires_at_ms: None };
-        return Ok(Some(BucketPage { head, entries: vec![entry], next: 0 }));
+        let origin = bucket.string_origin()?.unwrap_or(Origin::Set);
+        return Ok(Some(BucketPage { head, origin, entries: vec![entry], next: 0 }));
     }
     let (entries, next) = bucket.entries(cursor)?;
     let entries = entries.iter().map(|entry| OwnedEntry {
@@ -89,7 +92,7 @@ fn page(bucket: BucketRef<'_>, cursor: u64) -> Result<Option<BucketPage>, WrongT
         value: bucket.owned_value(entry.value).into(),
         expires_at_ms: entry.expires_at_ms,
     });
-    Ok(Some(BucketPage { head, entries: entries.collect(), next }))
+    Ok(Some(BucketPage { head, origin: Origin::Set, entries: entries.collect(), next }))
 }
 
 /// Executes [`Op::Load`](crate::request::Op::Load). What is invalid is refused before anything is changed.
@@ -110,6 +113,7 @@ pub(super) fn load(
     let mut rest = contents;
     if head.kind == Kind::Str {
         bucket.set_string(rest.required()?, head.expires_at_ms)?;
+        bucket.set_string_origin(parse_origin(rest)?);
         return Ok(Reply::Number(1));
     }
     if head.keep_when_empty {
@@ -132,7 +136,8 @@ fn check(bucket: &BucketMut<'_>, kind: Kind, mut contents: Args<'_>) -> Result<(
         _ => Err(CommandError::StringTooLong),
     };
     if kind == Kind::Str {
-        return check_value(contents.required()?);
+        check_value(contents.required()?)?;
+        return parse_origin(contents).map(drop);
     }
     while let Some(key) = contents.next() {
         check_name(key)?;
@@ -140,6 +145,12 @@ fn check(bucket: &BucketMut<'_>, kind: Kind, mut contents: Args<'_>) -> Result<(
         parse_expiry(contents.required()?)?;
     }
     Ok(())
+}
+
+/// How a string came to be, which follows it if it was not set as a whole.
+fn parse_origin(mut rest: Args<'_>) -> Result<Origin, CommandError> {
+    let Some(name) = rest.next() else { return Ok(Origin::Set) };
+    str::from_utf8(name).ok().and_then(Origin::from_name).ok_or(CommandError::Syntax)
 }
 
 fn parse_expiry(text: &[u8]) -> Result<Option<u64>, CommandError> {

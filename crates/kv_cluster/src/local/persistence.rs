@@ -2,7 +2,7 @@
 
 use super::LocalNode;
 use crate::error::{RangeFailure, RangeFailureKind};
-use kv_raft::{RangeStatus, Ranges};
+use kv_raft::{Fsync, RangeStatus, Ranges};
 use std::path::Path;
 
 impl LocalNode {
@@ -20,6 +20,18 @@ impl LocalNode {
     pub fn volatile_rows(&self) -> impl Iterator<Item = &str> {
         let own = self.table.routes().spans().iter().filter(|row| *row.owner() == self.name);
         own.filter(|row| self.ranges.is_none() || !row.is_durable()).map(|row| row.buckets())
+    }
+
+    /// When the logs of durable ranges are synced; `None` if there are none.
+    pub fn fsync(&self) -> Option<Fsync> {
+        self.ranges().first().map(|range| range.status().fsync)
+    }
+
+    /// Waits until all that was acknowledged of durable buckets is synced.
+    pub async fn wait_until_synced(&self) {
+        for range in self.ranges() {
+            range.wait_until_synced().await;
+        }
     }
 
     /// Has a snapshot taken of each durable range that is ready, from which its log goes on. The future waits

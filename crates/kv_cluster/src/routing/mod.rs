@@ -104,7 +104,7 @@ impl Routes {
     }
 
     /// The spans of a node that are durable if it has a data directory, in order.
-    pub(crate) fn durable_spans(&self, node: &NodeName) -> Vec<Span> {
+    pub fn durable_spans(&self, node: &NodeName) -> Vec<Span> {
         let durable = self.spans.iter().filter(|span| span.is_durable && span.owner == *node);
         let span = |Route { buckets, range, .. }: &Route| Span {
             start: range.start.clone(),

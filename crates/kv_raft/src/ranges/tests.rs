@@ -19,12 +19,12 @@ use tempfile::TempDir;
 /// The first file of the log of the first range.
 const FIRST_LOG: &str = "ranges/1-1/log/r-00_000_000_000_000_000_000.wal";
 
-fn span(start: &str, end: Option<&str>) -> Span {
+pub(super) fn span(start: &str, end: Option<&str>) -> Span {
     let text = format!("{start}..{}", end.unwrap_or_default()).into();
     Span { start: start.as_bytes().into(), end: end.map(|end| end.as_bytes().into()), text }
 }
 
-fn settings(data_dir: &Path) -> RangesSettings {
+pub(super) fn settings(data_dir: &Path) -> RangesSettings {
     RangesSettings {
         data_dir: data_dir.into(),
         node: "foo@127.0.0.1".into(),
@@ -38,7 +38,7 @@ fn settings(data_dir: &Path) -> RangesSettings {
 }
 
 /// Opens the ranges of a directory and waits until they are loaded.
-async fn open(data_dir: &Path) -> Ranges {
+pub(super) async fn open(data_dir: &Path) -> Ranges {
     open_with(&settings(data_dir)).await
 }
 
@@ -85,7 +85,7 @@ fn texts(mut replies: Replies) -> Vec<String> {
 }
 
 /// Proposes these commands, separated by semicolons, as one batch, and waits for the replies.
-async fn write(range: &Range, lines: &str) -> Result<Vec<String>, RangeError> {
+pub(super) async fn write(range: &Range, lines: &str) -> Result<Vec<String>, RangeError> {
     let lines: Vec<Line> = lines.split("; ").map(Line::new).collect();
     let requests: Vec<_> = lines.iter().map(Line::request).collect();
     let (count, ticket) = range.propose(&requests)?;
@@ -94,7 +94,7 @@ async fn write(range: &Range, lines: &str) -> Result<Vec<String>, RangeError> {
 }
 
 /// Reads at once, as clients do.
-fn read(range: &Range, line: &str) -> String {
+pub(super) fn read(range: &Range, line: &str) -> String {
     range.may_read().expect("ready");
     let (line, mut text) = (Line::new(line), String::new());
     range.store().read(&[line.request()], range.clock(now_ms()), |reply| {
@@ -108,7 +108,7 @@ fn read(range: &Range, line: &str) -> String {
 }
 
 /// A copy of a data directory as it is now: what a process leaves that is killed.
-fn killed(data_dir: &Path) -> TempDir {
+pub(super) fn killed(data_dir: &Path) -> TempDir {
     fn copy(from: &Path, to: &Path) {
         for entry in fs::read_dir(from).expect("a directory") {
             let entry = entry.expect("an entry");

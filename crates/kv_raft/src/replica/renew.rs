@@ -56,7 +56,7 @@ async fn try_to_renew_log(range: &Range, directory: &Path, cache_bytes: usize) -
         return Err(failure.as_deref().unwrap_or("no snapshot was written").to_owned());
     }
     let (directory, fsync) = (directory.to_owned(), range.fsync);
-    let begin = move || begin_log(&directory, cache_bytes, fsync, position.last);
+    let begin = move || replace_log(&directory, cache_bytes, fsync, position.last);
     match tokio::task::spawn_blocking(begin).await {
         Ok(begun) => begun.map_err(|error| error.to_string()),
         Err(panic) => Err(panic.to_string()),
@@ -65,22 +65,25 @@ async fn try_to_renew_log(range: &Range, directory: &Path, cache_bytes: usize) -
 
 /// Makes an empty log behind an entry, and puts it into the place of the log that has failed, which is kept
 /// until another one fails.
-fn begin_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last: LogId) -> io::Result<()> {
+fn replace_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last: LogId) -> io::Result<()> {
     let (log, next, failed) = (directory.join(LOG), directory.join(NEXT), directory.join(FAILED));
     remove(&next)?;
-    let settings = LogSettings::new(&next, cache_bytes, fsync);
-    let mut begun = Log::open(settings)?;
+    begin_log(&next, cache_bytes, fsync, last)?;
+    remove(&failed)?;
+    rename_if_there(&log, &failed)?;
+    fs::rename(&next, &log)?;
+    File::open(directory)?.sync_all()
+}
+
+/// Makes an empty log in `directory`, behind an entry that is on disk elsewhere.
+pub(crate) fn begin_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last: LogId) -> io::Result<()> {
+    let mut begun = Log::open(LogSettings::new(directory, cache_bytes, fsync))?;
     let (sender, receiver) = channel();
     let done = Done(Box::new(move |result| drop(sender.send(result))));
     // The only voter has voted for itself.
     let vote = Vote { term: last.term, replica: last.leader, is_committed: true };
     begun.begin_behind(last, vote, done)?;
-    receiver.recv().unwrap_or_else(|_| Err(io::Error::other("the new log has failed")))?;
-    drop(begun);
-    remove(&failed)?;
-    rename_if_there(&log, &failed)?;
-    fs::rename(&next, &log)?;
-    File::open(directory)?.sync_all()
+    receiver.recv().unwrap_or_else(|_| Err(io::Error::other("the new log has failed")))
 }
 
 /// Removes what a process has left that ended while it renewed the log. A log that is whole and not in its

@@ -6,8 +6,9 @@ use crate::{log::encoding::Position, snapshot::SnapshotEncoder};
 use kv::{FrozenStore, GivenUp, LoadError, Loader, Store, time::now_ms};
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Write},
+    io::{self, BufReader, Read, Write},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::UNIX_EPOCH,
 };
 
@@ -52,7 +53,7 @@ pub(crate) fn write(
     stamp_ms: u64,
     frozen: &mut FrozenStore,
 ) -> Result<RangeSnapshot, NotWritten> {
-    let path = directory.join(format!("{PREFIX}{:020}", position.last.index));
+    let path = path(directory, position);
     let part = path.with_extension(PART);
     let failed = |error| NotWritten::Io { path: path.clone(), error };
     let header = SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description: position.to_bytes() };
@@ -67,6 +68,11 @@ pub(crate) fn write(
     Ok(RangeSnapshot { position: position.clone(), stamp_ms, written_ms: now_ms(), bytes })
 }
 
+/// Where the snapshot as of a position is.
+pub(crate) fn path(directory: &Path, position: &Position) -> PathBuf {
+    directory.join(format!("{PREFIX}{:020}", position.last.index))
+}
+
 /// Returns how many bytes were written, and are on disk.
 fn write_part(part: &Path, header: &SnapshotHeader, frozen: &mut FrozenStore) -> Result<u64, NotWritten> {
     let failed = |error| NotWritten::Io { path: part.into(), error };
@@ -79,8 +85,35 @@ fn write_part(part: &Path, header: &SnapshotHeader, frozen: &mut FrozenStore) ->
     written.and_then(|()| Ok(file.metadata()?.len())).map_err(failed)
 }
 
+/// How much of a snapshot is loaded. Others look at it meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct LoadProgress {
+    /// Bytes that were read.
+    pub(crate) read: AtomicU64,
+    /// Bytes of the whole snapshot.
+    pub(crate) size: AtomicU64,
+}
+
+/// A file that counts what is read of it.
+struct CountedFile<'a> {
+    file: File,
+    read: &'a AtomicU64,
+}
+
+impl Read for CountedFile<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.read.fetch_add(read as u64, Relaxed);
+        Ok(read)
+    }
+}
+
 /// Loads the newest snapshot in `directory` into an empty store; `None` if there is none.
-pub(crate) fn load(directory: &Path, store: &Store) -> Result<Option<RangeSnapshot>, NotLoaded> {
+pub(crate) fn load(
+    directory: &Path,
+    store: &Store,
+    progress: &LoadProgress,
+) -> Result<Option<RangeSnapshot>, NotLoaded> {
     let found = find(directory).map_err(|error| NotLoaded::Io { path: directory.into(), error })?;
     let Some(path) = found.into_iter().next_back() else { return Ok(None) };
     let failed = |error| NotLoaded::Io { path: path.clone(), error };
@@ -88,6 +121,9 @@ pub(crate) fn load(directory: &Path, store: &Store) -> Result<Option<RangeSnapsh
     let file = File::open(&path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let written = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    progress.read.store(0, Relaxed);
+    progress.size.store(metadata.len(), Relaxed);
+    let file = CountedFile { file, read: &progress.read };
     let mut reader = SnapshotReader::open(BufReader::new(file)).map_err(unreadable)?;
     let SnapshotHeader { kind, stamp_ms, ref description } = *reader.header();
     let position = Position::from_bytes(description).filter(|_| kind == SnapshotKind::Range);

@@ -1,7 +1,7 @@
 //! Takes the snapshots of a range: freezes its store between two entries, and writes the copy while the range
 //! goes on.
 
-use super::files::{self, RangeSnapshot};
+use super::files::{self, LoadProgress, RangeSnapshot};
 use crate::{
     limits::{OLD_SNAPSHOT, OLD_SNAPSHOT_LOG_BYTES, OLD_SNAPSHOT_PAUSE},
     log::encoding::Position,
@@ -27,6 +27,8 @@ pub(crate) struct Snapshots {
     budget: Arc<FreezeBudget>,
     status: watch::Sender<SnapshotStatus>,
     failures: LogLimiter,
+    /// How much of the newest is loaded.
+    pub(crate) loading: LoadProgress,
     /// When it was said last that the newest is old, in milliseconds since 1970.
     warned_ms: AtomicU64,
 }
@@ -83,12 +85,19 @@ impl SnapshotStatus {
 impl Snapshots {
     pub(crate) fn new(directory: PathBuf, budget: Arc<FreezeBudget>) -> Snapshots {
         let failures = LogLimiter::new("snapshots were not taken", 1);
-        Snapshots { directory, budget, status: watch::Sender::default(), failures, warned_ms: 0.into() }
+        Snapshots {
+            directory,
+            budget,
+            status: watch::Sender::default(),
+            failures,
+            loading: LoadProgress::default(),
+            warned_ms: 0.into(),
+        }
     }
 
     /// Loads the newest snapshot into an empty store.
     pub(crate) fn load(&self, store: &Store) -> Result<Option<RangeSnapshot>, files::NotLoaded> {
-        let loaded = files::load(&self.directory, store)?;
+        let loaded = files::load(&self.directory, store, &self.loading)?;
         self.status.send_modify(|status| status.newest.clone_from(&loaded));
         Ok(loaded)
     }

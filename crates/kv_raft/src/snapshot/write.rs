@@ -46,6 +46,11 @@ impl SnapshotEncoder {
         self.counts
     }
 
+    /// Bytes that have not been taken.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Takes the bytes of all blocks that are large enough.
     pub fn take_blocks(&mut self) -> Vec<u8> {
         if self.bytes.len() - self.block >= SNAPSHOT_BLOCK_LEAST {

@@ -7,7 +7,7 @@ use super::{
 };
 use kv::time::now_ms;
 use kv_cluster::escape_name;
-use kv_raft::{RangeState, RangeStatus};
+use kv_raft::{Fsync, RangeState, RangeStatus};
 
 pub(super) fn ranges(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let (local, now_ms) = (node.cluster.local(), now_ms());
@@ -28,6 +28,10 @@ fn durable_row(status: RangeStatus, now_ms: u64) -> RangeRow {
         (RangeState::Ready, Some(reason)) => ("read-only", Some(reason)),
         (RangeState::Stopped(reason), _) => ("stopped", Some(reason)),
     };
+    let (fsync, fsync_interval_ms) = match status.fsync {
+        Fsync::Always => ("always", None),
+        Fsync::Interval(interval) => ("interval", Some(interval.as_millis() as u64)),
+    };
     RangeRow {
         range: escape_name(status.span.as_bytes()),
         state,
@@ -41,6 +45,7 @@ fn durable_row(status: RangeStatus, now_ms: u64) -> RangeRow {
         snapshot_failure: status.snapshot.failure.map(|reason| reason.to_string()),
         last_sync_seconds: status.synced_ms.map(seconds_since),
         sync_p99_us: (status.log.syncs > 0).then_some(status.log.sync_p99.as_micros() as u64),
-        fsync: Some("always".to_owned()),
+        fsync: Some(fsync),
+        fsync_interval_ms,
     }
 }

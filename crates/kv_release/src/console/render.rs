@@ -114,6 +114,11 @@ fn ranges_text(rows: &[RangeRow]) -> String {
             text += &format!("\n{}: {problem}", row.range);
         }
     }
+    if let Some(interval) = rows.iter().find_map(|row| row.fsync_interval_ms) {
+        text += &format!(
+            "\na crash of the system or a loss of power loses what was acknowledged in the last {interval} ms"
+        );
+    }
     text
 }
 
@@ -132,7 +137,10 @@ fn range_cells(row: &RangeRow) -> [String; 8] {
         shown(snapshot.map(|(bytes, age)| format!("{}, {}", megabytes(bytes), ago(age)))),
         shown(row.last_sync_seconds.map(ago)),
         shown(row.sync_p99_us.map(|micros| format!("{:.1} ms", micros as f64 / 1e3))),
-        shown(row.fsync.clone()),
+        shown(row.fsync.map(|fsync| match row.fsync_interval_ms {
+            Some(interval) => format!("every {interval} ms"),
+            None => fsync.to_owned(),
+        })),
     ]
 }
 
@@ -297,7 +305,7 @@ mod tests {
             snapshot_age_seconds: Some(7_199),
             last_sync_seconds: Some(3),
             sync_p99_us: Some(1_250),
-            fsync: Some("always".to_owned()),
+            fsync: Some("always"),
             ..RangeRow::default()
         };
         let stopped = RangeRow {

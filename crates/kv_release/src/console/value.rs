@@ -94,7 +94,8 @@ pub(crate) struct RangeRow {
     pub(crate) snapshot_failure: Option<String>,
     pub(crate) last_sync_seconds: Option<u64>,
     pub(crate) sync_p99_us: Option<u64>,
-    pub(crate) fsync: Option<String>,
+    pub(crate) fsync: Option<&'static str>,
+    pub(crate) fsync_interval_ms: Option<u64>,
 }
 
 /// What `status` shows about a node.

@@ -97,7 +97,8 @@ async fn handle_connection(stream: UnixStream, node: &Node) -> io::Result<()> {
         let bucket = escape_name(name);
         tracing::warn!(
             bucket,
-            "an import broke off in this bucket, which lacks entries; import it again with --replace"
+            "an import broke off in this bucket, which lacks entries; import it again with --replace, or \
+             restore its backup into an empty node"
         );
     }
     ended
@@ -211,8 +212,12 @@ async fn back_up(stream: &mut BufReader<UnixStream>, node: &Node) -> io::Result<
 
 /// A restore begins only in a node without buckets.
 fn check_target(node: &Node, import: &Option<Import>, page: ImportPage) -> Result<(), String> {
+    if !page.into_empty || import.is_some() {
+        return Ok(());
+    }
+    node.cluster.local().check_ranges().map_err(|failure| failure.to_string())?;
     let buckets: u64 = node.cluster.local().bucket_counts().iter().sum();
-    if page.into_empty && import.is_none() && buckets > 0 {
+    if buckets > 0 {
         return Err(format!(
             "the node has {}, and a backup is restored into an empty node: start one, \
              or empty this one (FLUSHALL); `import` of an export adds to what is there",

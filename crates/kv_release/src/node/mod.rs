@@ -6,5 +6,5 @@ mod descriptors;
 mod drain;
 pub(crate) mod repair;
 pub(crate) mod run;
-mod runtime;
+pub(crate) mod runtime;
 mod signals;

@@ -5,7 +5,7 @@ use std::thread::available_parallelism;
 use tokio::runtime::{Builder, Runtime};
 
 /// The number of threads that execute requests.
-pub(super) fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
 

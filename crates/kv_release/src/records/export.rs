@@ -147,7 +147,7 @@ impl Export {
         let full = FullName { database: self.database, name: &name };
         let page = self.cluster.local().bucket_page(full, cursor, kv::time::now_ms())?;
         let Some(page) = page else { return Ok(()) };
-        let BucketPage { head, entries, next } = page;
+        let BucketPage { head, origin, entries, next } = page;
         let line = |item, expires_at_ms| Record {
             database: self.database,
             name: (&*name).into(),
@@ -159,7 +159,7 @@ impl Export {
             Kind::Str if cursor != 0 => return Ok(()),
             Kind::Str => {
                 let value = entries.first().map_or(&b""[..], |entry| &entry.value);
-                line(Item::Str { value: value.into() }, head.expires_at_ms).write(lines);
+                line(Item::Str { value: value.into(), origin }, head.expires_at_ms).write(lines);
                 self.counts.strings += 1;
                 return Ok(());
             }

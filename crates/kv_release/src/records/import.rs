@@ -168,9 +168,12 @@ impl Import {
                 parts.extend(self.open.replace(part).filter(Part::is_loadable));
                 return;
             }
-            Item::Str { value } => {
+            Item::Str { value, origin } => {
                 let mut part = part(Kind::Str, false);
                 args::push(&mut part.contents, &value);
+                if let Some(name) = origin.name() {
+                    args::push(&mut part.contents, name.as_bytes());
+                }
                 parts.extend(self.open.take().filter(Part::is_loadable));
                 parts.extend(Some(part).filter(Part::is_loadable));
                 return;

@@ -4,7 +4,7 @@
 //! their key ends in `_b64`, and they are base64. So a line is at most about twice as long as its bytes.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use kv::{DATABASES, Database, FIELD_EXPIRY_MS};
+use kv::{DATABASES, Database, FIELD_EXPIRY_MS, Origin};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, str};
 
@@ -27,7 +27,7 @@ pub(crate) enum Item<'a> {
     /// An entry of a bucket.
     Entry { field: Cow<'a, [u8]>, value: Cow<'a, [u8]> },
     /// A bucket that holds one value.
-    Str { value: Cow<'a, [u8]> },
+    Str { value: Cow<'a, [u8]>, origin: Origin },
 }
 
 /// A line, as JSON.
@@ -53,6 +53,8 @@ struct Line<'a> {
     expires_at_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keep_when_empty: Option<bool>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    origin: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,10 +72,15 @@ impl Record<'_> {
     /// Appends the line, with its line break.
     pub(crate) fn write(&self, lines: &mut Vec<u8>) {
         let nothing = || (None, None);
-        let (kind, (field, field_b64), (value, value_b64), keep) = match &self.item {
-            Item::Bucket { keep_when_empty } => (Kind::Bucket, nothing(), nothing(), *keep_when_empty),
-            Item::Entry { field, value } => (Kind::Entry, encode(field), encode(value), false),
-            Item::Str { value } => (Kind::String, nothing(), encode(value), false),
+        let (kind, (field, field_b64), (value, value_b64)) = match &self.item {
+            Item::Bucket { .. } => (Kind::Bucket, nothing(), nothing()),
+            Item::Entry { field, value } => (Kind::Entry, encode(field), encode(value)),
+            Item::Str { value, .. } => (Kind::String, nothing(), encode(value)),
+        };
+        let (keep, origin) = match self.item {
+            Item::Bucket { keep_when_empty } => (keep_when_empty, None),
+            Item::Entry { .. } => (false, None),
+            Item::Str { origin, .. } => (false, origin.name()),
         };
         let (name, name_b64) = encode(&self.name);
         let line = Line {
@@ -87,6 +94,7 @@ impl Record<'_> {
             value_b64,
             expires_at_ms: self.expires_at_ms,
             keep_when_empty: keep.then_some(true),
+            origin: origin.map(Cow::Borrowed),
         };
         serde_json::to_writer(&mut *lines, &line).expect("text and numbers, into memory");
         lines.push(b'\n');
@@ -105,13 +113,18 @@ impl Record<'_> {
                 Item::Bucket { keep_when_empty: line.keep_when_empty.unwrap_or(false) }
             }
             (Kind::Entry, Some(field), Some(value)) => Item::Entry { field, value },
-            (Kind::String, None, Some(value)) => Item::Str { value },
+            (Kind::String, None, Some(value)) => {
+                Item::Str { value, origin: parse_origin(line.origin.as_deref())? }
+            }
             (Kind::Bucket, ..) => return Err("a bucket has no field and no value".into()),
             (Kind::Entry, ..) => return Err("an entry has a field and a value".into()),
             (Kind::String, ..) => return Err("a string has a value and no field".into()),
         };
         if line.keep_when_empty.is_some() && line.kind != Kind::Bucket {
             return Err("only a bucket has keep_when_empty".into());
+        }
+        if line.origin.is_some() && line.kind != Kind::String {
+            return Err("only a string has an origin".into());
         }
         let latest = if line.kind == Kind::Entry { FIELD_EXPIRY_MS } else { i64::MAX as u64 };
         if line.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms > latest) {
@@ -126,6 +139,11 @@ fn encode(bytes: &[u8]) -> Encoded<'_> {
         Ok(text) if !bytes.iter().any(is_control) => (Some(text.into()), None),
         _ => (None, Some(BASE64_STANDARD.encode(bytes).into())),
     }
+}
+
+fn parse_origin(name: Option<&str>) -> Result<Origin, String> {
+    let invalid = || "its origin is edited, fraction, or missing".to_owned();
+    name.map_or(Ok(Origin::Set), |name| Origin::from_name(name).ok_or_else(invalid))
 }
 
 /// Whether JSON has six bytes for this byte.

@@ -5,21 +5,26 @@ use super::{
     import::{Import, ImportCounts},
     record::{Item, Record},
 };
-use kv::Database;
+use kv::{Database, Origin};
 use kv_cluster::{Cluster, Cookie, LinkSettings, NodeName, Routes, Settings, StoreSettings};
 use kv_raft::Fsync;
-use proptest::{collection::vec, option, prelude::*};
-use std::collections::BTreeMap;
+use proptest::{collection::vec, option, prelude::*, sample};
+use std::{collections::BTreeMap, path::PathBuf};
+use tempfile::TempDir;
 
 /// A time that no test lives to see.
 const LATER_MS: u64 = 1 << 44;
 
 /// A node that owns all buckets.
 fn node() -> Cluster {
+    node_with(None)
+}
+
+/// Such a node, whose buckets are durable if it has a directory.
+fn node_with(data_dir: Option<PathBuf>) -> Cluster {
     let name: NodeName = "foo@127.0.0.1".parse().unwrap();
     let routes = Routes::all(name.clone());
     let (cookie, links, store) = (Cookie::new(""), LinkSettings::default(), StoreSettings::default());
-    let data_dir = None;
     let (peers, fsync) = (Vec::new(), Fsync::Always);
     Cluster::new(Settings { name, link: None, peers, routes, cookie, links, store, data_dir, fsync }).unwrap()
 }
@@ -52,7 +57,7 @@ fn text(lines: &str) -> Vec<Vec<u8>> {
 #[derive(Debug, Clone)]
 enum Value {
     Map { keep_when_empty: bool, entries: BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> },
-    Str(Vec<u8>),
+    Str(Vec<u8>, Origin),
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -66,7 +71,8 @@ fn expiry() -> impl Strategy<Value = Option<u64>> {
 fn value() -> impl Strategy<Value = Value> {
     let entries = proptest::collection::btree_map(bytes(), (bytes(), expiry()), 0..40);
     prop_oneof![
-        bytes().prop_map(Value::Str),
+        (bytes(), sample::select(vec![Origin::Set, Origin::Edited, Origin::Fraction]))
+            .prop_map(|(value, origin)| Value::Str(value, origin)),
         (any::<bool>(), entries).prop_map(|(keep, entries)| {
             // Without entries, only a bucket that stays is there.
             Value::Map { keep_when_empty: keep || entries.is_empty(), entries }
@@ -81,7 +87,9 @@ fn lines_of(database: Database, name: &[u8], value: &Value, expires_at_ms: Optio
         line
     };
     match value {
-        Value::Str(value) => vec![line(Item::Str { value: value.into() }, expires_at_ms)],
+        Value::Str(value, origin) => {
+            vec![line(Item::Str { value: value.into(), origin: *origin }, expires_at_ms)]
+        }
         Value::Map { keep_when_empty, entries } => {
             let bucket = line(Item::Bucket { keep_when_empty: *keep_when_empty }, expires_at_ms);
             let entries = entries.iter().map(|(field, (value, expires_at_ms))| {
@@ -92,28 +100,52 @@ fn lines_of(database: Database, name: &[u8], value: &Value, expires_at_ms: Optio
     }
 }
 
+/// All buckets of a node, by database and name, with their expiry.
+type Buckets = BTreeMap<(usize, Vec<u8>), (Value, Option<u64>)>;
+
+fn buckets() -> impl Strategy<Value = Buckets> {
+    proptest::collection::btree_map((0..16_usize, bytes()), (value(), expiry()), 0..20)
+}
+
+/// Imports the buckets into an empty node, and exports them again.
+fn check_round_trip(node: &Cluster, buckets: &Buckets, page: usize) -> Result<(), TestCaseError> {
+    let mut lines = Vec::new();
+    for ((database, name), (value, expires_at_ms)) in buckets {
+        lines.extend(lines_of(Database::new(*database).unwrap(), name, value, *expires_at_ms));
+    }
+    let counts = import(node, &lines, page, false);
+    prop_assert_eq!(counts.buckets + counts.strings, buckets.len() as u64);
+    prop_assert_eq!(counts.buckets + counts.strings + counts.entries, lines.len() as u64);
+    lines.sort();
+    prop_assert_eq!(&export(node), &lines);
+    // Again, over what is there.
+    let again = import(node, &lines_in_order(node), page, true);
+    prop_assert_eq!(again, counts);
+    prop_assert_eq!(export(node), lines);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn a_durable_node_exports_what_it_has_imported(buckets in buckets(), page in 1..50_usize) {
+        let directory = TempDir::new().unwrap();
+        let node = node_with(Some(directory.path().into()));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for range in node.local().ranges() {
+            runtime.block_on(range.wait_until_loaded());
+        }
+        check_round_trip(&node, &buckets, page)?;
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_is_imported_is_exported_again(
-        buckets in proptest::collection::btree_map((0..16_usize, bytes()), (value(), expiry()), 0..20),
-        page in 1..50_usize,
-    ) {
-        let mut lines = Vec::new();
-        for ((database, name), (value, expires_at_ms)) in &buckets {
-            lines.extend(lines_of(Database::new(*database).unwrap(), name, value, *expires_at_ms));
-        }
-        let one = node();
-        let counts = import(&one, &lines, page, false);
-        prop_assert_eq!(counts.buckets + counts.strings, buckets.len() as u64);
-        prop_assert_eq!(counts.buckets + counts.strings + counts.entries, lines.len() as u64);
-        lines.sort();
-        prop_assert_eq!(&export(&one), &lines);
-        // Again, over what is there.
-        let again = import(&one, &lines_in_order(&one), page, true);
-        prop_assert_eq!(again, counts);
-        prop_assert_eq!(export(&one), lines);
+    fn what_is_imported_is_exported_again(buckets in buckets(), page in 1..50_usize) {
+        check_round_trip(&node(), &buckets, page)?;
     }
 
     #[test]
@@ -206,7 +238,7 @@ fn a_line_is_no_longer_than_twice_its_bytes() {
     for value in ["\0", "\x1b", "\x7f", "\"", "\\", "\t", "\r\n", "\u{85}", "a"] {
         let value = value.repeat(3_000);
         let mut line = Vec::new();
-        let item = Item::Str { value: value.as_bytes().into() };
+        let item = Item::Str { value: value.as_bytes().into(), origin: Origin::Set };
         Record { database: Database::ZERO, name: b"a".into(), item, expires_at_ms: None }.write(&mut line);
         assert!(line.len() < 2 * value.len() + 100, "{} bytes for {value:.2?}", line.len());
     }
@@ -223,6 +255,11 @@ fn an_invalid_line_stops_the_import_with_its_number() {
         (
             "{\"kind\":\"string\",\"name\":\"a\",\"field\":\"\",\"value\":\"\"}\n",
             "a string has a value and no field",
+        ),
+        ("{\"kind\":\"bucket\",\"name\":\"a\",\"origin\":\"edited\"}\n", "only a string has an origin"),
+        (
+            "{\"kind\":\"string\",\"name\":\"a\",\"value\":\"\",\"origin\":\"x\"}\n",
+            "its origin is edited, fraction, or missing",
         ),
         ("{\"kind\":\"list\",\"name\":\"a\"}\n", "unknown variant `list`"),
         ("{\"kind\":\"bucket\",\"nam\":\"a\"}\n", "unknown field `nam`"),

@@ -1,20 +1,24 @@
-//! `restore`: a backup for the running node; and `backup --verify`, which only reads it. A file is read and
-//! checked as a whole before anything of it is sent.
+//! `restore`: a backup for the running node, or for the data directory of one that does not run; and
+//! `backup --verify`, which only reads it. A file is read and checked as a whole before anything is restored.
 
 use super::{
     progress::Progress,
     session::{ImportSession, contents},
 };
 use crate::{
+    config::Settings,
     control::{client::ImportTarget, run_dir::RunDir},
     error::Error,
     limits::{BACKUP_READ_BYTES, TRANSFER_PAGE_BYTES},
-    output::print_line,
+    output::{counted, print_line},
     records::record::{Item, Record as Line},
 };
 use kv::{Database, FullName, Record};
 use kv_cluster::escape_name;
-use kv_raft::snapshot::{RecordCounts, SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader};
+use kv_raft::{
+    OpenError, Restore,
+    snapshot::{RecordCounts, SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader},
+};
 use std::{
     fs::File,
     io::{BufReader, Read, stdin},
@@ -30,24 +34,74 @@ struct Found {
 /// Checks a backup, and says what it holds.
 pub(crate) fn verify(path: &Path) -> Result<(), Error> {
     let found = match path == "-" {
-        true => read(open_backup(stdin().lock(), path)?, 0, path)?,
-        false => read_file(path)?,
+        true => read(open_backup(stdin().lock(), path)?, 0, path, |_| ())?,
+        false => read_file(path, |_| ())?,
     };
     print_line(format_args!("{}: whole: {}", path.display(), describe(&found)));
     Ok(())
 }
 
-/// Restores, and says what was restored and what was not.
-pub(crate) fn run(run_dir: &RunDir, path: &Path) -> Result<(), Error> {
+/// Restores into the running node, and says what was restored and what was not.
+pub(crate) fn into_node(run_dir: &RunDir, path: &Path) -> Result<(), Error> {
     let mut import = ImportSession::connect(run_dir, ImportTarget::Empty)?;
     // Is the node empty?
     import.send(false)?;
-    let found = read_file(path)?;
-    print_line(format_args!("restoring {}", describe(&found)));
+    let found = read_file(path, |_| ())?;
+    print_line(format_args!("restoring {}, into the running node {}", describe(&found), run_dir.node()));
     let restored = send(&mut import, path);
     import.report();
-    restored?;
-    if import.is_whole() { Ok(()) } else { Err(Error::Printed) }
+    let is_whole = import.is_whole();
+    if restored.is_err() || !is_whole {
+        eprintln!("only a part was restored: empty the node (FLUSHALL), and restore again");
+    }
+    restored.and(if is_whole { Ok(()) } else { Err(Error::Printed) })
+}
+
+/// Restores into the empty data directory of a node that does not run, and says what was restored. All of it
+/// is there then, or nothing. The node will have this number of threads.
+pub(crate) fn into_directory(
+    settings: &Settings,
+    threads: usize,
+    data_dir: &Path,
+    path: &Path,
+) -> Result<(), Error> {
+    let node = &settings.node.name;
+    let spans = settings.routes.durable_spans(node);
+    let (mut misplaced, mut first) = (0, String::new());
+    let found = read_file(path, |record| {
+        let is_here = |name: &[u8]| spans.iter().any(|span| span.contains(name));
+        if let Some(full) = record.full().filter(|full| !is_here(full.name)) {
+            misplaced += 1;
+            if misplaced == 1 {
+                first = escape_name(full.name).to_string();
+            }
+        }
+    })?;
+    if misplaced > 0 {
+        let (file, names) = (path.display(), counted(misplaced, "name", "names"));
+        return Err(Error::Refused(format!(
+            "{file}: {node} has no durable buckets for {names} in it, such as \"{first}\": start the nodes \
+             that own them, and restore into one while it runs"
+        )));
+    }
+    let (backup, directory) = (describe(&found), data_dir.display());
+    print_line(format_args!("restoring {backup}, into {directory}, for {node}, which does not run"));
+    let unwritten = |error: OpenError| Error::Refused(error.to_string());
+    let restore = Restore::begin(data_dir, node.as_str(), &spans, threads, found.header.stamp_ms);
+    let mut restore = restore.map_err(unwritten)?;
+    let (mut reader, size) = open_file(path)?;
+    let mut progress = Progress::new(false);
+    loop {
+        let percent = reader.offset() * 100 / size.max(1);
+        let Some(record) = reader.next_record().map_err(unreadable(path))? else { break };
+        restore.add(record).map_err(unwritten)?;
+        progress.update(format_args!("{percent} %, {} entries", reader.counts().entries));
+    }
+    restore.finish().map_err(unwritten)?;
+    drop(progress);
+    let RecordCounts { maps, entries, strings } = found.counts;
+    print_line(format_args!("restored {}", contents(maps, entries, strings)));
+    Ok(())
 }
 
 /// Sends all buckets as the lines of an import.
@@ -67,8 +121,8 @@ fn send(import: &mut ImportSession, path: &Path) -> Result<(), Error> {
                 let full = FullName { database: map.0, name: &map.1 };
                 (full, Item::Entry { field: key.into(), value: value.to_bytes() }, expires_at_ms)
             }
-            Record::Str { full, value, expires_at_ms, .. } => {
-                (full, Item::Str { value: value.to_bytes() }, expires_at_ms)
+            Record::Str { full, value, origin, expires_at_ms } => {
+                (full, Item::Str { value: value.to_bytes(), origin }, expires_at_ms)
             }
         };
         let FullName { database, name } = full;
@@ -81,9 +135,9 @@ fn send(import: &mut ImportSession, path: &Path) -> Result<(), Error> {
     import.send(true)
 }
 
-fn read_file(path: &Path) -> Result<Found, Error> {
+fn read_file(path: &Path, visit: impl FnMut(&Record<'_>)) -> Result<Found, Error> {
     let (reader, size) = open_file(path)?;
-    read(reader, size, path)
+    read(reader, size, path, visit)
 }
 
 fn open_file(path: &Path) -> Result<(SnapshotReader<BufReader<File>>, u64), Error> {
@@ -102,10 +156,16 @@ fn open_backup<R: Read>(input: R, path: &Path) -> Result<SnapshotReader<BufReade
     }
 }
 
-/// Reads and checks all of a backup.
-fn read<R: Read>(mut reader: SnapshotReader<R>, size: u64, path: &Path) -> Result<Found, Error> {
+/// Reads and checks all of a backup, and passes its records to `visit`.
+fn read<R: Read>(
+    mut reader: SnapshotReader<R>,
+    size: u64,
+    path: &Path,
+    mut visit: impl FnMut(&Record<'_>),
+) -> Result<Found, Error> {
     let mut progress = Progress::new(false);
-    while reader.next_record().map_err(unreadable(path))?.is_some() {
+    while let Some(record) = reader.next_record().map_err(unreadable(path))? {
+        visit(&record);
         let entries = reader.counts().entries;
         match (reader.offset() * 100).checked_div(size) {
             Some(percent) => progress.update(format_args!("checked {percent} %, {entries} entries")),

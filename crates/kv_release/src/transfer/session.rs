@@ -7,7 +7,10 @@ use crate::{
     },
     error::Error,
     output::{counted, print_line},
-    records::import::ImportCounts,
+    records::{
+        import::ImportCounts,
+        record::{Item, Record},
+    },
 };
 use kv_cluster::escape_name;
 use std::collections::BTreeMap;
@@ -53,17 +56,37 @@ impl ImportSession {
 
     /// Reports a bucket that lacks entries, or may.
     pub(super) fn lacks_entries(&mut self, name: &[u8]) {
-        self.incomplete.push(format!("\"{}\"", escape_name(name)));
+        let name = format!("\"{}\"", escape_name(name));
+        if !self.incomplete.contains(&name) {
+            self.incomplete.push(name);
+        }
+    }
+
+    /// Reports the buckets that may lack entries if it is not known what became of the page: the one that
+    /// began before it, and the last one.
+    fn lacks_page(&mut self) {
+        let parse = |line: Option<&[u8]>| line.and_then(|line| Record::parse(line).ok());
+        let mut lines = self.lines.split_inclusive(|byte| *byte == b'\n');
+        let first = parse(lines.next()).filter(|first| matches!(first.item, Item::Entry { .. }));
+        let last = parse(lines.next_back()).filter(|last| !matches!(last.item, Item::Str { .. }));
+        for record in first.into_iter().chain(last) {
+            self.lacks_entries(&record.name);
+        }
     }
 
     /// Sends the lines. An error says why the node takes no more.
     pub(super) fn send(&mut self, last: bool) -> Result<(), Error> {
         self.pages += 1;
-        let counts = self.client.import(&self.lines, self.target, last)?;
+        let sent = self.client.import(&self.lines, self.target, last);
+        if matches!(sent, Err(Error::Control(_))) {
+            self.lacks_page();
+        }
+        let counts = sent?;
         self.lines.clear();
         self.counts.add(counts);
         match &self.counts.stopped {
             None => Ok(()),
+            Some(why) if self.target == ImportTarget::Empty => Err(Error::RestoreStopped(why.clone())),
             Some(why) => Err(Error::ImportStopped(why.clone())),
         }
     }
@@ -96,7 +119,9 @@ impl ImportSession {
                 1 => eprintln!("1 name exists already and was left as it is: {names}"),
                 _ => eprintln!("{existing} names exist already and were left as they are: {names}"),
             }
-            eprintln!("import again with --replace to replace what exists");
+            if self.target != ImportTarget::Empty {
+                eprintln!("import again with --replace to replace what exists");
+            }
         }
         if refused > 0 {
             eprintln!(
@@ -105,7 +130,7 @@ impl ImportSession {
                 names(&self.counts.refusals, refused)
             );
         }
-        if !self.incomplete.is_empty() {
+        if !self.incomplete.is_empty() && self.target != ImportTarget::Empty {
             eprintln!("may lack entries: {}", self.incomplete.join(", "));
             eprintln!("import again with --replace to complete what lacks entries");
         }

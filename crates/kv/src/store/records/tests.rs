@@ -52,12 +52,18 @@ fn a_bucket_that_exists_is_changed_only_if_it_is_to_be_replaced() {
     let store = Store::new();
     let kept = BucketHead { keep_when_empty: true, expires_at_ms: Some(5_000), ..MAP };
     assert_eq!(load(&store, LoadMode::New, kept, &[b"milk", b"1", b"7000"]), LOADED);
-    let page = BucketPage { head: kept, entries: vec![entry(b"milk", b"1", Some(7_000))], next: 0 };
+    let page = BucketPage {
+        head: kept,
+        origin: Origin::Set,
+        entries: vec![entry(b"milk", b"1", Some(7_000))],
+        next: 0,
+    };
     assert_eq!(shopping(&store), Some(page.clone()));
     assert_eq!(load(&store, LoadMode::New, STRING, &[b"red"]), TAKEN);
     assert_eq!(shopping(&store), Some(page));
     assert_eq!(load(&store, LoadMode::Replace, STRING, &[b"red"]), LOADED);
-    let page = BucketPage { head: STRING, entries: vec![entry(b"", b"red", None)], next: 0 };
+    let page =
+        BucketPage { head: STRING, origin: Origin::Set, entries: vec![entry(b"", b"red", None)], next: 0 };
     assert_eq!(shopping(&store), Some(page));
     assert_eq!(load(&store, LoadMode::Replace, MAP, &[b"milk", b"2", b""]), LOADED);
     assert_eq!(shopping(&store).unwrap().head, MAP);

@@ -13,7 +13,7 @@ use crate::{
     records::record::{Item, Record},
     transfer::{progress::Progress, session::ImportSession, source::RedisAddress},
 };
-use kv::Database;
+use kv::{Database, Origin};
 use kv_cluster::escape_name;
 use std::{collections::BTreeSet, mem, str};
 
@@ -152,7 +152,7 @@ impl Copy<'_> {
             let value = self.bytes(value.unwrap_or(RedisReply::Nil))?;
             let expiry = self.expiry(expiry)?;
             if let (Some(value), Some(expires_at_ms)) = (value, expiry) {
-                self.record(name, Item::Str { value: value.into() }, expires_at_ms)?;
+                self.record(name, Item::Str { value: value.into(), origin: Origin::Set }, expires_at_ms)?;
             }
         }
         Ok(())

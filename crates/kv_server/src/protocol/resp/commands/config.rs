@@ -15,6 +15,7 @@ use kv::{
     flag::ADMIN,
     syntax::{excerpt::excerpt, glob},
 };
+use kv_cluster::Fsync;
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
 use tokio::{runtime::Handle, task::yield_now};
 
@@ -22,7 +23,11 @@ use tokio::{runtime::Handle, task::yield_now};
 fn settings(context: &ServerContext) -> Vec<(&'static str, String)> {
     let memory = context.cluster.local().memory_limit().unwrap_or(0);
     let node = context.cluster.local();
-    let (appendonly, appendfsync) = if node.ranges().is_empty() { ("no", "no") } else { ("yes", "always") };
+    let (appendonly, appendfsync) = match node.fsync() {
+        None => ("no", "no"),
+        Some(Fsync::Always) => ("yes", "always"),
+        Some(Fsync::Interval(_)) => ("yes", "everysec"),
+    };
     let directory = node.data_dir().map_or(String::new(), |path| path.display().to_string());
     let reactors = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
     vec![

@@ -14,6 +14,9 @@ use kv::{
     flag::{ADMIN, NO_MULTI},
 };
 
+use std::{future::ready, time::Duration};
+use tokio::time::sleep;
+
 /// The error of commands that a node without durable buckets cannot execute.
 const VOLATILE: &str = "ERR no bucket of this node is durable: start it with --data-dir DIR, and without \
                         durable = false on all its rows of [[routes]]";
@@ -131,14 +134,16 @@ pub(super) const WAIT: SessionCommand = SessionCommand::new(
 .run(wait);
 fn wait(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     args.integer()?;
-    check_timeout(&mut args)?;
+    timeout(&mut args)?;
     encoder.integer(0);
     Ok(())
 }
 
-fn check_timeout(args: &mut Args) -> Result<(), SessionError> {
+/// How long to wait at most; `None` for no limit.
+fn timeout(args: &mut Args) -> Result<Option<Duration>, SessionError> {
     match args.integer() {
-        Ok(0..) => Ok(()),
+        Ok(0) => Ok(None),
+        Ok(milliseconds @ 1..) => Ok(Some(Duration::from_millis(milliseconds.unsigned_abs()))),
         Ok(_) => Err(SessionError::reply("ERR timeout is negative")),
         Err(_) => Err(SessionError::reply("ERR timeout is not an integer or out of range")),
     }
@@ -149,21 +154,31 @@ pub(super) const WAITAOF: SessionCommand = SessionCommand::new(
         .arity(4)
         .since("7.2.0")
         .syntax("numlocal numreplicas timeout")
-        .summary("Returns 1 if all buckets of the node are durable, so that what it has acknowledged is on disk, else 0; and 0 replicas"),
+        .summary("Returns 1 when what the node has acknowledged is on disk, 0 if not in time or if not all its buckets are durable; and 0 replicas"),
 )
-.run(waitaof);
-fn waitaof(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
-    if !(0..=1).contains(&args.integer()?) {
+.run_async(boxed!(waitaof));
+async fn waitaof(Call { session, mut args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
+    let wanted = args.integer()?;
+    if !(0..=1).contains(&wanted) {
         return Err(CommandError::OutOfBounds { min: 0, max: 1 }.into());
     }
     if args.integer().ok().is_none_or(|replicas| replicas < 0) {
         return Err(SessionError::reply("ERR value is out of range, must be positive"));
     }
-    check_timeout(&mut args)?;
+    let timeout = timeout(&mut args)?;
     let node = session.context.cluster.local();
     let is_durable = !node.ranges().is_empty() && node.volatile_rows().next().is_none();
+    let is_synced = is_durable
+        && tokio::select! {
+            biased;
+            () = node.wait_until_synced() => true,
+            () = ready(()), if wanted == 0 => false,
+            () = sleep(timeout.unwrap_or_default()), if timeout.is_some() => false,
+            () = output.client_closed() => false,
+        };
+    let mut encoder = session.encoder(output);
     encoder.array(2);
-    encoder.integer(is_durable.into());
+    encoder.integer(is_synced.into());
     encoder.integer(0);
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use super::lines::{line, zeros};
 use crate::context::ServerContext;
-use kv_cluster::{RangeState, RangeStatus, escape_name};
+use kv_cluster::{Fsync, RangeState, RangeStatus, escape_name};
 use std::time::Duration;
 
 /// Writes the section.
@@ -22,6 +22,13 @@ pub(super) fn persistence(context: &ServerContext, text: &mut String) {
     if any(&ranges, is_loading) {
         progress(&ranges, text);
     }
+    let (fsync, interval) = match context.cluster.local().fsync() {
+        None => ("never", Duration::ZERO),
+        Some(Fsync::Always) => ("always", Duration::ZERO),
+        Some(Fsync::Interval(interval)) => ("interval", interval),
+    };
+    line(text, "fsync", fsync);
+    line(text, "fsync_interval_ms", interval.as_millis());
     line(text, "durable_ranges", ranges.len());
     line(text, "stopped_ranges", ranges.iter().filter(|range| is_stopped(range)).count());
     let volatile = context.cluster.local().volatile_rows();
@@ -81,9 +88,8 @@ fn sizes(ranges: &[RangeStatus], text: &mut String) {
 /// How far the ranges that load are.
 fn progress(ranges: &[RangeStatus], text: &mut String) {
     let loading = || ranges.iter().filter(|range| is_loading(range));
-    let bytes = |range: &RangeStatus| range.snapshot.bytes() + range.log.bytes;
-    let total: u64 = loading().map(bytes).sum();
-    let loaded: u64 = loading().map(|range| bytes(range) * u64::from(range.loaded) / 100).sum();
+    let total: u64 = loading().map(|range| range.loading.bytes).sum();
+    let loaded: u64 = loading().map(|range| range.loading.bytes * u64::from(range.loaded) / 100).sum();
     let began_ms = loading().map(|range| range.loading.began_ms).min().unwrap_or(0);
     let passed = kv::time::now_ms().saturating_sub(began_ms) as f64 / 1_000.0;
     let share = loaded as f64 / total.max(1) as f64;
