@@ -1,9 +1,9 @@
-//! Kills of a durable node: under load, and while it loads. Each of its clients writes to keys of its own,
-//! and knows what was acknowledged and what was in flight.
+//! Kills of a durable node: under load, in the middle of snapshots, and while it loads. Each of its clients
+//! writes to keys of its own, and knows what was acknowledged and what was in flight.
 
 use fastrand::Rng;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     env,
     fs::{self, OpenOptions},
     io::Write as _,
@@ -213,7 +213,7 @@ impl Ledger {
 /// lost.
 fn crash(node: &mut Release, ledgers: &mut [Ledger], seed: u64) -> Result<String, String> {
     let mut rng = Rng::with_seed(seed);
-    let acknowledged = Arc::<AtomicU64>::default();
+    let (acknowledged, has_snapshot) = (Arc::<AtomicU64>::default(), rng.bool());
     thread::scope(|scope| {
         for ledger in &mut *ledgers {
             let (connection, mut rng) = (ledger.kind.connect(node), rng.fork());
@@ -222,9 +222,17 @@ fn crash(node: &mut Release, ledgers: &mut [Ledger], seed: u64) -> Result<String
         }
         let wanted = rng.u64(10..500);
         wait_until("clients write", || acknowledged.load(Relaxed) >= wanted);
+        if has_snapshot {
+            begin_snapshot(node);
+            let wanted = acknowledged.load(Relaxed) + rng.u64(0..30);
+            spin_until("clients go on", || acknowledged.load(Relaxed) >= wanted);
+        }
         node.kill();
     });
     let mut done = format!("{} writes", acknowledged.load(Relaxed));
+    if has_snapshot {
+        done += ", during a snapshot";
+    }
     for _ in 0..rng.u8(0..3) {
         kill_while_it_loads(node, &mut rng);
         done += ", killed while it loads";
@@ -233,6 +241,18 @@ fn crash(node: &mut Release, ledgers: &mut [Ledger], seed: u64) -> Result<String
     node.wait_until_loaded();
     ledgers.iter_mut().try_for_each(|ledger| ledger.settle(&ledger.kind.read(node)))?;
     Ok(done)
+}
+
+/// Waits until the first bytes of a snapshot are there, or all of it.
+fn begin_snapshot(node: &Release) {
+    let snapshots = || {
+        let files = fs::read_dir(node.data_dir().join("ranges/1-1")).expect("the range's directory");
+        let names = files.map(|file| file.expect("a file").file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("snapshot-")).collect::<BTreeSet<_>>()
+    };
+    let before = snapshots();
+    assert_eq!(node.resp().ask("BGSAVE"), "+Background saving started\\r\\n");
+    spin_until("a snapshot is begun", || snapshots() != before);
 }
 
 fn kill_while_it_loads(node: &mut Release, rng: &mut Rng) {

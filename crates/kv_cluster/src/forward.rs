@@ -9,7 +9,7 @@
 //! along, so that they see what was written before them.
 
 use crate::{
-    error::{Error, RangeFailure, escape_name},
+    error::{Error, escape_name},
     limits::MESSAGE_BYTES,
     link::{codec::ForwardedReply, replies::Replies},
     local::LocalNode,
@@ -208,6 +208,6 @@ pub(crate) fn reply_of<'r>(reply: ForwardedReply<'r>, peer: &Peer) -> Result<Rep
 pub(crate) fn reply_of_range<'r>(reply: RangeReply<'r>, range: &Range) -> Result<Reply<'r>, Error> {
     match reply {
         RangeReply::Reply(reply) => Ok(reply),
-        RangeReply::TooLarge => Err(RangeFailure::reply_too_large(&range.span().text).into()),
+        RangeReply::TooLarge => Err(Error::RangeReplyTooLarge { range: range.span().text.clone() }),
     }
 }

@@ -27,6 +27,7 @@ async fn open(data_dir: &Path) -> Ranges {
         data_dir: data_dir.into(),
         node: "foo@127.0.0.1".into(),
         spans: vec![Span { start: [].into(), end: None, text: "..".into() }],
+        volatile: Vec::new(),
         threads: 1,
         budget: Arc::default(),
         freeze_budget: Arc::default(),

@@ -396,6 +396,7 @@ fn open_ranges(
         data_dir,
         node: name.to_string(),
         spans: routes.durable_spans(name),
+        volatile: routes.volatile_spans(name),
         threads,
         budget: budgets.buckets.clone(),
         freeze_budget: budgets.frozen.clone(),

@@ -1,6 +1,7 @@
 //! Ranges on real files: what is acknowledged is there again, whatever ends the process.
 
 mod crash;
+mod limits;
 mod memory;
 
 use super::*;
@@ -29,6 +30,7 @@ pub(super) fn settings(data_dir: &Path) -> RangesSettings {
         data_dir: data_dir.into(),
         node: "foo@127.0.0.1".into(),
         spans: vec![span("", None)],
+        volatile: Vec::new(),
         threads: 2,
         budget: Arc::default(),
         freeze_budget: Arc::default(),
@@ -298,6 +300,17 @@ async fn other_data_are_refused_with_the_ways_out_and_what_no_route_has_is_kept(
         "{error}"
     );
 
+    let volatile = RangesSettings { volatile: vec![span("m", None)], ..with(&[]) };
+    let error = Ranges::open(&volatile).expect_err("volatile").to_string();
+    assert!(
+        error.contains(
+            "holds the data of ..n, and the route m.. has durable = false; remove that, or back the data up"
+        ),
+        "{error}"
+    );
+    // Nothing is made for rows of a table that is refused.
+    assert_eq!(fs::read_dir(directory.path().join("ranges")).expect("a directory").count(), 2);
+
     let ranges = Ranges::open(&with(std::slice::from_ref(&low))).expect("opened");
     assert_eq!(ranges.left_over(), [directory.path().join("ranges/2-2")]);
     ranges.close().await;
@@ -553,28 +566,5 @@ async fn on_a_full_disk_reads_go_on_and_writes_are_refused_until_there_is_space(
     ranges.disk.check().expect("checked");
     write(range, "SET a 2").await.expect("written");
     assert_eq!(read(range, "GET a"), "2");
-    ranges.close().await;
-}
-
-#[tokio::test]
-async fn what_waits_is_bounded_and_refused_beyond() {
-    let directory = TempDir::new().expect("a directory");
-    let ranges = Ranges::open(&settings(directory.path())).expect("opened");
-    let range = &ranges.all()[0];
-    assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
-    let large = Line::new(&format!("SET a {}", "x".repeat(8 * 1024 * 1024)));
-    let (mut tickets, mut refused) = (Vec::new(), None);
-    // The range writes meanwhile, but more slowly than memory is copied.
-    while refused.is_none() && tickets.len() < 1_000 {
-        match range.propose(&[large.request()]) {
-            Ok((_, ticket)) => tickets.push(ticket),
-            Err(error) => refused = Some(error),
-        }
-    }
-    assert!(matches!(refused, Some(RangeError::Behind { .. })), "{refused:?}");
-    for ticket in tickets {
-        ticket.await.expect("what was accepted is written");
-    }
-    write(range, "SET a 1").await.expect("there is room again");
     ranges.close().await;
 }

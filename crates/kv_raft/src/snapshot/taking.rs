@@ -177,10 +177,11 @@ impl Snapshots {
             status.ended += 1;
             let took = status.began.take().map(|began| began.elapsed()).unwrap_or_default();
             status.took = Some(took);
+            let took_ms = took.as_millis() as u64;
             match written {
                 Ok(snapshot) => {
                     let (bytes, entry) = (snapshot.bytes, snapshot.position.last.index);
-                    tracing::info!(%directory, bytes, entry, ?took, "a snapshot was taken");
+                    tracing::info!(%directory, bytes, entry, took_ms, "a snapshot was taken");
                     (status.newest, status.failure) = (Some(snapshot), None);
                     (status.written, status.failures) = (status.written + 1, 0);
                 }

@@ -194,19 +194,19 @@ pub(super) const SHUTDOWN: SessionCommand = SessionCommand::new(
 .run_async(boxed!(shutdown));
 /// There is no reply: the connection is closed. What was acknowledged is on disk with and without a snapshot.
 async fn shutdown(Call { session, args, output, .. }: Call<'_, '_>) -> Result<(), SessionError> {
-    let (mut save, mut nosave, mut others, mut force, mut abort) = (false, false, false, false, false);
+    let (mut save, mut nosave, mut now, mut force, mut abort) = (false, false, false, false, false);
     for word in args {
         let option = match word.to_ascii_lowercase().as_slice() {
             b"save" => &mut save,
             b"nosave" => &mut nosave,
-            b"now" => &mut others,
+            b"now" => &mut now,
             b"force" => &mut force,
             b"abort" => &mut abort,
             _ => return Err(CommandError::Syntax.into()),
         };
         *option = true;
     }
-    if save && nosave || abort && (save || nosave || others || force) {
+    if save && nosave || abort && (save || nosave || now || force) {
         return Err(CommandError::Syntax.into());
     }
     if abort {

@@ -148,6 +148,7 @@ fn code(error: &Error) -> &'static str {
         Error::LinkLost { .. }
         | Error::NoReply { .. }
         | Error::ReplyTooLarge { .. }
+        | Error::RangeReplyTooLarge { .. }
         | Error::TooLarge { .. }
         | Error::TransactionTooLarge { .. }
         | Error::AtLimit { .. }
