@@ -27,7 +27,7 @@ pub use error::{
 };
 pub use events::{NodeEvent, NodeStatus};
 pub use forward::{ForwardedBatch, Target};
-pub use kv_raft::{Fsync, Range, RangeState, RangeStatus};
+pub use kv_raft::{Fsync, Range, RangeState, RangeStatus, wakes};
 pub use local::{LinkSettings, LocalNode, StoreSettings};
 pub use node_name::NodeName;
 pub use peer::Peer;

@@ -15,8 +15,8 @@ pub(crate) use durable::{Flushing, Place, is_immediate};
 
 use crate::{cookie::Cookie, limits::PREPARATIONS, node_name::NodeName, routing::table::RoutingTable};
 use kv::{
-    Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request, Store,
-    TransactionLimits,
+    Budget, Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request,
+    Store, TransactionLimits,
 };
 use kv_raft::Ranges;
 use otp::{Intensity, Supervisor};
@@ -83,6 +83,25 @@ impl Default for StoreSettings {
     }
 }
 
+/// The memory of this node, which all its stores share.
+#[derive(Debug)]
+pub(crate) struct MemoryBudgets {
+    /// What the buckets take.
+    pub(crate) buckets: Arc<Budget>,
+    /// What frozen copies keep besides.
+    pub(crate) frozen: Arc<FreezeBudget>,
+}
+
+impl MemoryBudgets {
+    /// With the limit of these settings.
+    pub(crate) fn new(settings: &StoreSettings) -> MemoryBudgets {
+        let (buckets, frozen) = (Arc::<Budget>::default(), Arc::<FreezeBudget>::default());
+        buckets.set_limit(settings.max_memory);
+        frozen.set_memory_limit(settings.max_memory);
+        MemoryBudgets { buckets, frozen }
+    }
+}
+
 /// This node: its name, its routes, and its data.
 #[derive(Debug)]
 pub struct LocalNode {
@@ -93,7 +112,7 @@ pub struct LocalNode {
     pub(crate) channels: Arc<Channels>,
     store: Arc<Store>,
     ranges: Option<Ranges>,
-    freeze_budget: Arc<FreezeBudget>,
+    budgets: MemoryBudgets,
     watcher_links: AtomicU64,
     tree: OnceLock<TreeText>,
 }
@@ -114,16 +133,15 @@ impl LocalNode {
         links: LinkSettings,
         table: RoutingTable,
         store: StoreSettings,
+        budgets: MemoryBudgets,
         ranges: Option<Ranges>,
     ) -> LocalNode {
-        let StoreSettings { threads, max_memory, transactions, fixed_seed } = store;
+        let StoreSettings { threads, transactions, fixed_seed, .. } = store;
         let store = match fixed_seed {
             true => Store::with_fixed_seed(threads),
             false => Store::for_threads(threads),
         };
-        store.set_memory_limit(max_memory);
-        let freeze_budget = Arc::new(FreezeBudget::default());
-        freeze_budget.set_memory_limit(max_memory);
+        let store = store.with_budget(budgets.buckets.clone());
         store.set_transaction_limits(transactions);
         LocalNode {
             name,
@@ -133,7 +151,7 @@ impl LocalNode {
             channels: Arc::default(),
             store: Arc::new(store),
             ranges,
-            freeze_budget,
+            budgets,
             watcher_links: AtomicU64::new(0),
             tree: OnceLock::new(),
         }
@@ -238,9 +256,9 @@ impl LocalNode {
         self.store.crash(component);
     }
 
-    /// Bytes that the buckets of each store may take.
+    /// Bytes that the buckets of all stores together may take.
     pub fn memory_limit(&self) -> Option<usize> {
-        self.store.memory_limit()
+        self.budgets.buckets.limit()
     }
 
     /// What one transaction may touch.

@@ -14,7 +14,7 @@ use crate::{
     forward::{ForwardedBatch, Target},
     limits::{HANDSHAKES, NODE_EVENTS},
     link::node_query::NodeQuery,
-    local::{LinkSettings, LocalNode, StoreSettings, is_immediate},
+    local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings, is_immediate},
     node_name::NodeName,
     peer::{Peer, PeerList, dialer, listener},
     routing::{
@@ -128,14 +128,15 @@ impl Cluster {
         let others = peers.into_iter().filter(|(peer, _)| *peer != name);
         let peer = |(peer, address)| Arc::new(Peer::new(peer, address, &name, events.clone()));
         let peers: PeerList = others.map(peer).collect();
-        let ranges =
-            data_dir.map(|data_dir| open_ranges(data_dir, fsync, &name, &routes, store)).transpose()?;
+        let budgets = MemoryBudgets::new(&store);
+        let open = |data_dir| open_ranges(data_dir, fsync, &name, &routes, store, &budgets);
+        let ranges = data_dir.map(open).transpose()?;
         let others = peers.iter().map(|peer| peer.name().clone());
         let table = RoutingTable::new(routes, &name, others, ranges.is_some())?;
         let name_of = |node: &Option<usize>| node.map_or(&name, |peer| peers[peer].name());
         let mut scan_order: Vec<_> = (0..peers.len()).map(Some).chain([None]).collect();
         scan_order.sort_by(|one, other| name_of(one).cmp(name_of(other)));
-        let local = Arc::new(LocalNode::new(name, cookie, links, table, store, ranges));
+        let local = Arc::new(LocalNode::new(name, cookie, links, table, store, budgets, ranges));
         let (scan_order, link) = (scan_order.into(), link.map(Arc::from));
         Ok(Cluster { local, peers, scan_order, link, listener: Arc::default(), events })
     }
@@ -419,7 +420,8 @@ fn open_ranges(
     fsync: Fsync,
     name: &NodeName,
     routes: &Routes,
-    StoreSettings { threads, max_memory, transactions, .. }: StoreSettings,
+    StoreSettings { threads, transactions, .. }: StoreSettings,
+    budgets: &MemoryBudgets,
 ) -> Result<Ranges, Error> {
     let settings = RangesSettings {
         data_dir,
@@ -427,10 +429,10 @@ fn open_ranges(
         spans: routes.durable_spans(name),
         volatile: routes.volatile_spans(name),
         threads,
-        max_memory,
+        budget: budgets.buckets.clone(),
+        freeze_budget: budgets.frozen.clone(),
         transactions,
         fsync,
-        wake: |wake| wake(),
     };
     Ranges::open(&settings).map_err(|error| Error::DataDir(error.to_string()))
 }

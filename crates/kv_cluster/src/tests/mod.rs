@@ -6,6 +6,7 @@ mod forwarding;
 mod hostile;
 mod keyspace;
 mod links;
+mod memory;
 mod subscriptions;
 mod transactions;
 
@@ -23,7 +24,7 @@ use crate::{
         replies::Replies,
         send_queue::{MessageWriter, SendQueue},
     },
-    local::{LinkSettings, LocalNode, StoreSettings},
+    local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings},
     node_name::NodeName,
     peer::{
         Peer,
@@ -93,7 +94,8 @@ pub(crate) fn local_node() -> Arc<LocalNode> {
     let table = RoutingTable::new(Routes::all(name("foo")), &name("foo"), [], false).unwrap();
     let cookie = Cookie::new("weknoweachother");
     let (links, store) = (LinkSettings::default(), StoreSettings::default());
-    Arc::new(LocalNode::new(name("foo"), cookie, links, table, store, None))
+    let budgets = MemoryBudgets::new(&store);
+    Arc::new(LocalNode::new(name("foo"), cookie, links, table, store, budgets, None))
 }
 
 struct Node {

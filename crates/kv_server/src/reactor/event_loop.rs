@@ -7,6 +7,7 @@ use super::{
 };
 use crate::limits::YIELD_GROUP;
 use foldhash::fast::RandomState;
+use kv_cluster::wakes;
 use otp::LogLimiter;
 use std::{
     cell::Cell,
@@ -65,13 +66,13 @@ pub(super) fn run(backend: impl Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
         for (socket, future) in commands.connections.drain(..) {
             event_loop.add_connection(socket, future, inbox);
         }
-        event_loop.poll_ready();
+        wakes::turn(|| event_loop.poll_ready());
         if !commands.woken.is_empty() {
             // A woken connection, which may have woken itself, can have much to do, so the replies of the
             // others are sent first.
             event_loop.backend.submit()?;
             event_loop.ready.append(&mut commands.woken);
-            event_loop.poll_ready();
+            wakes::turn(|| event_loop.poll_ready());
         }
     }
 }

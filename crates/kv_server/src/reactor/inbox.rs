@@ -2,6 +2,7 @@
 //! hand connections over, and the command to stop.
 
 use super::socket::SharedSocket;
+use kv_cluster::wakes;
 use std::{
     io,
     pin::Pin,
@@ -75,7 +76,7 @@ impl Inbox {
 
     /// Adds commands with `add`, and wakes the reactor if it waits. A reactor that was stopped drops the
     /// connections that it is sent.
-    pub(super) fn send(&self, add: impl FnOnce(&mut Commands)) {
+    pub(super) fn send(self: &Arc<Self>, add: impl FnOnce(&mut Commands)) {
         let mut state = self.lock();
         add(&mut state.commands);
         state.stopped |= state.commands.stop;
@@ -84,8 +85,8 @@ impl Inbox {
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         drop(refused);
-        if waiting && let Err(error) = self.waker.wake() {
-            tracing::error!(%error, "cannot wake a reactor");
+        if waiting {
+            wakes::wake_after_all(self.clone().into());
         }
     }
 
@@ -107,6 +108,15 @@ impl Inbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Inbox {
+    /// Wakes the reactor.
+    fn wake(self: Arc<Self>) {
+        if let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "cannot wake a reactor");
+        }
     }
 }
 
