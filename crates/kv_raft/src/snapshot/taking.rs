@@ -182,7 +182,7 @@ impl Snapshots {
         self.status.send_modify(|status| {
             (status.begun, status.began) = (status.begun + 1, Some(Instant::now()));
         });
-        let has_space = self.disk.check_space(store.used_bytes() as u64 / SNAPSHOT_SPACE_SHARE);
+        let has_space = self.disk.check_space(store.stats().bytes / SNAPSHOT_SPACE_SHARE);
         let frozen = match has_space {
             Ok(()) => store.freeze(&self.budget).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
