@@ -103,7 +103,7 @@ impl Disk {
         );
     }
 
-    /// Whether so many bytes can be written without the reserve, as far as is known.
+    /// Whether `needed` bytes can be written without the reserve, as far as is known.
     pub(crate) fn check_space(&self, needed: u64) -> Result<(), NoSpace> {
         let Ok(space) = statvfs(&self.directory) else { return Ok(()) };
         let (free, reserve) = (space.f_bavail * space.f_frsize, self.reserve());

@@ -52,7 +52,7 @@ async fn a_snapshot_is_given_up_before_it_takes_the_reserve() {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_a_range_that_stops_hears_of_it() {
+async fn waits_for_a_range_that_stops_end() {
     let directory = TempDir::new().expect("a directory");
     let fsync = Fsync::Interval(Duration::from_secs(3_600));
     let ranges = Ranges::open(&RangesSettings { fsync, ..settings(directory.path()) }).expect("opened");
