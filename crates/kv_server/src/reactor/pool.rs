@@ -46,7 +46,7 @@ impl ReactorPool {
     /// A pool without running reactors, whose connections hold `memory`.
     pub(crate) fn new(may_use_io_uring: bool, memory: Arc<ClientMemory>) -> ReactorPool {
         ReactorPool(Arc::new(Shared {
-            backend: BackendKind::detect(may_use_io_uring),
+            backend: BackendKind::detect(may_use_io_uring, Handle::current().metrics().num_workers()),
             memory,
             inboxes: Mutex::default(),
             active: AtomicUsize::new(1),
