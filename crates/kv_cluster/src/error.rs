@@ -220,6 +220,7 @@ impl Error {
                 | CommandError::WatchesFull
                 | CommandError::TransactionTooLarge { .. }
                 | CommandError::CommandTooLarge { .. }
+                | CommandError::StepTooLarge
         );
         is_limit.then(|| Error::AtLimit { node: node.into(), error: error.clone() })
     }

@@ -9,11 +9,7 @@ use crate::{
     limits::{GROUP_BYTES, STEP_REQUESTS},
     log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
-    proposals::{
-        Added, Proposals, WaitingBytes,
-        replies::GroupReplies,
-        ticket::{Ticket, WakeTogether},
-    },
+    proposals::{Added, Proposals, WaitingBytes, replies::GroupReplies, ticket::Ticket},
     snapshot::taking::{SnapshotStatus, Snapshots},
 };
 use kv::{
@@ -116,14 +112,13 @@ impl Range {
         snapshots: Snapshots,
         waiting: Arc<WaitingBytes>,
         disk: Arc<Disk>,
-        wake: WakeTogether,
         fsync: Fsync,
     ) -> Range {
         let text: Arc<str> = (&*span.text).into();
         let loading = RangeError::Loading { range: text.clone(), percent: 0 };
         Range {
             span,
-            proposals: Proposals::new(text.clone(), waiting, disk, wake, loading),
+            proposals: Proposals::new(text.clone(), waiting, disk, loading),
             text,
             store: Arc::new(store),
             is_ready: AtomicBool::new(false),

@@ -10,12 +10,12 @@ use crate::{
     identity::{self, Span, failed},
     limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
     log::Fsync,
-    proposals::{WaitingBytes, ticket::WakeTogether},
+    proposals::WaitingBytes,
     range::Range,
     replica::Replica,
     snapshot::taking::Snapshots,
 };
-use kv::{FreezeBudget, Store, TransactionLimits};
+use kv::{Budget, FreezeBudget, Store, TransactionLimits};
 use replicas::{Opened, Unknown, open_replicas};
 use std::{
     fs::{self, File, TryLockError},
@@ -42,14 +42,14 @@ pub struct RangesSettings {
     pub volatile: Vec<Span>,
     /// Threads that execute requests.
     pub threads: usize,
-    /// Bytes that the buckets of a range may take.
-    pub max_memory: Option<usize>,
+    /// What the buckets of all stores of the node may take.
+    pub budget: Arc<Budget>,
+    /// What the frozen copies of all of them may keep.
+    pub freeze_budget: Arc<FreezeBudget>,
     /// What one transaction may touch.
     pub transactions: TransactionLimits,
     /// When their logs are synced.
     pub fsync: Fsync,
-    /// Wakes those who wait for a group.
-    pub wake: WakeTogether,
 }
 
 /// The names in a data directory: of its lock, of the ranges, and of ranges that are being restored.
@@ -73,7 +73,6 @@ pub struct Ranges {
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
-    freezes: Arc<FreezeBudget>,
     disk: Arc<Disk>,
     runtime: Option<Runtime>,
     /// Locked as long as it is open.
@@ -106,16 +105,14 @@ impl Ranges {
             .enable_time()
             .build()
             .map_err(failed(data_dir))?;
-        let (waiting, freezes) = (Arc::<WaitingBytes>::default(), Arc::<FreezeBudget>::default());
-        freezes.set_memory_limit(settings.max_memory);
+        let waiting = Arc::<WaitingBytes>::default();
         drop(runtime.spawn(watch_disk(disk.clone())));
         let (mut ranges, mut lives) = (Vec::new(), Vec::new());
         let make = |directory: &Path, seed, shards, span| {
-            let store = Store::for_range(seed, shards);
-            store.set_memory_limit(settings.max_memory);
-            let snapshots = Snapshots::new(directory.into(), freezes.clone());
+            let store = Store::for_range(seed, shards).with_budget(settings.budget.clone());
+            let snapshots = Snapshots::new(directory.into(), settings.freeze_budget.clone());
             let (waiting, disk) = (waiting.clone(), disk.clone());
-            let range = Range::new(span, store, snapshots, waiting, disk, settings.wake, settings.fsync);
+            let range = Range::new(span, store, snapshots, waiting, disk, settings.fsync);
             range.set_transaction_limits(settings.transactions);
             Arc::new(range)
         };
@@ -141,7 +138,7 @@ impl Ranges {
         tracing::info!(directory = %data_dir.display(), ranges = ranges.len(), "the data directory is open");
         let lives = lives.into();
         let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
-        Ok(Ranges { data_dir, ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
+        Ok(Ranges { data_dir, ranges, left_over, lives, disk, runtime: Some(runtime), _lock: lock })
     }
 
     /// The whole path of the data directory.
@@ -183,12 +180,6 @@ impl Ranges {
     /// Whether so little space is left on the disk that writes are refused.
     pub fn is_disk_full(&self) -> bool {
         self.disk.is_full()
-    }
-
-    /// Changes how many bytes the buckets of a range may take.
-    pub fn set_memory_limit(&self, limit: Option<usize>) {
-        self.ranges.iter().for_each(|range| range.store.set_memory_limit(limit));
-        self.freezes.set_memory_limit(limit);
     }
 }
 

@@ -29,10 +29,10 @@ async fn open(data_dir: &Path) -> Ranges {
         spans: vec![Span { start: [].into(), end: None, text: "..".into() }],
         volatile: Vec::new(),
         threads: 1,
-        max_memory: None,
+        budget: Arc::default(),
+        freeze_budget: Arc::default(),
         transactions: TransactionLimits::default(),
         fsync: Fsync::Always,
-        wake: |wake| wake(),
     };
     let ranges = Ranges::open(&settings).expect("opened");
     assert_eq!(ranges.all()[0].wait_until_loaded().await, RangeState::Ready);

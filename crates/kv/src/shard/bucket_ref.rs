@@ -4,7 +4,7 @@
 mod large;
 
 use crate::{
-    bucket::{Bucket, Kind, WrongType, layout::Origin, map::Map},
+    bucket::{Bucket, Kind, Origin, WrongType, map::Map},
     error::CommandError,
     limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
     memory::{
@@ -15,7 +15,7 @@ use crate::{
         value::{LargeRef, Value},
     },
     pubsub::bucket_changes::{Change, EndReason},
-    reply::{CommandResult, OwnedValue, Reply},
+    reply::{CommandResult, OwnedValue, Projection, Reply},
     shard::{
         Shard,
         registry::{Lookup, NameSlot},
@@ -59,14 +59,6 @@ impl<'s> BucketRef<'s> {
         Ok(self.string()?.map(|value| self.owned_value(value)))
     }
 
-    /// A value of the bucket, apart from it.
-    pub(crate) fn owned_value(self, value: Value<'s>) -> OwnedValue {
-        match value {
-            Value::Bytes(bytes) => OwnedValue::Bytes(bytes.to_vec()),
-            Value::Large(at) => OwnedValue::Large(Box::new(self.memory.arena.value(at).clone())),
-        }
-    }
-
     /// The reply that is a value of the bucket.
     #[inline]
     pub(crate) fn reply(self, value: Value<'s>) -> CommandResult<'s> {
@@ -100,6 +92,14 @@ impl<'s> BucketRef<'s> {
         let Some(bucket) = self.bucket else { return Ok(None) };
         let entry = bucket.map(self.memory)?.get(self.lookup.field_hash(field, self.memory), field);
         Ok(entry.filter(|entry| !entry.is_expired(self.now_ms)))
+    }
+
+    /// The reply that is the value of a field.
+    pub(crate) fn field_reply(self, field: &[u8]) -> CommandResult<'s> {
+        match self.field(field)? {
+            Some(entry) => self.reply(entry.value),
+            None => Ok(Reply::NoKey),
+        }
     }
 
     /// How many fields the map has.
@@ -139,9 +139,14 @@ impl<'s> BucketRef<'s> {
         Some((own + bytes.sum::<usize>(), next))
     }
 
-    /// Up to `wanted` random entries of the map, with duplicates, as long as they are within a page. Gives up
-    /// after a bounded number of tries among slots that are vacant or hold expired entries.
-    pub(crate) fn random_entries(self, wanted: usize) -> Result<Vec<Entry<'s>>, WrongType> {
+    /// Up to `wanted` random entries of the map, with duplicates, as long as what `projection` lists of them
+    /// is within a page. Gives up after a bounded number of tries among slots that are vacant or hold expired
+    /// entries.
+    pub(crate) fn random_entries(
+        self,
+        projection: Projection,
+        wanted: usize,
+    ) -> Result<Vec<Entry<'s>>, WrongType> {
         let Some(map) = self.map()? else { return Ok(Vec::new()) };
         let (mut entries, mut bytes, mut misses) = (Vec::new(), 0, 0);
         while entries.len() < wanted && bytes < PAGE_BYTES && misses < RANDOM_MISSES {
@@ -149,7 +154,8 @@ impl<'s> BucketRef<'s> {
             crate::tests::work::touch(1);
             match map.random(self.now_ms) {
                 Some(entry) => {
-                    bytes += entry.key.len() + entry.value.len();
+                    bytes += entry.key.len();
+                    bytes += if projection == Projection::Keys { 0 } else { entry.value.len() };
                     entries.push(entry);
                 }
                 None => misses += 1,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::group::encode::{begin, encode_batch};
 use kv::{Op, Request};
+use raft_log::Stat;
 use std::{path::PathBuf, sync::mpsc::channel};
 use tempfile::TempDir;
 
@@ -116,6 +117,22 @@ fn what_was_cut_off_and_purged_stays_away_and_its_files_go() {
     let indices: Vec<_> = log.read(0..99).expect("read").iter().map(|(id, _)| id.index).collect();
     assert_eq!(indices, Vec::from_iter(50..56));
     assert!(files(&directory).len() < before, "{before} files before");
+}
+
+#[test]
+fn a_log_keeps_few_entries_in_memory() {
+    let directory = written(0..200);
+    let log = open(&directory).expect("a log");
+    let Stat { payload_cache_size, payload_cache_capacity, .. } = log.log.stat();
+    assert!(payload_cache_size <= payload_cache_capacity + 2_048, "{payload_cache_size} bytes");
+    drop(log);
+    let mut log = open(&directory).expect("a log");
+    for index in 200..400 {
+        sync(|done| log.append([(id(index), group(index))], done));
+    }
+    let Stat { payload_cache_size, payload_cache_capacity, .. } = log.log.stat();
+    assert!(payload_cache_size <= payload_cache_capacity + 2_048, "{payload_cache_size} bytes");
+    assert_eq!(log.read(0..400).expect("read").len(), 400);
 }
 
 type Entry = (LogId, Payload);

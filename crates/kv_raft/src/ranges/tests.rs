@@ -3,11 +3,15 @@
 mod crash;
 mod limits;
 mod lost;
+mod memory;
 
 use super::*;
 use crate::{
     error::RangeError,
-    proposals::replies::{ProposalOutcome, RangeReply, Replies},
+    proposals::{
+        replies::{ProposalOutcome, RangeReply, Replies},
+        wakes,
+    },
     range::RangeState,
 };
 use kv::{Args, Command, Database, FullName, Op, Record, Reply, Request, Watcher, args, time::now_ms};
@@ -29,17 +33,23 @@ pub(super) fn settings(data_dir: &Path) -> RangesSettings {
         spans: vec![span("", None)],
         volatile: Vec::new(),
         threads: 2,
-        max_memory: None,
+        budget: Arc::default(),
+        freeze_budget: Arc::default(),
         transactions: TransactionLimits::default(),
         fsync: Fsync::Always,
-        wake: |wake| wake(),
     }
 }
 
 /// Opens the ranges of a directory and waits until they are loaded.
 pub(super) async fn open(data_dir: &Path) -> Ranges {
-    let ranges = Ranges::open(&settings(data_dir)).expect("opened");
-    assert_eq!(ranges.all()[0].wait_until_loaded().await, RangeState::Ready);
+    open_with(&settings(data_dir)).await
+}
+
+async fn open_with(settings: &RangesSettings) -> Ranges {
+    let ranges = Ranges::open(settings).expect("opened");
+    for range in ranges.all() {
+        assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
+    }
     ranges
 }
 
@@ -117,6 +127,22 @@ pub(super) fn killed(data_dir: &Path) -> TempDir {
     let target = TempDir::new().expect("a directory");
     copy(data_dir, target.path());
     target
+}
+
+#[tokio::test]
+async fn what_a_thread_proposes_in_one_turn_is_one_entry_of_the_log() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    let before = range.status().applied;
+    let set = Line::new("SET plain 1");
+    // The first of them would be in a group of its own if the range was woken at once.
+    let propose = |_| range.propose(&[set.request()]).expect("proposed").1;
+    let tickets: Vec<_> = wakes::turn(|| (0..2_000).map(propose).collect());
+    for ticket in tickets {
+        ticket.await.expect("written");
+    }
+    assert_eq!(range.status().applied, before + 1);
 }
 
 #[tokio::test]

@@ -70,21 +70,3 @@ async fn what_waits_is_bounded_and_refused_beyond() {
     write(range, "SET a 1").await.expect("there is room again");
     ranges.close().await;
 }
-
-#[tokio::test]
-async fn without_memory_writes_that_need_some_are_refused_and_not_logged() {
-    let directory = TempDir::new().expect("a directory");
-    let ranges = open(directory.path()).await;
-    let range = &ranges.all()[0];
-    write(range, "SET a 1; SET b 2").await.expect("written");
-    ranges.set_memory_limit(Some(1));
-    let lines = ["DEL a", "SET c 1", "DEL b"].map(Line::new);
-    let requests = lines.each_ref().map(Line::request);
-    let (count, ticket) = range.propose(&requests).expect("proposed");
-    assert_eq!((count, texts(ticket.await.expect("written"))), (1, vec!["Number(1)".to_owned()]));
-    let (count, ticket) = range.propose(&requests[1..]).expect("proposed");
-    assert_eq!((count, texts(ticket.await.expect("refused"))), (1, vec!["Error(OutOfMemory)".to_owned()]));
-    let transaction = range.transact(&[], &requests).expect("proposed").await.expect("refused");
-    assert_eq!(transaction.outcome(), &ProposalOutcome::Refused(kv::CommandError::OutOfMemory));
-    ranges.close().await;
-}
