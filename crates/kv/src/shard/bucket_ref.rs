@@ -19,7 +19,7 @@ use crate::{
     shard::{
         Shard,
         registry::{Lookup, NameSlot},
-        watch::Watcher,
+        watch::{WatchedBucket, Watcher},
     },
 };
 
@@ -194,7 +194,7 @@ impl<'s> BucketMut<'s> {
         let Some(bucket) = self.bucket() else { return };
         let is_expired = |at_ms| bucket.is_expired(&self.shard.memory, at_ms);
         if is_expired(removal_ms) {
-            self.end(EndReason::Expired);
+            self.end_expired(EndReason::Expired);
             self.shard.counters.expired += 1;
         } else if removal_ms != self.now_ms && is_expired(self.now_ms) {
             self.registered = None;
@@ -247,7 +247,8 @@ impl<'s> BucketMut<'s> {
 
     /// Adds a watcher of the bucket; returns the version that it has until it changes.
     pub(crate) fn watch(self, watcher: Watcher) -> Result<u64, CommandError> {
-        self.shard.watches.watch(self.name, watcher)
+        let bucket = WatchedBucket::new(self.bucket(), &self.shard.memory, self.now_ms);
+        self.shard.watches.watch(self.name, watcher, bucket, self.now_ms)
     }
 
     /// Removes a watcher of the bucket.
@@ -276,6 +277,12 @@ impl<'s> BucketMut<'s> {
         let Some((slot, bucket)) = self.registered.take() else { return false };
         self.shard.end(slot, bucket, self.name, reason);
         true
+    }
+
+    fn end_expired(&mut self, reason: EndReason) {
+        if let Some((slot, bucket)) = self.registered.take() {
+            self.shard.end_expired(slot, bucket, self.name, reason);
+        }
     }
 
     /// Renames the bucket, which exists, and moves it from the registry to [`Shard::unregistered`], until
@@ -428,9 +435,13 @@ impl BucketMut<'_> {
 
     /// Ends the map if it is empty, unless it was created to stay.
     pub(crate) fn end_if_empty(&mut self) {
-        if self.exists() && self.view().len() == Ok(0) && !self.view().keeps_when_empty() {
+        if self.is_to_end() {
             self.end(EndReason::Dropped);
         }
+    }
+
+    fn is_to_end(&self) -> bool {
+        self.exists() && self.view().len() == Ok(0) && !self.view().keeps_when_empty()
     }
 
     /// Sets the expiry of a field of the map, if the field exists.
@@ -459,11 +470,14 @@ impl BucketMut<'_> {
             #[cfg(test)]
             crate::tests::failpoint::reach("delete_expired");
             if self.delete(field).is_ok() {
-                self.notify(|| Change::Deleted { key: field.clone() });
+                self.shard.watches.expired(self.name);
+                self.shard.subscribers.notify(self.name, || Change::Deleted { key: field.clone() });
             }
         }
         self.shard.counters.expired_entries += fields.len() as u64;
-        self.end_if_empty();
+        if self.is_to_end() {
+            self.end_expired(EndReason::Dropped);
+        }
         fields.len()
     }
 
