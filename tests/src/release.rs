@@ -236,9 +236,18 @@ impl Release {
 
     /// The resident memory of the node, in bytes.
     pub fn resident_bytes(&self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory that the node has had, in bytes.
+    pub fn peak_resident_bytes(&self) -> usize {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, of: &str) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a running node");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux has VmRSS");
-        let kilobytes = resident.trim().trim_end_matches(" kB").parse::<usize>();
+        let line = status.lines().find_map(|line| line.strip_prefix(of)).expect("Linux has it");
+        let kilobytes = line.trim().trim_end_matches(" kB").parse::<usize>();
         kilobytes.expect("a number") * 1024
     }
 

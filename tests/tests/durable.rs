@@ -1,5 +1,6 @@
 //! Durable nodes as whole releases: whatever kills them, what they have acknowledged is there again.
 
+use std::fs;
 use tests::{Client, Pair, Release, TempDir, resp, text, verb};
 
 #[test]
@@ -100,6 +101,81 @@ fn a_data_directory_has_one_process_and_one_node() {
     assert!(!second.status.success());
     assert!(text(&second.stderr).contains("is in use by another process"), "{second:?}");
     drop(node);
+}
+
+/// Bytes of a large value, and how many of them are written: fewer than a snapshot is taken after.
+const LARGE: usize = 8 << 20;
+const LARGE_WRITES: usize = 28;
+
+#[test]
+fn a_log_is_not_loaded_into_memory_as_a_whole() {
+    let mut node = Release::durable();
+    let mut resp = node.resp();
+    let value = "x".repeat(LARGE);
+    for _ in 0..LARGE_WRITES {
+        resp.send(resp::command(&["SET", "a", &value]));
+        assert_eq!(resp.reply(), b"+OK\r\n");
+    }
+    node.kill_and_restart();
+    node.wait_until_loaded();
+    assert_eq!(node.resp().ask("STRLEN a"), format!(":{LARGE}\\r\\n"));
+    // The cache of the log has 64 MiB, and the value is there twice while it is executed.
+    let peak = node.peak_resident_bytes();
+    assert!(peak < 20 * LARGE, "{} MiB", peak >> 20);
+}
+
+#[test]
+fn data_that_do_not_fit_are_refused_at_start_with_both_and_the_ways_out() {
+    let row = |buckets: &str, more: &str| {
+        format!("[[routes]]\nbuckets = {buckets:?}\nnodes = [\"foo@127.0.0.1\"]\n{more}")
+    };
+    let mut node = Release::durable_with(&row("..m", ""));
+    assert_eq!(node.resp().ask("SET apple 1"), "+OK\\r\\n");
+    assert!(node.verb(&["stop"]).status.success());
+    assert!(node.wait().success());
+    let data_dir = node.data_dir();
+    let directory = TempDir::new();
+    let refused = |name: &str, lines: &str| {
+        let file = directory.write("other.toml", lines).display().to_string();
+        let (run_dir, data_dir) = (directory.path().display().to_string(), data_dir.display().to_string());
+        let flags = ["start", "--config", &file, "--node", name, "--clients", "127.0.0.1:0"];
+        let output = verb("foo", &[&flags[..], &["--run-dir", &run_dir, "--data-dir", &data_dir]].concat());
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        text(&output.stderr).replace(&data_dir, "DATA")
+    };
+    let (name, other) = ("foo@127.0.0.1", "foo@10.0.0.1");
+    let routes_of_other = row("..m", "").replace(name, other);
+    for (name, lines, error) in [
+        (
+            other,
+            &routes_of_other,
+            "DATA holds the data of foo@127.0.0.1, and this is foo@10.0.0.1; start it as foo@127.0.0.1, or choose \
+             another data_dir (to give data another node, back them up there and restore them here)",
+        ),
+        (
+            name,
+            &row("..k", ""),
+            "DATA/ranges/1-1 holds the data of ..m, and the route says ..k; write the route as it was, or back the \
+             data up, start with an empty data_dir, and restore them",
+        ),
+        (
+            name,
+            &row("..m", "durable = false\n"),
+            "DATA/ranges/1-1 holds the data of ..m, and the route ..m has durable = false; remove that, or back the \
+             data up, start with an empty data_dir, and restore them",
+        ),
+    ] {
+        let found = refused(name, lines);
+        assert!(found.contains(error), "{error}\nis not in {found}");
+    }
+    let replica = data_dir.join("ranges/1-1/replica");
+    let mut bytes = fs::read(&replica).expect("a file");
+    bytes[5] = 2;
+    fs::write(replica, bytes).expect("written");
+    let found = refused(name, &row("..m", ""));
+    let error = "DATA/ranges/1-1/replica has version 2, and this program knows version 1; start the version that \
+                 wrote it";
+    assert!(found.contains(error), "{found}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The errors of commands, as codes with their data. Each protocol words them in its own way.
 
 use crate::{
-    limits::{NAME_BYTES, STEP_BYTES, STEP_FIELDS},
+    limits::{LARGE_VALUE_BYTES, NAME_BYTES, STEP_BYTES},
     syntax::{excerpt::Excerpt, glob::PatternTooComplex},
 };
 use serde::{Deserialize, Serialize};
@@ -149,13 +149,12 @@ pub enum CommandError {
     /// The string has another length than a large write was prepared for; nothing was done.
     #[error("the string was changed by others all the time; nothing was done: send the command again")]
     Outdated,
-}
-
-impl CommandError {
-    /// A command reads or writes more than is allowed in one step.
-    pub(crate) fn step_too_large() -> CommandError {
-        CommandError::CommandTooLarge { entries: STEP_FIELDS as u64, bytes: STEP_BYTES as u64 }
-    }
+    /// A command would read or write too many bytes in one step; nothing was done.
+    #[error(
+        "command too large: one step may read or write {STEP_BYTES} bytes in names, fields, and values up to \
+         {LARGE_VALUE_BYTES} bytes; nothing was done; do it in parts"
+    )]
+    StepTooLarge,
 }
 
 impl From<PatternTooComplex> for CommandError {

@@ -66,7 +66,7 @@ mod tests {
 pub mod time;
 
 pub use args::Args;
-pub use bucket::{Kind, layout::Origin};
+pub use bucket::{Kind, Origin};
 pub use bucket_supervisor::Component;
 pub use commands::{
     COMMANDS,
@@ -77,7 +77,7 @@ pub use commands::{
 pub use database::{DATABASES, Database, FullName};
 pub use error::CommandError;
 pub use limits::{FIELD_EXPIRY_MS, NAME_BYTES, VALUE_BYTES};
-pub use memory::{freeze::FreezeBudget, large::LargeValue, reaper::free_buffer};
+pub use memory::{budget::Budget, freeze::FreezeBudget, large::LargeValue, reaper::free_buffer};
 pub use pubsub::{
     backlog::Backlog,
     bucket_changes::{Change, EndReason, Event, Publisher, Subscription},

@@ -27,9 +27,6 @@ pub(crate) const LARGE_VALUE_BYTES: usize = 256 * 1024;
 /// Bytes of a piece of a large value: what is copied, freed or sent at a time.
 pub(crate) const PIECE_BYTES: usize = 1024 * 1024;
 
-/// Fields that one command reads or writes.
-pub(crate) const STEP_FIELDS: usize = 40_000;
-
 /// Bytes of the values that one command reads or writes, not counting large ones.
 pub(crate) const STEP_BYTES: usize = 16 * 1024 * 1024;
 

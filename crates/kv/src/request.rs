@@ -118,7 +118,7 @@ pub enum Op<'a> {
         keep_when_empty: bool,
         /// When the bucket expires, in milliseconds since 1970.
         expires_at_ms: Option<NonZeroU64>,
-        /// The string, and the name of its [`Origin`](crate::bucket::layout::Origin) if it has one; or key,
+        /// The string, and the name of its [`Origin`](crate::bucket::Origin) if it has one; or key,
         /// value and expiry of each entry: milliseconds since 1970, or nothing.
         contents: Args<'a>,
     },

@@ -46,6 +46,14 @@ pub enum Error {
         /// Bytes of one message.
         limit: usize,
     },
+    /// The request was executed, but the replies of the range to all that was executed with it are too large.
+    #[error(
+        "executed, but the replies of range {range} to requests at once are too large: ask for less at once"
+    )]
+    RangeReplyTooLarge {
+        /// The span of the range.
+        range: Box<str>,
+    },
     /// The request exceeds the link limit; nothing was sent.
     #[error("request exceeds the link limit of {limit} bytes (node {node}); nothing was sent")]
     TooLarge {
@@ -181,9 +189,10 @@ impl Error {
         match self {
             Error::Range(failure) if failure.kind == RangeFailureKind::Unknown => Outcome::Unknown,
             Error::LinkLost { .. } | Error::NoReply { .. } | Error::PartlyFlushed { .. } => Outcome::Unknown,
-            Error::ReplyTooLarge { .. } | Error::UnexpectedNodeReply { .. } | Error::UnexpectedReply => {
-                Outcome::Done
-            }
+            Error::ReplyTooLarge { .. }
+            | Error::RangeReplyTooLarge { .. }
+            | Error::UnexpectedNodeReply { .. }
+            | Error::UnexpectedReply => Outcome::Done,
             Error::NodeDown { .. }
             | Error::Busy { .. }
             | Error::TooLarge { .. }
@@ -211,6 +220,7 @@ impl Error {
                 | CommandError::WatchesFull
                 | CommandError::TransactionTooLarge { .. }
                 | CommandError::CommandTooLarge { .. }
+                | CommandError::StepTooLarge
         );
         is_limit.then(|| Error::AtLimit { node: node.into(), error: error.clone() })
     }
@@ -245,7 +255,7 @@ pub enum RangeFailureKind {
     Loading,
     /// Too much waits for the disk: ask again later. Nothing was done.
     Behind,
-    /// The request is too large, or its reply. Nothing was done.
+    /// The request is too large. Nothing was done.
     TooLarge,
     /// The range cannot go on. Nothing was done.
     Stopped,
@@ -258,13 +268,6 @@ pub enum RangeFailureKind {
 }
 
 impl RangeFailure {
-    /// A read among writes was executed, but the replies of their group are too large together.
-    pub(crate) fn reply_too_large(range: &str) -> RangeFailure {
-        let message =
-            format!("the replies of range {range} to requests at once are too large: ask for less at once");
-        RangeFailure { kind: RangeFailureKind::TooLarge, message: message.into() }
-    }
-
     /// A range that loads or has stopped, whose reason is in the log of its node.
     pub(crate) fn not_serving() -> RangeFailure {
         let message = "the range of the bucket is loading or has stopped: its node's log says more; retry";

@@ -9,61 +9,32 @@
 //! along, so that they see what was written before them.
 
 use crate::{
-    error::{Error, RangeFailure, escape_name},
+    error::Error,
     limits::MESSAGE_BYTES,
     link::{codec::ForwardedReply, replies::Replies},
-    local::LocalNode,
+    local::is_immediate,
     peer::{Peer, calls::PendingCall},
 };
 use kv::{Reply, Request};
 use kv_raft::{Range, RangeReply, Ticket};
 use std::ptr;
 
-/// Who owns a bucket.
+/// Who replies later.
 #[derive(Debug, Clone, Copy)]
-pub enum Owner<'a> {
-    /// This node, and it is volatile. It replies at once.
-    Local(&'a LocalNode),
-    /// A durable range of this node. It replies at once to what only reads, and otherwise later, to a
-    /// [`ForwardedBatch`].
+pub enum Target<'a> {
+    /// Another node.
+    Peer(&'a Peer),
+    /// A durable range of this node. It replies at once to what only reads.
     Range(&'a Range),
-    /// Another node. It replies later, to a [`ForwardedBatch`].
-    Remote(&'a Peer),
-    /// No node: the request is refused.
-    Refused(Refusal<'a>),
 }
 
-impl Owner<'_> {
-    /// Whether both are the same, and serve the bucket.
-    pub(crate) fn is_same(&self, other: &Owner<'_>) -> bool {
+impl Target<'_> {
+    /// Whether both are the same.
+    pub(crate) fn is_same(self, other: Target<'_>) -> bool {
         match (self, other) {
-            (Owner::Local(_), Owner::Local(_)) => true,
-            (Owner::Range(one), Owner::Range(other)) => ptr::eq(*one, *other),
-            (Owner::Remote(one), Owner::Remote(other)) => ptr::eq(*one, *other),
+            (Target::Peer(one), Target::Peer(other)) => ptr::eq(one, other),
+            (Target::Range(one), Target::Range(other)) => ptr::eq(one, other),
             _ => false,
-        }
-    }
-}
-
-/// Why no node serves a bucket.
-#[derive(Debug, Clone, Copy)]
-pub enum Refusal<'a> {
-    /// No route covers it.
-    NoRoute,
-    /// By the routes of the two nodes it has different owners.
-    RoutesDiffer(&'a LocalNode, &'a Peer),
-}
-
-impl Refusal<'_> {
-    /// The error of a request for the bucket.
-    pub fn error(&self, bucket: &[u8]) -> Error {
-        match self {
-            Refusal::NoRoute => Error::no_route(bucket),
-            Refusal::RoutesDiffer(local, peer) => Error::RoutesDiffer {
-                one: local.name.shared(),
-                other: peer.name().shared(),
-                bucket: escape_name(bucket),
-            },
         }
     }
 }
@@ -75,13 +46,6 @@ pub struct ForwardedBatch<'a> {
     requests: Vec<Request<'a>>,
     resolved: usize,
     state: State<'a>,
-}
-
-/// Who replies later.
-#[derive(Debug, Clone, Copy)]
-enum Target<'a> {
-    Peer(&'a Peer),
-    Range(&'a Range),
 }
 
 /// The state of the unresolved requests.
@@ -102,22 +66,23 @@ enum State<'a> {
 }
 
 impl<'a> ForwardedBatch<'a> {
-    /// A batch of one request; `None` if the owner replies at once.
-    pub(crate) fn new(owner: Owner<'a>, request: Request<'a>) -> Option<ForwardedBatch<'a>> {
-        let target = match owner {
-            Owner::Remote(peer) => Target::Peer(peer),
-            Owner::Range(range) => Target::Range(range),
-            Owner::Local(_) | Owner::Refused(_) => return None,
-        };
-        Some(ForwardedBatch { target, requests: vec![request], resolved: 0, state: State::Unsent })
+    /// A batch of one request.
+    pub(crate) fn new(target: Target<'a>, request: Request<'a>) -> ForwardedBatch<'a> {
+        ForwardedBatch { target, requests: vec![request], resolved: 0, state: State::Unsent }
     }
 
-    /// Whether its requests go to this owner.
-    pub fn goes_to(&self, owner: &Owner<'_>) -> bool {
-        match (self.target, owner) {
-            (Target::Peer(one), Owner::Remote(other)) => ptr::eq(one, *other),
-            (Target::Range(one), Owner::Range(other)) => ptr::eq(one, *other),
-            _ => false,
+    /// Whether its requests go to this target.
+    pub fn goes_to(&self, target: Target<'_>) -> bool {
+        self.target.is_same(target)
+    }
+
+    /// The range, if it executes all requests at once, because they only read.
+    pub(crate) fn immediate_range(&self) -> Option<&'a Range> {
+        match self.target {
+            Target::Range(range) if self.requests.iter().all(|request| is_immediate(&request.op)) => {
+                Some(range)
+            }
+            Target::Range(_) | Target::Peer(_) => None,
         }
     }
 
@@ -208,6 +173,6 @@ pub(crate) fn reply_of<'r>(reply: ForwardedReply<'r>, peer: &Peer) -> Result<Rep
 pub(crate) fn reply_of_range<'r>(reply: RangeReply<'r>, range: &Range) -> Result<Reply<'r>, Error> {
     match reply {
         RangeReply::Reply(reply) => Ok(reply),
-        RangeReply::TooLarge => Err(RangeFailure::reply_too_large(&range.span().text).into()),
+        RangeReply::TooLarge => Err(Error::RangeReplyTooLarge { range: range.span().text.clone() }),
     }
 }

@@ -19,15 +19,15 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use cluster::{BucketPages, Cluster, Settings};
+pub use cluster::{BucketPages, Cluster, Owner, Refusal, Settings};
 pub use cookie::Cookie;
 pub use error::{
     Error, NodeNameError, Outcome, RESTARTING, RangeFailure, RangeFailureKind, RouteError, describe_failure,
     escape_name,
 };
 pub use events::{NodeEvent, NodeStatus};
-pub use forward::{ForwardedBatch, Owner, Refusal};
-pub use kv_raft::{Fsync, Range, RangeState, RangeStatus};
+pub use forward::{ForwardedBatch, Target};
+pub use kv_raft::{Fsync, Range, RangeState, RangeStatus, wakes};
 pub use local::{LinkSettings, LocalNode, StoreSettings};
 pub use node_name::NodeName;
 pub use peer::Peer;

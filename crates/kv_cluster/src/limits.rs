@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The version of the link protocol; the first byte that each side sends. Any change to what
 /// link/codec.rs encodes raises it.
-pub(crate) const LINK_VERSION: u8 = 9;
+pub(crate) const LINK_VERSION: u8 = 10;
 
 /// Bytes of a node's name, host included.
 pub(crate) const NODE_NAME_BYTES: usize = 255;

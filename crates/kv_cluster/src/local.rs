@@ -13,10 +13,10 @@ mod stores;
 
 pub(crate) use durable::{Flushing, Place, is_immediate};
 
-use crate::{cookie::Cookie, node_name::NodeName, routing::table::RoutingTable};
+use crate::{cookie::Cookie, limits::PREPARATIONS, node_name::NodeName, routing::table::RoutingTable};
 use kv::{
-    Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request, Store,
-    TransactionLimits,
+    Budget, Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request,
+    Store, TransactionLimits,
 };
 use kv_raft::Ranges;
 use otp::{Intensity, Supervisor};
@@ -29,6 +29,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::task::yield_now;
 
 /// When a peer counts as dead, and a call as lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,25 @@ impl Default for StoreSettings {
     }
 }
 
+/// The memory of this node, which all its stores share.
+#[derive(Debug)]
+pub(crate) struct MemoryBudgets {
+    /// What the buckets take.
+    pub(crate) buckets: Arc<Budget>,
+    /// What frozen copies keep besides.
+    pub(crate) frozen: Arc<FreezeBudget>,
+}
+
+impl MemoryBudgets {
+    /// With the limit of these settings.
+    pub(crate) fn new(settings: &StoreSettings) -> MemoryBudgets {
+        let (buckets, frozen) = (Arc::<Budget>::default(), Arc::<FreezeBudget>::default());
+        buckets.set_limit(settings.max_memory);
+        frozen.set_memory_limit(settings.max_memory);
+        MemoryBudgets { buckets, frozen }
+    }
+}
+
 /// This node: its name, its routes, and its data.
 #[derive(Debug)]
 pub struct LocalNode {
@@ -92,7 +112,7 @@ pub struct LocalNode {
     pub(crate) channels: Arc<Channels>,
     store: Arc<Store>,
     ranges: Option<Ranges>,
-    freeze_budget: Arc<FreezeBudget>,
+    budgets: MemoryBudgets,
     watcher_links: AtomicU64,
     tree: OnceLock<TreeText>,
 }
@@ -113,16 +133,15 @@ impl LocalNode {
         links: LinkSettings,
         table: RoutingTable,
         store: StoreSettings,
+        budgets: MemoryBudgets,
         ranges: Option<Ranges>,
     ) -> LocalNode {
-        let StoreSettings { threads, max_memory, transactions, fixed_seed } = store;
+        let StoreSettings { threads, transactions, fixed_seed, .. } = store;
         let store = match fixed_seed {
             true => Store::with_fixed_seed(threads),
             false => Store::for_threads(threads),
         };
-        store.set_memory_limit(max_memory);
-        let freeze_budget = Arc::new(FreezeBudget::default());
-        freeze_budget.set_memory_limit(max_memory);
+        let store = store.with_budget(budgets.buckets.clone());
         store.set_transaction_limits(transactions);
         LocalNode {
             name,
@@ -132,7 +151,7 @@ impl LocalNode {
             channels: Arc::default(),
             store: Arc::new(store),
             ranges,
-            freeze_budget,
+            budgets,
             watcher_links: AtomicU64::new(0),
             tree: OnceLock::new(),
         }
@@ -165,22 +184,36 @@ impl LocalNode {
         self.store.execute(batch, now_ms, reply)
     }
 
-    /// Prepares a request with large arguments, which [`Self::execute_prepared`] executes. The caller takes
-    /// the steps of the preparation, and does other work between them.
-    pub fn prepare<'a>(&self, request: &Request<'a>, now_ms: u64) -> Preparation<'a> {
-        self.store.prepare(request, now_ms)
+    /// Executes a request with large arguments, which are copied before its bucket is locked. Other tasks run
+    /// between their pieces.
+    pub async fn execute_large(&self, request: &Request<'_>, mut on_reply: impl FnMut(Reply<'_>)) {
+        for attempt in 1..=PREPARATIONS {
+            let mut is_outdated = false;
+            match self.prepare(request).await {
+                Err(error) => on_reply(Reply::Error(error)),
+                Ok(preparation) => {
+                    self.store.execute_prepared(request, preparation, kv::time::now_ms(), |reply| {
+                        is_outdated = attempt < PREPARATIONS && reply == Reply::Error(CommandError::Outdated);
+                        if !is_outdated {
+                            on_reply(reply);
+                        }
+                        ControlFlow::Continue(())
+                    });
+                }
+            }
+            if !is_outdated {
+                return;
+            }
+        }
     }
 
-    /// Executes a request for which `preparation` is complete. The reply is
-    /// [`kv::CommandError::Outdated`] if it has to be prepared again.
-    pub fn execute_prepared(
-        &self,
-        request: &Request<'_>,
-        preparation: Preparation<'_>,
-        now_ms: u64,
-        reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
-    ) {
-        self.store.execute_prepared(request, preparation, now_ms, reply);
+    /// Copies the large arguments of a request.
+    async fn prepare<'a>(&self, request: &Request<'a>) -> Result<Preparation<'a>, CommandError> {
+        let mut preparation = self.store.prepare(request, kv::time::now_ms());
+        while preparation.step()? {
+            yield_now().await;
+        }
+        Ok(preparation)
     }
 
     /// Executes the whole batch as one step, unless one of the watched buckets has changed since
@@ -223,9 +256,9 @@ impl LocalNode {
         self.store.crash(component);
     }
 
-    /// Bytes that the buckets of each store may take.
+    /// Bytes that the buckets of all stores together may take.
     pub fn memory_limit(&self) -> Option<usize> {
-        self.store.memory_limit()
+        self.budgets.buckets.limit()
     }
 
     /// What one transaction may touch.

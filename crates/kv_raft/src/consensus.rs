@@ -71,8 +71,7 @@ impl From<Fatal<u64>> for Broken {
 pub(crate) struct Consensus(Raft<Kinds>);
 
 impl Consensus {
-    /// Executes what is committed in the log behind the snapshot that was loaded, and takes part in the
-    /// consensus about the rest.
+    /// Takes part in the consensus about what is in the log behind that which the machine has executed.
     pub(crate) async fn start(
         replica: u64,
         log: Arc<Mutex<Log>>,
@@ -149,8 +148,6 @@ impl RaftLogReader<Kinds> for LogStore {
             Bound::Excluded(end) => *end,
             Bound::Unbounded => u64::MAX,
         };
-        // Reading a whole log takes long: other ranges have their turns in between.
-        tokio::task::consume_budget().await;
         let entries = self.log.lock().read(start..end).map_err(|error| StorageIOError::read_logs(&error))?;
         Ok(entries.into_iter().map(|(id, payload)| from_log(id, payload)).collect())
     }

@@ -112,8 +112,11 @@ impl Disk {
             self.warn_of_little_space(free);
         }
         let path = self.directory.join(RESERVE);
-        if free / 2 > reserve && !fs::exists(&path)? {
-            fallocate(File::create(path)?, FallocateFlags::empty(), 0, reserve)?;
+        let reserved = fs::metadata(&path).map_or(0, |file| file.len());
+        if free / 2 > reserve && reserved < reserve {
+            let file = File::create(path)?;
+            // It has no length if that fails, and is made again.
+            fallocate(file, FallocateFlags::empty(), 0, reserve)?;
         }
         Ok(())
     }
@@ -122,6 +125,16 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tempfile::TempDir;
+
+    #[test]
+    fn a_reserve_that_is_not_whole_is_made_again() {
+        let directory = TempDir::new().expect("a directory");
+        let path = directory.path().join(RESERVE);
+        fs::write(&path, b"").expect("written");
+        let disk = Disk::open(directory.path()).expect("a disk");
+        assert_eq!(fs::metadata(path).expect("a file").len(), disk.reserve());
+    }
 
     #[test]
     fn a_disk_that_is_nearly_full_is_warned_of_once_in_a_while() {

@@ -90,6 +90,20 @@ pub enum OpenError {
         /// The span of the route.
         configured: String,
     },
+    /// A row is volatile, and there are data of it.
+    #[error(
+        "{} holds the data of {found}, and the route {configured} has durable = false; remove that, or back the \
+         data up, start with an empty data_dir, and restore them",
+        .directory.display()
+    )]
+    Volatile {
+        /// The range's directory.
+        directory: PathBuf,
+        /// The span of the data.
+        found: String,
+        /// The span of the route.
+        configured: String,
+    },
     /// A restore into the directory has not ended.
     #[error(
         "{} is left of a restore that did not end; restore again, or remove it to start without its buckets",

@@ -44,7 +44,7 @@ impl Span {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Identity {
     pub(crate) range: u64,
-    /// Never used twice, for no other replica of the range either.
+    /// Greater than those of the replicas that the data directory had when it was made.
     pub(crate) replica: u64,
     /// Seeds the hashes of names, which clients must not know.
     pub(crate) seed: u64,

@@ -30,7 +30,8 @@ pub use identity::Span;
 pub use log::{Fsync, LogStats};
 pub use proposals::{
     replies::{ProposalOutcome, RangeReply, Replies},
-    ticket::{Ticket, WakeTogether},
+    ticket::Ticket,
+    wakes,
 };
 pub use range::{LoadStatus, Range, RangeState, RangeStatus};
 pub use ranges::{Ranges, RangesSettings, restore::Restore, skip::SkippableEntry};

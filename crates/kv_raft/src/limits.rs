@@ -17,8 +17,11 @@ pub(crate) const PROPOSAL_BYTES: usize = 1024 * 1024 * 1024;
 /// Bytes of requests that wait in all ranges of a node, after which more are refused.
 pub(crate) const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of the replies of a group beyond which the reply to a read is left out.
+/// Bytes of the replies of a group after which those are left out that are not small.
 pub(crate) const REPLY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of a reply that is never left out.
+pub(crate) const SMALL_REPLY_BYTES: usize = 1024;
 
 /// Bytes of entries of the logs of all ranges of a node that are kept in memory.
 pub(crate) const LOG_CACHE_BYTES: usize = 64 * 1024 * 1024;

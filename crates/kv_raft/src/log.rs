@@ -80,7 +80,7 @@ impl Log {
     /// error that names file and offset.
     pub(crate) fn open(settings: LogSettings<'_>) -> io::Result<Log> {
         fs::create_dir_all(settings.directory)?;
-        damage::check_end(settings.directory)?;
+        damage::cut_torn_end(settings.directory)?;
         let wal = chunked_wal::Config {
             dir: settings.directory.display().to_string(),
             chunk_max_size: Some(settings.file_bytes),

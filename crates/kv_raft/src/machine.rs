@@ -3,13 +3,13 @@
 
 use crate::{
     group::{self, Malformed, Step},
-    log::encoding::{LogId, Position},
+    log::encoding::{LogId, Payload, Position},
     proposals::{
         ClosedGroup,
         replies::{GroupReplies, ProposalOutcome},
     },
 };
-use kv::{EntryTerms, Reply, Request, Store, syntax::excerpt::excerpt};
+use kv::{EntryTerms, Halted, Reply, Request, Store, syntax::excerpt::excerpt};
 use parking_lot::Mutex;
 use std::{
     collections::BTreeSet,
@@ -59,23 +59,30 @@ impl Progress {
     }
 }
 
+/// The bucket of a request, if that is known.
+type Bucket = Option<Box<[u8]>>;
+
 /// An entry that could not be executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Crash {
     pub(crate) index: u64,
+    halted: Halted,
     /// The bucket of the request that was being executed.
-    pub(crate) bucket: Option<Box<[u8]>>,
+    pub(crate) bucket: Bucket,
 }
 
 impl Crash {
     /// Why a range stops that crashes here whenever it is loaded, and the way out.
     pub(crate) fn reason(&self, span: &str) -> String {
-        let Crash { index, bucket } = self;
-        let bucket = bucket.as_deref().unwrap_or_default();
+        let Crash { index, halted, bucket } = self;
+        let bucket = excerpt(bucket.as_deref().unwrap_or_default()).escape_ascii();
+        let (why, remedy) = match halted {
+            Halted::Crashed => ("crashes it", ""),
+            Halted::OutOfMemory => ("needs more memory than there is", "give the node more memory, or "),
+        };
         format!(
-            "entry {index} of the log crashes it, at bucket \"{}\"; stop the node and leave the entry out with \
-             `range skip \"{span}\" {index}`",
-            excerpt(bucket).escape_ascii()
+            "entry {index} of the log {why}, at bucket \"{bucket}\"; {remedy}stop the node and leave the entry out \
+             with `range skip \"{span}\" {index}`"
         )
     }
 }
@@ -119,6 +126,16 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// Executes an entry that is read from the log.
+    pub(crate) fn replay(&self, id: LogId, payload: Payload) -> Result<(), ApplyError> {
+        match payload {
+            Payload::Blank => self.applied(id),
+            Payload::Group(group) => self.apply(id, &group)?,
+            Payload::Members { voters, learners } => self.apply_members(id, voters, learners),
+        }
+        Ok(())
+    }
+
     /// Executes a group.
     pub(crate) fn apply(&self, id: LogId, logged: &[u8]) -> Result<(), ApplyError> {
         if self.skipped.contains(&id.index) {
@@ -136,8 +153,8 @@ impl Machine {
             if let Some(replies) = &mut replies {
                 replies.begin_step();
             }
-            if let Err(bucket) = self.apply_step(&step, terms, replies.as_mut()) {
-                *self.progress.crash.lock() = Some(Crash { index: id.index, bucket });
+            if let Err((halted, bucket)) = self.apply_step(&step, terms, replies.as_mut()) {
+                *self.progress.crash.lock() = Some(Crash { index: id.index, halted, bucket });
                 return Err(ApplyError::Halted);
             }
         }
@@ -163,35 +180,33 @@ impl Machine {
         self.applied(id);
     }
 
-    /// Executes a step. The error is the bucket at which the store has halted.
+    /// Executes a step. The error is why, and at which bucket, the store has halted.
     fn apply_step(
         &self,
         step: &Step<'_>,
         terms: EntryTerms,
         mut replies: Option<&mut GroupReplies>,
-    ) -> Result<(), Option<Box<[u8]>>> {
-        let mut executed = 0;
-        let mut on_reply = |requests: &[Request<'_>], reply: Reply<'_>| {
+    ) -> Result<(), (Halted, Bucket)> {
+        let mut executed = 0_usize;
+        let mut on_reply = |reply: Reply<'_>| {
             if let Some(replies) = &mut replies {
-                let is_read = requests.get(executed).is_some_and(|request| request.op.is_read());
-                replies.push(reply, is_read);
+                replies.push(reply);
             }
             executed += 1;
         };
         match step {
             Step::Batch(requests) => {
-                let halted = self.store.apply(requests, terms, |reply| on_reply(requests, reply));
+                let halted = self.store.apply(requests, terms, &mut on_reply);
                 // The reply to the request that crashed is counted.
-                halted.map_err(|_| bucket(requests, executed.saturating_sub(1)))
+                halted.map_err(|halted| (halted, bucket(requests, executed.saturating_sub(1))))
             }
             Step::Transaction { watched, requests } => {
-                let transacted =
-                    self.store.apply_transaction(watched, requests, terms, |reply| on_reply(requests, reply));
+                let transacted = self.store.apply_transaction(watched, requests, terms, &mut on_reply);
                 let outcome = match transacted {
                     Ok(Ok(true)) => return Ok(()),
                     Ok(Ok(false)) => ProposalOutcome::Aborted,
                     Ok(Err(error)) => ProposalOutcome::Refused(error),
-                    Err(_) => return Err(bucket(requests, executed.saturating_sub(1))),
+                    Err(halted) => return Err((halted, bucket(requests, executed.saturating_sub(1)))),
                 };
                 if let Some(replies) = replies {
                     replies.set_outcome(outcome);
@@ -215,6 +230,23 @@ impl Machine {
     }
 }
 
-fn bucket(requests: &[Request<'_>], index: usize) -> Option<Box<[u8]>> {
+fn bucket(requests: &[Request<'_>], index: usize) -> Bucket {
     requests.get(index).map(|request| request.bucket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_range_that_stops_is_not_always_a_crash() {
+        let reason = |halted| Crash { index: 7, halted, bucket: Some((*b"x").into()) }.reason("a..m");
+        assert!(
+            reason(Halted::Crashed)
+                .starts_with("entry 7 of the log crashes it, at bucket \"x\"; stop the node")
+        );
+        let expected = "entry 7 of the log needs more memory than there is, at bucket \"x\"; give the node more \
+                        memory, or stop the node and leave the entry out with `range skip \"a..m\" 7`";
+        assert_eq!(reason(Halted::OutOfMemory), expected);
+    }
 }

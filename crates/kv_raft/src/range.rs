@@ -6,18 +6,14 @@ use crate::{
     error::RangeError,
     group::encode,
     identity::Span,
-    limits::GROUP_BYTES,
+    limits::{GROUP_BYTES, STEP_REQUESTS},
     log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
-    proposals::{
-        Added, Proposals, WaitingBytes,
-        replies::GroupReplies,
-        ticket::{Ticket, WakeTogether},
-    },
+    proposals::{Added, Proposals, WaitingBytes, replies::GroupReplies, ticket::Ticket},
     snapshot::taking::{SnapshotStatus, Snapshots},
 };
 use kv::{
-    AlreadyFrozen, CommandError, Database, EntryTerms, FrozenStore, FullName, Reply, Request, Store,
+    AlreadyFrozen, CommandError, Database, EntryTerms, FrozenStore, FullName, Op, Reply, Request, Store,
     TransactionLimits,
     time::{Clock, now_ms},
 };
@@ -116,14 +112,13 @@ impl Range {
         snapshots: Snapshots,
         waiting: Arc<WaitingBytes>,
         disk: Arc<Disk>,
-        wake: WakeTogether,
         fsync: Fsync,
     ) -> Range {
         let text: Arc<str> = (&*span.text).into();
         let loading = RangeError::Loading { range: text.clone(), percent: 0 };
         Range {
             span,
-            proposals: Proposals::new(text.clone(), waiting, disk, wake, loading),
+            proposals: Proposals::new(text.clone(), waiting, disk, loading),
             text,
             store: Arc::new(store),
             is_ready: AtomicBool::new(false),
@@ -208,10 +203,38 @@ impl Range {
             self.may_read()?;
             return Ok(Ticket::ready(GroupReplies::refused(CommandError::OutOfMemory)));
         }
+        // A watch may end by an expiry that only the log knows of.
+        if watched.is_empty() && requests.iter().all(|request| is_immediate(&request.op)) {
+            return self.read_transaction(requests);
+        }
+        if let Some(error) = self.exceeded(requests) {
+            self.may_read()?;
+            return Ok(Ticket::ready(GroupReplies::refused(error)));
+        }
         let has_reads = requests.iter().any(|request| !encode::is_logged(&request.op));
-        let bytes = requests.iter().map(request_bytes).sum();
+        let watched_bytes: usize = watched.iter().map(|(full, _)| full.name.len() + WATCHED_BYTES).sum();
+        let bytes = watched_bytes + requests.iter().map(request_bytes).sum::<usize>();
         let encode = |group: &mut Vec<u8>| encode::encode_transaction(watched, requests, group);
         self.proposals.push(Added { has_reads, bytes }, encode).map(|((), ticket)| ticket)
+    }
+
+    /// Executes a transaction that only reads at once.
+    fn read_transaction(&self, requests: &[Request<'_>]) -> Result<Ticket, RangeError> {
+        self.may_read()?;
+        let mut replies = GroupReplies::default();
+        replies.begin_step();
+        let clock = self.clock(now_ms());
+        let read = self.store.read_transaction(requests, clock, |reply| replies.push(reply));
+        Ok(Ticket::ready(read.map_or_else(GroupReplies::refused, |()| replies)))
+    }
+
+    /// The error of a transaction that exceeds the limits whatever its buckets hold.
+    fn exceeded(&self, requests: &[Request<'_>]) -> Option<CommandError> {
+        let TransactionLimits { entries, bytes } = *self.limits.lock();
+        let entries = entries.min(STEP_REQUESTS);
+        let fits = requests.len() <= entries
+            && requests.iter().map(|request| request.op.payload_bytes()).sum::<usize>() <= bytes;
+        (!fits).then_some(CommandError::TransactionTooLarge { entries: entries as u64, bytes: bytes as u64 })
     }
 
     /// Proposes the end of all buckets of a database, or of all of them.
@@ -315,6 +338,8 @@ impl Range {
     /// What one transaction may touch from now on.
     pub(crate) fn set_transaction_limits(&self, limits: TransactionLimits) {
         *self.limits.lock() = limits;
+        // Those of reads, which are not in the log.
+        self.store.set_transaction_limits(limits);
     }
 
     /// The terms of a group that is proposed now.
@@ -400,6 +425,14 @@ impl Range {
         RangeError::Stopped { range: self.text.clone(), reason: reason.clone() }
     }
 }
+
+/// Whether an operation can be executed at once: it changes nothing, and is not for the log.
+fn is_immediate(op: &Op<'_>) -> bool {
+    !encode::is_logged(op) && *op != Op::Crash
+}
+
+/// Bytes of a watched bucket beside its name: its database, its version, and the length of the name.
+const WATCHED_BYTES: usize = 1 + 8 + 4;
 
 /// The share, in percent of all bytes, of a snapshot that is read and a log whose entries are executed.
 fn percent((read, size): (u64, u64), (executed, entries): (u64, u64), log_bytes: u64) -> u8 {

@@ -9,12 +9,12 @@ use crate::{
     identity::{self, Identity, Span, failed},
     limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
     log::Fsync,
-    proposals::{WaitingBytes, ticket::WakeTogether},
+    proposals::WaitingBytes,
     range::Range,
     replica::{Replica, renew::LOG},
     snapshot::taking::Snapshots,
 };
-use kv::{FreezeBudget, Store, TransactionLimits};
+use kv::{Budget, FreezeBudget, Store, TransactionLimits};
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -36,16 +36,18 @@ pub struct RangesSettings {
     pub node: String,
     /// The spans of names, each a range. They are disjoint.
     pub spans: Vec<Span>,
+    /// The spans of names that are volatile on this node: there must be no data of them.
+    pub volatile: Vec<Span>,
     /// Threads that execute requests.
     pub threads: usize,
-    /// Bytes that the buckets of a range may take.
-    pub max_memory: Option<usize>,
+    /// What the buckets of all stores of the node may take.
+    pub budget: Arc<Budget>,
+    /// What the frozen copies of all of them may keep.
+    pub freeze_budget: Arc<FreezeBudget>,
     /// What one transaction may touch.
     pub transactions: TransactionLimits,
     /// When their logs are synced.
     pub fsync: Fsync,
-    /// Wakes those who wait for a group.
-    pub wake: WakeTogether,
 }
 
 /// The names in a data directory: of its lock, of the ranges, and of ranges that are being restored.
@@ -69,7 +71,6 @@ pub struct Ranges {
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
-    freezes: Arc<FreezeBudget>,
     disk: Arc<Disk>,
     runtime: Option<Runtime>,
     /// Locked as long as it is open.
@@ -80,13 +81,13 @@ impl Ranges {
     /// Opens the data directory, or makes one, and begins to load the ranges, which goes on while they are
     /// used.
     pub fn open(settings: &RangesSettings) -> Result<Ranges, OpenError> {
-        let RangesSettings { data_dir, node, spans, .. } = settings;
+        let RangesSettings { data_dir, node, spans, volatile, .. } = settings;
         if let Some(fault) = FAULT {
             tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
         }
         check_count(spans)?;
         let directory = data_dir.join(RANGES_DIRECTORY);
-        fs::create_dir_all(&directory).map_err(failed(&directory))?;
+        make_directory(&directory).map_err(failed(&directory))?;
         let lock = lock(data_dir)?;
         check_node(data_dir, node)?;
         let part = data_dir.join(PART);
@@ -94,31 +95,23 @@ impl Ranges {
             return Err(OpenError::HalfRestored { part });
         }
         let disk = Arc::new(Disk::open(data_dir).map_err(failed(data_dir))?);
-        let mut found = find_replicas(&directory)?;
-        let mut opened = Vec::new();
-        for span in spans {
-            opened.push(match take(&mut found, span)? {
-                Some(replica) => replica,
-                None => make_replica(&directory, span, settings.threads, &opened, &found)?,
-            });
-        }
+        let opened = open_replicas(&directory, spans, volatile, settings.threads)?;
+        let Opened { replicas, left_over } = opened;
         let runtime = Builder::new_multi_thread()
             .worker_threads(settings.threads.clamp(1, 2))
             .thread_name("range")
             .enable_time()
             .build()
             .map_err(failed(data_dir))?;
-        let (waiting, freezes) = (Arc::<WaitingBytes>::default(), Arc::<FreezeBudget>::default());
-        freezes.set_memory_limit(settings.max_memory);
+        let waiting = Arc::<WaitingBytes>::default();
         drop(runtime.spawn(watch_disk(disk.clone())));
         let (mut ranges, mut lives) = (Vec::new(), Vec::new());
-        for (path, identity) in opened {
+        for (path, identity) in replicas {
             let store = Store::for_range(identity.seed, identity.shards as usize);
-            store.set_memory_limit(settings.max_memory);
-            let snapshots = Snapshots::new(path.clone(), freezes.clone());
+            let store = store.with_budget(settings.budget.clone());
+            let snapshots = Snapshots::new(path.clone(), settings.freeze_budget.clone());
             let (waiting, disk) = (waiting.clone(), disk.clone());
-            let range =
-                Range::new(identity.span, store, snapshots, waiting, disk, settings.wake, settings.fsync);
+            let range = Range::new(identity.span, store, snapshots, waiting, disk, settings.fsync);
             let range = Arc::new(range);
             range.set_transaction_limits(settings.transactions);
             let replica = Replica {
@@ -131,10 +124,9 @@ impl Ranges {
             ranges.push(range);
         }
         tracing::info!(directory = %data_dir.display(), ranges = ranges.len(), "the data directory is open");
-        let left_over = found.into_iter().map(|(path, _)| path).collect();
         let lives = lives.into();
         let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
-        Ok(Ranges { data_dir, ranges, left_over, lives, freezes, disk, runtime: Some(runtime), _lock: lock })
+        Ok(Ranges { data_dir, ranges, left_over, lives, disk, runtime: Some(runtime), _lock: lock })
     }
 
     /// The whole path of the data directory.
@@ -176,12 +168,6 @@ impl Ranges {
     pub fn is_disk_full(&self) -> bool {
         self.disk.is_full()
     }
-
-    /// Changes how many bytes the buckets of a range may take.
-    pub fn set_memory_limit(&self, limit: Option<usize>) {
-        self.ranges.iter().for_each(|range| range.store.set_memory_limit(limit));
-        self.freezes.set_memory_limit(limit);
-    }
 }
 
 impl Drop for Ranges {
@@ -202,6 +188,17 @@ async fn watch_disk(disk: Arc<Disk>) {
             tracing::debug!(%error, "the free space of the disk is not known");
         }
     }
+}
+
+/// Makes a directory, with those above it, which are there after a loss of power as well.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
+    fs::create_dir_all(path)?;
+    for made in missing {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Keeps other processes out of the data directory.
@@ -246,6 +243,43 @@ fn find_replicas(directory: &Path) -> Result<Vec<Found>, OpenError> {
     Ok(found)
 }
 
+/// The replicas of a node.
+struct Opened {
+    /// One for each span of the settings.
+    replicas: Vec<Found>,
+    /// The directories of others.
+    left_over: Vec<PathBuf>,
+}
+
+/// Finds the replicas of these spans. Those that are not there are made when all others fit.
+fn open_replicas(
+    directory: &Path,
+    spans: &[Span],
+    volatile: &[Span],
+    threads: usize,
+) -> Result<Opened, OpenError> {
+    let mut found = find_replicas(directory)?;
+    let ids = found.iter().map(|(_, identity)| identity.range.max(identity.replica));
+    let first = ids.max().unwrap_or(0) + 1;
+    let taken: Vec<_> = spans.iter().map(|span| take(&mut found, span)).collect::<Result<_, _>>()?;
+    for span in volatile {
+        if let Some((directory, identity)) = found.iter().find(|(_, identity)| identity.span.overlaps(span)) {
+            return Err(OpenError::Volatile {
+                directory: directory.clone(),
+                found: identity.span.text.to_string(),
+                configured: span.text.to_string(),
+            });
+        }
+    }
+    let mut ids = first..;
+    let made = |(replica, span): (Option<Found>, &Span)| match replica {
+        Some(replica) => Ok(replica),
+        None => make_replica(directory, span, threads, ids.next().expect("there is no last one")),
+    };
+    let replicas = taken.into_iter().zip(spans).map(made).collect::<Result<_, _>>()?;
+    Ok(Opened { replicas, left_over: found.into_iter().map(|(path, _)| path).collect() })
+}
+
 /// Takes the replica of this span; `None` if there is none, and no other has a name of it.
 fn take(found: &mut Vec<Found>, span: &Span) -> Result<Option<Found>, OpenError> {
     if let Some(place) = found.iter().position(|(_, identity)| identity.span == *span) {
@@ -261,15 +295,7 @@ fn take(found: &mut Vec<Found>, span: &Span) -> Result<Option<Found>, OpenError>
     }
 }
 
-fn make_replica(
-    directory: &Path,
-    span: &Span,
-    threads: usize,
-    opened: &[Found],
-    found: &[Found],
-) -> Result<Found, OpenError> {
-    let ids = opened.iter().chain(found).map(|(_, identity)| identity.range.max(identity.replica));
-    let id = ids.max().unwrap_or(0) + 1;
+fn make_replica(directory: &Path, span: &Span, threads: usize, id: u64) -> Result<Found, OpenError> {
     let path = directory.join(format!("{id}-{id}"));
     let log = path.join(LOG);
     fs::create_dir_all(&log).map_err(failed(&log))?;

@@ -23,6 +23,7 @@ use std::{
     future::pending,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
 };
 use tokio::{
     sync::oneshot,
@@ -124,8 +125,13 @@ impl Replica {
             skipped,
             _ended: ended,
         };
+        let load_and_start = async {
+            self.replay(&log, &machine).await?;
+            let started = Consensus::start(self.id, log.clone(), machine, snapshots).await;
+            started.map_err(|broken| broken.to_string())
+        };
         let started = tokio::select! {
-            started = Consensus::start(self.id, log.clone(), machine, snapshots) => started,
+            started = load_and_start => started,
             () = self.show_progress() => unreachable!("it does not end"),
         };
         let end = match started {
@@ -137,7 +143,7 @@ impl Replica {
                 }
                 end
             }
-            Err(broken) => End::Broken(broken.to_string()),
+            Err(reason) => End::Broken(reason),
         };
         drop(machine_ended.await);
         // Those that use the log end with the machine, or soon after it. It can be opened again after that.
@@ -182,6 +188,27 @@ impl Replica {
             Ok(loaded) => loaded,
             Err(panic) => Err(panic.to_string()),
         }
+    }
+
+    /// Executes what is known to be committed, one entry at a time: the library would hold many of them at
+    /// once, however large they are.
+    async fn replay(&self, log: &Mutex<Log>, machine: &Machine) -> Result<(), String> {
+        let end = log.lock().committed().map_or(0, |committed| committed.index + 1);
+        let start = machine.progress.position().map_or(0, |position| position.last.index + 1);
+        for index in start..end {
+            // Reading a whole log takes long: other ranges have their turns in between.
+            tokio::task::consume_budget().await;
+            let entry = log.lock().read(index..index + 1).map(|mut entries| entries.pop());
+            let (id, payload) = match entry {
+                Ok(Some(entry)) => entry,
+                Ok(None) => {
+                    return Err(format!("entry {index} is not in the log; restore the range from a backup"));
+                }
+                Err(error) => return Err(error.to_string()),
+            };
+            machine.replay(id, payload).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 
     /// Logs how far the range is loaded, as long as it is.
@@ -258,7 +285,7 @@ impl Replica {
     /// Whether the log is larger than a snapshot would be, and large at all.
     fn has_outgrown(&self, log: LogStats) -> bool {
         self.range.set_log_stats(log);
-        log.bytes > SNAPSHOT_LOG_BYTES.max(self.range.store.used_bytes() as u64)
+        log.bytes > SNAPSHOT_LOG_BYTES && log.bytes > self.range.store.stats().bytes
     }
 
     /// Whether a snapshot or a backup is being taken: one at a time.
@@ -272,6 +299,8 @@ impl Replica {
             if let Err(end) = self.propose(consensus, group).await {
                 return end;
             }
+            // On a busy core, the clients of this group would otherwise only write again after the next one.
+            thread::yield_now();
         }
         End::Closed
     }

@@ -27,11 +27,12 @@ async fn open(data_dir: &Path) -> Ranges {
         data_dir: data_dir.into(),
         node: "foo@127.0.0.1".into(),
         spans: vec![Span { start: [].into(), end: None, text: "..".into() }],
+        volatile: Vec::new(),
         threads: 1,
-        max_memory: None,
+        budget: Arc::default(),
+        freeze_budget: Arc::default(),
         transactions: TransactionLimits::default(),
         fsync: Fsync::Always,
-        wake: |wake| wake(),
     };
     let ranges = Ranges::open(&settings).expect("opened");
     assert_eq!(ranges.all()[0].wait_until_loaded().await, RangeState::Ready);

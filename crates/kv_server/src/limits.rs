@@ -226,9 +226,6 @@ pub(crate) const CHANNEL_NAME_BYTES: usize = 16 * 1024;
 /// Bytes of requests after which a batch ends.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 
-/// How often a large write to a string is prepared, if others change the length of the string meanwhile.
-pub(crate) const PREPARATIONS: usize = 100;
-
 /// Requests of one batch that list or search many fields.
 pub(crate) const BATCH_PAGES: usize = 8;
 

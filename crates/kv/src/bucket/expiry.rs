@@ -1,10 +1,6 @@
 //! When a bucket and its entries expire, and which entries have expired.
 
-use super::{
-    Bucket,
-    layout::{Entries, inline_entries},
-    map::Map,
-};
+use super::{Bucket, Entries, inline_entries, map::Map};
 use crate::memory::{Memory, entry::Entry};
 
 impl Bucket {

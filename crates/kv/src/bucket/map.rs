@@ -1,10 +1,7 @@
 //! A map of keys to values: Redis's hash. Few entries are stored inline, one after the other in the bucket's
 //! block; many are stored in a table.
 
-use super::{
-    Bucket, WrongType,
-    layout::{Block, Body, Entries, Head, inline_entries},
-};
+use super::{Block, Body, Bucket, Entries, Head, WrongType, inline_entries};
 use crate::{
     error::CommandError,
     limits::{INLINE_BYTES, PAGE_BYTES, PAGE_LINES},

@@ -1,9 +1,6 @@
 //! A single value: Redis's string. It is stored in the bucket's block, unless it is large.
 
-use super::{
-    Bucket, WrongType,
-    layout::{self, Block, Body, Head, Origin, write_origin},
-};
+use super::{Block, Body, Bucket, Head, Origin, WrongType, plain_string, write_origin};
 use crate::{
     error::CommandError,
     limits::LARGE_VALUE_BYTES,
@@ -41,7 +38,7 @@ impl Bucket {
     /// string expires, or was not set as a whole.
     #[inline]
     pub(crate) fn overwrite_string(self, memory: &mut Memory, value: &[u8]) -> bool {
-        let Some((body_offset, body)) = layout::plain_string(memory.arena.bytes_mut(self.0)) else {
+        let Some((body_offset, body)) = plain_string(memory.arena.bytes_mut(self.0)) else {
             return false;
         };
         let (before, width) = read_varint(body);

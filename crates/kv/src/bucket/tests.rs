@@ -1,7 +1,7 @@
 //! Tests of a bucket, some against a model, while it outgrows its block.
 
 use super::*;
-use crate::{limits::PAGE_NAMES, memory::entry::Entry};
+use crate::limits::PAGE_NAMES;
 use foldhash::fast::SeedableRandomState;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

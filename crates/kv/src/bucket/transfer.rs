@@ -1,8 +1,7 @@
 //! Moves a bucket to the memory of another shard, and packs entries so that they can be copied there.
 
 use super::{
-    Bucket,
-    layout::{Block, Body, Entries, Head, inline_entries},
+    Block, Body, Bucket, Entries, Head, inline_entries,
     map::{add_to_table, remove_from_table},
 };
 use crate::memory::{

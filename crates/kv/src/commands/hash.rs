@@ -22,7 +22,7 @@ pub(super) const HGET: Command = CommandSpec::read("hget", Group::Hash)
     .summary("Returns the value of a field")
     .run(hget);
 fn hget<'s>(bucket: BucketMut<'s>, mut args: Args) -> CommandResult<'s> {
-    value(bucket.into_view(), args.required()?)
+    bucket.into_view().field_reply(args.required()?)
 }
 
 pub(super) const HMGET: Command = CommandSpec::read("hmget", Group::Hash)
@@ -38,7 +38,7 @@ fn hmget<'s>(bucket: BucketMut<'s>, args: Args) -> CommandResult<'s> {
     let bucket = bucket.into_view();
     bucket.map()?;
     check_values(bucket, args)?;
-    Ok(Reply::List(args.map(|field| value(bucket, field)).collect::<Result<_, _>>()?))
+    Ok(Reply::List(args.map(|field| bucket.field_reply(field)).collect::<Result<_, _>>()?))
 }
 
 pub(super) const HSET: Command = CommandSpec::write("hset", Group::Hash)
@@ -190,14 +190,6 @@ fn hincrbyfloat(mut bucket: BucketMut, mut args: Args) -> CommandResult<'static>
     Ok(Reply::OwnedValue(OwnedValue::Bytes(sum.into_bytes())))
 }
 
-/// The value of a field.
-pub(crate) fn value<'s>(bucket: BucketRef<'s>, field: &[u8]) -> CommandResult<'s> {
-    match bucket.field(field)? {
-        Some(entry) => bucket.reply(entry.value),
-        None => Ok(Reply::NoKey),
-    }
-}
-
 /// Checks that the values of these fields, which are copied in one step, do not have too many bytes. Large
 /// ones are not copied.
 pub(super) fn check_values(bucket: BucketRef<'_>, fields: Args<'_>) -> Result<(), CommandError> {
@@ -210,7 +202,7 @@ pub(super) fn check_values(bucket: BucketRef<'_>, fields: Args<'_>) -> Result<()
         let value = bucket.field(field)?.and_then(|entry| entry.value.small());
         bytes += value.map_or(0, <[u8]>::len);
         if bytes > STEP_BYTES {
-            return Err(CommandError::step_too_large());
+            return Err(CommandError::StepTooLarge);
         }
     }
     Ok(())

@@ -90,7 +90,7 @@ fn hrandfield<'s>(mut bucket: BucketMut<'s>, args: Args) -> CommandResult<'s> {
     let bucket = bucket.into_view();
     let len = bucket.len()?;
     let Some(count) = choice.count else {
-        return Ok(match bucket.random_entries(1)?.first() {
+        return Ok(match bucket.random_entries(choice.projection, 1)?.first() {
             Some(entry) => Reply::Value(entry.key),
             None if len == 0 => Reply::NoKey,
             None => Reply::LargeSample,
@@ -99,10 +99,11 @@ fn hrandfield<'s>(mut bucket: BucketMut<'s>, args: Args) -> CommandResult<'s> {
     let wanted = count.unsigned_abs();
     let entries = match wanted {
         _ if len == 0 => Some(Vec::new()),
-        _ if count >= 0 => sample_distinct(bucket, wanted.min(len as u64) as usize, len)?,
+        _ if count >= 0 => sample_distinct(bucket, choice.projection, wanted.min(len as u64) as usize)?,
         // A negative count allows duplicates.
         _ if wanted <= RANDOM_ENTRIES as u64 => {
-            Some(bucket.random_entries(wanted as usize)?).filter(|entries| entries.len() as u64 == wanted)
+            let entries = bucket.random_entries(choice.projection, wanted as usize)?;
+            Some(entries).filter(|entries| entries.len() as u64 == wanted)
         }
         _ => None,
     };
@@ -130,7 +131,7 @@ pub(crate) fn random_page<'s>(
     bucket.delete_expired(EXPIRY_ENDS);
     let bucket = bucket.into_view();
     let count = (count as usize).min(RANDOM_ENTRIES);
-    let (mut entries, mut next) = (bucket.random_entries(count)?, 0);
+    let (mut entries, mut next) = (bucket.random_entries(projection, count)?, 0);
     if entries.is_empty() {
         (entries, next) = bucket.entries_up_to(cursor, 1)?;
         fastrand::shuffle(&mut entries);
@@ -160,9 +161,13 @@ fn items<'s>(bucket: BucketRef<'s>, entries: &[Entry<'s>], projection: Projectio
     }
 }
 
-/// `count` distinct random entries out of `len`. `None` if it takes more than one bounded step.
-fn sample_distinct(bucket: BucketRef, count: usize, len: usize) -> Result<Option<Vec<Entry>>, WrongType> {
-    if count > len / 2 {
+/// `count` distinct random entries. `None` if it takes more than one bounded step.
+fn sample_distinct(
+    bucket: BucketRef,
+    projection: Projection,
+    count: usize,
+) -> Result<Option<Vec<Entry>>, WrongType> {
+    if count > bucket.len()? / 2 {
         let (mut entries, next) = bucket.entries_up_to(0, RANDOM_ENTRIES)?;
         fastrand::shuffle(&mut entries);
         entries.truncate(count);
@@ -174,7 +179,7 @@ fn sample_distinct(bucket: BucketRef, count: usize, len: usize) -> Result<Option
     let (mut entries, mut seen) = (Vec::with_capacity(count), HashSet::with_capacity(count));
     while entries.len() < count {
         let wanted = count - entries.len();
-        let picked = bucket.random_entries(wanted)?;
+        let picked = bucket.random_entries(projection, wanted)?;
         let is_short = picked.len() < wanted;
         entries.extend(picked.into_iter().filter(|entry| seen.insert(entry.key)));
         if is_short {

@@ -3,7 +3,7 @@
 use super::spec::{Command, CommandSpec, Cost, Group, KeySpec};
 use crate::{
     args::{Args, parse_integer},
-    bucket::{Kind, layout::Origin},
+    bucket::{Kind, Origin},
     database::{Database, FullName},
     error::CommandError,
     memory::value::Value,

@@ -4,7 +4,10 @@
 use crate::{
     args::Args,
     reply::CommandResult,
-    shard::{bucket_ref::BucketMut, multi::MultiBucket},
+    shard::{
+        bucket_ref::{BucketMut, BucketRef},
+        multi::MultiBucket,
+    },
 };
 use std::fmt;
 
@@ -118,6 +121,11 @@ impl CommandSpec {
         Command { spec: self, run: Run::One(run) }
     }
 
+    /// Completes a command on one bucket that may grow by more than the arguments have.
+    pub(super) const fn run_growing(self, run: BucketFunction, growth: GrowthFunction) -> Command {
+        Command { spec: self, run: Run::Growing(run, growth) }
+    }
+
     /// Completes a command on several buckets of one node.
     pub(super) const fn run_multi(self, run: MultiFunction) -> Command {
         Command { spec: self, run: Run::Multi(run) }
@@ -140,12 +148,17 @@ pub struct Command {
 pub(crate) enum Run {
     /// On the bucket named by the first argument.
     One(BucketFunction),
+    /// The same, and it may make the bucket larger than its arguments are.
+    Growing(BucketFunction, GrowthFunction),
     /// On all buckets that the arguments name.
     Multi(MultiFunction),
 }
 
 /// Takes the bucket and the arguments after its name. The reply may borrow from the bucket.
 type BucketFunction = for<'s> fn(BucketMut<'s>, Args) -> CommandResult<'s>;
+
+/// Bytes by which a command with these arguments makes the bucket larger.
+type GrowthFunction = fn(BucketRef, Args) -> usize;
 
 /// Takes the buckets, the first name, and the arguments after it.
 type MultiFunction = fn(&mut MultiBucket, &[u8], Args) -> CommandResult<'static>;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     args::{Args, parse_integer},
-    bucket::layout::Origin,
+    bucket::Origin,
     error::CommandError,
     memory::value::Value,
     reply::{CommandResult, OwnedValue, Reply},

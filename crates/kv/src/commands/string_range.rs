@@ -7,7 +7,7 @@ use crate::{
     limits::VALUE_BYTES,
     memory::{large::LargeValue, value::Value},
     reply::{CommandResult, OwnedValue, Reply},
-    shard::bucket_ref::BucketMut,
+    shard::bucket_ref::{BucketMut, BucketRef},
 };
 use std::ops::Range;
 
@@ -93,7 +93,7 @@ pub(super) const SETRANGE: Command = CommandSpec::write("setrange", Group::Strin
     .since("2.2.0")
     .syntax("key offset value")
     .summary("Overwrites part of a string; gaps are filled with zeros")
-    .run(setrange);
+    .run_growing(setrange, growth);
 fn setrange(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
     let (offset, bytes) = (args.integer()?, args.required()?);
     let offset = usize::try_from(offset).map_err(|_| CommandError::NegativeOffset)?;
@@ -101,6 +101,16 @@ fn setrange(bucket: BucketMut, mut args: Args) -> CommandResult<'static> {
         return strlen(bucket, args);
     }
     write(bucket, offset, bytes)
+}
+
+/// By how much SETRANGE makes the string longer.
+fn growth(bucket: BucketRef, mut args: Args) -> usize {
+    let (Ok(offset), Ok(bytes)) = (args.integer(), args.required()) else { return 0 };
+    let after = usize::try_from(offset).unwrap_or(0).saturating_add(bytes.len());
+    if bytes.is_empty() || after > VALUE_BYTES {
+        return 0;
+    }
+    after.saturating_sub(bucket.string().unwrap_or(None).map_or(0, Value::len))
 }
 
 fn length(bucket: &BucketMut) -> Result<usize, CommandError> {

@@ -6,9 +6,10 @@
 use crate::limits::{FREE_SHARE, WATCHES_BYTES, WATCHES_SHARE};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The bytes that all shards use together, and hold with their free blocks, and the limit.
+/// The bytes that all shards of all stores of a node use together, and hold with their free blocks, and the
+/// limit.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     limit: AtomicUsize,
     used: AtomicUsize,
     held: AtomicUsize,
@@ -27,19 +28,26 @@ impl Default for Budget {
 
 impl Budget {
     /// The limit, if there is one.
-    pub(crate) fn limit(&self) -> Option<usize> {
+    pub fn limit(&self) -> Option<usize> {
         Some(self.limit.load(Relaxed)).filter(|limit| *limit != usize::MAX)
     }
 
     /// Sets the limit, or removes it.
-    pub(crate) fn set_limit(&self, limit: Option<usize>) {
+    pub fn set_limit(&self, limit: Option<usize>) {
         self.limit.store(limit.unwrap_or(usize::MAX), Relaxed);
         self.update_effective_limit();
     }
 
     /// Whether what is used exceeds the limit, or will with `bytes` more.
-    pub(crate) fn lacks(&self, bytes: usize) -> bool {
+    pub fn lacks(&self, bytes: usize) -> bool {
         self.used().saturating_add(bytes) > self.limit.load(Relaxed)
+    }
+
+    /// Whether `bytes` more exceed the limit, when one shard uses `used` bytes, of which `accounted` are
+    /// accounted for.
+    pub(crate) fn lacks_in_shard(&self, bytes: usize, used: usize, accounted: usize) -> bool {
+        let used = self.used().wrapping_add(used).wrapping_sub(accounted);
+        used.saturating_add(bytes) > self.limit.load(Relaxed)
     }
 
     /// Whether so much is held that compaction has to help.
@@ -60,7 +68,7 @@ impl Budget {
     }
 
     /// The bytes that all shards use together.
-    pub(crate) fn used(&self) -> usize {
+    pub fn used(&self) -> usize {
         self.used.load(Relaxed)
     }
 

@@ -1,10 +1,11 @@
 //! A bucket as a command sees it: [`BucketRef`] reads it, [`BucketMut`] changes it. Expired entries are left
 //! out.
 
+mod expired;
 mod large;
 
 use crate::{
-    bucket::{Bucket, Kind, WrongType, layout::Origin, map::Map},
+    bucket::{Bucket, Kind, Origin, WrongType, map::Map},
     error::CommandError,
     limits::{NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_MISSES},
     memory::{
@@ -15,7 +16,7 @@ use crate::{
         value::{LargeRef, Value},
     },
     pubsub::bucket_changes::{Change, EndReason},
-    reply::{CommandResult, OwnedValue, Reply},
+    reply::{CommandResult, OwnedValue, Projection, Reply},
     shard::{
         Shard,
         registry::{Lookup, NameSlot},
@@ -59,14 +60,6 @@ impl<'s> BucketRef<'s> {
         Ok(self.string()?.map(|value| self.owned_value(value)))
     }
 
-    /// A value of the bucket, apart from it.
-    pub(crate) fn owned_value(self, value: Value<'s>) -> OwnedValue {
-        match value {
-            Value::Bytes(bytes) => OwnedValue::Bytes(bytes.to_vec()),
-            Value::Large(at) => OwnedValue::Large(Box::new(self.memory.arena.value(at).clone())),
-        }
-    }
-
     /// The reply that is a value of the bucket.
     #[inline]
     pub(crate) fn reply(self, value: Value<'s>) -> CommandResult<'s> {
@@ -100,6 +93,14 @@ impl<'s> BucketRef<'s> {
         let Some(bucket) = self.bucket else { return Ok(None) };
         let entry = bucket.map(self.memory)?.get(self.lookup.field_hash(field, self.memory), field);
         Ok(entry.filter(|entry| !entry.is_expired(self.now_ms)))
+    }
+
+    /// The reply that is the value of a field.
+    pub(crate) fn field_reply(self, field: &[u8]) -> CommandResult<'s> {
+        match self.field(field)? {
+            Some(entry) => self.reply(entry.value),
+            None => Ok(Reply::NoKey),
+        }
     }
 
     /// How many fields the map has.
@@ -139,9 +140,14 @@ impl<'s> BucketRef<'s> {
         Some((own + bytes.sum::<usize>(), next))
     }
 
-    /// Up to `wanted` random entries of the map, with duplicates, as long as they are within a page. Gives up
-    /// after a bounded number of tries among slots that are vacant or hold expired entries.
-    pub(crate) fn random_entries(self, wanted: usize) -> Result<Vec<Entry<'s>>, WrongType> {
+    /// Up to `wanted` random entries of the map, with duplicates, as long as what `projection` lists of them
+    /// is within a page. Gives up after a bounded number of tries among slots that are vacant or hold expired
+    /// entries.
+    pub(crate) fn random_entries(
+        self,
+        projection: Projection,
+        wanted: usize,
+    ) -> Result<Vec<Entry<'s>>, WrongType> {
         let Some(map) = self.map()? else { return Ok(Vec::new()) };
         let (mut entries, mut bytes, mut misses) = (Vec::new(), 0, 0);
         while entries.len() < wanted && bytes < PAGE_BYTES && misses < RANDOM_MISSES {
@@ -149,7 +155,8 @@ impl<'s> BucketRef<'s> {
             crate::tests::work::touch(1);
             match map.random(self.now_ms) {
                 Some(entry) => {
-                    bytes += entry.key.len() + entry.value.len();
+                    bytes += entry.key.len();
+                    bytes += if projection == Projection::Keys { 0 } else { entry.value.len() };
                     entries.push(entry);
                 }
                 None => misses += 1,
@@ -183,22 +190,6 @@ impl<'s> BucketMut<'s> {
     ) -> BucketMut<'s> {
         let registered = shard.registry.lookup(&shard.memory, lookup, name);
         BucketMut { shard, name, lookup, registered, now_ms }
-    }
-
-    /// Ends the bucket if it has expired by `removal_ms`. One that has expired only by now is not seen.
-    #[inline]
-    pub(crate) fn end_if_expired(&mut self, removal_ms: u64) {
-        if !self.shard.expiry_cursor.has_expiries {
-            return;
-        }
-        let Some(bucket) = self.bucket() else { return };
-        let is_expired = |at_ms| bucket.is_expired(&self.shard.memory, at_ms);
-        if is_expired(removal_ms) {
-            self.end_expired(EndReason::Expired);
-            self.shard.counters.expired += 1;
-        } else if removal_ms != self.now_ms && is_expired(self.now_ms) {
-            self.registered = None;
-        }
     }
 
     /// Counts a read of the bucket as a hit or a miss.
@@ -277,12 +268,6 @@ impl<'s> BucketMut<'s> {
         let Some((slot, bucket)) = self.registered.take() else { return false };
         self.shard.end(slot, bucket, self.name, reason);
         true
-    }
-
-    fn end_expired(&mut self, reason: EndReason) {
-        if let Some((slot, bucket)) = self.registered.take() {
-            self.shard.end_expired(slot, bucket, self.name, reason);
-        }
     }
 
     /// Renames the bucket, which exists, and moves it from the registry to [`Shard::unregistered`], until
@@ -458,27 +443,6 @@ impl BucketMut<'_> {
         self.put(Entry { key: field, value, expires_at_ms })?;
         self.invalidate_watches();
         Ok(())
-    }
-
-    /// Deletes up to `limit` fields that have expired, and ends the map if none is left. Returns the number
-    /// of fields.
-    pub(crate) fn delete_expired(&mut self, limit: usize) -> usize {
-        let Ok(Some(map)) = self.view().map() else { return 0 };
-        let expired = map.expired(self.now_ms, limit);
-        let fields: Vec<Box<[u8]>> = expired.iter().map(|entry| entry.key.into()).collect();
-        for field in &fields {
-            #[cfg(test)]
-            crate::tests::failpoint::reach("delete_expired");
-            if self.delete(field).is_ok() {
-                self.shard.watches.expired(self.name);
-                self.shard.subscribers.notify(self.name, || Change::Deleted { key: field.clone() });
-            }
-        }
-        self.shard.counters.expired_entries += fields.len() as u64;
-        if self.is_to_end() {
-            self.end_expired(EndReason::Dropped);
-        }
-        fields.len()
     }
 
     /// Creates a map, which does not exist, for the entries that will be loaded.

@@ -1,10 +1,7 @@
 //! A shard as a frozen copy reads it: its buckets as they were at the freeze, in bounded steps.
 
 use crate::{
-    bucket::{
-        Bucket,
-        layout::{Block, Body, Entries, Head, Origin, inline_entries},
-    },
+    bucket::{Block, Body, Bucket, Entries, Head, Origin, inline_entries},
     database::{Database, FullName},
     limits::{FROZEN_STEP, PAGE_BYTES},
     memory::{

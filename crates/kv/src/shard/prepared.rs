@@ -5,7 +5,7 @@ use crate::memory::large::LargeValue;
 
 /// Copies of arguments, each with the argument's place in memory. They are only valid for a request that
 /// borrows the same arguments.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct PreparedValues {
     values: Vec<(Place, LargeValue)>,
 }
@@ -21,6 +21,11 @@ impl PreparedValues {
     /// Adds the copy of an argument.
     pub(crate) fn push(&mut self, argument: &[u8], copy: LargeValue) {
         self.values.push((place(argument), copy));
+    }
+
+    /// Bytes of all copies.
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.iter().map(|(_, copy)| copy.len()).sum()
     }
 
     /// Whether there are none.

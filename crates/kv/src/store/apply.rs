@@ -25,7 +25,12 @@ pub struct EntryTerms {
 /// The store did not execute all of an entry, and executes nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store has halted")]
-pub struct Halted;
+pub enum Halted {
+    /// A panic.
+    Crashed,
+    /// Memory could not be had.
+    OutOfMemory,
+}
 
 impl Store {
     /// An empty store for a range with a log. Its replicas have the same seed, which clients must not know,
@@ -64,7 +69,7 @@ impl Store {
             halted = halted.and(check(&reply));
             on_reply(reply);
         });
-        if self.crash_reports.is_restarting() { Err(Halted) } else { halted.map(|()| executed) }
+        if self.crash_reports.is_restarting() { Err(Halted::Crashed) } else { halted.map(|()| executed) }
     }
 
     /// Waits until the store has halted: it executes nothing more until [`Self::restart`].
@@ -82,6 +87,18 @@ impl Store {
     ) -> usize {
         self.execute_on(batch, Terms { clock, budget: &self.budget, limits: None }, on_reply)
     }
+
+    /// Executes requests that change nothing as one step, as [`Self::read`] does, unless they may touch more
+    /// than a transaction may.
+    pub fn read_transaction(
+        &self,
+        batch: &[Request<'_>],
+        clock: Clock,
+        on_reply: impl FnMut(Reply<'_>),
+    ) -> Result<(), CommandError> {
+        let terms = Terms { clock, budget: &self.budget, limits: None };
+        self.transact_on(&[], batch, terms, on_reply).map(drop)
+    }
 }
 
 impl EntryTerms {
@@ -93,7 +110,8 @@ impl EntryTerms {
 /// Whether a request was executed. Without a budget, memory is short only if an arena is full.
 fn check(reply: &Reply<'_>) -> Result<(), Halted> {
     match reply {
-        Reply::Restarting | Reply::Error(CommandError::OutOfMemory) => Err(Halted),
+        Reply::Restarting => Err(Halted::Crashed),
+        Reply::Error(CommandError::OutOfMemory) => Err(Halted::OutOfMemory),
         _ => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     bucket::Kind,
     bucket_supervisor::{BucketSupervisor, Component, PanicScope, end_crashed},
     commands::{
-        hash, hash_scan,
+        hash_scan,
         spec::{Command, Run},
     },
     database::FullName,
@@ -71,7 +71,7 @@ impl Store {
             let flow = if request.spans_buckets() {
                 let mut shards = self.lock_all(request.full_names());
                 done += 1;
-                on_reply(self.execute_multi_bounded(&mut shards, request, terms))
+                on_reply(self.execute_multi_bounded(&mut shards, request, 0, terms))
             } else {
                 let mut lookups = ArrayVec::new();
                 let index = self.hash_lookups(&batch[done..], &mut lookups);
@@ -262,6 +262,10 @@ fn execute<'s>(
     let result = match request.op {
         Op::Command { command, args } => match command.run {
             Run::One(run) => run(bucket, args),
+            Run::Growing(_, growth) if bucket.lacks_memory(budget, growth(bucket.view(), args)) => {
+                Err(CommandError::OutOfMemory)
+            }
+            Run::Growing(run, _) => run(bucket, args),
             Run::Multi(_) => unreachable!("executed with all of its shards"),
         },
         Op::Entries { projection, cursor } => hash_scan::page(bucket.into_view(), projection, cursor),
@@ -297,7 +301,7 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
         return Ok(Reply::NoBucket);
     }
     match op {
-        Op::Get { key } => return hash::value(bucket.into_view(), key),
+        Op::Get { key } => return bucket.into_view().field_reply(key),
         Op::Show => return show(bucket.into_view()),
         Op::Keys { cursor } => {
             let (entries, next) = bucket.into_view().entries(cursor)?;

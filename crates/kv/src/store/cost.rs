@@ -5,11 +5,12 @@
 
 use crate::{
     args::{Args, SCAN_COUNT},
-    commands::{spec::Cost, string_range},
+    commands::{hash_scan::RandomFields, spec::Cost, string_range},
     database::FullName,
     error::CommandError,
-    limits::{LONGEST_NUMBER, PAGE_BYTES, PAGE_NAMES, RANDOM_ENTRIES, SCAN_ENTRIES},
+    limits::{LONGEST_NUMBER, NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_ENTRIES, SCAN_ENTRIES},
     memory::{entry::Entry, large::LargeValue, value::Value},
+    reply::Projection,
     request::{Op, Request},
     shard::bucket_ref::BucketRef,
 };
@@ -34,6 +35,8 @@ impl Default for TransactionLimits {
 /// What the requests of a transaction touch and return so far.
 pub(super) struct TransactionCost<'b> {
     limits: TransactionLimits,
+    /// Bytes of arguments that are copied already.
+    prepared: usize,
     entries: usize,
     bytes: usize,
     /// What earlier requests have added to a bucket.
@@ -53,8 +56,8 @@ struct Growth {
 }
 
 impl<'b> TransactionCost<'b> {
-    pub(super) fn new(limits: TransactionLimits) -> TransactionCost<'b> {
-        TransactionCost { limits, entries: 0, bytes: 0, growth: HashMap::default() }
+    pub(super) fn new(limits: TransactionLimits, prepared: usize) -> TransactionCost<'b> {
+        TransactionCost { limits, prepared, entries: 0, bytes: 0, growth: HashMap::default() }
     }
 
     /// Adds a request on this bucket, the first that it names. Fails when the sum exceeds the limits.
@@ -69,7 +72,7 @@ impl<'b> TransactionCost<'b> {
         };
         let size = match request.op {
             Op::Put { key, value } => key.len() + value.len(),
-            _ => args.bulks().len(),
+            _ => args.bulks().len() - self.prepared,
         };
         self.touch(1, size)?;
         let count = args.take(self.limits.entries).count();
@@ -104,7 +107,10 @@ impl<'b> TransactionCost<'b> {
             Cost::Listing => self.add_listing(bucket, args, growth)?,
             Cost::Sample => {
                 let fields = bucket.len().unwrap_or(0) + growth.fields;
-                let longest = bucket.memory.arena.large_bytes() + growth.longest;
+                let is_of_values = RandomFields::parse(args)
+                    .is_ok_and(|RandomFields { projection, .. }| projection != Projection::Keys);
+                let large = if is_of_values { bucket.memory.arena.large_bytes() } else { NAME_BYTES };
+                let longest = large + growth.longest;
                 self.touch(fields.min(RANDOM_ENTRIES), PAGE_BYTES.min(fields * PAGE_BYTES) + longest)?;
             }
             Cost::Copy | Cost::Rename => {

@@ -48,7 +48,7 @@ pub struct Store {
     pub(crate) shards: Box<[Mutex<Shard>]>,
     hasher: SeedableRandomState,
     pub(crate) crash_reports: CrashReports,
-    budget: Budget,
+    budget: Arc<Budget>,
     transaction_limits: Mutex<TransactionLimits>,
     watch_budget: Arc<WatchBudget>,
     /// Buckets that a flush has detached and whose memory is not freed yet.
@@ -98,12 +98,19 @@ impl Store {
             shards: (0..shards * DATABASES).map(shard).collect(),
             hasher,
             crash_reports: CrashReports::new(is_replica),
-            budget: Budget::default(),
+            budget: Arc::default(),
             transaction_limits: Mutex::default(),
             watch_budget,
             detached_buckets: Arc::default(),
             current_freeze: Mutex::default(),
         }
+    }
+
+    /// The same store, empty, whose buckets count against a budget that others share.
+    pub fn with_budget(self, budget: Arc<Budget>) -> Store {
+        let store = Store { budget, ..self };
+        store.set_memory_limit(store.memory_limit());
+        store
     }
 
     /// Subscribes to the changes of a bucket of database 0, which are queued in `backlog`; `None` when it
@@ -117,7 +124,8 @@ impl Store {
         Some(subscription)
     }
 
-    /// Sets how many bytes all buckets together may take; `None` removes the limit.
+    /// Sets how many bytes all buckets together, of all stores of its budget, may take; `None` removes the
+    /// limit.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.budget.set_limit(limit);
         if !self.crash_reports.is_replica {
@@ -133,7 +141,8 @@ impl Store {
         self.budget.limit()
     }
 
-    /// Bytes of memory that all buckets take, without the changes of batches in flight.
+    /// Bytes of memory that all buckets take, of all stores of its budget, without the changes of batches in
+    /// flight.
     pub fn used_bytes(&self) -> usize {
         self.budget.used()
     }

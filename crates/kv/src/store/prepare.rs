@@ -63,7 +63,7 @@ impl Store {
         let arguments = request.op.large_arguments();
         let large_bytes: usize = arguments.iter().map(|argument| argument.len()).sum();
         let refusal = if request.op.payload_bytes() - large_bytes > STEP_BYTES {
-            Some(CommandError::step_too_large())
+            Some(CommandError::StepTooLarge)
         } else if request.op.allocates() && self.budget.lacks(large_bytes) {
             Some(CommandError::OutOfMemory)
         } else {
@@ -101,15 +101,21 @@ impl Store {
         mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) {
         let batch = slice::from_ref(request);
+        let terms = Terms { clock: Clock::at(now_ms), budget: &self.budget, limits: None };
         if request.spans_buckets() {
-            self.execute(batch, now_ms, on_reply);
+            let mut shards = self.lock_all(request.full_names());
+            let prepared = preparation.prepared;
+            shards.for_each(|shard| shard.prepared = prepared.clone());
+            let reply = self.execute_multi_bounded(&mut shards, request, prepared.bytes(), terms);
+            shards.for_each(|shard| shard.prepared = PreparedValues::default());
+            drop(shards);
+            let _ = on_reply(reply);
             return;
         }
         let mut lookups = ArrayVec::new();
         let mut guard = self.lock(self.hash_lookups(batch, &mut lookups));
         guard.prepared = preparation.prepared;
         let shard = Prepared(&mut guard);
-        let terms = Terms { clock: Clock::at(now_ms), budget: &self.budget, limits: None };
         let _ = self.execute_in_shard(shard.0, &lookups, batch, terms, &mut 0, &mut on_reply);
     }
 }

@@ -3,7 +3,7 @@
 use super::Store;
 use crate::{
     args::{Args, parse_integer},
-    bucket::{Kind, WrongType, layout::Origin},
+    bucket::{Kind, Origin, WrongType},
     bucket_supervisor::{BucketSupervisor, end_crashed},
     database::FullName,
     error::CommandError,

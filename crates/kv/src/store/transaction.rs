@@ -54,7 +54,7 @@ impl Store {
         if allocates && terms.budget.is_exceeded(0, 0) && !self.make_room(&mut shards) {
             return Err(CommandError::OutOfMemory);
         }
-        self.check_cost(&mut shards, batch, terms)?;
+        self.check_cost(&mut shards, batch, 0, terms)?;
         let budget = Budget::default();
         let terms = Terms { budget: &budget, ..terms };
         for request in batch {
@@ -82,15 +82,17 @@ impl Store {
     }
 
     /// Executes a command on several buckets outside of a transaction: as one that touches no more than a
-    /// transaction may, or that renames a bucket within its shard.
+    /// transaction may, or that renames a bucket within its shard. `prepared` bytes of its arguments are
+    /// copied already.
     pub(super) fn execute_multi_bounded(
         &self,
         shards: &mut ShardGuards<'_>,
         request: &Request<'_>,
+        prepared: usize,
         terms: Terms<'_>,
     ) -> Reply<'static> {
         if let Err(CommandError::TransactionTooLarge { entries, bytes }) =
-            self.check_cost(shards, slice::from_ref(request), terms)
+            self.check_cost(shards, slice::from_ref(request), prepared, terms)
             && !(request.op.renames() && self.is_in_one_shard(request))
         {
             return Reply::Error(CommandError::CommandTooLarge { entries, bytes });
@@ -120,9 +122,10 @@ impl Store {
         &self,
         shards: &mut ShardGuards<'_>,
         batch: &[Request<'_>],
+        prepared: usize,
         Terms { clock, limits, .. }: Terms<'_>,
     ) -> Result<(), CommandError> {
-        let mut cost = TransactionCost::new(limits.unwrap_or_else(|| self.transaction_limits()));
+        let mut cost = TransactionCost::new(limits.unwrap_or_else(|| self.transaction_limits()), prepared);
         // What reads return depends on where a replica keeps its entries, so it must not decide.
         let counts = |request: &&Request<'_>| limits.is_none() || !request.op.is_read();
         for request in batch.iter().filter(counts) {

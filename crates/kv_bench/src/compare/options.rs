@@ -24,6 +24,9 @@ pub(crate) struct Compare {
     /// Compare GET by redis-benchmark beside processes that keep the cores busy, with io_uring and epoll
     #[arg(long, conflicts_with = "unpinned")]
     pub(crate) neighbours: bool,
+    /// Compare servers that have every write on disk before they reply, and our volatile release
+    #[arg(long, conflicts_with_all = ["unpinned", "neighbours"])]
+    pub(crate) durable: bool,
     /// [default: 5, with neighbours 9]
     #[arg(long)]
     rounds: Option<u64>,

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// A program that can be compared.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Program {
     Ours(PathBuf),
     /// Our release without io_uring.
@@ -21,15 +21,29 @@ pub(crate) enum Program {
     Redis(PathBuf),
     Valkey(PathBuf),
     Memcached,
+    /// One that has every write on disk before it replies.
+    Durable(Box<Program>),
     /// The echo of this program, for one workload.
     Echo(Workload),
 }
 
 impl Program {
     /// Our release and its peers.
-    pub(crate) fn all(compare: &Compare) -> [Program; 4] {
+    pub(crate) fn all(compare: &Compare) -> Vec<Program> {
         let Compare { ours, redis, valkey, .. } = compare.clone();
-        [Program::Ours(ours), Program::Redis(redis), Program::Valkey(valkey), Program::Memcached]
+        let (ours, redis, valkey) = (Program::Ours(ours), Program::Redis(redis), Program::Valkey(valkey));
+        match compare.durable {
+            true => {
+                let durable = Program::Ours(compare.ours.clone());
+                vec![durable.durable(), redis.durable(), valkey.durable(), ours]
+            }
+            false => vec![ours, redis, valkey, Program::Memcached],
+        }
+    }
+
+    /// The same program, with every write on disk before it replies.
+    pub(crate) fn durable(self) -> Program {
+        Program::Durable(Box::new(self))
     }
 
     /// Its path, or its name to be found in `PATH`.
@@ -38,12 +52,16 @@ impl Program {
             Program::Ours(path) | Program::OursWithEpoll(path) => path.clone(),
             Program::Redis(path) | Program::Valkey(path) => path.clone(),
             Program::Memcached => "memcached".into(),
+            Program::Durable(program) => program.path()?,
             Program::Echo(_) => fs::read_link("/proc/self/exe").context("cannot find this program")?,
         })
     }
 
     /// Its name and version, when it is installed.
     pub(crate) fn version(&self) -> Option<String> {
+        if let Program::Durable(program) = self {
+            return program.version().map(|version| version + " durable");
+        }
         let is_ours = matches!(self, Program::Ours(_) | Program::OursWithEpoll(_));
         let argument = if is_ours { "version" } else { "--version" };
         let output = Command::new(self.path().ok()?).arg(argument).output().ok()?.stdout;
@@ -60,6 +78,7 @@ impl Program {
         match self {
             Program::Ours(_) => &[Protocol::Resp, Protocol::Text],
             Program::Memcached => &[Protocol::Memcached],
+            Program::Durable(program) => program.protocols(),
             _ => &[Protocol::Resp],
         }
     }
@@ -69,10 +88,10 @@ impl Program {
         matches!(self, Program::OursWithEpoll(_)).then_some(("KV_IO_URING", "false"))
     }
 
-    /// Arguments for a volatile server at this address, whose files go to this directory.
-    pub(crate) fn arguments(&self, address: SocketAddr, directory: &Path) -> Vec<String> {
+    /// Arguments for a server at this address, whose files go to this directory.
+    pub(crate) fn arguments(&self, socket: SocketAddr, files: &Path) -> Vec<String> {
         let (address, port, directory) =
-            (address.to_string(), address.port().to_string(), directory.to_string_lossy());
+            (socket.to_string(), socket.port().to_string(), files.to_string_lossy());
         let arguments: &[&str] = match self {
             Program::Ours(_) | Program::OursWithEpoll(_) => {
                 &["start", "--clients", &address, "--run-dir", &directory]
@@ -82,6 +101,14 @@ impl Program {
             }
             Program::Memcached => {
                 &["-t", "1", "-U", "0", "-l", HOST, "-p", &port, "-u", "root", "-m", MEMORY_MB]
+            }
+            Program::Durable(program) => {
+                let durable: &[&str] = match **program {
+                    Program::Ours(_) => &["--data-dir", &directory],
+                    _ => &["--appendonly", "yes", "--appendfsync", "always"],
+                };
+                let durable = durable.iter().map(ToString::to_string).collect();
+                return [program.arguments(socket, files), durable].concat();
             }
             Program::Echo(workload) => {
                 return [vec!["echo".into(), format!("--address={address}")], workload.arguments().into()]

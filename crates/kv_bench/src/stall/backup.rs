@@ -16,8 +16,9 @@ use std::{
     thread,
 };
 
-/// The name of the case.
+/// The names of the case, of a volatile and of a durable server.
 pub(super) const NAME: &str = "backup beside writes";
+pub(super) const DURABLE: &str = "durable backup beside writes";
 
 /// Fields of the hash that is backed up.
 const FIELDS: usize = 1_000_000;

@@ -50,8 +50,10 @@ pub(crate) fn run(stall: &Stall, interrupt: &Interrupt) -> Result<(), Error> {
         interrupt.check()?;
         print(attack.name, measure(attack, &program, interrupt)?);
     }
-    if stall.only.as_ref().is_none_or(|only| backup::NAME.contains(only)) {
-        print(backup::NAME, backup::measure(&program, interrupt)?);
+    for (name, program) in [(backup::NAME, &program), (backup::DURABLE, &program.clone().durable())] {
+        if stall.only.as_ref().is_none_or(|only| name.contains(only)) {
+            print(name, backup::measure(program, interrupt)?);
+        }
     }
     match stall.limit {
         Some(limit) if slowest > Duration::from_millis(limit) => Err(Error::Stalled { limit }),

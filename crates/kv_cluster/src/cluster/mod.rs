@@ -9,12 +9,12 @@ pub use keyspace::BucketPages;
 
 use crate::{
     cookie::Cookie,
-    error::Error,
+    error::{Error, escape_name},
     events::{NodeEvent, NodeStatus},
-    forward::{ForwardedBatch, Owner, Refusal},
+    forward::{ForwardedBatch, Target},
     limits::{HANDSHAKES, NODE_EVENTS},
     link::node_query::NodeQuery,
-    local::{LinkSettings, LocalNode, StoreSettings, is_immediate},
+    local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings, is_immediate},
     node_name::NodeName,
     peer::{Peer, PeerList, dialer, listener},
     routing::{
@@ -57,6 +57,57 @@ pub struct Settings {
     pub fsync: Fsync,
 }
 
+/// Who owns a bucket.
+#[derive(Debug, Clone, Copy)]
+pub enum Owner<'a> {
+    /// This node, and it is volatile. It replies at once.
+    Local(&'a LocalNode),
+    /// Who replies later, to a [`ForwardedBatch`].
+    Later(Target<'a>),
+    /// No node: the request is refused.
+    Refused(Refusal<'a>),
+}
+
+impl<'a> Owner<'a> {
+    /// Who replies later, if anyone does.
+    #[inline]
+    pub fn target(self) -> Option<Target<'a>> {
+        if let Owner::Later(target) = self { Some(target) } else { None }
+    }
+
+    /// Whether both are the same, and serve the bucket.
+    fn is_same(&self, other: &Owner<'_>) -> bool {
+        match (self, other) {
+            (Owner::Local(_), Owner::Local(_)) => true,
+            (Owner::Later(one), Owner::Later(other)) => one.is_same(*other),
+            _ => false,
+        }
+    }
+}
+
+/// Why no node serves a bucket.
+#[derive(Debug, Clone, Copy)]
+pub enum Refusal<'a> {
+    /// No route covers it.
+    NoRoute,
+    /// By the routes of the two nodes it has different owners.
+    RoutesDiffer(&'a LocalNode, &'a Peer),
+}
+
+impl Refusal<'_> {
+    /// The error of a request for the bucket.
+    pub fn error(&self, bucket: &[u8]) -> Error {
+        match self {
+            Refusal::NoRoute => Error::no_route(bucket),
+            Refusal::RoutesDiffer(local, peer) => Error::RoutesDiffer {
+                one: local.name.shared(),
+                other: peer.name().shared(),
+                bucket: escape_name(bucket),
+            },
+        }
+    }
+}
+
 /// A handle to this node's view of the cluster. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cluster {
@@ -77,14 +128,15 @@ impl Cluster {
         let others = peers.into_iter().filter(|(peer, _)| *peer != name);
         let peer = |(peer, address)| Arc::new(Peer::new(peer, address, &name, events.clone()));
         let peers: PeerList = others.map(peer).collect();
-        let ranges =
-            data_dir.map(|data_dir| open_ranges(data_dir, fsync, &name, &routes, store)).transpose()?;
+        let budgets = MemoryBudgets::new(&store);
+        let open = |data_dir| open_ranges(data_dir, fsync, &name, &routes, store, &budgets);
+        let ranges = data_dir.map(open).transpose()?;
         let others = peers.iter().map(|peer| peer.name().clone());
         let table = RoutingTable::new(routes, &name, others, ranges.is_some())?;
         let name_of = |node: &Option<usize>| node.map_or(&name, |peer| peers[peer].name());
         let mut scan_order: Vec<_> = (0..peers.len()).map(Some).chain([None]).collect();
         scan_order.sort_by(|one, other| name_of(one).cmp(name_of(other)));
-        let local = Arc::new(LocalNode::new(name, cookie, links, table, store, ranges));
+        let local = Arc::new(LocalNode::new(name, cookie, links, table, store, budgets, ranges));
         let (scan_order, link) = (scan_order.into(), link.map(Arc::from));
         Ok(Cluster { local, peers, scan_order, link, listener: Arc::default(), events })
     }
@@ -166,8 +218,8 @@ impl Cluster {
     pub fn owner(&self, bucket: &[u8]) -> Owner<'_> {
         match self.local.table.look_up(bucket) {
             Destination::Local => Owner::Local(&self.local),
-            Destination::Range(range) => Owner::Range(&self.local.ranges()[range]),
-            Destination::Peer(peer) => Owner::Remote(&self.peers[peer]),
+            Destination::Range(range) => Owner::Later(Target::Range(&self.local.ranges()[range])),
+            Destination::Peer(peer) => Owner::Later(Target::Peer(&self.peers[peer])),
             Destination::Nowhere => Owner::Refused(Refusal::NoRoute),
             Destination::Disputed(peer) => {
                 Owner::Refused(Refusal::RoutesDiffer(&self.local, &self.peers[peer]))
@@ -192,11 +244,11 @@ impl Cluster {
             Owner::Local(node) => {
                 node.execute(&[request], now_ms, on_reply);
             }
-            Owner::Range(range) if is_immediate(&request.op) => {
+            Owner::Later(Target::Range(range)) if is_immediate(&request.op) => {
                 self.local.read(range, &[request], now_ms, on_reply)?;
             }
-            owner => {
-                let mut batch = ForwardedBatch::new(owner, request).expect("it replies later");
+            Owner::Later(target) => {
+                let mut batch = ForwardedBatch::new(target, request);
                 let _ = on_reply(batch.resolve_next().await?);
             }
         }
@@ -211,40 +263,43 @@ impl Cluster {
         mut read: impl FnMut(usize, Result<Reply<'_>, Error>),
     ) {
         let mut batches: Vec<(ForwardedBatch<'_>, Vec<usize>)> = Vec::new();
-        let mut at_once = Vec::new();
-        let written = self.written_ranges(requests);
+        let mut at_once: Vec<(usize, Option<&Range>)> = Vec::new();
         for (index, request) in requests.iter().enumerate() {
-            let owner = self.owner(request.bucket);
-            match owner {
-                Owner::Local(_) => at_once.push(index),
-                Owner::Range(range) if !is_one_of(range, &written) => at_once.push(index),
+            match self.owner(request.bucket) {
+                Owner::Local(_) => at_once.push((index, None)),
                 Owner::Refused(refusal) => read(index, Err(refusal.error(request.bucket))),
-                _ => match batches.iter_mut().find(|(batch, _)| batch.goes_to(&owner)) {
+                Owner::Later(target) => match batches.iter_mut().find(|(batch, _)| batch.goes_to(target)) {
                     Some((batch, indices)) => {
                         batch.push(*request);
                         indices.push(index);
                     }
-                    None => {
-                        batches
-                            .extend(ForwardedBatch::new(owner, *request).map(|batch| (batch, vec![index])));
-                    }
+                    None => batches.push((ForwardedBatch::new(target, *request), vec![index])),
                 },
             }
         }
-        batches.iter_mut().for_each(|(batch, _)| batch.send());
-        for index in at_once {
+        batches.retain_mut(|(batch, indices)| match batch.immediate_range() {
+            Some(range) => {
+                at_once.extend(indices.iter().map(|index| (*index, Some(range))));
+                false
+            }
+            None => {
+                batch.send();
+                true
+            }
+        });
+        for (index, range) in at_once {
             let mut on_reply = |reply: Reply<'_>| {
                 read(index, Ok(reply));
                 Continue(())
             };
             let (request, now_ms) = (&requests[index..=index], kv::time::now_ms());
-            match self.owner(request[0].bucket) {
-                Owner::Range(range) => {
+            match range {
+                None => drop(self.local.execute(request, now_ms, &mut on_reply)),
+                Some(range) => {
                     if let Err(failure) = self.local.read(range, request, now_ms, on_reply) {
                         read(index, Err(failure.into()));
                     }
                 }
-                _ => drop(self.local.execute(request, now_ms, &mut on_reply)),
             }
         }
         for (mut batch, indices) in batches {
@@ -264,14 +319,14 @@ impl Cluster {
         for request in requests {
             let peer = match self.owner(request.bucket) {
                 Owner::Local(_) => continue,
-                Owner::Range(range) => {
+                Owner::Later(Target::Range(range)) => {
                     range.may_read()?;
                     continue;
                 }
-                Owner::Remote(peer) => peer,
+                Owner::Later(Target::Peer(peer)) => peer,
                 Owner::Refused(refusal) => return Err(refusal.error(request.bucket)),
             };
-            if !checked.is_some_and(|checked| std::ptr::eq(checked, peer)) {
+            if !checked.is_some_and(|checked| ptr::eq(checked, peer)) {
                 peer.down_error().map_or(Ok(()), Err)?;
                 checked = Some(peer);
             }
@@ -283,41 +338,23 @@ impl Cluster {
     /// Forwards the requests to which other nodes, or durable ranges, reply later: one batch for each owner.
     pub fn forward<'a>(&'a self, requests: &[Request<'a>]) -> Vec<ForwardedBatch<'a>> {
         let mut batches: Vec<ForwardedBatch<'a>> = Vec::new();
-        let written = self.written_ranges(requests);
         for request in requests {
-            let owner = self.owner(request.bucket);
-            if let Owner::Range(range) = owner
-                && !is_one_of(range, &written)
-            {
-                continue;
-            }
-            match batches.iter_mut().find(|batch| batch.goes_to(&owner)) {
+            let Some(target) = self.owner(request.bucket).target() else { continue };
+            match batches.iter_mut().find(|batch| batch.goes_to(target)) {
                 Some(batch) => batch.push(*request),
-                None => batches.extend(ForwardedBatch::new(owner, *request)),
+                None => batches.push(ForwardedBatch::new(target, *request)),
             }
         }
+        batches.retain(|batch| batch.immediate_range().is_none());
         batches.iter_mut().for_each(ForwardedBatch::send);
         batches
-    }
-
-    /// The durable ranges of this node to which one of the requests is not a mere read.
-    fn written_ranges(&self, requests: &[Request<'_>]) -> Vec<&Range> {
-        let mut written: Vec<&Range> = Vec::new();
-        for request in requests.iter().filter(|request| !is_immediate(&request.op)) {
-            if let Owner::Range(range) = self.owner(request.bucket)
-                && !is_one_of(range, &written)
-            {
-                written.push(range);
-            }
-        }
-        written
     }
 
     /// How many of the first requests the range executes at once, the first of which is for it: none if one
     /// of all these requests writes to it.
     pub fn immediate_prefix_len(&self, range: &Range, requests: &[Request<'_>]) -> usize {
         let is_here = |request: &Request<'_>| match self.owner(request.bucket) {
-            Owner::Range(other) => ptr::eq(other, range),
+            Owner::Later(Target::Range(other)) => ptr::eq(other, range),
             _ => false,
         };
         if requests.iter().any(|request| !is_immediate(&request.op) && is_here(request)) {
@@ -334,8 +371,8 @@ impl Cluster {
         backlog: &Arc<Backlog>,
     ) -> Result<Option<Subscription>, Error> {
         match self.owner(bucket) {
-            Owner::Local(_) | Owner::Range(_) => Ok(self.local.subscribe(bucket, backlog)?),
-            Owner::Remote(peer) => peer.subscribe(bucket, backlog).await,
+            Owner::Local(_) | Owner::Later(Target::Range(_)) => Ok(self.local.subscribe(bucket, backlog)?),
+            Owner::Later(Target::Peer(peer)) => peer.subscribe(bucket, backlog).await,
             Owner::Refused(refusal) => Err(refusal.error(bucket)),
         }
     }
@@ -377,28 +414,25 @@ impl Cluster {
     }
 }
 
-/// Whether the range is in the list.
-fn is_one_of(range: &Range, ranges: &[&Range]) -> bool {
-    ranges.iter().any(|other| ptr::eq(*other, range))
-}
-
 /// Opens the durable ranges of this node.
 fn open_ranges(
     data_dir: PathBuf,
     fsync: Fsync,
     name: &NodeName,
     routes: &Routes,
-    StoreSettings { threads, max_memory, transactions, .. }: StoreSettings,
+    StoreSettings { threads, transactions, .. }: StoreSettings,
+    budgets: &MemoryBudgets,
 ) -> Result<Ranges, Error> {
     let settings = RangesSettings {
         data_dir,
         node: name.to_string(),
         spans: routes.durable_spans(name),
+        volatile: routes.volatile_spans(name),
         threads,
-        max_memory,
+        budget: budgets.buckets.clone(),
+        freeze_budget: budgets.frozen.clone(),
         transactions,
         fsync,
-        wake: |wake| wake(),
     };
     Ranges::open(&settings).map_err(|error| Error::DataDir(error.to_string()))
 }

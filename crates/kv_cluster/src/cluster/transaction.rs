@@ -1,9 +1,9 @@
 //! Transactions: several requests as one step, on the one node that owns all their buckets.
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, Owner, Refusal},
     error::Error,
-    forward::{Owner, Refusal, reply_of, reply_of_range},
+    forward::{Target, reply_of, reply_of_range},
     link::codec::TransactionResult,
     local::Place,
     peer::Peer,
@@ -33,15 +33,15 @@ impl Cluster {
     fn several(&self, one: Owner<'_>, other: Owner<'_>) -> Error {
         let place = |owner| match owner {
             Owner::Local(_) => Some(Place::Volatile),
-            Owner::Range(range) => Some(Place::Range(range)),
-            Owner::Remote(_) | Owner::Refused(_) => None,
+            Owner::Later(Target::Range(range)) => Some(Place::Range(range)),
+            Owner::Later(Target::Peer(_)) | Owner::Refused(_) => None,
         };
         if let (Some(one), Some(other)) = (place(one), place(other)) {
             return one.several(&other);
         }
         let node = |owner| match owner {
-            Owner::Remote(peer) => peer.name().shared(),
-            Owner::Local(_) | Owner::Range(_) | Owner::Refused(_) => self.node_name().shared(),
+            Owner::Later(Target::Peer(peer)) => peer.name().shared(),
+            Owner::Local(_) | Owner::Later(Target::Range(_)) | Owner::Refused(_) => self.node_name().shared(),
         };
         Error::SeveralNodes { one: node(one), other: node(other) }
     }
@@ -65,8 +65,8 @@ impl Cluster {
                     }
                 }
                 // A range that refuses ends all watches when it begins again.
-                Owner::Range(range) => drop(range.propose(&[request])),
-                Owner::Remote(peer) => {
+                Owner::Later(Target::Range(range)) => drop(range.propose(&[request])),
+                Owner::Later(Target::Peer(peer)) => {
                     match remote.iter_mut().find(|(known, _)| std::ptr::eq(*known, peer)) {
                         Some((_, requests)) => requests.push(request),
                         None => remote.push((peer, vec![request])),
@@ -95,8 +95,8 @@ impl Cluster {
     ) -> Result<bool, Error> {
         let names = watched.iter().map(|(full, _)| full.name).chain(requests.iter().flat_map(Request::names));
         let peer = match self.single_owner(names)? {
-            Owner::Remote(peer) => peer,
-            Owner::Range(range) => return transact_in(range, watched, requests, reply).await,
+            Owner::Later(Target::Peer(peer)) => peer,
+            Owner::Later(Target::Range(range)) => return transact_in(range, watched, requests, reply).await,
             Owner::Local(_) | Owner::Refused(_) => {
                 let now_ms = kv::time::now_ms();
                 let executed = self.local.transact(watched, requests, now_ms, |local| reply(Ok(local)));

@@ -25,7 +25,7 @@ use crate::{
     },
     node_name::NodeName,
 };
-use kv::{Change, EndReason, Event, FullName, Request};
+use kv::{Change, EndReason, Event, FullName, LargeValue, Request};
 use std::{
     collections::HashMap,
     mem::take,
@@ -73,9 +73,10 @@ impl Link {
         let mut sent = 0;
         let fill = |writer: &mut MessageWriter<'_>| {
             let fits = |(index, request): &(usize, &Request<'_>)| {
-                // Only a request alone in its call may exceed a frame.
+                // One with large arguments is alone in its call, and only that may exceed a frame.
                 let limit = if *index == 0 { MESSAGE_BYTES } else { FRAME_BYTES };
-                writer.size() < BATCH_BYTES && writer.push_item_within(limit, *request)
+                let is_apart = *index > 0 && LargeValue::holds(request.op.payload_bytes());
+                writer.size() < BATCH_BYTES && !is_apart && writer.push_item_within(limit, *request)
             };
             sent = requests.iter().take(CALL_REQUESTS).enumerate().take_while(fits).count();
             if sent > 0 || requests.is_empty() { Ok(sent) } else { Err(self.too_large(MESSAGE_BYTES)) }

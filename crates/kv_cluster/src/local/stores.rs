@@ -96,20 +96,20 @@ impl LocalNode {
         StoreStats { limit: self.memory_limit().map(|limit| limit as u64), ..stats }
     }
 
-    /// Whether the buckets of a store take more memory than they may, or will with `bytes` more.
+    /// Whether the buckets take more memory than they may, or will with `bytes` more.
     pub fn is_out_of_memory(&self, bytes: usize) -> bool {
-        self.stores().any(|store| store.is_out_of_memory(bytes))
+        self.budgets.buckets.lacks(bytes)
     }
 
     /// Bytes of memory that the buckets take, without the changes of batches in flight.
     pub fn used_bytes(&self) -> u64 {
-        self.stores().map(|store| store.used_bytes() as u64).sum()
+        self.budgets.buckets.used() as u64
     }
 
     /// All buckets as they are now, a copy for each store: all of them within a few milliseconds, and each at
     /// one moment. What is kept for the copies counts against this node's parts for them.
     pub fn freeze(&self) -> Result<Vec<FrozenStore>, AlreadyFrozen> {
-        let volatile = self.store.freeze(&self.freeze_budget);
+        let volatile = self.store.freeze(&self.budgets.frozen);
         std::iter::once(volatile).chain(self.ranges().iter().map(|range| range.freeze())).collect()
     }
 
@@ -133,10 +133,10 @@ impl LocalNode {
         }
     }
 
-    /// Changes the bytes that the buckets of each store may take.
+    /// Changes the bytes that the buckets of all stores together may take.
     pub fn set_memory_limit(&self, limit: Option<usize>) {
         self.stores().for_each(|store| store.set_memory_limit(limit));
-        self.freeze_budget.set_memory_limit(limit);
+        self.budgets.frozen.set_memory_limit(limit);
     }
 
     /// Changes what one transaction may touch.

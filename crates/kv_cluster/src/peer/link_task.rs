@@ -158,7 +158,7 @@ impl LinkTask {
         }
         self.missed_reads = 0;
         while let Some(frame) = self.input.next_frame()? {
-            self.inbound.receive(frame, &mut self.output)?;
+            self.inbound.receive(frame.into(), &mut self.output)?;
         }
         Ok(())
     }

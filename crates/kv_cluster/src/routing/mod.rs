@@ -55,6 +55,11 @@ impl Route {
     pub fn is_durable(&self) -> bool {
         self.is_durable
     }
+
+    fn span(&self) -> Span {
+        let Range { start, end } = &self.range;
+        Span { start: start.clone(), end: end.clone(), text: self.buckets.as_str().into() }
+    }
 }
 
 impl Routes {
@@ -105,13 +110,16 @@ impl Routes {
 
     /// The spans of a node that are durable if it has a data directory, in order.
     pub fn durable_spans(&self, node: &NodeName) -> Vec<Span> {
-        let durable = self.spans.iter().filter(|span| span.is_durable && span.owner == *node);
-        let span = |Route { buckets, range, .. }: &Route| Span {
-            start: range.start.clone(),
-            end: range.end.clone(),
-            text: buckets.as_str().into(),
-        };
-        durable.map(span).collect()
+        self.spans_of(node).filter(|route| route.is_durable).map(Route::span).collect()
+    }
+
+    /// The spans of a node that are volatile in any case, in order.
+    pub(crate) fn volatile_spans(&self, node: &NodeName) -> Vec<Span> {
+        self.spans_of(node).filter(|route| !route.is_durable).map(Route::span).collect()
+    }
+
+    fn spans_of(&self, node: &NodeName) -> impl Iterator<Item = &Route> {
+        self.spans.iter().filter(move |route| route.owner == *node)
     }
 
     /// Descriptions of the names that no span contains; empty if there are none.

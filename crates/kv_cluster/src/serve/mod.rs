@@ -1,6 +1,7 @@
 //! Handles what a peer sends: executes its requests, and passes its replies and changes to whoever awaits
 //! them.
 
+mod large_calls;
 pub(crate) mod node_queries;
 mod proposals;
 mod requests;
@@ -22,13 +23,10 @@ use crate::{
         send_queue::MessageWriter,
     },
     local::LocalNode,
-    serve::{
-        proposals::{Finished, Proposals},
-        subscriptions::ChangeStreams,
-    },
+    serve::{large_calls::LargeCalls, proposals::Proposals, subscriptions::ChangeStreams},
 };
 use kv::{Op, Publication, Request};
-use std::{collections::VecDeque, sync::Arc};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
 /// The receiving side of one link. Replies go to the `output` that the link task passes in.
 #[derive(Debug)]
@@ -38,13 +36,14 @@ pub(crate) struct Inbound {
     reassembly: Reassembly,
     streams: ChangeStreams,
     proposals: Proposals,
+    large_calls: LargeCalls,
     /// Requests that arrived while too much was unsent, or after the end of a turn. The protocol bounds them,
     /// so this node never has to stop reading, and two nodes cannot deadlock by each waiting until the other
     /// reads.
-    deferred: VecDeque<Box<[u8]>>,
+    deferred: VecDeque<Vec<u8>>,
     /// Messages that are being published, in their order, with the ids of the queries.
     publications: VecDeque<(u32, Publication)>,
-    /// Bytes of both.
+    /// Bytes of both, and of large calls.
     deferred_bytes: usize,
     turn: Turn,
     /// Identifies the watches of this link.
@@ -62,6 +61,14 @@ enum Turn {
     /// Since this time, in milliseconds since 1970.
     Since(u64),
     Over,
+}
+
+/// What has become of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handled {
+    Done,
+    /// It is a call with large arguments, which has yet to start.
+    Large,
 }
 
 impl Turn {
@@ -86,6 +93,7 @@ impl Inbound {
             reassembly: Reassembly::default(),
             streams: ChangeStreams::default(),
             proposals: Proposals::default(),
+            large_calls: LargeCalls::default(),
             deferred: VecDeque::new(),
             publications: VecDeque::new(),
             deferred_bytes: 0,
@@ -94,8 +102,12 @@ impl Inbound {
     }
 
     /// Handles one frame, or defers it.
-    pub(crate) fn receive(&mut self, frame: &[u8], output: &mut WriteBuffer) -> Result<(), LinkClosed> {
-        let (message, items) = codec::decode_frame(frame)?;
+    pub(crate) fn receive(
+        &mut self,
+        frame: Cow<'_, [u8]>,
+        output: &mut WriteBuffer,
+    ) -> Result<(), LinkClosed> {
+        let (message, items) = codec::decode_frame(&frame)?;
         let is_request = matches!(
             message,
             Message::Call { .. }
@@ -107,10 +119,13 @@ impl Inbound {
         if is_request {
             let can_execute = self.deferred.is_empty() && output.has_room_for_replies();
             if !can_execute || !self.turn.goes_on() {
-                return self.defer(frame);
+                return self.defer(frame.into_owned());
             }
         }
-        self.handle(message, items, output)
+        match self.handle(message, items, output)? {
+            Handled::Done => Ok(()),
+            Handled::Large => self.start_large_call(frame.into_owned()),
+        }
     }
 
     /// Handles deferred frames while there is room for the replies and the turn goes on.
@@ -119,7 +134,9 @@ impl Inbound {
             let Some(frame) = self.deferred.pop_front() else { break };
             self.deferred_bytes -= frame.len();
             let (message, items) = codec::decode_frame(&frame)?;
-            self.handle(message, items, output)?;
+            if self.handle(message, items, output)? == Handled::Large {
+                self.start_large_call(frame)?;
+            }
         }
         Ok(())
     }
@@ -152,14 +169,17 @@ impl Inbound {
         self.reassembly.arriving()
     }
 
-    /// Removes the next change stream that has ended, or queues the replies of a durable range. Pending until
-    /// there is one.
+    /// Removes the next change stream that has ended, or queues the replies of a durable range or to a large
+    /// call. Pending until there is one.
     pub(crate) async fn progress(&mut self, output: &mut WriteBuffer) {
-        let finished: Finished = tokio::select! {
-            () = self.streams.reap() => return,
-            finished = self.proposals.next() => finished,
-        };
-        proposals::write(finished, output.queue());
+        tokio::select! {
+            () = self.streams.reap() => {}
+            finished = self.proposals.next() => proposals::write(finished, output.queue()),
+            mut finished = self.large_calls.next() => {
+                self.deferred_bytes -= finished.bytes;
+                output.append(&mut finished.reply);
+            }
+        }
     }
 
     fn handle(
@@ -167,7 +187,7 @@ impl Inbound {
         message: Message<'_>,
         items: &[u8],
         output: &mut WriteBuffer,
-    ) -> Result<(), LinkClosed> {
+    ) -> Result<Handled, LinkClosed> {
         let queue = output.queue();
         match message {
             Message::Heartbeat => {}
@@ -178,6 +198,9 @@ impl Inbound {
             }
             Message::Call { id } => {
                 let mut requests = codec::decode_requests(items, CALL_REQUESTS)?;
+                if large_calls::is_large(&self.local, &requests) {
+                    return Ok(Handled::Large);
+                }
                 self.attribute_watches(&mut requests);
                 requests::execute(&self.local, id, &requests, &mut self.proposals, queue);
             }
@@ -210,10 +233,16 @@ impl Inbound {
             Message::NodeReply { id, reply } => self.link.on_node_reply(id, reply)?,
             Message::Fragment { remaining, bytes } => {
                 if let Some(message) = self.reassembly.push(remaining, bytes)? {
-                    self.receive_reassembled(&message, output)?;
+                    self.receive_reassembled(message, output)?;
                 }
             }
         }
+        Ok(Handled::Done)
+    }
+
+    fn start_large_call(&mut self, message: Vec<u8>) -> Result<(), LinkClosed> {
+        self.count_deferred(message.len())?;
+        self.large_calls.start(self.local.clone(), message);
         Ok(())
     }
 
@@ -227,16 +256,16 @@ impl Inbound {
         }
     }
 
-    fn receive_reassembled(&mut self, message: &[u8], output: &mut WriteBuffer) -> Result<(), LinkClosed> {
-        if let (Message::Fragment { .. }, _) = codec::decode_frame(message)? {
+    fn receive_reassembled(&mut self, message: Vec<u8>, output: &mut WriteBuffer) -> Result<(), LinkClosed> {
+        if let (Message::Fragment { .. }, _) = codec::decode_frame(&message)? {
             return Err(ProtocolError("a fragment within a fragment".into()).into());
         }
-        self.receive(message, output)
+        self.receive(message.into(), output)
     }
 
-    fn defer(&mut self, frame: &[u8]) -> Result<(), LinkClosed> {
+    fn defer(&mut self, frame: Vec<u8>) -> Result<(), LinkClosed> {
         self.count_deferred(frame.len())?;
-        self.deferred.push_back(frame.into());
+        self.deferred.push_back(frame);
         Ok(())
     }
 

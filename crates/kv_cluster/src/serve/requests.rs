@@ -3,7 +3,7 @@
 
 use crate::{
     error::RangeFailure,
-    limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, PREPARATIONS, TRANSACTION_REQUESTS},
+    limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
     link::{
         codec::{ForwardedReply, Message, TransactionResult},
         send_queue::{MessageWriter, SendQueue},
@@ -11,7 +11,7 @@ use crate::{
     local::{LocalNode, Place, is_immediate},
     serve::proposals::Proposals,
 };
-use kv::{CommandError, FullName, LargeValue, OwnedValue, Reply, Request};
+use kv::{CommandError, FullName, OwnedValue, Reply, Request};
 use std::ops::ControlFlow::{self, Break, Continue};
 
 /// Executes the requests of a call in order until one reply message is full, and queues that message. If the
@@ -48,7 +48,7 @@ pub(crate) fn execute(
         };
         let done = match &run.place {
             Some(Ok(Place::Volatile)) => {
-                execute_ours(local, run.requests, now_ms, |reply| push(ForwardedReply::Reply(reply)))
+                local.execute(run.requests, now_ms, |reply| push(ForwardedReply::Reply(reply)))
             }
             Some(Ok(Place::Range(_))) if !run.is_immediate => break,
             Some(Ok(Place::Range(range))) => {
@@ -100,54 +100,6 @@ impl<'r, 'q, 'l> Run<'r, 'q, 'l> {
         mut push: impl FnMut(ForwardedReply<'_>) -> ControlFlow<()>,
     ) -> usize {
         self.requests.iter().take_while(|_| push(reply()).is_continue()).count()
-    }
-}
-
-/// Executes the requests, or only the first if its arguments are large: those are copied before its bucket is
-/// locked. Returns how many were executed.
-fn execute_ours(
-    local: &LocalNode,
-    requests: &[Request<'_>],
-    now_ms: u64,
-    on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
-) -> usize {
-    let is_large = |request: &Request<'_>| LargeValue::holds(request.op.payload_bytes());
-    match requests.iter().position(is_large) {
-        Some(0) => {
-            execute_large(local, &requests[0], now_ms, on_reply);
-            1
-        }
-        small => local.execute(&requests[..small.unwrap_or(requests.len())], now_ms, on_reply),
-    }
-}
-
-fn execute_large(
-    local: &LocalNode,
-    request: &Request<'_>,
-    now_ms: u64,
-    mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
-) {
-    for attempt in 1..=PREPARATIONS {
-        let mut preparation = local.prepare(request, now_ms);
-        let prepared = loop {
-            match preparation.step() {
-                Ok(true) => {}
-                Ok(false) => break Ok(preparation),
-                Err(error) => break Err(error),
-            }
-        };
-        let mut is_outdated = false;
-        let reply = |reply: Reply<'_>| {
-            is_outdated = reply == Reply::Error(CommandError::Outdated) && attempt < PREPARATIONS;
-            if is_outdated { Continue(()) } else { on_reply(reply) }
-        };
-        match prepared {
-            Ok(preparation) => local.execute_prepared(request, preparation, now_ms, reply),
-            Err(error) => drop(on_reply(Reply::Error(error))),
-        }
-        if !is_outdated {
-            return;
-        }
     }
 }
 

@@ -27,7 +27,7 @@ impl Served {
         requests.iter().for_each(|request| assert!(writer.push_item_within(FRAME_BYTES, request)));
         writer.finish();
         input.reserve().extend_from_slice(&queue.frames);
-        self.inbound.receive(input.next_frame().unwrap().unwrap(), &mut self.output)
+        self.inbound.receive(input.next_frame().unwrap().unwrap().into(), &mut self.output)
     }
 
     /// A turn of the link's task.
@@ -93,11 +93,36 @@ fn requests_after_the_end_of_a_turn_wait_for_the_next_and_keep_their_order() {
     assert_eq!(served.inbound.deferred_bytes, 0);
 }
 
+#[tokio::test]
+async fn other_calls_are_executed_while_large_arguments_are_copied() {
+    let mut served = Served::new();
+    let (large, put) = (vec![b'x'; FRAME_BYTES / 2], |value| Op::Put { key: b"milk", value });
+    served.receive(&Message::Call { id: 0 }, &put_and_get("1")[..1]).unwrap();
+    assert_eq!(served.replies().len(), 1);
+    let link = Link::new(served.inbound.local.name.clone());
+    let requests = [&b"1"[..], &large, b"2", b"3"].map(|value| Request::new(b"shopping", put(value)));
+    assert_eq!(link.call(&requests).unwrap().0, 1, "the large request is alone in the next call");
+    assert_eq!(link.call(&requests[1..]).unwrap().0, 1);
+    served.inbound.begin_turn();
+    served.receive(&Message::Call { id: 1 }, &requests[1..2]).unwrap();
+    served.inbound.begin_turn();
+    served.receive(&Message::Call { id: 2 }, &put_and_get("2")).unwrap();
+    assert_eq!(served.replies(), [(2, "2".into())]);
+    assert!(served.inbound.deferred_bytes > large.len(), "it counts until it is executed");
+    served.inbound.progress(&mut served.output).await;
+    assert_eq!(served.replies(), [(1, "Some(Reply(Done))".into())]);
+    served.inbound.begin_turn();
+    served.receive(&Message::Call { id: 3 }, &put_and_get("3")).unwrap();
+    assert_eq!(served.replies(), [(3, "3".into())]);
+    assert_eq!(served.inbound.deferred_bytes, 0);
+}
+
 #[test]
 fn a_call_has_no_more_requests_than_a_batch_of_a_client() {
     let mut served = Served::new();
     let request = Request::new(b"shopping", Op::Create);
     served.receive(&Message::Call { id: 0 }, &[request; CALL_REQUESTS]).unwrap();
+    served.inbound.begin_turn();
     assert!(served.receive(&Message::Call { id: 1 }, &[request; CALL_REQUESTS + 1]).is_err());
     let link = Link::new(served.inbound.local.name.clone());
     assert_eq!(link.call(&[request; 10 * CALL_REQUESTS]).unwrap().0, CALL_REQUESTS);

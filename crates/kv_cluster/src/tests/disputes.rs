@@ -1,7 +1,7 @@
 //! Two linked nodes whose routes differ.
 
 use super::*;
-use crate::{forward::Refusal, tests::links::Log};
+use crate::{cluster::Refusal, tests::links::Log};
 
 /// `foo`, and a `bar` with these routes.
 async fn pair_with(bar_routes: Routes) -> (Node, Node) {

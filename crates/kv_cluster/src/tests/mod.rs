@@ -6,15 +6,16 @@ mod forwarding;
 mod hostile;
 mod keyspace;
 mod links;
+mod memory;
 mod subscriptions;
 mod transactions;
 
 use crate::{
-    cluster::{Cluster, Settings},
+    cluster::{Cluster, Owner, Settings},
     cookie::Cookie,
     error::Error,
     events::NodeEvent,
-    forward::{ForwardedBatch, Owner},
+    forward::{ForwardedBatch, Target},
     limits::FRAME_BYTES,
     link::{
         buffers::ReadBuffer,
@@ -23,7 +24,7 @@ use crate::{
         replies::Replies,
         send_queue::{MessageWriter, SendQueue},
     },
-    local::{LinkSettings, LocalNode, StoreSettings},
+    local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings},
     node_name::NodeName,
     peer::{
         Peer,
@@ -93,7 +94,8 @@ pub(crate) fn local_node() -> Arc<LocalNode> {
     let table = RoutingTable::new(Routes::all(name("foo")), &name("foo"), [], false).unwrap();
     let cookie = Cookie::new("weknoweachother");
     let (links, store) = (LinkSettings::default(), StoreSettings::default());
-    Arc::new(LocalNode::new(name("foo"), cookie, links, table, store, None))
+    let budgets = MemoryBudgets::new(&store);
+    Arc::new(LocalNode::new(name("foo"), cookie, links, table, store, budgets, None))
 }
 
 struct Node {
@@ -115,7 +117,9 @@ impl Node {
 
     fn peer(&self) -> &Peer {
         let bucket: &[u8] = if *self.cluster.node_name() == name("foo") { b"shopping" } else { b"apples" };
-        let Owner::Remote(peer) = self.cluster.owner(bucket) else { panic!("there is one peer") };
+        let Owner::Later(Target::Peer(peer)) = self.cluster.owner(bucket) else {
+            panic!("there is one peer")
+        };
         peer
     }
 

@@ -1,7 +1,8 @@
 //! Finds damage in the files of a log. The library takes a record that seems to go on behind the end of the
 //! last file for one that was not written to its end, and cuts it off, with all that is behind its beginning.
-//! If a length in it was damaged, that would be entries which are on disk: [`check_end`] distinguishes the
-//! two.
+//! If a length in it was damaged, that would be entries which are on disk: [`cut_torn_end`] distinguishes the
+//! two. It also cuts off what the library takes for damage: a record of which only the first sectors were
+//! written.
 
 use super::encoding::{ID_BYTES, LogTypes, PAYLOAD_HEADER_BYTES, is_beginning_of_payload};
 use raft_log::{RaftWalTypes, WALRecord, codeq::Decode};
@@ -24,18 +25,31 @@ impl From<Damage> for io::Error {
     }
 }
 
-/// Fails if the last file of the log has damage that the library would cut off.
-pub(super) fn check_end(directory: &Path) -> io::Result<()> {
+/// Cuts off a record at the end of the log of which only the first sectors were written. Fails if the last
+/// file has damage that the library would cut off.
+pub(super) fn cut_torn_end(directory: &Path) -> io::Result<()> {
     let Some(last) = files(directory)?.pop() else { return Ok(()) };
     let Some(offset) = first_unreadable(&last)? else { return Ok(()) };
-    let mut file = File::open(&last)?;
+    let mut file = File::options().read(true).write(true).open(&last)?;
     file.seek(SeekFrom::Start(offset))?;
     let mut rest = Vec::new();
     file.read_to_end(&mut rest)?;
-    match is_torn(&rest, offset) {
-        true => Ok(()),
-        false => Err(Damage { path: last, offset }.into()),
+    if is_torn(&rest, offset) {
+        return Ok(());
     }
+    if is_torn(written_sectors(&rest, offset), offset) {
+        file.set_len(offset)?;
+        return file.sync_all();
+    }
+    Err(Damage { path: last, offset }.into())
+}
+
+/// The bytes before those sectors up to the end of a file that hold only zeros: some file systems write the
+/// length of a file before its contents.
+fn written_sectors(rest: &[u8], offset: u64) -> &[u8] {
+    let written = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
+    let end = (offset + written).next_multiple_of(SECTOR_BYTES) - offset;
+    &rest[..rest.len().min(end as usize)]
 }
 
 /// The error of a log that could not be opened, with the place of the damage if that is the reason.
@@ -91,6 +105,9 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
+/// Bytes that a disk writes as a whole.
+const SECTOR_BYTES: u64 = 512;
+
 /// Bytes of the kind of a record, at its beginning, and of its checksum, at its end.
 const KIND_BYTES: usize = 4;
 const CHECKSUM_BYTES: usize = 8;
@@ -102,7 +119,6 @@ const STATE: u32 = 5;
 /// written. If they are those of a whole record and its length is damaged, they make no sense up to the end.
 fn is_torn(rest: &[u8], offset: u64) -> bool {
     if rest.iter().all(|byte| *byte == 0) {
-        // Some file systems write the length of a file before its contents.
         return true;
     }
     let Some((kind, body)) = rest.split_first_chunk::<KIND_BYTES>() else { return true };

@@ -3,6 +3,7 @@
 use super::*;
 use crate::group::encode::{begin, encode_batch};
 use kv::{Op, Request};
+use raft_log::Stat;
 use std::{path::PathBuf, sync::mpsc::channel};
 use tempfile::TempDir;
 
@@ -114,6 +115,22 @@ fn what_was_cut_off_and_purged_stays_away_and_its_files_go() {
     assert!(files(&directory).len() < before, "{before} files before");
 }
 
+#[test]
+fn a_log_keeps_few_entries_in_memory() {
+    let directory = written(0..200);
+    let log = open(&directory).expect("a log");
+    let Stat { payload_cache_size, payload_cache_capacity, .. } = log.log.stat();
+    assert!(payload_cache_size <= payload_cache_capacity + 2_048, "{payload_cache_size} bytes");
+    drop(log);
+    let mut log = open(&directory).expect("a log");
+    for index in 200..400 {
+        sync(|done| log.append([(id(index), group(index))], done));
+    }
+    let Stat { payload_cache_size, payload_cache_capacity, .. } = log.log.stat();
+    assert!(payload_cache_size <= payload_cache_capacity + 2_048, "{payload_cache_size} bytes");
+    assert_eq!(log.read(0..400).expect("read").len(), 400);
+}
+
 type Entry = (LogId, Payload);
 
 /// A log in a single file, opened with these bytes in it, or why it is refused.
@@ -163,6 +180,37 @@ fn a_torn_end_is_cut_off_wherever_it_is_torn() {
         let zeros = [&bytes[..*end], &[0; 99]].concat();
         assert_eq!(reopened(&zeros), Ok(written.collect()), "zeros from {end} on");
     }
+}
+
+#[test]
+fn a_record_of_which_only_the_first_sectors_were_written_is_cut_off() {
+    let directory = TempDir::new().expect("a directory");
+    let mut log = Log::open(LogSettings { file_bytes: 1 << 20, ..settings(directory.path(), Fsync::Always) })
+        .expect("a log");
+    sync(|done| log.append([(id(0), group(0))], done));
+    let path = directory.path().join(FIRST_FILE);
+    let start = fs::metadata(&path).expect("a file").len() as usize;
+    let mut bytes = Vec::new();
+    begin(&mut bytes);
+    let put = Op::Put { key: b"milk", value: &[7; 5_000] };
+    encode_batch(&[Request::new(b"shopping", put)], usize::MAX, &mut bytes);
+    sync(|done| log.append([(id(1), Payload::Group(Arc::new(bytes)))], done));
+    drop(log);
+    let bytes = fs::read(path).expect("a file");
+    let before = vec![(id(0), group(0))];
+    let zeros_from = |end: usize, more| [&bytes[..end], &vec![0; bytes.len() - end + more]].concat();
+    let mut sectors = 0;
+    for end in (start..bytes.len()).filter(|end| end % 512 == 0) {
+        for more in [0, 3_000] {
+            assert_eq!(reopened(&zeros_from(end, more)), Ok(before.clone()), "{end} and {more} zeros");
+        }
+        sectors += 1;
+    }
+    assert!(sectors >= 9, "{sectors}");
+    // A whole record was acknowledged.
+    let mut damaged = zeros_from(bytes.len(), 3_000);
+    damaged[bytes.len() - 2_000] ^= 1;
+    assert_eq!(reopened(&damaged), Err(format!(" is damaged at offset {start}")));
 }
 
 /// However a length is damaged, what is behind it was acknowledged.

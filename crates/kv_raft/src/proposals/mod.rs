@@ -3,6 +3,7 @@
 
 pub(crate) mod replies;
 pub(crate) mod ticket;
+pub mod wakes;
 
 use crate::{
     disk::Disk,
@@ -18,23 +19,33 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    task::{Wake, Waker},
 };
-use ticket::{Completion, Ticket, WakeTogether};
+use ticket::{Completion, Ticket};
 use tokio::sync::Notify;
 
 /// Bytes of requests that wait in all ranges of a node.
 #[derive(Debug, Default)]
 pub(crate) struct WaitingBytes(AtomicUsize);
 
+/// Who proposes the groups of a range waits for it.
+#[derive(Debug, Default)]
+struct Filled(Notify);
+
+impl Wake for Filled {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
 /// The proposals of a range.
 #[derive(Debug)]
 pub(crate) struct Proposals {
     range: Arc<str>,
     queue: Mutex<Queue>,
-    filled: Notify,
+    filled: Arc<Filled>,
     waiting: Arc<WaitingBytes>,
     disk: Arc<Disk>,
-    wake: WakeTogether,
 }
 
 #[derive(Debug)]
@@ -110,15 +121,14 @@ impl Proposals {
         range: Arc<str>,
         waiting: Arc<WaitingBytes>,
         disk: Arc<Disk>,
-        wake: WakeTogether,
         refusal: RangeError,
     ) -> Proposals {
         let queue = Queue { groups: VecDeque::new(), refusal: Some(refusal), is_closed: false };
-        Proposals { range, queue: Mutex::new(queue), filled: Notify::new(), waiting, disk, wake }
+        Proposals { range, queue: Mutex::new(queue), filled: Arc::default(), waiting, disk }
     }
 
     fn new_group(&self) -> OpenGroup {
-        OpenGroup::new(Completion::new(self.range.clone(), self.wake))
+        OpenGroup::new(Completion::new(self.range.clone()))
     }
 
     /// A group that ends all watches.
@@ -183,7 +193,7 @@ impl Proposals {
         self.waiting.0.fetch_add(last_bytes(&queue.groups) - before, Relaxed);
         drop(queue);
         if count == 0 {
-            self.filled.notify_one();
+            wakes::wake_proposer(Waker::from(self.filled.clone()));
         }
         Ok(added)
     }
@@ -201,7 +211,7 @@ impl Proposals {
                     return None;
                 }
             }
-            self.filled.notified().await;
+            self.filled.0.notified().await;
         }
     }
 
@@ -240,7 +250,7 @@ impl Proposals {
         let mut queue = self.queue.lock();
         (queue.refusal, queue.is_closed) = (Some(refusal), true);
         drop(queue);
-        self.filled.notify_one();
+        self.filled.0.notify_one();
     }
 
     /// Refuses requests from now on, those that wait as well, until [`Self::accept`].

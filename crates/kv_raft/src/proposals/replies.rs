@@ -1,7 +1,7 @@
 //! The replies to a group, encoded while it is executed, and decoded by those who wait for them. They never
 //! leave the process.
 
-use crate::limits::REPLY_BYTES;
+use crate::limits::{REPLY_BYTES, SMALL_REPLY_BYTES};
 use bincode::{
     config::standard,
     serde::{borrow_decode_from_slice, encode_into_std_write},
@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub enum RangeReply<'a> {
     /// The reply of the store.
     Reply(#[serde(borrow)] Reply<'a>),
-    /// The request, which only reads, was executed, but the replies of its group are too large together.
+    /// The request was executed, but the replies of its group are too large together.
     TooLarge,
 }
 
@@ -56,18 +56,26 @@ impl GroupReplies {
     }
 
     /// Adds the reply to the next request of the step.
-    pub(crate) fn push(&mut self, reply: Reply<'_>, is_read: bool) {
+    pub(crate) fn push(&mut self, reply: Reply<'_>) {
+        let start = self.bytes.len();
+        let has_room = |bytes| start < REPLY_BYTES || bytes <= SMALL_REPLY_BYTES;
+        // What is large is not copied to be left out.
         let size = match &reply {
             Reply::Value(value) => value.len(),
             Reply::OwnedValue(OwnedValue::Large(value)) => value.len(),
             _ => 0,
         };
-        let reply = match is_read && self.bytes.len() + size > REPLY_BYTES {
-            true => RangeReply::TooLarge,
-            false => RangeReply::Reply(reply),
-        };
-        encode_into_std_write(&reply, &mut self.bytes, standard()).expect("writing to memory does not fail");
+        let reply = if has_room(size) { RangeReply::Reply(reply) } else { RangeReply::TooLarge };
+        self.encode(&reply);
+        if !has_room(self.bytes.len() - start) {
+            self.bytes.truncate(start);
+            self.encode(&RangeReply::TooLarge);
+        }
         self.steps.last_mut().expect("begun").replies += 1;
+    }
+
+    fn encode(&mut self, reply: &RangeReply<'_>) {
+        encode_into_std_write(reply, &mut self.bytes, standard()).expect("writing to memory does not fail");
     }
 
     /// A single transaction that was refused.
@@ -82,7 +90,7 @@ impl GroupReplies {
     pub(crate) fn single(reply: Reply<'_>) -> GroupReplies {
         let mut replies = GroupReplies::default();
         replies.begin_step();
-        replies.push(reply, false);
+        replies.push(reply);
         replies
     }
 }
@@ -135,8 +143,8 @@ mod tests {
     fn each_step_has_its_replies_and_its_outcome() {
         let mut group = GroupReplies::default();
         group.begin_step();
-        group.push(Reply::Done, false);
-        group.push(Reply::Value(b"1"), true);
+        group.push(Reply::Done);
+        group.push(Reply::Value(b"1"));
         group.begin_step();
         group.set_outcome(ProposalOutcome::Aborted);
         let group = Arc::new(group);
@@ -150,15 +158,19 @@ mod tests {
     }
 
     #[test]
-    fn the_replies_of_a_group_are_bounded_by_leaving_out_reads() {
-        let (mut group, value) = (GroupReplies::default(), vec![0; REPLY_BYTES / 2]);
+    fn the_replies_of_a_group_are_bounded_by_leaving_out_large_ones() {
+        let (mut group, half) = (GroupReplies::default(), vec![0; REPLY_BYTES / 2]);
+        let (small, list) = (&half[..SMALL_REPLY_BYTES / 2], Reply::List(vec![Reply::Number(1); 2_000]));
         group.begin_step();
-        for is_read in [true, true, false, true] {
-            group.push(Reply::Value(&value), is_read);
+        for value in [&half, &half, &half, small] {
+            group.push(Reply::Value(value));
         }
+        group.push(list);
+        group.push(Reply::Done);
+        assert!(group.bytes.len() < REPLY_BYTES + 2 * SMALL_REPLY_BYTES, "{}", group.bytes.len());
         let mut replies = Replies::new(Arc::new(group), 0);
         let kept: Vec<_> =
-            (0..4).map(|_| replies.next_reply().expect("a reply") != RangeReply::TooLarge).collect();
-        assert_eq!(kept, [true, false, true, false], "a write's reply is always there");
+            (0..6).map(|_| replies.next_reply().expect("a reply") != RangeReply::TooLarge).collect();
+        assert_eq!(kept, [true, true, false, true, false, true]);
     }
 }

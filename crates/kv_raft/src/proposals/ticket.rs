@@ -1,6 +1,9 @@
 //! Those who wait for a group: each has a ticket, and all are woken together.
 
-use super::replies::{GroupReplies, Replies};
+use super::{
+    replies::{GroupReplies, Replies},
+    wakes,
+};
 use crate::error::RangeError;
 use parking_lot::Mutex;
 use std::{
@@ -8,10 +11,6 @@ use std::{
     sync::Arc,
     task::{Context, Poll, Waker},
 };
-
-/// Runs what it is passed, which wakes all who wait for a group. What they are woken with may be collected
-/// meanwhile, so that a thread that serves many of them is woken once.
-pub type WakeTogether = fn(&mut dyn FnMut());
 
 /// The result of a group, and who waits for it.
 #[derive(Debug)]
@@ -29,12 +28,11 @@ enum State {
 pub(crate) struct Completion {
     waiters: Arc<Waiters>,
     range: Arc<str>,
-    wake: WakeTogether,
 }
 
 impl Completion {
-    pub(super) fn new(range: Arc<str>, wake: WakeTogether) -> Completion {
-        Completion { waiters: Arc::new(Waiters(Mutex::new(State::Waiting(Vec::new())))), range, wake }
+    pub(super) fn new(range: Arc<str>) -> Completion {
+        Completion { waiters: Arc::new(Waiters(Mutex::new(State::Waiting(Vec::new())))), range }
     }
 
     /// The ticket of a step.
@@ -49,8 +47,7 @@ impl Completion {
         let wakers = std::mem::take(wakers);
         *state = State::Done(result.map(Arc::new));
         drop(state);
-        let mut wakers = wakers.into_iter().flatten();
-        (self.wake)(&mut || wakers.by_ref().for_each(Waker::wake));
+        wakes::wake_all(wakers.into_iter().flatten());
     }
 }
 

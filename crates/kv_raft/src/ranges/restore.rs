@@ -68,8 +68,8 @@ impl Restore {
         fs::create_dir(&part).map_err(failed(&part))?;
         let mut restore = Restore { directory, part, ranges: Vec::new(), open: None, _lock: lock };
         let mut made = Vec::new();
-        for span in spans {
-            made.push(make_replica(&restore.part, span, threads, &made, &[])?);
+        for (id, span) in (1..).zip(spans) {
+            made.push(make_replica(&restore.part, span, threads, id)?);
         }
         for (directory, identity) in made {
             restore.ranges.push(RangeFile::begin(directory, identity, stamp_ms)?);

@@ -1,6 +1,6 @@
 //! Leaves an entry out of the log of a range that it crashes, while no process uses the data directory.
 
-use super::{find_replicas, lock};
+use super::{RANGES_DIRECTORY, find_replicas, lock};
 use crate::{
     error::OpenError,
     group::{self, Step},
@@ -33,7 +33,7 @@ impl SkippableEntry {
     /// Finds an entry in the log of a range, which is named by its span, such as `a..m`, or its directory.
     pub fn find(data_dir: &Path, range: &str, index: u64) -> Result<SkippableEntry, OpenError> {
         let lock = lock(data_dir)?;
-        let replicas = find_replicas(&data_dir.join("ranges"))?;
+        let replicas = find_replicas(&data_dir.join(RANGES_DIRECTORY))?;
         let is_wanted =
             |path: &Path, text: &str| text == range || path.file_name().is_some_and(|name| name == range);
         let wanted = replicas.iter().find(|(path, identity)| is_wanted(path, &identity.span.text));

@@ -18,9 +18,11 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// The directories of a log, of one that takes its place, and of one that has failed.
+/// The directories of a log, of one that takes its place when it is whole and before, and of one that has
+/// failed.
 pub(crate) const LOG: &str = "log";
 const NEXT: &str = "log.next";
+const PART: &str = "log.part";
 const FAILED: &str = "log.failed";
 
 /// Tries until the disk takes a snapshot and a new log in the range's directory. Returns `false` if the range
@@ -66,9 +68,10 @@ async fn try_to_renew_log(range: &Range, directory: &Path, cache_bytes: usize) -
 /// Makes an empty log behind an entry, and puts it into the place of the log that has failed, which is kept
 /// until another one fails.
 fn replace_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last: LogId) -> io::Result<()> {
-    let (log, next, failed) = (directory.join(LOG), directory.join(NEXT), directory.join(FAILED));
-    remove(&next)?;
-    begin_log(&next, cache_bytes, fsync, last)?;
+    finish(directory)?;
+    let [log, next, part, failed] = [LOG, NEXT, PART, FAILED].map(|name| directory.join(name));
+    begin_log(&part, cache_bytes, fsync, last)?;
+    fs::rename(&part, &next)?;
     remove(&failed)?;
     rename_if_there(&log, &failed)?;
     fs::rename(&next, &log)?;
@@ -86,10 +89,11 @@ pub(crate) fn begin_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last
     receiver.recv().unwrap_or_else(|_| Err(io::Error::other("the new log has failed")))
 }
 
-/// Removes what a process has left that ended while it renewed the log. A log that is whole and not in its
-/// place yet is put there.
+/// Removes what a process, or an attempt, has left that ended while it renewed the log. A log that is whole
+/// and not in its place yet is put there.
 pub(super) fn finish(directory: &Path) -> io::Result<()> {
     let (log, next) = (directory.join(LOG), directory.join(NEXT));
+    remove(&directory.join(PART))?;
     if fs::exists(&log)? { remove(&next) } else { rename_if_there(&next, &log) }
 }
 
@@ -104,5 +108,54 @@ fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    const LAST: LogId = LogId { term: 1, leader: 1, index: 7 };
+
+    /// The last entry that the log in this directory begins behind; `None` if there is no log.
+    fn purged(directory: &Path) -> Option<LogId> {
+        let log = directory.join(LOG);
+        fs::exists(&log).expect("a directory").then(|| {
+            Log::open(LogSettings::new(&log, 1 << 20, Fsync::Always))
+                .expect("a log")
+                .purged()
+                .expect("an entry")
+        })
+    }
+
+    /// Whenever the process ends, the log is the one before or the next one.
+    #[test]
+    fn a_log_that_is_not_whole_never_takes_the_place_of_another() {
+        let directory = TempDir::new().expect("a directory");
+        let directory = directory.path();
+        let begin =
+            |index| replace_log(directory, 1 << 20, Fsync::Always, LogId { index, ..LAST }).expect("begun");
+        let half = |name: &str| {
+            fs::create_dir(directory.join(name)).expect("made");
+            fs::write(directory.join(name).join("r-00_000_000_000_000_000_000.wal"), [0; 3])
+                .expect("written");
+        };
+        begin(7);
+        half(PART);
+        finish(directory).expect("finished");
+        assert_eq!(purged(directory), Some(LAST));
+        // The one before is aside, and the next one is not in its place: another attempt begins.
+        fs::rename(directory.join(LOG), directory.join(NEXT)).expect("renamed");
+        half(PART);
+        finish(directory).expect("finished");
+        assert_eq!((purged(directory), directory.join(PART).exists()), (Some(LAST), false));
+        fs::rename(directory.join(LOG), directory.join(NEXT)).expect("renamed");
+        begin(9);
+        assert_eq!(purged(directory), Some(LogId { index: 9, ..LAST }));
+        fs::remove_dir_all(directory.join(LOG)).expect("removed");
+        half(PART);
+        finish(directory).expect("finished");
+        assert_eq!(purged(directory), None);
     }
 }

@@ -4,7 +4,7 @@
 use super::record::{Item, Record};
 use crate::limits::{EXPORT_STEPS, TRANSFER_PAGE_BYTES};
 use kv::{BucketPage, Database, FullName, Kind, ScanFilter};
-use kv_cluster::{Cluster, Owner, RangeFailure, escape_name};
+use kv_cluster::{Cluster, Owner, RangeFailure, Target, escape_name};
 use serde::{Deserialize, Serialize};
 use std::vec;
 
@@ -56,8 +56,8 @@ impl Export {
     pub(crate) fn new(cluster: Cluster, name: Option<Vec<u8>>) -> Result<Export, String> {
         if let Some(name) = &name {
             match cluster.owner(name) {
-                Owner::Local(_) | Owner::Range(_) => {}
-                Owner::Remote(peer) => {
+                Owner::Local(_) | Owner::Later(Target::Range(_)) => {}
+                Owner::Later(Target::Peer(peer)) => {
                     let (name, peer) = (escape_name(name), peer.name());
                     return Err(format!("bucket \"{name}\" belongs to {peer}: run `export` there"));
                 }

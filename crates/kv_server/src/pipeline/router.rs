@@ -3,13 +3,10 @@
 //! [`execute_one`], [`transact`] or [`subscribe`]. Commands on all keys at once (KEYS, FLUSHALL, BUCKETS)
 //! name no bucket and call the [`Cluster`] themselves.
 
-use super::{Protocol, Rendered, buffers::Output};
-use crate::{
-    limits::{LOOK_AHEAD_REQUESTS, PREPARATIONS},
-    reactor::yield_to_group,
-};
+use super::{Protocol, Rendered, RequestResult, buffers::Output};
+use crate::{limits::LOOK_AHEAD_REQUESTS, reactor::yield_to_group};
 use kv::{Backlog, CommandError, FullName, LargeValue, Reply, Request, Subscription};
-use kv_cluster::{Cluster, Error, LocalNode, Owner, Range};
+use kv_cluster::{Cluster, Error, Owner, Range, Target};
 use std::{io, ops::ControlFlow, sync::Arc};
 use tokio::task::yield_now;
 
@@ -21,15 +18,29 @@ pub(super) struct Executed<F> {
 }
 
 impl<F> Executed<F> {
-    pub(super) fn none() -> Executed<F> {
+    fn none() -> Executed<F> {
         Executed { count: 0, paused: None }
     }
 
-    /// Counts one more request.
-    fn add(&mut self, rendered: Rendered<F>) {
+    /// Counts the next of the requests, and renders its result. Breaks off when the output is full or the
+    /// reply pauses the batch.
+    #[inline(always)]
+    fn render<'a, P: Protocol<FollowUp<'a> = F>>(
+        &mut self,
+        protocol: &mut P,
+        requests: &[Request<'a>],
+        result: RequestResult<'_>,
+        output: &mut Output<'_>,
+    ) -> ControlFlow<()> {
+        let rendered = protocol.render(&mut output.bytes, &requests[self.count], result);
         self.count += 1;
         if let Rendered::Paused(follow_up) = rendered {
             self.paused = Some(follow_up);
+        }
+        if output.is_full() || self.paused.is_some() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
         }
     }
 }
@@ -49,26 +60,23 @@ pub(super) fn execute_local<'a, P: Protocol>(
         match cluster.owner(left[0].bucket) {
             Owner::Local(node) => {
                 node.execute(&left[..local_prefix_len(cluster, left)], now_ms, |reply| {
-                    let request = &requests[executed.count];
-                    executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
-                    if output.is_full() || executed.paused.is_some() {
-                        return ControlFlow::Break(());
-                    }
-                    ControlFlow::Continue(())
+                    executed.render(protocol, requests, Ok(&reply), output)
                 });
             }
             Owner::Refused(refusal) => {
                 let error = refusal.error(left[0].bucket);
-                executed.add(protocol.render(&mut output.bytes, &left[0], Err(&error)));
+                let _ = executed.render(protocol, requests, Err(&error), output);
             }
-            Owner::Range(range) => match read_range(cluster, protocol, range, left, now_ms, output) {
-                Some(read) => {
-                    executed.count += read.count;
-                    executed.paused = read.paused;
+            Owner::Later(Target::Range(range)) => {
+                match read_range(cluster, protocol, range, left, now_ms, output) {
+                    Some(read) => {
+                        executed.count += read.count;
+                        executed.paused = read.paused;
+                    }
+                    None => break,
                 }
-                None => break,
-            },
-            Owner::Remote(_) => break,
+            }
+            Owner::Later(Target::Peer(_)) => break,
         }
     }
     executed
@@ -91,15 +99,10 @@ fn read_range<'a, P: Protocol>(
     }
     let mut executed = Executed::none();
     let read = cluster.local().read(range, &requests[..count], now_ms, |reply| {
-        let request = &requests[executed.count];
-        executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
-        if output.is_full() || executed.paused.is_some() {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
+        executed.render(protocol, requests, Ok(&reply), output)
     });
     if let Err(failure) = read {
-        executed.add(protocol.render(&mut output.bytes, &requests[0], Err(&failure.into())));
+        let _ = executed.render(protocol, requests, Err(&failure.into()), output);
     }
     Some(executed)
 }
@@ -125,13 +128,13 @@ pub(crate) async fn execute<P: Protocol>(
     output: &mut Output<'_>,
 ) -> io::Result<()> {
     let mut forwarded = cluster.forward(requests);
+    let target = |request: &Request<'_>| cluster.owner(request.bucket).target();
     let mut left = requests;
     while let Some(request) = left.first() {
-        let owner = cluster.owner(request.bucket);
-        let executed = match forwarded.iter_mut().find(|batch| batch.goes_to(&owner)) {
+        let batch = target(request).and_then(|to| forwarded.iter_mut().find(|batch| batch.goes_to(to)));
+        let executed = match batch {
             Some(batch) => {
                 let result = batch.resolve_next().await;
-                let mut executed = Executed::none();
                 let large = match &result {
                     Ok(Reply::Value(value)) if LargeValue::holds(value.len()) => {
                         let copied = copy_in_pieces(value).await;
@@ -139,19 +142,25 @@ pub(crate) async fn execute<P: Protocol>(
                     }
                     _ => None,
                 };
+                let mut executed = Executed::none();
                 let result = large.as_ref().map_or(result.as_ref(), Ok);
-                executed.add(protocol.render(&mut output.bytes, request, result));
+                let _ = executed.render(protocol, left, result, output);
                 executed
             }
-            None if let Owner::Local(node) = owner
-                && is_large(request) =>
+            None if is_large(request)
+                && let Owner::Local(node) = cluster.owner(request.bucket) =>
             {
-                execute_large(node, protocol, request, output).await
+                let mut executed = Executed::none();
+                let on_reply = |reply: Reply<'_>| {
+                    let _ = executed.render(protocol, left, Ok(&reply), output);
+                };
+                node.execute_large(request, on_reply).await;
+                executed
             }
             None => {
                 let is_apart = |request: &Request<'_>| {
-                    let owner = cluster.owner(request.bucket);
-                    is_large(request) || forwarded.iter().any(|batch| batch.goes_to(&owner))
+                    let is_forwarded = |to| forwarded.iter().any(|batch| batch.goes_to(to));
+                    is_large(request) || target(request).is_some_and(is_forwarded)
                 };
                 let end = left.iter().skip(1).position(is_apart).map_or(left.len(), |last| last + 1);
                 execute_local(cluster, protocol, &left[..end], kv::time::now_ms(), output)
@@ -180,39 +189,6 @@ pub(crate) async fn copy_in_pieces(bytes: &[u8]) -> Result<LargeValue, CommandEr
 /// Whether the arguments of a request take so long to copy that other connections run meanwhile.
 fn is_large(request: &Request<'_>) -> bool {
     LargeValue::holds(request.op.payload_bytes())
-}
-
-/// Executes a request with large arguments, which are copied before its bucket is locked. Other connections
-/// of this thread run between their pieces.
-async fn execute_large<'a, P: Protocol>(
-    node: &LocalNode,
-    protocol: &mut P,
-    request: &Request<'a>,
-    output: &mut Output<'_>,
-) -> Executed<P::FollowUp<'a>> {
-    let (mut executed, mut attempts) = (Executed::none(), 0);
-    while executed.count == 0 {
-        attempts += 1;
-        let mut preparation = node.prepare(request, kv::time::now_ms());
-        loop {
-            match preparation.step() {
-                Ok(true) => yield_now().await,
-                Ok(false) => break,
-                Err(error) => {
-                    let reply = Reply::Error(error);
-                    executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
-                    return executed;
-                }
-            }
-        }
-        node.execute_prepared(request, preparation, kv::time::now_ms(), |reply| {
-            if reply != Reply::Error(CommandError::Outdated) || attempts == PREPARATIONS {
-                executed.add(protocol.render(&mut output.bytes, request, Ok(&reply)));
-            }
-            ControlFlow::Continue(())
-        });
-    }
-    executed
 }
 
 /// Checks, before any of the requests is executed, that nothing is known to be in the way of one. Other
@@ -268,13 +244,13 @@ pub(super) async fn prefetch(cluster: &Cluster, request: &Request<'_>) {
                 yield_to_group().await;
             }
         }
-        Owner::Range(range) => {
+        Owner::Later(Target::Range(range)) => {
             let store = range.store();
             let mut prefetch = store.prefetch(request);
             while store.prefetch_step(request, &mut prefetch) {
                 yield_to_group().await;
             }
         }
-        Owner::Remote(_) | Owner::Refused(_) => {}
+        Owner::Later(Target::Peer(_)) | Owner::Refused(_) => {}
     }
 }

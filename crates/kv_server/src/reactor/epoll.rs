@@ -1,6 +1,6 @@
 //! The epoll backend: a socket is read and written when the system reports it ready.
 
-use super::socket::SharedSocket;
+use super::{event_loop::Backend, socket::SharedSocket};
 use crate::limits::{EPOLL_EVENTS, INPUT_BYTES};
 use foldhash::fast::RandomState;
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
@@ -45,8 +45,10 @@ impl Epoll {
         let buffer = vec![0; INPUT_BYTES].into();
         Ok((Epoll { poll, events, registered: HashMap::default(), buffer }, waker))
     }
+}
 
-    pub(super) fn register(&mut self, socket: &Arc<SharedSocket>) -> io::Result<()> {
+impl Backend for Epoll {
+    fn register(&mut self, socket: &Arc<SharedSocket>) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;
         let descriptor = socket.tcp.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&descriptor), Token(socket.id), both)?;
@@ -62,30 +64,17 @@ impl Epoll {
         Ok(())
     }
 
-    pub(super) fn deregister(&mut self, id: usize) {
-        if let Some(registered) = self.registered.remove(&id) {
-            // A closed socket is deregistered already.
-            self.poll.registry().deregister(&mut SourceFd(&registered.socket.tcp.as_raw_fd())).ok();
-        }
+    fn start_io(&mut self, socket: &Arc<SharedSocket>) -> bool {
+        let registered = self.registered.get_mut(&socket.id);
+        registered.is_some_and(|registered| registered.transfer(&mut self.buffer))
     }
 
-    /// Ends a receive without bytes. Returns whether the socket is idle then.
-    pub(super) fn cancel_receive(&mut self, id: usize) -> bool {
-        self.registered.get_mut(&id).is_some_and(|registered| {
-            registered.receiving = false;
-            let mut io = registered.socket.lock_io();
-            io.cancel_receive();
-            io.is_idle()
-        })
+    /// Does nothing: operations are tried at once.
+    fn submit(&mut self) -> io::Result<()> {
+        Ok(())
     }
 
-    /// See [`super::backend::Backend::start_io`].
-    pub(super) fn start_io(&mut self, id: usize) -> bool {
-        self.registered.get_mut(&id).is_some_and(|registered| registered.transfer(&mut self.buffer))
-    }
-
-    /// See [`super::backend::Backend::poll_io`].
-    pub(super) fn poll_io(&mut self, may_wait: bool, ready: &mut Vec<usize>) -> io::Result<()> {
+    fn poll_io(&mut self, may_wait: bool, ready: &mut Vec<usize>) -> io::Result<()> {
         let timeout = if may_wait { None } else { Some(Duration::ZERO) };
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
@@ -103,6 +92,22 @@ impl Epoll {
             }
         }
         Ok(())
+    }
+
+    fn cancel_receive(&mut self, socket: &Arc<SharedSocket>) -> bool {
+        self.registered.get_mut(&socket.id).is_some_and(|registered| {
+            registered.receiving = false;
+            let mut io = socket.lock_io();
+            io.cancel_receive();
+            io.is_idle()
+        })
+    }
+
+    fn deregister(&mut self, id: usize) {
+        if let Some(registered) = self.registered.remove(&id) {
+            // A closed socket is deregistered already.
+            self.poll.registry().deregister(&mut SourceFd(&registered.socket.tcp.as_raw_fd())).ok();
+        }
     }
 }
 

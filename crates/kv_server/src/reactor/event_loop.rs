@@ -1,13 +1,13 @@
 //! The loop of a reactor's thread. It polls connections in groups: one that yields is polled again after the
-//! others of its group.
+//! others of its group. A [`Backend`] does the I/O of their sockets.
 
 use super::{
-    backend::Backend,
     inbox::{Commands, ConnectionFuture, ConnectionWaker, Inbox, Order},
     socket::SharedSocket,
 };
 use crate::limits::YIELD_GROUP;
 use foldhash::fast::RandomState;
+use kv_cluster::wakes;
 use otp::LogLimiter;
 use std::{
     cell::Cell,
@@ -18,8 +18,31 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+/// What the loop asks of io_uring or epoll.
+pub(super) trait Backend {
+    /// Adds a connection's socket.
+    fn register(&mut self, socket: &Arc<SharedSocket>) -> io::Result<()>;
+
+    /// Starts the send and the receive that the connection awaits. Returns whether it is ready again at once.
+    fn start_io(&mut self, socket: &Arc<SharedSocket>) -> bool;
+
+    /// Submits to the kernel what has been started.
+    fn submit(&mut self) -> io::Result<()>;
+
+    /// Submits what has been started, waits for some I/O to complete if `may_wait`, handles what has, and
+    /// adds the ids of the connections that are ready to `ready`.
+    fn poll_io(&mut self, may_wait: bool, ready: &mut Vec<usize>) -> io::Result<()>;
+
+    /// Ends a receive without bytes. Returns whether nothing of the socket is in flight; if not, the
+    /// connection becomes ready once that has changed.
+    fn cancel_receive(&mut self, socket: &Arc<SharedSocket>) -> bool;
+
+    /// Removes the socket of a connection that has ended, or that another backend is to serve.
+    fn deregister(&mut self, id: usize);
+}
+
 /// Serves connections until it is stopped, then drops the remaining ones.
-pub(super) fn run(backend: Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
+pub(super) fn run(backend: impl Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
     let mut event_loop = EventLoop {
         backend,
         connections: HashMap::default(),
@@ -43,19 +66,19 @@ pub(super) fn run(backend: Backend, inbox: &Arc<Inbox>) -> io::Result<()> {
         for (socket, future) in commands.connections.drain(..) {
             event_loop.add_connection(socket, future, inbox);
         }
-        event_loop.poll_ready();
+        wakes::turn(|| event_loop.poll_ready());
         if !commands.woken.is_empty() {
             // A woken connection, which may have woken itself, can have much to do, so the replies of the
             // others are sent first.
             event_loop.backend.submit()?;
             event_loop.ready.append(&mut commands.woken);
-            event_loop.poll_ready();
+            wakes::turn(|| event_loop.poll_ready());
         }
     }
 }
 
-struct EventLoop {
-    backend: Backend,
+struct EventLoop<B> {
+    backend: B,
     connections: HashMap<usize, Connection, RandomState>,
     /// Ids of the connections to poll, in the order in which they became ready.
     ready: Vec<usize>,
@@ -84,7 +107,7 @@ struct Connection {
     last_order: usize,
 }
 
-impl EventLoop {
+impl<B: Backend> EventLoop<B> {
     fn add_connection(&mut self, socket: Arc<SharedSocket>, future: ConnectionFuture, inbox: &Arc<Inbox>) {
         if let Err(error) = self.backend.register(&socket) {
             if self.failures.admit() {
@@ -115,7 +138,11 @@ impl EventLoop {
         let mut handed_over = Vec::new();
         let mut stays = |id: &usize| {
             let Some(connection) = self.connections.get_mut(id) else { return false };
-            if connection.last_order == self.orders || !self.backend.release(&connection.socket) {
+            if connection.last_order == self.orders {
+                return true;
+            }
+            let socket = &connection.socket;
+            if !socket.lock_io().is_idle() && !self.backend.cancel_receive(socket) {
                 return true;
             }
             connection.last_order = self.orders;

@@ -1,8 +1,10 @@
 //! The inbox of a reactor: other threads send it connections to serve, connections to poll again, orders to
 //! hand connections over, and the command to stop.
 
-use super::{backend::BackendWaker, socket::SharedSocket};
+use super::socket::SharedSocket;
+use kv_cluster::wakes;
 use std::{
+    io,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -37,7 +39,14 @@ pub(super) enum Order {
 /// The commands for a reactor, and what wakes it.
 pub(super) struct Inbox {
     state: Mutex<State>,
-    waker: BackendWaker,
+    waker: ReactorWaker,
+}
+
+/// Wakes a reactor that waits for its sockets, from any thread.
+pub(super) enum ReactorWaker {
+    #[cfg(target_os = "linux")]
+    EventFd(std::os::fd::OwnedFd),
+    Epoll(mio::Waker),
 }
 
 #[derive(Default)]
@@ -49,15 +58,25 @@ struct State {
     stopped: bool,
 }
 
+impl ReactorWaker {
+    fn wake(&self) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            ReactorWaker::EventFd(eventfd) => Ok(rustix::io::write(eventfd, &1_u64.to_ne_bytes()).map(drop)?),
+            ReactorWaker::Epoll(waker) => waker.wake(),
+        }
+    }
+}
+
 impl Inbox {
     /// The empty inbox of the reactor that `waker` wakes.
-    pub(super) fn new(waker: BackendWaker) -> Inbox {
+    pub(super) fn new(waker: ReactorWaker) -> Inbox {
         Inbox { state: Mutex::default(), waker }
     }
 
     /// Adds commands with `add`, and wakes the reactor if it waits. A reactor that was stopped drops the
     /// connections that it is sent.
-    pub(super) fn send(&self, add: impl FnOnce(&mut Commands)) {
+    pub(super) fn send(self: &Arc<Self>, add: impl FnOnce(&mut Commands)) {
         let mut state = self.lock();
         add(&mut state.commands);
         state.stopped |= state.commands.stop;
@@ -66,8 +85,8 @@ impl Inbox {
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         drop(refused);
-        if waiting && let Err(error) = self.waker.wake() {
-            tracing::error!(%error, "cannot wake a reactor");
+        if waiting {
+            wakes::wake_after_all(self.clone().into());
         }
     }
 
@@ -89,6 +108,15 @@ impl Inbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Inbox {
+    /// Wakes the reactor.
+    fn wake(self: Arc<Self>) {
+        if let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "cannot wake a reactor");
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 //!
 //! A connection is a future, as in tokio, but only its reactor polls it: when its socket has progressed, or
 //! when its waker was called. Between the connection and the kernel are two buffers ([`socket`]): the
-//! connection reads one and fills the other, and a [`backend`], io_uring or epoll, does the reverse.
+//! connection reads one and fills the other, and a backend, `uring` or `epoll`, does the reverse.
 //!
 //! Read in this order: pool (starts the threads) -> `event_loop` (of one thread) -> inbox (commands from
-//! other threads) -> backend (`uring` or `epoll`) -> socket. Connections are on as few of the threads as the
-//! load needs: `load` measures, balancer decides, and `event_loop` hands them over.
+//! other threads) -> `uring` or `epoll` (as `backend` has chosen) -> socket. Connections are on as few of the
+//! threads as the load needs: `load` measures, balancer decides, and `event_loop` hands them over.
 
 mod backend;
 mod balancer;

@@ -1,6 +1,8 @@
 //! The reactors of a server, one for each thread of the runtime. They are started, supervised and stopped
 //! together; connections are on as many of them as the load needs.
 
+#[cfg(target_os = "linux")]
+use super::uring::Uring;
 use super::{
     backend::{BackendKind, BackendSeed},
     balancer::{Balancer, Plan},
@@ -96,7 +98,11 @@ impl ReactorPool {
                 threads.spawn_blocking(move || {
                     // Without a receiver, the pool has been stopped.
                     sender.send(ThreadClock::of_this_thread()).ok();
-                    event_loop::run(seed.start()?, &inbox)
+                    match seed {
+                        #[cfg(target_os = "linux")]
+                        BackendSeed::Uring(eventfd) => event_loop::run(Uring::open(eventfd)?, &inbox),
+                        BackendSeed::Epoll(epoll) => event_loop::run(epoll, &inbox),
+                    }
                 });
             }
             tokio::select! {

@@ -2,7 +2,7 @@
 //! reports the completion of each.
 #![expect(unsafe_code, reason = "docs/decisions/005-io-uring.md")]
 
-use super::socket::SharedSocket;
+use super::{event_loop::Backend, socket::SharedSocket};
 use crate::limits::{URING_BUFFER_BYTES, URING_BUFFERS, URING_COMPLETIONS, URING_SUBMISSIONS};
 use io_uring::{
     IoUring, cqueue, opcode,
@@ -112,36 +112,13 @@ impl Uring {
         Ok(uring)
     }
 
-    /// See [`super::backend::Backend::start_io`].
-    pub(super) fn start_io(&mut self, socket: &Arc<SharedSocket>) {
-        let mut io = socket.lock_io();
-        let (to_send, receives) = (io.begin_send(), io.begin_receive());
-        drop(io);
-        if let Some(bytes) = to_send {
-            self.send(socket.clone(), bytes, 0);
-        }
-        if receives {
-            self.receive(socket.clone());
-        }
-    }
-
     /// Submits all started operations, and waits for a completion if `may_wait`.
-    pub(super) fn submit(&mut self, may_wait: bool) -> io::Result<()> {
+    fn submit_and_wait(&mut self, may_wait: bool) -> io::Result<()> {
         match self.ring.submit_and_wait(usize::from(may_wait)) {
             // A signal, or the kernel is short of memory: completions are handled first, then the rest is
             // submitted again.
             Err(error) if matches!(error.kind(), Interrupted | WouldBlock | ResourceBusy) => Ok(()),
             submitted => submitted.map(drop),
-        }
-    }
-
-    /// See [`super::backend::Backend::poll_io`].
-    pub(super) fn poll_io(&mut self, may_wait: bool, ready: &mut Vec<usize>) -> io::Result<()> {
-        self.submit(may_wait)?;
-        loop {
-            let completion = self.ring.completion().next();
-            let Some(completion) = completion else { return Ok(()) };
-            ready.extend(self.complete(&completion));
         }
     }
 
@@ -187,16 +164,6 @@ impl Uring {
         ready
     }
 
-    /// Cancels the receive of a socket, which then completes without bytes. What is cancelled is any
-    /// operation on the socket, so nothing happens while a send is in flight.
-    pub(super) fn cancel_receive(&mut self, socket: &Arc<SharedSocket>) {
-        if !socket.lock_io().is_sending() {
-            let operation = CancelBuilder::fd(Fd(socket.tcp.as_raw_fd()));
-            let cancel = opcode::AsyncCancel2::new(operation).build();
-            self.start(cancel, Operation::CancelReceive { _socket: socket.clone() });
-        }
-    }
-
     fn arm_eventfd(&mut self) {
         let value = self.eventfd_value.as_mut_ptr();
         let read = opcode::Read::new(Fd(self.eventfd.as_raw_fd()), value, 8).build();
@@ -234,6 +201,52 @@ impl Uring {
             }
         }
     }
+}
+
+impl Backend for Uring {
+    /// Does nothing: each operation names its socket.
+    fn register(&mut self, _: &Arc<SharedSocket>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn start_io(&mut self, socket: &Arc<SharedSocket>) -> bool {
+        let mut io = socket.lock_io();
+        let (to_send, receives) = (io.begin_send(), io.begin_receive());
+        drop(io);
+        if let Some(bytes) = to_send {
+            self.send(socket.clone(), bytes, 0);
+        }
+        if receives {
+            self.receive(socket.clone());
+        }
+        false
+    }
+
+    fn submit(&mut self) -> io::Result<()> {
+        self.submit_and_wait(false)
+    }
+
+    fn poll_io(&mut self, may_wait: bool, ready: &mut Vec<usize>) -> io::Result<()> {
+        self.submit_and_wait(may_wait)?;
+        loop {
+            let completion = self.ring.completion().next();
+            let Some(completion) = completion else { return Ok(()) };
+            ready.extend(self.complete(&completion));
+        }
+    }
+
+    /// Any operation on the socket is cancelled, so nothing happens while a send is in flight.
+    fn cancel_receive(&mut self, socket: &Arc<SharedSocket>) -> bool {
+        if !socket.lock_io().is_sending() {
+            let operation = CancelBuilder::fd(Fd(socket.tcp.as_raw_fd()));
+            let cancel = opcode::AsyncCancel2::new(operation).build();
+            self.start(cancel, Operation::CancelReceive { _socket: socket.clone() });
+        }
+        false
+    }
+
+    /// Does nothing: operations in flight own their socket.
+    fn deregister(&mut self, _: usize) {}
 }
 
 impl ProvidedBuffers {

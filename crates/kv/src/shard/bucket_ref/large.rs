@@ -1,13 +1,29 @@
 //! Large values of buckets, apart from the operations on others, which they must not slow down.
 
-use super::{BucketMut, CommandError, Entry};
+use super::{BucketMut, BucketRef, CommandError, Entry};
 use crate::{
-    memory::{large::LargeValue, value::Value},
+    memory::{budget::Budget, large::LargeValue, value::Value},
     pubsub::bucket_changes::Change,
     reply::OwnedValue,
 };
 
+impl<'s> BucketRef<'s> {
+    /// A value of the bucket, apart from it.
+    pub(crate) fn owned_value(self, value: Value<'s>) -> OwnedValue {
+        match value {
+            Value::Bytes(bytes) => OwnedValue::Bytes(bytes.to_vec()),
+            Value::Large(at) => OwnedValue::Large(Box::new(self.memory.arena.value(at).clone())),
+        }
+    }
+}
+
 impl BucketMut<'_> {
+    /// Whether there is no memory for `bytes` more. Fewer than a large value has always fit.
+    pub(crate) fn lacks_memory(&self, budget: &Budget, bytes: usize) -> bool {
+        let (used, accounted) = (self.shard.used_bytes(), self.shard.accounted_bytes);
+        LargeValue::holds(bytes) && budget.lacks_in_shard(bytes, used, accounted)
+    }
+
     /// Has `set` store a large value, which becomes one of the arena's unless it fails.
     #[cold]
     fn store_large<T>(

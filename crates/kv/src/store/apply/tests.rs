@@ -294,8 +294,8 @@ fn a_crash_halts_the_store() {
     let entry = EntryTerms { stamp_ms: START, limits: TransactionLimits::default() };
     let requests = [Op::Create, Op::Crash, Op::Create].map(|op| Request::new(b"a", op));
     let mut replies = 0;
-    assert_eq!(store.apply(&requests, entry, |_| replies += 1), Err(Halted));
+    assert_eq!(store.apply(&requests, entry, |_| replies += 1), Err(Halted::Crashed));
     assert_eq!(replies, 2, "nothing is executed after it");
-    assert_eq!(store.apply(&requests[..1], entry, |_| ()), Err(Halted));
-    assert_eq!(store.apply_transaction(&[], &requests[..1], entry, |_| ()), Err(Halted));
+    assert_eq!(store.apply(&requests[..1], entry, |_| ()), Err(Halted::Crashed));
+    assert_eq!(store.apply_transaction(&[], &requests[..1], entry, |_| ()), Err(Halted::Crashed));
 }

@@ -165,7 +165,7 @@ fn the_values_of_one_step_are_limited_unless_they_are_large() {
     let store = Store::new();
     let medium = bytes(LARGE_VALUE_BYTES);
     check(&store, &[b"hset", b"h", b"f", &medium, b"small", b"1"], b"2");
-    let too_large = Err(CommandError::step_too_large());
+    let too_large = Err(CommandError::StepTooLarge);
     for command in [&[b"hmget" as &[u8], b"h"][..], &[b"hgetdel", b"h", b"FIELDS", b"65"]] {
         let words = [command, &[b"f" as &[u8]; 65]].concat();
         assert_eq!(run(&store, &words).0, too_large);
@@ -178,7 +178,7 @@ fn the_values_of_one_step_are_limited_unless_they_are_large() {
     while preparation.step() == Ok(true) {
         steps += 1;
     }
-    assert_eq!((preparation.step(), steps), (Err(CommandError::step_too_large()), 0));
+    assert_eq!((preparation.step(), steps), (Err(CommandError::StepTooLarge), 0));
 }
 
 #[test]
@@ -194,4 +194,71 @@ fn a_large_value_is_refused_unless_it_fits_besides_what_is_used() {
         assert_eq!(preparation.step(), Err(CommandError::OutOfMemory));
     }
     check(&store, &[b"set", b"b", &value[..10 * PIECE_BYTES]], b"OK");
+}
+
+#[test]
+fn a_write_far_behind_the_end_of_a_string_has_to_fit_besides_what_is_used() {
+    let store = Store::new();
+    store.set_memory_limit(Some(32 * PIECE_BYTES));
+    check(&store, &[b"set", b"s", &bytes(PIECE_BYTES)], b"OK");
+    let setrange = |offset: usize| {
+        let offset = offset.to_string();
+        run(&store, &[b"setrange", b"s", offset.as_bytes(), b"x"]).0
+    };
+    let used = store.used_bytes();
+    assert_eq!(setrange(40 * PIECE_BYTES), Err(CommandError::OutOfMemory));
+    assert_eq!(store.used_bytes(), used);
+    check(&store, &[b"strlen", b"s"], PIECE_BYTES.to_string().as_bytes());
+    assert_eq!(setrange(usize::MAX / 4), Err(CommandError::StringTooLong));
+    assert!(setrange(20 * PIECE_BYTES).is_ok(), "a part of it is there already");
+    assert!(setrange(30 * PIECE_BYTES).is_ok());
+    // In one batch, where those before are not accounted for yet.
+    let offset = (9 * PIECE_BYTES).to_string();
+    check(&store, &[b"del", b"s"], b"1");
+    let bulks = bulks(&[offset.as_bytes(), &b"x"[..]]);
+    let batch = [b"a", b"b", b"c", b"d"].map(|name| request(&[b"setrange", name], &bulks));
+    let mut replies = Vec::new();
+    store.execute(&batch, 0, |reply| {
+        replies.push(shown(&reply).is_ok());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(replies, [true, true, true, false]);
+}
+
+#[test]
+fn msetnx_takes_over_large_values_and_copies_none_under_the_locks() {
+    let store = Store::for_threads(8);
+    let (large, other) = (bytes(9 * PIECE_BYTES), bytes(10 * PIECE_BYTES));
+    check(&store, &[b"msetnx", b"a", &large, b"b", &other, b"c", b"small"], b"1");
+    check(&store, &[b"get", b"a"], &large);
+    check(&store, &[b"get", b"b"], &other);
+    check(&store, &[b"get", b"c"], b"small");
+    check(&store, &[b"msetnx", b"d", &large, b"a", &other], b"0");
+    check(&store, &[b"exists", b"d"], b"0");
+    assert!(store.shards.iter().all(|shard| shard.lock().prepared.is_empty()));
+    let medium = bytes(LARGE_VALUE_BYTES);
+    let words: Vec<Vec<u8>> = (0..65).map(|index| format!("m{index}").into_bytes()).collect();
+    let pairs = words.iter().flat_map(|name| [&name[..], &medium]);
+    let words = [b"msetnx" as &[u8]].into_iter().chain(pairs).collect::<Vec<_>>();
+    let bulks = bulks(&words[2..]);
+    let preparation = &mut store.prepare(&request(&words, &bulks), 0);
+    assert_eq!(preparation.step(), Err(CommandError::StepTooLarge));
+}
+
+#[test]
+fn random_fields_of_large_values_are_picked_in_a_transaction() {
+    let store = Store::new();
+    let large = bytes(10 * PIECE_BYTES);
+    check(&store, &[b"hset", b"h", b"one", &large, b"other", &large], b"2");
+    for count in [&b"-2"[..], b"-20", b"1", b"2"] {
+        let bulks = bulks(&[count]);
+        let request = request(&[b"hrandfield", b"h"], &bulks);
+        let mut picked = 0;
+        let executed = store.transact(&[], &[request], 0, |reply| match reply {
+            Reply::List(fields) => picked = fields.len(),
+            other => panic!("{other:?}"),
+        });
+        let wanted: i64 = std::str::from_utf8(count).unwrap().parse().unwrap();
+        assert_eq!((executed, picked as u64), (Ok(true), wanted.unsigned_abs()));
+    }
 }

@@ -21,7 +21,7 @@ use kv::{
     Command, CommandError, Request,
     flag::{DENYOOM, NO_MULTI},
 };
-use kv_cluster::Owner;
+use kv_cluster::{Owner, Target};
 use std::io;
 use tokio::task::yield_now;
 
@@ -116,7 +116,7 @@ fn check_queued(session: &RespSession, resolved: &Resolved<'_>) -> Result<(), Se
     if spec.has(DENYOOM) && cluster.local().is_out_of_memory(0) {
         let requests: Vec<Request<'_>> = requests.collect();
         let owner = cluster.single_owner(requests.iter().flat_map(Request::names));
-        if matches!(owner, Ok(Owner::Local(_) | Owner::Range(_))) {
+        if matches!(owner, Ok(Owner::Local(_) | Owner::Later(Target::Range(_)))) {
             return Err(CommandError::OutOfMemory.into());
         }
     }

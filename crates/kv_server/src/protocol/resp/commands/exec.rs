@@ -18,7 +18,10 @@ use crate::{
     protocol::resp::{
         encoder::RespEncoder,
         parser::RawCommand,
-        reply::{error::SessionError, merge::ReplyMerger},
+        reply::{
+            error::SessionError,
+            merge::{LargeReply, ReplyMerger},
+        },
         session::RespSession,
     },
 };
@@ -167,9 +170,15 @@ async fn execute_step(
         }
         let request = pending.next().expect("every reply belongs to a request");
         let mut encoder = RespEncoder::new(&mut replies.bytes, session.version).in_pipeline(true);
-        if let Rendered::Paused(_) = merger.on_reply(&mut encoder, request, result.as_ref()) {
-            // Pages would not show the hash as it was in this step.
-            encoder.error("ERR the hash is too large to be listed in a transaction: use HSCAN");
+        // Pages would not show the hash as it was in this step.
+        match merger.on_reply(&mut encoder, request, result.as_ref()) {
+            Rendered::Complete => {}
+            Rendered::Paused(LargeReply::Entries { .. }) => {
+                encoder.error("ERR the hash is too large to be listed in a transaction: use HSCAN");
+            }
+            Rendered::Paused(LargeReply::Sample { .. }) => encoder.error(
+                "ERR too many random fields for a transaction: use a smaller count, or HRANDFIELD outside of it",
+            ),
         }
         if merger.is_done() {
             replies.ends.push(replies.bytes.len());

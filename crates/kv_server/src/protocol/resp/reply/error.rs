@@ -148,6 +148,7 @@ fn code(error: &Error) -> &'static str {
         Error::LinkLost { .. }
         | Error::NoReply { .. }
         | Error::ReplyTooLarge { .. }
+        | Error::RangeReplyTooLarge { .. }
         | Error::TooLarge { .. }
         | Error::TransactionTooLarge { .. }
         | Error::AtLimit { .. }
@@ -232,6 +233,7 @@ fn redis_message(error: &CommandError) -> Cow<'static, [u8]> {
         | CommandError::Outdated
         | CommandError::TransactionTooLarge { .. }
         | CommandError::CommandTooLarge { .. }
+        | CommandError::StepTooLarge
         | CommandError::NameTooLong => return format!("ERR {error}").into_bytes().into(),
         CommandError::InvalidExpireTime(command) => {
             return format!("ERR invalid expire time in '{command}' command").into_bytes().into();

@@ -157,6 +157,47 @@ async fn a_transaction_that_may_touch_too_much_does_nothing() {
     client.expect(":0\r\n", "nothing was done").await;
 }
 
+/// The steps of an EXEC are limited one by one: two that are too large together are executed if something
+/// separates them.
+#[tokio::test]
+async fn memory_usage_splits_a_transaction_into_two_steps() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    let pairs: String = (0..6_000).map(|number| format!(" {number} 1")).collect();
+    for (between, replies) in
+        [("HLEN none", None), ("MEMORY USAGE none", Some("*3\r\n:6000\r\n$-1\r\n:6000\r\n"))]
+    {
+        client.send("MULTI").await;
+        for queued in [&format!("HSET one{pairs}"), between, &format!("HSET two{pairs}"), "EXEC"] {
+            client.send(queued).await;
+        }
+        client.expect(&format!("+OK\r\n{}", "+QUEUED\r\n".repeat(3)), between).await;
+        client.expect(replies.unwrap_or("-ERR transaction too large: "), between).await;
+        if replies.is_none() {
+            client.line().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_copies_too_much_says_what_to_do() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    let pairs: Vec<String> = (0..65).map(|number| format!(" {number} {}", "x".repeat(1 << 18))).collect();
+    for command in ["HSET h", "MSETNX a 1"] {
+        client.send(&format!("{command}{}", pairs.concat())).await;
+        client
+            .expect(
+                "-ERR command too large: one step may read or write 16777216 bytes in names, fields, and values \
+                 up to 262144 bytes; nothing was done; do it in parts\r\n",
+                command,
+            )
+            .await;
+    }
+    client.send(&format!("HSET h{}", pairs[..63].concat())).await;
+    client.expect(":63\r\n", "HSET").await;
+}
+
 #[tokio::test]
 async fn the_arguments_of_one_step_are_limited() {
     let node = Node::start(Limits::default()).await;

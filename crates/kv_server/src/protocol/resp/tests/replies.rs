@@ -501,7 +501,11 @@ async fn more_random_fields_than_one_step_picks() {
             ),
             ("MULTI", "+OK\r\n"),
             ("HRANDFIELD h -20001", "+QUEUED\r\n"),
-            ("EXEC", "*1\r\n-ERR the hash is too large to be listed in a transaction: use HSCAN\r\n"),
+            (
+                "EXEC",
+                "*1\r\n-ERR too many random fields for a transaction: use a smaller count, or HRANDFIELD outside of \
+                 it\r\n",
+            ),
         ],
     )
     .await;

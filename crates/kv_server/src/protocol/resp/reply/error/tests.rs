@@ -86,6 +86,8 @@ fn errors_of_commands_are_in_rediss_words() {
         TransactionTooLarge { entries: 10, bytes: 100 } => "-ERR transaction too large: it may touch 10 keys and \
             fields, and 100 bytes; nothing was done; do it in parts, or raise storage.max_transaction_entries and \
             _bytes\r\n",
+        StepTooLarge () => "-ERR command too large: one step may read or write 16777216 bytes in names, fields, \
+            and values up to 262144 bytes; nothing was done; do it in parts\r\n",
         Outdated () => "-TRYAGAIN the string was changed by others all the time; nothing was done: send the \
             command again\r\n",
     }
