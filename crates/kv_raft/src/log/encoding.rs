@@ -65,13 +65,13 @@ impl Position {
         bytes
     }
 
-    /// `None` if the bytes are something else.
-    pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<Position> {
+    /// The position that the bytes begin with, and the bytes behind it; `None` if they are something else.
+    pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<(Position, &[u8])> {
         let last = LogId::decode(&mut bytes).ok()?;
         let members_since = LogId::decode(&mut bytes).ok()?;
         match Payload::decode(&mut bytes).ok()? {
-            Payload::Members { voters, learners } if bytes.is_empty() => {
-                Some(Position { last, members_since, voters, learners })
+            Payload::Members { voters, learners } => {
+                Some((Position { last, members_since, voters, learners }, bytes))
             }
             _ => None,
         }

@@ -1,7 +1,10 @@
 //! Takes the snapshots of a range: freezes its store between two entries, and writes the copy while the range
 //! goes on.
 
-use super::files::{self, LoadProgress, RangeSnapshot};
+use super::{
+    SnapshotHeader,
+    files::{self, LoadProgress, RangeSnapshot},
+};
 use crate::{
     limits::{OLD_SNAPSHOT, OLD_SNAPSHOT_LOG_BYTES, OLD_SNAPSHOT_PAUSE},
     log::encoding::Position,
@@ -167,8 +170,10 @@ impl Snapshots {
         self.status.send_modify(|status| {
             (status.begun, status.began) = (status.begun + 1, Some(Instant::now()));
         });
+        // What has expired is removed meanwhile, which changes no watches, and nothing else is executed.
         let frozen = store.freeze(&self.budget);
-        Some(Taking { snapshots: self.clone(), position, stamp_ms, frozen })
+        let frozen = frozen.map(|frozen| (files::header(&position, stamp_ms, store), frozen));
+        Some(Taking { snapshots: self.clone(), position, frozen })
     }
 
     fn end(&self, written: Result<RangeSnapshot, String>) {
@@ -200,8 +205,7 @@ impl Snapshots {
 pub(crate) struct Taking {
     snapshots: Arc<Snapshots>,
     position: Position,
-    stamp_ms: u64,
-    frozen: Result<FrozenStore, AlreadyFrozen>,
+    frozen: Result<(SnapshotHeader, FrozenStore), AlreadyFrozen>,
 }
 
 impl Taking {
@@ -213,12 +217,12 @@ impl Taking {
 
     /// Writes it. Returns the newest that there is then: the one before, if it could not be written.
     pub(crate) async fn finish(self) -> Option<RangeSnapshot> {
-        let Taking { snapshots, position, stamp_ms, frozen } = self;
+        let Taking { snapshots, position, frozen } = self;
         match frozen {
-            Ok(mut frozen) => {
+            Ok((header, mut frozen)) => {
                 let writer = snapshots.clone();
                 let write = move || {
-                    let written = files::write(&writer.directory, &position, stamp_ms, &mut frozen);
+                    let written = files::write(&writer.directory, &position, &header, &mut frozen);
                     // Whoever waits for the end may freeze the store.
                     drop(frozen);
                     writer.end(written.map_err(|error| error.to_string()));

@@ -34,7 +34,7 @@ impl BackendKind {
                 Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
                     tracing::warn!(
                         reactors,
-                        "the limit of locked memory (ulimit -l, LimitMEMLOCK= of systemd) is too low for io_uring; using epoll, which is slower"
+                        "too little locked memory for io_uring (ulimit -l, LimitMEMLOCK= of systemd); using epoll"
                     );
                 }
                 Err(error) => tracing::info!(%error, "io_uring is not available; using epoll"),
