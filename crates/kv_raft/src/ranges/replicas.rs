@@ -56,6 +56,7 @@ impl Replicas {
                     replicas.unknown.push(Unknown::new(path, &missing));
                 }
                 Ok(None) => {}
+                Err(version @ OpenError::Version { .. }) => return Err(version),
                 Err(error) => replicas.unknown.push(Unknown::new(path, &error)),
             }
         }

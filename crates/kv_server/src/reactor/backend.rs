@@ -24,8 +24,8 @@ pub(super) enum BackendSeed {
 }
 
 impl BackendKind {
-    /// The best kind that is allowed and that so many reactors can use. The kernel may forbid io_uring, be
-    /// too old for it, or allow this user less locked memory than their rings need.
+    /// The best kind that is allowed and that all `reactors` can use. The kernel may forbid io_uring, be too
+    /// old for it, or allow this user less locked memory than their rings need.
     pub(super) fn detect(may_use_io_uring: bool, reactors: usize) -> BackendKind {
         #[cfg(target_os = "linux")]
         if may_use_io_uring {

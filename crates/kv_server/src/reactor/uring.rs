@@ -85,7 +85,7 @@ impl Uring {
         Ok(eventfd(0, EventfdFlags::CLOEXEC)?)
     }
 
-    /// Checks that this process may use io_uring, and have so many rings at once.
+    /// Checks that this process may use io_uring, and have this number of rings at once.
     pub(super) fn probe(rings: usize) -> io::Result<()> {
         let _first = Uring::open(Uring::new_eventfd()?)?;
         let _others = (1..rings).map(|_| open_ring()).collect::<io::Result<Vec<IoUring>>>()?;
