@@ -54,13 +54,24 @@ impl Release {
 
     /// As [`Release::alone`], with a limit of open files, which it cannot raise.
     pub fn alone_with_open_files(limit: usize) -> Release {
+        Release::alone_by(&format!("ulimit -n {limit}; exec \"$0\" \"$@\""))
+    }
+
+    /// As [`Release::alone`], with a limit in KiB of the memory that it may lock.
+    pub fn alone_with_locked_memory(limit: usize) -> Release {
+        let unprivileged = "setpriv --inh-caps=-ipc_lock --bounding-set=-ipc_lock";
+        Release::alone_by(&format!(
+            "ulimit -l {limit}; [ $(id -u) = 0 ] || exec \"$0\" \"$@\"; exec {unprivileged} \"$0\" \"$@\""
+        ))
+    }
+
+    fn alone_by(script: &str) -> Release {
         let directory = Arc::new(TempDir::new());
         let run_dir = directory.path().display().to_string();
         let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir];
-        let limited = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
         let program = build::binary("foo");
         let mut shell = without_variables("sh");
-        shell.arg("-c").arg(limited).arg(&program);
+        shell.arg("-c").arg(script).arg(&program);
         Release::spawn_by(shell, "foo", program, &directory, &flags).until_banner()
     }
 

@@ -31,7 +31,7 @@ enum Kind {
     Text,
     Hash,
     Strings,
-    /// Several strings in one step.
+    /// Several strings in one step, if none of them has changed.
     Transactions,
 }
 
@@ -85,7 +85,11 @@ impl Kind {
         };
         let commands: Vec<u8> = write.keys.iter().flat_map(command).collect();
         match self {
-            Kind::Transactions => [resp::command(&["MULTI"]), commands, resp::command(&["EXEC"])].concat(),
+            Kind::Transactions => {
+                let watch = write.keys.iter().flat_map(|key| resp::command(&["WATCH", &self.name(*key)]));
+                let (multi, exec) = (resp::command(&["MULTI"]), resp::command(&["EXEC"]));
+                [watch.collect(), multi, commands, exec].concat()
+            }
             Kind::Text | Kind::Hash | Kind::Strings => commands,
         }
     }
@@ -139,7 +143,7 @@ impl Connection {
     /// Waits for the reply to a write. Returns `false` if the node has gone.
     fn await_reply(&mut self, kind: Kind, write: &Write) -> bool {
         let replies = match kind {
-            Kind::Transactions => write.keys.len() + 2,
+            Kind::Transactions => 2 * write.keys.len() + 2,
             Kind::Text | Kind::Hash | Kind::Strings => 1,
         };
         (0..replies).all(|_| {

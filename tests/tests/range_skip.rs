@@ -30,7 +30,7 @@ fn an_entry_that_crashes_its_range_is_named_and_left_out_by_hand() {
     let [run_dir, data_dir] = [directory.path(), &data_dir].map(|path| path.display().to_string());
     let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--data-dir", &data_dir];
     let mut node = Release::start("foo", &directory, &flags);
-    let stopped = ["the durable range has stopped", "crashes it, at bucket \"list\""];
+    let stopped = ["the range has stopped", "crashes it, at bucket"];
     node.wait_for_log(&stopped);
     let error = node.resp().ask("GET before");
     let (_, reason) = error.split_once("range .. has stopped: entry ").expect("the reason");

@@ -100,3 +100,14 @@ fn knock(address: SocketAddr) {
     let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n");
     let _ = stream.read_to_end(&mut Vec::new());
 }
+
+#[test]
+fn a_node_that_may_lock_little_memory_serves_by_epoll() {
+    // Enough for one ring, and too little for one on each thread; then too little for any.
+    for limit in [128, 60, 0] {
+        let node = Release::alone_with_locked_memory(limit);
+        assert_eq!(node.client().ask("CREATE shopping"), "OK");
+        let log = node.log();
+        assert!(!log.contains("child crashed"), "{limit} KiB: {log}");
+    }
+}

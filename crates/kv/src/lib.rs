@@ -88,7 +88,7 @@ pub use reply::{CommandResult, OwnedValue, Projection, Reply};
 pub use request::{LoadMode, Op, Request};
 pub use shard::{
     frozen::{Record, RecordValue},
-    watch::Watcher,
+    watch::{WatchRecord, WatchedBucket, Watcher},
 };
 pub use store::{
     Store,

@@ -131,7 +131,26 @@ struct LogStore {
     in_flight: InFlight,
 }
 
-impl LogStore {}
+impl LogStore {
+    /// An entry for our log. A group of this node is in flight from now on.
+    fn to_log(&self, entry: Entry<Kinds>) -> (encoding::LogId, Payload) {
+        let id = id_to(entry.log_id);
+        let payload = match entry.payload {
+            EntryPayload::Blank => Payload::Blank,
+            EntryPayload::Normal(Proposal { logged, group }) => {
+                if let Some(group) = group {
+                    self.in_flight.set(id, group);
+                }
+                Payload::Group(logged)
+            }
+            EntryPayload::Membership(members) => {
+                let (voters, learners) = members_to(&members);
+                Payload::Members { voters, learners }
+            }
+        };
+        (id, payload)
+    }
+}
 
 impl RaftLogReader<Kinds> for LogStore {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
@@ -212,27 +231,6 @@ impl RaftLogStorage<Kinds> for LogStore {
     async fn purge(&mut self, up_to: LogId) -> Result<(), Failed> {
         let purged = log::write(&self.log, |log, done| log.purge(id_to(up_to), done)).await;
         Ok(purged.map_err(|error| StorageIOError::write_logs(&error))?)
-    }
-}
-
-impl LogStore {
-    /// An entry for our log. A group of this node is in flight from now on.
-    fn to_log(&self, entry: Entry<Kinds>) -> (encoding::LogId, Payload) {
-        let id = id_to(entry.log_id);
-        let payload = match entry.payload {
-            EntryPayload::Blank => Payload::Blank,
-            EntryPayload::Normal(Proposal { logged, group }) => {
-                if let Some(group) = group {
-                    self.in_flight.set(id, group);
-                }
-                Payload::Group(logged)
-            }
-            EntryPayload::Membership(members) => {
-                let (voters, learners) = members_to(&members);
-                Payload::Members { voters, learners }
-            }
-        };
-        (id, payload)
     }
 }
 

@@ -153,6 +153,19 @@ pub enum OpenError {
         /// How many there may be.
         limit: usize,
     },
+    /// A file of another version of this program.
+    #[error(
+        "{} has version {found}, and this program knows version {known}; start the version that wrote it",
+        .path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u8,
+        /// Ours.
+        known: u8,
+    },
     /// A file is not what it should be.
     #[error("{} {problem}", .path.display())]
     Damaged {

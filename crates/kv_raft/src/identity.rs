@@ -160,10 +160,7 @@ fn read(path: &Path, kind: u8) -> Result<Option<Vec<u8>>, OpenError> {
     let head = bytes.split_first_chunk::<4>().filter(|(magic, _)| *magic == MAGIC);
     let Some((_, [found, version, ..])) = head else { return Err(damaged(path)) };
     if *found == kind && *version != VERSION {
-        let problem = format!(
-            "has version {version}, and this program knows version {VERSION}; start the version that wrote it"
-        );
-        return Err(OpenError::Damaged { path: path.into(), problem });
+        return Err(OpenError::Version { path: path.into(), found: *version, known: VERSION });
     }
     let end = bytes.len().saturating_sub(CHECKSUM_BYTES);
     let is_whole = *found == kind && bytes[end..] == crc32c::crc32c(&bytes[..end]).to_le_bytes();

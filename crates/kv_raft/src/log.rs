@@ -8,15 +8,20 @@ mod damage;
 pub(crate) mod encoding;
 
 use crate::limits::LOG_FILE_BYTES;
-use encoding::{Done, LogId, LogTypes, Payload, Vote};
+use encoding::{Done, Flushed, LogId, LogTypes, Payload, Vote};
 use parking_lot::Mutex;
 use raft_log::{Config, RaftLog, api::raft_log_writer::RaftLogWriter, chunked_wal};
 use std::{
     fmt::{self, Debug, Formatter},
-    fs, io,
+    fs::{self, File},
+    io,
     ops::Range,
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Acquire},
+        mpsc::channel,
+    },
     time::Duration,
 };
 use tokio::sync::oneshot;
@@ -25,8 +30,9 @@ use tokio::sync::oneshot;
 pub(crate) struct Log {
     log: RaftLog<LogTypes>,
     fsync: Fsync,
-    /// Whether entries were written that may not be on disk.
-    has_unsynced: bool,
+    /// How often something was written, and how much of that a sync that has ended has brought to disk.
+    written: u64,
+    synced: Arc<AtomicU64>,
 }
 
 impl Debug for Log {
@@ -76,11 +82,26 @@ impl<'a> LogSettings<'a> {
 }
 
 impl Log {
-    /// Opens a log, or makes one. What the end of the last file lacks is cut off; damage anywhere else is an
+    /// Makes an empty log, which is on disk then.
+    pub(crate) fn create(settings: LogSettings<'_>) -> io::Result<Log> {
+        fs::create_dir_all(settings.directory)?;
+        let mut log = Log::load(settings)?;
+        let (sender, receiver) = channel();
+        log.sync(Done(Box::new(move |result| drop(sender.send(result)))))?;
+        receiver.recv().unwrap_or_else(|_| Err(io::Error::other("the new log has failed")))?;
+        File::open(settings.directory)?.sync_all()?;
+        Ok(log)
+    }
+
+    /// Opens a log that was made. What the end of the last file lacks is cut off; damage anywhere else is an
     /// error that names file and offset.
     pub(crate) fn open(settings: LogSettings<'_>) -> io::Result<Log> {
-        fs::create_dir_all(settings.directory)?;
+        damage::check_beginning(settings.directory)?;
         damage::cut_torn_end(settings.directory)?;
+        Log::load(settings)
+    }
+
+    fn load(settings: LogSettings<'_>) -> io::Result<Log> {
         let wal = chunked_wal::Config {
             dir: settings.directory.display().to_string(),
             chunk_max_size: Some(settings.file_bytes),
@@ -93,7 +114,7 @@ impl Log {
         let log =
             RaftLog::open(Arc::new(config)).map_err(|error| damage::locate(settings.directory, error))?;
         // Another process may have written and not synced.
-        Ok(Log { log, fsync: settings.fsync, has_unsynced: true })
+        Ok(Log { log, fsync: settings.fsync, written: 1, synced: Arc::default() })
     }
 
     /// The last vote.
@@ -150,24 +171,30 @@ impl Log {
         match self.fsync {
             Fsync::Always => self.flush_synced(done),
             Fsync::Interval(_) => {
-                self.has_unsynced = true;
-                self.log.flush(false, Some(done))
+                self.written += 1;
+                self.log.flush(false, Some(Flushed { synced: None, done }))
             }
         }
     }
 
     /// Syncs what was written. `done` runs at once if all is on disk.
     pub(crate) fn sync(&mut self, done: Done) -> io::Result<()> {
-        if self.has_unsynced {
-            return self.flush_synced(done);
+        if self.synced.load(Acquire) < self.written {
+            return self.flush(done);
         }
         done.0(Ok(()));
         Ok(())
     }
 
     fn flush_synced(&mut self, done: Done) -> io::Result<()> {
-        self.has_unsynced = false;
-        self.log.flush(true, Some(done))
+        self.written += 1;
+        self.flush(done)
+    }
+
+    /// Syncs all. After a sync that failed it fails, so what is not on disk is never taken to be.
+    fn flush(&mut self, done: Done) -> io::Result<()> {
+        let synced = Some((self.synced.clone(), self.written));
+        self.log.flush(true, Some(Flushed { synced, done }))
     }
 
     /// Keeps a vote.

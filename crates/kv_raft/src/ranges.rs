@@ -1,20 +1,22 @@
 //! All durable ranges of a node, and their data directory.
 
+mod replicas;
 pub(crate) mod restore;
 pub(crate) mod skip;
 
 use crate::{
     disk::Disk,
     error::OpenError,
-    identity::{self, Identity, Span, failed},
+    identity::{self, Span, failed},
     limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
     log::Fsync,
     proposals::WaitingBytes,
     range::Range,
-    replica::{Replica, renew::LOG},
+    replica::Replica,
     snapshot::taking::Snapshots,
 };
 use kv::{Budget, FreezeBudget, Store, TransactionLimits};
+use replicas::{Opened, Unknown, open_replicas};
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -106,22 +108,32 @@ impl Ranges {
         let waiting = Arc::<WaitingBytes>::default();
         drop(runtime.spawn(watch_disk(disk.clone())));
         let (mut ranges, mut lives) = (Vec::new(), Vec::new());
-        for (path, identity) in replicas {
-            let store = Store::for_range(identity.seed, identity.shards as usize);
-            let store = store.with_budget(settings.budget.clone());
-            let snapshots = Snapshots::new(path.clone(), disk.clone(), settings.freeze_budget.clone());
+        let make = |directory: &Path, seed, shards, span| {
+            let store = Store::for_range(seed, shards).with_budget(settings.budget.clone());
+            let snapshots = Snapshots::new(directory.into(), disk.clone(), settings.freeze_budget.clone());
             let (waiting, disk) = (waiting.clone(), disk.clone());
-            let range = Range::new(identity.span, store, snapshots, waiting, disk, settings.fsync);
-            let range = Arc::new(range);
+            let range = Range::new(span, store, snapshots, waiting, disk, settings.fsync);
             range.set_transaction_limits(settings.transactions);
-            let replica = Replica {
-                id: identity.replica,
-                range: range.clone(),
-                directory: path,
-                cache_bytes: LOG_CACHE_BYTES / spans.len().max(1),
-            };
-            lives.push(runtime.spawn(replica.run()));
-            ranges.push(range);
+            Arc::new(range)
+        };
+        for (replica, span) in replicas.into_iter().zip(spans) {
+            ranges.push(match replica {
+                Ok((directory, identity)) => {
+                    let range = make(&directory, identity.seed, identity.shards as usize, identity.span);
+                    let cache_bytes = LOG_CACHE_BYTES / spans.len();
+                    let replica =
+                        Replica { id: identity.replica, range: range.clone(), directory, cache_bytes };
+                    lives.push(runtime.spawn(replica.run()));
+                    range
+                }
+                Err(Unknown { directory, problem }) => {
+                    let shards = Store::shards_for_threads(settings.threads);
+                    let range = make(&directory, 0, shards, span.clone());
+                    tracing::error!(span = &*span.text, reason = problem, "the range has stopped");
+                    range.stop(&problem);
+                    range
+                }
+            });
         }
         tracing::info!(directory = %data_dir.display(), ranges = ranges.len(), "the data directory is open");
         let lives = lives.into();
@@ -145,7 +157,8 @@ impl Ranges {
         lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Directories with the data of ranges that the settings do not have. They are kept.
+    /// Directories with the data of ranges that the settings do not have, or of which it is not known what
+    /// they hold. They are kept.
     pub fn left_over(&self) -> &[PathBuf] {
         &self.left_over
     }
@@ -225,88 +238,6 @@ fn check_node(data_dir: &Path, node: &str) -> Result<(), OpenError> {
         Some(owner) if owner == node => Ok(()),
         Some(owner) => Err(OpenError::OtherNode { directory: data_dir.into(), owner, node: node.to_owned() }),
     }
-}
-
-type Found = (PathBuf, Identity);
-
-/// The replicas whose files are there, in the order of their ranges.
-fn find_replicas(directory: &Path) -> Result<Vec<Found>, OpenError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).map_err(failed(directory))? {
-        let path = entry.map_err(failed(directory))?.path();
-        // Without the file it was never used.
-        if let Some(identity) = identity::read_replica(&path)? {
-            found.push((path, identity));
-        }
-    }
-    found.sort_by_key(|(_, identity)| identity.range);
-    Ok(found)
-}
-
-/// The replicas of a node.
-struct Opened {
-    /// One for each span of the settings.
-    replicas: Vec<Found>,
-    /// The directories of others.
-    left_over: Vec<PathBuf>,
-}
-
-/// Finds the replicas of these spans. Those that are not there are made when all others fit.
-fn open_replicas(
-    directory: &Path,
-    spans: &[Span],
-    volatile: &[Span],
-    threads: usize,
-) -> Result<Opened, OpenError> {
-    let mut found = find_replicas(directory)?;
-    let ids = found.iter().map(|(_, identity)| identity.range.max(identity.replica));
-    let first = ids.max().unwrap_or(0) + 1;
-    let taken: Vec<_> = spans.iter().map(|span| take(&mut found, span)).collect::<Result<_, _>>()?;
-    for span in volatile {
-        if let Some((directory, identity)) = found.iter().find(|(_, identity)| identity.span.overlaps(span)) {
-            return Err(OpenError::Volatile {
-                directory: directory.clone(),
-                found: identity.span.text.to_string(),
-                configured: span.text.to_string(),
-            });
-        }
-    }
-    let mut ids = first..;
-    let made = |(replica, span): (Option<Found>, &Span)| match replica {
-        Some(replica) => Ok(replica),
-        None => make_replica(directory, span, threads, ids.next().expect("there is no last one")),
-    };
-    let replicas = taken.into_iter().zip(spans).map(made).collect::<Result<_, _>>()?;
-    Ok(Opened { replicas, left_over: found.into_iter().map(|(path, _)| path).collect() })
-}
-
-/// Takes the replica of this span; `None` if there is none, and no other has a name of it.
-fn take(found: &mut Vec<Found>, span: &Span) -> Result<Option<Found>, OpenError> {
-    if let Some(place) = found.iter().position(|(_, identity)| identity.span == *span) {
-        return Ok(Some(found.remove(place)));
-    }
-    match found.iter().find(|(_, identity)| identity.span.overlaps(span)) {
-        None => Ok(None),
-        Some((directory, identity)) => Err(OpenError::OtherSpan {
-            directory: directory.clone(),
-            found: identity.span.text.to_string(),
-            configured: span.text.to_string(),
-        }),
-    }
-}
-
-fn make_replica(directory: &Path, span: &Span, threads: usize, id: u64) -> Result<Found, OpenError> {
-    let path = directory.join(format!("{id}-{id}"));
-    let log = path.join(LOG);
-    fs::create_dir_all(&log).map_err(failed(&log))?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed(directory))?;
-    let mut seed = [0; 8];
-    getrandom::fill(&mut seed).map_err(|error| failed(&path)(io::Error::other(error)))?;
-    let shards = Store::shards_for_threads(threads) as u32;
-    let identity =
-        Identity { range: id, replica: id, seed: u64::from_le_bytes(seed), shards, span: span.clone() };
-    identity::write_replica(&path, &identity)?;
-    Ok((path, identity))
 }
 
 #[cfg(test)]

@@ -10,22 +10,14 @@ use crate::{
         END_PAUSE, LOG_CHECK_PAUSE, PROGRESS_PAUSE, RENEW_PAUSE_LIMIT, SNAPSHOT_LOG_BYTES, SNAPSHOT_PAUSE,
         SWEEP_PAUSE,
     },
-    log::{Fsync, Log, LogSettings, LogStats, sync},
+    log::{Fsync, Log, LogStats, sync},
     machine::{Crash, InFlight, Machine},
     proposals::OpenGroup,
     range::Range,
 };
 use parking_lot::Mutex;
-use renew::renew_log;
-use std::{
-    collections::BTreeSet,
-    fs,
-    future::pending,
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-    time::Instant,
-};
+use renew::{open_log, renew_log};
+use std::{collections::BTreeSet, future::pending, path::PathBuf, sync::Arc, thread, time::Instant};
 use tokio::{
     sync::oneshot,
     time::{interval, sleep},
@@ -163,7 +155,7 @@ impl Replica {
         let (range, directory, cache_bytes) = (self.range.clone(), self.directory.clone(), self.cache_bytes);
         let load = move || {
             let skipped = read_skipped(&directory).map_err(|error| error.to_string())?;
-            let log = open_log(&directory, cache_bytes, range.fsync)?;
+            let log = open_log(&directory, cache_bytes, range.fsync).map_err(|error| error.to_string())?;
             range.set_last(log.last());
             range.set_log_stats(log.stats());
             let snapshot = match begin {
@@ -336,15 +328,5 @@ impl Replica {
                 range.propose_time();
             }
         }
-    }
-}
-
-fn open_log(directory: &Path, cache_bytes: usize, fsync: Fsync) -> Result<Log, String> {
-    let log = directory.join(renew::LOG);
-    let is_there = renew::finish(directory).and_then(|()| fs::exists(&log));
-    match is_there {
-        Ok(true) => Log::open(LogSettings::new(&log, cache_bytes, fsync)).map_err(|error| error.to_string()),
-        Ok(false) => Err(format!("{} is missing; restore the range from a backup", log.display())),
-        Err(error) => Err(format!("{}: {error}", log.display())),
     }
 }

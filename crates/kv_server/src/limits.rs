@@ -107,6 +107,11 @@ pub(crate) const URING_SUBMISSIONS: u32 = 128;
 /// Completions that io_uring's queue holds before they overflow into slower memory of the kernel.
 pub(crate) const URING_COMPLETIONS: u32 = 4096;
 
+/// How long a new ring waits for the memory of rings that the kernel still closes, and the time between two
+/// attempts.
+pub(crate) const URING_CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+pub(crate) const URING_CLOSE_PAUSE: Duration = Duration::from_millis(10);
+
 /// Buffers of each reactor that the kernel receives into. A receive that finds none free is repeated in the
 /// next turn of the loop.
 pub(crate) const URING_BUFFERS: u16 = 256;

@@ -18,6 +18,12 @@ impl Bucket {
         let of_entries = self.map(memory).ok().and_then(Map::earliest_expiry);
         self.expires_at_ms(memory).into_iter().chain(of_entries).min()
     }
+
+    /// When it expires, or the first of its entries that has not expired does.
+    pub(crate) fn next_expiry(self, memory: &Memory, now_ms: u64) -> Option<u64> {
+        let of_entries = self.map(memory).ok().and_then(|map| map.next_expiry(now_ms));
+        self.expires_at_ms(memory).into_iter().chain(of_entries).min()
+    }
 }
 
 impl<'m> Map<'m> {
@@ -53,6 +59,17 @@ impl<'m> Map<'m> {
                 inline_entries(entries).filter_map(|(_, entry)| entry.expires_at_ms).min()
             }
             Entries::Table(id) => self.memory.expiries.earliest(id),
+        }
+    }
+
+    /// When the first of the entries expires that has not expired.
+    fn next_expiry(self, now_ms: u64) -> Option<u64> {
+        match self.entries {
+            Entries::Inline(entries) => {
+                let expiries = inline_entries(entries).filter_map(|(_, entry)| entry.expires_at_ms);
+                expiries.filter(|expires_at_ms| *expires_at_ms > now_ms).min()
+            }
+            Entries::Table(id) => self.memory.expiries.next(id, now_ms),
         }
     }
 

@@ -5,7 +5,10 @@ use crate::{
     limits::{EXPIRY_BYTES, RECLAIM_EXPIRIES},
     memory::arena::Handle,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 /// The entries that expire, by the id of their table.
 #[derive(Debug, Default)]
@@ -104,6 +107,12 @@ impl ExpiryIndex {
     /// When the first entry of a table expires.
     pub(crate) fn earliest(&self, table: u32) -> Option<u64> {
         self.tables.get(&table)?.entries.first().map(|(expires_at_ms, _)| *expires_at_ms)
+    }
+
+    /// When the first entry of a table expires that has not expired.
+    pub(crate) fn next(&self, table: u32, now_ms: u64) -> Option<u64> {
+        let later = (Bound::Excluded(now_ms), Bound::Unbounded);
+        self.tables.get(&table)?.counts.range(later).next().map(|(expires_at_ms, _)| *expires_at_ms)
     }
 
     /// How many entries of a table have expired.

@@ -1,6 +1,7 @@
 //! A bucket as a command sees it: [`BucketRef`] reads it, [`BucketMut`] changes it. Expired entries are left
 //! out.
 
+mod expired;
 mod large;
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     shard::{
         Shard,
         registry::{Lookup, NameSlot},
-        watch::Watcher,
+        watch::{WatchedBucket, Watcher},
     },
 };
 
@@ -191,22 +192,6 @@ impl<'s> BucketMut<'s> {
         BucketMut { shard, name, lookup, registered, now_ms }
     }
 
-    /// Ends the bucket if it has expired by `removal_ms`. One that has expired only by now is not seen.
-    #[inline]
-    pub(crate) fn end_if_expired(&mut self, removal_ms: u64) {
-        if !self.shard.expiry_cursor.has_expiries {
-            return;
-        }
-        let Some(bucket) = self.bucket() else { return };
-        let is_expired = |at_ms| bucket.is_expired(&self.shard.memory, at_ms);
-        if is_expired(removal_ms) {
-            self.end(EndReason::Expired);
-            self.shard.counters.expired += 1;
-        } else if removal_ms != self.now_ms && is_expired(self.now_ms) {
-            self.registered = None;
-        }
-    }
-
     /// Counts a read of the bucket as a hit or a miss.
     #[inline]
     pub(crate) fn count_lookup(&mut self) {
@@ -253,7 +238,8 @@ impl<'s> BucketMut<'s> {
 
     /// Adds a watcher of the bucket; returns the version that it has until it changes.
     pub(crate) fn watch(self, watcher: Watcher) -> Result<u64, CommandError> {
-        self.shard.watches.watch(self.name, watcher)
+        let bucket = WatchedBucket::new(self.bucket(), &self.shard.memory, self.now_ms);
+        self.shard.watches.watch(self.name, watcher, bucket, self.now_ms)
     }
 
     /// Removes a watcher of the bucket.
@@ -434,9 +420,13 @@ impl BucketMut<'_> {
 
     /// Ends the map if it is empty, unless it was created to stay.
     pub(crate) fn end_if_empty(&mut self) {
-        if self.exists() && self.view().len() == Ok(0) && !self.view().keeps_when_empty() {
+        if self.is_to_end() {
             self.end(EndReason::Dropped);
         }
+    }
+
+    fn is_to_end(&self) -> bool {
+        self.exists() && self.view().len() == Ok(0) && !self.view().keeps_when_empty()
     }
 
     /// Sets the expiry of a field of the map, if the field exists.
@@ -453,24 +443,6 @@ impl BucketMut<'_> {
         self.put(Entry { key: field, value, expires_at_ms })?;
         self.invalidate_watches();
         Ok(())
-    }
-
-    /// Deletes up to `limit` fields that have expired, and ends the map if none is left. Returns the number
-    /// of fields.
-    pub(crate) fn delete_expired(&mut self, limit: usize) -> usize {
-        let Ok(Some(map)) = self.view().map() else { return 0 };
-        let expired = map.expired(self.now_ms, limit);
-        let fields: Vec<Box<[u8]>> = expired.iter().map(|entry| entry.key.into()).collect();
-        for field in &fields {
-            #[cfg(test)]
-            crate::tests::failpoint::reach("delete_expired");
-            if self.delete(field).is_ok() {
-                self.notify(|| Change::Deleted { key: field.clone() });
-            }
-        }
-        self.shard.counters.expired_entries += fields.len() as u64;
-        self.end_if_empty();
-        fields.len()
     }
 
     /// Creates a map, which does not exist, for the entries that will be loaded.

@@ -90,13 +90,11 @@ impl Shard {
         watch_budget: Arc<WatchBudget>,
         is_replica: bool,
     ) -> Shard {
-        // Versions from before a restart do not match; those of a replica are what the log says.
-        let last_version = if is_replica { 0 } else { fastrand::u64(..) };
         Shard {
             registry: Registry::default(),
             memory: Memory::new(hasher),
             subscribers: Subscribers::default(),
-            watches: WatchTable::new(watch_budget, last_version),
+            watches: WatchTable::new(watch_budget, is_replica),
             expiry_cursor: ExpiryCursor::default(),
             unregistered: None,
             counters: Counters::default(),
@@ -132,8 +130,19 @@ impl Shard {
 
     /// Ends a registered bucket: removes its name, notifies its subscribers, and destroys it.
     pub(crate) fn end(&mut self, slot: NameSlot, bucket: Bucket, name: &[u8], reason: EndReason) {
+        self.watches.invalidate(name);
+        self.remove(slot, bucket, name, reason);
+    }
+
+    /// Ends a registered bucket that has expired, or whose entries have.
+    pub(crate) fn end_expired(&mut self, slot: NameSlot, bucket: Bucket, name: &[u8], reason: EndReason) {
+        self.watches.expired(name);
+        self.remove(slot, bucket, name, reason);
+    }
+
+    fn remove(&mut self, slot: NameSlot, bucket: Bucket, name: &[u8], reason: EndReason) {
         self.registry.unregister(slot);
-        self.announce_end(name, reason);
+        self.subscribers.notify_end(name, reason);
         self.destroy(bucket);
     }
 

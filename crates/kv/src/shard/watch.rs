@@ -1,9 +1,11 @@
 //! Who watches which buckets, for optimistic locking (Redis's WATCH).
 
 use crate::{
+    bucket::Bucket,
+    database::{Database, FullName},
     error::CommandError,
     limits::{UNWATCHED_NAMES, WATCH_BYTES, WATCHED_NAME_BYTES},
-    memory::budget::WatchBudget,
+    memory::{Memory, budget::WatchBudget},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, mem::swap, ops::Bound, sync::Arc};
@@ -19,10 +21,14 @@ pub struct Watcher {
 
 /// The watched buckets of one shard, each with a version. A change of a bucket removes it, and no version is
 /// used again.
+///
+/// The table of a replica depends on the log alone. When something that has expired is removed does not, so
+/// that changes nothing here: the watches of what will expire end by time.
 #[derive(Debug)]
 pub(crate) struct WatchTable {
     watched: BTreeMap<Box<[u8]>, Watched>,
     last_version: u64,
+    is_replica: bool,
     /// Bytes that the budget has been charged for.
     bytes: usize,
     budget: Arc<WatchBudget>,
@@ -31,8 +37,53 @@ pub(crate) struct WatchTable {
 #[derive(Debug)]
 struct Watched {
     version: u64,
+    bucket: WatchedBucket,
     /// Sorted; never empty.
     watchers: Vec<Watcher>,
+}
+
+/// What a bucket is as long as it does not change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchedBucket {
+    /// Whether it exists.
+    pub exists: bool,
+    /// When it expires, or the next of its entries, in milliseconds since 1970.
+    pub expires_at_ms: Option<u64>,
+}
+
+impl WatchedBucket {
+    /// What a bucket is now, if there is one.
+    pub(crate) fn new(bucket: Option<Bucket>, memory: &Memory, now_ms: u64) -> WatchedBucket {
+        let expires_at_ms = bucket.and_then(|bucket| bucket.next_expiry(memory, now_ms));
+        WatchedBucket { exists: bucket.is_some(), expires_at_ms }
+    }
+
+    fn has_expired(self, now_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= now_ms)
+    }
+}
+
+/// A part of what the watch tables of a store hold, for its snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatchRecord<'a> {
+    /// A shard in which something has been watched.
+    Shard {
+        /// Its index among those of all databases.
+        index: usize,
+        /// The last version in it.
+        last_version: u64,
+    },
+    /// A bucket that is watched.
+    Bucket {
+        /// Its name.
+        full: FullName<'a>,
+        /// Its version.
+        version: u64,
+        /// What it is.
+        bucket: WatchedBucket,
+        /// Who watches it.
+        watchers: &'a [Watcher],
+    },
 }
 
 impl Watched {
@@ -47,14 +98,25 @@ fn name_bytes(name: &[u8]) -> usize {
 }
 
 impl WatchTable {
-    /// Nothing is watched. Versions begin after `last_version`.
-    pub(crate) fn new(budget: Arc<WatchBudget>, last_version: u64) -> WatchTable {
-        WatchTable { watched: BTreeMap::new(), last_version, bytes: 0, budget }
+    /// Nothing is watched.
+    pub(crate) fn new(budget: Arc<WatchBudget>, is_replica: bool) -> WatchTable {
+        // Versions from before a restart do not match; those of a replica are what the log says.
+        let last_version = if is_replica { 0 } else { fastrand::u64(..) };
+        WatchTable { watched: BTreeMap::new(), last_version, is_replica, bytes: 0, budget }
     }
 
     /// Adds a watcher of a bucket, unless the budget is used up. Returns the version that the bucket has
     /// until it changes.
-    pub(crate) fn watch(&mut self, name: &[u8], watcher: Watcher) -> Result<u64, CommandError> {
+    pub(crate) fn watch(
+        &mut self,
+        name: &[u8],
+        watcher: Watcher,
+        bucket: WatchedBucket,
+        now_ms: u64,
+    ) -> Result<u64, CommandError> {
+        if self.watched.get(name).is_some_and(|watched| watched.bucket.has_expired(now_ms)) {
+            self.invalidate(name);
+        }
         let watched = self.watched.get_mut(name);
         let position = watched.as_ref().map_or(Err(0), |watched| watched.watchers.binary_search(&watcher));
         let added = WATCH_BYTES + if watched.is_some() { 0 } else { name_bytes(name) };
@@ -70,7 +132,8 @@ impl WatchTable {
             Some(watched) => watched,
             None => {
                 self.last_version = self.last_version.wrapping_add(1);
-                let watched = Watched { version: self.last_version, watchers: Vec::with_capacity(1) };
+                let (version, watchers) = (self.last_version, Vec::with_capacity(1));
+                let watched = Watched { version, bucket, watchers };
                 self.watched.entry(name.into()).or_insert(watched)
             }
         };
@@ -113,8 +176,10 @@ impl WatchTable {
     }
 
     /// Whether a bucket still has this version.
-    pub(crate) fn matches(&self, name: &[u8], version: u64) -> bool {
-        self.watched.get(name).is_some_and(|watched| watched.version == version)
+    pub(crate) fn matches(&self, name: &[u8], version: u64, now_ms: u64) -> bool {
+        let is_unchanged =
+            |watched: &Watched| watched.version == version && !watched.bucket.has_expired(now_ms);
+        self.watched.get(name).is_some_and(is_unchanged)
     }
 
     /// Notes that a bucket has changed.
@@ -127,14 +192,20 @@ impl WatchTable {
         }
     }
 
-    /// Takes over the table of a shard that was flushed, with only the buckets that `stays` accepts.
-    pub(crate) fn take_over(&mut self, flushed: &mut WatchTable, stays: impl Fn(&[u8]) -> bool) {
+    /// Notes that a bucket that has expired was removed, or entries of it.
+    pub(crate) fn expired(&mut self, name: &[u8]) {
+        if !self.is_replica {
+            self.invalidate(name);
+        }
+    }
+
+    /// Takes over the table of a shard that was flushed, without the buckets that existed.
+    pub(crate) fn take_over(&mut self, flushed: &mut WatchTable) {
         swap(self, flushed);
         let mut released = 0;
         self.watched.retain(|name, watched| {
-            let stays = stays(name);
-            released += if stays { 0 } else { watched.bytes(name) };
-            stays
+            released += if watched.bucket.exists { watched.bytes(name) } else { 0 };
+            !watched.bucket.exists
         });
         self.release(released);
     }
@@ -143,6 +214,41 @@ impl WatchTable {
     pub(crate) fn clear(&mut self) {
         self.watched.clear();
         self.release(self.bytes);
+    }
+
+    /// Passes all of it to `visit`, as the table of a shard.
+    pub(crate) fn read(&self, index: usize, database: Database, mut visit: impl FnMut(WatchRecord<'_>)) {
+        if self.last_version != 0 {
+            visit(WatchRecord::Shard { index, last_version: self.last_version });
+        }
+        for (name, Watched { version, bucket, watchers }) in &self.watched {
+            let full = FullName { database, name };
+            visit(WatchRecord::Bucket { full, version: *version, bucket: *bucket, watchers });
+        }
+    }
+
+    /// Goes on after the last version of a snapshot.
+    pub(crate) fn load_version(&mut self, last_version: u64) {
+        self.last_version = last_version;
+    }
+
+    /// Adds a bucket of a snapshot.
+    pub(crate) fn load(
+        &mut self,
+        name: &[u8],
+        version: u64,
+        bucket: WatchedBucket,
+        watchers: &[Watcher],
+    ) -> Result<(), CommandError> {
+        self.invalidate(name);
+        let watched = Watched { version, bucket, watchers: watchers.into() };
+        let bytes = watched.bytes(name);
+        if !self.budget.charge(bytes) {
+            return Err(CommandError::WatchesFull);
+        }
+        self.bytes += bytes;
+        self.watched.insert(name.into(), watched);
+        Ok(())
     }
 
     fn release(&mut self, bytes: usize) {
@@ -163,56 +269,59 @@ mod tests {
 
     const HERE: Watcher = Watcher { link: 0, connection: 1 };
     const THERE: Watcher = Watcher { link: 7, connection: 1 };
+    const BUCKET: WatchedBucket = WatchedBucket { exists: true, expires_at_ms: None };
+    const NOW_MS: u64 = 1_000;
 
     fn table() -> WatchTable {
-        WatchTable::new(Arc::default(), fastrand::u64(..))
+        WatchTable::new(Arc::default(), false)
     }
 
     #[test]
     fn a_version_from_before_a_restart_does_not_come_back() {
         let (mut before, mut after) = (table(), table());
-        let version = before.watch(b"shopping", HERE).expect("room");
-        assert_ne!(after.watch(b"shopping", HERE), Ok(version));
-        assert!(!after.matches(b"shopping", version));
+        let version = before.watch(b"shopping", HERE, BUCKET, NOW_MS).expect("room");
+        assert_ne!(after.watch(b"shopping", HERE, BUCKET, NOW_MS), Ok(version));
+        assert!(!after.matches(b"shopping", version, NOW_MS));
     }
 
     #[test]
     fn a_name_is_watched_until_its_last_watcher_has_gone() {
         let mut table = table();
-        let version = table.watch(b"shopping", HERE).expect("room");
+        let version = table.watch(b"shopping", HERE, BUCKET, NOW_MS).expect("room");
         for watcher in [HERE, THERE] {
-            assert_eq!(table.watch(b"shopping", watcher), Ok(version));
+            assert_eq!(table.watch(b"shopping", watcher, BUCKET, NOW_MS), Ok(version));
         }
         table.unwatch(b"shopping", HERE);
         table.unwatch(b"shopping", HERE);
-        assert!(table.matches(b"shopping", version));
+        assert!(table.matches(b"shopping", version, NOW_MS));
         assert_eq!(table.unwatch_link(THERE.link, None), None);
-        assert!(!table.matches(b"shopping", version));
+        assert!(!table.matches(b"shopping", version, NOW_MS));
         assert_eq!((table.bytes, table.budget.used()), (0, 0));
     }
 
     #[test]
     fn a_change_ends_all_watches_of_a_name_and_a_late_unwatch_ends_no_other() {
         let mut table = table();
-        let before = table.watch(b"shopping", HERE).expect("room");
+        let before = table.watch(b"shopping", HERE, BUCKET, NOW_MS).expect("room");
         table.invalidate(b"shopping");
-        let after = table.watch(b"shopping", THERE).expect("room");
+        let after = table.watch(b"shopping", THERE, BUCKET, NOW_MS).expect("room");
         table.unwatch(b"shopping", HERE);
-        assert_eq!([before, after].map(|version| table.matches(b"shopping", version)), [false, true]);
+        assert_eq!([before, after].map(|version| table.matches(b"shopping", version, NOW_MS)), [false, true]);
     }
 
     #[test]
     fn a_full_table_refuses_a_watch_and_keeps_the_others() {
         let budget = Arc::new(WatchBudget::default());
         budget.set_memory_limit(Some(16 * 1_000));
-        let mut table = WatchTable::new(budget.clone(), 0);
-        let version = table.watch(b"shopping", HERE).expect("room");
-        let more: Vec<_> = (0..100_u32).map(|name| table.watch(&name.to_le_bytes(), HERE)).collect();
+        let mut table = WatchTable::new(budget.clone(), true);
+        let version = table.watch(b"shopping", HERE, BUCKET, NOW_MS).expect("room");
+        let more: Vec<_> =
+            (0..100_u32).map(|name| table.watch(&name.to_le_bytes(), HERE, BUCKET, NOW_MS)).collect();
         assert_eq!(more.last(), Some(&Err(CommandError::WatchesFull)));
-        assert!(table.matches(b"shopping", version));
+        assert!(table.matches(b"shopping", version, NOW_MS));
         assert!(budget.used() <= 1_000);
         table.unwatch(b"shopping", HERE);
-        assert!(table.watch(b"work", HERE).is_ok(), "there is room again");
+        assert!(table.watch(b"work", HERE, BUCKET, NOW_MS).is_ok(), "there is room again");
         drop(table);
         assert_eq!(budget.used(), 0);
     }
@@ -220,11 +329,11 @@ mod tests {
     #[test]
     fn a_table_that_is_cleared_is_empty_and_repeats_no_version() {
         let mut table = table();
-        let version = table.watch(b"shopping", HERE).expect("room");
+        let version = table.watch(b"shopping", HERE, BUCKET, NOW_MS).expect("room");
         table.clear();
-        assert!(!table.matches(b"shopping", version));
+        assert!(!table.matches(b"shopping", version, NOW_MS));
         assert_eq!((table.bytes, table.budget.used()), (0, 0));
-        assert_ne!(table.watch(b"shopping", HERE), Ok(version));
+        assert_ne!(table.watch(b"shopping", HERE, BUCKET, NOW_MS), Ok(version));
     }
 
     #[test]
@@ -232,7 +341,9 @@ mod tests {
         let mut table = table();
         let names = 2 * UNWATCHED_NAMES as u32 + 1;
         for name in 0..names {
-            table.watch(&name.to_be_bytes(), if name % 2 == 0 { THERE } else { HERE }).expect("room");
+            table
+                .watch(&name.to_be_bytes(), if name % 2 == 0 { THERE } else { HERE }, BUCKET, NOW_MS)
+                .expect("room");
         }
         let (mut pages, mut after) = (1, None);
         while let Some(last) = table.unwatch_link(THERE.link, after.as_deref()) {

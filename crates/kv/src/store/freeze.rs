@@ -11,6 +11,7 @@ use crate::{
         Shard,
         frozen::{Freezing, FrozenPosition, FrozenStep, Record},
         multi::ShardGuards,
+        watch::WatchRecord,
     },
 };
 use parking_lot::MutexGuard;
@@ -69,6 +70,16 @@ impl Store {
         drop(shards);
         let (shard, position) = (0, FrozenPosition::default());
         Ok(FrozenStore { store: self.clone(), freezing, buckets, shard, position, flushed: None })
+    }
+
+    /// Passes what is watched to `visit`, shard by shard. Nothing may be executed meanwhile that has to be in
+    /// the log; otherwise it is not as of one moment.
+    pub fn read_watches(&self, mut visit: impl FnMut(WatchRecord<'_>)) {
+        for database in Database::all() {
+            for index in self.shards_of(database) {
+                self.lock(index).watches.read(index, database, &mut visit);
+            }
+        }
     }
 
     /// Whether there is a frozen copy that was not given up.

@@ -11,7 +11,7 @@ use crate::{
     },
     memory::{Memory, expiring::Expiring},
     pubsub::bucket_changes::EndReason,
-    shard::{Counters, Shard, registry::Lookup},
+    shard::{Counters, Shard},
     syntax::glob::Pattern,
 };
 use parking_lot::MutexGuard;
@@ -284,10 +284,7 @@ impl Store {
             let mut flushed = std::mem::replace(&mut *shard, self.new_shard());
             flushed.discharge(&self.budget);
             shard.counters = flushed.counters;
-            let Shard { memory, registry, watches, .. } = &mut flushed;
-            shard.watches.take_over(watches, |name| {
-                registry.lookup(memory, Lookup::new(memory.hash(name)), name).is_none()
-            });
+            shard.watches.take_over(&mut flushed.watches);
             let mut subscribers = std::mem::take(&mut flushed.subscribers);
             let flushed = self.keep_flushed(index, flushed);
             drop(shard);

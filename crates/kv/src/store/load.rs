@@ -9,6 +9,7 @@ use crate::{
         bucket_ref::{BucketMut, check_name},
         frozen::{Record, RecordValue},
         registry::Lookup,
+        watch::WatchRecord,
     },
 };
 use parking_lot::MutexGuard;
@@ -20,6 +21,9 @@ pub enum LoadError {
     /// The store has a bucket of this name.
     #[error("there is a bucket of this name already")]
     Exists,
+    /// The store has fewer shards.
+    #[error("there is no shard {0}")]
+    NoShard(usize),
     /// An entry does not follow a map.
     #[error("an entry without a map")]
     NoMap,
@@ -148,6 +152,21 @@ impl<'s> Loader<'s> {
 }
 
 impl Store {
+    /// Loads what [`Self::read_watches`] has read, after all buckets.
+    pub fn load_watch(&self, record: WatchRecord<'_>) -> Result<(), LoadError> {
+        match record {
+            WatchRecord::Shard { index, .. } if index >= self.shards.len() => Err(LoadError::NoShard(index)),
+            WatchRecord::Shard { index, last_version } => {
+                self.lock(index).watches.load_version(last_version);
+                Ok(())
+            }
+            WatchRecord::Bucket { full: FullName { database, name }, version, bucket, watchers } => {
+                let index = self.shard_index(database, self.hasher.hash_one(name));
+                Ok(self.lock(index).watches.load(name, version, bucket, watchers)?)
+            }
+        }
+    }
+
     fn with_bucket<T>(
         &self,
         database: Database,

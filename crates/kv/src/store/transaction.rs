@@ -46,17 +46,7 @@ impl Store {
         for (FullName { database, name }, version) in watched {
             let hash = self.hasher.hash_one(name);
             let shard = shards.shard(self.shard_index(*database, hash));
-            let supervisor = BucketSupervisor::new(&self.crash_reports);
-            let unchanged = supervisor.run(|| {
-                // Opening a bucket ends it if it has expired.
-                supervisor.open(shard, name, Lookup::new(hash), terms.clock);
-                shard.watches.matches(name, *version)
-            });
-            let unchanged = unchanged.unwrap_or_else(|panic| {
-                supervisor.recover(panic, |reason| end_crashed(shard, name, hash, reason));
-                false
-            });
-            if !unchanged {
+            if !shard.watches.matches(name, *version, terms.clock.now_ms) {
                 return Ok(false);
             }
         }

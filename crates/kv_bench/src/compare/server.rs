@@ -8,6 +8,7 @@ use crate::{
 };
 use std::{
     fs::Permissions,
+    io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -26,14 +27,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a program on the servers' core and waits until it accepts connections.
+    /// Starts a program on the servers' core and waits until it answers.
     pub(crate) fn start_pinned(program: &Program, interrupt: &Interrupt) -> Result<Server, Error> {
         let mut taskset = Command::new("taskset");
         taskset.args(["-c", limits::SERVER_CORE]).arg(program.path()?);
         Server::spawn(taskset, program, interrupt)
     }
 
-    /// Starts a program on all cores and waits until it accepts connections.
+    /// Starts a program on all cores and waits until it answers.
     pub(crate) fn start(program: &Program, interrupt: &Interrupt) -> Result<Server, Error> {
         Server::spawn(Command::new(program.path()?), program, interrupt)
     }
@@ -64,17 +65,28 @@ impl Server {
     fn wait_until_ready(&mut self, program: &str, interrupt: &Interrupt) -> Result<(), Error> {
         let start_failed = |why: String| Error::StartFailed { program: program.into(), why };
         let deadline = Instant::now() + limits::START_TIMEOUT;
-        while TcpStream::connect(self.address).is_err() {
+        while !self.is_ready() {
             interrupt.check()?;
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(start_failed(format!("it exited with {status}; start it by hand to see why")));
             }
             if Instant::now() > deadline {
-                return Err(start_failed(format!("no listener after {} s", limits::START_TIMEOUT.as_secs())));
+                return Err(start_failed(format!("no answer after {} s", limits::START_TIMEOUT.as_secs())));
             }
             thread::sleep(limits::CONNECT_INTERVAL);
         }
         Ok(())
+    }
+
+    /// Whether it answers a command on data. A server that is still loading refuses it.
+    fn is_ready(&self) -> bool {
+        let mut reply = [0];
+        let asked = TcpStream::connect(self.address).and_then(|mut stream| {
+            stream.set_read_timeout(Some(limits::START_TIMEOUT))?;
+            stream.write_all(b"*2\r\n$6\r\nEXISTS\r\n$1\r\n0\r\n")?;
+            stream.read_exact(&mut reply)
+        });
+        asked.is_ok() && reply == *b":"
     }
 }
 

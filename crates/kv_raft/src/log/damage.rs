@@ -4,11 +4,16 @@
 //! two. It also cuts off what the library takes for damage: a record of which only the first sectors were
 //! written.
 
-use super::encoding::{ID_BYTES, LogTypes, PAYLOAD_HEADER_BYTES, is_beginning_of_payload};
-use raft_log::{RaftWalTypes, WALRecord, codeq::Decode};
+use super::encoding::{
+    Flushed, ID_BYTES, LogId, LogTypes, PAYLOAD_HEADER_BYTES, PAYLOAD_VERSION, Vote, is_beginning_of_payload,
+};
+use raft_log::{
+    RaftLogAction, RaftWalTypes, Types, WALRecord,
+    codeq::{Decode, Encode},
+};
 use std::{
     fs::{self, File},
-    io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom},
+    io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -21,7 +26,31 @@ struct Damage {
 
 impl From<Damage> for io::Error {
     fn from(Damage { path, offset }: Damage) -> io::Error {
-        io::Error::new(ErrorKind::InvalidData, format!("{} is damaged at offset {offset}", path.display()))
+        let reason = match newer_version(&path, offset) {
+            Ok(Some(version)) => format!(
+                "{} has an entry of version {version} at offset {offset}, and this program knows version \
+                 {PAYLOAD_VERSION}; start the version that wrote it",
+                path.display()
+            ),
+            _ => {
+                let path = path.display();
+                format!("{path} is damaged at offset {offset}; restore the range from a backup")
+            }
+        };
+        io::Error::new(ErrorKind::InvalidData, reason)
+    }
+}
+
+/// Fails if there is no file, or the first one does not begin with a record: that is on disk since the log
+/// was made.
+pub(super) fn check_beginning(directory: &Path) -> io::Result<()> {
+    let Some(first) = files(directory)?.into_iter().next() else {
+        let reason = format!("{} is empty; restore the range from a backup", directory.display());
+        return Err(io::Error::new(ErrorKind::InvalidData, reason));
+    };
+    match decode(&mut BufReader::new(File::open(&first)?)) {
+        Err(error) if is_unreadable(&error) => Err(Damage { path: first, offset: 0 }.into()),
+        result => result,
     }
 }
 
@@ -34,6 +63,9 @@ pub(super) fn cut_torn_end(directory: &Path) -> io::Result<()> {
     file.seek(SeekFrom::Start(offset))?;
     let mut rest = Vec::new();
     file.read_to_end(&mut rest)?;
+    if newer_version(&last, offset)?.is_some() {
+        return Err(Damage { path: last, offset }.into());
+    }
     if is_torn(&rest, offset) {
         return Ok(());
     }
@@ -81,15 +113,76 @@ fn first_unreadable(path: &Path) -> io::Result<Option<u64>> {
     let mut reader = Counted { reader: BufReader::new(file), read: 0 };
     while reader.read < length {
         let offset = reader.read;
-        match WALRecord::<RaftWalTypes<LogTypes>>::decode(&mut reader) {
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) => {
-                return Ok(Some(offset));
-            }
+        match decode(&mut reader) {
+            Ok(()) => {}
+            Err(error) if is_unreadable(&error) => return Ok(Some(offset)),
             Err(error) => return Err(error),
         }
     }
     Ok(None)
+}
+
+fn decode(reader: &mut impl Read) -> io::Result<()> {
+    WALRecord::<RaftWalTypes<LogTypes>>::decode(reader).map(drop)
+}
+
+/// Whether the bytes are at fault, and not the disk.
+fn is_unreadable(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
+}
+
+/// The version of the whole entry at this offset, if it is not ours.
+fn newer_version(path: &Path, offset: u64) -> io::Result<Option<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let record = WALRecord::<RaftWalTypes<AnyLog>>::decode(&mut BufReader::new(file));
+    Ok(match record {
+        Ok(WALRecord::Action(RaftLogAction::Append(_, AnyPayload(version))))
+            if version != PAYLOAD_VERSION =>
+        {
+            Some(version)
+        }
+        _ => None,
+    })
+}
+
+/// A log whose entries may be of any version, of which only that is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct AnyLog;
+
+#[derive(Debug, Clone)]
+struct AnyPayload(u8);
+
+impl Types for AnyLog {
+    type LogId = LogId;
+    type LogPayload = AnyPayload;
+    type Vote = Vote;
+    type Callback = Flushed;
+    type UserData = u8;
+
+    fn log_index(id: &LogId) -> u64 {
+        id.index
+    }
+
+    fn payload_size(_: &AnyPayload) -> u64 {
+        0
+    }
+}
+
+impl Decode for AnyPayload {
+    fn decode<R: Read>(mut reader: R) -> io::Result<AnyPayload> {
+        let mut header = [0; PAYLOAD_HEADER_BYTES];
+        reader.read_exact(&mut header)?;
+        let [version, _, length @ ..] = header;
+        io::copy(&mut reader.take(u32::from_be_bytes(length).into()), &mut io::sink())?;
+        Ok(AnyPayload(version))
+    }
+}
+
+impl Encode for AnyPayload {
+    fn encode<W: Write>(&self, _: W) -> io::Result<usize> {
+        Err(ErrorKind::Unsupported.into())
+    }
 }
 
 struct Counted<R> {

@@ -8,7 +8,10 @@ use raft_log::{
 };
 use std::{
     io::{self, Read, Write},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Release},
+    },
 };
 
 /// The id of an entry: the term and the leader that it was made by, and its place in the log.
@@ -62,13 +65,13 @@ impl Position {
         bytes
     }
 
-    /// `None` if the bytes are something else.
-    pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<Position> {
+    /// The position that the bytes begin with, and the bytes behind it; `None` if they are something else.
+    pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<(Position, &[u8])> {
         let last = LogId::decode(&mut bytes).ok()?;
         let members_since = LogId::decode(&mut bytes).ok()?;
         match Payload::decode(&mut bytes).ok()? {
-            Payload::Members { voters, learners } if bytes.is_empty() => {
-                Some(Position { last, members_since, voters, learners })
+            Payload::Members { voters, learners } => {
+                Some((Position { last, members_since, voters, learners }, bytes))
             }
             _ => None,
         }
@@ -78,9 +81,18 @@ impl Position {
 /// Runs when what was written is on disk, or has failed.
 pub(crate) struct Done(pub(crate) Box<dyn FnOnce(io::Result<()>) + Send>);
 
-impl Callback for Done {
+/// What the library runs: if it is a sync that has succeeded, it is noted how much that was of.
+pub(super) struct Flushed {
+    pub(super) synced: Option<(Arc<AtomicU64>, u64)>,
+    pub(super) done: Done,
+}
+
+impl Callback for Flushed {
     fn send(self, result: io::Result<()>) {
-        (self.0)(result);
+        if let (Some((synced, written)), Ok(())) = (self.synced, &result) {
+            synced.fetch_max(written, Release);
+        }
+        (self.done.0)(result);
     }
 }
 
@@ -92,7 +104,7 @@ impl Types for LogTypes {
     type LogId = LogId;
     type LogPayload = Payload;
     type Vote = Vote;
-    type Callback = Done;
+    type Callback = Flushed;
     /// The library keeps a value for its user. There is none.
     type UserData = u8;
 
@@ -155,7 +167,7 @@ pub(super) const ID_BYTES: usize = 3 * 8;
 pub(super) const PAYLOAD_HEADER_BYTES: usize = 2 + 4;
 
 /// The version of an encoded payload, and its kinds.
-const VERSION: u8 = 1;
+pub(super) const PAYLOAD_VERSION: u8 = 1;
 const BLANK: u8 = 0;
 const GROUP: u8 = 1;
 const MEMBERS: u8 = 2;
@@ -169,7 +181,7 @@ impl Encode for Payload {
                 return encode_members(voters, learners, &mut writer);
             }
         };
-        writer.write_all(&[VERSION, kind])?;
+        writer.write_all(&[PAYLOAD_VERSION, kind])?;
         writer.write_all(&(body.len() as u32).to_be_bytes())?;
         writer.write_all(body)?;
         Ok(2 + 4 + body.len())
@@ -182,7 +194,7 @@ fn encode_members(voters: &[Vec<u64>], learners: &[u64], writer: &mut impl Write
         body.push(ids.len() as u8);
         ids.iter().for_each(|id| body.extend_from_slice(&id.to_be_bytes()));
     }
-    writer.write_all(&[VERSION, MEMBERS])?;
+    writer.write_all(&[PAYLOAD_VERSION, MEMBERS])?;
     writer.write_all(&(body.len() as u32).to_be_bytes())?;
     writer.write_all(&body)?;
     Ok(2 + 4 + body.len())
@@ -191,8 +203,9 @@ fn encode_members(voters: &[Vec<u64>], learners: &[u64], writer: &mut impl Write
 impl Decode for Payload {
     fn decode<R: Read>(mut reader: R) -> io::Result<Payload> {
         let (version, kind) = (u8::decode(&mut reader)?, u8::decode(&mut reader)?);
-        if version != VERSION {
-            let reason = format!("an entry of version {version}, and this program knows version {VERSION}");
+        if version != PAYLOAD_VERSION {
+            let reason =
+                format!("an entry of version {version}, and this program knows version {PAYLOAD_VERSION}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
         let length = u32::decode(&mut reader)? as usize;
@@ -230,7 +243,7 @@ pub(super) fn is_beginning_of_payload(
     after: usize,
 ) -> bool {
     let length = u32::from_be_bytes(length) as usize;
-    if version != VERSION {
+    if version != PAYLOAD_VERSION {
         return false;
     }
     if bytes.len() >= length {

@@ -15,6 +15,10 @@ fn settings(directory: &Path, fsync: Fsync) -> LogSettings<'_> {
     LogSettings { directory, cache_bytes: 1_000, file_bytes: 2_048, fsync }
 }
 
+fn create(directory: &TempDir) -> Log {
+    Log::create(settings(directory.path(), Fsync::Always)).expect("a log")
+}
+
 fn open(directory: &TempDir) -> io::Result<Log> {
     Log::open(settings(directory.path(), Fsync::Always))
 }
@@ -48,7 +52,7 @@ fn sync(write: impl FnOnce(Done) -> io::Result<()>) {
 /// A log of these entries, as it was left by a process that ended.
 fn written(indices: Range<u64>) -> TempDir {
     let directory = TempDir::new().expect("a directory");
-    let mut log = open(&directory).expect("a log");
+    let mut log = create(&directory);
     sync(|done| log.save_vote(VOTE, done));
     for index in indices {
         sync(|done| log.append([(id(index), group(index))], done));
@@ -86,7 +90,7 @@ fn everything_is_there_again_after_a_restart() {
 #[test]
 fn at_intervals_entries_are_written_at_once_and_synced_once_for_all() {
     let directory = TempDir::new().expect("a directory");
-    let mut log = Log::open(settings(directory.path(), Fsync::Interval(Duration::MAX))).expect("a log");
+    let mut log = Log::create(settings(directory.path(), Fsync::Interval(Duration::MAX))).expect("a log");
     sync(|done| log.save_vote(VOTE, done));
     let before = log.stats().syncs;
     for index in 0..3 {
@@ -147,11 +151,16 @@ fn reopened(bytes: &[u8]) -> Result<Vec<Entry>, String> {
     }
 }
 
+/// The end of the error of a file with damage at this offset.
+fn damaged_at(offset: usize) -> String {
+    format!(" is damaged at offset {offset}; restore the range from a backup")
+}
+
 /// The bytes of a log with a vote, entries of each kind and what is committed, which is one file; and
 /// its entries, each with the length of the file when it was there.
 fn four_entries() -> (Vec<u8>, Vec<(usize, Entry)>) {
     let directory = TempDir::new().expect("a directory");
-    let mut log = open(&directory).expect("a log");
+    let mut log = create(&directory);
     let path = directory.path().join(FIRST_FILE);
     let members = Payload::Members { voters: vec![vec![1]], learners: vec![] };
     let mut entries = Vec::new();
@@ -170,7 +179,14 @@ fn four_entries() -> (Vec<u8>, Vec<(usize, Entry)>) {
 #[test]
 fn a_torn_end_is_cut_off_wherever_it_is_torn() {
     let (bytes, entries) = four_entries();
-    for length in 0..=bytes.len() {
+    let empty = TempDir::new().expect("a directory");
+    drop(create(&empty));
+    let beginning = fs::metadata(empty.path().join(FIRST_FILE)).expect("a file").len() as usize;
+    // That is on disk before the range has the log.
+    for length in 0..beginning {
+        assert_eq!(reopened(&bytes[..length]), Err(damaged_at(0)), "cut at {length}");
+    }
+    for length in beginning..=bytes.len() {
         let written: Vec<_> =
             entries.iter().filter(|(end, _)| *end <= length).map(|(_, entry)| entry.clone()).collect();
         assert_eq!(reopened(&bytes[..length]), Ok(written.clone()), "cut at {length}");
@@ -185,8 +201,9 @@ fn a_torn_end_is_cut_off_wherever_it_is_torn() {
 #[test]
 fn a_record_of_which_only_the_first_sectors_were_written_is_cut_off() {
     let directory = TempDir::new().expect("a directory");
-    let mut log = Log::open(LogSettings { file_bytes: 1 << 20, ..settings(directory.path(), Fsync::Always) })
-        .expect("a log");
+    let mut log =
+        Log::create(LogSettings { file_bytes: 1 << 20, ..settings(directory.path(), Fsync::Always) })
+            .expect("a log");
     sync(|done| log.append([(id(0), group(0))], done));
     let path = directory.path().join(FIRST_FILE);
     let start = fs::metadata(&path).expect("a file").len() as usize;
@@ -210,7 +227,7 @@ fn a_record_of_which_only_the_first_sectors_were_written_is_cut_off() {
     // A whole record was acknowledged.
     let mut damaged = zeros_from(bytes.len(), 3_000);
     damaged[bytes.len() - 2_000] ^= 1;
-    assert_eq!(reopened(&damaged), Err(format!(" is damaged at offset {start}")));
+    assert_eq!(reopened(&damaged), Err(damaged_at(start)));
 }
 
 /// However a length is damaged, what is behind it was acknowledged.
@@ -242,6 +259,76 @@ fn damage_in_a_file_before_the_last_is_refused_with_its_place() {
     fs::write(&files[1], &bytes).expect("written");
     let error = open(&directory).expect_err("damaged").to_string();
     let offset = error.strip_prefix(&format!("{} is damaged at offset ", files[1].display()));
-    let offset: usize = offset.expect("the place").parse().expect("a number");
+    let (offset, advice) = offset.and_then(|offset| offset.split_once(';')).expect("the place");
+    assert_eq!(advice, " restore the range from a backup");
+    let offset: usize = offset.parse().expect("a number");
     assert!((middle - 400..=middle).contains(&offset), "{offset}");
+}
+
+#[test]
+fn a_log_without_a_record_is_not_taken_for_a_new_one() {
+    let directory = TempDir::new().expect("a directory");
+    let error = open(&directory).expect_err("empty").to_string();
+    let expected = format!("{} is empty; restore the range from a backup", directory.path().display());
+    assert_eq!((error, files(&directory).len()), (expected, 0));
+    let missing = directory.path().join("missing");
+    Log::open(settings(&missing, Fsync::Always)).expect_err("missing");
+    assert!(!missing.exists());
+    drop(create(&directory));
+    let log = open(&directory).expect("a log");
+    assert_eq!((log.vote(), log.last()), (None, None));
+}
+
+#[test]
+fn an_entry_of_another_version_is_no_damage() {
+    let (mut bytes, entries) = four_entries();
+    let (start, end) = (entries[1].0, entries[2].0);
+    let version = start + bytes[start..end].windows(2).position(|bytes| bytes == [1, 1]).expect("a group");
+    // Before it are the kind of the record and the id of the entry.
+    let record = version - encoding::ID_BYTES - 4;
+    bytes[version] = 9;
+    let length = u32::from_be_bytes(bytes[version + 2..version + 6].try_into().expect("four")) as usize;
+    let checked = version + 6 + length;
+    let checksum = u64::from(crc32(&bytes[record..checked]));
+    bytes[checked..checked + 8].copy_from_slice(&checksum.to_be_bytes());
+    let expected = format!(
+        " has an entry of version 9 at offset {record}, and this program knows version 1; start the version that \
+         wrote it"
+    );
+    assert_eq!(reopened(&bytes), Err(expected.clone()));
+    assert_eq!(reopened(&bytes[..checked + 8]), Err(expected));
+}
+
+/// The checksum of the library's records.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+/// What waits for a sync waits for its end, and one that has failed is not made up for by another.
+#[test]
+fn what_is_synced_is_what_a_sync_that_has_ended_has_brought_to_disk() {
+    let directory = TempDir::new().expect("a directory");
+    let mut log = Log::create(settings(directory.path(), Fsync::Interval(Duration::MAX))).expect("a log");
+    let (release, held) = channel();
+    let hold = Done(Box::new(move |_| held.recv().expect("the test goes on")));
+    log.append([(id(0), group(0))], hold).expect("written");
+    let (sender, results) = channel();
+    let done = || {
+        let sender = sender.clone();
+        Done(Box::new(move |result| sender.send(result).expect("the test waits")))
+    };
+    log.sync(done()).expect("begun");
+    log.sync(done()).expect("begun");
+    assert!(results.try_recv().is_err(), "nothing was synced");
+    release.send(()).expect("held");
+    for _ in 0..2 {
+        results.recv().expect("a result").expect("on disk");
+    }
+    log.append([(id(1), group(1))], Done(Box::new(|_| panic!("it ends the log")))).expect("written");
+    let (failed, result) = channel();
+    let ended = log.sync(Done(Box::new(move |result| failed.send(result).expect("the test waits"))));
+    assert!(ended.is_err() || !matches!(result.recv(), Ok(Ok(()))));
+    log.sync(done()).expect_err("the log has failed");
 }

@@ -1,16 +1,16 @@
 //! Leaves an entry out of the log of a range that it crashes, while no process uses the data directory.
 
-use super::{RANGES_DIRECTORY, find_replicas, lock};
+use super::{RANGES_DIRECTORY, lock, replicas::Replicas};
 use crate::{
     error::OpenError,
     group::{self, Step},
     identity::{failed, read_skipped, write_skipped},
     limits::{LOG_FILE_BYTES, SHOWN_ARGUMENTS, SHOWN_REQUESTS},
     log::{
-        Fsync, Log, LogSettings,
+        Fsync,
         encoding::{LogId, Payload},
     },
-    replica::renew::LOG,
+    replica::renew::open_log,
 };
 use kv::{Args, Database, Op, Request, syntax::excerpt::excerpt};
 use std::{
@@ -33,7 +33,7 @@ impl SkippableEntry {
     /// Finds an entry in the log of a range, which is named by its span, such as `a..m`, or its directory.
     pub fn find(data_dir: &Path, range: &str, index: u64) -> Result<SkippableEntry, OpenError> {
         let lock = lock(data_dir)?;
-        let replicas = find_replicas(&data_dir.join(RANGES_DIRECTORY))?;
+        let Replicas { found: replicas, .. } = Replicas::find(&data_dir.join(RANGES_DIRECTORY))?;
         let is_wanted =
             |path: &Path, text: &str| text == range || path.file_name().is_some_and(|name| name == range);
         let wanted = replicas.iter().find(|(path, identity)| is_wanted(path, &identity.span.text));
@@ -43,16 +43,15 @@ impl SkippableEntry {
             let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
             return Err(OpenError::NoRange { directory: data_dir.into(), range: range.to_owned(), found });
         };
-        let path = directory.join(LOG);
-        let log = Log::open(LogSettings::new(&path, LOG_FILE_BYTES, Fsync::Always)).map_err(failed(&path))?;
-        let entry = log.read(index..index.saturating_add(1)).map_err(failed(&path))?.pop();
+        let log = open_log(directory, LOG_FILE_BYTES, Fsync::Always).map_err(failed(directory))?;
+        let entry = log.read(index..index.saturating_add(1)).map_err(failed(directory))?.pop();
         let Some((_, Payload::Group(group))) = entry else {
             let first = log.purged().map_or(0, |LogId { index, .. }| index + 1);
             let last = log.last().map_or(0, |LogId { index, .. }| index);
             return Err(OpenError::NoEntry { range: identity.span.text.to_string(), index, first, last });
         };
         let mut shown = Shown::default();
-        shown.show(&group).map_err(|malformed| failed(&path)(io::Error::other(malformed)))?;
+        shown.show(&group).map_err(|malformed| failed(directory)(io::Error::other(malformed)))?;
         let Shown { requests, hidden } = shown;
         Ok(SkippableEntry { directory: directory.clone(), index, requests, hidden, _lock: lock })
     }

@@ -2,8 +2,10 @@
 
 mod crash;
 mod limits;
+mod lost;
 mod memory;
 mod refusals;
+mod watches;
 
 use super::*;
 use crate::{
@@ -94,6 +96,26 @@ pub(super) async fn write(range: &Range, lines: &str) -> Result<Vec<String>, Ran
     let (count, ticket) = range.propose(&requests)?;
     assert_eq!(count, requests.len());
     ticket.await.map(texts)
+}
+
+const WATCHER: Watcher = Watcher { link: 7, connection: 1 };
+
+/// Watches a bucket; returns its name and its version.
+async fn watch<'n>(range: &Range, name: &'n str) -> (FullName<'n>, u64) {
+    let full = FullName::new(name.as_bytes());
+    let request = Request::new(full.name, Op::Watch { watcher: WATCHER });
+    let (_, ticket) = range.propose(&[request]).expect("proposed");
+    match ticket.await.expect("written").next_reply() {
+        Some(RangeReply::Reply(Reply::Number(version))) => (full, version as u64),
+        reply => panic!("{reply:?}"),
+    }
+}
+
+/// Proposes these commands, separated by semicolons, as a transaction, and waits for the replies.
+async fn transact(range: &Range, watched: (FullName<'_>, u64), lines: &str) -> Replies {
+    let lines: Vec<Line> = lines.split("; ").map(Line::new).collect();
+    let requests: Vec<_> = lines.iter().map(Line::request).collect();
+    range.transact(&[watched], &requests).expect("proposed").await.expect("written")
 }
 
 /// Reads at once, as clients do.
@@ -242,33 +264,17 @@ async fn transactions_see_watches_and_end_with_their_owner() {
     let directory = TempDir::new().expect("a directory");
     let ranges = open(directory.path()).await;
     let range = &ranges.all()[0];
-    let (watcher, name) =
-        (Watcher { link: 7, connection: 1 }, FullName { database: Database::ZERO, name: b"a" });
-    let watch = || async {
-        let (_, ticket) = range.propose(&[Request::new(b"a", Op::Watch { watcher })]).expect("proposed");
-        let mut replies = ticket.await.expect("written");
-        match replies.next_reply() {
-            Some(RangeReply::Reply(Reply::Number(version))) => version as u64,
-            reply => panic!("{reply:?}"),
-        }
-    };
-    let (set, get) = (Line::new("SET a 1"), Line::new("GET a"));
-    let requests = [set.request(), get.request()];
-    let transact = |version| {
-        let ticket = range.transact(&[(name, version)], &requests).expect("proposed");
-        async { ticket.await.expect("written") }
-    };
-    let replies = transact(watch().await).await;
+    let replies = transact(range, watch(range, "a").await, "SET a 1; GET a").await;
     assert_eq!(
         (replies.outcome().clone(), texts(replies)),
         (ProposalOutcome::Executed, vec!["Done".into(), "1".into()])
     );
-    let version = watch().await;
+    let watched = watch(range, "a").await;
     write(range, "SET a 2").await.expect("written");
-    assert_eq!(transact(version).await.outcome(), &ProposalOutcome::Aborted);
-    let version = watch().await;
-    range.end_watches(watcher.link).expect("proposed").await.expect("written");
-    assert_eq!(transact(version).await.outcome(), &ProposalOutcome::Aborted);
+    assert_eq!(transact(range, watched, "SET a 1").await.outcome(), &ProposalOutcome::Aborted);
+    let watched = watch(range, "a").await;
+    range.end_watches(WATCHER.link).expect("proposed").await.expect("written");
+    assert_eq!(transact(range, watched, "SET a 1").await.outcome(), &ProposalOutcome::Aborted);
     assert_eq!(read(range, "GET a"), "2");
     let ticket = range.flush(None).expect("proposed");
     assert!(ticket.await.expect("written").is_empty());
@@ -442,10 +448,11 @@ async fn without_its_snapshot_a_log_is_not_taken_for_all_there_was() {
         fs::remove_file(file.expect("a file").path()).expect("removed");
     }
     let reason = stopped().await;
-    assert!(
-        reason.ends_with("the log does not go on from the snapshot; restore the range from a backup"),
-        "{reason}"
-    );
+    assert!(reason.ends_with("log is empty; restore the range from a backup"), "{reason}");
+    // Nor without a snapshot, which would be a range without buckets.
+    fs::remove_file(snapshot).expect("removed");
+    let reason = stopped().await;
+    assert!(reason.ends_with("log is empty; restore the range from a backup"), "{reason}");
     fs::remove_dir_all(&log).expect("removed");
     let reason = stopped().await;
     assert!(reason.ends_with("log is missing; restore the range from a backup"), "{reason}");

@@ -78,9 +78,20 @@ fn replace_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last: LogId) 
     File::open(directory)?.sync_all()
 }
 
+/// Opens the log of a range: there must be one.
+pub(crate) fn open_log(directory: &Path, cache_bytes: usize, fsync: Fsync) -> io::Result<Log> {
+    finish(directory)?;
+    let log = directory.join(LOG);
+    if !fs::exists(&log)? {
+        let reason = format!("{} is missing; restore the range from a backup", log.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, reason));
+    }
+    Log::open(LogSettings::new(&log, cache_bytes, fsync))
+}
+
 /// Makes an empty log in `directory`, behind an entry that is on disk elsewhere.
 pub(crate) fn begin_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last: LogId) -> io::Result<()> {
-    let mut begun = Log::open(LogSettings::new(directory, cache_bytes, fsync))?;
+    let mut begun = Log::create(LogSettings::new(directory, cache_bytes, fsync))?;
     let (sender, receiver) = channel();
     let done = Done(Box::new(move |result| drop(sender.send(result))));
     // The only voter has voted for itself.
@@ -91,7 +102,7 @@ pub(crate) fn begin_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last
 
 /// Removes what a process, or an attempt, has left that ended while it renewed the log. A log that is whole
 /// and not in its place yet is put there.
-pub(super) fn finish(directory: &Path) -> io::Result<()> {
+fn finish(directory: &Path) -> io::Result<()> {
     let (log, next) = (directory.join(LOG), directory.join(NEXT));
     remove(&directory.join(PART))?;
     if fs::exists(&log)? { remove(&next) } else { rename_if_there(&next, &log) }

@@ -1,7 +1,7 @@
 //! The snapshot of a range as a file in its directory, from which its log goes on. There is one at a time;
 //! the next one takes its place when it is whole.
 
-use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store};
+use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store, watches};
 use crate::{
     disk::{Disk, NoSpace},
     log::encoding::Position,
@@ -52,20 +52,26 @@ pub(crate) enum NotLoaded {
     Io { path: PathBuf, error: io::Error },
 }
 
+/// The header of the snapshot of a store that has executed the log as far as `position`.
+pub(crate) fn header(position: &Position, stamp_ms: u64, store: &Store) -> SnapshotHeader {
+    let mut description = position.to_bytes();
+    store.read_watches(|record| watches::encode(&record, &mut description));
+    SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description }
+}
+
 /// Writes a frozen copy as the snapshot of the range in `directory`, and removes the snapshots before it. It
 /// is given up when only the reserve of the disk is left.
 pub(crate) fn write(
     directory: &Path,
     disk: &Disk,
     position: &Position,
-    stamp_ms: u64,
+    header: &SnapshotHeader,
     frozen: &mut FrozenStore,
 ) -> Result<RangeSnapshot, NotWritten> {
     let path = path(directory, position);
     let part = path.with_extension(PART);
     let failed = |error| NotWritten::Io { path: path.clone(), error };
-    let header = SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description: position.to_bytes() };
-    let bytes = write_part(&part, disk, &header, frozen).inspect_err(|_| {
+    let bytes = write_part(&part, disk, header, frozen).inspect_err(|_| {
         // It would take the space that others need.
         let _ = fs::remove_file(&part);
     })?;
@@ -73,7 +79,8 @@ pub(crate) fn write(
     for before in find(directory).map_err(failed)?.into_iter().filter(|found| *found < path) {
         fs::remove_file(before).map_err(failed)?;
     }
-    Ok(RangeSnapshot { position: position.clone(), stamp_ms, written_ms: now_ms(), bytes })
+    let (position, stamp_ms) = (position.clone(), header.stamp_ms);
+    Ok(RangeSnapshot { position, stamp_ms, written_ms: now_ms(), bytes })
 }
 
 /// Where the snapshot as of a position is.
@@ -134,6 +141,7 @@ pub(crate) fn load(
     let Some(path) = found.into_iter().next_back() else { return Ok(None) };
     let failed = |error| NotLoaded::Io { path: path.clone(), error };
     let unreadable = |error| NotLoaded::Unreadable { path: path.clone(), error };
+    let refused = |error| NotLoaded::Refused { path: path.clone(), error };
     let file = File::open(&path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let written = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -141,15 +149,19 @@ pub(crate) fn load(
     progress.size.store(metadata.len(), Relaxed);
     let file = CountedFile { file, read: &progress.read };
     let mut reader = SnapshotReader::open(BufReader::new(file)).map_err(unreadable)?;
-    let SnapshotHeader { kind, stamp_ms, ref description } = *reader.header();
-    let position = Position::from_bytes(description).filter(|_| kind == SnapshotKind::Range);
-    let Some(position) = position else { return Err(NotLoaded::Other { path }) };
+    let SnapshotHeader { kind, stamp_ms, description } = reader.header().clone();
+    let position = Position::from_bytes(&description).filter(|_| kind == SnapshotKind::Range);
+    let Some((position, watched)) = position else { return Err(NotLoaded::Other { path }) };
     // What had expired by the time of the range is gone for all its replicas.
     let mut loader = Loader::new(store, stamp_ms);
     while let Some(record) = reader.next_record().map_err(unreadable)? {
-        loader.load(record).map_err(|error| NotLoaded::Refused { path: path.clone(), error })?;
+        loader.load(record).map_err(refused)?;
     }
     loader.finish();
+    let Some(loaded) = watches::decode(watched, |record| store.load_watch(record)) else {
+        return Err(NotLoaded::Other { path });
+    };
+    loaded.map_err(refused)?;
     let written_ms = written.map_or(stamp_ms, |since| since.as_millis() as u64);
     Ok(Some(RangeSnapshot { position, stamp_ms, written_ms, bytes: metadata.len() }))
 }

@@ -8,6 +8,7 @@ pub(crate) mod files;
 mod read;
 mod record;
 pub(crate) mod taking;
+mod watches;
 mod write;
 
 pub use read::{SnapshotError, SnapshotReader};

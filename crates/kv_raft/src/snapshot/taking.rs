@@ -1,7 +1,10 @@
 //! Takes the snapshots of a range: freezes its store between two entries, and writes the copy while the range
 //! goes on.
 
-use super::files::{self, LoadProgress, RangeSnapshot};
+use super::{
+    SnapshotHeader,
+    files::{self, LoadProgress, RangeSnapshot},
+};
 use crate::{
     disk::Disk,
     limits::{
@@ -182,12 +185,13 @@ impl Snapshots {
         self.status.send_modify(|status| {
             (status.begun, status.began) = (status.begun + 1, Some(Instant::now()));
         });
-        let has_space = self.disk.check_space(store.stats().bytes / SNAPSHOT_SPACE_SHARE);
-        let frozen = match has_space {
+        // What has expired is removed meanwhile, which changes no watches, and nothing else is executed.
+        let frozen = match self.disk.check_space(store.stats().bytes / SNAPSHOT_SPACE_SHARE) {
             Ok(()) => store.freeze(&self.budget).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        Some(Taking { snapshots: self.clone(), position, stamp_ms, frozen })
+        let frozen = frozen.map(|frozen| (files::header(&position, stamp_ms, store), frozen));
+        Some(Taking { snapshots: self.clone(), position, frozen })
     }
 
     fn end(&self, written: Result<RangeSnapshot, String>) {
@@ -220,8 +224,7 @@ impl Snapshots {
 pub(crate) struct Taking {
     snapshots: Arc<Snapshots>,
     position: Position,
-    stamp_ms: u64,
-    frozen: Result<FrozenStore, String>,
+    frozen: Result<(SnapshotHeader, FrozenStore), String>,
 }
 
 impl Taking {
@@ -233,13 +236,13 @@ impl Taking {
 
     /// Writes it. Returns the newest that there is then: the one before, if it could not be written.
     pub(crate) async fn finish(self) -> Option<RangeSnapshot> {
-        let Taking { snapshots, position, stamp_ms, frozen } = self;
+        let Taking { snapshots, position, frozen } = self;
         match frozen {
-            Ok(mut frozen) => {
+            Ok((header, mut frozen)) => {
                 let writer = snapshots.clone();
                 let write = move || {
                     let written =
-                        files::write(&writer.directory, &writer.disk, &position, stamp_ms, &mut frozen);
+                        files::write(&writer.directory, &writer.disk, &position, &header, &mut frozen);
                     // Whoever waits for the end may freeze the store.
                     drop(frozen);
                     writer.end(written.map_err(|error| error.to_string()));

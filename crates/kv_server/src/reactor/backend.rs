@@ -24,12 +24,19 @@ pub(super) enum BackendSeed {
 }
 
 impl BackendKind {
-    /// The best kind that is allowed. The kernel may forbid io_uring, or be too old for it.
-    pub(super) fn detect(may_use_io_uring: bool) -> BackendKind {
+    /// The best kind that is allowed and that all `reactors` can use. The kernel may forbid io_uring, be too
+    /// old for it, or allow this user less locked memory than their rings need.
+    pub(super) fn detect(may_use_io_uring: bool, reactors: usize) -> BackendKind {
         #[cfg(target_os = "linux")]
         if may_use_io_uring {
-            match Uring::new_eventfd().and_then(Uring::open) {
-                Ok(_) => return BackendKind::Uring,
+            match Uring::probe(reactors) {
+                Ok(()) => return BackendKind::Uring,
+                Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                    tracing::warn!(
+                        reactors,
+                        "too little locked memory for io_uring (ulimit -l, LimitMEMLOCK= of systemd); using epoll"
+                    );
+                }
                 Err(error) => tracing::info!(%error, "io_uring is not available; using epoll"),
             }
         }

@@ -43,10 +43,10 @@ struct Shared {
 }
 
 impl ReactorPool {
-    /// A pool without running reactors, whose connections hold `memory`.
+    /// A pool for the threads of this runtime, without running reactors; its connections hold `memory`.
     pub(crate) fn new(may_use_io_uring: bool, memory: Arc<ClientMemory>) -> ReactorPool {
         ReactorPool(Arc::new(Shared {
-            backend: BackendKind::detect(may_use_io_uring),
+            backend: BackendKind::detect(may_use_io_uring, Handle::current().metrics().num_workers()),
             memory,
             inboxes: Mutex::default(),
             active: AtomicUsize::new(1),

@@ -37,10 +37,11 @@ impl Reactors {
     fn start_several(may_use_io_uring: bool, count: usize) -> Reactors {
         let runtime = Builder::new_multi_thread().worker_threads(count).enable_all().build().unwrap();
         let memory = Arc::new(ClientMemory::new(usize::MAX));
-        let (pool, stop) = (ReactorPool::new(may_use_io_uring, memory), Stop::new());
-        let running = {
+        let (pool, stop, running) = {
             let _context = runtime.enter();
-            runtime.spawn(pool.run(stop.clone(), || 0))
+            let (pool, stop) = (ReactorPool::new(may_use_io_uring, memory), Stop::new());
+            let running = runtime.spawn(pool.run(stop.clone(), || 0));
+            (pool, stop, running)
         };
         Reactors { runtime, pool, listener: TcpListener::bind("127.0.0.1:0").unwrap(), stop, running }
     }

@@ -3,7 +3,10 @@
 #![expect(unsafe_code, reason = "docs/decisions/005-io-uring.md")]
 
 use super::{event_loop::Backend, socket::SharedSocket};
-use crate::limits::{URING_BUFFER_BYTES, URING_BUFFERS, URING_COMPLETIONS, URING_SUBMISSIONS};
+use crate::limits::{
+    URING_BUFFER_BYTES, URING_BUFFERS, URING_CLOSE_PAUSE, URING_CLOSE_TIMEOUT, URING_COMPLETIONS,
+    URING_SUBMISSIONS,
+};
 use io_uring::{
     IoUring, cqueue, opcode,
     squeue::{Entry, Flags},
@@ -18,7 +21,7 @@ use slab::Slab;
 use std::{
     io::{
         self,
-        ErrorKind::{Interrupted, ResourceBusy, WouldBlock},
+        ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, WouldBlock},
     },
     mem::ManuallyDrop,
     os::fd::{AsRawFd, OwnedFd},
@@ -26,6 +29,8 @@ use std::{
         Arc,
         atomic::{Ordering::Release, fence},
     },
+    thread,
+    time::Instant,
 };
 
 /// The id of the group of provided buffers.
@@ -80,14 +85,16 @@ impl Uring {
         Ok(eventfd(0, EventfdFlags::CLOEXEC)?)
     }
 
+    /// Checks that this process may use io_uring, and have this number of rings at once.
+    pub(super) fn probe(rings: usize) -> io::Result<()> {
+        let _first = Uring::open(Uring::new_eventfd()?)?;
+        let _others = (1..rings).map(|_| open_ring()).collect::<io::Result<Vec<IoUring>>>()?;
+        Ok(())
+    }
+
     /// A ring for this thread.
     pub(super) fn open(eventfd: OwnedFd) -> io::Result<Uring> {
-        let ring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_taskrun_flag()
-            .setup_cqsize(URING_COMPLETIONS)
-            .build(URING_SUBMISSIONS)?;
+        let ring = open_ring()?;
         let mut buffers = ProvidedBuffers {
             bytes: MmapMut::map_anon(usize::from(URING_BUFFERS) * URING_BUFFER_BYTES)?,
             entries: MmapMut::map_anon(usize::from(URING_BUFFERS) * ENTRY_BYTES)?,
@@ -247,6 +254,26 @@ impl Backend for Uring {
 
     /// Does nothing: operations in flight own their socket.
     fn deregister(&mut self, _: usize) {}
+}
+
+/// Opens a ring. The kernel closes rings in the background, also those of a process that was killed: until
+/// then their memory counts against the limit of this user.
+fn open_ring() -> io::Result<IoUring> {
+    let begun = Instant::now();
+    loop {
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_cqsize(URING_COMPLETIONS)
+            .build(URING_SUBMISSIONS);
+        match ring {
+            Err(error) if error.kind() == OutOfMemory && begun.elapsed() < URING_CLOSE_TIMEOUT => {
+                thread::sleep(URING_CLOSE_PAUSE);
+            }
+            ring => return ring,
+        }
+    }
 }
 
 impl ProvidedBuffers {

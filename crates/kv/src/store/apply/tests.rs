@@ -1,4 +1,4 @@
-//! One log, applied to two stores of different nodes, leaves the same contents in both.
+//! One log, applied to stores of different nodes, leaves the same contents in all of them.
 
 use super::*;
 use crate::{
@@ -8,9 +8,10 @@ use crate::{
     memory::entry::Entry,
     request::Op,
     shard::{Shard, watch::Watcher},
+    store::load::Loader,
 };
 use proptest::prelude::*;
-use std::thread;
+use std::{sync::Arc, thread};
 
 const SHARDS: usize = 2;
 const START: u64 = 1_700_000_000_000;
@@ -30,15 +31,26 @@ enum Step {
     Put(usize, usize),
     Delete(usize),
     Drop,
+    /// Sets a field that expires after some milliseconds.
+    Timed(usize, u64),
     Watch(u64),
     Unwatch(u64),
+}
+
+/// What an entry of the log has done with its requests, or instead of them.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Batch,
+    Transaction,
+    Flush,
+    EndWatches,
 }
 
 /// A step, and the bucket that it names, by their places in the lists; the database.
 type Placed = (Step, usize, u8);
 
-/// The requests of an entry, whether they are one transaction, and the time since the entry before it.
-type LogEntry = (Vec<Placed>, bool, u64);
+/// The requests of an entry, what is done with them, and the time since the entry before it.
+type LogEntry = (Vec<Placed>, Kind, u64);
 
 fn step() -> impl Strategy<Value = Placed> {
     let words = || 0..WORDS.len();
@@ -49,6 +61,7 @@ fn step() -> impl Strategy<Value = Placed> {
         2 => (words(), words()).prop_map(|(key, value)| Step::Put(key, value)),
         1 => words().prop_map(Step::Delete),
         1 => Just(Step::Drop),
+        2 => (words(), 1..40_u64).prop_map(|(key, ms)| Step::Timed(key, ms)),
         2 => (0..3_u64).prop_map(Step::Watch),
         1 => (0..3_u64).prop_map(Step::Unwatch),
     ];
@@ -56,7 +69,13 @@ fn step() -> impl Strategy<Value = Placed> {
 }
 
 fn log_entry() -> impl Strategy<Value = LogEntry> {
-    (proptest::collection::vec(step(), 1..20), any::<bool>(), 0..30_u64)
+    let kind = prop_oneof![
+        6 => Just(Kind::Batch),
+        6 => Just(Kind::Transaction),
+        1 => Just(Kind::Flush),
+        1 => Just(Kind::EndWatches),
+    ];
+    (proptest::collection::vec(step(), 1..20), kind, 0..30_u64)
 }
 
 /// The arguments of a step, as a client sends them.
@@ -69,6 +88,10 @@ fn bulks((step, ..): &Placed) -> Vec<u8> {
         let count = if exact { least } else { least.max(words.len()) };
         words.iter().cycle().take(count).for_each(|word| args::push(&mut bulks, WORDS[*word].as_bytes()));
     }
+    if let Step::Timed(key, ms) = step {
+        let words = ["PX", &ms.to_string(), "FIELDS", "1", WORDS[*key], "timed"];
+        words.iter().for_each(|word| args::push(&mut bulks, word.as_bytes()));
+    }
     bulks
 }
 
@@ -76,6 +99,10 @@ fn request<'b>((step, bucket, database): &Placed, bulks: &'b [u8]) -> Request<'b
     let watcher = |connection: &u64| Watcher { link: 1, connection: *connection };
     let op = match step {
         Step::Command(command, _) => Op::Command { command: &COMMANDS[*command], args: Args::new(bulks) },
+        Step::Timed(..) => {
+            let command = Command::find("hsetex").expect("a command");
+            Op::Command { command, args: Args::new(bulks) }
+        }
         Step::Create => Op::Create,
         Step::Put(key, value) => Op::Put { key: WORDS[*key].as_bytes(), value: WORDS[*value].as_bytes() },
         Step::Delete(key) => Op::Delete { key: WORDS[*key].as_bytes() },
@@ -94,13 +121,29 @@ enum Node {
     Idle,
     /// Its memory is used up, it would allow no transaction, its clock is ahead, others read, and it sweeps.
     Busy,
+    /// It starts again after this many entries, from a snapshot.
+    Restarted(usize),
+}
+
+/// A new store with what a snapshot has of another.
+fn restarted(from: Store, stamp_ms: u64) -> Store {
+    let (from, to) = (Arc::new(from), Store::for_range(7, SHARDS));
+    let mut frozen = from.freeze(&Arc::default()).expect("no other copy");
+    let mut loader = Loader::new(&to, stamp_ms);
+    while frozen.read(|record| loader.load(record).expect("loaded")).expect("a copy") {}
+    loader.finish();
+    from.read_watches(|record| to.load_watch(record).expect("loaded"));
+    to
 }
 
 /// Applies the log; returns the replies to what changes something, and the contents afterwards.
 fn apply(log: &[LogEntry], limits: TransactionLimits, node: Node) -> (Vec<String>, Vec<String>) {
-    let (store, mut stamp_ms, mut replies) = (Store::for_range(7, SHARDS), START, Vec::new());
+    let (mut store, mut stamp_ms, mut replies) = (Store::for_range(7, SHARDS), START, Vec::new());
     let mut versions = Vec::new();
-    for (steps, is_transaction, wait) in log {
+    for (index, (steps, kind, wait)) in log.iter().enumerate() {
+        if matches!(node, Node::Restarted(after) if after % log.len() == index) {
+            store = restarted(store, stamp_ms);
+        }
         stamp_ms += wait;
         let words: Vec<_> = steps.iter().map(bulks).collect();
         let requests = steps.iter().zip(&words).map(|(step, bulks)| request(step, bulks));
@@ -117,11 +160,14 @@ fn apply(log: &[LogEntry], limits: TransactionLimits, node: Node) -> (Vec<String
             }
         };
         let entry = EntryTerms { stamp_ms, limits };
-        if *is_transaction {
-            let executed = store.apply_transaction(watched.as_slice(), &requests, entry, &mut on_reply);
-            replies.push(format!("{:?}", executed.expect("no crash")));
-        } else {
-            store.apply(&requests, entry, &mut on_reply).expect("no crash");
+        match kind {
+            Kind::Batch => store.apply(&requests, entry, &mut on_reply).expect("no crash"),
+            Kind::Transaction => {
+                let executed = store.apply_transaction(watched.as_slice(), &requests, entry, &mut on_reply);
+                replies.push(format!("{:?}", executed.expect("no crash")));
+            }
+            Kind::Flush => drop(store.flush(None)),
+            Kind::EndWatches => store.unwatch_all(),
         }
         if matches!(node, Node::Busy) {
             disturb(&store, &requests, stamp_ms);
@@ -200,10 +246,13 @@ proptest! {
     fn one_log_leaves_the_same_in_the_stores_of_different_nodes(
         log in proptest::collection::vec(log_entry(), 1..30),
         entries in 3..60_usize,
+        after in 0..30_usize,
     ) {
         let limits = TransactionLimits { entries, bytes: 1_000 };
-        let (idle, busy) = (apply(&log, limits, Node::Idle), apply(&log, limits, Node::Busy));
-        prop_assert_eq!(idle, busy);
+        let idle = apply(&log, limits, Node::Idle);
+        for node in [Node::Busy, Node::Restarted(after)] {
+            prop_assert_eq!(&idle, &apply(&log, limits, node));
+        }
     }
 }
 

@@ -42,8 +42,9 @@ async fn a_snapshot_is_given_up_before_it_takes_the_reserve() {
     let mut frozen = range.freeze().expect("no other copy");
     let (position, replica) =
         (range.progress.position().expect("an entry"), directory.path().join("ranges/1-1"));
+    let header = files::header(&position, 0, &range.store);
     ranges.disk.set_reserve(u64::MAX);
-    let error = files::write(&replica, &ranges.disk, &position, 0, &mut frozen).expect_err("no space");
+    let error = files::write(&replica, &ranges.disk, &position, &header, &mut frozen).expect_err("no space");
     assert!(matches!(error, files::NotWritten::NoSpace(_)), "{error}");
     let left = fs::read_dir(&replica).expect("a directory").map(|entry| entry.expect("an entry").file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with("snapshot")));

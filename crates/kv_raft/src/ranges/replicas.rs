@@ -1,0 +1,179 @@
+//! Which directory holds which range: finds the replicas of a node, and makes those that are not there.
+
+use crate::{
+    error::OpenError,
+    identity::{self, Identity, REPLICA_FILE, Span, failed},
+    limits::LOG_CACHE_BYTES,
+    log::{Fsync, Log, LogSettings},
+    replica::renew::LOG,
+};
+use kv::Store;
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// A replica, and its directory.
+pub(super) type Found = (PathBuf, Identity);
+
+/// A directory with data of which it is not known whose they are.
+#[derive(Debug, Clone)]
+pub(super) struct Unknown {
+    pub(super) directory: PathBuf,
+    /// Why, and what to do.
+    pub(super) problem: String,
+}
+
+/// What there is in the directory of the ranges.
+#[derive(Debug, Default)]
+pub(super) struct Replicas {
+    /// In the order of their ranges.
+    pub(super) found: Vec<Found>,
+    pub(super) unknown: Vec<Unknown>,
+    /// The greatest id that is used, or was.
+    last_id: u64,
+}
+
+impl Replicas {
+    /// Looks at each directory.
+    pub(super) fn find(directory: &Path) -> Result<Replicas, OpenError> {
+        let mut replicas = Replicas::default();
+        for entry in fs::read_dir(directory).map_err(failed(directory))? {
+            let path = entry.map_err(failed(directory))?.path();
+            if path.extension().is_some_and(|extension| extension == PART) || !path.is_dir() {
+                continue;
+            }
+            replicas.last_id = replicas.last_id.max(last_id(&path));
+            match identity::read_replica(&path) {
+                Ok(Some(identity)) => {
+                    replicas.last_id = replicas.last_id.max(identity.range).max(identity.replica);
+                    replicas.found.push((path, identity));
+                }
+                Ok(None) if has_data(&path).map_err(failed(&path))? => {
+                    let problem = "is missing; restore its directory from a backup".into();
+                    let missing = OpenError::Damaged { path: path.join(REPLICA_FILE), problem };
+                    replicas.unknown.push(Unknown::new(path, &missing));
+                }
+                Ok(None) => {}
+                Err(version @ OpenError::Version { .. }) => return Err(version),
+                Err(error) => replicas.unknown.push(Unknown::new(path, &error)),
+            }
+        }
+        replicas.found.sort_by_key(|(_, identity)| identity.range);
+        replicas.unknown.sort_by(|one, other| one.directory.cmp(&other.directory));
+        Ok(replicas)
+    }
+
+    /// Takes the replica of this span; `None` if there is none, and no other has a name of it.
+    fn take(&mut self, span: &Span) -> Result<Option<Found>, OpenError> {
+        if let Some(place) = self.found.iter().position(|(_, identity)| identity.span == *span) {
+            return Ok(Some(self.found.remove(place)));
+        }
+        match self.found.iter().find(|(_, identity)| identity.span.overlaps(span)) {
+            None => Ok(None),
+            Some((directory, identity)) => Err(OpenError::OtherSpan {
+                directory: directory.clone(),
+                found: identity.span.text.to_string(),
+                configured: span.text.to_string(),
+            }),
+        }
+    }
+}
+
+impl Unknown {
+    fn new(directory: PathBuf, error: &OpenError) -> Unknown {
+        let problem = format!("{error}, or move {} elsewhere to start without its data", directory.display());
+        Unknown { directory, problem }
+    }
+}
+
+/// How the directory of a replica ends that is being made.
+const PART: &str = "part";
+
+/// The greatest id in the name of a directory.
+fn last_id(path: &Path) -> u64 {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('-').filter_map(|id| id.parse().ok()).max().unwrap_or(0)
+}
+
+/// Whether a directory has more than an empty log.
+fn has_data(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_name() != LOG || fs::read_dir(entry.path())?.next().is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The replicas of a node.
+pub(super) struct Opened {
+    /// For each span of the settings: its replica, or a directory that may hold it.
+    pub(super) replicas: Vec<Result<Found, Unknown>>,
+    /// The directories of others.
+    pub(super) left_over: Vec<PathBuf>,
+}
+
+/// Finds the replicas of these spans. Those that are not there are made when all others fit, unless they may
+/// be in a directory of which it is not known what it holds.
+pub(super) fn open_replicas(
+    directory: &Path,
+    spans: &[Span],
+    volatile: &[Span],
+    threads: usize,
+) -> Result<Opened, OpenError> {
+    let mut replicas = Replicas::find(directory)?;
+    let taken: Vec<_> = spans.iter().map(|span| replicas.take(span)).collect::<Result<_, _>>()?;
+    let Replicas { found, unknown, last_id } = replicas;
+    for span in volatile {
+        if let Some((directory, identity)) = found.iter().find(|(_, identity)| identity.span.overlaps(span)) {
+            return Err(OpenError::Volatile {
+                directory: directory.clone(),
+                found: identity.span.text.to_string(),
+                configured: span.text.to_string(),
+            });
+        }
+    }
+    for Unknown { problem, .. } in &unknown {
+        tracing::warn!(problem, "it is not known whose data a directory holds; they are kept");
+    }
+    let mut ids = last_id + 1..;
+    let made = |(replica, span): (Option<Found>, &Span)| match (replica, unknown.first()) {
+        (Some(replica), _) => Ok(Ok(replica)),
+        (None, Some(unknown)) => Ok(Err(unknown.clone())),
+        (None, None) => {
+            make_replica(directory, span, threads, ids.next().expect("there is no last one")).map(Ok)
+        }
+    };
+    let replicas = taken.into_iter().zip(spans).map(made).collect::<Result<_, _>>()?;
+    let unknown = unknown.iter().map(|unknown| unknown.directory.clone());
+    let left_over = found.into_iter().map(|(path, _)| path).chain(unknown).collect();
+    Ok(Opened { replicas, left_over })
+}
+
+/// Makes a replica with an empty log. It is there as a whole or not at all.
+pub(super) fn make_replica(
+    directory: &Path,
+    span: &Span,
+    threads: usize,
+    id: u64,
+) -> Result<Found, OpenError> {
+    let path = directory.join(format!("{id}-{id}"));
+    let part = path.with_extension(PART);
+    if fs::exists(&part).map_err(failed(&part))? {
+        fs::remove_dir_all(&part).map_err(failed(&part))?;
+    }
+    let log = part.join(LOG);
+    let settings = LogSettings::new(&log, LOG_CACHE_BYTES, Fsync::Always);
+    Log::create(settings).map_err(failed(&log))?;
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|error| failed(&path)(io::Error::other(error)))?;
+    let shards = Store::shards_for_threads(threads) as u32;
+    let identity =
+        Identity { range: id, replica: id, seed: u64::from_le_bytes(seed), shards, span: span.clone() };
+    identity::write_replica(&part, &identity)?;
+    fs::rename(&part, &path).and_then(|()| File::open(directory)?.sync_all()).map_err(failed(&path))?;
+    Ok((path, identity))
+}
