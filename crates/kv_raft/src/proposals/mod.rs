@@ -12,12 +12,12 @@ use crate::{
     limits::{GROUP_BYTES, GROUP_STEPS, PROPOSAL_BYTES, WAITING_BYTES},
 };
 use kv::EntryTerms;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Wake, Waker},
 };
@@ -46,6 +46,8 @@ pub(crate) struct Proposals {
     filled: Arc<Filled>,
     waiting: Arc<WaitingBytes>,
     disk: Arc<Disk>,
+    /// Whether the end of a watch was refused or has failed: the watch would stay until its bucket changes.
+    has_left_watches: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -55,8 +57,6 @@ struct Queue {
     refusal: Option<RangeError>,
     /// There will be no more groups.
     is_closed: bool,
-    /// Whether the end of a watch was refused, or has failed: it would stay until its bucket changes.
-    has_left_watches: bool,
 }
 
 /// A group that has not been proposed.
@@ -125,13 +125,8 @@ impl Proposals {
         disk: Arc<Disk>,
         refusal: RangeError,
     ) -> Proposals {
-        let queue = Queue {
-            groups: VecDeque::new(),
-            refusal: Some(refusal),
-            is_closed: false,
-            has_left_watches: false,
-        };
-        Proposals { range, queue: Mutex::new(queue), filled: Arc::default(), waiting, disk }
+        let queue = Mutex::new(Queue { groups: VecDeque::new(), refusal: Some(refusal), is_closed: false });
+        Proposals { range, queue, filled: Arc::default(), waiting, disk, has_left_watches: Arc::default() }
     }
 
     fn new_group(&self) -> OpenGroup {
@@ -168,12 +163,12 @@ impl Proposals {
             // What is large is copied before the lock is taken.
             let mut group = self.new_group();
             let added = group.add(has_reads, encode);
-            self.add_to(self.queue.lock(), |groups| {
+            self.add_to(|groups| {
                 groups.push_back(group);
                 added
             })
         } else {
-            self.add_to(self.queue.lock(), |groups| self.group_to_fill(groups).add(has_reads, encode))
+            self.add_to(|groups| self.group_to_fill(groups).add(has_reads, encode))
         }
     }
 
@@ -183,9 +178,13 @@ impl Proposals {
         &self,
         encode: impl FnOnce(&mut Vec<u8>) -> T,
     ) -> Result<(T, Ticket), RangeError> {
-        let mut queue = self.queue.lock();
-        queue.has_left_watches |= queue.refusal.is_some();
-        self.add_to(queue, |groups| self.group_to_fill(groups).add(false, encode))
+        let pushed = self.add_to(|groups| {
+            let group = self.group_to_fill(groups);
+            group.completion.note_failure(&self.has_left_watches);
+            group.add(false, encode)
+        });
+        self.has_left_watches.fetch_or(pushed.is_err(), Relaxed);
+        pushed
     }
 
     /// Whether something can be added now; why not, if not.
@@ -215,11 +214,8 @@ impl Proposals {
     }
 
     /// Lets `add` change the last group, or add one.
-    fn add_to<T>(
-        &self,
-        mut queue: MutexGuard<'_, Queue>,
-        add: impl FnOnce(&mut VecDeque<OpenGroup>) -> T,
-    ) -> Result<T, RangeError> {
+    fn add_to<T>(&self, add: impl FnOnce(&mut VecDeque<OpenGroup>) -> T) -> Result<T, RangeError> {
+        let mut queue = self.queue.lock();
         if let Some(refusal) = &queue.refusal {
             return Err(refusal.clone());
         }
@@ -256,7 +252,7 @@ impl Proposals {
     /// end first.
     pub(crate) fn accept(&self) {
         self.set_refusal(None);
-        if std::mem::take(&mut self.queue.lock().has_left_watches) {
+        if self.has_left_watches.swap(false, Relaxed) {
             // If it is refused, it is noted again.
             drop(self.push_end_of_watches(|bytes| encode::encode_end_watches(None, bytes)));
         }
@@ -298,11 +294,7 @@ impl Proposals {
     /// Refuses requests from now on, those that wait as well, until [`Self::accept`].
     pub(crate) fn fail(&self, refusal: &RangeError) {
         self.refuse(refusal.clone());
-        let mut queue = self.queue.lock();
-        let groups = std::mem::take(&mut queue.groups);
-        // Ends of watches may be among them, and among what was in flight.
-        queue.has_left_watches = true;
-        drop(queue);
+        let groups = std::mem::take(&mut self.queue.lock().groups);
         self.waiting.0.fetch_sub(groups.iter().map(|group| group.bytes.len()).sum(), Relaxed);
         for group in groups {
             group.completion.set(Err(refusal.clone()));

@@ -8,7 +8,10 @@ use crate::error::RangeError;
 use parking_lot::Mutex;
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -28,11 +31,19 @@ enum State {
 pub(crate) struct Completion {
     waiters: Arc<Waiters>,
     range: Arc<str>,
+    /// Becomes true if the group fails.
+    has_failed: Option<Arc<AtomicBool>>,
 }
 
 impl Completion {
     pub(super) fn new(range: Arc<str>) -> Completion {
-        Completion { waiters: Arc::new(Waiters(Mutex::new(State::Waiting(Vec::new())))), range }
+        let waiters = Arc::new(Waiters(Mutex::new(State::Waiting(Vec::new()))));
+        Completion { waiters, range, has_failed: None }
+    }
+
+    /// Has it noted if the group fails.
+    pub(super) fn note_failure(&mut self, has_failed: &Arc<AtomicBool>) {
+        self.has_failed.get_or_insert_with(|| has_failed.clone());
     }
 
     /// The ticket of a step.
@@ -45,6 +56,9 @@ impl Completion {
         let mut state = self.waiters.0.lock();
         let State::Waiting(wakers) = &mut *state else { return };
         let wakers = std::mem::take(wakers);
+        if let Some(has_failed) = &self.has_failed {
+            has_failed.fetch_or(result.is_err(), Relaxed);
+        }
         *state = State::Done(result.map(Arc::new));
         drop(state);
         wakes::wake_all(wakers.into_iter().flatten());
