@@ -86,7 +86,7 @@ impl Server {
             stream.write_all(b"*2\r\n$6\r\nEXISTS\r\n$1\r\n0\r\n")?;
             stream.read_exact(&mut reply)
         });
-        asked.is_ok() && reply == *b":"
+        asked.is_ok() && reply != *b"-"
     }
 }
 
