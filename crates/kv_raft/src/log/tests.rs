@@ -1,5 +1,7 @@
 //! What a log keeps over a restart, and what it makes of damaged files.
 
+mod faults;
+
 use super::*;
 use crate::group::encode::{begin, encode_batch};
 use kv::{Op, Request};
