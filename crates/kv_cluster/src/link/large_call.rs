@@ -8,7 +8,7 @@ use crate::{
         Link,
         codec::{self, Message},
         pending::{ReplyReceiver, ReplySender, Waiter},
-        replies::Replies,
+        replies::CallReplies,
     },
 };
 use kv::Request;
@@ -18,7 +18,10 @@ use tokio::task::yield_now;
 
 impl Link {
     /// Sends one request as one call, as [`Link::call`] does.
-    pub(crate) async fn call_large(&self, request: &Request<'_>) -> Result<ReplyReceiver<Replies>, Error> {
+    pub(crate) async fn call_large(
+        &self,
+        request: &Request<'_>,
+    ) -> Result<ReplyReceiver<CallReplies>, Error> {
         let (reply, receiver) = ReplySender::new();
         let mut call = self.begin_large(codec::encoded_len(request), Waiter::Call { requests: 1, reply })?;
         while call.copy_next(request) {
