@@ -37,6 +37,8 @@ pub(crate) struct Shard {
     pub(crate) subscribers: Subscribers,
     pub(crate) watches: WatchTable,
     pub(crate) expiry_cursor: ExpiryCursor,
+    /// What has expired by then may be removed by the request that is executed, in milliseconds since 1970.
+    pub(crate) removal_ms: u64,
     /// The bucket that a command is copying or moving here, until it is registered. A crash destroys it.
     pub(crate) unregistered: Option<Bucket>,
     pub(crate) counters: Counters,
@@ -96,6 +98,7 @@ impl Shard {
             subscribers: Subscribers::default(),
             watches: WatchTable::new(watch_budget, is_replica),
             expiry_cursor: ExpiryCursor::default(),
+            removal_ms: 0,
             unregistered: None,
             counters: Counters::default(),
             prepared: PreparedValues::default(),

@@ -290,8 +290,7 @@ fn execute<'s>(
     result.unwrap_or_else(Reply::Error)
 }
 
-/// Executes an operation of the text protocol, whose buckets are created explicitly and stay when they are
-/// empty.
+/// Executes an operation of the text protocol. The buckets that it creates stay when they are empty.
 fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> {
     if op == Op::Create {
         bucket.create()?;
@@ -313,6 +312,9 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
         }
         Op::Delete { key } => {
             bucket.delete_field(key)?;
+            // One that Redis clients have made does not stay. When its expired entries are removed differs
+            // between replicas, so it must not matter.
+            bucket.end_if_empty();
         }
         Op::Drop => {
             bucket.end(EndReason::Dropped);
