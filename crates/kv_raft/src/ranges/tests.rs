@@ -448,11 +448,11 @@ async fn without_its_snapshot_a_log_is_not_taken_for_all_there_was() {
         fs::remove_file(file.expect("a file").path()).expect("removed");
     }
     let reason = stopped().await;
-    assert!(reason.ends_with("log is empty; restore the range from a backup"), "{reason}");
+    assert!(reason.contains("log is empty; restore the range from a backup"), "{reason}");
     // Nor without a snapshot, which would be a range without buckets.
     fs::remove_file(snapshot).expect("removed");
     let reason = stopped().await;
-    assert!(reason.ends_with("log is empty; restore the range from a backup"), "{reason}");
+    assert!(reason.contains("log is empty; restore the range from a backup"), "{reason}");
     fs::remove_dir_all(&log).expect("removed");
     let reason = stopped().await;
     assert!(reason.ends_with("log is missing; restore the range from a backup"), "{reason}");
