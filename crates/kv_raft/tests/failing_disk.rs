@@ -110,24 +110,12 @@ async fn survive(seed: u64, fail: impl FnOnce(&Path, &mut Rng), heal: impl FnOnc
     }
     written.write(range).await;
     let killed = TempDir::new().expect("a directory");
-    copy(directory.path(), killed.path());
+    let copied = Command::new("cp").arg("-r").arg(directory.path().join(".")).arg(killed.path()).status();
+    assert!(copied.expect("cp starts").success(), "it is copied");
     ranges.close().await;
     let ranges = open(killed.path(), Fsync::Always).await;
     written.check(&ranges.all()[0], seed);
     ranges.close().await;
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            fs::create_dir(&to).expect("made");
-            copy(&entry.path(), &to);
-        } else if entry.file_name() != "reserve" {
-            fs::copy(entry.path(), to).expect("copied");
-        }
-    }
 }
 
 fn limit_file_size(bytes: Option<u64>) {
@@ -216,7 +204,7 @@ fn a_sync_that_fails_loses_nothing_that_was_acknowledged() {
         ("8", "each_log_has_a_sync_that_fails"),
         ("11", "each_log_has_a_sync_that_fails"),
         ("15", "each_log_has_a_sync_that_fails"),
-        ("8", "a_sync_fails_before_a_snapshot"),
+        ("4", "a_sync_fails_before_a_snapshot"),
     ] {
         let mut strace = Command::new("strace");
         strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"]);
