@@ -7,6 +7,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io::{self, Write},
+    ops::RangeFrom,
     path::Path,
 };
 
@@ -42,10 +43,10 @@ impl Span {
 
 /// The node that a data directory belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Node {
-    pub(crate) name: String,
+struct Node {
+    name: String,
     /// The greatest id of a range or a replica that the data directory has had. No id is used twice.
-    pub(crate) last_id: u64,
+    last_id: u64,
 }
 
 /// The replica of a range in a directory.
@@ -78,7 +79,7 @@ fn version(kind: u8) -> u8 {
 }
 
 /// Reads which node a data directory belongs to; `None` if it is new.
-pub(crate) fn read_node(directory: &Path) -> Result<Option<Node>, OpenError> {
+fn read_node(directory: &Path) -> Result<Option<Node>, OpenError> {
     let path = directory.join(NODE_FILE);
     let Some((version, bytes)) = read(&path, NODE)? else { return Ok(None) };
     // The first version has the name alone.
@@ -94,8 +95,41 @@ pub(crate) fn read_node(directory: &Path) -> Result<Option<Node>, OpenError> {
 }
 
 /// Notes which node a data directory belongs to.
-pub(crate) fn write_node(directory: &Path, Node { name, last_id }: &Node) -> Result<(), OpenError> {
+fn write_node(directory: &Path, Node { name, last_id }: &Node) -> Result<(), OpenError> {
     write(&directory.join(NODE_FILE), NODE, &[&last_id.to_le_bytes(), name.as_bytes()].concat())
+}
+
+/// The ids of ranges and replicas, which are used once in a data directory.
+pub(crate) struct Ids<'a> {
+    data_dir: &'a Path,
+    node: Node,
+}
+
+impl Ids<'_> {
+    /// Reads which ids a data directory has used, unless it is that of another node.
+    pub(crate) fn open<'a>(data_dir: &'a Path, name: &str) -> Result<Ids<'a>, OpenError> {
+        match read_node(data_dir)? {
+            None => {
+                let node = Node { name: name.to_owned(), last_id: 0 };
+                write_node(data_dir, &node)?;
+                Ok(Ids { data_dir, node })
+            }
+            Some(node) if node.name == name => Ok(Ids { data_dir, node }),
+            Some(Node { name: owner, .. }) => {
+                Err(OpenError::OtherNode { directory: data_dir.into(), owner, node: name.to_owned() })
+            }
+        }
+    }
+
+    /// Takes ids above `least`, which are on disk as used then.
+    pub(crate) fn take(&mut self, count: usize, least: u64) -> Result<RangeFrom<u64>, OpenError> {
+        let first = self.node.last_id.max(least) + 1;
+        if count > 0 {
+            self.node.last_id = first - 1 + count as u64;
+            write_node(self.data_dir, &self.node)?;
+        }
+        Ok(first..)
+    }
 }
 
 /// Reads which replica a directory holds; `None` if it was not made to its end.

@@ -7,7 +7,7 @@ pub(crate) mod skip;
 use crate::{
     disk::Disk,
     error::OpenError,
-    identity::{self, Node, Span, failed},
+    identity::{Ids, Span, failed},
     limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
     log::Fsync,
     proposals::WaitingBytes,
@@ -20,7 +20,6 @@ use replicas::{Opened, Unknown, open_replicas};
 use std::{
     fs::{self, File, TryLockError},
     io,
-    ops::RangeFrom,
     path::{self, Path, PathBuf},
     sync::Arc,
 };
@@ -231,39 +230,6 @@ fn check_count(spans: &[Span]) -> Result<(), OpenError> {
     match spans.len() {
         ..=RANGES => Ok(()),
         found => Err(OpenError::TooMany { found, limit: RANGES }),
-    }
-}
-
-/// The ids of ranges and replicas, which are used once in a data directory.
-struct Ids<'a> {
-    data_dir: &'a Path,
-    node: Node,
-}
-
-impl Ids<'_> {
-    /// Reads which ids a data directory has used, unless it is that of another node.
-    fn open<'a>(data_dir: &'a Path, name: &str) -> Result<Ids<'a>, OpenError> {
-        match identity::read_node(data_dir)? {
-            None => {
-                let node = Node { name: name.to_owned(), last_id: 0 };
-                identity::write_node(data_dir, &node)?;
-                Ok(Ids { data_dir, node })
-            }
-            Some(node) if node.name == name => Ok(Ids { data_dir, node }),
-            Some(Node { name: owner, .. }) => {
-                Err(OpenError::OtherNode { directory: data_dir.into(), owner, node: name.to_owned() })
-            }
-        }
-    }
-
-    /// Takes ids above `least`, which are on disk as used then.
-    fn take(&mut self, count: usize, least: u64) -> Result<RangeFrom<u64>, OpenError> {
-        let first = self.node.last_id.max(least) + 1;
-        if count > 0 {
-            self.node.last_id = first - 1 + count as u64;
-            identity::write_node(self.data_dir, &self.node)?;
-        }
-        Ok(first..)
     }
 }
 

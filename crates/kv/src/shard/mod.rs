@@ -44,6 +44,8 @@ pub(crate) struct Shard {
     pub(crate) counters: Counters,
     /// Large values that the request being executed brings along.
     pub(crate) prepared: PreparedValues,
+    /// Whether its arena was nearly full when the sweeper looked last.
+    pub(crate) is_nearly_full: bool,
     /// The part of [`Shard::used_bytes`] that the memory budget has accounted for.
     pub(crate) accounted_bytes: usize,
     /// The part of [`Shard::held_bytes`] that the memory budget has accounted for.
@@ -102,6 +104,7 @@ impl Shard {
             unregistered: None,
             counters: Counters::default(),
             prepared: PreparedValues::default(),
+            is_nearly_full: false,
             accounted_bytes: 0,
             accounted_held_bytes: 0,
             round: None,

@@ -32,7 +32,7 @@ use crate::{
 use arrayvec::ArrayVec;
 use parking_lot::MutexGuard;
 use serde_bytes::Bytes;
-use std::{hash::BuildHasher, num::NonZeroU64, ops::ControlFlow};
+use std::{hash::BuildHasher, num::NonZeroU64, ops::ControlFlow, sync::atomic::Ordering::Relaxed};
 
 /// What requests are executed with.
 #[derive(Clone, Copy)]
@@ -231,10 +231,12 @@ impl Store {
         has_room
     }
 
-    /// Whether the memory limit is exceeded, or will be with `bytes` more. Does not include changes of
-    /// batches in flight.
+    /// Whether the memory limit is exceeded, or will be with `bytes` more. The store of a range also counts
+    /// as out of memory when a shard is nearly full: an entry of the log for which there is no room would
+    /// halt it. Does not include changes of batches in flight.
     pub fn is_out_of_memory(&self, bytes: usize) -> bool {
-        self.budget.lacks(bytes)
+        let is_full = self.crash_reports.is_replica && self.nearly_full_shards.load(Relaxed) > 0;
+        is_full || self.budget.lacks(bytes)
     }
 }
 

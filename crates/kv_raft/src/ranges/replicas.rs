@@ -1,9 +1,8 @@
 //! Which directory holds which range: finds the replicas of a node, and makes those that are not there.
 
-use super::Ids;
 use crate::{
     error::OpenError,
-    identity::{self, Identity, REPLICA_FILE, Span, failed},
+    identity::{self, Identity, Ids, REPLICA_FILE, Span, failed},
     limits::LOG_CACHE_BYTES,
     log::{Fsync, Log, LogSettings},
     replica::renew::LOG,

@@ -1,10 +1,10 @@
 //! Fills an empty data directory with the records of a backup, while no node uses it. All of it is written
 //! beside its place and takes that when it is on disk, so a node never starts with a part.
 
-use super::{Ids, PART, RANGES_DIRECTORY, check_count, lock, replicas::make_replica};
+use super::{PART, RANGES_DIRECTORY, check_count, lock, replicas::make_replica};
 use crate::{
     error::OpenError,
-    identity::{Identity, Span, failed},
+    identity::{Identity, Ids, Span, failed},
     limits::{LOG_CACHE_BYTES, SNAPSHOT_BLOCK_BYTES},
     log::{
         Fsync,

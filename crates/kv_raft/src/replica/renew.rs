@@ -160,7 +160,7 @@ mod tests {
         })
     }
 
-    /// Whenever the process ends, the log is the one before, or the next one as soon as its snapshot is there.
+    /// Whenever the process ends, the log is the one before, or the next one if its snapshot is there.
     #[test]
     fn the_next_log_takes_its_place_when_its_snapshot_is_there_and_a_part_never() {
         let directory = TempDir::new().expect("a directory");

@@ -5,6 +5,7 @@ use crate::{
     args::{self, Args},
     commands::{COMMANDS, spec::Command},
     database::Database,
+    limits::BLOCK_BYTES,
     memory::entry::Entry,
     reply::Projection,
     request::Op,
@@ -337,6 +338,36 @@ fn a_map_that_was_not_created_to_stay_ends_with_its_last_entry_whenever_expired_
         sweep(&store, START + 20);
         assert_eq!(store.bucket_counts()[0], 0, "swept before: {sweeps}");
     }
+}
+
+#[test]
+fn a_replica_whose_arena_is_nearly_full_is_out_of_memory_before_an_entry_halts_it() {
+    let fill = |store: &Store| {
+        let mut shard = store.lock(1);
+        let arena = &mut shard.memory.arena;
+        // Smaller chunks, which take no memory as long as nothing is written to them.
+        arena.large_pages = false;
+        let mut blocks = Vec::new();
+        while !arena.is_nearly_full() {
+            blocks.push(arena.allocate(BLOCK_BYTES).expect("room"));
+        }
+        arena.allocate(BLOCK_BYTES).expect("some room is left");
+        blocks
+    };
+    let replica = Store::for_range(7, SHARDS);
+    let blocks = fill(&replica);
+    assert!(!replica.is_out_of_memory(0), "the sweeper has not looked");
+    sweep(&replica, START);
+    assert!(replica.is_out_of_memory(0));
+    blocks.into_iter().for_each(|block| replica.lock(1).memory.arena.free(block, BLOCK_BYTES));
+    sweep(&replica, START);
+    assert!(!replica.is_out_of_memory(0));
+    // The others reply that they are when there is no room.
+    let volatile = Store::for_threads(1);
+    let mut shard = volatile.lock(0);
+    shard.is_nearly_full = true;
+    drop(shard);
+    assert!(!volatile.is_out_of_memory(0));
 }
 
 #[test]
