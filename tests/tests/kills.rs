@@ -1,10 +1,12 @@
-//! Kills of a durable node: under load, in the middle of snapshots, and while it loads. Each of its clients
-//! writes to keys of its own, and knows what was acknowledged and what was in flight.
+//! Kills of a durable node: under load, in the middle of snapshots and of cuts of its log, and while it
+//! loads. Each of its clients writes to keys of its own, and knows what was acknowledged and what was in
+//! flight.
 
 use fastrand::Rng;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     env,
+    ffi::OsString,
     fs::{self, OpenOptions},
     io::Write as _,
     sync::{
@@ -23,6 +25,8 @@ const CRASHES_OF_A_NODE: u64 = 25;
 const KEYS: u8 = 20;
 /// Writes that a client sends at once, at most.
 const PIPELINE: usize = 8;
+/// Values of a mebibyte that fill a file of a log, so that it can be removed.
+const FILLING: usize = 20;
 
 /// What a client writes to.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +46,15 @@ const KINDS: [Kind; 4] = [Kind::Text, Kind::Hash, Kind::Strings, Kind::Transacti
 struct Write {
     keys: Vec<u8>,
     number: Option<u64>,
+}
+
+/// What the node does when it is killed, besides writes.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Writes,
+    Snapshot,
+    /// Removes files of the log, which a snapshot has replaced.
+    Cut,
 }
 
 /// What a client knows of its keys.
@@ -217,7 +230,13 @@ impl Ledger {
 /// lost.
 fn crash(node: &mut Release, ledgers: &mut [Ledger], seed: u64) -> Result<String, String> {
     let mut rng = Rng::with_seed(seed);
-    let (acknowledged, has_snapshot) = (Arc::<AtomicU64>::default(), rng.bool());
+    let acknowledged = Arc::<AtomicU64>::default();
+    // A cut takes as long as three of the others.
+    let work = match rng.u8(0..8) {
+        0 => Work::Cut,
+        1..4 => Work::Snapshot,
+        _ => Work::Writes,
+    };
     thread::scope(|scope| {
         for ledger in &mut *ledgers {
             let (connection, mut rng) = (ledger.kind.connect(node), rng.fork());
@@ -226,17 +245,23 @@ fn crash(node: &mut Release, ledgers: &mut [Ledger], seed: u64) -> Result<String
         }
         let wanted = rng.u64(10..500);
         wait_until("clients write", || acknowledged.load(Relaxed) >= wanted);
-        if has_snapshot {
-            begin_snapshot(node);
-            let wanted = acknowledged.load(Relaxed) + rng.u64(0..30);
-            spin_until("clients go on", || acknowledged.load(Relaxed) >= wanted);
+        match work {
+            Work::Writes => {}
+            Work::Snapshot => {
+                begin_snapshot(node);
+                let wanted = acknowledged.load(Relaxed) + rng.u64(0..30);
+                spin_until("clients go on", || acknowledged.load(Relaxed) >= wanted);
+            }
+            Work::Cut => begin_cut(node),
         }
         node.kill();
     });
     let mut done = format!("{} writes", acknowledged.load(Relaxed));
-    if has_snapshot {
-        done += ", during a snapshot";
-    }
+    done += match work {
+        Work::Writes => "",
+        Work::Snapshot => ", during a snapshot",
+        Work::Cut => ", during a cut of the log",
+    };
     for _ in 0..rng.u8(0..3) {
         kill_while_it_loads(node, &mut rng);
         done += ", killed while it loads";
@@ -249,14 +274,29 @@ fn crash(node: &mut Release, ledgers: &mut [Ledger], seed: u64) -> Result<String
 
 /// Waits until the first bytes of a snapshot are there, or all of it.
 fn begin_snapshot(node: &Release) {
-    let snapshots = || {
-        let files = fs::read_dir(node.data_dir().join("ranges/1-1")).expect("the range's directory");
-        let names = files.map(|file| file.expect("a file").file_name());
-        names.filter(|name| name.to_string_lossy().starts_with("snapshot-")).collect::<BTreeSet<_>>()
-    };
+    let snapshots = || files(node, "", "snapshot-");
     let before = snapshots();
     assert_eq!(node.resp().ask("BGSAVE"), "+Background saving started\\r\\n");
     spin_until("a snapshot is begun", || snapshots() != before);
+}
+
+/// Waits until the first file of the log is removed that a snapshot has replaced, or all of them.
+fn begin_cut(node: &Release) {
+    let (mut client, value) = (node.resp(), "x".repeat(1 << 20));
+    for _ in 0..FILLING {
+        client.command(&["SET", "filling", &value]);
+        assert_eq!(client.reply(), b"+OK\r\n");
+    }
+    let before = files(node, "log", "r-");
+    assert_eq!(client.ask("BGSAVE"), "+Background saving started\\r\\n");
+    spin_until("a file is removed", || !before.is_subset(&files(node, "log", "r-")));
+}
+
+/// The files in a directory of the range whose names begin so.
+fn files(node: &Release, directory: &str, prefix: &str) -> BTreeSet<OsString> {
+    let files = fs::read_dir(node.data_dir().join("ranges/1-1").join(directory)).expect("a directory");
+    let names = files.map(|file| file.expect("a file").file_name());
+    names.filter(|name| name.to_string_lossy().starts_with(prefix)).collect()
 }
 
 fn kill_while_it_loads(node: &mut Release, rng: &mut Rng) {

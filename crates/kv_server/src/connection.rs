@@ -9,7 +9,7 @@ use crate::{
     pipeline::{
         Next, batch,
         buffers::{Input, Output, ReplyBuffer},
-        clock::Clock,
+        clock::BatchClock,
     },
     protocol::{resp::RespSession, text::TextSession},
     reactor::Stream,
@@ -78,7 +78,7 @@ async fn handle_connection(
         // At least one byte has been read.
         let first = input.unparsed()[0];
         let session = session.get_or_insert_with(|| Session::begin(first, context, client));
-        let mut clock = Clock::read();
+        let mut clock = BatchClock::read();
         let mut turn = clock;
         loop {
             client.last_active_ms.store(clock.unix_ms(), Relaxed);
@@ -86,13 +86,13 @@ async fn handle_connection(
             if next != Next::Continue || output.is_full() {
                 output.flush().await?;
                 client.set_sent(output.sent_bytes, output.writes);
-                clock = Clock::read();
+                clock = BatchClock::read();
             }
             match next {
                 Next::Continue if clock.since(turn) < TURN => {}
                 Next::Continue => {
                     yield_now().await;
-                    clock = Clock::read();
+                    clock = BatchClock::read();
                     turn = clock;
                 }
                 Next::NeedInput => break,
@@ -152,7 +152,7 @@ impl Session {
     pub(crate) async fn run_batch(
         &mut self,
         context: &ServerContext,
-        clock: &mut Clock,
+        clock: &mut BatchClock,
         input: &mut Input,
         output: &mut Output<'_>,
     ) -> io::Result<Next> {

@@ -8,9 +8,8 @@ use crate::{
     memory::{
         Memory,
         arena::{Arena, ArenaFull, Handle},
-        entry::Entry,
+        entry::{Entry, Value},
         table::{SlotRef, Table},
-        value::Value,
     },
 };
 use std::ops::Range;

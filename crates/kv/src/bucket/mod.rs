@@ -13,9 +13,8 @@ use crate::{
     memory::{
         Memory,
         arena::{Arena, ArenaFull, Handle},
-        entry::{Entry, read_time, read_varint, varint_size, write_varint},
+        entry::{Entry, Value, read_time, read_varint, varint_size, write_varint},
         table::Table,
-        value::Value,
     },
 };
 use serde::{Deserialize, Serialize};

@@ -7,9 +7,8 @@ use crate::{
     memory::{
         Memory,
         arena::{Arena, ArenaFull},
-        entry::{read_varint, varint_size, write_varint},
+        entry::{Value, read_varint, varint_size, write_varint},
         large::LargeValue,
-        value::Value,
     },
 };
 

@@ -7,8 +7,7 @@ use super::{
 use crate::memory::{
     Memory,
     arena::{Arena, ArenaFull, Handle},
-    entry::Entry,
-    value::Value,
+    entry::{Entry, Value},
 };
 
 impl Bucket {

@@ -6,7 +6,7 @@ use crate::{
     bucket::{Kind, Origin},
     database::{Database, FullName},
     error::CommandError,
-    memory::value::Value,
+    memory::entry::Value,
     pubsub::bucket_changes::EndReason,
     reply::{CommandResult, Reply},
     shard::{

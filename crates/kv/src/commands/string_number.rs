@@ -8,7 +8,7 @@ use crate::{
     args::{Args, parse_integer},
     bucket::Origin,
     error::CommandError,
-    memory::value::Value,
+    memory::entry::Value,
     reply::{CommandResult, OwnedValue, Reply},
     shard::bucket_ref::BucketMut,
 };

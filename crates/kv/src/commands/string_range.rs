@@ -5,7 +5,7 @@ use crate::{
     args::Args,
     error::CommandError,
     limits::VALUE_BYTES,
-    memory::{large::LargeValue, value::Value},
+    memory::{entry::Value, large::LargeValue},
     reply::{CommandResult, OwnedValue, Reply},
     shard::bucket_ref::{BucketMut, BucketRef},
 };

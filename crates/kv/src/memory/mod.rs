@@ -12,13 +12,12 @@ pub(crate) mod large;
 pub(crate) mod prefetch_line;
 pub(crate) mod reaper;
 pub(crate) mod table;
-pub(crate) mod value;
 
 use crate::{
     limits::{RECLAIM_LINES, THAWED_TABLES},
     memory::{
         arena::{Arena, ArenaFull, Handle},
-        entry::Entry,
+        entry::{Entry, Value},
         expiring::Expiring,
         expiry_index::ExpiryIndex,
         freeze::{Freeze, KeptBlocks},
@@ -27,7 +26,6 @@ use crate::{
             frozen::FrozenTables,
             lines::{KeptLines, shrink},
         },
-        value::Value,
     },
 };
 use foldhash::fast::SeedableRandomState;

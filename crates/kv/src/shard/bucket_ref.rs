@@ -11,9 +11,8 @@ use crate::{
     memory::{
         Memory,
         arena::Arena,
-        entry::Entry,
+        entry::{Entry, LargeRef, Value},
         large::LargeValue,
-        value::{LargeRef, Value},
     },
     pubsub::bucket_changes::{Change, EndReason},
     reply::{CommandResult, OwnedValue, Projection, Reply},

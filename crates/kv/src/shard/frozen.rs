@@ -6,11 +6,10 @@ use crate::{
     limits::{FROZEN_STEP, PAGE_BYTES},
     memory::{
         Kept,
-        entry::Entry,
+        entry::{Entry, Value},
         freeze::{Freeze, FreezeBudget},
         large::LargeValue,
         table::lines::KeptLines,
-        value::Value,
     },
     shard::Shard,
 };

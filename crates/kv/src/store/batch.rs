@@ -337,9 +337,9 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
 }
 
 fn show(bucket: BucketRef<'_>) -> CommandResult<'_> {
-    if bucket.kind() == Some(Kind::Str) {
-        return bucket.string_reply();
-    }
     let ttl_ms = bucket.expires_at_ms().map(|expires_at_ms| expires_at_ms.saturating_sub(bucket.now_ms));
-    Ok(Reply::Bucket { fields: bucket.len()? as u64, ttl_ms })
+    match bucket.kind() {
+        Some(Kind::Str) => bucket.string_reply(),
+        Some(Kind::Map) | None => Ok(Reply::Bucket { fields: bucket.len()? as u64, ttl_ms }),
+    }
 }

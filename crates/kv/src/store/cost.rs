@@ -9,7 +9,10 @@ use crate::{
     database::FullName,
     error::CommandError,
     limits::{LONGEST_NUMBER, NAME_BYTES, PAGE_BYTES, PAGE_NAMES, RANDOM_ENTRIES, SCAN_ENTRIES},
-    memory::{entry::Entry, large::LargeValue, value::Value},
+    memory::{
+        entry::{Entry, Value},
+        large::LargeValue,
+    },
     reply::Projection,
     request::{Op, Request},
     shard::bucket_ref::BucketRef,

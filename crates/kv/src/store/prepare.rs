@@ -6,7 +6,7 @@ use crate::{
     commands::spec::Cost,
     error::CommandError,
     limits::STEP_BYTES,
-    memory::{large::LargeValue, value::Value},
+    memory::{entry::Value, large::LargeValue},
     reply::Reply,
     request::{Op, Request},
     shard::{Shard, bucket_ref::BucketMut, prepared::PreparedValues, registry::Lookup},

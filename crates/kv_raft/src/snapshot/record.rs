@@ -83,7 +83,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record<'_>, NoRecord> {
         kind::ENTRY => Record::Entry { key: first, value, expires_at_ms },
         kind::STR => string(Origin::Set),
         kind::EDITED_STR => string(Origin::Edited),
-        _ => string(Origin::Fraction),
+        kind::FRACTION_STR => string(Origin::Fraction),
+        _ => return Err(NoRecord),
     })
 }
 

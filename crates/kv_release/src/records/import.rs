@@ -228,11 +228,13 @@ async fn load(cluster: &Cluster, parts: &[Part], counts: &mut ImportCounts) -> V
         let part = &parts[index];
         loaded[index] = matches!(result, Ok(Reply::Number(1)));
         match result {
-            Ok(Reply::Number(1)) if part.kind == Kind::Str => counts.strings += 1,
-            Ok(Reply::Number(1)) => {
-                counts.buckets += u64::from(part.mode != Some(LoadMode::Append));
-                counts.entries += part.entries;
-            }
+            Ok(Reply::Number(1)) => match part.kind {
+                Kind::Str => counts.strings += 1,
+                Kind::Map => {
+                    counts.buckets += u64::from(part.mode != Some(LoadMode::Append));
+                    counts.entries += part.entries;
+                }
+            },
             Ok(Reply::Number(_)) => {
                 counts.existing += 1;
                 if counts.existing_names.len() < IMPORT_NOTES {

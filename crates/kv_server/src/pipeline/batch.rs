@@ -4,7 +4,7 @@
 use super::{
     Batch, Next, Protocol, Tail,
     buffers::{Input, Output},
-    clock::Clock,
+    clock::BatchClock,
     router::{self, execute_local},
 };
 use crate::{context::ServerContext, reactor::is_grouped};
@@ -18,7 +18,7 @@ use std::io;
 pub(crate) async fn run<P: Protocol>(
     context: &ServerContext,
     protocol: &mut P,
-    clock: &mut Clock,
+    clock: &mut BatchClock,
     input: &mut Input,
     output: &mut Output<'_>,
 ) -> io::Result<Next> {
@@ -30,7 +30,7 @@ pub(crate) async fn run<P: Protocol>(
         if let Some(single) = single {
             router::prefetch(cluster, &single).await;
             // Other connections ran in the meantime.
-            *clock = Clock::read();
+            *clock = BatchClock::read();
             let executed = execute_local(cluster, protocol, &[single], clock.unix_ms(), output);
             (requests, paused) = (Vec::from(&[single][executed.count..]), executed.paused);
         }

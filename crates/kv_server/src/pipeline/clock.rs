@@ -8,16 +8,16 @@ const RESYNC_NANOS: u64 = 10_000_000;
 
 /// A reading.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
+pub(crate) struct BatchClock {
     /// Of the monotonic clock.
     nanos: u64,
 }
 
-impl Clock {
+impl BatchClock {
     /// Reads the clock.
     #[inline]
-    pub(crate) fn read() -> Clock {
-        Clock { nanos: nanoseconds(clock_gettime(ClockId::Monotonic)) }
+    pub(crate) fn read() -> BatchClock {
+        BatchClock { nanos: nanoseconds(clock_gettime(ClockId::Monotonic)) }
     }
 
     /// Milliseconds since 1970.
@@ -37,14 +37,14 @@ impl Clock {
 
     /// The time between an earlier reading and this one.
     #[inline]
-    pub(crate) fn since(self, earlier: Clock) -> Duration {
+    pub(crate) fn since(self, earlier: BatchClock) -> Duration {
         Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
     }
 
     /// Reads the clock again. Returns the time since the last reading in nanoseconds.
     #[inline]
     pub(crate) fn lap(&mut self) -> u64 {
-        let before = std::mem::replace(self, Clock::read()).nanos;
+        let before = std::mem::replace(self, BatchClock::read()).nanos;
         self.nanos - before
     }
 }
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn it_agrees_with_the_time_of_day() {
-        let mut clock = Clock::read();
+        let mut clock = BatchClock::read();
         for _ in 0..1_000 {
             let before = kv::time::now_ms();
             assert!(clock.lap() < 60_000_000_000);

@@ -9,7 +9,7 @@ use crate::{
     pipeline::{
         Next,
         buffers::{Input, Output},
-        clock::Clock,
+        clock::BatchClock,
     },
     protocol::resp::command_table,
     reactor::Stream,
@@ -66,7 +66,7 @@ struct Connection<'s> {
 impl Connection<'_> {
     /// Runs one batch, which must not wait.
     fn run_batch(&mut self, input: &mut Input) {
-        let mut clock = Clock::read();
+        let mut clock = BatchClock::read();
         let batch = pin!(self.session.run_batch(self.context, &mut clock, input, &mut self.output));
         let Poll::Ready(next) = batch.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("all buckets are here");
@@ -185,7 +185,7 @@ fn polls(session: &mut Session, server: &ServerContext, stream: &Stream, words: 
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     words.iter().for_each(|word| kv::args::push(&mut bytes, word.as_bytes()));
     let (mut input, mut output) = (Input::holding(&bytes, stream), Output::new(stream));
-    let mut clock = Clock::read();
+    let mut clock = BatchClock::read();
     let mut batch = pin!(session.run_batch(server, &mut clock, &mut input, &mut output));
     let mut polls = 1;
     while batch.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {

@@ -5,9 +5,9 @@ use super::{Arena, CHUNK_PAGES, Handle, LARGE, PAGE_GRANULES};
 use crate::{
     limits::{ARENA_PAGE_BYTES, GRANULE_BYTES},
     memory::{
+        entry::LargeRef,
         freeze::{Freeze, KeptBlocks},
         large::LargeValue,
-        value::LargeRef,
     },
 };
 use std::{collections::BTreeMap, sync::Arc};

@@ -4,8 +4,8 @@ use super::Arena;
 use crate::{
     error::CommandError,
     memory::{
+        entry::{LargeRef, Value},
         large::LargeValue,
-        value::{LargeRef, Value},
     },
 };
 

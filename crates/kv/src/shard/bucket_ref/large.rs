@@ -2,7 +2,7 @@
 
 use super::{BucketMut, BucketRef, CommandError, Entry};
 use crate::{
-    memory::{budget::Budget, large::LargeValue, value::Value},
+    memory::{budget::Budget, entry::Value, large::LargeValue},
     pubsub::bucket_changes::Change,
     reply::OwnedValue,
 };

@@ -12,7 +12,7 @@ use crate::{
     pipeline::{
         Rendered,
         buffers::{Output, ReplyBuffer},
-        clock::Clock,
+        clock::BatchClock,
         router,
     },
     protocol::resp::{
@@ -70,7 +70,7 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
     yield_now().await;
     let mut steps = commands.split_inclusive(|(index, _)| is_on_all_keys(table.get(*index)));
     let mut step = steps.next().unwrap_or_default();
-    let mut clock = Clock::read();
+    let mut clock = BatchClock::read();
     let executed = execute_step(table, session, &watched, step).await;
     let executed = executed.map_err(|error| match error.is_out_of_memory() {
         true => SessionError::discarded(&error),
@@ -89,7 +89,7 @@ async fn exec(Call { table, session, output, .. }: Call<'_, '_>) -> Result<(), S
             Some(step) => step,
             None => return Ok(()),
         };
-        clock = Clock::read();
+        clock = BatchClock::read();
         let failed = |error| repeated_error(session, error, requests(table, session.database, step).len());
         replies = match execute_step(table, session, &watched, step).await {
             Ok(Some(replies)) => replies,
@@ -219,7 +219,7 @@ async fn write_step(
                 Err(error) => session.write_error(error.into(), output)?,
             },
             CommandRef::Session(command) => {
-                let mut clock = Clock::read();
+                let mut clock = BatchClock::read();
                 let call = Call { table, session, args: raw.args(), output };
                 if let Err(error) = command.execute(call).await {
                     session.write_error(error, output)?;

@@ -8,7 +8,7 @@ use crate::{
     pipeline::{
         Next,
         buffers::{Input, Output},
-        clock::Clock,
+        clock::BatchClock,
     },
     protocol::tests::server,
     reactor::{ReactorPool, Stream},
@@ -75,7 +75,7 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<[u64; 3]>)
                     unread.extend(piece);
                     let mut input = Input::holding(&unread, &stream);
                     loop {
-                        let clock = &mut Clock::read();
+                        let clock = &mut BatchClock::read();
                         next = session.run_batch(&context, clock, &mut input, &mut output).await.unwrap();
                         if next != Next::Continue {
                             break;
