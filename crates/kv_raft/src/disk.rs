@@ -4,10 +4,13 @@
 
 use crate::limits::{DISK_LOW_BYTES, DISK_LOW_PAUSE, DISK_LOW_SHARE, DISK_RESERVE_BYTES, DISK_RESERVE_SHARE};
 use parking_lot::Mutex;
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::{
+    fs::{FallocateFlags, fallocate, statvfs},
+    io::Errno,
+};
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -35,6 +38,8 @@ pub(crate) struct Disk {
     /// Bytes that must be free for writes.
     reserve: AtomicU64,
     is_full: AtomicBool,
+    /// Whether the reserved file cannot be made.
+    has_no_reserve: AtomicBool,
     /// Free bytes below which the disk is nearly full.
     low: u64,
     /// When it was said last that it is.
@@ -52,6 +57,7 @@ impl Disk {
             directory: directory.into(),
             reserve: DISK_RESERVE_BYTES.min(size / DISK_RESERVE_SHARE).into(),
             is_full: false.into(),
+            has_no_reserve: false.into(),
             low: DISK_LOW_BYTES.min(size / DISK_LOW_SHARE),
             warned: Mutex::default(),
         };
@@ -135,13 +141,34 @@ impl Disk {
         }
         let path = self.directory.join(RESERVE);
         let reserved = fs::metadata(&path).map_or(0, |file| file.len());
-        if free / 2 > reserve && reserved < reserve {
-            let file = File::create(path)?;
-            // It has no length if that fails, and is made again.
-            fallocate(file, FallocateFlags::empty(), 0, reserve)?;
+        if free / 2 > reserve && reserved < reserve && !self.has_no_reserve.load(Relaxed) {
+            self.make_reserve(&path, |file| fallocate(file, FallocateFlags::empty(), 0, reserve));
         }
         Ok(())
     }
+
+    /// Makes the reserved file. If that is not possible, it is not tried again before the next start.
+    fn make_reserve(&self, path: &Path, allocate: impl FnOnce(&File) -> Result<(), Errno>) {
+        let made = File::create(path).and_then(|file| match allocate(&file) {
+            // Not every file system can allocate what is not written.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(file, self.reserve()),
+            allocated => Ok(allocated?),
+        });
+        if let Err(error) = made {
+            self.has_no_reserve.store(true, Relaxed);
+            let _ = fs::remove_file(path);
+            tracing::warn!(
+                path = %path.display(),
+                %error,
+                "no space is reserved: a start on a full disk will need some to be freed first"
+            );
+        }
+    }
+}
+
+fn write_zeros(mut file: File, bytes: u64) -> io::Result<()> {
+    io::copy(&mut io::repeat(0).take(bytes), &mut file)?;
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -156,6 +183,20 @@ mod tests {
         fs::write(&path, b"").expect("written");
         let disk = Disk::open(directory.path()).expect("a disk");
         assert_eq!(fs::metadata(path).expect("a file").len(), disk.reserve());
+    }
+
+    #[test]
+    fn where_nothing_can_be_allocated_zeros_are_written_and_without_a_reserve_the_node_starts() {
+        let directory = TempDir::new().expect("a directory");
+        let path = directory.path().join(RESERVE);
+        let disk = Disk::open(directory.path()).expect("a disk");
+        disk.set_reserve(100_000);
+        disk.make_reserve(&path, |_| Err(Errno::OPNOTSUPP));
+        assert_eq!(fs::read(&path).expect("a file"), vec![0; 100_000]);
+        disk.make_reserve(&path, |_| Err(Errno::DQUOT));
+        assert!(!path.exists());
+        disk.check().expect("checked");
+        assert!(!path.exists(), "it is not tried again and again");
     }
 
     #[test]

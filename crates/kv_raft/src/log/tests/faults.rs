@@ -1,5 +1,5 @@
-//! Logs whose files are cut, changed or zeroed, or have lost what was not synced: their entries are those that
-//! were acknowledged, or the error names file and offset. Each log has a seed.
+//! Logs whose files are cut, changed or zeroed, or have lost what was not synced: their entries are those
+//! that were acknowledged, or the error names file and offset. Each log has a seed.
 
 use super::*;
 use fastrand::Rng;
@@ -130,8 +130,8 @@ fn damage(moment: &Moment, rng: &mut Rng, seed: &str) {
     check_damaged(moment, &files, &name, &format!("{seed}: {fault} at {place} of {}", name.display()));
 }
 
-/// A file ends early. At the end of the last one that looks as if a record was not written: what is left of it
-/// is right.
+/// A file ends early. At the end of the last one that looks as if a record was not written: what is left
+/// of it is right.
 fn cut(moments: &[Moment], rng: &mut Rng, seed: &str) {
     let moment = moments.last().expect("there is one");
     let (mut files, (name, place)) = (moment.files.clone(), moment.place(rng));
