@@ -1,9 +1,9 @@
 //! Finds damage in the files of a log. The library takes a record that seems to go on behind the end of the
 //! last file for one that was not written to its end, and cuts it off, with all that is behind its beginning.
 //! If a length in it was damaged, that would be entries which are on disk: [`cut_torn_end`] distinguishes the
-//! two. It also cuts off what the library takes for damage: a record of which only the first sectors were
-//! written.
+//! two. It also cuts off what the library takes for damage: records of which some sectors were not written.
 
+use super::Fsync;
 use super::encoding::{
     Flushed, ID_BYTES, LogId, LogTypes, PAYLOAD_HEADER_BYTES, PAYLOAD_VERSION, Vote, is_beginning_of_payload,
 };
@@ -58,9 +58,9 @@ pub(super) fn check_beginning(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Cuts off a record at the end of the log of which only the first sectors were written. Fails if the last
-/// file has damage that the library would cut off.
-pub(super) fn cut_torn_end(directory: &Path) -> io::Result<()> {
+/// Cuts off a record at the end of the log of which some sectors were not written, and, if entries are synced
+/// at intervals, what was written behind it. Fails if the last file has other damage.
+pub(super) fn cut_torn_end(directory: &Path, fsync: Fsync) -> io::Result<()> {
     let mut files = files(directory)?;
     // The library removes a file of which nothing was written. The end of the one before it may be torn.
     while files.len() > 1 && is_unwritten(&files[files.len() - 1])? {
@@ -76,11 +76,31 @@ pub(super) fn cut_torn_end(directory: &Path) -> io::Result<()> {
         return Err(Damage { path: last, offset }.into());
     }
     let written = written_sectors(&rest, offset);
-    if written.len() < rest.len() && is_torn(written, offset) {
+    let may_go_on = fsync != Fsync::Always;
+    if written.len() < rest.len() && is_torn(written, offset)
+        || has_hole(written, offset) && (may_go_on || !has_record(&written[1..]))
+    {
+        let (path, bytes) = (last.display(), written.len());
+        tracing::warn!(%path, offset, bytes, "the end of the log was not written, and is cut off");
         file.set_len(offset)?;
         return file.sync_all();
     }
     if is_torn(&rest, offset) { Ok(()) } else { Err(Damage { path: last, offset }.into()) }
+}
+
+/// Whether one of the sectors of these bytes holds only zeros: disks may write them in any order.
+fn has_hole(written: &[u8], offset: u64) -> bool {
+    let first = (offset.next_multiple_of(SECTOR_BYTES) - offset) as usize;
+    let (first, others) = written.split_at(first.min(written.len()));
+    let is_hole = |sector: &[u8]| sector.iter().all(|byte| *byte == 0);
+    // The kind of a record, at its beginning, has zeros, and is not all zeros.
+    first.len() >= KIND_BYTES && is_hole(first) || others.chunks_exact(SECTOR_BYTES as usize).any(is_hole)
+}
+
+/// Whether a whole entry begins anywhere in these bytes.
+fn has_record(bytes: &[u8]) -> bool {
+    let begins = |at: &usize| bytes[*at..].starts_with(&APPEND.to_be_bytes());
+    (0..bytes.len()).filter(begins).any(|at| decode(&mut &bytes[at..]).is_ok())
 }
 
 /// Whether a file has only zeros, or nothing.
@@ -103,11 +123,26 @@ fn written_sectors(rest: &[u8], offset: u64) -> &[u8] {
 
 /// The error of a log that could not be opened, with the place of the damage if that is the reason.
 pub(super) fn locate(directory: &Path, error: io::Error) -> io::Error {
-    let damaged = files(directory).into_iter().flatten().find_map(|path| match first_unreadable(&path) {
-        Ok(Some(offset)) => Some(Damage { path, offset }),
-        _ => None,
+    let files = files(directory).unwrap_or_default();
+    let damaged = files.iter().enumerate().find_map(|(index, path)| {
+        let end = fs::metadata(path).ok()?.len();
+        let is_cut = || {
+            let next = files.get(index + 1).and_then(|next| first_byte(next));
+            first_byte(path).zip(next).is_some_and(|(first, next)| first + end < next)
+        };
+        let offset = match first_unreadable(path) {
+            Ok(None) if is_cut() => Some(end),
+            unreadable => unreadable.ok().flatten(),
+        };
+        offset.map(|offset| Damage { path: path.clone(), offset })
     });
     damaged.map_or(error, io::Error::from)
+}
+
+/// Where in the log a file begins, as its name says.
+fn first_byte(path: &Path) -> Option<u64> {
+    let digits: String = path.file_stem()?.to_str()?.chars().filter(char::is_ascii_digit).collect();
+    digits.parse().ok()
 }
 
 /// The files of a log, in order.

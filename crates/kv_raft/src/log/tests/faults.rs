@@ -120,8 +120,8 @@ fn damage(moment: &Moment, rng: &mut Rng, seed: &str) {
     } else {
         let start = place - place % SECTOR_BYTES;
         let end = (start + SECTOR_BYTES).min(bytes.len());
-        if moment.is_last(&name) && end == bytes.len() {
-            // It is the end of what a disk may have written.
+        if moment.is_last(&name) && end + 4 * SECTOR_BYTES >= bytes.len() {
+            // A disk may have left it out when it wrote the last records.
             return;
         }
         bytes[start..end].fill(0);
@@ -175,6 +175,15 @@ fn power_cut(before: &Moment, after: &Moment, rng: &mut Rng, seed: &str) {
             true => {
                 let written = written.next_multiple_of(SECTOR_BYTES).min(bytes.len());
                 bytes[written..].fill(0);
+                // They are written in any order. A whole entry behind a sector that is not there looks like damage.
+                let is_single = after.entries.len() == before.entries.len() + 1;
+                for start in (synced.next_multiple_of(SECTOR_BYTES)..written).step_by(SECTOR_BYTES) {
+                    let end = (start + SECTOR_BYTES).min(written);
+                    if is_single && rng.u8(0..4) == 0 {
+                        bytes[start..end].fill(0);
+                        is_whole = false;
+                    }
+                }
             }
             false => bytes.truncate(written),
         }
