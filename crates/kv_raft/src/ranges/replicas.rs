@@ -148,8 +148,7 @@ pub(super) fn open_replicas(
         }
     };
     let replicas = taken.into_iter().zip(spans).map(made).collect::<Result<_, _>>()?;
-    let unknown = unknown.iter().map(|unknown| unknown.directory.clone());
-    let left_over = found.into_iter().map(|(path, _)| path).chain(unknown).collect();
+    let left_over = found.into_iter().map(|(path, _)| path).collect();
     Ok(Opened { replicas, left_over })
 }
 

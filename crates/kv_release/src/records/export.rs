@@ -22,13 +22,16 @@ pub(crate) struct ExportScope {
     pub(crate) node: String,
     /// The other nodes, whose buckets it does not have.
     pub(crate) others: Vec<String>,
+    /// The ranges of the node that have stopped, and why: it does not have their buckets.
+    #[serde(default)]
+    pub(crate) stopped: Vec<String>,
 }
 
 impl ExportScope {
     /// All buckets of this node.
     pub(super) fn new(cluster: &Cluster) -> ExportScope {
         let others = cluster.nodes().iter().map(|node| node.name.to_string()).collect();
-        ExportScope { node: cluster.node_name().to_string(), others }
+        ExportScope { node: cluster.node_name().to_string(), others, stopped: Vec::new() }
     }
 }
 
@@ -116,7 +119,10 @@ impl Export {
             return Err(format!("there is no bucket \"{}\"", escape_name(name)));
         }
         let scope = ExportScope::new(&self.cluster);
-        Ok(if self.name.is_some() { ExportScope { others: Vec::new(), ..scope } } else { scope })
+        Ok(match self.name {
+            Some(_) => ExportScope { others: Vec::new(), ..scope },
+            None => ExportScope { stopped: self.cluster.local().stopped_ranges(), ..scope },
+        })
     }
 
     /// Reads one page of a bucket or of names; `false` at the end.
@@ -127,7 +133,7 @@ impl Export {
             self.read(name, 0, lines)?;
         } else if let Some(cursor) = self.scan.take() {
             let filter = ScanFilter { database: self.database, ..ScanFilter::default() };
-            let page = self.cluster.local().scan(cursor, &filter, kv::time::now_ms())?;
+            let page = self.cluster.local().scan_running(cursor, &filter, kv::time::now_ms())?;
             self.scan = Some(page.next).filter(|next| *next != 0);
             self.names = page.names.into_iter();
         } else if let Some(database) = self.databases.next() {

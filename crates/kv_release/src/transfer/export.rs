@@ -31,5 +31,8 @@ pub(crate) fn run(run_dir: &RunDir, name: Option<&OsStr>, to: Option<&Path>) -> 
     if !scope.others.is_empty() {
         eprintln!("the buckets of {} are not included: run `export` there as well", scope.others.join(", "));
     }
-    Ok(())
+    for reason in &scope.stopped {
+        eprintln!("the buckets of a range are not included: {reason}");
+    }
+    if scope.stopped.is_empty() { Ok(()) } else { Err(Error::Printed) }
 }
