@@ -33,7 +33,7 @@ pub use rustix::process::Signal;
 pub use scripted_redis::scripted_redis;
 pub use settings::{BAR, FOO, Settings};
 pub use small_disk::SmallDisk;
-pub use temp_dir::TempDir;
+pub use temp_dir::{TempDir, copy_directory};
 pub use terminal::Terminal;
 pub use tool::{RedisServer, python_with_redis, tool};
 pub use wait::{TIMEOUT, spin_until, wait_until};

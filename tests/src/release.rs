@@ -9,6 +9,7 @@ use std::{
     fs::{self, File},
     io::Write,
     net::SocketAddr,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::Arc,
@@ -109,6 +110,27 @@ impl Release {
         let directory = Arc::new(TempDir::new());
         let data_dir = directory.path().join(DATA_DIR);
         Release::start_durable(build::faulty_foo(fault), &directory, &data_dir, "")
+    }
+
+    /// As [`Release::durable`], of a copy of the program, which a test may replace.
+    pub fn durable_copy() -> Release {
+        let directory = Arc::new(TempDir::new());
+        let (program, data_dir) = (directory.path().join("foo"), directory.path().join(DATA_DIR));
+        fs::copy(build::binary("foo"), &program).expect("the program can be copied");
+        Release::start_durable(program, &directory, &data_dir, "")
+    }
+
+    /// Puts another copy of the program into the place of the one that was started, as an upgrade does.
+    pub fn replace_program(&self) {
+        let next = self.program.with_extension("next");
+        fs::copy(build::binary(self.name), &next).expect("the program can be copied");
+        fs::rename(next, &self.program).expect("the test's directory is writable");
+    }
+
+    /// Whether the node runs the program that is at its path now.
+    pub fn runs_its_program(&self) -> bool {
+        let inode = |path: &Path| fs::metadata(path).expect("a file").ino();
+        inode(Path::new(&format!("/proc/{}/exe", self.pid()))) == inode(&self.program)
     }
 
     /// As [`Release::durable`], with the data below this directory.

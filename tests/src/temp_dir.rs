@@ -1,4 +1,4 @@
-//! A temporary directory, removed with the test.
+//! A temporary directory, removed with the test, and copies of directories.
 
 use std::{
     fs::{self, DirBuilder},
@@ -34,6 +34,18 @@ impl TempDir {
         let path = self.0.join(name);
         fs::write(&path, text).expect("the test's directory is writable");
         path
+    }
+}
+
+/// Copies a directory with all that is in it.
+pub fn copy_directory(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the test's directory is writable");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let (from, to) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).expect("an entry");
+        match from.is_dir() {
+            true => copy_directory(&from, &to),
+            false => drop(fs::copy(&from, &to).expect("the file can be copied")),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Kills of a durable node: under load, in the middle of snapshots and of cuts of its log, and while it loads.
-//! Each of its clients writes to keys of its own, and knows what was acknowledged and what was in flight.
+//! Kills of a durable node: under load, in the middle of snapshots and of cuts of its log, and while it
+//! loads. Each of its clients writes to keys of its own, and knows what was acknowledged and what was in
+//! flight.
 
 use fastrand::Rng;
 use std::{

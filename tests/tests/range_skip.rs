@@ -1,21 +1,10 @@
 //! A range whose log crashes it stops, says where, and goes on when that entry is left out.
 
-use std::{fs, path::Path, sync::Arc};
-use tests::{Release, TempDir, text};
+use std::{path::Path, sync::Arc};
+use tests::{Release, TempDir, copy_directory, text};
 
 /// Data with three writes, the second of which crashes the store. A test of kv_raft writes them.
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/crash");
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("made");
-    for entry in fs::read_dir(from).expect("a directory") {
-        let (from, to) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).expect("an entry");
-        match from.is_dir() {
-            true => copy(&from, &to),
-            false => assert!(fs::copy(&from, &to).expect("copied") > 0),
-        }
-    }
-}
 
 fn stop(node: &mut Release) {
     assert!(node.verb(&["stop"]).status.success());
@@ -26,7 +15,7 @@ fn stop(node: &mut Release) {
 fn an_entry_that_crashes_its_range_is_named_and_left_out_by_hand() {
     let directory = Arc::new(TempDir::new());
     let data_dir = directory.path().join("data");
-    copy(Path::new(DATA), &data_dir);
+    copy_directory(Path::new(DATA), &data_dir);
     let [run_dir, data_dir] = [directory.path(), &data_dir].map(|path| path.display().to_string());
     let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--data-dir", &data_dir];
     let mut node = Release::start("foo", &directory, &flags);

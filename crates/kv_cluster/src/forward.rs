@@ -11,7 +11,7 @@
 use crate::{
     error::Error,
     limits::MESSAGE_BYTES,
-    link::{codec::ForwardedReply, replies::Replies},
+    link::{codec::ForwardedReply, replies::CallReplies},
     local::is_immediate,
     peer::{Peer, calls::PendingCall},
 };
@@ -56,7 +56,7 @@ enum State<'a> {
     /// One call with the first of them is in flight.
     InFlight(PendingCall<'a>),
     /// The replies to the first of them have arrived.
-    Replied(Replies),
+    Replied(CallReplies),
     /// The first `n` wait until the log of the range is on disk.
     Proposed(usize, Ticket),
     /// The first of them have been executed by the range.

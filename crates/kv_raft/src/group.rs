@@ -38,10 +38,12 @@ pub(crate) enum Step<'g> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
     /// Written by another version of this program.
-    #[error("a group of version {0}, and this program knows version {VERSION}")]
+    #[error(
+        "a group of version {0}, and this program knows version {VERSION}; start the version that wrote it"
+    )]
     Version(u8),
     /// A command that this program does not have.
-    #[error("a command that this program does not have: {0}")]
+    #[error("a command that this program does not have: {0}; start the version that wrote it")]
     Command(String),
     /// The bytes end in the middle of a group.
     #[error("a part of a group")]

@@ -16,7 +16,7 @@ use crate::{
     range::Range,
 };
 use parking_lot::Mutex;
-use renew::{open_log, renew_log};
+use renew::{LOG, open_log, renew_log};
 use std::{collections::BTreeSet, future::pending, path::PathBuf, sync::Arc, thread, time::Instant};
 use tokio::{
     sync::oneshot,
@@ -199,7 +199,8 @@ impl Replica {
                 }
                 Err(error) => return Err(error.to_string()),
             };
-            machine.replay(id, payload).map_err(|error| error.to_string())?;
+            let failed = |error| format!("{}: entry {index}: {error}", self.directory.join(LOG).display());
+            machine.replay(id, payload).map_err(failed)?;
         }
         Ok(())
     }

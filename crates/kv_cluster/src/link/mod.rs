@@ -20,7 +20,7 @@ use crate::{
         codec::{Message, TransactionResult},
         node_query::{NodeQuery, NodeReply},
         pending::{PendingCalls, RemoteSubscriber, ReplyReceiver, ReplySender, Waiter},
-        replies::Replies,
+        replies::CallReplies,
         send_queue::{MessageWriter, SendQueue},
     },
     node_name::NodeName,
@@ -68,7 +68,10 @@ impl Link {
 
     /// Sends as many of the first requests as fit in one call. Returns their number, and the receiver of
     /// their replies.
-    pub(crate) fn call(&self, requests: &[Request<'_>]) -> Result<(usize, ReplyReceiver<Replies>), Error> {
+    pub(crate) fn call(
+        &self,
+        requests: &[Request<'_>],
+    ) -> Result<(usize, ReplyReceiver<CallReplies>), Error> {
         let (reply, receiver) = ReplySender::new();
         let mut sent = 0;
         let fill = |writer: &mut MessageWriter<'_>| {
@@ -90,7 +93,7 @@ impl Link {
         &self,
         watched: &[(FullName<'_>, u64)],
         requests: &[Request<'_>],
-    ) -> Result<ReplyReceiver<(TransactionResult, Replies)>, Error> {
+    ) -> Result<ReplyReceiver<(TransactionResult, CallReplies)>, Error> {
         let (reply, receiver) = ReplySender::new();
         let watched = watched.to_vec();
         let fill = |writer: &mut MessageWriter<'_>| {
@@ -182,7 +185,7 @@ impl Link {
     }
 
     /// The replies to a call have arrived.
-    pub(crate) fn on_replies(&self, id: u32, replies: Replies) -> Result<(), ProtocolError> {
+    pub(crate) fn on_replies(&self, id: u32, replies: CallReplies) -> Result<(), ProtocolError> {
         match self.lock().calls.remove(id) {
             Some(Waiter::Call { requests, reply })
                 if replies.len() <= requests && (requests == 0 || !replies.is_empty()) =>
@@ -199,7 +202,7 @@ impl Link {
         &self,
         id: u32,
         result: TransactionResult,
-        replies: Replies,
+        replies: CallReplies,
     ) -> Result<(), ProtocolError> {
         match self.lock().calls.remove(id) {
             Some(Waiter::Transaction { requests, reply })
@@ -278,7 +281,7 @@ mod tests {
         assert!(matches!(link.call(&[request]), Err(Error::Busy { .. })));
         let mut replies = Vec::new();
         codec::encode(&mut replies, &ForwardedReply::NotOwner);
-        link.on_replies(0, Replies::decode(&replies).unwrap()).unwrap();
+        link.on_replies(0, CallReplies::decode(&replies).unwrap()).unwrap();
         assert!(link.call(&[request]).is_ok());
     }
 

@@ -5,7 +5,7 @@ use crate::{
     link::{
         codec::{SubscribeResult, TransactionResult},
         node_query::NodeReply,
-        replies::Replies,
+        replies::CallReplies,
     },
 };
 use kv::Publisher;
@@ -25,11 +25,11 @@ pub(crate) struct CallTimedOut;
 #[derive(Debug)]
 pub(crate) enum Waiter {
     /// For the replies to `requests` requests.
-    Call { requests: usize, reply: ReplySender<Replies> },
+    Call { requests: usize, reply: ReplySender<CallReplies> },
     /// For a subscription to start.
     Subscribe { subscription: u64, subscriber: RemoteSubscriber, reply: ReplySender<SubscribeResult> },
     /// For a transaction of `requests` requests.
-    Transaction { requests: usize, reply: ReplySender<(TransactionResult, Replies)> },
+    Transaction { requests: usize, reply: ReplySender<(TransactionResult, CallReplies)> },
     /// For the reply to a node query.
     NodeQuery { reply: ReplySender<NodeReply> },
 }

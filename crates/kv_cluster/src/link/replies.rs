@@ -8,21 +8,21 @@ use crate::{
 /// Replies to the first requests of a call, in order. There is at least one; requests without a reply are
 /// sent in the next call.
 #[derive(Debug)]
-pub(crate) struct Replies {
+pub(crate) struct CallReplies {
     items: Box<[u8]>,
     decoded: usize,
     remaining: usize,
 }
 
-impl Replies {
+impl CallReplies {
     /// Copies the items of a frame, once each has been decoded without an error.
-    pub(crate) fn decode(items: &[u8]) -> Result<Replies, ProtocolError> {
+    pub(crate) fn decode(items: &[u8]) -> Result<CallReplies, ProtocolError> {
         let mut remaining = 0;
         for reply in Items::<ForwardedReply<'_>>::new(items) {
             reply?;
             remaining += 1;
         }
-        Ok(Replies { items: items.into(), decoded: 0, remaining })
+        Ok(CallReplies { items: items.into(), decoded: 0, remaining })
     }
 
     /// The number of replies that have not been taken.

@@ -1,4 +1,5 @@
-//! The durable ranges of this node: which of them a bucket is in, and what all of them do together.
+//! The durable ranges of this node: whether a bucket is in one of them or volatile, and what all of them do
+//! together.
 
 use super::LocalNode;
 use crate::{

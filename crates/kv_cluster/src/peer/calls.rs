@@ -8,7 +8,7 @@ use crate::{
         codec::{SubscribeResult, TransactionResult},
         node_query::{NodeQuery, NodeReply},
         pending::{CallResult, CallTimedOut, ReplyReceiver},
-        replies::Replies,
+        replies::CallReplies,
     },
     peer::Peer,
 };
@@ -49,7 +49,7 @@ impl Peer {
         &self,
         watched: &[(FullName<'_>, u64)],
         requests: &[Request<'_>],
-    ) -> Result<(TransactionResult, Replies), Error> {
+    ) -> Result<(TransactionResult, CallReplies), Error> {
         let reply = self.with_link(|link| link.transact(watched, requests))?;
         let is_read = requests.iter().all(|request| request.op.is_read());
         self.received(reply.await).map_err(|error| if is_read { error.of_read() } else { error })
@@ -99,7 +99,7 @@ impl Peer {
 pub(crate) struct PendingCall<'a> {
     peer: &'a Peer,
     request_count: usize,
-    reply: ReplyReceiver<Replies>,
+    reply: ReplyReceiver<CallReplies>,
 }
 
 impl PendingCall<'_> {
@@ -110,7 +110,7 @@ impl PendingCall<'_> {
 }
 
 impl Future for PendingCall<'_> {
-    type Output = Result<Replies, Error>;
+    type Output = Result<CallReplies, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.reply).poll(context).map(|received| self.peer.received(received))

@@ -7,7 +7,7 @@ use crate::{
     error::{RouteError, escape_name},
     limits::ROUTES_BYTES,
     node_name::NodeName,
-    routing::range::Range,
+    routing::range::NameRange,
 };
 use kv_raft::Span;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ pub struct Routes {
 pub struct Route {
     #[serde(skip)]
     buckets: String,
-    range: Range,
+    range: NameRange,
     owner: NodeName,
     #[serde(skip)]
     is_durable: bool,
@@ -57,7 +57,7 @@ impl Route {
     }
 
     fn span(&self) -> Span {
-        let Range { start, end } = &self.range;
+        let NameRange { start, end } = &self.range;
         Span { start: start.clone(), end: end.clone(), text: self.buckets.as_str().into() }
     }
 }
@@ -70,7 +70,7 @@ impl Routes {
         for (index, row) in rows.iter().enumerate() {
             let invalid = |(problem, remedy)| RouteError { row: index, problem, remedy };
             let buckets = row.buckets.as_str();
-            let range = Range::parse(buckets).map_err(|(problem, remedy)| {
+            let range = NameRange::parse(buckets).map_err(|(problem, remedy)| {
                 invalid((format!("\"{buckets}\" is not a range of buckets: {problem}"), remedy))
             })?;
             let owner = owner(&row.nodes, known).map_err(invalid)?;
@@ -94,7 +94,7 @@ impl Routes {
 
     /// One span: every bucket belongs to `owner`.
     pub fn all(owner: NodeName) -> Routes {
-        let route = Route { buckets: "..".into(), range: Range::all(), owner, is_durable: true };
+        let route = Route { buckets: "..".into(), range: NameRange::all(), owner, is_durable: true };
         Routes { spans: vec![route] }
     }
 
@@ -124,7 +124,7 @@ impl Routes {
 
     /// Descriptions of the names that no span contains; empty if there are none.
     pub fn uncovered(&self) -> Vec<String> {
-        Range::all().without(self.ranges()).iter().map(Range::to_string).collect()
+        NameRange::all().without(self.ranges()).iter().map(NameRange::to_string).collect()
     }
 
     /// Whether the spans are in order and disjoint, as they are unless a peer has sent others.
@@ -137,14 +137,14 @@ impl Routes {
     }
 
     /// The names on whose owner the two differ.
-    pub(crate) fn differences(&self, other: &Routes) -> Vec<Range> {
+    pub(crate) fn differences(&self, other: &Routes) -> Vec<NameRange> {
         let ranges = || self.ranges().chain(other.ranges());
         let ends = ranges().filter_map(|range| range.end.as_deref());
         let mut bounds: Vec<&[u8]> =
             ranges().map(|range| &*range.start).chain(ends).chain([&b""[..]]).collect();
         bounds.sort_unstable();
         bounds.dedup();
-        let mut differences: Vec<Range> = Vec::new();
+        let mut differences: Vec<NameRange> = Vec::new();
         for (index, start) in bounds.iter().enumerate() {
             if self.owner(start) == other.owner(start) {
                 continue;
@@ -152,7 +152,7 @@ impl Routes {
             let end = bounds.get(index + 1).map(|end| Box::from(*end));
             match differences.last_mut() {
                 Some(last) if last.end.as_deref() == Some(*start) => last.end = end,
-                _ => differences.push(Range { start: Box::from(*start), end }),
+                _ => differences.push(NameRange { start: Box::from(*start), end }),
             }
         }
         differences
@@ -164,7 +164,7 @@ impl Routes {
         self
     }
 
-    fn ranges(&self) -> impl Iterator<Item = &Range> {
+    fn ranges(&self) -> impl Iterator<Item = &NameRange> {
         self.spans.iter().map(|span| &span.range)
     }
 
@@ -176,7 +176,11 @@ impl Routes {
 }
 
 /// Checks that the range has names of its own, and contains all or none of the names of each earlier one.
-fn check_overlaps(buckets: &str, range: &Range, earlier: &[(&str, Range)]) -> Result<(), (String, String)> {
+fn check_overlaps(
+    buckets: &str,
+    range: &NameRange,
+    earlier: &[(&str, NameRange)],
+) -> Result<(), (String, String)> {
     for (other, earlier) in earlier {
         let Some(name) = range.overlap(earlier) else { continue };
         if earlier.includes(range) {

@@ -6,7 +6,7 @@ use std::fmt;
 
 /// All names from `start` on and below `end`, compared byte by byte.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Range {
+pub(crate) struct NameRange {
     #[serde(with = "serde_bytes")]
     pub(super) start: Box<[u8]>,
     /// Exclusive; `None` if the range is open.
@@ -15,11 +15,11 @@ pub(crate) struct Range {
 }
 
 /// What is wrong with a range, and what to write instead.
-type RangeError = (&'static str, String);
+type ParseError = (&'static str, String);
 
-impl Range {
+impl NameRange {
     /// Parses `a..m`: from `a` up to and including everything that begins with `m`. Either side may be empty.
-    pub(crate) fn parse(text: &str) -> Result<Range, RangeError> {
+    pub(crate) fn parse(text: &str) -> Result<NameRange, ParseError> {
         let example = || r#"write "a..m", "n.." or ".." for all names"#.to_owned();
         let (first, last) = text.split_once("..").ok_or_else(|| ("it has no ..", example()))?;
         if last.starts_with('.') || last.contains("..") {
@@ -29,7 +29,7 @@ impl Range {
             let tight: String = text.split_whitespace().collect();
             return Err(("it has a blank", format!("write \"{tight}\"")));
         }
-        let range = Range { start: first.as_bytes().into(), end: after_prefix(last.as_bytes()) };
+        let range = NameRange { start: first.as_bytes().into(), end: after_prefix(last.as_bytes()) };
         if range.end.as_ref().is_some_and(|end| range.start >= *end) {
             return Err(("it ends before it starts", format!("write \"{last}..{first}\"")));
         }
@@ -37,8 +37,8 @@ impl Range {
     }
 
     /// All names.
-    pub(crate) fn all() -> Range {
-        Range { start: Box::default(), end: None }
+    pub(crate) fn all() -> NameRange {
+        NameRange { start: Box::default(), end: None }
     }
 
     pub(crate) fn contains(&self, name: &[u8]) -> bool {
@@ -46,23 +46,23 @@ impl Range {
     }
 
     /// The least name that both ranges contain.
-    pub(crate) fn overlap<'a>(&'a self, other: &'a Range) -> Option<&'a [u8]> {
+    pub(crate) fn overlap<'a>(&'a self, other: &'a NameRange) -> Option<&'a [u8]> {
         let least = (&self.start).max(&other.start);
         (self.contains(least) && other.contains(least)).then_some(least)
     }
 
     /// Whether this range contains every name of the other.
-    pub(crate) fn includes(&self, other: &Range) -> bool {
+    pub(crate) fn includes(&self, other: &NameRange) -> bool {
         self.start <= other.start && !self.ends_before(other)
     }
 
     /// What is left of the range without `taken`, which are disjoint and in order.
-    pub(crate) fn without<'a>(&self, taken: impl Iterator<Item = &'a Range>) -> Vec<Range> {
+    pub(crate) fn without<'a>(&self, taken: impl Iterator<Item = &'a NameRange>) -> Vec<NameRange> {
         let mut left = Vec::new();
         let mut start = self.start.clone();
         for other in taken.filter(|other| self.overlap(other).is_some()) {
             if start < other.start {
-                left.push(Range { start, end: Some(other.start.clone()) });
+                left.push(NameRange { start, end: Some(other.start.clone()) });
             }
             match &other.end {
                 Some(end) => start = end.clone(),
@@ -70,12 +70,12 @@ impl Range {
             }
         }
         if self.end.as_ref().is_none_or(|end| start < *end) {
-            left.push(Range { start, end: self.end.clone() });
+            left.push(NameRange { start, end: self.end.clone() });
         }
         left
     }
 
-    fn ends_before(&self, other: &Range) -> bool {
+    fn ends_before(&self, other: &NameRange) -> bool {
         match (&self.end, &other.end) {
             (Some(end), Some(other)) => end < other,
             (Some(_), None) => true,
@@ -93,7 +93,7 @@ fn after_prefix(prefix: &[u8]) -> Option<Box<[u8]>> {
 }
 
 /// A description in words.
-impl fmt::Display for Range {
+impl fmt::Display for NameRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let start = escape_name(&self.start);
         match &self.end {

@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     limits::DIFFERENCES_SHOWN,
     node_name::NodeName,
-    routing::{Route, Routes, range::Range},
+    routing::{Route, Routes, range::NameRange},
 };
 use std::sync::{
     PoisonError, RwLock,
@@ -52,7 +52,7 @@ const WITH_DISPUTES: u8 = 2;
 #[derive(Debug)]
 struct Dispute {
     peer: usize,
-    ranges: Vec<Range>,
+    ranges: Vec<NameRange>,
 }
 
 impl RoutingTable {
@@ -139,7 +139,7 @@ impl RoutingTable {
     pub(crate) fn disputed_names(&self, peer: &NodeName) -> Option<String> {
         let disputes = self.disputes.read().unwrap_or_else(PoisonError::into_inner);
         let dispute = disputes.iter().find(|dispute| self.peers[dispute.peer] == *peer)?;
-        let shown: Vec<_> = dispute.ranges.iter().take(DIFFERENCES_SHOWN).map(Range::to_string).collect();
+        let shown: Vec<_> = dispute.ranges.iter().take(DIFFERENCES_SHOWN).map(NameRange::to_string).collect();
         let more = match dispute.ranges.len() - shown.len() {
             0 => String::new(),
             more => format!(", and {more} more"),

@@ -19,7 +19,7 @@ use crate::{
         codec::{self, Message},
         node_query::{NodeQuery, NodeReply},
         reassembly::Reassembly,
-        replies::Replies,
+        replies::CallReplies,
         send_queue::MessageWriter,
     },
     local::LocalNode,
@@ -204,7 +204,7 @@ impl Inbound {
                 self.attribute_watches(&mut requests);
                 requests::execute(&self.local, id, &requests, &mut self.proposals, queue);
             }
-            Message::Replies { id } => self.link.on_replies(id, Replies::decode(items)?)?,
+            Message::Replies { id } => self.link.on_replies(id, CallReplies::decode(items)?)?,
             Message::Subscribe { id, subscription, bucket } => {
                 let result = self.streams.start(&self.local, &self.link, subscription, bucket);
                 MessageWriter::begin(queue, &Message::Subscribed { id, result }).finish();
@@ -219,7 +219,7 @@ impl Inbound {
                 requests::transact(&self.local, id, &watched, &requests, &mut self.proposals, queue);
             }
             Message::Transacted { id, result } => {
-                self.link.on_transacted(id, result, Replies::decode(items)?)?;
+                self.link.on_transacted(id, result, CallReplies::decode(items)?)?;
             }
             Message::NodeQuery { id, query: NodeQuery::Publish { channel, payload } } => {
                 let publication = Publication::new(&self.local.channels, channel, payload);

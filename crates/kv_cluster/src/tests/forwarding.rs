@@ -200,7 +200,7 @@ async fn a_request_that_reaches_the_wrong_node_is_refused_and_takes_no_second_ho
     let frame = bar.receive().await;
     let (message, items) = codec::decode_frame(&frame).unwrap();
     assert_eq!(message, Message::Replies { id: 1 });
-    let mut replies = Replies::decode(items).unwrap();
+    let mut replies = CallReplies::decode(items).unwrap();
     assert_eq!(replies.next(), Some(ForwardedReply::NotOwner));
     assert_eq!(replies.next(), Some(ForwardedReply::Reply(Reply::Done)));
     let message = Message::Transact { id: 2, watched: Vec::new() };

@@ -103,7 +103,7 @@ fn no_bytes_make_the_decoder_panic_or_loop() {
     proptest!(|(bytes in prop::collection::vec(any::<u8>(), 0..256))| {
         if let Ok((_, items)) = codec::decode_frame(&bytes) {
             let _ = codec::decode_requests(items, CALL_REQUESTS);
-            let _ = Replies::decode(items);
+            let _ = CallReplies::decode(items);
         }
     });
 }
@@ -124,8 +124,8 @@ fn lists_within_lists_do_not_exhaust_the_stack() {
     codec::encode(&mut items, &ForwardedReply::Reply(list));
     let one_deeper = items[1..3].to_vec();
     items.splice(1..1, one_deeper.repeat(1_000_000));
-    assert!(Replies::decode(&items).is_err());
+    assert!(CallReplies::decode(&items).is_err());
     let mut honest = Vec::new();
     (0..2).for_each(|_| codec::encode(&mut honest, &ForwardedReply::Reply(Reply::List(vec![Reply::Done]))));
-    assert_eq!(Replies::decode(&honest).unwrap().len(), 2, "a refused item leaves no trace");
+    assert_eq!(CallReplies::decode(&honest).unwrap().len(), 2, "a refused item leaves no trace");
 }

@@ -21,7 +21,7 @@ use crate::{
         buffers::ReadBuffer,
         codec::{self, ForwardedReply, Message, SubscribeResult, TransactionResult},
         node_query::NodeReply,
-        replies::Replies,
+        replies::CallReplies,
         send_queue::{MessageWriter, SendQueue},
     },
     local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings},

@@ -42,6 +42,8 @@ pub(crate) enum NotWritten {
 /// Why a snapshot was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotLoaded {
+    #[error("{}: {error}", .path.display())]
+    Version { path: PathBuf, error: SnapshotError },
     #[error("{}: {error}; restore the range from a backup", .path.display())]
     Unreadable { path: PathBuf, error: SnapshotError },
     #[error("{}: {error}; restore the range from a backup", .path.display())]
@@ -146,7 +148,10 @@ pub(crate) fn load(
     let found = find(directory).map_err(|error| NotLoaded::Io { path: directory.into(), error })?;
     let Some(path) = found.into_iter().next_back() else { return Ok(None) };
     let failed = |error| NotLoaded::Io { path: path.clone(), error };
-    let unreadable = |error| NotLoaded::Unreadable { path: path.clone(), error };
+    let unreadable = |error| match error {
+        SnapshotError::Version(_) => NotLoaded::Version { path: path.clone(), error },
+        _ => NotLoaded::Unreadable { path: path.clone(), error },
+    };
     let refused = |error| NotLoaded::Refused { path: path.clone(), error };
     let file = File::open(&path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;

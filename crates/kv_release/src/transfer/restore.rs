@@ -199,7 +199,10 @@ fn read<R: Read>(
 
 /// For `map_err`: why a file cannot be read as a backup.
 fn unreadable(path: &Path) -> impl Fn(SnapshotError) -> Error + '_ {
-    move |error| refused(path, &error.to_string())
+    move |error| match error {
+        SnapshotError::Version(_) => Error::Refused(format!("{}: {error}", path.display())),
+        _ => refused(path, &error.to_string()),
+    }
 }
 
 fn refused(path: &Path, why: &str) -> Error {
