@@ -173,8 +173,8 @@ fn data_that_do_not_fit_are_refused_at_start_with_both_and_the_ways_out() {
     bytes[5] = 2;
     fs::write(replica, bytes).expect("written");
     let found = refused(name, &row("..m", ""));
-    let error = "DATA/ranges/1-1/replica has version 2, and this program knows version 1; start the version that \
-                 wrote it";
+    let error = "DATA/ranges/1-1/replica has version 2, and this release knows version 1: use a release that \
+                 knows version 2";
     assert!(found.contains(error), "{found}");
 }
 

@@ -164,7 +164,7 @@ fn newer_files() -> [Newer; 6] {
         directory.join(names.find(|name| name.to_string_lossy().starts_with(prefix)).expect("a file"))
     };
     let (snapshot, log) = (named(range.into(), "snapshot-"), named(range.join("log"), "r-"));
-    let has_version = "has version 2, and this program knows version 1; start the version that wrote it";
+    let has_version = "has version 2, and this release knows version 1: use a release that knows version 2";
     [
         Newer { path: "node".into(), raise: raise_ours, starts: false, says: has_version },
         Newer { path: range.join("replica"), raise: raise_ours, starts: false, says: has_version },
@@ -180,13 +180,13 @@ fn newer_files() -> [Newer; 6] {
             path: log.clone(),
             raise: |bytes| raise_entry(bytes, 0),
             starts: true,
-            says: "and this program knows version 1; start the version that wrote it",
+            says: "and this release knows version 1: use a release that knows version 2",
         },
         Newer {
             path: log,
             raise: |bytes| raise_entry(bytes, PAYLOAD_HEADER_BYTES),
             starts: true,
-            says: "a group of version 2, and this program knows version 1; start the version that wrote it",
+            says: "a group of version 2, and this release knows version 1: use a release that knows version 2",
         },
     ]
 }

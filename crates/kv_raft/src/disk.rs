@@ -22,7 +22,10 @@ use std::{
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "at least {} are to be written, and only {} are free on the disk, of which {} are the reserve for writes: \
-     free some space", megabytes(*.needed), megabytes(*.free), megabytes(*.reserve)
+     free some space",
+    megabytes(*.needed),
+    megabytes(*.free),
+    megabytes(*.reserve)
 )]
 pub(crate) struct NoSpace {
     needed: u64,
@@ -99,7 +102,7 @@ impl Disk {
     fn check_room_again(&self, bytes: u64) -> Result<(), Arc<str>> {
         if !self.is_full() {
             // Without it, what was known before holds.
-            let _ = self.check();
+            let _ = self.update();
         }
         let room = self.room.load(Relaxed);
         match self.full_reason() {
@@ -168,8 +171,8 @@ impl Disk {
         Ok(free)
     }
 
-    /// Looks at the disk again. Makes the reserved file if there is ample space.
-    pub(crate) fn check(&self) -> io::Result<()> {
+    /// Looks at the disk again, and logs whether it has become full, or is no longer. Returns how much is free.
+    fn update(&self) -> io::Result<u64> {
         let (free, reserve) = (self.look()?, self.reserve());
         let is_full = free < reserve;
         if self.is_full.swap(is_full, Relaxed) != is_full {
@@ -184,7 +187,13 @@ impl Disk {
                 false => tracing::warn!(%directory, free, "there is space again: writes are accepted"),
             }
         }
-        if !is_full && free < self.low {
+        Ok(free)
+    }
+
+    /// Looks at the disk again, and warns if little is left. Makes the reserved file if there is ample space.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let (free, reserve) = (self.update()?, self.reserve());
+        if free >= reserve && free < self.low {
             self.warn_of_little_space(free);
         }
         let path = self.directory.join(RESERVE);
