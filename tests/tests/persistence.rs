@@ -28,6 +28,15 @@ fn number(fields: &HashMap<String, String>, name: &str) -> u64 {
     fields[name].parse().unwrap_or_else(|_| panic!("{name}: {fields:?}"))
 }
 
+/// Writes as many mebibytes to the log.
+fn grow_log(client: &mut RespClient, mebibytes: usize) {
+    let value = "x".repeat(1 << 20);
+    for _ in 0..mebibytes {
+        client.command(&["SET", "a", &value]);
+        assert_eq!(client.reply(), b"+OK\r\n");
+    }
+}
+
 /// The snapshots in the first range of a data directory.
 fn snapshots(data_dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(data_dir.join("ranges/1-1")).expect("a range");
@@ -305,12 +314,7 @@ fn an_old_snapshot_behind_which_much_was_written_is_logged() {
     file.and_then(|file| file.set_modified(two_days_ago)).expect("our own");
     node.restart();
     node.wait_until_loaded();
-    let mut client = node.resp();
-    let value = "x".repeat(1 << 20);
-    for _ in 0..17 {
-        client.command(&["SET", "a", &value]);
-        assert_eq!(client.reply(), b"+OK\r\n");
-    }
+    grow_log(&mut node.resp(), 17);
     node.wait_for_log(&["the newest snapshot is old: BGSAVE takes one", "hours=48"]);
 }
 
@@ -378,11 +382,7 @@ fn a_data_directory_can_be_moved() {
 fn a_log_that_outgrows_its_range_is_cut_by_itself() {
     let node = Release::durable();
     let mut client = node.resp();
-    let value = "x".repeat(4 << 20);
-    for _ in 0..66 {
-        client.command(&["SET", "a", &value]);
-        assert_eq!(client.reply(), b"+OK\r\n");
-    }
+    grow_log(&mut client, 257);
     wait_until("a snapshot is taken and the log is cut", || {
         let fields = persistence(&mut client);
         fields["rdb_saves"] != "0" && number(&fields, "aof_current_size") < 64 << 20

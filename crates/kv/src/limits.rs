@@ -67,6 +67,10 @@ pub(crate) const COMPACTION_STEPS: usize = 16;
 /// Granules that an arena can address: 16 GiB, not counting blocks that are allocations of their own.
 pub(crate) const ARENA_GRANULES: u32 = 1 << 31;
 
+/// What an arena is divided by for the part that is left when it counts as nearly full: more than a durable
+/// range can write until that is noticed.
+pub(crate) const ARENA_ROOM_SHARE: u32 = 16;
+
 /// Bytes of a block up to which the entries of a map are stored inline.
 pub(crate) const INLINE_BYTES: usize = 512;
 

@@ -6,10 +6,13 @@ use crate::limits::{
     DISK_END_SHARE, DISK_LOW_BYTES, DISK_LOW_PAUSE, DISK_LOW_SHARE, DISK_RESERVE_BYTES, DISK_RESERVE_SHARE,
 };
 use parking_lot::Mutex;
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::{
+    fs::{FallocateFlags, fallocate, statvfs},
+    io::Errno,
+};
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -48,6 +51,8 @@ pub(crate) struct Disk {
     room: AtomicU64,
     /// Bytes that are being written, which may still seem free.
     in_flight: AtomicU64,
+    /// Whether the reserved file cannot be made.
+    has_no_reserve: AtomicBool,
     /// Free bytes below which the disk is nearly full.
     low: u64,
     /// When it was said last that it is.
@@ -67,6 +72,7 @@ impl Disk {
             is_full: false.into(),
             room: 0.into(),
             in_flight: 0.into(),
+            has_no_reserve: false.into(),
             low: DISK_LOW_BYTES.min(size / DISK_LOW_SHARE),
             warned: Mutex::default(),
         };
@@ -198,13 +204,34 @@ impl Disk {
         }
         let path = self.directory.join(RESERVE);
         let reserved = fs::metadata(&path).map_or(0, |file| file.len());
-        if free / 2 > reserve && reserved < reserve {
-            let file = File::create(path)?;
-            // It has no length if that fails, and is made again.
-            fallocate(file, FallocateFlags::empty(), 0, reserve)?;
+        if free / 2 > reserve && reserved < reserve && !self.has_no_reserve.load(Relaxed) {
+            self.make_reserve(&path, |file| fallocate(file, FallocateFlags::empty(), 0, reserve));
         }
         Ok(())
     }
+
+    /// Makes the reserved file. If that is not possible, it is not tried again before the next start.
+    fn make_reserve(&self, path: &Path, allocate: impl FnOnce(&File) -> Result<(), Errno>) {
+        let made = File::create(path).and_then(|file| match allocate(&file) {
+            // Not every file system can allocate what is not written.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(file, self.reserve()),
+            allocated => Ok(allocated?),
+        });
+        if let Err(error) = made {
+            self.has_no_reserve.store(true, Relaxed);
+            let _ = fs::remove_file(path);
+            tracing::warn!(
+                path = %path.display(),
+                %error,
+                "no space is reserved: a start on a full disk will need some to be freed first"
+            );
+        }
+    }
+}
+
+fn write_zeros(mut file: File, bytes: u64) -> io::Result<()> {
+    io::copy(&mut io::repeat(0).take(bytes), &mut file)?;
+    file.sync_all()
 }
 
 /// Bytes that are being written.
@@ -256,6 +283,20 @@ mod tests {
         disk.set_reserve(free + space);
         disk.check().expect("checked");
         assert_eq!(disk.check_room(0).expect_err("full"), disk.full_reason().expect("full"));
+    }
+
+    #[test]
+    fn where_nothing_can_be_allocated_zeros_are_written_and_without_a_reserve_the_node_starts() {
+        let directory = TempDir::new().expect("a directory");
+        let path = directory.path().join(RESERVE);
+        let disk = Disk::open(directory.path()).expect("a disk");
+        disk.set_reserve(100_000);
+        disk.make_reserve(&path, |_| Err(Errno::OPNOTSUPP));
+        assert_eq!(fs::read(&path).expect("a file"), vec![0; 100_000]);
+        disk.make_reserve(&path, |_| Err(Errno::DQUOT));
+        assert!(!path.exists());
+        disk.check().expect("checked");
+        assert!(!path.exists(), "it is not tried again and again");
     }
 
     #[test]

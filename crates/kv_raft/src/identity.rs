@@ -1,12 +1,13 @@
 //! The small files of ours: those that say whose data a directory holds, `node` in the data directory and
-//! `replica` in that of each range, which are written once; and `skipped`, which entries of a range's log are
-//! left out. docs/disk-format.md describes each byte.
+//! `replica` in that of each range; and `skipped`, which entries of a range's log are left out.
+//! docs/disk-format.md describes each byte.
 
 use crate::{error::OpenError, limits::IDENTITY_BYTES};
 use std::{
     collections::BTreeSet,
     fs::{self, File},
     io::{self, Write},
+    ops::RangeFrom,
     path::Path,
 };
 
@@ -40,11 +41,18 @@ impl Span {
     }
 }
 
+/// The node that a data directory belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Node {
+    name: String,
+    /// The greatest id of a range or a replica that the data directory has had. No id is used twice.
+    last_id: u64,
+}
+
 /// The replica of a range in a directory.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Identity {
     pub(crate) range: u64,
-    /// Greater than those of the replicas that the data directory had when it was made.
     pub(crate) replica: u64,
     /// Seeds the hashes of names, which clients must not know.
     pub(crate) seed: u64,
@@ -63,26 +71,71 @@ const MAGIC: &[u8; 4] = b"KVDB";
 const NODE: u8 = 3;
 const REPLICA: u8 = 4;
 const SKIPPED: u8 = 5;
-const VERSION: u8 = 1;
 const CHECKSUM_BYTES: usize = 4;
 
-/// Reads the name of the node that a data directory belongs to; `None` if it is new.
-pub(crate) fn read_node(directory: &Path) -> Result<Option<String>, OpenError> {
-    let path = directory.join(NODE_FILE);
-    let Some(bytes) = read(&path, NODE)? else { return Ok(None) };
-    let name = String::from_utf8(bytes).map_err(|_| damaged(&path))?;
-    Ok(Some(name))
+/// The newest version of a kind.
+fn version(kind: u8) -> u8 {
+    if kind == NODE { 2 } else { 1 }
 }
 
-/// Notes the name of the node that a data directory belongs to.
-pub(crate) fn write_node(directory: &Path, name: &str) -> Result<(), OpenError> {
-    write(&directory.join(NODE_FILE), NODE, name.as_bytes())
+/// Reads which node a data directory belongs to; `None` if it is new.
+fn read_node(directory: &Path) -> Result<Option<Node>, OpenError> {
+    let path = directory.join(NODE_FILE);
+    let Some((version, bytes)) = read(&path, NODE)? else { return Ok(None) };
+    // The first version has the name alone.
+    let (last_id, name) = match version {
+        1 => (0, &*bytes),
+        _ => {
+            let (last_id, name) = bytes.split_first_chunk().ok_or_else(|| damaged(&path))?;
+            (u64::from_le_bytes(*last_id), name)
+        }
+    };
+    let name = String::from_utf8(name.into()).map_err(|_| damaged(&path))?;
+    Ok(Some(Node { name, last_id }))
+}
+
+/// Notes which node a data directory belongs to.
+fn write_node(directory: &Path, Node { name, last_id }: &Node) -> Result<(), OpenError> {
+    write(&directory.join(NODE_FILE), NODE, &[&last_id.to_le_bytes(), name.as_bytes()].concat())
+}
+
+/// The ids of ranges and replicas, which are used once in a data directory.
+pub(crate) struct Ids<'a> {
+    data_dir: &'a Path,
+    node: Node,
+}
+
+impl Ids<'_> {
+    /// Reads which ids a data directory has used, unless it is that of another node.
+    pub(crate) fn open<'a>(data_dir: &'a Path, name: &str) -> Result<Ids<'a>, OpenError> {
+        match read_node(data_dir)? {
+            None => {
+                let node = Node { name: name.to_owned(), last_id: 0 };
+                write_node(data_dir, &node)?;
+                Ok(Ids { data_dir, node })
+            }
+            Some(node) if node.name == name => Ok(Ids { data_dir, node }),
+            Some(Node { name: owner, .. }) => {
+                Err(OpenError::OtherNode { directory: data_dir.into(), owner, node: name.to_owned() })
+            }
+        }
+    }
+
+    /// Takes ids above `least`, which are on disk as used then.
+    pub(crate) fn take(&mut self, count: usize, least: u64) -> Result<RangeFrom<u64>, OpenError> {
+        let first = self.node.last_id.max(least) + 1;
+        if count > 0 {
+            self.node.last_id = first - 1 + count as u64;
+            write_node(self.data_dir, &self.node)?;
+        }
+        Ok(first..)
+    }
 }
 
 /// Reads which replica a directory holds; `None` if it was not made to its end.
 pub(crate) fn read_replica(directory: &Path) -> Result<Option<Identity>, OpenError> {
     let path = directory.join(REPLICA_FILE);
-    let Some(bytes) = read(&path, REPLICA)? else { return Ok(None) };
+    let Some((_, bytes)) = read(&path, REPLICA)? else { return Ok(None) };
     decode(&bytes).ok_or_else(|| damaged(&path)).map(Some)
 }
 
@@ -94,7 +147,7 @@ pub(crate) fn write_replica(directory: &Path, identity: &Identity) -> Result<(),
 /// Reads which entries of the log of a range are not executed.
 pub(crate) fn read_skipped(directory: &Path) -> Result<BTreeSet<u64>, OpenError> {
     let path = directory.join(SKIPPED_FILE);
-    let bytes = read(&path, SKIPPED)?.unwrap_or_default();
+    let bytes = read(&path, SKIPPED)?.map_or_else(Vec::new, |(_, bytes)| bytes);
     let (indices, rest) = bytes.as_chunks();
     if rest.is_empty() {
         Ok(indices.iter().copied().map(u64::from_le_bytes).collect())
@@ -149,8 +202,9 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*array)
 }
 
-/// Reads a file of ours: what is between its head and its checksum. `None` if there is no such file.
-fn read(path: &Path, kind: u8) -> Result<Option<Vec<u8>>, OpenError> {
+/// Reads a file of ours: its version, and what is between its head and its checksum. `None` if there is no
+/// such file.
+fn read(path: &Path, kind: u8) -> Result<Option<(u8, Vec<u8>)>, OpenError> {
     let mut bytes = match fs::metadata(path) {
         Ok(metadata) if metadata.len() > IDENTITY_BYTES as u64 => return Err(damaged(path)),
         Ok(_) => fs::read(path).map_err(failed(path))?,
@@ -158,23 +212,24 @@ fn read(path: &Path, kind: u8) -> Result<Option<Vec<u8>>, OpenError> {
         Err(error) => return Err(failed(path)(error)),
     };
     let head = bytes.split_first_chunk::<4>().filter(|(magic, _)| *magic == MAGIC);
-    let Some((_, [found, version, ..])) = head else { return Err(damaged(path)) };
-    if *found == kind && *version != VERSION {
-        return Err(OpenError::Version { path: path.into(), found: *version, known: VERSION });
+    let Some((_, &[found, found_version, ..])) = head else { return Err(damaged(path)) };
+    let known = version(kind);
+    if found == kind && !(1..=known).contains(&found_version) {
+        return Err(OpenError::Version { path: path.into(), found: found_version, known });
     }
     let end = bytes.len().saturating_sub(CHECKSUM_BYTES);
-    let is_whole = *found == kind && bytes[end..] == crc32c::crc32c(&bytes[..end]).to_le_bytes();
+    let is_whole = found == kind && bytes[end..] == crc32c::crc32c(&bytes[..end]).to_le_bytes();
     if !is_whole {
         return Err(damaged(path));
     }
     bytes.truncate(end);
     bytes.drain(..MAGIC.len() + 2);
-    Ok(Some(bytes))
+    Ok(Some((found_version, bytes)))
 }
 
 /// Writes a file of ours, which is there as a whole or not at all.
 fn write(path: &Path, kind: u8, body: &[u8]) -> Result<(), OpenError> {
-    let mut bytes = [MAGIC, &[kind, VERSION][..], body].concat();
+    let mut bytes = [MAGIC, &[kind, version(kind)][..], body].concat();
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     let part = path.with_extension("part");
     let directory = path.parent().unwrap_or(path);
@@ -213,9 +268,10 @@ mod tests {
         assert_eq!(read_node(directory).expect("none"), None);
         assert_eq!(read_replica(directory).expect("none"), None);
         let identity = Identity { range: 3, replica: 4, seed: 5, shards: 32, span: span("a", Some("n")) };
-        write_node(directory, "foo@127.0.0.1").expect("written");
+        let node = Node { name: "foo@127.0.0.1".into(), last_id: 7 };
+        write_node(directory, &node).expect("written");
         write_replica(directory, &identity).expect("written");
-        assert_eq!(read_node(directory).expect("a name").as_deref(), Some("foo@127.0.0.1"));
+        assert_eq!(read_node(directory).expect("a node"), Some(node));
         assert_eq!(read_replica(directory).expect("an identity"), Some(identity));
         assert_eq!(read_skipped(directory).expect("none"), BTreeSet::new());
         let skipped = BTreeSet::from([7, 1 << 40]);
@@ -238,6 +294,16 @@ mod tests {
             fs::write(&path, &bytes[..place]).expect("written");
             assert!(read_replica(directory).is_err(), "cut at {place}");
         }
+    }
+
+    #[test]
+    fn the_first_version_of_the_node_has_no_ids() {
+        let directory = TempDir::new().expect("a directory");
+        let mut bytes = [MAGIC, &[NODE, 1][..], b"foo@127.0.0.1"].concat();
+        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        fs::write(directory.path().join(NODE_FILE), bytes).expect("written");
+        let node = Node { name: "foo@127.0.0.1".into(), last_id: 0 };
+        assert_eq!(read_node(directory.path()).expect("a node"), Some(node));
     }
 
     #[test]

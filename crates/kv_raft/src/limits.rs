@@ -32,6 +32,16 @@ pub(crate) const LOG_FILE_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of a log after which a snapshot is taken, if the range takes less memory.
 pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
 
+/// Entries of a log after which a snapshot is taken, if they take more memory than the range divided by the
+/// second, and bytes that each of them takes: where it is in the files. All of them are kept until a snapshot
+/// has them.
+pub(crate) const SNAPSHOT_LOG_ENTRIES: u64 = 512 * 1024;
+pub(crate) const SNAPSHOT_INDEX_SHARE: u64 = 4;
+pub(crate) const LOG_ENTRY_BYTES: u64 = 128;
+
+/// Bytes that an entry in the cache of a log takes beside its group, about.
+pub(crate) const CACHED_ENTRY_BYTES: u64 = 240;
+
 /// What the bytes that the buckets of a range take in memory are divided by for the least that a snapshot of
 /// them takes on the disk. Without that much space beside the reserve none is begun.
 pub(crate) const SNAPSHOT_SPACE_SHARE: u64 = 4;
@@ -90,9 +100,10 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
 /// The shortest and the longest time without a leader after which a replica calls an election.
 pub(crate) const ELECTION: (Duration, Duration) = (Duration::from_millis(400), Duration::from_millis(800));
 
-/// Time between the first two attempts to write a log again that has failed. It doubles up to a limit.
+/// Time between the first two attempts to write a log again that has failed. It doubles up to a limit, which
+/// is also how long clients wait at most when the disk is back.
 pub(crate) const RENEW_PAUSE: Duration = Duration::from_millis(100);
-pub(crate) const RENEW_PAUSE_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const RENEW_PAUSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Time between two lines in the log that say how far a range is loaded.
 pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ mod damage;
 pub(crate) mod encoding;
 
 use crate::limits::LOG_FILE_BYTES;
-use encoding::{Done, Flushed, LogId, LogTypes, Payload, Vote};
+use encoding::{Done, Flushed, LogId, LogTypes, Payload, Syncs, Vote};
 use parking_lot::Mutex;
 use raft_log::{Config, RaftLog, api::raft_log_writer::RaftLogWriter, chunked_wal};
 use std::{
@@ -17,11 +17,7 @@ use std::{
     io,
     ops::Range,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Acquire},
-        mpsc::channel,
-    },
+    sync::{Arc, atomic::Ordering::Acquire, mpsc::channel},
     time::Duration,
 };
 use tokio::sync::oneshot;
@@ -30,9 +26,9 @@ use tokio::sync::oneshot;
 pub(crate) struct Log {
     log: RaftLog<LogTypes>,
     fsync: Fsync,
-    /// How often something was written, and how much of that a sync that has ended has brought to disk.
+    /// How often something was written.
     written: u64,
-    synced: Arc<AtomicU64>,
+    syncs: Arc<Syncs>,
 }
 
 impl Debug for Log {
@@ -68,6 +64,8 @@ pub(crate) struct LogSettings<'a> {
 pub struct LogStats {
     /// Bytes of its files.
     pub bytes: u64,
+    /// Its entries, of which it keeps in memory where they are.
+    pub entries: u64,
     /// Syncs since it was opened.
     pub syncs: u64,
     /// The time that 99 of 100 syncs took at most.
@@ -114,7 +112,7 @@ impl Log {
         let log =
             RaftLog::open(Arc::new(config)).map_err(|error| damage::locate(settings.directory, error))?;
         // Another process may have written and not synced.
-        Ok(Log { log, fsync: settings.fsync, written: 1, synced: Arc::default() })
+        Ok(Log { log, fsync: settings.fsync, written: 1, syncs: Arc::default() })
     }
 
     /// The last vote.
@@ -142,8 +140,10 @@ impl Log {
         let stat = self.log.stat();
         let closed: u64 = stat.closed_chunks.iter().map(|file| file.size).sum();
         let sync_p99 = Duration::from_micros(stat.flush_metrics.sync_percentiles.p99_us);
+        let count = |id: Option<LogId>| id.map_or(0, |id| id.index + 1);
         LogStats {
             bytes: closed + stat.open_chunk.size,
+            entries: count(self.last()) - count(self.purged()),
             syncs: stat.flush_metrics.sync_batch_count,
             sync_p99,
         }
@@ -172,14 +172,14 @@ impl Log {
             Fsync::Always => self.flush_synced(done),
             Fsync::Interval(_) => {
                 self.written += 1;
-                self.log.flush(false, Some(Flushed { synced: None, done }))
+                self.log.flush(false, Some(Flushed { sync: None, done }))
             }
         }
     }
 
     /// Syncs what was written. `done` runs at once if all is on disk.
     pub(crate) fn sync(&mut self, done: Done) -> io::Result<()> {
-        if self.synced.load(Acquire) < self.written {
+        if self.syncs.synced.load(Acquire) < self.written {
             return self.flush(done);
         }
         done.0(Ok(()));
@@ -193,8 +193,19 @@ impl Log {
 
     /// Syncs all. After a sync that failed it fails, so what is not on disk is never taken to be.
     fn flush(&mut self, done: Done) -> io::Result<()> {
-        let synced = Some((self.synced.clone(), self.written));
-        self.log.flush(true, Some(Flushed { synced, done }))
+        let sync = Some((self.syncs.clone(), self.written));
+        self.log.flush(true, Some(Flushed { sync, done }))
+    }
+
+    /// Waits until a sync has failed, and returns why.
+    pub(crate) fn sync_failure(&self) -> impl Future<Output = String> + use<> {
+        let mut failure = self.syncs.failure.subscribe();
+        async move {
+            match failure.wait_for(Option::is_some).await.as_deref() {
+                Ok(Some(reason)) => reason.clone(),
+                _ => "the log has been closed".into(),
+            }
+        }
     }
 
     /// Keeps a vote.

@@ -7,7 +7,7 @@ pub(crate) mod skip;
 use crate::{
     disk::Disk,
     error::OpenError,
-    identity::{self, Span, failed},
+    identity::{Ids, NODE_FILE, Span, failed},
     limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
     log::Fsync,
     proposals::WaitingBytes,
@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::{
     runtime::{Builder, Runtime},
-    task::JoinHandle,
+    task::{JoinHandle, spawn_blocking},
     time::interval,
 };
 
@@ -92,8 +92,9 @@ impl Ranges {
         let is_new = !fs::exists(&directory).map_err(failed(&directory))?;
         make_directory(&directory).map_err(failed(&directory))?;
         let lock = lock(data_dir)?;
-        let has_owner = identity::read_node(data_dir)?.is_some();
-        check_node(data_dir, node)?;
+        let node_file = data_dir.join(NODE_FILE);
+        let has_owner = fs::exists(&node_file).map_err(failed(&node_file))?;
+        let mut ids = Ids::open(data_dir, node)?;
         let part = data_dir.join(PART);
         if fs::exists(&part).map_err(failed(&part))? {
             return Err(OpenError::HalfRestored { part });
@@ -107,7 +108,7 @@ impl Ranges {
             );
         }
         let disk = Arc::new(Disk::open(data_dir).map_err(failed(data_dir))?);
-        let opened = open_replicas(&directory, spans, volatile, settings.threads)?;
+        let opened = open_replicas(&directory, spans, volatile, settings.threads, &mut ids)?;
         let Opened { replicas, left_over } = opened;
         let runtime = Builder::new_multi_thread()
             .worker_threads(settings.threads.clamp(1, 2))
@@ -211,7 +212,9 @@ async fn watch_disk(disk: Arc<Disk>) {
     let mut ticks = interval(DISK_PAUSE);
     loop {
         ticks.tick().await;
-        if let Err(error) = disk.check() {
+        let disk = disk.clone();
+        // Making the reserved file may take long.
+        if let Ok(Err(error)) = spawn_blocking(move || disk.check()).await {
             tracing::debug!(%error, "the free space of the disk is not known");
         }
     }
@@ -243,14 +246,6 @@ fn check_count(spans: &[Span]) -> Result<(), OpenError> {
     match spans.len() {
         ..=RANGES => Ok(()),
         found => Err(OpenError::TooMany { found, limit: RANGES }),
-    }
-}
-
-fn check_node(data_dir: &Path, node: &str) -> Result<(), OpenError> {
-    match identity::read_node(data_dir)? {
-        None => identity::write_node(data_dir, node),
-        Some(owner) if owner == node => Ok(()),
-        Some(owner) => Err(OpenError::OtherNode { directory: data_dir.into(), owner, node: node.to_owned() }),
     }
 }
 

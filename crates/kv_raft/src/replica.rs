@@ -7,8 +7,8 @@ use crate::{
     consensus::Consensus,
     identity::read_skipped,
     limits::{
-        END_PAUSE, LOG_CHECK_PAUSE, PROGRESS_PAUSE, RENEW_PAUSE_LIMIT, SNAPSHOT_LOG_BYTES, SNAPSHOT_PAUSE,
-        SWEEP_PAUSE,
+        END_PAUSE, LOG_CHECK_PAUSE, LOG_ENTRY_BYTES, PROGRESS_PAUSE, RENEW_PAUSE_LIMIT, SNAPSHOT_INDEX_SHARE,
+        SNAPSHOT_LOG_BYTES, SNAPSHOT_LOG_ENTRIES, SNAPSHOT_PAUSE, SWEEP_PAUSE,
     },
     log::{Fsync, Log, LogStats, sync},
     machine::{Crash, InFlight, Machine},
@@ -233,11 +233,13 @@ impl Replica {
             return end;
         }
         self.range.set_ready();
+        let sync_failure = log.lock().sync_failure();
         tokio::select! {
             end = self.propose_all(consensus) => end,
             () = self.range.store.wait_for_halt() => End::Halted(None),
             end = self.take_snapshots(consensus, log) => end,
             end = self.sync_log(log) => end,
+            reason = sync_failure => End::Broken(reason),
             () = self.sweep() => unreachable!("it does not end"),
         }
     }
@@ -263,7 +265,11 @@ impl Replica {
         loop {
             let is_wanted = tokio::select! {
                 () = snapshots.wanted() => true,
-                _ = ticks.tick() => self.has_outgrown(log.lock().stats()) && self.may_begin_snapshot(),
+                _ = ticks.tick() => {
+                    let stats = log.lock().stats();
+                    self.range.set_log_stats(stats);
+                    has_outgrown(stats, self.range.store.stats().bytes) && self.may_begin_snapshot()
+                }
             };
             let begun = snapshots.status().begun;
             // As long as another one is being taken, this does nothing.
@@ -274,12 +280,6 @@ impl Replica {
                 sleep(SNAPSHOT_PAUSE).await;
             }
         }
-    }
-
-    /// Whether the log is larger than a snapshot would be, and large at all.
-    fn has_outgrown(&self, log: LogStats) -> bool {
-        self.range.set_log_stats(log);
-        log.bytes > SNAPSHOT_LOG_BYTES && log.bytes > self.range.store.stats().bytes
     }
 
     /// Whether no snapshot or backup is being taken, one at a time, and none has failed a moment ago.
@@ -329,6 +329,37 @@ impl Replica {
             if is_overdue {
                 range.propose_time();
             }
+        }
+    }
+}
+
+/// Whether the log of a range that takes `range_bytes` in memory is larger than a snapshot would be, or takes
+/// much of that memory itself, and is large at all.
+fn has_outgrown(log: LogStats, range_bytes: u64) -> bool {
+    let is_large = log.bytes > SNAPSHOT_LOG_BYTES && log.bytes > range_bytes;
+    let index_bytes = log.entries * LOG_ENTRY_BYTES;
+    let is_long = log.entries > SNAPSHOT_LOG_ENTRIES && index_bytes > range_bytes / SNAPSHOT_INDEX_SHARE;
+    is_large || is_long
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_cut_when_its_bytes_or_its_entries_are_much_beside_the_range() {
+        let (bytes, entries) = (SNAPSHOT_LOG_BYTES, SNAPSHOT_LOG_ENTRIES);
+        let index_bytes = entries * LOG_ENTRY_BYTES;
+        for (log_bytes, log_entries, range_bytes, expected) in [
+            (bytes, entries, 0, false),
+            (bytes + 1, 0, 0, true),
+            (bytes + 1, 0, bytes + 1, false),
+            (0, entries + 1, 0, true),
+            (0, entries + 1, SNAPSHOT_INDEX_SHARE * index_bytes, true),
+            (0, 2 * entries, 2 * SNAPSHOT_INDEX_SHARE * index_bytes, false),
+        ] {
+            let log = LogStats { bytes: log_bytes, entries: log_entries, ..LogStats::default() };
+            assert_eq!(has_outgrown(log, range_bytes), expected, "{log:?} {range_bytes}");
         }
     }
 }

@@ -12,9 +12,10 @@ use std::{
     path::Path,
     process::Command,
     sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 
 /// Disks that fail; `KV_FAILING_DISKS` says otherwise.
 const DISKS: u64 = 20;
@@ -22,7 +23,10 @@ const DISKS: u64 = 20;
 /// The limit on the size of files is that of the process, and of those that it starts: one test at a time.
 static LIMITED: Mutex<()> = Mutex::const_new(());
 
-async fn open(data_dir: &Path) -> Ranges {
+/// The signal that the system sends when a write reaches the limit; by default it ends the process.
+const FILE_TOO_LARGE: i32 = 25;
+
+async fn open(data_dir: &Path, fsync: Fsync) -> Ranges {
     let settings = RangesSettings {
         data_dir: data_dir.into(),
         node: "foo@127.0.0.1".into(),
@@ -32,7 +36,7 @@ async fn open(data_dir: &Path) -> Ranges {
         budget: Arc::default(),
         freeze_budget: Arc::default(),
         transactions: TransactionLimits::default(),
-        fsync: Fsync::Always,
+        fsync,
     };
     let ranges = Ranges::open(&settings).expect("opened");
     assert_eq!(ranges.all()[0].wait_until_loaded().await, RangeState::Ready);
@@ -90,7 +94,7 @@ impl Written {
 async fn survive(seed: u64, fail: impl FnOnce(&Path, &mut Rng), heal: impl FnOnce()) {
     let directory = TempDir::new().expect("a directory");
     let (mut rng, mut written) = (Rng::with_seed(seed), Written::default());
-    let ranges = open(directory.path()).await;
+    let ranges = open(directory.path(), Fsync::Always).await;
     let range = &ranges.all()[0];
     let (_, created) = range.propose(&[Request::new(BUCKET, Op::Create)]).expect("proposed");
     created.await.expect("written");
@@ -106,24 +110,12 @@ async fn survive(seed: u64, fail: impl FnOnce(&Path, &mut Rng), heal: impl FnOnc
     }
     written.write(range).await;
     let killed = TempDir::new().expect("a directory");
-    copy(directory.path(), killed.path());
+    let copied = Command::new("cp").arg("-r").arg(directory.path().join(".")).arg(killed.path()).status();
+    assert!(copied.expect("cp starts").success(), "it is copied");
     ranges.close().await;
-    let ranges = open(killed.path()).await;
+    let ranges = open(killed.path(), Fsync::Always).await;
     written.check(&ranges.all()[0], seed);
     ranges.close().await;
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            fs::create_dir(&to).expect("made");
-            copy(&entry.path(), &to);
-        } else if entry.file_name() != "reserve" {
-            fs::copy(entry.path(), to).expect("copied");
-        }
-    }
 }
 
 fn limit_file_size(bytes: Option<u64>) {
@@ -134,21 +126,70 @@ fn limit_file_size(bytes: Option<u64>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_fails_at_any_byte_loses_nothing_that_was_acknowledged() {
     let _limited = LIMITED.lock().await;
-    // The system sends it when a write reaches the limit; by default it ends the process.
-    signal_hook::flag::register(25, Arc::<AtomicBool>::default()).expect("a handler");
+    signal_hook::flag::register(FILE_TOO_LARGE, Arc::<AtomicBool>::default()).expect("a handler");
     let disks = env::var("KV_FAILING_DISKS").map_or(DISKS, |disks| disks.parse().expect("a number"));
     for seed in 0..disks {
         let fail = |data_dir: &Path, rng: &mut Rng| {
-            let log = data_dir.join("ranges/1-1/log/r-00_000_000_000_000_000_000.wal");
-            let length = fs::metadata(log).expect("the log").len();
-            limit_file_size(Some(length + rng.u64(0..1_000)));
+            limit_log(data_dir, rng.u64(0..1_000));
         };
         survive(seed, fail, || limit_file_size(None)).await;
     }
 }
 
+/// Lets the next writes to the log fail.
+fn limit_log(data_dir: &Path, bytes: u64) {
+    let log = data_dir.join("ranges/1-1/log/r-00_000_000_000_000_000_000.wal");
+    limit_file_size(Some(fs::metadata(log).expect("the log").len() + bytes));
+}
+
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the next test runs it where each log has a sync that fails"]
+async fn writes_are_accepted_soon_after_the_disk_is_back_whenever_it_failed_before() {
+    let _limited = LIMITED.lock().await;
+    signal_hook::flag::register(FILE_TOO_LARGE, Arc::<AtomicBool>::default()).expect("a handler");
+    let directory = TempDir::new().expect("a directory");
+    let mut written = Written::default();
+    let ranges = open(directory.path(), Fsync::Always).await;
+    let range = &ranges.all()[0];
+    for failure in 0..2 {
+        limit_log(directory.path(), 0);
+        while written.write(range).await {
+            assert!(written.0.len() < 1_000, "the disk does not fail");
+        }
+        limit_file_size(None);
+        let healed = Instant::now();
+        while !written.write(range).await {
+            tokio::task::yield_now().await;
+        }
+        let took = healed.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?} after failure {failure}");
+    }
+    ranges.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the test below runs it where the sync before the snapshot fails"]
+async fn a_sync_fails_before_a_snapshot() {
+    let directory = TempDir::new().expect("a directory");
+    let mut written = Written::default();
+    let ranges = open(directory.path(), Fsync::Interval(Duration::from_secs(3_600))).await;
+    let range = &ranges.all()[0];
+    range.wait_until_synced().await.expect("synced");
+    let (_, created) = range.propose(&[Request::new(BUCKET, Op::Create)]).expect("proposed");
+    created.await.expect("written");
+    range.take_snapshot().await.expect_err("the sync fails");
+    // The log is written again behind a snapshot although nobody writes.
+    let renewed = async {
+        while range.status().snapshot.written == 0 || range.status().cannot_write.is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(30), renewed).await.expect("the log is written again");
+    assert!(written.write(range).await);
+    ranges.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the test below runs it where each log has a sync that fails"]
 async fn each_log_has_a_sync_that_fails() {
     for seed in 0..3 {
         survive(seed, |_, _| {}, || {}).await;
@@ -159,12 +200,17 @@ async fn each_log_has_a_sync_that_fails() {
 fn a_sync_that_fails_loses_nothing_that_was_acknowledged() {
     let _unlimited = LIMITED.blocking_lock();
     // The first ones are those of a start, which a range does not survive.
-    for failing in ["8", "11", "15"] {
+    for (failing, test) in [
+        ("8", "each_log_has_a_sync_that_fails"),
+        ("11", "each_log_has_a_sync_that_fails"),
+        ("15", "each_log_has_a_sync_that_fails"),
+        ("4", "a_sync_fails_before_a_snapshot"),
+    ] {
         let mut strace = Command::new("strace");
         strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"]);
         strace.arg("-e").arg(format!("inject=fdatasync:error=EIO:when={failing}"));
         strace.arg(env::current_exe().expect("this test"));
-        strace.args(["--ignored", "--exact", "each_log_has_a_sync_that_fails"]);
+        strace.args(["--ignored", "--exact", test]);
         let output = match strace.output() {
             Err(error) if error.kind() == ErrorKind::NotFound => return skip("strace is missing"),
             output => output.expect("strace starts"),
@@ -176,7 +222,7 @@ fn a_sync_that_fails_loses_nothing_that_was_acknowledged() {
         let printed = String::from_utf8_lossy(&output.stdout);
         assert!(
             output.status.success() && printed.contains("1 passed"),
-            "{failing}: {}: {printed}{problem}",
+            "{test}, {failing}: {}: {printed}{problem}",
             output.status
         );
     }

@@ -3,7 +3,10 @@
 use crate::{
     cli::{self, RangeVerb, Verb},
     config::{Flags, Location, Settings, layers::environment::Environment},
-    control::{client, run_dir::RunDir},
+    control::{
+        client::{self, Content},
+        run_dir::RunDir,
+    },
     daemon,
     error::Error,
     exit_code,
@@ -15,13 +18,19 @@ use crate::{
     output::print_line,
     release::Release,
     script, terminal,
-    transfer::{backup, export, import, restore},
+    transfer::{export, import, restore},
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{PidfdFlags, pidfd_open},
 };
-use std::{io, os::fd::OwnedFd, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString,
+    io,
+    os::{fd::OwnedFd, unix::ffi::OsStringExt},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// Runs the release as its command line says.
 pub fn main(release: Release) -> ExitCode {
@@ -54,9 +63,12 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
         Verb::Remote => remote(&run_dir()?)?,
         Verb::Rpc(expression) => script::rpc(&run_dir()?, &expression.line(), expression.json)?,
         Verb::Eval(expression) => run::eval(&release, &settings()?, &expression)?,
-        Verb::Export { name, to } => export::run(&run_dir()?, name.as_deref(), to.as_deref())?,
+        Verb::Export { name, to } => {
+            let name = name.map(OsString::into_vec);
+            export::run(&run_dir()?, Content::Export { name }, to.as_deref())?;
+        }
         Verb::Import { source, replace } => import::run(&run_dir()?, &source, replace)?,
-        Verb::Backup { file, verify: false } => backup::run(&run_dir()?, &file)?,
+        Verb::Backup { file, verify: false } => export::run(&run_dir()?, Content::Backup, Some(&file))?,
         Verb::Backup { file, verify: true } => restore::verify(&file)?,
         Verb::Restore { file } => match settings() {
             Ok(settings) => restore::run(&settings, &run_dir()?, &file)?,

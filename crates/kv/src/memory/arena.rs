@@ -14,7 +14,7 @@ mod values;
 
 use crate::{
     error::CommandError,
-    limits::{ARENA_GRANULES, ARENA_PAGE_BYTES, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
+    limits::{ARENA_GRANULES, ARENA_PAGE_BYTES, ARENA_ROOM_SHARE, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
     memory::{freeze::KeptBlocks, large::LargeValue, prefetch_line::prefetch},
 };
 use arrayvec::ArrayVec;
@@ -359,6 +359,13 @@ impl Arena {
         self.fresh = index * CHUNK_PAGES..index * CHUNK_PAGES + pages;
         self.held_pages += if self.fresh_is_held { CHUNK_PAGES as usize } else { 0 };
         Ok(())
+    }
+
+    /// Whether little is left of what it can address.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        let limit = ARENA_GRANULES / CHUNK_GRANULES;
+        let in_use = self.chunks.len() - self.chunks_free.len();
+        in_use > (limit - limit / ARENA_ROOM_SHARE) as usize
     }
 
     /// The page that blocks are carved from.

@@ -37,11 +37,15 @@ pub(crate) struct Shard {
     pub(crate) subscribers: Subscribers,
     pub(crate) watches: WatchTable,
     pub(crate) expiry_cursor: ExpiryCursor,
+    /// What has expired by then may be removed by the request that is executed, in milliseconds since 1970.
+    pub(crate) removal_ms: u64,
     /// The bucket that a command is copying or moving here, until it is registered. A crash destroys it.
     pub(crate) unregistered: Option<Bucket>,
     pub(crate) counters: Counters,
     /// Large values that the request being executed brings along.
     pub(crate) prepared: PreparedValues,
+    /// Whether its arena was nearly full when the sweeper looked last.
+    pub(crate) is_nearly_full: bool,
     /// The part of [`Shard::used_bytes`] that the memory budget has accounted for.
     pub(crate) accounted_bytes: usize,
     /// The part of [`Shard::held_bytes`] that the memory budget has accounted for.
@@ -96,9 +100,11 @@ impl Shard {
             subscribers: Subscribers::default(),
             watches: WatchTable::new(watch_budget, is_replica),
             expiry_cursor: ExpiryCursor::default(),
+            removal_ms: 0,
             unregistered: None,
             counters: Counters::default(),
             prepared: PreparedValues::default(),
+            is_nearly_full: false,
             accounted_bytes: 0,
             accounted_held_bytes: 0,
             round: None,

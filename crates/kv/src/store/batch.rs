@@ -32,7 +32,7 @@ use crate::{
 use arrayvec::ArrayVec;
 use parking_lot::MutexGuard;
 use serde_bytes::Bytes;
-use std::{hash::BuildHasher, num::NonZeroU64, ops::ControlFlow};
+use std::{hash::BuildHasher, num::NonZeroU64, ops::ControlFlow, sync::atomic::Ordering::Relaxed};
 
 /// What requests are executed with.
 #[derive(Clone, Copy)]
@@ -231,10 +231,12 @@ impl Store {
         has_room
     }
 
-    /// Whether the memory limit is exceeded, or will be with `bytes` more. Does not include changes of
-    /// batches in flight.
+    /// Whether the memory limit is exceeded, or will be with `bytes` more. The store of a range also counts
+    /// as out of memory when a shard is nearly full: an entry of the log for which there is no room would
+    /// halt it. Does not include changes of batches in flight.
     pub fn is_out_of_memory(&self, bytes: usize) -> bool {
-        self.budget.lacks(bytes)
+        let is_full = self.crash_reports.is_replica && self.nearly_full_shards.load(Relaxed) > 0;
+        is_full || self.budget.lacks(bytes)
     }
 }
 
@@ -290,8 +292,7 @@ fn execute<'s>(
     result.unwrap_or_else(Reply::Error)
 }
 
-/// Executes an operation of the text protocol, whose buckets are created explicitly and stay when they are
-/// empty.
+/// Executes an operation of the text protocol. The buckets that it creates stay when they are empty.
 fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> {
     if op == Op::Create {
         bucket.create()?;
@@ -313,6 +314,9 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
         }
         Op::Delete { key } => {
             bucket.delete_field(key)?;
+            // One that Redis clients have made does not stay. When its expired entries are removed differs
+            // between replicas, so it must not matter.
+            bucket.end_if_empty();
         }
         Op::Drop => {
             bucket.end(EndReason::Dropped);

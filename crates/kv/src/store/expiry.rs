@@ -10,7 +10,10 @@ use crate::{
     time::{Clock, now_ms},
 };
 use otp::Stop;
-use std::sync::Arc;
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 /// Sweeps one shard after another until it is stopped. Each step is bounded; between two steps it releases
 /// the lock and yields the thread.
@@ -69,7 +72,18 @@ impl Store {
         });
         shard.account(&self.budget);
         shard.account_held(&self.budget);
+        self.note_room(&mut shard);
         swept
+    }
+
+    /// Notes whether the arena of a shard is nearly full.
+    fn note_room(&self, shard: &mut Shard) {
+        let is_nearly_full = shard.memory.arena.is_nearly_full();
+        match (mem::replace(&mut shard.is_nearly_full, is_nearly_full), is_nearly_full) {
+            (false, true) => drop(self.nearly_full_shards.fetch_add(1, Relaxed)),
+            (true, false) => drop(self.nearly_full_shards.fetch_sub(1, Relaxed)),
+            _ => {}
+        }
     }
 }
 

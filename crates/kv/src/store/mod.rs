@@ -37,7 +37,10 @@ use std::{
     hash::BuildHasher,
     hint::spin_loop,
     ops::Range,
-    sync::{Arc, Weak, atomic::AtomicUsize},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 /// All the buckets of one node.
@@ -49,6 +52,8 @@ pub struct Store {
     hasher: SeedableRandomState,
     pub(crate) crash_reports: CrashReports,
     budget: Arc<Budget>,
+    /// How many shards are nearly full.
+    nearly_full_shards: AtomicUsize,
     transaction_limits: Mutex<TransactionLimits>,
     watch_budget: Arc<WatchBudget>,
     /// Buckets that a flush has detached and whose memory is not freed yet.
@@ -99,6 +104,7 @@ impl Store {
             hasher,
             crash_reports: CrashReports::new(is_replica),
             budget: Arc::default(),
+            nearly_full_shards: AtomicUsize::new(0),
             transaction_limits: Mutex::default(),
             watch_budget,
             detached_buckets: Arc::default(),
@@ -155,6 +161,7 @@ impl Store {
     /// Removes all buckets, and accepts requests again after a crash.
     pub fn restart(&self) {
         self.end_freeze();
+        self.nearly_full_shards.store(0, Relaxed);
         for index in 0..self.shards.len() {
             let mut shard = self.lock(index);
             shard.subscribers.notify_all_ended(EndReason::Restarted);

@@ -42,10 +42,14 @@ impl From<Damage> for io::Error {
 }
 
 /// Fails if there is no file, or the first one does not begin with a record: that is on disk since the log
-/// was made.
+/// was made, but for one that an early version made and wrote nothing to.
 pub(super) fn check_beginning(directory: &Path) -> io::Result<()> {
     let Some(first) = files(directory)?.into_iter().next() else {
-        let reason = format!("{} is empty; restore the range from a backup", directory.display());
+        let reason = format!(
+            "{} is empty; restore the range from a backup, or move its directory elsewhere if nothing was ever \
+             written to it",
+            directory.display()
+        );
         return Err(io::Error::new(ErrorKind::InvalidData, reason));
     };
     match decode(&mut BufReader::new(File::open(&first)?)) {

@@ -1,7 +1,7 @@
 //! What the log keeps, and its bytes on disk. docs/disk-format.md describes each byte that is ours; numbers
 //! are big-endian, as those of the library are.
 
-use crate::group;
+use crate::{group, limits::CACHED_ENTRY_BYTES};
 use raft_log::{
     Callback, Types,
     codeq::{Decode, Encode},
@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicU64, Ordering::Release},
     },
 };
+use tokio::sync::watch;
 
 /// The id of an entry: the term and the leader that it was made by, and its place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,16 +82,28 @@ impl Position {
 /// Runs when what was written is on disk, or has failed.
 pub(crate) struct Done(pub(crate) Box<dyn FnOnce(io::Result<()>) + Send>);
 
-/// What the library runs: if it is a sync that has succeeded, it is noted how much that was of.
+/// What has become of the syncs of a log.
+#[derive(Debug, Default)]
+pub(super) struct Syncs {
+    /// How much of what was written they have brought to disk.
+    pub(super) synced: AtomicU64,
+    /// Why one has failed, if one has.
+    pub(super) failure: watch::Sender<Option<String>>,
+}
+
+/// What the library runs: if it is a sync, its result is noted, and how much that was of.
 pub(super) struct Flushed {
-    pub(super) synced: Option<(Arc<AtomicU64>, u64)>,
+    pub(super) sync: Option<(Arc<Syncs>, u64)>,
     pub(super) done: Done,
 }
 
 impl Callback for Flushed {
     fn send(self, result: io::Result<()>) {
-        if let (Some((synced, written)), Ok(())) = (self.synced, &result) {
-            synced.fetch_max(written, Release);
+        if let Some((syncs, written)) = self.sync {
+            match &result {
+                Ok(()) => drop(syncs.synced.fetch_max(written, Release)),
+                Err(error) => drop(syncs.failure.send_replace(Some(error.to_string()))),
+            }
         }
         (self.done.0)(result);
     }
@@ -113,10 +126,11 @@ impl Types for LogTypes {
     }
 
     fn payload_size(payload: &Payload) -> u64 {
-        match payload {
+        let group = match payload {
             Payload::Group(group) => group.len() as u64,
             Payload::Blank | Payload::Members { .. } => 0,
-        }
+        };
+        group + CACHED_ENTRY_BYTES
     }
 }
 

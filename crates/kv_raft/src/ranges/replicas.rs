@@ -2,7 +2,7 @@
 
 use crate::{
     error::OpenError,
-    identity::{self, Identity, REPLICA_FILE, Span, failed},
+    identity::{self, Identity, Ids, REPLICA_FILE, Span, failed},
     limits::LOG_CACHE_BYTES,
     log::{Fsync, Log, LogSettings},
     replica::renew::LOG,
@@ -31,7 +31,7 @@ pub(super) struct Replicas {
     /// In the order of their ranges.
     pub(super) found: Vec<Found>,
     pub(super) unknown: Vec<Unknown>,
-    /// The greatest id that is used, or was.
+    /// The greatest id that a directory has.
     last_id: u64,
 }
 
@@ -123,6 +123,7 @@ pub(super) fn open_replicas(
     spans: &[Span],
     volatile: &[Span],
     threads: usize,
+    ids: &mut Ids<'_>,
 ) -> Result<Opened, OpenError> {
     let mut replicas = Replicas::find(directory)?;
     let taken: Vec<_> = spans.iter().map(|span| replicas.take(span)).collect::<Result<_, _>>()?;
@@ -136,10 +137,11 @@ pub(super) fn open_replicas(
             });
         }
     }
-    for Unknown { problem, .. } in &unknown {
+    let missing = taken.iter().filter(|replica| replica.is_none()).count();
+    let mut ids = ids.take(if unknown.is_empty() { missing } else { 0 }, last_id)?;
+    for Unknown { problem, .. } in unknown.iter().filter(|_| missing == 0) {
         tracing::warn!(problem, "it is not known whose data a directory holds; they are kept");
     }
-    let mut ids = last_id + 1..;
     let made = |(replica, span): (Option<Found>, &Span)| match (replica, unknown.first()) {
         (Some(replica), _) => Ok(Ok(replica)),
         (None, Some(unknown)) => Ok(Err(unknown.clone())),

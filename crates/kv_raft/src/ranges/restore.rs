@@ -1,10 +1,10 @@
 //! Fills an empty data directory with the records of a backup, while no node uses it. All of it is written
 //! beside its place and takes that when it is on disk, so a node never starts with a part.
 
-use super::{PART, RANGES_DIRECTORY, check_count, check_node, lock, replicas::make_replica};
+use super::{PART, RANGES_DIRECTORY, check_count, lock, replicas::make_replica};
 use crate::{
     error::OpenError,
-    identity::{Identity, Span, failed},
+    identity::{Identity, Ids, Span, failed},
     limits::{LOG_CACHE_BYTES, SNAPSHOT_BLOCK_BYTES},
     log::{
         Fsync,
@@ -61,14 +61,14 @@ impl Restore {
         if is_used {
             return Err(OpenError::NotEmpty { directory: data_dir.into() });
         }
-        check_node(data_dir, node)?;
+        let mut ids = Ids::open(data_dir, node)?;
         if fs::exists(&part).map_err(failed(&part))? {
             fs::remove_dir_all(&part).map_err(failed(&part))?;
         }
         fs::create_dir(&part).map_err(failed(&part))?;
         let mut restore = Restore { directory, part, ranges: Vec::new(), open: None, _lock: lock };
         let mut made = Vec::new();
-        for (id, span) in (1..).zip(spans) {
+        for (id, span) in ids.take(spans.len(), 0)?.zip(spans) {
             made.push(make_replica(&restore.part, span, threads, id)?);
         }
         for (directory, identity) in made {
@@ -123,7 +123,7 @@ impl RangeFile {
         let position =
             Position { last, members_since: last, voters: vec![vec![replica]], learners: Vec::new() };
         let header = SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description: position.to_bytes() };
-        let path = files::path(&directory, &position);
+        let path = files::path(&directory, last.index);
         let file = File::create(&path).map_err(failed(&path))?;
         Ok(RangeFile { span, directory, path, file, last, encoder: SnapshotEncoder::new(&header) })
     }

@@ -1,14 +1,15 @@
 //! Writes a log again that has failed. What is on disk after a failed write or sync is not known, whatever
 //! can be read of it, so nothing is read: the store has all that was acknowledged. It becomes a snapshot, and
-//! an empty log in a directory of its own goes on behind it.
+//! an empty log, made in a directory of its own, goes on behind it.
 
 use crate::{
-    limits::{RENEW_PAUSE, RENEW_PAUSE_LIMIT},
+    limits::{LOG_FILE_BYTES, RENEW_PAUSE, RENEW_PAUSE_LIMIT},
     log::{
         Fsync, Log, LogSettings,
         encoding::{Done, LogId, Vote},
     },
     range::Range,
+    snapshot::files,
 };
 use std::{
     fs::{self, File},
@@ -18,8 +19,7 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// The directories of a log, of one that takes its place when it is whole and before, and of one that has
-/// failed.
+/// The directories of a log, of one that takes its place, of a part of that, and of one that has failed.
 pub(crate) const LOG: &str = "log";
 const NEXT: &str = "log.next";
 const PART: &str = "log.part";
@@ -45,35 +45,54 @@ pub(super) async fn renew_log(range: &Range, directory: &Path, cache_bytes: usiz
     }
 }
 
+/// The next log is there before its snapshot, from which moment on it is the log of the range, whatever the
+/// one that has failed still holds after a loss of power.
 async fn try_to_renew_log(range: &Range, directory: &Path, cache_bytes: usize) -> Result<(), String> {
-    let (snapshots, position) = (&range.snapshots, range.progress.position());
-    // A backup that is being taken can wait, and writes cannot.
-    range.store.end_freeze();
-    let Some((taking, position)) = snapshots.begin(&range.store, &range.progress).zip(position) else {
-        return Err("it has no entry".into());
-    };
-    let newest = taking.finish().await.map(|newest| newest.position);
-    if newest.as_ref() != Some(&position) {
-        let failure = snapshots.status().failure;
+    let Some(position) = range.progress.position() else { return Err("it has no entry".into()) };
+    let (last, fsync) = (position.last, range.fsync);
+    run_blocking(directory, move |directory| begin_next(directory, cache_bytes, fsync, last)).await?;
+    let newest = || range.snapshots.status().newest.map(|newest| newest.position);
+    if newest().as_ref() != Some(&position) {
+        // A backup that is being taken can wait, and writes cannot.
+        range.store.end_freeze();
+        if let Some(taking) = range.snapshots.begin(&range.store, &range.progress) {
+            taking.finish().await;
+        }
+    }
+    if newest().as_ref() != Some(&position) {
+        let failure = range.snapshots.status().failure;
         return Err(failure.as_deref().unwrap_or("no snapshot was written").to_owned());
     }
-    let (directory, fsync) = (directory.to_owned(), range.fsync);
-    let begin = move || replace_log(&directory, cache_bytes, fsync, position.last);
-    match tokio::task::spawn_blocking(begin).await {
-        Ok(begun) => begun.map_err(|error| error.to_string()),
+    run_blocking(directory, replace_log).await
+}
+
+async fn run_blocking(
+    directory: &Path,
+    run: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+) -> Result<(), String> {
+    let directory = directory.to_owned();
+    match tokio::task::spawn_blocking(move || run(&directory)).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
         Err(panic) => Err(panic.to_string()),
     }
 }
 
-/// Makes an empty log behind an entry, and puts it into the place of the log that has failed, which is kept
-/// until another one fails.
-fn replace_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last: LogId) -> io::Result<()> {
+/// Makes an empty log behind an entry, which takes the place of the log when there is a snapshot of it.
+fn begin_next(directory: &Path, cache_bytes: usize, fsync: Fsync, last: LogId) -> io::Result<()> {
     finish(directory)?;
-    let [log, next, part, failed] = [LOG, NEXT, PART, FAILED].map(|name| directory.join(name));
+    let part = directory.join(PART);
     begin_log(&part, cache_bytes, fsync, last)?;
-    fs::rename(&part, &next)?;
-    remove(&failed)?;
-    rename_if_there(&log, &failed)?;
+    fs::rename(&part, directory.join(NEXT))?;
+    File::open(directory)?.sync_all()
+}
+
+/// Puts the next log into the place of the one that has failed, which is kept until another one fails.
+fn replace_log(directory: &Path) -> io::Result<()> {
+    let [log, next, failed] = [LOG, NEXT, FAILED].map(|name| directory.join(name));
+    if fs::exists(&log)? {
+        remove(&failed)?;
+        fs::rename(&log, &failed)?;
+    }
     fs::rename(&next, &log)?;
     File::open(directory)?.sync_all()
 }
@@ -100,23 +119,24 @@ pub(crate) fn begin_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last
     receiver.recv().unwrap_or_else(|_| Err(io::Error::other("the new log has failed")))
 }
 
-/// Removes what a process, or an attempt, has left that ended while it renewed the log. A log that is whole
-/// and not in its place yet is put there.
+/// Ends what a process, or an attempt, has left that ended while it renewed the log: the next log takes its
+/// place if its snapshot is there.
 fn finish(directory: &Path) -> io::Result<()> {
-    let (log, next) = (directory.join(LOG), directory.join(NEXT));
-    remove(&directory.join(PART))?;
-    if fs::exists(&log)? { remove(&next) } else { rename_if_there(&next, &log) }
+    let [log, next, part] = [LOG, NEXT, PART].map(|name| directory.join(name));
+    remove(&part)?;
+    if !fs::exists(&next)? {
+        return Ok(());
+    }
+    let is_next = !fs::exists(&log)? || {
+        let begun = Log::open(LogSettings::new(&next, LOG_FILE_BYTES, Fsync::Always))?;
+        let last = begun.purged().map_or(0, |last| last.index);
+        fs::exists(files::path(directory, last))?
+    };
+    if is_next { replace_log(directory) } else { remove(&next) }
 }
 
 fn remove(directory: &Path) -> io::Result<()> {
     match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -140,33 +160,39 @@ mod tests {
         })
     }
 
-    /// Whenever the process ends, the log is the one before or the next one.
+    /// Whenever the process ends, the log is the one before, or the next one if its snapshot is there.
     #[test]
-    fn a_log_that_is_not_whole_never_takes_the_place_of_another() {
+    fn the_next_log_takes_its_place_when_its_snapshot_is_there_and_a_part_never() {
         let directory = TempDir::new().expect("a directory");
         let directory = directory.path();
-        let begin =
-            |index| replace_log(directory, 1 << 20, Fsync::Always, LogId { index, ..LAST }).expect("begun");
-        let half = |name: &str| {
-            fs::create_dir(directory.join(name)).expect("made");
-            fs::write(directory.join(name).join("r-00_000_000_000_000_000_000.wal"), [0; 3])
-                .expect("written");
+        let begin = |index| {
+            begin_next(directory, 1 << 20, Fsync::Always, LogId { index, ..LAST }).expect("begun");
+        };
+        let half = || {
+            fs::create_dir(directory.join(PART)).expect("made");
+            let file = directory.join(PART).join("r-00_000_000_000_000_000_000.wal");
+            fs::write(file, [0; 3]).expect("written");
+        };
+        let finished = || {
+            half();
+            finish(directory).expect("finished");
+            assert!(!directory.join(PART).exists() && !directory.join(NEXT).exists());
+            purged(directory)
         };
         begin(7);
-        half(PART);
-        finish(directory).expect("finished");
-        assert_eq!(purged(directory), Some(LAST));
-        // The one before is aside, and the next one is not in its place: another attempt begins.
-        fs::rename(directory.join(LOG), directory.join(NEXT)).expect("renamed");
-        half(PART);
-        finish(directory).expect("finished");
-        assert_eq!((purged(directory), directory.join(PART).exists()), (Some(LAST), false));
-        fs::rename(directory.join(LOG), directory.join(NEXT)).expect("renamed");
+        assert_eq!(finished(), Some(LAST), "there is no other");
         begin(9);
-        assert_eq!(purged(directory), Some(LogId { index: 9, ..LAST }));
+        assert_eq!(finished(), Some(LAST), "there is no snapshot");
+        begin(9);
+        fs::write(files::path(directory, 9), b"KVDB").expect("written");
+        assert_eq!(finished(), Some(LogId { index: 9, ..LAST }));
+        assert!(directory.join(FAILED).exists());
+        // The one that has failed is aside, and the next one is not in its place.
+        begin(11);
+        fs::remove_dir_all(directory.join(FAILED)).expect("removed");
+        fs::rename(directory.join(LOG), directory.join(FAILED)).expect("renamed");
+        assert_eq!(finished(), Some(LogId { index: 11, ..LAST }));
         fs::remove_dir_all(directory.join(LOG)).expect("removed");
-        half(PART);
-        finish(directory).expect("finished");
-        assert_eq!(purged(directory), None);
+        assert_eq!(finished(), None);
     }
 }

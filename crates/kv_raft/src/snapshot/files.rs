@@ -70,7 +70,7 @@ pub(crate) fn write(
     header: &SnapshotHeader,
     frozen: &mut FrozenStore,
 ) -> Result<RangeSnapshot, NotWritten> {
-    let path = path(directory, position);
+    let path = path(directory, position.last.index);
     let part = path.with_extension(PART);
     let failed = |error| NotWritten::Io { path: path.clone(), error };
     let bytes = write_part(&part, disk, header, frozen).inspect_err(|_| {
@@ -85,9 +85,9 @@ pub(crate) fn write(
     Ok(RangeSnapshot { position, stamp_ms, written_ms: now_ms(), bytes })
 }
 
-/// Where the snapshot as of a position is.
-pub(crate) fn path(directory: &Path, position: &Position) -> PathBuf {
-    directory.join(format!("{PREFIX}{:020}", position.last.index))
+/// Where the snapshot is whose last entry has this index.
+pub(crate) fn path(directory: &Path, last: u64) -> PathBuf {
+    directory.join(format!("{PREFIX}{last:020}"))
 }
 
 /// Returns how many bytes were written, and are on disk.

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::Error,
     limits::{BOOT_POLL, CONTROL_PIECE_BYTES, CONTROL_REPLY_BYTES, CONTROL_TIMEOUT, TRANSFER_TIMEOUT},
-    records::{export::ExportScope, import::ImportCounts},
+    records::{import::ImportCounts, pages::ExportScope},
 };
 use serde_json::Value;
 use std::{
@@ -26,6 +26,15 @@ pub(crate) enum ImportTarget {
     Replace,
     /// It must not have buckets.
     Empty,
+}
+
+/// What is read of the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Its buckets as lines, or those of one name.
+    Export { name: Option<Vec<u8>> },
+    /// All of them as they are at one moment.
+    Backup,
 }
 
 /// A connection to the running node.
@@ -55,30 +64,18 @@ impl ControlClient {
         }
     }
 
-    /// Exports the node's buckets, or those of one name. Passes the lines of each page to `on_lines`, piece
-    /// by piece.
-    pub(crate) fn export(
-        self,
-        name: Option<Vec<u8>>,
-        on_lines: impl FnMut(PageHead, &[u8]) -> Result<(), Error>,
-    ) -> Result<ExportScope, Error> {
-        self.receive_pages(&Request::Export { export: ExportRequest { name } }, on_lines)
-    }
-
-    /// Backs the node up. Passes the bytes of each page to `on_bytes`, piece by piece.
-    pub(crate) fn back_up(
-        self,
-        on_bytes: impl FnMut(PageHead, &[u8]) -> Result<(), Error>,
-    ) -> Result<ExportScope, Error> {
-        self.receive_pages(&Request::Backup { backup: BackupRequest {} }, on_bytes)
-    }
-
-    fn receive_pages(
+    /// Exports the node's buckets, or backs them up. Passes the bytes of each page to `on_bytes`, piece by
+    /// piece.
+    pub(crate) fn receive_pages(
         mut self,
-        request: &Request,
+        content: Content,
         mut on_bytes: impl FnMut(PageHead, &[u8]) -> Result<(), Error>,
     ) -> Result<ExportScope, Error> {
-        self.send(request, &[])?;
+        let request = match content {
+            Content::Export { name } => Request::Export { export: ExportRequest { name } },
+            Content::Backup => Request::Backup { backup: BackupRequest {} },
+        };
+        self.send(&request, &[])?;
         loop {
             match self.receive()? {
                 Reply::Page(page) => {

@@ -2,8 +2,8 @@
 //! bytes of a backup, follow the message that announces them.
 
 use crate::records::{
-    export::{ExportCounts, ExportScope},
     import::ImportCounts,
+    pages::{ExportCounts, ExportScope},
 };
 use serde::{Deserialize, Serialize};
 

@@ -16,12 +16,13 @@ use crate::{
         backup::Backup,
         export::Export,
         import::{Import, ImportCounts},
+        pages::Pages,
     },
 };
 use kv_cluster::escape_name;
 use otp::{AcceptErrors, ChildSpec, LogLimiter, Stop, Strategy, Supervisor, TaskSupervisor};
 use serde_json::Value;
-use std::{fs, io, os::unix::fs::PermissionsExt, sync::Arc};
+use std::{fs, io, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, copy, sink},
     net::{UnixListener, UnixStream},
@@ -117,8 +118,13 @@ async fn handle_requests(
         }
         let reply = match serde_json::from_slice::<Request>(&line) {
             Ok(Request::Evaluate { expression, json }) => evaluate(node, &expression, json).await,
-            Ok(Request::Export { export: request }) => export(stream, node, request.name).await?,
-            Ok(Request::Backup { .. }) => back_up(stream, node).await?,
+            Ok(Request::Export { export }) => {
+                send_pages(stream, Export::new(node.cluster.clone(), export.name), Duration::MAX).await?
+            }
+            // It keeps memory for its client.
+            Ok(Request::Backup { .. }) => {
+                send_pages(stream, begin_backup(node).await?, TRANSFER_TIMEOUT).await?
+            }
             Ok(Request::Import { import: page }) => {
                 let lines = read_lines(&mut *stream, page.bytes, IMPORT_PAGE_BYTES).await?;
                 let Some(lines) = lines else { return Ok(()) };
@@ -151,63 +157,50 @@ async fn evaluate(node: &Node, expression: &str, json: bool) -> Reply {
     }
 }
 
-/// Sends page after page, each when the client has taken the one before, and returns the last reply.
-async fn export(stream: &mut BufReader<UnixStream>, node: &Node, name: Option<Vec<u8>>) -> io::Result<Reply> {
-    let mut export = match Export::new(node.cluster.clone(), name) {
-        Ok(export) => export,
+/// Sends page after page, each when the client has taken the one before, and returns the last reply. A client
+/// that takes none for as long as `limit` ends it.
+async fn send_pages(
+    stream: &mut BufReader<UnixStream>,
+    pages: Result<impl Pages, String>,
+    limit: Duration,
+) -> io::Result<Reply> {
+    let mut pages = match pages {
+        Ok(pages) => pages,
         Err(message) => return Ok(Reply::Error(message)),
     };
-    let total = export.total();
+    let total = pages.total();
     loop {
         // Large values take too long for a thread that has other tasks.
-        let page = spawn_blocking(move || {
-            let lines = export.next_page();
-            (export, lines)
-        });
-        let lines;
-        (export, lines) = page.await?;
-        let Some(lines) = lines else { break };
-        if lines.is_empty() {
-            continue;
-        }
-        let head = PageHead { bytes: lines.len() as u64, counts: export.counts(), total };
-        send(stream, &Reply::Page(head)).await?;
-        stream.write_all(&lines).await?;
-    }
-    Ok(export.scope().map_or_else(Reply::Error, Reply::Exported))
-}
-
-/// As [`export`] does, but all pages are of one moment. A client that takes none for too long ends it.
-async fn back_up(stream: &mut BufReader<UnixStream>, node: &Node) -> io::Result<Reply> {
-    let cluster = node.cluster.clone();
-    for range in cluster.local().ranges() {
-        range.wait_until_written().await;
-    }
-    let mut backup = match spawn_blocking(move || Backup::new(&cluster)).await? {
-        Ok(backup) => backup,
-        Err(message) => return Ok(Reply::Error(message)),
-    };
-    let total = backup.total();
-    loop {
         let read = spawn_blocking(move || {
-            let page = backup.next_page();
-            (backup, page)
+            let page = pages.next_page();
+            (pages, page)
         });
         let page;
-        (backup, page) = read.await?;
+        (pages, page) = read.await?;
         let bytes = match page {
+            Ok(Some(bytes)) if bytes.is_empty() => continue,
             Ok(Some(bytes)) => bytes,
             Ok(None) => break,
             Err(message) => return Ok(Reply::Error(message)),
         };
-        let head = PageHead { bytes: bytes.len() as u64, counts: backup.counts(), total };
-        timeout(TRANSFER_TIMEOUT, async {
+        let head = PageHead { bytes: bytes.len() as u64, counts: pages.counts(), total };
+        timeout(limit, async {
             send(stream, &Reply::Page(head)).await?;
             stream.write_all(&bytes).await
         })
         .await??;
     }
-    Ok(Reply::Exported(spawn_blocking(move || backup.into_scope()).await?))
+    let scope = spawn_blocking(move || pages.into_scope()).await?;
+    Ok(scope.map_or_else(Reply::Error, Reply::Exported))
+}
+
+/// Begins a backup, when no range writes a snapshot.
+async fn begin_backup(node: &Node) -> io::Result<Result<Backup, String>> {
+    let cluster = node.cluster.clone();
+    for range in cluster.local().ranges() {
+        range.wait_until_written().await;
+    }
+    Ok(spawn_blocking(move || Backup::new(&cluster)).await?)
 }
 
 /// A restore begins only in a node without buckets.

@@ -1,7 +1,7 @@
 //! The bytes of a backup, page by page: all buckets of this node as they were at one moment, those of each
 //! durable range at a moment of its own.
 
-use super::export::{ExportCounts, ExportScope};
+use super::pages::{ExportCounts, ExportScope, Pages};
 use crate::limits::TRANSFER_PAGE_BYTES;
 use kv::FrozenStore;
 use kv_cluster::Cluster;
@@ -35,14 +35,14 @@ impl Backup {
         let encoder = Some(SnapshotEncoder::new(&header));
         Ok(Backup { frozen, total, encoder, counts: ExportCounts::default(), scope })
     }
+}
 
-    /// How many buckets it has.
-    pub(crate) fn total(&self) -> u64 {
+impl Pages for Backup {
+    fn total(&self) -> u64 {
         self.total
     }
 
-    /// The next bytes, about a page of them; `None` after the last ones. An error says why it was given up.
-    pub(crate) fn next_page(&mut self) -> Result<Option<Vec<u8>>, String> {
+    fn next_page(&mut self) -> Result<Option<Vec<u8>>, String> {
         let Some(mut encoder) = self.encoder.take() else { return Ok(None) };
         let mut bytes = Vec::new();
         while bytes.len() < TRANSFER_PAGE_BYTES {
@@ -63,13 +63,11 @@ impl Backup {
         Ok(Some(bytes))
     }
 
-    /// What it has so far.
-    pub(crate) fn counts(&self) -> ExportCounts {
+    fn counts(&self) -> ExportCounts {
         self.counts
     }
 
-    /// Whose buckets it has. This frees what was kept for it.
-    pub(crate) fn into_scope(self) -> ExportScope {
-        self.scope
+    fn into_scope(self) -> Result<ExportScope, String> {
+        Ok(self.scope)
     }
 }

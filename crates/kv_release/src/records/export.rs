@@ -1,39 +1,14 @@
 //! The lines of an export, page by page. Each bucket is read while clients go on: the export has every bucket
 //! and every entry that stays, each as it was at the moment when it was read.
 
-use super::record::{Item, Record};
+use super::{
+    pages::{ExportCounts, ExportScope, Pages},
+    record::{Item, Record},
+};
 use crate::limits::{EXPORT_STEPS, TRANSFER_PAGE_BYTES};
 use kv::{BucketPage, Database, FullName, Kind, ScanFilter};
 use kv_cluster::{Cluster, Owner, RangeFailure, Target, escape_name};
-use serde::{Deserialize, Serialize};
 use std::vec;
-
-/// What an export or a backup has written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ExportCounts {
-    pub(crate) buckets: u64,
-    pub(crate) entries: u64,
-    pub(crate) strings: u64,
-}
-
-/// Whose buckets an export or a backup has.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct ExportScope {
-    pub(crate) node: String,
-    /// The other nodes, whose buckets it does not have.
-    pub(crate) others: Vec<String>,
-    /// The ranges of the node that have stopped, and why: it does not have their buckets.
-    #[serde(default)]
-    pub(crate) stopped: Vec<String>,
-}
-
-impl ExportScope {
-    /// All buckets of this node.
-    pub(super) fn new(cluster: &Cluster) -> ExportScope {
-        let others = cluster.nodes().iter().map(|node| node.name.to_string()).collect();
-        ExportScope { node: cluster.node_name().to_string(), others, stopped: Vec::new() }
-    }
-}
 
 /// All buckets of this node, or those of one name, as lines.
 pub(crate) struct Export {
@@ -49,8 +24,6 @@ pub(crate) struct Export {
     /// The bucket that is being read, and the cursor of its next page.
     bucket: Option<(Box<[u8]>, u64)>,
     counts: ExportCounts,
-    /// Why it ended early.
-    failure: Option<String>,
 }
 
 impl Export {
@@ -76,52 +49,6 @@ impl Export {
             names: Vec::new().into_iter(),
             bucket: None,
             counts: ExportCounts::default(),
-            failure: None,
-        })
-    }
-
-    /// How many buckets this node has, for the progress of an export.
-    pub(crate) fn total(&self) -> u64 {
-        self.cluster.local().bucket_counts().iter().sum()
-    }
-
-    /// The next lines, about a page of them, or fewer if many buckets have gone meanwhile; `None` at the end.
-    pub(crate) fn next_page(&mut self) -> Option<Vec<u8>> {
-        let mut lines = Vec::new();
-        for _ in 0..EXPORT_STEPS {
-            if lines.len() >= TRANSFER_PAGE_BYTES {
-                break;
-            }
-            let goes_on = self.step(&mut lines).unwrap_or_else(|failure| {
-                self.failure = Some(failure.to_string());
-                false
-            });
-            if !goes_on {
-                return (!lines.is_empty()).then_some(lines);
-            }
-        }
-        Some(lines)
-    }
-
-    /// What has been exported so far.
-    pub(crate) fn counts(&self) -> ExportCounts {
-        self.counts
-    }
-
-    /// Whose buckets it has. An error if there is no bucket with the name, or not all could be read.
-    pub(crate) fn scope(&self) -> Result<ExportScope, String> {
-        if let Some(failure) = &self.failure {
-            return Err(failure.clone());
-        }
-        if let Some(name) = &self.name
-            && self.counts == ExportCounts::default()
-        {
-            return Err(format!("there is no bucket \"{}\"", escape_name(name)));
-        }
-        let scope = ExportScope::new(&self.cluster);
-        Ok(match self.name {
-            Some(_) => ExportScope { others: Vec::new(), ..scope },
-            None => ExportScope { stopped: self.cluster.local().stopped_ranges(), ..scope },
         })
     }
 
@@ -183,5 +110,41 @@ impl Export {
         self.counts.entries += entries.len() as u64;
         self.bucket = (next != 0).then_some((name, next));
         Ok(())
+    }
+}
+
+impl Pages for Export {
+    fn total(&self) -> u64 {
+        self.cluster.local().bucket_counts().iter().sum()
+    }
+
+    fn next_page(&mut self) -> Result<Option<Vec<u8>>, String> {
+        let mut lines = Vec::new();
+        for _ in 0..EXPORT_STEPS {
+            if lines.len() >= TRANSFER_PAGE_BYTES {
+                break;
+            }
+            if !self.step(&mut lines).map_err(|failure| failure.to_string())? {
+                return Ok((!lines.is_empty()).then_some(lines));
+            }
+        }
+        Ok(Some(lines))
+    }
+
+    fn counts(&self) -> ExportCounts {
+        self.counts
+    }
+
+    fn into_scope(self) -> Result<ExportScope, String> {
+        if let Some(name) = &self.name
+            && self.counts == ExportCounts::default()
+        {
+            return Err(format!("there is no bucket \"{}\"", escape_name(name)));
+        }
+        let scope = ExportScope::new(&self.cluster);
+        Ok(match self.name {
+            Some(_) => ExportScope { others: Vec::new(), ..scope },
+            None => ExportScope { stopped: self.cluster.local().stopped_ranges(), ..scope },
+        })
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     export::Export,
     import::{Import, ImportCounts},
+    pages::Pages,
     record::{Item, Record},
 };
 use kv::{Database, Origin};
@@ -31,7 +32,7 @@ fn node_with(data_dir: Option<PathBuf>) -> Cluster {
 
 fn export(cluster: &Cluster) -> Vec<Vec<u8>> {
     let mut export = Export::new(cluster.clone(), None).unwrap();
-    let pages = std::iter::from_fn(|| export.next_page());
+    let pages = std::iter::from_fn(|| export.next_page().unwrap());
     let mut lines: Vec<_> = pages
         .flat_map(|page| page.split_inclusive(|byte| *byte == b'\n').map(Vec::from).collect::<Vec<_>>())
         .collect();
@@ -162,7 +163,7 @@ proptest! {
 /// An export as it is, unsorted.
 fn lines_in_order(cluster: &Cluster) -> Vec<Vec<u8>> {
     let mut export = Export::new(cluster.clone(), None).unwrap();
-    let all: Vec<u8> = std::iter::from_fn(|| export.next_page()).flatten().collect();
+    let all: Vec<u8> = std::iter::from_fn(|| export.next_page().unwrap()).flatten().collect();
     all.split_inclusive(|byte| *byte == b'\n').map(Vec::from).collect()
 }
 
@@ -307,10 +308,10 @@ fn one_name_is_exported_from_all_databases() {
     let lines = format!("{SHOPPING}{other}{{\"kind\":\"string\",\"name\":\"a\",\"value\":\"b\"}}\n");
     import(&node, &text(&lines), 100, false);
     let mut named = Export::new(node.clone(), Some(b"shopping".to_vec())).unwrap();
-    let page = named.next_page().unwrap();
-    assert_eq!((page.split(|byte| *byte == b'\n').count() - 1, named.next_page()), (6, None));
-    assert!(named.scope().is_ok());
+    let page = named.next_page().unwrap().unwrap();
+    assert_eq!((page.split(|byte| *byte == b'\n').count() - 1, named.next_page()), (6, Ok(None)));
+    assert!(named.into_scope().is_ok());
     let mut missing = Export::new(node.clone(), Some(b"tea".to_vec())).unwrap();
-    assert_eq!(missing.next_page(), None);
-    assert_eq!(missing.scope().unwrap_err(), "there is no bucket \"tea\"");
+    assert_eq!(missing.next_page(), Ok(None));
+    assert_eq!(missing.into_scope().unwrap_err(), "there is no bucket \"tea\"");
 }

@@ -1,35 +1,45 @@
-//! `export`: the running node's buckets as JSON lines, in a file or on standard output.
+//! `export` and `backup`: the running node's buckets as JSON lines, or as they are at one moment, in a file
+//! or on standard output.
 
 use super::{destination::write_to, session::contents};
 use crate::{
-    control::{client::ControlClient, message::PageHead, run_dir::RunDir},
+    control::{
+        client::{Content, ControlClient},
+        message::PageHead,
+        run_dir::RunDir,
+    },
     error::Error,
     output::counted,
-    records::export::ExportCounts,
+    records::pages::ExportCounts,
 };
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+use std::path::Path;
 
-/// Exports the node's buckets, or those of one name, and says what it has exported.
-pub(crate) fn run(run_dir: &RunDir, name: Option<&OsStr>, to: Option<&Path>) -> Result<(), Error> {
-    let name = name.map(|name| name.as_bytes().to_vec());
+/// Exports the node's buckets, or backs them up, and says what was written.
+pub(crate) fn run(run_dir: &RunDir, content: Content, to: Option<&Path>) -> Result<(), Error> {
+    let (verb, done) = match content {
+        Content::Export { .. } => ("export", "exported"),
+        Content::Backup => ("backup", "backed up"),
+    };
     let (counts, scope) = write_to(to, |output, progress| {
-        let mut exported = ExportCounts::default();
-        let on_lines = |page: PageHead, lines: &[u8]| {
-            output.write_all(lines).map_err(Error::io("write the export"))?;
-            exported = page.counts;
+        let mut written = ExportCounts::default();
+        let on_bytes = |page: PageHead, bytes: &[u8]| {
+            output.write_all(bytes).map_err(Error::io(format!("write the {verb}")))?;
+            written = page.counts;
             let ExportCounts { buckets, entries, strings } = page.counts;
-            let (total, entries) =
-                (counted(page.total, "name", "names"), counted(entries, "entry", "entries"));
-            progress.update(format_args!("{} of {total}, {entries}", buckets + strings));
+            let (names, total) = (buckets + strings, page.total);
+            // There may be more of them by now.
+            let percent = (names * 100 / total.max(1)).min(100);
+            let (total, entries) = (counted(total, "name", "names"), counted(entries, "entry", "entries"));
+            progress.update(format_args!("{percent} %, {names} of {total}, {entries}"));
             Ok(())
         };
-        let scope = ControlClient::for_transfer(run_dir)?.export(name, on_lines)?;
-        Ok((exported, scope))
+        let scope = ControlClient::for_transfer(run_dir)?.receive_pages(content, on_bytes)?;
+        Ok((written, scope))
     })?;
     let ExportCounts { buckets, entries, strings } = counts;
-    eprintln!("exported {}, of {}", contents(buckets, entries, strings), scope.node);
+    eprintln!("{done} {}, of {}", contents(buckets, entries, strings), scope.node);
     if !scope.others.is_empty() {
-        eprintln!("the buckets of {} are not included: run `export` there as well", scope.others.join(", "));
+        eprintln!("the buckets of {} are not included: run `{verb}` there as well", scope.others.join(", "));
     }
     for reason in &scope.stopped {
         eprintln!("the buckets of a range are not included: {reason}");

@@ -4,7 +4,6 @@
 //! All verbs hold one page at a time. A file's lines cross the control socket as they are; what is read from
 //! Redis is made lines first.
 
-pub(crate) mod backup;
 mod destination;
 pub(crate) mod export;
 pub(crate) mod import;

@@ -10,6 +10,7 @@ impl BucketMut<'_> {
         if !self.shard.expiry_cursor.has_expiries {
             return;
         }
+        self.shard.removal_ms = removal_ms;
         let Some(bucket) = self.bucket() else { return };
         let is_expired = |at_ms| bucket.is_expired(&self.shard.memory, at_ms);
         if is_expired(removal_ms) {
@@ -20,11 +21,11 @@ impl BucketMut<'_> {
         }
     }
 
-    /// Deletes up to `limit` fields that have expired, and ends the map if none is left. Returns the number
-    /// of fields.
+    /// Deletes up to `limit` fields that have expired by the time given to [`Self::end_if_expired`], and ends
+    /// the map if none is left. Returns the number of fields.
     pub(crate) fn delete_expired(&mut self, limit: usize) -> usize {
         let Ok(Some(map)) = self.view().map() else { return 0 };
-        let expired = map.expired(self.now_ms, limit);
+        let expired = map.expired(self.shard.removal_ms, limit);
         let fields: Vec<Box<[u8]>> = expired.iter().map(|entry| entry.key.into()).collect();
         for field in &fields {
             #[cfg(test)]
@@ -35,7 +36,7 @@ impl BucketMut<'_> {
             }
         }
         self.shard.counters.expired_entries += fields.len() as u64;
-        if self.is_to_end() {
+        if !fields.is_empty() && self.is_to_end() {
             self.end_expired(EndReason::Dropped);
         }
         fields.len()

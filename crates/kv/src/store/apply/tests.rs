@@ -5,7 +5,9 @@ use crate::{
     args::{self, Args},
     commands::{COMMANDS, spec::Command},
     database::Database,
+    limits::BLOCK_BYTES,
     memory::entry::Entry,
+    reply::Projection,
     request::Op,
     shard::{Shard, watch::Watcher},
     store::load::Loader,
@@ -286,6 +288,86 @@ fn where_a_replica_keeps_its_entries_does_not_decide_whether_a_transaction_is_to
     };
     let done = Ok(Ok(true));
     assert_eq!([executed(false), executed(true)], [done.clone(), done]);
+}
+
+#[test]
+fn a_read_removes_only_what_has_expired_by_the_time_of_the_range() {
+    let store = Store::for_range(7, SHARDS);
+    let entry = |stamp_ms| EntryTerms { stamp_ms, limits: TransactionLimits::default() };
+    let (mut bulks, mut other) = (Vec::new(), Vec::new());
+    let fields = [
+        command("hsetex", &["PX", "10", "FIELDS", "1", "timed", "value"], &mut bulks),
+        command("hset", &["live", "value"], &mut other),
+    ];
+    store.apply(&fields, entry(START), |_| ()).expect("no crash");
+    // The clock of this node is ahead of that which the next entry is stamped by.
+    let clock = Clock { now_ms: START + 20, removal_ms: START };
+    let mut bulks = Vec::new();
+    let random = command("hrandfield", &[], &mut bulks);
+    let page = Op::RandomEntries { projection: Projection::Keys, cursor: 0, count: 1 };
+    let mut replies = Vec::new();
+    store.read(&[random, Request::new(b"a", page)], clock, |reply| {
+        replies.push(format!("{reply:?}"));
+        ControlFlow::Continue(())
+    });
+    let live = format!("{:?}", Reply::Value(b"live"));
+    assert!(replies[0] == live && replies[1].contains(&live), "{replies:?}");
+    let mut bulks = Vec::new();
+    let persist = command("hpersist", &["FIELDS", "1", "timed"], &mut bulks);
+    let mut persisted = String::new();
+    store.apply(&[persist], entry(START + 5), |reply| persisted = format!("{reply:?}")).expect("no crash");
+    assert_eq!(persisted, "List([Number(1)])");
+}
+
+#[test]
+fn a_map_that_was_not_created_to_stay_ends_with_its_last_entry_whenever_expired_ones_are_removed() {
+    for sweeps in [false, true] {
+        let store = Store::for_range(7, SHARDS);
+        let entry = |stamp_ms| EntryTerms { stamp_ms, limits: TransactionLimits::default() };
+        let (mut bulks, mut other) = (Vec::new(), Vec::new());
+        let fields = [
+            command("hsetex", &["PX", "10", "FIELDS", "1", "timed", "value"], &mut bulks),
+            command("hset", &["field", "value"], &mut other),
+        ];
+        store.apply(&fields, entry(START), |_| ()).expect("no crash");
+        if sweeps {
+            sweep(&store, START + 20);
+        }
+        let delete = [Request::new(b"a", Op::Delete { key: b"field" })];
+        store.apply(&delete, entry(START + 20), |_| ()).expect("no crash");
+        sweep(&store, START + 20);
+        assert_eq!(store.bucket_counts()[0], 0, "swept before: {sweeps}");
+    }
+}
+
+#[test]
+fn a_replica_whose_arena_is_nearly_full_is_out_of_memory_before_an_entry_halts_it() {
+    let fill = |store: &Store| {
+        let mut shard = store.lock(1);
+        let arena = &mut shard.memory.arena;
+        // Smaller chunks, which take no memory as long as nothing is written to them.
+        arena.large_pages = false;
+        let mut blocks = Vec::new();
+        while !arena.is_nearly_full() {
+            blocks.push(arena.allocate(BLOCK_BYTES).expect("room"));
+        }
+        arena.allocate(BLOCK_BYTES).expect("some room is left");
+        blocks
+    };
+    let replica = Store::for_range(7, SHARDS);
+    let blocks = fill(&replica);
+    assert!(!replica.is_out_of_memory(0), "the sweeper has not looked");
+    sweep(&replica, START);
+    assert!(replica.is_out_of_memory(0));
+    blocks.into_iter().for_each(|block| replica.lock(1).memory.arena.free(block, BLOCK_BYTES));
+    sweep(&replica, START);
+    assert!(!replica.is_out_of_memory(0));
+    // The others reply that they are when there is no room.
+    let volatile = Store::for_threads(1);
+    let mut shard = volatile.lock(0);
+    shard.is_nearly_full = true;
+    drop(shard);
+    assert!(!volatile.is_out_of_memory(0));
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Directories of which a file was lost or damaged: none is taken for a new one.
 
 use super::*;
-use crate::ranges::skip::SkippableEntry;
+use crate::{
+    ranges::{restore::Restore, skip::SkippableEntry},
+    replica::renew::begin_log,
+};
 
 const REPLICA: &str = "ranges/2-2/replica";
 
@@ -58,6 +61,7 @@ async fn without_its_replica_file_a_range_stops_and_no_other_takes_its_place() {
         assert_eq!(ranges.all()[0].wait_until_loaded().await, RangeState::Ready);
         assert!(ranges.left_over().is_empty());
         ranges.close().await;
+        assert!(Path::new(&range).join("log").exists());
     }
     fs::write(&replica, bytes).expect("written");
     assert_eq!(second(&two_ranges(directory.path())).await, RangeState::Ready);
@@ -82,6 +86,46 @@ async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_us
     fs::remove_file(ranges.join("7-9/replica")).expect("removed");
     assert_eq!(second(&settings).await, RangeState::Ready);
     assert!(ranges.join("10-10/replica").exists() && !ranges.join("10-10.part").exists());
+}
+
+#[tokio::test]
+async fn the_ids_of_a_directory_that_was_moved_away_are_not_used_again() {
+    let directory = filled().await;
+    let ranges = directory.path().join("ranges");
+    let elsewhere = TempDir::new().expect("a directory");
+    fs::rename(ranges.join("2-2"), elsewhere.path().join("2-2")).expect("moved");
+    assert_eq!(second(&two_ranges(directory.path())).await, RangeState::Ready);
+    assert!(ranges.join("3-3").exists() && !ranges.join("2-2").exists());
+    // Nor by a restore into what is left.
+    fs::rename(&ranges, elsewhere.path().join("ranges")).expect("moved");
+    let spans = [span("", None)];
+    let restore = Restore::begin(directory.path(), "foo@127.0.0.1", &spans, 1, 1).expect("begun");
+    restore.finish().expect("finished");
+    assert!(ranges.join("4-4/replica").exists());
+}
+
+/// With syncs at intervals a loss of power leaves less of a log that has failed than its snapshot has.
+#[tokio::test]
+async fn a_log_that_ends_before_its_snapshot_gives_way_to_the_next_one() {
+    let directory = TempDir::new().expect("a directory");
+    let settings = settings(directory.path());
+    let ranges = open_with(&settings).await;
+    let range = &ranges.all()[0];
+    write(range, "SET a 1").await.expect("written");
+    let short = killed(directory.path());
+    write(range, "SET b 1").await.expect("written");
+    range.take_snapshot().await.expect("taken");
+    let position = range.progress.position().expect("entries");
+    ranges.close().await;
+    let [snapshot] = &snapshots(directory.path())[..] else { panic!("a snapshot") };
+    let in_short = short.path().join("ranges/1-1");
+    fs::copy(snapshot, in_short.join(snapshot.file_name().expect("a name"))).expect("copied");
+    begin_log(&in_short.join("log.next"), 1 << 20, Fsync::Always, position.last).expect("begun");
+    let ranges = open(short.path()).await;
+    let range = &ranges.all()[0];
+    assert_eq!([read(range, "GET a"), read(range, "GET b")], ["1", "1"]);
+    write(range, "SET c 1").await.expect("written");
+    ranges.close().await;
 }
 
 #[tokio::test]
