@@ -166,7 +166,12 @@ fn newer_files() -> [Newer; 6] {
     let (snapshot, log) = (named(range.into(), "snapshot-"), named(range.join("log"), "r-"));
     let has_version = "has version 2, and this release knows version 1: use a release that knows version 2";
     [
-        Newer { path: "node".into(), raise: raise_ours, starts: false, says: has_version },
+        Newer {
+            path: "node".into(),
+            raise: |bytes| bytes[5] = 3,
+            starts: false,
+            says: "has version 3, and this release knows version 2: use a release that knows version 3",
+        },
         Newer { path: range.join("replica"), raise: raise_ours, starts: false, says: has_version },
         Newer { path: range.join("skipped"), raise: raise_ours, starts: true, says: has_version },
         Newer {
