@@ -10,13 +10,12 @@
 
 use crate::{
     error::Error,
-    limits::MESSAGE_BYTES,
+    limits::{COPY_BYTES, MESSAGE_BYTES},
     link::{codec::ForwardedReply, replies::CallReplies},
-    local::is_immediate,
     peer::{Peer, calls::PendingCall},
 };
 use kv::{Reply, Request};
-use kv_raft::{Range, RangeReply, Ticket};
+use kv_raft::{Range, RangeReply, Ticket, is_immediate};
 use std::ptr;
 
 /// Who replies later.
@@ -91,8 +90,13 @@ impl<'a> ForwardedBatch<'a> {
         self.requests.push(request);
     }
 
-    /// Sends as many of the unresolved requests as fit in one call or one entry of the log.
+    /// Sends as many of the unresolved requests as fit in one call or one entry of the log. A large one to
+    /// another node is copied, and sent, when its result is awaited.
     pub(crate) fn send(&mut self) {
+        if self.large_call().is_some() {
+            self.state = State::Unsent;
+            return;
+        }
         let unresolved = &self.requests[self.resolved..];
         self.state = match self.target {
             Target::Peer(peer) => match peer.call(unresolved) {
@@ -104,6 +108,27 @@ impl<'a> ForwardedBatch<'a> {
                 Err(error) => State::Failed(1, error.into()),
             },
         };
+    }
+
+    /// The next request, if it is a large one to another node.
+    fn large_call(&self) -> Option<(&'a Peer, Request<'a>)> {
+        match (self.target, self.requests[self.resolved]) {
+            (Target::Peer(peer), request) if request.op.payload_bytes() > COPY_BYTES => Some((peer, request)),
+            _ => None,
+        }
+    }
+
+    /// Sends what is next. Other tasks run while a large request is copied.
+    async fn send_next(&mut self) {
+        match self.large_call() {
+            None => self.send(),
+            Some((peer, request)) => {
+                self.state = match peer.call_large(&request).await {
+                    Ok(call) => State::InFlight(call),
+                    Err(error) => State::Failed(1, error),
+                }
+            }
+        }
     }
 
     /// The result of the next request.
@@ -145,9 +170,9 @@ impl<'a> ForwardedBatch<'a> {
                         Err(error) => State::Failed(count, error.into()),
                     };
                 }
-                State::Replied(replies) if replies.is_empty() => self.send(),
-                State::Executed(replies) if replies.is_empty() => self.send(),
-                State::Unsent | State::Failed(0, _) => self.send(),
+                State::Replied(replies) if replies.is_empty() => self.send_next().await,
+                State::Executed(replies) if replies.is_empty() => self.send_next().await,
+                State::Unsent | State::Failed(0, _) => self.send_next().await,
                 State::Replied(_) | State::Executed(_) | State::Failed(..) => return,
             }
         }

@@ -41,6 +41,8 @@ pub(crate) const TURN_MS: u64 = 2;
 pub(crate) const REQUEST_OVERHEAD_BYTES: usize = 64;
 /// Requests of one transaction.
 pub(crate) const TRANSACTION_REQUESTS: usize = 65_536;
+/// Bytes of a large request or reply that are copied at once; other tasks run before the next ones.
+pub(crate) const COPY_BYTES: usize = 1024 * 1024;
 /// Bytes at which a call, or its reply message, takes no further item.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 

@@ -111,7 +111,7 @@ impl Store {
         // The field of a single request is hashed when it is looked up.
         let field = if batch.len() > 1 { self.hash_field(last) } else { None };
         lookups.push(Lookup { name_hash, same_as_previous: false, field });
-        for request in batch.iter().take(BATCH_REQUESTS).skip(1) {
+        for request in &batch[1..batch.len().min(BATCH_REQUESTS)] {
             let is_same = request.bucket == last.bucket && request.database == last.database;
             if !is_same {
                 last = request;

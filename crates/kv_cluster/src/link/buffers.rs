@@ -89,9 +89,9 @@ impl WriteBuffer {
         self.unwritten().len() < UNSENT_BYTES
     }
 
-    /// Whether the replies to another request of the peer may be added.
-    pub(crate) fn has_room_for_replies(&self) -> bool {
-        self.has_room() && self.queue.large_bytes() <= LARGE_UNSENT_BYTES
+    /// Whether the replies to another request of the peer may be added, besides `coming` bytes of others.
+    pub(crate) fn has_room_for_replies(&self, coming: usize) -> bool {
+        self.has_room() && self.queue.large_bytes() + coming <= LARGE_UNSENT_BYTES
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -178,6 +178,54 @@ impl Write for BoundedWriter<'_> {
     }
 }
 
+/// Bytes of an item when it is encoded.
+pub(crate) fn encoded_len(item: &impl Serialize) -> usize {
+    bincode::serde::encode_into_std_write(item, &mut io::sink(), bincode::config::standard())
+        .expect("counting does not fail")
+}
+
+/// Appends a piece of an item to a buffer: up to `size` of the bytes that it is encoded as, from `start` on.
+/// What lies before them is not copied.
+pub(crate) fn encode_piece(bytes: &mut Vec<u8>, item: &impl Serialize, start: usize, size: usize) {
+    let mut writer = PieceWriter { bytes, skipped: start, left: size };
+    // It fails behind the piece.
+    drop(bincode::serde::encode_into_std_write(item, &mut writer, bincode::config::standard()));
+}
+
+/// Keeps one piece of what is written.
+struct PieceWriter<'a> {
+    bytes: &'a mut Vec<u8>,
+    /// Bytes before the piece that are still to come.
+    skipped: usize,
+    /// Bytes of the piece that are still to come.
+    left: usize,
+}
+
+impl Write for PieceWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let start = self.skipped.min(bytes.len());
+        let end = bytes.len().min(start + self.left);
+        self.bytes.extend_from_slice(&bytes[start..end]);
+        (self.skipped, self.left) = (self.skipped - start, self.left - (end - start));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Appends what is before the bytes of a value in an encoded reply.
+pub(crate) fn encode_value_head(bytes: &mut Vec<u8>, length: usize) {
+    encode(bytes, &ForwardedReply::Reply(Reply::Value(b"")));
+    // The last byte is the length.
+    bytes.pop();
+    encode(bytes, &length);
+}
+
 /// Decodes the message of a frame. Returns it with the bytes of its items.
 pub(crate) fn decode_frame(frame: &[u8]) -> Result<(Message<'_>, &[u8]), ProtocolError> {
     let (message, used) = decode::<_, DECODED_BYTES>(frame)?;

@@ -7,6 +7,7 @@
 pub(crate) mod buffers;
 pub(crate) mod changes;
 pub(crate) mod codec;
+mod large_call;
 pub(crate) mod node_query;
 pub(crate) mod pending;
 pub(crate) mod reassembly;
@@ -130,20 +131,16 @@ impl Link {
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.closed {
-            return Err(Error::NodeDown {
-                node: self.node.shared(),
-                reason: "its link was just lost".into(),
-            });
+            return Err(self.just_lost());
         }
-        let busy = || Error::Busy { node: self.node.shared() };
-        let id = state.calls.next_id().ok_or_else(busy)?;
+        let id = state.calls.next_id().ok_or_else(|| self.busy())?;
         let mut writer = MessageWriter::begin(&mut state.queue, &message(id));
         let filled = match writer.size() {
             ..=FRAME_BYTES => fill(&mut writer),
             _ => Err(self.too_large(FRAME_BYTES)),
         };
         let filled = match filled {
-            Ok(_) if !state.calls.has_room(writer.size()) => Err(busy()),
+            Ok(_) if !state.calls.has_room(writer.size()) => Err(self.busy()),
             filled => filled,
         };
         let items = match filled {
@@ -157,6 +154,14 @@ impl Link {
         state.calls.insert(waiter(items), bytes);
         self.wake_task(guard);
         Ok(())
+    }
+
+    fn just_lost(&self) -> Error {
+        Error::NodeDown { node: self.node.shared(), reason: "its link was just lost".into() }
+    }
+
+    fn busy(&self) -> Error {
+        Error::Busy { node: self.node.shared() }
     }
 
     fn too_large(&self, limit: usize) -> Error {

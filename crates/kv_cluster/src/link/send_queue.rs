@@ -32,6 +32,22 @@ impl SendQueue {
         self.large.append(&mut other.large);
     }
 
+    /// Queues an encoded message: as a frame, or as a large message if it is larger than a frame.
+    pub(crate) fn push_message(&mut self, message: Vec<u8>) {
+        if message.len() > FRAME_BYTES {
+            return self.large.push_back(message);
+        }
+        let start = self.frames.len();
+        self.frames.extend_from_slice(&[0; HEADER_BYTES]);
+        self.frames.extend_from_slice(&message);
+        FrameHeader::write(&mut self.frames[start..]);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pop_large(&mut self) -> Option<Vec<u8>> {
+        self.large.pop_front()
+    }
+
     /// Queues the next fragment of the first large message as a frame; `false` if there is none.
     pub(crate) fn push_fragment(&mut self) -> bool {
         let Some(message) = self.large.pop_front() else { return false };
@@ -105,6 +121,15 @@ impl<'a> MessageWriter<'a> {
             FrameHeader::write(&mut self.queue.frames[self.start..]);
         }
         size
+    }
+
+    /// Removes the message from the queue, and returns its bytes so far.
+    pub(crate) fn take(self) -> Vec<u8> {
+        let body = self.start + HEADER_BYTES;
+        let large = if self.is_large { self.queue.large.pop_back() } else { None };
+        let message = large.unwrap_or_else(|| self.queue.frames[body..].to_vec());
+        self.queue.frames.truncate(self.start);
+        message
     }
 
     /// Removes the message from the queue.

@@ -27,6 +27,12 @@ impl Peer {
         Ok(PendingCall { peer: self, request_count, reply })
     }
 
+    /// Sends one request as one call. Other tasks run while it is copied.
+    pub(crate) async fn call_large(&self, request: &Request<'_>) -> Result<PendingCall<'_>, Error> {
+        let link = self.with_link(|link| Ok(link.clone()))?;
+        Ok(PendingCall { peer: self, request_count: 1, reply: link.call_large(request).await? })
+    }
+
     /// Subscribes to a bucket of the peer; `None` if there is no such bucket.
     pub(crate) async fn subscribe(
         &self,
@@ -85,7 +91,7 @@ impl Peer {
         }
     }
 
-    fn with_link<T>(&self, send: impl FnOnce(&Link) -> Result<T, Error>) -> Result<T, Error> {
+    fn with_link<T>(&self, send: impl FnOnce(&Arc<Link>) -> Result<T, Error>) -> Result<T, Error> {
         let state = self.state.borrow();
         match &state.link {
             Some(link) => send(link),

@@ -1,8 +1,8 @@
-//! Calls with large arguments. Each is a task, which copies them piece by piece while others run, and keeps
-//! the id of its call until the reply is there.
+//! Calls with large arguments, and large replies. Each is a task, which copies them piece by piece while
+//! others run, and keeps the id of its call until the reply is there.
 
 use crate::{
-    limits::{CALL_REQUESTS, MESSAGE_BYTES},
+    limits::{CALL_REQUESTS, COPY_BYTES, MESSAGE_BYTES},
     link::{
         codec::{self, ForwardedReply, Message},
         send_queue::{MessageWriter, SendQueue},
@@ -11,19 +11,50 @@ use crate::{
 };
 use kv::{LargeValue, OwnedValue, Reply, Request};
 use std::{future::pending, sync::Arc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 
 /// The large calls of one link that are being executed.
 #[derive(Debug, Default)]
 pub(super) struct LargeCalls {
     tasks: JoinSet<ExecutedCall>,
+    /// Bytes of the replies that are being copied.
+    reply_bytes: usize,
+}
+
+/// A reply message of which only the last value is missing.
+#[derive(Debug)]
+pub(super) struct LargeReply {
+    pub(super) message: Vec<u8>,
+    pub(super) value: LargeValue,
+}
+
+impl LargeReply {
+    /// Copies the value, piece by piece, and queues the message. If the value exceeds it, a mark replaces it.
+    async fn write(self, queue: &mut SendQueue) {
+        let LargeReply { mut message, value } = self;
+        let start = message.len();
+        codec::encode_value_head(&mut message, value.len());
+        if message.len() + value.len() > MESSAGE_BYTES {
+            message.truncate(start);
+            codec::encode(&mut message, &ForwardedReply::TooLarge);
+            return queue.push_message(message);
+        }
+        message.reserve_exact(value.len());
+        for piece in value.slices().flat_map(|slice| slice.chunks(COPY_BYTES)) {
+            message.extend_from_slice(piece);
+            yield_now().await;
+        }
+        queue.push_message(message);
+    }
 }
 
 /// A large call that has been executed.
 #[derive(Debug)]
 pub(super) struct ExecutedCall {
-    /// Bytes of the call.
+    /// Bytes of the call, while it is executed.
     pub(super) bytes: usize,
+    /// Bytes of the reply, if only that was copied.
+    reply_bytes: usize,
     /// The message with its reply.
     pub(super) reply: SendQueue,
 }
@@ -43,10 +74,28 @@ impl LargeCalls {
                 && let Ok(requests) = codec::decode_requests(items, CALL_REQUESTS)
             {
                 let frame = MessageWriter::begin(&mut reply, &Message::Replies { id });
-                execute(&local, &requests[0], frame).await;
+                if let Some(large) = execute(&local, &requests[0], frame).await {
+                    large.write(&mut reply).await;
+                }
             }
-            ExecutedCall { bytes: message.len(), reply }
+            ExecutedCall { bytes: message.len(), reply_bytes: 0, reply }
         });
+    }
+
+    /// Copies a large reply.
+    pub(super) fn reply(&mut self, large: LargeReply) {
+        let reply_bytes = large.value.len();
+        self.reply_bytes += reply_bytes;
+        self.tasks.spawn(async move {
+            let mut reply = SendQueue::default();
+            large.write(&mut reply).await;
+            ExecutedCall { bytes: 0, reply_bytes, reply }
+        });
+    }
+
+    /// Bytes of the replies that are being copied.
+    pub(super) fn reply_bytes(&self) -> usize {
+        self.reply_bytes
     }
 
     /// The next that is finished; pending until one is.
@@ -54,7 +103,10 @@ impl LargeCalls {
         loop {
             match self.tasks.join_next().await {
                 None => pending().await,
-                Some(Ok(finished)) => return finished,
+                Some(Ok(finished)) => {
+                    self.reply_bytes -= finished.reply_bytes;
+                    return finished;
+                }
                 // A task that panicked has no reply: its call times out.
                 Some(Err(_)) => {}
             }
@@ -62,16 +114,23 @@ impl LargeCalls {
     }
 }
 
-async fn execute(local: &LocalNode, request: &Request<'_>, mut frame: MessageWriter<'_>) {
+/// Executes a call, and completes the message with its reply, unless that is large.
+async fn execute(
+    local: &LocalNode,
+    request: &Request<'_>,
+    mut frame: MessageWriter<'_>,
+) -> Option<LargeReply> {
     let mut large = None;
     let on_reply = |reply: Reply<'_>| match reply {
-        // Its bytes are copied once the bucket is unlocked.
-        Reply::OwnedValue(OwnedValue::Large(value)) => large = Some(value),
+        Reply::OwnedValue(OwnedValue::Large(value)) => large = Some(*value),
         reply => frame.push_executed(MESSAGE_BYTES, &ForwardedReply::Reply(reply)),
     };
     local.execute_large(request, on_reply).await;
-    if let Some(value) = large {
-        frame.push_executed(MESSAGE_BYTES, &ForwardedReply::Reply(Reply::Value(&value.to_vec())));
+    match large {
+        Some(value) => Some(LargeReply { message: frame.take(), value }),
+        None => {
+            frame.finish();
+            None
+        }
     }
-    frame.finish();
 }

@@ -117,7 +117,7 @@ impl Inbound {
                 | Message::NodeQuery { .. }
         );
         if is_request {
-            let can_execute = self.deferred.is_empty() && output.has_room_for_replies();
+            let can_execute = self.deferred.is_empty() && self.has_room_for_replies(output);
             if !can_execute || !self.turn.goes_on() {
                 return self.defer(frame.into_owned());
             }
@@ -130,7 +130,7 @@ impl Inbound {
 
     /// Handles deferred frames while there is room for the replies and the turn goes on.
     pub(crate) fn run_deferred(&mut self, output: &mut WriteBuffer) -> Result<(), LinkClosed> {
-        while !self.deferred.is_empty() && output.has_room_for_replies() && self.turn.goes_on() {
+        while !self.deferred.is_empty() && self.has_room_for_replies(output) && self.turn.goes_on() {
             let Some(frame) = self.deferred.pop_front() else { break };
             self.deferred_bytes -= frame.len();
             let (message, items) = codec::decode_frame(&frame)?;
@@ -156,7 +156,12 @@ impl Inbound {
 
     /// Whether there is work for another turn.
     pub(crate) fn has_work(&self, output: &WriteBuffer) -> bool {
-        !self.publications.is_empty() || !self.deferred.is_empty() && output.has_room_for_replies()
+        !self.publications.is_empty() || !self.deferred.is_empty() && self.has_room_for_replies(output)
+    }
+
+    /// Whether the replies to another request may be added to `output`, with those that are being copied.
+    fn has_room_for_replies(&self, output: &WriteBuffer) -> bool {
+        output.has_room_for_replies(self.large_calls.reply_bytes())
     }
 
     /// Begins a turn, after other tasks have run.
@@ -202,7 +207,8 @@ impl Inbound {
                     return Ok(Handled::Large);
                 }
                 self.attribute_watches(&mut requests);
-                requests::execute(&self.local, id, &requests, &mut self.proposals, queue);
+                let large = requests::execute(&self.local, id, &requests, &mut self.proposals, queue);
+                large.into_iter().for_each(|large| self.large_calls.reply(large));
             }
             Message::Replies { id } => self.link.on_replies(id, CallReplies::decode(items)?)?,
             Message::Subscribe { id, subscription, bucket } => {

@@ -3,31 +3,35 @@
 
 use crate::{
     error::RangeFailure,
-    limits::{BATCH_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
+    limits::{BATCH_BYTES, COPY_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
     link::{
         codec::{ForwardedReply, Message, TransactionResult},
         send_queue::{MessageWriter, SendQueue},
     },
-    local::{LocalNode, Place, is_immediate},
-    serve::proposals::Proposals,
+    local::{LocalNode, Place},
+    serve::{large_calls::LargeReply, proposals::Proposals},
 };
 use kv::{CommandError, FullName, OwnedValue, Reply, Request};
+use kv_raft::is_immediate;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 /// Executes the requests of a call in order until one reply message is full, and queues that message. If the
 /// first is for the log of a durable range, it is proposed, with those after it for that range, and the
 /// message is queued when they are executed. The peer sends again what has no reply.
+///
+/// If the last reply of the message takes long to copy, that is left to the caller.
 pub(crate) fn execute(
     local: &LocalNode,
     id: u32,
     requests: &[Request<'_>],
     proposals: &mut Proposals,
     queue: &mut SendQueue,
-) {
+) -> Option<LargeReply> {
     if let Some(Run { place: Some(Ok(Place::Range(range))), requests, is_immediate: false }) =
         Run::first_of(local, requests)
     {
-        return proposals.call(range, id, requests, queue);
+        proposals.call(range, id, requests, queue);
+        return None;
     }
     let now_ms = kv::time::now_ms();
     let mut replies = ReplyWriter { frame: MessageWriter::begin(queue, &Message::Replies { id }), count: 0 };
@@ -40,7 +44,7 @@ pub(crate) fn execute(
             let is_read = run_requests.next().is_none_or(|request| request.op.is_read());
             if let ForwardedReply::Reply(Reply::OwnedValue(OwnedValue::Large(value))) = reply {
                 // Its bytes are copied once the bucket is unlocked.
-                large = Some((value, is_read));
+                large = Some((*value, is_read));
                 return Break(());
             }
             flow = replies.push(&reply, is_read);
@@ -60,6 +64,13 @@ pub(crate) fn execute(
             None => run.refuse(|| ForwardedReply::NotOwner, push),
         };
         if let Some((value, is_read)) = large {
+            if value.len() > COPY_BYTES {
+                if replies.count > 0 && is_read {
+                    // It is the first one when the peer sends it again.
+                    break;
+                }
+                return Some(LargeReply { message: replies.frame.take(), value });
+            }
             flow = replies.push(&ForwardedReply::Reply(Reply::Value(&value.to_vec())), is_read);
         }
         if flow.is_break() {
@@ -68,6 +79,7 @@ pub(crate) fn execute(
         rest = &rest[done..];
     }
     replies.frame.finish();
+    None
 }
 
 /// Requests in a row for the same place of this node.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    limits::FRAME_BYTES,
+    limits::{COPY_BYTES, FRAME_BYTES},
     link::{buffers::ReadBuffer, codec::ForwardedReply, send_queue::SendQueue},
     tests::local_node,
 };
@@ -156,4 +156,21 @@ fn a_publication_takes_many_turns_and_calls_are_executed_between_them() {
     assert_eq!(replies, [(0, "[1]".into()), (1, "[0]".into()), (2, "[1]".into())]);
     assert!(turns > 50, "{turns}");
     assert_eq!(served.inbound.deferred_bytes, 0);
+}
+
+#[tokio::test]
+async fn other_calls_are_executed_while_a_large_reply_is_copied() {
+    let mut served = Served::new();
+    let value = "x".repeat(5 * COPY_BYTES / 2);
+    served.receive(&Message::Call { id: 0 }, &put_and_get(&value)[..2]).unwrap();
+    assert_eq!(served.replies(), [(0, "Some(Reply(Done))".into())]);
+    let [.., get] = put_and_get("");
+    served.inbound.begin_turn();
+    served.receive(&Message::Call { id: 1 }, &[get, get]).unwrap();
+    assert_eq!(served.inbound.large_calls.reply_bytes(), value.len(), "one reply in a message");
+    served.receive(&Message::Call { id: 2 }, &put_and_get("2")).unwrap();
+    assert_eq!(served.replies(), [(2, "2".into())]);
+    served.inbound.progress(&mut served.output).await;
+    assert!(served.replies() == [(1, value)]);
+    assert_eq!(served.inbound.large_calls.reply_bytes(), 0);
 }

@@ -108,11 +108,16 @@ fn read_range<'a, P: Protocol>(
 }
 
 /// How many leading requests are for buckets of this node; the first one is.
-#[inline]
+#[inline(always)]
 fn local_prefix_len(cluster: &Cluster, requests: &[Request<'_>]) -> usize {
-    if requests.len() == 1 || cluster.owns_every_bucket() {
-        return requests.len();
+    match requests.len() == 1 || cluster.owns_every_bucket() {
+        true => requests.len(),
+        false => owned_prefix_len(cluster, requests),
     }
+}
+
+/// The same, by the owner of each.
+fn owned_prefix_len(cluster: &Cluster, requests: &[Request<'_>]) -> usize {
     let is_other = |pair: &[Request<'_>]| {
         pair[1].bucket != pair[0].bucket && !matches!(cluster.owner(pair[1].bucket), Owner::Local(_))
     };
