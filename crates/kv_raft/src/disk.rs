@@ -177,7 +177,7 @@ impl Disk {
         Ok(free)
     }
 
-    /// Looks at the disk again, and logs whether it has become full, or is no longer. Returns how much is free.
+    /// Looks at the disk again, and logs if it has become full, or is no longer. Returns how much is free.
     fn update(&self) -> io::Result<u64> {
         let (free, reserve) = (self.look()?, self.reserve());
         let is_full = free < reserve;

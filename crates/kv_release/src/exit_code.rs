@@ -6,8 +6,8 @@ pub(crate) const OK: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 /// Something needed is unavailable: a port in use, a node already running, no node running.
 pub(crate) const UNAVAILABLE: u8 = 69;
-/// Invalid configuration, or a run directory, data directory or limit of the system that only an operator can change; nothing
-/// was started (EX_CONFIG of sysexits.h).
+/// Invalid configuration, or a run directory, data directory or limit of the system that only an operator can
+/// change; nothing was started (EX_CONFIG of sysexits.h).
 pub(crate) const CONFIG: u8 = 78;
 /// A second SIGINT or Ctrl-C cut the drain short (128 + SIGINT).
 pub(crate) const INTERRUPTED: u8 = 130;

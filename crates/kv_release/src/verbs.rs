@@ -14,6 +14,7 @@ use crate::{
     node::{
         repair,
         run::{self, RunMode},
+        runtime,
     },
     output::print_line,
     release::Release,
@@ -71,7 +72,7 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
         Verb::Backup { file, verify: false } => export::run(&run_dir()?, Content::Backup, Some(&file))?,
         Verb::Backup { file, verify: true } => restore::verify(&file)?,
         Verb::Restore { file } => match settings() {
-            Ok(settings) => restore::run(&settings, &run_dir()?, &file)?,
+            Ok(settings) => restore::run(&settings, runtime::threads(), &run_dir()?, &file)?,
             // A running node can be found without the rest of the configuration.
             Err(_) => restore::into_node(&run_dir()?, &file)?,
         },

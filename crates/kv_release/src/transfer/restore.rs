@@ -13,7 +13,6 @@ use crate::{
     },
     error::Error,
     limits::{BACKUP_READ_BYTES, TRANSFER_PAGE_BYTES},
-    node::runtime,
     output::{counted, print_line},
     records::record::{Item, Record as Line},
 };
@@ -47,10 +46,11 @@ pub(crate) fn verify(path: &Path) -> Result<(), Error> {
 }
 
 /// Restores into the data directory that is configured, if no node uses it, and else into the node that does.
-pub(crate) fn run(settings: &Settings, run_dir: &RunDir, path: &Path) -> Result<(), Error> {
+/// A node of that directory will have this number of threads.
+pub(crate) fn run(settings: &Settings, threads: usize, run_dir: &RunDir, path: &Path) -> Result<(), Error> {
     let Some(data_dir) = &settings.node.data_dir else { return into_node(run_dir, path) };
     if !Ranges::is_in_use(data_dir) {
-        return into_directory(settings, runtime::threads(), data_dir, path);
+        return into_directory(settings, threads, data_dir, path);
     }
     let used = client::evaluate(run_dir, "status", true).map(|status| status["data_dir"].clone());
     let is_of_node = |used: &Value| {
