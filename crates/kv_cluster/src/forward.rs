@@ -12,11 +12,10 @@ use crate::{
     error::Error,
     limits::{COPY_BYTES, MESSAGE_BYTES},
     link::{codec::ForwardedReply, replies::CallReplies},
-    local::is_immediate,
     peer::{Peer, calls::PendingCall},
 };
 use kv::{Reply, Request};
-use kv_raft::{Range, RangeReply, Ticket};
+use kv_raft::{Range, RangeReply, Ticket, is_immediate};
 use std::ptr;
 
 /// Who replies later.

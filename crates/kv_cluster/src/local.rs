@@ -11,7 +11,7 @@ mod durable;
 mod persistence;
 mod stores;
 
-pub(crate) use durable::{Flushing, Place, is_immediate};
+pub(crate) use durable::{Flushing, Place};
 
 use crate::{cookie::Cookie, limits::PREPARATIONS, node_name::NodeName, routing::table::RoutingTable};
 use kv::{

@@ -83,7 +83,7 @@ impl Consensus {
             heartbeat_interval: milliseconds(HEARTBEAT),
             election_timeout_min: milliseconds(ELECTION.0),
             election_timeout_max: milliseconds(ELECTION.1),
-            // It would count entries; we count bytes. The log goes with the snapshot that has it.
+            // It would count entries alone. The log goes with the snapshot that has it.
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: 0,
             ..Config::default()

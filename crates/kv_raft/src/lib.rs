@@ -26,6 +26,7 @@ mod replica;
 pub mod snapshot;
 
 pub use error::{OpenError, RangeError};
+pub use group::encode::is_immediate;
 pub use identity::Span;
 pub use log::{Fsync, LogStats};
 pub use proposals::{

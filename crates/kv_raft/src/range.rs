@@ -216,7 +216,7 @@ impl Range {
             return Ok(Ticket::ready(GroupReplies::refused(CommandError::OutOfMemory)));
         }
         // A watch may end by an expiry that only the log knows of.
-        if watched.is_empty() && requests.iter().all(|request| is_immediate(&request.op)) {
+        if watched.is_empty() && requests.iter().all(|request| encode::is_immediate(&request.op)) {
             return self.read_transaction(requests);
         }
         if let Some(error) = self.exceeded(requests) {
@@ -460,11 +460,6 @@ impl Range {
     fn stopped(&self, reason: &Arc<str>) -> RangeError {
         RangeError::Stopped { range: self.text.clone(), reason: reason.clone() }
     }
-}
-
-/// Whether an operation can be executed at once: it changes nothing, and is not for the log.
-fn is_immediate(op: &Op<'_>) -> bool {
-    !encode::is_logged(op) && *op != Op::Crash
 }
 
 /// Bytes of a watched bucket beside its name: its database, its version, and the length of the name.

@@ -17,7 +17,14 @@ use crate::{
 };
 use parking_lot::Mutex;
 use renew::{LOG, open_log, renew_log};
-use std::{collections::BTreeSet, future::pending, path::PathBuf, sync::Arc, thread, time::Instant};
+use std::{
+    collections::BTreeSet,
+    future::pending,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+    time::Instant,
+};
 use tokio::{
     sync::oneshot,
     time::{interval, sleep},
@@ -249,7 +256,7 @@ impl Replica {
         let Fsync::Interval(pause) = self.range.fsync else { pending().await };
         loop {
             // What is executed has been written.
-            let applied = self.range.status().applied;
+            let applied = self.range.progress.applied.load(Relaxed);
             if let Err(error) = sync(log).await {
                 return End::Broken(error.to_string());
             }

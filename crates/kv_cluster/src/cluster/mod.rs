@@ -14,7 +14,7 @@ use crate::{
     forward::{ForwardedBatch, Target},
     limits::{HANDSHAKES, NODE_EVENTS},
     link::node_query::NodeQuery,
-    local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings, is_immediate},
+    local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings},
     node_name::NodeName,
     peer::{Peer, PeerList, dialer, listener},
     routing::{
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 use kv::{Backlog, Reply, Request, Subscription};
-use kv_raft::{Fsync, Range, Ranges, RangesSettings};
+use kv_raft::{Fsync, Range, Ranges, RangesSettings, is_immediate};
 use otp::{ChildSpec, PassiveChildren, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
 use std::{
     net::SocketAddr,

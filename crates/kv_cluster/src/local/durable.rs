@@ -6,7 +6,7 @@ use crate::{
     error::{Error, RangeFailure, RangeFailureKind},
     routing::table::Destination,
 };
-use kv::{Database, Op, Reply, Request};
+use kv::{Database, Reply, Request};
 use kv_raft::{Range, RangeError, RangeState, Ranges, Ticket};
 use otp::{ChildSpec, PassiveChildren, Shutdown, Strategy, Supervisor, Tree};
 use std::{ops::ControlFlow, path::PathBuf, ptr, sync::Arc, thread, time::Duration};
@@ -45,12 +45,6 @@ impl Place<'_> {
     pub(crate) fn several(&self, other: &Place<'_>) -> Error {
         Error::SeveralRanges { one: self.text().into(), other: other.text().into() }
     }
-}
-
-/// Whether a durable range executes the operation at once: it changes nothing, and is not for the log.
-#[inline]
-pub(crate) fn is_immediate(op: &Op<'_>) -> bool {
-    op.is_read() && !matches!(op, Op::Watch { .. })
 }
 
 /// The end of all buckets, in durable ranges, in flight.

@@ -8,10 +8,11 @@ use crate::{
         codec::{ForwardedReply, Message, TransactionResult},
         send_queue::{MessageWriter, SendQueue},
     },
-    local::{LocalNode, Place, is_immediate},
+    local::{LocalNode, Place},
     serve::{large_calls::LargeReply, proposals::Proposals},
 };
 use kv::{CommandError, FullName, OwnedValue, Reply, Request};
+use kv_raft::is_immediate;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 /// Executes the requests of a call in order until one reply message is full, and queues that message. If the

@@ -79,10 +79,16 @@ pub(crate) fn without_reads(group: &[u8]) -> Result<Vec<u8>, Malformed> {
     Ok(bytes)
 }
 
+/// Whether a range executes the operation at once: it changes nothing, and is not for the log.
+#[inline]
+pub fn is_immediate(op: &Op<'_>) -> bool {
+    op.is_read() && !matches!(op, Op::Watch { .. })
+}
+
 /// Whether a request with this operation goes into the log. [`Op::Crash`] does not: it would crash again
 /// whenever the log is executed.
 pub(crate) fn is_logged(op: &Op<'_>) -> bool {
-    matches!(op, Op::Watch { .. }) || !(op.is_read() || *op == Op::Crash)
+    !is_immediate(op) && *op != Op::Crash
 }
 
 fn encode_requests(requests: &[Request<'_>], end: usize, bytes: &mut Vec<u8>) -> usize {

@@ -10,7 +10,6 @@ use kv::{
     Args, CommandError, CommandSpec, Group,
     flag::{ADMIN, NO_MULTI},
 };
-
 use std::{future::ready, time::Duration};
 use tokio::time::sleep;
 
