@@ -135,8 +135,13 @@ impl Release {
 
     /// As [`Release::durable`], with the data below this directory.
     pub fn durable_in(data: &Path) -> Release {
+        Release::durable_in_with(data, "")
+    }
+
+    /// As [`Release::durable_in`], with these lines of a configuration file.
+    pub fn durable_in_with(data: &Path, lines: &str) -> Release {
         let directory = Arc::new(TempDir::new());
-        Release::start_durable(build::binary("foo"), &directory, &data.join(DATA_DIR), "")
+        Release::start_durable(build::binary("foo"), &directory, &data.join(DATA_DIR), lines)
     }
 
     fn start_durable(program: PathBuf, directory: &Arc<TempDir>, data_dir: &Path, lines: &str) -> Release {

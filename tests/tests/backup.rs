@@ -117,6 +117,53 @@ fn a_backup_has_the_buckets_of_one_node_and_a_restore_goes_to_their_owners() {
 }
 
 #[test]
+fn a_durable_pair_is_backed_up_and_restored_node_by_node() {
+    let directory = TempDir::new();
+    let files = ["foo.kvdb", "bar.kvdb"].map(|name| directory.path().join(name).display().to_string());
+    let exported = |pair: &Pair| [&pair.foo, &pair.bar].map(|node| sorted_lines(&node.verb(&["export"])));
+    let restart = |pair: &mut Pair| {
+        pair.restart_foo();
+        pair.restart_bar();
+        pair.wait_until_linked();
+        pair.foo.wait_until_loaded();
+    };
+    let pair = Pair::durable();
+    pair.foo.fill();
+    for (node, file) in [&pair.foo, &pair.bar].into_iter().zip(&files) {
+        let output = node.verb(&["backup", file]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    let all = exported(&pair);
+    assert!(all.iter().all(|lines| !lines.is_empty()), "{all:?}");
+
+    // Into the data directories of nodes that do not run, and then into nodes that do.
+    for runs in [false, true] {
+        let mut other = Pair::durable();
+        if !runs {
+            other.foo.kill();
+            other.bar.kill();
+            for node in [FOO, BAR] {
+                fs::remove_dir_all(other.data_dir(node)).expect("its data directory");
+            }
+        }
+        for (node, file) in [&other.foo, &other.bar].into_iter().zip(&files) {
+            let output = node.verb(&["restore", file]);
+            assert!(output.status.success(), "{output:?}");
+            let place = if runs { "into the running node" } else { "which does not run" };
+            assert!(text(&output.stdout).contains(place), "{output:?}");
+        }
+        if runs {
+            assert_eq!(exported(&other), all);
+            other.foo.kill();
+            other.bar.kill();
+        }
+        restart(&mut other);
+        assert_eq!(exported(&other), all);
+        assert_eq!(other.foo.client().get("shopping", "milk"), "1");
+    }
+}
+
+#[test]
 fn a_backup_has_durable_and_volatile_buckets() {
     let directory = TempDir::new();
     let (_, file) = file(&directory);

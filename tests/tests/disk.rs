@@ -120,6 +120,35 @@ fn a_fast_writer_leaves_the_reserve_and_no_outcome_is_unknown() {
 }
 
 #[test]
+fn flushall_does_nothing_at_all_while_a_range_refuses_it() {
+    let Some(disk) = SmallDisk::in_memory(DISK_MEBIBYTES) else { return };
+    let routes = "[[routes]]\nbuckets = \"a..m\"\nnodes = [\"foo@127.0.0.1\"]\ndurable = false\n\
+                  [[routes]]\nbuckets = \"n..\"\nnodes = [\"foo@127.0.0.1\"]\n";
+    let mut node = Release::durable_in_with(&disk.path(), routes);
+    let mut resp = node.resp();
+    for command in ["SET apple 1", "SET pear 1"] {
+        assert_eq!(resp.ask(command), "+OK\\r\\n");
+    }
+    disk.fill(RESERVE_BYTES / 2);
+    wait_until("writes are refused", || {
+        resp.ask("SET pear 1").starts_with("-MISCONF range n.. cannot write: ")
+    });
+    for command in ["FLUSHALL", "FLUSHDB", "FLUSHALL ASYNC"] {
+        let refused = resp.ask(command);
+        assert!(refused.starts_with("-MISCONF range n.. cannot write: "), "{command}: {refused}");
+        assert!(refused.ends_with("nothing was done\\r\\n"), "{command}: {refused}");
+        assert_eq!(resp.ask("MGET apple pear"), "*2\\r\\n$1\\r\\n1\\r\\n$1\\r\\n1\\r\\n", "{command}");
+    }
+    assert_eq!(resp.ask("SET apple 2"), "+OK\\r\\n");
+    disk.free();
+    wait_until("there is space", || resp.ask("FLUSHALL") == "+OK\\r\\n");
+    assert_eq!(resp.ask("DBSIZE"), ":0\\r\\n");
+    node.kill_and_restart();
+    node.wait_until_loaded();
+    assert_eq!(node.resp().ask("DBSIZE"), ":0\\r\\n");
+}
+
+#[test]
 fn a_disk_that_fills_up_at_once_and_a_start_on_it_lose_nothing() {
     let Some(disk) = SmallDisk::in_memory(DISK_MEBIBYTES) else { return };
     let mut node = Release::durable_in(&disk.path());

@@ -124,6 +124,34 @@ fn hashes_and_strings_of_all_sizes_are_copied() {
 }
 
 #[test]
+fn a_durable_node_keeps_what_it_has_imported() {
+    const EACH: u64 = 10_000;
+    let Some((redis, port)) = RedisServer::start_with_port() else { return };
+    let mut client = redis.client();
+    let script = "for number = 1, tonumber(ARGV[1]) do \
+         redis.call('SET', 'string' .. number, number, 'PXAT', 9000000000000 + number) \
+         redis.call('HSET', 'hash' .. number, 'a', number, 'b', 'x') \
+         if number % 2 == 0 then redis.call('PEXPIREAT', 'hash' .. number, 9000000000000 + number) end end";
+    client.command(&["EVAL", script, "0", &EACH.to_string()]);
+    assert_eq!(client.reply(), b"$-1\r\n");
+    let mut node = Release::durable();
+    let output = import(&node, port, "", &[]);
+    let expected = format!("imported {EACH} buckets with {} entries, and {EACH} strings", 2 * EACH);
+    assert_eq!(text(&output.stdout), expected, "{output:?}");
+    node.kill_and_restart();
+    node.wait_until_loaded();
+    let mut copy = node.resp();
+    assert_eq!(copy.ask("DBSIZE"), client.ask("DBSIZE"));
+    for number in (1..=EACH).step_by(97) {
+        for command in ["GET string", "PEXPIRETIME string", "HMGET hash", "PEXPIRETIME hash"] {
+            let fields = if command == "HMGET hash" { " a b c" } else { "" };
+            let command = format!("{command}{number}{fields}");
+            assert_eq!(copy.ask(&command), client.ask(&command), "{command}");
+        }
+    }
+}
+
+#[test]
 fn times_to_live_of_fields_are_copied() {
     let one = Release::alone();
     let mut client = one.resp();

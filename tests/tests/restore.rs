@@ -1,7 +1,7 @@
 //! `restore` into data directories and into durable nodes, and imports that a kill interrupts.
 
 use std::{fmt::Write, fs, path::Path, process::Output, sync::Arc};
-use tests::{Release, TempDir, sorted_lines, spawn_verb, text, verb, wait_until};
+use tests::{Release, SmallDisk, TempDir, sorted_lines, spawn_verb, spin_until, text, verb, wait_until};
 
 /// A volatile node with buckets, and with strings of every encoding.
 fn filled() -> Release {
@@ -118,6 +118,65 @@ fn a_restore_that_is_killed_leaves_nothing_that_starts() {
     assert!(output.status.success(), "{output:?}");
     let node = start(&directory, &data_dir);
     assert_eq!(node.resp().ask("HLEN large"), r":100000\r\n");
+}
+
+#[test]
+fn what_a_restore_has_finished_is_there_after_a_kill_and_a_power_cut() {
+    let directory = TempDir::new();
+    let file = directory.path().join("shop.kvdb").display().to_string();
+    let one = filled();
+    back_up(&one, &file);
+    let Some(disk) = SmallDisk::in_file(128) else { return };
+    let data_dir = disk.path().join("new/data").display().to_string();
+    let mut verb = spawn_verb("foo", &["restore", &file, "--data-dir", &data_dir]);
+    // It takes its place, and ends or not.
+    spin_until("all of it is written", || fs::exists(disk.path().join("new/data/ranges")).expect("known"));
+    verb.kill().expect("our own child");
+    verb.wait().expect("our own child");
+    check_same(&Release::durable_in(&disk.path().join("new")), &one);
+
+    let disk = SmallDisk::in_file(128).expect("as before");
+    let data_dir = disk.path().join("new/data");
+    assert!(restore(&file, &data_dir).status.success());
+    let left = disk.after_power_cut();
+    check_same(&Release::durable_in(&left.path().join("new")), &one);
+}
+
+#[test]
+fn a_restore_into_a_node_that_is_killed_is_not_taken_for_the_whole() {
+    let directory = TempDir::new();
+    let lines = directory.write("buckets.jsonl", &lines()).display().to_string();
+    let file = directory.path().join("shop.kvdb").display().to_string();
+    let one = Release::alone();
+    assert!(one.verb(&["import", &lines]).status.success());
+    back_up(&one, &file);
+    let all = sorted_lines(&one.verb(&["export"]));
+    let mut node = Release::durable();
+    for is_node_killed in [true, false] {
+        let mut restore = node.spawn_verb(&["restore", &file]);
+        wait_until("it has begun", || buckets(&node) > 0);
+        if is_node_killed {
+            node.kill();
+            let output = restore.wait_with_output().expect("our own child");
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            let stderr = text(&output.stderr);
+            assert!(stderr.contains("only a part was restored: empty the node (FLUSHALL)"), "{stderr}");
+            node.restart();
+            node.wait_until_loaded();
+        } else {
+            restore.kill().expect("our own child");
+            restore.wait().expect("our own child");
+        }
+        let again = node.verb(&["restore", &file]);
+        assert!(text(&again.stderr).contains("a backup is restored into an empty node"), "{again:?}");
+        // The node may still have been loading what it was sent last.
+        wait_until("it is restored", || {
+            node.resp().ask("FLUSHALL");
+            node.verb(&["restore", &file]).status.success()
+        });
+        assert_eq!(sorted_lines(&node.verb(&["export"])), all);
+        node.resp().ask("FLUSHALL");
+    }
 }
 
 #[test]

@@ -61,7 +61,12 @@ pub(super) fn check_beginning(directory: &Path) -> io::Result<()> {
 /// Cuts off a record at the end of the log of which only the first sectors were written. Fails if the last
 /// file has damage that the library would cut off.
 pub(super) fn cut_torn_end(directory: &Path) -> io::Result<()> {
-    let Some(last) = files(directory)?.pop() else { return Ok(()) };
+    let mut files = files(directory)?;
+    // The library removes a file of which nothing was written. The end of the one before it may be torn.
+    while files.len() > 1 && is_unwritten(&files[files.len() - 1])? {
+        files.pop();
+    }
+    let Some(last) = files.pop() else { return Ok(()) };
     let Some(offset) = first_unreadable(&last)? else { return Ok(()) };
     let mut file = File::options().read(true).write(true).open(&last)?;
     file.seek(SeekFrom::Start(offset))?;
@@ -70,14 +75,22 @@ pub(super) fn cut_torn_end(directory: &Path) -> io::Result<()> {
     if newer_version(&last, offset)?.is_some() {
         return Err(Damage { path: last, offset }.into());
     }
-    if is_torn(&rest, offset) {
-        return Ok(());
-    }
-    if is_torn(written_sectors(&rest, offset), offset) {
+    let written = written_sectors(&rest, offset);
+    if written.len() < rest.len() && is_torn(written, offset) {
         file.set_len(offset)?;
         return file.sync_all();
     }
-    Err(Damage { path: last, offset }.into())
+    if is_torn(&rest, offset) { Ok(()) } else { Err(Damage { path: last, offset }.into()) }
+}
+
+/// Whether a file has only zeros, or nothing.
+fn is_unwritten(path: &Path) -> io::Result<bool> {
+    for byte in BufReader::new(File::open(path)?).bytes() {
+        if byte? != 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The bytes before those sectors up to the end of a file that hold only zeros: some file systems write the

@@ -1,5 +1,7 @@
 //! What a log keeps over a restart, and what it makes of damaged files.
 
+mod faults;
+
 use super::encoding::{ID_BYTES, PAYLOAD_HEADER_BYTES};
 use super::*;
 use crate::{

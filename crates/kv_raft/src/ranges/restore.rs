@@ -1,7 +1,7 @@
 //! Fills an empty data directory with the records of a backup, while no node uses it. All of it is written
 //! beside its place and takes that when it is on disk, so a node never starts with a part.
 
-use super::{PART, RANGES_DIRECTORY, check_count, lock, replicas::make_replica};
+use super::{PART, RANGES_DIRECTORY, check_count, lock, make_directory, replicas::make_replica};
 use crate::{
     error::OpenError,
     identity::{Identity, Ids, Span, failed},
@@ -54,7 +54,7 @@ impl Restore {
         stamp_ms: u64,
     ) -> Result<Restore, OpenError> {
         check_count(spans)?;
-        fs::create_dir_all(data_dir).map_err(failed(data_dir))?;
+        make_directory(data_dir).map_err(failed(data_dir))?;
         let lock = lock(data_dir)?;
         let (directory, part) = (data_dir.join(RANGES_DIRECTORY), data_dir.join(PART));
         let is_used = fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
