@@ -70,10 +70,15 @@ impl SmallDisk {
         self.directory.path().join(MOUNT)
     }
 
+    /// Bytes that are free.
+    pub fn free_bytes(&self) -> u64 {
+        let space = statvfs(self.path()).expect("it is mounted");
+        space.f_bavail * space.f_frsize
+    }
+
     /// Takes all space but this, at once.
     pub fn fill(&self, left: u64) {
-        let space = statvfs(self.path()).expect("it is mounted");
-        let bytes = (space.f_bavail * space.f_frsize).saturating_sub(left);
+        let bytes = self.free_bytes().saturating_sub(left);
         let ballast = File::create(self.ballast()).expect("the disk has room for a file");
         // What others write meanwhile may take the space first.
         let _ = fallocate(ballast, FallocateFlags::empty(), 0, bytes);

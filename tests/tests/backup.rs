@@ -59,12 +59,16 @@ fn a_backup_that_is_damaged_in_any_place_is_not_restored() {
     let output = node.verb(&["backup", "-"]);
     assert!(output.status.success(), "{output:?}");
     let backup = output.stdout;
+    fs::write(&path, &backup).unwrap();
+    let imported = node.verb(&["import", &file]);
+    assert_eq!(imported.status.code(), Some(1), "{imported:?}");
+    assert!(text(&imported.stderr).contains("this is a backup: use `restore`"), "{imported:?}");
     let empty = Release::alone();
     let verified = node.verb_with_input(&["backup", "--verify", "-"], &backup);
     assert!(verified.status.success(), "{verified:?}");
     for (bytes, why) in [
         (&backup[..backup.len() - 1], "it is incomplete: it ends at byte "),
-        (&[&backup[..100], &[0xff], &backup[101..]].concat(), "it is damaged at byte "),
+        (&[&backup[..100], &[0xff], &backup[101..]].concat(), "it is damaged in the block behind byte "),
         (&[&backup[..5], &[2], &backup[6..]].concat(), "it has version 2 of the format"),
         (b"{\"kind\":\"bucket\"}", "it is not a backup or a snapshot of this program"),
     ] {

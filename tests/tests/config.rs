@@ -72,6 +72,8 @@ fn a_route_to_an_unknown_node() {
 #[test]
 fn invalid_toml() {
     assert_refused("[[routes]]", "[[routes]", 7, &[]);
+    let unquoted = "[storage]\nfsync = interval # not always\n[[routes]]";
+    assert_refused("[[routes]]", unquoted, 8, &["a string goes in quotes: fsync = \"interval\""]);
 }
 
 #[test]

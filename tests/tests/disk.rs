@@ -1,6 +1,6 @@
 //! Durable nodes on disks that are full, and on disks that forget what was not synced.
 
-use tests::{Release, RespClient, SmallDisk, wait_until};
+use tests::{Release, RespClient, SmallDisk, resp, wait_until};
 
 /// Bytes that a node wants free on a disk of [`DISK_MEBIBYTES`] before it writes: a sixteenth.
 const RESERVE_BYTES: u64 = 2 * MIB;
@@ -88,6 +88,35 @@ fn a_full_disk_refuses_writes_before_it_is_full_and_takes_them_again_when_there_
     writer.client = node.resp();
     writer.check();
     assert_eq!(node.client().get("shopping", "milk"), "1");
+}
+
+/// A disk may be full in less time than between two looks at it.
+#[test]
+fn a_fast_writer_leaves_the_reserve_and_no_outcome_is_unknown() {
+    let Some(disk) = SmallDisk::in_memory(DISK_MEBIBYTES) else { return };
+    let node = Release::durable_in(&disk.path());
+    let mut writers: Vec<RespClient> = (0..4).map(|_| node.resp()).collect();
+    let value = "x".repeat(256 * 1024);
+    for (number, client) in writers.iter_mut().enumerate() {
+        let writes = (0..40).flat_map(|key| resp::command(&["SET", &format!("{number}-{key}"), &value]));
+        client.send(writes.collect::<Vec<u8>>());
+    }
+    let mut acknowledged = Vec::new();
+    for (number, client) in writers.iter_mut().enumerate() {
+        for key in 0..40 {
+            match String::from_utf8(client.reply()).expect("text").trim_end() {
+                "+OK" => acknowledged.push(format!("{number}-{key}")),
+                refused => assert!(refused.starts_with("-MISCONF range .. cannot write: "), "{refused}"),
+            }
+        }
+    }
+    assert!(!acknowledged.is_empty() && acknowledged.len() < 160, "{}", acknowledged.len());
+    assert!(disk.free_bytes() > RESERVE_BYTES / 2, "{} bytes are free", disk.free_bytes());
+    let log = node.log();
+    assert!(!log.contains("the log has failed") && !log.contains("openraft"), "{log}");
+    for key in acknowledged {
+        assert_eq!(writers[0].ask(&format!("STRLEN {key}")), format!(":{}\\r\\n", value.len()));
+    }
 }
 
 #[test]

@@ -155,14 +155,14 @@ fn data_that_do_not_fit_are_refused_at_start_with_both_and_the_ways_out() {
         (
             name,
             &row("..k", ""),
-            "DATA/ranges/1-1 holds the data of ..m, and the route says ..k; write the route as it was, or back the \
-             data up, start with an empty data_dir, and restore them",
+            "DATA/ranges/1-1 holds the data of ..m, and the route says ..k; write the route as it was, or export \
+             the data with that route, start with an empty data_dir, and import them",
         ),
         (
             name,
             &row("..m", "durable = false\n"),
-            "DATA/ranges/1-1 holds the data of ..m, and the route ..m has durable = false; remove that, or back the \
-             data up, start with an empty data_dir, and restore them",
+            "DATA/ranges/1-1 holds the data of ..m, and the route ..m has durable = false; remove that, or export \
+             the data without it, start with an empty data_dir, and import them",
         ),
     ] {
         let found = refused(name, lines);
@@ -173,8 +173,8 @@ fn data_that_do_not_fit_are_refused_at_start_with_both_and_the_ways_out() {
     bytes[5] = 2;
     fs::write(replica, bytes).expect("written");
     let found = refused(name, &row("..m", ""));
-    let error = "DATA/ranges/1-1/replica has version 2, and this program knows version 1; start the version that \
-                 wrote it";
+    let error = "DATA/ranges/1-1/replica has version 2, and this release knows version 1: use a release that \
+                 knows version 2";
     assert!(found.contains(error), "{found}");
 }
 

@@ -10,8 +10,15 @@ use std::{
 use tests::{Release, TempDir, copy_directory, sorted_lines, text, verb, wait_until};
 
 /// Written by `write_fixtures`, which docs/disk-format.md names: a data directory, a backup of it, and what
-/// both hold.
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/version-1");
+/// both hold. In the second one `node` has version 2.
+const FIXTURES: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/version-1"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/version-2"),
+];
+/// Those that this version writes.
+const NEWEST: &str = FIXTURES[FIXTURES.len() - 1];
+/// A version of each kind that is not there yet.
+const NEWER: u8 = 9;
 const DATA: &str = "data";
 const BACKUP: &str = "shop.kvdb";
 const BUCKETS: &str = "buckets.jsonl";
@@ -61,7 +68,7 @@ const MARK: &[u8] = b"imported";
 #[test]
 #[ignore = "writes files: only for a new version of a format, with --release"]
 fn write_fixtures() {
-    let fixtures = Path::new(FIXTURES);
+    let fixtures = Path::new(NEWEST);
     drop(fs::remove_dir_all(fixtures));
     fs::create_dir_all(fixtures).expect("made");
     let mut node = Release::durable();
@@ -99,16 +106,16 @@ fn skip(node: &Release, requests: &str) {
     assert!(node.verb(&["range", "skip", "..", &index, "--yes"]).status.success());
 }
 
-/// The lines that the fixtures hold.
-fn buckets() -> Vec<String> {
-    let lines = fs::read_to_string(Path::new(FIXTURES).join(BUCKETS)).expect("the fixture");
+/// The lines that fixtures hold.
+fn buckets(fixtures: &str) -> Vec<String> {
+    let lines = fs::read_to_string(Path::new(fixtures).join(BUCKETS)).expect("the fixture");
     lines.lines().map(str::to_owned).collect()
 }
 
 /// A directory with a copy of the data directory in it.
-fn copied() -> Arc<TempDir> {
+fn copied(fixtures: &str) -> Arc<TempDir> {
     let directory = TempDir::new();
-    copy_directory(&Path::new(FIXTURES).join(DATA), &directory.path().join(DATA));
+    copy_directory(&Path::new(fixtures).join(DATA), &directory.path().join(DATA));
     Arc::new(directory)
 }
 
@@ -120,73 +127,81 @@ fn check_encodings(node: &Release) {
 }
 
 #[test]
-fn a_data_directory_of_this_version_is_opened_with_all_that_it_holds() {
-    let directory = copied();
-    let mut node = Release::durable_in(directory.path());
-    for _ in 0..2 {
-        assert_eq!(sorted_lines(&node.verb(&["export"])), buckets());
-        check_encodings(&node);
-        for (command, reply) in [("SET new 1", "+OK\\r\\n"), ("SAVE", "+OK\\r\\n"), ("DEL new", ":1\\r\\n")] {
-            assert_eq!(node.resp().ask(command), reply);
+fn a_data_directory_is_opened_with_all_that_it_holds() {
+    for fixtures in FIXTURES {
+        let directory = copied(fixtures);
+        let mut node = Release::durable_in(directory.path());
+        for _ in 0..2 {
+            assert_eq!(sorted_lines(&node.verb(&["export"])), buckets(fixtures), "{fixtures}");
+            check_encodings(&node);
+            for (command, reply) in
+                [("SET new 1", "+OK\\r\\n"), ("SAVE", "+OK\\r\\n"), ("DEL new", ":1\\r\\n")]
+            {
+                assert_eq!(node.resp().ask(command), reply);
+            }
+            node.kill_and_restart();
+            node.wait_until_loaded();
         }
-        node.kill_and_restart();
-        node.wait_until_loaded();
     }
 }
 
 #[test]
-fn a_backup_of_this_version_is_restored_with_all_that_it_holds() {
-    let node = Release::alone();
-    let backup = Path::new(FIXTURES).join(BACKUP).display().to_string();
-    let restored = node.verb(&["restore", &backup]);
-    assert!(restored.status.success(), "{restored:?}");
-    assert_eq!(sorted_lines(&node.verb(&["export"])), buckets());
-    check_encodings(&node);
+fn a_backup_is_restored_with_all_that_it_holds() {
+    for fixtures in FIXTURES {
+        let node = Release::alone();
+        let backup = Path::new(fixtures).join(BACKUP).display().to_string();
+        let restored = node.verb(&["restore", &backup]);
+        assert!(restored.status.success(), "{restored:?}");
+        assert_eq!(sorted_lines(&node.verb(&["export"])), buckets(fixtures), "{fixtures}");
+        check_encodings(&node);
+    }
 }
 
 /// A file of a newer version, and what an older program does.
 struct Newer {
     /// Its path in the data directory.
     path: PathBuf,
-    /// Makes it one of version 2.
+    /// Makes it one of a newer version.
     raise: fn(&mut [u8]),
     /// Whether the node starts, without the range.
     starts: bool,
     says: &'static str,
 }
 
+const NODE_SAYS: &str = "has version 9, and this release knows version 2: use a release that knows version 9";
+
 fn newer_files() -> [Newer; 6] {
-    let raise_ours: fn(&mut [u8]) = |bytes| bytes[5] = 2;
+    let raise_ours: fn(&mut [u8]) = |bytes| bytes[5] = NEWER;
     let range = Path::new(RANGE);
     let named = |directory: PathBuf, prefix: &str| {
-        let files = fs::read_dir(Path::new(FIXTURES).join(DATA).join(&directory)).expect("a directory");
+        let files = fs::read_dir(Path::new(NEWEST).join(DATA).join(&directory)).expect("a directory");
         let mut names = files.map(|file| file.expect("a file").file_name());
         directory.join(names.find(|name| name.to_string_lossy().starts_with(prefix)).expect("a file"))
     };
     let (snapshot, log) = (named(range.into(), "snapshot-"), named(range.join("log"), "r-"));
-    let has_version = "has version 2, and this program knows version 1; start the version that wrote it";
+    let has_version = "has version 9, and this release knows version 1: use a release that knows version 9";
     [
-        Newer { path: "node".into(), raise: raise_ours, starts: false, says: has_version },
+        Newer { path: "node".into(), raise: raise_ours, starts: false, says: NODE_SAYS },
         Newer { path: range.join("replica"), raise: raise_ours, starts: false, says: has_version },
         Newer { path: range.join("skipped"), raise: raise_ours, starts: true, says: has_version },
         Newer {
             path: snapshot,
             raise: raise_ours,
             starts: true,
-            says: "it has version 2 of the format, and this release reads version 1: use a release that knows \
-                   version 2",
+            says: "it has version 9 of the format, and this release reads version 1: use a release that knows \
+                   version 9",
         },
         Newer {
             path: log.clone(),
             raise: |bytes| raise_entry(bytes, 0),
             starts: true,
-            says: "and this program knows version 1; start the version that wrote it",
+            says: "and this release knows version 1: use a release that knows version 9",
         },
         Newer {
             path: log,
             raise: |bytes| raise_entry(bytes, PAYLOAD_HEADER_BYTES),
             starts: true,
-            says: "a group of version 2, and this program knows version 1; start the version that wrote it",
+            says: "a group of version 9, and this release knows version 1: use a release that knows version 9",
         },
     ]
 }
@@ -207,7 +222,7 @@ fn raise_entry(log: &mut [u8], offset: usize) {
     });
     let payload = payload.expect("the beginning of the entry");
     let end = end(payload, log);
-    log[payload + offset] = 2;
+    log[payload + offset] = NEWER;
     let checksum = crc32(&log[payload - RECORD_HEADER_BYTES..end]);
     log[end + 4..end + 8].copy_from_slice(&checksum.to_be_bytes());
 }
@@ -237,7 +252,7 @@ fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 #[test]
 fn a_file_of_a_newer_version_is_refused_and_stays_for_that_version() {
     for Newer { path, raise, starts, says } in newer_files() {
-        let directory = copied();
+        let directory = copied(NEWEST);
         let data_dir = directory.path().join(DATA);
         let file = data_dir.join(&path);
         let bytes = fs::read(&file).expect("a file");
@@ -263,15 +278,15 @@ fn a_file_of_a_newer_version_is_refused_and_stays_for_that_version() {
 
         fs::write(&file, bytes).expect("our own");
         let node = Release::durable_in(directory.path());
-        assert_eq!(sorted_lines(&node.verb(&["export"])), buckets(), "{}", path.display());
+        assert_eq!(sorted_lines(&node.verb(&["export"])), buckets(NEWEST), "{}", path.display());
     }
 }
 
 #[test]
 fn a_backup_of_a_newer_version_is_refused() {
     let directory = TempDir::new();
-    let mut bytes = fs::read(Path::new(FIXTURES).join(BACKUP)).expect("the fixture");
-    bytes[5] = 2;
+    let mut bytes = fs::read(Path::new(NEWEST).join(BACKUP)).expect("the fixture");
+    bytes[5] = NEWER;
     let file = directory.path().join(BACKUP);
     fs::write(&file, bytes).expect("written");
     let (file, data_dir) = (file.display().to_string(), directory.path().join(DATA).display().to_string());
@@ -279,8 +294,8 @@ fn a_backup_of_a_newer_version_is_refused() {
         let output = verb("foo", words);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let says = format!(
-            "foo: {file}: it has version 2 of the format, and this release reads version 1: use a release that \
-             knows version 2"
+            "foo: {file}: it has version 9 of the format, and this release reads version 1: use a release that \
+             knows version 9"
         );
         assert_eq!(text(&output.stderr), says);
     }

@@ -17,6 +17,20 @@ fn signals_drain_and_stop_it_cleanly() {
 }
 
 #[test]
+fn a_node_that_was_stopped_can_be_started_at_once() {
+    let mut node = Release::durable();
+    let mut client = node.resp();
+    client.command(&["SET", "large", &"x".repeat(16 << 20)]);
+    assert_eq!(client.reply(), b"+OK\r\n");
+    for _ in 0..3 {
+        let output = node.verb(&["stop"]);
+        assert!(output.status.success() && !node.still_runs(), "{output:?}");
+        node.restart();
+        node.wait_until_loaded();
+    }
+}
+
+#[test]
 fn signals_without_a_meaning_end_nothing() {
     let mut node = Release::alone();
     for signal in [Signal::USR1, Signal::USR2, Signal::HUP] {

@@ -102,7 +102,16 @@ fn what_was_saved_is_known_after_a_restart() {
     let after = persistence(&mut node.resp());
     assert_eq!([&after["rdb_last_save_time"], &after["rdb_last_load_keys_loaded"]], [&saved, "3"]);
     node.wait_for_log(&["the durable range is loaded", "buckets=3"]);
-    node.wait_for_log(&["the data directory is open"]);
+    assert!(!node.log().contains("a new data directory was made"), "{}", node.log());
+    let directory = node.data_dir().display().to_string();
+    node.wait_for_log(&["the data directory is open", &directory]);
+    fs::remove_file(node.data_dir().join("node")).expect("our own");
+    node.kill_and_restart();
+    node.wait_for_log(&["WARN", "the file `node` was missing, and is made again"]);
+    let moved = node.data_dir().with_extension("elsewhere");
+    node.set_data_dir(&moved);
+    node.kill_and_restart();
+    node.wait_for_log(&["a new data directory was made", &moved.display().to_string()]);
 }
 
 #[test]
@@ -278,6 +287,18 @@ fn a_range_that_has_stopped_is_seen() {
     assert!(ranges.lines().any(|line| line.starts_with("a..m: ") && line.contains("log/")), "{ranges}");
     let exported = node.verb(&["export", "pear"]);
     assert!(exported.status.success() && text(&exported.stdout).contains("pear"), "{exported:?}");
+    let all = node.verb(&["export"]);
+    assert_eq!(all.status.code(), Some(1), "{all:?}");
+    assert!(
+        text(&all.stdout).contains("pear") && text(&all.stderr).contains("exported 0 buckets with"),
+        "{all:?}"
+    );
+    let missing = "the buckets of a range are not included: range a..m has stopped: ";
+    assert!(text(&all.stderr).contains(missing), "{all:?}");
+    for command in ["WAITAOF 1 0 1000", "MGET pear apple", "KEYS *", "SCAN 0", "DBSIZE", "FLUSHALL"] {
+        let refused = client.ask(command);
+        assert!(refused.starts_with("-CLUSTERDOWN range a..m has stopped"), "{command}: {refused}");
+    }
     let json = text(&node.verb(&["rpc", "ranges", "--json"]).stdout).to_owned();
     assert!(json.contains("\"state\":\"stopped\"") || json.contains("\"state\": \"stopped\""), "{json}");
 }
@@ -314,12 +335,33 @@ fn before_a_disk_is_full_the_log_says_so_and_when_it_is_info_does() {
     fs::write(disk.path().join("more"), vec![0; 1 << 20]).expect("there is space");
     wait_until("writes are refused", || client.ask("SET a 1").starts_with("-MISCONF"));
     assert_eq!(persistence(&mut client)["aof_last_write_status"], "err");
-    let ranges = node.rpc("ranges");
-    assert!(ranges.contains("read-only") && ranges.contains("less than 2097152 bytes are free"), "{ranges}");
+    for shown in [node.rpc("ranges"), node.rpc("tree")] {
+        let reason = "less than 2097152 bytes are free";
+        assert!(shown.contains("read-only") && shown.contains(reason), "{shown}");
+    }
     disk.free();
     wait_until("writes are accepted", || client.ask("SET a 1").starts_with("+OK"));
     assert_eq!(persistence(&mut client)["aof_last_write_status"], "ok");
     assert_eq!(node.log().matches("the disk is nearly full").count(), 1, "not again so soon");
+}
+
+#[test]
+fn the_console_takes_a_snapshot_and_a_bucket_that_crashes_loses_nothing() {
+    let node = Release::durable();
+    assert_eq!(node.rpc("create shopping").trim(), "OK");
+    assert_eq!(node.rpc("put shopping milk 1").trim(), "OK");
+    assert!(node.rpc("snapshot").starts_with("begun; "));
+    wait_until("it is on disk", || snapshots(&node.data_dir()).len() == 1);
+    node.wait_for_log(&["a snapshot was taken", "span=\"..\""]);
+    let crashed = node.rpc("crash shopping");
+    assert_eq!(crashed.trim(), "crashed; its range is loaded again from its log, and nothing is lost");
+    node.wait_until_loaded();
+    assert_eq!(node.rpc("get shopping milk").trim(), "1");
+    let storage = format!("durable, in {}", node.data_dir().display());
+    assert!(node.rpc("status").contains(&storage), "{}", node.rpc("status"));
+    let volatile = Release::alone();
+    let refused = volatile.verb(&["rpc", "snapshot"]);
+    assert!(text(&refused.stderr).contains("no bucket of this node is durable"), "{refused:?}");
 }
 
 #[test]

@@ -42,6 +42,8 @@ fn an_entry_that_crashes_its_range_is_named_and_left_out_by_hand() {
     stop(&mut node);
 
     assert!(node.verb_with_input(&skip, b"y\n").status.success());
+    let again = node.verb_with_input(&skip, b"y\n");
+    assert!(text(&again.stderr).contains("range .. is left out already: start the node"), "{again:?}");
     for _ in 0..2 {
         node.restart();
         node.wait_until_loaded();

@@ -27,7 +27,7 @@ fn check_same(node: &Release, filled: &Release) {
     assert_eq!(resp.ask("OBJECT ENCODING joined"), r"$3\r\nraw\r\n");
 }
 
-/// Restores into a data directory of foo, which does not run.
+/// Restores into a data directory that no node uses.
 fn restore(file: &str, data_dir: &Path) -> Output {
     verb("foo", &["restore", file, "--data-dir", &data_dir.display().to_string()])
 }
@@ -52,7 +52,7 @@ fn a_backup_is_restored_into_an_empty_data_directory() {
     assert!(output.status.success(), "{output:?}");
     let lines = text(&output.stdout);
     let counts = "4 buckets with 4 entries, and 4 strings";
-    let will = format!("{counts}, into {}, for foo@127.0.0.1, which does not run\n", data_dir.display());
+    let will = format!("{counts}, into {}, which no node uses, for foo@127.0.0.1\n", data_dir.display());
     assert!(lines.starts_with("restoring a backup of foo@127.0.0.1") && lines.contains(&will), "{lines}");
     assert!(lines.ends_with(&format!("restored {counts}")), "{lines}");
     let mut node = start(&directory, &data_dir);
@@ -195,6 +195,25 @@ fn a_running_durable_node_is_filled_if_it_is_empty() {
     check_same(&node, &one);
     let again = node.verb(&["restore", &file]);
     assert!(text(&again.stderr).contains("a backup is restored into an empty node"), "{again:?}");
+}
+
+#[test]
+fn a_data_directory_of_another_node_is_not_restored_into() {
+    let directory = TempDir::new();
+    let file = directory.path().join("shop.kvdb").display().to_string();
+    let (other, durable) = (filled(), Release::durable());
+    back_up(&other, &file);
+    let empty = Release::alone();
+    let data_dir = durable.data_dir().display().to_string();
+    let nowhere = directory.path().join("run").display().to_string();
+    let of_empty = empty.verb(&["restore", &file, "--data-dir", &data_dir]);
+    let of_none = verb("foo", &["restore", &file, "--data-dir", &data_dir, "--run-dir", &nowhere]);
+    for output in [of_empty, of_none] {
+        assert_eq!(output.status.code(), Some(69), "{output:?}");
+        let why = format!("{data_dir} is in use by another process, and not by foo@127.0.0.1");
+        assert!(text(&output.stderr).contains(&why), "{output:?}");
+    }
+    assert_eq!([&empty, &durable].map(|node| node.resp().ask("DBSIZE")), [":0\\r\\n", ":0\\r\\n"]);
 }
 
 /// Lines of many small buckets, and of one that crosses pages.

@@ -2,7 +2,9 @@
 //! full disk; they are accepted again when there is space. A file keeps some space for a node that starts on
 //! a full disk, where no log can be opened.
 
-use crate::limits::{DISK_LOW_BYTES, DISK_LOW_PAUSE, DISK_LOW_SHARE, DISK_RESERVE_BYTES, DISK_RESERVE_SHARE};
+use crate::limits::{
+    DISK_END_SHARE, DISK_LOW_BYTES, DISK_LOW_PAUSE, DISK_LOW_SHARE, DISK_RESERVE_BYTES, DISK_RESERVE_SHARE,
+};
 use parking_lot::Mutex;
 use rustix::{
     fs::{FallocateFlags, fallocate, statvfs},
@@ -22,13 +24,20 @@ use std::{
 /// Something would need space that is kept for the logs.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{needed} bytes are to be written, and only {free} are free on the disk, of which {reserve} are the \
-     reserve for writes: free some space"
+    "at least {} are to be written, and only {} are free on the disk, of which {} are the reserve for writes: \
+     free some space",
+    megabytes(*.needed),
+    megabytes(*.free),
+    megabytes(*.reserve)
 )]
 pub(crate) struct NoSpace {
     needed: u64,
     free: u64,
     reserve: u64,
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 /// The disk of a data directory.
@@ -38,6 +47,10 @@ pub(crate) struct Disk {
     /// Bytes that must be free for writes.
     reserve: AtomicU64,
     is_full: AtomicBool,
+    /// Bytes that may be written: those that were free beside the reserve, without what was written since.
+    room: AtomicU64,
+    /// Bytes that are being written, which may still seem free.
+    in_flight: AtomicU64,
     /// Whether the reserved file cannot be made.
     has_no_reserve: AtomicBool,
     /// Free bytes below which the disk is nearly full.
@@ -57,6 +70,8 @@ impl Disk {
             directory: directory.into(),
             reserve: DISK_RESERVE_BYTES.min(size / DISK_RESERVE_SHARE).into(),
             is_full: false.into(),
+            room: 0.into(),
+            in_flight: 0.into(),
             has_no_reserve: false.into(),
             low: DISK_LOW_BYTES.min(size / DISK_LOW_SHARE),
             warned: Mutex::default(),
@@ -77,10 +92,40 @@ impl Disk {
     }
 
     /// Why writes are refused, if they are.
-    #[inline]
     pub(crate) fn full_reason(&self) -> Option<Arc<str>> {
         let reason = || format!("less than {} bytes are free on the disk", self.reserve()).into();
         self.is_full().then(reason)
+    }
+
+    /// Whether these bytes can be written, all that wait included; why not, if not.
+    #[inline]
+    pub(crate) fn check_room(&self, bytes: u64) -> Result<(), Arc<str>> {
+        if bytes < self.room.load(Relaxed) { Ok(()) } else { self.check_room_again(bytes) }
+    }
+
+    /// Looks at the disk before it refuses.
+    #[cold]
+    fn check_room_again(&self, bytes: u64) -> Result<(), Arc<str>> {
+        if !self.is_full() {
+            // Without it, what was known before holds.
+            let _ = self.update();
+        }
+        let room = self.room.load(Relaxed);
+        match self.full_reason() {
+            Some(reason) => Err(reason),
+            None if bytes < room => Ok(()),
+            None => {
+                let reserve = self.reserve();
+                Err(NoSpace { needed: bytes, free: room + reserve, reserve }.to_string().into())
+            }
+        }
+    }
+
+    /// Notes that these bytes are being written, until the value is dropped.
+    pub(crate) fn begin_write(self: &Arc<Self>, bytes: u64) -> Writing {
+        self.in_flight.fetch_add(bytes, Relaxed);
+        let _ = self.room.fetch_update(Relaxed, Relaxed, |room| Some(room.saturating_sub(bytes)));
+        Writing { disk: self.clone(), bytes }
     }
 
     /// Bytes that must be free for writes.
@@ -109,20 +154,32 @@ impl Disk {
         );
     }
 
-    /// Whether `needed` bytes can be written without the reserve, as far as is known.
-    pub(crate) fn check_space(&self, needed: u64) -> Result<(), NoSpace> {
-        let Ok(space) = statvfs(&self.directory) else { return Ok(()) };
-        let (free, reserve) = (space.f_bavail * space.f_frsize, self.reserve());
+    /// Whether a file can have `needed` bytes without the reserve, as far as is known, of which it has
+    /// `written` already.
+    pub(crate) fn check_space(&self, needed: u64, written: u64) -> Result<(), NoSpace> {
+        let Ok(free) = self.look() else { return Ok(()) };
+        let (free, reserve) = (free + written, self.reserve());
         match free.saturating_sub(reserve) < needed {
             true => Err(NoSpace { needed, free, reserve }),
             false => Ok(()),
         }
     }
 
-    /// Looks at the disk again. Makes the reserved file if there is ample space.
-    pub(crate) fn check(&self) -> io::Result<()> {
+    /// Looks at the disk: how much is free, and so may be written. Writes end a little below the reserve, so
+    /// that they do not go on byte by byte above it.
+    fn look(&self) -> io::Result<u64> {
+        let in_flight = self.in_flight.load(Relaxed);
         let space = statvfs(&self.directory)?;
         let (free, reserve) = (space.f_bavail * space.f_frsize, self.reserve());
+        let end = reserve - reserve / DISK_END_SHARE;
+        let room = if free < reserve { 0 } else { free.saturating_sub(end + in_flight) };
+        self.room.store(room, Relaxed);
+        Ok(free)
+    }
+
+    /// Looks at the disk again, and logs if it has become full, or is no longer. Returns how much is free.
+    fn update(&self) -> io::Result<u64> {
+        let (free, reserve) = (self.look()?, self.reserve());
         let is_full = free < reserve;
         if self.is_full.swap(is_full, Relaxed) != is_full {
             let directory = self.directory.display();
@@ -136,7 +193,13 @@ impl Disk {
                 false => tracing::warn!(%directory, free, "there is space again: writes are accepted"),
             }
         }
-        if !is_full && free < self.low {
+        Ok(free)
+    }
+
+    /// Looks at the disk again, and warns if little is left. Makes the reserved file if there is ample space.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let (free, reserve) = (self.update()?, self.reserve());
+        if free >= reserve && free < self.low {
             self.warn_of_little_space(free);
         }
         let path = self.directory.join(RESERVE);
@@ -171,6 +234,19 @@ fn write_zeros(mut file: File, bytes: u64) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Bytes that are being written.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    disk: Arc<Disk>,
+    bytes: u64,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.disk.in_flight.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +259,30 @@ mod tests {
         fs::write(&path, b"").expect("written");
         let disk = Disk::open(directory.path()).expect("a disk");
         assert_eq!(fs::metadata(path).expect("a file").len(), disk.reserve());
+    }
+
+    #[test]
+    fn what_is_written_between_two_looks_at_the_disk_leaves_the_reserve() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let disk = Arc::new(Disk::open(directory.path()).expect("opened"));
+        let free = disk.look().expect("a disk");
+        // Others may write to the disk of the test.
+        let space = 1 << 30;
+        disk.set_reserve(free - space);
+        disk.check().expect("checked");
+        let room = disk.room.load(Relaxed);
+        assert_eq!(disk.check_room(space / 2), Ok(()));
+        let writing = disk.begin_write(2 * room);
+        assert_eq!(disk.room.load(Relaxed), 0);
+        let reason = disk.check_room(1).expect_err("all is taken, though nothing is written yet");
+        assert!(reason.starts_with("at least 0.0 MB are to be written"), "{reason}");
+        drop(writing);
+        assert_eq!(disk.check_room(space / 2), Ok(()), "it was not written");
+        let reason = disk.check_room(2 * room).expect_err("too much");
+        assert!(!disk.is_full() && reason.contains("MB are free on the disk"), "{reason}");
+        disk.set_reserve(free + space);
+        disk.check().expect("checked");
+        assert_eq!(disk.check_room(0).expect_err("full"), disk.full_reason().expect("full"));
     }
 
     #[test]

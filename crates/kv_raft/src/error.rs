@@ -78,8 +78,8 @@ pub enum OpenError {
     },
     /// A row covers other names than its data.
     #[error(
-        "{} holds the data of {found}, and the route says {configured}; write the route as it was, or back the \
-         data up, start with an empty data_dir, and restore them",
+        "{} holds the data of {found}, and the route says {configured}; write the route as it was, or export \
+         the data with that route, start with an empty data_dir, and import them",
         .directory.display()
     )]
     OtherSpan {
@@ -92,8 +92,8 @@ pub enum OpenError {
     },
     /// A row is volatile, and there are data of it.
     #[error(
-        "{} holds the data of {found}, and the route {configured} has durable = false; remove that, or back the \
-         data up, start with an empty data_dir, and restore them",
+        "{} holds the data of {found}, and the route {configured} has durable = false; remove that, or export the \
+         data without it, start with an empty data_dir, and import them",
         .directory.display()
     )]
     Volatile {
@@ -145,6 +145,14 @@ pub enum OpenError {
         /// The last one.
         last: u64,
     },
+    /// The entry is left out already.
+    #[error("entry {index} of range {range} is left out already: start the node")]
+    SkippedAlready {
+        /// The span of the range.
+        range: String,
+        /// The entry.
+        index: u64,
+    },
     /// There are more durable ranges than a node may have.
     #[error("{found} durable ranges; a node may have {limit}: join rows of [[routes]]")]
     TooMany {
@@ -155,7 +163,7 @@ pub enum OpenError {
     },
     /// A file of another version of this program.
     #[error(
-        "{} has version {found}, and this program knows version {known}; start the version that wrote it",
+        "{} has version {found}, and this release knows version {known}: use a release that knows version {found}",
         .path.display()
     )]
     Version {

@@ -39,11 +39,11 @@ pub(crate) enum Step<'g> {
 pub(crate) enum Malformed {
     /// Written by another version of this program.
     #[error(
-        "a group of version {0}, and this program knows version {VERSION}; start the version that wrote it"
+        "a group of version {0}, and this release knows version {VERSION}: use a release that knows version {0}"
     )]
     Version(u8),
-    /// A command that this program does not have.
-    #[error("a command that this program does not have: {0}; start the version that wrote it")]
+    /// A command that this release does not have.
+    #[error("a command that this release does not have: {0}; use the release that wrote it")]
     Command(String),
     /// The bytes end in the middle of a group.
     #[error("a part of a group")]

@@ -285,7 +285,12 @@ mod tests {
             fs::write(&path, damaged).expect("written");
             let error = read_replica(directory).expect_err("damaged").to_string();
             assert!(error.contains(&*path.to_string_lossy()), "{error}");
-            assert_eq!(error.contains("has version 17, and this program knows version 1"), place == 5);
+            assert_eq!(
+                error.contains(
+                    "has version 17, and this release knows version 1: use a release that knows version 17"
+                ),
+                place == 5
+            );
             fs::write(&path, &bytes[..place]).expect("written");
             assert!(read_replica(directory).is_err(), "cut at {place}");
         }

@@ -76,7 +76,10 @@ pub(crate) const DISK_LOW_PAUSE: Duration = Duration::from_secs(10 * 60);
 pub(crate) const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 pub(crate) const DISK_RESERVE_SHARE: u64 = 16;
 
-/// Time between two looks at the free space.
+/// What the reserve is divided by for the part of it that the last writes may take.
+pub(crate) const DISK_END_SHARE: u64 = 16;
+
+/// Time between two looks at the free space, if what was accepted since the last one may have room.
 pub(crate) const DISK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Lines that show the requests of an entry.

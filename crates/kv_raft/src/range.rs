@@ -336,6 +336,9 @@ impl Range {
     /// Waits until all that was acknowledged is synced; an error if the range stops before.
     pub async fn wait_until_synced(&self) -> Result<(), RangeError> {
         let (applied, mut synced) = (self.progress.applied.load(Relaxed), self.synced.subscribe());
+        if let RangeState::Stopped(reason) = &*self.state.borrow() {
+            return Err(self.stopped(reason));
+        }
         if self.fsync == Fsync::Always {
             return Ok(());
         }
@@ -368,7 +371,7 @@ impl Range {
         }
         *log = stats;
         let began_ms = self.loading.lock().began_ms;
-        self.snapshots.warn_if_old(&self.text, began_ms, stats.bytes, now_ms());
+        self.snapshots.warn_if_old(began_ms, stats.bytes, now_ms());
     }
 
     /// What one transaction may touch from now on.

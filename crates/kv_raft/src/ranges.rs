@@ -7,7 +7,7 @@ pub(crate) mod skip;
 use crate::{
     disk::Disk,
     error::OpenError,
-    identity::{Ids, Span, failed},
+    identity::{Ids, NODE_FILE, Span, failed},
     limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
     log::Fsync,
     proposals::WaitingBytes,
@@ -89,12 +89,23 @@ impl Ranges {
         }
         check_count(spans)?;
         let directory = data_dir.join(RANGES_DIRECTORY);
+        let is_new = !fs::exists(&directory).map_err(failed(&directory))?;
         make_directory(&directory).map_err(failed(&directory))?;
         let lock = lock(data_dir)?;
+        let node_file = data_dir.join(NODE_FILE);
+        let has_owner = fs::exists(&node_file).map_err(failed(&node_file))?;
         let mut ids = Ids::open(data_dir, node)?;
         let part = data_dir.join(PART);
         if fs::exists(&part).map_err(failed(&part))? {
             return Err(OpenError::HalfRestored { part });
+        }
+        if !has_owner && fs::read_dir(&directory).map_err(failed(&directory))?.next().is_some() {
+            tracing::warn!(
+                directory = %data_dir.display(),
+                node,
+                "the file `node` was missing, and is made again: if the ranges are those of another node, stop \
+                 this one and move them out of the directory"
+            );
         }
         let disk = Arc::new(Disk::open(data_dir).map_err(failed(data_dir))?);
         let opened = open_replicas(&directory, spans, volatile, settings.threads, &mut ids)?;
@@ -108,9 +119,10 @@ impl Ranges {
         let waiting = Arc::<WaitingBytes>::default();
         drop(runtime.spawn(watch_disk(disk.clone())));
         let (mut ranges, mut lives) = (Vec::new(), Vec::new());
-        let make = |directory: &Path, seed, shards, span| {
+        let make = |directory: &Path, seed, shards, span: Span| {
             let store = Store::for_range(seed, shards).with_budget(settings.budget.clone());
-            let snapshots = Snapshots::new(directory.into(), disk.clone(), settings.freeze_budget.clone());
+            let budget = settings.freeze_budget.clone();
+            let snapshots = Snapshots::new(span.text.clone(), directory.into(), disk.clone(), budget);
             let (waiting, disk) = (waiting.clone(), disk.clone());
             let range = Range::new(span, store, snapshots, waiting, disk, settings.fsync);
             range.set_transaction_limits(settings.transactions);
@@ -135,9 +147,13 @@ impl Ranges {
                 }
             });
         }
-        tracing::info!(directory = %data_dir.display(), ranges = ranges.len(), "the data directory is open");
-        let lives = lives.into();
         let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
+        let (directory, count) = (data_dir.display(), ranges.len());
+        match is_new {
+            true => tracing::warn!(%directory, ranges = count, "a new data directory was made"),
+            false => tracing::info!(%directory, ranges = count, "the data directory is open"),
+        }
+        let lives = lives.into();
         Ok(Ranges { data_dir, ranges, left_over, lives, disk, runtime: Some(runtime), _lock: lock })
     }
 

@@ -297,10 +297,11 @@ impl Replica {
 
     /// Proposes what waits, one group after the other.
     async fn propose_all(&self, consensus: &Consensus) -> End {
-        while let Some(group) = self.range.proposals.next().await {
+        while let Some((group, writing)) = self.range.proposals.next().await {
             if let Err(end) = self.propose(consensus, group).await {
                 return end;
             }
+            drop(writing);
             // On a busy core, the clients of this group would otherwise only write again after the next one.
             thread::yield_now();
         }

@@ -25,6 +25,15 @@ pub(crate) enum Error {
     )]
     NotOurs { node: String, socket: PathBuf },
 
+    /// A restore into a data directory that another node uses.
+    #[error(
+        "{} is in use by another process, and not by {node} (control socket {}); pass the --config, --node or \
+         --run-dir that the node with this data_dir was started with, or another data_dir",
+        .data_dir.display(),
+        .socket.display()
+    )]
+    OtherDataDir { data_dir: PathBuf, node: String, socket: PathBuf },
+
     #[error("{node} did not {what} within {seconds} s")]
     Timeout { node: String, what: &'static str, seconds: u64 },
 
@@ -106,6 +115,7 @@ impl Error {
             Error::AlreadyRunning { .. }
             | Error::NotRunning { .. }
             | Error::NotOurs { .. }
+            | Error::OtherDataDir { .. }
             | Error::Clients(_)
             | Error::Link(_)
             | Error::SourceUnavailable { .. } => exit_code::UNAVAILABLE,

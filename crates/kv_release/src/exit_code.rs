@@ -6,8 +6,8 @@ pub(crate) const OK: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 /// Something needed is unavailable: a port in use, a node already running, no node running.
 pub(crate) const UNAVAILABLE: u8 = 69;
-/// Invalid configuration, or a run directory or limit of the system that only an operator can change; nothing
-/// was started (EX_CONFIG of sysexits.h).
+/// Invalid configuration, or a run directory, data directory or limit of the system that only an operator can
+/// change; nothing was started (EX_CONFIG of sysexits.h).
 pub(crate) const CONFIG: u8 = 78;
 /// A second SIGINT or Ctrl-C cut the drain short (128 + SIGINT).
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -16,8 +16,8 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0    done; also after SIGTERM, SIGINT or `stop`
-  1    failed while running: the node gave up, an expression was refused, or not all was imported
+  1    failed while running: the node gave up, an expression was refused, or not all was imported or exported
   2    invalid command line
   69   unavailable: a port in use, a node already running, no node running
-  78   invalid configuration, or an unusable run directory; nothing was started
+  78   invalid configuration, or an unusable run directory or data directory; nothing was started
   130  a second Ctrl-C cut the drain short";

@@ -46,11 +46,10 @@ impl Sink {
     }
 }
 
-/// The filter of a level. The libraries under durable ranges say at `info` what only their authors need.
+/// The filter of a level. The libraries under durable ranges say what only their authors need: each of their
+/// errors ends a range's log, and is logged with what that means.
 fn filter_of(level: &str) -> EnvFilter {
-    let quiet =
-        level.split(',').map(str::trim).find(|word| ["off", "error"].contains(word)).unwrap_or("warn");
-    EnvFilter::new(format!("openraft={quiet},raft_log={quiet},chunked_wal={quiet},{level}"))
+    EnvFilter::new(format!("openraft=off,raft_log=off,chunked_wal=off,{level}"))
 }
 
 /// The running log, whose level can be changed.

@@ -21,8 +21,17 @@ use crate::{
     script, terminal,
     transfer::{export, import, restore},
 };
-use kv_raft::Ranges;
-use std::{ffi::OsString, io, os::unix::ffi::OsStringExt, path::Path, process::ExitCode, time::Duration};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{PidfdFlags, pidfd_open},
+};
+use std::{
+    ffi::OsString,
+    io,
+    os::{fd::OwnedFd, unix::ffi::OsStringExt},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// Runs the release as its command line says.
 pub fn main(release: Release) -> ExitCode {
@@ -62,12 +71,10 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
         Verb::Import { source, replace } => import::run(&run_dir()?, &source, replace)?,
         Verb::Backup { file, verify: false } => export::run(&run_dir()?, Content::Backup, Some(&file))?,
         Verb::Backup { file, verify: true } => restore::verify(&file)?,
-        Verb::Restore { file } => match &settings() {
-            Ok(settings) if let Some(data_dir) = unused_data_dir(settings) => {
-                restore::into_directory(settings, runtime::threads(), data_dir, &file)?;
-            }
+        Verb::Restore { file } => match settings() {
+            Ok(settings) => restore::run(&settings, runtime::threads(), &run_dir()?, &file)?,
             // A running node can be found without the rest of the configuration.
-            _ => restore::into_node(&run_dir()?, &file)?,
+            Err(_) => restore::into_node(&run_dir()?, &file)?,
         },
         Verb::Range(RangeVerb::Skip { range, index, yes }) => repair::skip(&settings()?, &range, index, yes)?,
         Verb::Restart => restart(&run_dir()?)?,
@@ -89,21 +96,23 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
     Ok(exit_code::OK)
 }
 
-/// The data directory of the node, unless a running one uses it.
-fn unused_data_dir(settings: &Settings) -> Option<&Path> {
-    settings.node.data_dir.as_deref().filter(|data_dir| !Ranges::is_in_use(data_dir))
-}
-
 /// Opens a console once the node has replied.
 fn remote(run_dir: &RunDir) -> Result<(), Error> {
     client::evaluate(run_dir, "node", false)?;
     terminal::repl(run_dir, "leaves the console; the node keeps running")
 }
 
-/// Stops the node and waits until it has ended.
+/// Stops the node and waits until its process has ended, so that it can be started again.
 fn stop(run_dir: &RunDir, deadline: Duration) -> Result<(), Error> {
+    let process = run_dir.process().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     client::evaluate(run_dir, "stop", false)?;
-    client::wait_until(run_dir, "stop", deadline + BOOT_TIMEOUT, || Ok(run_dir.is_free()))
+    let has_ended = || process.as_ref().is_none_or(|process| has_ended(process));
+    client::wait_until(run_dir, "stop", deadline + BOOT_TIMEOUT, || Ok(run_dir.is_free() && has_ended()))
+}
+
+/// Whether a process has ended.
+fn has_ended(process: &OwnedFd) -> bool {
+    matches!(poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&Timespec::default())), Ok(1..))
 }
 
 /// Restarts the node and waits until the new node replies.

@@ -206,6 +206,15 @@ impl LocalNode {
         self.ranges().iter().try_for_each(|range| range.may_read()).map_err(RangeFailure::from)
     }
 
+    /// The ranges that have stopped, and why.
+    pub fn stopped_ranges(&self) -> Vec<String> {
+        let errors = self.ranges().iter().filter_map(|range| range.may_read().err());
+        errors
+            .filter(|error| matches!(error, RangeError::Stopped { .. }))
+            .map(|error| error.to_string())
+            .collect()
+    }
+
     /// The supervisor of the durable ranges, which closes their files when it is stopped; `None` if there are
     /// none.
     pub fn range_supervisor(self: &Arc<Self>) -> Supervisor {
@@ -233,12 +242,13 @@ impl LocalNode {
 /// What a range does, in words.
 fn describe(range: &Range) -> String {
     let status = range.status();
-    match status.state {
-        RangeState::Ready => {
+    match (status.state, status.cannot_write) {
+        (RangeState::Ready, Some(reason)) => format!("{}: read-only: {reason}", status.span),
+        (RangeState::Ready, None) => {
             format!("{}: ready, {} entries of the log executed", status.span, status.applied)
         }
-        RangeState::Loading => format!("{}: loading, {} %", status.span, status.loaded),
-        RangeState::Stopped(reason) => format!("{}: stopped: {reason}", status.span),
+        (RangeState::Loading, _) => format!("{}: loading, {} %", status.span, status.loaded),
+        (RangeState::Stopped(reason), _) => format!("{}: stopped: {reason}", status.span),
     }
 }
 

@@ -7,7 +7,7 @@ use kv::{
     AlreadyFrozen, Backlog, BucketPage, DATABASES, Database, FrozenStore, FullName, NamePage, ScanFilter,
     Store, StoreStats, Subscription, TransactionLimits,
 };
-use kv_raft::Ranges;
+use kv_raft::{RangeError, Ranges};
 use std::sync::Arc;
 
 impl LocalNode {
@@ -48,10 +48,27 @@ impl LocalNode {
     /// ends.
     pub fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> Result<NamePage, RangeFailure> {
         self.check_ranges()?;
+        self.scan_running(cursor, filter, now_ms)
+    }
+
+    /// As [`Self::scan`], without the names of ranges that have stopped. Those that load are refused.
+    pub fn scan_running(
+        &self,
+        cursor: u64,
+        filter: &ScanFilter<'_>,
+        now_ms: u64,
+    ) -> Result<NamePage, RangeFailure> {
         let stores = self.ranges().len() as u64 + 1;
         let (index, cursor) = (cursor % stores, cursor / stores);
-        let (store, now_ms) = self.store_at(index as usize, now_ms);
-        let NamePage { names, next } = store.scan(cursor, filter, now_ms);
+        let range = index.checked_sub(1).map(|range| &self.ranges()[range as usize]);
+        let NamePage { names, next } = match range.map(|range| range.may_read()) {
+            Some(Err(RangeError::Stopped { .. })) => NamePage { names: Vec::new(), next: 0 },
+            Some(Err(error)) => return Err(error.into()),
+            Some(Ok(())) | None => {
+                let (store, now_ms) = self.store_at(index as usize, now_ms);
+                store.scan(cursor, filter, now_ms)
+            }
+        };
         let next = match next {
             0 if index + 1 == stores => 0,
             0 => index + 1,

@@ -28,8 +28,8 @@ impl From<Damage> for io::Error {
     fn from(Damage { path, offset }: Damage) -> io::Error {
         let reason = match newer_version(&path, offset) {
             Ok(Some(version)) => format!(
-                "{} has an entry of version {version} at offset {offset}, and this program knows version \
-                 {PAYLOAD_VERSION}; start the version that wrote it",
+                "{} has an entry of version {version} at offset {offset}, and this release knows version \
+                 {PAYLOAD_VERSION}: use a release that knows version {version}",
                 path.display()
             ),
             _ => {

@@ -219,7 +219,7 @@ impl Decode for Payload {
         let (version, kind) = (u8::decode(&mut reader)?, u8::decode(&mut reader)?);
         if version != PAYLOAD_VERSION {
             let reason =
-                format!("an entry of version {version}, and this program knows version {PAYLOAD_VERSION}");
+                format!("an entry of version {version}, and this release knows version {PAYLOAD_VERSION}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
         let length = u32::decode(&mut reader)? as usize;

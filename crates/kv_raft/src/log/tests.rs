@@ -305,8 +305,8 @@ fn an_entry_of_another_version_is_no_damage() {
     let checksum = u64::from(crc32(&bytes[record..checked]));
     bytes[checked..checked + 8].copy_from_slice(&checksum.to_be_bytes());
     let expected = format!(
-        " has an entry of version 9 at offset {record}, and this program knows version 1; start the version that \
-         wrote it"
+        " has an entry of version 9 at offset {record}, and this release knows version 1: use a release that \
+         knows version 9"
     );
     assert_eq!(reopened(&bytes), Err(expected.clone()));
     assert_eq!(reopened(&bytes[..checked + 8]), Err(expected));

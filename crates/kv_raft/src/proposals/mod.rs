@@ -6,7 +6,7 @@ pub(crate) mod ticket;
 pub mod wakes;
 
 use crate::{
-    disk::Disk,
+    disk::{Disk, Writing},
     error::RangeError,
     group::{Malformed, encode},
     limits::{GROUP_BYTES, GROUP_STEPS, PROPOSAL_BYTES, WAITING_BYTES},
@@ -158,7 +158,7 @@ impl Proposals {
         if bytes > PROPOSAL_BYTES {
             return Err(RangeError::TooLarge { range: self.range.clone(), limit: PROPOSAL_BYTES });
         }
-        self.check_room()?;
+        self.check_room(bytes)?;
         if bytes >= GROUP_BYTES {
             // What is large is copied before the lock is taken.
             let mut group = self.new_group();
@@ -189,20 +189,19 @@ impl Proposals {
 
     /// Whether something can be added now; why not, if not.
     pub(crate) fn may_push(&self) -> Result<(), RangeError> {
-        self.check_room()?;
+        self.check_room(0)?;
         self.queue.lock().refusal.clone().map_or(Ok(()), Err)
     }
 
-    /// Whether too much waits, or the disk is full.
+    /// Whether too much waits, or the disk has no room for that and `bytes` more.
     #[inline]
-    fn check_room(&self) -> Result<(), RangeError> {
-        if self.waiting.0.load(Relaxed) >= WAITING_BYTES {
+    fn check_room(&self, bytes: usize) -> Result<(), RangeError> {
+        let waiting = self.waiting.0.load(Relaxed);
+        if waiting >= WAITING_BYTES {
             return Err(RangeError::Behind { range: self.range.clone(), limit: WAITING_BYTES });
         }
-        match self.disk.full_reason() {
-            Some(reason) => Err(RangeError::CannotWrite { range: self.range.clone(), reason }),
-            None => Ok(()),
-        }
+        let cannot_write = |reason| RangeError::CannotWrite { range: self.range.clone(), reason };
+        self.disk.check_room((waiting + bytes) as u64).map_err(cannot_write)
     }
 
     /// The last group that waits, or a new one behind it if that is full.
@@ -231,14 +230,16 @@ impl Proposals {
         Ok(added)
     }
 
-    /// Waits for the next group, which waits no longer then; `None` when there will be no more.
-    pub(crate) async fn next(&self) -> Option<OpenGroup> {
+    /// Waits for the next group, which waits no longer then, and is being written; `None` when there will be
+    /// no more.
+    pub(crate) async fn next(&self) -> Option<(OpenGroup, Writing)> {
         loop {
             {
                 let mut queue = self.queue.lock();
                 if let Some(group) = queue.groups.pop_front() {
+                    let writing = self.disk.begin_write(group.bytes.len() as u64);
                     self.waiting.0.fetch_sub(group.bytes.len(), Relaxed);
-                    return Some(group);
+                    return Some((group, writing));
                 }
                 if queue.is_closed {
                     return None;

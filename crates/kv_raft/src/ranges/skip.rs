@@ -50,6 +50,9 @@ impl SkippableEntry {
             let last = log.last().map_or(0, |LogId { index, .. }| index);
             return Err(OpenError::NoEntry { range: identity.span.text.to_string(), index, first, last });
         };
+        if read_skipped(directory)?.contains(&index) {
+            return Err(OpenError::SkippedAlready { range: identity.span.text.to_string(), index });
+        }
         let mut shown = Shown::default();
         shown.show(&group).map_err(|malformed| failed(directory)(io::Error::other(malformed)))?;
         let Shown { requests, hidden } = shown;

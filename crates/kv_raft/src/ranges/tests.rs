@@ -300,7 +300,7 @@ async fn other_data_are_refused_with_the_ways_out_and_what_no_route_has_is_kept(
     let error = Ranges::open(&volatile).expect_err("volatile").to_string();
     assert!(
         error.contains(
-            "holds the data of ..n, and the route m.. has durable = false; remove that, or back the data up"
+            "holds the data of ..n, and the route m.. has durable = false; remove that, or export the data"
         ),
         "{error}"
     );
@@ -423,7 +423,7 @@ async fn without_its_snapshot_a_log_is_not_taken_for_all_there_was() {
         fs::write(snapshot, damaged).expect("written");
         let reason = stopped().await;
         assert!(reason.starts_with(&*snapshot.to_string_lossy()), "{reason}");
-        assert!(reason.contains("damaged at byte"), "{reason}");
+        assert!(reason.contains("damaged in the block behind byte"), "{reason}");
     }
     fs::remove_file(snapshot).expect("removed");
     let reason = stopped().await;

@@ -100,12 +100,18 @@ fn write_part(
     let failed = |error| NotWritten::Io { path: part.into(), error };
     let mut encoder = SnapshotEncoder::new(header);
     let mut file = File::create(part).map_err(failed)?;
+    let mut bytes = 0;
+    let mut check_space = |blocks: &[u8]| {
+        let written = bytes;
+        bytes += blocks.len() as u64;
+        disk.check_space(bytes, written)
+    };
     while let Some(blocks) = encode_store(frozen, &mut encoder)? {
-        disk.check_space(blocks.len() as u64)?;
+        check_space(&blocks)?;
         file.write_all(&blocks).map_err(failed)?;
     }
     let rest = encoder.finish();
-    disk.check_space(rest.len() as u64)?;
+    check_space(&rest)?;
     let written = file.write_all(&rest).and_then(|()| file.sync_all());
     written.and_then(|()| Ok(file.metadata()?.len())).map_err(failed)
 }

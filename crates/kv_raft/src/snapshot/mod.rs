@@ -18,7 +18,7 @@ pub use write::{SnapshotEncoder, encode_store};
 use kv::Record;
 
 /// The first bytes of all files of this program.
-const MAGIC: &[u8; 4] = b"KVDB";
+pub const MAGIC: &[u8; 4] = b"KVDB";
 
 /// The version that this program writes, and the only one that it reads.
 const VERSION: u8 = 1;

@@ -23,8 +23,8 @@ pub enum SnapshotError {
     /// Its end is missing.
     #[error("it is incomplete: it ends at byte {0}")]
     Incomplete(u64),
-    /// A checksum is wrong, or what it covers.
-    #[error("it is damaged at byte {0}")]
+    /// A checksum is wrong, or what it covers: the header, a block, or the end.
+    #[error("it is damaged in the block behind byte {0}")]
     Damaged(u64),
     /// It could not be read.
     #[error("byte {offset} cannot be read: {source}")]
@@ -43,6 +43,8 @@ pub struct SnapshotReader<R> {
     /// How many bytes have been read, and their checksum.
     offset: u64,
     checksum: u32,
+    /// Where the block begins that was read last.
+    block: u64,
     header: SnapshotHeader,
     /// Bytes of records that have been read and not been returned, from `next` on.
     records: Vec<u8>,
@@ -59,6 +61,7 @@ impl<R: Read> SnapshotReader<R> {
             input,
             offset: 0,
             checksum: 0,
+            block: 0,
             header,
             records: Vec::new(),
             next: 0,
@@ -86,7 +89,6 @@ impl<R: Read> SnapshotReader<R> {
 
     /// The next record; `None` after the last one, when all of the snapshot has been checked.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, SnapshotError> {
-        let damaged = SnapshotError::Damaged(self.offset);
         let size = loop {
             if let Some(size) = record::size(&self.records[self.next..]).map_err(|_| self.damaged())? {
                 break size;
@@ -96,6 +98,7 @@ impl<R: Read> SnapshotReader<R> {
             }
         };
         self.next += size;
+        let damaged = SnapshotError::Damaged(self.block);
         let record = record::decode(&self.records[self.next - size..self.next]).map_err(|_| damaged)?;
         self.counts.count(&record);
         Ok(Some(record))
@@ -127,6 +130,7 @@ impl<R: Read> SnapshotReader<R> {
 
     /// Reads a block; `false` after the last one.
     fn read_block(&mut self) -> Result<bool, SnapshotError> {
+        self.block = self.offset;
         let length = u32::from_le_bytes(self.read_array()?) as usize;
         match length {
             0 => self.read_trailer().map(|()| false),
@@ -203,6 +207,6 @@ impl<R: Read> SnapshotReader<R> {
     }
 
     fn damaged(&self) -> SnapshotError {
-        SnapshotError::Damaged(self.offset)
+        SnapshotError::Damaged(self.block)
     }
 }

@@ -30,6 +30,7 @@ use tokio::sync::watch;
 /// The snapshots of a range.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
+    range: Box<str>,
     directory: PathBuf,
     disk: Arc<Disk>,
     budget: Arc<FreezeBudget>,
@@ -100,9 +101,15 @@ impl SnapshotStatus {
 }
 
 impl Snapshots {
-    pub(crate) fn new(directory: PathBuf, disk: Arc<Disk>, budget: Arc<FreezeBudget>) -> Snapshots {
+    pub(crate) fn new(
+        range: Box<str>,
+        directory: PathBuf,
+        disk: Arc<Disk>,
+        budget: Arc<FreezeBudget>,
+    ) -> Snapshots {
         let failures = LogLimiter::new("snapshots were not taken", 1);
         Snapshots {
+            range,
             directory,
             disk,
             budget,
@@ -160,7 +167,7 @@ impl Snapshots {
 
     /// Warns, once in a while, if the newest is old and the log behind it is long. Without one, its age is
     /// that of this process.
-    pub(crate) fn warn_if_old(&self, range: &str, began_ms: u64, log_bytes: u64, now_ms: u64) {
+    pub(crate) fn warn_if_old(&self, began_ms: u64, log_bytes: u64, now_ms: u64) {
         let age = |since_ms: u64| Duration::from_millis(now_ms.saturating_sub(since_ms));
         let old = age(self.status.borrow().written_ms().unwrap_or(began_ms));
         let is_long_ago = |warned_ms| age(warned_ms) >= OLD_SNAPSHOT_PAUSE;
@@ -171,7 +178,7 @@ impl Snapshots {
             self.warned_ms.store(now_ms, Relaxed);
             let hours = old.as_secs() / 3_600;
             tracing::warn!(
-                range,
+                span = &*self.range,
                 hours,
                 log_bytes,
                 "the newest snapshot is old: BGSAVE takes one, so that a start is fast and the log is cut"
@@ -186,7 +193,7 @@ impl Snapshots {
             (status.begun, status.began) = (status.begun + 1, Some(Instant::now()));
         });
         // What has expired is removed meanwhile, which changes no watches, and nothing else is executed.
-        let frozen = match self.disk.check_space(store.stats().bytes / SNAPSHOT_SPACE_SHARE) {
+        let frozen = match self.disk.check_space(store.stats().bytes / SNAPSHOT_SPACE_SHARE, 0) {
             Ok(()) => store.freeze(&self.budget).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
@@ -195,7 +202,7 @@ impl Snapshots {
     }
 
     fn end(&self, written: Result<RangeSnapshot, String>) {
-        let directory = self.directory.display();
+        let span = &*self.range;
         self.status.send_modify(|status| {
             status.ended += 1;
             let took = status.began.take().map(|began| began.elapsed()).unwrap_or_default();
@@ -204,13 +211,13 @@ impl Snapshots {
             match written {
                 Ok(snapshot) => {
                     let (bytes, entry) = (snapshot.bytes, snapshot.position.last.index);
-                    tracing::info!(%directory, bytes, entry, took_ms, "a snapshot was taken");
+                    tracing::info!(span, bytes, entry, took_ms, "a snapshot was taken");
                     (status.newest, status.failure, status.failed) = (Some(snapshot), None, None);
                     (status.written, status.failures) = (status.written + 1, 0);
                 }
                 Err(reason) => {
                     if self.failures.admit() {
-                        tracing::warn!(%directory, reason, "no snapshot was taken; the log is kept, and grows");
+                        tracing::warn!(span, reason, "no snapshot was taken; the log is kept, and grows");
                     }
                     (status.failure, status.failures) = (Some(reason.into()), status.failures + 1);
                     status.failed = Some(Instant::now());

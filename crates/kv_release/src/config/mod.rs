@@ -39,7 +39,7 @@ use layers::{
 use log::LogSettings;
 use nodes::{NodeSettings, select_node};
 use otp::Intensity;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use storage::StorageSettings;
 
 /// Every section, in the order of the reference.
@@ -92,7 +92,14 @@ impl Settings {
         let nodes = counted(1 + self.node.peers.len() as u64, "node", "nodes");
         let routes = counted(self.routes.spans().len() as u64, "route", "routes");
         let warnings: String = self.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
-        format!("{file}: ok: node {}, {nodes}, {routes}{warnings}", self.node.name)
+        let storage = match &self.node.data_dir {
+            None => "volatile".to_owned(),
+            Some(data_dir) => {
+                let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
+                format!("durable in {}", data_dir.display())
+            }
+        };
+        format!("{file}: ok: node {}, {storage}, {nodes}, {routes}{warnings}", self.node.name)
     }
 
     /// The keys that differ in `other` and take effect only at a restart.

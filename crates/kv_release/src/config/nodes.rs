@@ -32,7 +32,7 @@ pub(super) const SECTION: &Section = &Section {
             .example("data/foo")
             .variable("KV_DATA_DIR")
             .flag("data-dir", "DIR")
-            .help("Directory for durable buckets: what is acknowledged is on disk. Without it, all are volatile."),
+            .help("Directory for durable buckets, relative to where the node is started; without it, all are volatile."),
     ],
 };
 
@@ -142,6 +142,10 @@ impl NodeSettings {
         let link = link.and_then(|link| link_address(merged, name.as_str(), link, &tables));
         let peers = peers(merged, &name, &tables);
         check_distinct(merged, &tables);
+        if data_dir.as_ref().is_some_and(|data_dir| data_dir.as_os_str().is_empty()) {
+            let message = "is empty; name a directory, or leave it out for volatile buckets".to_owned();
+            merged.error(&["nodes", name.as_str(), "data_dir"], message);
+        }
         NodeSettings { name, clients, link, peers, data_dir }
     }
 }

@@ -6,18 +6,29 @@ use super::{
     value::{RangeRow, Value},
 };
 use kv::time::now_ms;
-use kv_cluster::escape_name;
 use kv_raft::{Fsync, RangeState, RangeStatus};
 
 pub(super) fn ranges(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let (local, now_ms) = (node.cluster.local(), now_ms());
     let durable = local.range_statuses().into_iter().map(|status| durable_row(status, now_ms));
     let volatile = local.volatile_rows().map(|row| RangeRow {
-        range: escape_name(row.as_bytes()),
+        range: row.to_owned(),
         state: "volatile",
         ..RangeRow::default()
     });
     Ok(Value::Ranges(durable.chain(volatile).collect()))
+}
+
+/// Begins a snapshot of each durable range.
+pub(super) fn snapshot(node: &Node, _: &[Argument]) -> Result<Value, String> {
+    let local = node.cluster.local();
+    if local.ranges().is_empty() {
+        return Err("no bucket of this node is durable: there is nothing to take a snapshot of".to_owned());
+    }
+    // They are taken although nobody waits for them.
+    drop(local.take_snapshots());
+    local.check_ranges().map_err(|failure| failure.to_string())?;
+    Ok(Value::Text("begun; `ranges` shows its size and age when it is on disk".to_owned()))
 }
 
 fn durable_row(status: RangeStatus, now_ms: u64) -> RangeRow {
@@ -33,7 +44,7 @@ fn durable_row(status: RangeStatus, now_ms: u64) -> RangeRow {
         Fsync::Interval(interval) => ("interval", Some(interval.as_millis() as u64)),
     };
     RangeRow {
-        range: escape_name(status.span.as_bytes()),
+        range: status.span.to_string(),
         state,
         reason: reason.map(|reason| reason.to_string()),
         loaded_percent: (state == "loading").then_some(status.loaded),

@@ -89,10 +89,19 @@ fn status_cells(status: &Status) -> impl Iterator<Item = [String; 2]> {
         ["clients".to_owned(), some(&status.clients)],
         ["link".to_owned(), some(&status.link)],
         ["config".to_owned(), some(&status.config)],
+        ["storage".to_owned(), storage_text(status)],
         ["memory".to_owned(), memory_text(&status.memory)],
         ["up".to_owned(), format!("{} s", status.up_seconds)],
     ]
     .into_iter()
+}
+
+fn storage_text(status: &Status) -> String {
+    match (&status.data_dir, &status.volatile[..]) {
+        (None, _) => "volatile".to_owned(),
+        (Some(data_dir), []) => format!("durable, in {data_dir}"),
+        (Some(data_dir), volatile) => format!("durable, in {data_dir}; volatile: {}", volatile.join(", ")),
+    }
 }
 
 fn memory_text(memory: &Memory) -> String {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::suggest::nearest;
 use kv::{Component, Op, Reply, Request};
-use kv_cluster::{NodeName, describe_failure};
+use kv_cluster::{Error, NodeName, Outcome as RequestOutcome, describe_failure};
 use std::{pin::Pin, time::UNIX_EPOCH};
 
 /// One command. Help, parsing, completion and suggestions read the same row.
@@ -89,6 +89,11 @@ pub(crate) const COMMANDS: &[Command] = &[
     .example("Node.ping(:\"bar@127.0.0.1\")"),
     here("routes", "which node owns which buckets", nodes::routes),
     here("ranges", "what this node keeps on disk, and how far", ranges::ranges),
+    here(
+        "snapshot",
+        "begin a snapshot of each durable range of this node, and cut its log",
+        ranges::snapshot,
+    ),
     across_nodes(
         "buckets [PREFIX] [PAGE]",
         "the names of the buckets on all nodes, page by page",
@@ -129,8 +134,12 @@ pub(crate) const COMMANDS: &[Command] = &[
             Ok(Value::Done)
         },
     ),
-    on_bucket("crash BUCKET", "crash a bucket, to see that only it is lost", |_| Op::Crash)
-        .example("crash shopping"),
+    on_bucket(
+        "crash BUCKET",
+        "crash a bucket: only it is lost, or, if it is durable, its range loads again and nothing is lost",
+        |_| Op::Crash,
+    )
+    .example("crash shopping"),
     here("pid", "this node's pid", |_, _| Ok(Value::Number(std::process::id()))),
     here("version", "this release's name and version", version),
     here("stop", "drain this node and end it", |node, _| send(node, ControlCommand::Stop))
@@ -186,6 +195,7 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["scan"], "buckets"),
     (&["info"], "status"),
     (&["lastsave"], "ranges"),
+    (&["save", "bgsave", "bgrewriteaof"], "snapshot"),
 ];
 
 fn unknown(word: &str) -> String {
@@ -268,6 +278,8 @@ fn status(node: &Node, _: &[Argument]) -> Outcome {
         clients: node.clients.map(|address| address.to_string()),
         link: node.link.map(|address| address.to_string()),
         config: node.file.as_ref().map(|file| file.display().to_string()),
+        data_dir: node.cluster.local().data_dir().map(|data_dir| data_dir.display().to_string()),
+        volatile: node.cluster.local().volatile_rows().map(str::to_owned).collect(),
         memory: node.cluster.local().stats().into(),
         up_seconds: node.started.elapsed().unwrap_or_default().as_secs(),
         started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
@@ -282,8 +294,14 @@ fn version(node: &Node, _: &[Argument]) -> Outcome {
 async fn execute(node: &Node, bucket: &[u8], op: Op<'_>) -> Outcome {
     let local = node.cluster.node_name();
     let read = |reply: Reply<'_>| value_of(reply, local, bucket, op);
-    let outcome = node.cluster.execute(Request::new(bucket, op), read).await;
-    outcome.map_err(|error| error.to_string())?
+    match node.cluster.execute(Request::new(bucket, op), read).await {
+        Ok(outcome) => outcome,
+        // A range that halts at this operation is loaded again.
+        Err(error @ Error::Range(_)) if op == Op::Crash && error.outcome() == RequestOutcome::Unknown => {
+            Ok(Value::Text("crashed; its range is loaded again from its log, and nothing is lost".to_owned()))
+        }
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn value_of(reply: Reply<'_>, local: &NodeName, bucket: &[u8], op: Op<'_>) -> Outcome {

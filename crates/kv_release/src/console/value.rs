@@ -108,6 +108,10 @@ pub(crate) struct Status {
     pub(crate) clients: Option<String>,
     pub(crate) link: Option<String>,
     pub(crate) config: Option<String>,
+    /// Where durable buckets are kept.
+    pub(crate) data_dir: Option<String>,
+    /// The rows whose buckets are volatile.
+    pub(crate) volatile: Vec<String>,
     pub(crate) memory: Memory,
     pub(crate) up_seconds: u64,
     pub(crate) started_unix_ms: u64,

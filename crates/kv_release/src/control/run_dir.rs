@@ -1,12 +1,15 @@
 //! The run directory: a node's socket, pid file and log, and the lock that lets it run only once.
 
 use crate::{error::Error, limits::SOCKET_PATH_BYTES};
+use rustix::{net::sockopt::socket_peercred, process::Pid};
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
     io::{self, Seek, Write},
+    mem,
     os::unix::{
         ffi::OsStrExt,
         fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+        net::UnixStream,
     },
     path::{Path, PathBuf},
 };
@@ -122,10 +125,26 @@ impl RunDir {
         }
     }
 
+    /// The process that listens at the control socket, if there is one.
+    pub(crate) fn process(&self) -> Option<Pid> {
+        let stream = UnixStream::connect(self.socket()).ok()?;
+        Some(socket_peercred(&stream).ok()?.pid)
+    }
+
     /// Whether no process holds the pid lock.
     pub(crate) fn is_free(&self) -> bool {
         !File::open(self.pid_file())
             .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+}
+
+impl PidLock {
+    /// Removes what verbs find the node by. The lock is held until the process has ended, which takes a while
+    /// with much memory and keeps the data directory locked as well.
+    pub(crate) fn keep_until_exit(self) {
+        if let Ok(pid_file) = self.pid_file.try_clone() {
+            mem::forget(pid_file);
+        }
     }
 }
 

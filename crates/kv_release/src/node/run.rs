@@ -57,7 +57,8 @@ pub(crate) fn run(release: Release, flags: &Flags, settings: &Settings, mode: Ru
         Ok(ShutdownReason::Interrupted) => runtime.shutdown_background(),
         _ => runtime.shutdown_timeout(RUNTIME_SHUTDOWN),
     }
-    drop((lock, terminal));
+    drop(terminal);
+    lock.keep_until_exit();
     match reason? {
         ShutdownReason::Stop => Ok(exit_code::OK),
         ShutdownReason::Interrupted => Ok(exit_code::INTERRUPTED),

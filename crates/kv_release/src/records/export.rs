@@ -60,7 +60,7 @@ impl Export {
             self.read(name, 0, lines)?;
         } else if let Some(cursor) = self.scan.take() {
             let filter = ScanFilter { database: self.database, ..ScanFilter::default() };
-            let page = self.cluster.local().scan(cursor, &filter, kv::time::now_ms())?;
+            let page = self.cluster.local().scan_running(cursor, &filter, kv::time::now_ms())?;
             self.scan = Some(page.next).filter(|next| *next != 0);
             self.names = page.names.into_iter();
         } else if let Some(database) = self.databases.next() {
@@ -142,6 +142,9 @@ impl Pages for Export {
             return Err(format!("there is no bucket \"{}\"", escape_name(name)));
         }
         let scope = ExportScope::new(&self.cluster);
-        Ok(if self.name.is_some() { ExportScope { others: Vec::new(), ..scope } } else { scope })
+        Ok(match self.name {
+            Some(_) => ExportScope { others: Vec::new(), ..scope },
+            None => ExportScope { stopped: self.cluster.local().stopped_ranges(), ..scope },
+        })
     }
 }

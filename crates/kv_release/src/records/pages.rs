@@ -33,12 +33,15 @@ pub(crate) struct ExportScope {
     pub(crate) node: String,
     /// The other nodes, whose buckets it does not have.
     pub(crate) others: Vec<String>,
+    /// The ranges of the node that have stopped, and why: it does not have their buckets.
+    #[serde(default)]
+    pub(crate) stopped: Vec<String>,
 }
 
 impl ExportScope {
     /// All buckets of this node.
     pub(super) fn new(cluster: &Cluster) -> ExportScope {
         let others = cluster.nodes().iter().map(|node| node.name.to_string()).collect();
-        ExportScope { node: cluster.node_name().to_string(), others }
+        ExportScope { node: cluster.node_name().to_string(), others, stopped: Vec::new() }
     }
 }

@@ -41,5 +41,8 @@ pub(crate) fn run(run_dir: &RunDir, content: Content, to: Option<&Path>) -> Resu
     if !scope.others.is_empty() {
         eprintln!("the buckets of {} are not included: run `{verb}` there as well", scope.others.join(", "));
     }
-    Ok(())
+    for reason in &scope.stopped {
+        eprintln!("the buckets of a range are not included: {reason}");
+    }
+    if scope.stopped.is_empty() { Ok(()) } else { Err(Error::Printed) }
 }

@@ -6,6 +6,7 @@ use crate::{
     error::Error,
     limits::{IMPORT_LINE_BYTES, TRANSFER_PAGE_BYTES},
 };
+use kv_raft::snapshot::MAGIC;
 use std::{
     fs::File,
     io::{BufRead, BufReader, Read, stdin},
@@ -37,6 +38,10 @@ fn read_lines(
     path: &Path,
 ) -> Result<(), Error> {
     let mut input = BufReader::new(input);
+    let head = input.fill_buf().map_err(Error::io(format!("read {}", path.display())))?;
+    if head.starts_with(MAGIC) {
+        return Err(Error::Refused(format!("{}: this is a backup: use `restore`", path.display())));
+    }
     let mut progress = Progress::new(false);
     let mut sent = 0;
     loop {

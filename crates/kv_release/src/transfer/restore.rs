@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     config::Settings,
-    control::{client::ImportTarget, run_dir::RunDir},
+    control::{
+        client::{self, ImportTarget},
+        run_dir::RunDir,
+    },
     error::Error,
     limits::{BACKUP_READ_BYTES, TRANSFER_PAGE_BYTES},
     output::{counted, print_line},
@@ -16,11 +19,12 @@ use crate::{
 use kv::{Database, FullName, Record};
 use kv_cluster::escape_name;
 use kv_raft::{
-    OpenError, Restore,
+    OpenError, Ranges, Restore,
     snapshot::{RecordCounts, SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader},
 };
+use serde_json::Value;
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufReader, Read, stdin},
     path::Path,
 };
@@ -41,6 +45,29 @@ pub(crate) fn verify(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Restores into the data directory that is configured, if no node uses it, and else into the node that does.
+/// A node of that directory will have this number of threads.
+pub(crate) fn run(settings: &Settings, threads: usize, run_dir: &RunDir, path: &Path) -> Result<(), Error> {
+    let Some(data_dir) = &settings.node.data_dir else { return into_node(run_dir, path) };
+    if !Ranges::is_in_use(data_dir) {
+        return into_directory(settings, threads, data_dir, path);
+    }
+    let used = client::evaluate(run_dir, "status", true).map(|status| status["data_dir"].clone());
+    let is_of_node = |used: &Value| {
+        let used = used.as_str().and_then(|used| fs::canonicalize(used).ok());
+        used.is_some() && used == fs::canonicalize(data_dir).ok()
+    };
+    match used {
+        Ok(used) if is_of_node(&used) => into_node(run_dir, path),
+        Ok(_) | Err(Error::NotRunning { .. }) => Err(Error::OtherDataDir {
+            data_dir: data_dir.clone(),
+            node: run_dir.node().to_owned(),
+            socket: run_dir.socket(),
+        }),
+        Err(error) => Err(error),
+    }
+}
+
 /// Restores into the running node, and says what was restored and what was not.
 pub(crate) fn into_node(run_dir: &RunDir, path: &Path) -> Result<(), Error> {
     let mut import = ImportSession::connect(run_dir, ImportTarget::Empty)?;
@@ -59,12 +86,7 @@ pub(crate) fn into_node(run_dir: &RunDir, path: &Path) -> Result<(), Error> {
 
 /// Restores into the empty data directory of a node that does not run, and says what was restored. All of it
 /// is there then, or nothing. The node will have this number of threads.
-pub(crate) fn into_directory(
-    settings: &Settings,
-    threads: usize,
-    data_dir: &Path,
-    path: &Path,
-) -> Result<(), Error> {
+fn into_directory(settings: &Settings, threads: usize, data_dir: &Path, path: &Path) -> Result<(), Error> {
     let node = &settings.node.name;
     let spans = settings.routes.durable_spans(node);
     let (mut misplaced, mut first) = (0, String::new());
@@ -85,7 +107,7 @@ pub(crate) fn into_directory(
         )));
     }
     let (backup, directory) = (describe(&found), data_dir.display());
-    print_line(format_args!("restoring {backup}, into {directory}, for {node}, which does not run"));
+    print_line(format_args!("restoring {backup}, into {directory}, which no node uses, for {node}"));
     let unwritten = |error: OpenError| Error::Refused(error.to_string());
     let restore = Restore::begin(data_dir, node.as_str(), &spans, threads, found.header.stamp_ms);
     let mut restore = restore.map_err(unwritten)?;

@@ -55,10 +55,11 @@ async fn without_its_replica_file_a_range_stops_and_no_other_takes_its_place() {
         };
         assert_eq!(*reason, *expected);
         assert_eq!(fs::read_dir(directory.path().join("ranges")).expect("a directory").count(), 2);
-        // Without a row that might be its, it is kept.
+        // Without a row that might be its, it is kept, and no row to write back is known.
         let first = RangesSettings { spans: vec![span("", Some("n"))], ..settings(directory.path()) };
         let ranges = Ranges::open(&first).expect("opened");
         assert_eq!(ranges.all()[0].wait_until_loaded().await, RangeState::Ready);
+        assert!(ranges.left_over().is_empty());
         ranges.close().await;
         assert!(Path::new(&range).join("log").exists());
     }

@@ -45,10 +45,14 @@ impl File {
 
     /// Parses `text` as the contents of the file.
     pub(crate) fn parse(path: &Path, text: String) -> Result<File, ConfigError> {
-        let document = Document::parse(text.clone()).map_err(|error| ConfigError {
-            origin: Origin::Line(path.to_owned(), line_at(&text, error.span().map_or(0, |span| span.start))),
-            key: String::new(),
-            message: format!("invalid TOML: {}", error.message().replace('\n', ", ")),
+        let document = Document::parse(text.clone()).map_err(|error| {
+            let line = line_at(&text, error.span().map_or(0, |span| span.start));
+            let remedy = text.lines().nth(line - 1).and_then(quoted_value).unwrap_or_default();
+            ConfigError {
+                origin: Origin::Line(path.to_owned(), line),
+                key: String::new(),
+                message: format!("invalid TOML: {}{remedy}", error.message().replace('\n', ", ")),
+            }
         })?;
         Ok(File { path: path.to_owned(), document, invalid: Vec::new(), valid_text: None })
     }
@@ -260,6 +264,15 @@ fn has_kind(item: &Item, kind: Kind) -> bool {
         Kind::Bool => item.is_bool(),
         Kind::StringList => item.as_array().is_some_and(|array| array.iter().all(Value::is_str)),
     }
+}
+
+/// What to write instead of a line whose value is a word without quotes.
+fn quoted_value(line: &str) -> Option<String> {
+    let (key, value) = line.split_once('=')?;
+    let word = value.split('#').next()?.trim();
+    let is_bare =
+        word.starts_with(|c: char| c.is_alphabetic() || "./~".contains(c)) && !word.contains(['"', '\'']);
+    is_bare.then(|| format!("; a string goes in quotes: {} = {word:?}", key.trim()))
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

@@ -88,7 +88,7 @@ fn each_release_finds_its_own_entry() {
     assert_eq!((bar.node.name.as_str(), bar.node.link.as_deref()), ("bar@127.0.0.1", Some("127.0.0.1:4052")));
     assert_eq!(
         bar.summary(),
-        "kv.toml: ok: node bar@127.0.0.1, 2 nodes, 2 routes\n\
+        "kv.toml: ok: node bar@127.0.0.1, volatile, 2 nodes, 2 routes\n\
          warning: no route for buckets with names below \"a\", from \"{\" on"
     );
 }
@@ -118,6 +118,18 @@ fn memory_is_limited_in_the_units_that_people_write() {
     assert_eq!(limit(&[]), Some(1 << 30));
     assert_eq!(limit(&[("KV_MAX_MEMORY", "512mb")]), Some(512 << 20));
     assert_eq!(limit(&[("KV_MAX_MEMORY", "0")]), None);
+}
+
+#[test]
+fn where_buckets_are_kept_is_said() {
+    let with = |data_dir: &str| Flags { values: vec![("data-dir", data_dir.to_owned())], ..Flags::default() };
+    let settings = load(FOO, None, &[], &with("/data")).unwrap();
+    assert_eq!(settings.summary(), "no file: ok: node foo@127.0.0.1, durable in /data, 1 node, 1 route");
+    let relative = load(FOO, None, &[], &with("data")).unwrap().summary();
+    assert!(relative.contains(", durable in /") && relative.contains("/data, 1 node"), "{relative}");
+    let empty = load(FOO, None, &[], &with("")).unwrap_err();
+    let expected = "data_dir: is empty; name a directory, or leave it out for volatile buckets";
+    assert!(empty[0].to_string().ends_with(expected), "{}", empty[0]);
 }
 
 #[test]
@@ -281,7 +293,7 @@ fn what_an_error_proposes_can_be_pasted() {
     let rows = proposed.split_once("write such rows:\n").map(|(_, rows)| rows).expect("rows");
     let mut text = heads.replacen("LINK", &format!("link{}", links[0]), 1);
     text = text.replacen("LINK", &format!("link{}", links[1]), 1) + rows;
-    assert_eq!(checked(FOO, &text), "kv.toml: ok: node foo@127.0.0.1, 2 nodes, 1 route");
+    assert_eq!(checked(FOO, &text), "kv.toml: ok: node foo@127.0.0.1, volatile, 2 nodes, 1 route");
 }
 
 #[test]
