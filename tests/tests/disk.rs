@@ -63,6 +63,19 @@ impl Writer {
 }
 
 #[test]
+fn a_log_that_takes_most_of_the_disk_is_cut_before_and_after_it_is_full() {
+    let Some(disk) = SmallDisk::in_memory(160) else { return };
+    let node = Release::durable_in(&disk.path());
+    let mut client = node.resp();
+    let command = format!("SET key {}", "x".repeat(100_000));
+    for _ in 0..3_000 {
+        // It may be faster than the cuts: then it is refused until there is room.
+        wait_until("the key is written", || client.ask(&command) == "+OK\\r\\n");
+    }
+    assert_eq!(client.ask("STRLEN key"), ":100000\\r\\n");
+}
+
+#[test]
 fn a_full_disk_refuses_writes_before_it_is_full_and_takes_them_again_when_there_is_space() {
     let Some(disk) = SmallDisk::in_memory(DISK_MEBIBYTES) else { return };
     let mut node = Release::durable_in(&disk.path());

@@ -154,11 +154,16 @@ impl Disk {
         );
     }
 
-    /// Whether a file can have `needed` bytes without the reserve, as far as is known, of which it has
-    /// `written` already.
+    /// Bytes that may be written beside the reserve, as far as is known.
+    pub(crate) fn room(&self) -> u64 {
+        self.room.load(Relaxed)
+    }
+
+    /// Whether a snapshot can have `needed` bytes, as far as is known, of which it has `written` already. It
+    /// makes room, since the log is cut behind it, and may take half of the reserve.
     pub(crate) fn check_space(&self, needed: u64, written: u64) -> Result<(), NoSpace> {
         let Ok(free) = self.look() else { return Ok(()) };
-        let (free, reserve) = (free + written, self.reserve());
+        let (free, reserve) = (free + written, self.reserve() / 2);
         match free.saturating_sub(reserve) < needed {
             true => Err(NoSpace { needed, free, reserve }),
             false => Ok(()),

@@ -32,6 +32,9 @@ pub(crate) const LOG_FILE_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of a log after which a snapshot is taken, if the range takes less memory.
 pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
 
+/// The same if there is no room for as many bytes again on the disk. Cutting a log removes whole files.
+pub(crate) const LOG_LOW_BYTES: u64 = 2 * LOG_FILE_BYTES as u64;
+
 /// Entries of a log after which a snapshot is taken, if they take more memory than the range divided by the
 /// second, and bytes that each of them takes: where it is in the files. All of them are kept until a snapshot
 /// has them.
@@ -41,6 +44,9 @@ pub(crate) const LOG_ENTRY_BYTES: u64 = 128;
 
 /// Bytes that an entry in the cache of a log takes beside its group, about.
 pub(crate) const CACHED_ENTRY_BYTES: u64 = 240;
+
+/// How far the clock may be behind the last write of a range without a warning.
+pub(crate) const EARLY_CLOCK_MS: u64 = 10_000;
 
 /// What the bytes that the buckets of a range take in memory are divided by for the least that a snapshot of
 /// them takes on the disk. Without that much space beside the reserve none is begun.

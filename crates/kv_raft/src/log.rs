@@ -95,7 +95,7 @@ impl Log {
     /// error that names file and offset.
     pub(crate) fn open(settings: LogSettings<'_>) -> io::Result<Log> {
         damage::check_beginning(settings.directory)?;
-        damage::cut_torn_end(settings.directory, settings.fsync)?;
+        damage::cut_torn_end(settings.directory, settings.fsync == Fsync::Always)?;
         Log::load(settings)
     }
 

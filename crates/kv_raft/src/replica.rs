@@ -7,8 +7,9 @@ use crate::{
     consensus::Consensus,
     identity::read_skipped,
     limits::{
-        END_PAUSE, LOG_CHECK_PAUSE, LOG_ENTRY_BYTES, PROGRESS_PAUSE, RENEW_PAUSE_LIMIT, SNAPSHOT_INDEX_SHARE,
-        SNAPSHOT_LOG_BYTES, SNAPSHOT_LOG_ENTRIES, SNAPSHOT_PAUSE, SWEEP_PAUSE,
+        EARLY_CLOCK_MS, END_PAUSE, LOG_CHECK_PAUSE, LOG_ENTRY_BYTES, LOG_LOW_BYTES, PROGRESS_PAUSE,
+        RENEW_PAUSE_LIMIT, SNAPSHOT_INDEX_SHARE, SNAPSHOT_LOG_BYTES, SNAPSHOT_LOG_ENTRIES, SNAPSHOT_PAUSE,
+        SWEEP_PAUSE,
     },
     log::{Fsync, Log, LogStats, sync},
     machine::{Crash, InFlight, Machine},
@@ -239,6 +240,7 @@ impl Replica {
         {
             return end;
         }
+        self.warn_of_early_clock();
         self.range.set_ready();
         let sync_failure = log.lock().sync_failure();
         tokio::select! {
@@ -248,6 +250,19 @@ impl Replica {
             end = self.sync_log(log) => end,
             reason = sync_failure => End::Broken(reason),
             () = self.sweep() => unreachable!("it does not end"),
+        }
+    }
+
+    /// Warns if the clock has been set back: the time of a range does not go back with it.
+    fn warn_of_early_clock(&self) {
+        let ahead_ms = self.range.progress.stamp_ms.load(Relaxed).saturating_sub(kv::time::now_ms());
+        if ahead_ms > EARLY_CLOCK_MS {
+            tracing::warn!(
+                span = &*self.range.span().text,
+                seconds = ahead_ms / 1_000,
+                "the clock is behind the last write of this range: until it has caught up, nothing expires, and \
+                 what is to expire before that time expires at once; set the clock"
+            );
         }
     }
 
@@ -275,7 +290,8 @@ impl Replica {
                 _ = ticks.tick() => {
                     let stats = log.lock().stats();
                     self.range.set_log_stats(stats);
-                    has_outgrown(stats, self.range.store.stats().bytes) && self.may_begin_snapshot()
+                    let room = self.range.snapshots.disk.room();
+                    has_outgrown(stats, self.range.store.stats().bytes, room) && self.may_begin_snapshot()
                 }
             };
             let begun = snapshots.status().begun;
@@ -342,8 +358,9 @@ impl Replica {
 
 /// Whether the log of a range that takes `range_bytes` in memory is larger than a snapshot would be, or takes
 /// much of that memory itself, and is large at all.
-fn has_outgrown(log: LogStats, range_bytes: u64) -> bool {
-    let is_large = log.bytes > SNAPSHOT_LOG_BYTES && log.bytes > range_bytes;
+fn has_outgrown(log: LogStats, range_bytes: u64, room: u64) -> bool {
+    let limit = if room < log.bytes { LOG_LOW_BYTES } else { SNAPSHOT_LOG_BYTES };
+    let is_large = log.bytes > limit && log.bytes > range_bytes;
     let index_bytes = log.entries * LOG_ENTRY_BYTES;
     let is_long = log.entries > SNAPSHOT_LOG_ENTRIES && index_bytes > range_bytes / SNAPSHOT_INDEX_SHARE;
     is_large || is_long
@@ -357,16 +374,20 @@ mod tests {
     fn a_log_is_cut_when_its_bytes_or_its_entries_are_much_beside_the_range() {
         let (bytes, entries) = (SNAPSHOT_LOG_BYTES, SNAPSHOT_LOG_ENTRIES);
         let index_bytes = entries * LOG_ENTRY_BYTES;
-        for (log_bytes, log_entries, range_bytes, expected) in [
-            (bytes, entries, 0, false),
-            (bytes + 1, 0, 0, true),
-            (bytes + 1, 0, bytes + 1, false),
-            (0, entries + 1, 0, true),
-            (0, entries + 1, SNAPSHOT_INDEX_SHARE * index_bytes, true),
-            (0, 2 * entries, 2 * SNAPSHOT_INDEX_SHARE * index_bytes, false),
+        let ample = u64::MAX;
+        for (log_bytes, log_entries, range_bytes, room, expected) in [
+            (bytes, entries, 0, ample, false),
+            (bytes + 1, 0, 0, ample, true),
+            (bytes + 1, 0, bytes + 1, ample, false),
+            (LOG_LOW_BYTES + 1, 0, 0, LOG_LOW_BYTES, true),
+            (LOG_LOW_BYTES + 1, 0, LOG_LOW_BYTES + 1, 0, false),
+            (LOG_LOW_BYTES, 0, 0, 0, false),
+            (0, entries + 1, 0, ample, true),
+            (0, entries + 1, SNAPSHOT_INDEX_SHARE * index_bytes, ample, true),
+            (0, 2 * entries, 2 * SNAPSHOT_INDEX_SHARE * index_bytes, ample, false),
         ] {
             let log = LogStats { bytes: log_bytes, entries: log_entries, ..LogStats::default() };
-            assert_eq!(has_outgrown(log, range_bytes), expected, "{log:?} {range_bytes}");
+            assert_eq!(has_outgrown(log, range_bytes, room), expected, "{log:?} {range_bytes} {room}");
         }
     }
 }

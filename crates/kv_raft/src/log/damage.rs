@@ -3,7 +3,6 @@
 //! If a length in it was damaged, that would be entries which are on disk: [`cut_torn_end`] distinguishes the
 //! two. It also cuts off what the library takes for damage: records of which some sectors were not written.
 
-use super::Fsync;
 use super::encoding::{
     Flushed, ID_BYTES, LogId, LogTypes, PAYLOAD_HEADER_BYTES, PAYLOAD_VERSION, Vote, is_beginning_of_payload,
 };
@@ -58,9 +57,9 @@ pub(super) fn check_beginning(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Cuts off a record at the end of the log of which some sectors were not written, and, if entries are synced
-/// at intervals, what was written behind it. Fails if the last file has other damage.
-pub(super) fn cut_torn_end(directory: &Path, fsync: Fsync) -> io::Result<()> {
+/// Cuts off a record at the end of the log of which some sectors were not written, and, if entries are not
+/// synced one by one, what was written behind it. Fails if the last file has other damage.
+pub(super) fn cut_torn_end(directory: &Path, is_each_synced: bool) -> io::Result<()> {
     let mut files = files(directory)?;
     // The library removes a file of which nothing was written. The end of the one before it may be torn.
     while files.len() > 1 && is_unwritten(&files[files.len() - 1])? {
@@ -76,9 +75,8 @@ pub(super) fn cut_torn_end(directory: &Path, fsync: Fsync) -> io::Result<()> {
         return Err(Damage { path: last, offset }.into());
     }
     let written = written_sectors(&rest, offset);
-    let may_go_on = fsync != Fsync::Always;
     if written.len() < rest.len() && is_torn(written, offset)
-        || has_hole(written, offset) && (may_go_on || !has_record(&written[1..]))
+        || has_hole(written, offset) && (!is_each_synced || !has_record(&written[1..]))
     {
         let (path, bytes) = (last.display(), written.len());
         tracing::warn!(%path, offset, bytes, "the end of the log was not written, and is cut off");

@@ -32,7 +32,7 @@ use tokio::sync::watch;
 pub(crate) struct Snapshots {
     range: Box<str>,
     directory: PathBuf,
-    disk: Arc<Disk>,
+    pub(crate) disk: Arc<Disk>,
     budget: Arc<FreezeBudget>,
     status: watch::Sender<SnapshotStatus>,
     failures: LogLimiter,

@@ -175,7 +175,7 @@ fn power_cut(before: &Moment, after: &Moment, rng: &mut Rng, seed: &str) {
             true => {
                 let written = written.next_multiple_of(SECTOR_BYTES).min(bytes.len());
                 bytes[written..].fill(0);
-                // They are written in any order. A whole entry behind a sector that is not there looks like damage.
+                // They are written in any order. Before a whole entry, that looks like damage.
                 let is_single = after.entries.len() == before.entries.len() + 1;
                 for start in (synced.next_multiple_of(SECTOR_BYTES)..written).step_by(SECTOR_BYTES) {
                     let end = (start + SECTOR_BYTES).min(written);
