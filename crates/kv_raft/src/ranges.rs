@@ -92,20 +92,11 @@ impl Ranges {
         let is_new = !fs::exists(&directory).map_err(failed(&directory))?;
         make_directory(&directory).map_err(failed(&directory))?;
         let lock = lock(data_dir)?;
-        let node_file = data_dir.join(NODE_FILE);
-        let has_owner = fs::exists(&node_file).map_err(failed(&node_file))?;
+        warn_if_node_is_missing(data_dir, node).map_err(failed(data_dir))?;
         let mut ids = Ids::open(data_dir, node)?;
         let part = data_dir.join(PART);
         if fs::exists(&part).map_err(failed(&part))? {
             return Err(OpenError::HalfRestored { part });
-        }
-        if !has_owner && fs::read_dir(&directory).map_err(failed(&directory))?.next().is_some() {
-            tracing::warn!(
-                directory = %data_dir.display(),
-                node,
-                "the file `node` was missing, and is made again: if the ranges are those of another node, stop \
-                 this one and move them out of the directory"
-            );
         }
         let disk = Arc::new(Disk::open(data_dir).map_err(failed(data_dir))?);
         let opened = open_replicas(&directory, spans, volatile, settings.threads, &mut ids)?;
@@ -205,6 +196,20 @@ impl Drop for Ranges {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Warns if there are ranges, and it is not known of which node.
+fn warn_if_node_is_missing(data_dir: &Path, node: &str) -> io::Result<()> {
+    let has_ranges = fs::read_dir(data_dir.join(RANGES_DIRECTORY))?.next().is_some();
+    if has_ranges && !fs::exists(data_dir.join(NODE_FILE))? {
+        tracing::warn!(
+            directory = %data_dir.display(),
+            node,
+            "the file `node` was missing, and is made again: if the ranges are those of another node, stop \
+             this one and move them out of the directory"
+        );
+    }
+    Ok(())
 }
 
 /// Looks at the free space from time to time.

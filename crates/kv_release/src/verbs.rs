@@ -106,7 +106,7 @@ fn remote(run_dir: &RunDir) -> Result<(), Error> {
 fn stop(run_dir: &RunDir, deadline: Duration) -> Result<(), Error> {
     let process = run_dir.process().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     client::evaluate(run_dir, "stop", false)?;
-    let has_ended = || process.as_ref().is_none_or(|process| has_ended(process));
+    let has_ended = || process.as_ref().is_none_or(has_ended);
     client::wait_until(run_dir, "stop", deadline + BOOT_TIMEOUT, || Ok(run_dir.is_free() && has_ended()))
 }
 
