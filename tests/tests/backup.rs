@@ -149,7 +149,7 @@ fn a_durable_pair_is_backed_up_and_restored_node_by_node() {
         for (node, file) in [&other.foo, &other.bar].into_iter().zip(&files) {
             let output = node.verb(&["restore", file]);
             assert!(output.status.success(), "{output:?}");
-            let place = if runs { "into the running node" } else { "which does not run" };
+            let place = if runs { "into the running node" } else { "which no node uses" };
             assert!(text(&output.stdout).contains(place), "{output:?}");
         }
         if runs {
