@@ -1,6 +1,6 @@
 //! `restore` into data directories and into durable nodes, and imports that a kill interrupts.
 
-use std::{fmt::Write, fs, path::Path, process::Output, sync::Arc};
+use std::{fmt::Write, fs, hint, path::Path, process::Output, sync::Arc};
 use tests::{Release, SmallDisk, TempDir, sorted_lines, spawn_verb, spin_until, text, verb, wait_until};
 
 /// A volatile node with buckets, and with strings of every encoding.
@@ -102,11 +102,17 @@ fn a_restore_that_is_killed_leaves_nothing_that_starts() {
     for written in ["ranges.part", "ranges.part/1-1/replica", "ranges.part/1-1/snapshot-00000000000000000001"]
     {
         let words = ["restore", &file, "--data-dir", &data_dir.display().to_string()];
-        let mut verb = spawn_verb("foo", &words);
-        wait_until("it has begun", || fs::exists(data_dir.join(written)).expect("known"));
-        verb.kill().expect("our own child");
-        verb.wait().expect("our own child");
-        assert!(fs::exists(&part).expect("known"), "it is not through");
+        wait_until("it is killed before it is through", || {
+            let _ = fs::remove_dir_all(&data_dir);
+            let mut verb = spawn_verb("foo", &words);
+            let mut has_ended = || verb.try_wait().expect("our own child").is_some();
+            while !has_ended() && !fs::exists(data_dir.join(written)).expect("known") {
+                hint::spin_loop();
+            }
+            verb.kill().expect("our own child");
+            verb.wait().expect("our own child");
+            fs::exists(&part).expect("known")
+        });
         let run_dir = directory.path().display().to_string();
         let started = tests::verb(
             "foo",
