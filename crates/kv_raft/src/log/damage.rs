@@ -95,10 +95,21 @@ fn has_hole(written: &[u8], offset: u64) -> bool {
     first.len() >= KIND_BYTES && is_hole(first) || others.chunks_exact(SECTOR_BYTES as usize).any(is_hole)
 }
 
-/// Whether a whole entry begins anywhere in these bytes.
+/// Whether a whole entry may begin anywhere in these bytes. What clients have written can look like the
+/// beginning of many: only some are checked.
 fn has_record(bytes: &[u8]) -> bool {
-    let begins = |at: &usize| bytes[*at..].starts_with(&APPEND.to_be_bytes());
-    (0..bytes.len()).filter(begins).any(|at| decode(&mut &bytes[at..]).is_ok())
+    let mut begun = (0..bytes.len()).map(|at| &bytes[at..]).filter(|record| begins_entry(record));
+    begun.by_ref().take(RECORDS_CHECKED).any(|mut record| decode(&mut record).is_ok())
+        || begun.next().is_some()
+}
+
+/// Whether these bytes begin as an entry does whose payload ends among them.
+fn begins_entry(record: &[u8]) -> bool {
+    let payload = record.strip_prefix(&APPEND.to_be_bytes()).and_then(|body| body.get(ID_BYTES..));
+    let payload = payload.and_then(|payload| payload.split_first_chunk::<PAYLOAD_HEADER_BYTES>());
+    payload.is_some_and(|([version, _, length @ ..], payload)| {
+        *version == PAYLOAD_VERSION && u32::from_be_bytes(*length) as usize <= payload.len()
+    })
 }
 
 /// Whether a file has only zeros, or nothing.
@@ -251,6 +262,9 @@ impl<R: Read> Read for Counted<R> {
 /// Bytes that a disk writes as a whole.
 const SECTOR_BYTES: u64 = 512;
 
+/// How many places that look like the beginning of an entry are checked.
+const RECORDS_CHECKED: usize = 64;
+
 /// Bytes of the kind of a record, at its beginning, and of its checksum, at its end.
 const KIND_BYTES: usize = 4;
 const CHECKSUM_BYTES: usize = 8;
@@ -277,4 +291,18 @@ fn is_torn_entry(body: &[u8]) -> bool {
     let payload = body.get(ID_BYTES..).unwrap_or_default();
     let Some((header, payload)) = payload.split_first_chunk::<PAYLOAD_HEADER_BYTES>() else { return true };
     is_beginning_of_payload(*header, payload, CHECKSUM_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_many_entries_is_not_checked_without_end() {
+        let body =
+            [[0; ID_BYTES].as_slice(), &[PAYLOAD_VERSION, 0, 0, 0, 0, 0], &[7; CHECKSUM_BYTES]].concat();
+        let entry_like = [APPEND.to_be_bytes().as_slice(), &body].concat();
+        assert!(!has_record(&entry_like.repeat(RECORDS_CHECKED)), "none of them has its checksum");
+        assert!(has_record(&entry_like.repeat(RECORDS_CHECKED + 1)), "one of them may have it");
+    }
 }
