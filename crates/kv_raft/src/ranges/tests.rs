@@ -1,6 +1,7 @@
 //! Ranges on real files: what is acknowledged is there again, whatever ends the process.
 
 mod crash;
+mod large;
 mod limits;
 mod lost;
 mod memory;
