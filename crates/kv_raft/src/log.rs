@@ -188,6 +188,15 @@ impl Log {
         files.map(|file| wal.chunk_path(file.chunk_id).into()).collect()
     }
 
+    /// Drops what the cache has beyond its size. The library does that only when it is given the next entry,
+    /// and the last one may have been large.
+    pub(crate) fn trim_cache(&self) {
+        let stat = self.log.stat();
+        if stat.payload_cache_size > stat.payload_cache_capacity {
+            self.log.drain_cache_evictable();
+        }
+    }
+
     /// Reads the entries with these indices, as far as they exist.
     pub(crate) fn read(&self, indices: Range<u64>) -> io::Result<Vec<(LogId, Payload)>> {
         self.log.read(indices.start, indices.end).collect()

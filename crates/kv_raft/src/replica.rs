@@ -6,6 +6,7 @@ pub(crate) mod renew;
 
 use crate::{
     consensus::Consensus,
+    group::process,
     identity::read_skipped,
     limits::{
         EARLY_CLOCK_MS, END_PAUSE, LOG_CHECK_PAUSE, LOG_ENTRY_BYTES, LOG_LOW_BYTES, PROGRESS_PAUSE,
@@ -304,7 +305,11 @@ impl Replica {
             let is_wanted = tokio::select! {
                 () = snapshots.wanted() => true,
                 _ = ticks.tick() => {
-                    let stats = log.lock().stats();
+                    // It is locked as long as a large group is copied.
+                    let Some(log) = log.try_lock() else { continue };
+                    let stats = log.stats();
+                    log.trim_cache();
+                    drop(log);
                     self.range.set_log_stats(stats);
                     let room = self.range.snapshots.disk.room();
                     let range = &self.range;
@@ -337,7 +342,8 @@ impl Replica {
 
     /// Proposes a group, and waits until it is executed.
     async fn propose(&self, consensus: &Consensus, group: OpenGroup) -> Result<(), End> {
-        let closed = group.close(self.range.terms());
+        let terms = self.range.terms();
+        let closed = process(group.len(), || group.close(terms));
         let group = closed.map_err(|malformed| End::Broken(malformed.to_string()))?;
         let proposed = consensus.propose(Arc::new(group)).await;
         proposed.map_err(|broken| End::Broken(broken.to_string()))

@@ -1,7 +1,11 @@
 //! What the log keeps, and its bytes on disk. docs/disk-format.md describes each byte that is ours; numbers
 //! are big-endian, as those of the library are.
 
-use crate::{group, identity::Owner, limits::CACHED_ENTRY_BYTES};
+use crate::{
+    group::{self, GroupBytes},
+    identity::Owner,
+    limits::CACHED_ENTRY_BYTES,
+};
 use raft_log::{
     Callback, Types,
     codeq::{Decode, Encode},
@@ -37,7 +41,7 @@ pub(crate) enum Payload {
     /// Nothing; the first entry of a leader.
     Blank,
     /// A group, encoded.
-    Group(Arc<Vec<u8>>),
+    Group(Arc<GroupBytes>),
     /// The members of the range from now on: the voters before and after while they change, and all others
     /// that receive entries.
     Members { voters: Vec<Vec<u64>>, learners: Vec<u64> },
@@ -243,7 +247,7 @@ impl Decode for Payload {
         }
         match kind {
             BLANK => Ok(Payload::Blank),
-            GROUP => Ok(Payload::Group(Arc::new(body))),
+            GROUP => Ok(Payload::Group(Arc::new(GroupBytes(body)))),
             MEMBERS => decode_members(&body),
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("an entry of unknown kind {kind}"))),
         }

@@ -5,7 +5,10 @@ mod faults;
 use super::encoding::{ID_BYTES, PAYLOAD_HEADER_BYTES};
 use super::*;
 use crate::{
-    group::encode::{begin, encode_batch},
+    group::{
+        GroupBytes,
+        encode::{begin, encode_batch},
+    },
     limits::CACHED_ENTRY_BYTES,
 };
 use kv::{Op, Request};
@@ -47,7 +50,7 @@ fn group(index: u64) -> Payload {
         usize::MAX,
         &mut bytes,
     );
-    Payload::Group(Arc::new(bytes))
+    Payload::Group(Arc::new(GroupBytes(bytes)))
 }
 
 /// Waits until what `write` writes is on disk.
@@ -220,7 +223,7 @@ fn a_record_of_which_only_the_first_sectors_were_written_is_cut_off() {
     begin(&mut bytes);
     let put = Op::Put { key: b"milk", value: &[7; 5_000] };
     encode_batch(&[Request::new(b"shopping", put)], usize::MAX, &mut bytes);
-    sync(|done| log.append([(id(1), Payload::Group(Arc::new(bytes)))], done));
+    sync(|done| log.append([(id(1), Payload::Group(Arc::new(GroupBytes(bytes))))], done));
     drop(log);
     let bytes = fs::read(path).expect("a file");
     let before = vec![(id(0), group(0))];

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    group::encode::{begin, encode_batch},
+    group::{
+        GroupBytes,
+        encode::{begin, encode_batch},
+    },
     identity::read_replica,
     log::{
         Log, LogSettings,
@@ -25,7 +28,7 @@ fn append(data_dir: &Path, requests: &[Request<'_>]) -> u64 {
         encode_batch(&[*request], usize::MAX, &mut group);
         let (sender, receiver) = channel();
         let done = Done(Box::new(move |result| sender.send(result).expect("the test waits")));
-        let entry = (LogId { index: last.index + 1, ..last }, Payload::Group(Arc::new(group)));
+        let entry = (LogId { index: last.index + 1, ..last }, Payload::Group(Arc::new(GroupBytes(group))));
         log.append([entry], done).expect("appended");
         receiver.recv().expect("a result").expect("on disk");
     }
