@@ -76,6 +76,9 @@ pub(crate) const END_PAUSE: Duration = Duration::from_millis(1);
 /// Time between two looks at how large a log is.
 pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);
 
+/// Time between two notes of how far a log is on disk, unless one of its files has begun.
+pub(crate) const SYNCED_NOTE_PAUSE: Duration = Duration::from_secs(60);
+
 /// The age from which on the newest snapshot is old, if the log behind it has as many bytes as the second
 /// says, and the time between two warnings.
 pub(crate) const OLD_SNAPSHOT: Duration = Duration::from_secs(24 * 60 * 60);

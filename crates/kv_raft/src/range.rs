@@ -28,7 +28,7 @@ use std::{
             Ordering::{Acquire, Relaxed, Release},
         },
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
@@ -402,12 +402,17 @@ impl Range {
         }
     }
 
+    /// The last entry that is known to be synced.
+    pub(crate) fn synced(&self) -> u64 {
+        match self.fsync {
+            Fsync::Always => self.progress.applied.load(Relaxed),
+            Fsync::Interval(_) => *self.synced.borrow(),
+        }
+    }
+
     /// The entries that were executed and are not known to be synced.
     fn unsynced(&self) -> u64 {
-        match self.fsync {
-            Fsync::Always => 0,
-            Fsync::Interval(_) => self.progress.applied.load(Relaxed).saturating_sub(*self.synced.borrow()),
-        }
+        self.progress.applied.load(Relaxed).saturating_sub(self.synced())
     }
 
     /// Notes that the entries up to this one are synced.
@@ -505,6 +510,18 @@ impl Range {
         let reason: Arc<str> = reason.into();
         self.proposals.fail(&self.stopped(&reason));
         self.state.send_replace(RangeState::Stopped(reason));
+    }
+
+    /// Whether no snapshot or backup is being taken, one at a time, and none has failed a moment ago.
+    pub(crate) fn may_begin_snapshot(&self) -> bool {
+        let status = self.snapshots.status();
+        !status.is_running() && !status.is_held_back(Instant::now()) && !self.store.is_frozen()
+    }
+
+    /// It must not write to its files any more.
+    pub(crate) fn give_up(&self, reason: &str) {
+        self.stop(reason);
+        self.proposals.close(self.stopped(&reason.into()));
     }
 
     /// Accepts no more requests; those that wait are executed.

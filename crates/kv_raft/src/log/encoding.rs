@@ -3,6 +3,7 @@
 
 use crate::{
     group::{self, GroupBytes},
+    identity::Owner,
     limits::CACHED_ENTRY_BYTES,
 };
 use raft_log::{
@@ -121,8 +122,8 @@ impl Types for LogTypes {
     type LogPayload = Payload;
     type Vote = Vote;
     type Callback = Flushed;
-    /// The library keeps a value for its user. There is none.
-    type UserData = u8;
+    /// Each file begins with it. A log that an early version made has none until it is opened.
+    type UserData = Owner;
 
     fn log_index(id: &LogId) -> u64 {
         id.index
@@ -160,6 +161,19 @@ impl Decode for Vote {
     fn decode<R: Read>(reader: R) -> io::Result<Vote> {
         let [term, replica, is_committed] = decode_numbers(reader)?;
         Ok(Vote { term, replica, is_committed: is_committed != 0 })
+    }
+}
+
+impl Encode for Owner {
+    fn encode<W: Write>(&self, mut writer: W) -> io::Result<usize> {
+        encode_numbers([self.range, self.replica, self.seed], &mut writer)
+    }
+}
+
+impl Decode for Owner {
+    fn decode<R: Read>(reader: R) -> io::Result<Owner> {
+        let [range, replica, seed] = decode_numbers(reader)?;
+        Ok(Owner { range, replica, seed })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
         GroupBytes,
         encode::{begin, encode_batch},
     },
+    identity::read_replica,
     log::{
         Log, LogSettings,
         encoding::{Done, LogId, Payload},
@@ -17,7 +18,9 @@ use std::sync::mpsc::channel;
 /// Appends entries to the log of the first range, each with one request. Returns the index of the last.
 fn append(data_dir: &Path, requests: &[Request<'_>]) -> u64 {
     let directory = data_dir.join("ranges/1-1/log");
-    let mut log = Log::open(LogSettings::new(&directory, 1 << 20, Fsync::Always)).expect("a log");
+    let owner = read_replica(&data_dir.join("ranges/1-1")).expect("read").expect("a replica").owner();
+    let settings = LogSettings::new(&directory, owner, 1 << 20, Fsync::Always);
+    let mut log = Log::open(settings).expect("a log");
     for request in requests {
         let last = log.last().expect("an entry");
         let mut group = Vec::new();
