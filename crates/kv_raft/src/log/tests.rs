@@ -149,6 +149,18 @@ fn a_log_keeps_few_entries_in_memory() {
     assert_eq!(log.read(0..400).expect("read").len(), 400);
 }
 
+#[test]
+fn a_large_entry_leaves_the_cache_without_another_one() {
+    let directory = TempDir::new().expect("a directory");
+    let mut log = create(&directory);
+    let large = Payload::Group(Arc::new(GroupBytes(vec![b'x'; 100_000])));
+    sync(|done| log.append([(id(0), large.clone())], done));
+    assert!(log.log.stat().payload_cache_size > 100_000);
+    log.trim_cache();
+    assert_eq!(log.log.stat().payload_cache_size, 0);
+    assert_eq!(log.read(0..1).expect("read"), [(id(0), large)]);
+}
+
 type Entry = (LogId, Payload);
 
 /// A log in a single file, opened with these bytes in it, or why it is refused.
