@@ -17,6 +17,9 @@ pub(crate) const PROPOSAL_BYTES: usize = 1024 * 1024 * 1024;
 /// Bytes of requests that wait in all ranges of a node, after which more are refused.
 pub(crate) const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
+/// Bytes of requests that wait up to which one client may add more than a batch at once.
+pub(crate) const AMPLE_WAITING_BYTES: usize = WAITING_BYTES / 8;
+
 /// Bytes of the replies of a group after which those are left out that are not small.
 pub(crate) const REPLY_BYTES: usize = 64 * 1024 * 1024;
 

@@ -203,6 +203,11 @@ impl Range {
         self.proposals.may_push()
     }
 
+    /// Whether little waits for the disk, in all ranges of the node.
+    pub fn has_ample_room(&self) -> bool {
+        self.proposals.has_ample_room()
+    }
+
     /// Proposes requests that are executed as one step, unless a watched bucket has changed since
     /// [`kv::Op::Watch`] returned its version.
     pub fn transact(

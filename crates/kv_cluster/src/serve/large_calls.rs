@@ -84,13 +84,21 @@ impl LargeCalls {
 
     /// Copies a large reply.
     pub(super) fn reply(&mut self, large: LargeReply) {
-        let reply_bytes = large.value.len();
-        self.reply_bytes += reply_bytes;
-        self.tasks.spawn(async move {
+        self.copy(large.value.len(), async move {
             let mut reply = SendQueue::default();
             large.write(&mut reply).await;
-            ExecutedCall { bytes: 0, reply_bytes, reply }
+            reply
         });
+    }
+
+    /// Has a reply message copied, of about this many bytes.
+    pub(super) fn copy(
+        &mut self,
+        reply_bytes: usize,
+        copied: impl Future<Output = SendQueue> + Send + 'static,
+    ) {
+        self.reply_bytes += reply_bytes;
+        self.tasks.spawn(async move { ExecutedCall { bytes: 0, reply_bytes, reply: copied.await } });
     }
 
     /// Bytes of the replies that are being copied.

@@ -179,7 +179,10 @@ impl Inbound {
     pub(crate) async fn progress(&mut self, output: &mut WriteBuffer) {
         tokio::select! {
             () = self.streams.reap() => {}
-            finished = self.proposals.next() => proposals::write(finished, output.queue()),
+            finished = self.proposals.next() => match finished.large_bytes() {
+                Some(bytes) => self.large_calls.copy(bytes, proposals::write_large(finished)),
+                None => proposals::write(finished, output.queue()),
+            },
             mut finished = self.large_calls.next() => {
                 self.deferred_bytes -= finished.bytes;
                 output.append(&mut finished.reply);

@@ -3,9 +3,9 @@
 
 use crate::{
     error::RangeFailure,
-    limits::{CALL_REQUESTS, CALLS_IN_FLIGHT, MESSAGE_BYTES, TRANSACTION_REQUESTS},
+    limits::{CALL_REQUESTS, CALLS_IN_FLIGHT, COPY_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
     link::{
-        codec::{ForwardedReply, Message, TransactionResult},
+        codec::{self, ForwardedReply, Message, TransactionResult},
         node_query::NodeReply,
         send_queue::{MessageWriter, SendQueue},
     },
@@ -15,7 +15,7 @@ use crate::{
 use kv::{Database, FullName, Request};
 use kv_raft::{ProposalOutcome, Range, RangeError, RangeReply, Replies, Ticket};
 use std::future::pending;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 
 /// The proposals of one link. They are executed even if the link ends before.
 #[derive(Debug, Default)]
@@ -26,11 +26,10 @@ pub(super) struct Proposals {
 /// What has been executed, or has failed.
 #[derive(Debug)]
 pub(super) enum Finished {
-    /// The first requests of a call, those of `reads` (bit by bit) among them.
+    /// The first requests of a call.
     Call {
         id: u32,
         count: usize,
-        reads: u64,
         replies: Result<Replies, RangeError>,
     },
     Transaction {
@@ -44,8 +43,6 @@ pub(super) enum Finished {
     },
 }
 
-const _: () = assert!(CALL_REQUESTS <= u64::BITS as usize);
-
 impl Proposals {
     /// Whether the peer has sent more than the protocol allows.
     pub(super) fn are_too_many(&self) -> bool {
@@ -54,13 +51,9 @@ impl Proposals {
 
     /// Proposes the first requests of a call.
     pub(super) fn call(&mut self, range: &Range, id: u32, requests: &[Request<'_>], queue: &mut SendQueue) {
-        let bits = requests.iter().enumerate().filter(|(_, request)| request.op.is_read());
-        let reads = bits.fold(0, |reads, (index, _)| reads | 1 << index);
         match range.propose(requests) {
-            Ok((count, ticket)) => {
-                self.wait(ticket, move |replies| Finished::Call { id, count, reads, replies })
-            }
-            Err(error) => write_call(id, requests.len(), reads, Err(error), queue),
+            Ok((count, ticket)) => self.wait(ticket, move |replies| Finished::Call { id, count, replies }),
+            Err(error) => write_call(id, requests.len(), Err(error), queue),
         }
     }
 
@@ -117,31 +110,71 @@ impl Proposals {
     }
 }
 
+impl Finished {
+    /// Bytes of the replies, if they take long to copy.
+    pub(super) fn large_bytes(&self) -> Option<usize> {
+        match self {
+            Finished::Call { replies: Ok(replies), .. }
+            | Finished::Transaction { replies: Ok(replies), .. } => {
+                Some(replies.bytes()).filter(|bytes| *bytes > COPY_BYTES)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Queues replies that take long to copy. Other tasks run between two pieces.
+pub(super) async fn write_large(finished: Finished) -> SendQueue {
+    let mut queue = SendQueue::default();
+    let (message, limit, mut replies) = match finished {
+        Finished::Call { id, replies: Ok(replies), .. } => (Message::Replies { id }, CALL_REQUESTS, replies),
+        Finished::Transaction { id, replies: Ok(replies), .. } => {
+            (Message::Transacted { id, result: result_of(&replies) }, TRANSACTION_REQUESTS, replies)
+        }
+        small => {
+            write(small, &mut queue);
+            return queue;
+        }
+    };
+    let (mut bytes, mut copied) = (Vec::with_capacity(replies.bytes()), 0);
+    codec::encode(&mut bytes, &message);
+    while let Some(reply) = replies.next_reply() {
+        let mut reply = forwarded(reply);
+        let mut length = codec::encoded_len(&reply);
+        if bytes.len() + length > MESSAGE_BYTES - limit {
+            reply = ForwardedReply::TooLarge;
+            length = codec::encoded_len(&reply);
+        }
+        for start in (0..length).step_by(COPY_BYTES) {
+            codec::encode_piece(&mut bytes, &reply, start, COPY_BYTES);
+            copied += COPY_BYTES.min(length - start);
+            if copied >= COPY_BYTES {
+                copied = 0;
+                yield_now().await;
+            }
+        }
+    }
+    queue.push_message(bytes);
+    queue
+}
+
 /// Queues the replies.
 pub(super) fn write(finished: Finished, queue: &mut SendQueue) {
     match finished {
-        Finished::Call { id, count, reads, replies } => write_call(id, count, reads, replies, queue),
+        Finished::Call { id, count, replies } => write_call(id, count, replies, queue),
         Finished::Transaction { id, is_read, replies } => write_transaction(id, is_read, replies, queue),
         Finished::Flush { id, result } => write_flushed(id, result, queue),
     }
 }
 
-fn write_call(
-    id: u32,
-    count: usize,
-    reads: u64,
-    replies: Result<Replies, RangeError>,
-    queue: &mut SendQueue,
-) {
+fn write_call(id: u32, count: usize, replies: Result<Replies, RangeError>, queue: &mut SendQueue) {
     let mut frame = MessageWriter::begin(queue, &Message::Replies { id });
     match replies {
         Ok(mut replies) => push_replies(&mut frame, &mut replies, CALL_REQUESTS),
         Err(error) => {
-            let failure = RangeFailure::from(error);
-            for index in 0..count {
-                let is_read = reads & 1 << index != 0;
-                let failure = if is_read { failure.clone().of_read() } else { failure.clone() };
-                frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::Failed(failure));
+            let failed = ForwardedReply::Failed(error.into());
+            for _ in 0..count {
+                frame.push_item_within(MESSAGE_BYTES, &failed);
             }
         }
     }
@@ -151,21 +184,30 @@ fn write_call(
 /// Pushes all replies, of which there are up to `limit`.
 fn push_replies(frame: &mut MessageWriter<'_>, replies: &mut Replies, limit: usize) {
     while let Some(reply) = replies.next_reply() {
-        let reply = match reply {
-            RangeReply::Reply(reply) => ForwardedReply::Reply(reply),
-            RangeReply::TooLarge => ForwardedReply::TooLarge,
-        };
-        frame.push_executed(MESSAGE_BYTES - limit, &reply);
+        frame.push_executed(MESSAGE_BYTES - limit, &forwarded(reply));
+    }
+}
+
+/// The reply as it crosses the link.
+fn forwarded(reply: RangeReply<'_>) -> ForwardedReply<'_> {
+    match reply {
+        RangeReply::Reply(reply) => ForwardedReply::Reply(reply),
+        RangeReply::TooLarge => ForwardedReply::TooLarge,
+    }
+}
+
+/// What became of a transaction.
+fn result_of(replies: &Replies) -> TransactionResult {
+    match replies.outcome() {
+        ProposalOutcome::Executed => TransactionResult::Executed,
+        ProposalOutcome::Aborted => TransactionResult::Aborted,
+        ProposalOutcome::Refused(error) => TransactionResult::Refused(error.clone()),
     }
 }
 
 fn write_transaction(id: u32, is_read: bool, replies: Result<Replies, RangeError>, queue: &mut SendQueue) {
     let result = match &replies {
-        Ok(replies) => match replies.outcome() {
-            ProposalOutcome::Executed => TransactionResult::Executed,
-            ProposalOutcome::Aborted => TransactionResult::Aborted,
-            ProposalOutcome::Refused(error) => TransactionResult::Refused(error.clone()),
-        },
+        Ok(replies) => result_of(replies),
         Err(error) => {
             let failure = RangeFailure::from(error.clone());
             TransactionResult::Failed(if is_read { failure.of_read() } else { failure })

@@ -9,7 +9,7 @@ use crate::{
     disk::{Disk, Writing},
     error::RangeError,
     group::{Malformed, encode},
-    limits::{GROUP_BYTES, GROUP_STEPS, PROPOSAL_BYTES, WAITING_BYTES},
+    limits::{AMPLE_WAITING_BYTES, GROUP_BYTES, GROUP_STEPS, PROPOSAL_BYTES, WAITING_BYTES},
 };
 use kv::EntryTerms;
 use parking_lot::Mutex;
@@ -191,6 +191,11 @@ impl Proposals {
     pub(crate) fn may_push(&self) -> Result<(), RangeError> {
         self.check_room(0)?;
         self.queue.lock().refusal.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether little waits.
+    pub(crate) fn has_ample_room(&self) -> bool {
+        self.waiting.0.load(Relaxed) < AMPLE_WAITING_BYTES
     }
 
     /// Whether too much waits, or the disk has no room for that and `bytes` more.

@@ -125,6 +125,12 @@ impl Replies {
         self.remaining == 0
     }
 
+    /// Bytes of those that have not been taken.
+    pub fn bytes(&self) -> usize {
+        let next = self.group.steps.get(self.step + 1);
+        next.map_or(self.group.bytes.len(), |next| next.start) - self.position
+    }
+
     /// Takes the next reply.
     pub fn next_reply(&mut self) -> Option<RangeReply<'_>> {
         self.remaining = self.remaining.checked_sub(1)?;
@@ -150,11 +156,14 @@ mod tests {
         let group = Arc::new(group);
         let mut first = Replies::new(group.clone(), 0);
         assert_eq!((first.len(), first.outcome()), (2, &ProposalOutcome::Executed));
+        assert!(first.bytes() > 0);
         assert_eq!(first.next_reply(), Some(RangeReply::Reply(Reply::Done)));
         assert_eq!(first.next_reply(), Some(RangeReply::Reply(Reply::Value(b"1"))));
         assert_eq!(first.next_reply(), None);
+        assert_eq!(first.bytes(), 0);
         let second = Replies::new(group, 1);
         assert_eq!((second.is_empty(), second.outcome()), (true, &ProposalOutcome::Aborted));
+        assert_eq!(second.bytes(), 0);
     }
 
     #[test]
