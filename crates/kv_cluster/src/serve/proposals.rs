@@ -12,7 +12,7 @@ use crate::{
     local::LocalNode,
     serve::node_queries,
 };
-use kv::{Database, FullName, Request};
+use kv::{Database, FullName, Reply, Request};
 use kv_raft::{ProposalOutcome, Range, RangeError, RangeReply, Replies, Ticket};
 use std::future::pending;
 use tokio::task::{JoinSet, yield_now};
@@ -136,22 +136,23 @@ pub(super) async fn write_large(finished: Finished) -> SendQueue {
             return queue;
         }
     };
-    let (mut bytes, mut copied) = (Vec::with_capacity(replies.bytes()), 0);
+    let (mut bytes, end) = (Vec::with_capacity(replies.bytes()), MESSAGE_BYTES - limit);
     codec::encode(&mut bytes, &message);
     while let Some(reply) = replies.next_reply() {
-        let mut reply = forwarded(reply);
-        let mut length = codec::encoded_len(&reply);
-        if bytes.len() + length > MESSAGE_BYTES - limit {
-            reply = ForwardedReply::TooLarge;
-            length = codec::encoded_len(&reply);
-        }
-        for start in (0..length).step_by(COPY_BYTES) {
-            codec::encode_piece(&mut bytes, &reply, start, COPY_BYTES);
-            copied += COPY_BYTES.min(length - start);
-            if copied >= COPY_BYTES {
-                copied = 0;
-                yield_now().await;
+        let start = bytes.len();
+        let fits = match forwarded(reply) {
+            ForwardedReply::Reply(Reply::Value(value)) if start + value.len() < end => {
+                codec::encode_value_head(&mut bytes, value.len());
+                for piece in value.chunks(COPY_BYTES) {
+                    bytes.extend_from_slice(piece);
+                    yield_now().await;
+                }
+                true
             }
+            reply => codec::encode_within(&mut bytes, end, &reply),
+        };
+        if !fits {
+            codec::encode(&mut bytes, &ForwardedReply::TooLarge);
         }
     }
     queue.push_message(bytes);

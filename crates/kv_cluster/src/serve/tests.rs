@@ -201,6 +201,7 @@ async fn other_calls_are_executed_while_a_large_reply_is_copied() {
     served.inbound.begin_turn();
     served.receive(&Message::Call { id: 1 }, &[get, get]).unwrap();
     assert_eq!(served.inbound.large_calls.reply_bytes(), value.len(), "one reply in a message");
+    served.inbound.begin_turn();
     served.receive(&Message::Call { id: 2 }, &put_and_get("2")).unwrap();
     assert_eq!(served.replies(), [(2, "2".into())]);
     served.inbound.progress(&mut served.output).await;
@@ -222,12 +223,13 @@ async fn other_calls_are_executed_while_a_large_reply_of_a_durable_range_is_copi
     served.inbound.progress(&mut served.output).await;
     assert_eq!(served.replies(), [(0, "Some(Reply(Done))".into())]);
     served.inbound.begin_turn();
-    served.receive(&Message::Call { id: 1 }, &[request("getdel", b"")]).unwrap();
+    let read_behind_a_write = [request("persist", b""), request("get", b"")];
+    served.receive(&Message::Call { id: 1 }, &read_behind_a_write).unwrap();
     served.inbound.progress(&mut served.output).await;
     assert!(served.inbound.large_calls.reply_bytes() > value.len());
     served.inbound.begin_turn();
     served.receive(&Message::Call { id: 2 }, &[request("exists", b"")]).unwrap();
-    assert_eq!(served.replies(), [(2, "Some(Reply(Number(0)))".into())]);
+    assert_eq!(served.replies(), [(2, "Some(Reply(Number(1)))".into())]);
     served.inbound.progress(&mut served.output).await;
     assert!(served.replies() == [(1, value)]);
     assert_eq!(served.inbound.large_calls.reply_bytes(), 0);

@@ -6,7 +6,7 @@ use bincode::{
     config::standard,
     serde::{borrow_decode_from_slice, encode_into_std_write},
 };
-use kv::{CommandError, OwnedValue, Reply};
+use kv::{CommandError, LargeValue, OwnedValue, Reply};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -65,13 +65,25 @@ impl GroupReplies {
             Reply::OwnedValue(OwnedValue::Large(value)) => value.len(),
             _ => 0,
         };
-        let reply = if has_room(size) { RangeReply::Reply(reply) } else { RangeReply::TooLarge };
-        self.encode(&reply);
+        match reply {
+            _ if !has_room(size) => self.encode(&RangeReply::TooLarge),
+            Reply::OwnedValue(OwnedValue::Large(value)) => self.push_large(&value),
+            reply => self.encode(&RangeReply::Reply(reply)),
+        }
         if !has_room(self.bytes.len() - start) {
             self.bytes.truncate(start);
             self.encode(&RangeReply::TooLarge);
         }
         self.steps.last_mut().expect("begun").replies += 1;
+    }
+
+    /// Adds a large value, from which the one who waits for it borrows.
+    fn push_large(&mut self, value: &LargeValue) {
+        self.encode(&RangeReply::Reply(Reply::Value(b"")));
+        // The last byte is the length.
+        self.bytes.pop();
+        encode_into_std_write(value.len(), &mut self.bytes, standard()).expect("as below");
+        value.slices().for_each(|slice| self.bytes.extend_from_slice(slice));
     }
 
     fn encode(&mut self, reply: &RangeReply<'_>) {
@@ -164,6 +176,17 @@ mod tests {
         let second = Replies::new(group, 1);
         assert_eq!((second.is_empty(), second.outcome()), (true, &ProposalOutcome::Aborted));
         assert_eq!(second.bytes(), 0);
+    }
+
+    #[test]
+    fn large_values_are_borrowed_from_the_replies() {
+        let (mut group, value) = (GroupReplies::default(), vec![b'x'; 3_000_000]);
+        group.begin_step();
+        group.push(LargeValue::copy_of(&value).expect("memory").into());
+        group.push(Reply::Done);
+        let mut replies = Replies::new(Arc::new(group), 0);
+        assert!(replies.next_reply() == Some(RangeReply::Reply(Reply::Value(&value))));
+        assert_eq!(replies.next_reply(), Some(RangeReply::Reply(Reply::Done)));
     }
 
     #[test]
