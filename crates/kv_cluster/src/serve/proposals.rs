@@ -5,17 +5,17 @@ use crate::{
     error::RangeFailure,
     limits::{CALL_REQUESTS, CALLS_IN_FLIGHT, COPY_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
     link::{
-        codec::{self, ForwardedReply, Message, TransactionResult},
+        codec::{ForwardedReply, Message, TransactionResult},
         node_query::NodeReply,
         send_queue::{MessageWriter, SendQueue},
     },
     local::LocalNode,
-    serve::node_queries,
+    serve::{large_reply::LargeReply, node_queries},
 };
-use kv::{Database, FullName, Reply, Request};
+use kv::{Database, FullName, LargeValue, OwnedValue, Reply, Request};
 use kv_raft::{ProposalOutcome, Range, RangeError, RangeReply, Replies, Ticket};
 use std::future::pending;
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::JoinSet;
 
 /// The proposals of one link. They are executed even if the link ends before.
 #[derive(Debug, Default)]
@@ -53,11 +53,11 @@ impl Proposals {
     pub(super) fn call(&mut self, range: &Range, id: u32, requests: &[Request<'_>], queue: &mut SendQueue) {
         match range.propose(requests) {
             Ok((count, ticket)) => self.wait(ticket, move |replies| Finished::Call { id, count, replies }),
-            Err(error) => write_call(id, requests.len(), Err(error), queue),
+            Err(error) => drop(write_call(id, requests.len(), Err(error), queue)),
         }
     }
 
-    /// Proposes a transaction.
+    /// Proposes a transaction that is not large.
     pub(super) fn transact(
         &mut self,
         range: &Range,
@@ -69,7 +69,7 @@ impl Proposals {
         let is_read = requests.iter().all(|request| request.op.is_read());
         match range.transact(watched, requests) {
             Ok(ticket) => self.wait(ticket, move |replies| Finished::Transaction { id, is_read, replies }),
-            Err(error) => write_transaction(id, is_read, Err(error), queue),
+            Err(error) => drop(write_transaction(id, is_read, Err(error), queue)),
         }
     }
 
@@ -110,68 +110,61 @@ impl Proposals {
     }
 }
 
-impl Finished {
-    /// Bytes of the replies, if they take long to copy.
-    pub(super) fn large_bytes(&self) -> Option<usize> {
-        match self {
-            Finished::Call { replies: Ok(replies), .. }
-            | Finished::Transaction { replies: Ok(replies), .. } => {
-                Some(replies.bytes()).filter(|bytes| *bytes > COPY_BYTES)
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Queues replies that take long to copy. Other tasks run between two pieces.
-pub(super) async fn write_large(finished: Finished) -> SendQueue {
-    let mut queue = SendQueue::default();
-    let (message, limit, mut replies) = match finished {
-        Finished::Call { id, replies: Ok(replies), .. } => (Message::Replies { id }, CALL_REQUESTS, replies),
-        Finished::Transaction { id, replies: Ok(replies), .. } => {
-            (Message::Transacted { id, result: result_of(&replies) }, TRANSACTION_REQUESTS, replies)
-        }
-        small => {
-            write(small, &mut queue);
-            return queue;
-        }
+/// Executes a call with one large request, and queues the reply, unless that is large.
+pub(super) async fn call_large(
+    range: &Range,
+    id: u32,
+    request: &Request<'_>,
+    queue: &mut SendQueue,
+) -> Option<LargeReply> {
+    let replies = match range.propose_large(request).await {
+        Ok(ticket) => ticket.await,
+        Err(error) => Err(error),
     };
-    let (mut bytes, end) = (Vec::with_capacity(replies.bytes()), MESSAGE_BYTES - limit);
-    codec::encode(&mut bytes, &message);
-    while let Some(reply) = replies.next_reply() {
-        let start = bytes.len();
-        let fits = match forwarded(reply) {
-            ForwardedReply::Reply(Reply::Value(value)) if start + value.len() < end => {
-                codec::encode_value_head(&mut bytes, value.len());
-                for piece in value.chunks(COPY_BYTES) {
-                    bytes.extend_from_slice(piece);
-                    yield_now().await;
-                }
-                true
-            }
-            reply => codec::encode_within(&mut bytes, end, &reply),
-        };
-        if !fits {
-            codec::encode(&mut bytes, &ForwardedReply::TooLarge);
-        }
-    }
-    queue.push_message(bytes);
-    queue
+    write_call(id, 1, replies, queue)
 }
 
-/// Queues the replies.
-pub(super) fn write(finished: Finished, queue: &mut SendQueue) {
+/// Executes a large transaction, and queues the replies. A large one at their end is left to the caller.
+pub(super) async fn transact_large(
+    range: &Range,
+    id: u32,
+    watched: &[(FullName<'_>, u64)],
+    requests: &[Request<'_>],
+    queue: &mut SendQueue,
+) -> Option<LargeReply> {
+    let is_read = requests.iter().all(|request| request.op.is_read());
+    let replies = match range.transact_large(watched, requests).await {
+        Ok(ticket) => ticket.await,
+        Err(error) => Err(error),
+    };
+    write_transaction(id, is_read, replies, queue)
+}
+
+/// Queues the replies. If the last one takes long to copy, that is left to the caller.
+pub(super) fn write(finished: Finished, queue: &mut SendQueue) -> Option<LargeReply> {
     match finished {
         Finished::Call { id, count, replies } => write_call(id, count, replies, queue),
         Finished::Transaction { id, is_read, replies } => write_transaction(id, is_read, replies, queue),
-        Finished::Flush { id, result } => write_flushed(id, result, queue),
+        Finished::Flush { id, result } => {
+            write_flushed(id, result, queue);
+            None
+        }
     }
 }
 
-fn write_call(id: u32, count: usize, replies: Result<Replies, RangeError>, queue: &mut SendQueue) {
+fn write_call(
+    id: u32,
+    count: usize,
+    replies: Result<Replies, RangeError>,
+    queue: &mut SendQueue,
+) -> Option<LargeReply> {
     let mut frame = MessageWriter::begin(queue, &Message::Replies { id });
     match replies {
-        Ok(mut replies) => push_replies(&mut frame, &mut replies, CALL_REQUESTS),
+        Ok(mut replies) => {
+            if let Some(value) = push_replies(&mut frame, &mut replies, CALL_REQUESTS) {
+                return Some(LargeReply { message: frame.take(), value });
+            }
+        }
         Err(error) => {
             let failed = ForwardedReply::Failed(error.into());
             for _ in 0..count {
@@ -180,45 +173,51 @@ fn write_call(id: u32, count: usize, replies: Result<Replies, RangeError>, queue
         }
     }
     frame.finish();
+    None
 }
 
-/// Pushes all replies, of which there are up to `limit`.
-fn push_replies(frame: &mut MessageWriter<'_>, replies: &mut Replies, limit: usize) {
-    while let Some(reply) = replies.next_reply() {
-        frame.push_executed(MESSAGE_BYTES - limit, &forwarded(reply));
+/// Pushes all replies, of which there are up to `limit`, but for a large value at their end.
+fn push_replies(frame: &mut MessageWriter<'_>, replies: &mut Replies, limit: usize) -> Option<LargeValue> {
+    for left in (0..replies.len()).rev() {
+        let reply = match replies.next_reply()? {
+            RangeReply::Reply(Reply::OwnedValue(OwnedValue::Large(value)))
+                if left == 0 && value.len() > COPY_BYTES =>
+            {
+                return Some(*value);
+            }
+            RangeReply::Reply(reply) => ForwardedReply::Reply(reply),
+            RangeReply::TooLarge => ForwardedReply::TooLarge,
+        };
+        frame.push_executed(MESSAGE_BYTES - limit, &reply);
     }
+    None
 }
 
-/// The reply as it crosses the link.
-fn forwarded(reply: RangeReply<'_>) -> ForwardedReply<'_> {
-    match reply {
-        RangeReply::Reply(reply) => ForwardedReply::Reply(reply),
-        RangeReply::TooLarge => ForwardedReply::TooLarge,
-    }
-}
-
-/// What became of a transaction.
-fn result_of(replies: &Replies) -> TransactionResult {
-    match replies.outcome() {
-        ProposalOutcome::Executed => TransactionResult::Executed,
-        ProposalOutcome::Aborted => TransactionResult::Aborted,
-        ProposalOutcome::Refused(error) => TransactionResult::Refused(error.clone()),
-    }
-}
-
-fn write_transaction(id: u32, is_read: bool, replies: Result<Replies, RangeError>, queue: &mut SendQueue) {
+fn write_transaction(
+    id: u32,
+    is_read: bool,
+    replies: Result<Replies, RangeError>,
+    queue: &mut SendQueue,
+) -> Option<LargeReply> {
     let result = match &replies {
-        Ok(replies) => result_of(replies),
+        Ok(replies) => match replies.outcome() {
+            ProposalOutcome::Executed => TransactionResult::Executed,
+            ProposalOutcome::Aborted => TransactionResult::Aborted,
+            ProposalOutcome::Refused(error) => TransactionResult::Refused(error.clone()),
+        },
         Err(error) => {
             let failure = RangeFailure::from(error.clone());
             TransactionResult::Failed(if is_read { failure.of_read() } else { failure })
         }
     };
     let mut frame = MessageWriter::begin(queue, &Message::Transacted { id, result });
-    if let Ok(mut replies) = replies {
-        push_replies(&mut frame, &mut replies, TRANSACTION_REQUESTS);
+    if let Ok(mut replies) = replies
+        && let Some(value) = push_replies(&mut frame, &mut replies, TRANSACTION_REQUESTS)
+    {
+        return Some(LargeReply { message: frame.take(), value });
     }
     frame.finish();
+    None
 }
 
 fn write_flushed(id: u32, result: Result<(), RangeFailure>, queue: &mut SendQueue) {

@@ -2,6 +2,7 @@
 
 mod channels;
 mod disputes;
+mod durable;
 mod forwarding;
 mod hostile;
 mod keyspace;
@@ -35,7 +36,7 @@ use crate::{
 use kv::{Backlog, Op, Reply, Request};
 use otp::SupervisorHandle;
 use serde::Serialize;
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -96,19 +97,6 @@ pub(crate) fn local_node() -> Arc<LocalNode> {
     let (links, store) = (LinkSettings::default(), StoreSettings::default());
     let budgets = MemoryBudgets::new(&store);
     Arc::new(LocalNode::new(name("foo"), cookie, links, table, store, budgets, None))
-}
-
-/// The same with durable buckets.
-pub(crate) async fn durable_node(directory: &Path) -> Arc<LocalNode> {
-    let settings = Settings {
-        peers: Vec::new(),
-        routes: Routes::all(name("foo")),
-        data_dir: Some(directory.into()),
-        ..foo_settings()
-    };
-    let local = Cluster::new(settings).unwrap().local().clone();
-    soon(local.ranges()[0].wait_until_loaded()).await;
-    local
 }
 
 struct Node {
