@@ -243,7 +243,7 @@ impl Proposals {
 
     /// Whether little waits.
     pub(crate) fn has_ample_room(&self) -> bool {
-        self.waiting.0.load(Relaxed) < AMPLE_WAITING_BYTES
+        self.waiting.small.load(Relaxed) < AMPLE_WAITING_BYTES
     }
 
     /// Whether too much waits, or the disk has no room for that and `bytes` more.
