@@ -8,8 +8,8 @@ use crate::{
     disk::Disk,
     error::OpenError,
     identity::{Ids, NODE_FILE, Span, failed},
-    limits::{DISK_PAUSE, LOG_CACHE_BYTES, RANGES},
-    log::Fsync,
+    limits::{DISK_PAUSE, RANGES},
+    log::LogOptions,
     proposals::WaitingBytes,
     range::Range,
     replica::Replica,
@@ -48,8 +48,8 @@ pub struct RangesSettings {
     pub freeze_budget: Arc<FreezeBudget>,
     /// What one transaction may touch.
     pub transactions: TransactionLimits,
-    /// When their logs are synced.
-    pub fsync: Fsync,
+    /// How their logs are kept.
+    pub logs: LogOptions,
 }
 
 /// The names in a data directory: of its lock, of the ranges, and of ranges that are being restored.
@@ -115,7 +115,7 @@ impl Ranges {
             let budget = settings.freeze_budget.clone();
             let snapshots = Snapshots::new(span.text.clone(), directory.into(), disk.clone(), budget);
             let (waiting, disk) = (waiting.clone(), disk.clone());
-            let range = Range::new(span, store, snapshots, waiting, disk, settings.fsync);
+            let range = Range::new(span, store, snapshots, waiting, disk, settings.logs.fsync);
             range.set_transaction_limits(settings.transactions);
             Arc::new(range)
         };
@@ -123,7 +123,7 @@ impl Ranges {
             ranges.push(match replica {
                 Ok((directory, identity)) => {
                     let range = make(&directory, identity.seed, identity.shards as usize, identity.span);
-                    let cache_bytes = LOG_CACHE_BYTES / spans.len();
+                    let cache_bytes = settings.logs.cache_bytes_of_each(spans.len());
                     let replica =
                         Replica { id: identity.replica, range: range.clone(), directory, cache_bytes };
                     lives.push(runtime.spawn(replica.run()));

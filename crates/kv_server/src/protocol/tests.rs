@@ -125,7 +125,7 @@ pub(super) fn server() -> ServerContext {
         links: LinkSettings::default(),
         store: StoreSettings { threads: 1, fixed_seed: true, ..StoreSettings::default() },
         data_dir: None,
-        fsync: Default::default(),
+        logs: Default::default(),
     };
     let cluster = Cluster::new(settings).unwrap();
     let address = "127.0.0.1:4040".parse().unwrap();
