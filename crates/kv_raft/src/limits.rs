@@ -11,6 +11,9 @@ pub(crate) const GROUP_BYTES: usize = 1024 * 1024;
 /// Steps (batches, transactions, flushes) after which a group takes no more.
 pub(crate) const GROUP_STEPS: usize = 4_096;
 
+/// Requests of a group after which the thread that executes them lets other threads run.
+pub(crate) const UNINTERRUPTED_REQUESTS: usize = 1_024;
+
 /// Bytes of the largest transaction or request: twice the largest value, and what is around it.
 pub(crate) const PROPOSAL_BYTES: usize = 1024 * 1024 * 1024;
 
