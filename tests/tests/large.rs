@@ -69,10 +69,10 @@ fn a_value_for_several_frames() -> Vec<u8> {
     value
 }
 
-/// A link that lasts although a test holds it for a while.
+/// A link that lasts, as its calls do, although a test holds it for a while on a busy machine.
 fn patient() -> Settings {
-    let head = "cookie = \"weknoweachother\"\nlinks.missed_heartbeats = 60\n".into();
-    Settings { head, ..Settings::default() }
+    let links = "links.missed_heartbeats = 600\nlinks.call_timeout_ms = 600000\n";
+    Settings { head: format!("cookie = \"weknoweachother\"\n{links}"), ..Settings::default() }
 }
 
 #[test]

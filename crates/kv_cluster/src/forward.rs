@@ -15,7 +15,7 @@ use crate::{
     peer::{Peer, calls::PendingCall},
 };
 use kv::{Reply, Request};
-use kv_raft::{Range, RangeReply, Ticket, is_immediate};
+use kv_raft::{Range, RangeReply, Ticket, is_immediate, is_large};
 use std::ptr;
 
 /// Who replies later.
@@ -90,10 +90,10 @@ impl<'a> ForwardedBatch<'a> {
         self.requests.push(request);
     }
 
-    /// Sends as many of the unresolved requests as fit in one call or one entry of the log. A large one to
-    /// another node is copied, and sent, when its result is awaited.
+    /// Sends as many of the unresolved requests as fit in one call or one entry of the log. A large one is
+    /// copied, and sent, when its result is awaited.
     pub(crate) fn send(&mut self) {
-        if self.large_call().is_some() {
+        if self.next_large().is_some() {
             self.state = State::Unsent;
             return;
         }
@@ -110,25 +110,29 @@ impl<'a> ForwardedBatch<'a> {
         };
     }
 
-    /// The next request, if it is a large one to another node.
-    fn large_call(&self) -> Option<(&'a Peer, Request<'a>)> {
-        match (self.target, self.requests[self.resolved]) {
-            (Target::Peer(peer), request) if request.op.payload_bytes() > COPY_BYTES => Some((peer, request)),
-            _ => None,
-        }
+    /// The next request, if it is a large one.
+    fn next_large(&self) -> Option<Request<'a>> {
+        let request = self.requests[self.resolved];
+        let is_large = match self.target {
+            Target::Peer(_) => request.op.payload_bytes() > COPY_BYTES,
+            Target::Range(_) => is_large(&request),
+        };
+        is_large.then_some(request)
     }
 
     /// Sends what is next. Other tasks run while a large request is copied.
     async fn send_next(&mut self) {
-        match self.large_call() {
-            None => self.send(),
-            Some((peer, request)) => {
-                self.state = match peer.call_large(&request).await {
-                    Ok(call) => State::InFlight(call),
-                    Err(error) => State::Failed(1, error),
-                }
-            }
-        }
+        let Some(request) = self.next_large() else { return self.send() };
+        self.state = match self.target {
+            Target::Peer(peer) => match peer.call_large(&request).await {
+                Ok(call) => State::InFlight(call),
+                Err(error) => State::Failed(1, error),
+            },
+            Target::Range(range) => match range.propose_large(&request).await {
+                Ok(ticket) => State::Proposed(1, ticket),
+                Err(error) => State::Failed(1, error.into()),
+            },
+        };
     }
 
     /// The result of the next request.

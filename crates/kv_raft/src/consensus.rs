@@ -4,6 +4,7 @@
 //! A range has one voter today, this replica: it is a majority, so it leads as soon as it has asked itself.
 
 use crate::{
+    group::{GroupBytes, process},
     limits::{ELECTION, HEARTBEAT},
     log::{
         self, Log,
@@ -45,7 +46,7 @@ type Failed = StorageError<u64>;
 /// A group that is proposed, or one that was read from the log.
 #[derive(Clone)]
 pub(crate) struct Proposal {
-    logged: Arc<Vec<u8>>,
+    logged: Arc<GroupBytes>,
     /// The group, if this node has proposed it.
     group: Option<Arc<ClosedGroup>>,
 }
@@ -217,9 +218,16 @@ impl RaftLogStorage<Kinds> for LogStore {
         I: IntoIterator<Item = Entry<Kinds>> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries = entries.into_iter().map(|entry| self.to_log(entry));
+        // A large group comes alone.
+        let mut entries = entries.into_iter().peekable();
+        let bytes = entries.peek().map_or(0, |entry| match &entry.payload {
+            EntryPayload::Normal(proposal) => proposal.logged.len(),
+            EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+        });
+        let entries = entries.map(|entry| self.to_log(entry));
         let done = Done(Box::new(move |result| callback.log_io_completed(result)));
-        let appended = self.log.lock().append(entries, done);
+        let append = || self.log.lock().append(entries, done);
+        let appended = process(bytes, append);
         Ok(appended.map_err(|error| StorageIOError::write_logs(&error))?)
     }
 
@@ -297,8 +305,9 @@ impl RaftStateMachine<Kinds> for StateMachine {
             match entry.payload {
                 EntryPayload::Blank => self.machine.applied(id),
                 EntryPayload::Normal(proposal) => {
-                    let applied = self.machine.apply(id, &proposal.logged);
-                    applied.map_err(|error| StorageIOError::apply(entry.log_id, &error))?;
+                    let apply = || self.machine.apply(id, &proposal.logged);
+                    process(proposal.logged.len(), apply)
+                        .map_err(|error| StorageIOError::apply(entry.log_id, &error))?;
                 }
                 EntryPayload::Membership(members) => {
                     let (voters, learners) = members_to(&members);

@@ -24,7 +24,7 @@ use std::{
 /// Something would need space that is kept for the logs.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "at least {} are to be written, and only {} are free on the disk, of which {} are the reserve for writes: \
+    "at least {} are to be written, and only {} are free on the disk, of which {} are kept for the logs: \
      free some space",
     megabytes(*.needed),
     megabytes(*.free),

@@ -62,6 +62,12 @@ pub enum OpenError {
         /// The data directory.
         directory: PathBuf,
     },
+    /// The file system of the directory is not there any more.
+    #[error("{} is not on the file system that it was on: mount that again", .directory.display())]
+    OtherDisk {
+        /// The data directory.
+        directory: PathBuf,
+    },
     /// The data belong to another node.
     #[error(
         "{} holds the data of {owner}, and this is {node}; start it as {owner}, or choose another data_dir \

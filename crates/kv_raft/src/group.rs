@@ -8,13 +8,38 @@
 mod codes;
 pub(crate) mod encode;
 
-use crate::limits::STEP_REQUESTS;
+use crate::limits::{GROUP_BYTES, STEP_REQUESTS};
 use codes::{VERSION, op, step};
 use kv::{
     Args, Command, Database, EntryTerms, FullName, Kind, LoadMode, Op, Projection, Request,
-    TransactionLimits, Watcher,
+    TransactionLimits, Watcher, free_buffer,
 };
-use std::num::NonZeroU64;
+use std::{num::NonZeroU64, ops::Deref};
+use tokio::task::block_in_place;
+
+/// The bytes of a group. Giving many of them back to the system takes time, so another thread does it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupBytes(pub(crate) Vec<u8>);
+
+impl Deref for GroupBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for GroupBytes {
+    fn drop(&mut self) {
+        free_buffer(std::mem::take(&mut self.0));
+    }
+}
+
+/// Runs, on a thread of the ranges, what takes time for each byte of a group. If there are many, another
+/// thread runs the other tasks of this one meanwhile.
+pub(crate) fn process<T>(bytes: usize, run: impl FnOnce() -> T) -> T {
+    if bytes < GROUP_BYTES { run() } else { block_in_place(run) }
+}
 
 /// What a group executes at once.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,9 @@
 //! The small files of ours: those that say whose data a directory holds, `node` in the data directory and
-//! `replica` in that of each range; and `skipped`, which entries of a range's log are left out.
+//! `replica` in that of each range; and what a range knows of its log besides: `skipped`, which entries are
+//! left out, and `synced`, how far it reached.
 //! docs/disk-format.md describes each byte.
+
+pub(crate) mod data_dir;
 
 use crate::{error::OpenError, limits::IDENTITY_BYTES};
 use std::{
@@ -43,7 +46,7 @@ impl Span {
 
 /// The node that a data directory belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Node {
+pub(crate) struct Node {
     name: String,
     /// The greatest id of a range or a replica that the data directory has had. No id is used twice.
     last_id: u64,
@@ -61,21 +64,56 @@ pub(crate) struct Identity {
     pub(crate) span: Span,
 }
 
+impl Identity {
+    pub(crate) fn owner(&self) -> Owner {
+        let Identity { range, replica, seed, .. } = *self;
+        Owner { range, replica, seed }
+    }
+}
+
+/// The replica that a log belongs to. One with the same ids in another data directory has another seed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) range: u64,
+    pub(crate) replica: u64,
+    pub(crate) seed: u64,
+}
+
+impl Owner {
+    /// As files of ours have it.
+    pub(crate) fn to_bytes(self) -> [u8; OWNER_BYTES] {
+        let mut bytes = [0; OWNER_BYTES];
+        let numbers = [self.range, self.replica, self.seed];
+        bytes
+            .as_chunks_mut()
+            .0
+            .iter_mut()
+            .zip(numbers)
+            .for_each(|(bytes, number)| *bytes = number.to_le_bytes());
+        bytes
+    }
+}
+
+/// Bytes of an owner: three numbers.
+pub(crate) const OWNER_BYTES: usize = 3 * 8;
+
 /// The names of the files.
 pub(crate) const NODE_FILE: &str = "node";
 pub(crate) const REPLICA_FILE: &str = "replica";
 const SKIPPED_FILE: &str = "skipped";
+const SYNCED_FILE: &str = "synced";
 
 /// How each of our files begins, before its kind and its version.
 const MAGIC: &[u8; 4] = b"KVDB";
 const NODE: u8 = 3;
 const REPLICA: u8 = 4;
 const SKIPPED: u8 = 5;
+const SYNCED: u8 = 6;
 const CHECKSUM_BYTES: usize = 4;
 
 /// The newest version of a kind.
 fn version(kind: u8) -> u8 {
-    if kind == NODE { 2 } else { 1 }
+    if matches!(kind, NODE | REPLICA) { 2 } else { 1 }
 }
 
 /// Reads which node a data directory belongs to; `None` if it is new.
@@ -86,11 +124,11 @@ fn read_node(directory: &Path) -> Result<Option<Node>, OpenError> {
     let (last_id, name) = match version {
         1 => (0, &*bytes),
         _ => {
-            let (last_id, name) = bytes.split_first_chunk().ok_or_else(|| damaged(&path))?;
+            let (last_id, name) = bytes.split_first_chunk().ok_or_else(|| damaged(&path, NODE))?;
             (u64::from_le_bytes(*last_id), name)
         }
     };
-    let name = String::from_utf8(name.into()).map_err(|_| damaged(&path))?;
+    let name = String::from_utf8(name.into()).map_err(|_| damaged(&path, NODE))?;
     Ok(Some(Node { name, last_id }))
 }
 
@@ -130,13 +168,18 @@ impl Ids<'_> {
         }
         Ok(first..)
     }
+
+    /// The node that has used them. No more are taken.
+    pub(crate) fn into_node(self) -> Node {
+        self.node
+    }
 }
 
 /// Reads which replica a directory holds; `None` if it was not made to its end.
 pub(crate) fn read_replica(directory: &Path) -> Result<Option<Identity>, OpenError> {
     let path = directory.join(REPLICA_FILE);
     let Some((_, bytes)) = read(&path, REPLICA)? else { return Ok(None) };
-    decode(&bytes).ok_or_else(|| damaged(&path)).map(Some)
+    decode(&bytes).ok_or_else(|| damaged(&path, REPLICA)).map(Some)
 }
 
 /// Notes which replica a directory holds.
@@ -152,7 +195,7 @@ pub(crate) fn read_skipped(directory: &Path) -> Result<BTreeSet<u64>, OpenError>
     if rest.is_empty() {
         Ok(indices.iter().copied().map(u64::from_le_bytes).collect())
     } else {
-        Err(damaged(&path))
+        Err(damaged(&path, SKIPPED))
     }
 }
 
@@ -160,6 +203,19 @@ pub(crate) fn read_skipped(directory: &Path) -> Result<BTreeSet<u64>, OpenError>
 pub(crate) fn write_skipped(directory: &Path, indices: &BTreeSet<u64>) -> Result<(), OpenError> {
     let bytes: Vec<u8> = indices.iter().flat_map(|index| index.to_le_bytes()).collect();
     write(&directory.join(SKIPPED_FILE), SKIPPED, &bytes)
+}
+
+/// Reads an entry of the log of a range that is on disk; 0 if none is known.
+pub(crate) fn read_synced(directory: &Path) -> Result<u64, OpenError> {
+    let path = directory.join(SYNCED_FILE);
+    let Some((_, bytes)) = read(&path, SYNCED)? else { return Ok(0) };
+    let index = bytes.try_into().map_err(|_| damaged(&path, SYNCED))?;
+    Ok(u64::from_le_bytes(index))
+}
+
+/// Notes that the log of a range is on disk up to this entry.
+pub(crate) fn write_synced(directory: &Path, index: u64) -> Result<(), OpenError> {
+    write(&directory.join(SYNCED_FILE), SYNCED, &index.to_le_bytes())
 }
 
 fn encode(Identity { range, replica, seed, shards, span }: &Identity) -> Vec<u8> {
@@ -206,21 +262,22 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 /// such file.
 fn read(path: &Path, kind: u8) -> Result<Option<(u8, Vec<u8>)>, OpenError> {
     let mut bytes = match fs::metadata(path) {
-        Ok(metadata) if metadata.len() > IDENTITY_BYTES as u64 => return Err(damaged(path)),
+        Ok(metadata) if metadata.len() > IDENTITY_BYTES as u64 => return Err(damaged(path, kind)),
         Ok(_) => fs::read(path).map_err(failed(path))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(path)(error)),
     };
     let head = bytes.split_first_chunk::<4>().filter(|(magic, _)| *magic == MAGIC);
-    let Some((_, &[found, found_version, ..])) = head else { return Err(damaged(path)) };
-    let known = version(kind);
-    if found == kind && !(1..=known).contains(&found_version) {
-        return Err(OpenError::Version { path: path.into(), found: found_version, known });
-    }
+    let Some((_, &[found, found_version, ..])) = head else { return Err(damaged(path, kind)) };
     let end = bytes.len().saturating_sub(CHECKSUM_BYTES);
+    // All versions end with it: a damaged version is not taken for a newer one.
     let is_whole = found == kind && bytes[end..] == crc32c::crc32c(&bytes[..end]).to_le_bytes();
     if !is_whole {
-        return Err(damaged(path));
+        return Err(damaged(path, kind));
+    }
+    let known = version(kind);
+    if !(1..=known).contains(&found_version) {
+        return Err(OpenError::Version { path: path.into(), found: found_version, known });
     }
     bytes.truncate(end);
     bytes.drain(..MAGIC.len() + 2);
@@ -240,9 +297,14 @@ fn write(path: &Path, kind: u8, body: &[u8]) -> Result<(), OpenError> {
     written.map_err(failed(path))
 }
 
-fn damaged(path: &Path) -> OpenError {
-    let problem = "is damaged; restore its directory from a backup".into();
-    OpenError::Damaged { path: path.into(), problem }
+fn damaged(path: &Path, kind: u8) -> OpenError {
+    let remedy = match kind {
+        NODE => "if the ranges beside it are those of this node, remove it: it is made again",
+        SKIPPED => "remove it, and leave the entries out again with `range skip`",
+        SYNCED => "it is made again",
+        _ => "restore its directory from a backup",
+    };
+    OpenError::Damaged { path: path.into(), problem: format!("is damaged; {remedy}") }
 }
 
 /// Makes an error of the system one that names the file.
@@ -277,6 +339,9 @@ mod tests {
         let skipped = BTreeSet::from([7, 1 << 40]);
         write_skipped(directory, &skipped).expect("written");
         assert_eq!(read_skipped(directory).expect("indices"), skipped);
+        assert_eq!(read_synced(directory).expect("none"), 0);
+        write_synced(directory, 1 << 40).expect("written");
+        assert_eq!(read_synced(directory).expect("an index"), 1 << 40);
         let path = directory.join(REPLICA_FILE);
         let bytes = fs::read(&path).expect("the file");
         for place in 0..bytes.len() {
@@ -284,13 +349,7 @@ mod tests {
             damaged[place] ^= 0x10;
             fs::write(&path, damaged).expect("written");
             let error = read_replica(directory).expect_err("damaged").to_string();
-            assert!(error.contains(&*path.to_string_lossy()), "{error}");
-            assert_eq!(
-                error.contains(
-                    "has version 17, and this release knows version 1: use a release that knows version 17"
-                ),
-                place == 5
-            );
+            assert!(error.starts_with(&format!("{} is damaged; ", path.display())), "{place}: {error}");
             fs::write(&path, &bytes[..place]).expect("written");
             assert!(read_replica(directory).is_err(), "cut at {place}");
         }

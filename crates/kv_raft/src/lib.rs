@@ -35,5 +35,5 @@ pub use proposals::{
     ticket::Ticket,
     wakes,
 };
-pub use range::{LoadStatus, Range, RangeState, RangeStatus};
+pub use range::{LoadStatus, Range, RangeState, RangeStatus, is_large};
 pub use ranges::{Ranges, RangesSettings, restore::Restore, skip::SkippableEntry};

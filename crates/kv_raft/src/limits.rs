@@ -17,8 +17,18 @@ pub(crate) const UNINTERRUPTED_REQUESTS: usize = 1_024;
 /// Bytes of the largest transaction or request: twice the largest value, and what is around it.
 pub(crate) const PROPOSAL_BYTES: usize = 1024 * 1024 * 1024;
 
-/// Bytes of requests that wait in all ranges of a node, after which more are refused.
+/// Bytes of requests that wait in all ranges of a node, large ones aside, after which more are refused.
 pub(crate) const WAITING_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of large requests and transactions that are copied, wait or are executed in all ranges of a node,
+/// after which the next ones have to wait before they are copied. A larger one is alone.
+pub(crate) const LARGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of a large request that are copied at once; other tasks run before the next ones.
+pub(crate) const COPY_BYTES: usize = 1024 * 1024;
+
+/// Bytes of an encoded request beside its names and arguments, at most.
+pub(crate) const REQUEST_OVERHEAD_BYTES: usize = 64;
 
 /// Bytes of the replies of a group after which those are left out that are not small.
 pub(crate) const REPLY_BYTES: usize = 64 * 1024 * 1024;
@@ -77,6 +87,9 @@ pub(crate) const END_PAUSE: Duration = Duration::from_millis(1);
 
 /// Time between two looks at how large a log is.
 pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Time between two notes of how far a log is on disk, unless one of its files has begun.
+pub(crate) const SYNCED_NOTE_PAUSE: Duration = Duration::from_secs(60);
 
 /// The age from which on the newest snapshot is old, if the log behind it has as many bytes as the second
 /// says, and the time between two warnings.

@@ -7,16 +7,19 @@
 mod damage;
 pub(crate) mod encoding;
 
-use crate::limits::{LOG_CACHE_BYTES, LOG_CACHE_FILES, LOG_CACHE_LEAST, LOG_FILE_BYTES, LOG_INDEX_SHARE};
+use crate::{
+    identity::Owner,
+    limits::{LOG_CACHE_BYTES, LOG_CACHE_FILES, LOG_CACHE_LEAST, LOG_FILE_BYTES, LOG_INDEX_SHARE},
+};
 use encoding::{Done, Flushed, LogId, LogTypes, Payload, Syncs, Vote};
 use parking_lot::Mutex;
 use raft_log::{Config, RaftLog, api::raft_log_writer::RaftLogWriter, chunked_wal};
 use std::{
     fmt::{self, Debug, Formatter},
     fs::{self, File},
-    io,
+    io::{self, ErrorKind},
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Acquire, mpsc::channel},
     time::Duration,
 };
@@ -75,6 +78,7 @@ impl LogOptions {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogSettings<'a> {
     pub(crate) directory: &'a Path,
+    pub(crate) owner: Owner,
     /// Bytes of entries that are kept in memory.
     pub(crate) cache_bytes: usize,
     /// Bytes of a file, after which another one begins.
@@ -101,9 +105,14 @@ pub struct LogStats {
 
 impl<'a> LogSettings<'a> {
     /// The log in `directory`, which keeps `cache_bytes` of its entries in memory.
-    pub(crate) fn new(directory: &'a Path, cache_bytes: usize, fsync: Fsync) -> LogSettings<'a> {
+    pub(crate) fn new(
+        directory: &'a Path,
+        owner: Owner,
+        cache_bytes: usize,
+        fsync: Fsync,
+    ) -> LogSettings<'a> {
         let file_bytes = LOG_FILE_BYTES.min(cache_bytes / LOG_CACHE_FILES);
-        LogSettings { directory, cache_bytes, file_bytes, fsync }
+        LogSettings { directory, owner, cache_bytes, file_bytes, fsync }
     }
 }
 
@@ -112,6 +121,7 @@ impl Log {
     pub(crate) fn create(settings: LogSettings<'_>) -> io::Result<Log> {
         fs::create_dir_all(settings.directory)?;
         let mut log = Log::load(settings)?;
+        log.log.save_user_data(Some(settings.owner))?;
         let (sender, receiver) = channel();
         log.sync(Done(Box::new(move |result| drop(sender.send(result)))))?;
         receiver.recv().unwrap_or_else(|_| Err(io::Error::other("the new log has failed")))?;
@@ -123,8 +133,23 @@ impl Log {
     /// error that names file and offset.
     pub(crate) fn open(settings: LogSettings<'_>) -> io::Result<Log> {
         damage::check_beginning(settings.directory)?;
+        damage::check_owner(settings.directory, settings.owner)?;
         damage::cut_torn_end(settings.directory, settings.fsync == Fsync::Always)?;
-        Log::load(settings)
+        let log = Log::load(settings)?;
+        log.check_first(settings.directory)?;
+        Ok(log)
+    }
+
+    /// Fails if the log has lost its first file: each of the others goes on from the one before it.
+    fn check_first(&self, directory: &Path) -> io::Result<()> {
+        let first = self.purged().map_or(0, |purged| purged.index + 1);
+        let is_empty = self.last().is_none_or(|last| last.index < first);
+        if is_empty || !self.read(first..first + 1)?.is_empty() {
+            return Ok(());
+        }
+        let remedy = "put the missing file back, or restore the range from a backup";
+        let reason = format!("{}: entry {first} is missing; {remedy}", directory.display());
+        Err(io::Error::new(ErrorKind::InvalidData, reason))
     }
 
     fn load(settings: LogSettings<'_>) -> io::Result<Log> {
@@ -141,6 +166,16 @@ impl Log {
             RaftLog::open(Arc::new(config)).map_err(|error| damage::locate(settings.directory, error))?;
         // Another process may have written and not synced.
         Ok(Log { log, fsync: settings.fsync, written: 1, syncs: Arc::default() })
+    }
+
+    /// Whether it says whose it is: each file that begins from now on does.
+    pub(crate) fn has_owner(&self) -> bool {
+        self.log.log_state().user_data.is_some()
+    }
+
+    /// Notes whose log it is. It is written with what is written next.
+    pub(crate) fn save_owner(&mut self, owner: Owner) -> io::Result<()> {
+        self.log.save_user_data(Some(owner)).map(drop)
     }
 
     /// The last vote.
@@ -176,6 +211,22 @@ impl Log {
             cache_limit: stat.payload_cache_capacity,
             syncs: stat.flush_metrics.sync_batch_count,
             sync_p99,
+        }
+    }
+
+    /// The paths of its files.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let (stat, wal) = (self.log.stat(), &self.log.config().wal);
+        let files = stat.closed_chunks.iter().chain([&stat.open_chunk]);
+        files.map(|file| wal.chunk_path(file.chunk_id).into()).collect()
+    }
+
+    /// Drops what the cache has beyond its size. The library does that only when it is given the next entry,
+    /// and the last one may have been large.
+    pub(crate) fn trim_cache(&self) {
+        let stat = self.log.stat();
+        if stat.payload_cache_size > stat.payload_cache_capacity {
+            self.log.drain_cache_evictable();
         }
     }
 

@@ -2,7 +2,7 @@
 //! this node waits for it.
 
 use crate::{
-    group::{self, Malformed, Step},
+    group::{self, Malformed, Step, process},
     limits::UNINTERRUPTED_REQUESTS,
     log::encoding::{LogId, Payload, Position},
     proposals::{
@@ -131,7 +131,7 @@ impl Machine {
     pub(crate) fn replay(&self, id: LogId, payload: Payload) -> Result<(), ApplyError> {
         match payload {
             Payload::Blank => self.applied(id),
-            Payload::Group(group) => self.apply(id, &group)?,
+            Payload::Group(group) => process(group.len(), || self.apply(id, &group))?,
             Payload::Members { voters, learners } => self.apply_members(id, voters, learners),
         }
         Ok(())

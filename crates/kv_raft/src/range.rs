@@ -19,6 +19,8 @@ use kv::{
 };
 use parking_lot::Mutex;
 use std::{
+    ops::ControlFlow::{self, Break, Continue},
+    slice,
     sync::{
         Arc,
         atomic::{
@@ -26,7 +28,7 @@ use std::{
             Ordering::{Acquire, Relaxed, Release},
         },
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
@@ -170,25 +172,26 @@ impl Range {
 
     /// Proposes the first requests, at least one, and returns how many. They are executed one after the other
     /// when they are on disk; those that only read are executed between the others, and are not written.
+    /// A large one ([`is_large`]) is left to [`Self::propose_large`], unless it is the first: then it is
+    /// copied at once, which others have to wait for.
     pub fn propose(&self, requests: &[Request<'_>]) -> Result<(usize, Ticket), RangeError> {
         let admitted = match self.store.is_out_of_memory(0) {
             true => requests.iter().take_while(|request| !request.op.allocates()).count(),
             false => requests.len(),
         };
         if admitted == 0 && !requests.is_empty() {
-            self.may_read()?;
-            let refused = GroupReplies::single(Reply::Error(CommandError::OutOfMemory));
-            return Ok((1, Ticket::ready(refused)));
+            return self.out_of_memory().map(|refused| (1, refused));
         }
-        let requests = &requests[..admitted];
-        let has_reads = requests.iter().any(|request| !encode::is_logged(&request.op));
-        let mut bytes = 0;
-        for request in requests {
-            if bytes >= GROUP_BYTES {
+        let (mut count, mut bytes) = (0, 0);
+        for request in &requests[..admitted] {
+            if count > 0 && (bytes >= GROUP_BYTES || is_large(request)) {
                 break;
             }
             bytes += request_bytes(request);
+            count += 1;
         }
+        let requests = &requests[..count];
+        let has_reads = requests.iter().any(|request| !encode::is_logged(&request.op));
         let encode = |group: &mut Vec<u8>| encode::encode_batch(requests, GROUP_BYTES, group);
         match self.proposals.push(Added { has_reads, bytes }, encode) {
             Err(_) if requests.iter().all(|request| matches!(request.op, Op::Unwatch { .. })) => {
@@ -198,36 +201,85 @@ impl Range {
         }
     }
 
+    /// Proposes one request, as [`Self::propose`] does. Other tasks run while it is copied, and while it
+    /// waits for others to be executed, so that there are not too many large ones in memory.
+    pub async fn propose_large(&self, request: &Request<'_>) -> Result<Ticket, RangeError> {
+        let bytes = request_bytes(request);
+        if request.op.allocates() && self.store.is_out_of_memory(bytes) {
+            return self.out_of_memory();
+        }
+        let added = Added { has_reads: !encode::is_logged(&request.op), bytes };
+        self.proposals.push_large(added, encode::begin_batch, slice::from_ref(request)).await
+    }
+
+    /// The reply to one request that is refused for want of memory.
+    fn out_of_memory(&self) -> Result<Ticket, RangeError> {
+        self.may_read()?;
+        Ok(Ticket::ready(GroupReplies::single(Reply::Error(CommandError::OutOfMemory))))
+    }
+
     /// Whether proposals are accepted now; why they are refused, if not.
     pub fn may_propose(&self) -> Result<(), RangeError> {
-        self.proposals.may_push()
+        self.proposals.may_push(0)
     }
 
     /// Proposes requests that are executed as one step, unless a watched bucket has changed since
-    /// [`kv::Op::Watch`] returned its version.
+    /// [`kv::Op::Watch`] returned its version. They are copied at once, however large they are.
     pub fn transact(
         &self,
         watched: &[(FullName<'_>, u64)],
         requests: &[Request<'_>],
     ) -> Result<Ticket, RangeError> {
+        match self.check_transaction(watched, requests)? {
+            Break(ticket) => Ok(ticket),
+            Continue(added) => {
+                let encode = |group: &mut Vec<u8>| encode::encode_transaction(watched, requests, group);
+                self.proposals.push(added, encode).map(|((), ticket)| ticket)
+            }
+        }
+    }
+
+    /// Proposes requests as [`Self::transact`] does. If they are large, other tasks run as in
+    /// [`Self::propose_large`].
+    pub async fn transact_large(
+        &self,
+        watched: &[(FullName<'_>, u64)],
+        requests: &[Request<'_>],
+    ) -> Result<Ticket, RangeError> {
+        match self.check_transaction(watched, requests)? {
+            Break(ticket) => Ok(ticket),
+            Continue(added) if added.bytes >= GROUP_BYTES => {
+                let begin = |group: &mut Vec<u8>| encode::begin_transaction(watched, group);
+                self.proposals.push_large(added, begin, requests).await
+            }
+            Continue(_) => self.transact(watched, requests),
+        }
+    }
+
+    /// What a transaction adds to a group, or its result if that is known without the log.
+    fn check_transaction(
+        &self,
+        watched: &[(FullName<'_>, u64)],
+        requests: &[Request<'_>],
+    ) -> Result<ControlFlow<Ticket, Added>, RangeError> {
+        let watched_bytes: usize = watched.iter().map(|(full, _)| full.name.len() + WATCHED_BYTES).sum();
+        let bytes = watched_bytes + requests.iter().map(request_bytes).sum::<usize>();
+        let large_bytes = if bytes < GROUP_BYTES { 0 } else { bytes };
         let allocates = requests.iter().any(|request| request.op.allocates());
-        if allocates && self.store.is_out_of_memory(0) {
+        if allocates && self.store.is_out_of_memory(large_bytes) {
             self.may_read()?;
-            return Ok(Ticket::ready(GroupReplies::refused(CommandError::OutOfMemory)));
+            return Ok(Break(Ticket::ready(GroupReplies::refused(CommandError::OutOfMemory))));
         }
         // A watch may end by an expiry that only the log knows of.
         if watched.is_empty() && requests.iter().all(|request| encode::is_immediate(&request.op)) {
-            return self.read_transaction(requests);
+            return self.read_transaction(requests).map(Break);
         }
         if let Some(error) = self.exceeded(requests) {
             self.may_read()?;
-            return Ok(Ticket::ready(GroupReplies::refused(error)));
+            return Ok(Break(Ticket::ready(GroupReplies::refused(error))));
         }
         let has_reads = requests.iter().any(|request| !encode::is_logged(&request.op));
-        let watched_bytes: usize = watched.iter().map(|(full, _)| full.name.len() + WATCHED_BYTES).sum();
-        let bytes = watched_bytes + requests.iter().map(request_bytes).sum::<usize>();
-        let encode = |group: &mut Vec<u8>| encode::encode_transaction(watched, requests, group);
-        self.proposals.push(Added { has_reads, bytes }, encode).map(|((), ticket)| ticket)
+        Ok(Continue(Added { has_reads, bytes }))
     }
 
     /// Executes a transaction that only reads at once.
@@ -350,12 +402,17 @@ impl Range {
         }
     }
 
+    /// The last entry that is known to be synced.
+    pub(crate) fn synced(&self) -> u64 {
+        match self.fsync {
+            Fsync::Always => self.progress.applied.load(Relaxed),
+            Fsync::Interval(_) => *self.synced.borrow(),
+        }
+    }
+
     /// The entries that were executed and are not known to be synced.
     fn unsynced(&self) -> u64 {
-        match self.fsync {
-            Fsync::Always => 0,
-            Fsync::Interval(_) => self.progress.applied.load(Relaxed).saturating_sub(*self.synced.borrow()),
-        }
+        self.progress.applied.load(Relaxed).saturating_sub(self.synced())
     }
 
     /// Notes that the entries up to this one are synced.
@@ -455,6 +512,18 @@ impl Range {
         self.state.send_replace(RangeState::Stopped(reason));
     }
 
+    /// Whether no snapshot or backup is being taken, one at a time, and none has failed a moment ago.
+    pub(crate) fn may_begin_snapshot(&self) -> bool {
+        let status = self.snapshots.status();
+        !status.is_running() && !status.is_held_back(Instant::now()) && !self.store.is_frozen()
+    }
+
+    /// It must not write to its files any more.
+    pub(crate) fn give_up(&self, reason: &str) {
+        self.stop(reason);
+        self.proposals.close(self.stopped(&reason.into()));
+    }
+
     /// Accepts no more requests; those that wait are executed.
     pub(crate) fn close(&self) {
         self.proposals.close(self.stopped(&"the node is stopping".into()));
@@ -474,6 +543,12 @@ fn percent((read, size): (u64, u64), (executed, entries): (u64, u64), log_bytes:
         u128::from(log_bytes) * u128::from(executed.min(entries)) / u128::from(entries.max(1));
     let loaded = u128::from(read.min(size)) + executed_bytes;
     (loaded * 100 / u128::from((size + log_bytes).max(1))) as u8
+}
+
+/// Whether a request takes so long to copy that other tasks run meanwhile.
+#[inline]
+pub fn is_large(request: &Request<'_>) -> bool {
+    request_bytes(request) >= GROUP_BYTES
 }
 
 /// About how many bytes a request is.

@@ -7,20 +7,23 @@ pub(crate) mod skip;
 use crate::{
     disk::Disk,
     error::OpenError,
-    identity::{Ids, NODE_FILE, Span, failed},
-    limits::{DISK_PAUSE, RANGES},
+    identity::{
+        Ids, NODE_FILE, Owner, Span,
+        data_dir::{DataDir, is_locked, lock, make_directory},
+        failed,
+    },
+    limits::{DISK_PAUSE, LOG_CHECK_PAUSE, RANGES},
     log::LogOptions,
     proposals::WaitingBytes,
     range::Range,
-    replica::Replica,
+    replica::{Replica, files::ReplicaFiles},
     snapshot::taking::Snapshots,
 };
 use kv::{Budget, FreezeBudget, Store, TransactionLimits};
 use replicas::{Opened, Unknown, open_replicas};
 use std::{
-    fs::{self, File, TryLockError},
-    io,
-    path::{self, Path, PathBuf},
+    fs, io,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 use tokio::{
@@ -52,8 +55,7 @@ pub struct RangesSettings {
     pub logs: LogOptions,
 }
 
-/// The names in a data directory: of its lock, of the ranges, and of ranges that are being restored.
-const LOCK: &str = "lock";
+/// The names in a data directory: of the ranges, and of ranges that are being restored.
 const RANGES_DIRECTORY: &str = "ranges";
 const PART: &str = "ranges.part";
 
@@ -69,14 +71,13 @@ const FAULT: Option<&str> = if cfg!(kv_fault = "answer_before_sync") {
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
 #[derive(Debug)]
 pub struct Ranges {
-    data_dir: PathBuf,
+    data_dir: Arc<DataDir>,
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
     disk: Arc<Disk>,
+    watch: JoinHandle<()>,
     runtime: Option<Runtime>,
-    /// Locked as long as it is open.
-    _lock: File,
 }
 
 impl Ranges {
@@ -101,19 +102,20 @@ impl Ranges {
         let disk = Arc::new(Disk::open(data_dir).map_err(failed(data_dir))?);
         let opened = open_replicas(&directory, spans, volatile, settings.threads, &mut ids)?;
         let Opened { replicas, left_over } = opened;
+        let data_dir = Arc::new(DataDir::new(data_dir, lock, ids.into_node())?);
         let runtime = Builder::new_multi_thread()
             .worker_threads(settings.threads.clamp(1, 2))
             .thread_name("range")
             .enable_time()
             .build()
-            .map_err(failed(data_dir))?;
+            .map_err(failed(data_dir.path()))?;
         let waiting = Arc::<WaitingBytes>::default();
         drop(runtime.spawn(watch_disk(disk.clone())));
         let (mut ranges, mut lives) = (Vec::new(), Vec::new());
-        let make = |directory: &Path, seed, shards, span: Span| {
-            let store = Store::for_range(seed, shards).with_budget(settings.budget.clone());
+        let make = |directory: &Path, owner: Owner, shards, span: Span| {
+            let store = Store::for_range(owner.seed, shards).with_budget(settings.budget.clone());
             let budget = settings.freeze_budget.clone();
-            let snapshots = Snapshots::new(span.text.clone(), directory.into(), disk.clone(), budget);
+            let snapshots = Snapshots::new(span.text.clone(), directory.into(), owner, disk.clone(), budget);
             let (waiting, disk) = (waiting.clone(), disk.clone());
             let range = Range::new(span, store, snapshots, waiting, disk, settings.logs.fsync);
             range.set_transaction_limits(settings.transactions);
@@ -122,35 +124,36 @@ impl Ranges {
         for (replica, span) in replicas.into_iter().zip(spans) {
             ranges.push(match replica {
                 Ok((directory, identity)) => {
-                    let range = make(&directory, identity.seed, identity.shards as usize, identity.span);
+                    let span = identity.span.clone();
+                    let range = make(&directory, identity.owner(), identity.shards as usize, span);
                     let cache_bytes = settings.logs.cache_bytes_of_each(spans.len());
-                    let replica =
-                        Replica { id: identity.replica, range: range.clone(), directory, cache_bytes };
+                    let files = ReplicaFiles { identity, data_dir: data_dir.clone(), directory };
+                    let replica = Replica { range: range.clone(), files, cache_bytes };
                     lives.push(runtime.spawn(replica.run()));
                     range
                 }
                 Err(Unknown { directory, problem }) => {
                     let shards = Store::shards_for_threads(settings.threads);
-                    let range = make(&directory, 0, shards, span.clone());
+                    let range = make(&directory, Owner::default(), shards, span.clone());
                     tracing::error!(span = &*span.text, reason = problem, "the range has stopped");
                     range.stop(&problem);
                     range
                 }
             });
         }
-        let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
-        let (directory, count) = (data_dir.display(), ranges.len());
+        let watch = runtime.spawn(watch_data_dir(data_dir.clone(), ranges.clone()));
+        let (directory, count) = (data_dir.path().display(), ranges.len());
         match is_new {
             true => tracing::warn!(%directory, ranges = count, "a new data directory was made"),
             false => tracing::info!(%directory, ranges = count, "the data directory is open"),
         }
         let lives = lives.into();
-        Ok(Ranges { data_dir, ranges, left_over, lives, disk, runtime: Some(runtime), _lock: lock })
+        Ok(Ranges { data_dir, watch, ranges, left_over, lives, disk, runtime: Some(runtime) })
     }
 
     /// The whole path of the data directory.
     pub fn data_dir(&self) -> &Path {
-        &self.data_dir
+        self.data_dir.path()
     }
 
     /// The ranges, in the order of their spans in the settings.
@@ -160,8 +163,7 @@ impl Ranges {
 
     /// Whether a process has the data directory open.
     pub fn is_in_use(data_dir: &Path) -> bool {
-        let lock = File::open(data_dir.join(LOCK));
-        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        is_locked(data_dir)
     }
 
     /// Directories with the data of ranges that the settings do not have. They are kept.
@@ -171,6 +173,8 @@ impl Ranges {
 
     /// Accepts no more requests, and waits until those that wait are executed and all files are closed.
     pub async fn close(&self) {
+        // The directory may be moved away as soon as the files are closed.
+        self.watch.abort();
         self.ranges.iter().for_each(|range| range.close());
         let lives = std::mem::take(&mut *self.lives.lock());
         for life in lives {
@@ -191,6 +195,8 @@ impl Ranges {
 
 impl Drop for Ranges {
     fn drop(&mut self) {
+        self.watch.abort();
+        self.data_dir.release();
         // It may be dropped by a task of another runtime, which must not wait.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -212,6 +218,25 @@ fn warn_if_node_is_missing(data_dir: &Path, node: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Looks at the data directory from time to time. If another process has taken it, the ranges stop, so that
+/// no file is written by both.
+async fn watch_data_dir(data_dir: Arc<DataDir>, ranges: Vec<Arc<Range>>) {
+    let (mut ticks, mut last) = (interval(LOG_CHECK_PAUSE), String::new());
+    loop {
+        ticks.tick().await;
+        let data_dir = data_dir.clone();
+        let Ok(Err(error)) = spawn_blocking(move || data_dir.check()).await else { continue };
+        let reason = error.to_string();
+        if last != reason {
+            tracing::error!(reason, "the data directory is not as it was");
+        }
+        if matches!(error, OpenError::Locked { .. }) {
+            return ranges.iter().for_each(|range| range.give_up(&reason));
+        }
+        last = reason;
+    }
+}
+
 /// Looks at the free space from time to time.
 async fn watch_disk(disk: Arc<Disk>) {
     let mut ticks = interval(DISK_PAUSE);
@@ -222,28 +247,6 @@ async fn watch_disk(disk: Arc<Disk>) {
         if let Ok(Err(error)) = spawn_blocking(move || disk.check()).await {
             tracing::debug!(%error, "the free space of the disk is not known");
         }
-    }
-}
-
-/// Makes a directory, with those above it, which are there after a loss of power as well.
-fn make_directory(path: &Path) -> io::Result<()> {
-    let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
-    fs::create_dir_all(path)?;
-    for made in missing {
-        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
-    Ok(())
-}
-
-/// Keeps other processes out of the data directory.
-fn lock(data_dir: &Path) -> Result<File, OpenError> {
-    let path = data_dir.join(LOCK);
-    let file = File::create(&path).map_err(failed(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { directory: data_dir.into() }),
-        Err(TryLockError::Error(error)) => Err(OpenError::Io { path, error }),
     }
 }
 

@@ -1,10 +1,12 @@
 //! The life of a replica: it loads its log, leads its range, and proposes what waits. If the store halts, it
 //! begins again; if the same entry halts it again, it stops. A log that fails is written again.
 
+pub(crate) mod files;
 pub(crate) mod renew;
 
 use crate::{
     consensus::Consensus,
+    group::process,
     identity::read_skipped,
     limits::{
         EARLY_CLOCK_MS, END_PAUSE, LOG_CHECK_PAUSE, LOG_ENTRY_BYTES, LOG_LOW_BYTES, PROGRESS_PAUSE,
@@ -16,15 +18,14 @@ use crate::{
     proposals::OpenGroup,
     range::Range,
 };
+use files::{LOG, ReplicaFiles, watch_files};
 use parking_lot::Mutex;
-use renew::{LOG, open_log, renew_log};
+use renew::{open_log, renew_log};
 use std::{
     collections::BTreeSet,
     future::pending,
-    path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
-    time::Instant,
 };
 use tokio::{
     sync::oneshot,
@@ -34,9 +35,8 @@ use tokio::{
 /// A replica, and where its files are.
 #[derive(Debug)]
 pub(crate) struct Replica {
-    pub(crate) id: u64,
     pub(crate) range: Arc<Range>,
-    pub(crate) directory: PathBuf,
+    pub(crate) files: ReplicaFiles,
     /// Bytes of entries that its log keeps in memory.
     pub(crate) cache_bytes: usize,
 }
@@ -90,7 +90,7 @@ impl Replica {
                     if began == Begin::Renewed {
                         sleep(RENEW_PAUSE_LIMIT).await;
                     }
-                    if !renew_log(&self.range, &self.directory, self.cache_bytes).await {
+                    if !renew_log(&self.files, &self.range, self.cache_bytes).await {
                         return;
                     }
                     tracing::warn!(
@@ -128,7 +128,8 @@ impl Replica {
         };
         let load_and_start = async {
             self.replay(&log, &machine).await?;
-            let started = Consensus::start(self.id, log.clone(), machine, snapshots).await;
+            let started =
+                Consensus::start(self.files.identity.replica, log.clone(), machine, snapshots).await;
             started.map_err(|broken| broken.to_string())
         };
         let started = tokio::select! {
@@ -139,8 +140,8 @@ impl Replica {
             Ok(consensus) => {
                 let end = self.lead(&consensus, &log, begin).await;
                 consensus.stop().await;
-                if let (End::Closed, Err(error)) = (&end, sync(&log).await) {
-                    tracing::error!(span = &*self.range.span().text, %error, "the log cannot be synced");
+                if let End::Closed = end {
+                    self.sync_at_end(&log).await;
                 }
                 end
             }
@@ -157,13 +158,26 @@ impl Replica {
         }
     }
 
+    /// Syncs all that is executed, and notes how far that is.
+    async fn sync_at_end(&self, log: &Mutex<Log>) {
+        match sync(log).await {
+            Ok(()) => self.files.note_synced(self.range.progress.applied.load(Relaxed)),
+            Err(error) => {
+                tracing::error!(span = &*self.range.span().text, %error, "the log cannot be synced");
+            }
+        }
+    }
+
     /// Opens the log, and loads the snapshot before it, unless the store has everything. Returns as well
     /// which entries are not executed.
     async fn load(&self, begin: Begin) -> Result<(Log, BTreeSet<u64>), String> {
-        let (range, directory, cache_bytes) = (self.range.clone(), self.directory.clone(), self.cache_bytes);
+        let (range, files, cache_bytes) = (self.range.clone(), self.files.clone(), self.cache_bytes);
         let load = move || {
-            let skipped = read_skipped(&directory).map_err(|error| error.to_string())?;
-            let log = open_log(&directory, cache_bytes, range.fsync).map_err(|error| error.to_string())?;
+            let (directory, owner) = (&files.directory, files.identity.owner());
+            let skipped = read_skipped(directory).map_err(|error| error.to_string())?;
+            let opened = open_log(directory, owner, cache_bytes, range.fsync);
+            let mut log = opened.map_err(|error| error.to_string())?;
+            files.check_end(log.last())?;
             range.set_last(log.last());
             range.set_log_stats(log.stats());
             let snapshot = match begin {
@@ -183,6 +197,7 @@ impl Replica {
             if let Some(snapshot) = snapshot {
                 range.progress.begin_at(snapshot.position, snapshot.stamp_ms);
             }
+            files.name_log(&mut log)?;
             Ok((log, skipped))
         };
         match tokio::task::spawn_blocking(load).await {
@@ -207,7 +222,8 @@ impl Replica {
                 }
                 Err(error) => return Err(error.to_string()),
             };
-            let failed = |error| format!("{}: entry {index}: {error}", self.directory.join(LOG).display());
+            let failed =
+                |error| format!("{}: entry {index}: {error}", self.files.directory.join(LOG).display());
             machine.replay(id, payload).map_err(failed)?;
         }
         Ok(())
@@ -224,7 +240,7 @@ impl Replica {
     }
 
     async fn lead(&self, consensus: &Consensus, log: &Mutex<Log>, begin: Begin) -> End {
-        if let Err(broken) = consensus.lead_alone(self.id).await {
+        if let Err(broken) = consensus.lead_alone(self.files.identity.replica).await {
             return End::Broken(broken.to_string());
         }
         let proposals = &self.range.proposals;
@@ -248,6 +264,7 @@ impl Replica {
             () = self.range.store.wait_for_halt() => End::Halted(None),
             end = self.take_snapshots(consensus, log) => end,
             end = self.sync_log(log) => end,
+            lost = watch_files(&self.files, &self.range, log) => End::Broken(lost),
             reason = sync_failure => End::Broken(reason),
             () = self.sweep() => unreachable!("it does not end"),
         }
@@ -288,10 +305,15 @@ impl Replica {
             let is_wanted = tokio::select! {
                 () = snapshots.wanted() => true,
                 _ = ticks.tick() => {
-                    let stats = log.lock().stats();
+                    // It is locked as long as a large group is copied.
+                    let Some(log) = log.try_lock() else { continue };
+                    let stats = log.stats();
+                    log.trim_cache();
+                    drop(log);
                     self.range.set_log_stats(stats);
                     let room = self.range.snapshots.disk.room();
-                    has_outgrown(stats, self.range.store.stats().bytes, room) && self.may_begin_snapshot()
+                    let range = &self.range;
+                    has_outgrown(stats, range.store.stats().bytes, room) && range.may_begin_snapshot()
                 }
             };
             let begun = snapshots.status().begun;
@@ -303,12 +325,6 @@ impl Replica {
                 sleep(SNAPSHOT_PAUSE).await;
             }
         }
-    }
-
-    /// Whether no snapshot or backup is being taken, one at a time, and none has failed a moment ago.
-    fn may_begin_snapshot(&self) -> bool {
-        let status = self.range.snapshots.status();
-        !status.is_running() && !status.is_held_back(Instant::now()) && !self.range.store.is_frozen()
     }
 
     /// Proposes what waits, one group after the other.
@@ -326,7 +342,8 @@ impl Replica {
 
     /// Proposes a group, and waits until it is executed.
     async fn propose(&self, consensus: &Consensus, group: OpenGroup) -> Result<(), End> {
-        let closed = group.close(self.range.terms());
+        let terms = self.range.terms();
+        let closed = process(group.len(), || group.close(terms));
         let group = closed.map_err(|malformed| End::Broken(malformed.to_string()))?;
         let proposed = consensus.propose(Arc::new(group)).await;
         proposed.map_err(|broken| End::Broken(broken.to_string()))

@@ -7,11 +7,16 @@
 
 use super::{Store, batch::Terms};
 use crate::{
-    database::FullName, error::CommandError, memory::budget::Budget, reply::Reply, request::Request,
-    store::cost::TransactionLimits, time::Clock,
+    database::FullName,
+    error::CommandError,
+    memory::{budget::Budget, large::LargeValue},
+    reply::Reply,
+    request::Request,
+    store::cost::TransactionLimits,
+    time::Clock,
 };
 use foldhash::{SharedSeed, fast::SeedableRandomState};
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, slice};
 
 /// What an entry of the log says about its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +53,40 @@ impl Store {
         mut on_reply: impl FnMut(Reply<'_>),
     ) -> Result<(), Halted> {
         let (mut halted, budget) = (Ok(()), Budget::default());
-        self.execute_on(batch, entry.terms(&budget), |reply| {
+        let on_reply = |reply: Reply<'_>| {
             halted = check(&reply);
             on_reply(reply);
             if halted.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
+        };
+        match batch {
+            [request] if LargeValue::holds(request.op.payload_bytes()) && !request.spans_buckets() => {
+                self.apply_large(request, entry.terms(&budget), on_reply);
+            }
+            _ => drop(self.execute_on(batch, entry.terms(&budget), on_reply)),
+        }
         halted
+    }
+
+    /// Executes a request whose large arguments are copied before its shard is locked, so that reads go on
+    /// meanwhile.
+    fn apply_large(
+        &self,
+        request: &Request<'_>,
+        terms: Terms<'_>,
+        mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+    ) {
+        let mut preparation = self.prepare_unrefused(request, terms.clock.now_ms);
+        // Without memory for a copy, it turns out when the request is executed whether it needs one.
+        while let Ok(true) = preparation.step() {}
+        let mut is_outdated = false;
+        self.execute_prepared_on(request, preparation, terms, |reply| {
+            is_outdated = reply == Reply::Error(CommandError::Outdated);
+            if is_outdated { ControlFlow::Continue(()) } else { on_reply(reply) }
+        });
+        // The string has expired.
+        if is_outdated {
+            self.execute_on(slice::from_ref(request), terms, on_reply);
+        }
     }
 
     /// Executes the requests of an entry as one step, as [`Self::transact`] does.

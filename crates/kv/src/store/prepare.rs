@@ -60,8 +60,8 @@ impl<'a> Op<'a> {
 impl Store {
     /// Prepares a request that is executed by [`Self::execute_prepared`].
     pub fn prepare<'a>(&self, request: &Request<'a>, now_ms: u64) -> Preparation<'a> {
-        let arguments = request.op.large_arguments();
-        let large_bytes: usize = arguments.iter().map(|argument| argument.len()).sum();
+        let preparation = self.prepare_unrefused(request, now_ms);
+        let large_bytes: usize = preparation.arguments.iter().map(|argument| argument.len()).sum();
         let refusal = if request.op.payload_bytes() - large_bytes > STEP_BYTES {
             Some(CommandError::StepTooLarge)
         } else if request.op.allocates() && self.budget.lacks(large_bytes) {
@@ -69,6 +69,12 @@ impl Store {
         } else {
             None
         };
+        Preparation { refusal, ..preparation }
+    }
+
+    /// The same, whatever the request and the memory of the node are.
+    pub(super) fn prepare_unrefused<'a>(&self, request: &Request<'a>, now_ms: u64) -> Preparation<'a> {
+        let arguments = request.op.large_arguments();
         let mut offset = 0;
         if let Op::Command { command, mut args } = request.op {
             offset = match command.spec.cost {
@@ -78,7 +84,7 @@ impl Store {
             };
         }
         let prepared = PreparedValues::default();
-        Preparation { arguments, refusal, offset, copy: LargeValue::aligned_to(offset), prepared }
+        Preparation { arguments, refusal: None, offset, copy: LargeValue::aligned_to(offset), prepared }
     }
 
     /// The length of the string as it is now.
@@ -98,10 +104,21 @@ impl Store {
         request: &Request<'_>,
         preparation: Preparation<'_>,
         now_ms: u64,
+        on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+    ) {
+        let terms = Terms { clock: Clock::at(now_ms), budget: &self.budget, limits: None };
+        self.execute_prepared_on(request, preparation, terms, on_reply);
+    }
+
+    /// Executes a prepared request, as [`Self::execute_prepared`] does.
+    pub(super) fn execute_prepared_on(
+        &self,
+        request: &Request<'_>,
+        preparation: Preparation<'_>,
+        terms: Terms<'_>,
         mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) {
         let batch = slice::from_ref(request);
-        let terms = Terms { clock: Clock::at(now_ms), budget: &self.budget, limits: None };
         if request.spans_buckets() {
             let mut shards = self.lock_all(request.full_names());
             let prepared = preparation.prepared;

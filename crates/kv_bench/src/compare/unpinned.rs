@@ -21,7 +21,8 @@ use std::fmt;
 /// What the columns mean.
 const LEGEND: &str = "\
 Medians of all rounds; nothing is pinned. CPU us: of the server, per request. waits: of its threads, per request.
-of redis, its CPU: requests per second, and CPU per request, as a share of redis's; the others likewise.";
+of redis, its CPU: requests per second, and CPU per request, as a share of redis's; the others likewise.
+The echo stores nothing: what it costs is the kernel's.";
 
 /// Starts and fills all servers, then prints a table for each case.
 pub(crate) fn run(compare: &Compare, interrupt: &Interrupt) -> Result<(), Error> {
@@ -115,6 +116,8 @@ impl Case {
     ) -> Result<Table, Error> {
         let _running = neighbours.start()?;
         let requests = self.benchmark_requests(compare, &contenders[0].server)?;
+        let echo = self.echo(compare, interrupt)?;
+        let contenders: Vec<&Contender> = contenders.iter().chain(&echo).collect();
         let mut samples: Vec<Vec<Sample>> = contenders.iter().map(|_| Vec::new()).collect();
         for index in interleaved_order(compare.rounds(), contenders.len()) {
             interrupt.check()?;
@@ -125,6 +128,16 @@ impl Case {
         let operation = flag_name(&self.operation).to_uppercase();
         let title = format!("{operation}, {} at once, by {load}, {neighbours}", self.pipeline);
         Ok(Table { title, rows: rows.collect() })
+    }
+
+    /// A server that echoes the workload; `None` if the load is not ours.
+    fn echo(self, compare: &Compare, interrupt: &Interrupt) -> Result<Option<Contender>, Error> {
+        if self.load != Load::KvBench {
+            return Ok(None);
+        }
+        let program = Program::Echo(workload(compare, self.operation, self.pipeline));
+        let server = Server::start(&program, interrupt)?;
+        Ok(Some(Contender { name: "echo".into(), server, reference: None }))
     }
 
     /// How many requests redis-benchmark, which takes no time, is to send to each server.

@@ -219,6 +219,29 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
 ];
 
+/// What one client does to a durable server.
+pub(super) const ON_DURABLE: &[Attack] = &[
+    Attack { name: "durable SET, 64 MiB", prepare: Vec::new, attack: large_string },
+    Attack {
+        name: "durable SET, 300 MiB",
+        prepare: Vec::new,
+        attack: || command(&[b"SET", b"large", &value(300 * 1024 * 1024)]),
+    },
+    Attack {
+        name: "durable GETSET, 64 MiB",
+        prepare: large_string,
+        attack: || command(&[b"GETSET", b"large", &value(STRING_BYTES)]),
+    },
+    Attack {
+        name: "durable EXEC of large SETs",
+        prepare: Vec::new,
+        attack: || {
+            let set = |number: usize| command(&[b"SET", number.to_string().as_bytes(), &value(1024 * 1024)]);
+            transaction(&(0..15).flat_map(set).collect::<Vec<_>>()).repeat(4)
+        },
+    },
+];
+
 fn long_name(number: usize) -> Vec<u8> {
     format!("{}{number}", "a".repeat(80_000)).into_bytes()
 }

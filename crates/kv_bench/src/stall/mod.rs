@@ -11,7 +11,7 @@ use crate::{
     interrupt::Interrupt,
     limits, machine,
 };
-use attacks::{ATTACKS, Attack};
+use attacks::{ATTACKS, Attack, ON_DURABLE};
 use clap::Args;
 use client::Client;
 use pinger::{Pingers, Waits};
@@ -50,7 +50,12 @@ pub(crate) fn run(stall: &Stall, interrupt: &Interrupt) -> Result<(), Error> {
         interrupt.check()?;
         print(attack.name, measure(attack, &program, interrupt)?);
     }
-    for (name, program) in [(backup::NAME, &program), (backup::DURABLE, &program.clone().durable())] {
+    let durable = program.clone().durable();
+    for attack in ON_DURABLE.iter().filter(is_chosen) {
+        interrupt.check()?;
+        print(attack.name, measure(attack, &durable, interrupt)?);
+    }
+    for (name, program) in [(backup::NAME, &program), (backup::DURABLE, &durable)] {
         if stall.only.as_ref().is_none_or(|only| name.contains(only)) {
             print(name, backup::measure(program, interrupt)?);
         }

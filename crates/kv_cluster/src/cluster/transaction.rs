@@ -128,7 +128,7 @@ async fn transact_in(
     mut reply: impl FnMut(Result<Reply<'_>, Error>),
 ) -> Result<bool, Error> {
     let is_read = requests.iter().all(|request| request.op.is_read());
-    let executed = range.transact(watched, requests)?.await.map_err(Error::from);
+    let executed = range.transact_large(watched, requests).await?.await.map_err(Error::from);
     let mut replies = executed.map_err(|error| if is_read { error.of_read() } else { error })?;
     match replies.outcome() {
         ProposalOutcome::Aborted => return Ok(false),

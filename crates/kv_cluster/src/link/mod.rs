@@ -100,12 +100,7 @@ impl Link {
         let fill = |writer: &mut MessageWriter<'_>| {
             let fits = requests.len() <= TRANSACTION_REQUESTS
                 && requests.iter().all(|request| writer.push_item_within(MESSAGE_BYTES, request));
-            let too_large = || Error::TransactionTooLarge {
-                node: self.node.shared(),
-                requests: TRANSACTION_REQUESTS,
-                bytes: MESSAGE_BYTES,
-            };
-            fits.then_some(requests.len()).ok_or_else(too_large)
+            fits.then_some(requests.len()).ok_or_else(|| self.transaction_too_large())
         };
         let waiter = |requests| Waiter::Transaction { requests, reply };
         self.enqueue(|id| Message::Transact { id, watched }, fill, waiter)?;
@@ -166,6 +161,11 @@ impl Link {
 
     fn too_large(&self, limit: usize) -> Error {
         Error::TooLarge { node: self.node.shared(), limit }
+    }
+
+    fn transaction_too_large(&self) -> Error {
+        let node = self.node.shared();
+        Error::TransactionTooLarge { node, requests: TRANSACTION_REQUESTS, bytes: MESSAGE_BYTES }
     }
 
     /// Ready when there is something to send.

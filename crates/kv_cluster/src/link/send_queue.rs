@@ -2,7 +2,7 @@
 //! than a frame. Those are sent in fragments, with other frames in between.
 
 use crate::{
-    limits::{FRAGMENT_BYTES, FRAME_BYTES, MESSAGE_BYTES},
+    limits::{COPY_BYTES, FRAGMENT_BYTES, FRAME_BYTES, MESSAGE_BYTES},
     link::codec::{self, ForwardedReply, FrameHeader, HEADER_BYTES, Message},
 };
 use serde::Serialize;
@@ -32,9 +32,9 @@ impl SendQueue {
         self.large.append(&mut other.large);
     }
 
-    /// Queues an encoded message: as a frame, or as a large message if it is larger than a frame.
+    /// Queues an encoded message: as a frame, or as a large message if it would take long to copy.
     pub(crate) fn push_message(&mut self, message: Vec<u8>) {
-        if message.len() > FRAME_BYTES {
+        if message.len() > COPY_BYTES {
             return self.large.push_back(message);
         }
         let start = self.frames.len();
@@ -59,6 +59,8 @@ impl SendQueue {
         if remaining > 0 {
             self.fragmented = end;
             self.large.push_front(message);
+        } else {
+            kv::free_buffer(message);
         }
         true
     }

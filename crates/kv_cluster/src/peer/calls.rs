@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, RangeFailure},
-    limits::{FRAME_BYTES, MESSAGE_BYTES, REQUEST_OVERHEAD_BYTES},
+    limits::{COPY_BYTES, FRAME_BYTES, MESSAGE_BYTES, REQUEST_OVERHEAD_BYTES},
     link::{
         Link,
         codec::{SubscribeResult, TransactionResult},
@@ -50,13 +50,19 @@ impl Peer {
         }
     }
 
-    /// Executes all requests as one step, or none.
+    /// Executes all requests as one step, or none. Other tasks run while large ones are copied.
     pub(crate) async fn transact(
         &self,
         watched: &[(FullName<'_>, u64)],
         requests: &[Request<'_>],
     ) -> Result<(TransactionResult, CallReplies), Error> {
-        let reply = self.with_link(|link| link.transact(watched, requests))?;
+        let is_large = requests.iter().map(|request| request.op.payload_bytes()).sum::<usize>() > COPY_BYTES;
+        let reply = if is_large {
+            let link = self.with_link(|link| Ok(link.clone()))?;
+            link.transact_large(watched, requests).await?
+        } else {
+            self.with_link(|link| link.transact(watched, requests))?
+        };
         let is_read = requests.iter().all(|request| request.op.is_read());
         self.received(reply.await).map_err(|error| if is_read { error.of_read() } else { error })
     }

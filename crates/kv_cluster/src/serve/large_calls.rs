@@ -1,15 +1,17 @@
-//! Calls with large arguments, and large replies. Each is a task, which copies them piece by piece while
-//! others run, and keeps the id of its call until the reply is there.
+//! Calls and transactions with large arguments, and large replies. Each is a task, which copies them piece by
+//! piece while others run, and keeps the id of its call until the reply is there.
 
 use crate::{
-    limits::{CALL_REQUESTS, COPY_BYTES, MESSAGE_BYTES},
+    limits::{CALL_REQUESTS, COPY_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
     link::{
-        codec::{self, ForwardedReply, Message},
+        codec::{self, ForwardedReply, Message, TransactionResult},
         send_queue::{MessageWriter, SendQueue},
     },
     local::{LocalNode, Place},
+    serve::{large_reply::LargeReply, proposals},
 };
-use kv::{LargeValue, OwnedValue, Reply, Request};
+use kv::{FullName, LargeValue, OwnedValue, Reply, Request, free_buffer};
+use kv_raft::{Range, is_immediate};
 use std::{future::pending, sync::Arc};
 use tokio::task::{JoinSet, yield_now};
 
@@ -19,33 +21,6 @@ pub(super) struct LargeCalls {
     tasks: JoinSet<ExecutedCall>,
     /// Bytes of the replies that are being copied.
     reply_bytes: usize,
-}
-
-/// A reply message of which only the last value is missing.
-#[derive(Debug)]
-pub(super) struct LargeReply {
-    pub(super) message: Vec<u8>,
-    pub(super) value: LargeValue,
-}
-
-impl LargeReply {
-    /// Copies the value, piece by piece, and queues the message. If the value exceeds it, a mark replaces it.
-    async fn write(self, queue: &mut SendQueue) {
-        let LargeReply { mut message, value } = self;
-        let start = message.len();
-        codec::encode_value_head(&mut message, value.len());
-        if message.len() + value.len() > MESSAGE_BYTES {
-            message.truncate(start);
-            codec::encode(&mut message, &ForwardedReply::TooLarge);
-            return queue.push_message(message);
-        }
-        message.reserve_exact(value.len());
-        for piece in value.slices().flat_map(|slice| slice.chunks(COPY_BYTES)) {
-            message.extend_from_slice(piece);
-            yield_now().await;
-        }
-        queue.push_message(message);
-    }
 }
 
 /// A large call that has been executed.
@@ -59,26 +34,43 @@ pub(super) struct ExecutedCall {
     pub(super) reply: SendQueue,
 }
 
-/// Whether the requests of a call are one with large arguments, for a volatile bucket of this node.
+/// Whether the requests of a call are one with large arguments that this node executes.
 pub(super) fn is_large(local: &LocalNode, requests: &[Request<'_>]) -> bool {
-    matches!(requests, [request] if LargeValue::holds(request.op.payload_bytes())
-        && matches!(local.place_of(request), Some(Ok(Place::Volatile))))
+    let [request] = requests else { return false };
+    LargeValue::holds(request.op.payload_bytes())
+        && match local.place_of(request) {
+            Some(Ok(Place::Volatile)) => true,
+            Some(Ok(Place::Range(_))) => kv_raft::is_large(request) && !is_immediate(&request.op),
+            Some(Err(_)) | None => false,
+        }
+}
+
+/// The durable range of the transaction, if it is a large one.
+pub(super) fn range_of_large<'l>(
+    local: &'l LocalNode,
+    watched: &[(FullName<'_>, u64)],
+    requests: &[Request<'_>],
+) -> Option<&'l Range> {
+    let bytes: usize = requests.iter().map(|request| request.op.payload_bytes()).sum();
+    if bytes <= COPY_BYTES {
+        return None;
+    }
+    let names = watched.iter().map(|(full, _)| full.name).chain(requests.iter().flat_map(Request::names));
+    match local.common_place(names) {
+        Some(Ok(Place::Range(range))) => Some(range),
+        _ => None,
+    }
 }
 
 impl LargeCalls {
-    /// Executes the call in this message.
+    /// Executes the call or transaction in this message.
     pub(super) fn start(&mut self, local: Arc<LocalNode>, message: Vec<u8>) {
         self.tasks.spawn(async move {
             let mut reply = SendQueue::default();
-            if let Ok((Message::Call { id }, items)) = codec::decode_frame(&message)
-                && let Ok(requests) = codec::decode_requests(items, CALL_REQUESTS)
-            {
-                let frame = MessageWriter::begin(&mut reply, &Message::Replies { id });
-                if let Some(large) = execute(&local, &requests[0], frame).await {
-                    large.write(&mut reply).await;
-                }
-            }
-            ExecutedCall { bytes: message.len(), reply_bytes: 0, reply }
+            execute(&local, &message, &mut reply).await;
+            let bytes = message.len();
+            free_buffer(message);
+            ExecutedCall { bytes, reply_bytes: 0, reply }
         });
     }
 
@@ -114,13 +106,54 @@ impl LargeCalls {
     }
 }
 
-/// Executes a call, and completes the message with its reply, unless that is large.
-async fn execute(
+/// Executes the call or transaction in a message, and queues the reply.
+async fn execute(local: &LocalNode, message: &[u8], queue: &mut SendQueue) {
+    let large = match codec::decode_frame(message) {
+        Ok((Message::Call { id }, items)) => match codec::decode_requests(items, CALL_REQUESTS) {
+            Ok(requests) => call(local, id, &requests[0], queue).await,
+            Err(_) => None,
+        },
+        Ok((Message::Transact { id, watched }, items)) => {
+            match codec::decode_requests(items, TRANSACTION_REQUESTS) {
+                Ok(requests) => match range_of_large(local, &watched, &requests) {
+                    Some(range) => proposals::transact_large(range, id, &watched, &requests, queue).await,
+                    None => refuse_transaction(id, queue),
+                },
+                Err(_) => None,
+            }
+        }
+        _ => None,
+    };
+    if let Some(large) = large {
+        large.write(queue).await;
+    }
+}
+
+/// Refuses a transaction: the routes of the two nodes have turned out to differ.
+fn refuse_transaction(id: u32, queue: &mut SendQueue) -> Option<LargeReply> {
+    let result = TransactionResult::NotOwner;
+    MessageWriter::begin(queue, &Message::Transacted { id, result }).finish();
+    None
+}
+
+/// Executes a call, and queues the reply, unless that is large.
+async fn call(
     local: &LocalNode,
+    id: u32,
     request: &Request<'_>,
-    mut frame: MessageWriter<'_>,
+    queue: &mut SendQueue,
 ) -> Option<LargeReply> {
-    let mut large = None;
+    let place = local.place_of(request);
+    if let Some(Ok(Place::Range(range))) = place {
+        return proposals::call_large(range, id, request, queue).await;
+    }
+    let (mut frame, mut large) = (MessageWriter::begin(queue, &Message::Replies { id }), None);
+    if !matches!(place, Some(Ok(Place::Volatile))) {
+        // The routes of the two nodes have turned out to differ.
+        frame.push_executed(MESSAGE_BYTES, &ForwardedReply::NotOwner);
+        frame.finish();
+        return None;
+    }
     let on_reply = |reply: Reply<'_>| match reply {
         Reply::OwnedValue(OwnedValue::Large(value)) => large = Some(*value),
         reply => frame.push_executed(MESSAGE_BYTES, &ForwardedReply::Reply(reply)),

@@ -2,6 +2,7 @@
 //! them.
 
 mod large_calls;
+mod large_reply;
 pub(crate) mod node_queries;
 mod proposals;
 mod requests;
@@ -25,7 +26,7 @@ use crate::{
     local::LocalNode,
     serve::{large_calls::LargeCalls, proposals::Proposals, subscriptions::ChangeStreams},
 };
-use kv::{Op, Publication, Request};
+use kv::{Op, Publication, Request, free_buffer};
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
 /// The receiving side of one link. Replies go to the `output` that the link task passes in.
@@ -67,7 +68,7 @@ enum Turn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handled {
     Done,
-    /// It is a call with large arguments, which has yet to start.
+    /// It is a call or a transaction with large arguments, which has yet to start.
     Large,
 }
 
@@ -122,9 +123,13 @@ impl Inbound {
                 return self.defer(frame.into_owned());
             }
         }
-        match self.handle(message, items, output)? {
-            Handled::Done => Ok(()),
-            Handled::Large => self.start_large_call(frame.into_owned()),
+        match (self.handle(message, items, output)?, frame) {
+            (Handled::Done, Cow::Borrowed(_)) => Ok(()),
+            (Handled::Done, Cow::Owned(frame)) => {
+                free_buffer(frame);
+                Ok(())
+            }
+            (Handled::Large, frame) => self.start_large_call(frame.into_owned()),
         }
     }
 
@@ -134,8 +139,9 @@ impl Inbound {
             let Some(frame) = self.deferred.pop_front() else { break };
             self.deferred_bytes -= frame.len();
             let (message, items) = codec::decode_frame(&frame)?;
-            if self.handle(message, items, output)? == Handled::Large {
-                self.start_large_call(frame)?;
+            match self.handle(message, items, output)? {
+                Handled::Done => free_buffer(frame),
+                Handled::Large => self.start_large_call(frame)?,
             }
         }
         Ok(())
@@ -179,7 +185,10 @@ impl Inbound {
     pub(crate) async fn progress(&mut self, output: &mut WriteBuffer) {
         tokio::select! {
             () = self.streams.reap() => {}
-            finished = self.proposals.next() => proposals::write(finished, output.queue()),
+            finished = self.proposals.next() => {
+                let large = proposals::write(finished, output.queue());
+                large.into_iter().for_each(|large| self.large_calls.reply(large));
+            }
             mut finished = self.large_calls.next() => {
                 self.deferred_bytes -= finished.bytes;
                 output.append(&mut finished.reply);
@@ -222,6 +231,9 @@ impl Inbound {
             }
             Message::Transact { id, watched } => {
                 let requests = codec::decode_requests(items, TRANSACTION_REQUESTS)?;
+                if large_calls::range_of_large(&self.local, &watched, &requests).is_some() {
+                    return Ok(Handled::Large);
+                }
                 requests::transact(&self.local, id, &watched, &requests, &mut self.proposals, queue);
             }
             Message::Transacted { id, result } => {
@@ -263,10 +275,23 @@ impl Inbound {
     }
 
     fn receive_reassembled(&mut self, message: Vec<u8>, output: &mut WriteBuffer) -> Result<(), LinkClosed> {
-        if let (Message::Fragment { .. }, _) = codec::decode_frame(&message)? {
-            return Err(ProtocolError("a fragment within a fragment".into()).into());
+        let (head, items) = codec::decode_frame(&message)?;
+        let start = message.len() - items.len();
+        let (id, result) = match head {
+            Message::Fragment { .. } => {
+                return Err(ProtocolError("a fragment within a fragment".into()).into());
+            }
+            Message::Replies { id } => (id, None),
+            Message::Transacted { id, result } => (id, Some(result)),
+            _ => return self.receive(message.into(), output),
+        };
+        // They are not copied.
+        let replies = CallReplies::of_message(message, start)?;
+        match result {
+            None => self.link.on_replies(id, replies)?,
+            Some(result) => self.link.on_transacted(id, result, replies)?,
         }
-        self.receive(message.into(), output)
+        Ok(())
     }
 
     fn defer(&mut self, frame: Vec<u8>) -> Result<(), LinkClosed> {

@@ -3,16 +3,16 @@
 
 use crate::{
     error::RangeFailure,
-    limits::{CALL_REQUESTS, CALLS_IN_FLIGHT, MESSAGE_BYTES, TRANSACTION_REQUESTS},
+    limits::{CALL_REQUESTS, CALLS_IN_FLIGHT, COPY_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
     link::{
         codec::{ForwardedReply, Message, TransactionResult},
         node_query::NodeReply,
         send_queue::{MessageWriter, SendQueue},
     },
     local::LocalNode,
-    serve::node_queries,
+    serve::{large_reply::LargeReply, node_queries},
 };
-use kv::{Database, FullName, Request};
+use kv::{Database, FullName, LargeValue, OwnedValue, Reply, Request};
 use kv_raft::{ProposalOutcome, Range, RangeError, RangeReply, Replies, Ticket};
 use std::future::pending;
 use tokio::task::JoinSet;
@@ -60,11 +60,11 @@ impl Proposals {
             Ok((count, ticket)) => {
                 self.wait(ticket, move |replies| Finished::Call { id, count, reads, replies })
             }
-            Err(error) => write_call(id, requests.len(), reads, Err(error), queue),
+            Err(error) => drop(write_call(id, requests.len(), reads, Err(error), queue)),
         }
     }
 
-    /// Proposes a transaction.
+    /// Proposes a transaction that is not large.
     pub(super) fn transact(
         &mut self,
         range: &Range,
@@ -76,7 +76,7 @@ impl Proposals {
         let is_read = requests.iter().all(|request| request.op.is_read());
         match range.transact(watched, requests) {
             Ok(ticket) => self.wait(ticket, move |replies| Finished::Transaction { id, is_read, replies }),
-            Err(error) => write_transaction(id, is_read, Err(error), queue),
+            Err(error) => drop(write_transaction(id, is_read, Err(error), queue)),
         }
     }
 
@@ -117,12 +117,45 @@ impl Proposals {
     }
 }
 
-/// Queues the replies.
-pub(super) fn write(finished: Finished, queue: &mut SendQueue) {
+/// Executes a call with one large request, and queues the reply, unless that is large.
+pub(super) async fn call_large(
+    range: &Range,
+    id: u32,
+    request: &Request<'_>,
+    queue: &mut SendQueue,
+) -> Option<LargeReply> {
+    let replies = match range.propose_large(request).await {
+        Ok(ticket) => ticket.await,
+        Err(error) => Err(error),
+    };
+    write_call(id, 1, u64::from(request.op.is_read()), replies, queue)
+}
+
+/// Executes a large transaction, and queues the replies. A large one at their end is left to the caller.
+pub(super) async fn transact_large(
+    range: &Range,
+    id: u32,
+    watched: &[(FullName<'_>, u64)],
+    requests: &[Request<'_>],
+    queue: &mut SendQueue,
+) -> Option<LargeReply> {
+    let is_read = requests.iter().all(|request| request.op.is_read());
+    let replies = match range.transact_large(watched, requests).await {
+        Ok(ticket) => ticket.await,
+        Err(error) => Err(error),
+    };
+    write_transaction(id, is_read, replies, queue)
+}
+
+/// Queues the replies. If the last one takes long to copy, that is left to the caller.
+pub(super) fn write(finished: Finished, queue: &mut SendQueue) -> Option<LargeReply> {
     match finished {
         Finished::Call { id, count, reads, replies } => write_call(id, count, reads, replies, queue),
         Finished::Transaction { id, is_read, replies } => write_transaction(id, is_read, replies, queue),
-        Finished::Flush { id, result } => write_flushed(id, result, queue),
+        Finished::Flush { id, result } => {
+            write_flushed(id, result, queue);
+            None
+        }
     }
 }
 
@@ -132,10 +165,14 @@ fn write_call(
     reads: u64,
     replies: Result<Replies, RangeError>,
     queue: &mut SendQueue,
-) {
+) -> Option<LargeReply> {
     let mut frame = MessageWriter::begin(queue, &Message::Replies { id });
     match replies {
-        Ok(mut replies) => push_replies(&mut frame, &mut replies, CALL_REQUESTS),
+        Ok(mut replies) => {
+            if let Some(value) = push_replies(&mut frame, &mut replies, CALL_REQUESTS) {
+                return Some(LargeReply { message: frame.take(), value });
+            }
+        }
         Err(error) => {
             let failure = RangeFailure::from(error);
             for index in 0..count {
@@ -146,20 +183,32 @@ fn write_call(
         }
     }
     frame.finish();
+    None
 }
 
-/// Pushes all replies, of which there are up to `limit`.
-fn push_replies(frame: &mut MessageWriter<'_>, replies: &mut Replies, limit: usize) {
-    while let Some(reply) = replies.next_reply() {
-        let reply = match reply {
+/// Pushes all replies, of which there are up to `limit`, but for a large value at their end.
+fn push_replies(frame: &mut MessageWriter<'_>, replies: &mut Replies, limit: usize) -> Option<LargeValue> {
+    for left in (0..replies.len()).rev() {
+        let reply = match replies.next_reply()? {
+            RangeReply::Reply(Reply::OwnedValue(OwnedValue::Large(value)))
+                if left == 0 && value.len() > COPY_BYTES =>
+            {
+                return Some(*value);
+            }
             RangeReply::Reply(reply) => ForwardedReply::Reply(reply),
             RangeReply::TooLarge => ForwardedReply::TooLarge,
         };
         frame.push_executed(MESSAGE_BYTES - limit, &reply);
     }
+    None
 }
 
-fn write_transaction(id: u32, is_read: bool, replies: Result<Replies, RangeError>, queue: &mut SendQueue) {
+fn write_transaction(
+    id: u32,
+    is_read: bool,
+    replies: Result<Replies, RangeError>,
+    queue: &mut SendQueue,
+) -> Option<LargeReply> {
     let result = match &replies {
         Ok(replies) => match replies.outcome() {
             ProposalOutcome::Executed => TransactionResult::Executed,
@@ -172,10 +221,13 @@ fn write_transaction(id: u32, is_read: bool, replies: Result<Replies, RangeError
         }
     };
     let mut frame = MessageWriter::begin(queue, &Message::Transacted { id, result });
-    if let Ok(mut replies) = replies {
-        push_replies(&mut frame, &mut replies, TRANSACTION_REQUESTS);
+    if let Ok(mut replies) = replies
+        && let Some(value) = push_replies(&mut frame, &mut replies, TRANSACTION_REQUESTS)
+    {
+        return Some(LargeReply { message: frame.take(), value });
     }
     frame.finish();
+    None
 }
 
 fn write_flushed(id: u32, result: Result<(), RangeFailure>, queue: &mut SendQueue) {

@@ -9,7 +9,7 @@ use crate::{
         send_queue::{MessageWriter, SendQueue},
     },
     local::{LocalNode, Place},
-    serve::{large_calls::LargeReply, proposals::Proposals},
+    serve::{large_reply::LargeReply, proposals::Proposals},
 };
 use kv::{CommandError, FullName, OwnedValue, Reply, Request};
 use kv_raft::is_immediate;

@@ -40,29 +40,40 @@ impl Served {
     /// The ids of the calls and queries that have been replied to since the last time, with what was read or
     /// counted.
     fn replies(&mut self) -> Vec<(u32, String)> {
-        let mut input = ReadBuffer::default();
-        input.reserve().extend_from_slice(self.output.unwritten());
-        self.output.advance(input.reserve().len());
-        let mut replies = Vec::new();
-        while let Some(frame) = input.next_frame().unwrap() {
-            replies.push(match codec::decode_frame(frame).unwrap() {
-                (Message::Replies { id }, items) => {
-                    let last = codec::Items::<ForwardedReply<'_>>::new(items).map(Result::unwrap).last();
-                    let value = match last {
-                        Some(ForwardedReply::Reply(Reply::Value(value))) => {
-                            String::from_utf8_lossy(value).into()
-                        }
-                        other => format!("{other:?}"),
-                    };
-                    (id, value)
+        let (mut replies, mut reassembly) = (Vec::new(), Reassembly::default());
+        loop {
+            self.output.push_fragment();
+            if self.output.unwritten().is_empty() {
+                return replies;
+            }
+            let mut input = ReadBuffer::default();
+            input.reserve().extend_from_slice(self.output.unwritten());
+            self.output.advance(input.reserve().len());
+            while let Some(frame) = input.next_frame().unwrap() {
+                match codec::decode_frame(frame).unwrap().0 {
+                    Message::Fragment { remaining, bytes } => {
+                        replies.extend(reassembly.push(remaining, bytes).unwrap().map(|whole| reply(&whole)));
+                    }
+                    _ => replies.push(reply(frame)),
                 }
-                (Message::NodeReply { id, reply: NodeReply::Counts(counts) }, _) => {
-                    (id, format!("{counts:?}"))
-                }
-                (other, _) => panic!("{other:?}"),
-            });
+            }
         }
-        replies
+    }
+}
+
+/// The id of a reply, and what was read or counted.
+fn reply(message: &[u8]) -> (u32, String) {
+    match codec::decode_frame(message).unwrap() {
+        (Message::Replies { id }, items) => {
+            let last = codec::Items::<ForwardedReply<'_>>::new(items).map(Result::unwrap).last();
+            let value = match last {
+                Some(ForwardedReply::Reply(Reply::Value(value))) => String::from_utf8_lossy(value).into(),
+                other => format!("{other:?}"),
+            };
+            (id, value)
+        }
+        (Message::NodeReply { id, reply: NodeReply::Counts(counts) }, _) => (id, format!("{counts:?}")),
+        (other, _) => panic!("{other:?}"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod channels;
 mod disputes;
+mod durable;
 mod forwarding;
 mod hostile;
 mod keyspace;

@@ -1,12 +1,14 @@
 //! Encodes groups.
 
 use super::{
-    Malformed, Step,
+    GroupBytes, Malformed, Step,
     codes::{VERSION, op, step},
     decode,
 };
+use crate::limits::COPY_BYTES;
 use kv::{Database, EntryTerms, FullName, Kind, LoadMode, Op, Projection, Request};
 use std::num::NonZeroU64;
+use tokio::task::yield_now;
 
 /// Bytes of the beginning of a group: its version and its terms.
 pub(super) const TERMS_BYTES: usize = 1 + 3 * 8;
@@ -26,8 +28,13 @@ pub(crate) fn set_terms(group: &mut [u8], terms: EntryTerms) {
 
 /// Appends a batch of the first requests, up to `end` bytes of the group, but at least one. Returns how many.
 pub(crate) fn encode_batch(requests: &[Request<'_>], end: usize, bytes: &mut Vec<u8>) -> usize {
-    bytes.push(step::BATCH);
+    begin_batch(bytes);
     encode_requests(requests, end, bytes)
+}
+
+/// Begins a batch, which [`copy_requests`] completes.
+pub(crate) fn begin_batch(bytes: &mut Vec<u8>) {
+    bytes.push(step::BATCH);
 }
 
 /// Appends a transaction.
@@ -36,6 +43,12 @@ pub(crate) fn encode_transaction(
     requests: &[Request<'_>],
     bytes: &mut Vec<u8>,
 ) {
+    begin_transaction(watched, bytes);
+    encode_requests(requests, usize::MAX, bytes);
+}
+
+/// Begins a transaction, which [`copy_requests`] completes.
+pub(crate) fn begin_transaction(watched: &[(FullName<'_>, u64)], bytes: &mut Vec<u8>) {
     bytes.push(step::TRANSACTION);
     encode_count(watched.len(), bytes);
     for (full, version) in watched {
@@ -43,7 +56,27 @@ pub(crate) fn encode_transaction(
         encode_bytes(full.name, bytes);
         encode_number(*version, bytes);
     }
-    encode_requests(requests, usize::MAX, bytes);
+}
+
+/// Appends all requests of a step, a piece at a time. Other tasks run between two pieces.
+pub(crate) async fn copy_requests(requests: &[Request<'_>], bytes: &mut Vec<u8>) {
+    encode_count(requests.len(), bytes);
+    let mut end = bytes.len() + COPY_BYTES;
+    for request in requests {
+        let mut rest = encode_head(request, bytes);
+        loop {
+            if bytes.len() >= end {
+                yield_now().await;
+                end = bytes.len() + COPY_BYTES;
+            }
+            let (piece, left) = rest.split_at(rest.len().min(end - bytes.len()));
+            bytes.extend_from_slice(piece);
+            rest = left;
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
 }
 
 /// Appends a flush.
@@ -58,7 +91,7 @@ pub(crate) fn encode_end_watches(link: Option<u64>, bytes: &mut Vec<u8>) {
 }
 
 /// The group as it goes into the log: without the requests that only read. Its steps are the same.
-pub(crate) fn without_reads(group: &[u8]) -> Result<Vec<u8>, Malformed> {
+pub(crate) fn without_reads(group: &[u8]) -> Result<GroupBytes, Malformed> {
     let (_, steps) = decode(group)?;
     let mut bytes = group[..TERMS_BYTES].to_vec();
     let logged = |requests: Vec<_>| -> Vec<_> {
@@ -76,7 +109,7 @@ pub(crate) fn without_reads(group: &[u8]) -> Result<Vec<u8>, Malformed> {
             Step::EndWatches(link) => encode_end_watches(link, &mut bytes),
         }
     }
-    Ok(bytes)
+    Ok(GroupBytes(bytes))
 }
 
 /// Whether a range executes the operation at once: it changes nothing, and is not for the log.
@@ -106,17 +139,23 @@ fn encode_requests(requests: &[Request<'_>], end: usize, bytes: &mut Vec<u8>) ->
 }
 
 fn encode_request(request: &Request<'_>, bytes: &mut Vec<u8>) {
+    let rest = encode_head(request, bytes);
+    bytes.extend_from_slice(rest);
+}
+
+/// Appends a request up to the only part of it that may be large, which follows, and is returned.
+fn encode_head<'a>(request: &Request<'a>, bytes: &mut Vec<u8>) -> &'a [u8] {
     bytes.extend_from_slice(&[request.database.index() as u8, op_code(&request.op)]);
     encode_bytes(request.bucket, bytes);
     match request.op {
         Op::Put { key, value } => {
             encode_bytes(key, bytes);
-            encode_bytes(value, bytes);
+            return announce(value, bytes);
         }
         Op::Delete { key } | Op::Get { key } => encode_bytes(key, bytes),
         Op::Command { command, args } => {
             encode_bytes(command.spec.name.as_bytes(), bytes);
-            encode_bytes(args.bulks(), bytes);
+            return announce(args.bulks(), bytes);
         }
         Op::Watch { watcher } | Op::Unwatch { watcher } => {
             encode_number(watcher.link, bytes);
@@ -125,7 +164,7 @@ fn encode_request(request: &Request<'_>, bytes: &mut Vec<u8>) {
         Op::Load { mode, kind, keep_when_empty, expires_at_ms, contents } => {
             bytes.extend_from_slice(&[mode_code(mode), kind_code(kind), u8::from(keep_when_empty)]);
             encode_number(expires_at_ms.map_or(0, NonZeroU64::get), bytes);
-            encode_bytes(contents.bulks(), bytes);
+            return announce(contents.bulks(), bytes);
         }
         Op::Keys { cursor } | Op::MemoryUsage { cursor } => encode_number(cursor, bytes),
         Op::Entries { projection, cursor } => {
@@ -139,6 +178,7 @@ fn encode_request(request: &Request<'_>, bytes: &mut Vec<u8>) {
         }
         Op::Create | Op::Drop | Op::Show | Op::Crash => {}
     }
+    &[]
 }
 
 fn op_code(op: &Op<'_>) -> u8 {
@@ -189,8 +229,14 @@ fn encode_count(count: usize, bytes: &mut Vec<u8>) {
 }
 
 fn encode_bytes(added: &[u8], bytes: &mut Vec<u8>) {
-    encode_count(added.len(), bytes);
+    announce(added, bytes);
     bytes.extend_from_slice(added);
+}
+
+/// Appends the length of what follows, which is returned.
+fn announce<'a>(following: &'a [u8], bytes: &mut Vec<u8>) -> &'a [u8] {
+    encode_count(following.len(), bytes);
+    following
 }
 
 fn encode_number(number: u64, bytes: &mut Vec<u8>) {

@@ -2,12 +2,17 @@
 
 use super::{
     encode::{
-        begin, encode_batch, encode_end_watches, encode_flush, encode_transaction, set_terms, without_reads,
+        begin, begin_transaction, copy_requests, encode_batch, encode_end_watches, encode_flush,
+        encode_transaction, set_terms, without_reads,
     },
     *,
 };
 use kv::COMMANDS;
 use proptest::{collection::vec, prelude::*};
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
 const PROJECTIONS: [Projection; 3] = [Projection::Keys, Projection::Values, Projection::Both];
 
@@ -82,6 +87,7 @@ proptest! {
         words in vec(words(), 1..9), version in any::<u64>(), cut in any::<prop::sample::Index>(),
     ) {
         let requests: Vec<_> = words.iter().map(request).collect();
+        let context = &mut Context::from_waker(Waker::noop());
         let watched = requests.iter().map(|request| {
             (FullName { database: request.database, name: request.bucket }, version)
         });
@@ -95,6 +101,12 @@ proptest! {
         ];
         let (group, ends) = encoded(&written);
         prop_assert_eq!(decode(&group).expect("a group").0, terms());
+        let mut copied = Vec::new();
+        begin_transaction(&[], &mut copied);
+        prop_assert_eq!(pin!(copy_requests(&requests, &mut copied)).poll(context), Poll::Ready(()));
+        let mut encoded = Vec::new();
+        encode_transaction(&[], &requests, &mut encoded);
+        prop_assert_eq!(copied, encoded);
         prop_assert_eq!(&steps(&group).expect("steps")[..], &written);
         let cut = cut.index(group.len());
         prop_assert_eq!(steps(&group[..cut]).is_ok(), ends.contains(&cut), "cut at {}", cut);
@@ -120,7 +132,7 @@ fn what_only_reads_waits_in_a_group_and_is_left_out_of_the_log() {
     let logged = without_reads(&group).expect("a group");
     let expected =
         encoded(&[Step::Batch(requests[4..].to_vec()), Step::Flush(None), transaction(&requests[4..])]);
-    assert_eq!(logged, expected.0);
+    assert_eq!(logged.0, expected.0);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use super::encoding::{
     Flushed, ID_BYTES, LogId, LogTypes, PAYLOAD_HEADER_BYTES, PAYLOAD_VERSION, Vote, is_beginning_of_payload,
 };
+use crate::identity::Owner;
 use raft_log::{
     RaftLogAction, RaftWalTypes, Types, WALRecord,
     codeq::{Decode, Encode},
@@ -57,6 +58,45 @@ pub(super) fn check_beginning(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// Fails if a file begins as that of another log does.
+pub(super) fn check_owner(directory: &Path, owner: Owner) -> io::Result<()> {
+    let mut is_named = false;
+    for path in files(directory)? {
+        // A file that was not begun has none, and what is damaged is found later.
+        let Some(found) = read_owner(&path)? else { continue };
+        if found != Some(owner) && (is_named || found.is_some()) {
+            let whose = found.map_or("another log".into(), |found| {
+                format!("the log of another replica, {}-{}", found.range, found.replica)
+            });
+            let reason = format!(
+                "{} is a file of {whose}; put the one back that was there, or restore the range from a backup",
+                path.display()
+            );
+            return Err(io::Error::new(ErrorKind::InvalidData, reason));
+        }
+        is_named = found.is_some();
+    }
+    Ok(())
+}
+
+/// Whose a file of a log is, if it says so; `None` without a record. The very first file says it in its
+/// second one.
+fn read_owner(path: &Path) -> io::Result<Option<Option<Owner>>> {
+    let mut reader = BufReader::new(File::open(path)?);
+    let mut found = None;
+    for _ in 0..2 {
+        match WALRecord::<RaftWalTypes<LogTypes>>::decode(&mut reader) {
+            Ok(WALRecord::Checkpoint(state)) if state.user_data.is_some() => {
+                return Ok(Some(state.user_data));
+            }
+            Ok(_) => found = Some(None),
+            Err(error) if is_unreadable(&error) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
 /// Cuts off a record at the end of the log of which some sectors were not written, and, if entries are not
 /// synced one by one, what was written behind it. Fails if the last file has other damage.
 pub(super) fn cut_torn_end(directory: &Path, is_each_synced: bool) -> io::Result<()> {
@@ -75,7 +115,7 @@ pub(super) fn cut_torn_end(directory: &Path, is_each_synced: bool) -> io::Result
         return Err(Damage { path: last, offset }.into());
     }
     let written = written_sectors(&rest, offset);
-    if written.len() < rest.len() && is_torn(written, offset)
+    if written.len() < rest.len() && is_torn(written)
         || has_hole(written, offset) && (!is_each_synced || !has_record(&written[1..]))
     {
         let (path, bytes) = (last.display(), written.len());
@@ -83,7 +123,7 @@ pub(super) fn cut_torn_end(directory: &Path, is_each_synced: bool) -> io::Result
         file.set_len(offset)?;
         return file.sync_all();
     }
-    if is_torn(&rest, offset) { Ok(()) } else { Err(Damage { path: last, offset }.into()) }
+    if is_torn(&rest) { Ok(()) } else { Err(Damage { path: last, offset }.into()) }
 }
 
 /// Whether one of the sectors of these bytes holds only zeros: disks may write them in any order.
@@ -91,8 +131,9 @@ fn has_hole(written: &[u8], offset: u64) -> bool {
     let first = (offset.next_multiple_of(SECTOR_BYTES) - offset) as usize;
     let (first, others) = written.split_at(first.min(written.len()));
     let is_hole = |sector: &[u8]| sector.iter().all(|byte| *byte == 0);
-    // The kind of a record, at its beginning, has zeros, and is not all zeros.
-    first.len() >= KIND_BYTES && is_hole(first) || others.chunks_exact(SECTOR_BYTES as usize).any(is_hole)
+    // A record begins with its kind and a number, which have zeros. No flipped bit makes both all zeros.
+    first.len() >= KIND_BYTES + NUMBER_BYTES && is_hole(first)
+        || others.chunks_exact(SECTOR_BYTES as usize).any(is_hole)
 }
 
 /// Whether a whole entry may begin anywhere in these bytes. What clients have written can look like the
@@ -219,7 +260,7 @@ impl Types for AnyLog {
     type LogPayload = AnyPayload;
     type Vote = Vote;
     type Callback = Flushed;
-    type UserData = u8;
+    type UserData = Owner;
 
     fn log_index(id: &LogId) -> u64 {
         id.index
@@ -265,8 +306,9 @@ const SECTOR_BYTES: u64 = 512;
 /// How many places that look like the beginning of an entry are checked.
 const RECORDS_CHECKED: usize = 64;
 
-/// Bytes of the kind of a record, at its beginning, and of its checksum, at its end.
+/// Bytes of the kind of a record, at its beginning, of a number in it, and of its checksum, at its end.
 const KIND_BYTES: usize = 4;
+const NUMBER_BYTES: usize = 8;
 const CHECKSUM_BYTES: usize = 8;
 /// The kind of a record with an entry, and that of the state with which a file begins.
 const APPEND: u32 = 1;
@@ -274,16 +316,31 @@ const STATE: u32 = 5;
 
 /// Whether these bytes, up to the end of a file, are the beginning of a record of which the rest was not
 /// written. If they are those of a whole record and its length is damaged, they make no sense up to the end.
-fn is_torn(rest: &[u8], offset: u64) -> bool {
+fn is_torn(rest: &[u8]) -> bool {
     if rest.iter().all(|byte| *byte == 0) {
         return true;
     }
     let Some((kind, body)) = rest.split_first_chunk::<KIND_BYTES>() else { return true };
     match u32::from_be_bytes(*kind) {
         APPEND => is_torn_entry(body),
-        STATE => offset == 0,
+        STATE => is_torn_state(body),
         _ => body.len() < 1 + ID_BYTES + CHECKSUM_BYTES,
     }
+}
+
+/// The same for the bytes of a record with a state, after its kind: a version, then a vote, three ids and an
+/// owner, each of three numbers, before which a byte says whether it is there.
+fn is_torn_state(body: &[u8]) -> bool {
+    let mut length = 1;
+    for _ in 0..5 {
+        length += match body.get(length) {
+            None => return true,
+            Some(0) => 1,
+            Some(1) => 1 + ID_BYTES,
+            Some(_) => return false,
+        };
+    }
+    body.len() < length + CHECKSUM_BYTES
 }
 
 /// The same for the bytes of a record with an entry, after its kind.

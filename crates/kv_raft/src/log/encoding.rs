@@ -1,7 +1,11 @@
 //! What the log keeps, and its bytes on disk. docs/disk-format.md describes each byte that is ours; numbers
 //! are big-endian, as those of the library are.
 
-use crate::{group, limits::CACHED_ENTRY_BYTES};
+use crate::{
+    group::{self, GroupBytes},
+    identity::Owner,
+    limits::CACHED_ENTRY_BYTES,
+};
 use raft_log::{
     Callback, Types,
     codeq::{Decode, Encode},
@@ -37,7 +41,7 @@ pub(crate) enum Payload {
     /// Nothing; the first entry of a leader.
     Blank,
     /// A group, encoded.
-    Group(Arc<Vec<u8>>),
+    Group(Arc<GroupBytes>),
     /// The members of the range from now on: the voters before and after while they change, and all others
     /// that receive entries.
     Members { voters: Vec<Vec<u64>>, learners: Vec<u64> },
@@ -118,8 +122,8 @@ impl Types for LogTypes {
     type LogPayload = Payload;
     type Vote = Vote;
     type Callback = Flushed;
-    /// The library keeps a value for its user. There is none.
-    type UserData = u8;
+    /// Each file begins with it. A log that an early version made has none until it is opened.
+    type UserData = Owner;
 
     fn log_index(id: &LogId) -> u64 {
         id.index
@@ -157,6 +161,19 @@ impl Decode for Vote {
     fn decode<R: Read>(reader: R) -> io::Result<Vote> {
         let [term, replica, is_committed] = decode_numbers(reader)?;
         Ok(Vote { term, replica, is_committed: is_committed != 0 })
+    }
+}
+
+impl Encode for Owner {
+    fn encode<W: Write>(&self, mut writer: W) -> io::Result<usize> {
+        encode_numbers([self.range, self.replica, self.seed], &mut writer)
+    }
+}
+
+impl Decode for Owner {
+    fn decode<R: Read>(reader: R) -> io::Result<Owner> {
+        let [range, replica, seed] = decode_numbers(reader)?;
+        Ok(Owner { range, replica, seed })
     }
 }
 
@@ -230,7 +247,7 @@ impl Decode for Payload {
         }
         match kind {
             BLANK => Ok(Payload::Blank),
-            GROUP => Ok(Payload::Group(Arc::new(body))),
+            GROUP => Ok(Payload::Group(Arc::new(GroupBytes(body)))),
             MEMBERS => decode_members(&body),
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("an entry of unknown kind {kind}"))),
         }

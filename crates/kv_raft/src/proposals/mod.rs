@@ -8,10 +8,10 @@ pub mod wakes;
 use crate::{
     disk::{Disk, Writing},
     error::RangeError,
-    group::{Malformed, encode},
-    limits::{GROUP_BYTES, GROUP_STEPS, PROPOSAL_BYTES, WAITING_BYTES},
+    group::{GroupBytes, Malformed, encode},
+    limits::{GROUP_BYTES, GROUP_STEPS, LARGE_BYTES, PROPOSAL_BYTES, REQUEST_OVERHEAD_BYTES, WAITING_BYTES},
 };
-use kv::EntryTerms;
+use kv::{EntryTerms, Request};
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
@@ -22,11 +22,23 @@ use std::{
     task::{Wake, Waker},
 };
 use ticket::{Completion, Ticket};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of requests that wait in all ranges of a node.
-#[derive(Debug, Default)]
-pub(crate) struct WaitingBytes(AtomicUsize);
+#[derive(Debug)]
+pub(crate) struct WaitingBytes {
+    /// Of all that are not large.
+    small: AtomicUsize,
+    /// Room for large ones, which they have until they are executed. It is given in the order in which it is
+    /// asked for.
+    large: Arc<Semaphore>,
+}
+
+impl Default for WaitingBytes {
+    fn default() -> WaitingBytes {
+        WaitingBytes { small: AtomicUsize::new(0), large: Arc::new(Semaphore::new(LARGE_BYTES)) }
+    }
+}
 
 /// Who proposes the groups of a range waits for it.
 #[derive(Debug, Default)]
@@ -62,27 +74,46 @@ struct Queue {
 /// A group that has not been proposed.
 #[derive(Debug)]
 pub(crate) struct OpenGroup {
-    bytes: Vec<u8>,
+    bytes: GroupBytes,
     steps: usize,
     has_reads: bool,
     completion: Completion,
+    large: Option<Large>,
+}
+
+/// What a group whose only step is large has until it is executed.
+#[derive(Debug)]
+struct Large {
+    _room: OwnedSemaphorePermit,
+    _writing: Writing,
 }
 
 /// A group that is in flight.
 #[derive(Debug)]
 pub(crate) struct ClosedGroup {
     /// What goes into the log.
-    pub(crate) logged: Arc<Vec<u8>>,
+    pub(crate) logged: Arc<GroupBytes>,
     /// What this node executes, if there are reads among it.
-    pub(crate) with_reads: Option<Vec<u8>>,
+    pub(crate) with_reads: Option<GroupBytes>,
     pub(crate) completion: Completion,
+    _large: Option<Large>,
 }
 
 impl OpenGroup {
     fn new(completion: Completion) -> OpenGroup {
         let mut bytes = Vec::new();
         encode::begin(&mut bytes);
-        OpenGroup { bytes, steps: 0, has_reads: false, completion }
+        OpenGroup { bytes: GroupBytes(bytes), steps: 0, has_reads: false, completion, large: None }
+    }
+
+    /// Bytes of the group.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// What it counts among those that wait and are not large.
+    fn small_bytes(&self) -> usize {
+        if self.large.is_some() { 0 } else { self.bytes.len() }
     }
 
     fn is_full(&self) -> bool {
@@ -91,7 +122,7 @@ impl OpenGroup {
 
     /// Adds a step: what `encode` appends.
     fn add<T>(&mut self, has_reads: bool, encode: impl FnOnce(&mut Vec<u8>) -> T) -> (T, Ticket) {
-        let encoded = encode(&mut self.bytes);
+        let encoded = encode(&mut self.bytes.0);
         let ticket = self.completion.ticket(self.steps);
         self.steps += 1;
         self.has_reads |= has_reads;
@@ -100,14 +131,15 @@ impl OpenGroup {
 
     /// Gives the group its terms.
     pub(crate) fn close(mut self, terms: EntryTerms) -> Result<ClosedGroup, Malformed> {
-        encode::set_terms(&mut self.bytes, terms);
+        encode::set_terms(&mut self.bytes.0, terms);
         let (mut logged, with_reads) = match self.has_reads {
             true => (encode::without_reads(&self.bytes)?, Some(self.bytes)),
             false => (self.bytes, None),
         };
         // The log keeps it in memory.
-        logged.shrink_to_fit();
-        Ok(ClosedGroup { logged: Arc::new(logged), with_reads, completion: self.completion })
+        logged.0.shrink_to_fit();
+        let (completion, _large) = (self.completion, self.large);
+        Ok(ClosedGroup { logged: Arc::new(logged), with_reads, completion, _large })
     }
 }
 
@@ -157,21 +189,34 @@ impl Proposals {
         Added { has_reads, bytes }: Added,
         encode: impl FnOnce(&mut Vec<u8>) -> T,
     ) -> Result<(T, Ticket), RangeError> {
+        self.check_room(bytes)?;
+        self.add_to(|groups| self.group_to_fill(groups).add(has_reads, encode))
+    }
+
+    /// Adds a large step as a group of its own: what `begin` appends, and then the requests. It waits until
+    /// there is room for it, and other tasks run while it is copied.
+    pub(crate) async fn push_large(
+        &self,
+        Added { has_reads, bytes }: Added,
+        begin: impl FnOnce(&mut Vec<u8>),
+        requests: &[Request<'_>],
+    ) -> Result<Ticket, RangeError> {
         if bytes > PROPOSAL_BYTES {
             return Err(RangeError::TooLarge { range: self.range.clone(), limit: PROPOSAL_BYTES });
         }
-        self.check_room(bytes)?;
-        if bytes >= GROUP_BYTES {
-            // What is large is copied before the lock is taken.
-            let mut group = self.new_group();
-            let added = group.add(has_reads, encode);
-            self.add_to(|groups| {
-                groups.push_back(group);
-                added
-            })
-        } else {
-            self.add_to(|groups| self.group_to_fill(groups).add(has_reads, encode))
-        }
+        self.may_push(bytes)?;
+        let room = self.waiting.large.clone().acquire_many_owned(bytes.min(LARGE_BYTES) as u32).await;
+        // That may have taken long.
+        self.may_push(bytes)?;
+        let mut group = self.new_group();
+        let _room = room.expect("it is never closed");
+        group.large = Some(Large { _room, _writing: self.disk.begin_write(bytes as u64) });
+        group.bytes.0.reserve_exact(bytes + requests.len() * REQUEST_OVERHEAD_BYTES);
+        begin(&mut group.bytes.0);
+        encode::copy_requests(requests, &mut group.bytes.0).await;
+        let ((), ticket) = group.add(has_reads, |_| ());
+        self.add_to(|groups| groups.push_back(group))?;
+        Ok(ticket)
     }
 
     /// Adds the end of watches, of which there are no more than watches: neither a full disk nor what waits
@@ -189,16 +234,16 @@ impl Proposals {
         pushed
     }
 
-    /// Whether something can be added now; why not, if not.
-    pub(crate) fn may_push(&self) -> Result<(), RangeError> {
-        self.check_room(0)?;
+    /// Whether `bytes` can be added now; why not, if not.
+    pub(crate) fn may_push(&self, bytes: usize) -> Result<(), RangeError> {
+        self.check_room(bytes)?;
         self.queue.lock().refusal.clone().map_or(Ok(()), Err)
     }
 
     /// Whether too much waits, or the disk has no room for that and `bytes` more.
     #[inline]
     fn check_room(&self, bytes: usize) -> Result<(), RangeError> {
-        let waiting = self.waiting.0.load(Relaxed);
+        let waiting = self.waiting.small.load(Relaxed);
         if waiting >= WAITING_BYTES {
             return Err(RangeError::Behind { range: self.range.clone(), limit: WAITING_BYTES });
         }
@@ -220,11 +265,11 @@ impl Proposals {
         if let Some(refusal) = &queue.refusal {
             return Err(refusal.clone());
         }
-        let last_bytes = |groups: &VecDeque<OpenGroup>| groups.back().map_or(0, |group| group.bytes.len());
+        let last_bytes = |groups: &VecDeque<OpenGroup>| groups.back().map_or(0, OpenGroup::small_bytes);
         let (count, before) = (queue.groups.len(), last_bytes(&queue.groups));
         let added = add(&mut queue.groups);
         let before = if queue.groups.len() == count { before } else { 0 };
-        self.waiting.0.fetch_add(last_bytes(&queue.groups) - before, Relaxed);
+        self.waiting.small.fetch_add(last_bytes(&queue.groups) - before, Relaxed);
         drop(queue);
         if count == 0 {
             wakes::wake_proposer(Waker::from(self.filled.clone()));
@@ -239,8 +284,9 @@ impl Proposals {
             {
                 let mut queue = self.queue.lock();
                 if let Some(group) = queue.groups.pop_front() {
-                    let writing = self.disk.begin_write(group.bytes.len() as u64);
-                    self.waiting.0.fetch_sub(group.bytes.len(), Relaxed);
+                    let bytes = group.small_bytes();
+                    let writing = self.disk.begin_write(bytes as u64);
+                    self.waiting.small.fetch_sub(bytes, Relaxed);
                     return Some((group, writing));
                 }
                 if queue.is_closed {
@@ -298,7 +344,7 @@ impl Proposals {
     pub(crate) fn fail(&self, refusal: &RangeError) {
         self.refuse(refusal.clone());
         let groups = std::mem::take(&mut self.queue.lock().groups);
-        self.waiting.0.fetch_sub(groups.iter().map(|group| group.bytes.len()).sum(), Relaxed);
+        self.waiting.small.fetch_sub(groups.iter().map(OpenGroup::small_bytes).sum(), Relaxed);
         for group in groups {
             group.completion.set(Err(refusal.clone()));
         }

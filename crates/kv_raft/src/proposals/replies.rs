@@ -6,16 +6,25 @@ use bincode::{
     config::standard,
     serde::{borrow_decode_from_slice, encode_into_std_write},
 };
-use kv::{CommandError, OwnedValue, Reply};
+use kv::{CommandError, LargeValue, OwnedValue, Reply, free_buffer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The reply to one request.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum RangeReply<'a> {
     /// The reply of the store.
-    Reply(#[serde(borrow)] Reply<'a>),
+    Reply(Reply<'a>),
     /// The request was executed, but the replies of its group are too large together.
+    TooLarge,
+}
+
+/// A reply as it is encoded.
+#[derive(Serialize, Deserialize)]
+enum Encoded<'a> {
+    Reply(#[serde(borrow)] Reply<'a>),
+    /// The next of the large values.
+    Large,
     TooLarge,
 }
 
@@ -34,12 +43,17 @@ pub enum ProposalOutcome {
 #[derive(Debug, Default)]
 pub(crate) struct GroupReplies {
     bytes: Vec<u8>,
+    /// Those that are large values of the store, which they share.
+    large: Vec<LargeValue>,
+    large_bytes: usize,
     steps: Vec<Step>,
 }
 
 #[derive(Debug)]
 struct Step {
     start: usize,
+    /// The large values before its own.
+    large: usize,
     replies: usize,
     outcome: ProposalOutcome,
 }
@@ -47,7 +61,8 @@ struct Step {
 impl GroupReplies {
     /// Begins the replies to the next step.
     pub(crate) fn begin_step(&mut self) {
-        self.steps.push(Step { start: self.bytes.len(), replies: 0, outcome: ProposalOutcome::Executed });
+        let (start, large, outcome) = (self.bytes.len(), self.large.len(), ProposalOutcome::Executed);
+        self.steps.push(Step { start, large, replies: 0, outcome });
     }
 
     /// Sets the outcome of the step, if nothing was done.
@@ -58,23 +73,28 @@ impl GroupReplies {
     /// Adds the reply to the next request of the step.
     pub(crate) fn push(&mut self, reply: Reply<'_>) {
         let start = self.bytes.len();
-        let has_room = |bytes| start < REPLY_BYTES || bytes <= SMALL_REPLY_BYTES;
-        // What is large is not copied to be left out.
-        let size = match &reply {
-            Reply::Value(value) => value.len(),
-            Reply::OwnedValue(OwnedValue::Large(value)) => value.len(),
-            _ => 0,
+        let is_full = start + self.large_bytes >= REPLY_BYTES;
+        let has_room = |bytes| !is_full || bytes <= SMALL_REPLY_BYTES;
+        let encoded = match reply {
+            // It is not copied to be left out.
+            Reply::Value(value) if !has_room(value.len()) => Encoded::TooLarge,
+            Reply::OwnedValue(OwnedValue::Large(_)) if is_full => Encoded::TooLarge,
+            Reply::OwnedValue(OwnedValue::Large(value)) => {
+                self.large_bytes += value.len();
+                self.large.push(*value);
+                Encoded::Large
+            }
+            reply => Encoded::Reply(reply),
         };
-        let reply = if has_room(size) { RangeReply::Reply(reply) } else { RangeReply::TooLarge };
-        self.encode(&reply);
+        self.encode(&encoded);
         if !has_room(self.bytes.len() - start) {
             self.bytes.truncate(start);
-            self.encode(&RangeReply::TooLarge);
+            self.encode(&Encoded::TooLarge);
         }
         self.steps.last_mut().expect("begun").replies += 1;
     }
 
-    fn encode(&mut self, reply: &RangeReply<'_>) {
+    fn encode(&mut self, reply: &Encoded<'_>) {
         encode_into_std_write(reply, &mut self.bytes, standard()).expect("writing to memory does not fail");
     }
 
@@ -95,19 +115,27 @@ impl GroupReplies {
     }
 }
 
+impl Drop for GroupReplies {
+    fn drop(&mut self) {
+        free_buffer(std::mem::take(&mut self.bytes));
+    }
+}
+
 /// The replies to the requests of one step, in order.
 #[derive(Debug)]
 pub struct Replies {
     group: Arc<GroupReplies>,
     step: usize,
     position: usize,
+    /// The place of the next large value.
+    large: usize,
     remaining: usize,
 }
 
 impl Replies {
     pub(super) fn new(group: Arc<GroupReplies>, step: usize) -> Replies {
-        let Step { start, replies, .. } = group.steps[step];
-        Replies { group, step, position: start, remaining: replies }
+        let Step { start, large, replies, .. } = group.steps[step];
+        Replies { group, step, position: start, large, remaining: replies }
     }
 
     /// What became of the step.
@@ -128,10 +156,17 @@ impl Replies {
     /// Takes the next reply.
     pub fn next_reply(&mut self) -> Option<RangeReply<'_>> {
         self.remaining = self.remaining.checked_sub(1)?;
-        let (reply, read) = borrow_decode_from_slice(&self.group.bytes[self.position..], standard())
+        let (encoded, read) = borrow_decode_from_slice(&self.group.bytes[self.position..], standard())
             .expect("as it was encoded");
         self.position += read;
-        Some(reply)
+        Some(match encoded {
+            Encoded::Reply(reply) => RangeReply::Reply(reply),
+            Encoded::Large => {
+                self.large += 1;
+                RangeReply::Reply(self.group.large[self.large - 1].clone().into())
+            }
+            Encoded::TooLarge => RangeReply::TooLarge,
+        })
     }
 }
 
@@ -172,5 +207,27 @@ mod tests {
         let kept: Vec<_> =
             (0..6).map(|_| replies.next_reply().expect("a reply") != RangeReply::TooLarge).collect();
         assert_eq!(kept, [true, true, false, true, false, true]);
+    }
+
+    #[test]
+    fn large_values_of_the_store_are_shared_and_counted() {
+        let large = LargeValue::copy_of(&vec![b'x'; REPLY_BYTES / 2 + 1]).expect("memory");
+        let mut group = GroupReplies::default();
+        group.begin_step();
+        group.push(Reply::from(large.clone()));
+        group.begin_step();
+        for reply in [Reply::Done, large.clone().into(), large.clone().into(), Reply::Done] {
+            group.push(reply);
+        }
+        assert!(group.bytes.capacity() < SMALL_REPLY_BYTES);
+        let group = Arc::new(group);
+        let is_shared =
+            |reply: Option<RangeReply<'_>>| reply == Some(RangeReply::Reply(large.clone().into()));
+        assert!(is_shared(Replies::new(group.clone(), 0).next_reply()));
+        let mut replies = Replies::new(group, 1);
+        assert_eq!(replies.next_reply(), Some(RangeReply::Reply(Reply::Done)));
+        assert!(is_shared(replies.next_reply()));
+        assert_eq!(replies.next_reply(), Some(RangeReply::TooLarge));
+        assert_eq!(replies.next_reply(), Some(RangeReply::Reply(Reply::Done)));
     }
 }

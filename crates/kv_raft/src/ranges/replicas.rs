@@ -5,7 +5,7 @@ use crate::{
     identity::{self, Identity, Ids, REPLICA_FILE, Span, failed},
     limits::LOG_CACHE_BYTES,
     log::{Fsync, Log, LogSettings},
-    replica::renew::LOG,
+    replica::files::LOG,
 };
 use kv::Store;
 use std::{
@@ -166,14 +166,14 @@ pub(super) fn make_replica(
     if fs::exists(&part).map_err(failed(&part))? {
         fs::remove_dir_all(&part).map_err(failed(&part))?;
     }
-    let log = part.join(LOG);
-    let settings = LogSettings::new(&log, LOG_CACHE_BYTES, Fsync::Always);
-    Log::create(settings).map_err(failed(&log))?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(|error| failed(&path)(io::Error::other(error)))?;
     let shards = Store::shards_for_threads(threads) as u32;
     let identity =
         Identity { range: id, replica: id, seed: u64::from_le_bytes(seed), shards, span: span.clone() };
+    let log = part.join(LOG);
+    let settings = LogSettings::new(&log, identity.owner(), LOG_CACHE_BYTES, Fsync::Always);
+    Log::create(settings).map_err(failed(&log))?;
     identity::write_replica(&part, &identity)?;
     fs::rename(&part, &path).and_then(|()| File::open(directory)?.sync_all()).map_err(failed(&path))?;
     Ok((path, identity))

@@ -1,16 +1,20 @@
 //! Fills an empty data directory with the records of a backup, while no node uses it. All of it is written
 //! beside its place and takes that when it is on disk, so a node never starts with a part.
 
-use super::{PART, RANGES_DIRECTORY, check_count, lock, make_directory, replicas::make_replica};
+use super::{PART, RANGES_DIRECTORY, check_count, replicas::make_replica};
 use crate::{
     error::OpenError,
-    identity::{Identity, Ids, Span, failed},
+    identity::{
+        Identity, Ids, Owner, Span,
+        data_dir::{lock, make_directory},
+        failed,
+    },
     limits::{LOG_CACHE_BYTES, SNAPSHOT_BLOCK_BYTES},
     log::{
         Fsync,
         encoding::{LogId, Position},
     },
-    replica::renew::{LOG, begin_log},
+    replica::{files::LOG, renew::begin_log},
     snapshot::{SnapshotEncoder, SnapshotHeader, SnapshotKind, files},
 };
 use kv::Record;
@@ -36,6 +40,7 @@ pub struct Restore {
 #[derive(Debug)]
 struct RangeFile {
     span: Span,
+    owner: Owner,
     directory: PathBuf,
     path: PathBuf,
     file: File,
@@ -113,19 +118,20 @@ impl Drop for Restore {
 }
 
 impl RangeFile {
-    fn begin(
-        directory: PathBuf,
-        Identity { replica, span, .. }: Identity,
-        stamp_ms: u64,
-    ) -> Result<Self, OpenError> {
+    fn begin(directory: PathBuf, identity: Identity, stamp_ms: u64) -> Result<Self, OpenError> {
+        let (owner, Identity { replica, span, .. }) = (identity.owner(), identity);
         // As if the replica had led its range, and written one entry.
         let last = LogId { term: 1, leader: replica, index: 1 };
         let position =
             Position { last, members_since: last, voters: vec![vec![replica]], learners: Vec::new() };
-        let header = SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description: position.to_bytes() };
+        let header = SnapshotHeader {
+            kind: SnapshotKind::Range,
+            stamp_ms,
+            description: files::description(&position, owner),
+        };
         let path = files::path(&directory, last.index);
         let file = File::create(&path).map_err(failed(&path))?;
-        Ok(RangeFile { span, directory, path, file, last, encoder: SnapshotEncoder::new(&header) })
+        Ok(RangeFile { span, owner, directory, path, file, last, encoder: SnapshotEncoder::new(&header) })
     }
 
     fn finish(mut self) -> Result<(), OpenError> {
@@ -134,7 +140,7 @@ impl RangeFile {
             .write_all(&self.encoder.finish())
             .and_then(|()| self.file.sync_all())
             .map_err(failed(&self.path))?;
-        begin_log(&log, LOG_CACHE_BYTES, Fsync::Always, self.last).map_err(failed(&log))?;
+        begin_log(&log, self.owner, LOG_CACHE_BYTES, Fsync::Always, self.last).map_err(failed(&log))?;
         File::open(&self.directory)
             .and_then(|directory| directory.sync_all())
             .map_err(failed(&self.directory))

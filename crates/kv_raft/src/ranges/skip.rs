@@ -1,10 +1,10 @@
 //! Leaves an entry out of the log of a range that it crashes, while no process uses the data directory.
 
-use super::{RANGES_DIRECTORY, lock, replicas::Replicas};
+use super::{RANGES_DIRECTORY, replicas::Replicas};
 use crate::{
     error::OpenError,
     group::{self, Step},
-    identity::{failed, read_skipped, write_skipped},
+    identity::{data_dir::lock, failed, read_skipped, write_skipped},
     limits::{LOG_FILE_BYTES, SHOWN_ARGUMENTS, SHOWN_REQUESTS},
     log::{
         Fsync,
@@ -43,7 +43,8 @@ impl SkippableEntry {
             let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
             return Err(OpenError::NoRange { directory: data_dir.into(), range: range.to_owned(), found });
         };
-        let log = open_log(directory, LOG_FILE_BYTES, Fsync::Always).map_err(failed(directory))?;
+        let log = open_log(directory, identity.owner(), LOG_FILE_BYTES, Fsync::Always)
+            .map_err(failed(directory))?;
         let entry = log.read(index..index.saturating_add(1)).map_err(failed(directory))?.pop();
         let Some((_, Payload::Group(group))) = entry else {
             let first = log.purged().map_or(0, |LogId { index, .. }| index + 1);

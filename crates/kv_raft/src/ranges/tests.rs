@@ -1,10 +1,13 @@
 //! Ranges on real files: what is acknowledged is there again, whatever ends the process.
 
 mod crash;
+mod faults;
+mod large;
 mod limits;
 mod lost;
 mod memory;
 mod refusals;
+mod removed;
 mod watches;
 
 use super::*;
@@ -363,6 +366,15 @@ async fn what_expires_is_removed_on_an_idle_range_too() {
     assert_eq!(read(range, "EXISTS soon"), "Number(0)");
     assert_eq!(read(range, "EXISTS later"), "Number(1)");
     ranges.close().await;
+}
+
+/// Files of the log of the first range.
+fn log_files(data_dir: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(data_dir.join("ranges/1-1/log")).expect("the log");
+    let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "wal"));
+    files.sort();
+    files
 }
 
 /// The files of the first range that are snapshots, or parts of them.

@@ -2,7 +2,9 @@
 //! can be read of it, so nothing is read: the store has all that was acknowledged. It becomes a snapshot, and
 //! an empty log, made in a directory of its own, goes on behind it.
 
+use super::files::{LOG, ReplicaFiles};
 use crate::{
+    identity::Owner,
     limits::{LOG_FILE_BYTES, RENEW_PAUSE, RENEW_PAUSE_LIMIT},
     log::{
         Fsync, Log, LogSettings,
@@ -19,18 +21,17 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// The directories of a log, of one that takes its place, of a part of that, and of one that has failed.
-pub(crate) const LOG: &str = "log";
+/// The directories of a log that takes the place of another one, of a part of it, and of one that has failed.
 const NEXT: &str = "log.next";
 const PART: &str = "log.part";
 const FAILED: &str = "log.failed";
 
 /// Tries until the disk takes a snapshot and a new log in the range's directory. Returns `false` if the range
 /// is closed before.
-pub(super) async fn renew_log(range: &Range, directory: &Path, cache_bytes: usize) -> bool {
+pub(super) async fn renew_log(kept: &ReplicaFiles, range: &Range, cache_bytes: usize) -> bool {
     let mut pause = RENEW_PAUSE;
     loop {
-        match try_to_renew_log(range, directory, cache_bytes).await {
+        match try_to_renew_log(kept, range, cache_bytes).await {
             Ok(()) => return true,
             Err(reason) => {
                 let span = &*range.span().text;
@@ -47,19 +48,26 @@ pub(super) async fn renew_log(range: &Range, directory: &Path, cache_bytes: usiz
 
 /// The next log is there before its snapshot, from which moment on it is the log of the range, whatever the
 /// one that has failed still holds after a loss of power.
-async fn try_to_renew_log(range: &Range, directory: &Path, cache_bytes: usize) -> Result<(), String> {
+async fn try_to_renew_log(kept: &ReplicaFiles, range: &Range, cache_bytes: usize) -> Result<(), String> {
+    let directory = &*kept.directory;
     let Some(position) = range.progress.position() else { return Err("it has no entry".into()) };
-    let (last, fsync) = (position.last, range.fsync);
-    run_blocking(directory, move |directory| begin_next(directory, cache_bytes, fsync, last)).await?;
+    let (last, fsync, kept) = (position.last, range.fsync, kept.clone());
+    let begin = move |directory: &Path| {
+        // Others may have removed all of it.
+        kept.keep().map_err(io::Error::other)?;
+        begin_next(directory, kept.identity.owner(), cache_bytes, fsync, last)
+    };
+    run_blocking(directory, begin).await?;
     let newest = || range.snapshots.status().newest.map(|newest| newest.position);
-    if newest().as_ref() != Some(&position) {
+    let is_there = || newest().as_ref() == Some(&position) && files::path(directory, last.index).exists();
+    if !is_there() {
         // A backup that is being taken can wait, and writes cannot.
         range.store.end_freeze();
         if let Some(taking) = range.snapshots.begin(&range.store, &range.progress) {
             taking.finish().await;
         }
     }
-    if newest().as_ref() != Some(&position) {
+    if !is_there() {
         let failure = range.snapshots.status().failure;
         return Err(failure.as_deref().unwrap_or("no snapshot was written").to_owned());
     }
@@ -78,10 +86,16 @@ async fn run_blocking(
 }
 
 /// Makes an empty log behind an entry, which takes the place of the log when there is a snapshot of it.
-fn begin_next(directory: &Path, cache_bytes: usize, fsync: Fsync, last: LogId) -> io::Result<()> {
-    finish(directory)?;
+fn begin_next(
+    directory: &Path,
+    owner: Owner,
+    cache_bytes: usize,
+    fsync: Fsync,
+    last: LogId,
+) -> io::Result<()> {
+    finish(directory, owner)?;
     let part = directory.join(PART);
-    begin_log(&part, cache_bytes, fsync, last)?;
+    begin_log(&part, owner, cache_bytes, fsync, last)?;
     fs::rename(&part, directory.join(NEXT))?;
     File::open(directory)?.sync_all()
 }
@@ -98,19 +112,25 @@ fn replace_log(directory: &Path) -> io::Result<()> {
 }
 
 /// Opens the log of a range: there must be one.
-pub(crate) fn open_log(directory: &Path, cache_bytes: usize, fsync: Fsync) -> io::Result<Log> {
-    finish(directory)?;
+pub(crate) fn open_log(directory: &Path, owner: Owner, cache_bytes: usize, fsync: Fsync) -> io::Result<Log> {
+    finish(directory, owner)?;
     let log = directory.join(LOG);
     if !fs::exists(&log)? {
         let reason = format!("{} is missing; restore the range from a backup", log.display());
         return Err(io::Error::new(io::ErrorKind::NotFound, reason));
     }
-    Log::open(LogSettings::new(&log, cache_bytes, fsync))
+    Log::open(LogSettings::new(&log, owner, cache_bytes, fsync))
 }
 
 /// Makes an empty log in `directory`, behind an entry that is on disk elsewhere.
-pub(crate) fn begin_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last: LogId) -> io::Result<()> {
-    let mut begun = Log::create(LogSettings::new(directory, cache_bytes, fsync))?;
+pub(crate) fn begin_log(
+    directory: &Path,
+    owner: Owner,
+    cache_bytes: usize,
+    fsync: Fsync,
+    last: LogId,
+) -> io::Result<()> {
+    let mut begun = Log::create(LogSettings::new(directory, owner, cache_bytes, fsync))?;
     let (sender, receiver) = channel();
     let done = Done(Box::new(move |result| drop(sender.send(result))));
     // The only voter has voted for itself.
@@ -121,14 +141,14 @@ pub(crate) fn begin_log(directory: &Path, cache_bytes: usize, fsync: Fsync, last
 
 /// Ends what a process, or an attempt, has left that ended while it renewed the log: the next log takes its
 /// place if its snapshot is there.
-fn finish(directory: &Path) -> io::Result<()> {
+fn finish(directory: &Path, owner: Owner) -> io::Result<()> {
     let [log, next, part] = [LOG, NEXT, PART].map(|name| directory.join(name));
     remove(&part)?;
     if !fs::exists(&next)? {
         return Ok(());
     }
     let is_next = !fs::exists(&log)? || {
-        let begun = Log::open(LogSettings::new(&next, LOG_FILE_BYTES, Fsync::Always))?;
+        let begun = Log::open(LogSettings::new(&next, owner, LOG_FILE_BYTES, Fsync::Always))?;
         let last = begun.purged().map_or(0, |last| last.index);
         fs::exists(files::path(directory, last))?
     };
@@ -147,13 +167,14 @@ mod tests {
     use super::*;
     use tempfile::TempDir;
 
+    const OWNER: Owner = Owner { range: 1, replica: 1, seed: 1 };
     const LAST: LogId = LogId { term: 1, leader: 1, index: 7 };
 
     /// The last entry that the log in this directory begins behind; `None` if there is no log.
     fn purged(directory: &Path) -> Option<LogId> {
         let log = directory.join(LOG);
         fs::exists(&log).expect("a directory").then(|| {
-            Log::open(LogSettings::new(&log, 1 << 20, Fsync::Always))
+            Log::open(LogSettings::new(&log, OWNER, 1 << 20, Fsync::Always))
                 .expect("a log")
                 .purged()
                 .expect("an entry")
@@ -166,7 +187,7 @@ mod tests {
         let directory = TempDir::new().expect("a directory");
         let directory = directory.path();
         let begin = |index| {
-            begin_next(directory, 1 << 20, Fsync::Always, LogId { index, ..LAST }).expect("begun");
+            begin_next(directory, OWNER, 1 << 20, Fsync::Always, LogId { index, ..LAST }).expect("begun");
         };
         let half = || {
             fs::create_dir(directory.join(PART)).expect("made");
@@ -175,7 +196,7 @@ mod tests {
         };
         let finished = || {
             half();
-            finish(directory).expect("finished");
+            finish(directory, OWNER).expect("finished");
             assert!(!directory.join(PART).exists() && !directory.join(NEXT).exists());
             purged(directory)
         };

@@ -4,6 +4,7 @@
 use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store, watches};
 use crate::{
     disk::{Disk, NoSpace},
+    identity::{OWNER_BYTES, Owner},
     log::encoding::Position,
     snapshot::SnapshotEncoder,
 };
@@ -50,13 +51,37 @@ pub(crate) enum NotLoaded {
     Refused { path: PathBuf, error: LoadError },
     #[error("{} is not the snapshot of a range; restore the range from a backup", .path.display())]
     Other { path: PathBuf },
+    #[error(
+        "{} is the snapshot of another replica; put the one back that was there, or restore the range from a \
+         backup",
+        .path.display()
+    )]
+    Foreign { path: PathBuf },
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
 }
 
+/// With what begins what a description says of the owner. It stands before what is watched.
+const OWNER: u8 = 3;
+
+/// What a snapshot says of itself, but for what is watched.
+pub(crate) fn description(position: &Position, owner: Owner) -> Vec<u8> {
+    let mut bytes = position.to_bytes();
+    bytes.push(OWNER);
+    bytes.extend_from_slice(&owner.to_bytes());
+    bytes
+}
+
+/// What is watched, if the snapshot is that of the owner, or of an early version, which did not say whose.
+fn watched(description: &[u8], owner: Owner) -> Option<&[u8]> {
+    let Some((&OWNER, rest)) = description.split_first() else { return Some(description) };
+    let (found, watched) = rest.split_first_chunk::<OWNER_BYTES>()?;
+    (*found == owner.to_bytes()).then_some(watched)
+}
+
 /// The header of the snapshot of a store that has executed the log as far as `position`.
-pub(crate) fn header(position: &Position, stamp_ms: u64, store: &Store) -> SnapshotHeader {
-    let mut description = position.to_bytes();
+pub(crate) fn header(position: &Position, owner: Owner, stamp_ms: u64, store: &Store) -> SnapshotHeader {
+    let mut description = description(position, owner);
     store.read_watches(|record| watches::encode(&record, &mut description));
     SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description }
 }
@@ -139,9 +164,11 @@ impl Read for CountedFile<'_> {
     }
 }
 
-/// Loads the newest snapshot in `directory` into an empty store; `None` if there is none.
+/// Loads the newest snapshot in `directory` into an empty store; `None` if there is none. It must be that of
+/// the owner.
 pub(crate) fn load(
     directory: &Path,
+    owner: Owner,
     store: &Store,
     progress: &LoadProgress,
 ) -> Result<Option<RangeSnapshot>, NotLoaded> {
@@ -162,7 +189,8 @@ pub(crate) fn load(
     let mut reader = SnapshotReader::open(BufReader::new(file)).map_err(unreadable)?;
     let SnapshotHeader { kind, stamp_ms, description } = reader.header().clone();
     let position = Position::from_bytes(&description).filter(|_| kind == SnapshotKind::Range);
-    let Some((position, watched)) = position else { return Err(NotLoaded::Other { path }) };
+    let Some((position, rest)) = position else { return Err(NotLoaded::Other { path }) };
+    let Some(watched) = watched(rest, owner) else { return Err(NotLoaded::Foreign { path }) };
     // What had expired by the time of the range is gone for all its replicas.
     let mut loader = Loader::new(store, stamp_ms);
     while let Some(record) = reader.next_record().map_err(unreadable)? {

@@ -113,10 +113,6 @@ impl<R: Read> SnapshotReader<R> {
             return Err(SnapshotError::NotOne);
         }
         let [kind, version] = self.read_array()?;
-        if version != VERSION {
-            return Err(SnapshotError::Version(version));
-        }
-        let kind = SnapshotKind::from_code(kind).ok_or(SnapshotError::Kind(kind))?;
         let stamp_ms = u64::from_le_bytes(self.read_array()?);
         let length = u32::from_le_bytes(self.read_array()?) as usize;
         if length > SNAPSHOT_DESCRIPTION_BYTES {
@@ -124,8 +120,14 @@ impl<R: Read> SnapshotReader<R> {
         }
         let mut description = Vec::new();
         self.read(&mut description, length)?;
+        // All versions have this header: a damaged version is not taken for a newer one.
+        self.check_sum()?;
+        if version != VERSION {
+            return Err(SnapshotError::Version(version));
+        }
+        let kind = SnapshotKind::from_code(kind).ok_or(SnapshotError::Kind(kind))?;
         self.header = SnapshotHeader { kind, stamp_ms, description };
-        self.check_sum()
+        Ok(())
     }
 
     /// Reads a block; `false` after the last one.

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     disk::Disk,
+    identity::Owner,
     limits::{
         OLD_SNAPSHOT, OLD_SNAPSHOT_LOG_BYTES, OLD_SNAPSHOT_PAUSE, SNAPSHOT_RETRY_PAUSE,
         SNAPSHOT_RETRY_PAUSE_LIMIT, SNAPSHOT_SPACE_SHARE,
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 pub(crate) struct Snapshots {
     range: Box<str>,
     directory: PathBuf,
+    owner: Owner,
     pub(crate) disk: Arc<Disk>,
     budget: Arc<FreezeBudget>,
     status: watch::Sender<SnapshotStatus>,
@@ -104,6 +106,7 @@ impl Snapshots {
     pub(crate) fn new(
         range: Box<str>,
         directory: PathBuf,
+        owner: Owner,
         disk: Arc<Disk>,
         budget: Arc<FreezeBudget>,
     ) -> Snapshots {
@@ -111,6 +114,7 @@ impl Snapshots {
         Snapshots {
             range,
             directory,
+            owner,
             disk,
             budget,
             status: watch::Sender::default(),
@@ -122,7 +126,7 @@ impl Snapshots {
 
     /// Loads the newest snapshot into an empty store.
     pub(crate) fn load(&self, store: &Store) -> Result<Option<RangeSnapshot>, files::NotLoaded> {
-        let loaded = files::load(&self.directory, store, &self.loading)?;
+        let loaded = files::load(&self.directory, self.owner, store, &self.loading)?;
         self.status.send_modify(|status| status.newest.clone_from(&loaded));
         Ok(loaded)
     }
@@ -130,6 +134,13 @@ impl Snapshots {
     /// What there is.
     pub(crate) fn status(&self) -> SnapshotStatus {
         self.status.borrow().clone()
+    }
+
+    /// Where the newest is, and its bytes.
+    pub(crate) fn file(&self) -> Option<(PathBuf, u64)> {
+        let status = self.status.borrow();
+        let newest = status.newest.as_ref()?;
+        Some((files::path(&self.directory, newest.position.last.index), newest.bytes))
     }
 
     /// Has a snapshot begun, after the one that is being taken if there is one. The future waits until it is
@@ -197,7 +208,7 @@ impl Snapshots {
             Ok(()) => store.freeze(&self.budget).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        let frozen = frozen.map(|frozen| (files::header(&position, stamp_ms, store), frozen));
+        let frozen = frozen.map(|frozen| (files::header(&position, self.owner, stamp_ms, store), frozen));
         Some(Taking { snapshots: self.clone(), position, frozen })
     }
 

@@ -16,6 +16,7 @@ use crate::{
     output::{counted, print_line},
     records::record::{Item, Record as Line},
 };
+use chrono::DateTime;
 use kv::{Database, FullName, Record};
 use kv_cluster::escape_name;
 use kv_raft::{
@@ -211,42 +212,8 @@ fn refused(path: &Path, why: &str) -> Error {
 
 fn describe(Found { header, counts }: &Found) -> String {
     let RecordCounts { maps, entries, strings } = counts;
-    let (node, time) = (escape_name(&header.description), format_utc(header.stamp_ms));
+    let node = escape_name(&header.description);
+    let made = DateTime::from_timestamp_millis(header.stamp_ms as i64).unwrap_or_default();
+    let time = made.format("%F %T UTC");
     format!("a backup of {node}, made {time}: {}", contents(*maps, *entries, *strings))
-}
-
-/// A time in milliseconds since 1970, as date and time of day in UTC.
-fn format_utc(ms: u64) -> String {
-    let (days, seconds) = (ms / 86_400_000, ms / 1_000 % 86_400);
-    // Years begin with March, so that a leap day is the last of its year; 400 of them have 146,097 days.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (year, month) = match month {
-        0..10 => (era * 400 + year, month + 3),
-        _ => (era * 400 + year + 1, month - 9),
-    };
-    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_written_as_dates() {
-        for (seconds, expected) in [
-            (0, "1970-01-01 00:00:00 UTC"),
-            (951_782_399, "2000-02-28 23:59:59 UTC"),
-            (951_782_400, "2000-02-29 00:00:00 UTC"),
-            (1_798_761_599, "2026-12-31 23:59:59 UTC"),
-            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
-        ] {
-            assert_eq!(format_utc(seconds * 1_000), expected);
-        }
-    }
 }

@@ -5,12 +5,13 @@ use crate::{
     args::{self, Args},
     commands::{COMMANDS, spec::Command},
     database::Database,
-    limits::BLOCK_BYTES,
+    limits::{BLOCK_BYTES, PIECE_BYTES},
     memory::entry::Entry,
     reply::Projection,
     request::Op,
     shard::{Shard, watch::Watcher},
     store::load::Loader,
+    tests::work::touched_while,
 };
 use proptest::prelude::*;
 use std::{sync::Arc, thread};
@@ -263,6 +264,30 @@ fn command<'b>(name: &str, words: &[&str], bulks: &'b mut Vec<u8>) -> Request<'b
     words.iter().for_each(|word| args::push(bulks, word.as_bytes()));
     let command = Command::find(name).expect("a command");
     Request::new(b"a", Op::Command { command, args: Args::new(bulks) })
+}
+
+#[test]
+fn large_arguments_of_an_entry_are_copied_before_their_shard_is_locked() {
+    let store = Arc::new(Store::for_range(7, SHARDS));
+    let value = "x".repeat(6 * PIECE_BYTES + 77);
+    let apply = |stamp_ms, name: &str, words: &[&str]| {
+        let (mut bulks, mut replied) = (Vec::new(), String::new());
+        let request = command(name, words, &mut bulks);
+        let entry = EntryTerms { stamp_ms, limits: TransactionLimits::default() };
+        let locked = store.clone();
+        let is_locked = move || locked.shards.iter().any(|shard| shard.is_locked());
+        let (applied, touched) = touched_while(is_locked, || {
+            store.apply(&[request], entry, |reply| replied = format!("{reply:?}"))
+        });
+        applied.expect("no crash");
+        assert!(touched <= 3 * PIECE_BYTES, "{name} touches {touched} bytes");
+        replied
+    };
+    assert_eq!(apply(START, "set", &[&value, "PX", "10"]), "Done");
+    assert_eq!(apply(START, "append", &[&value]), format!("Number({})", 2 * value.len()));
+    // It has expired, so what was prepared for its length does not fit.
+    assert_eq!(apply(START + 20, "append", &[&value]), format!("Number({})", value.len()));
+    assert_eq!(apply(START + 20, "setrange", &["5", &value]), format!("Number({})", 5 + value.len()));
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn sized_group(rng: &mut Rng) -> Payload {
     begin(&mut bytes);
     let put = Op::Put { key: b"milk", value: &value };
     encode_batch(&[Request::new(b"shopping", put)], usize::MAX, &mut bytes);
-    Payload::Group(Arc::new(bytes))
+    Payload::Group(Arc::new(GroupBytes(bytes)))
 }
 
 /// What is opened of these files, or why they are refused.

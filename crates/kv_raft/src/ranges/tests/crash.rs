@@ -2,7 +2,11 @@
 
 use super::*;
 use crate::{
-    group::encode::{begin, encode_batch},
+    group::{
+        GroupBytes,
+        encode::{begin, encode_batch},
+    },
+    identity::read_replica,
     log::{
         Log, LogSettings,
         encoding::{Done, LogId, Payload},
@@ -14,7 +18,9 @@ use std::sync::mpsc::channel;
 /// Appends entries to the log of the first range, each with one request. Returns the index of the last.
 fn append(data_dir: &Path, requests: &[Request<'_>]) -> u64 {
     let directory = data_dir.join("ranges/1-1/log");
-    let mut log = Log::open(LogSettings::new(&directory, 1 << 20, Fsync::Always)).expect("a log");
+    let owner = read_replica(&data_dir.join("ranges/1-1")).expect("read").expect("a replica").owner();
+    let settings = LogSettings::new(&directory, owner, 1 << 20, Fsync::Always);
+    let mut log = Log::open(settings).expect("a log");
     for request in requests {
         let last = log.last().expect("an entry");
         let mut group = Vec::new();
@@ -22,7 +28,7 @@ fn append(data_dir: &Path, requests: &[Request<'_>]) -> u64 {
         encode_batch(&[*request], usize::MAX, &mut group);
         let (sender, receiver) = channel();
         let done = Done(Box::new(move |result| sender.send(result).expect("the test waits")));
-        let entry = (LogId { index: last.index + 1, ..last }, Payload::Group(Arc::new(group)));
+        let entry = (LogId { index: last.index + 1, ..last }, Payload::Group(Arc::new(GroupBytes(group))));
         log.append([entry], done).expect("appended");
         receiver.recv().expect("a result").expect("on disk");
     }

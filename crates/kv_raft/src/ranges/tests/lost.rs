@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::{
+    identity::{read_replica, read_synced},
+    limits::LOG_FILE_BYTES,
     ranges::{restore::Restore, skip::SkippableEntry},
     replica::renew::begin_log,
 };
@@ -83,7 +85,9 @@ async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_us
     let RangeState::Stopped(reason) = second(&settings).await else { panic!("not stopped") };
     assert!(reason.ends_with("log is missing; restore the range from a backup"), "{reason}");
     // Moved away by the operator, but for its name.
-    fs::remove_file(ranges.join("7-9/replica")).expect("removed");
+    for file in ["replica", "synced"] {
+        fs::remove_file(ranges.join("7-9").join(file)).expect("removed");
+    }
     assert_eq!(second(&settings).await, RangeState::Ready);
     assert!(ranges.join("10-10/replica").exists() && !ranges.join("10-10.part").exists());
 }
@@ -120,7 +124,8 @@ async fn a_log_that_ends_before_its_snapshot_gives_way_to_the_next_one() {
     let [snapshot] = &snapshots(directory.path())[..] else { panic!("a snapshot") };
     let in_short = short.path().join("ranges/1-1");
     fs::copy(snapshot, in_short.join(snapshot.file_name().expect("a name"))).expect("copied");
-    begin_log(&in_short.join("log.next"), 1 << 20, Fsync::Always, position.last).expect("begun");
+    let owner = read_replica(&in_short).expect("read").expect("a replica").owner();
+    begin_log(&in_short.join("log.next"), owner, 1 << 20, Fsync::Always, position.last).expect("begun");
     let ranges = open(short.path()).await;
     let range = &ranges.all()[0];
     assert_eq!([read(range, "GET a"), read(range, "GET b")], ["1", "1"]);
@@ -142,4 +147,85 @@ async fn to_leave_an_entry_out_makes_no_log_and_takes_none_away() {
     let error = find(1).expect_err("no log").to_string();
     assert!(error.ends_with("log is missing; restore the range from a backup"), "{error}");
     assert!(!log.exists());
+}
+
+/// A data directory with a log of three files, of which the last one has the last write, and no snapshot.
+async fn filled_log() -> TempDir {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let large = format!("SET large {}", "x".repeat(LOG_FILE_BYTES));
+    for line in [&large, &large, "SET a 1"] {
+        write(&ranges.all()[0], line).await.expect("written");
+    }
+    ranges.close().await;
+    directory
+}
+
+/// Why the only range of a data directory has stopped.
+async fn stopped(data_dir: &Path) -> String {
+    let ranges = Ranges::open(&settings(data_dir)).expect("opened");
+    let state = ranges.all()[0].wait_until_loaded().await;
+    ranges.close().await;
+    match state {
+        RangeState::Stopped(reason) => reason.to_string(),
+        state => panic!("{state:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_log_without_its_newest_file_is_not_taken_for_all_there_was() {
+    let directory = filled_log().await;
+    let log = directory.path().join("ranges/1-1/log");
+    let files = log_files(directory.path());
+    assert_eq!(files.len(), 3);
+    let newest = fs::read(&files[2]).expect("the newest");
+    fs::remove_file(&files[2]).expect("removed");
+    let reason = stopped(directory.path()).await;
+    let expected = format!("{}: the log ends at entry ", log.display());
+    assert!(reason.starts_with(&expected), "{reason}");
+    assert!(reason.ends_with("put it back, or restore the range from a backup"), "{reason}");
+    // Nothing was changed by that.
+    fs::write(&files[2], newest).expect("put back");
+    let ranges = open(directory.path()).await;
+    assert_eq!(read(&ranges.all()[0], "GET a"), "1");
+    ranges.close().await;
+}
+
+#[tokio::test]
+async fn how_far_a_log_is_on_disk_is_noted_when_a_file_begins() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    let large = format!("SET large {}", "x".repeat(LOG_FILE_BYTES));
+    for line in [&large, "SET a 1", &large] {
+        write(range, line).await.expect("written");
+    }
+    let entry = range.status().applied;
+    while read_synced(&directory.path().join("ranges/1-1")).expect("read") < entry {
+        tokio::task::yield_now().await;
+    }
+    let killed = killed(directory.path());
+    let files = log_files(killed.path());
+    files[1..].iter().for_each(|file| fs::remove_file(file).expect("removed"));
+    let reason = stopped(killed.path()).await;
+    assert!(reason.contains(&format!(", and entry {entry} was on disk, ")), "{reason}");
+    ranges.close().await;
+}
+
+/// The files have the names of those whose places they take, and whole records.
+#[tokio::test]
+async fn a_file_of_another_log_is_refused() {
+    let (directory, other) = (filled_log().await, filled_log().await);
+    for (file, from) in log_files(directory.path()).into_iter().zip(log_files(other.path())) {
+        let bytes = fs::read(&file).expect("a file");
+        fs::copy(from, &file).expect("replaced");
+        let reason = stopped(directory.path()).await;
+        let expected =
+            format!("{} is a file of the log of another replica, 1-1; put the one back", file.display());
+        assert!(reason.starts_with(&expected), "{reason}");
+        fs::write(&file, bytes).expect("put back");
+    }
+    let ranges = open(directory.path()).await;
+    assert_eq!(read(&ranges.all()[0], "GET a"), "1");
+    ranges.close().await;
 }

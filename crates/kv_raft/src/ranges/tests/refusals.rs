@@ -2,6 +2,7 @@
 //! do not stay.
 
 use super::*;
+use crate::identity::Owner;
 use crate::{
     limits::{SNAPSHOT_RETRY_PAUSE, SNAPSHOT_RETRY_PAUSE_LIMIT},
     snapshot::files,
@@ -42,7 +43,7 @@ async fn a_snapshot_is_given_up_before_it_takes_the_reserve() {
     let mut frozen = range.freeze().expect("no other copy");
     let (position, replica) =
         (range.progress.position().expect("an entry"), directory.path().join("ranges/1-1"));
-    let header = files::header(&position, 0, &range.store);
+    let header = files::header(&position, Owner::default(), 0, &range.store);
     ranges.disk.set_reserve(u64::MAX);
     let error = files::write(&replica, &ranges.disk, &position, &header, &mut frozen).expect_err("no space");
     assert!(matches!(error, files::NotWritten::NoSpace(_)), "{error}");

@@ -1,0 +1,121 @@
+//! Files that others remove, replace or cut while the node runs: nothing that was acknowledged is lost.
+
+use super::*;
+use crate::{identity::data_dir::lock, limits::LOG_FILE_BYTES};
+
+/// What others do to a data directory with one range.
+type Harm = fn(&Path);
+
+/// Whether that is mended.
+type IsMended = fn(&Path) -> bool;
+
+/// A range with a snapshot and a log of two files behind it, of which one is large.
+async fn filled(data_dir: &Path) -> Ranges {
+    let ranges = open(data_dir).await;
+    let range = &ranges.all()[0];
+    write(range, "SET a 1").await.expect("written");
+    range.take_snapshot().await.expect("taken");
+    let large = format!("SET large {}", "x".repeat(LOG_FILE_BYTES));
+    write(range, &large).await.expect("written");
+    write(range, "SET b 1").await.expect("written");
+    ranges
+}
+
+/// Waits until a range has what was acknowledged on disk again, and writes more. What a kill leaves then has
+/// all of it.
+async fn survives(harm: Harm, is_mended: IsMended) {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = filled(directory.path()).await;
+    let range = &ranges.all()[0];
+    harm(directory.path());
+    while !is_mended(directory.path()) {
+        assert_eq!(read(range, "GET b"), "1", "reads go on");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    while write(range, "SET c 1").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    range.wait_until_written().await;
+    let killed = killed(directory.path());
+    ranges.close().await;
+    let ranges = open(killed.path()).await;
+    let found = ["a", "b", "c"].map(|name| read(&ranges.all()[0], &format!("GET {name}")));
+    assert_eq!(found, ["1", "1", "1"]);
+    assert_ne!(read(&ranges.all()[0], "STRLEN large"), "Number(0)");
+    ranges.close().await;
+}
+
+fn remove(path: &Path) {
+    // At once: the node might make something again among what is being removed.
+    let gone = path.with_extension("gone");
+    fs::rename(path, &gone).expect("renamed");
+    match gone.is_dir() {
+        true => fs::remove_dir_all(gone).expect("removed"),
+        false => fs::remove_file(gone).expect("removed"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_others_take_from_a_running_node_are_made_again() {
+    // The log that takes the place of another one is there as a whole.
+    let log_made: IsMended = |data_dir| {
+        ["log", "log.next"].map(|log| data_dir.join("ranges/1-1").join(log).exists()) == [true, false]
+    };
+    let log_renewed: IsMended = |data_dir| data_dir.join("ranges/1-1/log.failed").exists();
+    let harms: [(Harm, IsMended); 10] = [
+        (|data_dir| remove(&log_files(data_dir)[0]), log_renewed),
+        (|data_dir| remove(&log_files(data_dir)[1]), log_renewed),
+        (|data_dir| remove(&data_dir.join("ranges/1-1/log")), log_made),
+        (|data_dir| remove(&data_dir.join("ranges/1-1")), log_made),
+        (remove, log_made),
+        (
+            |data_dir| {
+                let file = &log_files(data_dir)[0];
+                fs::copy(file, file.with_extension("copy")).expect("copied");
+                fs::rename(file.with_extension("copy"), file).expect("replaced");
+            },
+            log_renewed,
+        ),
+        (
+            |data_dir| {
+                let file = &log_files(data_dir)[0];
+                fs::File::options().write(true).open(file).expect("opened").set_len(10).expect("cut");
+            },
+            log_renewed,
+        ),
+        (
+            |data_dir| remove(&data_dir.join("ranges/1-1/replica")),
+            |data_dir| data_dir.join("ranges/1-1/replica").exists(),
+        ),
+        (
+            |data_dir| snapshots(data_dir).iter().for_each(|path| remove(path)),
+            |data_dir| snapshots(data_dir).iter().any(|path| path.extension().is_none()),
+        ),
+        (
+            |data_dir| ["lock", "node"].iter().for_each(|name| remove(&data_dir.join(name))),
+            |data_dir| ["lock", "node"].iter().all(|name| data_dir.join(name).exists()),
+        ),
+    ];
+    let tasks: Vec<_> = harms.map(|(harm, is_mended)| tokio::spawn(survives(harm, is_mended))).into();
+    for (number, task) in tasks.into_iter().enumerate() {
+        let ended = tokio::time::timeout(Duration::from_secs(60), task).await;
+        ended.unwrap_or_else(|_| panic!("harm {number} is not noticed")).expect("no panic");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_stops_when_another_process_takes_its_data_directory() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    write(range, "SET a 1").await.expect("written");
+    fs::remove_file(directory.path().join("lock")).expect("removed");
+    let _other = lock(directory.path()).expect("not locked");
+    while write(range, "SET a 1").await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let refused = range.may_read().expect_err("stopped").to_string();
+    let expected = "is in use by another process; stop that one, or choose another data_dir";
+    assert!(refused.starts_with("range .. has stopped: ") && refused.ends_with(expected), "{refused}");
+    ranges.close().await;
+}
