@@ -27,6 +27,9 @@ pub(crate) const LARGE_VALUE_BYTES: usize = 256 * 1024;
 /// Bytes of a piece of a large value: what is copied, freed or sent at a time.
 pub(crate) const PIECE_BYTES: usize = 1024 * 1024;
 
+/// Bytes of a buffer for which the system's allocator never maps memory.
+pub(crate) const UNMAPPED_BYTES: usize = 64 * 1024;
+
 /// Bytes of the values that one command reads or writes, not counting large ones.
 pub(crate) const STEP_BYTES: usize = 16 * 1024 * 1024;
 
