@@ -135,10 +135,12 @@ impl OpenGroup {
     /// Gives the group its terms.
     pub(crate) fn close(mut self, terms: EntryTerms) -> Result<ClosedGroup, Malformed> {
         encode::set_terms(&mut self.bytes.0, terms);
-        let (logged, with_reads) = match self.has_reads {
+        let (mut logged, with_reads) = match self.has_reads {
             true => (encode::without_reads(&self.bytes)?, Some(self.bytes)),
             false => (self.bytes, None),
         };
+        // The log keeps it in memory.
+        logged.0.shrink_to_fit();
         let (completion, _large) = (self.completion, self.large);
         Ok(ClosedGroup { logged: Arc::new(logged), with_reads, completion, _large })
     }

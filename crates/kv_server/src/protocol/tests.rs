@@ -137,7 +137,7 @@ fn server_in(data_dir: Option<PathBuf>) -> ServerContext {
         links: LinkSettings::default(),
         store: StoreSettings { threads: 1, fixed_seed: true, ..StoreSettings::default() },
         data_dir,
-        fsync: Default::default(),
+        logs: Default::default(),
     };
     let cluster = Cluster::new(settings).unwrap();
     let address = "127.0.0.1:4040".parse().unwrap();
