@@ -114,6 +114,10 @@ pub(crate) const EXPIRY_PAUSE: Duration = Duration::from_millis(100);
 /// nodes are half full.
 pub(crate) const EXPIRY_BYTES: usize = 32;
 
+/// Bytes of a part of a page, which is kept for a frozen copy when a block in it, or close to it, is written.
+/// A page has 64 of them.
+pub(crate) const KEPT_PART_BYTES: usize = ARENA_PAGE_BYTES / 64;
+
 /// What the memory limit is divided by, for the bytes that frozen copies may keep in addition.
 pub(crate) const FROZEN_SHARE: usize = 2;
 
