@@ -150,7 +150,7 @@ fn a_log_keeps_few_entries_in_memory() {
 }
 
 #[test]
-fn a_log_keeps_no_more_in_memory_than_it_is_told_however_small_its_entries_are() {
+fn a_log_keeps_no_more_in_memory_than_its_cache_has_room_for_however_small_its_entries_are() {
     let directory = TempDir::new().expect("a directory");
     let settings = LogSettings::new(directory.path(), OWNER, LOG_CACHE_LEAST, Fsync::Interval(Duration::MAX));
     let mut log = Log::create(settings).expect("a log");
