@@ -73,6 +73,10 @@ pub(crate) const SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
 /// Time between two looks at whether a log that has been closed is still used.
 pub(crate) const END_PAUSE: Duration = Duration::from_millis(1);
 
+/// Time that a lock is waited for which a process may hold that was killed, and between two attempts.
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// Time between two looks at how large a log is.
 pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);
 
