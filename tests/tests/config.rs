@@ -132,3 +132,15 @@ fn syncs_at_intervals_are_warned_of_only_where_they_risk_something() {
     let remedy = "invalid fsync: \"sometimes\"; write \"always\" or \"interval\"";
     assert!(output.contains(remedy), "{output}");
 }
+
+#[test]
+fn a_cache_of_logs_that_is_too_small_is_refused() {
+    for size in ["0", "1023kb", "much"] {
+        let (code, output) = check(&format!("{GOOD}[storage]\nlog_cache_bytes = \"{size}\"\n"));
+        assert_eq!(code, Some(78), "{output}");
+        let remedy = "write log_cache_bytes = \"64mb\", and at least \"1mb\" for each range";
+        assert!(output.contains(remedy), "{output}");
+    }
+    let (code, output) = check(&format!("{GOOD}[storage]\nlog_cache_bytes = \"1mb\"\n"));
+    assert_eq!(code, Some(0), "{output}");
+}

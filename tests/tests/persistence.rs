@@ -394,6 +394,20 @@ fn a_log_that_outgrows_its_range_is_cut_by_itself() {
 }
 
 #[test]
+fn logs_keep_as_much_in_memory_as_is_configured() {
+    let node = Release::durable_with("[storage]\nlog_cache_bytes = \"4mb\"\n");
+    let mut client = node.resp();
+    grow_log(&mut client, 8);
+    wait_until("the log is looked at", || {
+        let fields = persistence(&mut client);
+        let kept = number(&fields, "log_cache_bytes");
+        assert_eq!(&fields["log_cache_limit"], "3145728");
+        assert!(kept <= 3 << 20, "{kept}");
+        kept > 1 << 20
+    });
+}
+
+#[test]
 fn a_node_that_syncs_at_intervals_says_what_that_risks() {
     let lines = |ms| format!("[storage]\nfsync = \"interval\"\nfsync_interval_ms = {ms}\n");
     let node = Release::durable_with(&lines(3_600_000));

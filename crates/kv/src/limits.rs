@@ -27,6 +27,9 @@ pub(crate) const LARGE_VALUE_BYTES: usize = 256 * 1024;
 /// Bytes of a piece of a large value: what is copied, freed or sent at a time.
 pub(crate) const PIECE_BYTES: usize = 1024 * 1024;
 
+/// Bytes of a buffer for which the system's allocator never maps memory.
+pub(crate) const UNMAPPED_BYTES: usize = 64 * 1024;
+
 /// Bytes of the values that one command reads or writes, not counting large ones.
 pub(crate) const STEP_BYTES: usize = 16 * 1024 * 1024;
 
@@ -110,6 +113,10 @@ pub(crate) const EXPIRY_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes that the expiry of an entry of a table counts, and each distinct time of one: a key of a tree whose
 /// nodes are half full.
 pub(crate) const EXPIRY_BYTES: usize = 32;
+
+/// Bytes of a part of a page, which is kept for a frozen copy when a block in it, or close to it, is written.
+/// A page has 64 of them.
+pub(crate) const KEPT_PART_BYTES: usize = ARENA_PAGE_BYTES / 64;
 
 /// What the memory limit is divided by, for the bytes that frozen copies may keep in addition.
 pub(crate) const FROZEN_SHARE: usize = 2;

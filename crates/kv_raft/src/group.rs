@@ -59,6 +59,16 @@ pub(crate) enum Step<'g> {
     EndWatches(Option<u64>),
 }
 
+impl Step<'_> {
+    /// How many requests it has.
+    pub(crate) fn requests(&self) -> usize {
+        match self {
+            Step::Batch(requests) | Step::Transaction { requests, .. } => requests.len(),
+            Step::Flush(_) | Step::EndWatches(_) => 0,
+        }
+    }
+}
+
 /// Why bytes are not a group.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {

@@ -28,7 +28,8 @@ pub mod snapshot;
 pub use error::{OpenError, RangeError};
 pub use group::encode::is_immediate;
 pub use identity::Span;
-pub use log::{Fsync, LogStats};
+pub use limits::LOG_CACHE_LEAST;
+pub use log::{Fsync, LogOptions, LogStats};
 pub use proposals::{
     replies::{ProposalOutcome, RangeReply, Replies},
     ticket::Ticket,

@@ -11,11 +11,17 @@ pub(crate) const GROUP_BYTES: usize = 1024 * 1024;
 /// Steps (batches, transactions, flushes) after which a group takes no more.
 pub(crate) const GROUP_STEPS: usize = 4_096;
 
+/// Requests of a group after which the thread that executes them lets other threads run.
+pub(crate) const UNINTERRUPTED_REQUESTS: usize = 1_024;
+
 /// Bytes of the largest transaction or request: twice the largest value, and what is around it.
 pub(crate) const PROPOSAL_BYTES: usize = 1024 * 1024 * 1024;
 
 /// Bytes of requests that wait in all ranges of a node, large ones aside, after which more are refused.
 pub(crate) const WAITING_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of requests that wait up to which one client may add more than a batch at once.
+pub(crate) const AMPLE_WAITING_BYTES: usize = WAITING_BYTES / 8;
 
 /// Bytes of large requests and transactions that are copied, wait or are executed in all ranges of a node,
 /// after which the next ones have to wait before they are copied. A larger one is alone.
@@ -33,11 +39,20 @@ pub(crate) const REPLY_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of a reply that is never left out.
 pub(crate) const SMALL_REPLY_BYTES: usize = 1024;
 
-/// Bytes of entries of the logs of all ranges of a node that are kept in memory.
+/// Bytes of memory that the logs of all ranges of a node take for their newest entries, if nothing else is set.
 pub(crate) const LOG_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of a file of a log, after which another one begins.
+/// The fewest bytes of memory that a log takes for its newest entries, whatever is set.
+pub const LOG_CACHE_LEAST: usize = 1024 * 1024;
+
+/// What that memory is divided by for the part that is left for where the entries are.
+pub(crate) const LOG_INDEX_SHARE: usize = 4;
+
+/// Bytes of a file of a log, after which another one begins, and how many of them the entries that it keeps
+/// in memory fill at least. The file that is being written is read from memory alone, so what is kept must
+/// have room for it, and an entry counts up to three times as much there as in a file.
 pub(crate) const LOG_FILE_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const LOG_CACHE_FILES: usize = 3;
 
 /// Bytes of a log after which a snapshot is taken, if the range takes less memory.
 pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;

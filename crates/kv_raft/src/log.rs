@@ -9,7 +9,10 @@ pub(crate) mod encoding;
 
 use crate::{
     identity::Owner,
-    limits::{LOCK_PAUSE, LOCK_WAIT, LOG_FILE_BYTES},
+    limits::{
+        LOCK_PAUSE, LOCK_WAIT, LOG_CACHE_BYTES, LOG_CACHE_FILES, LOG_CACHE_LEAST, LOG_FILE_BYTES,
+        LOG_INDEX_SHARE,
+    },
 };
 use encoding::{Done, Flushed, LogId, LogTypes, Payload, Syncs, Vote};
 use parking_lot::Mutex;
@@ -52,6 +55,29 @@ pub enum Fsync {
     Interval(Duration),
 }
 
+/// How the logs of a node are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogOptions {
+    /// When they are synced.
+    pub fsync: Fsync,
+    /// Bytes of memory that all of them together take for their newest entries, and for where entries are.
+    pub cache_bytes: usize,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        LogOptions { fsync: Fsync::default(), cache_bytes: LOG_CACHE_BYTES }
+    }
+}
+
+impl LogOptions {
+    /// Bytes of entries that each of `logs` keeps in memory.
+    pub(crate) fn cache_bytes_of_each(&self, logs: usize) -> usize {
+        let bytes = (self.cache_bytes / logs.max(1)).max(LOG_CACHE_LEAST);
+        bytes - bytes / LOG_INDEX_SHARE
+    }
+}
+
 /// Where a log is kept, and how much of it in memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogSettings<'a> {
@@ -71,6 +97,10 @@ pub struct LogStats {
     pub bytes: u64,
     /// Its entries, of which it keeps in memory where they are.
     pub entries: u64,
+    /// Bytes of the entries that it keeps in memory themselves.
+    pub cached_bytes: u64,
+    /// How many these may be.
+    pub cache_limit: u64,
     /// Syncs since it was opened.
     pub syncs: u64,
     /// The time that 99 of 100 syncs took at most.
@@ -85,7 +115,8 @@ impl<'a> LogSettings<'a> {
         cache_bytes: usize,
         fsync: Fsync,
     ) -> LogSettings<'a> {
-        LogSettings { directory, owner, cache_bytes, file_bytes: LOG_FILE_BYTES.min(cache_bytes), fsync }
+        let file_bytes = LOG_FILE_BYTES.min(cache_bytes / LOG_CACHE_FILES);
+        LogSettings { directory, owner, cache_bytes, file_bytes, fsync }
     }
 }
 
@@ -180,6 +211,8 @@ impl Log {
         LogStats {
             bytes: closed + stat.open_chunk.size,
             entries: count(self.last()) - count(self.purged()),
+            cached_bytes: stat.payload_cache_size,
+            cache_limit: stat.payload_cache_capacity,
             syncs: stat.flush_metrics.sync_batch_count,
             sync_p99,
         }

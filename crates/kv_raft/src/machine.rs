@@ -3,6 +3,7 @@
 
 use crate::{
     group::{self, Malformed, Step, process},
+    limits::UNINTERRUPTED_REQUESTS,
     log::encoding::{LogId, Payload, Position},
     proposals::{
         ClosedGroup,
@@ -148,8 +149,15 @@ impl Machine {
         let mut replies = group.as_ref().map(|_| GroupReplies::default());
         let (terms, steps) = group::decode(bytes)?;
         self.progress.stamp_ms.fetch_max(terms.stamp_ms, Relaxed);
+        let mut executed = 0;
         for step in steps {
             let step = step?;
+            executed += step.requests();
+            if executed >= UNINTERRUPTED_REQUESTS {
+                executed = 0;
+                // Otherwise the system interrupts it, often while it holds a lock, for which others wait.
+                thread::yield_now();
+            }
             if let Some(replies) = &mut replies {
                 replies.begin_step();
             }

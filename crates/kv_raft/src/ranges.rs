@@ -12,8 +12,8 @@ use crate::{
         data_dir::{DataDir, is_locked, lock_when_free, make_directory},
         failed,
     },
-    limits::{DISK_PAUSE, LOG_CACHE_BYTES, LOG_CHECK_PAUSE, RANGES},
-    log::Fsync,
+    limits::{DISK_PAUSE, LOG_CHECK_PAUSE, RANGES},
+    log::LogOptions,
     proposals::WaitingBytes,
     range::Range,
     replica::{Replica, files::ReplicaFiles},
@@ -51,8 +51,8 @@ pub struct RangesSettings {
     pub freeze_budget: Arc<FreezeBudget>,
     /// What one transaction may touch.
     pub transactions: TransactionLimits,
-    /// When their logs are synced.
-    pub fsync: Fsync,
+    /// How their logs are kept.
+    pub logs: LogOptions,
 }
 
 /// The names in a data directory: of the ranges, and of ranges that are being restored.
@@ -117,7 +117,7 @@ impl Ranges {
             let budget = settings.freeze_budget.clone();
             let snapshots = Snapshots::new(span.text.clone(), directory.into(), owner, disk.clone(), budget);
             let (waiting, disk) = (waiting.clone(), disk.clone());
-            let range = Range::new(span, store, snapshots, waiting, disk, settings.fsync);
+            let range = Range::new(span, store, snapshots, waiting, disk, settings.logs.fsync);
             range.set_transaction_limits(settings.transactions);
             Arc::new(range)
         };
@@ -126,7 +126,7 @@ impl Ranges {
                 Ok((directory, identity)) => {
                     let span = identity.span.clone();
                     let range = make(&directory, identity.owner(), identity.shards as usize, span);
-                    let cache_bytes = LOG_CACHE_BYTES / spans.len();
+                    let cache_bytes = settings.logs.cache_bytes_of_each(spans.len());
                     let files = ReplicaFiles { identity, data_dir: data_dir.clone(), directory };
                     let replica = Replica { range: range.clone(), files, cache_bytes };
                     lives.push(runtime.spawn(replica.run()));

@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 use kv::{Op, Reply, Request, TransactionLimits, time::now_ms};
-use kv_raft::{Fsync, Range, RangeError, RangeState, Ranges, RangesSettings, Span};
+use kv_raft::{Fsync, LogOptions, Range, RangeError, RangeState, Ranges, RangesSettings, Span};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     env, fs,
@@ -36,7 +36,7 @@ async fn open(data_dir: &Path, fsync: Fsync) -> Ranges {
         budget: Arc::default(),
         freeze_budget: Arc::default(),
         transactions: TransactionLimits::default(),
-        fsync,
+        logs: LogOptions { fsync, ..LogOptions::default() },
     };
     let ranges = Ranges::open(&settings).expect("opened");
     assert_eq!(ranges.all()[0].wait_until_loaded().await, RangeState::Ready);

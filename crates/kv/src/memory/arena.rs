@@ -14,7 +14,10 @@ mod values;
 
 use crate::{
     error::CommandError,
-    limits::{ARENA_GRANULES, ARENA_PAGE_BYTES, ARENA_ROOM_SHARE, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES},
+    limits::{
+        ARENA_GRANULES, ARENA_PAGE_BYTES, ARENA_ROOM_SHARE, BLOCK_BYTES, CHUNK_BYTES, GRANULE_BYTES,
+        KEPT_PART_BYTES,
+    },
     memory::{freeze::KeptBlocks, large::LargeValue, prefetch_line::prefetch},
 };
 use arrayvec::ArrayVec;
@@ -77,6 +80,8 @@ pub(crate) struct Arena {
     held_pages: usize,
     /// Whether new chunks use large pages.
     pub(crate) large_pages: bool,
+    /// Whether it ever had blocks that are longer than [`KEPT_PART_BYTES`].
+    has_long_blocks: bool,
     large: Vec<Vec<u8>>,
     large_free: Vec<u32>,
     values: Vec<LargeValue>,
@@ -122,6 +127,7 @@ impl Arena {
             live_granules: 0,
             held_pages: 0,
             large_pages: true,
+            has_long_blocks: false,
             large: Vec::new(),
             large_free: Vec::new(),
             values: Vec::new(),
@@ -133,9 +139,20 @@ impl Arena {
 
     /// A block of at least `bytes`, with arbitrary contents.
     pub(crate) fn allocate(&mut self, bytes: usize) -> Result<Handle, ArenaFull> {
+        if bytes > KEPT_PART_BYTES { self.allocate_long(bytes) } else { self.allocate_block(bytes) }
+    }
+
+    fn allocate_long(&mut self, bytes: usize) -> Result<Handle, ArenaFull> {
         if bytes > BLOCK_BYTES {
             return Ok(self.allocate_large(bytes));
         }
+        self.has_long_blocks = true;
+        let handle = self.allocate_block(bytes)?;
+        self.before_long_write(handle, bytes);
+        Ok(handle)
+    }
+
+    fn allocate_block(&mut self, bytes: usize) -> Result<Handle, ArenaFull> {
         let size = bytes.div_ceil(GRANULE_BYTES).max(1);
         let link = self.free.get(size).copied().unwrap_or_default();
         let (free, generation) = (link as Handle, (link >> Handle::BITS) as u32);

@@ -2,9 +2,11 @@
 //! since the freeze is copied before, so a freeze itself takes no time in proportion to the memory. Readers
 //! of the live memory do not notice; those of a frozen copy look for what was kept first.
 //!
-//! Arenas keep pages (`arena::frozen`), tables their lines (`table::lines`). Here is what they may keep.
+//! Arenas keep parts of pages (`arena::frozen`), tables their lines (`table::lines`). Here is what they may
+//! keep.
 
 use crate::{limits::FROZEN_SHARE, memory::large::LargeValue};
+use memmap2::MmapMut;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -92,18 +94,38 @@ impl Drop for Freeze {
 pub(crate) struct KeptBlocks {
     /// The freeze that they are kept for.
     pub(crate) freeze: Arc<Freeze>,
-    /// By page: whether it had blocks, and has not been written since.
-    pub(crate) unwritten: Vec<bool>,
-    /// The page that blocks were carved from, and its bytes that had been used.
-    pub(crate) open: Option<(u32, usize)>,
-    /// Pages as they were.
-    pub(crate) pages: BTreeMap<u32, Box<[u8]>>,
-    /// As `unwritten`, of the blocks that are allocations of their own.
+    /// How many parts behind the one that it begins in a block of a page may reach into.
+    pub(crate) reach: u32,
+    /// The pages that there were.
+    pub(crate) pages: Vec<FrozenPage>,
+    /// Whether they had not been written since, of the blocks that are allocations of their own.
     pub(crate) unwritten_large: Vec<bool>,
-    /// As `unwritten`, of the large values.
+    /// The same of the large values.
     pub(crate) unwritten_values: Vec<bool>,
     /// Large values as they were.
     pub(crate) values: BTreeMap<u32, LargeValue>,
     /// Blocks that are allocations of their own, as they were.
     pub(crate) large: BTreeMap<u32, Box<[u8]>>,
+}
+
+/// A page that there was at the freeze.
+#[derive(Debug)]
+pub(crate) enum FrozenPage {
+    /// It had no blocks.
+    Empty,
+    /// It has not been written since.
+    Unwritten,
+    /// Parts of it were kept before they were written.
+    Written(Box<KeptPage>),
+}
+
+/// The parts of a page that were kept. A bit stands for a part.
+#[derive(Debug)]
+pub(crate) struct KeptPage {
+    /// As long as the page. What is not kept takes no memory.
+    pub(crate) bytes: MmapMut,
+    /// Those that are kept.
+    pub(crate) kept: u64,
+    /// Those that may have been written since.
+    pub(crate) written: u64,
 }

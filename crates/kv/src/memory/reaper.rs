@@ -1,7 +1,7 @@
 //! Gives large amounts of memory back to the system, on a thread of its own and a bounded piece at a time, so
 //! that whoever has used it does not wait, nor anyone who asks the system for memory meanwhile.
 
-use crate::limits::PIECE_BYTES;
+use crate::limits::{PIECE_BYTES, UNMAPPED_BYTES};
 use std::{
     sync::{
         LazyLock,
@@ -28,6 +28,9 @@ pub fn free_buffer(mut buffer: Vec<u8>) {
             while buffer.capacity() > PIECE_BYTES {
                 buffer.shrink_to(buffer.capacity() - PIECE_BYTES);
             }
+            // Of memory that it maps for one buffer, the system's allocator would keep as much for others as
+            // the largest that it has freed.
+            buffer.shrink_to(UNMAPPED_BYTES);
         });
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 use kv::{Backlog, Reply, Request, Subscription};
-use kv_raft::{Fsync, Range, Ranges, RangesSettings, is_immediate};
+use kv_raft::{LogOptions, Range, Ranges, RangesSettings, is_immediate};
 use otp::{ChildSpec, PassiveChildren, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
 use std::{
     net::SocketAddr,
@@ -53,8 +53,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// Where the files of durable ranges are; without it, there are none.
     pub data_dir: Option<PathBuf>,
-    /// When the logs of durable ranges are synced.
-    pub fsync: Fsync,
+    /// How the logs of durable ranges are kept.
+    pub logs: LogOptions,
 }
 
 /// Who owns a bucket.
@@ -123,13 +123,13 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster with these settings; nothing is opened yet.
     pub fn new(settings: Settings) -> Result<Cluster, Error> {
-        let Settings { name, link, peers, routes, cookie, links, store, data_dir, fsync } = settings;
+        let Settings { name, link, peers, routes, cookie, links, store, data_dir, logs } = settings;
         let (events, _) = broadcast::channel(NODE_EVENTS);
         let others = peers.into_iter().filter(|(peer, _)| *peer != name);
         let peer = |(peer, address)| Arc::new(Peer::new(peer, address, &name, events.clone()));
         let peers: PeerList = others.map(peer).collect();
         let budgets = MemoryBudgets::new(&store);
-        let open = |data_dir| open_ranges(data_dir, fsync, &name, &routes, store, &budgets);
+        let open = |data_dir| open_ranges(data_dir, logs, &name, &routes, store, &budgets);
         let ranges = data_dir.map(open).transpose()?;
         let others = peers.iter().map(|peer| peer.name().clone());
         let table = RoutingTable::new(routes, &name, others, ranges.is_some())?;
@@ -417,7 +417,7 @@ impl Cluster {
 /// Opens the durable ranges of this node.
 fn open_ranges(
     data_dir: PathBuf,
-    fsync: Fsync,
+    logs: LogOptions,
     name: &NodeName,
     routes: &Routes,
     StoreSettings { threads, transactions, .. }: StoreSettings,
@@ -432,7 +432,7 @@ fn open_ranges(
         budget: budgets.buckets.clone(),
         freeze_budget: budgets.frozen.clone(),
         transactions,
-        fsync,
+        logs,
     };
     Ranges::open(&settings).map_err(|error| Error::DataDir(error.to_string()))
 }

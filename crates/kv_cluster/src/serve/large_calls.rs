@@ -13,7 +13,7 @@ use crate::{
 use kv::{FullName, LargeValue, OwnedValue, Reply, Request, free_buffer};
 use kv_raft::{Range, is_immediate};
 use std::{future::pending, sync::Arc};
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::JoinSet;
 
 /// The large calls of one link that are being executed.
 #[derive(Debug, Default)]

@@ -69,7 +69,7 @@ fn settings(me: &str, peer: &str, peer_address: String) -> Settings {
         links: LinkSettings::default(),
         store: StoreSettings::default(),
         data_dir: None,
-        fsync: Default::default(),
+        logs: Default::default(),
     }
 }
 

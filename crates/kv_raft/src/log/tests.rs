@@ -9,7 +9,7 @@ use crate::{
         GroupBytes,
         encode::{begin, encode_batch},
     },
-    limits::CACHED_ENTRY_BYTES,
+    limits::{CACHED_ENTRY_BYTES, LOG_CACHE_LEAST},
 };
 use kv::{Op, Request};
 use raft_log::Stat;
@@ -147,6 +147,27 @@ fn a_log_keeps_few_entries_in_memory() {
     let Stat { payload_cache_item_count, .. } = log.log.stat();
     assert!(payload_cache_item_count <= most, "{payload_cache_item_count} entries");
     assert_eq!(log.read(0..400).expect("read").len(), 400);
+}
+
+#[test]
+fn a_log_keeps_no_more_in_memory_than_it_is_told_however_small_its_entries_are() {
+    let directory = TempDir::new().expect("a directory");
+    let settings = LogSettings::new(directory.path(), OWNER, LOG_CACHE_LEAST, Fsync::Interval(Duration::MAX));
+    let mut log = Log::create(settings).expect("a log");
+    let large = Payload::Group(Arc::new(GroupBytes(vec![7; LOG_CACHE_LEAST / 10])));
+    let mut most = 0;
+    for index in 0..10_000 {
+        let payload = if index % 500 == 0 { large.clone() } else { group(index) };
+        sync(|done| log.append([(id(index), payload)], done));
+        if index % 50 == 0 {
+            sync(|done| log.sync(done));
+        }
+        let LogStats { cached_bytes, cache_limit, .. } = log.stats();
+        assert!(cached_bytes <= cache_limit, "{cached_bytes} at {index}");
+        most = most.max(cached_bytes);
+    }
+    assert!(most > LOG_CACHE_LEAST as u64 / 2, "{most}");
+    assert_eq!(log.read(0..10_000).expect("read").len(), 10_000);
 }
 
 type Entry = (LogId, Payload);

@@ -9,7 +9,10 @@ use crate::{
     disk::{Disk, Writing},
     error::RangeError,
     group::{GroupBytes, Malformed, encode},
-    limits::{GROUP_BYTES, GROUP_STEPS, LARGE_BYTES, PROPOSAL_BYTES, REQUEST_OVERHEAD_BYTES, WAITING_BYTES},
+    limits::{
+        AMPLE_WAITING_BYTES, GROUP_BYTES, GROUP_STEPS, LARGE_BYTES, PROPOSAL_BYTES, REQUEST_OVERHEAD_BYTES,
+        WAITING_BYTES,
+    },
 };
 use kv::{EntryTerms, Request};
 use parking_lot::Mutex;
@@ -132,10 +135,12 @@ impl OpenGroup {
     /// Gives the group its terms.
     pub(crate) fn close(mut self, terms: EntryTerms) -> Result<ClosedGroup, Malformed> {
         encode::set_terms(&mut self.bytes.0, terms);
-        let (logged, with_reads) = match self.has_reads {
+        let (mut logged, with_reads) = match self.has_reads {
             true => (encode::without_reads(&self.bytes)?, Some(self.bytes)),
             false => (self.bytes, None),
         };
+        // The log keeps it in memory.
+        logged.0.shrink_to_fit();
         let (completion, _large) = (self.completion, self.large);
         Ok(ClosedGroup { logged: Arc::new(logged), with_reads, completion, _large })
     }
@@ -236,6 +241,11 @@ impl Proposals {
     pub(crate) fn may_push(&self, bytes: usize) -> Result<(), RangeError> {
         self.check_room(bytes)?;
         self.queue.lock().refusal.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether little waits.
+    pub(crate) fn has_ample_room(&self) -> bool {
+        self.waiting.small.load(Relaxed) < AMPLE_WAITING_BYTES
     }
 
     /// Whether too much waits, or the disk has no room for that and `bytes` more.

@@ -13,6 +13,7 @@ mod watches;
 use super::*;
 use crate::{
     error::RangeError,
+    log::Fsync,
     proposals::{
         replies::{ProposalOutcome, RangeReply, Replies},
         wakes,
@@ -41,8 +42,13 @@ pub(super) fn settings(data_dir: &Path) -> RangesSettings {
         budget: Arc::default(),
         freeze_budget: Arc::default(),
         transactions: TransactionLimits::default(),
-        fsync: Fsync::Always,
+        logs: LogOptions::default(),
     }
+}
+
+/// Logs that are synced at intervals.
+fn synced_at(interval: Duration) -> LogOptions {
+    LogOptions { fsync: Fsync::Interval(interval), ..LogOptions::default() }
 }
 
 /// Opens the ranges of a directory and waits until they are loaded.
@@ -204,8 +210,7 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
 #[tokio::test]
 async fn at_intervals_nobody_waits_for_a_sync_which_follows() {
     let directory = TempDir::new().expect("a directory");
-    let settings =
-        |interval| RangesSettings { fsync: Fsync::Interval(interval), ..settings(directory.path()) };
+    let settings = |interval| RangesSettings { logs: synced_at(interval), ..settings(directory.path()) };
     let syncs_of_100_writes = async |interval| {
         let ranges = Ranges::open(&settings(interval)).expect("opened");
         let range = &ranges.all()[0];

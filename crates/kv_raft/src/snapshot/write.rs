@@ -3,6 +3,7 @@
 use super::{MAGIC, RecordCounts, SnapshotHeader, VERSION, record};
 use crate::limits::{SNAPSHOT_BLOCK_BYTES, SNAPSHOT_BLOCK_LEAST};
 use kv::{FrozenStore, GivenUp, Record};
+use std::thread;
 
 /// Bytes of a block before its records: their length, and their checksum.
 const BLOCK_HEAD: usize = 8;
@@ -112,5 +113,7 @@ pub fn encode_store(
     encoder: &mut SnapshotEncoder,
 ) -> Result<Option<Vec<u8>>, GivenUp> {
     let goes_on = frozen.read(|record| encoder.add(record))?;
+    // A thread that goes on until the system interrupts it often holds a lock then, for which others wait.
+    thread::yield_now();
     Ok(goes_on.then(|| encoder.take_blocks()))
 }

@@ -5,7 +5,7 @@ use super::layers::{
     merged::Merged,
 };
 use kv::TransactionLimits;
-use kv_raft::Fsync;
+use kv_raft::{Fsync, LOG_CACHE_LEAST, LogOptions};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -35,6 +35,9 @@ pub(super) const SECTION: &Section = &Section {
         Key::integer("fsync_interval_ms", 1)
             .default("1000")
             .help("Milliseconds between two syncs if fsync is interval."),
+        Key::string("log_cache_bytes").default("64mb").variable("KV_LOG_CACHE_BYTES").help(
+            "Memory for the newest entries of the logs of all ranges, and their places; at least 1mb for each.",
+        ),
     ],
 };
 
@@ -45,8 +48,8 @@ pub(crate) struct StorageSettings {
     pub(crate) max_memory: Option<usize>,
     /// What one transaction may touch.
     pub(crate) transactions: TransactionLimits,
-    /// When durable writes are synced.
-    pub(crate) fsync: Fsync,
+    /// How the logs of durable buckets are kept.
+    pub(crate) logs: LogOptions,
 }
 
 const ALWAYS: &str = "always";
@@ -59,6 +62,7 @@ struct StorageTable {
     max_transaction_bytes: String,
     fsync: String,
     fsync_interval_ms: u64,
+    log_cache_bytes: String,
 }
 
 impl StorageSettings {
@@ -69,13 +73,13 @@ impl StorageSettings {
         StorageSettings {
             max_memory: size(merged, ["storage", "max_memory"], &table.max_memory),
             transactions: TransactionLimits { entries: table.max_transaction_entries, bytes },
-            fsync: fsync(merged, &table),
+            logs: LogOptions { fsync: fsync(merged, &table), cache_bytes: log_cache(merged, &table) },
         }
     }
 
     /// What is risked by these settings, if anything is.
     pub(super) fn warning(&self) -> Option<String> {
-        let Fsync::Interval(interval) = self.fsync else { return None };
+        let Fsync::Interval(interval) = self.logs.fsync else { return None };
         Some(format!(
             "fsync is \"interval\": a crash of the system or a loss of power loses what was acknowledged in the \
              last {} ms; write fsync = \"always\" to lose nothing",
@@ -94,6 +98,18 @@ fn fsync(merged: &mut Merged, StorageTable { fsync, fsync_interval_ms, .. }: &St
             Fsync::Always
         }
     }
+}
+
+fn log_cache(merged: &mut Merged, StorageTable { log_cache_bytes, .. }: &StorageTable) -> usize {
+    let bytes = kv::syntax::byte_size::parse(log_cache_bytes).filter(|bytes| *bytes >= LOG_CACHE_LEAST);
+    if bytes.is_none() {
+        let message = format!(
+            "invalid size: {log_cache_bytes:?}; write log_cache_bytes = \"64mb\", and at least \"1mb\" for each \
+             range"
+        );
+        merged.error(&["storage", "log_cache_bytes"], message);
+    }
+    bytes.unwrap_or(LOG_CACHE_LEAST)
 }
 
 /// The bytes that the key at `path` allows; `None` for no limit.

@@ -132,6 +132,6 @@ fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
             ..StoreSettings::default()
         },
         data_dir: settings.node.data_dir.clone(),
-        fsync: settings.storage.fsync,
+        logs: settings.storage.logs,
     }
 }

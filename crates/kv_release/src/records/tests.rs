@@ -8,7 +8,7 @@ use super::{
 };
 use kv::{Database, Origin};
 use kv_cluster::{Cluster, Cookie, LinkSettings, NodeName, Routes, Settings, StoreSettings};
-use kv_raft::Fsync;
+use kv_raft::LogOptions;
 use proptest::{collection::vec, option, prelude::*, sample};
 use std::{collections::BTreeMap, path::PathBuf};
 use tempfile::TempDir;
@@ -26,8 +26,8 @@ fn node_with(data_dir: Option<PathBuf>) -> Cluster {
     let name: NodeName = "foo@127.0.0.1".parse().unwrap();
     let routes = Routes::all(name.clone());
     let (cookie, links, store) = (Cookie::new(""), LinkSettings::default(), StoreSettings::default());
-    let (peers, fsync) = (Vec::new(), Fsync::Always);
-    Cluster::new(Settings { name, link: None, peers, routes, cookie, links, store, data_dir, fsync }).unwrap()
+    let (peers, logs) = (Vec::new(), LogOptions::default());
+    Cluster::new(Settings { name, link: None, peers, routes, cookie, links, store, data_dir, logs }).unwrap()
 }
 
 fn export(cluster: &Cluster) -> Vec<Vec<u8>> {

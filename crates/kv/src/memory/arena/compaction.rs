@@ -123,7 +123,7 @@ impl Arena {
         let Some((first, _)) = found else { return false };
         let Ok(nothing) = MmapMut::map_anon(0) else { return false };
         for page in first..first + CHUNK_PAGES {
-            self.before_write(page * PAGE_GRANULES);
+            self.before_page_is_gone(page);
         }
         let mut held = self.mapped_pages(first);
         if (first..first + CHUNK_PAGES).contains(&self.fresh.start) {

@@ -52,7 +52,9 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let name = || 0..NAMES;
-    let length = || prop_oneof![0..60_usize, 400..600_usize, Just(40_000_usize), Just(300_000_usize)];
+    let length = || {
+        prop_oneof![0..60_usize, 400..600_usize, 4_000..33_000_usize, Just(40_000_usize), Just(300_000_usize)]
+    };
     prop_oneof![
         6 => (name(), 0..4_000_u32, 1..1_500_u32, 0..60_usize)
             .prop_map(|(name, first, count, length)| Step::Fill(name, first, count, length)),

@@ -1,6 +1,7 @@
 //! The memory of ranges, which is that of their node.
 
 use super::*;
+use crate::limits::LOG_CACHE_LEAST;
 
 #[tokio::test]
 async fn without_memory_writes_that_need_some_are_refused_and_not_logged() {
@@ -36,6 +37,20 @@ async fn all_ranges_of_a_node_share_its_memory() {
     write(one, "DEL a").await.expect("written");
     assert_eq!(write(other, "SET z 1").await, Ok(vec!["Done".to_owned()]));
     ranges.close().await;
+}
+
+#[tokio::test]
+async fn all_ranges_of_a_node_share_the_cache_of_their_logs() {
+    for (cache_bytes, of_each) in [(8 << 20, 3 << 20), (1, LOG_CACHE_LEAST / 4 * 3)] {
+        let directory = TempDir::new().expect("a directory");
+        let spans = vec![span("", Some("m")), span("m", None)];
+        let logs = LogOptions { cache_bytes, ..LogOptions::default() };
+        let ranges = open_with(&RangesSettings { spans, logs, ..settings(directory.path()) }).await;
+        for range in ranges.all() {
+            assert_eq!(range.status().log.cache_limit, of_each as u64);
+        }
+        ranges.close().await;
+    }
 }
 
 #[tokio::test]

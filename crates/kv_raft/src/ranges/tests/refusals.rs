@@ -56,8 +56,8 @@ async fn a_snapshot_is_given_up_before_it_takes_the_reserve() {
 #[tokio::test]
 async fn waits_for_a_range_that_stops_end() {
     let directory = TempDir::new().expect("a directory");
-    let fsync = Fsync::Interval(Duration::from_secs(3_600));
-    let ranges = Ranges::open(&RangesSettings { fsync, ..settings(directory.path()) }).expect("opened");
+    let logs = synced_at(Duration::from_secs(3_600));
+    let ranges = Ranges::open(&RangesSettings { logs, ..settings(directory.path()) }).expect("opened");
     let range = &ranges.all()[0];
     assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
     write(range, "SET a 1").await.expect("written");

@@ -32,7 +32,7 @@ impl Node {
             links: LinkSettings::default(),
             store: StoreSettings::default(),
             data_dir: None,
-            fsync: Default::default(),
+            logs: Default::default(),
         };
         let cluster = Cluster::new(settings).expect("a cluster");
         let server = bind("127.0.0.1:0", cluster, limits, None, Stop::new()).await.expect("a port");

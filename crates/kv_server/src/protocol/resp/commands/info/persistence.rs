@@ -29,6 +29,8 @@ pub(super) fn persistence(context: &ServerContext, text: &mut String) {
     };
     line(text, "fsync", fsync);
     line(text, "fsync_interval_ms", interval.as_millis());
+    line(text, "log_cache_bytes", sum(&ranges, |range| range.log.cached_bytes));
+    line(text, "log_cache_limit", sum(&ranges, |range| range.log.cache_limit));
     line(text, "durable_ranges", ranges.len());
     line(text, "stopped_ranges", ranges.iter().filter(|range| is_stopped(range)).count());
     let volatile = context.cluster.local().volatile_rows();
