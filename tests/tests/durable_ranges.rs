@@ -3,7 +3,7 @@
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs::{self, File};
-use tests::{BAR, FOO, Pair, Release, Settings, wait_until};
+use tests::{BAR, FOO, Pair, Release, Settings, resp, text, wait_until};
 
 /// bar has two durable ranges, and foo one.
 fn two_ranges() -> Pair {
@@ -12,6 +12,50 @@ fn two_ranges() -> Pair {
     let pair = Pair::with(&settings, &settings);
     pair.wait_until_linked();
     pair
+}
+
+/// The entries in the log of a node with one range.
+fn entries(node: &Release) -> u64 {
+    let output = node.verb(&["rpc", "ranges", "--json"]);
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    rows[0]["entries"].as_u64().expect("it is ready")
+}
+
+/// Each entry is a sync, for which a client waits: a batch of 64 requests once took one.
+#[test]
+fn what_a_client_sends_at_once_is_few_entries_of_the_log() {
+    const REQUESTS: usize = 10_000;
+    let pair = Pair::durable();
+    let mut resp = pair.foo.resp();
+    wait_until("bar is loaded", || resp.ask("SET pear 1") == "+OK\\r\\n");
+    for (node, name) in [(&pair.foo, "apple"), (&pair.bar, "pear")] {
+        let check_few = |before: u64, what: &str| {
+            let written = entries(node) - before;
+            assert!((1..REQUESTS as u64 / 64 / 2).contains(&written), "{what} {name}: {written} entries");
+        };
+        let before = entries(node);
+        let set = |number| resp::command(&["SET", &format!("{name}{number}"), "1"]);
+        resp.send((0..REQUESTS).flat_map(set).collect::<Vec<u8>>());
+        (0..REQUESTS).for_each(|_| assert_eq!(resp.reply(), b"+OK\r\n"));
+        check_few(before, "SET");
+
+        let (before, mut client) = (entries(node), pair.foo.client());
+        assert_eq!(client.ask(&format!("CREATE {name}s")), "OK");
+        client.send((0..REQUESTS).map(|number| format!("PUT {name}s {number} 1\r\n")).collect::<String>());
+        (0..REQUESTS).for_each(|_| assert_eq!(client.line(), "OK"));
+        check_few(before, "PUT");
+
+        let before = entries(node);
+        let line = |number| format!("{{\"kind\":\"string\",\"name\":\"{name}:{number}\",\"value\":\"1\"}}\n");
+        let lines: String = (0..REQUESTS).map(line).collect();
+        let output = pair.foo.verb_with_input(&["import", "-"], lines.as_bytes());
+        assert_eq!(
+            text(&output.stdout),
+            "imported 0 buckets with 0 entries, and 10000 strings",
+            "{output:?}"
+        );
+        check_few(before, "import");
+    }
 }
 
 #[test]

@@ -241,6 +241,17 @@ impl<'a> Op<'a> {
         }
     }
 
+    /// Whether the reply may be as large as what a bucket holds.
+    pub fn may_return_values(&self) -> bool {
+        match self {
+            Op::Command { command, args } if command.spec.takes_values => {
+                // SET returns the string only if an option says so.
+                command.spec.name != "set" || args.skip(1).any(|option| option.eq_ignore_ascii_case(b"get"))
+            }
+            op => op.is_read(),
+        }
+    }
+
     /// Whether the operation changes nothing, so that it is safe to repeat when its outcome is unknown.
     pub fn is_read(&self) -> bool {
         match self {

@@ -29,11 +29,20 @@ pub enum Target<'a> {
 
 impl Target<'_> {
     /// Whether both are the same.
-    pub(crate) fn is_same(self, other: Target<'_>) -> bool {
+    pub fn is_same(self, other: Target<'_>) -> bool {
         match (self, other) {
             (Target::Peer(one), Target::Peer(other)) => ptr::eq(one, other),
             (Target::Range(one), Target::Range(other)) => ptr::eq(one, other),
             _ => false,
+        }
+    }
+
+    /// Whether so little waits for it that one client may send much at once. What it refuses for want of room
+    /// is then refused because of many clients, each of which sends a batch.
+    pub fn has_ample_room(self) -> bool {
+        match self {
+            Target::Peer(peer) => peer.has_ample_room(),
+            Target::Range(range) => range.has_ample_room(),
         }
     }
 }
@@ -141,9 +150,12 @@ impl<'a> ForwardedBatch<'a> {
         let request = &self.requests[self.resolved];
         self.resolved += 1;
         match (&mut self.state, self.target) {
-            (State::Replied(replies), Target::Peer(peer)) => {
-                reply_of(replies.next().expect("waited for"), peer)
-            }
+            (State::Replied(replies), Target::Peer(peer)) => match replies.next().expect("waited for") {
+                ForwardedReply::Failed(failure) if request.op.is_read() => {
+                    Err(failure.of_read().on_node(peer.name().as_str()).into())
+                }
+                reply => reply_of(reply, peer),
+            },
             (State::Executed(replies), Target::Range(range)) => {
                 reply_of_range(replies.next_reply().expect("waited for"), range)
             }

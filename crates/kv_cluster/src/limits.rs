@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 /// The version of the link protocol; the first byte that each side sends. Any change to what
-/// link/codec.rs encodes raises it.
-pub(crate) const LINK_VERSION: u8 = 10;
+/// link/codec.rs encodes raises it, and so do more requests in a call.
+pub(crate) const LINK_VERSION: u8 = 11;
 
 /// Bytes of a node's name, host included.
 pub(crate) const NODE_NAME_BYTES: usize = 255;
@@ -33,8 +33,10 @@ pub(crate) const DECODED_BYTES: usize = 8 * FRAME_BYTES;
 /// Bytes that the codec may decode from one item. No memory is allocated from a length alone: what an item
 /// owns is copied from bytes that have arrived.
 pub(crate) const DECODED_ITEM_BYTES: usize = MESSAGE_BYTES.saturating_mul(8);
-/// Requests of one call, which the peer executes in one go: as many as a batch of a client has.
-pub(crate) const CALL_REQUESTS: usize = 64;
+/// Requests of one call: as many as a client may have waiting together.
+pub(crate) const CALL_REQUESTS: usize = 1_024;
+/// Requests of a call that are executed before the time is read: as many as a batch of a client has.
+pub(crate) const STEP_REQUESTS: usize = 64;
 /// Milliseconds after which a link's task executes no further request of its peer until other tasks have run.
 pub(crate) const TURN_MS: u64 = 2;
 /// Bytes of an encoded request beside its names and arguments, at most.
@@ -54,6 +56,8 @@ pub(crate) const CALLS_IN_FLIGHT: usize = 65_536;
 /// Bytes of the calls of one link in flight that are no larger than a frame. The link of a peer that sends
 /// more is closed.
 pub(crate) const CALL_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
+/// Bytes of the calls of one link in flight up to which one client may send more than a batch at once.
+pub(crate) const AMPLE_CALL_BYTES: usize = CALL_BYTES_IN_FLIGHT / 8;
 /// Calls of one link whose replies are late, above which the link is closed.
 pub(crate) const LATE_CALLS: usize = 1_024;
 /// Bytes of the larger calls of one link in flight.

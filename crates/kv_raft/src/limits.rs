@@ -20,6 +20,9 @@ pub(crate) const PROPOSAL_BYTES: usize = 1024 * 1024 * 1024;
 /// Bytes of requests that wait in all ranges of a node, large ones aside, after which more are refused.
 pub(crate) const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
+/// Bytes of requests that wait up to which one client may add more than a batch at once.
+pub(crate) const AMPLE_WAITING_BYTES: usize = WAITING_BYTES / 8;
+
 /// Bytes of large requests and transactions that are copied, wait or are executed in all ranges of a node,
 /// after which the next ones have to wait before they are copied. A larger one is alone.
 pub(crate) const LARGE_BYTES: usize = 64 * 1024 * 1024;
@@ -84,6 +87,10 @@ pub(crate) const SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
 
 /// Time between two looks at whether a log that has been closed is still used.
 pub(crate) const END_PAUSE: Duration = Duration::from_millis(1);
+
+/// Time that a lock is waited for which a process may hold that was killed, and between two attempts.
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Time between two looks at how large a log is.
 pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);

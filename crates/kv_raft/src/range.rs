@@ -223,6 +223,11 @@ impl Range {
         self.proposals.may_push(0)
     }
 
+    /// Whether little waits for the disk, in all ranges of the node.
+    pub fn has_ample_room(&self) -> bool {
+        self.proposals.has_ample_room()
+    }
+
     /// Proposes requests that are executed as one step, unless a watched bucket has changed since
     /// [`kv::Op::Watch`] returned its version. They are copied at once, however large they are.
     pub fn transact(

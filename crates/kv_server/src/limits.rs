@@ -122,6 +122,10 @@ pub(crate) const URING_BUFFER_BYTES: usize = 8 * 1024;
 /// Requests that are executed as one batch.
 pub(crate) const BATCH_REQUESTS: usize = 64;
 
+/// Requests of one client that wait together for another node, or for the disk, if none of them needs to be
+/// in a batch of its own.
+pub(crate) const WAITING_REQUESTS: usize = 1_024;
+
 /// Bytes of bucket names that are sorted together before they are written.
 pub(crate) const SORTED_BYTES: usize = 4 * 1024 * 1024;
 

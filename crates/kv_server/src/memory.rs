@@ -195,6 +195,11 @@ impl Account {
         self.memory.is_exceeded()
     }
 
+    /// Whether all connections together hold so little that each may take more than it needs.
+    pub(crate) fn is_memory_ample(&self) -> bool {
+        self.memory.held() < self.memory.limit() / 2
+    }
+
     /// Whether the connection may hold more: there is room, or some can be made.
     pub(crate) fn may_grow(&self) -> bool {
         !self.memory.is_exceeded() || self.memory.can_evict()

@@ -30,6 +30,8 @@ pub struct CommandSpec {
     pub(crate) field_first: bool,
     /// What it touches and returns, for the limits of a transaction.
     pub(crate) cost: Cost,
+    /// Whether it changes a bucket and may return values of it, which are as large as they are.
+    pub(crate) takes_values: bool,
     /// The version of Redis that introduced it.
     pub since: &'static str,
     /// The arguments as documented: upper case for literal words.
@@ -50,6 +52,7 @@ impl CommandSpec {
             group,
             field_first: false,
             cost: Cost::Arguments,
+            takes_values: false,
             since: "",
             syntax: "",
             summary: "",
@@ -84,6 +87,11 @@ impl CommandSpec {
     /// Sets what the command touches and returns.
     pub(crate) const fn cost(self, cost: Cost) -> CommandSpec {
         CommandSpec { cost, ..self }
+    }
+
+    /// The command changes a bucket and may return values of it.
+    pub(crate) const fn takes_values(self) -> CommandSpec {
+        CommandSpec { takes_values: true, ..self }
     }
 
     /// Adds flags; see [`flag`].

@@ -4,6 +4,7 @@ use crate::{
     cluster::{Cluster, Owner, Refusal},
     error::Error,
     forward::{Target, reply_of, reply_of_range},
+    limits::STEP_REQUESTS,
     link::codec::TransactionResult,
     local::Place,
     peer::Peer,
@@ -77,7 +78,9 @@ impl Cluster {
         }
         for (peer, requests) in remote {
             let mut rest = &requests[..];
-            while let Some(call) = (!rest.is_empty()).then(|| peer.call(rest)).and_then(Result::ok) {
+            while !rest.is_empty() {
+                // The peer executes all of so few.
+                let Ok(call) = peer.call(&rest[..rest.len().min(STEP_REQUESTS)]) else { break };
                 rest = &rest[call.request_count()..];
             }
         }

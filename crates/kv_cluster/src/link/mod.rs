@@ -168,6 +168,11 @@ impl Link {
         Error::TransactionTooLarge { node, requests: TRANSACTION_REQUESTS, bytes: MESSAGE_BYTES }
     }
 
+    /// Whether few bytes of calls are in flight.
+    pub(crate) fn has_ample_room(&self) -> bool {
+        self.lock().calls.has_ample_room()
+    }
+
     /// Ready when there is something to send.
     pub(crate) fn send_ready(&self) -> Notified<'_> {
         self.send_ready.notified()

@@ -1,7 +1,9 @@
 //! The calls of one link that are waiting for replies, each under a small id.
 
 use crate::{
-    limits::{CALL_BYTES_IN_FLIGHT, CALLS_IN_FLIGHT, FRAME_BYTES, LARGE_CALL_BYTES_IN_FLIGHT},
+    limits::{
+        AMPLE_CALL_BYTES, CALL_BYTES_IN_FLIGHT, CALLS_IN_FLIGHT, FRAME_BYTES, LARGE_CALL_BYTES_IN_FLIGHT,
+    },
     link::{
         codec::{SubscribeResult, TransactionResult},
         node_query::NodeReply,
@@ -117,6 +119,11 @@ impl PendingCalls {
             true => self.large_bytes + bytes <= LARGE_CALL_BYTES_IN_FLIGHT,
             false => self.bytes + bytes <= CALL_BYTES_IN_FLIGHT,
         }
+    }
+
+    /// Whether few bytes of calls that are no larger than a frame are in flight.
+    pub(crate) fn has_ample_room(&self) -> bool {
+        self.bytes < AMPLE_CALL_BYTES
     }
 
     /// Adds a call of `bytes` bytes under [`PendingCalls::next_id`].

@@ -82,6 +82,11 @@ impl Peer {
         }
     }
 
+    /// Whether few bytes are in flight to the peer, which is up.
+    pub(crate) fn has_ample_room(&self) -> bool {
+        self.with_link(|link| Ok(link.has_ample_room())).unwrap_or(false)
+    }
+
     /// Why the peer is down, if it is.
     pub(crate) fn down_error(&self) -> Option<Error> {
         self.with_link(|_| Ok(())).err()

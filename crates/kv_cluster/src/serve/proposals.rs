@@ -26,11 +26,10 @@ pub(super) struct Proposals {
 /// What has been executed, or has failed.
 #[derive(Debug)]
 pub(super) enum Finished {
-    /// The first requests of a call, those of `reads` (bit by bit) among them.
+    /// The first requests of a call.
     Call {
         id: u32,
         count: usize,
-        reads: u64,
         replies: Result<Replies, RangeError>,
     },
     Transaction {
@@ -44,8 +43,6 @@ pub(super) enum Finished {
     },
 }
 
-const _: () = assert!(CALL_REQUESTS <= u64::BITS as usize);
-
 impl Proposals {
     /// Whether the peer has sent more than the protocol allows.
     pub(super) fn are_too_many(&self) -> bool {
@@ -54,13 +51,9 @@ impl Proposals {
 
     /// Proposes the first requests of a call.
     pub(super) fn call(&mut self, range: &Range, id: u32, requests: &[Request<'_>], queue: &mut SendQueue) {
-        let bits = requests.iter().enumerate().filter(|(_, request)| request.op.is_read());
-        let reads = bits.fold(0, |reads, (index, _)| reads | 1 << index);
         match range.propose(requests) {
-            Ok((count, ticket)) => {
-                self.wait(ticket, move |replies| Finished::Call { id, count, reads, replies })
-            }
-            Err(error) => drop(write_call(id, requests.len(), reads, Err(error), queue)),
+            Ok((count, ticket)) => self.wait(ticket, move |replies| Finished::Call { id, count, replies }),
+            Err(error) => drop(write_call(id, requests.len(), Err(error), queue)),
         }
     }
 
@@ -128,7 +121,7 @@ pub(super) async fn call_large(
         Ok(ticket) => ticket.await,
         Err(error) => Err(error),
     };
-    write_call(id, 1, u64::from(request.op.is_read()), replies, queue)
+    write_call(id, 1, replies, queue)
 }
 
 /// Executes a large transaction, and queues the replies. A large one at their end is left to the caller.
@@ -150,7 +143,7 @@ pub(super) async fn transact_large(
 /// Queues the replies. If the last one takes long to copy, that is left to the caller.
 pub(super) fn write(finished: Finished, queue: &mut SendQueue) -> Option<LargeReply> {
     match finished {
-        Finished::Call { id, count, reads, replies } => write_call(id, count, reads, replies, queue),
+        Finished::Call { id, count, replies } => write_call(id, count, replies, queue),
         Finished::Transaction { id, is_read, replies } => write_transaction(id, is_read, replies, queue),
         Finished::Flush { id, result } => {
             write_flushed(id, result, queue);
@@ -162,7 +155,6 @@ pub(super) fn write(finished: Finished, queue: &mut SendQueue) -> Option<LargeRe
 fn write_call(
     id: u32,
     count: usize,
-    reads: u64,
     replies: Result<Replies, RangeError>,
     queue: &mut SendQueue,
 ) -> Option<LargeReply> {
@@ -174,11 +166,9 @@ fn write_call(
             }
         }
         Err(error) => {
-            let failure = RangeFailure::from(error);
-            for index in 0..count {
-                let is_read = reads & 1 << index != 0;
-                let failure = if is_read { failure.clone().of_read() } else { failure.clone() };
-                frame.push_item_within(MESSAGE_BYTES, &ForwardedReply::Failed(failure));
+            let failed = ForwardedReply::Failed(error.into());
+            for _ in 0..count {
+                frame.push_item_within(MESSAGE_BYTES, &failed);
             }
         }
     }

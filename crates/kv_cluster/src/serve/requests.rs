@@ -3,7 +3,9 @@
 
 use crate::{
     error::RangeFailure,
-    limits::{BATCH_BYTES, COPY_BYTES, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
+    limits::{
+        BATCH_BYTES, COPY_BYTES, FRAME_BYTES, MESSAGE_BYTES, STEP_REQUESTS, TRANSACTION_REQUESTS, TURN_MS,
+    },
     link::{
         codec::{ForwardedReply, Message, TransactionResult},
         send_queue::{MessageWriter, SendQueue},
@@ -15,7 +17,8 @@ use kv::{CommandError, FullName, OwnedValue, Reply, Request};
 use kv_raft::is_immediate;
 use std::ops::ControlFlow::{self, Break, Continue};
 
-/// Executes the requests of a call in order until one reply message is full, and queues that message. If the
+/// Executes the requests of a call in order until one reply message is full, or the turn is over, and queues
+/// that message. If the
 /// first is for the log of a durable range, it is proposed, with those after it for that range, and the
 /// message is queued when they are executed. The peer sends again what has no reply.
 ///
@@ -36,7 +39,7 @@ pub(crate) fn execute(
     let now_ms = kv::time::now_ms();
     let mut replies = ReplyWriter { frame: MessageWriter::begin(queue, &Message::Replies { id }), count: 0 };
     let mut rest = requests;
-    while let Some(run) = Run::first_of(local, rest) {
+    while let Some(run) = Run::first_of(local, &rest[..rest.len().min(STEP_REQUESTS)]) {
         let mut flow = Continue(());
         let mut run_requests = run.requests.iter();
         let mut large = None;
@@ -73,10 +76,11 @@ pub(crate) fn execute(
             }
             flow = replies.push(&ForwardedReply::Reply(Reply::Value(&value.to_vec())), is_read);
         }
-        if flow.is_break() {
+        rest = &rest[done..];
+        let is_late = || !rest.is_empty() && kv::time::now_ms().abs_diff(now_ms) >= TURN_MS;
+        if flow.is_break() || is_late() {
             break;
         }
-        rest = &rest[done..];
     }
     replies.frame.finish();
     None

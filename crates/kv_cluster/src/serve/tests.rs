@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    limits::{COPY_BYTES, FRAME_BYTES},
+    limits::{COPY_BYTES, FRAME_BYTES, STEP_REQUESTS},
     link::{buffers::ReadBuffer, codec::ForwardedReply, send_queue::SendQueue},
     tests::local_node,
 };
@@ -129,7 +129,7 @@ async fn other_calls_are_executed_while_large_arguments_are_copied() {
 }
 
 #[test]
-fn a_call_has_no_more_requests_than_a_batch_of_a_client() {
+fn a_call_has_no_more_requests_than_one_client_may_have_waiting() {
     let mut served = Served::new();
     let request = Request::new(b"shopping", Op::Create);
     served.receive(&Message::Call { id: 0 }, &[request; CALL_REQUESTS]).unwrap();
@@ -137,6 +137,35 @@ fn a_call_has_no_more_requests_than_a_batch_of_a_client() {
     assert!(served.receive(&Message::Call { id: 1 }, &[request; CALL_REQUESTS + 1]).is_err());
     let link = Link::new(served.inbound.local.name.clone());
     assert_eq!(link.call(&[request; 10 * CALL_REQUESTS]).unwrap().0, CALL_REQUESTS);
+}
+
+#[test]
+fn a_call_that_takes_longer_than_a_turn_is_replied_to_in_part() {
+    let mut served = Served::new();
+    let mut pairs = Vec::new();
+    for field in 0..2_000 {
+        [format!("field{field}"), "1".into()]
+            .iter()
+            .for_each(|word| kv::args::push(&mut pairs, word.as_bytes()));
+    }
+    let mut no_field = Vec::new();
+    for word in ["0", "MATCH", "nothing", "COUNT", "1000"] {
+        kv::args::push(&mut no_field, word.as_bytes());
+    }
+    let op =
+        |name, args| Op::Command { command: kv::Command::find(name).unwrap(), args: kv::Args::new(args) };
+    let request = |name, args| Request::new(b"hash", op(name, args));
+    served.receive(&Message::Call { id: 0 }, &[request("hset", &pairs)]).unwrap();
+    served.inbound.begin_turn();
+    served.receive(&Message::Call { id: 1 }, &[request("hscan", &no_field); CALL_REQUESTS]).unwrap();
+    let mut input = ReadBuffer::default();
+    input.reserve().extend_from_slice(served.output.unwritten());
+    let replies = std::iter::from_fn(|| {
+        let (_, items) = codec::decode_frame(input.next_frame().unwrap()?).unwrap();
+        Some(CallReplies::decode(items).unwrap().len())
+    });
+    let replies: Vec<_> = replies.collect();
+    assert!(replies[0] == 1 && (STEP_REQUESTS..CALL_REQUESTS).contains(&replies[1]), "{replies:?}");
 }
 
 #[test]
@@ -179,6 +208,7 @@ async fn other_calls_are_executed_while_a_large_reply_is_copied() {
     served.inbound.begin_turn();
     served.receive(&Message::Call { id: 1 }, &[get, get]).unwrap();
     assert_eq!(served.inbound.large_calls.reply_bytes(), value.len(), "one reply in a message");
+    served.inbound.begin_turn();
     served.receive(&Message::Call { id: 2 }, &put_and_get("2")).unwrap();
     assert_eq!(served.replies(), [(2, "2".into())]);
     served.inbound.progress(&mut served.output).await;

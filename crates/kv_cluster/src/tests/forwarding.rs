@@ -1,7 +1,11 @@
 //! Requests that another node executes.
 
 use super::*;
-use crate::limits::{CALL_REQUESTS, MESSAGE_BYTES};
+use crate::{
+    error::{RangeFailure, RangeFailureKind},
+    limits::{CALL_REQUESTS, MESSAGE_BYTES, STEP_REQUESTS},
+};
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 const MIB: usize = 1024 * 1024;
@@ -45,7 +49,7 @@ async fn what_is_in_the_way_of_one_request_is_found_before_any_is_executed() {
 async fn replies_arrive_in_the_order_of_the_requests() {
     let (foo, bar) = pair().await;
     bar.execute("shopping", Op::Create).await.unwrap();
-    let keys: Vec<String> = (0..CALL_REQUESTS).map(|n| n.to_string()).collect();
+    let keys: Vec<String> = (0..STEP_REQUESTS).map(|n| n.to_string()).collect();
     let puts: Vec<_> = keys
         .iter()
         .map(|key| Op::Put { key: key.as_bytes(), value: key.as_bytes() })
@@ -78,6 +82,52 @@ async fn a_call_and_a_frame_of_replies_take_only_what_fits() {
     assert_eq!(call.request_count(), 64);
     let replies = call.await.unwrap().len();
     assert!((1..64).contains(&replies), "{replies}");
+}
+
+/// The peer syncs once for each call.
+#[tokio::test]
+async fn what_waits_together_for_a_durable_peer_is_few_calls() {
+    const REQUESTS: usize = 10_000;
+    let directory = TempDir::new().unwrap();
+    let foo = Node::start(foo_settings()).await;
+    let data_dir = Some(directory.path().into());
+    let bar = Node::start(Settings { data_dir, ..bar_settings(foo.address()) }).await;
+    assert!(foo.cluster.connect(&name("bar")).await);
+    let range = &bar.cluster.local().ranges()[0];
+    soon(range.wait_until_loaded()).await;
+    let keys: Vec<String> = (0..REQUESTS).map(|number| number.to_string()).collect();
+    let puts = keys.iter().map(|key| Op::Put { key: key.as_bytes(), value: b"1" });
+    let mut requests = vec![Request::new(b"shopping", Op::Create)];
+    requests.extend(puts.map(|op| Request::new(b"shopping", op)));
+    let before = range.status().applied;
+    let mut batches = foo.cluster.forward(&requests);
+    for request in &requests {
+        assert!(matches!(soon(batches[0].resolve_next()).await, Ok(Reply::Done)), "{request:?}");
+    }
+    let entries = range.status().applied - before;
+    assert_eq!(entries, requests.len().div_ceil(CALL_REQUESTS) as u64);
+}
+
+#[tokio::test]
+async fn a_range_of_a_peer_that_fails_leaves_writes_alone_unknown() {
+    let foo = Node::start(foo_settings()).await;
+    let mut bar = FakeBar::link_to(&foo).await;
+    let ops = [Op::Get { key: b"milk" }, Op::Delete { key: b"milk" }];
+    let mut batches = foo.cluster.forward(&ops.map(|op| Request::new(b"shopping", op)));
+    let frame = bar.receive().await;
+    assert_eq!(codec::decode_frame(&frame).unwrap().0, Message::Call { id: 0 });
+    let failed = || {
+        let message = "outcome unknown".into();
+        ForwardedReply::Failed(RangeFailure { kind: RangeFailureKind::Unknown, message })
+    };
+    bar.send(Message::Replies { id: 0 }, &[failed(), failed()]).await;
+    for (kind, message) in [
+        (RangeFailureKind::Behind, "the range failed before the reply; retry (node bar@127.0.0.1)"),
+        (RangeFailureKind::Unknown, "outcome unknown (node bar@127.0.0.1)"),
+    ] {
+        let error = soon(batches[0].resolve_next()).await.unwrap_err();
+        assert_eq!(error, Error::Range(RangeFailure { kind, message: message.into() }));
+    }
 }
 
 #[tokio::test]

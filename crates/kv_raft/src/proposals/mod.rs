@@ -9,7 +9,10 @@ use crate::{
     disk::{Disk, Writing},
     error::RangeError,
     group::{GroupBytes, Malformed, encode},
-    limits::{GROUP_BYTES, GROUP_STEPS, LARGE_BYTES, PROPOSAL_BYTES, REQUEST_OVERHEAD_BYTES, WAITING_BYTES},
+    limits::{
+        AMPLE_WAITING_BYTES, GROUP_BYTES, GROUP_STEPS, LARGE_BYTES, PROPOSAL_BYTES, REQUEST_OVERHEAD_BYTES,
+        WAITING_BYTES,
+    },
 };
 use kv::{EntryTerms, Request};
 use parking_lot::Mutex;
@@ -238,6 +241,11 @@ impl Proposals {
     pub(crate) fn may_push(&self, bytes: usize) -> Result<(), RangeError> {
         self.check_room(bytes)?;
         self.queue.lock().refusal.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether little waits.
+    pub(crate) fn has_ample_room(&self) -> bool {
+        self.waiting.small.load(Relaxed) < AMPLE_WAITING_BYTES
     }
 
     /// Whether too much waits, or the disk has no room for that and `bytes` more.

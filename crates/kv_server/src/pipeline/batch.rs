@@ -1,5 +1,5 @@
 //! Runs one batch: parses the requests, executes them through the router, and then runs the command that
-//! follows.
+//! follows. A batch that waits, for another node or for the disk, takes along what has arrived behind it.
 
 use super::{
     Batch, Next, Protocol, Tail,
@@ -7,11 +7,15 @@ use super::{
     clock::BatchClock,
     router::{self, Executed, execute_local},
 };
-use crate::{context::ServerContext, reactor::is_grouped};
+use crate::{
+    context::ServerContext,
+    limits::{BATCH_BYTES, BATCH_REQUESTS, WAITING_REQUESTS},
+    reactor::is_grouped,
+};
 use arrayvec::ArrayVec;
 use kv::{LargeValue, Request};
 use kv_cluster::Cluster;
-use std::io;
+use std::{future::poll_fn, io, pin::pin};
 
 /// Executes one batch of what `input` holds, and renders its replies. `clock` was read just before; it is
 /// read again after the requests of the batch, and after the command that follows them.
@@ -24,9 +28,11 @@ pub(crate) async fn run<P: Protocol>(
 ) -> io::Result<Next> {
     let ServerContext { cluster, metrics, .. } = context;
     // The rest of the batch borrows the input, which therefore is consumed last.
-    let (next, consumed) = {
-        let Parsed { is_empty, consumed, tail, left } =
-            parse_and_execute(cluster, protocol, clock.unix_ms(), input.unparsed(), output);
+    let (next, consumed, waited) = {
+        let received = P::unparsed(input.unparsed());
+        let Parsed { is_empty, mut consumed, mut tail, left } =
+            parse_and_execute(cluster, protocol, clock.unix_ms(), received, output);
+        let mut waited = false;
         let rest = match left {
             Left::Nothing => None,
             Left::Single(single) => {
@@ -42,24 +48,26 @@ pub(crate) async fn run<P: Protocol>(
             if let Some(follow_up) = paused {
                 protocol.follow_up(follow_up, output).await?;
             }
-            if !requests.is_empty() {
-                Box::pin(router::execute(cluster, protocol, &requests, output)).await?;
+            if let Some(first) = requests.first() {
+                waited = router::waits(cluster, first);
+                let rest = Waiting { requests, consumed, tail };
+                (consumed, tail) = Box::pin(execute_rest(cluster, protocol, rest, waited, output)).await?;
             }
         }
         if !is_empty {
             protocol.record(metrics, clock.lap());
         }
         match tail {
-            Tail::More => (Next::Continue, consumed),
-            Tail::Incomplete => (Next::NeedInput, consumed),
+            Tail::More | Tail::Full(_) => (Next::Continue, consumed, waited),
+            Tail::Incomplete => (Next::NeedInput, consumed, waited),
             Tail::Command(command) => {
                 let next = protocol.execute(command, output).await?;
                 protocol.record(metrics, clock.lap());
-                (next, consumed)
+                (next, consumed, waited)
             }
         }
     };
-    input.consume(consumed);
+    input.consume(consumed, waited);
     Ok(next)
 }
 
@@ -68,7 +76,7 @@ struct Parsed<'a, P: Protocol> {
     /// The batch has no requests.
     is_empty: bool,
     consumed: usize,
-    tail: Tail<P::Command<'a>>,
+    tail: Tail<'a, P>,
     left: Left<'a, P>,
 }
 
@@ -104,7 +112,7 @@ fn parse_and_execute<'a, P: Protocol>(
     cluster: &Cluster,
     protocol: &mut P,
     now_ms: u64,
-    input: &'a mut [u8],
+    input: P::Unparsed<'a>,
     output: &mut Output<'_>,
 ) -> Parsed<'a, P> {
     let mut batch = Batch { requests: ArrayVec::new(), consumed: 0, tail: Tail::More };
@@ -121,4 +129,62 @@ fn parse_and_execute<'a, P: Protocol>(
         }
     };
     Parsed { is_empty, consumed, tail, left }
+}
+
+/// Requests that have to wait, and what follows them.
+struct Waiting<'a, P: Protocol> {
+    requests: Vec<Request<'a>>,
+    consumed: usize,
+    tail: Tail<'a, P>,
+}
+
+/// Executes what is left of the requests of a batch. If the first of them waits for another owner, those that
+/// follow the batch are sent along, and what arrives meanwhile is received. Returns the end of the last one.
+async fn execute_rest<'a, P: Protocol>(
+    cluster: &Cluster,
+    protocol: &mut P,
+    mut rest: Waiting<'a, P>,
+    waits: bool,
+    output: &mut Output<'_>,
+) -> io::Result<(usize, Tail<'a, P>)> {
+    if waits {
+        rest.extend(cluster, protocol);
+    }
+    let stream = output.stream();
+    let mut executed = pin!(router::execute(cluster, protocol, &rest.requests, output));
+    poll_fn(|context| {
+        let polled = executed.as_mut().poll(context);
+        if waits && polled.is_pending() {
+            stream.read_ahead(BATCH_BYTES);
+        }
+        polled
+    })
+    .await?;
+    Ok((rest.consumed, rest.tail))
+}
+
+impl<'a, P: Protocol> Waiting<'a, P> {
+    /// Adds the requests that follow, as long as they wait as well, and the owners have room for more than a
+    /// batch. Those whose replies may be large are no more than a batch has.
+    fn extend(&mut self, cluster: &Cluster, protocol: &mut P) {
+        let (mut added, mut large) = (0, 0);
+        loop {
+            let Tail::Full(input) = &mut self.tail else { return };
+            let new = &self.requests[added..];
+            added = self.requests.len();
+            large += new.iter().filter(|request| request.op.may_return_values()).count();
+            if large >= BATCH_REQUESTS
+                || added + BATCH_REQUESTS > WAITING_REQUESTS
+                || self.consumed >= BATCH_BYTES
+                || !router::has_room(cluster, new)
+            {
+                return;
+            }
+            let mut batch = Batch { requests: ArrayVec::new(), consumed: 0, tail: Tail::More };
+            protocol.parse(std::mem::take(input), &mut batch);
+            self.requests.extend_from_slice(&batch.requests);
+            self.consumed += batch.consumed;
+            self.tail = batch.tail;
+        }
+    }
 }

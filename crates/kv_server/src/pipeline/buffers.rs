@@ -3,7 +3,8 @@
 
 use crate::{
     limits::{
-        INPUT_BYTES, INPUT_GROWTH_BYTES, MEMORY_PAUSE, MEMORY_PAUSES, OUTPUT_BYTES, SHORT_OUTPUT_BYTES,
+        BATCH_BYTES, INPUT_BYTES, INPUT_GROWTH_BYTES, MEMORY_PAUSE, MEMORY_PAUSES, OUTPUT_BYTES,
+        SHORT_OUTPUT_BYTES,
     },
     memory::{Account, Charge, Use},
     reactor::{BufferPool, Stream},
@@ -32,13 +33,16 @@ pub(crate) struct Input {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last batch waited, so that the next one takes all that has arrived meanwhile.
+    reads_all: bool,
     charge: Charge,
 }
 
 impl Input {
     /// An empty input, charged to `account`.
     pub(crate) fn new(account: &Arc<Account>) -> Input {
-        Input { buffer: Vec::new(), start: 0, end: 0, charge: Charge::new(account, Use::Input) }
+        let charge = Charge::new(account, Use::Input);
+        Input { buffer: Vec::new(), start: 0, end: 0, reads_all: false, charge }
     }
 
     /// An input of `stream` that has already read these bytes.
@@ -65,7 +69,27 @@ impl Input {
             Poll::Ready(count) => self.end += count.as_ref().copied().unwrap_or_default(),
             Poll::Pending => self.release(),
         }
-        read
+        match read {
+            Poll::Ready(Ok(count)) if self.reads_all => Poll::Ready(Ok(count + self.read_rest(stream))),
+            read => read,
+        }
+    }
+
+    /// Reads on as long as the buffer was too small for what has arrived. Returns how many bytes it read.
+    fn read_rest(&mut self, stream: &Stream) -> usize {
+        let before = self.end;
+        while self.end == self.buffer.len()
+            && self.end - self.start < BATCH_BYTES
+            && stream.account().is_memory_ample()
+        {
+            self.reserve();
+            match stream.poll_read(&mut self.buffer[self.end..]) {
+                Poll::Ready(Ok(count)) if count > 0 => self.end += count,
+                // The next read finds it again.
+                _ => break,
+            }
+        }
+        self.end - before
     }
 
     /// The bytes that are not parsed yet.
@@ -73,9 +97,10 @@ impl Input {
         &mut self.buffer[self.start..self.end]
     }
 
-    /// Drops the first `count` unparsed bytes.
-    pub(crate) fn consume(&mut self, count: usize) {
+    /// Drops the first `count` unparsed bytes, of a batch that may have waited.
+    pub(crate) fn consume(&mut self, count: usize, waited: bool) {
         self.start += count;
+        self.reads_all = waited;
     }
 
     /// Returns the buffer to the thread's pool if it is empty; otherwise it keeps no more than it needs.
@@ -293,6 +318,11 @@ impl<'s> Output<'s> {
     /// Sets whether replies are discarded instead of written.
     pub(crate) fn suppress(&mut self, suppressed: bool) {
         self.suppressed = suppressed;
+    }
+
+    /// Where they are written to.
+    pub(crate) fn stream(&self) -> &'s Stream {
+        self.stream
     }
 
     /// Whether the replies must be written before more are rendered.

@@ -17,14 +17,19 @@ use kv_cluster::Error;
 use std::{io, pin::Pin};
 
 /// What a client speaks: parses its commands and renders the replies.
-pub(crate) trait Protocol {
+pub(crate) trait Protocol: Sized {
     /// A command that cannot be part of a batch.
     type Command<'a>;
     /// A reply that cannot be rendered at once.
     type FollowUp<'a>;
+    /// Received bytes that are not parsed yet. Text decodes quoted words where they lie.
+    type Unparsed<'a>: Default;
+
+    /// These received bytes, which are not parsed yet.
+    fn unparsed(received: &mut [u8]) -> Self::Unparsed<'_>;
 
     /// Parses the leading requests of `input` into `batch`, up to the first command that cannot join it.
-    fn parse<'a>(&mut self, input: &'a mut [u8], batch: &mut Batch<'a, Self::Command<'a>>);
+    fn parse<'a>(&mut self, input: Self::Unparsed<'a>, batch: &mut Batch<'a, Self>);
 
     /// Renders the result of a request. Called for each request of a batch, in order.
     fn render<'a>(
@@ -59,22 +64,25 @@ pub(crate) type BoxFuture<'o, T> = Pin<Box<dyn Future<Output = T> + Send + 'o>>;
 pub(crate) type RequestResult<'a> = Result<&'a Reply<'a>, &'a Error>;
 
 /// Requests that are executed together, and the command after them.
-pub(crate) struct Batch<'a, C> {
+pub(crate) struct Batch<'a, P: Protocol> {
     /// Large, so it is filled in place and never moved.
     pub(crate) requests: ArrayVec<Request<'a>, BATCH_REQUESTS>,
     /// Bytes of the input that the requests and the command take.
     pub(crate) consumed: usize,
-    pub(crate) tail: Tail<C>,
+    pub(crate) tail: Tail<'a, P>,
 }
 
 /// What follows the requests of a batch.
-pub(crate) enum Tail<C> {
+pub(crate) enum Tail<'a, P: Protocol> {
     /// Possibly more requests, for the next batch.
     More,
+    /// These bytes, which the batch had no room for. If its requests have to wait, what follows them may be
+    /// executed along with them.
+    Full(P::Unparsed<'a>),
     /// Nothing, or the beginning of a request.
     Incomplete,
     /// A command that is executed after them, by itself.
-    Command(C),
+    Command(P::Command<'a>),
 }
 
 /// How much of a reply has been rendered.

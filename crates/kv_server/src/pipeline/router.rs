@@ -124,6 +124,24 @@ fn owned_prefix_len(cluster: &Cluster, requests: &[Request<'_>]) -> usize {
     requests.windows(2).position(is_other).map_or(requests.len(), |last| last + 1)
 }
 
+/// Whether the reply to a request comes later.
+pub(super) fn waits(cluster: &Cluster, request: &Request<'_>) -> bool {
+    matches!(cluster.owner(request.bucket), Owner::Later(_))
+}
+
+/// Whether all requests are for owners who reply later, and who have room for many more.
+pub(crate) fn has_room(cluster: &Cluster, requests: &[Request<'_>]) -> bool {
+    let mut last: Option<Target<'_>> = None;
+    requests.iter().all(|request| match cluster.owner(request.bucket) {
+        Owner::Later(target) => {
+            let is_known = last.is_some_and(|last| last.is_same(target));
+            last = Some(target);
+            is_known || target.has_ample_room()
+        }
+        Owner::Local(_) | Owner::Refused(_) => false,
+    })
+}
+
 /// Executes requests whatever their owners, and renders the results in order. All requests to other nodes and
 /// to the logs of durable ranges are sent before the first reply is awaited, so that they work in parallel.
 pub(crate) async fn execute<P: Protocol>(

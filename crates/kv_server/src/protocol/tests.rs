@@ -18,6 +18,7 @@ use allocation_counter::measure;
 use kv_cluster::{Cluster, Cookie, LinkSettings, NodeName, Routes, Settings, StoreSettings};
 use std::{
     net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -115,6 +116,17 @@ fn run_batches(write: MakeRequest, ask: MakeRequest, size: usize) -> u64 {
 
 /// A server that owns all buckets.
 pub(super) fn server() -> ServerContext {
+    server_in(None)
+}
+
+/// A server that owns all buckets, and keeps them in this directory.
+pub(super) async fn durable_server(directory: &Path) -> ServerContext {
+    let server = server_in(Some(directory.into()));
+    server.cluster.local().ranges()[0].wait_until_loaded().await;
+    server
+}
+
+fn server_in(data_dir: Option<PathBuf>) -> ServerContext {
     let me: NodeName = "foo@127.0.0.1".parse().unwrap();
     let settings = Settings {
         routes: Routes::all(me.clone()),
@@ -124,7 +136,7 @@ pub(super) fn server() -> ServerContext {
         cookie: Cookie::new(""),
         links: LinkSettings::default(),
         store: StoreSettings { threads: 1, fixed_seed: true, ..StoreSettings::default() },
-        data_dir: None,
+        data_dir,
         logs: Default::default(),
     };
     let cluster = Cluster::new(settings).unwrap();

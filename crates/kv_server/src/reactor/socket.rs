@@ -120,6 +120,14 @@ impl Stream {
         poll_fn(|_| self.socket.lock_io().poll_closed()).await;
     }
 
+    /// Has up to about `limit` bytes received before they are read, while there is ample memory.
+    pub(crate) fn read_ahead(&self, limit: usize) {
+        let mut io = self.socket.lock_io();
+        if io.rx.len() - io.rx_read < limit && self.account.is_memory_ample() {
+            io.awaits_rx = !io.eof;
+        }
+    }
+
     /// Reads what has arrived: 0 bytes at the end of the stream.
     pub(crate) fn poll_read(&self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         self.socket.lock_io().poll_read(buffer)

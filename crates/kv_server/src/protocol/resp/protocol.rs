@@ -33,9 +33,13 @@ pub(crate) enum RespCommand<'a> {
 impl Protocol for RespSession {
     type Command<'a> = RespCommand<'a>;
     type FollowUp<'a> = LargeReply<'a>;
+    type Unparsed<'a> = &'a [u8];
 
-    fn parse<'a>(&mut self, input: &'a mut [u8], batch: &mut Batch<'a, RespCommand<'a>>) {
-        let input = &*input;
+    fn unparsed(received: &mut [u8]) -> &[u8] {
+        received
+    }
+
+    fn parse<'a>(&mut self, input: &'a [u8], batch: &mut Batch<'a, RespSession>) {
         let limits = ParseLimits {
             bulk_bytes: self.context.bulk_bytes.load(Relaxed),
             request_bytes: self.context.limits.redis.request_bytes,
@@ -76,8 +80,10 @@ impl Protocol for RespSession {
                     self.merger.push_expected(split.keys(), split.remaining());
                     batch.requests.extend(split);
                 }
-                // It does not fit and is parsed again for the next batch.
-                Some(split) if split.remaining() <= BATCH_REQUESTS => break Tail::More,
+                // It does not fit and is parsed again. If it is a write, it waits as above.
+                Some(split) if split.remaining() <= BATCH_REQUESTS => {
+                    break if may_page == 0 { Tail::Full(&input[consumed..]) } else { Tail::More };
+                }
                 _ => {
                     (consumed, last_size) = (consumed + size, size);
                     break Tail::Command(RespCommand::Single(raw));

@@ -10,10 +10,8 @@ use super::{
 use crate::{
     clients::Client,
     context::ServerContext,
-    limits::BATCH_REQUESTS,
     pipeline::buffers::{Output, ReplyBuffer},
 };
-use arrayvec::ArrayVec;
 use kv::{Command, Database};
 use std::{
     io,
@@ -39,7 +37,7 @@ pub(crate) struct RespSession {
     pub(super) merger: ReplyMerger,
     pub(super) pipeline: PipelineState,
     /// Calls that are not counted yet: the index of a command in the table, and how often in a row.
-    pub(super) uncounted: ArrayVec<(usize, u64), BATCH_REQUESTS>,
+    pub(super) uncounted: Vec<(usize, u64)>,
 }
 
 /// Whether a command arrived together with others. Clients may send a pipeline again as a whole for the error
@@ -89,7 +87,7 @@ impl RespSession {
             last: None,
             merger: ReplyMerger::default(),
             pipeline: PipelineState::default(),
-            uncounted: ArrayVec::new(),
+            uncounted: Vec::new(),
         }
     }
 

@@ -56,8 +56,13 @@ enum InputState {
 impl Protocol for TextSession {
     type Command<'a> = Command<'a>;
     type FollowUp<'a> = Infallible;
+    type Unparsed<'a> = &'a mut [u8];
 
-    fn parse<'a>(&mut self, mut input: &'a mut [u8], batch: &mut Batch<'a, Command<'a>>) {
+    fn unparsed(received: &mut [u8]) -> &mut [u8] {
+        received
+    }
+
+    fn parse<'a>(&mut self, mut input: &'a mut [u8], batch: &mut Batch<'a, TextSession>) {
         if self.input_state != InputState::Line {
             return self.parse_between_lines(input, batch);
         }
@@ -89,6 +94,9 @@ impl Protocol for TextSession {
             }
             batch.consumed += size;
             input = rest;
+        }
+        if batch.requests.is_full() {
+            batch.tail = Tail::Full(input);
         }
     }
 
@@ -149,7 +157,7 @@ impl TextSession {
 
     /// Consumes what stands between two lines: the rest of one that was too long, or a command of telnet.
     #[cold]
-    fn parse_between_lines<'a>(&mut self, input: &[u8], batch: &mut Batch<'a, Command<'a>>) {
+    fn parse_between_lines(&mut self, input: &[u8], batch: &mut Batch<'_, TextSession>) {
         let (end, limit) = (line_end(input), self.context.limits.line_bytes);
         if self.input_state == InputState::Discarding {
             // A carriage return may be the first half of the ending.

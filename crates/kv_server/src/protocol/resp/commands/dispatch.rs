@@ -7,7 +7,7 @@ use super::{
     table::{Call, CommandRef, CommandTable, Resolved},
 };
 use crate::{
-    limits::{BATCH_BYTES, BATCH_REQUESTS, SESSION_ARGUMENTS},
+    limits::{BATCH_BYTES, BATCH_REQUESTS, SESSION_ARGUMENTS, WAITING_REQUESTS},
     metrics::Failure,
     pipeline::{buffers::Output, router},
     protocol::resp::{
@@ -16,12 +16,11 @@ use crate::{
         session::{ReplyMode, RespSession},
     },
 };
-use arrayvec::ArrayVec;
 use kv::{
     Command, CommandError, Request,
     flag::{DENYOOM, NO_MULTI},
 };
-use kv_cluster::{Owner, Target};
+use kv_cluster::{Cluster, Owner, Target};
 use std::io;
 use tokio::task::yield_now;
 
@@ -141,8 +140,8 @@ async fn execute(
     }
 }
 
-/// Executes a command of any number of requests, as many at a time as a batch holds. Between two batches the
-/// other connections of this thread run.
+/// Executes a command of any number of requests, as many at a time as a batch holds, or as may wait together.
+/// Between two batches the other connections of this thread run.
 async fn execute_on_buckets(
     session: &mut RespSession,
     command: &'static Command,
@@ -158,20 +157,29 @@ async fn execute_on_buckets(
     }
     session.merger.push_expected(requests.keys(), requests.remaining());
     while requests.remaining() > 0 {
-        let mut batch = ArrayVec::<Request<'_>, BATCH_REQUESTS>::new();
-        let end = requests.bytes().saturating_sub(BATCH_BYTES);
-        while !batch.is_full()
-            && (batch.is_empty() || requests.bytes() > end)
-            && let Some(request) = requests.next()
-        {
-            batch.push(request);
-        }
+        let batch = next_batch(&context.cluster, &mut requests);
         router::execute(&context.cluster, session, &batch, output).await?;
         if requests.remaining() > 0 {
             yield_now().await;
         }
     }
     Ok(())
+}
+
+/// The next of the requests of a command. Writes that wait are as many as may wait together.
+fn next_batch<'a>(cluster: &Cluster, requests: &mut SubRequests<'a>) -> Vec<Request<'a>> {
+    let end = requests.bytes().saturating_sub(BATCH_BYTES);
+    let (mut batch, mut limit) = (Vec::with_capacity(BATCH_REQUESTS), BATCH_REQUESTS);
+    while batch.len() < limit
+        && (batch.is_empty() || requests.bytes() > end)
+        && let Some(request) = requests.next()
+    {
+        batch.push(request);
+        if batch.len() == BATCH_REQUESTS && !requests.is_read() && router::has_room(cluster, &batch) {
+            limit = WAITING_REQUESTS;
+        }
+    }
+    batch
 }
 
 /// Queues a command until EXEC.

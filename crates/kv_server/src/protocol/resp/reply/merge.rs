@@ -1,17 +1,13 @@
 //! Merges the replies to the requests of a command into the reply to the command.
 
 use super::{super::encoder::RespEncoder, failures::Failures, write_result};
-use crate::{
-    limits::BATCH_REQUESTS,
-    pipeline::{Rendered, RequestResult},
-};
-use arrayvec::ArrayVec;
+use crate::pipeline::{Rendered, RequestResult};
 use kv::{Args, KeySpec, Op, Projection, Reply, Request};
 
 /// Writes the replies to the commands of a batch, in order.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyMerger {
-    commands: ArrayVec<Expected, BATCH_REQUESTS>,
+    commands: Vec<Expected>,
     /// The command whose replies are arriving.
     current: usize,
     /// How many of its replies have arrived.

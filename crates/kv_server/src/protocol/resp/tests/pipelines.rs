@@ -4,13 +4,15 @@
 use super::encode;
 use crate::{
     connection::Session,
+    context::ServerContext,
+    limits::WAITING_REQUESTS,
     metrics::CommandStats,
     pipeline::{
         Next,
         buffers::{Input, Output},
         clock::BatchClock,
     },
-    protocol::tests::server,
+    protocol::tests::{durable_server, server},
     reactor::{ReactorPool, Stream},
 };
 use otp::Stop;
@@ -19,6 +21,7 @@ use std::{
     iter::{once, repeat_n},
     sync::Arc,
 };
+use tempfile::TempDir;
 use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, TcpStream},
@@ -48,16 +51,31 @@ const INLINE_LINES: &str = "ping, SET a 1, set a 'b c', INFO nonsense, EXISTS a,
     HELLO 3, hello 2, MULTI, EXEC, WATCH a, CLIENT REPLY SKIP, CLIENT REPLY ON, PSUBSCRIBE x, SET a \"b, \
     OPTIONS * HTTP/1.1";
 
-/// What a client reads after sending these pieces, and the calls of each command, with those that were
-/// rejected and those that failed.
+/// What a client reads after sending these pieces to a node without a disk, and the calls of each command,
+/// with those that were rejected and those that failed.
 fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<[u64; 3]>) {
-    let pieces: Vec<_> = pieces.into_iter().collect();
+    let replies = replies_of(async { server() }, pieces.into_iter().collect());
+    (String::from_utf8_lossy(&replies.0).into_owned(), replies.1)
+}
+
+/// The same for a node of which all buckets are durable, and how many entries of the log were written.
+fn durable_replies(pieces: Vec<Vec<u8>>) -> (String, Vec<[u64; 3]>, u64) {
+    let directory = TempDir::new().unwrap();
+    let (replies, counts, server) = replies_of(durable_server(directory.path()), pieces);
+    let entries = server.cluster.local().range_statuses()[0].entries;
+    (String::from_utf8_lossy(&replies).into_owned(), counts, entries)
+}
+
+fn replies_of(
+    server: impl Future<Output = ServerContext>,
+    pieces: Vec<Vec<u8>>,
+) -> (Vec<u8>, Vec<[u64; 3]>, Arc<ServerContext>) {
     let first = pieces.concat()[0];
-    Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
+    Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, address) = listener.accept().await.unwrap();
-        let server = Arc::new(server());
+        let server = Arc::new(server.await);
         let (reactors, stop) = (ReactorPool::new(false, server.memory.clone()), Stop::new());
         let running = tokio::spawn(reactors.run(stop.clone(), || 0));
         let context = server.clone();
@@ -94,7 +112,7 @@ fn replies(pieces: impl IntoIterator<Item = Vec<u8>>) -> (String, Vec<[u64; 3]>)
         running.await.unwrap().unwrap();
         let counts = |stats: CommandStats| [stats.calls, stats.rejected, stats.failed];
         let counts = server.metrics.commands().into_iter().map(counts).collect();
-        (String::from_utf8_lossy(&replies).into_owned(), counts)
+        (replies, counts, server)
     })
 }
 
@@ -159,5 +177,82 @@ proptest! {
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
         check_pieces(lines, &cuts)?;
+    }
+}
+
+/// More requests than may wait together.
+const MANY: usize = 10_000;
+
+#[test]
+fn what_one_client_has_sent_is_few_entries_of_the_log() {
+    let sets = (0..MANY).flat_map(|number| encode(&format!("SET key{number} value"))).collect();
+    let puts = (0..MANY).map(|number| format!("PUT bucket key{number} value\r\n")).collect::<String>();
+    let keys: String = (0..MANY).map(|number| format!(" key{number} value")).collect();
+    for (what, input, reply, times) in [
+        ("RESP", sets, "+OK\r\n", MANY),
+        ("text", [b"CREATE bucket\r\n", puts.as_bytes()].concat(), "OK\r\n", MANY + 1),
+        ("MSET", encode(&format!("MSET{keys}")), "+OK\r\n", 1),
+    ] {
+        let (replies, _, entries) = durable_replies(vec![input]);
+        assert_eq!(replies, reply.repeat(times), "{what}");
+        let least = MANY.div_ceil(WAITING_REQUESTS) as u64;
+        assert!((least..=least + 2).contains(&entries), "{what}: {entries} entries of the log");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn replies_do_not_depend_on_whether_commands_wait_together(
+        commands in prop::collection::vec((command(), 1..200_usize), 1..40),
+    ) {
+        let commands: Vec<_> =
+            commands.into_iter().flat_map(|(command, times)| repeat_n(command, times)).collect();
+        let (together, counts, _) = durable_replies(vec![commands.concat()]);
+        prop_assert_eq!((together, counts), replies(commands));
+    }
+
+    #[test]
+    fn replies_do_not_depend_on_whether_lines_wait_together(
+        lines in prop::collection::vec((line_or_command(), 1..200_usize), 1..40),
+    ) {
+        let lines: Vec<_> = lines.into_iter().flat_map(|(line, times)| repeat_n(line, times)).collect();
+        let (together, counts, _) = durable_replies(vec![lines.concat()]);
+        prop_assert_eq!((together, counts), replies(lines));
+    }
+}
+
+/// The replies to all requests of a group are limited. What may be large is no more than in a batch.
+#[test]
+fn large_replies_to_writes_that_wait_together_are_all_there() {
+    const KEYS: usize = 200;
+    let value = "x".repeat(400_000);
+    let sets = (0..KEYS).map(|number| encode(&format!("SET key{number} {value}")));
+    let takes = (0..KEYS).flat_map(|number| encode(&format!("GETDEL key{number}"))).collect();
+    let (replies, _, _) = durable_replies(sets.chain([takes]).collect());
+    let taken = format!("$400000\r\n{value}\r\n");
+    assert!(replies == ["+OK\r\n".repeat(KEYS), taken.repeat(KEYS)].concat());
+}
+
+/// A large hash is read in pages after it was found to be large. What follows in the pipeline waits for that.
+#[test]
+fn a_listing_is_complete_before_what_follows_it_is_written() {
+    const FIELDS: usize = 5_000;
+    let pairs: String = (0..FIELDS).map(|number| format!(" field{number} {}", "v".repeat(200))).collect();
+    let (set, get) = (encode("SET a 1"), encode("HLEN h"));
+    for before in [0, 1, 63, 64, 65, 200, 1_023, 1_024] {
+        let pipeline = [
+            encode(&format!("HSET h{pairs}")),
+            set.repeat(before),
+            encode("HGETALL h"),
+            encode("DEL h"),
+            get.clone(),
+        ];
+        let (replies, _, _) = durable_replies(vec![pipeline.concat()]);
+        let listed = format!(":{FIELDS}\r\n{}*{}\r\n", "+OK\r\n".repeat(before), 2 * FIELDS);
+        assert!(replies.starts_with(&listed), "{before}");
+        assert_eq!(replies.matches("$200\r\n").count(), FIELDS, "{before}");
+        assert!(replies.ends_with("\r\n:1\r\n:0\r\n"), "{before}");
     }
 }
