@@ -99,7 +99,8 @@ fn a_data_directory_has_one_process_and_one_node() {
     let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir, "--data-dir", &data_dir];
     let second = verb("foo", &[&["start"], &flags[..]].concat());
     assert!(!second.status.success());
-    assert!(text(&second.stderr).contains("is in use by another process"), "{second:?}");
+    let who = format!("is in use by another process (pid {})", node.pid());
+    assert!(text(&second.stderr).contains(&who), "{second:?}");
     drop(node);
 }
 

@@ -57,10 +57,16 @@ pub enum RangeError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has the data directory.
-    #[error("{} is in use by another process; stop that one, or choose another data_dir", .directory.display())]
+    #[error(
+        "{} is in use by another process{}; stop that one, or choose another data_dir",
+        .directory.display(),
+        .pid.map_or(String::new(), |pid| format!(" (pid {pid})"))
+    )]
     Locked {
         /// The data directory.
         directory: PathBuf,
+        /// The process, if it has said so.
+        pid: Option<u32>,
     },
     /// The file system of the directory is not there any more.
     #[error("{} is not on the file system that it was on: mount that again", .directory.display())]

@@ -39,7 +39,7 @@ pub(crate) const REPLY_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of a reply that is never left out.
 pub(crate) const SMALL_REPLY_BYTES: usize = 1024;
 
-/// Bytes of memory that the logs of all ranges of a node take for their newest entries, if nothing else is set.
+/// Bytes of memory that the logs of all ranges of a node take for their newest entries, unless it is set.
 pub(crate) const LOG_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The fewest bytes of memory that a log takes for its newest entries, whatever is set.
@@ -87,6 +87,10 @@ pub(crate) const SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
 
 /// Time between two looks at whether a log that has been closed is still used.
 pub(crate) const END_PAUSE: Duration = Duration::from_millis(1);
+
+/// Time that a lock is waited for which a process may hold that was killed, and between two attempts.
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Time between two looks at how large a log is.
 pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);

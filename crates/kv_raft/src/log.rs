@@ -9,7 +9,10 @@ pub(crate) mod encoding;
 
 use crate::{
     identity::Owner,
-    limits::{LOG_CACHE_BYTES, LOG_CACHE_FILES, LOG_CACHE_LEAST, LOG_FILE_BYTES, LOG_INDEX_SHARE},
+    limits::{
+        LOCK_PAUSE, LOCK_WAIT, LOG_CACHE_BYTES, LOG_CACHE_FILES, LOG_CACHE_LEAST, LOG_FILE_BYTES,
+        LOG_INDEX_SHARE,
+    },
 };
 use encoding::{Done, Flushed, LogId, LogTypes, Payload, Syncs, Vote};
 use parking_lot::Mutex;
@@ -21,7 +24,8 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Acquire, mpsc::channel},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
@@ -162,8 +166,8 @@ impl Log {
         };
         let log_cache_capacity = Some(settings.cache_bytes);
         let config = Config { wal, log_cache_max_items: Some(usize::MAX), log_cache_capacity };
-        let log =
-            RaftLog::open(Arc::new(config)).map_err(|error| damage::locate(settings.directory, error))?;
+        let log = open_when_free(Arc::new(config));
+        let log = log.map_err(|error| damage::locate(settings.directory, error))?;
         // Another process may have written and not synced.
         Ok(Log { log, fsync: settings.fsync, written: 1, syncs: Arc::default() })
     }
@@ -318,6 +322,19 @@ impl Log {
     pub(crate) fn purge(&mut self, up_to: LogId, done: Done) -> io::Result<()> {
         self.log.purge(up_to)?;
         self.flush_synced(done)
+    }
+}
+
+/// Opens a log. A process that was killed may have it for a moment longer than the data directory.
+fn open_when_free(config: Arc<Config>) -> io::Result<RaftLog<LogTypes>> {
+    let began = Instant::now();
+    loop {
+        match RaftLog::open(config.clone()) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && began.elapsed() < LOCK_WAIT => {
+                thread::sleep(LOCK_PAUSE);
+            }
+            opened => return opened,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     error::OpenError,
     identity::{
         Ids, NODE_FILE, Owner, Span,
-        data_dir::{DataDir, is_locked, lock, make_directory},
+        data_dir::{DataDir, is_locked, lock_when_free, make_directory},
         failed,
     },
     limits::{DISK_PAUSE, LOG_CHECK_PAUSE, RANGES},
@@ -92,7 +92,7 @@ impl Ranges {
         let directory = data_dir.join(RANGES_DIRECTORY);
         let is_new = !fs::exists(&directory).map_err(failed(&directory))?;
         make_directory(&directory).map_err(failed(&directory))?;
-        let lock = lock(data_dir)?;
+        let lock = lock_when_free(data_dir)?;
         warn_if_node_is_missing(data_dir, node).map_err(failed(data_dir))?;
         let mut ids = Ids::open(data_dir, node)?;
         let part = data_dir.join(PART);

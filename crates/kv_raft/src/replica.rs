@@ -256,7 +256,6 @@ impl Replica {
         {
             return end;
         }
-        self.warn_of_early_clock();
         self.range.set_ready();
         let sync_failure = log.lock().sync_failure();
         tokio::select! {
@@ -270,10 +269,12 @@ impl Replica {
         }
     }
 
-    /// Warns if the clock has been set back: the time of a range does not go back with it.
-    fn warn_of_early_clock(&self) {
+    /// Warns if the clock has been set back, unless it was already: the time of a range does not go back with
+    /// it. Returns whether it is.
+    fn warn_of_early_clock(&self, was_early: bool) -> bool {
         let ahead_ms = self.range.progress.stamp_ms.load(Relaxed).saturating_sub(kv::time::now_ms());
-        if ahead_ms > EARLY_CLOCK_MS {
+        let is_early = ahead_ms > EARLY_CLOCK_MS;
+        if is_early && !was_early {
             tracing::warn!(
                 span = &*self.range.span().text,
                 seconds = ahead_ms / 1_000,
@@ -281,6 +282,7 @@ impl Replica {
                  what is to expire before that time expires at once; set the clock"
             );
         }
+        is_early
     }
 
     /// Syncs the log from time to time, unless each entry is synced before it is executed.
@@ -300,11 +302,12 @@ impl Replica {
     /// Takes a snapshot whenever one is wanted, and when the log has outgrown what it is the log of.
     async fn take_snapshots(&self, consensus: &Consensus, log: &Mutex<Log>) -> End {
         let snapshots = &self.range.snapshots;
-        let mut ticks = interval(LOG_CHECK_PAUSE);
+        let (mut ticks, mut is_early) = (interval(LOG_CHECK_PAUSE), false);
         loop {
             let is_wanted = tokio::select! {
                 () = snapshots.wanted() => true,
                 _ = ticks.tick() => {
+                    is_early = self.warn_of_early_clock(is_early);
                     // It is locked as long as a large group is copied.
                     let Some(log) = log.try_lock() else { continue };
                     let stats = log.stats();

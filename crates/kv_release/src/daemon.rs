@@ -19,7 +19,7 @@ use std::{
 /// Starts the node in the background and prints its pid.
 pub(crate) fn start(run_dir: &RunDir, flags: &Flags) -> Result<(), Error> {
     run_dir.prepare()?;
-    drop(run_dir.lock()?);
+    drop(run_dir.lock_when_free()?);
     let path = run_dir.log();
     let log = rotated_log(&path).map_err(run_dir.unusable("write", &path))?;
     let mut child = spawn(flags, log).map_err(Error::io("start in the background"))?;

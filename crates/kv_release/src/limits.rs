@@ -91,3 +91,9 @@ pub(crate) const PANIC_LINES: u32 = 10;
 pub(crate) const OWN_DESCRIPTORS: usize = 32;
 /// Descriptors of each thread that serves clients: io_uring or epoll, and what wakes it.
 pub(crate) const DESCRIPTORS_OF_THREAD: usize = 4;
+
+/// Time that `start` waits for a process of the same node that is ending, for one that may have been killed a
+/// moment ago, and between two attempts.
+pub(crate) const ENDING_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const KILLED_WAIT: Duration = Duration::from_millis(250);
+pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(10);

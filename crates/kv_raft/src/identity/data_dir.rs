@@ -2,13 +2,18 @@
 //! made again if others remove them while the process runs.
 
 use super::{NODE_FILE, Node, failed, read_node, write_node};
-use crate::error::OpenError;
+use crate::{
+    error::OpenError,
+    limits::{LOCK_PAUSE, LOCK_WAIT},
+};
 use parking_lot::Mutex;
 use std::{
     fs::{self, File, TryLockError},
-    io,
+    io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{self, Path, PathBuf},
+    process, thread,
+    time::Instant,
 };
 
 /// A data directory that this process has.
@@ -81,15 +86,33 @@ fn is_same(file: &File, path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path).is_ok_and(is_it))
 }
 
+/// Keeps other processes out of the data directory. One that was killed may have it for a moment.
+pub(crate) fn lock_when_free(data_dir: &Path) -> Result<File, OpenError> {
+    let began = Instant::now();
+    loop {
+        match lock(data_dir) {
+            Err(OpenError::Locked { .. }) if began.elapsed() < LOCK_WAIT => thread::sleep(LOCK_PAUSE),
+            locked => return locked,
+        }
+    }
+}
+
 /// Keeps other processes out of the data directory.
 pub(crate) fn lock(data_dir: &Path) -> Result<File, OpenError> {
     let path = data_dir.join(LOCK);
-    let file = File::create(&path).map_err(failed(&path))?;
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = open.map_err(failed(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { directory: data_dir.into() }),
-        Err(TryLockError::Error(error)) => Err(OpenError::Io { path, error }),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let pid = fs::read_to_string(&path).unwrap_or_default().trim().parse().ok();
+            return Err(OpenError::Locked { directory: data_dir.into(), pid });
+        }
+        Err(TryLockError::Error(error)) => return Err(OpenError::Io { path, error }),
     }
+    // On a full disk it says nothing.
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", process::id()));
+    Ok(file)
 }
 
 /// Whether a process has the data directory.

@@ -115,7 +115,8 @@ pub(super) fn cut_torn_end(directory: &Path, is_each_synced: bool) -> io::Result
         return Err(Damage { path: last, offset }.into());
     }
     let written = written_sectors(&rest, offset);
-    if written.len() < rest.len() && is_torn(written)
+    if is_torn(&rest)
+        || written.len() < rest.len() && is_torn(written)
         || has_hole(written, offset) && (!is_each_synced || !has_record(&written[1..]))
     {
         let (path, bytes) = (last.display(), written.len());
@@ -123,7 +124,7 @@ pub(super) fn cut_torn_end(directory: &Path, is_each_synced: bool) -> io::Result
         file.set_len(offset)?;
         return file.sync_all();
     }
-    if is_torn(&rest) { Ok(()) } else { Err(Damage { path: last, offset }.into()) }
+    Err(Damage { path: last, offset }.into())
 }
 
 /// Whether one of the sectors of these bytes holds only zeros: disks may write them in any order.

@@ -162,7 +162,7 @@ fn a_large_entry_leaves_the_cache_without_another_one() {
 }
 
 #[test]
-fn a_log_keeps_no_more_in_memory_than_it_is_told_however_small_its_entries_are() {
+fn a_log_keeps_no_more_in_memory_than_its_cache_has_room_for_however_small_its_entries_are() {
     let directory = TempDir::new().expect("a directory");
     let settings = LogSettings::new(directory.path(), OWNER, LOG_CACHE_LEAST, Fsync::Interval(Duration::MAX));
     let mut log = Log::create(settings).expect("a log");

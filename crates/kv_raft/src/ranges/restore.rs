@@ -6,7 +6,7 @@ use crate::{
     error::OpenError,
     identity::{
         Identity, Ids, Owner, Span,
-        data_dir::{lock, make_directory},
+        data_dir::{lock_when_free, make_directory},
         failed,
     },
     limits::{LOG_CACHE_BYTES, SNAPSHOT_BLOCK_BYTES},
@@ -60,7 +60,7 @@ impl Restore {
     ) -> Result<Restore, OpenError> {
         check_count(spans)?;
         make_directory(data_dir).map_err(failed(data_dir))?;
-        let lock = lock(data_dir)?;
+        let lock = lock_when_free(data_dir)?;
         let (directory, part) = (data_dir.join(RANGES_DIRECTORY), data_dir.join(PART));
         let is_used = fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
         if is_used {

@@ -4,7 +4,7 @@ use super::{RANGES_DIRECTORY, replicas::Replicas};
 use crate::{
     error::OpenError,
     group::{self, Step},
-    identity::{data_dir::lock, failed, read_skipped, write_skipped},
+    identity::{data_dir::lock_when_free, failed, read_skipped, write_skipped},
     limits::{LOG_FILE_BYTES, SHOWN_ARGUMENTS, SHOWN_REQUESTS},
     log::{
         Fsync,
@@ -32,7 +32,7 @@ pub struct SkippableEntry {
 impl SkippableEntry {
     /// Finds an entry in the log of a range, which is named by its span, such as `a..m`, or its directory.
     pub fn find(data_dir: &Path, range: &str, index: u64) -> Result<SkippableEntry, OpenError> {
-        let lock = lock(data_dir)?;
+        let lock = lock_when_free(data_dir)?;
         let Replicas { found: replicas, .. } = Replicas::find(&data_dir.join(RANGES_DIRECTORY))?;
         let is_wanted =
             |path: &Path, text: &str| text == range || path.file_name().is_some_and(|name| name == range);

@@ -288,7 +288,8 @@ async fn other_data_are_refused_with_the_ways_out_and_what_no_route_has_is_kept(
     assert_eq!(ranges.all()[1].wait_until_loaded().await, RangeState::Ready);
     write(&ranges.all()[1], "SET x 1").await.expect("written");
     let locked = Ranges::open(&with(std::slice::from_ref(&low))).expect_err("locked").to_string();
-    assert!(locked.ends_with("is in use by another process; stop that one, or choose another data_dir"));
+    let who = format!("another process (pid {})", process::id());
+    assert!(locked.ends_with(&format!("is in use by {who}; stop that one, or choose another data_dir")));
     ranges.close().await;
     drop(ranges);
 

@@ -108,7 +108,9 @@ pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Mutex
     let mut note = SyncedNote { file: log.lock().files().pop(), has_begun: false, noted: Instant::now() };
     loop {
         ticks.tick().await;
-        let (paths, snapshot, files) = (log.lock().files(), range.snapshots.file(), files.clone());
+        // It is locked as long as a large group is copied.
+        let Some(paths) = log.try_lock().map(|log| log.files()) else { continue };
+        let (snapshot, files) = (range.snapshots.file(), files.clone());
         let synced = range.synced();
         let look = move || {
             let newest = paths.last().cloned();
@@ -128,7 +130,8 @@ pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Mutex
             Err(panic) => return panic.to_string(),
         };
         // The log may have removed it itself meanwhile.
-        if let Some(path) = lost.filter(|path| log.lock().files().contains(path)) {
+        let has = |path: &PathBuf| log.try_lock().is_some_and(|log| log.files().contains(path));
+        if let Some(path) = lost.filter(has) {
             return removed(&path);
         }
         if let Err(error) = kept {

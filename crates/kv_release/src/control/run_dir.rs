@@ -1,6 +1,9 @@
 //! The run directory: a node's socket, pid file and log, and the lock that lets it run only once.
 
-use crate::{error::Error, limits::SOCKET_PATH_BYTES};
+use crate::{
+    error::Error,
+    limits::{ENDING_WAIT, KILLED_WAIT, LOCK_PAUSE, SOCKET_PATH_BYTES},
+};
 use rustix::{net::sockopt::socket_peercred, process::Pid};
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
@@ -12,6 +15,8 @@ use std::{
         net::UnixStream,
     },
     path::{Path, PathBuf},
+    thread,
+    time::Instant,
 };
 
 /// The files of one node.
@@ -90,6 +95,22 @@ impl RunDir {
         Ok(())
     }
 
+    /// Takes the pid lock. A process that was killed holds it until its memory is freed, and is waited for.
+    pub(crate) fn lock_when_free(&self) -> Result<PidLock, Error> {
+        let began = Instant::now();
+        loop {
+            let holder = match self.lock() {
+                Err(Error::AlreadyRunning { pid, .. }) => pid,
+                locked => return locked,
+            };
+            let timeout = if is_ending(holder) { ENDING_WAIT } else { KILLED_WAIT };
+            if began.elapsed() >= timeout {
+                return self.lock();
+            }
+            thread::sleep(LOCK_PAUSE);
+        }
+    }
+
     /// Takes the pid lock, and removes a stale socket.
     pub(crate) fn lock(&self) -> Result<PidLock, Error> {
         let path = self.pid_file();
@@ -154,6 +175,11 @@ impl Drop for PidLock {
         let _ = fs::remove_file(self.run_dir.socket());
         let _ = self.pid_file.set_len(0);
     }
+}
+
+/// Whether a process is ending: it has taken its pid back, or has no program any more.
+fn is_ending(pid: Option<u32>) -> bool {
+    pid.is_none_or(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_err())
 }
 
 fn open(path: &Path) -> io::Result<File> {

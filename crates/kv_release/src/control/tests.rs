@@ -6,19 +6,22 @@ use crate::{
     console::ControlCommand,
     error::Error,
     exit_code,
+    limits::KILLED_WAIT,
     node::boot::{Running, boot_standalone},
     release::Release,
 };
 use otp::SupervisorHandle;
 use serde_json::{Value, json};
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufRead, BufReader, Write},
     os::unix::{
         fs::PermissionsExt,
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
+    thread,
+    time::Instant,
 };
 use tokio::task::spawn_blocking;
 
@@ -148,6 +151,28 @@ fn a_node_runs_once_and_a_dead_one_leaves_nothing_in_the_way() {
     drop(lock);
     assert!(run_dir.is_free());
     run_dir.lock().unwrap();
+}
+
+#[test]
+fn a_process_that_is_ending_is_waited_for_and_a_live_one_is_not() {
+    let scratch = Scratch::new("ending");
+    let run_dir = RunDir::new(&scratch.0, "foo@127.0.0.1");
+    run_dir.prepare().unwrap();
+    let live = run_dir.lock().unwrap();
+    let Error::AlreadyRunning { pid, .. } = run_dir.lock_when_free().unwrap_err() else { panic!() };
+    assert_eq!(pid, Some(std::process::id()));
+    // It has taken its pid back, and has the lock until it has ended.
+    let ending = File::open(scratch.0.join("foo@127.0.0.1.pid")).unwrap();
+    drop(live);
+    ending.try_lock().unwrap();
+    let next = thread::spawn(move || run_dir.lock_when_free().map(drop));
+    let began = Instant::now();
+    while began.elapsed() < 2 * KILLED_WAIT {
+        assert!(!next.is_finished(), "it is not refused");
+        thread::yield_now();
+    }
+    drop(ending);
+    next.join().unwrap().unwrap();
 }
 
 #[test]

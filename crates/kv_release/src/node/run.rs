@@ -46,7 +46,7 @@ pub(crate) fn run(release: Release, flags: &Flags, settings: &Settings, mode: Ru
     }
     let run_dir = RunDir::new(&settings.general.run_dir, &settings.node.name);
     run_dir.prepare()?;
-    let lock = run_dir.lock()?;
+    let lock = run_dir.lock_when_free()?;
     let sink = if mode == RunMode::Console { Sink::File(run_dir.log()) } else { Sink::Stderr };
     let log = Log::start(&settings.log.level, settings.log.format, sink)?;
     descriptors::raise_limit();
