@@ -69,7 +69,7 @@ fn a_backup_that_is_damaged_in_any_place_is_not_restored() {
     for (bytes, why) in [
         (&backup[..backup.len() - 1], "it is incomplete: it ends at byte "),
         (&[&backup[..100], &[0xff], &backup[101..]].concat(), "it is damaged in the block behind byte "),
-        (&[&backup[..5], &[2], &backup[6..]].concat(), "it has version 2 of the format"),
+        (&[&backup[..5], &[2], &backup[6..]].concat(), "it is damaged in the block behind byte 0"),
         (b"{\"kind\":\"bucket\"}", "it is not a backup or a snapshot of this program"),
     ] {
         fs::write(&path, bytes).unwrap();
