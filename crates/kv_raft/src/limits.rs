@@ -39,7 +39,7 @@ pub(crate) const REPLY_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of a reply that is never left out.
 pub(crate) const SMALL_REPLY_BYTES: usize = 1024;
 
-/// Bytes of memory that the logs of all ranges of a node take for their newest entries, if nothing else is set.
+/// Bytes of memory that the logs of all ranges of a node take for their newest entries, unless it is set.
 pub(crate) const LOG_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The fewest bytes of memory that a log takes for its newest entries, whatever is set.

@@ -37,6 +37,9 @@ impl Row {
     }
 }
 
+/// The width of the column of names, unless one is longer.
+const LEAST_NAME: usize = 18;
+
 /// What the columns mean.
 pub(crate) const LEGEND: &str = "\
 Medians of all rounds. CPU: of the server, per request, user and system; its CPU: the same as a share of redis's.
@@ -61,16 +64,17 @@ impl fmt::Display for Group {
         let (redis, echo) = (named("redis"), named("echo"));
         let operation = flag_name(&self.operation).to_uppercase();
         let head = format!("{operation}, {} at once", self.pipeline);
+        let width = self.rows.iter().map(|row| row.name.len()).fold(LEAST_NAME, usize::max);
         writeln!(
             f,
-            "{head:<18} {:>11} {:>7} {:>6} {:>6} {:>6} {:>8} {:>9} {:>7} {:>8}",
+            "{head:<width$} {:>11} {:>7} {:>6} {:>6} {:>6} {:>8} {:>9} {:>7} {:>8}",
             "per second", "CPU us", "user", "system", "core %", "of redis", "its CPU", "of echo", "p99 us"
         )?;
         for row in &self.rows {
             let speed =
                 |other: Option<&Row>| other.map_or(f64::NAN, |other| row.per_second / other.per_second);
             let cost = redis.map_or(f64::NAN, |redis| row.cpu_us() / redis.cpu_us());
-            write!(f, "{:<18} {:>11}", row.name, with_thousands(row.per_second))?;
+            write!(f, "{:<width$} {:>11}", row.name, with_thousands(row.per_second))?;
             write!(f, " {:>7.3} {:>6.3} {:>6.3}", row.cpu_us(), row.user_us, row.system_us)?;
             write!(f, " {:>6.0}", row.core())?;
             write!(f, " {} {} {}", cell(speed(redis), 8, 2), cell(cost, 9, 2), cell(speed(echo), 7, 2))?;
@@ -138,6 +142,14 @@ mod tests {
         let rows = vec![Row { load_was_bottleneck: true, ..row("echo", 1.0, 1.0) }];
         let table = Group { operation: Operation::Get, pipeline: 1, rows }.to_string();
         assert!(table.contains("the load was the bottleneck"), "{table}");
+    }
+
+    #[test]
+    fn columns_stay_below_their_heads_whatever_the_names() {
+        let rows = vec![row("foo 0.1.0 durable resp", 1e6, 0.3), row("echo", 4e6, 0.1)];
+        let table = Group { operation: Operation::Hset, pipeline: 1, rows }.to_string();
+        let ends: Vec<usize> = table.lines().map(str::len).collect();
+        assert_eq!(ends, [ends[0]; 3], "{table}");
     }
 
     #[test]

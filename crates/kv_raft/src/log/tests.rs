@@ -150,7 +150,19 @@ fn a_log_keeps_few_entries_in_memory() {
 }
 
 #[test]
-fn a_log_keeps_no_more_in_memory_than_it_is_told_however_small_its_entries_are() {
+fn a_large_entry_leaves_the_cache_without_another_one() {
+    let directory = TempDir::new().expect("a directory");
+    let mut log = create(&directory);
+    let large = Payload::Group(Arc::new(GroupBytes(vec![b'x'; 100_000])));
+    sync(|done| log.append([(id(0), large.clone())], done));
+    assert!(log.log.stat().payload_cache_size > 100_000);
+    log.trim_cache();
+    assert_eq!(log.log.stat().payload_cache_size, 0);
+    assert_eq!(log.read(0..1).expect("read"), [(id(0), large)]);
+}
+
+#[test]
+fn a_log_keeps_no_more_in_memory_than_its_cache_has_room_for_however_small_its_entries_are() {
     let directory = TempDir::new().expect("a directory");
     let settings = LogSettings::new(directory.path(), OWNER, LOG_CACHE_LEAST, Fsync::Interval(Duration::MAX));
     let mut log = Log::create(settings).expect("a log");

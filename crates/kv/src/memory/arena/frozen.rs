@@ -102,7 +102,7 @@ impl Arena {
         }
     }
 
-    /// The parts of a page from `first` to `last`, as far as there are so many, are about to be written.
+    /// The parts of a page from `first` to `last`, or to its end, are about to be written.
     fn keep_parts(&mut self, page: u32, first: u32, last: u32) {
         let Some(kept) = &mut self.kept else { return };
         let Some(frozen) = kept.pages.get_mut(page as usize) else { return };
@@ -151,7 +151,7 @@ fn part_of(handle: Handle) -> u32 {
     handle % PAGE_GRANULES / PART_GRANULES
 }
 
-/// The bits of the parts from `first` to `last`, as far as a page has so many.
+/// The bits of the parts from `first` to `last`, or to the end of the page.
 fn parts(first: u32, last: u32) -> u64 {
     u64::MAX << first & u64::MAX >> (PARTS - 1).saturating_sub(last)
 }
