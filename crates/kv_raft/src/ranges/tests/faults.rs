@@ -129,8 +129,20 @@ fn value(number: u64) -> String {
     format!("{number}:{}", "x".repeat((number * 97 % 1_500) as usize))
 }
 
-/// The files of a range. Those of its log are read in order: what replaces one is there before it is removed.
+/// The files of a range as they are at one moment: what is written beside the reading would be there in part.
 fn files_of(directory: &Path) -> Files {
+    let mut files = files_now(directory);
+    loop {
+        let again = files_now(directory);
+        if again == files {
+            return files;
+        }
+        files = again;
+    }
+}
+
+/// Reads the files of a log in order: what replaces one is there before it is removed.
+fn files_now(directory: &Path) -> Files {
     let mut files = Files::new();
     for sub in ["", "log"] {
         let entries = fs::read_dir(directory.join(sub)).expect("a directory");
@@ -251,7 +263,16 @@ fn unsynced<'a>(moments: &'a [Moment], rng: &mut Rng) -> Fault<'a> {
     let is_snapshot = |(name, _): &(&PathBuf, &Vec<u8>)| name.to_string_lossy().starts_with("snapshot-");
     files.extend(after.files.iter().filter(is_snapshot).map(|(name, bytes)| (name.clone(), bytes.clone())));
     let mut text = format!("moment {index}: a power cut");
-    if let Some(written) = after.files.get(newest) {
+    // Nothing is written into a file of the log before all of the one before it is on disk.
+    let mut is_written = true;
+    for (name, bytes) in files.iter_mut().filter(|(name, _)| name.starts_with("log") && **name < *newest) {
+        match after.files.get(name) {
+            Some(written) => bytes.clone_from(written),
+            // It was removed, and what it had in the end is not known.
+            None => is_written = false,
+        }
+    }
+    if let Some(written) = after.files.get(newest).filter(|_| is_written) {
         let synced = files[newest].len();
         let mut bytes = written.clone();
         let (end, has_length) = (rng.usize(synced..=written.len()), rng.bool());
