@@ -110,7 +110,7 @@ const LARGE_WRITES: usize = 28;
 
 #[test]
 fn a_log_is_not_loaded_into_memory_as_a_whole() {
-    let mut node = Release::durable();
+    let mut node = Release::durable_with("storage.log_cache_bytes = \"16mb\"\n");
     let mut resp = node.resp();
     let value = "x".repeat(LARGE);
     for _ in 0..LARGE_WRITES {
@@ -120,9 +120,9 @@ fn a_log_is_not_loaded_into_memory_as_a_whole() {
     node.kill_and_restart();
     node.wait_until_loaded();
     assert_eq!(node.resp().ask("STRLEN a"), format!(":{LARGE}\\r\\n"));
-    // The cache of the log has 64 MiB, and the value is there twice while it is executed.
+    // The cache of the log has two of them, and the value is there a few times while it is executed.
     let peak = node.peak_resident_bytes();
-    assert!(peak < 20 * LARGE, "{} MiB", peak >> 20);
+    assert!(peak < 18 * LARGE, "{} MiB", peak >> 20);
 }
 
 #[test]
@@ -169,14 +169,6 @@ fn data_that_do_not_fit_are_refused_at_start_with_both_and_the_ways_out() {
         let found = refused(name, lines);
         assert!(found.contains(error), "{error}\nis not in {found}");
     }
-    let replica = data_dir.join("ranges/1-1/replica");
-    let mut bytes = fs::read(&replica).expect("a file");
-    bytes[5] = 2;
-    fs::write(replica, bytes).expect("written");
-    let found = refused(name, &row("..m", ""));
-    let error = "DATA/ranges/1-1/replica has version 2, and this release knows version 1: use a release that \
-                 knows version 2";
-    assert!(found.contains(error), "{found}");
 }
 
 #[test]
