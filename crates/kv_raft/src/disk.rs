@@ -177,7 +177,7 @@ impl Disk {
         let space = statvfs(&self.directory)?;
         let (free, reserve) = (space.f_bavail * space.f_frsize, self.reserve());
         let end = reserve - reserve / DISK_END_SHARE;
-        let room = if free < reserve { 0 } else { free.saturating_sub(end + in_flight) };
+        let room = if free <= reserve { 0 } else { free.saturating_sub(end + in_flight) };
         self.room.store(room, Relaxed);
         Ok(free)
     }
@@ -185,7 +185,7 @@ impl Disk {
     /// Looks at the disk again, and logs if it has become full, or is no longer. Returns how much is free.
     fn update(&self) -> io::Result<u64> {
         let (free, reserve) = (self.look()?, self.reserve());
-        let is_full = free < reserve;
+        let is_full = free <= reserve;
         if self.is_full.swap(is_full, Relaxed) != is_full {
             let directory = self.directory.display();
             match is_full {
