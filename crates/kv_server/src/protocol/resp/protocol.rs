@@ -6,7 +6,7 @@ use super::{
     encoder::RespEncoder,
     inline::write_protocol_error,
     parser::{ParseLimits, Parsed, ProtocolError, RawCommand},
-    reply::merge::LargeReply,
+    reply::merge::{LargeReply, ReplyMerger},
     session::RespSession,
 };
 use crate::{
@@ -39,6 +39,7 @@ impl Protocol for RespSession {
         received
     }
 
+    #[inline(always)]
     fn parse<'a>(&mut self, input: &'a [u8], batch: &mut Batch<'a, RespSession>) {
         let limits = ParseLimits {
             bulk_bytes: self.context.bulk_bytes.load(Relaxed),
@@ -136,7 +137,9 @@ impl Protocol for RespSession {
             self.client.count_commands(total, *last);
             metrics.record(&self.uncounted, total, nanos);
             self.uncounted.clear();
-            self.uncounted.shrink_to(BATCH_REQUESTS);
+            if self.merger.capacity() > BATCH_REQUESTS {
+                self.release_lists();
+            }
         }
     }
 
@@ -193,6 +196,13 @@ impl RespSession {
         if let Some((index, _)) = self.last.filter(|_| *calls > 0) {
             self.uncounted.push((index, std::mem::take(calls)));
         }
+    }
+
+    /// Releases what many commands that waited together have made large.
+    #[cold]
+    fn release_lists(&mut self) {
+        self.merger = ReplyMerger::default();
+        self.uncounted = Vec::new();
     }
 
     /// Takes back one call of a command that a node refused before it did anything there.

@@ -62,6 +62,7 @@ impl Protocol for TextSession {
         received
     }
 
+    #[inline(always)]
     fn parse<'a>(&mut self, mut input: &'a mut [u8], batch: &mut Batch<'a, TextSession>) {
         if self.input_state != InputState::Line {
             return self.parse_between_lines(input, batch);
