@@ -10,7 +10,7 @@
 
 use crate::{
     error::Error,
-    limits::{COPY_BYTES, MESSAGE_BYTES},
+    limits::{CALL_REQUESTS, COPY_BYTES, MESSAGE_BYTES, STEP_REQUESTS},
     link::{codec::ForwardedReply, replies::CallReplies},
     peer::{Peer, calls::PendingCall},
 };
@@ -53,6 +53,8 @@ pub struct ForwardedBatch<'a> {
     target: Target<'a>,
     requests: Vec<Request<'a>>,
     resolved: usize,
+    /// How many requests the next call has at most.
+    call_requests: usize,
     state: State<'a>,
 }
 
@@ -76,7 +78,13 @@ enum State<'a> {
 impl<'a> ForwardedBatch<'a> {
     /// A batch of one request.
     pub(crate) fn new(target: Target<'a>, request: Request<'a>) -> ForwardedBatch<'a> {
-        ForwardedBatch { target, requests: vec![request], resolved: 0, state: State::Unsent }
+        ForwardedBatch {
+            target,
+            requests: vec![request],
+            resolved: 0,
+            call_requests: CALL_REQUESTS,
+            state: State::Unsent,
+        }
     }
 
     /// Whether its requests go to this target.
@@ -108,9 +116,12 @@ impl<'a> ForwardedBatch<'a> {
         }
         let unresolved = &self.requests[self.resolved..];
         self.state = match self.target {
-            Target::Peer(peer) => match peer.call(unresolved) {
+            Target::Peer(peer) => match peer.call(&unresolved[..unresolved.len().min(self.call_requests)]) {
                 Ok(call) => State::InFlight(call),
-                Err(error) => State::Failed(1, error),
+                Err(error) => {
+                    self.call_requests = STEP_REQUESTS;
+                    State::Failed(1, error)
+                }
             },
             Target::Range(range) => match range.propose(unresolved) {
                 Ok((count, ticket)) => State::Proposed(count, ticket),
@@ -175,7 +186,13 @@ impl<'a> ForwardedBatch<'a> {
                 State::InFlight(call) => {
                     let sent = call.request_count();
                     self.state = match call.await {
-                        Ok(replies) => State::Replied(replies),
+                        Ok(replies) => {
+                            // What has no reply is sent again: not all of it each time.
+                            if replies.len() < sent {
+                                self.call_requests = STEP_REQUESTS;
+                            }
+                            State::Replied(replies)
+                        }
                         Err(error) => State::Failed(sent, error),
                     };
                 }

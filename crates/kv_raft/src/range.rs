@@ -205,11 +205,13 @@ impl Range {
     /// waits for others to be executed, so that there are not too many large ones in memory.
     pub async fn propose_large(&self, request: &Request<'_>) -> Result<Ticket, RangeError> {
         let bytes = request_bytes(request);
+        let room = self.proposals.wait_for_room(bytes).await?;
+        // Those before it have taken memory.
         if request.op.allocates() && self.store.is_out_of_memory(bytes) {
             return self.out_of_memory();
         }
         let added = Added { has_reads: !encode::is_logged(&request.op), bytes };
-        self.proposals.push_large(added, encode::begin_batch, slice::from_ref(request)).await
+        self.proposals.push_large(room, added, encode::begin_batch, slice::from_ref(request)).await
     }
 
     /// The reply to one request that is refused for want of memory.
@@ -254,8 +256,13 @@ impl Range {
         match self.check_transaction(watched, requests)? {
             Break(ticket) => Ok(ticket),
             Continue(added) if added.bytes >= GROUP_BYTES => {
+                let room = self.proposals.wait_for_room(added.bytes).await?;
+                // Those before it have taken memory.
+                if let Break(ticket) = self.check_transaction(watched, requests)? {
+                    return Ok(ticket);
+                }
                 let begin = |group: &mut Vec<u8>| encode::begin_transaction(watched, group);
-                self.proposals.push_large(added, begin, requests).await
+                self.proposals.push_large(room, added, begin, requests).await
             }
             Continue(_) => self.transact(watched, requests),
         }

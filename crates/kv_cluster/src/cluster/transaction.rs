@@ -4,14 +4,13 @@ use crate::{
     cluster::{Cluster, Owner, Refusal},
     error::Error,
     forward::{Target, reply_of, reply_of_range},
-    limits::STEP_REQUESTS,
     link::codec::TransactionResult,
     local::Place,
     peer::Peer,
 };
 use kv::{FullName, Op, Reply, Request, Watcher};
 use kv_raft::{ProposalOutcome, Range};
-use std::ops::ControlFlow::Continue;
+use std::{ops::ControlFlow::Continue, slice};
 
 impl Cluster {
     /// The one node that owns all buckets of these names; this node if there are no names.
@@ -77,11 +76,11 @@ impl Cluster {
             }
         }
         for (peer, requests) in remote {
-            let mut rest = &requests[..];
-            while !rest.is_empty() {
-                // The peer executes all of so few.
-                let Ok(call) = peer.call(&rest[..rest.len().min(STEP_REQUESTS)]) else { break };
-                rest = &rest[call.request_count()..];
+            // Of a call with several, the peer may leave some to be sent again, and nobody waits for that.
+            for request in &requests {
+                if peer.call(slice::from_ref(request)).is_err() {
+                    break;
+                }
             }
         }
     }

@@ -18,9 +18,8 @@ use kv_raft::is_immediate;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 /// Executes the requests of a call in order until one reply message is full, or the turn is over, and queues
-/// that message. If the
-/// first is for the log of a durable range, it is proposed, with those after it for that range, and the
-/// message is queued when they are executed. The peer sends again what has no reply.
+/// that message. If the first is for the log of a durable range, it is proposed, with those after it for that
+/// range, and the message is queued when they are executed. The peer sends again what has no reply.
 ///
 /// If the last reply of the message takes long to copy, that is left to the caller.
 pub(crate) fn execute(

@@ -196,14 +196,8 @@ impl Proposals {
         self.add_to(|groups| self.group_to_fill(groups).add(has_reads, encode))
     }
 
-    /// Adds a large step as a group of its own: what `begin` appends, and then the requests. It waits until
-    /// there is room for it, and other tasks run while it is copied.
-    pub(crate) async fn push_large(
-        &self,
-        Added { has_reads, bytes }: Added,
-        begin: impl FnOnce(&mut Vec<u8>),
-        requests: &[Request<'_>],
-    ) -> Result<Ticket, RangeError> {
+    /// Waits until there is room for a large step, which holds it until it is executed.
+    pub(crate) async fn wait_for_room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, RangeError> {
         if bytes > PROPOSAL_BYTES {
             return Err(RangeError::TooLarge { range: self.range.clone(), limit: PROPOSAL_BYTES });
         }
@@ -211,9 +205,20 @@ impl Proposals {
         let room = self.waiting.large.clone().acquire_many_owned(bytes.min(LARGE_BYTES) as u32).await;
         // That may have taken long.
         self.may_push(bytes)?;
+        Ok(room.expect("it is never closed"))
+    }
+
+    /// Adds a large step as a group of its own: what `begin` appends, and then the requests. Other tasks run
+    /// while it is copied.
+    pub(crate) async fn push_large(
+        &self,
+        room: OwnedSemaphorePermit,
+        Added { has_reads, bytes }: Added,
+        begin: impl FnOnce(&mut Vec<u8>),
+        requests: &[Request<'_>],
+    ) -> Result<Ticket, RangeError> {
         let mut group = self.new_group();
-        let _room = room.expect("it is never closed");
-        group.large = Some(Large { _room, _writing: self.disk.begin_write(bytes as u64) });
+        group.large = Some(Large { _room: room, _writing: self.disk.begin_write(bytes as u64) });
         group.bytes.0.reserve_exact(bytes + requests.len() * REQUEST_OVERHEAD_BYTES);
         begin(&mut group.bytes.0);
         encode::copy_requests(requests, &mut group.bytes.0).await;

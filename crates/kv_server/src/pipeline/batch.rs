@@ -165,15 +165,14 @@ async fn execute_rest<'a, P: Protocol>(
 
 impl<'a, P: Protocol> Waiting<'a, P> {
     /// Adds the requests that follow, as long as they wait as well, and the owners have room for more than a
-    /// batch. Those whose replies may be large are no more than a batch has.
+    /// batch. Nothing follows a batch with requests whose replies may be large.
     fn extend(&mut self, cluster: &Cluster, protocol: &mut P) {
-        let (mut added, mut large) = (0, 0);
+        let mut added = 0;
         loop {
             let Tail::Full(input) = &mut self.tail else { return };
             let new = &self.requests[added..];
             added = self.requests.len();
-            large += new.iter().filter(|request| request.op.may_return_values()).count();
-            if large >= BATCH_REQUESTS
+            if new.iter().any(|request| request.op.may_return_values())
                 || added + BATCH_REQUESTS > WAITING_REQUESTS
                 || self.consumed >= BATCH_BYTES
                 || !router::has_room(cluster, new)

@@ -136,6 +136,7 @@ impl Protocol for RespSession {
             self.client.count_commands(total, *last);
             metrics.record(&self.uncounted, total, nanos);
             self.uncounted.clear();
+            self.uncounted.shrink_to(BATCH_REQUESTS);
         }
     }
 

@@ -1,7 +1,10 @@
 //! Merges the replies to the requests of a command into the reply to the command.
 
 use super::{super::encoder::RespEncoder, failures::Failures, write_result};
-use crate::pipeline::{Rendered, RequestResult};
+use crate::{
+    limits::BATCH_REQUESTS,
+    pipeline::{Rendered, RequestResult},
+};
 use kv::{Args, KeySpec, Op, Projection, Reply, Request};
 
 /// Writes the replies to the commands of a batch, in order.
@@ -37,6 +40,7 @@ impl ReplyMerger {
     pub(crate) fn push_expected(&mut self, keys: KeySpec, requests: usize) {
         if self.is_done() {
             self.commands.clear();
+            self.commands.shrink_to(BATCH_REQUESTS);
             self.current = 0;
         }
         self.commands.push(Expected { keys, requests: requests as u32 });
