@@ -535,8 +535,8 @@ impl Range {
 
     /// It must not write to its files any more, nor go on with a snapshot.
     pub(crate) fn give_up(&self, reason: &str) {
-        self.stop(reason);
         self.store.end_freeze();
+        self.stop(reason);
         self.proposals.close(self.stopped(&reason.into()));
     }
 

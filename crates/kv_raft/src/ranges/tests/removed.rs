@@ -118,9 +118,11 @@ async fn a_range_stops_when_another_process_takes_its_data_directory() {
     let copy = range.freeze().expect("no other copy");
     fs::remove_file(directory.path().join("lock")).expect("removed");
     let other = lock(directory.path()).expect("not locked");
-    while write(range, "SET a 1").await.is_ok() {
+    while !matches!(range.status().state, RangeState::Stopped(_)) {
+        drop(write(range, "SET a 1").await);
         tokio::task::yield_now().await;
     }
+    write(range, "SET a 1").await.expect_err("stopped");
     let refused = range.may_read().expect_err("stopped").to_string();
     let has_stopped = refused.starts_with("range .. has stopped: ");
     assert!(has_stopped && refused.contains(" is in use by another process (pid "), "{refused}");
