@@ -140,6 +140,12 @@ impl Log {
         damage::check_owner(settings.directory, settings.owner)?;
         damage::cut_torn_end(settings.directory, settings.fsync == Fsync::Always)?;
         let log = Log::load(settings)?;
+        // One that an early version made says it anywhere in its first file.
+        let owner = log.log.log_state().user_data;
+        if owner.is_some_and(|owner| owner != settings.owner) {
+            let newest = log.files().pop().unwrap_or_else(|| settings.directory.into());
+            return Err(damage::foreign(&newest, owner));
+        }
         log.check_first(settings.directory)?;
         Ok(log)
     }

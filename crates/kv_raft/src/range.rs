@@ -490,8 +490,11 @@ impl Range {
         self.last.store(last.map_or(0, |last| last.index), Relaxed);
     }
 
-    /// Everything is executed: it serves requests.
+    /// Everything is executed: it serves requests, unless it was given up meanwhile.
     pub(crate) fn set_ready(&self) {
+        if matches!(&*self.state.borrow(), RangeState::Stopped(_)) {
+            return;
+        }
         self.proposals.accept();
         self.is_ready.store(true, Release);
         self.note_loaded();
@@ -530,8 +533,9 @@ impl Range {
         !status.is_running() && !status.is_held_back(Instant::now()) && !self.store.is_frozen()
     }
 
-    /// It must not write to its files any more.
+    /// It must not write to its files any more, nor go on with a snapshot.
     pub(crate) fn give_up(&self, reason: &str) {
+        self.store.end_freeze();
         self.stop(reason);
         self.proposals.close(self.stopped(&reason.into()));
     }

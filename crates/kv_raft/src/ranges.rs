@@ -28,7 +28,7 @@ use std::{
 };
 use tokio::{
     runtime::{Builder, Runtime},
-    task::{JoinHandle, spawn_blocking},
+    task::{AbortHandle, JoinHandle, block_in_place, spawn_blocking},
     time::interval,
 };
 
@@ -76,7 +76,7 @@ pub struct Ranges {
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
     disk: Arc<Disk>,
-    watch: JoinHandle<()>,
+    watch: AbortHandle,
     runtime: Option<Runtime>,
 }
 
@@ -114,8 +114,9 @@ impl Ranges {
         let (mut ranges, mut lives) = (Vec::new(), Vec::new());
         let make = |directory: &Path, owner: Owner, shards, span: Span| {
             let store = Store::for_range(owner.seed, shards).with_budget(settings.budget.clone());
-            let budget = settings.freeze_budget.clone();
-            let snapshots = Snapshots::new(span.text.clone(), directory.into(), owner, disk.clone(), budget);
+            let (data_dir, budget) = (data_dir.clone(), settings.freeze_budget.clone());
+            let (text, directory) = (span.text.clone(), directory.into());
+            let snapshots = Snapshots::new(text, data_dir, directory, owner, disk.clone(), budget);
             let (waiting, disk) = (waiting.clone(), disk.clone());
             let range = Range::new(span, store, snapshots, waiting, disk, settings.logs.fsync);
             range.set_transaction_limits(settings.transactions);
@@ -147,8 +148,10 @@ impl Ranges {
             true => tracing::warn!(%directory, ranges = count, "a new data directory was made"),
             false => tracing::info!(%directory, ranges = count, "the data directory is open"),
         }
+        let abort = watch.abort_handle();
+        lives.push(watch);
         let lives = lives.into();
-        Ok(Ranges { data_dir, watch, ranges, left_over, lives, disk, runtime: Some(runtime) })
+        Ok(Ranges { data_dir, watch: abort, ranges, left_over, lives, disk, runtime: Some(runtime) })
     }
 
     /// The whole path of the data directory.
@@ -224,8 +227,8 @@ async fn watch_data_dir(data_dir: Arc<DataDir>, ranges: Vec<Arc<Range>>) {
     let (mut ticks, mut last) = (interval(LOG_CHECK_PAUSE), String::new());
     loop {
         ticks.tick().await;
-        let data_dir = data_dir.clone();
-        let Ok(Err(error)) = spawn_blocking(move || data_dir.check()).await else { continue };
+        // It does not end in the middle of that, which would go on when the directory was moved away.
+        let Err(error) = block_in_place(|| data_dir.check()) else { continue };
         let reason = error.to_string();
         if last != reason {
             tracing::error!(reason, "the data directory is not as it was");

@@ -140,9 +140,6 @@ impl Replica {
             Ok(consensus) => {
                 let end = self.lead(&consensus, &log, begin).await;
                 consensus.stop().await;
-                if let End::Closed = end {
-                    self.sync_at_end(&log).await;
-                }
                 end
             }
             Err(reason) => End::Broken(reason),
@@ -152,6 +149,9 @@ impl Replica {
         while Arc::strong_count(&log) > 1 {
             sleep(END_PAUSE).await;
         }
+        if let End::Closed = end {
+            self.sync_at_end(&log).await;
+        }
         match (end, self.range.progress.take_crash()) {
             (End::Halted(_) | End::Broken(_), Some(crash)) => End::Halted(Some(crash)),
             (end, _) => end,
@@ -160,11 +160,13 @@ impl Replica {
 
     /// Syncs all that is executed, and notes how far that is.
     async fn sync_at_end(&self, log: &Mutex<Log>) {
-        match sync(log).await {
+        let span = &*self.range.span().text;
+        if let Err(error) = sync(log).await {
+            return tracing::error!(span, %error, "the log cannot be synced");
+        }
+        match self.files.keep() {
             Ok(()) => self.files.note_synced(self.range.progress.applied.load(Relaxed)),
-            Err(error) => {
-                tracing::error!(span = &*self.range.span().text, %error, "the log cannot be synced");
-            }
+            Err(error) => tracing::error!(span, %error, "it is not noted how far the log is on disk"),
         }
     }
 
@@ -239,7 +241,7 @@ impl Replica {
         }
     }
 
-    async fn lead(&self, consensus: &Consensus, log: &Mutex<Log>, begin: Begin) -> End {
+    async fn lead(&self, consensus: &Consensus, log: &Arc<Mutex<Log>>, begin: Begin) -> End {
         if let Err(broken) = consensus.lead_alone(self.files.identity.replica).await {
             return End::Broken(broken.to_string());
         }

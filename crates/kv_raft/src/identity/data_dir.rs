@@ -23,8 +23,9 @@ pub(crate) struct DataDir {
     /// The file system that it is on.
     device: u64,
     node: Node,
-    /// Locked as long as it is open; `None` when this process has given the directory up.
-    lock: Mutex<Option<File>>,
+    /// Locked as long as it is open; when this process has lost the directory, the one that has taken it, if
+    /// that is known.
+    lock: Mutex<Result<File, Option<u32>>>,
 }
 
 const LOCK: &str = "lock";
@@ -34,7 +35,7 @@ impl DataDir {
     pub(crate) fn new(path: &Path, lock: File, node: Node) -> Result<DataDir, OpenError> {
         let path = path::absolute(path).map_err(failed(path))?;
         let device = fs::metadata(&path).map_err(failed(&path))?.dev();
-        Ok(DataDir { path, device, node, lock: Mutex::new(Some(lock)) })
+        Ok(DataDir { path, device, node, lock: Mutex::new(Ok(lock)) })
     }
 
     /// Its whole path.
@@ -44,14 +45,17 @@ impl DataDir {
 
     /// Lets other processes have it.
     pub(crate) fn release(&self) {
-        *self.lock.lock() = None;
+        *self.lock.lock() = Err(None);
     }
 
-    /// Makes what others have removed of it again. Fails if another process has taken it, or its file system
-    /// has gone.
+    /// Makes what others have removed of it again. Fails if its file system has gone, or another process has
+    /// taken it: it is that one's then, even after its end.
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         let mut held = self.lock.lock();
-        let Some(file) = &mut *held else { return Ok(()) };
+        let file = match &*held {
+            Ok(file) => file,
+            Err(pid) => return Err(OpenError::Locked { directory: self.path.clone(), pid: *pid }),
+        };
         let there = self.path.ancestors().find_map(|path| fs::metadata(path).ok());
         if there.is_none_or(|there| there.dev() != self.device) {
             return Err(OpenError::OtherDisk { directory: self.path.clone() });
@@ -59,7 +63,12 @@ impl DataDir {
         make_directory(&self.path).map_err(failed(&self.path))?;
         let path = self.path.join(LOCK);
         if !is_same(file, &path).map_err(failed(&path))? {
-            *file = lock(&self.path)?;
+            let locked = lock(&self.path).inspect_err(|error| {
+                if let OpenError::Locked { pid, .. } = error {
+                    *held = Err(*pid);
+                }
+            });
+            *held = Ok(locked?);
             warn_of_others(&path);
         }
         if !read_node(&self.path).is_ok_and(|node| node.as_ref() == Some(&self.node)) {
@@ -82,8 +91,11 @@ pub(crate) fn warn_of_others(path: &Path) {
 /// Whether the path is that of an open file.
 fn is_same(file: &File, path: &Path) -> io::Result<bool> {
     let opened = file.metadata()?;
-    let is_it = |found: fs::Metadata| (found.dev(), found.ino()) == (opened.dev(), opened.ino());
-    Ok(fs::metadata(path).is_ok_and(is_it))
+    match fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (opened.dev(), opened.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Keeps other processes out of the data directory. One that was killed may have it for a moment.
@@ -130,4 +142,22 @@ pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
         File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use tempfile::TempDir;
+
+    #[test]
+    fn a_lock_that_cannot_be_looked_at_is_not_taken_for_a_removed_one() {
+        let directory = TempDir::new().expect("a directory");
+        let (file, path) = (lock(directory.path()).expect("locked"), directory.path().join(LOCK));
+        assert!(is_same(&file, &path).expect("it is there"));
+        fs::remove_file(&path).expect("removed");
+        assert!(!is_same(&file, &path).expect("it is gone"));
+        symlink(&path, &path).expect("a link to itself");
+        is_same(&file, &path).expect_err("that is not known");
+    }
 }

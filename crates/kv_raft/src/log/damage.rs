@@ -65,18 +65,23 @@ pub(super) fn check_owner(directory: &Path, owner: Owner) -> io::Result<()> {
         // A file that was not begun has none, and what is damaged is found later.
         let Some(found) = read_owner(&path)? else { continue };
         if found != Some(owner) && (is_named || found.is_some()) {
-            let whose = found.map_or("another log".into(), |found| {
-                format!("the log of another replica, {}-{}", found.range, found.replica)
-            });
-            let reason = format!(
-                "{} is a file of {whose}; put the one back that was there, or restore the range from a backup",
-                path.display()
-            );
-            return Err(io::Error::new(ErrorKind::InvalidData, reason));
+            return Err(foreign(&path, found));
         }
         is_named = found.is_some();
     }
     Ok(())
+}
+
+/// The error of a file of another log.
+pub(super) fn foreign(path: &Path, owner: Option<Owner>) -> io::Error {
+    let whose = owner.map_or("another log".into(), |owner| {
+        format!("the log of another replica, {}-{}", owner.range, owner.replica)
+    });
+    let reason = format!(
+        "{} is a file of {whose}; put the one back that was there, or restore the range from a backup",
+        path.display()
+    );
+    io::Error::new(ErrorKind::InvalidData, reason)
 }
 
 /// Whose a file of a log is, if it says so; `None` without a record. The very first file says it in its

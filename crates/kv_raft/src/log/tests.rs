@@ -328,6 +328,24 @@ fn a_log_without_a_record_is_not_taken_for_a_new_one() {
     assert_eq!((log.vote(), log.last()), (None, None));
 }
 
+/// As a log of an early version does.
+#[test]
+fn a_log_that_says_later_whose_it_is_is_refused_to_others() {
+    let directory = TempDir::new().expect("a directory");
+    let mut log = Log::load(settings(directory.path(), Fsync::Always)).expect("a log");
+    sync(|done| log.save_vote(VOTE, done));
+    sync(|done| log.append([(id(0), group(0))], done));
+    let owner = Owner { replica: 2, ..OWNER };
+    log.save_owner(owner).expect("noted");
+    sync(|done| log.append([(id(1), group(1))], done));
+    drop(log);
+    let error = open(&directory).expect_err("another's").to_string();
+    let path = directory.path().join(FIRST_FILE);
+    let expected = format!("{} is a file of the log of another replica, 1-2; ", path.display());
+    assert!(error.starts_with(&expected), "{error}");
+    Log::open(LogSettings { owner, ..settings(directory.path(), Fsync::Always) }).expect("its own");
+}
+
 #[test]
 fn an_entry_of_another_version_is_no_damage() {
     let (mut bytes, entries) = four_entries();

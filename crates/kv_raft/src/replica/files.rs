@@ -39,8 +39,8 @@ impl ReplicaFiles {
     /// Fails if the data directory is not that of this process any more.
     pub(super) fn keep(&self) -> Result<(), OpenError> {
         let ReplicaFiles { identity, data_dir, directory } = self;
+        data_dir.check()?;
         if !read_replica(directory).is_ok_and(|found| found.as_ref() == Some(identity)) {
-            data_dir.check()?;
             make_directory(directory).map_err(failed(directory))?;
             write_replica(directory, identity)?;
             warn_of_others(&directory.join(REPLICA_FILE));
@@ -65,7 +65,7 @@ impl ReplicaFiles {
         ))
     }
 
-    /// Notes that the log is on disk up to this entry.
+    /// Notes that the log is on disk up to this entry. The directory must be that of this process.
     pub(super) fn note_synced(&self, index: u64) {
         if let Err(error) = write_synced(&self.directory, index) {
             tracing::warn!(%error, "it cannot be noted how far a log is on disk");
@@ -103,7 +103,7 @@ impl SyncedNote {
 
 /// Looks at the files of a range from time to time. Returns why the log is not on disk any more, when it is
 /// not.
-pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Mutex<Log>) -> String {
+pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Arc<Mutex<Log>>) -> String {
     let (mut log_files, mut ticks) = (LogFiles::default(), interval(LOG_CHECK_PAUSE));
     let mut note = SyncedNote { file: log.lock().files().pop(), has_begun: false, noted: Instant::now() };
     loop {
@@ -111,13 +111,14 @@ pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Mutex
         // It is locked as long as a large group is copied.
         let Some(paths) = log.try_lock().map(|log| log.files()) else { continue };
         let (snapshot, files) = (range.snapshots.file(), files.clone());
-        let synced = range.synced();
+        let (synced, used) = (range.synced(), log.clone());
         let look = move || {
+            // The range does not end, and its log is not opened again, as long as this runs.
+            let _used = used;
             let newest = paths.last().cloned();
             let lost = log_files.look(paths);
-            let mut kept = Ok(());
-            if lost.is_none() {
-                kept = files.keep();
+            let kept = if lost.is_none() { files.keep() } else { Ok(()) };
+            if lost.is_none() && kept.is_ok() {
                 note.update(newest.as_ref(), &files, synced);
             }
             let is_gone =

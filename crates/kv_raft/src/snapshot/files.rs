@@ -4,7 +4,8 @@
 use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store, watches};
 use crate::{
     disk::{Disk, NoSpace},
-    identity::{OWNER_BYTES, Owner},
+    error::OpenError,
+    identity::{OWNER_BYTES, Owner, data_dir::DataDir},
     log::encoding::Position,
     snapshot::SnapshotEncoder,
 };
@@ -36,6 +37,9 @@ pub(crate) enum NotWritten {
     GivenUp(#[from] GivenUp),
     #[error(transparent)]
     NoSpace(#[from] NoSpace),
+    /// The directory is not that of this process any more.
+    #[error(transparent)]
+    Taken(#[from] OpenError),
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
 }
@@ -87,9 +91,10 @@ pub(crate) fn header(position: &Position, owner: Owner, stamp_ms: u64, store: &S
 }
 
 /// Writes a frozen copy as the snapshot of the range in `directory`, and removes the snapshots before it. It
-/// is given up when only the reserve of the disk is left.
+/// is given up when only the reserve of the disk is left, or another process has taken the data directory.
 pub(crate) fn write(
     directory: &Path,
+    data_dir: &DataDir,
     disk: &Disk,
     position: &Position,
     header: &SnapshotHeader,
@@ -98,7 +103,8 @@ pub(crate) fn write(
     let path = path(directory, position.last.index);
     let part = path.with_extension(PART);
     let failed = |error| NotWritten::Io { path: path.clone(), error };
-    let bytes = write_part(&part, disk, header, frozen).inspect_err(|_| {
+    let written = write_part(&part, disk, header, frozen);
+    let bytes = written.and_then(|bytes| Ok(data_dir.check().map(|()| bytes)?)).inspect_err(|_| {
         // It would take the space that others need.
         let _ = fs::remove_file(&part);
     })?;

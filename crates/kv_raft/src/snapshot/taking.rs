@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     disk::Disk,
-    identity::Owner,
+    identity::{Owner, data_dir::DataDir},
     limits::{
         OLD_SNAPSHOT, OLD_SNAPSHOT_LOG_BYTES, OLD_SNAPSHOT_PAUSE, SNAPSHOT_RETRY_PAUSE,
         SNAPSHOT_RETRY_PAUSE_LIMIT, SNAPSHOT_SPACE_SHARE,
@@ -32,6 +32,7 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     range: Box<str>,
+    data_dir: Arc<DataDir>,
     directory: PathBuf,
     owner: Owner,
     pub(crate) disk: Arc<Disk>,
@@ -105,6 +106,7 @@ impl SnapshotStatus {
 impl Snapshots {
     pub(crate) fn new(
         range: Box<str>,
+        data_dir: Arc<DataDir>,
         directory: PathBuf,
         owner: Owner,
         disk: Arc<Disk>,
@@ -113,6 +115,7 @@ impl Snapshots {
         let failures = LogLimiter::new("snapshots were not taken", 1);
         Snapshots {
             range,
+            data_dir,
             directory,
             owner,
             disk,
@@ -259,8 +262,8 @@ impl Taking {
             Ok((header, mut frozen)) => {
                 let writer = snapshots.clone();
                 let write = move || {
-                    let written =
-                        files::write(&writer.directory, &writer.disk, &position, &header, &mut frozen);
+                    let Snapshots { data_dir, directory, disk, .. } = &*writer;
+                    let written = files::write(directory, data_dir, disk, &position, &header, &mut frozen);
                     // Whoever waits for the end may freeze the store.
                     drop(frozen);
                     writer.end(written.map_err(|error| error.to_string()));

@@ -177,9 +177,11 @@ impl Drop for PidLock {
     }
 }
 
-/// Whether a process is ending: it has taken its pid back, or has no program any more.
-fn is_ending(pid: Option<u32>) -> bool {
-    pid.is_none_or(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_err())
+/// Whether a process is ending: it has taken its pid back, or has no program any more. That of a process of
+/// another user must not be read.
+pub(super) fn is_ending(pid: Option<u32>) -> bool {
+    let program = |pid| fs::read_link(format!("/proc/{pid}/exe"));
+    pid.is_none_or(|pid| program(pid).is_err_and(|error| error.kind() == io::ErrorKind::NotFound))
 }
 
 fn open(path: &Path) -> io::Result<File> {

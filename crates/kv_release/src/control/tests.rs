@@ -1,6 +1,10 @@
 //! Requests over a real socket, and stale files of dead nodes.
 
-use super::{client, run_dir::RunDir, server};
+use super::{
+    client,
+    run_dir::{RunDir, is_ending},
+    server,
+};
 use crate::{
     config::{Flags, ReleaseProfile, Settings, layers::environment::Environment},
     console::ControlCommand,
@@ -161,6 +165,8 @@ fn a_process_that_is_ending_is_waited_for_and_a_live_one_is_not() {
     let live = run_dir.lock().unwrap();
     let Error::AlreadyRunning { pid, .. } = run_dir.lock_when_free().unwrap_err() else { panic!() };
     assert_eq!(pid, Some(std::process::id()));
+    // The program of the first process cannot be read by all.
+    assert!(!is_ending(Some(1)));
     // It has taken its pid back, and has the lock until it has ended.
     let ending = File::open(scratch.0.join("foo@127.0.0.1.pid")).unwrap();
     drop(live);

@@ -73,8 +73,8 @@ impl Node {
         let identity = identity.ok_or_else(|| format!("{}/replica is missing", directory.display()))?;
         let store = Store::for_range(identity.seed, identity.shards as usize);
         let (text, disk) = (identity.span.text.clone(), self.disk.clone());
-        let snapshots =
-            Snapshots::new(text, directory.into(), identity.owner(), disk.clone(), Arc::default());
+        let (data_dir, owner) = (self.data_dir.clone(), identity.owner());
+        let snapshots = Snapshots::new(text, data_dir, directory.into(), owner, disk.clone(), Arc::default());
         let span = identity.span.clone();
         let range = Range::new(span, store, snapshots, Arc::default(), disk, Fsync::Always);
         let range = Arc::new(range);

@@ -45,7 +45,8 @@ async fn a_snapshot_is_given_up_before_it_takes_the_reserve() {
         (range.progress.position().expect("an entry"), directory.path().join("ranges/1-1"));
     let header = files::header(&position, Owner::default(), 0, &range.store);
     ranges.disk.set_reserve(u64::MAX);
-    let error = files::write(&replica, &ranges.disk, &position, &header, &mut frozen).expect_err("no space");
+    let written = files::write(&replica, &ranges.data_dir, &ranges.disk, &position, &header, &mut frozen);
+    let error = written.expect_err("no space");
     assert!(matches!(error, files::NotWritten::NoSpace(_)), "{error}");
     let left = fs::read_dir(&replica).expect("a directory").map(|entry| entry.expect("an entry").file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with("snapshot")));

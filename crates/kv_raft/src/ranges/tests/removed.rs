@@ -1,7 +1,11 @@
 //! Files that others remove, replace or cut while the node runs: nothing that was acknowledged is lost.
 
 use super::*;
-use crate::{identity::data_dir::lock, limits::LOG_FILE_BYTES};
+use crate::{
+    identity::{data_dir::lock, read_synced},
+    limits::LOG_FILE_BYTES,
+    snapshot::files,
+};
 
 /// What others do to a data directory with one range.
 type Harm = fn(&Path);
@@ -109,13 +113,42 @@ async fn a_range_stops_when_another_process_takes_its_data_directory() {
     let ranges = open(directory.path()).await;
     let range = &ranges.all()[0];
     write(range, "SET a 1").await.expect("written");
+    range.take_snapshot().await.expect("taken");
+    write(range, "SET a 1").await.expect("written");
+    let copy = range.freeze().expect("no other copy");
     fs::remove_file(directory.path().join("lock")).expect("removed");
-    let _other = lock(directory.path()).expect("not locked");
-    while write(range, "SET a 1").await.is_ok() {
+    let other = lock(directory.path()).expect("not locked");
+    while !matches!(range.status().state, RangeState::Stopped(_)) {
+        drop(write(range, "SET a 1").await);
         tokio::task::yield_now().await;
     }
+    write(range, "SET a 1").await.expect_err("stopped");
     let refused = range.may_read().expect_err("stopped").to_string();
     let has_stopped = refused.starts_with("range .. has stopped: ");
     assert!(has_stopped && refused.contains(" is in use by another process (pid "), "{refused}");
+    assert!(!range.store.is_frozen(), "what a snapshot is written from is given up");
+    drop(copy);
+    // What the other one has is left as it is, even after its end.
+    drop(other);
+    let replica = directory.path().join("ranges/1-1");
+    let position = range.progress.position().expect("entries");
+    let header = files::header(&position, Owner::default(), 0, &range.store);
+    let mut whole = range.freeze().expect("no other copy");
+    let before = snapshots(directory.path());
+    let written = files::write(&replica, &ranges.data_dir, &ranges.disk, &position, &header, &mut whole);
+    assert!(matches!(written, Err(files::NotWritten::Taken(_))), "{written:?}");
+    assert_eq!(snapshots(directory.path()), before);
     ranges.close().await;
+    assert_eq!(read_synced(&replica).expect("none"), 0);
+}
+
+#[tokio::test]
+async fn a_range_that_is_given_up_while_it_loads_serves_nothing() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = Ranges::open(&settings(directory.path())).expect("opened");
+    let range = &ranges.all()[0];
+    range.give_up("others have its files");
+    ranges.close().await;
+    let refused = range.may_read().expect_err("stopped").to_string();
+    assert_eq!(refused, "range .. has stopped: others have its files");
 }
