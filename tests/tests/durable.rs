@@ -1,6 +1,5 @@
 //! Durable nodes as whole releases: whatever kills them, what they have acknowledged is there again.
 
-use std::fs;
 use tests::{Client, Pair, Release, TempDir, resp, text, verb};
 
 #[test]
