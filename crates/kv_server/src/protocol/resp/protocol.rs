@@ -39,7 +39,6 @@ impl Protocol for RespSession {
         received
     }
 
-    #[inline(always)]
     fn parse<'a>(&mut self, input: &'a [u8], batch: &mut Batch<'a, RespSession>) {
         let limits = ParseLimits {
             bulk_bytes: self.context.bulk_bytes.load(Relaxed),
