@@ -239,11 +239,18 @@ impl Range {
     ) -> Result<Ticket, RangeError> {
         match self.check_transaction(watched, requests)? {
             Break(ticket) => Ok(ticket),
-            Continue(added) => {
-                let encode = |group: &mut Vec<u8>| encode::encode_transaction(watched, requests, group);
-                self.proposals.push(added, encode).map(|((), ticket)| ticket)
-            }
+            Continue(added) => self.push_transaction(added, watched, requests),
         }
+    }
+
+    fn push_transaction(
+        &self,
+        added: Added,
+        watched: &[(FullName<'_>, u64)],
+        requests: &[Request<'_>],
+    ) -> Result<Ticket, RangeError> {
+        let encode = |group: &mut Vec<u8>| encode::encode_transaction(watched, requests, group);
+        self.proposals.push(added, encode).map(|((), ticket)| ticket)
     }
 
     /// Proposes requests as [`Self::transact`] does. If they are large, other tasks run as in
@@ -264,7 +271,7 @@ impl Range {
                 let begin = |group: &mut Vec<u8>| encode::begin_transaction(watched, group);
                 self.proposals.push_large(room, added, begin, requests).await
             }
-            Continue(_) => self.transact(watched, requests),
+            Continue(added) => self.push_transaction(added, watched, requests),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
     },
     limits::{LOG_CACHE_BYTES, SNAPSHOT_BLOCK_BYTES},
     log::{
-        Fsync,
+        Fsync, LogSettings,
         encoding::{LogId, Position},
     },
     replica::{files::LOG, renew::begin_log},
@@ -140,7 +140,8 @@ impl RangeFile {
             .write_all(&self.encoder.finish())
             .and_then(|()| self.file.sync_all())
             .map_err(failed(&self.path))?;
-        begin_log(&log, self.owner, LOG_CACHE_BYTES, Fsync::Always, self.last).map_err(failed(&log))?;
+        let settings = LogSettings::new(&log, self.owner, LOG_CACHE_BYTES, Fsync::Always);
+        begin_log(settings, self.last).map_err(failed(&log))?;
         File::open(&self.directory)
             .and_then(|directory| directory.sync_all())
             .map_err(failed(&self.directory))

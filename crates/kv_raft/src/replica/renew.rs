@@ -95,7 +95,7 @@ fn begin_next(
 ) -> io::Result<()> {
     finish(directory, owner)?;
     let part = directory.join(PART);
-    begin_log(&part, owner, cache_bytes, fsync, last)?;
+    begin_log(LogSettings::new(&part, owner, cache_bytes, fsync), last)?;
     fs::rename(&part, directory.join(NEXT))?;
     File::open(directory)?.sync_all()
 }
@@ -122,15 +122,9 @@ pub(crate) fn open_log(directory: &Path, owner: Owner, cache_bytes: usize, fsync
     Log::open(LogSettings::new(&log, owner, cache_bytes, fsync))
 }
 
-/// Makes an empty log in `directory`, behind an entry that is on disk elsewhere.
-pub(crate) fn begin_log(
-    directory: &Path,
-    owner: Owner,
-    cache_bytes: usize,
-    fsync: Fsync,
-    last: LogId,
-) -> io::Result<()> {
-    let mut begun = Log::create(LogSettings::new(directory, owner, cache_bytes, fsync))?;
+/// Makes an empty log behind an entry that is on disk elsewhere.
+pub(crate) fn begin_log(settings: LogSettings<'_>, last: LogId) -> io::Result<()> {
+    let mut begun = Log::create(settings)?;
     let (sender, receiver) = channel();
     let done = Done(Box::new(move |result| drop(sender.send(result))));
     // The only voter has voted for itself.

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     identity::{read_replica, read_synced},
     limits::LOG_FILE_BYTES,
+    log::LogSettings,
     ranges::{restore::Restore, skip::SkippableEntry},
     replica::renew::begin_log,
 };
@@ -125,7 +126,8 @@ async fn a_log_that_ends_before_its_snapshot_gives_way_to_the_next_one() {
     let in_short = short.path().join("ranges/1-1");
     fs::copy(snapshot, in_short.join(snapshot.file_name().expect("a name"))).expect("copied");
     let owner = read_replica(&in_short).expect("read").expect("a replica").owner();
-    begin_log(&in_short.join("log.next"), owner, 1 << 20, Fsync::Always, position.last).expect("begun");
+    let next = in_short.join("log.next");
+    begin_log(LogSettings::new(&next, owner, 1 << 20, Fsync::Always), position.last).expect("begun");
     let ranges = open(short.path()).await;
     let range = &ranges.all()[0];
     assert_eq!([read(range, "GET a"), read(range, "GET b")], ["1", "1"]);
