@@ -281,13 +281,14 @@ pub(super) async fn prefetch(cluster: &Cluster, request: &Request<'_>) {
                 yield_to_group().await;
             }
         }
-        Owner::Later(Target::Range(range)) => {
+        // What a write accesses is prefetched when it is executed, by another thread.
+        Owner::Later(Target::Range(range)) if request.op.is_read() => {
             let store = range.store();
             let mut prefetch = store.prefetch(request);
             while store.prefetch_step(request, &mut prefetch) {
                 yield_to_group().await;
             }
         }
-        Owner::Later(Target::Peer(_)) | Owner::Refused(_) => {}
+        Owner::Later(_) | Owner::Refused(_) => {}
     }
 }
