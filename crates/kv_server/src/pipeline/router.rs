@@ -6,7 +6,7 @@
 use super::{Protocol, Rendered, RequestResult, buffers::Output};
 use crate::{limits::LOOK_AHEAD_REQUESTS, reactor::yield_to_group};
 use kv::{Backlog, CommandError, FullName, LargeValue, Reply, Request, Subscription};
-use kv_cluster::{Cluster, Error, Owner, Range, Target};
+use kv_cluster::{Cluster, Error, ForwardedBatch, Owner, Range, Target};
 use std::{io, ops::ControlFlow, sync::Arc};
 use tokio::task::yield_now;
 
@@ -190,6 +190,9 @@ pub(crate) async fn execute<P: Protocol>(
             }
         };
         left = &left[executed.count..];
+        if executed.paused.is_some() || output.is_full() {
+            output.set_unrendered(arrived_bytes(&mut forwarded).await);
+        }
         if let Some(follow_up) = executed.paused {
             protocol.follow_up(follow_up, output).await?;
         }
@@ -197,7 +200,18 @@ pub(crate) async fn execute<P: Protocol>(
             output.flush().await?;
         }
     }
+    output.set_unrendered(0);
     Ok(())
+}
+
+/// Waits for the next results of all batches, and returns how many bytes they hold while the client does not
+/// read. What arrives later would not count.
+async fn arrived_bytes(forwarded: &mut [ForwardedBatch<'_>]) -> usize {
+    let mut bytes = 0;
+    for batch in forwarded {
+        bytes += batch.arrived_bytes().await;
+    }
+    bytes
 }
 
 /// Copies many bytes. Other connections of this thread run between two pieces.
