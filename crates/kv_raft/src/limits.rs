@@ -98,6 +98,11 @@ pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// Time between two looks at how large a log is.
 pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often one of these looks is repeated at most while something is on its way to the log, and the time
+/// between.
+pub(crate) const LOG_LOOKS: usize = 16;
+pub(crate) const LOG_LOOK_PAUSE: Duration = Duration::from_millis(2);
+
 /// Time between two notes of how far a log is on disk, unless one of its files has begun.
 pub(crate) const SYNCED_NOTE_PAUSE: Duration = Duration::from_secs(60);
 
