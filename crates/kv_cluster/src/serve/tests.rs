@@ -231,6 +231,7 @@ async fn other_calls_are_executed_while_the_values_of_a_large_transaction_are_co
     assert_eq!(served.replies(), [(0, "1".into()), (2, "2".into())]);
     served.inbound.progress(&mut served.output).await;
     assert_eq!(served.replies(), [(1, "Executed".into())]);
+    served.inbound.begin_turn();
     served.receive(&Message::Call { id: 3 }, &put_and_get("")[2..]).unwrap();
     served.inbound.progress(&mut served.output).await;
     assert!(served.replies() == [(3, String::from_utf8(value).unwrap())]);

@@ -199,5 +199,6 @@ async fn others_go_on_while_the_values_of_a_large_transaction_are_copied() {
         steps += 1;
     };
     assert_eq!((executed, steps), (Ok(true), 2 * 4));
-    assert!(foo.execute("apples", Op::Get { key: b"milk" }).await.unwrap().as_bytes() == value);
+    let (_, read) = transact(&foo, &[], &[get("apples")]).await;
+    assert!(read[0].as_bytes() == value);
 }
