@@ -11,6 +11,9 @@ pub(crate) const GROUP_BYTES: usize = 1024 * 1024;
 /// Steps (batches, transactions, flushes) after which a group takes no more.
 pub(crate) const GROUP_STEPS: usize = 4_096;
 
+/// Requests of a batch that is executed together with others: more are prefetched by themselves.
+pub(crate) const SMALL_BATCH_REQUESTS: usize = 16;
+
 /// Requests of a group after which the thread that executes them lets other threads run.
 pub(crate) const UNINTERRUPTED_REQUESTS: usize = 1_024;
 

@@ -169,6 +169,23 @@ async fn what_a_thread_proposes_in_one_turn_is_one_entry_of_the_log() {
 }
 
 #[tokio::test]
+async fn each_of_many_batches_that_are_executed_together_has_its_own_replies() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    let batches: [&[&str]; 6] =
+        [&["INCR a", "INCR a"], &[], &["GET a"], &["HSET h f 1", "INCR b", "GET b"], &["INCR a"], &[]];
+    let replies: [&[&str]; 6] =
+        [&["Number(1)", "Number(2)"], &[], &["2"], &["Number(1)", "Number(1)", "1"], &["Number(3)"], &[]];
+    let lines = batches.map(|batch| batch.iter().map(|line| Line::new(line)).collect::<Vec<_>>());
+    let requests = lines.each_ref().map(|batch| batch.iter().map(Line::request).collect::<Vec<_>>());
+    let tickets = wakes::turn(|| requests.each_ref().map(|batch| range.propose(batch).expect("proposed").1));
+    for (ticket, replies) in tickets.into_iter().zip(replies) {
+        assert_eq!(texts(ticket.await.expect("written")), replies);
+    }
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_kill() {
     let directory = TempDir::new().expect("a directory");
     let ranges = open(directory.path()).await;
