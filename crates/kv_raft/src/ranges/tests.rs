@@ -156,6 +156,9 @@ async fn what_a_thread_proposes_in_one_turn_is_one_entry_of_the_log() {
     let range = &ranges.all()[0];
     let before = range.status().applied;
     let set = Line::new("SET plain 1");
+    while !range.proposals.is_proposer_asleep() {
+        tokio::task::yield_now().await;
+    }
     // The first of them would be in a group of its own if the range was woken at once.
     let propose = |_| range.propose(&[set.request()]).expect("proposed").1;
     let tickets: Vec<_> = wakes::turn(|| (0..2_000).map(propose).collect());
