@@ -57,7 +57,7 @@ fn whatever_was_acknowledged_is_there_after_a_kill() {
 fn with_syncs_at_intervals_a_kill_of_the_process_loses_nothing() {
     let mut node = Release::durable_with("[storage]\nfsync = \"interval\"\nfsync_interval_ms = 3600000\n");
     assert!(node.log().contains("durable (synced every 3600000 ms, in "), "{}", node.log());
-    assert!(node.log().contains("loses what was acknowledged in the last 3600000 ms"), "{}", node.log());
+    node.wait_for_log(&["loses what was acknowledged in the last 3600000 ms"]);
     let mut resp = node.resp();
     for number in 1..=100 {
         assert_eq!(resp.ask("INCR counter"), format!(":{number}\\r\\n"));

@@ -355,8 +355,9 @@ fn the_console_takes_a_snapshot_and_a_bucket_that_crashes_loses_nothing() {
     node.wait_for_log(&["a snapshot was taken", "span=\"..\""]);
     let crashed = node.rpc("crash shopping");
     assert_eq!(crashed.trim(), "crashed; its range is loaded again from its log, and nothing is lost");
-    node.wait_until_loaded();
-    assert_eq!(node.rpc("get shopping milk").trim(), "1");
+    wait_until("it is loaded again, and nothing is lost", || {
+        text(&node.verb(&["rpc", "get shopping milk"]).stdout).trim() == "1"
+    });
     let storage = format!("durable, in {}", node.data_dir().display());
     assert!(node.rpc("status").contains(&storage), "{}", node.rpc("status"));
     let volatile = Release::alone();
