@@ -229,6 +229,30 @@ fn shutdown_drains_the_node() {
     assert!(node.wait().success());
 }
 
+/// A file is in the place of the data directory, so what is acknowledged is in memory alone.
+#[test]
+fn as_long_as_a_log_cannot_be_written_nothing_is_saved_and_only_nosave_ends_the_node() {
+    let mut node = Release::durable();
+    let mut client = node.resp();
+    assert_eq!(client.ask("WAITAOF 1 0 0"), r"*2\r\n:1\r\n:0\r\n");
+    let data_dir = node.data_dir();
+    fs::rename(&data_dir, data_dir.with_extension("away")).expect("renamed");
+    fs::write(&data_dir, "").expect("written");
+    wait_until("writes are refused", || client.ask("SET a 1").starts_with("-MISCONF"));
+    for command in ["SAVE", "BGSAVE", "BGSAVE", "SAVE"] {
+        let refused = client.ask(command);
+        assert!(refused.starts_with("-MISCONF"), "{command}: {refused}");
+    }
+    assert_eq!(client.ask("WAITAOF 1 0 1"), r"*2\r\n:0\r\n:0\r\n");
+    for command in ["SHUTDOWN", "SHUTDOWN SAVE", "SHUTDOWN NOW"] {
+        assert_eq!(client.ask(command), r"-ERR Errors trying to SHUTDOWN. Check logs.\r\n");
+    }
+    client.command(&["SHUTDOWN", "NOSAVE"]);
+    assert_eq!(client.read_until_closed(), "");
+    assert!(node.wait().success());
+    assert!(node.log().contains("the range ends without its log"), "{}", node.log());
+}
+
 /// Makes the file a pipe, from which a node reads what was in it when that is written.
 fn hold_back(file: &Path) -> Vec<u8> {
     let bytes = fs::read(file).expect("a file");

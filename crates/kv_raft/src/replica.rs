@@ -86,12 +86,16 @@ impl Replica {
                 }
                 End::Broken(reason) if self.range.may_read().is_ok() => {
                     tracing::error!(span, reason, "the log has failed; it is written again from memory");
-                    self.range.refuse_writes(&reason);
+                    self.range.fail_log(&reason);
                     if began == Begin::Renewed {
                         sleep(RENEW_PAUSE_LIMIT).await;
                     }
-                    if !renew_log(&self.files, &self.range, self.cache_bytes).await {
-                        return;
+                    if let Err(reason) = renew_log(&self.files, &self.range, self.cache_bytes).await {
+                        return tracing::error!(
+                            span,
+                            reason,
+                            "the range ends without its log: what was acknowledged and is not in its older files is lost"
+                        );
                     }
                     tracing::warn!(
                         span,

@@ -42,9 +42,11 @@ impl From<Damage> for io::Error {
 }
 
 /// Fails if there is no file, or the first one does not begin with a record: that is on disk since the log
-/// was made, but for one that an early version made and wrote nothing to.
+/// was made, but for one that an early version made and wrote nothing to. Fails as well if one in the middle
+/// is empty.
 pub(super) fn check_beginning(directory: &Path) -> io::Result<()> {
-    let Some(first) = files(directory)?.into_iter().next() else {
+    let mut files = files(directory)?;
+    let Some(first) = files.first().cloned() else {
         let reason = format!(
             "{} is empty; restore the range from a backup, or move its directory elsewhere if nothing was ever \
              written to it",
@@ -53,8 +55,14 @@ pub(super) fn check_beginning(directory: &Path) -> io::Result<()> {
         return Err(io::Error::new(ErrorKind::InvalidData, reason));
     };
     match decode(&mut BufReader::new(File::open(&first)?)) {
-        Err(error) if is_unreadable(&error) => Err(Damage { path: first, offset: 0 }.into()),
-        result => result,
+        Err(error) if is_unreadable(&error) => return Err(Damage { path: first, offset: 0 }.into()),
+        result => result?,
+    }
+    // Nothing was written to the last ones. The library expects a record in each of the others.
+    while files.pop_if(|last| is_unwritten(last).unwrap_or(false)).is_some() {}
+    match files.into_iter().find(|path| fs::metadata(path).is_ok_and(|found| found.len() == 0)) {
+        Some(path) => Err(Damage { path, offset: 0 }.into()),
+        None => Ok(()),
     }
 }
 

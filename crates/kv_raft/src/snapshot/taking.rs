@@ -162,6 +162,11 @@ impl Snapshots {
         }
     }
 
+    /// None is to be begun any more, but for the one that is being taken.
+    pub(crate) fn forget_wanted(&self) {
+        self.status.send_modify(|status| status.wanted = status.begun);
+    }
+
     /// Waits until no snapshot is being written.
     pub(crate) async fn wait_until_written(&self) {
         // It is not closed as long as this is borrowed.

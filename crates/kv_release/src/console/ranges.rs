@@ -27,7 +27,7 @@ pub(super) fn snapshot(node: &Node, _: &[Argument]) -> Result<Value, String> {
     }
     // They are taken although nobody waits for them.
     drop(local.take_snapshots());
-    local.check_ranges().map_err(|failure| failure.to_string())?;
+    local.check_ranges().and_then(|()| local.check_logs()).map_err(|failure| failure.to_string())?;
     Ok(Value::Text("begun; `ranges` shows its size and age when it is on disk".to_owned()))
 }
 

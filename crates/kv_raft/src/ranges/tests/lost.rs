@@ -237,6 +237,16 @@ async fn a_log_without_its_newest_file_is_not_taken_for_all_there_was() {
 }
 
 #[tokio::test]
+async fn an_empty_file_among_those_of_a_log_is_named() {
+    let directory = filled_log().await;
+    let file = &log_files(directory.path())[1];
+    fs::write(file, "").expect("emptied");
+    let reason = stopped(directory.path()).await;
+    let expected = format!("{} is damaged at offset 0; ", file.display());
+    assert!(reason.starts_with(&expected), "{reason}");
+}
+
+#[tokio::test]
 async fn how_far_a_log_is_on_disk_is_noted_when_a_file_begins() {
     let directory = TempDir::new().expect("a directory");
     let ranges = open(directory.path()).await;

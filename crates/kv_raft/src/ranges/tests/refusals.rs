@@ -118,7 +118,7 @@ async fn watches_end_although_the_range_refuses_writes() {
 
     // While the log is written again nothing can be proposed: all watches end with that.
     let version = watch(range).await;
-    range.refuse_writes("a test");
+    range.fail_log("a test");
     assert!(range.propose(&unwatch).is_err());
     range.proposals.accept();
     assert!(has_ended(range, version).await);
