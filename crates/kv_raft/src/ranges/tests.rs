@@ -442,27 +442,28 @@ async fn without_its_snapshot_a_log_is_not_taken_for_all_there_was() {
         let reason = stopped().await;
         assert!(reason.starts_with(&*snapshot.to_string_lossy()), "{reason}");
         assert!(reason.contains("damaged in the block behind byte"), "{reason}");
+        assert!(reason.contains("; with the node stopped, move "), "{reason}");
     }
-    fs::remove_file(snapshot).expect("removed");
-    let reason = stopped().await;
-    assert!(
-        reason.ends_with("the log does not go on from the snapshot; restore the range from a backup"),
-        "{reason}"
+    let data_dir = directory.path().display();
+    let ways_out = format!(
+        "; with the node stopped, move {data_dir} elsewhere, to start empty and `restore` a backup, or \
+         {data_dir}/ranges/1-1 elsewhere, to start without these buckets"
     );
+    let check =
+        |reason: String, problem| assert!(reason.ends_with(&format!("{problem}{ways_out}")), "{reason}");
+    fs::remove_file(snapshot).expect("removed");
+    check(stopped().await, "the log does not go on from the snapshot");
     fs::write(snapshot, bytes).expect("written");
     let log = directory.path().join("ranges/1-1/log");
     for file in fs::read_dir(&log).expect("a directory") {
         fs::remove_file(file.expect("a file").path()).expect("removed");
     }
-    let reason = stopped().await;
-    assert!(reason.contains("log is empty; restore the range from a backup"), "{reason}");
+    check(stopped().await, "log is empty");
     // Nor without a snapshot, which would be a range without buckets.
     fs::remove_file(snapshot).expect("removed");
-    let reason = stopped().await;
-    assert!(reason.contains("log is empty; restore the range from a backup"), "{reason}");
+    check(stopped().await, "log is empty");
     fs::remove_dir_all(&log).expect("removed");
-    let reason = stopped().await;
-    assert!(reason.ends_with("log is missing; restore the range from a backup"), "{reason}");
+    check(stopped().await, "log is missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

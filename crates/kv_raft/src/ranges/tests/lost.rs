@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    error::ways_out,
     identity::{read_replica, read_synced},
     limits::LOG_FILE_BYTES,
     log::LogSettings,
@@ -48,11 +49,8 @@ async fn without_its_replica_file_a_range_stops_and_no_other_takes_its_place() {
             None => fs::remove_file(&replica).expect("removed"),
             Some(bytes) => fs::write(&replica, bytes).expect("written"),
         }
-        let expected = format!(
-            "{} {problem}; restore its directory from a backup, or move {range} elsewhere to start without its \
-             data",
-            replica.display()
-        );
+        let ways_out = ways_out(Path::new(&range));
+        let expected = format!("{} {problem}; put it back from a copy, or {ways_out}", replica.display());
         let RangeState::Stopped(reason) = second(&two_ranges(directory.path())).await else {
             panic!("not stopped: {problem}")
         };
@@ -84,7 +82,7 @@ async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_us
     settings.spans[1] = span("n", None);
     fs::remove_dir_all(ranges.join("7-9/log")).expect("removed");
     let RangeState::Stopped(reason) = second(&settings).await else { panic!("not stopped") };
-    assert!(reason.ends_with("log is missing; restore the range from a backup"), "{reason}");
+    assert!(reason.ends_with(&format!("log is missing; {}", ways_out(&ranges.join("7-9")))), "{reason}");
     // Moved away by the operator, but for its name.
     for file in ["replica", "synced"] {
         fs::remove_file(ranges.join("7-9").join(file)).expect("removed");
@@ -147,7 +145,8 @@ async fn to_leave_an_entry_out_makes_no_log_and_takes_none_away() {
     assert_eq!(second(&two_ranges(directory.path())).await, RangeState::Ready);
     fs::remove_dir_all(&log).expect("removed");
     let error = find(1).expect_err("no log").to_string();
-    assert!(error.ends_with("log is missing; restore the range from a backup"), "{error}");
+    let range = directory.path().join("ranges/1-1");
+    assert!(error.ends_with(&format!("log is missing; {}", ways_out(&range))), "{error}");
     assert!(!log.exists());
 }
 
@@ -185,7 +184,8 @@ async fn a_log_without_its_newest_file_is_not_taken_for_all_there_was() {
     let reason = stopped(directory.path()).await;
     let expected = format!("{}: the log ends at entry ", log.display());
     assert!(reason.starts_with(&expected), "{reason}");
-    assert!(reason.ends_with("put it back, or restore the range from a backup"), "{reason}");
+    let range = directory.path().join("ranges/1-1");
+    assert!(reason.ends_with(&format!("put it back, or {}", ways_out(&range))), "{reason}");
     // Nothing was changed by that.
     fs::write(&files[2], newest).expect("put back");
     let ranges = open(directory.path()).await;
