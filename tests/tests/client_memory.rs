@@ -4,7 +4,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
 };
-use tests::{Release, RespClient, TIMEOUT, resp::command, wait_until};
+use tests::{Pair, Release, RespClient, Settings, TIMEOUT, resp::command, wait_until};
 
 const MIB: usize = 1024 * 1024;
 
@@ -182,6 +182,45 @@ fn unread_replies_count_for_all_clients_together() {
         .collect();
     assert!(evicted(&node));
     assert_eq!(small.ask("STRLEN milk"), r":20971520\r\n");
+    drop(clients);
+}
+
+/// Replies to what has waited for the disk, or for another node, arrive together. They count as well while
+/// the first of them are not read.
+#[test]
+fn unread_replies_that_have_arrived_together_count_for_all_clients_together() {
+    let limit = "client_limits.max_memory = \"64mb\"\n";
+    let node = Release::durable_with(limit);
+    check_slow_readers(&node, "eggs", "milk");
+    assert!(evicted(&node));
+    drop(node);
+    // Another node sends a few of them at a time.
+    let volatile = Settings::default();
+    let limited = Settings { head: format!("{}{limit}", volatile.head), ..volatile.clone() };
+    let pair = Pair::with(&limited, &volatile);
+    pair.wait_until_linked();
+    check_slow_readers(&pair.foo, "pears", "rice");
+}
+
+/// Has many clients write one bucket and read another one, but not the replies.
+fn check_slow_readers(node: &Release, written: &str, read: &str) {
+    let mut small = node.resp();
+    // Copied for each of them.
+    small.command(&[b"SET".as_slice(), read.as_bytes(), &vec![b'x'; 250_000]]);
+    assert_eq!(small.reply(), b"+OK\r\n");
+    let before = node.resident_bytes();
+    let pipeline = [command(&["SET", written, "1"]), command(&["GET", read]).repeat(63)].concat();
+    let clients: Vec<TcpStream> = (0..40)
+        .map(|_| {
+            let mut client = connect(node);
+            send(&mut client, &pipeline.repeat(4));
+            client.peek(&mut [0]).expect("a reply");
+            assert_bounded(node, before);
+            assert!(small.ask(&format!("INCR {written}:count")).starts_with(':'), "others go on");
+            client
+        })
+        .collect();
+    assert_eq!(small.ask(&format!("STRLEN {read}")), r":250000\r\n");
     drop(clients);
 }
 

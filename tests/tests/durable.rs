@@ -209,7 +209,11 @@ fn ranges_that_are_lost_are_missed_at_a_start() {
         fs::remove_dir_all(node.data_dir().join(removed)).expect("removed");
         node.restart();
         node.wait_until_loaded();
-        node.wait_for_log(&["WARN", "stop the node and put them back", &format!("lost=\"{lost}\"")]);
+        node.wait_for_log(&[
+            "WARN",
+            "move this directory out, and put them back",
+            &format!("lost=\"{lost}\""),
+        ]);
         assert!(!node.log().contains("a new data directory was made"), "{}", node.log());
         assert_eq!(node.resp().ask("GET a"), "$-1\\r\\n");
     }

@@ -69,6 +69,9 @@ const MARK: &[u8] = b"imported";
 #[test]
 #[ignore = "writes files: only for a new version of a format, with --release"]
 fn write_fixtures() {
+    if cfg!(debug_assertions) {
+        panic!("fixtures are written by a release build: add --release");
+    }
     let fixtures = Path::new(NEWEST);
     drop(fs::remove_dir_all(fixtures));
     fs::create_dir_all(fixtures).expect("made");

@@ -99,7 +99,7 @@ pub use store::{
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     load::{LoadCounts, LoadError, Loader},
     prefetch::Prefetch,
-    prepare::Preparation,
+    prepare::{Preparation, TransactionPreparation},
     records::{BucketHead, BucketPage, OwnedEntry},
 };
 pub use supervisor::supervisor;

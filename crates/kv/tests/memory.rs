@@ -1,6 +1,6 @@
 //! Memory statistics, and the requests that are refused when the limit is reached.
 
-use kv::{Args, Command, CommandError, Op, Reply, Request, Store, args};
+use kv::{Args, Command, CommandError, Op, Reply, Request, Store, TransactionPreparation, args};
 use std::ops::ControlFlow::Continue;
 
 const VALUE: &[u8] = &[b'v'; 100];
@@ -95,7 +95,8 @@ fn the_limit_counts_within_a_batch() {
 fn a_transaction_that_finds_no_room_does_nothing() {
     let (store, _) = full(1 << 16);
     let batch = [Request::new(b"b", Op::Drop), Request::new(b"b", Op::Put { key: b"k", value: VALUE })];
-    let refused = store.transact(&[], &batch, 0, |_| panic!("nothing is executed"));
+    let refused =
+        store.transact(&[], &batch, TransactionPreparation::default(), 0, |_| panic!("nothing is executed"));
     assert_eq!((refused, store.bucket_counts()[0]), (Err(CommandError::OutOfMemory), 1));
 }
 
@@ -108,9 +109,16 @@ fn a_transaction_that_has_begun_is_not_refused_in_the_middle() {
     let batch: Vec<Request<'_>> =
         [Op::Create].into_iter().chain(puts).map(|op| Request::new(b"b", op)).collect();
     let mut outcomes = Vec::new();
-    assert_eq!(store.transact(&[], &batch, 0, |reply| outcomes.push(outcome(&reply))), Ok(true));
+    assert_eq!(
+        store.transact(&[], &batch, TransactionPreparation::default(), 0, |reply| outcomes
+            .push(outcome(&reply))),
+        Ok(true)
+    );
     assert_eq!(outcomes, [Outcome::Fine; 4]);
-    assert_eq!(store.transact(&[], &batch, 0, |_| {}), Err(CommandError::OutOfMemory));
+    assert_eq!(
+        store.transact(&[], &batch, TransactionPreparation::default(), 0, |_| {}),
+        Err(CommandError::OutOfMemory)
+    );
 }
 
 #[test]

@@ -179,6 +179,20 @@ impl<'a> ForwardedBatch<'a> {
         }
     }
 
+    /// Waits until the result of the next request is known, if there is one, and returns how many bytes of
+    /// memory it holds, with those that have arrived along with it.
+    pub async fn arrived_bytes(&mut self) -> usize {
+        if self.resolved == self.requests.len() {
+            return 0;
+        }
+        self.wait_for_next().await;
+        match &self.state {
+            State::Replied(replies) => replies.held_bytes(),
+            State::Executed(replies) => replies.held_bytes(),
+            State::Unsent | State::InFlight(_) | State::Proposed(..) | State::Failed(..) => 0,
+        }
+    }
+
     /// Waits until the result of the next request is known.
     async fn wait_for_next(&mut self) {
         loop {

@@ -16,7 +16,7 @@ pub(crate) use durable::{Flushing, Place};
 use crate::{cookie::Cookie, limits::PREPARATIONS, node_name::NodeName, routing::table::RoutingTable};
 use kv::{
     Budget, Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request,
-    Store, TransactionLimits,
+    Store, TransactionLimits, TransactionPreparation,
 };
 use kv_raft::Ranges;
 use otp::{Intensity, Supervisor};
@@ -216,6 +216,18 @@ impl LocalNode {
         Ok(preparation)
     }
 
+    /// Copies the large arguments of a transaction. Other tasks run between their pieces.
+    pub(crate) async fn prepare_transaction<'a>(
+        &self,
+        batch: &[Request<'a>],
+    ) -> Result<TransactionPreparation<'a>, CommandError> {
+        let mut preparation = self.store.prepare_transaction(batch, kv::time::now_ms());
+        while preparation.step()? {
+            yield_now().await;
+        }
+        Ok(preparation)
+    }
+
     /// Executes the whole batch as one step, unless one of the watched buckets has changed since
     /// [`kv::Op::Watch`] returned its version. Returns `false` if one has, and an error if the batch is
     /// refused; then nothing was done.
@@ -223,10 +235,10 @@ impl LocalNode {
         &self,
         watched: &[(FullName<'_>, u64)],
         batch: &[Request<'_>],
-        now_ms: u64,
+        preparation: TransactionPreparation<'_>,
         reply: impl FnMut(Reply<'_>),
     ) -> Result<bool, CommandError> {
-        self.store.transact(watched, batch, now_ms, reply)
+        self.store.transact(watched, batch, preparation, kv::time::now_ms(), reply)
     }
 
     /// A number for the watches that come over a new link: never 0, and never the same twice.

@@ -183,6 +183,12 @@ pub enum OpenError {
         /// Those that there are.
         found: String,
     },
+    /// It is not known which directory has the data of a range.
+    #[error("{problem}")]
+    Unclear {
+        /// Which ones may, and what to do.
+        problem: String,
+    },
     /// The log of a range has no such entry with requests.
     #[error("the log of range {range} has no requests in entry {index}; it has entries {first} to {last}")]
     NoEntry {

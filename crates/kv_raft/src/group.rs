@@ -8,10 +8,10 @@
 mod codes;
 pub(crate) mod encode;
 
-use crate::limits::{GROUP_BYTES, STEP_REQUESTS};
+use crate::limits::{GROUP_BYTES, SMALL_BATCH_REQUESTS, STEP_REQUESTS};
 use codes::{VERSION, op, step};
 use kv::{
-    Args, Command, Database, EntryTerms, FullName, Kind, LoadMode, Op, Projection, Request,
+    Args, Command, Database, EntryTerms, FullName, Kind, LargeValue, LoadMode, Op, Projection, Request,
     TransactionLimits, Watcher, free_buffer,
 };
 use std::{num::NonZeroU64, ops::Deref};
@@ -59,13 +59,19 @@ pub(crate) enum Step<'g> {
     EndWatches(Option<u64>),
 }
 
-impl Step<'_> {
-    /// How many requests it has.
-    pub(crate) fn requests(&self) -> usize {
+impl<'g> Step<'g> {
+    /// Its requests.
+    pub(crate) fn requests(&self) -> &[Request<'g>] {
         match self {
-            Step::Batch(requests) | Step::Transaction { requests, .. } => requests.len(),
-            Step::Flush(_) | Step::EndWatches(_) => 0,
+            Step::Batch(requests) | Step::Transaction { requests, .. } => requests,
+            Step::Flush(_) | Step::EndWatches(_) => &[],
         }
+    }
+
+    /// Whether it is a batch of few requests, none of which has a large value.
+    pub(crate) fn is_small_batch(&self) -> bool {
+        matches!(self, Step::Batch(requests) if requests.len() <= SMALL_BATCH_REQUESTS
+            && !requests.iter().any(|request| LargeValue::holds(request.op.payload_bytes())))
     }
 }
 

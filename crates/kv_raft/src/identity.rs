@@ -68,6 +68,11 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// The name of its directory.
+    pub(crate) fn directory_name(&self) -> String {
+        format!("{}-{}", self.range, self.replica)
+    }
+
     pub(crate) fn owner(&self) -> Owner {
         let Identity { range, replica, seed, .. } = *self;
         Owner { range, replica, seed }

@@ -11,6 +11,9 @@ pub(crate) const GROUP_BYTES: usize = 1024 * 1024;
 /// Steps (batches, transactions, flushes) after which a group takes no more.
 pub(crate) const GROUP_STEPS: usize = 4_096;
 
+/// Requests of a batch that is executed together with others: more are prefetched by themselves.
+pub(crate) const SMALL_BATCH_REQUESTS: usize = 16;
+
 /// Requests of a group after which the thread that executes them lets other threads run.
 pub(crate) const UNINTERRUPTED_REQUESTS: usize = 1_024;
 
@@ -94,6 +97,11 @@ pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Time between two looks at how large a log is.
 pub(crate) const LOG_CHECK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often one of these looks is repeated at most while something is on its way to the log, and the time
+/// between.
+pub(crate) const LOG_LOOKS: usize = 16;
+pub(crate) const LOG_LOOK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Time between two notes of how far a log is on disk, unless one of its files has begun.
 pub(crate) const SYNCED_NOTE_PAUSE: Duration = Duration::from_secs(60);

@@ -34,6 +34,8 @@ use tokio::sync::oneshot;
 pub(crate) struct Log {
     log: RaftLog<LogTypes>,
     fsync: Fsync,
+    /// Where it ended when it was opened.
+    opened_end: u64,
     /// How often something was written.
     written: u64,
     syncs: Arc<Syncs>,
@@ -108,6 +110,24 @@ pub struct LogStats {
     pub sync_p99: Duration,
 }
 
+/// The files of a log, in order, as they are if nobody else writes to them.
+#[derive(Debug)]
+pub(crate) struct LogFiles {
+    pub(crate) files: Vec<LogFile>,
+    /// Whether nothing is on its way to them: what is not written yet waits for what is written next.
+    pub(crate) is_idle: bool,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    pub(crate) path: PathBuf,
+    /// Its bytes, without those that are on their way or wait.
+    pub(crate) written: u64,
+    /// Its bytes, with them.
+    pub(crate) size: u64,
+}
+
 impl<'a> LogSettings<'a> {
     /// The log in `directory`, which keeps `cache_bytes` of its entries in memory.
     pub(crate) fn new(
@@ -144,7 +164,7 @@ impl Log {
         // One that an early version made says it anywhere in its first file.
         let owner = log.log.log_state().user_data;
         if owner.is_some_and(|owner| owner != settings.owner) {
-            let newest = log.files().pop().unwrap_or_else(|| settings.directory.into());
+            let newest = log.files().files.pop().map_or_else(|| settings.directory.into(), |file| file.path);
             return Err(damage::foreign(settings.directory, &newest, owner));
         }
         log.check_first(settings.directory)?;
@@ -178,8 +198,9 @@ impl Log {
         let config = Config { wal, log_cache_max_items: Some(usize::MAX), log_cache_capacity };
         let log = open_when_free(Arc::new(config));
         let log = log.map_err(|error| damage::locate(settings.directory, error))?;
+        let opened_end = log.stat().open_chunk.global_end;
         // Another process may have written and not synced.
-        Ok(Log { log, fsync: settings.fsync, written: 1, syncs: Arc::default() })
+        Ok(Log { log, opened_end, fsync: settings.fsync, written: 1, syncs: Arc::default() })
     }
 
     /// Whether it says whose it is: each file that begins from now on does.
@@ -228,11 +249,18 @@ impl Log {
         }
     }
 
-    /// The paths of its files.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
+    /// Its files.
+    pub(crate) fn files(&self) -> LogFiles {
+        let is_idle = self.syncs.synced.load(Acquire) == self.written;
         let (stat, wal) = (self.log.stat(), &self.log.config().wal);
+        let end = self.opened_end + stat.flush_metrics.write_bytes;
         let files = stat.closed_chunks.iter().chain([&stat.open_chunk]);
-        files.map(|file| wal.chunk_path(file.chunk_id).into()).collect()
+        let files = files.map(|file| LogFile {
+            path: wal.chunk_path(file.chunk_id).into(),
+            written: end.clamp(file.global_start, file.global_end) - file.global_start,
+            size: file.size,
+        });
+        LogFiles { files: files.collect(), is_idle }
     }
 
     /// Drops what the cache has beyond its size. The library does that only when it is given the next entry,

@@ -10,7 +10,7 @@ use crate::{
         replies::{GroupReplies, ProposalOutcome},
     },
 };
-use kv::{EntryTerms, Halted, Reply, Request, Store, syntax::excerpt::excerpt};
+use kv::{EntryTerms, Halted, Request, Store, syntax::excerpt::excerpt};
 use parking_lot::Mutex;
 use std::{
     collections::BTreeSet,
@@ -156,10 +156,10 @@ impl Machine {
         let mut replies = group.as_ref().map(|_| GroupReplies::default());
         let (terms, steps) = group::decode(bytes)?;
         self.progress.stamp_ms.fetch_max(terms.stamp_ms, Relaxed);
+        let steps = steps.collect::<Result<Vec<_>, _>>()?;
         let mut executed = 0;
-        for step in steps {
-            let step = step?;
-            executed += step.requests();
+        for steps in steps.chunk_by(|step, next| step.is_small_batch() && next.is_small_batch()) {
+            executed += steps.iter().map(|step| step.requests().len()).sum::<usize>();
             if executed >= UNINTERRUPTED_REQUESTS {
                 executed = 0;
                 // Otherwise the system interrupts it, often while it holds a lock, for which others wait.
@@ -168,7 +168,7 @@ impl Machine {
             if let Some(replies) = &mut replies {
                 replies.begin_step();
             }
-            if let Err((halted, bucket)) = self.apply_step(&step, terms, replies.as_mut()) {
+            if let Err((halted, bucket)) = self.apply_steps(steps, terms, replies.as_mut()) {
                 *self.progress.crash.lock() = Some(Crash { index: id.index, halted, bucket });
                 return Err(ApplyError::Halted);
             }
@@ -195,58 +195,78 @@ impl Machine {
         self.applied(id);
     }
 
-    /// Executes a step. The error is why, and at which bucket, the store has halted.
-    fn apply_step(
+    /// Executes batches, or one step of another kind. The replies to the first step have begun. The error is
+    /// why, and at which bucket, the store has halted.
+    fn apply_steps(
         &self,
-        step: &Step<'_>,
+        steps: &[Step<'_>],
         terms: EntryTerms,
         mut replies: Option<&mut GroupReplies>,
     ) -> Result<(), (Halted, Bucket)> {
-        let mut executed = 0_usize;
-        let mut on_reply = |reply: Reply<'_>| {
-            if let Some(replies) = &mut replies {
-                replies.push(reply);
-            }
-            executed += 1;
-        };
-        match step {
-            Step::Batch(requests) => {
-                let halted = self.store.apply(requests, terms, &mut on_reply);
-                // The reply to the request that crashed is counted.
-                halted.map_err(|halted| (halted, bucket(requests, executed.saturating_sub(1))))
-            }
-            Step::Transaction { watched, requests } => {
-                let transacted = self.store.apply_transaction(watched, requests, terms, &mut on_reply);
+        match steps {
+            [Step::Transaction { watched, requests }] => {
+                let mut executed = 0_usize;
+                let transacted = self.store.apply_transaction(watched, requests, terms, |reply| {
+                    if let Some(replies) = &mut replies {
+                        replies.push(reply);
+                    }
+                    executed += 1;
+                });
                 let outcome = match transacted {
                     Ok(Ok(true)) => return Ok(()),
                     Ok(Ok(false)) => ProposalOutcome::Aborted,
                     Ok(Err(error)) => ProposalOutcome::Refused(error),
-                    Err(halted) => return Err((halted, bucket(requests, executed.saturating_sub(1)))),
+                    Err(halted) => return Err((halted, bucket(requests, executed))),
                 };
                 if let Some(replies) = replies {
                     replies.set_outcome(outcome);
                 }
-                Ok(())
             }
-            Step::Flush(database) => {
+            [Step::Flush(database)] => {
                 let flushed = self.store.flush(*database);
                 // If the system has no thread for it, it is freed here: an error drops the closure.
                 drop(thread::Builder::new().spawn(|| drop(flushed)));
-                Ok(())
             }
-            Step::EndWatches(link) => {
-                match link {
-                    Some(link) => self.store.unwatch_link(*link),
-                    None => self.store.unwatch_all(),
-                }
-                Ok(())
-            }
+            [Step::EndWatches(Some(link))] => self.store.unwatch_link(*link),
+            [Step::EndWatches(None)] => self.store.unwatch_all(),
+            batches => return self.apply_batches(batches, terms, replies),
         }
+        Ok(())
+    }
+
+    /// Executes batches as one, so that the memory of all their requests is prefetched together.
+    fn apply_batches(
+        &self,
+        batches: &[Step<'_>],
+        terms: EntryTerms,
+        mut replies: Option<&mut GroupReplies>,
+    ) -> Result<(), (Halted, Bucket)> {
+        let requests: Vec<_> = batches.iter().flat_map(Step::requests).copied().collect();
+        let mut lengths = batches.iter().map(|batch| batch.requests().len());
+        let (mut executed, mut end) = (0, lengths.next().unwrap_or_default());
+        let applied = self.store.apply(&requests, terms, |reply| {
+            if let Some(replies) = &mut replies {
+                while executed == end
+                    && let Some(length) = lengths.next()
+                {
+                    replies.begin_step();
+                    end += length;
+                }
+                replies.push(reply);
+            }
+            executed += 1;
+        });
+        if let Some(replies) = replies {
+            // Those without requests.
+            lengths.for_each(|_| replies.begin_step());
+        }
+        applied.map_err(|halted| (halted, bucket(&requests, executed)))
     }
 }
 
-fn bucket(requests: &[Request<'_>], index: usize) -> Bucket {
-    requests.get(index).map(|request| request.bucket.into())
+/// The bucket of the last request that was executed. The reply to one that crashes is counted.
+fn bucket(requests: &[Request<'_>], executed: usize) -> Bucket {
+    requests.get(executed.saturating_sub(1)).map(|request| request.bucket.into())
 }
 
 #[cfg(test)]

@@ -530,10 +530,7 @@ impl BucketMut<'_> {
     /// Writes into the string, from `offset` on, with zeros between its end and `offset`.
     pub(crate) fn write_string(&mut self, offset: usize, bytes: &[u8]) -> Result<(), CommandError> {
         self.view().string()?;
-        let copied = self.shard.prepared.take(bytes);
-        if copied.as_ref().is_some_and(|copied| !copied.is_aligned_to(offset)) {
-            return Err(CommandError::Outdated);
-        }
+        let copied = self.shard.prepared.take_for(bytes, offset)?;
         let name = self.name;
         if !self.exists() {
             check_name(name)?;

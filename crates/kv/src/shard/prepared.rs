@@ -1,13 +1,15 @@
 //! Copies of the large arguments of a request, in pieces, made before the request's shard is locked. Under
 //! the lock they are taken over, so it is held for no longer than for a small value.
 
-use crate::memory::large::LargeValue;
+use crate::{error::CommandError, memory::large::LargeValue};
 
 /// Copies of arguments, each with the argument's place in memory. They are only valid for a request that
 /// borrows the same arguments.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PreparedValues {
     values: Vec<(Place, LargeValue)>,
+    /// Whether a write to a string that has another length than expected is refused, to be prepared again.
+    pub(crate) refuses_outdated: bool,
 }
 
 /// Where an argument begins, and its length.
@@ -41,5 +43,18 @@ impl PreparedValues {
         }
         let at = self.values.iter().position(|(at, _)| *at == place(argument))?;
         Some(self.values.swap_remove(at).1)
+    }
+
+    /// Takes the copy of an argument that is written at `offset` of a string, if it was made for that.
+    pub(crate) fn take_for(
+        &mut self,
+        argument: &[u8],
+        offset: usize,
+    ) -> Result<Option<LargeValue>, CommandError> {
+        match self.take(argument) {
+            Some(copy) if copy.is_aligned_to(offset) => Ok(Some(copy)),
+            Some(_) if self.refuses_outdated => Err(CommandError::Outdated),
+            _ => Ok(None),
+        }
     }
 }

@@ -12,11 +12,11 @@ use crate::{
     memory::{budget::Budget, large::LargeValue},
     reply::Reply,
     request::Request,
-    store::cost::TransactionLimits,
+    store::{cost::TransactionLimits, prepare::TransactionPreparation},
     time::Clock,
 };
 use foldhash::{SharedSeed, fast::SeedableRandomState};
-use std::{ops::ControlFlow, slice};
+use std::ops::ControlFlow;
 
 /// What an entry of the log says about its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Store {
             if halted.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         match batch {
-            [request] if LargeValue::holds(request.op.payload_bytes()) && !request.spans_buckets() => {
+            [request] if LargeValue::holds(request.op.payload_bytes()) => {
                 self.apply_large(request, entry.terms(&budget), on_reply);
             }
             _ => drop(self.execute_on(batch, entry.terms(&budget), on_reply)),
@@ -73,20 +73,13 @@ impl Store {
         &self,
         request: &Request<'_>,
         terms: Terms<'_>,
-        mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
+        on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) {
-        let mut preparation = self.prepare_unrefused(request, terms.clock.now_ms);
+        let string_len = || self.string_len(request, terms.clock.now_ms);
+        let mut preparation = self.prepare_unrefused(request, string_len);
         // Without memory for a copy, it turns out when the request is executed whether it needs one.
         while let Ok(true) = preparation.step() {}
-        let mut is_outdated = false;
-        self.execute_prepared_on(request, preparation, terms, |reply| {
-            is_outdated = reply == Reply::Error(CommandError::Outdated);
-            if is_outdated { ControlFlow::Continue(()) } else { on_reply(reply) }
-        });
-        // The string has expired.
-        if is_outdated {
-            self.execute_on(slice::from_ref(request), terms, on_reply);
-        }
+        self.execute_prepared_on(request, preparation, terms, on_reply);
     }
 
     /// Executes the requests of an entry as one step, as [`Self::transact`] does.
@@ -98,7 +91,10 @@ impl Store {
         mut on_reply: impl FnMut(Reply<'_>),
     ) -> Result<Result<bool, CommandError>, Halted> {
         let (mut halted, budget) = (Ok(()), Budget::default());
-        let executed = self.transact_on(watched, batch, entry.terms(&budget), |reply| {
+        let mut preparation = self.prepare_transaction_within(entry.limits, batch, entry.stamp_ms);
+        // As in `apply_large`.
+        while let Ok(true) = preparation.step() {}
+        let executed = self.transact_on(watched, batch, preparation, entry.terms(&budget), |reply| {
             halted = halted.and(check(&reply));
             on_reply(reply);
         });
@@ -130,7 +126,7 @@ impl Store {
         on_reply: impl FnMut(Reply<'_>),
     ) -> Result<(), CommandError> {
         let terms = Terms { clock, budget: &self.budget, limits: None };
-        self.transact_on(&[], batch, terms, on_reply).map(drop)
+        self.transact_on(&[], batch, TransactionPreparation::default(), terms, on_reply).map(drop)
     }
 }
 

@@ -100,7 +100,7 @@ impl Store {
 
     /// Hashes the names and fields of the first requests, as long as they belong to one shard; the very first
     /// names one bucket. Returns the index of that shard.
-    pub(super) fn hash_lookups<'b>(
+    fn hash_lookups<'b>(
         &self,
         batch: &[Request<'b>],
         lookups: &mut ArrayVec<Lookup<'b>, BATCH_REQUESTS>,

@@ -1,19 +1,19 @@
 //! Large arguments are copied before the shard of their bucket is locked, a piece at a time, so that neither
 //! the lock nor the caller's thread is taken for long.
 
-use super::{Store, batch::Terms};
+use super::{Store, batch::Terms, cost::TransactionLimits};
 use crate::{
     commands::spec::Cost,
+    database::FullName,
     error::CommandError,
     limits::STEP_BYTES,
     memory::{entry::Value, large::LargeValue},
     reply::Reply,
     request::{Op, Request},
-    shard::{Shard, bucket_ref::BucketMut, prepared::PreparedValues, registry::Lookup},
+    shard::{Shard, bucket_ref::BucketMut, multi::ShardGuards, prepared::PreparedValues, registry::Lookup},
     time::Clock,
 };
-use arrayvec::ArrayVec;
-use std::{hash::BuildHasher, ops::ControlFlow, slice};
+use std::{collections::VecDeque, hash::BuildHasher, ops::ControlFlow, slice};
 
 /// Copies the large arguments of a request.
 #[derive(Debug)]
@@ -43,6 +43,39 @@ impl Preparation<'_> {
         }
         Ok(true)
     }
+
+    /// Where a string ends after the write.
+    fn end(&self) -> usize {
+        self.offset + self.arguments.first().map_or(0, |argument| argument.len())
+    }
+}
+
+/// Copies the large arguments of the requests of a transaction.
+#[derive(Debug, Default)]
+pub struct TransactionPreparation<'a> {
+    /// Of the requests that have some, with their places in the transaction.
+    requests: VecDeque<(usize, Preparation<'a>)>,
+    /// How many of these are copied.
+    copied: usize,
+}
+
+impl TransactionPreparation<'_> {
+    /// Copies the next piece; `false` if there is none. Fails if there is no memory for it.
+    pub fn step(&mut self) -> Result<bool, CommandError> {
+        while let Some((_, preparation)) = self.requests.get_mut(self.copied) {
+            if preparation.step()? {
+                return Ok(true);
+            }
+            self.copied += 1;
+        }
+        Ok(false)
+    }
+
+    /// The copies for the request at this place. The requests are asked for in their order.
+    pub(super) fn take(&mut self, index: usize) -> PreparedValues {
+        let next = self.requests.pop_front_if(|(place, _)| *place == index);
+        next.map(|(_, preparation)| preparation.prepared).unwrap_or_default()
+    }
 }
 
 impl<'a> Op<'a> {
@@ -51,7 +84,7 @@ impl<'a> Op<'a> {
         let is_large = |argument: &&'a [u8]| LargeValue::holds(argument.len());
         match *self {
             Op::Put { value, .. } => Some(value).into_iter().filter(is_large).collect(),
-            Op::Command { args, .. } => args.filter(is_large).collect(),
+            Op::Command { args, .. } | Op::Load { contents: args, .. } => args.filter(is_large).collect(),
             _ => Vec::new(),
         }
     }
@@ -60,7 +93,8 @@ impl<'a> Op<'a> {
 impl Store {
     /// Prepares a request that is executed by [`Self::execute_prepared`].
     pub fn prepare<'a>(&self, request: &Request<'a>, now_ms: u64) -> Preparation<'a> {
-        let preparation = self.prepare_unrefused(request, now_ms);
+        let mut preparation = self.prepare_unrefused(request, || self.string_len(request, now_ms));
+        preparation.prepared.refuses_outdated = true;
         let large_bytes: usize = preparation.arguments.iter().map(|argument| argument.len()).sum();
         let refusal = if request.op.payload_bytes() - large_bytes > STEP_BYTES {
             Some(CommandError::StepTooLarge)
@@ -72,14 +106,18 @@ impl Store {
         Preparation { refusal, ..preparation }
     }
 
-    /// The same, whatever the request and the memory of the node are.
-    pub(super) fn prepare_unrefused<'a>(&self, request: &Request<'a>, now_ms: u64) -> Preparation<'a> {
+    /// The same, whatever the request and the memory of the node are, for a string of this length.
+    pub(super) fn prepare_unrefused<'a>(
+        &self,
+        request: &Request<'a>,
+        string_len: impl FnOnce() -> usize,
+    ) -> Preparation<'a> {
         let arguments = request.op.large_arguments();
         let mut offset = 0;
         if let Op::Command { command, mut args } = request.op {
             offset = match command.spec.cost {
                 Cost::SetRange => args.integer().map_or(0, |offset| offset.max(0) as usize),
-                Cost::Append => self.string_len(request, now_ms),
+                Cost::Append => string_len(),
                 _ => 0,
             };
         }
@@ -87,8 +125,40 @@ impl Store {
         Preparation { arguments, refusal: None, offset, copy: LargeValue::aligned_to(offset), prepared }
     }
 
+    /// Prepares a transaction that is executed by [`Self::transact`].
+    pub fn prepare_transaction<'a>(&self, batch: &[Request<'a>], now_ms: u64) -> TransactionPreparation<'a> {
+        self.prepare_transaction_within(self.transaction_limits(), batch, now_ms)
+    }
+
+    /// The same, unless the transaction will be refused.
+    pub(super) fn prepare_transaction_within<'a>(
+        &self,
+        limits: TransactionLimits,
+        batch: &[Request<'a>],
+        now_ms: u64,
+    ) -> TransactionPreparation<'a> {
+        let is_large =
+            |request: &Request<'_>| request.op.allocates() && LargeValue::holds(request.op.payload_bytes());
+        let large = || batch.iter().enumerate().filter(|(_, request)| is_large(request));
+        let mut preparation = TransactionPreparation::default();
+        if large().map(|(_, request)| request.op.payload_bytes()).sum::<usize>() > limits.bytes {
+            return preparation;
+        }
+        // Where the strings end after the requests so far.
+        let mut ends: Vec<(FullName<'_>, usize)> = Vec::new();
+        for (index, request) in large() {
+            let name = request.full_name();
+            let known = ends.iter().rev().find(|(written, _)| *written == name);
+            let string_len = || known.map_or_else(|| self.string_len(request, now_ms), |(_, end)| *end);
+            let prepared = self.prepare_unrefused(request, string_len);
+            ends.push((name, prepared.end()));
+            preparation.requests.push_back((index, prepared));
+        }
+        preparation
+    }
+
     /// The length of the string as it is now.
-    fn string_len(&self, request: &Request<'_>, now_ms: u64) -> usize {
+    pub(super) fn string_len(&self, request: &Request<'_>, now_ms: u64) -> usize {
         let hash = self.hasher.hash_one(request.bucket);
         let mut shard = self.lock(self.shard_index(request.database, hash));
         let bucket = BucketMut::new(&mut shard, request.bucket, Lookup::new(hash), now_ms);
@@ -118,23 +188,49 @@ impl Store {
         terms: Terms<'_>,
         mut on_reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) {
-        let batch = slice::from_ref(request);
+        let prepared = preparation.prepared;
         if request.spans_buckets() {
             let mut shards = self.lock_all(request.full_names());
-            let prepared = preparation.prepared;
-            shards.for_each(|shard| shard.prepared = prepared.clone());
-            let reply = self.execute_multi_bounded(&mut shards, request, prepared.bytes(), terms);
-            shards.for_each(|shard| shard.prepared = PreparedValues::default());
+            // Whether a replica has memory for copies must not decide what it executes.
+            let copied = if terms.limits.is_none() { prepared.bytes() } else { 0 };
+            let reply = with_prepared(&mut shards, &prepared, |shards| {
+                self.execute_multi_bounded(shards, request, copied, terms)
+            });
             drop(shards);
             let _ = on_reply(reply);
             return;
         }
-        let mut lookups = ArrayVec::new();
-        let mut guard = self.lock(self.hash_lookups(batch, &mut lookups));
-        guard.prepared = preparation.prepared;
-        let shard = Prepared(&mut guard);
-        let _ = self.execute_in_shard(shard.0, &lookups, batch, terms, &mut 0, &mut on_reply);
+        let hash = self.hasher.hash_one(request.bucket);
+        let mut shard = self.lock(self.shard_index(request.database, hash));
+        self.execute_with(&mut shard, Lookup::new(hash), request, prepared, terms, &mut on_reply);
     }
+
+    /// Executes one request in its shard.
+    pub(super) fn execute_with(
+        &self,
+        shard: &mut Shard,
+        lookup: Lookup<'_>,
+        request: &Request<'_>,
+        prepared: PreparedValues,
+        terms: Terms<'_>,
+        on_reply: &mut impl FnMut(Reply<'_>) -> ControlFlow<()>,
+    ) {
+        shard.prepared = prepared;
+        let shard = Prepared(shard);
+        let _ = self.execute_in_shard(shard.0, &[lookup], slice::from_ref(request), terms, &mut 0, on_reply);
+    }
+}
+
+/// Lets all these shards have the prepared values while `execute` runs.
+pub(super) fn with_prepared<T>(
+    shards: &mut ShardGuards<'_>,
+    prepared: &PreparedValues,
+    execute: impl FnOnce(&mut ShardGuards<'_>) -> T,
+) -> T {
+    shards.for_each(|shard| shard.prepared = prepared.clone());
+    let result = execute(shards);
+    shards.for_each(|shard| shard.prepared = PreparedValues::default());
+    result
 }
 
 /// A shard with prepared values, which are dropped with this: no other request may take them.

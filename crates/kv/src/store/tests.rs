@@ -13,7 +13,7 @@ use crate::{
     pubsub::bucket_changes::{Change, EndReason},
     reply::Reply,
     request::{Op, Request},
-    store::keyspace::ScanFilter,
+    store::{keyspace::ScanFilter, prepare::TransactionPreparation},
 };
 use proptest::prelude::*;
 use std::{

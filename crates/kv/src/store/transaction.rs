@@ -4,6 +4,7 @@ use super::{
     Store,
     batch::Terms,
     cost::{TransactionCost, TransactionLimits},
+    prepare::{TransactionPreparation, with_prepared},
 };
 use crate::{
     bucket_supervisor::{BucketSupervisor, end_crashed},
@@ -22,15 +23,19 @@ impl Store {
     /// `false` if one of the watched buckets has changed since [`crate::Op::Watch`] returned its version, and
     /// an error if one of the requests may allocate and no memory is left, or if they may touch more than
     /// [`TransactionLimits`] allow. Memory is not judged again between them.
+    ///
+    /// The copies of large arguments become values of the store. Those that are not prepared, or for another
+    /// length of a string than it has, are made while the shards are locked.
     pub fn transact(
         &self,
         watched: &[(FullName<'_>, u64)],
         batch: &[Request<'_>],
+        preparation: TransactionPreparation<'_>,
         now_ms: u64,
         on_reply: impl FnMut(Reply<'_>),
     ) -> Result<bool, CommandError> {
         let terms = Terms { clock: Clock::at(now_ms), budget: &self.budget, limits: None };
-        self.transact_on(watched, batch, terms, on_reply)
+        self.transact_on(watched, batch, preparation, terms, on_reply)
     }
 
     /// Executes the whole batch as one step, as [`Self::transact`] does.
@@ -38,6 +43,7 @@ impl Store {
         &self,
         watched: &[(FullName<'_>, u64)],
         batch: &[Request<'_>],
+        mut preparation: TransactionPreparation<'_>,
         terms: Terms<'_>,
         mut on_reply: impl FnMut(Reply<'_>),
     ) -> Result<bool, CommandError> {
@@ -57,26 +63,21 @@ impl Store {
         self.check_cost(&mut shards, batch, 0, terms)?;
         let budget = Budget::default();
         let terms = Terms { budget: &budget, ..terms };
-        for request in batch {
+        for (index, request) in batch.iter().enumerate() {
+            let prepared = preparation.take(index);
             if request.spans_buckets() {
-                on_reply(self.execute_multi(&mut shards, request, terms));
+                on_reply(with_prepared(&mut shards, &prepared, |shards| {
+                    self.execute_multi(shards, request, terms)
+                }));
                 continue;
             }
             let hash = self.hasher.hash_one(request.bucket);
             let shard = shards.shard(self.shard_index(request.database, hash));
-            let lookups = [Lookup::new(hash)];
             let mut on_reply = |reply: Reply<'_>| {
                 on_reply(reply);
                 ControlFlow::Continue(())
             };
-            let _ = self.execute_in_shard(
-                shard,
-                &lookups,
-                slice::from_ref(request),
-                terms,
-                &mut 0,
-                &mut on_reply,
-            );
+            self.execute_with(shard, Lookup::new(hash), request, prepared, terms, &mut on_reply);
         }
         Ok(true)
     }

@@ -100,8 +100,8 @@ impl Cluster {
             Owner::Later(Target::Peer(peer)) => peer,
             Owner::Later(Target::Range(range)) => return transact_in(range, watched, requests, reply).await,
             Owner::Local(_) | Owner::Refused(_) => {
-                let now_ms = kv::time::now_ms();
-                let executed = self.local.transact(watched, requests, now_ms, |local| reply(Ok(local)));
+                let preparation = self.local.prepare_transaction(requests).await.map_err(Error::Refused)?;
+                let executed = self.local.transact(watched, requests, preparation, |local| reply(Ok(local)));
                 return executed.map_err(Error::Refused);
             }
         };

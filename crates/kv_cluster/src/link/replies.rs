@@ -37,6 +37,11 @@ impl CallReplies {
         self.remaining == 0
     }
 
+    /// Bytes of memory that it holds.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.message.capacity()
+    }
+
     /// Takes the next reply, which borrows from the frame.
     pub(crate) fn next(&mut self) -> Option<ForwardedReply<'_>> {
         let mut items = Items::new(&self.message[self.decoded..]);

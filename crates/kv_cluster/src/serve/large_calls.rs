@@ -8,10 +8,10 @@ use crate::{
         send_queue::{MessageWriter, SendQueue},
     },
     local::{LocalNode, Place},
-    serve::{large_reply::LargeReply, proposals},
+    serve::{large_reply::LargeReply, proposals, requests},
 };
 use kv::{FullName, LargeValue, OwnedValue, Reply, Request, free_buffer};
-use kv_raft::{Range, is_immediate};
+use kv_raft::is_immediate;
 use std::{future::pending, sync::Arc};
 use tokio::task::JoinSet;
 
@@ -45,21 +45,18 @@ pub(super) fn is_large(local: &LocalNode, requests: &[Request<'_>]) -> bool {
         }
 }
 
-/// The durable range of the transaction, if it is a large one.
-pub(super) fn range_of_large<'l>(
+/// Where a transaction with large arguments is executed, if this node owns all its buckets.
+pub(super) fn place_of_large<'l>(
     local: &'l LocalNode,
     watched: &[(FullName<'_>, u64)],
     requests: &[Request<'_>],
-) -> Option<&'l Range> {
+) -> Option<Place<'l>> {
     let bytes: usize = requests.iter().map(|request| request.op.payload_bytes()).sum();
     if bytes <= COPY_BYTES {
         return None;
     }
     let names = watched.iter().map(|(full, _)| full.name).chain(requests.iter().flat_map(Request::names));
-    match local.common_place(names) {
-        Some(Ok(Place::Range(range))) => Some(range),
-        _ => None,
-    }
+    local.common_place(names).and_then(Result::ok)
 }
 
 impl LargeCalls {
@@ -115,9 +112,12 @@ async fn execute(local: &LocalNode, message: &[u8], queue: &mut SendQueue) {
         },
         Ok((Message::Transact { id, watched }, items)) => {
             match codec::decode_requests(items, TRANSACTION_REQUESTS) {
-                Ok(requests) => match range_of_large(local, &watched, &requests) {
-                    Some(range) => proposals::transact_large(range, id, &watched, &requests, queue).await,
-                    None => refuse_transaction(id, queue),
+                Ok(requests) => match place_of_large(local, &watched, &requests) {
+                    Some(Place::Range(range)) => {
+                        proposals::transact_large(range, id, &watched, &requests, queue).await
+                    }
+                    Some(Place::Volatile) => transact_volatile(local, id, &watched, &requests, queue).await,
+                    None => reply_to_transaction(id, TransactionResult::NotOwner, queue),
                 },
                 Err(_) => None,
             }
@@ -129,9 +129,25 @@ async fn execute(local: &LocalNode, message: &[u8], queue: &mut SendQueue) {
     }
 }
 
-/// Refuses a transaction: the routes of the two nodes have turned out to differ.
-fn refuse_transaction(id: u32, queue: &mut SendQueue) -> Option<LargeReply> {
-    let result = TransactionResult::NotOwner;
+/// Executes a transaction on volatile buckets, and queues the replies.
+async fn transact_volatile(
+    local: &LocalNode,
+    id: u32,
+    watched: &[(FullName<'_>, u64)],
+    requests: &[Request<'_>],
+    queue: &mut SendQueue,
+) -> Option<LargeReply> {
+    match local.prepare_transaction(requests).await {
+        Ok(preparation) => {
+            requests::transact_volatile(local, id, watched, requests, preparation, queue);
+            None
+        }
+        Err(error) => reply_to_transaction(id, TransactionResult::Refused(error), queue),
+    }
+}
+
+/// Queues why nothing was done.
+fn reply_to_transaction(id: u32, result: TransactionResult, queue: &mut SendQueue) -> Option<LargeReply> {
     MessageWriter::begin(queue, &Message::Transacted { id, result }).finish();
     None
 }

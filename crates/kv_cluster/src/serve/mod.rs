@@ -231,7 +231,7 @@ impl Inbound {
             }
             Message::Transact { id, watched } => {
                 let requests = codec::decode_requests(items, TRANSACTION_REQUESTS)?;
-                if large_calls::range_of_large(&self.local, &watched, &requests).is_some() {
+                if large_calls::place_of_large(&self.local, &watched, &requests).is_some() {
                     return Ok(Handled::Large);
                 }
                 requests::transact(&self.local, id, &watched, &requests, &mut self.proposals, queue);

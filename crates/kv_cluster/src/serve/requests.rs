@@ -13,7 +13,7 @@ use crate::{
     local::{LocalNode, Place},
     serve::{large_reply::LargeReply, proposals::Proposals},
 };
-use kv::{CommandError, FullName, OwnedValue, Reply, Request};
+use kv::{FullName, OwnedValue, Reply, Request, TransactionPreparation};
 use kv_raft::is_immediate;
 use std::ops::ControlFlow::{self, Break, Continue};
 
@@ -153,35 +153,40 @@ pub(crate) fn transact(
     let names = watched.iter().map(|(full, _)| full.name).chain(requests.iter().flat_map(Request::names));
     let result = match local.common_place(names) {
         Some(Ok(Place::Range(range))) => return proposals.transact(range, id, watched, requests, queue),
-        Some(Ok(Place::Volatile)) => match transact_volatile(local, id, watched, requests, queue) {
-            Ok(true) => return,
-            Ok(false) => TransactionResult::Aborted,
-            Err(error) => TransactionResult::Refused(error),
-        },
+        Some(Ok(Place::Volatile)) => {
+            let unprepared = TransactionPreparation::default();
+            return transact_volatile(local, id, watched, requests, unprepared, queue);
+        }
         Some(Err(several)) => TransactionResult::Failed(several),
         None => TransactionResult::NotOwner,
     };
     MessageWriter::begin(queue, &Message::Transacted { id, result }).finish();
 }
 
-/// Executes a transaction on volatile buckets. The replies are queued if it was executed.
-fn transact_volatile(
+/// Executes a transaction on volatile buckets, and queues the replies, or why nothing was done.
+pub(super) fn transact_volatile(
     local: &LocalNode,
     id: u32,
     watched: &[(FullName<'_>, u64)],
     requests: &[Request<'_>],
+    preparation: TransactionPreparation<'_>,
     queue: &mut SendQueue,
-) -> Result<bool, CommandError> {
+) {
     let executed = Message::Transacted { id, result: TransactionResult::Executed };
     let mut frame = MessageWriter::begin(queue, &executed);
-    let executed = local.transact(watched, requests, kv::time::now_ms(), |reply| {
+    let executed = local.transact(watched, requests, preparation, |reply| {
         frame.push_executed(MESSAGE_BYTES - TRANSACTION_REQUESTS, &ForwardedReply::Reply(reply));
     });
-    match executed {
-        Ok(true) => drop(frame.finish()),
-        Ok(false) | Err(_) => frame.rollback(),
-    }
-    executed
+    let result = match executed {
+        Ok(true) => {
+            frame.finish();
+            return;
+        }
+        Ok(false) => TransactionResult::Aborted,
+        Err(error) => TransactionResult::Refused(error),
+    };
+    frame.rollback();
+    MessageWriter::begin(queue, &Message::Transacted { id, result }).finish();
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ fn reply(message: &[u8]) -> (u32, String) {
             };
             (id, value)
         }
+        (Message::Transacted { id, result }, _) => (id, format!("{result:?}")),
         (Message::NodeReply { id, reply: NodeReply::Counts(counts) }, _) => (id, format!("{counts:?}")),
         (other, _) => panic!("{other:?}"),
     }
@@ -214,4 +215,25 @@ async fn other_calls_are_executed_while_a_large_reply_is_copied() {
     served.inbound.progress(&mut served.output).await;
     assert!(served.replies() == [(1, value)]);
     assert_eq!(served.inbound.large_calls.reply_bytes(), 0);
+}
+
+#[tokio::test]
+async fn other_calls_are_executed_while_the_values_of_a_large_transaction_are_copied() {
+    let mut served = Served::new();
+    served.receive(&Message::Call { id: 0 }, &put_and_get("1")).unwrap();
+    let value = vec![b'x'; 5 * COPY_BYTES / 2];
+    let put = Request::new(b"shopping", Op::Put { key: b"milk", value: &value });
+    let transact = Message::Transact { id: 1, watched: Vec::new() };
+    served.inbound.begin_turn();
+    served.receive(&transact, &[put]).unwrap();
+    served.inbound.begin_turn();
+    served.receive(&Message::Call { id: 2 }, &put_and_get("2")).unwrap();
+    assert_eq!(served.replies(), [(0, "1".into()), (2, "2".into())]);
+    served.inbound.progress(&mut served.output).await;
+    assert_eq!(served.replies(), [(1, "Executed".into())]);
+    served.inbound.begin_turn();
+    served.receive(&Message::Call { id: 3 }, &put_and_get("")[2..]).unwrap();
+    served.inbound.progress(&mut served.output).await;
+    assert!(served.replies() == [(3, String::from_utf8(value).unwrap())]);
+    assert_eq!(served.inbound.deferred_bytes, 0);
 }

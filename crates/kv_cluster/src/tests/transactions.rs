@@ -1,8 +1,12 @@
 //! Transactions on the node that owns their buckets.
 
 use super::*;
-use crate::limits::{MESSAGE_BYTES, TRANSACTION_REQUESTS};
+use crate::limits::{COPY_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS};
 use kv::{FullName, TransactionLimits};
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
 fn put<'a>(bucket: &'a str, value: &'a [u8]) -> Request<'a> {
     Request::new(bucket.as_bytes(), Op::Put { key: b"milk", value })
@@ -175,4 +179,26 @@ async fn watches_of_a_peer_end_with_unwatch_and_with_its_link() {
     assert!(held() > before, "bar watches too");
     bar.cluster.unwatch(Cluster::watcher(1), [FullName::new(b"shopping")]);
     assert_eq!(held(), before);
+}
+
+#[tokio::test]
+async fn others_go_on_while_the_values_of_a_large_transaction_are_copied() {
+    let (foo, _bar) = pair().await;
+    foo.execute("apples", Op::Create).await.unwrap();
+    let value = vec![b'x'; 3 * COPY_BYTES];
+    let requests = [put("apples", &value), get("apples"), put("apples", b"1"), put("apples", &value)];
+    let mut replies = 0;
+    let mut transacting = pin!(foo.cluster.transact(&[], &requests, |_| replies += 1));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut steps = 0;
+    let executed = loop {
+        if let Poll::Ready(executed) = transacting.as_mut().poll(&mut context) {
+            break executed;
+        }
+        assert_eq!(foo.execute("apples", Op::Get { key: b"milk" }).await, Ok("NoKey".into()));
+        steps += 1;
+    };
+    assert_eq!((executed, steps), (Ok(true), 2 * 4));
+    let (_, read) = transact(&foo, &[], &[get("apples")]).await;
+    assert!(read[0].as_bytes() == value);
 }

@@ -68,6 +68,8 @@ pub(crate) struct Proposals {
 #[derive(Debug)]
 struct Queue {
     groups: VecDeque<OpenGroup>,
+    /// Whether who proposes the groups sleeps, and is to be woken by the next one.
+    is_proposer_asleep: bool,
     /// Why nothing is added, if nothing is.
     refusal: Option<RangeError>,
     /// There will be no more groups.
@@ -162,7 +164,13 @@ impl Proposals {
         disk: Arc<Disk>,
         refusal: RangeError,
     ) -> Proposals {
-        let queue = Mutex::new(Queue { groups: VecDeque::new(), refusal: Some(refusal), is_closed: false });
+        let queue = Queue {
+            groups: VecDeque::new(),
+            is_proposer_asleep: false,
+            refusal: Some(refusal),
+            is_closed: false,
+        };
+        let queue = Mutex::new(queue);
         Proposals { range, queue, filled: Arc::default(), waiting, disk, has_left_watches: Arc::default() }
     }
 
@@ -283,8 +291,11 @@ impl Proposals {
         let added = add(&mut queue.groups);
         let before = if queue.groups.len() == count { before } else { 0 };
         self.waiting.small.fetch_add(last_bytes(&queue.groups) - before, Relaxed);
+        // One that is awake looks at the queue before it sleeps. A wake that is put off would come when it
+        // sleeps again, and have it propose the first of what another thread proposes in one turn.
+        let sleeps = std::mem::take(&mut queue.is_proposer_asleep);
         drop(queue);
-        if count == 0 {
+        if sleeps {
             wakes::wake_proposer(Waker::from(self.filled.clone()));
         }
         Ok(added)
@@ -296,6 +307,7 @@ impl Proposals {
         loop {
             {
                 let mut queue = self.queue.lock();
+                queue.is_proposer_asleep = false;
                 if let Some(group) = queue.groups.pop_front() {
                     let bytes = group.small_bytes();
                     let writing = self.disk.begin_write(bytes as u64);
@@ -305,6 +317,7 @@ impl Proposals {
                 if queue.is_closed {
                     return None;
                 }
+                queue.is_proposer_asleep = true;
             }
             self.filled.0.notified().await;
         }
@@ -345,6 +358,12 @@ impl Proposals {
         self.queue.lock().is_closed
     }
 
+    /// Whether who proposes the groups sleeps.
+    #[cfg(test)]
+    pub(crate) fn is_proposer_asleep(&self) -> bool {
+        self.queue.lock().is_proposer_asleep
+    }
+
     /// Refuses requests from now on, and ends with the groups that wait.
     pub(crate) fn close(&self, refusal: RangeError) {
         let mut queue = self.queue.lock();
@@ -361,5 +380,57 @@ impl Proposals {
         for group in groups {
             group.completion.set(Err(refusal.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        pin::{Pin, pin},
+        task::{Context, Poll},
+    };
+    use tempfile::TempDir;
+
+    #[derive(Default)]
+    struct Counter(AtomicUsize);
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn poll<F: Future>(future: Pin<&mut F>, counter: &Arc<Counter>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&counter.clone().into()))
+    }
+
+    #[test]
+    fn who_proposes_is_woken_once_for_each_sleep_and_not_for_what_it_took_while_awake() {
+        let directory = TempDir::new().expect("a directory");
+        let disk = Arc::new(Disk::open(directory.path()).expect("open"));
+        let refusal = RangeError::Behind { range: "..".into(), limit: 0 };
+        let proposals = Proposals::new("..".into(), Arc::default(), disk, refusal);
+        proposals.accept();
+        let counter = Arc::new(Counter::default());
+        let push = || {
+            let added = Added { has_reads: false, bytes: 1 };
+            proposals.push(added, |bytes| bytes.push(0)).expect("accepted");
+        };
+        {
+            // Another thread reads on while it takes what this one has proposed, and falls asleep again.
+            let mut sleeping = pin!(proposals.next());
+            wakes::turn(|| {
+                push();
+                assert!(poll(pin!(proposals.next()), &counter).is_ready());
+                assert!(poll(sleeping.as_mut(), &counter).is_pending());
+            });
+            assert_eq!(counter.0.load(Relaxed), 0, "there is nothing to propose");
+            push();
+            push();
+            assert_eq!(counter.0.load(Relaxed), 1);
+            assert!(poll(sleeping, &counter).is_ready());
+        }
+        assert!(poll(pin!(proposals.next()), &counter).is_pending());
     }
 }

@@ -153,6 +153,11 @@ impl Replies {
         self.remaining == 0
     }
 
+    /// Bytes of memory that it holds: its part of those of the group, which are kept for the last one.
+    pub fn held_bytes(&self) -> usize {
+        (self.group.bytes.capacity() + self.group.large_bytes) / Arc::strong_count(&self.group)
+    }
+
     /// Takes the next reply.
     pub fn next_reply(&mut self) -> Option<RangeReply<'_>> {
         self.remaining = self.remaining.checked_sub(1)?;

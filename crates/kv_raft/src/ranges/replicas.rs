@@ -18,7 +18,7 @@ use std::{
 /// A replica, and its directory.
 pub(super) type Found = (PathBuf, Identity);
 
-/// A directory with data of which it is not known whose they are.
+/// A directory with data of which it is not known whose they are, or whether they are the newest.
 #[derive(Debug, Clone)]
 pub(super) struct Unknown {
     pub(super) directory: PathBuf,
@@ -64,15 +64,17 @@ impl Replicas {
                 Err(error) => replicas.unknown.push(Unknown::new(path, &error)),
             }
         }
-        replicas.found.sort_by_key(|(_, identity)| identity.range);
+        replicas.found.sort_by(|(one, a), (other, b)| (a.range, one).cmp(&(b.range, other)));
         replicas.unknown.sort_by(|one, other| one.directory.cmp(&other.directory));
         Ok(replicas)
     }
 
     /// Takes the replica of this span; `None` if there is none, and no other has a name of it.
-    fn take(&mut self, span: &Span) -> Result<Option<Found>, OpenError> {
-        if let Some(place) = self.found.iter().position(|(_, identity)| identity.span == *span) {
-            return Ok(Some(self.found.remove(place)));
+    fn take(&mut self, span: &Span) -> Result<Option<Result<Found, Unknown>>, OpenError> {
+        let is_wanted = |(_, identity): &mut Found| identity.span == *span;
+        let of_span: Vec<_> = self.found.extract_if(.., is_wanted).collect();
+        if !of_span.is_empty() {
+            return Ok(Some(only_one(of_span)));
         }
         match self.found.iter().find(|(_, identity)| identity.span.overlaps(span)) {
             None => Ok(None),
@@ -83,6 +85,31 @@ impl Replicas {
             }),
         }
     }
+}
+
+/// The replica of a range, of which these are all the directories that there are. Which one is newer is not
+/// guessed, nor is whether one that was renamed is the newest.
+pub(super) fn only_one(mut of_range: Vec<Found>) -> Result<Found, Unknown> {
+    let (directory, identity) = of_range.pop().expect("one of a range");
+    if of_range.is_empty() {
+        let name = identity.directory_name();
+        if directory.ends_with(&name) {
+            return Ok((directory, identity));
+        }
+        let problem =
+            format!("holds the data of {name}: if they are the newest of them, rename it to {name}");
+        let renamed = OpenError::Damaged { path: directory.clone(), problem };
+        return Err(Unknown::new(directory, &renamed));
+    }
+    let others: Vec<_> = of_range.iter().map(|(path, _)| path.display().to_string()).collect();
+    let problem = format!(
+        "{} and {} hold data of the same range, {}, and which are newer is not guessed: move the older out of {}",
+        others.join(", "),
+        directory.display(),
+        identity.span.text,
+        directory.parent().unwrap_or(&directory).display()
+    );
+    Err(Unknown { directory, problem })
 }
 
 impl Unknown {
@@ -149,8 +176,8 @@ pub(super) fn open_replicas(
     for Unknown { problem, .. } in unknown.iter().filter(|_| missing == 0) {
         tracing::warn!(problem, "it is not known whose data a directory holds; they are kept");
     }
-    let made = |(replica, span): (Option<Found>, &Span)| match (replica, unknown.first()) {
-        (Some(replica), _) => Ok(Ok(replica)),
+    let made = |(replica, span): (Option<Result<Found, Unknown>>, &Span)| match (replica, unknown.first()) {
+        (Some(replica), _) => Ok(replica),
         (None, Some(unknown)) => Ok(Err(unknown.clone())),
         (None, None) => {
             let made = make_replica(directory, span, threads, ids.next().expect("there is no last one"))?;
@@ -174,7 +201,8 @@ fn say_made((directory, identity): &Found, lost: &str) {
             %directory,
             lost,
             "an empty range was made, and the data directory had ranges that are not there any more: if they \
-             were moved away on purpose, there is nothing to do; if not, stop the node and put them back"
+             were moved away on purpose, there is nothing to do; if not, stop the node, move this directory out, and \
+             put them back"
         );
     }
 }

@@ -1,6 +1,9 @@
 //! Leaves an entry out of the log of a range that it crashes, while no process uses the data directory.
 
-use super::{RANGES_DIRECTORY, replicas::Replicas};
+use super::{
+    RANGES_DIRECTORY,
+    replicas::{Replicas, Unknown, only_one},
+};
 use crate::{
     error::OpenError,
     group::{self, Step},
@@ -41,29 +44,32 @@ impl SkippableEntry {
         let Replicas { found: replicas, .. } = Replicas::find(&data_dir.join(RANGES_DIRECTORY))?;
         let is_wanted =
             |path: &Path, text: &str| text == range || path.file_name().is_some_and(|name| name == range);
-        let wanted = replicas.iter().find(|(path, identity)| is_wanted(path, &identity.span.text));
-        let Some((directory, identity)) = wanted else {
+        let (wanted, others): (Vec<_>, Vec<_>) =
+            replicas.into_iter().partition(|(path, identity)| is_wanted(path, &identity.span.text));
+        if wanted.is_empty() {
             let found: Vec<_> =
-                replicas.iter().map(|(_, identity)| format!("{:?}", identity.span.text)).collect();
+                others.iter().map(|(_, identity)| format!("{:?}", identity.span.text)).collect();
             let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
             return Err(OpenError::NoRange { directory: data_dir.into(), range: range.to_owned(), found });
-        };
-        let log = open_log(directory, identity.owner(), LOG_FILE_BYTES, Fsync::Always)
-            .map_err(failed(directory))?;
-        hand_over(data_dir, directory)?;
-        let entry = log.read(index..index.saturating_add(1)).map_err(failed(directory))?.pop();
+        }
+        let (directory, identity) =
+            only_one(wanted).map_err(|Unknown { problem, .. }| OpenError::Unclear { problem })?;
+        let log = open_log(&directory, identity.owner(), LOG_FILE_BYTES, Fsync::Always)
+            .map_err(failed(&directory))?;
+        hand_over(data_dir, &directory)?;
+        let entry = log.read(index..index.saturating_add(1)).map_err(failed(&directory))?.pop();
         let Some((_, Payload::Group(group))) = entry else {
             let first = log.purged().map_or(0, |LogId { index, .. }| index + 1);
             let last = log.last().map_or(0, |LogId { index, .. }| index);
             return Err(OpenError::NoEntry { range: identity.span.text.to_string(), index, first, last });
         };
-        if read_skipped(directory)?.contains(&index) {
+        if read_skipped(&directory)?.contains(&index) {
             return Err(OpenError::SkippedAlready { range: identity.span.text.to_string(), index });
         }
         let mut shown = Shown::default();
-        shown.show(&group).map_err(|malformed| failed(directory)(io::Error::other(malformed)))?;
+        shown.show(&group).map_err(|malformed| failed(&directory)(io::Error::other(malformed)))?;
         let Shown { requests, hidden } = shown;
-        let (data_dir, directory) = (data_dir.clone(), directory.clone());
+        let data_dir = data_dir.clone();
         Ok(SkippableEntry { data_dir, directory, index, requests, hidden, _lock: lock })
     }
 

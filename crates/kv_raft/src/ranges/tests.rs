@@ -156,6 +156,9 @@ async fn what_a_thread_proposes_in_one_turn_is_one_entry_of_the_log() {
     let range = &ranges.all()[0];
     let before = range.status().applied;
     let set = Line::new("SET plain 1");
+    while !range.proposals.is_proposer_asleep() {
+        tokio::task::yield_now().await;
+    }
     // The first of them would be in a group of its own if the range was woken at once.
     let propose = |_| range.propose(&[set.request()]).expect("proposed").1;
     let tickets: Vec<_> = wakes::turn(|| (0..2_000).map(propose).collect());
@@ -163,6 +166,23 @@ async fn what_a_thread_proposes_in_one_turn_is_one_entry_of_the_log() {
         ticket.await.expect("written");
     }
     assert_eq!(range.status().applied, before + 1);
+}
+
+#[tokio::test]
+async fn each_of_many_batches_that_are_executed_together_has_its_own_replies() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    let batches: [&[&str]; 6] =
+        [&["INCR a", "INCR a"], &[], &["GET a"], &["HSET h f 1", "INCR b", "GET b"], &["INCR a"], &[]];
+    let replies: [&[&str]; 6] =
+        [&["Number(1)", "Number(2)"], &[], &["2"], &["Number(1)", "Number(1)", "1"], &["Number(3)"], &[]];
+    let lines = batches.map(|batch| batch.iter().map(|line| Line::new(line)).collect::<Vec<_>>());
+    let requests = lines.each_ref().map(|batch| batch.iter().map(Line::request).collect::<Vec<_>>());
+    let tickets = wakes::turn(|| requests.each_ref().map(|batch| range.propose(batch).expect("proposed").1));
+    for (ticket, replies) in tickets.into_iter().zip(replies) {
+        assert_eq!(texts(ticket.await.expect("written")), replies);
+    }
 }
 
 #[tokio::test]

@@ -8,17 +8,18 @@ use crate::{
         data_dir::{DataDir, make_directory, warn_of_others},
         failed, read_replica, read_synced, write_replica, write_synced,
     },
-    limits::{LOG_CHECK_PAUSE, SYNCED_NOTE_PAUSE},
+    limits::{LOG_CHECK_PAUSE, LOG_LOOK_PAUSE, LOG_LOOKS, SYNCED_NOTE_PAUSE},
     log::{Log, encoding::LogId},
     range::Range,
 };
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, Metadata},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::Instant,
 };
 use tokio::{task::spawn_blocking, time::interval};
@@ -105,35 +106,31 @@ impl SyncedNote {
 /// Looks at the files of a range from time to time. Returns why the log is not on disk any more, when it is
 /// not.
 pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Arc<Mutex<Log>>) -> String {
-    let (mut log_files, mut ticks) = (LogFiles::default(), interval(LOG_CHECK_PAUSE));
-    let mut note = SyncedNote { file: log.lock().files().pop(), has_begun: false, noted: Instant::now() };
+    let newest = log.lock().files().files.pop().map(|file| file.path);
+    let mut note = SyncedNote { file: newest.clone(), has_begun: false, noted: Instant::now() };
+    let mut watch = LogWatch { newest, ..LogWatch::default() };
+    let mut ticks = interval(LOG_CHECK_PAUSE);
     loop {
         ticks.tick().await;
-        // It is locked as long as a large group is copied.
-        let Some(paths) = log.try_lock().map(|log| log.files()) else { continue };
         let (snapshot, files) = (range.snapshots.file(), files.clone());
-        let (synced, used) = (range.synced(), log.clone());
+        // The range does not end, and its log is not opened again, as long as this runs.
+        let (synced, log) = (range.synced(), log.clone());
         let look = move || {
-            // The range does not end, and its log is not opened again, as long as this runs.
-            let _used = used;
-            let newest = paths.last().cloned();
-            let lost = log_files.look(paths);
+            let lost = watch.look(&log);
             let kept = if lost.is_none() { files.keep() } else { Ok(()) };
             if lost.is_none() && kept.is_ok() {
-                note.update(newest.as_ref(), &files, synced);
+                note.update(watch.newest.as_ref(), &files, synced);
             }
             let is_gone =
                 |(path, bytes): &(PathBuf, u64)| !fs::metadata(path).is_ok_and(|found| found.len() == *bytes);
-            (log_files, note, lost, kept, snapshot.filter(is_gone))
+            (watch, note, lost, kept, snapshot.filter(is_gone))
         };
         let (lost, kept, lost_snapshot);
-        (log_files, note, lost, kept, lost_snapshot) = match spawn_blocking(look).await {
+        (watch, note, lost, kept, lost_snapshot) = match spawn_blocking(look).await {
             Ok(looked) => looked,
             Err(panic) => return panic.to_string(),
         };
-        // The log may have removed it itself meanwhile.
-        let has = |path: &PathBuf| log.try_lock().is_some_and(|log| log.files().contains(path));
-        if let Some(path) = lost.filter(has) {
+        if let Some(path) = lost {
             return removed(&path);
         }
         if let Err(error) = kept {
@@ -148,45 +145,54 @@ pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Arc<M
 }
 
 fn removed(path: &Path) -> String {
-    format!("{} was removed, replaced or cut by others: leave the data directory to the node", path.display())
+    format!(
+        "{} was removed, replaced, cut or written to by others: leave the data directory to the node",
+        path.display()
+    )
 }
 
-/// The files of a log as they were when they were looked at last.
+/// The files of a log that were seen.
 #[derive(Debug, Default)]
-struct LogFiles(BTreeMap<PathBuf, LogFile>);
-
-/// A file that the log has open: no other one has its number.
-#[derive(Debug, Clone, Copy)]
-struct LogFile {
-    device: u64,
-    number: u64,
-    bytes: u64,
+struct LogWatch {
+    /// Their devices and numbers: no other file has them as long as the log has its own open.
+    numbers: BTreeMap<PathBuf, (u64, u64)>,
+    newest: Option<PathBuf>,
 }
 
-impl LogFiles {
-    /// Looks at the files that the log has. Returns one that others have removed, replaced or cut.
-    fn look(&mut self, paths: Vec<PathBuf>) -> Option<PathBuf> {
-        let mut seen = BTreeMap::new();
-        for path in paths {
-            let before = self.0.get(&path);
-            match LogFile::find(&path).filter(|found| before.is_none_or(|before| found.goes_on_from(before)))
-            {
-                Some(found) => drop(seen.insert(path, found)),
-                None => return Some(path),
+impl LogWatch {
+    /// Looks at the files of a log. Returns one that others have removed, replaced, cut or written to. What
+    /// is on its way to the newest one may or may not be in it: then it looks again.
+    fn look(&mut self, log: &Mutex<Log>) -> Option<PathBuf> {
+        let mut was_idle = true;
+        for _ in 0..LOG_LOOKS {
+            // It is locked as long as a large group is copied.
+            let before = log.try_lock().map(|log| log.files())?;
+            let found: Vec<_> = before.files.iter().map(|file| fs::metadata(&file.path).ok()).collect();
+            let after = log.try_lock().map(|log| log.files())?;
+            // Those that the log has removed itself meanwhile are not among these.
+            let mut numbers = BTreeMap::new();
+            for file in &after.files {
+                let seen = before.files.iter().zip(&found).find(|(before, _)| before.path == file.path);
+                let Some((before, found)) = seen else { continue };
+                let number = found.as_ref().map(|found| (found.dev(), found.ino()));
+                let is_same =
+                    number.is_some() && self.numbers.get(&file.path).is_none_or(|seen| number == Some(*seen));
+                let is_whole = |found: &Metadata| (before.written..=file.size).contains(&found.len());
+                match number.filter(|_| is_same && found.as_ref().is_some_and(is_whole)) {
+                    Some(number) => drop(numbers.insert(file.path.clone(), number)),
+                    None => return Some(file.path.clone()),
+                }
             }
+            self.numbers = numbers;
+            let (newest, found) = before.files.last().zip(found.last()?.as_ref())?;
+            self.newest = Some(newest.path.clone());
+            if newest.written == found.len() {
+                return None;
+            }
+            let is_same = after.files.last().is_some_and(|file| file.written == newest.written);
+            was_idle &= before.is_idle && after.is_idle && is_same;
+            thread::sleep(LOG_LOOK_PAUSE);
         }
-        self.0 = seen;
-        None
-    }
-}
-
-impl LogFile {
-    fn find(path: &Path) -> Option<LogFile> {
-        let found = fs::metadata(path).ok()?;
-        Some(LogFile { device: found.dev(), number: found.ino(), bytes: found.len() })
-    }
-
-    fn goes_on_from(&self, before: &LogFile) -> bool {
-        (self.device, self.number) == (before.device, before.number) && self.bytes >= before.bytes
+        self.newest.clone().filter(|_| was_idle)
     }
 }

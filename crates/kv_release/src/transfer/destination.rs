@@ -1,10 +1,10 @@
 //! Where an export or a backup goes: standard output, or a file that appears, or is replaced, when it is
-//! whole.
+//! whole. A device or a pipe is written to; a symbolic link stays.
 
 use super::progress::Progress;
 use crate::error::Error;
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{ErrorKind, IsTerminal, Write, stdout},
     path::Path,
 };
@@ -35,15 +35,62 @@ pub(super) fn write_to<T>(
 
 fn write_file<T>(path: &Path, write: impl FnOnce(&mut File) -> Result<T, Error>) -> Result<T, Error> {
     let what = || format!("write {}", path.display());
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = |file: &mut File| {
+        write(file).map_err(|error| match error {
+            Error::Io { source, .. } => Error::Io { what: what(), source },
+            error => error,
+        })
+    };
+    // There may be no such file yet.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if target.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        return write(&mut File::options().write(true).open(target).map_err(Error::io(what()))?);
+    }
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = parent.unwrap_or(Path::new("."));
     let mut file = Builder::new().prefix(".kv-").tempfile_in(directory).map_err(Error::io(what()))?;
-    let written = write(file.as_file_mut()).map_err(|error| match error {
-        Error::Io { source, .. } => Error::Io { what: what(), source },
-        error => error,
-    })?;
+    let written = write(file.as_file_mut())?;
     file.as_file().sync_all().map_err(Error::io(what()))?;
-    file.persist(path).map_err(|error| Error::io(what())(error.error))?;
+    file.persist(&target).map_err(|error| Error::io(what())(error.error))?;
     // The name of the file is on disk as well.
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::io(what()))?;
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{os::unix::fs::symlink, process::Command, thread};
+    use tempfile::TempDir;
+
+    fn write_text(path: &Path) -> Result<(), Error> {
+        write_to(Some(path), |output, _| output.write_all(b"text").map_err(Error::io("write")))
+    }
+
+    #[test]
+    fn a_symbolic_link_stays_and_what_it_names_is_replaced() {
+        let directory = TempDir::new().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        fs::write(&file, "before, and longer").unwrap();
+        symlink(&file, &link).unwrap();
+        write_text(&link).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(file).unwrap(), "text");
+    }
+
+    #[test]
+    fn a_pipe_or_a_device_is_written_to() {
+        let directory = TempDir::new().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        write_text(&pipe).unwrap();
+        assert_eq!(reader.join().unwrap(), "text");
+        assert!(!pipe.is_file());
+        let full = write_text(Path::new("/dev/full")).unwrap_err().to_string();
+        assert!(full.starts_with("cannot write /dev/full: "), "{full}");
+    }
 }

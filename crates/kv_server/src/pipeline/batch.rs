@@ -131,6 +131,34 @@ fn parse_and_execute<'a, P: Protocol>(
     Parsed { is_empty, consumed, tail, left }
 }
 
+/// Executes one batch of commands that the session has made of its input, and renders their replies. Returns
+/// how many bytes of `received` they were. Unlike [`run`], which it leaves small, it takes along what follows
+/// without having tried to do without.
+pub(crate) async fn run_encoded<'a, P: Protocol>(
+    context: &ServerContext,
+    protocol: &mut P,
+    received: P::Unparsed<'a>,
+    output: &mut Output<'_>,
+) -> io::Result<(Next, usize)> {
+    let ServerContext { cluster, metrics, .. } = context;
+    let mut clock = BatchClock::read();
+    let mut batch = Waiting { requests: Vec::new(), consumed: 0, tail: Tail::Full(received) };
+    batch.parse_next(protocol);
+    let waits = batch.requests.first().is_some_and(|first| router::waits(cluster, first));
+    let (consumed, tail) = execute_rest(cluster, protocol, batch, waits, output).await?;
+    protocol.record(metrics, clock.lap());
+    let next = match tail {
+        Tail::More | Tail::Full(_) => Next::Continue,
+        Tail::Incomplete => Next::NeedInput,
+        Tail::Command(command) => {
+            let next = protocol.execute(command, output).await?;
+            protocol.record(metrics, clock.lap());
+            next
+        }
+    };
+    Ok((next, consumed))
+}
+
 /// Requests that have to wait, and what follows them.
 struct Waiting<'a, P: Protocol> {
     requests: Vec<Request<'a>>,
@@ -169,7 +197,7 @@ impl<'a, P: Protocol> Waiting<'a, P> {
     fn extend(&mut self, cluster: &Cluster, protocol: &mut P) {
         let mut added = 0;
         loop {
-            let Tail::Full(input) = &mut self.tail else { return };
+            let Tail::Full(_) = self.tail else { return };
             let new = &self.requests[added..];
             added = self.requests.len();
             if new.iter().any(|request| request.op.may_return_values())
@@ -179,11 +207,17 @@ impl<'a, P: Protocol> Waiting<'a, P> {
             {
                 return;
             }
-            let mut batch = Batch { requests: ArrayVec::new(), consumed: 0, tail: Tail::More };
-            protocol.parse(std::mem::take(input), &mut batch);
-            self.requests.extend_from_slice(&batch.requests);
-            self.consumed += batch.consumed;
-            self.tail = batch.tail;
+            self.parse_next(protocol);
         }
+    }
+
+    /// Adds the next batch, if there may be one.
+    fn parse_next(&mut self, protocol: &mut P) {
+        let Tail::Full(input) = &mut self.tail else { return };
+        let mut batch = Batch { requests: ArrayVec::new(), consumed: 0, tail: Tail::More };
+        protocol.parse(std::mem::take(input), &mut batch);
+        self.requests.extend_from_slice(&batch.requests);
+        self.consumed += batch.consumed;
+        self.tail = batch.tail;
     }
 }

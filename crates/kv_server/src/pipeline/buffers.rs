@@ -276,6 +276,8 @@ pub(crate) struct Output<'s> {
     /// How long the client may take nothing of what is written; `None` for no limit.
     timeout: Option<Duration>,
     suppressed: bool,
+    /// Bytes of replies that have arrived and are not rendered yet.
+    unrendered: usize,
     /// Bytes that have been written.
     pub(crate) sent_bytes: u64,
     /// How often some were written.
@@ -292,6 +294,7 @@ impl<'s> Output<'s> {
             full_bytes: OUTPUT_BYTES,
             timeout: None,
             suppressed: false,
+            unrendered: 0,
             sent_bytes: 0,
             writes: 0,
             charge: Charge::new(stream.account(), Use::Output),
@@ -318,6 +321,11 @@ impl<'s> Output<'s> {
     /// Sets whether replies are discarded instead of written.
     pub(crate) fn suppress(&mut self, suppressed: bool) {
         self.suppressed = suppressed;
+    }
+
+    /// Sets how many bytes of replies have arrived that are rendered after what is written next.
+    pub(crate) fn set_unrendered(&mut self, bytes: usize) {
+        self.unrendered = bytes;
     }
 
     /// Where they are written to.
@@ -356,7 +364,7 @@ impl<'s> Output<'s> {
             self.write_all(&replies[written..part.at], held).await?;
             written = part.at;
             if let Some(write) = part.write {
-                self.charge.raise(held);
+                self.charge.raise(held + self.unrendered);
                 write(&part.value, self).await?;
                 continue;
             }
@@ -380,7 +388,7 @@ impl<'s> Output<'s> {
     }
 
     /// Writes large replies in pieces, so that other connections run in between. While the client does not
-    /// take them, they count with `held` bytes.
+    /// take them, they count with `held` bytes, and those that are not rendered yet count, too.
     async fn write_all(&mut self, bytes: &[u8], held: usize) -> io::Result<()> {
         let stream = self.stream;
         self.sent_bytes += bytes.len() as u64;
@@ -390,7 +398,7 @@ impl<'s> Output<'s> {
             match poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await {
                 Poll::Ready(written) => written?,
                 Poll::Pending => {
-                    self.charge.raise(held);
+                    self.charge.raise(held + self.unrendered);
                     Box::pin(self.wait_for_client(write)).await?;
                 }
             }

@@ -6,7 +6,7 @@
 use super::{Protocol, Rendered, RequestResult, buffers::Output};
 use crate::{limits::LOOK_AHEAD_REQUESTS, reactor::yield_to_group};
 use kv::{Backlog, CommandError, FullName, LargeValue, Reply, Request, Subscription};
-use kv_cluster::{Cluster, Error, Owner, Range, Target};
+use kv_cluster::{Cluster, Error, ForwardedBatch, Owner, Range, Target};
 use std::{io, ops::ControlFlow, sync::Arc};
 use tokio::task::yield_now;
 
@@ -190,6 +190,9 @@ pub(crate) async fn execute<P: Protocol>(
             }
         };
         left = &left[executed.count..];
+        if executed.paused.is_some() || output.is_full() {
+            output.set_unrendered(arrived_bytes(&mut forwarded).await);
+        }
         if let Some(follow_up) = executed.paused {
             protocol.follow_up(follow_up, output).await?;
         }
@@ -197,7 +200,18 @@ pub(crate) async fn execute<P: Protocol>(
             output.flush().await?;
         }
     }
+    output.set_unrendered(0);
     Ok(())
+}
+
+/// Waits for the next results of all batches, and returns how many bytes they hold while the client does not
+/// read. What arrives later would not count.
+async fn arrived_bytes(forwarded: &mut [ForwardedBatch<'_>]) -> usize {
+    let mut bytes = 0;
+    for batch in forwarded {
+        bytes += batch.arrived_bytes().await;
+    }
+    bytes
 }
 
 /// Copies many bytes. Other connections of this thread run between two pieces.
@@ -267,13 +281,14 @@ pub(super) async fn prefetch(cluster: &Cluster, request: &Request<'_>) {
                 yield_to_group().await;
             }
         }
-        Owner::Later(Target::Range(range)) => {
+        // What a write accesses is prefetched when it is executed, by another thread.
+        Owner::Later(Target::Range(range)) if request.op.is_read() => {
             let store = range.store();
             let mut prefetch = store.prefetch(request);
             while store.prefetch_step(request, &mut prefetch) {
                 yield_to_group().await;
             }
         }
-        Owner::Later(Target::Peer(_)) | Owner::Refused(_) => {}
+        Owner::Later(_) | Owner::Refused(_) => {}
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     limits::{BLOCK_BYTES, PIECE_BYTES},
     memory::entry::Entry,
     reply::Projection,
-    request::Op,
+    request::{LoadMode, Op},
     shard::{Shard, watch::Watcher},
     store::load::Loader,
     tests::work::touched_while,
@@ -274,9 +274,7 @@ fn large_arguments_of_an_entry_are_copied_before_their_shard_is_locked() {
         let (mut bulks, mut replied) = (Vec::new(), String::new());
         let request = command(name, words, &mut bulks);
         let entry = EntryTerms { stamp_ms, limits: TransactionLimits::default() };
-        let locked = store.clone();
-        let is_locked = move || locked.shards.iter().any(|shard| shard.is_locked());
-        let (applied, touched) = touched_while(is_locked, || {
+        let (applied, touched) = touched_under_locks(&store, || {
             store.apply(&[request], entry, |reply| replied = format!("{reply:?}"))
         });
         applied.expect("no crash");
@@ -288,6 +286,44 @@ fn large_arguments_of_an_entry_are_copied_before_their_shard_is_locked() {
     // It has expired, so what was prepared for its length does not fit.
     assert_eq!(apply(START + 20, "append", &[&value]), format!("Number({})", value.len()));
     assert_eq!(apply(START + 20, "setrange", &["5", &value]), format!("Number({})", 5 + value.len()));
+}
+
+/// The bytes of large values that `step` touches while a shard of the store is locked.
+fn touched_under_locks<T>(store: &Arc<Store>, step: impl FnOnce() -> T) -> (T, usize) {
+    let locked = store.clone();
+    touched_while(move || locked.shards.iter().any(|shard| shard.is_locked()), step)
+}
+
+#[test]
+fn large_arguments_of_a_transaction_or_of_several_buckets_are_copied_before_their_shards_are_locked() {
+    let store = Arc::new(Store::for_range(7, SHARDS));
+    let entry = EntryTerms { stamp_ms: START, limits: TransactionLimits::default() };
+    let value = "x".repeat(PIECE_BYTES);
+    let mut bulks: [Vec<u8>; 3] = Default::default();
+    let [set, pairs, load] = &mut bulks;
+    let set = command("set", &[&value], set);
+    let pairs = command("msetnx", &[&value, "b", &value, "c", "small"], pairs);
+    args::push(load, value.as_bytes());
+    let load = Op::Load {
+        mode: LoadMode::Replace,
+        kind: crate::bucket::Kind::Str,
+        keep_when_empty: false,
+        expires_at_ms: None,
+        contents: Args::new(load),
+    };
+    let load = Request::new(b"d", load);
+    let batch = vec![set; 15];
+    let (executed, touched) =
+        touched_under_locks(&store, || store.apply_transaction(&[], &batch, entry, |_| ()));
+    assert_eq!((executed, touched), (Ok(Ok(true)), 0));
+    store.apply(&[Request::new(b"a", Op::Drop)], entry, |_| ()).expect("no crash");
+    for (request, expected) in [(pairs, "Number(1)"), (load, "Number(1)")] {
+        let mut replied = String::new();
+        let (applied, touched) = touched_under_locks(&store, || {
+            store.apply(&[request], entry, |reply| replied = format!("{reply:?}"))
+        });
+        assert_eq!((applied, &*replied, touched), (Ok(()), expected, 0));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
     commands::spec::Command,
     limits::NAME_BYTES,
     reply::{OwnedValue, Reply},
-    store::Store,
+    store::{Store, prepare::TransactionPreparation},
     tests::work::touched_by,
 };
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ impl Queued {
 fn transact(store: &Store, queued: &[Queued]) -> Option<usize> {
     let requests: Vec<Request<'_>> = queued.iter().map(Queued::request).collect();
     let (mut bytes, mut replies) = (0, 0);
-    let executed = store.transact(&[], &requests, 0, |reply| {
+    let executed = store.transact(&[], &requests, TransactionPreparation::default(), 0, |reply| {
         bytes += size(&reply);
         replies += 1;
     });

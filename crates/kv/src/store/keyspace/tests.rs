@@ -9,6 +9,7 @@ use crate::{
     reply::Reply,
     request::{Op, Request},
     shard::{bucket_ref::BucketMut, registry::Lookup, watch::Watcher},
+    store::prepare::TransactionPreparation,
     tests::work::touched_by,
 };
 use std::{collections::HashSet, hash::BuildHasher, ops::ControlFlow};
@@ -114,8 +115,26 @@ async fn a_flush_ends_every_bucket_and_invalidates_watches_of_those_that_existed
         changes.next().await.map(|event| event.change.clone()),
         Some(Change::Ended(EndReason::Dropped))
     );
-    assert_eq!(store.transact(&[(FullName::new(b"shopping"), there)], &[], 0, |_| {}), Ok(false));
-    assert_eq!(store.transact(&[(FullName::new(b"nothing"), not_there)], &[], 0, |_| {}), Ok(true));
+    assert_eq!(
+        store.transact(
+            &[(FullName::new(b"shopping"), there)],
+            &[],
+            TransactionPreparation::default(),
+            0,
+            |_| {}
+        ),
+        Ok(false)
+    );
+    assert_eq!(
+        store.transact(
+            &[(FullName::new(b"nothing"), not_there)],
+            &[],
+            TransactionPreparation::default(),
+            0,
+            |_| {}
+        ),
+        Ok(true)
+    );
     assert_ne!(watch(&store, b"shopping"), there);
     set_field(&store, "shopping");
     assert_eq!(store.bucket_counts()[0], 1);

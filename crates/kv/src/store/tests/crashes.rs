@@ -50,7 +50,8 @@ fn watch(store: &Store, bucket: &str) -> (Vec<u8>, u64) {
 }
 
 fn is_unchanged(store: &Store, (bucket, version): &(Vec<u8>, u64)) -> bool {
-    store.transact(&[(FullName::new(bucket), *version)], &[], 0, |_| {}) == Ok(true)
+    store.transact(&[(FullName::new(bucket), *version)], &[], TransactionPreparation::default(), 0, |_| {})
+        == Ok(true)
 }
 
 fn next_change(changes: &mut Subscription) -> Option<Change> {
@@ -195,7 +196,11 @@ fn a_panic_in_a_transaction_leaves_its_other_commands_alone() {
         ];
         let mut replies = Vec::new();
         failpoint::arm("replace", 1);
-        assert_eq!(store.transact(&[], &batch, 0, |reply| replies.push(format!("{reply:?}"))), Ok(true));
+        assert_eq!(
+            store.transact(&[], &batch, TransactionPreparation::default(), 0, |reply| replies
+                .push(format!("{reply:?}"))),
+            Ok(true)
+        );
         assert_eq!(
             replies,
             ["Done".to_owned(), "Crashed".into(), "Done".into(), format!("Value({:?})", b"1")]

@@ -140,6 +140,6 @@ fn a_watch_is_of_one_database() {
     };
     let watched = [watch(zero), watch(one)];
     run(&store, milk(one), "set", &[b"1"]);
-    assert_eq!(store.transact(&watched[..1], &[], 0, |_| {}), Ok(true));
-    assert_eq!(store.transact(&watched, &[], 0, |_| {}), Ok(false));
+    assert_eq!(store.transact(&watched[..1], &[], TransactionPreparation::default(), 0, |_| {}), Ok(true));
+    assert_eq!(store.transact(&watched, &[], TransactionPreparation::default(), 0, |_| {}), Ok(false));
 }

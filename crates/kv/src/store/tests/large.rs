@@ -254,11 +254,81 @@ fn random_fields_of_large_values_are_picked_in_a_transaction() {
         let bulks = bulks(&[count]);
         let request = request(&[b"hrandfield", b"h"], &bulks);
         let mut picked = 0;
-        let executed = store.transact(&[], &[request], 0, |reply| match reply {
-            Reply::List(fields) => picked = fields.len(),
-            other => panic!("{other:?}"),
-        });
+        let executed =
+            store.transact(&[], &[request], TransactionPreparation::default(), 0, |reply| match reply {
+                Reply::List(fields) => picked = fields.len(),
+                other => panic!("{other:?}"),
+            });
         let wanted: i64 = std::str::from_utf8(count).unwrap().parse().unwrap();
         assert_eq!((executed, picked as u64), (Ok(true), wanted.unsigned_abs()));
     }
+}
+
+/// Executes a transaction as the server does. Returns its replies, and the bytes touched under the locks.
+fn transact(store: &Store, commands: &[&[&[u8]]], then: impl FnOnce()) -> (Vec<Vec<u8>>, usize) {
+    let bulks: Vec<Vec<u8>> = commands.iter().map(|words| bulks(&words[2..])).collect();
+    let requests: Vec<_> = commands.iter().zip(&bulks).map(|(words, bulks)| request(words, bulks)).collect();
+    let mut preparation = store.prepare_transaction(&requests, 0);
+    while preparation.step().expect("memory") {}
+    then();
+    let mut replies = Vec::new();
+    let (executed, touched) = touched_by(|| {
+        let on_reply = |reply: Reply<'_>| replies.push(shown(&reply).expect("executed"));
+        store.transact(&[], &requests, preparation, 0, on_reply)
+    });
+    assert_eq!(executed, Ok(true));
+    assert!(store.shards.iter().all(|shard| shard.lock().prepared.is_empty()));
+    (replies, touched)
+}
+
+#[test]
+fn a_transaction_takes_over_large_values_and_copies_none_under_the_locks() {
+    let store = Store::for_threads(8);
+    let (large, part) = (bytes(3 * PIECE_BYTES), bytes(LARGE_VALUE_BYTES + 1));
+    let (replies, touched) = transact(
+        &store,
+        &[
+            &[b"set", b"a", &large],
+            &[b"get", b"a"],
+            &[b"hset", b"h", b"small", b"1", b"one", &large, b"two", &part],
+            &[b"setnx", b"a", &large],
+            &[b"msetnx", b"b", &large, b"c", b"small", b"d", &part],
+        ],
+        || (),
+    );
+    assert!(replies == [&b"OK"[..], &large, b"3", b"0", b"1"]);
+    assert_eq!(touched, 0);
+    for (name, value) in [(b"a", &large[..]), (b"b", &large), (b"c", b"small"), (b"d", &part)] {
+        check(&store, &[b"get", name], value);
+    }
+    check(&store, &[b"hmget", b"h", b"one", b"two", b"small"], &[&large, &part, &b"1"[..]].concat());
+}
+
+#[test]
+fn large_writes_to_one_string_in_a_transaction_touch_the_pieces_at_their_ends() {
+    let store = Store::for_threads(8);
+    store.set_transaction_limits(TransactionLimits { bytes: 64 * PIECE_BYTES, ..Default::default() });
+    let large = bytes(4 * PIECE_BYTES + 77);
+    check(&store, &[b"set", b"a", &large], b"OK");
+    let append: &[&[u8]] = &[b"append", b"a", &large];
+    let writes = [append, append, &[b"set", b"b", &large], &[b"append", b"b", &large]];
+    let (_, touched) = transact(&store, &writes, || ());
+    assert!(touched <= 3 * TOUCHED, "{touched}");
+    check(&store, &[b"get", b"a"], &large.repeat(3));
+    check(&store, &[b"get", b"b"], &large.repeat(2));
+    // One has another length by then.
+    let (replies, _) = transact(&store, &[append, append], || check(&store, &[b"set", b"a", b"x"], b"OK"));
+    assert_eq!(replies[1], (2 * large.len() + 1).to_string().into_bytes());
+    check(&store, &[b"get", b"a"], &[b"x", &large[..], &large].concat());
+}
+
+#[test]
+fn a_transaction_that_is_too_large_is_not_copied() {
+    let store = Store::for_threads(8);
+    let (small, large) = (bulks(&[&bytes(LARGE)]), bulks(&[&bytes(TransactionLimits::default().bytes)]));
+    let requests = [request(&[b"set", b"a"], &small), request(&[b"set", b"b"], &large)];
+    let mut preparation = store.prepare_transaction(&requests, 0);
+    assert_eq!(preparation.step(), Ok(false));
+    let executed = store.transact(&[], &requests, preparation, 0, |_| panic!("nothing is executed"));
+    assert!(matches!(executed, Err(CommandError::TransactionTooLarge { .. })));
 }

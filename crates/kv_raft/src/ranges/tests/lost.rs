@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     error::ways_out,
-    identity::{read_replica, read_synced},
+    identity::{Identity, read_replica, read_synced, write_replica},
     limits::LOG_FILE_BYTES,
     log::LogSettings,
     ranges::{restore::Restore, skip::SkippableEntry},
@@ -72,7 +72,10 @@ async fn without_its_replica_file_a_range_stops_and_no_other_takes_its_place() {
 async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_used_once() {
     let directory = filled().await;
     let ranges = directory.path().join("ranges");
+    let identity =
+        Identity { range: 7, replica: 9, ..read_replica(&ranges.join("2-2")).expect("read").expect("one") };
     fs::rename(ranges.join("2-2"), ranges.join("7-9")).expect("renamed");
+    write_replica(&ranges.join("7-9"), &identity).expect("written");
     fs::create_dir_all(ranges.join("10-10.part/log")).expect("made");
     fs::write(ranges.join("10-10.part/replica.part"), b"KVDB").expect("written");
     fs::create_dir(ranges.join("lost+found")).expect("made");
@@ -89,6 +92,46 @@ async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_us
     }
     assert_eq!(second(&settings).await, RangeState::Ready);
     assert!(ranges.join("10-10/replica").exists() && !ranges.join("10-10.part").exists());
+}
+
+/// While the node ran, it was renamed, and the node has written it again; or an old copy was put in.
+#[tokio::test]
+async fn of_two_directories_of_a_range_none_is_taken_for_the_newer_one() {
+    let directory = filled().await;
+    let ranges = directory.path().join("ranges");
+    let [own, other] = ["2-2", "10-2"].map(|name| ranges.join(name));
+    assert!(process::Command::new("cp").arg("-r").args([&own, &other]).status().expect("cp").success());
+    let RangeState::Stopped(reason) = second(&two_ranges(directory.path())).await else {
+        panic!("not stopped")
+    };
+    let expected = format!(
+        "{} and {} hold data of the same range, n.., and which are newer is not guessed: move the older out of {}",
+        other.display(),
+        own.display(),
+        ranges.display()
+    );
+    assert_eq!(*reason, *expected);
+    let skipped = SkippableEntry::find(directory.path(), "n..", 1).expect_err("not guessed").to_string();
+    assert_eq!(skipped, expected);
+    // Without its row, both are kept.
+    let first = RangesSettings { spans: vec![span("", Some("n"))], ..settings(directory.path()) };
+    let opened = Ranges::open(&first).expect("opened");
+    assert_eq!(opened.left_over(), [&*other, &*own]);
+    opened.close().await;
+    drop(opened);
+    // Nor is the one that is left, under another name.
+    fs::remove_dir_all(&own).expect("removed");
+    let RangeState::Stopped(reason) = second(&two_ranges(directory.path())).await else {
+        panic!("not stopped")
+    };
+    let path = other.display();
+    let expected = format!(
+        "{path} holds the data of 2-2: if they are the newest of them, rename it to 2-2, or move {path} elsewhere \
+         to start without its data"
+    );
+    assert_eq!(*reason, *expected);
+    fs::rename(&other, &own).expect("renamed");
+    assert_eq!(second(&two_ranges(directory.path())).await, RangeState::Ready);
 }
 
 #[tokio::test]

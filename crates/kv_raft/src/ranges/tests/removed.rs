@@ -6,6 +6,7 @@ use crate::{
     limits::LOG_FILE_BYTES,
     snapshot::files,
 };
+use std::io::Write;
 
 /// What others do to a data directory with one range.
 type Harm = fn(&Path);
@@ -32,6 +33,8 @@ async fn survives(harm: Harm, is_mended: IsMended) {
     let ranges = filled(directory.path()).await;
     let range = &ranges.all()[0];
     harm(directory.path());
+    // The file that was cut grows beyond what it was.
+    let is_acknowledged = write(range, "SET d 1").await.is_ok();
     while !is_mended(directory.path()) {
         assert_eq!(read(range, "GET b"), "1", "reads go on");
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -45,6 +48,7 @@ async fn survives(harm: Harm, is_mended: IsMended) {
     let ranges = open(killed.path()).await;
     let found = ["a", "b", "c"].map(|name| read(&ranges.all()[0], &format!("GET {name}")));
     assert_eq!(found, ["1", "1", "1"]);
+    assert!(!is_acknowledged || read(&ranges.all()[0], "GET d") == "1");
     assert_ne!(read(&ranges.all()[0], "STRLEN large"), "Number(0)");
     ranges.close().await;
 }
@@ -66,7 +70,7 @@ async fn files_that_others_take_from_a_running_node_are_made_again() {
         ["log", "log.next"].map(|log| data_dir.join("ranges/1-1").join(log).exists()) == [true, false]
     };
     let log_renewed: IsMended = |data_dir| data_dir.join("ranges/1-1/log.failed").exists();
-    let harms: [(Harm, IsMended); 10] = [
+    let harms: [(Harm, IsMended); 12] = [
         (|data_dir| remove(&log_files(data_dir)[0]), log_renewed),
         (|data_dir| remove(&log_files(data_dir)[1]), log_renewed),
         (|data_dir| remove(&data_dir.join("ranges/1-1/log")), log_made),
@@ -84,6 +88,21 @@ async fn files_that_others_take_from_a_running_node_are_made_again() {
             |data_dir| {
                 let file = &log_files(data_dir)[0];
                 fs::File::options().write(true).open(file).expect("opened").set_len(10).expect("cut");
+            },
+            log_renewed,
+        ),
+        (
+            |data_dir| {
+                let file = fs::File::options().write(true).open(&log_files(data_dir)[1]).expect("opened");
+                file.set_len(file.metadata().expect("a file").len() - 1).expect("cut");
+            },
+            log_renewed,
+        ),
+        (
+            |data_dir| {
+                let mut file =
+                    fs::File::options().append(true).open(&log_files(data_dir)[1]).expect("opened");
+                file.write_all(b"x").expect("written");
             },
             log_renewed,
         ),

@@ -1,50 +1,81 @@
-//! Inline commands: a command as one line of words, as a person or a health check sends it.
+//! Inline commands: a command as one line of words, as a person or a health check sends it. All lines that
+//! have arrived become commands in RESP, which are executed together.
 
 use super::{
-    commands::{command_table, dispatch::dispatch},
-    encoder::RespEncoder,
-    parser::{ProtocolError, RawCommand},
-    session::RespSession,
+    parser::ProtocolError,
+    session::{ReplyMode, RespSession},
 };
 use crate::{
     limits::INLINE_BYTES,
-    pipeline::{BoxFuture, Next, buffers::Output},
-    protocol::lines::is_http,
+    memory::{Charge, Use},
+    pipeline::{BoxFuture, Next, batch, buffers::Output},
+    protocol::lines::{LineEnd, is_http, line_end},
 };
-use kv::Args;
-use std::io;
+use std::io::{self, Write};
+use tokio::task::yield_now;
 
 impl RespSession {
-    /// Executes the command of one line. HTTP closes the connection without a reply.
+    /// Executes the commands of whole lines, in batches between which other connections run. HTTP closes the
+    /// connection without a reply.
     pub(crate) fn execute_inline<'o, 'a: 'o>(
         &'o mut self,
-        line: &'a [u8],
+        lines: &'a [u8],
         output: &'o mut Output<'_>,
     ) -> BoxFuture<'o, io::Result<Next>> {
         Box::pin(async move {
-            if is_http(line) {
-                return Ok(Next::Close);
+            let context = self.context.clone();
+            let (commands, end) = encode_lines(lines);
+            let mut charge = Charge::new(&self.client.account, Use::Input);
+            charge.set(commands.len());
+            // All of them have arrived with what is around the lines.
+            let around = self.pipeline;
+            self.pipeline.follows_others = around.has_several;
+            let mut unparsed = &commands[..];
+            while !unparsed.is_empty() {
+                let (next, consumed) = batch::run_encoded(&context, self, unparsed, output).await?;
+                if next == Next::Close {
+                    return Ok(Next::Close);
+                }
+                unparsed = &unparsed[consumed..];
+                if !unparsed.is_empty() {
+                    yield_now().await;
+                }
             }
-            let mut words = Vec::new();
-            let count = match split_words(line, &mut words) {
-                Ok(count) => count,
-                Err(error) => return Ok(write_protocol_error(&mut self.encoder(output), &error)),
-            };
-            let mut args = Args::new(&words);
-            // An empty line gets no reply.
-            if let Some(name) = args.next() {
-                let raw = RawCommand { count, name, bulks: args.bulks() };
-                dispatch(command_table(), self, raw, output).await?;
-            }
-            Ok(if self.closing { Next::Close } else { Next::Continue })
+            self.pipeline.follows_others = around.follows_others;
+            Ok(end.unwrap_or_else(|error| self.close_for(&error, output)))
         })
+    }
+
+    /// Writes the error after which the connection closes, if the client wants replies.
+    pub(super) fn close_for(&self, error: &ProtocolError, output: &mut Output<'_>) -> Next {
+        if self.reply_mode == ReplyMode::On {
+            self.encoder(output).error(format!("ERR Protocol error: {error}"));
+        }
+        Next::Close
     }
 }
 
-/// Writes the error after which the connection closes.
-pub(super) fn write_protocol_error(encoder: &mut RespEncoder<'_>, error: &ProtocolError) -> Next {
-    encoder.error(format!("ERR Protocol error: {error}"));
-    Next::Close
+/// Encodes the commands of lines as RESP, and says how the connection goes on behind them. Lines that follow
+/// one after which it closes are left out, as are empty ones, which get no reply.
+fn encode_lines(mut lines: &[u8]) -> (Vec<u8>, Result<Next, ProtocolError>) {
+    let (mut commands, mut bulks) = (Vec::new(), Vec::new());
+    while let Some(LineEnd { length, size }) = line_end(lines) {
+        let line = &lines[..length];
+        if is_http(line) {
+            return (commands, Ok(Next::Close));
+        }
+        bulks.clear();
+        match split_words(line, &mut bulks) {
+            Ok(0) => {}
+            Ok(count) => {
+                write!(commands, "*{count}\r\n").expect("writing to memory does not fail");
+                commands.extend_from_slice(&bulks);
+            }
+            Err(error) => return (commands, Err(error)),
+        }
+        lines = &lines[size..];
+    }
+    (commands, Ok(Next::Continue))
 }
 
 /// Appends the words of a line to `bulks` as bulk strings, and returns their number. The quotes are those of
@@ -122,6 +153,7 @@ fn unescape(text: &[u8]) -> (u8, &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kv::Args;
     use proptest::prelude::*;
 
     fn words(line: &[u8]) -> Result<Vec<Vec<u8>>, ProtocolError> {

@@ -2,7 +2,7 @@
 //! command resumes at the first incomplete argument, so complete ones are not parsed again.
 
 use crate::{
-    limits::{ARGUMENTS, CACHED_HEADER_BYTES, HEADER_BYTES, INLINE_BYTES},
+    limits::{ARGUMENTS, BATCH_BYTES, CACHED_HEADER_BYTES, HEADER_BYTES, INLINE_BYTES},
     protocol::lines::{LineEnd, line_end},
 };
 use arrayvec::ArrayVec;
@@ -49,8 +49,8 @@ pub(super) enum Parsed<'a> {
     },
     /// An empty command, which gets no reply, and its size in bytes.
     Empty(usize),
-    /// A line of words, and its size in bytes with its ending.
-    Inline { line: &'a [u8], size: usize },
+    /// Lines of words with their endings, and the bytes of the last of them.
+    Inline { lines: &'a [u8], last: usize },
     /// Nothing, or the beginning of a command.
     Incomplete,
 }
@@ -189,13 +189,26 @@ impl CachedHeader {
     }
 }
 
-/// Splits off an inline command.
+/// Splits off inline commands: all that have arrived, up to one of another kind.
 #[cold]
 fn inline(input: &[u8]) -> Result<Parsed<'_>, ProtocolError> {
+    let Some(mut last) = inline_size(input)? else { return Ok(Parsed::Incomplete) };
+    let mut size = last;
+    while size < BATCH_BYTES
+        && !input[size..].starts_with(b"*")
+        && let Ok(Some(next)) = inline_size(&input[size..])
+    {
+        (size, last) = (size + next, next);
+    }
+    Ok(Parsed::Inline { lines: &input[..size], last })
+}
+
+/// Bytes of the first line with its ending; `None` if it is incomplete.
+fn inline_size(input: &[u8]) -> Result<Option<usize>, ProtocolError> {
     let longest = input.len().min(INLINE_BYTES + 2);
     match line_end(&input[..longest]) {
-        Some(LineEnd { length, size }) => Ok(Parsed::Inline { line: &input[..length], size }),
-        None if longest < INLINE_BYTES + 2 => Ok(Parsed::Incomplete),
+        Some(LineEnd { size, .. }) => Ok(Some(size)),
+        None if longest < INLINE_BYTES + 2 => Ok(None),
         None => Err(ProtocolError::LongInline),
     }
 }

@@ -4,7 +4,6 @@
 use super::{
     commands::{command_table, dispatch::dispatch, paging, sample, split::SubRequests, table::CommandRef},
     encoder::RespEncoder,
-    inline::write_protocol_error,
     parser::{ParseLimits, Parsed, ProtocolError, RawCommand},
     reply::merge::{LargeReply, ReplyMerger},
     session::RespSession,
@@ -24,7 +23,7 @@ use std::{future::ready, io, sync::atomic::Ordering::Relaxed};
 pub(crate) enum RespCommand<'a> {
     /// A command that cannot be part of the batch.
     Single(RawCommand<'a>),
-    /// A command as a line of words.
+    /// Commands as lines of words.
     Inline(&'a [u8]),
     /// Bytes that are not a command.
     Invalid(ProtocolError),
@@ -53,9 +52,9 @@ impl Protocol for RespSession {
                     consumed += size;
                     continue;
                 }
-                Ok(Parsed::Inline { line, size }) => {
-                    (consumed, last_size) = (consumed + size, size);
-                    break Tail::Command(RespCommand::Inline(line));
+                Ok(Parsed::Inline { lines, last }) => {
+                    (consumed, last_size) = (consumed + lines.len(), last);
+                    break Tail::Command(RespCommand::Inline(lines));
                 }
                 Ok(Parsed::Incomplete) => break Tail::Incomplete,
                 Err(error) => break Tail::Command(RespCommand::Invalid(error)),
@@ -152,10 +151,8 @@ impl Protocol for RespSession {
                 dispatch(command_table(), self, raw, output).await?;
                 Ok(if self.closing { Next::Close } else { Next::Continue })
             }),
-            RespCommand::Inline(line) => self.execute_inline(line, output),
-            RespCommand::Invalid(error) => {
-                Box::pin(ready(Ok(write_protocol_error(&mut self.encoder(output), &error))))
-            }
+            RespCommand::Inline(lines) => self.execute_inline(lines, output),
+            RespCommand::Invalid(error) => Box::pin(ready(Ok(self.close_for(&error, output)))),
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct RespSession {
     /// The database that SELECT has chosen.
     pub(super) database: Database,
     pub(super) reply_mode: ReplyMode,
+    /// The output discards all that is written. Nothing but replies can be, so commands are executed as ever.
+    pub(super) is_suppressed: bool,
     /// The connection closes after the reply.
     pub(super) closing: bool,
     pub(super) transaction: TransactionQueue,
@@ -42,12 +44,12 @@ pub(crate) struct RespSession {
 
 /// Whether a command arrived together with others. Clients may send a pipeline again as a whole for the error
 /// of one command, so what is executed must then not come with a code that asks for it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct PipelineState {
     /// The command that is executed arrived with others.
     pub(super) has_several: bool,
     /// The input that has not been parsed arrived with commands that have been.
-    follows_others: bool,
+    pub(super) follows_others: bool,
 }
 
 impl PipelineState {
@@ -82,6 +84,7 @@ impl RespSession {
             version: RespVersion::default(),
             database: Database::ZERO,
             reply_mode: ReplyMode::On,
+            is_suppressed: false,
             closing: false,
             parser: CommandParser::default(),
             last: None,
@@ -106,9 +109,12 @@ impl RespSession {
         self.is_subscribed() && self.version == RespVersion::Resp2
     }
 
-    /// Whether commands on buckets can be executed as a batch: none is queued, suppressed or rejected.
+    /// Whether commands on buckets can be executed as a batch: none is queued or rejected, and no reply is
+    /// suppressed among others that are not.
     pub(super) fn can_batch(&self) -> bool {
-        self.reply_mode == ReplyMode::On && !self.transaction.is_open() && !self.is_subscribed_in_resp2()
+        (self.reply_mode == ReplyMode::On || self.is_suppressed)
+            && !self.transaction.is_open()
+            && !self.is_subscribed_in_resp2()
     }
 
     /// Whether the session is in a state that the text protocol does not have, so the connection cannot

@@ -7,6 +7,7 @@ mod help;
 mod parse;
 mod quote;
 mod redis;
+mod redis_lines;
 mod render;
 mod session;
 mod telnet;

@@ -70,7 +70,8 @@ pub(crate) enum Command<'a> {
     TooLong,
     /// A command of telnet, and the reply to it.
     Telnet(telnet::Reply),
-    /// The line begins with none of the words above; it may be a command of Redis.
+    /// A line that begins with none of the words above; it may be a command of Redis. The session takes whole
+    /// lines instead, with what else is executed along with it.
     Other(&'a [u8]),
     /// The input continues with RESP.
     Resp,

@@ -2,27 +2,27 @@
 //! Redis answers it inline, and the connection stays text, until a command sets a state that text does not
 //! have, such as MULTI: then it is RESP for good.
 
-use super::session::TextSession;
+use super::{
+    redis_lines::{is_redis_command, words},
+    session::TextSession,
+};
 use crate::{
     pipeline::{Next, buffers::Output},
     protocol::{
-        lines::{is_http, is_separator},
-        resp::{RespSession, command_table},
+        lines::{is_http, line_end},
+        resp::RespSession,
     },
 };
 use std::{io, sync::atomic::Ordering::Relaxed};
 
-/// The names that both protocols have. They are text's, and in lower case they are unknown. PING is missing,
-/// because both reply the same.
-const NAMES_OF_TEXT: [&[u8]; 4] = [b"get", b"keys", b"quit", b"subscribe"];
-
 impl TextSession {
-    /// Executes a line that does not begin with a command of the text protocol.
-    pub(super) async fn execute_other(&mut self, line: &[u8], output: &mut Output<'_>) -> io::Result<Next> {
+    /// Executes a line that does not begin with a command of the text protocol, and those of Redis after it.
+    pub(super) async fn execute_other(&mut self, lines: &[u8], output: &mut Output<'_>) -> io::Result<Next> {
+        let line = &lines[..line_end(lines).map_or(lines.len(), |end| end.length)];
         if is_http(line) {
             return Ok(Next::Close);
         }
-        let mut words = line.split(|byte| is_separator(*byte)).filter(|word| !word.is_empty());
+        let mut words = words(line);
         let is_command = match (words.next(), words.next()) {
             // Clients of Redis may send empty lines.
             (None, _) if self.uses_redis => return Ok(Next::Continue),
@@ -41,7 +41,7 @@ impl TextSession {
         // The session counts it.
         self.uncounted = 0;
         let mut session = self.resp_session();
-        let next = session.execute_inline(line, output).await?;
+        let next = session.execute_inline(lines, output).await?;
         self.speaks_resp |= session.excludes_text();
         // It has published its own, of which there are none.
         self.publish_subscriptions();
@@ -61,10 +61,4 @@ impl TextSession {
         let new = || Box::new(RespSession::new(self.context.clone(), self.client.clone()));
         self.redis.take().unwrap_or_else(new)
     }
-}
-
-/// Whether Redis has a command of this name, and the text protocol has not.
-fn is_redis_command(name: &[u8]) -> bool {
-    !NAMES_OF_TEXT.iter().any(|text| name.eq_ignore_ascii_case(text))
-        && command_table().find(name).is_some_and(|spec| !spec.name.contains('|'))
 }

@@ -4,6 +4,7 @@
 use super::{
     help::HELP,
     parse::{Command, NextLine, ParsedLine, next_line, parse},
+    redis_lines::lines_size,
     render,
     telnet::{self, IAC, Telnet},
 };
@@ -51,6 +52,8 @@ enum InputState {
     Discarding,
     /// The first byte of a command of telnet.
     Telnet,
+    /// A line that may be a command of Redis.
+    Other,
 }
 
 impl Protocol for TextSession {
@@ -65,7 +68,7 @@ impl Protocol for TextSession {
     #[inline(always)]
     fn parse<'a>(&mut self, mut input: &'a mut [u8], batch: &mut Batch<'a, TextSession>) {
         if self.input_state != InputState::Line {
-            return self.parse_between_lines(input, batch);
+            return self.parse_other(input, batch);
         }
         while !batch.requests.is_full() && batch.consumed < BATCH_BYTES {
             let (line, size, rest) = match next_line(input, self.context.limits.line_bytes) {
@@ -88,6 +91,7 @@ impl Protocol for TextSession {
                 ParsedLine::Command(Command::Other([b'*', ..])) => {
                     return batch.tail = Tail::Command(Command::Resp);
                 }
+                ParsedLine::Command(Command::Other(_)) => return self.input_state = InputState::Other,
                 ParsedLine::Command(command) => {
                     batch.consumed += size;
                     return batch.tail = Tail::Command(command);
@@ -156,10 +160,16 @@ impl TextSession {
         }
     }
 
-    /// Consumes what stands between two lines: the rest of one that was too long, or a command of telnet.
+    /// Consumes what is not a line of text: the rest of one that was too long, a command of telnet, or lines
+    /// of Redis.
     #[cold]
-    fn parse_between_lines(&mut self, input: &[u8], batch: &mut Batch<'_, TextSession>) {
+    fn parse_other<'a>(&mut self, input: &'a [u8], batch: &mut Batch<'a, TextSession>) {
         let (end, limit) = (line_end(input), self.context.limits.line_bytes);
+        if self.input_state == InputState::Other {
+            self.input_state = InputState::Line;
+            batch.consumed = lines_size(input, limit);
+            return batch.tail = Tail::Command(Command::Other(&input[..batch.consumed]));
+        }
         if self.input_state == InputState::Discarding {
             // A carriage return may be the first half of the ending.
             batch.consumed = end.map_or(input.len() - usize::from(input.ends_with(b"\r")), |end| end.size);
@@ -223,7 +233,7 @@ impl TextSession {
                 output.bytes.extend_from_slice(b"+PONG\r\n");
             }
             Command::Telnet(reply) => reply.write(&mut output.bytes),
-            Command::Other(line) => return self.execute_other(line, output).await,
+            Command::Other(lines) => return self.execute_other(lines, output).await,
             Command::Resp => self.speaks_resp = true,
             Command::Unknown => output.bytes.extend_from_slice(b"UNKNOWN COMMAND\r\n"),
             Command::TooLong => {

@@ -37,6 +37,7 @@ pub(crate) async fn dispatch(
         session.reply_mode = ReplyMode::Skip;
     }
     if mode != ReplyMode::On {
+        // Earlier replies are discarded if the output is suppressed.
         output.flush().await?;
         // Confirmations of subscriptions are not replies.
         output.suppress(!matches!(&accepted, Ok(resolved) if resolved.command.is_subscription()));
@@ -57,13 +58,15 @@ pub(crate) async fn dispatch(
         session.context.metrics.record_error(index, failure, &output.bytes[start + 1..]);
     }
     session.publish_numbers();
-    if mode != ReplyMode::On && session.reply_mode != ReplyMode::On {
+    if session.reply_mode != ReplyMode::On {
         output.flush().await?;
     }
     if session.reply_mode == ReplyMode::Skip {
         session.reply_mode = ReplyMode::On;
     }
-    output.suppress(false);
+    // Messages of subscriptions are written between two commands.
+    session.is_suppressed = session.reply_mode == ReplyMode::Off && !session.awaits_events();
+    output.suppress(session.is_suppressed);
     Ok(())
 }
 

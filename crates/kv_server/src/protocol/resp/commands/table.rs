@@ -148,6 +148,11 @@ impl CommandTable {
         self.by_name.get(&*lower).copied()
     }
 
+    /// Whether there is a command on buckets with this name.
+    pub(crate) fn is_on_buckets(&self, name: &[u8]) -> bool {
+        self.index(name).is_some_and(|index| matches!(self.get(index), CommandRef::Bucket(_)))
+    }
+
     /// Finds the row of a command and checks the number of its arguments.
     pub(crate) fn resolve<'a>(&self, raw: &RawCommand<'a>) -> Result<Resolved<'a>, SessionError> {
         let resolved = self.locate(raw)?;

@@ -18,9 +18,12 @@ fn commands(input: &[u8], pieces: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, Protoco
             match parser.parse(&input[start..end], LIMITS)? {
                 Parsed::Incomplete => break,
                 Parsed::Empty(taken) => start += taken,
-                Parsed::Inline { line, size } => {
-                    commands.push(vec![line.to_vec()]);
-                    start += size;
+                Parsed::Inline { mut lines, .. } => {
+                    start += lines.len();
+                    while let Some(LineEnd { length, size }) = line_end(lines) {
+                        commands.push(vec![lines[..length].to_vec()]);
+                        lines = &lines[size..];
+                    }
                 }
                 Parsed::Command { command, size, .. } => {
                     let name = command.name.to_vec();

@@ -48,7 +48,7 @@ const TEXT_LINES: &str = "CREATE t, PUT t x 1, GET t x, GET t y, KEYS t, PING, g
 
 /// Lines with words of Redis.
 const INLINE_LINES: &str = "ping, SET a 1, set a 'b c', INFO nonsense, EXISTS a, DEL a, SET a, STRLEN a, echo \"x\\x41\", \
-    HELLO 3, hello 2, MULTI, EXEC, WATCH a, CLIENT REPLY SKIP, CLIENT REPLY ON, PSUBSCRIBE x, SET a \"b, \
+    HELLO 3, hello 2, MULTI, EXEC, WATCH a, CLIENT REPLY OFF, CLIENT REPLY SKIP, CLIENT REPLY ON, PSUBSCRIBE x, SET a \"b, \
     OPTIONS * HTTP/1.1";
 
 /// What a client reads after sending these pieces to a node without a disk, and the calls of each command,
@@ -125,6 +125,7 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
         13 => one_of(BUCKET_COMMANDS),
         4 => one_of(SINGLE_COMMANDS),
         3 => one_of(SESSION_COMMANDS),
+        2 => line_of(INLINE_LINES),
         1 => select(vec!["*0\r\n", "*1\r\n$0\r\n\r\n", "*2\r\n$0\r\n\r\n$0\r\n\r\n"]).prop_map(Vec::from),
         1 => (60..70_usize).prop_map(|many| encode(&format!("MGET{}", " a".repeat(many)))),
         1 => (100..300_usize).prop_map(|long| encode(&format!("SET a {}", "x".repeat(long)))),
@@ -185,11 +186,15 @@ const MANY: usize = 10_000;
 
 #[test]
 fn what_one_client_has_sent_is_few_entries_of_the_log() {
-    let sets = (0..MANY).flat_map(|number| encode(&format!("SET key{number} value"))).collect();
+    let sets: Vec<u8> = (0..MANY).flat_map(|number| encode(&format!("SET key{number} value"))).collect();
+    let lines: String = (0..MANY).map(|number| format!("SET key{number} 'value'\r\n")).collect();
     let puts = (0..MANY).map(|number| format!("PUT bucket key{number} value\r\n")).collect::<String>();
     let keys: String = (0..MANY).map(|number| format!(" key{number} value")).collect();
     for (what, input, reply, times) in [
-        ("RESP", sets, "+OK\r\n", MANY),
+        ("RESP", sets.clone(), "+OK\r\n", MANY),
+        ("RESP without replies", [encode("CLIENT REPLY OFF"), sets].concat(), "", 0),
+        ("inline", ["*0\r\n", &lines].concat().into_bytes(), "+OK\r\n", MANY),
+        ("Redis's words in text", lines.into_bytes(), "+OK\r\n", MANY),
         ("text", [b"CREATE bucket\r\n", puts.as_bytes()].concat(), "OK\r\n", MANY + 1),
         ("MSET", encode(&format!("MSET{keys}")), "+OK\r\n", 1),
     ] {

@@ -75,6 +75,24 @@ async fn client_reply_suppresses_replies() {
 }
 
 #[tokio::test]
+async fn a_client_that_wants_no_replies_gets_no_protocol_error() {
+    let node = Node::start(Limits::default()).await;
+    for (bytes, error) in
+        [("SET a \"b", "unbalanced quotes in request"), ("*1\r\n#", "expected '$', got '#'")]
+    {
+        for (before, reply) in [
+            ("", format!("-ERR Protocol error: {error}\r\n").as_str()),
+            ("CLIENT REPLY SKIP", ""),
+            ("PING\r\nCLIENT REPLY OFF\r\nPING", "+PONG\r\n"),
+        ] {
+            let mut client = node.client().await;
+            client.send_bytes(format!("*0\r\n{before}\r\n{bytes}\r\n").as_bytes()).await;
+            assert_eq!(client.rest().await, reply, "{before} {bytes}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn skip_skips_one_reply_however_often_it_is_said() {
     expect_replies_of_new_node(&[
         ("CLIENT REPLY SKIP", ""),
