@@ -347,35 +347,6 @@ async fn other_data_are_refused_with_the_ways_out_and_what_no_route_has_is_kept(
 }
 
 #[tokio::test]
-async fn a_damaged_log_stops_its_range_alone_with_file_and_offset() {
-    let directory = TempDir::new().expect("a directory");
-    let settings =
-        RangesSettings { spans: vec![span("", Some("n")), span("n", None)], ..settings(directory.path()) };
-    let ranges = Ranges::open(&settings).expect("opened");
-    for (range, line) in ranges.all().iter().zip(["SET a 1; SET b 1", "SET x 1"]) {
-        assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
-        write(range, line).await.expect("written");
-    }
-    ranges.close().await;
-    drop(ranges);
-    let log = directory.path().join(FIRST_LOG);
-    let mut bytes = fs::read(&log).expect("the log");
-    let place = bytes.windows(3).position(|bytes| bytes == b"set").expect("the write");
-    bytes[place] ^= 1;
-    fs::write(&log, bytes).expect("written");
-    let ranges = Ranges::open(&settings).expect("opened");
-    let RangeState::Stopped(reason) = ranges.all()[0].wait_until_loaded().await else {
-        panic!("it has not stopped")
-    };
-    assert!(reason.starts_with(&format!("{} is damaged at offset ", log.display())), "{reason}");
-    let refused = write(&ranges.all()[0], "SET a 2").await;
-    assert!(matches!(refused, Err(RangeError::Stopped { .. })), "{refused:?}");
-    assert_eq!(ranges.all()[1].wait_until_loaded().await, RangeState::Ready);
-    assert_eq!(read(&ranges.all()[1], "GET x"), "1");
-    ranges.close().await;
-}
-
-#[tokio::test]
 async fn what_expires_is_removed_on_an_idle_range_too() {
     let directory = TempDir::new().expect("a directory");
     let ranges = open(directory.path()).await;

@@ -124,10 +124,10 @@ async fn of_two_directories_of_a_range_none_is_taken_for_the_newer_one() {
     let RangeState::Stopped(reason) = second(&two_ranges(directory.path())).await else {
         panic!("not stopped")
     };
-    let path = other.display();
     let expected = format!(
-        "{path} holds the data of 2-2: if they are the newest of them, rename it to 2-2, or move {path} elsewhere \
-         to start without its data"
+        "{} holds the data of 2-2: if they are the newest of them, rename it to 2-2, or {}",
+        other.display(),
+        ways_out(&other)
     );
     assert_eq!(*reason, *expected);
     fs::rename(&other, &own).expect("renamed");
@@ -272,5 +272,34 @@ async fn a_file_of_another_log_is_refused() {
     }
     let ranges = open(directory.path()).await;
     assert_eq!(read(&ranges.all()[0], "GET a"), "1");
+    ranges.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_log_stops_its_range_alone_with_file_and_offset() {
+    let directory = TempDir::new().expect("a directory");
+    let settings =
+        RangesSettings { spans: vec![span("", Some("n")), span("n", None)], ..settings(directory.path()) };
+    let ranges = Ranges::open(&settings).expect("opened");
+    for (range, line) in ranges.all().iter().zip(["SET a 1; SET b 1", "SET x 1"]) {
+        assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
+        write(range, line).await.expect("written");
+    }
+    ranges.close().await;
+    drop(ranges);
+    let log = directory.path().join(FIRST_LOG);
+    let mut bytes = fs::read(&log).expect("the log");
+    let place = bytes.windows(3).position(|bytes| bytes == b"set").expect("the write");
+    bytes[place] ^= 1;
+    fs::write(&log, bytes).expect("written");
+    let ranges = Ranges::open(&settings).expect("opened");
+    let RangeState::Stopped(reason) = ranges.all()[0].wait_until_loaded().await else {
+        panic!("it has not stopped")
+    };
+    assert!(reason.starts_with(&format!("{} is damaged at offset ", log.display())), "{reason}");
+    let refused = write(&ranges.all()[0], "SET a 2").await;
+    assert!(matches!(refused, Err(RangeError::Stopped { .. })), "{refused:?}");
+    assert_eq!(ranges.all()[1].wait_until_loaded().await, RangeState::Ready);
+    assert_eq!(read(&ranges.all()[1], "GET x"), "1");
     ranges.close().await;
 }
