@@ -324,7 +324,7 @@ mod tests {
             state: "ready",
             entries: Some(12),
             log_bytes: Some(1_234_567),
-            snapshot_bytes: Some(200_000),
+            snapshot_bytes: Some(20_000),
             snapshot_age_seconds: Some(7_199),
             last_sync_seconds: Some(3),
             sync_p99_us: Some(1_250),
@@ -347,11 +347,11 @@ mod tests {
         };
         assert_eq!(
             ranges_text(&[ready, stopped, volatile, loading]),
-            "range  state        entries  log     snapshot             last sync  sync p99  fsync\n\
-             a..m   ready        12       1.2 MB  0.2 MB, 119 min ago  3 s ago    1.2 ms    always\n\
-             n..p   stopped      -        -       -                    -          -         -\n\
-             q..    volatile     -        -       -                    -          -         -\n\
-             r      loading 5 %  -        -       -                    -          -         -\n\
+            "range  state        entries  log     snapshot              last sync  sync p99  fsync\n\
+             a..m   ready        12       1.2 MB  20.0 kB, 119 min ago  3 s ago    1.2 ms    always\n\
+             n..p   stopped      -        -       -                     -          -         -\n\
+             q..    volatile     -        -       -                     -          -         -\n\
+             r      loading 5 %  -        -       -                     -          -         -\n\
              n..p: log/r-0.wal: damaged\n\
              n..p: no snapshot was taken: no space"
         );

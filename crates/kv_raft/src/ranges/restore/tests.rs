@@ -3,10 +3,11 @@
 use super::*;
 use crate::ranges::{
     Ranges, RangesSettings,
+    skip::SkippableEntry,
     tests::{killed, open, read, settings, span, write},
 };
 use kv::{Database, FullName, Origin, RecordValue};
-use std::os::unix::fs::MetadataExt;
+use std::{io, os::unix::fs::MetadataExt};
 use tempfile::TempDir;
 
 const NODE: &str = "foo@127.0.0.1";
@@ -108,6 +109,22 @@ async fn a_data_directory_within_another_is_refused() {
         assert!(error.starts_with(&expected), "{error}");
     }
     assert!(!inner.join("lock").exists());
+}
+
+#[test]
+fn what_cannot_be_a_data_directory_is_refused_with_what_to_do() {
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("file");
+    fs::write(&file, "text").expect("written");
+    let nowhere = directory.path().join("nowhere");
+    let skipped = SkippableEntry::find(&nowhere, "..", 1).expect_err("refused").to_string();
+    assert!(!nowhere.exists());
+    let opened = Ranges::open(&settings(&file)).expect_err("refused").to_string();
+    for error in [skipped, opened, refused(begin(&file, &[span("", None)]))] {
+        assert!(error.ends_with("; is data_dir the right directory?"), "{error}");
+    }
+    let full = OpenError::Io { path: file, error: io::Error::from_raw_os_error(28) }.to_string();
+    assert!(full.ends_with("; free some space"), "{full}");
 }
 
 #[tokio::test]
