@@ -360,7 +360,7 @@ fn before_a_disk_is_full_the_log_says_so_and_when_it_is_info_does() {
     wait_until("writes are refused", || client.ask("SET a 1").starts_with("-MISCONF"));
     assert_eq!(persistence(&mut client)["aof_last_write_status"], "err");
     for shown in [node.rpc("ranges"), node.rpc("tree")] {
-        let reason = "less than 2097152 bytes are free";
+        let reason = "less than 2.1 MB are free";
         assert!(shown.contains("read-only") && shown.contains(reason), "{shown}");
     }
     disk.free();
@@ -376,7 +376,7 @@ fn the_console_takes_a_snapshot_and_a_bucket_that_crashes_loses_nothing() {
     assert_eq!(node.rpc("put shopping milk 1").trim(), "OK");
     assert!(node.rpc("snapshot").starts_with("begun; "));
     wait_until("it is on disk", || snapshots(&node.data_dir()).len() == 1);
-    node.wait_for_log(&["a snapshot was taken", "span=\"..\""]);
+    node.wait_for_log(&["a snapshot was taken", "range=\"..\""]);
     let crashed = node.rpc("crash shopping");
     assert_eq!(crashed.trim(), "crashed; its range is loaded again from its log, and nothing is lost");
     node.wait_until_loaded();

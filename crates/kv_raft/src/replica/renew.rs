@@ -4,6 +4,7 @@
 
 use super::files::{LOG, ReplicaFiles};
 use crate::{
+    error::ways_out,
     identity::Owner,
     limits::{LOG_FILE_BYTES, RENEW_PAUSE, RENEW_PAUSE_LIMIT},
     log::{
@@ -37,7 +38,7 @@ pub(super) async fn renew_log(kept: &ReplicaFiles, range: &Range, cache_bytes: u
             return Err(reason);
         }
         let span = &*range.span().text;
-        tracing::error!(span, reason, "the log cannot be written again; trying again");
+        tracing::error!(range = span, reason, "the log cannot be written again; trying again");
         range.fail_log(&reason);
         sleep(pause).await;
         pause = (pause * 2).min(RENEW_PAUSE_LIMIT);
@@ -114,7 +115,7 @@ pub(crate) fn open_log(directory: &Path, owner: Owner, cache_bytes: usize, fsync
     finish(directory, owner)?;
     let log = directory.join(LOG);
     if !fs::exists(&log)? {
-        let reason = format!("{} is missing; restore the range from a backup", log.display());
+        let reason = format!("{} is missing; {}", log.display(), ways_out(directory));
         return Err(io::Error::new(io::ErrorKind::NotFound, reason));
     }
     Log::open(LogSettings::new(&log, owner, cache_bytes, fsync))
