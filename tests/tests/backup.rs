@@ -63,6 +63,15 @@ fn a_backup_that_is_damaged_in_any_place_is_not_restored() {
     let imported = node.verb(&["import", &file]);
     assert_eq!(imported.status.code(), Some(1), "{imported:?}");
     assert!(text(&imported.stderr).contains("this is a backup: use `restore`"), "{imported:?}");
+    // Nobody empties a node for a file that cannot be restored.
+    for file in [&file[..file.len() - 1], concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")] {
+        let refused = node.verb(&["restore", file]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let why = text(&refused.stderr);
+        assert!(why.contains(file) && !why.contains("FLUSHALL"), "{why}");
+    }
+    let other = node.verb(&["import", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
+    assert!(text(&other.stderr).contains("this is no export, whose lines begin with {"), "{other:?}");
     let empty = Release::alone();
     let verified = node.verb_with_input(&["backup", "--verify", "-"], &backup);
     assert!(verified.status.success(), "{verified:?}");

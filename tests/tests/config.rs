@@ -74,6 +74,8 @@ fn invalid_toml() {
     assert_refused("[[routes]]", "[[routes]", 7, &[]);
     let unquoted = "[storage]\nfsync = interval # not always\n[[routes]]";
     assert_refused("[[routes]]", unquoted, 8, &["a string goes in quotes: fsync = \"interval\""]);
+    let word = "[client_limits]\nio_uring = no\n[[routes]]";
+    assert_refused("[[routes]]", word, 8, &["a boolean is true or false: io_uring = false"]);
 }
 
 #[test]

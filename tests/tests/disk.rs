@@ -86,9 +86,12 @@ fn a_full_disk_refuses_writes_before_it_is_full_and_takes_them_again_when_there_
     disk.fill(RESERVE_BYTES + MIB / 4);
     writer.write_until(Outcome::Refused);
     let text = node.client().ask("PUT shopping milk 1");
-    assert!(text.starts_with("ERROR range .. cannot write: less than 2097152 bytes are free"), "{text}");
+    assert!(
+        text.starts_with("ERROR range .. cannot write: less than 2.1 MB are free on the disk of /"),
+        "{text}"
+    );
     let deletion = node.resp().ask("DEL key0");
-    assert!(deletion.starts_with("-MISCONF range .. cannot write: less than 2097152 bytes"), "{deletion}");
+    assert!(deletion.starts_with("-MISCONF range .. cannot write: less than 2.1 MB are free"), "{deletion}");
     assert!(!writer.outcomes.contains(&Outcome::Unknown), "the log has not seen the full disk");
     writer.check();
     node.wait_for_log(&["the disk is full: writes are refused"]);

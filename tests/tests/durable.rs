@@ -1,5 +1,6 @@
 //! Durable nodes as whole releases: whatever kills them, what they have acknowledged is there again.
 
+use std::{fs, os::unix::fs::MetadataExt};
 use tests::{Client, Pair, Release, TempDir, resp, text, verb};
 
 #[test]
@@ -122,6 +123,11 @@ fn a_log_is_not_loaded_into_memory_as_a_whole() {
     // The cache of the log has two of them, and the value is there a few times while it is executed.
     let peak = node.peak_resident_bytes();
     assert!(peak < 18 * LARGE, "{} MiB", peak >> 20);
+    // Executing it takes most of the time, and the log says how far it is.
+    let log = node.log();
+    let took = log.split("took_ms=").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("loaded");
+    let is_shown = log.lines().any(|line| line.contains(" loading ") && !line.ends_with("percent=0"));
+    assert!(is_shown || took.parse::<u64>().expect("a number") < 4_000, "{log}");
 }
 
 #[test]
@@ -170,6 +176,52 @@ fn data_that_do_not_fit_are_refused_at_start_with_both_and_the_ways_out() {
     }
 }
 
+/// What of the data directory others may see.
+#[test]
+fn the_files_of_a_data_directory_are_for_their_owner_alone() {
+    let node = Release::durable();
+    node.wait_until_loaded();
+    assert_eq!(node.resp().ask("SET a 1"), "+OK\\r\\n");
+    assert_eq!(node.resp().ask("SAVE"), "+OK\\r\\n");
+    let (mut paths, mut count) = (vec![node.data_dir()], 0);
+    while let Some(path) = paths.pop() {
+        let metadata = fs::symlink_metadata(&path).expect("there");
+        assert_eq!(metadata.mode() & 0o077, 0, "{} has mode {:o}", path.display(), metadata.mode());
+        count += 1;
+        if metadata.is_dir() {
+            paths.extend(
+                fs::read_dir(path).expect("a directory").map(|entry| entry.expect("an entry").path()),
+            );
+        }
+    }
+    assert!(count >= 9, "{count}");
+}
+
+#[test]
+fn ranges_that_are_lost_are_missed_at_a_start() {
+    let mut node = Release::durable();
+    node.wait_until_loaded();
+    node.wait_for_log(&["a new data directory was made"]);
+    assert_eq!(node.resp().ask("SET a 1"), "+OK\\r\\n");
+    for (removed, lost) in [("ranges/1-1", "1-1"), ("ranges", "1-1, 2-2")] {
+        assert!(node.verb(&["stop"]).status.success());
+        assert!(node.wait().success());
+        fs::remove_dir_all(node.data_dir().join(removed)).expect("removed");
+        node.restart();
+        node.wait_until_loaded();
+        node.wait_for_log(&[
+            "WARN",
+            "move this directory out, and put them back",
+            &format!("lost=\"{lost}\""),
+        ]);
+        assert!(!node.log().contains("a new data directory was made"), "{}", node.log());
+        assert_eq!(node.resp().ask("GET a"), "$-1\\r\\n");
+    }
+    node.kill_and_restart();
+    node.wait_until_loaded();
+    assert!(!node.log().contains("put them back"), "{}", node.log());
+}
+
 #[test]
 fn a_row_that_is_not_durable_stays_volatile() {
     let lines = "[[routes]]\nbuckets = \"a..m\"\nnodes = [\"foo@127.0.0.1\"]\ndurable = false\n\
@@ -181,6 +233,7 @@ fn a_row_that_is_not_durable_stays_volatile() {
     }
     assert_eq!(resp.ask("DBSIZE"), ":3\\r\\n");
     assert!(resp.ask("RENAME apple pear").starts_with("-CROSSSLOT"));
+    assert!(node.rpc("routes").contains("foo@127.0.0.1, volatile"), "{}", node.rpc("routes"));
     let names = resp.ask("KEYS *");
     assert!(["apple", "pear", "ABC"].iter().all(|name| names.contains(name)), "{names}");
     node.kill_and_restart();

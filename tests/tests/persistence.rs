@@ -229,6 +229,30 @@ fn shutdown_drains_the_node() {
     assert!(node.wait().success());
 }
 
+/// A file is in the place of the data directory, so what is acknowledged is in memory alone.
+#[test]
+fn as_long_as_a_log_cannot_be_written_nothing_is_saved_and_only_nosave_ends_the_node() {
+    let mut node = Release::durable();
+    let mut client = node.resp();
+    assert_eq!(client.ask("WAITAOF 1 0 0"), r"*2\r\n:1\r\n:0\r\n");
+    let data_dir = node.data_dir();
+    fs::rename(&data_dir, data_dir.with_extension("away")).expect("renamed");
+    fs::write(&data_dir, "").expect("written");
+    wait_until("writes are refused", || client.ask("SET a 1").starts_with("-MISCONF"));
+    for command in ["SAVE", "BGSAVE", "BGSAVE", "SAVE"] {
+        let refused = client.ask(command);
+        assert!(refused.starts_with("-MISCONF"), "{command}: {refused}");
+    }
+    assert_eq!(client.ask("WAITAOF 1 0 1"), r"*2\r\n:0\r\n:0\r\n");
+    for command in ["SHUTDOWN", "SHUTDOWN SAVE", "SHUTDOWN NOW"] {
+        assert_eq!(client.ask(command), r"-ERR Errors trying to SHUTDOWN. Check logs.\r\n");
+    }
+    client.command(&["SHUTDOWN", "NOSAVE"]);
+    assert_eq!(client.read_until_closed(), "");
+    assert!(node.wait().success());
+    assert!(node.log().contains("the range ends without its log"), "{}", node.log());
+}
+
 /// Makes the file a pipe, from which a node reads what was in it when that is written.
 fn hold_back(file: &Path) -> Vec<u8> {
     let bytes = fs::read(file).expect("a file");
@@ -336,7 +360,7 @@ fn before_a_disk_is_full_the_log_says_so_and_when_it_is_info_does() {
     wait_until("writes are refused", || client.ask("SET a 1").starts_with("-MISCONF"));
     assert_eq!(persistence(&mut client)["aof_last_write_status"], "err");
     for shown in [node.rpc("ranges"), node.rpc("tree")] {
-        let reason = "less than 2097152 bytes are free";
+        let reason = "less than 2.1 MB are free";
         assert!(shown.contains("read-only") && shown.contains(reason), "{shown}");
     }
     disk.free();
@@ -352,7 +376,7 @@ fn the_console_takes_a_snapshot_and_a_bucket_that_crashes_loses_nothing() {
     assert_eq!(node.rpc("put shopping milk 1").trim(), "OK");
     assert!(node.rpc("snapshot").starts_with("begun; "));
     wait_until("it is on disk", || snapshots(&node.data_dir()).len() == 1);
-    node.wait_for_log(&["a snapshot was taken", "span=\"..\""]);
+    node.wait_for_log(&["a snapshot was taken", "range=\"..\""]);
     let crashed = node.rpc("crash shopping");
     assert_eq!(crashed.trim(), "crashed; its range is loaded again from its log, and nothing is lost");
     wait_until("it is loaded again, and nothing is lost", || {

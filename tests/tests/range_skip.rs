@@ -35,6 +35,10 @@ fn an_entry_that_crashes_its_range_is_named_and_left_out_by_hand() {
 
     let asked = node.verb_with_input(&skip, b"n\n");
     assert!(text(&asked.stdout).contains("  CRASH list\n"), "{asked:?}");
+    assert!(
+        text(&asked.stdout).contains("These writes were acknowledged, and are lost for good"),
+        "{asked:?}"
+    );
     assert!(text(&asked.stderr).contains("nothing was changed"), "{asked:?}");
     assert!(!asked.status.success());
     node.restart();

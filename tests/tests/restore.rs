@@ -265,12 +265,15 @@ fn an_import_that_a_kill_interrupts_loses_nothing_and_is_resumed() {
         let imported = number_after(text(&output.stdout), "imported ");
         let stderr = text(&output.stderr);
         assert!(stderr.contains("may lack entries: ") && stderr.contains("--replace"), "{stderr}");
+        assert!(!stderr.contains("EOF while parsing"), "{stderr}");
         node.restart();
         node.wait_until_loaded();
         let kept = buckets(&node);
         assert!(kept >= imported.max(reached), "{kept} of {imported}");
 
         let resumed = node.verb(&["import", &file]);
+        let why = "those that an import brought which broke off are complete, but for what";
+        assert!(text(&resumed.stderr).contains(why), "{resumed:?}");
         assert_eq!(number_after(text(&resumed.stdout), "imported "), SMALL + 1 - kept, "{resumed:?}");
         let replaced = node.verb(&["import", "--replace", &file]);
         assert!(replaced.status.success(), "{replaced:?}");

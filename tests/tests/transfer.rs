@@ -32,7 +32,8 @@ fn an_export_is_imported_by_another_node() {
     }
     assert_eq!(sorted_lines(&two.verb(&["export", "shopping"])).len(), 4, "of two databases");
     let missing = two.verb(&["export", "tea"]);
-    assert_eq!((missing.status.code(), text(&missing.stderr)), (Some(1), "foo: there is no bucket \"tea\""));
+    let why = "foo: there is no bucket \"tea\"; a file is named with --to";
+    assert_eq!((missing.status.code(), text(&missing.stderr)), (Some(1), why));
 }
 
 #[test]

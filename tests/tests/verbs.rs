@@ -102,6 +102,10 @@ fn version_help_and_completions_need_no_node() {
         assert!(verb("foo", &[name, "--help"]).status.success(), "{name} --help");
     }
     assert!(text(&verb("foo", &["help", "rpc"]).stdout).contains("foo rpc"));
+    assert!(text(&verb("foo", &["help", "range", "skip"]).stdout).contains("foo range skip a..m 4711"));
+    assert!(text(&verb("foo", &["help", "backup", "verify"]).stdout).contains("--verify"));
+    let word = verb("foo", &["snapshot"]);
+    assert!(text(&word.stderr).contains("foo rpc snapshot"), "{word:?}");
     for unknown in [&["frobnicate"][..], &["help", "frobnicate"]] {
         assert_eq!(verb("foo", unknown).status.code(), Some(2), "{unknown:?}");
     }

@@ -26,9 +26,9 @@ use std::{
 #[error(
     "at least {} are to be written, and only {} are free on the disk, of which {} are kept for the logs: \
      free some space",
-    megabytes(*.needed),
-    megabytes(*.free),
-    megabytes(*.reserve)
+    size(*.needed),
+    size(*.free),
+    size(*.reserve)
 )]
 pub(crate) struct NoSpace {
     needed: u64,
@@ -36,8 +36,12 @@ pub(crate) struct NoSpace {
     reserve: u64,
 }
 
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
 }
 
 /// The disk of a data directory.
@@ -93,7 +97,11 @@ impl Disk {
 
     /// Why writes are refused, if they are.
     pub(crate) fn full_reason(&self) -> Option<Arc<str>> {
-        let reason = || format!("less than {} bytes are free on the disk", self.reserve()).into();
+        let directory = self.directory.display();
+        let reason = || {
+            let reserve = size(self.reserve());
+            format!("less than {reserve} are free on the disk of {directory}: free some space").into()
+        };
         self.is_full().then(reason)
     }
 
@@ -280,7 +288,7 @@ mod tests {
         let writing = disk.begin_write(2 * room);
         assert_eq!(disk.room.load(Relaxed), 0);
         let reason = disk.check_room(1).expect_err("all is taken, though nothing is written yet");
-        assert!(reason.starts_with("at least 0.0 MB are to be written"), "{reason}");
+        assert!(reason.starts_with("at least 1 B are to be written"), "{reason}");
         drop(writing);
         assert_eq!(disk.check_room(space / 2), Ok(()), "it was not written");
         let reason = disk.check_room(2 * room).expect_err("too much");

@@ -1,6 +1,36 @@
 //! Why a range refuses requests, and why the ranges of a node cannot be opened.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What can be done when data of the range in this directory are damaged, as an error ends.
+pub(crate) fn ways_out(directory: &Path) -> String {
+    let data_dir = directory.ancestors().nth(2).unwrap_or(directory);
+    format!(
+        "with the node stopped, move {} elsewhere, to start empty and `restore` a backup, or {} elsewhere, to \
+         start without these buckets",
+        data_dir.display(),
+        directory.display()
+    )
+}
+
+/// What can be done about an error of the system.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        // It says itself what to do.
+        _ if error.raw_os_error().is_none() => "",
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "; is data_dir the right directory?"
+        }
+        io::ErrorKind::PermissionDenied => "; the data directory must belong to the user that runs this",
+        io::ErrorKind::ReadOnlyFilesystem => "; the data directory must be on a disk that can be written to",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space",
+        _ => "",
+    }
+}
 
 /// Why a range has not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +104,14 @@ pub enum OpenError {
         /// The data directory.
         directory: PathBuf,
     },
+    /// The directory lies in that of other ranges.
+    #[error("{} is inside of the data directory {}: choose another data_dir", .directory.display(), .outer.display())]
+    Nested {
+        /// The directory that was to become a data directory.
+        directory: PathBuf,
+        /// The one that it is in.
+        outer: PathBuf,
+    },
     /// The data belong to another node.
     #[error(
         "{} holds the data of {owner}, and this is {node}; start it as {owner}, or choose another data_dir \
@@ -127,8 +165,8 @@ pub enum OpenError {
     },
     /// A restore needs a directory without ranges.
     #[error(
-        "{} has ranges already, and a backup is restored into an empty data_dir: choose another one, or start \
-         the node, empty it (FLUSHALL), and restore into it while it runs",
+        "{} has ranges already, and a backup is restored into an empty data_dir: move that one elsewhere, or \
+         start the node, empty it (FLUSHALL), and restore into it while it runs",
         .directory.display()
     )]
     NotEmpty {
@@ -201,7 +239,7 @@ pub enum OpenError {
         problem: String,
     },
     /// A file or a directory cannot be read or written.
-    #[error("{}: {error}", .path.display())]
+    #[error("{}: {error}{}", .path.display(), advice(error))]
     Io {
         /// The file.
         path: PathBuf,

@@ -5,7 +5,10 @@
 
 pub(crate) mod data_dir;
 
-use crate::{error::OpenError, limits::IDENTITY_BYTES};
+use crate::{
+    error::OpenError,
+    limits::{IDENTITY_BYTES, MISSING_SHOWN},
+};
 use std::{
     collections::BTreeSet,
     fs::{self, File},
@@ -164,6 +167,11 @@ impl Ids<'_> {
         }
     }
 
+    /// Ids that were used, and are not among these: the first few of them.
+    pub(crate) fn missing(&self, present: &BTreeSet<u64>) -> Vec<u64> {
+        (1..=self.node.last_id).filter(|id| !present.contains(id)).take(MISSING_SHOWN).collect()
+    }
+
     /// Takes ids above `least`, which are on disk as used then.
     pub(crate) fn take(&mut self, count: usize, least: u64) -> Result<RangeFrom<u64>, OpenError> {
         let first = self.node.last_id.max(least) + 1;
@@ -307,7 +315,7 @@ fn damaged(path: &Path, kind: u8) -> OpenError {
         NODE => "if the ranges beside it are those of this node, remove it: it is made again",
         SKIPPED => "remove it, and leave the entries out again with `range skip`",
         SYNCED => "it is made again",
-        _ => "restore its directory from a backup",
+        _ => "put it back from a copy",
     };
     OpenError::Damaged { path: path.into(), problem: format!("is damaged; {remedy}") }
 }
@@ -358,6 +366,16 @@ mod tests {
             fs::write(&path, &bytes[..place]).expect("written");
             assert!(read_replica(directory).is_err(), "cut at {place}");
         }
+    }
+
+    #[test]
+    fn ids_that_were_used_and_have_no_directory_are_known() {
+        let directory = TempDir::new().expect("a directory");
+        let mut ids = Ids::open(directory.path(), "foo@127.0.0.1").expect("opened");
+        assert!(ids.missing(&BTreeSet::new()).is_empty(), "nothing was used");
+        assert_eq!(ids.take(20, 0).expect("taken").start, 1);
+        assert_eq!(ids.missing(&(3..=19).collect()), [1, 2, 20]);
+        assert_eq!(ids.missing(&BTreeSet::new()).len(), MISSING_SHOWN);
     }
 
     #[test]

@@ -134,6 +134,9 @@ pub(crate) const SHOWN_REQUESTS: usize = 100;
 /// Arguments of a request that are shown.
 pub(crate) const SHOWN_ARGUMENTS: usize = 16;
 
+/// Missing ranges that a warning names.
+pub(crate) const MISSING_SHOWN: usize = 8;
+
 /// Ranges of a node: each has a log, and a thread that syncs it.
 pub(crate) const RANGES: usize = 64;
 

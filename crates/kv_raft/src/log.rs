@@ -8,6 +8,7 @@ mod damage;
 pub(crate) mod encoding;
 
 use crate::{
+    error::ways_out,
     identity::Owner,
     limits::{
         LOCK_PAUSE, LOCK_WAIT, LOG_CACHE_BYTES, LOG_CACHE_FILES, LOG_CACHE_LEAST, LOG_FILE_BYTES,
@@ -164,7 +165,7 @@ impl Log {
         let owner = log.log.log_state().user_data;
         if owner.is_some_and(|owner| owner != settings.owner) {
             let newest = log.files().files.pop().map_or_else(|| settings.directory.into(), |file| file.path);
-            return Err(damage::foreign(&newest, owner));
+            return Err(damage::foreign(settings.directory, &newest, owner));
         }
         log.check_first(settings.directory)?;
         Ok(log)
@@ -177,8 +178,11 @@ impl Log {
         if is_empty || !self.read(first..first + 1)?.is_empty() {
             return Ok(());
         }
-        let remedy = "put the missing file back, or restore the range from a backup";
-        let reason = format!("{}: entry {first} is missing; {remedy}", directory.display());
+        let ways_out = ways_out(damage::range_of(directory));
+        let reason = format!(
+            "{}: entry {first} is missing; put the missing file back, or {ways_out}",
+            directory.display()
+        );
         Err(io::Error::new(ErrorKind::InvalidData, reason))
     }
 

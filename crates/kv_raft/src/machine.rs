@@ -97,6 +97,13 @@ pub(crate) enum ApplyError {
     Malformed(#[from] Malformed),
 }
 
+impl ApplyError {
+    /// Whether no release could execute it.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, ApplyError::Malformed(Malformed::Incomplete | Malformed::Damaged))
+    }
+}
+
 /// The group of this node that was written to the log last, until it is executed. There is one at a time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InFlight(Arc<Mutex<Option<Given>>>);

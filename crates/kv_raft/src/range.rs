@@ -1,6 +1,8 @@
 //! A durable range: what its users see of it. Reads are executed on its store at once; what writes is
 //! proposed, and answered when it is on disk and executed.
 
+mod durability;
+
 use crate::{
     disk::Disk,
     error::RangeError,
@@ -13,8 +15,7 @@ use crate::{
     snapshot::taking::{SnapshotStatus, Snapshots},
 };
 use kv::{
-    AlreadyFrozen, CommandError, Database, EntryTerms, FrozenStore, FullName, Op, Reply, Request, Store,
-    TransactionLimits,
+    CommandError, Database, EntryTerms, FullName, Op, Reply, Request, Store, TransactionLimits,
     time::{Clock, now_ms},
 };
 use parking_lot::Mutex;
@@ -53,6 +54,8 @@ pub struct Range {
     loading: Mutex<LoadStatus>,
     /// The index of the last entry that is known to be synced, if they are synced at intervals.
     synced: watch::Sender<u64>,
+    /// Why its log is not on disk, while it is not.
+    log_failure: watch::Sender<Option<Arc<str>>>,
     pub(crate) snapshots: Arc<Snapshots>,
 }
 
@@ -134,6 +137,7 @@ impl Range {
             log: Mutex::default(),
             loading: Mutex::new(LoadStatus { began_ms: now_ms(), ..LoadStatus::default() }),
             synced: watch::Sender::new(0),
+            log_failure: watch::Sender::default(),
             snapshots: Arc::new(snapshots),
         }
     }
@@ -367,78 +371,6 @@ impl Range {
         }
     }
 
-    /// Has a snapshot taken. The future waits until it is on disk and the log begins behind it, or why there
-    /// is none, and does not end before the range is ready. It is taken without that, too.
-    pub fn take_snapshot(&self) -> impl Future<Output = Result<(), Arc<str>>> + use<> {
-        let (stopped, taken) = (self.wait_until_stopped(), self.snapshots.take());
-        async move {
-            tokio::select! {
-                taken = taken => taken,
-                reason = stopped => Err(reason),
-            }
-        }
-    }
-
-    /// Waits until it has stopped, and returns why.
-    fn wait_until_stopped(&self) -> impl Future<Output = Arc<str>> + use<> {
-        let mut state = self.state.subscribe();
-        async move {
-            match state.wait_for(|state| matches!(state, RangeState::Stopped(_))).await.as_deref() {
-                Ok(RangeState::Stopped(reason)) => reason.clone(),
-                _ => "the range has ended".into(),
-            }
-        }
-    }
-
-    /// Waits until no snapshot is being written, so that the range can be frozen, or until it has stopped.
-    pub async fn wait_until_written(&self) {
-        tokio::select! {
-            () = self.snapshots.wait_until_written() => {}
-            _ = self.wait_until_stopped() => {}
-        }
-    }
-
-    /// All its buckets as they are now: between two requests or transactions that are on disk. No snapshot is
-    /// taken as long as there is the copy.
-    pub fn freeze(&self) -> Result<FrozenStore, AlreadyFrozen> {
-        self.snapshots.freeze(&self.store)
-    }
-
-    /// Waits until all that was acknowledged is synced; an error if the range stops before.
-    pub async fn wait_until_synced(&self) -> Result<(), RangeError> {
-        let (applied, mut synced) = (self.progress.applied.load(Relaxed), self.synced.subscribe());
-        if let RangeState::Stopped(reason) = &*self.state.borrow() {
-            return Err(self.stopped(reason));
-        }
-        if self.fsync == Fsync::Always {
-            return Ok(());
-        }
-        tokio::select! {
-            biased;
-            // It does not end before `self` does.
-            _ = synced.wait_for(|synced| *synced >= applied) => Ok(()),
-            reason = self.wait_until_stopped() => Err(self.stopped(&reason)),
-        }
-    }
-
-    /// The last entry that is known to be synced.
-    pub(crate) fn synced(&self) -> u64 {
-        match self.fsync {
-            Fsync::Always => self.progress.applied.load(Relaxed),
-            Fsync::Interval(_) => *self.synced.borrow(),
-        }
-    }
-
-    /// The entries that were executed and are not known to be synced.
-    fn unsynced(&self) -> u64 {
-        self.progress.applied.load(Relaxed).saturating_sub(self.synced())
-    }
-
-    /// Notes that the entries up to this one are synced.
-    pub(crate) fn set_synced(&self, entry: u64) {
-        self.synced.send_replace(entry);
-    }
-
     /// Notes how large its log is. If that is much and the newest snapshot is old, it warns.
     pub(crate) fn set_log_stats(&self, stats: LogStats) {
         let (log, synced_ms) = &mut *self.log.lock();
@@ -502,6 +434,7 @@ impl Range {
         if matches!(&*self.state.borrow(), RangeState::Stopped(_)) {
             return;
         }
+        self.log_failure.send_replace(None);
         self.proposals.accept();
         self.is_ready.store(true, Release);
         self.note_loaded();
@@ -519,11 +452,6 @@ impl Range {
         (loading.took, loading.buckets) = (Some(Duration::from_millis(took_ms)), buckets);
         let entry = self.progress.applied.load(Relaxed);
         tracing::info!(range = &*self.text, buckets, entry, took_ms, "the durable range is loaded");
-    }
-
-    /// Its log takes nothing: it refuses what writes, and what waits to be written. Reads go on.
-    pub(crate) fn refuse_writes(&self, reason: &str) {
-        self.proposals.fail(&RangeError::CannotWrite { range: self.text.clone(), reason: reason.into() });
     }
 
     /// It cannot go on.

@@ -23,7 +23,7 @@ use kv::{Budget, FreezeBudget, Store, TransactionLimits};
 use replicas::{Opened, Unknown, open_replicas};
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::Arc,
 };
 use tokio::{
@@ -89,8 +89,10 @@ impl Ranges {
             tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
         }
         check_count(spans)?;
+        let data_dir = &path::absolute(data_dir).map_err(failed(data_dir))?;
         let directory = data_dir.join(RANGES_DIRECTORY);
-        let is_new = !fs::exists(&directory).map_err(failed(&directory))?;
+        let is_new = is_new(data_dir)?;
+        check_place(data_dir)?;
         make_directory(&directory).map_err(failed(&directory))?;
         let lock = lock_when_free(data_dir)?;
         warn_if_node_is_missing(data_dir, node).map_err(failed(data_dir))?;
@@ -136,7 +138,7 @@ impl Ranges {
                 Err(Unknown { directory, problem }) => {
                     let shards = Store::shards_for_threads(settings.threads);
                     let range = make(&directory, Owner::default(), shards, span.clone());
-                    tracing::error!(span = &*span.text, reason = problem, "the range has stopped");
+                    tracing::error!(range = &*span.text, reason = problem, "the range has stopped");
                     range.stop(&problem);
                     range
                 }
@@ -250,6 +252,21 @@ async fn watch_disk(disk: Arc<Disk>) {
         if let Ok(Err(error)) = spawn_blocking(move || disk.check()).await {
             tracing::debug!(%error, "the free space of the disk is not known");
         }
+    }
+}
+
+/// Whether the directory is not a data directory yet.
+fn is_new(data_dir: &Path) -> Result<bool, OpenError> {
+    let is_there = |name| fs::exists(data_dir.join(name)).map_err(failed(data_dir));
+    Ok(!is_there(RANGES_DIRECTORY)? && !is_there(NODE_FILE)?)
+}
+
+/// Fails if the directory is in a data directory: it was meant to be that, or a path is wrong.
+fn check_place(data_dir: &Path) -> Result<(), OpenError> {
+    let is_data_dir = |path: &&Path| path.join(NODE_FILE).is_file() && path.join(RANGES_DIRECTORY).is_dir();
+    match data_dir.ancestors().skip(1).find(is_data_dir) {
+        Some(outer) => Err(OpenError::Nested { directory: data_dir.into(), outer: outer.into() }),
+        None => Ok(()),
     }
 }
 

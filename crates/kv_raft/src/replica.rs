@@ -6,6 +6,7 @@ pub(crate) mod renew;
 
 use crate::{
     consensus::Consensus,
+    error::ways_out,
     group::process,
     identity::read_skipped,
     limits::{
@@ -14,7 +15,7 @@ use crate::{
         SWEEP_PAUSE,
     },
     log::{Fsync, Log, LogStats, sync},
-    machine::{Crash, InFlight, Machine},
+    machine::{ApplyError, Crash, InFlight, Machine},
     proposals::OpenGroup,
     range::Range,
 };
@@ -26,9 +27,11 @@ use std::{
     future::pending,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
+    time::Instant,
 };
 use tokio::{
     sync::oneshot,
+    task::consume_budget,
     time::{interval, sleep},
 };
 
@@ -73,34 +76,46 @@ impl Replica {
                 End::Closed => return,
                 End::Halted(Some(crash)) if halted_at == Some(crash.index) => {
                     let reason = crash.reason(span);
-                    tracing::error!(span, reason, "the range has stopped");
+                    tracing::error!(range = span, reason, "the range has stopped");
                     return self.range.stop(&reason);
                 }
                 End::Halted(crash) => {
                     let index = crash.map(|crash| crash.index);
-                    tracing::error!(span, ?index, "the range has crashed, and is loaded again from its log");
+                    tracing::error!(
+                        range = span,
+                        index,
+                        "the range has crashed, and is loaded again from its log"
+                    );
                     halted_at = index.or(halted_at);
                     self.range.begin_loading();
                     self.range.store.restart();
                     Begin::Reload
                 }
                 End::Broken(reason) if self.range.may_read().is_ok() => {
-                    tracing::error!(span, reason, "the log has failed; it is written again from memory");
-                    self.range.refuse_writes(&reason);
+                    tracing::error!(
+                        range = span,
+                        reason,
+                        "the log has failed; it is written again from memory"
+                    );
+                    self.range.fail_log(&reason);
                     if began == Begin::Renewed {
                         sleep(RENEW_PAUSE_LIMIT).await;
                     }
-                    if !renew_log(&self.files, &self.range, self.cache_bytes).await {
-                        return;
+                    if let Err(reason) = renew_log(&self.files, &self.range, self.cache_bytes).await {
+                        return tracing::error!(
+                            range = span,
+                            reason,
+                            "the range ends without its log: what was acknowledged and is not in its older files is lost"
+                        );
                     }
                     tracing::warn!(
-                        span,
+                        range = span,
                         "the log is written again; the one that failed is kept in log.failed"
                     );
                     Begin::Renewed
                 }
                 End::Broken(reason) => {
-                    tracing::error!(span, reason, "the range has stopped");
+                    tracing::error!(range = span, reason, "the range has stopped");
                     return self.range.stop(&reason);
                 }
             };
@@ -132,11 +147,7 @@ impl Replica {
                 Consensus::start(self.files.identity.replica, log.clone(), machine, snapshots).await;
             started.map_err(|broken| broken.to_string())
         };
-        let started = tokio::select! {
-            started = load_and_start => started,
-            () = self.show_progress() => unreachable!("it does not end"),
-        };
-        let end = match started {
+        let end = match load_and_start.await {
             Ok(consensus) => {
                 let end = self.lead(&consensus, &log, begin).await;
                 consensus.stop().await;
@@ -162,11 +173,11 @@ impl Replica {
     async fn sync_at_end(&self, log: &Mutex<Log>) {
         let span = &*self.range.span().text;
         if let Err(error) = sync(log).await {
-            return tracing::error!(span, %error, "the log cannot be synced");
+            return tracing::error!(range = span, %error, "the log cannot be synced");
         }
         match self.files.keep() {
             Ok(()) => self.files.note_synced(self.range.progress.applied.load(Relaxed)),
-            Err(error) => tracing::error!(span, %error, "it is not noted how far the log is on disk"),
+            Err(error) => tracing::error!(range = span, %error, "it is not noted how far the log is on disk"),
         }
     }
 
@@ -192,8 +203,9 @@ impl Replica {
                 [log.purged(), snapshot.as_ref().map(|snapshot| snapshot.position.last), log.last()];
             if !indices.map(|id| id.map(|id| id.index)).is_sorted() {
                 return Err(format!(
-                    "{}: the log does not go on from the snapshot; restore the range from a backup",
-                    directory.display()
+                    "{}: the log does not go on from the snapshot; {}",
+                    directory.display(),
+                    ways_out(directory)
                 ));
             }
             if let Some(snapshot) = snapshot {
@@ -213,19 +225,30 @@ impl Replica {
     async fn replay(&self, log: &Mutex<Log>, machine: &Machine) -> Result<(), String> {
         let end = log.lock().committed().map_or(0, |committed| committed.index + 1);
         let start = machine.progress.position().map_or(0, |position| position.last.index + 1);
+        let mut shown = Instant::now();
         for index in start..end {
             // Reading a whole log takes long: other ranges have their turns in between.
-            tokio::task::consume_budget().await;
+            consume_budget().await;
+            // Entries may be large, and a turn is many of them.
+            if shown.elapsed() >= PROGRESS_PAUSE {
+                self.log_progress();
+                shown = Instant::now();
+            }
             let entry = log.lock().read(index..index + 1).map(|mut entries| entries.pop());
             let (id, payload) = match entry {
                 Ok(Some(entry)) => entry,
                 Ok(None) => {
-                    return Err(format!("entry {index} is not in the log; restore the range from a backup"));
+                    let ways_out = ways_out(&self.files.directory);
+                    return Err(format!("entry {index} is not in the log; {ways_out}"));
                 }
                 Err(error) => return Err(error.to_string()),
             };
-            let failed =
-                |error| format!("{}: entry {index}: {error}", self.files.directory.join(LOG).display());
+            let failed = |error: ApplyError| {
+                let directory = &self.files.directory;
+                let remedy =
+                    if error.is_damage() { format!("; {}", ways_out(directory)) } else { String::new() };
+                format!("{}: entry {index}: {error}{remedy}", directory.join(LOG).display())
+            };
             machine.replay(id, payload).map_err(failed)?;
         }
         Ok(())
@@ -237,8 +260,12 @@ impl Replica {
         ticks.tick().await;
         loop {
             ticks.tick().await;
-            tracing::info!(span = &*self.range.span().text, percent = self.range.loaded(), "loading");
+            self.log_progress();
         }
+    }
+
+    fn log_progress(&self) {
+        tracing::info!(range = &*self.range.span().text, percent = self.range.loaded(), "loading");
     }
 
     async fn lead(&self, consensus: &Consensus, log: &Arc<Mutex<Log>>, begin: Begin) -> End {
@@ -278,7 +305,7 @@ impl Replica {
         let is_early = ahead_ms > EARLY_CLOCK_MS;
         if is_early && !was_early {
             tracing::warn!(
-                span = &*self.range.span().text,
+                range = &*self.range.span().text,
                 seconds = ahead_ms / 1_000,
                 "the clock is behind the last write of this range: until it has caught up, nothing expires, and \
                  what is to expire before that time expires at once; set the clock"

@@ -2,11 +2,15 @@
 
 use crate::{
     config::{Flags, SECTIONS, layers::reference::reference},
+    console::table::COMMANDS,
     exit_code,
     output::print_line,
     transfer::source::{self, Source},
 };
-use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{
+    Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 use clap_complete::Shell;
 use std::{ffi::OsString, path::PathBuf};
 
@@ -148,8 +152,11 @@ pub(crate) enum Verb {
     /// Print this help, the help of a verb, or with `config` the reference of all configuration keys
     Help {
         /// A verb, or `config`
-        #[arg(value_name = "VERB")]
+        #[arg(value_name = "VERB", index = 1)]
         topic: Option<String>,
+        /// What follows the verb, such as `skip`.
+        #[arg(hide = true, index = 2)]
+        rest: Vec<String>,
     },
 }
 
@@ -160,7 +167,8 @@ pub(crate) enum RangeVerb {
     #[command(
         long_about = "Leave out an entry of the log that crashes the range whenever it is executed.\n\n\
                       The log, and the error of each request, say which entry that is, once the range has \
-                      stopped. All requests of the entry are printed, and are lost. The node must not run, and \
+                      stopped. All requests of the entry are printed, and are lost, although \
+                      they were acknowledged: do not do it to any other entry. The node must not run, and \
                       executes the rest of the log when it starts.",
         after_help = "Example:\n  foo range skip a..m 4711"
     )]
@@ -217,7 +225,18 @@ pub(crate) fn command(release: &'static str) -> clap::Command {
 
 /// Parses the command line; on an error, or if --help was given, prints it and exits. No verb is a start.
 pub(crate) fn parse(release: &'static str) -> (Flags, Verb) {
-    from_matches(&command(release).get_matches()).unwrap_or_else(|error| error.exit())
+    let matches = command(release).try_get_matches().unwrap_or_else(|error| with_hint(release, error).exit());
+    from_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Adds what may have been meant by a word that is no verb.
+fn with_hint(release: &str, mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    if COMMANDS.iter().any(|command| command.words().next() == Some(word)) {
+        let hint = format!("the console has this word: {release} rpc {word}");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+    }
+    error
 }
 
 fn from_matches(matches: &ArgMatches) -> Result<(Flags, Verb), clap::Error> {
@@ -232,14 +251,21 @@ fn from_matches(matches: &ArgMatches) -> Result<(Flags, Verb), clap::Error> {
     Ok((Flags { config, node, values }, verb))
 }
 
-/// Prints the help of the release, of a verb, or of the configuration.
-pub(crate) fn print_help(release: &'static str, topic: Option<&str>) {
+/// Prints the help of the release, of a verb, or of the configuration; of a part of the verb, if `rest` names
+/// one.
+pub(crate) fn print_help(release: &'static str, topic: Option<&str>, rest: &[String]) {
     let mut command = command(release);
     command.build();
     let text = match topic {
         Some("config") => reference(SECTIONS),
         Some(verb) => {
-            let verb = command.find_subcommand_mut(verb).expect("a topic is a verb");
+            let mut verb = command.find_subcommand_mut(verb).expect("a topic is a verb");
+            for part in rest {
+                if verb.find_subcommand(part).is_none() {
+                    break;
+                }
+                verb = verb.find_subcommand_mut(part).expect("it is there");
+            }
             verb.render_long_help().to_string()
         }
         None => command.render_long_help().to_string(),
@@ -305,7 +331,7 @@ mod tests {
         let script = String::from_utf8(script).expect("a script is text");
         let topics = script.lines().find(|line| line.contains("restart") && line.contains("config"));
         assert!(topics.is_some_and(|line| line.contains("check-config")), "{script}");
-        let (_, Verb::Help { topic }) = parsed("foo help config") else { panic!() };
+        let (_, Verb::Help { topic, .. }) = parsed("foo help config") else { panic!() };
         assert_eq!(topic.as_deref(), Some("config"));
         assert!(command("foo").try_get_matches_from(["foo", "help", "nothing"]).is_err());
     }

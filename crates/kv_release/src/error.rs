@@ -10,6 +10,10 @@ pub(crate) enum Error {
     #[error("invalid configuration; nothing was started\n{errors}")]
     Config { errors: String },
 
+    /// Why the durable ranges of the node cannot be opened.
+    #[error("the data directory cannot be used; nothing was started\n{0}")]
+    DataDir(String),
+
     #[error("{node} is already running{}; stop it with `stop`, or start another with --node", pid_suffix(.pid))]
     AlreadyRunning { node: String, pid: Option<u32> },
 
@@ -109,9 +113,10 @@ impl Error {
     /// The exit code, by which scripts distinguish kinds of failure.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Error::Config { .. } | Error::RunDir { .. } | Error::TooFewDescriptors { .. } => {
-                exit_code::CONFIG
-            }
+            Error::Config { .. }
+            | Error::DataDir(_)
+            | Error::RunDir { .. }
+            | Error::TooFewDescriptors { .. } => exit_code::CONFIG,
             Error::AlreadyRunning { .. }
             | Error::NotRunning { .. }
             | Error::NotOurs { .. }

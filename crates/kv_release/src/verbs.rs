@@ -23,7 +23,8 @@ use crate::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{PidfdFlags, pidfd_open},
+    fs::Mode,
+    process::{PidfdFlags, pidfd_open, umask},
 };
 use std::{
     ffi::OsString,
@@ -36,6 +37,8 @@ use std::{
 /// Runs the release as its command line says.
 pub fn main(release: Release) -> ExitCode {
     let name = release.name;
+    // The files of a data directory hold what clients have written, and a log may have some of it.
+    umask(Mode::RWXG | Mode::RWXO);
     let (flags, verb) = cli::parse(name);
     let code = run_verb(release, &flags, verb).unwrap_or_else(|error| {
         if !matches!(error, Error::Printed) {
@@ -91,7 +94,7 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut cli::command(release.name), release.name, &mut io::stdout());
         }
-        Verb::Help { topic } => cli::print_help(release.name, topic.as_deref()),
+        Verb::Help { topic, rest } => cli::print_help(release.name, topic.as_deref(), &rest),
     }
     Ok(exit_code::OK)
 }

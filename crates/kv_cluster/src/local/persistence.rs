@@ -35,6 +35,12 @@ impl LocalNode {
         Ok(())
     }
 
+    /// Fails while the log of a range is not on disk, as it has failed and cannot be written again yet.
+    pub fn check_logs(&self) -> Result<(), RangeFailure> {
+        self.ranges().iter().try_for_each(|range| range.check_log())?;
+        Ok(())
+    }
+
     /// Has a snapshot taken of each durable range that is ready, from which its log goes on. The future waits
     /// until they are on disk; they are taken without that, too. An error is that of the first range without
     /// one: the others are taken all the same.

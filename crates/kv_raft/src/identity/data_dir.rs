@@ -7,11 +7,12 @@ use crate::{
     limits::{LOCK_PAUSE, LOCK_WAIT},
 };
 use parking_lot::Mutex;
+use rustix::process::{Uid, geteuid};
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Write},
-    os::unix::fs::MetadataExt,
-    path::{self, Path, PathBuf},
+    os::unix::fs::{MetadataExt, lchown},
+    path::{Path, PathBuf},
     process, thread,
     time::Instant,
 };
@@ -33,9 +34,8 @@ const LOCK: &str = "lock";
 impl DataDir {
     /// The data directory of a node, which is locked.
     pub(crate) fn new(path: &Path, lock: File, node: Node) -> Result<DataDir, OpenError> {
-        let path = path::absolute(path).map_err(failed(path))?;
-        let device = fs::metadata(&path).map_err(failed(&path))?.dev();
-        Ok(DataDir { path, device, node, lock: Mutex::new(Ok(lock)) })
+        let device = fs::metadata(path).map_err(failed(path))?.dev();
+        Ok(DataDir { path: path.into(), device, node, lock: Mutex::new(Ok(lock)) })
     }
 
     /// Its whole path.
@@ -107,6 +107,36 @@ pub(crate) fn lock_when_free(data_dir: &Path) -> Result<File, OpenError> {
             locked => return locked,
         }
     }
+}
+
+/// The same for a command that works on a data directory without a node.
+pub(crate) fn lock_offline(data_dir: &Path) -> Result<File, OpenError> {
+    let lock = lock_when_free(data_dir)?;
+    hand_over(data_dir, &data_dir.join(LOCK))?;
+    Ok(lock)
+}
+
+/// Gives what root has made in the data directory of another user to that user, whose node could not use it.
+pub(crate) fn hand_over(data_dir: &Path, made: &Path) -> Result<(), OpenError> {
+    let root = Uid::ROOT.as_raw();
+    let owner = fs::metadata(data_dir).map_err(failed(data_dir))?;
+    if !geteuid().is_root() || owner.uid() == root {
+        return Ok(());
+    }
+    let mut paths = vec![made.to_owned()];
+    while let Some(path) = paths.pop() {
+        let metadata = fs::symlink_metadata(&path).map_err(failed(&path))?;
+        if metadata.is_dir() {
+            for entry in fs::read_dir(&path).map_err(failed(&path))? {
+                paths.push(entry.map_err(failed(&path))?.path());
+            }
+        }
+        if metadata.uid() == root {
+            let handed = lchown(&path, Some(owner.uid()), Some(owner.gid()));
+            handed.and_then(|()| File::open(&path)?.sync_all()).map_err(failed(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Keeps other processes out of the data directory.

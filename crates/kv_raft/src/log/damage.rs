@@ -6,7 +6,7 @@
 use super::encoding::{
     Flushed, ID_BYTES, LogId, LogTypes, PAYLOAD_HEADER_BYTES, PAYLOAD_VERSION, Vote, is_beginning_of_payload,
 };
-use crate::identity::Owner;
+use crate::{error::ways_out, identity::Owner};
 use raft_log::{
     RaftLogAction, RaftWalTypes, Types, WALRecord,
     codeq::{Decode, Encode},
@@ -33,8 +33,8 @@ impl From<Damage> for io::Error {
                 path.display()
             ),
             _ => {
-                let path = path.display();
-                format!("{path} is damaged at offset {offset}; restore the range from a backup")
+                let ways_out = ways_out(range_of(path.parent().unwrap_or(&path)));
+                format!("{} is damaged at offset {offset}; {ways_out}", path.display())
             }
         };
         io::Error::new(ErrorKind::InvalidData, reason)
@@ -42,19 +42,23 @@ impl From<Damage> for io::Error {
 }
 
 /// Fails if there is no file, or the first one does not begin with a record: that is on disk since the log
-/// was made, but for one that an early version made and wrote nothing to.
+/// was made, but for one that an early version made and wrote nothing to. Fails as well if one in the middle
+/// is empty.
 pub(super) fn check_beginning(directory: &Path) -> io::Result<()> {
-    let Some(first) = files(directory)?.into_iter().next() else {
-        let reason = format!(
-            "{} is empty; restore the range from a backup, or move its directory elsewhere if nothing was ever \
-             written to it",
-            directory.display()
-        );
+    let mut files = files(directory)?;
+    let Some(first) = files.first().cloned() else {
+        let reason = format!("{} is empty; {}", directory.display(), ways_out(range_of(directory)));
         return Err(io::Error::new(ErrorKind::InvalidData, reason));
     };
     match decode(&mut BufReader::new(File::open(&first)?)) {
-        Err(error) if is_unreadable(&error) => Err(Damage { path: first, offset: 0 }.into()),
-        result => result,
+        Err(error) if is_unreadable(&error) => return Err(Damage { path: first, offset: 0 }.into()),
+        result => result?,
+    }
+    // Nothing was written to the last ones. The library expects a record in each of the others.
+    while files.pop_if(|last| is_unwritten(last).unwrap_or(false)).is_some() {}
+    match files.into_iter().find(|path| fs::metadata(path).is_ok_and(|found| found.len() == 0)) {
+        Some(path) => Err(Damage { path, offset: 0 }.into()),
+        None => Ok(()),
     }
 }
 
@@ -65,21 +69,27 @@ pub(super) fn check_owner(directory: &Path, owner: Owner) -> io::Result<()> {
         // A file that was not begun has none, and what is damaged is found later.
         let Some(found) = read_owner(&path)? else { continue };
         if found != Some(owner) && (is_named || found.is_some()) {
-            return Err(foreign(&path, found));
+            return Err(foreign(directory, &path, found));
         }
         is_named = found.is_some();
     }
     Ok(())
 }
 
+/// The directory of the range whose log this is.
+pub(super) fn range_of(log: &Path) -> &Path {
+    log.parent().unwrap_or(log)
+}
+
 /// The error of a file of another log.
-pub(super) fn foreign(path: &Path, owner: Option<Owner>) -> io::Error {
+pub(super) fn foreign(directory: &Path, path: &Path, owner: Option<Owner>) -> io::Error {
     let whose = owner.map_or("another log".into(), |owner| {
         format!("the log of another replica, {}-{}", owner.range, owner.replica)
     });
     let reason = format!(
-        "{} is a file of {whose}; put the one back that was there, or restore the range from a backup",
-        path.display()
+        "{} is a file of {whose}; put the one back that was there, or {}",
+        path.display(),
+        ways_out(range_of(directory))
     );
     io::Error::new(ErrorKind::InvalidData, reason)
 }

@@ -184,6 +184,11 @@ fn a_log_keeps_no_more_in_memory_than_its_cache_has_room_for_however_small_its_e
 
 type Entry = (LogId, Payload);
 
+/// Where the range of a log is.
+fn range_of(log: &TempDir) -> &Path {
+    log.path().parent().expect("a directory")
+}
+
 /// A log in a single file, opened with these bytes in it, or why it is refused.
 fn reopened(bytes: &[u8]) -> Result<Vec<Entry>, String> {
     let directory = TempDir::new().expect("a directory");
@@ -193,14 +198,18 @@ fn reopened(bytes: &[u8]) -> Result<Vec<Entry>, String> {
         Ok(log) => Ok(log.read(0..99).expect("read")),
         Err(error) => {
             let (error, path) = (error.to_string(), path.display().to_string());
-            Err(error.strip_prefix(&path).unwrap_or_else(|| panic!("{error} names no file")).to_owned())
+            let error = error.strip_prefix(&path).unwrap_or_else(|| panic!("{error} names no file"));
+            Err(error
+                .strip_suffix(&format!("; {}", ways_out(range_of(&directory))))
+                .unwrap_or(error)
+                .to_owned())
         }
     }
 }
 
 /// The end of the error of a file with damage at this offset.
 fn damaged_at(offset: usize) -> String {
-    format!(" is damaged at offset {offset}; restore the range from a backup")
+    format!(" is damaged at offset {offset}")
 }
 
 /// The bytes of a log with a vote, entries of each kind and what is committed, which is one file; and
@@ -305,7 +314,7 @@ fn damage_in_a_file_before_the_last_is_refused_with_its_place() {
     let error = open(&directory).expect_err("damaged").to_string();
     let offset = error.strip_prefix(&format!("{} is damaged at offset ", files[1].display()));
     let (offset, advice) = offset.and_then(|offset| offset.split_once(';')).expect("the place");
-    assert_eq!(advice, " restore the range from a backup");
+    assert_eq!(advice, format!(" {}", ways_out(range_of(&directory))));
     let offset: usize = offset.parse().expect("a number");
     assert!((middle - 400..=middle).contains(&offset), "{offset}");
 }
@@ -314,11 +323,7 @@ fn damage_in_a_file_before_the_last_is_refused_with_its_place() {
 fn a_log_without_a_record_is_not_taken_for_a_new_one() {
     let directory = TempDir::new().expect("a directory");
     let error = open(&directory).expect_err("empty").to_string();
-    let expected = format!(
-        "{} is empty; restore the range from a backup, or move its directory elsewhere if nothing was ever \
-         written to it",
-        directory.path().display()
-    );
+    let expected = format!("{} is empty; {}", directory.path().display(), ways_out(range_of(&directory)));
     assert_eq!((error, files(&directory).len()), (expected, 0));
     let missing = directory.path().join("missing");
     Log::open(settings(&missing, Fsync::Always)).expect_err("missing");

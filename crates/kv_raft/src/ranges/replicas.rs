@@ -1,7 +1,7 @@
 //! Which directory holds which range: finds the replicas of a node, and makes those that are not there.
 
 use crate::{
-    error::OpenError,
+    error::{OpenError, ways_out},
     identity::{self, Identity, Ids, REPLICA_FILE, Span, failed},
     limits::LOG_CACHE_BYTES,
     log::{Fsync, Log, LogSettings},
@@ -9,6 +9,7 @@ use crate::{
 };
 use kv::Store;
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -31,8 +32,10 @@ pub(super) struct Replicas {
     /// In the order of their ranges.
     pub(super) found: Vec<Found>,
     pub(super) unknown: Vec<Unknown>,
-    /// The greatest id that a directory has.
-    last_id: u64,
+    /// The ids that directories have.
+    ids: BTreeSet<u64>,
+    /// Those of directories that were not made to their end.
+    part_ids: BTreeSet<u64>,
 }
 
 impl Replicas {
@@ -42,16 +45,17 @@ impl Replicas {
         for entry in fs::read_dir(directory).map_err(failed(directory))? {
             let path = entry.map_err(failed(directory))?.path();
             if path.extension().is_some_and(|extension| extension == PART) || !path.is_dir() {
+                replicas.part_ids.extend(ids(&path));
                 continue;
             }
-            replicas.last_id = replicas.last_id.max(last_id(&path));
+            replicas.ids.extend(ids(&path));
             match identity::read_replica(&path) {
                 Ok(Some(identity)) => {
-                    replicas.last_id = replicas.last_id.max(identity.range).max(identity.replica);
+                    replicas.ids.extend([identity.range, identity.replica]);
                     replicas.found.push((path, identity));
                 }
                 Ok(None) if has_data(&path).map_err(failed(&path))? => {
-                    let problem = "is missing; restore its directory from a backup".into();
+                    let problem = "is missing; put it back from a copy".into();
                     let missing = OpenError::Damaged { path: path.join(REPLICA_FILE), problem };
                     replicas.unknown.push(Unknown::new(path, &missing));
                 }
@@ -110,7 +114,7 @@ pub(super) fn only_one(mut of_range: Vec<Found>) -> Result<Found, Unknown> {
 
 impl Unknown {
     fn new(directory: PathBuf, error: &OpenError) -> Unknown {
-        let problem = format!("{error}, or move {} elsewhere to start without its data", directory.display());
+        let problem = format!("{error}, or {}", ways_out(&directory));
         Unknown { directory, problem }
     }
 }
@@ -118,10 +122,10 @@ impl Unknown {
 /// How the directory of a replica ends that is being made.
 const PART: &str = "part";
 
-/// The greatest id in the name of a directory.
-fn last_id(path: &Path) -> u64 {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.split('-').filter_map(|id| id.parse().ok()).max().unwrap_or(0)
+/// The ids in the name of a directory.
+fn ids(path: &Path) -> Vec<u64> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    name.split('-').filter_map(|id| id.parse().ok()).collect()
 }
 
 /// Whether a directory has more than an empty log.
@@ -154,7 +158,7 @@ pub(super) fn open_replicas(
 ) -> Result<Opened, OpenError> {
     let mut replicas = Replicas::find(directory)?;
     let taken: Vec<_> = spans.iter().map(|span| replicas.take(span)).collect::<Result<_, _>>()?;
-    let Replicas { found, unknown, last_id } = replicas;
+    let Replicas { found, unknown, ids: present, part_ids } = replicas;
     for span in volatile {
         if let Some((directory, identity)) = found.iter().find(|(_, identity)| identity.span.overlaps(span)) {
             return Err(OpenError::Volatile {
@@ -165,6 +169,9 @@ pub(super) fn open_replicas(
         }
     }
     let missing = taken.iter().filter(|replica| replica.is_none()).count();
+    let lost = ids.missing(&(&present | &part_ids)).into_iter().map(|id| format!("{id}-{id}"));
+    let lost = lost.collect::<Vec<_>>().join(", ");
+    let last_id = present.last().copied().unwrap_or(0);
     let mut ids = ids.take(if unknown.is_empty() { missing } else { 0 }, last_id)?;
     for Unknown { problem, .. } in unknown.iter().filter(|_| missing == 0) {
         tracing::warn!(problem, "it is not known whose data a directory holds; they are kept");
@@ -173,12 +180,31 @@ pub(super) fn open_replicas(
         (Some(replica), _) => Ok(replica),
         (None, Some(unknown)) => Ok(Err(unknown.clone())),
         (None, None) => {
-            make_replica(directory, span, threads, ids.next().expect("there is no last one")).map(Ok)
+            let made = make_replica(directory, span, threads, ids.next().expect("there is no last one"))?;
+            say_made(&made, &lost);
+            Ok(Ok(made))
         }
     };
     let replicas = taken.into_iter().zip(spans).map(made).collect::<Result<_, _>>()?;
     let left_over = found.into_iter().map(|(path, _)| path).collect();
     Ok(Opened { replicas, left_over })
+}
+
+/// Says that a range begins empty, and warns if the data directory had others that are `lost`.
+fn say_made((directory, identity): &Found, lost: &str) {
+    let (range, directory) = (&*identity.span.text, directory.display());
+    if lost.is_empty() {
+        tracing::info!(range, %directory, "an empty range was made");
+    } else {
+        tracing::warn!(
+            range,
+            %directory,
+            lost,
+            "an empty range was made, and the data directory had ranges that are not there any more: if they \
+             were moved away on purpose, there is nothing to do; if not, stop the node, move this directory out, and \
+             put them back"
+        );
+    }
 }
 
 /// Makes a replica with an empty log. It is there as a whole or not at all.

@@ -1,12 +1,12 @@
 //! Fills an empty data directory with the records of a backup, while no node uses it. All of it is written
 //! beside its place and takes that when it is on disk, so a node never starts with a part.
 
-use super::{PART, RANGES_DIRECTORY, check_count, replicas::make_replica};
+use super::{PART, RANGES_DIRECTORY, check_count, check_place, replicas::make_replica};
 use crate::{
     error::OpenError,
     identity::{
-        Identity, Ids, Owner, Span,
-        data_dir::{lock_when_free, make_directory},
+        Identity, Ids, NODE_FILE, Owner, Span,
+        data_dir::{hand_over, lock_offline, make_directory},
         failed,
     },
     limits::{LOG_CACHE_BYTES, SNAPSHOT_BLOCK_BYTES},
@@ -22,7 +22,7 @@ use std::{
     fs::{self, File},
     io::Write,
     mem,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 /// A data directory that is being filled. What is written is removed again unless it is finished.
@@ -59,8 +59,10 @@ impl Restore {
         stamp_ms: u64,
     ) -> Result<Restore, OpenError> {
         check_count(spans)?;
+        let data_dir = &path::absolute(data_dir).map_err(failed(data_dir))?;
+        check_place(data_dir)?;
         make_directory(data_dir).map_err(failed(data_dir))?;
-        let lock = lock_when_free(data_dir)?;
+        let lock = lock_offline(data_dir)?;
         let (directory, part) = (data_dir.join(RANGES_DIRECTORY), data_dir.join(PART));
         let is_used = fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
         if is_used {
@@ -76,6 +78,7 @@ impl Restore {
         for (id, span) in ids.take(spans.len(), 0)?.zip(spans) {
             made.push(make_replica(&restore.part, span, threads, id)?);
         }
+        hand_over(data_dir, &data_dir.join(NODE_FILE))?;
         for (directory, identity) in made {
             restore.ranges.push(RangeFile::begin(directory, identity, stamp_ms)?);
         }
@@ -103,6 +106,7 @@ impl Restore {
         }
         let sync = |directory: &Path| File::open(directory)?.sync_all();
         let data_dir = self.part.parent().unwrap_or(&self.part);
+        hand_over(data_dir, &self.part)?;
         sync(&self.part)
             .and_then(|()| fs::rename(&self.part, &self.directory))
             .and_then(|()| sync(data_dir))

@@ -347,35 +347,6 @@ async fn other_data_are_refused_with_the_ways_out_and_what_no_route_has_is_kept(
 }
 
 #[tokio::test]
-async fn a_damaged_log_stops_its_range_alone_with_file_and_offset() {
-    let directory = TempDir::new().expect("a directory");
-    let settings =
-        RangesSettings { spans: vec![span("", Some("n")), span("n", None)], ..settings(directory.path()) };
-    let ranges = Ranges::open(&settings).expect("opened");
-    for (range, line) in ranges.all().iter().zip(["SET a 1; SET b 1", "SET x 1"]) {
-        assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
-        write(range, line).await.expect("written");
-    }
-    ranges.close().await;
-    drop(ranges);
-    let log = directory.path().join(FIRST_LOG);
-    let mut bytes = fs::read(&log).expect("the log");
-    let place = bytes.windows(3).position(|bytes| bytes == b"set").expect("the write");
-    bytes[place] ^= 1;
-    fs::write(&log, bytes).expect("written");
-    let ranges = Ranges::open(&settings).expect("opened");
-    let RangeState::Stopped(reason) = ranges.all()[0].wait_until_loaded().await else {
-        panic!("it has not stopped")
-    };
-    assert!(reason.starts_with(&format!("{} is damaged at offset ", log.display())), "{reason}");
-    let refused = write(&ranges.all()[0], "SET a 2").await;
-    assert!(matches!(refused, Err(RangeError::Stopped { .. })), "{refused:?}");
-    assert_eq!(ranges.all()[1].wait_until_loaded().await, RangeState::Ready);
-    assert_eq!(read(&ranges.all()[1], "GET x"), "1");
-    ranges.close().await;
-}
-
-#[tokio::test]
 async fn what_expires_is_removed_on_an_idle_range_too() {
     let directory = TempDir::new().expect("a directory");
     let ranges = open(directory.path()).await;
@@ -462,27 +433,28 @@ async fn without_its_snapshot_a_log_is_not_taken_for_all_there_was() {
         let reason = stopped().await;
         assert!(reason.starts_with(&*snapshot.to_string_lossy()), "{reason}");
         assert!(reason.contains("damaged in the block behind byte"), "{reason}");
+        assert!(reason.contains("; with the node stopped, move "), "{reason}");
     }
-    fs::remove_file(snapshot).expect("removed");
-    let reason = stopped().await;
-    assert!(
-        reason.ends_with("the log does not go on from the snapshot; restore the range from a backup"),
-        "{reason}"
+    let data_dir = directory.path().display();
+    let ways_out = format!(
+        "; with the node stopped, move {data_dir} elsewhere, to start empty and `restore` a backup, or \
+         {data_dir}/ranges/1-1 elsewhere, to start without these buckets"
     );
+    let check =
+        |reason: String, problem| assert!(reason.ends_with(&format!("{problem}{ways_out}")), "{reason}");
+    fs::remove_file(snapshot).expect("removed");
+    check(stopped().await, "the log does not go on from the snapshot");
     fs::write(snapshot, bytes).expect("written");
     let log = directory.path().join("ranges/1-1/log");
     for file in fs::read_dir(&log).expect("a directory") {
         fs::remove_file(file.expect("a file").path()).expect("removed");
     }
-    let reason = stopped().await;
-    assert!(reason.contains("log is empty; restore the range from a backup"), "{reason}");
+    check(stopped().await, "log is empty");
     // Nor without a snapshot, which would be a range without buckets.
     fs::remove_file(snapshot).expect("removed");
-    let reason = stopped().await;
-    assert!(reason.contains("log is empty; restore the range from a backup"), "{reason}");
+    check(stopped().await, "log is empty");
     fs::remove_dir_all(&log).expect("removed");
-    let reason = stopped().await;
-    assert!(reason.ends_with("log is missing; restore the range from a backup"), "{reason}");
+    check(stopped().await, "log is missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 //! removed is gone when the process ends, so a log is written again from memory then.
 
 use crate::{
-    error::OpenError,
+    error::{OpenError, ways_out},
     identity::{
         Identity, REPLICA_FILE,
         data_dir::{DataDir, make_directory, warn_of_others},
@@ -61,8 +61,9 @@ impl ReplicaFiles {
         }
         Err(format!(
             "{}: the log ends at entry {last}, and entry {synced} was on disk, says `synced` beside it: its newest \
-             file is missing or was cut; put it back, or restore the range from a backup",
-            self.directory.join(LOG).display()
+             file is missing or was cut; put it back, or {}",
+            self.directory.join(LOG).display(),
+            ways_out(&self.directory)
         ))
     }
 
@@ -133,7 +134,7 @@ pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Arc<M
             return removed(&path);
         }
         if let Err(error) = kept {
-            tracing::error!(span = &*range.span().text, %error, "a file cannot be made again");
+            tracing::error!(range = &*range.span().text, %error, "a file cannot be made again");
         }
         // As the next one is written, this one is removed.
         if lost_snapshot.is_some() && range.snapshots.file() == lost_snapshot && range.may_begin_snapshot() {

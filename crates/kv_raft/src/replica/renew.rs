@@ -4,6 +4,7 @@
 
 use super::files::{LOG, ReplicaFiles};
 use crate::{
+    error::ways_out,
     identity::Owner,
     limits::{LOG_FILE_BYTES, RENEW_PAUSE, RENEW_PAUSE_LIMIT},
     log::{
@@ -26,23 +27,21 @@ const NEXT: &str = "log.next";
 const PART: &str = "log.part";
 const FAILED: &str = "log.failed";
 
-/// Tries until the disk takes a snapshot and a new log in the range's directory. Returns `false` if the range
-/// is closed before.
-pub(super) async fn renew_log(kept: &ReplicaFiles, range: &Range, cache_bytes: usize) -> bool {
+/// Tries until the disk takes a snapshot and a new log in the range's directory. Fails if it does not before
+/// the range is closed.
+pub(super) async fn renew_log(kept: &ReplicaFiles, range: &Range, cache_bytes: usize) -> Result<(), String> {
     let mut pause = RENEW_PAUSE;
     loop {
-        match try_to_renew_log(kept, range, cache_bytes).await {
-            Ok(()) => return true,
-            Err(reason) => {
-                let span = &*range.span().text;
-                tracing::error!(span, reason, "the log cannot be written again; trying again");
-            }
+        let is_closed = range.proposals.is_closed();
+        let Err(reason) = try_to_renew_log(kept, range, cache_bytes).await else { return Ok(()) };
+        if is_closed {
+            return Err(reason);
         }
+        let span = &*range.span().text;
+        tracing::error!(range = span, reason, "the log cannot be written again; trying again");
+        range.fail_log(&reason);
         sleep(pause).await;
         pause = (pause * 2).min(RENEW_PAUSE_LIMIT);
-        if range.proposals.is_closed() {
-            return false;
-        }
     }
 }
 
@@ -116,7 +115,7 @@ pub(crate) fn open_log(directory: &Path, owner: Owner, cache_bytes: usize, fsync
     finish(directory, owner)?;
     let log = directory.join(LOG);
     if !fs::exists(&log)? {
-        let reason = format!("{} is missing; restore the range from a backup", log.display());
+        let reason = format!("{} is missing; {}", log.display(), ways_out(directory));
         return Err(io::Error::new(io::ErrorKind::NotFound, reason));
     }
     Log::open(LogSettings::new(&log, owner, cache_bytes, fsync))

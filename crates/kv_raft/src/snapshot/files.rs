@@ -4,7 +4,7 @@
 use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store, watches};
 use crate::{
     disk::{Disk, NoSpace},
-    error::OpenError,
+    error::{OpenError, ways_out},
     identity::{OWNER_BYTES, Owner, data_dir::DataDir},
     log::encoding::Position,
     snapshot::SnapshotEncoder,
@@ -49,16 +49,16 @@ pub(crate) enum NotWritten {
 pub(crate) enum NotLoaded {
     #[error("{}: {error}", .path.display())]
     Version { path: PathBuf, error: SnapshotError },
-    #[error("{}: {error}; restore the range from a backup", .path.display())]
+    #[error("{}: {error}; {}", .path.display(), ways_out(.path.parent().unwrap_or(.path)))]
     Unreadable { path: PathBuf, error: SnapshotError },
-    #[error("{}: {error}; restore the range from a backup", .path.display())]
+    #[error("{}: {error}; {}", .path.display(), ways_out(.path.parent().unwrap_or(.path)))]
     Refused { path: PathBuf, error: LoadError },
-    #[error("{} is not the snapshot of a range; restore the range from a backup", .path.display())]
+    #[error("{} is not the snapshot of a range; {}", .path.display(), ways_out(.path.parent().unwrap_or(.path)))]
     Other { path: PathBuf },
     #[error(
-        "{} is the snapshot of another replica; put the one back that was there, or restore the range from a \
-         backup",
-        .path.display()
+        "{} is the snapshot of another replica; put the one back that was there, or {}",
+        .path.display(),
+        ways_out(.path.parent().unwrap_or(.path))
     )]
     Foreign { path: PathBuf },
     #[error("{}: {error}", .path.display())]

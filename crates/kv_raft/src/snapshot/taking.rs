@@ -162,6 +162,11 @@ impl Snapshots {
         }
     }
 
+    /// None is to be begun any more, but for the one that is being taken.
+    pub(crate) fn forget_wanted(&self) {
+        self.status.send_modify(|status| status.wanted = status.begun);
+    }
+
     /// Waits until no snapshot is being written.
     pub(crate) async fn wait_until_written(&self) {
         // It is not closed as long as this is borrowed.
@@ -192,7 +197,7 @@ impl Snapshots {
             self.warned_ms.store(now_ms, Relaxed);
             let hours = old.as_secs() / 3_600;
             tracing::warn!(
-                span = &*self.range,
+                range = &*self.range,
                 hours,
                 log_bytes,
                 "the newest snapshot is old: BGSAVE takes one, so that a start is fast and the log is cut"
@@ -225,13 +230,17 @@ impl Snapshots {
             match written {
                 Ok(snapshot) => {
                     let (bytes, entry) = (snapshot.bytes, snapshot.position.last.index);
-                    tracing::info!(span, bytes, entry, took_ms, "a snapshot was taken");
+                    tracing::info!(range = span, bytes, entry, took_ms, "a snapshot was taken");
                     (status.newest, status.failure, status.failed) = (Some(snapshot), None, None);
                     (status.written, status.failures) = (status.written + 1, 0);
                 }
                 Err(reason) => {
                     if self.failures.admit() {
-                        tracing::warn!(span, reason, "no snapshot was taken; the log is kept, and grows");
+                        tracing::warn!(
+                            range = span,
+                            reason,
+                            "no snapshot was taken; the log is kept, and grows"
+                        );
                     }
                     (status.failure, status.failures) = (Some(reason.into()), status.failures + 1);
                     status.failed = Some(Instant::now());

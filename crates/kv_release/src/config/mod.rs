@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) general: GeneralSettings,
     pub(crate) node: NodeSettings,
     pub(crate) routes: Routes,
+    /// How many rows the configuration has of them; a row with holes is several.
+    route_rows: usize,
     pub(crate) client_limits: ClientSettings,
     pub(crate) storage: StorageSettings,
     pub(crate) log: LogSettings,
@@ -90,16 +92,26 @@ impl Settings {
     pub(crate) fn summary(&self) -> String {
         let file = self.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
         let nodes = counted(1 + self.node.peers.len() as u64, "node", "nodes");
-        let routes = counted(self.routes.spans().len() as u64, "route", "routes");
+        let routes = counted(self.route_rows as u64, "route", "routes");
         let warnings: String = self.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
-        let storage = match &self.node.data_dir {
-            None => "volatile".to_owned(),
-            Some(data_dir) => {
-                let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
-                format!("durable in {}", data_dir.display())
-            }
-        };
+        let storage = self.storage_text();
         format!("{file}: ok: node {}, {storage}, {nodes}, {routes}{warnings}", self.node.name)
+    }
+
+    /// Where buckets are durable, and which are not.
+    fn storage_text(&self) -> String {
+        let own = self.routes.spans().iter().filter(|row| *row.owner() == self.node.name);
+        let (durable, volatile): (Vec<_>, Vec<_>) = own.partition(|row| row.is_durable());
+        let Some(data_dir) = &self.node.data_dir else { return "volatile".to_owned() };
+        if durable.is_empty() && !volatile.is_empty() {
+            return "volatile (each row has durable = false)".to_owned();
+        }
+        let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
+        let volatile: Vec<&str> = volatile.iter().map(|row| row.buckets()).collect();
+        match volatile[..] {
+            [] => format!("durable in {}", data_dir.display()),
+            [..] => format!("durable in {} (volatile: {})", data_dir.display(), volatile.join(", ")),
+        }
     }
 
     /// The keys that differ in `other` and take effect only at a restart.
@@ -166,7 +178,7 @@ fn resolve(
     let merged = &mut merged.map_err(|found| [errors.clone(), found].concat())?;
     let general = GeneralSettings::resolve(merged, environment);
     let node = NodeSettings::resolve(merged, name, profile, &general);
-    let routes = routes::resolve(merged, &node.name);
+    let (routes, route_rows) = routes::resolve(merged, &node.name);
     let storage = StorageSettings::resolve(merged);
     let settings = Settings {
         file: path,
@@ -182,6 +194,7 @@ fn resolve(
         general,
         node,
         routes,
+        route_rows,
     };
     for error in merged.errors() {
         if !errors.contains(error) {

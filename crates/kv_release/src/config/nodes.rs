@@ -146,6 +146,10 @@ impl NodeSettings {
             let message = "is empty; name a directory, or leave it out for volatile buckets".to_owned();
             merged.error(&["nodes", name.as_str(), "data_dir"], message);
         }
+        if data_dir.as_ref().is_some_and(|data_dir| data_dir.to_string_lossy().starts_with('~')) {
+            let message = "only a shell knows ~: write the whole path, from / on".to_owned();
+            merged.error(&["nodes", name.as_str(), "data_dir"], message);
+        }
         NodeSettings { name, clients, link, peers, data_dir }
     }
 }

@@ -34,9 +34,14 @@ struct RouteTable {
     durable: Option<bool>,
 }
 
-/// The routes; a single node without routes owns everything.
-pub(super) fn resolve(merged: &mut Merged, own: &NodeName) -> Routes {
+/// The routes, and how many rows they are; a single node without routes owns everything.
+pub(super) fn resolve(merged: &mut Merged, own: &NodeName) -> (Routes, usize) {
     let rows: Vec<RouteTable> = merged.read(TABLE);
+    let count = rows.len().max(1);
+    (resolve_rows(merged, own, rows), count)
+}
+
+fn resolve_rows(merged: &mut Merged, own: &NodeName, rows: Vec<RouteTable>) -> Routes {
     let nodes: BTreeMap<String, IgnoredAny> = merged.read(Table::Nodes);
     let several = nodes.len() > 1;
     let nodes: BTreeSet<&str> = nodes.keys().map(String::as_str).chain([own.as_str()]).collect();

@@ -75,6 +75,7 @@ pub(super) fn routes(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let row = |row: &kv_cluster::Route| RouteRow {
         buckets: row.buckets().to_owned(),
         node: row.owner().to_string(),
+        durable: row.is_durable(),
     };
     Ok(Value::Routes(rows.map(row).collect()))
 }

@@ -27,7 +27,7 @@ pub(super) fn snapshot(node: &Node, _: &[Argument]) -> Result<Value, String> {
     }
     // They are taken although nobody waits for them.
     drop(local.take_snapshots());
-    local.check_ranges().map_err(|failure| failure.to_string())?;
+    local.check_ranges().and_then(|()| local.check_logs()).map_err(|failure| failure.to_string())?;
     Ok(Value::Text("begun; `ranges` shows its size and age when it is on disk".to_owned()))
 }
 
@@ -43,14 +43,16 @@ fn durable_row(status: RangeStatus, now_ms: u64) -> RangeRow {
         Fsync::Always => ("always", None),
         Fsync::Interval(interval) => ("interval", Some(interval.as_millis() as u64)),
     };
+    // What a range has that has stopped is not known.
+    let of_live = |number| (state != "stopped").then_some(number);
     RangeRow {
         range: status.span.to_string(),
         state,
         reason: reason.map(|reason| reason.to_string()),
         loaded_percent: (state == "loading").then_some(status.loaded),
-        last_entry: Some(status.applied),
-        entries: Some(status.entries),
-        log_bytes: Some(status.log.bytes),
+        last_entry: of_live(status.applied),
+        entries: of_live(status.entries),
+        log_bytes: of_live(status.log.bytes),
         snapshot_bytes: status.snapshot.written_ms().map(|_| status.snapshot.bytes()),
         snapshot_age_seconds: status.snapshot.written_ms().map(seconds_since),
         snapshot_failure: status.snapshot.failure.map(|reason| reason.to_string()),

@@ -1,6 +1,6 @@
 //! The value of an expression: as text for people, as JSON for scripts.
 
-use super::value::{Memory, Names, NodeRow, Peek, RangeRow, Status, Value};
+use super::value::{Memory, Names, NodeRow, Peek, RangeRow, RouteRow, Status, Value};
 use crate::output::counted;
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
@@ -17,7 +17,7 @@ impl Value {
                 format!("[{}]", names.iter().map(|name| atom(name)).collect::<Vec<_>>().join(", "))
             }
             Value::Nodes(rows) => columns(rows.iter().map(node_cells)),
-            Value::Routes(rows) => columns(rows.iter().map(|row| [row.buckets.clone(), row.node.clone()])),
+            Value::Routes(rows) => columns(rows.iter().map(route_cells)),
             Value::Ranges(rows) => ranges_text(rows),
             Value::Status(status) => columns(status_cells(status)),
             Value::Tree(tree) => format!("{tree:#}"),
@@ -80,6 +80,11 @@ fn node_cells(row: &NodeRow) -> [String; 2] {
     [row.node.clone(), state]
 }
 
+fn route_cells(row: &RouteRow) -> [String; 2] {
+    let suffix = if row.durable { "" } else { ", volatile" };
+    [row.buckets.clone(), format!("{}{suffix}", row.node)]
+}
+
 fn status_cells(status: &Status) -> impl Iterator<Item = [String; 2]> {
     let some = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
     [
@@ -99,6 +104,7 @@ fn status_cells(status: &Status) -> impl Iterator<Item = [String; 2]> {
 fn storage_text(status: &Status) -> String {
     match (&status.data_dir, &status.volatile[..]) {
         (None, _) => "volatile".to_owned(),
+        (Some(_), _) if !status.durable => "volatile: each row has durable = false".to_owned(),
         (Some(data_dir), []) => format!("durable, in {data_dir}"),
         (Some(data_dir), volatile) => format!("durable, in {data_dir}; volatile: {}", volatile.join(", ")),
     }
@@ -142,8 +148,8 @@ fn range_cells(row: &RangeRow) -> [String; 8] {
         row.range.clone(),
         state,
         shown(row.entries.map(|entries| entries.to_string())),
-        shown(row.log_bytes.map(megabytes)),
-        shown(snapshot.map(|(bytes, age)| format!("{}, {}", megabytes(bytes), ago(age)))),
+        shown(row.log_bytes.map(size)),
+        shown(snapshot.map(|(bytes, age)| format!("{}, {}", size(bytes), ago(age)))),
         shown(row.last_sync_seconds.map(ago)),
         shown(row.sync_p99_us.map(|micros| format!("{:.1} ms", micros as f64 / 1e3))),
         shown(row.fsync.map(|fsync| match row.fsync_interval_ms {
@@ -155,6 +161,14 @@ fn range_cells(row: &RangeRow) -> [String; 8] {
 
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// The size of a file.
+fn size(bytes: u64) -> String {
+    match bytes {
+        ..100_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => megabytes(bytes),
+    }
 }
 
 fn ago(seconds: u64) -> String {
@@ -310,7 +324,7 @@ mod tests {
             state: "ready",
             entries: Some(12),
             log_bytes: Some(1_234_567),
-            snapshot_bytes: Some(200_000),
+            snapshot_bytes: Some(20_000),
             snapshot_age_seconds: Some(7_199),
             last_sync_seconds: Some(3),
             sync_p99_us: Some(1_250),
@@ -321,7 +335,6 @@ mod tests {
             range: "n..p".to_owned(),
             state: "stopped",
             reason: Some("log/r-0.wal: damaged".to_owned()),
-            entries: Some(0),
             snapshot_failure: Some("no space".to_owned()),
             ..RangeRow::default()
         };
@@ -334,11 +347,11 @@ mod tests {
         };
         assert_eq!(
             ranges_text(&[ready, stopped, volatile, loading]),
-            "range  state        entries  log     snapshot             last sync  sync p99  fsync\n\
-             a..m   ready        12       1.2 MB  0.2 MB, 119 min ago  3 s ago    1.2 ms    always\n\
-             n..p   stopped      0        -       -                    -          -         -\n\
-             q..    volatile     -        -       -                    -          -         -\n\
-             r      loading 5 %  -        -       -                    -          -         -\n\
+            "range  state        entries  log     snapshot              last sync  sync p99  fsync\n\
+             a..m   ready        12       1.2 MB  20.0 kB, 119 min ago  3 s ago    1.2 ms    always\n\
+             n..p   stopped      -        -       -                     -          -         -\n\
+             q..    volatile     -        -       -                     -          -         -\n\
+             r      loading 5 %  -        -       -                     -          -         -\n\
              n..p: log/r-0.wal: damaged\n\
              n..p: no snapshot was taken: no space"
         );

@@ -278,6 +278,7 @@ fn status(node: &Node, _: &[Argument]) -> Outcome {
         clients: node.clients.map(|address| address.to_string()),
         link: node.link.map(|address| address.to_string()),
         config: node.file.as_ref().map(|file| file.display().to_string()),
+        durable: !node.cluster.local().ranges().is_empty(),
         data_dir: node.cluster.local().data_dir().map(|data_dir| data_dir.display().to_string()),
         volatile: node.cluster.local().volatile_rows().map(str::to_owned).collect(),
         memory: node.cluster.local().stats().into(),

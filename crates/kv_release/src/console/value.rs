@@ -72,6 +72,8 @@ pub(crate) struct NodeRow {
 pub(crate) struct RouteRow {
     pub(crate) buckets: String,
     pub(crate) node: String,
+    /// Whether the buckets are durable if the node has a data directory.
+    pub(crate) durable: bool,
 }
 
 /// One durable range, or one row whose buckets are volatile, of which only `range` and `state` are known.
@@ -108,6 +110,8 @@ pub(crate) struct Status {
     pub(crate) clients: Option<String>,
     pub(crate) link: Option<String>,
     pub(crate) config: Option<String>,
+    /// Whether any bucket of this node is durable.
+    pub(crate) durable: bool,
     /// Where durable buckets are kept.
     pub(crate) data_dir: Option<String>,
     /// The rows whose buckets are volatile.

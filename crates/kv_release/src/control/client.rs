@@ -133,7 +133,10 @@ impl ControlClient {
     fn receive(&mut self) -> Result<Reply, Error> {
         let mut line = Vec::new();
         let read = (&mut self.stream).take(CONTROL_REPLY_BYTES).read_until(b'\n', &mut line);
-        let reply = read.and_then(|_| Ok(serde_json::from_slice(&line)?));
+        let reply = read.and_then(|read| match read {
+            0 => Err(io::Error::new(ErrorKind::UnexpectedEof, "it has ended, or closed the connection")),
+            _ => Ok(serde_json::from_slice(&line)?),
+        });
         reply.map_err(self.no_reply())
     }
 

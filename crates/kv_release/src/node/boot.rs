@@ -113,7 +113,10 @@ fn node(
 }
 
 fn cluster(settings: kv_cluster::Settings) -> Result<Cluster, Error> {
-    Cluster::new(settings).map_err(|error| Error::Config { errors: error.to_string() })
+    Cluster::new(settings).map_err(|error| match error {
+        kv_cluster::Error::DataDir(reason) => Error::DataDir(reason),
+        error => Error::Config { errors: error.to_string() },
+    })
 }
 
 fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {

@@ -30,7 +30,9 @@ pub(crate) fn skip(settings: &Settings, range: &str, index: u64, is_agreed: bool
 
 /// Asks, and reads a line.
 fn agrees() -> std::io::Result<bool> {
-    print!("Leave these requests out of the data, for good? [y/N] ");
+    print_line("These writes were acknowledged, and are lost for good if the entry is left out.");
+    print_line("Do that only to an entry that the node names in an error, because it crashes the range.");
+    print!("Leave it out? [y/N] ");
     stdout().flush()?;
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;

@@ -139,7 +139,7 @@ impl Pages for Export {
         if let Some(name) = &self.name
             && self.counts == ExportCounts::default()
         {
-            return Err(format!("there is no bucket \"{}\"", escape_name(name)));
+            return Err(format!("there is no bucket \"{}\"; a file is named with --to", escape_name(name)));
         }
         let scope = ExportScope::new(&self.cluster);
         Ok(match self.name {

@@ -313,5 +313,5 @@ fn one_name_is_exported_from_all_databases() {
     assert!(named.into_scope().is_ok());
     let mut missing = Export::new(node.clone(), Some(b"tea".to_vec())).unwrap();
     assert_eq!(missing.next_page(), Ok(None));
-    assert_eq!(missing.into_scope().unwrap_err(), "there is no bucket \"tea\"");
+    assert_eq!(missing.into_scope().unwrap_err(), "there is no bucket \"tea\"; a file is named with --to");
 }

@@ -42,6 +42,12 @@ fn read_lines(
     if head.starts_with(MAGIC) {
         return Err(Error::Refused(format!("{}: this is a backup: use `restore`", path.display())));
     }
+    if head.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        let path = path.display();
+        return Err(Error::Refused(format!(
+            "{path}: this is no export, whose lines begin with {{: see `help import`"
+        )));
+    }
     let mut progress = Progress::new(false);
     let mut sent = 0;
     loop {

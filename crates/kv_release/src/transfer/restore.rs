@@ -72,9 +72,9 @@ pub(crate) fn run(settings: &Settings, threads: usize, run_dir: &RunDir, path: &
 /// Restores into the running node, and says what was restored and what was not.
 pub(crate) fn into_node(run_dir: &RunDir, path: &Path) -> Result<(), Error> {
     let mut import = ImportSession::connect(run_dir, ImportTarget::Empty)?;
-    // Is the node empty?
-    import.send(false)?;
     let found = read_file(path, |_| ())?;
+    // Is the node empty? Nobody empties it for a file that cannot be restored.
+    import.send(false)?;
     print_line(format_args!("restoring {}, into the running node {}", describe(&found), run_dir.node()));
     let restored = send(&mut import, path);
     import.report();
@@ -107,11 +107,11 @@ fn into_directory(settings: &Settings, threads: usize, data_dir: &Path, path: &P
              that own them, and restore into one while it runs"
         )));
     }
-    let (backup, directory) = (describe(&found), data_dir.display());
-    print_line(format_args!("restoring {backup}, into {directory}, which no node uses, for {node}"));
     let unwritten = |error: OpenError| Error::Refused(error.to_string());
     let restore = Restore::begin(data_dir, node.as_str(), &spans, threads, found.header.stamp_ms);
     let mut restore = restore.map_err(unwritten)?;
+    let (backup, directory) = (describe(&found), data_dir.display());
+    print_line(format_args!("restoring {backup}, into {directory}, which no node uses, for {node}"));
     let (mut reader, size) = open_file(path)?;
     let mut progress = Progress::new(false);
     loop {

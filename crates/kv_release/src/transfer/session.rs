@@ -120,7 +120,10 @@ impl ImportSession {
                 _ => eprintln!("{existing} names exist already and were left as they are: {names}"),
             }
             if self.target != ImportTarget::Empty {
-                eprintln!("import again with --replace to replace what exists");
+                eprintln!(
+                    "those that an import brought which broke off are complete, but for what it or the node's log \
+                     has named; to replace what exists, import again with --replace"
+                );
             }
         }
         if refused > 0 {

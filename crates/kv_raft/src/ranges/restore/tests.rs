@@ -3,9 +3,11 @@
 use super::*;
 use crate::ranges::{
     Ranges, RangesSettings,
+    skip::SkippableEntry,
     tests::{killed, open, read, settings, span, write},
 };
 use kv::{Database, FullName, Origin, RecordValue};
+use std::{io, os::unix::fs::MetadataExt};
 use tempfile::TempDir;
 
 const NODE: &str = "foo@127.0.0.1";
@@ -67,6 +69,62 @@ async fn ranges_start_with_what_was_restored_and_go_on() {
     ranges.all()[1].wait_until_loaded().await;
     assert_eq!(read(&ranges.all()[1], "GET pear"), "4");
     ranges.close().await;
+}
+
+/// As far as that can be seen: only root can give files away.
+#[tokio::test]
+async fn what_root_restores_belongs_to_the_owner_of_the_data_directory() {
+    let directory = TempDir::new().expect("a directory");
+    let data_dir = directory.path();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(data_dir, Some(65_534), Some(65_534)).expect("given away");
+    }
+    let owner = |path: &Path| {
+        let metadata = fs::symlink_metadata(path).expect("there");
+        (metadata.uid(), metadata.gid())
+    };
+    let mut restore = begin(data_dir, &[span("", None)]).expect("begun");
+    restore.add(string("apple", b"1", None)).expect("written");
+    restore.finish().expect("finished");
+    let (mut paths, mut files) = (vec![data_dir.to_owned()], 0);
+    while let Some(path) = paths.pop() {
+        assert_eq!(owner(&path), owner(data_dir), "{}", path.display());
+        match fs::read_dir(&path) {
+            Ok(entries) => paths.extend(entries.map(|entry| entry.expect("an entry").path())),
+            Err(_) => files += 1,
+        }
+    }
+    assert!(files >= 5, "{files}");
+}
+
+#[tokio::test]
+async fn a_data_directory_within_another_is_refused() {
+    let directory = TempDir::new().expect("a directory");
+    open(directory.path()).await.close().await;
+    let inner = directory.path().join("ranges");
+    let expected =
+        format!("{} is inside of the data directory {}", inner.display(), directory.path().display());
+    let opened = Ranges::open(&settings(&inner)).expect_err("refused").to_string();
+    for error in [opened, refused(begin(&inner, &[span("", None)]))] {
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    assert!(!inner.join("lock").exists());
+}
+
+#[test]
+fn what_cannot_be_a_data_directory_is_refused_with_what_to_do() {
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("file");
+    fs::write(&file, "text").expect("written");
+    let nowhere = directory.path().join("nowhere");
+    let skipped = SkippableEntry::find(&nowhere, "..", 1).expect_err("refused").to_string();
+    assert!(!nowhere.exists());
+    let opened = Ranges::open(&settings(&file)).expect_err("refused").to_string();
+    for error in [skipped, opened, refused(begin(&file, &[span("", None)]))] {
+        assert!(error.ends_with("; is data_dir the right directory?"), "{error}");
+    }
+    let full = OpenError::Io { path: file, error: io::Error::from_raw_os_error(28) }.to_string();
+    assert!(full.ends_with("; free some space"), "{full}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    error::ways_out,
     identity::{Identity, read_replica, read_synced, write_replica},
     limits::LOG_FILE_BYTES,
     log::LogSettings,
@@ -48,11 +49,8 @@ async fn without_its_replica_file_a_range_stops_and_no_other_takes_its_place() {
             None => fs::remove_file(&replica).expect("removed"),
             Some(bytes) => fs::write(&replica, bytes).expect("written"),
         }
-        let expected = format!(
-            "{} {problem}; restore its directory from a backup, or move {range} elsewhere to start without its \
-             data",
-            replica.display()
-        );
+        let ways_out = ways_out(Path::new(&range));
+        let expected = format!("{} {problem}; put it back from a copy, or {ways_out}", replica.display());
         let RangeState::Stopped(reason) = second(&two_ranges(directory.path())).await else {
             panic!("not stopped: {problem}")
         };
@@ -87,7 +85,7 @@ async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_us
     settings.spans[1] = span("n", None);
     fs::remove_dir_all(ranges.join("7-9/log")).expect("removed");
     let RangeState::Stopped(reason) = second(&settings).await else { panic!("not stopped") };
-    assert!(reason.ends_with("log is missing; restore the range from a backup"), "{reason}");
+    assert!(reason.ends_with(&format!("log is missing; {}", ways_out(&ranges.join("7-9")))), "{reason}");
     // Moved away by the operator, but for its name.
     for file in ["replica", "synced"] {
         fs::remove_file(ranges.join("7-9").join(file)).expect("removed");
@@ -126,10 +124,10 @@ async fn of_two_directories_of_a_range_none_is_taken_for_the_newer_one() {
     let RangeState::Stopped(reason) = second(&two_ranges(directory.path())).await else {
         panic!("not stopped")
     };
-    let path = other.display();
     let expected = format!(
-        "{path} holds the data of 2-2: if they are the newest of them, rename it to 2-2, or move {path} elsewhere \
-         to start without its data"
+        "{} holds the data of 2-2: if they are the newest of them, rename it to 2-2, or {}",
+        other.display(),
+        ways_out(&other)
     );
     assert_eq!(*reason, *expected);
     fs::rename(&other, &own).expect("renamed");
@@ -190,7 +188,8 @@ async fn to_leave_an_entry_out_makes_no_log_and_takes_none_away() {
     assert_eq!(second(&two_ranges(directory.path())).await, RangeState::Ready);
     fs::remove_dir_all(&log).expect("removed");
     let error = find(1).expect_err("no log").to_string();
-    assert!(error.ends_with("log is missing; restore the range from a backup"), "{error}");
+    let range = directory.path().join("ranges/1-1");
+    assert!(error.ends_with(&format!("log is missing; {}", ways_out(&range))), "{error}");
     assert!(!log.exists());
 }
 
@@ -228,12 +227,23 @@ async fn a_log_without_its_newest_file_is_not_taken_for_all_there_was() {
     let reason = stopped(directory.path()).await;
     let expected = format!("{}: the log ends at entry ", log.display());
     assert!(reason.starts_with(&expected), "{reason}");
-    assert!(reason.ends_with("put it back, or restore the range from a backup"), "{reason}");
+    let range = directory.path().join("ranges/1-1");
+    assert!(reason.ends_with(&format!("put it back, or {}", ways_out(&range))), "{reason}");
     // Nothing was changed by that.
     fs::write(&files[2], newest).expect("put back");
     let ranges = open(directory.path()).await;
     assert_eq!(read(&ranges.all()[0], "GET a"), "1");
     ranges.close().await;
+}
+
+#[tokio::test]
+async fn an_empty_file_among_those_of_a_log_is_named() {
+    let directory = filled_log().await;
+    let file = &log_files(directory.path())[1];
+    fs::write(file, "").expect("emptied");
+    let reason = stopped(directory.path()).await;
+    let expected = format!("{} is damaged at offset 0; ", file.display());
+    assert!(reason.starts_with(&expected), "{reason}");
 }
 
 #[tokio::test]
@@ -272,5 +282,34 @@ async fn a_file_of_another_log_is_refused() {
     }
     let ranges = open(directory.path()).await;
     assert_eq!(read(&ranges.all()[0], "GET a"), "1");
+    ranges.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_log_stops_its_range_alone_with_file_and_offset() {
+    let directory = TempDir::new().expect("a directory");
+    let settings =
+        RangesSettings { spans: vec![span("", Some("n")), span("n", None)], ..settings(directory.path()) };
+    let ranges = Ranges::open(&settings).expect("opened");
+    for (range, line) in ranges.all().iter().zip(["SET a 1; SET b 1", "SET x 1"]) {
+        assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
+        write(range, line).await.expect("written");
+    }
+    ranges.close().await;
+    drop(ranges);
+    let log = directory.path().join(FIRST_LOG);
+    let mut bytes = fs::read(&log).expect("the log");
+    let place = bytes.windows(3).position(|bytes| bytes == b"set").expect("the write");
+    bytes[place] ^= 1;
+    fs::write(&log, bytes).expect("written");
+    let ranges = Ranges::open(&settings).expect("opened");
+    let RangeState::Stopped(reason) = ranges.all()[0].wait_until_loaded().await else {
+        panic!("it has not stopped")
+    };
+    assert!(reason.starts_with(&format!("{} is damaged at offset ", log.display())), "{reason}");
+    let refused = write(&ranges.all()[0], "SET a 2").await;
+    assert!(matches!(refused, Err(RangeError::Stopped { .. })), "{refused:?}");
+    assert_eq!(ranges.all()[1].wait_until_loaded().await, RangeState::Ready);
+    assert_eq!(read(&ranges.all()[1], "GET x"), "1");
     ranges.close().await;
 }

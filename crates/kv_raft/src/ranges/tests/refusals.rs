@@ -19,7 +19,7 @@ async fn a_snapshot_without_space_is_not_begun_and_not_soon_tried_again() {
     ranges.disk.set_reserve(u64::MAX);
     for _ in 0..2 {
         let refused = range.take_snapshot().await.expect_err("there is no space");
-        assert!(refused.contains("MB are to be written, and only"), "{refused}");
+        assert!(refused.contains(" B are to be written, and only"), "{refused}");
     }
     let (status, now) = (range.status().snapshot, Instant::now());
     assert_eq!((status.failures, status.written), (2, 0));
@@ -118,7 +118,7 @@ async fn watches_end_although_the_range_refuses_writes() {
 
     // While the log is written again nothing can be proposed: all watches end with that.
     let version = watch(range).await;
-    range.refuse_writes("a test");
+    range.fail_log("a test");
     assert!(range.propose(&unwatch).is_err());
     range.proposals.accept();
     assert!(has_ended(range, version).await);

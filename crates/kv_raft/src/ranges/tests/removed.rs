@@ -126,6 +126,37 @@ async fn files_that_others_take_from_a_running_node_are_made_again() {
     }
 }
 
+/// What waits for the disk gets an error at once while the log cannot be written again.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_waits_for_a_snapshot_or_a_sync_while_the_log_cannot_be_written_again() {
+    let parent = TempDir::new().expect("a directory");
+    let (data_dir, away) = (parent.path().join("data"), parent.path().join("away"));
+    let ranges = open(&data_dir).await;
+    let range = &ranges.all()[0];
+    write(range, "SET a 1").await.expect("written");
+    range.wait_until_synced().await.expect("synced");
+    fs::rename(&data_dir, &away).expect("renamed");
+    fs::write(&data_dir, "").expect("a file in its place");
+    let why = || range.status().cannot_write.filter(|reason| reason.contains("File exists"));
+    while why().is_none() {
+        assert_eq!(read(range, "GET a"), "1", "reads go on");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    range.check_log().expect_err("in memory alone");
+    for _ in 0..2 {
+        let reason = range.take_snapshot().await.expect_err("no log");
+        assert!(reason.contains("File exists"), "{reason}");
+        range.wait_until_written().await;
+    }
+    let synced = tokio::time::timeout(Duration::from_millis(1), range.wait_until_synced()).await;
+    synced.expect_err("it is in memory alone");
+    fs::remove_file(&data_dir).expect("removed");
+    range.wait_until_synced().await.expect("synced");
+    range.take_snapshot().await.expect("taken");
+    range.check_log().expect("on disk");
+    ranges.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_stops_when_another_process_takes_its_data_directory() {
     let directory = TempDir::new().expect("a directory");

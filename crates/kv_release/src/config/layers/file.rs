@@ -272,7 +272,11 @@ fn quoted_value(line: &str) -> Option<String> {
     let word = value.split('#').next()?.trim();
     let is_bare =
         word.starts_with(|c: char| c.is_alphabetic() || "./~".contains(c)) && !word.contains(['"', '\'']);
-    is_bare.then(|| format!("; a string goes in quotes: {} = {word:?}", key.trim()))
+    let key = key.trim();
+    is_bare.then(|| match Kind::Bool.remedy(word, word) {
+        value @ ("true" | "false") => format!("; a boolean is true or false: {key} = {value}"),
+        _ => format!("; a string goes in quotes: {key} = {word:?}"),
+    })
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

@@ -130,6 +130,25 @@ fn where_buckets_are_kept_is_said() {
     let empty = load(FOO, None, &[], &with("")).unwrap_err();
     let expected = "data_dir: is empty; name a directory, or leave it out for volatile buckets";
     assert!(empty[0].to_string().ends_with(expected), "{}", empty[0]);
+    let home = load(FOO, None, &[], &with("~/kv")).unwrap_err();
+    assert!(
+        home[0].to_string().ends_with("only a shell knows ~: write the whole path, from / on"),
+        "{}",
+        home[0]
+    );
+    let summary = |rows: &str| load(FOO, Some(rows), &[], &with("/data")).unwrap().summary();
+    let row = |buckets, durable| {
+        format!("[[routes]]\nbuckets = {buckets:?}\nnodes = [\"foo@127.0.0.1\"]\ndurable = {durable}\n")
+    };
+    assert_eq!(
+        summary(&row("..", false)),
+        "kv.toml: ok: node foo@127.0.0.1, volatile (each row has durable = false), 1 node, 1 route"
+    );
+    // The second row has a hole, so it is two spans.
+    assert_eq!(
+        summary(&[row("c..m", false), row("..", true)].concat()),
+        "kv.toml: ok: node foo@127.0.0.1, durable in /data (volatile: c..m), 1 node, 2 routes"
+    );
 }
 
 #[test]

@@ -93,12 +93,13 @@ fn check_durable(session: &RespSession) -> Result<(), SessionError> {
     }
 }
 
-/// Has snapshots taken of the ranges that are ready; the error is that of one which is not.
+/// Has snapshots taken of the ranges that are ready; the error is that of one which is not, or which has no
+/// log.
 fn begin_snapshots(session: &RespSession) -> Result<(), SessionError> {
     let local = session.context.cluster.local();
     // They are taken although nobody waits for them.
     drop(local.take_snapshots());
-    Ok(local.check_ranges().map_err(kv_cluster::Error::from)?)
+    Ok(local.check_ranges().and_then(|()| local.check_logs()).map_err(kv_cluster::Error::from)?)
 }
 
 pub(super) const LASTSAVE: SessionCommand = SessionCommand::new(
@@ -204,6 +205,13 @@ async fn shutdown(Call { session, args, .. }: Call<'_, '_>) -> Result<(), Sessio
     if abort {
         // A drain that has begun closes this connection, and is not taken back.
         return Err(SessionError::reply("ERR No shutdown in progress."));
+    }
+    if !nosave
+        && !force
+        && let Err(failure) = session.context.cluster.local().check_logs()
+    {
+        tracing::error!(%failure, "SHUTDOWN is refused: the data of a range are in memory alone; NOSAVE loses them");
+        return Err(SessionError::reply("ERR Errors trying to SHUTDOWN. Check logs."));
     }
     if save {
         let saved = match check_durable(session) {
