@@ -43,10 +43,12 @@ pub(crate) struct RoutingTable {
 
 /// Every bucket is a volatile one of this node.
 const ALL_LOCAL: u8 = 0;
+/// Every bucket is in the only durable range of this node.
+const ALL_IN_ONE_RANGE: u8 = 1;
 /// The span of the name decides.
-const BY_SPAN: u8 = 1;
+const BY_SPAN: u8 = 2;
 /// The span of the name decides, unless the name is disputed.
-const WITH_DISPUTES: u8 = 2;
+const WITH_DISPUTES: u8 = 3;
 
 /// The names on whose owner this node and a linked peer disagree.
 #[derive(Debug)]
@@ -103,12 +105,16 @@ impl RoutingTable {
     }
 
     fn look_up_span(&self, name: &[u8]) -> Destination {
-        if self.lookup.load(Relaxed) == WITH_DISPUTES {
-            let disputes = self.disputes.read().unwrap_or_else(PoisonError::into_inner);
-            let contains = |dispute: &&Dispute| dispute.ranges.iter().any(|range| range.contains(name));
-            if let Some(dispute) = disputes.iter().find(contains) {
-                return Destination::Disputed(dispute.peer);
+        match self.lookup.load(Relaxed) {
+            ALL_IN_ONE_RANGE => return Destination::Range(0),
+            WITH_DISPUTES => {
+                let disputes = self.disputes.read().unwrap_or_else(PoisonError::into_inner);
+                let contains = |dispute: &&Dispute| dispute.ranges.iter().any(|range| range.contains(name));
+                if let Some(dispute) = disputes.iter().find(contains) {
+                    return Destination::Disputed(dispute.peer);
+                }
             }
+            _ => {}
         }
         self.configured(name)
     }
@@ -119,8 +125,13 @@ impl RoutingTable {
     }
 
     fn lookup_without_disputes(&self) -> u8 {
-        let all_local = self.owners.iter().all(|owner| *owner == Destination::Local);
-        if all_local && self.routes.uncovered().is_empty() { ALL_LOCAL } else { BY_SPAN }
+        let is_local = |owner: &Destination| *owner == Destination::Local;
+        match &*self.owners {
+            _ if !self.routes.uncovered().is_empty() => BY_SPAN,
+            owners if owners.iter().all(is_local) => ALL_LOCAL,
+            [Destination::Range(0)] => ALL_IN_ONE_RANGE,
+            _ => BY_SPAN,
+        }
     }
 
     /// Refuses the names on whose owner the routes of a linked peer differ, until the guard is dropped.

@@ -1,6 +1,6 @@
 //! Routing by rows, and the rows that are refused.
 
-use super::*;
+use super::{table::RoutingTable, *};
 use proptest::prelude::*;
 
 fn node(name: &str) -> NodeName {
@@ -24,6 +24,26 @@ fn requests_go_to_the_node_of_their_range() {
     let routes = guide();
     for (bucket, owner) in [("a", "foo"), ("hello", "foo"), ("mzz", "foo"), ("n", "bar"), ("world", "bar")] {
         assert_eq!(routes.owner(bucket.as_bytes()), Some(&node(owner)), "{bucket}");
+    }
+}
+
+#[test]
+fn whatever_is_looked_up_the_table_says_what_its_rows_say() {
+    let volatile = RouteRow { durable: false, ..row("..m", "foo") };
+    for (rows, has_ranges) in [
+        (vec![row("..", "foo")], false),
+        (vec![row("..", "foo")], true),
+        (vec![row("a..m", "foo")], true),
+        (vec![row("..m", "foo"), row("n..", "foo")], true),
+        (vec![row("..m", "foo"), row("n..", "bar")], true),
+        (vec![volatile, row("n..", "foo")], true),
+    ] {
+        let routes = routes(&rows).unwrap();
+        let table = RoutingTable::new(routes, &node("foo"), [node("bar")], has_ranges).unwrap();
+        for name in ["", "a", "m", "mzz", "n", "world", "\u{e9}clair"] {
+            let (found, configured) = (table.look_up(name.as_bytes()), table.configured(name.as_bytes()));
+            assert_eq!(found, configured, "{rows:?} {name}");
+        }
     }
 }
 
