@@ -241,10 +241,17 @@ impl Machine {
         terms: EntryTerms,
         mut replies: Option<&mut GroupReplies>,
     ) -> Result<(), (Halted, Bucket)> {
-        let requests: Vec<_> = batches.iter().flat_map(Step::requests).copied().collect();
+        let joined: Vec<_>;
+        let requests = match batches {
+            [Step::Batch(requests)] => requests,
+            _ => {
+                joined = batches.iter().flat_map(Step::requests).copied().collect();
+                &joined
+            }
+        };
         let mut lengths = batches.iter().map(|batch| batch.requests().len());
         let (mut executed, mut end) = (0, lengths.next().unwrap_or_default());
-        let applied = self.store.apply(&requests, terms, |reply| {
+        let applied = self.store.apply(requests, terms, |reply| {
             if let Some(replies) = &mut replies {
                 while executed == end
                     && let Some(length) = lengths.next()
@@ -260,7 +267,7 @@ impl Machine {
             // Those without requests.
             lengths.for_each(|_| replies.begin_step());
         }
-        applied.map_err(|halted| (halted, bucket(&requests, executed)))
+        applied.map_err(|halted| (halted, bucket(requests, executed)))
     }
 }
 
