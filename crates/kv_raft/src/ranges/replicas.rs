@@ -214,16 +214,16 @@ pub(super) fn make_replica(
     threads: usize,
     id: u64,
 ) -> Result<Found, OpenError> {
-    let path = directory.join(format!("{id}-{id}"));
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|error| failed(directory)(io::Error::other(error)))?;
+    let shards = Store::shards_for_threads(threads) as u32;
+    let identity =
+        Identity { range: id, replica: id, seed: u64::from_le_bytes(seed), shards, span: span.clone() };
+    let path = directory.join(identity.directory_name());
     let part = path.with_extension(PART);
     if fs::exists(&part).map_err(failed(&part))? {
         fs::remove_dir_all(&part).map_err(failed(&part))?;
     }
-    let mut seed = [0; 8];
-    getrandom::fill(&mut seed).map_err(|error| failed(&path)(io::Error::other(error)))?;
-    let shards = Store::shards_for_threads(threads) as u32;
-    let identity =
-        Identity { range: id, replica: id, seed: u64::from_le_bytes(seed), shards, span: span.clone() };
     let log = part.join(LOG);
     let settings = LogSettings::new(&log, identity.owner(), LOG_CACHE_BYTES, Fsync::Always);
     Log::create(settings).map_err(failed(&log))?;
