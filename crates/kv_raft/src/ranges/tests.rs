@@ -143,10 +143,14 @@ pub(super) fn read(range: &Range, line: &str) -> String {
 
 /// A copy of a data directory as it is now: what a process leaves that is killed.
 pub(super) fn killed(data_dir: &Path) -> TempDir {
-    let target = TempDir::new().expect("a directory");
-    let copied = process::Command::new("cp").arg("-r").arg(data_dir.join(".")).arg(target.path()).status();
-    assert!(copied.expect("cp starts").success(), "it is copied");
-    target
+    // The node may remove a file while it is copied, and a copy without it is none of one moment.
+    let copy = |_| {
+        let target = TempDir::new().expect("a directory");
+        let copied =
+            process::Command::new("cp").arg("-r").arg(data_dir.join(".")).arg(target.path()).status();
+        copied.expect("cp starts").success().then_some(target)
+    };
+    (0..10).find_map(copy).expect("it is copied")
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::{
     limits::LOG_FILE_BYTES,
     snapshot::files,
 };
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::io::Write;
 
 /// What others do to a data directory with one range.
@@ -130,13 +131,14 @@ async fn files_that_others_take_from_a_running_node_are_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_waits_for_a_snapshot_or_a_sync_while_the_log_cannot_be_written_again() {
     let parent = TempDir::new().expect("a directory");
-    let (data_dir, away) = (parent.path().join("data"), parent.path().join("away"));
+    let (data_dir, file) = (parent.path().join("data"), parent.path().join("file"));
     let ranges = open(&data_dir).await;
     let range = &ranges.all()[0];
     write(range, "SET a 1").await.expect("written");
     range.wait_until_synced().await.expect("synced");
-    fs::rename(&data_dir, &away).expect("renamed");
-    fs::write(&data_dir, "").expect("a file in its place");
+    fs::write(&file, "").expect("written");
+    // At once: the node might make the directory again in between.
+    renameat_with(CWD, &file, CWD, &data_dir, RenameFlags::EXCHANGE).expect("exchanged");
     let why = || range.status().cannot_write.filter(|reason| reason.contains("File exists"));
     while why().is_none() {
         assert_eq!(read(range, "GET a"), "1", "reads go on");
