@@ -190,7 +190,6 @@ impl Replica {
             let skipped = read_skipped(directory).map_err(|error| error.to_string())?;
             let opened = open_log(directory, owner, cache_bytes, range.fsync);
             let mut log = opened.map_err(|error| error.to_string())?;
-            files.check_end(log.last())?;
             range.set_last(log.last());
             range.set_log_stats(log.stats());
             let snapshot = match begin {

@@ -8,7 +8,7 @@ use super::encoding::{
 };
 use crate::{error::ways_out, identity::Owner};
 use raft_log::{
-    RaftLogAction, RaftWalTypes, Types, WALRecord,
+    RaftLogAction, RaftLogRecord, Types, WALRecord,
     codeq::{Decode, Encode},
 };
 use std::{
@@ -100,7 +100,7 @@ fn read_owner(path: &Path) -> io::Result<Option<Option<Owner>>> {
     let mut reader = BufReader::new(File::open(path)?);
     let mut found = None;
     for _ in 0..2 {
-        match WALRecord::<RaftWalTypes<LogTypes>>::decode(&mut reader) {
+        match RaftLogRecord::<LogTypes>::decode(&mut reader) {
             Ok(WALRecord::Checkpoint(state)) if state.user_data.is_some() => {
                 return Ok(Some(state.user_data));
             }
@@ -113,33 +113,82 @@ fn read_owner(path: &Path) -> io::Result<Option<Option<Owner>>> {
 }
 
 /// Cuts off a record at the end of the log of which some sectors were not written, and, if entries are not
-/// synced one by one, what was written behind it. Fails if the last file has other damage.
-pub(super) fn cut_torn_end(directory: &Path, is_each_synced: bool) -> io::Result<()> {
-    let mut files = files(directory)?;
-    // The library removes a file of which nothing was written. The end of the one before it may be torn.
-    while files.len() > 1 && is_unwritten(&files[files.len() - 1])? {
-        files.pop();
+/// synced one by one, what was written behind it. Fails if there is other damage, or the log would end before
+/// `synced`, an entry that was on disk.
+pub(super) fn cut_torn_end(directory: &Path, is_each_synced: bool, synced: u64) -> io::Result<()> {
+    let LogEnd { last, rest } = find_end(directory)?;
+    if last < synced {
+        return Err(ends_early(directory, rest, last, synced));
     }
-    let Some(last) = files.pop() else { return Ok(()) };
-    let Some(offset) = first_unreadable(&last)? else { return Ok(()) };
-    let mut file = File::options().read(true).write(true).open(&last)?;
+    let Some(Damage { path, offset }) = rest else { return Ok(()) };
+    // The library removes it.
+    if is_unwritten(&path)? {
+        return Ok(());
+    }
+    let mut file = File::options().read(true).write(true).open(&path)?;
     file.seek(SeekFrom::Start(offset))?;
     let mut rest = Vec::new();
     file.read_to_end(&mut rest)?;
-    if newer_version(&last, offset)?.is_some() {
-        return Err(Damage { path: last, offset }.into());
-    }
     let written = written_sectors(&rest, offset);
     if is_torn(&rest)
         || written.len() < rest.len() && is_torn(written)
         || has_hole(written, offset) && (!is_each_synced || !has_record(&written[1..]))
     {
-        let (path, bytes) = (last.display(), written.len());
+        let (path, bytes) = (path.display(), written.len());
         tracing::warn!(%path, offset, bytes, "the end of the log was not written, and is cut off");
         file.set_len(offset)?;
         return file.sync_all();
     }
-    Err(Damage { path: last, offset }.into())
+    Err(Damage { path, offset }.into())
+}
+
+/// How far a log can be read.
+struct LogEnd {
+    /// Its last entry up to there.
+    last: u64,
+    /// What follows: a record that cannot be read, or a file of which nothing was written.
+    rest: Option<Damage>,
+}
+
+/// Finds the end of a log. If something follows it, which may be cut off, all before it is checked. Fails if
+/// that is damaged, or what follows is an entry of another version.
+fn find_end(directory: &Path) -> io::Result<LogEnd> {
+    let (mut files, mut unwritten) = (files(directory)?, None);
+    // The end of the file before one of which nothing was written may be torn.
+    while files.len() > 1 && is_unwritten(&files[files.len() - 1])? {
+        unwritten = files.pop().map(|path| Damage { path, offset: 0 });
+    }
+    let Some((newest, before)) = files.split_last() else { return Ok(LogEnd { last: 0, rest: None }) };
+    let (mut last, unreadable) = last_entry(newest)?;
+    // Its first record says which entry was the last one before it.
+    if let (Some(0), Some(before)) = (unreadable, before.last()) {
+        (last, _) = last_entry(before)?;
+    }
+    let rest = unreadable.map(|offset| Damage { path: newest.clone(), offset }).or(unwritten);
+    match rest.as_ref().and_then(|_| first_damage(&files)) {
+        Some(damage) if damage.path != *newest || newer_version(&damage.path, damage.offset)?.is_some() => {
+            Err(damage.into())
+        }
+        _ => Ok(LogEnd { last, rest }),
+    }
+}
+
+/// The error of a log that ends at entry `last`, before an entry that was on disk.
+fn ends_early(directory: &Path, damage: Option<Damage>, last: u64, synced: u64) -> io::Error {
+    let known = format!("entry {synced} was on disk, says `synced` beside it");
+    let problem = match damage {
+        Some(Damage { path, offset }) => format!(
+            "{} is damaged at offset {offset}: only the entries up to {last} can be read, and {known}; put the file \
+             back as it was",
+            path.display()
+        ),
+        None => format!(
+            "{}: the log ends at entry {last}, and {known}: its newest file is missing or was cut; put it back",
+            directory.display()
+        ),
+    };
+    let reason = format!("{problem}, or {}", ways_out(range_of(directory)));
+    io::Error::new(ErrorKind::InvalidData, reason)
 }
 
 /// Whether one of the sectors of these bytes holds only zeros: disks may write them in any order.
@@ -190,7 +239,12 @@ fn written_sectors(rest: &[u8], offset: u64) -> &[u8] {
 /// The error of a log that could not be opened, with the place of the damage if that is the reason.
 pub(super) fn locate(directory: &Path, error: io::Error) -> io::Error {
     let files = files(directory).unwrap_or_default();
-    let damaged = files.iter().enumerate().find_map(|(index, path)| {
+    first_damage(&files).map_or(error, io::Error::from)
+}
+
+/// The first place where one of these files, which follow each other, cannot be read or was cut.
+fn first_damage(files: &[PathBuf]) -> Option<Damage> {
+    files.iter().enumerate().find_map(|(index, path)| {
         let end = fs::metadata(path).ok()?.len();
         let is_cut = || {
             let next = files.get(index + 1).and_then(|next| first_byte(next));
@@ -201,8 +255,7 @@ pub(super) fn locate(directory: &Path, error: io::Error) -> io::Error {
             unreadable => unreadable.ok().flatten(),
         };
         offset.map(|offset| Damage { path: path.clone(), offset })
-    });
-    damaged.map_or(error, io::Error::from)
+    })
 }
 
 /// Where in the log a file begins, as its name says.
@@ -224,15 +277,33 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The last entry of the log where this file ends, and the offset of the first record that cannot be read.
+fn last_entry(path: &Path) -> io::Result<(u64, Option<u64>)> {
+    let mut last = None;
+    let unreadable = read_records(path, |record| match record {
+        WALRecord::Checkpoint(state) => last = state.last().map(|id| id.index),
+        WALRecord::Action(RaftLogAction::Append(id, _)) => last = Some(id.index),
+        WALRecord::Action(RaftLogAction::TruncateAfter(id)) => last = id.map(|id| id.index),
+        WALRecord::Action(RaftLogAction::PurgeUpto(id)) => last = last.max(Some(id.index)),
+        WALRecord::Action(RaftLogAction::SaveVote(_) | RaftLogAction::Commit(_)) => {}
+    })?;
+    Ok((last.unwrap_or(0), unreadable))
+}
+
 /// The offset of the first record that cannot be read.
 fn first_unreadable(path: &Path) -> io::Result<Option<u64>> {
+    read_records(path, drop)
+}
+
+/// Reads a file up to the first record that cannot be read, and returns the offset of that.
+fn read_records(path: &Path, mut on_record: impl FnMut(RaftLogRecord<LogTypes>)) -> io::Result<Option<u64>> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut reader = Counted { reader: BufReader::new(file), read: 0 };
     while reader.read < length {
         let offset = reader.read;
-        match decode(&mut reader) {
-            Ok(()) => {}
+        match RaftLogRecord::<LogTypes>::decode(&mut reader) {
+            Ok(record) => on_record(record),
             Err(error) if is_unreadable(&error) => return Ok(Some(offset)),
             Err(error) => return Err(error),
         }
@@ -241,7 +312,7 @@ fn first_unreadable(path: &Path) -> io::Result<Option<u64>> {
 }
 
 fn decode(reader: &mut impl Read) -> io::Result<()> {
-    WALRecord::<RaftWalTypes<LogTypes>>::decode(reader).map(drop)
+    RaftLogRecord::<LogTypes>::decode(reader).map(drop)
 }
 
 /// Whether the bytes are at fault, and not the disk.
@@ -253,7 +324,7 @@ fn is_unreadable(error: &io::Error) -> bool {
 fn newer_version(path: &Path, offset: u64) -> io::Result<Option<u8>> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(offset))?;
-    let record = WALRecord::<RaftWalTypes<AnyLog>>::decode(&mut BufReader::new(file));
+    let record = RaftLogRecord::<AnyLog>::decode(&mut BufReader::new(file));
     Ok(match record {
         Ok(WALRecord::Action(RaftLogAction::Append(_, AnyPayload(version))))
             if version != PAYLOAD_VERSION =>

@@ -2,14 +2,14 @@
 //! removed is gone when the process ends, so a log is written again from memory then.
 
 use crate::{
-    error::{OpenError, ways_out},
+    error::OpenError,
     identity::{
         Identity, REPLICA_FILE,
         data_dir::{DataDir, make_directory, warn_of_others},
-        failed, read_replica, read_synced, write_replica, write_synced,
+        failed, read_replica, write_replica, write_synced,
     },
     limits::{LOG_CHECK_PAUSE, LOG_LOOK_PAUSE, LOG_LOOKS, SYNCED_NOTE_PAUSE},
-    log::{Log, encoding::LogId},
+    log::Log,
     range::Range,
 };
 use parking_lot::Mutex;
@@ -47,24 +47,6 @@ impl ReplicaFiles {
             warn_of_others(&directory.join(REPLICA_FILE));
         }
         Ok(())
-    }
-
-    /// Fails if the log ends before an entry that was on disk.
-    pub(super) fn check_end(&self, last: Option<LogId>) -> Result<(), String> {
-        let synced = read_synced(&self.directory).unwrap_or_else(|error| {
-            tracing::warn!(%error, "it is not known how far a log was on disk");
-            0
-        });
-        let last = last.map_or(0, |last| last.index);
-        if last >= synced {
-            return Ok(());
-        }
-        Err(format!(
-            "{}: the log ends at entry {last}, and entry {synced} was on disk, says `synced` beside it: its newest \
-             file is missing or was cut; put it back, or {}",
-            self.directory.join(LOG).display(),
-            ways_out(&self.directory)
-        ))
     }
 
     /// Notes that the log is on disk up to this entry. The directory must be that of this process.

@@ -5,7 +5,7 @@
 use super::files::{LOG, ReplicaFiles};
 use crate::{
     error::ways_out,
-    identity::Owner,
+    identity::{Owner, read_synced},
     limits::{LOG_FILE_BYTES, RENEW_PAUSE, RENEW_PAUSE_LIMIT},
     log::{
         Fsync, Log, LogSettings,
@@ -118,7 +118,11 @@ pub(crate) fn open_log(directory: &Path, owner: Owner, cache_bytes: usize, fsync
         let reason = format!("{} is missing; {}", log.display(), ways_out(directory));
         return Err(io::Error::new(io::ErrorKind::NotFound, reason));
     }
-    Log::open(LogSettings::new(&log, owner, cache_bytes, fsync))
+    let synced = read_synced(directory).unwrap_or_else(|error| {
+        tracing::warn!(%error, "it is not known how far a log was on disk");
+        0
+    });
+    Log::open(LogSettings::new(&log, owner, cache_bytes, fsync), synced)
 }
 
 /// Makes an empty log behind an entry that is on disk elsewhere.
@@ -141,7 +145,7 @@ fn finish(directory: &Path, owner: Owner) -> io::Result<()> {
         return Ok(());
     }
     let is_next = !fs::exists(&log)? || {
-        let begun = Log::open(LogSettings::new(&next, owner, LOG_FILE_BYTES, Fsync::Always))?;
+        let begun = Log::open(LogSettings::new(&next, owner, LOG_FILE_BYTES, Fsync::Always), 0)?;
         let last = begun.purged().map_or(0, |last| last.index);
         fs::exists(files::path(directory, last))?
     };
@@ -167,7 +171,7 @@ mod tests {
     fn purged(directory: &Path) -> Option<LogId> {
         let log = directory.join(LOG);
         fs::exists(&log).expect("a directory").then(|| {
-            Log::open(LogSettings::new(&log, OWNER, 1 << 20, Fsync::Always))
+            Log::open(LogSettings::new(&log, OWNER, 1 << 20, Fsync::Always), 0)
                 .expect("a log")
                 .purged()
                 .expect("an entry")
