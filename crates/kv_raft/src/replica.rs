@@ -6,7 +6,7 @@ pub(crate) mod renew;
 
 use crate::{
     consensus::Consensus,
-    error::ways_out,
+    error::{panicked, ways_out},
     group::process,
     identity::read_skipped,
     limits::{
@@ -213,10 +213,9 @@ impl Replica {
             files.name_log(&mut log)?;
             Ok((log, skipped))
         };
-        match tokio::task::spawn_blocking(load).await {
-            Ok(loaded) => loaded,
-            Err(panic) => Err(panic.to_string()),
-        }
+        let directory = &self.files.directory;
+        let panicked = |_| Err(format!("{}; {}", panicked(directory), ways_out(directory)));
+        tokio::task::spawn_blocking(load).await.unwrap_or_else(panicked)
     }
 
     /// Executes what is known to be committed, one entry at a time: the library would hold many of them at

@@ -6,7 +6,10 @@
 use super::encoding::{
     Flushed, ID_BYTES, LogId, LogTypes, PAYLOAD_HEADER_BYTES, PAYLOAD_VERSION, Vote, is_beginning_of_payload,
 };
-use crate::{error::ways_out, identity::Owner};
+use crate::{
+    error::{remedy, unusable, ways_out},
+    identity::Owner,
+};
 use raft_log::{
     RaftLogAction, RaftLogRecord, Types, WALRecord,
     codeq::{Decode, Encode},
@@ -50,9 +53,10 @@ pub(super) fn check_beginning(directory: &Path) -> io::Result<()> {
         let reason = format!("{} is empty; {}", directory.display(), ways_out(range_of(directory)));
         return Err(io::Error::new(ErrorKind::InvalidData, reason));
     };
-    match decode(&mut BufReader::new(File::open(&first)?)) {
+    let beginning = File::open(&first).and_then(|file| decode(&mut BufReader::new(file)));
+    match beginning {
         Err(error) if is_unreadable(&error) => return Err(Damage { path: first, offset: 0 }.into()),
-        result => result?,
+        result => result.map_err(unusable_file(&first))?,
     }
     // Nothing was written to the last ones. The library expects a record in each of the others.
     while files.pop_if(|last| is_unwritten(last).unwrap_or(false)).is_some() {}
@@ -67,13 +71,18 @@ pub(super) fn check_owner(directory: &Path, owner: Owner) -> io::Result<()> {
     let mut is_named = false;
     for path in files(directory)? {
         // A file that was not begun has none, and what is damaged is found later.
-        let Some(found) = read_owner(&path)? else { continue };
+        let Some(found) = read_owner(&path).map_err(unusable_file(&path))? else { continue };
         if found != Some(owner) && (is_named || found.is_some()) {
             return Err(foreign(directory, &path, found));
         }
         is_named = found.is_some();
     }
     Ok(())
+}
+
+/// For `map_err`: an error of the system at a file of a log.
+fn unusable_file(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| unusable(range_of(path.parent().unwrap_or(path)), path, error)
 }
 
 /// The directory of the range whose log this is.
@@ -125,19 +134,21 @@ pub(super) fn cut_torn_end(directory: &Path, is_each_synced: bool, synced: u64) 
     if is_unwritten(&path)? {
         return Ok(());
     }
-    let mut file = File::options().read(true).write(true).open(&path)?;
-    file.seek(SeekFrom::Start(offset))?;
     let mut rest = Vec::new();
-    file.read_to_end(&mut rest)?;
+    let file = File::options().read(true).write(true).open(&path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_to_end(&mut rest)?;
+        Ok(file)
+    });
+    let file = file.map_err(unusable_file(&path))?;
     let written = written_sectors(&rest, offset);
     if is_torn(&rest)
         || written.len() < rest.len() && is_torn(written)
         || has_hole(written, offset) && (!is_each_synced || !has_record(&written[1..]))
     {
-        let (path, bytes) = (path.display(), written.len());
-        tracing::warn!(%path, offset, bytes, "the end of the log was not written, and is cut off");
-        file.set_len(offset)?;
-        return file.sync_all();
+        let (shown, bytes) = (path.display(), written.len());
+        tracing::warn!(path = %shown, offset, bytes, "the end of the log was not written, and is cut off");
+        return file.set_len(offset).and_then(|()| file.sync_all()).map_err(unusable_file(&path));
     }
     Err(Damage { path, offset }.into())
 }
@@ -220,8 +231,9 @@ fn begins_entry(record: &[u8]) -> bool {
 
 /// Whether a file has only zeros, or nothing.
 fn is_unwritten(path: &Path) -> io::Result<bool> {
-    for byte in BufReader::new(File::open(path)?).bytes() {
-        if byte? != 0 {
+    let file = File::open(path).map_err(unusable_file(path))?;
+    for byte in BufReader::new(file).bytes() {
+        if byte.map_err(unusable_file(path))? != 0 {
             return Ok(false);
         }
     }
@@ -236,10 +248,18 @@ fn written_sectors(rest: &[u8], offset: u64) -> &[u8] {
     &rest[..rest.len().min(end as usize)]
 }
 
-/// The error of a log that could not be opened, with the place of the damage if that is the reason.
+/// The error of a log that the library could not open, with the place of the damage if that is the reason.
 pub(super) fn locate(directory: &Path, error: io::Error) -> io::Error {
     let files = files(directory).unwrap_or_default();
-    first_damage(&files).map_or(error, io::Error::from)
+    match (first_damage(&files), error.kind()) {
+        (Some(damage), _) => damage.into(),
+        // Another process has it, as the error says.
+        (None, ErrorKind::WouldBlock) => error,
+        (None, kind) => {
+            let remedy = remedy(kind, range_of(directory));
+            io::Error::new(kind, format!("{} cannot be opened: {error}{remedy}", directory.display()))
+        }
+    }
 }
 
 /// The first place where one of these files, which follow each other, cannot be read or was cut.
@@ -266,9 +286,10 @@ fn first_byte(path: &Path) -> Option<u64> {
 
 /// The files of a log, in order.
 fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let failed = |error| unusable(range_of(directory), directory, error);
     let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
         if path.extension().is_some_and(|extension| extension == "wal") {
             files.push(path);
         }
@@ -297,15 +318,15 @@ fn first_unreadable(path: &Path) -> io::Result<Option<u64>> {
 
 /// Reads a file up to the first record that cannot be read, and returns the offset of that.
 fn read_records(path: &Path, mut on_record: impl FnMut(RaftLogRecord<LogTypes>)) -> io::Result<Option<u64>> {
-    let file = File::open(path)?;
-    let length = file.metadata()?.len();
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (length, file) = opened.map_err(unusable_file(path))?;
     let mut reader = Counted { reader: BufReader::new(file), read: 0 };
     while reader.read < length {
         let offset = reader.read;
         match RaftLogRecord::<LogTypes>::decode(&mut reader) {
             Ok(record) => on_record(record),
             Err(error) if is_unreadable(&error) => return Ok(Some(offset)),
-            Err(error) => return Err(error),
+            Err(error) => return Err(unusable_file(path)(error)),
         }
     }
     Ok(None)

@@ -44,11 +44,20 @@ impl Replicas {
         let mut replicas = Replicas::default();
         for entry in fs::read_dir(directory).map_err(failed(directory))? {
             let path = entry.map_err(failed(directory))?.path();
-            if path.extension().is_some_and(|extension| extension == PART) || !path.is_dir() {
+            if path.extension().is_some_and(|extension| extension == PART) {
                 replicas.part_ids.extend(ids(&path));
                 continue;
             }
             replicas.ids.extend(ids(&path));
+            if !path.is_dir() {
+                // Such as a link to a disk that is not there.
+                if !ids(&path).is_empty() {
+                    let problem = "is not a directory; put the one back that was there".into();
+                    let file = OpenError::Damaged { path: path.clone(), problem };
+                    replicas.unknown.push(Unknown::new(path, &file));
+                }
+                continue;
+            }
             match identity::read_replica(&path) {
                 Ok(Some(identity)) => {
                     replicas.ids.extend([identity.range, identity.replica]);

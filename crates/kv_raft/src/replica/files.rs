@@ -2,7 +2,7 @@
 //! removed is gone when the process ends, so a log is written again from memory then.
 
 use crate::{
-    error::OpenError,
+    error::{OpenError, panicked},
     identity::{
         Identity, REPLICA_FILE,
         data_dir::{DataDir, make_directory, warn_of_others},
@@ -94,7 +94,7 @@ pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Arc<M
     let mut ticks = interval(LOG_CHECK_PAUSE);
     loop {
         ticks.tick().await;
-        let (snapshot, files) = (range.snapshots.file(), files.clone());
+        let (snapshot, directory, files) = (range.snapshots.file(), &files.directory, files.clone());
         // The range does not end, and its log is not opened again, as long as this runs.
         let (synced, log) = (range.synced(), log.clone());
         let look = move || {
@@ -110,7 +110,7 @@ pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Arc<M
         let (lost, kept, lost_snapshot);
         (watch, note, lost, kept, lost_snapshot) = match spawn_blocking(look).await {
             Ok(looked) => looked,
-            Err(panic) => return panic.to_string(),
+            Err(_) => return panicked(directory),
         };
         if let Some(path) = lost {
             return removed(&path);
