@@ -171,13 +171,14 @@ impl Replica {
 
     /// Syncs all that is executed, and notes how far that is.
     async fn sync_at_end(&self, log: &Mutex<Log>) {
-        let span = &*self.range.span().text;
-        if let Err(error) = sync(log).await {
-            return tracing::error!(range = span, %error, "the log cannot be synced");
-        }
-        match self.files.keep() {
+        let synced = sync(log).await.map_err(|error| format!("the log cannot be synced: {error}"));
+        match synced.and_then(|()| self.files.keep().map_err(|error| error.to_string())) {
             Ok(()) => self.files.note_synced(self.range.progress.applied.load(Relaxed)),
-            Err(error) => tracing::error!(range = span, %error, "it is not noted how far the log is on disk"),
+            Err(reason) => {
+                let span = &*self.range.span().text;
+                tracing::error!(range = span, reason, "the range ends, and its log may not be on disk");
+                self.range.fail_log(&reason);
+            }
         }
     }
 
