@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    limits::{ENDING_WAIT, KILLED_WAIT, LOCK_PAUSE, SOCKET_PATH_BYTES},
+    limits::{ENDING_WAIT, KILLED_WAIT, PID_LOCK_PAUSE, SOCKET_PATH_BYTES},
 };
 use rustix::{net::sockopt::socket_peercred, process::Pid};
 use std::{
@@ -107,7 +107,7 @@ impl RunDir {
             if began.elapsed() >= timeout {
                 return self.lock();
             }
-            thread::sleep(LOCK_PAUSE);
+            thread::sleep(PID_LOCK_PAUSE);
         }
     }
 
