@@ -24,8 +24,8 @@ pub(crate) struct Compare {
     /// Compare GET by redis-benchmark beside processes that keep the cores busy, with io_uring and epoll
     #[arg(long, conflicts_with = "unpinned")]
     pub(crate) neighbours: bool,
-    /// Compare servers that have every write on disk before they reply, and our volatile release
-    #[arg(long, conflicts_with_all = ["unpinned", "neighbours"])]
+    /// Compare servers that have every write on disk before they reply; pinned, with our volatile release as well
+    #[arg(long, conflicts_with = "neighbours")]
     pub(crate) durable: bool,
     /// [default: 5, with neighbours 9]
     #[arg(long)]

@@ -66,6 +66,7 @@ fn set_up(compare: &Compare, interrupt: &Interrupt) -> Result<Vec<Contender>, Er
     programs.push((Program::Valkey(compare.valkey.clone()), Some("valkey")));
     let mut contenders = Vec::new();
     for (program, reference) in programs {
+        let program = if compare.durable { program.durable() } else { program };
         let Some(name) = program.version() else {
             println!("not installed: {}", program.path()?.display());
             continue;
