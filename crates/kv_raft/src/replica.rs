@@ -25,6 +25,7 @@ use renew::{open_log, renew_log};
 use std::{
     collections::BTreeSet,
     future::pending,
+    path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
     time::Instant,
@@ -42,6 +43,22 @@ pub(crate) struct Replica {
     pub(crate) files: ReplicaFiles,
     /// Bytes of entries that its log keeps in memory.
     pub(crate) cache_bytes: usize,
+}
+
+/// Stops a range whose replica panics: who waits for it would wait forever.
+pub(crate) struct StopAtPanic<'a> {
+    pub(crate) range: &'a Range,
+    pub(crate) directory: &'a Path,
+}
+
+impl Drop for StopAtPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let reason = format!("{}; {}", panicked(self.directory), ways_out(self.directory));
+            tracing::error!(range = &*self.range.span().text, reason, "the range has stopped");
+            self.range.stop(&reason);
+        }
+    }
 }
 
 /// What a life begins with.
@@ -68,6 +85,7 @@ enum End {
 impl Replica {
     /// Runs until the range is closed or has stopped.
     pub(crate) async fn run(self) {
+        let _stop = StopAtPanic { range: &self.range, directory: &self.files.directory };
         let (mut halted_at, mut begin) = (None, Begin::Start);
         loop {
             let span = &*self.range.span().text;

@@ -473,6 +473,7 @@ mod tests {
             }
             let Poll::Ready(Some((group, _writing))) = poll(sleeping, &counter) else { panic!("asleep") };
             assert_eq!(group.steps, if is_closed { 55 } else { 56 });
+            assert!(!proposals.is_proposer_asleep(), "a wake would come when it sleeps again");
         }
         assert_eq!(counter.0.load(Relaxed), 2);
     }

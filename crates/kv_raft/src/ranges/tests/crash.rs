@@ -12,8 +12,12 @@ use crate::{
         encoding::{Done, LogId, Payload},
     },
     ranges::skip::SkippableEntry,
+    replica::StopAtPanic,
 };
-use std::sync::mpsc::channel;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc::channel,
+};
 
 /// Appends entries to the log of the first range, each with one request. Returns the index of the last.
 fn append(data_dir: &Path, requests: &[Request<'_>]) -> u64 {
@@ -33,6 +37,21 @@ fn append(data_dir: &Path, requests: &[Request<'_>]) -> u64 {
         receiver.recv().expect("a result").expect("on disk");
     }
     log.last().expect("an entry").index
+}
+
+#[tokio::test]
+async fn a_range_whose_replica_panics_stops() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    let range = &ranges.all()[0];
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _stop = StopAtPanic { range, directory: Path::new("1-1") };
+        panic!("a bug");
+    }));
+    assert!(panicked.is_err());
+    let refused = write(range, "SET a 1").await.expect_err("stopped").to_string();
+    assert!(refused.contains("1-1: its files cannot be used"), "{refused}");
+    ranges.close().await;
 }
 
 #[tokio::test]
