@@ -246,8 +246,22 @@ impl Proposals {
             group.completion.note_failure(&self.has_left_watches);
             group.add(false, encode)
         });
-        self.has_left_watches.fetch_or(pushed.is_err(), Relaxed);
+        if pushed.is_err() {
+            let queue = self.queue.lock();
+            let is_refused = queue.refusal.is_some();
+            self.has_left_watches.fetch_or(is_refused, Relaxed);
+            drop(queue);
+            if !is_refused {
+                // Who accepts has not seen it.
+                self.push_end_of_all_watches();
+            }
+        }
         pushed
+    }
+
+    fn push_end_of_all_watches(&self) {
+        // If it is refused, it is noted again.
+        drop(self.push_end_of_watches(|bytes| encode::encode_end_watches(None, bytes)));
     }
 
     /// Whether `bytes` can be added now; why not, if not.
@@ -326,22 +340,16 @@ impl Proposals {
     /// Accepts requests from now on, unless there will be no more groups. If watches were left, all of them
     /// end first.
     pub(crate) fn accept(&self) {
-        self.set_refusal(None);
-        if self.has_left_watches.swap(false, Relaxed) {
-            // If it is refused, it is noted again.
-            drop(self.push_end_of_watches(|bytes| encode::encode_end_watches(None, bytes)));
-        }
-    }
-
-    /// Refuses requests from now on. Groups that wait go on waiting.
-    pub(crate) fn refuse(&self, refusal: RangeError) {
-        self.set_refusal(Some(refusal));
-    }
-
-    fn set_refusal(&self, refusal: Option<RangeError>) {
         let mut queue = self.queue.lock();
-        if !queue.is_closed {
-            queue.refusal = refusal;
+        if queue.is_closed {
+            return;
+        }
+        queue.refusal = None;
+        // A refusal is noted under this lock.
+        let has_left_watches = self.has_left_watches.swap(false, Relaxed);
+        drop(queue);
+        if has_left_watches {
+            self.push_end_of_all_watches();
         }
     }
 
@@ -374,8 +382,22 @@ impl Proposals {
 
     /// Refuses requests from now on, those that wait as well, until [`Self::accept`].
     pub(crate) fn fail(&self, refusal: &RangeError) {
-        self.refuse(refusal.clone());
-        let groups = std::mem::take(&mut self.queue.lock().groups);
+        self.refuse(refusal, false);
+    }
+
+    /// Refuses requests from now on, those that wait as well: there will be no more groups.
+    pub(crate) fn give_up(&self, refusal: &RangeError) {
+        self.refuse(refusal, true);
+        self.filled.0.notify_one();
+    }
+
+    fn refuse(&self, refusal: &RangeError, is_last: bool) {
+        let mut queue = self.queue.lock();
+        if !queue.is_closed {
+            (queue.refusal, queue.is_closed) = (Some(refusal.clone()), is_last);
+        }
+        let groups = std::mem::take(&mut queue.groups);
+        drop(queue);
         self.waiting.small.fetch_sub(groups.iter().map(OpenGroup::small_bytes).sum(), Relaxed);
         for group in groups {
             group.completion.set(Err(refusal.clone()));
@@ -388,9 +410,14 @@ mod tests {
     use super::*;
     use std::{
         pin::{Pin, pin},
+        sync::Barrier,
         task::{Context, Poll},
+        thread,
     };
     use tempfile::TempDir;
+
+    /// How often two threads meet.
+    const ROUNDS: usize = 2_000;
 
     #[derive(Default)]
     struct Counter(AtomicUsize);
@@ -432,5 +459,33 @@ mod tests {
             assert!(poll(sleeping, &counter).is_ready());
         }
         assert!(poll(pin!(proposals.next()), &counter).is_pending());
+    }
+
+    /// Whether a refusal comes before, while or after the range accepts requests again.
+    #[test]
+    fn an_end_of_watches_that_is_refused_ends_all_of_them_when_requests_are_accepted() {
+        let directory = TempDir::new().expect("a directory");
+        let disk = Arc::new(Disk::open(directory.path()).expect("open"));
+        let refusal = RangeError::Behind { range: "..".into(), limit: 0 };
+        let proposals = Proposals::new("..".into(), Arc::default(), disk, refusal.clone());
+        let both = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    both.wait();
+                    drop(proposals.push_end_of_watches(|bytes| bytes.push(0)));
+                    both.wait();
+                }
+            });
+            for round in 0..ROUNDS {
+                both.wait();
+                proposals.accept();
+                both.wait();
+                assert_eq!(proposals.queue.lock().groups.len(), 1, "round {round}");
+                proposals.queue.lock().groups.clear();
+                proposals.fail(&refusal);
+                proposals.has_left_watches.store(false, Relaxed);
+            }
+        });
     }
 }
