@@ -3,7 +3,7 @@
 use crate::{
     error::{OpenError, ways_out},
     identity::{self, Identity, Ids, REPLICA_FILE, Span, failed},
-    limits::LOG_CACHE_BYTES,
+    limits::LOG_CACHE_LEAST,
     log::{Fsync, Log, LogSettings},
     replica::files::LOG,
 };
@@ -18,7 +18,7 @@ use std::{
 /// A replica, and its directory.
 pub(super) type Found = (PathBuf, Identity);
 
-/// A directory with data of which it is not known whose they are, or whether they are the newest.
+/// A directory, or what is in its place, with data of which it is not known whose they are, or whether they are the newest.
 #[derive(Debug, Clone)]
 pub(super) struct Unknown {
     pub(super) directory: PathBuf,
@@ -44,11 +44,22 @@ impl Replicas {
         let mut replicas = Replicas::default();
         for entry in fs::read_dir(directory).map_err(failed(directory))? {
             let path = entry.map_err(failed(directory))?.path();
-            if path.extension().is_some_and(|extension| extension == PART) || !path.is_dir() {
-                replicas.part_ids.extend(ids(&path));
+            let ids = ids(&path);
+            if path.extension().is_some_and(|extension| extension == PART) {
+                replicas.part_ids.extend(ids);
                 continue;
             }
-            replicas.ids.extend(ids(&path));
+            if !path.is_dir() {
+                // A link that leads nowhere, or a file: that of a range may be elsewhere.
+                if !ids.is_empty() {
+                    let problem = "is not a directory; put the directory of the range back".into();
+                    let hidden = OpenError::Damaged { path: path.clone(), problem };
+                    replicas.unknown.push(Unknown::new(path, &hidden));
+                    replicas.ids.extend(ids);
+                }
+                continue;
+            }
+            replicas.ids.extend(ids);
             match identity::read_replica(&path) {
                 Ok(Some(identity)) => {
                     replicas.ids.extend([identity.range, identity.replica]);
@@ -225,7 +236,7 @@ pub(super) fn make_replica(
         fs::remove_dir_all(&part).map_err(failed(&part))?;
     }
     let log = part.join(LOG);
-    let settings = LogSettings::new(&log, identity.owner(), LOG_CACHE_BYTES, Fsync::Always);
+    let settings = LogSettings::new(&log, identity.owner(), LOG_CACHE_LEAST, Fsync::Always);
     Log::create(settings).map_err(failed(&log))?;
     identity::write_replica(&part, &identity)?;
     fs::rename(&part, &path).and_then(|()| File::open(directory)?.sync_all()).map_err(failed(&path))?;
