@@ -250,7 +250,10 @@ fn as_long_as_a_log_cannot_be_written_nothing_is_saved_and_only_nosave_ends_the_
     client.command(&["SHUTDOWN", "NOSAVE"]);
     assert_eq!(client.read_until_closed(), "");
     assert!(node.wait().success());
-    assert!(node.log().contains("the range ends without its log"), "{}", node.log());
+    let log = node.log();
+    assert!(log.contains("the range ends without its log"), "{log}");
+    let count = |text| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(count("cannot be written again"), 1, "each reason is logged once: {log}");
 }
 
 /// Makes the file a pipe, from which a node reads what was in it when that is written.

@@ -1,5 +1,6 @@
 //! Why a range refuses requests, and why the ranges of a node cannot be opened.
 
+use rustix::io::Errno;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -17,11 +18,27 @@ pub(crate) fn ways_out(directory: &Path) -> String {
     )
 }
 
+/// Why something failed that is tried again and again, so that each reason is logged once.
+#[derive(Debug, Default)]
+pub(crate) struct LastReason(Option<String>);
+
+impl LastReason {
+    /// Notes why it failed this time, if it did. Returns whether that is another reason than the last time.
+    pub(crate) fn replace(&mut self, reason: Option<String>) -> bool {
+        let is_new = reason.is_some() && self.0 != reason;
+        self.0 = reason;
+        is_new
+    }
+}
+
 /// What can be done about an error of the system.
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         // It says itself what to do.
         _ if error.raw_os_error().is_none() => "",
+        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            "; no symbolic link is followed here: put what it leads to in its place"
+        }
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "; is data_dir the right directory?"
         }
@@ -246,4 +263,18 @@ pub enum OpenError {
         /// The error of the system.
         error: io::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_new_once_until_another_one_or_a_success() {
+        let mut last = LastReason::default();
+        let mut replace = |reason: Option<&str>| last.replace(reason.map(str::to_owned));
+        let news =
+            [Some("full"), Some("full"), Some("gone"), None, Some("gone"), Some("gone")].map(&mut replace);
+        assert_eq!(news, [true, false, true, false, true, false]);
+    }
 }

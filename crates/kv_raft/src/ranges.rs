@@ -6,7 +6,7 @@ pub(crate) mod skip;
 
 use crate::{
     disk::Disk,
-    error::OpenError,
+    error::{LastReason, OpenError},
     identity::{
         Ids, NODE_FILE, Owner, Span,
         data_dir::{DataDir, is_locked, lock_when_free, make_directory},
@@ -268,19 +268,19 @@ fn warn_if_node_is_missing(data_dir: &Path, node: &str) -> io::Result<()> {
 /// Looks at the data directory from time to time. If another process has taken it, the ranges stop, so that
 /// no file is written by both.
 async fn watch_data_dir(data_dir: Arc<DataDir>, ranges: Vec<Arc<Range>>) {
-    let (mut ticks, mut last) = (interval(LOG_CHECK_PAUSE), String::new());
+    let (mut ticks, mut last) = (interval(LOG_CHECK_PAUSE), LastReason::default());
     loop {
         ticks.tick().await;
         // It does not end in the middle of that, which would go on when the directory was moved away.
-        let Err(error) = block_in_place(|| data_dir.check()) else { continue };
-        let reason = error.to_string();
-        if last != reason {
-            tracing::error!(reason, "the data directory is not as it was");
+        let error = block_in_place(|| data_dir.keep()).err();
+        let is_new = last.replace(error.as_ref().map(OpenError::to_string));
+        let Some(error) = error else { continue };
+        if is_new {
+            tracing::error!(reason = %error, "the data directory is not as it was");
         }
         if matches!(error, OpenError::Locked { .. }) {
-            return ranges.iter().for_each(|range| range.give_up(&reason));
+            return ranges.iter().for_each(|range| range.give_up(&error.to_string()));
         }
-        last = reason;
     }
 }
 
@@ -291,7 +291,7 @@ async fn watch_disk(disk: Arc<Disk>) {
         ticks.tick().await;
         let disk = disk.clone();
         // Making the reserved file may take long.
-        if let Ok(Err(error)) = spawn_blocking(move || disk.check()).await {
+        if let Ok(Err(error)) = spawn_blocking(move || disk.refresh()).await {
             tracing::debug!(%error, "the free space of the disk is not known");
         }
     }
