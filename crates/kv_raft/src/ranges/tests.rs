@@ -570,12 +570,12 @@ async fn on_a_full_disk_reads_go_on_and_writes_are_refused_until_there_is_space(
     assert_eq!(reserved().expect("a file"), disk.reserve());
     let reserve = disk.reserve();
     disk.set_reserve(u64::MAX);
-    disk.check().expect("checked");
+    disk.refresh().expect("a disk");
     let refused = write(range, "SET a 2").await.expect_err("refused").to_string();
     assert!(refused.starts_with("range .. cannot write: less than "), "{refused}");
     assert_eq!((read(range, "GET a"), disk.is_full()), ("1".into(), true));
     disk.set_reserve(reserve);
-    disk.check().expect("checked");
+    disk.refresh().expect("a disk");
     write(range, "SET a 2").await.expect("written");
     assert_eq!(read(range, "GET a"), "2");
     ranges.close().await;

@@ -107,7 +107,7 @@ async fn watches_end_although_the_range_refuses_writes() {
     let disk = &range.snapshots.disk;
     let set_reserve = |reserve| {
         disk.set_reserve(reserve);
-        disk.check().expect("checked");
+        disk.refresh().expect("a disk");
     };
     let version = watch(range).await;
     assert!(!has_ended(range, version).await);
