@@ -7,7 +7,7 @@ use std::{
     process::Command,
     time::{Duration, SystemTime},
 };
-use tests::{Pair, Release, RespClient, SmallDisk, resp, sorted_lines, text, wait_until};
+use tests::{Pair, Release, RespClient, Signal, SmallDisk, resp, sorted_lines, text, wait_until};
 
 /// Two rows, of which the first is volatile.
 const MIXED: &str = "[[routes]]\nbuckets = \"a..m\"\nnodes = [\"foo@127.0.0.1\"]\ndurable = false\n\
@@ -229,15 +229,19 @@ fn shutdown_drains_the_node() {
     assert!(node.wait().success());
 }
 
-/// A file is in the place of the data directory, so what is acknowledged is in memory alone.
+/// Puts a file in the place of the data directory, so that what is acknowledged is in memory alone.
+fn take_data_dir(node: &Release) {
+    let data_dir = node.data_dir();
+    fs::rename(&data_dir, data_dir.with_extension("away")).expect("renamed");
+    fs::write(&data_dir, "").expect("written");
+}
+
 #[test]
 fn as_long_as_a_log_cannot_be_written_nothing_is_saved_and_only_nosave_ends_the_node() {
     let mut node = Release::durable();
     let mut client = node.resp();
     assert_eq!(client.ask("WAITAOF 1 0 0"), r"*2\r\n:1\r\n:0\r\n");
-    let data_dir = node.data_dir();
-    fs::rename(&data_dir, data_dir.with_extension("away")).expect("renamed");
-    fs::write(&data_dir, "").expect("written");
+    take_data_dir(&node);
     wait_until("writes are refused", || client.ask("SET a 1").starts_with("-MISCONF"));
     for command in ["SAVE", "BGSAVE", "BGSAVE", "SAVE"] {
         let refused = client.ask(command);
@@ -247,6 +251,13 @@ fn as_long_as_a_log_cannot_be_written_nothing_is_saved_and_only_nosave_ends_the_
     for command in ["SHUTDOWN", "SHUTDOWN SAVE", "SHUTDOWN NOW"] {
         assert_eq!(client.ask(command), r"-ERR Errors trying to SHUTDOWN. Check logs.\r\n");
     }
+    for verb in ["stop", "restart"] {
+        let refused = node.verb(&[verb]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let why = text(&refused.stderr);
+        assert!(why.starts_with("foo: the node goes on: ") && why.contains("(range ..: "), "{why}");
+        assert!(why.ends_with(&format!("end it all the same with `kill {}`", node.pid())), "{why}");
+    }
     client.command(&["SHUTDOWN", "NOSAVE"]);
     assert_eq!(client.read_until_closed(), "");
     assert!(node.wait().success());
@@ -254,6 +265,35 @@ fn as_long_as_a_log_cannot_be_written_nothing_is_saved_and_only_nosave_ends_the_
     assert!(log.contains("the range ends without its log"), "{log}");
     let count = |text| log.lines().filter(|line| line.contains(text)).count();
     assert_eq!(count("cannot be written again"), 1, "each reason is logged once: {log}");
+}
+
+#[test]
+fn a_node_that_ends_without_its_log_fails_and_so_does_stop() {
+    const LOST: &str = "foo: the node has ended, and what it had acknowledged is not all on disk: range ..: ";
+    let mut node = Release::durable();
+    take_data_dir(&node);
+    let mut client = node.resp();
+    wait_until("writes are refused", || client.ask("SET a 1").starts_with("-MISCONF"));
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait().code(), Some(1));
+    assert!(node.log().contains(LOST), "{}", node.log());
+    wait_until("a log fails that had not failed before the node stops", || {
+        let mut node = Release::durable();
+        take_data_dir(&node);
+        let stopped = node.verb(&["stop"]);
+        assert_eq!(stopped.status.code(), Some(1), "{stopped:?}");
+        // If the node has noticed before, it goes on.
+        let has_ended = !node.still_runs();
+        assert_eq!(text(&stopped.stderr).starts_with(LOST), has_ended, "{stopped:?}");
+        has_ended
+    });
+    // Of the next start nothing was lost.
+    let data_dir = node.data_dir();
+    fs::remove_file(&data_dir).expect("removed");
+    fs::rename(data_dir.with_extension("away"), &data_dir).expect("renamed");
+    node.restart();
+    let stopped = node.verb(&["stop"]);
+    assert!(stopped.status.success(), "{stopped:?}");
 }
 
 /// Makes the file a pipe, from which a node reads what was in it when that is written.

@@ -26,9 +26,9 @@ use std::{
 #[error(
     "at least {} are to be written, and only {} are free on the disk, of which {} are kept for the logs: \
      free some space",
-    size(*.needed),
-    size(*.free),
-    size(*.reserve)
+    format_bytes(*.needed),
+    format_bytes(*.free),
+    format_bytes(*.reserve)
 )]
 pub(crate) struct NoSpace {
     needed: u64,
@@ -36,7 +36,8 @@ pub(crate) struct NoSpace {
     reserve: u64,
 }
 
-fn size(bytes: u64) -> String {
+/// A size as people read it.
+pub fn format_bytes(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
@@ -99,7 +100,7 @@ impl Disk {
     pub(crate) fn full_reason(&self) -> Option<Arc<str>> {
         let directory = self.directory.display();
         let reason = || {
-            let reserve = size(self.reserve());
+            let reserve = format_bytes(self.reserve());
             format!("less than {reserve} are free on the disk of {directory}: free some space").into()
         };
         self.is_full().then(reason)
@@ -264,6 +265,12 @@ impl Drop for Writing {
 mod tests {
     use super::*;
     use tempfile::TempDir;
+
+    #[test]
+    fn sizes_are_shown_in_the_unit_that_suits_them() {
+        let sizes = [0, 999, 1_000, 123_456, 999_900, 1_000_000, 1_234_567_890].map(format_bytes);
+        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "123.5 kB", "999.9 kB", "1.0 MB", "1234.6 MB"]);
+    }
 
     #[test]
     fn a_reserve_that_is_not_whole_is_made_again() {

@@ -1,6 +1,5 @@
 //! Why a range refuses requests, and why the ranges of a node cannot be opened.
 
-use rustix::io::Errno;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -31,21 +30,54 @@ impl LastReason {
     }
 }
 
-/// What can be done about an error of the system.
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        // It says itself what to do.
-        _ if error.raw_os_error().is_none() => "",
-        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-            "; no symbolic link is followed here: put what it leads to in its place"
+/// An error of the system at a file of the range in this directory, with the file and what to do. One that
+/// is not the system's has both already.
+pub(crate) fn unusable(directory: &Path, path: &Path, error: io::Error) -> io::Error {
+    if error.raw_os_error().is_none() {
+        return error;
+    }
+    let kind = error.kind();
+    io::Error::new(kind, format!("{}: {error}{}", path.display(), remedy(kind, directory)))
+}
+
+/// What can be done when a file of the range in this directory cannot be used, as an error ends.
+pub(crate) fn remedy(kind: io::ErrorKind, directory: &Path) -> String {
+    let ways_out = ways_out(directory);
+    match kind {
+        io::ErrorKind::IsADirectory => {
+            format!("; move it elsewhere and put the file back that was there, or {ways_out}")
         }
+        io::ErrorKind::NotADirectory => {
+            format!("; move it elsewhere and put the directory back that was there, or {ways_out}")
+        }
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::StorageFull
+        | io::ErrorKind::QuotaExceeded => advice(kind).to_owned(),
+        _ => format!("; {ways_out}"),
+    }
+}
+
+/// What is said of a panic at the files of the range in this directory. The panic is in the log.
+pub(crate) fn panicked(directory: &Path) -> String {
+    format!(
+        "{}: its files cannot be used: a thread panicked at them, and the log says where",
+        directory.display()
+    )
+}
+
+/// What can be done about an error of the system.
+fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "; is data_dir the right directory?"
         }
         io::ErrorKind::PermissionDenied => "; the data directory must belong to the user that runs this",
         io::ErrorKind::ReadOnlyFilesystem => "; the data directory must be on a disk that can be written to",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space",
-        _ => "",
+        io::ErrorKind::IsADirectory => "; move it elsewhere: only a file may have that name",
+        io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => "",
+        _ => "; check what is there, and the disk",
     }
 }
 
@@ -255,8 +287,8 @@ pub enum OpenError {
         /// What is wrong, and what to do.
         problem: String,
     },
-    /// A file or a directory cannot be read or written.
-    #[error("{}: {error}{}", .path.display(), advice(error))]
+    /// A file or a directory cannot be read or written. What is not an error of the system says what to do.
+    #[error("{}: {error}{}", .path.display(), error.raw_os_error().map_or("", |_| advice(error.kind())))]
     Io {
         /// The file.
         path: PathBuf,

@@ -25,6 +25,7 @@ mod ranges;
 mod replica;
 pub mod snapshot;
 
+pub use disk::format_bytes;
 pub use error::{OpenError, RangeError};
 pub use group::encode::is_immediate;
 pub use identity::Span;

@@ -168,12 +168,12 @@ impl Log {
         Ok(log)
     }
 
-    /// Opens a log that was made. What the end of the last file lacks is cut off; damage anywhere else is an
-    /// error that names file and offset.
-    pub(crate) fn open(settings: LogSettings<'_>) -> io::Result<Log> {
+    /// Opens a log that was made. What the end of the last file lacks is cut off; damage anywhere else, or
+    /// before `synced`, an entry that was on disk, is an error that names file and offset.
+    pub(crate) fn open(settings: LogSettings<'_>, synced: u64) -> io::Result<Log> {
         damage::check_beginning(settings.directory)?;
         damage::check_owner(settings.directory, settings.owner)?;
-        damage::cut_torn_end(settings.directory, settings.fsync == Fsync::Always)?;
+        damage::cut_torn_end(settings.directory, settings.fsync == Fsync::Always, synced)?;
         let log = Log::load(settings)?;
         // One that an early version made says it anywhere in its first file.
         let owner = log.log.log_state().user_data;

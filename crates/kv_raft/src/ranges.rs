@@ -23,7 +23,7 @@ use kv::{Budget, FreezeBudget, Store, TransactionLimits};
 use replicas::{Found, Opened, Unknown, open_replicas};
 use rustix::process::{Resource, getrlimit};
 use std::{
-    fs, io,
+    fs,
     path::{self, Path, PathBuf},
     sync::Arc,
 };
@@ -138,7 +138,7 @@ impl Ranges {
         check_place(data_dir)?;
         make_directory(&directory).map_err(failed(&directory))?;
         let lock = lock_when_free(data_dir)?;
-        warn_if_node_is_missing(data_dir, node).map_err(failed(data_dir))?;
+        warn_if_node_is_missing(data_dir, node)?;
         let mut ids = Ids::open(data_dir, node)?;
         let part = data_dir.join(PART);
         if fs::exists(&part).map_err(failed(&part))? {
@@ -252,9 +252,10 @@ fn log_files(logs: usize) -> usize {
 }
 
 /// Warns if there are ranges, and it is not known of which node.
-fn warn_if_node_is_missing(data_dir: &Path, node: &str) -> io::Result<()> {
-    let has_ranges = fs::read_dir(data_dir.join(RANGES_DIRECTORY))?.next().is_some();
-    if has_ranges && !fs::exists(data_dir.join(NODE_FILE))? {
+fn warn_if_node_is_missing(data_dir: &Path, node: &str) -> Result<(), OpenError> {
+    let (ranges, file) = (data_dir.join(RANGES_DIRECTORY), data_dir.join(NODE_FILE));
+    let has_ranges = fs::read_dir(&ranges).map_err(failed(&ranges))?.next().is_some();
+    if has_ranges && !fs::exists(&file).map_err(failed(&file))? {
         tracing::warn!(
             directory = %data_dir.display(),
             node,
@@ -299,7 +300,10 @@ async fn watch_disk(disk: Arc<Disk>) {
 
 /// Whether the directory is not a data directory yet.
 fn is_new(data_dir: &Path) -> Result<bool, OpenError> {
-    let is_there = |name| fs::exists(data_dir.join(name)).map_err(failed(data_dir));
+    let is_there = |name| {
+        let path = data_dir.join(name);
+        fs::exists(&path).map_err(failed(&path))
+    };
     Ok(!is_there(RANGES_DIRECTORY)? && !is_there(NODE_FILE)?)
 }
 

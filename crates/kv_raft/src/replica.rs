@@ -6,7 +6,7 @@ pub(crate) mod renew;
 
 use crate::{
     consensus::Consensus,
-    error::ways_out,
+    error::{panicked, ways_out},
     group::process,
     identity::read_skipped,
     limits::{
@@ -175,13 +175,14 @@ impl Replica {
 
     /// Syncs all that is executed, and notes how far that is.
     async fn sync_at_end(&self, log: &Mutex<Log>) {
-        let span = &*self.range.span().text;
-        if let Err(error) = sync(log).await {
-            return tracing::error!(range = span, %error, "the log cannot be synced");
-        }
-        match self.files.keep() {
+        let synced = sync(log).await.map_err(|error| format!("the log cannot be synced: {error}"));
+        match synced.and_then(|()| self.files.keep().map_err(|error| error.to_string())) {
             Ok(()) => self.files.note_synced(self.range.progress.applied.load(Relaxed)),
-            Err(error) => tracing::error!(range = span, %error, "it is not noted how far the log is on disk"),
+            Err(reason) => {
+                let span = &*self.range.span().text;
+                tracing::error!(range = span, reason, "the range ends, and its log may not be on disk");
+                self.range.fail_log(&reason);
+            }
         }
     }
 
@@ -194,7 +195,6 @@ impl Replica {
             let skipped = read_skipped(directory).map_err(|error| error.to_string())?;
             let opened = open_log(directory, owner, cache_bytes, range.fsync);
             let mut log = opened.map_err(|error| error.to_string())?;
-            files.check_end(log.last())?;
             range.set_last(log.last());
             range.set_log_stats(log.stats());
             let snapshot = match begin {
@@ -218,10 +218,9 @@ impl Replica {
             files.name_log(&mut log)?;
             Ok((log, skipped))
         };
-        match tokio::task::spawn_blocking(load).await {
-            Ok(loaded) => loaded,
-            Err(panic) => Err(panic.to_string()),
-        }
+        let directory = &self.files.directory;
+        let panicked = |_| Err(format!("{}; {}", panicked(directory), ways_out(directory)));
+        tokio::task::spawn_blocking(load).await.unwrap_or_else(panicked)
     }
 
     /// Executes what is known to be committed, one entry at a time: the library would hold many of them at

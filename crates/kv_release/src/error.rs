@@ -96,6 +96,10 @@ pub(crate) enum Error {
     #[error("the node {0}")]
     GaveUp(otp::Exit),
 
+    /// Why the log of a range was not written when the node ended.
+    #[error("the node has ended, and what it had acknowledged is not all on disk: {0}")]
+    Lost(String),
+
     #[error("the node did not start (exit code {code}); the end of its log:\n{log}")]
     Daemon { code: u8, log: String },
 }
@@ -134,7 +138,8 @@ impl Error {
             | Error::RestoreStopped(_)
             | Error::Source { .. }
             | Error::Printed
-            | Error::GaveUp(_) => exit_code::FAILED,
+            | Error::GaveUp(_)
+            | Error::Lost(_) => exit_code::FAILED,
         }
     }
 }

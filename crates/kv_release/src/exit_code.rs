@@ -2,7 +2,8 @@
 
 /// Done. A node that was stopped by `stop`, SIGTERM or SIGINT ends with it too.
 pub(crate) const OK: u8 = 0;
-/// Failed while running: a node gave up, for the init system to restart it, or an expression was refused.
+/// Failed while running: a node gave up, for the init system to restart it, or ended without its log being
+/// written, or an expression was refused.
 pub(crate) const FAILED: u8 = 1;
 /// Something needed is unavailable: a port in use, a node already running, no node running.
 pub(crate) const UNAVAILABLE: u8 = 69;
@@ -16,7 +17,8 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0    done; also after SIGTERM, SIGINT or `stop`
-  1    failed while running: the node gave up, an expression was refused, or not all was imported or exported
+  1    failed while running: the node gave up or could not write its log to the end, an expression or `stop`
+       was refused, or not all was imported or exported
   2    invalid command line
   69   unavailable: a port in use, a node already running, no node running
   78   invalid configuration, or an unusable run directory or data directory; nothing was started

@@ -96,4 +96,4 @@ pub(crate) const DESCRIPTORS_OF_THREAD: usize = 4;
 /// moment ago, and between two attempts.
 pub(crate) const ENDING_WAIT: Duration = Duration::from_secs(30);
 pub(crate) const KILLED_WAIT: Duration = Duration::from_millis(250);
-pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const PID_LOCK_PAUSE: Duration = Duration::from_millis(10);

@@ -110,7 +110,8 @@ fn stop(run_dir: &RunDir, deadline: Duration) -> Result<(), Error> {
     let process = run_dir.process().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     client::evaluate(run_dir, "stop", false)?;
     let has_ended = || process.as_ref().is_none_or(has_ended);
-    client::wait_until(run_dir, "stop", deadline + BOOT_TIMEOUT, || Ok(run_dir.is_free() && has_ended()))
+    client::wait_until(run_dir, "stop", deadline + BOOT_TIMEOUT, || Ok(run_dir.is_free() && has_ended()))?;
+    run_dir.lost().map_or(Ok(()), |lost| Err(Error::Lost(lost)))
 }
 
 /// Whether a process has ended.

@@ -2,8 +2,8 @@
 
 use super::LocalNode;
 use crate::error::{RangeFailure, RangeFailureKind};
-use kv_raft::{Fsync, RangeStatus, Ranges};
-use std::path::Path;
+use kv_raft::{Fsync, Range, RangeStatus, Ranges};
+use std::{path::Path, sync::Arc};
 
 impl LocalNode {
     /// The whole path of the directory in which durable buckets are kept.
@@ -39,6 +39,14 @@ impl LocalNode {
     pub fn check_logs(&self) -> Result<(), RangeFailure> {
         self.ranges().iter().try_for_each(|range| range.check_log())?;
         Ok(())
+    }
+
+    /// A range whose log is not on disk, and why, if there is one.
+    pub fn log_failure(&self) -> Option<String> {
+        let failure = |range: &Arc<Range>| {
+            range.log_failure().map(|reason| format!("range {}: {reason}", range.span().text))
+        };
+        self.ranges().iter().find_map(failure)
     }
 
     /// Has a snapshot taken of each durable range that is ready, from which its log goes on. The future waits

@@ -129,7 +129,9 @@ pub(crate) fn hand_over(data_dir: &Path, made: &Path) -> Result<(), OpenError> {
         return Ok(());
     }
     if made.is_symlink() {
-        return Err(failed(made)(Errno::LOOP.into()));
+        let problem = "is a symbolic link, which root does not follow here: run this as the owner of the data \
+                       directory";
+        return Err(OpenError::Damaged { path: made.into(), problem: problem.into() });
     }
     let mut directory = File::open(data_dir).map_err(failed(data_dir))?;
     let names: Vec<_> = made.strip_prefix(data_dir).unwrap_or(made).iter().collect();

@@ -6,9 +6,12 @@
 use super::encoding::{
     Flushed, ID_BYTES, LogId, LogTypes, PAYLOAD_HEADER_BYTES, PAYLOAD_VERSION, Vote, is_beginning_of_payload,
 };
-use crate::{error::ways_out, identity::Owner};
+use crate::{
+    error::{remedy, unusable, ways_out},
+    identity::Owner,
+};
 use raft_log::{
-    RaftLogAction, RaftWalTypes, Types, WALRecord,
+    RaftLogAction, RaftLogRecord, Types, WALRecord,
     codeq::{Decode, Encode},
 };
 use std::{
@@ -50,9 +53,10 @@ pub(super) fn check_beginning(directory: &Path) -> io::Result<()> {
         let reason = format!("{} is empty; {}", directory.display(), ways_out(range_of(directory)));
         return Err(io::Error::new(ErrorKind::InvalidData, reason));
     };
-    match decode(&mut BufReader::new(File::open(&first)?)) {
+    let beginning = File::open(&first).and_then(|file| decode(&mut BufReader::new(file)));
+    match beginning {
         Err(error) if is_unreadable(&error) => return Err(Damage { path: first, offset: 0 }.into()),
-        result => result?,
+        result => result.map_err(unusable_file(&first))?,
     }
     // Nothing was written to the last ones. The library expects a record in each of the others.
     while files.pop_if(|last| is_unwritten(last).unwrap_or(false)).is_some() {}
@@ -67,13 +71,18 @@ pub(super) fn check_owner(directory: &Path, owner: Owner) -> io::Result<()> {
     let mut is_named = false;
     for path in files(directory)? {
         // A file that was not begun has none, and what is damaged is found later.
-        let Some(found) = read_owner(&path)? else { continue };
+        let Some(found) = read_owner(&path).map_err(unusable_file(&path))? else { continue };
         if found != Some(owner) && (is_named || found.is_some()) {
             return Err(foreign(directory, &path, found));
         }
         is_named = found.is_some();
     }
     Ok(())
+}
+
+/// For `map_err`: an error of the system at a file of a log.
+fn unusable_file(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| unusable(range_of(path.parent().unwrap_or(path)), path, error)
 }
 
 /// The directory of the range whose log this is.
@@ -100,7 +109,7 @@ fn read_owner(path: &Path) -> io::Result<Option<Option<Owner>>> {
     let mut reader = BufReader::new(File::open(path)?);
     let mut found = None;
     for _ in 0..2 {
-        match WALRecord::<RaftWalTypes<LogTypes>>::decode(&mut reader) {
+        match RaftLogRecord::<LogTypes>::decode(&mut reader) {
             Ok(WALRecord::Checkpoint(state)) if state.user_data.is_some() => {
                 return Ok(Some(state.user_data));
             }
@@ -113,33 +122,84 @@ fn read_owner(path: &Path) -> io::Result<Option<Option<Owner>>> {
 }
 
 /// Cuts off a record at the end of the log of which some sectors were not written, and, if entries are not
-/// synced one by one, what was written behind it. Fails if the last file has other damage.
-pub(super) fn cut_torn_end(directory: &Path, is_each_synced: bool) -> io::Result<()> {
-    let mut files = files(directory)?;
-    // The library removes a file of which nothing was written. The end of the one before it may be torn.
-    while files.len() > 1 && is_unwritten(&files[files.len() - 1])? {
-        files.pop();
+/// synced one by one, what was written behind it. Fails if there is other damage, or the log would end before
+/// `synced`, an entry that was on disk.
+pub(super) fn cut_torn_end(directory: &Path, is_each_synced: bool, synced: u64) -> io::Result<()> {
+    let LogEnd { last, rest } = find_end(directory)?;
+    if last < synced {
+        return Err(ends_early(directory, rest, last, synced));
     }
-    let Some(last) = files.pop() else { return Ok(()) };
-    let Some(offset) = first_unreadable(&last)? else { return Ok(()) };
-    let mut file = File::options().read(true).write(true).open(&last)?;
-    file.seek(SeekFrom::Start(offset))?;
+    let Some(Damage { path, offset }) = rest else { return Ok(()) };
+    // The library removes it.
+    if is_unwritten(&path)? {
+        return Ok(());
+    }
     let mut rest = Vec::new();
-    file.read_to_end(&mut rest)?;
-    if newer_version(&last, offset)?.is_some() {
-        return Err(Damage { path: last, offset }.into());
-    }
+    let file = File::options().read(true).write(true).open(&path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_to_end(&mut rest)?;
+        Ok(file)
+    });
+    let file = file.map_err(unusable_file(&path))?;
     let written = written_sectors(&rest, offset);
     if is_torn(&rest)
         || written.len() < rest.len() && is_torn(written)
         || has_hole(written, offset) && (!is_each_synced || !has_record(&written[1..]))
     {
-        let (path, bytes) = (last.display(), written.len());
-        tracing::warn!(%path, offset, bytes, "the end of the log was not written, and is cut off");
-        file.set_len(offset)?;
-        return file.sync_all();
+        let (shown, bytes) = (path.display(), written.len());
+        tracing::warn!(path = %shown, offset, bytes, "the end of the log was not written, and is cut off");
+        return file.set_len(offset).and_then(|()| file.sync_all()).map_err(unusable_file(&path));
     }
-    Err(Damage { path: last, offset }.into())
+    Err(Damage { path, offset }.into())
+}
+
+/// How far a log can be read.
+struct LogEnd {
+    /// Its last entry up to there.
+    last: u64,
+    /// What follows: a record that cannot be read, or a file of which nothing was written.
+    rest: Option<Damage>,
+}
+
+/// Finds the end of a log. If something follows it, which may be cut off, all before it is checked. Fails if
+/// that is damaged, or what follows is an entry of another version.
+fn find_end(directory: &Path) -> io::Result<LogEnd> {
+    let (mut files, mut unwritten) = (files(directory)?, None);
+    // The end of the file before one of which nothing was written may be torn.
+    while files.len() > 1 && is_unwritten(&files[files.len() - 1])? {
+        unwritten = files.pop().map(|path| Damage { path, offset: 0 });
+    }
+    let Some((newest, before)) = files.split_last() else { return Ok(LogEnd { last: 0, rest: None }) };
+    let (mut last, unreadable) = last_entry(newest)?;
+    // Its first record says which entry was the last one before it.
+    if let (Some(0), Some(before)) = (unreadable, before.last()) {
+        (last, _) = last_entry(before)?;
+    }
+    let rest = unreadable.map(|offset| Damage { path: newest.clone(), offset }).or(unwritten);
+    match rest.as_ref().and_then(|_| first_damage(&files)) {
+        Some(damage) if damage.path != *newest || newer_version(&damage.path, damage.offset)?.is_some() => {
+            Err(damage.into())
+        }
+        _ => Ok(LogEnd { last, rest }),
+    }
+}
+
+/// The error of a log that ends at entry `last`, before an entry that was on disk.
+fn ends_early(directory: &Path, damage: Option<Damage>, last: u64, synced: u64) -> io::Error {
+    let known = format!("entry {synced} was on disk, says `synced` beside it");
+    let problem = match damage {
+        Some(Damage { path, offset }) => format!(
+            "{} is damaged at offset {offset}: only the entries up to {last} can be read, and {known}; put the file \
+             back as it was",
+            path.display()
+        ),
+        None => format!(
+            "{}: the log ends at entry {last}, and {known}: its newest file is missing or was cut; put it back",
+            directory.display()
+        ),
+    };
+    let reason = format!("{problem}, or {}", ways_out(range_of(directory)));
+    io::Error::new(ErrorKind::InvalidData, reason)
 }
 
 /// Whether one of the sectors of these bytes holds only zeros: disks may write them in any order.
@@ -171,8 +231,9 @@ fn begins_entry(record: &[u8]) -> bool {
 
 /// Whether a file has only zeros, or nothing.
 fn is_unwritten(path: &Path) -> io::Result<bool> {
-    for byte in BufReader::new(File::open(path)?).bytes() {
-        if byte? != 0 {
+    let file = File::open(path).map_err(unusable_file(path))?;
+    for byte in BufReader::new(file).bytes() {
+        if byte.map_err(unusable_file(path))? != 0 {
             return Ok(false);
         }
     }
@@ -187,10 +248,23 @@ fn written_sectors(rest: &[u8], offset: u64) -> &[u8] {
     &rest[..rest.len().min(end as usize)]
 }
 
-/// The error of a log that could not be opened, with the place of the damage if that is the reason.
+/// The error of a log that the library could not open, with the place of the damage if that is the reason.
 pub(super) fn locate(directory: &Path, error: io::Error) -> io::Error {
     let files = files(directory).unwrap_or_default();
-    let damaged = files.iter().enumerate().find_map(|(index, path)| {
+    match (first_damage(&files), error.kind()) {
+        (Some(damage), _) => damage.into(),
+        // Another process has it, as the error says.
+        (None, ErrorKind::WouldBlock) => error,
+        (None, kind) => {
+            let remedy = remedy(kind, range_of(directory));
+            io::Error::new(kind, format!("{} cannot be opened: {error}{remedy}", directory.display()))
+        }
+    }
+}
+
+/// The first place where one of these files, which follow each other, cannot be read or was cut.
+fn first_damage(files: &[PathBuf]) -> Option<Damage> {
+    files.iter().enumerate().find_map(|(index, path)| {
         let end = fs::metadata(path).ok()?.len();
         let is_cut = || {
             let next = files.get(index + 1).and_then(|next| first_byte(next));
@@ -201,8 +275,7 @@ pub(super) fn locate(directory: &Path, error: io::Error) -> io::Error {
             unreadable => unreadable.ok().flatten(),
         };
         offset.map(|offset| Damage { path: path.clone(), offset })
-    });
-    damaged.map_or(error, io::Error::from)
+    })
 }
 
 /// Where in the log a file begins, as its name says.
@@ -213,9 +286,10 @@ fn first_byte(path: &Path) -> Option<u64> {
 
 /// The files of a log, in order.
 fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let failed = |error| unusable(range_of(directory), directory, error);
     let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
         if path.extension().is_some_and(|extension| extension == "wal") {
             files.push(path);
         }
@@ -224,24 +298,42 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The last entry of the log where this file ends, and the offset of the first record that cannot be read.
+fn last_entry(path: &Path) -> io::Result<(u64, Option<u64>)> {
+    let mut last = None;
+    let unreadable = read_records(path, |record| match record {
+        WALRecord::Checkpoint(state) => last = state.last().map(|id| id.index),
+        WALRecord::Action(RaftLogAction::Append(id, _)) => last = Some(id.index),
+        WALRecord::Action(RaftLogAction::TruncateAfter(id)) => last = id.map(|id| id.index),
+        WALRecord::Action(RaftLogAction::PurgeUpto(id)) => last = last.max(Some(id.index)),
+        WALRecord::Action(RaftLogAction::SaveVote(_) | RaftLogAction::Commit(_)) => {}
+    })?;
+    Ok((last.unwrap_or(0), unreadable))
+}
+
 /// The offset of the first record that cannot be read.
 fn first_unreadable(path: &Path) -> io::Result<Option<u64>> {
-    let file = File::open(path)?;
-    let length = file.metadata()?.len();
+    read_records(path, drop)
+}
+
+/// Reads a file up to the first record that cannot be read, and returns the offset of that.
+fn read_records(path: &Path, mut on_record: impl FnMut(RaftLogRecord<LogTypes>)) -> io::Result<Option<u64>> {
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (length, file) = opened.map_err(unusable_file(path))?;
     let mut reader = Counted { reader: BufReader::new(file), read: 0 };
     while reader.read < length {
         let offset = reader.read;
-        match decode(&mut reader) {
-            Ok(()) => {}
+        match RaftLogRecord::<LogTypes>::decode(&mut reader) {
+            Ok(record) => on_record(record),
             Err(error) if is_unreadable(&error) => return Ok(Some(offset)),
-            Err(error) => return Err(error),
+            Err(error) => return Err(unusable_file(path)(error)),
         }
     }
     Ok(None)
 }
 
 fn decode(reader: &mut impl Read) -> io::Result<()> {
-    WALRecord::<RaftWalTypes<LogTypes>>::decode(reader).map(drop)
+    RaftLogRecord::<LogTypes>::decode(reader).map(drop)
 }
 
 /// Whether the bytes are at fault, and not the disk.
@@ -253,7 +345,7 @@ fn is_unreadable(error: &io::Error) -> bool {
 fn newer_version(path: &Path, offset: u64) -> io::Result<Option<u8>> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(offset))?;
-    let record = WALRecord::<RaftWalTypes<AnyLog>>::decode(&mut BufReader::new(file));
+    let record = RaftLogRecord::<AnyLog>::decode(&mut BufReader::new(file));
     Ok(match record {
         Ok(WALRecord::Action(RaftLogAction::Append(_, AnyPayload(version))))
             if version != PAYLOAD_VERSION =>

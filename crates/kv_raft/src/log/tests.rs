@@ -46,7 +46,7 @@ fn create(directory: &TempDir) -> Log {
 }
 
 fn open(directory: &TempDir) -> io::Result<Log> {
-    Log::open(settings(directory.path(), Fsync::Always))
+    Log::open(settings(directory.path(), Fsync::Always), 0)
 }
 
 fn id(index: u64) -> LogId {
@@ -341,7 +341,7 @@ fn a_log_without_a_record_is_not_taken_for_a_new_one() {
     let expected = format!("{} is empty; {}", directory.path().display(), ways_out(range_of(&directory)));
     assert_eq!((error, files(&directory).len()), (expected, 0));
     let missing = directory.path().join("missing");
-    Log::open(settings(&missing, Fsync::Always)).expect_err("missing");
+    Log::open(settings(&missing, Fsync::Always), 0).expect_err("missing");
     assert!(!missing.exists());
     drop(create(&directory));
     let log = open(&directory).expect("a log");
@@ -363,7 +363,7 @@ fn a_log_that_says_later_whose_it_is_is_refused_to_others() {
     let path = directory.path().join(FIRST_FILE);
     let expected = format!("{} is a file of the log of another replica, 1-2; ", path.display());
     assert!(error.starts_with(&expected), "{error}");
-    Log::open(LogSettings { owner, ..settings(directory.path(), Fsync::Always) }).expect("its own");
+    Log::open(LogSettings { owner, ..settings(directory.path(), Fsync::Always) }, 0).expect("its own");
 }
 
 #[test]

@@ -97,11 +97,12 @@ impl Range {
         self.synced.send_replace(entry);
     }
 
-    fn log_failure(&self) -> Option<Arc<str>> {
+    /// Why its log is not on disk, if it is not: what was acknowledged is in memory alone then.
+    pub fn log_failure(&self) -> Option<Arc<str>> {
         self.log_failure.borrow().clone()
     }
 
-    /// Fails while its log is not on disk: what was acknowledged is in memory alone then.
+    /// Fails while its log is not on disk.
     pub fn check_log(&self) -> Result<(), RangeError> {
         match self.log_failure() {
             Some(reason) => Err(RangeError::CannotWrite { range: self.text.clone(), reason }),

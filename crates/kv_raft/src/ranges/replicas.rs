@@ -44,22 +44,20 @@ impl Replicas {
         let mut replicas = Replicas::default();
         for entry in fs::read_dir(directory).map_err(failed(directory))? {
             let path = entry.map_err(failed(directory))?.path();
-            let ids = ids(&path);
             if path.extension().is_some_and(|extension| extension == PART) {
-                replicas.part_ids.extend(ids);
+                replicas.part_ids.extend(ids(&path));
                 continue;
             }
+            replicas.ids.extend(ids(&path));
             if !path.is_dir() {
-                // A link that leads nowhere, or a file: that of a range may be elsewhere.
-                if !ids.is_empty() {
-                    let problem = "is not a directory; put the directory of the range back".into();
-                    let hidden = OpenError::Damaged { path: path.clone(), problem };
-                    replicas.unknown.push(Unknown::new(path, &hidden));
-                    replicas.ids.extend(ids);
+                // Such as a link to a disk that is not there.
+                if !ids(&path).is_empty() {
+                    let problem = "is not a directory; put the one back that was there".into();
+                    let file = OpenError::Damaged { path: path.clone(), problem };
+                    replicas.unknown.push(Unknown::new(path, &file));
                 }
                 continue;
             }
-            replicas.ids.extend(ids);
             match identity::read_replica(&path) {
                 Ok(Some(identity)) => {
                     replicas.ids.extend([identity.range, identity.replica]);

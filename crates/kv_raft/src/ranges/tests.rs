@@ -6,6 +6,7 @@ mod large;
 mod limits;
 mod lost;
 mod memory;
+mod odd;
 mod refusals;
 mod removed;
 mod watches;

@@ -2,20 +2,21 @@
 //! removed is gone when the process ends, so a log is written again from memory then.
 
 use crate::{
-    error::{LastReason, OpenError, ways_out},
+    error::{LastReason, OpenError, panicked},
     identity::{
         Identity, REPLICA_FILE,
         data_dir::{DataDir, make_directory, warn_of_others},
-        failed, read_replica, read_synced, write_replica, write_synced,
+        failed, read_replica, write_replica, write_synced,
     },
     limits::{LOG_CHECK_PAUSE, LOG_LOOK_PAUSE, LOG_LOOKS, SYNCED_NOTE_PAUSE},
-    log::{Log, encoding::LogId},
+    log::{Log, LogFile, LogFiles},
     range::Range,
 };
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     fs::{self, Metadata},
+    ops::RangeInclusive,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -47,24 +48,6 @@ impl ReplicaFiles {
             warn_of_others(&directory.join(REPLICA_FILE));
         }
         Ok(())
-    }
-
-    /// Fails if the log ends before an entry that was on disk.
-    pub(super) fn check_end(&self, last: Option<LogId>) -> Result<(), String> {
-        let synced = read_synced(&self.directory).unwrap_or_else(|error| {
-            tracing::warn!(%error, "it is not known how far a log was on disk");
-            0
-        });
-        let last = last.map_or(0, |last| last.index);
-        if last >= synced {
-            return Ok(());
-        }
-        Err(format!(
-            "{}: the log ends at entry {last}, and entry {synced} was on disk, says `synced` beside it: its newest \
-             file is missing or was cut; put it back, or {}",
-            self.directory.join(LOG).display(),
-            ways_out(&self.directory)
-        ))
     }
 
     /// Notes that the log is on disk up to this entry. The directory must be that of this process.
@@ -113,7 +96,7 @@ pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Arc<M
     let mut ticks = interval(LOG_CHECK_PAUSE);
     loop {
         ticks.tick().await;
-        let (snapshot, files) = (range.snapshots.file(), files.clone());
+        let (snapshot, directory, files) = (range.snapshots.file(), &files.directory, files.clone());
         // The range does not end, and its log is not opened again, as long as this runs.
         let (synced, log) = (range.synced(), log.clone());
         let look = move || {
@@ -129,7 +112,7 @@ pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Arc<M
         let (lost, kept, lost_snapshot);
         (watch, note, lost, kept, lost_snapshot) = match spawn_blocking(look).await {
             Ok(looked) => looked,
-            Err(panic) => return panic.to_string(),
+            Err(_) => return panicked(directory),
         };
         if let Some(path) = lost {
             return removed(&path);
@@ -167,34 +150,75 @@ impl LogWatch {
     fn look(&mut self, log: &Mutex<Log>) -> Option<PathBuf> {
         let mut was_idle = true;
         for _ in 0..LOG_LOOKS {
-            // It is locked as long as a large group is copied.
-            let before = log.try_lock().map(|log| log.files())?;
-            let found: Vec<_> = before.files.iter().map(|file| fs::metadata(&file.path).ok()).collect();
-            let after = log.try_lock().map(|log| log.files())?;
-            // Those that the log has removed itself meanwhile are not among these.
-            let mut numbers = BTreeMap::new();
-            for file in &after.files {
-                let seen = before.files.iter().zip(&found).find(|(before, _)| before.path == file.path);
-                let Some((before, found)) = seen else { continue };
-                let number = found.as_ref().map(|found| (found.dev(), found.ino()));
-                let is_same =
-                    number.is_some() && self.numbers.get(&file.path).is_none_or(|seen| number == Some(*seen));
-                let is_whole = |found: &Metadata| (before.written..=file.size).contains(&found.len());
-                match number.filter(|_| is_same && found.as_ref().is_some_and(is_whole)) {
-                    Some(number) => drop(numbers.insert(file.path.clone(), number)),
-                    None => return Some(file.path.clone()),
-                }
+            let look = Look::at(log)?;
+            if let Some(changed) = self.compare(&look) {
+                return Some(changed);
             }
-            self.numbers = numbers;
-            let (newest, found) = before.files.last().zip(found.last()?.as_ref())?;
+            let (newest, found) = look.newest()?;
             self.newest = Some(newest.path.clone());
             if newest.written == found.len() {
                 return None;
             }
-            let is_same = after.files.last().is_some_and(|file| file.written == newest.written);
-            was_idle &= before.is_idle && after.is_idle && is_same;
+            was_idle &= look.is_idle();
             thread::sleep(LOG_LOOK_PAUSE);
         }
         self.newest.clone().filter(|_| was_idle)
+    }
+
+    /// Notes the files, unless one is not that which was seen before, or has not the bytes that it should:
+    /// then it returns that one.
+    fn compare(&mut self, look: &Look) -> Option<PathBuf> {
+        let mut numbers = BTreeMap::new();
+        for (path, bytes, found) in look.kept() {
+            let whole = found.filter(|found| bytes.contains(&found.len()));
+            let seen = self.numbers.get(path);
+            match whole.map(|found| (found.dev(), found.ino())) {
+                Some(number) if seen.is_none_or(|seen| *seen == number) => {
+                    numbers.insert(path.to_owned(), number);
+                }
+                _ => return Some(path.to_owned()),
+            }
+        }
+        self.numbers = numbers;
+        None
+    }
+}
+
+/// A look at the files of a log: what was found, and what the log says of them before and after that.
+struct Look {
+    before: LogFiles,
+    /// Of each of those before.
+    found: Vec<Option<Metadata>>,
+    after: LogFiles,
+}
+
+impl Look {
+    /// `None` if the log is locked, as it is while a large group is copied.
+    fn at(log: &Mutex<Log>) -> Option<Look> {
+        let before = log.try_lock().map(|log| log.files())?;
+        let found = before.files.iter().map(|file| fs::metadata(&file.path).ok()).collect();
+        let after = log.try_lock().map(|log| log.files())?;
+        Some(Look { before, found, after })
+    }
+
+    /// The files, but for those that the log has removed or begun meanwhile: how many bytes each may have,
+    /// and what was found.
+    fn kept(&self) -> impl Iterator<Item = (&Path, RangeInclusive<u64>, Option<&Metadata>)> {
+        self.after.files.iter().filter_map(|after| {
+            let index = self.before.files.iter().position(|before| before.path == after.path)?;
+            let bytes = self.before.files[index].written..=after.size;
+            Some((&*after.path, bytes, self.found[index].as_ref()))
+        })
+    }
+
+    /// The newest file, if it was found.
+    fn newest(&self) -> Option<(&LogFile, &Metadata)> {
+        self.before.files.last().zip(self.found.last()?.as_ref())
+    }
+
+    /// Whether nothing was on its way to the newest file.
+    fn is_idle(&self) -> bool {
+        let written = |files: &LogFiles| files.files.last().map(|newest| newest.written);
+        self.before.is_idle && self.after.is_idle && written(&self.before) == written(&self.after)
     }
 }

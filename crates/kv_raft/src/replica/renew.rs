@@ -4,8 +4,8 @@
 
 use super::files::{LOG, ReplicaFiles};
 use crate::{
-    error::{LastReason, ways_out},
-    identity::Owner,
+    error::{LastReason, panicked, unusable, ways_out},
+    identity::{Owner, failed, read_synced},
     limits::{LOG_CACHE_LEAST, RENEW_PAUSE, RENEW_PAUSE_LIMIT},
     log::{
         Fsync, Log, LogSettings,
@@ -79,11 +79,12 @@ async fn run_blocking(
     directory: &Path,
     run: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
 ) -> Result<(), String> {
-    let directory = directory.to_owned();
-    match tokio::task::spawn_blocking(move || run(&directory)).await {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(panic) => Err(panic.to_string()),
-    }
+    let path = directory.to_owned();
+    let result = tokio::task::spawn_blocking(move || run(&path)).await.map_err(|_| panicked(directory))?;
+    result.map_err(|error| match error.raw_os_error() {
+        Some(_) => failed(directory)(error).to_string(),
+        None => error.to_string(),
+    })
 }
 
 /// Makes an empty log behind an entry, which takes the place of the log when there is a snapshot of it. What
@@ -116,13 +117,17 @@ fn replace_log(directory: &Path) -> io::Result<()> {
 
 /// Opens the log of a range: there must be one.
 pub(crate) fn open_log(directory: &Path, owner: Owner, cache_bytes: usize, fsync: Fsync) -> io::Result<Log> {
-    finish(directory, owner)?;
+    finish(directory, owner).map_err(|error| unusable(directory, directory, error))?;
     let log = directory.join(LOG);
-    if !fs::exists(&log)? {
+    if !fs::exists(&log).map_err(|error| unusable(directory, &log, error))? {
         let reason = format!("{} is missing; {}", log.display(), ways_out(directory));
         return Err(io::Error::new(io::ErrorKind::NotFound, reason));
     }
-    Log::open(LogSettings::new(&log, owner, cache_bytes, fsync))
+    let synced = read_synced(directory).unwrap_or_else(|error| {
+        tracing::warn!(%error, "it is not known how far a log was on disk");
+        0
+    });
+    Log::open(LogSettings::new(&log, owner, cache_bytes, fsync), synced)
 }
 
 /// Makes an empty log behind an entry that is on disk elsewhere.
@@ -145,15 +150,19 @@ fn finish(directory: &Path, owner: Owner) -> io::Result<()> {
         return Ok(());
     }
     let is_next = !fs::exists(&log)? || {
-        let begun = Log::open(LogSettings::new(&next, owner, LOG_CACHE_LEAST, Fsync::Always))?;
+        let begun = Log::open(LogSettings::new(&next, owner, LOG_CACHE_LEAST, Fsync::Always), 0)?;
         let last = begun.purged().map_or(0, |last| last.index);
         fs::exists(files::path(directory, last))?
     };
     if is_next { replace_log(directory) } else { remove(&next) }
 }
 
-fn remove(directory: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(directory) {
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = fs::symlink_metadata(path).and_then(|found| match found.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    });
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -171,7 +180,7 @@ mod tests {
     fn purged(directory: &Path) -> Option<LogId> {
         let log = directory.join(LOG);
         fs::exists(&log).expect("a directory").then(|| {
-            Log::open(LogSettings::new(&log, OWNER, 1 << 20, Fsync::Always))
+            Log::open(LogSettings::new(&log, OWNER, 1 << 20, Fsync::Always), 0)
                 .expect("a log")
                 .purged()
                 .expect("an entry")

@@ -5,7 +5,7 @@ use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_
 use crate::{
     disk::{Disk, NoSpace},
     error::{OpenError, ways_out},
-    identity::{OWNER_BYTES, Owner, data_dir::DataDir},
+    identity::{OWNER_BYTES, Owner, data_dir::DataDir, failed},
     log::encoding::Position,
     snapshot::SnapshotEncoder,
 };
@@ -37,7 +37,7 @@ pub(crate) enum NotWritten {
     GivenUp(#[from] GivenUp),
     #[error(transparent)]
     NoSpace(#[from] NoSpace),
-    /// The directory is not that of this process any more.
+    /// The directory is not that of this process any more, or cannot be read.
     #[error(transparent)]
     Taken(#[from] OpenError),
     #[error("{}: {error}", .path.display())]
@@ -61,8 +61,8 @@ pub(crate) enum NotLoaded {
         ways_out(.path.parent().unwrap_or(.path))
     )]
     Foreign { path: PathBuf },
-    #[error("{}: {error}", .path.display())]
-    Io { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Io(#[from] OpenError),
 }
 
 /// With what begins what a description says of the owner. It stands before what is watched.
@@ -109,7 +109,7 @@ pub(crate) fn write(
         let _ = fs::remove_file(&part);
     })?;
     fs::rename(&part, &path).and_then(|()| File::open(directory)?.sync_all()).map_err(failed)?;
-    for before in remove_parts(directory).map_err(failed)?.into_iter().filter(|found| *found < path) {
+    for before in remove_parts(directory)?.into_iter().filter(|found| *found < path) {
         fs::remove_file(before).map_err(failed)?;
     }
     let (position, stamp_ms) = (position.clone(), header.stamp_ms);
@@ -178,9 +178,8 @@ pub(crate) fn load(
     store: &Store,
     progress: &LoadProgress,
 ) -> Result<Option<RangeSnapshot>, NotLoaded> {
-    let found = remove_parts(directory).map_err(|error| NotLoaded::Io { path: directory.into(), error })?;
-    let Some(path) = found.into_iter().next_back() else { return Ok(None) };
-    let failed = |error| NotLoaded::Io { path: path.clone(), error };
+    let Some(path) = remove_parts(directory)?.pop() else { return Ok(None) };
+    let failed = |error| NotLoaded::Io(failed(&path)(error));
     let unreadable = |error| match error {
         SnapshotError::Version(_) => NotLoaded::Version { path: path.clone(), error },
         _ => NotLoaded::Unreadable { path: path.clone(), error },
@@ -215,15 +214,15 @@ const PREFIX: &str = "snapshot-";
 const PART: &str = "part";
 
 /// Removes parts of snapshots, and returns those that are whole, the oldest first.
-fn remove_parts(directory: &Path) -> io::Result<Vec<PathBuf>> {
+fn remove_parts(directory: &Path) -> Result<Vec<PathBuf>, OpenError> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
+    for entry in fs::read_dir(directory).map_err(failed(directory))? {
+        let path = entry.map_err(failed(directory))?.path();
         if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX)) {
             continue;
         }
         match path.extension().is_some_and(|extension| extension == PART) {
-            true => fs::remove_file(path)?,
+            true => fs::remove_file(&path).map_err(failed(&path))?,
             false => found.push(path),
         }
     }

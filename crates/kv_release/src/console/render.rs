@@ -2,6 +2,7 @@
 
 use super::value::{Memory, Names, NodeRow, Peek, RangeRow, RouteRow, Status, Value};
 use crate::output::counted;
+use kv_raft::format_bytes;
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
 
@@ -148,8 +149,8 @@ fn range_cells(row: &RangeRow) -> [String; 8] {
         row.range.clone(),
         state,
         shown(row.entries.map(|entries| entries.to_string())),
-        shown(row.log_bytes.map(size)),
-        shown(snapshot.map(|(bytes, age)| format!("{}, {}", size(bytes), ago(age)))),
+        shown(row.log_bytes.map(format_bytes)),
+        shown(snapshot.map(|(bytes, age)| format!("{}, {}", format_bytes(bytes), ago(age)))),
         shown(row.last_sync_seconds.map(ago)),
         shown(row.sync_p99_us.map(|micros| format!("{:.1} ms", micros as f64 / 1e3))),
         shown(row.fsync.map(|fsync| match row.fsync_interval_ms {
@@ -161,14 +162,6 @@ fn range_cells(row: &RangeRow) -> [String; 8] {
 
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
-/// The size of a file.
-fn size(bytes: u64) -> String {
-    match bytes {
-        ..100_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => megabytes(bytes),
-    }
 }
 
 fn ago(seconds: u64) -> String {

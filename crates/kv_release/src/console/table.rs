@@ -263,7 +263,15 @@ fn help(_: &Node, arguments: &[Argument]) -> Outcome {
     Ok(Value::Text(text))
 }
 
+/// Ends the node, or starts it again, unless that would lose what a range has in memory alone.
 fn send(node: &Node, command: ControlCommand) -> Outcome {
+    if let Some(failure) = node.cluster.local().log_failure() {
+        return Err(format!(
+            "the node goes on: what it has acknowledged is in memory alone, and lost when it ends ({failure}); fix \
+             that first, or `export`, or end it all the same with `kill {}`",
+            std::process::id()
+        ));
+    }
     node.send(command);
     Ok(Value::Done)
 }

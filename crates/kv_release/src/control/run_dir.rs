@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    limits::{ENDING_WAIT, KILLED_WAIT, LOCK_PAUSE, SOCKET_PATH_BYTES},
+    limits::{ENDING_WAIT, KILLED_WAIT, PID_LOCK_PAUSE, SOCKET_PATH_BYTES},
 };
 use rustix::{net::sockopt::socket_peercred, process::Pid};
 use std::{
@@ -107,7 +107,7 @@ impl RunDir {
             if began.elapsed() >= timeout {
                 return self.lock();
             }
-            thread::sleep(LOCK_PAUSE);
+            thread::sleep(PID_LOCK_PAUSE);
         }
     }
 
@@ -152,6 +152,13 @@ impl RunDir {
         Some(socket_peercred(&stream).ok()?.pid)
     }
 
+    /// What the last node lost when it ended, if it has said so. The pid file of one that lost nothing is
+    /// empty, and that of one that was killed has its pid.
+    pub(crate) fn lost(&self) -> Option<String> {
+        let text = fs::read_to_string(self.pid_file()).ok()?;
+        (!text.is_empty() && text.trim().parse::<u32>().is_err()).then_some(text)
+    }
+
     /// Whether no process holds the pid lock.
     pub(crate) fn is_free(&self) -> bool {
         !File::open(self.pid_file())
@@ -160,17 +167,25 @@ impl RunDir {
 }
 
 impl PidLock {
-    /// Removes what verbs find the node by. The lock is held until the process has ended, which takes a while
-    /// with much memory and keeps the data directory locked as well.
-    pub(crate) fn keep_until_exit(self) {
-        if let Ok(pid_file) = self.pid_file.try_clone() {
+    /// Removes what verbs find the node by, and leaves what was lost, if something was, in the pid file. The
+    /// lock is held until the process has ended, which takes a while with much memory and keeps the data
+    /// directory locked as well.
+    pub(crate) fn keep_until_exit(self, lost: Option<&str>) {
+        let pid_file = self.pid_file.try_clone();
+        drop(self);
+        if let Ok(mut pid_file) = pid_file {
+            let written =
+                pid_file.rewind().and_then(|()| pid_file.write_all(lost.unwrap_or_default().as_bytes()));
+            if let Err(error) = written {
+                tracing::error!(%error, "`stop` does not know what was lost");
+            }
             mem::forget(pid_file);
         }
     }
 }
 
 impl Drop for PidLock {
-    /// The pid file stays, empty: removing it could take it from a node that is just starting.
+    /// The pid file stays, without the pid: removing it could take it from a node that is just starting.
     fn drop(&mut self) {
         let _ = fs::remove_file(self.run_dir.socket());
         let _ = self.pid_file.set_len(0);

@@ -58,7 +58,11 @@ pub(crate) fn run(release: Release, flags: &Flags, settings: &Settings, mode: Ru
         _ => runtime.shutdown_timeout(RUNTIME_SHUTDOWN),
     }
     drop(terminal);
-    lock.keep_until_exit();
+    let lost = match &reason {
+        Err(Error::Lost(lost)) => Some(lost.as_str()),
+        _ => None,
+    };
+    lock.keep_until_exit(lost);
     match reason? {
         ShutdownReason::Stop => Ok(exit_code::OK),
         ShutdownReason::Interrupted => Ok(exit_code::INTERRUPTED),
@@ -90,7 +94,14 @@ async fn run_until_shutdown(
     }
     let reload = || reload(profile, flags, settings, log, running.node.cluster.local());
     let reason = drain::wait_for_shutdown(&running, &mut signals, reload).await;
-    Ok(drain::drain(&running, &mut signals, settings.general.shutdown, reason).await)
+    let local = running.node.cluster.local();
+    // SHUTDOWN is refused then, but for NOSAVE.
+    let is_accepted = running.node.stop.is_cancelled() && local.log_failure().is_some();
+    let reason = drain::drain(&running, &mut signals, settings.general.shutdown, reason).await;
+    match local.log_failure() {
+        Some(lost) if reason == ShutdownReason::Stop && !is_accepted => Err(Error::Lost(lost)),
+        _ => Ok(reason),
+    }
 }
 
 /// Logs which data belong to no range.

@@ -20,9 +20,9 @@ struct Moment {
 
 impl Moment {
     fn new(directory: &TempDir, log: &Log) -> Moment {
-        // A file of a purged log may be removed just now.
+        // The first files of a purged log may be removed just now: read in the same order, others would lack.
         let contents = |path: PathBuf| Some((path.file_name()?.into(), fs::read(&path).ok()?));
-        let files = files(directory).into_iter().filter_map(contents).collect();
+        let files = files(directory).into_iter().rev().filter_map(contents).collect();
         Moment { files, entries: log.read(0..u64::MAX).expect("read") }
     }
 

@@ -20,7 +20,7 @@ fn append(data_dir: &Path, requests: &[Request<'_>]) -> u64 {
     let directory = data_dir.join("ranges/1-1/log");
     let owner = read_replica(&data_dir.join("ranges/1-1")).expect("read").expect("a replica").owner();
     let settings = LogSettings::new(&directory, owner, 1 << 20, Fsync::Always);
-    let mut log = Log::open(settings).expect("a log");
+    let mut log = Log::open(settings, 0).expect("a log");
     for request in requests {
         let last = log.last().expect("an entry");
         let mut group = Vec::new();

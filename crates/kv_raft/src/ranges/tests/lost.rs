@@ -104,7 +104,7 @@ async fn a_range_whose_directory_is_a_link_to_nowhere_or_a_file_stops() {
     let moved = elsewhere.path().join("2-2");
     fs::rename(&path, &moved).expect("moved");
     let expected = format!(
-        "{} is not a directory; put the directory of the range back, or {}",
+        "{} is not a directory; put the one back that was there, or {}",
         path.display(),
         ways_out(&path)
     );
@@ -263,6 +263,52 @@ async fn a_log_without_its_newest_file_is_not_taken_for_all_there_was() {
     let ranges = open(directory.path()).await;
     assert_eq!(read(&ranges.all()[0], "GET a"), "1");
     ranges.close().await;
+}
+
+/// What a loss of power leaves looks the same, and is cut off.
+#[tokio::test]
+async fn a_torn_end_that_was_on_disk_is_named_and_nothing_is_cut_off() {
+    let directory = filled_log().await;
+    let file = &log_files(directory.path())[2];
+    let whole = fs::read(file).expect("the newest");
+    let entry = whole.windows(3).position(|bytes| bytes == b"set").expect("the write");
+    for (damaged, is_first) in [
+        (whole[..entry].to_vec(), false),
+        ([&whole[..entry], &vec![0; whole.len() - entry]].concat(), false),
+        (whole[..7].to_vec(), true),
+        (vec![0; whole.len()], true),
+        (Vec::new(), true),
+    ] {
+        fs::write(file, &damaged).expect("written");
+        let reason = stopped(directory.path()).await;
+        let expected = format!("{} is damaged at offset ", file.display());
+        let rest = reason.strip_prefix(&expected).unwrap_or_else(|| panic!("{reason}"));
+        assert_eq!(rest.starts_with("0: "), is_first, "{reason}");
+        assert!(rest.contains(" was on disk, says `synced` beside it; put the file back"), "{reason}");
+        assert!(reason.ends_with(&ways_out(&directory.path().join("ranges/1-1"))), "{reason}");
+        assert!(fs::read(file).expect("a file") == damaged, "it was changed");
+    }
+    fs::write(file, whole).expect("put back");
+    let ranges = open(directory.path()).await;
+    assert_eq!(read(&ranges.all()[0], "GET a"), "1");
+    ranges.close().await;
+}
+
+#[tokio::test]
+async fn a_torn_end_is_not_cut_off_while_a_file_before_it_is_damaged() {
+    let directory = filled_log().await;
+    fs::remove_file(directory.path().join("ranges/1-1/synced")).expect("removed");
+    let files = log_files(directory.path());
+    let mut middle = fs::read(&files[1]).expect("a file");
+    *middle.last_mut().expect("bytes") ^= 1;
+    fs::write(&files[1], middle).expect("written");
+    let newest = fs::read(&files[2]).expect("the newest");
+    for torn in [&newest[..newest.len() - 1], &newest[..7], &[]] {
+        fs::write(&files[2], torn).expect("written");
+        let reason = stopped(directory.path()).await;
+        assert!(reason.starts_with(&format!("{} is damaged at offset ", files[1].display())), "{reason}");
+        assert!(fs::read(&files[2]).expect("a file") == torn, "it was changed");
+    }
 }
 
 #[tokio::test]

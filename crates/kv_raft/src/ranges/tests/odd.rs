@@ -1,0 +1,150 @@
+//! Directories in place of files, files in place of directories, and what cannot be read: the error says
+//! which path it is, and what to do.
+
+use super::*;
+use crate::error::{unusable, ways_out};
+use rustix::process::geteuid;
+use std::{
+    io,
+    os::unix::fs::{PermissionsExt, symlink},
+};
+
+/// A data directory with a range, which has a snapshot and a log behind it.
+async fn filled() -> TempDir {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    write(&ranges.all()[0], "SET a 1").await.expect("written");
+    ranges.all()[0].take_snapshot().await.expect("taken");
+    write(&ranges.all()[0], "SET b 1").await.expect("written");
+    ranges.close().await;
+    directory
+}
+
+/// Why the data directory cannot be opened, or its range has stopped.
+async fn refusal(data_dir: &Path) -> String {
+    let ranges = match Ranges::open(&settings(data_dir)) {
+        Ok(ranges) => ranges,
+        Err(error) => return error.to_string(),
+    };
+    let state = ranges.all()[0].wait_until_loaded().await;
+    ranges.close().await;
+    match state {
+        RangeState::Stopped(reason) => reason.to_string(),
+        state => panic!("{state:?}"),
+    }
+}
+
+/// What is at a path instead of what was there.
+#[derive(Debug, Clone, Copy)]
+enum Instead {
+    Directory,
+    File,
+    /// One that leads nowhere.
+    Link,
+}
+use Instead::{Directory, File, Link};
+
+fn put(instead: Instead, path: &Path) {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path).expect("removed"),
+        Ok(_) => fs::remove_file(path).expect("removed"),
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
+    }
+    match instead {
+        Directory => {
+            fs::create_dir(path).expect("made");
+            fs::write(path.join("file"), "contents").expect("written");
+        }
+        File => fs::write(path, "contents").expect("written"),
+        Link => symlink(path, path).expect("a link to itself"),
+    }
+}
+
+const NEWEST: &str = "ranges/1-1/log/r-00_000_000_000_000_999_999.wal";
+
+#[tokio::test]
+async fn what_is_in_the_place_of_a_file_or_a_directory_is_named_with_what_to_do() {
+    let (file, directory) =
+        ("put the file back that was there, or ", "put the directory back that was there, or ");
+    for (path, instead, remedy, has_ways_out) in [
+        ("node", Directory, "move it elsewhere: only a file may have that name", false),
+        ("node", Link, "check what is there, and the disk", false),
+        ("lock", Directory, "move it elsewhere: only a file may have that name", false),
+        ("ranges", File, "is data_dir the right directory?", false),
+        ("ranges/1-1", File, "put the one back that was there, or ", true),
+        ("ranges/1-1", Link, "put the one back that was there, or ", true),
+        ("ranges/1-1/replica", Directory, "only a file may have that name, or ", true),
+        ("ranges/1-1/replica", Link, "check what is there, and the disk, or ", true),
+        ("ranges/1-1/skipped", Directory, "only a file may have that name", false),
+        ("ranges/1-1/snapshot-9.part", Directory, "only a file may have that name", false),
+        ("ranges/1-1/snapshot-9", Directory, "; ", true),
+        ("ranges/1-1/snapshot-9", File, "; ", true),
+        ("ranges/1-1/log", File, directory, true),
+        ("ranges/1-1/log", Link, "; ", true),
+        ("ranges/1-1/log.next", File, directory, true),
+        ("ranges/1-1/log/LOCK", Directory, file, true),
+        (FIRST_LOG, Directory, file, true),
+        (FIRST_LOG, Link, "; ", true),
+        (NEWEST, Directory, file, true),
+    ] {
+        let data_dir = filled().await;
+        let place = data_dir.path().join(path);
+        put(instead, &place);
+        let reason = refusal(data_dir.path()).await;
+        assert!(reason.contains(&place.display().to_string()), "{path} {instead:?}: {reason}");
+        let range = ways_out(&data_dir.path().join("ranges/1-1"));
+        let end = format!("{remedy}{}", if has_ways_out { &range } else { "" });
+        assert!(reason.ends_with(&end), "{path} {instead:?}: {reason}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_in_the_place_of_a_file_that_is_made_again_stops_nothing() {
+    for path in ["reserve", "node.part", "ranges/1-1/synced", "ranges/1-1/log.part", "ranges/1-1/log.failed"]
+    {
+        for instead in [Directory, File, Link] {
+            let data_dir = filled().await;
+            put(instead, &data_dir.path().join(path));
+            let ranges = open(data_dir.path()).await;
+            assert_eq!(read(&ranges.all()[0], "GET b"), "1", "{path} {instead:?}");
+            ranges.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_named_and_no_data_are_to_be_moved() {
+    let remedy = "; the data directory must belong to the user that runs this";
+    let (range, log) = (Path::new("/data/ranges/1-1"), Path::new("/data/ranges/1-1/log"));
+    let error = unusable(range, log, io::ErrorKind::PermissionDenied.into()).to_string();
+    assert!(!error.contains("/data"), "it is not the system's: {error}");
+    let error = unusable(range, log, io::Error::from_raw_os_error(13)).to_string();
+    assert!(error.starts_with("/data/ranges/1-1/log: ") && error.ends_with(remedy), "{error}");
+    if geteuid().is_root() {
+        return println!("SKIPPED: root may read everything");
+    }
+    for path in ["node", "lock", "ranges/1-1/log", FIRST_LOG] {
+        let data_dir = filled().await;
+        let place = data_dir.path().join(path);
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o000)).expect("changed");
+        let reason = refusal(data_dir.path()).await;
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).expect("changed");
+        assert!(reason.contains(&place.display().to_string()) && reason.ends_with(remedy), "{reason}");
+    }
+}
+
+/// The library adds to the number in a file's name, which must not overflow.
+#[cfg(debug_assertions)]
+#[tokio::test]
+async fn a_panic_at_the_files_of_a_range_stops_it_with_its_directory_and_what_to_do() {
+    let data_dir = filled().await;
+    let file = data_dir.path().join(FIRST_LOG);
+    fs::rename(&file, file.with_file_name("r-18_446_744_073_709_551_615.wal")).expect("renamed");
+    let range = data_dir.path().join("ranges/1-1");
+    let expected = format!(
+        "{}: its files cannot be used: a thread panicked at them, and the log says where; {}",
+        range.display(),
+        ways_out(&range)
+    );
+    assert_eq!(refusal(data_dir.path()).await, expected);
+}
