@@ -168,8 +168,8 @@ impl Disk {
         self.room.load(Relaxed)
     }
 
-    /// Looks at the disk: whether a snapshot can have `needed` bytes, as far as is known, of which it has `written` already. It
-    /// makes room, since the log is cut behind it, and may take half of the reserve.
+    /// Looks at the disk: whether a snapshot can have `needed` bytes, as far as is known, of which it has
+    /// `written` already. It makes room, since the log is cut behind it, and may take half of the reserve.
     pub(crate) fn look_for_space(&self, needed: u64, written: u64) -> Result<(), NoSpace> {
         let Ok(free) = self.look() else { return Ok(()) };
         let (free, reserve) = (free + written, self.reserve() / 2);

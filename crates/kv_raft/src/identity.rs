@@ -316,8 +316,8 @@ fn write(path: &Path, kind: u8, body: &[u8]) -> Result<(), OpenError> {
     written.map_err(failed(path))
 }
 
-/// Opens a file to write to it, but not what a link leads to: root would write to files of its own that another
-/// user has made one to.
+/// Opens a file to write to it, but not what a link leads to: another user may have made one to a file of
+/// root, who would write to that.
 fn no_links() -> OpenOptions {
     let mut options = File::options();
     options.write(true).custom_flags(OFlags::NOFOLLOW.bits() as i32);

@@ -65,7 +65,7 @@ pub(crate) const LOG_FILES_LEAST: usize = 16;
 /// What the files that a process may have open are divided by for the part that is meant for the logs.
 pub(crate) const LOG_FILES_SHARE: usize = 4;
 
-/// Files that a range has open beside those of its log: a lock, a snapshot, and what is looked at for a moment.
+/// Files that a range has open beside those of its log: a lock, a snapshot, and what it reads for a moment.
 pub(crate) const RANGE_FILES: usize = 8;
 
 /// Bytes of a log after which a snapshot is taken, if the range takes less memory.

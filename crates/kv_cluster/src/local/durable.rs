@@ -217,8 +217,8 @@ impl LocalNode {
         self.ranges.as_ref().map_or(0, Ranges::descriptors)
     }
 
-    /// The supervisor of the durable ranges. When it is stopped, they may take up to `close_timeout` to execute
-    /// what waits, to write a log again that has failed, and to close their files.
+    /// The supervisor of the durable ranges. When it is stopped, they may take up to `close_timeout` to
+    /// execute what waits, to write a log again that has failed, and to close their files.
     pub fn range_supervisor(self: &Arc<Self>, close_timeout: Duration) -> Supervisor {
         let (local, observed) = (self.clone(), self.clone());
         let child = ChildSpec::worker("ranges", move |stop| {

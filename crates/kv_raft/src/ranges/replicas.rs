@@ -18,7 +18,8 @@ use std::{
 /// A replica, and its directory.
 pub(super) type Found = (PathBuf, Identity);
 
-/// A directory, or what is in its place, with data of which it is not known whose they are, or whether they are the newest.
+/// A directory, or what is in its place, with data of which it is not known whose they are, or whether they
+/// are the newest.
 #[derive(Debug, Clone)]
 pub(super) struct Unknown {
     pub(super) directory: PathBuf,
