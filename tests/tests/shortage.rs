@@ -47,7 +47,7 @@ fn clients_leave_the_files_that_logs_need_and_a_log_of_many_files_is_cut() {
     let _kept = idle_clients(&node, 300);
     let value = "x".repeat(300_000);
     for _ in 0..60 {
-        assert_eq!(writer.ask(&format!("SET large {value}")), "+OK\r\n");
+        assert_eq!(writer.ask(&format!("SET large {value}")), r"+OK\r\n");
     }
     wait_until("the log is cut", || log_files(&node) < 33);
     assert!(node.still_runs());
