@@ -59,13 +59,17 @@ fn strings_and_hashes_are_copied_with_their_times_and_the_server_is_only_read() 
          not taken: 2 list, 1 of database 17, 1 set, 1 stream, 1 zset"
     );
     assert_eq!(exported(&node), LINES);
-    let reads = ["scan", "type", "strlen", "get", "hscan", "pexpiretime", "info", "select", "config"];
+    let reads =
+        ["scan", "type", "strlen", "get", "hscan", "pexpiretime", "hpexpiretime", "info", "select", "config"];
     for line in client.ask("INFO commandstats").split(r"\r\n") {
         let Some(command) = line.strip_prefix("cmdstat_") else { continue };
         assert!(reads.iter().any(|read| command.starts_with(read)), "{command}");
     }
 
     // Again: names that exist are left, or replaced.
+    let output = import(&node, port, "", &[]);
+    assert!(output.status.success() && output.stderr.is_empty(), "nothing is missing: {output:?}");
+    assert!(text(&output.stdout).contains("found 5 names with all that was to be imported"), "{output:?}");
     client.ask("SET third 4");
     client.ask("SELECT 3");
     client.ask("SET third 4");
@@ -75,7 +79,8 @@ fn strings_and_hashes_are_copied_with_their_times_and_the_server_is_only_read() 
         text(&output.stdout).starts_with("imported 0 buckets with 0 entries, and 1 string"),
         "{output:?}"
     );
-    assert!(text(&output.stderr).starts_with("5 names exist already"), "{output:?}");
+    let left = "1 name exists with other contents and was left as it is: \"third\"";
+    assert!(text(&output.stderr).starts_with(left), "{output:?}");
     assert!(exported(&node).iter().any(|line| line == LINES[7]));
     let output = import(&node, port, "/3", &["--replace"]);
     assert_eq!(text(&output.stdout), "imported 0 buckets with 0 entries, and 1 string", "{output:?}");
@@ -170,6 +175,25 @@ fn times_to_live_of_fields_are_copied() {
     let output = import(&two, one.clients().port(), "", &[]);
     assert_eq!(text(&output.stdout), "imported 2 buckets with 4 entries, and 2 strings", "{output:?}");
     assert_eq!(exported(&two), exported(&one));
+}
+
+#[test]
+fn an_import_goes_on_where_another_one_broke_off_and_succeeds_when_nothing_is_missing() {
+    let one = Release::alone();
+    one.fill();
+    let port = one.clients().port();
+    let two = Release::alone();
+    assert!(import(&two, port, "/15", &[]).status.success());
+    let output = import(&two, port, "", &[]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let stdout =
+        "imported 2 buckets with 3 entries, and 2 strings\nfound 1 name with all that was to be imported";
+    assert_eq!(text(&output.stdout), stdout);
+    two.resp().ask("HSET shopping milk 2");
+    let output = import(&two, port, "", &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let left = "1 name exists with other contents and was left as it is: \"shopping\"";
+    assert!(text(&output.stderr).starts_with(left), "{output:?}");
 }
 
 /// What a server with one hash answers before its entries are read.

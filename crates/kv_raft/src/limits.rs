@@ -11,6 +11,15 @@ pub(crate) const GROUP_BYTES: usize = 1024 * 1024;
 /// Steps (batches, transactions, flushes) after which a group takes no more.
 pub(crate) const GROUP_STEPS: usize = 4_096;
 
+/// How long a group is delayed at most, the fewest steps that are waited for, and what those who write are
+/// divided by for the part of them that is not.
+pub(crate) const GROUP_DELAY: Duration = Duration::from_millis(1);
+pub(crate) const GROUP_DELAY_STEPS: usize = 8;
+pub(crate) const GROUP_DELAY_SHARE: usize = 8;
+
+/// What the number of those who write is divided by for the part of it that each group forgets.
+pub(crate) const WRITERS_DECAY: usize = 64;
+
 /// Requests of a batch that is executed together with others: more are prefetched by themselves.
 pub(crate) const SMALL_BATCH_REQUESTS: usize = 16;
 

@@ -149,7 +149,8 @@ impl Ranges {
         let Opened { replicas, left_over } = opened;
         let data_dir = Arc::new(DataDir::new(data_dir, lock, ids.into_node())?);
         let runtime = Builder::new_multi_thread()
-            .worker_threads(settings.threads.clamp(1, 2))
+            // A range does one thing at a time.
+            .worker_threads(settings.threads.min(spans.len()).clamp(1, 2))
             .thread_name("range")
             .enable_time()
             .build()

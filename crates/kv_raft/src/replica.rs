@@ -370,6 +370,7 @@ impl Replica {
                 return end;
             }
             drop(writing);
+            self.range.proposals.end_group();
             // On a busy core, the clients of this group would otherwise only write again after the next one.
             thread::yield_now();
         }

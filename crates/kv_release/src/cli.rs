@@ -83,7 +83,7 @@ pub(crate) enum Verb {
     #[command(
         long_about = "Load buckets into the running node, from an export or a Redis server.\n\n\
                       Each name goes to the node that owns it. Names that exist are left as they are, unless \
-                      --replace is given. The lines of a bucket must follow each other.\n\n\
+                      --replace is given; the exit code is 1 if one of them has other contents. The lines of a bucket must follow each other.\n\n\
                       A Redis or Valkey server is only read. Its strings and hashes are copied, with their \
                       times to live, of all databases up to 15 or of one (/3); other types are counted.",
         after_help = "Examples:\n  foo import buckets.jsonl\n  bar export | foo import -\n  \

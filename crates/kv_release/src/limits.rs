@@ -37,6 +37,9 @@ pub(crate) const IMPORT_LINE_BYTES: u64 = (1 << 30) + (8 << 20);
 pub(crate) const IMPORT_PAGE_BYTES: u64 = IMPORT_LINE_BYTES + TRANSFER_PAGE_BYTES as u64;
 /// How long `export` and `import` wait for one page: a large value may have to cross a link.
 pub(crate) const TRANSFER_TIMEOUT: Duration = Duration::from_secs(300);
+/// How much the expiry of a name that exists may differ from that of an import, which has everything of it
+/// then, in milliseconds. Servers before Redis 7 say how long a key lives, and not until when.
+pub(crate) const EXPIRY_TOLERANCE_MS: u64 = 1_000;
 /// Names that exist, and reasons why others were refused, which an import shows.
 pub(crate) const IMPORT_NOTES: usize = 10;
 /// Names that are asked for at once when a Redis server is copied.

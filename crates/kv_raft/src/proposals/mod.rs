@@ -1,6 +1,7 @@
 //! What waits to be written in a range. All that waits becomes one group, and so one entry of the log: while
 //! a group is in flight, the next one fills.
 
+mod delay;
 pub(crate) mod replies;
 pub(crate) mod ticket;
 pub mod wakes;
@@ -14,6 +15,7 @@ use crate::{
         WAITING_BYTES,
     },
 };
+use delay::GroupDelay;
 use kv::{EntryTerms, Request};
 use parking_lot::Mutex;
 use std::{
@@ -23,9 +25,13 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Wake, Waker},
+    time::Instant,
 };
 use ticket::{Completion, Ticket};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::timeout_at,
+};
 
 /// Bytes of requests that wait in all ranges of a node.
 #[derive(Debug)]
@@ -68,12 +74,21 @@ pub(crate) struct Proposals {
 #[derive(Debug)]
 struct Queue {
     groups: VecDeque<OpenGroup>,
+    delay: GroupDelay,
     /// Whether who proposes the groups sleeps, and is to be woken by the next one.
     is_proposer_asleep: bool,
     /// Why nothing is added, if nothing is.
     refusal: Option<RangeError>,
     /// There will be no more groups.
     is_closed: bool,
+}
+
+impl Queue {
+    /// Whether the next group is to be taken now, if there is one.
+    fn is_due(&self) -> bool {
+        let waits = |group: &OpenGroup| group.large.is_none() && !self.delay.is_over(group.steps);
+        self.is_closed || self.groups.len() > 1 || !self.groups.front().is_some_and(waits)
+    }
 }
 
 /// A group that has not been proposed.
@@ -166,6 +181,7 @@ impl Proposals {
     ) -> Proposals {
         let queue = Queue {
             groups: VecDeque::new(),
+            delay: GroupDelay::none(),
             is_proposer_asleep: false,
             refusal: Some(refusal),
             is_closed: false,
@@ -307,7 +323,8 @@ impl Proposals {
         self.waiting.small.fetch_add(last_bytes(&queue.groups) - before, Relaxed);
         // One that is awake looks at the queue before it sleeps. A wake that is put off would come when it
         // sleeps again, and have it propose the first of what another thread proposes in one turn.
-        let sleeps = std::mem::take(&mut queue.is_proposer_asleep);
+        let sleeps = queue.is_proposer_asleep && queue.is_due();
+        queue.is_proposer_asleep &= !sleeps;
         drop(queue);
         if sleeps {
             wakes::wake_proposer(Waker::from(self.filled.clone()));
@@ -319,10 +336,13 @@ impl Proposals {
     /// no more.
     pub(crate) async fn next(&self) -> Option<(OpenGroup, Writing)> {
         loop {
-            {
+            let delay_end = {
                 let mut queue = self.queue.lock();
                 queue.is_proposer_asleep = false;
-                if let Some(group) = queue.groups.pop_front() {
+                if queue.is_due()
+                    && let Some(group) = queue.groups.pop_front()
+                {
+                    queue.delay.begin_group(group.steps, Instant::now());
                     let bytes = group.small_bytes();
                     let writing = self.disk.begin_write(bytes as u64);
                     self.waiting.small.fetch_sub(bytes, Relaxed);
@@ -332,9 +352,21 @@ impl Proposals {
                     return None;
                 }
                 queue.is_proposer_asleep = true;
+                queue.delay.end()
+            };
+            let filled = self.filled.0.notified();
+            match delay_end {
+                Some(end) => drop(timeout_at(end.into(), filled).await),
+                None => filled.await,
             }
-            self.filled.0.notified().await;
         }
+    }
+
+    /// The group that was taken last has just been executed: its clients have not written again yet.
+    pub(crate) fn end_group(&self) {
+        let mut queue = self.queue.lock();
+        let waiting = queue.groups.iter().map(|group| group.steps).sum();
+        queue.delay.end_group(waiting, Instant::now());
     }
 
     /// Accepts requests from now on, unless there will be no more groups. If watches were left, all of them
@@ -413,6 +445,7 @@ mod tests {
         sync::Barrier,
         task::{Context, Poll},
         thread,
+        time::Duration,
     };
     use tempfile::TempDir;
 
@@ -432,18 +465,50 @@ mod tests {
         future.poll(&mut Context::from_waker(&counter.clone().into()))
     }
 
-    #[test]
-    fn who_proposes_is_woken_once_for_each_sleep_and_not_for_what_it_took_while_awake() {
+    fn proposals() -> (TempDir, Proposals) {
         let directory = TempDir::new().expect("a directory");
         let disk = Arc::new(Disk::open(directory.path()).expect("open"));
         let refusal = RangeError::Behind { range: "..".into(), limit: 0 };
         let proposals = Proposals::new("..".into(), Arc::default(), disk, refusal);
         proposals.accept();
+        (directory, proposals)
+    }
+
+    fn push(proposals: &Proposals) {
+        let added = Added { has_reads: false, bytes: 1 };
+        proposals.push(added, |bytes| bytes.push(0)).expect("accepted");
+    }
+
+    #[tokio::test]
+    async fn who_proposes_sleeps_until_most_of_those_who_write_wait() {
+        let (_directory, proposals) = proposals();
         let counter = Arc::new(Counter::default());
-        let push = || {
-            let added = Added { has_reads: false, bytes: 1 };
-            proposals.push(added, |bytes| bytes.push(0)).expect("accepted");
-        };
+        let now = Instant::now();
+        for is_closed in [false, true] {
+            {
+                let delay = &mut proposals.queue.lock().delay;
+                delay.begin_group(64, now);
+                // It is over long after the test.
+                delay.end_group(0, now + Duration::from_secs(600));
+            }
+            let mut sleeping = pin!(proposals.next());
+            (0..55).for_each(|_| push(&proposals));
+            assert!(poll(sleeping.as_mut(), &counter).is_pending());
+            match is_closed {
+                false => push(&proposals),
+                true => proposals.close(RangeError::Behind { range: "..".into(), limit: 0 }),
+            }
+            let Poll::Ready(Some((group, _writing))) = poll(sleeping, &counter) else { panic!("asleep") };
+            assert_eq!(group.steps, if is_closed { 55 } else { 56 });
+        }
+        assert_eq!(counter.0.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn who_proposes_is_woken_once_for_each_sleep_and_not_for_what_it_took_while_awake() {
+        let (_directory, proposals) = proposals();
+        let counter = Arc::new(Counter::default());
+        let push = || push(&proposals);
         {
             // Another thread reads on while it takes what this one has proposed, and falls asleep again.
             let mut sleeping = pin!(proposals.next());

@@ -1,7 +1,10 @@
 //! Makes buckets of lines, each on the node that owns its name. The lines of a page about one bucket are
 //! loaded in one step, so a bucket whose lines fit on a page appears whole or not at all.
 
-use super::record::{Item, Record};
+use super::{
+    compare::{Expected, compare},
+    record::{Item, Record},
+};
 use crate::limits::{BLOCKING_BYTES, IMPORT_NOTES};
 use kv::{Args, CommandError, Database, Kind, LoadMode, Op, Reply, Request, args};
 use kv_cluster::{Cluster, Error, describe_failure, escape_name};
@@ -19,10 +22,12 @@ pub(crate) struct ImportCounts {
     pub(crate) expired: u64,
     /// Names that exist already, and were left as they are.
     pub(crate) existing: u64,
+    /// Those of them that have not all that was to be imported.
+    pub(crate) differing: u64,
     /// Names that were refused for another reason.
     pub(crate) refused: u64,
-    /// The first of the names that exist.
-    pub(crate) existing_names: Vec<String>,
+    /// The first of the names that differ.
+    pub(crate) differing_names: Vec<String>,
     /// Why the first of the others were refused.
     pub(crate) refusals: Vec<String>,
     /// Why the import cannot go on.
@@ -37,12 +42,20 @@ impl ImportCounts {
         self.strings += other.strings;
         self.expired += other.expired;
         self.existing += other.existing;
+        self.differing += other.differing;
         self.refused += other.refused;
-        self.existing_names.extend(other.existing_names);
-        self.existing_names.truncate(IMPORT_NOTES);
+        self.differing_names.extend(other.differing_names);
+        self.differing_names.truncate(IMPORT_NOTES);
         self.refusals.extend(other.refusals);
         self.refusals.truncate(IMPORT_NOTES);
         self.stopped = self.stopped.take().or(other.stopped);
+    }
+
+    fn note_differing(&mut self, name: &[u8]) {
+        self.differing += 1;
+        if self.differing_names.len() < IMPORT_NOTES {
+            self.differing_names.push(format!("\"{}\"", escape_name(name)));
+        }
     }
 
     fn refuse(&mut self, name: &[u8], why: &str) {
@@ -64,6 +77,15 @@ pub(crate) struct Import {
     open: Option<Part>,
 }
 
+/// What is done with the lines of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Load(LoadMode),
+    /// The bucket exists, and has all of them so far.
+    Compare,
+    Skip,
+}
+
 /// What a page has of a bucket.
 #[derive(Debug)]
 struct Part {
@@ -72,30 +94,36 @@ struct Part {
     kind: Kind,
     keep_when_empty: bool,
     expires_at_ms: Option<u64>,
-    /// `None`: its lines are skipped.
-    mode: Option<LoadMode>,
+    action: Action,
     entries: u64,
     contents: Vec<u8>,
 }
 
 impl Part {
-    /// Whether there is anything to load: a bucket that is to stay, or contents.
-    fn is_loadable(&self) -> bool {
-        let creates = self.keep_when_empty && self.mode != Some(LoadMode::Append);
-        self.mode.is_some() && (creates || !self.contents.is_empty())
+    /// Whether there is anything to load or to compare: a bucket that is to stay, or contents.
+    fn has_work(&self) -> bool {
+        let creates = self.keep_when_empty && self.action != Action::Load(LoadMode::Append);
+        self.action != Action::Skip && (creates || !self.contents.is_empty())
     }
 
+    /// What loads it, if it is to be loaded.
     fn request(&self) -> Option<Request<'_>> {
+        let Action::Load(mode) = self.action else { return None };
         let &Part { database, kind, keep_when_empty, .. } = self;
         let expires_at_ms = self.expires_at_ms.and_then(NonZeroU64::new);
         let contents = Args::new(&self.contents);
-        let op = Op::Load { mode: self.mode?, kind, keep_when_empty, expires_at_ms, contents };
+        let op = Op::Load { mode, kind, keep_when_empty, expires_at_ms, contents };
         Some(Request { database, bucket: &self.name, op })
     }
 
+    fn expected(&self) -> Expected<'_> {
+        let &Part { database, kind, expires_at_ms, .. } = self;
+        Expected { database, name: &self.name, kind, expires_at_ms, contents: Args::new(&self.contents) }
+    }
+
     /// The same bucket on the next page.
-    fn rest(&self, mode: Option<LoadMode>) -> Part {
-        Part { name: self.name.clone(), mode, entries: 0, contents: Vec::new(), ..*self }
+    fn rest(&self, action: Action) -> Part {
+        Part { name: self.name.clone(), action, entries: 0, contents: Vec::new(), ..*self }
     }
 }
 
@@ -109,7 +137,7 @@ impl Import {
     /// The bucket that may lack its last entries if the import ends now.
     pub(crate) fn incomplete(&self) -> Option<&[u8]> {
         let open = self.open.as_ref()?;
-        (open.mode == Some(LoadMode::Append)).then_some(&open.name)
+        (open.action == Action::Load(LoadMode::Append)).then_some(&open.name)
     }
 
     /// Loads one page of whole lines.
@@ -133,16 +161,15 @@ impl Import {
             self.add(record, &mut parts, &mut counts);
         }
         let open = self.open.take().map(|open| {
-            let rest = open.rest(open.mode);
-            let is_loaded = open.is_loadable();
-            parts.extend(is_loaded.then_some(open));
-            (rest, is_loaded)
+            let rest = open.rest(open.action);
+            let has_work = open.has_work();
+            parts.extend(has_work.then_some(open));
+            (rest, has_work)
         });
-        let loaded = load(cluster, &parts, &mut counts).await;
-        self.open = open.map(|(rest, is_loaded)| match (is_loaded, loaded.last()) {
-            (true, Some(true)) => Part { mode: Some(LoadMode::Append), ..rest },
-            (true, _) => Part { mode: None, ..rest },
-            (false, _) => rest,
+        let next = load(cluster, &parts, &mut counts).await;
+        self.open = open.map(|(rest, has_work)| match next.last() {
+            Some(action) if has_work => Part { action: *action, ..rest },
+            _ => rest,
         });
         counts
     }
@@ -158,14 +185,14 @@ impl Import {
             kind,
             keep_when_empty,
             expires_at_ms,
-            mode: (!has_expired).then_some(self.mode),
+            action: if has_expired { Action::Skip } else { Action::Load(self.mode) },
             entries: 0,
             contents: Vec::new(),
         };
         let (field, value) = match item {
             Item::Bucket { keep_when_empty } => {
                 let part = part(Kind::Map, keep_when_empty);
-                parts.extend(self.open.replace(part).filter(Part::is_loadable));
+                parts.extend(self.open.replace(part).filter(Part::has_work));
                 return;
             }
             Item::Str { value, origin } => {
@@ -174,8 +201,8 @@ impl Import {
                 if let Some(name) = origin.name() {
                     args::push(&mut part.contents, name.as_bytes());
                 }
-                parts.extend(self.open.take().filter(Part::is_loadable));
-                parts.extend(Some(part).filter(Part::is_loadable));
+                parts.extend(self.open.take().filter(Part::has_work));
+                parts.extend(Some(part).filter(Part::has_work));
                 return;
             }
             Item::Entry { field, value } => (field, value),
@@ -184,15 +211,18 @@ impl Import {
         if self.open.as_mut().filter(is_of_open).is_none() {
             // Without a line of its own, a bucket is one that Redis clients make; but one that exists is
             // not replaced by what may be only some of its entries.
-            let mode = Some(self.mode).filter(|mode| *mode == LoadMode::New);
-            if mode.is_none() {
-                counts.refuse(&name, "the line of the bucket must be above its entries to replace it");
-            }
-            let part = Part { expires_at_ms: None, mode, ..part(Kind::Map, false) };
-            parts.extend(self.open.replace(part).filter(Part::is_loadable));
+            let action = match self.mode {
+                LoadMode::New => Action::Load(LoadMode::New),
+                LoadMode::Replace | LoadMode::Append => {
+                    counts.refuse(&name, "the line of the bucket must be above its entries to replace it");
+                    Action::Skip
+                }
+            };
+            let part = Part { expires_at_ms: None, action, ..part(Kind::Map, false) };
+            parts.extend(self.open.replace(part).filter(Part::has_work));
         }
         if let Some(open) = &mut self.open
-            && open.mode.is_some()
+            && open.action != Action::Skip
             && !has_expired
         {
             let expiry = expires_at_ms.map(|expires_at_ms| expires_at_ms.to_string()).unwrap_or_default();
@@ -220,26 +250,30 @@ fn parse(lines: &[u8], before: u64) -> Result<(u64, Vec<Record<'static>>), Strin
     Ok((count, records))
 }
 
-/// Loads the parts, each on its owner. Returns which of them were loaded.
-async fn load(cluster: &Cluster, parts: &[Part], counts: &mut ImportCounts) -> Vec<bool> {
-    let requests: Vec<_> = parts.iter().filter_map(Part::request).collect();
-    let (local, mut loaded) = (cluster.node_name(), vec![false; parts.len()]);
-    let read = |index: usize, result: Result<Reply<'_>, Error>| {
+/// Loads the parts, each on its owner, or compares them with what exists. Returns what is to be done with the
+/// rest of each.
+async fn load(cluster: &Cluster, parts: &[Part], counts: &mut ImportCounts) -> Vec<Action> {
+    let loads = parts.iter().enumerate().filter_map(|(index, part)| Some((index, part.request()?)));
+    let (indices, requests): (Vec<_>, Vec<_>) = loads.unzip();
+    let (local, mut next) = (cluster.node_name(), vec![Action::Skip; parts.len()]);
+    let mut existing: Vec<_> = (0..parts.len()).filter(|index| !indices.contains(index)).collect();
+    let read = |place: usize, result: Result<Reply<'_>, Error>| {
+        let index = indices[place];
         let part = &parts[index];
-        loaded[index] = matches!(result, Ok(Reply::Number(1)));
         match result {
-            Ok(Reply::Number(1)) => match part.kind {
-                Kind::Str => counts.strings += 1,
-                Kind::Map => {
-                    counts.buckets += u64::from(part.mode != Some(LoadMode::Append));
-                    counts.entries += part.entries;
+            Ok(Reply::Number(1)) => {
+                next[index] = Action::Load(LoadMode::Append);
+                match part.kind {
+                    Kind::Str => counts.strings += 1,
+                    Kind::Map => {
+                        counts.buckets += u64::from(part.action != Action::Load(LoadMode::Append));
+                        counts.entries += part.entries;
+                    }
                 }
-            },
+            }
             Ok(Reply::Number(_)) => {
                 counts.existing += 1;
-                if counts.existing_names.len() < IMPORT_NOTES {
-                    counts.existing_names.push(format!("\"{}\"", escape_name(&part.name)));
-                }
+                existing.push(index);
             }
             Ok(Reply::NoBucket) => counts.refuse(&part.name, "was removed while it was imported"),
             Ok(reply @ (Reply::Restarting | Reply::Error(CommandError::OutOfMemory))) => {
@@ -259,5 +293,19 @@ async fn load(cluster: &Cluster, parts: &[Part], counts: &mut ImportCounts) -> V
         }
     };
     cluster.execute_all(&requests, read).await;
-    loaded
+    let expected: Vec<_> = existing.iter().map(|index| parts[*index].expected()).collect();
+    match compare(cluster, &expected).await {
+        Ok(have_all) => {
+            for (index, has_all) in existing.into_iter().zip(have_all) {
+                match has_all {
+                    true => next[index] = Action::Compare,
+                    false => counts.note_differing(&parts[index].name),
+                }
+            }
+        }
+        Err(error) => {
+            counts.stopped.get_or_insert_with(|| error.to_string());
+        }
+    }
+    next
 }

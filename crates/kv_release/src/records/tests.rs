@@ -119,7 +119,12 @@ fn check_round_trip(node: &Cluster, buckets: &Buckets, page: usize) -> Result<()
     prop_assert_eq!(counts.buckets + counts.strings + counts.entries, lines.len() as u64);
     lines.sort();
     prop_assert_eq!(&export(node), &lines);
-    // Again, over what is there.
+    // Again, as after an import that broke off.
+    let counts_again = import(node, &lines_in_order(node), page, false);
+    let existing = buckets.len() as u64;
+    prop_assert_eq!(counts_again, ImportCounts { existing, ..ImportCounts::default() });
+    prop_assert_eq!(&export(node), &lines);
+    // Over what is there.
     let again = import(node, &lines_in_order(node), page, true);
     prop_assert_eq!(again, counts);
     prop_assert_eq!(export(node), lines);
@@ -186,7 +191,7 @@ fn a_name_that_exists_is_left_as_it_is_unless_it_is_to_be_replaced() {
             (1, 0, 0, 1),
             "{counts:?}"
         );
-        assert_eq!(counts.existing_names, ["\"shopping\""]);
+        assert_eq!((counts.differing, &counts.differing_names[..]), (1, &["\"shopping\"".to_owned()][..]));
         assert!(before.iter().all(|line| export(&node).contains(line)));
         assert_eq!(export(&node).len(), 4);
         let counts = import(&node, &text(&other), page, true);
@@ -199,6 +204,47 @@ fn a_name_that_exists_is_left_as_it_is_unless_it_is_to_be_replaced() {
         expected[3] = b"{\"kind\":\"string\",\"database\":0,\"name\":\"a\",\"value\":\"b\"}\n".to_vec();
         expected.sort();
         assert_eq!(export(&node), expected);
+    }
+}
+
+#[test]
+fn a_name_that_lacks_anything_of_the_import_differs_and_one_that_has_more_does_not() {
+    let there = r#"{"kind":"bucket","name":"hash","expires_at_ms":9000000000000}
+{"kind":"entry","name":"hash","field":"milk","value":"1"}
+{"kind":"entry","name":"hash","field":"eggs","value":"3","expires_at_ms":9000000000000}
+{"kind":"entry","name":"hash","field":"tea","value":"5"}
+{"kind":"string","name":"string","value":"red","expires_at_ms":9000000000000}
+{"kind":"bucket","name":"empty","keep_when_empty":true}
+"#;
+    for (from, to, differing) in [
+        ("", "", 0),
+        // Its server may have said how long it lives, which is not exact.
+        ("00000}\n{\"kind\":\"bucket", "00999}\n{\"kind\":\"bucket", 0),
+        ("{\"kind\":\"entry\",\"name\":\"hash\",\"field\":\"tea\",\"value\":\"5\"}\n", "", 0),
+        ("\"1\"", "\"2\"", 1),
+        ("tea", "bread", 1),
+        ("\"5\"}", "\"5\",\"expires_at_ms\":9000000000000}", 1),
+        ("\"3\",\"expires_at_ms\":9000000000000", "\"3\"", 1),
+        ("\"3\",\"expires_at_ms\":9000000000000", "\"3\",\"expires_at_ms\":9000000001001", 1),
+        ("\"hash\",\"expires_at_ms\":9000000000000", "\"hash\"", 1),
+        ("\"red\"", "\"blue\"", 1),
+        ("\"red\",\"expires_at_ms\":9000000000000", "\"red\"", 1),
+        ("\"string\",\"value\"", "\"empty\",\"value\"", 1),
+        ("\"bucket\",\"name\":\"empty\"", "\"bucket\",\"name\":\"string\"", 1),
+    ] {
+        for page in [1, 2, 3, 100] {
+            let node = node();
+            import(&node, &text(there), page, false);
+            let before = export(&node);
+            let counts = import(&node, &text(&there.replacen(from, to, 1)), page, false);
+            assert_eq!(
+                (counts.differing, counts.refused, &counts.stopped),
+                (differing, 0, &None),
+                "{from} {page}"
+            );
+            assert_eq!(counts.buckets + counts.entries + counts.strings, 0, "{from} {page}");
+            assert_eq!(export(&node), before);
+        }
     }
 }
 

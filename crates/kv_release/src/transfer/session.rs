@@ -44,9 +44,9 @@ impl ImportSession {
         })
     }
 
-    /// Whether no name was left as it was, refused, or taken in part.
+    /// Whether the node has all that was to be imported.
     pub(super) fn is_whole(&self) -> bool {
-        self.counts.existing == 0 && self.counts.refused == 0 && self.incomplete.is_empty()
+        self.counts.differing == 0 && self.counts.refused == 0 && self.incomplete.is_empty()
     }
 
     /// How many pages have been sent.
@@ -99,11 +99,16 @@ impl ImportSession {
 
     /// Prints what was imported, and what was not.
     pub(super) fn report(&self) {
-        let ImportCounts { buckets, entries, strings, expired, existing, refused, .. } = self.counts;
+        let ImportCounts { buckets, entries, strings, expired, existing, differing, refused, .. } =
+            self.counts;
         let done = if self.target == ImportTarget::Empty { "restored" } else { "imported" };
         print_line(format_args!("{done} {}", contents(buckets, entries, strings)));
         if expired > 0 {
             print_line(format_args!("left out {expired} that had expired"));
+        }
+        if existing > differing {
+            let names = counted(existing - differing, "name", "names");
+            print_line(format_args!("found {names} with all that was to be {done}"));
         }
         if !self.not_taken.is_empty() {
             let kinds = self.not_taken.iter().map(|(kind, keys)| format!("{keys} {kind}"));
@@ -113,17 +118,16 @@ impl ImportSession {
             let more = if (shown.len() as u64) < count { ", ..." } else { "" };
             format!("{}{more}", shown.join(", "))
         };
-        if existing > 0 {
-            let names = names(&self.counts.existing_names, existing);
-            match existing {
-                1 => eprintln!("1 name exists already and was left as it is: {names}"),
-                _ => eprintln!("{existing} names exist already and were left as they are: {names}"),
+        if differing > 0 {
+            let names = names(&self.counts.differing_names, differing);
+            match differing {
+                1 => eprintln!("1 name exists with other contents and was left as it is: {names}"),
+                _ => eprintln!(
+                    "{differing} names exist with other contents and were left as they are: {names}"
+                ),
             }
             if self.target != ImportTarget::Empty {
-                eprintln!(
-                    "those that an import brought which broke off are complete, but for what it or the node's log \
-                     has named; to replace what exists, import again with --replace"
-                );
+                eprintln!("to replace what exists, import again with --replace");
             }
         }
         if refused > 0 {
