@@ -442,15 +442,10 @@ mod tests {
     use super::*;
     use std::{
         pin::{Pin, pin},
-        sync::Barrier,
         task::{Context, Poll},
-        thread,
         time::Duration,
     };
     use tempfile::TempDir;
-
-    /// How often two threads meet.
-    const ROUNDS: usize = 2_000;
 
     #[derive(Default)]
     struct Counter(AtomicUsize);
@@ -524,33 +519,5 @@ mod tests {
             assert!(poll(sleeping, &counter).is_ready());
         }
         assert!(poll(pin!(proposals.next()), &counter).is_pending());
-    }
-
-    /// Whether a refusal comes before, while or after the range accepts requests again.
-    #[test]
-    fn an_end_of_watches_that_is_refused_ends_all_of_them_when_requests_are_accepted() {
-        let directory = TempDir::new().expect("a directory");
-        let disk = Arc::new(Disk::open(directory.path()).expect("open"));
-        let refusal = RangeError::Behind { range: "..".into(), limit: 0 };
-        let proposals = Proposals::new("..".into(), Arc::default(), disk, refusal.clone());
-        let both = Barrier::new(2);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                for _ in 0..ROUNDS {
-                    both.wait();
-                    drop(proposals.push_end_of_watches(|bytes| bytes.push(0)));
-                    both.wait();
-                }
-            });
-            for round in 0..ROUNDS {
-                both.wait();
-                proposals.accept();
-                both.wait();
-                assert_eq!(proposals.queue.lock().groups.len(), 1, "round {round}");
-                proposals.queue.lock().groups.clear();
-                proposals.fail(&refusal);
-                proposals.has_left_watches.store(false, Relaxed);
-            }
-        });
     }
 }
