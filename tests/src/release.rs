@@ -58,6 +58,17 @@ impl Release {
         Release::alone_by(&format!("ulimit -n {limit}; exec \"$0\" \"$@\""))
     }
 
+    /// As [`Release::durable_with`], with a limit of open files, which it cannot raise.
+    pub fn durable_with_open_files(limit: usize, lines: &str) -> Release {
+        let directory = Arc::new(TempDir::new());
+        let [data_dir, file] = [directory.path().join(DATA_DIR), directory.write("durable.toml", lines)];
+        let flags = ["--data-dir", &data_dir.display().to_string(), "--config", &file.display().to_string()];
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        let release = Release::by_script_in(&directory, &script, &flags);
+        release.wait_until_loaded();
+        release
+    }
+
     /// As [`Release::alone`], with a limit in KiB of the memory that it may lock.
     pub fn alone_with_locked_memory(limit: usize) -> Release {
         let unprivileged = "setpriv --inh-caps=-ipc_lock --bounding-set=-ipc_lock";
@@ -67,13 +78,17 @@ impl Release {
     }
 
     fn alone_by(script: &str) -> Release {
-        let directory = Arc::new(TempDir::new());
+        Release::by_script_in(&Arc::new(TempDir::new()), script, &[])
+    }
+
+    /// Starts foo by a script of the shell.
+    fn by_script_in(directory: &Arc<TempDir>, script: &str, flags: &[&str]) -> Release {
         let run_dir = directory.path().display().to_string();
-        let flags = ["--clients", "127.0.0.1:0", "--run-dir", &run_dir];
+        let flags = [&["--clients", "127.0.0.1:0", "--run-dir", &run_dir], flags].concat();
         let program = build::binary("foo");
         let mut shell = without_variables("sh");
         shell.arg("-c").arg(script).arg(&program);
-        Release::spawn_by(shell, "foo", program, &directory, &flags).until_banner()
+        Release::spawn_by(shell, "foo", program, directory, &flags).until_banner()
     }
 
     /// Starts a release and waits until it has printed its banner.

@@ -39,6 +39,24 @@ fn more_clients_than_descriptors_are_refused_and_the_node_goes_on() {
     wait_until("the node takes clients again", || node.client().ask_if_open("PING").is_some());
 }
 
+/// Each file of a log is open until the log is cut.
+#[test]
+fn clients_leave_the_files_that_logs_need_and_a_log_of_many_files_is_cut() {
+    let mut node = Release::durable_with_open_files(300, "[storage]\nlog_cache_bytes = \"1mb\"\n");
+    let mut writer = node.resp();
+    let _kept = idle_clients(&node, 300);
+    let value = "x".repeat(300_000);
+    for _ in 0..60 {
+        assert_eq!(writer.ask(&format!("SET large {value}")), r"+OK\r\n");
+    }
+    wait_until("the log is cut", || log_files(&node) < 33);
+    assert!(node.still_runs());
+}
+
+fn log_files(node: &Release) -> usize {
+    fs::read_dir(node.data_dir().join("ranges/1-1/log")).expect("the log").count()
+}
+
 /// A limit that sinks while the node runs, as that of a whole system can.
 #[test]
 fn clients_and_verbs_wait_while_there_is_no_descriptor_at_all() {

@@ -81,7 +81,7 @@ impl Disk {
             low: DISK_LOW_BYTES.min(size / DISK_LOW_SHARE),
             warned: Mutex::default(),
         };
-        disk.check()?;
+        disk.refresh()?;
         let path = directory.join(RESERVE);
         if disk.is_full() && fs::exists(&path)? {
             tracing::warn!(path = %path.display(), "the disk is full; this file is removed to make room");
@@ -106,15 +106,15 @@ impl Disk {
         self.is_full().then(reason)
     }
 
-    /// Whether these bytes can be written, all that wait included; why not, if not.
+    /// Whether these bytes can be written, all that wait included; why not, if not. If they seem not to have
+    /// room, it looks at the disk again.
     #[inline]
-    pub(crate) fn check_room(&self, bytes: u64) -> Result<(), Arc<str>> {
-        if bytes < self.room.load(Relaxed) { Ok(()) } else { self.check_room_again(bytes) }
+    pub(crate) fn look_for_room(&self, bytes: u64) -> Result<(), Arc<str>> {
+        if bytes < self.room.load(Relaxed) { Ok(()) } else { self.look_for_room_again(bytes) }
     }
 
-    /// Looks at the disk before it refuses.
     #[cold]
-    fn check_room_again(&self, bytes: u64) -> Result<(), Arc<str>> {
+    fn look_for_room_again(&self, bytes: u64) -> Result<(), Arc<str>> {
         if !self.is_full() {
             // Without it, what was known before holds.
             let _ = self.update();
@@ -168,9 +168,9 @@ impl Disk {
         self.room.load(Relaxed)
     }
 
-    /// Whether a snapshot can have `needed` bytes, as far as is known, of which it has `written` already. It
-    /// makes room, since the log is cut behind it, and may take half of the reserve.
-    pub(crate) fn check_space(&self, needed: u64, written: u64) -> Result<(), NoSpace> {
+    /// Looks at the disk: whether a snapshot can have `needed` bytes, as far as is known, of which it has
+    /// `written` already. It makes room, since the log is cut behind it, and may take half of the reserve.
+    pub(crate) fn look_for_space(&self, needed: u64, written: u64) -> Result<(), NoSpace> {
         let Ok(free) = self.look() else { return Ok(()) };
         let (free, reserve) = (free + written, self.reserve() / 2);
         match free.saturating_sub(reserve) < needed {
@@ -211,7 +211,7 @@ impl Disk {
     }
 
     /// Looks at the disk again, and warns if little is left. Makes the reserved file if there is ample space.
-    pub(crate) fn check(&self) -> io::Result<()> {
+    pub(crate) fn refresh(&self) -> io::Result<()> {
         let (free, reserve) = (self.update()?, self.reserve());
         if free >= reserve && free < self.low {
             self.warn_of_little_space(free);
@@ -289,20 +289,20 @@ mod tests {
         // Others may write to the disk of the test.
         let space = 1 << 30;
         disk.set_reserve(free - space);
-        disk.check().expect("checked");
+        disk.refresh().expect("a disk");
         let room = disk.room.load(Relaxed);
-        assert_eq!(disk.check_room(space / 2), Ok(()));
+        assert_eq!(disk.look_for_room(space / 2), Ok(()));
         let writing = disk.begin_write(2 * room);
         assert_eq!(disk.room.load(Relaxed), 0);
-        let reason = disk.check_room(1).expect_err("all is taken, though nothing is written yet");
+        let reason = disk.look_for_room(1).expect_err("all is taken, though nothing is written yet");
         assert!(reason.starts_with("at least 1 B are to be written"), "{reason}");
         drop(writing);
-        assert_eq!(disk.check_room(space / 2), Ok(()), "it was not written");
-        let reason = disk.check_room(2 * room).expect_err("too much");
+        assert_eq!(disk.look_for_room(space / 2), Ok(()), "it was not written");
+        let reason = disk.look_for_room(2 * room).expect_err("too much");
         assert!(!disk.is_full() && reason.contains("MB are free on the disk"), "{reason}");
         disk.set_reserve(free + space);
-        disk.check().expect("checked");
-        assert_eq!(disk.check_room(0).expect_err("full"), disk.full_reason().expect("full"));
+        disk.refresh().expect("a disk");
+        assert_eq!(disk.look_for_room(0).expect_err("full"), disk.full_reason().expect("full"));
     }
 
     #[test]
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(fs::read(&path).expect("a file"), vec![0; 100_000]);
         disk.make_reserve(&path, |_| Err(Errno::DQUOT));
         assert!(!path.exists());
-        disk.check().expect("checked");
+        disk.refresh().expect("a disk");
         assert!(!path.exists(), "it is not tried again and again");
     }
 
@@ -323,12 +323,12 @@ mod tests {
     fn a_disk_that_is_nearly_full_is_warned_of_once_in_a_while() {
         let directory = tempfile::tempdir().expect("a directory");
         let disk = Disk { low: 0, warned: Mutex::default(), ..Disk::open(directory.path()).expect("opened") };
-        disk.check().expect("checked");
+        disk.refresh().expect("a disk");
         assert_eq!(*disk.warned.lock(), None, "there is more space than nothing");
         let disk = Disk { low: u64::MAX, ..disk };
-        disk.check().expect("checked");
+        disk.refresh().expect("a disk");
         let warned = disk.warned.lock().expect("warned");
-        disk.check().expect("checked");
+        disk.refresh().expect("a disk");
         assert_eq!(*disk.warned.lock(), Some(warned));
     }
 }

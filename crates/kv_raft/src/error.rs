@@ -17,6 +17,19 @@ pub(crate) fn ways_out(directory: &Path) -> String {
     )
 }
 
+/// Why something failed that is tried again and again, so that each reason is logged once.
+#[derive(Debug, Default)]
+pub(crate) struct LastReason(Option<String>);
+
+impl LastReason {
+    /// Notes why it failed this time, if it did. Returns whether that is another reason than the last time.
+    pub(crate) fn replace(&mut self, reason: Option<String>) -> bool {
+        let is_new = reason.is_some() && self.0 != reason;
+        self.0 = reason;
+        is_new
+    }
+}
+
 /// An error of the system at a file of the range in this directory, with the file and what to do. One that
 /// is not the system's has both already.
 pub(crate) fn unusable(directory: &Path, path: &Path, error: io::Error) -> io::Error {
@@ -282,4 +295,18 @@ pub enum OpenError {
         /// The error of the system.
         error: io::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_new_once_until_another_one_or_a_success() {
+        let mut last = LastReason::default();
+        let mut replace = |reason: Option<&str>| last.replace(reason.map(str::to_owned));
+        let news =
+            [Some("full"), Some("full"), Some("gone"), None, Some("gone"), Some("gone")].map(&mut replace);
+        assert_eq!(news, [true, false, true, false, true, false]);
+    }
 }

@@ -9,11 +9,13 @@ use crate::{
     error::OpenError,
     limits::{IDENTITY_BYTES, MISSING_SHOWN},
 };
+use rustix::fs::OFlags;
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     ops::RangeFrom,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -112,7 +114,7 @@ const SKIPPED_FILE: &str = "skipped";
 const SYNCED_FILE: &str = "synced";
 
 /// How each of our files begins, before its kind and its version.
-const MAGIC: &[u8; 4] = b"KVDB";
+pub(crate) const MAGIC: &[u8; 4] = b"KVDB";
 const NODE: u8 = 3;
 const REPLICA: u8 = 4;
 const SKIPPED: u8 = 5;
@@ -265,10 +267,11 @@ fn decode(mut rest: &[u8]) -> Option<Identity> {
     rest.is_empty().then_some(Identity { range, replica, seed, shards, span })
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (array, after) = rest.split_first_chunk()?;
-    *rest = after;
-    Some(*array)
+/// Takes the first bytes; `None` if there are fewer.
+pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*taken)
 }
 
 /// Reads a file of ours: its version, and what is between its head and its checksum. `None` if there is no
@@ -303,11 +306,22 @@ fn write(path: &Path, kind: u8, body: &[u8]) -> Result<(), OpenError> {
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     let part = path.with_extension("part");
     let directory = path.parent().unwrap_or(path);
-    let written = File::create(&part)
+    let written = no_links()
+        .create(true)
+        .truncate(true)
+        .open(&part)
         .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&part, path))
         .and_then(|()| File::open(directory)?.sync_all());
     written.map_err(failed(path))
+}
+
+/// Opens a file to write to it, but not what a link leads to: another user may have made one to a file of
+/// root, who would write to that.
+fn no_links() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+    options
 }
 
 fn damaged(path: &Path, kind: u8) -> OpenError {

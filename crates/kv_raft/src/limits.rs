@@ -66,6 +66,17 @@ pub(crate) const LOG_INDEX_SHARE: usize = 4;
 pub(crate) const LOG_FILE_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) const LOG_CACHE_FILES: usize = 3;
 
+/// Files of a log after which a snapshot is taken: each is open. As many again may begin while it is written.
+/// Where a process may have few files open it is taken after fewer, but not after less than the second.
+pub(crate) const LOG_FILES: usize = 256;
+pub(crate) const LOG_FILES_LEAST: usize = 16;
+
+/// What the files that a process may have open are divided by for the part that is meant for the logs.
+pub(crate) const LOG_FILES_SHARE: usize = 4;
+
+/// Files that a range has open beside those of its log: a lock, a snapshot, and what it reads for a moment.
+pub(crate) const RANGE_FILES: usize = 8;
+
 /// Bytes of a log after which a snapshot is taken, if the range takes less memory.
 pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
 

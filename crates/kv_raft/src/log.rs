@@ -11,8 +11,8 @@ use crate::{
     error::ways_out,
     identity::Owner,
     limits::{
-        LOCK_PAUSE, LOCK_WAIT, LOG_CACHE_BYTES, LOG_CACHE_FILES, LOG_CACHE_LEAST, LOG_FILE_BYTES,
-        LOG_INDEX_SHARE,
+        LOCK_PAUSE, LOCK_WAIT, LOG_CACHE_BYTES, LOG_CACHE_FILES, LOG_CACHE_LEAST, LOG_FILE_BYTES, LOG_FILES,
+        LOG_FILES_LEAST, LOG_FILES_SHARE, LOG_INDEX_SHARE, RANGE_FILES,
     },
 };
 use encoding::{Done, Flushed, LogId, LogTypes, Payload, Syncs, Vote};
@@ -81,6 +81,18 @@ impl LogOptions {
     }
 }
 
+/// Files that each of `logs` may have before it is cut, in a process that may have this many open.
+pub(crate) fn files_of_each(logs: usize, open_files: Option<u64>) -> usize {
+    let Some(open_files) = open_files else { return LOG_FILES };
+    let share = usize::try_from(open_files).unwrap_or(usize::MAX) / LOG_FILES_SHARE / logs.max(1);
+    (share.saturating_sub(RANGE_FILES) / 2).clamp(LOG_FILES_LEAST, LOG_FILES)
+}
+
+/// File descriptors that a range may need whose log is cut when it has more than `files`.
+pub(crate) fn descriptors_of_range(files: usize) -> usize {
+    2 * files + RANGE_FILES
+}
+
 /// Where a log is kept, and how much of it in memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogSettings<'a> {
@@ -98,6 +110,8 @@ pub(crate) struct LogSettings<'a> {
 pub struct LogStats {
     /// Bytes of its files.
     pub bytes: u64,
+    /// How many these are.
+    pub files: usize,
     /// Its entries, of which it keeps in memory where they are.
     pub entries: u64,
     /// Bytes of the entries that it keeps in memory themselves.
@@ -241,6 +255,7 @@ impl Log {
         let count = |id: Option<LogId>| id.map_or(0, |id| id.index + 1);
         LogStats {
             bytes: closed + stat.open_chunk.size,
+            files: stat.closed_chunks.len() + 1,
             entries: count(self.last()) - count(self.purged()),
             cached_bytes: stat.payload_cache_size,
             cache_limit: stat.payload_cache_capacity,

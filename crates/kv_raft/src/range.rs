@@ -415,13 +415,28 @@ impl Range {
         percent((read, size), (executed, entries), self.log.lock().0.bytes)
     }
 
-    /// Begins to load: nothing is executed yet, and nothing accepted.
-    pub(crate) fn begin_loading(&self) {
-        self.is_ready.store(false, Release);
+    /// Begins to load again: nothing is executed yet, and nothing accepted. What waits has not been proposed,
+    /// and is refused. Returns whether it may load: not if it was given up meanwhile.
+    pub(crate) fn begin_loading(&self) -> bool {
+        if !self.enter(RangeState::Loading) {
+            return false;
+        }
         *self.loading.lock() = LoadStatus { began_ms: now_ms(), ..LoadStatus::default() };
-        self.state.send_replace(RangeState::Loading);
         self.progress.reset();
-        self.proposals.refuse(RangeError::Loading { range: self.text.clone(), percent: 0 });
+        self.proposals.fail(&RangeError::Loading { range: self.text.clone(), percent: 0 });
+        true
+    }
+
+    /// Changes what it does, unless it has stopped. Returns whether it does that.
+    fn enter(&self, next: RangeState) -> bool {
+        self.state.send_if_modified(|state| {
+            if matches!(state, RangeState::Stopped(_)) {
+                return false;
+            }
+            self.is_ready.store(next == RangeState::Ready, Release);
+            *state = next;
+            true
+        })
     }
 
     /// The log is open, and this is its last entry.
@@ -436,9 +451,8 @@ impl Range {
         }
         self.log_failure.send_replace(None);
         self.proposals.accept();
-        self.is_ready.store(true, Release);
         self.note_loaded();
-        self.state.send_replace(RangeState::Ready);
+        self.enter(RangeState::Ready);
     }
 
     /// Logs that it is loaded, unless it was already.
@@ -456,10 +470,9 @@ impl Range {
 
     /// It cannot go on.
     pub(crate) fn stop(&self, reason: &str) {
-        self.is_ready.store(false, Release);
         let reason: Arc<str> = reason.into();
         self.proposals.fail(&self.stopped(&reason));
-        self.state.send_replace(RangeState::Stopped(reason));
+        self.enter(RangeState::Stopped(reason));
     }
 
     /// Whether no snapshot or backup is being taken, one at a time, and none has failed a moment ago.
@@ -471,8 +484,9 @@ impl Range {
     /// It must not write to its files any more, nor go on with a snapshot.
     pub(crate) fn give_up(&self, reason: &str) {
         self.store.end_freeze();
-        self.stop(reason);
-        self.proposals.close(self.stopped(&reason.into()));
+        let reason: Arc<str> = reason.into();
+        self.proposals.give_up(&self.stopped(&reason));
+        self.enter(RangeState::Stopped(reason));
     }
 
     /// Accepts no more requests; those that wait are executed.

@@ -6,21 +6,22 @@ pub(crate) mod skip;
 
 use crate::{
     disk::Disk,
-    error::OpenError,
+    error::{LastReason, OpenError},
     identity::{
         Ids, NODE_FILE, Owner, Span,
         data_dir::{DataDir, is_locked, lock_when_free, make_directory},
         failed,
     },
-    limits::{DISK_PAUSE, LOG_CHECK_PAUSE, RANGES},
-    log::LogOptions,
+    limits::{DISK_PAUSE, LOG_CHECK_PAUSE, LOG_FILES, RANGES},
+    log::{LogOptions, descriptors_of_range, files_of_each},
     proposals::WaitingBytes,
     range::Range,
     replica::{Replica, files::ReplicaFiles},
     snapshot::taking::Snapshots,
 };
 use kv::{Budget, FreezeBudget, Store, TransactionLimits};
-use replicas::{Opened, Unknown, open_replicas};
+use replicas::{Found, Opened, Unknown, open_replicas};
+use rustix::process::{Resource, getrlimit};
 use std::{
     fs,
     path::{self, Path, PathBuf},
@@ -75,9 +76,51 @@ pub struct Ranges {
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
     lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
-    disk: Arc<Disk>,
+    log_files: usize,
     watch: AbortHandle,
     runtime: Option<Runtime>,
+}
+
+/// What the ranges of a node are made of and share.
+struct Shared<'a> {
+    settings: &'a RangesSettings,
+    data_dir: Arc<DataDir>,
+    disk: Arc<Disk>,
+    waiting: Arc<WaitingBytes>,
+    /// Files of each log after which that is cut.
+    log_files: usize,
+}
+
+impl Shared<'_> {
+    fn range(&self, directory: &Path, owner: Owner, shards: usize, span: Span) -> Arc<Range> {
+        let Shared { settings, data_dir, disk, waiting, .. } = self;
+        let store = Store::for_range(owner.seed, shards).with_budget(settings.budget.clone());
+        let (text, budget) = (span.text.clone(), settings.freeze_budget.clone());
+        let snapshots = Snapshots::new(text, data_dir.clone(), directory.into(), owner, disk.clone(), budget);
+        let (waiting, disk) = (waiting.clone(), disk.clone());
+        let range = Range::new(span, store, snapshots, waiting, disk, settings.logs.fsync);
+        range.set_transaction_limits(settings.transactions);
+        Arc::new(range)
+    }
+
+    /// The replica that was found in a directory, which it is about to load.
+    fn replica(&self, (directory, identity): Found) -> Replica {
+        let RangesSettings { logs, spans, .. } = self.settings;
+        let (owner, shards) = (identity.owner(), identity.shards as usize);
+        let range = self.range(&directory, owner, shards, identity.span.clone());
+        let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory };
+        let cache_bytes = logs.cache_bytes_of_each(spans.len());
+        Replica { range, files, cache_bytes, log_files: self.log_files }
+    }
+
+    /// A range of which it is not known where its data are.
+    fn stopped_range(&self, Unknown { directory, problem }: Unknown, span: &Span) -> Arc<Range> {
+        let shards = Store::shards_for_threads(self.settings.threads);
+        let range = self.range(&directory, Owner::default(), shards, span.clone());
+        tracing::error!(range = &*span.text, reason = problem, "the range has stopped");
+        range.stop(&problem);
+        range
+    }
 }
 
 impl Ranges {
@@ -112,39 +155,22 @@ impl Ranges {
             .enable_time()
             .build()
             .map_err(failed(data_dir.path()))?;
-        let waiting = Arc::<WaitingBytes>::default();
         drop(runtime.spawn(watch_disk(disk.clone())));
+        let (waiting, log_files) = (Arc::default(), log_files(spans.len()));
+        let shared = Shared { settings, data_dir, disk, waiting, log_files };
         let (mut ranges, mut lives) = (Vec::new(), Vec::new());
-        let make = |directory: &Path, owner: Owner, shards, span: Span| {
-            let store = Store::for_range(owner.seed, shards).with_budget(settings.budget.clone());
-            let (data_dir, budget) = (data_dir.clone(), settings.freeze_budget.clone());
-            let (text, directory) = (span.text.clone(), directory.into());
-            let snapshots = Snapshots::new(text, data_dir, directory, owner, disk.clone(), budget);
-            let (waiting, disk) = (waiting.clone(), disk.clone());
-            let range = Range::new(span, store, snapshots, waiting, disk, settings.logs.fsync);
-            range.set_transaction_limits(settings.transactions);
-            Arc::new(range)
-        };
         for (replica, span) in replicas.into_iter().zip(spans) {
             ranges.push(match replica {
-                Ok((directory, identity)) => {
-                    let span = identity.span.clone();
-                    let range = make(&directory, identity.owner(), identity.shards as usize, span);
-                    let cache_bytes = settings.logs.cache_bytes_of_each(spans.len());
-                    let files = ReplicaFiles { identity, data_dir: data_dir.clone(), directory };
-                    let replica = Replica { range: range.clone(), files, cache_bytes };
+                Ok(found) => {
+                    let replica = shared.replica(found);
+                    let range = replica.range.clone();
                     lives.push(runtime.spawn(replica.run()));
                     range
                 }
-                Err(Unknown { directory, problem }) => {
-                    let shards = Store::shards_for_threads(settings.threads);
-                    let range = make(&directory, Owner::default(), shards, span.clone());
-                    tracing::error!(range = &*span.text, reason = problem, "the range has stopped");
-                    range.stop(&problem);
-                    range
-                }
+                Err(unknown) => shared.stopped_range(unknown, span),
             });
         }
+        let Shared { data_dir, .. } = shared;
         let watch = runtime.spawn(watch_data_dir(data_dir.clone(), ranges.clone()));
         let (directory, count) = (data_dir.path().display(), ranges.len());
         match is_new {
@@ -154,7 +180,8 @@ impl Ranges {
         let abort = watch.abort_handle();
         lives.push(watch);
         let lives = lives.into();
-        Ok(Ranges { data_dir, watch: abort, ranges, left_over, lives, disk, runtime: Some(runtime) })
+        let runtime = Some(runtime);
+        Ok(Ranges { data_dir, watch: abort, ranges, left_over, lives, log_files, runtime })
     }
 
     /// The whole path of the data directory.
@@ -193,9 +220,9 @@ impl Ranges {
         self.ranges.iter().for_each(|range| range.set_transaction_limits(limits));
     }
 
-    /// Whether so little space is left on the disk that writes are refused.
-    pub fn is_disk_full(&self) -> bool {
-        self.disk.is_full()
+    /// The most file descriptors that the ranges take, as long as snapshots keep up with their logs.
+    pub fn descriptors(&self) -> usize {
+        self.ranges.len() * descriptors_of_range(self.log_files)
     }
 }
 
@@ -208,6 +235,21 @@ impl Drop for Ranges {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Files that each log may have before it is cut. Says so if these are few.
+fn log_files(logs: usize) -> usize {
+    let open_files = getrlimit(Resource::Nofile).current;
+    let log_files = files_of_each(logs, open_files);
+    if log_files < LOG_FILES {
+        tracing::info!(
+            open_files,
+            log_files,
+            "logs are cut when they have this many files, since the process may have few open; to have it done \
+             less often, raise the limit of open files"
+        );
+    }
+    log_files
 }
 
 /// Warns if there are ranges, and it is not known of which node.
@@ -228,19 +270,19 @@ fn warn_if_node_is_missing(data_dir: &Path, node: &str) -> Result<(), OpenError>
 /// Looks at the data directory from time to time. If another process has taken it, the ranges stop, so that
 /// no file is written by both.
 async fn watch_data_dir(data_dir: Arc<DataDir>, ranges: Vec<Arc<Range>>) {
-    let (mut ticks, mut last) = (interval(LOG_CHECK_PAUSE), String::new());
+    let (mut ticks, mut last) = (interval(LOG_CHECK_PAUSE), LastReason::default());
     loop {
         ticks.tick().await;
         // It does not end in the middle of that, which would go on when the directory was moved away.
-        let Err(error) = block_in_place(|| data_dir.check()) else { continue };
-        let reason = error.to_string();
-        if last != reason {
-            tracing::error!(reason, "the data directory is not as it was");
+        let error = block_in_place(|| data_dir.keep()).err();
+        let is_new = last.replace(error.as_ref().map(OpenError::to_string));
+        let Some(error) = error else { continue };
+        if is_new {
+            tracing::error!(reason = %error, "the data directory is not as it was");
         }
         if matches!(error, OpenError::Locked { .. }) {
-            return ranges.iter().for_each(|range| range.give_up(&reason));
+            return ranges.iter().for_each(|range| range.give_up(&error.to_string()));
         }
-        last = reason;
     }
 }
 
@@ -251,7 +293,7 @@ async fn watch_disk(disk: Arc<Disk>) {
         ticks.tick().await;
         let disk = disk.clone();
         // Making the reserved file may take long.
-        if let Ok(Err(error)) = spawn_blocking(move || disk.check()).await {
+        if let Ok(Err(error)) = spawn_blocking(move || disk.refresh()).await {
             tracing::debug!(%error, "the free space of the disk is not known");
         }
     }

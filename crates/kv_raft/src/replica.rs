@@ -43,6 +43,8 @@ pub(crate) struct Replica {
     pub(crate) files: ReplicaFiles,
     /// Bytes of entries that its log keeps in memory.
     pub(crate) cache_bytes: usize,
+    /// Files of its log after which that is cut.
+    pub(crate) log_files: usize,
 }
 
 /// Stops a range whose replica panics: who waits for it would wait forever.
@@ -105,7 +107,9 @@ impl Replica {
                         "the range has crashed, and is loaded again from its log"
                     );
                     halted_at = index.or(halted_at);
-                    self.range.begin_loading();
+                    if !self.range.begin_loading() {
+                        return;
+                    }
                     self.range.store.restart();
                     Begin::Reload
                 }
@@ -362,7 +366,8 @@ impl Replica {
                     self.range.set_log_stats(stats);
                     let room = self.range.snapshots.disk.room();
                     let range = &self.range;
-                    has_outgrown(stats, range.store.stats().bytes, room) && range.may_begin_snapshot()
+                    has_outgrown(stats, range.store.stats().bytes, room, self.log_files)
+                        && range.may_begin_snapshot()
                 }
             };
             let begun = snapshots.status().begun;
@@ -424,13 +429,13 @@ impl Replica {
 }
 
 /// Whether the log of a range that takes `range_bytes` in memory is larger than a snapshot would be, or takes
-/// much of that memory itself, and is large at all.
-fn has_outgrown(log: LogStats, range_bytes: u64, room: u64) -> bool {
+/// much of that memory itself, and is large at all; or has more than `files`.
+fn has_outgrown(log: LogStats, range_bytes: u64, room: u64, files: usize) -> bool {
     let limit = if room < log.bytes { LOG_LOW_BYTES } else { SNAPSHOT_LOG_BYTES };
     let is_large = log.bytes > limit && log.bytes > range_bytes;
     let index_bytes = log.entries * LOG_ENTRY_BYTES;
     let is_long = log.entries > SNAPSHOT_LOG_ENTRIES && index_bytes > range_bytes / SNAPSHOT_INDEX_SHARE;
-    is_large || is_long
+    is_large || is_long || log.files > files
 }
 
 #[cfg(test)]
@@ -453,8 +458,15 @@ mod tests {
             (0, entries + 1, SNAPSHOT_INDEX_SHARE * index_bytes, ample, true),
             (0, 2 * entries, 2 * SNAPSHOT_INDEX_SHARE * index_bytes, ample, false),
         ] {
-            let log = LogStats { bytes: log_bytes, entries: log_entries, ..LogStats::default() };
-            assert_eq!(has_outgrown(log, range_bytes, room), expected, "{log:?} {range_bytes} {room}");
+            let log = LogStats { bytes: log_bytes, entries: log_entries, files: 16, ..LogStats::default() };
+            assert_eq!(has_outgrown(log, range_bytes, room, 16), expected, "{log:?} {range_bytes} {room}");
         }
+    }
+
+    #[test]
+    fn a_log_is_cut_when_it_has_many_files_however_large_the_range_is() {
+        let log = LogStats { files: 17, ..LogStats::default() };
+        assert!(has_outgrown(log, u64::MAX, u64::MAX, 16));
+        assert!(!has_outgrown(log, u64::MAX, u64::MAX, 17));
     }
 }

@@ -169,7 +169,9 @@ pub(crate) enum RangeVerb {
                       The log, and the error of each request, say which entry that is, once the range has \
                       stopped. All requests of the entry are printed, and are lost, although \
                       they were acknowledged: do not do it to any other entry. The node must not run, and \
-                      executes the rest of the log when it starts.",
+                      executes the rest of the log when it starts.\n\n\
+                      Before it asks, the log is opened as at a start of the node: what a crash has left at \
+                      its end is cut off.",
         after_help = "Example:\n  foo range skip a..m 4711"
     )]
     Skip {

@@ -11,9 +11,6 @@ use kv_raft::{Range, RangeError, RangeState, Ranges, Ticket};
 use otp::{ChildSpec, PassiveChildren, Shutdown, Strategy, Supervisor, Tree};
 use std::{ops::ControlFlow, path::PathBuf, ptr, sync::Arc, thread, time::Duration};
 
-/// How long the ranges of a node may take to execute what waits, and to close their files.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Where this node has a bucket.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place<'a> {
@@ -215,9 +212,14 @@ impl LocalNode {
             .collect()
     }
 
-    /// The supervisor of the durable ranges, which closes their files when it is stopped; `None` if there are
-    /// none.
-    pub fn range_supervisor(self: &Arc<Self>) -> Supervisor {
+    /// The most file descriptors that durable ranges take.
+    pub fn range_descriptors(&self) -> usize {
+        self.ranges.as_ref().map_or(0, Ranges::descriptors)
+    }
+
+    /// The supervisor of the durable ranges. When it is stopped, they may take up to `close_timeout` to
+    /// execute what waits, to write a log again that has failed, and to close their files.
+    pub fn range_supervisor(self: &Arc<Self>, close_timeout: Duration) -> Supervisor {
         let (local, observed) = (self.clone(), self.clone());
         let child = ChildSpec::worker("ranges", move |stop| {
             let local = local.clone();
@@ -234,7 +236,7 @@ impl LocalNode {
             let (total, shown) = (observed.ranges().len(), shown.collect());
             PassiveChildren { total, shown, ..PassiveChildren::default() }
         };
-        let child = child.passive_children(passive_children).shutdown(Shutdown::Deadline(CLOSE_TIMEOUT));
+        let child = child.passive_children(passive_children).shutdown(Shutdown::Deadline(close_timeout));
         Supervisor::new("kv_raft", Strategy::OneForOne).child(child)
     }
 }

@@ -1,6 +1,7 @@
 //! Two nodes in one process, over real sockets, and peers that violate the protocol.
 
 mod channels;
+mod close;
 mod disputes;
 mod durable;
 mod forwarding;

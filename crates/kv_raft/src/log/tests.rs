@@ -26,6 +26,21 @@ fn settings(directory: &Path, fsync: Fsync) -> LogSettings<'_> {
     LogSettings { directory, owner: OWNER, cache_bytes: 1_000, file_bytes: 2_048, fsync }
 }
 
+#[test]
+fn all_logs_together_may_have_a_part_of_the_files_that_the_process_may_open() {
+    for (logs, open_files, expected) in [
+        (1, None, LOG_FILES),
+        (64, Some(524_288), LOG_FILES),
+        (64, Some(65_536), 124),
+        (4, Some(4_096), 124),
+        (1, Some(300), 33),
+        (64, Some(1_024), LOG_FILES_LEAST),
+        (0, Some(0), LOG_FILES_LEAST),
+    ] {
+        assert_eq!(files_of_each(logs, open_files), expected, "{logs} {open_files:?}");
+    }
+}
+
 fn create(directory: &TempDir) -> Log {
     Log::create(settings(directory.path(), Fsync::Always)).expect("a log")
 }

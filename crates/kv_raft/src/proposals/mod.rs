@@ -262,8 +262,22 @@ impl Proposals {
             group.completion.note_failure(&self.has_left_watches);
             group.add(false, encode)
         });
-        self.has_left_watches.fetch_or(pushed.is_err(), Relaxed);
+        if pushed.is_err() {
+            let queue = self.queue.lock();
+            let is_refused = queue.refusal.is_some();
+            self.has_left_watches.fetch_or(is_refused, Relaxed);
+            drop(queue);
+            if !is_refused {
+                // Who accepts has not seen it.
+                self.push_end_of_all_watches();
+            }
+        }
         pushed
+    }
+
+    fn push_end_of_all_watches(&self) {
+        // If it is refused, it is noted again.
+        drop(self.push_end_of_watches(|bytes| encode::encode_end_watches(None, bytes)));
     }
 
     /// Whether `bytes` can be added now; why not, if not.
@@ -285,7 +299,7 @@ impl Proposals {
             return Err(RangeError::Behind { range: self.range.clone(), limit: WAITING_BYTES });
         }
         let cannot_write = |reason| RangeError::CannotWrite { range: self.range.clone(), reason };
-        self.disk.check_room((waiting + bytes) as u64).map_err(cannot_write)
+        self.disk.look_for_room((waiting + bytes) as u64).map_err(cannot_write)
     }
 
     /// The last group that waits, or a new one behind it if that is full.
@@ -358,22 +372,16 @@ impl Proposals {
     /// Accepts requests from now on, unless there will be no more groups. If watches were left, all of them
     /// end first.
     pub(crate) fn accept(&self) {
-        self.set_refusal(None);
-        if self.has_left_watches.swap(false, Relaxed) {
-            // If it is refused, it is noted again.
-            drop(self.push_end_of_watches(|bytes| encode::encode_end_watches(None, bytes)));
-        }
-    }
-
-    /// Refuses requests from now on. Groups that wait go on waiting.
-    pub(crate) fn refuse(&self, refusal: RangeError) {
-        self.set_refusal(Some(refusal));
-    }
-
-    fn set_refusal(&self, refusal: Option<RangeError>) {
         let mut queue = self.queue.lock();
-        if !queue.is_closed {
-            queue.refusal = refusal;
+        if queue.is_closed {
+            return;
+        }
+        queue.refusal = None;
+        // A refusal is noted under this lock.
+        let has_left_watches = self.has_left_watches.swap(false, Relaxed);
+        drop(queue);
+        if has_left_watches {
+            self.push_end_of_all_watches();
         }
     }
 
@@ -406,8 +414,22 @@ impl Proposals {
 
     /// Refuses requests from now on, those that wait as well, until [`Self::accept`].
     pub(crate) fn fail(&self, refusal: &RangeError) {
-        self.refuse(refusal.clone());
-        let groups = std::mem::take(&mut self.queue.lock().groups);
+        self.refuse(refusal, false);
+    }
+
+    /// Refuses requests from now on, those that wait as well: there will be no more groups.
+    pub(crate) fn give_up(&self, refusal: &RangeError) {
+        self.refuse(refusal, true);
+        self.filled.0.notify_one();
+    }
+
+    fn refuse(&self, refusal: &RangeError, is_last: bool) {
+        let mut queue = self.queue.lock();
+        if !queue.is_closed {
+            (queue.refusal, queue.is_closed) = (Some(refusal.clone()), is_last);
+        }
+        let groups = std::mem::take(&mut queue.groups);
+        drop(queue);
         self.waiting.small.fetch_sub(groups.iter().map(OpenGroup::small_bytes).sum(), Relaxed);
         for group in groups {
             group.completion.set(Err(refusal.clone()));

@@ -55,7 +55,7 @@ impl Range {
     /// All its buckets as they are now: between two requests or transactions that are on disk. No snapshot is
     /// taken as long as there is the copy.
     pub fn freeze(&self) -> Result<FrozenStore, AlreadyFrozen> {
-        self.snapshots.freeze(&self.store)
+        self.store.freeze(&self.snapshots.budget)
     }
 
     /// Waits until all that was acknowledged is synced; an error if the range stops before.

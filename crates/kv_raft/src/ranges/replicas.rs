@@ -3,7 +3,7 @@
 use crate::{
     error::{OpenError, ways_out},
     identity::{self, Identity, Ids, REPLICA_FILE, Span, failed},
-    limits::LOG_CACHE_BYTES,
+    limits::LOG_CACHE_LEAST,
     log::{Fsync, Log, LogSettings},
     replica::files::LOG,
 };
@@ -18,7 +18,8 @@ use std::{
 /// A replica, and its directory.
 pub(super) type Found = (PathBuf, Identity);
 
-/// A directory with data of which it is not known whose they are, or whether they are the newest.
+/// A directory, or what is in its place, with data of which it is not known whose they are, or whether they
+/// are the newest.
 #[derive(Debug, Clone)]
 pub(super) struct Unknown {
     pub(super) directory: PathBuf,
@@ -234,7 +235,7 @@ pub(super) fn make_replica(
         fs::remove_dir_all(&part).map_err(failed(&part))?;
     }
     let log = part.join(LOG);
-    let settings = LogSettings::new(&log, identity.owner(), LOG_CACHE_BYTES, Fsync::Always);
+    let settings = LogSettings::new(&log, identity.owner(), LOG_CACHE_LEAST, Fsync::Always);
     Log::create(settings).map_err(failed(&log))?;
     identity::write_replica(&part, &identity)?;
     fs::rename(&part, &path).and_then(|()| File::open(directory)?.sync_all()).map_err(failed(&path))?;

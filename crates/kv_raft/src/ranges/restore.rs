@@ -9,7 +9,7 @@ use crate::{
         data_dir::{hand_over, lock_offline, make_directory},
         failed,
     },
-    limits::{LOG_CACHE_BYTES, SNAPSHOT_BLOCK_BYTES},
+    limits::{LOG_CACHE_LEAST, SNAPSHOT_BLOCK_BYTES},
     log::{
         Fsync, LogSettings,
         encoding::{LogId, Position},
@@ -68,17 +68,19 @@ impl Restore {
         if is_used {
             return Err(OpenError::NotEmpty { directory: data_dir.into() });
         }
-        let mut ids = Ids::open(data_dir, node)?;
+        let ids = Ids::open(data_dir, node).and_then(|mut ids| ids.take(spans.len(), 0));
+        // Whatever fails below, or has failed in the middle.
+        hand_over(data_dir, &data_dir.join(NODE_FILE))?;
+        let ids = ids?;
         if fs::exists(&part).map_err(failed(&part))? {
             fs::remove_dir_all(&part).map_err(failed(&part))?;
         }
         fs::create_dir(&part).map_err(failed(&part))?;
         let mut restore = Restore { directory, part, ranges: Vec::new(), open: None, _lock: lock };
         let mut made = Vec::new();
-        for (id, span) in ids.take(spans.len(), 0)?.zip(spans) {
+        for (id, span) in ids.zip(spans) {
             made.push(make_replica(&restore.part, span, threads, id)?);
         }
-        hand_over(data_dir, &data_dir.join(NODE_FILE))?;
         for (directory, identity) in made {
             restore.ranges.push(RangeFile::begin(directory, identity, stamp_ms)?);
         }
@@ -134,7 +136,7 @@ impl RangeFile {
             description: files::description(&position, owner),
         };
         let path = files::path(&directory, last.index);
-        let file = File::create(&path).map_err(failed(&path))?;
+        let file = File::create_new(&path).map_err(failed(&path))?;
         Ok(RangeFile { span, owner, directory, path, file, last, encoder: SnapshotEncoder::new(&header) })
     }
 
@@ -144,7 +146,7 @@ impl RangeFile {
             .write_all(&self.encoder.finish())
             .and_then(|()| self.file.sync_all())
             .map_err(failed(&self.path))?;
-        let settings = LogSettings::new(&log, self.owner, LOG_CACHE_BYTES, Fsync::Always);
+        let settings = LogSettings::new(&log, self.owner, LOG_CACHE_LEAST, Fsync::Always);
         begin_log(settings, self.last).map_err(failed(&log))?;
         File::open(&self.directory)
             .and_then(|directory| directory.sync_all())

@@ -11,7 +11,7 @@ use crate::{
         data_dir::{hand_over, lock_offline},
         failed, read_skipped, write_skipped,
     },
-    limits::{LOG_FILE_BYTES, SHOWN_ARGUMENTS, SHOWN_REQUESTS},
+    limits::{LOG_CACHE_LEAST, SHOWN_ARGUMENTS, SHOWN_REQUESTS},
     log::{
         Fsync,
         encoding::{LogId, Payload},
@@ -54,9 +54,10 @@ impl SkippableEntry {
         }
         let (directory, identity) =
             only_one(wanted).map_err(|Unknown { problem, .. }| OpenError::Unclear { problem })?;
-        let log = open_log(&directory, identity.owner(), LOG_FILE_BYTES, Fsync::Always)
-            .map_err(failed(&directory))?;
+        // That may cut a torn end.
+        let log = open_log(&directory, identity.owner(), LOG_CACHE_LEAST, Fsync::Always);
         hand_over(data_dir, &directory)?;
+        let log = log.map_err(failed(&directory))?;
         let entry = log.read(index..index.saturating_add(1)).map_err(failed(&directory))?.pop();
         let Some((_, Payload::Group(group))) = entry else {
             let first = log.purged().map_or(0, |LogId { index, .. }| index + 1);
@@ -87,8 +88,9 @@ impl SkippableEntry {
     pub fn skip(self) -> Result<(), OpenError> {
         let mut skipped = read_skipped(&self.directory)?;
         skipped.insert(self.index);
-        write_skipped(&self.directory, &skipped)?;
-        hand_over(&self.data_dir, &self.directory)
+        let written = write_skipped(&self.directory, &skipped);
+        hand_over(&self.data_dir, &self.directory)?;
+        written
     }
 }
 

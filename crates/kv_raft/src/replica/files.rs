@@ -2,7 +2,7 @@
 //! removed is gone when the process ends, so a log is written again from memory then.
 
 use crate::{
-    error::{OpenError, panicked},
+    error::{LastReason, OpenError, panicked},
     identity::{
         Identity, REPLICA_FILE,
         data_dir::{DataDir, make_directory, warn_of_others},
@@ -41,7 +41,7 @@ impl ReplicaFiles {
     /// Fails if the data directory is not that of this process any more.
     pub(super) fn keep(&self) -> Result<(), OpenError> {
         let ReplicaFiles { identity, data_dir, directory } = self;
-        data_dir.check()?;
+        data_dir.keep()?;
         if !read_replica(directory).is_ok_and(|found| found.as_ref() == Some(identity)) {
             make_directory(directory).map_err(failed(directory))?;
             write_replica(directory, identity)?;
@@ -92,6 +92,7 @@ pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Arc<M
     let newest = log.lock().files().files.pop().map(|file| file.path);
     let mut note = SyncedNote { file: newest.clone(), has_begun: false, noted: Instant::now() };
     let mut watch = LogWatch { newest, ..LogWatch::default() };
+    let mut last = LastReason::default();
     let mut ticks = interval(LOG_CHECK_PAUSE);
     loop {
         ticks.tick().await;
@@ -116,8 +117,9 @@ pub(super) async fn watch_files(files: &ReplicaFiles, range: &Range, log: &Arc<M
         if let Some(path) = lost {
             return removed(&path);
         }
-        if let Err(error) = kept {
-            tracing::error!(range = &*range.span().text, %error, "a file cannot be made again");
+        let reason = kept.err().map(|error| error.to_string());
+        if last.replace(reason.clone()) {
+            tracing::error!(range = &*range.span().text, reason, "a file cannot be made again");
         }
         // As the next one is written, this one is removed.
         if lost_snapshot.is_some() && range.snapshots.file() == lost_snapshot && range.may_begin_snapshot() {

@@ -4,9 +4,9 @@
 
 use super::files::{LOG, ReplicaFiles};
 use crate::{
-    error::{panicked, unusable, ways_out},
+    error::{LastReason, panicked, unusable, ways_out},
     identity::{Owner, failed, read_synced},
-    limits::{LOG_FILE_BYTES, RENEW_PAUSE, RENEW_PAUSE_LIMIT},
+    limits::{LOG_CACHE_LEAST, RENEW_PAUSE, RENEW_PAUSE_LIMIT},
     log::{
         Fsync, Log, LogSettings,
         encoding::{Done, LogId, Vote},
@@ -30,15 +30,17 @@ const FAILED: &str = "log.failed";
 /// Tries until the disk takes a snapshot and a new log in the range's directory. Fails if it does not before
 /// the range is closed.
 pub(super) async fn renew_log(kept: &ReplicaFiles, range: &Range, cache_bytes: usize) -> Result<(), String> {
-    let mut pause = RENEW_PAUSE;
+    let (mut pause, mut last) = (RENEW_PAUSE, LastReason::default());
     loop {
         let is_closed = range.proposals.is_closed();
         let Err(reason) = try_to_renew_log(kept, range, cache_bytes).await else { return Ok(()) };
         if is_closed {
             return Err(reason);
         }
-        let span = &*range.span().text;
-        tracing::error!(range = span, reason, "the log cannot be written again; trying again");
+        if last.replace(Some(reason.clone())) {
+            let span = &*range.span().text;
+            tracing::error!(range = span, reason, "the log cannot be written again; trying again");
+        }
         range.fail_log(&reason);
         sleep(pause).await;
         pause = (pause * 2).min(RENEW_PAUSE_LIMIT);
@@ -85,7 +87,8 @@ async fn run_blocking(
     })
 }
 
-/// Makes an empty log behind an entry, which takes the place of the log when there is a snapshot of it.
+/// Makes an empty log behind an entry, which takes the place of the log when there is a snapshot of it. What
+/// is left of a log that failed before is removed: its space may be all that is missing.
 fn begin_next(
     directory: &Path,
     owner: Owner,
@@ -94,6 +97,7 @@ fn begin_next(
     last: LogId,
 ) -> io::Result<()> {
     finish(directory, owner)?;
+    remove(&directory.join(FAILED))?;
     let part = directory.join(PART);
     begin_log(LogSettings::new(&part, owner, cache_bytes, fsync), last)?;
     fs::rename(&part, directory.join(NEXT))?;
@@ -146,7 +150,7 @@ fn finish(directory: &Path, owner: Owner) -> io::Result<()> {
         return Ok(());
     }
     let is_next = !fs::exists(&log)? || {
-        let begun = Log::open(LogSettings::new(&next, owner, LOG_FILE_BYTES, Fsync::Always), 0)?;
+        let begun = Log::open(LogSettings::new(&next, owner, LOG_CACHE_LEAST, Fsync::Always), 0)?;
         let last = begun.purged().map_or(0, |last| last.index);
         fs::exists(files::path(directory, last))?
     };
@@ -212,7 +216,7 @@ mod tests {
         assert!(directory.join(FAILED).exists());
         // The one that has failed is aside, and the next one is not in its place.
         begin(11);
-        fs::remove_dir_all(directory.join(FAILED)).expect("removed");
+        assert!(!directory.join(FAILED).exists(), "it would take space");
         fs::rename(directory.join(LOG), directory.join(FAILED)).expect("renamed");
         assert_eq!(finished(), Some(LogId { index: 11, ..LAST }));
         fs::remove_dir_all(directory.join(LOG)).expect("removed");

@@ -104,12 +104,12 @@ pub(crate) fn write(
     let part = path.with_extension(PART);
     let failed = |error| NotWritten::Io { path: path.clone(), error };
     let written = write_part(&part, disk, header, frozen);
-    let bytes = written.and_then(|bytes| Ok(data_dir.check().map(|()| bytes)?)).inspect_err(|_| {
+    let bytes = written.and_then(|bytes| Ok(data_dir.keep().map(|()| bytes)?)).inspect_err(|_| {
         // It would take the space that others need.
         let _ = fs::remove_file(&part);
     })?;
     fs::rename(&part, &path).and_then(|()| File::open(directory)?.sync_all()).map_err(failed)?;
-    for before in find(directory)?.into_iter().filter(|found| *found < path) {
+    for before in remove_parts(directory)?.into_iter().filter(|found| *found < path) {
         fs::remove_file(before).map_err(failed)?;
     }
     let (position, stamp_ms) = (position.clone(), header.stamp_ms);
@@ -132,17 +132,17 @@ fn write_part(
     let mut encoder = SnapshotEncoder::new(header);
     let mut file = File::create(part).map_err(failed)?;
     let mut bytes = 0;
-    let mut check_space = |blocks: &[u8]| {
+    let mut look_for_space = |blocks: &[u8]| {
         let written = bytes;
         bytes += blocks.len() as u64;
-        disk.check_space(bytes, written)
+        disk.look_for_space(bytes, written)
     };
     while let Some(blocks) = encode_store(frozen, &mut encoder)? {
-        check_space(&blocks)?;
+        look_for_space(&blocks)?;
         file.write_all(&blocks).map_err(failed)?;
     }
     let rest = encoder.finish();
-    check_space(&rest)?;
+    look_for_space(&rest)?;
     let written = file.write_all(&rest).and_then(|()| file.sync_all());
     written.and_then(|()| Ok(file.metadata()?.len())).map_err(failed)
 }
@@ -178,7 +178,7 @@ pub(crate) fn load(
     store: &Store,
     progress: &LoadProgress,
 ) -> Result<Option<RangeSnapshot>, NotLoaded> {
-    let Some(path) = find(directory)?.pop() else { return Ok(None) };
+    let Some(path) = remove_parts(directory)?.pop() else { return Ok(None) };
     let failed = |error| NotLoaded::Io(failed(&path)(error));
     let unreadable = |error| match error {
         SnapshotError::Version(_) => NotLoaded::Version { path: path.clone(), error },
@@ -213,8 +213,8 @@ pub(crate) fn load(
 const PREFIX: &str = "snapshot-";
 const PART: &str = "part";
 
-/// The snapshots that are whole, the oldest first. Parts of others are removed.
-fn find(directory: &Path) -> Result<Vec<PathBuf>, OpenError> {
+/// Removes parts of snapshots, and returns those that are whole, the oldest first.
+fn remove_parts(directory: &Path) -> Result<Vec<PathBuf>, OpenError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed(directory))? {
         let path = entry.map_err(failed(directory))?.path();

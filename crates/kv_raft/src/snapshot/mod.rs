@@ -15,10 +15,11 @@ pub use read::{SnapshotError, SnapshotReader};
 pub use taking::SnapshotStatus;
 pub use write::{SnapshotEncoder, encode_store};
 
+use crate::identity;
 use kv::Record;
 
 /// The first bytes of all files of this program.
-pub const MAGIC: &[u8; 4] = b"KVDB";
+pub const MAGIC: &[u8; 4] = identity::MAGIC;
 
 /// The version that this program writes, and the only one that it reads.
 const VERSION: u8 = 1;

@@ -1,6 +1,9 @@
 //! A record as bytes.
 
-use crate::limits::{SNAPSHOT_NAME_BYTES, SNAPSHOT_VALUE_BYTES};
+use crate::{
+    identity::take,
+    limits::{SNAPSHOT_NAME_BYTES, SNAPSHOT_VALUE_BYTES},
+};
 use kv::{Database, FullName, Origin, Record, RecordValue};
 
 /// The first byte of a record: its kind, and flags.
@@ -115,10 +118,4 @@ fn read_head(bytes: &[u8]) -> Result<Option<Head>, NoRecord> {
     let first = length(SNAPSHOT_NAME_BYTES)?;
     let second = if is_map { 0 } else { length(SNAPSHOT_VALUE_BYTES)? };
     Ok(Some(Head { kind, database, expires_at_ms, lengths: [first, second], size: 1 + needed }))
-}
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*taken)
 }

@@ -15,7 +15,7 @@ use crate::{
     log::encoding::Position,
     machine::Progress,
 };
-use kv::{AlreadyFrozen, FreezeBudget, FrozenStore, Store};
+use kv::{FreezeBudget, FrozenStore, Store};
 use otp::LogLimiter;
 use std::{
     io,
@@ -36,7 +36,7 @@ pub(crate) struct Snapshots {
     directory: PathBuf,
     owner: Owner,
     pub(crate) disk: Arc<Disk>,
-    budget: Arc<FreezeBudget>,
+    pub(crate) budget: Arc<FreezeBudget>,
     status: watch::Sender<SnapshotStatus>,
     failures: LogLimiter,
     /// How much of the newest is loaded.
@@ -173,11 +173,6 @@ impl Snapshots {
         let _ = self.status.subscribe().wait_for(|status| !status.is_running()).await;
     }
 
-    /// Freezes the store for a copy that is not a snapshot.
-    pub(crate) fn freeze(&self, store: &Arc<Store>) -> Result<FrozenStore, AlreadyFrozen> {
-        store.freeze(&self.budget)
-    }
-
     /// Waits until a snapshot is to be begun.
     pub(crate) async fn wanted(&self) {
         // It does not end before `self` does.
@@ -212,7 +207,7 @@ impl Snapshots {
             (status.begun, status.began) = (status.begun + 1, Some(Instant::now()));
         });
         // What has expired is removed meanwhile, which changes no watches, and nothing else is executed.
-        let frozen = match self.disk.check_space(store.stats().bytes / SNAPSHOT_SPACE_SHARE, 0) {
+        let frozen = match self.disk.look_for_space(store.stats().bytes / SNAPSHOT_SPACE_SHARE, 0) {
             Ok(()) => store.freeze(&self.budget).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };

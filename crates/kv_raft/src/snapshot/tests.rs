@@ -146,23 +146,29 @@ fn other_files_other_kinds_and_other_versions_are_named() {
     );
 }
 
+/// Executes a command, and returns its reply.
+fn run(store: &Store, words: &[&[u8]]) -> String {
+    let mut bulks = Vec::new();
+    words[2..].iter().for_each(|word| args::push(&mut bulks, word));
+    let name = std::str::from_utf8(words[0]).expect("a command");
+    let command = Command::find(name).expect("a command");
+    let (request, mut text) =
+        (Request::new(words[1], Op::Command { command, args: Args::new(&bulks) }), String::new());
+    store.execute(&[request], 1_000, |reply| {
+        text = format!("{reply:?}");
+        ControlFlow::Continue(())
+    });
+    text
+}
+
 fn store() -> Arc<Store> {
     let store = Arc::new(Store::new());
-    let execute = |request: Request<'_>| {
-        store.execute(&[request], 1_000, |_| ControlFlow::Continue(()));
-    };
-    let run = |words: &[&[u8]]| {
-        let mut bulks = Vec::new();
-        words[2..].iter().for_each(|word| args::push(&mut bulks, word));
-        let name = std::str::from_utf8(words[0]).expect("a command");
-        let command = Command::find(name).expect("a command");
-        execute(Request::new(words[1], Op::Command { command, args: Args::new(&bulks) }));
-    };
-    execute(Request::new(b"empty", Op::Create));
+    let run = |words: &[&[u8]]| drop(run(&store, words));
+    store.execute(&[Request::new(b"empty", Op::Create)], 1_000, |_| ControlFlow::Continue(()));
     run(&[b"set", b"greeting", b"hello"]);
     run(&[b"append", b"edited", &vec![b'x'; 3_000_000]]);
     for number in 0..5_000_u32 {
-        run(&[b"hset", b"large", &number.to_le_bytes(), b"value"]);
+        run(&[b"hset", b"large", &number.to_le_bytes(), &number.to_be_bytes()]);
     }
     run(&[b"hpexpireat", b"large", b"9000", b"FIELDS", b"1", &7_u32.to_le_bytes()]);
     run(&[b"pexpireat", b"large", b"8000"]);
@@ -196,10 +202,19 @@ fn a_store_is_loaded_from_its_snapshot() {
     loader.finish();
     let (again, counts_again) = snapshot(&loaded);
     assert_eq!((counts_again, again.len()), (counts, bytes.len()));
+    let page = |store: &Store| store.bucket_page(FullName::new(b"large"), 0, 1_000).map(|page| page.head);
+    assert_eq!(page(&store), page(&loaded));
     for field in [0_u32, 7, 4_999] {
-        let page = |store: &Store| store.bucket_page(FullName::new(b"large"), 0, 1_000).map(|page| page.head);
-        assert_eq!(page(&store), page(&loaded), "{field}");
+        let field = field.to_le_bytes();
+        for words in [
+            &[b"hget".as_slice(), b"large", &field][..],
+            &[b"hpexpiretime", b"large", b"FIELDS", b"1", &field],
+        ] {
+            assert_eq!(run(&store, words), run(&loaded, words), "{words:?}");
+        }
     }
+    let get: [&[u8]; 3] = [b"hget", b"large", &7_u32.to_le_bytes()];
+    assert!(run(&loaded, &get).contains("[0, 0, 0, 7]"), "{}", run(&loaded, &get));
 }
 
 #[test]

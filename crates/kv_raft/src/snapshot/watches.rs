@@ -1,5 +1,6 @@
 //! What is watched, as bytes: the log behind a snapshot has transactions that depend on it.
 
+use crate::identity::take;
 use kv::{Database, FullName, NAME_BYTES, WatchRecord, WatchedBucket, Watcher};
 
 const SHARD: u8 = 1;
@@ -69,12 +70,6 @@ fn decode_watchers(bytes: &mut &[u8]) -> Option<Vec<Watcher>> {
 }
 
 const WATCHER_BYTES: usize = 16;
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*taken)
-}
 
 #[cfg(test)]
 mod tests {

@@ -47,9 +47,10 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
         })
         .child(ChildSpec::supervisor("kv", move || kv.local().supervisor(intensity)));
     if settings.node.data_dir.is_some() {
-        let local = cluster.local().clone();
-        root = root
-            .child(ChildSpec::supervisor("kv_raft", move || local.range_supervisor().intensity(intensity)));
+        let (local, close_timeout) = (cluster.local().clone(), settings.general.shutdown);
+        root = root.child(ChildSpec::supervisor("kv_raft", move || {
+            local.range_supervisor(close_timeout).intensity(intensity)
+        }));
     }
     root = root.child(ChildSpec::supervisor("kv_cluster", move || cluster.supervisor().intensity(intensity)));
     if let Some(Service { name, mut supervisor, .. }) = clients {

@@ -25,7 +25,8 @@ pub(super) fn fit_clients(cluster: &Cluster, wanted: usize) -> Result<usize, Err
     let reserved = OWN_DESCRIPTORS
         + CONTROL_CONNECTIONS
         + runtime::threads() * DESCRIPTORS_OF_THREAD
-        + cluster.link_descriptors();
+        + cluster.link_descriptors()
+        + cluster.local().range_descriptors();
     let room = limit.saturating_sub(reserved);
     if room == 0 {
         return Err(Error::TooFewDescriptors { limit, reserved });

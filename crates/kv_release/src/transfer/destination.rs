@@ -5,8 +5,8 @@ use super::progress::Progress;
 use crate::error::Error;
 use std::{
     fs::{self, File},
-    io::{ErrorKind, IsTerminal, Write, stdout},
-    path::Path,
+    io::{self, ErrorKind, IsTerminal, Write, stdout},
+    path::{Path, PathBuf},
 };
 use tempfile::Builder;
 
@@ -41,8 +41,7 @@ fn write_file<T>(path: &Path, write: impl FnOnce(&mut File) -> Result<T, Error>)
             error => error,
         })
     };
-    // There may be no such file yet.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let target = resolve(path).map_err(Error::io(what()))?;
     if target.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
         return write(&mut File::options().write(true).open(target).map_err(Error::io(what()))?);
     }
@@ -55,6 +54,20 @@ fn write_file<T>(path: &Path, write: impl FnOnce(&mut File) -> Result<T, Error>)
     // The name of the file is on disk as well.
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::io(what()))?;
     Ok(written)
+}
+
+/// The file that a path leads to through symbolic links. It need not exist.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        resolved => return resolved,
+    }
+    // One that leads in a circle is another error.
+    let mut target = path.to_owned();
+    while let Ok(next) = fs::read_link(&target) {
+        target = target.parent().unwrap_or(Path::new("")).join(next);
+    }
+    Ok(target)
 }
 
 #[cfg(test)]
@@ -76,6 +89,21 @@ mod tests {
         write_text(&link).unwrap();
         assert!(link.is_symlink());
         assert_eq!(fs::read_to_string(file).unwrap(), "text");
+    }
+
+    #[test]
+    fn a_symbolic_link_to_a_file_that_is_not_there_yet_stays() {
+        let directory = TempDir::new().unwrap();
+        let [file, next, link] = ["file", "next", "link"].map(|name| directory.path().join(name));
+        symlink("file", &next).unwrap();
+        symlink(&next, &link).unwrap();
+        write_text(&link).unwrap();
+        assert!(link.is_symlink() && next.is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "text");
+        let circle = directory.path().join("circle");
+        symlink("circle", &circle).unwrap();
+        write_text(&circle).unwrap_err();
+        assert!(circle.is_symlink());
     }
 
     #[test]

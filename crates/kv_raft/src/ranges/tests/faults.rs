@@ -4,6 +4,7 @@
 use super::*;
 use crate::{
     identity::{data_dir::DataDir, data_dir::lock, read_replica},
+    limits::LOG_FILES,
     ranges::replicas::make_replica,
     replica::{Replica, files::ReplicaFiles},
 };
@@ -80,7 +81,8 @@ impl Node {
         let range = Arc::new(range);
         range.set_transaction_limits(TransactionLimits::default());
         let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory: directory.into() };
-        let replica = Replica { range: range.clone(), files, cache_bytes: FILE_BYTES };
+        let (cache_bytes, log_files) = (FILE_BYTES, LOG_FILES);
+        let replica = Replica { range: range.clone(), files, cache_bytes, log_files };
         let life = tokio::spawn(replica.run());
         match range.wait_until_loaded().await {
             RangeState::Ready => Ok(Running { range, life }),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    identity::data_dir::lock,
     limits::{COPY_BYTES, LARGE_BYTES},
     proposals::ticket::Ticket,
 };
@@ -119,4 +120,48 @@ async fn a_large_request_has_to_fit_into_memory_besides_what_is_used() {
     let replies = range.propose_large(&line.request()).await.expect("proposed").await.expect("written");
     assert_eq!(texts(replies), ["Done"]);
     ranges.close().await;
+}
+
+/// A range that serves requests, of which none is executed.
+fn without_a_log(data_dir: &Path, waiting: &Arc<WaitingBytes>) -> Range {
+    let node = Ids::open(data_dir, "foo@127.0.0.1").expect("new").into_node();
+    let data_dir = DataDir::new(data_dir, lock(data_dir).expect("locked"), node).expect("a directory");
+    let disk = Arc::new(Disk::open(data_dir.path()).expect("a disk"));
+    let (span, directory) = (span("", None), data_dir.path().to_owned());
+    let snapshots = Snapshots::new(
+        span.text.clone(),
+        data_dir.into(),
+        directory,
+        Owner::default(),
+        disk.clone(),
+        Arc::default(),
+    );
+    let range = Range::new(span, Store::for_range(1, 1), snapshots, waiting.clone(), disk, Fsync::Always);
+    range.set_ready();
+    range
+}
+
+#[tokio::test]
+async fn what_waits_in_a_range_that_is_loaded_again_is_refused_and_makes_room_for_others() {
+    let directories = [(); 2].map(|()| TempDir::new().expect("a directory"));
+    let waiting = Arc::default();
+    let [crashed, other] = directories.each_ref().map(|directory| without_a_log(directory.path(), &waiting));
+    let line = large("b", LARGE_BYTES);
+    let ticket = crashed.propose_large(&line.request()).await.expect("proposed");
+    assert!(crashed.begin_loading());
+    assert!(matches!(ticket.await, Err(RangeError::Loading { .. })));
+    let proposed = tokio::time::timeout(Duration::from_secs(10), other.propose_large(&line.request())).await;
+    proposed.expect("it need not wait").expect("proposed");
+}
+
+#[tokio::test]
+async fn a_range_that_was_given_up_does_not_load_again() {
+    let directory = TempDir::new().expect("a directory");
+    let range = without_a_log(directory.path(), &Arc::default());
+    range.give_up("others have its files");
+    assert!(!range.begin_loading());
+    range.set_ready();
+    let refused = range.may_read().expect_err("stopped").to_string();
+    assert_eq!(refused, "range .. has stopped: others have its files");
+    assert_eq!(range.may_propose().expect_err("stopped").to_string(), refused);
 }

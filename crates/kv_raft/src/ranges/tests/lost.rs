@@ -10,6 +10,8 @@ use crate::{
     replica::renew::begin_log,
 };
 
+use std::os::unix::fs::symlink;
+
 const REPLICA: &str = "ranges/2-2/replica";
 
 fn two_ranges(data_dir: &Path) -> RangesSettings {
@@ -92,6 +94,33 @@ async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_us
     }
     assert_eq!(second(&settings).await, RangeState::Ready);
     assert!(ranges.join("10-10/replica").exists() && !ranges.join("10-10.part").exists());
+}
+
+/// A link to a disk that is not mounted, or a file: nothing is made in the place of what may be elsewhere.
+#[tokio::test]
+async fn a_range_whose_directory_is_a_link_to_nowhere_or_a_file_stops() {
+    let directory = filled().await;
+    let (elsewhere, path) = (TempDir::new().expect("a directory"), directory.path().join("ranges/2-2"));
+    let moved = elsewhere.path().join("2-2");
+    fs::rename(&path, &moved).expect("moved");
+    let expected = format!(
+        "{} is not a directory; put the one back that was there, or {}",
+        path.display(),
+        ways_out(&path)
+    );
+    let put: [fn(&Path); 2] =
+        [|path| symlink("/nowhere", path).expect("made"), |path| fs::write(path, "").expect("written")];
+    for put in put {
+        put(&path);
+        let RangeState::Stopped(reason) = second(&two_ranges(directory.path())).await else {
+            panic!("not stopped")
+        };
+        assert_eq!(*reason, *expected);
+        fs::remove_file(&path).expect("removed");
+    }
+    symlink(moved, &path).expect("made");
+    fs::write(directory.path().join("ranges/notes"), "").expect("written");
+    assert_eq!(second(&two_ranges(directory.path())).await, RangeState::Ready);
 }
 
 /// While the node ran, it was renamed, and the node has written it again; or an old copy was put in.

@@ -15,8 +15,9 @@ async fn a_snapshot_without_space_is_not_begun_and_not_soon_tried_again() {
     let ranges = open(directory.path()).await;
     let range = &ranges.all()[0];
     write(range, "SET a 1").await.expect("written");
-    let reserve = ranges.disk.reserve();
-    ranges.disk.set_reserve(u64::MAX);
+    let disk = &range.snapshots.disk;
+    let reserve = disk.reserve();
+    disk.set_reserve(u64::MAX);
     for _ in 0..2 {
         let refused = range.take_snapshot().await.expect_err("there is no space");
         assert!(refused.contains(" B are to be written, and only"), "{refused}");
@@ -28,7 +29,7 @@ async fn a_snapshot_without_space_is_not_begun_and_not_soon_tried_again() {
     let mut often = status;
     often.failures = u64::MAX;
     assert!(!often.is_held_back(now + SNAPSHOT_RETRY_PAUSE_LIMIT));
-    ranges.disk.set_reserve(reserve);
+    disk.set_reserve(reserve);
     range.take_snapshot().await.expect("there is space, and it was asked for");
     assert!(!range.status().snapshot.is_held_back(Instant::now()));
     ranges.close().await;
@@ -44,8 +45,9 @@ async fn a_snapshot_is_given_up_before_it_takes_the_reserve() {
     let (position, replica) =
         (range.progress.position().expect("an entry"), directory.path().join("ranges/1-1"));
     let header = files::header(&position, Owner::default(), 0, &range.store);
-    ranges.disk.set_reserve(u64::MAX);
-    let written = files::write(&replica, &ranges.data_dir, &ranges.disk, &position, &header, &mut frozen);
+    let disk = &range.snapshots.disk;
+    disk.set_reserve(u64::MAX);
+    let written = files::write(&replica, &ranges.data_dir, disk, &position, &header, &mut frozen);
     let error = written.expect_err("no space");
     assert!(matches!(error, files::NotWritten::NoSpace(_)), "{error}");
     let left = fs::read_dir(&replica).expect("a directory").map(|entry| entry.expect("an entry").file_name());
@@ -102,13 +104,14 @@ async fn watches_end_although_the_range_refuses_writes() {
     let ranges = open(directory.path()).await;
     let range = &ranges.all()[0];
     let unwatch = [Request::new(WATCHED.name, Op::Unwatch { watcher: WATCHER })];
+    let disk = &range.snapshots.disk;
     let set_reserve = |reserve| {
-        ranges.disk.set_reserve(reserve);
-        ranges.disk.check().expect("checked");
+        disk.set_reserve(reserve);
+        disk.refresh().expect("a disk");
     };
     let version = watch(range).await;
     assert!(!has_ended(range, version).await);
-    let reserve = ranges.disk.reserve();
+    let reserve = disk.reserve();
     set_reserve(u64::MAX);
     assert!(matches!(write(range, "SET b 2").await, Err(RangeError::CannotWrite { .. })));
     let (_, ticket) = range.propose(&unwatch).expect("watches end on a full disk");
@@ -124,7 +127,7 @@ async fn watches_end_although_the_range_refuses_writes() {
     assert!(has_ended(range, version).await);
     // What was not refused ends nothing else.
     let version = watch(range).await;
-    range.proposals.refuse(RangeError::Loading { range: "..".into(), percent: 0 });
+    range.proposals.fail(&RangeError::Loading { range: "..".into(), percent: 0 });
     range.proposals.accept();
     assert!(!has_ended(range, version).await);
     ranges.close().await;

@@ -234,25 +234,33 @@ fn redis_message(error: &CommandError) -> Cow<'static, [u8]> {
         | CommandError::TransactionTooLarge { .. }
         | CommandError::CommandTooLarge { .. }
         | CommandError::StepTooLarge
-        | CommandError::NameTooLong => return format!("ERR {error}").into_bytes().into(),
-        CommandError::InvalidExpireTime(command) => {
-            return format!("ERR invalid expire time in '{command}' command").into_bytes().into();
-        }
-        CommandError::Arity(command) => {
-            return format!("ERR wrong number of arguments for '{command}' command").into_bytes().into();
-        }
-        CommandError::OutOfBounds { min, max } => {
-            let message = format!("ERR value is out of range, value must between {min} and {max}");
-            return message.into_bytes().into();
-        }
-        CommandError::UnknownOption(option) => {
-            return [b"ERR Unsupported option ", quoted(option.bytes())].concat().into();
-        }
-        CommandError::UnknownArgument(argument) => {
-            return [b"ERR unknown argument: ", quoted(argument.bytes())].concat().into();
-        }
+        | CommandError::NameTooLong
+        | CommandError::InvalidExpireTime(_)
+        | CommandError::Arity(_)
+        | CommandError::OutOfBounds { .. }
+        | CommandError::UnknownOption(_)
+        | CommandError::UnknownArgument(_) => return formatted_message(error).into(),
     };
     message.as_bytes().into()
+}
+
+/// The message of an error that has values, or that Redis does not have.
+fn formatted_message(error: &CommandError) -> Vec<u8> {
+    let message = match error {
+        CommandError::InvalidExpireTime(command) => format!("ERR invalid expire time in '{command}' command"),
+        CommandError::Arity(command) => format!("ERR wrong number of arguments for '{command}' command"),
+        CommandError::OutOfBounds { min, max } => {
+            format!("ERR value is out of range, value must between {min} and {max}")
+        }
+        CommandError::UnknownOption(option) => {
+            return [b"ERR Unsupported option ", quoted(option.bytes())].concat();
+        }
+        CommandError::UnknownArgument(argument) => {
+            return [b"ERR unknown argument: ", quoted(argument.bytes())].concat();
+        }
+        _ => format!("ERR {error}"),
+    };
+    message.into_bytes()
 }
 
 #[cfg(test)]
