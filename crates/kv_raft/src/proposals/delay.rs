@@ -59,7 +59,7 @@ mod tests {
     /// Long enough for a test.
     const LONG: Duration = Duration::from_secs(60);
 
-    /// The delay after groups of these steps, with so many waiting behind each. It ends after a long time.
+    /// The delay after groups of these steps, with that many waiting behind each. It ends after a long time.
     fn after(groups: &[(usize, usize)]) -> GroupDelay {
         let (mut delay, now) = (GroupDelay::none(), Instant::now());
         for &(steps, waiting) in groups {
