@@ -11,8 +11,8 @@ pub(crate) const GROUP_BYTES: usize = 1024 * 1024;
 /// Steps (batches, transactions, flushes) after which a group takes no more.
 pub(crate) const GROUP_STEPS: usize = 4_096;
 
-/// How long a group is delayed at most, the fewest steps that are waited for, and what those who write are
-/// divided by for the part of them that is not.
+/// How long a group is delayed at most, the fewest writers for whom it is, and what their number is divided
+/// by for those who are not waited for.
 pub(crate) const GROUP_DELAY: Duration = Duration::from_millis(1);
 pub(crate) const GROUP_DELAY_STEPS: usize = 8;
 pub(crate) const GROUP_DELAY_SHARE: usize = 8;

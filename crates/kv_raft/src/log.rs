@@ -168,8 +168,8 @@ impl Log {
         Ok(log)
     }
 
-    /// Opens a log that was made. What the end of the last file lacks is cut off; damage anywhere else, or
-    /// before `synced`, an entry that was on disk, is an error that names file and offset.
+    /// Opens a log that was made. An incomplete record at the end of the last file is cut off; damage anywhere
+    /// else, or before `synced`, an entry that was on disk, is an error that names file and offset.
     pub(crate) fn open(settings: LogSettings<'_>, synced: u64) -> io::Result<Log> {
         damage::check_beginning(settings.directory)?;
         damage::check_owner(settings.directory, settings.owner)?;

@@ -25,7 +25,6 @@ use renew::{open_log, renew_log};
 use std::{
     collections::BTreeSet,
     future::pending,
-    path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
     time::Instant,
@@ -47,20 +46,20 @@ pub(crate) struct Replica {
     pub(crate) log_files: usize,
 }
 
-/// Stops a range whose replica panics: who waits for it would wait forever.
-pub(crate) struct StopAtPanic<'a> {
-    pub(crate) range: &'a Range,
-    pub(crate) directory: &'a Path,
-}
-
-impl Drop for StopAtPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            let reason = format!("{}; {}", panicked(self.directory), ways_out(self.directory));
-            tracing::error!(range = &*self.range.span().text, reason, "the range has stopped");
-            self.range.stop(&reason);
+/// Stops the range if `run` panics: who waits for it would wait forever.
+pub(crate) async fn stop_at_panic(range: &Range, run: impl Future<Output = ()>) {
+    struct Guard<'a>(&'a Range);
+    impl Drop for Guard<'_> {
+        fn drop(&mut self) {
+            if thread::panicking() {
+                let reason = "its thread panicked, and the log says where; start the node again";
+                tracing::error!(range = &*self.0.span().text, reason, "the range has stopped");
+                self.0.stop(reason);
+            }
         }
     }
+    let _guard = Guard(range);
+    run.await;
 }
 
 /// What a life begins with.
@@ -87,7 +86,10 @@ enum End {
 impl Replica {
     /// Runs until the range is closed or has stopped.
     pub(crate) async fn run(self) {
-        let _stop = StopAtPanic { range: &self.range, directory: &self.files.directory };
+        stop_at_panic(&self.range, self.run_lives()).await;
+    }
+
+    async fn run_lives(&self) {
         let (mut halted_at, mut begin) = (None, Begin::Start);
         loop {
             let span = &*self.range.span().text;
@@ -182,7 +184,10 @@ impl Replica {
         while Arc::strong_count(&log) > 1 {
             sleep(END_PAUSE).await;
         }
-        if let End::Closed = end {
+        // One that was given up has its log on disk, and its files may be another's.
+        if let End::Closed = end
+            && self.range.may_read().is_ok()
+        {
             self.sync_at_end(&log).await;
         }
         match (end, self.range.progress.take_crash()) {

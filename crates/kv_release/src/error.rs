@@ -138,8 +138,8 @@ impl Error {
             | Error::RestoreStopped(_)
             | Error::Source { .. }
             | Error::Printed
-            | Error::GaveUp(_)
-            | Error::Lost(_) => exit_code::FAILED,
+            | Error::GaveUp(_) => exit_code::FAILED,
+            Error::Lost(_) => exit_code::LOST,
         }
     }
 }

@@ -125,5 +125,8 @@ fn restart(run_dir: &RunDir) -> Result<(), Error> {
         || client::evaluate(run_dir, "status", true).map(|status| status["started_unix_ms"].clone());
     let before = started()?;
     client::evaluate(run_dir, "restart", false)?;
-    client::wait_until(run_dir, "restart", BOOT_TIMEOUT, || Ok(started().is_ok_and(|now| now != before)))
+    client::wait_until(run_dir, "restart", BOOT_TIMEOUT, || match run_dir.lost() {
+        Some(lost) if run_dir.is_free() => Err(Error::Lost(lost)),
+        _ => Ok(started().is_ok_and(|now| now != before)),
+    })
 }

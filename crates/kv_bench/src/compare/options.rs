@@ -24,7 +24,7 @@ pub(crate) struct Compare {
     /// Compare GET by redis-benchmark beside processes that keep the cores busy, with io_uring and epoll
     #[arg(long, conflicts_with = "unpinned")]
     pub(crate) neighbours: bool,
-    /// Compare servers that have every write on disk before they reply; pinned, with our volatile release as well
+    /// Compare servers that have every write on disk before they reply
     #[arg(long, conflicts_with = "neighbours")]
     pub(crate) durable: bool,
     /// [default: 5, with neighbours 9]

@@ -30,7 +30,8 @@ impl GroupDelay {
         self.taken = (steps, now);
     }
 
-    /// It is executed, and `waiting` steps wait. The delay is no longer than that has taken.
+    /// It is executed, and `waiting` steps wait. The delay is no longer than that has taken, but for the tick
+    /// of the timer.
     pub(crate) fn end_group(&mut self, waiting: usize, now: Instant) {
         let (steps, began) = self.taken;
         let decayed = self.writers - self.writers.div_ceil(WRITERS_DECAY);
@@ -41,13 +42,13 @@ impl GroupDelay {
     }
 
     /// Whether a group of `steps` waits no longer.
-    pub(crate) fn is_over(&self, steps: usize) -> bool {
-        steps >= self.steps || Instant::now() >= self.end
+    pub(crate) fn is_over(&self, steps: usize, now: Instant) -> bool {
+        steps >= self.steps || now >= self.end
     }
 
     /// When the delay is over for a group of any size, if it is not.
-    pub(crate) fn end(&self) -> Option<Instant> {
-        (!self.is_over(0)).then_some(self.end)
+    pub(crate) fn end(&self, now: Instant) -> Option<Instant> {
+        (!self.is_over(0, now)).then_some(self.end)
     }
 }
 
@@ -75,8 +76,9 @@ mod tests {
             let delay = after(groups);
             let steps = delay.writers - delay.writers / GROUP_DELAY_SHARE;
             assert!((54..=56).contains(&steps), "{delay:?}");
-            assert!(!delay.is_over(steps - 1) && delay.is_over(steps), "{delay:?}");
-            assert_eq!(delay.end(), Some(delay.end));
+            let now = delay.end - LONG;
+            assert!(!delay.is_over(steps - 1, now) && delay.is_over(steps, now), "{delay:?}");
+            assert_eq!((delay.end(now), delay.end(delay.end)), (Some(delay.end), None));
         }
     }
 
@@ -84,14 +86,14 @@ mod tests {
     fn clients_that_have_gone_are_forgotten() {
         let groups: Vec<_> = [(1_000, 0)].into_iter().chain([(1, 0); 1_000]).collect();
         let delay = after(&groups);
-        assert!(delay.is_over(1), "{delay:?}");
+        assert!(delay.is_over(1, delay.end - LONG), "{delay:?}");
     }
 
     #[test]
     fn few_clients_wait_for_nobody() {
         let delay = after(&[(GROUP_DELAY_STEPS - 1, 0)]);
-        assert!(delay.is_over(1));
-        assert_eq!(delay.end(), None);
+        assert!(delay.is_over(1, delay.end - LONG));
+        assert_eq!(delay.end(delay.end - LONG), None);
     }
 
     #[test]

@@ -85,8 +85,10 @@ struct Queue {
 
 impl Queue {
     /// Whether the next group is to be taken now, if there is one.
-    fn is_due(&self) -> bool {
-        let waits = |group: &OpenGroup| group.large.is_none() && !self.delay.is_over(group.steps);
+    fn is_due(&self, now: Instant) -> bool {
+        let waits = |group: &OpenGroup| {
+            group.large.is_none() && !group.is_full() && !self.delay.is_over(group.steps, now)
+        };
         self.is_closed || self.groups.len() > 1 || !self.groups.front().is_some_and(waits)
     }
 }
@@ -323,7 +325,7 @@ impl Proposals {
         self.waiting.small.fetch_add(last_bytes(&queue.groups) - before, Relaxed);
         // One that is awake looks at the queue before it sleeps. A wake that is put off would come when it
         // sleeps again, and have it propose the first of what another thread proposes in one turn.
-        let sleeps = queue.is_proposer_asleep && queue.is_due();
+        let sleeps = queue.is_proposer_asleep && queue.is_due(Instant::now());
         queue.is_proposer_asleep &= !sleeps;
         drop(queue);
         if sleeps {
@@ -339,10 +341,11 @@ impl Proposals {
             let delay_end = {
                 let mut queue = self.queue.lock();
                 queue.is_proposer_asleep = false;
-                if queue.is_due()
+                let now = Instant::now();
+                if queue.is_due(now)
                     && let Some(group) = queue.groups.pop_front()
                 {
-                    queue.delay.begin_group(group.steps, Instant::now());
+                    queue.delay.begin_group(group.steps, now);
                     let bytes = group.small_bytes();
                     let writing = self.disk.begin_write(bytes as u64);
                     self.waiting.small.fetch_sub(bytes, Relaxed);
@@ -352,7 +355,7 @@ impl Proposals {
                     return None;
                 }
                 queue.is_proposer_asleep = true;
-                queue.delay.end()
+                queue.delay.end(now)
             };
             let filled = self.filled.0.notified();
             match delay_end {

@@ -46,13 +46,13 @@ impl Replicas {
         for entry in fs::read_dir(directory).map_err(failed(directory))? {
             let path = entry.map_err(failed(directory))?.path();
             if path.extension().is_some_and(|extension| extension == PART) {
-                replicas.part_ids.extend(ids(&path));
+                replicas.part_ids.extend(ids(&path).into_iter().flatten());
                 continue;
             }
-            replicas.ids.extend(ids(&path));
+            replicas.ids.extend(ids(&path).into_iter().flatten());
             if !path.is_dir() {
                 // Such as a link to a disk that is not there.
-                if !ids(&path).is_empty() {
+                if ids(&path).is_some() {
                     let problem = "is not a directory; put the one back that was there".into();
                     let file = OpenError::Damaged { path: path.clone(), problem };
                     replicas.unknown.push(Unknown::new(path, &file));
@@ -132,10 +132,11 @@ impl Unknown {
 /// How the directory of a replica ends that is being made.
 const PART: &str = "part";
 
-/// The ids in the name of a directory.
-fn ids(path: &Path) -> Vec<u64> {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    name.split('-').filter_map(|id| id.parse().ok()).collect()
+/// The ids in the name of a directory: `R-N`, or `R-N.part`.
+fn ids(path: &Path) -> Option<[u64; 2]> {
+    let name = path.file_name()?.to_str()?;
+    let (range, replica) = name.strip_suffix(".part").unwrap_or(name).split_once('-')?;
+    Some([range.parse().ok()?, replica.parse().ok()?])
 }
 
 /// Whether a directory has more than an empty log.

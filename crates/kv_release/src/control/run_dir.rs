@@ -11,7 +11,7 @@ use std::{
     mem,
     os::unix::{
         ffi::OsStrExt,
-        fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+        fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt},
         net::UnixStream,
     },
     path::{Path, PathBuf},
@@ -171,24 +171,24 @@ impl PidLock {
     /// lock is held until the process has ended, which takes a while with much memory and keeps the data
     /// directory locked as well.
     pub(crate) fn keep_until_exit(self, lost: Option<&str>) {
-        let pid_file = self.pid_file.try_clone();
-        drop(self);
-        if let Ok(mut pid_file) = pid_file {
-            let written =
-                pid_file.rewind().and_then(|()| pid_file.write_all(lost.unwrap_or_default().as_bytes()));
-            if let Err(error) = written {
-                tracing::error!(%error, "`stop` does not know what was lost");
-            }
-            mem::forget(pid_file);
+        if let Err(error) = self.leave(lost.unwrap_or_default()) {
+            tracing::error!(%error, "`stop` does not know what was lost");
         }
+        mem::forget(self);
+    }
+
+    /// The pid file stays: removing it could take it from a node that is just starting. What is left is
+    /// written over the pid: a full disk has room for it.
+    fn leave(&self, left: &str) -> io::Result<()> {
+        let _ = fs::remove_file(self.run_dir.socket());
+        self.pid_file.write_all_at(left.as_bytes(), 0)?;
+        self.pid_file.set_len(left.len() as u64)
     }
 }
 
 impl Drop for PidLock {
-    /// The pid file stays, without the pid: removing it could take it from a node that is just starting.
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.run_dir.socket());
-        let _ = self.pid_file.set_len(0);
+        let _ = self.leave("");
     }
 }
 

@@ -95,11 +95,13 @@ async fn run_until_shutdown(
     let reload = || reload(profile, flags, settings, log, running.node.cluster.local());
     let reason = drain::wait_for_shutdown(&running, &mut signals, reload).await;
     let local = running.node.cluster.local();
-    // SHUTDOWN is refused then, but for NOSAVE.
+    // SHUTDOWN is refused then, but for NOSAVE and FORCE.
     let is_accepted = running.node.stop.is_cancelled() && local.log_failure().is_some();
     let reason = drain::drain(&running, &mut signals, settings.general.shutdown, reason).await;
     match local.log_failure() {
-        Some(lost) if reason == ShutdownReason::Stop && !is_accepted => Err(Error::Lost(lost)),
+        Some(lost) if matches!(reason, ShutdownReason::Stop | ShutdownReason::Restart) && !is_accepted => {
+            Err(Error::Lost(lost))
+        }
         _ => Ok(reason),
     }
 }

@@ -12,12 +12,9 @@ use crate::{
         encoding::{Done, LogId, Payload},
     },
     ranges::skip::SkippableEntry,
-    replica::StopAtPanic,
+    replica::stop_at_panic,
 };
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::mpsc::channel,
-};
+use std::sync::mpsc::channel;
 
 /// Appends entries to the log of the first range, each with one request. Returns the index of the last.
 fn append(data_dir: &Path, requests: &[Request<'_>]) -> u64 {
@@ -44,13 +41,11 @@ async fn a_range_whose_replica_panics_stops() {
     let directory = TempDir::new().expect("a directory");
     let ranges = open(directory.path()).await;
     let range = &ranges.all()[0];
-    let panicked = catch_unwind(AssertUnwindSafe(|| {
-        let _stop = StopAtPanic { range, directory: Path::new("1-1") };
-        panic!("a bug");
-    }));
-    assert!(panicked.is_err());
+    let running = range.clone();
+    let panicked = tokio::spawn(async move { stop_at_panic(&running, async { panic!("a bug") }).await });
+    assert!(panicked.await.is_err());
     let refused = write(range, "SET a 1").await.expect_err("stopped").to_string();
-    assert!(refused.contains("1-1: its files cannot be used"), "{refused}");
+    assert!(refused.contains("its thread panicked"), "{refused}");
     ranges.close().await;
 }
 

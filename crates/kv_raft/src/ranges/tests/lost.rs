@@ -81,6 +81,7 @@ async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_us
     fs::create_dir_all(ranges.join("10-10.part/log")).expect("made");
     fs::write(ranges.join("10-10.part/replica.part"), b"KVDB").expect("written");
     fs::create_dir(ranges.join("lost+found")).expect("made");
+    fs::write(ranges.join("dump-20261126.tgz"), "an operator's").expect("written");
     let mut settings = two_ranges(directory.path());
     settings.spans[1] = span("n", Some("p"));
     Ranges::open(&settings).expect_err("another span");
