@@ -168,13 +168,13 @@ impl Log {
         Ok(log)
     }
 
-    /// Opens a log that was made. An incomplete record at the end of the last file is cut off; damage anywhere
-    /// else, or before `synced`, an entry that was on disk, is an error that names file and offset.
+    /// Opens a log that was made. An incomplete record at the end of the last file is cut off. Damage before
+    /// that, or before `synced`, an entry that was on disk, is an error that names file and offset.
     pub(crate) fn open(settings: LogSettings<'_>, synced: u64) -> io::Result<Log> {
         damage::check_beginning(settings.directory)?;
         damage::check_owner(settings.directory, settings.owner)?;
         damage::cut_torn_end(settings.directory, settings.fsync == Fsync::Always, synced)?;
-        let log = Log::load(settings)?;
+        let log = Log::load(settings).map_err(|error| damage::locate(settings.directory, error))?;
         // One that an early version made says it anywhere in its first file.
         let owner = log.log.log_state().user_data;
         if owner.is_some_and(|owner| owner != settings.owner) {
@@ -210,8 +210,7 @@ impl Log {
         };
         let log_cache_capacity = Some(settings.cache_bytes);
         let config = Config { wal, log_cache_max_items: Some(usize::MAX), log_cache_capacity };
-        let log = open_when_free(Arc::new(config));
-        let log = log.map_err(|error| damage::locate(settings.directory, error))?;
+        let log = open_when_free(Arc::new(config))?;
         let opened_end = log.stat().open_chunk.global_end;
         // Another process may have written and not synced.
         Ok(Log { log, opened_end, fsync: settings.fsync, written: 1, syncs: Arc::default() })

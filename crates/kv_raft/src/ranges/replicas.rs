@@ -61,13 +61,25 @@ impl Replicas {
             }
             match identity::read_replica(&path) {
                 Ok(Some(identity)) => {
-                    replicas.ids.extend([identity.range, identity.replica]);
+                    let its = [identity.range, identity.replica];
+                    replicas.ids.extend(its);
+                    // What it should hold may be elsewhere.
+                    if ids(&path).is_some_and(|named| named != its) {
+                        let problem = "is that of another range; put the right one back".into();
+                        let other = OpenError::Damaged { path: path.join(REPLICA_FILE), problem };
+                        replicas.unknown.push(Unknown::new(path.clone(), &other));
+                    }
                     replicas.found.push((path, identity));
                 }
                 Ok(None) if has_data(&path).map_err(failed(&path))? => {
                     let problem = "is missing; put it back from a copy".into();
                     let missing = OpenError::Damaged { path: path.join(REPLICA_FILE), problem };
                     replicas.unknown.push(Unknown::new(path, &missing));
+                }
+                Ok(None) if ids(&path).is_some() => {
+                    let problem = "is empty; mount the disk that it is on, or put back what was there".into();
+                    let empty = OpenError::Damaged { path: path.clone(), problem };
+                    replicas.unknown.push(Unknown::new(path, &empty));
                 }
                 Ok(None) => {}
                 Err(version @ OpenError::Version { .. }) => return Err(version),

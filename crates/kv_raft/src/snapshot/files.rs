@@ -11,7 +11,7 @@ use crate::{
 };
 use kv::{FrozenStore, GivenUp, LoadError, Loader, Store, time::now_ms};
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, BufReader, Read, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -113,7 +113,14 @@ pub(crate) fn write(
         fs::remove_file(before).map_err(failed)?;
     }
     let (position, stamp_ms) = (position.clone(), header.stamp_ms);
-    Ok(RangeSnapshot { position, stamp_ms, written_ms: now_ms(), bytes })
+    let written_ms = fs::metadata(&path).ok().and_then(|file| written_ms(&file)).unwrap_or_else(now_ms);
+    Ok(RangeSnapshot { position, stamp_ms, written_ms, bytes })
+}
+
+/// When a file was written, in milliseconds since 1970.
+fn written_ms(file: &Metadata) -> Option<u64> {
+    let since = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(since.as_millis() as u64)
 }
 
 /// Where the snapshot is whose last entry has this index.
@@ -187,7 +194,6 @@ pub(crate) fn load(
     let refused = |error| NotLoaded::Refused { path: path.clone(), error };
     let file = File::open(&path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
-    let written = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     progress.read.store(0, Relaxed);
     progress.size.store(metadata.len(), Relaxed);
     let file = CountedFile { file, read: &progress.read };
@@ -206,7 +212,7 @@ pub(crate) fn load(
         return Err(NotLoaded::Other { path });
     };
     loaded.map_err(refused)?;
-    let written_ms = written.map_or(stamp_ms, |since| since.as_millis() as u64);
+    let written_ms = written_ms(&metadata).unwrap_or(stamp_ms);
     Ok(Some(RangeSnapshot { position, stamp_ms, written_ms, bytes: metadata.len() }))
 }
 

@@ -71,6 +71,21 @@ async fn without_its_replica_file_a_range_stops_and_no_other_takes_its_place() {
 }
 
 #[tokio::test]
+async fn where_a_directory_has_the_replica_of_another_nothing_is_made_in_its_place() {
+    let directory = filled().await;
+    let replica = |range: &str| directory.path().join("ranges").join(range).join("replica");
+    fs::copy(replica("1-1"), replica("2-2")).expect("copied");
+    let ranges = Ranges::open(&two_ranges(directory.path())).expect("opened");
+    let problems =
+        ["hold data of the same range", "2-2/replica is that of another range; put the right one back"];
+    for (range, problem) in ranges.all().iter().zip(problems) {
+        let RangeState::Stopped(reason) = range.wait_until_loaded().await else { panic!("not stopped") };
+        assert!(reason.contains(problem), "{reason}");
+    }
+    ranges.close().await;
+}
+
+#[tokio::test]
 async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_used_once() {
     let directory = filled().await;
     let ranges = directory.path().join("ranges");
@@ -78,8 +93,8 @@ async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_us
         Identity { range: 7, replica: 9, ..read_replica(&ranges.join("2-2")).expect("read").expect("one") };
     fs::rename(ranges.join("2-2"), ranges.join("7-9")).expect("renamed");
     write_replica(&ranges.join("7-9"), &identity).expect("written");
-    fs::create_dir_all(ranges.join("10-10.part/log")).expect("made");
-    fs::write(ranges.join("10-10.part/replica.part"), b"KVDB").expect("written");
+    fs::create_dir_all(ranges.join("3-3.part/log")).expect("made");
+    fs::write(ranges.join("3-3.part/replica.part"), b"KVDB").expect("written");
     fs::create_dir(ranges.join("lost+found")).expect("made");
     fs::write(ranges.join("dump-20261126.tgz"), "an operator's").expect("written");
     let mut settings = two_ranges(directory.path());
@@ -89,12 +104,15 @@ async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_us
     fs::remove_dir_all(ranges.join("7-9/log")).expect("removed");
     let RangeState::Stopped(reason) = second(&settings).await else { panic!("not stopped") };
     assert!(reason.ends_with(&format!("log is missing; {}", ways_out(&ranges.join("7-9")))), "{reason}");
-    // Moved away by the operator, but for its name.
+    // As the place looks where a disk is mounted, when it is not.
     for file in ["replica", "synced"] {
         fs::remove_file(ranges.join("7-9").join(file)).expect("removed");
     }
+    let RangeState::Stopped(reason) = second(&settings).await else { panic!("not stopped") };
+    assert!(reason.contains("7-9 is empty; mount the disk that it is on"), "{reason}");
+    fs::remove_dir(ranges.join("7-9")).expect("empty");
     assert_eq!(second(&settings).await, RangeState::Ready);
-    assert!(ranges.join("10-10/replica").exists() && !ranges.join("10-10.part").exists());
+    assert!(ranges.join("3-3/replica").exists() && !ranges.join("3-3.part").exists());
 }
 
 /// A link to a disk that is not mounted, or a file: nothing is made in the place of what may be elsewhere.
