@@ -9,13 +9,11 @@ use crate::{
     error::OpenError,
     limits::{IDENTITY_BYTES, MISSING_SHOWN},
 };
-use rustix::fs::OFlags;
 use std::{
     collections::BTreeSet,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
     ops::RangeFrom,
-    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -306,22 +304,11 @@ fn write(path: &Path, kind: u8, body: &[u8]) -> Result<(), OpenError> {
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     let part = path.with_extension("part");
     let directory = path.parent().unwrap_or(path);
-    let written = no_links()
-        .create(true)
-        .truncate(true)
-        .open(&part)
+    let written = File::create(&part)
         .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&part, path))
         .and_then(|()| File::open(directory)?.sync_all());
     written.map_err(failed(path))
-}
-
-/// Opens a file to write to it, but not what a link leads to: another user may have made one to a file of
-/// root, who would write to that.
-fn no_links() -> OpenOptions {
-    let mut options = File::options();
-    options.write(true).custom_flags(OFlags::NOFOLLOW.bits() as i32);
-    options
 }
 
 fn damaged(path: &Path, kind: u8) -> OpenError {

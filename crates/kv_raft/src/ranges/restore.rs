@@ -5,8 +5,8 @@ use super::{PART, RANGES_DIRECTORY, check_count, check_place, replicas::make_rep
 use crate::{
     error::OpenError,
     identity::{
-        Identity, Ids, NODE_FILE, Owner, Span,
-        data_dir::{hand_over, lock_offline, make_directory},
+        Identity, Ids, Owner, Span,
+        data_dir::{lock_when_free, make_directory},
         failed,
     },
     limits::{LOG_CACHE_LEAST, SNAPSHOT_BLOCK_BYTES},
@@ -62,16 +62,13 @@ impl Restore {
         let data_dir = &path::absolute(data_dir).map_err(failed(data_dir))?;
         check_place(data_dir)?;
         make_directory(data_dir).map_err(failed(data_dir))?;
-        let lock = lock_offline(data_dir)?;
+        let lock = lock_when_free(data_dir)?;
         let (directory, part) = (data_dir.join(RANGES_DIRECTORY), data_dir.join(PART));
         let is_used = fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
         if is_used {
             return Err(OpenError::NotEmpty { directory: data_dir.into() });
         }
-        let ids = Ids::open(data_dir, node).and_then(|mut ids| ids.take(spans.len(), 0));
-        // Whatever fails below, or has failed in the middle.
-        hand_over(data_dir, &data_dir.join(NODE_FILE))?;
-        let ids = ids?;
+        let ids = Ids::open(data_dir, node)?.take(spans.len(), 0)?;
         if fs::exists(&part).map_err(failed(&part))? {
             fs::remove_dir_all(&part).map_err(failed(&part))?;
         }
@@ -108,7 +105,6 @@ impl Restore {
         }
         let sync = |directory: &Path| File::open(directory)?.sync_all();
         let data_dir = self.part.parent().unwrap_or(&self.part);
-        hand_over(data_dir, &self.part)?;
         sync(&self.part)
             .and_then(|()| fs::rename(&self.part, &self.directory))
             .and_then(|()| sync(data_dir))

@@ -7,10 +7,7 @@ use super::{
 use crate::{
     error::OpenError,
     group::{self, Step},
-    identity::{
-        data_dir::{hand_over, lock_offline},
-        failed, read_skipped, write_skipped,
-    },
+    identity::{data_dir::lock_when_free, failed, read_skipped, write_skipped},
     limits::{LOG_CACHE_LEAST, SHOWN_ARGUMENTS, SHOWN_REQUESTS},
     log::{
         Fsync,
@@ -28,7 +25,6 @@ use std::{
 /// An entry of a log that can be left out. Its data directory is locked as long as it is there.
 #[derive(Debug)]
 pub struct SkippableEntry {
-    data_dir: PathBuf,
     directory: PathBuf,
     index: u64,
     requests: Vec<String>,
@@ -40,7 +36,7 @@ impl SkippableEntry {
     /// Finds an entry in the log of a range, which is named by its span, such as `a..m`, or its directory.
     pub fn find(data_dir: &Path, range: &str, index: u64) -> Result<SkippableEntry, OpenError> {
         let data_dir = &path::absolute(data_dir).map_err(failed(data_dir))?;
-        let lock = lock_offline(data_dir)?;
+        let lock = lock_when_free(data_dir)?;
         let Replicas { found: replicas, .. } = Replicas::find(&data_dir.join(RANGES_DIRECTORY))?;
         let is_wanted =
             |path: &Path, text: &str| text == range || path.file_name().is_some_and(|name| name == range);
@@ -54,10 +50,8 @@ impl SkippableEntry {
         }
         let (directory, identity) =
             only_one(wanted).map_err(|Unknown { problem, .. }| OpenError::Unclear { problem })?;
-        // That may cut a torn end.
-        let log = open_log(&directory, identity.owner(), LOG_CACHE_LEAST, Fsync::Always);
-        hand_over(data_dir, &directory)?;
-        let log = log.map_err(failed(&directory))?;
+        let log = open_log(&directory, identity.owner(), LOG_CACHE_LEAST, Fsync::Always)
+            .map_err(failed(&directory))?;
         let entry = log.read(index..index.saturating_add(1)).map_err(failed(&directory))?.pop();
         let Some((_, Payload::Group(group))) = entry else {
             let first = log.purged().map_or(0, |LogId { index, .. }| index + 1);
@@ -70,8 +64,7 @@ impl SkippableEntry {
         let mut shown = Shown::default();
         shown.show(&group).map_err(|malformed| failed(&directory)(io::Error::other(malformed)))?;
         let Shown { requests, hidden } = shown;
-        let data_dir = data_dir.clone();
-        Ok(SkippableEntry { data_dir, directory, index, requests, hidden, _lock: lock })
+        Ok(SkippableEntry { directory, index, requests, hidden, _lock: lock })
     }
 
     /// Its requests, as commands.
@@ -88,9 +81,7 @@ impl SkippableEntry {
     pub fn skip(self) -> Result<(), OpenError> {
         let mut skipped = read_skipped(&self.directory)?;
         skipped.insert(self.index);
-        let written = write_skipped(&self.directory, &skipped);
-        hand_over(&self.data_dir, &self.directory)?;
-        written
+        write_skipped(&self.directory, &skipped)
     }
 }
 

@@ -1,8 +1,11 @@
 //! Repairs the data of a node that does not run.
 
-use crate::{config::Settings, error::Error, output::print_line};
+use crate::{config::Settings, error::Error, output::print_line, transfer::owner::as_owner};
 use kv_raft::SkippableEntry;
-use std::io::{Write, stdin, stdout};
+use std::{
+    io::{Write, stdin, stdout},
+    path::Path,
+};
 
 /// Leaves an entry out of the log of a durable range, if whoever asks for it agrees when the requests in it
 /// are shown.
@@ -11,6 +14,10 @@ pub(crate) fn skip(settings: &Settings, range: &str, index: u64, is_agreed: bool
         let name = &settings.node.name;
         return Err(Error::Refused(format!("{name} has no data_dir; name it with --data-dir or --config")));
     };
+    as_owner(data_dir, || skip_in(data_dir, range, index, is_agreed))
+}
+
+fn skip_in(data_dir: &Path, range: &str, index: u64, is_agreed: bool) -> Result<(), Error> {
     let refused = |error: kv_raft::OpenError| Error::Refused(error.to_string());
     let entry = SkippableEntry::find(data_dir, range, index).map_err(refused)?;
     print_line(format_args!("entry {index} of range {range}:"));

@@ -29,6 +29,7 @@ struct Read {
 #[derive(Debug, Clone, Copy)]
 enum About {
     Expiry,
+    StringLength,
     String,
     Length,
     Values,
@@ -53,11 +54,18 @@ impl<'p> Expected<'p> {
         })
     }
 
+    /// The value of a string.
+    fn value(&self) -> Option<&'p [u8]> {
+        let mut contents = self.contents;
+        contents.next()
+    }
+
+    /// What is read first. The value of a string is not: it may be large, and of another length.
     fn reads(&self, index: usize) -> Vec<Read> {
         let mut reads = vec![Read::new(index, About::Expiry, "pexpiretime", &[])];
         let fields: Vec<_> = self.fields().map(|(field, ..)| field).collect();
         match self.kind {
-            Kind::Str => reads.push(Read::new(index, About::String, "get", &[])),
+            Kind::Str => reads.push(Read::new(index, About::StringLength, "strlen", &[])),
             Kind::Map if fields.is_empty() => reads.push(Read::new(index, About::Length, "hlen", &[])),
             Kind::Map => {
                 let count = fields.len().to_string();
@@ -69,14 +77,19 @@ impl<'p> Expected<'p> {
         reads
     }
 
-    /// Whether this reply is that of a name which has it.
-    fn fits(&self, about: About, reply: &Reply<'_>) -> bool {
-        match (about, reply) {
+    /// Whether this reply is that of a name which has it. One that is too large is not.
+    fn fits(&self, about: About, result: Result<Reply<'_>, Error>) -> Result<bool, Error> {
+        let reply = match result {
+            Ok(reply) => reply,
+            Err(Error::ReplyTooLarge { .. } | Error::RangeReplyTooLarge { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok(match (about, &reply) {
             (About::Expiry, expiry) => is_expiry(expiry, self.expires_at_ms),
-            (About::String, value) => {
-                let mut contents = self.contents;
-                contents.next().is_some_and(|expected| is_value(value, expected))
+            (About::StringLength, Reply::Number(length)) => {
+                self.value().is_some_and(|expected| usize::try_from(*length) == Ok(expected.len()))
             }
+            (About::String, value) => self.value().is_some_and(|expected| is_value(value, expected)),
             (About::Length, Reply::Number(_)) => true,
             (About::Values, Reply::List(values)) => {
                 values.iter().zip(self.fields()).all(|(value, (_, expected, _))| is_value(value, expected))
@@ -85,7 +98,7 @@ impl<'p> Expected<'p> {
                 expiries.iter().zip(self.fields()).all(|(expiry, (.., expected))| is_expiry(expiry, expected))
             }
             _ => false,
-        }
+        })
     }
 }
 
@@ -113,22 +126,61 @@ fn is_expiry(reply: &Reply<'_>, expected: Option<u64>) -> bool {
 
 /// Whether each of these names has what is expected of it.
 pub(super) async fn compare(cluster: &Cluster, expected: &[Expected<'_>]) -> Result<Vec<bool>, Error> {
+    let mut have_all = vec![true; expected.len()];
     let reads = expected.iter().enumerate().flat_map(|(index, expected)| expected.reads(index));
-    let reads: Vec<Read> = reads.collect();
+    read(cluster, expected, &reads.collect::<Vec<_>>(), &mut have_all).await?;
+    let is_string = |index: &usize| expected[*index].kind == Kind::Str && have_all[*index];
+    let strings = (0..expected.len()).filter(is_string);
+    let values: Vec<_> = strings.map(|index| Read::new(index, About::String, "get", &[])).collect();
+    read(cluster, expected, &values, &mut have_all).await?;
+    Ok(have_all)
+}
+
+/// Executes reads, and notes which names do not have what is expected.
+async fn read(
+    cluster: &Cluster,
+    expected: &[Expected<'_>],
+    reads: &[Read],
+    have_all: &mut [bool],
+) -> Result<(), Error> {
     let request = |read| {
         let Read { index, command, bulks, .. }: &Read = read;
         let Expected { database, name, .. } = expected[*index];
         Request { database, bucket: name, op: Op::Command { command, args: Args::new(bulks) } }
     };
     let requests: Vec<_> = reads.iter().map(request).collect();
-    let (mut have_all, mut failure) = (vec![true; expected.len()], None);
-    let read = |place: usize, result: Result<Reply<'_>, Error>| match result {
-        Ok(reply) => {
-            let Read { index, about, .. } = reads[place];
-            have_all[index] &= expected[index].fits(about, &reply);
+    let mut failure = None;
+    let note = |place: usize, result: Result<Reply<'_>, Error>| {
+        let Read { index, about, .. } = reads[place];
+        match expected[index].fits(about, result) {
+            Ok(fits) => have_all[index] &= fits,
+            Err(error) => failure = Some(error),
         }
-        Err(error) => failure = Some(error),
     };
-    cluster.execute_all(&requests, read).await;
-    failure.map_or(Ok(have_all), Err)
+    cluster.execute_all(&requests, note).await;
+    failure.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_value_is_not_read_to_compare_it_with_a_short_one_and_is_another_one() {
+        let mut contents = Vec::new();
+        args::push(&mut contents, b"short");
+        let (database, contents) = (Database::ZERO, Args::new(&contents));
+        let expected = Expected { database, name: b"name", kind: Kind::Str, expires_at_ms: None, contents };
+        let reads = expected.reads(0);
+        let names: Vec<_> = reads.iter().map(|read| read.command.spec.name).collect();
+        assert_eq!(names, ["pexpiretime", "strlen"]);
+        for (length, fits) in [(5, true), (500_000_000, false)] {
+            let reply = Ok(Reply::Number(length));
+            assert_eq!(expected.fits(About::StringLength, reply).expect("compared"), fits);
+        }
+        let too_large = Err(Error::ReplyTooLarge { node: "bar@127.0.0.1".into(), limit: 1 });
+        assert!(!expected.fits(About::String, too_large).expect("compared"));
+        let lost = Err(Error::LinkLost { node: "bar@127.0.0.1".into() });
+        expected.fits(About::String, lost).expect_err("not known");
+    }
 }

@@ -256,7 +256,8 @@ async fn load(cluster: &Cluster, parts: &[Part], counts: &mut ImportCounts) -> V
     let loads = parts.iter().enumerate().filter_map(|(index, part)| Some((index, part.request()?)));
     let (indices, requests): (Vec<_>, Vec<_>) = loads.unzip();
     let (local, mut next) = (cluster.node_name(), vec![Action::Skip; parts.len()]);
-    let mut existing: Vec<_> = (0..parts.len()).filter(|index| !indices.contains(index)).collect();
+    let mut existing: Vec<_> =
+        (0..parts.len()).filter(|index| parts[*index].action == Action::Compare).collect();
     let read = |place: usize, result: Result<Reply<'_>, Error>| {
         let index = indices[place];
         let part = &parts[index];

@@ -228,6 +228,7 @@ fn a_name_that_lacks_anything_of_the_import_differs_and_one_that_has_more_does_n
         ("\"3\",\"expires_at_ms\":9000000000000", "\"3\",\"expires_at_ms\":9000000001001", 1),
         ("\"hash\",\"expires_at_ms\":9000000000000", "\"hash\"", 1),
         ("\"red\"", "\"blue\"", 1),
+        ("\"red\"", "\"tan\"", 1),
         ("\"red\",\"expires_at_ms\":9000000000000", "\"red\"", 1),
         ("\"string\",\"value\"", "\"empty\",\"value\"", 1),
         ("\"bucket\",\"name\":\"empty\"", "\"bucket\",\"name\":\"string\"", 1),

@@ -7,6 +7,7 @@
 mod destination;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod owner;
 mod progress;
 mod redis;
 pub(crate) mod restore;

@@ -2,6 +2,7 @@
 //! `backup --verify`, which only reads it. A file is read and checked as a whole before anything is restored.
 
 use super::{
+    owner::as_owner,
     progress::Progress,
     session::{ImportSession, contents},
 };
@@ -29,6 +30,8 @@ use std::{
     io::{BufReader, Read, stdin},
     path::Path,
 };
+
+type BackupFile = SnapshotReader<BufReader<File>>;
 
 /// A backup that has been read.
 struct Found {
@@ -107,12 +110,22 @@ fn into_directory(settings: &Settings, threads: usize, data_dir: &Path, path: &P
              that own them, and restore into one while it runs"
         )));
     }
-    let unwritten = |error: OpenError| Error::Refused(error.to_string());
-    let restore = Restore::begin(data_dir, node.as_str(), &spans, threads, found.header.stamp_ms);
-    let mut restore = restore.map_err(unwritten)?;
-    let (backup, directory) = (describe(&found), data_dir.display());
-    print_line(format_args!("restoring {backup}, into {directory}, which no node uses, for {node}"));
-    let (mut reader, size) = open_file(path)?;
+    // The owner of the data directory may not be allowed to read it.
+    let file = open_file(path)?;
+    as_owner(data_dir, || {
+        let begin = || Restore::begin(data_dir, node.as_str(), &spans, threads, found.header.stamp_ms);
+        let restore = begin().map_err(unwritten)?;
+        let (backup, directory) = (describe(&found), data_dir.display());
+        print_line(format_args!("restoring {backup}, into {directory}, which no node uses, for {node}"));
+        fill(restore, file, path)
+    })?;
+    let RecordCounts { maps, entries, strings } = found.counts;
+    print_line(format_args!("restored {}", contents(maps, entries, strings)));
+    Ok(())
+}
+
+/// Fills an empty data directory with the records of a file of some size.
+fn fill(mut restore: Restore, (mut reader, size): (BackupFile, u64), path: &Path) -> Result<(), Error> {
     let mut progress = Progress::new(false);
     loop {
         let percent = reader.offset() * 100 / size.max(1);
@@ -120,11 +133,11 @@ fn into_directory(settings: &Settings, threads: usize, data_dir: &Path, path: &P
         restore.add(record).map_err(unwritten)?;
         progress.update(format_args!("{percent} %, {} entries", reader.counts().entries));
     }
-    restore.finish().map_err(unwritten)?;
-    drop(progress);
-    let RecordCounts { maps, entries, strings } = found.counts;
-    print_line(format_args!("restored {}", contents(maps, entries, strings)));
-    Ok(())
+    restore.finish().map_err(unwritten)
+}
+
+fn unwritten(error: OpenError) -> Error {
+    Error::Refused(error.to_string())
 }
 
 /// Sends all buckets as the lines of an import.
@@ -163,7 +176,7 @@ fn read_file(path: &Path, visit: impl FnMut(&Record<'_>)) -> Result<Found, Error
     read(reader, size, path, visit)
 }
 
-fn open_file(path: &Path) -> Result<(SnapshotReader<BufReader<File>>, u64), Error> {
+fn open_file(path: &Path) -> Result<(BackupFile, u64), Error> {
     let open = || format!("open {}", path.display());
     let file = File::open(path).map_err(Error::io(open()))?;
     let size = file.metadata().map_err(Error::io(open()))?.len();

@@ -7,7 +7,7 @@ use crate::ranges::{
     tests::{killed, open, read, settings, span, write},
 };
 use kv::{Database, FullName, Origin, RecordValue};
-use std::{io, os::unix::fs::MetadataExt};
+use std::io;
 use tempfile::TempDir;
 
 const NODE: &str = "foo@127.0.0.1";
@@ -69,32 +69,6 @@ async fn ranges_start_with_what_was_restored_and_go_on() {
     ranges.all()[1].wait_until_loaded().await;
     assert_eq!(read(&ranges.all()[1], "GET pear"), "4");
     ranges.close().await;
-}
-
-/// As far as that can be seen: only root can give files away.
-#[tokio::test]
-async fn what_root_restores_belongs_to_the_owner_of_the_data_directory() {
-    let directory = TempDir::new().expect("a directory");
-    let data_dir = directory.path();
-    if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(data_dir, Some(65_534), Some(65_534)).expect("given away");
-    }
-    let owner = |path: &Path| {
-        let metadata = fs::symlink_metadata(path).expect("there");
-        (metadata.uid(), metadata.gid())
-    };
-    let mut restore = begin(data_dir, &[span("", None)]).expect("begun");
-    restore.add(string("apple", b"1", None)).expect("written");
-    restore.finish().expect("finished");
-    let (mut paths, mut files) = (vec![data_dir.to_owned()], 0);
-    while let Some(path) = paths.pop() {
-        assert_eq!(owner(&path), owner(data_dir), "{}", path.display());
-        match fs::read_dir(&path) {
-            Ok(entries) => paths.extend(entries.map(|entry| entry.expect("an entry").path())),
-            Err(_) => files += 1,
-        }
-    }
-    assert!(files >= 5, "{files}");
 }
 
 #[tokio::test]
