@@ -72,7 +72,7 @@ fn advice(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "; is data_dir the right directory?"
         }
-        io::ErrorKind::PermissionDenied => "; the data directory must belong to the user that runs this",
+        io::ErrorKind::PermissionDenied => "; the user that runs this must be allowed to read and write it",
         io::ErrorKind::ReadOnlyFilesystem => "; the data directory must be on a disk that can be written to",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space",
         io::ErrorKind::IsADirectory => "; move it elsewhere: only a file may have that name",

@@ -15,7 +15,10 @@ use crate::{
     },
 };
 use parking_lot::MutexGuard;
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 
 /// The store has a frozen copy already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -49,12 +52,21 @@ impl fmt::Debug for FrozenStore {
 
 impl Store {
     /// Freezes all buckets as they are now. What is kept for the copy counts against `budget`; when that is
-    /// used up, the copy is given up. A store has one frozen copy at a time.
+    /// used up, the copy is given up. A store has one frozen copy at a time, and any number that were given
+    /// up, whose readers do not know it yet.
     pub fn freeze(self: &Arc<Self>, budget: &Arc<FreezeBudget>) -> Result<FrozenStore, AlreadyFrozen> {
+        let before = self.current_freeze.lock().clone();
+        if let Some(before) = before.upgrade() {
+            if !before.freeze.has_ended() {
+                return Err(AlreadyFrozen);
+            }
+            (0..self.shards.len()).for_each(|index| self.thaw(index, &before));
+        }
         let freezing = Arc::new(Freezing::new(budget));
         {
             let mut current = self.current_freeze.lock();
-            if current.strong_count() > 0 {
+            // Another one may have begun meanwhile.
+            if !Weak::ptr_eq(&current, &before) {
                 return Err(AlreadyFrozen);
             }
             *current = Arc::downgrade(&freezing);
@@ -78,6 +90,18 @@ impl Store {
         for database in Database::all() {
             for index in self.shards_of(database) {
                 self.lock(index).watches.read(index, database, &mut visit);
+            }
+        }
+    }
+
+    /// Frees what a shard keeps for a freeze.
+    fn thaw(&self, index: usize, freezing: &Freezing) {
+        loop {
+            let mut shard = self.lock(index);
+            let kept = if freezing.has(&shard) { shard.thaw_some() } else { None };
+            MutexGuard::unlock_fair(shard);
+            if kept.is_none() {
+                break;
             }
         }
     }
@@ -128,7 +152,7 @@ impl FrozenStore {
                 }
                 Some(FrozenStep::End) => {
                     self.flushed = None;
-                    self.thaw(self.shard);
+                    self.store.thaw(self.shard, &self.freezing);
                     self.position = FrozenPosition::default();
                 }
                 None => {}
@@ -161,25 +185,13 @@ impl FrozenStore {
         let flushed = self.flushed.as_ref();
         Ok(flushed.map(|shard| shard.read_frozen(&mut self.position, database, visit)))
     }
-
-    /// Frees what a shard keeps.
-    fn thaw(&self, index: usize) {
-        loop {
-            let mut shard = self.store.lock(index);
-            let kept = if self.freezing.has(&shard) { shard.thaw_some() } else { None };
-            MutexGuard::unlock_fair(shard);
-            if kept.is_none() {
-                break;
-            }
-        }
-    }
 }
 
 impl Drop for FrozenStore {
     fn drop(&mut self) {
         self.freezing.freeze.end();
         for index in self.shard..self.store.shards.len() {
-            self.thaw(index);
+            self.store.thaw(index, &self.freezing);
         }
     }
 }

@@ -325,6 +325,22 @@ fn a_copy_that_keeps_too_much_is_given_up_and_its_memory_is_freed() {
 }
 
 #[test]
+fn a_copy_that_was_given_up_and_is_still_read_does_not_hold_the_next_one_up() {
+    let mut session = Session::new(2);
+    session.take(&Step::Fill(0, 0, 1_000, 10));
+    session.freeze();
+    session.take(&Step::Fill(0, 0, 1_000, 20));
+    session.store.end_freeze();
+    let Some(mut slow) = session.reading.take() else { panic!("there is a copy") };
+    session.freeze();
+    session.take(&Step::Fill(0, 500, 1_000, 30));
+    assert_eq!(slow.frozen.read(|_| {}), Err(GivenUp));
+    drop(slow);
+    session.take(&Step::Set(1, 50));
+    session.finish();
+}
+
+#[test]
 fn a_restart_gives_the_copy_up() {
     let mut session = Session::new(2);
     session.take(&Step::Fill(0, 0, 100, 10));

@@ -114,7 +114,7 @@ async fn what_is_in_the_place_of_a_file_that_is_made_again_stops_nothing() {
 
 #[tokio::test]
 async fn what_may_not_be_read_is_named_and_no_data_are_to_be_moved() {
-    let remedy = "; the data directory must belong to the user that runs this";
+    let remedy = "; the user that runs this must be allowed to read and write it";
     let (range, log) = (Path::new("/data/ranges/1-1"), Path::new("/data/ranges/1-1/log"));
     let error = unusable(range, log, io::ErrorKind::PermissionDenied.into()).to_string();
     assert!(!error.contains("/data"), "it is not the system's: {error}");
