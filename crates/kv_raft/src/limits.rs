@@ -17,6 +17,9 @@ pub(crate) const GROUP_DELAY: Duration = Duration::from_millis(1);
 pub(crate) const GROUP_DELAY_STEPS: usize = 8;
 pub(crate) const GROUP_DELAY_SHARE: usize = 8;
 
+/// What the number of writers is divided by for the part of it that each group forgets.
+pub(crate) const WRITERS_DECAY: usize = 4;
+
 /// Requests of a batch that is executed together with others: more are prefetched by themselves.
 pub(crate) const SMALL_BATCH_REQUESTS: usize = 16;
 

@@ -184,7 +184,7 @@ impl Replica {
         while Arc::strong_count(&log) > 1 {
             sleep(END_PAUSE).await;
         }
-        // One that was given up has its log on disk, and its files may be another's.
+        // The files of one that was given up may be another's.
         if let End::Closed = end
             && self.range.may_read().is_ok()
         {

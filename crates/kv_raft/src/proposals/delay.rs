@@ -3,7 +3,7 @@
 //! delayed until most of those who write at present wait, as by `commit_delay` of PostgreSQL and
 //! `binlog_group_commit_sync_delay` of MySQL. It ends when enough wait, and a few wait for nobody.
 
-use crate::limits::{GROUP_DELAY, GROUP_DELAY_SHARE, GROUP_DELAY_STEPS};
+use crate::limits::{GROUP_DELAY, GROUP_DELAY_SHARE, GROUP_DELAY_STEPS, WRITERS_DECAY};
 use std::time::Instant;
 
 /// The delay of the next group.
@@ -35,7 +35,7 @@ impl GroupDelay {
     pub(crate) fn end_group(&mut self, waiting: usize, now: Instant) {
         let (steps, began) = self.taken;
         // Who writes alone after many does not wait for them for long.
-        self.writers = steps.max(waiting).max(self.writers - self.writers / 4);
+        self.writers = steps.max(waiting).max(self.writers - self.writers / WRITERS_DECAY);
         let is_delayed = self.writers >= GROUP_DELAY_STEPS;
         self.steps = if is_delayed { self.writers - self.writers / GROUP_DELAY_SHARE } else { 0 };
         self.end = now + (now - began).min(GROUP_DELAY);

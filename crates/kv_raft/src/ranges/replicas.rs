@@ -46,13 +46,14 @@ impl Replicas {
         for entry in fs::read_dir(directory).map_err(failed(directory))? {
             let path = entry.map_err(failed(directory))?.path();
             if path.extension().is_some_and(|extension| extension == PART) {
-                replicas.part_ids.extend(ids(&path).into_iter().flatten());
+                replicas.part_ids.extend(ids(&path.with_extension("")).into_iter().flatten());
                 continue;
             }
-            replicas.ids.extend(ids(&path).into_iter().flatten());
+            let named = ids(&path);
+            replicas.ids.extend(named.into_iter().flatten());
             if !path.is_dir() {
                 // Such as a link to a disk that is not there.
-                if ids(&path).is_some() {
+                if named.is_some() {
                     let problem = "is not a directory; put the one back that was there".into();
                     let file = OpenError::Damaged { path: path.clone(), problem };
                     replicas.unknown.push(Unknown::new(path, &file));
@@ -64,7 +65,7 @@ impl Replicas {
                     let its = [identity.range, identity.replica];
                     replicas.ids.extend(its);
                     // What it should hold may be elsewhere.
-                    if ids(&path).is_some_and(|named| named != its) {
+                    if named.is_some_and(|named| named != its) {
                         let problem = "is that of another range; put the right one back".into();
                         let other = OpenError::Damaged { path: path.join(REPLICA_FILE), problem };
                         replicas.unknown.push(Unknown::new(path.clone(), &other));
@@ -76,7 +77,7 @@ impl Replicas {
                     let missing = OpenError::Damaged { path: path.join(REPLICA_FILE), problem };
                     replicas.unknown.push(Unknown::new(path, &missing));
                 }
-                Ok(None) if ids(&path).is_some() => {
+                Ok(None) if named.is_some() => {
                     let problem = "is empty; mount the disk that it is on, or put back what was there".into();
                     let empty = OpenError::Damaged { path: path.clone(), problem };
                     replicas.unknown.push(Unknown::new(path, &empty));
@@ -144,10 +145,9 @@ impl Unknown {
 /// How the directory of a replica ends that is being made.
 const PART: &str = "part";
 
-/// The ids in the name of a directory: `R-N`, or `R-N.part`.
+/// The ids in the name of a directory, `R-N`.
 fn ids(path: &Path) -> Option<[u64; 2]> {
-    let name = path.file_name()?.to_str()?;
-    let (range, replica) = name.strip_suffix(".part").unwrap_or(name).split_once('-')?;
+    let (range, replica) = path.file_name()?.to_str()?.split_once('-')?;
     Some([range.parse().ok()?, replica.parse().ok()?])
 }
 
