@@ -487,6 +487,8 @@ impl Range {
         let reason: Arc<str> = reason.into();
         self.proposals.give_up(&self.stopped(&reason));
         self.enter(RangeState::Stopped(reason));
+        // Its log is another's to keep.
+        self.log_failure.send_replace(None);
     }
 
     /// Accepts no more requests; those that wait are executed.

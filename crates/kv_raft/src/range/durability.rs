@@ -74,8 +74,8 @@ impl Range {
         };
         tokio::select! {
             biased;
-            () = on_disk => Ok(()),
             reason = self.wait_until_stopped() => Err(self.stopped(&reason)),
+            () = on_disk => Ok(()),
         }
     }
 
@@ -111,10 +111,16 @@ impl Range {
     }
 
     /// Its log is not on disk any more, or cannot be written again: it refuses what writes, and what waits to
-    /// be written, and takes no snapshots. Reads go on.
+    /// be written, and takes no snapshots. Reads go on. Of a range that has stopped nothing more is written.
     pub(crate) fn fail_log(&self, reason: &str) {
         let reason: Arc<str> = reason.into();
-        self.log_failure.send_replace(Some(reason.clone()));
+        {
+            let state = self.state.borrow();
+            if matches!(*state, RangeState::Stopped(_)) {
+                return;
+            }
+            self.log_failure.send_replace(Some(reason.clone()));
+        }
         self.snapshots.forget_wanted();
         self.proposals.fail(&RangeError::CannotWrite { range: self.text.clone(), reason });
     }

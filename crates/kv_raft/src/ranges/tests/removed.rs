@@ -192,6 +192,7 @@ async fn a_range_stops_when_another_process_takes_its_data_directory() {
     assert!(matches!(written, Err(files::NotWritten::Taken(_))), "{written:?}");
     assert_eq!(snapshots(directory.path()), before);
     ranges.close().await;
+    range.check_log().expect("another's");
     assert_eq!(read_synced(&replica).expect("none"), 0);
 }
 
