@@ -2,6 +2,8 @@
 //! full disk; they are accepted again when there is space. A file keeps some space for a node that starts on
 //! a full disk, where no log can be opened.
 
+pub(crate) mod file;
+
 use crate::limits::{
     DISK_END_SHARE, DISK_LOW_BYTES, DISK_LOW_PAUSE, DISK_LOW_SHARE, DISK_RESERVE_BYTES, DISK_RESERVE_SHARE,
 };
@@ -226,7 +228,7 @@ impl Disk {
 
     /// Makes the reserved file. If that is not possible, it is not tried again before the next start.
     fn make_reserve(&self, path: &Path, allocate: impl FnOnce(&File) -> Result<(), Errno>) {
-        let made = File::create(path).and_then(|file| match allocate(&file) {
+        let made = file::create(path).and_then(|file| match allocate(&file) {
             // Not every file system can allocate what is not written.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(file, self.reserve()),
             allocated => Ok(allocated?),

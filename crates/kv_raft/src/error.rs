@@ -30,10 +30,26 @@ impl LastReason {
     }
 }
 
-/// An error of the system at a file of the range in this directory, with the file and what to do. One that
-/// is not the system's has both already.
+/// What is in the place of a file is neither one nor a directory. What to do is the same as with a directory.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is in its place")]
+pub(crate) struct NotAFile(pub(crate) &'static str);
+
+impl From<NotAFile> for io::Error {
+    fn from(error: NotAFile) -> io::Error {
+        io::Error::new(io::ErrorKind::IsADirectory, error)
+    }
+}
+
+/// Whether an error says neither which file it is about nor what to do.
+pub(crate) fn is_bare(error: &io::Error) -> bool {
+    error.raw_os_error().is_some() || error.get_ref().is_some_and(|inner| inner.is::<NotAFile>())
+}
+
+/// An error at a file of the range in this directory, with the file and what to do, unless it has both
+/// already.
 pub(crate) fn unusable(directory: &Path, path: &Path, error: io::Error) -> io::Error {
-    if error.raw_os_error().is_none() {
+    if !is_bare(&error) {
         return error;
     }
     let kind = error.kind();
@@ -287,8 +303,8 @@ pub enum OpenError {
         /// What is wrong, and what to do.
         problem: String,
     },
-    /// A file or a directory cannot be read or written. What is not an error of the system says what to do.
-    #[error("{}: {error}{}", .path.display(), error.raw_os_error().map_or("", |_| advice(error.kind())))]
+    /// A file or a directory cannot be read or written.
+    #[error("{}: {error}{}", .path.display(), if is_bare(.error) { advice(.error.kind()) } else { "" })]
     Io {
         /// The file.
         path: PathBuf,

@@ -6,13 +6,14 @@
 pub(crate) mod data_dir;
 
 use crate::{
+    disk::file,
     error::OpenError,
     limits::{IDENTITY_BYTES, MISSING_SHOWN},
 };
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Write},
     ops::RangeFrom,
     path::Path,
 };
@@ -275,12 +276,15 @@ pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 /// Reads a file of ours: its version, and what is between its head and its checksum. `None` if there is no
 /// such file.
 fn read(path: &Path, kind: u8) -> Result<Option<(u8, Vec<u8>)>, OpenError> {
-    let mut bytes = match fs::metadata(path) {
-        Ok(metadata) if metadata.len() > IDENTITY_BYTES as u64 => return Err(damaged(path, kind)),
-        Ok(_) => fs::read(path).map_err(failed(path))?,
+    let file = match file::open(path, File::options().read(true)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(path)(error)),
+        opened => opened.map_err(failed(path))?,
     };
+    let mut bytes = Vec::new();
+    file.take(IDENTITY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed(path))?;
+    if bytes.len() > IDENTITY_BYTES {
+        return Err(damaged(path, kind));
+    }
     let head = bytes.split_first_chunk::<4>().filter(|(magic, _)| *magic == MAGIC);
     let Some((_, &[found, found_version, ..])) = head else { return Err(damaged(path, kind)) };
     let end = bytes.len().saturating_sub(CHECKSUM_BYTES);
@@ -304,8 +308,10 @@ fn write(path: &Path, kind: u8, body: &[u8]) -> Result<(), OpenError> {
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     let part = path.with_extension("part");
     let directory = path.parent().unwrap_or(path);
-    let written = File::create(&part)
-        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
+    let mut file = file::create(&part).map_err(failed(&part))?;
+    let written = file
+        .write_all(&bytes)
+        .and_then(|()| file.sync_all())
         .and_then(|()| fs::rename(&part, path))
         .and_then(|()| File::open(directory)?.sync_all());
     written.map_err(failed(path))

@@ -3,6 +3,7 @@
 
 use super::{NODE_FILE, Node, failed, read_node, write_node};
 use crate::{
+    disk::file,
     error::OpenError,
     limits::{LOCK_PAUSE, LOCK_WAIT},
 };
@@ -112,8 +113,8 @@ pub(crate) fn lock_when_free(data_dir: &Path) -> Result<File, OpenError> {
 /// Keeps other processes out of the data directory.
 pub(crate) fn lock(data_dir: &Path) -> Result<File, OpenError> {
     let path = data_dir.join(LOCK);
-    let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = open.map_err(failed(&path))?;
+    let options = File::options().read(true).write(true).create(true).truncate(false).clone();
+    let mut file = file::open(&path, &options).map_err(failed(&path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

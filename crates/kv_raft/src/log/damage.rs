@@ -7,6 +7,7 @@ use super::encoding::{
     Flushed, ID_BYTES, LogId, LogTypes, PAYLOAD_HEADER_BYTES, PAYLOAD_VERSION, Vote, is_beginning_of_payload,
 };
 use crate::{
+    disk::file::check_kind,
     error::{remedy, unusable, ways_out},
     identity::Owner,
 };
@@ -19,6 +20,9 @@ use std::{
     io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
+
+/// What the library locks in the directory of a log.
+const LOCK: &str = "LOCK";
 
 /// Where a file of a log is damaged.
 #[derive(Debug, PartialEq, Eq)]
@@ -176,7 +180,8 @@ fn find_end(directory: &Path) -> io::Result<LogEnd> {
         (last, _) = last_entry(before)?;
     }
     let rest = unreadable.map(|offset| Damage { path: newest.clone(), offset }).or(unwritten);
-    match rest.as_ref().and_then(|_| first_damage(&files)) {
+    let damage = if rest.is_some() { first_damage(&files)? } else { None };
+    match damage {
         Some(damage) if damage.path != *newest || newer_version(&damage.path, damage.offset)?.is_some() => {
             Err(damage.into())
         }
@@ -250,32 +255,30 @@ fn written_sectors(rest: &[u8], offset: u64) -> &[u8] {
 
 /// The error of a log that the library could not open, with the place of the damage if that is the reason.
 pub(super) fn locate(directory: &Path, error: io::Error) -> io::Error {
-    let files = files(directory).unwrap_or_default();
-    match (first_damage(&files), error.kind()) {
-        (Some(damage), _) => damage.into(),
+    match (files(directory).and_then(|files| first_damage(&files)), error.kind()) {
+        (Ok(Some(damage)), _) => damage.into(),
         // Another process has it, as the error says.
-        (None, ErrorKind::WouldBlock) => error,
-        (None, kind) => {
+        (_, ErrorKind::WouldBlock) => error,
+        (Err(unreadable), _) => unreadable,
+        (Ok(None), kind) => {
             let remedy = remedy(kind, range_of(directory));
             io::Error::new(kind, format!("{} cannot be opened: {error}{remedy}", directory.display()))
         }
     }
 }
 
-/// The first place where one of these files, which follow each other, cannot be read or was cut.
-fn first_damage(files: &[PathBuf]) -> Option<Damage> {
-    files.iter().enumerate().find_map(|(index, path)| {
-        let end = fs::metadata(path).ok()?.len();
-        let is_cut = || {
-            let next = files.get(index + 1).and_then(|next| first_byte(next));
-            first_byte(path).zip(next).is_some_and(|(first, next)| first + end < next)
-        };
-        let offset = match first_unreadable(path) {
-            Ok(None) if is_cut() => Some(end),
-            unreadable => unreadable.ok().flatten(),
-        };
-        offset.map(|offset| Damage { path: path.clone(), offset })
-    })
+/// The first place where one of these files, which follow each other, is damaged or was cut. Fails if the disk
+/// does not give all that is before it: what that would be is not known.
+fn first_damage(files: &[PathBuf]) -> io::Result<Option<Damage>> {
+    for (index, path) in files.iter().enumerate() {
+        let end = fs::metadata(path).map_err(unusable_file(path))?.len();
+        let next = files.get(index + 1).and_then(|next| first_byte(next));
+        let is_cut = first_byte(path).zip(next).is_some_and(|(first, next)| first + end < next);
+        if let Some(offset) = first_unreadable(path)?.or(is_cut.then_some(end)) {
+            return Ok(Some(Damage { path: path.clone(), offset }));
+        }
+    }
+    Ok(None)
 }
 
 /// Where in the log a file begins, as its name says.
@@ -290,7 +293,12 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "wal") {
+        let is_wal = path.extension().is_some_and(|extension| extension == "wal");
+        if is_wal || path.ends_with(LOCK) {
+            // The library opens them, too.
+            check_kind(&path).map_err(unusable_file(&path))?;
+        }
+        if is_wal {
             files.push(path);
         }
     }
@@ -343,8 +351,8 @@ fn is_unreadable(error: &io::Error) -> bool {
 
 /// The version of the whole entry at this offset, if it is not ours.
 fn newer_version(path: &Path, offset: u64) -> io::Result<Option<u8>> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(offset))?;
+    let mut file = File::open(path).map_err(unusable_file(path))?;
+    file.seek(SeekFrom::Start(offset)).map_err(unusable_file(path))?;
     let record = RaftLogRecord::<AnyLog>::decode(&mut BufReader::new(file));
     Ok(match record {
         Ok(WALRecord::Action(RaftLogAction::Append(_, AnyPayload(version))))

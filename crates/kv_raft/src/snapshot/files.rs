@@ -3,8 +3,8 @@
 
 use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store, watches};
 use crate::{
-    disk::{Disk, NoSpace},
-    error::{OpenError, ways_out},
+    disk::{Disk, NoSpace, file},
+    error::{OpenError, unusable, ways_out},
     identity::{OWNER_BYTES, Owner, data_dir::DataDir, failed},
     log::encoding::Position,
     snapshot::SnapshotEncoder,
@@ -61,6 +61,8 @@ pub(crate) enum NotLoaded {
         ways_out(.path.parent().unwrap_or(.path))
     )]
     Foreign { path: PathBuf },
+    #[error(transparent)]
+    Unusable(io::Error),
     #[error(transparent)]
     Io(#[from] OpenError),
 }
@@ -137,7 +139,7 @@ fn write_part(
 ) -> Result<u64, NotWritten> {
     let failed = |error| NotWritten::Io { path: part.into(), error };
     let mut encoder = SnapshotEncoder::new(header);
-    let mut file = File::create(part).map_err(failed)?;
+    let mut file = file::create(part).map_err(failed)?;
     let mut bytes = 0;
     let mut look_for_space = |blocks: &[u8]| {
         let written = bytes;
@@ -186,14 +188,14 @@ pub(crate) fn load(
     progress: &LoadProgress,
 ) -> Result<Option<RangeSnapshot>, NotLoaded> {
     let Some(path) = remove_parts(directory)?.pop() else { return Ok(None) };
-    let failed = |error| NotLoaded::Io(failed(&path)(error));
+    let unusable = |error| NotLoaded::Unusable(unusable(directory, &path, error));
     let unreadable = |error| match error {
         SnapshotError::Version(_) => NotLoaded::Version { path: path.clone(), error },
         _ => NotLoaded::Unreadable { path: path.clone(), error },
     };
     let refused = |error| NotLoaded::Refused { path: path.clone(), error };
-    let file = File::open(&path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
+    let file = file::open(&path, File::options().read(true)).map_err(unusable)?;
+    let metadata = file.metadata().map_err(unusable)?;
     progress.read.store(0, Relaxed);
     progress.size.store(metadata.len(), Relaxed);
     let file = CountedFile { file, read: &progress.read };

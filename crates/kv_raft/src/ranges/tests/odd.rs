@@ -1,13 +1,19 @@
-//! Directories in place of files, files in place of directories, and what cannot be read: the error says
-//! which path it is, and what to do.
+//! Directories, FIFOs, sockets and devices in place of files, files in place of directories, and what cannot
+//! be read: the error says which path it is, and what to do.
 
 use super::*;
 use crate::error::{unusable, ways_out};
-use rustix::process::geteuid;
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::geteuid,
+};
 use std::{
     io,
     os::unix::fs::{PermissionsExt, symlink},
+    sync::mpsc::channel,
+    thread,
 };
+use tokio::time::timeout;
 
 /// A data directory with a range, which has a snapshot and a log behind it.
 async fn filled() -> TempDir {
@@ -22,17 +28,28 @@ async fn filled() -> TempDir {
 
 /// Why the data directory cannot be opened, or its range has stopped.
 async fn refusal(data_dir: &Path) -> String {
-    let ranges = match Ranges::open(&settings(data_dir)) {
+    let settings = settings(data_dir);
+    let ranges = match in_time(move || Ranges::open(&settings)) {
         Ok(ranges) => ranges,
         Err(error) => return error.to_string(),
     };
-    let state = ranges.all()[0].wait_until_loaded().await;
+    let loaded = timeout(PATIENCE, ranges.all()[0].wait_until_loaded()).await;
+    let state = loaded.expect("it waits for nothing");
     ranges.close().await;
     match state {
         RangeState::Stopped(reason) => reason.to_string(),
         state => panic!("{state:?}"),
     }
 }
+
+/// Runs what may wait forever.
+fn in_time<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = channel();
+    thread::spawn(move || sender.send(run()));
+    receiver.recv_timeout(PATIENCE).expect("it waits for nothing")
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is at a path instead of what was there.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +58,12 @@ enum Instead {
     File,
     /// One that leads nowhere.
     Link,
+    Fifo,
+    Socket,
+    /// By a link, so that anybody may put it there.
+    Device,
 }
-use Instead::{Directory, File, Link};
+use Instead::{Device, Directory, Fifo, File, Link, Socket};
 
 fn put(instead: Instead, path: &Path) {
     match fs::symlink_metadata(path) {
@@ -57,6 +78,9 @@ fn put(instead: Instead, path: &Path) {
         }
         File => fs::write(path, "contents").expect("written"),
         Link => symlink(path, path).expect("a link to itself"),
+        Fifo => mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("made"),
+        Socket => mknodat(CWD, path, FileType::Socket, Mode::RUSR | Mode::WUSR, 0).expect("made"),
+        Device => symlink("/dev/zero", path).expect("a link"),
     }
 }
 
@@ -99,13 +123,65 @@ async fn what_is_in_the_place_of_a_file_or_a_directory_is_named_with_what_to_do(
 }
 
 #[tokio::test]
+async fn what_is_neither_a_file_nor_a_directory_is_named_and_not_waited_for() {
+    let elsewhere = "move it elsewhere: only a file may have that name";
+    let file = "move it elsewhere and put the file back that was there, or ";
+    for (path, remedy, has_ways_out) in [
+        ("node", elsewhere, false),
+        ("lock", elsewhere, false),
+        ("ranges/1-1/replica", "only a file may have that name, or ", true),
+        ("ranges/1-1/skipped", elsewhere, false),
+        ("ranges/1-1/snapshot-9", file, true),
+        ("ranges/1-1/log/LOCK", file, true),
+        (FIRST_LOG, file, true),
+        (NEWEST, file, true),
+    ] {
+        for (instead, kind) in [(Fifo, "a FIFO"), (Socket, "a socket"), (Device, "a device")] {
+            let data_dir = filled().await;
+            let place = data_dir.path().join(path);
+            put(instead, &place);
+            let reason = refusal(data_dir.path()).await;
+            let beginning = format!("{}: {kind} is in its place; ", place.display());
+            assert!(reason.starts_with(&beginning), "{path} {instead:?}: {reason}");
+            let range = ways_out(&data_dir.path().join("ranges/1-1"));
+            let end = format!("{remedy}{}", if has_ways_out { &range } else { "" });
+            assert!(reason.ends_with(&end), "{path} {instead:?}: {reason}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fifo_in_the_place_of_a_file_does_not_hold_the_running_node_up() {
+    for (path, is_made_again) in [("node", true), ("node.part", false), ("lock", false)] {
+        let data_dir = filled().await;
+        let ranges = open(data_dir.path()).await;
+        fs::remove_file(data_dir.path().join("node")).expect("removed");
+        put(Fifo, &data_dir.path().join(path));
+        let running = ranges.data_dir.clone();
+        assert_eq!(in_time(move || running.keep()).is_ok(), is_made_again, "{path}");
+        write(&ranges.all()[0], "SET c 1").await.expect("written");
+        timeout(PATIENCE, ranges.close()).await.expect("it waits for nothing");
+    }
+    for path in ["reserve", "ranges/1-1/replica", "ranges/1-1/synced", "ranges/1-1/synced.part"] {
+        let data_dir = filled().await;
+        let ranges = open(data_dir.path()).await;
+        put(Fifo, &data_dir.path().join(path));
+        write(&ranges.all()[0], "SET c 1").await.expect("written");
+        timeout(PATIENCE, ranges.close()).await.expect("it waits for nothing");
+    }
+}
+
+#[tokio::test]
 async fn what_is_in_the_place_of_a_file_that_is_made_again_stops_nothing() {
     for path in ["reserve", "node.part", "ranges/1-1/synced", "ranges/1-1/log.part", "ranges/1-1/log.failed"]
     {
-        for instead in [Directory, File, Link] {
+        for instead in [Directory, File, Link, Fifo, Socket, Device] {
             let data_dir = filled().await;
             put(instead, &data_dir.path().join(path));
-            let ranges = open(data_dir.path()).await;
+            let settings = settings(data_dir.path());
+            let ranges = in_time(move || Ranges::open(&settings)).expect("opened");
+            let loaded = timeout(PATIENCE, ranges.all()[0].wait_until_loaded()).await;
+            assert_eq!(loaded, Ok(RangeState::Ready), "{path} {instead:?}");
             assert_eq!(read(&ranges.all()[0], "GET b"), "1", "{path} {instead:?}");
             ranges.close().await;
         }
