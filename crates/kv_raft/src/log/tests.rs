@@ -13,7 +13,7 @@ use crate::{
 };
 use kv::{Op, Request};
 use raft_log::Stat;
-use std::{path::PathBuf, sync::mpsc::channel};
+use std::{os::unix::fs::symlink, path::PathBuf, sync::mpsc::channel};
 use tempfile::TempDir;
 
 const FIRST_FILE: &str = "r-00_000_000_000_000_000_000.wal";
@@ -418,4 +418,18 @@ fn what_is_synced_is_what_a_sync_that_has_ended_has_brought_to_disk() {
     let ended = log.sync(Done(Box::new(move |result| failed.send(result).expect("the test waits"))));
     assert!(ended.is_err() || !matches!(result.recv(), Ok(Ok(()))));
     log.sync(done()).expect_err("the log has failed");
+}
+
+#[test]
+fn a_torn_end_behind_a_file_that_the_disk_does_not_give_is_not_cut_off() {
+    let directory = written(0..40);
+    let files = files(&directory);
+    let [_, unread, _, .., newest] = &files[..] else { panic!("a few files") };
+    let torn = fs::metadata(newest).expect("there").len() - 1;
+    File::options().write(true).open(newest).and_then(|file| file.set_len(torn)).expect("cut");
+    fs::remove_file(unread).expect("removed");
+    symlink(unread, unread).expect("a link to itself");
+    let error = damage::cut_torn_end(directory.path(), true, 0).expect_err("it cannot be read").to_string();
+    assert!(error.starts_with(&format!("{}: ", unread.display())) && error.contains("os error"), "{error}");
+    assert_eq!(fs::metadata(newest).expect("there").len(), torn);
 }
