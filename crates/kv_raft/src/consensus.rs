@@ -15,8 +15,8 @@ use crate::{
     snapshot::taking::{Snapshots, Taking},
 };
 use openraft::{
-    BasicNode, CommittedLeaderId, Config, Entry, EntryPayload, LogState, Membership, OptionalSend, Raft,
-    RaftLogReader, RaftNetwork, RaftNetworkFactory, RaftSnapshotBuilder, Snapshot, SnapshotMeta,
+    AnyError, BasicNode, CommittedLeaderId, Config, Entry, EntryPayload, LogState, Membership, OptionalSend,
+    Raft, RaftLogReader, RaftNetwork, RaftNetworkFactory, RaftSnapshotBuilder, Snapshot, SnapshotMeta,
     SnapshotPolicy, StorageError, StorageIOError, StoredMembership,
     error::{Fatal, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable},
     network::RPCOption,
@@ -26,8 +26,10 @@ use openraft::{
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    error::Error,
     fmt::{self, Debug, Formatter},
     io,
+    iter::successors,
     ops::{Bound, RangeBounds},
     sync::{Arc, Weak},
     time::Duration,
@@ -62,9 +64,20 @@ impl Debug for Proposal {
 #[error("{0}")]
 pub(crate) struct Broken(String);
 
+impl Broken {
+    /// The error that was passed to the library, without its words.
+    fn new(error: &(dyn Error + 'static)) -> Broken {
+        let mut causes = successors(Some(error), |error| <dyn Error>::source(*error));
+        Broken(match causes.find_map(|cause| cause.downcast_ref::<AnyError>()) {
+            Some(passed) => passed.clone().with_type(None::<String>).to_string(),
+            None => format!("the consensus has ended: {error}"),
+        })
+    }
+}
+
 impl From<Fatal<u64>> for Broken {
     fn from(error: Fatal<u64>) -> Broken {
-        Broken(error.to_string())
+        Broken::new(&error)
     }
 }
 
@@ -104,19 +117,19 @@ impl Consensus {
         // It has members since it first started.
         if !self.0.is_initialized().await? {
             let members = BTreeMap::from([(replica, BasicNode::default())]);
-            self.0.initialize(members).await.map_err(|error| Broken(error.to_string()))?;
+            self.0.initialize(members).await.map_err(|error| Broken::new(&error))?;
         }
         if self.0.current_leader().await != Some(replica) {
             self.0.trigger().elect().await?;
         }
         let leads = self.0.wait(None).current_leader(replica, "the only voter leads").await;
-        leads.map(drop).map_err(|error| Broken(error.to_string()))
+        leads.map(drop).map_err(|error| Broken::new(&error))
     }
 
     /// Writes a group to the log, and executes it.
     pub(crate) async fn propose(&self, group: Arc<ClosedGroup>) -> Result<(), Broken> {
         let proposal = Proposal { logged: group.logged.clone(), group: Some(group) };
-        self.0.client_write(proposal).await.map(drop).map_err(|error| Broken(error.to_string()))
+        self.0.client_write(proposal).await.map(drop).map_err(|error| Broken::new(&error))
     }
 
     /// Ends the replica. Its log can be opened again after that.
@@ -415,5 +428,21 @@ impl RaftNetwork<Kinds> for NoPeers {
         _: RPCOption,
     ) -> Result<SnapshotResponse<u64>, StreamingError<Kinds, Fatal<u64>>> {
         Err(unreachable().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openraft::error::ClientWriteError;
+
+    #[test]
+    fn an_error_of_the_log_is_passed_on_without_words_of_the_library() {
+        let disk = io::Error::other("/data/log: No space left on device (os error 28); free some space");
+        let failed = Fatal::from(Failed::from(StorageIOError::write_logs(&disk)));
+        let refused: RaftError<u64, ClientWriteError<u64, BasicNode>> = failed.clone().into();
+        for broken in [Broken::from(failed), Broken::new(&refused)] {
+            assert_eq!(broken.to_string(), disk.to_string());
+        }
     }
 }

@@ -56,6 +56,13 @@ pub(crate) fn unusable(directory: &Path, path: &Path, error: io::Error) -> io::E
     io::Error::new(kind, format!("{}: {error}{}", path.display(), remedy(kind, directory)))
 }
 
+/// A write or a sync of a log has failed: where, and what to do. The store has all that was acknowledged, so
+/// the log stays where it is.
+pub(crate) fn log_failed(log: &Path, error: &io::Error) -> io::Error {
+    let kind = error.kind();
+    io::Error::new(kind, format!("{}: {error}{}", log.display(), advice(kind)))
+}
+
 /// What can be done when a file of the range in this directory cannot be used, as an error ends.
 pub(crate) fn remedy(kind: io::ErrorKind, directory: &Path) -> String {
     let ways_out = ways_out(directory);

@@ -213,7 +213,8 @@ impl Log {
         let log = open_when_free(Arc::new(config))?;
         let opened_end = log.stat().open_chunk.global_end;
         // Another process may have written and not synced.
-        Ok(Log { log, opened_end, fsync: settings.fsync, written: 1, syncs: Arc::default() })
+        let syncs = Arc::new(Syncs::new(settings.directory));
+        Ok(Log { log, opened_end, fsync: settings.fsync, written: 1, syncs })
     }
 
     /// Whether it says whose it is: each file that begins from now on does.
@@ -223,7 +224,7 @@ impl Log {
 
     /// Notes whose log it is. It is written with what is written next.
     pub(crate) fn save_owner(&mut self, owner: Owner) -> io::Result<()> {
-        self.log.save_user_data(Some(owner)).map(drop)
+        self.log.save_user_data(Some(owner)).map(drop).map_err(self.syncs.failed())
     }
 
     /// The last vote.
@@ -304,12 +305,13 @@ impl Log {
             done.0(Ok(()));
             return Ok(());
         }
-        self.log.append(entries)?;
+        self.log.append(entries).map_err(self.syncs.failed())?;
         match self.fsync {
             Fsync::Always => self.flush_synced(done),
             Fsync::Interval(_) => {
                 self.written += 1;
-                self.log.flush(false, Some(Flushed { sync: None, done }))
+                let flushed = Flushed { syncs: self.syncs.clone(), synced: None, done };
+                self.log.flush(false, Some(flushed)).map_err(self.syncs.failed())
             }
         }
     }
@@ -330,11 +332,16 @@ impl Log {
 
     /// Syncs all. After a sync that failed it fails, so what is not on disk is never taken to be.
     fn flush(&mut self, done: Done) -> io::Result<()> {
-        let sync = Some((self.syncs.clone(), self.written));
-        self.log.flush(true, Some(Flushed { sync, done }))
+        let flushed = Flushed { syncs: self.syncs.clone(), synced: Some(self.written), done };
+        self.log.flush(true, Some(flushed)).map_err(self.syncs.failed())
     }
 
-    /// Waits until a sync has failed, and returns why.
+    /// Why the thread that writes has ended, if it has: whoever waits for it is not always told.
+    pub(crate) fn failure(&self) -> Option<io::Error> {
+        self.log.wait_worker_idle().map_err(self.syncs.failed()).err()
+    }
+
+    /// Waits until a write or a sync has failed, and returns why.
     pub(crate) fn sync_failure(&self) -> impl Future<Output = String> + use<> {
         let mut failure = self.syncs.failure.subscribe();
         async move {
@@ -347,32 +354,32 @@ impl Log {
 
     /// Keeps a vote.
     pub(crate) fn save_vote(&mut self, vote: Vote, done: Done) -> io::Result<()> {
-        self.log.save_vote(vote)?;
+        self.log.save_vote(vote).map_err(self.syncs.failed())?;
         self.flush_synced(done)
     }
 
     /// Notes that entries up to this one are committed. It is written with what is written next.
     pub(crate) fn save_committed(&mut self, committed: LogId) -> io::Result<()> {
-        self.log.commit(committed).map(drop)
+        self.log.commit(committed).map(drop).map_err(self.syncs.failed())
     }
 
     /// Begins an empty log behind an entry that is on disk elsewhere.
     pub(crate) fn begin_behind(&mut self, last: LogId, vote: Vote, done: Done) -> io::Result<()> {
-        self.log.save_vote(vote)?;
-        self.log.purge(last)?;
-        self.log.commit(last)?;
+        self.log.save_vote(vote).map_err(self.syncs.failed())?;
+        self.log.purge(last).map_err(self.syncs.failed())?;
+        self.log.commit(last).map_err(self.syncs.failed())?;
         self.flush_synced(done)
     }
 
     /// Removes the entries from this index on.
     pub(crate) fn truncate(&mut self, from: u64, done: Done) -> io::Result<()> {
-        self.log.truncate(from)?;
+        self.log.truncate(from).map_err(self.syncs.failed())?;
         self.flush_synced(done)
     }
 
     /// Removes the entries up to this one.
     pub(crate) fn purge(&mut self, up_to: LogId, done: Done) -> io::Result<()> {
-        self.log.purge(up_to)?;
+        self.log.purge(up_to).map_err(self.syncs.failed())?;
         self.flush_synced(done)
     }
 }

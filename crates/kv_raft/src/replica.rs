@@ -6,7 +6,7 @@ pub(crate) mod renew;
 
 use crate::{
     consensus::Consensus,
-    error::{panicked, ways_out},
+    error::{panicked, remedy, ways_out},
     group::process,
     identity::read_skipped,
     limits::{
@@ -179,6 +179,12 @@ impl Replica {
             }
             Err(reason) => End::Broken(reason),
         };
+        let end = match end {
+            End::Broken(reason) => {
+                End::Broken(log.lock().failure().map_or(reason, |failure| failure.to_string()))
+            }
+            end => end,
+        };
         drop(machine_ended.await);
         // Those that use the log end with the machine, or soon after it. It can be opened again after that.
         while Arc::strong_count(&log) > 1 {
@@ -267,7 +273,11 @@ impl Replica {
                     let ways_out = ways_out(&self.files.directory);
                     return Err(format!("entry {index} is not in the log; {ways_out}"));
                 }
-                Err(error) => return Err(error.to_string()),
+                Err(error) => {
+                    let directory = &self.files.directory;
+                    let (log, remedy) = (directory.join(LOG), remedy(error.kind(), directory));
+                    return Err(format!("{}: entry {index} cannot be read: {error}{remedy}", log.display()));
+                }
             };
             let failed = |error: ApplyError| {
                 let directory = &self.files.directory;

@@ -167,6 +167,37 @@ async fn writes_are_accepted_soon_after_the_disk_is_back_whenever_it_failed_befo
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_write_has_the_error_of_the_disk_with_its_place_and_what_to_do() {
+    let _limited = LIMITED.lock().await;
+    signal_hook::flag::register(FILE_TOO_LARGE, Arc::<AtomicBool>::default()).expect("a handler");
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path(), Fsync::Always).await;
+    let range = &ranges.all()[0];
+    let mut written = Written::default();
+    // Also the log that takes the place of the one that has failed.
+    limit_file_size(Some(100));
+    let failed = Instant::now();
+    while failed.elapsed() < Duration::from_secs(1) {
+        written.write(range).await;
+        tokio::task::yield_now().await;
+    }
+    limit_file_size(None);
+    let in_range = format!("range .. cannot write: {}/ranges/1-1/", directory.path().display());
+    let refused = written.0.iter().filter_map(|written| match written {
+        Err(error @ RangeError::CannotWrite { .. }) => Some(error.to_string()),
+        _ => None,
+    });
+    let expected = ": File too large (os error 27); check what is there, and the disk; nothing was done";
+    let mut reasons = 0;
+    for reason in refused {
+        reasons += 1;
+        assert!(reason.starts_with(&in_range) && reason.ends_with(expected), "{reason}");
+    }
+    assert!(reasons > 0);
+    ranges.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "the test below runs it where the sync before the snapshot fails"]
 async fn a_sync_fails_before_a_snapshot() {
     let directory = TempDir::new().expect("a directory");

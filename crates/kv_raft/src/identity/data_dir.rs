@@ -113,8 +113,8 @@ pub(crate) fn lock_when_free(data_dir: &Path) -> Result<File, OpenError> {
 /// Keeps other processes out of the data directory.
 pub(crate) fn lock(data_dir: &Path) -> Result<File, OpenError> {
     let path = data_dir.join(LOCK);
-    let options = File::options().read(true).write(true).create(true).truncate(false).clone();
-    let mut file = file::open(&path, &options).map_err(failed(&path))?;
+    let opened = file::open(&path, File::options().read(true).write(true).create(true).truncate(false));
+    let mut file = opened.map_err(failed(&path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

@@ -2,6 +2,7 @@
 //! are big-endian, as those of the library are.
 
 use crate::{
+    error::log_failed,
     group::{self, GroupBytes},
     identity::Owner,
     limits::CACHED_ENTRY_BYTES,
@@ -12,6 +13,7 @@ use raft_log::{
 };
 use std::{
     io::{self, Read, Write},
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Release},
@@ -86,30 +88,45 @@ impl Position {
 /// Runs when what was written is on disk, or has failed.
 pub(crate) struct Done(pub(crate) Box<dyn FnOnce(io::Result<()>) + Send>);
 
-/// What has become of the syncs of a log.
-#[derive(Debug, Default)]
+/// What has become of the writes and syncs of a log.
+#[derive(Debug)]
 pub(super) struct Syncs {
-    /// How much of what was written they have brought to disk.
+    /// Where the log is.
+    pub(super) directory: PathBuf,
+    /// How much of what was written the syncs have brought to disk.
     pub(super) synced: AtomicU64,
-    /// Why one has failed, if one has.
+    /// Why a write or a sync has failed, if one has.
     pub(super) failure: watch::Sender<Option<String>>,
 }
 
-/// What the library runs: if it is a sync, its result is noted, and how much that was of.
+impl Syncs {
+    pub(super) fn new(directory: &Path) -> Syncs {
+        Syncs { directory: directory.into(), synced: 0.into(), failure: watch::Sender::default() }
+    }
+
+    /// For `map_err`: what has failed, with what to do.
+    pub(super) fn failed(&self) -> impl FnOnce(io::Error) -> io::Error {
+        |error| log_failed(&self.directory, &error)
+    }
+}
+
+/// What the library runs: its result is noted, and if it is a sync, how much that was of.
 pub(super) struct Flushed {
-    pub(super) sync: Option<(Arc<Syncs>, u64)>,
+    pub(super) syncs: Arc<Syncs>,
+    pub(super) synced: Option<u64>,
     pub(super) done: Done,
 }
 
 impl Callback for Flushed {
     fn send(self, result: io::Result<()>) {
-        if let Some((syncs, written)) = self.sync {
-            match &result {
-                Ok(()) => drop(syncs.synced.fetch_max(written, Release)),
-                Err(error) => drop(syncs.failure.send_replace(Some(error.to_string()))),
-            }
+        let Flushed { syncs, synced, done } = self;
+        let result = result.map_err(syncs.failed());
+        match (&result, synced) {
+            (Ok(()), Some(synced)) => drop(syncs.synced.fetch_max(synced, Release)),
+            (Ok(()), None) => {}
+            (Err(error), _) => drop(syncs.failure.send_replace(Some(error.to_string()))),
         }
-        (self.done.0)(result);
+        (done.0)(result);
     }
 }
 

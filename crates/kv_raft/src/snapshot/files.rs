@@ -37,11 +37,9 @@ pub(crate) enum NotWritten {
     GivenUp(#[from] GivenUp),
     #[error(transparent)]
     NoSpace(#[from] NoSpace),
-    /// The directory is not that of this process any more, or cannot be read.
+    /// The directory is not that of this process any more, or a file cannot be written.
     #[error(transparent)]
-    Taken(#[from] OpenError),
-    #[error("{}: {error}", .path.display())]
-    Io { path: PathBuf, error: io::Error },
+    Files(#[from] OpenError),
 }
 
 /// Why a snapshot was not loaded.
@@ -104,15 +102,14 @@ pub(crate) fn write(
 ) -> Result<RangeSnapshot, NotWritten> {
     let path = path(directory, position.last.index);
     let part = path.with_extension(PART);
-    let failed = |error| NotWritten::Io { path: path.clone(), error };
     let written = write_part(&part, disk, header, frozen);
     let bytes = written.and_then(|bytes| Ok(data_dir.keep().map(|()| bytes)?)).inspect_err(|_| {
         // It would take the space that others need.
         let _ = fs::remove_file(&part);
     })?;
-    fs::rename(&part, &path).and_then(|()| File::open(directory)?.sync_all()).map_err(failed)?;
+    fs::rename(&part, &path).and_then(|()| File::open(directory)?.sync_all()).map_err(failed(&path))?;
     for before in remove_parts(directory)?.into_iter().filter(|found| *found < path) {
-        fs::remove_file(before).map_err(failed)?;
+        fs::remove_file(&before).map_err(failed(&before))?;
     }
     let (position, stamp_ms) = (position.clone(), header.stamp_ms);
     let written_ms = fs::metadata(&path).ok().and_then(|file| written_ms(&file)).unwrap_or_else(now_ms);
@@ -137,9 +134,8 @@ fn write_part(
     header: &SnapshotHeader,
     frozen: &mut FrozenStore,
 ) -> Result<u64, NotWritten> {
-    let failed = |error| NotWritten::Io { path: part.into(), error };
     let mut encoder = SnapshotEncoder::new(header);
-    let mut file = file::create(part).map_err(failed)?;
+    let mut file = file::create(part).map_err(failed(part))?;
     let mut bytes = 0;
     let mut look_for_space = |blocks: &[u8]| {
         let written = bytes;
@@ -148,12 +144,12 @@ fn write_part(
     };
     while let Some(blocks) = encode_store(frozen, &mut encoder)? {
         look_for_space(&blocks)?;
-        file.write_all(&blocks).map_err(failed)?;
+        file.write_all(&blocks).map_err(failed(part))?;
     }
     let rest = encoder.finish();
     look_for_space(&rest)?;
     let written = file.write_all(&rest).and_then(|()| file.sync_all());
-    written.and_then(|()| Ok(file.metadata()?.len())).map_err(failed)
+    Ok(written.and_then(|()| Ok(file.metadata()?.len())).map_err(failed(part))?)
 }
 
 /// How much of a snapshot is loaded. Others look at it meanwhile.

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     disk::Disk,
+    error::panicked,
     identity::{Owner, data_dir::DataDir},
     limits::{
         OLD_SNAPSHOT, OLD_SNAPSHOT_LOG_BYTES, OLD_SNAPSHOT_PAUSE, SNAPSHOT_RETRY_PAUSE,
@@ -272,8 +273,8 @@ impl Taking {
                     drop(frozen);
                     writer.end(written.map_err(|error| error.to_string()));
                 };
-                if let Err(panic) = tokio::task::spawn_blocking(write).await {
-                    snapshots.end(Err(panic.to_string()));
+                if tokio::task::spawn_blocking(write).await.is_err() {
+                    snapshots.end(Err(panicked(&snapshots.directory)));
                 }
             }
             Err(reason) => snapshots.end(Err(reason)),

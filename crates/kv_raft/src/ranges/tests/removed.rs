@@ -189,7 +189,7 @@ async fn a_range_stops_when_another_process_takes_its_data_directory() {
     let before = snapshots(directory.path());
     let disk = &range.snapshots.disk;
     let written = files::write(&replica, &ranges.data_dir, disk, &position, &header, &mut whole);
-    assert!(matches!(written, Err(files::NotWritten::Taken(_))), "{written:?}");
+    assert!(matches!(written, Err(files::NotWritten::Files(_))), "{written:?}");
     assert_eq!(snapshots(directory.path()), before);
     ranges.close().await;
     range.check_log().expect("another's");
