@@ -108,15 +108,15 @@ impl Disk {
         self.is_full().then(reason)
     }
 
-    /// Whether these bytes can be written, all that wait included; why not, if not. If they seem not to have
-    /// room, it looks at the disk again.
+    /// Fails if there is no room for these bytes, all that wait to be written. If there seems to be none, the
+    /// disk is looked at again.
     #[inline]
-    pub(crate) fn look_for_room(&self, bytes: u64) -> Result<(), Arc<str>> {
-        if bytes < self.room.load(Relaxed) { Ok(()) } else { self.look_for_room_again(bytes) }
+    pub(crate) fn check_room(&self, bytes: u64) -> Result<(), Arc<str>> {
+        if bytes < self.room.load(Relaxed) { Ok(()) } else { self.recheck_room(bytes) }
     }
 
     #[cold]
-    fn look_for_room_again(&self, bytes: u64) -> Result<(), Arc<str>> {
+    fn recheck_room(&self, bytes: u64) -> Result<(), Arc<str>> {
         if !self.is_full() {
             // Without it, what was known before holds.
             let _ = self.update();
@@ -170,9 +170,9 @@ impl Disk {
         self.room.load(Relaxed)
     }
 
-    /// Looks at the disk: whether a snapshot can have `needed` bytes, as far as is known, of which it has
+    /// Fails if there is no room for a snapshot of `needed` bytes, as far as is known, of which it has
     /// `written` already. It makes room, since the log is cut behind it, and may take half of the reserve.
-    pub(crate) fn look_for_space(&self, needed: u64, written: u64) -> Result<(), NoSpace> {
+    pub(crate) fn check_snapshot_room(&self, needed: u64, written: u64) -> Result<(), NoSpace> {
         let Ok(free) = self.look() else { return Ok(()) };
         let (free, reserve) = (free + written, self.reserve() / 2);
         match free.saturating_sub(reserve) < needed {
@@ -293,18 +293,18 @@ mod tests {
         disk.set_reserve(free - space);
         disk.refresh().expect("a disk");
         let room = disk.room.load(Relaxed);
-        assert_eq!(disk.look_for_room(space / 2), Ok(()));
+        assert_eq!(disk.check_room(space / 2), Ok(()));
         let writing = disk.begin_write(2 * room);
         assert_eq!(disk.room.load(Relaxed), 0);
-        let reason = disk.look_for_room(1).expect_err("all is taken, though nothing is written yet");
+        let reason = disk.check_room(1).expect_err("all is taken, though nothing is written yet");
         assert!(reason.starts_with("at least 1 B are to be written"), "{reason}");
         drop(writing);
-        assert_eq!(disk.look_for_room(space / 2), Ok(()), "it was not written");
-        let reason = disk.look_for_room(2 * room).expect_err("too much");
+        assert_eq!(disk.check_room(space / 2), Ok(()), "it was not written");
+        let reason = disk.check_room(2 * room).expect_err("too much");
         assert!(!disk.is_full() && reason.contains("MB are free on the disk"), "{reason}");
         disk.set_reserve(free + space);
         disk.refresh().expect("a disk");
-        assert_eq!(disk.look_for_room(0).expect_err("full"), disk.full_reason().expect("full"));
+        assert_eq!(disk.check_room(0).expect_err("full"), disk.full_reason().expect("full"));
     }
 
     #[test]

@@ -336,7 +336,7 @@ impl Log {
         self.log.flush(true, Some(flushed)).map_err(self.syncs.failed())
     }
 
-    /// Why the thread that writes has ended, if it has: whoever waits for it is not always told.
+    /// Why the thread that writes has ended, if it has: what waits for it is not always called.
     pub(crate) fn failure(&self) -> Option<io::Error> {
         self.log.wait_worker_idle().map_err(self.syncs.failed()).err()
     }

@@ -75,7 +75,7 @@ pub struct Ranges {
     data_dir: Arc<DataDir>,
     ranges: Vec<Arc<Range>>,
     left_over: Vec<PathBuf>,
-    lives: parking_lot::Mutex<Vec<JoinHandle<()>>>,
+    tasks: parking_lot::Mutex<Vec<JoinHandle<()>>>,
     log_files: usize,
     watch: AbortHandle,
     runtime: Option<Runtime>,
@@ -158,13 +158,13 @@ impl Ranges {
         drop(runtime.spawn(watch_disk(disk.clone())));
         let (waiting, log_files) = (Arc::default(), log_files(spans.len()));
         let shared = Shared { settings, data_dir, disk, waiting, log_files };
-        let (mut ranges, mut lives) = (Vec::new(), Vec::new());
+        let (mut ranges, mut tasks) = (Vec::new(), Vec::new());
         for (replica, span) in replicas.into_iter().zip(spans) {
             ranges.push(match replica {
                 Ok(found) => {
                     let replica = shared.replica(found);
                     let range = replica.range.clone();
-                    lives.push(runtime.spawn(replica.run()));
+                    tasks.push(runtime.spawn(replica.run()));
                     range
                 }
                 Err(unknown) => shared.stopped_range(unknown, span),
@@ -178,10 +178,10 @@ impl Ranges {
             false => tracing::info!(%directory, ranges = count, "the data directory is open"),
         }
         let abort = watch.abort_handle();
-        lives.push(watch);
-        let lives = lives.into();
+        tasks.push(watch);
+        let tasks = tasks.into();
         let runtime = Some(runtime);
-        Ok(Ranges { data_dir, watch: abort, ranges, left_over, lives, log_files, runtime })
+        Ok(Ranges { data_dir, watch: abort, ranges, left_over, tasks, log_files, runtime })
     }
 
     /// The whole path of the data directory.
@@ -209,9 +209,9 @@ impl Ranges {
         // The directory may be moved away as soon as the files are closed.
         self.watch.abort();
         self.ranges.iter().for_each(|range| range.close());
-        let lives = std::mem::take(&mut *self.lives.lock());
-        for life in lives {
-            drop(life.await);
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            drop(task.await);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The life of a replica: it loads its log, leads its range, and proposes what waits. If the store halts, it
+//! What a replica does: it loads its log, leads its range, and proposes what waits. If the store halts, it
 //! begins again; if the same entry halts it again, it stops. A log that fails is written again.
 
 pub(crate) mod files;
@@ -62,7 +62,7 @@ pub(crate) async fn stop_at_panic(range: &Range, run: impl Future<Output = ()>) 
     run.await;
 }
 
-/// What a life begins with.
+/// What a run begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Begin {
     /// The process has started.
@@ -73,7 +73,7 @@ enum Begin {
     Renewed,
 }
 
-/// How a life ends.
+/// How a run ends.
 enum End {
     /// The range was closed.
     Closed,
@@ -86,15 +86,15 @@ enum End {
 impl Replica {
     /// Runs until the range is closed or has stopped.
     pub(crate) async fn run(self) {
-        stop_at_panic(&self.range, self.run_lives()).await;
+        stop_at_panic(&self.range, self.run_and_recover()).await;
     }
 
-    async fn run_lives(&self) {
+    async fn run_and_recover(&self) {
         let (mut halted_at, mut begin) = (None, Begin::Start);
         loop {
             let span = &*self.range.span().text;
             let began = begin;
-            begin = match self.live(began).await {
+            begin = match self.run_once(began).await {
                 End::Closed => return,
                 End::Halted(Some(crash)) if halted_at == Some(crash.index) => {
                     let reason = crash.reason(span);
@@ -147,7 +147,7 @@ impl Replica {
     }
 
     /// Loads the log, and proposes what waits until something fails or the range is closed.
-    async fn live(&self, begin: Begin) -> End {
+    async fn run_once(&self, begin: Begin) -> End {
         let loaded = tokio::select! {
             loaded = self.load(begin) => loaded,
             () = self.show_progress() => unreachable!("it does not end"),

@@ -267,8 +267,8 @@ pub(super) fn locate(directory: &Path, error: io::Error) -> io::Error {
     }
 }
 
-/// The first place where one of these files, which follow each other, is damaged or was cut. Fails if the disk
-/// does not give all that is before it: what that would be is not known.
+/// The first place where one of these files, which follow each other, is damaged or was cut. Fails if what is
+/// before it cannot be read.
 fn first_damage(files: &[PathBuf]) -> io::Result<Option<Damage>> {
     for (index, path) in files.iter().enumerate() {
         let end = fs::metadata(path).map_err(unusable_file(path))?.len();

@@ -301,7 +301,7 @@ impl Proposals {
             return Err(RangeError::Behind { range: self.range.clone(), limit: WAITING_BYTES });
         }
         let cannot_write = |reason| RangeError::CannotWrite { range: self.range.clone(), reason };
-        self.disk.look_for_room((waiting + bytes) as u64).map_err(cannot_write)
+        self.disk.check_room((waiting + bytes) as u64).map_err(cannot_write)
     }
 
     /// The last group that waits, or a new one behind it if that is full.

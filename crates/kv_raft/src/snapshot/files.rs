@@ -137,17 +137,17 @@ fn write_part(
     let mut encoder = SnapshotEncoder::new(header);
     let mut file = file::create(part).map_err(failed(part))?;
     let mut bytes = 0;
-    let mut look_for_space = |blocks: &[u8]| {
+    let mut check_snapshot_room = |blocks: &[u8]| {
         let written = bytes;
         bytes += blocks.len() as u64;
-        disk.look_for_space(bytes, written)
+        disk.check_snapshot_room(bytes, written)
     };
     while let Some(blocks) = encode_store(frozen, &mut encoder)? {
-        look_for_space(&blocks)?;
+        check_snapshot_room(&blocks)?;
         file.write_all(&blocks).map_err(failed(part))?;
     }
     let rest = encoder.finish();
-    look_for_space(&rest)?;
+    check_snapshot_room(&rest)?;
     let written = file.write_all(&rest).and_then(|()| file.sync_all());
     Ok(written.and_then(|()| Ok(file.metadata()?.len())).map_err(failed(part))?)
 }

@@ -208,7 +208,7 @@ impl Snapshots {
             (status.begun, status.began) = (status.begun + 1, Some(Instant::now()));
         });
         // What has expired is removed meanwhile, which changes no watches, and nothing else is executed.
-        let frozen = match self.disk.look_for_space(store.stats().bytes / SNAPSHOT_SPACE_SHARE, 0) {
+        let frozen = match self.disk.check_snapshot_room(store.stats().bytes / SNAPSHOT_SPACE_SHARE, 0) {
             Ok(()) => store.freeze(&self.budget).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };

@@ -51,7 +51,7 @@ struct Node {
 
 struct Running {
     range: Arc<Range>,
-    life: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Node {
@@ -83,11 +83,11 @@ impl Node {
         let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory: directory.into() };
         let (cache_bytes, log_files) = (FILE_BYTES, LOG_FILES);
         let replica = Replica { range: range.clone(), files, cache_bytes, log_files };
-        let life = tokio::spawn(replica.run());
+        let task = tokio::spawn(replica.run());
         match range.wait_until_loaded().await {
-            RangeState::Ready => Ok(Running { range, life }),
+            RangeState::Ready => Ok(Running { range, task }),
             RangeState::Stopped(reason) => {
-                life.await.expect("no panic");
+                task.await.expect("no panic");
                 Err(reason.to_string())
             }
             RangeState::Loading => unreachable!("it is loaded"),
@@ -122,7 +122,7 @@ impl Running {
 
     async fn close(self) {
         self.range.close();
-        self.life.await.expect("no panic");
+        self.task.await.expect("no panic");
     }
 }
 

@@ -33,7 +33,7 @@ async fn refusal(data_dir: &Path) -> String {
         Ok(ranges) => ranges,
         Err(error) => return error.to_string(),
     };
-    let loaded = timeout(PATIENCE, ranges.all()[0].wait_until_loaded()).await;
+    let loaded = timeout(TIMEOUT, ranges.all()[0].wait_until_loaded()).await;
     let state = loaded.expect("it waits for nothing");
     ranges.close().await;
     match state {
@@ -46,10 +46,10 @@ async fn refusal(data_dir: &Path) -> String {
 fn in_time<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = channel();
     thread::spawn(move || sender.send(run()));
-    receiver.recv_timeout(PATIENCE).expect("it waits for nothing")
+    receiver.recv_timeout(TIMEOUT).expect("it waits for nothing")
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What is at a path instead of what was there.
 #[derive(Debug, Clone, Copy)]
@@ -160,14 +160,14 @@ async fn a_fifo_in_the_place_of_a_file_does_not_hold_the_running_node_up() {
         let running = ranges.data_dir.clone();
         assert_eq!(in_time(move || running.keep()).is_ok(), is_made_again, "{path}");
         write(&ranges.all()[0], "SET c 1").await.expect("written");
-        timeout(PATIENCE, ranges.close()).await.expect("it waits for nothing");
+        timeout(TIMEOUT, ranges.close()).await.expect("it waits for nothing");
     }
     for path in ["reserve", "ranges/1-1/replica", "ranges/1-1/synced", "ranges/1-1/synced.part"] {
         let data_dir = filled().await;
         let ranges = open(data_dir.path()).await;
         put(Fifo, &data_dir.path().join(path));
         write(&ranges.all()[0], "SET c 1").await.expect("written");
-        timeout(PATIENCE, ranges.close()).await.expect("it waits for nothing");
+        timeout(TIMEOUT, ranges.close()).await.expect("it waits for nothing");
     }
 }
 
@@ -180,7 +180,7 @@ async fn what_is_in_the_place_of_a_file_that_is_made_again_stops_nothing() {
             put(instead, &data_dir.path().join(path));
             let settings = settings(data_dir.path());
             let ranges = in_time(move || Ranges::open(&settings)).expect("opened");
-            let loaded = timeout(PATIENCE, ranges.all()[0].wait_until_loaded()).await;
+            let loaded = timeout(TIMEOUT, ranges.all()[0].wait_until_loaded()).await;
             assert_eq!(loaded, Ok(RangeState::Ready), "{path} {instead:?}");
             assert_eq!(read(&ranges.all()[0], "GET b"), "1", "{path} {instead:?}");
             ranges.close().await;
