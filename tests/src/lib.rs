@@ -7,6 +7,7 @@
 
 mod build;
 mod client;
+mod endless_log;
 pub mod golden;
 pub mod history;
 mod output;
@@ -24,6 +25,7 @@ mod tool;
 mod wait;
 
 pub use client::Client;
+pub use endless_log::EndlessLog;
 pub use output::{sorted_lines, text};
 pub use pair::Pair;
 pub use proxy::Proxy;

@@ -1,9 +1,8 @@
 //! Durable ranges as their clients see them: over a link, while they load, when they have stopped, and when
 //! their settings change.
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
-use std::fs::{self, File};
-use tests::{BAR, FOO, Pair, Release, Settings, resp, text, wait_until};
+use std::fs;
+use tests::{BAR, EndlessLog, FOO, Pair, Release, Settings, resp, text, wait_until};
 
 /// bar has two durable ranges, and foo one.
 fn two_ranges() -> Pair {
@@ -64,9 +63,7 @@ fn a_range_of_another_node_that_loads_or_has_stopped_is_named() {
     let (mut resp, mut client) = (pair.foo.resp(), pair.foo.client());
     wait_until("both are loaded", || resp.ask("MSET pear 1 tomato 2") == "+OK\\r\\n");
     pair.bar.kill();
-    // A snapshot that nobody writes: the range waits for its first byte.
-    let snapshot = pair.data_dir(BAR).join("ranges/1-1/snapshot-00000000000000000099");
-    mknodat(CWD, &snapshot, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe can be made");
+    let endless = EndlessLog::behind(&pair.data_dir(BAR).join("ranges/1-1/log"));
     pair.restart_bar();
     wait_until("the other range serves", || resp.ask("GET tomato") == "$1\\r\\n2\\r\\n");
     let loading = format!("range n..s is loading: 0 % (node {BAR})");
@@ -77,9 +74,8 @@ fn a_range_of_another_node_that_loads_or_has_stopped_is_named() {
     assert_eq!(client.ask("GET pear key"), format!("ERROR {loading}"));
     assert_eq!(resp.ask("SET tomato 3"), "+OK\\r\\n");
 
-    // It ends before it begins.
-    drop(File::create(&snapshot).expect("the range reads it"));
-    let stopped = format!("range n..s has stopped: {}: ", snapshot.display());
+    endless.end_damaged();
+    let stopped = format!("range n..s has stopped: {} is damaged ", endless.path().display());
     wait_until("the range has stopped", || !resp.ask("GET pear").starts_with("-LOADING"));
     for command in ["GET pear", "SET pear 2", "DBSIZE"] {
         let reply = resp.ask(command);
@@ -94,7 +90,7 @@ fn a_range_of_another_node_that_loads_or_has_stopped_is_named() {
     pair.bar.wait_for_log(&["ERROR", "the range has stopped", "n..s"]);
 
     pair.bar.kill();
-    fs::remove_file(snapshot).expect("our own pipe");
+    fs::remove_file(endless.path()).expect("our own");
     pair.restart_bar();
     wait_until("the range is loaded again", || resp.ask("GET pear") == "$1\\r\\n1\\r\\n");
 }

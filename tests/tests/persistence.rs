@@ -4,10 +4,9 @@ use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, SystemTime},
 };
-use tests::{Pair, Release, RespClient, Signal, SmallDisk, resp, sorted_lines, text, wait_until};
+use tests::{EndlessLog, Pair, Release, RespClient, Signal, SmallDisk, resp, sorted_lines, text, wait_until};
 
 /// Two rows, of which the first is volatile.
 const MIXED: &str = "[[routes]]\nbuckets = \"a..m\"\nnodes = [\"foo@127.0.0.1\"]\ndurable = false\n\
@@ -297,14 +296,6 @@ fn a_node_that_ends_without_its_log_fails_and_so_does_stop() {
     assert!(stopped.status.success(), "{stopped:?}");
 }
 
-/// Makes the file a pipe, from which a node reads what was in it when that is written.
-fn hold_back(file: &Path) -> Vec<u8> {
-    let bytes = fs::read(file).expect("a file");
-    fs::remove_file(file).expect("our own");
-    assert!(Command::new("mkfifo").arg(file).status().expect("coreutils").success());
-    bytes
-}
-
 #[test]
 fn a_node_that_loads_says_how_far_it_is() {
     let mut node = Release::durable();
@@ -312,8 +303,7 @@ fn a_node_that_loads_says_how_far_it_is() {
     client.ask("SET a 1");
     assert_eq!(client.ask("SAVE"), "+OK\\r\\n");
     node.kill();
-    let snapshot = snapshots(&node.data_dir()).remove(0);
-    let bytes = hold_back(&snapshot);
+    let endless = EndlessLog::behind(&node.data_dir().join("ranges/1-1/log"));
     node.restart();
     let mut client = node.resp();
     let fields = persistence(&mut client);
@@ -324,7 +314,7 @@ fn a_node_that_loads_says_how_far_it_is() {
     }
     assert!(node.rpc("ranges").contains("loading 0 %"));
     node.wait_for_log(&["loading", "percent=0"]);
-    fs::write(&snapshot, bytes).expect("the node reads it");
+    endless.end();
     wait_until("it is loaded", || persistence(&mut client)["loading"] == "0");
     assert_eq!(client.ask("GET a"), "$1\\r\\n1\\r\\n");
     assert!(!persistence(&mut client).contains_key("loading_eta_seconds"));
