@@ -88,6 +88,13 @@ fn the_log_names_a_bucket_in_which_an_import_broke_off() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(text(&output.stderr).contains("line 6002: "), "{output:?}");
     node.wait_for_log(&["an import broke off in this bucket", "bucket=\"large\""]);
+    // Another one goes on there.
+    let output = node.verb_with_input(&["import", "-"], lines.as_bytes());
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let stdout = text(&output.stdout);
+    assert!(stdout.starts_with("imported 0 buckets with "), "{stdout}");
+    assert!(stdout.ends_with("\ncompleted 1 bucket in which an import had broken off"), "{stdout}");
+    assert_eq!(sorted_lines(&node.verb(&["export"])).len(), 6_001);
     let output = node.verb_with_input(&["import", "-", "--replace"], lines.as_bytes());
     assert_eq!(text(&output.stdout), "imported 1 bucket with 6000 entries, and 0 strings", "{output:?}");
 }

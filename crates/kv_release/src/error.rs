@@ -80,9 +80,7 @@ pub(crate) enum Error {
     Source { address: String, reason: String },
 
     /// Why the node took no more of an import.
-    #[error(
-        "the import stopped: {0}; what was imported stays, so import again; a bucket that the log names needs --replace"
-    )]
+    #[error("the import stopped: {0}; what was imported stays, so import again, which goes on there")]
     ImportStopped(String),
 
     /// Why the node took no more of a restore.

@@ -98,7 +98,7 @@ async fn handle_connection(stream: UnixStream, node: &Node) -> io::Result<()> {
         let bucket = escape_name(name);
         tracing::warn!(
             bucket,
-            "an import broke off in this bucket, which lacks entries; import it again with --replace, or \
+            "an import broke off in this bucket, which lacks entries; import again, which completes it, or \
              restore its backup into an empty node"
         );
     }

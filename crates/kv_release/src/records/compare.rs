@@ -1,5 +1,6 @@
 //! Whether a name that exists already has all that an import has of it. One that an import brought which
-//! broke off does, and need not be imported again.
+//! broke off does, and need not be imported again; or it is a bucket in which that import broke off, and goes
+//! on there.
 
 use crate::limits::EXPIRY_TOLERANCE_MS;
 use kv::{Args, Command, Database, Kind, Op, OwnedValue, Reply, Request, args};
@@ -15,6 +16,25 @@ pub(super) struct Expected<'p> {
     pub(super) expires_at_ms: Option<u64>,
     /// As [`Op::Load`] has them.
     pub(super) contents: Args<'p>,
+    /// How many entries the bucket had in the parts before, all of which exist; `None` in its first part.
+    pub(super) before: Option<u64>,
+}
+
+/// What there is of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// All that is expected.
+    All,
+    /// The parts before, and nothing else: an import broke off behind them.
+    PartsBefore,
+    Other,
+}
+
+/// Whether a reply is that of a name of which there is all, or only the parts before.
+#[derive(Debug, Clone, Copy)]
+struct Fits {
+    all: bool,
+    parts_before: bool,
 }
 
 /// A read of a name, and what it is about.
@@ -32,6 +52,7 @@ enum About {
     StringLength,
     String,
     Length,
+    Count,
     Values,
     FieldExpiries,
 }
@@ -72,25 +93,40 @@ impl<'p> Expected<'p> {
                 let named = [&[b"FIELDS", count.as_bytes()], &fields[..]].concat();
                 reads.push(Read::new(index, About::Values, "hmget", &fields));
                 reads.push(Read::new(index, About::FieldExpiries, "hpexpiretime", &named));
+                reads.extend(self.before.map(|_| Read::new(index, About::Count, "hlen", &[])));
             }
         }
         reads
     }
 
-    /// Whether this reply is that of a name which has it. One that is too large is not.
-    fn fits(&self, about: About, result: Result<Reply<'_>, Error>) -> Result<bool, Error> {
+    /// Whether this reply fits. One that is too large does not.
+    fn fits(&self, about: About, result: Result<Reply<'_>, Error>) -> Result<Fits, Error> {
         let reply = match result {
             Ok(reply) => reply,
-            Err(Error::ReplyTooLarge { .. } | Error::RangeReplyTooLarge { .. }) => return Ok(false),
+            Err(Error::ReplyTooLarge { .. } | Error::RangeReplyTooLarge { .. }) => {
+                return Ok(Fits { all: false, parts_before: false });
+            }
             Err(error) => return Err(error),
         };
-        Ok(match (about, &reply) {
+        let all = self.is_reply(about, &reply);
+        let parts_before = match (about, &reply) {
+            (About::Count, Reply::Number(count)) => self.before == u64::try_from(*count).ok(),
+            (About::Values, Reply::List(values)) => values.iter().all(|value| matches!(value, Reply::NoKey)),
+            (About::FieldExpiries, _) => true,
+            _ => all,
+        };
+        Ok(Fits { all, parts_before })
+    }
+
+    /// Whether this reply is that of a name which has it.
+    fn is_reply(&self, about: About, reply: &Reply<'_>) -> bool {
+        match (about, reply) {
             (About::Expiry, expiry) => is_expiry(expiry, self.expires_at_ms),
             (About::StringLength, Reply::Number(length)) => {
                 self.value().is_some_and(|expected| usize::try_from(*length) == Ok(expected.len()))
             }
             (About::String, value) => self.value().is_some_and(|expected| is_value(value, expected)),
-            (About::Length, Reply::Number(_)) => true,
+            (About::Length | About::Count, Reply::Number(_)) => true,
             (About::Values, Reply::List(values)) => {
                 values.iter().zip(self.fields()).all(|(value, (_, expected, _))| is_value(value, expected))
             }
@@ -98,7 +134,7 @@ impl<'p> Expected<'p> {
                 expiries.iter().zip(self.fields()).all(|(expiry, (.., expected))| is_expiry(expiry, expected))
             }
             _ => false,
-        })
+        }
     }
 }
 
@@ -124,16 +160,22 @@ fn is_expiry(reply: &Reply<'_>, expected: Option<u64>) -> bool {
     }
 }
 
-/// Whether each of these names has what is expected of it.
-pub(super) async fn compare(cluster: &Cluster, expected: &[Expected<'_>]) -> Result<Vec<bool>, Error> {
-    let mut have_all = vec![true; expected.len()];
+/// What there is of each of these names.
+pub(super) async fn compare(cluster: &Cluster, expected: &[Expected<'_>]) -> Result<Vec<Found>, Error> {
+    let begin = |expected: &Expected<'_>| Fits { all: true, parts_before: expected.before.is_some() };
+    let mut fits: Vec<_> = expected.iter().map(begin).collect();
     let reads = expected.iter().enumerate().flat_map(|(index, expected)| expected.reads(index));
-    read(cluster, expected, &reads.collect::<Vec<_>>(), &mut have_all).await?;
-    let is_string = |index: &usize| expected[*index].kind == Kind::Str && have_all[*index];
+    read(cluster, expected, &reads.collect::<Vec<_>>(), &mut fits).await?;
+    let is_string = |index: &usize| expected[*index].kind == Kind::Str && fits[*index].all;
     let strings = (0..expected.len()).filter(is_string);
     let values: Vec<_> = strings.map(|index| Read::new(index, About::String, "get", &[])).collect();
-    read(cluster, expected, &values, &mut have_all).await?;
-    Ok(have_all)
+    read(cluster, expected, &values, &mut fits).await?;
+    let found = |fits| match fits {
+        Fits { all: true, .. } => Found::All,
+        Fits { parts_before: true, .. } => Found::PartsBefore,
+        Fits { .. } => Found::Other,
+    };
+    Ok(fits.into_iter().map(found).collect())
 }
 
 /// Executes reads, and notes which names do not have what is expected.
@@ -141,7 +183,7 @@ async fn read(
     cluster: &Cluster,
     expected: &[Expected<'_>],
     reads: &[Read],
-    have_all: &mut [bool],
+    fits: &mut [Fits],
 ) -> Result<(), Error> {
     let request = |read| {
         let Read { index, command, bulks, .. }: &Read = read;
@@ -153,7 +195,10 @@ async fn read(
     let note = |place: usize, result: Result<Reply<'_>, Error>| {
         let Read { index, about, .. } = reads[place];
         match expected[index].fits(about, result) {
-            Ok(fits) => have_all[index] &= fits,
+            Ok(Fits { all, parts_before }) => {
+                fits[index].all &= all;
+                fits[index].parts_before &= parts_before;
+            }
             Err(error) => failure = Some(error),
         }
     };
@@ -170,16 +215,17 @@ mod tests {
         let mut contents = Vec::new();
         args::push(&mut contents, b"short");
         let (database, contents) = (Database::ZERO, Args::new(&contents));
-        let expected = Expected { database, name: b"name", kind: Kind::Str, expires_at_ms: None, contents };
+        let (kind, expires_at_ms, before) = (Kind::Str, None, None);
+        let expected = Expected { database, name: b"name", kind, expires_at_ms, contents, before };
         let reads = expected.reads(0);
         let names: Vec<_> = reads.iter().map(|read| read.command.spec.name).collect();
         assert_eq!(names, ["pexpiretime", "strlen"]);
         for (length, fits) in [(5, true), (500_000_000, false)] {
             let reply = Ok(Reply::Number(length));
-            assert_eq!(expected.fits(About::StringLength, reply).expect("compared"), fits);
+            assert_eq!(expected.fits(About::StringLength, reply).expect("compared").all, fits);
         }
         let too_large = Err(Error::ReplyTooLarge { node: "bar@127.0.0.1".into(), limit: 1 });
-        assert!(!expected.fits(About::String, too_large).expect("compared"));
+        assert!(!expected.fits(About::String, too_large).expect("compared").all);
         let lost = Err(Error::LinkLost { node: "bar@127.0.0.1".into() });
         expected.fits(About::String, lost).expect_err("not known");
     }

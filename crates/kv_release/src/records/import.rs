@@ -2,7 +2,7 @@
 //! loaded in one step, so a bucket whose lines fit on a page appears whole or not at all.
 
 use super::{
-    compare::{Expected, compare},
+    compare::{Expected, Found, compare},
     record::{Item, Record},
 };
 use crate::limits::{BLOCKING_BYTES, IMPORT_NOTES};
@@ -24,6 +24,8 @@ pub(crate) struct ImportCounts {
     pub(crate) existing: u64,
     /// Those of them that have not all that was to be imported.
     pub(crate) differing: u64,
+    /// Those of them in which an import broke off, and this one has gone on.
+    pub(crate) completed: u64,
     /// Names that were refused for another reason.
     pub(crate) refused: u64,
     /// The first of the names that differ.
@@ -43,6 +45,7 @@ impl ImportCounts {
         self.expired += other.expired;
         self.existing += other.existing;
         self.differing += other.differing;
+        self.completed += other.completed;
         self.refused += other.refused;
         self.differing_names.extend(other.differing_names);
         self.differing_names.truncate(IMPORT_NOTES);
@@ -95,6 +98,8 @@ struct Part {
     keep_when_empty: bool,
     expires_at_ms: Option<u64>,
     action: Action,
+    /// Entries that pages before have of it.
+    before: u64,
     entries: u64,
     contents: Vec<u8>,
 }
@@ -118,12 +123,15 @@ impl Part {
 
     fn expected(&self) -> Expected<'_> {
         let &Part { database, kind, expires_at_ms, .. } = self;
-        Expected { database, name: &self.name, kind, expires_at_ms, contents: Args::new(&self.contents) }
+        let before = (self.action == Action::Compare).then_some(self.before);
+        let (name, contents) = (&self.name, Args::new(&self.contents));
+        Expected { database, name, kind, expires_at_ms, contents, before }
     }
 
     /// The same bucket on the next page.
     fn rest(&self, action: Action) -> Part {
-        Part { name: self.name.clone(), action, entries: 0, contents: Vec::new(), ..*self }
+        let before = self.before + self.entries;
+        Part { name: self.name.clone(), action, before, entries: 0, contents: Vec::new(), ..*self }
     }
 }
 
@@ -166,7 +174,7 @@ impl Import {
             parts.extend(has_work.then_some(open));
             (rest, has_work)
         });
-        let next = load(cluster, &parts, &mut counts).await;
+        let next = load(cluster, &mut parts, &mut counts).await;
         self.open = open.map(|(rest, has_work)| match next.last() {
             Some(action) if has_work => Part { action: *action, ..rest },
             _ => rest,
@@ -186,6 +194,7 @@ impl Import {
             keep_when_empty,
             expires_at_ms,
             action: if has_expired { Action::Skip } else { Action::Load(self.mode) },
+            before: 0,
             entries: 0,
             contents: Vec::new(),
         };
@@ -252,12 +261,48 @@ fn parse(lines: &[u8], before: u64) -> Result<(u64, Vec<Record<'static>>), Strin
 
 /// Loads the parts, each on its owner, or compares them with what exists. Returns what is to be done with the
 /// rest of each.
-async fn load(cluster: &Cluster, parts: &[Part], counts: &mut ImportCounts) -> Vec<Action> {
-    let loads = parts.iter().enumerate().filter_map(|(index, part)| Some((index, part.request()?)));
+async fn load(cluster: &Cluster, parts: &mut [Part], counts: &mut ImportCounts) -> Vec<Action> {
+    let mut next = vec![Action::Skip; parts.len()];
+    let is_compared = |index: &usize| parts[*index].action == Action::Compare;
+    let (mut existing, loaded): (Vec<_>, Vec<_>) = (0..parts.len()).partition(is_compared);
+    let taken = execute(cluster, parts, &loaded, &mut next, counts).await;
+    counts.existing += taken.len() as u64;
+    existing.extend(taken);
+    let expected: Vec<_> = existing.iter().map(|index| parts[*index].expected()).collect();
+    let found = match compare(cluster, &expected).await {
+        Ok(found) => found,
+        Err(error) => {
+            counts.stopped.get_or_insert_with(|| error.to_string());
+            return next;
+        }
+    };
+    let mut broken_off = Vec::new();
+    for (index, found) in existing.into_iter().zip(found) {
+        match found {
+            Found::All => next[index] = Action::Compare,
+            Found::PartsBefore => {
+                parts[index].action = Action::Load(LoadMode::Append);
+                broken_off.push(index);
+            }
+            Found::Other => counts.note_differing(&parts[index].name),
+        }
+    }
+    counts.completed += broken_off.len() as u64;
+    execute(cluster, parts, &broken_off, &mut next, counts).await;
+    next
+}
+
+/// Loads parts, and notes what is to be done with the rest of each. Returns those whose names are taken.
+async fn execute(
+    cluster: &Cluster,
+    parts: &[Part],
+    indices: &[usize],
+    next: &mut [Action],
+    counts: &mut ImportCounts,
+) -> Vec<usize> {
+    let loads = indices.iter().filter_map(|index| Some((*index, parts[*index].request()?)));
     let (indices, requests): (Vec<_>, Vec<_>) = loads.unzip();
-    let (local, mut next) = (cluster.node_name(), vec![Action::Skip; parts.len()]);
-    let mut existing: Vec<_> =
-        (0..parts.len()).filter(|index| parts[*index].action == Action::Compare).collect();
+    let (local, mut taken) = (cluster.node_name(), Vec::new());
     let read = |place: usize, result: Result<Reply<'_>, Error>| {
         let index = indices[place];
         let part = &parts[index];
@@ -272,10 +317,7 @@ async fn load(cluster: &Cluster, parts: &[Part], counts: &mut ImportCounts) -> V
                     }
                 }
             }
-            Ok(Reply::Number(_)) => {
-                counts.existing += 1;
-                existing.push(index);
-            }
+            Ok(Reply::Number(_)) => taken.push(index),
             Ok(Reply::NoBucket) => counts.refuse(&part.name, "was removed while it was imported"),
             Ok(reply @ (Reply::Restarting | Reply::Error(CommandError::OutOfMemory))) => {
                 let why = describe_failure(local.as_str(), &part.name, &reply);
@@ -294,19 +336,5 @@ async fn load(cluster: &Cluster, parts: &[Part], counts: &mut ImportCounts) -> V
         }
     };
     cluster.execute_all(&requests, read).await;
-    let expected: Vec<_> = existing.iter().map(|index| parts[*index].expected()).collect();
-    match compare(cluster, &expected).await {
-        Ok(have_all) => {
-            for (index, has_all) in existing.into_iter().zip(have_all) {
-                match has_all {
-                    true => next[index] = Action::Compare,
-                    false => counts.note_differing(&parts[index].name),
-                }
-            }
-        }
-        Err(error) => {
-            counts.stopped.get_or_insert_with(|| error.to_string());
-        }
-    }
-    next
+    taken
 }

@@ -249,6 +249,61 @@ fn a_name_that_lacks_anything_of_the_import_differs_and_one_that_has_more_does_n
     }
 }
 
+/// A bucket that crosses pages, between others.
+const CROSSING: &str = r#"{"kind":"string","name":"first","value":"a"}
+{"kind":"bucket","name":"hash","expires_at_ms":9000000000000}
+{"kind":"entry","name":"hash","field":"milk","value":"1"}
+{"kind":"entry","name":"hash","field":"eggs","value":"2","expires_at_ms":9000000000000}
+{"kind":"entry","name":"hash","field":"tea","value":"3"}
+{"kind":"entry","name":"hash","field":"bread","value":"4"}
+{"kind":"string","name":"last","value":"b"}
+"#;
+
+#[test]
+fn an_import_goes_on_in_the_bucket_in_which_the_one_before_broke_off() {
+    let lines = text(CROSSING);
+    let whole = node();
+    import(&whole, &lines, 100, false);
+    for page in 1..4 {
+        for pages in 1..=lines.len() / page {
+            let node = node();
+            let first = import(&node, &lines[..pages * page], page, false);
+            let broke_off = first.buckets == 1 && first.entries < 4;
+            let counts = import(&node, &lines, page, false);
+            assert_eq!(export(&node), export(&whole), "{page} {pages}");
+            let refused = (counts.differing, counts.refused, &counts.stopped);
+            assert_eq!(refused, (0, 0, &None), "{page} {pages}");
+            assert_eq!(counts.completed, u64::from(broke_off), "{page} {pages}");
+            assert_eq!(first.entries + counts.entries, 4, "{page} {pages}");
+        }
+    }
+}
+
+#[test]
+fn a_bucket_that_has_not_just_what_an_import_brought_before_it_broke_off_is_left_as_it_is() {
+    let lines = text(CROSSING);
+    let beginning = CROSSING.lines().skip(1).take(3).collect::<Vec<_>>().join("\n") + "\n";
+    let entry = "{\"kind\":\"entry\",\"name\":\"hash\",\"field\":";
+    for there in [
+        // Others have removed a field, changed one, added one that is to come, and another one.
+        beginning.replace("eggs", "tea"),
+        beginning.replace("\"1\"", "\"7\""),
+        format!("{beginning}{entry}\"bread\",\"value\":\"5\"}}\n"),
+        format!("{beginning}{entry}\"wine\",\"value\":\"1\"}}\n"),
+        // It does not live as long.
+        beginning.replacen("9000000000000", "9000000009999", 1),
+    ] {
+        let node = node();
+        import(&node, &text(&there), 100, false);
+        let before = export(&node);
+        // The first page ends behind the eggs.
+        let counts = import(&node, &lines, 4, false);
+        assert_eq!((counts.differing, counts.completed, counts.entries), (1, 0, 0));
+        assert!(before.iter().all(|line| export(&node).contains(line)));
+        assert_eq!(export(&node).len(), before.len() + 2);
+    }
+}
+
 #[test]
 fn entries_without_a_bucket_make_one_and_what_has_expired_is_left_out() {
     let node = node();

@@ -99,15 +99,21 @@ impl ImportSession {
 
     /// Prints what was imported, and what was not.
     pub(super) fn report(&self) {
-        let ImportCounts { buckets, entries, strings, expired, existing, differing, refused, .. } =
-            self.counts;
+        let &ImportCounts {
+            buckets, entries, strings, expired, existing, differing, completed, refused, ..
+        } = &self.counts;
         let done = if self.target == ImportTarget::Empty { "restored" } else { "imported" };
         print_line(format_args!("{done} {}", contents(buckets, entries, strings)));
         if expired > 0 {
             print_line(format_args!("left out {expired} that had expired"));
         }
-        if existing > differing {
-            let names = counted(existing - differing, "name", "names");
+        if completed > 0 {
+            let buckets = counted(completed, "bucket", "buckets");
+            print_line(format_args!("completed {buckets} in which an import had broken off"));
+        }
+        let found = existing - differing - completed;
+        if found > 0 {
+            let names = counted(found, "name", "names");
             print_line(format_args!("found {names} with all that was to be {done}"));
         }
         if !self.not_taken.is_empty() {
@@ -139,7 +145,7 @@ impl ImportSession {
         }
         if !self.incomplete.is_empty() && self.target != ImportTarget::Empty {
             eprintln!("may lack entries: {}", self.incomplete.join(", "));
-            eprintln!("import again with --replace to complete what lacks entries");
+            eprintln!("import again, which completes them; one that it still names needs --replace");
         }
     }
 }
