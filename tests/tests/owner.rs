@@ -1,4 +1,5 @@
-//! What root does in the data directory of another user: nothing that this user may not do.
+//! What root does in the data directory of another user: nothing that this user may not do. A node does not
+//! start there.
 
 use rustix::process::geteuid;
 use std::{
@@ -85,6 +86,36 @@ fn range_skip_by_root_touches_nothing_behind_a_link_of_the_owner() {
     assert!(output.status.success(), "{output:?}");
     assert!(data_dir.join("ranges/1-1/skipped").is_file());
     check_given(&data_dir);
+}
+
+#[test]
+fn a_node_does_not_start_as_root_in_the_data_directory_of_another_user() {
+    let Some((directory, secret)) = directory() else { return };
+    let [data_dir, run_dir] = ["data", "run"].map(|name| directory.path().join(name));
+    fs::create_dir(&data_dir).expect("ours");
+    symlink(&secret, data_dir.join("lock")).expect("a link");
+    give_away(&data_dir);
+    let [data_dir_text, run_dir] = [&data_dir, &run_dir].map(|path| path.display().to_string());
+    let flags = ["--data-dir", &data_dir_text, "--run-dir", &run_dir, "--clients", "127.0.0.1:0"];
+    let started = verb("foo", &[&["daemon"], &flags[..]].concat());
+    if started.status.success() {
+        verb("foo", &["stop", "--run-dir", &run_dir]);
+    }
+    assert_eq!(started.status.code(), Some(78), "{started:?}");
+    let why = text(&started.stderr);
+    assert!(why.contains(&format!("{data_dir_text} belongs to ")), "{why}");
+    assert!(why.contains("and this is root; start the node as that user (sudo -u "), "{why}");
+    assert_eq!(fs::read_to_string(&secret).expect("ours"), SECRET);
+    assert_eq!(all_in(&data_dir).len(), 2, "nothing was made");
+    check_given(&data_dir);
+    // Of its own it may be.
+    for path in all_in(&data_dir) {
+        lchown(path, Some(0), Some(0)).expect("root may");
+    }
+    fs::remove_file(data_dir.join("lock")).expect("ours");
+    let started = verb("foo", &[&["daemon"], &flags[..]].concat());
+    assert!(started.status.success(), "{started:?}");
+    assert!(verb("foo", &["stop", "--run-dir", &run_dir]).status.success());
 }
 
 #[test]

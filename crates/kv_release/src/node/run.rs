@@ -22,6 +22,7 @@ use crate::{
     release::Release,
     script,
     terminal::{self, TerminalGuard},
+    transfer::owner::check_owner,
 };
 use kv_cluster::LocalNode;
 use std::{os::unix::process::CommandExt, path::Path, process::Command, sync::Arc, thread};
@@ -43,6 +44,9 @@ pub(crate) fn run(release: Release, flags: &Flags, settings: &Settings, mode: Ru
     if mode == RunMode::Detached {
         // Fails only for a session leader, which a restarted daemon already is.
         let _ = rustix::process::setsid();
+    }
+    if let Some(data_dir) = &settings.node.data_dir {
+        check_owner(data_dir, release.name)?;
     }
     let run_dir = RunDir::new(&settings.general.run_dir, &settings.node.name);
     run_dir.prepare()?;
