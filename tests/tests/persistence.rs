@@ -236,8 +236,8 @@ fn take_data_dir(node: &Release) {
 }
 
 #[test]
-fn as_long_as_a_log_cannot_be_written_nothing_is_saved_and_only_nosave_ends_the_node() {
-    let mut node = Release::durable();
+fn as_long_as_a_log_cannot_be_written_nothing_is_saved_and_the_node_does_not_end() {
+    let node = Release::durable();
     let mut client = node.resp();
     assert_eq!(client.ask("WAITAOF 1 0 0"), r"*2\r\n:1\r\n:0\r\n");
     take_data_dir(&node);
@@ -257,11 +257,21 @@ fn as_long_as_a_log_cannot_be_written_nothing_is_saved_and_only_nosave_ends_the_
         assert!(why.starts_with("foo: the node goes on: ") && why.contains("(range ..: "), "{why}");
         assert!(why.ends_with(&format!("end it all the same with `kill {}`", node.pid())), "{why}");
     }
-    client.command(&["SHUTDOWN", "NOSAVE"]);
-    assert_eq!(client.read_until_closed(), "");
-    assert!(node.wait().success());
-    let log = node.log();
-    assert!(log.contains("the range ends without its log"), "{log}");
+}
+
+#[test]
+fn a_client_may_end_a_node_whose_log_cannot_be_written_which_is_no_failure_then() {
+    for option in ["NOSAVE", "FORCE"] {
+        let mut node = Release::durable();
+        take_data_dir(&node);
+        let mut client = node.resp();
+        wait_until("writes are refused", || client.ask("SET a 1").starts_with("-MISCONF"));
+        client.command(&["SHUTDOWN", option]);
+        assert_eq!(client.read_until_closed(), "");
+        assert_eq!(node.wait().code(), Some(0), "{option}");
+        let log = node.log();
+        assert!(log.contains("the range ends without its log"), "{log}");
+    }
 }
 
 #[test]

@@ -22,6 +22,6 @@ Exit codes:
        or exported
   2    invalid command line
   69   unavailable: a port in use, a node already running, no node running
-  74   the node ended, and what it had acknowledged is not all on disk
+  74   the node ended, and what it had acknowledged is not all on disk; not after SHUTDOWN NOSAVE or FORCE
   78   invalid configuration, or an unusable run directory or data directory; nothing was started
   130  a second Ctrl-C cut the drain short";
