@@ -11,8 +11,8 @@ use std::{fs, io, os::unix::fs::MetadataExt, panic::resume_unwind, path, path::P
 /// The group of nobody.
 const NO_GROUP: u32 = 65_534;
 
-/// Fails if this is root, and the data directory is there and belongs to another user: a node would follow the
-/// links of that user, and make files that this user cannot use.
+/// Fails if this is root, and the data directory is there and belongs to another user: a node would follow
+/// the links of that user, and make files that this user cannot use.
 pub(crate) fn check_owner(data_dir: &Path, release: &str) -> Result<(), Error> {
     let Ok(found) = fs::metadata(data_dir) else { return Ok(()) };
     if !geteuid().is_root() || found.uid() == Uid::ROOT.as_raw() {
