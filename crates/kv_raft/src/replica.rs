@@ -180,9 +180,12 @@ impl Replica {
             Err(reason) => End::Broken(reason),
         };
         let end = match end {
-            End::Broken(reason) => {
-                End::Broken(log.lock().failure().map_or(reason, |failure| failure.to_string()))
-            }
+            End::Broken(reason) => End::Broken(match log.lock().failure() {
+                Some(failure) if self.range.may_read().is_ok() => failure.to_string(),
+                // It is not loaded, so it cannot write the log again.
+                Some(failure) => format!("{failure}; then start the node again"),
+                None => reason,
+            }),
             end => end,
         };
         drop(machine_ended.await);
