@@ -210,7 +210,7 @@ async fn shutdown(Call { session, args, .. }: Call<'_, '_>) -> Result<(), Sessio
         && !force
         && let Err(failure) = session.context.cluster.local().check_logs()
     {
-        tracing::error!(%failure, "SHUTDOWN is refused: the data of a range are in memory alone; NOSAVE loses them");
+        tracing::error!(%failure, "SHUTDOWN is refused: the data of a range are in memory alone; NOSAVE and FORCE lose them");
         return Err(SessionError::reply("ERR Errors trying to SHUTDOWN. Check logs."));
     }
     if save {
