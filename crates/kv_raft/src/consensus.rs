@@ -1,63 +1,46 @@
-//! Consensus about the log of a range: the only file that names the library for it, openraft. It gives the
-//! library our log and our machine, and its errors our names.
+//! Consensus about the log of a range: its files are the only ones that name the library for it, openraft. It
+//! gives the library our log and our machine (`storage`) and the way to other replicas (`network`), and its
+//! errors our names.
 //!
-//! A range has one voter today, this replica: it is a majority, so it leads as soon as it has asked itself.
+//! If a range has one voter, this replica, that is a majority: it leads as soon as it has asked itself.
+
+mod frame;
+pub(crate) mod lease;
+mod network;
+mod storage;
+pub(crate) mod transport;
+mod types;
 
 use crate::{
-    group::{GroupBytes, process},
-    limits::{ELECTION, HEARTBEAT},
-    log::{
-        self, Log,
-        encoding::{self, Done, Payload, Position},
-    },
+    limits::{HEARTBEAT, KEPT_ENTRIES, LEASE_CHECK_PAUSE, TAKE_OVER_WAIT},
+    log::Log,
     machine::{InFlight, Machine},
     proposals::ClosedGroup,
-    snapshot::taking::{Snapshots, Taking},
+    snapshot::taking::Snapshots,
 };
+use frame::Call;
+use lease::Lease;
+use network::{Answers, Others};
 use openraft::{
-    AnyError, BasicNode, CommittedLeaderId, Config, Entry, EntryPayload, LogState, Membership, OptionalSend,
-    Raft, RaftLogReader, RaftNetwork, RaftNetworkFactory, RaftSnapshotBuilder, Snapshot, SnapshotMeta,
-    SnapshotPolicy, StorageError, StorageIOError, StoredMembership,
-    error::{Fatal, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable},
-    network::RPCOption,
-    raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse},
-    storage::{LogFlushed, RaftLogStorage, RaftStateMachine},
+    AnyError, BasicNode, Config, Raft, ServerState, SnapshotPolicy,
+    error::{ClientWriteError, Fatal, RaftError},
+    metrics::RaftServerMetrics,
 };
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error,
-    fmt::{self, Debug, Formatter},
-    io,
     iter::successors,
-    ops::{Bound, RangeBounds},
-    sync::{Arc, Weak},
+    sync::Arc,
     time::Duration,
 };
-
-openraft::declare_raft_types!(
-    /// The types of our replicas.
-    Kinds: D = Proposal, R = (), NodeId = u64, Node = BasicNode, SnapshotData = (), Entry = Entry<Kinds>,
-);
-
-type LogId = openraft::LogId<u64>;
-type Vote = openraft::Vote<u64>;
-type Members = StoredMembership<u64, BasicNode>;
-type Failed = StorageError<u64>;
-
-/// A group that is proposed, or one that was read from the log.
-#[derive(Clone)]
-pub(crate) struct Proposal {
-    logged: Arc<GroupBytes>,
-    /// The group, if this node has proposed it.
-    group: Option<Arc<ClosedGroup>>,
-}
-
-impl Debug for Proposal {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "a group of {} bytes", self.logged.len())
-    }
-}
+use storage::{LogStore, StateMachine};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use transport::{OtherReplica, ReplicaStatus, Transport};
+use types::{Kinds, Proposal, vote_to};
 
 /// The replica cannot go on: the log has failed, or an entry could not be executed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -81,8 +64,33 @@ impl From<Fatal<u64>> for Broken {
     }
 }
 
+/// A group was not executed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum ProposeError {
+    #[error("another replica leads")]
+    NotLeader,
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// What a replica does for its range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It leads, since it was elected in this term.
+    Leader { term: u64 },
+    /// It takes the entries of a leader, if there is one that it knows.
+    Follower { leader: Option<u64> },
+}
+
 /// The replica of a range on this node.
-pub(crate) struct Consensus(Raft<Kinds>);
+pub(crate) struct Consensus {
+    raft: Raft<Kinds>,
+    replica: u64,
+    /// The way to the others, if the range has several replicas.
+    transport: Option<Arc<Transport>>,
+    lease: Arc<Lease>,
+    in_flight: InFlight,
+}
 
 impl Consensus {
     /// Takes part in the consensus about what is in the log behind that which the machine has executed.
@@ -91,350 +99,235 @@ impl Consensus {
         log: Arc<Mutex<Log>>,
         machine: Machine,
         snapshots: Arc<Snapshots>,
+        lease: Arc<Lease>,
+        transport: Option<Arc<Transport>>,
+        (election_min, election_max): (Duration, Duration),
     ) -> Result<Consensus, Broken> {
         let milliseconds = |duration: Duration| duration.as_millis() as u64;
         let config = Config {
             heartbeat_interval: milliseconds(HEARTBEAT),
-            election_timeout_min: milliseconds(ELECTION.0),
-            election_timeout_max: milliseconds(ELECTION.1),
+            election_timeout_min: milliseconds(election_min),
+            election_timeout_max: milliseconds(election_max),
             // It would count entries alone. The log goes with the snapshot that has it.
             snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: 0,
+            max_in_snapshot_log_to_keep: transport.as_ref().map_or(0, |_| KEPT_ENTRIES),
             ..Config::default()
         };
-        let machine = StateMachine { machine, snapshots, log: Arc::downgrade(&log) };
-        let log = LogStore { log, in_flight: machine.machine.in_flight.clone() };
-        Ok(Consensus(Raft::new(replica, Arc::new(config), NoPeers, log, machine).await?))
+        let in_flight = machine.in_flight.clone();
+        let others =
+            Others { transport: transport.clone(), lease: lease.clone(), snapshots: snapshots.clone() };
+        let machine = StateMachine { machine, snapshots: snapshots.clone(), log: Arc::downgrade(&log) };
+        let log = LogStore { log, in_flight: in_flight.clone() };
+        let raft = Raft::new(replica, Arc::new(config), others, log, machine).await?;
+        // Replicas among others call elections themselves.
+        raft.runtime_config().elect(transport.is_none());
+        if let Some(transport) = &transport {
+            let (raft, lease, contact) = (raft.clone(), lease.clone(), transport.contact.clone());
+            let incoming = tokio::sync::Mutex::default();
+            let answers = Answers { raft, lease, contact, snapshots, incoming };
+            transport.set_answer(Some(Arc::new(answers)));
+        }
+        Ok(Consensus { raft, replica, transport, lease, in_flight })
     }
 
     /// Begins to take a snapshot, unless one is being taken. The log before it goes when it is on disk.
     pub(crate) async fn begin_snapshot(&self) -> Result<(), Broken> {
-        Ok(self.0.trigger().snapshot().await?)
+        Ok(self.raft.trigger().snapshot().await?)
+    }
+
+    /// Whether the log names the members of the range.
+    pub(crate) async fn has_members(&self) -> Result<bool, Broken> {
+        Ok(self.raft.is_initialized().await?)
+    }
+
+    /// Names the first members of a range. No other replica may do so.
+    pub(crate) async fn name_members(&self, replicas: &BTreeSet<u64>) -> Result<(), Broken> {
+        let members: BTreeMap<_, _> =
+            replicas.iter().map(|replica| (*replica, BasicNode::default())).collect();
+        self.raft.initialize(members).await.map_err(|error| Broken::new(&error))
     }
 
     /// Makes this replica the leader, as the only voter of its range.
-    pub(crate) async fn lead_alone(&self, replica: u64) -> Result<(), Broken> {
+    pub(crate) async fn lead_alone(&self) -> Result<(), Broken> {
         // It has members since it first started.
-        if !self.0.is_initialized().await? {
-            let members = BTreeMap::from([(replica, BasicNode::default())]);
-            self.0.initialize(members).await.map_err(|error| Broken::new(&error))?;
+        if !self.has_members().await? {
+            self.name_members(&BTreeSet::from([self.replica])).await?;
         }
-        if self.0.current_leader().await != Some(replica) {
-            self.0.trigger().elect().await?;
+        if self.raft.current_leader().await != Some(self.replica) {
+            self.raft.trigger().elect().await?;
         }
-        let leads = self.0.wait(None).current_leader(replica, "the only voter leads").await;
+        let leads = self.raft.wait(None).current_leader(self.replica, "the only voter leads").await;
         leads.map(drop).map_err(|error| Broken::new(&error))
     }
 
+    /// What this replica does for its range, from now on.
+    pub(crate) fn roles(&self) -> Roles<'_> {
+        Roles { consensus: self, metrics: self.raft.server_metrics() }
+    }
+
     /// Writes a group to the log, and executes it.
-    pub(crate) async fn propose(&self, group: Arc<ClosedGroup>) -> Result<(), Broken> {
+    pub(crate) async fn propose(&self, group: Arc<ClosedGroup>) -> Result<(), ProposeError> {
         let proposal = Proposal { logged: group.logged.clone(), group: Some(group) };
-        self.0.client_write(proposal).await.map(drop).map_err(|error| Broken::new(&error))
+        match self.raft.client_write(proposal).await {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Err(ProposeError::NotLeader),
+            Err(error) => Err(ProposeError::Broken(Broken::new(&error))),
+        }
+    }
+
+    /// Whether the log was given this group, which may be executed yet. It is not in flight any more.
+    pub(crate) fn abandon(&self, group: &Arc<ClosedGroup>) -> bool {
+        self.in_flight.abandon(group)
+    }
+
+    /// The term, and what is known of the replicas on the nodes that have said hello.
+    pub(crate) fn replicas(&self) -> (u64, Vec<ReplicaStatus>) {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let members = metrics.membership_config.membership();
+        let last = metrics.last_log_index.unwrap_or_default();
+        let others = self.transport.iter().flat_map(|transport| transport.others());
+        let status = |(node, replica): (Arc<str>, Option<OtherReplica>)| {
+            let id = replica.map(|replica| replica.id);
+            let matched = id.and_then(|id| metrics.replication.as_ref()?.get(&id).copied()?);
+            ReplicaStatus {
+                node,
+                is_voter: id.is_some_and(|id| members.voter_ids().any(|voter| voter == id)),
+                lag: matched.map(|matched| last.saturating_sub(matched.index)),
+            }
+        };
+        (metrics.current_term, others.map(status).collect())
+    }
+
+    /// The voters of the range, as far as this replica knows, if it is one.
+    pub(crate) fn votes(&self) -> usize {
+        let metrics = self.raft.server_metrics();
+        let voters = metrics.borrow().membership_config.membership().voter_ids().collect::<BTreeSet<_>>();
+        if voters.contains(&self.replica) { voters.len() } else { 0 }
+    }
+
+    /// Calls an election, unless this replica leads.
+    pub(crate) async fn elect(&self) -> Result<(), Broken> {
+        if self.raft.server_metrics().borrow().state != ServerState::Leader {
+            self.raft.trigger().elect().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the replica takes the entries of this range, as far as this one knows.
+    pub(crate) fn is_member(&self, replica: u64) -> bool {
+        self.raft.server_metrics().borrow().membership_config.membership().get_node(&replica).is_some()
+    }
+
+    /// As the leader, makes these replicas the voters of the range, when they have its log.
+    pub(crate) async fn change_members(&self, replicas: &BTreeSet<u64>) -> Result<(), Broken> {
+        let members = self.raft.server_metrics().borrow().membership_config.membership().clone();
+        let voters: Vec<BTreeSet<u64>> = members.get_joint_config().clone();
+        if voters == [replicas.clone()] {
+            return Ok(());
+        }
+        let changed = |error: RaftError<u64, ClientWriteError<u64, BasicNode>>| Broken::new(&error);
+        for replica in replicas.iter().filter(|replica| members.get_node(replica).is_none()) {
+            self.raft.add_learner(*replica, BasicNode::default(), true).await.map_err(changed)?;
+        }
+        // Until it is known what they are, a majority of all of them is needed to read.
+        let sets = voters.iter().chain([replicas]).map(|set| set.iter().copied().collect());
+        self.lease.set_voters(sets.collect());
+        self.raft.change_membership(replicas.clone(), false).await.map_err(changed)?;
+        Ok(())
+    }
+
+    /// Sends heartbeats while this replica leads, which [`Self::hand_over`] ends.
+    pub(crate) fn begin_to_lead(&self) {
+        self.raft.runtime_config().heartbeat(true);
+    }
+
+    /// Leads no more, and has another replica lead which has all entries. Returns whether it does.
+    pub(crate) async fn hand_over(&self) -> bool {
+        let Some(transport) = &self.transport else { return false };
+        let others = || transport.others().filter_map(|(_, other)| other);
+        let next = async {
+            loop {
+                let (metrics, last) = (self.raft.metrics(), self.raft.metrics().borrow().last_log_index);
+                let replication = metrics.borrow().replication.clone().unwrap_or_default();
+                let has_all = |other: &OtherReplica| {
+                    replication.get(&other.id).is_some_and(|matched| matched.map(|id| id.index) == last)
+                };
+                if let Some(next) = others().find(has_all) {
+                    return next;
+                }
+                sleep(LEASE_CHECK_PAUSE).await;
+            }
+        };
+        let Ok(next) = timeout(TAKE_OVER_WAIT, next).await else { return false };
+        self.lease.resign();
+        self.raft.runtime_config().heartbeat(false);
+        let _call = transport.call(next.id, Call::TakeOver);
+        let wait = self.raft.wait(Some(TAKE_OVER_WAIT));
+        let is_led = wait.current_leader(next.id, "another one leads").await.is_ok();
+        if !is_led {
+            // It may read again when a majority has answered what it sends from now on.
+            self.lease.end();
+        }
+        is_led
     }
 
     /// Ends the replica. Its log can be opened again after that.
     pub(crate) async fn stop(self) {
-        drop(self.0.shutdown().await);
-    }
-}
-
-/// Our log, as the library sees it.
-#[derive(Clone)]
-struct LogStore {
-    log: Arc<Mutex<Log>>,
-    in_flight: InFlight,
-}
-
-impl LogStore {
-    /// An entry for our log. A group of this node is in flight from now on.
-    fn to_log(&self, entry: Entry<Kinds>) -> (encoding::LogId, Payload) {
-        let id = id_to(entry.log_id);
-        let payload = match entry.payload {
-            EntryPayload::Blank => Payload::Blank,
-            EntryPayload::Normal(Proposal { logged, group }) => {
-                if let Some(group) = group {
-                    self.in_flight.set(id, group);
-                }
-                Payload::Group(logged)
-            }
-            EntryPayload::Membership(members) => {
-                let (voters, learners) = members_to(&members);
-                Payload::Members { voters, learners }
-            }
-        };
-        (id, payload)
-    }
-}
-
-impl RaftLogReader<Kinds> for LogStore {
-    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
-        &mut self,
-        range: RB,
-    ) -> Result<Vec<Entry<Kinds>>, Failed> {
-        let start = match range.start_bound() {
-            Bound::Included(start) => *start,
-            Bound::Excluded(start) => start + 1,
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(end) => end + 1,
-            Bound::Excluded(end) => *end,
-            Bound::Unbounded => u64::MAX,
-        };
-        let entries = self.log.lock().read(start..end).map_err(|error| StorageIOError::read_logs(&error))?;
-        Ok(entries.into_iter().map(|(id, payload)| from_log(id, payload)).collect())
-    }
-}
-
-impl RaftLogStorage<Kinds> for LogStore {
-    type LogReader = LogStore;
-
-    async fn get_log_state(&mut self) -> Result<LogState<Kinds>, Failed> {
-        let log = self.log.lock();
-        Ok(LogState { last_purged_log_id: log.purged().map(id_from), last_log_id: log.last().map(id_from) })
-    }
-
-    async fn get_log_reader(&mut self) -> LogStore {
-        self.clone()
-    }
-
-    async fn save_vote(&mut self, vote: &Vote) -> Result<(), Failed> {
-        let vote = encoding::Vote {
-            term: vote.leader_id.term,
-            replica: vote.leader_id.node_id,
-            is_committed: vote.committed,
-        };
-        let saved = log::write(&self.log, |log, done| log.save_vote(vote, done)).await;
-        Ok(saved.map_err(|error| StorageIOError::write_vote(&error))?)
-    }
-
-    async fn read_vote(&mut self) -> Result<Option<Vote>, Failed> {
-        let vote = self.log.lock().vote();
-        Ok(vote.map(|encoding::Vote { term, replica, is_committed }| match is_committed {
-            true => Vote::new_committed(term, replica),
-            false => Vote::new(term, replica),
-        }))
-    }
-
-    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), Failed> {
-        let Some(committed) = committed else { return Ok(()) };
-        let saved = self.log.lock().save_committed(id_to(committed));
-        Ok(saved.map_err(|error| StorageIOError::write_logs(&error))?)
-    }
-
-    async fn read_committed(&mut self) -> Result<Option<LogId>, Failed> {
-        Ok(self.log.lock().committed().map(id_from))
-    }
-
-    async fn append<I>(&mut self, entries: I, callback: LogFlushed<Kinds>) -> Result<(), Failed>
-    where
-        I: IntoIterator<Item = Entry<Kinds>> + OptionalSend,
-        I::IntoIter: OptionalSend,
-    {
-        // A large group comes alone.
-        let mut entries = entries.into_iter().peekable();
-        let bytes = entries.peek().map_or(0, |entry| match &entry.payload {
-            EntryPayload::Normal(proposal) => proposal.logged.len(),
-            EntryPayload::Blank | EntryPayload::Membership(_) => 0,
-        });
-        let entries = entries.map(|entry| self.to_log(entry));
-        let done = Done(Box::new(move |result| callback.log_io_completed(result)));
-        let append = || self.log.lock().append(entries, done);
-        let appended = process(bytes, append);
-        Ok(appended.map_err(|error| StorageIOError::write_logs(&error))?)
-    }
-
-    async fn truncate(&mut self, from: LogId) -> Result<(), Failed> {
-        let truncated = log::write(&self.log, |log, done| log.truncate(from.index, done)).await;
-        Ok(truncated.map_err(|error| StorageIOError::write_logs(&error))?)
-    }
-
-    async fn purge(&mut self, up_to: LogId) -> Result<(), Failed> {
-        let purged = log::write(&self.log, |log, done| log.purge(id_to(up_to), done)).await;
-        Ok(purged.map_err(|error| StorageIOError::write_logs(&error))?)
-    }
-}
-
-fn from_log(id: encoding::LogId, payload: Payload) -> Entry<Kinds> {
-    let payload = match payload {
-        Payload::Blank => EntryPayload::Blank,
-        Payload::Group(logged) => EntryPayload::Normal(Proposal { logged, group: None }),
-        Payload::Members { voters, learners } => EntryPayload::Membership(members_from(&voters, &learners)),
-    };
-    Entry { log_id: id_from(id), payload }
-}
-
-fn members_from(voters: &[Vec<u64>], learners: &[u64]) -> Membership<u64, BasicNode> {
-    let all: BTreeSet<u64> = voters.iter().flatten().chain(learners).copied().collect();
-    Membership::new(voters.iter().map(|set| set.iter().copied().collect()).collect(), all)
-}
-
-fn members_to(members: &Membership<u64, BasicNode>) -> (Vec<Vec<u64>>, Vec<u64>) {
-    let voters = members.get_joint_config().iter().map(|set| set.iter().copied().collect()).collect();
-    (voters, members.learner_ids().collect())
-}
-
-/// What the library knows of a snapshot.
-fn meta_of(position: &Position) -> SnapshotMeta<u64, BasicNode> {
-    let Position { last, members_since, voters, learners } = position;
-    SnapshotMeta {
-        last_log_id: Some(id_from(*last)),
-        last_membership: Members::new(Some(id_from(*members_since)), members_from(voters, learners)),
-        snapshot_id: last.index.to_string(),
-    }
-}
-
-fn id_from(encoding::LogId { term, leader, index }: encoding::LogId) -> LogId {
-    LogId::new(CommittedLeaderId::new(term, leader), index)
-}
-
-fn id_to(id: LogId) -> encoding::LogId {
-    encoding::LogId { term: id.leader_id.term, leader: id.leader_id.node_id, index: id.index }
-}
-
-/// Our machine, as the library sees it.
-struct StateMachine {
-    machine: Machine,
-    snapshots: Arc<Snapshots>,
-    log: Weak<Mutex<Log>>,
-}
-
-impl RaftStateMachine<Kinds> for StateMachine {
-    type SnapshotBuilder = SnapshotBuilder;
-
-    async fn applied_state(&mut self) -> Result<(Option<LogId>, Members), Failed> {
-        let meta = self.machine.progress.position().map(|position| meta_of(&position)).unwrap_or_default();
-        Ok((meta.last_log_id, meta.last_membership))
-    }
-
-    async fn apply<I>(&mut self, entries: I) -> Result<Vec<()>, Failed>
-    where
-        I: IntoIterator<Item = Entry<Kinds>> + OptionalSend,
-        I::IntoIter: OptionalSend,
-    {
-        let mut results = Vec::new();
-        for entry in entries {
-            let id = id_to(entry.log_id);
-            match entry.payload {
-                EntryPayload::Blank => self.machine.applied(id),
-                EntryPayload::Normal(proposal) => {
-                    let apply = || self.machine.apply(id, &proposal.logged);
-                    process(proposal.logged.len(), apply)
-                        .map_err(|error| StorageIOError::apply(entry.log_id, &error))?;
-                }
-                EntryPayload::Membership(members) => {
-                    let (voters, learners) = members_to(&members);
-                    self.machine.apply_members(id, voters, learners);
-                }
-            }
-            results.push(());
+        self.lease.end();
+        if let Some(transport) = &self.transport {
+            transport.set_answer(None);
         }
-        Ok(results)
-    }
-
-    /// Freezes the store, between two entries.
-    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        let Machine { store, progress, .. } = &self.machine;
-        let taking = Mutex::new(self.snapshots.begin(store, progress));
-        SnapshotBuilder { taking, log: self.log.clone() }
-    }
-
-    async fn begin_receiving_snapshot(&mut self) -> Result<Box<()>, Failed> {
-        Err(no_peers())
-    }
-
-    async fn install_snapshot(&mut self, _: &SnapshotMeta<u64, BasicNode>, _: Box<()>) -> Result<(), Failed> {
-        Err(no_peers())
-    }
-
-    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Kinds>>, Failed> {
-        let newest = self.snapshots.status().newest;
-        Ok(newest.map(|newest| Snapshot { meta: meta_of(&newest.position), snapshot: Box::new(()) }))
+        drop(self.raft.shutdown().await);
     }
 }
 
-/// Writes a frozen copy. If that fails, the snapshot before it stays the newest, which is no error to the
-/// library: it would end the replica.
-struct SnapshotBuilder {
-    taking: Mutex<Option<Taking>>,
-    log: Weak<Mutex<Log>>,
+/// What a replica does, as it changes.
+pub(crate) struct Roles<'c> {
+    consensus: &'c Consensus,
+    metrics: watch::Receiver<RaftServerMetrics<u64, BasicNode>>,
 }
 
-impl RaftSnapshotBuilder<Kinds> for SnapshotBuilder {
-    async fn build_snapshot(&mut self) -> Result<Snapshot<Kinds>, Failed> {
-        let taking = self.taking.get_mut().take();
-        let newest = match taking {
-            Some(taking) => match self.sync_log().await {
-                Ok(()) => taking.finish().await,
-                Err(error) => taking.give_up(&error),
-            },
-            None => None,
-        };
-        let meta = newest.map(|newest| meta_of(&newest.position)).unwrap_or_default();
-        Ok(Snapshot { meta, snapshot: Box::new(()) })
-    }
-}
-
-impl SnapshotBuilder {
-    /// A log that ends before its snapshot would be refused. It is not held while the snapshot is written.
-    async fn sync_log(&self) -> io::Result<()> {
-        match self.log.upgrade() {
-            Some(log) => log::sync(&log).await,
-            None => Err(io::Error::other("the log has been closed")),
+impl Roles<'_> {
+    /// What it does now. If it leads, its lease begins when a majority has answered it.
+    pub(crate) fn current(&mut self) -> Role {
+        let metrics = self.metrics.borrow_and_update();
+        let Consensus { lease, transport, replica, .. } = self.consensus;
+        let voters: Vec<Vec<u64>> = metrics
+            .membership_config
+            .membership()
+            .get_joint_config()
+            .iter()
+            .map(|set| set.iter().copied().collect())
+            .collect();
+        if !voters.is_empty()
+            && let Some(transport) = transport
+        {
+            transport.set_has_members();
         }
-    }
-}
-
-/// No snapshot comes from another replica.
-fn no_peers() -> Failed {
-    StorageIOError::write_snapshot(None, &io::Error::from(io::ErrorKind::Unsupported)).into()
-}
-
-/// The network of a range of one voter: there is nobody to talk to.
-struct NoPeers;
-
-impl RaftNetworkFactory<Kinds> for NoPeers {
-    type Network = NoPeers;
-
-    async fn new_client(&mut self, _: u64, _: &BasicNode) -> NoPeers {
-        NoPeers
-    }
-}
-
-fn unreachable() -> Unreachable {
-    Unreachable::new(&io::Error::from(io::ErrorKind::NotConnected))
-}
-
-type NetworkError = RPCError<u64, BasicNode, RaftError<u64>>;
-
-impl RaftNetwork<Kinds> for NoPeers {
-    async fn append_entries(
-        &mut self,
-        _: AppendEntriesRequest<Kinds>,
-        _: RPCOption,
-    ) -> Result<AppendEntriesResponse<u64>, NetworkError> {
-        Err(unreachable().into())
+        if metrics.state == ServerState::Leader {
+            lease.begin(*replica, vote_to(metrics.vote), voters);
+            return Role::Leader { term: metrics.vote.leader_id.term };
+        }
+        lease.end();
+        Role::Follower { leader: metrics.current_leader.filter(|leader| leader != replica) }
     }
 
-    async fn vote(&mut self, _: VoteRequest<u64>, _: RPCOption) -> Result<VoteResponse<u64>, NetworkError> {
-        Err(unreachable().into())
-    }
-
-    async fn full_snapshot(
-        &mut self,
-        _: Vote,
-        _: Snapshot<Kinds>,
-        _: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
-        _: RPCOption,
-    ) -> Result<SnapshotResponse<u64>, StreamingError<Kinds, Fatal<u64>>> {
-        Err(unreachable().into())
+    /// Waits until it may have changed; an error if the consensus has failed.
+    pub(crate) async fn changed(&mut self) -> Result<(), Broken> {
+        if self.metrics.changed().await.is_ok() {
+            return Ok(());
+        }
+        let state = self.consensus.raft.metrics().borrow().running_state.clone();
+        Err(state.err().map_or_else(|| Broken("the consensus has ended".into()), Broken::from))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use openraft::error::ClientWriteError;
+    use super::{types::Failed, *};
+    use openraft::StorageIOError;
+    use std::io;
 
     #[test]
     fn an_error_of_the_log_is_passed_on_without_words_of_the_library() {

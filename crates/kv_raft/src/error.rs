@@ -139,6 +139,24 @@ pub enum RangeError {
         /// Why.
         reason: Arc<str>,
     },
+    /// Another node leads. Nothing was done.
+    #[error("range {range} is led by {leader}")]
+    NotLeader {
+        /// The span of the range.
+        range: Arc<str>,
+        /// The node.
+        leader: Arc<str>,
+    },
+    /// No node leads, or a majority does not answer it. Nothing was done.
+    #[error("range {range} has no leader (needs {needs} of {nodes})")]
+    NoLeader {
+        /// The span of the range.
+        range: Arc<str>,
+        /// How many nodes are a majority.
+        needs: usize,
+        /// All of them.
+        nodes: Arc<str>,
+    },
     /// It cannot go on. Nothing was done.
     #[error("range {range} has stopped: {reason}")]
     Stopped {

@@ -16,6 +16,7 @@ use std::{
     io::{self, Read, Write},
     ops::RangeFrom,
     path::Path,
+    sync::Arc,
 };
 
 /// The names of a range: from `start` on and below `end`, compared byte by byte.
@@ -45,6 +46,22 @@ impl Span {
     pub(crate) fn overlaps(&self, other: &Span) -> bool {
         let ends_after = |end: &Option<Box<[u8]>>, start| end.as_ref().is_none_or(|end| *end > start);
         ends_after(&self.end, other.start.clone()) && ends_after(&other.end, self.start.clone())
+    }
+}
+
+/// A range of a node, and the nodes that have replicas of it.
+#[derive(Debug, Clone)]
+pub struct ReplicaSpan {
+    /// The names.
+    pub span: Span,
+    /// With this one, those that have the others; none if it is alone.
+    pub nodes: Box<[Arc<str>]>,
+}
+
+impl ReplicaSpan {
+    /// A range without other replicas.
+    pub fn alone(span: Span) -> ReplicaSpan {
+        ReplicaSpan { span, nodes: Box::default() }
     }
 }
 

@@ -25,10 +25,11 @@ mod ranges;
 mod replica;
 pub mod snapshot;
 
+pub use consensus::transport::{ReplicaStatus, SendFrame};
 pub use disk::format_bytes;
 pub use error::{OpenError, RangeError};
 pub use group::encode::is_immediate;
-pub use identity::Span;
+pub use identity::{ReplicaSpan, Span};
 pub use limits::LOG_CACHE_LEAST;
 pub use log::{Fsync, LogOptions, LogStats};
 pub use proposals::{
@@ -36,5 +37,5 @@ pub use proposals::{
     ticket::Ticket,
     wakes,
 };
-pub use range::{LoadStatus, Range, RangeState, RangeStatus, is_large};
+pub use range::{LoadStatus, Range, RangeState, RangeStatus, is_large, leader::Leader};
 pub use ranges::{Ranges, RangesSettings, restore::Restore, skip::SkippableEntry};

@@ -163,11 +163,28 @@ pub(crate) const RANGES: usize = 64;
 /// Bytes of the files `node` and `replica`. A larger one is damaged.
 pub(crate) const IDENTITY_BYTES: usize = 4 * 1024 * 1024;
 
+/// The least id of a replica that is chosen at random, so that no two nodes have the same. Those of ranges
+/// without other replicas count from 1.
+pub(crate) const RANDOM_IDS: u64 = 1 << 32;
+
 /// Time between two heartbeats of a leader.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
 
-/// The shortest and the longest time without a leader after which a replica calls an election.
+/// How long a replica votes for no other one after it has received something of its leader, which is the
+/// second, and by how much longer it waits at most before it calls an election, the first.
 pub(crate) const ELECTION: (Duration, Duration) = (Duration::from_millis(400), Duration::from_millis(800));
+
+/// Time between two elections that a replica calls, at random in between: if it has all entries, and if
+/// another one has more, which is to lead then.
+pub(crate) const ELECTION_PAUSE: (Duration, Duration) =
+    (Duration::from_millis(150), Duration::from_millis(450));
+pub(crate) const ELECTION_PAUSE_BEHIND: (Duration, Duration) =
+    (Duration::from_millis(600), Duration::from_millis(900));
+
+/// Syncs that are measured where there are replicas of several, and how many times as long as 99 of 100 of
+/// them take at most a replica waits for a leader at least.
+pub(crate) const MEASURED_SYNCS: usize = 100;
+pub(crate) const ELECTION_SYNCS: u32 = 10;
 
 /// Time between the first two attempts to write a log again that has failed. It doubles up to a limit, which
 /// is also how long clients wait at most when the disk is back.
@@ -194,3 +211,41 @@ pub(crate) const SNAPSHOT_NAME_BYTES: usize = kv::NAME_BYTES;
 
 /// Bytes of the longest value of a snapshot: as long as the store has them.
 pub(crate) const SNAPSHOT_VALUE_BYTES: usize = kv::VALUE_BYTES;
+
+/// How long a leader may read without asking the others after it has sent what a majority has answered: the
+/// time for which they vote for no other one, less what clocks may differ in it.
+pub(crate) const LEASE: Duration = Duration::from_millis(720);
+
+/// Time between two looks at whether a leader still has its lease, and for how long it may have none before
+/// what waits is refused.
+pub(crate) const LEASE_CHECK_PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const QUORUM_WAIT: Duration = Duration::from_millis(1_500);
+
+/// How many elections a replica calls at most that is to lead, the time between them, and how long a leader
+/// that ends waits for one that has all its entries, and then until it leads.
+pub(crate) const TAKE_OVER_ATTEMPTS: usize = 7;
+pub(crate) const TAKE_OVER_PAUSE: Duration = Duration::from_millis(250);
+pub(crate) const TAKE_OVER_WAIT: Duration = Duration::from_secs(2);
+
+/// Time between two attempts to learn which replica a node has.
+pub(crate) const HELLO_PAUSE: Duration = Duration::from_millis(300);
+
+/// Time between two looks at whether the members of a range are those of its row.
+pub(crate) const MEMBERS_PAUSE: Duration = Duration::from_secs(1);
+
+/// Calls of other replicas that one replica answers at once. More are lost.
+pub(crate) const CALLS_AT_ONCE: usize = 64;
+
+/// Entries, and bytes of groups, that one call to another replica has at most; one larger group goes alone.
+pub(crate) const APPEND_ENTRIES: u64 = 16;
+pub(crate) const APPEND_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long the reply to a call is awaited at least, and the bytes a second that it is awaited for.
+pub(crate) const CALL_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const CALL_RATE: usize = 4 * 1024 * 1024;
+
+/// Entries of a log that are kept behind a snapshot, for replicas that were away.
+pub(crate) const KEPT_ENTRIES: u64 = 1_000;
+
+/// Bytes of a part of a snapshot on its way to another replica.
+pub(crate) const SNAPSHOT_PART_BYTES: usize = 256 * 1024;

@@ -116,6 +116,11 @@ impl InFlight {
         *self.0.lock() = Some((id, group));
     }
 
+    /// Forgets this group. Returns whether the log was given it: then it may be executed yet.
+    pub(crate) fn abandon(&self, group: &Arc<ClosedGroup>) -> bool {
+        self.0.lock().take_if(|(_, given)| Arc::ptr_eq(given, group)).is_some()
+    }
+
     fn take(&self, id: LogId) -> Option<Arc<ClosedGroup>> {
         self.0.lock().take_if(|(given, _)| *given == id).map(|(_, group)| group)
     }

@@ -2,8 +2,10 @@
 //! proposed, and answered when it is on disk and executed.
 
 mod durability;
+pub(crate) mod leader;
 
 use crate::{
+    consensus::{lease::Lease, transport::ReplicaStatus},
     disk::Disk,
     error::RangeError,
     group::encode,
@@ -39,8 +41,12 @@ pub struct Range {
     span: Span,
     text: Arc<str>,
     pub(crate) store: Arc<Store>,
+    /// The nodes that have replicas of it, if there are others.
+    nodes: Box<[Arc<str>]>,
     /// Whether all that is on disk is executed, and this replica leads.
     is_ready: AtomicBool,
+    /// Until when this replica may read as the leader, if there are others.
+    pub(crate) lease: Option<Arc<Lease>>,
     state: watch::Sender<RangeState>,
     pub(crate) proposals: Proposals,
     pub(crate) progress: Arc<Progress>,
@@ -52,6 +58,10 @@ pub struct Range {
     /// hold the log itself, which may be about to be opened again.
     log: Mutex<(LogStats, Option<u64>)>,
     loading: Mutex<LoadStatus>,
+    /// Whether another node is to lead it.
+    hand_over: watch::Sender<bool>,
+    /// The term, and the other replicas, a moment ago.
+    replicas: Mutex<(u64, Vec<ReplicaStatus>)>,
     /// The index of the last entry that is known to be synced, if they are synced at intervals.
     synced: watch::Sender<u64>,
     /// Why its log is not on disk, while it is not.
@@ -66,6 +76,11 @@ pub enum RangeState {
     Loading,
     /// It serves requests.
     Ready,
+    /// Another node serves them, if there is one that a majority follows.
+    Following {
+        /// The node.
+        leader: Option<Arc<str>>,
+    },
     /// It cannot go on, for this reason.
     Stopped(Arc<str>),
 }
@@ -92,6 +107,10 @@ pub struct RangeStatus {
     pub state: RangeState,
     /// How much of its snapshot and its log is loaded, in percent.
     pub loaded: u8,
+    /// The term in which its leader was elected, as far as this node knows.
+    pub term: u64,
+    /// The replicas on other nodes, if there are any.
+    pub replicas: Vec<ReplicaStatus>,
     /// The index of the last entry that was executed.
     pub applied: u64,
     /// The entries that were executed since the newest snapshot.
@@ -115,6 +134,7 @@ pub struct RangeStatus {
 impl Range {
     pub(crate) fn new(
         span: Span,
+        nodes: Box<[Arc<str>]>,
         store: Store,
         snapshots: Snapshots,
         waiting: Arc<WaitingBytes>,
@@ -128,6 +148,8 @@ impl Range {
             proposals: Proposals::new(text.clone(), waiting, disk, loading),
             text,
             store: Arc::new(store),
+            lease: (nodes.len() > 1).then(Arc::default),
+            nodes,
             is_ready: AtomicBool::new(false),
             state: watch::Sender::new(RangeState::Loading),
             progress: Arc::default(),
@@ -136,6 +158,8 @@ impl Range {
             fsync,
             log: Mutex::default(),
             loading: Mutex::new(LoadStatus { began_ms: now_ms(), ..LoadStatus::default() }),
+            hand_over: watch::Sender::new(false),
+            replicas: Mutex::default(),
             synced: watch::Sender::new(0),
             log_failure: watch::Sender::default(),
             snapshots: Arc::new(snapshots),
@@ -156,8 +180,14 @@ impl Range {
     /// Whether reads may be executed on the store at once: it has all that was ever acknowledged.
     #[inline]
     pub fn may_read(&self) -> Result<(), RangeError> {
-        let may = self.is_ready.load(Acquire) || cfg!(kv_fault = "stale_read");
+        let may = self.is_leader() || cfg!(kv_fault = "stale_read");
         if may { Ok(()) } else { Err(self.refusal()) }
+    }
+
+    /// Whether this node serves its requests.
+    #[inline]
+    pub fn is_leader(&self) -> bool {
+        self.is_ready.load(Acquire) && self.lease.as_ref().is_none_or(|lease| lease.is_valid())
     }
 
     /// Waits until it is loaded, or has stopped.
@@ -352,10 +382,13 @@ impl Range {
     pub fn status(&self) -> RangeStatus {
         let (snapshot, applied) = (self.snapshots.status(), self.progress.applied.load(Relaxed));
         let (log, synced_ms) = *self.log.lock();
+        let (term, replicas) = self.replicas.lock().clone();
         RangeStatus {
             span: self.text.clone(),
             state: self.state.borrow().clone(),
             loaded: self.loaded(),
+            term,
+            replicas,
             applied,
             entries: applied.saturating_sub(snapshot.entry()),
             cannot_write: self.proposals.cannot_write(),
@@ -399,6 +432,8 @@ impl Range {
     fn refusal(&self) -> RangeError {
         match &*self.state.borrow() {
             RangeState::Stopped(reason) => self.stopped(reason),
+            RangeState::Following { leader } => self.not_leader(leader.clone()),
+            RangeState::Ready if self.lease.is_some() => self.not_leader(None),
             RangeState::Loading | RangeState::Ready => {
                 RangeError::Loading { range: self.text.clone(), percent: self.loaded() }
             }
@@ -446,13 +481,18 @@ impl Range {
 
     /// Everything is executed: it serves requests, unless it was given up meanwhile.
     pub(crate) fn set_ready(&self) {
-        if matches!(&*self.state.borrow(), RangeState::Stopped(_)) {
+        if self.has_stopped() {
             return;
         }
         self.log_failure.send_replace(None);
         self.proposals.accept();
         self.note_loaded();
         self.enter(RangeState::Ready);
+    }
+
+    /// Whether it cannot go on.
+    pub(crate) fn has_stopped(&self) -> bool {
+        matches!(&*self.state.borrow(), RangeState::Stopped(_))
     }
 
     /// Logs that it is loaded, unless it was already.
@@ -493,7 +533,10 @@ impl Range {
 
     /// Accepts no more requests; those that wait are executed.
     pub(crate) fn close(&self) {
-        self.proposals.close(self.stopped(&"the node is stopping".into()));
+        self.proposals.close(match &self.lease {
+            Some(_) => self.not_leader(None),
+            None => self.stopped(&"the node is stopping".into()),
+        });
     }
 
     fn stopped(&self, reason: &Arc<str>) -> RangeError {

@@ -5,14 +5,15 @@ pub(crate) mod restore;
 pub(crate) mod skip;
 
 use crate::{
+    consensus::transport::{SendFrame, Transport, receive_frame},
     disk::Disk,
     error::{LastReason, OpenError},
     identity::{
-        Ids, NODE_FILE, Owner, Span,
+        Ids, NODE_FILE, Owner, ReplicaSpan, Span,
         data_dir::{DataDir, is_locked, lock_when_free, make_directory},
         failed,
     },
-    limits::{DISK_PAUSE, LOG_CHECK_PAUSE, LOG_FILES, RANGES},
+    limits::{DISK_PAUSE, ELECTION, ELECTION_SYNCS, LOG_CHECK_PAUSE, LOG_FILES, MEASURED_SYNCS, RANGES},
     log::{LogOptions, descriptors_of_range, files_of_each},
     proposals::WaitingBytes,
     range::Range,
@@ -23,12 +24,14 @@ use kv::{Budget, FreezeBudget, Store, TransactionLimits};
 use replicas::{Found, Opened, Unknown, open_replicas};
 use rustix::process::{Resource, getrlimit};
 use std::{
-    fs,
+    fs::{self, File},
+    io::{self, Write},
     path::{self, Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::{Builder, Handle, Runtime},
     task::{AbortHandle, JoinHandle, block_in_place, spawn_blocking},
     time::interval,
 };
@@ -41,7 +44,7 @@ pub struct RangesSettings {
     /// The name of the node, whose data it must be.
     pub node: String,
     /// The spans of names, each a range. They are disjoint.
-    pub spans: Vec<Span>,
+    pub spans: Vec<ReplicaSpan>,
     /// The spans of names that are volatile on this node: there must be no data of them.
     pub volatile: Vec<Span>,
     /// Threads that execute requests.
@@ -54,11 +57,15 @@ pub struct RangesSettings {
     pub transactions: TransactionLimits,
     /// How their logs are kept.
     pub logs: LogOptions,
+    /// What carries frames to the other nodes that have replicas.
+    pub carrier: Arc<dyn SendFrame>,
 }
 
 /// The names in a data directory: of the ranges, and of ranges that are being restored.
 const RANGES_DIRECTORY: &str = "ranges";
 const PART: &str = "ranges.part";
+/// What is written to measure how fast the disk is.
+const SYNC_TEST: &str = "sync.part";
 
 /// The fault that this build has so that tests find it, if it has one.
 const FAULT: Option<&str> = if cfg!(kv_fault = "answer_before_sync") {
@@ -74,6 +81,8 @@ const FAULT: Option<&str> = if cfg!(kv_fault = "answer_before_sync") {
 pub struct Ranges {
     data_dir: Arc<DataDir>,
     ranges: Vec<Arc<Range>>,
+    /// The ways to other replicas, of the ranges that have them.
+    transports: Vec<Arc<Transport>>,
     left_over: Vec<PathBuf>,
     tasks: parking_lot::Mutex<Vec<JoinHandle<()>>>,
     log_files: usize,
@@ -89,35 +98,46 @@ struct Shared<'a> {
     waiting: Arc<WaitingBytes>,
     /// Files of each log after which that is cut.
     log_files: usize,
+    /// The shortest and the longest time without a leader after which a replica calls an election.
+    election: (Duration, Duration),
+    runtime: Handle,
 }
 
 impl Shared<'_> {
-    fn range(&self, directory: &Path, owner: Owner, shards: usize, span: Span) -> Arc<Range> {
+    fn range(&self, directory: &Path, owner: Owner, shards: usize, row: &ReplicaSpan) -> Arc<Range> {
         let Shared { settings, data_dir, disk, waiting, .. } = self;
         let store = Store::for_range(owner.seed, shards).with_budget(settings.budget.clone());
-        let (text, budget) = (span.text.clone(), settings.freeze_budget.clone());
+        let (span, budget) = (row.span.clone(), settings.freeze_budget.clone());
+        let text = span.text.clone();
         let snapshots = Snapshots::new(text, data_dir.clone(), directory.into(), owner, disk.clone(), budget);
         let (waiting, disk) = (waiting.clone(), disk.clone());
-        let range = Range::new(span, store, snapshots, waiting, disk, settings.logs.fsync);
+        let (nodes, fsync) = (row.nodes.clone(), settings.logs.fsync);
+        let range = Range::new(span, nodes, store, snapshots, waiting, disk, fsync);
         range.set_transaction_limits(settings.transactions);
         Arc::new(range)
     }
 
     /// The replica that was found in a directory, which it is about to load.
-    fn replica(&self, (directory, identity): Found) -> Replica {
-        let RangesSettings { logs, spans, .. } = self.settings;
+    fn replica(&self, (directory, identity): Found, row: &ReplicaSpan) -> Replica {
+        let RangesSettings { node, logs, spans, carrier, .. } = self.settings;
         let (owner, shards) = (identity.owner(), identity.shards as usize);
-        let range = self.range(&directory, owner, shards, identity.span.clone());
+        let range = self.range(&directory, owner, shards, row);
+        let transport = (row.nodes.len() > 1).then(|| {
+            let (replica, span) = (identity.replica, row.span.clone());
+            let (carrier, runtime) = (carrier.clone(), self.runtime.clone());
+            Arc::new(Transport::new(span, replica, node, &row.nodes, carrier, runtime))
+        });
         let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory };
         let cache_bytes = logs.cache_bytes_of_each(spans.len());
-        Replica { range, files, cache_bytes, log_files: self.log_files }
+        let (log_files, election) = (self.log_files, self.election);
+        Replica { range, files, cache_bytes, log_files, transport, election }
     }
 
     /// A range of which it is not known where its data are.
-    fn stopped_range(&self, Unknown { directory, problem }: Unknown, span: &Span) -> Arc<Range> {
+    fn stopped_range(&self, Unknown { directory, problem }: Unknown, row: &ReplicaSpan) -> Arc<Range> {
         let shards = Store::shards_for_threads(self.settings.threads);
-        let range = self.range(&directory, Owner::default(), shards, span.clone());
-        tracing::error!(range = &*span.text, reason = problem, "the range has stopped");
+        let range = self.range(&directory, Owner::default(), shards, row);
+        tracing::error!(range = &*row.span.text, reason = problem, "the range has stopped");
         range.stop(&problem);
         range
     }
@@ -131,7 +151,7 @@ impl Ranges {
         if let Some(fault) = FAULT {
             tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
         }
-        check_count(spans)?;
+        check_count(spans.len())?;
         let data_dir = &path::absolute(data_dir).map_err(failed(data_dir))?;
         let directory = data_dir.join(RANGES_DIRECTORY);
         let is_new = is_new(data_dir)?;
@@ -157,17 +177,24 @@ impl Ranges {
             .map_err(failed(data_dir.path()))?;
         drop(runtime.spawn(watch_disk(disk.clone())));
         let (waiting, log_files) = (Arc::default(), log_files(spans.len()));
-        let shared = Shared { settings, data_dir, disk, waiting, log_files };
-        let (mut ranges, mut tasks) = (Vec::new(), Vec::new());
-        for (replica, span) in replicas.into_iter().zip(spans) {
+        let election = match spans.iter().any(|row| row.nodes.len() > 1) {
+            true => election_on(data_dir.path())?,
+            false => ELECTION,
+        };
+        let runtime_handle = runtime.handle().clone();
+        let shared =
+            Shared { settings, data_dir, disk, waiting, log_files, election, runtime: runtime_handle };
+        let (mut ranges, mut transports, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
+        for (replica, row) in replicas.into_iter().zip(spans) {
             ranges.push(match replica {
                 Ok(found) => {
-                    let replica = shared.replica(found);
+                    let replica = shared.replica(found, row);
                     let range = replica.range.clone();
+                    transports.extend(replica.transport.clone());
                     tasks.push(runtime.spawn(replica.run()));
                     range
                 }
-                Err(unknown) => shared.stopped_range(unknown, span),
+                Err(unknown) => shared.stopped_range(unknown, row),
             });
         }
         let Shared { data_dir, .. } = shared;
@@ -181,7 +208,7 @@ impl Ranges {
         tasks.push(watch);
         let tasks = tasks.into();
         let runtime = Some(runtime);
-        Ok(Ranges { data_dir, watch: abort, ranges, left_over, tasks, log_files, runtime })
+        Ok(Ranges { data_dir, watch: abort, ranges, transports, left_over, tasks, log_files, runtime })
     }
 
     /// The whole path of the data directory.
@@ -194,6 +221,11 @@ impl Ranges {
         &self.ranges
     }
 
+    /// Takes a frame that another node has sent.
+    pub fn receive(&self, node: &str, frame: Vec<u8>) {
+        receive_frame(&self.transports, node, frame);
+    }
+
     /// Whether a process has the data directory open.
     pub fn is_in_use(data_dir: &Path) -> bool {
         is_locked(data_dir)
@@ -202,6 +234,14 @@ impl Ranges {
     /// Directories with the data of ranges that the settings do not have. They are kept.
     pub fn left_over(&self) -> &[PathBuf] {
         &self.left_over
+    }
+
+    /// Has other nodes lead the ranges that this one leads, and waits until they do.
+    pub async fn hand_over(&self) {
+        let handed_over: Vec<_> = self.ranges.iter().map(|range| range.hand_over()).collect();
+        for range in handed_over {
+            range.await;
+        }
     }
 
     /// Accepts no more requests, and waits until those that wait are executed and all files are closed.
@@ -250,6 +290,43 @@ fn log_files(logs: usize) -> usize {
         );
     }
     log_files
+}
+
+/// The times without a leader after which replicas on this disk call elections. If it is slow they are
+/// longer, since a leader that waits for it is silent.
+fn election_on(data_dir: &Path) -> Result<(Duration, Duration), OpenError> {
+    let path = data_dir.join(SYNC_TEST);
+    let sync = measure_syncs(&path).map_err(failed(&path))?;
+    let election = election_for(sync);
+    if election != ELECTION {
+        let (sync_ms, election_ms) = (sync.as_millis() as u64, election.0.as_millis() as u64);
+        tracing::warn!(
+            sync_ms,
+            election_ms,
+            "the disk is slow: replicas wait for longer before they call an election, and so do clients when a \
+             leader ends"
+        );
+    }
+    Ok(election)
+}
+
+/// The time that 99 of 100 syncs take at most.
+fn measure_syncs(path: &Path) -> io::Result<Duration> {
+    let (mut file, mut took) = (File::create(path)?, Vec::new());
+    for _ in 0..MEASURED_SYNCS {
+        file.write_all(&[0; 512])?;
+        let began = Instant::now();
+        file.sync_data()?;
+        took.push(began.elapsed());
+    }
+    fs::remove_file(path)?;
+    took.sort_unstable();
+    Ok(took[MEASURED_SYNCS - 1 - MEASURED_SYNCS / 100])
+}
+
+fn election_for(sync: Duration) -> (Duration, Duration) {
+    let least = (ELECTION_SYNCS * sync).max(ELECTION.0);
+    (least, ELECTION.1 * (least.as_millis() as u32) / (ELECTION.0.as_millis() as u32))
 }
 
 /// Warns if there are ranges, and it is not known of which node.
@@ -317,8 +394,8 @@ fn check_place(data_dir: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn check_count(spans: &[Span]) -> Result<(), OpenError> {
-    match spans.len() {
+fn check_count(spans: usize) -> Result<(), OpenError> {
+    match spans {
         ..=RANGES => Ok(()),
         found => Err(OpenError::TooMany { found, limit: RANGES }),
     }

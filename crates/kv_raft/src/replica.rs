@@ -3,9 +3,10 @@
 
 pub(crate) mod files;
 pub(crate) mod renew;
+mod roles;
 
 use crate::{
-    consensus::Consensus,
+    consensus::{Consensus, transport::Transport},
     error::{panicked, remedy, ways_out},
     group::process,
     identity::read_skipped,
@@ -27,7 +28,7 @@ use std::{
     future::pending,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::oneshot,
@@ -44,6 +45,10 @@ pub(crate) struct Replica {
     pub(crate) cache_bytes: usize,
     /// Files of its log after which that is cut.
     pub(crate) log_files: usize,
+    /// The way to the other replicas of the range, if there are any.
+    pub(crate) transport: Option<Arc<Transport>>,
+    /// The shortest and the longest time without a leader after which it calls an election.
+    pub(crate) election: (Duration, Duration),
 }
 
 /// Stops the range if `run` panics: who waits for it would wait forever.
@@ -115,7 +120,7 @@ impl Replica {
                     self.range.store.restart();
                     Begin::Reload
                 }
-                End::Broken(reason) if self.range.may_read().is_ok() => {
+                End::Broken(reason) if self.transport.is_none() && self.range.may_read().is_ok() => {
                     tracing::error!(
                         range = span,
                         reason,
@@ -167,13 +172,19 @@ impl Replica {
         };
         let load_and_start = async {
             self.replay(&log, &machine).await?;
+            let (replica, lease) = (self.files.identity.replica, self.range.lease.clone());
+            let (lease, transport) = (lease.unwrap_or_default(), self.transport.clone());
             let started =
-                Consensus::start(self.files.identity.replica, log.clone(), machine, snapshots).await;
+                Consensus::start(replica, log.clone(), machine, snapshots, lease, transport, self.election)
+                    .await;
             started.map_err(|broken| broken.to_string())
         };
         let end = match load_and_start.await {
             Ok(consensus) => {
-                let end = self.lead(&consensus, &log, begin).await;
+                let end = match &self.transport {
+                    None => self.lead_alone(&consensus, &log, begin).await,
+                    Some(transport) => self.take_part(&consensus, transport, &log).await,
+                };
                 consensus.stop().await;
                 end
             }
@@ -195,7 +206,7 @@ impl Replica {
         }
         // The files of one that was given up may be another's.
         if let End::Closed = end
-            && self.range.may_read().is_ok()
+            && !self.range.has_stopped()
         {
             self.sync_at_end(&log).await;
         }
@@ -307,8 +318,8 @@ impl Replica {
         tracing::info!(range = &*self.range.span().text, percent = self.range.loaded(), "loading");
     }
 
-    async fn lead(&self, consensus: &Consensus, log: &Arc<Mutex<Log>>, begin: Begin) -> End {
-        if let Err(broken) = consensus.lead_alone(self.files.identity.replica).await {
+    async fn lead_alone(&self, consensus: &Consensus, log: &Arc<Mutex<Log>>, begin: Begin) -> End {
+        if let Err(broken) = consensus.lead_alone().await {
             return End::Broken(broken.to_string());
         }
         let proposals = &self.range.proposals;
@@ -325,9 +336,19 @@ impl Replica {
             return end;
         }
         self.range.set_ready();
+        self.run_beside(consensus, log, self.propose_all(consensus)).await
+    }
+
+    /// Runs, and beside it what a replica does from time to time, until one of them ends.
+    async fn run_beside(
+        &self,
+        consensus: &Consensus,
+        log: &Arc<Mutex<Log>>,
+        run: impl Future<Output = End>,
+    ) -> End {
         let sync_failure = log.lock().sync_failure();
         tokio::select! {
-            end = self.propose_all(consensus) => end,
+            end = run => end,
             () = self.range.store.wait_for_halt() => End::Halted(None),
             end = self.take_snapshots(consensus, log) => end,
             end = self.sync_log(log) => end,
@@ -382,6 +403,10 @@ impl Replica {
                     log.trim_cache();
                     drop(log);
                     self.range.set_log_stats(stats);
+                    if self.transport.is_some() {
+                        let (term, replicas) = consensus.replicas();
+                        self.range.set_replicas(term, replicas);
+                    }
                     let room = self.range.snapshots.disk.room();
                     let range = &self.range;
                     has_outgrown(stats, range.store.stats().bytes, room, self.log_files)
@@ -419,7 +444,7 @@ impl Replica {
         let closed = process(group.len(), || group.close(terms));
         let group = closed.map_err(|malformed| End::Broken(malformed.to_string()))?;
         let proposed = consensus.propose(Arc::new(group)).await;
-        proposed.map_err(|broken| End::Broken(broken.to_string()))
+        proposed.map_err(|error| End::Broken(error.to_string()))
     }
 
     /// Removes what has expired by the time of the range, forever. If something has expired by the clock

@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 use kv::{Op, Reply, Request, TransactionLimits, time::now_ms};
-use kv_raft::{Fsync, LogOptions, Range, RangeError, RangeState, Ranges, RangesSettings, Span};
+use kv_raft::{Fsync, LogOptions, Range, RangeError, RangeState, Ranges, RangesSettings, ReplicaSpan, Span};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     env, fs,
@@ -30,13 +30,14 @@ fn settings(data_dir: &Path, fsync: Fsync) -> RangesSettings {
     RangesSettings {
         data_dir: data_dir.into(),
         node: "foo@127.0.0.1".into(),
-        spans: vec![Span { start: [].into(), end: None, text: "..".into() }],
+        spans: vec![ReplicaSpan::alone(Span { start: [].into(), end: None, text: "..".into() })],
         volatile: Vec::new(),
         threads: 1,
         budget: Arc::default(),
         freeze_budget: Arc::default(),
         transactions: TransactionLimits::default(),
         logs: LogOptions { fsync, ..LogOptions::default() },
+        carrier: Arc::new(()),
     }
 }
 

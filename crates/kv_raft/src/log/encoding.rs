@@ -11,6 +11,7 @@ use raft_log::{
     Callback, Types,
     codeq::{Decode, Encode},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -22,7 +23,7 @@ use std::{
 use tokio::sync::watch;
 
 /// The id of an entry: the term and the leader that it was made by, and its place in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct LogId {
     pub(crate) term: u64,
     pub(crate) leader: u64,
@@ -30,7 +31,7 @@ pub(crate) struct LogId {
 }
 
 /// Which replica this one has voted for, and whether a majority has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Vote {
     pub(crate) term: u64,
     pub(crate) replica: u64,

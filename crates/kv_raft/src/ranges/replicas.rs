@@ -2,8 +2,8 @@
 
 use crate::{
     error::{OpenError, ways_out},
-    identity::{self, Identity, Ids, REPLICA_FILE, Span, failed},
-    limits::LOG_CACHE_LEAST,
+    identity::{self, Identity, Ids, REPLICA_FILE, ReplicaSpan, Span, failed},
+    limits::{LOG_CACHE_LEAST, RANDOM_IDS},
     log::{Fsync, Log, LogSettings},
     replica::files::LOG,
 };
@@ -86,6 +86,9 @@ impl Replicas {
                 Err(version @ OpenError::Version { .. }) => return Err(version),
                 Err(error) => replicas.unknown.push(Unknown::new(path, &error)),
             }
+        }
+        for ids in [&mut replicas.ids, &mut replicas.part_ids] {
+            ids.split_off(&RANDOM_IDS);
         }
         replicas.found.sort_by(|(one, a), (other, b)| (a.range, one).cmp(&(b.range, other)));
         replicas.unknown.sort_by(|one, other| one.directory.cmp(&other.directory));
@@ -174,13 +177,13 @@ pub(super) struct Opened {
 /// be in a directory of which it is not known what it holds.
 pub(super) fn open_replicas(
     directory: &Path,
-    spans: &[Span],
+    spans: &[ReplicaSpan],
     volatile: &[Span],
     threads: usize,
     ids: &mut Ids<'_>,
 ) -> Result<Opened, OpenError> {
     let mut replicas = Replicas::find(directory)?;
-    let taken: Vec<_> = spans.iter().map(|span| replicas.take(span)).collect::<Result<_, _>>()?;
+    let taken: Vec<_> = spans.iter().map(|row| replicas.take(&row.span)).collect::<Result<_, _>>()?;
     let Replicas { found, unknown, ids: present, part_ids } = replicas;
     for span in volatile {
         if let Some((directory, identity)) = found.iter().find(|(_, identity)| identity.span.overlaps(span)) {
@@ -199,15 +202,18 @@ pub(super) fn open_replicas(
     for Unknown { problem, .. } in unknown.iter().filter(|_| missing == 0) {
         tracing::warn!(problem, "it is not known whose data a directory holds; they are kept");
     }
-    let made = |(replica, span): (Option<Result<Found, Unknown>>, &Span)| match (replica, unknown.first()) {
-        (Some(replica), _) => Ok(replica),
-        (None, Some(unknown)) => Ok(Err(unknown.clone())),
-        (None, None) => {
-            let made = make_replica(directory, span, threads, ids.next().expect("there is no last one"))?;
-            say_made(&made, &lost);
-            Ok(Ok(made))
-        }
-    };
+    let made =
+        |(replica, row): (Option<Result<Found, Unknown>>, &ReplicaSpan)| match (replica, unknown.first()) {
+            (Some(replica), _) => Ok(replica),
+            (None, Some(unknown)) => Ok(Err(unknown.clone())),
+            (None, None) => {
+                let range = ids.next().expect("there is no last one");
+                let replica = if row.nodes.len() > 1 { random_id(directory)? } else { range };
+                let made = make_replica(directory, &row.span, threads, [range, replica])?;
+                say_made(&made, &lost);
+                Ok(Ok(made))
+            }
+        };
     let replicas = taken.into_iter().zip(spans).map(made).collect::<Result<_, _>>()?;
     let left_over = found.into_iter().map(|(path, _)| path).collect();
     Ok(Opened { replicas, left_over })
@@ -235,13 +241,10 @@ pub(super) fn make_replica(
     directory: &Path,
     span: &Span,
     threads: usize,
-    id: u64,
+    [range, replica]: [u64; 2],
 ) -> Result<Found, OpenError> {
-    let mut seed = [0; 8];
-    getrandom::fill(&mut seed).map_err(|error| failed(directory)(io::Error::other(error)))?;
     let shards = Store::shards_for_threads(threads) as u32;
-    let identity =
-        Identity { range: id, replica: id, seed: u64::from_le_bytes(seed), shards, span: span.clone() };
+    let identity = Identity { range, replica, seed: random(directory)?, shards, span: span.clone() };
     let path = directory.join(identity.directory_name());
     let part = path.with_extension(PART);
     if fs::exists(&part).map_err(failed(&part))? {
@@ -253,4 +256,15 @@ pub(super) fn make_replica(
     identity::write_replica(&part, &identity)?;
     fs::rename(&part, &path).and_then(|()| File::open(directory)?.sync_all()).map_err(failed(&path))?;
     Ok((path, identity))
+}
+
+/// The id of a replica of which others have replicas, too.
+fn random_id(directory: &Path) -> Result<u64, OpenError> {
+    Ok(random(directory)? | RANDOM_IDS)
+}
+
+fn random(directory: &Path) -> Result<u64, OpenError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| failed(directory)(io::Error::other(error)))?;
+    Ok(u64::from_le_bytes(bytes))
 }

@@ -58,7 +58,7 @@ impl Restore {
         threads: usize,
         stamp_ms: u64,
     ) -> Result<Restore, OpenError> {
-        check_count(spans)?;
+        check_count(spans.len())?;
         let data_dir = &path::absolute(data_dir).map_err(failed(data_dir))?;
         check_place(data_dir)?;
         make_directory(data_dir).map_err(failed(data_dir))?;
@@ -76,7 +76,7 @@ impl Restore {
         let mut restore = Restore { directory, part, ranges: Vec::new(), open: None, _lock: lock };
         let mut made = Vec::new();
         for (id, span) in ids.zip(spans) {
-            made.push(make_replica(&restore.part, span, threads, id)?);
+            made.push(make_replica(&restore.part, span, threads, [id, id])?);
         }
         for (directory, identity) in made {
             restore.ranges.push(RangeFile::begin(directory, identity, stamp_ms)?);

@@ -9,11 +9,13 @@ mod memory;
 mod odd;
 mod refusals;
 mod removed;
+mod voters;
 mod watches;
 
 use super::*;
 use crate::{
     error::RangeError,
+    identity::Span,
     log::Fsync,
     proposals::{
         replies::{ProposalOutcome, RangeReply, Replies},
@@ -22,7 +24,7 @@ use crate::{
     range::RangeState,
 };
 use kv::{Args, Command, Database, FullName, Op, Record, Reply, Request, Watcher, args, time::now_ms};
-use std::{ops::ControlFlow::Continue, process, time::Duration};
+use std::{collections::BTreeSet, ops::ControlFlow::Continue, process, time::Duration};
 use tempfile::TempDir;
 
 /// The first file of the log of the first range.
@@ -33,17 +35,23 @@ pub(super) fn span(start: &str, end: Option<&str>) -> Span {
     Span { start: start.as_bytes().into(), end: end.map(|end| end.as_bytes().into()), text }
 }
 
+/// Ranges without other replicas.
+pub(super) fn alone(spans: &[Span]) -> Vec<ReplicaSpan> {
+    spans.iter().cloned().map(ReplicaSpan::alone).collect()
+}
+
 pub(super) fn settings(data_dir: &Path) -> RangesSettings {
     RangesSettings {
         data_dir: data_dir.into(),
         node: "foo@127.0.0.1".into(),
-        spans: vec![span("", None)],
+        spans: alone(&[span("", None)]),
         volatile: Vec::new(),
         threads: 2,
         budget: Arc::default(),
         freeze_budget: Arc::default(),
         transactions: TransactionLimits::default(),
         logs: LogOptions::default(),
+        carrier: Arc::new(()),
     }
 }
 
@@ -131,6 +139,11 @@ async fn transact(range: &Range, watched: (FullName<'_>, u64), lines: &str) -> R
 /// Reads at once, as clients do.
 pub(super) fn read(range: &Range, line: &str) -> String {
     range.may_read().expect("ready");
+    stored(range, line)
+}
+
+/// What a read finds in the store, whether or not the range may be read.
+fn stored(range: &Range, line: &str) -> String {
     let (line, mut text) = (Line::new(line), String::new());
     range.store().read(&[line.request()], range.clock(now_ms()), |reply| {
         text = match reply {
@@ -144,14 +157,19 @@ pub(super) fn read(range: &Range, line: &str) -> String {
 
 /// A copy of a data directory as it is now: what a process leaves that is killed.
 pub(super) fn killed(data_dir: &Path) -> TempDir {
-    // The node may remove a file while it is copied, and a copy without it is none of one moment.
+    // What the node changes while it is copied makes the copy one of no moment.
+    let listing = || {
+        let find = ["-type", "f", "-printf", "%p %s %i\n"];
+        let found = process::Command::new("find").arg(data_dir).args(find).output().expect("find starts");
+        BTreeSet::from_iter(found.stdout.split(|byte| *byte == b'\n').map(Vec::from))
+    };
     let copy = |_| {
-        let target = TempDir::new().expect("a directory");
+        let (target, before) = (TempDir::new().expect("a directory"), listing());
         let copied =
             process::Command::new("cp").arg("-r").arg(data_dir.join(".")).arg(target.path()).status();
-        copied.expect("cp starts").success().then_some(target)
+        (copied.expect("cp starts").success() && listing() == before).then_some(target)
     };
-    (0..10).find_map(copy).expect("it is copied")
+    (0..100).find_map(copy).expect("it is copied")
 }
 
 #[tokio::test]
@@ -307,7 +325,7 @@ async fn transactions_see_watches_and_end_with_their_owner() {
 #[tokio::test]
 async fn other_data_are_refused_with_the_ways_out_and_what_no_route_has_is_kept() {
     let directory = TempDir::new().expect("a directory");
-    let with = |spans: &[Span]| RangesSettings { spans: spans.to_vec(), ..settings(directory.path()) };
+    let with = |spans: &[Span]| RangesSettings { spans: alone(spans), ..settings(directory.path()) };
     let (low, high) = (span("", Some("n")), span("n", None));
     let ranges = Ranges::open(&with(&[low.clone(), high.clone()])).expect("opened");
     assert_eq!(ranges.all()[1].wait_until_loaded().await, RangeState::Ready);
@@ -408,58 +426,6 @@ async fn a_snapshot_takes_the_place_of_the_log_before_it() {
         assert_eq!(snapshots(directory).len(), 1);
         ranges.close().await;
     }
-}
-
-#[tokio::test]
-async fn without_its_snapshot_a_log_is_not_taken_for_all_there_was() {
-    let directory = TempDir::new().expect("a directory");
-    let ranges = open(directory.path()).await;
-    write(&ranges.all()[0], "SET a 1; SET b 1").await.expect("written");
-    ranges.all()[0].take_snapshot().await.expect("taken");
-    // The log is cut behind the snapshot, which the next entry shows.
-    write(&ranges.all()[0], "SET c 1").await.expect("written");
-    ranges.close().await;
-    drop(ranges);
-    let [snapshot] = &snapshots(directory.path())[..] else { panic!("a snapshot") };
-    let bytes = fs::read(snapshot).expect("the snapshot");
-    let stopped = || async {
-        let ranges = Ranges::open(&settings(directory.path())).expect("opened");
-        let state = ranges.all()[0].wait_until_loaded().await;
-        ranges.close().await;
-        match state {
-            RangeState::Stopped(reason) => reason.to_string(),
-            state => panic!("{state:?}"),
-        }
-    };
-    for place in [6, bytes.len() / 2, bytes.len() - 1] {
-        let mut damaged = bytes.clone();
-        damaged[place] ^= 1;
-        fs::write(snapshot, damaged).expect("written");
-        let reason = stopped().await;
-        assert!(reason.starts_with(&*snapshot.to_string_lossy()), "{reason}");
-        assert!(reason.contains("damaged in the block behind byte"), "{reason}");
-        assert!(reason.contains("; with the node stopped, move "), "{reason}");
-    }
-    let data_dir = directory.path().display();
-    let ways_out = format!(
-        "; with the node stopped, move {data_dir} elsewhere, to start empty and `restore` a backup, or \
-         {data_dir}/ranges/1-1 elsewhere, to start without these buckets"
-    );
-    let check =
-        |reason: String, problem| assert!(reason.ends_with(&format!("{problem}{ways_out}")), "{reason}");
-    fs::remove_file(snapshot).expect("removed");
-    check(stopped().await, "the log does not go on from the snapshot");
-    fs::write(snapshot, bytes).expect("written");
-    let log = directory.path().join("ranges/1-1/log");
-    for file in fs::read_dir(&log).expect("a directory") {
-        fs::remove_file(file.expect("a file").path()).expect("removed");
-    }
-    check(stopped().await, "log is empty");
-    // Nor without a snapshot, which would be a range without buckets.
-    fs::remove_file(snapshot).expect("removed");
-    check(stopped().await, "log is empty");
-    fs::remove_dir_all(&log).expect("removed");
-    check(stopped().await, "log is missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

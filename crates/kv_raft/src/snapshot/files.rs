@@ -77,10 +77,10 @@ pub(crate) fn description(position: &Position, owner: Owner) -> Vec<u8> {
 }
 
 /// What is watched, if the snapshot is that of the owner, or of an early version, which did not say whose.
-fn watched(description: &[u8], owner: Owner) -> Option<&[u8]> {
+fn watched(description: &[u8], owner: Option<Owner>) -> Option<&[u8]> {
     let Some((&OWNER, rest)) = description.split_first() else { return Some(description) };
     let (found, watched) = rest.split_first_chunk::<OWNER_BYTES>()?;
-    (*found == owner.to_bytes()).then_some(watched)
+    owner.is_none_or(|owner| *found == owner.to_bytes()).then_some(watched)
 }
 
 /// The header of the snapshot of a store that has executed the log as far as `position`.
@@ -183,8 +183,30 @@ pub(crate) fn load(
     store: &Store,
     progress: &LoadProgress,
 ) -> Result<Option<RangeSnapshot>, NotLoaded> {
-    let Some(path) = remove_parts(directory)?.pop() else { return Ok(None) };
-    let unusable = |error| NotLoaded::Unusable(unusable(directory, &path, error));
+    match remove_parts(directory)?.pop() {
+        Some(path) => load_file(path, Some(owner), store, progress).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Checks a snapshot to its end.
+pub(crate) fn check(path: &Path) -> Result<(), NotLoaded> {
+    let file = File::open(path).map_err(failed(path))?;
+    let unreadable = |error| NotLoaded::Unreadable { path: path.into(), error };
+    let mut reader = SnapshotReader::open(BufReader::new(file)).map_err(unreadable)?;
+    while reader.next_record().map_err(unreadable)?.is_some() {}
+    Ok(())
+}
+
+/// Loads a snapshot into an empty store. It must be that of the owner, if there is one.
+pub(crate) fn load_file(
+    path: PathBuf,
+    owner: Option<Owner>,
+    store: &Store,
+    progress: &LoadProgress,
+) -> Result<RangeSnapshot, NotLoaded> {
+    let directory = path.parent().unwrap_or(&path).to_owned();
+    let unusable = |error| NotLoaded::Unusable(unusable(&directory, &path, error));
     let unreadable = |error| match error {
         SnapshotError::Version(_) => NotLoaded::Version { path: path.clone(), error },
         _ => NotLoaded::Unreadable { path: path.clone(), error },
@@ -211,7 +233,7 @@ pub(crate) fn load(
     };
     loaded.map_err(refused)?;
     let written_ms = written_ms(&metadata).unwrap_or(stamp_ms);
-    Ok(Some(RangeSnapshot { position, stamp_ms, written_ms, bytes: metadata.len() }))
+    Ok(RangeSnapshot { position, stamp_ms, written_ms, bytes: metadata.len() })
 }
 
 const PREFIX: &str = "snapshot-";

@@ -6,6 +6,7 @@
 
 pub(crate) mod files;
 mod read;
+pub(crate) mod receive;
 mod record;
 pub(crate) mod taking;
 mod watches;

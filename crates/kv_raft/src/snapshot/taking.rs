@@ -4,6 +4,7 @@
 use super::{
     SnapshotHeader,
     files::{self, LoadProgress, RangeSnapshot},
+    receive::{self, IncomingSnapshot, NotReceived, Received, SnapshotId},
 };
 use crate::{
     disk::Disk,
@@ -20,7 +21,7 @@ use kv::{FreezeBudget, FrozenStore, Store};
 use otp::LogLimiter;
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -133,6 +134,40 @@ impl Snapshots {
         let loaded = files::load(&self.directory, self.owner, store, &self.loading)?;
         self.status.send_modify(|status| status.newest.clone_from(&loaded));
         Ok(loaded)
+    }
+
+    /// Loads the snapshot of another replica in place of what is in the store.
+    pub(crate) fn load_received(
+        &self,
+        path: &Path,
+        store: &Store,
+    ) -> Result<RangeSnapshot, files::NotLoaded> {
+        files::check(path)?;
+        // A backup that is being taken can wait.
+        store.end_freeze();
+        store.restart();
+        files::load_file(path.into(), None, store, &self.loading)
+    }
+
+    /// Removes the file of a snapshot of another replica, or what is left of it.
+    pub(crate) fn remove_received(&self) {
+        receive::remove(&self.directory);
+    }
+
+    /// Takes the next part of the snapshot of another replica.
+    pub(crate) fn receive(
+        &self,
+        incoming: &mut Option<IncomingSnapshot>,
+        id: SnapshotId,
+        offset: u64,
+        part: &[u8],
+    ) -> Result<Received, NotReceived> {
+        receive::receive(&self.directory, &self.disk, incoming, id, offset, part)
+    }
+
+    /// Where the snapshot is whose last entry has this index.
+    pub(crate) fn path(&self, last: u64) -> PathBuf {
+        files::path(&self.directory, last)
     }
 
     /// What there is.

@@ -4,7 +4,7 @@ use super::*;
 use crate::ranges::{
     Ranges, RangesSettings,
     skip::SkippableEntry,
-    tests::{killed, open, read, settings, span, write},
+    tests::{alone, killed, open, read, settings, span, write},
 };
 use kv::{Database, FullName, Origin, RecordValue};
 use std::io;
@@ -52,7 +52,7 @@ async fn ranges_start_with_what_was_restored_and_go_on() {
     restore.finish().expect("finished");
     assert!(!fs::exists(data_dir.join(PART)).expect("known"));
 
-    let settings = RangesSettings { spans, ..settings(&data_dir) };
+    let settings = RangesSettings { spans: alone(&spans), ..settings(&data_dir) };
     let ranges = Ranges::open(&settings).expect("opened");
     let [low, high] = ranges.all() else { panic!("two ranges") };
     low.wait_until_loaded().await;

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     identity::{data_dir::DataDir, data_dir::lock, read_replica},
-    limits::LOG_FILES,
+    limits::{ELECTION, LOG_FILES},
     ranges::replicas::make_replica,
     replica::{Replica, files::ReplicaFiles},
 };
@@ -77,12 +77,19 @@ impl Node {
         let (data_dir, owner) = (self.data_dir.clone(), identity.owner());
         let snapshots = Snapshots::new(text, data_dir, directory.into(), owner, disk.clone(), Arc::default());
         let span = identity.span.clone();
-        let range = Range::new(span, store, snapshots, Arc::default(), disk, Fsync::Always);
+        let range = Range::new(span, Box::default(), store, snapshots, Arc::default(), disk, Fsync::Always);
         let range = Arc::new(range);
         range.set_transaction_limits(TransactionLimits::default());
         let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory: directory.into() };
         let (cache_bytes, log_files) = (FILE_BYTES, LOG_FILES);
-        let replica = Replica { range: range.clone(), files, cache_bytes, log_files };
+        let replica = Replica {
+            range: range.clone(),
+            files,
+            cache_bytes,
+            log_files,
+            transport: None,
+            election: ELECTION,
+        };
         let task = tokio::spawn(replica.run());
         match range.wait_until_loaded().await {
             RangeState::Ready => Ok(Running { range, task }),
@@ -90,7 +97,7 @@ impl Node {
                 task.await.expect("no panic");
                 Err(reason.to_string())
             }
-            RangeState::Loading => unreachable!("it is loaded"),
+            RangeState::Loading | RangeState::Following { .. } => unreachable!("it is loaded, and alone"),
         }
     }
 
@@ -163,7 +170,7 @@ fn files_now(directory: &Path) -> Files {
 /// Writes to a range, takes snapshots and starts it again, and notes what was acknowledged.
 async fn written_with(node: &Node, rng: &mut Rng) -> Vec<Moment> {
     let parent = TempDir::new_in(node.directory.path()).expect("a directory");
-    let (directory, _) = make_replica(parent.path(), &span("", None), 1, 1).expect("made");
+    let (directory, _) = make_replica(parent.path(), &span("", None), 1, [1, 1]).expect("made");
     let (mut contents, mut last) = (Contents::new(), 0);
     let mut moments = Vec::new();
     let mut running = node.start(&directory).await.expect("ready");

@@ -15,7 +15,7 @@ use std::os::unix::fs::symlink;
 const REPLICA: &str = "ranges/2-2/replica";
 
 fn two_ranges(data_dir: &Path) -> RangesSettings {
-    RangesSettings { spans: vec![span("", Some("n")), span("n", None)], ..settings(data_dir) }
+    RangesSettings { spans: alone(&[span("", Some("n")), span("n", None)]), ..settings(data_dir) }
 }
 
 /// A data directory with two ranges, each with a bucket.
@@ -59,7 +59,7 @@ async fn without_its_replica_file_a_range_stops_and_no_other_takes_its_place() {
         assert_eq!(*reason, *expected);
         assert_eq!(fs::read_dir(directory.path().join("ranges")).expect("a directory").count(), 2);
         // Without a row that might be its, it is kept, and no row to write back is known.
-        let first = RangesSettings { spans: vec![span("", Some("n"))], ..settings(directory.path()) };
+        let first = RangesSettings { spans: alone(&[span("", Some("n"))]), ..settings(directory.path()) };
         let ranges = Ranges::open(&first).expect("opened");
         assert_eq!(ranges.all()[0].wait_until_loaded().await, RangeState::Ready);
         assert!(ranges.left_over().is_empty());
@@ -98,9 +98,9 @@ async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_us
     fs::create_dir(ranges.join("lost+found")).expect("made");
     fs::write(ranges.join("dump-20261126.tgz"), "an operator's").expect("written");
     let mut settings = two_ranges(directory.path());
-    settings.spans[1] = span("n", Some("p"));
+    settings.spans[1] = ReplicaSpan::alone(span("n", Some("p")));
     Ranges::open(&settings).expect_err("another span");
-    settings.spans[1] = span("n", None);
+    settings.spans[1] = ReplicaSpan::alone(span("n", None));
     fs::remove_dir_all(ranges.join("7-9/log")).expect("removed");
     let RangeState::Stopped(reason) = second(&settings).await else { panic!("not stopped") };
     assert!(reason.ends_with(&format!("log is missing; {}", ways_out(&ranges.join("7-9")))), "{reason}");
@@ -162,7 +162,7 @@ async fn of_two_directories_of_a_range_none_is_taken_for_the_newer_one() {
     let skipped = SkippableEntry::find(directory.path(), "n..", 1).expect_err("not guessed").to_string();
     assert_eq!(skipped, expected);
     // Without its row, both are kept.
-    let first = RangesSettings { spans: vec![span("", Some("n"))], ..settings(directory.path()) };
+    let first = RangesSettings { spans: alone(&[span("", Some("n"))]), ..settings(directory.path()) };
     let opened = Ranges::open(&first).expect("opened");
     assert_eq!(opened.left_over(), [&*other, &*own]);
     opened.close().await;
@@ -382,8 +382,10 @@ async fn a_file_of_another_log_is_refused() {
 #[tokio::test]
 async fn a_damaged_log_stops_its_range_alone_with_file_and_offset() {
     let directory = TempDir::new().expect("a directory");
-    let settings =
-        RangesSettings { spans: vec![span("", Some("n")), span("n", None)], ..settings(directory.path()) };
+    let settings = RangesSettings {
+        spans: alone(&[span("", Some("n")), span("n", None)]),
+        ..settings(directory.path())
+    };
     let ranges = Ranges::open(&settings).expect("opened");
     for (range, line) in ranges.all().iter().zip(["SET a 1; SET b 1", "SET x 1"]) {
         assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
@@ -406,4 +408,59 @@ async fn a_damaged_log_stops_its_range_alone_with_file_and_offset() {
     assert_eq!(ranges.all()[1].wait_until_loaded().await, RangeState::Ready);
     assert_eq!(read(&ranges.all()[1], "GET x"), "1");
     ranges.close().await;
+}
+
+#[tokio::test]
+async fn without_its_snapshot_a_log_is_not_taken_for_all_there_was() {
+    let directory = TempDir::new().expect("a directory");
+    let ranges = open(directory.path()).await;
+    write(&ranges.all()[0], "SET a 1; SET b 1").await.expect("written");
+    ranges.all()[0].take_snapshot().await.expect("taken");
+    // The log is cut behind the snapshot, which an entry after that shows.
+    while ranges.all()[0].status().log.entries > 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    write(&ranges.all()[0], "SET c 1").await.expect("written");
+    ranges.close().await;
+    drop(ranges);
+    let [snapshot] = &snapshots(directory.path())[..] else { panic!("a snapshot") };
+    let bytes = fs::read(snapshot).expect("the snapshot");
+    let stopped = || async {
+        let ranges = Ranges::open(&settings(directory.path())).expect("opened");
+        let state = ranges.all()[0].wait_until_loaded().await;
+        ranges.close().await;
+        match state {
+            RangeState::Stopped(reason) => reason.to_string(),
+            state => panic!("{state:?}"),
+        }
+    };
+    for place in [6, bytes.len() / 2, bytes.len() - 1] {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1;
+        fs::write(snapshot, damaged).expect("written");
+        let reason = stopped().await;
+        assert!(reason.starts_with(&*snapshot.to_string_lossy()), "{reason}");
+        assert!(reason.contains("damaged in the block behind byte"), "{reason}");
+        assert!(reason.contains("; with the node stopped, move "), "{reason}");
+    }
+    let data_dir = directory.path().display();
+    let ways_out = format!(
+        "; with the node stopped, move {data_dir} elsewhere, to start empty and `restore` a backup, or \
+         {data_dir}/ranges/1-1 elsewhere, to start without these buckets"
+    );
+    let check =
+        |reason: String, problem| assert!(reason.ends_with(&format!("{problem}{ways_out}")), "{reason}");
+    fs::remove_file(snapshot).expect("removed");
+    check(stopped().await, "the log does not go on from the snapshot");
+    fs::write(snapshot, bytes).expect("written");
+    let log = directory.path().join("ranges/1-1/log");
+    for file in fs::read_dir(&log).expect("a directory") {
+        fs::remove_file(file.expect("a file").path()).expect("removed");
+    }
+    check(stopped().await, "log is empty");
+    // Nor without a snapshot, which would be a range without buckets.
+    fs::remove_file(snapshot).expect("removed");
+    check(stopped().await, "log is empty");
+    fs::remove_dir_all(&log).expect("removed");
+    check(stopped().await, "log is missing");
 }

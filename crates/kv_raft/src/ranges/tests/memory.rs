@@ -25,7 +25,7 @@ async fn without_memory_writes_that_need_some_are_refused_and_not_logged() {
 #[tokio::test]
 async fn all_ranges_of_a_node_share_its_memory() {
     let directory = TempDir::new().expect("a directory");
-    let spans = vec![span("", Some("m")), span("m", None)];
+    let spans = alone(&[span("", Some("m")), span("m", None)]);
     let settings = RangesSettings { spans, ..settings(directory.path()) };
     let ranges = open_with(&settings).await;
     let [one, other] = ranges.all() else { panic!("two ranges") };
@@ -43,7 +43,7 @@ async fn all_ranges_of_a_node_share_its_memory() {
 async fn all_ranges_of_a_node_share_the_cache_of_their_logs() {
     for (cache_bytes, of_each) in [(8 << 20, 3 << 20), (1, LOG_CACHE_LEAST / 4 * 3)] {
         let directory = TempDir::new().expect("a directory");
-        let spans = vec![span("", Some("m")), span("m", None)];
+        let spans = alone(&[span("", Some("m")), span("m", None)]);
         let logs = LogOptions { cache_bytes, ..LogOptions::default() };
         let ranges = open_with(&RangesSettings { spans, logs, ..settings(directory.path()) }).await;
         for range in ranges.all() {

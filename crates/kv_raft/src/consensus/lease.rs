@@ -1,0 +1,174 @@
+//! Who may read without asking the other replicas: a leader that a majority has answered a moment ago, and
+//! does not replace before some time has passed.
+//!
+//! A replica that has received something of its leader votes for no other one for the longer time of
+//! [`crate::limits::ELECTION`]. So the leader is the only one until then, counted from when it sent what a
+//! majority has answered. That clocks run at rates within 10 % of each other is assumed; that they show the
+//! same time is not. See section 6.4.1 of Ongaro, "Consensus: Bridging Theory and Practice" (2014).
+
+use crate::{limits::LEASE, log::encoding::Vote};
+use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+/// The lease of a replica while it leads.
+#[derive(Debug, Default)]
+pub(crate) struct Lease {
+    /// When it ends; zero if there is none.
+    end: AtomicU64,
+    answers: Mutex<Answers>,
+}
+
+/// Who has answered the leader.
+#[derive(Debug, Default)]
+struct Answers {
+    /// The vote by which it leads.
+    vote: Option<Vote>,
+    replica: u64,
+    /// The voters before and after while they change.
+    voters: Vec<Vec<u64>>,
+    /// The vote by which it led, and does no more.
+    resigned: Option<Vote>,
+    /// When that was sent which each has answered last.
+    sent: BTreeMap<u64, Duration>,
+}
+
+/// The time since the system has started. It goes on while that sleeps.
+pub(crate) fn now() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+impl Lease {
+    /// The replica leads by this vote from now on.
+    pub(crate) fn begin(&self, replica: u64, vote: Vote, voters: Vec<Vec<u64>>) {
+        let mut answers = self.answers.lock();
+        if answers.resigned == Some(vote) {
+            return;
+        }
+        if answers.vote != Some(vote) {
+            *answers = Answers { vote: Some(vote), replica, ..Answers::default() };
+        }
+        answers.voters = voters;
+        self.end.store(answers.end(now()), Relaxed);
+    }
+
+    /// The members change: a majority of each of these sets is needed from now on.
+    pub(crate) fn set_voters(&self, voters: Vec<Vec<u64>>) {
+        let mut answers = self.answers.lock();
+        answers.voters = voters;
+        self.end.store(answers.end(now()), Relaxed);
+    }
+
+    /// The replica gives up its lead. It does not read any more, although others may still follow it.
+    pub(crate) fn resign(&self) {
+        let mut answers = self.answers.lock();
+        *answers = Answers { resigned: answers.vote, ..Answers::default() };
+        self.end.store(0, Relaxed);
+    }
+
+    /// The replica does not lead any more.
+    pub(crate) fn end(&self) {
+        let mut answers = self.answers.lock();
+        *answers = Answers::default();
+        self.end.store(0, Relaxed);
+    }
+
+    /// Another replica has answered what was sent then, and follows this leader.
+    pub(crate) fn extend(&self, vote: Vote, replica: u64, sent: Duration) {
+        let mut answers = self.answers.lock();
+        if answers.vote == Some(vote) {
+            let last = answers.sent.entry(replica).or_default();
+            *last = sent.max(*last);
+            self.end.store(answers.end(now()), Relaxed);
+        }
+    }
+
+    /// Whether there is one.
+    #[inline]
+    pub(crate) fn is_valid(&self) -> bool {
+        now().as_nanos() < u128::from(self.end.load(Relaxed))
+    }
+}
+
+impl Answers {
+    /// When the lease ends, in nanoseconds of [`now`].
+    fn end(&self, now: Duration) -> u64 {
+        let sent = |replica: &u64| match *replica == self.replica {
+            true => now,
+            false => self.sent.get(replica).copied().unwrap_or_default(),
+        };
+        let answered_by_majority = |voters: &Vec<u64>| {
+            let mut sent: Vec<_> = voters.iter().map(sent).collect();
+            sent.sort_unstable();
+            // As many have answered this one or a later one.
+            sent.len().checked_sub(voters.len() / 2 + 1).and_then(|place| sent.get(place).copied())
+        };
+        let oldest = self.voters.iter().map(|voters| answered_by_majority(voters).unwrap_or_default()).min();
+        match oldest {
+            Some(sent) if !sent.is_zero() => (sent + LEASE).as_nanos() as u64,
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VOTE: Vote = Vote { term: 3, replica: 1, is_committed: true };
+
+    fn lease(voters: &[&[u64]]) -> Lease {
+        let lease = Lease::default();
+        lease.begin(1, VOTE, voters.iter().map(|set| set.to_vec()).collect());
+        lease
+    }
+
+    #[test]
+    fn a_lease_needs_a_majority_of_voters_that_answered_a_moment_ago() {
+        let (recent, old) = (now(), now() - LEASE);
+        let lease = lease(&[&[1, 2, 3, 4, 5]]);
+        assert!(!lease.is_valid(), "it alone");
+        lease.extend(VOTE, 2, recent);
+        lease.extend(VOTE, 3, old);
+        lease.extend(VOTE, 9, recent);
+        assert!(!lease.is_valid(), "two of five: one answered long ago, one is no voter");
+        lease.extend(VOTE, 4, recent);
+        assert!(lease.is_valid());
+        lease.extend(VOTE, 4, old);
+        assert!(lease.is_valid(), "an answer that came late");
+        lease.end();
+        assert!(!lease.is_valid());
+    }
+
+    #[test]
+    fn answers_of_another_term_do_not_count() {
+        let lease = lease(&[&[1, 2, 3]]);
+        lease.extend(Vote { term: 2, ..VOTE }, 2, now());
+        assert!(!lease.is_valid());
+        lease.extend(VOTE, 2, now());
+        assert!(lease.is_valid());
+        lease.begin(1, Vote { term: 5, ..VOTE }, vec![vec![1, 2, 3]]);
+        assert!(!lease.is_valid(), "it leads again");
+        let vote = Vote { term: 5, ..VOTE };
+        lease.extend(vote, 2, now());
+        lease.resign();
+        lease.begin(1, vote, vec![vec![1, 2, 3]]);
+        lease.extend(vote, 2, now());
+        assert!(!lease.is_valid(), "it has resigned");
+    }
+
+    #[test]
+    fn while_members_change_a_majority_of_both_sets_is_needed() {
+        let lease = lease(&[&[1]]);
+        assert!(lease.is_valid(), "the only voter");
+        lease.set_voters(vec![vec![1], vec![1, 2, 3]]);
+        assert!(!lease.is_valid());
+        lease.extend(VOTE, 3, now());
+        assert!(lease.is_valid());
+    }
+}

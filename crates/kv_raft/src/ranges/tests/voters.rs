@@ -1,0 +1,376 @@
+//! Ranges with three replicas, on nodes of one process whose links can be cut.
+
+use super::*;
+use crate::{
+    limits::{ELECTION, QUORUM_WAIT},
+    range::leader::Leader,
+};
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Instant,
+};
+use tokio::time::timeout;
+
+const NODES: [&str; 3] = ["foo@a", "bar@b", "baz@c"];
+
+/// What carries the frames of all nodes.
+#[derive(Debug, Default)]
+struct Network {
+    nodes: Mutex<BTreeMap<String, Weak<Ranges>>>,
+    /// From which node to which nothing gets through.
+    cut: Mutex<BTreeSet<(String, String)>>,
+}
+
+/// The network as one node sees it.
+#[derive(Debug)]
+struct Link {
+    from: String,
+    network: Arc<Network>,
+}
+
+impl SendFrame for Link {
+    fn send(&self, node: &str, frame: Vec<u8>) {
+        if self.network.cut.lock().contains(&(self.from.clone(), node.to_owned())) {
+            return;
+        }
+        let receiver = self.network.nodes.lock().get(node).and_then(Weak::upgrade);
+        if let Some(receiver) = receiver {
+            receiver.receive(&self.from, frame);
+        }
+    }
+}
+
+/// Three nodes, each with a data directory.
+struct Nodes {
+    network: Arc<Network>,
+    directories: [Mutex<TempDir>; 3],
+    running: [Mutex<Option<Arc<Ranges>>>; 3],
+}
+
+impl Nodes {
+    fn start() -> Nodes {
+        let directories = [(); 3].map(|()| Mutex::new(TempDir::new().expect("a directory")));
+        let nodes = Nodes { network: Arc::default(), directories, running: Default::default() };
+        (0..3).for_each(|node| nodes.open(node));
+        nodes
+    }
+
+    fn open(&self, node: usize) {
+        let (from, network) = (NODES[node].to_owned(), self.network.clone());
+        let row = ReplicaSpan { span: span("", None), nodes: NODES.map(Arc::from).into() };
+        let settings = RangesSettings {
+            node: NODES[node].into(),
+            spans: vec![row],
+            carrier: Arc::new(Link { from, network }),
+            ..settings(self.directories[node].lock().path())
+        };
+        let ranges = Arc::new(Ranges::open(&settings).expect("opened"));
+        self.network.nodes.lock().insert(NODES[node].into(), Arc::downgrade(&ranges));
+        *self.running[node].lock() = Some(ranges);
+    }
+
+    async fn close(&self, node: usize) {
+        let ranges = self.running[node].lock().take().expect("running");
+        ranges.close().await;
+        // Its directory can be opened again when nobody uses it any more.
+        while Arc::strong_count(&ranges) > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// As a `kill -9` would leave it: what it has on disk now is what it has when it is opened again.
+    async fn kill(&self, node: usize) {
+        self.isolate(node, true);
+        let killed = killed(self.directories[node].lock().path());
+        self.close(node).await;
+        *self.directories[node].lock() = killed;
+        self.isolate(node, false);
+    }
+
+    /// Has a node begin with an empty disk.
+    async fn wipe(&self, node: usize) {
+        self.close(node).await;
+        *self.directories[node].lock() = TempDir::new().expect("a directory");
+    }
+
+    /// Cuts all links of a node, or restores them.
+    fn isolate(&self, node: usize, is_cut: bool) {
+        let mut cut = self.network.cut.lock();
+        for other in (0..3).filter(|other| *other != node) {
+            for pair in [(node, other), (other, node)] {
+                let pair = (NODES[pair.0].to_owned(), NODES[pair.1].to_owned());
+                if is_cut {
+                    cut.insert(pair)
+                } else {
+                    cut.remove(&pair)
+                };
+            }
+        }
+    }
+
+    fn range(&self, node: usize) -> Arc<Range> {
+        self.running[node].lock().as_ref().expect("running").all()[0].clone()
+    }
+
+    /// Waits until one of these nodes leads.
+    async fn leader_of(&self, among: &[usize]) -> usize {
+        let began = Instant::now();
+        loop {
+            let leads = |node: &&usize| self.range(**node).leader() == Leader::Here;
+            if let Some(leader) = among.iter().find(leads) {
+                return *leader;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "nobody leads");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Writes at the leader among these nodes, whoever that is, until it is acknowledged.
+    async fn write(&self, among: &[usize], line: &str) -> usize {
+        loop {
+            let leader = self.leader_of(among).await;
+            match write(&self.range(leader), line).await {
+                Ok(_) => return leader,
+                Err(error) => assert!(!matches!(error, RangeError::Stopped { .. }), "{error}"),
+            }
+        }
+    }
+
+    /// Waits until a node has executed what another one has.
+    async fn catch_up(&self, node: usize, leader: usize) {
+        let applied = |node| self.range(node).status().applied;
+        let (wanted, began) = (applied(leader), Instant::now());
+        while applied(node) < wanted {
+            let status = || self.range(node).status();
+            assert!(began.elapsed() < Duration::from_secs(20), "{wanted}: {:?}", status());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until a node knows that the replicas of all three, and no others, are the voters.
+    async fn wait_for_voters(&self, node: usize) {
+        let running = self.running.iter().filter_map(|running| running.lock().clone());
+        let mut replicas: Vec<_> = running.map(|ranges| ranges.transports[0].replica()).collect();
+        replicas.sort_unstable();
+        let voters = || self.range(node).progress.position().map(|position| position.voters);
+        let began = Instant::now();
+        while voters() != Some(vec![replicas.clone()]) {
+            assert!(began.elapsed() < Duration::from_secs(20), "{replicas:?}: {:?}", voters());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn others(node: usize) -> [usize; 2] {
+    [(node + 1) % 3, (node + 2) % 3]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_is_on_a_majority_and_survives_the_leader() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    for follower in others(leader) {
+        nodes.catch_up(follower, leader).await;
+        assert_eq!(stored(&nodes.range(follower), "GET a"), "1");
+        let range = nodes.range(follower);
+        let refused = range.may_read().expect_err("it follows");
+        let expected = RangeError::NotLeader { range: "..".into(), leader: NODES[leader].into() };
+        assert_eq!(refused, expected);
+        assert_eq!(write(&range, "SET a 2").await, Err(expected));
+    }
+    nodes.kill(leader).await;
+    let second = nodes.write(&others(leader), "SET b 1").await;
+    assert_eq!(read(&nodes.range(second), "GET a"), "1");
+    nodes.open(leader);
+    nodes.catch_up(leader, second).await;
+    assert_eq!(stored(&nodes.range(leader), "GET b"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_without_a_majority_serves_nothing() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&[0, 1, 2], "SET a old").await;
+    nodes.isolate(leader, true);
+    // It does not know yet, so this waits for the others.
+    let unknown = write(&nodes.range(leader), "SET a unknown").await;
+    assert_eq!(unknown, Err(RangeError::Unknown { range: "..".into() }));
+    let none = RangeError::NoLeader { range: "..".into(), needs: 2, nodes: NODES.join(", ").into() };
+    assert_eq!(nodes.range(leader).may_read(), Err(none.clone()));
+    assert_eq!(write(&nodes.range(leader), "SET a refused").await, Err(none));
+    let second = nodes.write(&others(leader), "SET a new").await;
+    nodes.isolate(leader, false);
+    nodes.catch_up(leader, second).await;
+    assert_eq!(stored(&nodes.range(leader), "GET a"), "new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_was_away_gets_the_snapshot_when_the_log_begins_behind_it() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    let away = others(leader)[0];
+    nodes.kill(away).await;
+    for number in 0..crate::limits::KEPT_ENTRIES + 50 {
+        nodes.write(&[leader], &format!("HSET h f{number} {number}")).await;
+    }
+    nodes.range(leader).take_snapshot().await.expect("taken");
+    nodes.open(away);
+    nodes.catch_up(away, leader).await;
+    assert_eq!(stored(&nodes.range(away), "HLEN h"), format!("Number({})", crate::limits::KEPT_ENTRIES + 50));
+    // It goes on from there when it begins again.
+    nodes.kill(away).await;
+    nodes.open(away);
+    nodes.write(&[leader], "SET b 1").await;
+    nodes.catch_up(away, leader).await;
+    assert_eq!(stored(&nodes.range(away), "GET a"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_an_empty_disk_gets_a_new_replica_and_the_old_one_has_no_vote() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    let [wiped, other] = others(leader);
+    nodes.wipe(wiped).await;
+    nodes.open(wiped);
+    nodes.catch_up(wiped, leader).await;
+    assert_eq!(stored(&nodes.range(wiped), "GET a"), "1");
+    nodes.wait_for_voters(wiped).await;
+    nodes.close(other).await;
+    nodes.write(&[leader, wiped], "SET b 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_of_one_replica_becomes_one_of_three_while_it_is_used() {
+    let nodes = Nodes::start();
+    for node in 0..3 {
+        nodes.wipe(node).await;
+    }
+    let alone = Ranges::open(&RangesSettings {
+        node: NODES[1].into(),
+        ..settings(nodes.directories[1].lock().path())
+    });
+    let alone = alone.expect("opened");
+    assert_eq!(alone.all()[0].wait_until_loaded().await, RangeState::Ready);
+    write(&alone.all()[0], "SET a 1").await.expect("written");
+    alone.close().await;
+    drop(alone);
+    (0..3).for_each(|node| nodes.open(node));
+    nodes.write(&[0, 1, 2], "SET b 1").await;
+    for node in [0, 2] {
+        nodes.catch_up(node, 1).await;
+        assert_eq!(stored(&nodes.range(node), "GET a"), "1");
+    }
+    nodes.wait_for_voters(0).await;
+    nodes.wait_for_voters(2).await;
+    nodes.kill(1).await;
+    let leader = nodes.write(&[0, 2], "SET c 1").await;
+    assert_eq!(read(&nodes.range(leader), "GET a"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_ends_hands_over_to_a_replica_that_has_all_entries() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    nodes.range(leader).hand_over().await;
+    nodes.close(leader).await;
+    // Requests wait for no longer.
+    let others = others(leader);
+    let led = timeout(QUORUM_WAIT, nodes.leader_of(&others));
+    led.await.expect("another one leads when it has ended");
+    let next = nodes.write(&others, "SET b 1").await;
+    assert_eq!(read(&nodes.range(next), "GET a"), "1");
+}
+
+#[test]
+fn a_slow_disk_has_replicas_wait_for_longer_before_they_call_an_election() {
+    let milliseconds = Duration::from_millis;
+    assert_eq!(election_for(milliseconds(40)), ELECTION);
+    assert_eq!(election_for(milliseconds(80)), (milliseconds(800), milliseconds(1_600)));
+}
+
+/// Seconds of faults; `KV_REPLICA_FAULTS` says otherwise.
+const FAULT_SECONDS: u64 = 10;
+
+/// Counts at whichever node leads, and reads there. What was acknowledged before must be in each reply.
+async fn count(nodes: Arc<Nodes>, seed: u64, counted: Arc<AtomicU64>) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    loop {
+        let node = random.usize(0..3);
+        tokio::time::sleep(Duration::from_micros(random.u64(0..2_000))).await;
+        let Some(running) = nodes.running[node].lock().clone() else { continue };
+        let (range, before) = (&running.all()[0], counted.load(SeqCst));
+        let reply = match random.bool() {
+            true if range.may_read().is_ok() => stored(range, "GET count"),
+            true => continue,
+            // One whose leader is cut off takes long, and its outcome is unknown.
+            false => match timeout(Duration::from_millis(50), write(range, "INCR count")).await {
+                Ok(Ok(mut replies)) => replies.remove(0),
+                Ok(Err(_)) | Err(_) => continue,
+            },
+        };
+        let value = reply.trim_start_matches("Number(").trim_end_matches(')').parse().unwrap_or(0);
+        assert!(value >= before, "seed {seed}: {} has {value}, and {before} was acknowledged", NODES[node]);
+        counted.fetch_max(value, SeqCst);
+    }
+}
+
+/// What happens to one node, and ends after some time.
+async fn fault(nodes: &Nodes, random: &mut fastrand::Rng) {
+    let leads = |node: &usize| nodes.range(*node).leader() == Leader::Here;
+    let leader = (0..3).find(leads).filter(|_| random.bool());
+    let node = leader.unwrap_or_else(|| random.usize(0..3));
+    // An election takes up to about two seconds.
+    let wait = Duration::from_millis(random.u64(0..4_000));
+    match random.usize(0..4) {
+        0 => {
+            nodes.kill(node).await;
+            tokio::time::sleep(wait).await;
+            nodes.open(node);
+        }
+        1 => {
+            nodes.close(node).await;
+            tokio::time::sleep(wait).await;
+            nodes.open(node);
+        }
+        2 => {
+            nodes.isolate(node, true);
+            tokio::time::sleep(wait).await;
+            nodes.isolate(node, false);
+        }
+        _ => {
+            let pair = (NODES[node].to_owned(), NODES[(node + random.usize(1..3)) % 3].to_owned());
+            nodes.network.cut.lock().insert(pair.clone());
+            tokio::time::sleep(wait).await;
+            nodes.network.cut.lock().remove(&pair);
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(random.u64(0..1_000))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_and_no_read_is_stale_whatever_happens_to_one_node_at_a_time() {
+    let seconds = env::var("KV_REPLICA_FAULTS").map_or(FAULT_SECONDS, |set| set.parse().expect("seconds"));
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let (nodes, counted) = (Arc::new(Nodes::start()), Arc::<AtomicU64>::default());
+    nodes.write(&[0, 1, 2], "SET count 0").await;
+    let clients = (0..4).map(|client| tokio::spawn(count(nodes.clone(), seed ^ client, counted.clone())));
+    let (clients, began) = (Vec::from_iter(clients), Instant::now());
+    let mut random = fastrand::Rng::with_seed(seed);
+    while began.elapsed() < Duration::from_secs(seconds) {
+        fault(&nodes, &mut random).await;
+        assert!(!clients.iter().any(|client| client.is_finished()), "what a client has seen is above");
+    }
+    let before = counted.load(SeqCst);
+    while counted.load(SeqCst) == before {
+        assert!(!clients.iter().any(|client| client.is_finished()), "what a client has seen is above");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    println!("{} counted", counted.load(SeqCst));
+    clients.iter().for_each(|client| client.abort());
+}

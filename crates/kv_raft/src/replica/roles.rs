@@ -1,0 +1,307 @@
+//! A replica among others: it takes the entries of a leader, or leads itself. A leader serves requests as
+//! long as a majority answers it.
+
+use super::{End, Replica};
+use crate::{
+    consensus::{
+        Consensus, ProposeError, Role, Roles,
+        lease::Lease,
+        transport::{OtherReplica, Transport},
+    },
+    error::RangeError,
+    group::process,
+    limits::{ELECTION_PAUSE, ELECTION_PAUSE_BEHIND, LEASE_CHECK_PAUSE, MEMBERS_PAUSE, QUORUM_WAIT},
+    log::Log,
+    proposals::{ClosedGroup, OpenGroup},
+};
+use parking_lot::Mutex;
+use std::{collections::BTreeSet, future::pending, sync::Arc, time::Instant};
+use tokio::time::{interval, sleep, sleep_until};
+
+/// How a role ends.
+enum Next {
+    /// Another one begins, or the same again.
+    Role,
+    /// It leads, and a majority does not answer.
+    WithoutQuorum,
+    End(End),
+}
+
+/// A group in flight. If it is dropped before it was executed, its outcome is unknown.
+struct Proposed<'a> {
+    consensus: &'a Consensus,
+    range: Arc<str>,
+    group: Arc<ClosedGroup>,
+}
+
+impl Drop for Proposed<'_> {
+    fn drop(&mut self) {
+        self.consensus.abandon(&self.group);
+        self.group.completion.set(Err(RangeError::Unknown { range: self.range.clone() }));
+    }
+}
+
+impl Replica {
+    /// Leads or follows until something fails or the range is closed.
+    pub(super) async fn take_part(
+        &self,
+        consensus: &Consensus,
+        transport: &Arc<Transport>,
+        log: &Arc<Mutex<Log>>,
+    ) -> End {
+        let run = async {
+            tokio::select! {
+                end = self.play_roles(consensus, transport) => end,
+                end = self.name_members(consensus, transport) => end,
+                () = transport.introduce() => unreachable!("it does not end"),
+            }
+        };
+        self.run_beside(consensus, log, run).await
+    }
+
+    /// Names the members of a new range, if this is the first of its nodes by their names: when all of them
+    /// are known, and none has taken part before.
+    async fn name_members(&self, consensus: &Consensus, transport: &Transport) -> End {
+        loop {
+            match consensus.has_members().await {
+                Ok(false) if transport.is_first => {}
+                Ok(_) => return pending().await,
+                Err(broken) => return End::Broken(broken.to_string()),
+            }
+            let is_new = |other: &OtherReplica| !other.has_members;
+            let others: Option<BTreeSet<_>> =
+                transport.others().map(|(_, other)| other.filter(is_new).map(|other| other.id)).collect();
+            match others {
+                Some(mut members) => {
+                    members.insert(transport.replica());
+                    if let Err(broken) = consensus.name_members(&members).await {
+                        return End::Broken(broken.to_string());
+                    }
+                }
+                None => transport.changed().await,
+            }
+        }
+    }
+
+    async fn play_roles(&self, consensus: &Consensus, transport: &Transport) -> End {
+        let mut roles = consensus.roles();
+        let mut next_election = Instant::now();
+        loop {
+            let next = match roles.current() {
+                Role::Leader { term } => {
+                    let next = tokio::select! {
+                        next = self.lead(consensus, transport) => next,
+                        next = self.wait_until_deposed(term, &mut roles) => next,
+                    };
+                    self.range.follow(None);
+                    // Others have the time that they would have if another one had led.
+                    transport.contact.note();
+                    match next {
+                        Next::WithoutQuorum => self.wait_for_quorum(term, &mut roles).await,
+                        next => next,
+                    }
+                }
+                Role::Follower { leader } => tokio::select! {
+                    next = self.follow(leader, transport, &mut roles) => next,
+                    next = self.call_election(consensus, transport, &mut next_election) => next,
+                },
+            };
+            if let Next::End(end) = next {
+                return end;
+            }
+        }
+    }
+
+    /// Calls an election when the leader has been silent for so long that others may vote, and not too soon
+    /// after the last one. Each waits for a random time, so that one is mostly the first.
+    async fn call_election(
+        &self,
+        consensus: &Consensus,
+        transport: &Transport,
+        next_election: &mut Instant,
+    ) -> Next {
+        let (longest_delay, lease) = self.election;
+        let delay = longest_delay.mul_f64(fastrand::f64());
+        loop {
+            let votes = consensus.votes();
+            let silent_since =
+                if votes == 1 { *next_election } else { transport.contact.last() + lease + delay };
+            let due = silent_since.max(*next_election);
+            if votes > 0 && due <= Instant::now() {
+                break;
+            }
+            sleep_until(due.max(Instant::now() + LEASE_CHECK_PAUSE).into()).await;
+        }
+        let (least, most) =
+            if transport.contact.take_behind() { ELECTION_PAUSE_BEHIND } else { ELECTION_PAUSE };
+        *next_election = Instant::now() + least + (most - least).mul_f64(fastrand::f64());
+        match consensus.elect().await {
+            // What comes of it is seen in the roles.
+            Ok(()) => pending().await,
+            Err(broken) => Next::End(End::Broken(broken.to_string())),
+        }
+    }
+
+    /// Takes the entries of a leader, until there is another one.
+    async fn follow(&self, leader: Option<u64>, transport: &Transport, roles: &mut Roles<'_>) -> Next {
+        let range = &self.range;
+        let name_leader = async {
+            let Some(leader) = leader else { return range.follow(None) };
+            let mut node = transport.node_of(leader);
+            while node.is_none() {
+                range.follow(None);
+                sleep(LEASE_CHECK_PAUSE).await;
+                node = transport.node_of(leader);
+            }
+            range.follow(node);
+        };
+        tokio::select! {
+            changed = async { name_leader.await; roles.changed().await } => match changed {
+                Ok(()) => Next::Role,
+                Err(broken) => Next::End(End::Broken(broken.to_string())),
+            },
+            // Nothing is accepted, so there is none until the range is closed.
+            group = range.proposals.next() => match group {
+                None => Next::End(End::Closed),
+                Some(_) => Next::Role,
+            },
+        }
+    }
+
+    /// Serves requests, when a majority has answered and all that was acknowledged before is executed.
+    async fn lead(&self, consensus: &Consensus, transport: &Transport) -> Next {
+        let range = &self.range;
+        consensus.begin_to_lead();
+        while !self.lease().is_valid() {
+            if range.proposals.is_closed() {
+                return Next::End(End::Closed);
+            }
+            sleep(LEASE_CHECK_PAUSE).await;
+        }
+        // Those of clients of nodes that are gone would stay.
+        let first = range.proposals.end_of_watches();
+        if let Err(next) = self.propose_or_fail(consensus, first).await {
+            return next;
+        }
+        range.set_ready();
+        tracing::info!(range = &*range.span().text, "this node leads the range");
+        tokio::select! {
+            next = self.propose_as_leader(consensus) => next,
+            () = self.keep_members(consensus, transport) => unreachable!("it does not end"),
+        }
+    }
+
+    /// Proposes what waits, one group after the other, until the range is closed or another replica is to
+    /// lead: then that has all that was executed here.
+    async fn propose_as_leader(&self, consensus: &Consensus) -> Next {
+        let range = &self.range;
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = range.is_to_be_handed_over() => {
+                    range.follow(None);
+                    let is_led = consensus.hand_over().await;
+                    tracing::info!(range = &*range.span().text, is_led, "this node leads the range no more");
+                    return Next::Role;
+                }
+                next = range.proposals.next() => next,
+            };
+            let Some((group, writing)) = next else { return Next::End(End::Closed) };
+            if let Err(next) = self.propose_or_fail(consensus, group).await {
+                return next;
+            }
+            drop(writing);
+            range.proposals.end_group();
+        }
+    }
+
+    /// Proposes a group, and waits until it is executed. If it is not, those who wait for it learn whether it
+    /// may be executed yet.
+    async fn propose_or_fail(&self, consensus: &Consensus, group: OpenGroup) -> Result<(), Next> {
+        let terms = self.range.terms();
+        let closed = process(group.len(), || group.close(terms));
+        let group = closed.map_err(|malformed| Next::End(End::Broken(malformed.to_string())))?;
+        let (range, group) = (self.range.span().text.as_ref().into(), Arc::new(group));
+        let proposed = Proposed { consensus, range, group: group.clone() };
+        match consensus.propose(group.clone()).await {
+            Ok(()) => Ok(()),
+            Err(ProposeError::NotLeader) => {
+                if !consensus.abandon(&group) {
+                    group.completion.set(Err(self.range.not_leader(None)));
+                }
+                drop(proposed);
+                Err(Next::Role)
+            }
+            Err(ProposeError::Broken(broken)) => Err(Next::End(End::Broken(broken.to_string()))),
+        }
+    }
+
+    /// Waits until another replica leads, or until a majority has not answered for too long.
+    async fn wait_until_deposed(&self, term: u64, roles: &mut Roles<'_>) -> Next {
+        let (mut ticks, mut answered) = (interval(LEASE_CHECK_PAUSE), Instant::now());
+        loop {
+            tokio::select! {
+                changed = roles.changed() => match changed {
+                    Ok(()) if roles.current() == (Role::Leader { term }) => {}
+                    Ok(()) => return Next::Role,
+                    Err(broken) => return Next::End(End::Broken(broken.to_string())),
+                },
+                _ = ticks.tick() => {
+                    if self.lease().is_valid() {
+                        answered = Instant::now();
+                    } else if answered.elapsed() > QUORUM_WAIT {
+                        let span = &*self.range.span().text;
+                        tracing::warn!(range = span, "a majority of the range does not answer: it serves nothing");
+                        return Next::WithoutQuorum;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Serves nothing until a majority answers again, or another replica leads.
+    async fn wait_for_quorum(&self, term: u64, roles: &mut Roles<'_>) -> Next {
+        let mut ticks = interval(LEASE_CHECK_PAUSE);
+        loop {
+            tokio::select! {
+                changed = roles.changed() => match changed {
+                    Ok(()) if roles.current() == (Role::Leader { term }) => {}
+                    Ok(()) => return Next::Role,
+                    Err(broken) => return Next::End(End::Broken(broken.to_string())),
+                },
+                _ = ticks.tick() => {
+                    if self.lease().is_valid() {
+                        return Next::Role;
+                    }
+                    if self.range.proposals.is_closed() {
+                        return Next::End(End::Closed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes the replicas of the row's nodes the members, when all of them are known: one that is new, on an
+    /// empty disk or at an empty node, takes the place of the one before.
+    async fn keep_members(&self, consensus: &Consensus, transport: &Transport) {
+        let mut ticks = interval(MEMBERS_PAUSE);
+        loop {
+            ticks.tick().await;
+            let is_accepted = |other: &OtherReplica| !other.has_members || consensus.is_member(other.id);
+            let others: Option<BTreeSet<_>> = transport
+                .others()
+                .map(|(_, other)| other.filter(is_accepted).map(|other| other.id))
+                .collect();
+            let Some(mut replicas) = others else { continue };
+            replicas.insert(transport.replica());
+            if let Err(error) = consensus.change_members(&replicas).await {
+                let span = &*self.range.span().text;
+                tracing::warn!(range = span, %error, "the members of the range cannot be changed; trying again");
+            }
+        }
+    }
+
+    fn lease(&self) -> &Lease {
+        self.range.lease.as_deref().expect("there are other replicas")
+    }
+}
