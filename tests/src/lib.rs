@@ -1,9 +1,10 @@
 //! Helpers of the whole-release tests. They build the releases and start them as a user does, on ports and in
 //! directories of their own.
 //!
-//! A [`Release`] is one running node; a [`Pair`] is foo and bar, connected through [`Proxy`]s that a test can
-//! stall or cut; a [`Client`] speaks the text protocol, a [`RespClient`] the Redis protocol; [`golden`] and
-//! [`redis_golden`] play recorded sessions; [`history`] checks what several clients have seen.
+//! A [`Release`] is one running node; a [`Trio`] is three with copies of all buckets; a [`Pair`] is foo and
+//! bar, connected through [`Proxy`]s that a test can stall or cut; a [`Client`] speaks the text protocol, a
+//! [`RespClient`] the Redis protocol; [`golden`] and [`redis_golden`] play recorded sessions; [`Registers`]
+//! are what clients use while nodes are disturbed, and [`history`] checks what they have seen.
 
 mod build;
 mod client;
@@ -14,6 +15,7 @@ mod output;
 mod pair;
 mod proxy;
 pub mod redis_golden;
+mod registers;
 mod release;
 pub mod resp;
 mod scripted_redis;
@@ -22,6 +24,7 @@ mod small_disk;
 mod temp_dir;
 mod terminal;
 mod tool;
+mod trio;
 mod wait;
 
 pub use client::Client;
@@ -29,6 +32,7 @@ pub use endless_log::EndlessLog;
 pub use output::{sorted_lines, text};
 pub use pair::Pair;
 pub use proxy::Proxy;
+pub use registers::Registers;
 pub use release::{Release, spawn_verb, verb};
 pub use resp::RespClient;
 pub use rustix::process::Signal;
@@ -38,4 +42,5 @@ pub use small_disk::SmallDisk;
 pub use temp_dir::{TempDir, copy_directory};
 pub use terminal::Terminal;
 pub use tool::{RedisServer, python_with_redis, tool};
+pub use trio::{TRIO, Trio};
 pub use wait::{TIMEOUT, spin_until, wait_until};

@@ -107,6 +107,16 @@ pub enum Error {
     /// A durable range has not answered.
     #[error(transparent)]
     Range(#[from] RangeFailure),
+    /// This node has a replica of a row, and no place for it.
+    #[error(
+        "node {node} has a replica of {row}, and no data_dir; give it one, such as data_dir = \"data/{node}\""
+    )]
+    NoDataDir {
+        /// This node.
+        node: Arc<str>,
+        /// The row.
+        row: String,
+    },
     /// The data directory cannot be used.
     #[error("{0}")]
     DataDir(String),
@@ -202,6 +212,7 @@ impl Error {
             | Error::SeveralRanges { .. }
             | Error::Range(_)
             | Error::DataDir(_)
+            | Error::NoDataDir { .. }
             | Error::NotOwner { .. }
             | Error::RoutesDiffer { .. }
             | Error::Refused(_)
@@ -209,6 +220,16 @@ impl Error {
             | Error::UnknownNode { .. }
             | Error::NoLinkAddress { .. }
             | Error::Bind { .. } => Outcome::NotDone,
+        }
+    }
+
+    /// Whether nothing was done, and another node that has a replica, or the same one in a moment, may serve
+    /// the request.
+    pub(crate) fn is_misdirected(&self) -> bool {
+        match self {
+            Error::NodeDown { .. } => true,
+            Error::Range(failure) => failure.is_misdirected(),
+            _ => false,
         }
     }
 
@@ -246,6 +267,8 @@ pub struct RangeFailure {
     pub kind: RangeFailureKind,
     /// The reason in words.
     pub message: Box<str>,
+    /// The node that leads the range, if it is another one that is known.
+    pub leader: Option<Box<str>>,
 }
 
 /// What clients may do when a durable range has not answered.
@@ -257,6 +280,10 @@ pub enum RangeFailureKind {
     Behind,
     /// The request is too large. Nothing was done.
     TooLarge,
+    /// Another node leads the range. Nothing was done.
+    NotLeader,
+    /// No node leads it, as a majority does not answer, or none was elected yet. Nothing was done.
+    NoLeader,
     /// The range cannot go on. Nothing was done.
     Stopped,
     /// The disk takes nothing, so only reads are answered. Nothing was done.
@@ -268,10 +295,20 @@ pub enum RangeFailureKind {
 }
 
 impl RangeFailure {
-    /// A range that loads or has stopped, whose reason is in the log of its node.
-    pub(crate) fn not_serving() -> RangeFailure {
-        let message = "the range of the bucket is loading or has stopped: its node's log says more; retry";
-        RangeFailure { kind: RangeFailureKind::Loading, message: message.into() }
+    /// A failure without a leader who could be asked instead.
+    pub fn new(kind: RangeFailureKind, message: impl Into<Box<str>>) -> RangeFailure {
+        RangeFailure { kind, message: message.into(), leader: None }
+    }
+
+    /// Whether nothing was done, and another replica, or the same one in a moment, may serve the request.
+    pub(crate) fn is_misdirected(&self) -> bool {
+        matches!(
+            self.kind,
+            RangeFailureKind::NotLeader
+                | RangeFailureKind::NoLeader
+                | RangeFailureKind::Loading
+                | RangeFailureKind::Stopped
+        )
     }
 
     /// The failure as another node reports it.
@@ -282,10 +319,9 @@ impl RangeFailure {
     /// The failure of a request that changes nothing: whether or not it was executed, nothing happened.
     pub(crate) fn of_read(self) -> RangeFailure {
         match self.kind {
-            RangeFailureKind::Unknown => RangeFailure {
-                kind: RangeFailureKind::Behind,
-                message: "the range failed before the reply; retry".into(),
-            },
+            RangeFailureKind::Unknown => {
+                RangeFailure::new(RangeFailureKind::Behind, "the range failed before the reply; retry")
+            }
             _ => self,
         }
     }
@@ -293,7 +329,16 @@ impl RangeFailure {
 
 impl From<RangeError> for RangeFailure {
     fn from(error: RangeError) -> RangeFailure {
+        let message = error.to_string().into();
         let kind = match error {
+            RangeError::NotLeader { leader, .. } => {
+                return RangeFailure {
+                    kind: RangeFailureKind::NotLeader,
+                    message,
+                    leader: Some((*leader).into()),
+                };
+            }
+            RangeError::NoLeader { .. } => RangeFailureKind::NoLeader,
             RangeError::Loading { .. } => RangeFailureKind::Loading,
             RangeError::Behind { .. } => RangeFailureKind::Behind,
             RangeError::TooLarge { .. } => RangeFailureKind::TooLarge,
@@ -301,7 +346,7 @@ impl From<RangeError> for RangeFailure {
             RangeError::CannotWrite { .. } => RangeFailureKind::CannotWrite,
             RangeError::Unknown { .. } => RangeFailureKind::Unknown,
         };
-        RangeFailure { kind, message: error.to_string().into() }
+        RangeFailure::new(kind, message)
     }
 }
 

@@ -5,14 +5,19 @@
 //! before all requests of a call are in it: the rest, and a read whose reply did not fit, go into the next
 //! call. A write whose link is lost has an unknown outcome, and is not sent again.
 //!
+//! Of a row with replicas the leader is asked, whichever node that is. What was certainly not done, because
+//! the node that was asked does not lead, is asked again until the leader is found; only the first of the
+//! unresolved requests, and those after it, so that they keep their order.
+//!
 //! A durable range executes what only reads at once. A batch that writes to it takes its reads of that range
 //! along, so that they see what was written before them.
 
 use crate::{
-    error::Error,
+    error::{Error, Outcome, RangeFailure},
     limits::{CALL_REQUESTS, COPY_BYTES, MESSAGE_BYTES, STEP_REQUESTS},
     link::{codec::ForwardedReply, replies::CallReplies},
     peer::{Peer, calls::PendingCall},
+    replicas::{Replicas, Search, Server},
 };
 use kv::{Reply, Request};
 use kv_raft::{Range, RangeReply, Ticket, is_immediate, is_large};
@@ -23,26 +28,55 @@ use std::ptr;
 pub enum Target<'a> {
     /// Another node.
     Peer(&'a Peer),
-    /// A durable range of this node. It replies at once to what only reads.
+    /// A durable range of this node alone. It replies at once to what only reads.
     Range(&'a Range),
+    /// The leader of a row with replicas: this node, which then replies at once to what only reads, or
+    /// another one.
+    Replicas(&'a Replicas),
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
     /// Whether both are the same.
     pub fn is_same(self, other: Target<'_>) -> bool {
         match (self, other) {
             (Target::Peer(one), Target::Peer(other)) => ptr::eq(one, other),
             (Target::Range(one), Target::Range(other)) => ptr::eq(one, other),
+            (Target::Replicas(one), Target::Replicas(other)) => ptr::eq(one, other),
             _ => false,
+        }
+    }
+
+    /// The durable range of this node that serves the requests now, if one does.
+    #[inline]
+    pub fn range(self) -> Option<&'a Range> {
+        match self {
+            Target::Range(range) => Some(range),
+            Target::Replicas(replicas) => replicas.served_here(),
+            Target::Peer(_) => None,
+        }
+    }
+
+    /// Whether a request that this node has refused like this is sent to another one.
+    pub fn is_retried_after(self, failure: &RangeFailure) -> bool {
+        matches!(self, Target::Replicas(_)) && failure.is_misdirected()
+    }
+
+    /// Who is asked next, as far as that is known without waiting.
+    pub(crate) fn server(self, search: &Search<'a>) -> Option<Server<'a>> {
+        match self {
+            Target::Peer(peer) => Some(Server::Peer(peer)),
+            Target::Range(range) => Some(Server::Here(range)),
+            Target::Replicas(replicas) => search.server(replicas),
         }
     }
 
     /// Whether so little waits for it that one client may send much at once. What it refuses for want of room
     /// is then refused because of many clients, each of which sends a batch.
     pub fn has_ample_room(self) -> bool {
-        match self {
-            Target::Peer(peer) => peer.has_ample_room(),
-            Target::Range(range) => range.has_ample_room(),
+        match self.server(&Search::default()) {
+            Some(Server::Peer(peer)) => peer.has_ample_room(),
+            Some(Server::Here(range)) => range.has_ample_room(),
+            None => false,
         }
     }
 }
@@ -55,6 +89,9 @@ pub struct ForwardedBatch<'a> {
     resolved: usize,
     /// How many requests the next call has at most.
     call_requests: usize,
+    /// Who was asked last.
+    server: Option<Server<'a>>,
+    search: Search<'a>,
     state: State<'a>,
 }
 
@@ -73,6 +110,8 @@ enum State<'a> {
     Executed(kv_raft::Replies),
     /// The first `n` failed with this error.
     Failed(usize, Error),
+    /// No leader was found: all fail.
+    NoLeader(Error),
 }
 
 impl<'a> ForwardedBatch<'a> {
@@ -83,6 +122,8 @@ impl<'a> ForwardedBatch<'a> {
             requests: vec![request],
             resolved: 0,
             call_requests: CALL_REQUESTS,
+            server: None,
+            search: Search::default(),
             state: State::Unsent,
         }
     }
@@ -94,12 +135,7 @@ impl<'a> ForwardedBatch<'a> {
 
     /// The range, if it executes all requests at once, because they only read.
     pub(crate) fn immediate_range(&self) -> Option<&'a Range> {
-        match self.target {
-            Target::Range(range) if self.requests.iter().all(|request| is_immediate(&request.op)) => {
-                Some(range)
-            }
-            Target::Range(_) | Target::Peer(_) => None,
-        }
+        self.target.range().filter(|_| self.requests.iter().all(|request| is_immediate(&request.op)))
     }
 
     /// Adds a request.
@@ -107,48 +143,59 @@ impl<'a> ForwardedBatch<'a> {
         self.requests.push(request);
     }
 
-    /// Sends as many of the unresolved requests as fit in one call or one entry of the log. A large one is
-    /// copied, and sent, when its result is awaited.
+    /// Sends as many of the unresolved requests as fit in one call or one entry of the log, if it is known to
+    /// whom. A large one is copied, and sent, when its result is awaited.
     pub(crate) fn send(&mut self) {
-        if self.next_large().is_some() {
-            self.state = State::Unsent;
-            return;
+        self.state = State::Unsent;
+        self.server = self.target.server(&self.search);
+        if let Some(server) = self.server
+            && !is_large_for(server, &self.requests[self.resolved])
+        {
+            self.send_to(server);
         }
+    }
+
+    fn send_to(&mut self, server: Server<'a>) {
         let unresolved = &self.requests[self.resolved..];
-        self.state = match self.target {
-            Target::Peer(peer) => match peer.call(&unresolved[..unresolved.len().min(self.call_requests)]) {
+        self.state = match server {
+            Server::Peer(peer) => match peer.call(&unresolved[..unresolved.len().min(self.call_requests)]) {
                 Ok(call) => State::InFlight(call),
                 Err(error) => {
                     self.call_requests = STEP_REQUESTS;
                     State::Failed(1, error)
                 }
             },
-            Target::Range(range) => match range.propose(unresolved) {
+            Server::Here(range) => match range.propose(unresolved) {
                 Ok((count, ticket)) => State::Proposed(count, ticket),
                 Err(error) => State::Failed(1, error.into()),
             },
         };
     }
 
-    /// The next request, if it is a large one.
-    fn next_large(&self) -> Option<Request<'a>> {
-        let request = self.requests[self.resolved];
-        let is_large = match self.target {
-            Target::Peer(_) => request.op.payload_bytes() > COPY_BYTES,
-            Target::Range(_) => is_large(&request),
-        };
-        is_large.then_some(request)
-    }
-
-    /// Sends what is next. Other tasks run while a large request is copied.
+    /// Sends what is next, when it is known to whom. Other tasks run while a large request is copied.
     async fn send_next(&mut self) {
-        let Some(request) = self.next_large() else { return self.send() };
-        self.state = match self.target {
-            Target::Peer(peer) => match peer.call_large(&request).await {
+        let server = match self.target {
+            Target::Peer(peer) => Server::Peer(peer),
+            Target::Range(range) => Server::Here(range),
+            Target::Replicas(replicas) => match self.search.find(replicas).await {
+                Ok(server) => server,
+                Err(error) => {
+                    self.state = State::NoLeader(error);
+                    return;
+                }
+            },
+        };
+        self.server = Some(server);
+        let request = self.requests[self.resolved];
+        if !is_large_for(server, &request) {
+            return self.send_to(server);
+        }
+        self.state = match server {
+            Server::Peer(peer) => match peer.call_large(&request).await {
                 Ok(call) => State::InFlight(call),
                 Err(error) => State::Failed(1, error),
             },
-            Target::Range(range) => match range.propose_large(&request).await {
+            Server::Here(range) => match range.propose_large(&request).await {
                 Ok(ticket) => State::Proposed(1, ticket),
                 Err(error) => State::Failed(1, error.into()),
             },
@@ -160,14 +207,18 @@ impl<'a> ForwardedBatch<'a> {
         self.wait_for_next().await;
         let request = &self.requests[self.resolved];
         self.resolved += 1;
-        match (&mut self.state, self.target) {
-            (State::Replied(replies), Target::Peer(peer)) => match replies.next().expect("waited for") {
-                ForwardedReply::Failed(failure) if request.op.is_read() => {
-                    Err(failure.of_read().on_node(peer.name().as_str()).into())
+        match (&mut self.state, self.server) {
+            (State::Replied(replies), Some(Server::Peer(peer))) => {
+                self.search.found();
+                match replies.next().expect("waited for") {
+                    ForwardedReply::Failed(failure) if request.op.is_read() => {
+                        Err(failure.of_read().on_node(peer.name().as_str()).into())
+                    }
+                    reply => reply_of(reply, peer),
                 }
-                reply => reply_of(reply, peer),
-            },
-            (State::Executed(replies), Target::Range(range)) => {
+            }
+            (State::Executed(replies), Some(Server::Here(range))) => {
+                self.search.found();
                 reply_of_range(replies.next_reply().expect("waited for"), range)
             }
             (State::Failed(count, error), _) => {
@@ -175,6 +226,7 @@ impl<'a> ForwardedBatch<'a> {
                 let error = error.clone();
                 Err(if request.op.is_read() { error.of_read() } else { error })
             }
+            (State::NoLeader(error), _) => Err(error.clone()),
             _ => unreachable!("waited for"),
         }
     }
@@ -189,12 +241,46 @@ impl<'a> ForwardedBatch<'a> {
         match &self.state {
             State::Replied(replies) => replies.held_bytes(),
             State::Executed(replies) => replies.held_bytes(),
-            State::Unsent | State::InFlight(_) | State::Proposed(..) | State::Failed(..) => 0,
+            State::Unsent
+            | State::InFlight(_)
+            | State::Proposed(..)
+            | State::Failed(..)
+            | State::NoLeader(_) => 0,
         }
     }
 
     /// Waits until the result of the next request is known.
     async fn wait_for_next(&mut self) {
+        loop {
+            self.wait_for_answer().await;
+            let Target::Replicas(replicas) = self.target else { return };
+            let Some(failure) = self.misdirected() else { return };
+            if let Err(error) = self.search.go_on(replicas, self.server, failure).await {
+                self.state = State::NoLeader(error);
+                return;
+            }
+            self.state = State::Unsent;
+        }
+    }
+
+    /// Why the next request was not done, if another node may do it, or if it only reads, and all that was
+    /// sent with it.
+    fn misdirected(&mut self) -> Option<Error> {
+        let failure = match &self.state {
+            State::Replied(replies) => Error::Range(replies.next_failure()?),
+            State::Failed(count, error) => {
+                let unresolved = self.requests[self.resolved..].iter().take(*count);
+                let may_repeat = error.outcome() == Outcome::Unknown
+                    && unresolved.clone().all(|request| request.op.is_read());
+                return (may_repeat || error.is_misdirected()).then(|| error.clone());
+            }
+            _ => None?,
+        };
+        failure.is_misdirected().then_some(failure)
+    }
+
+    /// Waits until the one that was asked has answered the next request, or has failed.
+    async fn wait_for_answer(&mut self) {
         loop {
             match &mut self.state {
                 State::InFlight(call) => {
@@ -220,9 +306,17 @@ impl<'a> ForwardedBatch<'a> {
                 State::Replied(replies) if replies.is_empty() => self.send_next().await,
                 State::Executed(replies) if replies.is_empty() => self.send_next().await,
                 State::Unsent | State::Failed(0, _) => self.send_next().await,
-                State::Replied(_) | State::Executed(_) | State::Failed(..) => return,
+                State::Replied(_) | State::Executed(_) | State::Failed(..) | State::NoLeader(_) => return,
             }
         }
+    }
+}
+
+/// Whether a request is copied for so long that it is sent when its result is awaited.
+fn is_large_for(server: Server<'_>, request: &Request<'_>) -> bool {
+    match server {
+        Server::Peer(_) => request.op.payload_bytes() > COPY_BYTES,
+        Server::Here(_) => is_large(request),
     }
 }
 

@@ -14,6 +14,7 @@ mod link;
 mod local;
 mod node_name;
 mod peer;
+mod replicas;
 mod routing;
 mod serve;
 #[cfg(test)]
@@ -28,7 +29,8 @@ pub use error::{
 pub use events::{NodeEvent, NodeStatus};
 pub use forward::{ForwardedBatch, Target};
 pub use kv_raft::{Fsync, Range, RangeState, RangeStatus, wakes};
-pub use local::{LinkSettings, LocalNode, StoreSettings};
+pub use local::{LinkSettings, LocalNode, Scope, StoreSettings};
 pub use node_name::NodeName;
 pub use peer::Peer;
+pub use replicas::Replicas;
 pub use routing::{Route, RouteRow, Routes};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The version of the link protocol; the first byte that each side sends. Any change to what
 /// link/codec.rs encodes raises it, and so do more requests in a call.
-pub(crate) const LINK_VERSION: u8 = 11;
+pub(crate) const LINK_VERSION: u8 = 12;
 
 /// Bytes of a node's name, host included.
 pub(crate) const NODE_NAME_BYTES: usize = 255;
@@ -64,6 +64,10 @@ pub(crate) const LATE_CALLS: usize = 1_024;
 pub(crate) const LARGE_CALL_BYTES_IN_FLIGHT: usize = MESSAGE_BYTES;
 /// Unsent bytes at which a link defers its peer's requests and accepts no more changes.
 pub(crate) const UNSENT_BYTES: usize = 4 * 1024 * 1024;
+/// Unsent bytes of frames above which those of replicas are dropped; they are sent again.
+pub(crate) const REPLICA_UNSENT_BYTES: usize = 16 * 1024 * 1024;
+/// Unsent bytes of large messages above which no large one of a replica is added.
+pub(crate) const LARGE_REPLICA_UNSENT_BYTES: usize = 64 * 1024 * 1024;
 /// Unsent bytes of large messages above which a link defers its peer's requests.
 pub(crate) const LARGE_UNSENT_BYTES: usize = MESSAGE_BYTES;
 /// Subscriptions of one link in one direction.
@@ -98,6 +102,13 @@ pub(crate) const STABLE_AFTER: Duration = Duration::from_secs(5);
 pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(3);
 /// How long a link may take to flush when it is stopped.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a request waits for the leader of its range before it is refused.
+pub(crate) const LEADER_WAIT: Duration = Duration::from_millis(1_500);
+/// The pause before a node is asked again which has not served a request, and knows of no other that does.
+pub(crate) const LEADER_PAUSE: Duration = Duration::from_millis(20);
+/// How often it is checked whether a subscription still comes from the leader, and whether anyone reads it.
+pub(crate) const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 
 /// Pages without a name after which a scan returns an empty one: names that do not match, or have expired.
 pub(crate) const EMPTY_PAGES: usize = 10;

@@ -11,6 +11,7 @@ mod durable;
 mod persistence;
 mod stores;
 
+pub use durable::Scope;
 pub(crate) use durable::{Flushing, Place};
 
 use crate::{cookie::Cookie, limits::PREPARATIONS, node_name::NodeName, routing::table::RoutingTable};

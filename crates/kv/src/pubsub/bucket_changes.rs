@@ -41,6 +41,8 @@ pub enum Change {
     },
     /// No more changes will come.
     Ended(EndReason),
+    /// Changes may be missing here.
+    Interrupted,
 }
 
 /// Why a subscription ended.
@@ -66,7 +68,7 @@ impl Event {
         let change = match &self.change {
             Change::Set { key, value } => key.len() + value.len(),
             Change::Deleted { key } => key.len(),
-            Change::Ended(_) => 0,
+            Change::Ended(_) | Change::Interrupted => 0,
         };
         self.bucket.len() + change
     }

@@ -84,11 +84,11 @@ impl Cluster {
         pattern: Option<&[u8]>,
     ) -> Result<BTreeSet<Box<[u8]>>, Error> {
         let mut merged = BTreeSet::new();
-        for node in self.scan_order.iter() {
+        for node in [None].into_iter().chain((0..self.peers.len()).map(Some)) {
             let mut after: Option<Box<[u8]>> = None;
             loop {
                 let query = NodeQuery::Topics { kind, after: after.as_deref(), pattern };
-                let page = self.query_node(*node, &query).topics().await;
+                let page = self.query_node(node, &query).topics().await;
                 let Some(page) = ignore_down(page)? else { break };
                 merged.extend(page.names);
                 after = page.next;

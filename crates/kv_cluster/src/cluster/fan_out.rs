@@ -7,6 +7,7 @@ use crate::{
     local::Flushing,
     node_name::NodeName,
     peer::calls::PendingNodeReply,
+    replicas::{Replicas, Search, Server},
     serve::node_queries,
 };
 use kv::{NamePage, StoreStats, TopicPage};
@@ -29,10 +30,12 @@ enum State {
 impl Cluster {
     pub(crate) fn query_local(&self, query: &NodeQuery<'_>) -> PendingReply {
         let state = match query {
-            NodeQuery::Flush { database } => match self.local.flush(*database) {
-                Ok(flushing) => State::Flushing(flushing),
-                Err(failure) => State::Failed(failure.into()),
-            },
+            NodeQuery::Flush { range, database } => {
+                match self.local.scope(*range).and_then(|scope| self.local.flush(scope, *database)) {
+                    Ok(flushing) => State::Flushing(flushing),
+                    Err(failure) => State::Failed(failure.into()),
+                }
+            }
             query => State::Ready(node_queries::reply(&self.local, query)),
         };
         PendingReply { node: self.node_name().clone(), state }
@@ -47,6 +50,31 @@ impl Cluster {
     pub(crate) fn query_all(&self, query: &NodeQuery<'_>) -> impl Iterator<Item = PendingReply> + use<> {
         let peers = self.query_peers(query);
         std::iter::once(self.query_local(query)).chain(peers)
+    }
+
+    /// Queries the leader of a row, once that is found.
+    pub(crate) async fn query_leader(
+        &self,
+        replicas: &Replicas,
+        query: &NodeQuery<'_>,
+    ) -> Result<PendingReply, Error> {
+        let mut search = Search::default();
+        loop {
+            let server = search.find(replicas).await?;
+            let peer = match server {
+                Server::Here(_) => None,
+                Server::Peer(peer) => self.peers.iter().position(|other| std::ptr::eq(&**other, peer)),
+            };
+            let pending = self.query_node(peer, query);
+            let node = pending.node.clone();
+            match pending.reply().await {
+                Ok(reply) => return Ok(PendingReply { node, state: State::Ready(reply) }),
+                Err(failure) if failure.is_misdirected() => {
+                    search.go_on(replicas, Some(server), failure).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Queries a peer by its index, or this node if that is `None`.

@@ -1,46 +1,91 @@
-//! The buckets of all nodes: pages of names, a random one, counts, stats, FLUSHALL. If a node cannot be
-//! queried, an error names it, so that a part is not taken for the whole.
+//! The buckets of all nodes: pages of names, a random one, counts, stats, FLUSHALL. They are in parts: what a
+//! node owns alone, and each row with replicas, for which its leader replies. If a part cannot be queried, an
+//! error says so, and is not taken for an empty one.
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, fan_out::PendingReply},
     error::Error,
     limits::EMPTY_PAGES,
     link::node_query::{NodeQuery, RandomName},
     node_name::NodeName,
+    replicas::Search,
+    routing::table::Part,
 };
 use kv::{DATABASES, Database, NamePage, ScanFilter, StoreStats, syntax::glob};
 
 impl Cluster {
-    /// One page of bucket names, from `cursor` on (0: from the start). Nodes are scanned in the order of
-    /// their names, so a cursor is valid on each of them. A page that the names of a node do not fill goes on
-    /// with the next node. An error names the node that could not be queried.
+    /// One page of bucket names, from `cursor` on (0: from the start). Parts are scanned in an order that is
+    /// the same on all nodes, so a cursor is valid on each of them. A page that the names of a part do not
+    /// fill goes on with the next one. An error says which node or range could not be queried.
     pub async fn scan(&self, cursor: u64, filter: &ScanFilter<'_>) -> Result<NamePage, Error> {
-        let nodes = self.scan_order.len() as u64;
-        let (mut node, mut cursor) = (cursor % nodes, cursor / nodes);
+        let parts = self.parts.len() as u64;
+        let (mut part, mut cursor) = (cursor % parts, cursor / parts);
         let (mut names, mut empty_pages) = (Vec::new(), 0);
         loop {
             let rest = ScanFilter { count: filter.count.saturating_sub(names.len()), ..*filter };
-            let query = NodeQuery::Scan { cursor, filter: rest };
-            let page = match self.query_node(self.scan_order[node as usize], &query).page().await {
+            let page = match self.scan_part(self.parts[part as usize], cursor, rest).await {
                 Ok(page) => page,
                 Err(error) if names.is_empty() => return Err(error),
-                // The next page begins with this node, and is the error.
-                Err(_) => return Ok(NamePage { names, next: node }),
+                // The next page begins with this part, and is the error.
+                Err(_) => return Ok(NamePage { names, next: part }),
             };
             names.extend(page.names);
             cursor = page.next;
             if cursor == 0 {
-                node += 1;
-                if node == nodes {
+                part += 1;
+                if part == parts {
                     return Ok(NamePage { names, next: 0 });
                 }
             }
             empty_pages += usize::from(names.is_empty());
             let goes_on = if names.is_empty() { empty_pages < EMPTY_PAGES } else { cursor == 0 };
             if !goes_on || names.len() >= filter.count {
-                return Ok(NamePage { names, next: cursor.saturating_mul(nodes).saturating_add(node) });
+                return Ok(NamePage { names, next: cursor.saturating_mul(parts).saturating_add(part) });
             }
         }
+    }
+
+    async fn scan_part(&self, part: Part, cursor: u64, filter: ScanFilter<'_>) -> Result<NamePage, Error> {
+        let query = |range| NodeQuery::Scan { range, cursor, filter };
+        match part {
+            Part::Node(node) => self.query_node(node, &query(None)).page().await,
+            Part::Replicas(row) => self.query_row(row, query).await?.page().await,
+        }
+    }
+
+    async fn query_row<'q>(
+        &'q self,
+        row: usize,
+        query: impl FnOnce(Option<&'q [u8]>) -> NodeQuery<'q>,
+    ) -> Result<PendingReply, Error> {
+        let replicas = &self.replicas[row];
+        self.query_leader(replicas, &query(Some(replicas.first_name()))).await
+    }
+
+    /// The parts in the order in which this node lists them: its own first.
+    fn listed_parts(&self) -> impl Iterator<Item = Part> {
+        let is_own = |part: &&Part| **part == Part::Node(None);
+        let others = self.parts.iter().filter(move |part| !is_own(part));
+        self.parts.iter().filter(is_own).chain(others).copied()
+    }
+
+    /// Queries all parts. What nodes own alone is queried on all at once.
+    async fn query_parts<'q>(
+        &'q self,
+        query: impl Fn(Option<&'q [u8]>) -> NodeQuery<'q>,
+    ) -> Vec<Result<PendingReply, Error>> {
+        let mut replies = Vec::new();
+        let mut rows = Vec::new();
+        for part in self.listed_parts() {
+            match part {
+                Part::Node(node) => replies.push(Ok(self.query_node(node, &query(None)))),
+                Part::Replicas(row) => rows.push(row),
+            }
+        }
+        for row in rows {
+            replies.push(self.query_row(row, &query).await);
+        }
+        replies
     }
 
     /// Lists the bucket names of database 0 of all nodes.
@@ -50,19 +95,19 @@ impl Cluster {
 
     /// Lists the bucket names of all nodes that begin with `prefix`, from a [`BucketPages::position`] on.
     pub fn buckets_from(&self, prefix: &[u8], position: u64) -> BucketPages {
-        let nodes = self.scan_order.len() as u64;
-        let listed_nodes = (position % nodes) as usize;
+        let parts = self.parts.len() as u64;
+        let listed_parts = (position % parts) as usize;
         let pattern = (!prefix.is_empty()).then(|| glob::with_prefix(prefix));
-        BucketPages { cluster: self.clone(), pattern, listed_nodes, cursor: position / nodes }
+        BucketPages { cluster: self.clone(), pattern, listed_parts, cursor: position / parts }
     }
 
-    /// The name of a random bucket of a database. Nodes are weighted by their number of buckets.
+    /// The name of a random bucket of a database. Parts are weighted by their number of buckets.
     pub async fn random_name(&self, database: Database) -> Result<Option<Box<[u8]>>, Error> {
         let seed = getrandom::u64().unwrap_or_else(|_| kv::time::now_ms());
         let (mut chosen, mut total) = (None, 0);
-        for reply in self.query_all(&NodeQuery::RandomName { database, seed }) {
-            let RandomName { name: Some(name), bucket_count } = reply.random_name().await? else { continue };
-            // A node's name replaces the chosen one with a probability: its share of all buckets so far.
+        for reply in self.query_parts(|range| NodeQuery::RandomName { range, database, seed }).await {
+            let RandomName { name: Some(name), bucket_count } = reply?.random_name().await? else { continue };
+            // The name of a part replaces the chosen one with a probability: its share of all buckets so far.
             let weight = bucket_count.max(1);
             total += weight;
             if seed.rotate_left(u64::BITS / 2) % total < weight {
@@ -75,79 +120,97 @@ impl Cluster {
     /// The number of buckets of each database.
     pub async fn bucket_counts(&self) -> Result<[u64; DATABASES], Error> {
         let mut totals = [0; DATABASES];
-        for reply in self.query_all(&NodeQuery::BucketCounts) {
-            let counts = reply.counts(DATABASES).await?;
+        for reply in self.query_parts(|range| NodeQuery::BucketCounts { range }).await {
+            let counts = reply?.counts(DATABASES).await?;
             totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
         }
         Ok(totals)
     }
 
-    /// Ends all buckets of a database, or of all of them, on all nodes.
-    /// If a node is known to be down, none is touched.
+    /// Ends all buckets of a database, or of all of them, on all nodes. If a node is known to be down that
+    /// owns some alone, or a row has no leader, none is touched.
     pub async fn flush(&self, database: Option<Database>) -> Result<(), Error> {
-        if let Some(down) = self.peers.iter().find_map(|peer| peer.down_error()) {
+        let peers = self.parts.iter().filter_map(|part| match part {
+            Part::Node(peer) => *peer,
+            Part::Replicas(_) => None,
+        });
+        if let Some(down) = peers.filter_map(|peer| self.peers[peer].down_error()).next() {
             return Err(down);
         }
-        if self.peers.is_empty() {
-            return self.query_local(&NodeQuery::Flush { database }).done().await;
+        for replicas in self.replicas.iter() {
+            Search::default().find(replicas).await?;
+        }
+        let query = |range| NodeQuery::Flush { range, database };
+        if let [Part::Node(None)] = *self.parts {
+            return self.query_local(&query(None)).done().await;
         }
         let (mut flushed, mut failed) = (Vec::new(), Vec::new());
-        for reply in self.query_all(&NodeQuery::Flush { database }) {
+        let mut note = |what: String, result: Result<(), Error>| match result {
+            Ok(()) => flushed.push(what),
+            Err(error) => failed.push(error),
+        };
+        let nodes = self.listed_parts().filter_map(|part| match part {
+            Part::Node(node) => Some(self.query_node(node, &query(None))),
+            Part::Replicas(_) => None,
+        });
+        for reply in nodes.collect::<Vec<_>>() {
             let node = reply.node.to_string();
-            match reply.done().await {
-                Ok(()) => flushed.push(node),
-                Err(error) => failed.push(error.to_string()),
-            }
+            note(node, reply.done().await);
         }
-        match failed.is_empty() {
-            true => Ok(()),
-            false => Err(Error::PartlyFlushed { failed: failed.join("; "), flushed: flushed.join(", ") }),
+        for (row, replicas) in self.replicas.iter().enumerate() {
+            let result = self.query_row(row, query).await.map(drop);
+            note(replicas.text().to_owned(), result);
+        }
+        match (&failed[..], &flushed[..]) {
+            ([], _) => Ok(()),
+            ([error], []) => Err(error.clone()),
+            _ => {
+                let failed: Vec<_> = failed.iter().map(Error::to_string).collect();
+                Err(Error::PartlyFlushed { failed: failed.join("; "), flushed: flushed.join(", ") })
+            }
         }
     }
 
-    /// The size of what each node holds; this node comes first.
+    /// The size of each part, with the node that replied; that of this node comes first.
     pub async fn stats(&self) -> Vec<(NodeName, Result<StoreStats, Error>)> {
         let mut stats = Vec::new();
-        for reply in self.query_all(&NodeQuery::Stats) {
-            stats.push((reply.node.clone(), reply.stats().await));
+        for reply in self.query_parts(|range| NodeQuery::Stats { range }).await {
+            match reply {
+                Ok(reply) => stats.push((reply.node.clone(), reply.stats().await)),
+                Err(error) => stats.push((self.node_name().clone(), Err(error))),
+            }
         }
         stats
     }
 }
 
-/// The bucket names of database 0 of all nodes, page by page: first those of this node, then those of each
-/// peer.
+/// The bucket names of database 0 of all nodes, page by page: first those that this node owns alone.
 #[derive(Debug)]
 pub struct BucketPages {
     cluster: Cluster,
     pattern: Option<Vec<u8>>,
-    /// The number of nodes whose names have all been listed; this node is the first.
-    listed_nodes: usize,
+    /// The number of parts whose names have all been listed.
+    listed_parts: usize,
     cursor: u64,
 }
 
 impl BucketPages {
-    /// The next page of names, in no particular order; `None` after the last. An error names a node that
-    /// could not be queried; the listing continues with the next one.
+    /// The next page of names, in no particular order; `None` after the last. An error names a node or range
+    /// that could not be queried; the listing continues with the next one.
     pub async fn next(&mut self) -> Option<Result<Vec<Box<[u8]>>, Error>> {
-        let peer = self.listed_nodes.checked_sub(1);
-        if peer.is_some_and(|peer| peer >= self.cluster.peers.len()) {
-            return None;
-        }
+        let part = self.cluster.listed_parts().nth(self.listed_parts)?;
         let filter = ScanFilter { pattern: self.pattern.as_deref(), ..ScanFilter::default() };
-        let query = NodeQuery::Scan { cursor: self.cursor, filter };
-        let page = self.cluster.query_node(peer, &query).page().await;
+        let page = self.cluster.scan_part(part, self.cursor, filter).await;
         self.cursor = page.as_ref().map_or(0, |page| page.next);
         if self.cursor == 0 {
-            self.listed_nodes += 1;
+            self.listed_parts += 1;
         }
         Some(page.map(|page| page.names))
     }
 
     /// Where the next page begins; `None` after the last.
     pub fn position(&self) -> Option<u64> {
-        let nodes = self.cluster.scan_order.len() as u64;
-        let listed_nodes = self.listed_nodes as u64;
-        (listed_nodes < nodes).then(|| self.cursor.saturating_mul(nodes).saturating_add(listed_nodes))
+        let (parts, listed_parts) = (self.cluster.parts.len() as u64, self.listed_parts as u64);
+        (listed_parts < parts).then(|| self.cursor.saturating_mul(parts).saturating_add(listed_parts))
     }
 }

@@ -3,6 +3,7 @@
 mod channels;
 mod fan_out;
 mod keyspace;
+mod subscription;
 mod transaction;
 
 pub use keyspace::BucketPages;
@@ -17,9 +18,10 @@ use crate::{
     local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings},
     node_name::NodeName,
     peer::{Peer, PeerList, dialer, listener},
+    replicas::{Carrier, Replicas},
     routing::{
         Routes,
-        table::{Destination, RoutingTable},
+        table::{Destination, Part, ReplicatedSpan, RoutingTable},
     },
 };
 use kv::{Backlog, Reply, Request, Subscription};
@@ -113,8 +115,10 @@ impl Refusal<'_> {
 pub struct Cluster {
     local: Arc<LocalNode>,
     peers: PeerList,
-    /// All nodes in the order of their names, as indices of peers; `None` is this node.
-    scan_order: Arc<[Option<usize>]>,
+    /// The rows with replicas, in the order of their names.
+    replicas: Arc<[Replicas]>,
+    /// Where buckets are, in an order that is the same on all nodes.
+    parts: Arc<[Part]>,
     link: Option<Arc<str>>,
     listener: Arc<OnceLock<TcpListener>>,
     events: broadcast::Sender<NodeEvent>,
@@ -129,16 +133,15 @@ impl Cluster {
         let peer = |(peer, address)| Arc::new(Peer::new(peer, address, &name, events.clone()));
         let peers: PeerList = others.map(peer).collect();
         let budgets = MemoryBudgets::new(&store);
-        let open = |data_dir| open_ranges(data_dir, logs, &name, &routes, store, &budgets);
+        let open = |data_dir| open_ranges(data_dir, logs, &name, &routes, store, &budgets, peers.clone());
         let ranges = data_dir.map(open).transpose()?;
         let others = peers.iter().map(|peer| peer.name().clone());
         let table = RoutingTable::new(routes, &name, others, ranges.is_some())?;
-        let name_of = |node: &Option<usize>| node.map_or(&name, |peer| peers[peer].name());
-        let mut scan_order: Vec<_> = (0..peers.len()).map(Some).chain([None]).collect();
-        scan_order.sort_by(|one, other| name_of(one).cmp(name_of(other)));
+        let parts = table.parts(&name).into();
         let local = Arc::new(LocalNode::new(name, cookie, links, table, store, budgets, ranges));
-        let (scan_order, link) = (scan_order.into(), link.map(Arc::from));
-        Ok(Cluster { local, peers, scan_order, link, listener: Arc::default(), events })
+        let replicas = replicas(&local, &peers)?;
+        let link = link.map(Arc::from);
+        Ok(Cluster { local, peers, replicas, parts, link, listener: Arc::default(), events })
     }
 
     /// Binds the link address, so that an address in use is reported at startup. Called once, before the
@@ -219,11 +222,20 @@ impl Cluster {
         match self.local.table.look_up(bucket) {
             Destination::Local => Owner::Local(&self.local),
             Destination::Range(range) => Owner::Later(Target::Range(&self.local.ranges()[range])),
+            Destination::Replicated(row) => Owner::Later(Target::Replicas(&self.replicas[row])),
             Destination::Peer(peer) => Owner::Later(Target::Peer(&self.peers[peer])),
             Destination::Nowhere => Owner::Refused(Refusal::NoRoute),
             Destination::Disputed(peer) => {
                 Owner::Refused(Refusal::RoutesDiffer(&self.local, &self.peers[peer]))
             }
+        }
+    }
+
+    /// The replicas of the row of a bucket, if it has some.
+    fn replicas_of(&self, bucket: &[u8]) -> Option<&Replicas> {
+        match self.owner(bucket) {
+            Owner::Later(Target::Replicas(replicas)) => Some(replicas),
+            _ => None,
         }
     }
 
@@ -244,12 +256,18 @@ impl Cluster {
             Owner::Local(node) => {
                 node.execute(&[request], now_ms, on_reply);
             }
-            Owner::Later(Target::Range(range)) if is_immediate(&request.op) => {
-                self.local.read(range, &[request], now_ms, on_reply)?;
-            }
             Owner::Later(target) => {
-                let mut batch = ForwardedBatch::new(target, request);
-                let _ = on_reply(batch.resolve_next().await?);
+                let range = target.range().filter(|_| is_immediate(&request.op));
+                let read = range.map(|range| self.local.read(range, &[request], now_ms, &mut on_reply));
+                match read.transpose() {
+                    Ok(Some(_)) => {}
+                    Err(failure) if !target.is_retried_after(&failure) => return Err(failure.into()),
+                    // This node has just ceased to lead.
+                    Ok(None) | Err(_) => {
+                        let mut batch = ForwardedBatch::new(target, request);
+                        let _ = on_reply(batch.resolve_next().await?);
+                    }
+                }
             }
         }
         Ok(result.expect("one request has one reply"))
@@ -288,6 +306,7 @@ impl Cluster {
             }
         });
         for (index, range) in at_once {
+            let target = self.owner(requests[index].bucket).target();
             let mut on_reply = |reply: Reply<'_>| {
                 read(index, Ok(reply));
                 Continue(())
@@ -296,8 +315,13 @@ impl Cluster {
             match range {
                 None => drop(self.local.execute(request, now_ms, &mut on_reply)),
                 Some(range) => {
-                    if let Err(failure) = self.local.read(range, request, now_ms, on_reply) {
-                        read(index, Err(failure.into()));
+                    let Err(failure) = self.local.read(range, request, now_ms, on_reply) else { continue };
+                    match target.filter(|target| target.is_retried_after(&failure)) {
+                        // This node has just ceased to lead.
+                        Some(target) => {
+                            batches.push((ForwardedBatch::new(target, requests[index]), vec![index]));
+                        }
+                        None => read(index, Err(failure.into())),
                     }
                 }
             }
@@ -318,7 +342,8 @@ impl Cluster {
         let mut checked: Option<&Peer> = None;
         for request in requests {
             let peer = match self.owner(request.bucket) {
-                Owner::Local(_) => continue,
+                // A leader is waited for.
+                Owner::Local(_) | Owner::Later(Target::Replicas(_)) => continue,
                 Owner::Later(Target::Range(range)) => {
                     range.may_read()?;
                     continue;
@@ -350,17 +375,28 @@ impl Cluster {
         batches
     }
 
-    /// How many of the first requests the range executes at once, the first of which is for it: none if one
-    /// of all these requests writes to it.
-    pub fn immediate_prefix_len(&self, range: &Range, requests: &[Request<'_>]) -> usize {
-        let is_here = |request: &Request<'_>| match self.owner(request.bucket) {
-            Owner::Later(Target::Range(other)) => ptr::eq(other, range),
-            _ => false,
+    /// Forwards those of the requests that are for this owner.
+    pub fn forward_to<'a>(&'a self, target: Target<'a>, requests: &[Request<'a>]) -> ForwardedBatch<'a> {
+        let is_its = |request: &&Request<'a>| {
+            self.owner(request.bucket).target().is_some_and(|other| other.is_same(target))
         };
-        if requests.iter().any(|request| !is_immediate(&request.op) && is_here(request)) {
+        let mut its = requests.iter().filter(is_its);
+        let mut batch = ForwardedBatch::new(target, *its.next().expect("there is one"));
+        its.for_each(|request| batch.push(*request));
+        batch.send();
+        batch
+    }
+
+    /// How many of the first requests a durable range executes at once, the first of which is for it: none if
+    /// one of all these requests writes to it.
+    pub fn immediate_prefix_len(&self, target: Target<'_>, requests: &[Request<'_>]) -> usize {
+        let is_its = |request: &Request<'_>| {
+            self.owner(request.bucket).target().is_some_and(|other| other.is_same(target))
+        };
+        if requests.iter().any(|request| !is_immediate(&request.op) && is_its(request)) {
             return 0;
         }
-        requests.iter().position(|request| !is_here(request)).unwrap_or(requests.len())
+        requests.iter().position(|request| !is_its(request)).unwrap_or(requests.len())
     }
 
     /// Subscribes to a bucket on its owner; `None` if there is no such bucket. Changes are queued in
@@ -373,6 +409,7 @@ impl Cluster {
         match self.owner(bucket) {
             Owner::Local(_) | Owner::Later(Target::Range(_)) => Ok(self.local.subscribe(bucket, backlog)?),
             Owner::Later(Target::Peer(peer)) => peer.subscribe(bucket, backlog).await,
+            Owner::Later(Target::Replicas(replicas)) => self.follow(replicas, bucket, backlog).await,
             Owner::Refused(refusal) => Err(refusal.error(bucket)),
         }
     }
@@ -408,6 +445,24 @@ impl Cluster {
         self.peers.iter().map(status).collect()
     }
 
+    /// How many other nodes are certain to have all that was acknowledged.
+    pub fn acknowledging_replicas(&self) -> usize {
+        let others = |part: &Part| match part {
+            Part::Node(_) => 0,
+            Part::Replicas(row) => self.replicas[*row].peers().len().div_ceil(2),
+        };
+        self.parts.iter().map(others).min().unwrap_or(0)
+    }
+
+    /// How many other nodes that are up have replicas of rows that this node leads.
+    pub fn connected_replicas(&self) -> usize {
+        let led = || self.replicas.iter().filter(|replicas| replicas.served_here().is_some());
+        let has_replica = |peer: &&Arc<Peer>| {
+            led().any(|replicas| replicas.peers().iter().any(|other| Arc::ptr_eq(other, peer)))
+        };
+        self.peers.iter().filter(|peer| peer.is_up()).filter(has_replica).count()
+    }
+
     /// Nodes that go up and down, from now on.
     pub fn events(&self) -> broadcast::Receiver<NodeEvent> {
         self.events.subscribe()
@@ -422,11 +477,13 @@ fn open_ranges(
     routes: &Routes,
     StoreSettings { threads, transactions, .. }: StoreSettings,
     budgets: &MemoryBudgets,
+    peers: PeerList,
 ) -> Result<Ranges, Error> {
     let settings = RangesSettings {
         data_dir,
         node: name.to_string(),
-        spans: routes.durable_spans(name),
+        spans: routes.replica_spans(name),
+        carrier: Arc::new(Carrier { peers }),
         volatile: routes.volatile_spans(name),
         threads,
         budget: budgets.buckets.clone(),
@@ -435,6 +492,21 @@ fn open_ranges(
         logs,
     };
     Ranges::open(&settings).map_err(|error| Error::DataDir(error.to_string()))
+}
+
+/// The rows with replicas.
+fn replicas(local: &LocalNode, peers: &PeerList) -> Result<Arc<[Replicas]>, Error> {
+    let rows = local.table.routes().spans();
+    let replicas = |span: &ReplicatedSpan| {
+        let route = &rows[span.row];
+        let here = span.range.map(|range| local.ranges()[range].clone());
+        if here.is_none() && route.has(&local.name) {
+            return Err(Error::NoDataDir { node: local.name.shared(), row: route.buckets().into() });
+        }
+        let peers = span.peers.iter().map(|peer| peers[*peer].clone()).collect();
+        Ok(Replicas::new(route, here, peers))
+    };
+    local.table.replicated().iter().map(replicas).collect()
 }
 
 /// The child that keeps up the link to a peer.

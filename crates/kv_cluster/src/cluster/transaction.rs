@@ -7,6 +7,7 @@ use crate::{
     link::codec::TransactionResult,
     local::Place,
     peer::Peer,
+    replicas::{Replicas, Search, Server},
 };
 use kv::{FullName, Op, Reply, Request, Watcher};
 use kv_raft::{ProposalOutcome, Range};
@@ -32,15 +33,17 @@ impl Cluster {
     /// The error of a command or transaction with buckets of two owners.
     fn several(&self, one: Owner<'_>, other: Owner<'_>) -> Error {
         let place = |owner| match owner {
-            Owner::Local(_) => Some(Place::Volatile),
-            Owner::Later(Target::Range(range)) => Some(Place::Range(range)),
+            Owner::Local(_) => Some(Place::Volatile.text()),
+            Owner::Later(Target::Range(range)) => Some(Place::Range(range).text()),
+            Owner::Later(Target::Replicas(replicas)) => Some(replicas.text()),
             Owner::Later(Target::Peer(_)) | Owner::Refused(_) => None,
         };
         if let (Some(one), Some(other)) = (place(one), place(other)) {
-            return one.several(&other);
+            return Error::SeveralRanges { one: one.into(), other: other.into() };
         }
         let node = |owner| match owner {
             Owner::Later(Target::Peer(peer)) => peer.name().shared(),
+            Owner::Later(Target::Replicas(replicas)) => replicas.node_names().into(),
             Owner::Local(_) | Owner::Later(Target::Range(_)) | Owner::Refused(_) => self.node_name().shared(),
         };
         Error::SeveralNodes { one: node(one), other: node(other) }
@@ -64,14 +67,17 @@ impl Cluster {
                         _ => drop(local.execute(&[request], kv::time::now_ms(), |_| Continue(()))),
                     }
                 }
-                // A range that refuses this ends all watches when it accepts requests again.
-                Owner::Later(Target::Range(range)) => drop(range.propose(&[request])),
-                Owner::Later(Target::Peer(peer)) => {
-                    match remote.iter_mut().find(|(known, _)| std::ptr::eq(*known, peer)) {
-                        Some((_, requests)) => requests.push(request),
-                        None => remote.push((peer, vec![request])),
+                Owner::Later(target) => match target.server(&Search::default()) {
+                    // A range that refuses this ends all watches when it accepts requests again.
+                    Some(Server::Here(range)) => drop(range.propose(&[request])),
+                    Some(Server::Peer(peer)) => {
+                        match remote.iter_mut().find(|(known, _)| std::ptr::eq(*known, peer)) {
+                            Some((_, requests)) => requests.push(request),
+                            None => remote.push((peer, vec![request])),
+                        }
                     }
-                }
+                    None => {}
+                },
                 Owner::Refused(Refusal::NoRoute) => {}
             }
         }
@@ -96,30 +102,63 @@ impl Cluster {
         mut reply: impl FnMut(Result<Reply<'_>, Error>),
     ) -> Result<bool, Error> {
         let names = watched.iter().map(|(full, _)| full.name).chain(requests.iter().flat_map(Request::names));
-        let peer = match self.single_owner(names)? {
-            Owner::Later(Target::Peer(peer)) => peer,
-            Owner::Later(Target::Range(range)) => return transact_in(range, watched, requests, reply).await,
+        match self.single_owner(names)? {
+            Owner::Later(Target::Peer(peer)) => transact_at(peer, watched, requests, &mut reply).await,
+            Owner::Later(Target::Range(range)) => transact_in(range, watched, requests, &mut reply).await,
+            Owner::Later(Target::Replicas(replicas)) => {
+                transact_at_leader(replicas, watched, requests, &mut reply).await
+            }
             Owner::Local(_) | Owner::Refused(_) => {
                 let preparation = self.local.prepare_transaction(requests).await.map_err(Error::Refused)?;
                 let executed = self.local.transact(watched, requests, preparation, |local| reply(Ok(local)));
-                return executed.map_err(Error::Refused);
+                executed.map_err(Error::Refused)
             }
-        };
-        let (result, mut replies) = peer.transact(watched, requests).await?;
-        match result {
-            TransactionResult::Aborted => return Ok(false),
-            TransactionResult::NotOwner => return Err(Error::NotOwner { node: peer.name().shared() }),
-            TransactionResult::Refused(error) => {
-                return Err(Error::of_limit(peer.name().as_str(), &error).unwrap_or(Error::Refused(error)));
-            }
-            TransactionResult::Failed(failure) => return Err(failure.on_node(peer.name().as_str()).into()),
-            TransactionResult::Executed => {}
         }
-        while let Some(forwarded) = replies.next() {
-            reply(reply_of(forwarded, peer));
-        }
-        Ok(true)
     }
+}
+
+/// Executes a transaction at the leader of a row, once that is found.
+async fn transact_at_leader(
+    replicas: &Replicas,
+    watched: &[(FullName<'_>, u64)],
+    requests: &[Request<'_>],
+    reply: &mut impl FnMut(Result<Reply<'_>, Error>),
+) -> Result<bool, Error> {
+    let mut search = Search::default();
+    loop {
+        let server = search.find(replicas).await?;
+        let executed = match server {
+            Server::Here(range) => transact_in(range, watched, requests, reply).await,
+            Server::Peer(peer) => transact_at(peer, watched, requests, reply).await,
+        };
+        match executed {
+            Err(failure) if failure.is_misdirected() => search.go_on(replicas, Some(server), failure).await?,
+            executed => return executed,
+        }
+    }
+}
+
+/// Executes a transaction on another node.
+async fn transact_at(
+    peer: &Peer,
+    watched: &[(FullName<'_>, u64)],
+    requests: &[Request<'_>],
+    reply: &mut impl FnMut(Result<Reply<'_>, Error>),
+) -> Result<bool, Error> {
+    let (result, mut replies) = peer.transact(watched, requests).await?;
+    match result {
+        TransactionResult::Aborted => return Ok(false),
+        TransactionResult::NotOwner => return Err(Error::NotOwner { node: peer.name().shared() }),
+        TransactionResult::Refused(error) => {
+            return Err(Error::of_limit(peer.name().as_str(), &error).unwrap_or(Error::Refused(error)));
+        }
+        TransactionResult::Failed(failure) => return Err(failure.on_node(peer.name().as_str()).into()),
+        TransactionResult::Executed => {}
+    }
+    while let Some(forwarded) = replies.next() {
+        reply(reply_of(forwarded, peer));
+    }
+    Ok(true)
 }
 
 /// Executes a transaction in a durable range of this node.
@@ -127,7 +166,7 @@ async fn transact_in(
     range: &Range,
     watched: &[(FullName<'_>, u64)],
     requests: &[Request<'_>],
-    mut reply: impl FnMut(Result<Reply<'_>, Error>),
+    reply: &mut impl FnMut(Result<Reply<'_>, Error>),
 ) -> Result<bool, Error> {
     let is_read = requests.iter().all(|request| request.op.is_read());
     let executed = range.transact_large(watched, requests).await?.await.map_err(Error::from);

@@ -94,6 +94,11 @@ impl WriteBuffer {
         self.has_room() && self.queue.large_bytes() + coming <= LARGE_UNSENT_BYTES
     }
 
+    /// Bytes of the large messages that are left to send.
+    pub(crate) fn large_bytes(&self) -> usize {
+        self.queue.large_bytes()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

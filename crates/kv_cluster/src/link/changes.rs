@@ -52,7 +52,7 @@ impl Link {
         let Some(Waiter::Subscribe { subscription, subscriber, reply }) = state.calls.remove(id) else {
             return Err(unexpected_reply(id));
         };
-        if result == SubscribeResult::Subscribed {
+        if matches!(result, SubscribeResult::Subscribed) {
             state.subscribers.insert(subscription, subscriber);
         }
         // If the caller has gone, `reap` unsubscribes.

@@ -102,6 +102,8 @@ pub(crate) enum Message<'a> {
         #[serde(with = "serde_bytes")]
         bytes: &'a [u8],
     },
+    /// What a replica of a range sends to another one; its bytes follow. There is no reply.
+    Replica,
 }
 
 /// The result of a transaction.
@@ -117,14 +119,14 @@ pub(crate) enum TransactionResult {
 }
 
 /// The result of a subscribe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SubscribeResult {
     Subscribed,
     NoBucket,
     NotOwner,
     TooMany,
     /// The durable range does not serve the bucket now.
-    Unavailable,
+    Failed(RangeFailure),
 }
 
 /// The reply to one forwarded request.
@@ -234,7 +236,8 @@ pub(crate) fn decode_frame(frame: &[u8]) -> Result<(Message<'_>, &[u8]), Protoco
         Message::Call { .. }
         | Message::Replies { .. }
         | Message::Transact { .. }
-        | Message::Transacted { .. } => Ok((message, items)),
+        | Message::Transacted { .. }
+        | Message::Replica => Ok((message, items)),
         _ if items.is_empty() => Ok((message, items)),
         _ => Err(ProtocolError(format!("{} trailing bytes after a message", items.len()))),
     }
@@ -313,7 +316,7 @@ mod tests {
         let page = NodeReply::Names { names: vec![Box::from(*b"a")], cursor_or_count: 3 };
         let topics = NodeQuery::Topics { kind: TopicKind::Pattern, after: Some(b"a"), pattern: None };
         let topic_page = NodeReply::Topics { names: vec![Box::from(*b"a")], next: Some(Box::from(*b"a")) };
-        let messages: [(Message<'_>, &[u8]); 14] = [
+        let messages: [(Message<'_>, &[u8]); 15] = [
             (Message::Heartbeat, &[0]),
             (Message::Call { id: 7 }, &[1, 7]),
             (Message::Replies { id: 7 }, &[2, 7]),
@@ -322,12 +325,13 @@ mod tests {
             (Message::Unsubscribe { subscription: 9 }, &[5, 9]),
             (Message::Transact { id: 7, watched: vec![(FullName::new(b"a"), 5)] }, &[7, 7, 1, 0, 1, b'a', 5]),
             (Message::Transacted { id: 7, result: TransactionResult::Aborted }, &[8, 7, 1]),
-            (Message::NodeQuery { id: 7, query: NodeQuery::BucketCounts }, &[9, 7, 2]),
+            (Message::NodeQuery { id: 7, query: NodeQuery::BucketCounts { range: None } }, &[9, 7, 2, 0]),
             (Message::NodeQuery { id: 7, query: topics }, &[9, 7, 6, 1, 1, 1, b'a', 0]),
             (Message::NodeReply { id: 7, reply: page }, &[10, 7, 1, 1, 1, b'a', 3]),
             (Message::NodeReply { id: 7, reply: NodeReply::TooLarge }, &[10, 7, 4]),
             (Message::NodeReply { id: 7, reply: topic_page }, &[10, 7, 5, 1, 1, b'a', 1, 1, b'a']),
             (Message::Fragment { remaining: 5, bytes: b"x" }, &[11, 5, 1, b'x']),
+            (Message::Replica, &[12]),
         ];
         for (message, encoded) in messages {
             let mut bytes = Vec::new();

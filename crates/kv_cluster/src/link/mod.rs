@@ -16,7 +16,10 @@ pub(crate) mod send_queue;
 
 use crate::{
     error::{Error, ProtocolError},
-    limits::{BATCH_BYTES, CALL_REQUESTS, FRAME_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS, UNSENT_BYTES},
+    limits::{
+        BATCH_BYTES, CALL_REQUESTS, COPY_BYTES, FRAME_BYTES, LARGE_REPLICA_UNSENT_BYTES, MESSAGE_BYTES,
+        REPLICA_UNSENT_BYTES, TRANSACTION_REQUESTS, UNSENT_BYTES,
+    },
     link::{
         codec::{Message, TransactionResult},
         node_query::{NodeQuery, NodeReply},
@@ -30,7 +33,10 @@ use kv::{Change, EndReason, Event, FullName, LargeValue, Request};
 use std::{
     collections::HashMap,
     mem::take,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 use tokio::sync::{Notify, futures::Notified};
 
@@ -40,6 +46,8 @@ pub(crate) struct Link {
     node: NodeName,
     state: Mutex<State>,
     next_subscription: AtomicU64,
+    /// Bytes of large messages that the link task has left to send.
+    large_bytes: AtomicUsize,
     /// Wakes the link task when it is idle and there is something to send.
     send_ready: Notify,
     /// Wakes tasks that wait to send a change.
@@ -62,6 +70,7 @@ impl Link {
             node,
             state: Mutex::default(),
             next_subscription: AtomicU64::new(0),
+            large_bytes: AtomicUsize::new(0),
             send_ready: Notify::new(),
             capacity: Notify::new(),
         }
@@ -115,6 +124,28 @@ impl Link {
         Ok(receiver)
     }
 
+    /// Sends what a replica says to another one, unless too much is unsent.
+    pub(crate) fn send_of_replica(&self, frame: &[u8]) {
+        let mut message = Vec::with_capacity(frame.len() + 1);
+        codec::encode(&mut message, &Message::Replica);
+        message.extend_from_slice(frame);
+        let mut state = self.lock();
+        let large_bytes = state.queue.large_bytes() + self.large_bytes.load(Relaxed);
+        let has_room = match message.len() > COPY_BYTES {
+            true => large_bytes == 0 || large_bytes + message.len() <= LARGE_REPLICA_UNSENT_BYTES,
+            false => state.queue.frames.len() + message.len() <= REPLICA_UNSENT_BYTES,
+        };
+        if has_room && !state.closed {
+            state.queue.push_message(message);
+            self.wake_task(state);
+        }
+    }
+
+    /// Notes how many bytes of large messages the link task has left to send.
+    pub(crate) fn note_large_bytes(&self, bytes: usize) {
+        self.large_bytes.swap(bytes, Relaxed);
+    }
+
     /// Queues a message that the peer replies to: `message` with the id of its call, and the items that
     /// `fill` adds and counts. `waiter` receives the reply.
     fn enqueue<'m>(
@@ -149,6 +180,11 @@ impl Link {
         state.calls.insert(waiter(items), bytes);
         self.wake_task(guard);
         Ok(())
+    }
+
+    /// The peer.
+    pub(crate) fn node(&self) -> &NodeName {
+        &self.node
     }
 
     fn just_lost(&self) -> Error {
@@ -293,6 +329,30 @@ mod tests {
         codec::encode(&mut replies, &ForwardedReply::NotOwner);
         link.on_replies(0, CallReplies::decode(&replies).unwrap()).unwrap();
         assert!(link.call(&[request]).is_ok());
+    }
+
+    #[test]
+    fn frames_of_replicas_that_do_not_leave_are_dropped_and_small_ones_do_not_wait_for_large_ones() {
+        let link = link();
+        let queued = || {
+            let state = link.lock();
+            (state.queue.frames.len(), state.queue.large_bytes())
+        };
+        for _ in 0..100 {
+            link.send_of_replica(&vec![0; 2 * COPY_BYTES]);
+        }
+        let (_, large) = queued();
+        assert!((LARGE_REPLICA_UNSENT_BYTES / 2..=LARGE_REPLICA_UNSENT_BYTES).contains(&large), "{large}");
+        link.send_of_replica(b"small");
+        assert!(queued().0 > 0);
+        for _ in 0..100 {
+            link.send_of_replica(&vec![0; COPY_BYTES / 2]);
+        }
+        let (small, _) = queued();
+        assert!((REPLICA_UNSENT_BYTES / 2..=2 * REPLICA_UNSENT_BYTES).contains(&small), "{small}");
+        link.drain_outgoing(|queue| *queue = SendQueue::default());
+        link.send_of_replica(&vec![0; 2 * LARGE_REPLICA_UNSENT_BYTES]);
+        assert!(queued().1 > LARGE_REPLICA_UNSENT_BYTES, "one that is larger goes alone");
     }
 
     #[test]

@@ -5,23 +5,41 @@ use kv::{Database, NamePage, ScanFilter, StoreStats, TopicKind, TopicPage};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
-/// A query to a node.
+/// A query to a node. Those with a `range` are about the buckets of the range with replicas that begins with
+/// this name, and the leader replies; without it, about all that the node owns alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum NodeQuery<'a> {
     /// One page of bucket names.
     Scan {
+        #[serde(borrow, with = "serde_bytes")]
+        range: Option<&'a [u8]>,
         cursor: u64,
         #[serde(borrow)]
         filter: ScanFilter<'a>,
     },
     /// The name of a bucket chosen by `seed`, and the number of buckets it was chosen from.
-    RandomName { database: Database, seed: u64 },
+    RandomName {
+        #[serde(borrow, with = "serde_bytes")]
+        range: Option<&'a [u8]>,
+        database: Database,
+        seed: u64,
+    },
     /// The number of buckets of each database.
-    BucketCounts,
-    /// How much the node holds.
-    Stats,
+    BucketCounts {
+        #[serde(borrow, with = "serde_bytes")]
+        range: Option<&'a [u8]>,
+    },
+    /// How much it is.
+    Stats {
+        #[serde(borrow, with = "serde_bytes")]
+        range: Option<&'a [u8]>,
+    },
     /// Ends all buckets of a database, or of all of them.
-    Flush { database: Option<Database> },
+    Flush {
+        #[serde(borrow, with = "serde_bytes")]
+        range: Option<&'a [u8]>,
+        database: Option<Database>,
+    },
     /// Publishes a message to the node's own subscribers. The reply is the number of receivers.
     Publish {
         #[serde(with = "serde_bytes")]

@@ -1,7 +1,7 @@
 //! The replies to one call or transaction, as they arrived over the link.
 
 use crate::{
-    error::ProtocolError,
+    error::{ProtocolError, RangeFailure},
     link::codec::{ForwardedReply, Items},
 };
 use kv::free_buffer;
@@ -14,17 +14,21 @@ pub(crate) struct CallReplies {
     message: Vec<u8>,
     decoded: usize,
     remaining: usize,
+    /// Whether one of them is the failure of a range.
+    has_failure: bool,
 }
 
 impl CallReplies {
     /// Copies the items of a frame, once each has been decoded without an error.
     pub(crate) fn decode(items: &[u8]) -> Result<CallReplies, ProtocolError> {
-        Ok(CallReplies { remaining: count(items)?, message: items.into(), decoded: 0 })
+        let (remaining, has_failure) = count(items)?;
+        Ok(CallReplies { remaining, has_failure, message: items.into(), decoded: 0 })
     }
 
     /// Takes over a message whose items begin at `start`, once each has been decoded without an error.
     pub(crate) fn of_message(message: Vec<u8>, start: usize) -> Result<CallReplies, ProtocolError> {
-        Ok(CallReplies { remaining: count(&message[start..])?, message, decoded: start })
+        let (remaining, has_failure) = count(&message[start..])?;
+        Ok(CallReplies { remaining, has_failure, message, decoded: start })
     }
 
     /// The number of replies that have not been taken.
@@ -40,6 +44,17 @@ impl CallReplies {
     /// Bytes of memory that it holds.
     pub(crate) fn held_bytes(&self) -> usize {
         self.message.capacity()
+    }
+
+    /// The failure of a range, if that is the next reply.
+    pub(crate) fn next_failure(&self) -> Option<RangeFailure> {
+        if !self.has_failure {
+            return None;
+        }
+        match Items::new(&self.message[self.decoded..]).next()?.ok()? {
+            ForwardedReply::Failed(failure) => Some(failure),
+            _ => None,
+        }
     }
 
     /// Takes the next reply, which borrows from the frame.
@@ -58,7 +73,9 @@ impl Drop for CallReplies {
     }
 }
 
-/// The number of these items.
-fn count(items: &[u8]) -> Result<usize, ProtocolError> {
-    Items::<ForwardedReply<'_>>::new(items).try_fold(0, |count, reply| reply.map(|_| count + 1))
+/// The number of these items, and whether one of them is the failure of a range.
+fn count(items: &[u8]) -> Result<(usize, bool), ProtocolError> {
+    Items::<ForwardedReply<'_>>::new(items).try_fold((0, false), |(count, has_failure), reply| {
+        Ok((count + 1, has_failure || matches!(reply?, ForwardedReply::Failed(_))))
+    })
 }

@@ -4,6 +4,7 @@
 use super::LocalNode;
 use crate::{
     error::{Error, RangeFailure, RangeFailureKind},
+    node_name::NodeName,
     routing::table::Destination,
 };
 use kv::{Database, Reply, Request};
@@ -20,7 +21,7 @@ pub(crate) enum Place<'a> {
     Range(&'a Range),
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
     /// Whether both are the same.
     pub(crate) fn is_same(&self, other: &Place<'_>) -> bool {
         match (self, other) {
@@ -31,7 +32,7 @@ impl Place<'_> {
     }
 
     /// Its names, as errors call them.
-    fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &'a str {
         match self {
             Place::Volatile => VOLATILE,
             Place::Range(range) => &range.span().text,
@@ -42,6 +43,17 @@ impl Place<'_> {
     pub(crate) fn several(&self, other: &Place<'_>) -> Error {
         Error::SeveralRanges { one: self.text().into(), other: other.text().into() }
     }
+}
+
+/// Some of the buckets that this node has.
+#[derive(Debug, Clone, Copy)]
+pub enum Scope<'a> {
+    /// All, also those of replicas that other nodes lead.
+    All,
+    /// Those that it owns alone.
+    Own,
+    /// Those of a range with replicas.
+    Replica(&'a Range),
 }
 
 /// The end of all buckets, in durable ranges, in flight.
@@ -91,7 +103,7 @@ fn not_flushed(flushed: &[Arc<str>], mut failed: Vec<RangeError>) -> RangeFailur
     let failed: Vec<_> = failed.iter().map(RangeError::to_string).collect();
     let flushed = if flushed.is_empty() { "nothing".into() } else { flushed.join(", ") };
     let message = format!("not all ranges were flushed: {}; flushed: {flushed}", failed.join("; "));
-    RangeFailure { kind: RangeFailureKind::Unknown, message: message.into() }
+    RangeFailure::new(RangeFailureKind::Unknown, message)
 }
 
 /// The volatile store, as errors call it.
@@ -102,6 +114,43 @@ impl LocalNode {
     #[inline]
     pub fn ranges(&self) -> &[Arc<Range>] {
         self.ranges.as_ref().map_or(&[], Ranges::all)
+    }
+
+    /// The durable ranges of a scope.
+    pub(super) fn ranges_in<'l>(&'l self, scope: Scope<'l>) -> impl Iterator<Item = &'l Range> {
+        let is_in = move |range: &&'l Range| match scope {
+            Scope::All => true,
+            Scope::Own => !is_replicated(range),
+            Scope::Replica(other) => ptr::eq(*range, other),
+        };
+        self.ranges().iter().map(|range| &**range).filter(is_in)
+    }
+
+    /// What this node owns alone, or the range with replicas that begins with this name.
+    pub(crate) fn scope(&self, range: Option<&[u8]>) -> Result<Scope<'_>, RangeFailure> {
+        let Some(first_name) = range else { return Ok(Scope::Own) };
+        let mut ranges = self.ranges().iter().filter(|range| is_replicated(range));
+        match ranges.find(|range| *range.span().start == *first_name) {
+            Some(range) => Ok(Scope::Replica(range)),
+            None => {
+                let message = "this node has no replica of the range: give all nodes the same configuration";
+                Err(RangeFailure::new(RangeFailureKind::NoLeader, message))
+            }
+        }
+    }
+
+    /// The same, if it may be read here.
+    pub(crate) fn served_scope(&self, range: Option<&[u8]>) -> Result<Scope<'_>, RangeFailure> {
+        let scope = self.scope(range)?;
+        self.check_scope(scope)?;
+        Ok(scope)
+    }
+
+    /// Takes what a replica of another node says to that of this one.
+    pub(crate) fn receive_of_replica(&self, node: &NodeName, frame: &[u8]) {
+        if let Some(ranges) = &self.ranges {
+            ranges.receive(node.as_str(), frame.to_vec());
+        }
     }
 
     /// Directories with the data of ranges that this node does not have. They are kept.
@@ -137,6 +186,10 @@ impl LocalNode {
         match destination {
             Destination::Local => Some(Place::Volatile),
             Destination::Range(index) => Some(Place::Range(&self.ranges()[index])),
+            Destination::Replicated(row) => {
+                let range = self.table.replicated()[row].range?;
+                Some(Place::Range(&self.ranges()[range]))
+            }
             Destination::Peer(_) | Destination::Nowhere | Destination::Disputed(_) => None,
         }
     }
@@ -158,10 +211,7 @@ impl LocalNode {
         }
         Some(match several {
             None => Ok(common.unwrap_or(Place::Volatile)),
-            Some(error) => {
-                let message = error.to_string().into();
-                Err(RangeFailure { kind: RangeFailureKind::Several, message })
-            }
+            Some(error) => Err(RangeFailure::new(RangeFailureKind::Several, error.to_string())),
         })
     }
 
@@ -182,25 +232,39 @@ impl LocalNode {
 
     /// Ends all buckets of a database, or of all of them, unless a range refuses that now: then nothing is
     /// done. The memory of volatile ones is freed in the background.
-    pub(crate) fn flush(&self, database: Option<Database>) -> Result<Flushing, RangeFailure> {
-        self.check_ranges()?;
-        self.ranges().iter().try_for_each(|range| range.may_propose())?;
-        let flush = |range: &Arc<Range>| (range.span().text.as_ref().into(), range.flush(database));
-        let tickets: Vec<_> = self.ranges().iter().map(flush).collect();
+    pub(crate) fn flush(
+        &self,
+        scope: Scope<'_>,
+        database: Option<Database>,
+    ) -> Result<Flushing, RangeFailure> {
+        self.check_scope(scope)?;
+        self.ranges_in(scope).try_for_each(Range::may_propose)?;
+        let flush = |range: &Range| (range.span().text.as_ref().into(), range.flush(database));
+        let tickets: Vec<_> = self.ranges_in(scope).map(flush).collect();
         // One may have begun to refuse meanwhile.
         let is_accepted = tickets.iter().all(|(_, ticket)| ticket.is_ok());
-        if is_accepted {
+        let has_volatile = is_accepted && !matches!(scope, Scope::Replica(_));
+        if has_volatile {
             let detached = self.store.flush(database);
             // If the system has no thread for it, it is freed here: an error drops the closure.
             drop(thread::Builder::new().spawn(|| drop(detached)));
         }
-        let has_volatile = is_accepted && self.volatile_rows().next().is_some();
+        let has_volatile = has_volatile && self.volatile_rows().next().is_some();
         Ok(Flushing { tickets, has_volatile })
     }
 
     /// Checks that all ranges are loaded, so that a part is not taken for the whole.
     pub fn check_ranges(&self) -> Result<(), RangeFailure> {
-        self.ranges().iter().try_for_each(|range| range.may_read()).map_err(RangeFailure::from)
+        let is_loaded = |range: &Range| match range.may_read() {
+            Err(RangeError::NotLeader { .. } | RangeError::NoLeader { .. }) => Ok(()),
+            loaded => loaded,
+        };
+        self.ranges_in(Scope::All).try_for_each(is_loaded).map_err(RangeFailure::from)
+    }
+
+    /// Checks that all ranges of a scope may be read here.
+    pub(super) fn check_scope(&self, scope: Scope<'_>) -> Result<(), RangeFailure> {
+        self.ranges_in(scope).try_for_each(Range::may_read).map_err(RangeFailure::from)
     }
 
     /// The ranges that have stopped, and why.
@@ -215,6 +279,13 @@ impl LocalNode {
     /// The most file descriptors that durable ranges take.
     pub fn range_descriptors(&self) -> usize {
         self.ranges.as_ref().map_or(0, Ranges::descriptors)
+    }
+
+    /// Has other nodes lead the ranges that this one leads and they have replicas of.
+    pub async fn hand_over_ranges(&self) {
+        if let Some(ranges) = &self.ranges {
+            ranges.hand_over().await;
+        }
     }
 
     /// The supervisor of the durable ranges. When it is stopped, they may take up to `close_timeout` to
@@ -241,6 +312,11 @@ impl LocalNode {
     }
 }
 
+/// Whether other nodes have replicas of the range.
+pub(super) fn is_replicated(range: &Range) -> bool {
+    range.nodes().len() > 1
+}
+
 /// What a range does, in words.
 fn describe(range: &Range) -> String {
     let status = range.status();
@@ -249,6 +325,10 @@ fn describe(range: &Range) -> String {
         (RangeState::Ready, None) => {
             format!("{}: ready, {} entries of the log executed", status.span, status.applied)
         }
+        (RangeState::Following { leader: Some(leader) }, _) => {
+            format!("{}: follows {leader}, {} entries of the log executed", status.span, status.applied)
+        }
+        (RangeState::Following { leader: None }, _) => format!("{}: no leader", status.span),
         (RangeState::Loading, _) => format!("{}: loading, {} %", status.span, status.loaded),
         (RangeState::Stopped(reason), _) => format!("{}: stopped: {reason}", status.span),
     }

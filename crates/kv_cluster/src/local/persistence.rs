@@ -2,7 +2,7 @@
 
 use super::LocalNode;
 use crate::error::{RangeFailure, RangeFailureKind};
-use kv_raft::{Fsync, Range, RangeStatus, Ranges};
+use kv_raft::{Fsync, Range, RangeState, RangeStatus, Ranges};
 use std::{path::Path, sync::Arc};
 
 impl LocalNode {
@@ -18,7 +18,7 @@ impl LocalNode {
 
     /// The rows of this node whose buckets are volatile, in the order of their names.
     pub fn volatile_rows(&self) -> impl Iterator<Item = &str> {
-        let own = self.table.routes().spans().iter().filter(|row| *row.owner() == self.name);
+        let own = self.table.routes().spans_of(&self.name);
         own.filter(|row| self.ranges.is_none() || !row.is_durable()).map(|row| row.buckets())
     }
 
@@ -54,13 +54,16 @@ impl LocalNode {
     /// one: the others are taken all the same.
     pub fn take_snapshots(&self) -> impl Future<Output = Result<(), RangeFailure>> + Send + use<> {
         let mut failure = self.check_ranges().err();
-        let ready = self.ranges().iter().filter(|range| range.may_read().is_ok());
+        let is_loaded = |range: &&Arc<Range>| {
+            !matches!(range.status().state, RangeState::Loading | RangeState::Stopped(_))
+        };
+        let ready = self.ranges().iter().filter(is_loaded);
         let taken: Vec<_> = ready.map(|range| (range.span().text.clone(), range.take_snapshot())).collect();
         async move {
             for (range, taken) in taken {
                 if let Err(reason) = taken.await {
-                    let message = format!("no snapshot of range {range} was taken: {reason}").into();
-                    failure.get_or_insert(RangeFailure { kind: RangeFailureKind::CannotWrite, message });
+                    let message = format!("no snapshot of range {range} was taken: {reason}");
+                    failure.get_or_insert(RangeFailure::new(RangeFailureKind::CannotWrite, message));
                 }
             }
             failure.map_or(Ok(()), Err)

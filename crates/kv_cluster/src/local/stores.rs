@@ -1,7 +1,7 @@
 //! All stores of this node together, the volatile one and those of the durable ranges: what lists, counts and
 //! measures buckets asks each of them.
 
-use super::{LocalNode, Place};
+use super::{LocalNode, Place, Scope};
 use crate::error::RangeFailure;
 use kv::{
     AlreadyFrozen, Backlog, BucketPage, DATABASES, Database, FrozenStore, FullName, NamePage, ScanFilter,
@@ -11,19 +11,29 @@ use kv_raft::{RangeError, Ranges};
 use std::sync::Arc;
 
 impl LocalNode {
-    /// The stores: the volatile one first.
+    /// All stores: the volatile one first.
     fn stores(&self) -> impl Iterator<Item = &Arc<Store>> {
-        std::iter::once(&self.store).chain(self.ranges().iter().map(|range| range.store()))
+        self.places(Scope::All).map(|place| self.store_in(place))
     }
 
-    /// The store at this place of [`Self::stores`], and the time to read it with.
-    fn store_at(&self, index: usize, now_ms: u64) -> (&Store, u64) {
-        match index.checked_sub(1) {
-            None => (&self.store, now_ms),
-            Some(range) => {
-                let range = &self.ranges()[range];
-                (range.store(), range.clock(now_ms).now_ms)
-            }
+    /// Where buckets are: the volatile ones first.
+    fn places<'l>(&'l self, scope: Scope<'l>) -> impl Iterator<Item = Place<'l>> {
+        let volatile = (!matches!(scope, Scope::Replica(_))).then_some(Place::Volatile);
+        volatile.into_iter().chain(self.ranges_in(scope).map(Place::Range))
+    }
+
+    fn store_in<'l>(&'l self, place: Place<'l>) -> &'l Arc<Store> {
+        match place {
+            Place::Volatile => &self.store,
+            Place::Range(range) => range.store(),
+        }
+    }
+
+    /// The time to read a store with.
+    fn time_in(place: Place<'_>, now_ms: u64) -> u64 {
+        match place {
+            Place::Volatile => now_ms,
+            Place::Range(range) => range.clock(now_ms).now_ms,
         }
     }
 
@@ -46,41 +56,60 @@ impl LocalNode {
 
     /// One page of bucket names, from `cursor` on (0: from the start). A store begins where the one before it
     /// ends.
-    pub fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> Result<NamePage, RangeFailure> {
-        self.check_ranges()?;
-        self.scan_running(cursor, filter, now_ms)
-    }
-
-    /// As [`Self::scan`], without the names of ranges that have stopped. Those that load are refused.
-    pub fn scan_running(
+    pub fn scan(
         &self,
+        scope: Scope<'_>,
         cursor: u64,
         filter: &ScanFilter<'_>,
         now_ms: u64,
     ) -> Result<NamePage, RangeFailure> {
-        let stores = self.ranges().len() as u64 + 1;
-        let (index, cursor) = (cursor % stores, cursor / stores);
-        let range = index.checked_sub(1).map(|range| &self.ranges()[range as usize]);
-        let NamePage { names, next } = match range.map(|range| range.may_read()) {
-            Some(Err(RangeError::Stopped { .. })) => NamePage { names: Vec::new(), next: 0 },
-            Some(Err(error)) => return Err(error.into()),
-            Some(Ok(())) | None => {
-                let (store, now_ms) = self.store_at(index as usize, now_ms);
-                store.scan(cursor, filter, now_ms)
+        self.check_scope(scope)?;
+        self.scan_served(scope, cursor, filter, now_ms)
+    }
+
+    /// As [`Self::scan`], without the names of ranges that have stopped, or that other nodes lead. Those that
+    /// load are refused.
+    pub fn scan_served(
+        &self,
+        scope: Scope<'_>,
+        cursor: u64,
+        filter: &ScanFilter<'_>,
+        now_ms: u64,
+    ) -> Result<NamePage, RangeFailure> {
+        let places: Vec<_> = self.places(scope).collect();
+        let count = places.len() as u64;
+        let (index, cursor) = (cursor % count, cursor / count);
+        let place = places[index as usize];
+        let served = match place {
+            Place::Volatile => Ok(()),
+            Place::Range(range) => range.may_read(),
+        };
+        let NamePage { names, next } = match served {
+            Err(RangeError::Stopped { .. } | RangeError::NotLeader { .. } | RangeError::NoLeader { .. }) => {
+                NamePage { names: Vec::new(), next: 0 }
             }
+            Err(error) => return Err(error.into()),
+            Ok(()) => self.store_in(place).scan(cursor, filter, Self::time_in(place, now_ms)),
         };
         let next = match next {
-            0 if index + 1 == stores => 0,
+            0 if index + 1 == count => 0,
             0 => index + 1,
-            next => next.saturating_mul(stores).saturating_add(index),
+            next => next.saturating_mul(count).saturating_add(index),
         };
         Ok(NamePage { names, next })
     }
 
     /// The name of a bucket of a database, chosen by `seed`. Stores are weighted by their number of buckets.
-    pub(crate) fn random_name(&self, database: Database, seed: u64, now_ms: u64) -> Option<Box<[u8]>> {
-        let count = |store: &Arc<Store>| store.bucket_counts()[database.index()] as u64;
-        let counts: Vec<u64> = self.stores().map(count).collect();
+    pub(crate) fn random_name(
+        &self,
+        scope: Scope<'_>,
+        database: Database,
+        seed: u64,
+        now_ms: u64,
+    ) -> Option<Box<[u8]>> {
+        let places: Vec<_> = self.places(scope).collect();
+        let count = |place: &Place<'_>| self.store_in(*place).bucket_counts()[database.index()] as u64;
+        let counts: Vec<u64> = places.iter().map(count).collect();
         let mut place = seed.rotate_right(u64::BITS / 4) % counts.iter().sum::<u64>().max(1);
         let chosen = counts.iter().position(|count| {
             let is_here = place < *count;
@@ -90,18 +119,26 @@ impl LocalNode {
         // What is chosen may have expired as a whole.
         let others = (0..counts.len()).filter(|index| Some(*index) != chosen);
         chosen.into_iter().chain(others).find_map(|index| {
-            let (store, now_ms) = self.store_at(index, now_ms);
-            store.random_name(database, seed, now_ms)
+            let place = places[index];
+            self.store_in(place).random_name(database, seed, Self::time_in(place, now_ms))
         })
     }
 
     /// The number of buckets of each database.
-    pub fn bucket_counts(&self) -> [u64; DATABASES] {
+    pub fn bucket_counts(&self, scope: Scope<'_>) -> [u64; DATABASES] {
         let mut totals = [0; DATABASES];
-        for store in self.stores() {
-            totals.iter_mut().zip(store.bucket_counts()).for_each(|(total, count)| *total += count as u64);
+        for place in self.places(scope) {
+            let counts = self.store_in(place).bucket_counts();
+            totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count as u64);
         }
         totals
+    }
+
+    /// The size of a part of what this node holds.
+    pub(crate) fn stats_of(&self, scope: Scope<'_>) -> StoreStats {
+        let mut stats = StoreStats::default();
+        self.places(scope).for_each(|place| stats += self.store_in(place).stats());
+        stats
     }
 
     /// The size of what this node holds.

@@ -1,7 +1,7 @@
 //! Calls to a peer: requests, transactions, subscriptions and queries, sent over its link if that is up.
 
 use crate::{
-    error::{Error, RangeFailure},
+    error::Error,
     limits::{COPY_BYTES, FRAME_BYTES, MESSAGE_BYTES, REQUEST_OVERHEAD_BYTES},
     link::{
         Link,
@@ -46,7 +46,7 @@ impl Peer {
             SubscribeResult::NoBucket => Ok(None),
             SubscribeResult::NotOwner => Err(Error::NotOwner { node }),
             SubscribeResult::TooMany => Err(Error::Busy { node }),
-            SubscribeResult::Unavailable => Err(RangeFailure::not_serving().on_node(&node).into()),
+            SubscribeResult::Failed(failure) => Err(failure.on_node(&node).into()),
         }
     }
 
@@ -65,6 +65,13 @@ impl Peer {
         };
         let is_read = requests.iter().all(|request| request.op.is_read());
         self.received(reply.await).map_err(|error| if is_read { error.of_read() } else { error })
+    }
+
+    /// Sends what a replica says to that of the peer. It is lost if the peer is down.
+    pub(crate) fn send_of_replica(&self, frame: &[u8]) {
+        if let Some(link) = &self.state.borrow().link {
+            link.send_of_replica(frame);
+        }
     }
 
     /// Sends a query to the peer as a whole.

@@ -189,6 +189,7 @@ impl LinkTask {
         if self.output.has_room() {
             self.link.drain_outgoing(|queue| self.output.append(queue));
         }
+        self.link.note_large_bytes(self.output.large_bytes());
     }
 
     /// Queues a heartbeat if the link is idle, and checks that the peer is alive.

@@ -9,7 +9,7 @@ use crate::{
     node_name::NodeName,
     routing::range::NameRange,
 };
-use kv_raft::Span;
+use kv_raft::{ReplicaSpan, Span};
 use serde::{Deserialize, Serialize};
 
 /// One row as the configuration writes it.
@@ -23,7 +23,7 @@ pub struct RouteRow {
     pub durable: bool,
 }
 
-/// Disjoint spans of names in the order of the names, each with its owner.
+/// Disjoint spans of names in the order of the names, each with its nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Routes {
     spans: Vec<Route>,
@@ -35,7 +35,8 @@ pub struct Route {
     #[serde(skip)]
     buckets: String,
     range: NameRange,
-    owner: NodeName,
+    /// In the order of their names, so that rows with the same nodes are equal.
+    nodes: Box<[NodeName]>,
     #[serde(skip)]
     is_durable: bool,
 }
@@ -46,14 +47,29 @@ impl Route {
         &self.buckets
     }
 
-    /// The node that owns it.
-    pub fn owner(&self) -> &NodeName {
-        &self.owner
+    /// The first of its names.
+    pub(crate) fn first_name(&self) -> &[u8] {
+        &self.range.start
     }
 
-    /// Whether it is durable if its owner has a data directory.
+    /// The nodes that own it, in the order of their names: one, or those that have a replica each.
+    pub fn nodes(&self) -> &[NodeName] {
+        &self.nodes
+    }
+
+    /// Whether several nodes have a replica each.
+    pub fn is_replicated(&self) -> bool {
+        self.nodes.len() > 1
+    }
+
+    /// Whether it is durable if its owner has a data directory. One with replicas is.
     pub fn is_durable(&self) -> bool {
         self.is_durable
+    }
+
+    /// Whether the node owns it, or has a replica.
+    pub fn has(&self, node: &NodeName) -> bool {
+        self.nodes.contains(node)
     }
 
     fn span(&self) -> Span {
@@ -73,7 +89,7 @@ impl Routes {
             let range = NameRange::parse(buckets).map_err(|(problem, remedy)| {
                 invalid((format!("\"{buckets}\" is not a range of buckets: {problem}"), remedy))
             })?;
-            let owner = owner(&row.nodes, known).map_err(invalid)?;
+            let nodes = nodes_of(row, known).map_err(invalid)?;
             check_overlaps(buckets, &range, &earlier).map_err(invalid)?;
             let left = range.without(spans.iter().map(|span: &Route| &span.range));
             if left.is_empty() {
@@ -83,7 +99,7 @@ impl Routes {
             }
             for piece in left {
                 let buckets = if piece == range { buckets.to_owned() } else { piece.to_string() };
-                spans.push(Route { buckets, range: piece, owner: owner.clone(), is_durable: row.durable });
+                spans.push(Route { buckets, range: piece, nodes: nodes.clone(), is_durable: row.durable });
             }
             spans.sort_by(|one, other| one.range.start.cmp(&other.range.start));
             earlier.push((buckets, range));
@@ -94,13 +110,14 @@ impl Routes {
 
     /// One span: every bucket belongs to `owner`.
     pub fn all(owner: NodeName) -> Routes {
-        let route = Route { buckets: "..".into(), range: NameRange::all(), owner, is_durable: true };
+        let route =
+            Route { buckets: "..".into(), range: NameRange::all(), nodes: [owner].into(), is_durable: true };
         Routes { spans: vec![route] }
     }
 
-    /// The node that owns the bucket.
-    pub fn owner(&self, bucket: &[u8]) -> Option<&NodeName> {
-        self.span(bucket).map(|span| &self.spans[span].owner)
+    /// The nodes that own the bucket; see [`Route::nodes`].
+    pub fn nodes(&self, bucket: &[u8]) -> Option<&[NodeName]> {
+        self.span(bucket).map(|span| &*self.spans[span].nodes)
     }
 
     /// The spans in order.
@@ -113,13 +130,23 @@ impl Routes {
         self.spans_of(node).filter(|route| route.is_durable).map(Route::span).collect()
     }
 
+    /// The same, each with the nodes that own it.
+    pub(crate) fn replica_spans(&self, node: &NodeName) -> Vec<ReplicaSpan> {
+        let replica = |route: &Route| ReplicaSpan {
+            span: route.span(),
+            nodes: route.nodes.iter().map(NodeName::shared).collect(),
+        };
+        self.spans_of(node).filter(|route| route.is_durable).map(replica).collect()
+    }
+
     /// The spans of a node that are volatile in any case, in order.
     pub(crate) fn volatile_spans(&self, node: &NodeName) -> Vec<Span> {
         self.spans_of(node).filter(|route| !route.is_durable).map(Route::span).collect()
     }
 
-    fn spans_of(&self, node: &NodeName) -> impl Iterator<Item = &Route> {
-        self.spans.iter().filter(move |route| route.owner == *node)
+    /// The rows of a node, those included of which it has a replica, in order.
+    pub fn spans_of(&self, node: &NodeName) -> impl Iterator<Item = &Route> {
+        self.spans.iter().filter(move |route| route.has(node))
     }
 
     /// Descriptions of the names that no span contains; empty if there are none.
@@ -136,7 +163,7 @@ impl Routes {
         self.spans.windows(2).all(is_before)
     }
 
-    /// The names on whose owner the two differ.
+    /// The names on whose nodes the two differ.
     pub(crate) fn differences(&self, other: &Routes) -> Vec<NameRange> {
         let ranges = || self.ranges().chain(other.ranges());
         let ends = ranges().filter_map(|range| range.end.as_deref());
@@ -146,7 +173,7 @@ impl Routes {
         bounds.dedup();
         let mut differences: Vec<NameRange> = Vec::new();
         for (index, start) in bounds.iter().enumerate() {
-            if self.owner(start) == other.owner(start) {
+            if self.nodes(start) == other.nodes(start) {
                 continue;
             }
             let end = bounds.get(index + 1).map(|end| Box::from(*end));
@@ -203,7 +230,8 @@ fn check_overlaps(
 fn check_size(spans: &[Route], rows: usize) -> Result<(), RouteError> {
     let size = |span: &Route| {
         let end = span.range.end.as_ref().map_or(0, |end| end.len());
-        span.range.start.len() + end + span.owner.as_str().len() + SPAN_OVERHEAD_BYTES
+        let nodes: usize = span.nodes.iter().map(|node| node.as_str().len() + NODE_OVERHEAD_BYTES).sum();
+        span.range.start.len() + end + nodes + SPAN_OVERHEAD_BYTES
     };
     let bytes: usize = spans.iter().map(size).sum();
     if bytes <= ROUTES_BYTES {
@@ -213,28 +241,64 @@ fn check_size(spans: &[Route], rows: usize) -> Result<(), RouteError> {
     Err(RouteError { row: rows - 1, problem, remedy: "write fewer rows, or shorter ends".into() })
 }
 
-/// Bytes of an encoded span beside its names: the lengths of three.
+/// Bytes of an encoded span beside its names: their lengths, and how many nodes there are.
 const SPAN_OVERHEAD_BYTES: usize = 16;
+/// The same of each node.
+const NODE_OVERHEAD_BYTES: usize = 3;
 
-/// The one node that a row names, or a problem and what to write instead.
-fn owner(nodes: &[String], known: &[NodeName]) -> Result<NodeName, (String, String)> {
+/// The nodes that a row names, in the order of their names, or a problem and what to write instead.
+fn nodes_of(row: &RouteRow, known: &[NodeName]) -> Result<Box<[NodeName]>, (String, String)> {
     let names: Vec<_> = known.iter().map(NodeName::as_str).collect();
     let names = names.join(", ");
-    let one = match nodes {
-        [one] => one,
-        [] => return Err(("nodes is empty".into(), format!("name the node that owns the range: {names}"))),
-        many => {
-            let problem =
-                format!("{} nodes are named, and replicated ranges are not available yet", many.len());
-            return Err((problem, format!("name one node, such as nodes = [\"{}\"]", many[0])));
+    let node = |one: &String| {
+        let node: NodeName =
+            one.parse().map_err(|error| (format!("{error}"), format!("known are: {names}")))?;
+        if !known.contains(&node) {
+            let problem = format!("node \"{node}\" is not defined");
+            return Err((problem, format!("add a [nodes.\"{node}\"] section, or name one of: {names}")));
         }
+        Ok(node)
     };
-    let node: NodeName = one.parse().map_err(|error| (format!("{error}"), format!("known are: {names}")))?;
-    if !known.contains(&node) {
-        let problem = format!("node \"{node}\" is not defined");
-        return Err((problem, format!("add a [nodes.\"{node}\"] section, or name one of: {names}")));
+    let mut nodes: Vec<NodeName> = row.nodes.iter().map(node).collect::<Result<_, _>>()?;
+    nodes.sort();
+    if let Some(twice) = nodes.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err((format!("node \"{}\" is named twice", twice[0]), "name each node once".into()));
     }
-    Ok(node)
+    check_replicas(row, &nodes)?;
+    match nodes.is_empty() {
+        true => Err(("nodes is empty".into(), format!("name the node that owns the range: {names}"))),
+        false => Ok(nodes.into()),
+    }
+}
+
+/// Checks the number of nodes, and that a row with several is durable.
+fn check_replicas(row: &RouteRow, nodes: &[NodeName]) -> Result<(), (String, String)> {
+    let listed = |count: usize| {
+        let names: Vec<_> = nodes.iter().take(count).map(|node| format!("{:?}", node.as_str())).collect();
+        format!("nodes = [{}]", names.join(", "))
+    };
+    match nodes.len() {
+        0 | 1 => Ok(()),
+        2 => Err((
+            "2 nodes are named: a write needs a majority, and of two copies that is both, so the loss of \
+             either stops the range"
+                .into(),
+            format!("name one node, such as {}, or three", listed(1)),
+        )),
+        4 => Err((
+            "4 nodes are named: they survive the loss of one node, as three do".into(),
+            format!("name three nodes, such as {}, or five", listed(3)),
+        )),
+        6.. => Err((
+            format!("{} nodes are named: a range has at most five copies", nodes.len()),
+            format!("name three nodes, such as {}, or five", listed(3)),
+        )),
+        _ if !row.durable => Err((
+            "durable = false and several nodes: what is copied to several nodes is durable on each".into(),
+            format!("remove durable = false, or name one node, such as {}", listed(1)),
+        )),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -19,14 +19,25 @@ use std::sync::{
 pub(crate) enum Destination {
     /// To the volatile buckets of this node.
     Local,
-    /// To the durable range of this index.
+    /// To the durable range of this index, of which this node has the only copy.
     Range(usize),
+    /// To the leader of the row of this index among those with several nodes.
+    Replicated(usize),
     /// To the peer of this index.
     Peer(usize),
     /// Nowhere: no route covers the bucket.
     Nowhere,
     /// Nowhere: this node and the peer of this index disagree on the owner.
     Disputed(usize),
+}
+
+/// A part of all buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What the peer of this index owns alone, or this node if it is `None`.
+    Node(Option<usize>),
+    /// The row of this index among those with several nodes.
+    Replicas(usize),
 }
 
 /// The routes of this node, and how those of its peers differ.
@@ -36,6 +47,8 @@ pub(crate) struct RoutingTable {
     peers: Box<[NodeName]>,
     /// The owner of each span of the routes.
     owners: Box<[Destination]>,
+    /// The rows with several nodes, in the order of their names.
+    replicated: Box<[ReplicatedSpan]>,
     /// How a name is looked up.
     lookup: AtomicU8,
     disputes: RwLock<Vec<Dispute>>,
@@ -43,12 +56,23 @@ pub(crate) struct RoutingTable {
 
 /// Every bucket is a volatile one of this node.
 const ALL_LOCAL: u8 = 0;
-/// Every bucket is in the only durable range of this node.
-const ALL_IN_ONE_RANGE: u8 = 1;
+/// Every bucket is in the only span.
+const ONE_SPAN: u8 = 1;
 /// The span of the name decides.
 const BY_SPAN: u8 = 2;
 /// The span of the name decides, unless the name is disputed.
 const WITH_DISPUTES: u8 = 3;
+
+/// A row with several nodes.
+#[derive(Debug)]
+pub(crate) struct ReplicatedSpan {
+    /// The index of the range, if this node has a replica.
+    pub(crate) range: Option<usize>,
+    /// The indices of the other nodes with a replica.
+    pub(crate) peers: Vec<usize>,
+    /// The index of the row among all.
+    pub(crate) row: usize,
+}
 
 /// The names on whose owner this node and a linked peer disagree.
 #[derive(Debug)]
@@ -67,22 +91,29 @@ impl RoutingTable {
         has_ranges: bool,
     ) -> Result<RoutingTable, Error> {
         let peers: Box<[NodeName]> = peers.into_iter().collect();
-        let mut ranges = 0..;
-        let mut destination = |span: &Route| {
-            let owner = span.owner();
-            if owner == local {
-                let range = (has_ranges && span.is_durable()).then(|| ranges.next()).flatten();
-                return Ok(range.map_or(Destination::Local, Destination::Range));
-            }
+        let peer_of = |node: &NodeName| {
             let known = || peers.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
-            let peer = peers.iter().position(|peer| peer == owner);
-            peer.map(Destination::Peer)
-                .ok_or_else(|| Error::UnknownNode { node: owner.shared(), known: known() })
+            let peer = peers.iter().position(|peer| peer == node);
+            peer.ok_or_else(|| Error::UnknownNode { node: node.shared(), known: known() })
+        };
+        let (mut ranges, mut replicated) = (0.., Vec::new());
+        let mut destination = |(row, span): (usize, &Route)| {
+            let range = (has_ranges && span.is_durable() && span.has(local)).then(|| ranges.next()).flatten();
+            if !span.is_replicated() {
+                return match span.has(local) {
+                    true => Ok(range.map_or(Destination::Local, Destination::Range)),
+                    false => peer_of(&span.nodes()[0]).map(Destination::Peer),
+                };
+            }
+            let others = span.nodes().iter().filter(|node| *node != local);
+            let peers = others.map(peer_of).collect::<Result<_, _>>()?;
+            replicated.push(ReplicatedSpan { range, peers, row });
+            Ok(Destination::Replicated(replicated.len() - 1))
         };
         let owners: Box<[Destination]> =
-            routes.spans().iter().map(&mut destination).collect::<Result<_, _>>()?;
-        let mut table =
-            RoutingTable { routes, peers, owners, lookup: AtomicU8::default(), disputes: RwLock::default() };
+            routes.spans().iter().enumerate().map(&mut destination).collect::<Result<_, _>>()?;
+        let (lookup, disputes, replicated) = (AtomicU8::default(), RwLock::default(), replicated.into());
+        let mut table = RoutingTable { routes, peers, owners, replicated, lookup, disputes };
         table.lookup = AtomicU8::new(table.lookup_without_disputes());
         Ok(table)
     }
@@ -90,6 +121,24 @@ impl RoutingTable {
     /// The routes of this node.
     pub(crate) fn routes(&self) -> &Routes {
         &self.routes
+    }
+
+    /// All parts in an order that is the same on all nodes: nodes by their names, then rows.
+    pub(crate) fn parts(&self, local: &NodeName) -> Vec<Part> {
+        let name_of = |node: &Option<usize>| node.map_or(local, |peer| &self.peers[peer]);
+        let owns_alone =
+            |node: &Option<usize>| self.routes.spans_of(name_of(node)).any(|route| !route.is_replicated());
+        let mut nodes: Vec<_> = (0..self.peers.len()).map(Some).chain([None]).filter(owns_alone).collect();
+        nodes.sort_by(|one, other| name_of(one).cmp(name_of(other)));
+        let rows = (0..self.replicated.len()).map(Part::Replicas);
+        let parts: Vec<_> = nodes.into_iter().map(Part::Node).chain(rows).collect();
+        // Without any route all is empty.
+        if parts.is_empty() { vec![Part::Node(None)] } else { parts }
+    }
+
+    /// The rows with several nodes, in the order of their names.
+    pub(crate) fn replicated(&self) -> &[ReplicatedSpan] {
+        &self.replicated
     }
 
     /// Whether every bucket is a volatile one of this node.
@@ -106,7 +155,7 @@ impl RoutingTable {
 
     fn look_up_span(&self, name: &[u8]) -> Destination {
         match self.lookup.load(Relaxed) {
-            ALL_IN_ONE_RANGE => return Destination::Range(0),
+            ONE_SPAN => return self.owners[0],
             WITH_DISPUTES => {
                 let disputes = self.disputes.read().unwrap_or_else(PoisonError::into_inner);
                 let contains = |dispute: &&Dispute| dispute.ranges.iter().any(|range| range.contains(name));
@@ -129,7 +178,7 @@ impl RoutingTable {
         match &*self.owners {
             _ if !self.routes.uncovered().is_empty() => BY_SPAN,
             owners if owners.iter().all(is_local) => ALL_LOCAL,
-            [Destination::Range(0)] => ALL_IN_ONE_RANGE,
+            [_] => ONE_SPAN,
             _ => BY_SPAN,
         }
     }

@@ -1,7 +1,11 @@
 //! Routing by rows, and the rows that are refused.
 
-use super::{table::RoutingTable, *};
+use super::{
+    table::{Destination, RoutingTable},
+    *,
+};
 use proptest::prelude::*;
+use std::slice;
 
 fn node(name: &str) -> NodeName {
     format!("{name}@computer-name").parse().unwrap()
@@ -15,6 +19,11 @@ fn routes(rows: &[RouteRow]) -> Result<Routes, RouteError> {
     Routes::new(rows, &[node("foo"), node("bar")])
 }
 
+/// The owner of a bucket that has one.
+fn owner_of(routes: &Routes, bucket: &[u8]) -> Option<NodeName> {
+    routes.nodes(bucket).map(|nodes| nodes[0].clone())
+}
+
 fn guide() -> Routes {
     routes(&[row("a..m", "foo"), row("n..z", "bar")]).unwrap()
 }
@@ -23,7 +32,7 @@ fn guide() -> Routes {
 fn requests_go_to_the_node_of_their_range() {
     let routes = guide();
     for (bucket, owner) in [("a", "foo"), ("hello", "foo"), ("mzz", "foo"), ("n", "bar"), ("world", "bar")] {
-        assert_eq!(routes.owner(bucket.as_bytes()), Some(&node(owner)), "{bucket}");
+        assert_eq!(owner_of(&routes, bucket.as_bytes()), Some(node(owner)), "{bucket}");
     }
 }
 
@@ -51,7 +60,7 @@ fn whatever_is_looked_up_the_table_says_what_its_rows_say() {
 fn names_that_no_row_contains_have_no_owner() {
     let routes = guide();
     for bucket in ["", "1abc", "Apples", "\u{e9}clair", "{"] {
-        assert_eq!(routes.owner(bucket.as_bytes()), None, "{bucket}");
+        assert_eq!(owner_of(&routes, bucket.as_bytes()), None, "{bucket}");
     }
     assert_eq!(routes.uncovered(), ["below \"a\"", "from \"{\" on"]);
 }
@@ -61,17 +70,17 @@ fn ends_may_be_longer_or_open() {
     let routes = routes(&[row("..cb", "foo"), row("cc..cm", "bar"), row("n..", "foo")]).unwrap();
     let owned = [("", "foo"), ("c", "foo"), ("cbz", "foo"), ("cc", "bar"), ("cmz", "bar"), ("\u{ff}", "foo")];
     for (bucket, owner) in owned {
-        assert_eq!(routes.owner(bucket.as_bytes()), Some(&node(owner)), "{bucket}");
+        assert_eq!(owner_of(&routes, bucket.as_bytes()), Some(node(owner)), "{bucket}");
     }
-    assert_eq!(routes.owner(b"cn"), None);
+    assert_eq!(owner_of(&routes, b"cn"), None);
     assert_eq!(routes.uncovered(), ["from \"cn\" to below \"n\""]);
 }
 
 #[test]
 fn one_row_may_contain_all_names() {
     for routes in [Routes::all(node("foo")), routes(&[row("..", "foo")]).unwrap()] {
-        assert_eq!(routes.owner(b""), Some(&node("foo")));
-        assert_eq!(routes.owner(&[255; 9]), Some(&node("foo")));
+        assert_eq!(owner_of(&routes, b""), Some(node("foo")));
+        assert_eq!(owner_of(&routes, &[255; 9]), Some(node("foo")));
         assert!(routes.uncovered().is_empty());
     }
     assert_eq!(routes(&[]).unwrap().uncovered(), ["all names"]);
@@ -100,7 +109,12 @@ fn bad_rows_are_refused_with_their_index_and_the_remedy() {
         (row("n..z", "baz"), "node \"baz@computer-name\" is not defined", "bar@computer-name"),
         (nodes(&["bar"]), "has no @", "bar@computer-name"),
         (nodes(&[]), "nodes is empty", "bar@computer-name"),
-        (nodes(&["foo@computer-name", "bar@computer-name"]), "not available yet", "name one node"),
+        (nodes(&["foo@computer-name", "foo@computer-name"]), "is named twice", "each node once"),
+        (
+            nodes(&["foo@computer-name", "bar@computer-name"]),
+            "the loss of either stops the range",
+            "name one node, such as nodes = [\"bar@computer-name\"], or three",
+        ),
     ];
     for (invalid_row, problem, remedy) in invalid {
         let error = routes(&[row("a..m", "foo"), invalid_row]).unwrap_err();
@@ -110,10 +124,58 @@ fn bad_rows_are_refused_with_their_index_and_the_remedy() {
     }
 }
 
+/// A row of all names with this many nodes.
+fn replicated(count: usize) -> (RouteRow, Vec<NodeName>) {
+    let known: Vec<NodeName> = (0..count).map(|number| node(&format!("foo{number}"))).collect();
+    let nodes = known.iter().rev().map(NodeName::to_string).collect();
+    (RouteRow { buckets: "..".into(), nodes, durable: true }, known)
+}
+
+#[test]
+fn a_row_has_one_three_or_five_nodes_and_with_several_it_is_durable() {
+    for count in 1..=7 {
+        let (row, known) = replicated(count);
+        let routes = Routes::new(slice::from_ref(&row), &known);
+        assert_eq!(routes.is_ok(), [1, 3, 5].contains(&count), "{count}: {routes:?}");
+        let volatile = Routes::new(&[RouteRow { durable: false, ..row }], &known);
+        assert_eq!(volatile.is_ok(), count == 1, "{count}: {volatile:?}");
+    }
+}
+
+#[test]
+fn the_order_in_which_a_row_names_its_nodes_does_not_matter() {
+    let (row, known) = replicated(3);
+    let other = RouteRow { nodes: known.iter().map(NodeName::to_string).collect(), ..row.clone() };
+    let one = Routes::new(&[row], &known).unwrap();
+    assert!(one.differences(&Routes::new(&[other], &known).unwrap()).is_empty());
+    let all = Routes::all(known[0].clone());
+    assert_eq!(one.differences(&all).len(), 1, "one of its nodes is not all of them");
+}
+
+#[test]
+fn requests_for_a_replicated_row_go_to_its_leader_on_members_and_others() {
+    let (row, mut known) = replicated(3);
+    known.push(node("foo3"));
+    let routes = Routes::new(&[RouteRow { buckets: "..m".into(), ..row }, row_of(3)], &known).unwrap();
+    for (local, range, peers) in [(0, Some(0), vec![0, 1]), (3, None, vec![0, 1, 2])] {
+        let others = known.iter().enumerate().filter(|(index, _)| *index != local);
+        let others = others.map(|(_, node)| node.clone());
+        let table = RoutingTable::new(routes.clone(), &known[local], others, true).unwrap();
+        assert_eq!(table.look_up(b"apples"), Destination::Replicated(0));
+        let [replicated] = table.replicated() else { panic!("{table:?}") };
+        assert_eq!((replicated.range, &replicated.peers, replicated.row), (range, &peers, 0));
+    }
+}
+
+/// All the names behind those of the first row, for one node.
+fn row_of(number: usize) -> RouteRow {
+    row("n..", &format!("foo{number}"))
+}
+
 #[test]
 fn a_later_row_that_contains_an_earlier_one_gets_what_is_left() {
     let table = routes(&[row("c..d", "foo"), row("b..f", "bar"), row("..", "foo")]).unwrap();
-    let spans: Vec<_> = table.spans().iter().map(|span| (span.buckets(), span.owner().name())).collect();
+    let spans: Vec<_> = table.spans().iter().map(|span| (span.buckets(), span.nodes()[0].name())).collect();
     let expected = [
         ("below \"b\"", "foo"),
         ("from \"b\" to below \"c\"", "bar"),
@@ -169,7 +231,7 @@ proptest! {
         for name in &names {
             let first = ends.iter().position(|(first, last)| contains(first, last, name.as_bytes()));
             let owner = first.map(|row| node(["foo", "bar"][row % 2]));
-            prop_assert_eq!(routes.owner(name.as_bytes()), owner.as_ref(), "{}", name);
+            prop_assert_eq!(owner_of(&routes, name.as_bytes()), owner, "{}", name);
         }
     }
 }

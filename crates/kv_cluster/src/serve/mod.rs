@@ -244,11 +244,12 @@ impl Inbound {
                 self.count_deferred(publication.size())?;
                 self.publications.push_back((id, publication));
             }
-            Message::NodeQuery { id, query: NodeQuery::Flush { database } } => {
-                self.proposals.flush(&self.local, id, database, queue);
+            Message::NodeQuery { id, query: NodeQuery::Flush { range, database } } => {
+                self.proposals.flush(&self.local, id, (range, database), queue);
             }
             Message::NodeQuery { id, query } => node_queries::write_reply(&self.local, id, &query, queue),
             Message::NodeReply { id, reply } => self.link.on_node_reply(id, reply)?,
+            Message::Replica => self.local.receive_of_replica(self.link.node(), items),
             Message::Fragment { remaining, bytes } => {
                 if let Some(message) = self.reassembly.push(remaining, bytes)? {
                     self.receive_reassembled(message, output)?;

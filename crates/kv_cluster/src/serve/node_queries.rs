@@ -1,13 +1,14 @@
 //! Replies to queries to this node as a whole, from peers and from this node itself.
 
 use crate::{
+    error::RangeFailure,
     limits::{FRAME_BYTES, TREE_CHILDREN},
     link::{
         codec::Message,
         node_query::{NodeQuery, NodeReply, RandomName},
         send_queue::{MessageWriter, SendQueue},
     },
-    local::LocalNode,
+    local::{LocalNode, Scope},
 };
 
 /// Writes the reply to a peer's query.
@@ -28,20 +29,27 @@ pub(crate) fn write(id: u32, reply: NodeReply, queue: &mut SendQueue) {
 
 /// The reply of this node, to any query but those to publish and to flush.
 pub(crate) fn reply(local: &LocalNode, query: &NodeQuery<'_>) -> NodeReply {
+    try_reply(local, query).unwrap_or_else(NodeReply::Failed)
+}
+
+fn try_reply(local: &LocalNode, query: &NodeQuery<'_>) -> Result<NodeReply, RangeFailure> {
     let now_ms = kv::time::now_ms();
-    match query {
-        NodeQuery::Scan { cursor, filter } => {
-            local.scan(*cursor, filter, now_ms).map_or_else(NodeReply::Failed, NodeReply::page)
+    Ok(match query {
+        NodeQuery::Scan { range, cursor, filter } => {
+            NodeReply::page(local.scan(local.scope(*range)?, *cursor, filter, now_ms)?)
         }
-        NodeQuery::RandomName { .. } | NodeQuery::BucketCounts if let Err(failure) = local.check_ranges() => {
-            NodeReply::Failed(failure)
+        NodeQuery::RandomName { range, database, seed } => {
+            let scope = local.served_scope(*range)?;
+            NodeReply::random_name(RandomName {
+                name: local.random_name(scope, *database, *seed, now_ms),
+                bucket_count: local.bucket_counts(scope)[database.index()],
+            })
         }
-        NodeQuery::RandomName { database, seed } => NodeReply::random_name(RandomName {
-            name: local.random_name(*database, *seed, now_ms),
-            bucket_count: local.bucket_counts()[database.index()],
-        }),
-        NodeQuery::BucketCounts => NodeReply::Counts(local.bucket_counts().into()),
-        NodeQuery::Stats => NodeReply::Stats(Box::new(local.stats())),
+        NodeQuery::BucketCounts { range } => {
+            NodeReply::Counts(local.bucket_counts(local.served_scope(*range)?).into())
+        }
+        NodeQuery::Stats { range: None } => NodeReply::Stats(Box::new(local.stats_of(Scope::Own))),
+        NodeQuery::Stats { range } => NodeReply::Stats(Box::new(local.stats_of(local.served_scope(*range)?))),
         NodeQuery::Flush { .. } | NodeQuery::Publish { .. } => unreachable!("they go on step by step"),
         NodeQuery::Topics { kind, after, pattern } => {
             NodeReply::topics(local.channels.page(*kind, *after, *pattern))
@@ -54,5 +62,5 @@ pub(crate) fn reply(local: &LocalNode, query: &NodeQuery<'_>) -> NodeReply {
             let children = usize::try_from(*children).unwrap_or(usize::MAX).min(TREE_CHILDREN);
             NodeReply::names(local.tree(children).into_iter().collect())
         }
-    }
+    })
 }

@@ -73,15 +73,15 @@ impl Proposals {
         }
     }
 
-    /// Ends all buckets of a database, or of all of them.
+    /// Ends all buckets of a range with replicas, or all that this node owns alone, of a database or of all.
     pub(super) fn flush(
         &mut self,
         local: &LocalNode,
         id: u32,
-        database: Option<Database>,
+        (range, database): (Option<&[u8]>, Option<Database>),
         queue: &mut SendQueue,
     ) {
-        match local.flush(database) {
+        match local.scope(range).and_then(|scope| local.flush(scope, database)) {
             Ok(flushing) if !flushing.is_done() => {
                 self.tasks.spawn(async move { Finished::Flush { id, result: flushing.done().await } });
             }

@@ -60,7 +60,15 @@ pub(crate) fn execute(
             Some(Ok(Place::Range(range))) => {
                 let read =
                     local.read(range, run.requests, now_ms, |reply| push(ForwardedReply::Reply(reply)));
-                read.unwrap_or_else(|failure| run.refuse(|| ForwardedReply::Failed(failure.clone()), push))
+                match read {
+                    Ok(done) => done,
+                    // Those after it are not executed, even if this node leads again.
+                    Err(failure) if failure.is_misdirected() => {
+                        let _ = replies.push(&ForwardedReply::Failed(failure), true);
+                        break;
+                    }
+                    Err(failure) => run.refuse(|| ForwardedReply::Failed(failure.clone()), push),
+                }
             }
             Some(Err(several)) => run.refuse(|| ForwardedReply::Failed(several.clone()), push),
             None => run.refuse(|| ForwardedReply::NotOwner, push),

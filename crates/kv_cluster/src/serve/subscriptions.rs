@@ -45,7 +45,7 @@ impl ChangeStreams {
         let changes = match local.subscribe(bucket, &self.backlog) {
             Ok(Some(changes)) => changes,
             Ok(None) => return SubscribeResult::NoBucket,
-            Err(_) => return SubscribeResult::Unavailable,
+            Err(failure) => return SubscribeResult::Failed(failure),
         };
         let stream = self.tasks.spawn(stream_changes(changes, link.clone(), subscription));
         self.running.insert(subscription, stream);

@@ -117,8 +117,8 @@ async fn a_range_of_a_peer_that_fails_leaves_writes_alone_unknown() {
     let frame = bar.receive().await;
     assert_eq!(codec::decode_frame(&frame).unwrap().0, Message::Call { id: 0 });
     let failed = || {
-        let message = "outcome unknown".into();
-        ForwardedReply::Failed(RangeFailure { kind: RangeFailureKind::Unknown, message })
+        let message = "outcome unknown";
+        ForwardedReply::Failed(RangeFailure::new(RangeFailureKind::Unknown, message))
     };
     bar.send(Message::Replies { id: 0 }, &[failed(), failed()]).await;
     for (kind, message) in [
@@ -126,7 +126,7 @@ async fn a_range_of_a_peer_that_fails_leaves_writes_alone_unknown() {
         (RangeFailureKind::Unknown, "outcome unknown (node bar@127.0.0.1)"),
     ] {
         let error = soon(batches[0].resolve_next()).await.unwrap_err();
-        assert_eq!(error, Error::Range(RangeFailure { kind, message: message.into() }));
+        assert_eq!(error, Error::Range(RangeFailure::new(kind, message)));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The buckets of all nodes.
 
 use super::*;
-use crate::error::Outcome;
+use crate::{error::Outcome, local::Scope};
 use kv::Database;
 use kv::{Kind, ScanFilter};
 
@@ -131,7 +131,7 @@ async fn a_node_that_is_down_is_named_and_nothing_is_flushed() {
     down(soon(foo.cluster.random_name(Database::ZERO)).await.unwrap_err());
     down(soon(foo.cluster.bucket_counts()).await.unwrap_err());
     down(soon(foo.cluster.flush(None)).await.unwrap_err());
-    assert_eq!(foo.cluster.local().bucket_counts()[0], 300);
+    assert_eq!(foo.cluster.local().bucket_counts(Scope::All)[0], 300);
     let stats = soon(foo.cluster.stats()).await;
     assert!(stats[0].1.is_ok() && stats[1].1.is_err());
 }

@@ -9,6 +9,7 @@ mod hostile;
 mod keyspace;
 mod links;
 mod memory;
+mod replicas;
 mod subscriptions;
 mod transactions;
 
@@ -26,7 +27,7 @@ use crate::{
         replies::CallReplies,
         send_queue::{MessageWriter, SendQueue},
     },
-    local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings},
+    local::{LinkSettings, LocalNode, MemoryBudgets, Scope, StoreSettings},
     node_name::NodeName,
     peer::{
         Peer,
@@ -138,8 +139,8 @@ impl Node {
     fn own_buckets(&self) -> Vec<String> {
         let (mut names, mut cursor) = (Vec::new(), 0);
         loop {
-            let page =
-                self.cluster.local().scan(cursor, &kv::ScanFilter::default(), kv::time::now_ms()).unwrap();
+            let (filter, now_ms) = (kv::ScanFilter::default(), kv::time::now_ms());
+            let page = self.cluster.local().scan(Scope::All, cursor, &filter, now_ms).unwrap();
             names.extend(page.names.iter().map(|name| String::from_utf8_lossy(name).into_owned()));
             cursor = page.next;
             if cursor == 0 {

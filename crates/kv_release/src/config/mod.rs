@@ -100,7 +100,7 @@ impl Settings {
 
     /// Where buckets are durable, and which are not.
     fn storage_text(&self) -> String {
-        let own = self.routes.spans().iter().filter(|row| *row.owner() == self.node.name);
+        let own = self.routes.spans_of(&self.node.name);
         let (durable, volatile): (Vec<_>, Vec<_>) = own.partition(|row| row.is_durable());
         let Some(data_dir) = &self.node.data_dir else { return "volatile".to_owned() };
         if durable.is_empty() && !volatile.is_empty() {
@@ -179,6 +179,7 @@ fn resolve(
     let general = GeneralSettings::resolve(merged, environment);
     let node = NodeSettings::resolve(merged, name, profile, &general);
     let (routes, route_rows) = routes::resolve(merged, &node.name);
+    nodes::check_replicas(merged, &node, &routes);
     let storage = StorageSettings::resolve(merged);
     let settings = Settings {
         file: path,

@@ -10,7 +10,7 @@ use super::{
     },
 };
 use crate::suggest::nearest;
-use kv_cluster::NodeName;
+use kv_cluster::{NodeName, Routes};
 use serde::Deserialize;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
@@ -212,6 +212,21 @@ fn peers(
         }
     }
     peers
+}
+
+/// A node with a replica of a row has a place for it.
+pub(super) fn check_replicas(merged: &mut Merged, node: &NodeSettings, routes: &Routes) {
+    let name = node.name.as_str();
+    let Some(row) = routes.spans_of(&node.name).find(|row| row.is_replicated()) else { return };
+    let path = ["nodes", name, "data_dir"];
+    if node.data_dir.is_none() && !merged.is_suspect(&path) {
+        let message = format!(
+            "has no data_dir, and a replica of {:?}; write data_dir = {:?}, on a disk of its own",
+            row.buckets(),
+            format!("data/{}", node.name.name())
+        );
+        merged.error(&path[..2], message);
+    }
 }
 
 /// An address for the links of a node, to be written into the file. Each node has another one, whose port no

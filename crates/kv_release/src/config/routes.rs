@@ -1,4 +1,4 @@
-//! `[[routes]]`: which node owns which buckets.
+//! `[[routes]]`: which nodes own which buckets.
 
 use super::layers::{
     key::{Key, Section, Table},
@@ -18,7 +18,9 @@ pub(super) const SECTION: &Section = &Section {
         Key::string("buckets").example("..m").help(
             "\"a..m\" includes every name that begins with m. Ends may be longer, ca..cm, or open, ..m, n.. or ..",
         ),
-        Key::string_list("nodes").example("foo@127.0.0.1").help("The node that owns these buckets."),
+        Key::string_list("nodes").example("foo@127.0.0.1").help(
+            "The node that owns these buckets; or three or five, each with a copy, of which a majority must run.",
+        ),
         Key::boolean("durable")
             .example("false")
             .help("false: these buckets are volatile, even if their node has a data_dir. Otherwise they are durable."),

@@ -74,7 +74,7 @@ pub(super) fn routes(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let rows = node.cluster.routes().spans().iter();
     let row = |row: &kv_cluster::Route| RouteRow {
         buckets: row.buckets().to_owned(),
-        node: row.owner().to_string(),
+        nodes: row.nodes().iter().map(ToString::to_string).collect(),
         durable: row.is_durable(),
     };
     Ok(Value::Routes(rows.map(row).collect()))

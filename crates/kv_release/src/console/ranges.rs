@@ -3,14 +3,27 @@
 use super::{
     node::Node,
     parse::Argument,
-    value::{RangeRow, Value},
+    value::{RangeRow, ReplicaRow, Value},
 };
 use kv::time::now_ms;
-use kv_raft::{Fsync, RangeState, RangeStatus};
+use kv_raft::{Fsync, Leader, RangeState, RangeStatus, ReplicaStatus};
 
 pub(super) fn ranges(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let (local, now_ms) = (node.cluster.local(), now_ms());
-    let durable = local.range_statuses().into_iter().map(|status| durable_row(status, now_ms));
+    let durable = local.ranges().iter().map(|range| {
+        let status = range.status();
+        let (term, replicas) = (status.term, status.replicas.iter().map(replica_row).collect());
+        let row = durable_row(status, now_ms);
+        if range.nodes().len() < 2 {
+            return row;
+        }
+        let leader = match range.leader() {
+            Leader::Here => Some(node.cluster.node_name().to_string()),
+            Leader::Node(leader) => Some(leader.to_string()),
+            Leader::Unknown => None,
+        };
+        RangeRow { leader, term: Some(term), replicas, ..row }
+    });
     let volatile = local.volatile_rows().map(|row| RangeRow {
         range: row.to_owned(),
         state: "volatile",
@@ -31,12 +44,18 @@ pub(super) fn snapshot(node: &Node, _: &[Argument]) -> Result<Value, String> {
     Ok(Value::Text("begun; `ranges` shows its size and age when it is on disk".to_owned()))
 }
 
+fn replica_row(replica: &ReplicaStatus) -> ReplicaRow {
+    ReplicaRow { node: replica.node.to_string(), voter: replica.is_voter, lag: replica.lag }
+}
+
 fn durable_row(status: RangeStatus, now_ms: u64) -> RangeRow {
     let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1_000;
     let (state, reason) = match (status.state, status.cannot_write) {
         (RangeState::Loading, _) => ("loading", None),
         (RangeState::Ready, None) => ("ready", None),
         (RangeState::Ready, Some(reason)) => ("read-only", Some(reason)),
+        (RangeState::Following { leader: Some(_) }, _) => ("following", None),
+        (RangeState::Following { leader: None }, _) => ("no leader", None),
         (RangeState::Stopped(reason), _) => ("stopped", Some(reason)),
     };
     let (fsync, fsync_interval_ms) = match status.fsync {
@@ -60,5 +79,6 @@ fn durable_row(status: RangeStatus, now_ms: u64) -> RangeRow {
         sync_p99_us: (status.log.syncs > 0).then_some(status.log.sync_p99.as_micros() as u64),
         fsync: Some(fsync),
         fsync_interval_ms,
+        ..RangeRow::default()
     }
 }

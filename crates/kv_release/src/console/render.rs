@@ -1,6 +1,6 @@
 //! The value of an expression: as text for people, as JSON for scripts.
 
-use super::value::{Memory, Names, NodeRow, Peek, RangeRow, RouteRow, Status, Value};
+use super::value::{Memory, Names, NodeRow, Peek, RangeRow, ReplicaRow, RouteRow, Status, Value};
 use crate::output::counted;
 use kv_raft::format_bytes;
 use serde_json::{Value as Json, json};
@@ -83,7 +83,7 @@ fn node_cells(row: &NodeRow) -> [String; 2] {
 
 fn route_cells(row: &RouteRow) -> [String; 2] {
     let suffix = if row.durable { "" } else { ", volatile" };
-    [row.buckets.clone(), format!("{}{suffix}", row.node)]
+    [row.buckets.clone(), format!("{}{suffix}", row.nodes.join(", "))]
 }
 
 fn status_cells(status: &Status) -> impl Iterator<Item = [String; 2]> {
@@ -130,12 +130,29 @@ fn ranges_text(rows: &[RangeRow]) -> String {
             text += &format!("\n{}: {problem}", row.range);
         }
     }
+    for row in rows {
+        let Some(term) = row.term else { continue };
+        let leader = row.leader.as_deref().unwrap_or("no node that is known here");
+        let others: Vec<_> = row.replicas.iter().map(replica_text).collect();
+        text += &format!("\n{}: led by {leader} (term {term}); also on {}", row.range, others.join(", "));
+    }
     if let Some(interval) = rows.iter().find_map(|row| row.fsync_interval_ms) {
         text += &format!(
             "\na crash of the system or a loss of power loses what was acknowledged in the last {interval} ms"
         );
     }
     text
+}
+
+/// A copy on another node, and how far behind it is.
+fn replica_text(ReplicaRow { node, voter, lag }: &ReplicaRow) -> String {
+    match (voter, lag) {
+        (true, None) => node.clone(),
+        (true, Some(0)) => format!("{node} (has all)"),
+        (true, Some(lag)) => format!("{node} ({lag} entries behind)"),
+        (false, Some(lag)) => format!("{node} (no part of a majority yet, {lag} entries behind)"),
+        (false, None) => format!("{node} (no part of a majority yet)"),
+    }
 }
 
 fn range_cells(row: &RangeRow) -> [String; 8] {

@@ -71,7 +71,8 @@ pub(crate) struct NodeRow {
 #[derive(Debug, Serialize)]
 pub(crate) struct RouteRow {
     pub(crate) buckets: String,
-    pub(crate) node: String,
+    /// The node that owns them, or those that have a replica each.
+    pub(crate) nodes: Vec<String>,
     /// Whether the buckets are durable if the node has a data directory.
     pub(crate) durable: bool,
 }
@@ -82,6 +83,15 @@ pub(crate) struct RangeRow {
     /// The row as configured.
     pub(crate) range: String,
     pub(crate) state: &'static str,
+    /// The other nodes with copies of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replicas: Vec<ReplicaRow>,
+    /// The node that serves its requests, if there are others with copies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) leader: Option<String>,
+    /// The number of its election.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) term: Option<u64>,
     /// Why it has stopped, or refuses writes.
     pub(crate) reason: Option<String>,
     pub(crate) loaded_percent: Option<u8>,
@@ -98,6 +108,16 @@ pub(crate) struct RangeRow {
     pub(crate) sync_p99_us: Option<u64>,
     pub(crate) fsync: Option<&'static str>,
     pub(crate) fsync_interval_ms: Option<u64>,
+}
+
+/// A copy of a range on another node.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReplicaRow {
+    pub(crate) node: String,
+    /// Whether it counts for a majority.
+    pub(crate) voter: bool,
+    /// The entries of the log that it is not known to have; only the leader knows.
+    pub(crate) lag: Option<u64>,
 }
 
 /// What `status` shows about a node.

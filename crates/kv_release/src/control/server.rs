@@ -19,7 +19,7 @@ use crate::{
         pages::Pages,
     },
 };
-use kv_cluster::escape_name;
+use kv_cluster::{Scope, escape_name};
 use otp::{AcceptErrors, ChildSpec, LogLimiter, Stop, Strategy, Supervisor, TaskSupervisor};
 use serde_json::Value;
 use std::{fs, io, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
@@ -209,7 +209,7 @@ fn check_target(node: &Node, import: &Option<Import>, page: ImportPage) -> Resul
         return Ok(());
     }
     node.cluster.local().check_ranges().map_err(|failure| failure.to_string())?;
-    let buckets: u64 = node.cluster.local().bucket_counts().iter().sum();
+    let buckets: u64 = node.cluster.local().bucket_counts(Scope::All).iter().sum();
     if buckets > 0 {
         return Err(format!(
             "the node has {}, and a backup is restored into an empty node: start one, \

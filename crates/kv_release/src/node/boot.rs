@@ -46,13 +46,15 @@ pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir
             ChildSpec::supervisor("control", move || server::supervisor(&control, &node).intensity(intensity))
         })
         .child(ChildSpec::supervisor("kv", move || kv.local().supervisor(intensity)));
+    let links = cluster.clone();
+    root = root.child(ChildSpec::supervisor("kv_cluster", move || links.supervisor().intensity(intensity)));
+    // Ranges end before the links, so that another node can take over what this one leads.
     if settings.node.data_dir.is_some() {
         let (local, close_timeout) = (cluster.local().clone(), settings.general.shutdown);
         root = root.child(ChildSpec::supervisor("kv_raft", move || {
             local.range_supervisor(close_timeout).intensity(intensity)
         }));
     }
-    root = root.child(ChildSpec::supervisor("kv_cluster", move || cluster.supervisor().intensity(intensity)));
     if let Some(Service { name, mut supervisor, .. }) = clients {
         root = root.child(ChildSpec::supervisor(name, move || supervisor().intensity(intensity)));
     }

@@ -56,14 +56,19 @@ pub(super) async fn wait_for_shutdown(
     }
 }
 
-/// Stops the tree in reverse order, until the deadline.
+/// Has other nodes lead the ranges that have replicas, and then stops the tree in reverse order, until the
+/// deadline.
 pub(super) async fn drain(
     running: &Running,
     signals: &mut Signals,
     deadline: Duration,
     reason: ShutdownReason,
 ) -> ShutdownReason {
-    let stopped = timeout(deadline, running.root.stop());
+    let stop = async {
+        running.node.cluster.local().hand_over_ranges().await;
+        running.root.stop().await
+    };
+    let stopped = timeout(deadline, stop);
     tokio::pin!(stopped);
     loop {
         tokio::select! {

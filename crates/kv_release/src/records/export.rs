@@ -7,7 +7,7 @@ use super::{
 };
 use crate::limits::{EXPORT_STEPS, TRANSFER_PAGE_BYTES};
 use kv::{BucketPage, Database, FullName, Kind, ScanFilter};
-use kv_cluster::{Cluster, Owner, RangeFailure, Target, escape_name};
+use kv_cluster::{Cluster, Owner, RangeFailure, Scope, Target, escape_name};
 use std::vec;
 
 /// All buckets of this node, or those of one name, as lines.
@@ -32,10 +32,18 @@ impl Export {
     pub(crate) fn new(cluster: Cluster, name: Option<Vec<u8>>) -> Result<Export, String> {
         if let Some(name) = &name {
             match cluster.owner(name) {
-                Owner::Local(_) | Owner::Later(Target::Range(_)) => {}
+                Owner::Local(_) => {}
+                Owner::Later(target) if target.range().is_some() => {}
                 Owner::Later(Target::Peer(peer)) => {
                     let (name, peer) = (escape_name(name), peer.name());
                     return Err(format!("bucket \"{name}\" belongs to {peer}: run `export` there"));
+                }
+                Owner::Later(_) => {
+                    let name = escape_name(name);
+                    return Err(format!(
+                        "bucket \"{name}\" is in a range that another node leads: run `export` there; `ranges` \
+                         says which one it is"
+                    ));
                 }
                 Owner::Refused(refusal) => return Err(refusal.error(name).to_string()),
             }
@@ -60,7 +68,7 @@ impl Export {
             self.read(name, 0, lines)?;
         } else if let Some(cursor) = self.scan.take() {
             let filter = ScanFilter { database: self.database, ..ScanFilter::default() };
-            let page = self.cluster.local().scan_running(cursor, &filter, kv::time::now_ms())?;
+            let page = self.cluster.local().scan_served(Scope::All, cursor, &filter, kv::time::now_ms())?;
             self.scan = Some(page.next).filter(|next| *next != 0);
             self.names = page.names.into_iter();
         } else if let Some(database) = self.databases.next() {
@@ -115,7 +123,7 @@ impl Export {
 
 impl Pages for Export {
     fn total(&self) -> u64 {
-        self.cluster.local().bucket_counts().iter().sum()
+        self.cluster.local().bucket_counts(Scope::All).iter().sum()
     }
 
     fn next_page(&mut self) -> Result<Option<Vec<u8>>, String> {

@@ -6,7 +6,7 @@
 use super::{Protocol, Rendered, RequestResult, buffers::Output};
 use crate::{limits::LOOK_AHEAD_REQUESTS, reactor::yield_to_group};
 use kv::{Backlog, CommandError, FullName, LargeValue, Reply, Request, Subscription};
-use kv_cluster::{Cluster, Error, ForwardedBatch, Owner, Range, Target};
+use kv_cluster::{Cluster, Error, ForwardedBatch, Owner, Target};
 use std::{io, ops::ControlFlow, sync::Arc};
 use tokio::task::yield_now;
 
@@ -67,33 +67,32 @@ pub(super) fn execute_local<'a, P: Protocol>(
                 let error = refusal.error(left[0].bucket);
                 let _ = executed.render(protocol, requests, Err(&error), output);
             }
-            Owner::Later(Target::Range(range)) => {
-                match read_range(cluster, protocol, range, left, now_ms, output) {
-                    Some(read) => {
-                        executed.count += read.count;
-                        executed.paused = read.paused;
-                    }
-                    None => break,
+            Owner::Later(target) => match read_range(cluster, protocol, target, left, now_ms, output) {
+                Some(read) => {
+                    executed.count += read.count;
+                    executed.paused = read.paused;
                 }
-            }
-            Owner::Later(Target::Peer(_)) => break,
+                None => break,
+            },
         }
     }
     executed
 }
 
-/// Executes the leading requests that only read a durable range, the first of which is for it; `None` if one
-/// of all these requests writes to it. Not part of [`execute_local`], which volatile buckets keep small.
+/// Executes the leading requests that only read a durable range of this node, the first of which is for it;
+/// `None` if that is on another node, or if one of all these requests writes to it. Not part of
+/// [`execute_local`], which volatile buckets keep small.
 #[inline(never)]
 fn read_range<'a, P: Protocol>(
     cluster: &Cluster,
     protocol: &mut P,
-    range: &Range,
+    target: Target<'_>,
     requests: &[Request<'a>],
     now_ms: u64,
     output: &mut Output<'_>,
 ) -> Option<Executed<P::FollowUp<'a>>> {
-    let count = cluster.immediate_prefix_len(range, requests);
+    let range = target.range()?;
+    let count = cluster.immediate_prefix_len(target, requests);
     if count == 0 {
         return None;
     }
@@ -102,6 +101,9 @@ fn read_range<'a, P: Protocol>(
         executed.render(protocol, requests, Ok(&reply), output)
     });
     if let Err(failure) = read {
+        if target.is_retried_after(&failure) {
+            return None;
+        }
         let _ = executed.render(protocol, requests, Err(&failure.into()), output);
     }
     Some(executed)
@@ -190,6 +192,12 @@ pub(crate) async fn execute<P: Protocol>(
             }
         };
         left = &left[executed.count..];
+        if executed.count == 0
+            && let Some(target) = left.first().and_then(target)
+        {
+            // This node has just ceased to lead.
+            forwarded.push(cluster.forward_to(target, left));
+        }
         if executed.paused.is_some() || output.is_full() {
             output.set_unrendered(arrived_bytes(&mut forwarded).await);
         }
@@ -282,7 +290,8 @@ pub(super) async fn prefetch(cluster: &Cluster, request: &Request<'_>) {
             }
         }
         // What a write accesses is prefetched when it is executed, by another thread.
-        Owner::Later(Target::Range(range)) if request.op.is_read() => {
+        Owner::Later(target) if request.op.is_read() => {
+            let Some(range) = target.range() else { return };
             let store = range.store();
             let mut prefetch = store.prefetch(request);
             while store.prefetch_step(request, &mut prefetch) {

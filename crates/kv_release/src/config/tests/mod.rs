@@ -68,7 +68,7 @@ fn without_anything_it_is_one_volatile_node_on_loopback() {
     assert_eq!(foo.node.name.as_str(), "foo@127.0.0.1");
     assert_eq!(foo.node.clients.as_deref(), Some("127.0.0.1:4040"));
     assert_eq!((foo.node.link, foo.node.peers.len(), foo.warnings.len()), (None, 0, 0));
-    assert_eq!(foo.routes.owner(b"\xff"), Some(&foo.node.name));
+    assert_eq!(foo.routes.nodes(b"\xff"), Some(std::slice::from_ref(&foo.node.name)));
     assert_eq!(foo.general.run_dir, PathBuf::from("/run/user/1/kv"));
     assert_eq!((foo.log.level.as_str(), foo.log.format), ("info", LogFormat::Text));
     assert_eq!((foo.supervision, foo.general.shutdown), (otp::Intensity::default(), Duration::from_secs(10)));
@@ -83,7 +83,7 @@ fn each_release_finds_its_own_entry() {
     assert_eq!(foo.node.link.as_deref(), Some("127.0.0.1:4051"));
     let peers: Vec<String> = foo.node.peers.iter().map(|(name, link)| format!("{name} {link}")).collect();
     assert_eq!(peers, ["bar@127.0.0.1 127.0.0.1:4052"]);
-    assert_eq!(foo.routes.owner(b"shopping").map(|node| node.name()), Some("bar"));
+    assert_eq!(foo.routes.nodes(b"shopping").map(|nodes| nodes[0].name()), Some("bar"));
     let bar = load(BAR, Some(PAIR), &[], &Flags::default()).unwrap();
     assert_eq!((bar.node.name.as_str(), bar.node.link.as_deref()), ("bar@127.0.0.1", Some("127.0.0.1:4052")));
     assert_eq!(

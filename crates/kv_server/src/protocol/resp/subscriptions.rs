@@ -132,6 +132,7 @@ fn write_change(encoder: &mut RespEncoder<'_>, bucket: &[u8], event: &Event) {
     match &event.change {
         Change::Set { key, value } => encoder.bulk(&[key, b" SET TO ".as_slice(), value].concat()),
         Change::Deleted { key } => encoder.bulk(&[key, b" DELETED".as_slice()].concat()),
+        Change::Interrupted => encoder.bulk(b"INTERRUPTED"),
         Change::Ended(reason) => encoder.bulk(format!("ENDED: {}", describe_end(*reason)).as_bytes()),
     }
 }

@@ -100,6 +100,11 @@ pub(super) fn event(output: &mut Vec<u8>, event: &Event) {
             let (name, why) = (escape_name(&event.bucket), describe_end(*reason));
             error(output, &format!("subscription to \"{name}\" ended: {why}{}", remedy(*reason)));
         }
+        Change::Interrupted => {
+            let name = escape_name(&event.bucket);
+            let what = "was interrupted: changes may be missing; read the bucket again";
+            error(output, &format!("subscription to \"{name}\" {what}"));
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use kv::{
     Command, CommandError, Request,
     flag::{DENYOOM, NO_MULTI},
 };
-use kv_cluster::{Cluster, Owner, Target};
+use kv_cluster::{Cluster, Owner};
 use std::io;
 use tokio::task::yield_now;
 
@@ -118,7 +118,12 @@ fn check_queued(session: &RespSession, resolved: &Resolved<'_>) -> Result<(), Se
     if spec.has(DENYOOM) && cluster.local().is_out_of_memory(0) {
         let requests: Vec<Request<'_>> = requests.collect();
         let owner = cluster.single_owner(requests.iter().flat_map(Request::names));
-        if matches!(owner, Ok(Owner::Local(_) | Owner::Later(Target::Range(_)))) {
+        let is_here = match owner {
+            Ok(Owner::Local(_)) => true,
+            Ok(Owner::Later(target)) => target.range().is_some(),
+            Ok(Owner::Refused(_)) | Err(_) => false,
+        };
+        if is_here {
             return Err(CommandError::OutOfMemory.into());
         }
     }

@@ -242,7 +242,7 @@ fn stats(session: &RespSession, own: &StoreStats, text: &mut String) {
 
 fn replication(session: &RespSession, text: &mut String) {
     line(text, "role", "master");
-    line(text, "connected_slaves", 0);
+    line(text, "connected_slaves", session.context.cluster.connected_replicas());
     line(text, "master_failover_state", "no-failover");
     line(text, "master_replid", &session.context.run_id);
     line(text, "master_replid2", "0".repeat(40));

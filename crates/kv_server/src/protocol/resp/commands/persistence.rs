@@ -118,17 +118,15 @@ fn lastsave(session: &mut RespSession, _: Args, encoder: &mut RespEncoder) -> Re
 }
 
 pub(super) const WAIT: SessionCommand = SessionCommand::new(
-    CommandSpec::new("wait", Group::Generic)
-        .arity(3)
-        .since("3.0.0")
-        .syntax("numreplicas timeout")
-        .summary("Returns 0: there are no replicas to wait for"),
+    CommandSpec::new("wait", Group::Generic).arity(3).since("3.0.0").syntax("numreplicas timeout").summary(
+        "Returns how many other nodes have what was acknowledged, without waiting: 0 unless they have copies",
+    ),
 )
 .run(wait);
-fn wait(_: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
+fn wait(session: &mut RespSession, mut args: Args, encoder: &mut RespEncoder) -> Result<(), SessionError> {
     args.integer()?;
     timeout(&mut args)?;
-    encoder.integer(0);
+    encoder.integer(session.context.cluster.acknowledging_replicas() as i64);
     Ok(())
 }
 

@@ -140,7 +140,9 @@ fn code(error: &Error) -> &'static str {
         Error::Range(RangeFailure { kind, .. }) => match kind {
             RangeFailureKind::Loading => "LOADING",
             RangeFailureKind::Behind => "TRYAGAIN",
-            RangeFailureKind::Stopped => "CLUSTERDOWN",
+            RangeFailureKind::Stopped | RangeFailureKind::NoLeader | RangeFailureKind::NotLeader => {
+                "CLUSTERDOWN"
+            }
             RangeFailureKind::CannotWrite => "MISCONF",
             RangeFailureKind::Several => "CROSSSLOT",
             RangeFailureKind::TooLarge | RangeFailureKind::Unknown => "ERR",
@@ -159,6 +161,7 @@ fn code(error: &Error) -> &'static str {
         | Error::NoRoute { .. }
         | Error::UnknownNode { .. }
         | Error::DataDir(_)
+        | Error::NoDataDir { .. }
         | Error::NoLinkAddress { .. }
         | Error::Bind { .. } => "ERR",
     }

@@ -46,7 +46,7 @@ pub(crate) fn last_save(context: &ServerContext, ranges: &[RangeStatus]) -> u64 
 
 /// Whether a snapshot is being taken, or is to be. A range that is not ready takes none.
 pub(crate) fn is_saving(ranges: &[RangeStatus]) -> bool {
-    any(ranges, |range| range.state == RangeState::Ready && range.snapshot.is_running())
+    any(ranges, |range| !is_loading(range) && !is_stopped(range) && range.snapshot.is_running())
 }
 
 /// The fields of `rdb_`.

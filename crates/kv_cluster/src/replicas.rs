@@ -1,0 +1,220 @@
+//! A row of the routes with several nodes: which of them leads it, and how a request finds the leader.
+//!
+//! A node with a replica knows the leader from that. Others ask the leader that they have found last, or
+//! any node with a replica, which says who leads. What was certainly not done is asked again for a moment.
+
+use crate::{
+    error::{Error, RangeFailure, RangeFailureKind},
+    limits::{LEADER_PAUSE, LEADER_WAIT},
+    node_name::NodeName,
+    peer::{Peer, PeerList},
+    routing::Route,
+};
+use kv_raft::{Leader, Range, RangeState, SendFrame};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+use tokio::time::{Instant, sleep};
+
+/// The replicas of one row.
+#[derive(Debug)]
+pub struct Replicas {
+    /// The row, as errors call it.
+    text: Box<str>,
+    /// The first of its names.
+    first_name: Box<[u8]>,
+    nodes: Box<[NodeName]>,
+    /// That of this node, if it has one.
+    here: Option<Arc<Range>>,
+    /// The other nodes that have one.
+    peers: Box<[Arc<Peer>]>,
+    /// The index of the peer that has led last, for as long as no replica of this node knows better.
+    last_leader: AtomicUsize,
+}
+
+/// Who serves the requests of a row for now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Server<'a> {
+    /// The replica of this node.
+    Here(&'a Range),
+    /// Another node.
+    Peer(&'a Peer),
+}
+
+impl Replicas {
+    /// The replicas of a row: that of this node, and those of the other nodes.
+    pub(crate) fn new(route: &Route, here: Option<Arc<Range>>, peers: Box<[Arc<Peer>]>) -> Replicas {
+        Replicas {
+            text: route.buckets().into(),
+            first_name: route.first_name().into(),
+            nodes: route.nodes().into(),
+            here,
+            peers,
+            last_leader: AtomicUsize::new(0),
+        }
+    }
+
+    /// The row, as errors call it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The names of its nodes.
+    pub(crate) fn node_names(&self) -> String {
+        self.nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The first of its names, by which nodes distinguish its range.
+    pub(crate) fn first_name(&self) -> &[u8] {
+        &self.first_name
+    }
+
+    /// The replica of this node, if it serves requests.
+    #[inline]
+    pub(crate) fn served_here(&self) -> Option<&Range> {
+        self.here.as_deref().filter(|range| range.is_leader())
+    }
+
+    /// The other nodes with a replica.
+    pub(crate) fn peers(&self) -> &[Arc<Peer>] {
+        &self.peers
+    }
+
+    /// Who serves requests now, as far as this node knows.
+    pub(crate) fn server(&self) -> Option<Server<'_>> {
+        let Some(range) = &self.here else { return self.likely_leader().map(Server::Peer) };
+        match range.leader() {
+            Leader::Here => Some(Server::Here(range)),
+            Leader::Node(node) => self.peer(&node).map(Server::Peer),
+            Leader::Unknown if self.follower().is_some() => None,
+            Leader::Unknown => self.likely_leader().map(Server::Peer),
+        }
+    }
+
+    /// The replica of this node, if it takes part. One that loads or has stopped does not know the leader.
+    fn follower(&self) -> Option<&Range> {
+        let takes_part =
+            |range: &&Range| !matches!(range.status().state, RangeState::Loading | RangeState::Stopped(_));
+        self.here.as_deref().filter(takes_part)
+    }
+
+    /// The peer that has led last, or else any that is up.
+    fn likely_leader(&self) -> Option<&Peer> {
+        let last = self.last_leader.load(Relaxed);
+        let all = self.peers[last..].iter().chain(&self.peers[..last]);
+        all.map(|peer| &**peer).find(|peer| peer.is_up())
+    }
+
+    fn peer(&self, node: &str) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.name().as_str() == node).map(|peer| &**peer)
+    }
+
+    /// Notes who leads, or that this peer does not.
+    fn note(&self, leader: Option<&Peer>, asked: Option<&Peer>) {
+        let index_of = |peer: &Peer| self.peers.iter().position(|other| std::ptr::eq(&**other, peer));
+        let next = match (leader.and_then(index_of), asked.and_then(index_of)) {
+            (Some(leader), _) => leader,
+            (None, Some(asked)) => (asked + 1) % self.peers.len(),
+            (None, None) => return,
+        };
+        self.last_leader.swap(next, Relaxed);
+    }
+
+    /// The error of a request when no node leads.
+    fn no_leader(&self) -> Error {
+        let (needs, nodes) = (self.nodes.len() / 2 + 1, self.node_names());
+        let message = format!("range {} has no leader (needs {needs} of {nodes})", self.text);
+        RangeFailure::new(RangeFailureKind::NoLeader, message).into()
+    }
+}
+
+/// The search of a request for the leader.
+#[derive(Debug, Default)]
+pub(crate) struct Search<'a> {
+    /// When it ends, once it has begun.
+    deadline: Option<Instant>,
+    /// The leader, as the node says that was asked last.
+    leader: Option<&'a Peer>,
+}
+
+impl<'a> Search<'a> {
+    /// Who serves requests now, as far as is known without waiting.
+    pub(crate) fn server(&self, replicas: &'a Replicas) -> Option<Server<'a>> {
+        self.leader.map(Server::Peer).or_else(|| replicas.server())
+    }
+
+    /// Waits until there is someone to ask; an error if that takes too long.
+    pub(crate) async fn find(&mut self, replicas: &'a Replicas) -> Result<Server<'a>, Error> {
+        loop {
+            if let Some(server) = self.server(replicas) {
+                return Ok(server);
+            }
+            let left = self.deadline().saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(replicas.no_leader());
+            }
+            match replicas.follower() {
+                Some(range) if range.wait_for_leader(left).await != Leader::Unknown => {}
+                Some(_) | None => sleep(LEADER_PAUSE).await,
+            }
+        }
+    }
+
+    /// The one that was asked has not served the request, and has done nothing. Waits until it may be asked
+    /// again, or another one may; an error if the time is over.
+    pub(crate) async fn go_on(
+        &mut self,
+        replicas: &'a Replicas,
+        asked: Option<Server<'a>>,
+        failure: Error,
+    ) -> Result<(), Error> {
+        let asked = match asked {
+            Some(Server::Peer(peer)) => Some(peer),
+            Some(Server::Here(_)) | None => None,
+        };
+        let leader = match &failure {
+            Error::Range(RangeFailure { leader: Some(leader), .. }) => replicas.peer(leader),
+            _ => None,
+        };
+        replicas.note(leader, asked);
+        let deadline = self.deadline();
+        if Instant::now() >= deadline {
+            return Err(match failure {
+                Error::Range(RangeFailure { kind: RangeFailureKind::NotLeader, .. })
+                | Error::NodeDown { .. } => replicas.no_leader(),
+                failure => failure,
+            });
+        }
+        let is_new = leader.is_some_and(|leader| !asked.is_some_and(|asked| std::ptr::eq(asked, leader)));
+        // Two nodes that each take the other for the leader are asked in turn until one of them knows.
+        self.leader = leader.filter(|_| is_new && self.leader.is_none());
+        if self.leader.is_none() {
+            sleep(LEADER_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// The one that was asked has served a request: the time for a next search is not over.
+    pub(crate) fn found(&mut self) {
+        self.deadline = None;
+    }
+
+    fn deadline(&mut self) -> Instant {
+        *self.deadline.get_or_insert_with(|| Instant::now() + LEADER_WAIT)
+    }
+}
+
+/// Carries what replicas say over the links.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    pub(crate) peers: PeerList,
+}
+
+impl SendFrame for Carrier {
+    fn send(&self, node: &str, frame: Vec<u8>) {
+        if let Some(peer) = self.peers.iter().find(|peer| peer.name().as_str() == node) {
+            peer.send_of_replica(&frame);
+        }
+    }
+}

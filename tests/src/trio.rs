@@ -1,0 +1,121 @@
+//! Three nodes with a copy of all buckets each, as rel/cluster.toml has them.
+
+use crate::{release::Release, temp_dir::TempDir, wait::wait_until};
+use std::{fmt::Write, net::TcpListener, path::PathBuf, sync::Arc};
+
+/// Three nodes that know each other.
+#[derive(Debug)]
+pub struct Trio {
+    /// Those that run.
+    nodes: [Option<Release>; 3],
+    files: [String; 3],
+    directories: [Arc<TempDir>; 3],
+}
+
+/// The data directory of a node, in the directory of its own.
+const DATA_DIR: &str = "data";
+
+/// The names of the nodes.
+pub const TRIO: [&str; 3] = ["foo1@127.0.0.1", "foo2@127.0.0.1", "foo3@127.0.0.1"];
+
+impl Trio {
+    /// Starts the three and waits until each serves clients.
+    pub fn start() -> Trio {
+        let directories = [(); 3].map(|()| Arc::new(TempDir::new()));
+        let links = [(); 3].map(|()| {
+            // The port is free again when the listener is dropped.
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            listener.local_addr().expect("bound").to_string()
+        });
+        let files = [0, 1, 2].map(|node: usize| {
+            let mut text = String::from("cookie = \"weknoweachother\"\n");
+            let run_dir = directories[node].path().display().to_string();
+            let mut line = |line: String| writeln!(text, "{line}").expect("a String can grow");
+            line(format!("run_dir = {run_dir:?}"));
+            for ((name, link), directory) in TRIO.iter().zip(&links).zip(&directories) {
+                let data_dir = directory.path().join(DATA_DIR).display().to_string();
+                line(format!("[nodes.{name:?}]\nclients = \"127.0.0.1:0\""));
+                line(format!("link = {link:?}\ndata_dir = {data_dir:?}"));
+            }
+            line(format!("[[routes]]\nbuckets = \"..\"\nnodes = {TRIO:?}\n[links]\nheartbeat_ms = 500"));
+            directories[node].write("cluster.toml", &text).display().to_string()
+        });
+        let mut trio = Trio { nodes: [const { None }; 3], files, directories };
+        (0..3).for_each(|node| trio.open(node));
+        trio.wait_until_served();
+        trio.wait_until_caught_up();
+        trio
+    }
+
+    /// Starts a node that does not run.
+    pub fn open(&mut self, node: usize) {
+        let flags = ["--config", &self.files[node], "--node", TRIO[node]];
+        self.nodes[node] = Some(Release::start("foo", &self.directories[node], &flags));
+    }
+
+    /// Kills a node, as `kill -9` does.
+    pub fn kill(&mut self, node: usize) {
+        self.node_mut(node).kill();
+        self.nodes[node] = None;
+    }
+
+    /// Waits until a node has ended by itself.
+    pub fn end(&mut self, node: usize) {
+        let ended = self.node_mut(node).wait();
+        assert!(ended.success(), "{ended}");
+        self.nodes[node] = None;
+    }
+
+    /// Where a node has its copy.
+    pub fn data_dir(&self, node: usize) -> PathBuf {
+        self.directories[node].path().join(DATA_DIR)
+    }
+
+    /// A node that runs.
+    pub fn node(&self, node: usize) -> &Release {
+        self.nodes[node].as_ref().expect("it runs")
+    }
+
+    fn node_mut(&mut self, node: usize) -> &mut Release {
+        self.nodes[node].as_mut().expect("it runs")
+    }
+
+    /// The nodes that run.
+    pub fn running(&self) -> impl Iterator<Item = &Release> {
+        self.nodes.iter().flatten()
+    }
+
+    /// Waits until each node that runs serves clients.
+    pub fn wait_until_served(&self) {
+        for node in self.running() {
+            let mut client = node.resp();
+            wait_until("a leader is known", || client.ask("SET ready 1") == "+OK\\r\\n");
+        }
+    }
+
+    /// Waits until each node that runs has executed the same entries of the log.
+    pub fn wait_until_caught_up(&self) {
+        let last_entry = |node: &Release| {
+            let output = node.verb(&["rpc", "ranges", "--json"]);
+            let json = String::from_utf8(output.stdout).expect("a text");
+            let number = json.split("\"last_entry\":").nth(1).expect("it has one range");
+            number.split(',').next().expect("a number").trim().to_owned()
+        };
+        wait_until("all nodes have caught up", || {
+            let mut entries: Vec<_> = self.running().map(last_entry).collect();
+            entries.dedup();
+            entries.len() == 1
+        });
+    }
+
+    /// The node that leads.
+    pub fn leader(&self) -> usize {
+        let mut leader = None;
+        wait_until("a node leads", || {
+            let asked = self.running().next().expect("one runs").rpc("ranges");
+            leader = TRIO.iter().position(|name| asked.contains(&format!("led by {name}")));
+            leader.is_some_and(|leader| self.nodes[leader].is_some())
+        });
+        leader.expect("one leads")
+    }
+}
