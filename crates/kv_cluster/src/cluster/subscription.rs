@@ -114,20 +114,19 @@ impl Following {
         self.cluster.replicas_of(&self.bucket)
     }
 
-    /// Subscribes at the next leader; `false` if the subscription has ended.
+    /// Subscribes at the next leader, when there is one; `false` if the subscription has ended.
     async fn renew(&mut self) -> bool {
         self.publish(Change::Interrupted);
-        let end = match self.replicas() {
-            None => EndReason::NodeDown,
-            Some(replicas) => {
-                match self.cluster.subscribe_at_leader(replicas, &self.bucket, &self.backlog).await {
-                    Ok(Some((changes, is_here))) => {
-                        (self.changes, self.is_here) = (changes, is_here);
-                        return true;
-                    }
-                    Ok(None) => EndReason::Dropped,
-                    Err(_) => EndReason::NodeDown,
+        let end = loop {
+            let Some(replicas) = self.replicas() else { break EndReason::NodeDown };
+            match self.cluster.subscribe_at_leader(replicas, &self.bucket, &self.backlog).await {
+                Ok(Some((changes, is_here))) => {
+                    (self.changes, self.is_here) = (changes, is_here);
+                    return true;
                 }
+                Ok(None) => break EndReason::Dropped,
+                Err(error) if error.is_misdirected() && !self.publisher.is_closed() => {}
+                Err(_) => break EndReason::NodeDown,
             }
         };
         self.publish(Change::Ended(end));
