@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::Cluster,
-    error::Error,
+    error::{Error, Outcome},
     limits::FOLLOW_PAUSE,
     replicas::{Replicas, Search, Server},
 };
@@ -125,7 +125,7 @@ impl Following {
                     return true;
                 }
                 Ok(None) => break EndReason::Dropped,
-                Err(error) if error.is_misdirected() && !self.publisher.is_closed() => {}
+                Err(error) if may_subscribe_again(&error) && !self.publisher.is_closed() => {}
                 Err(_) => break EndReason::NodeDown,
             }
         };
@@ -136,4 +136,9 @@ impl Following {
     fn publish(&self, change: Change) {
         self.publisher.publish(Arc::new(Event { bucket: self.bucket.clone(), change }));
     }
+}
+
+/// Whether another node, or the same one in a moment, may serve the subscription.
+fn may_subscribe_again(error: &Error) -> bool {
+    error.is_misdirected() || error.outcome() == Outcome::Unknown
 }
