@@ -83,6 +83,13 @@ pub(crate) enum Error {
     #[error("the import stopped: {0}; what was imported stays, so import again, which goes on there")]
     ImportStopped(String),
 
+    /// The invalid line of an import, and what is wrong with it.
+    #[error(
+        "the import stopped at {0}; what was imported stays: correct or remove the line, then import again, \
+         which goes on there"
+    )]
+    InvalidLine(String),
+
     /// Why the node took no more of a restore.
     #[error("the restore stopped: {0}")]
     RestoreStopped(String),
@@ -133,6 +140,7 @@ impl Error {
             | Error::Terminal(_)
             | Error::Refused(_)
             | Error::ImportStopped(_)
+            | Error::InvalidLine(_)
             | Error::RestoreStopped(_)
             | Error::Source { .. }
             | Error::Printed

@@ -34,6 +34,9 @@ pub(crate) struct ImportCounts {
     pub(crate) refusals: Vec<String>,
     /// Why the import cannot go on.
     pub(crate) stopped: Option<String>,
+    /// Whether that is an invalid line.
+    #[serde(default)]
+    pub(crate) has_invalid_line: bool,
 }
 
 impl ImportCounts {
@@ -52,6 +55,7 @@ impl ImportCounts {
         self.refusals.extend(other.refusals);
         self.refusals.truncate(IMPORT_NOTES);
         self.stopped = self.stopped.take().or(other.stopped);
+        self.has_invalid_line |= other.has_invalid_line;
     }
 
     fn note_differing(&mut self, name: &[u8]) {
@@ -156,13 +160,18 @@ impl Import {
             // Large values take too long for a thread that has other tasks.
             _ => spawn_blocking(move || parse(&lines, before)).await,
         };
-        let parsed = parsed.unwrap_or_else(|error| Err(error.to_string()));
         let records = match parsed {
-            Ok((count, records)) => {
+            Ok(Ok((count, records))) => {
                 self.lines += count;
                 records
             }
-            Err(why) => return ImportCounts { stopped: Some(why), ..ImportCounts::default() },
+            Ok(Err(invalid)) => {
+                let stopped = Some(invalid);
+                return ImportCounts { stopped, has_invalid_line: true, ..ImportCounts::default() };
+            }
+            Err(error) => {
+                return ImportCounts { stopped: Some(error.to_string()), ..ImportCounts::default() };
+            }
         };
         let (mut parts, mut counts) = (Vec::new(), ImportCounts::default());
         for record in records {
@@ -243,7 +252,7 @@ impl Import {
     }
 }
 
-/// The number of the lines, which follow those `before`, and what they are.
+/// The number of the lines, which follow those `before`, and what they are. The error names an invalid one.
 fn parse(lines: &[u8], before: u64) -> Result<(u64, Vec<Record<'static>>), String> {
     let (mut count, mut records) = (0, Vec::new());
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
@@ -251,10 +260,7 @@ fn parse(lines: &[u8], before: u64) -> Result<(u64, Vec<Record<'static>>), Strin
         if line.trim_ascii().is_empty() {
             continue;
         }
-        records.push(Record::parse(line).map_err(|why| {
-            let (first, line) = (before + 1, before + count);
-            format!("line {line}: {why}; of the lines from {first} on, nothing was imported")
-        })?);
+        records.push(Record::parse(line).map_err(|why| format!("line {}: {why}", before + count))?);
     }
     Ok((count, records))
 }

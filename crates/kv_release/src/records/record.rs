@@ -102,7 +102,7 @@ impl Record<'_> {
 
     /// Reads a line. The error says what is wrong with it.
     pub(crate) fn parse(line: &[u8]) -> Result<Record<'static>, String> {
-        let line: Line<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let line: Line<'_> = serde_json::from_slice(line.trim_ascii_end()).map_err(invalid)?;
         let database = Database::new(line.database)
             .ok_or_else(|| format!("databases are 0 to {}, not {}", DATABASES - 1, line.database))?;
         let name = decode("name", (line.name, line.name_b64))?.ok_or("it has no name")?;
@@ -132,6 +132,14 @@ impl Record<'_> {
         }
         Ok(Record { database, name, item, expires_at_ms: line.expires_at_ms })
     }
+}
+
+/// Why a line is no JSON of this form, with the place in it: that it is the first one of its text means
+/// nothing to people.
+fn invalid(error: serde_json::Error) -> String {
+    let (text, column) = (error.to_string(), error.column());
+    let what = text.strip_suffix(&format!(" at line {} column {column}", error.line()));
+    what.map(|what| format!("{what} at column {column}")).unwrap_or(text)
 }
 
 fn encode(bytes: &[u8]) -> Encoded<'_> {

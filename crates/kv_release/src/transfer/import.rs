@@ -26,7 +26,7 @@ pub(crate) fn run(run_dir: &RunDir, source: &Source, replace: bool) -> Result<()
         }
         Source::Redis(address) => copy::run(&mut import, address),
     };
-    import.report();
+    import.report(imported.is_err());
     imported?;
     if import.is_whole() { Ok(()) } else { Err(Error::Printed) }
 }

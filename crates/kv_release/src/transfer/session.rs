@@ -26,8 +26,37 @@ pub(super) struct ImportSession {
     pages: u64,
     /// Buckets that lack entries, or may.
     incomplete: Vec<String>,
-    /// Keys that were not taken from a Redis server, by type.
-    pub(super) not_taken: BTreeMap<String, u64>,
+    /// Keys that were not taken from a Redis server.
+    pub(super) not_taken: BTreeMap<NotTaken, u64>,
+}
+
+/// What keys are that are not taken from a Redis server. They are reported in this order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum NotTaken {
+    /// Of a type that has no place here, by Redis's word for it.
+    OfType(String),
+    /// They became another type while they were read.
+    Changed,
+    /// Of a database that has no place here.
+    OfDatabase(usize),
+}
+
+impl NotTaken {
+    /// So many of them, for people.
+    fn counted(&self, keys: u64) -> String {
+        let of = |kind| format!("{} {kind}", counted(keys, "key", "keys"));
+        match self {
+            NotTaken::OfType(kind) => match kind.as_str() {
+                "list" => counted(keys, "list", "lists"),
+                "set" => counted(keys, "set", "sets"),
+                "zset" => counted(keys, "sorted set", "sorted sets"),
+                "stream" => counted(keys, "stream", "streams"),
+                kind => of(format!("of type {kind}")),
+            },
+            NotTaken::Changed => of("that changed meanwhile".to_owned()),
+            NotTaken::OfDatabase(index) => of(format!("of database {index}")),
+        }
+    }
 }
 
 impl ImportSession {
@@ -87,6 +116,7 @@ impl ImportSession {
         match &self.counts.stopped {
             None => Ok(()),
             Some(why) if self.target == ImportTarget::Empty => Err(Error::RestoreStopped(why.clone())),
+            Some(why) if self.counts.has_invalid_line => Err(Error::InvalidLine(why.clone())),
             Some(why) => Err(Error::ImportStopped(why.clone())),
         }
     }
@@ -97,13 +127,15 @@ impl ImportSession {
         contents(buckets, entries, strings)
     }
 
-    /// Prints what was imported, and what was not.
-    pub(super) fn report(&self) {
+    /// Prints what was imported, and what was not. One that has failed says nothing of nothing.
+    pub(super) fn report(&self, has_failed: bool) {
         let &ImportCounts {
             buckets, entries, strings, expired, existing, differing, completed, refused, ..
         } = &self.counts;
         let done = if self.target == ImportTarget::Empty { "restored" } else { "imported" };
-        print_line(format_args!("{done} {}", contents(buckets, entries, strings)));
+        if !has_failed || buckets + entries + strings > 0 {
+            print_line(format_args!("{done} {}", contents(buckets, entries, strings)));
+        }
         if expired > 0 {
             print_line(format_args!("left out {expired} that had expired"));
         }
@@ -117,8 +149,8 @@ impl ImportSession {
             print_line(format_args!("found {names} with all that was to be {done}"));
         }
         if !self.not_taken.is_empty() {
-            let kinds = self.not_taken.iter().map(|(kind, keys)| format!("{keys} {kind}"));
-            print_line(format_args!("not taken: {}", kinds.collect::<Vec<_>>().join(", ")));
+            let keys = self.not_taken.iter().map(|(what, keys)| what.counted(*keys));
+            print_line(format_args!("not taken: {}", keys.collect::<Vec<_>>().join(", ")));
         }
         let names = |shown: &[String], count: u64| {
             let more = if (shown.len() as u64) < count { ", ..." } else { "" };

@@ -97,11 +97,14 @@ impl RedisClient {
 
     /// The error of the server, or of the connection to it.
     pub(super) fn failed(&self, reason: &str) -> Error {
-        let hint = match reason.split(' ').next() {
-            Some("NOAUTH") => "; write redis://user:password@host, or redis://:password@host",
-            _ => "",
+        let reason = match reason.split(' ').next() {
+            Some("NOAUTH") => {
+                let reason = reason.trim_end_matches('.');
+                format!("{reason}; write redis://user:password@host, or redis://:password@host")
+            }
+            _ => reason.to_owned(),
         };
-        Error::Source { address: self.address.clone(), reason: format!("{reason}{hint}") }
+        Error::Source { address: self.address.clone(), reason }
     }
 
     /// The error of a reply that the command cannot have.

@@ -11,7 +11,11 @@ use crate::{
     },
     output::counted,
     records::record::{Item, Record},
-    transfer::{progress::Progress, session::ImportSession, source::RedisAddress},
+    transfer::{
+        progress::Progress,
+        session::{ImportSession, NotTaken},
+        source::RedisAddress,
+    },
 };
 use kv::{Database, Origin};
 use kv_cluster::escape_name;
@@ -34,7 +38,7 @@ pub(in crate::transfer) fn run(import: &mut ImportSession, address: &RedisAddres
         match Database::new(index) {
             Some(database) => copy.database(database)?,
             None => {
-                copy.skip(&format!("of database {index}"), keys);
+                copy.skip(NotTaken::OfDatabase(index), keys);
                 copy.done += keys;
             }
         }
@@ -110,7 +114,7 @@ impl Copy<'_> {
                 Some(b"hash") => hashes.push(name),
                 // It has gone.
                 None | Some(b"none") => {}
-                Some(kind) => self.skip(&String::from_utf8_lossy(kind), 1),
+                Some(kind) => self.skip(NotTaken::OfType(String::from_utf8_lossy(kind).into()), 1),
             }
         }
         self.strings(&strings)?;
@@ -177,7 +181,7 @@ impl Copy<'_> {
                 found.push((name, expires_at_ms));
                 pages.push(page);
             } else {
-                self.skip("changed", 1);
+                self.skip(NotTaken::Changed, 1);
             }
         }
         self.adapt(&pages);
@@ -200,7 +204,7 @@ impl Copy<'_> {
         first: Option<HashPage>,
     ) -> Result<(), Error> {
         let Some(page) = first else {
-            self.skip("changed", 1);
+            self.skip(NotTaken::Changed, 1);
             return Ok(());
         };
         let sent = self.import.pages();
@@ -336,7 +340,7 @@ impl Copy<'_> {
         match reply {
             RedisReply::Number(number) => Ok(Some(number)),
             RedisReply::Error(error) if error.starts_with("WRONGTYPE") => {
-                self.skip("changed", 1);
+                self.skip(NotTaken::Changed, 1);
                 Ok(None)
             }
             RedisReply::Error(error) => Err(self.client.failed(&error)),
@@ -370,8 +374,8 @@ impl Copy<'_> {
         Ok(())
     }
 
-    fn skip(&mut self, kind: &str, keys: u64) {
-        *self.import.not_taken.entry(kind.to_owned()).or_default() += keys;
+    fn skip(&mut self, what: NotTaken, keys: u64) {
+        *self.import.not_taken.entry(what).or_default() += keys;
     }
 
     /// Asks for more fields at once after small pages, for fewer after large ones.
