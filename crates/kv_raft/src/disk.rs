@@ -26,9 +26,10 @@ use std::{
 /// Something would need space that is kept for the logs.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "at least {} are to be written, and only {} are free on the disk, of which {} are kept for the logs: \
-     free some space",
+    "at least {} are to be written, and only {} may be: {} are free on the disk, of which {} are kept for the \
+     logs; free some space",
     format_bytes(*.needed),
+    format_bytes(.free.saturating_sub(*.reserve)),
     format_bytes(*.free),
     format_bytes(*.reserve)
 )]
@@ -302,6 +303,10 @@ mod tests {
         assert_eq!(disk.check_room(space / 2), Ok(()), "it was not written");
         let reason = disk.check_room(2 * room).expect_err("too much");
         assert!(!disk.is_full() && reason.contains("MB are free on the disk"), "{reason}");
+        let known = NoSpace { needed: 36_400_000, free: 42_900_000, reserve: 6_600_000 }.to_string();
+        let expected = "at least 36.4 MB are to be written, and only 36.3 MB may be: 42.9 MB are free on the \
+                        disk, of which 6.6 MB are kept for the logs; free some space";
+        assert_eq!(known, expected);
         disk.set_reserve(free + space);
         disk.refresh().expect("a disk");
         assert_eq!(disk.check_room(0).expect_err("full"), disk.full_reason().expect("full"));

@@ -89,6 +89,11 @@ impl SnapshotStatus {
         self.began.map(|began| began.elapsed())
     }
 
+    /// How long ago the last one was given up, if it was.
+    pub fn failed_for(&self) -> Option<Duration> {
+        self.failed.map(|failed| failed.elapsed())
+    }
+
     /// When the newest was written, in milliseconds since 1970.
     pub fn written_ms(&self) -> Option<u64> {
         self.newest.as_ref().map(|newest| newest.written_ms)

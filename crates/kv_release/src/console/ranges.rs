@@ -74,6 +74,7 @@ fn durable_row(status: RangeStatus, now_ms: u64) -> RangeRow {
         log_bytes: of_live(status.log.bytes),
         snapshot_bytes: status.snapshot.written_ms().map(|_| status.snapshot.bytes()),
         snapshot_age_seconds: status.snapshot.written_ms().map(seconds_since),
+        snapshot_failure_age_seconds: status.snapshot.failed_for().map(|failed| failed.as_secs()),
         snapshot_failure: status.snapshot.failure.map(|reason| reason.to_string()),
         last_sync_seconds: status.synced_ms.map(seconds_since),
         sync_p99_us: (status.log.syncs > 0).then_some(status.log.sync_p99.as_micros() as u64),

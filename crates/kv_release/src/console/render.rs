@@ -125,7 +125,8 @@ fn ranges_text(rows: &[RangeRow]) -> String {
     let head = [head.map(str::to_owned)];
     let mut text = columns(head.into_iter().chain(rows.iter().map(range_cells)));
     for row in rows {
-        let failure = row.snapshot_failure.as_ref().map(|reason| format!("no snapshot was taken: {reason}"));
+        let failure = row.snapshot_failure.as_ref().zip(row.snapshot_failure_age_seconds);
+        let failure = failure.map(|(why, age)| format!("no snapshot was taken {}: {why}", ago(age)));
         for problem in row.reason.clone().into_iter().chain(failure) {
             text += &format!("\n{}: {problem}", row.range);
         }
@@ -346,6 +347,7 @@ mod tests {
             state: "stopped",
             reason: Some("log/r-0.wal: damaged".to_owned()),
             snapshot_failure: Some("no space".to_owned()),
+            snapshot_failure_age_seconds: Some(125),
             ..RangeRow::default()
         };
         let volatile = RangeRow { range: "q..".to_owned(), state: "volatile", ..RangeRow::default() };
@@ -363,7 +365,7 @@ mod tests {
              q..    volatile     -        -       -                     -          -         -\n\
              r      loading 5 %  -        -       -                     -          -         -\n\
              n..p: log/r-0.wal: damaged\n\
-             n..p: no snapshot was taken: no space"
+             n..p: no snapshot was taken 2 min ago: no space"
         );
     }
 

@@ -104,6 +104,7 @@ pub(crate) struct RangeRow {
     pub(crate) snapshot_age_seconds: Option<u64>,
     /// Why the last snapshot was not taken, if it was not.
     pub(crate) snapshot_failure: Option<String>,
+    pub(crate) snapshot_failure_age_seconds: Option<u64>,
     pub(crate) last_sync_seconds: Option<u64>,
     pub(crate) sync_p99_us: Option<u64>,
     pub(crate) fsync: Option<&'static str>,

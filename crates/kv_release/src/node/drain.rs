@@ -33,27 +33,35 @@ pub(super) async fn wait_for_shutdown(
         tokio::select! {
             exit = running.root.wait() => return ShutdownReason::GaveUp(exit),
             command = commands.wait_for(Option::is_some) => {
-                let reason = match command.as_deref() {
-                    Ok(Some(ControlCommand::Restart)) => ShutdownReason::Restart,
-                    Ok(Some(ControlCommand::Stop) | None) | Err(_) => ShutdownReason::Stop,
+                let (reason, text) = match command.as_deref() {
+                    Ok(Some(ControlCommand::Restart)) => (ShutdownReason::Restart, "restart"),
+                    Ok(Some(ControlCommand::Stop) | None) | Err(_) => (ShutdownReason::Stop, "stop"),
                 };
-                tracing::info!(?reason, "draining");
+                log_drain(text);
                 return reason;
             }
             () = running.node.stop.cancelled() => {
-                tracing::info!("draining: a client has stopped the node");
+                log_drain("SHUTDOWN of a client");
                 return ShutdownReason::Stop;
             }
             event = signals.next() => match event {
                 SignalEvent::Reload => reload(),
                 SignalEvent::Ignored => {}
-                SignalEvent::Terminate | SignalEvent::Interrupt => {
-                    tracing::info!(signal = ?event, "draining; a second interrupt ends the node at once");
+                SignalEvent::Terminate => {
+                    log_drain("SIGTERM");
+                    return ShutdownReason::Stop;
+                }
+                SignalEvent::Interrupt => {
+                    log_drain("SIGINT; a second one ends the node at once");
                     return ShutdownReason::Stop;
                 }
             },
         }
     }
+}
+
+fn log_drain(reason: &str) {
+    tracing::info!(reason, "draining");
 }
 
 /// Has other nodes lead the ranges that have replicas, and then stops the tree in reverse order, until the
