@@ -227,6 +227,11 @@ impl Log {
         self.log.save_user_data(Some(owner)).map(drop).map_err(self.syncs.failed())
     }
 
+    /// When entries are synced.
+    pub(crate) fn fsync(&self) -> Fsync {
+        self.fsync
+    }
+
     /// The last vote.
     pub(crate) fn vote(&self) -> Option<Vote> {
         self.log.log_state().vote().copied()

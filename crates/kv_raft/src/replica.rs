@@ -243,7 +243,7 @@ impl Replica {
             let snapshot = match begin {
                 Begin::Renewed => range.snapshots.status().newest,
                 Begin::Start | Begin::Reload => {
-                    range.snapshots.load(&range.store).map_err(|error| error.to_string())?
+                    range.snapshots.load(&range.store, log.purged()).map_err(|error| error.to_string())?
                 }
             };
             let indices =

@@ -31,6 +31,8 @@ struct Answers {
     replica: u64,
     /// The voters before and after while they change.
     voters: Vec<Vec<u64>>,
+    /// Votes that the replica is asked for, or has given.
+    votes: usize,
     /// The vote by which it led, and does no more.
     resigned: Option<Vote>,
     /// When that was sent which each has answered last.
@@ -88,6 +90,25 @@ impl Lease {
         }
     }
 
+    /// Suspends the lease, so that the replica may vote for another one, unless there is one.
+    pub(crate) fn suspend(&self) -> bool {
+        let mut answers = self.answers.lock();
+        if self.is_valid() {
+            return false;
+        }
+        answers.votes += 1;
+        self.end.store(0, Relaxed);
+        true
+    }
+
+    /// The replica has voted for no other one: what it sends from now on counts.
+    pub(crate) fn resume(&self) {
+        let mut answers = self.answers.lock();
+        answers.votes = answers.votes.saturating_sub(1);
+        answers.sent.clear();
+        self.end.store(answers.end(now()), Relaxed);
+    }
+
     /// Whether there is one.
     #[inline]
     pub(crate) fn is_valid(&self) -> bool {
@@ -98,6 +119,13 @@ impl Lease {
 impl Answers {
     /// When the lease ends, in nanoseconds of [`now`].
     fn end(&self, now: Duration) -> u64 {
+        if self.votes > 0 {
+            return 0;
+        }
+        // Nobody else can be elected.
+        if !self.voters.is_empty() && self.voters.iter().flatten().all(|voter| *voter == self.replica) {
+            return u64::MAX;
+        }
         let sent = |replica: &u64| match *replica == self.replica {
             true => now,
             false => self.sent.get(replica).copied().unwrap_or_default(),

@@ -312,6 +312,8 @@ impl Asked {
 
 impl Answers {
     async fn append(&self, request: AppendEntriesRequest<Kinds>) -> Option<Reply> {
+        // No election is called while entries wait for the disk.
+        self.contact.note();
         let response = self.raft.append_entries(request).await.ok()?;
         if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
             self.contact.note();
@@ -326,10 +328,13 @@ impl Answers {
 
     /// A leader votes for no other one as long as it has its lease, since it reads without asking.
     async fn vote(&self, request: VoteRequest<u64>) -> Option<Reply> {
-        if self.lease.is_valid() {
+        if !self.lease.suspend() {
             return None;
         }
         let VoteResponse { vote, vote_granted, last_log_id } = self.raft.vote(request).await.ok()?;
+        if !vote_granted {
+            self.lease.resume();
+        }
         Some(Reply::Vote { vote: vote_to(vote), is_granted: vote_granted, last: last_log_id.map(id_to) })
     }
 

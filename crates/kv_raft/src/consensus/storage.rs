@@ -8,7 +8,7 @@ use crate::{
     group::process,
     limits::{APPEND_BYTES, APPEND_ENTRIES},
     log::{
-        self, Log,
+        self, Fsync, Log,
         encoding::{self, Done, Payload},
     },
     machine::{InFlight, Machine},
@@ -110,7 +110,12 @@ impl RaftLogStorage<Kinds> for LogStore {
     }
 
     async fn read_vote(&mut self) -> Result<Option<RaftVote>, Failed> {
-        Ok(self.log.lock().vote().map(vote_from))
+        let log = self.log.lock();
+        // A leader that may have lost entries must not propose others in their places in the same term.
+        let may_go_on = log.fsync() == Fsync::Always;
+        let vote =
+            log.vote().map(|vote| encoding::Vote { is_committed: vote.is_committed && may_go_on, ..vote });
+        Ok(vote.map(vote_from))
     }
 
     async fn save_committed(&mut self, committed: Option<RaftLogId>) -> Result<(), Failed> {

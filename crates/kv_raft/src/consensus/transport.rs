@@ -45,8 +45,8 @@ pub(crate) struct Transport {
     others: Box<[Other]>,
     /// Whether this node has the least name of the row.
     pub(crate) is_first: bool,
-    /// Whether the log of the replica names members.
-    has_members: AtomicBool,
+    /// Whether the log of the replica names members. It says nothing of itself before that is known.
+    has_members: Mutex<Option<bool>>,
     /// Something was learned of another replica.
     changed: Notify,
     pub(crate) contact: Arc<Contact>,
@@ -179,7 +179,7 @@ impl Transport {
             carrier,
             others: others.collect(),
             is_first: nodes.iter().min().is_some_and(|first| **first == *node),
-            has_members: AtomicBool::new(false),
+            has_members: Mutex::default(),
             changed: Notify::new(),
             contact: Arc::default(),
             calls: Mutex::default(),
@@ -202,9 +202,14 @@ impl Transport {
 
     /// The log of the replica names members. The others are notified.
     pub(crate) fn set_has_members(&self) {
-        if !self.has_members.swap(true, Relaxed) {
+        if self.has_members.lock().replace(true) != Some(true) {
             self.say_hello(false);
         }
+    }
+
+    /// The replica has loaded its log, and takes part from now on.
+    pub(crate) fn begin(&self, has_members: bool) {
+        *self.has_members.lock() = Some(has_members);
     }
 
     /// The node of a replica, if it has said so.
@@ -242,7 +247,7 @@ impl Transport {
 
     fn send_hello(&self, node: &str, wants_reply: bool) {
         let Span { start, end, .. } = &self.span;
-        let has_members = self.has_members.load(Relaxed);
+        let Some(has_members) = *self.has_members.lock() else { return };
         let hello = Body::Hello { start, end: end.clone(), has_members, wants_reply };
         self.send(node, ANY, &hello);
     }

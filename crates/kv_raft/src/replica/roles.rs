@@ -49,6 +49,10 @@ impl Replica {
         transport: &Arc<Transport>,
         log: &Arc<Mutex<Log>>,
     ) -> End {
+        match consensus.has_members().await {
+            Ok(has_members) => transport.begin(has_members),
+            Err(broken) => return End::Broken(broken.to_string()),
+        }
         let run = async {
             tokio::select! {
                 end = self.play_roles(consensus, transport) => end,
@@ -88,19 +92,10 @@ impl Replica {
         let mut next_election = Instant::now();
         loop {
             let next = match roles.current() {
-                Role::Leader { term } => {
-                    let next = tokio::select! {
-                        next = self.lead(consensus, transport) => next,
-                        next = self.wait_until_deposed(term, &mut roles) => next,
-                    };
-                    self.range.follow(None);
-                    // Others have the time that they would have if another one had led.
-                    transport.contact.note();
-                    match next {
-                        Next::WithoutQuorum => self.wait_for_quorum(term, &mut roles).await,
-                        next => next,
-                    }
-                }
+                Role::Leader { term } => tokio::select! {
+                    next = self.lead_term(consensus, transport, term, &mut roles) => next,
+                    () = self.keep_members(consensus, transport) => unreachable!("it does not end"),
+                },
                 Role::Follower { leader } => tokio::select! {
                     next = self.follow(leader, transport, &mut roles) => next,
                     next = self.call_election(consensus, transport, &mut next_election) => next,
@@ -109,6 +104,27 @@ impl Replica {
             if let Next::End(end) = next {
                 return end;
             }
+        }
+    }
+
+    /// Leads until another replica does, and serves requests whenever a majority answers.
+    async fn lead_term(
+        &self,
+        consensus: &Consensus,
+        transport: &Transport,
+        term: u64,
+        roles: &mut Roles<'_>,
+    ) -> Next {
+        let next = tokio::select! {
+            next = self.lead(consensus) => next,
+            next = self.wait_until_deposed(term, roles) => next,
+        };
+        self.range.follow(None);
+        // Others have the time that they would have if another one had led.
+        transport.contact.note();
+        match next {
+            Next::WithoutQuorum => self.wait_for_quorum(term, roles).await,
+            next => next,
         }
     }
 
@@ -156,7 +172,9 @@ impl Replica {
             range.follow(node);
         };
         tokio::select! {
-            changed = async { name_leader.await; roles.changed().await } => match changed {
+            // A leader of before may never say hello.
+            () = async { name_leader.await; pending().await } => unreachable!("it does not end"),
+            changed = roles.changed() => match changed {
                 Ok(()) => Next::Role,
                 Err(broken) => Next::End(End::Broken(broken.to_string())),
             },
@@ -169,7 +187,7 @@ impl Replica {
     }
 
     /// Serves requests, when a majority has answered and all that was acknowledged before is executed.
-    async fn lead(&self, consensus: &Consensus, transport: &Transport) -> Next {
+    async fn lead(&self, consensus: &Consensus) -> Next {
         let range = &self.range;
         consensus.begin_to_lead();
         while !self.lease().is_valid() {
@@ -185,10 +203,7 @@ impl Replica {
         }
         range.set_ready();
         tracing::info!(range = &*range.span().text, "this node leads the range");
-        tokio::select! {
-            next = self.propose_as_leader(consensus) => next,
-            () = self.keep_members(consensus, transport) => unreachable!("it does not end"),
-        }
+        self.propose_as_leader(consensus).await
     }
 
     /// Proposes what waits, one group after the other, until the range is closed or another replica is to

@@ -59,7 +59,7 @@ pub(crate) fn receive(
     offset: u64,
     part: &[u8],
 ) -> Result<Received, NotReceived> {
-    let path = directory.join(INCOMING);
+    let path = path(directory);
     let arriving = match incoming.take() {
         Some(arriving) if arriving.id == id => incoming.insert(arriving),
         _ => {
@@ -73,14 +73,22 @@ pub(crate) fn receive(
     }
     arriving.file.write_all_at(part, offset)?;
     arriving.received += part.len() as u64;
-    match part.is_empty() {
-        true => Ok(Received::Whole(path)),
-        false => Ok(Received::Next(arriving.received)),
+    if !part.is_empty() {
+        return Ok(Received::Next(arriving.received));
     }
+    // It may have to be loaded when the process begins again.
+    arriving.file.sync_all()?;
+    File::open(directory)?.sync_all()?;
+    Ok(Received::Whole(path))
+}
+
+/// Where it is.
+pub(super) fn path(directory: &Path) -> PathBuf {
+    directory.join(INCOMING)
 }
 
 /// Removes what is left of one that did not arrive.
 pub(crate) fn remove(directory: &Path) {
     // What cannot be removed is written again.
-    drop(fs::remove_file(directory.join(INCOMING)));
+    drop(fs::remove_file(path(directory)));
 }

@@ -14,7 +14,7 @@ use crate::{
         OLD_SNAPSHOT, OLD_SNAPSHOT_LOG_BYTES, OLD_SNAPSHOT_PAUSE, SNAPSHOT_RETRY_PAUSE,
         SNAPSHOT_RETRY_PAUSE_LIMIT, SNAPSHOT_SPACE_SHARE,
     },
-    log::encoding::Position,
+    log::encoding::{LogId, Position},
     machine::Progress,
 };
 use kv::{FreezeBudget, FrozenStore, Store};
@@ -134,9 +134,20 @@ impl Snapshots {
         }
     }
 
-    /// Loads the newest snapshot into an empty store.
-    pub(crate) fn load(&self, store: &Store) -> Result<Option<RangeSnapshot>, files::NotLoaded> {
-        let loaded = files::load(&self.directory, self.owner, store, &self.loading)?;
+    /// Loads the newest snapshot into an empty store: the one that the log goes on from, which is purged as
+    /// far as that.
+    pub(crate) fn load(
+        &self,
+        store: &Store,
+        purged: Option<LogId>,
+    ) -> Result<Option<RangeSnapshot>, files::NotLoaded> {
+        let mut loaded = files::load(&self.directory, self.owner, store, &self.loading)?;
+        // A process that ends while it loads the snapshot of another replica may have cut the log behind it.
+        let received = receive::path(&self.directory);
+        if loaded.as_ref().map(|loaded| loaded.position.last) < purged && received.exists() {
+            let of_other = self.load_received(&received, store)?;
+            loaded = Some(of_other).filter(|of_other| Some(of_other.position.last) == purged);
+        }
         self.status.send_modify(|status| status.newest.clone_from(&loaded));
         Ok(loaded)
     }

@@ -286,6 +286,64 @@ async fn a_leader_that_ends_hands_over_to_a_replica_that_has_all_entries() {
     assert_eq!(read(&nodes.range(next), "GET a"), "1");
 }
 
+/// Has one node alone have data, and the others an empty disk.
+async fn alone_on(nodes: &Nodes, node: usize, entries: usize) {
+    for node in 0..3 {
+        nodes.wipe(node).await;
+    }
+    let settings =
+        RangesSettings { node: NODES[node].into(), ..settings(nodes.directories[node].lock().path()) };
+    let alone = Ranges::open(&settings).expect("opened");
+    let range = &alone.all()[0];
+    assert_eq!(range.wait_until_loaded().await, RangeState::Ready);
+    write(range, "SET a 1").await.expect("written");
+    for number in 0..entries {
+        write(range, &format!("SET b{number} 1")).await.expect("written");
+    }
+    alone.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_loads_is_not_taken_for_a_new_one() {
+    let nodes = Nodes::start();
+    alone_on(&nodes, 0, 2_000).await;
+    nodes.open(1);
+    nodes.open(2);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    nodes.open(0);
+    let leader = nodes.leader_of(&[0, 1, 2]).await;
+    assert_eq!(read(&nodes.range(leader), "GET a"), "1");
+    nodes.wait_for_voters(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_only_voter_serves_while_it_waits_for_the_others_and_takes_them_in_later() {
+    let nodes = Nodes::start();
+    alone_on(&nodes, 1, 1).await;
+    nodes.open(1);
+    nodes.leader_of(&[1]).await;
+    tokio::time::sleep(QUORUM_WAIT * 2).await;
+    assert_eq!(nodes.range(1).leader(), Leader::Here);
+    nodes.open(0);
+    nodes.open(2);
+    nodes.wait_for_voters(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_majority_begins_again_without_the_last_leader() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    for follower in others(leader) {
+        nodes.catch_up(follower, leader).await;
+    }
+    for node in [0, 1, 2] {
+        nodes.kill(node).await;
+    }
+    others(leader).into_iter().for_each(|node| nodes.open(node));
+    let next = nodes.write(&others(leader), "SET b 1").await;
+    assert_eq!(read(&nodes.range(next), "GET a"), "1");
+}
+
 #[test]
 fn a_slow_disk_has_replicas_wait_for_longer_before_they_call_an_election() {
     let milliseconds = Duration::from_millis;
