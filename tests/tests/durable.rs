@@ -201,7 +201,10 @@ fn the_files_of_a_data_directory_are_for_their_owner_alone() {
 fn ranges_that_are_lost_are_missed_at_a_start() {
     let mut node = Release::durable();
     node.wait_until_loaded();
-    node.wait_for_log(&["a new data directory was made"]);
+    node.wait_for_log(&["INFO", "a new data directory was made"]);
+    let log = node.log();
+    let place = |text| log.find(text).expect("it is in the log");
+    assert!(place("a new data directory was made") < place("the durable range is loaded"), "{log}");
     assert_eq!(node.resp().ask("SET a 1"), "+OK\\r\\n");
     for (removed, lost) in [("ranges/1-1", "1-1"), ("ranges", "1-1, 2-2")] {
         assert!(node.verb(&["stop"]).status.success());
@@ -220,6 +223,13 @@ fn ranges_that_are_lost_are_missed_at_a_start() {
     node.kill_and_restart();
     node.wait_until_loaded();
     assert!(!node.log().contains("put them back"), "{}", node.log());
+    // As if the disk of the data directory were not mounted.
+    assert!(node.verb(&["stop"]).status.success());
+    assert!(node.wait().success());
+    fs::remove_dir_all(node.data_dir()).expect("removed");
+    fs::create_dir(node.data_dir()).expect("made");
+    node.restart();
+    node.wait_for_log(&["WARN", "a new data directory was made", "mount their disk"]);
 }
 
 #[test]

@@ -209,7 +209,7 @@ fn shutdown_drains_the_node() {
     assert_eq!(client.read_until_closed(), "", "there is no reply");
     assert!(node.wait().success());
     let log = node.log();
-    assert!(log.contains("draining: a client has stopped the node") && log.contains("drained"), "{log}");
+    assert!(log.contains("draining reason=\"SHUTDOWN of a client\"") && log.contains("drained"), "{log}");
     assert_eq!(snapshots(&node.data_dir()), [] as [PathBuf; 0]);
     node.restart();
     node.wait_until_loaded();
@@ -322,7 +322,8 @@ fn a_node_that_loads_says_how_far_it_is() {
     for command in ["SAVE", "BGSAVE", "GET a"] {
         assert!(client.ask(command).starts_with("-LOADING range .. is loading"), "{command}");
     }
-    assert!(node.rpc("ranges").contains("loading 0 %"));
+    let ranges = node.rpc("ranges");
+    assert!(ranges.contains("loading 0 %") && ranges.contains(" B, 0 s ago"), "{ranges}");
     node.wait_for_log(&["loading", "percent=0"]);
     endless.end();
     wait_until("it is loaded", || persistence(&mut client)["loading"] == "0");

@@ -155,6 +155,7 @@ impl Ranges {
         let data_dir = &path::absolute(data_dir).map_err(failed(data_dir))?;
         let directory = data_dir.join(RANGES_DIRECTORY);
         let is_new = is_new(data_dir)?;
+        let was_there = fs::exists(data_dir).map_err(failed(data_dir))?;
         check_place(data_dir)?;
         make_directory(&directory).map_err(failed(&directory))?;
         let lock = lock_when_free(data_dir)?;
@@ -164,9 +165,16 @@ impl Ranges {
         if fs::exists(&part).map_err(failed(&part))? {
             return Err(OpenError::HalfRestored { part });
         }
+        if is_new {
+            log_new_directory(data_dir, was_there, spans.len());
+        }
         let disk = Arc::new(Disk::open(data_dir).map_err(failed(data_dir))?);
         let opened = open_replicas(&directory, spans, volatile, settings.threads, &mut ids)?;
         let Opened { replicas, left_over } = opened;
+        if !is_new {
+            let directory = data_dir.display();
+            tracing::info!(%directory, ranges = spans.len(), "the data directory is open");
+        }
         let data_dir = Arc::new(DataDir::new(data_dir, lock, ids.into_node())?);
         let runtime = Builder::new_multi_thread()
             // A range does one thing at a time.
@@ -199,11 +207,6 @@ impl Ranges {
         }
         let Shared { data_dir, .. } = shared;
         let watch = runtime.spawn(watch_data_dir(data_dir.clone(), ranges.clone()));
-        let (directory, count) = (data_dir.path().display(), ranges.len());
-        match is_new {
-            true => tracing::warn!(%directory, ranges = count, "a new data directory was made"),
-            false => tracing::info!(%directory, ranges = count, "the data directory is open"),
-        }
         let abort = watch.abort_handle();
         tasks.push(watch);
         let tasks = tasks.into();
@@ -383,6 +386,21 @@ fn is_new(data_dir: &Path) -> Result<bool, OpenError> {
         fs::exists(&path).map_err(failed(&path))
     };
     Ok(!is_there(RANGES_DIRECTORY)? && !is_there(NODE_FILE)?)
+}
+
+/// Says that there is a new data directory. If its place was there already, the disk with the data of the node
+/// may not be mounted.
+fn log_new_directory(data_dir: &Path, was_there: bool, ranges: usize) {
+    let directory = data_dir.display();
+    match was_there {
+        false => tracing::info!(%directory, ranges, "a new data directory was made"),
+        true => tracing::warn!(
+            %directory,
+            ranges,
+            "a new data directory was made, in a directory that was there and had no data: if the node had data \
+             there, stop it, and mount their disk or put them back"
+        ),
+    }
 }
 
 /// Fails if the directory is in a data directory: it was meant to be that, or a path is wrong.

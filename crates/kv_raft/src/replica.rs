@@ -235,6 +235,9 @@ impl Replica {
         let (range, files, cache_bytes) = (self.range.clone(), self.files.clone(), self.cache_bytes);
         let load = move || {
             let (directory, owner) = (&files.directory, files.identity.owner());
+            if matches!(begin, Begin::Start) {
+                range.snapshots.note_newest();
+            }
             let skipped = read_skipped(directory).map_err(|error| error.to_string())?;
             let opened = open_log(directory, owner, cache_bytes, range.fsync);
             let mut log = opened.map_err(|error| error.to_string())?;

@@ -175,6 +175,14 @@ impl Read for CountedFile<'_> {
     }
 }
 
+/// A snapshot whose records have not been read.
+struct OpenSnapshot<'p> {
+    snapshot: RangeSnapshot,
+    /// What is watched.
+    watched: Vec<u8>,
+    reader: SnapshotReader<BufReader<CountedFile<'p>>>,
+}
+
 /// Loads the newest snapshot in `directory` into an empty store; `None` if there is none. It must be that of
 /// the owner.
 pub(crate) fn load(
@@ -184,56 +192,78 @@ pub(crate) fn load(
     progress: &LoadProgress,
 ) -> Result<Option<RangeSnapshot>, NotLoaded> {
     match remove_parts(directory)?.pop() {
-        Some(path) => load_file(path, Some(owner), store, progress).map(Some),
+        Some(path) => load_file(&path, Some(owner), store, progress).map(Some),
         None => Ok(None),
     }
+}
+
+/// What the newest snapshot in `directory` says of itself, which must be that of the owner; `None` if there
+/// is none.
+pub(crate) fn newest(directory: &Path, owner: Owner) -> Result<Option<RangeSnapshot>, NotLoaded> {
+    let Some(path) = remove_parts(directory)?.pop() else { return Ok(None) };
+    Ok(Some(open(&path, Some(owner), &LoadProgress::default())?.snapshot))
 }
 
 /// Checks a snapshot to its end.
 pub(crate) fn check(path: &Path) -> Result<(), NotLoaded> {
     let file = File::open(path).map_err(failed(path))?;
-    let unreadable = |error| NotLoaded::Unreadable { path: path.into(), error };
-    let mut reader = SnapshotReader::open(BufReader::new(file)).map_err(unreadable)?;
-    while reader.next_record().map_err(unreadable)?.is_some() {}
+    let mut reader = SnapshotReader::open(BufReader::new(file)).map_err(unreadable(path))?;
+    while reader.next_record().map_err(unreadable(path))?.is_some() {}
     Ok(())
 }
 
-/// Loads a snapshot into an empty store. It must be that of the owner, if there is one.
-pub(crate) fn load_file(
-    path: PathBuf,
+/// For `map_err`: why a snapshot cannot be read.
+fn unreadable(path: &Path) -> impl Fn(SnapshotError) -> NotLoaded + '_ {
+    move |error| match error {
+        SnapshotError::Version(_) => NotLoaded::Version { path: path.into(), error },
+        _ => NotLoaded::Unreadable { path: path.into(), error },
+    }
+}
+
+/// Opens a snapshot, as far as its records. It must be that of the owner, if there is one.
+fn open<'p>(
+    path: &Path,
     owner: Option<Owner>,
-    store: &Store,
-    progress: &LoadProgress,
-) -> Result<RangeSnapshot, NotLoaded> {
-    let directory = path.parent().unwrap_or(&path).to_owned();
-    let unusable = |error| NotLoaded::Unusable(unusable(&directory, &path, error));
-    let unreadable = |error| match error {
-        SnapshotError::Version(_) => NotLoaded::Version { path: path.clone(), error },
-        _ => NotLoaded::Unreadable { path: path.clone(), error },
-    };
-    let refused = |error| NotLoaded::Refused { path: path.clone(), error };
-    let file = file::open(&path, File::options().read(true)).map_err(unusable)?;
+    progress: &'p LoadProgress,
+) -> Result<OpenSnapshot<'p>, NotLoaded> {
+    let directory = path.parent().unwrap_or(path);
+    let unusable = |error| NotLoaded::Unusable(unusable(directory, path, error));
+    let file = file::open(path, File::options().read(true)).map_err(unusable)?;
     let metadata = file.metadata().map_err(unusable)?;
     progress.read.store(0, Relaxed);
     progress.size.store(metadata.len(), Relaxed);
     let file = CountedFile { file, read: &progress.read };
-    let mut reader = SnapshotReader::open(BufReader::new(file)).map_err(unreadable)?;
-    let SnapshotHeader { kind, stamp_ms, description } = reader.header().clone();
-    let position = Position::from_bytes(&description).filter(|_| kind == SnapshotKind::Range);
-    let Some((position, rest)) = position else { return Err(NotLoaded::Other { path }) };
-    let Some(watched) = watched(rest, owner) else { return Err(NotLoaded::Foreign { path }) };
+    let reader = SnapshotReader::open(BufReader::new(file)).map_err(unreadable(path))?;
+    let SnapshotHeader { kind, stamp_ms, description } = reader.header();
+    let position = Position::from_bytes(description).filter(|_| *kind == SnapshotKind::Range);
+    let Some((position, rest)) = position else { return Err(NotLoaded::Other { path: path.into() }) };
+    let Some(watched) = watched(rest, owner) else { return Err(NotLoaded::Foreign { path: path.into() }) };
+    let (watched, stamp_ms) = (watched.to_vec(), *stamp_ms);
+    let written_ms = written_ms(&metadata).unwrap_or(stamp_ms);
+    let snapshot = RangeSnapshot { position, stamp_ms, written_ms, bytes: metadata.len() };
+    Ok(OpenSnapshot { snapshot, watched, reader })
+}
+
+/// Loads a snapshot into an empty store. It must be that of the owner, if there is one.
+pub(crate) fn load_file(
+    path: &Path,
+    owner: Option<Owner>,
+    store: &Store,
+    progress: &LoadProgress,
+) -> Result<RangeSnapshot, NotLoaded> {
+    let OpenSnapshot { snapshot, watched, mut reader } = open(path, owner, progress)?;
+    let refused = |error| NotLoaded::Refused { path: path.into(), error };
     // What had expired by the time of the range is gone for all its replicas.
-    let mut loader = Loader::new(store, stamp_ms);
-    while let Some(record) = reader.next_record().map_err(unreadable)? {
+    let mut loader = Loader::new(store, snapshot.stamp_ms);
+    while let Some(record) = reader.next_record().map_err(unreadable(path))? {
         loader.load(record).map_err(refused)?;
     }
     loader.finish();
-    let Some(loaded) = watches::decode(watched, |record| store.load_watch(record)) else {
-        return Err(NotLoaded::Other { path });
+    let Some(loaded) = watches::decode(&watched, |record| store.load_watch(record)) else {
+        return Err(NotLoaded::Other { path: path.into() });
     };
     loaded.map_err(refused)?;
-    let written_ms = written_ms(&metadata).unwrap_or(stamp_ms);
-    Ok(RangeSnapshot { position, stamp_ms, written_ms, bytes: metadata.len() })
+    Ok(snapshot)
 }
 
 const PREFIX: &str = "snapshot-";

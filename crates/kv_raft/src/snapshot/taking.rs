@@ -134,9 +134,26 @@ impl Snapshots {
         }
     }
 
+    /// Notes which is the newest, before it is loaded. One that cannot be read is not, and loading it says why.
+    pub(crate) fn note_newest(&self) {
+        let newest = files::newest(&self.directory, self.owner).ok().flatten();
+        self.status.send_modify(|status| status.newest = newest);
+    }
+
     /// Loads the newest snapshot into an empty store: the one that the log goes on from, which is purged as
     /// far as that.
     pub(crate) fn load(
+        &self,
+        store: &Store,
+        purged: Option<LogId>,
+    ) -> Result<Option<RangeSnapshot>, files::NotLoaded> {
+        let loaded = self.load_newest(store, purged);
+        let newest = loaded.as_ref().ok().cloned().flatten();
+        self.status.send_modify(|status| status.newest = newest);
+        loaded
+    }
+
+    fn load_newest(
         &self,
         store: &Store,
         purged: Option<LogId>,
@@ -148,7 +165,6 @@ impl Snapshots {
             let of_other = self.load_received(&received, store)?;
             loaded = Some(of_other).filter(|of_other| Some(of_other.position.last) == purged);
         }
-        self.status.send_modify(|status| status.newest.clone_from(&loaded));
         Ok(loaded)
     }
 
@@ -162,7 +178,7 @@ impl Snapshots {
         // A backup that is being taken can wait.
         store.end_freeze();
         store.restart();
-        files::load_file(path.into(), None, store, &self.loading)
+        files::load_file(path, None, store, &self.loading)
     }
 
     /// Removes the file of a snapshot of another replica, or what is left of it.
