@@ -388,8 +388,8 @@ fn is_new(data_dir: &Path) -> Result<bool, OpenError> {
     Ok(!is_there(RANGES_DIRECTORY)? && !is_there(NODE_FILE)?)
 }
 
-/// Says that there is a new data directory. If its place was there already, the disk with the data of the node
-/// may not be mounted.
+/// Says that there is a new data directory. If its place was there already, the disk with the data of the
+/// node may not be mounted.
 fn log_new_directory(data_dir: &Path, was_there: bool, ranges: usize) {
     let directory = data_dir.display();
     match was_there {

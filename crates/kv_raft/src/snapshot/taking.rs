@@ -134,7 +134,8 @@ impl Snapshots {
         }
     }
 
-    /// Notes which is the newest, before it is loaded. One that cannot be read is not, and loading it says why.
+    /// Notes which is the newest, before it is loaded. One that cannot be read is left out: loading it says
+    /// why.
     pub(crate) fn note_newest(&self) {
         let newest = files::newest(&self.directory, self.owner).ok().flatten();
         self.status.send_modify(|status| status.newest = newest);

@@ -42,7 +42,7 @@ pub(super) enum NotTaken {
 }
 
 impl NotTaken {
-    /// So many of them, for people.
+    /// This number of them, for people.
     fn counted(&self, keys: u64) -> String {
         let of = |kind| format!("{} {kind}", counted(keys, "key", "keys"));
         match self {
