@@ -26,7 +26,10 @@ pub(crate) fn run(run_dir: &RunDir, source: &Source, replace: bool) -> Result<()
         }
         Source::Redis(address) => copy::run(&mut import, address),
     };
-    import.report(imported.is_err());
+    // One that has failed before it began has nothing to say.
+    if imported.is_ok() || import.pages() > 0 {
+        import.report();
+    }
     imported?;
     if import.is_whole() { Ok(()) } else { Err(Error::Printed) }
 }

@@ -80,7 +80,7 @@ pub(crate) fn into_node(run_dir: &RunDir, path: &Path) -> Result<(), Error> {
     import.send(false)?;
     print_line(format_args!("restoring {}, into the running node {}", describe(&found), run_dir.node()));
     let restored = send(&mut import, path);
-    import.report(restored.is_err());
+    import.report();
     let is_whole = import.is_whole();
     if restored.is_err() || !is_whole {
         eprintln!("only a part was restored: empty the node (FLUSHALL), and restore again");

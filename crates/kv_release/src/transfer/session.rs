@@ -127,15 +127,13 @@ impl ImportSession {
         contents(buckets, entries, strings)
     }
 
-    /// Prints what was imported, and what was not. One that has failed says nothing of nothing.
-    pub(super) fn report(&self, has_failed: bool) {
+    /// Prints what was imported, and what was not.
+    pub(super) fn report(&self) {
         let &ImportCounts {
             buckets, entries, strings, expired, existing, differing, completed, refused, ..
         } = &self.counts;
         let done = if self.target == ImportTarget::Empty { "restored" } else { "imported" };
-        if !has_failed || buckets + entries + strings > 0 {
-            print_line(format_args!("{done} {}", contents(buckets, entries, strings)));
-        }
+        print_line(format_args!("{done} {}", contents(buckets, entries, strings)));
         if expired > 0 {
             print_line(format_args!("left out {expired} that had expired"));
         }
