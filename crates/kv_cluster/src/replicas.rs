@@ -10,7 +10,7 @@ use crate::{
     peer::{Peer, PeerList},
     routing::Route,
 };
-use kv_raft::{Leader, Range, RangeState, SendFrame};
+use kv_raft::{Leader, Range, SendFrame};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
@@ -94,9 +94,7 @@ impl Replicas {
 
     /// The replica of this node, if it takes part. One that loads or has stopped does not know the leader.
     fn follower(&self) -> Option<&Range> {
-        let takes_part =
-            |range: &&Range| !matches!(range.status().state, RangeState::Loading | RangeState::Stopped(_));
-        self.here.as_deref().filter(takes_part)
+        self.here.as_deref().filter(|range| range.takes_part())
     }
 
     /// The peer that has led last, or else any that is up.

@@ -20,7 +20,7 @@ use crate::{
 };
 use frame::Call;
 use lease::Lease;
-use network::{Answers, Others};
+use network::{CallHandler, Network};
 use openraft::{
     AnyError, BasicNode, Config, Raft, ServerState, SnapshotPolicy,
     error::{ClientWriteError, Fatal, RaftError},
@@ -73,6 +73,15 @@ pub(crate) enum ProposeError {
     Broken(#[from] Broken),
 }
 
+/// When a replica calls an election.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ElectionTimes {
+    /// How long it votes for no other one after it has received something of its leader.
+    pub(crate) lease: Duration,
+    /// How much longer it waits at most, so that one of several is mostly the first.
+    pub(crate) longest_delay: Duration,
+}
+
 /// What a replica does for its range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -101,31 +110,31 @@ impl Consensus {
         snapshots: Arc<Snapshots>,
         lease: Arc<Lease>,
         transport: Option<Arc<Transport>>,
-        (election_min, election_max): (Duration, Duration),
+        ElectionTimes { longest_delay, lease: vote_lease }: ElectionTimes,
     ) -> Result<Consensus, Broken> {
         let milliseconds = |duration: Duration| duration.as_millis() as u64;
         let config = Config {
             heartbeat_interval: milliseconds(HEARTBEAT),
-            election_timeout_min: milliseconds(election_min),
-            election_timeout_max: milliseconds(election_max),
+            election_timeout_min: milliseconds(longest_delay),
+            election_timeout_max: milliseconds(vote_lease),
             // It would count entries alone. The log goes with the snapshot that has it.
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: transport.as_ref().map_or(0, |_| KEPT_ENTRIES),
             ..Config::default()
         };
         let in_flight = machine.in_flight.clone();
-        let others =
-            Others { transport: transport.clone(), lease: lease.clone(), snapshots: snapshots.clone() };
+        let network =
+            Network { transport: transport.clone(), lease: lease.clone(), snapshots: snapshots.clone() };
         let machine = StateMachine { machine, snapshots: snapshots.clone(), log: Arc::downgrade(&log) };
         let log = LogStore { log, in_flight: in_flight.clone() };
-        let raft = Raft::new(replica, Arc::new(config), others, log, machine).await?;
+        let raft = Raft::new(replica, Arc::new(config), network, log, machine).await?;
         // Replicas among others call elections themselves.
         raft.runtime_config().elect(transport.is_none());
         if let Some(transport) = &transport {
             let (raft, lease, contact) = (raft.clone(), lease.clone(), transport.contact.clone());
             let incoming = tokio::sync::Mutex::default();
-            let answers = Answers { raft, lease, contact, snapshots, incoming };
-            transport.set_answer(Some(Arc::new(answers)));
+            let handler = CallHandler { raft, lease, contact, snapshots, incoming };
+            transport.set_answer(Some(Arc::new(handler)));
         }
         Ok(Consensus { raft, replica, transport, lease, in_flight })
     }
@@ -199,8 +208,8 @@ impl Consensus {
         (metrics.current_term, others.map(status).collect())
     }
 
-    /// The voters of the range, as far as this replica knows, if it is one.
-    pub(crate) fn votes(&self) -> usize {
+    /// How many voters the range has, as far as this replica knows; none if it is no voter itself.
+    pub(crate) fn voter_count(&self) -> usize {
         let metrics = self.raft.server_metrics();
         let voters = metrics.borrow().membership_config.membership().voter_ids().collect::<BTreeSet<_>>();
         if voters.contains(&self.replica) { voters.len() } else { 0 }
@@ -248,10 +257,11 @@ impl Consensus {
         let others = || transport.others().filter_map(|(_, other)| other);
         let next = async {
             loop {
-                let (metrics, last) = (self.raft.metrics(), self.raft.metrics().borrow().last_log_index);
-                let replication = metrics.borrow().replication.clone().unwrap_or_default();
+                let metrics = self.raft.metrics().borrow().clone();
+                let replication = metrics.replication.unwrap_or_default();
                 let has_all = |other: &OtherReplica| {
-                    replication.get(&other.id).is_some_and(|matched| matched.map(|id| id.index) == last)
+                    let matched = replication.get(&other.id);
+                    matched.is_some_and(|matched| matched.map(|id| id.index) == metrics.last_log_index)
                 };
                 if let Some(next) = others().find(has_all) {
                     return next;
@@ -289,8 +299,9 @@ pub(crate) struct Roles<'c> {
 }
 
 impl Roles<'_> {
-    /// What it does now. If it leads, its lease begins when a majority has answered it.
-    pub(crate) fn current(&mut self) -> Role {
+    /// Takes note of what it does now, and returns it. If it leads, its lease begins when a majority has
+    /// answered it.
+    pub(crate) fn update(&mut self) -> Role {
         let metrics = self.metrics.borrow_and_update();
         let Consensus { lease, transport, replica, .. } = self.consensus;
         let voters: Vec<Vec<u64>> = metrics

@@ -170,9 +170,10 @@ pub(crate) const RANDOM_IDS: u64 = 1 << 32;
 /// Time between two heartbeats of a leader.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
 
-/// How long a replica votes for no other one after it has received something of its leader, which is the
-/// second, and by how much longer it waits at most before it calls an election, the first.
-pub(crate) const ELECTION: (Duration, Duration) = (Duration::from_millis(400), Duration::from_millis(800));
+/// How long a replica votes for no other one after it has received something of its leader, and how much
+/// longer it waits at most before it calls an election.
+pub(crate) const VOTE_LEASE: Duration = Duration::from_millis(800);
+pub(crate) const ELECTION_DELAY: Duration = Duration::from_millis(400);
 
 /// Time between two elections that a replica calls, at random in between: if it has all entries, and if
 /// another one has more, which is to lead then.
@@ -181,8 +182,8 @@ pub(crate) const ELECTION_PAUSE: (Duration, Duration) =
 pub(crate) const ELECTION_PAUSE_BEHIND: (Duration, Duration) =
     (Duration::from_millis(600), Duration::from_millis(900));
 
-/// Syncs that are measured where there are replicas of several, and how many times as long as 99 of 100 of
-/// them take at most a replica waits for a leader at least.
+/// Syncs that are measured where ranges have several replicas, and how many times as long as 99 of 100 of
+/// them take the delay of an election is at least.
 pub(crate) const MEASURED_SYNCS: usize = 100;
 pub(crate) const ELECTION_SYNCS: u32 = 10;
 

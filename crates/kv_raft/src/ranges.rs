@@ -5,7 +5,10 @@ pub(crate) mod restore;
 pub(crate) mod skip;
 
 use crate::{
-    consensus::transport::{SendFrame, Transport, receive_frame},
+    consensus::{
+        ElectionTimes,
+        transport::{SendFrame, Transport, receive_frame},
+    },
     disk::Disk,
     error::{LastReason, OpenError},
     identity::{
@@ -13,7 +16,10 @@ use crate::{
         data_dir::{DataDir, is_locked, lock_when_free, make_directory},
         failed,
     },
-    limits::{DISK_PAUSE, ELECTION, ELECTION_SYNCS, LOG_CHECK_PAUSE, LOG_FILES, MEASURED_SYNCS, RANGES},
+    limits::{
+        DISK_PAUSE, ELECTION_DELAY, ELECTION_SYNCS, LOG_CHECK_PAUSE, LOG_FILES, MEASURED_SYNCS, RANGES,
+        VOTE_LEASE,
+    },
     log::{LogOptions, descriptors_of_range, files_of_each},
     proposals::WaitingBytes,
     range::Range,
@@ -98,8 +104,7 @@ struct Shared<'a> {
     waiting: Arc<WaitingBytes>,
     /// Files of each log after which that is cut.
     log_files: usize,
-    /// The shortest and the longest time without a leader after which a replica calls an election.
-    election: (Duration, Duration),
+    election: ElectionTimes,
     runtime: Handle,
 }
 
@@ -187,7 +192,7 @@ impl Ranges {
         let (waiting, log_files) = (Arc::default(), log_files(spans.len()));
         let election = match spans.iter().any(|row| row.nodes.len() > 1) {
             true => election_on(data_dir.path())?,
-            false => ELECTION,
+            false => election_for(Duration::ZERO),
         };
         let runtime_handle = runtime.handle().clone();
         let shared =
@@ -295,14 +300,14 @@ fn log_files(logs: usize) -> usize {
     log_files
 }
 
-/// The times without a leader after which replicas on this disk call elections. If it is slow they are
-/// longer, since a leader that waits for it is silent.
-fn election_on(data_dir: &Path) -> Result<(Duration, Duration), OpenError> {
+/// When replicas on this disk call elections. If it is slow they wait for longer, since a leader that waits
+/// for it is silent.
+fn election_on(data_dir: &Path) -> Result<ElectionTimes, OpenError> {
     let path = data_dir.join(SYNC_TEST);
     let sync = measure_syncs(&path).map_err(failed(&path))?;
     let election = election_for(sync);
-    if election != ELECTION {
-        let (sync_ms, election_ms) = (sync.as_millis() as u64, election.0.as_millis() as u64);
+    if election.longest_delay > ELECTION_DELAY {
+        let (sync_ms, election_ms) = (sync.as_millis() as u64, election.longest_delay.as_millis() as u64);
         tracing::warn!(
             sync_ms,
             election_ms,
@@ -327,9 +332,10 @@ fn measure_syncs(path: &Path) -> io::Result<Duration> {
     Ok(took[MEASURED_SYNCS - 1 - MEASURED_SYNCS / 100])
 }
 
-fn election_for(sync: Duration) -> (Duration, Duration) {
-    let least = (ELECTION_SYNCS * sync).max(ELECTION.0);
-    (least, ELECTION.1 * (least.as_millis() as u32) / (ELECTION.0.as_millis() as u32))
+fn election_for(sync: Duration) -> ElectionTimes {
+    let longest_delay = (ELECTION_SYNCS * sync).max(ELECTION_DELAY);
+    let lease = VOTE_LEASE * (longest_delay.as_millis() as u32) / (ELECTION_DELAY.as_millis() as u32);
+    ElectionTimes { lease, longest_delay }
 }
 
 /// Warns if there are ranges, and it is not known of which node.

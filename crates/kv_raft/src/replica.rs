@@ -6,7 +6,7 @@ pub(crate) mod renew;
 mod roles;
 
 use crate::{
-    consensus::{Consensus, transport::Transport},
+    consensus::{Consensus, ElectionTimes, transport::Transport},
     error::{panicked, remedy, ways_out},
     group::process,
     identity::read_skipped,
@@ -17,7 +17,7 @@ use crate::{
     },
     log::{Fsync, Log, LogStats, sync},
     machine::{ApplyError, Crash, InFlight, Machine},
-    proposals::OpenGroup,
+    proposals::{ClosedGroup, OpenGroup},
     range::Range,
 };
 use files::{LOG, ReplicaFiles, watch_files};
@@ -28,7 +28,7 @@ use std::{
     future::pending,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::{
     sync::oneshot,
@@ -47,8 +47,8 @@ pub(crate) struct Replica {
     pub(crate) log_files: usize,
     /// The way to the other replicas of the range, if there are any.
     pub(crate) transport: Option<Arc<Transport>>,
-    /// The shortest and the longest time without a leader after which it calls an election.
-    pub(crate) election: (Duration, Duration),
+    /// When it calls an election, if there are other replicas.
+    pub(crate) election: ElectionTimes,
 }
 
 /// Stops the range if `run` panics: who waits for it would wait forever.
@@ -443,11 +443,15 @@ impl Replica {
 
     /// Proposes a group, and waits until it is executed.
     async fn propose(&self, consensus: &Consensus, group: OpenGroup) -> Result<(), End> {
+        let proposed = consensus.propose(self.close_group(group)?).await;
+        proposed.map_err(|error| End::Broken(error.to_string()))
+    }
+
+    /// Gives a group the terms of this moment.
+    fn close_group(&self, group: OpenGroup) -> Result<Arc<ClosedGroup>, End> {
         let terms = self.range.terms();
         let closed = process(group.len(), || group.close(terms));
-        let group = closed.map_err(|malformed| End::Broken(malformed.to_string()))?;
-        let proposed = consensus.propose(Arc::new(group)).await;
-        proposed.map_err(|error| End::Broken(error.to_string()))
+        closed.map(Arc::new).map_err(|malformed| End::Broken(malformed.to_string()))
     }
 
     /// Removes what has expired by the time of the range, forever. If something has expired by the clock

@@ -219,6 +219,13 @@ impl Cluster {
     /// The owner of the bucket.
     #[inline]
     pub fn owner(&self, bucket: &[u8]) -> Owner<'_> {
+        if self.owns_every_bucket() { Owner::Local(&self.local) } else { self.routed_owner(bucket) }
+    }
+
+    /// The owner by the routing table. Not part of [`Self::owner`], which is inlined where all buckets are
+    /// volatile and here.
+    #[inline(never)]
+    fn routed_owner(&self, bucket: &[u8]) -> Owner<'_> {
         match self.local.table.look_up(bucket) {
             Destination::Local => Owner::Local(&self.local),
             Destination::Range(range) => Owner::Later(Target::Range(&self.local.ranges()[range])),

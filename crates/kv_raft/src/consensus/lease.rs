@@ -1,8 +1,8 @@
 //! Who may read without asking the other replicas: a leader that a majority has answered a moment ago, and
 //! does not replace before some time has passed.
 //!
-//! A replica that has received something of its leader votes for no other one for the longer time of
-//! [`crate::limits::ELECTION`]. So the leader is the only one until then, counted from when it sent what a
+//! A replica that has received something of its leader votes for no other one for
+//! [`crate::limits::VOTE_LEASE`]. So the leader is the only one until then, counted from when it sent what a
 //! majority has answered. That clocks run at rates within 10 % of each other is assumed; that they show the
 //! same time is not. See section 6.4.1 of Ongaro, "Consensus: Bridging Theory and Practice" (2014).
 
@@ -20,12 +20,12 @@ use std::{
 pub(crate) struct Lease {
     /// When it ends; zero if there is none.
     end: AtomicU64,
-    answers: Mutex<Answers>,
+    acknowledged: Mutex<Acknowledgements>,
 }
 
 /// Who has answered the leader.
 #[derive(Debug, Default)]
-struct Answers {
+struct Acknowledgements {
     /// The vote by which it leads.
     vote: Option<Vote>,
     replica: u64,
@@ -48,65 +48,65 @@ pub(crate) fn now() -> Duration {
 impl Lease {
     /// The replica leads by this vote from now on.
     pub(crate) fn begin(&self, replica: u64, vote: Vote, voters: Vec<Vec<u64>>) {
-        let mut answers = self.answers.lock();
-        if answers.resigned == Some(vote) {
+        let mut acknowledged = self.acknowledged.lock();
+        if acknowledged.resigned == Some(vote) {
             return;
         }
-        if answers.vote != Some(vote) {
-            *answers = Answers { vote: Some(vote), replica, ..Answers::default() };
+        if acknowledged.vote != Some(vote) {
+            *acknowledged = Acknowledgements { vote: Some(vote), replica, ..Acknowledgements::default() };
         }
-        answers.voters = voters;
-        self.end.store(answers.end(now()), Relaxed);
+        acknowledged.voters = voters;
+        self.end.store(acknowledged.end(now()), Relaxed);
     }
 
     /// The members change: a majority of each of these sets is needed from now on.
     pub(crate) fn set_voters(&self, voters: Vec<Vec<u64>>) {
-        let mut answers = self.answers.lock();
-        answers.voters = voters;
-        self.end.store(answers.end(now()), Relaxed);
+        let mut acknowledged = self.acknowledged.lock();
+        acknowledged.voters = voters;
+        self.end.store(acknowledged.end(now()), Relaxed);
     }
 
     /// The replica gives up its lead. It does not read any more, although others may still follow it.
     pub(crate) fn resign(&self) {
-        let mut answers = self.answers.lock();
-        *answers = Answers { resigned: answers.vote, ..Answers::default() };
+        let mut acknowledged = self.acknowledged.lock();
+        *acknowledged = Acknowledgements { resigned: acknowledged.vote, ..Acknowledgements::default() };
         self.end.store(0, Relaxed);
     }
 
     /// The replica does not lead any more.
     pub(crate) fn end(&self) {
-        let mut answers = self.answers.lock();
-        *answers = Answers::default();
+        let mut acknowledged = self.acknowledged.lock();
+        *acknowledged = Acknowledgements::default();
         self.end.store(0, Relaxed);
     }
 
     /// Another replica has answered what was sent then, and follows this leader.
     pub(crate) fn extend(&self, vote: Vote, replica: u64, sent: Duration) {
-        let mut answers = self.answers.lock();
-        if answers.vote == Some(vote) {
-            let last = answers.sent.entry(replica).or_default();
+        let mut acknowledged = self.acknowledged.lock();
+        if acknowledged.vote == Some(vote) {
+            let last = acknowledged.sent.entry(replica).or_default();
             *last = sent.max(*last);
-            self.end.store(answers.end(now()), Relaxed);
+            self.end.store(acknowledged.end(now()), Relaxed);
         }
     }
 
     /// Suspends the lease, so that the replica may vote for another one, unless there is one.
     pub(crate) fn suspend(&self) -> bool {
-        let mut answers = self.answers.lock();
+        let mut acknowledged = self.acknowledged.lock();
         if self.is_valid() {
             return false;
         }
-        answers.votes += 1;
+        acknowledged.votes += 1;
         self.end.store(0, Relaxed);
         true
     }
 
     /// The replica has voted for no other one: what it sends from now on counts.
     pub(crate) fn resume(&self) {
-        let mut answers = self.answers.lock();
-        answers.votes = answers.votes.saturating_sub(1);
-        answers.sent.clear();
-        self.end.store(answers.end(now()), Relaxed);
+        let mut acknowledged = self.acknowledged.lock();
+        acknowledged.votes = acknowledged.votes.saturating_sub(1);
+        acknowledged.sent.clear();
+        self.end.store(acknowledged.end(now()), Relaxed);
     }
 
     /// Whether there is one.
@@ -116,7 +116,7 @@ impl Lease {
     }
 }
 
-impl Answers {
+impl Acknowledgements {
     /// When the lease ends, in nanoseconds of [`now`].
     fn end(&self, now: Duration) -> u64 {
         if self.votes > 0 {

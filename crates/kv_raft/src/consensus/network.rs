@@ -42,26 +42,26 @@ use tokio::{
 type RpcError = RPCError<u64, BasicNode, RaftError<u64>>;
 type SnapshotError = StreamingError<Kinds, Fatal<u64>>;
 
-/// The other replicas.
-pub(super) struct Others {
+/// How the library reaches other replicas.
+pub(super) struct Network {
     /// `None` if there are none.
     pub(super) transport: Option<Arc<Transport>>,
     pub(super) lease: Arc<Lease>,
     pub(super) snapshots: Arc<Snapshots>,
 }
 
-impl RaftNetworkFactory<Kinds> for Others {
-    type Network = Other;
+impl RaftNetworkFactory<Kinds> for Network {
+    type Network = RemoteReplica;
 
-    async fn new_client(&mut self, replica: u64, _: &BasicNode) -> Other {
-        let Others { transport, lease, snapshots } = self;
+    async fn new_client(&mut self, replica: u64, _: &BasicNode) -> RemoteReplica {
+        let Network { transport, lease, snapshots } = self;
         let (transport, lease, snapshots) = (transport.clone(), lease.clone(), snapshots.clone());
-        Other { replica, transport, lease, snapshots, in_flight: None }
+        RemoteReplica { replica, transport, lease, snapshots, in_flight: None }
     }
 }
 
 /// Another replica, of which this one is the leader, or a candidate.
-pub(super) struct Other {
+pub(super) struct RemoteReplica {
     replica: u64,
     transport: Option<Arc<Transport>>,
     lease: Arc<Lease>,
@@ -81,7 +81,7 @@ struct InFlightEntries {
     end: Instant,
 }
 
-impl Other {
+impl RemoteReplica {
     fn call(&self, call: Call<'_>) -> Result<PendingCall, Unreachable> {
         let transport = self.transport.as_ref();
         let transport = transport.filter(|transport| transport.node_of(self.replica).is_some());
@@ -191,7 +191,7 @@ impl Other {
     }
 }
 
-impl RaftNetwork<Kinds> for Other {
+impl RaftNetwork<Kinds> for RemoteReplica {
     async fn append_entries(
         &mut self,
         request: AppendEntriesRequest<Kinds>,
@@ -242,7 +242,7 @@ impl RaftNetwork<Kinds> for Other {
 }
 
 /// Answers the calls of other replicas.
-pub(super) struct Answers {
+pub(super) struct CallHandler {
     pub(super) raft: Raft<Kinds>,
     pub(super) lease: Arc<Lease>,
     pub(super) contact: Arc<Contact>,
@@ -251,7 +251,7 @@ pub(super) struct Answers {
     pub(super) incoming: Mutex<Option<IncomingSnapshot>>,
 }
 
-impl AnswerCalls for Answers {
+impl AnswerCalls for CallHandler {
     fn answer(self: Arc<Self>, from: u64, body: Vec<u8>) -> BoxedReply {
         Box::pin(async move {
             match process(body.len(), || Asked::decode(&body)) {
@@ -270,7 +270,7 @@ impl AnswerCalls for Answers {
                     else {
                         return None;
                     };
-                    self.take_part(from, vote, position, (bytes, offset, part)).await
+                    self.receive_part(from, vote, position, (bytes, offset, part)).await
                 }
                 None => None,
             }
@@ -310,7 +310,7 @@ impl Asked {
     }
 }
 
-impl Answers {
+impl CallHandler {
     async fn append(&self, request: AppendEntriesRequest<Kinds>) -> Option<Reply> {
         // No election is called while entries wait for the disk.
         self.contact.note();
@@ -356,7 +356,7 @@ impl Answers {
 
     /// Takes a part of a snapshot. When it is whole it is loaded, which takes long: meanwhile there is no
     /// reply to who asks again.
-    async fn take_part(
+    async fn receive_part(
         &self,
         from: u64,
         vote: RaftVote,

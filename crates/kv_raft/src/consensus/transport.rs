@@ -11,7 +11,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt::{self, Debug, Formatter},
     sync::{
         Arc,
@@ -39,10 +39,10 @@ impl SendFrame for () {
 /// The door of a replica to the others of its range.
 pub(crate) struct Transport {
     span: Span,
-    replica: u64,
+    pub(crate) replica: u64,
     carrier: Arc<dyn SendFrame>,
     /// The other nodes, in the order of the row.
-    others: Box<[Other]>,
+    others: Box<[OtherNode]>,
     /// Whether this node has the least name of the row.
     pub(crate) is_first: bool,
     /// Whether the log of the replica names members. It says nothing of itself before that is known.
@@ -98,7 +98,7 @@ impl Contact {
 
 /// Another node of the row.
 #[derive(Debug)]
-struct Other {
+struct OtherNode {
     node: Arc<str>,
     replica: Mutex<Option<OtherReplica>>,
 }
@@ -172,7 +172,7 @@ impl Transport {
         runtime: Handle,
     ) -> Transport {
         let others = nodes.iter().filter(|other| ***other != *node);
-        let others = others.map(|other| Other { node: other.clone(), replica: Mutex::default() });
+        let others = others.map(|other| OtherNode { node: other.clone(), replica: Mutex::default() });
         Transport {
             span,
             replica,
@@ -190,11 +190,6 @@ impl Transport {
         }
     }
 
-    /// The replica that calls are sent for.
-    pub(crate) fn replica(&self) -> u64 {
-        self.replica
-    }
-
     /// Has calls answered from now on, or not any more.
     pub(crate) fn set_answer(&self, answer: Option<Arc<dyn AnswerCalls>>) {
         *self.answer.lock() = answer;
@@ -203,7 +198,7 @@ impl Transport {
     /// The log of the replica names members. The others are notified.
     pub(crate) fn set_has_members(&self) {
         if self.has_members.lock().replace(true) != Some(true) {
-            self.say_hello(false);
+            self.others.iter().for_each(|other| self.send_hello(other));
         }
     }
 
@@ -214,7 +209,7 @@ impl Transport {
 
     /// The node of a replica, if it has said so.
     pub(crate) fn node_of(&self, replica: u64) -> Option<Arc<str>> {
-        let is_its = |other: &&Other| other.replica.lock().is_some_and(|known| known.id == replica);
+        let is_its = |other: &&OtherNode| other.replica.lock().is_some_and(|known| known.id == replica);
         self.others.iter().find(is_its).map(|other| other.node.clone())
     }
 
@@ -223,33 +218,33 @@ impl Transport {
         self.others.iter().map(|other| (other.node.clone(), *other.replica.lock()))
     }
 
+    /// The replicas of all nodes, this one among them, if each has one that `accept` takes.
+    pub(crate) fn all_replicas(&self, accept: impl Fn(&OtherReplica) -> bool) -> Option<BTreeSet<u64>> {
+        let others = self.others().map(|(_, other)| other.filter(&accept).map(|other| other.id));
+        others.chain([Some(self.replica)]).collect()
+    }
+
     /// Waits until something was learned of another replica, since this was called last.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// Says hello from time to time, until all others have done so, and again to those that have to.
+    /// Says hello from time to time to those that have not said so, forever.
     pub(crate) async fn introduce(&self) {
         loop {
-            self.say_hello(true);
+            let unknown = self.others.iter().filter(|other| other.replica.lock().is_none());
+            unknown.for_each(|other| self.send_hello(other));
             sleep(HELLO_PAUSE).await;
         }
     }
 
-    fn say_hello(&self, to_all: bool) {
-        for other in &self.others {
-            let is_unknown = other.replica.lock().is_none();
-            if is_unknown || !to_all {
-                self.send_hello(&other.node, is_unknown);
-            }
-        }
-    }
-
-    fn send_hello(&self, node: &str, wants_reply: bool) {
+    /// Says hello, and has the other do so if it has not.
+    fn send_hello(&self, other: &OtherNode) {
+        let wants_reply = other.replica.lock().is_none();
         let Span { start, end, .. } = &self.span;
         let Some(has_members) = *self.has_members.lock() else { return };
         let hello = Body::Hello { start, end: end.clone(), has_members, wants_reply };
-        self.send(node, ANY, &hello);
+        self.send(&other.node, ANY, &hello);
     }
 
     fn send(&self, node: &str, to: u64, body: &Body<'_>) {
@@ -296,7 +291,7 @@ impl Transport {
         let Some(other) = self.others.iter().find(|other| *other.node == *node) else { return };
         let before = other.replica.lock().replace(replica);
         if wants_reply {
-            self.send_hello(node, false);
+            self.send_hello(other);
         }
         if before != Some(replica) {
             self.changed.notify_one();

@@ -38,6 +38,11 @@ impl Range {
         self.leader()
     }
 
+    /// Whether its replica leads or follows: one that loads, or has stopped, does not know who leads.
+    pub fn takes_part(&self) -> bool {
+        matches!(&*self.state.borrow(), RangeState::Ready | RangeState::Following { .. })
+    }
+
     /// The nodes that have replicas of it, if there are others than this one.
     pub fn nodes(&self) -> &[Arc<str>] {
         &self.nodes
@@ -92,7 +97,7 @@ impl Range {
     }
 
     /// Waits until another node is to lead it.
-    pub(crate) async fn is_to_be_handed_over(&self) {
+    pub(crate) async fn wait_for_hand_over(&self) {
         // It does not end before `self` does.
         drop(self.hand_over.subscribe().wait_for(|is_wanted| *is_wanted).await);
     }

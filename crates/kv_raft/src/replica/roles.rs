@@ -4,18 +4,17 @@
 use super::{End, Replica};
 use crate::{
     consensus::{
-        Consensus, ProposeError, Role, Roles,
+        Consensus, ElectionTimes, ProposeError, Role, Roles,
         lease::Lease,
         transport::{OtherReplica, Transport},
     },
     error::RangeError,
-    group::process,
     limits::{ELECTION_PAUSE, ELECTION_PAUSE_BEHIND, LEASE_CHECK_PAUSE, MEMBERS_PAUSE, QUORUM_WAIT},
     log::Log,
     proposals::{ClosedGroup, OpenGroup},
 };
 use parking_lot::Mutex;
-use std::{collections::BTreeSet, future::pending, sync::Arc, time::Instant};
+use std::{future::pending, sync::Arc, time::Instant};
 use tokio::time::{interval, sleep, sleep_until};
 
 /// How a role ends.
@@ -72,12 +71,8 @@ impl Replica {
                 Ok(_) => return pending().await,
                 Err(broken) => return End::Broken(broken.to_string()),
             }
-            let is_new = |other: &OtherReplica| !other.has_members;
-            let others: Option<BTreeSet<_>> =
-                transport.others().map(|(_, other)| other.filter(is_new).map(|other| other.id)).collect();
-            match others {
-                Some(mut members) => {
-                    members.insert(transport.replica());
+            match transport.all_replicas(|other| !other.has_members) {
+                Some(members) => {
                     if let Err(broken) = consensus.name_members(&members).await {
                         return End::Broken(broken.to_string());
                     }
@@ -91,7 +86,7 @@ impl Replica {
         let mut roles = consensus.roles();
         let mut next_election = Instant::now();
         loop {
-            let next = match roles.current() {
+            let next = match roles.update() {
                 Role::Leader { term } => tokio::select! {
                     next = self.lead_term(consensus, transport, term, &mut roles) => next,
                     () = self.keep_members(consensus, transport) => unreachable!("it does not end"),
@@ -118,12 +113,16 @@ impl Replica {
         let next = tokio::select! {
             next = self.lead(consensus) => next,
             next = self.wait_until_deposed(term, roles) => next,
+            next = self.wait_until_without_quorum() => next,
         };
         self.range.follow(None);
         // Others have the time that they would have if another one had led.
         transport.contact.note();
         match next {
-            Next::WithoutQuorum => self.wait_for_quorum(term, roles).await,
+            Next::WithoutQuorum => tokio::select! {
+                next = self.wait_for_quorum() => next,
+                next = self.wait_until_deposed(term, roles) => next,
+            },
             next => next,
         }
     }
@@ -136,14 +135,15 @@ impl Replica {
         transport: &Transport,
         next_election: &mut Instant,
     ) -> Next {
-        let (longest_delay, lease) = self.election;
+        let ElectionTimes { longest_delay, lease } = self.election;
         let delay = longest_delay.mul_f64(fastrand::f64());
         loop {
-            let votes = consensus.votes();
-            let silent_since =
-                if votes == 1 { *next_election } else { transport.contact.last() + lease + delay };
-            let due = silent_since.max(*next_election);
-            if votes > 0 && due <= Instant::now() {
+            let voters = consensus.voter_count();
+            // Nobody else can lead if it is the only voter.
+            let may_vote =
+                if voters == 1 { *next_election } else { transport.contact.last() + lease + delay };
+            let due = may_vote.max(*next_election);
+            if voters > 0 && due <= Instant::now() {
                 break;
             }
             sleep_until(due.max(Instant::now() + LEASE_CHECK_PAUSE).into()).await;
@@ -190,11 +190,8 @@ impl Replica {
     async fn lead(&self, consensus: &Consensus) -> Next {
         let range = &self.range;
         consensus.begin_to_lead();
-        while !self.lease().is_valid() {
-            if range.proposals.is_closed() {
-                return Next::End(End::Closed);
-            }
-            sleep(LEASE_CHECK_PAUSE).await;
+        if let end @ Next::End(_) = self.wait_for_quorum().await {
+            return end;
         }
         // Those of clients of nodes that are gone would stay.
         let first = range.proposals.end_of_watches();
@@ -213,7 +210,7 @@ impl Replica {
         loop {
             let next = tokio::select! {
                 biased;
-                () = range.is_to_be_handed_over() => {
+                () = range.wait_for_hand_over() => {
                     range.follow(None);
                     let is_led = consensus.hand_over().await;
                     tracing::info!(range = &*range.span().text, is_led, "this node leads the range no more");
@@ -233,10 +230,8 @@ impl Replica {
     /// Proposes a group, and waits until it is executed. If it is not, those who wait for it learn whether it
     /// may be executed yet.
     async fn propose_or_fail(&self, consensus: &Consensus, group: OpenGroup) -> Result<(), Next> {
-        let terms = self.range.terms();
-        let closed = process(group.len(), || group.close(terms));
-        let group = closed.map_err(|malformed| Next::End(End::Broken(malformed.to_string())))?;
-        let (range, group) = (self.range.span().text.as_ref().into(), Arc::new(group));
+        let group = self.close_group(group).map_err(Next::End)?;
+        let range = self.range.span().text.as_ref().into();
         let proposed = Proposed { consensus, range, group: group.clone() };
         match consensus.propose(group.clone()).await {
             Ok(()) => Ok(()),
@@ -251,49 +246,41 @@ impl Replica {
         }
     }
 
-    /// Waits until another replica leads, or until a majority has not answered for too long.
+    /// Waits until this replica does not lead any more as it was elected in this term.
     async fn wait_until_deposed(&self, term: u64, roles: &mut Roles<'_>) -> Next {
-        let (mut ticks, mut answered) = (interval(LEASE_CHECK_PAUSE), Instant::now());
         loop {
-            tokio::select! {
-                changed = roles.changed() => match changed {
-                    Ok(()) if roles.current() == (Role::Leader { term }) => {}
-                    Ok(()) => return Next::Role,
-                    Err(broken) => return Next::End(End::Broken(broken.to_string())),
-                },
-                _ = ticks.tick() => {
-                    if self.lease().is_valid() {
-                        answered = Instant::now();
-                    } else if answered.elapsed() > QUORUM_WAIT {
-                        let span = &*self.range.span().text;
-                        tracing::warn!(range = span, "a majority of the range does not answer: it serves nothing");
-                        return Next::WithoutQuorum;
-                    }
-                }
+            match roles.changed().await {
+                Ok(()) if roles.update() == (Role::Leader { term }) => {}
+                Ok(()) => return Next::Role,
+                Err(broken) => return Next::End(End::Broken(broken.to_string())),
             }
         }
     }
 
-    /// Serves nothing until a majority answers again, or another replica leads.
-    async fn wait_for_quorum(&self, term: u64, roles: &mut Roles<'_>) -> Next {
-        let mut ticks = interval(LEASE_CHECK_PAUSE);
+    /// Waits until a majority has not answered for too long.
+    async fn wait_until_without_quorum(&self) -> Next {
+        let (mut ticks, mut answered) = (interval(LEASE_CHECK_PAUSE), Instant::now());
         loop {
-            tokio::select! {
-                changed = roles.changed() => match changed {
-                    Ok(()) if roles.current() == (Role::Leader { term }) => {}
-                    Ok(()) => return Next::Role,
-                    Err(broken) => return Next::End(End::Broken(broken.to_string())),
-                },
-                _ = ticks.tick() => {
-                    if self.lease().is_valid() {
-                        return Next::Role;
-                    }
-                    if self.range.proposals.is_closed() {
-                        return Next::End(End::Closed);
-                    }
-                }
+            ticks.tick().await;
+            if self.lease().is_valid() {
+                answered = Instant::now();
+            } else if answered.elapsed() > QUORUM_WAIT {
+                let span = &*self.range.span().text;
+                tracing::warn!(range = span, "a majority of the range does not answer: it serves nothing");
+                return Next::WithoutQuorum;
             }
         }
+    }
+
+    /// Waits until a majority answers.
+    async fn wait_for_quorum(&self) -> Next {
+        while !self.lease().is_valid() {
+            if self.range.proposals.is_closed() {
+                return Next::End(End::Closed);
+            }
+            sleep(LEASE_CHECK_PAUSE).await;
+        }
+        Next::Role
     }
 
     /// Makes the replicas of the row's nodes the members, when all of them are known: one that is new, on an
@@ -303,12 +290,7 @@ impl Replica {
         loop {
             ticks.tick().await;
             let is_accepted = |other: &OtherReplica| !other.has_members || consensus.is_member(other.id);
-            let others: Option<BTreeSet<_>> = transport
-                .others()
-                .map(|(_, other)| other.filter(is_accepted).map(|other| other.id))
-                .collect();
-            let Some(mut replicas) = others else { continue };
-            replicas.insert(transport.replica());
+            let Some(replicas) = transport.all_replicas(is_accepted) else { continue };
             if let Err(error) = consensus.change_members(&replicas).await {
                 let span = &*self.range.span().text;
                 tracing::warn!(range = span, %error, "the members of the range cannot be changed; trying again");

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     identity::{data_dir::DataDir, data_dir::lock, read_replica},
-    limits::{ELECTION, LOG_FILES},
+    limits::LOG_FILES,
     ranges::replicas::make_replica,
     replica::{Replica, files::ReplicaFiles},
 };
@@ -82,14 +82,9 @@ impl Node {
         range.set_transaction_limits(TransactionLimits::default());
         let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory: directory.into() };
         let (cache_bytes, log_files) = (FILE_BYTES, LOG_FILES);
-        let replica = Replica {
-            range: range.clone(),
-            files,
-            cache_bytes,
-            log_files,
-            transport: None,
-            election: ELECTION,
-        };
+        let election = election_for(Duration::ZERO);
+        let replica =
+            Replica { range: range.clone(), files, cache_bytes, log_files, transport: None, election };
         let task = tokio::spawn(replica.run());
         match range.wait_until_loaded().await {
             RangeState::Ready => Ok(Running { range, task }),

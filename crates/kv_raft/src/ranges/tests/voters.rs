@@ -1,10 +1,7 @@
 //! Ranges with three replicas, on nodes of one process whose links can be cut.
 
 use super::*;
-use crate::{
-    limits::{ELECTION, QUORUM_WAIT},
-    range::leader::Leader,
-};
+use crate::{limits::QUORUM_WAIT, range::leader::Leader};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -156,7 +153,7 @@ impl Nodes {
     /// Waits until a node knows that the replicas of all three, and no others, are the voters.
     async fn wait_for_voters(&self, node: usize) {
         let running = self.running.iter().filter_map(|running| running.lock().clone());
-        let mut replicas: Vec<_> = running.map(|ranges| ranges.transports[0].replica()).collect();
+        let mut replicas: Vec<_> = running.map(|ranges| ranges.transports[0].replica).collect();
         replicas.sort_unstable();
         let voters = || self.range(node).progress.position().map(|position| position.voters);
         let began = Instant::now();
@@ -347,8 +344,12 @@ async fn a_majority_begins_again_without_the_last_leader() {
 #[test]
 fn a_slow_disk_has_replicas_wait_for_longer_before_they_call_an_election() {
     let milliseconds = Duration::from_millis;
-    assert_eq!(election_for(milliseconds(40)), ELECTION);
-    assert_eq!(election_for(milliseconds(80)), (milliseconds(800), milliseconds(1_600)));
+    let election = |lease, longest_delay| ElectionTimes {
+        lease: milliseconds(lease),
+        longest_delay: milliseconds(longest_delay),
+    };
+    assert_eq!(election_for(milliseconds(40)), election(800, 400));
+    assert_eq!(election_for(milliseconds(80)), election(1_600, 800));
 }
 
 /// Seconds of faults; `KV_REPLICA_FAULTS` says otherwise.
