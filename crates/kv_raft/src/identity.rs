@@ -42,6 +42,11 @@ impl Span {
         *self.start <= *name && self.end.as_ref().is_none_or(|end| name < &**end)
     }
 
+    /// Whether it has names at all.
+    pub fn has_names(&self) -> bool {
+        self.end.as_ref().is_none_or(|end| self.start < *end)
+    }
+
     /// Whether a name is in both.
     pub(crate) fn overlaps(&self, other: &Span) -> bool {
         let ends_after = |end: &Option<Box<[u8]>>, start| end.as_ref().is_none_or(|end| *end > start);
@@ -49,19 +54,47 @@ impl Span {
     }
 }
 
-/// A range of a node, and the nodes that have replicas of it.
+/// A range of a node.
 #[derive(Debug, Clone)]
 pub struct ReplicaSpan {
     /// The names.
     pub span: Span,
-    /// With this one, those that have the others; none if it is alone.
-    pub nodes: Box<[Arc<str>]>,
+    /// Where its replicas are; `None` if this node has the only copy, and always will.
+    pub placement: Option<Placement>,
+    /// Whether its nodes may name its first members, since it may not have any yet.
+    pub may_be_new: bool,
+}
+
+/// The nodes of a range that has replicas.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Those that are to have the replicas.
+    pub nodes: Arc<[Arc<str>]>,
+    /// Those whose replicas go when all of the others have the data.
+    pub leaving: Arc<[Arc<str>]>,
+}
+
+impl Placement {
+    /// Replicas on these nodes, as they are now.
+    pub fn on(nodes: impl IntoIterator<Item = Arc<str>>) -> Placement {
+        Placement { nodes: nodes.into_iter().collect(), leaving: Arc::default() }
+    }
+
+    /// All nodes that have replicas, or will.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.nodes.iter().chain(&*self.leaving)
+    }
+
+    /// Whether the node is to have a replica.
+    pub fn keeps(&self, node: &str) -> bool {
+        self.nodes.iter().any(|kept| **kept == *node)
+    }
 }
 
 impl ReplicaSpan {
     /// A range without other replicas.
     pub fn alone(span: Span) -> ReplicaSpan {
-        ReplicaSpan { span, nodes: Box::default() }
+        ReplicaSpan { span, placement: None, may_be_new: true }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     disk::Disk,
     error::RangeError,
     group::encode,
-    identity::Span,
+    identity::{Placement, Span},
     limits::{GROUP_BYTES, STEP_REQUESTS},
     log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
@@ -20,6 +20,7 @@ use kv::{
     CommandError, Database, EntryTerms, FullName, Op, Reply, Request, Store, TransactionLimits,
     time::{Clock, now_ms},
 };
+use leader::HandOver;
 use parking_lot::Mutex;
 use std::{
     ops::ControlFlow::{self, Break, Continue},
@@ -41,8 +42,10 @@ pub struct Range {
     span: Span,
     text: Arc<str>,
     pub(crate) store: Arc<Store>,
-    /// The nodes that have replicas of it, if there are others.
-    nodes: Box<[Arc<str>]>,
+    /// Where its replicas are, if other nodes may have some.
+    placement: Option<watch::Sender<Placement>>,
+    /// Where its members are, when this replica leads and they are those that are wanted.
+    settled: Mutex<Option<Placement>>,
     /// Whether all that is on disk is executed, and this replica leads.
     is_ready: AtomicBool,
     /// Until when this replica may read as the leader, if there are others.
@@ -59,7 +62,7 @@ pub struct Range {
     log: Mutex<(LogStats, Option<u64>)>,
     loading: Mutex<LoadStatus>,
     /// Whether another node is to lead it.
-    hand_over: watch::Sender<bool>,
+    hand_over: watch::Sender<HandOver>,
     /// The term, and the other replicas, a moment ago.
     replicas: Mutex<(u64, Vec<ReplicaStatus>)>,
     /// The index of the last entry that is known to be synced, if they are synced at intervals.
@@ -134,7 +137,7 @@ pub struct RangeStatus {
 impl Range {
     pub(crate) fn new(
         span: Span,
-        nodes: Box<[Arc<str>]>,
+        placement: Option<Placement>,
         store: Store,
         snapshots: Snapshots,
         waiting: Arc<WaitingBytes>,
@@ -148,8 +151,9 @@ impl Range {
             proposals: Proposals::new(text.clone(), waiting, disk, loading),
             text,
             store: Arc::new(store),
-            lease: (nodes.len() > 1).then(Arc::default),
-            nodes,
+            lease: placement.as_ref().map(|_| Arc::default()),
+            placement: placement.map(watch::Sender::new),
+            settled: Mutex::default(),
             is_ready: AtomicBool::new(false),
             state: watch::Sender::new(RangeState::Loading),
             progress: Arc::default(),
@@ -158,7 +162,7 @@ impl Range {
             fsync,
             log: Mutex::default(),
             loading: Mutex::new(LoadStatus { began_ms: now_ms(), ..LoadStatus::default() }),
-            hand_over: watch::Sender::new(false),
+            hand_over: watch::Sender::default(),
             replicas: Mutex::default(),
             synced: watch::Sender::new(0),
             log_failure: watch::Sender::default(),

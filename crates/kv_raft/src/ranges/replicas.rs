@@ -208,7 +208,7 @@ pub(super) fn open_replicas(
             (None, Some(unknown)) => Ok(Err(unknown.clone())),
             (None, None) => {
                 let range = ids.next().expect("there is no last one");
-                let replica = if row.nodes.len() > 1 { random_id(directory)? } else { range };
+                let replica = if row.placement.is_some() { random_id(directory)? } else { range };
                 let made = make_replica(directory, &row.span, threads, [range, replica])?;
                 say_made(&made, &lost);
                 Ok(Ok(made))
@@ -258,8 +258,26 @@ pub(super) fn make_replica(
     Ok((path, identity))
 }
 
+/// Removes the directories of the replicas of a span.
+pub(super) fn remove_replicas(directory: &Path, span: &Span) -> Result<(), OpenError> {
+    let is_its = |(_, identity): &Found| identity.span == *span;
+    Replicas::find(directory)?
+        .found
+        .into_iter()
+        .filter(is_its)
+        .try_for_each(|(path, _)| remove_replica(&path))
+}
+
+/// Removes the directory of a replica. What is left if that ends in the middle is none.
+pub(super) fn remove_replica(path: &Path) -> Result<(), OpenError> {
+    let part = path.with_extension(PART);
+    fs::rename(path, &part).and_then(|()| fs::remove_dir_all(&part)).map_err(failed(path))?;
+    tracing::info!(directory = %path.display(), "a replica that has left this node was removed");
+    Ok(())
+}
+
 /// The id of a replica of which others have replicas, too.
-fn random_id(directory: &Path) -> Result<u64, OpenError> {
+pub(super) fn random_id(directory: &Path) -> Result<u64, OpenError> {
     Ok(random(directory)? | RANDOM_IDS)
 }
 
