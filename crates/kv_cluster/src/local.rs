@@ -8,6 +8,7 @@
 //! Time is an argument, `now_ms` (milliseconds since 1970): whoever passes a batch reads the clock once.
 
 mod durable;
+pub(crate) mod meta;
 mod persistence;
 mod stores;
 
@@ -19,7 +20,8 @@ use kv::{
     Budget, Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request,
     Store, TransactionLimits, TransactionPreparation,
 };
-use kv_raft::Ranges;
+use kv_raft::{Range, Ranges};
+use meta::ReplicatedRows;
 use otp::{Intensity, Supervisor};
 use std::{
     fmt,
@@ -111,8 +113,11 @@ pub struct LocalNode {
     pub(crate) links: LinkSettings,
     pub(crate) table: RoutingTable,
     pub(crate) channels: Arc<Channels>,
+    pub(crate) replicated: ReplicatedRows,
     store: Arc<Store>,
     ranges: Option<Ranges>,
+    /// The durable ranges of which this node has the only copy, in the order of their names.
+    ranges_alone: Box<[Arc<Range>]>,
     budgets: MemoryBudgets,
     watcher_links: AtomicU64,
     tree: OnceLock<TreeText>,
@@ -136,6 +141,7 @@ impl LocalNode {
         store: StoreSettings,
         budgets: MemoryBudgets,
         ranges: Option<Ranges>,
+        replicated: ReplicatedRows,
     ) -> LocalNode {
         let StoreSettings { threads, transactions, fixed_seed, .. } = store;
         let store = match fixed_seed {
@@ -150,7 +156,13 @@ impl LocalNode {
             links,
             table,
             channels: Arc::default(),
+            replicated,
             store: Arc::new(store),
+            ranges_alone: ranges
+                .iter()
+                .flat_map(Ranges::all)
+                .filter(|range| !range.is_replicated())
+                .collect(),
             ranges,
             budgets,
             watcher_links: AtomicU64::new(0),

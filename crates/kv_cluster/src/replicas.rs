@@ -6,9 +6,8 @@
 use crate::{
     error::{Error, RangeFailure, RangeFailureKind},
     limits::{LEADER_PAUSE, LEADER_WAIT},
-    node_name::NodeName,
     peer::{Peer, PeerList},
-    routing::Route,
+    routing::placement::PlacedRow,
 };
 use kv_raft::{Leader, Range, SendFrame};
 use std::sync::{
@@ -24,13 +23,20 @@ pub struct Replicas {
     text: Box<str>,
     /// The first of its names.
     first_name: Box<[u8]>,
-    nodes: Box<[NodeName]>,
-    /// That of this node, if it has one.
-    here: Option<Arc<Range>>,
-    /// The other nodes that have one.
-    peers: Box<[Arc<Peer>]>,
+    /// Where they are, and where they were before: requests that are under way refer to it.
+    placed: boxcar::Vec<Placed>,
     /// The index of the peer that has led last, for as long as no replica of this node knows better.
     last_leader: AtomicUsize,
+}
+
+/// Where the replicas of a row are.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) row: PlacedRow,
+    /// That of this node, if it has one.
+    pub(crate) here: Option<Arc<Range>>,
+    /// The other nodes that have one, or will.
+    pub(crate) peers: Box<[Arc<Peer>]>,
 }
 
 /// Who serves the requests of a row for now.
@@ -44,15 +50,24 @@ pub(crate) enum Server<'a> {
 
 impl Replicas {
     /// The replicas of a row: that of this node, and those of the other nodes.
-    pub(crate) fn new(route: &Route, here: Option<Arc<Range>>, peers: Box<[Arc<Peer>]>) -> Replicas {
+    pub(crate) fn new(placed: Placed) -> Replicas {
         Replicas {
-            text: route.buckets().into(),
-            first_name: route.first_name().into(),
-            nodes: route.nodes().into(),
-            here,
-            peers,
+            text: placed.row.buckets().into(),
+            first_name: placed.row.span().start,
+            placed: boxcar::vec![placed],
             last_leader: AtomicUsize::new(0),
         }
+    }
+
+    /// Where they are now.
+    #[inline]
+    pub(crate) fn placed(&self) -> &Placed {
+        self.placed.get(self.placed.count() - 1).expect("the newest one")
+    }
+
+    /// They are somewhere else from now on. Only one thread says so.
+    pub(crate) fn place(&self, placed: Placed) {
+        self.placed.push(placed);
     }
 
     /// The row, as errors call it.
@@ -62,7 +77,7 @@ impl Replicas {
 
     /// The names of its nodes.
     pub(crate) fn node_names(&self) -> String {
-        self.nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+        self.placed().row.node_names()
     }
 
     /// The first of its names, by which nodes distinguish its range.
@@ -73,17 +88,23 @@ impl Replicas {
     /// The replica of this node, if it serves requests.
     #[inline]
     pub(crate) fn served_here(&self) -> Option<&Range> {
-        self.here.as_deref().filter(|range| range.is_leader())
+        self.here().filter(|range| range.is_leader())
+    }
+
+    /// The replica of this node, if it has one.
+    #[inline]
+    pub(crate) fn here(&self) -> Option<&Range> {
+        self.placed().here.as_deref()
     }
 
     /// The other nodes with a replica.
     pub(crate) fn peers(&self) -> &[Arc<Peer>] {
-        &self.peers
+        &self.placed().peers
     }
 
     /// Who serves requests now, as far as this node knows.
     pub(crate) fn server(&self) -> Option<Server<'_>> {
-        let Some(range) = &self.here else { return self.likely_leader().map(Server::Peer) };
+        let Some(range) = self.here() else { return self.likely_leader().map(Server::Peer) };
         match range.leader() {
             Leader::Here => Some(Server::Here(range)),
             Leader::Node(node) => self.peer(&node).map(Server::Peer),
@@ -94,26 +115,28 @@ impl Replicas {
 
     /// The replica of this node, if it takes part. One that loads or has stopped does not know the leader.
     fn follower(&self) -> Option<&Range> {
-        self.here.as_deref().filter(|range| range.takes_part())
+        self.here().filter(|range| range.takes_part())
     }
 
     /// The peer that has led last, or else any that is up.
     fn likely_leader(&self) -> Option<&Peer> {
-        let last = self.last_leader.load(Relaxed);
-        let all = self.peers[last..].iter().chain(&self.peers[..last]);
+        let peers = self.peers();
+        let (others, last) = peers.split_at(self.last_leader.load(Relaxed).min(peers.len()));
+        let all = last.iter().chain(others);
         all.map(|peer| &**peer).find(|peer| peer.is_up())
     }
 
     fn peer(&self, node: &str) -> Option<&Peer> {
-        self.peers.iter().find(|peer| peer.name().as_str() == node).map(|peer| &**peer)
+        self.peers().iter().find(|peer| peer.name().as_str() == node).map(|peer| &**peer)
     }
 
     /// Notes who leads, or that this peer does not.
     fn note(&self, leader: Option<&Peer>, asked: Option<&Peer>) {
-        let index_of = |peer: &Peer| self.peers.iter().position(|other| std::ptr::eq(&**other, peer));
+        let peers = self.peers();
+        let index_of = |peer: &Peer| peers.iter().position(|other| std::ptr::eq(&**other, peer));
         let next = match (leader.and_then(index_of), asked.and_then(index_of)) {
             (Some(leader), _) => leader,
-            (None, Some(asked)) => (asked + 1) % self.peers.len(),
+            (None, Some(asked)) => (asked + 1) % peers.len(),
             (None, None) => return,
         };
         self.last_leader.swap(next, Relaxed);
@@ -121,7 +144,7 @@ impl Replicas {
 
     /// The error of a request when no node leads.
     fn no_leader(&self) -> Error {
-        let (needs, nodes) = (self.nodes.len() / 2 + 1, self.node_names());
+        let (needs, nodes) = (self.placed().row.nodes.len() / 2 + 1, self.node_names());
         let message = format!("range {} has no leader (needs {needs} of {nodes})", self.text);
         RangeFailure::new(RangeFailureKind::NoLeader, message).into()
     }

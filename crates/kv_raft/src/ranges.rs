@@ -14,7 +14,7 @@ use crate::{
     identity::{
         Ids, NODE_FILE, Owner, Placement, ReplicaSpan, Span,
         data_dir::{DataDir, is_locked, lock_when_free, make_directory},
-        failed,
+        failed, read_table, write_table,
     },
     limits::{
         DISK_PAUSE, ELECTION_DELAY, ELECTION_SYNCS, LOG_CACHE_LEAST, LOG_CHECK_PAUSE, LOG_FILES,
@@ -293,6 +293,17 @@ impl Ranges {
         let removed = spawn_blocking(remove).await.unwrap_or(Ok(()));
         range.store.restart();
         removed
+    }
+
+    /// Where the replicas of all ranges are, as it was saved last in a data directory.
+    pub fn read_table(data_dir: &Path) -> Result<Option<Vec<u8>>, OpenError> {
+        read_table(data_dir)
+    }
+
+    /// Saves where the replicas of all ranges are.
+    pub fn save_table(&self, table: &[u8]) -> Result<(), OpenError> {
+        self.shared.data_dir.keep()?;
+        write_table(self.data_dir(), table)
     }
 
     /// Takes a frame that another node has sent.

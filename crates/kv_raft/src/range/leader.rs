@@ -138,17 +138,21 @@ impl Range {
     /// Has another node lead it, any or this one, if this node does. The future waits until another one does,
     /// and returns whether that is so. Requests are refused meanwhile, for about a second at most.
     pub fn hand_over(&self, to: Option<&str>) -> impl Future<Output = bool> + use<> {
-        let mut state = self.state.subscribe();
+        let (mut state, to) = (self.state.subscribe(), to.map(Arc::<str>::from));
         let leads = self.is_replicated() && *state.borrow_and_update() == RangeState::Ready;
         if leads {
-            self.hand_over.send_replace(to.map_or(HandOver::ToAny, |to| HandOver::To(to.into())));
+            self.hand_over.send_replace(to.clone().map_or(HandOver::ToAny, HandOver::To));
         }
         async move {
             let handed_over = async {
                 drop(state.changed().await);
                 let is_led = |state: &RangeState| !matches!(state, RangeState::Following { leader: None });
                 let state = state.wait_for(is_led).await;
-                state.is_ok_and(|state| matches!(&*state, RangeState::Following { .. }))
+                let is_next = |leader: &Arc<str>| to.as_ref().is_none_or(|to| to == leader);
+                state.is_ok_and(|state| match &*state {
+                    RangeState::Following { leader } => leader.as_ref().is_some_and(is_next),
+                    _ => false,
+                })
             };
             leads && timeout(2 * TAKE_OVER_WAIT, handed_over).await.unwrap_or(false)
         }
