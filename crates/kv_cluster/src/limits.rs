@@ -109,6 +109,8 @@ pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a request waits for the leader of its range before it is refused.
 pub(crate) const LEADER_WAIT: Duration = Duration::from_millis(1_500);
+/// How long it waits until the replica of this node knows the leader, before it asks others.
+pub(crate) const FOLLOWER_WAIT: Duration = Duration::from_millis(100);
 /// The pause before a node is asked again which has not served a request, and knows of no other that does.
 pub(crate) const LEADER_PAUSE: Duration = Duration::from_millis(20);
 /// How often it is checked whether a subscription still comes from the leader, and whether anyone reads it.

@@ -5,7 +5,7 @@
 
 use crate::{
     error::{Error, RangeFailure, RangeFailureKind},
-    limits::{LEADER_PAUSE, LEADER_WAIT},
+    limits::{FOLLOWER_WAIT, LEADER_PAUSE, LEADER_WAIT},
     peer::{Peer, PeerList},
     routing::placement::PlacedRow,
 };
@@ -176,8 +176,16 @@ impl<'a> Search<'a> {
                 return Err(replicas.no_leader());
             }
             match replicas.follower() {
-                Some(range) if range.wait_for_leader(left).await != Leader::Unknown => {}
-                Some(_) | None => sleep(LEADER_PAUSE).await,
+                Some(range) => {
+                    let leader = range.wait_for_leader(left.min(FOLLOWER_WAIT)).await;
+                    // The replica may have been replaced by those of other nodes.
+                    if leader == Leader::Unknown
+                        && let Some(peer) = replicas.likely_leader()
+                    {
+                        return Ok(Server::Peer(peer));
+                    }
+                }
+                None => sleep(LEADER_PAUSE).await,
             }
         }
     }

@@ -215,6 +215,13 @@ impl Consensus {
         if voters.contains(&self.replica) { voters.len() } else { 0 }
     }
 
+    /// Whether one of these replicas is a voter, as far as this one knows.
+    pub(crate) fn has_voter_among(&self, replicas: &BTreeSet<u64>) -> bool {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow();
+        metrics.membership_config.membership().voter_ids().any(|voter| replicas.contains(&voter))
+    }
+
     /// Calls an election, unless this replica leads.
     pub(crate) async fn elect(&self) -> Result<(), Broken> {
         if self.raft.server_metrics().borrow().state != ServerState::Leader {

@@ -63,9 +63,11 @@ impl Range {
         self.leader()
     }
 
-    /// Whether its replica leads or follows: one that loads, or has stopped, does not know who leads.
+    /// Whether its replica leads or follows: one that loads, has stopped, or is so new that it has nothing yet,
+    /// does not know who leads.
     pub fn takes_part(&self) -> bool {
-        matches!(&*self.state.borrow(), RangeState::Ready | RangeState::Following { .. })
+        self.progress.position().is_some()
+            && matches!(&*self.state.borrow(), RangeState::Ready | RangeState::Following { .. })
     }
 
     /// Whether other nodes may have replicas of it.

@@ -319,13 +319,17 @@ impl Replica {
     ) -> Result<bool, Broken> {
         let is_accepted = |other: &OtherReplica| !other.has_members || consensus.is_member(other.id);
         let Some(replicas) = transport.replicas_of(&*placement.nodes, is_accepted) else { return Ok(false) };
-        let goes = !replicas.contains(&transport.replica);
-        let members = replicas.into_iter().chain([transport.replica]).collect();
-        consensus.change_members(&members).await?;
-        if goes {
-            self.range.hand_over(None).await;
+        if replicas.contains(&transport.replica) {
+            consensus.change_members(&replicas).await?;
+            return Ok(true);
         }
-        Ok(!goes)
+        // Of three, this one and the next leader are a majority, which has not to wait until others may vote.
+        if !consensus.has_voter_among(&replicas) {
+            let with_this = replicas.into_iter().skip(usize::from(placement.nodes.len() > 1));
+            consensus.change_members(&with_this.chain([transport.replica]).collect()).await?;
+        }
+        self.range.hand_over(None).await;
+        Ok(false)
     }
 
     fn lease(&self) -> &Lease {
