@@ -10,6 +10,7 @@
 mod durable;
 pub(crate) mod meta;
 mod persistence;
+pub(crate) mod rows;
 mod stores;
 
 pub use durable::Scope;
@@ -21,8 +22,8 @@ use kv::{
     Store, TransactionLimits, TransactionPreparation,
 };
 use kv_raft::{Range, Ranges};
-use meta::ReplicatedRows;
 use otp::{Intensity, Supervisor};
+use rows::ReplicatedRows;
 use std::{
     fmt,
     ops::ControlFlow,

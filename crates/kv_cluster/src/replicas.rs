@@ -6,6 +6,7 @@
 use crate::{
     error::{Error, RangeFailure, RangeFailureKind},
     limits::{FOLLOWER_WAIT, LEADER_PAUSE, LEADER_WAIT},
+    local::rows::ReplicatedRow,
     peer::{Peer, PeerList},
     routing::placement::PlacedRow,
 };
@@ -16,27 +17,14 @@ use std::sync::{
 };
 use tokio::time::{Instant, sleep};
 
-/// The replicas of one row.
+/// The replicas of one row, and how to reach them.
 #[derive(Debug)]
 pub struct Replicas {
-    /// The row, as errors call it.
-    text: Box<str>,
-    /// The first of its names.
-    first_name: Box<[u8]>,
-    /// Where they are, and where they were before: requests that are under way refer to it.
-    placed: boxcar::Vec<Placed>,
+    row: Arc<ReplicatedRow>,
+    /// All other nodes.
+    peers: PeerList,
     /// The index of the peer that has led last, for as long as no replica of this node knows better.
     last_leader: AtomicUsize,
-}
-
-/// Where the replicas of a row are.
-#[derive(Debug)]
-pub(crate) struct Placed {
-    pub(crate) row: PlacedRow,
-    /// That of this node, if it has one.
-    pub(crate) here: Option<Arc<Range>>,
-    /// The other nodes that have one, or will.
-    pub(crate) peers: Box<[Arc<Peer>]>,
 }
 
 /// Who serves the requests of a row for now.
@@ -49,62 +37,41 @@ pub(crate) enum Server<'a> {
 }
 
 impl Replicas {
-    /// The replicas of a row: that of this node, and those of the other nodes.
-    pub(crate) fn new(placed: Placed) -> Replicas {
-        Replicas {
-            text: placed.row.buckets().into(),
-            first_name: placed.row.span().start,
-            placed: boxcar::vec![placed],
-            last_leader: AtomicUsize::new(0),
-        }
+    /// The replicas of a row, on this node and on some of the others.
+    pub(crate) fn new(row: Arc<ReplicatedRow>, peers: PeerList) -> Replicas {
+        Replicas { row, peers, last_leader: AtomicUsize::new(0) }
     }
 
-    /// Where they are now.
-    #[inline]
-    pub(crate) fn placed(&self) -> &Placed {
-        self.placed.get(self.placed.count() - 1).expect("the newest one")
-    }
-
-    /// They are somewhere else from now on. Only one thread says so.
-    pub(crate) fn place(&self, placed: Placed) {
-        self.placed.push(placed);
+    /// The row, and where they are now.
+    pub(crate) fn row(&self) -> &PlacedRow {
+        &self.row.placed().row
     }
 
     /// The row, as errors call it.
     pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// The names of its nodes.
-    pub(crate) fn node_names(&self) -> String {
-        self.placed().row.node_names()
+        self.row().buckets()
     }
 
     /// The first of its names, by which nodes distinguish its range.
     pub(crate) fn first_name(&self) -> &[u8] {
-        &self.first_name
+        self.row().first_name()
     }
 
     /// The replica of this node, if it serves requests.
     #[inline]
     pub(crate) fn served_here(&self) -> Option<&Range> {
-        self.here().filter(|range| range.is_leader())
-    }
-
-    /// The replica of this node, if it has one.
-    #[inline]
-    pub(crate) fn here(&self) -> Option<&Range> {
-        self.placed().here.as_deref()
+        self.row.here().filter(|range| range.is_leader())
     }
 
     /// The other nodes with a replica.
-    pub(crate) fn peers(&self) -> &[Arc<Peer>] {
-        &self.placed().peers
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        let row = self.row();
+        self.peers.iter().filter(move |peer| row.has(peer.name()))
     }
 
     /// Who serves requests now, as far as this node knows.
     pub(crate) fn server(&self) -> Option<Server<'_>> {
-        let Some(range) = self.here() else { return self.likely_leader().map(Server::Peer) };
+        let Some(range) = self.row.here() else { return self.likely_leader().map(Server::Peer) };
         match range.leader() {
             Leader::Here => Some(Server::Here(range)),
             Leader::Node(node) => self.peer(&node).map(Server::Peer),
@@ -115,28 +82,27 @@ impl Replicas {
 
     /// The replica of this node, if it takes part. One that loads or has stopped does not know the leader.
     fn follower(&self) -> Option<&Range> {
-        self.here().filter(|range| range.takes_part())
+        self.row.here().filter(|range| range.takes_part())
     }
 
     /// The peer that has led last, or else any that is up.
     fn likely_leader(&self) -> Option<&Peer> {
-        let peers = self.peers();
-        let (others, last) = peers.split_at(self.last_leader.load(Relaxed).min(peers.len()));
-        let all = last.iter().chain(others);
+        let row = self.row();
+        let (others, last) = self.peers.split_at(self.last_leader.load(Relaxed));
+        let all = last.iter().chain(others).filter(|peer| row.has(peer.name()));
         all.map(|peer| &**peer).find(|peer| peer.is_up())
     }
 
     fn peer(&self, node: &str) -> Option<&Peer> {
-        self.peers().iter().find(|peer| peer.name().as_str() == node).map(|peer| &**peer)
+        self.peers.iter().find(|peer| peer.name().as_str() == node).map(|peer| &**peer)
     }
 
     /// Notes who leads, or that this peer does not.
     fn note(&self, leader: Option<&Peer>, asked: Option<&Peer>) {
-        let peers = self.peers();
-        let index_of = |peer: &Peer| peers.iter().position(|other| std::ptr::eq(&**other, peer));
+        let index_of = |peer: &Peer| self.peers.iter().position(|other| std::ptr::eq(&**other, peer));
         let next = match (leader.and_then(index_of), asked.and_then(index_of)) {
             (Some(leader), _) => leader,
-            (None, Some(asked)) => (asked + 1) % peers.len(),
+            (None, Some(asked)) => (asked + 1) % self.peers.len(),
             (None, None) => return,
         };
         self.last_leader.swap(next, Relaxed);
@@ -144,8 +110,9 @@ impl Replicas {
 
     /// The error of a request when no node leads.
     fn no_leader(&self) -> Error {
-        let (needs, nodes) = (self.placed().row.nodes.len() / 2 + 1, self.node_names());
-        let message = format!("range {} has no leader (needs {needs} of {nodes})", self.text);
+        let row = self.row();
+        let (needs, nodes) = (row.nodes.len() / 2 + 1, row.node_names());
+        let message = format!("range {} has no leader (needs {needs} of {nodes})", row.buckets());
         RangeFailure::new(RangeFailureKind::NoLeader, message).into()
     }
 }

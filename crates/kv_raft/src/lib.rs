@@ -37,5 +37,9 @@ pub use proposals::{
     ticket::Ticket,
     wakes,
 };
-pub use range::{LoadStatus, Range, RangeState, RangeStatus, is_large, leader::Leader};
+pub use range::{
+    Range, is_large,
+    leader::Leader,
+    state::{LoadStatus, RangeState, RangeStatus},
+};
 pub use ranges::{Ranges, RangesSettings, restore::Restore, skip::SkippableEntry};

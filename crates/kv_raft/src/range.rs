@@ -3,6 +3,7 @@
 
 mod durability;
 pub(crate) mod leader;
+pub(crate) mod state;
 
 use crate::{
     consensus::{lease::Lease, transport::ReplicaStatus},
@@ -14,14 +15,14 @@ use crate::{
     log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
     proposals::{Added, Proposals, WaitingBytes, replies::GroupReplies, ticket::Ticket},
-    snapshot::taking::{SnapshotStatus, Snapshots},
+    snapshot::taking::Snapshots,
 };
 use kv::{
     CommandError, Database, EntryTerms, FullName, Op, Reply, Request, Store, TransactionLimits,
     time::{Clock, now_ms},
 };
-use leader::HandOver;
 use parking_lot::Mutex;
+use state::{HandOver, LoadStatus, RangeState, RangeStatus};
 use std::{
     ops::ControlFlow::{self, Break, Continue},
     slice,
@@ -70,68 +71,6 @@ pub struct Range {
     /// Why its log is not on disk, while it is not.
     log_failure: watch::Sender<Option<Arc<str>>>,
     pub(crate) snapshots: Arc<Snapshots>,
-}
-
-/// What a range does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RangeState {
-    /// It executes what is on disk.
-    Loading,
-    /// It serves requests.
-    Ready,
-    /// Another node serves them, if there is one that a majority follows.
-    Following {
-        /// The node.
-        leader: Option<Arc<str>>,
-    },
-    /// It cannot go on, for this reason.
-    Stopped(Arc<str>),
-}
-
-/// When a range was loaded, and what it had then.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LoadStatus {
-    /// When it began to load, in milliseconds since 1970.
-    pub began_ms: u64,
-    /// How long that took; `None` as long as it loads.
-    pub took: Option<Duration>,
-    /// The buckets that it had when it was loaded.
-    pub buckets: u64,
-    /// Bytes of what is loaded: the snapshot, and the log behind it.
-    pub bytes: u64,
-}
-
-/// What a range is and does, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RangeStatus {
-    /// The names, as errors call them.
-    pub span: Arc<str>,
-    /// What it does.
-    pub state: RangeState,
-    /// How much of its snapshot and its log is loaded, in percent.
-    pub loaded: u8,
-    /// The term in which its leader was elected, as far as this node knows.
-    pub term: u64,
-    /// The replicas on other nodes, if there are any.
-    pub replicas: Vec<ReplicaStatus>,
-    /// The index of the last entry that was executed.
-    pub applied: u64,
-    /// The entries that were executed since the newest snapshot.
-    pub entries: u64,
-    /// Why it refuses writes for now although it serves reads, if it does.
-    pub cannot_write: Option<Arc<str>>,
-    /// When it was loaded.
-    pub loading: LoadStatus,
-    /// When its log is synced.
-    pub fsync: Fsync,
-    /// How large its log is, and how fast the disk.
-    pub log: LogStats,
-    /// When its log was synced last, in milliseconds since 1970, to the second; `None` before the first time.
-    pub synced_ms: Option<u64>,
-    /// The entries that were executed and are not known to be synced.
-    pub unsynced: u64,
-    /// Its snapshots.
-    pub snapshot: SnapshotStatus,
 }
 
 impl Range {

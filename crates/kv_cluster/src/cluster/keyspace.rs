@@ -58,7 +58,7 @@ impl Cluster {
         row: usize,
         query: impl FnOnce(Option<&'q [u8]>) -> NodeQuery<'q>,
     ) -> Result<PendingReply, Error> {
-        let replicas = &self.local.replicated.rows[row];
+        let replicas = &self.replicas[row];
         self.query_leader(replicas, &query(Some(replicas.first_name()))).await
     }
 
@@ -137,7 +137,7 @@ impl Cluster {
         if let Some(down) = peers.filter_map(|peer| self.peers[peer].down_error()).next() {
             return Err(down);
         }
-        for replicas in self.local.replicated.rows.iter() {
+        for replicas in self.replicas.iter() {
             Search::default().find(replicas).await?;
         }
         let query = |range| NodeQuery::Flush { range, database };
@@ -157,7 +157,7 @@ impl Cluster {
             let node = reply.node.to_string();
             note(node, reply.done().await);
         }
-        for (row, replicas) in self.local.replicated.rows.iter().enumerate() {
+        for (row, replicas) in self.replicas.iter().enumerate() {
             let result = self.query_row(row, query).await.map(drop);
             note(replicas.text().to_owned(), result);
         }

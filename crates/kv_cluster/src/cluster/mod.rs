@@ -17,8 +17,8 @@ use crate::{
     limits::{HANDSHAKES, NODE_EVENTS},
     link::node_query::NodeQuery,
     local::{
-        LinkSettings, LocalNode, MemoryBudgets, StoreSettings,
-        meta::{self, ReplicatedRows},
+        LinkSettings, LocalNode, MemoryBudgets, StoreSettings, meta,
+        rows::{ReplicatedRow, ReplicatedRows},
     },
     node_name::NodeName,
     peer::{Peer, PeerList, dialer, listener},
@@ -123,6 +123,10 @@ impl Refusal<'_> {
 pub struct Cluster {
     local: Arc<LocalNode>,
     peers: PeerList,
+    /// The rows with replicas, in the order of their names.
+    replicas: Arc<[Replicas]>,
+    /// The group that keeps where these replicas are.
+    meta: Option<Arc<Replicas>>,
     /// Held while this node follows the table of placements.
     following: Arc<Mutex<()>>,
     /// Where buckets are, in an order that is the same on all nodes.
@@ -151,13 +155,14 @@ impl Cluster {
         let table = RoutingTable::new(routes, &name, others, ranges.is_some())?;
         let parts = table.parts(&name).into();
         let open = ranges.as_ref().map(Ranges::all).unwrap_or_default();
-        let mut rows = placement::placed_rows(&placements, &open, &name, &peers);
-        let (meta, rows) = (rows.next(), rows.collect());
-        let replicated = ReplicatedRows::new(placements, meta, rows);
+        let replicated = ReplicatedRows::new(placements, &open);
+        let replicas = |row: &Arc<ReplicatedRow>| Replicas::new(row.clone(), peers.clone());
+        let meta = replicated.meta.as_ref().map(replicas).map(Arc::new);
+        let replicas = replicated.rows.iter().map(replicas).collect();
         let local = LocalNode::new(name, cookie, links, table, store, budgets, ranges, replicated);
         let (local, link) = (Arc::new(local), link.map(Arc::from));
         let (listener, following) = (Arc::default(), Arc::default());
-        Ok(Cluster { local, peers, following, parts, link, listener, events })
+        Ok(Cluster { local, peers, replicas, meta, following, parts, link, listener, events })
     }
 
     /// Binds the link address, so that an address in use is reported at startup. Called once, before the
@@ -199,7 +204,7 @@ impl Cluster {
         let supervisor = Supervisor::new("kv_cluster", Strategy::OneForOne)
             .child(ChildSpec::tasks(handshakes))
             .child(listener);
-        let supervisor = match self.local.replicated.meta {
+        let supervisor = match self.meta {
             Some(_) => supervisor.child(placements),
             None => supervisor,
         };
@@ -251,7 +256,7 @@ impl Cluster {
         match self.local.table.look_up(bucket) {
             Destination::Local => Owner::Local(&self.local),
             Destination::Range(range) => Owner::Later(Target::Range(self.local.range_alone(range))),
-            Destination::Replicated(row) => Owner::Later(Target::Replicas(&self.local.replicated.rows[row])),
+            Destination::Replicated(row) => Owner::Later(Target::Replicas(&self.replicas[row])),
             Destination::Peer(peer) => Owner::Later(Target::Peer(&self.peers[peer])),
             Destination::Nowhere => Owner::Refused(Refusal::NoRoute),
             Destination::Disputed(peer) => {
@@ -483,17 +488,16 @@ impl Cluster {
     pub fn acknowledging_replicas(&self) -> usize {
         let others = |part: &Part| match part {
             Part::Node(_) => 0,
-            Part::Replicas(row) => self.local.replicated.rows[*row].placed().row.nodes.len() / 2,
+            Part::Replicas(row) => self.replicas[*row].row().nodes.len() / 2,
         };
         self.parts.iter().map(others).min().unwrap_or(0)
     }
 
     /// How many other nodes that are up have replicas of rows that this node leads.
     pub fn connected_replicas(&self) -> usize {
-        let led = || self.local.replicated.rows.iter().filter(|replicas| replicas.served_here().is_some());
-        let has_replica = |peer: &&Arc<Peer>| {
-            led().any(|replicas| replicas.peers().iter().any(|other| Arc::ptr_eq(other, peer)))
-        };
+        let led = || self.replicas.iter().filter(|replicas| replicas.served_here().is_some());
+        let has_replica =
+            |peer: &&Arc<Peer>| led().any(|replicas| replicas.peers().any(|other| Arc::ptr_eq(other, peer)));
         self.peers.iter().filter(|peer| peer.is_up()).filter(has_replica).count()
     }
 
@@ -542,7 +546,7 @@ fn check_placements(
     name: &NodeName,
     has_data_dir: bool,
 ) -> Result<(), Error> {
-    if let Some(row) = placements.rows.iter().find(|row| row.has(name)).filter(|_| !has_data_dir) {
+    if let Some(row) = placements.rows.iter().rev().find(|row| row.has(name)).filter(|_| !has_data_dir) {
         return Err(Error::NoDataDir { node: name.shared(), row: row.buckets().into() });
     }
     let differs = |route: &&Route| route.is_replicated() && !placements.agrees_with(route);

@@ -1,19 +1,17 @@
-//! Where the replicas of rows are to be, and how this node follows that: it makes replicas that are to be here,
-//! and removes those that have left.
+//! Where the replicas of rows are to be, and how this node follows that: it makes replicas that are to be
+//! here, and removes those that have left.
 
 use crate::{
     cluster::Cluster,
     error::{Error, RangeFailure, RangeFailureKind},
     limits::PLACEMENT_PAUSE,
     link::node_query::NodeQuery,
+    local::rows::Placed,
     node_name::NodeName,
-    peer::{Peer, PeerList},
-    replicas::{Placed, Replicas},
-    routing::placement::{PlacedRow, PlacementTable, TableChange},
+    replicas::Replicas,
+    routing::placement::{PlacedRow, TableChange},
 };
-use kv_raft::Range;
 use otp::Stop;
-use std::sync::Arc;
 use tokio::time::{MissedTickBehavior, interval};
 
 impl Cluster {
@@ -37,37 +35,35 @@ impl Cluster {
     /// Has this node lead a row, which is to have a replica of it.
     pub async fn lead(&self, buckets: &str, node: &NodeName) -> Result<(), Error> {
         let row = self.find_row(buckets)?;
-        let replicas = self.replicas_like(&row).expect("each row of the table has them");
+        let replicas = self.all_replicas().find(|replicas| replicas.row().is_like(&row));
+        let no_row = || invalid(format!("the configuration of this node has no row {buckets:?}"));
+        let replicas = replicas.ok_or_else(no_row)?;
         let range = (!row.is_meta()).then(|| replicas.first_name());
         self.query_leader(replicas, &NodeQuery::HandOver { range, to: node.clone() }).await?.done().await
     }
 
     fn find_row(&self, buckets: &str) -> Result<PlacedRow, Error> {
         let table = self.local.replicated.table.borrow();
-        let invalid = |problem: String| Error::Range(RangeFailure::new(RangeFailureKind::Invalid, problem));
         if table.rows.is_empty() {
             return Err(invalid(
-                "no row has replicas: name three nodes in one of [[routes]], and start them".into(),
+                "no row has replicas: name three nodes in one of [[routes]], and start them",
             ));
         }
         table.find(buckets).cloned().map_err(invalid)
     }
 
-    fn replicas_like(&self, row: &PlacedRow) -> Option<&Replicas> {
-        self.local.replicated.all().find(|replicas| replicas.placed().row.is_like(row))
+    /// The replicas of each row, those of the meta group first.
+    fn all_replicas(&self) -> impl Iterator<Item = &Replicas> {
+        self.meta.iter().map(|meta| &**meta).chain(&*self.replicas)
     }
 
     async fn change(&self, change: TableChange) -> Result<(), Error> {
-        let Some(meta) = &self.local.replicated.meta else { return Ok(()) };
+        let Some(meta) = &self.meta else { return Ok(()) };
         self.query_leader(meta, &NodeQuery::ChangePlacements { change }).await?.done().await
     }
 
     /// Follows the table of the meta group until the node stops.
     pub(super) async fn follow_placements(self, stop: Stop) -> Result<(), String> {
-        if self.local.replicated.meta.is_none() {
-            stop.cancelled().await;
-            return Ok(());
-        }
         let mut ticks = interval(PLACEMENT_PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = None;
@@ -89,13 +85,12 @@ impl Cluster {
 
     async fn follow_once(&self) -> Result<(), Error> {
         self.follow_table().await?;
-        let meta = self.local.replicated.meta.as_ref();
-        if meta.is_some_and(|meta| meta.served_here().is_some()) {
+        if self.meta.as_ref().is_some_and(|meta| meta.served_here().is_some()) {
             self.local.add_missing_rows().await?;
         }
         self.learn_placements().await?;
-        for replicas in self.local.replicated.all() {
-            let Placed { row, here: Some(range), .. } = replicas.placed() else { continue };
+        for row in self.local.replicated.all() {
+            let Placed { row, here: Some(range) } = row.placed() else { continue };
             if !row.leaving.is_empty() && range.settled() == Some(row.placement()) {
                 self.change(TableChange::Settle { row: row.clone() }).await?;
                 self.learn_placements().await?;
@@ -106,9 +101,9 @@ impl Cluster {
 
     /// Asks for the newest table, and follows it.
     async fn learn_placements(&self) -> Result<(), Error> {
-        let rows = &self.local.replicated;
-        let Some(meta) = &rows.meta else { return Ok(()) };
-        let epoch = rows.table.borrow().epoch;
+        let Some(meta) = &self.meta else { return Ok(()) };
+        let known = &self.local.replicated.table;
+        let epoch = known.borrow().epoch;
         let learned = match self.query_leader(meta, &NodeQuery::Placements { epoch }).await {
             Ok(pending) => pending.placements().await?,
             // Who has a replica knows its leader from that; there is none for now.
@@ -117,7 +112,7 @@ impl Cluster {
         };
         if let Some(table) = learned.filter(|table| table.epoch > epoch) {
             self.local.save_table(&table)?;
-            rows.table.send_replace(table);
+            known.send_replace(table);
         }
         self.follow_table().await
     }
@@ -126,8 +121,8 @@ impl Cluster {
     async fn follow_table(&self) -> Result<(), Error> {
         let _following = self.following.lock().await;
         let table = self.local.replicated.table.borrow().clone();
-        for replicas in self.local.replicated.all() {
-            let placed = replicas.placed();
+        for replicated in self.local.replicated.all() {
+            let placed = replicated.placed();
             let Some(row) = table.row_like(&placed.row) else { continue };
             let is_here = row.has(&self.local.name);
             if *row == placed.row && is_here == placed.here.is_some() {
@@ -142,11 +137,7 @@ impl Cluster {
                 (_, false) => None,
             };
             let left = placed.here.clone().filter(|_| !is_here);
-            replicas.place(Placed {
-                peers: peers_of(row, &self.local.name, &self.peers),
-                here,
-                row: row.clone(),
-            });
+            replicated.place(Placed { here, row: row.clone() });
             if let Some(range) = left {
                 self.local.remove_replica(&range).await?;
             }
@@ -155,22 +146,6 @@ impl Cluster {
     }
 }
 
-/// The other nodes of a row.
-pub(super) fn peers_of(row: &PlacedRow, local: &NodeName, peers: &PeerList) -> Box<[Arc<Peer>]> {
-    let others = row.all_nodes().filter(|node| *node != local);
-    others.filter_map(|node| peers.iter().find(|peer| peer.name() == node)).cloned().collect()
-}
-
-/// The rows with replicas, as a node begins with them.
-pub(super) fn placed_rows<'t>(
-    table: &'t PlacementTable,
-    ranges: &'t [Arc<Range>],
-    local: &'t NodeName,
-    peers: &'t PeerList,
-) -> impl Iterator<Item = Replicas> + 't {
-    table.rows.iter().map(|row| {
-        let span = row.span();
-        let here = ranges.iter().find(|range| range.is_replicated() && *range.span() == span).cloned();
-        Replicas::new(Placed { row: row.clone(), here, peers: peers_of(row, local, peers) })
-    })
+fn invalid(problem: impl Into<Box<str>>) -> Error {
+    Error::Range(RangeFailure::new(RangeFailureKind::Invalid, problem))
 }

@@ -5,7 +5,6 @@ use super::LocalNode;
 use crate::{
     error::{Error, RangeFailure, RangeFailureKind},
     node_name::NodeName,
-    replicas::Replicas,
     routing::table::Destination,
 };
 use kv::{Database, Reply, Request};
@@ -137,8 +136,8 @@ impl LocalNode {
     /// What this node owns alone, or the range with replicas that begins with this name.
     pub(crate) fn scope(&self, range: Option<&[u8]>) -> Result<Scope<'_>, RangeFailure> {
         let Some(first_name) = range else { return Ok(Scope::Own) };
-        let row = self.replicated.rows.iter().find(|row| *row.first_name() == *first_name);
-        match row.and_then(Replicas::here) {
+        let row = self.replicated.rows.iter().find(|row| row.begins_with(first_name));
+        match row.and_then(|row| row.here()) {
             Some(range) => Ok(Scope::Replica(range)),
             None => {
                 let message = "this node has no replica of the range";

@@ -11,7 +11,6 @@ use crate::{
         node_query::{NodeQuery, NodeReply},
     },
     node_name::NodeName,
-    replicas::Replicas,
     routing::{
         Routes,
         placement::{PlacedRow, PlacementTable, TableChange},
@@ -20,22 +19,7 @@ use crate::{
 use kv::{FullName, Op, Reply, Request, Watcher, time::now_ms};
 use kv_raft::{ProposalOutcome, Range, RangeReply, Ranges};
 use std::{ops::ControlFlow::Continue, path::Path, sync::Arc};
-use tokio::{
-    sync::{Mutex, watch},
-    task::spawn_blocking,
-};
-
-/// The rows whose replicas the meta group places.
-#[derive(Debug, Default)]
-pub(crate) struct ReplicatedRows {
-    /// In the order of their names.
-    pub(crate) rows: Box<[Replicas]>,
-    /// The group itself; `None` if there are no such rows.
-    pub(crate) meta: Option<Replicas>,
-    /// The newest table that this node knows.
-    pub(crate) table: watch::Sender<PlacementTable>,
-    changing: Mutex<()>,
-}
+use tokio::task::spawn_blocking;
 
 /// The bucket of the meta group, and its key that has the table.
 const BUCKET: &[u8] = b"meta";
@@ -43,30 +27,19 @@ const TABLE: &[u8] = b"table";
 /// Who watches that bucket while it is changed.
 const WATCHER: Watcher = Watcher { link: 0, connection: u64::MAX };
 
-impl ReplicatedRows {
-    pub(crate) fn new(table: PlacementTable, meta: Option<Replicas>, rows: Box<[Replicas]>) -> Self {
-        ReplicatedRows { rows, meta, table: watch::Sender::new(table), changing: Mutex::default() }
-    }
-
-    /// The replicas of each row, those of the meta group first.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Replicas> {
-        self.meta.iter().chain(&*self.rows)
-    }
-}
-
-/// The table with which a node begins: that which it has saved, with the rows that only its configuration has.
+/// The table with which a node begins: that which it has saved, with the rows that only its configuration
+/// has, in the order of their names.
 pub(crate) fn first_table(data_dir: Option<&Path>, routes: &Routes) -> Result<PlacementTable, Error> {
     let configured = PlacementTable::of(routes).unwrap_or_default();
     let failed = |error: &dyn ToString| Error::DataDir(error.to_string());
     let saved = data_dir.map(Ranges::read_table).transpose().map_err(|error| failed(&error))?.flatten();
     let Some(saved) = saved else { return Ok(configured) };
     let mut table = decode(&saved).map_err(|error| failed(&error))?;
-    if let [lost, ..] = &table.missing_in(&configured)[..]
-        && !configured.rows.is_empty()
-    {
+    if let [.., lost] = &table.missing_in(&configured)[..] {
         return Err(Error::RowMissing { row: lost.buckets().into(), nodes: lost.node_names().into() });
     }
     table.rows.extend(configured.missing_in(&table));
+    table.sort();
     Ok(table)
 }
 
@@ -117,8 +90,8 @@ impl LocalNode {
         self.replicated.table.borrow().missing_in(kept)
     }
 
-    /// As the leader of the meta group, changes the table, unless that cannot be. Rows that it has not yet are
-    /// added in any case.
+    /// As the leader of the meta group, changes the table, unless that cannot be. Rows that it has not yet
+    /// are added in any case.
     pub(crate) async fn change_table(&self, change: Option<&TableChange>) -> Result<(), RangeFailure> {
         let _changing = self.replicated.changing.lock().await;
         let range = self.led_meta()?;
@@ -169,7 +142,7 @@ impl LocalNode {
         let rows = &self.replicated;
         let row = match range {
             None => rows.meta.as_ref(),
-            Some(first_name) => rows.rows.iter().find(|row| *row.first_name() == *first_name),
+            Some(first_name) => rows.rows.iter().find(|row| row.begins_with(first_name)),
         };
         let no_replica =
             || RangeFailure::new(RangeFailureKind::NoLeader, "this node has no replica of the range");
@@ -179,8 +152,9 @@ impl LocalNode {
         if *to == self.name {
             return Ok(());
         }
-        if !row.placed().row.nodes.contains(to) {
-            let (row, nodes) = (row.text(), row.node_names());
+        let row = &row.placed().row;
+        if !row.nodes.contains(to) {
+            let (row, nodes) = (row.buckets(), row.node_names());
             return Err(invalid(format!("node {to} has no replica of {row}: it is on {nodes}")));
         }
         match range.hand_over(Some(to.as_str())).await {
@@ -190,7 +164,7 @@ impl LocalNode {
                 range.may_read()?;
                 Err(invalid(format!(
                     "node {to} does not lead {}: it does not have all entries yet, or does not answer",
-                    row.text()
+                    row.buckets()
                 )))
             }
         }

@@ -43,8 +43,8 @@ enum HandshakeMessage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AnnouncedRoutes {
     pub(crate) routes: Routes,
-    /// How often the table of placements has been changed, as far as the node knows: not 0 once the nodes have
-    /// agreed on where replicas are.
+    /// How often the table of placements has been changed, as far as the node knows: not 0 once the nodes
+    /// have agreed on where replicas are.
     pub(crate) epoch: u64,
 }
 

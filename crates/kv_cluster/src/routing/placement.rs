@@ -1,5 +1,5 @@
-//! Where the replicas of each row are. The meta group, a range without buckets, keeps this table, and all nodes
-//! follow it: what the configuration says of a row's nodes is only what the table begins with.
+//! Where the replicas of each row are. The meta group, a range without buckets, keeps this table, and all
+//! nodes follow it: what the configuration says of a row's nodes is only what the table begins with.
 //!
 //! A change names the nodes that a row is to have. Those that it had before leave when the replicas of the
 //! new ones have all data and are the only members; until then requests may be served by any of both.
@@ -60,6 +60,11 @@ impl PlacedRow {
     /// Whether it is the row of the meta group.
     pub fn is_meta(&self) -> bool {
         !self.span().has_names()
+    }
+
+    /// The first of its names.
+    pub(crate) fn first_name(&self) -> &[u8] {
+        &self.range.start
     }
 
     /// Whether both are of the same names.
@@ -133,6 +138,13 @@ impl PlacementTable {
         let meta = PlacedRow { buckets: META.into(), range, nodes: nodes.into(), leaving: Box::default() };
         (!rows.is_empty())
             .then(|| PlacementTable { epoch: 0, rows: [meta].into_iter().chain(rows).collect() })
+    }
+
+    /// Puts its rows in the order of their names, as the routes have them.
+    pub(crate) fn sort(&mut self) {
+        self.rows.sort_by(|one, other| {
+            (!one.is_meta(), &one.range.start).cmp(&(!other.is_meta(), &other.range.start))
+        });
     }
 
     /// The row of the same names.

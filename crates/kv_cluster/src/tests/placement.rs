@@ -15,7 +15,8 @@ fn names(nodes: &[usize]) -> Vec<NodeName> {
 }
 
 impl Nodes {
-    /// Has the row have its replicas on these nodes, and waits until each node knows that they are there alone.
+    /// Has the row have its replicas on these nodes, and waits until each node knows that these have them
+    /// alone.
     async fn place(&self, asked: usize, buckets: &str, nodes: &[usize]) {
         soon(self.node(asked).cluster.place(buckets, names(nodes))).await.unwrap();
         let mut expected = names(nodes);

@@ -1,6 +1,9 @@
 //! Which node serves the requests of a range that has several replicas.
 
-use super::{Range, RangeState};
+use super::{
+    Range,
+    state::{HandOver, RangeState},
+};
 use crate::{
     consensus::transport::ReplicaStatus, error::RangeError, identity::Placement, limits::TAKE_OVER_WAIT,
 };
@@ -16,29 +19,6 @@ pub enum Leader {
     Node(Arc<str>),
     /// None, as far as this node knows.
     Unknown,
-}
-
-/// Which other node is to lead a range.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum HandOver {
-    /// None: this one goes on.
-    #[default]
-    No,
-    /// Any one.
-    ToAny,
-    /// This one.
-    To(Arc<str>),
-}
-
-impl HandOver {
-    /// Whether this node may lead instead.
-    pub(crate) fn accepts(&self, node: &str) -> bool {
-        match self {
-            HandOver::No => false,
-            HandOver::ToAny => true,
-            HandOver::To(wanted) => **wanted == *node,
-        }
-    }
 }
 
 impl Range {
@@ -63,8 +43,8 @@ impl Range {
         self.leader()
     }
 
-    /// Whether its replica leads or follows: one that loads, has stopped, or is so new that it has nothing yet,
-    /// does not know who leads.
+    /// Whether its replica leads or follows. One that loads, has stopped, or is so new that it has nothing
+    /// yet does not know who leads.
     pub fn takes_part(&self) -> bool {
         self.progress.position().is_some()
             && matches!(&*self.state.borrow(), RangeState::Ready | RangeState::Following { .. })

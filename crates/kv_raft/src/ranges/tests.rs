@@ -22,7 +22,7 @@ use crate::{
         replies::{ProposalOutcome, RangeReply, Replies},
         wakes,
     },
-    range::RangeState,
+    range::state::RangeState,
 };
 use kv::{Args, Command, Database, FullName, Op, Record, Reply, Request, Watcher, args, time::now_ms};
 use std::{collections::BTreeSet, ops::ControlFlow::Continue, process, time::Duration};

@@ -286,8 +286,8 @@ impl Replica {
         Next::Role
     }
 
-    /// Makes the replicas of the range's nodes the members, when all of them are known: one that is new, on an
-    /// empty disk or at an empty node, takes the place of the one before.
+    /// Makes the replicas of the range's nodes the members, when all of them are known: one that is new, on
+    /// an empty disk or at an empty node, takes the place of the one before.
     async fn keep_members(&self, consensus: &Consensus, transport: &Transport) {
         let (range, mut ticks) = (&self.range, interval(MEMBERS_PAUSE));
         range.set_settled(None);

@@ -4,7 +4,7 @@ use super::{
     voters::{NODES, Nodes},
     *,
 };
-use crate::range::{RangeStatus, leader::Leader};
+use crate::range::{leader::Leader, state::RangeStatus};
 use std::time::Instant;
 
 /// The number that a reply is.
