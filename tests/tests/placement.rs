@@ -21,7 +21,7 @@ fn rpc(node: &Release, line: &str) -> String {
 fn wait_until_moved(trio: &Trio) {
     let began = Instant::now();
     for node in trio.running() {
-        while rpc(node, "plans") != "none: all replicas are where they are to be\n" {
+        while rpc(node, "plans") != "none: all replicas are where they are to be" {
             assert!(began.elapsed() < MOVED, "{}", rpc(node, "plans"));
             thread::sleep(Duration::from_millis(50));
         }
@@ -33,6 +33,13 @@ fn three_copies_become_one_and_three_again_and_no_write_fails() {
     let trio = Trio::start();
     let [one, two, three] = TRIO;
     let is_over = AtomicBool::new(false);
+    /// Ends the writers.
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Relaxed);
+        }
+    }
     thread::scope(|scope| {
         let writers: Vec<_> = trio
             .running()
@@ -49,6 +56,7 @@ fn three_copies_become_one_and_three_again_and_no_write_fails() {
                 })
             })
             .collect();
+        let end = End(&is_over);
         for (asked, line) in [
             (0, format!("replicas .. {three}")),
             (1, format!("move .. to {one}")),
@@ -59,17 +67,18 @@ fn three_copies_become_one_and_three_again_and_no_write_fails() {
             rpc(trio.node(asked), &line);
             wait_until_moved(&trio);
         }
-        is_over.store(true, Relaxed);
+        drop(end);
         for (number, writer) in writers.into_iter().enumerate() {
             let written: u64 = writer.join().expect("it has written");
             let read = trio.node(0).resp().ask(&format!("INCR counter{number}"));
             assert_eq!(read, format!(":{}\\r\\n", written + 1));
         }
     });
-    for node in 0..3 {
+    for node in trio.running() {
         wait_until("each node has a copy again", || {
-            let ranges = rpc(trio.node(node), "ranges");
-            ranges.contains("..: led by ") && ranges.contains("\nmeta: led by ")
+            let ranges = rpc(node, "ranges");
+            ranges.contains(&format!("..: led by {two}"))
+                && ranges.contains(&format!("\nmeta: led by {three}"))
         });
     }
 }
@@ -95,7 +104,10 @@ fn a_move_goes_on_when_any_node_is_killed_and_what_leaves_a_node_is_removed_ther
         for node in [killed, asked] {
             wait_until("it has the copy of the table alone", || replicas(&trio, node) == 1);
         }
-        rpc(trio.node(killed), &format!("replicas .. {} {} {}", TRIO[0], TRIO[1], TRIO[2]));
+        wait_until("all nodes are up again", || {
+            let line = format!("replicas .. {} {} {}", TRIO[0], TRIO[1], TRIO[2]);
+            trio.node(killed).verb(&["rpc", &line]).status.success()
+        });
         for node in 0..3 {
             wait_until("it has both copies", || replicas(&trio, node) == 2);
         }
@@ -108,7 +120,7 @@ fn the_live_placement_holds_and_a_file_that_differs_is_a_warning() {
     let mut trio = Trio::start();
     rpc(trio.node(0), &format!("replicas .. {}", TRIO[1]));
     wait_until_moved(&trio);
-    assert_eq!(rpc(trio.node(2), "routes"), format!("..  {}\n", TRIO[1]));
+    assert_eq!(rpc(trio.node(2), "routes"), format!("..  {}", TRIO[1]));
     let stopped = trio.node(2).verb(&["stop"]);
     assert!(stopped.status.success(), "{stopped:?}");
     trio.end(2);
@@ -116,7 +128,7 @@ fn the_live_placement_holds_and_a_file_that_differs_is_a_warning() {
     trio.wait_until_served();
     let log = trio.node(2).log();
     assert!(log.contains("the configuration names other nodes for a row"), "{log}");
-    assert_eq!(rpc(trio.node(2), "routes"), format!("..  {}\n", TRIO[1]));
+    assert_eq!(rpc(trio.node(2), "routes"), format!("..  {}", TRIO[1]));
 }
 
 #[test]
@@ -142,5 +154,5 @@ fn what_cannot_be_moved_is_refused_with_what_to_write() {
         let error = text(&refused.stderr);
         assert!(!refused.status.success() && error.contains(expected), "{line}: {error}");
     }
-    assert_eq!(rpc(trio.node(0), "plans"), "none: all replicas are where they are to be\n");
+    assert_eq!(rpc(trio.node(0), "plans"), "none: all replicas are where they are to be");
 }

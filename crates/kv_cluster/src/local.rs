@@ -16,7 +16,12 @@ mod stores;
 pub use durable::Scope;
 pub(crate) use durable::{Flushing, Place};
 
-use crate::{cookie::Cookie, limits::PREPARATIONS, node_name::NodeName, routing::table::RoutingTable};
+use crate::{
+    cookie::Cookie,
+    limits::PREPARATIONS,
+    node_name::NodeName,
+    routing::{placement::PlacementTable, table::RoutingTable},
+};
 use kv::{
     Budget, Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request,
     Store, TransactionLimits, TransactionPreparation,
@@ -138,12 +143,12 @@ impl LocalNode {
         name: NodeName,
         cookie: Cookie,
         links: LinkSettings,
-        table: RoutingTable,
+        (table, placements): (RoutingTable, PlacementTable),
         store: StoreSettings,
         budgets: MemoryBudgets,
         ranges: Option<Ranges>,
-        replicated: ReplicatedRows,
     ) -> LocalNode {
+        let open = ranges.as_ref().map(Ranges::all).unwrap_or_default();
         let StoreSettings { threads, transactions, fixed_seed, .. } = store;
         let store = match fixed_seed {
             true => Store::with_fixed_seed(threads),
@@ -157,13 +162,9 @@ impl LocalNode {
             links,
             table,
             channels: Arc::default(),
-            replicated,
+            replicated: ReplicatedRows::new(placements, &open),
             store: Arc::new(store),
-            ranges_alone: ranges
-                .iter()
-                .flat_map(Ranges::all)
-                .filter(|range| !range.is_replicated())
-                .collect(),
+            ranges_alone: open.into_iter().filter(|range| !range.is_replicated()).collect(),
             ranges,
             budgets,
             watcher_links: AtomicU64::new(0),

@@ -16,10 +16,7 @@ use crate::{
     forward::{ForwardedBatch, Target},
     limits::{HANDSHAKES, NODE_EVENTS},
     link::node_query::NodeQuery,
-    local::{
-        LinkSettings, LocalNode, MemoryBudgets, StoreSettings, meta,
-        rows::{ReplicatedRow, ReplicatedRows},
-    },
+    local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings, meta, rows::ReplicatedRow},
     node_name::NodeName,
     peer::{Peer, PeerList, dialer, listener},
     replicas::{Carrier, Replicas},
@@ -154,12 +151,10 @@ impl Cluster {
         let others = peers.iter().map(|peer| peer.name().clone());
         let table = RoutingTable::new(routes, &name, others, ranges.is_some())?;
         let parts = table.parts(&name).into();
-        let open = ranges.as_ref().map(Ranges::all).unwrap_or_default();
-        let replicated = ReplicatedRows::new(placements, &open);
+        let local = LocalNode::new(name, cookie, links, (table, placements), store, budgets, ranges);
         let replicas = |row: &Arc<ReplicatedRow>| Replicas::new(row.clone(), peers.clone());
-        let meta = replicated.meta.as_ref().map(replicas).map(Arc::new);
-        let replicas = replicated.rows.iter().map(replicas).collect();
-        let local = LocalNode::new(name, cookie, links, table, store, budgets, ranges, replicated);
+        let meta = local.replicated.meta.as_ref().map(replicas).map(Arc::new);
+        let replicas = local.replicated.rows.iter().map(replicas).collect();
         let (local, link) = (Arc::new(local), link.map(Arc::from));
         let (listener, following) = (Arc::default(), Arc::default());
         Ok(Cluster { local, peers, replicas, meta, following, parts, link, listener, events })

@@ -9,7 +9,7 @@ use crate::{
     local::rows::Placed,
     node_name::NodeName,
     replicas::Replicas,
-    routing::placement::{PlacedRow, TableChange},
+    routing::placement::{PlacedRow, PlacementTable, TableChange},
 };
 use otp::Stop;
 use tokio::time::{MissedTickBehavior, interval};
@@ -84,14 +84,14 @@ impl Cluster {
     }
 
     async fn follow_once(&self) -> Result<(), Error> {
-        self.follow_table().await?;
+        self.follow_table(None).await?;
         if self.meta.as_ref().is_some_and(|meta| meta.served_here().is_some()) {
             self.local.add_missing_rows().await?;
         }
         self.learn_placements().await?;
         for row in self.local.replicated.all() {
             let Placed { row, here: Some(range) } = row.placed() else { continue };
-            if !row.leaving.is_empty() && range.settled() == Some(row.placement()) {
+            if row.is_moving && range.settled() == Some(row.placement()) {
                 self.change(TableChange::Settle { row: row.clone() }).await?;
                 self.learn_placements().await?;
             }
@@ -102,25 +102,26 @@ impl Cluster {
     /// Asks for the newest table, and follows it.
     async fn learn_placements(&self) -> Result<(), Error> {
         let Some(meta) = &self.meta else { return Ok(()) };
-        let known = &self.local.replicated.table;
-        let epoch = known.borrow().epoch;
+        let epoch = self.local.replicated.table.borrow().epoch;
         let learned = match self.query_leader(meta, &NodeQuery::Placements { epoch }).await {
             Ok(pending) => pending.placements().await?,
             // Who has a replica knows its leader from that; there is none for now.
             Err(Error::Range(RangeFailure { kind: RangeFailureKind::NoLeader, .. })) => None,
             Err(error) => return Err(error),
         };
+        self.follow_table(learned).await
+    }
+
+    /// Makes the replicas that are to be here by the newest table, and removes those that have left.
+    async fn follow_table(&self, learned: Option<PlacementTable>) -> Result<(), Error> {
+        let _following = self.following.lock().await;
+        let known = &self.local.replicated.table;
+        let epoch = known.borrow().epoch;
         if let Some(table) = learned.filter(|table| table.epoch > epoch) {
             self.local.save_table(&table)?;
             known.send_replace(table);
         }
-        self.follow_table().await
-    }
-
-    /// Makes the replicas that are to be here, and removes those that have left.
-    async fn follow_table(&self) -> Result<(), Error> {
-        let _following = self.following.lock().await;
-        let table = self.local.replicated.table.borrow().clone();
+        let table = known.borrow().clone();
         for replicated in self.local.replicated.all() {
             let placed = replicated.placed();
             let Some(row) = table.row_like(&placed.row) else { continue };

@@ -30,6 +30,8 @@ pub struct PlacedRow {
     pub nodes: Box<[NodeName]>,
     /// The nodes whose replicas go when those of the others have the data.
     pub leaving: Box<[NodeName]>,
+    /// Whether the replicas are still on their way.
+    pub is_moving: bool,
 }
 
 /// A change of the table.
@@ -37,7 +39,7 @@ pub struct PlacedRow {
 pub(crate) enum TableChange {
     /// The row is to have its replicas on these nodes.
     Place { buckets: Box<str>, nodes: Vec<NodeName> },
-    /// Those that were to leave the row have left it.
+    /// The replicas of the row are where they are to be, and nowhere else.
     Settle { row: PlacedRow },
 }
 
@@ -49,7 +51,7 @@ const META_NODES: usize = 3;
 impl PlacedRow {
     fn of(route: &Route) -> PlacedRow {
         let (buckets, nodes) = (route.buckets.as_str().into(), route.nodes.clone());
-        PlacedRow { buckets, range: route.range.clone(), nodes, leaving: Box::default() }
+        PlacedRow { buckets, range: route.range.clone(), nodes, leaving: Box::default(), is_moving: false }
     }
 
     /// The names, as the configuration writes them.
@@ -120,7 +122,9 @@ impl PlacedRow {
             }
         }
         let leaving = self.all_nodes().filter(|node| !nodes.contains(node)).cloned().collect();
-        (self.nodes, self.leaving) = (nodes.into(), leaving);
+        let nodes = nodes.into();
+        self.is_moving |= nodes != self.nodes;
+        (self.nodes, self.leaving) = (nodes, leaving);
         Ok(())
     }
 }
@@ -134,8 +138,13 @@ impl PlacementTable {
         nodes.sort();
         nodes.dedup();
         nodes.truncate(META_NODES);
-        let range = NameRange { start: Box::default(), end: Some(Box::default()) };
-        let meta = PlacedRow { buckets: META.into(), range, nodes: nodes.into(), leaving: Box::default() };
+        let meta = PlacedRow {
+            buckets: META.into(),
+            range: NameRange { start: Box::default(), end: Some(Box::default()) },
+            nodes: nodes.into(),
+            leaving: Box::default(),
+            is_moving: false,
+        };
         (!rows.is_empty())
             .then(|| PlacementTable { epoch: 0, rows: [meta].into_iter().chain(rows).collect() })
     }
@@ -171,7 +180,7 @@ impl PlacementTable {
             },
             TableChange::Settle { row } => {
                 if let Some(settled) = self.rows.iter_mut().find(|other| *other == row) {
-                    settled.leaving = Box::default();
+                    (settled.leaving, settled.is_moving) = (Box::default(), false);
                 }
                 Ok(())
             }
@@ -258,6 +267,7 @@ mod tests {
         let settle = TableChange::Settle { row };
         assert_eq!(changed(&back, &settle).as_ref(), Ok(&back));
         assert!(changed(&moved, &settle).expect("settled").rows[2].leaving.is_empty());
+        assert!(moved.rows[2].is_moving && !changed(&moved, &settle).expect("settled").rows[2].is_moving);
     }
 
     #[test]

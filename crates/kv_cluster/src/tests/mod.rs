@@ -99,7 +99,7 @@ pub(crate) fn local_node() -> Arc<LocalNode> {
     let cookie = Cookie::new("weknoweachother");
     let (links, store) = (LinkSettings::default(), StoreSettings::default());
     let budgets = MemoryBudgets::new(&store);
-    Arc::new(LocalNode::new(name("foo"), cookie, links, table, store, budgets, None, Default::default()))
+    Arc::new(LocalNode::new(name("foo"), cookie, links, (table, Default::default()), store, budgets, None))
 }
 
 struct Node {

@@ -24,7 +24,7 @@ impl Nodes {
         let is_settled = |node: &Node| {
             let rows = node.cluster.placements();
             let row = rows.into_iter().find(|row| row.buckets() == buckets).unwrap();
-            *row.nodes == expected[..] && row.leaving.is_empty()
+            *row.nodes == expected[..] && !row.is_moving
         };
         let began = Instant::now();
         while !self.running().all(is_settled) {

@@ -114,7 +114,7 @@ fn row_name(argument: &Argument) -> Result<&str, String> {
 /// The rows whose replicas are on their way to other nodes.
 pub(super) fn plans(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let rows = node.cluster.placements();
-    let moving = rows.iter().filter(|row| !row.leaving.is_empty());
+    let moving = rows.iter().filter(|row| row.is_moving);
     let plan = moving.map(|row| PlanRow {
         range: row.buckets().to_owned(),
         nodes: names(&row.nodes),

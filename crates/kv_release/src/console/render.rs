@@ -125,7 +125,10 @@ fn plans_text(rows: &[PlanRow]) -> String {
     }
     let line = |row: &PlanRow| {
         let (nodes, leaving) = (row.nodes.join(", "), row.leaving.join(", "));
-        format!("{}: to {nodes}; on {leaving} until these have the data", row.range)
+        match row.leaving[..] {
+            [] => format!("{}: to {nodes}", row.range),
+            [..] => format!("{}: to {nodes}; on {leaving} until these have the data", row.range),
+        }
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
