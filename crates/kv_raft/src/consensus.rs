@@ -26,6 +26,7 @@ use openraft::{
     error::{ClientWriteError, Fatal, RaftError},
     metrics::RaftServerMetrics,
 };
+use otp::LogLimiter;
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -132,8 +133,9 @@ impl Consensus {
         raft.runtime_config().elect(transport.is_none());
         if let Some(transport) = &transport {
             let (raft, lease, contact) = (raft.clone(), lease.clone(), transport.contact.clone());
+            let malformed = LogLimiter::new("malformed calls of other replicas were dropped", 1);
             let incoming = tokio::sync::Mutex::default();
-            let handler = CallHandler { raft, lease, contact, snapshots, incoming };
+            let handler = CallHandler { raft, lease, contact, snapshots, malformed, incoming };
             transport.set_answer(Some(Arc::new(handler)));
         }
         Ok(Consensus { raft, replica, transport, lease, in_flight })

@@ -237,6 +237,9 @@ pub(crate) const MEMBERS_PAUSE: Duration = Duration::from_secs(1);
 /// Calls of other replicas that one replica answers at once. More are lost.
 pub(crate) const CALLS_AT_ONCE: usize = 64;
 
+/// Replicas in one list of members, which a log keeps the number of in a byte.
+pub(crate) const LISTED_REPLICAS: usize = 255;
+
 /// Entries, and bytes of groups, that one call to another replica has at most; one larger group goes alone.
 pub(crate) const APPEND_ENTRIES: u64 = 16;
 pub(crate) const APPEND_BYTES: usize = 8 * 1024 * 1024;

@@ -3,6 +3,7 @@
 
 use crate::{
     group::GroupBytes,
+    limits::LISTED_REPLICAS,
     log::encoding::{LogId, Payload, Vote},
 };
 use bincode::{
@@ -82,6 +83,24 @@ pub(crate) enum SentPayload<'a> {
     Blank,
     Group(#[serde(with = "serde_bytes")] &'a [u8]),
     Members { voters: Vec<Vec<u64>>, learners: Vec<u64> },
+}
+
+impl SentPayload<'_> {
+    /// Whether a leader may send it.
+    pub(crate) fn is_valid(&self) -> bool {
+        match self {
+            SentPayload::Blank | SentPayload::Group(_) => true,
+            SentPayload::Members { voters, learners } => {
+                has_voters(voters) && learners.len() <= LISTED_REPLICAS
+            }
+        }
+    }
+}
+
+/// Whether these are the voters of a range: those of today, or before and after while they change.
+pub(crate) fn has_voters(voters: &[Vec<u64>]) -> bool {
+    let is_valid = |voters: &Vec<u64>| (1..=LISTED_REPLICAS).contains(&voters.len());
+    (1..=2).contains(&voters.len()) && voters.iter().all(is_valid)
 }
 
 /// The reply to a call.

@@ -1,7 +1,7 @@
 //! The calls of the library to other replicas, and theirs to it.
 
 use super::{
-    frame::{self, Body, Call, Reply, SentPayload},
+    frame::{self, Body, Call, Reply, SentPayload, has_voters},
     lease::{self, Lease},
     transport::{AnswerCalls, BoxedReply, Contact, PendingCall, Transport},
     types::{
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     group::process,
     limits::{CALL_RATE, CALL_WAIT, HEARTBEAT, SNAPSHOT_PART_BYTES, TAKE_OVER_ATTEMPTS, TAKE_OVER_PAUSE},
-    log::encoding::Position,
+    log::encoding::{LogId, Position},
     snapshot::{
         receive::{IncomingSnapshot, Received, SnapshotId},
         taking::Snapshots,
@@ -25,6 +25,7 @@ use openraft::{
     network::{Backoff, RPCOption},
     raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse},
 };
+use otp::LogLimiter;
 use std::{
     fs::File,
     future::pending,
@@ -73,12 +74,45 @@ pub(super) struct RemoteReplica {
 /// Entries that were sent. The library ends its wait for the reply after the time between two heartbeats, and
 /// large ones take longer: the next wait is for the same reply then.
 struct InFlightEntries {
-    vote: RaftVote,
-    last: RaftLogId,
+    entries: SentEntries,
     sent: Duration,
     call: PendingCall,
     /// When the call, or its reply, is taken to be lost.
     end: Instant,
+}
+
+/// Which entries were sent: those behind `previous`, up to `last`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SentEntries {
+    vote: RaftVote,
+    previous: Option<RaftLogId>,
+    last: Option<RaftLogId>,
+}
+
+impl SentEntries {
+    fn of(request: &AppendEntriesRequest<Kinds>) -> SentEntries {
+        let (vote, previous) = (request.vote, request.prev_log_id);
+        let last = request.entries.last().map(|entry| entry.log_id).or(previous);
+        SentEntries { vote, previous, last }
+    }
+
+    /// What a reply to them says; `None` if it cannot be one to them.
+    fn response(&self, reply: &Reply) -> Option<AppendEntriesResponse<u64>> {
+        match reply {
+            Reply::Appended => Some(AppendEntriesResponse::Success),
+            Reply::AppendedTo(last) => {
+                let last = last.map(id_from);
+                let is_sent = self.previous <= last && last <= self.last;
+                is_sent.then_some(AppendEntriesResponse::PartialSuccess(last))
+            }
+            Reply::Conflict => self.previous.map(|_| AppendEntriesResponse::Conflict),
+            Reply::HigherVote(higher) => {
+                let higher = vote_from(*higher);
+                (higher > self.vote).then_some(AppendEntriesResponse::HigherVote(higher))
+            }
+            Reply::Vote { .. } | Reply::SnapshotNext(_) | Reply::SnapshotLoaded(_) => None,
+        }
+    }
 }
 
 impl RemoteReplica {
@@ -107,14 +141,13 @@ impl RemoteReplica {
         &mut self,
         request: &AppendEntriesRequest<Kinds>,
     ) -> Result<AppendEntriesResponse<u64>, Unreachable> {
-        let (sent, vote) = (lease::now(), request.vote);
-        let Some(last) = request.entries.last().map(|entry| entry.log_id) else {
+        let (entries, sent) = (SentEntries::of(request), lease::now());
+        if request.entries.is_empty() {
             let reply = self.send(request)?.reply().await;
-            return Ok(self.accept(vote, sent, reply));
-        };
-        let is_same = |in_flight: &InFlightEntries| {
-            in_flight.vote == vote && in_flight.last == last && Instant::now() < in_flight.end
-        };
+            return self.accept(&entries, sent, &reply);
+        }
+        let is_same =
+            |in_flight: &InFlightEntries| in_flight.entries == entries && Instant::now() < in_flight.end;
         let mut heartbeat = None;
         if self.in_flight.as_ref().is_some_and(is_same) {
             heartbeat = Some(self.send(&AppendEntriesRequest { entries: Vec::new(), ..*request })?);
@@ -122,7 +155,7 @@ impl RemoteReplica {
             let bytes: usize = request.entries.iter().map(entry_bytes).sum();
             let wait = CALL_WAIT + Duration::from_secs((bytes / CALL_RATE) as u64);
             let (call, end) = (self.send(request)?, Instant::now() + wait);
-            self.in_flight = Some(InFlightEntries { vote, last, sent, call, end });
+            self.in_flight = Some(InFlightEntries { entries, sent, call, end });
         }
         let in_flight = self.in_flight.as_mut().expect("sent");
         loop {
@@ -136,28 +169,33 @@ impl RemoteReplica {
                 reply = in_flight.call.reply() => {
                     let sent = in_flight.sent;
                     self.in_flight = None;
-                    return Ok(self.accept(vote, sent, reply));
+                    return self.accept(&entries, sent, &reply);
                 }
                 reply = heartbeat_reply => {
                     heartbeat = None;
-                    if !matches!(reply, Reply::HigherVote(_)) {
-                        self.lease.extend(vote_to(vote), self.replica, sent);
+                    match (SentEntries { last: entries.previous, ..entries }).response(&reply) {
+                        Some(higher @ AppendEntriesResponse::HigherVote(_)) => return Ok(higher),
+                        Some(_) => self.lease.extend(vote_to(entries.vote), self.replica, sent),
+                        None => {}
                     }
                 }
             }
         }
     }
 
-    /// What a reply to entries says. If it is that of a follower, it extends the lease.
-    fn accept(&self, vote: RaftVote, sent: Duration, reply: Reply) -> AppendEntriesResponse<u64> {
-        let response = match reply {
-            Reply::HigherVote(higher) => return AppendEntriesResponse::HigherVote(vote_from(higher)),
-            Reply::AppendedTo(last) => AppendEntriesResponse::PartialSuccess(last.map(id_from)),
-            Reply::Conflict => AppendEntriesResponse::Conflict,
-            _ => AppendEntriesResponse::Success,
-        };
-        self.lease.extend(vote_to(vote), self.replica, sent);
-        response
+    /// What a reply to entries says. If it is that of a follower, it extends the lease. One that cannot be a
+    /// reply to them is lost.
+    fn accept(
+        &self,
+        entries: &SentEntries,
+        sent: Duration,
+        reply: &Reply,
+    ) -> Result<AppendEntriesResponse<u64>, Unreachable> {
+        let response = entries.response(reply).ok_or_else(unexpected)?;
+        if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
+            self.lease.extend(vote_to(entries.vote), self.replica, sent);
+        }
+        Ok(response)
     }
 
     /// Sends a snapshot in parts, from where the replica has it on. A part that is lost is asked for again.
@@ -185,10 +223,15 @@ impl RemoteReplica {
                 Ok(Reply::SnapshotLoaded(vote) | Reply::HigherVote(vote)) => {
                     return Ok(SnapshotResponse::new(vote_from(vote)));
                 }
-                Ok(_) => return Err(Unreachable::new(&io::Error::from(ErrorKind::InvalidData)).into()),
+                Ok(_) => return Err(unexpected().into()),
             }
         }
     }
+}
+
+/// A reply that cannot be one to its call.
+fn unexpected() -> Unreachable {
+    Unreachable::new(&io::Error::from(ErrorKind::InvalidData))
 }
 
 impl RaftNetwork<Kinds> for RemoteReplica {
@@ -211,7 +254,7 @@ impl RaftNetwork<Kinds> for RemoteReplica {
                 }
                 Ok(VoteResponse::new(vote_from(vote), last.map(id_from), is_granted))
             }
-            _ => Err(Unreachable::new(&io::Error::from(ErrorKind::InvalidData)).into()),
+            _ => Err(unexpected().into()),
         }
     }
 
@@ -247,6 +290,8 @@ pub(super) struct CallHandler {
     pub(super) lease: Arc<Lease>,
     pub(super) contact: Arc<Contact>,
     pub(super) snapshots: Arc<Snapshots>,
+    /// Calls that no replica makes.
+    pub(super) malformed: LogLimiter,
     /// The snapshot that arrives.
     pub(super) incoming: Mutex<Option<IncomingSnapshot>>,
 }
@@ -272,7 +317,12 @@ impl AnswerCalls for CallHandler {
                     };
                     self.receive_part(from, vote, position, (bytes, offset, part)).await
                 }
-                None => None,
+                None => {
+                    if self.malformed.admit() {
+                        tracing::warn!(from, "a call of another replica is malformed; it is dropped");
+                    }
+                    None
+                }
             }
         })
     }
@@ -287,27 +337,49 @@ enum Asked {
 }
 
 impl Asked {
+    /// Returns `None` if no replica would ask that. The library relies on it.
     fn decode(body: &[u8]) -> Option<Asked> {
         let Ok(Body::Call { call, .. }) = frame::decode_body(body) else { return None };
-        Some(match call {
+        match call {
             Call::Append { vote, previous, committed, entries } => {
+                let ids = entries.iter().map(|(id, _)| *id);
+                let are_valid =
+                    are_consecutive(previous, ids) && entries.iter().all(|(_, sent)| sent.is_valid());
                 let entries = entries.into_iter().map(|(id, payload)| from_log(id, payload.into()));
-                Asked::Append(AppendEntriesRequest {
-                    vote: vote_from(vote),
-                    prev_log_id: previous.map(id_from),
-                    leader_commit: committed.map(id_from),
-                    entries: entries.collect(),
+                are_valid.then(|| {
+                    Asked::Append(AppendEntriesRequest {
+                        vote: vote_from(vote),
+                        prev_log_id: previous.map(id_from),
+                        leader_commit: committed.map(id_from),
+                        entries: entries.collect(),
+                    })
                 })
             }
             Call::Vote { vote, last } => {
-                Asked::Vote(VoteRequest { vote: vote_from(vote), last_log_id: last.map(id_from) })
+                Some(Asked::Vote(VoteRequest { vote: vote_from(vote), last_log_id: last.map(id_from) }))
             }
-            Call::TakeOver => Asked::TakeOver,
+            Call::TakeOver => Some(Asked::TakeOver),
             Call::Snapshot { vote, position, .. } => {
-                Asked::Snapshot { vote: vote_from(vote), position: Position::from_bytes(position)?.0 }
+                let (position, _) = Position::from_bytes(position)?;
+                let is_valid = has_voters(&position.voters) && position.last.index < u64::MAX;
+                is_valid.then(|| Asked::Snapshot { vote: vote_from(vote), position })
             }
-        })
+        }
     }
+}
+
+/// Whether entries with these ids follow each other in a log, behind `previous`, and another one may follow.
+fn are_consecutive(previous: Option<LogId>, mut ids: impl Iterator<Item = LogId>) -> bool {
+    let (mut leader, mut next) = match previous {
+        Some(previous) => ((previous.term, previous.leader), previous.index.checked_add(1)),
+        None => ((0, 0), Some(0)),
+    };
+    let follow = ids.all(|id| {
+        let follows = Some(id.index) == next && (id.term, id.leader) >= leader;
+        (leader, next) = ((id.term, id.leader), id.index.checked_add(1));
+        follows
+    });
+    follow && next.is_some()
 }
 
 impl CallHandler {
@@ -390,6 +462,92 @@ fn to_sent(payload: &EntryPayload<Kinds>) -> SentPayload<'_> {
         EntryPayload::Membership(members) => {
             let (voters, learners) = members_to(members);
             SentPayload::Members { voters, learners }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::frame::Envelope, *};
+    use crate::log::encoding::Vote;
+
+    const VOTE: Vote = Vote { term: 3, replica: 7, is_committed: true };
+
+    fn id(term: u64, index: u64) -> LogId {
+        LogId { term, leader: 7, index }
+    }
+
+    #[test]
+    fn only_a_reply_to_entries_acknowledges_them() {
+        let previous = Some(id_from(id(2, 4)));
+        let entries = SentEntries { vote: vote_from(VOTE), previous, last: Some(id_from(id(3, 6))) };
+        assert_eq!(entries.response(&Reply::Appended), Some(AppendEntriesResponse::Success));
+        assert_eq!(entries.response(&Reply::Conflict), Some(AppendEntriesResponse::Conflict));
+        for last in [Some(id(2, 4)), Some(id(3, 5)), Some(id(3, 6))] {
+            let response = AppendEntriesResponse::PartialSuccess(last.map(id_from));
+            assert_eq!(entries.response(&Reply::AppendedTo(last)), Some(response));
+        }
+        let vote = Vote { term: 4, ..VOTE };
+        let higher = AppendEntriesResponse::HigherVote(vote_from(vote));
+        assert_eq!(entries.response(&Reply::HigherVote(vote)), Some(higher));
+        for lost in [
+            Reply::AppendedTo(None),
+            Reply::AppendedTo(Some(id(1, 4))),
+            Reply::AppendedTo(Some(id(3, 7))),
+            Reply::HigherVote(VOTE),
+            Reply::Vote { vote, is_granted: true, last: None },
+            Reply::SnapshotNext(0),
+            Reply::SnapshotLoaded(VOTE),
+        ] {
+            assert_eq!(entries.response(&lost), None, "{lost:?}");
+        }
+        let first = SentEntries { previous: None, ..entries };
+        assert_eq!(first.response(&Reply::Conflict), None, "nothing is before the first entry");
+    }
+
+    /// Whether a call is answered.
+    fn is_accepted(call: Call<'_>) -> bool {
+        let frame = frame::encode(Envelope { to: 1, from: 7 }, &Body::Call { id: 5, call });
+        let (_, body) = frame::decode_envelope(&frame).expect("an envelope");
+        Asked::decode(body).is_some()
+    }
+
+    #[test]
+    fn entries_that_do_not_follow_each_other_never_reach_the_library() {
+        for (previous, ids, is_valid) in [
+            (None, &[][..], true),
+            (None, &[id(0, 0), id(1, 1)], true),
+            (Some(id(2, 4)), &[id(2, 5), id(3, 6)], true),
+            (None, &[id(1, 1)], false),
+            (Some(id(2, 4)), &[id(2, 6)], false),
+            (Some(id(2, 4)), &[id(2, 5), id(2, 5)], false),
+            (Some(id(2, 4)), &[id(2, 5), id(2, 4)], false),
+            (Some(id(2, 4)), &[id(1, 5)], false),
+            (Some(id(2, 4)), &[id(3, 5), id(2, 6)], false),
+            (Some(id(2, u64::MAX)), &[], false),
+            (Some(id(2, u64::MAX)), &[id(2, 0)], false),
+            (Some(id(2, u64::MAX - 1)), &[id(2, u64::MAX)], false),
+        ] {
+            let entries = ids.iter().map(|id| (*id, SentPayload::Blank)).collect();
+            let append = Call::Append { vote: VOTE, previous, committed: None, entries };
+            assert_eq!(is_accepted(append), is_valid, "{previous:?} {ids:?}");
+        }
+    }
+
+    #[test]
+    fn members_without_voters_never_reach_the_library() {
+        let too_many: Vec<u64> = (0..256).collect();
+        for (voters, learners, is_valid) in [
+            (vec![vec![1], vec![1, 2, 3]], vec![2], true),
+            (vec![], vec![1], false),
+            (vec![vec![1], vec![]], vec![], false),
+            (vec![vec![1]; 3], vec![], false),
+            (vec![too_many.clone()], vec![], false),
+            (vec![vec![1]], too_many, false),
+        ] {
+            let entries = vec![(id(0, 0), SentPayload::Members { voters: voters.clone(), learners })];
+            let append = Call::Append { vote: VOTE, previous: None, committed: None, entries };
+            assert_eq!(is_accepted(append), is_valid, "{voters:?}");
         }
     }
 }
