@@ -4,6 +4,7 @@
 //!
 //! If a range has one voter, this replica, that is a majority: it leads as soon as it has asked itself.
 
+mod answer;
 mod frame;
 pub(crate) mod lease;
 mod network;
@@ -18,9 +19,10 @@ use crate::{
     proposals::ClosedGroup,
     snapshot::taking::Snapshots,
 };
+use answer::CallHandler;
 use frame::Call;
 use lease::Lease;
-use network::{CallHandler, Network};
+use network::Network;
 use openraft::{
     AnyError, BasicNode, Config, Raft, ServerState, SnapshotPolicy,
     error::{ClientWriteError, Fatal, RaftError},

@@ -1,31 +1,24 @@
-//! The calls of the library to other replicas, and theirs to it.
+//! The calls of the library to other replicas.
 
 use super::{
-    frame::{self, Body, Call, Reply, SentPayload, has_voters},
+    frame::{Call, Reply, SentPayload},
     lease::{self, Lease},
-    transport::{AnswerCalls, BoxedReply, Contact, PendingCall, Transport},
+    transport::{PendingCall, Transport},
     types::{
-        Kinds, RaftLogId, RaftVote, entry_bytes, from_log, id_from, id_to, members_to, meta_of, position_of,
-        vote_from, vote_to,
+        Kinds, RaftLogId, RaftVote, entry_bytes, id_from, id_to, members_to, position_of, vote_from, vote_to,
     },
 };
 use crate::{
-    group::process,
-    limits::{CALL_RATE, CALL_WAIT, HEARTBEAT, SNAPSHOT_PART_BYTES, TAKE_OVER_ATTEMPTS, TAKE_OVER_PAUSE},
-    log::encoding::{LogId, Position},
-    snapshot::{
-        receive::{IncomingSnapshot, Received, SnapshotId},
-        taking::Snapshots,
-    },
+    limits::{CALL_RATE, CALL_WAIT, HEARTBEAT, SNAPSHOT_PART_BYTES},
+    snapshot::taking::Snapshots,
 };
 use openraft::{
-    BasicNode, EntryPayload, OptionalSend, Raft, RaftNetwork, RaftNetworkFactory, Snapshot, StorageError,
+    BasicNode, EntryPayload, OptionalSend, RaftNetwork, RaftNetworkFactory, Snapshot, StorageError,
     StorageIOError,
     error::{Fatal, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable},
     network::{Backoff, RPCOption},
     raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse},
 };
-use otp::LogLimiter;
 use std::{
     fs::File,
     future::pending,
@@ -34,11 +27,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{
-    sync::Mutex,
-    task::block_in_place,
-    time::{interval, timeout},
-};
+use tokio::{task::block_in_place, time::timeout};
 
 type RpcError = RPCError<u64, BasicNode, RaftError<u64>>;
 type SnapshotError = StreamingError<Kinds, Fatal<u64>>;
@@ -284,176 +273,6 @@ impl RaftNetwork<Kinds> for RemoteReplica {
     }
 }
 
-/// Answers the calls of other replicas.
-pub(super) struct CallHandler {
-    pub(super) raft: Raft<Kinds>,
-    pub(super) lease: Arc<Lease>,
-    pub(super) contact: Arc<Contact>,
-    pub(super) snapshots: Arc<Snapshots>,
-    /// Calls that no replica makes.
-    pub(super) malformed: LogLimiter,
-    /// The snapshot that arrives.
-    pub(super) incoming: Mutex<Option<IncomingSnapshot>>,
-}
-
-impl AnswerCalls for CallHandler {
-    fn answer(self: Arc<Self>, from: u64, body: Vec<u8>) -> BoxedReply {
-        Box::pin(async move {
-            match process(body.len(), || Asked::decode(&body)) {
-                Some(Asked::Append(request)) => {
-                    drop(body);
-                    self.append(request).await
-                }
-                Some(Asked::Vote(request)) => self.vote(request).await,
-                Some(Asked::TakeOver) => {
-                    self.take_over().await;
-                    None
-                }
-                Some(Asked::Snapshot { vote, position }) => {
-                    let Ok(Body::Call { call: Call::Snapshot { bytes, offset, part, .. }, .. }) =
-                        frame::decode_body(&body)
-                    else {
-                        return None;
-                    };
-                    self.receive_part(from, vote, position, (bytes, offset, part)).await
-                }
-                None => {
-                    if self.malformed.admit() {
-                        tracing::warn!(from, "a call of another replica is malformed; it is dropped");
-                    }
-                    None
-                }
-            }
-        })
-    }
-}
-
-/// A call that was decoded.
-enum Asked {
-    Append(AppendEntriesRequest<Kinds>),
-    Vote(VoteRequest<u64>),
-    TakeOver,
-    Snapshot { vote: RaftVote, position: Position },
-}
-
-impl Asked {
-    /// Returns `None` if no replica would ask that. The library relies on it.
-    fn decode(body: &[u8]) -> Option<Asked> {
-        let Ok(Body::Call { call, .. }) = frame::decode_body(body) else { return None };
-        match call {
-            Call::Append { vote, previous, committed, entries } => {
-                let ids = entries.iter().map(|(id, _)| *id);
-                let are_valid =
-                    are_consecutive(previous, ids) && entries.iter().all(|(_, sent)| sent.is_valid());
-                let entries = entries.into_iter().map(|(id, payload)| from_log(id, payload.into()));
-                are_valid.then(|| {
-                    Asked::Append(AppendEntriesRequest {
-                        vote: vote_from(vote),
-                        prev_log_id: previous.map(id_from),
-                        leader_commit: committed.map(id_from),
-                        entries: entries.collect(),
-                    })
-                })
-            }
-            Call::Vote { vote, last } => {
-                Some(Asked::Vote(VoteRequest { vote: vote_from(vote), last_log_id: last.map(id_from) }))
-            }
-            Call::TakeOver => Some(Asked::TakeOver),
-            Call::Snapshot { vote, position, .. } => {
-                let (position, _) = Position::from_bytes(position)?;
-                let is_valid = has_voters(&position.voters) && position.last.index < u64::MAX;
-                is_valid.then(|| Asked::Snapshot { vote: vote_from(vote), position })
-            }
-        }
-    }
-}
-
-/// Whether entries with these ids follow each other in a log, behind `previous`, and another one may follow.
-fn are_consecutive(previous: Option<LogId>, mut ids: impl Iterator<Item = LogId>) -> bool {
-    let (mut leader, mut next) = match previous {
-        Some(previous) => ((previous.term, previous.leader), previous.index.checked_add(1)),
-        None => ((0, 0), Some(0)),
-    };
-    let follow = ids.all(|id| {
-        let follows = Some(id.index) == next && (id.term, id.leader) >= leader;
-        (leader, next) = ((id.term, id.leader), id.index.checked_add(1));
-        follows
-    });
-    follow && next.is_some()
-}
-
-impl CallHandler {
-    async fn append(&self, request: AppendEntriesRequest<Kinds>) -> Option<Reply> {
-        // No election is called while entries wait for the disk.
-        self.contact.note();
-        let response = self.raft.append_entries(request).await.ok()?;
-        if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
-            self.contact.note();
-        }
-        Some(match response {
-            AppendEntriesResponse::Success => Reply::Appended,
-            AppendEntriesResponse::PartialSuccess(last) => Reply::AppendedTo(last.map(id_to)),
-            AppendEntriesResponse::Conflict => Reply::Conflict,
-            AppendEntriesResponse::HigherVote(vote) => Reply::HigherVote(vote_to(vote)),
-        })
-    }
-
-    /// A leader votes for no other one as long as it has its lease, since it reads without asking.
-    async fn vote(&self, request: VoteRequest<u64>) -> Option<Reply> {
-        if !self.lease.suspend() {
-            return None;
-        }
-        let VoteResponse { vote, vote_granted, last_log_id } = self.raft.vote(request).await.ok()?;
-        if !vote_granted {
-            self.lease.resume();
-        }
-        Some(Reply::Vote { vote: vote_to(vote), is_granted: vote_granted, last: last_log_id.map(id_to) })
-    }
-
-    /// Calls elections until another replica leads than before, or this one. The others do not vote for it
-    /// before they have received nothing of the leader before for some time.
-    async fn take_over(&self) {
-        let leader = || self.raft.server_metrics().borrow().current_leader;
-        let before = leader();
-        // An election that is called while one is being won undoes that.
-        let mut ticks = interval(TAKE_OVER_PAUSE);
-        for _ in 0..TAKE_OVER_ATTEMPTS {
-            ticks.tick().await;
-            let is_decided = leader().is_some_and(|leader| Some(leader) != before);
-            if is_decided || self.raft.trigger().elect().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Takes a part of a snapshot. When it is whole it is loaded, which takes long: meanwhile there is no
-    /// reply to who asks again.
-    async fn receive_part(
-        &self,
-        from: u64,
-        vote: RaftVote,
-        position: Position,
-        (bytes, offset, part): (u64, u64, &[u8]),
-    ) -> Option<Reply> {
-        let mut incoming = self.incoming.try_lock().ok()?;
-        let id = SnapshotId { replica: from, last: position.last, bytes };
-        let received = block_in_place(|| self.snapshots.receive(&mut incoming, id, offset, part));
-        match received {
-            Ok(Received::Next(next)) => Some(Reply::SnapshotNext(next)),
-            Ok(Received::Whole(path)) => {
-                let snapshot = Snapshot { meta: meta_of(&position), snapshot: Box::new(Some(path)) };
-                let loaded = self.raft.install_full_snapshot(vote, snapshot).await.ok()?;
-                *incoming = None;
-                Some(Reply::SnapshotLoaded(vote_to(loaded.vote)))
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a snapshot of another replica cannot be written");
-                None
-            }
-        }
-    }
-}
-
 /// What an entry says, for another replica.
 fn to_sent(payload: &EntryPayload<Kinds>) -> SentPayload<'_> {
     match payload {
@@ -468,8 +287,8 @@ fn to_sent(payload: &EntryPayload<Kinds>) -> SentPayload<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::frame::Envelope, *};
-    use crate::log::encoding::Vote;
+    use super::*;
+    use crate::log::encoding::{LogId, Vote};
 
     const VOTE: Vote = Vote { term: 3, replica: 7, is_committed: true };
 
@@ -503,51 +322,5 @@ mod tests {
         }
         let first = SentEntries { previous: None, ..entries };
         assert_eq!(first.response(&Reply::Conflict), None, "nothing is before the first entry");
-    }
-
-    /// Whether a call is answered.
-    fn is_accepted(call: Call<'_>) -> bool {
-        let frame = frame::encode(Envelope { to: 1, from: 7 }, &Body::Call { id: 5, call });
-        let (_, body) = frame::decode_envelope(&frame).expect("an envelope");
-        Asked::decode(body).is_some()
-    }
-
-    #[test]
-    fn entries_that_do_not_follow_each_other_never_reach_the_library() {
-        for (previous, ids, is_valid) in [
-            (None, &[][..], true),
-            (None, &[id(0, 0), id(1, 1)], true),
-            (Some(id(2, 4)), &[id(2, 5), id(3, 6)], true),
-            (None, &[id(1, 1)], false),
-            (Some(id(2, 4)), &[id(2, 6)], false),
-            (Some(id(2, 4)), &[id(2, 5), id(2, 5)], false),
-            (Some(id(2, 4)), &[id(2, 5), id(2, 4)], false),
-            (Some(id(2, 4)), &[id(1, 5)], false),
-            (Some(id(2, 4)), &[id(3, 5), id(2, 6)], false),
-            (Some(id(2, u64::MAX)), &[], false),
-            (Some(id(2, u64::MAX)), &[id(2, 0)], false),
-            (Some(id(2, u64::MAX - 1)), &[id(2, u64::MAX)], false),
-        ] {
-            let entries = ids.iter().map(|id| (*id, SentPayload::Blank)).collect();
-            let append = Call::Append { vote: VOTE, previous, committed: None, entries };
-            assert_eq!(is_accepted(append), is_valid, "{previous:?} {ids:?}");
-        }
-    }
-
-    #[test]
-    fn members_without_voters_never_reach_the_library() {
-        let too_many: Vec<u64> = (0..256).collect();
-        for (voters, learners, is_valid) in [
-            (vec![vec![1], vec![1, 2, 3]], vec![2], true),
-            (vec![], vec![1], false),
-            (vec![vec![1], vec![]], vec![], false),
-            (vec![vec![1]; 3], vec![], false),
-            (vec![too_many.clone()], vec![], false),
-            (vec![vec![1]], too_many, false),
-        ] {
-            let entries = vec![(id(0, 0), SentPayload::Members { voters: voters.clone(), learners })];
-            let append = Call::Append { vote: VOTE, previous: None, committed: None, entries };
-            assert_eq!(is_accepted(append), is_valid, "{voters:?}");
-        }
     }
 }
