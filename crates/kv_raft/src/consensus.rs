@@ -5,6 +5,7 @@
 //! If a range has one voter, this replica, that is a majority: it leads as soon as it has asked itself.
 
 mod answer;
+mod contact;
 mod frame;
 pub(crate) mod lease;
 mod network;
@@ -35,7 +36,7 @@ use std::{
     error::Error,
     iter::successors,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use storage::{LogStore, StateMachine};
 use tokio::{
@@ -219,12 +220,12 @@ impl Consensus {
         if voters.contains(&self.replica) { voters.len() } else { 0 }
     }
 
-    /// Calls an election, unless this replica leads.
-    pub(crate) async fn elect(&self) -> Result<(), Broken> {
-        if self.raft.server_metrics().borrow().state != ServerState::Leader {
-            self.raft.trigger().elect().await?;
-        }
-        Ok(())
+    /// Calls an election, unless that is not due any more by when a leader has sent something last. Returns
+    /// whether it has.
+    pub(crate) async fn elect(&self, is_due: impl FnOnce(Instant) -> bool) -> Result<bool, Broken> {
+        let Some(transport) = &self.transport else { return Ok(false) };
+        let called = transport.contact.elect(is_due, self.raft.trigger().elect()).await.transpose()?;
+        Ok(called.is_some())
     }
 
     /// Whether the replica takes the entries of this range, as far as this one knows.

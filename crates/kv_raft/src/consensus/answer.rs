@@ -1,9 +1,10 @@
 //! Answers the calls of other replicas.
 
 use super::{
+    contact::Contact,
     frame::{self, Body, Call, Reply, has_voters},
     lease::Lease,
-    transport::{AnswerCalls, BoxedReply, Contact},
+    transport::{AnswerCalls, BoxedReply},
     types::{Kinds, RaftVote, from_log, id_from, id_to, meta_of, vote_from, vote_to},
 };
 use crate::{
@@ -123,11 +124,11 @@ fn are_consecutive(previous: Option<LogId>, mut ids: impl Iterator<Item = LogId>
 
 impl CallHandler {
     async fn append(&self, request: AppendEntriesRequest<Kinds>) -> Option<Reply> {
-        // No election is called while entries wait for the disk.
-        self.contact.note();
+        let answering = self.contact.begin_answer().await;
         let response = self.raft.append_entries(request).await.ok()?;
-        if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
-            self.contact.note();
+        let follows = !matches!(response, AppendEntriesResponse::HigherVote(_));
+        if follows && !answering.end().await {
+            return None;
         }
         Some(match response {
             AppendEntriesResponse::Success => Reply::Appended,
@@ -159,7 +160,11 @@ impl CallHandler {
         for _ in 0..TAKE_OVER_ATTEMPTS {
             ticks.tick().await;
             let is_decided = leader().is_some_and(|leader| Some(leader) != before);
-            if is_decided || self.raft.trigger().elect().await.is_err() {
+            if is_decided {
+                return;
+            }
+            let elected = self.contact.elect(|_| true, self.raft.trigger().elect()).await;
+            if !matches!(elected, Some(Ok(()))) {
                 return;
             }
         }

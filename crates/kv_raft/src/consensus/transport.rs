@@ -4,7 +4,10 @@
 //! Which replica a node has is not configured: each says so to the nodes of its range when it begins. A node
 //! whose disk was wiped has another replica then, which has no part in what the one before it has promised.
 
-use super::frame::{self, ANY, Body, Call, Envelope, Reply};
+use super::{
+    contact::Contact,
+    frame::{self, ANY, Body, Call, Envelope, Reply},
+};
 use crate::{
     identity::Span,
     limits::{CALLS_AT_ONCE, HELLO_PAUSE},
@@ -15,9 +18,8 @@ use std::{
     fmt::{self, Debug, Formatter},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
 };
 use tokio::{
     runtime::Handle,
@@ -57,43 +59,6 @@ pub(crate) struct Transport {
     /// Calls that are being answered.
     answering: Arc<Semaphore>,
     runtime: Handle,
-}
-
-/// What a replica knows of its leader, so that it calls elections in time.
-#[derive(Debug)]
-pub(crate) struct Contact {
-    /// When it has received something of one.
-    last: Mutex<Instant>,
-    /// Whether another replica has refused its vote as it has more entries.
-    is_behind: AtomicBool,
-}
-
-impl Default for Contact {
-    fn default() -> Contact {
-        Contact { last: Mutex::new(Instant::now()), is_behind: AtomicBool::new(false) }
-    }
-}
-
-impl Contact {
-    /// The leader has sent something.
-    pub(crate) fn note(&self) {
-        *self.last.lock() = Instant::now();
-    }
-
-    /// When the leader has sent something last, or when the replica began.
-    pub(crate) fn last(&self) -> Instant {
-        *self.last.lock()
-    }
-
-    /// Another replica has more entries.
-    pub(crate) fn note_behind(&self) {
-        self.is_behind.store(true, Relaxed);
-    }
-
-    /// Whether another one had more entries at the last election.
-    pub(crate) fn take_behind(&self) -> bool {
-        self.is_behind.swap(false, Relaxed)
-    }
 }
 
 /// Another node of the row.

@@ -117,7 +117,7 @@ impl Replica {
         };
         self.range.follow(None);
         // Others have the time that they would have if another one had led.
-        transport.contact.note();
+        transport.contact.note().await;
         match next {
             Next::WithoutQuorum => tokio::select! {
                 next = self.wait_for_quorum() => next,
@@ -140,22 +140,23 @@ impl Replica {
         loop {
             let voters = consensus.voter_count();
             // Nobody else can lead if it is the only voter.
-            let may_vote =
-                if voters == 1 { *next_election } else { transport.contact.last() + lease + delay };
-            let due = may_vote.max(*next_election);
-            if voters > 0 && due <= Instant::now() {
-                break;
+            let may_vote = |last: Instant| if voters == 1 { *next_election } else { last + lease + delay };
+            let due = |last| may_vote(last).max(*next_election);
+            if voters > 0 {
+                match consensus.elect(|last| due(last) <= Instant::now()).await {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(broken) => return Next::End(End::Broken(broken.to_string())),
+                }
             }
+            let due = due(transport.contact.last().await);
             sleep_until(due.max(Instant::now() + LEASE_CHECK_PAUSE).into()).await;
         }
         let (least, most) =
             if transport.contact.take_behind() { ELECTION_PAUSE_BEHIND } else { ELECTION_PAUSE };
         *next_election = Instant::now() + least + (most - least).mul_f64(fastrand::f64());
-        match consensus.elect().await {
-            // What comes of it is seen in the roles.
-            Ok(()) => pending().await,
-            Err(broken) => Next::End(End::Broken(broken.to_string())),
-        }
+        // What comes of it is seen in the roles.
+        pending().await
     }
 
     /// Takes the entries of a leader, until there is another one.
