@@ -277,7 +277,8 @@ impl Consensus {
         let Ok(next) = timeout(TAKE_OVER_WAIT, next).await else { return false };
         self.lease.resign();
         self.raft.runtime_config().heartbeat(false);
-        let _call = transport.call(next.id, Call::TakeOver);
+        let vote = vote_to(self.raft.server_metrics().borrow().vote);
+        let _call = transport.call(next.id, Call::TakeOver { vote });
         let wait = self.raft.wait(Some(TAKE_OVER_WAIT));
         let is_led = wait.current_leader(next.id, "another one leads").await.is_ok();
         if !is_led {

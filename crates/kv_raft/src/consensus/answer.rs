@@ -1,7 +1,7 @@
 //! Answers the calls of other replicas.
 
 use super::{
-    contact::Contact,
+    contact::{Contact, LeaderCall},
     frame::{self, Body, Call, Reply, has_voters},
     lease::Lease,
     transport::{AnswerCalls, BoxedReply},
@@ -40,13 +40,13 @@ impl AnswerCalls for CallHandler {
     fn answer(self: Arc<Self>, from: u64, body: Vec<u8>) -> BoxedReply {
         Box::pin(async move {
             match process(body.len(), || Asked::decode(&body)) {
-                Some(Asked::Append(request)) => {
+                Some(Asked::Append { number, request }) => {
                     drop(body);
-                    self.append(request).await
+                    self.append(number, request).await
                 }
                 Some(Asked::Vote(request)) => self.vote(request).await,
-                Some(Asked::TakeOver) => {
-                    self.take_over().await;
+                Some(Asked::TakeOver(handed_over)) => {
+                    self.take_over(handed_over).await;
                     None
                 }
                 Some(Asked::Snapshot { vote, position }) => {
@@ -70,16 +70,16 @@ impl AnswerCalls for CallHandler {
 
 /// A call that was decoded.
 enum Asked {
-    Append(AppendEntriesRequest<Kinds>),
+    Append { number: u64, request: AppendEntriesRequest<Kinds> },
     Vote(VoteRequest<u64>),
-    TakeOver,
+    TakeOver(LeaderCall),
     Snapshot { vote: RaftVote, position: Position },
 }
 
 impl Asked {
     /// Returns `None` if no replica would ask that. The library relies on it.
     fn decode(body: &[u8]) -> Option<Asked> {
-        let Ok(Body::Call { call, .. }) = frame::decode_body(body) else { return None };
+        let Ok(Body::Call { id: number, call }) = frame::decode_body(body) else { return None };
         match call {
             Call::Append { vote, previous, committed, entries } => {
                 let ids = entries.iter().map(|(id, _)| *id);
@@ -87,18 +87,19 @@ impl Asked {
                     are_consecutive(previous, ids) && entries.iter().all(|(_, sent)| sent.is_valid());
                 let entries = entries.into_iter().map(|(id, payload)| from_log(id, payload.into()));
                 are_valid.then(|| {
-                    Asked::Append(AppendEntriesRequest {
+                    let request = AppendEntriesRequest {
                         vote: vote_from(vote),
                         prev_log_id: previous.map(id_from),
                         leader_commit: committed.map(id_from),
                         entries: entries.collect(),
-                    })
+                    };
+                    Asked::Append { number, request }
                 })
             }
             Call::Vote { vote, last } => {
                 Some(Asked::Vote(VoteRequest { vote: vote_from(vote), last_log_id: last.map(id_from) }))
             }
-            Call::TakeOver => Some(Asked::TakeOver),
+            Call::TakeOver { vote } => Some(Asked::TakeOver(LeaderCall { vote, number })),
             Call::Snapshot { vote, position, .. } => {
                 let (position, _) = Position::from_bytes(position)?;
                 let is_valid = has_voters(&position.voters) && position.last.index < u64::MAX;
@@ -123,8 +124,9 @@ fn are_consecutive(previous: Option<LogId>, mut ids: impl Iterator<Item = LogId>
 }
 
 impl CallHandler {
-    async fn append(&self, request: AppendEntriesRequest<Kinds>) -> Option<Reply> {
-        let answering = self.contact.begin_answer().await;
+    async fn append(&self, number: u64, request: AppendEntriesRequest<Kinds>) -> Option<Reply> {
+        let call = LeaderCall { vote: vote_to(request.vote), number };
+        let answering = self.contact.begin_answer(call).await;
         let response = self.raft.append_entries(request).await.ok()?;
         let follows = !matches!(response, AppendEntriesResponse::HigherVote(_));
         if follows && !answering.end().await {
@@ -150,21 +152,22 @@ impl CallHandler {
         Some(Reply::Vote { vote: vote_to(vote), is_granted: vote_granted, last: last_log_id.map(id_to) })
     }
 
-    /// Calls elections until another replica leads than before, or this one. The others do not vote for it
-    /// before they have received nothing of the leader before for some time.
-    async fn take_over(&self) {
-        let leader = || self.raft.server_metrics().borrow().current_leader;
-        let before = leader();
+    /// Calls elections until there is another leader than the one that hands over. The others do not vote for
+    /// this replica before they have received nothing of that one for some time.
+    async fn take_over(&self, handed_over: LeaderCall) {
+        let is_decided = || {
+            let vote = vote_to(self.raft.server_metrics().borrow().vote);
+            vote.is_committed && vote != handed_over.vote
+        };
         // An election that is called while one is being won undoes that.
         let mut ticks = interval(TAKE_OVER_PAUSE);
         for _ in 0..TAKE_OVER_ATTEMPTS {
             ticks.tick().await;
-            let is_decided = leader().is_some_and(|leader| Some(leader) != before);
-            if is_decided {
+            if is_decided() {
                 return;
             }
-            let elected = self.contact.elect(|_| true, self.raft.trigger().elect()).await;
-            if !matches!(elected, Some(Ok(()))) {
+            let called = self.contact.take_over(handed_over, self.raft.trigger().elect()).await;
+            if !matches!(called, Some(Ok(()))) {
                 return;
             }
         }

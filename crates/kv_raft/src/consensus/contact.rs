@@ -1,5 +1,6 @@
 //! What a replica knows of its leader, so that it calls elections in time, and never while it answers it.
 
+use crate::log::encoding::Vote;
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Instant,
@@ -18,13 +19,22 @@ pub(crate) struct Contact {
 struct ContactState {
     /// When the replica has received something of a leader, or has begun.
     last: Instant,
+    /// What it has answered last.
+    answered: Option<LeaderCall>,
     /// How many elections it has called.
     elections: u64,
 }
 
+/// A call of a leader: the vote by which that leads, and how many calls it has made before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LeaderCall {
+    pub(crate) vote: Vote,
+    pub(crate) number: u64,
+}
+
 impl Default for Contact {
     fn default() -> Contact {
-        let state = ContactState { last: Instant::now(), elections: 0 };
+        let state = ContactState { last: Instant::now(), answered: None, elections: 0 };
         Contact { state: Mutex::new(state), is_behind: AtomicBool::new(false) }
     }
 }
@@ -33,6 +43,7 @@ impl Default for Contact {
 /// called meanwhile.
 pub(crate) struct Answering<'c> {
     contact: &'c Contact,
+    call: LeaderCall,
     elections: u64,
 }
 
@@ -43,6 +54,7 @@ impl Answering<'_> {
         let may_answer = state.elections == self.elections;
         if may_answer {
             state.last = Instant::now();
+            state.answered = Some(self.call);
         }
         may_answer
     }
@@ -60,10 +72,10 @@ impl Contact {
     }
 
     /// A leader has called.
-    pub(crate) async fn begin_answer(&self) -> Answering<'_> {
+    pub(crate) async fn begin_answer(&self, call: LeaderCall) -> Answering<'_> {
         let mut state = self.state.lock().await;
         state.last = Instant::now();
-        Answering { contact: self, elections: state.elections }
+        Answering { contact: self, call, elections: state.elections }
     }
 
     /// Calls an election with `elect`, unless that is not due any more by when a leader has sent something
@@ -74,8 +86,30 @@ impl Contact {
         is_due: impl FnOnce(Instant) -> bool,
         elect: impl Future<Output = R>,
     ) -> Option<R> {
+        self.elect_if(|state| is_due(state.last), elect).await
+    }
+
+    /// Calls an election with `elect` since the leader hands over by this call, unless another one leads, or
+    /// the same leads again: it has sent something since.
+    pub(crate) async fn take_over<R>(
+        &self,
+        handed_over: LeaderCall,
+        elect: impl Future<Output = R>,
+    ) -> Option<R> {
+        let LeaderCall { vote, number } = handed_over;
+        let leads_no_more = |state: &ContactState| {
+            state.answered.is_some_and(|answered| answered.vote == vote && answered.number < number)
+        };
+        self.elect_if(leads_no_more, elect).await
+    }
+
+    async fn elect_if<R>(
+        &self,
+        is_due: impl FnOnce(&ContactState) -> bool,
+        elect: impl Future<Output = R>,
+    ) -> Option<R> {
         let mut state = self.state.lock().await;
-        if !is_due(state.last) {
+        if !is_due(&state) {
             return None;
         }
         state.elections += 1;
@@ -98,25 +132,45 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    const CALL: LeaderCall = LeaderCall { vote: Vote { term: 3, replica: 1, is_committed: true }, number: 7 };
+
     #[tokio::test]
     async fn a_leader_is_not_answered_if_an_election_was_called_while_its_entries_waited() {
         let contact = Contact::default();
-        let answering = contact.begin_answer().await;
+        let answering = contact.begin_answer(CALL).await;
         assert_eq!(contact.elect(|_| true, async { 1 }).await, Some(1));
         assert!(!answering.end().await);
-        assert!(contact.begin_answer().await.end().await, "it has come after the election");
+        assert!(contact.begin_answer(CALL).await.end().await, "it has come after the election");
     }
 
     #[tokio::test]
     async fn no_election_is_called_once_the_leader_is_answered() {
         let contact = Contact::default();
-        let answering = contact.begin_answer().await;
+        let answering = contact.begin_answer(CALL).await;
         let pause = Duration::from_millis(20);
         tokio::time::sleep(pause).await;
         let is_due = |last: Instant| last.elapsed() >= pause;
         assert!(is_due(contact.last().await));
         assert!(answering.end().await);
         assert_eq!(contact.elect(is_due, async { 1 }).await, None);
-        assert!(contact.begin_answer().await.end().await);
+        assert!(contact.begin_answer(CALL).await.end().await);
+    }
+
+    #[tokio::test]
+    async fn a_replica_takes_over_from_the_leader_that_it_follows_unless_that_has_sent_something_since() {
+        let contact = Contact::default();
+        let take_over =
+            async |vote, number| contact.take_over(LeaderCall { vote, number }, async {}).await.is_some();
+        assert!(!take_over(CALL.vote, 8).await, "it follows none");
+        assert!(contact.begin_answer(CALL).await.end().await);
+        let (earlier, later) = (Vote { term: 2, ..CALL.vote }, Vote { term: 5, ..CALL.vote });
+        assert!(!take_over(earlier, 8).await && !take_over(later, 8).await, "another one led");
+        assert!(!take_over(CALL.vote, 6).await, "it leads again");
+        assert!(take_over(CALL.vote, 8).await);
+        let answering = contact.begin_answer(LeaderCall { vote: later, number: 1 }).await;
+        assert!(take_over(CALL.vote, 8).await, "the next leader is not answered yet");
+        assert!(!answering.end().await);
+        assert!(contact.begin_answer(LeaderCall { vote: later, number: 2 }).await.end().await);
+        assert!(!take_over(CALL.vote, 8).await);
     }
 }

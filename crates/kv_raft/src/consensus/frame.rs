@@ -73,8 +73,9 @@ pub(crate) enum Call<'a> {
         #[serde(with = "serde_bytes")]
         part: &'a [u8],
     },
-    /// The leader leads no more: the replica, which has all its entries, is to lead. There is no reply.
-    TakeOver,
+    /// The leader by this vote leads no more: the replica, which has all its entries, is to lead. There is no
+    /// reply.
+    TakeOver { vote: Vote },
 }
 
 /// What an entry says, on its way to another replica.
@@ -190,6 +191,7 @@ mod tests {
                 &[1, 5, 0, 1, 2, 1, 1, 1, 2, 3, 0, 2, 1, 2, 3, 1, 2, b'a', b'b', 1, 2, 3, 0],
             ),
             (Body::Call { id: 5, call: snapshot }, &[1, 5, 2, 1, 2, 1, 1, b'p', 9, 8, 1, b'x']),
+            (Body::Call { id: 5, call: Call::TakeOver { vote } }, &[1, 5, 3, 1, 2, 1]),
             (Body::Reply { id: 5, reply: Reply::SnapshotNext(6) }, &[2, 5, 5, 6]),
         ] {
             let frame = encode(envelope, &body);
