@@ -6,7 +6,7 @@
 
 mod answer;
 mod contact;
-mod frame;
+pub(crate) mod frame;
 pub(crate) mod lease;
 mod network;
 mod storage;

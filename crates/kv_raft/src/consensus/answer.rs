@@ -32,8 +32,16 @@ pub(super) struct CallHandler {
     pub(super) snapshots: Arc<Snapshots>,
     /// Calls that no replica makes.
     pub(super) malformed: LogLimiter,
-    /// The snapshot that arrives.
-    pub(super) incoming: Mutex<Option<IncomingSnapshot>>,
+    pub(super) incoming: Mutex<Incoming>,
+}
+
+/// The snapshots of other replicas.
+#[derive(Default)]
+pub(super) struct Incoming {
+    /// The one that arrives.
+    arriving: Option<IncomingSnapshot>,
+    /// The last entry of the one that was loaded last.
+    loaded: Option<LogId>,
 }
 
 impl AnswerCalls for CallHandler {
@@ -174,7 +182,7 @@ impl CallHandler {
     }
 
     /// Takes a part of a snapshot. When it is whole it is loaded, which takes long: meanwhile there is no
-    /// reply to who asks again.
+    /// reply to who asks again, and one at once when it is.
     async fn receive_part(
         &self,
         from: u64,
@@ -182,22 +190,32 @@ impl CallHandler {
         position: Position,
         (bytes, offset, part): (u64, u64, &[u8]),
     ) -> Option<Reply> {
+        let own_vote = self.raft.server_metrics().borrow().vote;
+        if own_vote > vote {
+            return Some(Reply::HigherVote(vote_to(own_vote)));
+        }
         let mut incoming = self.incoming.try_lock().ok()?;
-        let id = SnapshotId { replica: from, last: position.last, bytes };
-        let received = block_in_place(|| self.snapshots.receive(&mut incoming, id, offset, part));
-        match received {
-            Ok(Received::Next(next)) => Some(Reply::SnapshotNext(next)),
-            Ok(Received::Whole(path)) => {
-                let snapshot = Snapshot { meta: meta_of(&position), snapshot: Box::new(Some(path)) };
-                let loaded = self.raft.install_full_snapshot(vote, snapshot).await.ok()?;
-                *incoming = None;
-                Some(Reply::SnapshotLoaded(vote_to(loaded.vote)))
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a snapshot of another replica cannot be written");
-                None
+        let mut snapshot = Snapshot { meta: meta_of(&position), snapshot: Box::default() };
+        // The library does not load again what it has.
+        if incoming.loaded < Some(position.last) {
+            let id = SnapshotId { replica: from, last: position.last, bytes };
+            let received =
+                block_in_place(|| self.snapshots.receive(&mut incoming.arriving, id, offset, part));
+            match received {
+                Ok(Received::Next(next)) => return Some(Reply::SnapshotNext(next)),
+                Ok(Received::Whole(path)) => *snapshot.snapshot = Some(path),
+                Err(error) => {
+                    tracing::warn!(%error, "a snapshot of another replica cannot be written");
+                    return None;
+                }
             }
         }
+        let loaded = self.raft.install_full_snapshot(vote, snapshot).await.ok()?;
+        incoming.arriving = None;
+        if loaded.vote <= vote {
+            incoming.loaded = incoming.loaded.max(Some(position.last));
+        }
+        Some(Reply::SnapshotLoaded(vote_to(loaded.vote)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Ranges with three replicas, on nodes of one process whose links can be cut.
 
+mod snapshots;
+
 use super::*;
 use crate::{limits::QUORUM_WAIT, range::leader::Leader};
 use parking_lot::Mutex;
@@ -204,27 +206,6 @@ async fn a_leader_without_a_majority_serves_nothing() {
     nodes.isolate(leader, false);
     nodes.catch_up(leader, second).await;
     assert_eq!(stored(&nodes.range(leader), "GET a"), "new");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_was_away_gets_the_snapshot_when_the_log_begins_behind_it() {
-    let nodes = Nodes::start();
-    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
-    let away = others(leader)[0];
-    nodes.kill(away).await;
-    for number in 0..crate::limits::KEPT_ENTRIES + 50 {
-        nodes.write(&[leader], &format!("HSET h f{number} {number}")).await;
-    }
-    nodes.range(leader).take_snapshot().await.expect("taken");
-    nodes.open(away);
-    nodes.catch_up(away, leader).await;
-    assert_eq!(stored(&nodes.range(away), "HLEN h"), format!("Number({})", crate::limits::KEPT_ENTRIES + 50));
-    // It goes on from there when it begins again.
-    nodes.kill(away).await;
-    nodes.open(away);
-    nodes.write(&[leader], "SET b 1").await;
-    nodes.catch_up(away, leader).await;
-    assert_eq!(stored(&nodes.range(away), "GET a"), "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,53 @@
+//! Replicas that get the snapshot of their leader.
+
+use super::*;
+use crate::{
+    consensus::frame::{Call, Reply},
+    limits::KEPT_ENTRIES,
+    log::encoding::Vote,
+};
+
+/// Has a replica that was away get the snapshot of the leader. Returns the leader, and the replica.
+async fn behind_a_snapshot(nodes: &Nodes) -> [usize; 2] {
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    let away = others(leader)[0];
+    nodes.kill(away).await;
+    for number in 0..KEPT_ENTRIES + 50 {
+        nodes.write(&[leader], &format!("HSET h f{number} {number}")).await;
+    }
+    nodes.range(leader).take_snapshot().await.expect("taken");
+    nodes.open(away);
+    [leader, away]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_was_away_gets_the_snapshot_when_the_log_begins_behind_it() {
+    let nodes = Nodes::start();
+    let [leader, away] = behind_a_snapshot(&nodes).await;
+    nodes.catch_up(away, leader).await;
+    assert_eq!(stored(&nodes.range(away), "HLEN h"), format!("Number({})", KEPT_ENTRIES + 50));
+    // It goes on from there when it begins again.
+    nodes.kill(away).await;
+    nodes.open(away);
+    nodes.write(&[leader], "SET b 1").await;
+    nodes.catch_up(away, leader).await;
+    assert_eq!(stored(&nodes.range(away), "GET a"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_was_loaded_is_not_sent_again_to_a_replica_whose_reply_was_lost() {
+    let nodes = Nodes::start();
+    let [leader, away] = behind_a_snapshot(&nodes).await;
+    nodes.catch_up(away, leader).await;
+    let transport = |node: usize| nodes.running[node].lock().as_ref().expect("running").transports[0].clone();
+    let (leading, behind) = (transport(leader), transport(away));
+    let range = nodes.range(leader);
+    let snapshot = range.snapshots.status().newest.expect("it was taken");
+    let vote = Vote { term: snapshot.position.last.term, replica: leading.replica, is_committed: true };
+    let position = snapshot.position.to_bytes();
+    let bytes = snapshot.bytes;
+    let mut call = leading
+        .call(behind.replica, Call::Snapshot { vote, position: &position, bytes, offset: bytes, part: b"" });
+    let reply = timeout(Duration::from_secs(10), call.reply()).await.expect("a reply");
+    assert_eq!(reply, Reply::SnapshotLoaded(vote));
+}
