@@ -237,6 +237,9 @@ pub(crate) const MEMBERS_PAUSE: Duration = Duration::from_secs(1);
 /// Calls of other replicas that one replica answers at once. More are lost.
 pub(crate) const CALLS_AT_ONCE: usize = 64;
 
+/// Large entries that a log keeps while they are sent: one for each other replica of a range of five.
+pub(crate) const SENT_ENTRIES: usize = 4;
+
 /// Replicas in one list of members, which a log keeps the number of in a byte.
 pub(crate) const LISTED_REPLICAS: usize = 255;
 

@@ -401,7 +401,7 @@ impl Replica {
                 _ = ticks.tick() => {
                     is_early = self.warn_of_early_clock(is_early);
                     // It is locked as long as a large group is copied.
-                    let Some(log) = log.try_lock() else { continue };
+                    let Some(mut log) = log.try_lock() else { continue };
                     let stats = log.stats();
                     log.trim_cache();
                     drop(log);

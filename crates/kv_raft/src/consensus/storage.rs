@@ -80,7 +80,9 @@ impl RaftLogReader<Kinds> for LogStore {
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry<Kinds>>, Failed> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for index in start..end.min(start + APPEND_ENTRIES) {
-            let Some(entry) = self.try_get_log_entries(index..index + 1).await?.pop() else { break };
+            let read = self.log.lock().read_to_send(index);
+            let Some((id, payload)) = read.map_err(|error| StorageIOError::read_logs(&error))? else { break };
+            let entry = from_log(id, payload);
             bytes += entry_bytes(&entry);
             if bytes > APPEND_BYTES && !entries.is_empty() {
                 break;
