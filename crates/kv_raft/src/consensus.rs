@@ -127,8 +127,7 @@ impl Consensus {
             ..Config::default()
         };
         let in_flight = machine.in_flight.clone();
-        let network =
-            Network { transport: transport.clone(), lease: lease.clone(), snapshots: snapshots.clone() };
+        let network = Network { transport: transport.clone(), snapshots: snapshots.clone() };
         let machine = StateMachine { machine, snapshots: snapshots.clone(), log: Arc::downgrade(&log) };
         let log = LogStore { log, in_flight: in_flight.clone() };
         let raft = Raft::new(replica, Arc::new(config), network, log, machine).await?;

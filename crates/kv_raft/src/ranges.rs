@@ -127,10 +127,10 @@ impl Shared<'_> {
         let RangesSettings { node, logs, spans, carrier, .. } = self.settings;
         let (owner, shards) = (identity.owner(), identity.shards as usize);
         let range = self.range(&directory, owner, shards, row);
-        let transport = (row.nodes.len() > 1).then(|| {
+        let transport = range.lease.clone().map(|lease| {
             let (replica, span) = (identity.replica, row.span.clone());
             let (carrier, runtime) = (carrier.clone(), self.runtime.clone());
-            Arc::new(Transport::new(span, replica, node, &row.nodes, carrier, runtime))
+            Arc::new(Transport::new(span, replica, node, &row.nodes, carrier, lease, runtime))
         });
         let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory };
         let cache_bytes = logs.cache_bytes_of_each(spans.len());

@@ -126,6 +126,13 @@ pub(crate) enum Reply {
     SnapshotLoaded(Vote),
 }
 
+impl Reply {
+    /// Whether it is that of a follower to its leader.
+    pub(crate) fn is_of_follower(&self) -> bool {
+        matches!(self, Reply::Appended | Reply::AppendedTo(_) | Reply::Conflict)
+    }
+}
+
 impl<'a> From<&'a Payload> for SentPayload<'a> {
     fn from(payload: &'a Payload) -> SentPayload<'a> {
         match payload {

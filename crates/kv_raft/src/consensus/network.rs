@@ -2,7 +2,6 @@
 
 use super::{
     frame::{Call, Reply, SentPayload},
-    lease::{self, Lease},
     transport::{PendingCall, Transport},
     types::{
         Kinds, RaftLogId, RaftVote, entry_bytes, id_from, id_to, members_to, position_of, vote_from, vote_to,
@@ -36,7 +35,6 @@ type SnapshotError = StreamingError<Kinds, Fatal<u64>>;
 pub(super) struct Network {
     /// `None` if there are none.
     pub(super) transport: Option<Arc<Transport>>,
-    pub(super) lease: Arc<Lease>,
     pub(super) snapshots: Arc<Snapshots>,
 }
 
@@ -44,9 +42,8 @@ impl RaftNetworkFactory<Kinds> for Network {
     type Network = RemoteReplica;
 
     async fn new_client(&mut self, replica: u64, _: &BasicNode) -> RemoteReplica {
-        let Network { transport, lease, snapshots } = self;
-        let (transport, lease, snapshots) = (transport.clone(), lease.clone(), snapshots.clone());
-        RemoteReplica { replica, transport, lease, snapshots, in_flight: None }
+        let (transport, snapshots) = (self.transport.clone(), self.snapshots.clone());
+        RemoteReplica { replica, transport, snapshots, in_flight: None }
     }
 }
 
@@ -54,7 +51,6 @@ impl RaftNetworkFactory<Kinds> for Network {
 pub(super) struct RemoteReplica {
     replica: u64,
     transport: Option<Arc<Transport>>,
-    lease: Arc<Lease>,
     snapshots: Arc<Snapshots>,
     /// The entries that it was sent last, if it has not answered.
     in_flight: Option<InFlightEntries>,
@@ -64,7 +60,6 @@ pub(super) struct RemoteReplica {
 /// large ones take longer: the next wait is for the same reply then.
 struct InFlightEntries {
     entries: SentEntries,
-    sent: Duration,
     call: PendingCall,
     /// When the call, or its reply, is taken to be lost.
     end: Instant,
@@ -105,35 +100,35 @@ impl SentEntries {
 }
 
 impl RemoteReplica {
-    fn call(&self, call: Call<'_>) -> Result<PendingCall, Unreachable> {
+    /// The way to the replica, if it is known where that is.
+    fn transport(&self) -> Result<&Arc<Transport>, Unreachable> {
         let transport = self.transport.as_ref();
         let transport = transport.filter(|transport| transport.node_of(self.replica).is_some());
-        match transport {
-            Some(transport) => Ok(transport.call(self.replica, call)),
-            None => Err(Unreachable::new(&io::Error::from(ErrorKind::NotConnected))),
-        }
+        transport.ok_or_else(|| Unreachable::new(&io::Error::from(ErrorKind::NotConnected)))
     }
 
     fn send(&self, request: &AppendEntriesRequest<Kinds>) -> Result<PendingCall, Unreachable> {
         let entries = request.entries.iter().map(|entry| (id_to(entry.log_id), to_sent(&entry.payload)));
-        self.call(Call::Append {
-            vote: vote_to(request.vote),
+        let vote = vote_to(request.vote);
+        let call = Call::Append {
+            vote,
             previous: request.prev_log_id.map(id_to),
             committed: request.leader_commit.map(id_to),
             entries: entries.collect(),
-        })
+        };
+        Ok(self.transport()?.append(self.replica, vote, call))
     }
 
     /// Sends entries, and waits for the reply. If they are in flight already it sends a heartbeat, so that
-    /// the replica does not take its leader for dead meanwhile.
+    /// the replica does not take its leader for dead meanwhile. A reply that cannot be one to them is lost.
     async fn append(
         &mut self,
         request: &AppendEntriesRequest<Kinds>,
     ) -> Result<AppendEntriesResponse<u64>, Unreachable> {
-        let (entries, sent) = (SentEntries::of(request), lease::now());
+        let entries = SentEntries::of(request);
         if request.entries.is_empty() {
             let reply = self.send(request)?.reply().await;
-            return self.accept(&entries, sent, &reply);
+            return entries.response(&reply).ok_or_else(unexpected);
         }
         let is_same =
             |in_flight: &InFlightEntries| in_flight.entries == entries && Instant::now() < in_flight.end;
@@ -144,7 +139,7 @@ impl RemoteReplica {
             let bytes: usize = request.entries.iter().map(entry_bytes).sum();
             let wait = CALL_WAIT + Duration::from_secs((bytes / CALL_RATE) as u64);
             let (call, end) = (self.send(request)?, Instant::now() + wait);
-            self.in_flight = Some(InFlightEntries { entries, sent, call, end });
+            self.in_flight = Some(InFlightEntries { entries, call, end });
         }
         let in_flight = self.in_flight.as_mut().expect("sent");
         loop {
@@ -156,35 +151,18 @@ impl RemoteReplica {
             };
             tokio::select! {
                 reply = in_flight.call.reply() => {
-                    let sent = in_flight.sent;
                     self.in_flight = None;
-                    return self.accept(&entries, sent, &reply);
+                    return entries.response(&reply).ok_or_else(unexpected);
                 }
                 reply = heartbeat_reply => {
                     heartbeat = None;
-                    match (SentEntries { last: entries.previous, ..entries }).response(&reply) {
-                        Some(higher @ AppendEntriesResponse::HigherVote(_)) => return Ok(higher),
-                        Some(_) => self.lease.extend(vote_to(entries.vote), self.replica, sent),
-                        None => {}
+                    let response = SentEntries { last: entries.previous, ..entries }.response(&reply);
+                    if let Some(higher @ AppendEntriesResponse::HigherVote(_)) = response {
+                        return Ok(higher);
                     }
                 }
             }
         }
-    }
-
-    /// What a reply to entries says. If it is that of a follower, it extends the lease. One that cannot be a
-    /// reply to them is lost.
-    fn accept(
-        &self,
-        entries: &SentEntries,
-        sent: Duration,
-        reply: &Reply,
-    ) -> Result<AppendEntriesResponse<u64>, Unreachable> {
-        let response = entries.response(reply).ok_or_else(unexpected)?;
-        if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
-            self.lease.extend(vote_to(entries.vote), self.replica, sent);
-        }
-        Ok(response)
     }
 
     /// Sends a snapshot in parts, from where the replica has it on. A part that is lost is asked for again.
@@ -198,8 +176,9 @@ impl RemoteReplica {
         let failed = |error| StorageError::from(StorageIOError::read_snapshot(None, &error));
         let (vote, mut offset, mut part) = (vote_to(vote), 0, Vec::new());
         loop {
-            let call = self.call(Call::Snapshot { vote, position, bytes, offset, part: &part });
-            let reply = timeout(CALL_WAIT, call?.reply()).await;
+            let call = Call::Snapshot { vote, position, bytes, offset, part: &part };
+            let mut call = self.transport()?.call(self.replica, call);
+            let reply = timeout(CALL_WAIT, call.reply()).await;
             part.clear();
             match reply {
                 // It may be loading it. An empty part asks how far it is.
@@ -234,11 +213,10 @@ impl RaftNetwork<Kinds> for RemoteReplica {
 
     async fn vote(&mut self, request: VoteRequest<u64>, _: RPCOption) -> Result<VoteResponse<u64>, RpcError> {
         let call = Call::Vote { vote: vote_to(request.vote), last: request.last_log_id.map(id_to) };
-        match self.call(call)?.reply().await {
+        let transport = self.transport()?;
+        match transport.call(self.replica, call).reply().await {
             Reply::Vote { vote, is_granted, last } => {
-                if let Some(transport) = &self.transport
-                    && last.map(id_from) > request.last_log_id
-                {
+                if last.map(id_from) > request.last_log_id {
                     transport.contact.note_behind();
                 }
                 Ok(VoteResponse::new(vote_from(vote), last.map(id_from), is_granted))

@@ -7,19 +7,22 @@
 use super::{
     contact::Contact,
     frame::{self, ANY, Body, Call, Envelope, Reply},
+    lease::{self, Lease},
 };
 use crate::{
     identity::Span,
-    limits::{CALLS_AT_ONCE, HELLO_PAUSE},
+    limits::{CALLS_AT_ONCE, HELLO_PAUSE, LEASE},
+    log::encoding::Vote,
 };
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt::{self, Debug, Formatter},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 use tokio::{
     runtime::Handle,
@@ -52,7 +55,10 @@ pub(crate) struct Transport {
     /// Something was learned of another replica.
     changed: Notify,
     pub(crate) contact: Arc<Contact>,
+    lease: Arc<Lease>,
     calls: Mutex<HashMap<u64, oneshot::Sender<Reply>>>,
+    /// What was sent as the leader and is not answered, as long as the reply could extend the lease.
+    appends: Mutex<BTreeMap<u64, SentAppend>>,
     next_call: AtomicU64,
     /// Who answers calls, while the replica takes part.
     answer: Mutex<Option<Arc<dyn AnswerCalls>>>,
@@ -97,6 +103,13 @@ pub(crate) trait AnswerCalls: Send + Sync {
 /// The reply to a call; `None` if there is none yet.
 pub(crate) type BoxedReply = std::pin::Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
 
+/// Entries, or a heartbeat, that were sent.
+struct SentAppend {
+    to: u64,
+    vote: Vote,
+    sent: Duration,
+}
+
 /// A call without a reply. It is forgotten when this is dropped.
 pub(crate) struct PendingCall {
     transport: Arc<Transport>,
@@ -134,6 +147,7 @@ impl Transport {
         node: &str,
         nodes: &[Arc<str>],
         carrier: Arc<dyn SendFrame>,
+        lease: Arc<Lease>,
         runtime: Handle,
     ) -> Transport {
         let others = nodes.iter().filter(|other| ***other != *node);
@@ -147,7 +161,9 @@ impl Transport {
             has_members: Mutex::default(),
             changed: Notify::new(),
             contact: Arc::default(),
+            lease,
             calls: Mutex::default(),
+            appends: Mutex::default(),
             next_call: AtomicU64::new(0),
             answer: Mutex::default(),
             answering: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
@@ -218,13 +234,41 @@ impl Transport {
 
     /// Calls another replica. The call, or its reply, may be lost.
     pub(crate) fn call(self: &Arc<Self>, to: u64, call: Call<'_>) -> PendingCall {
-        let (sender, reply) = oneshot::channel();
         let id = self.next_call.fetch_add(1, Relaxed);
+        self.call_as(id, to, call)
+    }
+
+    /// Sends another replica entries, or a heartbeat, as the leader by this vote. The reply of a follower
+    /// extends the lease whenever it comes, also if nobody waits for it.
+    pub(crate) fn append(self: &Arc<Self>, to: u64, vote: Vote, call: Call<'_>) -> PendingCall {
+        let (id, sent) = (self.next_call.fetch_add(1, Relaxed), lease::now());
+        let mut appends = self.appends.lock();
+        appends.retain(|_, append| append.sent + LEASE > sent);
+        appends.insert(id, SentAppend { to, vote, sent });
+        drop(appends);
+        self.call_as(id, to, call)
+    }
+
+    fn call_as(self: &Arc<Self>, id: u64, to: u64, call: Call<'_>) -> PendingCall {
+        let (sender, reply) = oneshot::channel();
         self.calls.lock().insert(id, sender);
         if let Some(node) = self.node_of(to) {
             self.send(&node, to, &Body::Call { id, call });
         }
         PendingCall { transport: self.clone(), id, reply }
+    }
+
+    fn receive_reply(&self, from: u64, id: u64, reply: Reply) {
+        if let Some(SentAppend { to, vote, sent }) = self.appends.lock().remove(&id)
+            && to == from
+            && reply.is_of_follower()
+        {
+            self.lease.extend(vote, to, sent);
+        }
+        if let Some(sender) = self.calls.lock().remove(&id) {
+            // Nobody waits any more.
+            drop(sender.send(reply));
+        }
     }
 
     /// Takes the body of a frame that a node has sent for this replica.
@@ -233,12 +277,7 @@ impl Transport {
             Ok(Body::Hello { has_members, wants_reply, .. }) => {
                 self.receive_hello(node, OtherReplica { id: from, has_members }, wants_reply);
             }
-            Ok(Body::Reply { id, reply }) => {
-                if let Some(sender) = self.calls.lock().remove(&id) {
-                    // Nobody waits any more.
-                    drop(sender.send(reply));
-                }
-            }
+            Ok(Body::Reply { id, reply }) => self.receive_reply(from, id, reply),
             Ok(Body::Call { id, .. }) => self.answer(node, from, id, body),
             Err(error) => tracing::warn!(node, %error, "a frame of another replica is not understood"),
         }

@@ -3,7 +3,10 @@
 mod snapshots;
 
 use super::*;
-use crate::{limits::QUORUM_WAIT, range::leader::Leader};
+use crate::{
+    limits::{HEARTBEAT, LEASE, QUORUM_WAIT},
+    range::leader::Leader,
+};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,6 +27,8 @@ struct Network {
     nodes: Mutex<BTreeMap<String, Weak<Ranges>>>,
     /// From which node to which nothing gets through.
     cut: Mutex<BTreeSet<(String, String)>>,
+    /// How long a frame takes.
+    delay: Mutex<Duration>,
 }
 
 /// The network as one node sees it.
@@ -38,10 +43,20 @@ impl SendFrame for Link {
         if self.network.cut.lock().contains(&(self.from.clone(), node.to_owned())) {
             return;
         }
-        let receiver = self.network.nodes.lock().get(node).and_then(Weak::upgrade);
-        if let Some(receiver) = receiver {
-            receiver.receive(&self.from, frame);
+        let Some(receiver) = self.network.nodes.lock().get(node).cloned() else { return };
+        let (from, delay) = (self.from.clone(), *self.network.delay.lock());
+        let deliver = move || {
+            if let Some(receiver) = receiver.upgrade() {
+                receiver.receive(&from, frame);
+            }
+        };
+        if delay.is_zero() {
+            return deliver();
         }
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            deliver();
+        });
     }
 }
 
@@ -320,6 +335,19 @@ async fn a_majority_begins_again_without_the_last_leader() {
     others(leader).into_iter().for_each(|node| nodes.open(node));
     let next = nodes.write(&others(leader), "SET b 1").await;
     assert_eq!(read(&nodes.range(next), "GET a"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_followers_are_far_away_has_a_lease_although_nobody_writes() {
+    let nodes = Nodes::start();
+    *nodes.network.delay.lock() = HEARTBEAT * 3 / 4;
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    tokio::time::sleep(LEASE).await;
+    let began = Instant::now();
+    while began.elapsed() < LEASE {
+        assert_eq!(nodes.range(leader).may_read(), Ok(()), "{:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[test]
