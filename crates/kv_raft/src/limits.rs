@@ -163,8 +163,8 @@ pub(crate) const RANGES: usize = 64;
 /// Bytes of the files `node` and `replica`. A larger one is damaged.
 pub(crate) const IDENTITY_BYTES: usize = 4 * 1024 * 1024;
 
-/// The least id of a replica that is chosen at random, so that no two nodes have the same. Those of ranges
-/// without other replicas count from 1.
+/// The least id of a replica that is chosen at random, so that no two have the same. Early replicas had that
+/// of their range, which count from 1.
 pub(crate) const RANDOM_IDS: u64 = 1 << 32;
 
 /// Time between two heartbeats of a leader.

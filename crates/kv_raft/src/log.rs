@@ -311,8 +311,8 @@ impl Log {
         self.log.read(indices.start, indices.end).collect()
     }
 
-    /// Reads an entry, if it exists, for a replica that is sent it again and again until it has it. A large one
-    /// is kept, which the cache does not do.
+    /// Reads an entry, if it exists, for a replica that is sent it again and again until it has it. A large
+    /// one is kept, which the cache does not do.
     pub(crate) fn read_to_send(&mut self, index: u64) -> io::Result<Option<(LogId, Payload)>> {
         let is_kept = |sent: &SentEntry| sent.id.index == index;
         let entry = match self.sent.iter().position(is_kept).map(|place| self.sent.remove(place)) {

@@ -140,7 +140,7 @@ mod tests {
         let answering = contact.begin_answer(CALL).await;
         assert_eq!(contact.elect(|_| true, async { 1 }).await, Some(1));
         assert!(!answering.end().await);
-        assert!(contact.begin_answer(CALL).await.end().await, "it has come after the election");
+        assert!(contact.begin_answer(CALL).await.end().await, "it has arrived after the election");
     }
 
     #[tokio::test]

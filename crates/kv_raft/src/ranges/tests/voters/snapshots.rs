@@ -44,10 +44,19 @@ async fn a_snapshot_that_was_loaded_is_not_sent_again_to_a_replica_whose_reply_w
     let range = nodes.range(leader);
     let snapshot = range.snapshots.status().newest.expect("it was taken");
     let vote = Vote { term: snapshot.position.last.term, replica: leading.replica, is_committed: true };
-    let position = snapshot.position.to_bytes();
-    let bytes = snapshot.bytes;
-    let mut call = leading
-        .call(behind.replica, Call::Snapshot { vote, position: &position, bytes, offset: bytes, part: b"" });
-    let reply = timeout(Duration::from_secs(10), call.reply()).await.expect("a reply");
+    let (position, bytes) = (snapshot.position.to_bytes(), snapshot.bytes);
+    let ask = || {
+        let call = Call::Snapshot { vote, position: &position, bytes, offset: bytes, part: b"" };
+        leading.call(behind.replica, call)
+    };
+    let reply = async {
+        loop {
+            // There is none as long as it is being loaded.
+            if let Ok(reply) = timeout(Duration::from_millis(200), ask().reply()).await {
+                return reply;
+            }
+        }
+    };
+    let reply = timeout(Duration::from_secs(20), reply).await.expect("a reply");
     assert_eq!(reply, Reply::SnapshotLoaded(vote));
 }
