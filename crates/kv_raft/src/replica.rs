@@ -171,6 +171,7 @@ impl Replica {
             _ended: ended,
         };
         let load_and_start = async {
+            self.keep_received(&machine).await;
             self.replay(&log, &machine).await?;
             let (replica, lease) = (self.files.identity.replica, self.range.lease.clone());
             let (lease, transport) = (lease.unwrap_or_default(), self.transport.clone());
@@ -267,6 +268,21 @@ impl Replica {
         let directory = &self.files.directory;
         let panicked = |_| Err(format!("{}; {}", panicked(directory), ways_out(directory)));
         tokio::task::spawn_blocking(load).await.unwrap_or_else(panicked)
+    }
+
+    /// Ends what a process has begun that ended while it loaded the snapshot of another replica.
+    async fn keep_received(&self, machine: &Machine) {
+        let snapshots = &self.range.snapshots;
+        if snapshots.has_received()
+            && let Err(reason) = snapshots.keep_received(&machine.store, &machine.progress).await
+        {
+            let span = &*self.range.span().text;
+            tracing::warn!(
+                range = span,
+                %reason,
+                "the snapshot of another replica is kept as it was received"
+            );
+        }
     }
 
     /// Executes what is known to be committed, one entry at a time: the library would hold many of them at

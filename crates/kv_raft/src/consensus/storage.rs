@@ -220,17 +220,8 @@ impl RaftStateMachine<Kinds> for StateMachine {
         let load = || self.snapshots.load_received(&path, store);
         let loaded = block_in_place(load).map_err(|error| failed(&io::Error::other(error.to_string())))?;
         progress.begin_at(loaded.position, loaded.stamp_ms);
-        let newest = match self.snapshots.begin(store, progress) {
-            Some(taking) => taking.finish().await,
-            None => None,
-        };
-        let is_kept = newest.is_some_and(|newest| meta_of(&newest.position).last_log_id == meta.last_log_id);
-        if !is_kept {
-            let failure = self.snapshots.status().failure;
-            return Err(failed(&io::Error::other(failure.as_deref().unwrap_or("it was not written"))).into());
-        }
-        self.snapshots.remove_received();
-        Ok(())
+        let kept = self.snapshots.keep_received(store, progress).await;
+        Ok(kept.map_err(|failure| failed(&io::Error::other(&*failure)))?)
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Kinds>>, Failed> {

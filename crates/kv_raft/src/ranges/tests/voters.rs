@@ -310,6 +310,26 @@ async fn a_replica_that_loads_is_not_taken_for_a_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_node_joins_with_an_empty_disk_although_the_others_begin_again_at_the_same_time() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    for number in 0..2_000 {
+        nodes.write(&[leader], &format!("SET b{number} 1")).await;
+    }
+    for node in others(leader) {
+        nodes.catch_up(node, leader).await;
+    }
+    // It has the least name, and would name the members of a new range.
+    nodes.wipe(1).await;
+    nodes.close(0).await;
+    nodes.close(2).await;
+    (0..3).for_each(|node| nodes.open(node));
+    let leader = nodes.leader_of(&[0, 2]).await;
+    assert_eq!(read(&nodes.range(leader), "GET a"), "1");
+    nodes.wait_for_voters(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_only_voter_serves_while_it_waits_for_the_others_and_takes_them_in_later() {
     let nodes = Nodes::start();
     alone_on(&nodes, 1, 1).await;

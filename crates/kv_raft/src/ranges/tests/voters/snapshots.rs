@@ -3,9 +3,14 @@
 use super::*;
 use crate::{
     consensus::frame::{Call, Reply},
+    identity::read_replica,
     limits::KEPT_ENTRIES,
-    log::encoding::Vote,
+    log::{
+        Log, LogSettings,
+        encoding::{Done, Vote},
+    },
 };
+use std::sync::mpsc::channel;
 
 /// Has a replica that was away get the snapshot of the leader. Returns the leader, and the replica.
 async fn behind_a_snapshot(nodes: &Nodes) -> [usize; 2] {
@@ -59,4 +64,49 @@ async fn a_snapshot_that_was_loaded_is_not_sent_again_to_a_replica_whose_reply_w
     };
     let reply = timeout(Duration::from_secs(20), reply).await.expect("a reply");
     assert_eq!(reply, Reply::SnapshotLoaded(vote));
+}
+
+/// What a killed process leaves while it loads the snapshot of its leader: the library has cut the log behind
+/// it, and it is not yet written as one of the replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_was_killed_while_it_loaded_a_snapshot_goes_on_from_it() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    let away = others(leader)[0];
+    nodes.kill(away).await;
+    nodes.write(&[leader], "SET b 1").await;
+    nodes.range(leader).take_snapshot().await.expect("taken");
+    let snapshot = nodes.range(leader).snapshots.status().newest.expect("it was taken");
+    let (last, directory) =
+        (snapshot.position.last, nodes.directories[away].lock().path().join("ranges/1-1"));
+    fs::copy(nodes.range(leader).snapshots.path(last.index), directory.join("incoming")).expect("copied");
+    let (log, owner) = (directory.join("log"), read_replica(&directory).expect("read").expect("one").owner());
+    let mut log = Log::open(LogSettings::new(&log, owner, 1 << 20, Fsync::Always), 0).expect("a log");
+    let (sender, receiver) = channel();
+    log.purge(last, Done(Box::new(move |result| drop(sender.send(result))))).expect("written");
+    receiver.recv().expect("a result").expect("on disk");
+    drop(log);
+    // What has arrived of another one does not take its place.
+    fs::write(directory.join("incoming.part"), b"KVDB").expect("written");
+    nodes.open(away);
+    nodes.write(&[leader], "SET c 1").await;
+    nodes.catch_up(away, leader).await;
+    assert_eq!(["GET b", "GET c"].map(|line| stored(&nodes.range(away), line)), ["1", "1"]);
+    assert_eq!(nodes.range(away).status().snapshot.written, 1);
+    assert!(!directory.join("incoming").exists(), "it is written as one of the replica");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_arrived_of_a_snapshot_is_removed_at_the_next_start() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    let away = others(leader)[0];
+    nodes.kill(away).await;
+    let directory = nodes.directories[away].lock().path().join("ranges/1-1");
+    let received = ["incoming", "incoming.part"].map(|name| directory.join(name));
+    received.iter().for_each(|path| fs::write(path, b"KVDB").expect("written"));
+    nodes.open(away);
+    nodes.write(&[leader], "SET b 1").await;
+    nodes.catch_up(away, leader).await;
+    assert!(!received.iter().any(|path| path.exists()));
 }
