@@ -84,6 +84,8 @@ pub(crate) struct ElectionTimes {
     pub(crate) lease: Duration,
     /// How much longer it waits at most, so that one of several is mostly the first.
     pub(crate) longest_delay: Duration,
+    /// How long a sync takes on its disk.
+    pub(crate) sync: Duration,
 }
 
 /// What a replica does for its range.
@@ -114,13 +116,14 @@ impl Consensus {
         snapshots: Arc<Snapshots>,
         lease: Arc<Lease>,
         transport: Option<Arc<Transport>>,
-        ElectionTimes { longest_delay, lease: vote_lease }: ElectionTimes,
+        election: ElectionTimes,
     ) -> Result<Consensus, Broken> {
         let milliseconds = |duration: Duration| duration.as_millis() as u64;
         let config = Config {
             heartbeat_interval: milliseconds(HEARTBEAT),
-            election_timeout_min: milliseconds(longest_delay),
-            election_timeout_max: milliseconds(vote_lease),
+            // For as long a vote is awaited.
+            election_timeout_min: milliseconds(election.lease) - 1,
+            election_timeout_max: milliseconds(election.lease),
             // It would count entries alone. The log goes with the snapshot that has it.
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: transport.as_ref().map_or(0, |_| KEPT_ENTRIES),
@@ -225,6 +228,12 @@ impl Consensus {
         let Some(transport) = &self.transport else { return Ok(false) };
         let called = transport.contact.elect(is_due, self.raft.trigger().elect()).await.transpose()?;
         Ok(called.is_some())
+    }
+
+    /// Waits until the vote of this replica is on disk, if it has called an election.
+    pub(crate) async fn wait_until_voted(&self) -> Result<(), Broken> {
+        // Nothing else is done before that.
+        Ok(self.raft.with_raft_state(|_| ()).await?)
     }
 
     /// Whether the replica takes the entries of this range, as far as this one knows.

@@ -335,7 +335,7 @@ fn measure_syncs(path: &Path) -> io::Result<Duration> {
 fn election_for(sync: Duration) -> ElectionTimes {
     let longest_delay = (ELECTION_SYNCS * sync).max(ELECTION_DELAY);
     let lease = VOTE_LEASE * (longest_delay.as_millis() as u32) / (ELECTION_DELAY.as_millis() as u32);
-    ElectionTimes { lease, longest_delay }
+    ElectionTimes { lease, longest_delay, sync }
 }
 
 /// Warns if there are ranges, and it is not known of which node.

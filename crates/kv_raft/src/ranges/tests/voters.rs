@@ -373,12 +373,10 @@ async fn a_leader_whose_followers_are_far_away_has_a_lease_although_nobody_write
 #[test]
 fn a_slow_disk_has_replicas_wait_for_longer_before_they_call_an_election() {
     let milliseconds = Duration::from_millis;
-    let election = |lease, longest_delay| ElectionTimes {
-        lease: milliseconds(lease),
-        longest_delay: milliseconds(longest_delay),
-    };
-    assert_eq!(election_for(milliseconds(40)), election(800, 400));
-    assert_eq!(election_for(milliseconds(80)), election(1_600, 800));
+    for (sync, lease, longest_delay) in [(40, 800, 400), (80, 1_600, 800)] {
+        let [sync, lease, longest_delay] = [sync, lease, longest_delay].map(milliseconds);
+        assert_eq!(election_for(sync), ElectionTimes { lease, longest_delay, sync });
+    }
 }
 
 /// Seconds of faults; `KV_REPLICA_FAULTS` says otherwise.
