@@ -26,7 +26,7 @@ use lease::Lease;
 use network::Network;
 use openraft::{
     AnyError, BasicNode, Config, Raft, ServerState, SnapshotPolicy,
-    error::{ClientWriteError, Fatal, RaftError},
+    error::{ClientWriteError, Fatal, InitializeError, RaftError},
     metrics::RaftServerMetrics,
 };
 use otp::LogLimiter;
@@ -151,16 +151,22 @@ impl Consensus {
         Ok(self.raft.trigger().snapshot().await?)
     }
 
-    /// Whether the log names the members of the range.
+    /// Whether the log, or the snapshot before it, names the members of the range.
     pub(crate) async fn has_members(&self) -> Result<bool, Broken> {
-        Ok(self.raft.is_initialized().await?)
+        let voters =
+            self.raft.with_raft_state(|state| state.membership_state.effective().voter_ids().count());
+        Ok(voters.await? > 0)
     }
 
-    /// Names the first members of a range. No other replica may do so.
+    /// Names the first members of a range, unless a leader has done so, or asked for a vote. No other replica
+    /// may name them.
     pub(crate) async fn name_members(&self, replicas: &BTreeSet<u64>) -> Result<(), Broken> {
         let members: BTreeMap<_, _> =
             replicas.iter().map(|replica| (*replica, BasicNode::default())).collect();
-        self.raft.initialize(members).await.map_err(|error| Broken::new(&error))
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(error) => Err(Broken::new(&error)),
+        }
     }
 
     /// Makes this replica the leader, as the only voter of its range.

@@ -228,8 +228,10 @@ pub(crate) const TAKE_OVER_ATTEMPTS: usize = 7;
 pub(crate) const TAKE_OVER_PAUSE: Duration = Duration::from_millis(250);
 pub(crate) const TAKE_OVER_WAIT: Duration = Duration::from_secs(2);
 
-/// Time between two attempts to learn which replica a node has.
+/// Time between two attempts to learn which replica a node has, and after how many of them a replica says
+/// again to all others that it is there.
 pub(crate) const HELLO_PAUSE: Duration = Duration::from_millis(300);
+pub(crate) const HELLO_ROUNDS: u64 = 10;
 
 /// Time between two looks at whether the members of a range are those of its row.
 pub(crate) const MEMBERS_PAUSE: Duration = Duration::from_secs(1);

@@ -154,7 +154,10 @@ impl CallHandler {
             return None;
         }
         let VoteResponse { vote, vote_granted, last_log_id } = self.raft.vote(request).await.ok()?;
-        if !vote_granted {
+        if vote_granted {
+            // It is given the time to lead.
+            self.contact.note().await;
+        } else {
             self.lease.resume();
         }
         Some(Reply::Vote { vote: vote_to(vote), is_granted: vote_granted, last: last_log_id.map(id_to) })

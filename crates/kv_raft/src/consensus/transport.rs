@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     identity::Span,
-    limits::{CALLS_AT_ONCE, HELLO_PAUSE, LEASE},
+    limits::{CALLS_AT_ONCE, HELLO_PAUSE, HELLO_ROUNDS, LEASE},
     log::encoding::Vote,
 };
 use parking_lot::Mutex;
@@ -210,11 +210,13 @@ impl Transport {
         self.changed.notified().await;
     }
 
-    /// Says hello from time to time to those that have not said so, forever.
+    /// Says hello from time to time, forever: often to those that have not said so, and to all since frames
+    /// may be lost, or late ones of a replica that was may have taken the place of this one's.
     pub(crate) async fn introduce(&self) {
-        loop {
-            let unknown = self.others.iter().filter(|other| other.replica.lock().is_none());
-            unknown.for_each(|other| self.send_hello(other));
+        for round in 0_u64.. {
+            let is_due =
+                |other: &&OtherNode| round.is_multiple_of(HELLO_ROUNDS) || other.replica.lock().is_none();
+            self.others.iter().filter(is_due).for_each(|other| self.send_hello(other));
             sleep(HELLO_PAUSE).await;
         }
     }
@@ -307,7 +309,8 @@ impl Transport {
         // More than a replica sends: it calls again.
         let Ok(permit) = self.answering.clone().try_acquire_owned() else { return };
         let (transport, node) = (self.clone(), Arc::<str>::from(node));
-        if transport.node_of(from).is_none() {
+        let is_silent = |other: &&OtherNode| other.node == node && other.replica.lock().is_none();
+        if transport.others.iter().any(|other| is_silent(&other)) {
             transport.receive_hello(&node, OtherReplica { id: from, has_members: true }, false);
         }
         drop(self.runtime.spawn(async move {

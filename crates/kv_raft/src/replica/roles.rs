@@ -90,14 +90,12 @@ impl Replica {
                 Ok(_) => return pending().await,
                 Err(broken) => return End::Broken(broken.to_string()),
             }
-            match transport.all_replicas(|other| !other.has_members) {
-                Some(members) => {
-                    if let Err(broken) = consensus.name_members(&members).await {
-                        return End::Broken(broken.to_string());
-                    }
-                }
-                None => transport.changed().await,
+            if let Some(members) = transport.all_replicas(|other| !other.has_members)
+                && let Err(broken) = consensus.name_members(&members).await
+            {
+                return End::Broken(broken.to_string());
             }
+            transport.changed().await;
         }
     }
 

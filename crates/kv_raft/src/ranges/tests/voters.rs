@@ -4,13 +4,15 @@ mod snapshots;
 
 use super::*;
 use crate::{
+    consensus::frame::{self, Body, Call, Envelope},
     limits::{HEARTBEAT, LEASE, QUORUM_WAIT},
+    log::encoding::Vote,
     range::leader::Leader,
 };
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
+    env, slice,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -130,6 +132,10 @@ impl Nodes {
 
     fn range(&self, node: usize) -> Arc<Range> {
         self.running[node].lock().as_ref().expect("running").all()[0].clone()
+    }
+
+    fn transport(&self, node: usize) -> Arc<Transport> {
+        self.running[node].lock().as_ref().expect("running").transports[0].clone()
     }
 
     /// Waits until one of these nodes leads.
@@ -366,6 +372,31 @@ async fn a_leader_whose_followers_are_far_away_has_a_lease_although_nobody_write
     let began = Instant::now();
     while began.elapsed() < LEASE {
         assert_eq!(nodes.range(leader).may_read(), Ok(()), "{:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_frame_of_a_replica_that_was_does_not_hide_the_one_that_took_its_place() {
+    let nodes = Nodes::start();
+    nodes.write(&[0, 1, 2], "SET a 1").await;
+    let [receiver, sender] = [0, 1].map(|node| nodes.transport(node));
+    let is_known = || receiver.node_of(sender.replica).is_some();
+    while !is_known() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let late = |body: &Body<'_>| {
+        let frame = frame::encode(Envelope { to: receiver.replica, from: 1 }, body);
+        receive_frame(slice::from_ref(&receiver), NODES[1], frame);
+    };
+    let vote = Vote { term: 1, replica: 1, is_committed: true };
+    late(&Body::Call { id: 0, call: Call::TakeOver { vote } });
+    assert!(is_known());
+    late(&Body::Hello { start: b"", end: None, has_members: true, wants_reply: false });
+    assert!(!is_known());
+    let began = Instant::now();
+    while !is_known() {
+        assert!(began.elapsed() < Duration::from_secs(20), "it does not say hello again");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -2,13 +2,10 @@
 
 use super::*;
 use crate::{
-    consensus::frame::{Call, Reply},
+    consensus::frame::Reply,
     identity::read_replica,
     limits::KEPT_ENTRIES,
-    log::{
-        Log, LogSettings,
-        encoding::{Done, Vote},
-    },
+    log::{Log, LogSettings, encoding::Done},
 };
 use std::sync::mpsc::channel;
 
@@ -44,8 +41,7 @@ async fn a_snapshot_that_was_loaded_is_not_sent_again_to_a_replica_whose_reply_w
     let nodes = Nodes::start();
     let [leader, away] = behind_a_snapshot(&nodes).await;
     nodes.catch_up(away, leader).await;
-    let transport = |node: usize| nodes.running[node].lock().as_ref().expect("running").transports[0].clone();
-    let (leading, behind) = (transport(leader), transport(away));
+    let (leading, behind) = (nodes.transport(leader), nodes.transport(away));
     let range = nodes.range(leader);
     let snapshot = range.snapshots.status().newest.expect("it was taken");
     let vote = Vote { term: snapshot.position.last.term, replica: leading.replica, is_committed: true };
