@@ -192,6 +192,9 @@ pub(crate) const ELECTION_SYNCS: u32 = 10;
 pub(crate) const RENEW_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) const RENEW_PAUSE_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long a log that was opened again has to last before the next failure is taken for the first one.
+pub(crate) const STEADY_LOG: Duration = Duration::from_secs(10);
+
 /// Time between two lines in the log that say how far a range is loaded.
 pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
 

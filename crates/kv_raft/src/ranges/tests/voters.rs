@@ -1,5 +1,6 @@
 //! Ranges with three replicas, on nodes of one process whose links can be cut.
 
+mod disk;
 mod snapshots;
 
 use super::*;
