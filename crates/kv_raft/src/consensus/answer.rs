@@ -153,14 +153,15 @@ impl CallHandler {
         if !self.lease.suspend() {
             return None;
         }
-        let VoteResponse { vote, vote_granted, last_log_id } = self.raft.vote(request).await.ok()?;
-        if vote_granted {
-            // It is given the time to lead.
-            self.contact.note().await;
-        } else {
+        self.contact.begin_vote().await;
+        let voted = self.raft.vote(request).await;
+        let is_granted = voted.as_ref().is_ok_and(|response| response.vote_granted);
+        self.contact.end_vote(is_granted).await;
+        let VoteResponse { vote, last_log_id, .. } = voted.ok()?;
+        if !is_granted {
             self.lease.resume();
         }
-        Some(Reply::Vote { vote: vote_to(vote), is_granted: vote_granted, last: last_log_id.map(id_to) })
+        Some(Reply::Vote { vote: vote_to(vote), is_granted, last: last_log_id.map(id_to) })
     }
 
     /// Calls elections until there is another leader than the one that hands over. The others do not vote for

@@ -23,6 +23,8 @@ struct ContactState {
     answered: Option<LeaderCall>,
     /// How many elections it has called.
     elections: u64,
+    /// How many candidates wait for its vote.
+    candidates: usize,
 }
 
 /// A call of a leader: the vote by which that leads, and how many calls it has made before.
@@ -34,7 +36,7 @@ pub(crate) struct LeaderCall {
 
 impl Default for Contact {
     fn default() -> Contact {
-        let state = ContactState { last: Instant::now(), answered: None, elections: 0 };
+        let state = ContactState { last: Instant::now(), answered: None, elections: 0, candidates: 0 };
         Contact { state: Mutex::new(state), is_behind: AtomicBool::new(false) }
     }
 }
@@ -78,15 +80,29 @@ impl Contact {
         Answering { contact: self, call, elections: state.elections }
     }
 
+    /// A candidate asks for the vote: an election that was called now would undo that one.
+    pub(crate) async fn begin_vote(&self) {
+        self.state.lock().await.candidates += 1;
+    }
+
+    /// A candidate is answered. If it was granted the vote it has the time to lead.
+    pub(crate) async fn end_vote(&self, is_granted: bool) {
+        let mut state = self.state.lock().await;
+        state.candidates -= 1;
+        if is_granted {
+            state.last = Instant::now();
+        }
+    }
+
     /// Calls an election with `elect`, unless that is not due any more by when a leader has sent something
-    /// last. What a leader has sent before is not answered then, and what it sends from now on comes after
+    /// last, or another candidate waits for the vote. What a leader has sent before is not answered then, and what it sends from now on comes after
     /// it.
     pub(crate) async fn elect<R>(
         &self,
         is_due: impl FnOnce(Instant) -> bool,
         elect: impl Future<Output = R>,
     ) -> Option<R> {
-        self.elect_if(|state| is_due(state.last), elect).await
+        self.elect_if(|state| state.candidates == 0 && is_due(state.last), elect).await
     }
 
     /// Calls an election with `elect` since the leader hands over by this call, unless another one leads, or
@@ -154,6 +170,19 @@ mod tests {
         assert!(answering.end().await);
         assert_eq!(contact.elect(is_due, async { 1 }).await, None);
         assert!(contact.begin_answer(CALL).await.end().await);
+    }
+
+    #[tokio::test]
+    async fn no_election_is_called_while_a_candidate_waits_for_the_vote() {
+        let contact = Contact::default();
+        contact.begin_vote().await;
+        assert_eq!(contact.elect(|_| true, async { 1 }).await, None);
+        contact.end_vote(false).await;
+        let last = contact.last().await;
+        assert_eq!(contact.elect(|_| true, async { 1 }).await, Some(1));
+        contact.begin_vote().await;
+        contact.end_vote(true).await;
+        assert!(contact.last().await > last, "it has the time to lead");
     }
 
     #[tokio::test]
