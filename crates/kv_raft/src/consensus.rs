@@ -4,7 +4,9 @@
 //!
 //! If a range has one voter, this replica, that is a majority: it leads as soon as it has asked itself.
 
-mod frame;
+mod answer;
+mod contact;
+pub(crate) mod frame;
 pub(crate) mod lease;
 mod network;
 mod storage;
@@ -18,21 +20,23 @@ use crate::{
     proposals::ClosedGroup,
     snapshot::taking::Snapshots,
 };
+use answer::CallHandler;
 use frame::Call;
 use lease::Lease;
-use network::{CallHandler, Network};
+use network::Network;
 use openraft::{
     AnyError, BasicNode, Config, Raft, ServerState, SnapshotPolicy,
-    error::{ClientWriteError, Fatal, RaftError},
+    error::{ClientWriteError, Fatal, InitializeError, RaftError},
     metrics::RaftServerMetrics,
 };
+use otp::LogLimiter;
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error,
     iter::successors,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use storage::{LogStore, StateMachine};
 use tokio::{
@@ -80,6 +84,8 @@ pub(crate) struct ElectionTimes {
     pub(crate) lease: Duration,
     /// How much longer it waits at most, so that one of several is mostly the first.
     pub(crate) longest_delay: Duration,
+    /// How long a sync takes on its disk.
+    pub(crate) sync: Duration,
 }
 
 /// What a replica does for its range.
@@ -110,21 +116,21 @@ impl Consensus {
         snapshots: Arc<Snapshots>,
         lease: Arc<Lease>,
         transport: Option<Arc<Transport>>,
-        ElectionTimes { longest_delay, lease: vote_lease }: ElectionTimes,
+        election: ElectionTimes,
     ) -> Result<Consensus, Broken> {
         let milliseconds = |duration: Duration| duration.as_millis() as u64;
         let config = Config {
             heartbeat_interval: milliseconds(HEARTBEAT),
-            election_timeout_min: milliseconds(longest_delay),
-            election_timeout_max: milliseconds(vote_lease),
+            // For as long a vote is awaited.
+            election_timeout_min: milliseconds(election.lease) - 1,
+            election_timeout_max: milliseconds(election.lease),
             // It would count entries alone. The log goes with the snapshot that has it.
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: transport.as_ref().map_or(0, |_| KEPT_ENTRIES),
             ..Config::default()
         };
         let in_flight = machine.in_flight.clone();
-        let network =
-            Network { transport: transport.clone(), lease: lease.clone(), snapshots: snapshots.clone() };
+        let network = Network { transport: transport.clone(), snapshots: snapshots.clone() };
         let machine = StateMachine { machine, snapshots: snapshots.clone(), log: Arc::downgrade(&log) };
         let log = LogStore { log, in_flight: in_flight.clone() };
         let raft = Raft::new(replica, Arc::new(config), network, log, machine).await?;
@@ -132,8 +138,9 @@ impl Consensus {
         raft.runtime_config().elect(transport.is_none());
         if let Some(transport) = &transport {
             let (raft, lease, contact) = (raft.clone(), lease.clone(), transport.contact.clone());
+            let malformed = LogLimiter::new("malformed calls of other replicas were dropped", 1);
             let incoming = tokio::sync::Mutex::default();
-            let handler = CallHandler { raft, lease, contact, snapshots, incoming };
+            let handler = CallHandler { raft, lease, contact, snapshots, malformed, incoming };
             transport.set_answer(Some(Arc::new(handler)));
         }
         Ok(Consensus { raft, replica, transport, lease, in_flight })
@@ -144,16 +151,22 @@ impl Consensus {
         Ok(self.raft.trigger().snapshot().await?)
     }
 
-    /// Whether the log names the members of the range.
+    /// Whether the log, or the snapshot before it, names the members of the range.
     pub(crate) async fn has_members(&self) -> Result<bool, Broken> {
-        Ok(self.raft.is_initialized().await?)
+        let voters =
+            self.raft.with_raft_state(|state| state.membership_state.effective().voter_ids().count());
+        Ok(voters.await? > 0)
     }
 
-    /// Names the first members of a range. No other replica may do so.
+    /// Names the first members of a range, unless a leader has done so, or asked for a vote. No other replica
+    /// may name them.
     pub(crate) async fn name_members(&self, replicas: &BTreeSet<u64>) -> Result<(), Broken> {
         let members: BTreeMap<_, _> =
             replicas.iter().map(|replica| (*replica, BasicNode::default())).collect();
-        self.raft.initialize(members).await.map_err(|error| Broken::new(&error))
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(error) => Err(Broken::new(&error)),
+        }
     }
 
     /// Makes this replica the leader, as the only voter of its range.
@@ -222,12 +235,18 @@ impl Consensus {
         metrics.membership_config.membership().voter_ids().any(|voter| replicas.contains(&voter))
     }
 
-    /// Calls an election, unless this replica leads.
-    pub(crate) async fn elect(&self) -> Result<(), Broken> {
-        if self.raft.server_metrics().borrow().state != ServerState::Leader {
-            self.raft.trigger().elect().await?;
-        }
-        Ok(())
+    /// Calls an election, unless that is not due any more by when a leader has sent something last. Returns
+    /// whether it has.
+    pub(crate) async fn elect(&self, is_due: impl FnOnce(Instant) -> bool) -> Result<bool, Broken> {
+        let Some(transport) = &self.transport else { return Ok(false) };
+        let called = transport.contact.elect(is_due, self.raft.trigger().elect()).await.transpose()?;
+        Ok(called.is_some())
+    }
+
+    /// Waits until the vote of this replica is on disk, if it has called an election.
+    pub(crate) async fn wait_until_voted(&self) -> Result<(), Broken> {
+        // Nothing else is done before that.
+        Ok(self.raft.with_raft_state(|_| ()).await?)
     }
 
     /// Whether the replica takes the entries of this range, as far as this one knows.
@@ -285,7 +304,8 @@ impl Consensus {
         let Ok(next) = timeout(TAKE_OVER_WAIT, next).await else { return false };
         self.lease.resign();
         self.raft.runtime_config().heartbeat(false);
-        let _call = transport.call(next.id, Call::TakeOver);
+        let vote = vote_to(self.raft.server_metrics().borrow().vote);
+        let _call = transport.call(next.id, Call::TakeOver { vote });
         let wait = self.raft.wait(Some(TAKE_OVER_WAIT));
         let is_led = wait.current_leader(next.id, "another one leads").await.is_ok();
         if !is_led {

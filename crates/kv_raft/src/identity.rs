@@ -119,9 +119,9 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// The name of its directory.
+    /// The name of its directory. Early replicas had the id of their range.
     pub(crate) fn directory_name(&self) -> String {
-        format!("{}-{}", self.range, self.replica)
+        format!("{}-{}", self.range, self.range)
     }
 
     pub(crate) fn owner(&self) -> Owner {

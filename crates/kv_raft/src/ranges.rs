@@ -140,9 +140,9 @@ impl Shared {
         let RangesSettings { node, logs, carrier, .. } = &self.settings;
         let (owner, shards) = (identity.owner(), identity.shards as usize);
         let range = self.range(&directory, owner, shards, row);
-        let transport = row.placement.as_ref().map(|placement| {
+        let transport = row.placement.as_ref().zip(range.lease.clone()).map(|(placement, lease)| {
             let (carrier, runtime) = (carrier.clone(), self.runtime.clone());
-            Arc::new(Transport::new(row, placement, identity.replica, node, carrier, runtime))
+            Arc::new(Transport::new(row, placement, identity.replica, node, carrier, lease, runtime))
         });
         let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory: directory.clone() };
         let cache_bytes = match row.span.has_names() {
@@ -264,8 +264,8 @@ impl Ranges {
         check_count(self.open.read().len() + 1)?;
         // It is not one that has left this node before: that may have promised something.
         remove_replicas(&directory, &row.span)?;
-        let id = random_id(&directory)?;
-        let made = make_replica(&directory, &row.span, self.shared.settings.threads, [id, id])?;
+        let range = random_id(&directory)?;
+        let made = make_replica(&directory, &row.span, self.shared.settings.threads, range)?;
         let open = self.shared.open_replica(made, row);
         let range = open.range.clone();
         self.open.write().push(open);
@@ -424,7 +424,7 @@ fn measure_syncs(path: &Path) -> io::Result<Duration> {
 fn election_for(sync: Duration) -> ElectionTimes {
     let longest_delay = (ELECTION_SYNCS * sync).max(ELECTION_DELAY);
     let lease = VOTE_LEASE * (longest_delay.as_millis() as u32) / (ELECTION_DELAY.as_millis() as u32);
-    ElectionTimes { lease, longest_delay }
+    ElectionTimes { lease, longest_delay, sync }
 }
 
 /// Warns if there are ranges, and it is not known of which node.

@@ -4,20 +4,25 @@
 //! Which replica a node has is not configured: each says so to the nodes of its range when it begins. A node
 //! whose disk was wiped has another replica then, which has no part in what the one before it has promised.
 
-use super::frame::{self, ANY, Body, Call, Envelope, Reply};
+use super::{
+    contact::Contact,
+    frame::{self, ANY, Body, Call, Envelope, Reply},
+    lease::{self, Lease},
+};
 use crate::{
     identity::{Placement, ReplicaSpan, Span},
-    limits::{CALLS_AT_ONCE, HELLO_PAUSE},
+    limits::{CALLS_AT_ONCE, HELLO_PAUSE, HELLO_ROUNDS, LEASE},
+    log::encoding::Vote,
 };
 use parking_lot::{Mutex, RwLock};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt::{self, Debug, Formatter},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::Duration,
 };
 use tokio::{
     runtime::Handle,
@@ -51,50 +56,16 @@ pub(crate) struct Transport {
     /// Something was learned of another replica.
     changed: Notify,
     pub(crate) contact: Arc<Contact>,
+    lease: Arc<Lease>,
     calls: Mutex<HashMap<u64, oneshot::Sender<Reply>>>,
+    /// What was sent as the leader and is not answered, as long as the reply could extend the lease.
+    appends: Mutex<BTreeMap<u64, SentAppend>>,
     next_call: AtomicU64,
     /// Who answers calls, while the replica takes part.
     answer: Mutex<Option<Arc<dyn AnswerCalls>>>,
     /// Calls that are being answered.
     answering: Arc<Semaphore>,
     runtime: Handle,
-}
-
-/// What a replica knows of its leader, so that it calls elections in time.
-#[derive(Debug)]
-pub(crate) struct Contact {
-    /// When it has received something of one.
-    last: Mutex<Instant>,
-    /// Whether another replica has refused its vote as it has more entries.
-    is_behind: AtomicBool,
-}
-
-impl Default for Contact {
-    fn default() -> Contact {
-        Contact { last: Mutex::new(Instant::now()), is_behind: AtomicBool::new(false) }
-    }
-}
-
-impl Contact {
-    /// The leader has sent something.
-    pub(crate) fn note(&self) {
-        *self.last.lock() = Instant::now();
-    }
-
-    /// When the leader has sent something last, or when the replica began.
-    pub(crate) fn last(&self) -> Instant {
-        *self.last.lock()
-    }
-
-    /// Another replica has more entries.
-    pub(crate) fn note_behind(&self) {
-        self.is_behind.store(true, Relaxed);
-    }
-
-    /// Whether another one had more entries at the last election.
-    pub(crate) fn take_behind(&self) -> bool {
-        self.is_behind.swap(false, Relaxed)
-    }
 }
 
 /// Another node of the range.
@@ -133,6 +104,13 @@ pub(crate) trait AnswerCalls: Send + Sync {
 /// The reply to a call; `None` if there is none yet.
 pub(crate) type BoxedReply = std::pin::Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
 
+/// Entries, or a heartbeat, that were sent.
+struct SentAppend {
+    to: u64,
+    vote: Vote,
+    sent: Duration,
+}
+
 /// A call without a reply. It is forgotten when this is dropped.
 pub(crate) struct PendingCall {
     transport: Arc<Transport>,
@@ -170,6 +148,7 @@ impl Transport {
         replica: u64,
         node: &str,
         carrier: Arc<dyn SendFrame>,
+        lease: Arc<Lease>,
         runtime: Handle,
     ) -> Transport {
         let is_first = placement.nodes.iter().min().is_some_and(|first| **first == *node);
@@ -183,7 +162,9 @@ impl Transport {
             has_members: Mutex::default(),
             changed: Notify::new(),
             contact: Arc::default(),
+            lease,
             calls: Mutex::default(),
+            appends: Mutex::default(),
             next_call: AtomicU64::new(0),
             answer: Mutex::default(),
             answering: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
@@ -259,11 +240,12 @@ impl Transport {
         self.changed.notified().await;
     }
 
-    /// Says hello from time to time to those that have not said so, forever.
+    /// Says hello from time to time, forever: often to those that have not said so, and to all since frames
+    /// may be lost, or late ones of a replica that was may have taken the place of this one's.
     pub(crate) async fn introduce(&self) {
-        loop {
+        for round in 0_u64.. {
             for other in self.other_nodes() {
-                if other.replica.lock().is_none() {
+                if round.is_multiple_of(HELLO_ROUNDS) || other.replica.lock().is_none() {
                     self.send_hello(&other);
                 }
             }
@@ -286,8 +268,23 @@ impl Transport {
 
     /// Calls another replica. The call, or its reply, may be lost.
     pub(crate) fn call(self: &Arc<Self>, to: u64, call: Call<'_>) -> PendingCall {
-        let (sender, reply) = oneshot::channel();
         let id = self.next_call.fetch_add(1, Relaxed);
+        self.call_as(id, to, call)
+    }
+
+    /// Sends another replica entries, or a heartbeat, as the leader by this vote. The reply of a follower
+    /// extends the lease whenever it comes, also if nobody waits for it.
+    pub(crate) fn append(self: &Arc<Self>, to: u64, vote: Vote, call: Call<'_>) -> PendingCall {
+        let (id, sent) = (self.next_call.fetch_add(1, Relaxed), lease::now());
+        let mut appends = self.appends.lock();
+        appends.retain(|_, append| append.sent + LEASE > sent);
+        appends.insert(id, SentAppend { to, vote, sent });
+        drop(appends);
+        self.call_as(id, to, call)
+    }
+
+    fn call_as(self: &Arc<Self>, id: u64, to: u64, call: Call<'_>) -> PendingCall {
+        let (sender, reply) = oneshot::channel();
         self.calls.lock().insert(id, sender);
         if let Some(node) = self.node_of(to) {
             self.send(&node, to, &Body::Call { id, call });
@@ -303,17 +300,25 @@ impl Transport {
         self.receive(node, from, frame);
     }
 
+    fn receive_reply(&self, from: u64, id: u64, reply: Reply) {
+        if let Some(SentAppend { to, vote, sent }) = self.appends.lock().remove(&id)
+            && to == from
+            && reply.is_of_follower()
+        {
+            self.lease.extend(vote, to, sent);
+        }
+        if let Some(sender) = self.calls.lock().remove(&id) {
+            // Nobody waits any more.
+            drop(sender.send(reply));
+        }
+    }
+
     fn receive(self: &Arc<Self>, node: &str, from: u64, body: Vec<u8>) {
         match frame::decode_body(&body) {
             Ok(Body::Hello { has_members, wants_reply, .. }) => {
                 self.receive_hello(node, OtherReplica { id: from, has_members }, wants_reply);
             }
-            Ok(Body::Reply { id, reply }) => {
-                if let Some(sender) = self.calls.lock().remove(&id) {
-                    // Nobody waits any more.
-                    drop(sender.send(reply));
-                }
-            }
+            Ok(Body::Reply { id, reply }) => self.receive_reply(from, id, reply),
             Ok(Body::Call { id, .. }) => self.answer(node, from, id, body),
             Err(error) => tracing::warn!(node, %error, "a frame of another replica is not understood"),
         }
@@ -344,7 +349,9 @@ impl Transport {
         // More than a replica sends: it calls again.
         let Ok(permit) = self.answering.clone().try_acquire_owned() else { return };
         let (transport, node) = (self.clone(), Arc::<str>::from(node));
-        if transport.node_of(from).is_none() {
+        let is_silent = |other: &Arc<OtherNode>| other.node == node && other.replica.lock().is_none();
+        let has_not_said_so = transport.others.read().iter().any(is_silent);
+        if has_not_said_so {
             transport.receive_hello(&node, OtherReplica { id: from, has_members: true }, false);
         }
         drop(self.runtime.spawn(async move {

@@ -124,4 +124,11 @@ impl Range {
         self.snapshots.forget_wanted();
         self.proposals.fail(&RangeError::CannotWrite { range: self.text.clone(), reason });
     }
+
+    /// Its log has failed, and others have copies of the range: it is loaded again when there is space. Until
+    /// then this is why.
+    pub(crate) fn wait_for_log(&self, reason: &str) {
+        let (range, reason) = (self.text.clone(), reason.into());
+        self.proposals.fail(&RangeError::CannotWrite { range, reason });
+    }
 }

@@ -51,7 +51,7 @@ fn replica_row(replica: &ReplicaStatus) -> ReplicaRow {
 fn durable_row(status: RangeStatus, now_ms: u64) -> RangeRow {
     let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1_000;
     let (state, reason) = match (status.state, status.cannot_write) {
-        (RangeState::Loading, _) => ("loading", None),
+        (RangeState::Loading, reason) => ("loading", reason),
         (RangeState::Ready, None) => ("ready", None),
         (RangeState::Ready, Some(reason)) => ("read-only", Some(reason)),
         (RangeState::Following { leader: Some(_) }, _) => ("following", None),

@@ -1,7 +1,15 @@
 //! Ranges with three replicas, on nodes of one process whose links can be cut.
 
+mod disk;
+mod snapshots;
+
 use super::*;
-use crate::{limits::QUORUM_WAIT, range::leader::Leader};
+use crate::{
+    consensus::frame::{self, Body, Call, Envelope},
+    limits::{HEARTBEAT, LEASE, QUORUM_WAIT},
+    log::encoding::Vote,
+    range::leader::Leader,
+};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,6 +32,8 @@ struct Network {
     nodes: Mutex<BTreeMap<String, Weak<Ranges>>>,
     /// From which node to which nothing gets through.
     cut: Mutex<BTreeSet<(String, String)>>,
+    /// How long a frame takes.
+    delay: Mutex<Duration>,
 }
 
 /// The network as one node sees it.
@@ -38,10 +48,20 @@ impl SendFrame for Link {
         if self.network.cut.lock().contains(&(self.from.clone(), node.to_owned())) {
             return;
         }
-        let receiver = self.network.nodes.lock().get(node).and_then(Weak::upgrade);
-        if let Some(receiver) = receiver {
-            receiver.receive(&self.from, frame);
+        let Some(receiver) = self.network.nodes.lock().get(node).cloned() else { return };
+        let (from, delay) = (self.from.clone(), *self.network.delay.lock());
+        let deliver = move || {
+            if let Some(receiver) = receiver.upgrade() {
+                receiver.receive(&from, frame);
+            }
+        };
+        if delay.is_zero() {
+            return deliver();
         }
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            deliver();
+        });
     }
 }
 
@@ -120,6 +140,13 @@ impl Nodes {
 
     pub(super) fn range(&self, node: usize) -> Arc<Range> {
         self.running[node].lock().as_ref().expect("running").all()[0].clone()
+    }
+
+    fn transport(&self, node: usize) -> Arc<Transport> {
+        self.running[node].lock().as_ref().expect("running").open.read()[0]
+            .transport
+            .clone()
+            .expect("several")
     }
 
     /// Waits until one of these nodes leads.
@@ -216,27 +243,6 @@ async fn a_leader_without_a_majority_serves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_was_away_gets_the_snapshot_when_the_log_begins_behind_it() {
-    let nodes = Nodes::start();
-    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
-    let away = others(leader)[0];
-    nodes.kill(away).await;
-    for number in 0..crate::limits::KEPT_ENTRIES + 50 {
-        nodes.write(&[leader], &format!("HSET h f{number} {number}")).await;
-    }
-    nodes.range(leader).take_snapshot().await.expect("taken");
-    nodes.open(away);
-    nodes.catch_up(away, leader).await;
-    assert_eq!(stored(&nodes.range(away), "HLEN h"), format!("Number({})", crate::limits::KEPT_ENTRIES + 50));
-    // It goes on from there when it begins again.
-    nodes.kill(away).await;
-    nodes.open(away);
-    nodes.write(&[leader], "SET b 1").await;
-    nodes.catch_up(away, leader).await;
-    assert_eq!(stored(&nodes.range(away), "GET a"), "1");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_node_with_an_empty_disk_gets_a_new_replica_and_the_old_one_has_no_vote() {
     let nodes = Nodes::start();
     let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
@@ -323,6 +329,26 @@ async fn a_replica_that_loads_is_not_taken_for_a_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_node_joins_with_an_empty_disk_although_the_others_begin_again_at_the_same_time() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    for number in 0..2_000 {
+        nodes.write(&[leader], &format!("SET b{number} 1")).await;
+    }
+    for node in others(leader) {
+        nodes.catch_up(node, leader).await;
+    }
+    // It has the least name, and would name the members of a new range.
+    nodes.wipe(1).await;
+    nodes.close(0).await;
+    nodes.close(2).await;
+    (0..3).for_each(|node| nodes.open(node));
+    let leader = nodes.leader_of(&[0, 2]).await;
+    assert_eq!(read(&nodes.range(leader), "GET a"), "1");
+    nodes.wait_for_voters(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_only_voter_serves_while_it_waits_for_the_others_and_takes_them_in_later() {
     let nodes = Nodes::start();
     alone_on(&nodes, 1, 1).await;
@@ -350,15 +376,51 @@ async fn a_majority_begins_again_without_the_last_leader() {
     assert_eq!(read(&nodes.range(next), "GET a"), "1");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_followers_are_far_away_has_a_lease_although_nobody_writes() {
+    let nodes = Nodes::start();
+    *nodes.network.delay.lock() = HEARTBEAT * 3 / 4;
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    tokio::time::sleep(LEASE).await;
+    let began = Instant::now();
+    while began.elapsed() < LEASE {
+        assert_eq!(nodes.range(leader).may_read(), Ok(()), "{:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_frame_of_a_replica_that_was_does_not_hide_the_one_that_took_its_place() {
+    let nodes = Nodes::start();
+    nodes.write(&[0, 1, 2], "SET a 1").await;
+    let [receiver, sender] = [0, 1].map(|node| nodes.transport(node));
+    let is_known = || receiver.node_of(sender.replica).is_some();
+    while !is_known() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let late = |body: &Body<'_>| {
+        let frame = frame::encode(Envelope { to: receiver.replica, from: 1 }, body);
+        receiver.receive_frame(NODES[1], frame);
+    };
+    let vote = Vote { term: 1, replica: 1, is_committed: true };
+    late(&Body::Call { id: 0, call: Call::TakeOver { vote } });
+    assert!(is_known());
+    late(&Body::Hello { start: b"", end: None, has_members: true, wants_reply: false });
+    assert!(!is_known());
+    let began = Instant::now();
+    while !is_known() {
+        assert!(began.elapsed() < Duration::from_secs(20), "it does not say hello again");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[test]
 fn a_slow_disk_has_replicas_wait_for_longer_before_they_call_an_election() {
     let milliseconds = Duration::from_millis;
-    let election = |lease, longest_delay| ElectionTimes {
-        lease: milliseconds(lease),
-        longest_delay: milliseconds(longest_delay),
-    };
-    assert_eq!(election_for(milliseconds(40)), election(800, 400));
-    assert_eq!(election_for(milliseconds(80)), election(1_600, 800));
+    for (sync, lease, longest_delay) in [(40, 800, 400), (80, 1_600, 800)] {
+        let [sync, lease, longest_delay] = [sync, lease, longest_delay].map(milliseconds);
+        assert_eq!(election_for(sync), ElectionTimes { lease, longest_delay, sync });
+    }
 }
 
 /// Seconds of faults; `KV_REPLICA_FAULTS` says otherwise.
