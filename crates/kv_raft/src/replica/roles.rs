@@ -34,6 +34,8 @@ enum Next {
 struct Elections {
     /// When the next one may be called.
     next: Instant,
+    /// How much longer it waits than others promise their votes, of the longest delay: at random.
+    delay: f64,
     /// When one was called, if it is not known whether the vote of this replica is on disk.
     called: Option<Instant>,
 }
@@ -101,7 +103,7 @@ impl Replica {
 
     async fn play_roles(&self, consensus: &Consensus, transport: &Transport) -> End {
         let mut roles = consensus.roles();
-        let mut elections = Elections { next: Instant::now(), called: None };
+        let mut elections = Elections { next: Instant::now(), delay: fastrand::f64(), called: None };
         loop {
             let next = match roles.update() {
                 Role::Leader { term } => {
@@ -156,7 +158,6 @@ impl Replica {
         elections: &mut Elections,
     ) -> Next {
         let ElectionTimes { longest_delay, lease, .. } = self.election;
-        let delay = longest_delay.mul_f64(fastrand::f64());
         loop {
             if let Some(called) = elections.called {
                 if let Err(broken) = consensus.wait_until_voted().await {
@@ -165,8 +166,11 @@ impl Replica {
                 // A disk that was stuck is not expected to be so again.
                 let sync = called.elapsed().max(self.election.sync).min(lease);
                 let pause = election_pause(transport.contact.take_behind(), sync, fastrand::f64());
-                *elections = Elections { next: Instant::now() + pause, called: None };
+                let next = Instant::now() + pause;
+                *elections = Elections { next, delay: fastrand::f64(), called: None };
             }
+            // Not another one whenever the role changes: that would be the least of many.
+            let delay = longest_delay.mul_f64(elections.delay);
             let voters = consensus.voter_count();
             // Nobody else can lead if it is the only voter.
             let may_vote = |last: Instant| if voters == 1 { elections.next } else { last + lease + delay };
