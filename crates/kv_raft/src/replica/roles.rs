@@ -9,7 +9,9 @@ use crate::{
         transport::{OtherReplica, Transport},
     },
     error::RangeError,
-    limits::{ELECTION_PAUSE, ELECTION_PAUSE_BEHIND, LEASE_CHECK_PAUSE, MEMBERS_PAUSE, QUORUM_WAIT},
+    limits::{
+        ELECTION_PAUSE, ELECTION_PAUSE_BEHIND, HEARTBEAT, LEASE_CHECK_PAUSE, MEMBERS_PAUSE, QUORUM_WAIT,
+    },
     log::Log,
     proposals::{ClosedGroup, OpenGroup},
 };
@@ -149,8 +151,8 @@ impl Replica {
         }
     }
 
-    /// Calls elections when the leader has been silent for so long that others may vote. Each replica waits for
-    /// a random time, so that one is mostly the first. What comes of an election is seen in the roles.
+    /// Calls elections when the leader has been silent for so long that others may vote. Each replica waits
+    /// for a random time, so that one is mostly the first. What comes of an election is seen in the roles.
     async fn call_elections(
         &self,
         consensus: &Consensus,
@@ -186,7 +188,12 @@ impl Replica {
                 }
             }
             let due = due(transport.contact.last().await);
-            sleep_until(due.max(Instant::now() + LEASE_CHECK_PAUSE).into()).await;
+            let wake = due.max(Instant::now() + LEASE_CHECK_PAUSE);
+            sleep_until(wake.into()).await;
+            if wake.elapsed() > HEARTBEAT {
+                // The process was stopped: what the leader has sent meanwhile is not yet received.
+                elections.next = elections.next.max(Instant::now() + HEARTBEAT);
+            }
         }
     }
 
