@@ -208,7 +208,7 @@ impl Consensus {
         let metrics = metrics.borrow();
         let members = metrics.membership_config.membership();
         let last = metrics.last_log_index.unwrap_or_default();
-        let others = self.transport.iter().flat_map(|transport| transport.others());
+        let others = self.transport.as_ref().map(|transport| transport.others()).unwrap_or_default();
         let status = |(node, replica): (Arc<str>, Option<OtherReplica>)| {
             let id = replica.map(|replica| replica.id);
             let matched = id.and_then(|id| metrics.replication.as_ref()?.get(&id).copied()?);
@@ -218,7 +218,7 @@ impl Consensus {
                 lag: matched.map(|matched| last.saturating_sub(matched.index)),
             }
         };
-        (metrics.current_term, others.map(status).collect())
+        (metrics.current_term, others.into_iter().map(status).collect())
     }
 
     /// How many voters the range has, as far as this replica knows; none if it is no voter itself.
@@ -226,6 +226,13 @@ impl Consensus {
         let metrics = self.raft.server_metrics();
         let voters = metrics.borrow().membership_config.membership().voter_ids().collect::<BTreeSet<_>>();
         if voters.contains(&self.replica) { voters.len() } else { 0 }
+    }
+
+    /// Whether one of these replicas is a voter, as far as this one knows.
+    pub(crate) fn has_voter_among(&self, replicas: &BTreeSet<u64>) -> bool {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow();
+        metrics.membership_config.membership().voter_ids().any(|voter| replicas.contains(&voter))
     }
 
     /// Calls an election, unless that is not due any more by when a leader has sent something last. Returns
@@ -270,19 +277,25 @@ impl Consensus {
         self.raft.runtime_config().heartbeat(true);
     }
 
-    /// Leads no more, and has another replica lead which has all entries. Returns whether it does.
-    pub(crate) async fn hand_over(&self) -> bool {
+    /// Leads no more, and has another replica lead which has all entries, on a node that `accept` takes.
+    /// Returns whether it does.
+    pub(crate) async fn hand_over(&self, accept: impl Fn(&str) -> bool) -> bool {
         let Some(transport) = &self.transport else { return false };
-        let others = || transport.others().filter_map(|(_, other)| other);
+        let others = || {
+            let others = transport.others().into_iter().filter(|(node, _)| accept(node));
+            others.filter_map(|(_, other)| other).collect::<Vec<_>>()
+        };
         let next = async {
             loop {
                 let metrics = self.raft.metrics().borrow().clone();
                 let replication = metrics.replication.unwrap_or_default();
+                let members = metrics.membership_config.membership();
                 let has_all = |other: &OtherReplica| {
                     let matched = replication.get(&other.id);
-                    matched.is_some_and(|matched| matched.map(|id| id.index) == metrics.last_log_index)
+                    members.voter_ids().any(|voter| voter == other.id)
+                        && matched.is_some_and(|matched| matched.map(|id| id.index) == metrics.last_log_index)
                 };
-                if let Some(next) = others().find(has_all) {
+                if let Some(next) = others().into_iter().find(has_all) {
                     return next;
                 }
                 sleep(LEASE_CHECK_PAUSE).await;

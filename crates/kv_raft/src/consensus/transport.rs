@@ -10,11 +10,11 @@ use super::{
     lease::{self, Lease},
 };
 use crate::{
-    identity::Span,
+    identity::{Placement, ReplicaSpan, Span},
     limits::{CALLS_AT_ONCE, HELLO_PAUSE, HELLO_ROUNDS, LEASE},
     log::encoding::Vote,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt::{self, Debug, Formatter},
@@ -45,11 +45,12 @@ impl SendFrame for () {
 pub(crate) struct Transport {
     span: Span,
     pub(crate) replica: u64,
+    node: Arc<str>,
     carrier: Arc<dyn SendFrame>,
-    /// The other nodes, in the order of the row.
-    others: Box<[OtherNode]>,
-    /// Whether this node has the least name of the row.
-    pub(crate) is_first: bool,
+    /// The other nodes of the range.
+    others: RwLock<Vec<Arc<OtherNode>>>,
+    /// Whether this node names the members of the range, if that has none.
+    pub(crate) names_members: bool,
     /// Whether the log of the replica names members. It says nothing of itself before that is known.
     has_members: Mutex<Option<bool>>,
     /// Something was learned of another replica.
@@ -67,7 +68,7 @@ pub(crate) struct Transport {
     runtime: Handle,
 }
 
-/// Another node of the row.
+/// Another node of the range.
 #[derive(Debug)]
 struct OtherNode {
     node: Arc<str>,
@@ -140,24 +141,24 @@ impl Drop for PendingCall {
 }
 
 impl Transport {
-    /// The door of a replica of `nodes`, one of which is this node.
+    /// The door of a replica of this node.
     pub(crate) fn new(
-        span: Span,
+        row: &ReplicaSpan,
+        placement: &Placement,
         replica: u64,
         node: &str,
-        nodes: &[Arc<str>],
         carrier: Arc<dyn SendFrame>,
         lease: Arc<Lease>,
         runtime: Handle,
     ) -> Transport {
-        let others = nodes.iter().filter(|other| ***other != *node);
-        let others = others.map(|other| OtherNode { node: other.clone(), replica: Mutex::default() });
-        Transport {
-            span,
+        let is_first = placement.nodes.iter().min().is_some_and(|first| **first == *node);
+        let transport = Transport {
+            span: row.span.clone(),
             replica,
+            node: node.into(),
             carrier,
-            others: others.collect(),
-            is_first: nodes.iter().min().is_some_and(|first| **first == *node),
+            others: RwLock::default(),
+            names_members: is_first && row.may_be_new,
             has_members: Mutex::default(),
             changed: Notify::new(),
             contact: Arc::default(),
@@ -168,7 +169,19 @@ impl Transport {
             answer: Mutex::default(),
             answering: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             runtime,
-        }
+        };
+        transport.set_placement(placement);
+        transport
+    }
+
+    /// Changes which nodes have replicas. What is known of those that stay is kept.
+    pub(crate) fn set_placement(&self, placement: &Placement) {
+        let mut others = self.others.write();
+        let other = |node: &Arc<str>| match others.iter().find(|other| other.node == *node) {
+            Some(known) => known.clone(),
+            None => Arc::new(OtherNode { node: node.clone(), replica: Mutex::default() }),
+        };
+        *others = placement.all().filter(|node| **node != self.node).map(other).collect();
     }
 
     /// Has calls answered from now on, or not any more.
@@ -179,7 +192,7 @@ impl Transport {
     /// The log of the replica names members. The others are notified.
     pub(crate) fn set_has_members(&self) {
         if self.has_members.lock().replace(true) != Some(true) {
-            self.others.iter().for_each(|other| self.send_hello(other));
+            self.other_nodes().iter().for_each(|other| self.send_hello(other));
         }
     }
 
@@ -190,19 +203,36 @@ impl Transport {
 
     /// The node of a replica, if it has said so.
     pub(crate) fn node_of(&self, replica: u64) -> Option<Arc<str>> {
-        let is_its = |other: &&OtherNode| other.replica.lock().is_some_and(|known| known.id == replica);
-        self.others.iter().find(is_its).map(|other| other.node.clone())
+        let is_its = |other: &OtherNode| other.replica.lock().is_some_and(|known| known.id == replica);
+        self.others.read().iter().find(|other| is_its(other)).map(|other| other.node.clone())
     }
 
     /// The other nodes, and their replicas as far as they have said so.
-    pub(crate) fn others(&self) -> impl Iterator<Item = (Arc<str>, Option<OtherReplica>)> {
-        self.others.iter().map(|other| (other.node.clone(), *other.replica.lock()))
+    pub(crate) fn others(&self) -> Vec<(Arc<str>, Option<OtherReplica>)> {
+        self.others.read().iter().map(|other| (other.node.clone(), *other.replica.lock())).collect()
     }
 
-    /// The replicas of all nodes, this one among them, if each has one that `accept` takes.
-    pub(crate) fn all_replicas(&self, accept: impl Fn(&OtherReplica) -> bool) -> Option<BTreeSet<u64>> {
-        let others = self.others().map(|(_, other)| other.filter(&accept).map(|other| other.id));
-        others.chain([Some(self.replica)]).collect()
+    /// The nodes are not locked while something is sent, which may be answered at once.
+    fn other_nodes(&self) -> Vec<Arc<OtherNode>> {
+        self.others.read().clone()
+    }
+
+    /// The replicas of these nodes, if each has one that `accept` takes. That of this node is taken.
+    pub(crate) fn replicas_of<'n>(
+        &self,
+        nodes: impl IntoIterator<Item = &'n Arc<str>>,
+        accept: impl Fn(&OtherReplica) -> bool,
+    ) -> Option<BTreeSet<u64>> {
+        let others = self.others.read();
+        let replica_of = |node: &Arc<str>| {
+            if *node == self.node {
+                return Some(self.replica);
+            }
+            let other = others.iter().find(|other| other.node == *node)?;
+            let replica = other.replica.lock().filter(&accept)?;
+            Some(replica.id)
+        };
+        nodes.into_iter().map(replica_of).collect()
     }
 
     /// Waits until something was learned of another replica, since this was called last.
@@ -214,9 +244,11 @@ impl Transport {
     /// may be lost, or late ones of a replica that was may have taken the place of this one's.
     pub(crate) async fn introduce(&self) {
         for round in 0_u64.. {
-            let is_due =
-                |other: &&OtherNode| round.is_multiple_of(HELLO_ROUNDS) || other.replica.lock().is_none();
-            self.others.iter().filter(is_due).for_each(|other| self.send_hello(other));
+            for other in self.other_nodes() {
+                if round.is_multiple_of(HELLO_ROUNDS) || other.replica.lock().is_none() {
+                    self.send_hello(&other);
+                }
+            }
             sleep(HELLO_PAUSE).await;
         }
     }
@@ -260,6 +292,14 @@ impl Transport {
         PendingCall { transport: self.clone(), id, reply }
     }
 
+    /// Takes a frame that a node has sent for this replica.
+    pub(crate) fn receive_frame(self: &Arc<Self>, node: &str, mut frame: Vec<u8>) {
+        let Ok((Envelope { from, .. }, body)) = frame::decode_envelope(&frame) else { return };
+        let start = frame.len() - body.len();
+        drop(frame.drain(..start));
+        self.receive(node, from, frame);
+    }
+
     fn receive_reply(&self, from: u64, id: u64, reply: Reply) {
         if let Some(SentAppend { to, vote, sent }) = self.appends.lock().remove(&id)
             && to == from
@@ -273,7 +313,6 @@ impl Transport {
         }
     }
 
-    /// Takes the body of a frame that a node has sent for this replica.
     fn receive(self: &Arc<Self>, node: &str, from: u64, body: Vec<u8>) {
         match frame::decode_body(&body) {
             Ok(Body::Hello { has_members, wants_reply, .. }) => {
@@ -294,10 +333,11 @@ impl Transport {
     }
 
     fn receive_hello(&self, node: &str, replica: OtherReplica, wants_reply: bool) {
-        let Some(other) = self.others.iter().find(|other| *other.node == *node) else { return };
+        let other = self.others.read().iter().find(|other| *other.node == *node).cloned();
+        let Some(other) = other else { return };
         let before = other.replica.lock().replace(replica);
         if wants_reply {
-            self.send_hello(other);
+            self.send_hello(&other);
         }
         if before != Some(replica) {
             self.changed.notify_one();
@@ -309,8 +349,9 @@ impl Transport {
         // More than a replica sends: it calls again.
         let Ok(permit) = self.answering.clone().try_acquire_owned() else { return };
         let (transport, node) = (self.clone(), Arc::<str>::from(node));
-        let is_silent = |other: &&OtherNode| other.node == node && other.replica.lock().is_none();
-        if transport.others.iter().any(|other| is_silent(&other)) {
+        let is_silent = |other: &Arc<OtherNode>| other.node == node && other.replica.lock().is_none();
+        let has_not_said_so = transport.others.read().iter().any(is_silent);
+        if has_not_said_so {
             transport.receive_hello(&node, OtherReplica { id: from, has_members: true }, false);
         }
         drop(self.runtime.spawn(async move {
@@ -322,19 +363,20 @@ impl Transport {
     }
 }
 
-/// Takes a frame of a node, for one of these replicas.
-pub(crate) fn receive_frame(transports: &[Arc<Transport>], node: &str, mut frame: Vec<u8>) {
-    let Ok((Envelope { to, from }, body)) = frame::decode_envelope(&frame) else {
+/// The one of these replicas that a frame of a node is for; `None` if it is for one that was, or for a range
+/// that is not here.
+pub(crate) fn find_receiver<'t>(
+    mut transports: impl Iterator<Item = &'t Arc<Transport>>,
+    node: &str,
+    frame: &[u8],
+) -> Option<Arc<Transport>> {
+    let Ok((Envelope { to, .. }, body)) = frame::decode_envelope(frame) else {
         tracing::warn!(node, "a frame for a replica is not understood");
-        return;
+        return None;
     };
     let is_receiver = |transport: &&Arc<Transport>| match to {
         ANY => transport.is_named(body),
         to => transport.replica == to,
     };
-    // One of a replica that was, or of a range that is not here.
-    let Some(transport) = transports.iter().find(is_receiver) else { return };
-    let start = frame.len() - body.len();
-    drop(frame.drain(..start));
-    transport.receive(node, from, frame);
+    transports.find(is_receiver).cloned()
 }

@@ -1,6 +1,6 @@
 //! What of a range is on disk: its snapshots, how far its log is synced, and whether that has failed.
 
-use super::{Range, RangeState};
+use super::{Range, state::RangeState};
 use crate::{error::RangeError, log::Fsync};
 use kv::{AlreadyFrozen, FrozenStore};
 use std::{

@@ -243,7 +243,7 @@ pub(super) fn make_replica(
     threads: usize,
     range: u64,
 ) -> Result<Found, OpenError> {
-    let (shards, replica) = (Store::shards_for_threads(threads) as u32, random(directory)? | RANDOM_IDS);
+    let (shards, replica) = (Store::shards_for_threads(threads) as u32, random_id(directory)?);
     let identity = Identity { range, replica, seed: random(directory)?, shards, span: span.clone() };
     let path = directory.join(identity.directory_name());
     let part = path.with_extension(PART);
@@ -256,6 +256,29 @@ pub(super) fn make_replica(
     identity::write_replica(&part, &identity)?;
     fs::rename(&part, &path).and_then(|()| File::open(directory)?.sync_all()).map_err(failed(&path))?;
     Ok((path, identity))
+}
+
+/// Removes the directories of the replicas of a span.
+pub(super) fn remove_replicas(directory: &Path, span: &Span) -> Result<(), OpenError> {
+    let is_its = |(_, identity): &Found| identity.span == *span;
+    Replicas::find(directory)?
+        .found
+        .into_iter()
+        .filter(is_its)
+        .try_for_each(|(path, _)| remove_replica(&path))
+}
+
+/// Removes the directory of a replica. What is left if that ends in the middle is none.
+pub(super) fn remove_replica(path: &Path) -> Result<(), OpenError> {
+    let part = path.with_extension(PART);
+    fs::rename(path, &part).and_then(|()| fs::remove_dir_all(&part)).map_err(failed(path))?;
+    tracing::info!(directory = %path.display(), "a replica that has left this node was removed");
+    Ok(())
+}
+
+/// An id that is used once.
+pub(super) fn random_id(directory: &Path) -> Result<u64, OpenError> {
+    Ok(random(directory)? | RANDOM_IDS)
 }
 
 fn random(directory: &Path) -> Result<u64, OpenError> {

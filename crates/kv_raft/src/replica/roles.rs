@@ -4,11 +4,12 @@
 use super::{End, Replica};
 use crate::{
     consensus::{
-        Consensus, ElectionTimes, ProposeError, Role, Roles,
+        Broken, Consensus, ElectionTimes, ProposeError, Role, Roles,
         lease::Lease,
         transport::{OtherReplica, Transport},
     },
     error::RangeError,
+    identity::Placement,
     limits::{
         ELECTION_PAUSE, ELECTION_PAUSE_BEHIND, HEARTBEAT, LEASE_CHECK_PAUSE, MEMBERS_PAUSE, QUORUM_WAIT,
     },
@@ -90,11 +91,12 @@ impl Replica {
     async fn name_members(&self, consensus: &Consensus, transport: &Transport) -> End {
         loop {
             match consensus.has_members().await {
-                Ok(false) if transport.is_first => {}
+                Ok(false) if transport.names_members => {}
                 Ok(_) => return pending().await,
                 Err(broken) => return End::Broken(broken.to_string()),
             }
-            if let Some(members) = transport.all_replicas(|other| !other.has_members)
+            let nodes = self.range.placement().nodes;
+            if let Some(members) = transport.replicas_of(&*nodes, |other| !other.has_members)
                 && let Err(broken) = consensus.name_members(&members).await
             {
                 return End::Broken(broken.to_string());
@@ -249,9 +251,11 @@ impl Replica {
         loop {
             let next = tokio::select! {
                 biased;
-                () = range.wait_for_hand_over() => {
+                hand_over = range.wait_for_hand_over() => {
                     range.follow(None);
-                    let is_led = consensus.hand_over().await;
+                    let placement = range.placement();
+                    let may_lead = |node: &str| placement.keeps(node) && hand_over.accepts(node);
+                    let is_led = consensus.hand_over(may_lead).await;
                     tracing::info!(range = &*range.span().text, is_led, "this node leads the range no more");
                     return Next::Role;
                 }
@@ -322,19 +326,50 @@ impl Replica {
         Next::Role
     }
 
-    /// Makes the replicas of the row's nodes the members, when all of them are known: one that is new, on an
-    /// empty disk or at an empty node, takes the place of the one before.
+    /// Makes the replicas of the range's nodes the members, when all of them are known: one that is new, on
+    /// an empty disk or at an empty node, takes the place of the one before.
     async fn keep_members(&self, consensus: &Consensus, transport: &Transport) {
-        let mut ticks = interval(MEMBERS_PAUSE);
+        let (range, mut ticks) = (&self.range, interval(MEMBERS_PAUSE));
+        range.set_settled(None);
         loop {
             ticks.tick().await;
-            let is_accepted = |other: &OtherReplica| !other.has_members || consensus.is_member(other.id);
-            let Some(replicas) = transport.all_replicas(is_accepted) else { continue };
-            if let Err(error) = consensus.change_members(&replicas).await {
-                let span = &*self.range.span().text;
-                tracing::warn!(range = span, %error, "the members of the range cannot be changed; trying again");
+            let placement = range.placement();
+            let changed = tokio::select! {
+                changed = self.follow_placement(consensus, transport, &placement) => changed,
+                // A replica that does not come is waited for no longer.
+                () = range.placement_changed(&placement) => continue,
+            };
+            match changed {
+                Ok(is_settled) => range.set_settled(is_settled.then_some(placement)),
+                Err(error) => {
+                    let span = &*range.span().text;
+                    tracing::warn!(range = span, %error, "the members of the range cannot be changed; trying again");
+                }
             }
         }
+    }
+
+    /// Makes the replicas of these nodes the members, and has one of them lead. Returns whether that is so:
+    /// if this one is not among them, the next leader removes it.
+    async fn follow_placement(
+        &self,
+        consensus: &Consensus,
+        transport: &Transport,
+        placement: &Placement,
+    ) -> Result<bool, Broken> {
+        let is_accepted = |other: &OtherReplica| !other.has_members || consensus.is_member(other.id);
+        let Some(replicas) = transport.replicas_of(&*placement.nodes, is_accepted) else { return Ok(false) };
+        if replicas.contains(&transport.replica) {
+            consensus.change_members(&replicas).await?;
+            return Ok(true);
+        }
+        // Of three, this one and the next leader are a majority, which has not to wait until others may vote.
+        if !consensus.has_voter_among(&replicas) {
+            let with_this = replicas.into_iter().skip(usize::from(placement.nodes.len() > 1));
+            consensus.change_members(&with_this.chain([transport.replica]).collect()).await?;
+        }
+        self.range.hand_over(None).await;
+        Ok(false)
     }
 
     fn lease(&self) -> &Lease {

@@ -10,11 +10,11 @@ use kv_raft::{Fsync, Leader, RangeState, RangeStatus, ReplicaStatus};
 
 pub(super) fn ranges(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let (local, now_ms) = (node.cluster.local(), now_ms());
-    let durable = local.ranges().iter().map(|range| {
+    let durable = local.ranges().into_iter().chain(local.meta_range()).map(|range| {
         let status = range.status();
         let (term, replicas) = (status.term, status.replicas.iter().map(replica_row).collect());
         let row = durable_row(status, now_ms);
-        if range.nodes().len() < 2 {
+        if !range.is_replicated() {
             return row;
         }
         let leader = match range.leader() {

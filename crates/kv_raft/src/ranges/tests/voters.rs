@@ -13,7 +13,7 @@ use crate::{
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, slice,
+    env,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -22,7 +22,9 @@ use std::{
 };
 use tokio::time::timeout;
 
-const NODES: [&str; 3] = ["foo@a", "bar@b", "baz@c"];
+pub(super) const NODES: [&str; 5] = ["foo@a", "bar@b", "baz@c", "qux@d", "quux@e"];
+/// Those that have replicas from the start.
+const MEMBERS: [&str; 3] = [NODES[0], NODES[1], NODES[2]];
 
 /// What carries the frames of all nodes.
 #[derive(Debug, Default)]
@@ -63,27 +65,32 @@ impl SendFrame for Link {
     }
 }
 
-/// Three nodes, each with a data directory.
-struct Nodes {
+/// Nodes, each with a data directory, the first three of which run from the start.
+pub(super) struct Nodes {
     network: Arc<Network>,
-    directories: [Mutex<TempDir>; 3],
-    running: [Mutex<Option<Arc<Ranges>>>; 3],
+    pub(super) directories: [Mutex<TempDir>; 5],
+    pub(super) running: [Mutex<Option<Arc<Ranges>>>; 5],
 }
 
 impl Nodes {
-    fn start() -> Nodes {
-        let directories = [(); 3].map(|()| Mutex::new(TempDir::new().expect("a directory")));
+    pub(super) fn start() -> Nodes {
+        let directories = [(); 5].map(|()| Mutex::new(TempDir::new().expect("a directory")));
         let nodes = Nodes { network: Arc::default(), directories, running: Default::default() };
         (0..3).for_each(|node| nodes.open(node));
         nodes
     }
 
     fn open(&self, node: usize) {
+        let placement = Some(Placement::on(MEMBERS.map(Arc::from)));
+        self.open_with(node, vec![ReplicaSpan { span: span("", None), placement, may_be_new: true }]);
+    }
+
+    /// Opens a node whose settings have these ranges.
+    pub(super) fn open_with(&self, node: usize, spans: Vec<ReplicaSpan>) {
         let (from, network) = (NODES[node].to_owned(), self.network.clone());
-        let row = ReplicaSpan { span: span("", None), nodes: NODES.map(Arc::from).into() };
         let settings = RangesSettings {
             node: NODES[node].into(),
-            spans: vec![row],
+            spans,
             carrier: Arc::new(Link { from, network }),
             ..settings(self.directories[node].lock().path())
         };
@@ -92,7 +99,7 @@ impl Nodes {
         *self.running[node].lock() = Some(ranges);
     }
 
-    async fn close(&self, node: usize) {
+    pub(super) async fn close(&self, node: usize) {
         let ranges = self.running[node].lock().take().expect("running");
         ranges.close().await;
         // Its directory can be opened again when nobody uses it any more.
@@ -102,7 +109,7 @@ impl Nodes {
     }
 
     /// As a `kill -9` would leave it: what it has on disk now is what it has when it is opened again.
-    async fn kill(&self, node: usize) {
+    pub(super) async fn kill(&self, node: usize) {
         self.isolate(node, true);
         let killed = killed(self.directories[node].lock().path());
         self.close(node).await;
@@ -117,9 +124,9 @@ impl Nodes {
     }
 
     /// Cuts all links of a node, or restores them.
-    fn isolate(&self, node: usize, is_cut: bool) {
+    pub(super) fn isolate(&self, node: usize, is_cut: bool) {
         let mut cut = self.network.cut.lock();
-        for other in (0..3).filter(|other| *other != node) {
+        for other in (0..NODES.len()).filter(|other| *other != node) {
             for pair in [(node, other), (other, node)] {
                 let pair = (NODES[pair.0].to_owned(), NODES[pair.1].to_owned());
                 if is_cut {
@@ -131,16 +138,19 @@ impl Nodes {
         }
     }
 
-    fn range(&self, node: usize) -> Arc<Range> {
+    pub(super) fn range(&self, node: usize) -> Arc<Range> {
         self.running[node].lock().as_ref().expect("running").all()[0].clone()
     }
 
     fn transport(&self, node: usize) -> Arc<Transport> {
-        self.running[node].lock().as_ref().expect("running").transports[0].clone()
+        self.running[node].lock().as_ref().expect("running").open.read()[0]
+            .transport
+            .clone()
+            .expect("several")
     }
 
     /// Waits until one of these nodes leads.
-    async fn leader_of(&self, among: &[usize]) -> usize {
+    pub(super) async fn leader_of(&self, among: &[usize]) -> usize {
         let began = Instant::now();
         loop {
             let leads = |node: &&usize| self.range(**node).leader() == Leader::Here;
@@ -153,7 +163,7 @@ impl Nodes {
     }
 
     /// Writes at the leader among these nodes, whoever that is, until it is acknowledged.
-    async fn write(&self, among: &[usize], line: &str) -> usize {
+    pub(super) async fn write(&self, among: &[usize], line: &str) -> usize {
         loop {
             let leader = self.leader_of(among).await;
             match write(&self.range(leader), line).await {
@@ -177,7 +187,9 @@ impl Nodes {
     /// Waits until a node knows that the replicas of all three, and no others, are the voters.
     async fn wait_for_voters(&self, node: usize) {
         let running = self.running.iter().filter_map(|running| running.lock().clone());
-        let mut replicas: Vec<_> = running.map(|ranges| ranges.transports[0].replica).collect();
+        let mut replicas: Vec<_> = running
+            .map(|ranges| ranges.open.read()[0].transport.as_ref().expect("several").replica)
+            .collect();
         replicas.sort_unstable();
         let voters = || self.range(node).progress.position().map(|position| position.voters);
         let began = Instant::now();
@@ -221,7 +233,7 @@ async fn a_leader_without_a_majority_serves_nothing() {
     // It does not know yet, so this waits for the others.
     let unknown = write(&nodes.range(leader), "SET a unknown").await;
     assert_eq!(unknown, Err(RangeError::Unknown { range: "..".into() }));
-    let none = RangeError::NoLeader { range: "..".into(), needs: 2, nodes: NODES.join(", ").into() };
+    let none = RangeError::NoLeader { range: "..".into(), needs: 2, nodes: MEMBERS.join(", ").into() };
     assert_eq!(nodes.range(leader).may_read(), Err(none.clone()));
     assert_eq!(write(&nodes.range(leader), "SET a refused").await, Err(none));
     let second = nodes.write(&others(leader), "SET a new").await;
@@ -276,7 +288,7 @@ async fn a_range_of_one_replica_becomes_one_of_three_while_it_is_used() {
 async fn a_leader_that_ends_hands_over_to_a_replica_that_has_all_entries() {
     let nodes = Nodes::start();
     let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
-    nodes.range(leader).hand_over().await;
+    nodes.range(leader).hand_over(None).await;
     nodes.close(leader).await;
     // Requests wait for no longer.
     let others = others(leader);
@@ -388,7 +400,7 @@ async fn a_late_frame_of_a_replica_that_was_does_not_hide_the_one_that_took_its_
     }
     let late = |body: &Body<'_>| {
         let frame = frame::encode(Envelope { to: receiver.replica, from: 1 }, body);
-        receive_frame(slice::from_ref(&receiver), NODES[1], frame);
+        receiver.receive_frame(NODES[1], frame);
     };
     let vote = Vote { term: 1, replica: 1, is_committed: true };
     late(&Body::Call { id: 0, call: Call::TakeOver { vote } });

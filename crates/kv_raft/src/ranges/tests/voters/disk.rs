@@ -1,7 +1,7 @@
 //! A replica among others whose disk is full for some time.
 
 use super::*;
-use crate::range::RangeStatus;
+use crate::range::state::RangeStatus;
 use rustix::fs::{FallocateFlags, fallocate};
 use std::{
     fs::File,
