@@ -185,7 +185,7 @@ impl Ranges {
         if let Some(fault) = FAULT {
             tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
         }
-        check_count(spans.len())?;
+        check_count(spans_with_names(spans))?;
         let data_dir = &path::absolute(data_dir).map_err(failed(data_dir))?;
         let directory = data_dir.join(RANGES_DIRECTORY);
         let is_new = is_new(data_dir)?;
@@ -262,7 +262,8 @@ impl Ranges {
     /// Makes an empty replica of a range that is new at this node. It gets its data from the others.
     pub fn add(&self, row: &ReplicaSpan) -> Result<Arc<Range>, OpenError> {
         let directory = self.shared.directory();
-        check_count(self.open.read().len() + 1)?;
+        let with_names = self.all().iter().filter(|range| range.span().has_names()).count();
+        check_count(with_names + usize::from(row.span.has_names()))?;
         // It is not one that has left this node before: that may have promised something.
         remove_replicas(&directory, &row.span)?;
         let range = random_id(&directory)?;
