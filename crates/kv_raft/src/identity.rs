@@ -56,12 +56,14 @@ pub struct ReplicaSpan {
     pub span: Span,
     /// With this one, those that have the others; none if it is alone.
     pub nodes: Box<[Arc<str>]>,
+    /// Whether its leader asks the others before it reads, whatever its lease.
+    pub confirms_reads: bool,
 }
 
 impl ReplicaSpan {
     /// A range without other replicas.
     pub fn alone(span: Span) -> ReplicaSpan {
-        ReplicaSpan { span, nodes: Box::default() }
+        ReplicaSpan { span, nodes: Box::default(), confirms_reads: false }
     }
 }
 

@@ -33,9 +33,12 @@ pub use identity::{ReplicaSpan, Span};
 pub use limits::LOG_CACHE_LEAST;
 pub use log::{Fsync, LogOptions, LogStats};
 pub use proposals::{
+    confirmations::Confirmation,
     replies::{ProposalOutcome, RangeReply, Replies},
     ticket::Ticket,
     wakes,
 };
-pub use range::{LoadStatus, Range, RangeState, RangeStatus, is_large, leader::Leader};
+pub use range::{
+    LoadStatus, Range, RangeState, RangeStatus, is_large, leader::Leader, only_reads, reads::ReadGuard,
+};
 pub use ranges::{Ranges, RangesSettings, restore::Restore, skip::SkippableEntry};

@@ -264,7 +264,7 @@ impl Cluster {
                 node.execute(&[request], now_ms, on_reply);
             }
             Owner::Later(target) => {
-                let range = target.range().filter(|_| is_immediate(&request.op));
+                let range = target.range_to_read().filter(|_| is_immediate(&request.op));
                 let read = range.map(|range| self.local.read(range, &[request], now_ms, &mut on_reply));
                 match read.transpose() {
                     Ok(Some(_)) => {}

@@ -2,7 +2,10 @@
 
 use super::{Range, RangeState};
 use crate::{consensus::transport::ReplicaStatus, error::RangeError, limits::TAKE_OVER_WAIT};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Acquire},
+    time::Duration,
+};
 use tokio::time::timeout;
 
 /// Which node serves the requests of a range.
@@ -17,9 +20,10 @@ pub enum Leader {
 }
 
 impl Range {
-    /// The node that serves its requests.
+    /// The node that leads it. If that is this one and it has no lease, it refuses what writes, and confirms
+    /// what reads.
     pub fn leader(&self) -> Leader {
-        if self.is_leader() {
+        if self.is_ready.load(Acquire) {
             return Leader::Here;
         }
         match &*self.state.borrow() {
@@ -65,10 +69,7 @@ impl Range {
         let range = self.text.clone();
         match leader {
             Some(leader) => RangeError::NotLeader { range, leader },
-            None => {
-                let needs = self.nodes.len() / 2 + 1;
-                RangeError::NoLeader { range, needs, nodes: self.nodes.join(", ").into() }
-            }
+            None => no_leader(&range, &self.nodes),
         }
     }
 
@@ -101,4 +102,10 @@ impl Range {
         // It does not end before `self` does.
         drop(self.hand_over.subscribe().wait_for(|is_wanted| *is_wanted).await);
     }
+}
+
+/// The error of requests when no replica leads, as far as is known.
+pub(super) fn no_leader(range: &Arc<str>, nodes: &[Arc<str>]) -> RangeError {
+    let needs = nodes.len() / 2 + 1;
+    RangeError::NoLeader { range: range.clone(), needs, nodes: nodes.join(", ").into() }
 }

@@ -137,8 +137,7 @@ fn without_a_log(data_dir: &Path, waiting: &Arc<WaitingBytes>) -> Range {
         Arc::default(),
     );
     let range = Range::new(
-        span,
-        Box::default(),
+        ReplicaSpan::alone(span),
         Store::for_range(1, 1),
         snapshots,
         waiting.clone(),

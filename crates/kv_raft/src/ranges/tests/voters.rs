@@ -1,5 +1,7 @@
 //! Ranges with three replicas, on nodes of one process whose links can be cut.
 
+mod confirmed;
+
 use super::*;
 use crate::{limits::QUORUM_WAIT, range::leader::Leader};
 use parking_lot::Mutex;
@@ -22,6 +24,8 @@ struct Network {
     nodes: Mutex<BTreeMap<String, Weak<Ranges>>>,
     /// From which node to which nothing gets through.
     cut: Mutex<BTreeSet<(String, String)>>,
+    /// To which node frames do not get through yet, and those that were sent to it.
+    held: Mutex<BTreeMap<String, Vec<(String, Vec<u8>)>>>,
 }
 
 /// The network as one node sees it.
@@ -36,6 +40,9 @@ impl SendFrame for Link {
         if self.network.cut.lock().contains(&(self.from.clone(), node.to_owned())) {
             return;
         }
+        if let Some(held) = self.network.held.lock().get_mut(node) {
+            return held.push((self.from.clone(), frame));
+        }
         let receiver = self.network.nodes.lock().get(node).and_then(Weak::upgrade);
         if let Some(receiver) = receiver {
             receiver.receive(&self.from, frame);
@@ -48,19 +55,29 @@ struct Nodes {
     network: Arc<Network>,
     directories: [Mutex<TempDir>; 3],
     running: [Mutex<Option<Arc<Ranges>>>; 3],
+    confirms_reads: bool,
 }
 
 impl Nodes {
     fn start() -> Nodes {
+        Nodes::start_with(false)
+    }
+
+    fn start_with(confirms_reads: bool) -> Nodes {
         let directories = [(); 3].map(|()| Mutex::new(TempDir::new().expect("a directory")));
-        let nodes = Nodes { network: Arc::default(), directories, running: Default::default() };
+        let (network, running) = (Arc::default(), Default::default());
+        let nodes = Nodes { network, directories, running, confirms_reads };
         (0..3).for_each(|node| nodes.open(node));
         nodes
     }
 
     fn open(&self, node: usize) {
         let (from, network) = (NODES[node].to_owned(), self.network.clone());
-        let row = ReplicaSpan { span: span("", None), nodes: NODES.map(Arc::from).into() };
+        let row = ReplicaSpan {
+            span: span("", None),
+            nodes: NODES.map(Arc::from).into(),
+            confirms_reads: self.confirms_reads,
+        };
         let settings = RangesSettings {
             node: NODES[node].into(),
             spans: vec![row],
@@ -162,6 +179,13 @@ impl Nodes {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// Reads at once, or when it is confirmed that the node leads.
+async fn read_as_clients(range: &Range, line: &str) -> Result<String, RangeError> {
+    range.confirm().await?;
+    let line = Line::new(line);
+    range.read_confirmed(&[line.request()]).map(|replies| texts(replies).remove(0))
 }
 
 fn others(node: usize) -> [usize; 2] {
@@ -364,8 +388,10 @@ async fn count(nodes: Arc<Nodes>, seed: u64, counted: Arc<AtomicU64>) {
         let Some(running) = nodes.running[node].lock().clone() else { continue };
         let (range, before) = (&running.all()[0], counted.load(SeqCst));
         let reply = match random.bool() {
-            true if range.may_read().is_ok() => stored(range, "GET count"),
-            true => continue,
+            true => match read_as_clients(range, "GET count").await {
+                Ok(reply) => reply,
+                Err(_) => continue,
+            },
             // One whose leader is cut off takes long, and its outcome is unknown.
             false => match timeout(Duration::from_millis(50), write(range, "INCR count")).await {
                 Ok(Ok(mut replies)) => replies.remove(0),
@@ -413,10 +439,19 @@ async fn fault(nodes: &Nodes, random: &mut fastrand::Rng) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_and_no_read_is_stale_whatever_happens_to_one_node_at_a_time() {
+    count_under_faults(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_confirmed_read_is_stale_whatever_happens_to_one_node_at_a_time() {
+    count_under_faults(true).await;
+}
+
+async fn count_under_faults(confirms_reads: bool) {
     let seconds = env::var("KV_REPLICA_FAULTS").map_or(FAULT_SECONDS, |set| set.parse().expect("seconds"));
     let seed = fastrand::u64(..);
     println!("seed {seed}");
-    let (nodes, counted) = (Arc::new(Nodes::start()), Arc::<AtomicU64>::default());
+    let (nodes, counted) = (Arc::new(Nodes::start_with(confirms_reads)), Arc::<AtomicU64>::default());
     nodes.write(&[0, 1, 2], "SET count 0").await;
     let clients = (0..4).map(|client| tokio::spawn(count(nodes.clone(), seed ^ client, counted.clone())));
     let (clients, began) = (Vec::from_iter(clients), Instant::now());
