@@ -144,9 +144,9 @@ impl Lease {
         self.end.load(Relaxed) > 0
     }
 
-    /// How long it lasts if nobody answers any more.
+    /// How long it lasts at least if nobody answers any more.
     pub(crate) fn left(&self) -> Duration {
-        Duration::from_nanos(self.end.load(Relaxed)).saturating_sub(now())
+        Duration::from_nanos(self.end.load(Relaxed)).saturating_sub(now()).min(LEASE)
     }
 }
 

@@ -21,7 +21,8 @@ use std::{
 /// Why the leader of a range knows that no other one does, before it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadGuard {
-    /// A majority has answered so recently that it elects no other one for this long. Zero: it has not.
+    /// A majority has answered so recently that it elects no other one for this long. If that is zero, it is
+    /// asked before the next read.
     Lease(Duration),
     /// It asks a majority for each read.
     Confirmed,
