@@ -9,8 +9,8 @@
 //! the node that was asked does not lead, is asked again until the leader is found; only the first of the
 //! unresolved requests, and those after it, so that they keep their order.
 //!
-//! A durable range executes what only reads at once, or when a majority has confirmed that it leads. A batch that writes to it takes its reads of that range
-//! along, so that they see what was written before them.
+//! A durable range executes what only reads at once, or when a majority has confirmed that it leads. A batch
+//! that writes to it takes its reads of that range along, so that they see what was written before them.
 
 use crate::{
     error::{Error, Outcome, RangeFailure},

@@ -151,7 +151,7 @@ impl Range {
         let is_replicated = nodes.len() > 1;
         Range {
             confirms_reads: confirms_reads && is_replicated,
-            confirmations: Confirmations::new(leader::no_leader(&text, &nodes)),
+            confirmations: Confirmations::new(RangeError::no_leader(text.clone(), &nodes)),
             span,
             proposals: Proposals::new(text.clone(), waiting, disk, loading),
             text,

@@ -110,8 +110,8 @@ impl Proposals {
     }
 }
 
-/// Executes the first requests of a call, which only read, when the lead of the range is confirmed, and queues
-/// the replies. A large one at their end is left to the caller.
+/// Executes the first requests of a call, which only read, when the lead of the range is confirmed, and
+/// queues the replies. A large one at their end is left to the caller.
 pub(super) async fn read(
     range: &Range,
     id: u32,

@@ -1,5 +1,5 @@
-//! Reads that wait until it is confirmed that this replica leads: all that wait take part in one round, in which
-//! a majority answers it. While a round goes on, the next one fills.
+//! Reads that wait until it is confirmed that this replica leads: all that wait take part in one round, in
+//! which a majority answers it. While a round goes on, the next one fills.
 
 use super::{Filled, ticket::Waiters, wakes};
 use crate::error::RangeError;

@@ -69,7 +69,7 @@ impl Range {
         let range = self.text.clone();
         match leader {
             Some(leader) => RangeError::NotLeader { range, leader },
-            None => no_leader(&range, &self.nodes),
+            None => RangeError::no_leader(range, &self.nodes),
         }
     }
 
@@ -102,10 +102,4 @@ impl Range {
         // It does not end before `self` does.
         drop(self.hand_over.subscribe().wait_for(|is_wanted| *is_wanted).await);
     }
-}
-
-/// The error of requests when no replica leads, as far as is known.
-pub(super) fn no_leader(range: &Arc<str>, nodes: &[Arc<str>]) -> RangeError {
-    let needs = nodes.len() / 2 + 1;
-    RangeError::NoLeader { range: range.clone(), needs, nodes: nodes.join(", ").into() }
 }

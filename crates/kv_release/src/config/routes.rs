@@ -25,7 +25,7 @@ pub(super) const SECTION: &Section = &Section {
             .example("false")
             .help("false: these buckets are volatile, even if their node has a data_dir. Otherwise they are durable."),
         Key::string("reads").example("confirmed").help(
-            "confirmed: the leader of several nodes asks a majority before each read, without a clock. Otherwise lease.",
+            "confirmed: the leader of several nodes asks a majority before each read. Otherwise, lease.",
         ),
     ],
 };

@@ -18,6 +18,9 @@ use tokio::time::timeout;
 
 const NODES: [&str; 3] = ["foo@a", "bar@b", "baz@c"];
 
+/// Frames, each with the node that has sent it.
+type Frames = Vec<(String, Vec<u8>)>;
+
 /// What carries the frames of all nodes.
 #[derive(Debug, Default)]
 struct Network {
@@ -25,7 +28,7 @@ struct Network {
     /// From which node to which nothing gets through.
     cut: Mutex<BTreeSet<(String, String)>>,
     /// To which node frames do not get through yet, and those that were sent to it.
-    held: Mutex<BTreeMap<String, Vec<(String, Vec<u8>)>>>,
+    held: Mutex<BTreeMap<String, Frames>>,
 }
 
 /// The network as one node sees it.

@@ -107,7 +107,7 @@ async fn an_answer_to_what_was_sent_before_a_read_came_does_not_confirm_it() {
     let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
     let range = nodes.range(leader);
     assert_eq!(read_as_clients(&range, "GET a").await.as_deref(), Ok("1"));
-    // The others answer it, and their answers are under way for long.
+    // The others answer it, and their answers take long.
     nodes.network.held.lock().insert(NODES[leader].into(), Vec::new());
     while nodes.network.held.lock()[NODES[leader]].len() < 4 {
         tokio::time::sleep(Duration::from_millis(1)).await;
