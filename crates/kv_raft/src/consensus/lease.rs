@@ -233,6 +233,27 @@ mod tests {
     }
 
     #[test]
+    fn a_majority_confirms_what_was_asked_before_that_was_sent_which_it_has_answered() {
+        let lease = lease(&[&[1, 2, 3, 4, 5]]);
+        // It has no lease by that any more.
+        let asked = now() - LEASE;
+        lease.extend(VOTE, 2, asked);
+        lease.extend(VOTE, 3, asked - Duration::from_nanos(1));
+        lease.extend(Vote { term: 2, ..VOTE }, 4, asked);
+        assert!(!lease.is_confirmed_since(asked), "two of five: one has answered what was sent before");
+        lease.extend(VOTE, 3, asked);
+        assert!(lease.is_confirmed_since(asked) && !lease.is_valid());
+        assert!(lease.suspend());
+        assert!(!lease.is_confirmed_since(asked), "it may have voted for another one");
+        lease.resume();
+        lease.extend(VOTE, 2, asked);
+        lease.extend(VOTE, 3, asked);
+        assert!(lease.is_confirmed_since(asked));
+        lease.end();
+        assert!(!lease.is_confirmed_since(asked));
+    }
+
+    #[test]
     fn while_members_change_a_majority_of_both_sets_is_needed() {
         let lease = lease(&[&[1]]);
         assert!(lease.is_valid(), "the only voter");

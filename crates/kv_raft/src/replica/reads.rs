@@ -8,10 +8,10 @@ impl Replica {
     /// Confirms reads, one round after the other, forever. If a majority does not answer, those who wait are
     /// refused.
     pub(super) async fn confirm_reads(&self, consensus: &Consensus) {
-        let confirmations = &self.range.confirmations;
+        let (confirmations, mut heartbeats) = (&self.range.confirmations, consensus.heartbeats());
         loop {
             let round = confirmations.next_round().await;
-            match timeout(CONFIRM_WAIT, consensus.confirm()).await {
+            match timeout(CONFIRM_WAIT, heartbeats.confirm()).await {
                 Ok(()) => round.end(Ok(())),
                 // Those who came meanwhile have waited as well.
                 Err(_) => confirmations.give_up(),
