@@ -173,13 +173,6 @@ pub enum RangeError {
     },
 }
 
-impl RangeError {
-    /// [`RangeError::NoLeader`] for a range with replicas on these nodes.
-    pub(crate) fn no_leader(range: Arc<str>, nodes: &[Arc<str>]) -> RangeError {
-        RangeError::NoLeader { range, needs: nodes.len() / 2 + 1, nodes: nodes.join(", ").into() }
-    }
-}
-
 /// Why the ranges of a node cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

@@ -250,6 +250,7 @@ impl Inbound {
             Message::NodeQuery { query, .. } if slow_calls::queried_range(&self.local, &query).is_some() => {
                 return Ok(Handled::Slow);
             }
+            Message::NodeQuery { id, query } if self.proposals.query(&self.local, id, &query) => {}
             Message::NodeQuery { id, query } => node_queries::write_reply(&self.local, id, &query, queue),
             Message::NodeReply { id, reply } => self.link.on_node_reply(id, reply)?,
             Message::Replica => self.local.receive_of_replica(self.link.node(), items),

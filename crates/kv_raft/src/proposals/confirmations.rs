@@ -11,28 +11,23 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// The confirmations of a range that are asked for.
+/// The confirmations of a range that are asked for. Those that wait when it is dropped have no result.
 #[derive(Debug)]
 pub(crate) struct Confirmations {
+    range: Arc<str>,
     queue: Mutex<Queue>,
     filled: Arc<Filled>,
-    /// The error of those whose round was given up.
-    no_leader: RangeError,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Queue {
-    next: Round,
+    /// Those who wait for the answers of the round that goes on.
+    current: Arc<Waiters<()>>,
+    /// Those who wait for the next one, and how many they are.
+    next: Arc<Waiters<()>>,
+    count: usize,
     /// Whether there are rounds.
     is_open: bool,
-}
-
-/// Those who wait for the same answers. If it is dropped without a result, nobody leads as far as is known.
-#[derive(Debug)]
-pub(crate) struct Round {
-    waiters: Arc<Waiters<()>>,
-    count: usize,
-    no_leader: RangeError,
 }
 
 /// The place of one read in a round.
@@ -42,28 +37,21 @@ pub struct Confirmation {
     place: usize,
 }
 
-impl Round {
-    fn new(no_leader: &RangeError) -> Round {
-        Round { waiters: Arc::default(), count: 0, no_leader: no_leader.clone() }
-    }
-
-    /// A majority has answered, or not. All who wait for it are woken.
-    pub(crate) fn end(&self, result: Result<(), RangeError>) {
-        self.waiters.set(|| result);
-    }
-}
-
-impl Drop for Round {
-    fn drop(&mut self) {
-        self.waiters.set(|| Err(self.no_leader.clone()));
+impl Queue {
+    /// Begins the next round, if someone waits for it.
+    fn begin_round(&mut self) -> bool {
+        let has_begun = self.count > 0;
+        if has_begun {
+            (self.current, self.count) = (mem::take(&mut self.next), 0);
+        }
+        has_begun
     }
 }
 
 impl Confirmations {
-    /// None are made until [`Self::open`].
-    pub(crate) fn new(no_leader: RangeError) -> Confirmations {
-        let queue = Mutex::new(Queue { next: Round::new(&no_leader), is_open: false });
-        Confirmations { queue, filled: Arc::default(), no_leader }
+    /// There are none until [`Self::open`].
+    pub(crate) fn new(range: Arc<str>) -> Confirmations {
+        Confirmations { range, queue: Mutex::default(), filled: Arc::default() }
     }
 
     /// Asks for one, in the next round; `None` if there are none.
@@ -72,9 +60,8 @@ impl Confirmations {
         if !queue.is_open {
             return None;
         }
-        let round = &mut queue.next;
-        let confirmation = Confirmation { waiters: round.waiters.clone(), place: round.count };
-        round.count += 1;
+        let confirmation = Confirmation { waiters: queue.next.clone(), place: queue.count };
+        queue.count += 1;
         drop(queue);
         if confirmation.place == 0 {
             wakes::wake_proposer(Waker::from(self.filled.clone()));
@@ -82,20 +69,27 @@ impl Confirmations {
         Some(confirmation)
     }
 
-    /// Waits until someone has asked. Who asks from then on waits for another round.
-    pub(crate) async fn next_round(&self) -> Round {
-        loop {
-            if let Some(round) = self.take_round() {
-                return round;
-            }
+    /// Waits until someone has asked, and begins a round. Who asks from then on waits for another one.
+    pub(crate) async fn begin_round(&self) {
+        while !self.queue.lock().begin_round() {
             self.filled.0.notified().await;
         }
     }
 
-    fn take_round(&self) -> Option<Round> {
-        let mut queue = self.queue.lock();
-        let has_begun = queue.next.count > 0;
-        has_begun.then(|| mem::replace(&mut queue.next, Round::new(&self.no_leader)))
+    /// A majority has answered. All who wait for the round are woken.
+    pub(crate) fn end_round(&self) {
+        let current = self.queue.lock().current.clone();
+        current.set(|| Ok(()));
+    }
+
+    /// All who wait get this error.
+    pub(crate) fn fail(&self, error: &RangeError) {
+        let waiting = {
+            let mut queue = self.queue.lock();
+            let current = queue.current.clone();
+            if queue.begin_round() { vec![current, queue.current.clone()] } else { vec![current] }
+        };
+        waiting.iter().for_each(|waiters| waiters.set(|| Err(error.clone())));
     }
 
     /// There are rounds from now on.
@@ -103,17 +97,16 @@ impl Confirmations {
         self.queue.lock().is_open = true;
     }
 
-    /// Gives up the next round.
-    pub(crate) fn give_up(&self) {
-        drop(self.take_round());
-    }
-
-    /// There are no more rounds until [`Self::open`]; those who wait for one get this error.
-    pub(crate) fn close(&self, error: RangeError) {
+    /// There are none until [`Self::open`]. All who wait get this error.
+    pub(crate) fn close(&self, error: &RangeError) {
         self.queue.lock().is_open = false;
-        if let Some(round) = self.take_round() {
-            round.end(Err(error));
-        }
+        self.fail(error);
+    }
+}
+
+impl Drop for Confirmations {
+    fn drop(&mut self) {
+        self.fail(&RangeError::Unknown { range: self.range.clone() });
     }
 }
 

@@ -5,16 +5,15 @@ use crate::{consensus::Consensus, limits::CONFIRM_WAIT};
 use tokio::time::timeout;
 
 impl Replica {
-    /// Confirms reads, one round after the other, forever. If a majority does not answer, those who wait are
+    /// Confirms reads, one round after the other, forever. If a majority does not answer, all that wait are
     /// refused.
     pub(super) async fn confirm_reads(&self, consensus: &Consensus) {
         let (confirmations, mut heartbeats) = (&self.range.confirmations, consensus.heartbeats());
         loop {
-            let round = confirmations.next_round().await;
+            confirmations.begin_round().await;
             match timeout(CONFIRM_WAIT, heartbeats.confirm()).await {
-                Ok(()) => round.end(Ok(())),
-                // Those who came meanwhile have waited as well.
-                Err(_) => confirmations.give_up(),
+                Ok(()) => confirmations.end_round(),
+                Err(_) => confirmations.fail(&self.range.not_leader(None)),
             }
         }
     }

@@ -166,7 +166,7 @@ fn files_now(directory: &Path) -> Files {
 /// Writes to a range, takes snapshots and starts it again, and notes what was acknowledged.
 async fn written_with(node: &Node, rng: &mut Rng) -> Vec<Moment> {
     let parent = TempDir::new_in(node.directory.path()).expect("a directory");
-    let (directory, _) = make_replica(parent.path(), &span("", None), 1, [1, 1]).expect("made");
+    let (directory, _) = make_replica(parent.path(), &span("", None), 1, 1).expect("made");
     let (mut contents, mut last) = (Contents::new(), 0);
     let mut moments = Vec::new();
     let mut running = node.start(&directory).await.expect("ready");

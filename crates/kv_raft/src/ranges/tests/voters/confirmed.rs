@@ -4,7 +4,7 @@ use super::*;
 use crate::limits::{CONFIRM_WAIT, HEARTBEAT};
 
 fn no_leader() -> RangeError {
-    RangeError::NoLeader { range: "..".into(), needs: 2, nodes: NODES.join(", ").into() }
+    RangeError::NoLeader { range: "..".into(), needs: 2, nodes: MEMBERS.join(", ").into() }
 }
 
 /// Has a leader forget who has answered it.
