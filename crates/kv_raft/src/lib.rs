@@ -45,4 +45,9 @@ pub use range::{
     reads::ReadGuard,
     state::{LoadStatus, RangeState, RangeStatus},
 };
-pub use ranges::{Ranges, RangesSettings, restore::Restore, skip::SkippableEntry};
+pub use ranges::{
+    Ranges, RangesSettings,
+    recover::{Recoverable, set_aside},
+    restore::Restore,
+    skip::SkippableEntry,
+};

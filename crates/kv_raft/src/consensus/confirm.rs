@@ -41,13 +41,13 @@ impl Heartbeats<'_> {
         }
     }
 
-    /// Sends one to each follower that has answered the last one, or has had time for that: one that is slow
-    /// would have so many to answer that it takes no entries.
+    /// Sends one to each follower that has answered the last one, or has had time for that. One that is slow
+    /// would take no entries, if all that it answers at once were heartbeats.
     fn send(&mut self) {
         let Consensus { transport: Some(transport), lease, .. } = self.consensus else { return };
         let Some((vote, followers)) = lease.followers() else { return };
         for follower in followers {
-            let last = self.sent.get_mut(&follower);
+            let last = self.sent.get(&follower);
             if last.is_some_and(|(call, sent)| call.is_waiting() && sent.elapsed() < HEARTBEAT) {
                 continue;
             }

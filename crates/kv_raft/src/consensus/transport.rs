@@ -26,10 +26,7 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{
-        Notify, Semaphore,
-        oneshot::{self, error::TryRecvError},
-    },
+    sync::{Notify, Semaphore, oneshot},
     time::sleep,
 };
 
@@ -129,8 +126,8 @@ impl Debug for Transport {
 
 impl PendingCall {
     /// Whether there is no reply yet.
-    pub(crate) fn is_waiting(&mut self) -> bool {
-        matches!(self.reply.try_recv(), Err(TryRecvError::Empty))
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.transport.calls.lock().contains_key(&self.id)
     }
 
     /// Waits for the reply; forever if it is lost.
