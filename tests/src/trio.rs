@@ -25,6 +25,11 @@ pub const TRIO: [&str; 3] = ["foo1@127.0.0.1", "foo2@127.0.0.1", "foo3@127.0.0.1
 impl Trio {
     /// Starts the three and waits until each serves clients.
     pub fn start() -> Trio {
+        Trio::start_with("lease")
+    }
+
+    /// The same, with these `reads` of the row.
+    pub fn start_with(reads: &str) -> Trio {
         let directories = [(); 3].map(|()| Arc::new(TempDir::new()));
         let links = [(); 3].map(|()| {
             // The port is free again when the listener is dropped.
@@ -41,7 +46,7 @@ impl Trio {
                 line(format!("[nodes.{name:?}]\nclients = \"127.0.0.1:0\""));
                 line(format!("link = {link:?}\ndata_dir = {data_dir:?}"));
             }
-            line(format!("[[routes]]\nbuckets = \"..\"\nnodes = {TRIO:?}\n[links]\nheartbeat_ms = 500"));
+            line(format!("[[routes]]\nbuckets = \"..\"\nnodes = {TRIO:?}\nreads = {reads:?}\n[links]\nheartbeat_ms = 500"));
             directories[node].write("cluster.toml", &text).display().to_string()
         });
         let mut trio = Trio { nodes: [const { None }; 3], files, directories };
