@@ -144,7 +144,7 @@ fn what_clients_of_all_nodes_see_has_an_order_whichever_node_is_killed_or_hangs(
             }
         }
     });
-    assert_eq!(wrong, Vec::<usize>::new());
+    assert_eq!(wrong, Vec::<String>::new());
     assert!(registers.unknown() > 0, "no request was in flight");
 }
 
