@@ -43,8 +43,15 @@ pub(crate) const EXPIRES_MS: u64 = 300;
 
 /// The errors of requests that were not executed. In a pipeline there are no codes after which clients would
 /// send more than one command again.
-const REFUSALS: [&str; 5] =
-    ["-CLUSTERDOWN ", "-LOADING ", "-ERR range .. ", "-EXECABORT ", "-ERR max number of clients"];
+const REFUSALS: [&str; 7] = [
+    "-CLUSTERDOWN ",
+    "-LOADING ",
+    "-TRYAGAIN ",
+    "-EXECABORT ",
+    "-ERR range .. ",
+    "-ERR the range failed before the reply; retry",
+    "-ERR max number of clients",
+];
 
 impl Connection {
     /// `None` if the node does not run.
